@@ -1,0 +1,31 @@
+// The parts of config; not for other rooms.
+#ifndef BASE_CONFIG_INTERNAL_H
+#define BASE_CONFIG_INTERNAL_H
+
+#include <stdio.h>
+
+#include "base/config.h"
+
+enum {
+    CONFIG_NAME_MAX = 128,        // PREFIX_SECTION_KEY and its NUL
+    CONFIG_VALUE_MAX = 3500,      // bytes; with its quotes and escapes it must fit into a line of the file
+    CONFIG_LINE_MAX = 8192,       // bytes of one line of the file
+    CONFIG_SECRET_MAX = 1024 * 1024
+};
+
+// Called for each "key = value"; where is "file:line". False stops, with *e set.
+typedef bool (*config_on_pair)(void *arg, const char *where, const char *section, const char *key,
+                               const char *value, err *e);
+// Reads [section], key = value, blank lines and comments (a line that begins with ; or #). A value that begins with a
+// quote is quoted ("…", \" and \\ inside). Nothing else: no comments behind values, no continued lines. Anything
+// else in the file is refused by its line.
+bool config_ini_parse(FILE *in, const char *file, config_on_pair on_pair, void *arg, err *e) WARN_UNUSED;
+// Writes a value so that config_ini_parse reads it back.
+void config_ini_print_value(const char *value, FILE *out);
+
+void config_env_name(const config_table *t, const config_setting *s, char *out, size_t out_len);
+const char *config_get_string(const config_setting *s, const void *settings);
+int64_t config_get_int(const config_setting *s, const void *settings);
+bool config_get_bool(const config_setting *s, const void *settings);
+
+#endif

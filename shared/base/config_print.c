@@ -1,0 +1,113 @@
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/config_internal.h"
+
+static int section_len(const config_setting *s) {
+    const char *dot = strchr(s->name, '.');
+    ASSERT(dot != NULL);
+    return (int)(dot - s->name);
+}
+
+static const char *key_of(const config_setting *s) {
+    return s->name + section_len(s) + 1;
+}
+
+static const char *type_name(const config_setting *s) {
+    switch (s->type) {
+    case CONFIG_STRING: return "text";
+    case CONFIG_PATH: return "path";
+    case CONFIG_INT: return "number";
+    case CONFIG_BOOL: return "true or false";
+    case CONFIG_SECRET_FILE: return "path of a secret";
+    default: return "";
+    }
+}
+
+// "number, 1 to 256, default 16"
+static void print_kind(const config_setting *s, FILE *out) {
+    fputs(type_name(s), out);
+    if (s->type == CONFIG_INT) {
+        fprintf(out, ", %" PRId64 " to %" PRId64, s->min, s->max);
+    }
+    if (s->default_value == NULL) {
+        fputs(", must be given", out);
+    } else if (s->default_value[0] != '\0') {
+        fprintf(out, ", default %s", s->default_value);
+    }
+}
+
+static void print_value(const config_setting *s, const void *settings, FILE *out) {
+    switch (s->type) {
+    case CONFIG_INT: fprintf(out, "%" PRId64, config_get_int(s, settings)); break;
+    case CONFIG_BOOL: fputs(config_get_bool(s, settings) ? "true" : "false", out); break;
+    case CONFIG_STRING:
+    case CONFIG_PATH:
+    case CONFIG_SECRET_FILE: // the path only
+        config_ini_print_value(config_get_string(s, settings), out);
+        break;
+    default: break;
+    }
+}
+
+static bool is_new_section(const config_table *t, size_t row) {
+    const config_setting *s = &t->settings[row];
+    int len = section_len(s);
+    return row == 0 || section_len(s - 1) != len ||
+           strncmp(s->name, (s - 1)->name, (size_t)len) != 0;
+}
+
+void config_print(const config_table *t, const void *settings, FILE *out) {
+    for (size_t i = 0; i < t->n_settings; i++) {
+        const config_setting *s = &t->settings[i];
+        if (is_new_section(t, i)) {
+            fprintf(out, "%s[%.*s]\n", i == 0 ? "" : "\n", section_len(s), s->name);
+        }
+        fprintf(out, "; %s (", s->help);
+        print_kind(s, out);
+        fprintf(out, ")\n%s =", key_of(s));
+        // An empty value leaves no blank at the end of its line.
+        if (s->type == CONFIG_INT || s->type == CONFIG_BOOL ||
+            config_get_string(s, settings)[0] != '\0') {
+            fputc(' ', out);
+        }
+        print_value(s, settings, out);
+        fputc('\n', out);
+    }
+}
+
+void config_print_help(const config_table *t, FILE *out) {
+    for (size_t i = 0; i < t->n_settings; i++) {
+        const config_setting *s = &t->settings[i];
+        char env_name[CONFIG_NAME_MAX];
+        config_env_name(t, s, env_name, sizeof(env_name));
+        fprintf(out, "  %s, %s\n      %s (", s->name, env_name, s->help);
+        print_kind(s, out);
+        fputs(")\n", out);
+    }
+}
+
+// A bar would end the cell.
+static void print_cell(const char *text, FILE *out) {
+    for (const char *at = text; *at != '\0'; at++) {
+        if (*at == '|') {
+            fputc('\\', out);
+        }
+        fputc(*at, out);
+    }
+}
+
+void config_print_markdown(const config_table *t, FILE *out) {
+    fputs("| Setting | Environment | Kind | Meaning |\n|---|---|---|---|\n", out);
+    for (size_t i = 0; i < t->n_settings; i++) {
+        const config_setting *s = &t->settings[i];
+        char env_name[CONFIG_NAME_MAX];
+        config_env_name(t, s, env_name, sizeof(env_name));
+        fprintf(out, "| `%s` | `%s` | ", s->name, env_name);
+        print_kind(s, out);
+        fputs(" | ", out);
+        print_cell(s->help, out);
+        fputs(" |\n", out);
+    }
+}
