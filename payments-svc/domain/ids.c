@@ -1,0 +1,51 @@
+#include "domain/ids.h"
+
+#include <openssl/sha.h>
+#include <stdio.h>
+
+// Every derivation begins with a constant of its own, so that ids of different kinds can never meet.
+static uuid derive(const char *kind, str a, str b, int64_t n) {
+    char number[24];
+    int len = snprintf(number, sizeof number, "%lld", (long long)n);
+    const str parts[] = {STR("disburse"), str_of(kind), a, b, {number, (size_t)len}};
+    return uuid_derive(parts, sizeof parts / sizeof parts[0]);
+}
+
+uuid account_merchant_available(int64_t book_id, str merchant_id, str currency) {
+    return derive("account.merchant.available", merchant_id, currency, book_id);
+}
+
+uuid account_clearing(int64_t book_id, int rail, str currency) {
+    char number[16];
+    int len = snprintf(number, sizeof number, "%d", rail);
+    return derive("account.clearing", (str){number, (size_t)len}, currency, book_id);
+}
+
+uuid account_bank(int64_t book_id, str currency) {
+    return derive("account.bank", (str){0}, currency, book_id);
+}
+
+uuid account_fees(int64_t book_id, str currency) {
+    return derive("account.fees", (str){0}, currency, book_id);
+}
+
+uuid transfer_of_step(uuid payout_id, const char *step, int32_t attempt) {
+    const str id = {(const char *)payout_id.b, sizeof payout_id.b};
+    return derive("transfer.step", id, str_of(step), attempt);
+}
+
+uuid transfer_of_deposit(int64_t book_id, str merchant_id, str idempotency_key) {
+    return derive("transfer.deposit", merchant_id, idempotency_key, book_id);
+}
+
+void attempt_key(uuid payout_id, int32_t attempt, char out[65]) {
+    uint8_t input[20], digest[SHA256_DIGEST_LENGTH];
+    for (size_t i = 0; i < sizeof payout_id.b; i++) {
+        input[i] = payout_id.b[i];
+    }
+    for (size_t i = 0; i < 4; i++) {
+        input[16 + i] = (uint8_t)((uint32_t)attempt >> (24 - 8 * i));
+    }
+    SHA256(input, sizeof input, digest);
+    str_hex(digest, sizeof digest, out);
+}

@@ -1,0 +1,26 @@
+// Names that are derived, never drawn: the same step of the same payout is the same ledger transfer, whoever repeats it.
+#ifndef DOMAIN_IDS_H
+#define DOMAIN_IDS_H
+
+#include <stdint.h>
+
+#include "base/str.h"
+#include "base/uuid.h"
+
+// Chart of accounts: ledger account codes.
+enum { ACCOUNT_MERCHANT_AVAILABLE = 100, ACCOUNT_CLEARING = 200, ACCOUNT_BANK = 300, ACCOUNT_FEES = 400 };
+// Ledger transfer codes.
+enum { TRANSFER_DEPOSIT = 1, TRANSFER_RESERVE = 10, TRANSFER_BANK_OUT = 12, TRANSFER_BANK_RETURN = 13, TRANSFER_RETURN = 14 };
+
+uuid account_merchant_available(int64_t book_id, str merchant_id, str currency);
+uuid account_clearing(int64_t book_id, int rail, str currency);
+uuid account_bank(int64_t book_id, str currency);
+uuid account_fees(int64_t book_id, str currency);
+
+// Ledger transfers of a payout. attempt: 1 for the steps that happen once.
+uuid transfer_of_step(uuid payout_id, const char *step, int32_t attempt);
+uuid transfer_of_deposit(int64_t book_id, str merchant_id, str idempotency_key);
+// Idempotency key of one submission to a rail: hex SHA-256 of (payout id, attempt).
+void attempt_key(uuid payout_id, int32_t attempt, char out[65]);
+
+#endif

@@ -1,0 +1,123 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "domain/ids.h"
+#include "domain/rules.h"
+
+static const rule_rail RAILS[] = {{1, "ach", "USD", 9999999999}, {2, "instant", "INR,USD", 100000000}};
+
+static void refused(bool ok, const err *e, const char *reason, const char *field) {
+    assert_false(ok);
+    assert_int_equal(e->code, ERR_INVALID_ARGUMENT);
+    assert_string_equal(e->reason, reason);
+    assert_string_equal(e->field, field);
+}
+
+static void test_aba_check_digit__known_numbers(void **state) {
+    (void)state;
+    assert_true(aba_check_digit_ok(STR("021000021")));
+    assert_true(aba_check_digit_ok(STR("011401533")));
+    assert_true(aba_check_digit_ok(STR("091000019")));
+    assert_false(aba_check_digit_ok(STR("021000022")));
+    assert_false(aba_check_digit_ok(STR("000000000")));
+    assert_false(aba_check_digit_ok(STR("02100002")));
+    assert_false(aba_check_digit_ok(STR("02100002x")));
+}
+
+static void test_aba_check_digit__any_single_digit_changed__refused(void **state) {
+    (void)state;
+    for (int at = 0; at < 9; at++) {
+        for (char d = '0'; d <= '9'; d++) {
+            char text[10] = "021000021";
+            const bool same = text[at] == d;
+            text[at] = d;
+            assert_int_equal(aba_check_digit_ok((str){text, 9}), same);
+        }
+    }
+}
+
+static void test_routing_code__by_currency(void **state) {
+    (void)state;
+    err e = {0};
+    assert_true(rule_routing_code(STR("021000021"), STR("USD"), "", &e));
+    assert_true(rule_routing_code(STR("HDFC0001234"), STR("INR"), "", &e));
+    refused(rule_routing_code(STR("021000020"), STR("USD"), "bank_account.", &e), &e, "ROUTING_NUMBER_INVALID",
+            "bank_account.routing_code");
+    refused(rule_routing_code(STR("HDFC1001234"), STR("INR"), "", &e), &e, "IFSC_INVALID", "routing_code");
+    refused(rule_routing_code(STR("hdfc0001234"), STR("INR"), "", &e), &e, "IFSC_INVALID", "routing_code");
+    refused(rule_routing_code(STR("021000021"), STR("EUR"), "", &e), &e, "CURRENCY_NOT_SUPPORTED", "currency");
+}
+
+static void test_rail_carries__currency_and_limit(void **state) {
+    (void)state;
+    err e = {0};
+    assert_true(rule_rail_carries(RAILS, 2, 1, STR("USD"), 9999999999, "", &e));
+    refused(rule_rail_carries(RAILS, 2, 1, STR("USD"), 10000000000, "payout.", &e), &e, "AMOUNT_TOO_LARGE",
+            "payout.amount_minor");
+    refused(rule_rail_carries(RAILS, 2, 1, STR("INR"), 1, "", &e), &e, "CURRENCY_NOT_SUPPORTED_BY_RAIL", "currency");
+    refused(rule_rail_carries(RAILS, 2, 0, STR("USD"), 1, "", &e), &e, "FIELD_MISSING", "rail");
+    refused(rule_rail_carries(RAILS, 2, 9, STR("USD"), 1, "", &e), &e, "RAIL_NOT_AVAILABLE", "rail");
+}
+
+static void test_amount__zero_and_negative__refused(void **state) {
+    (void)state;
+    err e = {0};
+    assert_true(rule_amount(1, "", &e));
+    refused(rule_amount(0, "", &e), &e, "AMOUNT_NOT_POSITIVE", "amount_minor");
+    refused(rule_amount(INT64_MIN, "", &e), &e, "AMOUNT_NOT_POSITIVE", "amount_minor");
+}
+
+static void test_merchant_id__shape(void **state) {
+    (void)state;
+    err e = {0};
+    assert_true(rule_merchant_id(STR("acme-books_2"), "merchant_id", &e));
+    refused(rule_merchant_id(STR(""), "merchant_id", &e), &e, "FIELD_MISSING", "merchant_id");
+    refused(rule_merchant_id(STR("-acme"), "merchant_id", &e), &e, "MERCHANT_ID_INVALID", "merchant_id");
+    refused(rule_merchant_id(STR("Acme"), "merchant_id", &e), &e, "MERCHANT_ID_INVALID", "merchant_id");
+}
+
+static void test_text__limits_and_control_characters(void **state) {
+    (void)state;
+    err e = {0};
+    assert_true(rule_text(STR("Zo\xc3\xab"), 1, 140, "", "name", &e));
+    refused(rule_text(STR(""), 1, 140, "", "name", &e), &e, "FIELD_MISSING", "name");
+    refused(rule_text(STR("abcd"), 1, 3, "", "name", &e), &e, "FIELD_TOO_LONG", "name");
+    refused(rule_text(STR("a\nb"), 1, 9, "", "name", &e), &e, "FIELD_INVALID", "name");
+}
+
+static void test_ids__same_input_same_id__other_input_other_id(void **state) {
+    (void)state;
+    const uuid p = {{1, 2, 3}};
+    const uuid q = {{1, 2, 4}};
+    assert_true(uuid_eq(transfer_of_step(p, "reserve", 1), transfer_of_step(p, "reserve", 1)));
+    assert_false(uuid_eq(transfer_of_step(p, "reserve", 1), transfer_of_step(q, "reserve", 1)));
+    assert_false(uuid_eq(transfer_of_step(p, "reserve", 1), transfer_of_step(p, "confirm", 1)));
+    assert_false(uuid_eq(transfer_of_step(p, "reserve", 1), transfer_of_step(p, "reserve", 2)));
+    assert_false(uuid_eq(account_bank(1, STR("USD")), account_fees(1, STR("USD"))));
+    assert_false(uuid_eq(account_clearing(1, 1, STR("USD")), account_clearing(1, 2, STR("USD"))));
+    assert_false(uuid_eq(account_bank(1, STR("USD")), account_bank(2, STR("USD"))));
+    char a[65], b[65];
+    attempt_key(p, 1, a);
+    attempt_key(p, 2, b);
+    assert_int_equal(strlen(a), 64);
+    assert_string_not_equal(a, b);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_aba_check_digit__known_numbers),
+        cmocka_unit_test(test_aba_check_digit__any_single_digit_changed__refused),
+        cmocka_unit_test(test_routing_code__by_currency),
+        cmocka_unit_test(test_rail_carries__currency_and_limit),
+        cmocka_unit_test(test_amount__zero_and_negative__refused),
+        cmocka_unit_test(test_merchant_id__shape),
+        cmocka_unit_test(test_text__limits_and_control_characters),
+        cmocka_unit_test(test_ids__same_input_same_id__other_input_other_id),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

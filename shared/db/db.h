@@ -1,0 +1,126 @@
+// PostgreSQL: a pool of connections, transactions with retry, statements with binary parameters, COPY.
+// A connection (db_conn) belongs to one thread at a time. All waiting is bounded by a deadline in monotonic milliseconds.
+#ifndef DB_DB_H
+#define DB_DB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "base/uuid.h"
+
+typedef struct db_pool db_pool;
+typedef struct db_conn db_conn;
+typedef struct db_rows db_rows;
+
+typedef struct db_pool_options {
+    const char *conninfo;         // libpq keywords; the pool adds keepalives, time-outs and application_name
+    const char *application_name;
+    int size;                     // 1 … 256 connections
+    int64_t statement_timeout_ms; // upper bound for any statement
+    const char *metrics_prefix;   // label value pool="…"
+} db_pool_options;
+
+// Connects lazily; a database that is down is an UNAVAILABLE at checkout, not at create. NULL and *e on bad options.
+db_pool *db_pool_create(const db_pool_options *o, err *e);
+void db_pool_destroy(db_pool *p); // all connections must be back
+// First come, first served. UNAVAILABLE when the database cannot be reached, RESOURCE_EXHAUSTED when none came free in time.
+db_conn *db_pool_checkout(db_pool *p, int64_t deadline_mono_ms, err *e);
+// Discards the connection unless it is idle and healthy. Accepts NULL.
+void db_pool_checkin(db_pool *p, db_conn *c);
+bool db_pool_ping(db_pool *p, int64_t deadline_mono_ms, err *e) WARN_UNUSED; // for health
+
+// --- Statements. SQL text lives in a registry table of the service, so that a test can read every string. -----------
+typedef struct db_stmt {
+    const char *name; // unique in the service; also the name of the prepared statement
+    const char *sql;  // one statement, $1 … $n
+} db_stmt;
+
+// Parameters: a builder with a fixed maximum; values are sent in binary, so nothing is ever escaped.
+typedef struct db_params db_params;
+db_params *db_params_create(arena *a); // @arena
+void db_i64(db_params *p, int64_t v);          // int8
+void db_i32(db_params *p, int32_t v);          // int4
+void db_i16(db_params *p, int16_t v);          // int2
+void db_bool(db_params *p, bool v);
+void db_text(db_params *p, str v);             // text; must be valid UTF-8 without NUL
+void db_bytes(db_params *p, const void *v, size_t len); // bytea
+void db_uuid(db_params *p, uuid v);
+void db_time(db_params *p, int64_t wall_us);   // timestamptz
+void db_null(db_params *p, unsigned oid);
+// Arrays for unnest() and ANY(). The values are copied into the arena.
+void db_i64_array(db_params *p, const int64_t *v, size_t n);
+void db_i32_array(db_params *p, const int32_t *v, size_t n);
+void db_i16_array(db_params *p, const int16_t *v, size_t n);
+void db_uuid_array(db_params *p, const uuid *v, size_t n);
+void db_text_array(db_params *p, const str *v, size_t n);  // v[i].ptr == NULL is SQL NULL
+void db_bytes_array(db_params *p, const str *v, size_t n); // bytea[]; NULL as above
+void db_time_array(db_params *p, const int64_t *wall_us, size_t n); // INT64_MIN is SQL NULL
+
+// Runs one statement (prepared on first use of the connection). *rows, if wanted, lives in the arena. n_affected may be NULL.
+bool db_exec(db_conn *c, const db_stmt *s, const db_params *p, arena *a, db_rows **rows,
+             int64_t *n_affected, err *e) WARN_UNUSED;
+
+// --- Pipelines: several statements in one round trip. ----------------------------------------------------------------
+// db_pipe_begin; db_pipe_add … (n ≤ 64); db_pipe_run. Results by index in the order added. Statements after the first
+// that fails do not run; *e then names the failure. No COPY inside.
+typedef struct db_pipe db_pipe;
+db_pipe *db_pipe_begin(db_conn *c, arena *a);
+void db_pipe_add(db_pipe *p, const db_stmt *s, const db_params *params);
+bool db_pipe_run(db_pipe *p, err *e) WARN_UNUSED;
+db_rows *db_pipe_rows(db_pipe *p, size_t index);
+int64_t db_pipe_affected(db_pipe *p, size_t index);
+size_t db_pipe_failed(const db_pipe *p); // after a failed run: index of the statement at fault; the count when it was none
+
+// --- Rows (binary results). Asserts on a wrong type width: that is a bug in our SQL. ---------------------------------
+size_t db_count(const db_rows *r);
+bool db_is_null(const db_rows *r, size_t row, int col);
+int64_t db_get_i64(const db_rows *r, size_t row, int col);
+int32_t db_get_i32(const db_rows *r, size_t row, int col);
+int16_t db_get_i16(const db_rows *r, size_t row, int col);
+bool db_get_bool(const db_rows *r, size_t row, int col);
+str db_get_str(const db_rows *r, size_t row, int col);  // text or bytea, borrowed from the rows
+uuid db_get_uuid(const db_rows *r, size_t row, int col);
+int64_t db_get_time(const db_rows *r, size_t row, int col); // timestamptz → wall_us
+
+// --- Transactions. ---------------------------------------------------------------------------------------------------
+bool db_begin(db_conn *c, int64_t deadline_mono_ms, err *e) WARN_UNUSED; // READ COMMITTED; SET LOCAL statement_timeout from the deadline, same round trip
+// When the answer to COMMIT is lost the error has ERR_COMMIT_UNKNOWN: the caller looks its ids up.
+bool db_commit(db_conn *c, err *e) WARN_UNUSED;
+void db_rollback(db_conn *c); // never fails: a connection that cannot roll back is discarded at checkin
+// Begins, runs fn, commits. Retries the whole on 40001, 40P01 and lost connections before COMMIT, with jitter, until the
+// deadline. fn must not keep effects outside of the database. The arena is not reset between tries.
+typedef bool (*db_tx_fn)(db_conn *c, arena *a, void *arg, err *e);
+bool db_transact(db_pool *p, int64_t deadline_mono_ms, arena *a, db_tx_fn fn, void *arg, err *e) WARN_UNUSED;
+// As db_transact without BEGIN/COMMIT: one read-only statement sequence, retried on a lost connection.
+bool db_read(db_pool *p, int64_t deadline_mono_ms, arena *a, db_tx_fn fn, void *arg, err *e) WARN_UNUSED;
+
+// --- COPY … FROM STDIN (FORMAT binary), inside the current transaction. ----------------------------------------------
+typedef struct db_copy db_copy;
+// columns: "a, b, c". Buffers in 64 KiB blocks.
+db_copy *db_copy_begin(db_conn *c, const char *table, const char *columns, int n_columns, err *e);
+void db_copy_row(db_copy *w);  // starts a row; then exactly n_columns values
+void db_copy_i64(db_copy *w, int64_t v);
+void db_copy_i32(db_copy *w, int32_t v);
+void db_copy_i16(db_copy *w, int16_t v);
+void db_copy_bool(db_copy *w, bool v);
+void db_copy_text(db_copy *w, str v);
+void db_copy_bytes(db_copy *w, const void *v, size_t len);
+void db_copy_uuid(db_copy *w, uuid v);
+void db_copy_time(db_copy *w, int64_t wall_us);
+void db_copy_null(db_copy *w);
+bool db_copy_end(db_copy *w, int64_t *n_rows, err *e) WARN_UNUSED; // frees w in every case
+
+// --- Migrations. -----------------------------------------------------------------------------------------------------
+// Applies dir/NNNN_*.sql in order, each in a transaction of its own, recorded with its SHA-256 in schema_migration;
+// refuses when an applied file has changed or is missing. conninfo must be the migrator's. Prints one line a file to out.
+bool db_migrate(const char *conninfo, const char *dir, err *e) WARN_UNUSED;
+
+// The native handle, for tests only.
+void *db_conn_native(db_conn *c);
+
+#endif

@@ -1,0 +1,116 @@
+// gRPC: the only room that includes <grpc/*>. A server that hands decoded requests to worker threads, and a client.
+//
+// Threads: completion-queue threads (pump only), unary workers (`workers`), one thread a live stream (up to `streams_max`).
+#ifndef RPC_RPC_H
+#define RPC_RPC_H
+
+#include <protobuf-c/protobuf-c.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/str.h"
+
+// --- TLS -------------------------------------------------------------------------------------------------------------
+typedef struct rpc_tls {
+    const char *ca_file, *cert_file, *key_file; // PEM
+    bool insecure; // plaintext; only behind the explicit setting, and logged as a warning at start
+} rpc_tls;
+
+// --- Server ----------------------------------------------------------------------------------------------------------
+typedef struct rpc_server rpc_server;
+typedef struct rpc_call rpc_call; // one call in flight; reference held until it is answered
+
+// A handler must answer exactly once: rpc_reply or rpc_fail, at once or later from any thread. The request message lives
+// in the call's arena and is valid until then. The handler must check every string with the limits of its field; the
+// frame has already refused what is not UTF-8, has an embedded NUL, or is too large.
+typedef void (*rpc_handler)(rpc_call *call, void *service, const ProtobufCMessage *request);
+// A server-streaming handler: runs on a thread of its own, writes with rpc_write, ends with rpc_stream_end or rpc_fail.
+typedef void (*rpc_stream_handler)(rpc_call *call, void *service, const ProtobufCMessage *request);
+
+typedef struct rpc_method {
+    const char *name; // "CreateTransfers"
+    rpc_handler unary;          // exactly one of the two
+    rpc_stream_handler stream;
+} rpc_method;
+
+typedef struct rpc_service {
+    const ProtobufCServiceDescriptor *descriptor; // names, input and output of every method come from it
+    const rpc_method *methods;  // one for each method of the descriptor: the server refuses to start otherwise
+    size_t n_methods;
+    void *self;                 // handed to the handlers
+} rpc_service;
+
+typedef struct rpc_server_options {
+    const char *listen;       // "127.0.0.1:0"; port 0 takes a free one
+    rpc_tls tls;
+    const rpc_service *services;
+    size_t n_services;
+    int workers;              // 1 … 256 unary worker threads
+    int queue_max;            // calls waiting for a worker; beyond it RESOURCE_EXHAUSTED with RetryInfo
+    int in_flight_max;        // calls received and not yet answered; the same
+    int streams_max;
+    size_t message_max;       // bytes of one request (4 MiB)
+    size_t arena_max;         // bytes of one request's arena
+    int64_t deadline_max_ms;  // a call without a deadline, or with a longer one, gets this one
+    const char *descriptor_file; // FileDescriptorSet for reflection; NULL turns reflection off
+    const char *error_domain; // google.rpc.ErrorInfo.domain: "ledger.disburse"
+    // URI SANs that may call at all, comma-separated; "*" allows every certificate of our CA. Deny by default.
+    const char *allowed_identities;
+} rpc_server_options;
+
+rpc_server *rpc_server_start(const rpc_server_options *o, err *e);
+int rpc_server_port(const rpc_server *s);
+void rpc_server_set_serving(rpc_server *s, const char *service, bool serving); // health; "" is the whole
+// Stops accepting, waits up to grace_ms for what runs, cancels the rest, and frees. Every call gets an answer.
+void rpc_server_drain(rpc_server *s, int64_t grace_ms);
+
+arena *rpc_arena(rpc_call *c);
+int64_t rpc_deadline_mono_ms(const rpc_call *c);
+const char *rpc_peer_identity(const rpc_call *c); // URI SAN of the client certificate; "" when insecure
+const char *rpc_trace_id(const rpc_call *c);      // from traceparent, or a new one
+const char *rpc_request_id(const rpc_call *c);    // metadata x-request-id, or a new one; also sent back
+bool rpc_cancelled(const rpc_call *c);            // client gone, deadline passed, or server draining: for streams and before a write
+
+void rpc_reply(rpc_call *c, const ProtobufCMessage *response); // packs before it returns
+// The same with bytes that are packed already (byte-identical replay). Copies.
+void rpc_reply_packed(rpc_call *c, const void *bytes, size_t len);
+void rpc_fail(rpc_call *c, const err *e); // sends ErrorInfo, and RetryInfo/BadRequest where they apply
+// Blocks until the message is accepted by flow control. False: the stream is over, stop.
+bool rpc_write(rpc_call *c, const ProtobufCMessage *message) WARN_UNUSED;
+void rpc_stream_end(rpc_call *c);
+// Waits up to ms, returns early (false) when the call is cancelled: for a stream with nothing to send.
+bool rpc_stream_wait(rpc_call *c, int64_t ms);
+
+// --- Client ----------------------------------------------------------------------------------------------------------
+typedef struct rpc_client rpc_client; // one channel; thread-safe; many calls at once
+
+typedef struct rpc_client_options {
+    const char *target; // "127.0.0.1:7001"
+    rpc_tls tls;
+    const char *tls_server_name; // name to expect in the server's certificate; NULL: the target's host
+    size_t message_max;
+    int retries_max;    // retries on UNAVAILABLE only, exponential with full jitter
+} rpc_client_options;
+rpc_client *rpc_client_create(const rpc_client_options *o, err *e);
+void rpc_client_destroy(rpc_client *c);
+
+// path: "/ledger.v1.LedgerService/CreateTransfers". The answer lives in the arena. The trace and request ids of this
+// thread's log context are passed on. On failure *e carries the peer's code, ErrorInfo reason and message.
+bool rpc_client_call(rpc_client *c, const char *path, const ProtobufCMessage *request,
+                     const ProtobufCMessageDescriptor *response_type, int64_t deadline_mono_ms,
+                     arena *a, ProtobufCMessage **response, err *e) WARN_UNUSED;
+
+// Server streaming: on_message on the calling thread for each; it returns false to stop. An end without error is true.
+typedef bool (*rpc_on_message)(void *arg, const ProtobufCMessage *message);
+bool rpc_client_stream(rpc_client *c, const char *path, const ProtobufCMessage *request,
+                       const ProtobufCMessageDescriptor *response_type, int64_t deadline_mono_ms,
+                       rpc_on_message on_message, void *arg, err *e) WARN_UNUSED;
+
+// grpc_init/grpc_shutdown, once a process: after signals are blocked and before any of the above.
+void rpc_init(void);
+void rpc_shutdown(void);
+
+#endif
