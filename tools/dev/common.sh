@@ -1,0 +1,26 @@
+# shellcheck shell=bash
+# Words that the other parts use.
+
+say() { printf '%s\n' "$*" >&2; }
+
+step() { printf '\n\033[1m== %s\033[0m\n' "$*" >&2; }
+
+# Ends the command with a message for a person.
+fail() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+run_python() { PYTHONPATH="$PROJECT/tools" "$PYTHON" -m run "$@"; }
+
+require_preset() {
+    case "$1" in
+        dev | release) ;;
+        *) fail "there is no preset '$1': dev or release" ;;
+    esac
+}
+
+# Our own C files, not what is generated or installed.
+c_files() {
+    find shared ledger-svc payments-svc bank-sim cli tests -name '*.[ch]' -type f | sort
+}

@@ -1,0 +1,145 @@
+# shellcheck shell=bash
+# Tests and benchmarks. Each run has a folder of its own below .run/test/, named after this process, and removes it.
+
+readonly INTEGRATION_MINUTES_MAX=20
+TEST_FOLDER=''
+TEST_STAGE_PID=''
+
+help_test() {
+    cat <<'END'
+./dev test [unit|checks|integration [pytest arguments]]
+
+Without a part: packages, the dev build (AddressSanitizer and UndefinedBehaviorSanitizer), then
+  unit         the C unit tests (CTest, cmocka)
+  checks       formatting, the structure lint, buf lint and format, and the tests of the tools
+  integration  pytest against real servers: PostgreSQL, sshd, both services with TLS, crashes and faults
+The last line is `N passed, N failed`. The exit code is 0 only when nothing failed and no stage was empty.
+A run has its own database, ports and processes and removes them at its end, also after Ctrl-C; the logs of a run
+that failed stay in build/test-logs/.
+END
+}
+
+test_cleanup() {
+    local code=$?
+    trap '' INT TERM
+    if [[ -n "$TEST_STAGE_PID" ]]; then
+        kill -TERM -- "-$TEST_STAGE_PID" 2>/dev/null || true
+        wait "$TEST_STAGE_PID" 2>/dev/null || true
+    fi
+    if [[ -n "$TEST_FOLDER" ]]; then
+        if [[ $code -ne 0 ]]; then
+            keep_logs
+        fi
+        run_python sweep --folder .run/test --owner "$$" || true
+    fi
+    exit "$code"
+}
+
+keep_logs() {
+    rm -rf build/test-logs
+    mkdir -p build/test-logs
+    (cd "$TEST_FOLDER" && find . \( -name '*.log' -o -name '*.ini' \) -print0 |
+        tar --null --no-recursion -T - -cf - 2>/dev/null) | tar -C build/test-logs -xf - 2>/dev/null || true
+    say "logs of this run: build/test-logs/"
+}
+
+# A stage runs in a process group of its own, so that Ctrl-C reaches this script first and the stage through the cleanup.
+in_group() {
+    set -m
+    "$@" &
+    TEST_STAGE_PID=$!
+    set +m
+    local code=0
+    wait "$TEST_STAGE_PID" || code=$?
+    TEST_STAGE_PID=''
+    return "$code"
+}
+
+stage_unit() {
+    step "Unit tests"
+    # CTest's own parallelism; the output of passing programs is kept whole, as the cmocka counts are read from it.
+    in_group ctest --test-dir build/dev --output-on-failure --no-tests=error --parallel "$(nproc)" --timeout 120 \
+        --test-output-size-passed 1048576 --test-output-size-failed 1048576 \
+        --output-junit "$PROJECT/$RESULTS/unit.xml" >&2 || true
+}
+
+stage_checks() {
+    step "Checks"
+    ensure_buf || true # the checks that need it will say so
+    in_group "$PYTHON" tools/test/checks.py --junit "$RESULTS/checks.xml" >&2 || true
+    in_group "$PYTHON" -m pytest -p no:cacheprovider -q tools --junitxml="$RESULTS/tools.xml" >&2 || true
+}
+
+stage_integration() {
+    step "Integration tests"
+    DISBURSE_TEST_FOLDER="$TEST_FOLDER" DISBURSE_BUILD="$PROJECT/build/dev" \
+        in_group timeout --signal=INT --kill-after=60 "${INTEGRATION_MINUTES_MAX}m" \
+        "$PYTHON" -m pytest -p no:cacheprovider tests -v --durations=10 --junitxml="$RESULTS/integration.xml" "$@" >&2 || true
+}
+
+cmd_test() {
+    local part="${1:-all}"
+    [[ $# -eq 0 ]] || shift
+    case "$part" in
+        all | unit | checks | integration) ;;
+        *) fail "there is no part '$part': unit, checks or integration" ;;
+    esac
+    [[ $# -eq 0 || "$part" == integration ]] || fail "only integration takes further arguments"
+
+    cmd_setup
+    trap test_cleanup EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    run_python sweep --folder .run/test # runs that were killed before they could clean up
+    TEST_FOLDER="$(run_python new-folder --folder .run/test --owner "$$")"
+    RESULTS="build/test-results/$$"
+    rm -rf build/test-results
+    mkdir -p "$RESULTS"
+
+    [[ "$part" == checks ]] || cmd_build dev
+    local -a results=()
+    if [[ "$part" == all || "$part" == unit ]]; then
+        stage_unit
+        results+=("$RESULTS/unit.xml")
+    fi
+    if [[ "$part" == all || "$part" == checks ]]; then
+        stage_checks
+        results+=("$RESULTS/checks.xml" "$RESULTS/tools.xml")
+    fi
+    if [[ "$part" == all || "$part" == integration ]]; then
+        stage_integration "$@"
+        results+=("$RESULTS/integration.xml")
+    fi
+    "$PYTHON" tools/test/summary.py "${results[@]}"
+}
+
+help_bench() {
+    cat <<'END'
+./dev bench NAME --json
+
+Builds release, runs tests/bench/NAME.py in a run folder of its own, and prints one JSON object with named figures on
+stdout; progress goes to stderr. Benchmarks:
+END
+    find tests/bench -maxdepth 1 -name '[a-z]*.py' -printf '  %f\n' 2>/dev/null | sed 's/\.py$//' | sort
+}
+
+cmd_bench() {
+    local name="${1:-}"
+    [[ -n "$name" ]] || fail "which benchmark? see ./dev bench --help"
+    [[ "$name" =~ ^[a-z_]+$ && -f "tests/bench/$name.py" ]] || fail "there is no benchmark '$name'"
+    shift
+    [[ $# -eq 0 || ($# -eq 1 && "$1" == --json) ]] || fail "bench takes a name and --json"
+    cmd_setup
+    cmd_build release
+    trap test_cleanup EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+    run_python sweep --folder .run/test
+    TEST_FOLDER="$(run_python new-folder --folder .run/test --owner "$$")"
+    step "Benchmark $name"
+    local output
+    output="$(mktemp "$TEST_FOLDER/bench.XXXXXX")"
+    DISBURSE_TEST_FOLDER="$TEST_FOLDER" DISBURSE_BUILD="$PROJECT/build/release" PYTHONPATH="$PROJECT/tests:$PROJECT/tools" \
+        in_group "$PYTHON" "tests/bench/$name.py" >"$output"
+    jq -e 'if type == "object" then . else error("not an object") end' "$output"
+}

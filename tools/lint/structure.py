@@ -1,0 +1,193 @@
+#!/usr/bin/python3
+"""The structure lint: rules of the house that no compiler checks. One finding a line, `path:line: rule: message`.
+
+A line may carry a waiver with its reason: `// lint: allow <rule>: <reason>`.
+Usage: structure.py [ROOT]
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+FILE_LINES_MAX = 800
+FUNCTION_LINES_MAX = 70
+C_FOLDERS = ("shared", "ledger-svc", "payments-svc", "bank-sim", "cli", "tests")
+# Where amounts of money are handled: no binary fractions at all.
+MONEY_FOLDERS = ("shared/base/money", "ledger-svc", "payments-svc", "bank-sim", "cli")
+
+BANNED = {
+    "strcpy": "base/str.h", "strncpy": "base/str.h", "strcat": "base/str.h", "strncat": "base/str.h",
+    "sprintf": "snprintf or strbuf", "vsprintf": "vsnprintf or strbuf", "gets": "fgets", "strtok": "strtok_r or str",
+    "atoi": "a checked parser", "atol": "a checked parser", "atoll": "a checked parser", "atof": "money is int64",
+    "localtime": "base/clock.h", "gmtime": "gmtime_r", "ctime": "base/clock.h", "asctime": "base/clock.h",
+    "rand": "base/clock.h", "srand": "base/clock.h", "random": "base/clock.h", "system": "posix_spawn",
+    "popen": "posix_spawn", "alloca": "an arena", "sleep": "a condition to wait for", "usleep": "a condition to wait for",
+    "tmpnam": "mkstemp", "mktemp": "mkstemp",
+}
+_BANNED_CALL = re.compile(r"(?<![\w.>])(" + "|".join(BANNED) + r")\s*\(")
+_FLOAT = re.compile(r"\b(?:float|double)\b")
+_GRPC_INCLUDE = re.compile(r"#\s*include\s*<grpc/")
+_TIME_NULL = re.compile(r"(?<![\w.>])time\s*\(\s*(?:NULL|0)\s*\)")
+_UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|X" r"XX)\b")
+_WAIVER = re.compile(r"lint: allow ([\w-]+): \S")
+_OPTIONAL = re.compile(r"^\s*optional\s+[\w.]+\s+\w+\s*=")
+_FUNCTION_HEAD = re.compile(r"^[A-Za-z_][\w\s*(),.\[\]\"]*\(")
+_BLOCK_NAMES = ("struct", "union", "enum", "typedef", "extern")
+
+
+@dataclass(frozen=True, order=True)
+class Finding:
+    path: str
+    line: int
+    rule: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.rule}: {self.message}"
+
+
+RULES = ("file-length", "function-length", "banned-function", "money-float", "grpc-include", "wall-clock", "include-guard",
+         "unfinished", "proto-optional", "folder-readme")
+
+
+def strip_c(text: str) -> str:
+    """The text with comments and the insides of literals blanked; the lines stay where they are."""
+    out: list[str] = []
+    i, n = 0, len(text)
+    while i < n:
+        two = text[i:i + 2]
+        if two == "//":
+            end = text.find("\n", i)
+            end = n if end < 0 else end
+            i = end
+        elif two == "/*":
+            end = text.find("*/", i + 2)
+            end = n if end < 0 else end + 2
+            out.append("\n" * text.count("\n", i, end) or " ")
+            i = end
+        elif text[i] in "\"'":
+            quote, j = text[i], i + 1
+            while j < n and text[j] not in (quote, "\n"):
+                j += 2 if text[j] == "\\" else 1
+            out.append(quote + quote)
+            i = j + 1 if j < n and text[j] == quote else j
+        else:
+            out.append(text[i])
+            i += 1
+    return "".join(out)
+
+
+def functions(code: str) -> list[tuple[int, int, str]]:
+    """(first line, length, name) of each function definition in stripped, clang-formatted code: a definition starts and
+    ends at the first column. Macros are left out."""
+    found = []
+    lines = code.split("\n")
+    head, in_macro, i = -1, False, 0
+    while i < len(lines):
+        line = lines[i]
+        if in_macro or line.startswith("#"):
+            in_macro = line.endswith("\\")
+            head = -1
+        elif line and not line[0].isspace() and line[0] not in "{}":
+            if head < 0:
+                head = i
+            if line.rstrip().endswith(";"):
+                head = -1
+        if head >= 0 and line.rstrip().endswith("{"):
+            signature = " ".join(lines[head:i + 1])
+            end = i
+            while end < len(lines) and not lines[end].startswith("}"):
+                end += 1
+            name = _function_name(signature)
+            if name and end < len(lines) and lines[end].rstrip() == "}":
+                found.append((head + 1, end - head + 1, name))
+            head, i = -1, end
+        i += 1
+    return found
+
+
+def _function_name(signature: str) -> str | None:
+    if not _FUNCTION_HEAD.match(signature) or "=" in signature.split("(")[0]:
+        return None
+    if signature.split()[0] in _BLOCK_NAMES and ")" not in signature:
+        return None
+    names = re.findall(r"(\w+)\s*\(", signature)
+    return names[0] if names else None
+
+
+def guard_of(path: str) -> str:
+    """shared/base/err.h is BASE_ERR_H: the folder that an #include names, and the file."""
+    parts = Path(path).with_suffix("").parts
+    return re.sub(r"\W", "_", "_".join(parts[-2:])).upper() + "_H"
+
+
+def lint_c(path: str, text: str) -> list[Finding]:
+    raw = text.splitlines()
+    code = strip_c(text)
+    waived = {(i, match.group(1)) for i, line in enumerate(raw, 1) for match in _WAIVER.finditer(line)}
+    found: list[Finding] = []
+
+    def add(line: int, rule: str, message: str) -> None:
+        if (line, rule) not in waived:
+            found.append(Finding(path, line, rule, message))
+
+    if len(raw) > FILE_LINES_MAX:
+        add(1, "file-length", f"{len(raw)} lines, at most {FILE_LINES_MAX}")
+    for first, length, name in functions(code):
+        if length > FUNCTION_LINES_MAX:
+            add(first, "function-length", f"{name} has {length} lines, at most {FUNCTION_LINES_MAX}")
+    in_rpc = path.startswith("shared/rpc/")
+    money = path.startswith(MONEY_FOLDERS)
+    for i, line in enumerate(code.split("\n"), 1):
+        for match in _BANNED_CALL.finditer(line):
+            add(i, "banned-function", f"{match.group(1)}: use {BANNED[match.group(1)]}")
+        if money and _FLOAT.search(line):
+            add(i, "money-float", "no binary fractions where money is handled")
+        if not in_rpc and _GRPC_INCLUDE.search(line):
+            add(i, "grpc-include", "only shared/rpc includes <grpc/*>")
+        if not path.startswith("shared/base/clock") and _TIME_NULL.search(line):
+            add(i, "wall-clock", "time comes through base/clock.h")
+    for i, line in enumerate(raw, 1):
+        if _UNFINISHED.search(line):
+            add(i, "unfinished", "finish it or write it down elsewhere")
+    if path.endswith(".h") and f"#ifndef {guard_of(path)}" not in raw:
+        add(1, "include-guard", f"the include guard is {guard_of(path)}")
+    return found
+
+
+def lint_proto(path: str, text: str) -> list[Finding]:
+    return [Finding(path, i, "proto-optional", "protobuf-c does not know proto3 optional")
+            for i, line in enumerate(text.splitlines(), 1) if _OPTIONAL.match(line)]
+
+
+def lint_tree(root: Path) -> list[Finding]:
+    found: list[Finding] = []
+    folders: set[Path] = set()
+    for name in C_FOLDERS:
+        for file in sorted((root / name).rglob("*.[ch]")):
+            path = file.relative_to(root)
+            folders.add(path.parent)
+            found += lint_c(path.as_posix(), file.read_text(encoding="utf-8"))
+    for file in sorted((root / "proto").rglob("*.proto")):
+        path = file.relative_to(root)
+        if path.parts[1] not in ("google", "grpc"):  # public files, as they are published
+            found += lint_proto(path.as_posix(), file.read_text(encoding="utf-8"))
+    for folder in sorted(folders):
+        if not (root / folder / "README.md").exists():
+            found.append(Finding(folder.as_posix(), 1, "folder-readme", "a folder with sources says in a README what lives there"))
+    return sorted(found)
+
+
+def main() -> int:
+    root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parents[2]
+    found = lint_tree(root)
+    for finding in found:
+        print(finding)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

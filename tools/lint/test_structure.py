@@ -1,0 +1,100 @@
+"""Each rule of the structure lint must be able to fail, and must let good code pass."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import structure  # noqa: E402
+
+
+def rules(path: str, text: str) -> list[str]:
+    return [finding.rule for finding in structure.lint_c(path, text)]
+
+
+def function(body_lines: int, name: str = "work") -> str:
+    return f"static int {name}(int a,\n                int b) {{\n" + "    a += b;\n" * body_lines + "}\n"
+
+
+def test_function_of_the_limit_passes_and_one_line_more_fails():
+    fits = structure.FUNCTION_LINES_MAX - 3
+    assert rules("shared/base/a.c", function(fits)) == []
+    assert rules("shared/base/a.c", function(fits + 1)) == ["function-length"]
+
+
+def test_length_is_found_for_each_function_and_named():
+    text = function(2, "small") + "\n" + function(100, "large") + "\n" + function(2, "last")
+    found = structure.lint_c("shared/base/a.c", text)
+    assert [f.rule for f in found] == ["function-length"]
+    assert "large" in found[0].message and found[0].line == 7
+
+
+def test_tables_macros_and_structs_are_not_functions():
+    table = "static const row ROWS[] = {\n" + "    {1, 2},\n" * 200 + "};\n"
+    macro = "#define DO(x) do { \\\n" + "    x; \\\n" * 100 + "} while (0)\n"
+    struct = "typedef struct a {\n" + "    int b;\n" * 100 + "} a;\n"
+    assert rules("shared/base/a.c", table + macro + struct) == []
+
+
+def test_braces_in_literals_and_comments_do_not_matter():
+    text = 'static void f(void) {\n    puts("}\\"{"); // }\n    /* }\n} */\n' + "    g();\n" * 80 + "}\n"
+    assert rules("shared/base/a.c", text) == ["function-length"]
+
+
+def test_file_length():
+    assert rules("shared/base/a.c", "\n" * structure.FILE_LINES_MAX) == []
+    assert rules("shared/base/a.c", "\n" * (structure.FILE_LINES_MAX + 1)) == ["file-length"]
+
+
+@pytest.mark.parametrize("name", sorted(structure.BANNED))
+def test_banned_functions(name):
+    assert rules("shared/base/a.c", f"    {name} (x);\n") == ["banned-function"]
+    assert rules("shared/base/a.c", f"    my_{name}(x); s->{name}(x); s.{name}(x);\n") == []
+    assert rules("shared/base/a.c", f'    log("{name}(x)"); // {name}(x)\n') == []
+
+
+def test_a_waiver_needs_the_rule_and_a_reason():
+    assert rules("cli/a.c", "    sleep(1); // lint: allow banned-function: a person reads this\n") == []
+    assert rules("cli/a.c", "    sleep(1); // lint: allow banned-function:\n") == ["banned-function"]
+    assert rules("cli/a.c", "    sleep(1); // lint: allow money-float: no\n") == ["banned-function"]
+
+
+def test_no_binary_fractions_where_money_is():
+    assert rules("ledger-svc/journal/a.c", "    double d = 1;\n") == ["money-float"]
+    assert rules("shared/base/metrics.c", "    double d = 1;\n") == []
+
+
+def test_grpc_headers_only_in_rpc():
+    assert rules("payments-svc/a.c", "#include <grpc/grpc.h>\n") == ["grpc-include"]
+    assert rules("shared/rpc/a.c", "#include <grpc/grpc.h>\n") == []
+
+
+def test_wall_clock():
+    assert rules("cli/a.c", "    x = time(NULL);\n") == ["wall-clock"]
+    assert rules("cli/a.c", "    x = clock_time(NULL);\n") == []
+
+
+def test_include_guard():
+    good = "#ifndef BASE_ERR_H\n#define BASE_ERR_H\n#endif\n"
+    assert rules("shared/base/err.h", good) == []
+    assert rules("shared/base/err.h", good.replace("BASE_", "")) == ["include-guard"]
+
+
+def test_unfinished_work():
+    assert rules("cli/a.c", "// TO" + "DO: later\n") == ["unfinished"]
+
+
+def test_proto_optional():
+    assert structure.lint_proto("proto/a.proto", "  // optional string\n  string a = 1;\n") == []
+    found = structure.lint_proto("proto/a.proto", "message A {\n  optional string a = 1;\n}\n")
+    assert [(f.rule, f.line) for f in found] == [("proto-optional", 2)]
+
+
+def test_tree(tmp_path):
+    folder = tmp_path / "cli"
+    folder.mkdir()
+    (folder / "a.c").write_text("    gets(x);\n", encoding="utf-8")
+    assert [f.rule for f in structure.lint_tree(tmp_path)] == ["folder-readme", "banned-function"]
+    (folder / "README.md").write_text("What lives here.\n", encoding="utf-8")
+    assert [f.rule for f in structure.lint_tree(tmp_path)] == ["banned-function"]

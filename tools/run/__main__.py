@@ -1,0 +1,101 @@
+"""python3 -m run {up|down|status|remove|reap|check}: the environment commands behind ./dev."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from .errors import RunError
+from .layout import DEFAULT_RUN
+from .process import Identity
+from .stack import Stack
+
+
+def up(args: argparse.Namespace) -> int:
+    build = Path(args.build).resolve() if args.build else None
+    stack = Stack(Path(args.folder), build=build, say=print)
+    if args.database_only:
+        stack.up_database()
+    else:
+        stack.up()
+    return 0
+
+
+def down(args: argparse.Namespace) -> int:
+    return 0 if Stack(Path(args.folder), say=print).down() else 1
+
+
+def status(args: argparse.Namespace) -> int:
+    parts = Stack(Path(args.folder)).status()
+    for name, text in parts:
+        print(f"{name:<14} {text}")
+    return 0 if all(text.startswith("running") for _, text in parts) else 3
+
+
+def remove(args: argparse.Namespace) -> int:
+    Stack(Path(args.folder)).remove()
+    return 0
+
+
+def new_folder(args: argparse.Namespace) -> int:
+    """A folder for one test run, named after the process that owns it (and told apart by its start time)."""
+    parent = Path(args.folder)
+    parent.mkdir(parents=True, exist_ok=True)
+    parent.chmod(0o711)
+    owner = Identity.of(args.owner)
+    if owner is None:
+        raise RunError(f"there is no process {args.owner}")
+    folder = parent / str(args.owner)
+    if folder.exists():
+        sweep_folder(folder)
+    folder.mkdir(mode=0o711)
+    owner.save(folder / "owner.json")
+    print(folder)
+    return 0
+
+
+def sweep_folder(folder: Path) -> None:
+    """Ends and removes every stack below a test run's folder, then the folder."""
+    for lock in sorted(folder.glob("**/.lock")):
+        Stack(lock.parent).remove()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep(args: argparse.Namespace) -> int:
+    """Removes one test run's folder, or those of all runs whose owner is gone (killed, say, or a power cut)."""
+    parent = Path(args.folder)
+    if args.owner:
+        sweep_folder(parent / str(args.owner))
+        return 0
+    for record in parent.glob("*/owner.json"):
+        owner = Identity.load(record)
+        if owner is None or not owner.alive():
+            sweep_folder(record.parent)
+    return 0
+
+
+COMMANDS = {"up": up, "down": down, "status": status, "remove": remove, "new-folder": new_folder, "sweep": sweep}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="run", description=__doc__)
+    parser.add_argument("command", choices=sorted(COMMANDS))
+    parser.add_argument("--folder", default=os.environ.get("DISBURSE_RUN_FOLDER", str(DEFAULT_RUN)))
+    parser.add_argument("--build", help="build folder whose programs are started")
+    parser.add_argument("--database-only", action="store_true", help="stop after PostgreSQL is up")
+    parser.add_argument("--owner", type=int, help="pid of the process that a test folder belongs to")
+    args = parser.parse_args()
+    try:
+        return COMMANDS[args.command](args)
+    except RunError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

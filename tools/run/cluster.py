@@ -1,0 +1,196 @@
+"""A private PostgreSQL 15 cluster: a unix socket in a private folder, no TCP at all, never run by root."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+from . import keys
+from .errors import RunError
+from .layout import cluster_folder, database_user, make_private, popen_as
+from .process import log_tail
+
+BIN = Path("/usr/lib/postgresql/15/bin")
+ADMIN = "disburse_admin"
+# Role -> the kind of database that it works in. The migrator owns the schema and grants the service what it needs.
+LEDGER_ROLES = ("ledger_migrator", "ledger_service", "ledger_auditor")
+PAYMENTS_ROLES = ("payments_migrator", "payments_service")
+ROLES = LEDGER_ROLES + PAYMENTS_ROLES
+START_SECONDS_MAX = 60
+
+SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "max_connections": "200",
+    "shared_buffers": "256MB",
+    "fsync": "on",
+    "synchronous_commit": "on",
+    "full_page_writes": "on",
+    "max_wal_size": "2GB",
+    "checkpoint_timeout": "15min",
+    "password_encryption": "scram-sha-256",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_line_prefix": "%m [%p] %q%u@%d/%a ",
+    "log_min_duration_statement": "1000",
+    "log_parameter_max_length": "0",
+    "log_parameter_max_length_on_error": "0",
+    "idle_in_transaction_session_timeout": "60s",
+}
+
+
+class Cluster:
+    """The cluster of a run folder. Its data may lie elsewhere (see layout.cluster_folder)."""
+
+    def __init__(self, run: Path, *, settings: dict[str, str] | None = None, sync: bool = True):
+        self.run = run.resolve()
+        self.folder = cluster_folder(self.run)
+        self.data = self.folder / "data"
+        self.socket = self.folder / "socket"
+        self.log_file = self.folder / "postgres.log"
+        self.secrets = self.run / "secrets"
+        self.services_file = self.run / "etc" / "pg_service.conf"
+        self.user = database_user()
+        self.settings = {**SETTINGS, **(settings or {})}
+        self.sync = sync  # of initdb only: fsync of the running server is always on
+
+    # The server's life.
+
+    def create(self) -> None:
+        """Makes the data folder; what an interrupted run left of one is thrown away."""
+        if self._exists():
+            if keys.password_file(self.secrets, ADMIN).exists():
+                return
+            self.remove()  # the run folder was deleted, and with it every key to what this cluster holds
+        make_private(self.folder, self.user)
+        make_private(self.socket, self.user)
+        unfinished, password_file = self.folder / "data.new", self.folder / "password"
+        self._tool("rm", "-rf", str(unfinished))
+        self._tool("tee", str(password_file), input=keys.ensure_password(self.secrets, ADMIN))
+        try:
+            self._tool(str(BIN / "initdb"), "-D", str(unfinished), "-U", ADMIN, f"--pwfile={password_file}",
+                       "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--data-checksums",
+                       "--no-instructions", *([] if self.sync else ["--no-sync"]))
+        finally:
+            self._tool("rm", "-f", str(password_file))
+        self._tool("mv", str(unfinished), str(self.data))
+
+    def running(self) -> bool:
+        done = self._tool(str(BIN / "pg_ctl"), "status", "-D", str(self.data), check=False)
+        return done.returncode == 0
+
+    def start(self) -> None:
+        if self.running():
+            return
+        settings = {**self.settings, "unix_socket_directories": str(self.socket)}
+        options = " ".join("-c " + shlex.quote(f"{name}={value}") for name, value in settings.items())
+        # The log is pg_ctl's and the server's stdout too, so that neither keeps a pipe of ours open.
+        done = self._tool(str(BIN / "pg_ctl"), "start", "-w", "-s", "-t", str(START_SECONDS_MAX), "-D", str(self.data),
+                          "-l", str(self.log_file), "-o", options, check=False, capture=False)
+        if done.returncode != 0:
+            raise RunError(f"PostgreSQL did not start; the end of {self.log_file}:\n{log_tail(self.log_file)}")
+
+    def stop(self, mode: str = "fast") -> None:
+        """fast = clean; immediate = as a crash, recovered from the write-ahead log at the next start."""
+        if not self.running():
+            return
+        self._tool(str(BIN / "pg_ctl"), "stop", "-w", "-s", "-t", "60", "-m", mode, "-D", str(self.data))
+
+    def remove(self) -> None:
+        if self._exists():
+            self.stop("immediate")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    # Roles and databases.
+
+    def provision(self, ledger: str = "disburse_ledger", payments: str = "disburse_payments") -> None:
+        """The roles, a pair of databases, and how libpq finds them; all of it may exist already."""
+        script = ["\\set QUIET on"]
+        for role in ROLES:
+            verifier = keys.scram_verifier(keys.ensure_password(self.secrets, role))
+            script.append(f"SELECT 'CREATE ROLE {role}' WHERE NOT EXISTS "
+                          f"(SELECT FROM pg_roles WHERE rolname = '{role}') \\gexec")
+            script.append(f"ALTER ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS "
+                          f"PASSWORD '{verifier}';")
+        script.append("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;")
+        for database in (ledger, payments):
+            script.append(f"SELECT 'CREATE DATABASE {database}' WHERE NOT EXISTS "
+                          f"(SELECT FROM pg_database WHERE datname = '{database}') \\gexec")
+        script.extend(_grants(ledger, LEDGER_ROLES))
+        script.extend(_grants(payments, PAYMENTS_ROLES))
+        self.psql("postgres", "\n".join(script) + "\n")
+        self.write_services(ledger, payments)
+
+    def write_services(self, ledger: str, payments: str) -> None:
+        """pg_service.conf: names for connections, so that `service=ledger_service` is a whole connection string."""
+        lines = []
+        for roles, database in ((LEDGER_ROLES, ledger), (PAYMENTS_ROLES, payments), ((ADMIN,), "postgres")):
+            for role in roles:
+                lines += [f"[{role}]", f"host={self.socket}", f"dbname={database}", f"user={role}",
+                          f"passfile={keys.password_file(self.secrets, role)}", ""]
+        self.services_file.write_text("\n".join(lines), encoding="utf-8")
+
+    def psql(self, database: str, sql: str, *, role: str = ADMIN) -> str:
+        """Runs a script, stops at its first error; the rows come back one a line, fields apart by '|'."""
+        env = {**os.environ, "PGPASSFILE": str(keys.password_file(self.secrets, role)), "PGOPTIONS": "",
+               "PGCONNECT_TIMEOUT": "10"}
+        for name in ("PGSERVICE", "PGHOSTADDR", "PGPASSWORD", "PGPORT", "PGSSLMODE"):
+            env.pop(name, None)
+        done = subprocess.run(
+            [str(BIN / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", str(self.socket), "-U", role,
+             "-d", database, "-w"], input=sql, capture_output=True, text=True, env=env, check=False)
+        if done.returncode != 0:
+            raise RunError(f"SQL failed in {database}: {done.stderr.strip()}")
+        return done.stdout
+
+    def rows(self, database: str, sql: str, *, role: str = ADMIN) -> list[list[str]]:
+        return [line.split("|") for line in self.psql(database, sql, role=role).splitlines()]
+
+    def copy_database(self, source: str, target: str) -> None:
+        """A database as the template is, grants included; nobody may be connected to the template."""
+        self.psql("postgres", f"CREATE DATABASE {target} TEMPLATE {source};\n")
+        roles = LEDGER_ROLES if "ledger" in source else PAYMENTS_ROLES
+        self.psql("postgres", "\n".join(_database_grants(target, roles)))
+
+    def drop_database(self, name: str) -> None:
+        self.psql("postgres", f"DROP DATABASE IF EXISTS {name} WITH (FORCE);\n")
+
+    # Commands as the cluster's user.
+
+    def _exists(self) -> bool:
+        done = self._tool("test", "-f", str(self.data / "PG_VERSION"), check=False)
+        return done.returncode == 0
+
+    def _tool(self, *argv: str, input: str | None = None, check: bool = True,
+              capture: bool = True) -> subprocess.CompletedProcess:
+        streams: dict = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT} if capture else {
+            "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        if input is None:
+            streams["stdin"] = subprocess.DEVNULL
+        cwd = str(self.folder) if self.folder.is_dir() else "/"
+        done = subprocess.run(argv, input=input, text=True, cwd=cwd, umask=0o077, check=False, **streams,
+                              **popen_as(self.user))
+        if check and done.returncode != 0:
+            raise RunError(f"{Path(argv[0]).name} failed:\n{(done.stdout or '').strip()}")
+        return done
+
+
+def _database_grants(database: str, roles: tuple[str, ...]) -> list[str]:
+    """Deny by default; only the migrator may create."""
+    return [
+        f"REVOKE ALL ON DATABASE {database} FROM PUBLIC;",
+        f"GRANT CONNECT ON DATABASE {database} TO {', '.join(roles)};",
+        f"GRANT CREATE ON DATABASE {database} TO {roles[0]};",
+    ]
+
+
+def _grants(database: str, roles: tuple[str, ...]) -> list[str]:
+    return _database_grants(database, roles) + [
+        f"\\connect {database}",
+        "REVOKE ALL ON SCHEMA public FROM PUBLIC;",
+        f"ALTER SCHEMA public OWNER TO {roles[0]};",
+        f"GRANT USAGE ON SCHEMA public TO {', '.join(roles[1:])};",
+    ]

@@ -1,0 +1,261 @@
+"""A run folder: cluster, certificates, secrets, settings and the service processes of one whole Disburse."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pwd
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Callable, Iterator
+
+from . import keys
+from .certs import DOMAIN, Authority
+from .cluster import Cluster
+from .config import render
+from .errors import RunError
+from .layout import PROJECT, free_port, make_private, port_is_free
+from .process import Daemon, reap
+
+# In the order of start; stopped in the other order.
+SERVICES = ("bank-sim", "ledger-svc", "payments-svc")
+MIGRATED = ("ledger-svc", "payments-svc")
+ENV_PREFIX = {"bank-sim": "BANK", "ledger-svc": "LEDGER", "payments-svc": "PAYMENTS"}
+LEAVES = ("ledger-svc", "payments-svc", "payctl", "test")
+PORTS = ("ledger", "payments", "webhook", "bank_https", "bank_sftp")
+MIGRATE_SECONDS_MAX = 120
+
+
+def quiet(_: str) -> None:
+    pass
+
+
+class Stack:
+    """All of one run folder. Several stacks may share a cluster, each with its own pair of databases."""
+
+    def __init__(self, folder: Path, *, build: Path | None = None, cluster: Cluster | None = None,
+                 databases: tuple[str, str] = ("disburse_ledger", "disburse_payments"),
+                 settings: dict[str, dict[str, object]] | None = None, say: Callable[[str], None] = quiet):
+        self.folder = folder.resolve()
+        self.build = build if build is not None else self._recorded_build()
+        self.cluster = cluster if cluster is not None else Cluster(self.folder)
+        self.owns_cluster = cluster is None
+        self.databases = databases
+        self.settings = {service: dict((settings or {}).get(service, {})) for service in SERVICES}
+        self.say = say
+        self.etc, self.certs = self.folder / "etc", self.folder / "certs"
+        self.secrets, self.run = self.folder / "secrets", self.folder / "run"
+        self.authority = Authority(self.certs, "ca")
+        self.bank_authority = Authority(self.certs, "bank-ca")  # the bank is another house: its own authority
+        self._daemons: dict[str, Daemon] = {}
+
+    # Preparation.
+
+    def prepare(self) -> None:
+        """Everything that is a file. Safe to repeat: what exists and is good stays."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self.folder.stat().st_uid == os.geteuid():
+            self.folder.chmod(0o711)  # the cluster's user passes through to its own folder, nobody lists ours
+        for folder in (self.etc, self.certs, self.secrets, self.run, self.folder / "log", self.folder / "bank"):
+            make_private(folder)
+        (self.run / "build").write_text(f"{self.build}\n", encoding="utf-8")
+        keys.ensure_all(self.secrets)
+        self.authority.ensure()
+        for leaf in LEAVES:
+            self.authority.ensure_leaf(leaf)
+        self.bank_authority.ensure().ensure_leaf("bank")
+        if self.owns_cluster:
+            self.cluster.create()
+
+    def configure(self) -> None:
+        """Writes the settings of all services; ports stay as they were, unless somebody else has taken them."""
+        values = self.values()
+        for service in SERVICES:
+            render(service, values, self.settings[service], self.etc / f"{service}.ini")
+        self._write_env(values)
+
+    def values(self) -> dict[str, object]:
+        """What templates may name. Paths in them are relative to etc/, and so short."""
+        ports = self._ports()
+        return {
+            **{f"{name}_port": port for name, port in ports.items()},
+            "domain": DOMAIN,
+            "folder": self.folder,
+            "project": PROJECT,
+            "descriptors": os.path.relpath(self.build / "proto" / "descriptors.pb", self.etc),
+            "migrations": os.path.relpath(PROJECT / "migrations", self.etc),
+            "ssh_user": pwd.getpwuid(os.geteuid()).pw_name,
+        }
+
+    def _ports(self) -> dict[str, int]:
+        path = self.run / "ports.json"
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            known = {}
+        running = any(self.daemon(service).alive() for service in SERVICES)
+        ports: dict[str, int] = {}
+        for name in PORTS:
+            port = known.get(name)
+            usable = isinstance(port, int) and (running or port_is_free(port))
+            ports[name] = port if usable else free_port(set(ports.values()))
+        path.write_text(json.dumps(ports) + "\n", encoding="utf-8")
+        return ports
+
+    def _recorded_build(self) -> Path:
+        try:
+            return Path((self.folder / "run" / "build").read_text(encoding="utf-8").strip())
+        except OSError:
+            return PROJECT / "build" / "release"
+
+    # Processes.
+
+    def binary(self, program: str) -> Path:
+        return self.build / "bin" / program
+
+    def env(self, service: str) -> dict[str, str]:
+        env = {"PGSERVICEFILE": str(self.cluster.services_file if self.owns_cluster else self.etc / "pg_service.conf")}
+        if (self.build / "asan.options").exists():
+            env["LSAN_OPTIONS"] = f"suppressions={self.build / 'asan.options'}"
+        return env
+
+    def daemon(self, service: str, *, instance: str | None = None) -> Daemon:
+        """The process of a service; a named instance is a further one with settings of its own."""
+        name = instance or service
+        if name not in self._daemons:
+            argv = [str(self.binary(service)), "--config", str(self.etc / f"{name}.ini")]
+            self._daemons[name] = Daemon(name, argv, self.folder, env=self.env(service))
+        return self._daemons[name]
+
+    def add_instance(self, service: str, instance: str, settings: dict[str, object]) -> Daemon:
+        """A second process of a service on the same database, with the settings that must differ."""
+        own = {"server.ready_file": f"../run/{instance}.ready", "server.listen": "127.0.0.1:0", **settings}
+        render(service, self.values(), {**self.settings[service], **own}, self.etc / f"{instance}.ini")
+        return self.daemon(service, instance=instance)
+
+    def migrate(self, service: str) -> None:
+        argv = [str(self.binary(service)), "migrate", "--config", str(self.etc / f"{service}.ini")]
+        log = self.folder / "log" / f"{service}.migrate.log"
+        with log.open("wb") as out:
+            try:
+                done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=self.folder,
+                                      env={**os.environ, **self.env(service)}, timeout=MIGRATE_SECONDS_MAX, check=False)
+            except FileNotFoundError:
+                raise RunError(f"{argv[0]} is missing: run ./dev build") from None
+            except subprocess.TimeoutExpired:
+                raise RunError(f"{service} migrate took more than {MIGRATE_SECONDS_MAX} s, see {log}") from None
+        if done.returncode != 0:
+            text = log.read_text(encoding="utf-8", errors="replace").strip()
+            raise RunError(f"{service} migrate failed with exit code {done.returncode}:\n{text}")
+
+    def up_database(self) -> None:
+        with self.locked():
+            if not self.run.is_dir():
+                reap(self.folder)  # what outlived a run folder that somebody deleted
+            self.prepare()
+            if self.owns_cluster:
+                self.say(f"PostgreSQL     {self.cluster.folder}")
+                self.cluster.start()
+                self.cluster.provision(*self.databases)
+
+    def up(self) -> None:
+        """From nothing, or from any half of it, to three services that accept calls."""
+        self.up_database()
+        with self.locked():
+            self.configure()
+            for service in SERVICES:
+                daemon = self.daemon(service)
+                if not daemon.alive():
+                    if service in MIGRATED:
+                        self.migrate(service)
+                    daemon.start(wait=False)
+                ready = daemon.wait_ready()
+                ports = ", ".join(f"{name} {ready[name]}" for name in sorted(ready) if name.endswith("_port"))
+                self.say(f"{service:<14} pid {daemon.pid}, {ports}")
+
+    def down(self) -> bool:
+        """Stops in order. False: some service did not drain in time and was killed."""
+        if not self.folder.is_dir():
+            return True
+        drained = True
+        with self.locked():
+            for daemon in reversed(self._known_daemons()):
+                if daemon.alive():
+                    clean = daemon.stop()
+                    drained = drained and clean
+                    self.say(f"{daemon.name:<14} {'stopped' if clean else 'did not stop in time: killed'}")
+            left = reap(self.folder)
+            if left:
+                self.say(f"ended {left} more process(es) of this folder")
+            if self.owns_cluster and self.cluster.running():
+                self.cluster.stop()
+                self.say("PostgreSQL     stopped")
+        return drained
+
+    def _known_daemons(self) -> list[Daemon]:
+        names = [path.stem for path in sorted(self.run.glob("*.pid"))] if self.run.is_dir() else []
+        ordered = [name for name in SERVICES if name in names] + [name for name in names if name not in SERVICES]
+        return [self._daemons.get(name) or Daemon(name, [], self.folder) for name in ordered]
+
+    def remove(self) -> None:
+        """Stops all of it, at once, and leaves nothing behind."""
+        for daemon in self._known_daemons():
+            daemon.kill()
+        if self.folder.is_dir():
+            reap(self.folder, grace_s=1)
+        if self.owns_cluster:
+            self.cluster.remove()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def status(self) -> list[tuple[str, str]]:
+        """(name, state) of each part, for a person."""
+        running = self.folder.is_dir() and self.cluster.running()
+        parts = [("PostgreSQL", f"running, socket {self.cluster.socket}" if running else "stopped")]
+        for service in SERVICES:
+            daemon = self.daemon(service)
+            text = "stopped"
+            if daemon.alive():
+                try:
+                    ready = daemon.ready()
+                    ports = ", ".join(f"{name} {ready[name]}" for name in sorted(ready) if name.endswith("_port"))
+                    text = f"running, pid {daemon.pid}, {ports}"
+                except RunError:
+                    text = f"starting, pid {daemon.pid}"
+            parts.append((service, text))
+        return parts
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """One `up` or `down` of a folder at a time; the lock goes with the process that holds it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / ".lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.say("waiting for another ./dev that works on the same folder")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    # What a person's shell and payctl need.
+
+    def client_env(self) -> dict[str, str]:
+        return self._client_env(self.values())
+
+    def _client_env(self, values: dict[str, object]) -> dict[str, str]:
+        return {
+            "PAYCTL_PAYMENTS": f"127.0.0.1:{values['payments_port']}",
+            "PAYCTL_LEDGER": f"127.0.0.1:{values['ledger_port']}",
+            "PAYCTL_CA_FILE": str(self.authority.cert_file),
+            "PAYCTL_CERT_FILE": str(self.certs / "payctl.crt"),
+            "PAYCTL_KEY_FILE": str(self.certs / "payctl.key"),
+            "PGSERVICEFILE": str(self.cluster.services_file),
+        }
+
+    def _write_env(self, values: dict[str, object]) -> None:
+        lines = ["# For a shell: `. .run/env`, then payctl, or psql service=ledger_auditor."]
+        lines += [f"export {name}={shlex.quote(value)}" for name, value in self._client_env(values).items()]
+        (self.folder / "env").write_text("\n".join(lines) + "\n", encoding="utf-8")
