@@ -12,7 +12,8 @@
 #include <sanitizer/asan_interface.h>
 #define POISON(ptr, len) ASAN_POISON_MEMORY_REGION((ptr), (len))
 #define UNPOISON(ptr, len) ASAN_UNPOISON_MEMORY_REGION((ptr), (len))
-enum { REDZONE = 16 }; // between two allocations, so that the sanitizer sees an overrun inside of a block
+// Between two allocations, so that the sanitizer sees an overrun inside of a block.
+enum { REDZONE = 16 };
 #else
 #define POISON(ptr, len) ((void)(ptr), (void)(len))
 #define UNPOISON(ptr, len) ((void)(ptr), (void)(len))
@@ -22,6 +23,7 @@ enum { REDZONE = 0 };
 enum {
     ALIGNMENT = 16,
     BLOCK_FIRST = 4096,
+    BLOCK_SECOND = 2 * BLOCK_FIRST,
     BLOCK_LARGEST = 256 * 1024 // blocks double up to here
 };
 
@@ -101,7 +103,7 @@ void arena_reset(arena *a) {
         POISON(a->first->bytes, a->first->cap);
     }
     a->used = 0;
-    a->block_next = BLOCK_FIRST * 2;
+    a->block_next = BLOCK_SECOND;
 }
 
 void arena_destroy(arena *a) {

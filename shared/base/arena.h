@@ -19,8 +19,8 @@ void *arena_alloc(arena *a, size_t size);
 void *arena_calloc(arena *a, size_t n, size_t size);
 // The same, but asserts: for small fixed sizes only, never for a size that came from input.
 void *arena_must(arena *a, size_t size);
-char *arena_strdup(arena *a, const char *s);               // NULL as above
-char *arena_strndup(arena *a, const char *s, size_t len);  // NULL as above; adds the NUL
+char *arena_strdup(arena *a, const char *s);              // NULL as above
+char *arena_strndup(arena *a, const char *s, size_t len); // NULL as above; adds the NUL
 char *arena_printf(arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
 size_t arena_used(const arena *a);
 

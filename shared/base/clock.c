@@ -164,7 +164,7 @@ void time_format_rfc3339(int64_t wall_us, char *out, size_t out_len) {
     int64_t of_day = wall_us - time_from_civil(date);
     int64_t seconds = of_day / US_PER_S;
     int n = snprintf(out, out_len, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", date.year, date.month,
-                     date.day, (int)(seconds / 3600), (int)(seconds / 60 % 60),
-                     (int)(seconds % 60), (int)(of_day % US_PER_S));
+                     date.day, (int)(seconds / 3600), (int)(seconds / 60 % 60), (int)(seconds % 60),
+                     (int)(of_day % US_PER_S));
     ASSERT(n > 0 && (size_t)n < out_len);
 }

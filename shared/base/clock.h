@@ -2,9 +2,9 @@
 #ifndef BASE_CLOCK_H
 #define BASE_CLOCK_H
 
+#include "base/err.h"
 #include <stddef.h>
 #include <stdint.h>
-#include "base/err.h"
 
 typedef struct clock_source {
     int64_t (*wall_us)(void *self); // microseconds since 1970-01-01T00:00:00Z
@@ -35,7 +35,9 @@ int64_t clock_backoff_ms(const clock_source *c, int64_t base_ms, int64_t cap_ms,
 // "2026-11-21T09:42:00.000000Z"; out holds at least 28 bytes.
 void time_format_rfc3339(int64_t wall_us, char *out, size_t out_len);
 // Civil UTC date of a time.
-typedef struct civil_date { int year, month, day; } civil_date;
+typedef struct civil_date {
+    int year, month, day;
+} civil_date;
 civil_date time_civil_date(int64_t wall_us);
 int64_t time_from_civil(civil_date d); // midnight UTC, microseconds
 

@@ -23,7 +23,7 @@ struct owned {
     char text[];
 };
 static pthread_mutex_t owned_lock = PTHREAD_MUTEX_INITIALIZER; // guards the list
-static owned *owned_list;                                      // keeps them reachable for the leak checker
+static owned *owned_list; // keeps them reachable for the leak checker
 
 static const char *own(const char *text) {
     size_t len = strlen(text);
@@ -70,7 +70,8 @@ static bool set_path(const config_setting *s, const char *value, const char *bas
         strbuf_init_fixed(&b, absolute, sizeof(absolute));
         strbuf_printf(&b, "%s/%s", base_dir, value);
         if (!strbuf_ok(&b)) {
-            return err_set(e, ERR_INVALID_ARGUMENT, "CONFIG_INVALID", "%s: path is too long", s->name);
+            return err_set(e, ERR_INVALID_ARGUMENT, "CONFIG_INVALID", "%s: path is too long",
+                           s->name);
         }
         path = own(absolute);
     }
@@ -335,7 +336,8 @@ bool config_read_secret(const char *path, size_t max, char **out, size_t *out_le
     // read(2), not stdio: no second copy stays behind in a buffer. O_NONBLOCK: a FIFO must not hang the start.
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) {
-        err_set(e, ERR_NOT_FOUND, "SECRET_FILE", "cannot open %.100s: %s", path, strerrordesc_np(errno));
+        err_set(e, ERR_NOT_FOUND, "SECRET_FILE", "cannot open %.100s: %s", path,
+                strerrordesc_np(errno));
         goto out;
     }
     if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
@@ -348,7 +350,8 @@ bool config_read_secret(const char *path, size_t max, char **out, size_t *out_le
         goto out;
     }
     if (!read_all(fd, secret, size, &len)) {
-        err_set(e, ERR_UNAVAILABLE, "SECRET_FILE", "cannot read %.100s: %s", path, strerrordesc_np(errno));
+        err_set(e, ERR_UNAVAILABLE, "SECRET_FILE", "cannot read %.100s: %s", path,
+                strerrordesc_np(errno));
         goto out;
     }
     if (len > 0 && secret[len - 1] == '\n') {
@@ -359,7 +362,8 @@ bool config_read_secret(const char *path, size_t max, char **out, size_t *out_le
     }
     secret[len] = '\0';
     if (len == 0 || len > max) {
-        err_set(e, ERR_INVALID_ARGUMENT, "SECRET_FILE", "%.100s must hold 1 to %zu bytes", path, max);
+        err_set(e, ERR_INVALID_ARGUMENT, "SECRET_FILE", "%.100s must hold 1 to %zu bytes", path,
+                max);
         goto out;
     }
     *out = secret;

@@ -35,11 +35,14 @@ typedef struct config_table {
 
 // Fills *settings (strings are owned by the process and live until it ends). file may be NULL.
 bool config_load(const config_table *t, const char *file, void *settings, err *e) WARN_UNUSED;
-void config_print(const config_table *t, const void *settings, FILE *out);    // INI with comments: a valid file
-void config_print_help(const config_table *t, FILE *out);                     // for --help
-void config_print_markdown(const config_table *t, FILE *out);                 // for docs/
-// Reads a secret file: content without the trailing newline, at most max bytes. @owned: the caller wipes and frees.
-bool config_read_secret(const char *path, size_t max, char **out, size_t *out_len, err *e) WARN_UNUSED;
+// INI with comments: a valid file that loads to the same settings.
+void config_print(const config_table *t, const void *settings, FILE *out);
+void config_print_help(const config_table *t, FILE *out);     // for --help
+void config_print_markdown(const config_table *t, FILE *out); // for docs/
+// Reads a secret file: content without the trailing newline, 1 to max bytes. @owned: the caller wipes and frees. A file
+// that others may read, or its group may write, is refused: mode 0600 or 0640.
+bool config_read_secret(const char *path, size_t max, char **out, size_t *out_len,
+                        err *e) WARN_UNUSED;
 void config_wipe(char *secret, size_t len); // explicit_bzero and free; accepts NULL
 
 #endif

@@ -59,7 +59,8 @@ static bool parse_section(position *p, char *line, err *e) {
     line[len - 1] = '\0';
     const char *name = trim(line + 1);
     if (name[0] == '\0' || strlen(name) >= sizeof(p->section)) {
-        return err_set(e, ERR_INVALID_ARGUMENT, "CONFIG_SYNTAX", "%s: wrong section name", p->where);
+        return err_set(e, ERR_INVALID_ARGUMENT, "CONFIG_SYNTAX", "%s: wrong section name",
+                       p->where);
     }
     memcpy(p->section, name, strlen(name) + 1);
     return true;

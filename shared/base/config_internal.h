@@ -7,9 +7,9 @@
 #include "base/config.h"
 
 enum {
-    CONFIG_NAME_MAX = 128,        // PREFIX_SECTION_KEY and its NUL
-    CONFIG_VALUE_MAX = 3500,      // bytes; with its quotes and escapes it must fit into a line of the file
-    CONFIG_LINE_MAX = 8192,       // bytes of one line of the file
+    CONFIG_NAME_MAX = 128,   // PREFIX_SECTION_KEY and its NUL
+    CONFIG_VALUE_MAX = 3500, // bytes; with quotes and escapes it fits into a line
+    CONFIG_LINE_MAX = 8192,  // bytes of one line of the file
     CONFIG_SECRET_MAX = 1024 * 1024
 };
 
@@ -19,7 +19,8 @@ typedef bool (*config_on_pair)(void *arg, const char *where, const char *section
 // Reads [section], key = value, blank lines and comments (a line that begins with ; or #). A value that begins with a
 // quote is quoted ("…", \" and \\ inside). Nothing else: no comments behind values, no continued lines. Anything
 // else in the file is refused by its line.
-bool config_ini_parse(FILE *in, const char *file, config_on_pair on_pair, void *arg, err *e) WARN_UNUSED;
+bool config_ini_parse(FILE *in, const char *file, config_on_pair on_pair, void *arg,
+                      err *e) WARN_UNUSED;
 // Writes a value so that config_ini_parse reads it back.
 void config_ini_print_value(const char *value, FILE *out);
 

@@ -37,8 +37,7 @@ static void PRINTF_LIKE(6, 0) set(err *e, err_code code, const char *reason, con
     *e = fresh;
 }
 
-bool err_set_at(err *e, err_code code, const char *reason, const char *site, const char *fmt,
-                ...) {
+bool err_set_at(err *e, err_code code, const char *reason, const char *site, const char *fmt, ...) {
     if (e != NULL) {
         va_list args;
         va_start(args, fmt);

@@ -37,7 +37,7 @@ typedef enum err_code {
 
 enum {
     ERR_RETRIABLE = 1u << 0,      // the same call with the same id may succeed
-    ERR_COMMIT_UNKNOWN = 1u << 1, // a COMMIT was sent and its answer lost: look the ids up, never guess
+    ERR_COMMIT_UNKNOWN = 1u << 1, // the answer to COMMIT is lost: look the ids up, never guess
     ERR_CONNECTION_LOST = 1u << 2 // the connection is gone and must not go back into its pool
 };
 
@@ -47,18 +47,19 @@ typedef struct err {
     int32_t retry_after_ms; // > 0: becomes google.rpc.RetryInfo
     char sqlstate[6];       // "" when the database said nothing
     char constraint[64];    // name of the violated constraint, or ""
-    char reason[64];        // google.rpc.ErrorInfo.reason, UPPER_SNAKE_CASE; "" becomes the code's name
-    char field[64];         // the request field at fault, or ""; becomes ErrorInfo.metadata["field"]
-    char message[192];      // for the caller: lower case, no full stop, no secret
-    char detail[320];       // for the log only
-    const char *site;       // file:line that set it
+    char reason[64];   // google.rpc.ErrorInfo.reason, UPPER_SNAKE_CASE; "" becomes the code's name
+    char field[64];    // the request field at fault, or ""; becomes ErrorInfo.metadata["field"]
+    char message[192]; // for the caller: lower case, no full stop, no secret
+    char detail[320];  // for the log only
+    const char *site;  // file:line that set it
 } err;
 
 #define ERR_STR2(x) #x
 #define ERR_STR(x) ERR_STR2(x)
 #define ERR_SITE __FILE__ ":" ERR_STR(__LINE__)
 
-// Fills *e and returns false, so that a function can end with `return err_set(…)`. e may be NULL.
+// Fills *e (all of it: flags 0, no detail) and returns false, so that a function can end with
+// `return err_set(…)`. e may be NULL.
 #define err_set(e, code, reason, ...) err_set_at((e), (code), (reason), ERR_SITE, __VA_ARGS__)
 // The same, naming the request field at fault.
 #define err_set_field(e, code, reason, field, ...)                                                 \

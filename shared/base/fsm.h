@@ -5,7 +5,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-typedef struct fsm_edge { int from, event, to; } fsm_edge;
+typedef struct fsm_edge {
+    int from, event, to;
+} fsm_edge;
 typedef struct fsm {
     const char *name;
     const fsm_edge *edges;

@@ -12,10 +12,10 @@
 #include "base/str.h"
 
 enum {
-    LINE_MAX_BYTES = 4096,  // PIPE_BUF: a line goes into a pipe whole or not at all
-    TAIL_RESERVE = 32,      // room for what closes a line that was cut
-    TEXT_MAX = 1024,        // bytes of one string value
-    STALL_WAIT_MS = 100     // how long the first line waits for a reader that does not read
+    LINE_MAX_BYTES = 4096, // PIPE_BUF: a line goes into a pipe whole or not at all
+    TAIL_RESERVE = 32,     // room for what closes a line that was cut
+    TEXT_MAX = 1024,       // bytes of one string value
+    STALL_WAIT_MS = 100    // how long the first line waits for a reader that does not read
 };
 
 static const char *const LEVEL_NAMES[] = {"debug", "info", "warn", "error"};
@@ -23,8 +23,9 @@ static const char *const LEVEL_NAMES[] = {"debug", "info", "warn", "error"};
 static const char *log_service = "";
 static _Atomic int log_min_level = LOG_INFO;
 
-static pthread_mutex_t write_lock = PTHREAD_MUTEX_INITIALIZER; // guards the two below and the order of lines
-static bool stalled;     // the last line could not be written in time
+// Guards the two below, and the order of lines.
+static pthread_mutex_t write_lock = PTHREAD_MUTEX_INITIALIZER;
+static bool stalled;      // the last line could not be written in time
 static int64_t n_dropped; // lines lost since then
 
 static _Thread_local log_context context;
@@ -170,7 +171,7 @@ static void submit(const strbuf *line) {
         char memory[LINE_MAX_BYTES];
         strbuf note;
         strbuf_init_fixed(&note, memory, sizeof(memory));
-        const log_field fields[] = {F_INT("lines", n_dropped), {NULL, LOG_F_END, {.i = 0}}};
+        const log_field fields[] = {F_INT("lines", n_dropped), LOG_FIELDS_END};
         render(&note, LOG_WARN, "log.dropped", ERR_SITE, fields);
         if (write_line(&note, 0)) {
             n_dropped = 0;
@@ -208,7 +209,7 @@ void log_panic(const char *event, const char *condition, const char *site) {
     char memory[LINE_MAX_BYTES];
     strbuf line;
     strbuf_init_fixed(&line, memory, sizeof(memory));
-    const log_field fields[] = {F_STR("condition", condition), {NULL, LOG_F_END, {.i = 0}}};
+    const log_field fields[] = {F_STR("condition", condition), LOG_FIELDS_END};
     render(&line, LOG_ERROR, event, site, fields);
     (void)write_line(&line, STALL_WAIT_MS);
 }
@@ -218,8 +219,9 @@ void log_err(log_level level, const char *event, const err *e) {
     size_t n = 0;
     fields[n++] = F_STR("code", err_code_name(e->code));
     const log_field texts[] = {
-        F_STR("reason", e->reason),     F_STR("message", e->message), F_STR("field", e->field),
-        F_STR("sqlstate", e->sqlstate), F_STR("constraint", e->constraint), F_STR("detail", e->detail),
+        F_STR("reason", e->reason),         F_STR("message", e->message),
+        F_STR("field", e->field),           F_STR("sqlstate", e->sqlstate),
+        F_STR("constraint", e->constraint), F_STR("detail", e->detail),
     };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         if (texts[i].v.s[0] != '\0') {
@@ -235,6 +237,6 @@ void log_err(log_level level, const char *event, const err *e) {
     if ((e->flags & ERR_CONNECTION_LOST) != 0) {
         fields[n++] = F_BOOL("connection_lost", true);
     }
-    fields[n] = (log_field){NULL, LOG_F_END, {.i = 0}};
+    fields[n] = LOG_FIELDS_END;
     log_write(level, event, e->site, fields);
 }

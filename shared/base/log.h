@@ -15,8 +15,8 @@ bool log_level_parse(const char *name, log_level *out) WARN_UNUSED; // "debug" "
 
 // The context of this thread: added to each line it writes. Strings are copied and cut; NULL or "" clears.
 typedef struct log_context {
-    char trace_id[33];   // W3C trace id, 32 hex digits
-    char span_id[17];    // 16 hex digits
+    char trace_id[33]; // W3C trace id, 32 hex digits
+    char span_id[17];  // 16 hex digits
     char request_id[64];
     char payout_id[40];
 } log_context;
@@ -27,15 +27,23 @@ void log_ctx_clear(void);
 typedef struct log_field {
     const char *key;
     enum { LOG_F_STR, LOG_F_I64, LOG_F_BOOL, LOG_F_END } type;
-    union { const char *s; int64_t i; bool b; } v;
+    union {
+        const char *s;
+        int64_t i;
+        bool b;
+    } v;
 } log_field;
 #define F_STR(k, x) ((log_field){(k), LOG_F_STR, {.s = (x)}})
 #define F_INT(k, x) ((log_field){(k), LOG_F_I64, {.i = (int64_t)(x)}})
 #define F_BOOL(k, x) ((log_field){(k), LOG_F_BOOL, {.b = (x)}})
 
 // log_info("saga.claimed", F_INT("n", n), F_STR("book", b)); the event name is a dotted constant to grep for.
+#define LOG_FIELDS_END ((log_field){NULL, LOG_F_END, {.i = 0}})
+// It does not know __VA_OPT__.
+// clang-format off
 #define LOG_AT(level, event, ...)                                                                  \
-    log_write((level), (event), ERR_SITE, (log_field[]){__VA_ARGS__ __VA_OPT__(,) {NULL, LOG_F_END, {.i = 0}}})
+    log_write((level), (event), ERR_SITE, (log_field[]){__VA_ARGS__ __VA_OPT__(,) LOG_FIELDS_END})
+// clang-format on
 #define log_debug(event, ...) LOG_AT(LOG_DEBUG, event, __VA_ARGS__)
 #define log_info(event, ...) LOG_AT(LOG_INFO, event, __VA_ARGS__)
 #define log_warn(event, ...) LOG_AT(LOG_WARN, event, __VA_ARGS__)

@@ -18,8 +18,14 @@ void *map_get(const map *m, uuid key); // NULL when absent
 bool map_put(map *m, uuid key, void *value) WARN_UNUSED;
 void *map_remove(map *m, uuid key); // the value that was there, or NULL
 
-typedef struct map_iter { const map *m; size_t slot; uuid key; void *value; } map_iter;
+typedef struct map_iter {
+    const map *m;
+    size_t slot;
+    uuid key;
+    void *value;
+} map_iter;
 map_iter map_begin(const map *m);
-bool map_next(map_iter *it); // fills key and value; false at the end. The map must not change meanwhile.
+// Fills key and value; false at the end. The map must not change meanwhile.
+bool map_next(map_iter *it);
 
 #endif

@@ -17,10 +17,10 @@ static const struct {
     int64_t us;
     const char *le;
 } BUCKETS[] = {
-    {100, "0.0001"},   {250, "0.00025"},  {500, "0.0005"},   {1000, "0.001"},
-    {2500, "0.0025"},  {5000, "0.005"},   {10000, "0.01"},   {25000, "0.025"},
-    {50000, "0.05"},   {100000, "0.1"},   {250000, "0.25"},  {500000, "0.5"},
-    {1000000, "1"},    {2500000, "2.5"},  {5000000, "5"},    {10000000, "10"},
+    {100, "0.0001"},  {250, "0.00025"}, {500, "0.0005"},  {1000, "0.001"},
+    {2500, "0.0025"}, {5000, "0.005"},  {10000, "0.01"},  {25000, "0.025"},
+    {50000, "0.05"},  {100000, "0.1"},  {250000, "0.25"}, {500000, "0.5"},
+    {1000000, "1"},   {2500000, "2.5"}, {5000000, "5"},   {10000000, "10"},
 };
 enum { N_BUCKETS = sizeof(BUCKETS) / sizeof(BUCKETS[0]) };
 
@@ -33,16 +33,16 @@ struct metric {
     char *name, *labels, *help;
     metric_type type;
     _Atomic int64_t value;
-    histogram *histogram;        // HISTOGRAM only
-    bool has_read;               // made by metric_gauge_fn
-    int64_t (*read)(void *arg);  // NULL: taken out, not shown
+    histogram *histogram;       // HISTOGRAM only
+    bool has_read;              // made by metric_gauge_fn
+    int64_t (*read)(void *arg); // NULL: taken out, not shown
     void *arg;
 };
 
 // Lock order: scrape_lock, then registry_lock.
-static pthread_mutex_t scrape_lock = PTHREAD_MUTEX_INITIALIZER;   // guards read and arg, and is held while they are used
+static pthread_mutex_t scrape_lock = PTHREAD_MUTEX_INITIALIZER;   // guards read and arg
 static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER; // guards the two below
-static metric *registry[METRICS_MAX]; // sorted by name and labels
+static metric *registry[METRICS_MAX];                             // sorted by name and labels
 static size_t n_registered;
 
 // --- Names -----------------------------------------------------------------------------------------------------------

@@ -17,12 +17,13 @@ metric *metric_gauge(const char *name, const char *labels, const char *help);
 metric *metric_histogram(const char *name, const char *labels, const char *help);
 // A gauge read at scrape time. Given again, it replaces the reader; read NULL takes the gauge out, and returns only when no
 // scrape uses the old reader any more: do so before arg is freed. The reader must not call metric_gauge_fn.
-void metric_gauge_fn(const char *name, const char *labels, const char *help, int64_t (*read)(void *), void *arg);
+void metric_gauge_fn(const char *name, const char *labels, const char *help,
+                     int64_t (*read)(void *), void *arg);
 
-void metric_add(metric *m, int64_t n);          // counter or gauge
-void metric_set(metric *m, int64_t value);      // gauge
-void metric_observe_us(metric *m, int64_t us);  // histogram
-int64_t metric_value(const metric *m);          // for tests; histograms give the count
+void metric_add(metric *m, int64_t n);         // counter or gauge
+void metric_set(metric *m, int64_t value);     // gauge
+void metric_observe_us(metric *m, int64_t us); // histogram
+int64_t metric_value(const metric *m);         // for tests; histograms give the count
 
 void metrics_render(strbuf *out); // text/plain; version=0.0.4
 

@@ -89,8 +89,8 @@ bool money_parse(str text, const currency *ccy, int64_t *minor) {
             n_fraction = 0;
             continue;
         }
-        if (c < '0' || c > '9' || n_fraction >= ccy->exponent ||
-            !ck_mul_i64(value, 10, &value) || !ck_add_i64(value, c - '0', &value)) {
+        if (c < '0' || c > '9' || n_fraction >= ccy->exponent || !ck_mul_i64(value, 10, &value) ||
+            !ck_add_i64(value, c - '0', &value)) {
             return false;
         }
         if (n_fraction < 0) {

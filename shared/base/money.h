@@ -13,8 +13,8 @@ bool ck_sub_i64(int64_t a, int64_t b, int64_t *out) WARN_UNUSED;
 bool ck_mul_i64(int64_t a, int64_t b, int64_t *out) WARN_UNUSED;
 
 typedef struct currency {
-    char code[4];     // ISO 4217, upper case, NUL-terminated
-    int8_t exponent;  // digits after the point: USD 2, JPY 0, KWD 3
+    char code[4];    // ISO 4217, upper case, NUL-terminated
+    int8_t exponent; // digits after the point: USD 2, JPY 0, KWD 3
 } currency;
 
 // NULL when the code is not an active ISO 4217 currency. The pointer is static.

@@ -44,7 +44,8 @@ void strbuf_add(strbuf *b, const void *bytes, size_t len);
 void strbuf_add_c(strbuf *b, const char *c_string);
 void strbuf_add_char(strbuf *b, char c);
 void strbuf_printf(strbuf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
-void strbuf_add_json(strbuf *b, str s); // quoted and escaped; bytes that are not UTF-8 become U+FFFD
+// Quoted and escaped; bytes that are not UTF-8 become U+FFFD.
+void strbuf_add_json(strbuf *b, str s);
 bool strbuf_ok(const strbuf *b);
 str strbuf_str(const strbuf *b);
 

@@ -8,7 +8,9 @@
 #include "base/clock.h"
 #include "base/str.h"
 
-typedef struct uuid { uint8_t b[16]; } uuid;
+typedef struct uuid {
+    uint8_t b[16];
+} uuid;
 enum { UUID_TEXT_LEN = 36 };
 
 // Time-ordered, monotonic within the process. Thread-safe.
