@@ -1,0 +1,189 @@
+// What the files of this room share. Nobody else includes it.
+#ifndef DB_DB_INTERNAL_H
+#define DB_DB_INTERNAL_H
+
+#include <endian.h>
+#include <libpq-fe.h>
+#include <pthread.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/metrics.h"
+#include "db/db.h"
+
+enum {
+    DB_POOL_SIZE_MAX = 256,
+    DB_PARAMS_MAX = 64,             // parameters of one statement
+    DB_PIPE_MAX = 64,               // statements of one pipeline
+    DB_VALUE_MAX = 256 * 1024 * 1024, // bytes of one parameter
+    DB_PREPARED_SLOTS = 512,        // per connection, a power of two
+    DB_PREPARED_MAX = 384,
+    DB_NAME_LEN = 64,               // NAMEDATALEN: longer names would be cut by the server
+    DB_COPY_BUFFER_LEN = 64 * 1024,
+    DB_CONNECT_TIMEOUT_MS = 5000,
+    DB_NETWORK_GRACE_MS = 1000,     // how long the server's own time-out may take to reach us
+    DB_ROLLBACK_TIMEOUT_MS = 2000,
+    DB_LIFETIME_MS = 30 * 60 * 1000, // a connection is replaced after this, plus up to a quarter
+    DB_RECONNECT_BASE_MS = 50,
+    DB_RECONNECT_CAP_MS = 5000,
+    DB_RETRY_BASE_MS = 4,
+    DB_RETRY_CAP_MS = 500
+};
+
+// pg_type.oid of what we send and read; fixed for ever by PostgreSQL.
+enum {
+    OID_BOOL = 16,
+    OID_BYTEA = 17,
+    OID_CHAR = 18,
+    OID_NAME = 19,
+    OID_INT8 = 20,
+    OID_INT2 = 21,
+    OID_INT4 = 23,
+    OID_TEXT = 25,
+    OID_JSON = 114,
+    OID_BYTEA_ARRAY = 1001,
+    OID_INT2_ARRAY = 1005,
+    OID_INT4_ARRAY = 1007,
+    OID_TEXT_ARRAY = 1009,
+    OID_INT8_ARRAY = 1016,
+    OID_BPCHAR = 1042,
+    OID_VARCHAR = 1043,
+    OID_TIMESTAMPTZ = 1184,
+    OID_TIMESTAMPTZ_ARRAY = 1185,
+    OID_UUID = 2950,
+    OID_UUID_ARRAY = 2951,
+    OID_JSONB = 3802,
+    OID_XID8 = 5069,
+    OID_FIRST_USER = 16384 // enums and domains of our own migrations
+};
+
+// Microseconds from 1970-01-01 to 2000-01-01, where PostgreSQL counts from.
+#define DB_EPOCH_US INT64_C(946684800000000)
+
+struct db_params {
+    arena *a;
+    int n;
+    Oid types[DB_PARAMS_MAX];
+    const char *values[DB_PARAMS_MAX];
+    int lengths[DB_PARAMS_MAX];
+    int formats[DB_PARAMS_MAX];
+    uint8_t small[DB_PARAMS_MAX][16]; // values of fixed width stand here
+    err_code failed;                  // sticky: told when the statement is run
+    const char *failed_why;
+};
+
+struct db_rows {
+    PGresult *result; // NULL until the statement has run
+};
+
+// One statement that the server side of a connection knows.
+typedef struct db_prepared {
+    char name[DB_NAME_LEN]; // "" is a free slot
+    uint64_t fingerprint;   // of the SQL text and the parameter types: one name, one meaning
+    uint32_t generation;    // 0 first; counts up when the server's plan went stale
+    bool ready;             // the server has it
+} db_prepared;
+
+struct db_copy {
+    db_conn *c;
+    int n_columns;
+    int column; // values given of the current row
+    int64_t n_rows;
+    size_t len;
+    bool active;
+    bool failed;
+    err error;
+    uint8_t buffer[DB_COPY_BUFFER_LEN];
+};
+
+struct db_conn {
+    PGconn *pg;
+    db_pool *pool;
+    db_conn *next;       // in the pool's idle list
+    bool broken;         // must not go back into the pool
+    bool in_tx;          // between db_begin and its end
+    bool read_only;      // inside db_read: a lost answer loses nothing
+    int64_t deadline_ms; // of the transaction or the read; INT64_MAX: none
+    int64_t statement_timeout_ms;
+    int64_t expires_ms;
+    db_prepared *prepared; // DB_PREPARED_SLOTS
+    size_t n_prepared;
+    db_copy *copy; // made at the first COPY, kept
+};
+
+typedef struct db_waiter {
+    pthread_cond_t wake;
+    bool granted;
+    db_conn *c; // NULL with granted: a slot to connect in
+    struct db_waiter *next;
+} db_waiter;
+
+struct db_pool {
+    char *conninfo;
+    char *application_name;
+    char *options;
+    int size;
+    int64_t statement_timeout_ms;
+    pthread_mutex_t lock; // guards all below
+    db_conn *idle;
+    int n_idle;
+    int n_open; // idle, out, or being connected
+    db_waiter *first, *last;
+    int connect_failures; // in a row
+    bool probing;         // one thread tries while the others are told that it is down
+    int64_t connect_not_before_ms;
+    char connect_error[160];
+    metric *in_use, *open, *wait, *discarded, *retries, *commit_unknown;
+};
+
+static inline void db_put16(uint8_t *out, uint16_t v) {
+    v = htobe16(v);
+    memcpy(out, &v, sizeof v);
+}
+static inline void db_put32(uint8_t *out, uint32_t v) {
+    v = htobe32(v);
+    memcpy(out, &v, sizeof v);
+}
+static inline void db_put64(uint8_t *out, uint64_t v) {
+    v = htobe64(v);
+    memcpy(out, &v, sizeof v);
+}
+
+// --- wire.c: one connection's socket, its answers and its errors. ----------------------------------------------------
+int64_t db_now_ms(void);
+// NULL and *e when no session stands by the deadline.
+db_conn *db_wire_connect(db_pool *p, int64_t deadline_ms, err *e);
+void db_wire_close(db_conn *c); // accepts NULL
+// True when the other side of an idle connection has not hung up. One system call.
+bool db_wire_alive(db_conn *c);
+// How long an answer may take from now; the server's own time-outs fire before that.
+int64_t db_wire_until(const db_conn *c);
+// False (and *e) when the connection is broken or its deadline has passed; nothing was sent.
+bool db_wire_ready(db_conn *c, err *e) WARN_UNUSED;
+// Flushes, and waits until PQgetResult would not block. Breaks the connection on overrun.
+bool db_wire_wait(db_conn *c, int64_t until_ms, err *e) WARN_UNUSED;
+// Flushes all that is buffered.
+bool db_wire_flush(db_conn *c, int64_t until_ms, err *e) WARN_UNUSED;
+// The one answer to what was sent: the first error, else the last result. NULL and *e on an error or a lost connection.
+// what names the statement in the log.
+PGresult *db_wire_result(db_conn *c, int64_t until_ms, const char *what, err *e);
+// Simple protocol, text made by this room only.
+bool db_wire_command(db_conn *c, const char *sql, const char *expect_tag, int64_t until_ms, err *e) WARN_UNUSED;
+bool db_wire_lost(db_conn *c, err *e, const char *what); // marks broken; fills *e; false
+bool db_err_from_result(err *e, const PGresult *r, const char *what); // false
+bool db_err_from_params(err *e, const db_params *p, const char *what); // false
+// The plan was made for tables that changed, or the server forgot it: prepare again.
+bool db_result_is_stale_plan(const PGresult *r);
+
+// --- exec.c ----------------------------------------------------------------------------------------------------------
+db_prepared *db_prepared_find(db_conn *c, const db_stmt *s, const db_params *p);
+void db_prepared_name(const db_prepared *d, char out[DB_NAME_LEN + 12]);
+void db_prepared_forget(db_prepared *d);
+int db_send_prepare(db_conn *c, const db_stmt *s, const db_prepared *d, const db_params *p);
+int db_send_prepared(db_conn *c, const db_prepared *d, const db_params *p);
+// Made before the statement is sent, so that running out of memory never hides an effect. NULL and *e.
+db_rows *db_rows_create(arena *a, err *e);
+int64_t db_result_affected(PGresult *r);
+
+#endif

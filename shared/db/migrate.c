@@ -1,0 +1,323 @@
+// Migrations: files in order, each in a transaction of its own, remembered with their hash.
+#include "db_internal.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+enum {
+    MIGRATION_FILES_MAX = 9999,
+    MIGRATION_FILE_LEN_MAX = 4 * 1024 * 1024,
+    MIGRATION_NAME_LEN = 128
+};
+
+// One migrator at a time in a database; the number is "disburse" in ASCII.
+static const char LOCK_SQL[] = "SELECT pg_advisory_lock(7235419191396594533)";
+static const char TABLE_SQL[] = "CREATE TABLE IF NOT EXISTS schema_migration ("
+                                "version int PRIMARY KEY, name text NOT NULL, sha256 bytea NOT NULL,"
+                                " applied_at timestamptz NOT NULL DEFAULT now())";
+
+typedef struct migration {
+    int version;
+    char name[MIGRATION_NAME_LEN];
+} migration;
+
+typedef struct migrator {
+    PGconn *pg;
+    const char *dir;
+    migration *files;
+    size_t n_files;
+} migrator;
+
+// --- Files -----------------------------------------------------------------------------------------------------------
+
+// "0001_name.sql" gives 1; 0 for anything else.
+static int version_of(const char *name) {
+    size_t len = strlen(name);
+    int version = 0;
+    if (len < sizeof "0000_x.sql" - 1 || len >= MIGRATION_NAME_LEN || name[4] != '_') {
+        return 0;
+    }
+    for (size_t i = 0; i < 4; i++) {
+        if (name[i] < '0' || name[i] > '9') {
+            return 0;
+        }
+        version = version * 10 + (name[i] - '0');
+    }
+    return version;
+}
+
+static int by_version(const void *a, const void *b) {
+    return ((const migration *)a)->version - ((const migration *)b)->version;
+}
+
+static bool bad_file(err *e, const char *name, const char *why) {
+    return err_set(e, ERR_FAILED_PRECONDITION, "BAD_MIGRATIONS", "migration %s %s", name, why);
+}
+
+static bool list_files(migrator *m, err *e) {
+    DIR *d = opendir(m->dir);
+    if (d == NULL) {
+        return err_set(e, ERR_FAILED_PRECONDITION, "BAD_MIGRATIONS", "cannot read the folder of migrations: %s",
+                       strerror(errno));
+    }
+    bool ok = true;
+    size_t cap = 0;
+    const struct dirent *entry;
+    while (ok && (entry = readdir(d)) != NULL) {
+        size_t len = strlen(entry->d_name);
+        if (len < 4 || strcmp(entry->d_name + len - 4, ".sql") != 0) {
+            continue;
+        }
+        int version = version_of(entry->d_name);
+        if (version == 0) {
+            ok = bad_file(e, entry->d_name, "is not named NNNN_name.sql");
+            break;
+        }
+        if (m->n_files == cap) {
+            ASSERT(cap < MIGRATION_FILES_MAX);
+            cap = cap == 0 ? 32 : cap * 2;
+            m->files = realloc(m->files, cap * sizeof *m->files);
+            ASSERT(m->files != NULL);
+        }
+        m->files[m->n_files].version = version;
+        memcpy(m->files[m->n_files].name, entry->d_name, len + 1);
+        m->n_files++;
+    }
+    (void)closedir(d);
+    if (ok && m->n_files > 1) {
+        qsort(m->files, m->n_files, sizeof *m->files, by_version);
+    }
+    for (size_t i = 1; ok && i < m->n_files; i++) {
+        if (m->files[i].version == m->files[i - 1].version) {
+            ok = bad_file(e, m->files[i].name, "has the number of another");
+        }
+    }
+    return ok;
+}
+
+// @owned, NUL-terminated. NULL and *e.
+static char *read_migration(const migrator *m, const migration *f, size_t *len, err *e) {
+    char path[4096];
+    char *text = NULL;
+    FILE *in = NULL;
+    int n = snprintf(path, sizeof path, "%s/%s", m->dir, f->name);
+    if (n < 0 || (size_t)n >= sizeof path || (in = fopen(path, "rbe")) == NULL) {
+        (void)bad_file(e, f->name, "cannot be read");
+        return NULL;
+    }
+    text = malloc(MIGRATION_FILE_LEN_MAX + 1);
+    ASSERT(text != NULL);
+    *len = fread(text, 1, MIGRATION_FILE_LEN_MAX + 1, in);
+    bool ok = ferror(in) == 0 && *len <= MIGRATION_FILE_LEN_MAX;
+    (void)fclose(in);
+    if (ok) {
+        text[*len] = '\0';
+        ok = strlen(text) == *len;
+    }
+    if (!ok) {
+        (void)bad_file(e, f->name, "cannot be read, is too large or holds a NUL");
+        free(text);
+        return NULL;
+    }
+    return text;
+}
+
+// --- Database --------------------------------------------------------------------------------------------------------
+
+// Runs; NULL and *e on an error.
+static PGresult *checked(migrator *m, PGresult *r, const char *what, err *e) {
+    ExecStatusType status = PQresultStatus(r);
+    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
+        return r;
+    }
+    if (r == NULL || PQresultErrorField(r, PG_DIAG_SQLSTATE) == NULL) {
+        (void)err_set(e, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database is not available");
+        (void)err_detail(e, "%s: %s", what, PQerrorMessage(m->pg));
+    } else {
+        (void)db_err_from_result(e, r, what);
+    }
+    PQclear(r);
+    return NULL;
+}
+
+static bool command(migrator *m, const char *sql, err *e) {
+    PGresult *r = checked(m, PQexec(m->pg, sql), sql, e);
+    PQclear(r);
+    return r != NULL;
+}
+
+static int line_of(const char *text, const PGresult *r) {
+    const char *position = PQresultErrorField(r, PG_DIAG_STATEMENT_POSITION);
+    int64_t at = 0;
+    int line = 1;
+    if (position == NULL || !str_to_i64(str_of(position), 1, INT32_MAX, &at)) {
+        return 0;
+    }
+    // The position counts characters, not bytes.
+    for (; *text != '\0' && at > 1; text++) {
+        line += *text == '\n' ? 1 : 0;
+        at -= (text[1] & 0xc0) != 0x80 ? 1 : 0;
+    }
+    return line;
+}
+
+static bool run_file(migrator *m, const migration *f, const char *text, err *e) {
+    PGresult *r = PQexec(m->pg, text);
+    ExecStatusType status = PQresultStatus(r);
+    bool ok = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY;
+    if (!ok) {
+        char what[MIGRATION_NAME_LEN + 32];
+        (void)snprintf(what, sizeof what, "%s line %d", f->name, line_of(text, r));
+        err why;
+        r = checked(m, r, what, &why);
+        ASSERT(r == NULL);
+        (void)err_set(e, why.code == ERR_UNAVAILABLE ? ERR_UNAVAILABLE : ERR_FAILED_PRECONDITION, "MIGRATION_FAILED",
+                      "migration %s failed, nothing of it was kept", f->name);
+        if (e != NULL) {
+            memcpy(e->sqlstate, why.sqlstate, sizeof e->sqlstate);
+        }
+        return err_detail(e, "%s", why.detail);
+    }
+    PQclear(r);
+    if (PQtransactionStatus(m->pg) != PQTRANS_INTRANS) {
+        return bad_file(e, f->name, "ends the transaction that it runs in");
+    }
+    return true;
+}
+
+static bool record(migrator *m, const migration *f, const char *text, size_t len, err *e) {
+    char version[16];
+    (void)snprintf(version, sizeof version, "%d", f->version);
+    const char *const values[] = {version, f->name, text};
+    const int lengths[] = {0, 0, (int)len};
+    const int formats[] = {0, 0, 1};
+    const Oid types[] = {OID_INT4, OID_TEXT, OID_BYTEA};
+    PGresult *r = checked(m, PQexecParams(m->pg,
+                                          "INSERT INTO schema_migration (version, name, sha256)"
+                                          " VALUES ($1, $2, sha256($3))",
+                                          3, types, values, lengths, formats, 0),
+                          f->name, e);
+    PQclear(r);
+    return r != NULL;
+}
+
+static bool apply(migrator *m, const migration *f, err *e) {
+    int64_t start_ms = db_now_ms();
+    size_t len = 0;
+    char *text = read_migration(m, f, &len, e);
+    if (text == NULL) {
+        return false;
+    }
+    bool ok = command(m, "BEGIN", e) && run_file(m, f, text, e) && record(m, f, text, len, e);
+    if (ok) {
+        PGresult *r = checked(m, PQexec(m->pg, "COMMIT"), f->name, e);
+        ok = r != NULL && strcmp(PQcmdStatus(r), "COMMIT") == 0;
+        if (r != NULL && !ok) {
+            (void)bad_file(e, f->name, "was rolled back");
+        }
+        PQclear(r);
+    } else {
+        PQclear(PQexec(m->pg, "ROLLBACK"));
+    }
+    free(text);
+    if (ok) {
+        (void)fprintf(stdout, "%s  applied in %lld ms\n", f->name, (long long)(db_now_ms() - start_ms));
+        (void)fflush(stdout);
+    }
+    return ok;
+}
+
+// An applied file must still be what it was.
+static bool check_unchanged(migrator *m, const migration *f, err *e) {
+    size_t len = 0;
+    char version[16];
+    char *text = read_migration(m, f, &len, e);
+    if (text == NULL) {
+        return false;
+    }
+    (void)snprintf(version, sizeof version, "%d", f->version);
+    const char *const values[] = {version, f->name, text};
+    const int lengths[] = {0, 0, (int)len};
+    const int formats[] = {0, 0, 1};
+    const Oid types[] = {OID_INT4, OID_TEXT, OID_BYTEA};
+    PGresult *r = checked(m, PQexecParams(m->pg,
+                                          "SELECT 1 FROM schema_migration"
+                                          " WHERE version = $1 AND name = $2 AND sha256 = sha256($3)",
+                                          3, types, values, lengths, formats, 0),
+                          f->name, e);
+    free(text);
+    if (r == NULL) {
+        return false;
+    }
+    bool same = PQntuples(r) == 1;
+    PQclear(r);
+    if (!same) {
+        return bad_file(e, f->name, "was changed or renamed after it was applied");
+    }
+    (void)fprintf(stdout, "%s  unchanged\n", f->name);
+    return true;
+}
+
+// Fills *last with the highest applied version, 0 for none.
+static bool check_applied(migrator *m, int *last, err *e) {
+    PGresult *r = checked(m, PQexec(m->pg, "SELECT version, name FROM schema_migration ORDER BY version"),
+                          "schema_migration", e);
+    if (r == NULL) {
+        return false;
+    }
+    bool ok = true;
+    size_t at = 0;
+    *last = 0;
+    for (int i = 0; ok && i < PQntuples(r); i++) {
+        int64_t version = 0;
+        ASSERT(str_to_i64(str_of(PQgetvalue(r, i, 0)), 1, MIGRATION_FILES_MAX, &version));
+        if (at < m->n_files && m->files[at].version < version) {
+            ok = bad_file(e, m->files[at].name, "comes before one that is applied already");
+        } else if (at == m->n_files || m->files[at].version > version) {
+            ok = bad_file(e, PQgetvalue(r, i, 1), "was applied, and its file is missing");
+        } else {
+            ok = check_unchanged(m, &m->files[at], e);
+        }
+        *last = (int)version;
+        at++;
+    }
+    PQclear(r);
+    return ok;
+}
+
+static void ignore_notice(void *arg, const PGresult *r) {
+    (void)arg;
+    (void)r;
+}
+
+bool db_migrate(const char *conninfo, const char *dir, err *e) {
+    migrator m = {.dir = dir};
+    int last = 0;
+    const char *const keys[] = {"connect_timeout", "keepalives_idle", "gssencmode", "dbname", "application_name", NULL};
+    const char *const values[] = {"10", "10", "disable", conninfo, "disburse-migrate", NULL};
+    if (!list_files(&m, e)) {
+        free(m.files);
+        return false;
+    }
+    m.pg = PQconnectdbParams(keys, values, 1);
+    ASSERT(m.pg != NULL);
+    (void)PQsetNoticeReceiver(m.pg, ignore_notice, NULL);
+    bool ok = PQstatus(m.pg) == CONNECTION_OK;
+    if (!ok) {
+        (void)err_set(e, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database is not available");
+        (void)err_detail(e, "connect: %s", PQerrorMessage(m.pg));
+    }
+    // The lock goes with the session, however this ends.
+    ok = ok && command(&m, LOCK_SQL, e) && command(&m, TABLE_SQL, e) && check_applied(&m, &last, e);
+    for (size_t i = 0; ok && i < m.n_files; i++) {
+        if (m.files[i].version > last) {
+            ok = apply(&m, &m.files[i], e);
+        }
+    }
+    PQfinish(m.pg);
+    free(m.files);
+    return ok;
+}

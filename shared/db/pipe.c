@@ -1,0 +1,220 @@
+// Pipelines: several statements, one round trip, one outcome.
+#include "db_internal.h"
+
+typedef struct pipe_item {
+    const db_stmt *stmt;
+    const db_params *params;
+    db_prepared *prepared;
+    db_rows *rows;
+    int64_t n_affected;
+} pipe_item;
+
+struct db_pipe {
+    db_conn *c;
+    arena *a;
+    size_t n;
+    size_t failed; // n: none, or none in particular
+    pipe_item items[DB_PIPE_MAX];
+};
+
+// What the server will answer, in order: at most a Parse and an Execute for each statement.
+typedef struct expected {
+    size_t item;
+    bool is_prepare;
+} expected;
+
+db_pipe *db_pipe_begin(db_conn *c, arena *a) {
+    db_pipe *p = ARENA_NEW(a, db_pipe);
+    p->c = c;
+    p->a = a;
+    return p;
+}
+
+void db_pipe_add(db_pipe *p, const db_stmt *s, const db_params *params) {
+    ASSERT(p->n < DB_PIPE_MAX);
+    p->items[p->n].stmt = s;
+    p->items[p->n].params = params;
+    p->n++;
+}
+
+// All that can fail without the server, before anything is sent.
+static bool prepare_run(db_pipe *p, err *e) {
+    for (size_t i = 0; i < p->n; i++) {
+        pipe_item *it = &p->items[i];
+        p->failed = i;
+        if (it->params != NULL && it->params->failed != ERR_OK) {
+            return db_err_from_params(e, it->params, it->stmt->name);
+        }
+        if ((it->rows = db_rows_create(p->a, e)) == NULL) {
+            return false;
+        }
+        it->prepared = db_prepared_find(p->c, it->stmt, it->params);
+    }
+    p->failed = p->n;
+    return true;
+}
+
+static bool already_parsed(const db_pipe *p, size_t item) {
+    for (size_t i = 0; i < item; i++) {
+        if (p->items[i].prepared == p->items[item].prepared) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool send_all(db_pipe *p, expected *out, size_t *n_out, err *e) {
+    db_conn *c = p->c;
+    bool ok = true;
+    size_t n = 0;
+    for (size_t i = 0; ok && i < p->n; i++) {
+        const pipe_item *it = &p->items[i];
+        if (!it->prepared->ready && !already_parsed(p, i)) {
+            ok = db_send_prepare(c, it->stmt, it->prepared, it->params) != 0;
+            out[n++] = (expected){i, true};
+        }
+        ok = ok && db_send_prepared(c, it->prepared, it->params) != 0;
+        out[n++] = (expected){i, false};
+    }
+    *n_out = n;
+    if (!ok || PQpipelineSync(c->pg) == 0) {
+        return db_wire_lost(c, e, "pipeline");
+    }
+    return true;
+}
+
+// Reads one answer and the NULL after it. False only when the connection is lost; a refused statement sets *refused.
+static bool read_answer(db_pipe *p, expected want, int64_t until_ms, bool *refused, err *e) {
+    db_conn *c = p->c;
+    pipe_item *it = &p->items[want.item];
+    err lost;
+    if (!db_wire_wait(c, until_ms, &lost)) {
+        if (!*refused) { // else the server said why before it hung up
+            *e = lost;
+        }
+        return false;
+    }
+    PGresult *r = PQgetResult(c->pg);
+    if (r == NULL) {
+        return *refused ? false : db_wire_lost(c, e, it->stmt->name);
+    }
+    ExecStatusType status = PQresultStatus(r);
+    if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) {
+        if (want.is_prepare) {
+            it->prepared->ready = true;
+        } else {
+            it->n_affected = db_result_affected(r);
+            it->rows->result = r;
+            r = NULL;
+        }
+    } else if (status != PGRES_PIPELINE_ABORTED && !*refused) {
+        ASSERT(status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE);
+        *refused = true;
+        p->failed = want.item;
+        (void)db_err_from_result(e, r, it->stmt->name);
+        if (db_result_is_stale_plan(r)) {
+            db_prepared_forget(it->prepared);
+        }
+    }
+    PQclear(r);
+    if (PQstatus(c->pg) != CONNECTION_OK || (*refused && (e->flags & ERR_CONNECTION_LOST) != 0)) {
+        c->broken = true;
+        return *refused ? false : db_wire_lost(c, e, it->stmt->name);
+    }
+    r = PQgetResult(c->pg);
+    ASSERT(r == NULL);
+    return true;
+}
+
+// The mark at the end of the segment: after it the connection can be used again, whatever happened before.
+static bool read_sync(db_conn *c, int64_t until_ms, bool refused, err *e) {
+    err lost;
+    if (!db_wire_wait(c, until_ms, &lost)) {
+        if (!refused) {
+            *e = lost;
+        }
+        return false;
+    }
+    PGresult *r = PQgetResult(c->pg);
+    if (r == NULL || PQresultStatus(r) != PGRES_PIPELINE_SYNC) {
+        PQclear(r);
+        c->broken = true;
+        return refused ? false : db_wire_lost(c, e, "pipeline sync");
+    }
+    PQclear(r);
+    if (PQexitPipelineMode(c->pg) == 0) {
+        return db_wire_lost(c, e, "pipeline end");
+    }
+    return true;
+}
+
+static void drop_rows(db_pipe *p) {
+    for (size_t i = 0; i < p->n; i++) {
+        if (p->items[i].rows != NULL) {
+            PQclear(p->items[i].rows->result);
+            p->items[i].rows->result = NULL;
+        }
+    }
+}
+
+static bool run_once(db_pipe *p, err *e) {
+    db_conn *c = p->c;
+    expected order[2 * DB_PIPE_MAX];
+    size_t n = 0;
+    bool refused = false;
+    int64_t until_ms = db_wire_until(c);
+    if (PQenterPipelineMode(c->pg) == 0) {
+        return db_wire_lost(c, e, "pipeline begin");
+    }
+    bool alive = send_all(p, order, &n, e);
+    for (size_t i = 0; alive && i < n; i++) {
+        alive = read_answer(p, order[i], until_ms, &refused, e);
+    }
+    alive = alive && read_sync(c, until_ms, refused, e);
+    if (!alive) {
+        c->broken = true; // stays in pipeline mode
+    }
+    if (!alive || refused) {
+        drop_rows(p);
+    }
+    if (!alive && !c->in_tx && !c->read_only) {
+        e->flags |= ERR_COMMIT_UNKNOWN; // the segment commits by itself when its end is reached
+    }
+    return alive && !refused;
+}
+
+bool db_pipe_run(db_pipe *p, err *e) {
+    err local;
+    e = e == NULL ? &local : e;
+    if (!prepare_run(p, e) || !db_wire_ready(p->c, e)) {
+        return false;
+    }
+    if (p->n == 0) {
+        return true;
+    }
+    bool ok = run_once(p, e);
+    if (!ok && e->code == ERR_ABORTED && strcmp(e->reason, "STALE_PLAN") == 0 && !p->c->broken &&
+        PQtransactionStatus(p->c->pg) == PQTRANS_IDLE) {
+        // Outside of a transaction the segment left no trace; other plans may be stale, too.
+        for (size_t i = 0; i < p->n; i++) {
+            if (p->items[i].prepared->ready) {
+                db_prepared_forget(p->items[i].prepared);
+            }
+        }
+        p->failed = p->n;
+        ok = run_once(p, e);
+    }
+    return ok;
+}
+
+db_rows *db_pipe_rows(db_pipe *p, size_t index) {
+    ASSERT(index < p->n && p->items[index].rows != NULL && p->items[index].rows->result != NULL);
+    return p->items[index].rows;
+}
+
+int64_t db_pipe_affected(db_pipe *p, size_t index) {
+    ASSERT(index < p->n);
+    return p->items[index].n_affected;
+}
+
+size_t db_pipe_failed(const db_pipe *p) { return p->failed; }

@@ -1,0 +1,15 @@
+// What the tests against a real database share. Run through with_postgres.sh. For tests only.
+#ifndef TESTING_FIXTURE_H
+#define TESTING_FIXTURE_H
+
+#include "db/db.h"
+
+const char *fixture_conninfo(void);   // of the private cluster
+const char *fixture_server_dir(void); // folder of its socket
+db_pool *fixture_pool(const char *conninfo, int size, int64_t statement_timeout_ms);
+int64_t fixture_deadline(int64_t ms); // monotonic, from now
+// Runs SQL on a connection of its own; aborts when it fails. The last statement's first cell, or "".
+void fixture_sql(const char *sql, char *out, size_t out_len);
+int64_t fixture_sql_i64(const char *sql);
+
+#endif

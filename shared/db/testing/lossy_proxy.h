@@ -1,0 +1,21 @@
+// A proxy between a client and PostgreSQL's unix socket that loses what it is told to lose. For tests only.
+#ifndef TESTING_LOSSY_PROXY_H
+#define TESTING_LOSSY_PROXY_H
+
+typedef struct lossy_proxy lossy_proxy;
+
+typedef enum lossy_mode {
+    LOSSY_PASS,                // loses nothing
+    LOSSY_DROP_AFTER_COMMIT,   // forwards COMMIT, waits for the server's answer, swallows it and hangs up
+    LOSSY_DROP_BEFORE_COMMIT,  // hangs up instead of forwarding COMMIT
+    LOSSY_STALL                // a dead network: forwards nothing any more, and does not hang up
+} lossy_mode;
+
+// server_dir holds the server's socket; the proxy's own socket goes into a new temporary folder.
+lossy_proxy *lossy_proxy_start(const char *server_dir);
+const char *lossy_proxy_dir(const lossy_proxy *p); // the "host" to connect to
+// The mode holds for the next event; DROP modes fall back to PASS once they have dropped.
+void lossy_proxy_set(lossy_proxy *p, lossy_mode mode);
+void lossy_proxy_stop(lossy_proxy *p);
+
+#endif
