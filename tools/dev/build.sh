@@ -57,6 +57,7 @@ END
 
 cmd_clean() {
     run_python sweep --folder .run/test
+    compgen -G '.run/test/*/owner.json' >/dev/null && fail "a test or benchmark of this folder is under way"
     run_python remove
     rm -rf build .pytest_cache tools/proto/node_modules
 }

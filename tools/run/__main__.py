@@ -1,4 +1,4 @@
-"""python3 -m run {up|down|status|remove|reap|check}: the environment commands behind ./dev."""
+"""python3 -m run {up|down|status|remove|new-folder|sweep}: the environment commands behind ./dev."""
 
 from __future__ import annotations
 
@@ -58,9 +58,10 @@ def new_folder(args: argparse.Namespace) -> int:
 
 
 def sweep_folder(folder: Path) -> None:
-    """Ends and removes every stack below a test run's folder, then the folder."""
-    for lock in sorted(folder.glob("**/.lock")):
-        Stack(lock.parent).remove()
+    """Ends and removes every stack below a test run's folder, then the folder. Those without a cluster of their own first."""
+    stacks = [Stack(lock.parent) for lock in folder.glob("*/.lock")]
+    for stack in sorted(stacks, key=lambda stack: stack.cluster.folder.exists()):
+        stack.remove()
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -52,7 +52,6 @@ class Cluster:
         self.socket = self.folder / "socket"
         self.log_file = self.folder / "postgres.log"
         self.secrets = self.run / "secrets"
-        self.services_file = self.run / "etc" / "pg_service.conf"
         self.user = database_user()
         self.settings = {**SETTINGS, **(settings or {})}
         self.sync = sync  # of initdb only: fsync of the running server is always on
@@ -65,6 +64,8 @@ class Cluster:
             if keys.password_file(self.secrets, ADMIN).exists():
                 return
             self.remove()  # the run folder was deleted, and with it every key to what this cluster holds
+        self.run.mkdir(parents=True, exist_ok=True)
+        make_private(self.secrets)
         make_private(self.folder, self.user)
         make_private(self.socket, self.user)
         unfinished, password_file = self.folder / "data.new", self.folder / "password"
@@ -107,7 +108,7 @@ class Cluster:
     # Roles and databases.
 
     def provision(self, ledger: str = "disburse_ledger", payments: str = "disburse_payments") -> None:
-        """The roles, a pair of databases, and how libpq finds them; all of it may exist already."""
+        """The roles and a pair of databases; all of it may exist already."""
         script = ["\\set QUIET on"]
         for role in ROLES:
             verifier = keys.scram_verifier(keys.ensure_password(self.secrets, role))
@@ -122,16 +123,15 @@ class Cluster:
         script.extend(_grants(ledger, LEDGER_ROLES))
         script.extend(_grants(payments, PAYMENTS_ROLES))
         self.psql("postgres", "\n".join(script) + "\n")
-        self.write_services(ledger, payments)
 
-    def write_services(self, ledger: str, payments: str) -> None:
+    def write_services(self, target: Path, ledger: str, payments: str) -> None:
         """pg_service.conf: names for connections, so that `service=ledger_service` is a whole connection string."""
         lines = []
         for roles, database in ((LEDGER_ROLES, ledger), (PAYMENTS_ROLES, payments), ((ADMIN,), "postgres")):
             for role in roles:
                 lines += [f"[{role}]", f"host={self.socket}", f"dbname={database}", f"user={role}",
                           f"passfile={keys.password_file(self.secrets, role)}", ""]
-        self.services_file.write_text("\n".join(lines), encoding="utf-8")
+        target.write_text("\n".join(lines), encoding="utf-8")
 
     def psql(self, database: str, sql: str, *, role: str = ADMIN) -> str:
         """Runs a script, stops at its first error; the rows come back one a line, fields apart by '|'."""

@@ -147,16 +147,17 @@ class Daemon:
         except (OSError, ValueError):
             raise RunError(f"{self.name} is not ready: {self.ready_file} cannot be read") from None
 
-    def start(self, *, timeout_s: float = 30, wait: bool = True) -> None:
+    def start(self, *, timeout_s: float = 30, wait: bool = True, env: dict[str, str] | None = None) -> None:
+        """env: for this one life of the process only (a crash point, say)."""
         if self.alive():
             raise RunError(f"{self.name} runs already (pid {self.pid})")
         if not os.access(self.argv[0], os.X_OK):
             raise RunError(f"{self.argv[0]} is missing: run ./dev build")
         self.ready_file.unlink(missing_ok=True)
-        env = {**os.environ, **self.env, MARK: str(self.folder.resolve())}
+        variables = {**os.environ, **self.env, **(env or {}), MARK: str(self.folder.resolve())}
         with self.log_file.open("ab") as log:
             self._child = subprocess.Popen(
-                self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, env=env,
+                self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, env=variables,
                 start_new_session=True,
             )
         identity = Identity.of(self._child.pid)

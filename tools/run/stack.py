@@ -39,18 +39,21 @@ class Stack:
 
     def __init__(self, folder: Path, *, build: Path | None = None, cluster: Cluster | None = None,
                  databases: tuple[str, str] = ("disburse_ledger", "disburse_payments"),
-                 settings: dict[str, dict[str, object]] | None = None, say: Callable[[str], None] = quiet):
+                 settings: dict[str, dict[str, object]] | None = None, env: dict[str, str] | None = None,
+                 say: Callable[[str], None] = quiet):
         self.folder = folder.resolve()
         self.build = build if build is not None else self._recorded_build()
         self.cluster = cluster if cluster is not None else Cluster(self.folder)
         self.owns_cluster = cluster is None
         self.databases = databases
         self.settings = {service: dict((settings or {}).get(service, {})) for service in SERVICES}
+        self.extra_env = dict(env or {})
         self.say = say
         self.etc, self.certs = self.folder / "etc", self.folder / "certs"
         self.secrets, self.run = self.folder / "secrets", self.folder / "run"
         self.authority = Authority(self.certs, "ca")
         self.bank_authority = Authority(self.certs, "bank-ca")  # the bank is another house: its own authority
+        self.services_file = self.etc / "pg_service.conf"
         self._daemons: dict[str, Daemon] = {}
 
     # Preparation.
@@ -73,6 +76,7 @@ class Stack:
 
     def configure(self) -> None:
         """Writes the settings of all services; ports stay as they were, unless somebody else has taken them."""
+        self.cluster.write_services(self.services_file, *self.databases)
         values = self.values()
         for service in SERVICES:
             render(service, values, self.settings[service], self.etc / f"{service}.ini")
@@ -117,18 +121,16 @@ class Stack:
     def binary(self, program: str) -> Path:
         return self.build / "bin" / program
 
-    def env(self, service: str) -> dict[str, str]:
-        env = {"PGSERVICEFILE": str(self.cluster.services_file if self.owns_cluster else self.etc / "pg_service.conf")}
-        if (self.build / "asan.options").exists():
-            env["LSAN_OPTIONS"] = f"suppressions={self.build / 'asan.options'}"
-        return env
+    def env(self) -> dict[str, str]:
+        """What each of our processes gets beside the environment of the caller."""
+        return {"PGSERVICEFILE": str(self.services_file), **self.extra_env}
 
     def daemon(self, service: str, *, instance: str | None = None) -> Daemon:
         """The process of a service; a named instance is a further one with settings of its own."""
         name = instance or service
         if name not in self._daemons:
             argv = [str(self.binary(service)), "--config", str(self.etc / f"{name}.ini")]
-            self._daemons[name] = Daemon(name, argv, self.folder, env=self.env(service))
+            self._daemons[name] = Daemon(name, argv, self.folder, env=self.env())
         return self._daemons[name]
 
     def add_instance(self, service: str, instance: str, settings: dict[str, object]) -> Daemon:
@@ -143,7 +145,7 @@ class Stack:
         with log.open("wb") as out:
             try:
                 done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=self.folder,
-                                      env={**os.environ, **self.env(service)}, timeout=MIGRATE_SECONDS_MAX, check=False)
+                                      env={**os.environ, **self.env()}, timeout=MIGRATE_SECONDS_MAX, check=False)
             except FileNotFoundError:
                 raise RunError(f"{argv[0]} is missing: run ./dev build") from None
             except subprocess.TimeoutExpired:
@@ -161,12 +163,12 @@ class Stack:
                 self.say(f"PostgreSQL     {self.cluster.folder}")
                 self.cluster.start()
                 self.cluster.provision(*self.databases)
+            self.configure()
 
     def up(self) -> None:
         """From nothing, or from any half of it, to three services that accept calls."""
         self.up_database()
         with self.locked():
-            self.configure()
             for service in SERVICES:
                 daemon = self.daemon(service)
                 if not daemon.alive():
@@ -252,7 +254,7 @@ class Stack:
             "PAYCTL_CA_FILE": str(self.authority.cert_file),
             "PAYCTL_CERT_FILE": str(self.certs / "payctl.crt"),
             "PAYCTL_KEY_FILE": str(self.certs / "payctl.key"),
-            "PGSERVICEFILE": str(self.cluster.services_file),
+            "PGSERVICEFILE": str(self.services_file),
         }
 
     def _write_env(self, values: dict[str, object]) -> None:
