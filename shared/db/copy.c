@@ -8,7 +8,8 @@ static const char SIGNATURE[11] = "PGCOPY\n\377\r\n"; // with its NUL
 // Names are constants of our own code; this keeps it so.
 static void check_identifiers(const char *s) {
     for (; *s != '\0'; s++) {
-        ASSERT((*s >= 'a' && *s <= 'z') || (*s >= '0' && *s <= '9') || *s == '_' || *s == ',' || *s == ' ' || *s == '.');
+        ASSERT((*s >= 'a' && *s <= 'z') || (*s >= '0' && *s <= '9') || *s == '_' || *s == ',' ||
+               *s == ' ' || *s == '.');
     }
 }
 
@@ -147,19 +148,25 @@ void db_copy_bool(db_copy *w, bool v) {
 void db_copy_text(db_copy *w, str v) {
     if (v.len > 0 && !str_is_text(v.ptr, v.len)) {
         err e;
-        (void)err_set(&e, ERR_INVALID_ARGUMENT, "INVALID_TEXT", "a text is not valid UTF-8 or holds a NUL");
+        (void)err_set(&e, ERR_INVALID_ARGUMENT, "INVALID_TEXT",
+                      "a text is not valid UTF-8 or holds a NUL");
         copy_fail(w, &e);
     }
     value(w, v.ptr, v.len);
 }
 
-void db_copy_bytes(db_copy *w, const void *v, size_t len) { value(w, v, len); }
+void db_copy_bytes(db_copy *w, const void *v, size_t len) {
+    value(w, v, len);
+}
 
-void db_copy_uuid(db_copy *w, uuid v) { value(w, v.b, sizeof v.b); }
+void db_copy_uuid(db_copy *w, uuid v) {
+    value(w, v.b, sizeof v.b);
+}
 
 void db_copy_time(db_copy *w, int64_t wall_us) {
     int64_t t = wall_us;
-    if (wall_us != INT64_MAX && wall_us != INT64_MIN && __builtin_sub_overflow(wall_us, DB_EPOCH_US, &t)) {
+    if (wall_us != INT64_MAX && wall_us != INT64_MIN &&
+        __builtin_sub_overflow(wall_us, DB_EPOCH_US, &t)) {
         err e;
         (void)err_set(&e, ERR_OUT_OF_RANGE, "TIME_OUT_OF_RANGE", "a time is out of range");
         copy_fail(w, &e);

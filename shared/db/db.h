@@ -18,7 +18,8 @@ typedef struct db_conn db_conn;
 typedef struct db_rows db_rows;
 
 typedef struct db_pool_options {
-    const char *conninfo;         // libpq keywords; the pool adds keepalives, time-outs and application_name
+    const char
+        *conninfo; // libpq keywords; the pool adds keepalives, time-outs and application_name
     const char *application_name;
     int size;                     // 1 … 256 connections
     int64_t statement_timeout_ms; // upper bound for any statement
@@ -43,22 +44,22 @@ typedef struct db_stmt {
 // Parameters: a builder with a fixed maximum; values are sent in binary, so nothing is ever escaped.
 typedef struct db_params db_params;
 db_params *db_params_create(arena *a); // @arena
-void db_i64(db_params *p, int64_t v);          // int8
-void db_i32(db_params *p, int32_t v);          // int4
-void db_i16(db_params *p, int16_t v);          // int2
+void db_i64(db_params *p, int64_t v);  // int8
+void db_i32(db_params *p, int32_t v);  // int4
+void db_i16(db_params *p, int16_t v);  // int2
 void db_bool(db_params *p, bool v);
-void db_text(db_params *p, str v);             // text; must be valid UTF-8 without NUL
+void db_text(db_params *p, str v);                      // text; must be valid UTF-8 without NUL
 void db_bytes(db_params *p, const void *v, size_t len); // bytea
 void db_uuid(db_params *p, uuid v);
-void db_time(db_params *p, int64_t wall_us);   // timestamptz
+void db_time(db_params *p, int64_t wall_us); // timestamptz
 void db_null(db_params *p, unsigned oid);
 // Arrays for unnest() and ANY(). The values are copied into the arena.
 void db_i64_array(db_params *p, const int64_t *v, size_t n);
 void db_i32_array(db_params *p, const int32_t *v, size_t n);
 void db_i16_array(db_params *p, const int16_t *v, size_t n);
 void db_uuid_array(db_params *p, const uuid *v, size_t n);
-void db_text_array(db_params *p, const str *v, size_t n);  // v[i].ptr == NULL is SQL NULL
-void db_bytes_array(db_params *p, const str *v, size_t n); // bytea[]; NULL as above
+void db_text_array(db_params *p, const str *v, size_t n);           // v[i].ptr == NULL is SQL NULL
+void db_bytes_array(db_params *p, const str *v, size_t n);          // bytea[]; NULL as above
 void db_time_array(db_params *p, const int64_t *wall_us, size_t n); // INT64_MIN is SQL NULL
 
 // Runs one statement (prepared on first use of the connection). *rows, if wanted, lives in the arena. n_affected may be NULL.
@@ -74,7 +75,9 @@ void db_pipe_add(db_pipe *p, const db_stmt *s, const db_params *params);
 bool db_pipe_run(db_pipe *p, err *e) WARN_UNUSED;
 db_rows *db_pipe_rows(db_pipe *p, size_t index);
 int64_t db_pipe_affected(db_pipe *p, size_t index);
-size_t db_pipe_failed(const db_pipe *p); // after a failed run: index of the statement at fault; the count when it was none
+size_t db_pipe_failed(
+    const db_pipe
+        *p); // after a failed run: index of the statement at fault; the count when it was none
 
 // --- Rows (binary results). Asserts on a wrong type width: that is a bug in our SQL. ---------------------------------
 size_t db_count(const db_rows *r);
@@ -83,27 +86,31 @@ int64_t db_get_i64(const db_rows *r, size_t row, int col);
 int32_t db_get_i32(const db_rows *r, size_t row, int col);
 int16_t db_get_i16(const db_rows *r, size_t row, int col);
 bool db_get_bool(const db_rows *r, size_t row, int col);
-str db_get_str(const db_rows *r, size_t row, int col);  // text or bytea, borrowed from the rows
+str db_get_str(const db_rows *r, size_t row, int col); // text or bytea, borrowed from the rows
 uuid db_get_uuid(const db_rows *r, size_t row, int col);
 int64_t db_get_time(const db_rows *r, size_t row, int col); // timestamptz → wall_us
 
 // --- Transactions. ---------------------------------------------------------------------------------------------------
-bool db_begin(db_conn *c, int64_t deadline_mono_ms, err *e) WARN_UNUSED; // READ COMMITTED; SET LOCAL statement_timeout from the deadline, same round trip
+bool db_begin(db_conn *c, int64_t deadline_mono_ms, err *e)
+    WARN_UNUSED; // READ COMMITTED; SET LOCAL statement_timeout from the deadline, same round trip
 // When the answer to COMMIT is lost the error has ERR_COMMIT_UNKNOWN: the caller looks its ids up.
 bool db_commit(db_conn *c, err *e) WARN_UNUSED;
-void db_rollback(db_conn *c); // never fails: a connection that cannot roll back is discarded at checkin
+void db_rollback(
+    db_conn *c); // never fails: a connection that cannot roll back is discarded at checkin
 // Begins, runs fn, commits. Retries the whole on 40001, 40P01 and lost connections before COMMIT, with jitter, until the
 // deadline. fn must not keep effects outside of the database. The arena is not reset between tries.
 typedef bool (*db_tx_fn)(db_conn *c, arena *a, void *arg, err *e);
-bool db_transact(db_pool *p, int64_t deadline_mono_ms, arena *a, db_tx_fn fn, void *arg, err *e) WARN_UNUSED;
+bool db_transact(db_pool *p, int64_t deadline_mono_ms, arena *a, db_tx_fn fn, void *arg,
+                 err *e) WARN_UNUSED;
 // As db_transact without BEGIN/COMMIT: one read-only statement sequence, retried on a lost connection.
-bool db_read(db_pool *p, int64_t deadline_mono_ms, arena *a, db_tx_fn fn, void *arg, err *e) WARN_UNUSED;
+bool db_read(db_pool *p, int64_t deadline_mono_ms, arena *a, db_tx_fn fn, void *arg,
+             err *e) WARN_UNUSED;
 
 // --- COPY … FROM STDIN (FORMAT binary), inside the current transaction. ----------------------------------------------
 typedef struct db_copy db_copy;
 // columns: "a, b, c". Buffers in 64 KiB blocks.
 db_copy *db_copy_begin(db_conn *c, const char *table, const char *columns, int n_columns, err *e);
-void db_copy_row(db_copy *w);  // starts a row; then exactly n_columns values
+void db_copy_row(db_copy *w); // starts a row; then exactly n_columns values
 void db_copy_i64(db_copy *w, int64_t v);
 void db_copy_i32(db_copy *w, int32_t v);
 void db_copy_i16(db_copy *w, int16_t v);

@@ -14,15 +14,15 @@
 
 enum {
     DB_POOL_SIZE_MAX = 256,
-    DB_PARAMS_MAX = 64,             // parameters of one statement
-    DB_PIPE_MAX = 64,               // statements of one pipeline
+    DB_PARAMS_MAX = 64,               // parameters of one statement
+    DB_PIPE_MAX = 64,                 // statements of one pipeline
     DB_VALUE_MAX = 256 * 1024 * 1024, // bytes of one parameter
-    DB_PREPARED_SLOTS = 512,        // per connection, a power of two
+    DB_PREPARED_SLOTS = 512,          // per connection, a power of two
     DB_PREPARED_MAX = 384,
-    DB_NAME_LEN = 64,               // NAMEDATALEN: longer names would be cut by the server
+    DB_NAME_LEN = 64, // NAMEDATALEN: longer names would be cut by the server
     DB_COPY_BUFFER_LEN = 64 * 1024,
     DB_CONNECT_TIMEOUT_MS = 5000,
-    DB_NETWORK_GRACE_MS = 1000,     // how long the server's own time-out may take to reach us
+    DB_NETWORK_GRACE_MS = 1000, // how long the server's own time-out may take to reach us
     DB_ROLLBACK_TIMEOUT_MS = 2000,
     DB_LIFETIME_MS = 30 * 60 * 1000, // a connection is replaced after this, plus up to a quarter
     DB_RECONNECT_BASE_MS = 50,
@@ -169,9 +169,10 @@ bool db_wire_flush(db_conn *c, int64_t until_ms, err *e) WARN_UNUSED;
 // what names the statement in the log.
 PGresult *db_wire_result(db_conn *c, int64_t until_ms, const char *what, err *e);
 // Simple protocol, text made by this room only.
-bool db_wire_command(db_conn *c, const char *sql, const char *expect_tag, int64_t until_ms, err *e) WARN_UNUSED;
+bool db_wire_command(db_conn *c, const char *sql, const char *expect_tag, int64_t until_ms,
+                     err *e) WARN_UNUSED;
 bool db_wire_lost(db_conn *c, err *e, const char *what); // marks broken; fills *e; false
-bool db_err_from_result(err *e, const PGresult *r, const char *what); // false
+bool db_err_from_result(err *e, const PGresult *r, const char *what);  // false
 bool db_err_from_params(err *e, const db_params *p, const char *what); // false
 // The plan was made for tables that changed, or the server forgot it: prepare again.
 bool db_result_is_stale_plan(const PGresult *r);

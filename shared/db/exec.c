@@ -87,14 +87,16 @@ static void clear_rows(void *ptr) {
 db_rows *db_rows_create(arena *a, err *e) {
     db_rows *r = arena_alloc(a, sizeof *r);
     if (r == NULL || !arena_defer(a, clear_rows, r)) {
-        (void)err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "the request needs too much memory");
+        (void)err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
+                      "the request needs too much memory");
         return NULL;
     }
     return r;
 }
 
 // Prepares if need be, and runs. NULL and *e on an error.
-static PGresult *run_once(db_conn *c, const db_stmt *s, const db_params *p, db_prepared *d, bool *sent, err *e) {
+static PGresult *run_once(db_conn *c, const db_stmt *s, const db_params *p, db_prepared *d,
+                          bool *sent, err *e) {
     int64_t until_ms = db_wire_until(c);
     if (!d->ready) {
         if (!db_send_prepare(c, s, d, p)) {
@@ -116,7 +118,8 @@ static PGresult *run_once(db_conn *c, const db_stmt *s, const db_params *p, db_p
     return db_wire_result(c, until_ms, s->name, e);
 }
 
-bool db_exec(db_conn *c, const db_stmt *s, const db_params *p, arena *a, db_rows **rows, int64_t *n_affected, err *e) {
+bool db_exec(db_conn *c, const db_stmt *s, const db_params *p, arena *a, db_rows **rows,
+             int64_t *n_affected, err *e) {
     err local;
     e = e == NULL ? &local : e;
     if (p != NULL && p->failed != ERR_OK) {
@@ -160,7 +163,9 @@ bool db_exec(db_conn *c, const db_stmt *s, const db_params *p, arena *a, db_rows
 
 // --- Rows ------------------------------------------------------------------------------------------------------------
 
-size_t db_count(const db_rows *r) { return (size_t)PQntuples(r->result); }
+size_t db_count(const db_rows *r) {
+    return (size_t)PQntuples(r->result);
+}
 
 static void check_cell(const db_rows *r, size_t row, int col) {
     ASSERT(r->result != NULL && row < (size_t)PQntuples(r->result));
@@ -206,7 +211,9 @@ int16_t db_get_i16(const db_rows *r, size_t row, int col) {
     return (int16_t)be16toh(v);
 }
 
-bool db_get_bool(const db_rows *r, size_t row, int col) { return *cell(r, row, col, OID_BOOL, 1) != 0; }
+bool db_get_bool(const db_rows *r, size_t row, int col) {
+    return *cell(r, row, col, OID_BOOL, 1) != 0;
+}
 
 str db_get_str(const db_rows *r, size_t row, int col) {
     check_cell(r, row, col);
@@ -220,8 +227,8 @@ str db_get_str(const db_rows *r, size_t row, int col) {
         ASSERT(v.len > 0 && v.ptr[0] == 1);
         return (str){v.ptr + 1, v.len - 1};
     }
-    ASSERT(type == OID_TEXT || type == OID_BYTEA || type == OID_VARCHAR || type == OID_BPCHAR || type == OID_NAME ||
-           type == OID_CHAR || type == OID_JSON || type >= OID_FIRST_USER);
+    ASSERT(type == OID_TEXT || type == OID_BYTEA || type == OID_VARCHAR || type == OID_BPCHAR ||
+           type == OID_NAME || type == OID_CHAR || type == OID_JSON || type >= OID_FIRST_USER);
     return v;
 }
 

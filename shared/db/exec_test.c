@@ -76,7 +76,8 @@ static void test_scalars__round_trip__same_values(void **state) {
 
 static void test_values__server_reads_them__as_we_meant(void **state) {
     (void)state;
-    static const db_stmt S = {"as_text", "SELECT $1::text, $2::text, $3::text, $4::text, $5::text, $6::text"};
+    static const db_stmt S = {"as_text",
+                              "SELECT $1::text, $2::text, $3::text, $4::text, $5::text, $6::text"};
     uuid id;
     assert_true(uuid_parse(STR("01890a5d-ac96-774b-bcce-b302099a8057"), &id));
     db_params *p = db_params_create(mem);
@@ -97,8 +98,8 @@ static void test_values__server_reads_them__as_we_meant(void **state) {
 
 static void test_arrays__round_trip__with_nulls(void **state) {
     (void)state;
-    static const db_stmt S = {
-        "arrays", "SELECT a, b, c, d, e, f, g FROM unnest($1, $2, $3, $4, $5, $6, $7) AS t(a, b, c, d, e, f, g)"};
+    static const db_stmt S = {"arrays", "SELECT a, b, c, d, e, f, g FROM unnest($1, $2, $3, $4, "
+                                        "$5, $6, $7) AS t(a, b, c, d, e, f, g)"};
     const int64_t a[] = {1, INT64_MAX, -1};
     const int32_t b[] = {1, INT32_MAX, -1};
     const int16_t c[] = {1, INT16_MAX, -1};
@@ -132,7 +133,8 @@ static void test_arrays__round_trip__with_nulls(void **state) {
 
 static void test_arrays__empty__are_empty_not_null(void **state) {
     (void)state;
-    static const db_stmt S = {"empty_arrays", "SELECT coalesce(cardinality($1), -1), coalesce(cardinality($2), -1)"};
+    static const db_stmt S = {
+        "empty_arrays", "SELECT coalesce(cardinality($1), -1), coalesce(cardinality($2), -1)"};
     db_params *p = db_params_create(mem);
     db_i64_array(p, NULL, 0);
     db_text_array(p, NULL, 0);
@@ -177,8 +179,11 @@ static void test_memory__arena_full__resource_exhausted(void **state) {
 
 static void test_affected__update__counts_rows(void **state) {
     (void)state;
-    static const db_stmt INSERT = {"aff_insert", "INSERT INTO exec_t (id) SELECT generate_series(1, 7)"};
-    fixture_sql("DROP TABLE IF EXISTS exec_t; CREATE TABLE exec_t (id int8 CONSTRAINT exec_t_pk PRIMARY KEY)", NULL, 0);
+    static const db_stmt INSERT = {"aff_insert",
+                                   "INSERT INTO exec_t (id) SELECT generate_series(1, 7)"};
+    fixture_sql("DROP TABLE IF EXISTS exec_t; CREATE TABLE exec_t (id int8 CONSTRAINT exec_t_pk "
+                "PRIMARY KEY)",
+                NULL, 0);
     err e;
     int64_t n = -1;
     assert_true(db_exec(conn, &INSERT, NULL, mem, NULL, &n, &e));
@@ -279,7 +284,8 @@ static void test_pipe__all_good__results_in_order(void **state) {
     }
 }
 
-static void test_pipe__one_fails_in_transaction__rest_do_not_run_and_connection_lives(void **state) {
+static void
+test_pipe__one_fails_in_transaction__rest_do_not_run_and_connection_lives(void **state) {
     (void)state;
     err e;
     assert_true(db_begin(conn, fixture_deadline(5000), &e));

@@ -15,9 +15,10 @@ enum {
 
 // One migrator at a time in a database; the number is "disburse" in ASCII.
 static const char LOCK_SQL[] = "SELECT pg_advisory_lock(7235419191396594533)";
-static const char TABLE_SQL[] = "CREATE TABLE IF NOT EXISTS schema_migration ("
-                                "version int PRIMARY KEY, name text NOT NULL, sha256 bytea NOT NULL,"
-                                " applied_at timestamptz NOT NULL DEFAULT now())";
+static const char TABLE_SQL[] =
+    "CREATE TABLE IF NOT EXISTS schema_migration ("
+    "version int PRIMARY KEY, name text NOT NULL, sha256 bytea NOT NULL,"
+    " applied_at timestamptz NOT NULL DEFAULT now())";
 
 typedef struct migration {
     int version;
@@ -60,8 +61,8 @@ static bool bad_file(err *e, const char *name, const char *why) {
 static bool list_files(migrator *m, err *e) {
     DIR *d = opendir(m->dir);
     if (d == NULL) {
-        return err_set(e, ERR_FAILED_PRECONDITION, "BAD_MIGRATIONS", "cannot read the folder of migrations: %s",
-                       strerror(errno));
+        return err_set(e, ERR_FAILED_PRECONDITION, "BAD_MIGRATIONS",
+                       "cannot read the folder of migrations: %s", strerror(errno));
     }
     bool ok = true;
     size_t cap = 0;
@@ -167,15 +168,16 @@ static int line_of(const char *text, const PGresult *r) {
 static bool run_file(migrator *m, const migration *f, const char *text, err *e) {
     PGresult *r = PQexec(m->pg, text);
     ExecStatusType status = PQresultStatus(r);
-    bool ok = status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY;
+    bool ok =
+        status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY;
     if (!ok) {
         char what[MIGRATION_NAME_LEN + 32];
         (void)snprintf(what, sizeof what, "%s line %d", f->name, line_of(text, r));
         err why;
         r = checked(m, r, what, &why);
         ASSERT(r == NULL);
-        (void)err_set(e, why.code == ERR_UNAVAILABLE ? ERR_UNAVAILABLE : ERR_FAILED_PRECONDITION, "MIGRATION_FAILED",
-                      "migration %s failed, nothing of it was kept", f->name);
+        (void)err_set(e, why.code == ERR_UNAVAILABLE ? ERR_UNAVAILABLE : ERR_FAILED_PRECONDITION,
+                      "MIGRATION_FAILED", "migration %s failed, nothing of it was kept", f->name);
         if (e != NULL) {
             memcpy(e->sqlstate, why.sqlstate, sizeof e->sqlstate);
         }
@@ -195,10 +197,11 @@ static bool record(migrator *m, const migration *f, const char *text, size_t len
     const int lengths[] = {0, 0, (int)len};
     const int formats[] = {0, 0, 1};
     const Oid types[] = {OID_INT4, OID_TEXT, OID_BYTEA};
-    PGresult *r = checked(m, PQexecParams(m->pg,
-                                          "INSERT INTO schema_migration (version, name, sha256)"
-                                          " VALUES ($1, $2, sha256($3))",
-                                          3, types, values, lengths, formats, 0),
+    PGresult *r = checked(m,
+                          PQexecParams(m->pg,
+                                       "INSERT INTO schema_migration (version, name, sha256)"
+                                       " VALUES ($1, $2, sha256($3))",
+                                       3, types, values, lengths, formats, 0),
                           f->name, e);
     PQclear(r);
     return r != NULL;
@@ -224,7 +227,8 @@ static bool apply(migrator *m, const migration *f, err *e) {
     }
     free(text);
     if (ok) {
-        (void)fprintf(stdout, "%s  applied in %lld ms\n", f->name, (long long)(db_now_ms() - start_ms));
+        (void)fprintf(stdout, "%s  applied in %lld ms\n", f->name,
+                      (long long)(db_now_ms() - start_ms));
         (void)fflush(stdout);
     }
     return ok;
@@ -243,10 +247,11 @@ static bool check_unchanged(migrator *m, const migration *f, err *e) {
     const int lengths[] = {0, 0, (int)len};
     const int formats[] = {0, 0, 1};
     const Oid types[] = {OID_INT4, OID_TEXT, OID_BYTEA};
-    PGresult *r = checked(m, PQexecParams(m->pg,
-                                          "SELECT 1 FROM schema_migration"
-                                          " WHERE version = $1 AND name = $2 AND sha256 = sha256($3)",
-                                          3, types, values, lengths, formats, 0),
+    PGresult *r = checked(m,
+                          PQexecParams(m->pg,
+                                       "SELECT 1 FROM schema_migration"
+                                       " WHERE version = $1 AND name = $2 AND sha256 = sha256($3)",
+                                       3, types, values, lengths, formats, 0),
                           f->name, e);
     free(text);
     if (r == NULL) {
@@ -263,8 +268,9 @@ static bool check_unchanged(migrator *m, const migration *f, err *e) {
 
 // Fills *last with the highest applied version, 0 for none.
 static bool check_applied(migrator *m, int *last, err *e) {
-    PGresult *r = checked(m, PQexec(m->pg, "SELECT version, name FROM schema_migration ORDER BY version"),
-                          "schema_migration", e);
+    PGresult *r =
+        checked(m, PQexec(m->pg, "SELECT version, name FROM schema_migration ORDER BY version"),
+                "schema_migration", e);
     if (r == NULL) {
         return false;
     }
@@ -296,7 +302,8 @@ static void ignore_notice(void *arg, const PGresult *r) {
 bool db_migrate(const char *conninfo, const char *dir, err *e) {
     migrator m = {.dir = dir};
     int last = 0;
-    const char *const keys[] = {"connect_timeout", "keepalives_idle", "gssencmode", "dbname", "application_name", NULL};
+    const char *const keys[] = {"connect_timeout", "keepalives_idle",  "gssencmode",
+                                "dbname",          "application_name", NULL};
     const char *const values[] = {"10", "10", "disable", conninfo, "disburse-migrate", NULL};
     if (!list_files(&m, e)) {
         free(m.files);

@@ -35,17 +35,29 @@ static uint8_t *small(db_params *p, Oid type, size_t len) {
     return at;
 }
 
-void db_i64(db_params *p, int64_t v) { db_put64(small(p, OID_INT8, 8), (uint64_t)v); }
+void db_i64(db_params *p, int64_t v) {
+    db_put64(small(p, OID_INT8, 8), (uint64_t)v);
+}
 
-void db_i32(db_params *p, int32_t v) { db_put32(small(p, OID_INT4, 4), (uint32_t)v); }
+void db_i32(db_params *p, int32_t v) {
+    db_put32(small(p, OID_INT4, 4), (uint32_t)v);
+}
 
-void db_i16(db_params *p, int16_t v) { db_put16(small(p, OID_INT2, 2), (uint16_t)v); }
+void db_i16(db_params *p, int16_t v) {
+    db_put16(small(p, OID_INT2, 2), (uint16_t)v);
+}
 
-void db_bool(db_params *p, bool v) { *small(p, OID_BOOL, 1) = v ? 1 : 0; }
+void db_bool(db_params *p, bool v) {
+    *small(p, OID_BOOL, 1) = v ? 1 : 0;
+}
 
-void db_uuid(db_params *p, uuid v) { memcpy(small(p, OID_UUID, sizeof v.b), v.b, sizeof v.b); }
+void db_uuid(db_params *p, uuid v) {
+    memcpy(small(p, OID_UUID, sizeof v.b), v.b, sizeof v.b);
+}
 
-void db_null(db_params *p, unsigned oid) { push(p, oid, NULL, 0); }
+void db_null(db_params *p, unsigned oid) {
+    push(p, oid, NULL, 0);
+}
 
 static void copied(db_params *p, Oid type, const void *v, size_t len) {
     // One byte more: an empty value must not look like NULL.
@@ -68,7 +80,9 @@ void db_text(db_params *p, str v) {
     copied(p, OID_TEXT, v.ptr, v.len);
 }
 
-void db_bytes(db_params *p, const void *v, size_t len) { copied(p, OID_BYTEA, v, len); }
+void db_bytes(db_params *p, const void *v, size_t len) {
+    copied(p, OID_BYTEA, v, len);
+}
 
 // INT64_MAX and INT64_MIN are 'infinity' and '-infinity' on both sides.
 static bool to_server_time(int64_t wall_us, int64_t *out) {
@@ -92,7 +106,8 @@ void db_time(db_params *p, int64_t wall_us) {
 enum { ARRAY_HEADER_LEN = 20, ARRAY_EMPTY_LEN = 12 };
 
 // Allocates room for n elements of value_bytes in all, writes the header, pushes. NULL when that failed or n is 0.
-static uint8_t *array_begin(db_params *p, Oid array, Oid element, size_t n, size_t value_bytes, bool has_null) {
+static uint8_t *array_begin(db_params *p, Oid array, Oid element, size_t n, size_t value_bytes,
+                            bool has_null) {
     size_t len = ARRAY_HEADER_LEN + 4 * n + value_bytes;
     if (n > DB_VALUE_MAX / 4 || value_bytes > DB_VALUE_MAX) {
         fail(p, ERR_RESOURCE_EXHAUSTED, "a value is too large");
@@ -155,7 +170,8 @@ void db_time_array(db_params *p, const int64_t *wall_us, size_t n) {
     for (size_t i = 0; i < n; i++) {
         n_values += wall_us[i] != INT64_MIN ? 1 : 0;
     }
-    uint8_t *at = array_begin(p, OID_TIMESTAMPTZ_ARRAY, OID_TIMESTAMPTZ, n, n_values * 8, n_values < n);
+    uint8_t *at =
+        array_begin(p, OID_TIMESTAMPTZ_ARRAY, OID_TIMESTAMPTZ, n, n_values * 8, n_values < n);
     for (size_t i = 0; at != NULL && i < n; i++) {
         int64_t t = 0;
         if (wall_us[i] == INT64_MIN) {
@@ -204,6 +220,10 @@ static void str_array(db_params *p, Oid array, Oid element, const str *v, size_t
     }
 }
 
-void db_text_array(db_params *p, const str *v, size_t n) { str_array(p, OID_TEXT_ARRAY, OID_TEXT, v, n); }
+void db_text_array(db_params *p, const str *v, size_t n) {
+    str_array(p, OID_TEXT_ARRAY, OID_TEXT, v, n);
+}
 
-void db_bytes_array(db_params *p, const str *v, size_t n) { str_array(p, OID_BYTEA_ARRAY, OID_BYTEA, v, n); }
+void db_bytes_array(db_params *p, const str *v, size_t n) {
+    str_array(p, OID_BYTEA_ARRAY, OID_BYTEA, v, n);
+}

@@ -217,4 +217,6 @@ int64_t db_pipe_affected(db_pipe *p, size_t index) {
     return p->items[index].n_affected;
 }
 
-size_t db_pipe_failed(const db_pipe *p) { return p->failed; }
+size_t db_pipe_failed(const db_pipe *p) {
+    return p->failed;
+}

@@ -20,7 +20,8 @@ static char *build_options(const db_pool_options *o, const char *given) {
     strbuf_init(&b, 8192);
     strbuf_printf(&b,
                   "-c statement_timeout=%lld -c idle_in_transaction_session_timeout=%lld"
-                  " -c client_connection_check_interval=2000 -c default_transaction_isolation=read\\ committed"
+                  " -c client_connection_check_interval=2000 -c "
+                  "default_transaction_isolation=read\\ committed"
                   " -c synchronous_commit=on -c timezone=UTC -c datestyle=ISO",
                   (long long)o->statement_timeout_ms, (long long)idle_ms);
     if (given != NULL) {
@@ -37,7 +38,8 @@ static bool parse_options(const db_pool_options *o, char **options, err *e) {
     PQconninfoOption *parsed = PQconninfoParse(o->conninfo, &why);
     PQfreemem(why); // it may quote the conninfo
     if (parsed == NULL) {
-        return err_set(e, ERR_INVALID_ARGUMENT, "BAD_CONNINFO", "the database connection string is not valid");
+        return err_set(e, ERR_INVALID_ARGUMENT, "BAD_CONNINFO",
+                       "the database connection string is not valid");
     }
     const char *given = NULL;
     for (const PQconninfoOption *i = parsed; i->keyword != NULL; i++) {
@@ -48,7 +50,8 @@ static bool parse_options(const db_pool_options *o, char **options, err *e) {
     *options = build_options(o, given);
     PQconninfoFree(parsed);
     if (*options == NULL) {
-        return err_set(e, ERR_INVALID_ARGUMENT, "BAD_CONNINFO", "the database options are too long");
+        return err_set(e, ERR_INVALID_ARGUMENT, "BAD_CONNINFO",
+                       "the database options are too long");
     }
     return true;
 }
@@ -58,17 +61,22 @@ static void create_metrics(db_pool *p, const char *name) {
     (void)snprintf(labels, sizeof labels, "pool=\"%s\"", name == NULL ? "main" : name);
     p->in_use = metric_gauge("db_pool_in_use", labels, "database connections that are checked out");
     p->open = metric_gauge("db_pool_size", labels, "database connections that are open");
-    p->wait = metric_histogram("db_pool_wait_seconds", labels, "time from asking for a connection to having it");
-    p->discarded = metric_counter("db_pool_discarded_total", labels, "connections that were closed instead of reused");
-    p->retries = metric_counter("db_tx_retries_total", labels, "transactions and reads that were run again");
-    p->commit_unknown = metric_counter("db_commit_unknown_total", labels, "commits whose answer was lost");
+    p->wait = metric_histogram("db_pool_wait_seconds", labels,
+                               "time from asking for a connection to having it");
+    p->discarded = metric_counter("db_pool_discarded_total", labels,
+                                  "connections that were closed instead of reused");
+    p->retries =
+        metric_counter("db_tx_retries_total", labels, "transactions and reads that were run again");
+    p->commit_unknown =
+        metric_counter("db_commit_unknown_total", labels, "commits whose answer was lost");
 }
 
 db_pool *db_pool_create(const db_pool_options *o, err *e) {
     char *options = NULL;
-    if (o->conninfo == NULL || o->size < 1 || o->size > DB_POOL_SIZE_MAX || o->statement_timeout_ms < 1 ||
-        o->statement_timeout_ms > INT32_MAX) {
-        (void)err_set(e, ERR_INVALID_ARGUMENT, "BAD_POOL_OPTIONS", "the database pool's options are out of range");
+    if (o->conninfo == NULL || o->size < 1 || o->size > DB_POOL_SIZE_MAX ||
+        o->statement_timeout_ms < 1 || o->statement_timeout_ms > INT32_MAX) {
+        (void)err_set(e, ERR_INVALID_ARGUMENT, "BAD_POOL_OPTIONS",
+                      "the database pool's options are out of range");
         return NULL;
     }
     if (!parse_options(o, &options, e)) {
@@ -78,7 +86,8 @@ db_pool *db_pool_create(const db_pool_options *o, err *e) {
     ASSERT(p != NULL);
     p->options = options;
     p->conninfo = copy_string(o->conninfo);
-    p->application_name = copy_string(o->application_name == NULL ? "disburse" : o->application_name);
+    p->application_name =
+        copy_string(o->application_name == NULL ? "disburse" : o->application_name);
     p->size = o->size;
     p->statement_timeout_ms = o->statement_timeout_ms;
     ASSERT(pthread_mutex_init(&p->lock, NULL) == 0);
@@ -137,7 +146,8 @@ static bool wait_in_line(db_pool *p, int64_t deadline_ms, db_conn **c) {
         p->last->next = &w;
     }
     p->last = &w;
-    struct timespec until = {.tv_sec = deadline_ms / 1000, .tv_nsec = (deadline_ms % 1000) * 1000000};
+    struct timespec until = {.tv_sec = deadline_ms / 1000,
+                             .tv_nsec = (deadline_ms % 1000) * 1000000};
     int rc = 0;
     while (!w.granted && rc != ETIMEDOUT) {
         rc = pthread_cond_timedwait(&w.wake, &p->lock, &until);
@@ -190,12 +200,13 @@ static db_conn *connect_slot(db_pool *p, int64_t deadline_ms, err *e) {
             p->connect_failures = 0;
             metric_add(p->open, 1);
         } else {
-            int64_t pause_ms = DB_RECONNECT_BASE_MS + clock_backoff_ms(clock_system(), DB_RECONNECT_BASE_MS,
-                                                                       DB_RECONNECT_CAP_MS, p->connect_failures);
+            int64_t pause_ms =
+                DB_RECONNECT_BASE_MS + clock_backoff_ms(clock_system(), DB_RECONNECT_BASE_MS,
+                                                        DB_RECONNECT_CAP_MS, p->connect_failures);
             p->connect_not_before_ms = db_now_ms() + pause_ms;
             p->connect_failures += p->connect_failures < 30 ? 1 : 0;
-            (void)snprintf(p->connect_error, sizeof p->connect_error, "%.*s", (int)sizeof p->connect_error - 1,
-                           why.detail);
+            (void)snprintf(p->connect_error, sizeof p->connect_error, "%.*s",
+                           (int)sizeof p->connect_error - 1, why.detail);
             log_err(LOG_WARN, "db.connect_failed", &why);
             why.retry_after_ms = (int32_t)pause_ms;
             if (e != NULL) {
@@ -250,7 +261,8 @@ db_conn *db_pool_checkout(db_pool *p, int64_t deadline_mono_ms, err *e) {
     if (!have_slot) {
         err local;
         e = e == NULL ? &local : e;
-        (void)err_set(e, ERR_RESOURCE_EXHAUSTED, "DATABASE_POOL_EXHAUSTED", "no database connection came free in time");
+        (void)err_set(e, ERR_RESOURCE_EXHAUSTED, "DATABASE_POOL_EXHAUSTED",
+                      "no database connection came free in time");
         e->flags = ERR_RETRIABLE;
         return NULL;
     }
@@ -265,7 +277,8 @@ void db_pool_checkin(db_pool *p, db_conn *c) {
         return;
     }
     ASSERT(c->pool == p);
-    bool keep = !c->broken && PQstatus(c->pg) == CONNECTION_OK && PQtransactionStatus(c->pg) == PQTRANS_IDLE &&
+    bool keep = !c->broken && PQstatus(c->pg) == CONNECTION_OK &&
+                PQtransactionStatus(c->pg) == PQTRANS_IDLE &&
                 PQpipelineStatus(c->pg) == PQ_PIPELINE_OFF && db_now_ms() < c->expires_ms;
     metric_add(p->in_use, -1);
     if (!keep) {
@@ -289,7 +302,8 @@ bool db_pool_ping(db_pool *p, int64_t deadline_mono_ms, err *e) {
         return false;
     }
     c->deadline_ms = deadline_mono_ms;
-    bool ok = db_wire_ready(c, e) && db_wire_command(c, "SELECT 1", "SELECT 1", db_wire_until(c), e);
+    bool ok =
+        db_wire_ready(c, e) && db_wire_command(c, "SELECT 1", "SELECT 1", db_wire_until(c), e);
     db_pool_checkin(p, c);
     return ok;
 }

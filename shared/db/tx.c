@@ -16,7 +16,8 @@ bool db_begin(db_conn *c, int64_t deadline_mono_ms, err *e) {
     char sql[128];
     const char *tag = "BEGIN";
     if (left_ms < c->statement_timeout_ms) {
-        (void)snprintf(sql, sizeof sql, "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = %lld",
+        (void)snprintf(sql, sizeof sql,
+                       "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = %lld",
                        (long long)left_ms);
         tag = "SET"; // of the last of the two
     } else {
@@ -67,7 +68,9 @@ bool db_commit(db_conn *c, err *e) {
     PQclear(r);
     if (!committed) {
         (void)err_set(e, ERR_INTERNAL, "DATABASE_ERROR", "the transaction had failed before");
-        return err_detail(e, "the server answered COMMIT with a rollback: an error of a statement was passed over");
+        return err_detail(
+            e,
+            "the server answered COMMIT with a rollback: an error of a statement was passed over");
     }
     return true;
 }
@@ -75,8 +78,8 @@ bool db_commit(db_conn *c, err *e) {
 void db_rollback(db_conn *c) {
     c->in_tx = false;
     c->deadline_ms = INT64_MAX;
-    if (c->broken || PQstatus(c->pg) != CONNECTION_OK || PQpipelineStatus(c->pg) != PQ_PIPELINE_OFF ||
-        (c->copy != NULL && c->copy->active)) {
+    if (c->broken || PQstatus(c->pg) != CONNECTION_OK ||
+        PQpipelineStatus(c->pg) != PQ_PIPELINE_OFF || (c->copy != NULL && c->copy->active)) {
         c->broken = true; // closing it rolls back
         return;
     }
@@ -96,8 +99,9 @@ static bool may_try_again(const err *e) {
         return false;
     }
     return (e->flags & ERR_CONNECTION_LOST) != 0 ||
-           (e->code == ERR_ABORTED && (strcmp(e->sqlstate, "40001") == 0 || strcmp(e->sqlstate, "40P01") == 0 ||
-                                       strcmp(e->reason, "STALE_PLAN") == 0));
+           (e->code == ERR_ABORTED &&
+            (strcmp(e->sqlstate, "40001") == 0 || strcmp(e->sqlstate, "40P01") == 0 ||
+             strcmp(e->reason, "STALE_PLAN") == 0));
 }
 
 static void pause_ms(int64_t ms) {
@@ -113,9 +117,11 @@ static void require_error(err *e) {
     }
 }
 
-typedef bool (*attempt_fn)(db_conn *c, int64_t deadline_ms, arena *a, db_tx_fn fn, void *arg, err *e);
+typedef bool (*attempt_fn)(db_conn *c, int64_t deadline_ms, arena *a, db_tx_fn fn, void *arg,
+                           err *e);
 
-static bool attempt_transact(db_conn *c, int64_t deadline_ms, arena *a, db_tx_fn fn, void *arg, err *e) {
+static bool attempt_transact(db_conn *c, int64_t deadline_ms, arena *a, db_tx_fn fn, void *arg,
+                             err *e) {
     if (!db_begin(c, deadline_ms, e)) {
         return false;
     }
@@ -127,7 +133,8 @@ static bool attempt_transact(db_conn *c, int64_t deadline_ms, arena *a, db_tx_fn
     return db_commit(c, e);
 }
 
-static bool attempt_read(db_conn *c, int64_t deadline_ms, arena *a, db_tx_fn fn, void *arg, err *e) {
+static bool attempt_read(db_conn *c, int64_t deadline_ms, arena *a, db_tx_fn fn, void *arg,
+                         err *e) {
     c->deadline_ms = deadline_ms;
     c->read_only = true;
     if (!fn(c, a, arg, e)) {
@@ -137,8 +144,8 @@ static bool attempt_read(db_conn *c, int64_t deadline_ms, arena *a, db_tx_fn fn,
     return true;
 }
 
-static bool run_with_retry(db_pool *p, int64_t deadline_ms, arena *a, attempt_fn attempt, db_tx_fn fn, void *arg,
-                           err *e) {
+static bool run_with_retry(db_pool *p, int64_t deadline_ms, arena *a, attempt_fn attempt,
+                           db_tx_fn fn, void *arg, err *e) {
     err last;
     for (int try_number = 0;; try_number++) {
         err_clear(&last);
@@ -148,7 +155,8 @@ static bool run_with_retry(db_pool *p, int64_t deadline_ms, arena *a, attempt_fn
         if (ok) {
             return true;
         }
-        int64_t wait_ms = 1 + clock_backoff_ms(clock_system(), DB_RETRY_BASE_MS, DB_RETRY_CAP_MS, try_number);
+        int64_t wait_ms =
+            1 + clock_backoff_ms(clock_system(), DB_RETRY_BASE_MS, DB_RETRY_CAP_MS, try_number);
         wait_ms = last.retry_after_ms > wait_ms ? last.retry_after_ms : wait_ms;
         if (!may_try_again(&last) || db_now_ms() + wait_ms >= deadline_ms) {
             break;

@@ -9,7 +9,9 @@
 
 #include "base/log.h"
 
-int64_t db_now_ms(void) { return clock_mono_ms(clock_system()); }
+int64_t db_now_ms(void) {
+    return clock_mono_ms(clock_system());
+}
 
 // Waits for events on the socket until the time. 1 ready, 0 time is over, -1 failed.
 static int poll_until(int fd, short events, int64_t until_ms) {
@@ -41,18 +43,26 @@ typedef struct sqlstate_rule {
 
 // First match wins. Anything else is a fault of ours: INTERNAL.
 static const sqlstate_rule RULES[] = {
-    {"40001", ERR_ABORTED, ERR_RETRIABLE, "SERIALIZATION_FAILURE", "a concurrent change got in the way"},
+    {"40001", ERR_ABORTED, ERR_RETRIABLE, "SERIALIZATION_FAILURE",
+     "a concurrent change got in the way"},
     {"40P01", ERR_ABORTED, ERR_RETRIABLE, "DEADLOCK", "a concurrent change got in the way"},
-    {"55P03", ERR_DEADLINE_EXCEEDED, ERR_RETRIABLE, "LOCK_TIMEOUT", "the database was busy for too long"},
-    {"57014", ERR_DEADLINE_EXCEEDED, ERR_RETRIABLE, "STATEMENT_TIMEOUT", "the database took too long"},
+    {"55P03", ERR_DEADLINE_EXCEEDED, ERR_RETRIABLE, "LOCK_TIMEOUT",
+     "the database was busy for too long"},
+    {"57014", ERR_DEADLINE_EXCEEDED, ERR_RETRIABLE, "STATEMENT_TIMEOUT",
+     "the database took too long"},
     {"23505", ERR_ALREADY_EXISTS, 0, "ALREADY_EXISTS", "already exists"},
-    {"08", ERR_UNAVAILABLE, ERR_RETRIABLE | ERR_CONNECTION_LOST, "DATABASE_UNAVAILABLE", "the database is not available"},
-    {"57P", ERR_UNAVAILABLE, ERR_RETRIABLE | ERR_CONNECTION_LOST, "DATABASE_UNAVAILABLE", "the database is not available"},
+    {"08", ERR_UNAVAILABLE, ERR_RETRIABLE | ERR_CONNECTION_LOST, "DATABASE_UNAVAILABLE",
+     "the database is not available"},
+    {"57P", ERR_UNAVAILABLE, ERR_RETRIABLE | ERR_CONNECTION_LOST, "DATABASE_UNAVAILABLE",
+     "the database is not available"},
     // Idle in transaction for too long: the session is gone.
-    {"25P03", ERR_UNAVAILABLE, ERR_RETRIABLE | ERR_CONNECTION_LOST, "DATABASE_UNAVAILABLE", "the database is not available"},
+    {"25P03", ERR_UNAVAILABLE, ERR_RETRIABLE | ERR_CONNECTION_LOST, "DATABASE_UNAVAILABLE",
+     "the database is not available"},
     // A primary that became a standby: another connection finds the new primary.
-    {"25006", ERR_UNAVAILABLE, ERR_RETRIABLE | ERR_CONNECTION_LOST, "DATABASE_READ_ONLY", "the database is not available"},
-    {"53", ERR_RESOURCE_EXHAUSTED, ERR_RETRIABLE, "DATABASE_EXHAUSTED", "the database is out of resources"},
+    {"25006", ERR_UNAVAILABLE, ERR_RETRIABLE | ERR_CONNECTION_LOST, "DATABASE_READ_ONLY",
+     "the database is not available"},
+    {"53", ERR_RESOURCE_EXHAUSTED, ERR_RETRIABLE, "DATABASE_EXHAUSTED",
+     "the database is out of resources"},
 };
 
 bool db_result_is_stale_plan(const PGresult *r) {
@@ -65,7 +75,8 @@ bool db_result_is_stale_plan(const PGresult *r) {
     }
     // 0A000 has many causes; only this function raises it for a plan whose result type changed.
     const char *function = PQresultErrorField(r, PG_DIAG_SOURCE_FUNCTION);
-    return strcmp(state, "0A000") == 0 && function != NULL && strcmp(function, "RevalidateCachedQuery") == 0;
+    return strcmp(state, "0A000") == 0 && function != NULL &&
+           strcmp(function, "RevalidateCachedQuery") == 0;
 }
 
 bool db_err_from_result(err *e, const PGresult *r, const char *what) {
@@ -105,7 +116,8 @@ bool db_err_from_result(err *e, const PGresult *r, const char *what) {
 }
 
 bool db_err_from_params(err *e, const db_params *p, const char *what) {
-    (void)err_set(e, p->failed, p->failed == ERR_INVALID_ARGUMENT ? "INVALID_TEXT" : "", "%s", p->failed_why);
+    (void)err_set(e, p->failed, p->failed == ERR_INVALID_ARGUMENT ? "INVALID_TEXT" : "", "%s",
+                  p->failed_why);
     return err_detail(e, "parameters of %s", what);
 }
 
@@ -235,7 +247,8 @@ PGresult *db_wire_result(db_conn *c, int64_t until_ms, const char *what, err *e)
     return kept;
 }
 
-bool db_wire_command(db_conn *c, const char *sql, const char *expect_tag, int64_t until_ms, err *e) {
+bool db_wire_command(db_conn *c, const char *sql, const char *expect_tag, int64_t until_ms,
+                     err *e) {
     if (!PQsendQuery(c->pg, sql)) {
         return db_wire_lost(c, e, expect_tag);
     }
@@ -270,11 +283,13 @@ static void on_notice(void *arg, const PGresult *r) {
 
 static PGconn *connect_start(const db_pool *p) {
     // Later keywords win: our defaults, then the settings' conninfo, then what is not for the settings to change.
-    const char *const keys[] = {"keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count",
-                                "tcp_user_timeout", "connect_timeout", "gssencmode", "dbname",
-                                "application_name", "client_encoding", "options", NULL};
-    const char *const values[] = {"1", "10", "5", "3", "15000", "5", "disable", p->conninfo,
-                                  p->application_name, "UTF8", p->options, NULL};
+    const char *const keys[] = {"keepalives",       "keepalives_idle",  "keepalives_interval",
+                                "keepalives_count", "tcp_user_timeout", "connect_timeout",
+                                "gssencmode",       "dbname",           "application_name",
+                                "client_encoding",  "options",          NULL};
+    const char *const values[] = {
+        "1",    "10",       "5", "3", "15000", "5", "disable", p->conninfo, p->application_name,
+        "UTF8", p->options, NULL};
     return PQconnectStartParams(keys, values, 1);
 }
 
@@ -304,14 +319,16 @@ db_conn *db_wire_connect(db_pool *p, int64_t deadline_ms, err *e) {
     c->statement_timeout_ms = p->statement_timeout_ms;
     c->pg = connect_start(p);
     ASSERT(c->pg != NULL);
-    if (PQstatus(c->pg) == CONNECTION_BAD || !connect_finish(c->pg, until_ms) || PQsetnonblocking(c->pg, 1) != 0) {
+    if (PQstatus(c->pg) == CONNECTION_BAD || !connect_finish(c->pg, until_ms) ||
+        PQsetnonblocking(c->pg, 1) != 0) {
         (void)db_wire_lost(c, e, "connect");
         db_wire_close(c);
         return NULL;
     }
     (void)PQsetNoticeReceiver(c->pg, on_notice, NULL);
     const clock_source *clock = clock_system();
-    c->expires_ms = db_now_ms() + DB_LIFETIME_MS + (int64_t)clock_random_below(clock, DB_LIFETIME_MS / 4);
+    c->expires_ms =
+        db_now_ms() + DB_LIFETIME_MS + (int64_t)clock_random_below(clock, DB_LIFETIME_MS / 4);
     return c;
 }
 
@@ -340,4 +357,6 @@ bool db_wire_alive(db_conn *c) {
     return PQstatus(c->pg) == CONNECTION_OK;
 }
 
-void *db_conn_native(db_conn *c) { return c->pg; }
+void *db_conn_native(db_conn *c) {
+    return c->pg;
+}

@@ -30,7 +30,9 @@ db_pool *fixture_pool(const char *conninfo, int size, int64_t statement_timeout_
     return p;
 }
 
-int64_t fixture_deadline(int64_t ms) { return clock_mono_ms(clock_system()) + ms; }
+int64_t fixture_deadline(int64_t ms) {
+    return clock_mono_ms(clock_system()) + ms;
+}
 
 void fixture_sql(const char *sql, char *out, size_t out_len) {
     PGconn *pg = PQconnectdb(fixture_conninfo());

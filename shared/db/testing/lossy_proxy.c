@@ -106,8 +106,10 @@ static void *run(void *arg) {
         fds[0] = (struct pollfd){.fd = x->stop_pipe[0], .events = POLLIN};
         fds[1] = (struct pollfd){.fd = x->listener, .events = POLLIN};
         for (size_t i = 0; i < PAIRS_MAX; i++) {
-            fds[2 + 2 * i] = (struct pollfd){.fd = stalled ? -1 : x->pairs[i].client, .events = POLLIN};
-            fds[3 + 2 * i] = (struct pollfd){.fd = stalled ? -1 : x->pairs[i].server, .events = POLLIN};
+            fds[2 + 2 * i] =
+                (struct pollfd){.fd = stalled ? -1 : x->pairs[i].client, .events = POLLIN};
+            fds[3 + 2 * i] =
+                (struct pollfd){.fd = stalled ? -1 : x->pairs[i].server, .events = POLLIN};
         }
         (void)poll(fds, 2 + 2 * PAIRS_MAX, -1);
         if (fds[0].revents != 0) {
@@ -143,13 +145,16 @@ lossy_proxy *lossy_proxy_start(const char *server_dir) {
     struct sockaddr_un at = address_of(x->dir);
     (void)snprintf(x->path, sizeof x->path, "%s", at.sun_path);
     x->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ASSERT(bind(x->listener, (struct sockaddr *)&at, sizeof at) == 0 && listen(x->listener, 64) == 0);
+    ASSERT(bind(x->listener, (struct sockaddr *)&at, sizeof at) == 0 &&
+           listen(x->listener, 64) == 0);
     ASSERT(pipe(x->stop_pipe) == 0);
     ASSERT(pthread_create(&x->thread, NULL, run, x) == 0);
     return x;
 }
 
-const char *lossy_proxy_dir(const lossy_proxy *p) { return p->dir; }
+const char *lossy_proxy_dir(const lossy_proxy *p) {
+    return p->dir;
+}
 
 void lossy_proxy_set(lossy_proxy *p, lossy_mode mode) {
     atomic_store(&p->mode, (int)mode);

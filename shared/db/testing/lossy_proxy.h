@@ -5,10 +5,10 @@
 typedef struct lossy_proxy lossy_proxy;
 
 typedef enum lossy_mode {
-    LOSSY_PASS,                // loses nothing
-    LOSSY_DROP_AFTER_COMMIT,   // forwards COMMIT, waits for the server's answer, swallows it and hangs up
-    LOSSY_DROP_BEFORE_COMMIT,  // hangs up instead of forwarding COMMIT
-    LOSSY_STALL                // a dead network: forwards nothing any more, and does not hang up
+    LOSSY_PASS,              // loses nothing
+    LOSSY_DROP_AFTER_COMMIT, // forwards COMMIT, waits for the server's answer, swallows it and hangs up
+    LOSSY_DROP_BEFORE_COMMIT, // hangs up instead of forwarding COMMIT
+    LOSSY_STALL               // a dead network: forwards nothing any more, and does not hang up
 } lossy_mode;
 
 // server_dir holds the server's socket; the proxy's own socket goes into a new temporary folder.

@@ -1,0 +1,284 @@
+// Transactions against a real database, with what goes wrong around COMMIT.
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "db_internal.h"
+#include "testing/fixture.h"
+#include "testing/lossy_proxy.h"
+
+static const db_stmt INSERT = {"tx_insert", "INSERT INTO tx_t (id) VALUES ($1)"};
+static const db_stmt KILL = {"tx_kill", "SELECT pg_terminate_backend(pg_backend_pid())"};
+static const db_stmt SLEEP = {"tx_sleep", "SELECT pg_sleep(10)"};
+static const db_stmt CLASH = {
+    "tx_clash", "DO $$ BEGIN RAISE EXCEPTION 'clash' USING ERRCODE = '40001'; END $$"};
+static const db_stmt LOCK = {"tx_lock", "UPDATE tx_t SET n = n + 1 WHERE id = $1"};
+
+static db_pool *pool;
+static arena *mem;
+
+static int setup(void **state) {
+    (void)state;
+    fixture_sql("DROP TABLE IF EXISTS tx_t; CREATE TABLE tx_t (id int8 PRIMARY KEY, n int8 NOT "
+                "NULL DEFAULT 0)",
+                NULL, 0);
+    pool = fixture_pool(fixture_conninfo(), 4, 5000);
+    mem = arena_create(1 << 20);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    arena_destroy(mem);
+    db_pool_destroy(pool);
+    return 0;
+}
+
+static int64_t rows_in_table(void) {
+    return fixture_sql_i64("SELECT count(*) FROM tx_t");
+}
+
+static bool exec_id(db_conn *c, const db_stmt *s, arena *a, int64_t id, err *e) {
+    db_params *p = db_params_create(a);
+    db_i64(p, id);
+    return db_exec(c, s, p, a, NULL, NULL, e);
+}
+
+// What goes wrong in the first tries, and how often fn ran.
+typedef struct plan {
+    const db_stmt *trouble;
+    int n_troubles;
+    int tries;
+    bool refuse;
+} plan;
+
+static bool insert_with_trouble(db_conn *c, arena *a, void *arg, err *e) {
+    plan *pl = arg;
+    pl->tries++;
+    if (!exec_id(c, &INSERT, a, 1, e)) {
+        return false;
+    }
+    if (pl->tries <= pl->n_troubles && !db_exec(c, pl->trouble, NULL, a, NULL, NULL, e)) {
+        return false;
+    }
+    if (pl->refuse) {
+        return err_set(e, ERR_FAILED_PRECONDITION, "NOT_NOW", "not now");
+    }
+    return true;
+}
+
+static void test_transact__succeeds__committed(void **state) {
+    (void)state;
+    err e;
+    plan pl = {0};
+    assert_true(db_transact(pool, fixture_deadline(5000), mem, insert_with_trouble, &pl, &e));
+    assert_int_equal(pl.tries, 1);
+    assert_int_equal(rows_in_table(), 1);
+    assert_int_equal(pool->n_idle, 1);
+}
+
+static void test_transact__fn_refuses__rolled_back_and_not_tried_again(void **state) {
+    (void)state;
+    err e;
+    plan pl = {.refuse = true};
+    assert_false(db_transact(pool, fixture_deadline(5000), mem, insert_with_trouble, &pl, &e));
+    assert_string_equal(e.reason, "NOT_NOW");
+    assert_int_equal(pl.tries, 1);
+    assert_int_equal(rows_in_table(), 0);
+    assert_int_equal(pool->n_idle, 1); // the connection went back
+}
+
+static void test_transact__backend_killed_midway__tried_again(void **state) {
+    (void)state;
+    err e;
+    plan pl = {.trouble = &KILL, .n_troubles = 2};
+    int64_t before = metric_value(pool->retries);
+    assert_true(db_transact(pool, fixture_deadline(5000), mem, insert_with_trouble, &pl, &e));
+    assert_int_equal(pl.tries, 3);
+    assert_int_equal(rows_in_table(), 1);
+    assert_int_equal(metric_value(pool->retries) - before, 2);
+}
+
+static void test_transact__serialization_failure__tried_again_until_the_deadline(void **state) {
+    (void)state;
+    err e;
+    plan pl = {.trouble = &CLASH, .n_troubles = 3};
+    assert_true(db_transact(pool, fixture_deadline(5000), mem, insert_with_trouble, &pl, &e));
+    assert_int_equal(pl.tries, 4);
+    pl = (plan){.trouble = &CLASH, .n_troubles = 1000000};
+    fixture_sql("TRUNCATE tx_t", NULL, 0);
+    int64_t start = fixture_deadline(0);
+    assert_false(db_transact(pool, fixture_deadline(300), mem, insert_with_trouble, &pl, &e));
+    assert_int_equal(e.code, ERR_ABORTED);
+    assert_true(fixture_deadline(0) - start < 1000);
+    assert_true(pl.tries > 2);
+}
+
+static void test_transact__statement_too_slow__ends_at_the_deadline(void **state) {
+    (void)state;
+    err e;
+    plan pl = {.trouble = &SLEEP, .n_troubles = 1};
+    int64_t start = fixture_deadline(0);
+    assert_false(db_transact(pool, fixture_deadline(200), mem, insert_with_trouble, &pl, &e));
+    assert_int_equal(e.code, ERR_DEADLINE_EXCEEDED);
+    assert_string_equal(e.sqlstate, "57014");
+    assert_in_range(fixture_deadline(0) - start, 150, 1000);
+    assert_int_equal(rows_in_table(), 0);
+    assert_int_equal(pool->n_idle, 1); // the server answered, so the connection is good
+    // The short limit was of that transaction only.
+    static const db_stmt NAP = {"tx_nap", "SELECT pg_sleep(0.4)"};
+    db_conn *c = db_pool_checkout(pool, fixture_deadline(5000), &e);
+    assert_true(db_exec(c, &NAP, NULL, mem, NULL, NULL, &e));
+    db_pool_checkin(pool, c);
+}
+
+static void test_commit__deadline_passed__definite_and_rolled_back(void **state) {
+    (void)state;
+    err e;
+    db_conn *c = db_pool_checkout(pool, fixture_deadline(5000), &e);
+    assert_true(db_begin(c, fixture_deadline(50), &e));
+    assert_true(exec_id(c, &INSERT, mem, 1, &e));
+    struct timespec t = {.tv_nsec = 80000000};
+    (void)nanosleep(&t, NULL);
+    assert_false(db_commit(c, &e));
+    assert_int_equal(e.code, ERR_DEADLINE_EXCEEDED);
+    assert_int_equal(e.flags & ERR_COMMIT_UNKNOWN, 0);
+    db_pool_checkin(pool, c);
+    assert_int_equal(rows_in_table(), 0);
+}
+
+static void test_read__backend_killed__tried_again(void **state) {
+    (void)state;
+    err e;
+    plan pl = {.trouble = &KILL, .n_troubles = 1};
+    // A read that writes, so that the first try shows: the row is there, and the second try finds it.
+    assert_false(db_read(pool, fixture_deadline(5000), mem, insert_with_trouble, &pl, &e));
+    assert_int_equal(pl.tries, 2);
+    assert_int_equal(e.code, ERR_ALREADY_EXISTS);
+}
+
+// --- A lost answer to COMMIT -----------------------------------------------------------------------------------------
+
+static void lose_commit(lossy_mode mode, int64_t rows_expected) {
+    err e;
+    char conninfo[128];
+    plan pl = {0};
+    lossy_proxy *x = lossy_proxy_start(fixture_server_dir());
+    (void)snprintf(conninfo, sizeof conninfo, "host=%s user=postgres dbname=postgres",
+                   lossy_proxy_dir(x));
+    db_pool *p = fixture_pool(conninfo, 2, 5000);
+    int64_t before = metric_value(p->commit_unknown);
+    lossy_proxy_set(x, mode);
+    assert_false(db_transact(p, fixture_deadline(5000), mem, insert_with_trouble, &pl, &e));
+    assert_int_equal(e.code, ERR_UNAVAILABLE);
+    assert_true(e.flags & ERR_COMMIT_UNKNOWN);
+    assert_true(e.flags & ERR_CONNECTION_LOST);
+    assert_int_equal(pl.tries, 1); // never guessed
+    assert_int_equal(metric_value(p->commit_unknown) - before, 1);
+    assert_int_equal(p->n_open, 0);
+    assert_int_equal(rows_in_table(), rows_expected);
+    db_pool_destroy(p);
+    lossy_proxy_stop(x);
+}
+
+static void test_commit__answer_lost_after_it_happened__unknown(void **state) {
+    (void)state;
+    lose_commit(LOSSY_DROP_AFTER_COMMIT, 1);
+}
+
+static void test_commit__lost_before_it_happened__unknown_too(void **state) {
+    (void)state;
+    lose_commit(LOSSY_DROP_BEFORE_COMMIT, 0);
+}
+
+static void test_commit__refused_by_a_deferred_constraint__definite(void **state) {
+    (void)state;
+    err e;
+    fixture_sql("ALTER TABLE tx_t ADD CONSTRAINT tx_later UNIQUE (n) DEFERRABLE INITIALLY DEFERRED",
+                NULL, 0);
+    db_conn *c = db_pool_checkout(pool, fixture_deadline(5000), &e);
+    assert_true(db_begin(c, fixture_deadline(5000), &e));
+    assert_true(exec_id(c, &INSERT, mem, 1, &e));
+    assert_true(exec_id(c, &INSERT, mem, 2, &e));
+    assert_false(db_commit(c, &e));
+    assert_int_equal(e.code, ERR_ALREADY_EXISTS);
+    assert_string_equal(e.constraint, "tx_later");
+    assert_int_equal(e.flags & ERR_COMMIT_UNKNOWN, 0);
+    db_pool_checkin(pool, c);
+    assert_int_equal(pool->n_idle, 1);
+}
+
+// --- A real deadlock -------------------------------------------------------------------------------------------------
+
+typedef struct crossing {
+    int64_t first, second;
+    atomic_int *arrived;
+    int tries;
+    bool ok;
+    pthread_t thread;
+} crossing;
+
+static bool lock_both(db_conn *c, arena *a, void *arg, err *e) {
+    crossing *x = arg;
+    x->tries++;
+    if (!exec_id(c, &LOCK, a, x->first, e)) {
+        return false;
+    }
+    atomic_fetch_add(x->arrived, 1);
+    while (x->tries == 1 && atomic_load(x->arrived) < 2) {
+    }
+    return exec_id(c, &LOCK, a, x->second, e);
+}
+
+static void *cross(void *arg) {
+    crossing *x = arg;
+    err e;
+    arena *a = arena_create(1 << 20);
+    x->ok = db_transact(pool, fixture_deadline(10000), a, lock_both, x, &e);
+    arena_destroy(a);
+    return NULL;
+}
+
+static void test_transact__deadlock__both_succeed_in_the_end(void **state) {
+    (void)state;
+    atomic_int arrived = 0;
+    fixture_sql("INSERT INTO tx_t (id) VALUES (1), (2)", NULL, 0);
+    crossing x[2] = {{.first = 1, .second = 2, .arrived = &arrived},
+                     {.first = 2, .second = 1, .arrived = &arrived}};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(pthread_create(&x[i].thread, NULL, cross, &x[i]), 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        (void)pthread_join(x[i].thread, NULL);
+    }
+    assert_true(x[0].ok && x[1].ok);
+    assert_int_equal(x[0].tries + x[1].tries, 3);
+    assert_int_equal(fixture_sql_i64("SELECT sum(n)::int8 FROM tx_t"), 4);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void) {
+    log_init("db-test", LOG_ERROR);
+    const struct CMUnitTest tests[] = {
+        T(test_transact__succeeds__committed),
+        T(test_transact__fn_refuses__rolled_back_and_not_tried_again),
+        T(test_transact__backend_killed_midway__tried_again),
+        T(test_transact__serialization_failure__tried_again_until_the_deadline),
+        T(test_transact__statement_too_slow__ends_at_the_deadline),
+        T(test_commit__deadline_passed__definite_and_rolled_back),
+        T(test_read__backend_killed__tried_again),
+        T(test_commit__answer_lost_after_it_happened__unknown),
+        T(test_commit__lost_before_it_happened__unknown_too),
+        T(test_commit__refused_by_a_deferred_constraint__definite),
+        T(test_transact__deadlock__both_succeed_in_the_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
