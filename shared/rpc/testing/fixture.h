@@ -1,0 +1,36 @@
+// A server with TLS on a free port of loopback, its certificates, and clients for it.
+#ifndef RPC_TESTING_FIXTURE_H
+#define RPC_TESTING_FIXTURE_H
+
+#include "echo.pb-c.h"
+#include "echo_service.h"
+#include "rpc/rpc.h"
+
+#define ECHO_PATH(method) "/rpc.testing.EchoService/" method
+
+typedef struct fixture {
+    rpc_server *server;
+    echo_service echo;
+    rpc_client *client; // as spiffe://disburse/test
+    char target[64];
+} fixture;
+
+// Once a process: gRPC and certificates in a temporary folder; and back.
+void fixture_process_init(void);
+void fixture_process_deinit(void);
+const char *fixture_pem(const char *name); // path of <name>.pem, valid for the process's life
+const char *fixture_key(const char *name);
+const char *fixture_descriptors(void);
+
+rpc_server_options fixture_options(void); // sane limits; the caller may change them
+void fixture_start(fixture *f, const rpc_server_options *o);
+void fixture_stop(fixture *f, int64_t grace_ms); // drains
+rpc_client *fixture_client(const fixture *f, const char *cert, const char *ca, int retries);
+
+int64_t fixture_now_ms(void);
+bool fixture_wait_for(const atomic_int *value, int at_least, int64_t ms); // polls
+// One Echo-shaped call. The response lives in a.
+bool fixture_call(rpc_client *c, const char *path, const char *text, int64_t sleep_ms, int64_t timeout_ms, arena *a,
+                  Rpc__Testing__EchoResponse **out, err *e);
+
+#endif
