@@ -103,7 +103,7 @@ ensure_buf() {
         return
     fi
     say "fetching buf"
-    (cd tools/proto && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && touch node_modules/.package-lock.json) >&2
+    (cd tools/proto && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error --no-update-notifier && touch node_modules/.package-lock.json) >&2
 }
 
 buf() { tools/proto/node_modules/.bin/buf "$@"; }

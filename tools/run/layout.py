@@ -86,6 +86,7 @@ def make_private(folder: Path, owner: pwd.struct_passwd | None = None) -> None:
 
 def port_is_free(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # the remains of closed connections do not count
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:

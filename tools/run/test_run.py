@@ -97,7 +97,7 @@ class TestCluster:
 
     def test_a_password_is_needed(self, cluster):
         env = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
-        argv = [str(layout.Path("/usr/bin/psql")), "-w", "-h", str(cluster.socket), "-U", "ledger_service",
+        argv = ["/usr/bin/psql", "-w", "-h", str(cluster.socket), "-U", "ledger_service",
                 "-d", "disburse_ledger", "-c", "SELECT 1"]
         done = subprocess.run(argv, env=env, capture_output=True, text=True, check=False)
         assert done.returncode != 0 and "password" in done.stderr

@@ -17,6 +17,7 @@ import structure  # noqa: E402
 
 BUF = PROJECT / "tools" / "proto" / "node_modules" / ".bin" / "buf"
 SECONDS_MAX = 300
+OUTPUT_LINES_MAX = 60
 
 
 def command(*argv: str) -> str:
@@ -34,6 +35,13 @@ def command(*argv: str) -> str:
 def c_files() -> list[str]:
     return [str(file.relative_to(PROJECT)) for folder in structure.C_FOLDERS
             for file in sorted((PROJECT / folder).rglob("*.[ch]"))]
+
+
+def formatted() -> str:
+    """The files that are not, with their first line that differs; the rest is what `./dev fmt` is for."""
+    said = command("clang-format-14", "--dry-run", "--Werror", "--ferror-limit=1", *c_files())
+    found = [line for line in said.splitlines() if ": error: " in line]
+    return "\n".join(found) or said
 
 
 def shell_files() -> list[str]:
@@ -64,7 +72,7 @@ def checks() -> list[tuple[str, Callable[[], str]]]:
              lambda rule=rule: "\n".join(str(f) for f in findings if f.rule == rule)) for rule in structure.RULES]
     public = [arg for folder in ("proto/google", "proto/grpc") for arg in ("--exclude-path", folder)]
     return [
-        ("C sources are formatted", lambda: command("clang-format-14", "--dry-run", "--Werror", *c_files())),
+        ("C sources are formatted", formatted),
         ("buf lint", lambda: command(str(BUF), "lint", "proto")),
         ("buf format", lambda: command(str(BUF), "format", "--diff", "--exit-code", "proto", *public)),
         ("shell syntax", shell_syntax),
@@ -86,7 +94,7 @@ def main() -> int:
         print(f"{'FAILED' if problem else 'passed'}  {name}", flush=True)
         if problem:
             failed += 1
-            print(problem, flush=True)
+            print("\n".join(problem.splitlines()[:OUTPUT_LINES_MAX]), flush=True)
             xml.SubElement(case, "failure", message=problem.splitlines()[0])
     xml.ElementTree(suite).write(args.junit, encoding="utf-8")
     return 1 if failed else 0

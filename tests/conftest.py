@@ -1,0 +1,70 @@
+"""Fixtures of all integration tests. `./dev test integration` sets the folder and the build that they work with."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "tools")]
+
+from support.world import Servers, World  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def test_folder():
+    """Below .run/test/, swept by ./dev however the run ends; for a bare pytest a temporary one."""
+    given = os.environ.get("DISBURSE_TEST_FOLDER")
+    if given:
+        yield Path(given)
+        return
+    with tempfile.TemporaryDirectory(prefix="disburse-test-", dir="/var/tmp") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def servers(test_folder):
+    """A PostgreSQL cluster of the run's own, with both schemas migrated."""
+    made = Servers(test_folder)
+    made.start()
+    yield made
+    made.remove()
+
+
+def _running(servers: Servers):
+    world = servers.world()
+    try:
+        yield world.up()
+        world.stop_and_check()
+    finally:
+        world.remove()
+
+
+@pytest.fixture(scope="module")
+def world(servers) -> World:
+    """A running Disburse for all tests of a module. A test that kills, reconfigures or fills it up takes new_world."""
+    yield from _running(servers)
+
+
+@pytest.fixture
+def new_world(servers):
+    """A function that makes worlds for one test: new_world(settings={"payments-svc": {"saga.lease_ms": 500}})."""
+    made: list[World] = []
+
+    def make(settings=None, *, own_cluster: bool = False, up: bool = True) -> World:
+        world = servers.world(settings, own_cluster=own_cluster)
+        made.append(world)
+        return world.up() if up else world
+
+    try:
+        yield make
+        for world in made:
+            world.stop_and_check()
+    finally:
+        for world in made:
+            world.remove()

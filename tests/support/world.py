@@ -1,0 +1,140 @@
+"""One whole Disburse for tests: a stack with its own databases, ports, certificates and processes, and clients to it."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import grpc
+
+from run import Daemon, Stack
+from run.layout import PROJECT
+
+from . import rpc, stubs
+
+BUILD = Path(os.environ.get("DISBURSE_BUILD", PROJECT / "build" / "dev"))
+_REPORT = re.compile(r"ERROR: (?:Address|Leak|Undefined\w*)Sanitizer|runtime error: |AddressSanitizer:DEADLYSIGNAL")
+_SUPPRESSIONS = PROJECT / "tools" / "dev" / "lsan.supp"
+SANITIZER_ENV = {
+    "ASAN_OPTIONS": "exitcode=99:strict_string_checks=1:detect_stack_use_after_return=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
+    "LSAN_OPTIONS": f"suppressions={_SUPPRESSIONS}:print_suppressions=0" if _SUPPRESSIONS.exists() else "",
+}
+
+
+class Servers:
+    """The cluster that most worlds share, with a migrated pair of databases that new worlds copy."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.shared = Stack(folder / "shared", build=BUILD, env=SANITIZER_ENV)
+        self.shared.cluster.sync = False
+        self.made = 0
+
+    def start(self) -> None:
+        self.shared.up_database()
+        self.shared.migrate("ledger-svc")
+        self.shared.migrate("payments-svc")
+
+    def world(self, settings: dict[str, dict[str, object]] | None = None, *, own_cluster: bool = False) -> World:
+        """own_cluster: for tests that stop PostgreSQL. Not started yet: see World.up."""
+        self.made += 1
+        folder = self.folder / f"w{self.made}"
+        if own_cluster:
+            stack = Stack(folder, build=BUILD, settings=settings, env=SANITIZER_ENV)
+            stack.cluster.sync = False
+            return World(stack)
+        names = (f"ledger_{self.made}", f"payments_{self.made}")
+        cluster = self.shared.cluster
+        for source, target in zip(self.shared.databases, names):
+            cluster.copy_database(source, target)
+        return World(Stack(folder, build=BUILD, cluster=cluster, databases=names, settings=settings, env=SANITIZER_ENV))
+
+    def remove(self) -> None:
+        self.shared.remove()
+
+
+class World:
+    """A running Disburse. Attributes: stack, and clients that follow the services over restarts."""
+
+    def __init__(self, stack: Stack):
+        self.stack = stack
+        self._channels: dict[tuple, grpc.Channel] = {}
+        stubs.install(BUILD)
+
+    # Processes.
+
+    def up(self) -> World:
+        self.stack.up()
+        return self
+
+    def daemon(self, name: str) -> Daemon:
+        return self.stack.daemon(name)
+
+    @property
+    def ledger(self) -> Daemon:
+        return self.daemon("ledger-svc")
+
+    @property
+    def payments(self) -> Daemon:
+        return self.daemon("payments-svc")
+
+    @property
+    def bank(self) -> Daemon:
+        return self.daemon("bank-sim")
+
+    @property
+    def cluster(self):
+        return self.stack.cluster
+
+    def stop_and_check(self) -> None:
+        """Stops all services and fails when one did not drain or a sanitizer reported. Databases stay for the caller."""
+        self.close()
+        drained = self.stack.down()
+        reports = self.sanitizer_reports()
+        assert not reports, "a sanitizer reported:\n" + "\n".join(reports)
+        assert drained, "a service did not stop within its grace"
+
+    def sanitizer_reports(self) -> list[str]:
+        found = []
+        for log in sorted((self.stack.folder / "log").glob("*.log")):
+            text = log.read_text(encoding="utf-8", errors="replace")
+            match = _REPORT.search(text)
+            if match:
+                found.append(f"{log}:\n{text[match.start():match.start() + 6000]}")
+        return found
+
+    def remove(self) -> None:
+        self.close()
+        self.stack.remove()
+        if not self.stack.owns_cluster and self.cluster.running():
+            for database in self.stack.databases:
+                self.cluster.drop_database(database)
+
+    # Clients.
+
+    def channel(self, service: str, identity: str = "test", *, ca: str = "ca", certs: Path | None = None) -> grpc.Channel:
+        """A channel to where the service listens now, made once. The service may be an instance's name."""
+        port = self.daemon(service).ready()["grpc_port"]
+        key = (port, identity, ca, certs)
+        if key not in self._channels:
+            self._channels[key] = rpc.channel(port, certs or self.stack.certs, identity, ca=ca)
+        return self._channels[key]
+
+    def stub(self, proto: str, name: str, service: str, identity: str = "test"):
+        """E.g. stub("ledger/v1/ledger", "LedgerService", "ledger-svc")."""
+        return getattr(stubs.modules(proto)[1], f"{name}Stub")(self.channel(service, identity))
+
+    def close(self) -> None:
+        for channel in self._channels.values():
+            channel.close()
+        self._channels.clear()
+
+    # Databases, as the tests' auditor sees them: rows of strings.
+
+    def ledger_rows(self, sql: str) -> list[list[str]]:
+        return self.cluster.rows(self.stack.databases[0], sql)
+
+    def payments_rows(self, sql: str) -> list[list[str]]:
+        return self.cluster.rows(self.stack.databases[1], sql)
