@@ -138,8 +138,9 @@ static block *block_for(arena *a, size_t need) {
     }
     if (a->first == NULL) {
         a->first = b;
-    } else if (a->current != a->first) {
-        push_large(a, a->current);
+    }
+    if (a->current != NULL && a->current != a->first) {
+        push_large(a, a->current); // outgrown
     }
     a->current = b;
     if (a->block_next < BLOCK_LARGEST) {

@@ -1,0 +1,212 @@
+#include "base/str.h"
+
+#include "base/test_support.h"
+
+static void test_str_eq__lengths_and_bytes__compared(void **state) {
+    (void)state;
+    assert_true(str_eq(STR("ab"), str_of("ab")));
+    assert_false(str_eq(STR("ab"), STR("abc")));
+    assert_false(str_eq(STR("ab"), STR("ac")));
+    assert_true(str_eq(str_of(NULL), STR("")));
+    assert_true(str_eq((str){NULL, 0}, STR("")));
+    assert_true(str_eq_c((str){"abc", 2}, "ab"));
+    assert_false(str_eq_c((str){"a\0b", 3}, "a"));
+}
+
+static void test_str_is_text__well_formed_and_not__as_rfc_3629(void **state) {
+    (void)state;
+    static const char *const GOOD[] = {"",
+                                       "abc",
+                                       "\xc2\x80",
+                                       "\xdf\xbf",
+                                       "\xe0\xa0\x80",
+                                       "\xed\x9f\xbf",
+                                       "\xee\x80\x80",
+                                       "\xef\xbf\xbf",
+                                       "\xf0\x90\x80\x80",
+                                       "\xf4\x8f\xbf\xbf",
+                                       "z\xc3\xbcrich \xe2\x82\xac"};
+    static const char *const BAD[] = {"\x80",
+                                      "\xbf",
+                                      "\xc0\x80",
+                                      "\xc1\xbf",
+                                      "\xc2",
+                                      "\xc2 ",
+                                      "\xe0\x9f\xbf",
+                                      "\xe2\x82",
+                                      "\xed\xa0\x80",
+                                      "\xed\xbf\xbf",
+                                      "\xf0\x8f\xbf\xbf",
+                                      "\xf0\x9f\x92",
+                                      "\xf4\x90\x80\x80",
+                                      "\xf5\x80\x80\x80",
+                                      "\xff",
+                                      "\xfe",
+                                      "abc\xe2\x82x"};
+    for (size_t i = 0; i < N_OF(GOOD); i++) {
+        assert_true(str_is_text(GOOD[i], strlen(GOOD[i])));
+    }
+    for (size_t i = 0; i < N_OF(BAD); i++) {
+        assert_false(str_is_text(BAD[i], strlen(BAD[i])));
+    }
+    assert_false(str_is_text("a\0b", 3));
+    // Never reads past the length: the last byte would complete the sequence.
+    assert_false(str_is_text("\xe2\x82\xac", 2));
+}
+
+static void test_str_to_i64__every_form__exact(void **state) {
+    (void)state;
+    int64_t v = 0;
+    assert_true(str_to_i64(STR("9223372036854775807"), INT64_MIN, INT64_MAX, &v));
+    assert_int_equal(v, INT64_MAX);
+    assert_true(str_to_i64(STR("-9223372036854775808"), INT64_MIN, INT64_MAX, &v));
+    assert_int_equal(v, INT64_MIN);
+    assert_true(str_to_i64(STR("-0"), -1, 1, &v));
+    assert_int_equal(v, 0);
+    assert_true(str_to_i64(STR("007"), 0, 7, &v));
+    assert_int_equal(v, 7);
+    static const char *const BAD[] = {"",
+                                      "-",
+                                      "+1",
+                                      " 1",
+                                      "1 ",
+                                      "1.0",
+                                      "1e3",
+                                      "0x1",
+                                      "--1",
+                                      "9223372036854775808",
+                                      "-9223372036854775809",
+                                      "99999999999999999999999",
+                                      "1\n"};
+    for (size_t i = 0; i < N_OF(BAD); i++) {
+        v = 42;
+        assert_false(str_to_i64(str_of(BAD[i]), INT64_MIN, INT64_MAX, &v));
+        assert_int_equal(v, 42);
+    }
+    assert_false(str_to_i64(STR("8"), 0, 7, &v));
+    assert_false(str_to_i64(STR("-1"), 0, 7, &v));
+    assert_false(str_to_i64((str){"1\0002", 3}, 0, 99, &v));
+}
+
+static void test_str_hex__both_ways__round_trip(void **state) {
+    (void)state;
+    uint8_t bytes[256], back[256];
+    char text[513];
+    for (size_t i = 0; i < sizeof(bytes); i++) {
+        bytes[i] = (uint8_t)i;
+    }
+    str_hex(bytes, sizeof(bytes), text);
+    assert_int_equal(strlen(text), 512);
+    assert_true(str_unhex(str_of(text), back, sizeof(back)));
+    assert_memory_equal(bytes, back, sizeof(bytes));
+    assert_true(str_unhex(STR("FFaB"), back, 2));
+    assert_int_equal(back[0], 0xff);
+    assert_int_equal(back[1], 0xab);
+    assert_false(str_unhex(STR("abc"), back, 1));
+    assert_false(str_unhex(STR("abcd"), back, 1));
+    assert_false(str_unhex(STR("zz"), back, 1));
+    assert_false(str_unhex(STR("0g"), back, 1));
+}
+
+static void test_str_base64__rfc_4648_vectors__both_ways(void **state) {
+    (void)state;
+    static const char *const PAIRS[][2] = {{"", ""},
+                                           {"f", "Zg=="},
+                                           {"fo", "Zm8="},
+                                           {"foo", "Zm9v"},
+                                           {"foob", "Zm9vYg=="},
+                                           {"fooba", "Zm9vYmE="},
+                                           {"foobar", "Zm9vYmFy"},
+                                           {"\xff\xef\xbe", "/+++"}};
+    char text[32];
+    uint8_t back[32];
+    size_t len = 0;
+    for (size_t i = 0; i < N_OF(PAIRS); i++) {
+        str_base64((const uint8_t *)PAIRS[i][0], strlen(PAIRS[i][0]), text);
+        assert_string_equal(text, PAIRS[i][1]);
+        assert_true(str_unbase64(str_of(text), back, sizeof(back), &len));
+        assert_int_equal(len, strlen(PAIRS[i][0]));
+        assert_memory_equal(back, PAIRS[i][0], len);
+    }
+    static const char *const BAD[] = {"Z",    "Zg",   "Zg=",    "Zg===", "====",     "=g==",
+                                      "Zh==", "Zm9=", "Zm9v\n", "Zm-_",  "Zg==Zg==", "Z=g="};
+    for (size_t i = 0; i < N_OF(BAD); i++) {
+        assert_false(str_unbase64(str_of(BAD[i]), back, sizeof(back), &len));
+    }
+    assert_false(str_unbase64(STR("Zm9vYmFy"), back, 5, &len));
+    assert_true(str_unbase64(STR("Zm9vYmFy"), back, 6, &len));
+}
+
+static void test_strbuf__appends__grow_up_to_the_maximum(void **state) {
+    (void)state;
+    strbuf b;
+    strbuf_init(&b, 100);
+    assert_string_equal(b.ptr, "");
+    strbuf_clear(&b);
+    for (int i = 0; i < 10; i++) {
+        strbuf_add_c(&b, "12345678");
+        strbuf_add_char(&b, '9');
+        strbuf_printf(&b, "%d", 0);
+    }
+    assert_true(strbuf_ok(&b));
+    assert_int_equal(b.len, 100);
+    assert_int_equal(strlen(b.ptr), 100);
+    strbuf_add(&b, NULL, 0);
+    assert_true(strbuf_ok(&b));
+    strbuf_add_char(&b, 'x');
+    assert_false(strbuf_ok(&b));
+    assert_int_equal(b.len, 100);
+    strbuf_clear(&b);
+    assert_true(strbuf_ok(&b));
+    strbuf_printf(&b, "%101d", 1);
+    assert_false(strbuf_ok(&b));
+    // It stays failed: what comes later is not appended after a gap.
+    strbuf_add_c(&b, "x");
+    assert_int_equal(b.len, 0);
+    strbuf_deinit(&b);
+    assert_int_equal(strbuf_str(&b).len, 0);
+}
+
+static void test_strbuf_init_fixed__full__fails_without_the_heap(void **state) {
+    (void)state;
+    char memory[8];
+    strbuf b;
+    strbuf_init_fixed(&b, memory, sizeof(memory));
+    strbuf_add_c(&b, "1234567");
+    assert_true(strbuf_ok(&b));
+    assert_ptr_equal(b.ptr, memory);
+    strbuf_add_char(&b, '8');
+    assert_false(strbuf_ok(&b));
+    assert_string_equal(memory, "1234567");
+    strbuf_deinit(&b);
+}
+
+static void test_strbuf_add_json__every_byte__valid_json(void **state) {
+    (void)state;
+    strbuf b;
+    strbuf_init(&b, 4096);
+    strbuf_add_json(&b, (str){"a\"b\\c\n\r\t\b\x1f\0z\x7f", 13});
+    assert_string_equal(b.ptr, "\"a\\\"b\\\\c\\n\\r\\t\\u0008\\u001f\\u0000z\x7f\"");
+    strbuf_clear(&b);
+    strbuf_add_json(&b, STR("\xe2\x82\xac|\xe2\x82|\xff|\xed\xa0\x80"));
+    assert_string_equal(b.ptr, "\"\xe2\x82\xac|\xef\xbf\xbd\xef\xbf\xbd|\xef\xbf\xbd|"
+                               "\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
+    strbuf_clear(&b);
+    strbuf_add_json(&b, (str){NULL, 0});
+    assert_string_equal(b.ptr, "\"\"");
+    strbuf_deinit(&b);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_str_eq__lengths_and_bytes__compared),
+        cmocka_unit_test(test_str_is_text__well_formed_and_not__as_rfc_3629),
+        cmocka_unit_test(test_str_to_i64__every_form__exact),
+        cmocka_unit_test(test_str_hex__both_ways__round_trip),
+        cmocka_unit_test(test_str_base64__rfc_4648_vectors__both_ways),
+        cmocka_unit_test(test_strbuf__appends__grow_up_to_the_maximum),
+        cmocka_unit_test(test_strbuf_init_fixed__full__fails_without_the_heap),
+        cmocka_unit_test(test_strbuf_add_json__every_byte__valid_json),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
