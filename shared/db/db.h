@@ -18,8 +18,8 @@ typedef struct db_conn db_conn;
 typedef struct db_rows db_rows;
 
 typedef struct db_pool_options {
-    const char
-        *conninfo; // libpq keywords; the pool adds keepalives, time-outs and application_name
+    // libpq keywords; the pool adds keepalives, time-outs and application_name
+    const char *conninfo;
     const char *application_name;
     int size;                     // 1 … 256 connections
     int64_t statement_timeout_ms; // upper bound for any statement
@@ -62,22 +62,22 @@ void db_text_array(db_params *p, const str *v, size_t n);           // v[i].ptr 
 void db_bytes_array(db_params *p, const str *v, size_t n);          // bytea[]; NULL as above
 void db_time_array(db_params *p, const int64_t *wall_us, size_t n); // INT64_MIN is SQL NULL
 
-// Runs one statement (prepared on first use of the connection). *rows, if wanted, lives in the arena. n_affected may be NULL.
+// Runs one statement (prepared on first use of the connection). Outside of a transaction it commits itself, so a lost
+// answer is ERR_COMMIT_UNKNOWN there (but not in db_read). *rows, if wanted, lives in the arena. n_affected may be NULL.
 bool db_exec(db_conn *c, const db_stmt *s, const db_params *p, arena *a, db_rows **rows,
              int64_t *n_affected, err *e) WARN_UNUSED;
 
 // --- Pipelines: several statements in one round trip. ----------------------------------------------------------------
 // db_pipe_begin; db_pipe_add … (n ≤ 64); db_pipe_run. Results by index in the order added. Statements after the first
-// that fails do not run; *e then names the failure. No COPY inside.
+// that fails do not run; *e then names the failure. No COPY inside. Outside of a transaction a pipeline is one by itself.
 typedef struct db_pipe db_pipe;
 db_pipe *db_pipe_begin(db_conn *c, arena *a);
 void db_pipe_add(db_pipe *p, const db_stmt *s, const db_params *params);
 bool db_pipe_run(db_pipe *p, err *e) WARN_UNUSED;
 db_rows *db_pipe_rows(db_pipe *p, size_t index);
 int64_t db_pipe_affected(db_pipe *p, size_t index);
-size_t db_pipe_failed(
-    const db_pipe
-        *p); // after a failed run: index of the statement at fault; the count when it was none
+// After a failed run: index of the statement at fault; the count when it was none of them.
+size_t db_pipe_failed(const db_pipe *p);
 
 // --- Rows (binary results). Asserts on a wrong type width: that is a bug in our SQL. ---------------------------------
 size_t db_count(const db_rows *r);
@@ -91,12 +91,12 @@ uuid db_get_uuid(const db_rows *r, size_t row, int col);
 int64_t db_get_time(const db_rows *r, size_t row, int col); // timestamptz → wall_us
 
 // --- Transactions. ---------------------------------------------------------------------------------------------------
-bool db_begin(db_conn *c, int64_t deadline_mono_ms, err *e)
-    WARN_UNUSED; // READ COMMITTED; SET LOCAL statement_timeout from the deadline, same round trip
+// READ COMMITTED; SET LOCAL statement_timeout from the deadline, same round trip.
+bool db_begin(db_conn *c, int64_t deadline_mono_ms, err *e) WARN_UNUSED;
 // When the answer to COMMIT is lost the error has ERR_COMMIT_UNKNOWN: the caller looks its ids up.
 bool db_commit(db_conn *c, err *e) WARN_UNUSED;
-void db_rollback(
-    db_conn *c); // never fails: a connection that cannot roll back is discarded at checkin
+// Never fails: a connection that cannot roll back is discarded at checkin.
+void db_rollback(db_conn *c);
 // Begins, runs fn, commits. Retries the whole on 40001, 40P01 and lost connections before COMMIT, with jitter, until the
 // deadline. fn must not keep effects outside of the database. The arena is not reset between tries.
 typedef bool (*db_tx_fn)(db_conn *c, arena *a, void *arg, err *e);
@@ -124,7 +124,7 @@ bool db_copy_end(db_copy *w, int64_t *n_rows, err *e) WARN_UNUSED; // frees w in
 
 // --- Migrations. -----------------------------------------------------------------------------------------------------
 // Applies dir/NNNN_*.sql in order, each in a transaction of its own, recorded with its SHA-256 in schema_migration;
-// refuses when an applied file has changed or is missing. conninfo must be the migrator's. Prints one line a file to out.
+// refuses when an applied file has changed or is missing. conninfo must be the migrator's. Prints one line a file to stdout.
 bool db_migrate(const char *conninfo, const char *dir, err *e) WARN_UNUSED;
 
 // The native handle, for tests only.

@@ -1,0 +1,53 @@
+// Digests and comparison.
+#include "crypto/crypto.h"
+
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
+#include <pthread.h>
+
+#include "base/assert.h"
+#include "crypto_internal.h"
+
+static pthread_once_t fetched = PTHREAD_ONCE_INIT;
+static EVP_MAC *hmac;
+
+// Looked up once: a fetch takes OpenSSL's locks. Lives until the process ends.
+static void fetch(void) {
+    hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    ASSERT(hmac != NULL);
+}
+
+void crypto_sha256(const void *data, size_t len, uint8_t out[32]) {
+    ASSERT(EVP_Digest(len == 0 ? "" : data, len, out, NULL, EVP_sha256(), NULL) == 1);
+}
+
+void crypto_hmac_parts(str key, const str *parts, size_t n_parts, uint8_t out[32]) {
+    ASSERT(pthread_once(&fetched, fetch) == 0);
+    char digest[] = "SHA256";
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(hmac);
+    ASSERT(ctx != NULL);
+    // A key of no bytes is legal, but NULL would mean "the key of before".
+    const void *key_ptr = key.len == 0 ? "" : key.ptr;
+    ASSERT(EVP_MAC_init(ctx, key_ptr, key.len, params) == 1);
+    for (size_t i = 0; i < n_parts; i++) {
+        ASSERT(parts[i].len == 0 ||
+               EVP_MAC_update(ctx, (const uint8_t *)parts[i].ptr, parts[i].len) == 1);
+    }
+    size_t len = 0;
+    ASSERT(EVP_MAC_final(ctx, out, &len, 32) == 1 && len == 32);
+    EVP_MAC_CTX_free(ctx);
+}
+
+void crypto_hmac_sha256(str key, str data, uint8_t out[32]) {
+    crypto_hmac_parts(key, &data, 1, out);
+}
+
+bool crypto_equal(const void *a, const void *b, size_t len) {
+    return len == 0 || CRYPTO_memcmp(a, b, len) == 0;
+}
