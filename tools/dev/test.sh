@@ -38,7 +38,7 @@ test_cleanup() {
 keep_logs() {
     rm -rf build/test-logs
     mkdir -p build/test-logs
-    (cd "$TEST_FOLDER" && find . \( -name '*.log' -o -name '*.ini' \) -print0 |
+    (cd "$TEST_FOLDER" && find . \( -name '*.log' -o -name '*.ini' -o -name '*.xml' \) -print0 |
         tar --null --no-recursion -T - -cf - 2>/dev/null) | tar -C build/test-logs -xf - 2>/dev/null || true
     say "logs of this run: build/test-logs/"
 }
@@ -46,7 +46,7 @@ keep_logs() {
 # A stage runs in a process group of its own, so that Ctrl-C reaches this script first and the stage through the cleanup.
 in_group() {
     set -m
-    "$@" &
+    DISBURSE_RUN="$TEST_FOLDER" "$@" & # the mark by which a later run finds it, should this script be killed
     TEST_STAGE_PID=$!
     set +m
     local code=0
@@ -60,7 +60,7 @@ stage_unit() {
     # CTest's own parallelism; the output of passing programs is kept whole, as the cmocka counts are read from it.
     in_group ctest --test-dir build/dev --output-on-failure --no-tests=error --parallel "$(nproc)" --timeout 120 \
         --test-output-size-passed 1048576 --test-output-size-failed 1048576 \
-        --output-junit "$PROJECT/$RESULTS/unit.xml" >&2 || true
+        --output-junit "$RESULTS/unit.xml" >&2 || true
 }
 
 stage_checks() {
@@ -92,8 +92,7 @@ cmd_test() {
     trap 'exit 143' TERM
     run_python sweep --folder .run/test # runs that were killed before they could clean up
     TEST_FOLDER="$(run_python new-folder --folder .run/test --owner "$$")"
-    RESULTS="build/test-results/$$"
-    rm -rf build/test-results
+    RESULTS="$TEST_FOLDER/results"
     mkdir -p "$RESULTS"
 
     [[ "$part" == checks ]] || cmd_build dev

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .errors import RunError
 from .layout import DEFAULT_RUN
-from .process import Identity
+from .process import Identity, reap
 from .stack import Stack
 
 
@@ -59,6 +59,7 @@ def new_folder(args: argparse.Namespace) -> int:
 
 def sweep_folder(folder: Path) -> None:
     """Ends and removes every stack below a test run's folder, then the folder. Those without a cluster of their own first."""
+    reap(folder, grace_s=1)  # the test program itself, when its owner was killed
     stacks = [Stack(lock.parent) for lock in folder.glob("*/.lock")]
     for stack in sorted(stacks, key=lambda stack: stack.cluster.folder.exists()):
         stack.remove()
