@@ -71,10 +71,11 @@ CREATE TABLE saga (
     step        smallint NOT NULL CHECK (step BETWEEN 1 AND 8), -- 1 RESERVE 2 EXECUTE 3 RESOLVE 4 AWAIT 5 CONFIRM 6 VOID 7 RETURN 8 DONE
     phase       smallint NOT NULL CHECK (phase IN (0, 1)),      -- 0 ready, 1 acting: the intent is in the log
     state       smallint NOT NULL CHECK (state BETWEEN 1 AND 10), -- payments.v1.PayoutState
+    outlook     smallint NOT NULL DEFAULT 0, -- the state that a VOID leads to (7 FAILED, 8 RETURNED); 0 otherwise
     attempt     integer NOT NULL,  -- submissions to the rail so far
     tries       integer NOT NULL,  -- tries of the current step since it last made progress
     log_seq     integer NOT NULL,  -- last row of the step log
-    events      integer NOT NULL,  -- rail events recorded
+    events      integer NOT NULL,  -- rail events recorded, those of kind "accepted" not counted: they move nothing
     events_seen integer NOT NULL,  -- rail events taken into account
     due_at      timestamptz,       -- when a worker may take it: the lease's end while one has it; NULL: nothing to do
     owner       uuid,              -- worker that has it
@@ -94,7 +95,7 @@ CREATE TABLE step_log (
     seq         integer NOT NULL CHECK (seq > 0),
     step        smallint NOT NULL,
     kind        smallint NOT NULL CHECK (kind IN (1, 2)), -- 1 intent, 2 outcome
-    outcome     smallint NOT NULL, -- 0 for an intent; see saga/machine.h
+    outcome     smallint NOT NULL, -- 0 for an intent; see domain/machine.h
     attempt     integer NOT NULL,
     reason      text NOT NULL,
     detail      text NOT NULL,
@@ -168,6 +169,6 @@ CREATE TABLE ach_entry (
 
 GRANT SELECT, INSERT ON merchant_book, merchant, idempotency, recipient, payout, saga, step_log, rail_event,
     inbound_file, ach_counter, ach_file, ach_entry TO payments_service;
-GRANT UPDATE (step, phase, state, attempt, tries, log_seq, events, events_seen, due_at, owner, epoch, reason,
+GRANT UPDATE (step, phase, state, outlook, attempt, tries, log_seq, events, events_seen, due_at, owner, epoch, reason,
     reason_text, rail_reference, updated_at) ON saga TO payments_service;
 GRANT UPDATE (next_trace, file_date, next_modifier) ON ach_counter TO payments_service;

@@ -1,0 +1,668 @@
+// Every combination of step, phase, state, outcome and word either moves along a drawn edge or is refused.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "domain/machine.h"
+
+static const saga_policy POLICY = {
+    .attempts_max = 3, .backoff_base_ms = 200, .backoff_cap_ms = 60000, .resolve_after_ms = 5000};
+static const saga_policy FILES = {
+    .attempts_max = 3, .backoff_base_ms = 200, .backoff_cap_ms = 60000, .resolve_after_ms = 0};
+
+static test_clock CLOCK;
+static int setup(void **state) {
+    (void)state;
+    test_clock_init(&CLOCK, INT64_C(1764000000000000), 7);
+    return 0;
+}
+
+static saga at(saga_step step, saga_phase phase, saga_state state, int32_t attempt) {
+    saga s = {.step = step, .phase = phase, .state = state, .attempt = attempt};
+    if (step == STEP_VOID) {
+        s.outlook = STATE_FAILED;
+    }
+    return s;
+}
+
+static saga fresh(void) {
+    return at(STEP_RESERVE, PHASE_READY, STATE_PENDING, 0);
+}
+
+static saga_said word(saga_word w) {
+    return (saga_said){w, STR("R03"), STR("no account")};
+}
+
+static saga_step claim_with(saga *s, saga_said said) {
+    return saga_on_claim(s, &said, &POLICY, &CLOCK.source);
+}
+
+static saga_step claim(saga *s) {
+    return claim_with(s, (saga_said){.word = WORD_NONE});
+}
+
+static saga_step claim_events(saga *s, const saga_event *events, size_t n) {
+    return claim_with(s, saga_hear(s, events, n));
+}
+
+static bool come(saga *s, saga_outcome outcome, saga_word w) {
+    const saga_answer answer = {outcome, STR("AM04"), STR("not now")};
+    const saga_said said = word(w);
+    return saga_on_outcome(s, &answer, &said, &POLICY, &CLOCK.source);
+}
+
+static void act(saga *s, saga_step expected, saga_outcome outcome) {
+    assert_int_equal(claim(s), expected);
+    assert_int_equal(s->phase, PHASE_ACTING);
+    assert_true(come(s, outcome, WORD_NONE));
+    assert_int_equal(s->phase, PHASE_READY);
+}
+
+static saga_event event(int32_t attempt, saga_event_kind kind) {
+    return (saga_event){attempt, kind, STR("R03"), STR("no account")};
+}
+
+static saga sent(void) {
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    act(&s, STEP_EXECUTE, OUT_ACCEPTED);
+    assert_int_equal(s.step, STEP_AWAIT);
+    assert_int_equal(s.state, STATE_SENT);
+    return s;
+}
+
+static saga settled(void) {
+    saga s = sent();
+    const saga_event events[] = {event(1, EVENT_SETTLED)};
+    assert_int_equal(claim_events(&s, events, 1), STEP_CONFIRM);
+    assert_true(come(&s, OUT_DONE, WORD_SETTLED));
+    assert_int_equal(s.state, STATE_SETTLED);
+    return s;
+}
+
+static void assert_held(const saga *s, const char *reason) {
+    assert_int_equal(s->step, STEP_DONE);
+    assert_int_equal(s->state, STATE_HELD);
+    assert_int_equal(s->phase, PHASE_READY);
+    assert_true(s->due_at_us == SAGA_NEVER);
+    assert_string_equal(s->reason, reason);
+}
+
+// --- Paths -----------------------------------------------------------------------------------------------------------
+
+static void test_path__all_well__settled(void **state) {
+    (void)state;
+    saga s = settled();
+    assert_int_equal(s.step, STEP_DONE);
+    assert_int_equal(s.attempt, 1);
+    assert_string_equal(s.reason, "");
+    assert_true(s.due_at_us == SAGA_NEVER);
+}
+
+static void test_path__settled_at_once__no_await(void **state) {
+    (void)state;
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    act(&s, STEP_EXECUTE, OUT_SETTLED);
+    act(&s, STEP_CONFIRM, OUT_DONE);
+    assert_int_equal(s.state, STATE_SETTLED);
+}
+
+static void test_path__no_money__failed_without_rail(void **state) {
+    (void)state;
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_REFUSED);
+    assert_int_equal(s.step, STEP_DONE);
+    assert_int_equal(s.state, STATE_FAILED);
+    assert_int_equal(s.attempt, 0);
+    assert_string_equal(s.reason, "AM04");
+}
+
+static void test_path__refused__voided_and_failed(void **state) {
+    (void)state;
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    act(&s, STEP_EXECUTE, OUT_REFUSED);
+    assert_int_equal(s.step, STEP_VOID);
+    assert_int_equal(s.state, STATE_PROCESSING); // not FAILED before the money is free again
+    act(&s, STEP_VOID, OUT_DONE);
+    assert_int_equal(s.state, STATE_FAILED);
+    assert_string_equal(s.reason, "AM04");
+    assert_string_equal(s.reason_text, "not now");
+}
+
+static void test_path__returned_while_waiting__voided_and_returned(void **state) {
+    (void)state;
+    saga s = sent();
+    const saga_event events[] = {event(1, EVENT_RETURNED)};
+    assert_int_equal(claim_events(&s, events, 1), STEP_VOID);
+    assert_true(come(&s, OUT_DONE, WORD_RETURNED));
+    assert_int_equal(s.state, STATE_RETURNED);
+    assert_string_equal(s.reason, "R03");
+}
+
+static void test_path__returned_after_settlement__moved_back(void **state) {
+    (void)state;
+    saga s = settled();
+    const saga_event events[] = {event(1, EVENT_SETTLED), event(1, EVENT_RETURNED)};
+    assert_int_equal(claim_events(&s, events, 2), STEP_RETURN);
+    assert_int_equal(s.state, STATE_SETTLED);
+    assert_true(come(&s, OUT_DONE, WORD_SETTLED_RETURNED));
+    assert_int_equal(s.state, STATE_RETURNED);
+    assert_int_equal(s.step, STEP_DONE);
+    assert_string_equal(s.reason, "R03");
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE); // and not once more
+    assert_int_equal(s.state, STATE_RETURNED);
+}
+
+static void test_path__query_says_returned__voided_and_returned(void **state) {
+    (void)state;
+    saga s = sent();
+    act(&s, STEP_RESOLVE, OUT_RETURNED);
+    act(&s, STEP_VOID, OUT_DONE);
+    assert_int_equal(s.state, STATE_RETURNED);
+}
+
+// --- Attempts, tries and time ----------------------------------------------------------------------------------------
+
+static void test_attempts__refused_for_now__new_attempt_until_exhausted(void **state) {
+    (void)state;
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    for (int32_t i = 1; i <= POLICY.attempts_max; i++) {
+        assert_int_equal(s.step, STEP_EXECUTE);
+        assert_int_equal(claim(&s), STEP_EXECUTE);
+        assert_int_equal(s.attempt, i);
+        assert_true(come(&s, OUT_AGAIN, WORD_NONE));
+    }
+    assert_int_equal(s.step, STEP_VOID);
+    assert_string_equal(s.reason, "ATTEMPTS_EXHAUSTED");
+    assert_string_equal(s.reason_text, "after 3 attempts: AM04 not now");
+    act(&s, STEP_VOID, OUT_DONE);
+    assert_int_equal(s.state, STATE_FAILED);
+}
+
+static void test_attempts__not_sent__same_attempt(void **state) {
+    (void)state;
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    for (int i = 0; i < 20; i++) {
+        act(&s, STEP_EXECUTE, OUT_RETRY);
+        assert_int_equal(s.attempt, 1);
+    }
+    act(&s, STEP_EXECUTE, OUT_AGAIN);
+    assert_int_equal(claim(&s), STEP_EXECUTE);
+    assert_int_equal(s.attempt, 2);
+}
+
+static void test_unknown__is_asked__and_repeated_only_under_its_own_key(void **state) {
+    (void)state;
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    act(&s, STEP_EXECUTE, OUT_UNKNOWN);
+    for (int i = 0; i < 30; i++) {
+        assert_int_equal(s.step, STEP_RESOLVE);
+        assert_int_equal(s.state, STATE_PROCESSING);
+        act(&s, STEP_RESOLVE, OUT_UNKNOWN);
+    }
+    act(&s, STEP_RESOLVE, OUT_RETRY); // certainly not there
+    assert_int_equal(claim(&s), STEP_EXECUTE);
+    assert_int_equal(s.attempt, 1);
+}
+
+static void test_orphan__worker_died_while_executing__asks_first(void **state) {
+    (void)state;
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    assert_int_equal(claim(&s), STEP_EXECUTE);
+    assert_int_equal(claim(&s), STEP_RESOLVE); // claimed again, still acting
+    assert_int_equal(s.attempt, 1);
+    assert_int_equal(claim(&s), STEP_RESOLVE);
+    assert_true(come(&s, OUT_ACCEPTED, WORD_NONE));
+    assert_int_equal(s.step, STEP_AWAIT);
+}
+
+static void test_orphan__worker_died_at_the_ledger__same_step_again(void **state) {
+    (void)state;
+    const saga_step steps[] = {STEP_RESERVE, STEP_CONFIRM, STEP_VOID, STEP_RETURN};
+    for (size_t i = 0; i < 4; i++) {
+        saga s = at(steps[i], PHASE_ACTING, STATE_SENT, steps[i] == STEP_RESERVE ? 0 : 1);
+        assert_int_equal(claim(&s), steps[i]);
+        assert_int_equal(s.phase, PHASE_ACTING);
+    }
+}
+
+// The largest of many draws: full jitter is uniform up to the ceiling.
+static int64_t latest_wait_ms(int32_t tries, int64_t *least_ms) {
+    int64_t most_ms = 0;
+    *least_ms = INT64_MAX;
+    for (int i = 0; i < 400; i++) {
+        saga s = at(STEP_CONFIRM, PHASE_ACTING, STATE_SENT, 1);
+        s.tries = tries;
+        assert_true(come(&s, OUT_RETRY, WORD_NONE));
+        assert_int_equal(s.tries, tries + 1);
+        const int64_t wait_ms = (s.due_at_us - CLOCK.now_us) / 1000;
+        most_ms = wait_ms > most_ms ? wait_ms : most_ms;
+        *least_ms = wait_ms < *least_ms ? wait_ms : *least_ms;
+    }
+    return most_ms;
+}
+
+static void test_backoff__grows_with_jitter_up_to_the_cap(void **state) {
+    (void)state;
+    int64_t ceiling_ms = 200;
+    for (int32_t tries = 0; tries < 14; tries++) {
+        int64_t least_ms = 0;
+        const int64_t most_ms = latest_wait_ms(tries, &least_ms);
+        assert_true(most_ms <= ceiling_ms);
+        assert_true(most_ms > ceiling_ms * 9 / 10);
+        assert_true(least_ms < ceiling_ms / 10 + 1);
+        ceiling_ms = ceiling_ms * 2 > POLICY.backoff_cap_ms ? POLICY.backoff_cap_ms : ceiling_ms * 2;
+    }
+    saga s = at(STEP_CONFIRM, PHASE_ACTING, STATE_SENT, 1);
+    s.tries = 1000;
+    assert_true(come(&s, OUT_RETRY, WORD_NONE));
+    assert_int_equal(s.tries, 1000); // bounded
+}
+
+static void test_await__rail_that_answers__asked_after_a_while(void **state) {
+    (void)state;
+    saga s = sent();
+    assert_true(s.due_at_us == CLOCK.now_us + 5000 * 1000);
+    act(&s, STEP_RESOLVE, OUT_ACCEPTED);
+    assert_int_equal(s.step, STEP_AWAIT);
+    assert_int_equal(s.state, STATE_SENT);
+    assert_int_equal(s.tries, 1);
+    assert_true(s.due_at_us >= CLOCK.now_us + 5000 * 1000);
+}
+
+static void test_await__files__never_asked(void **state) {
+    (void)state;
+    saga s = at(STEP_EXECUTE, PHASE_ACTING, STATE_PROCESSING, 1);
+    const saga_answer answer = {.outcome = OUT_ACCEPTED};
+    const saga_said none = {.word = WORD_NONE}, accepted = {.word = WORD_ACCEPTED};
+    assert_true(saga_on_outcome(&s, &answer, &none, &FILES, &CLOCK.source));
+    assert_true(s.due_at_us == SAGA_NEVER);
+    assert_int_equal(saga_on_claim(&s, &accepted, &FILES, &CLOCK.source), STEP_NONE);
+    assert_int_equal(s.step, STEP_AWAIT);
+    assert_true(s.due_at_us == SAGA_NEVER);
+}
+
+// --- What the rail says ----------------------------------------------------------------------------------------------
+
+static void test_hear__order_and_repeats_do_not_matter(void **state) {
+    (void)state;
+    const saga s = sent();
+    const saga_event events[] = {event(1, EVENT_RETURNED), event(1, EVENT_ACCEPTED),
+                                 event(1, EVENT_SETTLED), event(1, EVENT_SETTLED)};
+    assert_int_equal(saga_hear(&s, events, 0).word, WORD_NONE);
+    assert_int_equal(saga_hear(&s, events, 1).word, WORD_RETURNED);
+    assert_int_equal(saga_hear(&s, events, 2).word, WORD_RETURNED);
+    assert_int_equal(saga_hear(&s, events, 4).word, WORD_SETTLED_RETURNED);
+    assert_int_equal(saga_hear(&s, events + 1, 1).word, WORD_ACCEPTED);
+    assert_int_equal(saga_hear(&s, events + 1, 3).word, WORD_SETTLED);
+    const saga_event both[] = {event(1, EVENT_SETTLED), event(1, EVENT_REFUSED)};
+    assert_int_equal(saga_hear(&s, both, 2).word, WORD_CONTRADICTION);
+}
+
+static void test_hear__reason_is_of_the_message_that_decides(void **state) {
+    (void)state;
+    const saga s = sent();
+    const saga_event events[] = {{1, EVENT_RETURNED, STR("R01"), STR("no funds")},
+                                 {1, EVENT_SETTLED, STR(""), STR("")}};
+    const saga_said said = saga_hear(&s, events, 2);
+    assert_true(str_eq_c(said.code, "R01"));
+    assert_true(str_eq_c(said.text, "no funds"));
+}
+
+static void test_hear__superseded_attempt(void **state) {
+    (void)state;
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    act(&s, STEP_EXECUTE, OUT_AGAIN);
+    // Attempt 1 was refused for now; attempt 2 is not out yet. Its refusal arrives once more, late: known.
+    const saga_event refused = event(1, EVENT_REFUSED), paid = event(1, EVENT_SETTLED);
+    assert_int_equal(saga_hear(&s, &refused, 1).word, WORD_NONE);
+    assert_int_equal(saga_hear(&s, &paid, 1).word, WORD_CONTRADICTION);
+    saga later = s;
+    assert_int_equal(claim_events(&later, &refused, 1), STEP_EXECUTE);
+    assert_int_equal(later.attempt, 2);
+    assert_int_equal(claim_events(&s, &paid, 1), STEP_NONE);
+    assert_held(&s, "RAIL_CONTRADICTION");
+}
+
+static void test_hear__attempt_that_was_never_made__held(void **state) {
+    (void)state;
+    saga s = fresh();
+    const saga_event paid = event(1, EVENT_SETTLED);
+    assert_int_equal(claim_events(&s, &paid, 1), STEP_NONE);
+    assert_held(&s, "RAIL_CONTRADICTION");
+}
+
+static void test_word__before_the_answer_of_a_dead_worker__decides(void **state) {
+    (void)state;
+    saga s = at(STEP_EXECUTE, PHASE_ACTING, STATE_PROCESSING, 1);
+    const saga_event paid = event(1, EVENT_SETTLED);
+    assert_int_equal(claim_events(&s, &paid, 1), STEP_CONFIRM);
+    assert_int_equal(s.attempt, 1);
+}
+
+static void test_word__return_before_settlement__once_settled_late_nothing(void **state) {
+    (void)state;
+    saga s = sent();
+    const saga_event events[] = {event(1, EVENT_RETURNED), event(1, EVENT_SETTLED)};
+    assert_int_equal(claim_events(&s, events, 1), STEP_VOID);
+    assert_true(come(&s, OUT_DONE, WORD_RETURNED));
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_int_equal(s.state, STATE_RETURNED);
+    assert_true(s.due_at_us == SAGA_NEVER);
+}
+
+static void test_word__settled_and_returned_while_waiting__both_are_booked(void **state) {
+    (void)state;
+    saga s = sent();
+    const saga_event events[] = {event(1, EVENT_RETURNED), event(1, EVENT_SETTLED)};
+    assert_int_equal(claim_events(&s, events, 2), STEP_CONFIRM);
+    assert_true(come(&s, OUT_DONE, WORD_SETTLED_RETURNED));
+    assert_int_equal(s.state, STATE_SETTLED);
+    assert_true(s.due_at_us == CLOCK.now_us); // at once
+    assert_int_equal(claim_events(&s, events, 2), STEP_RETURN);
+    assert_true(come(&s, OUT_DONE, WORD_SETTLED_RETURNED));
+    assert_int_equal(s.state, STATE_RETURNED);
+}
+
+static void test_word__refused_after_settled__held(void **state) {
+    (void)state;
+    saga s = settled();
+    const saga_event events[] = {event(1, EVENT_SETTLED), event(1, EVENT_REFUSED)};
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_held(&s, "RAIL_CONTRADICTION");
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_held(&s, "RAIL_CONTRADICTION");
+}
+
+static void test_word__settled_after_void__held(void **state) {
+    (void)state;
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    act(&s, STEP_EXECUTE, OUT_REFUSED);
+    saga before = s;
+    const saga_event paid = event(1, EVENT_SETTLED);
+    assert_int_equal(claim_events(&before, &paid, 1), STEP_NONE); // not even voided
+    assert_held(&before, "RAIL_CONTRADICTION");
+
+    saga during = s;
+    assert_int_equal(claim(&during), STEP_VOID);
+    assert_int_equal(claim_events(&during, &paid, 1), STEP_VOID); // it may be voided already: complete it
+    assert_true(come(&during, OUT_DONE, WORD_SETTLED));
+    assert_int_equal(during.state, STATE_FAILED);
+    assert_true(during.due_at_us == CLOCK.now_us);
+    assert_int_equal(claim_events(&during, &paid, 1), STEP_NONE);
+    assert_held(&during, "RAIL_CONTRADICTION");
+
+    act(&s, STEP_VOID, OUT_DONE);
+    assert_int_equal(claim_events(&s, &paid, 1), STEP_NONE);
+    assert_held(&s, "RAIL_CONTRADICTION");
+}
+
+static void test_rail__denies_what_it_accepted__held(void **state) {
+    (void)state;
+    saga s = sent();
+    act(&s, STEP_RESOLVE, OUT_RETRY);
+    assert_held(&s, "RAIL_LOST_PAYMENT");
+}
+
+static void test_broken__every_acting_step__held(void **state) {
+    (void)state;
+    const saga_step steps[] = {STEP_RESERVE, STEP_EXECUTE, STEP_RESOLVE, STEP_CONFIRM, STEP_VOID, STEP_RETURN};
+    for (size_t i = 0; i < 6; i++) {
+        saga s = at(steps[i], PHASE_ACTING, STATE_PROCESSING, 1);
+        assert_true(come(&s, OUT_BROKEN, WORD_NONE));
+        assert_held(&s, "AM04");
+    }
+}
+
+static void test_reason__is_cut_between_characters(void **state) {
+    (void)state;
+    char text[400];
+    for (size_t i = 0; i < sizeof text; i += 2) {
+        memcpy(text + i, "\xc3\xa9", 2);
+    }
+    for (size_t skip = 0; skip < 2; skip++) {
+        const saga_answer answers[] = {{OUT_REFUSED, STR("X"), {text, sizeof text}},
+                                       {OUT_AGAIN, {text, sizeof text}, {text, sizeof text}},
+                                       {OUT_BROKEN, {text, sizeof text}, {text, sizeof text}}};
+        for (size_t i = 0; i < 3; i++) {
+            saga s = at(STEP_EXECUTE, PHASE_ACTING, STATE_PROCESSING, 3);
+            const saga_said none = {.word = WORD_NONE};
+            assert_true(saga_on_outcome(&s, &answers[i], &none, &POLICY, &CLOCK.source));
+            assert_true(str_is_text(s.reason, strlen(s.reason)));
+            assert_true(str_is_text(s.reason_text, strlen(s.reason_text)));
+        }
+    }
+    saga s = settled();
+    assert_int_equal(claim_with(&s, (saga_said){WORD_REFUSED, STR("X"), {text, sizeof text}}), STEP_NONE);
+    assert_true(str_is_text(s.reason_text, strlen(s.reason_text)));
+}
+
+// --- Everything ------------------------------------------------------------------------------------------------------
+
+static const saga_state STATES[] = {STATE_PENDING, STATE_PROCESSING, STATE_SENT, STATE_SETTLED,
+                                    STATE_FAILED,  STATE_RETURNED,   STATE_HELD};
+enum { N_STATES = 7 };
+
+// What must hold of any saga that the machine has made.
+static void assert_sane(const saga *s) {
+    assert_true(s->step >= STEP_RESERVE && s->step <= STEP_DONE);
+    assert_true((s->step == STEP_DONE && s->phase == PHASE_READY) ==
+                (saga_state_is_final(s->state) || s->state == STATE_HELD) || s->step == STEP_RETURN);
+    assert_true((s->outlook != STATE_NONE) == (s->step == STEP_VOID));
+    assert_true(s->attempt >= 0 && s->tries >= 0);
+    if (s->state == STATE_FAILED || s->state == STATE_RETURNED || s->state == STATE_HELD) {
+        assert_true(s->reason[0] != '\0');
+    }
+}
+
+static saga_state state_before(saga_step step) {
+    switch (step) {
+    case STEP_RESERVE: return STATE_PENDING;
+    case STEP_EXECUTE:
+    case STEP_RESOLVE: return STATE_PROCESSING;
+    case STEP_RETURN: return STATE_SETTLED;
+    case STEP_NONE:
+    case STEP_AWAIT:
+    case STEP_CONFIRM:
+    case STEP_VOID:
+    case STEP_DONE: break;
+    }
+    return STATE_SENT;
+}
+
+// The edges of the picture at the head of machine.h, written down a second time.
+static bool drawn(saga_step from, saga_outcome outcome) {
+    switch (from) {
+    case STEP_RESERVE:
+        return outcome == OUT_DONE || outcome == OUT_REFUSED || outcome == OUT_RETRY || outcome == OUT_BROKEN;
+    case STEP_EXECUTE: return outcome != OUT_NONE && outcome != OUT_DONE;
+    case STEP_RESOLVE: return outcome != OUT_NONE && outcome != OUT_DONE;
+    case STEP_CONFIRM:
+    case STEP_VOID:
+    case STEP_RETURN: return outcome == OUT_DONE || outcome == OUT_RETRY || outcome == OUT_BROKEN;
+    case STEP_NONE:
+    case STEP_AWAIT:
+    case STEP_DONE: break;
+    }
+    return false;
+}
+
+static void check_outcome(saga_step step, saga_phase phase, saga_outcome outcome, saga_word w) {
+    saga s = at(step, phase, state_before(step), step == STEP_RESERVE ? 0 : 1);
+    if (step == STEP_RETURN || step == STEP_VOID) {
+        memcpy(s.reason, "R03", 4);
+    }
+    const saga before = s;
+    const bool moved = come(&s, outcome, w);
+    assert_int_equal(moved, phase == PHASE_ACTING && drawn(step, outcome));
+    if (!moved) {
+        assert_memory_equal(&s, &before, sizeof s);
+        return;
+    }
+    assert_sane(&s);
+    assert_int_equal(s.phase, PHASE_READY);
+    assert_int_equal(s.attempt, before.attempt);
+    if (outcome == OUT_UNKNOWN) { // promise UNKNOWN-IS-A-STATE
+        assert_int_equal(s.step, STEP_RESOLVE);
+    }
+    if (outcome == OUT_RETRY && step != STEP_RESOLVE) {
+        assert_int_equal(s.step, step);
+    }
+    if (s.state == STATE_FAILED || s.state == STATE_RETURNED) { // only with the money free or back
+        assert_true(step == STEP_VOID || step == STEP_RETURN || step == STEP_RESERVE);
+    }
+    if (s.state == STATE_SETTLED) {
+        assert_true(step == STEP_CONFIRM || step == STEP_RETURN);
+    }
+    if (s.step != STEP_DONE && s.step != STEP_AWAIT) {
+        assert_true(s.due_at_us >= CLOCK.now_us); // never forgotten
+    }
+}
+
+static void test_all__outcomes__drawn_or_refused(void **state) {
+    (void)state;
+    for (int step = STEP_RESERVE; step <= STEP_DONE; step++) {
+        for (int outcome = OUT_NONE; outcome < OUT_COUNT; outcome++) {
+            for (int w = WORD_NONE; w < WORD_COUNT; w++) {
+                check_outcome((saga_step)step, PHASE_READY, (saga_outcome)outcome, (saga_word)w);
+                check_outcome((saga_step)step, PHASE_ACTING, (saga_outcome)outcome, (saga_word)w);
+            }
+        }
+    }
+}
+
+static void check_claim(saga s, const saga_event *events, size_t n) {
+    const saga before = s;
+    const saga_said said = saga_hear(&s, events, n);
+    const saga_step acting = claim_events(&s, events, n);
+    if (acting != STEP_NONE) {
+        assert_int_equal(s.step, acting);
+        assert_int_equal(s.phase, PHASE_ACTING);
+        assert_true(acting != STEP_AWAIT && acting != STEP_DONE);
+    } else {
+        assert_sane(&s);
+        assert_true(s.step == STEP_DONE || s.step == STEP_AWAIT);
+    }
+    if (said.word == WORD_NONE && before.step == STEP_EXECUTE && before.phase == PHASE_ACTING) {
+        assert_int_equal(acting, STEP_RESOLVE);
+    }
+    if (before.step == STEP_RESOLVE || (before.step == STEP_EXECUTE && before.phase == PHASE_ACTING)) {
+        // Promise UNKNOWN-IS-A-STATE: without the rail's word it is neither sent again nor voided.
+        assert_true(acting != STEP_EXECUTE);
+        assert_true(acting != STEP_VOID || said.word == WORD_REFUSED || said.word == WORD_RETURNED);
+        assert_int_equal(s.attempt, before.attempt);
+    }
+    if (acting == STEP_VOID && before.step != STEP_VOID) {
+        assert_true(said.word == WORD_REFUSED || said.word == WORD_RETURNED);
+    }
+    if (before.step == STEP_DONE && saga_state_is_final(before.state)) {
+        // Final states never leave, except SETTLED that came back; a contradiction is a person's.
+        assert_true(acting == STEP_NONE || (acting == STEP_RETURN && before.state == STATE_SETTLED));
+        assert_true(s.state == before.state || s.state == STATE_HELD);
+    }
+    if (before.state == STATE_HELD && before.step == STEP_DONE) {
+        assert_int_equal(acting, STEP_NONE);
+        assert_int_equal(s.state, STATE_HELD);
+    }
+    if (said.word == WORD_CONTRADICTION && acting == STEP_NONE) {
+        assert_int_equal(s.state, STATE_HELD); // never silently
+    }
+}
+
+// All runs of up to three messages, of the attempt before, the present one and the next.
+static void check_claims_of(saga s) {
+    saga_event events[3];
+    for (int code = 0; code < 13 * 13 * 13; code++) {
+        size_t n = 0;
+        for (int rest = code, i = 0; i < 3; i++, rest /= 13) {
+            if (rest % 13 != 0) {
+                const int pick = rest % 13 - 1;
+                events[n++] = event(s.attempt - 1 + pick / 4, (saga_event_kind)(1 + pick % 4));
+            }
+        }
+        check_claim(s, events, n);
+    }
+}
+
+static void test_all__claims__with_every_run_of_messages(void **state) {
+    (void)state;
+    for (int step = STEP_RESERVE; step <= STEP_RETURN; step++) {
+        for (int phase = 0; phase < 2; phase++) {
+            for (int32_t tries = 0; tries < 2; tries++) {
+                saga s = at((saga_step)step, (saga_phase)phase, state_before((saga_step)step), 2);
+                s.tries = tries;
+                memcpy(s.reason, "X", 2);
+                if (step != STEP_AWAIT || phase == PHASE_READY) { // AWAIT never acts
+                    check_claims_of(s);
+                }
+                if (step == STEP_VOID) {
+                    s.outlook = STATE_RETURNED;
+                    check_claims_of(s);
+                }
+            }
+        }
+    }
+    for (size_t i = 3; i < N_STATES; i++) {
+        saga s = at(STEP_DONE, PHASE_READY, STATES[i], 2);
+        memcpy(s.reason, "X", 2);
+        check_claims_of(s);
+    }
+}
+
+static void test_names__in_and_out_of_range(void **state) {
+    (void)state;
+    assert_string_equal(saga_step_name(STEP_RETURN), "RETURN");
+    assert_string_equal(saga_step_name(9), "?");
+    assert_string_equal(saga_outcome_name(OUT_BROKEN), "BROKEN");
+    assert_string_equal(saga_outcome_name(-1), "?");
+    assert_string_equal(saga_state_name(STATE_HELD), "HELD");
+    assert_string_equal(saga_word_name(WORD_CONTRADICTION), "contradictory");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_path__all_well__settled),
+        cmocka_unit_test(test_path__settled_at_once__no_await),
+        cmocka_unit_test(test_path__no_money__failed_without_rail),
+        cmocka_unit_test(test_path__refused__voided_and_failed),
+        cmocka_unit_test(test_path__returned_while_waiting__voided_and_returned),
+        cmocka_unit_test(test_path__returned_after_settlement__moved_back),
+        cmocka_unit_test(test_path__query_says_returned__voided_and_returned),
+        cmocka_unit_test(test_attempts__refused_for_now__new_attempt_until_exhausted),
+        cmocka_unit_test(test_attempts__not_sent__same_attempt),
+        cmocka_unit_test(test_unknown__is_asked__and_repeated_only_under_its_own_key),
+        cmocka_unit_test(test_orphan__worker_died_while_executing__asks_first),
+        cmocka_unit_test(test_orphan__worker_died_at_the_ledger__same_step_again),
+        cmocka_unit_test(test_backoff__grows_with_jitter_up_to_the_cap),
+        cmocka_unit_test(test_await__rail_that_answers__asked_after_a_while),
+        cmocka_unit_test(test_await__files__never_asked),
+        cmocka_unit_test(test_hear__order_and_repeats_do_not_matter),
+        cmocka_unit_test(test_hear__reason_is_of_the_message_that_decides),
+        cmocka_unit_test(test_hear__superseded_attempt),
+        cmocka_unit_test(test_hear__attempt_that_was_never_made__held),
+        cmocka_unit_test(test_word__before_the_answer_of_a_dead_worker__decides),
+        cmocka_unit_test(test_word__return_before_settlement__once_settled_late_nothing),
+        cmocka_unit_test(test_word__settled_and_returned_while_waiting__both_are_booked),
+        cmocka_unit_test(test_word__refused_after_settled__held),
+        cmocka_unit_test(test_word__settled_after_void__held),
+        cmocka_unit_test(test_rail__denies_what_it_accepted__held),
+        cmocka_unit_test(test_broken__every_acting_step__held),
+        cmocka_unit_test(test_reason__is_cut_between_characters),
+        cmocka_unit_test(test_all__outcomes__drawn_or_refused),
+        cmocka_unit_test(test_all__claims__with_every_run_of_messages),
+        cmocka_unit_test(test_names__in_and_out_of_range),
+    };
+    return cmocka_run_group_tests(tests, setup, NULL);
+}

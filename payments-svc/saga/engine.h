@@ -1,0 +1,42 @@
+// The saga engine: worker threads that lease due sagas in bulk, act on them, and write what came of it. Several engines, in
+// several processes, may share one database.
+#ifndef SAGA_ENGINE_H
+#define SAGA_ENGINE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "crypto/crypto.h"
+#include "db/db.h"
+#include "domain/machine.h"
+#include "rails/rail.h"
+#include "rpc/rpc.h"
+
+typedef struct saga_engine saga_engine;
+
+enum { SAGA_WORKERS_MAX = 64, SAGA_BATCH_MAX = 8000, SAGA_RAILS_MAX = 8, SAGA_BOOKS_MAX = 1024 };
+
+typedef struct saga_engine_options {
+    db_pool *pool; // needs workers + 2 connections
+    rpc_client *ledger;
+    crypto_keyring *keys;
+    rail *const *rails;
+    size_t n_rails;
+    int workers;
+    int batch_max;      // sagas of one batch, at most SAGA_BATCH_MAX
+    int64_t lease_ms;   // a worker that is silent for so long has lost its batch
+    int64_t poll_ms;    // how often the database is asked what is due, when nobody calls saga_engine_wake
+    saga_policy policy; // resolve_after_ms is for rails that answer one by one; a rail of files is never asked
+    int64_t ledger_timeout_ms;
+} saga_engine_options;
+
+// Starts the worker threads. Books are found from merchant_book. @borrows everything in the options until stop.
+// NULL and *e on bad options.
+saga_engine *saga_engine_start(const saga_engine_options *o, err *e);
+// New payouts of a book are due. Cheap; any thread; between start and stop.
+void saga_engine_wake(saga_engine *g, int64_t book_id);
+// Takes no more batches, finishes those under way and so gives their leases back, joins the threads, and frees. Accepts NULL.
+void saga_engine_stop(saga_engine *g);
+
+#endif
