@@ -53,7 +53,7 @@ def new_folder(args: argparse.Namespace) -> int:
         sweep_folder(folder)
     folder.mkdir(mode=0o711)
     owner.save(folder / "owner.json")
-    print(folder)
+    print(folder.resolve())
     return 0
 
 
