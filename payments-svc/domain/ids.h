@@ -8,9 +8,20 @@
 #include "base/uuid.h"
 
 // Chart of accounts: ledger account codes.
-enum { ACCOUNT_MERCHANT_AVAILABLE = 100, ACCOUNT_CLEARING = 200, ACCOUNT_BANK = 300, ACCOUNT_FEES = 400 };
+enum {
+    ACCOUNT_MERCHANT_AVAILABLE = 100,
+    ACCOUNT_CLEARING = 200,
+    ACCOUNT_BANK = 300,
+    ACCOUNT_FEES = 400
+};
 // Ledger transfer codes.
-enum { TRANSFER_DEPOSIT = 1, TRANSFER_RESERVE = 10, TRANSFER_BANK_OUT = 12, TRANSFER_BANK_RETURN = 13, TRANSFER_RETURN = 14 };
+enum {
+    TRANSFER_DEPOSIT = 1,
+    TRANSFER_RESERVE = 10,
+    TRANSFER_BANK_OUT = 12,
+    TRANSFER_BANK_RETURN = 13,
+    TRANSFER_RETURN = 14
+};
 
 uuid account_merchant_available(int64_t book_id, str merchant_id, str currency);
 uuid account_clearing(int64_t book_id, int rail, str currency);

@@ -48,7 +48,8 @@ bool list_has(const char *comma_list, str item) {
 
 bool rule_merchant_id(str id, const char *field, err *e) {
     if (id.len == 0) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_MISSING", field, "%s is missing", field);
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_MISSING", field, "%s is missing",
+                             field);
     }
     bool ok = id.len <= 64 && (is_lower(id.ptr[0]) || is_digit(id.ptr[0]));
     for (size_t i = 0; ok && i < id.len; i++) {
@@ -56,8 +57,9 @@ bool rule_merchant_id(str id, const char *field, err *e) {
         ok = is_lower(c) || is_digit(c) || c == '-' || c == '_';
     }
     if (!ok) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "MERCHANT_ID_INVALID", field,
-                             "%s must be 1 to 64 of a-z, 0-9, '-' and '_', beginning with a letter or digit", field);
+        return err_set_field(
+            e, ERR_INVALID_ARGUMENT, "MERCHANT_ID_INVALID", field,
+            "%s must be 1 to 64 of a-z, 0-9, '-' and '_', beginning with a letter or digit", field);
     }
     return true;
 }
@@ -65,11 +67,12 @@ bool rule_merchant_id(str id, const char *field, err *e) {
 bool rule_key(str key, const char *path, err *e) {
     const field_path f = path_of(path, "idempotency_key");
     if (key.len == 0) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "IDEMPOTENCY_KEY_MISSING", f.text, "%s is missing", f.text);
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "IDEMPOTENCY_KEY_MISSING", f.text,
+                             "%s is missing", f.text);
     }
     if (key.len > RULE_KEY_MAX) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_TOO_LONG", f.text, "%s is longer than %d bytes", f.text,
-                             RULE_KEY_MAX);
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_TOO_LONG", f.text,
+                             "%s is longer than %d bytes", f.text, RULE_KEY_MAX);
     }
     return true;
 }
@@ -77,14 +80,17 @@ bool rule_key(str key, const char *path, err *e) {
 bool rule_text(str s, size_t min, size_t max, const char *path, const char *name, err *e) {
     const field_path f = path_of(path, name);
     if (s.len < min) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_MISSING", f.text, "%s is missing", f.text);
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_MISSING", f.text, "%s is missing",
+                             f.text);
     }
     if (s.len > max) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_TOO_LONG", f.text, "%s is longer than %zu bytes", f.text, max);
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_TOO_LONG", f.text,
+                             "%s is longer than %zu bytes", f.text, max);
     }
     for (size_t i = 0; i < s.len; i++) {
         if ((unsigned char)s.ptr[i] < 0x20 || s.ptr[i] == 0x7f) {
-            return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_INVALID", f.text, "%s has a control character", f.text);
+            return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_INVALID", f.text,
+                                 "%s has a control character", f.text);
         }
     }
     return true;
@@ -93,10 +99,12 @@ bool rule_text(str s, size_t min, size_t max, const char *path, const char *name
 bool rule_uuid(str s, const char *path, const char *name, uuid *out, err *e) {
     const field_path f = path_of(path, name);
     if (s.len == 0) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_MISSING", f.text, "%s is missing", f.text);
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_MISSING", f.text, "%s is missing",
+                             f.text);
     }
     if (!uuid_parse(s, out)) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "UUID_INVALID", f.text, "%s is not a UUID", f.text);
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "UUID_INVALID", f.text, "%s is not a UUID",
+                             f.text);
     }
     return true;
 }
@@ -105,7 +113,8 @@ bool rule_currency(str s, const char *path, const currency **out, err *e) {
     const field_path f = path_of(path, "currency");
     *out = currency_find(s);
     if (*out == NULL) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, s.len == 0 ? "FIELD_MISSING" : "CURRENCY_UNKNOWN", f.text,
+        return err_set_field(e, ERR_INVALID_ARGUMENT,
+                             s.len == 0 ? "FIELD_MISSING" : "CURRENCY_UNKNOWN", f.text,
                              "%s must be an ISO 4217 code such as USD", f.text);
     }
     return true;
@@ -114,13 +123,14 @@ bool rule_currency(str s, const char *path, const currency **out, err *e) {
 bool rule_amount(int64_t amount_minor, const char *path, err *e) {
     const field_path f = path_of(path, "amount_minor");
     if (amount_minor <= 0) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "AMOUNT_NOT_POSITIVE", f.text, "%s must be above 0", f.text);
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "AMOUNT_NOT_POSITIVE", f.text,
+                             "%s must be above 0", f.text);
     }
     return true;
 }
 
-bool rule_rail_carries(const rule_rail *rails, size_t n_rails, int rail, str currency_code, int64_t amount_minor,
-                       const char *path, err *e) {
+bool rule_rail_carries(const rule_rail *rails, size_t n_rails, int rail, str currency_code,
+                       int64_t amount_minor, const char *path, err *e) {
     const field_path f_rail = path_of(path, "rail");
     const field_path f_currency = path_of(path, "currency");
     const field_path f_amount = path_of(path, "amount_minor");
@@ -131,17 +141,19 @@ bool rule_rail_carries(const rule_rail *rails, size_t n_rails, int rail, str cur
         }
     }
     if (found == NULL) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, rail == 0 ? "FIELD_MISSING" : "RAIL_NOT_AVAILABLE", f_rail.text,
+        return err_set_field(e, ERR_INVALID_ARGUMENT,
+                             rail == 0 ? "FIELD_MISSING" : "RAIL_NOT_AVAILABLE", f_rail.text,
                              "%s must name a rail that is switched on", f_rail.text);
     }
     if (!list_has(found->currencies, currency_code)) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "CURRENCY_NOT_SUPPORTED_BY_RAIL", f_currency.text,
-                             "rail %s carries %s only", found->name, found->currencies);
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "CURRENCY_NOT_SUPPORTED_BY_RAIL",
+                             f_currency.text, "rail %s carries %s only", found->name,
+                             found->currencies);
     }
     if (amount_minor > found->amount_max) {
         return err_set_field(e, ERR_INVALID_ARGUMENT, "AMOUNT_TOO_LARGE", f_amount.text,
-                             "%s is above the limit of rail %s, %lld minor units", f_amount.text, found->name,
-                             (long long)found->amount_max);
+                             "%s is above the limit of rail %s, %lld minor units", f_amount.text,
+                             found->name, (long long)found->amount_max);
     }
     return true;
 }
@@ -170,7 +182,8 @@ static bool ifsc_ok(str s) {
 bool rule_routing_code(str code, str currency_code, const char *path, err *e) {
     const field_path f = path_of(path, "routing_code");
     if (code.len == 0) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_MISSING", f.text, "%s is missing", f.text);
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_MISSING", f.text, "%s is missing",
+                             f.text);
     }
     if (str_eq_c(currency_code, "USD") && !aba_check_digit_ok(code)) {
         return err_set_field(e, ERR_INVALID_ARGUMENT, "ROUTING_NUMBER_INVALID", f.text,
@@ -178,7 +191,8 @@ bool rule_routing_code(str code, str currency_code, const char *path, err *e) {
     }
     if (str_eq_c(currency_code, "INR") && !ifsc_ok(code)) {
         return err_set_field(e, ERR_INVALID_ARGUMENT, "IFSC_INVALID", f.text,
-                             "%s must be an IFSC: four letters, a zero, six letters or digits", f.text);
+                             "%s must be an IFSC: four letters, a zero, six letters or digits",
+                             f.text);
     }
     if (!str_eq_c(currency_code, "USD") && !str_eq_c(currency_code, "INR")) {
         const field_path f_currency = path_of(path, "currency");
@@ -191,7 +205,8 @@ bool rule_routing_code(str code, str currency_code, const char *path, err *e) {
 bool rule_account_number(str s, const char *path, err *e) {
     const field_path f = path_of(path, "account_number");
     if (s.len == 0) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_MISSING", f.text, "%s is missing", f.text);
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_MISSING", f.text, "%s is missing",
+                             f.text);
     }
     bool ok = s.len <= RULE_ACCOUNT_MAX;
     for (size_t i = 0; ok && i < s.len; i++) {
@@ -208,12 +223,13 @@ bool rule_account_number(str s, const char *path, err *e) {
 bool rule_description(str s, const char *path, err *e) {
     const field_path f = path_of(path, "description");
     if (s.len > RULE_DESCRIPTION_MAX) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_TOO_LONG", f.text, "%s is longer than %d characters", f.text,
-                             RULE_DESCRIPTION_MAX);
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_TOO_LONG", f.text,
+                             "%s is longer than %d characters", f.text, RULE_DESCRIPTION_MAX);
     }
     for (size_t i = 0; i < s.len; i++) {
         if (s.ptr[i] < 0x20 || s.ptr[i] > 0x7e) {
-            return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_INVALID", f.text, "%s must be printable ASCII", f.text);
+            return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_INVALID", f.text,
+                                 "%s must be printable ASCII", f.text);
         }
     }
     return true;

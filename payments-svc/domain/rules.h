@@ -32,7 +32,8 @@ typedef struct rule_rail {
 bool rule_merchant_id(str id, const char *field, err *e) WARN_UNUSED;
 bool rule_key(str key, const char *path, err *e) WARN_UNUSED;
 // Text of min…max bytes, without control characters.
-bool rule_text(str s, size_t min, size_t max, const char *path, const char *name, err *e) WARN_UNUSED;
+bool rule_text(str s, size_t min, size_t max, const char *path, const char *name,
+               err *e) WARN_UNUSED;
 bool rule_uuid(str s, const char *path, const char *name, uuid *out, err *e) WARN_UNUSED;
 bool rule_currency(str s, const char *path, const currency **out, err *e) WARN_UNUSED;
 bool rule_amount(int64_t amount_minor, const char *path, err *e) WARN_UNUSED;

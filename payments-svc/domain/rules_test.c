@@ -9,7 +9,8 @@
 #include "domain/ids.h"
 #include "domain/rules.h"
 
-static const rule_rail RAILS[] = {{1, "ach", "USD", 9999999999}, {2, "instant", "INR,USD", 100000000}};
+static const rule_rail RAILS[] = {{1, "ach", "USD", 9999999999},
+                                  {2, "instant", "INR,USD", 100000000}};
 
 static void refused(bool ok, const err *e, const char *reason, const char *field) {
     assert_false(ok);
@@ -46,22 +47,27 @@ static void test_routing_code__by_currency(void **state) {
     err e = {0};
     assert_true(rule_routing_code(STR("021000021"), STR("USD"), "", &e));
     assert_true(rule_routing_code(STR("HDFC0001234"), STR("INR"), "", &e));
-    refused(rule_routing_code(STR("021000020"), STR("USD"), "bank_account.", &e), &e, "ROUTING_NUMBER_INVALID",
-            "bank_account.routing_code");
-    refused(rule_routing_code(STR("HDFC1001234"), STR("INR"), "", &e), &e, "IFSC_INVALID", "routing_code");
-    refused(rule_routing_code(STR("hdfc0001234"), STR("INR"), "", &e), &e, "IFSC_INVALID", "routing_code");
-    refused(rule_routing_code(STR("021000021"), STR("EUR"), "", &e), &e, "CURRENCY_NOT_SUPPORTED", "currency");
+    refused(rule_routing_code(STR("021000020"), STR("USD"), "bank_account.", &e), &e,
+            "ROUTING_NUMBER_INVALID", "bank_account.routing_code");
+    refused(rule_routing_code(STR("HDFC1001234"), STR("INR"), "", &e), &e, "IFSC_INVALID",
+            "routing_code");
+    refused(rule_routing_code(STR("hdfc0001234"), STR("INR"), "", &e), &e, "IFSC_INVALID",
+            "routing_code");
+    refused(rule_routing_code(STR("021000021"), STR("EUR"), "", &e), &e, "CURRENCY_NOT_SUPPORTED",
+            "currency");
 }
 
 static void test_rail_carries__currency_and_limit(void **state) {
     (void)state;
     err e = {0};
     assert_true(rule_rail_carries(RAILS, 2, 1, STR("USD"), 9999999999, "", &e));
-    refused(rule_rail_carries(RAILS, 2, 1, STR("USD"), 10000000000, "payout.", &e), &e, "AMOUNT_TOO_LARGE",
-            "payout.amount_minor");
-    refused(rule_rail_carries(RAILS, 2, 1, STR("INR"), 1, "", &e), &e, "CURRENCY_NOT_SUPPORTED_BY_RAIL", "currency");
+    refused(rule_rail_carries(RAILS, 2, 1, STR("USD"), 10000000000, "payout.", &e), &e,
+            "AMOUNT_TOO_LARGE", "payout.amount_minor");
+    refused(rule_rail_carries(RAILS, 2, 1, STR("INR"), 1, "", &e), &e,
+            "CURRENCY_NOT_SUPPORTED_BY_RAIL", "currency");
     refused(rule_rail_carries(RAILS, 2, 0, STR("USD"), 1, "", &e), &e, "FIELD_MISSING", "rail");
-    refused(rule_rail_carries(RAILS, 2, 9, STR("USD"), 1, "", &e), &e, "RAIL_NOT_AVAILABLE", "rail");
+    refused(rule_rail_carries(RAILS, 2, 9, STR("USD"), 1, "", &e), &e, "RAIL_NOT_AVAILABLE",
+            "rail");
 }
 
 static void test_amount__zero_and_negative__refused(void **state) {
@@ -77,8 +83,10 @@ static void test_merchant_id__shape(void **state) {
     err e = {0};
     assert_true(rule_merchant_id(STR("acme-books_2"), "merchant_id", &e));
     refused(rule_merchant_id(STR(""), "merchant_id", &e), &e, "FIELD_MISSING", "merchant_id");
-    refused(rule_merchant_id(STR("-acme"), "merchant_id", &e), &e, "MERCHANT_ID_INVALID", "merchant_id");
-    refused(rule_merchant_id(STR("Acme"), "merchant_id", &e), &e, "MERCHANT_ID_INVALID", "merchant_id");
+    refused(rule_merchant_id(STR("-acme"), "merchant_id", &e), &e, "MERCHANT_ID_INVALID",
+            "merchant_id");
+    refused(rule_merchant_id(STR("Acme"), "merchant_id", &e), &e, "MERCHANT_ID_INVALID",
+            "merchant_id");
 }
 
 static void test_text__limits_and_control_characters(void **state) {

@@ -1,0 +1,396 @@
+// PayoutService: taking payouts in, and reading them.
+#include <stdio.h>
+#include <string.h>
+
+#include "api/service_internal.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "domain/machine.h"
+#include "store/payments_sql.h"
+
+enum {
+    TIMELINE_MAX = 2000,
+    OID_INT2 = 21,
+    OID_TEXT = 25,
+    OID_INT2_ARRAY = 1005,
+    OID_TIMESTAMPTZ = 1184,
+    OID_UUID = 2950
+};
+
+static const merchant *merchant_of(payments_service *s, rpc_call *call, const char *merchant_id,
+                                   err *e) {
+    if (!rule_merchant_id(str_of(merchant_id), "merchant_id", e)) {
+        return NULL;
+    }
+    return merchant_find(s->merchants, str_of(merchant_id), rpc_deadline_mono_ms(call), e);
+}
+
+// --- creating --------------------------------------------------------------------------------------------------------------
+
+static void create(payments_service *s, rpc_call *call, const char *merchant_id,
+                   Payments__V1__NewPayout *const *payouts, size_t n, bool single) {
+    err e = {0};
+    const merchant *m = merchant_of(s, call, merchant_id, &e);
+    if (m == NULL || !intake_submit(s->intake, call, m, payouts, n, single, &e)) {
+        rpc_fail(call, &e);
+    }
+}
+
+void handle_create_payout(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    const Payments__V1__CreatePayoutRequest *r = (const Payments__V1__CreatePayoutRequest *)request;
+    if (r->payout == NULL) {
+        err e = {0};
+        err_set_field(&e, ERR_INVALID_ARGUMENT, "FIELD_MISSING", "payout", "payout is missing");
+        rpc_fail(call, &e);
+        return;
+    }
+    create(service, call, r->merchant_id, &r->payout, 1, true);
+}
+
+void handle_bulk_create_payouts(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    const Payments__V1__BulkCreatePayoutsRequest *r =
+        (const Payments__V1__BulkCreatePayoutsRequest *)request;
+    if (r->n_payouts < 1 || r->n_payouts > BULK_MAX) {
+        err e = {0};
+        err_set_field(&e, ERR_INVALID_ARGUMENT, "BATCH_SIZE_INVALID", "payouts",
+                      "give 1 to %d payouts", BULK_MAX);
+        rpc_fail(call, &e);
+        return;
+    }
+    create(service, call, r->merchant_id, r->payouts, r->n_payouts, false);
+}
+
+// --- reading one -----------------------------------------------------------------------------------------------------------
+
+typedef struct payout_read {
+    const merchant *m;
+    uuid id;
+    bool with_timeline;
+    Payments__V1__Payout *payout;
+    Payments__V1__TimelineEntry **entries;
+    size_t n_entries;
+} payout_read;
+
+static const char *step_name(int step) {
+    static const char *const NAMES[] = {"RAIL",    "RESERVE", "EXECUTE", "RESOLVE", "AWAIT",
+                                        "CONFIRM", "VOID",    "RETURN",  "DONE"};
+    ASSERT(step >= 0 && step < (int)(sizeof NAMES / sizeof NAMES[0]));
+    return NAMES[step];
+}
+
+// Outcomes of steps (domain/machine.h), and kinds of rail events (rails/rail.h).
+static const char *outcome_name(int kind, int outcome) {
+    static const char *const STEPS[] = {"",         "DONE",    "REFUSED",  "RETRY",  "AGAIN",
+                                        "ACCEPTED", "SETTLED", "RETURNED", "UNKNOWN"};
+    static const char *const EVENTS[] = {"", "ACCEPTED", "REFUSED", "SETTLED", "RETURNED"};
+    if (kind == 3) {
+        return outcome >= 0 && outcome < 5 ? EVENTS[outcome] : "OTHER";
+    }
+    return outcome >= 0 && outcome < 9 ? STEPS[outcome] : "OTHER";
+}
+
+static Payments__V1__TimelineEntry *timeline_entry(const db_rows *rows, size_t i, arena *a) {
+    static const char *const KINDS[] = {"", "INTENT", "OUTCOME", "EVENT"};
+    Payments__V1__TimelineEntry *t = ARENA_NEW(a, Payments__V1__TimelineEntry);
+    payments__v1__timeline_entry__init(t);
+    const int kind = db_get_i16(rows, i, 3);
+    ASSERT(kind >= 1 && kind <= 3);
+    t->time = pb_time(a, db_get_time(rows, i, 0));
+    t->sequence = db_get_i32(rows, i, 1);
+    t->step = pb_text(a, str_of(step_name(db_get_i16(rows, i, 2))));
+    t->kind = pb_text(a, str_of(KINDS[kind]));
+    t->outcome = pb_text(a, str_of(outcome_name(kind, db_get_i16(rows, i, 4))));
+    t->attempt = db_get_i32(rows, i, 5);
+    t->reason = pb_text(a, db_get_str(rows, i, 6));
+    t->detail = pb_text(a, db_get_str(rows, i, 7));
+    t->rail_reference = pb_text(a, db_get_str(rows, i, 8));
+    if (!db_is_null(rows, i, 9)) {
+        t->ledger_transfer_id = uuid_text(a, db_get_uuid(rows, i, 9));
+    }
+    if (!db_is_null(rows, i, 10)) {
+        t->worker = uuid_text(a, db_get_uuid(rows, i, 10));
+    }
+    t->epoch = db_get_i64(rows, i, 11);
+    return t;
+}
+
+static bool read_tx(db_conn *c, arena *a, void *arg, err *e) {
+    payout_read *r = arg;
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i64(p, r->m->book_id);
+    db_uuid(p, r->id);
+    db_text(p, str_of(r->m->id));
+    if (!db_exec(c, payments_stmt(SQL_PAYOUT_GET), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    if (db_count(rows) == 0) {
+        return err_set_field(e, ERR_NOT_FOUND, "PAYOUT_NOT_FOUND", "payout_id",
+                             "the merchant has no such payout");
+    }
+    r->payout = payout_from_row(rows, 0, a);
+    if (!r->with_timeline) {
+        return true;
+    }
+    p = db_params_create(a);
+    db_i64(p, r->m->book_id);
+    db_uuid(p, r->id);
+    db_i64(p, TIMELINE_MAX);
+    if (!db_exec(c, payments_stmt(SQL_TIMELINE), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    r->n_entries = 0;
+    r->entries = ARENA_ARRAY(a, Payments__V1__TimelineEntry *, db_count(rows) + 1);
+    if (r->entries == NULL) {
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < db_count(rows); i++) {
+        r->entries[r->n_entries++] = timeline_entry(rows, i, a);
+    }
+    return true;
+}
+
+static bool read_one(payments_service *s, rpc_call *call, const char *merchant_id,
+                     const char *payout_id, payout_read *r, err *e) {
+    if (!rule_uuid(str_of(payout_id), "", "payout_id", &r->id, e)) {
+        return false;
+    }
+    r->m = merchant_of(s, call, merchant_id, e);
+    return r->m != NULL &&
+           db_read(s->o.pool, rpc_deadline_mono_ms(call), rpc_arena(call), read_tx, r, e);
+}
+
+static void handle_get_payout(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    const Payments__V1__GetPayoutRequest *r = (const Payments__V1__GetPayoutRequest *)request;
+    Payments__V1__GetPayoutResponse answer = PAYMENTS__V1__GET_PAYOUT_RESPONSE__INIT;
+    payout_read read = {0};
+    err e = {0};
+    if (!read_one(service, call, r->merchant_id, r->payout_id, &read, &e)) {
+        rpc_fail(call, &e);
+        return;
+    }
+    answer.payout = read.payout;
+    rpc_reply(call, &answer.base);
+}
+
+static void handle_get_timeline(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    const Payments__V1__GetPayoutTimelineRequest *r =
+        (const Payments__V1__GetPayoutTimelineRequest *)request;
+    Payments__V1__GetPayoutTimelineResponse answer =
+        PAYMENTS__V1__GET_PAYOUT_TIMELINE_RESPONSE__INIT;
+    payout_read read = {.with_timeline = true};
+    err e = {0};
+    if (!read_one(service, call, r->merchant_id, r->payout_id, &read, &e)) {
+        rpc_fail(call, &e);
+        return;
+    }
+    answer.payout = read.payout;
+    answer.entries = read.entries;
+    answer.n_entries = read.n_entries;
+    rpc_reply(call, &answer.base);
+}
+
+// --- listing ---------------------------------------------------------------------------------------------------------------
+
+typedef struct payout_list {
+    const merchant *m;
+    const Payments__V1__ListPayoutsRequest *r;
+    int64_t size;
+    uuid before; // payouts with smaller ids come next
+    uuid recipient;
+    int16_t *states;
+    int64_t from_us, to_us;
+    Payments__V1__Payout **out;
+    size_t n;
+} payout_list;
+
+static void param_text_or_null(db_params *p, const char *text) {
+    if (text[0] == '\0') {
+        db_null(p, OID_TEXT);
+    } else {
+        db_text(p, str_of(text));
+    }
+}
+
+static void param_time_or_null(db_params *p, const Google__Protobuf__Timestamp *given, int64_t us) {
+    if (given == NULL) {
+        db_null(p, OID_TIMESTAMPTZ);
+    } else {
+        db_time(p, us);
+    }
+}
+
+static db_params *list_params(const payout_list *l, arena *a) {
+    const Payments__V1__ListPayoutsRequest *r = l->r;
+    db_params *p = db_params_create(a);
+    db_i64(p, l->m->book_id);
+    db_text(p, str_of(l->m->id));
+    db_uuid(p, l->before);
+    if (r->n_states == 0) {
+        db_null(p, OID_INT2_ARRAY);
+    } else {
+        db_i16_array(p, l->states, r->n_states);
+    }
+    if (r->rail == PAYMENTS__V1__RAIL__RAIL_UNSPECIFIED) {
+        db_null(p, OID_INT2);
+    } else {
+        db_i16(p, (int16_t)r->rail);
+    }
+    param_text_or_null(p, r->currency);
+    if (r->recipient_id[0] == '\0') {
+        db_null(p, OID_UUID);
+    } else {
+        db_uuid(p, l->recipient);
+    }
+    param_text_or_null(p, r->external_reference);
+    param_time_or_null(p, r->create_time_from, l->from_us);
+    param_time_or_null(p, r->create_time_to, l->to_us);
+    db_i64(p, l->size + 1);
+    return p;
+}
+
+static bool list_tx(db_conn *c, arena *a, void *arg, err *e) {
+    payout_list *l = arg;
+    db_rows *rows = NULL;
+    if (!db_exec(c, payments_stmt(SQL_PAYOUT_LIST), list_params(l, a), a, &rows, NULL, e)) {
+        return false;
+    }
+    l->n = db_count(rows);
+    l->out = ARENA_ARRAY(a, Payments__V1__Payout *, l->n + 1);
+    if (l->out == NULL) {
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < l->n; i++) {
+        l->out[i] = payout_from_row(rows, i, a);
+    }
+    return true;
+}
+
+// What a page token is bound to: the request without its page.
+static bool list_filters(const Payments__V1__ListPayoutsRequest *r, arena *a, str *filters,
+                         err *e) {
+    Payments__V1__ListPayoutsRequest copy = *r;
+    copy.page_size = 0;
+    copy.page_token = (char *)protobuf_c_empty_string;
+    *filters = pb_pack(a, &copy.base, e);
+    return filters->ptr != NULL;
+}
+
+static bool list_validate(payout_list *l, arena *a, str filters, err *e) {
+    const Payments__V1__ListPayoutsRequest *r = l->r;
+    const currency *ccy = NULL;
+    if (!page_size_of(r->page_size, &l->size, e) ||
+        (r->currency[0] != '\0' && !rule_currency(str_of(r->currency), "", &ccy, e)) ||
+        (r->recipient_id[0] != '\0' &&
+         !rule_uuid(str_of(r->recipient_id), "", "recipient_id", &l->recipient, e)) ||
+        (r->create_time_from != NULL &&
+         !pb_time_us(r->create_time_from, "create_time_from", &l->from_us, e)) ||
+        (r->create_time_to != NULL &&
+         !pb_time_us(r->create_time_to, "create_time_to", &l->to_us, e))) {
+        return false;
+    }
+    if (r->rail != PAYMENTS__V1__RAIL__RAIL_UNSPECIFIED &&
+        r->rail != PAYMENTS__V1__RAIL__RAIL_ACH && r->rail != PAYMENTS__V1__RAIL__RAIL_INSTANT) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "RAIL_UNKNOWN", "rail",
+                             "rail is not one of Rail");
+    }
+    l->states = ARENA_ARRAY(a, int16_t, r->n_states + 1);
+    if (l->states == NULL) {
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < r->n_states; i++) {
+        if ((int)r->states[i] < 1 || (int)r->states[i] > STATE_HELD) {
+            return err_set_field(e, ERR_INVALID_ARGUMENT, "STATE_UNKNOWN", "states",
+                                 "states[%zu] is not one of PayoutState", i);
+        }
+        l->states[i] = (int16_t)r->states[i];
+    }
+    memset(l->before.b, 0xff, sizeof l->before.b);
+    return r->page_token[0] == '\0' ||
+           page_token_read(r->page_token, filters, l->before.b, sizeof l->before.b, e);
+}
+
+static void handle_list_payouts(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    payments_service *s = service;
+    payout_list l = {.r = (const Payments__V1__ListPayoutsRequest *)request};
+    Payments__V1__ListPayoutsResponse answer = PAYMENTS__V1__LIST_PAYOUTS_RESPONSE__INIT;
+    arena *a = rpc_arena(call);
+    str filters = {0};
+    err e = {0};
+    bool ok = list_filters(l.r, a, &filters, &e) && list_validate(&l, a, filters, &e);
+    if (ok) {
+        l.m = merchant_of(s, call, l.r->merchant_id, &e);
+        ok = l.m != NULL && db_read(s->o.pool, rpc_deadline_mono_ms(call), a, list_tx, &l, &e);
+    }
+    if (!ok) {
+        rpc_fail(call, &e);
+        return;
+    }
+    answer.payouts = l.out;
+    answer.n_payouts = l.n > (size_t)l.size ? (size_t)l.size : l.n;
+    if (l.n > answer.n_payouts) {
+        uuid last = {0};
+        const bool parsed = uuid_parse(str_of(l.out[answer.n_payouts - 1]->payout_id), &last);
+        ASSERT(parsed);
+        answer.next_page_token = page_token_make(a, filters, last.b, sizeof last.b);
+    }
+    rpc_reply(call, &answer.base);
+}
+
+// --- summary ---------------------------------------------------------------------------------------------------------------
+
+typedef struct payout_summary {
+    const merchant *m;
+    Payments__V1__SummarizePayoutsResponse answer;
+} payout_summary;
+
+static bool summary_tx(db_conn *c, arena *a, void *arg, err *e) {
+    payout_summary *x = arg;
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i64(p, x->m->book_id);
+    db_text(p, str_of(x->m->id));
+    if (!db_exec(c, payments_stmt(SQL_PAYOUT_SUMMARY), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    x->answer.n_lines = 0;
+    x->answer.lines = arena_must(
+        a, (db_count(rows) + 1) * sizeof *x->answer.lines); // states x rails x currencies: few
+    for (size_t i = 0; i < db_count(rows); i++) {
+        Payments__V1__PayoutSummaryLine *line = ARENA_NEW(a, Payments__V1__PayoutSummaryLine);
+        payments__v1__payout_summary_line__init(line);
+        line->state = (Payments__V1__PayoutState)db_get_i16(rows, i, 0);
+        line->rail = (Payments__V1__Rail)db_get_i16(rows, i, 1);
+        line->currency = pb_text(a, db_get_str(rows, i, 2));
+        line->count = db_get_i64(rows, i, 3);
+        line->sum_minor = pb_text(a, db_get_str(rows, i, 4));
+        x->answer.lines[x->answer.n_lines++] = line;
+    }
+    return true;
+}
+
+static void handle_summarize(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    payments_service *s = service;
+    const Payments__V1__SummarizePayoutsRequest *r =
+        (const Payments__V1__SummarizePayoutsRequest *)request;
+    payout_summary x = {.answer = PAYMENTS__V1__SUMMARIZE_PAYOUTS_RESPONSE__INIT};
+    err e = {0};
+    x.m = merchant_of(s, call, r->merchant_id, &e);
+    if (x.m == NULL ||
+        !db_read(s->o.pool, rpc_deadline_mono_ms(call), rpc_arena(call), summary_tx, &x, &e)) {
+        rpc_fail(call, &e);
+        return;
+    }
+    rpc_reply(call, &x.answer.base);
+}
+
+const rpc_method PAYOUT_METHODS[] = {
+    {"CreatePayout", handle_create_payout, NULL},
+    {"BulkCreatePayouts", handle_bulk_create_payouts, NULL},
+    {"GetPayout", handle_get_payout, NULL},
+    {"ListPayouts", handle_list_payouts, NULL},
+    {"SummarizePayouts", handle_summarize, NULL},
+    {"GetPayoutTimeline", handle_get_timeline, NULL},
+    {"WatchPayouts", NULL, handle_watch_payouts},
+};
+const size_t N_PAYOUT_METHODS = sizeof PAYOUT_METHODS / sizeof PAYOUT_METHODS[0];

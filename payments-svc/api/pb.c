@@ -1,0 +1,137 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "api/service_internal.h"
+#include "base/assert.h"
+#include "crypto/crypto.h"
+
+enum { US_PER_S = 1000000, PAGE_HASH_LEN = 8, PAGE_POSITION_MAX = 64 };
+
+Google__Protobuf__Timestamp *pb_time(arena *a, int64_t wall_us) {
+    Google__Protobuf__Timestamp *t = ARENA_NEW(a, Google__Protobuf__Timestamp);
+    google__protobuf__timestamp__init(t);
+    t->seconds = wall_us / US_PER_S;
+    t->nanos = (int32_t)(wall_us % US_PER_S) * 1000;
+    return t;
+}
+
+bool pb_time_us(const Google__Protobuf__Timestamp *t, const char *field, int64_t *wall_us, err *e) {
+    // Years 1970 … 9999: nothing here is older.
+    const int64_t seconds_max = 253402300799;
+    if (t->seconds < 0 || t->seconds > seconds_max || t->nanos < 0 || t->nanos > 999999999) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "TIMESTAMP_INVALID", field,
+                             "%s is not a time from 1970 to 9999", field);
+    }
+    *wall_us = t->seconds * US_PER_S + t->nanos / 1000;
+    return true;
+}
+
+bool out_of_memory(err *e) {
+    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
+                   "the request takes too much memory");
+}
+
+static void *pb_alloc(void *a, size_t size) {
+    return arena_alloc(a, size);
+}
+
+static void pb_free(void *a, void *ptr) {
+    (void)a;
+    (void)ptr;
+}
+
+ProtobufCAllocator pb_allocator(arena *a) {
+    return (ProtobufCAllocator){pb_alloc, pb_free, a};
+}
+
+str pb_pack(arena *a, const ProtobufCMessage *m, err *e) {
+    const size_t len = protobuf_c_message_get_packed_size(m);
+    uint8_t *bytes = arena_alloc(a, len + 1); // never NULL for an empty message
+    if (bytes == NULL) {
+        out_of_memory(e);
+        return (str){0};
+    }
+    const size_t written = protobuf_c_message_pack(m, bytes);
+    ASSERT(written == len);
+    return (str){(const char *)bytes, len};
+}
+
+char *pb_text(arena *a, str s) {
+    char *text = arena_must(a, s.len + 1);
+    memcpy(text, s.ptr, s.len);
+    return text;
+}
+
+Payments__V1__ItemError *pb_item_error(arena *a, const err *e) {
+    Payments__V1__ItemError *x = ARENA_NEW(a, Payments__V1__ItemError);
+    payments__v1__item_error__init(x);
+    x->code = (int32_t)e->code;
+    x->reason = pb_text(a, str_of(e->reason));
+    x->field = pb_text(a, str_of(e->field));
+    x->message = pb_text(a, str_of(e->message));
+    return x;
+}
+
+Payments__V1__Payout *payout_from_row(const db_rows *rows, size_t i, arena *a) {
+    Payments__V1__Payout *p = ARENA_NEW(a, Payments__V1__Payout);
+    payments__v1__payout__init(p);
+    p->payout_id = uuid_text(a, db_get_uuid(rows, i, 0));
+    p->merchant_id = pb_text(a, db_get_str(rows, i, 1));
+    p->recipient_id = uuid_text(a, db_get_uuid(rows, i, 2));
+    p->amount_minor = db_get_i64(rows, i, 3);
+    p->currency = pb_text(a, db_get_str(rows, i, 4));
+    p->rail = (Payments__V1__Rail)db_get_i16(rows, i, 5);
+    p->state = (Payments__V1__PayoutState)db_get_i16(rows, i, 6);
+    p->reason = pb_text(a, db_get_str(rows, i, 7));
+    p->reason_text = pb_text(a, db_get_str(rows, i, 8));
+    p->external_reference = pb_text(a, db_get_str(rows, i, 9));
+    p->description = pb_text(a, db_get_str(rows, i, 10));
+    p->attempts = db_get_i32(rows, i, 11);
+    p->rail_reference = pb_text(a, db_get_str(rows, i, 12));
+    p->create_time = pb_time(a, db_get_time(rows, i, 13));
+    p->update_time = pb_time(a, db_get_time(rows, i, 14));
+    return p;
+}
+
+bool payout_is_terminal(Payments__V1__PayoutState s) {
+    return s == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_SETTLED ||
+           s == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_FAILED ||
+           s == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_RETURNED ||
+           s == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_CANCELED;
+}
+
+char *page_token_make(arena *a, str filters, const uint8_t *position, size_t len) {
+    uint8_t hash[32];
+    uint8_t raw[PAGE_HASH_LEN + PAGE_POSITION_MAX];
+    ASSERT(len <= PAGE_POSITION_MAX);
+    crypto_sha256(filters.ptr, filters.len, hash);
+    memcpy(raw, hash, PAGE_HASH_LEN);
+    memcpy(raw + PAGE_HASH_LEN, position, len);
+    char *hex =
+        arena_must(a, 2 * (PAGE_HASH_LEN + len) + 1); // hexadecimal is safe in a URL as it is
+    str_hex(raw, PAGE_HASH_LEN + len, hex);
+    return hex;
+}
+
+bool page_token_read(const char *token, str filters, uint8_t *position, size_t len, err *e) {
+    uint8_t hash[32];
+    uint8_t raw[PAGE_HASH_LEN + PAGE_POSITION_MAX];
+    ASSERT(len <= PAGE_POSITION_MAX);
+    crypto_sha256(filters.ptr, filters.len, hash);
+    if (!str_unhex(str_of(token), raw, PAGE_HASH_LEN + len) ||
+        memcmp(raw, hash, PAGE_HASH_LEN) != 0) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "PAGE_TOKEN_INVALID", "page_token",
+                             "page_token is not from an answer to this request with these filters");
+    }
+    memcpy(position, raw + PAGE_HASH_LEN, len);
+    return true;
+}
+
+bool page_size_of(int32_t asked, int64_t *size, err *e) {
+    if (asked < 0) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "PAGE_SIZE_INVALID", "page_size",
+                             "page_size must not be negative");
+    }
+    *size = asked == 0 ? PAGE_DEFAULT : asked > PAGE_MAX ? PAGE_MAX : asked;
+    return true;
+}

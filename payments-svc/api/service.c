@@ -1,0 +1,37 @@
+#include "api/service.h"
+
+#include <stdlib.h>
+
+#include "api/service_internal.h"
+#include "base/assert.h"
+
+payments_service *payments_service_create(const payments_service_options *o, err *e) {
+    payments_service *s = calloc(1, sizeof *s);
+    ASSERT(s != NULL);
+    s->o = *o;
+    s->merchants = merchant_store_create(o->pool);
+    s->intake = intake_create(o, e);
+    if (s->intake == NULL) {
+        payments_service_destroy(s);
+        return NULL;
+    }
+    return s;
+}
+
+void payments_service_describe(payments_service *s, rpc_service out[PAYMENTS_SERVICES]) {
+    out[0] = (rpc_service){&payments__v1__merchant_service__descriptor, MERCHANT_METHODS,
+                           N_MERCHANT_METHODS, s};
+    out[1] = (rpc_service){&payments__v1__recipient_service__descriptor, RECIPIENT_METHODS,
+                           N_RECIPIENT_METHODS, s};
+    out[2] = (rpc_service){&payments__v1__payout_service__descriptor, PAYOUT_METHODS,
+                           N_PAYOUT_METHODS, s};
+}
+
+void payments_service_destroy(payments_service *s) {
+    if (s == NULL) {
+        return;
+    }
+    intake_destroy(s->intake);
+    merchant_store_destroy(s->merchants);
+    free(s);
+}

@@ -1,0 +1,33 @@
+// The public services of payments-svc: MerchantService, RecipientService, PayoutService.
+#ifndef API_SERVICE_H
+#define API_SERVICE_H
+
+#include "crypto/crypto.h"
+#include "db/db.h"
+#include "domain/rules.h"
+#include "rpc/rpc.h"
+#include "saga/engine.h"
+
+enum { PAYMENTS_SERVICES = 3 };
+
+typedef struct payments_service payments_service;
+
+typedef struct payments_service_options {
+    db_pool *pool;
+    rpc_client *ledger;
+    crypto_keyring *keys;
+    saga_engine *engine; // woken when payouts arrive
+    const rule_rail *rails;
+    size_t n_rails;
+    int64_t books_count; // new merchants are spread over books 1 … books_count
+    int64_t ledger_timeout_ms;
+    int intake_threads;
+} payments_service_options;
+
+// @borrows everything in the options until destroy.
+payments_service *payments_service_create(const payments_service_options *o, err *e);
+void payments_service_describe(payments_service *s, rpc_service out[PAYMENTS_SERVICES]);
+// After the server has drained: no call is in flight.
+void payments_service_destroy(payments_service *s);
+
+#endif

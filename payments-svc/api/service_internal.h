@@ -1,0 +1,56 @@
+// What the handlers share. Private to this room.
+#ifndef API_SERVICE_INTERNAL_H
+#define API_SERVICE_INTERNAL_H
+
+#include "api/intake.h"
+#include "api/service.h"
+#include "base/uuid.h"
+#include "payments/v1/common.pb-c.h"
+#include "payments/v1/merchant_service.pb-c.h"
+#include "payments/v1/payout_service.pb-c.h"
+#include "payments/v1/recipient_service.pb-c.h"
+#include "store/merchant_store.h"
+
+enum { BULK_MAX = 10000, PAGE_DEFAULT = 100, PAGE_MAX = 1000, WATCH_MAX = 10000 };
+
+struct payments_service {
+    payments_service_options o;
+    merchant_store *merchants;
+    intake *intake;
+};
+
+// --- handlers, by file -------------------------------------------------------------------------------------------------
+extern const rpc_method MERCHANT_METHODS[];
+extern const size_t N_MERCHANT_METHODS;
+extern const rpc_method RECIPIENT_METHODS[];
+extern const size_t N_RECIPIENT_METHODS;
+extern const rpc_method PAYOUT_METHODS[];
+extern const size_t N_PAYOUT_METHODS;
+
+void handle_create_payout(rpc_call *call, void *service, const ProtobufCMessage *request);
+void handle_bulk_create_payouts(rpc_call *call, void *service, const ProtobufCMessage *request);
+void handle_watch_payouts(rpc_call *call, void *service, const ProtobufCMessage *request);
+
+// --- small helpers (pb.c) ----------------------------------------------------------------------------------------------
+Google__Protobuf__Timestamp *pb_time(arena *a, int64_t wall_us);
+// False when the timestamp is outside of years 1 … 9999 or its nanos are out of range.
+bool pb_time_us(const Google__Protobuf__Timestamp *t, const char *field, int64_t *wall_us,
+                err *e) WARN_UNUSED;
+ProtobufCAllocator pb_allocator(arena *a); // for unpack; nothing is freed before the arena is
+str pb_pack(arena *a, const ProtobufCMessage *m, err *e); // .ptr NULL on failure
+char *pb_text(arena *a, str s); // NUL-terminated copy; asserts on a full arena
+Payments__V1__ItemError *pb_item_error(arena *a, const err *e);
+bool out_of_memory(err *e); // RESOURCE_EXHAUSTED, returns false
+
+// The payout of a row of PAYOUT_COLUMNS (store/payments_sql.c). @arena
+Payments__V1__Payout *payout_from_row(const db_rows *rows, size_t i, arena *a);
+bool payout_is_terminal(Payments__V1__PayoutState s);
+
+// --- page tokens -------------------------------------------------------------------------------------------------------
+// A token holds where to go on and a hash of the filters, so that a token used with other filters is refused.
+char *page_token_make(arena *a, str filters, const uint8_t *position, size_t len);
+bool page_token_read(const char *token, str filters, uint8_t *position, size_t len,
+                     err *e) WARN_UNUSED;
+bool page_size_of(int32_t asked, int64_t *size, err *e) WARN_UNUSED;
+
+#endif

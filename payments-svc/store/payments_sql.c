@@ -1,0 +1,90 @@
+#include "store/payments_sql.h"
+
+#include "base/assert.h"
+
+// Read by payout_from_row: keep the order.
+#define PAYOUT_COLUMNS                                                                             \
+    "p.payout_id, p.merchant_id, p.recipient_id, p.amount, p.currency, p.rail, s.state, "          \
+    "s.reason, "                                                                                   \
+    "s.reason_text, p.external_reference, p.description, s.attempt, s.rail_reference, "            \
+    "p.created_at, "                                                                               \
+    "s.updated_at "
+#define PAYOUT_TABLES                                                                              \
+    "FROM payout p JOIN saga s ON s.book_id = p.book_id AND s.payout_id = p.payout_id "
+
+static const db_stmt STATEMENTS[SQL_COUNT] = {
+    [SQL_MERCHANT_GET] = {"merchant_get",
+                          "SELECT m.merchant_id, m.name, m.book_id, m.currencies, m.created_at "
+                          "FROM merchant_book b JOIN merchant m ON m.book_id = b.book_id AND "
+                          "m.merchant_id = b.merchant_id "
+                          "WHERE b.merchant_id = $1"},
+    [SQL_MERCHANT_LIST] = {"merchant_list",
+                           "SELECT m.merchant_id, m.name, m.book_id, m.currencies, m.created_at "
+                           "FROM merchant_book b JOIN merchant m ON m.book_id = b.book_id AND "
+                           "m.merchant_id = b.merchant_id "
+                           "WHERE b.merchant_id > $1 ORDER BY b.merchant_id LIMIT $2"},
+    [SQL_MERCHANT_BOOK_INSERT] =
+        {"merchant_book_insert",
+         "INSERT INTO merchant_book (merchant_id, book_id) VALUES ($1, $2)"},
+    [SQL_MERCHANT_INSERT] = {"merchant_insert",
+                             "INSERT INTO merchant (book_id, merchant_id, name, currencies, "
+                             "created_at) VALUES ($1, $2, $3, $4, $5)"},
+    [SQL_IDEMPOTENCY_LOOKUP] =
+        {"idempotency_lookup",
+         "SELECT u.n, i.operation, i.request_hash, i.response "
+         "FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS u(merchant_id, key, n) "
+         "JOIN idempotency i ON i.book_id = $1 AND i.merchant_id = u.merchant_id AND i.key = "
+         "u.key"},
+    [SQL_RECIPIENT_CHECK] = {"recipient_check",
+                             "SELECT recipient_id, merchant_id, currency FROM recipient "
+                             "WHERE book_id = $1 AND recipient_id = ANY($2::uuid[])"},
+    [SQL_RECIPIENT_GET] =
+        {"recipient_get",
+         "SELECT recipient_id, merchant_id, holder_type, currency, routing_code, account_last4, "
+         "name_sealed, created_at "
+         "FROM recipient WHERE book_id = $1 AND recipient_id = $2 AND merchant_id = $3"},
+    [SQL_PAYOUT_GET] = {"payout_get",
+                        "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
+                        "WHERE p.book_id = $1 AND p.payout_id = $2 AND p.merchant_id = $3"},
+    [SQL_PAYOUT_GET_MANY] =
+        {"payout_get_many",
+         "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
+         "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id = ANY($3::uuid[])"},
+    [SQL_PAYOUT_LIST] = {"payout_list",
+                         "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
+                         "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id < $3 "
+                         "AND ($4::int2[] IS NULL OR s.state = ANY($4::int2[])) "
+                         "AND ($5::int2 IS NULL OR p.rail = $5::int2) "
+                         "AND ($6::text IS NULL OR p.currency = $6::text) "
+                         "AND ($7::uuid IS NULL OR p.recipient_id = $7::uuid) "
+                         "AND ($8::text IS NULL OR p.external_reference = $8::text) "
+                         "AND ($9::timestamptz IS NULL OR p.created_at >= $9::timestamptz) "
+                         "AND ($10::timestamptz IS NULL OR p.created_at < $10::timestamptz) "
+                         "ORDER BY p.payout_id DESC LIMIT $11"},
+    [SQL_PAYOUT_SUMMARY] =
+        {"payout_summary",
+         "SELECT s.state, p.rail, p.currency, count(*), sum(p.amount)::text " PAYOUT_TABLES
+         "WHERE p.book_id = $1 AND p.merchant_id = $2 GROUP BY s.state, p.rail, p.currency "
+         "ORDER BY s.state, p.rail, p.currency"},
+    [SQL_PAYOUT_OPEN] =
+        {"payout_open", // 6 SETTLED 7 FAILED 8 RETURNED 9 CANCELED; the new ones whatever their state
+         "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
+         "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id > $3 "
+         "AND ($4::bool OR s.state NOT IN (6, 7, 8, 9)) ORDER BY p.payout_id LIMIT $5"},
+    [SQL_TIMELINE] =
+        {"timeline",
+         "SELECT at, seq, step, kind, outcome, attempt, reason, detail, rail_reference, "
+         "transfer_id, owner, epoch FROM ("
+         "SELECT at, seq, step, kind, outcome, attempt, reason, detail, rail_reference, "
+         "transfer_id, owner, epoch "
+         "FROM step_log WHERE book_id = $1 AND payout_id = $2 "
+         "UNION ALL "
+         "SELECT at, 0, 0::int2, 3::int2, kind, attempt, code, detail, rail_reference, NULL::uuid, "
+         "NULL::uuid, 0::int8 "
+         "FROM rail_event WHERE book_id = $1 AND payout_id = $2) AS t ORDER BY at, seq LIMIT $3"},
+};
+
+const db_stmt *payments_stmt(payments_sql which) {
+    ASSERT(which < SQL_COUNT && STATEMENTS[which].name != NULL);
+    return &STATEMENTS[which];
+}

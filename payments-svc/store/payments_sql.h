@@ -1,0 +1,26 @@
+// Every SQL string of the request path, in one table, so that a test can hold each against what Citus cannot do.
+#ifndef STORE_PAYMENTS_SQL_H
+#define STORE_PAYMENTS_SQL_H
+
+#include "db/db.h"
+
+typedef enum payments_sql {
+    SQL_MERCHANT_GET,
+    SQL_MERCHANT_LIST,
+    SQL_MERCHANT_BOOK_INSERT,
+    SQL_MERCHANT_INSERT,
+    SQL_IDEMPOTENCY_LOOKUP,
+    SQL_RECIPIENT_CHECK,
+    SQL_RECIPIENT_GET,
+    SQL_PAYOUT_GET,
+    SQL_PAYOUT_GET_MANY,
+    SQL_PAYOUT_LIST,
+    SQL_PAYOUT_SUMMARY,
+    SQL_PAYOUT_OPEN,
+    SQL_TIMELINE,
+    SQL_COUNT
+} payments_sql;
+
+const db_stmt *payments_stmt(payments_sql which);
+
+#endif
