@@ -26,8 +26,6 @@ typedef struct daemon_common {
     const char *log_level;
 } daemon_common;
 
-// A table, one row a line.
-// clang-format off
 #define DAEMON_ROW(T, n, type, field, def, lo, hi, help)                                           \
     { n, type, offsetof(T, common.field), def, lo, hi, help }
 #define DAEMON_COMMON_SETTINGS(T)                                                                  \
@@ -79,7 +77,6 @@ typedef struct daemon_common {
                    "loopback port for /metrics and /healthz; 0 takes a free one"),                 \
         DAEMON_ROW(T, "log.level", CONFIG_STRING, log_level, "info", 0, 0,                         \
                    "debug, info, warn or error")
-// clang-format on
 
 typedef struct daemon_program {
     const char *name;    // "ledger-svc"
@@ -87,12 +84,15 @@ typedef struct daemon_program {
     const config_table *config;
     void *settings;        // filled before anything below runs
     daemon_common *common; // inside of settings
-    // Starts everything; on success fills the services. Called after logs, metrics and the pool exist.
+    // Starts everything; on success fills the services. Called after logs, metrics and the pool exist. On failure it has
+    // stopped what it started: stop is not called then.
     bool (*start)(void *self, db_pool *pool, rpc_service *services, size_t services_max,
                   size_t *n_services, err *e);
-    // Called when the gRPC server accepts calls. May be NULL. extra_json may append members to the ready file, e.g. `,"webhook_port":1`.
+    // Called when the gRPC server accepts calls. May be NULL. extra_json may append members to the ready file, such as
+    // `,"webhook_port":1`.
     bool (*started)(void *self, rpc_server *server, strbuf *extra_json, err *e);
-    void (*quiesce)(void *self); // before the drain: stop background producers. May be NULL
+    // Before the drain: stop background producers. May be NULL. Also called when something after start has failed.
+    void (*quiesce)(void *self);
     void (*stop)(
         void *self); // after the drain: everything else. Never called while a call is in flight
     const char *error_domain;
@@ -100,7 +100,7 @@ typedef struct daemon_program {
 } daemon_program;
 
 // The whole life of a service process: parses argv (--config FILE, --print-config, --print-config-markdown, --help, --version, and
-// the command `migrate`), blocks SIGTERM/SIGINT, starts, waits for the signal, drains, stops. Exit codes: 0 stopped as
+// the command `migrate`), blocks SIGTERM/SIGINT/SIGHUP, starts, waits for the signal, drains, stops. Exit codes: 0 stopped as
 // asked, 1 could not start, 2 wrong command line or setting.
 int daemon_main(const daemon_program *p, int argc, char **argv);
 

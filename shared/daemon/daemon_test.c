@@ -1,0 +1,349 @@
+// The frame alone: the other rooms are replaced by the functions below, which only say that they were called. daemon_main
+// runs in a child (it blocks signals and waits); the child tells what happened through a pipe.
+#include "daemon/daemon.h"
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/test_support.h"
+#include "http/http.h"
+
+// --- What happened ---------------------------------------------------------------------------------------------------
+
+static int events_fd = -1; // the child's end
+
+static void note(const char *event) {
+    dprintf(events_fd, "%s\n", event);
+}
+
+static const char *failing = ""; // the step that shall fail
+
+static bool step(const char *name, err *e) {
+    note(name);
+    if (strcmp(failing, name) == 0) {
+        return err_set(e, ERR_UNAVAILABLE, "TEST", "%s failed", name);
+    }
+    return true;
+}
+
+// --- The other rooms -------------------------------------------------------------------------------------------------
+
+static char a_pool, a_server, a_metrics; // things to point to
+
+void rpc_init(void) {
+    note("rpc_init");
+}
+void rpc_shutdown(void) {
+    note("rpc_shutdown");
+}
+db_pool *db_pool_create(const db_pool_options *o, err *e) {
+    assert_string_equal(o->conninfo, "dbname=x");
+    assert_int_equal(o->size, 16);
+    return step("pool", e) ? (db_pool *)&a_pool : NULL;
+}
+void db_pool_destroy(db_pool *p) {
+    assert_ptr_equal(p, &a_pool);
+    note("pool_destroy");
+}
+bool db_migrate(const char *conninfo, const char *dir, err *e) {
+    dprintf(events_fd, "%s %s\n", conninfo, dir);
+    return step("migrate", e);
+}
+rpc_server *rpc_server_start(const rpc_server_options *o, err *e) {
+    assert_int_equal(o->workers, 3);
+    assert_int_equal(o->n_services, 1);
+    assert_null(o->descriptor_file);
+    assert_string_equal(o->error_domain, "test.disburse");
+    return step("server", e) ? (rpc_server *)&a_server : NULL;
+}
+int rpc_server_port(const rpc_server *s) {
+    assert_ptr_equal(s, &a_server);
+    return 7001;
+}
+void rpc_server_set_serving(rpc_server *s, const char *service, bool serving) {
+    assert_ptr_equal(s, &a_server);
+    dprintf(events_fd, "%s:%s\n", serving ? "serving" : "not_serving", service);
+}
+void rpc_server_drain(rpc_server *s, int64_t grace_ms) {
+    assert_ptr_equal(s, &a_server);
+    assert_int_equal(grace_ms, 10000);
+    note("drain");
+}
+http_server *http_metrics_start(const char *address, int port, err *e) {
+    assert_string_equal(address, "127.0.0.1");
+    assert_int_equal(port, 0);
+    return step("metrics", e) ? (http_server *)&a_metrics : NULL;
+}
+int http_server_port(const http_server *s) {
+    assert_ptr_equal(s, &a_metrics);
+    return 7002;
+}
+void http_server_stop(http_server *s) {
+    assert_ptr_equal(s, &a_metrics);
+    note("metrics_stop");
+}
+
+// --- The program under test ------------------------------------------------------------------------------------------
+
+typedef struct settings {
+    daemon_common common;
+} settings;
+
+static const config_setting ROWS[] = {DAEMON_COMMON_SETTINGS(settings)};
+static const config_table TABLE = {"TESTD", ROWS, N_OF(ROWS)};
+static settings values;
+
+static char folder[] = "/tmp/daemon-test-XXXXXX";
+static char config_path[128], ready_path[128];
+
+static bool on_start(void *self, db_pool *pool, rpc_service *services, size_t services_max,
+                     size_t *n_services, err *e) {
+    static const ProtobufCServiceDescriptor DESCRIPTOR = {.name = "test.v1.Test"};
+    assert_ptr_equal(self, &values);
+    assert_ptr_equal(pool, &a_pool);
+    assert_true(services_max >= 1);
+    services[0] = (rpc_service){.descriptor = &DESCRIPTOR};
+    *n_services = 1;
+    return step("start", e);
+}
+static bool on_started(void *self, rpc_server *server, strbuf *extra_json, err *e) {
+    assert_ptr_equal(self, &values);
+    assert_ptr_equal(server, &a_server);
+    strbuf_add_c(extra_json, ",\"webhook_port\":7003");
+    // Blocked until daemon_main waits for it.
+    kill(getpid(), SIGTERM);
+    return step("started", e);
+}
+static void on_quiesce(void *self) {
+    assert_ptr_equal(self, &values);
+    note("quiesce");
+    if (access(ready_path, F_OK) == 0) {
+        char *text = test_read_file(ready_path);
+        char *pid = strstr(text, "\"pid\":");
+        assert_non_null(pid);
+        assert_int_equal(strtol(pid + 6, NULL, 10), getpid());
+        dprintf(events_fd, "ready %s", strchr(text, ','));
+        free(text);
+    }
+    strbuf out;
+    strbuf_init(&out, 65536);
+    metrics_render(&out);
+    assert_non_null(strstr(out.ptr, "disburse_build_info{service=\"test-svc\",version=\""));
+    strbuf_deinit(&out);
+}
+static void on_stop(void *self) {
+    assert_ptr_equal(self, &values);
+    note("stop");
+}
+
+static const daemon_program PROGRAM = {
+    .name = "test-svc",
+    .summary = "a test",
+    .config = &TABLE,
+    .settings = &values,
+    .common = &values.common,
+    .start = on_start,
+    .started = on_started,
+    .quiesce = on_quiesce,
+    .stop = on_stop,
+    .error_domain = "test.disburse",
+    .self = &values,
+};
+
+// Runs `test-svc argv…` in a child. Gives its exit code, and what it noted (also its output, when asked) in out.
+static int run(char **argv, bool want_output, char *out, size_t out_size) {
+    int argc = 0;
+    while (argv[argc] != NULL) {
+        argc++;
+    }
+    int ends[2];
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    fflush(NULL);
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        events_fd = ends[1];
+        int other = want_output ? dup(ends[1]) : open("/dev/null", O_WRONLY | O_CLOEXEC);
+        dup2(other, STDOUT_FILENO);
+        dup2(other, STDERR_FILENO);
+        exit(daemon_main(&PROGRAM, argc, argv));
+    }
+    close(ends[1]);
+    size_t len = 0;
+    for (ssize_t n; len < out_size - 1 && (n = read(ends[0], out + len, out_size - 1 - len)) > 0;) {
+        len += (size_t)n;
+    }
+    out[len] = '\0';
+    close(ends[0]);
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static char out[65536];
+#define RUN(want_output, ...)                                                                      \
+    run((char *[]){(char *)"test-svc", __VA_ARGS__, NULL}, (want_output), out, sizeof(out))
+
+static const char CONFIG[] = "[server]\nready_file=ready\ninsecure=true\nworkers=3\n[db]\n"
+                             "conninfo=dbname=x\n[migrate]\nconninfo=dbname=m\ndir=sql\n";
+
+static int setup(void **state) {
+    (void)state;
+    if (mkdtemp(folder) == NULL) {
+        return -1;
+    }
+    snprintf(config_path, sizeof(config_path), "%s/test.ini", folder);
+    snprintf(ready_path, sizeof(ready_path), "%s/ready", folder);
+    return 0;
+}
+
+static int each_setup(void **state) {
+    (void)state;
+    failing = "";
+    test_write_file(config_path, CONFIG, 0600);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    unlink(config_path);
+    return rmdir(folder); // fails when a ready file or its temporary was left
+}
+
+// --- Tests -----------------------------------------------------------------------------------------------------------
+
+static void test_daemon__whole_life__in_order(void **state) {
+    (void)state;
+    test_write_file(ready_path, "left by a killed process", 0600);
+    assert_int_equal(RUN(false, "--config", config_path), 0);
+    assert_string_equal(out,
+                        "rpc_init\nmetrics\npool\nstart\nserver\nserving:test.v1.Test\nserving:\n"
+                        "started\nquiesce\n"
+                        "ready ,\"grpc_port\":7001,\"metrics_port\":7002,\"webhook_port\":7003}\n"
+                        "not_serving:test.v1.Test\nnot_serving:\ndrain\nmetrics_stop\nstop\n"
+                        "pool_destroy\nrpc_shutdown\n");
+    assert_int_not_equal(access(ready_path, F_OK), 0);
+}
+
+static void test_daemon__step_fails__stops_what_was_started_and_exits_1(void **state) {
+    (void)state;
+    static const char *const CASES[][2] = {
+        {"metrics", "rpc_init\nmetrics\nrpc_shutdown\n"},
+        {"pool", "rpc_init\nmetrics\npool\nmetrics_stop\nrpc_shutdown\n"},
+        {"start", "rpc_init\nmetrics\npool\nstart\nmetrics_stop\npool_destroy\nrpc_shutdown\n"},
+        {"server", "rpc_init\nmetrics\npool\nstart\nserver\nquiesce\nmetrics_stop\nstop\n"
+                   "pool_destroy\nrpc_shutdown\n"},
+        {"started",
+         "rpc_init\nmetrics\npool\nstart\nserver\nserving:test.v1.Test\nserving:\nstarted\n"
+         "quiesce\nnot_serving:test.v1.Test\nnot_serving:\ndrain\nmetrics_stop\nstop\n"
+         "pool_destroy\nrpc_shutdown\n"},
+    };
+    for (size_t i = 0; i < N_OF(CASES); i++) {
+        failing = CASES[i][0];
+        assert_int_equal(RUN(false, "--config", config_path), 1);
+        assert_string_equal(out, CASES[i][1]);
+    }
+}
+
+static void test_daemon__ready_file_cannot_be_written__exits_1(void **state) {
+    (void)state;
+    test_write_file(config_path,
+                    "[server]\nready_file=/nonexistent/"
+                    "ready\ninsecure=true\nworkers=3\n[db]\nconninfo=dbname=x\n",
+                    0600);
+    assert_int_equal(RUN(true, "--config", config_path), 1);
+    assert_non_null(strstr(out, "READY_FILE"));
+    assert_non_null(strstr(out, "drain\n"));
+}
+
+static void test_daemon__wrong_command_line__exits_2_and_starts_nothing(void **state) {
+    (void)state;
+    static char *const WRONG[][4] = {
+        {"--what", NULL},        {"extra", NULL},
+        {"--config", NULL},      {"--config=", NULL},
+        {"--help", "--version"}, {"--config", "a", "--config=b"},
+        {"migrate", "migrate"},  {"--config", "/nonexistent/x.ini"},
+    };
+    for (size_t i = 0; i < N_OF(WRONG); i++) {
+        char *const *w = WRONG[i];
+        assert_int_equal(RUN(true, w[0], w[1], w[2]), 2);
+        assert_true(strncmp(out, "test-svc: ", 10) == 0);
+        assert_null(strstr(out, "rpc_init"));
+    }
+}
+
+static void assert_setting_refused(const char *config, const char *part) {
+    test_write_file(config_path, config, 0600);
+    assert_int_equal(RUN(true, "--config", config_path), 2);
+    assert_non_null(strstr(out, part));
+    assert_null(strstr(out, "rpc_init"));
+}
+
+static void test_daemon__settings_that_are_unsafe__exits_2(void **state) {
+    (void)state;
+    // Deny by default: no certificates is no start, and plaintext stays on this machine.
+    assert_setting_refused("[db]\nconninfo=x\n", "server.ca_file");
+    assert_setting_refused("[db]\nconninfo=x\n[server]\nca_file=a\nkey_file=b\n", "server.ca_file");
+    assert_setting_refused("[db]\nconninfo=x\n[server]\ninsecure=true\nlisten=0.0.0.0:1\n",
+                           "loopback");
+    assert_setting_refused("[db]\nconninfo=x\n[server]\ninsecure=true\nlisten=127.0.0.1.evil:1\n",
+                           "loopback");
+    assert_setting_refused("[db]\nconninfo=x\n[server]\ninsecure=true\n[log]\nlevel=loud\n",
+                           "log.level");
+    assert_setting_refused("[server]\ninsecure=true\n", "db.conninfo must be given");
+}
+
+static void test_daemon__insecure__is_said_in_the_log(void **state) {
+    (void)state;
+    assert_int_equal(RUN(true, "--config", config_path), 0);
+    assert_non_null(strstr(out, "\"daemon.insecure\""));
+    assert_non_null(strstr(out, "\"daemon.stopping\""));
+    assert_non_null(strstr(out, "\"TERM\""));
+}
+
+static void test_daemon__print_commands__print_and_exit_0(void **state) {
+    (void)state;
+    assert_int_equal(RUN(true, "--help"), 0);
+    assert_non_null(strstr(out, "TESTD_SERVER_LISTEN"));
+    assert_int_equal(RUN(true, "--version"), 0);
+    assert_true(strncmp(out, "test-svc ", 9) == 0);
+    assert_int_equal(RUN(true, "--print-config-markdown"), 0);
+    assert_non_null(strstr(out, "| `server.workers` | `TESTD_SERVER_WORKERS` |"));
+    // What is printed is a file that prints the same again.
+    assert_int_equal(RUN(true, "--print-config", "--config", config_path), 0);
+    static char first[sizeof(out)];
+    memcpy(first, out, sizeof(out));
+    assert_non_null(strstr(first, "workers = 3\n"));
+    test_write_file(config_path, first, 0600);
+    assert_int_equal(RUN(true, "--print-config", "--config", config_path), 0);
+    assert_string_equal(out, first);
+}
+
+static void test_daemon_migrate__settings__handed_on(void **state) {
+    (void)state;
+    char want[256];
+    snprintf(want, sizeof(want), "dbname=m %s/sql\nmigrate\n", folder);
+    assert_int_equal(RUN(false, "migrate", "--config", config_path), 0);
+    assert_string_equal(out, want);
+    failing = "migrate";
+    assert_int_equal(RUN(false, "migrate", "--config", config_path), 1);
+    assert_setting_refused("[db]\nconninfo=x\n", "must be given");
+    assert_int_equal(RUN(true, "migrate", "--config", config_path), 2);
+    assert_non_null(strstr(out, "migrate.conninfo"));
+}
+
+#define DAEMON_TEST(fn) cmocka_unit_test_setup(fn, each_setup)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        DAEMON_TEST(test_daemon__whole_life__in_order),
+        DAEMON_TEST(test_daemon__step_fails__stops_what_was_started_and_exits_1),
+        DAEMON_TEST(test_daemon__ready_file_cannot_be_written__exits_1),
+        DAEMON_TEST(test_daemon__wrong_command_line__exits_2_and_starts_nothing),
+        DAEMON_TEST(test_daemon__settings_that_are_unsafe__exits_2),
+        DAEMON_TEST(test_daemon__insecure__is_said_in_the_log),
+        DAEMON_TEST(test_daemon__print_commands__print_and_exit_0),
+        DAEMON_TEST(test_daemon_migrate__settings__handed_on),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
