@@ -75,8 +75,9 @@ export DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l NEEDRESTART_SUSPEND=1
 quiet=(-q -o Dpkg::Use-Pty=0 -o DPkg::Lock::Timeout=300)
 apt-get "${quiet[@]}" update
 apt-get "${quiet[@]}" install -y --no-install-recommends "$@"
-if [[ -n "$sshd_is_new" ]] && command -v systemctl >/dev/null; then
-    systemctl disable --quiet ssh.service ssh.socket 2>/dev/null || true
+if [[ -n "$sshd_is_new" ]]; then # we need the program, not a server that starts with the machine
+    deb-systemd-helper disable ssh.service >/dev/null 2>&1 || true
+    update-rc.d ssh disable >/dev/null 2>&1 || true
 fi
 END
 }
