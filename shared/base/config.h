@@ -1,5 +1,5 @@
-// Settings: one table a service, read from defaults, then a file (INI), then the environment. --print-config, --help and
-// the documentation come from the same table. A wrong or unknown setting refuses the start, by name.
+// Settings: one table a service, read from defaults, then a file (INI), then the environment. --print-config,
+// --help and the documentation come from the same table. A wrong or unknown setting refuses the start, by name.
 #ifndef BASE_CONFIG_H
 #define BASE_CONFIG_H
 
@@ -39,8 +39,8 @@ bool config_load(const config_table *t, const char *file, void *settings, err *e
 void config_print(const config_table *t, const void *settings, FILE *out);
 void config_print_help(const config_table *t, FILE *out);     // for --help
 void config_print_markdown(const config_table *t, FILE *out); // for docs/
-// Reads a secret file: content without the trailing newline, 1 to max bytes. @owned: the caller wipes and frees. A file
-// that others may read, or its group may write, is refused: mode 0600 or 0640.
+// Reads a secret file: content without the trailing newline, 1 to max bytes. @owned: the caller wipes and
+// frees. A file that others may read, or its group may write, is refused: mode 0600 or 0640.
 bool config_read_secret(const char *path, size_t max, char **out, size_t *out_len,
                         err *e) WARN_UNUSED;
 void config_wipe(char *secret, size_t len); // explicit_bzero and free; accepts NULL

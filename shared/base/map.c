@@ -5,8 +5,8 @@
 
 #include "base/assert.h"
 
-// Linear probing in a table of a power of two, at most three quarters full. A removal moves the followers back, so there
-// are no tombstones and a long-lived map does not slow down.
+// Linear probing in a table of a power of two, at most three quarters full. A removal moves the followers back,
+// so there are no tombstones and a long-lived map does not slow down.
 
 enum { CAP_MIN = 16 };
 

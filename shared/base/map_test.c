@@ -9,7 +9,8 @@ static uuid key_of(uint32_t n) {
 }
 
 static void *value_of(uint32_t n) {
-    return (void *)((uintptr_t)n + 1); // a value never looked into
+    static char values[1000]; // only their addresses matter
+    return &values[n];
 }
 
 static void test_map__against_a_plain_array__same_answers(void **state) {

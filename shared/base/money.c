@@ -18,8 +18,8 @@ bool ck_mul_i64(int64_t a, int64_t b, int64_t *out) {
     return !__builtin_mul_overflow(a, b, out);
 }
 
-// ISO 4217 list one as of November 2026 (BGN went with the euro, ANG became XCG, ZWL became ZWG), sorted by code. Without
-// the metals, bond units and test codes: they have no minor unit, so nothing can be paid in them.
+// ISO 4217 list one as of November 2026 (BGN went with the euro, ANG became XCG, ZWL became ZWG), sorted by
+// code. Without the metals, bond units and test codes: they have no minor unit, so nothing can be paid in them.
 static const currency CURRENCIES[] = {
     {"AED", 2}, {"AFN", 2}, {"ALL", 2}, {"AMD", 2}, {"AOA", 2}, {"ARS", 2}, {"AUD", 2}, {"AWG", 2},
     {"AZN", 2}, {"BAM", 2}, {"BBD", 2}, {"BDT", 2}, {"BHD", 3}, {"BIF", 0}, {"BMD", 2}, {"BND", 2},

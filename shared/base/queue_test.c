@@ -54,13 +54,14 @@ static void test_queue_destroy__not_empty__aborts(void **state) {
     assert_aborts(destroy_with_item, NULL);
 }
 
+static int64_t numbers[20001];
 enum { PRODUCERS = 3, CONSUMERS = 3, EACH = 20000 };
 static queue *shared;
 static _Atomic int64_t sum, n_popped;
 
 static void *produce(void *arg) {
-    for (intptr_t i = 1; i <= EACH; i++) {
-        while (!queue_push(shared, (void *)i)) {
+    for (int i = 1; i <= EACH; i++) {
+        while (!queue_push(shared, &numbers[i])) {
             sched_yield();
         }
     }
@@ -71,7 +72,7 @@ static void *consume(void *arg) {
     void *batch[7];
     for (size_t n; (n = queue_pop_many(shared, batch, N_OF(batch))) > 0;) {
         for (size_t i = 0; i < n; i++) {
-            sum += (intptr_t)batch[i];
+            sum += *(const int64_t *)batch[i];
         }
         n_popped += (int64_t)n;
     }
@@ -80,6 +81,9 @@ static void *consume(void *arg) {
 
 static void test_queue__many_threads__nothing_lost_nothing_twice(void **state) {
     (void)state;
+    for (int i = 1; i <= EACH; i++) {
+        numbers[i] = i;
+    }
     shared = queue_create(16);
     pthread_t producers[PRODUCERS], consumers[CONSUMERS];
     for (int i = 0; i < CONSUMERS; i++) {

@@ -54,6 +54,7 @@ static void test_uuid_v7__reset_and_same_seed__same_ids(void **state) {
 
 enum { N_THREADS = 4, N_IDS = 5000 };
 static uuid ids[N_THREADS][N_IDS];
+static const size_t N_ALL = (size_t)N_THREADS * N_IDS;
 
 static void *make_ids(void *arg) {
     uuid *out = arg;
@@ -79,9 +80,10 @@ static void test_uuid_v7__threads__each_ordered_and_all_unique(void **state) {
             assert_true(uuid_cmp(ids[i][k - 1], ids[i][k]) < 0);
         }
     }
-    qsort(ids, N_THREADS * N_IDS, sizeof(uuid), compare);
-    for (int i = 1; i < N_THREADS * N_IDS; i++) {
-        assert_false(uuid_eq((&ids[0][0])[i - 1], (&ids[0][0])[i]));
+    qsort(ids, N_ALL, sizeof(uuid), compare);
+    const uuid *all = (const uuid *)ids;
+    for (size_t i = 1; i < N_ALL; i++) {
+        assert_false(uuid_eq(all[i - 1], all[i]));
     }
 }
 

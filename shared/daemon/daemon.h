@@ -1,5 +1,6 @@
-// The frame that every long-running process of the house stands in: command line, common settings, signals, metrics,
-// the ready file, and the order of start and stop. Depends on every other room of shared/; nothing in shared/ depends on it.
+// The frame that every long-running process of the house stands in: command line, common settings, signals,
+// metrics, the ready file, and the order of start and stop. Depends on every other room of shared/; nothing in
+// shared/ depends on it.
 #ifndef DAEMON_DAEMON_H
 #define DAEMON_DAEMON_H
 
@@ -11,8 +12,8 @@
 #include "db/db.h"
 #include "rpc/rpc.h"
 
-// The settings that each gRPC service has. Embed as a member named `common` and put DAEMON_COMMON_SETTINGS(type) among
-// the rows of the service's table.
+// The settings that each gRPC service has. Embed as a member named `common` and put
+// DAEMON_COMMON_SETTINGS(type) among the rows of the service's table.
 typedef struct daemon_common {
     const char *listen, *ready_file, *ca_file, *cert_file, *key_file, *allowed_identities,
         *descriptor_file;
@@ -84,24 +85,24 @@ typedef struct daemon_program {
     const config_table *config;
     void *settings;        // filled before anything below runs
     daemon_common *common; // inside of settings
-    // Starts everything; on success fills the services. Called after logs, metrics and the pool exist. On failure it has
-    // stopped what it started: stop is not called then.
+    // Starts everything; on success fills the services. Called after logs, metrics and the pool exist. On
+    // failure it has stopped what it started: stop is not called then.
     bool (*start)(void *self, db_pool *pool, rpc_service *services, size_t services_max,
                   size_t *n_services, err *e);
-    // Called when the gRPC server accepts calls. May be NULL. extra_json may append members to the ready file, such as
-    // `,"webhook_port":1`.
+    // Called when the gRPC server accepts calls. May be NULL. extra_json may append members to the ready file,
+    // such as `,"webhook_port":1`.
     bool (*started)(void *self, rpc_server *server, strbuf *extra_json, err *e);
     // Before the drain: stop background producers. May be NULL. Also called when something after start has failed.
     void (*quiesce)(void *self);
-    void (*stop)(
-        void *self); // after the drain: everything else. Never called while a call is in flight
+    // After the drain: everything else. Never called while a call is in flight.
+    void (*stop)(void *self);
     const char *error_domain;
     void *self;
 } daemon_program;
 
-// The whole life of a service process: parses argv (--config FILE, --print-config, --print-config-markdown, --help, --version, and
-// the command `migrate`), blocks SIGTERM/SIGINT/SIGHUP, starts, waits for the signal, drains, stops. Exit codes: 0 stopped as
-// asked, 1 could not start, 2 wrong command line or setting.
+// The whole life of a service process: parses argv (--config FILE, --print-config, --print-config-markdown,
+// --help, --version, and the command `migrate`), blocks SIGTERM/SIGINT/SIGHUP, starts, waits for the signal,
+// drains, stops. Exit codes: 0 stopped as asked, 1 could not start, 2 wrong command line or setting.
 int daemon_main(const daemon_program *p, int argc, char **argv);
 
 #endif

@@ -1,5 +1,5 @@
-// The frame alone: the other rooms are replaced by the functions below, which only say that they were called. daemon_main
-// runs in a child (it blocks signals and waits); the child tells what happened through a pipe.
+// The frame alone: the other rooms are replaced by the functions below, which only say that they were called.
+// daemon_main runs in a child (it blocks signals and waits); the child tells what happened through a pipe.
 #include "daemon/daemon.h"
 
 #include "base/log.h"
