@@ -1,0 +1,20 @@
+// The RPCs of ledger.v1.LedgerService. Handlers check the envelope and either read (on the worker thread) or hand the work
+// to the journal, which answers from its commit thread.
+#ifndef API_API_H
+#define API_API_H
+
+#include "base/clock.h"
+#include "db/db.h"
+#include "journal/journal.h"
+#include "rpc/rpc.h"
+
+typedef struct ledger_api {
+    db_pool *pool;             // @borrowed: for reads
+    journal *journal;          // @borrowed
+    const clock_source *clock; // @borrowed
+} ledger_api;
+
+// The service's table of methods; api must live as long as the server.
+rpc_service ledger_api_service(ledger_api *api);
+
+#endif

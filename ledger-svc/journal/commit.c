@@ -1,0 +1,339 @@
+// One transaction on one book, from the lock to the durable answer. Read commit_once first: it is the whole story.
+#include <string.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "base/crash.h"
+#include "base/log.h"
+#include "journal/commit_internal.h"
+
+// --- Preparing the work ----------------------------------------------------------------------------------------------
+
+// The arrays that the posting rules write into, as large as this batch can make them.
+static bool tx_prepare(commit *k, size_t n_due, err *e) {
+    ledger_tx *tx = &k->tx;
+    tx->accounts = k->book->accounts;
+    tx->transfers = k->transfers;
+    tx->burned = k->burned;
+    tx->sequence = k->head.sequence;
+    // Times of a book only grow, whatever the clock does.
+    tx->timestamp_us =
+        (k->now_us > k->head.timestamp_us ? k->now_us : k->head.timestamp_us + 1) - 1;
+    // One spare row: the event that is being checked writes its row before it is known to be good.
+    tx->rows_max = k->n_transfer_events + n_due + 1;
+    tx->new_accounts_max = k->n_account_events;
+    tx->touched_max = 2 * tx->rows_max;
+    tx->new_burned_max = k->n_transfer_events;
+    tx->rows = arena_alloc(k->a, tx->rows_max * sizeof *tx->rows);
+    tx->new_accounts = arena_alloc(k->a, (tx->new_accounts_max + 1) * sizeof *tx->new_accounts);
+    tx->touched = arena_alloc(k->a, tx->touched_max * sizeof *tx->touched);
+    tx->new_burned = arena_alloc(k->a, (tx->new_burned_max + 1) * sizeof *tx->new_burned);
+    if (tx->rows == NULL || tx->new_accounts == NULL || tx->touched == NULL ||
+        tx->new_burned == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "BATCH_TOO_LARGE",
+                       "the batch needs too much memory");
+    }
+    return true;
+}
+
+// What the clock has ended is released before any request is looked at, so that the first request of a restarted service
+// already sees the money free again.
+static bool release_due(commit *k, err *e) {
+    ledger_row *due = NULL;
+    size_t n_due = 0;
+    int64_t next_us = k->head.next_expires_us;
+    k->now_us = clock_wall_us(k->j->o.clock);
+    if (next_us <= k->now_us && (!store_load_due(k->c, k->a, k->book->id, next_us, k->now_us,
+                                                 JOURNAL_DUE_MAX, &due, &n_due, &next_us, e) ||
+                                 !commit_know_due(k, due, n_due, e))) {
+        return false;
+    }
+    if (!tx_prepare(k, n_due, e)) {
+        return false;
+    }
+    k->tx.next_expires_us = n_due == JOURNAL_DUE_MAX ? due[n_due - 1].expires_us : next_us;
+    for (size_t i = 0; i < n_due; i++) {
+        ledger_row *pending = map_get(k->transfers, due[i].id);
+        ASSERT(pending != NULL);
+        ledger_apply_expiry(&k->tx, pending);
+    }
+    k->n_expired = n_due;
+    return true;
+}
+
+static void apply_requests(commit *k) {
+    for (journal_request *r = k->requests; r != NULL; r = r->next) {
+        if (r->left_out) {
+            continue;
+        }
+        if (r->accounts != NULL) {
+            ledger_apply_accounts(&k->tx, r->accounts, r->n, r->account_results);
+        } else {
+            ledger_apply_transfers(&k->tx, r->transfers, r->n, r->transfer_results);
+        }
+    }
+}
+
+static bool made_something(const commit *k) {
+    return k->tx.n_rows != 0 || k->tx.n_new_accounts != 0 || k->tx.n_new_burned != 0;
+}
+
+// --- The end ---------------------------------------------------------------------------------------------------------
+
+// Committed: what we know in memory is what the database holds, up to the head that we wrote.
+static bool cache_keep(commit *k) {
+    book *b = k->book;
+    ledger_tx_finish(&k->tx, false);
+    for (size_t i = 0; i < k->tx.n_new_accounts; i++) {
+        if (book_cache_put(b, &k->tx.new_accounts[i]) ==
+            NULL) { // they lie in this transaction's memory
+            return false;
+        }
+    }
+    b->sequence = k->tx.sequence;
+    b->timestamp_us = k->tx.timestamp_us;
+    b->warm = true;
+    return true;
+}
+
+static bool send_commit(commit *k, err *e) {
+    CRASH_POINT("journal.commit.sent");
+    if (!db_commit(k->c, e)) {
+        return false;
+    }
+    CRASH_POINT("journal.commit.acked");
+    return true;
+}
+
+// The whole of one try. False: nothing was committed, or with ERR_COMMIT_UNKNOWN in *e, nobody knows yet.
+static bool commit_once(commit *k, err *e) {
+    if (!db_begin(k->c, clock_mono_ms(k->j->o.clock) + k->j->o.commit_timeout_ms, e)) {
+        return false;
+    }
+    CRASH_POINT("journal.begin");
+    if (!commit_lock_and_load(k, e)) {
+        return false;
+    }
+    CRASH_POINT("journal.locked");
+    if (!release_due(k, e)) {
+        return false;
+    }
+    apply_requests(k);
+    CRASH_POINT("journal.applied");
+    if (!made_something(k) && k->tx.next_expires_us == k->head.next_expires_us) {
+        db_rollback(k->c); // all were repeats and refusals: nothing to write, and nothing to lose
+        k->tx.timestamp_us = k->head.timestamp_us;
+        return cache_keep(k);
+    }
+    ledger_tx_verify(&k->tx, k->head.sequence, k->head.timestamp_us);
+    if (!store_write(k->c, k->a, k->book->id, &k->tx, &k->head, e)) {
+        return false;
+    }
+    if (!send_commit(k, e)) {
+        return false;
+    }
+    if (!cache_keep(k)) {
+        book_cache_drop(k->book);
+    }
+    return true;
+}
+
+// --- When it fails ---------------------------------------------------------------------------------------------------
+
+// The answer to COMMIT was lost. Taking the head's lock waits until the lost transaction has ended one way or the other;
+// then the database says which. Never guessed.
+static bool settle_once(commit *k, bool *committed, err *e) {
+    store_found found;
+    const store_wanted only_the_lock = {.lock_head = true};
+    if (!db_begin(k->c, clock_mono_ms(k->j->o.clock) + k->j->o.commit_timeout_ms, e)) {
+        return false;
+    }
+    const bool ok = store_load(k->c, k->a, k->book->id, &only_the_lock, &found, e) &&
+                    store_was_committed(k->c, k->a, k->book->id, &k->tx, &k->head, committed, e);
+    db_rollback(k->c);
+    return ok;
+}
+
+static void pause_before(const journal *j, int try_number) {
+    const int64_t ms =
+        1 + clock_backoff_ms(j->o.clock, JOURNAL_RETRY_BASE_MS, JOURNAL_RETRY_CAP_MS, try_number);
+    const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+}
+
+// False: it could not be found out in time; *e then says "ask again with the same ids".
+static bool settle(commit *k, bool *committed, err *e) {
+    metric_add(k->j->m.settled, 1);
+    const int64_t give_up_ms = clock_mono_ms(k->j->o.clock) + k->j->o.commit_timeout_ms;
+    if (!made_something(k)) {
+        *committed = true; // only the look-out time was to be moved: either outcome is as good
+        return true;
+    }
+    for (int try_number = 0; clock_mono_ms(k->j->o.clock) < give_up_ms; try_number++) {
+        err why;
+        err_clear(&why);
+        k->c = db_pool_checkout(k->j->o.pool, give_up_ms, &why);
+        const bool known = k->c != NULL && settle_once(k, committed, &why);
+        db_pool_checkin(k->j->o.pool, k->c);
+        k->c = NULL;
+        if (known) {
+            log_warn("journal.commit_settled", F_INT("book_id", k->book->id),
+                     F_BOOL("committed", *committed));
+            return true;
+        }
+        log_err(LOG_WARN, "journal.settle_failed", &why);
+        pause_before(k->j, try_number);
+    }
+    (void)err_set(e, ERR_UNAVAILABLE, "COMMIT_UNKNOWN",
+                  "the database did not say whether it committed: ask again with the same ids");
+    e->flags = ERR_RETRIABLE;
+    return false;
+}
+
+// Integrity errors of the database (class 23) mean that the rules in memory and the rules in the schema disagree.
+static void abort_on_violation(const commit *k, const err *e) {
+    if (strncmp(e->sqlstate, "23", 2) == 0) {
+        log_err(LOG_ERROR, "journal.invariant_violated", e);
+        log_error("journal.invariant_violated", F_INT("book_id", k->book->id),
+                  F_STR("constraint", e->constraint));
+        ASSERT(!"the database refused a row that the posting rules had accepted");
+    }
+}
+
+static bool try_commit(commit *k, err *e) {
+    k->c =
+        db_pool_checkout(k->j->o.pool, clock_mono_ms(k->j->o.clock) + k->j->o.commit_timeout_ms, e);
+    if (k->c == NULL) {
+        return false;
+    }
+    bool ok = commit_once(k, e);
+    if (!ok) {
+        // What was applied in memory did not happen; with the cache gone, nothing of it is left.
+        abort_on_violation(k, e);
+        book_cache_drop(k->book);
+        metric_add(k->j->m.cache_drops, 1);
+        db_rollback(k->c);
+    }
+    db_pool_checkin(k->j->o.pool, k->c);
+    k->c = NULL;
+    if (!ok && (e->flags & ERR_COMMIT_UNKNOWN) != 0) {
+        bool committed = false;
+        if (!settle(k, &committed, e)) {
+            return false;
+        }
+        if (committed) {
+            return true;
+        }
+        (void)err_set(e, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database is not available");
+        e->flags = ERR_RETRIABLE;
+    }
+    return ok;
+}
+
+// --- The batch -------------------------------------------------------------------------------------------------------
+
+// Who is too late to be started is left out; who is in stays in. False when nobody is left.
+static bool leave_out_late(commit *k) {
+    const int64_t now_ms = clock_mono_ms(k->j->o.clock);
+    k->n_account_events = 0;
+    k->n_transfer_events = 0;
+    for (journal_request *r = k->requests; r != NULL; r = r->next) {
+        r->left_out = r->left_out || r->deadline_mono_ms <= now_ms;
+        if (!r->left_out) {
+            k->n_account_events += r->accounts != NULL ? r->n : 0;
+            k->n_transfer_events += r->transfers != NULL ? r->n : 0;
+        }
+    }
+    return k->requests == NULL || k->n_account_events + k->n_transfer_events != 0;
+}
+
+static bool worth_another_try(const err *e, int try_number) {
+    return (e->flags & ERR_RETRIABLE) != 0 && try_number + 1 < JOURNAL_RETRIES_MAX &&
+           strcmp(e->reason, "COMMIT_UNKNOWN") != 0;
+}
+
+// A caller learns a definite code only where it is one (DEFINITE-ERRORS): a database's complaint about a batch is not.
+static void make_public(err *e) {
+    if (err_is_definite(e->code) && strcmp(e->reason, "BOOK_NOT_FOUND") != 0) {
+        const err cause = *e;
+        (void)err_set(e, ERR_INTERNAL, "COMMIT_FAILED", "the transaction failed");
+        (void)err_detail(e, "%s %s: %s", cause.sqlstate, cause.reason, cause.detail);
+    }
+    if (e->code != ERR_NOT_FOUND) {
+        e->flags |= ERR_RETRIABLE;
+    }
+}
+
+static void count_results(const commit *k) {
+    const journal_metrics *m = &k->j->m;
+    int64_t transfers[LEDGER_TRANSFER_STATUS_COUNT] = {0};
+    int64_t accounts[LEDGER_ACCOUNT_STATUS_COUNT] = {0};
+    for (const journal_request *r = k->requests; r != NULL; r = r->next) {
+        for (size_t i = 0; i < r->n && !r->left_out; i++) {
+            if (r->transfers != NULL) {
+                transfers[r->transfer_results[i].status]++;
+            } else {
+                accounts[r->account_results[i].status]++;
+            }
+        }
+    }
+    for (size_t i = 1; i < LEDGER_TRANSFER_STATUS_COUNT; i++) {
+        if (transfers[i] != 0) {
+            metric_add(m->transfers[i], transfers[i]);
+        }
+    }
+    for (size_t i = 1; i < LEDGER_ACCOUNT_STATUS_COUNT; i++) {
+        if (accounts[i] != 0) {
+            metric_add(m->accounts[i], accounts[i]);
+        }
+    }
+    metric_add(m->commits, 1);
+    metric_add(m->batch_events, (int64_t)(k->n_account_events + k->n_transfer_events));
+    metric_set(m->batch_size, (int64_t)(k->n_account_events + k->n_transfer_events));
+    metric_add(m->expired, (int64_t)k->n_expired);
+}
+
+// A full cache makes room: first the books that nobody uses, then our own.
+static void cache_make_room(commit *k) {
+    journal *j = k->j;
+    journal_trim(j);
+    if (atomic_load(&j->cached_accounts) > j->o.cache_accounts_max) {
+        book_cache_drop(k->book);
+        metric_add(j->m.cache_drops, 1);
+    }
+}
+
+void commit_run(commit_worker *w, journal_batch *batch) {
+    commit k = {.j = w->j, .a = w->a, .book = batch->book, .requests = batch->requests};
+    const int64_t start_us = clock_mono_us(k.j->o.clock);
+    const size_t cached_before = map_count(k.book->accounts);
+    cache_make_room(&k);
+    bool ok = true;
+    for (int try_number = 0; leave_out_late(&k); try_number++) {
+        err_clear(&batch->failure);
+        commit_begin_try(&k);
+        ok = try_commit(&k, &batch->failure);
+        commit_end_try(&k);
+        if (ok || !worth_another_try(&batch->failure, try_number)) {
+            break;
+        }
+        metric_add(k.j->m.retries, 1);
+        log_err(LOG_WARN, "journal.retry", &batch->failure);
+        pause_before(k.j, try_number);
+        arena_reset(k.a);
+    }
+    const size_t cached_now = map_count(k.book->accounts);
+    atomic_fetch_add(&k.j->cached_accounts,
+                     cached_now - cached_before); // wraps around where it shrinks
+    metric_set(k.j->m.cache_accounts, (int64_t)atomic_load(&k.j->cached_accounts));
+    if (ok) {
+        err_clear(&batch->failure);
+        count_results(&k);
+        if (k.tx.n_rows != 0) {
+            journal_notify(k.j, k.book->id);
+        }
+    } else {
+        make_public(&batch->failure);
+    }
+    metric_observe_us(k.j->m.commit_seconds, clock_mono_us(k.j->o.clock) - start_us);
+}

@@ -1,0 +1,121 @@
+// Shared between the files of the journal only.
+#ifndef JOURNAL_INTERNAL_H
+#define JOURNAL_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/metrics.h"
+#include "journal/journal.h"
+
+enum {
+    JOURNAL_THREADS_MAX = 64,
+    JOURNAL_GATHER_EVENTS_MAX = 2 * LEDGER_BATCH_MAX, // events in one transaction
+    JOURNAL_DUE_MAX = LEDGER_BATCH_MAX,               // expiries in one transaction
+    // The most accounts that one transaction can name: two for each transfer, two for each pending that it ends, two for
+    // each expiry.
+    JOURNAL_ACCOUNTS_MAX = 4 * JOURNAL_GATHER_EVENTS_MAX + 2 * JOURNAL_DUE_MAX,
+    JOURNAL_DUE_BOOKS_MAX = 1000,
+    JOURNAL_WATCH_BUCKETS = 64,
+    JOURNAL_RETRIES_MAX = 8,
+    JOURNAL_RETRY_BASE_MS = 5,
+    JOURNAL_RETRY_CAP_MS = 500,
+    JOURNAL_QUEUE_RETRY_AFTER_MS = 50,
+};
+#define JOURNAL_ARENA_MAX ((size_t)512 * 1024 * 1024)
+
+// --- Books (book.c) --------------------------------------------------------------------------------------------------
+
+typedef enum book_state {
+    BOOK_IDLE,   // nothing to do; in journal.idle, may be dropped from memory
+    BOOK_READY,  // has work; in journal.ready
+    BOOK_RUNNING // one commit thread works for it; in no list
+} book_state;
+
+typedef struct book book;
+struct book {
+    int64_t id;
+    // Guarded by journal.lock.
+    book_state state;
+    book *prev, *next; // of the list that its state says
+    journal_request *first, *last;
+    size_t n_requests, n_events;
+    bool sweep; // look for expiries even when there is no request
+    // The cache: what the book was after the last commit of this instance, true for as long as the head row still says
+    // `sequence` and `timestamp_us`. Belongs to the thread that runs the book.
+    map *accounts; // → ledger_account, in memory
+    arena *memory;
+    bool warm;
+    int64_t sequence, timestamp_us;
+};
+
+typedef struct book_list {
+    book *first, *last;
+} book_list;
+void book_list_append(book_list *l, book *b);
+void book_list_remove(book_list *l, book *b);
+
+book *book_create(int64_t id, size_t cache_accounts_max);
+void book_destroy(book *b); // accepts NULL
+void book_cache_drop(book *b);
+// A copy of the account in the cache's memory, in b->accounts. NULL when the memory's cap is reached.
+ledger_account *book_cache_put(book *b, const ledger_account *account) WARN_UNUSED;
+
+// --- The journal (journal.c) -----------------------------------------------------------------------------------------
+
+typedef struct journal_watch {
+    pthread_mutex_t lock; // guards mark
+    pthread_cond_t moved;
+    uint64_t mark; // counts the commits of the books of this bucket
+} journal_watch;
+
+typedef struct journal_metrics {
+    metric *transfers[LEDGER_TRANSFER_STATUS_COUNT];
+    metric *accounts[LEDGER_ACCOUNT_STATUS_COUNT];
+    metric *commit_seconds, *commits, *batch_events, *batch_size, *retries, *settled, *queue;
+    metric *cache_hits, *cache_misses, *cache_drops, *cache_accounts, *expired, *deadline_passed;
+} journal_metrics;
+
+typedef struct commit_worker {
+    journal *j;
+    arena *a; // of the commit under way
+    pthread_t thread;
+} commit_worker;
+
+struct journal {
+    journal_options o;
+    journal_metrics m;
+    pthread_mutex_t lock; // guards the next five lines and the books' first part
+    pthread_cond_t work;
+    map *books; // id → book
+    book_list idle, ready;
+    size_t n_requests, n_events;
+    bool stopping;
+    commit_worker workers[JOURNAL_THREADS_MAX];
+    pthread_t sweeper;
+    pthread_mutex_t sweeper_lock; // guards the sleep of the sweeper
+    pthread_cond_t sweeper_wake;
+    atomic_bool quiet;
+    atomic_size_t cached_accounts;
+    journal_watch watches[JOURNAL_WATCH_BUCKETS];
+};
+
+// What one commit thread takes on at once.
+typedef struct journal_batch {
+    book *book;
+    journal_request *requests; // by next
+    size_t n_events;
+    err failure; // of all of them, when it is set
+} journal_batch;
+
+// Marks the book's readers' bucket as moved.
+void journal_notify(journal *j, int64_t book_id);
+// Frees idle books until the cached accounts fit, as far as idle books help. @locks none.
+void journal_trim(journal *j);
+
+// --- One transaction (commit.c) --------------------------------------------------------------------------------------
+
+// Commits the batch; results or batch->failure are set afterwards. On a commit thread.
+void commit_run(commit_worker *w, journal_batch *batch);
+
+#endif

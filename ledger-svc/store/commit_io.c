@@ -1,0 +1,287 @@
+// What the commit path reads and writes.
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/crash.h"
+#include "store/rows_internal.h"
+
+static db_params *params_book(arena *a, int64_t book_id) {
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    return p;
+}
+
+// --- Loading ---------------------------------------------------------------------------------------------------------
+
+enum { NOT_ASKED = -1 };
+
+// Adds the statement if there is something to look for; answers its place in the pipeline.
+static int add_ids(db_pipe *pipe, arena *a, int *n, store_statement statement, int64_t book_id,
+                   store_ids ids) {
+    if (ids.n == 0) {
+        return NOT_ASKED;
+    }
+    db_params *p = params_book(a, book_id);
+    db_uuid_array(p, ids.ids, ids.n);
+    db_pipe_add(pipe, &STORE_STATEMENTS[statement], p);
+    return (*n)++;
+}
+
+static void head_read(const db_rows *r, store_head *head) {
+    *head = (store_head){0};
+    if (db_count(r) == 1) {
+        *head = (store_head){true, db_get_i64(r, 0, 0), db_get_i64(r, 0, 1), db_get_i64(r, 0, 2)};
+    }
+}
+
+static bool resolutions_read(arena *a, const db_rows *r, store_found *f, err *e) {
+    f->n_resolutions = db_count(r);
+    f->resolutions = store_array(a, f->n_resolutions, sizeof *f->resolutions, e);
+    for (size_t i = 0; f->resolutions != NULL && i < f->n_resolutions; i++) {
+        f->resolutions[i] =
+            (store_resolution){db_get_uuid(r, i, 0), (ledger_kind)db_get_i16(r, i, 1)};
+    }
+    return f->resolutions != NULL;
+}
+
+static bool burned_read(arena *a, const db_rows *r, store_found *f, err *e) {
+    f->n_burned = db_count(r);
+    f->burned = store_array(a, f->n_burned, sizeof *f->burned, e);
+    for (size_t i = 0; f->burned != NULL && i < f->n_burned; i++) {
+        f->burned[i] = db_get_uuid(r, i, 0);
+    }
+    return f->burned != NULL;
+}
+
+bool store_load(db_conn *c, arena *a, int64_t book_id, const store_wanted *w, store_found *f,
+                err *e) {
+    db_pipe *pipe = db_pipe_begin(c, a);
+    int n = 0;
+    memset(f, 0, sizeof *f);
+    if (w->lock_head) {
+        db_pipe_add(pipe, &STORE_STATEMENTS[STORE_HEAD_LOCK], params_book(a, book_id));
+        n++;
+    }
+    // Each statement of a READ COMMITTED transaction sees what is committed when it starts: after the lock is ours.
+    const int accounts = add_ids(pipe, a, &n, STORE_ACCOUNTS_LOAD, book_id, w->accounts);
+    const int transfers = add_ids(pipe, a, &n, STORE_TRANSFERS_LOAD, book_id, w->transfers);
+    const int resolutions = add_ids(pipe, a, &n, STORE_RESOLUTIONS_LOAD, book_id, w->resolutions);
+    const int burned = add_ids(pipe, a, &n, STORE_BURNED_LOAD, book_id, w->burned);
+    if (n == 0) {
+        return true;
+    }
+    if (!db_pipe_run(pipe, e)) {
+        return false;
+    }
+    if (w->lock_head) {
+        head_read(db_pipe_rows(pipe, 0), &f->head);
+    }
+    return (accounts == NOT_ASKED || store_accounts_read(a, db_pipe_rows(pipe, (size_t)accounts),
+                                                         &f->accounts, &f->n_accounts, e)) &&
+           (transfers == NOT_ASKED || store_transfers_read(a, db_pipe_rows(pipe, (size_t)transfers),
+                                                           &f->transfers, &f->n_transfers, e)) &&
+           (resolutions == NOT_ASKED ||
+            resolutions_read(a, db_pipe_rows(pipe, (size_t)resolutions), f, e)) &&
+           (burned == NOT_ASKED || burned_read(a, db_pipe_rows(pipe, (size_t)burned), f, e));
+}
+
+bool store_load_due(db_conn *c, arena *a, int64_t book_id, int64_t from_us, int64_t to_us,
+                    size_t max, ledger_row **rows, size_t *n_rows, int64_t *next_us, err *e) {
+    db_params *due = params_book(a, book_id);
+    db_i64(due, from_us);
+    db_i64(due, to_us);
+    db_i64(due, (int64_t)max);
+    db_params *next = params_book(a, book_id);
+    db_i64(next, to_us);
+    db_pipe *pipe = db_pipe_begin(c, a);
+    db_pipe_add(pipe, &STORE_STATEMENTS[STORE_DUE_LOAD], due);
+    db_pipe_add(pipe, &STORE_STATEMENTS[STORE_NEXT_EXPIRY_LOAD], next);
+    if (!db_pipe_run(pipe, e)) {
+        return false;
+    }
+    const db_rows *later = db_pipe_rows(pipe, 1);
+    *next_us = db_count(later) == 0 ? LEDGER_NEVER_US : db_get_i64(later, 0, 0);
+    return store_transfers_read(a, db_pipe_rows(pipe, 0), rows, n_rows, e);
+}
+
+// --- Writing ---------------------------------------------------------------------------------------------------------
+
+static bool copy_finish(db_copy *w, size_t n_expected, err *e) {
+    int64_t n = 0;
+    if (!db_copy_end(w, &n, e)) {
+        return false;
+    }
+    ASSERT(n == (int64_t)n_expected);
+    return true;
+}
+
+static db_copy *copy_open(db_conn *c, const store_copy_target *t, err *e) {
+    return db_copy_begin(c, t->table, t->columns, t->n_columns, e);
+}
+
+static bool copy_accounts(db_conn *c, int64_t book_id, const ledger_tx *tx, err *e) {
+    if (tx->n_new_accounts == 0) {
+        return true;
+    }
+    db_copy *w = copy_open(c, &STORE_COPY_ACCOUNT, e);
+    if (w == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < tx->n_new_accounts; i++) {
+        store_account_copy(w, book_id, &tx->new_accounts[i]);
+    }
+    return copy_finish(w, tx->n_new_accounts, e);
+}
+
+static bool copy_transfers(db_conn *c, int64_t book_id, const ledger_tx *tx, err *e) {
+    if (tx->n_rows == 0) {
+        return true;
+    }
+    db_copy *w = copy_open(c, &STORE_COPY_TRANSFER, e);
+    if (w == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < tx->n_rows; i++) {
+        store_transfer_copy(w, book_id, &tx->rows[i]);
+    }
+    return copy_finish(w, tx->n_rows, e);
+}
+
+static bool copy_burned(db_conn *c, int64_t book_id, const ledger_tx *tx, err *e) {
+    if (tx->n_new_burned == 0) {
+        return true;
+    }
+    db_copy *w = copy_open(c, &STORE_COPY_BURNED, e);
+    if (w == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < tx->n_new_burned; i++) {
+        db_copy_row(w);
+        db_copy_i64(w, book_id);
+        db_copy_uuid(w, tx->new_burned[i].id);
+        db_copy_i16(w, (int16_t)tx->new_burned[i].status);
+        db_copy_i64(w, tx->new_burned[i].timestamp_us);
+    }
+    return copy_finish(w, tx->n_new_burned, e);
+}
+
+enum { BALANCE_COLUMNS = 8 };
+
+// The accounts whose balances really changed (a chain that was undone touches without changing), column by column.
+static db_params *balance_params(arena *a, int64_t book_id, const ledger_tx *tx, size_t *n_changed,
+                                 err *e) {
+    uuid *ids = store_array(a, tx->n_touched, sizeof *ids, e);
+    int64_t *columns =
+        ids == NULL ? NULL : store_array(a, tx->n_touched * BALANCE_COLUMNS, sizeof *columns, e);
+    if (columns == NULL) {
+        return NULL;
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < tx->n_touched; i++) {
+        const ledger_balances *was = &tx->touched[i].before;
+        const ledger_balances *now = &tx->touched[i].account->balances;
+        if (memcmp(was, now, sizeof *was) == 0) {
+            continue;
+        }
+        const int64_t values[BALANCE_COLUMNS] = {
+            was->debits_pending, was->debits_posted, was->credits_pending, was->credits_posted,
+            now->debits_pending, now->debits_posted, now->credits_pending, now->credits_posted,
+        };
+        ids[n] = tx->touched[i].account->id;
+        for (size_t k = 0; k < BALANCE_COLUMNS; k++) {
+            columns[k * tx->n_touched + n] = values[k];
+        }
+        n++;
+    }
+    db_params *p = params_book(a, book_id);
+    db_uuid_array(p, ids, n);
+    for (size_t k = 0; k < BALANCE_COLUMNS; k++) {
+        db_i64_array(p, columns + k * tx->n_touched, n);
+    }
+    *n_changed = n;
+    return p;
+}
+
+static db_params *head_params(arena *a, int64_t book_id, const ledger_tx *tx,
+                              const store_head *before) {
+    db_params *p = params_book(a, book_id);
+    db_i64(p, before->sequence);
+    db_i64(p, before->timestamp_us);
+    db_i64(p, tx->sequence);
+    db_i64(p, tx->timestamp_us);
+    db_i64(p, tx->next_expires_us);
+    return p;
+}
+
+bool store_write(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
+                 const store_head *before, err *e) {
+    if (!copy_accounts(c, book_id, tx, e) || !copy_transfers(c, book_id, tx, e) ||
+        !copy_burned(c, book_id, tx, e)) {
+        return false;
+    }
+    CRASH_POINT("journal.copied");
+    size_t n_changed = 0;
+    db_params *balances = balance_params(a, book_id, tx, &n_changed, e);
+    if (balances == NULL) {
+        return false;
+    }
+    db_pipe *pipe = db_pipe_begin(c, a);
+    db_pipe_add(pipe, &STORE_STATEMENTS[STORE_HEAD_UPDATE], head_params(a, book_id, tx, before));
+    if (n_changed != 0) {
+        db_pipe_add(pipe, &STORE_STATEMENTS[STORE_ACCOUNTS_UPDATE], balances);
+    }
+    if (!db_pipe_run(pipe, e)) {
+        return false;
+    }
+    // Anything else means that somebody wrote without the head's lock, or that what we know is wrong: stop at once.
+    ASSERT(db_pipe_affected(pipe, 0) == 1);
+    ASSERT(n_changed == 0 || db_pipe_affected(pipe, 1) == (int64_t)n_changed);
+    CRASH_POINT("journal.updated");
+    return true;
+}
+
+bool store_was_committed(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
+                         const store_head *before, bool *committed, err *e) {
+    store_statement statement;
+    db_params *p = params_book(a, book_id);
+    if (tx->n_rows != 0) {
+        const ledger_row *first = &tx->rows[0];
+        statement = STORE_ROW_COMMITTED;
+        ASSERT(first->sequence == before->sequence + 1);
+        db_i64(p, first->sequence);
+        db_i64(p, first->timestamp_us);
+        db_uuid(p, uuid_is_nil(first->id) ? first->pending_id : first->id);
+    } else if (tx->n_new_accounts != 0) {
+        statement = STORE_ACCOUNT_COMMITTED;
+        db_uuid(p, tx->new_accounts[0].id);
+        db_i64(p, tx->new_accounts[0].timestamp_us);
+    } else {
+        ASSERT(tx->n_new_burned != 0);
+        statement = STORE_BURNED_COMMITTED;
+        db_uuid(p, tx->new_burned[0].id);
+        db_i64(p, tx->new_burned[0].timestamp_us);
+    }
+    db_rows *rows = NULL;
+    if (!db_exec(c, &STORE_STATEMENTS[statement], p, a, &rows, NULL, e)) {
+        return false;
+    }
+    *committed = db_count(rows) == 1;
+    return true;
+}
+
+bool store_due_books(db_conn *c, arena *a, int64_t now_us, size_t max, int64_t **book_ids,
+                     size_t *n, err *e) {
+    db_params *p = db_params_create(a);
+    db_i64(p, now_us);
+    db_i64(p, (int64_t)max);
+    db_rows *rows = NULL;
+    if (!db_exec(c, &STORE_STATEMENTS[STORE_DUE_BOOKS], p, a, &rows, NULL, e)) {
+        return false;
+    }
+    *n = db_count(rows);
+    *book_ids = store_array(a, *n, sizeof **book_ids, e);
+    for (size_t i = 0; *book_ids != NULL && i < *n; i++) {
+        (*book_ids)[i] = db_get_i64(rows, i, 0);
+    }
+    return *book_ids != NULL;
+}

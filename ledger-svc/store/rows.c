@@ -1,0 +1,179 @@
+#include "base/assert.h"
+#include "store/rows_internal.h"
+
+void *store_array(arena *a, size_t n, size_t size, err *e) {
+    void *array = arena_calloc(a, n == 0 ? 1 : n, size);
+    if (array == NULL) {
+        (void)err_set(e, ERR_RESOURCE_EXHAUSTED, "ANSWER_TOO_LARGE",
+                      "the answer is larger than one call may be");
+    }
+    return array;
+}
+
+// --- Reading ---------------------------------------------------------------------------------------------------------
+
+// Absent means none.
+static uuid uuid_or_nil(const db_rows *r, size_t row, int col) {
+    return db_is_null(r, row, col) ? (uuid){{0}} : db_get_uuid(r, row, col);
+}
+
+static int64_t i64_or_zero(const db_rows *r, size_t row, int col) {
+    return db_is_null(r, row, col) ? 0 : db_get_i64(r, row, col);
+}
+
+static int32_t i32_or_zero(const db_rows *r, size_t row, int col) {
+    return db_is_null(r, row, col) ? 0 : db_get_i32(r, row, col);
+}
+
+static ledger_currency get_currency(const db_rows *r, size_t row, int col) {
+    const ledger_currency currency = ledger_currency_pack(db_get_str(r, row, col));
+    ASSERT(currency != 0);
+    return currency;
+}
+
+static ledger_balances get_balances(const db_rows *r, size_t row, int col) {
+    return (ledger_balances){
+        .debits_pending = db_get_i64(r, row, col),
+        .debits_posted = db_get_i64(r, row, col + 1),
+        .credits_pending = db_get_i64(r, row, col + 2),
+        .credits_posted = db_get_i64(r, row, col + 3),
+    };
+}
+
+void store_account_read(const db_rows *r, size_t row, int col, ledger_account *out) {
+    *out = (ledger_account){
+        .id = db_get_uuid(r, row, col),
+        .timestamp_us = db_get_i64(r, row, col + 1),
+        .balances = get_balances(r, row, col + 2),
+        .code = (uint32_t)db_get_i32(r, row, col + 6),
+        .flags = (uint32_t)db_get_i16(r, row, col + 7),
+        .currency = get_currency(r, row, col + 8),
+        .user_data_128 = uuid_or_nil(r, row, col + 9),
+        .user_data_64 = (uint64_t)i64_or_zero(r, row, col + 10),
+        .user_data_32 = (uint32_t)i32_or_zero(r, row, col + 11),
+    };
+}
+
+static void transfer_read(const db_rows *r, size_t row, ledger_row *out) {
+    *out = (ledger_row){
+        .sequence = db_get_i64(r, row, 0),
+        .timestamp_us = db_get_i64(r, row, 1),
+        .id = uuid_or_nil(r, row, 2),
+        .debit_account_id = db_get_uuid(r, row, 3),
+        .credit_account_id = db_get_uuid(r, row, 4),
+        .amount = db_get_i64(r, row, 5),
+        .debit_after = get_balances(r, row, 6),
+        .credit_after = get_balances(r, row, 10),
+        .code = (uint32_t)db_get_i32(r, row, 14),
+        .kind = (ledger_kind)db_get_i16(r, row, 15),
+        .flags = (uint32_t)db_get_i16(r, row, 16),
+        .currency = get_currency(r, row, 17),
+        .pending_id = uuid_or_nil(r, row, 18),
+        .released = i64_or_zero(r, row, 19),
+        .expires_us = i64_or_zero(r, row, 20),
+        .timeout_s = (uint32_t)i64_or_zero(r, row, 21),
+        .user_data_128 = uuid_or_nil(r, row, 22),
+        .user_data_64 = (uint64_t)i64_or_zero(r, row, 23),
+        .user_data_32 = (uint32_t)i32_or_zero(r, row, 24),
+    };
+}
+
+bool store_accounts_read(arena *a, const db_rows *r, ledger_account **out, size_t *n, err *e) {
+    *n = db_count(r);
+    *out = store_array(a, *n, sizeof **out, e);
+    for (size_t i = 0; *out != NULL && i < *n; i++) {
+        store_account_read(r, i, 0, &(*out)[i]);
+    }
+    return *out != NULL;
+}
+
+bool store_transfers_read(arena *a, const db_rows *r, ledger_row **out, size_t *n, err *e) {
+    *n = db_count(r);
+    *out = store_array(a, *n, sizeof **out, e);
+    for (size_t i = 0; *out != NULL && i < *n; i++) {
+        transfer_read(r, i, &(*out)[i]);
+    }
+    return *out != NULL;
+}
+
+// --- Writing ---------------------------------------------------------------------------------------------------------
+
+static void put_uuid_unless_nil(db_copy *w, uuid id) {
+    if (uuid_is_nil(id)) {
+        db_copy_null(w);
+    } else {
+        db_copy_uuid(w, id);
+    }
+}
+
+static void put_i64_unless_zero(db_copy *w, int64_t v) {
+    if (v == 0) {
+        db_copy_null(w);
+    } else {
+        db_copy_i64(w, v);
+    }
+}
+
+static void put_i32_unless_zero(db_copy *w, int32_t v) {
+    if (v == 0) {
+        db_copy_null(w);
+    } else {
+        db_copy_i32(w, v);
+    }
+}
+
+static void put_currency(db_copy *w, ledger_currency currency) {
+    char text[4];
+    ledger_currency_text(currency, text);
+    db_copy_text(w, (str){text, 3});
+}
+
+static void put_balances(db_copy *w, const ledger_balances *b) {
+    db_copy_i64(w, b->debits_pending);
+    db_copy_i64(w, b->debits_posted);
+    db_copy_i64(w, b->credits_pending);
+    db_copy_i64(w, b->credits_posted);
+}
+
+// Balances are written as 0: store_write brings them to what they are together with all others.
+void store_account_copy(db_copy *w, int64_t book_id, const ledger_account *account) {
+    db_copy_row(w);
+    db_copy_i64(w, book_id);
+    db_copy_uuid(w, account->id);
+    db_copy_i64(w, account->timestamp_us);
+    put_balances(w, &(ledger_balances){0});
+    db_copy_i32(w, (int32_t)account->code);
+    db_copy_i16(w, (int16_t)account->flags);
+    put_currency(w, account->currency);
+    put_uuid_unless_nil(w, account->user_data_128);
+    put_i64_unless_zero(w, (int64_t)account->user_data_64);
+    put_i32_unless_zero(w, (int32_t)account->user_data_32);
+}
+
+void store_transfer_copy(db_copy *w, int64_t book_id, const ledger_row *row) {
+    db_copy_row(w);
+    db_copy_i64(w, book_id);
+    db_copy_i64(w, row->sequence);
+    db_copy_i64(w, row->timestamp_us);
+    put_uuid_unless_nil(w, row->id);
+    db_copy_uuid(w, row->debit_account_id);
+    db_copy_uuid(w, row->credit_account_id);
+    db_copy_i64(w, row->amount);
+    put_balances(w, &row->debit_after);
+    put_balances(w, &row->credit_after);
+    db_copy_i32(w, (int32_t)row->code);
+    db_copy_i16(w, (int16_t)row->kind);
+    db_copy_i16(w, (int16_t)row->flags);
+    put_currency(w, row->currency);
+    put_uuid_unless_nil(w, row->pending_id);
+    if (uuid_is_nil(row->pending_id)) {
+        db_copy_null(w);
+    } else {
+        db_copy_i64(w, row->released); // may be 0: a reservation of nothing
+    }
+    put_i64_unless_zero(w, row->expires_us);
+    put_i64_unless_zero(w, row->timeout_s);
+    put_uuid_unless_nil(w, row->user_data_128);
+    put_i64_unless_zero(w, (int64_t)row->user_data_64);
+    put_i32_unless_zero(w, (int32_t)row->user_data_32);
+}

@@ -1,0 +1,131 @@
+// Plain statements only: book_id in every WHERE, ids and times as parameters, nothing that a PostgreSQL distributed by
+// book_id would refuse (README.md says what that is).
+#include "store/statements.h"
+
+#define ACCOUNT_COLUMNS                                                                            \
+    "account_id, timestamp_us, debits_pending, debits_posted, credits_pending, credits_posted, "   \
+    "code, flags, currency, user_data_128, user_data_64, user_data_32"
+
+#define TRANSFER_COLUMNS                                                                           \
+    "sequence, timestamp_us, transfer_id, debit_account_id, credit_account_id, amount, "           \
+    "debit_debits_pending, debit_debits_posted, debit_credits_pending, debit_credits_posted, "     \
+    "credit_debits_pending, credit_debits_posted, credit_credits_pending, "                        \
+    "credit_credits_posted, code, kind, flags, currency, pending_id, released, expires_us, "       \
+    "timeout_s, user_data_128, user_data_64, user_data_32"
+
+const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
+    [STORE_HEAD_LOCK] = {"head_lock",
+                         "SELECT sequence, timestamp_us, next_expires_us FROM book_head "
+                         "WHERE book_id = $1 FOR UPDATE"},
+    [STORE_ACCOUNTS_LOAD] = {"accounts_load", "SELECT " ACCOUNT_COLUMNS " FROM account "
+                                              "WHERE book_id = $1 AND account_id = ANY($2)"},
+    [STORE_TRANSFERS_LOAD] = {"transfers_load", "SELECT " TRANSFER_COLUMNS " FROM transfer "
+                                                "WHERE book_id = $1 AND transfer_id = ANY($2)"},
+    [STORE_RESOLUTIONS_LOAD] =
+        {"resolutions_load",
+         "SELECT pending_id, kind FROM transfer "
+         "WHERE book_id = $1 AND pending_id = ANY($2) AND pending_id IS NOT NULL"},
+    [STORE_BURNED_LOAD] = {"burned_load", "SELECT transfer_id FROM burned_transfer "
+                                          "WHERE book_id = $1 AND transfer_id = ANY($2)"},
+    // What ended already stays in the index on expires_us, but behind next_expires_us, where this scan starts.
+    [STORE_DUE_LOAD] = {"due_load",
+                        "SELECT " TRANSFER_COLUMNS " FROM transfer t "
+                        "WHERE book_id = $1 AND expires_us >= $2 AND expires_us <= $3 "
+                        "AND expires_us IS NOT NULL AND NOT EXISTS (SELECT 1 FROM transfer r "
+                        "WHERE r.book_id = $1 AND r.pending_id = t.transfer_id) "
+                        "ORDER BY expires_us, sequence LIMIT $4"},
+    [STORE_NEXT_EXPIRY_LOAD] = {"next_expiry_load", "SELECT expires_us FROM transfer "
+                                                    "WHERE book_id = $1 AND expires_us > $2 "
+                                                    "ORDER BY expires_us LIMIT 1"},
+    // The balances before are part of the condition: an account that is not as we know it is not updated, and then the
+    // count is wrong.
+    [STORE_ACCOUNTS_UPDATE] =
+        {"accounts_update",
+         "UPDATE account a SET debits_pending = v.debits_pending, debits_posted = v.debits_posted, "
+         "credits_pending = v.credits_pending, credits_posted = v.credits_posted "
+         "FROM unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], "
+         "$7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[]) AS v (account_id, "
+         "was_debits_pending, was_debits_posted, was_credits_pending, was_credits_posted, "
+         "debits_pending, debits_posted, credits_pending, credits_posted) "
+         "WHERE a.book_id = $1 AND a.account_id = v.account_id "
+         "AND a.debits_pending = v.was_debits_pending AND a.debits_posted = v.was_debits_posted "
+         "AND a.credits_pending = v.was_credits_pending AND a.credits_posted = "
+         "v.was_credits_posted"},
+    [STORE_HEAD_UPDATE] = {"head_update",
+                           "UPDATE book_head SET sequence = $4, timestamp_us = $5, "
+                           "next_expires_us = $6 "
+                           "WHERE book_id = $1 AND sequence = $2 AND timestamp_us = $3"},
+    // Was our transaction committed? Every object's time is unique in its book, so time and id together are ours alone.
+    [STORE_ROW_COMMITTED] = {"row_committed",
+                             "SELECT 1::bigint FROM transfer "
+                             "WHERE book_id = $1 AND sequence = $2 AND timestamp_us = $3 "
+                             "AND coalesce(transfer_id, pending_id) = $4"},
+    [STORE_ACCOUNT_COMMITTED] = {"account_committed",
+                                 "SELECT 1::bigint FROM account "
+                                 "WHERE book_id = $1 AND account_id = $2 AND timestamp_us = $3"},
+    [STORE_BURNED_COMMITTED] = {"burned_committed",
+                                "SELECT 1::bigint FROM burned_transfer "
+                                "WHERE book_id = $1 AND transfer_id = $2 AND timestamp_us = $3"},
+
+    // The one statement that looks across books: where is something to release? It only reads.
+    [STORE_DUE_BOOKS] = {"due_books", "SELECT book_id FROM book_head WHERE next_expires_us <= $1 "
+                                      "ORDER BY next_expires_us LIMIT $2"},
+
+    [STORE_BOOK_INSERT] = {"book_insert",
+                           "INSERT INTO book (book_id, name, created_us) VALUES ($1, $2, $3) "
+                           "ON CONFLICT (book_id) DO NOTHING"},
+    [STORE_HEAD_INSERT] =
+        {"head_insert", "INSERT INTO book_head (book_id, sequence, timestamp_us, next_expires_us) "
+                        "VALUES ($1, 0, $2, $3) ON CONFLICT (book_id) DO NOTHING"},
+    [STORE_BOOK_READ] = {"book_read",
+                         "SELECT b.name, b.created_us, h.sequence FROM book b "
+                         "JOIN book_head h ON h.book_id = b.book_id WHERE b.book_id = $1"},
+    // One statement sees one moment: the sequence is the one at which the balances are true.
+    [STORE_ACCOUNTS_LOOKUP] =
+        {"accounts_lookup",
+         "SELECT h.sequence, a.account_id, a.timestamp_us, a.debits_pending, a.debits_posted, "
+         "a.credits_pending, a.credits_posted, a.code, a.flags, a.currency, a.user_data_128, "
+         "a.user_data_64, a.user_data_32 FROM book_head h "
+         "LEFT JOIN account a ON a.book_id = h.book_id AND a.account_id = ANY($2) "
+         "WHERE h.book_id = $1"},
+    [STORE_TRIAL_BALANCE] =
+        {"trial_balance",
+         "SELECT h.sequence, a.currency, sum(a.debits_pending)::text, sum(a.debits_posted)::text, "
+         "sum(a.credits_pending)::text, sum(a.credits_posted)::text, count(a.account_id) "
+         "FROM book_head h LEFT JOIN account a ON a.book_id = h.book_id "
+         "WHERE h.book_id = $1 GROUP BY h.sequence, a.currency ORDER BY a.currency"},
+    // What a row does to its accounts: pending (kind 2) adds to the reserved, kinds 1 and 3 to the posted, and whatever
+    // ends a pending takes away all that was reserved.
+    [STORE_ACCOUNTS_CHECK] =
+        {"accounts_check",
+         "SELECT h.sequence, a.account_id, a.debits_pending, a.debits_posted, a.credits_pending, "
+         "a.credits_posted, "
+         "coalesce(j.debits_pending, 0)::bigint, coalesce(j.debits_posted, 0)::bigint, "
+         "coalesce(j.credits_pending, 0)::bigint, coalesce(j.credits_posted, 0)::bigint, "
+         "coalesce(j.entries, 0)::bigint "
+         "FROM book_head h LEFT JOIN account a ON a.book_id = h.book_id AND a.account_id = ANY($2) "
+         "LEFT JOIN (SELECT e.account_id, count(*) AS entries, sum(e.debits_pending) AS "
+         "debits_pending, "
+         "sum(e.debits_posted) AS debits_posted, sum(e.credits_pending) AS credits_pending, "
+         "sum(e.credits_posted) AS credits_posted FROM ("
+         "SELECT t.debit_account_id AS account_id, "
+         "CASE WHEN t.kind = 2 THEN t.amount ELSE -coalesce(t.released, 0) END AS debits_pending, "
+         "CASE WHEN t.kind IN (1, 3) THEN t.amount ELSE 0 END AS debits_posted, "
+         "0::bigint AS credits_pending, 0::bigint AS credits_posted "
+         "FROM transfer t WHERE t.book_id = $1 AND t.debit_account_id = ANY($2) "
+         "UNION ALL "
+         "SELECT t.credit_account_id, 0::bigint, 0::bigint, "
+         "CASE WHEN t.kind = 2 THEN t.amount ELSE -coalesce(t.released, 0) END, "
+         "CASE WHEN t.kind IN (1, 3) THEN t.amount ELSE 0 END "
+         "FROM transfer t WHERE t.book_id = $1 AND t.credit_account_id = ANY($2)"
+         ") e GROUP BY e.account_id) j ON j.account_id = a.account_id "
+         "WHERE h.book_id = $1"},
+    [STORE_JOURNAL_READ] = {"journal_read",
+                            "SELECT " TRANSFER_COLUMNS " FROM transfer "
+                            "WHERE book_id = $1 AND sequence >= $2 ORDER BY sequence LIMIT $3"},
+};
+
+const store_copy_target STORE_COPY_ACCOUNT = {"account", "book_id, " ACCOUNT_COLUMNS, 13};
+const store_copy_target STORE_COPY_TRANSFER = {"transfer", "book_id, " TRANSFER_COLUMNS, 26};
+const store_copy_target STORE_COPY_BURNED = {"burned_transfer",
+                                             "book_id, transfer_id, status, timestamp_us", 4};

@@ -1,0 +1,45 @@
+// Every SQL string of the service, in one table, so that a test can read them all.
+#ifndef STORE_STATEMENTS_H
+#define STORE_STATEMENTS_H
+
+#include "db/db.h"
+
+typedef enum store_statement {
+    // The commit path.
+    STORE_HEAD_LOCK,
+    STORE_ACCOUNTS_LOAD,
+    STORE_TRANSFERS_LOAD,
+    STORE_RESOLUTIONS_LOAD,
+    STORE_BURNED_LOAD,
+    STORE_DUE_LOAD,
+    STORE_NEXT_EXPIRY_LOAD,
+    STORE_ACCOUNTS_UPDATE,
+    STORE_HEAD_UPDATE,
+    STORE_ROW_COMMITTED,
+    STORE_ACCOUNT_COMMITTED,
+    STORE_BURNED_COMMITTED,
+    // The sweeper.
+    STORE_DUE_BOOKS,
+    // Calls.
+    STORE_BOOK_INSERT,
+    STORE_HEAD_INSERT,
+    STORE_BOOK_READ,
+    STORE_ACCOUNTS_LOOKUP,
+    STORE_TRIAL_BALANCE,
+    STORE_ACCOUNTS_CHECK,
+    STORE_JOURNAL_READ,
+    STORE_STATEMENT_COUNT
+} store_statement;
+
+extern const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT];
+
+typedef struct store_copy_target {
+    const char *table, *columns;
+    int n_columns;
+} store_copy_target;
+
+extern const store_copy_target STORE_COPY_ACCOUNT;
+extern const store_copy_target STORE_COPY_TRANSFER;
+extern const store_copy_target STORE_COPY_BURNED;
+
+#endif

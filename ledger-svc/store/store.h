@@ -1,0 +1,119 @@
+// The ledger's tables as typed C: loads and writes of the commit path, and the reads of the calls. No rules here, only rows.
+// Functions that take a db_conn run on the caller's thread and block; memory of what they find is the arena's. Errors are
+// those of shared/db, plus RESOURCE_EXHAUSTED when the arena is full.
+#ifndef STORE_STORE_H
+#define STORE_STORE_H
+
+#include "db/db.h"
+#include "domain/apply.h"
+
+// --- The commit path -------------------------------------------------------------------------------------------------
+
+// Where a book's journal ends.
+typedef struct store_head {
+    bool exists;
+    int64_t sequence, timestamp_us, next_expires_us;
+} store_head;
+
+typedef struct store_ids {
+    const uuid *ids;
+    size_t n;
+} store_ids;
+
+// What to look for. An empty list costs nothing.
+typedef struct store_wanted {
+    bool lock_head; // takes the head row's lock, and reads it, before the rest
+    store_ids accounts;
+    store_ids transfers;   // by id: repeats and pendings
+    store_ids resolutions; // of these pending transfers
+    store_ids burned;
+} store_wanted;
+
+typedef struct store_resolution {
+    uuid pending_id;
+    ledger_kind kind;
+} store_resolution;
+
+typedef struct store_found {
+    store_head head; // with lock_head
+    ledger_account *accounts;
+    size_t n_accounts;
+    ledger_row *transfers;
+    size_t n_transfers;
+    store_resolution *resolutions;
+    size_t n_resolutions;
+    uuid *burned;
+    size_t n_burned;
+} store_found;
+
+// One round trip for all of it. Inside a transaction when lock_head is set. A book that does not exist is a head with
+// exists == false, and no error.
+bool store_load(db_conn *c, arena *a, int64_t book_id, const store_wanted *w, store_found *f,
+                err *e) WARN_UNUSED;
+
+// The open pending transfers that expire in [from_us, to_us], in order of time, at most max; and the earliest
+// expires_us after to_us (LEDGER_NEVER_US when there is none).
+bool store_load_due(db_conn *c, arena *a, int64_t book_id, int64_t from_us, int64_t to_us,
+                    size_t max, ledger_row **rows, size_t *n_rows, int64_t *next_us,
+                    err *e) WARN_UNUSED;
+
+// Writes all that the transaction has made: new accounts, journal rows, burned ids by COPY; the balances of the touched
+// accounts and the head in one more round trip. Aborts the process when the database does not hold what `before` and
+// the touched accounts say (a violated invariant). Inside a transaction that holds the head's lock.
+bool store_write(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
+                 const store_head *before, err *e) WARN_UNUSED;
+
+// After a COMMIT whose answer was lost: is what tx made in the database? tx must have made something. The caller holds
+// the head's lock, so that a commit still under way has ended.
+bool store_was_committed(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
+                         const store_head *before, bool *committed, err *e) WARN_UNUSED;
+
+// Books in which a pending transfer may be due. At most max.
+bool store_due_books(db_conn *c, arena *a, int64_t now_us, size_t max, int64_t **book_ids,
+                     size_t *n, err *e) WARN_UNUSED;
+
+// --- The reads of the calls ------------------------------------------------------------------------------------------
+
+typedef struct store_book {
+    int64_t book_id;
+    str name; // @arena
+    int64_t created_us, sequence;
+} store_book;
+
+// Makes the book if there is none with this id, and reads what is there then. In a transaction.
+bool store_book_create(db_conn *c, arena *a, int64_t book_id, str name, int64_t now_us,
+                       store_book *out, err *e) WARN_UNUSED;
+
+// All of the following answer *exists == false, and nothing else, for a book that does not exist.
+
+// In no particular order.
+bool store_lookup_accounts(db_conn *c, arena *a, int64_t book_id, store_ids ids, bool *exists,
+                           int64_t *sequence, ledger_account **accounts, size_t *n,
+                           err *e) WARN_UNUSED;
+bool store_lookup_transfers(db_conn *c, arena *a, int64_t book_id, store_ids ids, bool *exists,
+                            ledger_row **rows, size_t *n, err *e) WARN_UNUSED;
+
+// Totals of one currency as decimal text, since a sum of amounts may pass an int64.
+typedef struct store_totals {
+    char *currency, *debits_pending, *debits_posted, *credits_pending, *credits_posted;
+    int64_t accounts;
+} store_totals;
+
+bool store_trial_balance(db_conn *c, arena *a, int64_t book_id, bool *exists, int64_t *sequence,
+                         store_totals **lines, size_t *n, err *e) WARN_UNUSED;
+
+// An account's balances as kept, and as its journal entries add up to.
+typedef struct store_check {
+    uuid account_id;
+    ledger_balances kept, recomputed;
+    int64_t entries;
+} store_check;
+
+bool store_check_accounts(db_conn *c, arena *a, int64_t book_id, store_ids ids, bool *exists,
+                          int64_t *sequence, store_check **checks, size_t *n, err *e) WARN_UNUSED;
+
+// Up to max rows in sequence order, from a sequence on.
+bool store_read_journal(db_conn *c, arena *a, int64_t book_id, int64_t from_sequence, size_t max,
+                        bool *exists, ledger_row **rows, size_t *n, err *e) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,114 @@
+-- The ledger. Rules of the schema:
+--   * book_id comes first in every key and stands in every WHERE: the book is what a distributed database shards by.
+--   * Nothing here makes ids or times: the service does, and passes them as parameters.
+--   * Times are microseconds since 1970-01-01T00:00:00Z; amounts are minor units.
+--   * transfer, burned_transfer, account (but for its balances) and book are append-only: by the grants at the end.
+
+CREATE TABLE book (
+    book_id    bigint NOT NULL,
+    name       text   NOT NULL,
+    created_us bigint NOT NULL,
+    CONSTRAINT book_pkey PRIMARY KEY (book_id),
+    CONSTRAINT book_id_positive CHECK (book_id > 0),
+    CONSTRAINT book_name_size CHECK (octet_length(name) BETWEEN 1 AND 200)
+);
+
+-- Where a book's journal ends. The row is the one lock of the commit path. It is rewritten with each commit: the free space
+-- of its page keeps the versions together.
+CREATE TABLE book_head (
+    book_id         bigint NOT NULL,
+    sequence        bigint NOT NULL, -- of the last journal row
+    timestamp_us    bigint NOT NULL, -- of the last object of the book, of any kind
+    next_expires_us bigint NOT NULL, -- no open pending transfer expires before this
+    CONSTRAINT book_head_pkey PRIMARY KEY (book_id),
+    CONSTRAINT book_head_positive CHECK (sequence >= 0 AND timestamp_us >= 0)
+) WITH (fillfactor = 20);
+
+CREATE TABLE account (
+    book_id         bigint   NOT NULL,
+    account_id      uuid     NOT NULL,
+    timestamp_us    bigint   NOT NULL,
+    debits_pending  bigint   NOT NULL,
+    debits_posted   bigint   NOT NULL,
+    credits_pending bigint   NOT NULL,
+    credits_posted  bigint   NOT NULL,
+    code            integer  NOT NULL,
+    flags           smallint NOT NULL, -- bits of AccountFlag
+    currency        text     NOT NULL, -- ISO 4217
+    user_data_128   uuid,
+    user_data_64    bigint,            -- the bits of an unsigned number
+    user_data_32    integer,           -- the bits of an unsigned number
+    CONSTRAINT account_pkey PRIMARY KEY (book_id, account_id),
+    CONSTRAINT account_not_negative CHECK (
+        debits_pending >= 0 AND debits_posted >= 0 AND credits_pending >= 0 AND credits_posted >= 0),
+    -- NO-OVERDRAFT, held by the database whatever the service believes.
+    CONSTRAINT account_debits_limit CHECK (
+        flags & 2 = 0 OR debits_pending + debits_posted <= credits_posted),
+    CONSTRAINT account_credits_limit CHECK (
+        flags & 4 = 0 OR credits_pending + credits_posted <= debits_posted),
+    CONSTRAINT account_code CHECK (code BETWEEN 1 AND 65535),
+    CONSTRAINT account_currency CHECK (octet_length(currency) = 3)
+) WITH (fillfactor = 50); -- balances change all the time: room for the new version on the same page
+
+-- The journal. kind: 1 single-phase, 2 pending, 3 post, 4 void, 5 expire (written by the ledger itself; has no id).
+CREATE TABLE transfer (
+    book_id           bigint   NOT NULL,
+    sequence          bigint   NOT NULL, -- gapless from 1
+    timestamp_us      bigint   NOT NULL,
+    transfer_id       uuid,
+    debit_account_id  uuid     NOT NULL,
+    credit_account_id uuid     NOT NULL,
+    amount            bigint   NOT NULL,
+    -- Both accounts right after this row.
+    debit_debits_pending   bigint NOT NULL,
+    debit_debits_posted    bigint NOT NULL,
+    debit_credits_pending  bigint NOT NULL,
+    debit_credits_posted   bigint NOT NULL,
+    credit_debits_pending  bigint NOT NULL,
+    credit_debits_posted   bigint NOT NULL,
+    credit_credits_pending bigint NOT NULL,
+    credit_credits_posted  bigint NOT NULL,
+    code              integer  NOT NULL,
+    kind              smallint NOT NULL,
+    flags             smallint NOT NULL, -- bits of TransferFlag
+    currency          text     NOT NULL,
+    -- Absent means none, and costs nothing.
+    pending_id        uuid,              -- of a post, void or expire: what it ends
+    released          bigint,            -- of the same: the amount that had been reserved
+    expires_us        bigint,            -- of a pending with a timeout
+    timeout_s         bigint,
+    user_data_128     uuid,
+    user_data_64      bigint,
+    user_data_32      integer,
+    CONSTRAINT transfer_pkey PRIMARY KEY (book_id, sequence),
+    CONSTRAINT transfer_amount CHECK (amount >= 0),
+    CONSTRAINT transfer_accounts CHECK (debit_account_id <> credit_account_id),
+    CONSTRAINT transfer_kind CHECK (kind BETWEEN 1 AND 5),
+    CONSTRAINT transfer_has_id CHECK ((transfer_id IS NULL) = (kind = 5)),
+    CONSTRAINT transfer_ends_pending CHECK ((pending_id IS NULL) = (kind < 3) AND (released IS NULL) = (kind < 3)),
+    CONSTRAINT transfer_at_most_reserved CHECK (released IS NULL OR amount <= released),
+    CONSTRAINT transfer_expires CHECK (expires_us IS NULL OR kind = 2)
+);
+
+-- NO-DOUBLE: an id is used once, for ever.
+CREATE UNIQUE INDEX transfer_id_key ON transfer (book_id, transfer_id);
+-- A pending transfer ends once: posted, voided or expired.
+CREATE UNIQUE INDEX transfer_pending_key ON transfer (book_id, pending_id) WHERE pending_id IS NOT NULL;
+-- What may have to be released by the clock.
+CREATE INDEX transfer_expires_idx ON transfer (book_id, expires_us) WHERE expires_us IS NOT NULL;
+
+-- Ids that were refused for a reason that could pass. status: number of CreateTransferStatus.
+CREATE TABLE burned_transfer (
+    book_id      bigint   NOT NULL,
+    transfer_id  uuid     NOT NULL,
+    status       smallint NOT NULL,
+    timestamp_us bigint   NOT NULL,
+    CONSTRAINT burned_transfer_pkey PRIMARY KEY (book_id, transfer_id)
+);
+
+-- Least privilege. The service cannot change or delete a journal row, an account's nature, or a book.
+REVOKE ALL ON book, book_head, account, transfer, burned_transfer FROM PUBLIC;
+GRANT SELECT, INSERT ON book, book_head, account, transfer, burned_transfer TO ledger_service;
+GRANT UPDATE (sequence, timestamp_us, next_expires_us) ON book_head TO ledger_service;
+GRANT UPDATE (debits_pending, debits_posted, credits_pending, credits_posted) ON account TO ledger_service;
+GRANT SELECT ON book, book_head, account, transfer, burned_transfer TO ledger_auditor;
