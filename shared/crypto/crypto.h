@@ -27,8 +27,10 @@ bool crypto_seal(crypto_keyring *k, str aad, str plain, arena *a, str *sealed, e
 bool crypto_open(crypto_keyring *k, str aad, str sealed, arena *a, str *plain, err *e) WARN_UNUSED;
 
 // Standard Webhooks 1.0.0, symmetric: secret is "whsec_<base64>" (prefix optional).
-bool crypto_webhook_sign(str secret, str id, int64_t timestamp_s, str body, char *out, size_t out_len) WARN_UNUSED; // "v1,<base64>"
+bool crypto_webhook_sign(str secret, str id, int64_t timestamp_s, str body, char *out,
+                         size_t out_len) WARN_UNUSED; // "v1,<base64>"
 // Any signature of the space-separated list may match; |now - timestamp| ≤ 300 s. UNAUTHENTICATED otherwise.
-bool crypto_webhook_verify(str secret, str id, str timestamp, str signatures, str body, int64_t now_s, err *e) WARN_UNUSED;
+bool crypto_webhook_verify(str secret, str id, str timestamp, str signatures, str body,
+                           int64_t now_s, err *e) WARN_UNUSED;
 
 #endif

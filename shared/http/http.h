@@ -30,11 +30,11 @@ typedef struct http_response {
 typedef void (*http_handler)(void *arg, const http_request *r, http_response *out);
 
 typedef struct http_server_options {
-    const char *address; // "127.0.0.1"
-    int port;            // 0: a free one
+    const char *address;              // "127.0.0.1"
+    int port;                         // 0: a free one
     const char *cert_file, *key_file; // both NULL: plain HTTP
     int n_threads;
-    size_t body_max;     // larger: 413
+    size_t body_max; // larger: 413
     http_handler handler;
     void *arg;
 } http_server_options;
@@ -48,9 +48,9 @@ http_server *http_metrics_start(const char *address, int port, err *e);
 // --- Client: many requests at once over kept connections. ------------------------------------------------------------
 typedef struct http_client http_client;
 typedef struct http_client_options {
-    const char *ca_file;      // the only trust anchor
+    const char *ca_file; // the only trust anchor
     int64_t connect_timeout_ms, total_timeout_ms;
-    int max_connections;      // to one host
+    int max_connections; // to one host
     size_t response_max;
 } http_client_options;
 http_client *http_client_create(const http_client_options *o, err *e);
@@ -63,8 +63,8 @@ typedef struct http_exchange {
     const char *const *headers; // "Name: value", NULL-terminated, may be NULL
     str body;
     // out
-    int status;         // 0: no answer
-    str response;       // @arena
+    int status;   // 0: no answer
+    str response; // @arena
     // What is known when there is no answer. NOT_SENT: the request never left, a retry is safe. UNKNOWN: it may have
     // reached the peer (UNKNOWN-IS-A-STATE).
     enum { HTTP_ANSWERED, HTTP_NOT_SENT, HTTP_UNKNOWN } outcome;
