@@ -9,7 +9,7 @@ import grpc
 
 # Refusals of big messages must come from the server, so our own side has no limit.
 OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1),
-           ("grpc.enable_retries", 0)]
+           ("grpc.enable_retries", 0), ("grpc.enable_http_proxy", 0)]
 
 
 def channel(port: int, certs: Path, identity: str = "test", *, ca: str = "ca") -> grpc.Channel:

@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # Words that the other parts use.
 
+readonly PYTHON=/usr/bin/python3 # Debian's own: the only one that sees Debian's python3-grpcio and python3-pytest
+
 say() { printf '%s\n' "$*" >&2; }
 
 step() { printf '\n\033[1m== %s\033[0m\n' "$*" >&2; }

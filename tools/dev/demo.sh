@@ -20,7 +20,7 @@ cmd_demo() {
     cmd_setup
     cmd_build release
     step "Starting PostgreSQL, the bank and the services"
-    run_python up --build build/release --demo
+    run_python up --build build/release --settings tools/dev/demo.ini
     step "Merchants and deposits"
     (cmd_payctl merchants create --from "$DEMO_FILE")
     (cmd_payctl merchants deposit --from "$DEMO_FILE")

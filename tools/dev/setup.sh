@@ -8,7 +8,7 @@ readonly PACKAGES=(
     libsqlite3-dev libcmocka-dev
     openssl openssh-server openssh-client sqlite3 postgresql-15 jq ca-certificates
     python3 python3-grpcio python3-protobuf python3-pytest
-    clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev
+    clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck
 )
 readonly POLICY=/usr/sbin/policy-rc.d
 readonly CLUSTER_SNIPPET=/etc/postgresql-common/createcluster.d/zz-disburse-setup.conf

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import configparser
 import os
 import shutil
 import sys
@@ -14,9 +15,18 @@ from .process import Identity, reap
 from .stack import Stack
 
 
+def read_settings(file: Path) -> dict[str, dict[str, object]]:
+    """A file with a section for each service, whose keys are whole names: `[bank-sim]`, `faults.slow_pct = 5`."""
+    parser = configparser.ConfigParser(interpolation=None, strict=True)
+    with file.open(encoding="utf-8") as lines:
+        parser.read_file(lines)
+    return {service: dict(parser[service]) for service in parser.sections()}
+
+
 def up(args: argparse.Namespace) -> int:
     build = Path(args.build).resolve() if args.build else None
-    stack = Stack(Path(args.folder), build=build, say=print)
+    settings = read_settings(Path(args.settings)) if args.settings else None
+    stack = Stack(Path(args.folder), build=build, settings=settings, say=print)
     if args.database_only:
         stack.up_database()
     else:
@@ -87,6 +97,7 @@ def main() -> int:
     parser.add_argument("command", choices=sorted(COMMANDS))
     parser.add_argument("--folder", default=os.environ.get("DISBURSE_RUN_FOLDER", str(DEFAULT_RUN)))
     parser.add_argument("--build", help="build folder whose programs are started")
+    parser.add_argument("--settings", help="file with settings that differ, a section for each service")
     parser.add_argument("--database-only", action="store_true", help="stop after PostgreSQL is up")
     parser.add_argument("--owner", type=int, help="pid of the process that a test folder belongs to")
     args = parser.parse_args()

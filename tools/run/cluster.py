@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import subprocess
@@ -10,7 +9,7 @@ from pathlib import Path
 
 from . import keys
 from .errors import RunError
-from .layout import cluster_folder, database_user, make_private, popen_as
+from .layout import clean_environment, cluster_folder, database_user, make_private, popen_as
 from .process import log_tail
 
 BIN = Path("/usr/lib/postgresql/15/bin")
@@ -20,9 +19,11 @@ LEDGER_ROLES = ("ledger_migrator", "ledger_service", "ledger_auditor")
 PAYMENTS_ROLES = ("payments_migrator", "payments_service")
 ROLES = LEDGER_ROLES + PAYMENTS_ROLES
 START_SECONDS_MAX = 60
+PORT = "5432"  # only a part of the socket's name
 
 SETTINGS = {
     "listen_addresses": "",
+    "port": PORT,
     "unix_socket_permissions": "0700",
     "max_connections": "200",
     "shared_buffers": "256MB",
@@ -129,19 +130,17 @@ class Cluster:
         lines = []
         for roles, database in ((LEDGER_ROLES, ledger), (PAYMENTS_ROLES, payments), ((ADMIN,), "postgres")):
             for role in roles:
-                lines += [f"[{role}]", f"host={self.socket}", f"dbname={database}", f"user={role}",
+                lines += [f"[{role}]", f"host={self.socket}", f"port={PORT}", f"dbname={database}", f"user={role}",
                           f"passfile={keys.password_file(self.secrets, role)}", ""]
         target.write_text("\n".join(lines), encoding="utf-8")
 
     def psql(self, database: str, sql: str, *, role: str = ADMIN) -> str:
         """Runs a script, stops at its first error; the rows come back one a line, fields apart by '|'."""
-        env = {**os.environ, "PGPASSFILE": str(keys.password_file(self.secrets, role)), "PGOPTIONS": "",
+        env = {**clean_environment(), "PGPASSFILE": str(keys.password_file(self.secrets, role)),
                "PGCONNECT_TIMEOUT": "10"}
-        for name in ("PGSERVICE", "PGHOSTADDR", "PGPASSWORD", "PGPORT", "PGSSLMODE"):
-            env.pop(name, None)
         done = subprocess.run(
-            [str(BIN / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", str(self.socket), "-U", role,
-             "-d", database, "-w"], input=sql, capture_output=True, text=True, env=env, check=False)
+            [str(BIN / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", str(self.socket), "-p", PORT,
+             "-U", role, "-d", database, "-w"], input=sql, capture_output=True, text=True, env=env, check=False)
         if done.returncode != 0:
             raise RunError(f"SQL failed in {database}: {done.stderr.strip()}")
         return done.stdout

@@ -25,6 +25,13 @@ SOCKET_NAME = "/.s.PGSQL.5432"
 PORT_MIN, PORT_MAX = 20000, 32700
 
 
+def clean_environment() -> dict[str, str]:
+    """The caller's environment without what would lead our connections elsewhere: libpq's variables and proxies (which
+    gRPC and libcurl would use even towards loopback)."""
+    return {name: value for name, value in os.environ.items()
+            if not name.startswith("PG") and not name.lower().endswith("_proxy")}
+
+
 def database_user() -> pwd.struct_passwd | None:
     """The account that PostgreSQL runs as: None is the caller's own, for root it is the package's."""
     if os.geteuid() != 0:
@@ -38,7 +45,7 @@ def database_user() -> pwd.struct_passwd | None:
 def popen_as(user: pwd.struct_passwd | None) -> dict:
     """Keyword arguments for subprocess that drop to the user."""
     if user is None:
-        return {}
+        return {"env": clean_environment()}
     env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": user.pw_dir, "LC_ALL": "C.UTF-8"}
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "env": env}
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .errors import RunError
+from .layout import clean_environment
 
 # Every process that we start, and so its children too, carries this variable with the run folder as value.
 MARK = "DISBURSE_RUN"
@@ -154,7 +155,7 @@ class Daemon:
         if not os.access(self.argv[0], os.X_OK):
             raise RunError(f"{self.argv[0]} is missing: run ./dev build")
         self.ready_file.unlink(missing_ok=True)
-        variables = {**os.environ, **self.env, **(env or {}), MARK: str(self.folder.resolve())}
+        variables = {**clean_environment(), **self.env, **(env or {}), MARK: str(self.folder.resolve())}
         with self.log_file.open("ab") as log:
             self._child = subprocess.Popen(
                 self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, env=variables,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import pwd
@@ -18,7 +19,7 @@ from .certs import DOMAIN, Authority
 from .cluster import Cluster
 from .config import render
 from .errors import RunError
-from .layout import PROJECT, free_port, make_private, port_is_free
+from .layout import PROJECT, clean_environment, free_port, make_private, port_is_free
 from .process import Daemon, reap
 
 # In the order of start; stopped in the other order.
@@ -139,13 +140,23 @@ class Stack:
         render(service, self.values(), {**self.settings[service], **own}, self.etc / f"{instance}.ini")
         return self.daemon(service, instance=instance)
 
+    def _fingerprint(self, service: str) -> str:
+        """Changes when the program or its settings do."""
+        binary = self.binary(service)
+        try:
+            program = f"{binary} {binary.stat().st_size} {binary.stat().st_mtime_ns}"
+        except OSError:
+            raise RunError(f"{binary} is missing: run ./dev build") from None
+        settings = (self.etc / f"{service}.ini").read_bytes()
+        return hashlib.sha256(program.encode() + b"\0" + settings).hexdigest()
+
     def migrate(self, service: str) -> None:
         argv = [str(self.binary(service)), "migrate", "--config", str(self.etc / f"{service}.ini")]
         log = self.folder / "log" / f"{service}.migrate.log"
         with log.open("wb") as out:
             try:
                 done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, cwd=self.folder,
-                                      env={**os.environ, **self.env()}, timeout=MIGRATE_SECONDS_MAX, check=False)
+                                      env={**clean_environment(), **self.env()}, timeout=MIGRATE_SECONDS_MAX, check=False)
             except FileNotFoundError:
                 raise RunError(f"{argv[0]} is missing: run ./dev build") from None
             except subprocess.TimeoutExpired:
@@ -171,9 +182,15 @@ class Stack:
         with self.locked():
             for service in SERVICES:
                 daemon = self.daemon(service)
+                started_as = self.run / f"{service}.started_as"
+                wanted = self._fingerprint(service)
+                if daemon.alive() and (not started_as.exists() or started_as.read_text(encoding="ascii") != wanted):
+                    self.say(f"{service:<14} has another program or other settings now: restarting it")
+                    daemon.stop()
                 if not daemon.alive():
                     if service in MIGRATED:
                         self.migrate(service)
+                    started_as.write_text(wanted, encoding="ascii")
                     daemon.start(wait=False)
                 ready = daemon.wait_ready()
                 ports = ", ".join(f"{name} {ready[name]}" for name in sorted(ready) if name.endswith("_port"))
@@ -255,6 +272,7 @@ class Stack:
             "PAYCTL_CERT_FILE": str(self.certs / "payctl.crt"),
             "PAYCTL_KEY_FILE": str(self.certs / "payctl.key"),
             "PGSERVICEFILE": str(self.services_file),
+            "no_proxy": "127.0.0.1,localhost",
         }
 
     def _write_env(self, values: dict[str, object]) -> None:

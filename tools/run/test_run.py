@@ -173,6 +173,15 @@ class TestCluster:
             layout.make_private(place / "link")
 
 
+    def test_the_callers_variables_do_not_lead_elsewhere(self, cluster, monkeypatch):
+        for name, value in (("PGHOST", "/nowhere"), ("PGPORT", "1"), ("PGUSER", "x"), ("PGOPTIONS", "-c junk=1")):
+            monkeypatch.setenv(name, value)
+        assert cluster.psql("postgres", "SELECT 1").strip() == "1"
+        cluster.stop()
+        cluster.start()
+        assert cluster.psql("postgres", "SELECT 1").strip() == "1"
+
+
 class TestCertificates:
     def text(self, path):
         argv = ["openssl", "x509", "-in", str(path), "-noout", "-text"]
@@ -248,6 +257,15 @@ class TestStack:
         assert Stack(stack.folder, cluster=stack.cluster).down()
         assert daemon_names(stack) == ["PostgreSQL"]  # the shared cluster is not this stack's to stop
         assert again.down()
+
+    def test_what_has_changed_is_restarted_and_nothing_else(self, stack):
+        stack.up()
+        pids = {name: stack.daemon(name).pid for name in ("bank-sim", "ledger-svc", "payments-svc")}
+        changed = Stack(stack.folder, build=stack.build, cluster=stack.cluster, databases=stack.databases,
+                        settings={"bank-sim": {"faults.slow_pct": 5}})
+        changed.up()
+        assert changed.daemon("bank-sim").pid != pids.pop("bank-sim")
+        assert {name: changed.daemon(name).pid for name in pids} == pids
 
     def test_ports_are_kept_over_a_restart(self, stack):
         stack.up()

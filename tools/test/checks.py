@@ -49,10 +49,6 @@ def shell_files() -> list[str]:
     return [str(file.relative_to(PROJECT)) for file in files if "node_modules" not in file.parts]
 
 
-def shell_syntax() -> str:
-    return "\n".join(filter(None, (command("bash", "-n", file) for file in shell_files())))
-
-
 def python_syntax() -> str:
     found = []
     for folder in ("tools", "tests"):
@@ -75,7 +71,7 @@ def checks() -> list[tuple[str, Callable[[], str]]]:
         ("C sources are formatted", formatted),
         ("buf lint", lambda: command(str(BUF), "lint", "proto")),
         ("buf format", lambda: command(str(BUF), "format", "--diff", "--exit-code", "proto", *public)),
-        ("shell syntax", shell_syntax),
+        ("shellcheck", lambda: command("shellcheck", "-x", *shell_files())),
         ("Python syntax", python_syntax),
         *lint,
     ]
