@@ -162,7 +162,8 @@ static bool watch_close(rpc_call *c) {
     call_ref(c);
     grpc_call_error error = grpc_call_start_batch(c->core, &op, 1, &c->tag_close, NULL);
     if (error != GRPC_CALL_OK) {
-        log_error("rpc.batch.refused", F_STR("batch", "close"), F_STR("error", grpc_call_error_to_string(error)));
+        log_error("rpc.batch.refused", F_STR("batch", "close"),
+                  F_STR("error", grpc_call_error_to_string(error)));
         grpc_call_cancel(c->core, NULL);
         atomic_store(&c->cancelled, true);
         call_unref(c);
@@ -197,7 +198,7 @@ static void on_new(rpc_tag *t, bool ok) {
         call_free_slot(c);
         return;
     }
-    if (!atomic_load(&c->server->draining)) {
+    if (!atomic_load(&c->server->closing)) {
         call_arm(c->server, c->method, c->cq);
     }
     call_begin(c);
@@ -210,6 +211,7 @@ static void on_finish(rpc_tag *t, bool ok) {
         log_debug("rpc.answer.undelivered", F_STR("method", c->method->path));
     }
     atomic_fetch_sub(&s->finishing, 1);
+    server_wake_drain(s);
     call_unref(c);
 }
 
@@ -228,14 +230,16 @@ void call_arm(rpc_server *s, method_state *m, grpc_completion_queue *cq) {
     stream_tags_init(c);
     grpc_call_error error;
     if (m == &s->unknown) {
-        error = grpc_server_request_call(s->core, &c->core, &c->details, &c->metadata, cq, cq, &c->tag_new);
+        error = grpc_server_request_call(s->core, &c->core, &c->details, &c->metadata, cq, cq,
+                                         &c->tag_new);
     } else {
         error = grpc_server_request_registered_call(s->core, m->handle, &c->core, &c->core_deadline,
-                                                    &c->metadata, m->bidi ? NULL : &c->payload, cq, cq,
-                                                    &c->tag_new);
+                                                    &c->metadata, m->bidi ? NULL : &c->payload, cq,
+                                                    cq, &c->tag_new);
     }
     if (error != GRPC_CALL_OK) {
-        log_error("rpc.arm.refused", F_STR("method", m->path), F_STR("error", grpc_call_error_to_string(error)));
+        log_error("rpc.arm.refused", F_STR("method", m->path),
+                  F_STR("error", grpc_call_error_to_string(error)));
         call_free_slot(c);
     }
 }
@@ -250,7 +254,8 @@ static bool call_decode(rpc_call *c, const ProtobufCMessage **request, err *e) {
     }
     grpc_slice bytes;
     if (!wire_read_buffer(c->payload, &bytes)) {
-        return err_set(e, ERR_INVALID_ARGUMENT, "MALFORMED_MESSAGE", "the request message is missing");
+        return err_set(e, ERR_INVALID_ARGUMENT, "MALFORMED_MESSAGE",
+                       "the request message is missing");
     }
     str wire = {(const char *)GRPC_SLICE_START_PTR(bytes), GRPC_SLICE_LENGTH(bytes)};
     *request = wire_unpack(wire, c->method->input, c->memory, e);
@@ -348,7 +353,8 @@ void call_send_status(rpc_call *c, err_code code, const char *message, grpc_slic
     grpc_call_error error = grpc_call_start_batch(c->core, ops, n, &c->tag_finish, NULL);
     grpc_slice_unref(text);
     if (error != GRPC_CALL_OK) { // a bug of ours; the client at least hears that it is over
-        log_error("rpc.batch.refused", F_STR("batch", "status"), F_STR("error", grpc_call_error_to_string(error)));
+        log_error("rpc.batch.refused", F_STR("batch", "status"),
+                  F_STR("error", grpc_call_error_to_string(error)));
         grpc_call_cancel(c->core, NULL);
         atomic_fetch_sub(&s->finishing, 1);
         call_unref(c);
@@ -384,7 +390,8 @@ static void log_failure(const rpc_call *c, const err *e) {
     bool load = e->code == ERR_UNAVAILABLE || e->code == ERR_RESOURCE_EXHAUSTED;
     bool door = e->code == ERR_UNAUTHENTICATED || e->code == ERR_PERMISSION_DENIED;
     log_level level = ours ? LOG_ERROR : load || door ? LOG_INFO : LOG_DEBUG;
-    log_context saved = *log_ctx(); // a late answer comes from a thread that works for somebody else
+    log_context saved =
+        *log_ctx(); // a late answer comes from a thread that works for somebody else
     log_context *ctx = log_ctx();
     memcpy(ctx->trace_id, c->trace_id, sizeof(ctx->trace_id));
     memcpy(ctx->span_id, c->span_id, sizeof(ctx->span_id));
@@ -416,14 +423,24 @@ void call_preempt(rpc_call *c, const err *e) {
 
 void rpc_stream_end(rpc_call *c) {
     ASSERT(call_is_stream(c));
-    if (c->told_draining) { // it stopped because we do, not because it had nothing more to say
-        err e = {0};
+    err e = {0};
+    switch ((int)c->told_to_stop) {
+    case ERR_OK:
+        if (call_claim(c, ANSWER_HANDLER)) {
+            call_send_status(c, ERR_OK, "", grpc_empty_slice());
+            call_unref(c);
+        }
+        return;
+    case ERR_UNAVAILABLE:
         err_set(&e, ERR_UNAVAILABLE, "SERVER_DRAINING", "the server is stopping; ask again");
-        rpc_fail(c, &e);
-    } else if (call_claim(c, ANSWER_HANDLER)) {
-        call_send_status(c, ERR_OK, "", grpc_empty_slice());
-        call_unref(c);
+        break;
+    case ERR_DEADLINE_EXCEEDED:
+        err_set(&e, ERR_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED",
+                "the deadline passed before the end of the stream");
+        break;
+    default: err_set(&e, ERR_CANCELLED, "CANCELLED", "the caller gave up"); break;
     }
+    rpc_fail(c, &e);
 }
 
 // --- What a handler may ask ------------------------------------------------------------------------------------------
@@ -438,12 +455,14 @@ int64_t rpc_deadline_mono_ms(const rpc_call *c) {
 
 bool rpc_cancelled(const rpc_call *c) {
     const rpc_server *s = c->server;
-    if (atomic_load(&c->cancelled) || atomic_load(&s->hard_stop) || mono_ms() >= c->deadline_ms) {
-        return true;
+    bool draining = atomic_load(call_is_stream(c) ? &s->draining : &s->hard_stop);
+    err_code why = atomic_load(&c->cancelled)    ? ERR_CANCELLED
+                   : mono_ms() >= c->deadline_ms ? ERR_DEADLINE_EXCEEDED
+                   : draining                    ? ERR_UNAVAILABLE
+                                                 : ERR_OK;
+    if (why != ERR_OK &&
+        call_is_stream(c)) { // unary handlers may ask from any thread; nothing is noted for them
+        ((rpc_call *)(uintptr_t)c)->told_to_stop = why;
     }
-    if (call_is_stream(c) && atomic_load(&s->draining)) {
-        ((rpc_call *)(uintptr_t)c)->told_draining = true;
-        return true;
-    }
-    return false;
+    return why != ERR_OK;
 }

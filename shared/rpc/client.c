@@ -44,7 +44,8 @@ static grpc_channel *create_channel(const rpc_client_options *o, grpc_channel_cr
         {GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1},
         {GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1}, // one client, one connection
         {GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100},
-        {GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 2000}, // in fact the time that one attempt to connect may take
+        {GRPC_ARG_MIN_RECONNECT_BACKOFF_MS,
+         2000}, // in fact the time that one attempt to connect may take
         {GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000},
     };
     enum { N = sizeof(values) / sizeof(values[0]) };
@@ -65,9 +66,11 @@ static grpc_channel *create_channel(const rpc_client_options *o, grpc_channel_cr
 }
 
 rpc_client *rpc_client_create(const rpc_client_options *o, err *e) {
-    if (o->target == NULL || o->message_max < 1024 || o->message_max > INT32_MAX / STREAM_MEMORY_FACTOR ||
-        o->retries_max < 0 || o->retries_max > RETRIES_LIMIT) {
-        err_set(e, ERR_INVALID_ARGUMENT, "CLIENT_OPTIONS_INVALID", "a limit of the client is out of range");
+    if (o->target == NULL || o->message_max < 1024 ||
+        o->message_max > INT32_MAX / STREAM_MEMORY_FACTOR || o->retries_max < 0 ||
+        o->retries_max > RETRIES_LIMIT) {
+        err_set(e, ERR_INVALID_ARGUMENT, "CLIENT_OPTIONS_INVALID",
+                "a limit of the client is out of range");
         return NULL;
     }
     grpc_channel_credentials *creds = tls_channel_credentials(&o->tls, e);
@@ -115,8 +118,8 @@ static void add_metadata(outcall *c, const char *key, const char *value) {
     c->sent[c->n_sent++].value = slice;
 }
 
-static void outcall_init(outcall *c, rpc_client *client, const char *path, const ProtobufCMessage *request,
-                         int64_t deadline_ms) {
+static void outcall_init(outcall *c, rpc_client *client, const char *path,
+                         const ProtobufCMessage *request, int64_t deadline_ms) {
     memset(c, 0, sizeof(*c));
     grpc_metadata_array_init(&c->initial);
     grpc_metadata_array_init(&c->trailing);
@@ -141,8 +144,8 @@ static void outcall_init(outcall *c, rpc_client *client, const char *path, const
     c->cq = grpc_completion_queue_create_for_pluck(NULL);
     // No parent call: whoever called us may hang up without cancelling what we have begun.
     grpc_slice method = grpc_slice_from_copied_string(path);
-    c->core = grpc_channel_create_call(client->channel, NULL, GRPC_PROPAGATE_DEADLINE, c->cq, method, NULL,
-                                       deadline, NULL);
+    c->core = grpc_channel_create_call(client->channel, NULL, GRPC_PROPAGATE_DEADLINE, c->cq,
+                                       method, NULL, deadline, NULL);
     grpc_slice_unref(method);
 }
 
@@ -199,7 +202,8 @@ static void start(outcall *c, const grpc_op *ops, size_t n, void *tag) {
 
 // The call's own deadline ends this wait; giving up earlier would leave core writing into memory that is gone.
 static bool pluck(outcall *c, void *tag) {
-    grpc_event ev = grpc_completion_queue_pluck(c->cq, tag, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+    grpc_event ev =
+        grpc_completion_queue_pluck(c->cq, tag, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
     ASSERT(ev.type == GRPC_OP_COMPLETE);
     return ev.success != 0;
 }
@@ -219,16 +223,14 @@ static bool may_retry(const err *e) {
     case ERR_OUT_OF_RANGE:
     case ERR_UNIMPLEMENTED:
     case ERR_DATA_LOSS:
-    case ERR_UNAUTHENTICATED:
-        return false;
+    case ERR_UNAUTHENTICATED: return false;
     case ERR_CANCELLED:
     case ERR_UNKNOWN:
     case ERR_DEADLINE_EXCEEDED:
     case ERR_ABORTED:
     case ERR_INTERNAL:
     case ERR_UNAVAILABLE:
-    default:
-        return true; // the outcome is open: ask again with the same id
+    default: return true; // the outcome is open: ask again with the same id
     }
 }
 
@@ -245,12 +247,20 @@ static bool outcome(const outcall *c, const char *path, err *e) {
     status_clean_text(raw, text, sizeof(text));
     err found = {0};
     err_set(&found, code, err_code_name(code), "%s", text);
+    bool has_details = false;
     for (size_t i = 0; i < c->trailing.count; i++) {
         const grpc_metadata *md = &c->trailing.metadata[i];
         if (grpc_slice_str_cmp(md->key, STATUS_DETAILS_KEY) == 0) {
-            status_parse((str){(const char *)GRPC_SLICE_START_PTR(md->value), GRPC_SLICE_LENGTH(md->value)},
-                         &found);
+            status_parse(
+                (str){(const char *)GRPC_SLICE_START_PTR(md->value), GRPC_SLICE_LENGTH(md->value)},
+                &found);
+            has_details = true;
         }
+    }
+    // We never look at the status of a call that we cancelled ourselves: this one was cut off by a server that stops.
+    if (found.code == ERR_CANCELLED && !has_details) {
+        found.code = ERR_UNAVAILABLE;
+        snprintf(found.reason, sizeof(found.reason), "PEER_STOPPED");
     }
     if (may_retry(&found)) {
         found.flags |= ERR_RETRIABLE;
@@ -263,16 +273,17 @@ static bool outcome(const outcall *c, const char *path, err *e) {
 }
 
 // What the peer says must be as sound as what we take from strangers, but the fault is not our caller's.
-static ProtobufCMessage *unpack_response(grpc_byte_buffer *buffer, const ProtobufCMessageDescriptor *type,
-                                         arena *a, err *e) {
+static ProtobufCMessage *unpack_response(grpc_byte_buffer *buffer,
+                                         const ProtobufCMessageDescriptor *type, arena *a, err *e) {
     grpc_slice bytes;
     if (!wire_read_buffer(buffer, &bytes)) {
         err_set(e, ERR_INTERNAL, "RESPONSE_MISSING", "the peer answered without a message");
         return NULL;
     }
     err found = {0};
-    ProtobufCMessage *m = wire_unpack(
-        (str){(const char *)GRPC_SLICE_START_PTR(bytes), GRPC_SLICE_LENGTH(bytes)}, type, a, &found);
+    ProtobufCMessage *m =
+        wire_unpack((str){(const char *)GRPC_SLICE_START_PTR(bytes), GRPC_SLICE_LENGTH(bytes)},
+                    type, a, &found);
     grpc_slice_unref(bytes);
     if (m == NULL) {
         err_set(e, ERR_INTERNAL, "RESPONSE_INVALID", "the peer's answer cannot be read");
@@ -298,8 +309,8 @@ static bool check_deadline(int64_t deadline_ms, err *e) {
 // --- Unary -----------------------------------------------------------------------------------------------------------
 
 static bool call_once(rpc_client *client, const char *path, const ProtobufCMessage *request,
-                      const ProtobufCMessageDescriptor *response_type, int64_t deadline_ms, arena *a,
-                      ProtobufCMessage **response, err *e) {
+                      const ProtobufCMessageDescriptor *response_type, int64_t deadline_ms,
+                      arena *a, ProtobufCMessage **response, err *e) {
     if (!check_deadline(deadline_ms, e)) {
         return false;
     }
@@ -337,8 +348,8 @@ static bool back_off(const err *e, int try_number, int64_t deadline_ms) {
 }
 
 bool rpc_client_call(rpc_client *c, const char *path, const ProtobufCMessage *request,
-                     const ProtobufCMessageDescriptor *response_type, int64_t deadline_mono_ms, arena *a,
-                     ProtobufCMessage **response, err *e) {
+                     const ProtobufCMessageDescriptor *response_type, int64_t deadline_mono_ms,
+                     arena *a, ProtobufCMessage **response, err *e) {
     err last = {0};
     bool ok = false;
     for (int try_number = 0; !ok; try_number++) {
@@ -358,8 +369,8 @@ bool rpc_client_call(rpc_client *c, const char *path, const ProtobufCMessage *re
 // --- Server streaming ------------------------------------------------------------------------------------------------
 
 // Reads until the end, an unreadable message (*e), or the callback's stop. True when the status is worth looking at.
-static bool read_stream(outcall *c, const ProtobufCMessageDescriptor *type, arena *a, rpc_on_message on_message,
-                        void *arg, bool *stopped, err *e) {
+static bool read_stream(outcall *c, const ProtobufCMessageDescriptor *type, arena *a,
+                        rpc_on_message on_message, void *arg, bool *stopped, err *e) {
     int tag = 0;
     for (;;) {
         grpc_op op;

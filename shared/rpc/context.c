@@ -34,9 +34,9 @@ bool trace_parse(str header, char trace_id[33]) {
     str span = {header.ptr + SPAN_AT, 16}, flags = {header.ptr + FLAGS_AT, 2};
     bool dashes = header.ptr[2] == '-' && header.ptr[35] == '-' && header.ptr[52] == '-';
     bool is_v0 = str_eq_c(version, "00");
-    if (!dashes || !is_lower_hex(version) || str_eq_c(version, "ff") || (is_v0 && header.len != LEN) ||
-        !is_lower_hex(trace) || is_all_zero(trace) || !is_lower_hex(span) || is_all_zero(span) ||
-        !is_lower_hex(flags)) {
+    if (!dashes || !is_lower_hex(version) || str_eq_c(version, "ff") ||
+        (is_v0 && header.len != LEN) || !is_lower_hex(trace) || is_all_zero(trace) ||
+        !is_lower_hex(span) || is_all_zero(span) || !is_lower_hex(flags)) {
         return false;
     }
     memcpy(trace_id, trace.ptr, trace.len);
@@ -105,8 +105,10 @@ bool identity_read(rpc_call *c, err *e) {
     if (authenticated) {
         grpc_auth_property_iterator it =
             grpc_auth_context_find_properties_by_name(auth, GRPC_PEER_URI_PROPERTY_NAME);
-        for (const grpc_auth_property *p; (p = grpc_auth_property_iterator_next(&it)) != NULL; n++) {
-            plain = plain && p->value_length < RPC_IDENTITY_MAX && uri_is_plain(p->value, p->value_length);
+        for (const grpc_auth_property *p; (p = grpc_auth_property_iterator_next(&it)) != NULL;
+             n++) {
+            plain = plain && p->value_length < RPC_IDENTITY_MAX &&
+                    uri_is_plain(p->value, p->value_length);
             if (plain) {
                 memcpy(c->identity, p->value, p->value_length);
                 c->identity[p->value_length] = '\0';

@@ -86,7 +86,8 @@ void health_check(rpc_call *c, void *self, const ProtobufCMessage *request) {
     response.status = status_of(self, req->service);
     if (response.status == STATUS(SERVICE_UNKNOWN)) {
         err e = {0};
-        err_set_field(&e, ERR_NOT_FOUND, "SERVICE_NOT_FOUND", "service", "there is no such service");
+        err_set_field(&e, ERR_NOT_FOUND, "SERVICE_NOT_FOUND", "service",
+                      "there is no such service");
         rpc_fail(c, &e);
         return;
     }
@@ -98,14 +99,20 @@ void health_watch(rpc_call *c, void *self, const ProtobufCMessage *request) {
     const Grpc__Health__V1__HealthCheckRequest *req = (const void *)request;
     Grpc__Health__V1__HealthCheckResponse response = GRPC__HEALTH__V1__HEALTH_CHECK_RESPONSE__INIT;
     serving_status told = STATUS(UNKNOWN);
-    for (bool go_on = true; go_on;) {
+    for (bool last = false;;) {
         unsigned seen = atomic_load(&h->version);
         response.status = status_of(h, req->service);
         if (response.status != told) {
             told = response.status;
-            go_on = stream_write(c, &response.base); // also while draining: NOT_SERVING is the last word
+            if (!stream_write(c, &response.base)) {
+                break;
+            }
         }
-        go_on = go_on && stream_wait(c, WATCH_WAIT_MS, &h->version, seen);
+        if (last) {
+            break;
+        }
+        last = !stream_wait(c, WATCH_WAIT_MS, &h->version,
+                            seen); // and then once more: NOT_SERVING is the last word
     }
     rpc_stream_end(c);
 }

@@ -29,7 +29,8 @@ bool lane_start(lane *l, const char *name, int n_threads, int queue_max, err *e)
     ASSERT(l->threads != NULL);
     for (int i = 0; i < n_threads; i++) {
         if (pthread_create(&l->threads[i], NULL, lane_main, l) != 0) {
-            return err_set(e, ERR_RESOURCE_EXHAUSTED, "THREADS_EXHAUSTED", "cannot start worker threads");
+            return err_set(e, ERR_RESOURCE_EXHAUSTED, "THREADS_EXHAUSTED",
+                           "cannot start worker threads");
         }
         l->n_threads++;
         name_thread(l->threads[i], name, i);
@@ -115,7 +116,8 @@ static bool stream_enter(rpc_call *c, err *e) {
 static bool unary_enter(rpc_call *c, err *e) {
     rpc_server *s = c->server;
     // Answered calls whose bytes a slow reader has not taken still hold memory: they are bounded as well.
-    const int alive_max = 2 * s->options.in_flight_max + s->options.streams_max + RPC_SYSTEM_QUEUE_MAX;
+    const int alive_max =
+        2 * s->options.in_flight_max + s->options.streams_max + RPC_SYSTEM_QUEUE_MAX;
     if (atomic_load(&s->alive) > alive_max) {
         return overloaded(e, "connections");
     }
@@ -167,4 +169,12 @@ void admission_leave(rpc_call *c) {
         atomic_fetch_sub(&c->server->in_flight, 1);
         metric_add(c->server->in_flight_gauge, -1);
     }
+    server_wake_drain(c->server);
+}
+
+bool lanes_idle(rpc_server *s) {
+    pthread_mutex_lock(&s->streams.lock);
+    int live = s->streams.live;
+    pthread_mutex_unlock(&s->streams.lock);
+    return live == 0 && atomic_load(&s->in_flight) == 0;
 }

@@ -70,7 +70,8 @@ static str first_text(str bytes, uint32_t number) {
 }
 
 static const char *add_symbol(reflection *r, size_t file_index, const char *scope, str name) {
-    char *full = arena_printf(r->memory, "%s%s%.*s", scope, scope[0] != '\0' ? "." : "", (int)name.len, name.ptr);
+    char *full = arena_printf(r->memory, "%s%s%.*s", scope, scope[0] != '\0' ? "." : "",
+                              (int)name.len, name.ptr);
     if (full == NULL || r->n_symbols == SYMBOLS_MAX) {
         r->overflow = true;
         return scope;
@@ -80,7 +81,8 @@ static const char *add_symbol(reflection *r, size_t file_index, const char *scop
 }
 
 // The parts of a descriptor in the field `number`, each named within `scope`.
-static void add_parts(reflection *r, size_t file_index, const char *scope, str bytes, uint32_t number) {
+static void add_parts(reflection *r, size_t file_index, const char *scope, str bytes,
+                      uint32_t number) {
     wire_field f;
     for (size_t at = 0; at < bytes.len && wire_next(bytes, &at, &f);) {
         if (f.number == number) {
@@ -141,7 +143,8 @@ static bool read_set(reflection *r, const char *path, str *out, err *e) {
     bool ok = false;
     FILE *in = fopen(path, "rb");
     if (in == NULL) {
-        return err_set(e, ERR_FAILED_PRECONDITION, "DESCRIPTOR_FILE_MISSING", "cannot open %s", path);
+        return err_set(e, ERR_FAILED_PRECONDITION, "DESCRIPTOR_FILE_MISSING", "cannot open %s",
+                       path);
     }
     char *bytes = arena_alloc(r->memory, SET_BYTES_MAX);
     ASSERT(bytes != NULL);
@@ -175,8 +178,8 @@ reflection *reflection_create(const rpc_server_options *o, err *e) {
         }
     }
     if (!ok || r->overflow || r->n_files == 0) {
-        err_set(e, ERR_FAILED_PRECONDITION, "DESCRIPTOR_FILE_INVALID", "%s is not a usable descriptor set",
-                o->descriptor_file);
+        err_set(e, ERR_FAILED_PRECONDITION, "DESCRIPTOR_FILE_INVALID",
+                "%s is not a usable descriptor set", o->descriptor_file);
         goto fail;
     }
     for (size_t i = 0; i < o->n_services && r->n_listed < LISTED_MAX - 3; i++) {
@@ -260,14 +263,16 @@ static void answer_file(const reflection *r, arena *a, reflection_response *out,
     files->n_file_descriptor_proto = n;
     for (size_t i = 0; i < n; i++) {
         str bytes = r->files[order[i]].bytes;
-        files->file_descriptor_proto[i] = (ProtobufCBinaryData){bytes.len, (uint8_t *)(uintptr_t)bytes.ptr};
+        files->file_descriptor_proto[i] =
+            (ProtobufCBinaryData){bytes.len, (uint8_t *)(uintptr_t)bytes.ptr};
     }
     out->message_response_case = ANSWERED(FILE_DESCRIPTOR_RESPONSE);
     out->file_descriptor_response = files;
 }
 
 static void answer_services(const reflection *r, arena *a, reflection_response *out) {
-    Grpc__Reflection__V1__ListServiceResponse *list = ARENA_NEW(a, Grpc__Reflection__V1__ListServiceResponse);
+    Grpc__Reflection__V1__ListServiceResponse *list =
+        ARENA_NEW(a, Grpc__Reflection__V1__ListServiceResponse);
     grpc__reflection__v1__list_service_response__init(list);
     list->service = arena_must(a, r->n_listed * sizeof(list->service[0]));
     list->n_service = r->n_listed;
@@ -280,7 +285,8 @@ static void answer_services(const reflection *r, arena *a, reflection_response *
     out->list_services_response = list;
 }
 
-static void answer(const reflection *r, arena *a, const reflection_request *asked, reflection_response *out) {
+static void answer(const reflection *r, arena *a, const reflection_request *asked,
+                   reflection_response *out) {
     switch ((int)asked->message_request_case) {
     case ASKED(FILE_BY_FILENAME):
         answer_file(r, a, out, find_file(r, str_of(asked->file_by_filename)));
@@ -288,16 +294,12 @@ static void answer(const reflection *r, arena *a, const reflection_request *aske
     case ASKED(FILE_CONTAINING_SYMBOL):
         answer_file(r, a, out, find_symbol_file(r, asked->file_containing_symbol));
         break;
-    case ASKED(LIST_SERVICES):
-        answer_services(r, a, out);
-        break;
+    case ASKED(LIST_SERVICES): answer_services(r, a, out); break;
     case ASKED(FILE_CONTAINING_EXTENSION):
     case ASKED(ALL_EXTENSION_NUMBERS_OF_TYPE):
         answer_error(a, out, ERR_NOT_FOUND, "there are no extensions: every file is proto3");
         break;
-    default:
-        answer_error(a, out, ERR_INVALID_ARGUMENT, "the request asks for nothing");
-        break;
+    default: answer_error(a, out, ERR_INVALID_ARGUMENT, "the request asks for nothing"); break;
     }
 }
 
@@ -311,8 +313,8 @@ void reflection_stream(rpc_call *c, void *self, const ProtobufCMessage *request)
     grpc_slice bytes;
     for (int i = 0; ok && i < REQUESTS_MAX && stream_read(c, &bytes); i++) {
         str wire = {(const char *)GRPC_SLICE_START_PTR(bytes), GRPC_SLICE_LENGTH(bytes)};
-        reflection_request *asked =
-            (void *)wire_unpack(wire, &grpc__reflection__v1__server_reflection_request__descriptor, a, &e);
+        reflection_request *asked = (void *)wire_unpack(
+            wire, &grpc__reflection__v1__server_reflection_request__descriptor, a, &e);
         grpc_slice_unref(bytes);
         ok = asked != NULL;
         if (ok) {

@@ -31,57 +31,68 @@ typedef void (*rpc_handler)(rpc_call *call, void *service, const ProtobufCMessag
 typedef void (*rpc_stream_handler)(rpc_call *call, void *service, const ProtobufCMessage *request);
 
 typedef struct rpc_method {
-    const char *name; // "CreateTransfers"
-    rpc_handler unary;          // exactly one of the two
+    const char *name;  // "CreateTransfers"
+    rpc_handler unary; // exactly one of the two
     rpc_stream_handler stream;
 } rpc_method;
 
 typedef struct rpc_service {
-    const ProtobufCServiceDescriptor *descriptor; // names, input and output of every method come from it
-    const rpc_method *methods;  // one for each method of the descriptor: the server refuses to start otherwise
+    // Names, input and output of every method come from the descriptor.
+    const ProtobufCServiceDescriptor *descriptor;
+    // One for each method of the descriptor, in any order: the server refuses to start otherwise.
+    const rpc_method *methods;
     size_t n_methods;
-    void *self;                 // handed to the handlers
+    void *self; // handed to the handlers
 } rpc_service;
 
 typedef struct rpc_server_options {
-    const char *listen;       // "127.0.0.1:0"; port 0 takes a free one
+    const char *listen; // "127.0.0.1:0"; port 0 takes a free one
     rpc_tls tls;
     const rpc_service *services;
     size_t n_services;
-    int workers;              // 1 … 256 unary worker threads
-    int queue_max;            // calls waiting for a worker; beyond it RESOURCE_EXHAUSTED with RetryInfo
-    int in_flight_max;        // calls received and not yet answered; the same
+    int workers;       // 1 … 256 unary worker threads
+    int queue_max;     // calls waiting for a worker; beyond it RESOURCE_EXHAUSTED with RetryInfo
+    int in_flight_max; // calls received and not yet answered; the same
     int streams_max;
-    size_t message_max;       // bytes of one request (4 MiB)
-    size_t arena_max;         // bytes of one request's arena
-    int64_t deadline_max_ms;  // a call without a deadline, or with a longer one, gets this one
+    size_t message_max;          // bytes of one request (4 MiB)
+    size_t arena_max;            // bytes of one request's arena
+    int64_t deadline_max_ms;     // a call without a deadline, or with a longer one, gets this one
     const char *descriptor_file; // FileDescriptorSet for reflection; NULL turns reflection off
-    const char *error_domain; // google.rpc.ErrorInfo.domain: "ledger.disburse"
+    const char *error_domain;    // google.rpc.ErrorInfo.domain: "ledger.disburse"
     // URI SANs that may call at all, comma-separated; "*" allows every certificate of our CA. Deny by default.
     const char *allowed_identities;
 } rpc_server_options;
 
 rpc_server *rpc_server_start(const rpc_server_options *o, err *e);
 int rpc_server_port(const rpc_server *s);
-void rpc_server_set_serving(rpc_server *s, const char *service, bool serving); // health; "" is the whole
-// Stops accepting, waits up to grace_ms for what runs, cancels the rest, and frees. Every call gets an answer.
+// Health: "" is the server as a whole, and a service serves only while the whole does. All serve from the start.
+void rpc_server_set_serving(rpc_server *s, const char *service, bool serving);
+// Refuses new calls with UNAVAILABLE, waits up to grace_ms for what runs, answers UNAVAILABLE for the rest, and frees. Streams
+// are told at once. Every handler must still give its own answer (then ignored): the drain waits for it, and aborts the
+// process when one does not within a minute. @thread any but a handler's; NULL is fine.
 void rpc_server_drain(rpc_server *s, int64_t grace_ms);
 
 arena *rpc_arena(rpc_call *c);
 int64_t rpc_deadline_mono_ms(const rpc_call *c);
-const char *rpc_peer_identity(const rpc_call *c); // URI SAN of the client certificate; "" when insecure
-const char *rpc_trace_id(const rpc_call *c);      // from traceparent, or a new one
-const char *rpc_request_id(const rpc_call *c);    // metadata x-request-id, or a new one; also sent back
-bool rpc_cancelled(const rpc_call *c);            // client gone, deadline passed, or server draining: for streams and before a write
+const char *
+rpc_peer_identity(const rpc_call *c);        // URI SAN of the client certificate; "" when insecure
+const char *rpc_trace_id(const rpc_call *c); // from traceparent, or a new one
+const char *
+rpc_request_id(const rpc_call *c); // metadata x-request-id, or a new one; also sent back
+bool rpc_cancelled(
+    const rpc_call
+        *c); // client gone, deadline passed, or server draining: for streams and before a write
 
 void rpc_reply(rpc_call *c, const ProtobufCMessage *response); // packs before it returns
 // The same with bytes that are packed already (byte-identical replay). Copies.
 void rpc_reply_packed(rpc_call *c, const void *bytes, size_t len);
-void rpc_fail(rpc_call *c, const err *e); // sends ErrorInfo, and RetryInfo/BadRequest where they apply
+void rpc_fail(rpc_call *c,
+              const err *e); // sends ErrorInfo, and RetryInfo/BadRequest where they apply
 // Blocks until the message is accepted by flow control. False: the stream is over, stop.
 bool rpc_write(rpc_call *c, const ProtobufCMessage *message) WARN_UNUSED;
+// Ends with OK, unless the stream stops because rpc_cancelled (or a write or wait) said so: then with the reason for that.
 void rpc_stream_end(rpc_call *c);
-// Waits up to ms, returns early (false) when the call is cancelled: for a stream with nothing to send.
+// Waits up to ms (true), or returns early (false) when the call is cancelled: for a stream with nothing to send.
 bool rpc_stream_wait(rpc_call *c, int64_t ms);
 
 // --- Client ----------------------------------------------------------------------------------------------------------
@@ -90,9 +101,10 @@ typedef struct rpc_client rpc_client; // one channel; thread-safe; many calls at
 typedef struct rpc_client_options {
     const char *target; // "127.0.0.1:7001"
     rpc_tls tls;
-    const char *tls_server_name; // name to expect in the server's certificate; NULL: the target's host
+    const char
+        *tls_server_name; // name to expect in the server's certificate; NULL: the target's host
     size_t message_max;
-    int retries_max;    // retries on UNAVAILABLE only, exponential with full jitter
+    int retries_max; // retries on UNAVAILABLE only, exponential with full jitter
 } rpc_client_options;
 rpc_client *rpc_client_create(const rpc_client_options *o, err *e);
 void rpc_client_destroy(rpc_client *c);

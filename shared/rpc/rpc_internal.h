@@ -26,8 +26,8 @@ enum {
     RPC_METADATA_MAX = 16 * 1024,
     RPC_IDENTITY_MAX = 256,
     RPC_REQUEST_ID_MAX = 64,
-    RPC_SYSTEM_QUEUE_MAX = 256,     // health checks that may wait: they must not queue behind business
-    RPC_SYSTEM_STREAMS_MAX = 32,    // health watches and reflection streams
+    RPC_SYSTEM_QUEUE_MAX = 256,  // health checks that may wait: they must not queue behind business
+    RPC_SYSTEM_STREAMS_MAX = 32, // health watches and reflection streams
     RPC_WRITE_STALL_MS = 60 * 1000, // a reader that takes nothing for so long is cut off
     RPC_READ_IDLE_MS = 60 * 1000,   // the same for a bidirectional stream that asks nothing
     RPC_DRAIN_FLUSH_MS = 1000,      // for forced answers to reach the wire
@@ -82,15 +82,17 @@ struct rpc_server {
     int n_cq_threads, port;
     method_state *methods;
     size_t n_methods;
-    method_state unknown; // for paths that nobody registered
+    method_state unknown;       // for paths that nobody registered
     rpc_server_options options; // strings are copies
     char *domain, *identities;
     lane workers, system;
     stream_lane streams, system_streams;
-    atomic_int in_flight; // received and not answered
-    atomic_int alive;     // call objects that core gave us and that are not freed
-    atomic_int finishing; // status batches under way
-    atomic_bool draining, hard_stop;
+    atomic_int in_flight;  // received and not answered
+    atomic_int alive;      // call objects that core gave us and that are not freed
+    atomic_int finishing;  // status batches under way
+    atomic_bool draining;  // new calls are refused, streams end
+    atomic_bool closing;   // core is shut down or about to be: nothing is armed any more
+    atomic_bool hard_stop; // the grace is over
     metric *in_flight_gauge, *queue_gauge;
     pthread_mutex_t lock; // guards first, stopped; taken before a call's lock
     pthread_cond_t changed;
@@ -141,12 +143,15 @@ struct rpc_call {
     // Streams. lock guards write_busy, write_ok, read_busy, read_ok; the cond is for them and for cancellation.
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    bool write_busy, write_ok, read_busy, read_ok, told_draining;
+    bool write_busy, write_ok, read_busy, read_ok;
+    err_code
+        told_to_stop; // why rpc_cancelled was true, or ERR_OK: a stream that stops for it did not come to its end
     grpc_byte_buffer *read_buffer;
 };
 
 // call.c
-void call_arm(rpc_server *s, method_state *m, grpc_completion_queue *cq); // @thread any, while not draining
+void call_arm(rpc_server *s, method_state *m,
+              grpc_completion_queue *cq); // @thread any, while not closing
 void call_ref(rpc_call *c);
 void call_unref(rpc_call *c);
 void call_run(rpc_call *c);  // @thread worker or stream: decodes and runs the handler
@@ -175,6 +180,7 @@ void stream_lane_stop(stream_lane *l);
 // Puts the call where a thread will run it. False with RESOURCE_EXHAUSTED: the caller answers with *e.
 bool admit(rpc_call *c, err *e) WARN_UNUSED;
 void admission_leave(rpc_call *c);
+bool lanes_idle(rpc_server *s); // no call of business is unanswered
 
 // stream.c
 bool stream_write(rpc_call *c, const ProtobufCMessage *m) WARN_UNUSED; // also while draining
@@ -187,6 +193,7 @@ void stream_deinit(rpc_call *c);
 
 // server.c
 void server_wake_streams(rpc_server *s);
+void server_wake_drain(rpc_server *s); // something came to its end
 
 // health.c
 health *health_create(const rpc_server_options *o);

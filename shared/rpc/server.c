@@ -12,12 +12,7 @@
 #include "rpc/rpc_internal.h"
 #include "rpc/tls_internal.h"
 
-enum {
-    SERVICES_MAX = 32,
-    METHODS_MAX = 256,
-    CONNECTION_AGE_MS = 30 * 60 * 1000,
-    ARGS_MAX = 16
-};
+enum { SERVICES_MAX = 32, METHODS_MAX = 256, CONNECTION_AGE_MS = 30 * 60 * 1000, ARGS_MAX = 16 };
 
 // --- Settings --------------------------------------------------------------------------------------------------------
 
@@ -27,12 +22,13 @@ static bool is_loopback(const char *listen) {
 }
 
 static bool check_options(const rpc_server_options *o, err *e) {
-    bool numbers = o->workers >= 1 && o->workers <= 256 && o->queue_max >= 1 && o->in_flight_max >= 1 &&
-                   o->streams_max >= 1 && o->message_max >= 1024 && o->message_max <= INT32_MAX &&
-                   o->arena_max >= 4096 && o->deadline_max_ms >= RPC_DEADLINE_MIN_MS &&
-                   o->n_services <= SERVICES_MAX;
+    bool numbers = o->workers >= 1 && o->workers <= 256 && o->queue_max >= 1 &&
+                   o->in_flight_max >= 1 && o->streams_max >= 1 && o->message_max >= 1024 &&
+                   o->message_max <= INT32_MAX && o->arena_max >= 4096 &&
+                   o->deadline_max_ms >= RPC_DEADLINE_MIN_MS && o->n_services <= SERVICES_MAX;
     if (!numbers || o->listen == NULL) {
-        return err_set(e, ERR_INVALID_ARGUMENT, "SERVER_OPTIONS_INVALID", "a limit of the server is out of range");
+        return err_set(e, ERR_INVALID_ARGUMENT, "SERVER_OPTIONS_INVALID",
+                       "a limit of the server is out of range");
     }
     if (o->tls.insecure && !is_loopback(o->listen)) {
         return err_set(e, ERR_FAILED_PRECONDITION, "INSECURE_NOT_LOOPBACK",
@@ -64,12 +60,17 @@ static void method_metrics(method_state *m) {
     };
     char labels[256];
     snprintf(labels, sizeof(labels), "grpc_type=\"%s\",grpc_service=\"%s\",grpc_method=\"%s\"",
-             m->bidi ? "bidi_stream" : m->stream != NULL ? "server_stream" : "unary", m->service, m->name);
+             m->bidi             ? "bidi_stream"
+             : m->stream != NULL ? "server_stream"
+                                 : "unary",
+             m->service, m->name);
     m->started = metric_counter("grpc_server_started_total", labels, "Calls received");
-    m->handling = metric_histogram("grpc_server_handling_seconds", labels, "Time from arrival to answer");
+    m->handling =
+        metric_histogram("grpc_server_handling_seconds", labels, "Time from arrival to answer");
     for (size_t i = 0; i < RPC_CODES; i++) {
         char with_code[sizeof(labels) + 32];
-        snprintf(with_code, sizeof(with_code), "%s,grpc_code=\"%s\"", labels, err_code_name(codes[i]));
+        snprintf(with_code, sizeof(with_code), "%s,grpc_code=\"%s\"", labels,
+                 err_code_name(codes[i]));
         m->handled[i] = metric_counter("grpc_server_handled_total", with_code, "Calls answered");
     }
 }
@@ -77,14 +78,14 @@ static void method_metrics(method_state *m) {
 static bool add_service(rpc_server *s, const rpc_service *service, bool system, err *e) {
     const ProtobufCServiceDescriptor *d = service->descriptor;
     if (service->n_methods != d->n_methods || s->n_methods + d->n_methods > METHODS_MAX) {
-        return err_set(e, ERR_INTERNAL, "METHODS_INCOMPLETE", "%s: %zu handlers for %u methods", d->name,
-                       service->n_methods, d->n_methods);
+        return err_set(e, ERR_INTERNAL, "METHODS_INCOMPLETE", "%s: %zu handlers for %u methods",
+                       d->name, service->n_methods, d->n_methods);
     }
     for (unsigned i = 0; i < d->n_methods; i++) {
         const rpc_method *handler = find_handler(service, d->methods[i].name);
         if (handler == NULL || (handler->unary != NULL) == (handler->stream != NULL)) {
-            return err_set(e, ERR_INTERNAL, "METHODS_INCOMPLETE", "%s/%s needs exactly one handler", d->name,
-                           d->methods[i].name);
+            return err_set(e, ERR_INTERNAL, "METHODS_INCOMPLETE", "%s/%s needs exactly one handler",
+                           d->name, d->methods[i].name);
         }
         method_state *m = &s->methods[s->n_methods++];
         int n = asprintf(&m->path, "/%s/%s", d->name, d->methods[i].name);
@@ -106,7 +107,8 @@ static bool add_own_services(rpc_server *s, const rpc_server_options *o, err *e)
     s->health = health_create(o);
     static const rpc_method health_methods[] = {{.name = "Check", .unary = health_check},
                                                 {.name = "Watch", .stream = health_watch}};
-    const rpc_service health_service = {&grpc__health__v1__health__descriptor, health_methods, 2, s->health};
+    const rpc_service health_service = {&grpc__health__v1__health__descriptor, health_methods, 2,
+                                        s->health};
     if (!add_service(s, &health_service, true, e)) {
         return false;
     }
@@ -117,11 +119,12 @@ static bool add_own_services(rpc_server *s, const rpc_server_options *o, err *e)
     if (s->reflection == NULL) {
         return false;
     }
-    static const rpc_method reflection_methods[] = {{.name = "ServerReflectionInfo", .stream = reflection_stream}};
-    const rpc_service v1 = {&grpc__reflection__v1__server_reflection__descriptor, reflection_methods, 1,
-                            s->reflection};
-    const rpc_service v1alpha = {&grpc__reflection__v1alpha__server_reflection__descriptor, reflection_methods, 1,
-                                 s->reflection};
+    static const rpc_method reflection_methods[] = {
+        {.name = "ServerReflectionInfo", .stream = reflection_stream}};
+    const rpc_service v1 = {&grpc__reflection__v1__server_reflection__descriptor,
+                            reflection_methods, 1, s->reflection};
+    const rpc_service v1alpha = {&grpc__reflection__v1alpha__server_reflection__descriptor,
+                                 reflection_methods, 1, s->reflection};
     return add_service(s, &v1, true, e) && add_service(s, &v1alpha, true, e);
 }
 
@@ -262,7 +265,8 @@ static rpc_server *server_create(const rpc_server_options *o) {
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->changed, &attr);
     pthread_condattr_destroy(&attr);
-    s->in_flight_gauge = metric_gauge("rpc_in_flight", "", "Unary calls received and not yet answered");
+    s->in_flight_gauge =
+        metric_gauge("rpc_in_flight", "", "Unary calls received and not yet answered");
     s->queue_gauge = metric_gauge("rpc_queue", "", "Unary calls that wait for a worker");
     return s;
 }
@@ -273,7 +277,8 @@ static void server_free(rpc_server *s) {
     lane_stop(&s->system);
     stream_lane_stop(&s->streams);
     stream_lane_stop(&s->system_streams);
-    for (int i = 0; i < RPC_CQS; i++) { // only now: a batch on a queue that is shut down aborts the process
+    for (int i = 0; i < RPC_CQS;
+         i++) { // only now: a batch on a queue that is shut down aborts the process
         if (s->cq[i] != NULL) {
             grpc_completion_queue_shutdown(s->cq[i]);
             if (i < s->n_cq_threads) {
@@ -352,17 +357,35 @@ void rpc_server_set_serving(rpc_server *s, const char *service, bool serving) {
     }
 }
 
-static bool wait_stopped(rpc_server *s, int64_t ms) {
+void server_wake_drain(rpc_server *s) {
+    if (atomic_load(&s->draining)) {
+        pthread_mutex_lock(&s->lock);
+        pthread_cond_broadcast(&s->changed);
+        pthread_mutex_unlock(&s->lock);
+    }
+}
+
+static bool is_stopped(rpc_server *s) {
+    return s->stopped;
+}
+
+static bool is_flushed(rpc_server *s) {
+    return atomic_load(&s->finishing) == 0;
+}
+
+// Waits under the lock until the condition holds. False: the time is over.
+static bool wait_for(rpc_server *s, bool (*condition)(rpc_server *), int64_t ms) {
     int64_t until_ms = mono_ms() + ms;
     struct timespec t = {.tv_sec = until_ms / 1000, .tv_nsec = (until_ms % 1000) * 1000000};
     pthread_mutex_lock(&s->lock);
     int rc = 0;
-    while (!s->stopped && rc != ETIMEDOUT) {
+    bool holds = condition(s);
+    while (!holds && rc != ETIMEDOUT) {
         rc = pthread_cond_timedwait(&s->changed, &s->lock, &t);
+        holds = condition(s);
     }
-    bool stopped = s->stopped;
     pthread_mutex_unlock(&s->lock);
-    return stopped;
+    return holds;
 }
 
 static bool ref_if_alive(rpc_call *c) {
@@ -392,10 +415,12 @@ static void preempt_calls(rpc_server *s) {
     }
     pthread_mutex_unlock(&s->lock);
     err e = {0};
-    err_set(&e, ERR_UNAVAILABLE, "SERVER_DRAINING", "the server stopped before the work was done; ask again");
+    err_set(&e, ERR_UNAVAILABLE, "SERVER_DRAINING",
+            "the server stopped before the work was done; ask again");
     for (size_t i = 0; i < n; i++) {
         if (call_is_stream(calls[i])) {
-            grpc_call_cancel_with_status(calls[i]->core, GRPC_STATUS_UNAVAILABLE, "the server is stopping", NULL);
+            grpc_call_cancel_with_status(calls[i]->core, GRPC_STATUS_UNAVAILABLE,
+                                         "the server is stopping", NULL);
         } else {
             call_preempt(calls[i], &e);
         }
@@ -405,15 +430,8 @@ static void preempt_calls(rpc_server *s) {
     log_warn("rpc.drain.preempted", F_INT("calls", n));
 }
 
-static void wait_flushed(rpc_server *s) {
-    const int64_t until_ms = mono_ms() + RPC_DRAIN_FLUSH_MS;
-    while (atomic_load(&s->finishing) > 0 && mono_ms() < until_ms) {
-        if (wait_stopped(s, 5)) {
-            return;
-        }
-    }
-}
-
+// New calls are refused while core still listens, and not by core: it would answer CANCELLED to what reaches it between its
+// shutdown and the moment when the clients hear of it. With our answer they know what happened and when to come back.
 void rpc_server_drain(rpc_server *s, int64_t grace_ms) {
     if (s == NULL) {
         return;
@@ -422,15 +440,18 @@ void rpc_server_drain(rpc_server *s, int64_t grace_ms) {
     health_set_draining(s->health); // watchers hear NOT_SERVING before their stream ends
     atomic_store(&s->draining, true);
     server_wake_streams(s);
-    grpc_server_shutdown_and_notify(s->core, s->cq[0], &s->tag_shutdown);
-    if (!wait_stopped(s, grace_ms)) {
+    if (!wait_for(s, lanes_idle, grace_ms)) {
         atomic_store(&s->hard_stop, true);
         server_wake_streams(s);
         preempt_calls(s);
-        wait_flushed(s);
+    }
+    bool flushed = wait_for(s, is_flushed, RPC_DRAIN_FLUSH_MS);
+    atomic_store(&s->closing, true);
+    grpc_server_shutdown_and_notify(s->core, s->cq[0], &s->tag_shutdown);
+    if (!flushed || !wait_for(s, is_stopped, RPC_DRAIN_FLUSH_MS)) {
         grpc_server_cancel_all_calls(s->core);
         // Core's word comes when the last call object is gone, which needs every handler's own answer.
-        bool stopped = wait_stopped(s, RPC_DRAIN_HARD_MS);
+        bool stopped = wait_for(s, is_stopped, RPC_DRAIN_HARD_MS);
         ASSERT(stopped);
     }
     log_info("rpc.drain.end");

@@ -58,13 +58,15 @@ static void add_error_info(details *d, const err *e, const char *domain, const c
     Google__Rpc__ErrorInfo__MetadataEntry *entries[1] = {&entry};
     Google__Rpc__ErrorInfo info = GOOGLE__RPC__ERROR_INFO__INIT;
     char reason[sizeof(e->reason)];
-    status_clean_text(e->reason[0] != '\0' ? e->reason : err_code_name(e->code), reason, sizeof(reason));
+    status_clean_text(e->reason[0] != '\0' ? e->reason : err_code_name(e->code), reason,
+                      sizeof(reason));
     char short_domain[128];
     status_clean_text(domain, short_domain, sizeof(short_domain));
     info.reason = reason;
     info.domain = short_domain;
+    char key[] = "field";
     if (field[0] != '\0') {
-        entry.key = (char[]){"field"};
+        entry.key = key;
         entry.value = (char *)(uintptr_t)field;
         info.metadata = entries;
         info.n_metadata = 1;
@@ -82,7 +84,8 @@ static void add_retry_info(details *d, int32_t retry_after_ms) {
 }
 
 static void add_bad_request(details *d, const char *field, char *message) {
-    Google__Rpc__BadRequest__FieldViolation violation = GOOGLE__RPC__BAD_REQUEST__FIELD_VIOLATION__INIT;
+    Google__Rpc__BadRequest__FieldViolation violation =
+        GOOGLE__RPC__BAD_REQUEST__FIELD_VIOLATION__INIT;
     Google__Rpc__BadRequest__FieldViolation *violations[1] = {&violation};
     violation.field = (char *)(uintptr_t)field;
     violation.description = message;

@@ -68,8 +68,10 @@ static bool wait_written(rpc_call *c) {
         } else {
             cut_off = true;
             pthread_mutex_unlock(&c->lock);
-            log_warn("rpc.stream.stalled", F_STR("method", c->method->path), F_STR("peer", c->identity));
-            grpc_call_cancel_with_status(c->core, GRPC_STATUS_UNAVAILABLE, "the reader is too slow", NULL);
+            log_warn("rpc.stream.stalled", F_STR("method", c->method->path),
+                     F_STR("peer", c->identity));
+            grpc_call_cancel_with_status(c->core, GRPC_STATUS_UNAVAILABLE, "the reader is too slow",
+                                         NULL);
             pthread_mutex_lock(&c->lock);
         }
     }
@@ -102,7 +104,8 @@ bool stream_write(rpc_call *c, const ProtobufCMessage *m) {
     if (ok) {
         ok = wait_written(c);
     } else {
-        log_error("rpc.batch.refused", F_STR("batch", "write"), F_STR("error", grpc_call_error_to_string(error)));
+        log_error("rpc.batch.refused", F_STR("batch", "write"),
+                  F_STR("error", grpc_call_error_to_string(error)));
         grpc_call_cancel(c->core, NULL);
         c->write_busy = false;
         call_unref(c);
@@ -125,7 +128,8 @@ bool stream_read(rpc_call *c, grpc_slice *bytes) {
     call_ref(c);
     grpc_call_error error = grpc_call_start_batch(c->core, &op, 1, &c->tag_read, NULL);
     if (error != GRPC_CALL_OK) {
-        log_error("rpc.batch.refused", F_STR("batch", "read"), F_STR("error", grpc_call_error_to_string(error)));
+        log_error("rpc.batch.refused", F_STR("batch", "read"),
+                  F_STR("error", grpc_call_error_to_string(error)));
         grpc_call_cancel(c->core, NULL);
         c->read_busy = false;
         call_unref(c);
@@ -154,7 +158,8 @@ bool stream_wait(rpc_call *c, int64_t ms, const atomic_uint *version, unsigned s
     until_ms = until_ms < c->deadline_ms ? until_ms : c->deadline_ms;
     pthread_mutex_lock(&c->lock);
     bool cancelled = rpc_cancelled(c);
-    while (!cancelled && mono_ms() < until_ms && (version == NULL || atomic_load(version) == seen)) {
+    while (!cancelled && mono_ms() < until_ms &&
+           (version == NULL || atomic_load(version) == seen)) {
         wait_until(c, until_ms);
         cancelled = rpc_cancelled(c);
     }

@@ -1,8 +1,11 @@
 #include "rpc/tls_internal.h"
 
 #include <grpc/grpc.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/config.h"
 
 enum { PEM_MAX = 256 * 1024 };
@@ -22,11 +25,29 @@ static void pem_set_wipe(pem_set *p) {
     config_wipe(p->key.text, p->key.len);
 }
 
-static bool pem_read(const char *what, const char *path, pem *out, err *e) {
+// Certificates are public: whoever may read the file may.
+static bool read_public(const char *what, const char *path, pem *out, err *e) {
+    FILE *in = fopen(path, "rbe");
+    if (in == NULL) {
+        return err_set(e, ERR_FAILED_PRECONDITION, "TLS_FILE_MISSING", "cannot open the %s %s",
+                       what, path);
+    }
+    out->text = calloc(1, PEM_MAX + 1);
+    ASSERT(out->text != NULL);
+    out->len = fread(out->text, 1, PEM_MAX, in);
+    bool ok = !ferror(in) && out->len < PEM_MAX;
+    fclose(in);
+    return ok || err_set(e, ERR_FAILED_PRECONDITION, "TLS_FILE_INVALID", "cannot read the %s %s",
+                         what, path);
+}
+
+static bool pem_read(const char *what, const char *path, bool secret, pem *out, err *e) {
     if (path == NULL || path[0] == '\0') {
         return err_set(e, ERR_FAILED_PRECONDITION, "TLS_FILE_MISSING", "no %s is configured", what);
     }
-    if (!config_read_secret(path, PEM_MAX, &out->text, &out->len, e)) {
+    bool ok = secret ? config_read_secret(path, PEM_MAX, &out->text, &out->len, e)
+                     : read_public(what, path, out, e);
+    if (!ok) {
         return false;
     }
     // Core hands the text to OpenSSL, whose complaint would come much later and without the file's name.
@@ -37,9 +58,9 @@ static bool pem_read(const char *what, const char *path, pem *out, err *e) {
 }
 
 static bool pem_set_read(const rpc_tls *tls, pem_set *out, err *e) {
-    return pem_read("CA file", tls->ca_file, &out->ca, e) &&
-           pem_read("certificate file", tls->cert_file, &out->cert, e) &&
-           pem_read("private key file", tls->key_file, &out->key, e);
+    return pem_read("CA file", tls->ca_file, false, &out->ca, e) &&
+           pem_read("certificate file", tls->cert_file, false, &out->cert, e) &&
+           pem_read("private key file", tls->key_file, true, &out->key, e);
 }
 
 grpc_server_credentials *tls_server_credentials(const rpc_tls *tls, err *e) {
@@ -60,7 +81,8 @@ grpc_server_credentials *tls_server_credentials(const rpc_tls *tls, err *e) {
             GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY, config);
     creds = grpc_ssl_server_credentials_create_with_options(options);
     if (creds == NULL) {
-        err_set(e, ERR_FAILED_PRECONDITION, "TLS_INVALID", "the server's certificate or key is not usable");
+        err_set(e, ERR_FAILED_PRECONDITION, "TLS_INVALID",
+                "the server's certificate or key is not usable");
     }
 out:
     pem_set_wipe(&p);
@@ -79,7 +101,8 @@ grpc_channel_credentials *tls_channel_credentials(const rpc_tls *tls, err *e) {
     grpc_ssl_pem_key_cert_pair pair = {.private_key = p.key.text, .cert_chain = p.cert.text};
     creds = grpc_ssl_credentials_create_ex(p.ca.text, &pair, NULL, NULL);
     if (creds == NULL) {
-        err_set(e, ERR_FAILED_PRECONDITION, "TLS_INVALID", "the client's certificate or key is not usable");
+        err_set(e, ERR_FAILED_PRECONDITION, "TLS_INVALID",
+                "the client's certificate or key is not usable");
     }
 out:
     pem_set_wipe(&p);

@@ -51,12 +51,9 @@ bool wire_next(str bytes, size_t *at, wire_field *out) {
         return false;
     }
     switch (out->type) {
-    case PROTOBUF_C_WIRE_TYPE_VARINT:
-        return read_varint(bytes, at, VARINT_MAX, &value);
-    case PROTOBUF_C_WIRE_TYPE_64BIT:
-        return skip(bytes, at, 8);
-    case PROTOBUF_C_WIRE_TYPE_32BIT:
-        return skip(bytes, at, 4);
+    case PROTOBUF_C_WIRE_TYPE_VARINT: return read_varint(bytes, at, VARINT_MAX, &value);
+    case PROTOBUF_C_WIRE_TYPE_64BIT: return skip(bytes, at, 8);
+    case PROTOBUF_C_WIRE_TYPE_32BIT: return skip(bytes, at, 4);
     case PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED:
         if (!read_varint(bytes, at, TAG_VARINT_MAX, &value) || value > INT32_MAX ||
             value > bytes.len - *at) {
@@ -74,16 +71,13 @@ static int wire_type_of(ProtobufCType type) {
     switch (type) {
     case PROTOBUF_C_TYPE_SFIXED64:
     case PROTOBUF_C_TYPE_FIXED64:
-    case PROTOBUF_C_TYPE_DOUBLE:
-        return PROTOBUF_C_WIRE_TYPE_64BIT;
+    case PROTOBUF_C_TYPE_DOUBLE: return PROTOBUF_C_WIRE_TYPE_64BIT;
     case PROTOBUF_C_TYPE_SFIXED32:
     case PROTOBUF_C_TYPE_FIXED32:
-    case PROTOBUF_C_TYPE_FLOAT:
-        return PROTOBUF_C_WIRE_TYPE_32BIT;
+    case PROTOBUF_C_TYPE_FLOAT: return PROTOBUF_C_WIRE_TYPE_32BIT;
     case PROTOBUF_C_TYPE_STRING:
     case PROTOBUF_C_TYPE_BYTES:
-    case PROTOBUF_C_TYPE_MESSAGE:
-        return PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED;
+    case PROTOBUF_C_TYPE_MESSAGE: return PROTOBUF_C_WIRE_TYPE_LENGTH_PREFIXED;
     case PROTOBUF_C_TYPE_INT32:
     case PROTOBUF_C_TYPE_SINT32:
     case PROTOBUF_C_TYPE_INT64:
@@ -92,8 +86,7 @@ static int wire_type_of(ProtobufCType type) {
     case PROTOBUF_C_TYPE_UINT64:
     case PROTOBUF_C_TYPE_BOOL:
     case PROTOBUF_C_TYPE_ENUM:
-    default:
-        return PROTOBUF_C_WIRE_TYPE_VARINT;
+    default: return PROTOBUF_C_WIRE_TYPE_VARINT;
     }
 }
 

@@ -82,9 +82,13 @@ static void slow(rpc_call *c, void *self, const ProtobufCMessage *m) {
         pause_ms(2);
     }
     if (now_ms() < until_ms) {
+        err e = {0};
+        err_set(&e, ERR_ABORTED, "ECHO_STOPPED", "stopped early");
+        rpc_fail(c, &e);
         atomic_fetch_add(&s->saw_cancel, 1);
+    } else {
+        answer(c, request);
     }
-    answer(c, request);
     atomic_fetch_sub(&s->running, 1);
 }
 
@@ -102,7 +106,8 @@ static void fail(rpc_call *c, void *self, const ProtobufCMessage *m) {
     const Rpc__Testing__EchoRequest *request = (const void *)m;
     err e = {0};
     if (strcmp(request->text, "field") == 0) {
-        err_set_field(&e, ERR_INVALID_ARGUMENT, "ECHO_REFUSED", "items[2].name", "the name is refused");
+        err_set_field(&e, ERR_INVALID_ARGUMENT, "ECHO_REFUSED", "items[2].name",
+                      "the name is refused");
     } else if (strcmp(request->text, "retry") == 0) {
         err_set(&e, ERR_RESOURCE_EXHAUSTED, "ECHO_BUSY", "come back later");
         e.retry_after_ms = 1500;
@@ -159,10 +164,11 @@ void echo_service_stop(echo_service *s) {
 
 rpc_service echo_service_table(echo_service *s) {
     static const rpc_method methods[] = {
-        {.name = "Follow", .stream = follow},     {.name = "Count", .stream = count},
-        {.name = "Echo", .unary = echo},          {.name = "Late", .unary = late},
-        {.name = "Slow", .unary = slow},          {.name = "Fail", .unary = fail},
+        {.name = "Follow", .stream = follow},    {.name = "Count", .stream = count},
+        {.name = "Echo", .unary = echo},         {.name = "Late", .unary = late},
+        {.name = "Slow", .unary = slow},         {.name = "Fail", .unary = fail},
         {.name = "Stubborn", .unary = stubborn},
     };
-    return (rpc_service){&rpc__testing__echo_service__descriptor, methods, sizeof(methods) / sizeof(methods[0]), s};
+    return (rpc_service){&rpc__testing__echo_service__descriptor, methods,
+                         sizeof(methods) / sizeof(methods[0]), s};
 }

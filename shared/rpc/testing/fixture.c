@@ -54,7 +54,8 @@ static void make_certs(void) {
     snprintf(log, sizeof(log), "%s/openssl.log", dir);
     posix_spawn_file_actions_t actions;
     posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, log, O_WRONLY | O_CREAT | O_TRUNC,
+                                     0600);
     posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
     char *argv[] = {(char *)(uintptr_t) "sh", (char *)(uintptr_t)RPC_TEST_CERTS_SCRIPT, dir, NULL};
     pid_t pid = 0;
@@ -118,7 +119,8 @@ void fixture_start(fixture *f, const rpc_server_options *o) {
     f->client = fixture_client(f, "client", "ca", 0);
     if (o->tls.insecure) {
         rpc_client_destroy(f->client);
-        rpc_client_options insecure = {.target = f->target, .tls = {.insecure = true}, .message_max = 1024 * 1024};
+        rpc_client_options insecure = {
+            .target = f->target, .tls = {.insecure = true}, .message_max = 1024 * 1024};
         f->client = rpc_client_create(&insecure, &e);
         ASSERT(f->client != NULL);
     }
@@ -158,12 +160,12 @@ bool fixture_wait_for(const atomic_int *value, int at_least, int64_t ms) {
     return true;
 }
 
-bool fixture_call(rpc_client *c, const char *path, const char *text, int64_t sleep_ms, int64_t timeout_ms, arena *a,
-                  Rpc__Testing__EchoResponse **out, err *e) {
+bool fixture_call(rpc_client *c, const char *path, const char *text, int64_t sleep_ms,
+                  int64_t timeout_ms, arena *a, Rpc__Testing__EchoResponse **out, err *e) {
     Rpc__Testing__EchoRequest request = RPC__TESTING__ECHO_REQUEST__INIT;
     request.text = (char *)(uintptr_t)text;
     request.sleep_ms = sleep_ms;
     int64_t deadline_ms = timeout_ms == INT64_MAX ? INT64_MAX : fixture_now_ms() + timeout_ms;
-    return rpc_client_call(c, path, &request.base, &rpc__testing__echo_response__descriptor, deadline_ms, a,
-                           (ProtobufCMessage **)out, e);
+    return rpc_client_call(c, path, &request.base, &rpc__testing__echo_response__descriptor,
+                           deadline_ms, a, (ProtobufCMessage **)out, e);
 }

@@ -30,7 +30,7 @@ rpc_client *fixture_client(const fixture *f, const char *cert, const char *ca, i
 int64_t fixture_now_ms(void);
 bool fixture_wait_for(const atomic_int *value, int at_least, int64_t ms); // polls
 // One Echo-shaped call. The response lives in a.
-bool fixture_call(rpc_client *c, const char *path, const char *text, int64_t sleep_ms, int64_t timeout_ms, arena *a,
-                  Rpc__Testing__EchoResponse **out, err *e);
+bool fixture_call(rpc_client *c, const char *path, const char *text, int64_t sleep_ms,
+                  int64_t timeout_ms, arena *a, Rpc__Testing__EchoResponse **out, err *e);
 
 #endif

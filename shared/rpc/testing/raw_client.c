@@ -7,17 +7,20 @@
 #include <time.h>
 
 #include "base/assert.h"
-#include "base/config.h"
 #include "fixture.h"
 #include "rpc/rpc_internal.h"
 #include "rpc/status_internal.h"
 #include "rpc/wire_internal.h"
 
 static char *read_file(const char *path) {
-    char *text = NULL;
-    size_t len = 0;
-    bool ok = config_read_secret(path, 65536, &text, &len, NULL);
-    ASSERT(ok);
+    enum { MAX = 65536 };
+    FILE *in = fopen(path, "rbe");
+    ASSERT(in != NULL);
+    char *text = calloc(1, MAX + 1);
+    ASSERT(text != NULL);
+    size_t len = fread(text, 1, MAX, in);
+    ASSERT(len > 0 && len < MAX);
+    fclose(in);
     return text;
 }
 
@@ -26,12 +29,14 @@ static grpc_channel *open_channel(const raw_call *r) {
     char *cert = r->cert != NULL ? read_file(fixture_pem(r->cert)) : NULL;
     char *key = r->cert != NULL ? read_file(fixture_key(r->cert)) : NULL;
     grpc_ssl_pem_key_cert_pair pair = {key, cert};
-    grpc_channel_credentials *creds = grpc_ssl_credentials_create_ex(ca, cert != NULL ? &pair : NULL, NULL, NULL);
-    grpc_arg args[2] = {
-        {.type = GRPC_ARG_STRING,
-         .key = (char *)(uintptr_t)GRPC_SSL_TARGET_NAME_OVERRIDE_ARG,
-         .value.string = (char *)(uintptr_t) "localhost"},
-        {.type = GRPC_ARG_INTEGER, .key = (char *)(uintptr_t)GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, .value.integer = 1}};
+    grpc_channel_credentials *creds =
+        grpc_ssl_credentials_create_ex(ca, cert != NULL ? &pair : NULL, NULL, NULL);
+    grpc_arg args[2] = {{.type = GRPC_ARG_STRING,
+                         .key = (char *)(uintptr_t)GRPC_SSL_TARGET_NAME_OVERRIDE_ARG,
+                         .value.string = (char *)(uintptr_t) "localhost"},
+                        {.type = GRPC_ARG_INTEGER,
+                         .key = (char *)(uintptr_t)GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL,
+                         .value.integer = 1}};
     grpc_channel_args list = {2, args};
     grpc_channel *channel = grpc_channel_create(r->target, creds, &list);
     grpc_channel_credentials_release(creds);
@@ -57,7 +62,8 @@ static void pause_for(int64_t ms) {
     clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
 }
 
-static void read_all(const raw_call *r, grpc_call *call, grpc_completion_queue *cq, raw_result *out) {
+static void read_all(const raw_call *r, grpc_call *call, grpc_completion_queue *cq,
+                     raw_result *out) {
     for (int i = 0;; i++) {
         if (i < r->pauses) {
             pause_for(r->pause_ms);
@@ -85,17 +91,21 @@ static void read_all(const raw_call *r, grpc_call *call, grpc_completion_queue *
     }
 }
 
-static void read_metadata(const grpc_metadata_array *initial, const grpc_metadata_array *trailing, raw_result *out) {
+static void read_metadata(const grpc_metadata_array *initial, const grpc_metadata_array *trailing,
+                          raw_result *out) {
     for (size_t i = 0; i < trailing->count; i++) {
         const grpc_metadata *md = &trailing->metadata[i];
         if (grpc_slice_str_cmp(md->key, STATUS_DETAILS_KEY) == 0) {
-            status_parse((str){(const char *)GRPC_SLICE_START_PTR(md->value), GRPC_SLICE_LENGTH(md->value)}, &out->e);
+            status_parse(
+                (str){(const char *)GRPC_SLICE_START_PTR(md->value), GRPC_SLICE_LENGTH(md->value)},
+                &out->e);
         }
     }
     for (size_t i = 0; i < initial->count; i++) {
         const grpc_metadata *md = &initial->metadata[i];
         if (grpc_slice_str_cmp(md->key, "x-request-id") == 0) {
-            snprintf(out->request_id, sizeof(out->request_id), "%.*s", (int)GRPC_SLICE_LENGTH(md->value),
+            snprintf(out->request_id, sizeof(out->request_id), "%.*s",
+                     (int)GRPC_SLICE_LENGTH(md->value),
                      (const char *)GRPC_SLICE_START_PTR(md->value));
         }
     }
@@ -131,7 +141,8 @@ void raw_call_run(const raw_call *r, raw_result *out) {
     grpc_completion_queue *cq = grpc_completion_queue_create_for_pluck(NULL);
     gpr_timespec deadline = gpr_inf_future(GPR_CLOCK_MONOTONIC);
     if (r->timeout_ms > 0) {
-        deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC), gpr_time_from_millis(r->timeout_ms, GPR_TIMESPAN));
+        deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
+                                gpr_time_from_millis(r->timeout_ms, GPR_TIMESPAN));
     }
     grpc_slice path = grpc_slice_from_copied_string(r->path);
     grpc_call *call = grpc_channel_create_call(channel, NULL, 0, cq, path, NULL, deadline, NULL);

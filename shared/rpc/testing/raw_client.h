@@ -9,11 +9,11 @@ typedef struct raw_call {
     const char *path;
     const void *bytes;
     size_t len;
-    bool no_message;        // half-closes without a message
-    bool second_message;    // sends the message twice
-    int64_t timeout_ms;     // <= 0: no deadline
+    bool no_message;         // half-closes without a message
+    bool second_message;     // sends the message twice
+    int64_t timeout_ms;      // <= 0: no deadline
     int64_t cancel_after_ms; // > 0: cancels then
-    int64_t pause_ms;       // before each of the first `pauses` reads
+    int64_t pause_ms;        // before each of the first `pauses` reads
     int pauses;
     bool keep_open; // does not half-close
     const char *traceparent, *request_id;

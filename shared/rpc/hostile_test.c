@@ -1,0 +1,465 @@
+// What a stranger, a broken client and a crowd can do to a server: they get an answer, and it goes on.
+#include <arpa/inet.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "fixture.h"
+#include "raw_client.h"
+
+static fixture f;
+
+static int start(void **state) {
+    (void)state;
+    fixture_process_init();
+    rpc_server_options o = fixture_options();
+    fixture_start(&f, &o);
+    return 0;
+}
+
+static int stop(void **state) {
+    (void)state;
+    fixture_stop(&f, 5000);
+    fixture_process_deinit();
+    return 0;
+}
+
+static int still_usable(void **state) {
+    (void)state;
+    arena *a = arena_create(65536);
+    Rpc__Testing__EchoResponse *response = NULL;
+    err e = {0};
+    bool ok = fixture_call(f.client, ECHO_PATH("Echo"), "ping", 0, 5000, a, &response, &e);
+    arena_destroy(a);
+    return ok ? 0 : -1;
+}
+
+static raw_call raw(const char *method) {
+    return (raw_call){.target = f.target,
+                      .ca = "ca",
+                      .cert = "client",
+                      .path = method,
+                      .bytes = "",
+                      .timeout_ms = 5000};
+}
+
+static raw_result send_bytes(const char *bytes, size_t len) {
+    raw_call call = raw(ECHO_PATH("Echo"));
+    call.bytes = bytes;
+    call.len = len;
+    raw_result out;
+    raw_call_run(&call, &out);
+    return out;
+}
+
+static void test_message__invalid_utf8__refused(void **state) {
+    (void)state;
+    raw_result r = send_bytes("\x12\x00\x12\x03\x0a\x01\xff", 7);
+    assert_int_equal(r.status, ERR_INVALID_ARGUMENT);
+    assert_string_equal(r.e.reason, "INVALID_UTF8");
+    assert_string_equal(r.e.field, "items[1].name");
+}
+
+static void test_message__embedded_nul__refused(void **state) {
+    (void)state;
+    raw_result r = send_bytes("\x0a\x03"
+                              "a\0b",
+                              5);
+    assert_int_equal(r.status, ERR_INVALID_ARGUMENT);
+    assert_string_equal(r.e.reason, "EMBEDDED_NUL");
+    assert_string_equal(r.e.field, "text");
+}
+
+static void test_message__truncated__refused(void **state) {
+    (void)state;
+    raw_result r = send_bytes("\x0a\x7f"
+                              "abc",
+                              5);
+    assert_int_equal(r.status, ERR_INVALID_ARGUMENT);
+    assert_string_equal(r.e.reason, "MALFORMED_MESSAGE");
+    assert_true(strlen(r.request_id) == 36); // to ask about it
+    r = send_bytes("\x32\x01\xff", 3);       // packed varint without end: only unpacking sees it
+    assert_int_equal(r.status, ERR_INVALID_ARGUMENT);
+    assert_string_equal(r.e.reason, "MALFORMED_MESSAGE");
+}
+
+static void test_message__empty__is_a_message(void **state) {
+    (void)state;
+    raw_result r = send_bytes("", 0);
+    assert_int_equal(r.status, ERR_OK);
+    assert_int_equal(r.messages, 1);
+}
+
+static void test_message__missing__refused(void **state) {
+    (void)state;
+    raw_call call = raw(ECHO_PATH("Echo"));
+    call.no_message = true;
+    raw_result r;
+    raw_call_run(&call, &r);
+    assert_int_equal(r.status, ERR_INVALID_ARGUMENT);
+    assert_string_equal(r.e.reason, "MALFORMED_MESSAGE");
+    call.path = ECHO_PATH("Count");
+    raw_call_run(&call, &r);
+    assert_int_equal(r.status, ERR_INVALID_ARGUMENT);
+}
+
+static void test_message__never_sent__deadline(void **state) {
+    (void)state;
+    raw_call call = raw(ECHO_PATH("Echo"));
+    call.no_message = true;
+    call.keep_open = true;
+    call.timeout_ms = 200;
+    raw_result r;
+    raw_call_run(&call, &r);
+    assert_int_equal(r.status, ERR_DEADLINE_EXCEEDED);
+}
+
+static void test_message__5_mib__too_large(void **state) {
+    (void)state;
+    enum { LEN = 5 * 1024 * 1024 };
+    char *bytes = calloc(1, LEN);
+    raw_result r = send_bytes(bytes, LEN);
+    free(bytes);
+    assert_int_equal(r.status, ERR_RESOURCE_EXHAUSTED);
+}
+
+static void test_message__too_complex__refused(void **state) {
+    (void)state;
+    enum { LEN = 4 * 1024 * 1024 - 64 };
+    char *bytes = malloc(LEN);
+    for (size_t i = 0; i < LEN; i += 2) { // two million empty items
+        bytes[i] = 0x12;
+        bytes[i + 1] = 0;
+    }
+    raw_result r = send_bytes(bytes, LEN);
+    assert_int_equal(r.status, ERR_RESOURCE_EXHAUSTED);
+    assert_string_equal(r.e.reason, "REQUEST_TOO_COMPLEX");
+    for (size_t i = 0; i < LEN; i += 4) { // a million unknown fields
+        memcpy(bytes + i, "\xa0\x06\x01\xa0", i + 4 <= LEN ? 3 : 1);
+        bytes[i + 3] = 0x58; // and a number of field 11
+    }
+    r = send_bytes(bytes, LEN);
+    assert_true(r.status == ERR_RESOURCE_EXHAUSTED || r.status == ERR_INVALID_ARGUMENT);
+    free(bytes);
+}
+
+static void test_message__nested_deeply__refused(void **state) {
+    (void)state;
+    char bytes[2 * 60];
+    for (int i = 0; i < 60; i++) {
+        bytes[2 * i] = i == 0 ? 0x2a : 0x0a;
+        bytes[2 * i + 1] = (char)(2 * (59 - i));
+    }
+    raw_result r = send_bytes(bytes, sizeof(bytes));
+    assert_int_equal(r.status, ERR_RESOURCE_EXHAUSTED);
+    assert_string_equal(r.e.reason, "REQUEST_TOO_COMPLEX");
+}
+
+static void test_message__sent_twice__one_answer(void **state) {
+    (void)state;
+    raw_call call = raw(ECHO_PATH("Echo"));
+    call.bytes = "\x0a\x01"
+                 "a";
+    call.len = 3;
+    call.second_message = true;
+    raw_result r;
+    raw_call_run(&call, &r);
+    assert_true(r.messages <= 1);
+}
+
+static void test_metadata__nonsense__is_replaced(void **state) {
+    (void)state;
+    raw_call call = raw(ECHO_PATH("Echo"));
+    call.traceparent = "00-zz";
+    call.request_id = "with blanks and \"quotes\"";
+    raw_result r;
+    raw_call_run(&call, &r);
+    assert_int_equal(r.status, ERR_OK);
+    assert_int_equal(strlen(r.request_id), 36);
+    call.request_id = "fine-1";
+    raw_call_run(&call, &r);
+    assert_string_equal(r.request_id, "fine-1");
+}
+
+static void test_metadata__huge__refused(void **state) {
+    (void)state;
+    enum { LEN = 60000 };
+    char *value = malloc(LEN + 1);
+    memset(value, 'x', LEN);
+    value[LEN] = '\0';
+    raw_call call = raw(ECHO_PATH("Echo"));
+    call.request_id = value;
+    raw_result r;
+    raw_call_run(&call, &r);
+    assert_int_equal(r.status, ERR_RESOURCE_EXHAUSTED);
+    free(value);
+}
+
+// --- Who is there ----------------------------------------------------------------------------------------------------
+
+static raw_result call_as(const char *cert, const char *ca, const char *path) {
+    raw_call call = raw(path);
+    call.cert = cert;
+    call.ca = ca;
+    raw_result r;
+    raw_call_run(&call, &r);
+    return r;
+}
+
+static void test_identity__no_certificate__no_connection(void **state) {
+    (void)state;
+    raw_result r = call_as(NULL, "ca", ECHO_PATH("Echo"));
+    assert_int_equal(r.status, ERR_UNAVAILABLE);
+    assert_int_equal(r.messages, 0);
+    r = call_as(NULL, "ca", "/grpc.health.v1.Health/Check");
+    assert_int_equal(r.status, ERR_UNAVAILABLE);
+}
+
+static void test_identity__foreign_authority__no_connection(void **state) {
+    (void)state;
+    raw_result r = call_as("foreign", "ca", ECHO_PATH("Echo"));
+    assert_int_equal(r.status, ERR_UNAVAILABLE);
+    r = call_as("client", "other-ca",
+                ECHO_PATH("Echo")); // and a client that does not trust the server
+    assert_int_equal(r.status, ERR_UNAVAILABLE);
+}
+
+static void test_identity__not_on_the_list__denied(void **state) {
+    (void)state;
+    raw_result r = call_as("stranger", "ca", ECHO_PATH("Echo"));
+    assert_int_equal(r.status, ERR_PERMISSION_DENIED);
+    assert_string_equal(r.e.reason, "IDENTITY_NOT_ALLOWED");
+    r = call_as("stranger", "ca", ECHO_PATH("Count"));
+    assert_int_equal(r.status, ERR_PERMISSION_DENIED);
+    r = call_as("stranger", "ca", "/no.such/Method");
+    assert_int_equal(r.status, ERR_PERMISSION_DENIED);
+    r = call_as("stranger", "ca", "/grpc.health.v1.Health/Check"); // health is for all of ours
+    assert_int_equal(r.status, ERR_OK);
+}
+
+static void test_identity__not_exactly_one_uri__unauthenticated(void **state) {
+    (void)state;
+    const char *certs[] = {"no-uri", "two-uris"};
+    const char *paths[] = {ECHO_PATH("Echo"), "/grpc.health.v1.Health/Check", ECHO_PATH("Count")};
+    for (int i = 0; i < 2; i++) {
+        for (int k = 0; k < 3; k++) {
+            raw_result r = call_as(certs[i], "ca", paths[k]);
+            assert_int_equal(r.status, ERR_UNAUTHENTICATED);
+            assert_string_equal(r.e.reason, "IDENTITY_INVALID");
+        }
+    }
+}
+
+static void test_connection__garbage_and_silence__server_goes_on(void **state) {
+    (void)state;
+    struct sockaddr_in address = {.sin_family = AF_INET,
+                                  .sin_port = htons((uint16_t)rpc_server_port(f.server))};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    for (int i = 0; i < 8; i++) {
+        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+        char bytes[512];
+        memset(bytes, 'A' + i, sizeof(bytes));
+        if (i % 2 == 0) {
+            assert_true(send(fd, bytes, sizeof(bytes), MSG_NOSIGNAL) > 0);
+        }
+        close(fd);
+    }
+}
+
+// --- Gone and slow clients -------------------------------------------------------------------------------------------
+
+static void test_cancel__mid_call__handler_notices(void **state) {
+    (void)state;
+    int before = atomic_load(&f.echo.saw_cancel);
+    raw_call call = raw(ECHO_PATH("Slow"));
+    call.bytes = "\x18\xb8\x17"; // sleep_ms = 3000
+    call.len = 3;
+    call.cancel_after_ms = 150;
+    raw_result r;
+    raw_call_run(&call, &r);
+    assert_int_equal(r.status, ERR_CANCELLED);
+    assert_true(fixture_wait_for(&f.echo.saw_cancel, before + 1, 2000));
+}
+
+static void test_cancel__before_a_late_answer__answer_is_dropped(void **state) {
+    (void)state;
+    raw_call call = raw(ECHO_PATH("Late"));
+    call.bytes = "\x18\xac\x02"; // sleep_ms = 300
+    call.len = 3;
+    call.cancel_after_ms = 50;
+    for (int i = 0; i < 3; i++) {
+        raw_result r;
+        raw_call_run(&call, &r);
+        assert_int_equal(r.status, ERR_CANCELLED);
+    }
+    int64_t until_ms = fixture_now_ms() + 3000;
+    while (atomic_load(&f.echo.running) > 0 && fixture_now_ms() < until_ms) {
+    }
+    assert_int_equal(atomic_load(&f.echo.running), 0);
+}
+
+typedef struct reader {
+    raw_call call;
+    raw_result result;
+} reader;
+
+static void *read_main(void *arg) {
+    reader *r = arg;
+    raw_call_run(&r->call, &r->result);
+    return NULL;
+}
+
+static void test_stream__slow_reader__is_waited_for_and_bounded(void **state) {
+    (void)state;
+    reader r = {.call = raw(ECHO_PATH("Count"))};
+    r.call.bytes = "\x08\xc8\x01\x10\x80\x80\x04"; // n = 200, blob_bytes = 65536
+    r.call.len = 7;
+    r.call.pauses = 1;
+    r.call.pause_ms = 800;
+    r.call.timeout_ms = 20000;
+    atomic_store(&f.echo.count_sent, 0);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, read_main, &r), 0);
+    assert_true(fixture_wait_for(&f.echo.count_sent, 1, 3000));
+    int64_t until_ms = fixture_now_ms() + 400;
+    while (fixture_now_ms() < until_ms) {
+        assert_int_equal(still_usable(NULL), 0); // others are served meanwhile
+    }
+    assert_true(atomic_load(&f.echo.count_sent) <
+                190); // flow control held it back: memory does not hold the rest
+    pthread_join(thread, NULL);
+    assert_int_equal(r.result.status, ERR_OK);
+    assert_int_equal(r.result.messages, 200);
+}
+
+// --- The crowd -------------------------------------------------------------------------------------------------------
+
+typedef struct member {
+    const fixture *f;
+    pthread_t thread;
+    err e;
+    bool ok;
+    int64_t took_ms;
+} member;
+
+static void *member_main(void *arg) {
+    member *m = arg;
+    arena *a = arena_create(65536);
+    Rpc__Testing__EchoResponse *response = NULL;
+    int64_t begun_ms = fixture_now_ms();
+    m->ok = fixture_call(m->f->client, ECHO_PATH("Stubborn"), "", 300, 10000, a, &response, &m->e);
+    m->took_ms = fixture_now_ms() - begun_ms;
+    arena_destroy(a);
+    return NULL;
+}
+
+static void test_overload__refused_at_once_with_retry_info(void **state) {
+    (void)state;
+    rpc_server_options o = fixture_options();
+    o.workers = 1;
+    o.queue_max = 2;
+    o.in_flight_max = 3;
+    fixture small;
+    fixture_start(&small, &o);
+    arena *a = arena_create(65536);
+    Rpc__Testing__EchoResponse *response = NULL;
+    err e = {0};
+    assert_true(
+        fixture_call(small.client, ECHO_PATH("Echo"), "", 0, 5000, a, &response, &e)); // connects
+    enum { N = 12 };
+    member members[N];
+    memset(members, 0, sizeof(members));
+    for (int i = 0; i < N; i++) {
+        members[i].f = &small;
+        assert_int_equal(pthread_create(&members[i].thread, NULL, member_main, &members[i]), 0);
+    }
+    assert_true(fixture_wait_for(&small.echo.running, 1, 3000));
+    // Health does not queue behind business.
+    raw_call health = {.target = small.target,
+                       .ca = "ca",
+                       .cert = "client",
+                       .bytes = "",
+                       .timeout_ms = 2000,
+                       .path = "/grpc.health.v1.Health/Check"};
+    raw_result r;
+    raw_call_run(&health, &r);
+    assert_int_equal(r.status, ERR_OK);
+    int ok = 0, refused = 0;
+    for (int i = 0; i < N; i++) {
+        pthread_join(members[i].thread, NULL);
+        ok += members[i].ok ? 1 : 0;
+        if (!members[i].ok) {
+            assert_int_equal(members[i].e.code, ERR_RESOURCE_EXHAUSTED);
+            assert_string_equal(members[i].e.reason, "OVERLOADED");
+            assert_true(members[i].e.retry_after_ms > 0);
+            assert_true(members[i].e.flags & ERR_RETRIABLE);
+            assert_true(members[i].took_ms < 290);
+            refused++;
+        }
+    }
+    assert_int_equal(ok, 3);
+    assert_int_equal(refused, N - 3);
+    assert_true(fixture_call(small.client, ECHO_PATH("Echo"), "", 0, 5000, a, &response, &e));
+    arena_destroy(a);
+    fixture_stop(&small, 5000);
+}
+
+static void test_queue__deadline_passes_while_waiting__handler_is_not_run(void **state) {
+    (void)state;
+    rpc_server_options o = fixture_options();
+    o.workers = 1;
+    fixture small;
+    fixture_start(&small, &o);
+    member busy = {.f = &small};
+    assert_int_equal(pthread_create(&busy.thread, NULL, member_main, &busy), 0);
+    assert_true(fixture_wait_for(&small.echo.running, 1, 3000));
+    int before = atomic_load(&small.echo.saw_cancel);
+    arena *a = arena_create(65536);
+    Rpc__Testing__EchoResponse *response = NULL;
+    err e = {0};
+    assert_false(fixture_call(small.client, ECHO_PATH("Slow"), "", 1000, 100, a, &response, &e));
+    assert_int_equal(e.code, ERR_DEADLINE_EXCEEDED);
+    pthread_join(busy.thread, NULL);
+    assert_true(busy.ok);
+    assert_true(fixture_call(small.client, ECHO_PATH("Echo"), "", 0, 5000, a, &response, &e));
+    assert_int_equal(atomic_load(&small.echo.saw_cancel), before); // it never began
+    arena_destroy(a);
+    fixture_stop(&small, 5000);
+}
+
+#define TEST(name) cmocka_unit_test_teardown(name, still_usable)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_message__invalid_utf8__refused),
+        TEST(test_message__embedded_nul__refused),
+        TEST(test_message__truncated__refused),
+        TEST(test_message__empty__is_a_message),
+        TEST(test_message__missing__refused),
+        TEST(test_message__never_sent__deadline),
+        TEST(test_message__5_mib__too_large),
+        TEST(test_message__too_complex__refused),
+        TEST(test_message__nested_deeply__refused),
+        TEST(test_message__sent_twice__one_answer),
+        TEST(test_metadata__nonsense__is_replaced),
+        TEST(test_metadata__huge__refused),
+        TEST(test_identity__no_certificate__no_connection),
+        TEST(test_identity__foreign_authority__no_connection),
+        TEST(test_identity__not_on_the_list__denied),
+        TEST(test_identity__not_exactly_one_uri__unauthenticated),
+        TEST(test_connection__garbage_and_silence__server_goes_on),
+        TEST(test_cancel__mid_call__handler_notices),
+        TEST(test_cancel__before_a_late_answer__answer_is_dropped),
+        TEST(test_stream__slow_reader__is_waited_for_and_bounded),
+        TEST(test_overload__refused_at_once_with_retry_info),
+        TEST(test_queue__deadline_passes_while_waiting__handler_is_not_run),
+    };
+    return cmocka_run_group_tests(tests, start, stop);
+}
