@@ -98,13 +98,19 @@ bool config_ini_parse(FILE *in, const char *file, config_on_pair on_pair, void *
     position p = {.on_pair = on_pair, .arg = arg};
     char line[CONFIG_LINE_MAX];
     unsigned number = 0;
-    while (fgets(line, sizeof(line), in) != NULL) {
+    for (;;) {
+        memset(line, 0xff, sizeof(line));
+        if (fgets(line, sizeof(line), in) == NULL) {
+            break;
+        }
         number++;
         strbuf where;
         strbuf_init_fixed(&where, p.where, sizeof(p.where));
         strbuf_printf(&where, "%.100s:%u", slash == NULL ? file : slash + 1, number);
-        if (strchr(line, '\n') == NULL && !feof(in)) {
-            // Also where the line has a NUL in it: fgets cannot tell the two apart, and neither is text.
+        // The last NUL is the one of fgets; an earlier one came from the file and would hide what follows it.
+        const char *end = memrchr(line, '\0', sizeof(line));
+        bool whole = end > line && (end[-1] == '\n' || feof(in));
+        if (!whole || end != line + strlen(line)) {
             return err_set(e, ERR_INVALID_ARGUMENT, "CONFIG_SYNTAX",
                            "%s: the line is longer than %d bytes, or not text", p.where,
                            (int)CONFIG_LINE_MAX - 2);

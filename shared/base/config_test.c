@@ -151,6 +151,16 @@ static void test_config__broken_files__refused_by_line(void **state) {
     assert_refused(text, "CONFIG_SYNTAX", "test.ini:2");
     settings s;
     err e;
+    // A NUL must not hide the rest of its line, with and without a line end behind it.
+    static const char *const ENDS[] = {"", "\n", "\n[server]\nworkers=7\n"};
+    for (size_t i = 0; i < N_OF(ENDS); i++) {
+        FILE *file = fopen(path, "we");
+        assert_non_null(file);
+        fprintf(file, "[db]\nconninfo=a%cb%s", 0, ENDS[i]);
+        fclose(file);
+        assert_false(config_load(&TABLE, path, &s, &e));
+        assert_non_null(strstr(e.message, "test.ini:2"));
+    }
     assert_false(config_load(&TABLE, "/nonexistent/x.ini", &s, &e));
     assert_string_equal(e.reason, "CONFIG_FILE");
     assert_false(config_load(&TABLE, folder, &s, &e));
