@@ -118,10 +118,15 @@ def _function_name(signature: str) -> str | None:
     return names[0] if names else None
 
 
-def guard_of(path: str) -> str:
-    """shared/base/err.h is BASE_ERR_H: the folder that an #include names, and the file."""
-    parts = Path(path).with_suffix("").parts
-    return re.sub(r"\W", "_", "_".join(parts[-2:])).upper() + "_H"
+def has_guard(path: str, lines: list[str]) -> bool:
+    """shared/base/err.h has BASE_ERR_H: the file's name, and before it what makes it the only one in the project."""
+    stem = re.sub(r"\W", "_", Path(path).stem).upper()
+    guard = re.compile(rf"#ifndef (\w*{stem}_H)$")
+    for this, following in zip(lines, lines[1:]):
+        match = guard.match(this)
+        if match and following == f"#define {match.group(1)}":
+            return True
+    return False
 
 
 def lint_c(path: str, text: str) -> list[Finding]:
@@ -153,8 +158,8 @@ def lint_c(path: str, text: str) -> list[Finding]:
     for i, line in enumerate(raw, 1):
         if _UNFINISHED.search(line):
             add(i, "unfinished", "finish it or write it down elsewhere")
-    if path.endswith(".h") and f"#ifndef {guard_of(path)}" not in raw:
-        add(1, "include-guard", f"the include guard is {guard_of(path)}")
+    if path.endswith(".h") and not has_guard(path, raw):
+        add(1, "include-guard", "there is none that ends with the file's name and _H")
     return found
 
 

@@ -78,7 +78,10 @@ def test_wall_clock():
 def test_include_guard():
     good = "#ifndef BASE_ERR_H\n#define BASE_ERR_H\n#endif\n"
     assert rules("shared/base/err.h", good) == []
-    assert rules("shared/base/err.h", good.replace("BASE_", "")) == ["include-guard"]
+    assert rules("ledger-svc/settings.h", good.replace("BASE_ERR", "LEDGER_SETTINGS")) == []
+    assert rules("shared/base/err.h", good.replace("ERR", "STR")) == ["include-guard"]
+    assert rules("shared/base/err.h", good.replace("define BASE", "define CASE")) == ["include-guard"]
+    assert rules("shared/base/err.h", "int x;\n") == ["include-guard"]
 
 
 def test_unfinished_work():
