@@ -1,0 +1,226 @@
+// Items → entries → files. Nothing here talks to anybody.
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "rails/ach/ach_internal.h"
+#include "rails/ach/fed_calendar.h"
+
+// payments.v1.BankAccountType and HolderType
+enum { ACCOUNT_CHECKING = 1, ACCOUNT_SAVINGS = 2, HOLDER_INDIVIDUAL = 1, HOLDER_COMPANY = 2 };
+
+#define US_PER_MINUTE INT64_C(60000000)
+
+int64_t ach_today(const clock_source *clock) {
+    civil_date d = time_civil_date(fed_local_us(clock_wall_us(clock)));
+    return d.year * INT64_C(10000) + d.month * 100 + d.day;
+}
+
+static civil_date date_of(int64_t yyyymmdd) {
+    return (civil_date){(int)(yyyymmdd / 10000), (int)(yyyymmdd / 100 % 100), (int)(yyyymmdd % 100)};
+}
+
+bool ach_origin_of_book(int64_t base, int64_t book_id, char out[11]) {
+    if (book_id < 1 || book_id > ACH_BOOK_MAX || base + book_id > 999999999) {
+        return false;
+    }
+    out[0] = '1';
+    int64_t number = base + book_id;
+    for (size_t i = 9; i > 0; i--) {
+        out[i] = (char)('0' + number % 10);
+        number /= 10;
+    }
+    out[10] = '\0';
+    return true;
+}
+
+void ach_trace_format(const ach_rail *r, int64_t sequence, char out[16]) {
+    ASSERT(sequence >= 1 && sequence <= NACHA_TRACE_SEQUENCE_MAX);
+    snprintf(out, 16, "%.8s%07" PRId64, r->settings.odfi_routing, sequence);
+}
+
+// The receiver's statement may show it, and a person at the bank can name the payout by it: the end of the payout's id,
+// which is its random part.
+static void individual_id(uuid payout_id, char out[NACHA_ID_LEN + 1]) {
+    char hex[33];
+    str_hex(payout_id.b, sizeof payout_id.b, hex);
+    for (size_t i = 0; i < NACHA_ID_LEN; i++) {
+        char c = hex[32 - NACHA_ID_LEN + i];
+        out[i] = (char)(c >= 'a' ? c - 'a' + 'A' : c);
+    }
+    out[NACHA_ID_LEN] = '\0';
+}
+
+static nacha_credit credit_of(const rail_item *item) {
+    return (nacha_credit){
+        .sec = item->holder_type == HOLDER_INDIVIDUAL ? NACHA_PPD : item->holder_type == HOLDER_COMPANY ? NACHA_CCD : 0,
+        .savings = item->account_type == ACCOUNT_SAVINGS,
+        .routing = item->routing_code,
+        .account = item->account_number,
+        .amount_cents = item->amount,
+        .name = item->recipient_name,
+    };
+}
+
+bool ach_item_check(const rail_item *item, err *e) {
+    if (strcmp(item->currency, "USD") != 0) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID_ENTRY", "currency", "ACH moves USD only");
+    }
+    if (item->account_type != ACCOUNT_CHECKING && item->account_type != ACCOUNT_SAVINGS) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID_ENTRY", "account_type",
+                             "account_type must be checking or savings");
+    }
+    nacha_credit credit = credit_of(item);
+    return nacha_credit_check(&credit, e);
+}
+
+// --- Plan ------------------------------------------------------------------------------------------------------------
+
+typedef struct planner {
+    const ach_rail *r;
+    int64_t book_id;
+    const rail_item *items;
+    ach_numbers *numbers;
+    ach_build *out;
+    size_t files_max;
+    char origin[11], company_id[11];
+} planner;
+
+// Opens the next file, or notes that there is no modifier for it.
+static ach_file_plan *open_file(planner *p, size_t entries_max, arena *a) {
+    if (p->numbers->next_modifier >= NACHA_MODIFIERS) {
+        p->out->exhausted = true;
+        return NULL;
+    }
+    ASSERT(p->out->n_files < p->files_max);
+    ach_file_plan *f = &p->out->files[p->out->n_files];
+    f->entries = ARENA_ARRAY(a, ach_entry_plan, entries_max);
+    if (f->entries == NULL) {
+        return NULL;
+    }
+    f->modifier = nacha_modifier(p->numbers->next_modifier++);
+    snprintf(f->name, sizeof f->name, "%s-%08" PRId64 "-%c.ach", p->origin, p->numbers->file_date, f->modifier);
+    strbuf_init(&f->content, nacha_size_max(entries_max, false));
+    p->out->n_files++;
+    return f;
+}
+
+// Items in the order of the file: PPD before CCD, so that traces ascend through the whole file.
+static size_t *sort_by_sec(const rail_item *items, const size_t *chosen, size_t n, arena *a) {
+    size_t *sorted = ARENA_ARRAY(a, size_t, n);
+    size_t at = 0;
+    for (int holder = HOLDER_INDIVIDUAL; sorted != NULL && holder <= HOLDER_COMPANY; holder++) {
+        for (size_t i = 0; i < n; i++) {
+            if (items[chosen[i]].holder_type == holder) {
+                sorted[at++] = chosen[i];
+            }
+        }
+    }
+    return sorted;
+}
+
+// Spreads the items over files.
+static bool plan(planner *p, const size_t *sorted, size_t n, arena *a, err *e) {
+    const size_t entries_max = (size_t)p->r->settings.entries_max;
+    ach_file_plan *f = NULL;
+    int64_t total = 0;
+    for (size_t i = 0; i < n; i++) {
+        const int64_t amount = p->items[sorted[i]].amount;
+        // next_trace must stay inside of the sequence, so its last number is never given away.
+        if (p->numbers->next_trace >= NACHA_TRACE_SEQUENCE_MAX) {
+            p->out->exhausted = true;
+            return true;
+        }
+        if (f == NULL || f->n_entries == entries_max || amount > NACHA_TOTAL_CENTS_MAX - total) {
+            size_t left = n - i;
+            f = open_file(p, left < entries_max ? left : entries_max, a);
+            total = 0;
+            if (f == NULL) {
+                return p->out->exhausted || err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a file");
+            }
+        }
+        f->entries[f->n_entries++] = (ach_entry_plan){sorted[i], p->numbers->next_trace++};
+        total += amount;
+    }
+    return true;
+}
+
+// --- Write -----------------------------------------------------------------------------------------------------------
+
+static nacha_file_spec spec_of(const planner *p, char modifier) {
+    const ach_settings *s = &p->r->settings;
+    int64_t minutes = fed_local_us(clock_wall_us(p->r->clock)) / US_PER_MINUTE % (24 * 60);
+    civil_date created = date_of(p->numbers->file_date);
+    return (nacha_file_spec){
+        .immediate_destination = str_of(s->immediate_destination),
+        .immediate_origin = str_of(p->origin),
+        .origin_name = str_of(s->company_name),
+        .created = created,
+        .created_hour = (int)(minutes / 60),
+        .created_minute = (int)(minutes % 60),
+        .modifier = modifier,
+        .odfi = str_of(s->odfi_routing),
+        .company_name = str_of(s->company_name),
+        .company_id = str_of(p->company_id),
+        .entry_description = STR("PAYOUT"),
+        .effective = fed_add_banking_days(created, 1),
+    };
+}
+
+static bool write_file(const planner *p, ach_file_plan *f, arena *a, err *e) {
+    nacha_credit *credits = ARENA_ARRAY(a, nacha_credit, f->n_entries);
+    char(*ids)[NACHA_ID_LEN + 1] = arena_calloc(a, f->n_entries, sizeof *ids);
+    if (credits == NULL || ids == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a file");
+    }
+    for (size_t i = 0; i < f->n_entries; i++) {
+        const rail_item *item = &p->items[f->entries[i].item];
+        individual_id(item->payout_id, ids[i]);
+        credits[i] = credit_of(item);
+        credits[i].individual_id = str_of(ids[i]);
+        credits[i].trace_sequence = f->entries[i].trace;
+    }
+    nacha_file_spec spec = spec_of(p, f->modifier);
+    return nacha_write(&spec, credits, f->n_entries, &f->content, &f->totals, e);
+}
+
+bool ach_build_files(const ach_rail *r, int64_t book_id, const rail_item *items, const size_t *chosen, size_t n_chosen,
+                     ach_numbers *numbers, arena *a, ach_build *out, err *e) {
+    planner p = {.r = r, .book_id = book_id, .items = items, .numbers = numbers, .out = out};
+    *out = (ach_build){0};
+    if (!ach_origin_of_book(r->origin_base, book_id, p.origin) ||
+        !ach_origin_of_book(r->company_base, book_id, p.company_id)) {
+        return err_set(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "the book has no ACH origin");
+    }
+    int64_t today = ach_today(r->clock);
+    if (today > numbers->file_date) { // a clock that stepped back goes on with the later day's modifiers
+        numbers->file_date = today;
+        numbers->next_modifier = 0;
+    }
+    // A file is closed when it has entries_max entries, or when its total is full: that takes at least 100 of them.
+    p.files_max = n_chosen / 100 + n_chosen / (size_t)r->settings.entries_max + 2;
+    out->files = ARENA_ARRAY(a, ach_file_plan, p.files_max);
+    const size_t *sorted = sort_by_sec(items, chosen, n_chosen, a);
+    if (out->files == NULL || sorted == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a file");
+    }
+    if (!plan(&p, sorted, n_chosen, a, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < out->n_files; i++) {
+        if (!write_file(&p, &out->files[i], a, e)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void ach_build_free(ach_build *b) {
+    for (size_t i = 0; i < b->n_files; i++) {
+        strbuf *content = &b->files[i].content;
+        explicit_bzero(content->ptr, content->len); // account numbers
+        strbuf_deinit(content);
+    }
+    b->n_files = 0;
+}

@@ -1,0 +1,441 @@
+#include "rails/ach/ach_sftp.h"
+
+#include <fcntl.h>
+#include <libssh/libssh.h>
+#include <libssh/sftp.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+
+enum { WRITE_CHUNK_LEN = 128 * 1024, READ_CHUNK_LEN = 32 * 1024 };
+
+struct ach_sftp {
+    ach_sftp_options options;
+    ssh_key key, host_key;
+    pthread_mutex_t lock; // guards session, sftp: held during each operation
+    ssh_session session;  // NULL: not connected
+    sftp_session sftp;
+
+    // libssh waits for an answer without a limit, so a watchdog ends the connection of an operation that takes too long.
+    pthread_t watchdog;
+    pthread_mutex_t watch_lock; // guards what follows; taken after lock
+    pthread_cond_t watch_changed;
+    int watch_fd; // -1: nothing to watch
+    struct timespec watch_until;
+    bool watch_fired, watch_stop;
+};
+
+// --- Watchdog --------------------------------------------------------------------------------------------------------
+
+static void *watchdog_run(void *arg) {
+    ach_sftp *s = arg;
+    pthread_mutex_lock(&s->watch_lock);
+    while (!s->watch_stop) {
+        if (s->watch_fd < 0) {
+            pthread_cond_wait(&s->watch_changed, &s->watch_lock);
+            continue;
+        }
+        struct timespec until = s->watch_until, now;
+        pthread_cond_timedwait(&s->watch_changed, &s->watch_lock, &until);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        bool late = now.tv_sec > s->watch_until.tv_sec ||
+                    (now.tv_sec == s->watch_until.tv_sec && now.tv_nsec >= s->watch_until.tv_nsec);
+        if (s->watch_fd >= 0 && late) {
+            s->watch_fired = true;
+            shutdown(s->watch_fd, SHUT_RDWR); // libssh sees the end of the connection and returns
+            s->watch_fd = -1;
+        }
+    }
+    pthread_mutex_unlock(&s->watch_lock);
+    return NULL;
+}
+
+static void watch_begin(ach_sftp *s, int fd) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += s->options.timeout_ms / 1000;
+    until.tv_nsec += s->options.timeout_ms % 1000 * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&s->watch_lock);
+    s->watch_fd = fd;
+    s->watch_until = until;
+    s->watch_fired = false;
+    pthread_cond_signal(&s->watch_changed);
+    pthread_mutex_unlock(&s->watch_lock);
+}
+
+// True when the time limit passed meanwhile. Must come before the session, and so the descriptor, is given up.
+static bool watch_end(ach_sftp *s) {
+    pthread_mutex_lock(&s->watch_lock);
+    s->watch_fd = -1;
+    bool fired = s->watch_fired;
+    pthread_mutex_unlock(&s->watch_lock);
+    return fired;
+}
+
+// --- Session ---------------------------------------------------------------------------------------------------------
+
+static void disconnect(ach_sftp *s) {
+    if (s->sftp != NULL) {
+        sftp_free(s->sftp);
+    }
+    if (s->session != NULL) {
+        ssh_disconnect(s->session);
+        ssh_free(s->session);
+    }
+    s->sftp = NULL;
+    s->session = NULL;
+}
+
+static bool fail_ssh(ach_sftp *s, err *e, const char *what) {
+    err_set(e, ERR_UNAVAILABLE, "RAIL_UNREACHABLE", "the bank's file server did not answer");
+    return err_detail(e, "%s: %s", what, s->session == NULL ? "no session" : ssh_get_error(s->session));
+}
+
+// Names the algorithms of the pinned key, so that a server with several keys shows us this one.
+static const char *host_key_algorithms(ssh_key key) {
+    enum ssh_keytypes_e type = ssh_key_type(key);
+    return type == SSH_KEYTYPE_RSA ? "rsa-sha2-512,rsa-sha2-256" : ssh_key_type_to_char(type);
+}
+
+static bool set_options(ach_sftp *s, err *e) {
+    const ach_sftp_options *o = &s->options;
+    long seconds = (long)(o->timeout_ms / 1000), microseconds = (long)(o->timeout_ms % 1000 * 1000);
+    unsigned port = (unsigned)o->port;
+    bool off = false;
+    int on = 1;
+    bool ok = ssh_options_set(s->session, SSH_OPTIONS_PROCESS_CONFIG, &off) == 0 &&
+              ssh_options_set(s->session, SSH_OPTIONS_HOST, o->host) == 0 &&
+              ssh_options_set(s->session, SSH_OPTIONS_PORT, &port) == 0 &&
+              ssh_options_set(s->session, SSH_OPTIONS_USER, o->user) == 0 &&
+              ssh_options_set(s->session, SSH_OPTIONS_TIMEOUT, &seconds) == 0 &&
+              ssh_options_set(s->session, SSH_OPTIONS_TIMEOUT_USEC, &microseconds) == 0 &&
+              ssh_options_set(s->session, SSH_OPTIONS_NODELAY, &on) == 0 &&
+              ssh_options_set(s->session, SSH_OPTIONS_HOSTKEYS, host_key_algorithms(s->host_key)) == 0;
+    return ok || fail_ssh(s, e, "options");
+}
+
+static bool check_host_key(ach_sftp *s, err *e) {
+    ssh_key shown = NULL;
+    if (ssh_get_server_publickey(s->session, &shown) != SSH_OK) {
+        return fail_ssh(s, e, "host key");
+    }
+    bool same = ssh_key_cmp(shown, s->host_key, SSH_KEY_CMP_PUBLIC) == 0;
+    ssh_key_free(shown);
+    if (!same) {
+        log_error("ach.sftp.host_key_mismatch", F_STR("host", s->options.host));
+        return err_set(e, ERR_PERMISSION_DENIED, "HOST_KEY_MISMATCH", "the bank's host key is not the pinned one");
+    }
+    return true;
+}
+
+static bool authenticate(ach_sftp *s, err *e) {
+    int rc = ssh_userauth_publickey(s->session, NULL, s->key);
+    if (rc == SSH_AUTH_SUCCESS) {
+        return true;
+    }
+    if (rc == SSH_AUTH_DENIED || rc == SSH_AUTH_PARTIAL) {
+        log_error("ach.sftp.key_refused", F_STR("user", s->options.user));
+        return err_set(e, ERR_PERMISSION_DENIED, "SFTP_KEY_REFUSED", "the bank refused our key");
+    }
+    return fail_ssh(s, e, "authentication");
+}
+
+static bool connect_steps(ach_sftp *s, err *e) {
+    if (!set_options(s, e)) {
+        return false;
+    }
+    if (ssh_connect(s->session) != SSH_OK) {
+        return fail_ssh(s, e, "connect");
+    }
+    watch_begin(s, (int)ssh_get_fd(s->session));
+    if (!check_host_key(s, e) || !authenticate(s, e)) {
+        return false;
+    }
+    s->sftp = sftp_new(s->session);
+    if (s->sftp == NULL || sftp_init(s->sftp) != SSH_OK) {
+        return fail_ssh(s, e, "sftp");
+    }
+    log_info("ach.sftp.connected", F_STR("host", s->options.host), F_INT("port", s->options.port));
+    return true;
+}
+
+// Locks and connects if need be. After true the caller must call op_end.
+static bool op_begin(ach_sftp *s, err *e) {
+    pthread_mutex_lock(&s->lock);
+    if (s->session != NULL && !ssh_is_connected(s->session)) {
+        disconnect(s);
+    }
+    if (s->session == NULL) {
+        s->session = ssh_new();
+        bool ok = s->session != NULL ? connect_steps(s, e) : fail_ssh(s, e, "memory");
+        watch_end(s);
+        if (!ok) {
+            disconnect(s);
+            pthread_mutex_unlock(&s->lock);
+            return false;
+        }
+    }
+    watch_begin(s, (int)ssh_get_fd(s->session));
+    return true;
+}
+
+static void op_end(ach_sftp *s) {
+    watch_end(s);
+    pthread_mutex_unlock(&s->lock);
+}
+
+// Ends a failed operation. libssh keeps the status of an earlier answer when the connection breaks, so a status is believed
+// only when the server still answers after it; otherwise the session is given up, so no handle of it may be open any more.
+// Returns SSH_FX_OK when nothing is known.
+static int settle_failure(ach_sftp *s, int status, const char *what, err *e) {
+    fail_ssh(s, e, what);
+    char *here = sftp_canonicalize_path(s->sftp, ".");
+    bool fired = watch_end(s); // before the descriptor is closed
+    bool alive = here != NULL && !fired;
+    ssh_string_free_char(here);
+    if (!alive) {
+        disconnect(s);
+        return SSH_FX_OK;
+    }
+    if (status != SSH_FX_OK) {
+        err_set(e, ERR_FAILED_PRECONDITION, "SFTP_REFUSED", "the bank's file server refused the operation");
+        err_detail(e, "%s: sftp status %d", what, status);
+    }
+    return status;
+}
+
+ach_sftp *ach_sftp_create(const ach_sftp_options *o, err *e) {
+    ach_sftp *s = calloc(1, sizeof *s);
+    ASSERT(s != NULL);
+    s->options = *o;
+    s->watch_fd = -1;
+    if (ssh_pki_import_privkey_file(o->key_file, NULL, NULL, NULL, &s->key) != SSH_OK) {
+        err_set(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "ach.key_file cannot be read as a private key");
+        goto fail;
+    }
+    if (ssh_pki_import_pubkey_file(o->host_key_file, &s->host_key) != SSH_OK) {
+        err_set(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "ach.host_key_file cannot be read as a public key");
+        goto fail;
+    }
+    pthread_condattr_t attributes;
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->watch_changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->watch_lock, NULL);
+    ASSERT(pthread_create(&s->watchdog, NULL, watchdog_run, s) == 0);
+    return s;
+fail:
+    ssh_key_free(s->key);
+    ssh_key_free(s->host_key);
+    free(s);
+    return NULL;
+}
+
+void ach_sftp_destroy(ach_sftp *s) {
+    if (s == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&s->watch_lock);
+    s->watch_stop = true;
+    pthread_cond_signal(&s->watch_changed);
+    pthread_mutex_unlock(&s->watch_lock);
+    pthread_join(s->watchdog, NULL);
+    disconnect(s);
+    ssh_key_free(s->key);
+    ssh_key_free(s->host_key);
+    pthread_cond_destroy(&s->watch_changed);
+    pthread_mutex_destroy(&s->watch_lock);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+// --- Operations ------------------------------------------------------------------------------------------------------
+
+bool ach_sftp_exists(ach_sftp *s, const char *path, bool *exists, err *e) {
+    if (!op_begin(s, e)) {
+        return false;
+    }
+    sftp_attributes attributes = sftp_stat(s->sftp, path);
+    bool known = attributes != NULL;
+    *exists = known;
+    sftp_attributes_free(attributes);
+    if (!known) {
+        int status = settle_failure(s, sftp_get_error(s->sftp), "stat", e);
+        known = status == SSH_FX_NO_SUCH_FILE || status == SSH_FX_NO_SUCH_PATH;
+    }
+    op_end(s);
+    return known;
+}
+
+static bool write_all(ach_sftp *s, const char *path, str content, err *e) {
+    sftp_file file = sftp_open(s->sftp, path, O_WRONLY | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR | S_IRGRP);
+    if (file == NULL) {
+        settle_failure(s, sftp_get_error(s->sftp), "open for writing", e);
+        return false;
+    }
+    bool ok = true;
+    for (size_t at = 0; ok && at < content.len;) {
+        size_t len = content.len - at < WRITE_CHUNK_LEN ? content.len - at : WRITE_CHUNK_LEN;
+        ssize_t n = sftp_write(file, content.ptr + at, len);
+        ok = n > 0;
+        at += ok ? (size_t)n : 0;
+    }
+    sftp_attributes attributes = ok ? sftp_fstat(file) : NULL;
+    ok = attributes != NULL && attributes->size == content.len;
+    sftp_attributes_free(attributes);
+    int status = sftp_get_error(s->sftp);
+    ok = sftp_close(file) == SSH_OK && ok;
+    if (!ok) {
+        settle_failure(s, status, "write", e);
+    }
+    return ok;
+}
+
+bool ach_sftp_write(ach_sftp *s, const char *path, str content, err *e) {
+    if (!op_begin(s, e)) {
+        return false;
+    }
+    bool ok = write_all(s, path, content, e);
+    op_end(s);
+    return ok;
+}
+
+// An operation that answers with a status only.
+static bool simple_op(ach_sftp *s, int (*run)(sftp_session, const char *, const char *), const char *a, const char *b,
+                      int ignored_status, const char *what, err *e) {
+    if (!op_begin(s, e)) {
+        return false;
+    }
+    bool ok = run(s->sftp, a, b) == 0;
+    if (!ok) {
+        int status = settle_failure(s, sftp_get_error(s->sftp), what, e);
+        ok = status != SSH_FX_OK && status == ignored_status;
+    }
+    op_end(s);
+    return ok;
+}
+
+static int run_rename(sftp_session sftp, const char *from, const char *to) {
+    return sftp_rename(sftp, from, to);
+}
+static int run_remove(sftp_session sftp, const char *path, const char *unused) {
+    (void)unused;
+    return sftp_unlink(sftp, path);
+}
+static int run_mkdir(sftp_session sftp, const char *path, const char *unused) {
+    (void)unused;
+    return sftp_mkdir(sftp, path, S_IRWXU);
+}
+
+bool ach_sftp_rename(ach_sftp *s, const char *from, const char *to, err *e) {
+    return simple_op(s, run_rename, from, to, -1, "rename", e);
+}
+
+bool ach_sftp_remove(ach_sftp *s, const char *path, err *e) {
+    return simple_op(s, run_remove, path, NULL, -1, "remove", e);
+}
+
+bool ach_sftp_mkdir(ach_sftp *s, const char *path, err *e) {
+    if (simple_op(s, run_mkdir, path, NULL, SSH_FX_FILE_ALREADY_EXISTS, "mkdir", e)) {
+        return true;
+    }
+    // OpenSSH says "failure" of a folder that is there.
+    bool exists = false;
+    return ach_sftp_exists(s, path, &exists, e) && exists;
+}
+
+static bool list_all(ach_sftp *s, const char *dir, size_t max, arena *a, ach_sftp_file *files, size_t *n, err *e) {
+    sftp_dir handle = sftp_opendir(s->sftp, dir);
+    if (handle == NULL) {
+        settle_failure(s, sftp_get_error(s->sftp), "list", e);
+        return false;
+    }
+    bool ok = true;
+    while (ok && *n < max) {
+        sftp_attributes attributes = sftp_readdir(s->sftp, handle);
+        if (attributes == NULL) {
+            break;
+        }
+        if (attributes->type == SSH_FILEXFER_TYPE_REGULAR) {
+            files[*n] = (ach_sftp_file){arena_strdup(a, attributes->name), attributes->size};
+            ok = files[*n].name != NULL;
+            *n += 1;
+        }
+        sftp_attributes_free(attributes);
+    }
+    // An end that the server did not announce is a lost connection, not an empty folder.
+    bool whole = ok && (*n == max || sftp_dir_eof(handle));
+    int status = sftp_get_error(s->sftp);
+    sftp_closedir(handle);
+    if (!ok) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "too many files in the bank's folder");
+    }
+    if (!whole) {
+        settle_failure(s, status, "list", e);
+    }
+    return whole;
+}
+
+bool ach_sftp_list(ach_sftp *s, const char *dir, size_t max, arena *a, ach_sftp_file **files, size_t *n, err *e) {
+    *n = 0;
+    *files = arena_calloc(a, max, sizeof(ach_sftp_file));
+    if (*files == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a listing");
+    }
+    if (!op_begin(s, e)) {
+        return false;
+    }
+    bool ok = list_all(s, dir, max, a, *files, n, e);
+    op_end(s);
+    return ok;
+}
+
+static bool read_all(ach_sftp *s, const char *path, size_t max, char *out, size_t *len, err *e) {
+    sftp_file file = sftp_open(s->sftp, path, O_RDONLY, 0);
+    if (file == NULL) {
+        settle_failure(s, sftp_get_error(s->sftp), "open for reading", e);
+        return false;
+    }
+    ssize_t n = 1;
+    *len = 0;
+    while (n > 0 && *len <= max) {
+        size_t want = max + 1 - *len < READ_CHUNK_LEN ? max + 1 - *len : READ_CHUNK_LEN;
+        n = want > 0 ? sftp_read(file, out + *len, want) : 0;
+        *len += n > 0 ? (size_t)n : 0;
+    }
+    int status = sftp_get_error(s->sftp);
+    sftp_close(file);
+    if (n < 0) {
+        settle_failure(s, status, "read", e);
+        return false;
+    }
+    return *len <= max ||
+           err_set(e, ERR_OUT_OF_RANGE, "FILE_TOO_LARGE", "the file has more than %zu bytes", max);
+}
+
+bool ach_sftp_read(ach_sftp *s, const char *path, size_t max, arena *a, str *out, err *e) {
+    char *bytes = arena_alloc(a, max + 1);
+    size_t len = 0;
+    if (bytes == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a file");
+    }
+    if (!op_begin(s, e)) {
+        return false;
+    }
+    bool ok = read_all(s, path, max, bytes, &len, e);
+    op_end(s);
+    *out = (str){bytes, len};
+    return ok;
+}

@@ -1,0 +1,46 @@
+// One kept SFTP session with the bank: pinned host key, key authentication, a time limit on each operation, reconnect on
+// the next use after a failure.
+//
+// Thread-safe: one operation at a time, others wait. Paths are relative to the user's folder at the bank.
+#ifndef ACH_ACH_SFTP_H
+#define ACH_ACH_SFTP_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/str.h"
+
+typedef struct ach_sftp ach_sftp;
+
+typedef struct ach_sftp_options {
+    const char *host;
+    int64_t port;
+    const char *user;
+    const char *key_file;      // private key
+    const char *host_key_file; // public key, OpenSSH format
+    int64_t timeout_ms;        // of connecting, and of each operation
+} ach_sftp_options;
+
+// Loads the keys; connects on first use. NULL with *e when a key cannot be read. @owned
+ach_sftp *ach_sftp_create(const ach_sftp_options *o, err *e);
+void ach_sftp_destroy(ach_sftp *s); // accepts NULL
+
+// False means that it is not known: UNAVAILABLE (no connection, time limit) or PERMISSION_DENIED (a host key other than
+// the pinned one, or our key refused). True: *exists is certain.
+bool ach_sftp_exists(ach_sftp *s, const char *path, bool *exists, err *e) WARN_UNUSED;
+// Makes a new file (an existing one is an error) and checks its size at the end.
+bool ach_sftp_write(ach_sftp *s, const char *path, str content, err *e) WARN_UNUSED;
+bool ach_sftp_rename(ach_sftp *s, const char *from, const char *to, err *e) WARN_UNUSED;
+bool ach_sftp_remove(ach_sftp *s, const char *path, err *e) WARN_UNUSED;
+bool ach_sftp_mkdir(ach_sftp *s, const char *path, err *e) WARN_UNUSED; // a folder that is there already is fine
+
+typedef struct ach_sftp_file {
+    const char *name; // @arena
+    uint64_t size;
+} ach_sftp_file;
+// Plain files of a folder, at most max of them, in the server's order. @arena
+bool ach_sftp_list(ach_sftp *s, const char *dir, size_t max, arena *a, ach_sftp_file **files, size_t *n,
+                   err *e) WARN_UNUSED;
+// The whole file. OUT_OF_RANGE when it has more than max bytes. @arena
+bool ach_sftp_read(ach_sftp *s, const char *path, size_t max, arena *a, str *out, err *e) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,221 @@
+#include "rails/instant/instant_rail.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/config.h"
+#include "base/crash.h"
+#include "base/log.h"
+#include "rails/instant/instant_internal.h"
+
+enum {
+    CONNECT_TIMEOUT_MS = 2000,
+    API_KEY_LEN_MAX = 512,
+    WEBHOOK_SECRET_LEN_MAX = 512,
+    ITEMS_PER_CONNECTION = 4, // of one submit, so that a batch ends well inside of its lease
+};
+#define AMOUNT_MAX INT64_C(1000000000) // 10 M in both currencies: the networks' own limit
+
+static instant_rail *self_of(rail *r) {
+    return r->self;
+}
+
+// --- Submit and query ------------------------------------------------------------------------------------------------
+
+static void no_memory(rail_item *items, size_t n, rail_verdict verdict) {
+    for (size_t i = 0; i < n; i++) {
+        items[i].verdict = verdict;
+        items[i].code = STR("TOO_LARGE");
+        items[i].text = STR("no memory for the request");
+    }
+}
+
+static void count(instant_rail *r, const rail_item *items, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        metric_add(r->verdicts[items[i].verdict], 1);
+    }
+}
+
+static bool build_posts(const instant_rail *r, int64_t book_id, const rail_item *items, size_t n, http_exchange *x,
+                        arena *a) {
+    const char *url = arena_printf(a, "%s/v1/payments", r->settings.url);
+    for (size_t i = 0; url != NULL && i < n; i++) {
+        const char **headers = ARENA_ARRAY(a, const char *, 4);
+        const char *key = arena_printf(a, "Idempotency-Key: %s", items[i].key);
+        str body = payment_request(book_id, &items[i], a);
+        if (headers == NULL || key == NULL || body.len == 0) {
+            return false;
+        }
+        headers[0] = r->authorization;
+        headers[1] = key;
+        headers[2] = "Content-Type: application/json";
+        x[i] = (http_exchange){.method = "POST", .url = url, .headers = headers, .body = body};
+    }
+    return url != NULL;
+}
+
+static void instant_submit(rail *base, int64_t book_id, rail_item *items, size_t n, arena *a) {
+    instant_rail *r = self_of(base);
+    http_exchange *x = ARENA_ARRAY(a, http_exchange, n);
+    if (x == NULL || !build_posts(r, book_id, items, n, x, a)) {
+        no_memory(items, n, RAIL_NOT_SENT);
+        return;
+    }
+    CRASH_POINT("instant.post.begin");
+    http_client_run(r->client, x, n, a);
+    CRASH_POINT("instant.post.answered");
+    for (size_t i = 0; i < n; i++) {
+        answer_to_submit(&x[i], &items[i], a);
+    }
+    count(r, items, n);
+}
+
+static void instant_query(rail *base, int64_t book_id, rail_item *items, size_t n, arena *a) {
+    (void)book_id;
+    instant_rail *r = self_of(base);
+    http_exchange *x = ARENA_ARRAY(a, http_exchange, n);
+    const char **headers = ARENA_ARRAY(a, const char *, 2);
+    bool ok = x != NULL && headers != NULL;
+    for (size_t i = 0; ok && i < n; i++) {
+        x[i] = (http_exchange){.method = "GET", .headers = headers};
+        x[i].url = arena_printf(a, "%s/v1/payments/by-key/%s", r->settings.url, items[i].key);
+        ok = x[i].url != NULL;
+    }
+    if (!ok) {
+        no_memory(items, n, RAIL_UNKNOWN);
+        return;
+    }
+    headers[0] = r->authorization;
+    http_client_run(r->client, x, n, a);
+    for (size_t i = 0; i < n; i++) {
+        answer_to_query(&x[i], &items[i], a);
+    }
+}
+
+// --- Life ------------------------------------------------------------------------------------------------------------
+
+static void make_metrics(instant_rail *r) {
+    static const char *const VERDICTS[] = {
+        [RAIL_NOT_SENT] = "verdict=\"not_sent\"", [RAIL_ACCEPTED] = "verdict=\"accepted\"",
+        [RAIL_SETTLED] = "verdict=\"settled\"",   [RAIL_REFUSED] = "verdict=\"refused\"",
+        [RAIL_REFUSED_RETRY] = "verdict=\"refused_retry\"", [RAIL_UNKNOWN] = "verdict=\"unknown\"",
+        [RAIL_RETURNED] = "verdict=\"returned\""};
+    for (int i = RAIL_NOT_SENT; i <= RAIL_RETURNED; i++) {
+        r->verdicts[i] = metric_counter("instant_items_total", VERDICTS[i], "instant payments by the verdict of submit");
+    }
+    static const char HELP[] = "webhooks from the instant bank";
+    r->hooks_ok = metric_counter("instant_webhooks_total", "result=\"ok\"", HELP);
+    r->hooks_refused = metric_counter("instant_webhooks_total", "result=\"refused\"", HELP);
+    r->hooks_failed = metric_counter("instant_webhooks_total", "result=\"failed\"", HELP);
+}
+
+// The header with the key. The key must fit into a header line, whatever stands in the file.
+static bool read_api_key(instant_rail *r, err *e) {
+    char *key = NULL;
+    size_t len = 0;
+    if (!config_read_secret(r->settings.api_key_file, API_KEY_LEN_MAX, &key, &len, e)) {
+        return false;
+    }
+    bool ok = len > 0;
+    for (size_t i = 0; i < len; i++) {
+        ok = ok && key[i] > 0x20 && key[i] < 0x7f;
+    }
+    if (ok) {
+        size_t size = sizeof "Authorization: Bearer " + len;
+        r->authorization = calloc(1, size);
+        ASSERT(r->authorization != NULL);
+        snprintf(r->authorization, size, "Authorization: Bearer %.*s", (int)len, key);
+    }
+    config_wipe(key, len);
+    return ok || err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "instant.api_key_file",
+                               "instant.api_key_file must hold one line of printable ASCII");
+}
+
+static bool open_client(instant_rail *r, err *e) {
+    const instant_settings *s = &r->settings;
+    if (s->connections < 1 || s->connections > 1024 || s->timeout_ms < 1) {
+        return err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "instant.connections",
+                             "instant.connections or instant.timeout_ms is out of range");
+    }
+    const http_client_options options = {
+        .ca_file = s->ca_file,
+        .connect_timeout_ms = s->timeout_ms < CONNECT_TIMEOUT_MS ? s->timeout_ms : CONNECT_TIMEOUT_MS,
+        .total_timeout_ms = s->timeout_ms,
+        .max_connections = (int)s->connections,
+        .response_max = INSTANT_RESPONSE_MAX,
+    };
+    r->client = http_client_create(&options, e);
+    return r->client != NULL;
+}
+
+rail *instant_rail_create(const instant_settings *settings, db_pool *pool, const clock_source *clock, err *e) {
+    instant_rail *r = calloc(1, sizeof *r);
+    ASSERT(r != NULL);
+    r->settings = *settings;
+    r->pool = pool;
+    r->clock = clock;
+    make_metrics(r);
+    bool ok = read_api_key(r, e) &&
+              config_read_secret(settings->webhook_secret_file, WEBHOOK_SECRET_LEN_MAX, &r->webhook_secret,
+                                 &r->webhook_secret_len, e) &&
+              open_client(r, e);
+    if (!ok) {
+        r->base.self = r;
+        instant_rail_destroy(&r->base);
+        return NULL;
+    }
+    r->base = (rail){
+        .id = RAIL_INSTANT,
+        .name = "instant",
+        .currencies = "INR,USD",
+        .amount_max = AMOUNT_MAX,
+        .batch_max = (int)settings->connections * ITEMS_PER_CONNECTION,
+        .gather_ms = 0,
+        .finality = "Final within seconds; there is no return except when the receiver's bank sends the money back.",
+        .submit = instant_submit,
+        .query = instant_query,
+        .self = r,
+    };
+    return &r->base;
+}
+
+bool instant_rail_start_webhook(rail *base, const char *cert_file, const char *key_file, rail_wake wake, void *arg,
+                                err *e) {
+    instant_rail *r = self_of(base);
+    ASSERT(r->webhook == NULL);
+    r->wake = wake;
+    r->wake_arg = arg;
+    const http_server_options options = {
+        .address = "127.0.0.1",
+        .port = (int)r->settings.webhook_port,
+        .cert_file = cert_file,
+        .key_file = key_file,
+        .n_threads = WEBHOOK_THREADS,
+        .body_max = WEBHOOK_BODY_MAX,
+        .handler = webhook_handle,
+        .arg = r,
+    };
+    r->webhook = http_server_start(&options, e);
+    return r->webhook != NULL;
+}
+
+int instant_rail_webhook_port(const rail *base) {
+    const instant_rail *r = base->self;
+    return r->webhook == NULL ? 0 : http_server_port(r->webhook);
+}
+
+void instant_rail_destroy(rail *base) {
+    if (base == NULL) {
+        return;
+    }
+    instant_rail *r = self_of(base);
+    http_server_stop(r->webhook);
+    if (r->client != NULL) {
+        http_client_destroy(r->client);
+    }
+    config_wipe(r->authorization, str_of(r->authorization).len);
+    config_wipe(r->webhook_secret, r->webhook_secret_len);
+    free(r);
+}
