@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "db_internal.h"
 #include "testing/fixture.h"
+#include "testing/lossy_proxy.h"
 
 static db_pool *pool;
 static db_conn *conn;
@@ -173,6 +174,35 @@ static void test_copy__backend_killed__unavailable(void **state) {
     db_rollback(conn);
 }
 
+static void test_copy__network_is_stuck__fails_while_writing(void **state) {
+    (void)state;
+    err e;
+    char conninfo[128];
+    static uint8_t block[1 << 20];
+    lossy_proxy *x = lossy_proxy_start(fixture_server_dir());
+    (void)snprintf(conninfo, sizeof conninfo, "host=%s user=postgres dbname=postgres",
+                   lossy_proxy_dir(x));
+    db_pool *p = fixture_pool(conninfo, 1, 200);
+    db_conn *c = db_pool_checkout(p, fixture_deadline(5000), &e);
+    assert_non_null(c);
+    assert_true(db_begin(c, fixture_deadline(5000), &e));
+    db_copy *w = db_copy_begin(c, "copy_t", "id, e", 2, &e);
+    assert_non_null(w);
+    lossy_proxy_set(x, LOSSY_STALL);
+    for (int64_t i = 0; i < 16; i++) {
+        db_copy_row(w);
+        db_copy_i64(w, i);
+        db_copy_bytes(w, block, sizeof block);
+    }
+    assert_true(w->failed); // and not piled up in memory until the end
+    assert_false(db_copy_end(w, NULL, &e));
+    assert_int_equal(e.code, ERR_UNAVAILABLE);
+    db_rollback(c);
+    db_pool_checkin(p, c);
+    db_pool_destroy(p);
+    lossy_proxy_stop(x);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void) {
@@ -185,6 +215,7 @@ int main(void) {
         T(test_copy__bad_text__given_up_and_connection_lives),
         T(test_copy__no_such_table__an_error),
         T(test_copy__backend_killed__unavailable),
+        T(test_copy__network_is_stuck__fails_while_writing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

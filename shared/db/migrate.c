@@ -62,12 +62,11 @@ static bool list_files(migrator *m, err *e) {
     DIR *d = opendir(m->dir);
     if (d == NULL) {
         return err_set(e, ERR_FAILED_PRECONDITION, "BAD_MIGRATIONS",
-                       "cannot read the folder of migrations: %s", strerror(errno));
+                       "cannot read the folder of migrations: %s", strerrordesc_np(errno));
     }
     bool ok = true;
-    size_t cap = 0;
     const struct dirent *entry;
-    while (ok && (entry = readdir(d)) != NULL) {
+    while (ok && m->n_files < MIGRATION_FILES_MAX && (entry = readdir(d)) != NULL) {
         size_t len = strlen(entry->d_name);
         if (len < 4 || strcmp(entry->d_name + len - 4, ".sql") != 0) {
             continue;
@@ -76,12 +75,6 @@ static bool list_files(migrator *m, err *e) {
         if (version == 0) {
             ok = bad_file(e, entry->d_name, "is not named NNNN_name.sql");
             break;
-        }
-        if (m->n_files == cap) {
-            ASSERT(cap < MIGRATION_FILES_MAX);
-            cap = cap == 0 ? 32 : cap * 2;
-            m->files = realloc(m->files, cap * sizeof *m->files);
-            ASSERT(m->files != NULL);
         }
         m->files[m->n_files].version = version;
         memcpy(m->files[m->n_files].name, entry->d_name, len + 1);
@@ -174,6 +167,7 @@ static bool run_file(migrator *m, const migration *f, const char *text, err *e) 
         char what[MIGRATION_NAME_LEN + 32];
         (void)snprintf(what, sizeof what, "%s line %d", f->name, line_of(text, r));
         err why;
+        err_clear(&why);
         r = checked(m, r, what, &why);
         ASSERT(r == NULL);
         (void)err_set(e, why.code == ERR_UNAVAILABLE ? ERR_UNAVAILABLE : ERR_FAILED_PRECONDITION,
@@ -280,12 +274,13 @@ static bool check_applied(migrator *m, int *last, err *e) {
     for (int i = 0; ok && i < PQntuples(r); i++) {
         int64_t version = 0;
         ASSERT(str_to_i64(str_of(PQgetvalue(r, i, 0)), 1, MIGRATION_FILES_MAX, &version));
-        if (at < m->n_files && m->files[at].version < version) {
-            ok = bad_file(e, m->files[at].name, "comes before one that is applied already");
-        } else if (at == m->n_files || m->files[at].version > version) {
+        const migration *file = at < m->n_files ? &m->files[at] : NULL;
+        if (file != NULL && file->version < version) {
+            ok = bad_file(e, file->name, "comes before one that is applied already");
+        } else if (file == NULL || file->version > version) {
             ok = bad_file(e, PQgetvalue(r, i, 1), "was applied, and its file is missing");
         } else {
-            ok = check_unchanged(m, &m->files[at], e);
+            ok = check_unchanged(m, file, e);
         }
         *last = (int)version;
         at++;
@@ -302,6 +297,8 @@ static void ignore_notice(void *arg, const PGresult *r) {
 bool db_migrate(const char *conninfo, const char *dir, err *e) {
     migrator m = {.dir = dir};
     int last = 0;
+    m.files = calloc(MIGRATION_FILES_MAX, sizeof *m.files);
+    ASSERT(m.files != NULL);
     const char *const keys[] = {"connect_timeout", "keepalives_idle",  "gssencmode",
                                 "dbname",          "application_name", NULL};
     const char *const values[] = {"10", "10", "disable", conninfo, "disburse-migrate", NULL};

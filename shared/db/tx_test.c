@@ -198,6 +198,38 @@ static void test_commit__lost_before_it_happened__unknown_too(void **state) {
     lose_commit(LOSSY_DROP_BEFORE_COMMIT, 0);
 }
 
+static lossy_proxy *stalling;
+
+static bool stall_then_insert(db_conn *c, arena *a, void *arg, err *e) {
+    (*(int *)arg)++;
+    lossy_proxy_set(stalling, LOSSY_STALL);
+    return exec_id(c, &INSERT, a, 1, e);
+}
+
+static void test_deadline__network_is_stuck__holds_without_the_server(void **state) {
+    (void)state;
+    char conninfo[128];
+    for (int reading = 0; reading < 2; reading++) {
+        err e;
+        int tries = 0;
+        stalling = lossy_proxy_start(fixture_server_dir());
+        (void)snprintf(conninfo, sizeof conninfo, "host=%s user=postgres dbname=postgres",
+                       lossy_proxy_dir(stalling));
+        db_pool *p = fixture_pool(conninfo, 2, 60000);
+        int64_t start = fixture_deadline(0);
+        int64_t deadline = start + 300;
+        bool ok = reading ? db_read(p, deadline, mem, stall_then_insert, &tries, &e)
+                          : db_transact(p, deadline, mem, stall_then_insert, &tries, &e);
+        assert_false(ok);
+        assert_int_equal(e.code, ERR_UNAVAILABLE);
+        assert_int_equal(e.flags & ERR_COMMIT_UNKNOWN, 0); // no COMMIT was sent
+        assert_int_equal(tries, 1);
+        assert_in_range(fixture_deadline(0) - start, 290, 300 + DB_NETWORK_GRACE_MS + 500);
+        db_pool_destroy(p);
+        lossy_proxy_stop(stalling);
+    }
+}
+
 static void test_commit__refused_by_a_deferred_constraint__definite(void **state) {
     (void)state;
     err e;
@@ -277,6 +309,7 @@ int main(void) {
         T(test_read__backend_killed__tried_again),
         T(test_commit__answer_lost_after_it_happened__unknown),
         T(test_commit__lost_before_it_happened__unknown_too),
+        T(test_deadline__network_is_stuck__holds_without_the_server),
         T(test_commit__refused_by_a_deferred_constraint__definite),
         T(test_transact__deadlock__both_succeed_in_the_end),
     };

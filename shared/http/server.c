@@ -68,8 +68,8 @@ str http_request_query(const http_request *r, const char *name) {
 
 static struct MHD_Response *make_response(const char *content_type, str body) {
     // libmicrohttpd does not write to a buffer that it copies.
-    struct MHD_Response *r = MHD_create_response_from_buffer(body.len, (void *)(uintptr_t)body.ptr,
-                                                             MHD_RESPMEM_MUST_COPY);
+    struct MHD_Response *r =
+        MHD_create_response_from_buffer(body.len, (void *)body.ptr, MHD_RESPMEM_MUST_COPY);
     ASSERT(r != NULL);
     ASSERT(MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, content_type) == MHD_YES);
     return r;
@@ -287,8 +287,7 @@ static struct MHD_Daemon *start_daemon(http_server *s, const struct sockaddr_in 
     struct MHD_OptionItem tls[] = {
         {MHD_OPTION_HTTPS_MEM_CERT, 0, f->cert},
         {MHD_OPTION_HTTPS_MEM_KEY, 0, f->key},
-        {MHD_OPTION_HTTPS_PRIORITIES, 0,
-         (void *)(uintptr_t) "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)"NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"},
         {MHD_OPTION_END, 0, NULL},
     };
     if (f->cert == NULL) {
