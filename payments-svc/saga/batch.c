@@ -1,0 +1,255 @@
+// One batch from claim to outcome: the shell around the pure machine.
+#include <pthread.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "base/crash.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "saga/saga_internal.h"
+
+// --- Metrics ---------------------------------------------------------------------------------------------------------
+
+enum { STATES = STATE_HELD + 1 };
+
+static struct {
+    metric *claimed, *lease_lost;
+    metric *outcomes[STEP_COUNT][OUT_COUNT];
+    metric *seconds[STEP_COUNT];
+    metric *finished[STATES];
+} metrics;
+
+static void make_metrics(void) {
+    char labels[96];
+    metrics.claimed = metric_counter("saga_claimed_total", "", "Sagas that workers have leased.");
+    metrics.lease_lost = metric_counter("saga_lease_lost_total", "", "Outcomes not written because the lease was lost.");
+    for (int step = STEP_RESERVE; step <= STEP_RETURN; step++) {
+        if (step == STEP_AWAIT) {
+            continue; // nobody acts on it
+        }
+        (void)snprintf(labels, sizeof labels, "step=\"%s\"", saga_step_name(step));
+        metrics.seconds[step] = metric_histogram("saga_step_seconds", labels, "From the claim of a batch to its outcome.");
+        for (int outcome = OUT_DONE; outcome < OUT_COUNT; outcome++) {
+            (void)snprintf(labels, sizeof labels, "step=\"%s\",outcome=\"%s\"", saga_step_name(step),
+                           saga_outcome_name(outcome));
+            metrics.outcomes[step][outcome] =
+                metric_counter("saga_step_outcomes_total", labels, "Outcomes of the steps of sagas.");
+        }
+    }
+    const saga_state ends[] = {STATE_SETTLED, STATE_FAILED, STATE_RETURNED, STATE_HELD};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        (void)snprintf(labels, sizeof labels, "state=\"%s\"", saga_state_name((int)ends[i]));
+        metrics.finished[ends[i]] = metric_counter("saga_finished_total", labels, "Payouts that came to an end, or to a person.");
+    }
+}
+
+void saga_batch_metrics_init(void) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    ASSERT(pthread_once(&once, make_metrics) == 0);
+}
+
+// --- Crash points ----------------------------------------------------------------------------------------------------
+
+#ifdef DISBURSE_CRASH_POINTS
+static char crash_names[STEP_COUNT][AT_COUNT][48];
+
+static void make_crash_names(void) {
+    static const char *const BOUNDARIES[AT_COUNT] = {"prepared", "sent", "acked", "recorded", "committed"};
+    for (int step = 0; step < STEP_COUNT; step++) {
+        for (int at = 0; at < AT_COUNT; at++) {
+            char *name = crash_names[step][at];
+            (void)snprintf(name, sizeof crash_names[step][at], "saga.%s.%s", saga_step_name(step), BOUNDARIES[at]);
+            for (; *name != '\0'; name++) {
+                *name = (char)(*name >= 'A' && *name <= 'Z' ? *name - 'A' + 'a' : *name);
+            }
+        }
+    }
+}
+
+void saga_crash_at(const saga_batch *b, saga_boundary boundary, unsigned step_mask) {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    ASSERT(pthread_once(&once, make_crash_names) == 0);
+    unsigned acting = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        acting |= b->items[i].acting == STEP_NONE ? 0 : SAGA_STEP_BIT(b->items[i].acting);
+    }
+    for (int step = STEP_RESERVE; step < STEP_COUNT; step++) {
+        if ((acting & step_mask & SAGA_STEP_BIT(step)) != 0) {
+            CRASH_POINT(crash_names[step][boundary]);
+        }
+    }
+}
+#endif
+
+// --- Small parts -----------------------------------------------------------------------------------------------------
+
+bool saga_may_complain(saga_complaint *c) {
+    const int64_t now_ms = clock_mono_ms(clock_system());
+    int64_t last_ms = atomic_load(&c->last_ms);
+    if ((last_ms != 0 && now_ms - last_ms < SAGA_COMPLAIN_EVERY_MS) ||
+        !atomic_compare_exchange_strong(&c->last_ms, &last_ms, now_ms)) {
+        atomic_fetch_add(&c->suppressed, 1);
+        return false;
+    }
+    const int64_t suppressed = atomic_exchange(&c->suppressed, 0);
+    if (suppressed > 0) {
+        log_warn("saga.complaints_suppressed", F_INT("n", suppressed));
+    }
+    return true;
+}
+
+static void pause_ms(int64_t ms) {
+    const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
+    (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+}
+
+static size_t count_acting(const saga_batch *b) {
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        n += b->items[i].acting != STEP_NONE ? 1 : 0;
+    }
+    return n;
+}
+
+// --- What came of it -------------------------------------------------------------------------------------------------
+
+static void decide(saga_batch *b, saga_item *item) {
+    const saga_policy *policy = &b->from.policy;
+    if (saga_on_outcome(&item->now, &item->answer, &item->said, policy, b->from.clock)) {
+        return;
+    }
+    char id[UUID_TEXT_LEN + 1];
+    uuid_format(item->payout_id, id);
+    log_error("saga.outcome_not_drawn", F_STR("payout", id), F_STR("step", saga_step_name((int)item->acting)),
+              F_STR("outcome", saga_outcome_name((int)item->answer.outcome)));
+    item->answer = (saga_answer){OUT_BROKEN, STR("OUTCOME_UNEXPECTED"),
+                                 str_of(saga_outcome_name((int)item->answer.outcome))};
+    ASSERT(saga_on_outcome(&item->now, &item->answer, &item->said, policy, b->from.clock));
+}
+
+static void decide_all(saga_batch *b) {
+    for (size_t i = 0; i < b->n; i++) {
+        saga_item *item = &b->items[i];
+        if (item->acting != STEP_NONE && !item->lost) {
+            decide(b, item);
+            item->log_seq++;
+        }
+    }
+}
+
+// Tries until it is written or the lease is over: what the ledger or the rail has said is worth a second try. False: nobody
+// has written it; whoever claims next repeats the step, or asks the rail. *uncertain: a COMMIT may have happened unseen.
+static bool write_outcomes(saga_batch *b, bool *uncertain) {
+    static saga_complaint complaint;
+    *uncertain = false;
+    for (int try_number = 0;; try_number++) {
+        err e;
+        err_clear(&e);
+        const int64_t deadline = clock_mono_ms(b->from.clock) + SAGA_DB_TIMEOUT_MS;
+        if (saga_store_outcome(b, deadline, &e)) {
+            return true;
+        }
+        if (saga_may_complain(&complaint)) {
+            log_err(LOG_WARN, "saga.outcome_not_written", &e);
+        }
+        *uncertain |= (e.flags & ERR_COMMIT_UNKNOWN) != 0;
+        const int64_t wait_ms = 20 + clock_backoff_ms(b->from.clock, 50, 1000, try_number);
+        if (clock_mono_ms(b->from.clock) + wait_ms >= atomic_load(&b->until_mono_ms)) {
+            return false;
+        }
+        pause_ms(wait_ms);
+    }
+}
+
+static void report_end(const saga_item *item) {
+    metric *finished = metrics.finished[item->now.state];
+    if (item->now.step != STEP_DONE || finished == NULL || item->now.state == item->was.state) {
+        return;
+    }
+    metric_add(finished, 1);
+    if (item->now.state == STATE_HELD) {
+        uuid_format(item->payout_id, log_ctx()->payout_id);
+        log_warn("saga.held", F_STR("reason", item->now.reason), F_STR("text", item->now.reason_text));
+        log_ctx()->payout_id[0] = '\0';
+    }
+}
+
+static size_t report(const saga_batch *b, bool uncertain, int64_t started_us) {
+    size_t n_moved = 0;
+    int64_t n_lost = 0;
+    unsigned steps = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        const saga_item *item = &b->items[i];
+        if (item->acting == STEP_NONE || item->written) {
+            n_moved++;
+            report_end(item);
+        }
+        n_lost += item->lost ? 1 : 0;
+        if (item->acting != STEP_NONE && item->written) {
+            metric_add(metrics.outcomes[item->acting][item->answer.outcome], 1);
+            steps |= SAGA_STEP_BIT(item->acting);
+        }
+    }
+    const int64_t took_us = clock_mono_us(b->from.clock) - started_us;
+    for (int step = STEP_RESERVE; step <= STEP_RETURN; step++) {
+        if ((steps & SAGA_STEP_BIT(step)) != 0) {
+            metric_observe_us(metrics.seconds[step], took_us);
+        }
+    }
+    if (n_lost > 0 && !uncertain) {
+        metric_add(metrics.lease_lost, n_lost);
+        log_warn("saga.lease_lost", F_INT("book", b->from.book_id), F_STR("step", saga_step_name((int)b->from.step)),
+                 F_INT("n", n_lost));
+    }
+    log_debug("saga.batch", F_INT("book", b->from.book_id), F_STR("rail", b->from.rail->name),
+              F_STR("step", saga_step_name((int)b->from.step)), F_INT("n", b->n), F_INT("us", took_us));
+    return n_moved;
+}
+
+// --- The run ---------------------------------------------------------------------------------------------------------
+
+static void act(saga_batch *b, const saga_tools *tools, saga_keeper *keeper, bool *uncertain) {
+    saga_lease *lease = saga_lease_begin(keeper, b);
+    saga_steps_act(b, tools);
+    decide_all(b);
+    if (write_outcomes(b, uncertain)) {
+        CRASH_POINT("saga.outcome.committed");
+        saga_crash_at(b, AT_COMMITTED, SAGA_ALL_STEPS);
+    } else {
+        for (size_t i = 0; i < b->n; i++) {
+            b->items[i].written = false;
+            b->items[i].lost = b->items[i].acting != STEP_NONE;
+        }
+    }
+    saga_lease_end(keeper, lease);
+}
+
+saga_result saga_batch_run(saga_batch *b, const saga_tools *tools, saga_keeper *keeper) {
+    static saga_complaint complaint;
+    saga_result result = {0, 0, false};
+    const int64_t started_us = clock_mono_us(b->from.clock);
+    err e;
+    err_clear(&e);
+    if (!saga_store_claim(b, &e)) {
+        if (saga_may_complain(&complaint)) {
+            log_err(LOG_WARN, "saga.claim_failed", &e);
+        }
+        result.failed = true;
+        goto out;
+    }
+    result.n_found = b->n_found;
+    if (b->n == 0) {
+        goto out;
+    }
+    metric_add(metrics.claimed, (int64_t)b->n);
+    bool uncertain = false;
+    if (count_acting(b) > 0) {
+        act(b, tools, keeper, &uncertain);
+    }
+    result.n_moved = report(b, uncertain, started_us);
+out:
+    saga_intent_wipe(b); // a claim that failed may have decrypted already
+    return result;
+}

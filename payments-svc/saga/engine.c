@@ -1,0 +1,424 @@
+// The threads of the engine, and the board that says where there is work.
+//
+// The board has a slot for each (book, rail, step). A slot is marked when the database was asked what is due (a scan), when the
+// API says that payouts have arrived, or when a batch was full, so that there is more. A free worker takes the next marked
+// slot, round robin; when there is none, one of them scans, and the others wait. One worker has a slot at a time, so that what
+// arrives meanwhile is gathered into the next batch, unless there is more than one batch of it.
+#include "saga/engine.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "saga/saga_internal.h"
+
+enum {
+    BOOKS_REFRESH_MS = 2000,
+    CLAIM_BACKOFF_BASE_MS = 100,
+    CLAIM_BACKOFF_CAP_MS = 5000,
+    SCAN_TIMEOUT_MS = 5000,
+    ENGINE_ARENA_MAX = 16 * 1024 * 1024,
+    US_PER_MS = 1000
+};
+
+typedef struct slot {
+    bool marked;          // there is, or may be, something due
+    bool more;            // more than one batch of it
+    int busy;             // workers that have it
+    int failures;         // claims that failed in a row
+    int64_t not_before_us; // gathering, or backing off (wall time)
+} slot;
+
+typedef struct book {
+    int64_t id;
+    slot slots[SAGA_RAILS_MAX][STEP_COUNT];
+} book;
+
+typedef struct task {
+    book *book;
+    size_t rail;
+    saga_step step;
+} task;
+
+struct saga_engine {
+    saga_engine_options o;
+    const clock_source *clock;
+    saga_keeper *keeper;
+    saga_tools tools;
+    metric *due[STEP_COUNT];
+    arena *a; // the books
+    pthread_t threads[SAGA_WORKERS_MAX];
+    int n_threads;
+    rail *rails[SAGA_RAILS_MAX];
+
+    pthread_mutex_t mutex; // guards all below; never held across SQL or a call
+    pthread_cond_t changed;
+    bool stopping, scanning, scan_wanted;
+    int64_t next_scan_ms, books_at_ms; // monotonic
+    book *books[SAGA_BOOKS_MAX];
+    size_t n_books;
+    size_t cursor; // where the round robin goes on
+};
+
+// --- The board (all with the mutex held) -----------------------------------------------------------------------------
+
+static book *find_book(saga_engine *g, int64_t book_id) {
+    for (size_t i = 0; i < g->n_books; i++) {
+        if (g->books[i]->id == book_id) {
+            return g->books[i];
+        }
+    }
+    book *fresh = g->n_books == SAGA_BOOKS_MAX ? NULL : arena_alloc(g->a, sizeof *fresh);
+    if (fresh == NULL) {
+        static saga_complaint complaint;
+        if (saga_may_complain(&complaint)) {
+            log_error("saga.too_many_books", F_INT("book", book_id), F_INT("max", SAGA_BOOKS_MAX));
+        }
+        return NULL;
+    }
+    fresh->id = book_id;
+    g->books[g->n_books++] = fresh;
+    return fresh;
+}
+
+static size_t limit_of(const saga_engine *g, size_t rail_index, saga_step step) {
+    const int all = g->o.batch_max;
+    const int of_rail = g->rails[rail_index]->batch_max;
+    switch (step) {
+    case STEP_EXECUTE:
+    case STEP_RESOLVE: return (size_t)(of_rail < all ? of_rail : all);
+    case STEP_AWAIT: // mostly becomes CONFIRM
+    case STEP_CONFIRM:
+    case STEP_RETURN:
+    case STEP_DONE: return (size_t)(all < SAGA_LEDGER_PAIRS_MAX ? all : SAGA_LEDGER_PAIRS_MAX);
+    case STEP_NONE:
+    case STEP_RESERVE:
+    case STEP_VOID: break;
+    }
+    return (size_t)all;
+}
+
+// Takes the next slot that has work. *wake_us is lowered to when the next one becomes ready.
+static bool pick(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
+    const size_t per_book = g->o.n_rails * STEP_COUNT;
+    const size_t total = g->n_books * per_book;
+    for (size_t i = 0; i < total; i++) {
+        const size_t at = (g->cursor + i) % total;
+        book *home = g->books[at / per_book];
+        const size_t rail_index = at % per_book / STEP_COUNT;
+        const size_t step = at % STEP_COUNT;
+        slot *s = &home->slots[rail_index][step];
+        if (!s->marked || (s->busy > 0 && !s->more)) {
+            continue;
+        }
+        if (s->not_before_us > now_us) {
+            *wake_us = s->not_before_us < *wake_us ? s->not_before_us : *wake_us;
+            continue;
+        }
+        s->marked = s->more;
+        s->busy++;
+        *t = (task){home, rail_index, (saga_step)step};
+        g->cursor = at + 1;
+        return true;
+    }
+    return false;
+}
+
+static void put_back(saga_engine *g, const task *t, const saga_result *r) {
+    slot *s = &t->book->slots[t->rail][t->step];
+    s->busy--;
+    if (r->failed) {
+        const int64_t wait_ms =
+            clock_backoff_ms(g->clock, CLAIM_BACKOFF_BASE_MS, CLAIM_BACKOFF_CAP_MS, s->failures) + 1;
+        s->failures += s->failures < 16 ? 1 : 0;
+        s->marked = true;
+        s->more = false;
+        s->not_before_us = clock_wall_us(g->clock) + wait_ms * US_PER_MS;
+        return;
+    }
+    s->failures = 0;
+    const bool full = r->n_found == limit_of(g, t->rail, t->step);
+    s->more = full && t->step != STEP_EXECUTE; // whether enough is there to cut another file, a scan must say
+    s->marked |= s->more;
+    if (r->n_found > 0) {
+        g->scan_wanted = true; // the next steps of these are due
+    }
+}
+
+static void mark(saga_engine *g, const saga_due *due, size_t rail_index, int64_t now_us) {
+    book *home = find_book(g, due->book_id);
+    if (home == NULL) {
+        return;
+    }
+    slot *s = &home->slots[rail_index][due->step];
+    const int64_t limit = (int64_t)limit_of(g, rail_index, due->step);
+    const int64_t gather_us = g->rails[rail_index]->gather_ms * US_PER_MS;
+    s->marked = true;
+    if (s->failures > 0) {
+        return; // backing off
+    }
+    s->more = due->count > limit;
+    // A file is cut when it is full, or when its oldest payout has waited long enough.
+    const bool gather = due->step == STEP_EXECUTE && gather_us > 0 && due->count < limit;
+    s->not_before_us = gather ? due->oldest_us + gather_us : now_us;
+}
+
+// --- Asking the database ---------------------------------------------------------------------------------------------
+
+typedef struct scan {
+    int64_t books[SAGA_BOOKS_MAX];
+    size_t n_books;
+    bool refresh;
+    saga_due *due;
+    size_t n_due;
+    int64_t now_us;
+} scan;
+
+static bool scan_database(saga_engine *g, scan *s, arena *a, err *e) {
+    const int64_t deadline = clock_mono_ms(g->clock) + SCAN_TIMEOUT_MS;
+    if (s->refresh &&
+        !saga_store_books(g->o.pool, s->books, SAGA_BOOKS_MAX, &s->n_books, deadline, a, e)) {
+        return false;
+    }
+    int16_t rails[SAGA_RAILS_MAX];
+    for (size_t i = 0; i < g->o.n_rails; i++) {
+        rails[i] = (int16_t)g->rails[i]->id;
+    }
+    s->now_us = clock_wall_us(g->clock);
+    s->n_due = 0;
+    return s->n_books == 0 || saga_store_scan(g->o.pool, s->books, s->n_books, rails, g->o.n_rails, s->now_us,
+                                              (int64_t)g->o.batch_max + 1, &s->due, &s->n_due, deadline, a, e);
+}
+
+static void take_scan(saga_engine *g, const scan *s) {
+    int64_t counts[STEP_COUNT] = {0};
+    for (size_t i = 0; i < s->n_books; i++) {
+        (void)find_book(g, s->books[i]);
+    }
+    for (size_t i = 0; i < s->n_due; i++) {
+        const saga_due *due = &s->due[i];
+        ASSERT(due->step >= STEP_RESERVE && due->step <= STEP_DONE);
+        counts[due->step] += due->count;
+        for (size_t r = 0; r < g->o.n_rails; r++) {
+            if (g->rails[r]->id == due->rail) {
+                mark(g, due, r, s->now_us);
+            }
+        }
+    }
+    for (int step = STEP_RESERVE; step <= STEP_DONE; step++) {
+        metric_set(g->due[step], counts[step]);
+    }
+}
+
+// Entered and left with the mutex held. One worker at a time.
+static void run_scan(saga_engine *g, arena *a) {
+    static saga_complaint complaint;
+    scan *s = arena_alloc(a, sizeof *s);
+    ASSERT(s != NULL);
+    const int64_t now_ms = clock_mono_ms(g->clock);
+    s->refresh = g->books_at_ms == 0 || now_ms - g->books_at_ms >= BOOKS_REFRESH_MS;
+    for (size_t i = 0; i < g->n_books; i++) {
+        s->books[s->n_books++] = g->books[i]->id;
+    }
+    g->scanning = true;
+    g->scan_wanted = false;
+    pthread_mutex_unlock(&g->mutex);
+    err e;
+    err_clear(&e);
+    const bool ok = scan_database(g, s, a, &e);
+    if (!ok && saga_may_complain(&complaint)) {
+        log_err(LOG_WARN, "saga.scan_failed", &e);
+    }
+    pthread_mutex_lock(&g->mutex);
+    g->scanning = false;
+    g->next_scan_ms = clock_mono_ms(g->clock) + g->o.poll_ms;
+    if (ok) {
+        g->books_at_ms = s->refresh ? now_ms : g->books_at_ms;
+        take_scan(g, s);
+    }
+    arena_reset(a);
+    pthread_cond_broadcast(&g->changed);
+}
+
+// --- A worker --------------------------------------------------------------------------------------------------------
+
+typedef struct worker {
+    saga_engine *engine;
+    uuid owner;
+    arena *a, *secrets;
+} worker;
+
+static saga_policy policy_for(const saga_engine *g, const rail *r) {
+    saga_policy policy = g->o.policy;
+    if (r->id == RAIL_ACH) {
+        policy.resolve_after_ms = 0; // files: the bank's word comes when it comes, and asking would not hurry it
+    }
+    return policy;
+}
+
+static saga_result run_task(worker *w, const task *t) {
+    saga_engine *g = w->engine;
+    saga_batch b = {.from = {.pool = g->o.pool,
+                             .keys = g->o.keys,
+                             .clock = g->clock,
+                             .policy = policy_for(g, g->rails[t->rail]),
+                             .rail = g->rails[t->rail],
+                             .book_id = t->book->id,
+                             .step = t->step,
+                             .limit = limit_of(g, t->rail, t->step),
+                             .owner = w->owner,
+                             .lease_ms = g->o.lease_ms},
+                    .a = w->a,
+                    .secrets = w->secrets};
+    const saga_result result = saga_batch_run(&b, &g->tools, g->keeper);
+    arena_reset(w->secrets);
+    arena_reset(w->a);
+    return result;
+}
+
+static void wait_until(saga_engine *g, int64_t wake_us) {
+    const int64_t poll_left_ms = g->next_scan_ms - clock_mono_ms(g->clock);
+    const int64_t task_left_ms = (wake_us - clock_wall_us(g->clock)) / US_PER_MS + 1;
+    int64_t ms = poll_left_ms < task_left_ms ? poll_left_ms : task_left_ms;
+    ms = ms < 1 ? 1 : ms;
+    struct timespec until;
+    ASSERT(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += (ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    (void)pthread_cond_timedwait(&g->changed, &g->mutex, &until);
+}
+
+static void work(worker *w) {
+    saga_engine *g = w->engine;
+    pthread_mutex_lock(&g->mutex);
+    while (!g->stopping) {
+        task t;
+        int64_t wake_us = INT64_MAX / 2;
+        if (pick(g, &t, clock_wall_us(g->clock), &wake_us)) {
+            pthread_cond_signal(&g->changed); // there may be work for another one
+            pthread_mutex_unlock(&g->mutex);
+            const saga_result result = run_task(w, &t);
+            pthread_mutex_lock(&g->mutex);
+            put_back(g, &t, &result);
+        } else if (!g->scanning && (g->scan_wanted || clock_mono_ms(g->clock) >= g->next_scan_ms)) {
+            run_scan(g, w->a);
+        } else {
+            wait_until(g, wake_us);
+        }
+    }
+    pthread_mutex_unlock(&g->mutex);
+}
+
+static void *worker_main(void *arg) {
+    worker w = {.engine = arg,
+                .a = arena_create(SAGA_ARENA_MAX),
+                .secrets = arena_create(SAGA_ARENA_MAX)};
+    w.owner = uuid_v7(w.engine->clock);
+    work(&w);
+    arena_destroy(w.secrets);
+    arena_destroy(w.a);
+    return NULL;
+}
+
+// --- Life ------------------------------------------------------------------------------------------------------------
+
+static bool check_options(const saga_engine_options *o, err *e) {
+    const char *wrong = NULL;
+    if (o->pool == NULL || o->ledger == NULL || o->keys == NULL) {
+        wrong = "pool, ledger and keys must be given";
+    } else if (o->n_rails < 1 || o->n_rails > SAGA_RAILS_MAX) {
+        wrong = "at least one rail must be enabled";
+    } else if (o->workers < 1 || o->workers > SAGA_WORKERS_MAX) {
+        wrong = "saga.workers must be 1 to 64";
+    } else if (o->batch_max < 1 || o->batch_max > SAGA_BATCH_MAX) {
+        wrong = "saga.batch_max must be 1 to 8000";
+    } else if (o->lease_ms < 100 || o->poll_ms < 1) {
+        wrong = "saga.lease_ms must be 100 or more, saga.poll_ms 1 or more";
+    } else if (o->policy.attempts_max < 1 || o->policy.backoff_base_ms < 1 || o->policy.resolve_after_ms < 0 ||
+               o->policy.backoff_cap_ms < o->policy.backoff_base_ms) {
+        wrong = "saga.attempts_max, backoff_base_ms, backoff_cap_ms and resolve_after_ms must fit each other";
+    } else if (o->ledger_timeout_ms < 1) {
+        wrong = "ledger.timeout_ms must be 1 or more";
+    }
+    for (size_t i = 0; wrong == NULL && i < o->n_rails; i++) {
+        wrong = o->rails[i]->batch_max < 1 ? "a rail takes no items" : NULL;
+    }
+    return wrong == NULL || err_set(e, ERR_INVALID_ARGUMENT, "SETTING", "%s", wrong);
+}
+
+static void make_gauges(saga_engine *g) {
+    for (int step = STEP_RESERVE; step <= STEP_DONE; step++) {
+        char labels[32] = "";
+        strbuf text;
+        strbuf_init_fixed(&text, labels, sizeof labels);
+        strbuf_printf(&text, "step=\"%s\"", saga_step_name(step));
+        g->due[step] = metric_gauge("saga_due", labels, "Sagas that are due, counted up to one batch a book and rail.");
+    }
+}
+
+saga_engine *saga_engine_start(const saga_engine_options *o, err *e) {
+    if (!check_options(o, e)) {
+        return NULL;
+    }
+    saga_engine *g = calloc(1, sizeof *g);
+    ASSERT(g != NULL);
+    g->o = *o;
+    memcpy(g->rails, o->rails, o->n_rails * sizeof g->rails[0]);
+    g->clock = clock_system();
+    g->tools = (saga_tools){o->ledger, o->ledger_timeout_ms};
+    g->a = arena_create(ENGINE_ARENA_MAX);
+    saga_batch_metrics_init();
+    make_gauges(g);
+    pthread_condattr_t monotonic;
+    ASSERT(pthread_condattr_init(&monotonic) == 0);
+    ASSERT(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+    ASSERT(pthread_mutex_init(&g->mutex, NULL) == 0);
+    ASSERT(pthread_cond_init(&g->changed, &monotonic) == 0);
+    ASSERT(pthread_condattr_destroy(&monotonic) == 0);
+    g->keeper = saga_keeper_start(o->pool, g->clock, o->lease_ms);
+    for (int i = 0; i < o->workers; i++) {
+        if (pthread_create(&g->threads[i], NULL, worker_main, g) != 0) {
+            (void)err_set(e, ERR_RESOURCE_EXHAUSTED, "THREADS", "a saga worker could not be started");
+            saga_engine_stop(g);
+            return NULL;
+        }
+        g->n_threads++;
+    }
+    return g;
+}
+
+void saga_engine_wake(saga_engine *g, int64_t book_id) {
+    pthread_mutex_lock(&g->mutex);
+    book *home = find_book(g, book_id);
+    for (size_t r = 0; home != NULL && r < g->o.n_rails; r++) {
+        home->slots[r][STEP_RESERVE].marked = true;
+    }
+    pthread_cond_signal(&g->changed);
+    pthread_mutex_unlock(&g->mutex);
+}
+
+void saga_engine_stop(saga_engine *g) {
+    if (g == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&g->mutex);
+    g->stopping = true;
+    pthread_cond_broadcast(&g->changed);
+    pthread_mutex_unlock(&g->mutex);
+    for (int i = 0; i < g->n_threads; i++) {
+        ASSERT(pthread_join(g->threads[i], NULL) == 0);
+    }
+    saga_keeper_stop(g->keeper);
+    ASSERT(pthread_cond_destroy(&g->changed) == 0);
+    ASSERT(pthread_mutex_destroy(&g->mutex) == 0);
+    arena_destroy(g->a);
+    free(g);
+}

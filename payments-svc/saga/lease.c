@@ -1,0 +1,172 @@
+// Keeps the leases of batches that take long. A process that is stopped (SIGSTOP, a dead machine) stops this thread too, so
+// its leases run out as they must.
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "saga/saga_internal.h"
+
+enum { LEASES_MAX = SAGA_LEASES_MAX };
+
+struct saga_lease {
+    bool used, renewing;
+    saga_batch *batch;
+    saga_renewal renewal; // of all items that act
+};
+
+struct saga_keeper {
+    db_pool *pool;
+    const clock_source *clock;
+    int64_t lease_ms;
+    arena *a;
+    pthread_t thread;
+    pthread_mutex_t mutex; // guards stopping and leases[].{used,renewing}; never held across SQL
+    pthread_cond_t changed;
+    bool stopping;
+    saga_lease leases[LEASES_MAX];
+};
+
+static void renew(saga_keeper *k, saga_lease *l) {
+    static saga_complaint complaint;
+    err e;
+    err_clear(&e);
+    const int64_t now_ms = clock_mono_ms(k->clock);
+    l->renewal.due_at_us = clock_wall_us(k->clock) + k->lease_ms * 1000;
+    int64_t n_kept = 0;
+    const bool ok = saga_store_renew(&l->renewal, &n_kept, now_ms + k->lease_ms / 3, k->a, &e);
+    arena_reset(k->a);
+    if (!ok) {
+        if (saga_may_complain(&complaint)) {
+            log_err(LOG_WARN, "saga.lease_not_renewed", &e);
+        }
+        return;
+    }
+    if (n_kept == (int64_t)l->renewal.n) {
+        // Only a lease that is whole goes on: of one that is partly lost nothing may be sent any more.
+        atomic_store(&l->batch->until_mono_ms, now_ms + k->lease_ms);
+    }
+}
+
+// More than a third of the lease is gone.
+static bool wants_renewal(const saga_keeper *k, const saga_lease *l) {
+    const int64_t left_ms = atomic_load(&l->batch->until_mono_ms) - clock_mono_ms(k->clock);
+    return left_ms < k->lease_ms * 2 / 3;
+}
+
+static void renew_all(saga_keeper *k) {
+    for (size_t i = 0; i < LEASES_MAX; i++) {
+        saga_lease *l = &k->leases[i];
+        if (!l->used || !wants_renewal(k, l)) {
+            continue;
+        }
+        l->renewing = true;
+        pthread_mutex_unlock(&k->mutex);
+        renew(k, l);
+        pthread_mutex_lock(&k->mutex);
+        l->renewing = false;
+        pthread_cond_broadcast(&k->changed);
+    }
+}
+
+static void wait_ms(saga_keeper *k, int64_t ms) {
+    struct timespec until;
+    ASSERT(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+    until.tv_sec += ms / 1000;
+    until.tv_nsec += (ms % 1000) * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    (void)pthread_cond_timedwait(&k->changed, &k->mutex, &until);
+}
+
+static void *keep(void *arg) {
+    saga_keeper *k = arg;
+    pthread_mutex_lock(&k->mutex);
+    while (!k->stopping) {
+        renew_all(k);
+        wait_ms(k, k->lease_ms / 12 + 1);
+    }
+    pthread_mutex_unlock(&k->mutex);
+    return NULL;
+}
+
+saga_keeper *saga_keeper_start(db_pool *pool, const clock_source *clock, int64_t lease_ms) {
+    saga_keeper *k = calloc(1, sizeof *k);
+    ASSERT(k != NULL);
+    k->pool = pool;
+    k->clock = clock;
+    k->lease_ms = lease_ms;
+    k->a = arena_create(SAGA_ARENA_MAX);
+    pthread_condattr_t monotonic;
+    ASSERT(pthread_condattr_init(&monotonic) == 0);
+    ASSERT(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+    ASSERT(pthread_mutex_init(&k->mutex, NULL) == 0);
+    ASSERT(pthread_cond_init(&k->changed, &monotonic) == 0);
+    ASSERT(pthread_condattr_destroy(&monotonic) == 0);
+    ASSERT(pthread_create(&k->thread, NULL, keep, k) == 0);
+    return k;
+}
+
+void saga_keeper_stop(saga_keeper *k) {
+    pthread_mutex_lock(&k->mutex);
+    k->stopping = true;
+    pthread_cond_broadcast(&k->changed);
+    pthread_mutex_unlock(&k->mutex);
+    ASSERT(pthread_join(k->thread, NULL) == 0);
+    for (size_t i = 0; i < LEASES_MAX; i++) {
+        ASSERT(!k->leases[i].used);
+    }
+    ASSERT(pthread_cond_destroy(&k->changed) == 0);
+    ASSERT(pthread_mutex_destroy(&k->mutex) == 0);
+    arena_destroy(k->a);
+    free(k);
+}
+
+static bool collect(saga_batch *b, saga_renewal *r) {
+    uuid *ids = ARENA_ARRAY(b->a, uuid, b->n);
+    int64_t *epochs = ARENA_ARRAY(b->a, int64_t, b->n);
+    if (ids == NULL || epochs == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->items[i].acting != STEP_NONE) {
+            ids[r->n] = b->items[i].payout_id;
+            epochs[r->n++] = b->items[i].epoch;
+        }
+    }
+    r->ids = ids;
+    r->epochs = epochs;
+    return true;
+}
+
+saga_lease *saga_lease_begin(saga_keeper *k, saga_batch *b) {
+    saga_renewal r = {.pool = b->from.pool, .book_id = b->from.book_id, .owner = b->from.owner};
+    if (!collect(b, &r)) {
+        return NULL;
+    }
+    saga_lease *found = NULL;
+    pthread_mutex_lock(&k->mutex);
+    for (size_t i = 0; found == NULL && i < LEASES_MAX; i++) {
+        if (!k->leases[i].used) {
+            found = &k->leases[i];
+            *found = (saga_lease){true, false, b, r};
+        }
+    }
+    pthread_mutex_unlock(&k->mutex);
+    ASSERT(found != NULL); // one for each worker
+    return found;
+}
+
+void saga_lease_end(saga_keeper *k, saga_lease *l) {
+    if (l == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&k->mutex);
+    while (l->renewing) {
+        pthread_cond_wait(&k->changed, &k->mutex);
+    }
+    l->used = false;
+    pthread_mutex_unlock(&k->mutex);
+}

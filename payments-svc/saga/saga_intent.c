@@ -1,0 +1,243 @@
+// What the acting sagas of a batch need before they act, loaded inside the claiming transaction.
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "domain/ids.h"
+#include "saga/saga_internal.h"
+#include "saga/saga_sql.h"
+
+static bool out_of_memory(err *e) {
+    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "the batch needs too much memory");
+}
+
+uuid saga_transfer_of(const saga_item *item, saga_step step) {
+    switch (step) {
+    case STEP_RESERVE: return transfer_of_step(item->payout_id, "reserve", 1);
+    case STEP_CONFIRM: return transfer_of_step(item->payout_id, "confirm", 1);
+    case STEP_VOID: return transfer_of_step(item->payout_id, "void", 1);
+    case STEP_RETURN: return transfer_of_step(item->payout_id, "bank_return", 1);
+    case STEP_NONE:
+    case STEP_EXECUTE:
+    case STEP_RESOLVE:
+    case STEP_AWAIT:
+    case STEP_DONE: break;
+    }
+    return (uuid){{0}};
+}
+
+static int compare_id(const void *key, const void *item) {
+    return uuid_cmp(*(const uuid *)key, ((const saga_item *)item)->payout_id);
+}
+
+static saga_item *find_item(const saga_batch *b, uuid payout_id) {
+    saga_item *item = bsearch(&payout_id, b->items, b->n, sizeof b->items[0], compare_id);
+    ASSERT(item != NULL); // the statement asked for these only
+    return item;
+}
+
+// Runs a statement of (book, ids of the items that act on one of the steps). *rows is NULL when there are none.
+static bool fetch_for(saga_batch *b, db_conn *c, saga_sql_id sql, unsigned step_mask, db_rows **rows, err *e) {
+    uuid *ids = ARENA_ARRAY(b->a, uuid, b->n);
+    if (ids == NULL) {
+        return out_of_memory(e);
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->items[i].acting != STEP_NONE && (SAGA_STEP_BIT(b->items[i].acting) & step_mask) != 0) {
+            ids[n++] = b->items[i].payout_id;
+        }
+    }
+    *rows = NULL;
+    if (n == 0) {
+        return true;
+    }
+    db_params *p = db_params_create(b->a);
+    db_i64(p, b->from.book_id);
+    db_uuid_array(p, ids, n);
+    return db_exec(c, saga_sql(sql), p, b->a, rows, NULL, e);
+}
+
+static bool load_payouts(saga_batch *b, db_conn *c, err *e) {
+    db_rows *rows = NULL;
+    const unsigned all_but_void = SAGA_ALL_STEPS & ~SAGA_STEP_BIT(STEP_VOID);
+    if (!fetch_for(b, c, SAGA_SQL_PAYOUTS, all_but_void, &rows, e)) {
+        return false;
+    }
+    for (size_t i = 0; rows != NULL && i < db_count(rows); i++) {
+        saga_item *item = find_item(b, db_get_uuid(rows, i, 0));
+        const str currency = db_get_str(rows, i, 4);
+        ASSERT(currency.len == sizeof item->currency - 1);
+        item->merchant_id = db_get_str(rows, i, 1);
+        item->recipient_id = db_get_uuid(rows, i, 2);
+        item->amount = db_get_i64(rows, i, 3);
+        memcpy(item->currency, currency.ptr, currency.len);
+        item->currency[currency.len] = '\0';
+        item->description = db_get_str(rows, i, 5);
+        item->merchant_account = account_merchant_available(b->from.book_id, item->merchant_id, currency);
+    }
+    return true;
+}
+
+// --- The rail's view -------------------------------------------------------------------------------------------------
+
+static void fill_rail_item(saga_item *item, rail_item *r) {
+    *r = (rail_item){.payout_id = item->payout_id,
+                     .attempt = item->now.attempt,
+                     .amount = item->amount,
+                     .merchant_id = item->merchant_id,
+                     .description = item->description,
+                     .rail_reference = item->reference};
+    attempt_key(item->payout_id, item->now.attempt, r->key);
+    memcpy(r->currency, item->currency, sizeof r->currency);
+    item->rail = r;
+}
+
+// EXECUTE first, then RESOLVE, so that each is one run for the rail.
+static bool make_rail_items(saga_batch *b, err *e) {
+    b->rail_items = ARENA_ARRAY(b->a, rail_item, b->n);
+    if (b->rail_items == NULL) {
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->items[i].acting == STEP_EXECUTE) {
+            fill_rail_item(&b->items[i], &b->rail_items[b->n_execute++]);
+        }
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->items[i].acting == STEP_RESOLVE) {
+            fill_rail_item(&b->items[i], &b->rail_items[b->n_execute + b->n_resolve++]);
+        }
+    }
+    return true;
+}
+
+// --- Bank details ----------------------------------------------------------------------------------------------------
+
+static bool open_value(saga_batch *b, const saga_item *item, const char *what, str sealed, str *plain, err *e) {
+    char id[UUID_TEXT_LEN + 1], aad[128];
+    uuid_format(item->recipient_id, id);
+    strbuf text;
+    strbuf_init_fixed(&text, aad, sizeof aad);
+    strbuf_printf(&text, "recipient|%s|%lld|%s", what, (long long)b->from.book_id, id);
+    ASSERT(strbuf_ok(&text));
+    return crypto_open(b->from.keys, strbuf_str(&text), sealed, b->secrets, plain, e);
+}
+
+// Not sent and not to be sent by itself: a person must look at the recipient, or at the keys.
+static void hold_unreadable(saga_batch *b, saga_item *item) {
+    const saga_answer answer = {OUT_BROKEN, STR("RECIPIENT_UNREADABLE"), STR("the recipient's bank details cannot be read")};
+    item->now = item->was; // the attempt was not made
+    item->now.phase = PHASE_ACTING;
+    ASSERT(saga_on_outcome(&item->now, &answer, &item->said, &b->from.policy, b->from.clock));
+    item->acting = STEP_NONE;
+    item->rail = NULL;
+}
+
+static bool read_recipient(saga_batch *b, const db_rows *rows, size_t row, err *e) {
+    saga_item *item = find_item(b, db_get_uuid(rows, row, 0));
+    rail_item *r = item->rail;
+    r->merchant_name = db_get_str(rows, row, 1);
+    r->holder_type = db_get_i16(rows, row, 2);
+    r->account_type = db_get_i16(rows, row, 3);
+    r->routing_code = db_get_str(rows, row, 4);
+    err why;
+    err_clear(&why);
+    if (open_value(b, item, "name", db_get_str(rows, row, 5), &r->recipient_name, &why) &&
+        open_value(b, item, "account", db_get_str(rows, row, 6), &r->account_number, &why)) {
+        return true;
+    }
+    if (why.code != ERR_DATA_LOSS) {
+        if (e != NULL) {
+            *e = why; // no memory, for example: not the recipient's fault
+        }
+        return false;
+    }
+    char id[UUID_TEXT_LEN + 1];
+    uuid_format(item->payout_id, id);
+    log_err(LOG_ERROR, "saga.recipient_unreadable", &why);
+    log_error("saga.held", F_STR("payout", id), F_STR("reason", "RECIPIENT_UNREADABLE"));
+    hold_unreadable(b, item);
+    return true;
+}
+
+static bool load_recipients(saga_batch *b, db_conn *c, err *e) {
+    db_rows *rows = NULL;
+    if (!fetch_for(b, c, SAGA_SQL_RECIPIENTS, SAGA_STEP_BIT(STEP_EXECUTE), &rows, e)) {
+        return false;
+    }
+    const size_t n = rows == NULL ? 0 : db_count(rows);
+    if (n != b->n_execute) {
+        return err_set(e, ERR_INTERNAL, "SAGA_RECIPIENT", "a payout without a recipient or merchant");
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!read_recipient(b, rows, i, e)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// Those that became HELD leave the run.
+static void drop_held(saga_batch *b) {
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        saga_item *item = &b->items[i];
+        if (item->acting == STEP_EXECUTE) {
+            if (item->rail != &b->rail_items[n]) {
+                b->rail_items[n] = *item->rail;
+                item->rail = &b->rail_items[n];
+            }
+            n++;
+        }
+    }
+    const size_t gone = b->n_execute - n;
+    for (size_t i = 0; gone > 0 && i < b->n; i++) {
+        saga_item *item = &b->items[i];
+        if (item->acting == STEP_RESOLVE) {
+            item->rail[-(ptrdiff_t)gone] = *item->rail;
+            item->rail -= gone;
+        }
+    }
+    b->n_execute = n;
+}
+
+bool saga_intent_load(saga_batch *b, db_conn *c, err *e) {
+    if (!load_payouts(b, c, e) || !make_rail_items(b, e)) {
+        return false;
+    }
+    if (b->n_execute == 0) {
+        return true;
+    }
+    if (!load_recipients(b, c, e)) {
+        return false;
+    }
+    drop_held(b);
+    if (b->n_execute == 0 || b->from.rail->prepare == NULL) {
+        return true;
+    }
+    if (!b->from.rail->prepare(b->from.rail, c, b->from.book_id, b->rail_items, b->n_execute, b->secrets, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        saga_item *item = &b->items[i];
+        if (item->acting == STEP_EXECUTE && item->rail->reference.len > 0) {
+            item->reference = item->rail->reference;
+            item->rail->rail_reference = item->rail->reference;
+        }
+    }
+    return true;
+}
+
+void saga_intent_wipe(saga_batch *b) {
+    for (size_t i = 0; b->rail_items != NULL && i < b->n_execute; i++) {
+        rail_item *r = &b->rail_items[i];
+        if (r->recipient_name.len > 0) {
+            explicit_bzero((char *)(uintptr_t)r->recipient_name.ptr, r->recipient_name.len);
+        }
+        if (r->account_number.len > 0) {
+            explicit_bzero((char *)(uintptr_t)r->account_number.ptr, r->account_number.len);
+        }
+        r->recipient_name = r->account_number = (str){0};
+    }
+}

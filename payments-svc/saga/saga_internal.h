@@ -1,0 +1,160 @@
+// Private to the saga room: a claimed batch on its way from claim to outcome.
+#ifndef SAGA_SAGA_INTERNAL_H
+#define SAGA_SAGA_INTERNAL_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/arena.h"
+#include "base/clock.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/uuid.h"
+#include "crypto/crypto.h"
+#include "db/db.h"
+#include "domain/machine.h"
+#include "rails/rail.h"
+#include "rpc/rpc.h"
+
+enum {
+    SAGA_ARENA_MAX = 128 * 1024 * 1024, // of one worker; a full batch takes about a quarter of it
+    SAGA_LEDGER_PAIRS_MAX = 4095,       // payouts whose step takes two transfers, in one CreateTransfers
+    SAGA_EVENTS_CHUNK = 5000,           // rail events of one statement
+    SAGA_DB_TIMEOUT_MS = 15000,
+    SAGA_COMPLAIN_EVERY_MS = 1000,
+    SAGA_LEASES_MAX = 64 // batches under way in one engine: one for each worker
+};
+
+// One saga of a batch.
+typedef struct saga_item {
+    uuid payout_id;
+    int64_t epoch; // of this claim
+    int32_t log_seq;
+    int32_t events; // counted when claimed: what the decision was made upon
+    saga was;       // as found
+    saga now;
+    saga_said said;
+    saga_step acting; // STEP_NONE: it only moved, and is given back by the claim itself
+    saga_answer answer;
+    uuid merchant_account; // merchant.available, for the steps of the ledger
+    uuid recipient_id;
+    str merchant_id, description, reference;
+    int64_t amount;
+    char currency[4];
+    rail_item *rail; // EXECUTE and RESOLVE
+    bool lost;       // somebody else has it now: nothing may be written
+    bool written;
+} saga_item;
+
+// What a batch is claimed from. The same for all batches of an engine, but for book, rail and step.
+typedef struct saga_claim {
+    db_pool *pool;
+    crypto_keyring *keys;
+    const clock_source *clock;
+    saga_policy policy;
+    rail *rail;
+    int64_t book_id;
+    saga_step step;
+    size_t limit;
+    uuid owner;
+    int64_t lease_ms;
+} saga_claim;
+
+typedef struct saga_batch {
+    saga_claim from;
+    saga_item *items; // sorted by payout_id
+    size_t n;
+    size_t n_found;   // rows that the claim saw; n is that too, but is 0 when the claim failed
+    rail_item *rail_items; // EXECUTE first, then RESOLVE
+    size_t n_execute, n_resolve;
+    _Atomic int64_t until_mono_ms; // the lease's end; acting on a rail after it is forbidden
+    arena *a;       // everything of the batch
+    arena *secrets; // decrypted bank details and what a rail makes of them
+} saga_batch;
+
+// --- store (saga_store.c) --------------------------------------------------------------------------------------------
+
+// Claims, decides, and writes the intents, in one transaction. True with n == 0 when nothing was due. The batch is sorted.
+bool saga_store_claim(saga_batch *b, err *e) WARN_UNUSED;
+// Writes what came of the items that acted and are not lost; marks each as written or lost. Repeating it is safe.
+bool saga_store_outcome(saga_batch *b, int64_t deadline_mono_ms, err *e) WARN_UNUSED;
+
+typedef struct saga_renewal {
+    db_pool *pool;
+    int64_t book_id;
+    uuid owner;
+    const uuid *ids;
+    const int64_t *epochs;
+    size_t n;
+    int64_t due_at_us;
+} saga_renewal;
+// *n_kept: how many leases are still ours.
+bool saga_store_renew(const saga_renewal *r, int64_t *n_kept, int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
+
+bool saga_store_books(db_pool *pool, int64_t *books, size_t max, size_t *n, int64_t deadline_mono_ms, arena *a,
+                      err *e) WARN_UNUSED;
+
+typedef struct saga_due {
+    int64_t book_id;
+    int rail;
+    saga_step step;
+    int64_t count; // at most the limit asked for
+    int64_t oldest_us;
+} saga_due;
+bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const int16_t *rails, size_t n_rails,
+                     int64_t now_us, int64_t limit, saga_due **due, size_t *n, int64_t deadline_mono_ms, arena *a,
+                     err *e) WARN_UNUSED;
+
+// --- intents (saga_intent.c): inside the claiming transaction --------------------------------------------------------
+
+// Loads what the acting items need (payouts, recipients), and lets the rail prepare its submissions. An item whose bank
+// details cannot be read becomes HELD.
+bool saga_intent_load(saga_batch *b, db_conn *c, err *e) WARN_UNUSED;
+void saga_intent_wipe(saga_batch *b); // overwrites the decrypted bank details
+// The ledger transfer that stands for the step in its log row: the first of the pair. Nil for EXECUTE and RESOLVE.
+uuid saga_transfer_of(const saga_item *item, saga_step step);
+
+// --- steps (steps.c) -------------------------------------------------------------------------------------------------
+
+typedef struct saga_tools {
+    rpc_client *ledger;
+    int64_t ledger_timeout_ms;
+} saga_tools;
+// Acts on every item and fills its answer. Never fails: what could not be done is OUT_RETRY or OUT_UNKNOWN.
+void saga_steps_act(saga_batch *b, const saga_tools *tools);
+
+// --- leases (lease.c) ------------------------------------------------------------------------------------------------
+
+typedef struct saga_keeper saga_keeper; // one thread that renews the leases of batches that take long
+saga_keeper *saga_keeper_start(db_pool *pool, const clock_source *clock, int64_t lease_ms);
+void saga_keeper_stop(saga_keeper *k); // no batch may be registered
+typedef struct saga_lease saga_lease;
+saga_lease *saga_lease_begin(saga_keeper *k, saga_batch *b); // NULL: no memory, the batch simply has one lease's time
+void saga_lease_end(saga_keeper *k, saga_lease *l);          // accepts NULL; waits for a renewal under way
+
+// --- batch (batch.c) -------------------------------------------------------------------------------------------------
+
+typedef struct saga_result {
+    size_t n_found;      // rows that were due
+    size_t n_moved;      // rows whose outcome is written, or that were moved by the claim
+    bool failed;         // the claim could not be made: come back later
+} saga_result;
+saga_result saga_batch_run(saga_batch *b, const saga_tools *tools, saga_keeper *keeper);
+void saga_batch_metrics_init(void);
+
+// The crash points "saga.<step>.<boundary>" of every step that the batch acts on. The names are made here, so grep for the
+// boundary: prepared, sent, acked, recorded, committed.
+typedef enum saga_boundary { AT_PREPARED, AT_SENT, AT_ACKED, AT_RECORDED, AT_COMMITTED, AT_COUNT } saga_boundary;
+#ifdef DISBURSE_CRASH_POINTS
+void saga_crash_at(const saga_batch *b, saga_boundary boundary, unsigned step_mask);
+#else
+#define saga_crash_at(b, boundary, step_mask) ((void)0)
+#endif
+#define SAGA_STEP_BIT(step) (1u << (unsigned)(step))
+#define SAGA_ALL_STEPS (~0u)
+
+// Logs an error, at most once a second for each place: a database that is down is one line a second, not a million.
+typedef struct saga_complaint { _Atomic int64_t last_ms, suppressed; } saga_complaint;
+bool saga_may_complain(saga_complaint *c);
+
+#endif

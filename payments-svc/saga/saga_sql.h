@@ -1,0 +1,23 @@
+// Every SQL string of the saga room, in one table, so that a test can prepare each of them.
+#ifndef SAGA_SAGA_SQL_H
+#define SAGA_SAGA_SQL_H
+
+#include "db/db.h"
+
+typedef enum saga_sql_id {
+    SAGA_SQL_BOOKS,
+    SAGA_SQL_SCAN,
+    SAGA_SQL_LOCK_DUE,
+    SAGA_SQL_EVENTS,
+    SAGA_SQL_PAYOUTS,
+    SAGA_SQL_RECIPIENTS,
+    SAGA_SQL_WRITE_CLAIM,
+    SAGA_SQL_WRITE_OUTCOME,
+    SAGA_SQL_RENEW,
+    SAGA_SQL_RECORD_EVENTS,
+    SAGA_SQL_COUNT
+} saga_sql_id;
+
+const db_stmt *saga_sql(saga_sql_id id);
+
+#endif

@@ -1,0 +1,515 @@
+// The sagas' rows: claim, outcome, renewal, scan, and what the rails say. Everything in bulk, one batch a statement.
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/crash.h"
+#include "saga/saga_internal.h"
+#include "saga/saga_sql.h"
+
+static bool out_of_memory(err *e) {
+    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "the batch needs too much memory");
+}
+
+// --- Reading what is due ---------------------------------------------------------------------------------------------
+
+static void copy_column(char *to, size_t size, str from) {
+    const size_t len = from.len < size - 1 ? from.len : size - 1; // the table holds what this program wrote
+    memcpy(to, from.ptr, len);
+    to[len] = '\0';
+}
+
+static void read_item(const db_rows *rows, size_t row, saga_step step, saga_item *item) {
+    item->payout_id = db_get_uuid(rows, row, 0);
+    item->was.step = step;
+    item->was.phase = (saga_phase)db_get_i16(rows, row, 1);
+    item->was.state = (saga_state)db_get_i16(rows, row, 2);
+    item->was.outlook = (saga_state)db_get_i16(rows, row, 3);
+    item->was.attempt = db_get_i32(rows, row, 4);
+    item->was.tries = db_get_i32(rows, row, 5);
+    item->log_seq = db_get_i32(rows, row, 6);
+    item->events = db_get_i32(rows, row, 7);
+    item->epoch = db_get_i64(rows, row, 8) + 1;
+    item->was.due_at_us = db_get_time(rows, row, 9);
+    copy_column(item->was.reason, sizeof item->was.reason, db_get_str(rows, row, 10));
+    copy_column(item->was.reason_text, sizeof item->was.reason_text, db_get_str(rows, row, 11));
+    item->reference = db_get_str(rows, row, 12);
+    item->now = item->was;
+}
+
+static int by_payout(const void *a, const void *b) {
+    return uuid_cmp(((const saga_item *)a)->payout_id, ((const saga_item *)b)->payout_id);
+}
+
+static bool lock_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
+    db_params *p = db_params_create(b->a);
+    db_i64(p, b->from.book_id);
+    db_i16(p, (int16_t)b->from.rail->id);
+    db_i16(p, (int16_t)b->from.step);
+    db_time(p, now_us);
+    db_i64(p, (int64_t)b->from.limit);
+    db_rows *rows = NULL;
+    if (!db_exec(c, saga_sql(SAGA_SQL_LOCK_DUE), p, b->a, &rows, NULL, e)) {
+        return false;
+    }
+    const size_t n = db_count(rows);
+    if (n == 0) {
+        return true;
+    }
+    b->items = ARENA_ARRAY(b->a, saga_item, n);
+    if (b->items == NULL) {
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < n; i++) {
+        read_item(rows, i, b->from.step, &b->items[i]);
+    }
+    qsort(b->items, n, sizeof b->items[0], by_payout);
+    b->n = n;
+    return true;
+}
+
+// --- What the rail has said ------------------------------------------------------------------------------------------
+
+static bool fetch_events(saga_batch *b, db_conn *c, db_rows **rows, err *e) {
+    uuid *ids = ARENA_ARRAY(b->a, uuid, b->n);
+    if (ids == NULL) {
+        return out_of_memory(e);
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->items[i].events > 0) {
+            ids[n++] = b->items[i].payout_id;
+        }
+    }
+    *rows = NULL;
+    if (n == 0) {
+        return true;
+    }
+    db_params *p = db_params_create(b->a);
+    db_i64(p, b->from.book_id);
+    db_uuid_array(p, ids, n);
+    return db_exec(c, saga_sql(SAGA_SQL_EVENTS), p, b->a, rows, NULL, e);
+}
+
+// Items and rows are both sorted by payout, so one walk joins them.
+static bool hear_events(saga_batch *b, const db_rows *rows, err *e) {
+    const size_t n_rows = rows == NULL ? 0 : db_count(rows);
+    saga_event *events = ARENA_ARRAY(b->a, saga_event, n_rows + 1);
+    if (events == NULL) {
+        return out_of_memory(e);
+    }
+    size_t row = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        saga_item *item = &b->items[i];
+        const size_t first = row;
+        while (row < n_rows && uuid_eq(db_get_uuid(rows, row, 0), item->payout_id)) {
+            events[row] = (saga_event){db_get_i32(rows, row, 1), (saga_event_kind)db_get_i16(rows, row, 2),
+                                       db_get_str(rows, row, 3), db_get_str(rows, row, 4)};
+            row++;
+        }
+        item->said = saga_hear(&item->was, events + first, row - first);
+    }
+    ASSERT(row == n_rows);
+    return true;
+}
+
+// --- Writing ---------------------------------------------------------------------------------------------------------
+
+// The columns of one UPDATE, as arrays.
+typedef struct columns {
+    int32_t *index, *attempt, *tries, *log_seq, *events_seen;
+    int16_t *step, *phase, *state, *outlook;
+    uuid *payout_id;
+    int64_t *epoch, *due_at;
+    str *reason, *reason_text, *reference;
+    size_t n;
+} columns;
+
+static bool columns_alloc(columns *k, size_t n, arena *a) {
+    int32_t *ints = ARENA_ARRAY(a, int32_t, 5 * n);
+    int16_t *shorts = ARENA_ARRAY(a, int16_t, 4 * n);
+    int64_t *longs = ARENA_ARRAY(a, int64_t, 2 * n);
+    str *texts = ARENA_ARRAY(a, str, 3 * n);
+    uuid *ids = ARENA_ARRAY(a, uuid, n);
+    if (ints == NULL || shorts == NULL || longs == NULL || texts == NULL || ids == NULL) {
+        return false;
+    }
+    *k = (columns){ints,       ints + n,       ints + 2 * n,   ints + 3 * n, ints + 4 * n,
+                   shorts,     shorts + n,     shorts + 2 * n, shorts + 3 * n, ids,
+                   longs,      longs + n,      texts,          texts + n,    texts + 2 * n, 0};
+    return true;
+}
+
+static void columns_add(columns *k, const saga_item *item, size_t index) {
+    const size_t i = k->n++;
+    const saga *s = &item->now;
+    k->index[i] = (int32_t)index;
+    k->payout_id[i] = item->payout_id;
+    k->epoch[i] = item->epoch;
+    k->step[i] = (int16_t)s->step;
+    k->phase[i] = (int16_t)s->phase;
+    k->state[i] = (int16_t)s->state;
+    k->outlook[i] = (int16_t)s->outlook;
+    k->attempt[i] = s->attempt;
+    k->tries[i] = s->tries;
+    k->log_seq[i] = item->log_seq;
+    k->events_seen[i] = item->events;
+    k->due_at[i] = s->due_at_us; // SAGA_NEVER is SQL NULL
+    k->reason[i] = str_of(s->reason);
+    k->reason_text[i] = str_of(s->reason_text);
+    k->reference[i] = item->reference;
+}
+
+static db_params *columns_params(const columns *k, const saga_batch *b, int64_t now_us) {
+    db_params *p = db_params_create(b->a);
+    db_i64(p, b->from.book_id);
+    db_time(p, now_us);
+    db_uuid(p, b->from.owner);
+    db_i32_array(p, k->index, k->n);
+    db_uuid_array(p, k->payout_id, k->n);
+    db_i64_array(p, k->epoch, k->n);
+    db_i16_array(p, k->step, k->n);
+    db_i16_array(p, k->phase, k->n);
+    db_i16_array(p, k->state, k->n);
+    db_i16_array(p, k->outlook, k->n);
+    db_i32_array(p, k->attempt, k->n);
+    db_i32_array(p, k->tries, k->n);
+    db_i32_array(p, k->log_seq, k->n);
+    db_i32_array(p, k->events_seen, k->n);
+    db_time_array(p, k->due_at, k->n);
+    db_text_array(p, k->reason, k->n);
+    db_text_array(p, k->reason_text, k->n);
+    db_text_array(p, k->reference, k->n);
+    return p;
+}
+
+#define STEP_LOG_COLUMNS                                                                           \
+    "book_id, payout_id, seq, step, kind, outcome, attempt, reason, detail, rail_reference, transfer_id, owner, epoch, at"
+enum { STEP_LOG_N_COLUMNS = 14, LOG_INTENT = 1, LOG_OUTCOME = 2 };
+
+static void log_row(db_copy *w, const saga_batch *b, const saga_item *item, saga_step step,
+                    const saga_answer *answer, int64_t now_us) {
+    const uuid transfer = saga_transfer_of(item, step);
+    db_copy_row(w);
+    db_copy_i64(w, b->from.book_id);
+    db_copy_uuid(w, item->payout_id);
+    db_copy_i32(w, item->log_seq);
+    db_copy_i16(w, (int16_t)step);
+    db_copy_i16(w, answer->outcome == OUT_NONE ? LOG_INTENT : LOG_OUTCOME);
+    db_copy_i16(w, (int16_t)answer->outcome);
+    db_copy_i32(w, item->now.attempt);
+    db_copy_text(w, answer->code);
+    db_copy_text(w, answer->text);
+    db_copy_text(w, item->reference);
+    if (uuid_is_nil(transfer)) {
+        db_copy_null(w);
+    } else {
+        db_copy_uuid(w, transfer);
+    }
+    db_copy_uuid(w, b->from.owner);
+    db_copy_i64(w, item->epoch);
+    db_copy_time(w, now_us);
+}
+
+// --- Claim -----------------------------------------------------------------------------------------------------------
+
+// An item whose row in the log the claim writes: an intent, or the news that it is held.
+static bool claim_logs(const saga_item *item) {
+    return item->acting != STEP_NONE || (item->now.state == STATE_HELD && item->was.state != STATE_HELD);
+}
+
+static void decide(saga_batch *b, int64_t lease_end_us) {
+    for (size_t i = 0; i < b->n; i++) {
+        saga_item *item = &b->items[i];
+        item->acting = saga_on_claim(&item->now, &item->said, &b->from.policy, b->from.clock);
+        if (item->acting != STEP_NONE) {
+            item->now.due_at_us = lease_end_us;
+        }
+        if (item->now.attempt != item->was.attempt) {
+            item->reference = (str){"", 0}; // of the attempt before
+        }
+    }
+}
+
+static bool write_intents(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
+    db_copy *w = db_copy_begin(c, "step_log", STEP_LOG_COLUMNS, STEP_LOG_N_COLUMNS, e);
+    if (w == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        const saga_item *item = &b->items[i];
+        const bool why = item->acting == STEP_VOID || item->acting == STEP_RETURN || item->acting == STEP_NONE;
+        const saga_answer answer = {item->acting == STEP_NONE ? OUT_BROKEN : OUT_NONE,
+                                    why ? str_of(item->now.reason) : (str){"", 0},
+                                    why ? str_of(item->now.reason_text) : (str){"", 0}};
+        if (claim_logs(item)) {
+            log_row(w, b, item, item->acting == STEP_NONE ? item->was.step : item->acting, &answer, now_us);
+        }
+    }
+    return db_copy_end(w, NULL, e);
+}
+
+static bool write_claim(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
+    columns k;
+    if (!columns_alloc(&k, b->n, b->a)) {
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        b->items[i].log_seq += claim_logs(&b->items[i]) ? 1 : 0;
+        columns_add(&k, &b->items[i], i);
+    }
+    int64_t n_written = 0;
+    if (!db_exec(c, saga_sql(SAGA_SQL_WRITE_CLAIM), columns_params(&k, b, now_us), b->a, NULL, &n_written, e)) {
+        return false;
+    }
+    if (n_written != (int64_t)b->n) {
+        return err_set(e, ERR_INTERNAL, "SAGA_CLAIM", "a locked saga was not there to be written");
+    }
+    return write_intents(b, c, now_us, e);
+}
+
+static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    (void)a;
+    saga_batch *b = arg;
+    b->n = b->n_execute = b->n_resolve = 0;
+    b->rail_items = NULL;
+    const int64_t now_us = clock_wall_us(b->from.clock);
+    // The two clocks are read one after the other, this one first: the lease that we believe in is never the longer one.
+    atomic_store(&b->until_mono_ms, clock_mono_ms(b->from.clock) + b->from.lease_ms);
+    CRASH_POINT("saga.claim.begin");
+    db_rows *events = NULL;
+    if (!lock_due(b, c, now_us, e)) {
+        return false;
+    }
+    if (b->n == 0) {
+        return true;
+    }
+    if (!fetch_events(b, c, &events, e) || !hear_events(b, events, e)) {
+        return false;
+    }
+    decide(b, now_us + b->from.lease_ms * 1000);
+    return saga_intent_load(b, c, e) && write_claim(b, c, now_us, e);
+}
+
+bool saga_store_claim(saga_batch *b, err *e) {
+    err_clear(e);
+    const int64_t deadline = clock_mono_ms(b->from.clock) + SAGA_DB_TIMEOUT_MS;
+    if (!db_transact(b->from.pool, deadline, b->a, claim_in_tx, b, e)) {
+        b->n = 0;
+        return false;
+    }
+    b->n_found = b->n;
+    if (b->n > 0) {
+        CRASH_POINT("saga.claim.committed");
+    }
+    return true;
+}
+
+// --- Outcome ---------------------------------------------------------------------------------------------------------
+
+static bool log_outcomes(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
+    db_copy *w = db_copy_begin(c, "step_log", STEP_LOG_COLUMNS, STEP_LOG_N_COLUMNS, e);
+    if (w == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        const saga_item *item = &b->items[i];
+        if (item->written) {
+            log_row(w, b, item, item->acting, &item->answer, now_us);
+        }
+    }
+    return db_copy_end(w, NULL, e);
+}
+
+static bool outcome_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    (void)a;
+    saga_batch *b = arg;
+    columns k;
+    if (!columns_alloc(&k, b->n, b->a)) {
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        saga_item *item = &b->items[i];
+        item->written = false;
+        if (item->acting != STEP_NONE && !item->lost) {
+            columns_add(&k, item, i);
+        }
+    }
+    if (k.n == 0) {
+        return true;
+    }
+    const int64_t now_us = clock_wall_us(b->from.clock);
+    db_rows *rows = NULL;
+    if (!db_exec(c, saga_sql(SAGA_SQL_WRITE_OUTCOME), columns_params(&k, b, now_us), b->a, &rows, NULL, e)) {
+        return false;
+    }
+    const size_t n_ours = db_count(rows);
+    for (size_t i = 0; i < n_ours; i++) {
+        const int32_t index = db_get_i32(rows, i, 0);
+        ASSERT(index >= 0 && (size_t)index < b->n && !b->items[index].written);
+        b->items[index].written = true;
+    }
+    if (n_ours > 0 && !log_outcomes(b, c, now_us, e)) {
+        return false;
+    }
+    saga_crash_at(b, AT_RECORDED, SAGA_ALL_STEPS);
+    return true;
+}
+
+bool saga_store_outcome(saga_batch *b, int64_t deadline_mono_ms, err *e) {
+    err_clear(e);
+    if (!db_transact(b->from.pool, deadline_mono_ms, b->a, outcome_in_tx, b, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        b->items[i].lost = b->items[i].acting != STEP_NONE && !b->items[i].written;
+    }
+    return true;
+}
+
+// --- Leases ----------------------------------------------------------------------------------------------------------
+
+typedef struct renewing {
+    const saga_renewal *r;
+    int64_t n_kept;
+} renewing;
+
+static bool renew_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    renewing *w = arg;
+    db_params *p = db_params_create(a);
+    db_i64(p, w->r->book_id);
+    db_time(p, w->r->due_at_us);
+    db_uuid(p, w->r->owner);
+    db_uuid_array(p, w->r->ids, w->r->n);
+    db_i64_array(p, w->r->epochs, w->r->n);
+    return db_exec(c, saga_sql(SAGA_SQL_RENEW), p, a, NULL, &w->n_kept, e);
+}
+
+bool saga_store_renew(const saga_renewal *r, int64_t *n_kept, int64_t deadline_mono_ms, arena *a, err *e) {
+    renewing w = {r, 0};
+    if (!db_transact(r->pool, deadline_mono_ms, a, renew_in_tx, &w, e)) {
+        return false;
+    }
+    *n_kept = w.n_kept;
+    return true;
+}
+
+// --- What there is to do ---------------------------------------------------------------------------------------------
+
+typedef struct reading {
+    db_params *params;
+    saga_sql_id sql;
+    db_rows *rows;
+} reading;
+
+static bool read_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    reading *r = arg;
+    return db_exec(c, saga_sql(r->sql), r->params, a, &r->rows, NULL, e);
+}
+
+bool saga_store_books(db_pool *pool, int64_t *books, size_t max, size_t *n, int64_t deadline_mono_ms, arena *a,
+                      err *e) {
+    reading r = {db_params_create(a), SAGA_SQL_BOOKS, NULL};
+    db_i64(r.params, (int64_t)max);
+    if (!db_read(pool, deadline_mono_ms, a, read_in_tx, &r, e)) {
+        return false;
+    }
+    *n = db_count(r.rows);
+    for (size_t i = 0; i < *n; i++) {
+        books[i] = db_get_i64(r.rows, i, 0);
+    }
+    return true;
+}
+
+bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const int16_t *rails, size_t n_rails,
+                     int64_t now_us, int64_t limit, saga_due **due, size_t *n, int64_t deadline_mono_ms, arena *a,
+                     err *e) {
+    static const int16_t STEPS[] = {STEP_RESERVE, STEP_EXECUTE, STEP_RESOLVE, STEP_AWAIT,
+                                    STEP_CONFIRM, STEP_VOID,    STEP_RETURN,  STEP_DONE};
+    reading r = {db_params_create(a), SAGA_SQL_SCAN, NULL};
+    db_i64_array(r.params, books, n_books);
+    db_i16_array(r.params, rails, n_rails);
+    db_i16_array(r.params, STEPS, sizeof STEPS / sizeof STEPS[0]);
+    db_time(r.params, now_us);
+    db_i64(r.params, limit);
+    if (!db_read(pool, deadline_mono_ms, a, read_in_tx, &r, e)) {
+        return false;
+    }
+    *n = db_count(r.rows);
+    *due = ARENA_ARRAY(a, saga_due, *n + 1);
+    if (*due == NULL) {
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < *n; i++) {
+        (*due)[i] = (saga_due){db_get_i64(r.rows, i, 0), db_get_i16(r.rows, i, 1),
+                               (saga_step)db_get_i16(r.rows, i, 2), db_get_i64(r.rows, i, 3),
+                               db_get_time(r.rows, i, 4)};
+    }
+    return true;
+}
+
+// --- What the rails say by themselves --------------------------------------------------------------------------------
+
+static int by_payout_of_event(const void *a, const void *b) {
+    return uuid_cmp((*(const rail_event *const *)a)->payout_id, (*(const rail_event *const *)b)->payout_id);
+}
+
+static bool record_chunk(db_conn *c, int64_t book_id, const rail_event *const *events, size_t n, arena *a, err *e) {
+    uuid *ids = ARENA_ARRAY(a, uuid, n);
+    str *texts = ARENA_ARRAY(a, str, 4 * n);
+    int32_t *attempts = ARENA_ARRAY(a, int32_t, n);
+    int16_t *kinds = ARENA_ARRAY(a, int16_t, n);
+    int64_t *times = ARENA_ARRAY(a, int64_t, n);
+    if (ids == NULL || texts == NULL || attempts == NULL || kinds == NULL || times == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "the messages need too much memory");
+    }
+    for (size_t i = 0; i < n; i++) {
+        const rail_event *event = events[i];
+        if (event->kind < RAIL_EVENT_ACCEPTED || event->kind > RAIL_EVENT_RETURNED || event->attempt < 1) {
+            return err_set(e, ERR_INVALID_ARGUMENT, "RAIL_EVENT", "a message of a kind or attempt that cannot be");
+        }
+        ids[i] = event->payout_id;
+        texts[i] = event->event_id;
+        // An absent text is "", never NULL: the columns do not take it.
+        texts[n + i] = event->code.ptr == NULL ? (str){"", 0} : event->code;
+        texts[2 * n + i] = event->text.ptr == NULL ? (str){"", 0} : event->text;
+        texts[3 * n + i] = event->reference.ptr == NULL ? (str){"", 0} : event->reference;
+        attempts[i] = event->attempt;
+        kinds[i] = (int16_t)event->kind;
+        times[i] = event->at_us;
+    }
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_time(p, clock_wall_us(clock_system()));
+    db_uuid_array(p, ids, n);
+    db_text_array(p, texts, n);
+    db_i32_array(p, attempts, n);
+    db_i16_array(p, kinds, n);
+    db_text_array(p, texts + n, n);
+    db_text_array(p, texts + 2 * n, n);
+    db_text_array(p, texts + 3 * n, n);
+    db_time_array(p, times, n);
+    return db_exec(c, saga_sql(SAGA_SQL_RECORD_EVENTS), p, a, NULL, NULL, e);
+}
+
+bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a, err *e) {
+    if (n == 0) {
+        return true;
+    }
+    const rail_event **sorted = ARENA_ARRAY(a, const rail_event *, n);
+    if (sorted == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "the messages need too much memory");
+    }
+    for (size_t i = 0; i < n; i++) {
+        sorted[i] = &events[i];
+    }
+    qsort(sorted, n, sizeof sorted[0], by_payout_of_event); // all writers of sagas meet in one order
+    for (size_t i = 0; i < n; i += SAGA_EVENTS_CHUNK) {
+        const size_t m = n - i < SAGA_EVENTS_CHUNK ? n - i : SAGA_EVENTS_CHUNK;
+        if (!record_chunk(c, book_id, sorted + i, m, a, e)) {
+            return false;
+        }
+    }
+    CRASH_POINT("saga.event.recorded");
+    return true;
+}

@@ -1,0 +1,482 @@
+// Claim, lease, fencing, events and whole batches against a real PostgreSQL.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "saga/saga_sql.h"
+#include "saga/saga_test_world.h"
+
+static arena *memory, *memory_2;
+static saga_keeper *keeper;
+
+static int setup(void **state) {
+    log_init("saga-test", LOG_ERROR);
+    memory = arena_create(SAGA_ARENA_MAX);
+    memory_2 = arena_create(SAGA_ARENA_MAX);
+    if (world_setup(state) != 0) {
+        return -1;
+    }
+    saga_batch_metrics_init();
+    keeper = saga_keeper_start(world_pool(), clock_system(), 600);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    saga_keeper_stop(keeper);
+    arena_destroy(memory);
+    arena_destroy(memory_2);
+    return 0;
+}
+
+static int fresh(void **state) {
+    (void)state;
+    arena_reset(memory);
+    arena_reset(memory_2);
+    world_reset();
+    world_fund(1000000);
+    return 0;
+}
+
+static saga_batch batch(saga_step step, uint8_t owner, int64_t lease_ms) {
+    return (saga_batch){.from = {.pool = world_pool(),
+                                 .keys = world_keys(),
+                                 .clock = clock_system(),
+                                 .policy = {.attempts_max = 3, .backoff_base_ms = 1, .backoff_cap_ms = 4, .resolve_after_ms = 60000},
+                                 .rail = world_rail(RAIL_INSTANT, 0),
+                                 .book_id = WORLD_BOOK,
+                                 .step = step,
+                                 .limit = 100,
+                                 .owner = {{owner}},
+                                 .lease_ms = lease_ms},
+                        .a = memory,
+                        .secrets = memory_2};
+}
+
+static size_t claim(saga_batch *b) {
+    err e;
+    if (!saga_store_claim(b, &e)) {
+        fail_msg("%s: %s / %s", e.reason, e.message, e.detail);
+    }
+    return b->n;
+}
+
+static void finish_all(saga_batch *b, saga_outcome outcome) {
+    for (size_t i = 0; i < b->n; i++) {
+        saga_item *item = &b->items[i];
+        if (item->acting != STEP_NONE) {
+            item->answer = (saga_answer){outcome, {"", 0}, {"", 0}};
+            assert_true(saga_on_outcome(&item->now, &item->answer, &item->said, &b->from.policy, b->from.clock));
+            item->log_seq++;
+        }
+    }
+}
+
+static size_t written(saga_batch *b) {
+    err e;
+    if (!saga_store_outcome(b, fixture_deadline(5000), &e)) {
+        fail_msg("%s: %s / %s", e.reason, e.message, e.detail);
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        n += b->items[i].written;
+    }
+    return n;
+}
+
+static saga_result run(saga_step step) {
+    const saga_tools tools = {NULL, 1000};
+    saga_batch b = batch(step, 9, 600);
+    const saga_result r = saga_batch_run(&b, &tools, keeper);
+    assert_false(r.failed);
+    arena_reset(memory);
+    arena_reset(memory_2);
+    return r;
+}
+
+// Waits out a backoff of a few milliseconds.
+static saga_result run_soon(saga_step step) {
+    for (int i = 0;; i++) {
+        const saga_result r = run(step);
+        if (r.n_found > 0 || i > 200) {
+            return r;
+        }
+        const struct timespec t = {.tv_nsec = 5000000};
+        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+    }
+}
+
+static void nap(int64_t ms) {
+    const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
+    (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+}
+
+static int64_t in_state(saga_step step, saga_state state) {
+    return world_count("SELECT count(*) FROM saga WHERE step = %d AND state = %d", (int)step, (int)state);
+}
+
+// --- Claims and leases -----------------------------------------------------------------------------------------------
+
+static void test_claim__writes_intent_owner_and_lease(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 3, 100, NULL);
+    saga_batch b = batch(STEP_RESERVE, 1, 5000);
+    assert_int_equal(claim(&b), 3);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE phase = 1 AND epoch = 1 AND log_seq = 1 AND "
+                                 "state = 4 AND owner = '01000000-0000-0000-0000-000000000000' AND "
+                                 "due_at BETWEEN now() + interval '4 s' AND now() + interval '6 s'"), 3);
+    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE seq = 1 AND step = 1 AND kind = 1 AND "
+                                 "outcome = 0 AND transfer_id IS NOT NULL AND epoch = 1"), 3);
+    saga_batch other = batch(STEP_RESERVE, 2, 5000);
+    assert_int_equal(claim(&other), 0); // leased
+}
+
+static void test_claim__limit_and_other_books_rails_and_steps(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 5, 100, NULL);
+    world_payouts(RAIL_ACH, 5, 100, NULL);
+    saga_batch b = batch(STEP_RESERVE, 1, 5000);
+    b.from.limit = 3;
+    assert_int_equal(claim(&b), 3);
+    saga_batch rest = batch(STEP_RESERVE, 2, 5000);
+    assert_int_equal(claim(&rest), 2); // two owners share the book
+    saga_batch execute = batch(STEP_EXECUTE, 3, 5000);
+    assert_int_equal(claim(&execute), 0);
+    saga_batch elsewhere = batch(STEP_RESERVE, 3, 5000);
+    elsewhere.from.book_id = WORLD_BOOK + 1;
+    assert_int_equal(claim(&elsewhere), 0);
+}
+
+static void test_outcome__gives_the_lease_back_and_logs(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 3, 100, NULL);
+    saga_batch b = batch(STEP_RESERVE, 1, 5000);
+    assert_int_equal(claim(&b), 3);
+    finish_all(&b, OUT_DONE);
+    assert_int_equal(written(&b), 3);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE phase = 0 AND step = 2 AND epoch = 1 AND "
+                                 "log_seq = 2 AND owner IS NULL AND due_at <= now()"), 3);
+    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE seq = 2 AND step = 1 AND kind = 2 AND outcome = 1"), 3);
+}
+
+// Promise FENCED.
+static void test_fenced__who_lost_the_lease_writes_nothing(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 3, 100, NULL);
+    saga_batch dead = batch(STEP_RESERVE, 1, 100);
+    assert_int_equal(claim(&dead), 3);
+    nap(150);
+    saga_batch heir = batch(STEP_RESERVE, 2, 5000);
+    heir.from.limit = 2;
+    assert_int_equal(claim(&heir), 2); // expired: reclaimed, as an orphan
+    assert_int_equal(heir.items[0].acting, STEP_RESERVE);
+    finish_all(&dead, OUT_DONE);
+    assert_int_equal(written(&dead), 1); // the one that nobody had taken
+    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE kind = 2"), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE epoch = 2 AND phase = 1 AND "
+                                 "owner = '02000000-0000-0000-0000-000000000000'"), 2);
+    assert_int_equal(dead.items[0].lost + dead.items[1].lost + dead.items[2].lost, 2);
+    finish_all(&heir, OUT_DONE);
+    assert_int_equal(written(&heir), 2);
+    assert_int_equal(in_state(STEP_EXECUTE, STATE_PROCESSING), 3);
+}
+
+static void test_fenced__same_owner_stale_epoch(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 1, 100, NULL);
+    saga_batch first = batch(STEP_RESERVE, 1, 50);
+    assert_int_equal(claim(&first), 1);
+    nap(80);
+    saga_batch second = batch(STEP_RESERVE, 1, 5000); // the same worker, later
+    assert_int_equal(claim(&second), 1);
+    finish_all(&first, OUT_REFUSED);
+    assert_int_equal(written(&first), 0);
+    finish_all(&second, OUT_DONE);
+    assert_int_equal(written(&second), 1);
+}
+
+static void test_outcome__written_twice__second_writes_nothing(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 2, 100, NULL);
+    saga_batch b = batch(STEP_RESERVE, 1, 5000);
+    assert_int_equal(claim(&b), 2);
+    finish_all(&b, OUT_DONE);
+    assert_int_equal(written(&b), 2);
+    assert_int_equal(written(&b), 0); // as after a COMMIT whose answer was lost
+    assert_int_equal(world_count("SELECT count(*) FROM step_log"), 4);
+}
+
+static void test_lease__renewed_only_by_its_owner(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 2, 100, NULL);
+    saga_batch b = batch(STEP_RESERVE, 1, 100);
+    assert_int_equal(claim(&b), 2);
+    const uuid ids[] = {b.items[0].payout_id, b.items[1].payout_id};
+    const int64_t epochs[] = {1, 1}, stale[] = {1, 0};
+    saga_renewal r = {world_pool(), WORLD_BOOK, b.from.owner, ids, epochs, 2, clock_wall_us(clock_system()) + 9000000};
+    int64_t kept = 0;
+    err e;
+    assert_true(saga_store_renew(&r, &kept, fixture_deadline(5000), memory, &e));
+    assert_int_equal(kept, 2);
+    nap(150);
+    saga_batch other = batch(STEP_RESERVE, 2, 5000);
+    assert_int_equal(claim(&other), 0);
+    r.epochs = stale;
+    assert_true(saga_store_renew(&r, &kept, fixture_deadline(5000), memory, &e));
+    assert_int_equal(kept, 1);
+    r.owner = (uuid){{2}};
+    assert_true(saga_store_renew(&r, &kept, fixture_deadline(5000), memory, &e));
+    assert_int_equal(kept, 0);
+}
+
+static void test_keeper__long_submission_keeps_its_lease(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 4, 100, NULL);
+    (void)run(STEP_RESERVE);
+    world.submit_takes_ms = 1500; // the lease is 600 ms
+    const saga_result r = run(STEP_EXECUTE);
+    assert_int_equal(r.n_moved, 4);
+    assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 4);
+    assert_int_equal(world_look().queries, 0);
+}
+
+static void test_lease__over_before_the_rail__nothing_is_sent(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 1, 100, NULL);
+    (void)run(STEP_RESERVE);
+    saga_batch b = batch(STEP_EXECUTE, 1, 50);
+    assert_int_equal(claim(&b), 1);
+    nap(80); // as if stopped
+    const saga_tools tools = {NULL, 1000};
+    saga_steps_act(&b, &tools);
+    assert_int_equal(world_look().submits, 0);
+    assert_true(b.items[0].lost);
+    assert_int_equal(written(&b), 0);
+    world.query_verdict = RAIL_NOT_SENT;
+    (void)run_soon(STEP_EXECUTE); // the heir asks first
+    assert_int_equal(world_look().queries, 1);
+    assert_int_equal(world_look().submits, 0);
+    assert_int_equal(run_soon(STEP_EXECUTE).n_moved, 1);
+    assert_int_equal(world_count("SELECT attempt FROM saga"), 1);
+    assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 1);
+}
+
+// --- Events ----------------------------------------------------------------------------------------------------------
+
+static uuid sent_payout(void) {
+    uuid id;
+    world_payouts(RAIL_INSTANT, 1, 100, &id);
+    assert_int_equal(run(STEP_RESERVE).n_moved, 1);
+    assert_int_equal(run(STEP_EXECUTE).n_moved, 1);
+    assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE rail_reference = 'ref-1'"), 1);
+    return id;
+}
+
+static void test_event__once_only_and_due_at_once(void **state) {
+    (void)state;
+    const uuid id = sent_payout();
+    assert_int_equal(run(STEP_AWAIT).n_found, 0);
+    world_event(id, 1, RAIL_EVENT_ACCEPTED, "a");
+    assert_int_equal(world_count("SELECT events FROM saga"), 0); // moves nothing
+    assert_int_equal(run(STEP_AWAIT).n_found, 0);
+    world_event(id, 1, RAIL_EVENT_SETTLED, "b");
+    world_event(id, 1, RAIL_EVENT_SETTLED, "b");
+    assert_int_equal(world_count("SELECT events FROM saga"), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM rail_event"), 2);
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE due_at IS NULL AND events_seen = 1"), 1);
+    assert_int_equal(world_paid_out(), 100);
+    world_event(id, 1, RAIL_EVENT_SETTLED, "c"); // said twice by the rail
+    assert_int_equal(run(STEP_DONE).n_moved, 1);
+    assert_int_equal(run(STEP_DONE).n_found, 0);
+    assert_int_equal(world_paid_out(), 100);
+    world_event(id, 1, RAIL_EVENT_RETURNED, "d");
+    assert_int_equal(run(STEP_DONE).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_RETURNED), 1);
+    assert_int_equal(world_paid_out(), 0);
+    assert_int_equal(world_available(), 1000000);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE reason = 'R03'"), 1);
+}
+
+static void test_event__while_leased__heard_after_the_outcome(void **state) {
+    (void)state;
+    uuid id;
+    world_payouts(RAIL_INSTANT, 1, 100, &id);
+    (void)run(STEP_RESERVE);
+    saga_batch b = batch(STEP_EXECUTE, 1, 5000);
+    assert_int_equal(claim(&b), 1);
+    world_event(id, 1, RAIL_EVENT_SETTLED, "a"); // before the answer
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE due_at > now() AND events = 1 AND events_seen = 0"), 1);
+    saga_batch other = batch(STEP_EXECUTE, 2, 5000);
+    assert_int_equal(claim(&other), 0);
+    finish_all(&b, OUT_ACCEPTED);
+    assert_int_equal(written(&b), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 4 AND due_at <= now()"), 1);
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
+}
+
+static void test_event__contradiction__held_and_logged(void **state) {
+    (void)state;
+    const uuid id = sent_payout();
+    world_event(id, 1, RAIL_EVENT_REFUSED, "a");
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_FAILED), 1);
+    assert_int_equal(world_available(), 1000000);
+    world_event(id, 1, RAIL_EVENT_SETTLED, "b");
+    assert_int_equal(run(STEP_DONE).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_HELD), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE outcome = 9 AND reason = 'RAIL_CONTRADICTION'"), 1);
+    assert_int_equal(run(STEP_DONE).n_found, 0);
+}
+
+// --- Batches ---------------------------------------------------------------------------------------------------------
+
+static void test_batch__no_money__failed(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 3, 400000, NULL);
+    assert_int_equal(run(STEP_RESERVE).n_moved, 3);
+    assert_int_equal(in_state(STEP_EXECUTE, STATE_PROCESSING), 2);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE state = 7 AND reason = 'INSUFFICIENT_FUNDS'"), 1);
+}
+
+static void test_batch__refusal_whose_answer_was_lost__failed(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 1, 2000000, NULL);
+    world.ledger_failures = 1;
+    world.ledger_lost_answer = true;
+    assert_int_equal(run(STEP_RESERVE).n_moved, 1);
+    assert_int_equal(in_state(STEP_RESERVE, STATE_PROCESSING), 1);
+    assert_int_equal(run_soon(STEP_RESERVE).n_moved, 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE state = 7 AND reason = 'INSUFFICIENT_FUNDS'"), 1);
+}
+
+static void test_batch__ledger_down__tried_again_with_the_same_ids(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 2, 100, NULL);
+    world.ledger_failures = 3;
+    world.ledger_lost_answer = true;
+    for (int i = 0; i < 20 && in_state(STEP_EXECUTE, STATE_PROCESSING) < 2; i++) {
+        (void)run_soon(STEP_RESERVE);
+    }
+    assert_int_equal(in_state(STEP_EXECUTE, STATE_PROCESSING), 2);
+    assert_int_equal(world_available(), 1000000 - 200);
+    assert_true(world_count("SELECT count(*) FROM step_log WHERE outcome = 3 AND reason = 'LEDGER_UNAVAILABLE'") >= 2);
+}
+
+static void test_batch__pair_whose_answer_was_lost__done_once(void **state) {
+    (void)state;
+    const uuid id = sent_payout();
+    world_event(id, 1, RAIL_EVENT_SETTLED, "a");
+    world.ledger_failures = 1;
+    world.ledger_lost_answer = true;
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(in_state(STEP_CONFIRM, STATE_SENT), 1);
+    assert_int_equal(run_soon(STEP_CONFIRM).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
+    assert_int_equal(world_paid_out(), 100);
+}
+
+static void test_batch__worker_died_after_sending__asks_and_does_not_send_again(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 1, 100, NULL);
+    (void)run(STEP_RESERVE);
+    saga_batch b = batch(STEP_EXECUTE, 1, 50);
+    assert_int_equal(claim(&b), 1);
+    const saga_tools tools = {NULL, 1000};
+    saga_steps_act(&b, &tools); // and dies
+    assert_int_equal(world_look().submitted, 1);
+    nap(80);
+    world.query_verdict = RAIL_UNKNOWN;
+    assert_int_equal(run(STEP_EXECUTE).n_moved, 1);
+    assert_int_equal(in_state(STEP_RESOLVE, STATE_PROCESSING), 1);
+    world.query_verdict = RAIL_ACCEPTED;
+    assert_int_equal(run_soon(STEP_RESOLVE).n_moved, 1);
+    assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 1);
+    assert_int_equal(world_look().submitted, 1);
+}
+
+static void test_batch__refused_for_now__new_attempts(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 1, 100, NULL);
+    (void)run(STEP_RESERVE);
+    world.refuse_first = 2;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(run_soon(STEP_EXECUTE).n_moved, 1);
+    }
+    assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 1);
+    assert_int_equal(world_look().twice, 0);
+    assert_int_equal(world_count("SELECT attempt FROM saga WHERE rail_reference = 'ref-3'"), 3);
+}
+
+static void test_batch__attempts_exhausted__voided(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 1, 100, NULL);
+    (void)run(STEP_RESERVE);
+    world.refuse_first = 99;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(run_soon(STEP_EXECUTE).n_moved, 1);
+    }
+    assert_int_equal(run(STEP_VOID).n_moved, 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE state = 7 AND reason = 'ATTEMPTS_EXHAUSTED'"), 1);
+    assert_int_equal(world_available(), 1000000);
+}
+
+static void test_batch__silent_or_absurd_rail__never_guessed(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 1, 100, NULL);
+    (void)run(STEP_RESERVE);
+    world.submit_verdict = (rail_verdict)0;
+    assert_int_equal(run(STEP_EXECUTE).n_moved, 1);
+    assert_int_equal(in_state(STEP_RESOLVE, STATE_PROCESSING), 1);
+}
+
+static void test_batch__unreadable_recipient__held_and_the_others_go_on(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 3, 100, NULL);
+    (void)run(STEP_RESERVE);
+    fixture_sql("INSERT INTO recipient SELECT book_id, '11111111-1111-4111-8111-111111111111', merchant_id, holder_type, "
+                "account_type, currency, routing_code, account_last4, name_sealed, account_sealed, created_at FROM recipient; "
+                "UPDATE payout SET recipient_id = '11111111-1111-4111-8111-111111111111' "
+                "WHERE payout_id = (SELECT min(payout_id::text)::uuid FROM payout)", NULL, 0);
+    assert_int_equal(run(STEP_EXECUTE).n_moved, 3); // its bank details belong to another row: the AAD does not fit
+    assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 2);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE state = 10 AND attempt = 0 AND reason = 'RECIPIENT_UNREADABLE'"), 1);
+    assert_int_equal(world_look().submitted, 2);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_claim__writes_intent_owner_and_lease, fresh),
+        cmocka_unit_test_setup(test_claim__limit_and_other_books_rails_and_steps, fresh),
+        cmocka_unit_test_setup(test_outcome__gives_the_lease_back_and_logs, fresh),
+        cmocka_unit_test_setup(test_fenced__who_lost_the_lease_writes_nothing, fresh),
+        cmocka_unit_test_setup(test_fenced__same_owner_stale_epoch, fresh),
+        cmocka_unit_test_setup(test_outcome__written_twice__second_writes_nothing, fresh),
+        cmocka_unit_test_setup(test_lease__renewed_only_by_its_owner, fresh),
+        cmocka_unit_test_setup(test_keeper__long_submission_keeps_its_lease, fresh),
+        cmocka_unit_test_setup(test_lease__over_before_the_rail__nothing_is_sent, fresh),
+        cmocka_unit_test_setup(test_event__once_only_and_due_at_once, fresh),
+        cmocka_unit_test_setup(test_event__while_leased__heard_after_the_outcome, fresh),
+        cmocka_unit_test_setup(test_event__contradiction__held_and_logged, fresh),
+        cmocka_unit_test_setup(test_batch__no_money__failed, fresh),
+        cmocka_unit_test_setup(test_batch__refusal_whose_answer_was_lost__failed, fresh),
+        cmocka_unit_test_setup(test_batch__ledger_down__tried_again_with_the_same_ids, fresh),
+        cmocka_unit_test_setup(test_batch__pair_whose_answer_was_lost__done_once, fresh),
+        cmocka_unit_test_setup(test_batch__worker_died_after_sending__asks_and_does_not_send_again, fresh),
+        cmocka_unit_test_setup(test_batch__refused_for_now__new_attempts, fresh),
+        cmocka_unit_test_setup(test_batch__attempts_exhausted__voided, fresh),
+        cmocka_unit_test_setup(test_batch__silent_or_absurd_rail__never_guessed, fresh),
+        cmocka_unit_test_setup(test_batch__unreadable_recipient__held_and_the_others_go_on, fresh),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

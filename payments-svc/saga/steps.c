@@ -1,0 +1,299 @@
+// The actions of a batch: its ledger steps as few CreateTransfers as possible, its submissions and questions as one call of
+// the rail each.
+#include <string.h>
+
+#include "base/assert.h"
+#include "domain/ids.h"
+#include "ledger/ledger_client.h"
+#include "saga/saga_internal.h"
+
+enum { REASON_BYTES_MAX = 64, TEXT_BYTES_MAX = 300 };
+
+#define LEDGER_IS(status, name) ((status) == LEDGER__V1__CREATE_TRANSFER_STATUS__CREATE_TRANSFER_STATUS_##name)
+#define LEDGER_FLAG(name) LEDGER__V1__TRANSFER_FLAG__TRANSFER_FLAG_##name
+
+// --- Building transfers ----------------------------------------------------------------------------------------------
+
+static const unsigned LEDGER_STEPS = SAGA_STEP_BIT(STEP_RESERVE) | SAGA_STEP_BIT(STEP_CONFIRM) |
+                                     SAGA_STEP_BIT(STEP_VOID) | SAGA_STEP_BIT(STEP_RETURN);
+
+static bool acts_on_ledger(const saga_item *item) {
+    return item->acting != STEP_NONE && (SAGA_STEP_BIT(item->acting) & LEDGER_STEPS) != 0;
+}
+
+static size_t transfers_of(saga_step step) {
+    return step == STEP_CONFIRM || step == STEP_RETURN ? 2 : 1;
+}
+
+static ledger_transfer leg(const saga_item *item, const char *name, uuid debit, uuid credit, uint32_t code,
+                           uint32_t flags) {
+    ledger_transfer t = {.id = transfer_of_step(item->payout_id, name, 1),
+                         .debit = debit,
+                         .credit = credit,
+                         .user_data_128 = item->payout_id,
+                         .amount = item->amount,
+                         .flags = flags,
+                         .code = code};
+    memcpy(t.currency, item->currency, sizeof t.currency);
+    return t;
+}
+
+// Posts or voids the reservation: everything but the payout's id is taken from it.
+static ledger_transfer release(const saga_item *item, const char *name, int64_t amount, uint32_t flags) {
+    return (ledger_transfer){.id = transfer_of_step(item->payout_id, name, 1),
+                             .pending_id = transfer_of_step(item->payout_id, "reserve", 1),
+                             .user_data_128 = item->payout_id,
+                             .amount = amount,
+                             .flags = flags};
+}
+
+// The book's own accounts of one currency. A batch has few currencies, mostly one: they are derived when it changes.
+typedef struct book_accounts {
+    char currency[4];
+    uuid clearing, bank;
+} book_accounts;
+
+static void accounts_for(const saga_batch *b, const saga_item *item, book_accounts *accounts) {
+    if (strcmp(accounts->currency, item->currency) != 0) {
+        const str currency = str_of(item->currency);
+        memcpy(accounts->currency, item->currency, sizeof accounts->currency);
+        accounts->clearing = account_clearing(b->from.book_id, b->from.rail->id, currency);
+        accounts->bank = account_bank(b->from.book_id, currency);
+    }
+}
+
+static void build(const saga_item *item, const book_accounts *accounts, ledger_transfer *out) {
+    const uuid clearing = accounts->clearing, bank = accounts->bank;
+    switch (item->acting) {
+    case STEP_RESERVE:
+        out[0] = leg(item, "reserve", item->merchant_account, clearing, TRANSFER_RESERVE, LEDGER_FLAG(PENDING));
+        return;
+    case STEP_CONFIRM:
+        out[0] = release(item, "confirm", INT64_MAX, LEDGER_FLAG(POST_PENDING_TRANSFER) | LEDGER_FLAG(LINKED));
+        out[1] = leg(item, "bank_out", clearing, bank, TRANSFER_BANK_OUT, 0);
+        return;
+    case STEP_VOID: out[0] = release(item, "void", 0, LEDGER_FLAG(VOID_PENDING_TRANSFER)); return;
+    case STEP_RETURN:
+        out[0] = leg(item, "bank_return", bank, clearing, TRANSFER_BANK_RETURN, LEDGER_FLAG(LINKED));
+        out[1] = leg(item, "return", clearing, item->merchant_account, TRANSFER_RETURN, 0);
+        return;
+    case STEP_NONE:
+    case STEP_EXECUTE:
+    case STEP_RESOLVE:
+    case STEP_AWAIT:
+    case STEP_DONE: break;
+    }
+    ASSERT(!"a step of the ledger");
+}
+
+// --- Reading the ledger's answers ------------------------------------------------------------------------------------
+
+static saga_answer broken(const saga_item *item, Ledger__V1__CreateTransferStatus status) {
+    char id[UUID_TEXT_LEN + 1];
+    uuid_format(item->payout_id, id);
+    const char *name = ledger_status_name(status);
+    log_error("saga.ledger_answer_unexpected", F_STR("payout", id), F_STR("step", saga_step_name((int)item->acting)),
+              F_STR("status", name));
+    return (saga_answer){OUT_BROKEN, STR("LEDGER_ANSWER_UNEXPECTED"), str_of(name)};
+}
+
+static saga_answer judge_reserve(const saga_item *item, Ledger__V1__CreateTransferStatus status) {
+    if (LEDGER_IS(status, EXCEEDS_CREDITS)) {
+        return (saga_answer){OUT_REFUSED, STR("INSUFFICIENT_FUNDS"), STR("the merchant's available balance is too low")};
+    }
+    if (LEDGER_IS(status, ID_ALREADY_FAILED)) {
+        // An earlier try of this very reservation was refused, and its answer never reached us. Only a lack of funds
+        // burns an id here: the accounts exist, or the merchant could not have been made.
+        return (saga_answer){OUT_REFUSED, STR("INSUFFICIENT_FUNDS"), STR("the reservation was refused before")};
+    }
+    return broken(item, status);
+}
+
+static bool is_done(Ledger__V1__CreateTransferStatus status) {
+    return LEDGER_IS(status, CREATED) || LEDGER_IS(status, EXISTS);
+}
+
+static saga_answer judge(const saga_item *item, const ledger_result *results) {
+    const Ledger__V1__CreateTransferStatus first = results[0].status;
+    if (!is_done(first)) {
+        // In a broken chain the innocent one says LINKED_EVENT_FAILED: name the other.
+        const bool other = transfers_of(item->acting) == 2 && LEDGER_IS(first, LINKED_EVENT_FAILED);
+        return item->acting == STEP_RESERVE ? judge_reserve(item, first) : broken(item, results[other ? 1 : 0].status);
+    }
+    if (transfers_of(item->acting) == 2 && !is_done(results[1].status)) {
+        // A pair that is there already ends its repetition at the first: both were committed together.
+        const bool repeated = LEDGER_IS(first, EXISTS) && LEDGER_IS(results[1].status, LINKED_EVENT_FAILED);
+        if (!repeated) {
+            return broken(item, results[1].status);
+        }
+    }
+    return (saga_answer){OUT_DONE, {"", 0}, {"", 0}};
+}
+
+// --- One CreateTransfers ---------------------------------------------------------------------------------------------
+
+typedef struct ledger_run {
+    ledger_transfer *transfers;
+    ledger_result *results;
+    saga_item **items;
+    size_t n_transfers, n_items;
+    book_accounts accounts;
+} ledger_run;
+
+// The whole call failed: whatever it did, doing it again with the same ids is safe.
+static void retry_all(const saga_batch *b, ledger_run *run, const err *e) {
+    static saga_complaint complaint;
+    if (saga_may_complain(&complaint)) {
+        log_err(LOG_WARN, "saga.ledger_failed", e);
+    }
+    const str code = STR("LEDGER_UNAVAILABLE");
+    const char *text = arena_strdup(b->a, err_code_name(e->code));
+    for (size_t i = 0; i < run->n_items; i++) {
+        run->items[i]->answer = (saga_answer){OUT_RETRY, code, str_of(text)};
+    }
+}
+
+static void send(saga_batch *b, const saga_tools *tools, ledger_run *run) {
+    if (run->n_items == 0) {
+        return;
+    }
+    unsigned steps = 0;
+    for (size_t i = 0; i < run->n_items; i++) {
+        steps |= SAGA_STEP_BIT(run->items[i]->acting);
+    }
+    (void)steps; // only crash points look at it
+    err e;
+    err_clear(&e);
+    saga_crash_at(b, AT_PREPARED, steps);
+    const int64_t deadline = clock_mono_ms(b->from.clock) + tools->ledger_timeout_ms;
+    const bool ok = ledger_create_transfers(tools->ledger, b->from.book_id, run->transfers, run->n_transfers,
+                                            run->results, deadline, b->a, &e);
+    saga_crash_at(b, AT_SENT, steps);
+    if (!ok) {
+        retry_all(b, run, &e);
+    } else {
+        const ledger_result *at = run->results;
+        for (size_t i = 0; i < run->n_items; i++) {
+            run->items[i]->answer = judge(run->items[i], at);
+            at += transfers_of(run->items[i]->acting);
+        }
+    }
+    run->n_items = run->n_transfers = 0;
+}
+
+static void act_on_ledger(saga_batch *b, const saga_tools *tools) {
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        n += acts_on_ledger(&b->items[i]) ? 1 : 0;
+    }
+    if (n == 0) {
+        return;
+    }
+    const size_t most = 2 * n < LEDGER_BATCH_MAX ? 2 * n : LEDGER_BATCH_MAX;
+    ledger_run run = {ARENA_ARRAY(b->a, ledger_transfer, most), ARENA_ARRAY(b->a, ledger_result, most),
+                      ARENA_ARRAY(b->a, saga_item *, n), 0, 0, {"", {{0}}, {{0}}}};
+    if (run.transfers == NULL || run.results == NULL || run.items == NULL) {
+        return; // every answer still says RETRY
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        saga_item *item = &b->items[i];
+        if (!acts_on_ledger(item)) {
+            continue;
+        }
+        if (run.n_transfers + transfers_of(item->acting) > most) {
+            send(b, tools, &run);
+        }
+        accounts_for(b, item, &run.accounts);
+        build(item, &run.accounts, &run.transfers[run.n_transfers]);
+        run.n_transfers += transfers_of(item->acting);
+        run.items[run.n_items++] = item;
+    }
+    send(b, tools, &run);
+}
+
+// --- The rail --------------------------------------------------------------------------------------------------------
+
+// What came from outside, as the database and people can take it: valid text, bounded.
+static str clean(str text, size_t len_max) {
+    if (text.len == 0) {
+        return (str){"", 0};
+    }
+    size_t len = text.len < len_max ? text.len : len_max;
+    while (len > 0 && len < text.len && ((unsigned char)text.ptr[len] & 0xC0) == 0x80) {
+        len--;
+    }
+    return str_is_text(text.ptr, len) ? (str){text.ptr, len} : STR("(not text)");
+}
+
+static saga_outcome outcome_of(rail_verdict verdict) {
+    switch (verdict) {
+    case RAIL_NOT_SENT: return OUT_RETRY;
+    case RAIL_ACCEPTED: return OUT_ACCEPTED;
+    case RAIL_SETTLED: return OUT_SETTLED;
+    case RAIL_REFUSED: return OUT_REFUSED;
+    case RAIL_REFUSED_RETRY: return OUT_AGAIN;
+    case RAIL_UNKNOWN: return OUT_UNKNOWN;
+    case RAIL_RETURNED: return OUT_RETURNED;
+    }
+    return OUT_UNKNOWN; // the rail has said nothing: never guess
+}
+
+static void take_verdicts(saga_batch *b, saga_step step) {
+    for (size_t i = 0; i < b->n; i++) {
+        saga_item *item = &b->items[i];
+        if (item->acting == step) {
+            item->answer = (saga_answer){outcome_of(item->rail->verdict), clean(item->rail->code, REASON_BYTES_MAX),
+                                         clean(item->rail->text, TEXT_BYTES_MAX)};
+            const str reference = clean(item->rail->reference, TEXT_BYTES_MAX);
+            item->reference = reference.len > 0 ? reference : item->reference;
+        }
+    }
+}
+
+// A worker that was stopped past its lease must not act on a rail: another one is resolving what it left.
+static bool lease_is_over(const saga_batch *b) {
+    return clock_mono_ms(b->from.clock) >= atomic_load(&b->until_mono_ms);
+}
+
+static void lose(saga_batch *b, saga_step step) {
+    for (size_t i = 0; i < b->n; i++) {
+        b->items[i].lost |= b->items[i].acting == step;
+    }
+}
+
+static void execute(saga_batch *b) {
+    saga_crash_at(b, AT_PREPARED, SAGA_STEP_BIT(STEP_EXECUTE));
+    if (lease_is_over(b)) {
+        lose(b, STEP_EXECUTE);
+        return;
+    }
+    b->from.rail->submit(b->from.rail, b->from.book_id, b->rail_items, b->n_execute, b->secrets);
+    saga_crash_at(b, AT_SENT, SAGA_STEP_BIT(STEP_EXECUTE));
+    take_verdicts(b, STEP_EXECUTE);
+}
+
+static void resolve(saga_batch *b) {
+    saga_crash_at(b, AT_PREPARED, SAGA_STEP_BIT(STEP_RESOLVE));
+    if (lease_is_over(b)) {
+        lose(b, STEP_RESOLVE);
+        return;
+    }
+    b->from.rail->query(b->from.rail, b->from.book_id, b->rail_items + b->n_execute, b->n_resolve, b->secrets);
+    saga_crash_at(b, AT_SENT, SAGA_STEP_BIT(STEP_RESOLVE));
+    take_verdicts(b, STEP_RESOLVE);
+}
+
+void saga_steps_act(saga_batch *b, const saga_tools *tools) {
+    for (size_t i = 0; i < b->n; i++) {
+        b->items[i].answer = (saga_answer){OUT_RETRY, STR("NOT_TRIED"), {"", 0}};
+    }
+    act_on_ledger(b, tools);
+    if (b->n_execute > 0) {
+        execute(b);
+    }
+    if (b->n_resolve > 0) {
+        resolve(b);
+    }
+    saga_intent_wipe(b);
+    saga_crash_at(b, AT_ACKED, SAGA_ALL_STEPS);
+}
