@@ -41,7 +41,9 @@ typedef struct db_stmt {
     const char *sql;  // one statement, $1 … $n
 } db_stmt;
 
-// Parameters: a builder with a fixed maximum; values are sent in binary, so nothing is ever escaped.
+// Parameters: a builder with a fixed maximum (64); values are sent in binary, so nothing is ever escaped, and copied.
+// A value that cannot be sent (text that is not UTF-8, no memory) fails the statement that it is given to. A statement
+// must be given the same types each time: that is asserted.
 typedef struct db_params db_params;
 db_params *db_params_create(arena *a); // @arena
 void db_i64(db_params *p, int64_t v);  // int8
@@ -52,7 +54,7 @@ void db_text(db_params *p, str v);                      // text; must be valid U
 void db_bytes(db_params *p, const void *v, size_t len); // bytea
 void db_uuid(db_params *p, uuid v);
 void db_time(db_params *p, int64_t wall_us); // timestamptz
-void db_null(db_params *p, unsigned oid);
+void db_null(db_params *p, unsigned oid);    // oid: the type that the parameter has otherwise
 // Arrays for unnest() and ANY(). The values are copied into the arena.
 void db_i64_array(db_params *p, const int64_t *v, size_t n);
 void db_i32_array(db_params *p, const int32_t *v, size_t n);
@@ -86,7 +88,8 @@ int64_t db_get_i64(const db_rows *r, size_t row, int col);
 int32_t db_get_i32(const db_rows *r, size_t row, int col);
 int16_t db_get_i16(const db_rows *r, size_t row, int col);
 bool db_get_bool(const db_rows *r, size_t row, int col);
-str db_get_str(const db_rows *r, size_t row, int col); // text or bytea, borrowed from the rows
+// text, bytea, json, jsonb or an enum of ours; borrowed from the rows. NULL gives {NULL, 0}; every other getter asserts on NULL.
+str db_get_str(const db_rows *r, size_t row, int col);
 uuid db_get_uuid(const db_rows *r, size_t row, int col);
 int64_t db_get_time(const db_rows *r, size_t row, int col); // timestamptz → wall_us
 
