@@ -1,0 +1,98 @@
+// payctl: what its commands share.
+#ifndef CLI_CLI_H
+#define CLI_CLI_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/str.h"
+#include "rpc/rpc.h"
+
+// Exit codes, as --help documents them.
+enum {
+    EXIT_DONE = 0,        // all is well: every payout of the file is settled, every figure agrees
+    EXIT_NOT_SETTLED = 1, // it was carried out, but not all payouts are settled, or figures differ
+    EXIT_USAGE = 2,       // wrong command line, or a file with bad lines: nothing was sent
+    EXIT_SERVICE = 3,     // a service could not be reached, or refused the call: see the message
+    EXIT_REFUSED = 4      // some rows were refused by the service; the others were taken
+};
+
+enum { CLI_CALL_TIMEOUT_MS = 30000, CLI_ARENA_MAX = 512u << 20 };
+
+typedef struct cli {
+    const char *payments, *ledger, *bank; // targets; bank: admin address, only for `report`
+    const char *ca_file, *cert_file, *key_file, *server_name;
+    bool insecure, json;
+    rpc_client *payments_client, *ledger_client; // made on first use
+    arena *arena;                                // of the whole run
+} cli;
+
+// A command: argv[0] is its name. Returns the exit code.
+typedef int (*cli_command)(cli *c, int argc, char **argv);
+int cmd_pay(cli *c, int argc, char **argv);
+int cmd_payout(cli *c, int argc, char **argv);
+int cmd_payouts(cli *c, int argc, char **argv);
+int cmd_balance(cli *c, int argc, char **argv);
+int cmd_watch(cli *c, int argc, char **argv);
+int cmd_merchants(cli *c, int argc, char **argv);
+int cmd_report(cli *c, int argc, char **argv);
+
+// --- connect.c ---------------------------------------------------------------------------------------------------------
+// "CreatePayout" of "payments.v1.PayoutService"; the service decides which process is asked.
+bool cli_call(cli *c, const char *service, const char *method, const ProtobufCMessage *request,
+              const ProtobufCMessageDescriptor *response_type, ProtobufCMessage **response,
+              err *e) WARN_UNUSED;
+bool cli_stream(cli *c, const char *service, const char *method, const ProtobufCMessage *request,
+                const ProtobufCMessageDescriptor *response_type, int64_t timeout_ms,
+                rpc_on_message on_message, void *arg, err *e) WARN_UNUSED;
+void cli_disconnect(cli *c);
+// GET of the simulator bank's admin address. @arena
+bool cli_bank_get(cli *c, const char *path, str *body, err *e) WARN_UNUSED;
+
+// --- out.c -------------------------------------------------------------------------------------------------------------
+// Says in plain words on stderr what went wrong, and returns the exit code that fits.
+int cli_failed(const cli *c, const char *doing, const err *e);
+int cli_usage(const char *fmt, ...)
+    PRINTF_LIKE(1, 2); // prints "payctl: …" and how to get help; returns EXIT_USAGE
+// "1,234.50 USD". @arena
+const char *cli_money(cli *c, int64_t minor, const char *currency);
+// The same of a decimal integer that may pass an int64.
+const char *cli_money_text(cli *c, const char *minor, const char *currency);
+const char *cli_time(cli *c, int64_t seconds, int32_t nanos); // local time, to the second
+// MERCHANT/UUID
+bool cli_split_id(cli *c, const char *text, const char **merchant, const char **id);
+
+// A bar on a terminal's stderr; elsewhere a line now and then.
+typedef struct progress {
+    const char *label;
+    size_t total, done;
+    bool terminal, quiet;
+    int64_t last_us;
+} progress;
+void progress_begin(progress *p, const cli *c, const char *label, size_t total);
+void progress_set(progress *p, size_t done, const char *note);
+void progress_end(progress *p, const char *note);
+
+// A table: cells are borrowed until printed. The columns named in right_aligned (bits) are flush right.
+typedef struct table {
+    size_t columns, n, cap;
+    const char **cells;
+    uint32_t right_aligned;
+} table;
+void table_begin(table *t, size_t columns, uint32_t right_aligned, const char *const *titles);
+void table_row(table *t, const char *const *cells);
+void table_print(table *t); // and frees
+
+// --- pb_json.c ---------------------------------------------------------------------------------------------------------
+// The message as one JSON object on stdout: the names of the .proto, integers as numbers, times as RFC 3339, enum values
+// without their prefix.
+void cli_print_json(const ProtobufCMessage *m);
+struct json_t *cli_to_json(const ProtobufCMessage *m); // @owned
+// "SETTLED" for PAYOUT_STATE_SETTLED. @borrowed, static
+const char *cli_enum_name(const ProtobufCEnumDescriptor *d, int value);
+// The other way; false when there is no such name.
+bool cli_enum_value(const ProtobufCEnumDescriptor *d, const char *name, int *value) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,248 @@
+// payctl merchants: create, deposit, list; by hand, or for all the merchants of a payout file.
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/money.h"
+#include "cli/cli.h"
+#include "cli/payout_file.h"
+#include "payments/v1/merchant_service.pb-c.h"
+
+enum { CURRENCIES_MAX = 16, NEEDS_MAX = 10000 };
+
+static const char *const SERVICE = "payments.v1.MerchantService";
+
+typedef struct asked {
+    const char *from, *name, *key, *reference, *amount;
+    char *currencies[CURRENCIES_MAX];
+    size_t n_currencies;
+} asked;
+
+// What a file's rows of one merchant and currency add up to.
+typedef struct need {
+    const char *merchant, *currency;
+    int64_t sum;
+} need;
+
+static int create_one(cli *c, const char *id, const char *name, char **currencies, size_t n) {
+    Payments__V1__CreateMerchantRequest request = PAYMENTS__V1__CREATE_MERCHANT_REQUEST__INIT;
+    ProtobufCMessage *answer = NULL;
+    err e = {0};
+    request.merchant_id = (char *)id;
+    request.name = (char *)name;
+    request.currencies = currencies;
+    request.n_currencies = n;
+    if (!cli_call(c, SERVICE, "CreateMerchant", &request.base,
+                  &payments__v1__create_merchant_response__descriptor, &answer, &e)) {
+        return cli_failed(c, arena_printf(c->arena, "create merchant %s", id), &e);
+    }
+    if (c->json) {
+        cli_print_json(answer);
+    } else {
+        const Payments__V1__Merchant *m =
+            ((const Payments__V1__CreateMerchantResponse *)answer)->merchant;
+        (void)printf("merchant %s in book %lld\n", m->merchant_id, (long long)m->book_id);
+    }
+    return EXIT_DONE;
+}
+
+static int deposit_one(cli *c, const char *id, int64_t amount, const char *currency_code,
+                       const char *key, const char *reference) {
+    Payments__V1__CreateDepositRequest request = PAYMENTS__V1__CREATE_DEPOSIT_REQUEST__INIT;
+    ProtobufCMessage *answer = NULL;
+    err e = {0};
+    request.merchant_id = (char *)id;
+    request.idempotency_key = (char *)key;
+    request.amount_minor = amount;
+    request.currency = (char *)currency_code;
+    request.reference = (char *)reference;
+    if (!cli_call(c, SERVICE, "CreateDeposit", &request.base,
+                  &payments__v1__create_deposit_response__descriptor, &answer, &e)) {
+        return cli_failed(c, arena_printf(c->arena, "deposit for %s", id), &e);
+    }
+    if (c->json) {
+        cli_print_json(answer);
+    } else {
+        (void)printf("%s has received %s\n", id, cli_money(c, amount, currency_code));
+    }
+    return EXIT_DONE;
+}
+
+static int list(cli *c) {
+    Payments__V1__ListMerchantsRequest request = PAYMENTS__V1__LIST_MERCHANTS_REQUEST__INIT;
+    static const char *const TITLES[] = {"merchant", "name", "book", "created"};
+    table t;
+    err e = {0};
+    request.page_size = 1000;
+    table_begin(&t, 4, 4u, TITLES);
+    do {
+        ProtobufCMessage *answer = NULL;
+        if (!cli_call(c, SERVICE, "ListMerchants", &request.base,
+                      &payments__v1__list_merchants_response__descriptor, &answer, &e)) {
+            return cli_failed(c, "list the merchants", &e);
+        }
+        const Payments__V1__ListMerchantsResponse *r =
+            (const Payments__V1__ListMerchantsResponse *)answer;
+        if (c->json) {
+            cli_print_json(answer);
+        }
+        for (size_t i = 0; i < r->n_merchants; i++) {
+            const Payments__V1__Merchant *m = r->merchants[i];
+            const char *cells[] = {m->merchant_id, m->name,
+                                   arena_printf(c->arena, "%lld", (long long)m->book_id),
+                                   cli_time(c, m->create_time->seconds, m->create_time->nanos)};
+            table_row(&t, cells);
+        }
+        request.page_token = r->next_page_token;
+    } while (request.page_token[0] != '\0');
+    if (!c->json) {
+        table_print(&t);
+    }
+    return EXIT_DONE;
+}
+
+static int by_text(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+static int by_merchant_and_currency(const void *a, const void *b) {
+    const need *x = a, *y = b;
+    const int order = strcmp(x->merchant, y->merchant);
+    return order != 0 ? order : strcmp(x->currency, y->currency);
+}
+
+// One need a merchant and currency of the file, sorted.
+static bool file_needs(cli *c, const char *path, payout_file *f, need **needs, size_t *n, err *e) {
+    if (!payout_file_read(c, path, f, e)) {
+        return false;
+    }
+    need *all = ARENA_ARRAY(c->arena, need, f->n);
+    size_t kept = 0;
+    ASSERT(all != NULL);
+    for (size_t i = 0; i < f->n; i++) {
+        all[i] = (need){f->rows[i].merchant_id, f->rows[i].currency, f->rows[i].amount_minor};
+    }
+    qsort(all, f->n, sizeof *all, by_merchant_and_currency);
+    for (size_t i = 0; i < f->n; i++) {
+        if (kept > 0 && by_merchant_and_currency(&all[kept - 1], &all[i]) == 0) {
+            if (!ck_add_i64(all[kept - 1].sum, all[i].sum, &all[kept - 1].sum)) {
+                return err_set(e, ERR_OUT_OF_RANGE, "SUM_TOO_LARGE",
+                               "the file's sum for %s is too large", all[i].merchant);
+            }
+        } else {
+            all[kept++] = all[i];
+        }
+    }
+    *needs = all;
+    *n = kept;
+    return true;
+}
+
+static int create_from(cli *c, const need *needs, size_t n) {
+    int code = EXIT_DONE;
+    for (size_t i = 0; code == EXIT_DONE && i < n;) {
+        char *currencies[CURRENCIES_MAX];
+        size_t n_currencies = 0;
+        const char *merchant = needs[i].merchant;
+        for (; i < n && strcmp(needs[i].merchant, merchant) == 0 && n_currencies < CURRENCIES_MAX;
+             i++) {
+            currencies[n_currencies++] = (char *)needs[i].currency;
+        }
+        qsort(currencies, n_currencies, sizeof currencies[0], by_text);
+        code = create_one(c, merchant, merchant, currencies, n_currencies);
+    }
+    return code;
+}
+
+// The file's own hash makes the key, so that the deposits of one file are made once.
+static int deposit_from(cli *c, const payout_file *f, const need *needs, size_t n) {
+    char hash[65];
+    int code = EXIT_DONE;
+    str_hex(f->sha256, sizeof f->sha256, hash);
+    for (size_t i = 0; code == EXIT_DONE && i < n; i++) {
+        const char *key = arena_printf(c->arena, "file-%.40s-%s", hash, needs[i].currency);
+        code = deposit_one(c, needs[i].merchant, needs[i].sum, needs[i].currency, key,
+                           "funds for a payout file");
+    }
+    return code;
+}
+
+static int from_file(cli *c, const char *what, const char *path) {
+    payout_file f;
+    need *needs = NULL;
+    size_t n = 0;
+    err e = {0};
+    int code = EXIT_USAGE;
+    if (!file_needs(c, path, &f, &needs, &n, &e)) {
+        (void)fprintf(stderr, "payctl: %s\n", e.message);
+    } else if (f.bad > 0) {
+        (void)fprintf(stderr, "payctl: %zu bad line(s): nothing was sent\n", f.bad);
+    } else {
+        code =
+            strcmp(what, "create") == 0 ? create_from(c, needs, n) : deposit_from(c, &f, needs, n);
+    }
+    payout_file_free(&f);
+    return code;
+}
+
+static int deposit_by_hand(cli *c, const asked *a, const char *id) {
+    const currency *ccy = a->n_currencies == 1 ? currency_find(str_of(a->currencies[0])) : NULL;
+    int64_t minor = 0;
+    if (ccy == NULL || a->amount == NULL || a->key == NULL) {
+        return cli_usage(
+            "deposit needs --amount, one --currency and --key (the same key deposits once)");
+    }
+    if (!money_parse(str_of(a->amount), ccy, &minor)) {
+        return cli_usage("\"%s\" is not an amount of %s", a->amount, ccy->code);
+    }
+    return deposit_one(c, id, minor, ccy->code, a->key, a->reference != NULL ? a->reference : "");
+}
+
+int cmd_merchants(cli *c, int argc, char **argv) {
+    static const struct option OPTIONS[] = {{"from", required_argument, NULL, 'f'},
+                                            {"name", required_argument, NULL, 'n'},
+                                            {"currency", required_argument, NULL, 'c'},
+                                            {"key", required_argument, NULL, 'k'},
+                                            {"amount", required_argument, NULL, 'a'},
+                                            {"reference", required_argument, NULL, 'r'},
+                                            {0}};
+    asked a = {0};
+    int opt = 0;
+    while ((opt = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+        switch (opt) {
+        case 'f': a.from = optarg; break;
+        case 'n': a.name = optarg; break;
+        case 'k': a.key = optarg; break;
+        case 'a': a.amount = optarg; break;
+        case 'r': a.reference = optarg; break;
+        case 'c':
+            if (a.n_currencies == CURRENCIES_MAX) {
+                return cli_usage("too many currencies");
+            }
+            a.currencies[a.n_currencies++] = optarg;
+            break;
+        default: return EXIT_USAGE;
+        }
+    }
+    const char *what = optind < argc ? argv[optind] : "list";
+    const char *id = optind + 1 < argc ? argv[optind + 1] : NULL;
+    if (strcmp(what, "list") == 0) {
+        return list(c);
+    }
+    const bool create = strcmp(what, "create") == 0;
+    if (!create && strcmp(what, "deposit") != 0) {
+        return cli_usage("merchants knows list, create and deposit, not \"%s\"", what);
+    }
+    if ((a.from == NULL) == (id == NULL)) {
+        return cli_usage("merchants %s takes a merchant id, or --from FILE", what);
+    }
+    if (a.from != NULL) {
+        return from_file(c, what, a.from);
+    }
+    if (create) {
+        return create_one(c, id, a.name != NULL ? a.name : id, a.currencies, a.n_currencies);
+    }
+    return deposit_by_hand(c, &a, id);
+}

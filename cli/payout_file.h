@@ -1,0 +1,32 @@
+// A file of payouts as a marketplace exports it: CSV (RFC 4180, UTF-8) with a header line. The whole file is read and checked
+// before anything is sent; every bad line is named with its reason.
+#ifndef CLI_PAYOUT_FILE_H
+#define CLI_PAYOUT_FILE_H
+
+#include "cli/cli.h"
+
+enum { PAYOUT_FILE_ROWS_MAX = 1000000, PAYOUT_FILE_BYTES_MAX = 256 << 20 };
+
+typedef struct payout_row {
+    size_t line; // in the file, from 1
+    const char *reference, *merchant_id, *recipient_name, *currency, *routing_code, *account_number,
+        *description;
+    int holder_type, rail, account_type; // payments.v1
+    int64_t amount_minor;
+    char recipient_key[72]; // the same bank details of the same merchant give the same key
+} payout_row;
+
+typedef struct payout_file {
+    payout_row *rows;
+    size_t n, cap;
+    size_t bad;         // lines that were complained about
+    uint8_t sha256[32]; // of the bytes
+} payout_file;
+
+// Reads and checks. False and *e when the file cannot be read at all or has no usable header; bad lines are printed to
+// stderr as "FILE:LINE: field: reason" and counted in f->bad (a file with bad lines must not be sent). Strings live in
+// c->arena, rows until payout_file_free.
+bool payout_file_read(cli *c, const char *path, payout_file *f, err *e) WARN_UNUSED;
+void payout_file_free(payout_file *f);
+
+#endif

@@ -1,0 +1,159 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "cli/payout_file.h"
+
+#define HEADER                                                                                     \
+    "reference,merchant_id,recipient_name,holder_type,rail,currency,amount,routing_code,"          \
+    "account_number,account_type,description\n"
+#define GOOD "ref-1,acme,Ada Lovelace,individual,ach,USD,12.50,021000021,12345678,checking,PAYOUT\n"
+
+static cli C;
+static payout_file FILE_READ;
+
+static bool read_text(const char *text, err *e) {
+    char path[] = "/tmp/payctl-test-XXXXXX";
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, text, strlen(text)), (long)strlen(text));
+    close(fd);
+    const bool ok = payout_file_read(&C, path, &FILE_READ, e);
+    unlink(path);
+    return ok;
+}
+
+static int set_up(void **state) {
+    (void)state;
+    C = (cli){.arena = arena_create(1 << 20)};
+    return 0;
+}
+
+static int tear_down(void **state) {
+    (void)state;
+    payout_file_free(&FILE_READ);
+    arena_destroy(C.arena);
+    return 0;
+}
+
+static void test_read__good_row__all_fields(void **state) {
+    (void)state;
+    err e = {0};
+    assert_true(read_text(HEADER GOOD, &e));
+    assert_int_equal(FILE_READ.n, 1);
+    assert_int_equal(FILE_READ.bad, 0);
+    const payout_row *r = &FILE_READ.rows[0];
+    assert_string_equal(r->reference, "ref-1");
+    assert_string_equal(r->recipient_name, "Ada Lovelace");
+    assert_int_equal(r->amount_minor, 1250);
+    assert_int_equal(r->rail, 1);
+    assert_int_equal(r->line, 2);
+    assert_int_equal(strlen(r->recipient_key), 69);
+}
+
+static void test_read__quotes_bom_crlf_and_column_order(void **state) {
+    (void)state;
+    err e = {0};
+    assert_true(read_text(
+        "\xef\xbb\xbf"
+        "amount,reference,merchant_id,recipient_name,holder_type,rail,currency,routing_code,"
+        "account_number,account_type\r\n"
+        "1000,ref-9,acme,\"Lovelace, \"\"Ada\"\"\",company,instant,INR,HDFC0001234,99,savings\r\n",
+        &e));
+    assert_int_equal(FILE_READ.n, 1);
+    assert_string_equal(FILE_READ.rows[0].recipient_name, "Lovelace, \"Ada\"");
+    assert_int_equal(FILE_READ.rows[0].amount_minor, 100000);
+    assert_string_equal(FILE_READ.rows[0].description, "");
+}
+
+static void test_read__every_bad_line_is_counted__good_ones_kept(void **state) {
+    (void)state;
+    err e = {0};
+    assert_true(read_text(HEADER GOOD
+                          "ref-2,acme,Ada,individual,ach,USD,0,021000021,1,checking,\n"
+                          "ref-3,acme,Ada,individual,ach,USD,1.234,021000021,1,checking,\n"
+                          "ref-4,acme,Ada,individual,ach,USD,1.00,021000022,1,checking,\n"
+                          "ref-5,acme,Ada,individual,ach,INR,1.00,HDFC0001234,1,checking,\n"
+                          "ref-6,Acme,Ada,individual,ach,USD,1.00,021000021,1,checking,\n"
+                          "ref-7,acme,Ada,person,ach,USD,1.00,021000021,1,checking,\n"
+                          "ref-1,acme,Ada,individual,ach,USD,1.00,021000021,1,checking,\n"
+                          "ref-8,acme,,individual,ach,USD,1.00,021000021,1,checking,\n"
+                          "ref-9,acme,Ada,individual,ach,USD,1.00\n"
+                          "ref-10,acme,Ada,individual,ach,USD,100000000.00,021000021,1,checking,\n"
+                          "ref-1,other,Ada,individual,ach,USD,1.00,021000021,1,checking,\n",
+                          &e));
+    assert_int_equal(FILE_READ.bad, 10);
+    assert_int_equal(FILE_READ.n, 2); // the first, and the same reference of another merchant
+}
+
+static void test_read__missing_column__refused_by_name(void **state) {
+    (void)state;
+    err e = {0};
+    assert_false(read_text("reference,merchant_id\nx,y\n", &e));
+    assert_string_equal(e.reason, "COLUMN_MISSING");
+}
+
+static void test_read__empty_file__refused(void **state) {
+    (void)state;
+    err e = {0};
+    assert_false(read_text("", &e));
+    assert_string_equal(e.reason, "FILE_EMPTY");
+    assert_false(read_text(HEADER, &e));
+    assert_string_equal(e.reason, "FILE_EMPTY");
+}
+
+static void test_read__no_such_file__refused(void **state) {
+    (void)state;
+    err e = {0};
+    assert_false(payout_file_read(&C, "/nonexistent/payouts.csv", &FILE_READ, &e));
+    assert_string_equal(e.reason, "FILE_UNREADABLE");
+}
+
+static void test_recipient_key__same_bank_details_same_key(void **state) {
+    (void)state;
+    err e = {0};
+    assert_true(read_text(
+        HEADER GOOD
+        "ref-2,acme,Ada Lovelace,individual,ach,USD,99,021000021,12345678,checking,OTHER\n"
+        "ref-3,acme,Ada Lovelace,individual,ach,USD,99,021000021,12345679,checking,OTHER\n",
+        &e));
+    assert_int_equal(FILE_READ.n, 3);
+    assert_string_equal(FILE_READ.rows[0].recipient_key, FILE_READ.rows[1].recipient_key);
+    assert_string_not_equal(FILE_READ.rows[0].recipient_key, FILE_READ.rows[2].recipient_key);
+}
+
+static void test_money__digits_of_the_currency(void **state) {
+    (void)state;
+    assert_string_equal(cli_money(&C, 123456789, "USD"), "1,234,567.89 USD");
+    assert_string_equal(cli_money(&C, 5, "USD"), "0.05 USD");
+    assert_string_equal(cli_money(&C, -1234, "USD"), "-12.34 USD");
+    assert_string_equal(cli_money(&C, 1234, "JPY"), "1,234 JPY");
+    assert_string_equal(cli_money(&C, 100000, "USD"), "1,000.00 USD");
+    assert_string_equal(cli_money_text(&C, "123456789012345678901234567890", "USD"),
+                        "1,234,567,890,123,456,789,012,345,678.90 USD");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_read__good_row__all_fields, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_read__quotes_bom_crlf_and_column_order, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_read__every_bad_line_is_counted__good_ones_kept,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_read__missing_column__refused_by_name, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_read__empty_file__refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_read__no_such_file__refused, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_recipient_key__same_bank_details_same_key, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_money__digits_of_the_currency, set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

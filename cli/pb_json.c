@@ -1,0 +1,97 @@
+#include <jansson.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "cli/cli.h"
+#include "google/protobuf/timestamp.pb-c.h"
+
+// What every value of the enum begins with: its first one is always PREFIX_UNSPECIFIED.
+static size_t prefix_len(const ProtobufCEnumDescriptor *d) {
+    const ProtobufCEnumValue *zero = protobuf_c_enum_descriptor_get_value(d, 0);
+    const char *tail = zero != NULL ? strstr(zero->name, "UNSPECIFIED") : NULL;
+    return tail != NULL ? (size_t)(tail - zero->name) : 0;
+}
+
+const char *cli_enum_name(const ProtobufCEnumDescriptor *d, int value) {
+    const ProtobufCEnumValue *v = protobuf_c_enum_descriptor_get_value(d, value);
+    return v != NULL ? v->name + prefix_len(d) : "UNKNOWN";
+}
+
+bool cli_enum_value(const ProtobufCEnumDescriptor *d, const char *name, int *value) {
+    for (unsigned i = 0; i < d->n_values; i++) {
+        if (d->values[i].value != 0 && strcasecmp(d->values[i].name + prefix_len(d), name) == 0) {
+            *value = d->values[i].value;
+            return true;
+        }
+    }
+    return false;
+}
+
+static json_t *time_to_json(const ProtobufCMessage *m) {
+    const Google__Protobuf__Timestamp *t = (const Google__Protobuf__Timestamp *)m;
+    char text[40];
+    time_format_rfc3339(t->seconds * 1000000 + t->nanos / 1000, text, sizeof text);
+    return json_string(text);
+}
+
+static json_t *value_to_json(const ProtobufCFieldDescriptor *f, const void *at) {
+    switch ((int)f->type) {
+    case PROTOBUF_C_TYPE_BOOL: return json_boolean(*(const protobuf_c_boolean *)at);
+    case PROTOBUF_C_TYPE_ENUM: return json_string(cli_enum_name(f->descriptor, *(const int *)at));
+    case PROTOBUF_C_TYPE_INT32: return json_integer(*(const int32_t *)at);
+    case PROTOBUF_C_TYPE_UINT32: return json_integer(*(const uint32_t *)at);
+    case PROTOBUF_C_TYPE_INT64: return json_integer(*(const int64_t *)at);
+    case PROTOBUF_C_TYPE_UINT64: return json_integer((json_int_t)(*(const uint64_t *)at));
+    case PROTOBUF_C_TYPE_STRING: return json_string(*(const char *const *)at);
+    case PROTOBUF_C_TYPE_MESSAGE: {
+        const ProtobufCMessage *inner = *(const ProtobufCMessage *const *)at;
+        if (inner == NULL) {
+            return json_null();
+        }
+        return inner->descriptor == &google__protobuf__timestamp__descriptor ? time_to_json(inner)
+                                                                             : cli_to_json(inner);
+    }
+    default: ASSERT(!"a field type that our protos do not use"); return NULL;
+    }
+}
+
+static size_t element_size(const ProtobufCFieldDescriptor *f) {
+    switch ((int)f->type) {
+    case PROTOBUF_C_TYPE_STRING:
+    case PROTOBUF_C_TYPE_MESSAGE: return sizeof(void *);
+    case PROTOBUF_C_TYPE_INT64:
+    case PROTOBUF_C_TYPE_UINT64: return sizeof(int64_t);
+    default: return sizeof(int32_t);
+    }
+}
+
+json_t *cli_to_json(const ProtobufCMessage *m) {
+    json_t *object = json_object();
+    for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
+        const char *at = (const char *)m + f->offset;
+        const void *quantifier = (const char *)m + f->quantifier_offset;
+        if (f->label == PROTOBUF_C_LABEL_REPEATED) {
+            json_t *list = json_array();
+            const size_t n = *(const size_t *)quantifier;
+            for (size_t k = 0; k < n; k++) {
+                json_array_append_new(
+                    list, value_to_json(f, *(const char *const *)at + k * element_size(f)));
+            }
+            json_object_set_new(object, f->name, list);
+        } else if ((f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) == 0 ||
+                   *(const uint32_t *)quantifier == f->id) {
+            json_object_set_new(object, f->name, value_to_json(f, at));
+        }
+    }
+    return object;
+}
+
+void cli_print_json(const ProtobufCMessage *m) {
+    json_t *object = cli_to_json(m);
+    (void)json_dumpf(object, stdout, JSON_INDENT(2));
+    (void)fputc('\n', stdout);
+    json_decref(object);
+}

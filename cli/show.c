@@ -1,0 +1,384 @@
+// payctl payout, payouts, balance, watch: what stands where.
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "cli/cli.h"
+#include "payments/v1/merchant_service.pb-c.h"
+#include "payments/v1/payout_service.pb-c.h"
+
+enum { WATCH_MS = 24 * 3600 * 1000, IDS_MAX = 10000, STATES_MAX = 10 };
+
+static const char *const PAYOUTS = "payments.v1.PayoutService";
+static const char *const MERCHANTS = "payments.v1.MerchantService";
+
+static const char *state_name(Payments__V1__PayoutState s) {
+    return cli_enum_name(&payments__v1__payout_state__descriptor, (int)s);
+}
+
+static const char *rail_name(Payments__V1__Rail r) {
+    return cli_enum_name(&payments__v1__rail__descriptor, (int)r);
+}
+
+static const char *full_id(cli *c, const Payments__V1__Payout *p) {
+    return arena_printf(c->arena, "%s/%s", p->merchant_id, p->payout_id);
+}
+
+// --- payout ----------------------------------------------------------------------------------------------------------------
+
+static void print_payout(cli *c, const Payments__V1__Payout *p) {
+    (void)printf("payout     %s\n", full_id(c, p));
+    (void)printf("state      %s%s%s\n", state_name(p->state), p->reason[0] != '\0' ? "  " : "",
+                 p->reason);
+    if (p->reason_text[0] != '\0') {
+        (void)printf("           %s\n", p->reason_text);
+    }
+    (void)printf("amount     %s by %s\n", cli_money(c, p->amount_minor, p->currency),
+                 rail_name(p->rail));
+    (void)printf("recipient  %s\n", p->recipient_id);
+    (void)printf("reference  %s\n", p->external_reference[0] != '\0' ? p->external_reference : "-");
+    (void)printf("attempts   %d\n", p->attempts);
+    (void)printf("rail ref.  %s\n", p->rail_reference[0] != '\0' ? p->rail_reference : "-");
+    (void)printf("created    %s\n", cli_time(c, p->create_time->seconds, p->create_time->nanos));
+    (void)printf("changed    %s\n", cli_time(c, p->update_time->seconds, p->update_time->nanos));
+}
+
+static void print_timeline(cli *c, const Payments__V1__GetPayoutTimelineResponse *r) {
+    static const char *const TITLES[] = {"time", "step", "what", "outcome", "attempt", "detail"};
+    table t;
+    (void)printf("\ntimeline\n");
+    table_begin(&t, 6, 16u, TITLES);
+    for (size_t i = 0; i < r->n_entries; i++) {
+        const Payments__V1__TimelineEntry *x = r->entries[i];
+        const char *detail =
+            arena_printf(c->arena, "%s%s%s%s%s%s%s", x->reason, x->reason[0] != '\0' ? " " : "",
+                         x->detail, x->rail_reference[0] != '\0' ? " rail " : "", x->rail_reference,
+                         x->ledger_transfer_id[0] != '\0' ? " ledger " : "", x->ledger_transfer_id);
+        const char *cells[] = {cli_time(c, x->time->seconds, x->time->nanos),
+                               x->step,
+                               x->kind,
+                               x->outcome,
+                               x->attempt > 0 ? arena_printf(c->arena, "%d", x->attempt) : "",
+                               detail};
+        table_row(&t, cells);
+    }
+    table_print(&t);
+}
+
+int cmd_payout(cli *c, int argc, char **argv) {
+    Payments__V1__GetPayoutTimelineRequest request =
+        PAYMENTS__V1__GET_PAYOUT_TIMELINE_REQUEST__INIT;
+    ProtobufCMessage *answer = NULL;
+    const char *merchant = NULL, *id = NULL;
+    err e = {0};
+    if (argc != 2 || !cli_split_id(c, argv[1], &merchant, &id)) {
+        return cli_usage("payout takes one id, as MERCHANT/UUID");
+    }
+    request.merchant_id = (char *)merchant;
+    request.payout_id = (char *)id;
+    if (!cli_call(c, PAYOUTS, "GetPayoutTimeline", &request.base,
+                  &payments__v1__get_payout_timeline_response__descriptor, &answer, &e)) {
+        return cli_failed(c, "show the payout", &e);
+    }
+    if (c->json) {
+        cli_print_json(answer);
+    } else {
+        const Payments__V1__GetPayoutTimelineResponse *r =
+            (const Payments__V1__GetPayoutTimelineResponse *)answer;
+        print_payout(c, r->payout);
+        print_timeline(c, r);
+    }
+    return EXIT_DONE;
+}
+
+// --- payouts ---------------------------------------------------------------------------------------------------------------
+
+static bool all_merchants(cli *c, const char *only, char ***ids, size_t *n, err *e) {
+    Payments__V1__ListMerchantsRequest request = PAYMENTS__V1__LIST_MERCHANTS_REQUEST__INIT;
+    *ids = ARENA_ARRAY(c->arena, char *, IDS_MAX);
+    *n = 0;
+    ASSERT(*ids != NULL);
+    if (only != NULL) {
+        (*ids)[(*n)++] = (char *)only;
+        return true;
+    }
+    request.page_size = 1000;
+    do {
+        ProtobufCMessage *answer = NULL;
+        if (!cli_call(c, MERCHANTS, "ListMerchants", &request.base,
+                      &payments__v1__list_merchants_response__descriptor, &answer, e)) {
+            return false;
+        }
+        const Payments__V1__ListMerchantsResponse *r =
+            (const Payments__V1__ListMerchantsResponse *)answer;
+        for (size_t i = 0; i < r->n_merchants && *n < IDS_MAX; i++) {
+            (*ids)[(*n)++] = r->merchants[i]->merchant_id;
+        }
+        request.page_token = r->next_page_token;
+    } while (request.page_token[0] != '\0' && *n < IDS_MAX);
+    return true;
+}
+
+typedef struct payouts_asked {
+    const char *merchant;
+    long limit;
+    bool summary;
+    Payments__V1__PayoutState states[STATES_MAX];
+    Payments__V1__ListPayoutsRequest filter;
+} payouts_asked;
+
+static void payouts_row(cli *c, table *t, const Payments__V1__Payout *p) {
+    const char *cells[] = {full_id(c, p),         state_name(p->state),
+                           rail_name(p->rail),    cli_money(c, p->amount_minor, p->currency),
+                           p->external_reference, p->reason};
+    table_row(t, cells);
+}
+
+static int list_payouts(cli *c, payouts_asked *q, char **merchants, size_t n_merchants) {
+    static const char *const TITLES[] = {"payout", "state",     "rail",
+                                         "amount", "reference", "reason"};
+    Payments__V1__ListPayoutsResponse all = PAYMENTS__V1__LIST_PAYOUTS_RESPONSE__INIT;
+    table t;
+    err e = {0};
+    all.payouts = ARENA_ARRAY(c->arena, Payments__V1__Payout *, (size_t)q->limit);
+    if (all.payouts == NULL) {
+        return cli_usage("--limit is too large");
+    }
+    for (size_t m = 0; m < n_merchants && all.n_payouts < (size_t)q->limit; m++) {
+        Payments__V1__ListPayoutsRequest request = q->filter;
+        request.merchant_id = merchants[m];
+        do {
+            ProtobufCMessage *answer = NULL;
+            const size_t left = (size_t)q->limit - all.n_payouts;
+            request.page_size = left > 1000 ? 1000 : (int32_t)left;
+            if (!cli_call(c, PAYOUTS, "ListPayouts", &request.base,
+                          &payments__v1__list_payouts_response__descriptor, &answer, &e)) {
+                return cli_failed(c, "list the payouts", &e);
+            }
+            const Payments__V1__ListPayoutsResponse *r =
+                (const Payments__V1__ListPayoutsResponse *)answer;
+            for (size_t i = 0; i < r->n_payouts && all.n_payouts < (size_t)q->limit; i++) {
+                all.payouts[all.n_payouts++] = r->payouts[i];
+            }
+            request.page_token = r->next_page_token;
+        } while (request.page_token[0] != '\0' && all.n_payouts < (size_t)q->limit);
+    }
+    if (c->json) {
+        cli_print_json(&all.base);
+        return EXIT_DONE;
+    }
+    table_begin(&t, 6, 8u, TITLES);
+    for (size_t i = 0; i < all.n_payouts; i++) {
+        payouts_row(c, &t, all.payouts[i]);
+    }
+    table_print(&t);
+    (void)printf("%zu payout(s)%s\n", all.n_payouts,
+                 all.n_payouts == (size_t)q->limit ? "; there may be more: --limit N" : "");
+    return EXIT_DONE;
+}
+
+static int summarize_payouts(cli *c, char **merchants, size_t n_merchants) {
+    static const char *const TITLES[] = {"merchant", "state", "rail", "payouts", "sum"};
+    table t;
+    err e = {0};
+    table_begin(&t, 5, 24u, TITLES);
+    for (size_t m = 0; m < n_merchants; m++) {
+        Payments__V1__SummarizePayoutsRequest request =
+            PAYMENTS__V1__SUMMARIZE_PAYOUTS_REQUEST__INIT;
+        ProtobufCMessage *answer = NULL;
+        request.merchant_id = merchants[m];
+        if (!cli_call(c, PAYOUTS, "SummarizePayouts", &request.base,
+                      &payments__v1__summarize_payouts_response__descriptor, &answer, &e)) {
+            return cli_failed(c, "summarize the payouts", &e);
+        }
+        const Payments__V1__SummarizePayoutsResponse *r =
+            (const Payments__V1__SummarizePayoutsResponse *)answer;
+        if (c->json) {
+            cli_print_json(answer);
+        }
+        for (size_t i = 0; i < r->n_lines; i++) {
+            const Payments__V1__PayoutSummaryLine *x = r->lines[i];
+            const char *cells[] = {merchants[m], state_name(x->state), rail_name(x->rail),
+                                   arena_printf(c->arena, "%lld", (long long)x->count),
+                                   cli_money_text(c, x->sum_minor, x->currency)};
+            table_row(&t, cells);
+        }
+    }
+    if (!c->json) {
+        table_print(&t);
+    }
+    return EXIT_DONE;
+}
+
+static bool payouts_option(payouts_asked *q, int opt, const char *value) {
+    int n = 0;
+    char *end = NULL;
+    switch (opt) {
+    case 'm': q->merchant = value; return true;
+    case 'c': q->filter.currency = (char *)value; return true;
+    case 'x': q->filter.external_reference = (char *)value; return true;
+    case 'u': q->summary = true; return true;
+    case 'l':
+        q->limit = strtol(value, &end, 10);
+        return *end == '\0' && q->limit >= 1 && q->limit <= 1000000;
+    case 'r':
+        if (cli_enum_value(&payments__v1__rail__descriptor, value, &n)) {
+            q->filter.rail = (Payments__V1__Rail)n;
+            return true;
+        }
+        return false;
+    case 's':
+        if (q->filter.n_states < STATES_MAX &&
+            cli_enum_value(&payments__v1__payout_state__descriptor, value, &n)) {
+            q->states[q->filter.n_states++] = (Payments__V1__PayoutState)n;
+            return true;
+        }
+        return false;
+    default: return false;
+    }
+}
+
+int cmd_payouts(cli *c, int argc, char **argv) {
+    static const struct option OPTIONS[] = {
+        {"merchant", required_argument, NULL, 'm'},  {"state", required_argument, NULL, 's'},
+        {"rail", required_argument, NULL, 'r'},      {"currency", required_argument, NULL, 'c'},
+        {"reference", required_argument, NULL, 'x'}, {"limit", required_argument, NULL, 'l'},
+        {"summary", no_argument, NULL, 'u'},         {0}};
+    payouts_asked q = {.limit = 50, .filter = PAYMENTS__V1__LIST_PAYOUTS_REQUEST__INIT};
+    char **merchants = NULL;
+    size_t n = 0;
+    err e = {0};
+    int opt = 0;
+    q.filter.states = q.states;
+    while ((opt = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+        if (opt == '?') {
+            return EXIT_USAGE;
+        }
+        if (!payouts_option(&q, opt, optarg)) {
+            return cli_usage("\"%s\" is not a value of that option", optarg);
+        }
+    }
+    if (optind != argc) {
+        return cli_usage("payouts takes options only");
+    }
+    if (!all_merchants(c, q.merchant, &merchants, &n, &e)) {
+        return cli_failed(c, "list the merchants", &e);
+    }
+    return q.summary ? summarize_payouts(c, merchants, n) : list_payouts(c, &q, merchants, n);
+}
+
+// --- balance ---------------------------------------------------------------------------------------------------------------
+
+int cmd_balance(cli *c, int argc, char **argv) {
+    static const struct option OPTIONS[] = {{"prove", no_argument, NULL, 'p'}, {0}};
+    static const char *const TITLES[] = {"merchant", "available", "held", "total", "proof"};
+    bool prove = false, all_proven = true;
+    char **merchants = NULL;
+    size_t n = 0;
+    table t;
+    err e = {0};
+    int opt = 0;
+    while ((opt = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+        if (opt == '?') {
+            return EXIT_USAGE;
+        }
+        prove = true;
+    }
+    if (optind + 1 < argc) {
+        return cli_usage("balance takes one merchant, or none for all");
+    }
+    if (!all_merchants(c, optind < argc ? argv[optind] : NULL, &merchants, &n, &e)) {
+        return cli_failed(c, "list the merchants", &e);
+    }
+    table_begin(&t, 5, 14u, TITLES);
+    for (size_t m = 0; m < n; m++) {
+        Payments__V1__GetBalanceRequest request = PAYMENTS__V1__GET_BALANCE_REQUEST__INIT;
+        ProtobufCMessage *answer = NULL;
+        request.merchant_id = merchants[m];
+        request.prove = prove;
+        if (!cli_call(c, MERCHANTS, "GetBalance", &request.base,
+                      &payments__v1__get_balance_response__descriptor, &answer, &e)) {
+            return cli_failed(c, "read the balance", &e);
+        }
+        const Payments__V1__GetBalanceResponse *r =
+            (const Payments__V1__GetBalanceResponse *)answer;
+        if (c->json) {
+            cli_print_json(answer);
+        }
+        for (size_t i = 0; i < r->n_lines; i++) {
+            const Payments__V1__BalanceLine *x = r->lines[i];
+            const char *proof = !prove      ? "-"
+                                : x->proven ? arena_printf(c->arena, "equals its %lld entries",
+                                                           (long long)x->entries)
+                                            : "DIFFERS from its entries";
+            all_proven = all_proven && (!prove || x->proven);
+            const char *cells[] = {merchants[m], cli_money(c, x->available_minor, x->currency),
+                                   cli_money(c, x->held_minor, x->currency),
+                                   cli_money(c, x->total_minor, x->currency), proof};
+            table_row(&t, cells);
+        }
+    }
+    if (!c->json) {
+        table_print(&t);
+    }
+    return all_proven ? EXIT_DONE : EXIT_NOT_SETTLED;
+}
+
+// --- watch -----------------------------------------------------------------------------------------------------------------
+
+static bool on_change(void *arg, const ProtobufCMessage *m) {
+    cli *c = arg;
+    const Payments__V1__WatchPayoutsResponse *r = (const Payments__V1__WatchPayoutsResponse *)m;
+    for (size_t i = 0; i < r->n_payouts; i++) {
+        const Payments__V1__Payout *p = r->payouts[i];
+        if (c->json) {
+            cli_print_json(&p->base);
+        } else {
+            (void)printf("%s  %-10s %-8s %16s  %s/%s %s\n",
+                         cli_time(c, p->update_time->seconds, p->update_time->nanos),
+                         state_name(p->state), rail_name(p->rail),
+                         cli_money(c, p->amount_minor, p->currency), p->merchant_id, p->payout_id,
+                         p->reason);
+        }
+    }
+    (void)fflush(stdout);
+    arena_reset(c->arena); // a watch may run for days
+    return true;
+}
+
+int cmd_watch(cli *c, int argc, char **argv) {
+    static const struct option OPTIONS[] = {{"until-done", no_argument, NULL, 'u'}, {0}};
+    Payments__V1__WatchPayoutsRequest request = PAYMENTS__V1__WATCH_PAYOUTS_REQUEST__INIT;
+    char merchant_text[128];
+    err e = {0};
+    int opt = 0;
+    while ((opt = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+        if (opt == '?') {
+            return EXIT_USAGE;
+        }
+        request.until_terminal = true;
+    }
+    const char *merchant = NULL, *id = NULL;
+    if (optind + 1 != argc) {
+        return cli_usage("watch takes a merchant, or one payout as MERCHANT/UUID");
+    }
+    char *ids[1];
+    char id_text[64];
+    if (cli_split_id(c, argv[optind], &merchant, &id)) {
+        (void)snprintf(id_text, sizeof id_text, "%s", id);
+        ids[0] = id_text;
+        request.payout_ids = ids;
+        request.n_payout_ids = 1;
+    }
+    (void)snprintf(merchant_text, sizeof merchant_text, "%s",
+                   merchant != NULL ? merchant : argv[optind]);
+    request.merchant_id = merchant_text;
+    if (!cli_stream(c, PAYOUTS, "WatchPayouts", &request.base,
+                    &payments__v1__watch_payouts_response__descriptor, WATCH_MS, on_change, c,
+                    &e)) {
+        return cli_failed(c, "watch", &e);
+    }
+    return EXIT_DONE;
+}
