@@ -31,6 +31,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
     (void)state;
     saga_keeper_stop(keeper);
+    world_teardown();
     arena_destroy(memory);
     arena_destroy(memory_2);
     return 0;

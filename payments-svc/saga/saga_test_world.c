@@ -202,6 +202,12 @@ int world_setup(void **state) {
     return 0;
 }
 
+void world_teardown(void) {
+    db_pool_destroy(pool);
+    crypto_keyring_destroy(keys);
+    map_destroy(by_id);
+}
+
 db_pool *world_pool(void) {
     return pool;
 }
@@ -343,6 +349,35 @@ void world_event(uuid payout, int32_t attempt, rail_event_kind kind, const char 
     if (!db_transact(pool, fixture_deadline(5000), a, record, &event, &e)) {
         (void)fprintf(stderr, "%s / %s\n", e.message, e.detail);
         ASSERT(!"event");
+    }
+    arena_destroy(a);
+}
+
+static const db_stmt WAITING = {"test_waiting",
+                                "SELECT payout_id FROM saga WHERE book_id = 7 AND rail = $1 AND step = 4 AND events = 0"};
+
+static bool settle_all(db_conn *c, arena *a, void *arg, err *e) {
+    db_params *p = db_params_create(a);
+    db_i16(p, (int16_t)*(const int *)arg);
+    db_rows *rows = NULL;
+    if (!db_exec(c, &WAITING, p, a, &rows, NULL, e)) {
+        return false;
+    }
+    const size_t n = db_count(rows);
+    rail_event *events = ARENA_ARRAY(a, rail_event, n + 1);
+    for (size_t i = 0; i < n; i++) {
+        events[i] = (rail_event){.payout_id = db_get_uuid(rows, i, 0), .attempt = 1, .kind = RAIL_EVENT_SETTLED,
+                                 .event_id = STR("file.settle.1:2"), .at_us = clock_wall_us(clock_system())};
+    }
+    return rail_events_record(c, WORLD_BOOK, events, n, a, e);
+}
+
+void world_settle_all(int rail_id) {
+    arena *a = arena_create(64 << 20);
+    err e;
+    if (!db_transact(pool, fixture_deadline(20000), a, settle_all, &rail_id, &e)) {
+        (void)fprintf(stderr, "%s / %s\n", e.message, e.detail);
+        ASSERT(!"settle");
     }
     arena_destroy(a);
 }

@@ -26,6 +26,7 @@ world_seen world_look(void);
 
 void world_reset(void);                       // empties tables and fakes
 int world_setup(void **state);                // migrates once
+void world_teardown(void);
 db_pool *world_pool(void);                    // as payments_service, the role with the least privilege
 rail *world_rail(int id, int64_t gather_ms);  // static, one each id
 crypto_keyring *world_keys(void);
@@ -33,6 +34,7 @@ crypto_keyring *world_keys(void);
 void world_payouts(int rail_id, size_t n, int64_t amount, uuid *ids);
 // The rail's word, through rail_events_record in a transaction of its own.
 void world_event(uuid payout, int32_t attempt, rail_event_kind kind, const char *event_id);
+void world_settle_all(int rail_id); // every payout that waits for its rail is settled, as by one file
 int64_t world_count(const char *format, ...) PRINTF_LIKE(1, 2); // SQL of one number
 // In the fake ledger: posted balance of the transfers' two sides must be what the payouts say.
 int64_t world_available(void); // credits posted − debits posted − debits pending of the merchant

@@ -1,0 +1,203 @@
+// The engine as a whole: worker threads, gathering, waking, stopping, two engines on one database.
+#include "saga/engine.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "saga/saga_test_world.h"
+
+static int setup(void **state) {
+    log_init("saga-test", LOG_WARN);
+    return world_setup(state);
+}
+
+static int teardown(void **state) {
+    (void)state;
+    world_teardown();
+    return 0;
+}
+
+static int fresh(void **state) {
+    (void)state;
+    world_reset();
+    world_fund(INT64_C(1000000000000));
+    return 0;
+}
+
+static void nap(int64_t ms) {
+    const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
+    (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+}
+
+static saga_engine *start(rail *r, int64_t poll_ms, int64_t lease_ms) {
+    static char ledger; // the fake ledger never looks at it
+    saga_engine_options o = {.pool = world_pool(), .ledger = (rpc_client *)&ledger, .keys = world_keys(), .rails = &r,
+                             .n_rails = 1, .workers = 3, .batch_max = 8000, .lease_ms = lease_ms, .poll_ms = poll_ms,
+                             .policy = {.attempts_max = 5, .backoff_base_ms = 5, .backoff_cap_ms = 50,
+                                        .resolve_after_ms = 60000},
+                             .ledger_timeout_ms = 1000};
+    err e;
+    saga_engine *g = saga_engine_start(&o, &e);
+    assert_non_null(g);
+    return g;
+}
+
+static int64_t in_state(saga_state state) {
+    return world_count("SELECT count(*) FROM saga WHERE state = %d", (int)state);
+}
+
+static bool reach(saga_state state, int64_t n, int64_t within_ms) {
+    const int64_t until_ms = fixture_deadline(within_ms);
+    while (in_state(state) < n) {
+        if (fixture_deadline(0) > until_ms) {
+            return false;
+        }
+        nap(20);
+    }
+    return true;
+}
+
+static void test_engine__all_the_way__settled(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 500, 100, NULL);
+    saga_engine *g = start(world_rail(RAIL_INSTANT, 0), 20, 5000);
+    assert_true(reach(STATE_SENT, 500, 20000));
+    world_settle_all(RAIL_INSTANT);
+    assert_true(reach(STATE_SETTLED, 500, 20000));
+    saga_engine_stop(g);
+    assert_int_equal(world_paid_out(), 500 * 100);
+    assert_int_equal(world_look().submitted, 500);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE due_at IS NULL AND owner IS NULL AND phase = 0"), 500);
+    // RESERVE, EXECUTE and CONFIRM: an intent and an outcome each, without a gap.
+    assert_int_equal(world_count("SELECT count(*) FROM step_log"), 500 * 6);
+    assert_int_equal(world_count("SELECT max(seq) FROM step_log"), 6);
+}
+
+static void test_engine__sync_settlement__settled_without_events(void **state) {
+    (void)state;
+    world.submit_verdict = RAIL_SETTLED;
+    saga_engine *g = start(world_rail(RAIL_INSTANT, 0), 60000, 5000); // never polls: only woken
+    nap(100);
+    world_payouts(RAIL_INSTANT, 1, 100, NULL);
+    saga_engine_wake(g, WORLD_BOOK);
+    assert_true(reach(STATE_SETTLED, 1, 5000));
+    saga_engine_stop(g);
+}
+
+static void test_engine__gathers_one_file(void **state) {
+    (void)state;
+    saga_engine *g = start(world_rail(RAIL_ACH, 600), 10, 5000);
+    for (int i = 0; i < 8; i++) {
+        world_payouts(RAIL_ACH, 10, 100, NULL);
+        saga_engine_wake(g, WORLD_BOOK);
+        nap(30);
+    }
+    assert_int_equal(world_look().submits, 0);
+    assert_true(reach(STATE_SENT, 80, 10000));
+    assert_int_equal(world_look().submits, 1);
+    saga_engine_stop(g);
+}
+
+static void test_engine__ledger_down_for_a_while__nothing_is_dropped(void **state) {
+    (void)state;
+    world.ledger_failures = 8;
+    world.submit_verdict = RAIL_SETTLED;
+    world_payouts(RAIL_INSTANT, 50, 100, NULL);
+    saga_engine *g = start(world_rail(RAIL_INSTANT, 0), 10, 5000);
+    assert_true(reach(STATE_SETTLED, 50, 20000));
+    saga_engine_stop(g);
+    assert_int_equal(world_paid_out(), 50 * 100);
+    assert_int_equal(world_look().twice, 0);
+}
+
+static void test_engine__stop_under_load__no_lease_is_left(void **state) {
+    (void)state;
+    world.submit_verdict = RAIL_SETTLED;
+    world.submit_takes_ms = 300;
+    world_payouts(RAIL_INSTANT, 2000, 100, NULL);
+    saga_engine *g = start(world_rail(RAIL_INSTANT, 0), 10, 5000);
+    while (world_count("SELECT count(*) FROM saga WHERE phase = 1 AND step = 2") == 0) {
+        nap(5);
+    }
+    saga_engine_stop(g);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE owner IS NOT NULL OR phase <> 0"), 0);
+    g = start(world_rail(RAIL_INSTANT, 0), 10, 5000);
+    assert_true(reach(STATE_SETTLED, 2000, 20000));
+    saga_engine_stop(g);
+    assert_int_equal(world_look().submitted, 2000);
+    assert_int_equal(world_paid_out(), 2000 * 100);
+}
+
+static void test_engine__two_engines__each_payout_once(void **state) {
+    (void)state;
+    world.submit_verdict = RAIL_SETTLED;
+    rail *r = world_rail(RAIL_INSTANT, 0);
+    r->batch_max = 50; // many small batches: many meetings
+    saga_engine *one = start(r, 10, 5000), *two = start(r, 10, 5000);
+    for (int i = 0; i < 10; i++) {
+        world_payouts(RAIL_INSTANT, 300, 100, NULL);
+        saga_engine_wake(i % 2 == 0 ? one : two, WORLD_BOOK);
+    }
+    assert_true(reach(STATE_SETTLED, 3000, 30000));
+    saga_engine_stop(one);
+    saga_engine_stop(two);
+    assert_int_equal(world_look().submitted, 3000);
+    assert_int_equal(world_paid_out(), 3000 * 100);
+    assert_int_equal(world_count("SELECT count(*) FROM step_log"), 3000 * 6);
+}
+
+static void test_options__wrong__refused_by_name(void **state) {
+    (void)state;
+    const saga_engine_options none = {0};
+    err e;
+    assert_null(saga_engine_start(&none, &e));
+    assert_int_equal(e.code, ERR_INVALID_ARGUMENT);
+}
+
+// Not part of the suite: SAGA_BENCH=20000 prints how long the engine itself takes.
+static void bench(size_t n) {
+    world_payouts(RAIL_ACH, n, 100, NULL);
+    const int64_t from_ms = fixture_deadline(0);
+    saga_engine *g = start(world_rail(RAIL_ACH, 100), 20, 10000);
+    assert_true(reach(STATE_SENT, (int64_t)n, 120000));
+    const int64_t sent_ms = fixture_deadline(0);
+    world_settle_all(RAIL_ACH);
+    const int64_t told_ms = fixture_deadline(0);
+    assert_true(reach(STATE_SETTLED, (int64_t)n, 120000));
+    const int64_t settled_ms = fixture_deadline(0);
+    saga_engine_stop(g);
+    (void)printf("%zu payouts: sent after %lld ms, events %lld ms, settled after %lld ms\n", n,
+                 (long long)(sent_ms - from_ms), (long long)(told_ms - sent_ms), (long long)(settled_ms - told_ms));
+}
+
+static void test_bench__when_asked(void **state) {
+    (void)state;
+    const char *n = getenv("SAGA_BENCH");
+    int64_t count = 0;
+    if (n == NULL || !str_to_i64(str_of(n), 1, 30000, &count)) {
+        skip();
+    }
+    bench((size_t)count);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_engine__all_the_way__settled, fresh),
+        cmocka_unit_test_setup(test_engine__sync_settlement__settled_without_events, fresh),
+        cmocka_unit_test_setup(test_engine__gathers_one_file, fresh),
+        cmocka_unit_test_setup(test_engine__ledger_down_for_a_while__nothing_is_dropped, fresh),
+        cmocka_unit_test_setup(test_engine__stop_under_load__no_lease_is_left, fresh),
+        cmocka_unit_test_setup(test_engine__two_engines__each_payout_once, fresh),
+        cmocka_unit_test_setup(test_options__wrong__refused_by_name, fresh),
+        cmocka_unit_test_setup(test_bench__when_asked, fresh),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
