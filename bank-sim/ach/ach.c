@@ -1,0 +1,106 @@
+#include "ach/ach.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "ach/ach_internal.h"
+#include "base/assert.h"
+#include "base/log.h"
+
+static void report(const char *event, const err *e) {
+    log_err(LOG_ERROR, event, e);
+}
+
+// Everything that is due. What fails is tried again at the next pass.
+static void pass(ach *a) {
+    err e = {0};
+    ach_inbox_each(a, ach_take);
+    if (!ach_settle_due(a, &e)) {
+        report("ach.settle_failed", &e);
+        err_clear(&e);
+    }
+    if (!ach_returns_due(a, &e)) {
+        report("ach.returns_failed", &e);
+        err_clear(&e);
+    }
+    if (!ach_outputs_write(a, &e)) {
+        report("ach.output_failed", &e);
+    }
+}
+
+static void *ach_main(void *arg) {
+    ach *a = arg;
+    pthread_mutex_lock(&a->lock);
+    while (!a->stop) {
+        uint64_t wanted = a->flush_wanted;
+        pthread_mutex_unlock(&a->lock);
+        pass(a);
+        pthread_mutex_lock(&a->lock);
+        if (a->flush_done < wanted) {
+            a->flush_done = wanted;
+            pthread_cond_broadcast(&a->changed);
+        }
+        struct timespec until;
+        (void)clock_gettime(CLOCK_MONOTONIC, &until);
+        int64_t ns = until.tv_nsec + a->o.poll_ms % 1000 * 1000000;
+        until.tv_sec += (time_t)(a->o.poll_ms / 1000 + ns / 1000000000);
+        until.tv_nsec = (long)(ns % 1000000000);
+        int rc = 0;
+        while (!a->stop && a->flush_wanted == a->flush_done && rc != ETIMEDOUT) {
+            rc = pthread_cond_timedwait(&a->changed, &a->lock, &until);
+        }
+    }
+    a->flush_done = UINT64_MAX; // whoever waits need not wait any longer
+    pthread_cond_broadcast(&a->changed);
+    pthread_mutex_unlock(&a->lock);
+    return NULL;
+}
+
+ach *ach_start(const ach_options *o, err *e) {
+    ach *a = calloc(1, sizeof(*a));
+    ASSERT(a != NULL);
+    a->o = *o;
+    a->returns = calloc(ACH_RETURNS_PER_FILE, sizeof(*a->returns));
+    ASSERT(a->returns != NULL);
+    strbuf_init(&a->text, ACH_OUTPUT_MAX);
+    pthread_condattr_t monotonic;
+    ASSERT(pthread_condattr_init(&monotonic) == 0 && pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+    ASSERT(pthread_mutex_init(&a->lock, NULL) == 0 && pthread_cond_init(&a->changed, &monotonic) == 0);
+    (void)pthread_condattr_destroy(&monotonic);
+    if (pthread_create(&a->thread, NULL, ach_main, a) != 0) {
+        (void)err_set(e, ERR_RESOURCE_EXHAUSTED, "THREAD", "no thread for ACH");
+        strbuf_deinit(&a->text);
+        free(a->returns);
+        free(a);
+        return NULL;
+    }
+    return a;
+}
+
+void ach_flush(ach *a) {
+    pthread_mutex_lock(&a->lock);
+    // The pass under way may have looked already: only one that begins now counts.
+    uint64_t mine = ++a->flush_wanted;
+    pthread_cond_broadcast(&a->changed);
+    while (a->flush_done < mine) {
+        pthread_cond_wait(&a->changed, &a->lock);
+    }
+    pthread_mutex_unlock(&a->lock);
+}
+
+void ach_stop(ach *a) {
+    if (a == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&a->lock);
+    a->stop = true;
+    pthread_cond_broadcast(&a->changed);
+    pthread_mutex_unlock(&a->lock);
+    (void)pthread_join(a->thread, NULL);
+    (void)pthread_cond_destroy(&a->changed);
+    (void)pthread_mutex_destroy(&a->lock);
+    strbuf_deinit(&a->text);
+    free(a->returns);
+    free(a);
+}

@@ -1,0 +1,48 @@
+// What the files of the ACH room share. All of it runs on the room's one thread, or in the writer of the books for it.
+#ifndef ACH_ACH_INTERNAL_H
+#define ACH_ACH_INTERNAL_H
+
+#include <pthread.h>
+
+#include "ach/ach.h"
+#include "ach/nacha.h"
+
+enum {
+    ACH_RETURNS_PER_FILE = 5000,
+    ACH_OUTPUT_MAX = 64 * 1024 * 1024,
+    ACH_ARENA_MAX = 96 * 1024 * 1024,
+    ACH_PATH_MAX = 4096,
+    ACH_NAME_MAX = 100 // of an input; what we add to it must still fit BOOKS_NAME_MAX
+};
+
+struct ach {
+    ach_options o;
+    nacha_return *returns; // ACH_RETURNS_PER_FILE, for one return file at a time
+    strbuf text;           // of the output at hand
+    pthread_t thread;
+    pthread_mutex_t lock; // guards stop, flush_wanted, flush_done
+    pthread_cond_t changed;
+    bool stop;
+    uint64_t flush_wanted, flush_done;
+};
+
+// ach_files.c
+typedef bool (*ach_on_input)(ach *a, const char *name);
+void ach_inbox_each(ach *a, ach_on_input on); // in the order of their names
+bool ach_inbox_read(ach *a, const char *name, arena *mem, str *bytes, err *e) WARN_UNUSED;
+// inbox/name → archive/to, unless it went there before.
+bool ach_archive(ach *a, const char *name, const char *to, err *e) WARN_UNUSED;
+bool ach_in_archive(ach *a, const char *name);
+bool ach_outputs_write(ach *a, err *e) WARN_UNUSED; // all that wait
+
+// ach_take.c
+bool ach_take(ach *a, const char *name);
+
+// ach_settle.c
+// In the writer: settles one accepted file, with its report and its returns.
+bool ach_settle_file(ach *a, books_tx *tx, int64_t file_id, const char *name, const char *origin, int64_t now_us,
+                     err *e) WARN_UNUSED;
+bool ach_settle_due(ach *a, err *e) WARN_UNUSED;
+bool ach_returns_due(ach *a, err *e) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,238 @@
+// One input file: checked, booked whole or rejected whole, acknowledged, archived.
+#include <stdio.h>
+#include <string.h>
+
+#include "ach/ach_internal.h"
+#include "base/log.h"
+#include "crypto/crypto.h"
+
+typedef struct taking {
+    ach *a;
+    const char *name;   // of the acknowledgement and the archive; the input's own, or a new one for a reused name
+    str bytes;
+    books_file file;
+    nacha_file content;
+    nacha_fault fault; // reason "" : good so far
+} taking;
+
+static bool add_ack(taking *t, books_tx *tx, err *e) {
+    char memory[1024], name[BOOKS_NAME_MAX + 8], at[32];
+    strbuf json;
+    strbuf_init_fixed(&json, memory, sizeof(memory));
+    time_format_rfc3339(t->file.taken_us, at, sizeof(at));
+    strbuf_add_c(&json, "{\"file\":");
+    strbuf_add_json(&json, str_of(t->name));
+    strbuf_printf(&json, ",\"status\":\"%s\",\"reason\":", t->file.accepted ? "accepted" : "rejected");
+    strbuf_add_json(&json, str_of(t->file.reason));
+    if (t->fault.line > 0) {
+        strbuf_printf(&json, ",\"line\":%d", t->fault.line);
+    }
+    strbuf_printf(&json, ",\"entries\":%lld,\"total\":%lld,\"at\":\"%s\"}\n", (long long)t->file.entries,
+                  (long long)t->file.total, at);
+    (void)snprintf(name, sizeof(name), "%s.ack", t->name);
+    return (strbuf_ok(&json) || err_set(e, ERR_INTERNAL, "ACK", "the acknowledgement is too long")) &&
+           books_output_add(tx, name, strbuf_str(&json), e);
+}
+
+static bool reject(taking *t, books_tx *tx, err *e) {
+    char reason[NACHA_REASON_MAX + 32];
+    if (t->fault.line > 0) {
+        (void)snprintf(reason, sizeof(reason), "line %d: %s", t->fault.line, t->fault.reason);
+    } else {
+        (void)snprintf(reason, sizeof(reason), "%s", t->fault.reason);
+    }
+    t->file.accepted = false;
+    t->file.reason = reason;
+    t->file.entries = t->file.total = 0;
+    bool ok = books_file_insert(tx, &t->file, e) && add_ack(t, tx, e);
+    t->file.reason = "";
+    return ok;
+}
+
+static bool plan_return(taking *t, books_tx *tx, const nacha_entry *in, int64_t entry_id, err *e) {
+    char identity[64];
+    int n = snprintf(identity, sizeof(identity), "%s-%s-%015lld", t->content.origin, t->content.date,
+                     (long long)in->trace);
+    faults_ach plan = faults_plan_ach(t->a->o.faults, (str){identity, (size_t)n}, in->amount);
+    if (plan.code == NULL) {
+        return true;
+    }
+    books_return r = {.entry_id = entry_id,
+                      .due_us = t->file.settle_due_us + t->a->o.return_delay_ms * 1000,
+                      .origin = t->content.origin,
+                      .code = plan.code,
+                      .after_settlement = plan.after_settlement,
+                      .entry_record = {in->record, NACHA_RECORD_LEN},
+                      .batch_record = {in->batch, NACHA_RECORD_LEN}};
+    return books_return_plan(tx, &r, e);
+}
+
+static bool book_entries(taking *t, books_tx *tx, err *e) {
+    int64_t scope = books_scope(t->content.origin, t->content.date);
+    for (size_t i = 0; i < t->content.n_entries; i++) {
+        const nacha_entry *in = &t->content.entries[i];
+        books_entry entry = {.file_id = t->file.id,
+                             .scope = scope,
+                             .trace = in->trace,
+                             .amount = in->amount,
+                             .individual_id = nacha_trim(nacha_field(in->record, 40, 54)),
+                             .line = in->line};
+        if (!books_entry_insert(tx, &entry, e)) {
+            if (e->code == ERR_ALREADY_EXISTS) {
+                t->fault.line = in->line;
+                (void)snprintf(t->fault.reason, sizeof(t->fault.reason),
+                               "entry: trace number %015lld was used by this origin on this day", (long long)in->trace);
+            }
+            return false;
+        }
+        if (!plan_return(t, tx, in, entry.id, e)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool accept_file(taking *t, books_tx *tx, err *e) {
+    t->file.accepted = true;
+    t->file.reason = "";
+    t->file.entries = (int64_t)t->content.n_entries;
+    t->file.total = t->content.credits;
+    if (!books_file_insert(tx, &t->file, e) || !book_entries(t, tx, e) || !add_ack(t, tx, e)) {
+        return false;
+    }
+    // Without a delay it settles in the same transaction.
+    return t->a->o.settle_delay_ms > 0 ||
+           ach_settle_file(t->a, tx, t->file.id, t->name, t->content.origin, t->file.taken_us, e);
+}
+
+// In the writer of the books.
+static bool take_job(books_tx *tx, void *arg, err *e) {
+    taking *t = arg;
+    char earlier[BOOKS_NAME_MAX];
+    if (t->fault.reason[0] == '\0') {
+        if (!books_file_find_duplicate(tx, &t->file, earlier, e)) {
+            return false;
+        }
+        if (earlier[0] != '\0') {
+            (void)snprintf(t->fault.reason, sizeof(t->fault.reason),
+                           "duplicate file: same origin, date and modifier, or same content, as %s", earlier);
+        }
+    }
+    return t->fault.reason[0] == '\0' ? accept_file(t, tx, e) : reject(t, tx, e);
+}
+
+static void check(taking *t, arena *mem) {
+    char modifier_free[] = "";
+    nacha_rules rules = {.destination = t->a->o.routing, .origin_prefix = t->a->o.origins_prefix};
+    crypto_sha256(t->bytes.ptr, t->bytes.len, t->file.sha256);
+    t->file.origin = t->file.date = t->file.modifier = modifier_free;
+    if (t->fault.reason[0] == '\0' && nacha_check(t->bytes, &rules, mem, &t->content, &t->fault)) {
+        t->file.origin = t->content.origin;
+        t->file.date = t->content.date;
+        t->file.modifier = t->content.modifier;
+    }
+}
+
+typedef struct naming {
+    const char *name;
+    books_file_state state;
+    int64_t number;
+} naming;
+
+static bool look_up(books_tx *tx, void *arg, err *e) {
+    naming *n = arg;
+    return books_file_state_get(tx, n->name, &n->state, e);
+}
+
+static bool count_reuse(books_tx *tx, void *arg, err *e) {
+    naming *n = arg;
+    char counter[BOOKS_NAME_MAX + 16];
+    (void)snprintf(counter, sizeof(counter), "reuse-%s", n->name);
+    return books_counter_next(tx, counter, &n->number, e);
+}
+
+static bool set_archived(books_tx *tx, void *arg, err *e) {
+    return books_file_set_archived(tx, arg, e);
+}
+
+static bool is_name(const char *name) {
+    for (const char *c = name; *c != '\0'; c++) {
+        bool good = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || *c == '.' ||
+                    *c == '_' || *c == '-';
+        if (!good) {
+            return false;
+        }
+    }
+    return strlen(name) <= ACH_NAME_MAX;
+}
+
+// Under which name the file is answered and archived. A name that was used before gets another one, so that its rejection can
+// never be taken for the answer to the first file. *done: it was booked before we died, and only has to be archived.
+static bool choose_name(ach *a, const char *name, const uint8_t sha256[32], char out[BOOKS_NAME_MAX],
+                        nacha_fault *fault, bool *done, err *e) {
+    naming n = {.name = is_name(name) ? name : "unnamed"};
+    *done = false;
+    if (!books_read(a->o.books, BOOKS_LANE_QUERY, look_up, &n, e)) {
+        return false;
+    }
+    bool good_name = is_name(name);
+    if (good_name && !n.state.known) {
+        (void)snprintf(out, BOOKS_NAME_MAX, "%s", name);
+        return true;
+    }
+    if (good_name && !n.state.archived && memcmp(n.state.sha256, sha256, 32) == 0 && !ach_in_archive(a, name)) {
+        (void)snprintf(out, BOOKS_NAME_MAX, "%s", name);
+        *done = true;
+        return true;
+    }
+    if (!books_write(a->o.books, count_reuse, &n, e)) {
+        return false;
+    }
+    (void)snprintf(out, BOOKS_NAME_MAX, good_name ? "%s.duplicate-%lld" : "%s-%lld", n.name, (long long)n.number);
+    (void)snprintf(fault->reason, sizeof(fault->reason),
+                   good_name ? "duplicate file: the name was used before"
+                             : "the file name must be at most 100 letters, digits, dots, hyphens and underscores");
+    return true;
+}
+
+static bool take_new(taking *t, arena *mem, err *e) {
+    int64_t started_us = clock_mono_us(t->a->o.clock);
+    t->file.name = t->name;
+    t->file.taken_us = clock_wall_us(t->a->o.clock);
+    t->file.settle_due_us = t->file.taken_us + t->a->o.settle_delay_ms * 1000;
+    check(t, mem);
+    bool ok = books_write(t->a->o.books, take_job, t, e);
+    if (!ok && t->fault.reason[0] != '\0') { // found only while booking: now it is rejected
+        err_clear(e);
+        ok = books_write(t->a->o.books, take_job, t, e);
+    }
+    if (ok) {
+        log_info("ach.file", F_STR("file", t->name), F_BOOL("accepted", t->file.accepted),
+                 F_INT("line", t->fault.line), F_STR("reason", t->fault.reason), F_INT("entries", t->file.entries),
+                 F_INT("total", t->file.total), F_INT("us", clock_mono_us(t->a->o.clock) - started_us));
+    }
+    return ok;
+}
+
+bool ach_take(ach *a, const char *name) {
+    err e = {0};
+    char answer_name[BOOKS_NAME_MAX];
+    bool done = false;
+    arena *mem = arena_create(ACH_ARENA_MAX);
+    taking t = {.a = a, .name = answer_name};
+    bool ok = ach_inbox_read(a, name, mem, &t.bytes, &e);
+    if (ok) {
+        uint8_t sha256[32];
+        crypto_sha256(t.bytes.ptr, t.bytes.len, sha256);
+        ok = choose_name(a, name, sha256, answer_name, &t.fault, &done, &e);
+    }
+    if (ok && !done) {
+        ok = take_new(&t, mem, &e);
+    }
+    ok = ok && ach_archive(a, name, answer_name, &e) && books_write(a->o.books, set_archived, answer_name, &e);
+    if (!ok) {
+        log_err(LOG_ERROR, "ach.take_failed", &e);
+    }
+    arena_destroy(mem);
+    return ok;
+}

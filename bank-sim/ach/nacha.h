@@ -1,0 +1,84 @@
+// The bank's own reading and writing of NACHA files. Written from the public layout of the format, and on purpose not
+// shared with the service that makes the files: two readings that agree are worth more than one that is used twice.
+#ifndef ACH_NACHA_H
+#define ACH_NACHA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/str.h"
+
+enum {
+    NACHA_RECORD_LEN = 94,
+    NACHA_BLOCKING = 10,
+    NACHA_ORIGIN_MAX = 10,
+    NACHA_REASON_MAX = 200,
+    NACHA_BYTES_MAX = 16 * 1024 * 1024 // about 170,000 records
+};
+
+// The positions of the layout are counted from 1, first and last included.
+str nacha_field(const char *record, int first, int last);
+str nacha_trim(str field); // without the spaces at both ends
+// The check digit of eight digits, or -1.
+int nacha_check_digit(str eight_digits);
+bool nacha_is_routing(str nine_digits); // nine digits with the right check digit
+
+typedef struct nacha_entry {
+    int line;             // from 1
+    const char *record;   // NACHA_RECORD_LEN bytes in the file's bytes
+    const char *batch;    // its batch header
+    const char *addenda;  // NULL: none
+    int64_t trace, amount;
+} nacha_entry;
+
+typedef struct nacha_file {
+    char origin[NACHA_ORIGIN_MAX + 1]; // trimmed
+    char date[7];                      // YYMMDD
+    char modifier[2];
+    nacha_entry *entries;
+    size_t n_entries;
+    int n_batches;
+    int64_t credits; // cents
+} nacha_file;
+
+typedef struct nacha_rules {
+    const char *destination;   // nine digits: the immediate destination must be this one
+    const char *origin_prefix; // "" : any
+    bool returns;              // a return file: codes 21/31/41/51 and addenda 99, instead of 22/32/42/52 and addenda 05
+} nacha_rules;
+
+typedef struct nacha_fault {
+    int line; // 0: the file as a whole
+    char reason[NACHA_REASON_MAX]; // without names, accounts and amounts of persons
+} nacha_fault;
+
+// Checks a whole file against every rule. All or nothing: at the first breach *fault says where and why, and it is false.
+// *out points into bytes and lives in the arena.
+bool nacha_check(str bytes, const nacha_rules *rules, arena *a, nacha_file *out, nacha_fault *fault) WARN_UNUSED;
+
+// One entry to send back.
+typedef struct nacha_return {
+    char entry[NACHA_RECORD_LEN + 1]; // the entry as it came
+    char batch[NACHA_RECORD_LEN + 1]; // its batch header
+    char code[4];                     // "R03"
+    int64_t trace;                    // of the return: RDFI and sequence; set by the caller
+    int64_t id;                       // the caller's, not touched
+} nacha_return;
+
+typedef struct nacha_return_file {
+    const char *destination; // whom it goes to: the origin of the entries
+    const char *origin;      // nine digits: the bank
+    const char *destination_name, *origin_name;
+    char date[7], time[5], modifier;
+    char settled_on[7]; // effective entry date
+} nacha_return_file;
+
+// Sorts so that what goes into one batch stands together: by RDFI and batch header, then by original trace.
+void nacha_returns_sort(nacha_return *r, size_t n);
+// Writes the file for sorted returns whose traces ascend within each RDFI. Each batch belongs to one returning bank.
+bool nacha_returns_write(const nacha_return_file *f, const nacha_return *r, size_t n, strbuf *out) WARN_UNUSED;
+
+#endif

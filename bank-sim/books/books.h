@@ -1,0 +1,163 @@
+// The bank's own books: one SQLite file (WAL, synchronous=FULL). What is in them is what the bank did: each movement of money is
+// a row, and no item can be credited, or returned, twice.
+//
+// Writing: every write is a job, run by the one writer thread. It takes the jobs that wait and commits them together, so that
+// many requests share one fsync; each caller is answered after the commit. A job that fails is rolled back alone.
+// Reading: on connections of their own, which see only what is committed.
+#ifndef BOOKS_BOOKS_H
+#define BOOKS_BOOKS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+typedef struct books books;
+typedef struct books_tx books_tx; // a connection, in the hands of one thread
+
+books *books_open(const char *path, err *e); // @owned by the caller; starts the writer thread
+void books_close(books *b);                  // after the last writer; finishes the jobs that wait; accepts NULL
+
+typedef bool (*books_job)(books_tx *tx, void *arg, err *e);
+// Runs the job in the writer and returns when it is on disk. True: committed. @thread any but the writer.
+bool books_write(books *b, books_job job, void *arg, err *e) WARN_UNUSED;
+
+typedef enum books_lane { BOOKS_LANE_QUERY, BOOKS_LANE_REPORT, BOOKS_LANES } books_lane;
+// Runs the job on a read-only connection. A long report does not stand in the way of the other lane. @thread any
+bool books_read(books *b, books_lane lane, books_job job, void *arg, err *e) WARN_UNUSED;
+
+enum { BOOKS_RAIL_ACH = 1, BOOKS_RAIL_INSTANT = 2 };
+enum { BOOKS_CREDIT = 1, BOOKS_RETURN = 2 };
+
+// Money: at most one movement of each kind for an item. ALREADY_EXISTS when it is there.
+typedef struct books_move {
+    int rail, kind;
+    int64_t item, amount, at_us;
+    const char *currency;
+} books_move;
+bool books_movement(books_tx *tx, const books_move *m, err *e) WARN_UNUSED;
+
+// --- Counters (1, 2, 3 …, each name its own) and output files ----------------------------------------------------------
+bool books_counter_next(books_tx *tx, const char *name, int64_t *out, err *e) WARN_UNUSED;
+bool books_output_add(books_tx *tx, const char *name, str content, err *e) WARN_UNUSED;
+
+// --- ACH -------------------------------------------------------------------------------------------------------------
+enum { BOOKS_NAME_MAX = 128 };
+
+typedef struct books_file {
+    int64_t id; // out
+    const char *name, *origin, *date, *modifier; // origin, date and modifier are "" when unreadable
+    uint8_t sha256[32];
+    bool accepted;
+    const char *reason;
+    int64_t entries, total, taken_us, settle_due_us;
+} books_file;
+bool books_file_insert(books_tx *tx, books_file *f, err *e) WARN_UNUSED;
+// Names an accepted file with the same origin, date and modifier, or with the same content. "" : none.
+bool books_file_find_duplicate(books_tx *tx, const books_file *f, char name[BOOKS_NAME_MAX], err *e) WARN_UNUSED;
+
+typedef struct books_file_state {
+    bool known, archived;
+    uint8_t sha256[32];
+} books_file_state;
+bool books_file_state_get(books_tx *tx, const char *name, books_file_state *out, err *e) WARN_UNUSED;
+bool books_file_set_archived(books_tx *tx, const char *name, err *e) WARN_UNUSED;
+
+typedef struct books_entry {
+    int64_t id; // out
+    int64_t file_id, scope, trace, amount;
+    str individual_id;
+    int line;
+} books_entry;
+// Origin and date as one number: traces are unique within it.
+int64_t books_scope(const char *origin, const char *date);
+// ALREADY_EXISTS when the origin used this trace number on this day.
+bool books_entry_insert(books_tx *tx, books_entry *entry, err *e) WARN_UNUSED;
+
+typedef struct books_return {
+    int64_t entry_id, due_us; // due_us only counts after settlement
+    const char *origin, *code;
+    bool after_settlement;
+    str entry_record, batch_record;
+} books_return;
+bool books_return_plan(books_tx *tx, const books_return *r, err *e) WARN_UNUSED;
+
+// Due files, one at a time; *id 0: none.
+bool books_file_due(books_tx *tx, int64_t now_us, int64_t *id, char name[BOOKS_NAME_MAX], char origin[16],
+                    int64_t *next_due_us, err *e) WARN_UNUSED;
+// Credits all entries of the file that are not to be returned first; the returned ones change state. Then each credited one:
+typedef void (*books_on_entry)(void *arg, int64_t trace, int64_t amount);
+bool books_file_settle(books_tx *tx, int64_t id, int64_t now_us, books_on_entry on_credit, void *arg, err *e) WARN_UNUSED;
+
+typedef void (*books_on_return)(void *arg, int64_t entry_id, const char *code, const char *entry, const char *batch);
+// Returns of one file that were refused before settlement (file_id > 0), or due ones of one origin (file_id 0).
+bool books_returns_list(books_tx *tx, int64_t file_id, const char *origin, int64_t now_us, int64_t limit,
+                        books_on_return on, void *arg, err *e) WARN_UNUSED;
+// An origin with returns due after settlement; "" : none.
+bool books_returns_due(books_tx *tx, int64_t now_us, char origin[16], int64_t *next_due_us, err *e) WARN_UNUSED;
+// Marks it sent, and when it was settled, moves the money back.
+bool books_return_done(books_tx *tx, int64_t entry_id, const char *file_name, int64_t now_us, err *e) WARN_UNUSED;
+
+// Output files that are not yet in the outbox, oldest first. *id 0: none. content: @owned, strbuf of the caller.
+bool books_output_next(books_tx *tx, int64_t after, int64_t *id, char name[BOOKS_NAME_MAX], strbuf *content, err *e) WARN_UNUSED;
+bool books_output_written(books_tx *tx, int64_t id, err *e) WARN_UNUSED; // also forgets the content
+
+// --- Instant ----------------------------------------------------------------------------------------------------------
+enum { BOOKS_REFERENCE_MAX = 64, BOOKS_KEY_LEN = 64, BOOKS_PAYMENT_ID_MAX = 40 };
+typedef enum books_status {
+    BOOKS_ACCEPTED = 1, BOOKS_SETTLED, BOOKS_REFUSED, BOOKS_RETURNED
+} books_status;
+const char *books_status_name(books_status s);
+
+typedef struct books_payment {
+    int64_t id;
+    char key[BOOKS_KEY_LEN + 1], payment_id[BOOKS_PAYMENT_ID_MAX], reference[BOOKS_REFERENCE_MAX + 1];
+    uint8_t request_sha256[32];
+    int64_t amount, created_us;
+    char currency[4], code[8], text[96];
+    bool retriable;
+    books_status status, answered; // now, and what the first answer said
+    int webhooks;                  // 0, 1 or 2 for each event
+    int64_t webhook_delay_us;
+    int64_t settle_due_us, return_due_us; // 0: nothing due
+} books_payment;
+bool books_payment_by_key(books_tx *tx, str key, bool *found, books_payment *out, err *e) WARN_UNUSED;
+bool books_payment_insert(books_tx *tx, books_payment *p, err *e) WARN_UNUSED; // sets id
+bool books_payment_update(books_tx *tx, const books_payment *p, err *e) WARN_UNUSED; // status, code, text, due times
+// What is due: settlements and returns. @owned by the caller's array; *n out of max.
+bool books_payments_due(books_tx *tx, int64_t now_us, books_payment *out, size_t max, size_t *n, int64_t *next_due_us,
+                        err *e) WARN_UNUSED;
+bool books_refusals(books_tx *tx, const char *reference, int64_t *out, err *e) WARN_UNUSED;
+bool books_tries(books_tx *tx, str key, int64_t *out, err *e) WARN_UNUSED;
+bool books_tries_add(books_tx *tx, str key, err *e) WARN_UNUSED;
+
+typedef struct books_webhook {
+    int64_t id;
+    char message_id[64];
+    int64_t due_us, tries;
+    char *body; // out of books_webhooks_due: @owned, free()
+} books_webhook;
+bool books_webhook_insert(books_tx *tx, const char *message_id, int64_t due_us, str body, err *e) WARN_UNUSED;
+bool books_webhooks_due(books_tx *tx, int64_t now_us, books_webhook *out, size_t max, size_t *n, int64_t *next_due_us,
+                        err *e) WARN_UNUSED;
+// due_us 0: done (delivered, or given up).
+bool books_webhook_result(books_tx *tx, int64_t id, bool delivered, int64_t due_us, err *e) WARN_UNUSED;
+
+// Makes everything that waits for a time due at once: settlements, returns, webhooks.
+bool books_flush(books_tx *tx, err *e) WARN_UNUSED;
+
+// --- Reports, as JSON ---------------------------------------------------------------------------------------------------
+bool books_report(books_tx *tx, strbuf *out, err *e) WARN_UNUSED;
+typedef struct books_query {
+    int rail; // 0: both
+    int64_t limit, after; // item ids ascend
+    str payout;           // "" : all
+} books_query;
+bool books_report_payments(books_tx *tx, const books_query *q, strbuf *out, err *e) WARN_UNUSED;
+// Payouts credited more than once, net of returns. ach_by_trace: each ACH entry is a payout of its own.
+bool books_report_duplicates(books_tx *tx, bool ach_by_trace, strbuf *out, err *e) WARN_UNUSED;
+bool books_report_files(books_tx *tx, strbuf *out, err *e) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,34 @@
+// The instant side of the bank: an HTTPS interface that takes payments, and webhooks that say what became of them.
+#ifndef INSTANT_INSTANT_H
+#define INSTANT_INSTANT_H
+
+#include <stdint.h>
+
+#include "base/clock.h"
+#include "base/err.h"
+#include "books/books.h"
+#include "faults/faults.h"
+
+typedef struct instant instant;
+
+typedef struct instant_options {
+    books *books;   // @borrowed, as is the rest
+    faults *faults;
+    const clock_source *clock;
+    int port; // 0: a free one
+    const char *cert_file, *key_file;
+    int threads;
+    str api_key, webhook_secret;
+    const char *webhook_url; // "" : webhooks wait until there is one
+    const char *ca_file;     // the receiver of the webhooks must show a certificate of it
+    bool sync_settle, webhook_on_refusal;
+    int64_t settle_delay_ms, return_delay_ms, amount_max;
+} instant_options;
+
+instant *instant_start(const instant_options *o, err *e); // @owned by the caller
+int instant_port(const instant *i);
+bool instant_set_webhook_url(instant *i, str url, err *e) WARN_UNUSED; // until the next start. @thread any
+void instant_wake(instant *i); // something became due. @thread any
+void instant_stop(instant *i); // accepts NULL; webhooks that wait are sent after the next start
+
+#endif

@@ -1,0 +1,54 @@
+// What the files of the instant room share.
+#ifndef INSTANT_INSTANT_INTERNAL_H
+#define INSTANT_INSTANT_INTERNAL_H
+
+#include <pthread.h>
+
+#include "http/http.h"
+#include "instant/instant.h"
+
+enum {
+    INSTANT_BODY_MAX = 16 * 1024,
+    INSTANT_URL_MAX = 256,
+    INSTANT_DUE_MAX = 256,      // payments or webhooks of one round
+    INSTANT_JSON_MAX = 2048,    // one payment object
+    INSTANT_NAME_MAX = 140,
+    INSTANT_DESCRIPTION_MAX = 140
+};
+
+struct instant {
+    instant_options o;
+    http_server *server;
+    http_client *client;
+    pthread_t thread; // settles and returns what is due, and sends the webhooks
+    bool thread_runs;
+    pthread_mutex_t lock; // guards stop, wake, webhook_url
+    pthread_cond_t changed;
+    bool stop, wake;
+    char webhook_url[INSTANT_URL_MAX];
+};
+
+// A request whose every field was found good. The bank keeps none of the creditor's details.
+typedef struct instant_request {
+    int64_t amount;
+    char currency[4];
+    char reference[BOOKS_REFERENCE_MAX + 1];
+} instant_request;
+
+// request.c: INVALID_ARGUMENT with the field.
+bool instant_request_parse(str body, int64_t amount_max, instant_request *out, err *e) WARN_UNUSED;
+bool instant_is_key(str key); // 64 lower-case hex digits
+
+// payments.c
+void instant_handle(void *arg, const http_request *r, http_response *out);
+void instant_payment_json(const books_payment *p, books_status shown, strbuf *out);
+// In the writer of the books: the payment becomes p->status, money moves, and the webhook is queued.
+bool instant_enter(instant *i, books_tx *tx, books_payment *p, int64_t now_us, err *e) WARN_UNUSED;
+// Waits, or returns early because of a stop.
+void instant_wait(instant *i, int64_t ms);
+
+// webhooks.c
+bool instant_settle_due(instant *i, int64_t *next_us, err *e) WARN_UNUSED;
+bool instant_webhooks_due(instant *i, int64_t *next_us, err *e) WARN_UNUSED;
+
+#endif

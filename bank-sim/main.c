@@ -1,0 +1,234 @@
+// bank-sim: a bank to pay against. Runs in the foreground until SIGTERM or SIGINT.
+#include <errno.h>
+#include <getopt.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ach/ach.h"
+#include "ach/nacha.h"
+#include "admin/admin.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "books/books.h"
+#include "instant/instant.h"
+#include "settings.h"
+#include "sftp/sftp.h"
+
+enum { EXIT_USAGE = 2, PATH_SIZE = 1024, SECRET_MAX = 4096 };
+
+typedef struct bank {
+    settings s;
+    char dir[PATH_SIZE], books_path[PATH_SIZE + 32], root[PATH_SIZE + 32], spool[PATH_SIZE + 32],
+        sshd_dir[PATH_SIZE + 32];
+    char *api_key, *webhook_secret;
+    size_t api_key_len, webhook_secret_len;
+    books *books;
+    faults *faults;
+    sftp *sftp;
+    ach *ach;
+    instant *instant;
+    admin *admin;
+} bank;
+
+static bool os_failed(err *e, const char *what, const char *path) {
+    int why = errno;
+    return err_set(e, ERR_UNAVAILABLE, "BANK_DIR", "cannot %s %.100s: %s", what, path, strerror(why));
+}
+
+static bool make_dir(const char *path, err *e) {
+    return mkdir(path, 0700) == 0 || errno == EEXIST || os_failed(e, "make the folder", path);
+}
+
+static bool prepare(bank *b, err *e) {
+    str routing = str_of(b->s.routing);
+    log_level level = LOG_INFO;
+    if (!log_level_parse(b->s.log_level, &level)) {
+        return err_set(e, ERR_INVALID_ARGUMENT, "SETTING", "log.level must be debug, info, warn or error");
+    }
+    log_set_level(level);
+    if (!nacha_is_routing(routing)) {
+        return err_set(e, ERR_INVALID_ARGUMENT, "SETTING", "ach.routing must be nine digits with a right check digit");
+    }
+    if (!make_dir(b->s.dir, e)) {
+        return false;
+    }
+    char *real = realpath(b->s.dir, NULL);
+    if (real == NULL || strlen(real) >= PATH_SIZE) {
+        free(real);
+        return os_failed(e, "resolve", b->s.dir);
+    }
+    (void)snprintf(b->dir, sizeof(b->dir), "%s", real);
+    free(real);
+    (void)snprintf(b->books_path, sizeof(b->books_path), "%s/bank.db", b->dir);
+    (void)snprintf(b->root, sizeof(b->root), "%s/sftp", b->dir);
+    (void)snprintf(b->spool, sizeof(b->spool), "%s/spool", b->dir);
+    (void)snprintf(b->sshd_dir, sizeof(b->sshd_dir), "%s/sshd", b->dir);
+    return make_dir(b->spool, e) &&
+           config_read_secret(b->s.api_key_file, SECRET_MAX, &b->api_key, &b->api_key_len, e) &&
+           config_read_secret(b->s.webhook_secret_file, SECRET_MAX, &b->webhook_secret, &b->webhook_secret_len, e);
+}
+
+static bool start_sftp(bank *b, err *e) {
+    sftp_options o = {.sshd = b->s.sshd, .port = (int)b->s.sftp_port, .dir = b->sshd_dir, .root = b->root,
+                      .host_key_file = b->s.host_key_file, .authorized_key_file = b->s.authorized_key_file,
+                      .user = b->s.sftp_user};
+    b->sftp = sftp_start(&o, e);
+    return b->sftp != NULL;
+}
+
+static bool start_rails(bank *b, err *e) {
+    ach_options ach_o = {.books = b->books, .faults = b->faults, .clock = clock_system(), .root = b->root,
+                         .spool = b->spool, .routing = b->s.routing, .origins_prefix = b->s.origins_prefix,
+                         .poll_ms = b->s.ach_poll_ms, .settle_delay_ms = b->s.ach_settle_delay_ms,
+                         .return_delay_ms = b->s.ach_return_delay_ms};
+    instant_options instant_o = {.books = b->books, .faults = b->faults, .clock = clock_system(),
+                                 .port = (int)b->s.https_port, .cert_file = b->s.cert_file,
+                                 .key_file = b->s.key_file, .threads = (int)b->s.https_threads,
+                                 .api_key = {b->api_key, b->api_key_len},
+                                 .webhook_secret = {b->webhook_secret, b->webhook_secret_len},
+                                 .webhook_url = b->s.webhook_url, .ca_file = b->s.ca_file,
+                                 .sync_settle = b->s.sync_settle, .webhook_on_refusal = b->s.webhook_on_refusal,
+                                 .settle_delay_ms = b->s.instant_settle_delay_ms,
+                                 .return_delay_ms = b->s.instant_return_delay_ms,
+                                 .amount_max = b->s.instant_amount_max};
+    b->ach = ach_start(&ach_o, e);
+    if (b->ach == NULL) {
+        return false;
+    }
+    b->instant = instant_start(&instant_o, e);
+    if (b->instant == NULL) {
+        return false;
+    }
+    admin_options admin_o = {.books = b->books, .faults = b->faults, .ach = b->ach, .instant = b->instant,
+                             .port = (int)b->s.admin_port};
+    b->admin = admin_start(&admin_o, e);
+    return b->admin != NULL;
+}
+
+static bool start(bank *b, err *e) {
+    if (!prepare(b, e)) {
+        return false;
+    }
+    b->faults = faults_create(&b->s.faults);
+    b->books = books_open(b->books_path, e);
+    // sshd first: it makes the folders that the ACH room works in.
+    return b->books != NULL && start_sftp(b, e) && start_rails(b, e);
+}
+
+static bool write_ready_file(const bank *b, err *e) {
+    char temporary[PATH_SIZE + 32];
+    if (b->s.ready_file[0] == '\0') {
+        return true;
+    }
+    int n = snprintf(temporary, sizeof(temporary), "%s.%ld.tmp", b->s.ready_file, (long)getpid());
+    FILE *f = n > 0 && n < (int)sizeof(temporary) ? fopen(temporary, "we") : NULL;
+    if (f == NULL) {
+        return os_failed(e, "write", b->s.ready_file);
+    }
+    (void)fprintf(f, "{\"pid\":%ld,\"https_port\":%d,\"sftp_port\":%d,\"admin_port\":%d}\n", (long)getpid(),
+                  instant_port(b->instant), sftp_port(b->sftp), admin_port(b->admin));
+    bool failed = ferror(f) != 0;
+    failed = fclose(f) != 0 || failed;
+    return (!failed && rename(temporary, b->s.ready_file) == 0) || os_failed(e, "write", b->s.ready_file);
+}
+
+static void stop(bank *b) {
+    if (b->s.ready_file != NULL && b->s.ready_file[0] != '\0' && b->admin != NULL) {
+        (void)unlink(b->s.ready_file);
+    }
+    admin_stop(b->admin);
+    instant_stop(b->instant);
+    sftp_stop(b->sftp);
+    ach_stop(b->ach);
+    books_close(b->books);
+    faults_destroy(b->faults);
+    config_wipe(b->api_key, b->api_key_len);
+    config_wipe(b->webhook_secret, b->webhook_secret_len);
+}
+
+static int run(bank *b, const sigset_t *signals) {
+    err e = {0};
+    int received = 0;
+    bool ok = start(b, &e) && write_ready_file(b, &e);
+    if (ok) {
+        log_info("bank.ready", F_INT("https_port", instant_port(b->instant)), F_INT("sftp_port", sftp_port(b->sftp)),
+                 F_INT("admin_port", admin_port(b->admin)));
+        (void)sigwait(signals, &received);
+        log_info("bank.stopping", F_INT("signal", received));
+    } else {
+        log_err(LOG_ERROR, "bank.start_failed", &e);
+        (void)fprintf(stderr, "bank-sim: %s\n", e.message);
+    }
+    stop(b);
+    return ok ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+static void usage(FILE *out) {
+    (void)fprintf(out, "bank-sim: a bank to pay against: ACH files over SFTP, instant payments over HTTPS.\n\n"
+                       "  bank-sim [--config FILE]       run in the foreground until SIGTERM\n"
+                       "  bank-sim --print-config        the settings in force, as a settings file\n"
+                       "  bank-sim --help | --version\n\n"
+                       "Settings, from the file and the environment:\n\n");
+    config_print_help(&SETTINGS_TABLE, out);
+}
+
+typedef struct command {
+    const char *config;
+    bool print, help, version, bad;
+} command;
+
+static command parse(int argc, char **argv) {
+    static const struct option OPTIONS[] = {{"config", required_argument, NULL, 'c'},
+                                            {"print-config", no_argument, NULL, 'p'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, 'v'},
+                                            {NULL, 0, NULL, 0}};
+    command c = {0};
+    for (int option = 0; (option = getopt_long(argc, argv, "c:h", OPTIONS, NULL)) != -1;) {
+        switch (option) {
+        case 'c': c.config = optarg; break;
+        case 'p': c.print = true; break;
+        case 'h': c.help = true; break;
+        case 'v': c.version = true; break;
+        default: c.bad = true; break;
+        }
+    }
+    c.bad = c.bad || optind < argc;
+    return c;
+}
+
+int main(int argc, char **argv) {
+    static bank b;
+    err e = {0};
+    command c = parse(argc, argv);
+    if (c.bad || c.help) {
+        usage(c.bad ? stderr : stdout);
+        return c.bad ? EXIT_USAGE : EXIT_SUCCESS;
+    }
+    if (c.version) {
+        (void)printf("bank-sim 0.1.0\n");
+        return EXIT_SUCCESS;
+    }
+    log_init("bank-sim", LOG_INFO);
+    if (!config_load(&SETTINGS_TABLE, c.config, &b.s, &e)) {
+        (void)fprintf(stderr, "bank-sim: %s\n", e.message);
+        return EXIT_USAGE;
+    }
+    if (c.print) {
+        config_print(&SETTINGS_TABLE, &b.s, stdout);
+        return EXIT_SUCCESS;
+    }
+    // Before the first thread, so that all of them leave these signals to the main one.
+    sigset_t signals;
+    (void)sigemptyset(&signals);
+    (void)sigaddset(&signals, SIGTERM);
+    (void)sigaddset(&signals, SIGINT);
+    (void)pthread_sigmask(SIG_BLOCK, &signals, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+    return run(&b, &signals);
+}

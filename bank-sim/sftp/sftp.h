@@ -1,0 +1,24 @@
+// A real OpenSSH server, as a child process with a configuration of its own: one user, one key, SFTP only, loopback only.
+#ifndef SFTP_SFTP_H
+#define SFTP_SFTP_H
+
+#include "base/err.h"
+
+typedef struct sftp sftp;
+
+typedef struct sftp_options {
+    const char *sshd;            // absolute path of the program
+    int port;                    // 0: a free one
+    const char *dir;             // for configuration, log, pid file and a host key of our own; absolute
+    const char *root;            // start directory of the sessions; absolute
+    const char *host_key_file;   // "" : one is made in dir
+    const char *authorized_key_file;
+    const char *user;            // "" : the user that we run as
+} sftp_options;
+
+// Makes the folders below root, starts sshd and waits until it listens. It is started again when it dies.
+sftp *sftp_start(const sftp_options *o, err *e); // @owned by the caller
+int sftp_port(const sftp *s);
+void sftp_stop(sftp *s); // ends sshd and its sessions; accepts NULL
+
+#endif
