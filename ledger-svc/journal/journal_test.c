@@ -1,0 +1,340 @@
+// The commit path against a real PostgreSQL, one caller at a time.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "testing/bench_journal.h"
+#include "testing/fixture.h"
+#include "testing/lossy_proxy.h"
+
+#define EXPECT_STATUS(actual, wanted)                                                              \
+    assert_string_equal(ledger_transfer_status_name(actual), #wanted)
+
+static bench_answer answer;
+
+static void pause_ms(long ms) {
+    const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    (void)nanosleep(&t, NULL);
+}
+
+static void committed__read_back_and_repeated_after_a_restart(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance i = bench_start(NULL, NULL);
+    bench_make_accounts(&i, book, 3, 0);
+    ledger_transfer_event batch[3] = {bench_event(book, 100, 1, 2, 30),
+                                      bench_event(book, 101, 2, 3, 10),
+                                      bench_event(book, 102, 1, 9, 1)};
+    batch[0].user_data_128 = bench_uuid(book, 7);
+    batch[0].user_data_64 = UINT64_MAX;
+    batch[0].user_data_32 = UINT32_MAX;
+    bench_commit(&i, book, batch, 3, 5000, &answer);
+    assert_true(answer.ok);
+    EXPECT_STATUS(answer.status[0], CREATED);
+    EXPECT_STATUS(answer.status[1], CREATED);
+    EXPECT_STATUS(answer.status[2], CREDIT_ACCOUNT_NOT_FOUND);
+    assert_int_equal(answer.rows[1].sequence, 2);
+    assert_int_equal(answer.rows[1].debit_after.credits_posted, 30);
+    assert_int_equal(answer.rows[1].debit_after.debits_posted, 10);
+    const int64_t first_us = answer.rows[0].timestamp_us;
+    bench_stop(&i);
+
+    i = bench_start(NULL, NULL);
+    bench_commit(&i, book, batch, 3, 5000, &answer);
+    assert_true(answer.ok);
+    EXPECT_STATUS(answer.status[0], EXISTS);
+    EXPECT_STATUS(answer.status[1], EXISTS);
+    EXPECT_STATUS(answer.status[2], ID_ALREADY_FAILED);
+    assert_int_equal(answer.rows[0].timestamp_us, first_us);
+    assert_int_equal(answer.rows[1].debit_after.credits_posted, 30);
+    assert_int_equal(answer.rows[1].sequence, 2);
+    const ledger_balances b = bench_balances(&i, book, 2);
+    assert_int_equal(b.credits_posted, 30);
+    assert_int_equal(b.debits_posted, 10);
+    bench_check_book(book);
+    bench_stop(&i);
+}
+
+static void two_phase__across_a_restart(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance i = bench_start(NULL, NULL);
+    bench_make_accounts(&i, book, 2, 0);
+    ledger_transfer_event hold = bench_event(book, 100, 1, 2, 50);
+    hold.flags = LEDGER_TRANSFER_FLAG_PENDING;
+    EXPECT_STATUS(bench_commit_one(&i, book, hold), CREATED);
+    bench_stop(&i);
+    i = bench_start(NULL, NULL); // knows neither the pending nor its accounts
+    ledger_transfer_event post = {.id = bench_uuid(book, 101),
+                                  .pending_id = hold.id,
+                                  .amount = LEDGER_AMOUNT_MAX,
+                                  .flags = LEDGER_TRANSFER_FLAG_POST};
+    EXPECT_STATUS(bench_commit_one(&i, book, post), CREATED);
+    EXPECT_STATUS(bench_commit_one(&i, book, post), EXISTS);
+    post.id = bench_uuid(book, 102);
+    EXPECT_STATUS(bench_commit_one(&i, book, post), PENDING_TRANSFER_ALREADY_POSTED);
+    const ledger_balances b = bench_balances(&i, book, 1);
+    assert_int_equal(b.debits_pending, 0);
+    assert_int_equal(b.debits_posted, 50);
+    bench_check_book(book);
+    bench_stop(&i);
+}
+
+static void two_instances__take_turns_on_one_book(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance i[2] = {bench_start(NULL, NULL), bench_start(NULL, NULL)};
+    bench_make_accounts(&i[0], book, 3, 0);
+    for (uint64_t n = 0; n < 20; n++) {
+        EXPECT_STATUS(
+            bench_commit_one(&i[n / 3 % 2], book, bench_event(book, 100 + n, 1 + n % 2, 3, 1)),
+            CREATED);
+    }
+    assert_int_equal(bench_balances(&i[0], book, 3).credits_posted, 20);
+    bench_check_book(book);
+    bench_stop(&i[0]);
+    bench_stop(&i[1]);
+}
+
+static void case_65_clock_steps_back(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance i = bench_start(NULL, NULL);
+    bench_make_accounts(&i, book, 2, 0);
+    EXPECT_STATUS(bench_commit_one(&i, book, bench_event(book, 100, 1, 2, 1)), CREATED);
+    bench_clock_shift(INT64_C(-3600000000));
+    EXPECT_STATUS(bench_commit_one(&i, book, bench_event(book, 101, 1, 2, 1)), CREATED);
+    bench_stop(&i);
+    i = bench_start(NULL, NULL);
+    EXPECT_STATUS(bench_commit_one(&i, book, bench_event(book, 102, 1, 2, 1)), CREATED);
+    bench_clock_shift(0);
+    bench_check_book(book);
+    bench_stop(&i);
+}
+
+static int64_t expired_rows(int64_t book) {
+    char sql[128];
+    (void)snprintf(sql, sizeof sql,
+                   "SELECT count(*) FROM transfer WHERE book_id = %lld AND kind = 5",
+                   (long long)book);
+    return fixture_sql_i64(sql);
+}
+
+static void wait_for_expiry(int64_t book, int64_t n) {
+    for (int k = 0; k < 300 && expired_rows(book) < n; k++) {
+        pause_ms(20);
+    }
+    assert_int_equal(expired_rows(book), n);
+}
+
+// Nobody calls: the sweeper must find the holds by itself, also those that ran out while the service was down.
+static void case_36_expiry_without_traffic_and_across_a_restart(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance i = bench_start(NULL, NULL);
+    bench_make_accounts(&i, book, 2, 0);
+    ledger_transfer_event holds[3] = {bench_event(book, 100, 1, 2, 10),
+                                      bench_event(book, 101, 1, 2, 20),
+                                      bench_event(book, 102, 1, 2, 40)};
+    for (uint32_t k = 0; k < 3; k++) {
+        holds[k].flags = LEDGER_TRANSFER_FLAG_PENDING;
+        holds[k].timeout_s = k == 2 ? 3600 : 1;
+    }
+    bench_commit(&i, book, holds, 3, 5000, &answer);
+    assert_true(answer.ok);
+    ledger_transfer_event cancel = {
+        .id = bench_uuid(book, 103), .pending_id = holds[1].id, .flags = LEDGER_TRANSFER_FLAG_VOID};
+    EXPECT_STATUS(bench_commit_one(&i, book, cancel), CREATED);
+    assert_int_equal(expired_rows(book), 0);
+    wait_for_expiry(book, 1);
+    assert_int_equal(bench_balances(&i, book, 1).debits_pending, 40);
+    ledger_transfer_event post = {.id = bench_uuid(book, 104),
+                                  .pending_id = holds[0].id,
+                                  .amount = 10,
+                                  .flags = LEDGER_TRANSFER_FLAG_POST};
+    EXPECT_STATUS(bench_commit_one(&i, book, post), PENDING_TRANSFER_EXPIRED);
+    bench_stop(&i);
+    bench_clock_shift(INT64_C(3600) * 1000000 + 10000000);
+    i = bench_start(NULL, NULL);
+    wait_for_expiry(book, 2);
+    assert_int_equal(bench_balances(&i, book, 1).debits_pending, 0);
+    bench_clock_shift(0);
+    bench_check_book(book);
+    bench_stop(&i);
+}
+
+static void deadline_that_has_passed__is_left_out(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance i = bench_start(NULL, NULL);
+    bench_make_accounts(&i, book, 2, 0);
+    const ledger_transfer_event t = bench_event(book, 100, 1, 2, 1);
+    bench_commit(&i, book, &t, 1, -1, &answer);
+    assert_false(answer.ok);
+    assert_int_equal(answer.e.code, ERR_DEADLINE_EXCEEDED);
+    assert_int_equal(bench_balances(&i, book, 1).debits_posted, 0);
+    bench_stop(&i);
+}
+
+static void unknown_book__not_found(void **state) {
+    (void)state;
+    bench_instance i = bench_start(NULL, NULL);
+    const ledger_transfer_event t = bench_event(1, 100, 1, 2, 1);
+    bench_commit(&i, 999999, &t, 1, 5000, &answer);
+    assert_false(answer.ok);
+    assert_int_equal(answer.e.code, ERR_NOT_FOUND);
+    assert_string_equal(answer.e.reason, "BOOK_NOT_FOUND");
+    bench_stop(&i);
+}
+
+// NO-DOUBLE and NO-LOSS when the answer to COMMIT is lost: the outcome is looked up, and the caller gets the true answer.
+static void lost_answer_to_commit__is_looked_up(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance direct = bench_start(NULL, NULL);
+    bench_make_accounts(&direct, book, 2, 0);
+    lossy_proxy *proxy = lossy_proxy_start(fixture_server_dir());
+    bench_instance i = bench_start(lossy_proxy_dir(proxy), NULL);
+    EXPECT_STATUS(bench_commit_one(&i, book, bench_event(book, 100, 1, 2, 1)), CREATED);
+    const lossy_mode modes[] = {LOSSY_DROP_AFTER_COMMIT, LOSSY_DROP_BEFORE_COMMIT};
+    for (uint64_t n = 0; n < 6; n++) {
+        lossy_proxy_set(proxy, modes[n % 2]);
+        const ledger_transfer_event t = bench_event(book, 200 + n, 1, 2, 1);
+        bench_commit(&i, book, &t, 1, 20000, &answer);
+        assert_true(answer.ok);
+        EXPECT_STATUS(answer.status[0], CREATED); // not EXISTS: it is this call that made it
+        assert_int_equal(answer.rows[0].sequence, n + 2);
+        EXPECT_STATUS(bench_commit_one(&i, book, t), EXISTS);
+    }
+    assert_int_equal(bench_balances(&direct, book, 1).debits_posted, 7);
+    // A burned id, and accounts, are looked up as well.
+    lossy_proxy_set(proxy, LOSSY_DROP_AFTER_COMMIT);
+    EXPECT_STATUS(bench_commit_one(&i, book, bench_event(book, 300, 1, 9, 1)),
+                  CREDIT_ACCOUNT_NOT_FOUND);
+    EXPECT_STATUS(bench_commit_one(&i, book, bench_event(book, 300, 1, 2, 1)), ID_ALREADY_FAILED);
+    const int64_t other = bench_new_book();
+    lossy_proxy_set(proxy, LOSSY_DROP_AFTER_COMMIT);
+    bench_make_accounts(&i, other, 3, 0);
+    bench_check_book(book);
+    bench_stop(&i);
+    bench_stop(&direct);
+    lossy_proxy_stop(proxy);
+}
+
+static void tiny_cache(journal_options *o) {
+    o->cache_accounts_max = 2;
+    o->books_max = 3;
+}
+
+static void cache_smaller_than_the_work(void **state) {
+    (void)state;
+    bench_instance i = bench_start(NULL, tiny_cache);
+    int64_t books[5];
+    for (size_t k = 0; k < 5; k++) {
+        books[k] = bench_new_book();
+        bench_make_accounts(&i, books[k], 6, 0);
+    }
+    for (uint64_t n = 0; n < 60; n++) {
+        const int64_t book = books[n % 5];
+        EXPECT_STATUS(
+            bench_commit_one(&i, book, bench_event(book, 100 + n, 1 + n % 6, 1 + (n + 1) % 6, 1)),
+            CREATED);
+    }
+    for (size_t k = 0; k < 5; k++) {
+        bench_check_book(books[k]);
+    }
+    bench_stop(&i);
+}
+
+static bool run_sql(db_conn *c, arena *a, void *arg, err *e) {
+    const db_stmt statement = {"privilege", arg};
+    return db_exec(c, &statement, NULL, a, NULL, NULL, e);
+}
+
+// APPEND-ONLY: the service's role cannot do otherwise.
+static void least_privilege(void **state) {
+    (void)state;
+    static const char *const FORBIDDEN[] = {
+        "UPDATE transfer SET amount = 1",
+        "DELETE FROM transfer",
+        "TRUNCATE transfer",
+        "UPDATE account SET flags = 0",
+        "UPDATE account SET timestamp_us = 0",
+        "DELETE FROM account",
+        "TRUNCATE account",
+        "UPDATE burned_transfer SET status = 1",
+        "DELETE FROM burned_transfer",
+        "DELETE FROM book_head",
+        "UPDATE book_head SET book_id = 1",
+        "UPDATE book SET name = 'x'",
+        "DELETE FROM book",
+        "DROP TABLE transfer",
+        "ALTER TABLE transfer DROP COLUMN amount",
+        "CREATE TABLE mine (i int)",
+    };
+    for (size_t k = 0; k < sizeof FORBIDDEN / sizeof FORBIDDEN[0]; k++) {
+        db_pool *pool = fixture_pool(bench_service_conninfo(), 1, 5000);
+        arena *a = arena_create(1 << 20);
+        err e;
+        err_clear(&e);
+        assert_false(
+            db_read(pool, fixture_deadline(5000), a, run_sql, (void *)(uintptr_t)FORBIDDEN[k], &e));
+        assert_string_equal(e.sqlstate, "42501");
+        arena_destroy(a);
+        db_pool_destroy(pool);
+    }
+}
+
+// NO-OVERDRAFT is held by the database, whatever the service believes.
+static void limits_are_checks_of_the_schema(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance i = bench_start(NULL, NULL);
+    bench_make_accounts(&i, book, 1, LEDGER_ACCOUNT_FLAG_DEBITS_MUST_NOT_EXCEED_CREDITS);
+    char sql[128];
+    (void)snprintf(sql, sizeof sql, "UPDATE account SET debits_posted = 1 WHERE book_id = %lld",
+                   (long long)book);
+    arena *a = arena_create(1 << 20);
+    err e;
+    err_clear(&e);
+    assert_false(db_read(i.pool, fixture_deadline(5000), a, run_sql, sql, &e));
+    assert_string_equal(e.constraint, "account_debits_limit");
+    arena_destroy(a);
+    bench_stop(&i);
+}
+
+static void follower_is_woken_by_a_commit(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance i = bench_start(NULL, NULL);
+    bench_make_accounts(&i, book, 2, 0);
+    const uint64_t mark = journal_mark(i.j, book);
+    EXPECT_STATUS(bench_commit_one(&i, book, bench_event(book, 100, 1, 2, 1)), CREATED);
+    assert_true(journal_mark(i.j, book) != mark);
+    journal_wait(i.j, book, mark, 60000); // returns at once: the mark is old
+    journal_quiesce(i.j);
+    journal_wait(i.j, book, journal_mark(i.j, book),
+                 60000); // and nobody waits for a journal that ends
+    bench_stop(&i);
+}
+
+int main(void) {
+    bench_database();
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(committed__read_back_and_repeated_after_a_restart),
+        cmocka_unit_test(two_phase__across_a_restart),
+        cmocka_unit_test(two_instances__take_turns_on_one_book),
+        cmocka_unit_test(case_65_clock_steps_back),
+        cmocka_unit_test(case_36_expiry_without_traffic_and_across_a_restart),
+        cmocka_unit_test(deadline_that_has_passed__is_left_out),
+        cmocka_unit_test(unknown_book__not_found),
+        cmocka_unit_test(lost_answer_to_commit__is_looked_up),
+        cmocka_unit_test(cache_smaller_than_the_work),
+        cmocka_unit_test(least_privilege),
+        cmocka_unit_test(limits_are_checks_of_the_schema),
+        cmocka_unit_test(follower_is_woken_by_a_commit),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
