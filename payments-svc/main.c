@@ -1,0 +1,245 @@
+// payments-svc: puts the rooms together and stands in the frame of shared/daemon.
+#include <pthread.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api/service.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "crypto/crypto.h"
+#include "daemon/daemon.h"
+#include "rails/ach/ach_rail.h"
+#include "rails/instant/instant_rail.h"
+#include "saga/engine.h"
+
+enum { RAILS_MAX = 2, LEDGER_RETRIES_MAX = 3, LEDGER_MESSAGE_MAX = 16 << 20, INTAKE_THREADS = 2 };
+
+typedef struct settings {
+    daemon_common common;
+    const char *ledger_target, *ledger_server_name;
+    int64_t ledger_timeout_ms;
+    const char *keys_file;
+    int64_t books_count;
+    int64_t saga_workers, saga_batch_max, saga_lease_ms, saga_poll_ms;
+    int64_t saga_attempts_max, saga_backoff_base_ms, saga_backoff_cap_ms, saga_resolve_after_ms;
+    ach_settings ach;
+    instant_settings instant;
+} settings;
+
+#define ROW(n, type, field, def, lo, hi, help)                                                     \
+    { n, type, offsetof(settings, field), def, lo, hi, help }
+
+// clang-format off
+static const config_setting SETTINGS[] = {
+    DAEMON_COMMON_SETTINGS(settings),
+    ROW("ledger.target", CONFIG_STRING, ledger_target, NULL, 0, 0, "address of ledger-svc, host:port"),
+    ROW("ledger.server_name", CONFIG_STRING, ledger_server_name, "localhost", 0, 0, "name to expect in the ledger's certificate"),
+    ROW("ledger.timeout_ms", CONFIG_INT, ledger_timeout_ms, "10000", 10, 600000, "how long one call of the ledger may take"),
+    ROW("keys.file", CONFIG_SECRET_FILE, keys_file, NULL, 0, 0, "data keys: lines of key id and 64 hex digits; the last one encrypts"),
+    ROW("books.count", CONFIG_INT, books_count, "4", 1, 1000, "ledger books that new merchants are spread over"),
+    ROW("saga.workers", CONFIG_INT, saga_workers, "4", 1, SAGA_WORKERS_MAX, "threads that carry payouts out"),
+    ROW("saga.batch_max", CONFIG_INT, saga_batch_max, "8000", 1, SAGA_BATCH_MAX, "payouts of one batch"),
+    ROW("saga.lease_ms", CONFIG_INT, saga_lease_ms, "10000", 200, 600000, "a worker that is silent for so long has lost its batch"),
+    ROW("saga.poll_ms", CONFIG_INT, saga_poll_ms, "200", 5, 60000, "how often the database is asked what is due"),
+    ROW("saga.attempts_max", CONFIG_INT, saga_attempts_max, "5", 1, 100, "submissions of one payout to its rail"),
+    ROW("saga.backoff_base_ms", CONFIG_INT, saga_backoff_base_ms, "200", 1, 3600000, "first pause before a step is tried again; doubles, with full jitter"),
+    ROW("saga.backoff_cap_ms", CONFIG_INT, saga_backoff_cap_ms, "60000", 1, 86400000, "longest pause before a step is tried again"),
+    ROW("saga.resolve_after_ms", CONFIG_INT, saga_resolve_after_ms, "5000", 1, 86400000, "how long to wait for a rail's word before asking it"),
+    ROW("ach.enabled", CONFIG_BOOL, ach.enabled, "false", 0, 0, "switches the ACH rail on"),
+    ROW("ach.host", CONFIG_STRING, ach.host, "127.0.0.1", 0, 0, "SFTP server of the bank"),
+    ROW("ach.port", CONFIG_INT, ach.port, "22", 1, 65535, "its port"),
+    ROW("ach.user", CONFIG_STRING, ach.user, "", 0, 0, "our user there"),
+    ROW("ach.key_file", CONFIG_SECRET_FILE, ach.key_file, "", 0, 0, "our private key, OpenSSH format, without a passphrase"),
+    ROW("ach.host_key_file", CONFIG_PATH, ach.host_key_file, "", 0, 0, "the bank's public host key: the only one that is accepted"),
+    ROW("ach.inbox_dir", CONFIG_STRING, ach.inbox_dir, "inbox", 0, 0, "folder that we upload to"),
+    ROW("ach.outbox_dir", CONFIG_STRING, ach.outbox_dir, "outbox", 0, 0, "folder that the bank writes to"),
+    ROW("ach.archive_dir", CONFIG_STRING, ach.archive_dir, "archive", 0, 0, "folder that the bank moves our files to"),
+    ROW("ach.immediate_destination", CONFIG_STRING, ach.immediate_destination, "", 0, 0, "the bank's routing number, 9 digits"),
+    ROW("ach.odfi_routing", CONFIG_STRING, ach.odfi_routing, "", 0, 0, "ODFI identification, 8 digits: begins every trace number"),
+    ROW("ach.immediate_origin_base", CONFIG_STRING, ach.immediate_origin_base, "", 0, 0, "9 digits; the origin of book b is 1 and the digits of base + b"),
+    ROW("ach.company_name", CONFIG_STRING, ach.company_name, "DISBURSE", 0, 0, "company name in batch headers, to 16 characters"),
+    ROW("ach.company_id_base", CONFIG_STRING, ach.company_id_base, "", 0, 0, "9 digits; the company id of book b is 1 and the digits of base + b"),
+    ROW("ach.gather_ms", CONFIG_INT, ach.gather_ms, "2000", 0, 86400000, "how long to gather payouts for one file"),
+    ROW("ach.entries_max", CONFIG_INT, ach.entries_max, "8000", 1, SAGA_BATCH_MAX, "entries of one file"),
+    ROW("ach.poll_ms", CONFIG_INT, ach.poll_ms, "1000", 10, 3600000, "how often to look for the bank's files"),
+    ROW("instant.enabled", CONFIG_BOOL, instant.enabled, "false", 0, 0, "switches the instant rail on"),
+    ROW("instant.url", CONFIG_STRING, instant.url, "", 0, 0, "the bank's address, https://host:port"),
+    ROW("instant.ca_file", CONFIG_PATH, instant.ca_file, "", 0, 0, "PEM of the authority that signed the bank's certificate"),
+    ROW("instant.api_key_file", CONFIG_SECRET_FILE, instant.api_key_file, "", 0, 0, "our API key at the bank"),
+    ROW("instant.webhook_secret_file", CONFIG_SECRET_FILE, instant.webhook_secret_file, "", 0, 0, "secret that signs the bank's webhooks, whsec_…"),
+    ROW("instant.webhook_port", CONFIG_INT, instant.webhook_port, "0", 0, 65535, "loopback port of the webhook listener; 0 takes a free one"),
+    ROW("instant.connections", CONFIG_INT, instant.connections, "64", 1, 1024, "connections to the bank at once"),
+    ROW("instant.timeout_ms", CONFIG_INT, instant.timeout_ms, "5000", 10, 600000, "how long one request to the bank may take"),
+};
+// clang-format on
+
+typedef struct program {
+    settings settings;
+    db_pool *pool;
+    crypto_keyring *keys;
+    rpc_client *ledger;
+    rail *rails[RAILS_MAX]; // those that are switched on
+    rule_rail rules[RAILS_MAX];
+    size_t n_rails;
+    rail *ach, *instant;
+    pthread_rwlock_t engine_lock; // guards engine against the rails' listeners, which outlive it
+    saga_engine *engine;
+    payments_service *service;
+} program;
+
+static void on_events(void *arg, int64_t book_id) {
+    program *p = arg;
+    pthread_rwlock_rdlock(&p->engine_lock);
+    if (p->engine != NULL) {
+        saga_engine_wake(p->engine, book_id);
+    }
+    pthread_rwlock_unlock(&p->engine_lock);
+}
+
+static void add_rail(program *p, rail *r) {
+    ASSERT(p->n_rails < RAILS_MAX);
+    p->rules[p->n_rails] = (rule_rail){r->id, r->name, r->currencies, r->amount_max};
+    p->rails[p->n_rails++] = r;
+}
+
+static bool start_rails(program *p, err *e) {
+    settings *s = &p->settings;
+    if (s->ach.enabled) {
+        p->ach = ach_rail_create(&s->ach, p->pool, p->keys, clock_system(), e);
+        if (p->ach == NULL) {
+            return false;
+        }
+        add_rail(p, p->ach);
+    }
+    if (s->instant.enabled) {
+        p->instant = instant_rail_create(&s->instant, p->pool, clock_system(), e);
+        if (p->instant == NULL) {
+            return false;
+        }
+        add_rail(p, p->instant);
+    }
+    return p->n_rails > 0 || err_set(e, ERR_INVALID_ARGUMENT, "NO_RAIL",
+                                     "no rail is switched on: set ach.enabled or instant.enabled");
+}
+
+static bool start_ledger_client(program *p, err *e) {
+    const settings *s = &p->settings;
+    const rpc_client_options o = {
+        .target = s->ledger_target,
+        .tls = {s->common.ca_file, s->common.cert_file, s->common.key_file, s->common.insecure},
+        .tls_server_name = s->common.insecure ? NULL : s->ledger_server_name,
+        .message_max = LEDGER_MESSAGE_MAX,
+        .retries_max = LEDGER_RETRIES_MAX,
+    };
+    p->ledger = rpc_client_create(&o, e);
+    return p->ledger != NULL;
+}
+
+static bool start_engine(program *p, err *e) {
+    const settings *s = &p->settings;
+    const saga_engine_options o = {
+        .pool = p->pool,
+        .ledger = p->ledger,
+        .keys = p->keys,
+        .rails = p->rails,
+        .n_rails = p->n_rails,
+        .workers = (int)s->saga_workers,
+        .batch_max = (int)s->saga_batch_max,
+        .lease_ms = s->saga_lease_ms,
+        .poll_ms = s->saga_poll_ms,
+        .policy = {.attempts_max = (int32_t)s->saga_attempts_max,
+                   .backoff_base_ms = s->saga_backoff_base_ms,
+                   .backoff_cap_ms = s->saga_backoff_cap_ms,
+                   .resolve_after_ms = s->saga_resolve_after_ms},
+        .ledger_timeout_ms = s->ledger_timeout_ms,
+    };
+    p->engine = saga_engine_start(&o, e);
+    return p->engine != NULL;
+}
+
+static bool start_service(program *p, err *e) {
+    const payments_service_options o = {
+        .pool = p->pool,
+        .ledger = p->ledger,
+        .keys = p->keys,
+        .engine = p->engine,
+        .rails = p->rules,
+        .n_rails = p->n_rails,
+        .books_count = p->settings.books_count,
+        .ledger_timeout_ms = p->settings.ledger_timeout_ms,
+        .intake_threads = INTAKE_THREADS,
+    };
+    p->service = payments_service_create(&o, e);
+    return p->service != NULL;
+}
+
+// What the bank says by itself is heard only when there is an engine to wake.
+static bool start_listening(program *p, err *e) {
+    const daemon_common *c = &p->settings.common;
+    const char *cert = c->insecure ? NULL : c->cert_file;
+    const char *key = c->insecure ? NULL : c->key_file;
+    return (p->ach == NULL || ach_rail_start_inbound(p->ach, on_events, p, e)) &&
+           (p->instant == NULL ||
+            instant_rail_start_webhook(p->instant, cert, key, on_events, p, e));
+}
+
+// In the reverse order of the start: the engine calls the rails, so it ends before them; their listeners then have nobody
+// to wake, and what they record is found by the next start.
+static void stop(void *self) {
+    program *p = self;
+    payments_service_destroy(p->service);
+    pthread_rwlock_wrlock(&p->engine_lock);
+    saga_engine *engine = p->engine;
+    p->engine = NULL;
+    pthread_rwlock_unlock(&p->engine_lock);
+    saga_engine_stop(engine);
+    ach_rail_destroy(p->ach);
+    instant_rail_destroy(p->instant);
+    rpc_client_destroy(p->ledger);
+    crypto_keyring_destroy(p->keys);
+}
+
+static bool start(void *self, db_pool *pool, rpc_service *services, size_t services_max,
+                  size_t *n_services, err *e) {
+    program *p = self;
+    ASSERT(services_max >= PAYMENTS_SERVICES);
+    p->pool = pool;
+    p->keys = crypto_keyring_load(p->settings.keys_file, e);
+    if (p->keys == NULL || !start_ledger_client(p, e) || !start_rails(p, e) ||
+        !start_engine(p, e) || !start_service(p, e) || !start_listening(p, e)) {
+        stop(p);
+        return false;
+    }
+    payments_service_describe(p->service, services);
+    *n_services = PAYMENTS_SERVICES;
+    return true;
+}
+
+static bool started(void *self, rpc_server *server, strbuf *extra_json, err *e) {
+    const program *p = self;
+    (void)server;
+    (void)e;
+    if (p->instant != NULL) {
+        strbuf_printf(extra_json, ",\"webhook_port\":%d", instant_rail_webhook_port(p->instant));
+    }
+    return true;
+}
+
+int main(int argc, char **argv) {
+    static program p = {.engine_lock = PTHREAD_RWLOCK_INITIALIZER};
+    const config_table table = {"PAYMENTS", SETTINGS, sizeof SETTINGS / sizeof SETTINGS[0]};
+    const daemon_program d = {
+        .name = "payments-svc",
+        .summary = "pays money out: every payout is a saga over the ledger and a rail",
+        .config = &table,
+        .settings = &p.settings,
+        .common = &p.settings.common,
+        .start = start,
+        .started = started,
+        .stop = stop,
+        .error_domain = "payments.disburse",
+        .self = &p,
+    };
+    return daemon_main(&d, argc, argv);
+}
