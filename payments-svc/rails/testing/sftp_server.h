@@ -1,0 +1,25 @@
+// A real sshd for tests, with keys and a folder of its own, behind a proxy that can cut or stall the line.
+#ifndef TESTING_SFTP_SERVER_H
+#define TESTING_SFTP_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef struct sftp_server sftp_server;
+
+// Makes a temporary folder with keys and root/{inbox,outbox,outbox/done,archive}, and starts sshd and the proxy.
+sftp_server *sftp_server_start(void);
+void sftp_server_stop(sftp_server *s); // ends sshd and removes the folder
+
+int sftp_server_port(const sftp_server *s); // of the proxy
+const char *sftp_server_user(const sftp_server *s);
+// "client_key", "host_key.pub", "other_key", "other_key.pub", or "root/inbox/x": a path in the folder; static memory.
+const char *sftp_server_path(const sftp_server *s, const char *name);
+
+// The proxy hangs up once the client has sent so many more bytes on one connection; -1: never.
+void sftp_server_cut_after(sftp_server *s, long bytes);
+void sftp_server_stall(sftp_server *s, bool stalled); // forwards nothing, hangs up on nobody
+void sftp_server_hang_up(sftp_server *s);             // all connections
+long sftp_server_sent(const sftp_server *s);          // bytes of clients since the last call of cut_after
+
+#endif
