@@ -2,6 +2,7 @@
 # The demo: a real payout file through the whole house.
 
 readonly DEMO_FILE=examples/payouts.csv
+readonly DEMO_SETTLE_SECONDS_MAX=60
 
 help_demo() {
     cat <<'END'
@@ -25,10 +26,26 @@ cmd_demo() {
     (cmd_payctl merchants create --from "$DEMO_FILE")
     (cmd_payctl merchants deposit --from "$DEMO_FILE")
     step "Paying $DEMO_FILE"
-    (cmd_payctl pay "$DEMO_FILE" --wait)
+    # 1: some payouts did not settle. The file holds rows that must fail, so that is what should happen.
+    local code=0
+    (cmd_payctl pay "$DEMO_FILE") || code=$?
+    [[ $code -le 1 ]] || fail "payctl pay ended with exit code $code"
     step "Report"
-    (cmd_payctl report)
+    demo_wait_for_returns
+    code=0
+    (cmd_payctl report) || code=$?
     demo_look_around
+    return "$code"
+}
+
+# Some settled payments come back after a while. Until a return has made its way from the bank to our books the records
+# differ, rightly; so the report waits for them to agree, with an end.
+demo_wait_for_returns() {
+    local limit=$((SECONDS + DEMO_SETTLE_SECONDS_MAX))
+    until (cmd_payctl report) >/dev/null 2>&1; do
+        [[ $SECONDS -lt $limit ]] || return 0
+        sleep 1
+    done
 }
 
 demo_look_around() {

@@ -25,9 +25,9 @@ from .process import Daemon, reap
 # In the order of start; stopped in the other order.
 SERVICES = ("bank-sim", "ledger-svc", "payments-svc")
 MIGRATED = ("ledger-svc", "payments-svc")
-ENV_PREFIX = {"bank-sim": "BANK", "ledger-svc": "LEDGER", "payments-svc": "PAYMENTS"}
 LEAVES = ("ledger-svc", "payments-svc", "payctl", "test")
-PORTS = ("ledger", "payments", "webhook", "bank_https", "bank_sftp")
+PORTS = ("ledger", "payments", "webhook", "bank_https", "bank_sftp", "bank_admin")
+BANK_ROUTING = "091000019"  # nine digits with a valid check digit
 MIGRATE_SECONDS_MAX = 120
 
 
@@ -93,6 +93,8 @@ class Stack:
             "project": PROJECT,
             "descriptors": os.path.relpath(self.build / "proto" / "descriptors.pb", self.etc),
             "migrations": os.path.relpath(PROJECT / "migrations", self.etc),
+            "bank_routing": BANK_ROUTING,
+            "odfi_routing": BANK_ROUTING[:8],
             "ssh_user": pwd.getpwuid(os.geteuid()).pw_name,
         }
 
@@ -137,6 +139,8 @@ class Stack:
     def add_instance(self, service: str, instance: str, settings: dict[str, object]) -> Daemon:
         """A second process of a service on the same database, with the settings that must differ."""
         own = {"server.ready_file": f"../run/{instance}.ready", "server.listen": "127.0.0.1:0", **settings}
+        if service == "payments-svc":
+            own.setdefault("instant.webhook_port", 0)  # the bank's webhooks go to the first one
         render(service, self.values(), {**self.settings[service], **own}, self.etc / f"{instance}.ini")
         return self.daemon(service, instance=instance)
 
@@ -268,9 +272,11 @@ class Stack:
         return {
             "PAYCTL_PAYMENTS": f"127.0.0.1:{values['payments_port']}",
             "PAYCTL_LEDGER": f"127.0.0.1:{values['ledger_port']}",
+            "PAYCTL_BANK": f"127.0.0.1:{values['bank_admin_port']}",
             "PAYCTL_CA_FILE": str(self.authority.cert_file),
             "PAYCTL_CERT_FILE": str(self.certs / "payctl.crt"),
             "PAYCTL_KEY_FILE": str(self.certs / "payctl.key"),
+            "PAYCTL_SERVER_NAME": "localhost",
             "PGSERVICEFILE": str(self.services_file),
             "no_proxy": "127.0.0.1,localhost",
         }

@@ -34,7 +34,7 @@ if how == "deaf":
 if how == "orphan":
     subprocess.Popen(["sleep", "1000"], start_new_session=True)
 if how != "silent":
-    ready = file.parent / settings["server"]["ready_file"]
+    ready = file.parent / settings["server" if "server" in settings else "bank"]["ready_file"]
     ready.write_text(json.dumps({"pid": os.getpid(), "grpc_port": 1}))
 signal.pause()
 """
