@@ -122,10 +122,9 @@ static bool take_job(books_tx *tx, void *arg, err *e) {
 }
 
 static void check(taking *t, arena *mem) {
-    char modifier_free[] = "";
     nacha_rules rules = {.destination = t->a->o.routing, .origin_prefix = t->a->o.origins_prefix};
     crypto_sha256(t->bytes.ptr, t->bytes.len, t->file.sha256);
-    t->file.origin = t->file.date = t->file.modifier = modifier_free;
+    t->file.origin = t->file.date = t->file.modifier = "";
     if (t->fault.reason[0] == '\0' && nacha_check(t->bytes, &rules, mem, &t->content, &t->fault)) {
         t->file.origin = t->content.origin;
         t->file.date = t->content.date;

@@ -151,10 +151,16 @@ static void finish_job(job *j) {
 static void run_group(books_tx *tx, job **jobs, size_t n) {
     err e = {0};
     bool begun = books_simple(tx, S_BEGIN, &e);
-    for (size_t i = 0; begun && i < n; i++) {
+    // A full disk can end the whole transaction under us. Then no later job may run on its own.
+    bool intact = begun;
+    for (size_t i = 0; intact && i < n; i++) {
         run_job(tx, jobs[i]);
+        intact = sqlite3_get_autocommit(tx->db) == 0;
     }
-    bool committed = begun && books_simple(tx, S_COMMIT, &e);
+    if (begun && !intact) {
+        (void)err_set(&e, ERR_UNAVAILABLE, "BOOKS", "the bank's books could not be written");
+    }
+    bool committed = intact && books_simple(tx, S_COMMIT, &e);
     if (!committed) {
         log_err(LOG_ERROR, "books.commit_failed", &e);
         if (begun && !sqlite3_get_autocommit(tx->db)) {
