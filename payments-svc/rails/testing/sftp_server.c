@@ -31,7 +31,7 @@ struct sftp_server {
     int sshd_port, port, listener, wake[2];
     pthread_t thread;
     pair pairs[PAIRS_MAX];
-    atomic_long cut_after, sent;
+    atomic_long cut_after, lose_after, sent;
     atomic_bool stalled, hang_up, stop;
 };
 
@@ -118,6 +118,13 @@ static void forward(sftp_server *s, pair *p, bool from_client) {
         }
         atomic_fetch_add(&s->sent, n);
     }
+    if (!from_client && !cut) {
+        long limit = atomic_load(&s->lose_after);
+        if (limit >= 0 && atomic_load(&s->sent) >= limit) {
+            n = 0;
+            cut = true;
+        }
+    }
     if (n > 0 && send(from_client ? p->server : p->client, chunk, (size_t)n, MSG_NOSIGNAL) != n) {
         cut = true;
     }
@@ -198,6 +205,7 @@ sftp_server *sftp_server_start(void) {
     (void)close(probe);
     s->listener = listen_on_free_port(&s->port);
     atomic_store(&s->cut_after, -1);
+    atomic_store(&s->lose_after, -1);
     ASSERT(pipe(s->wake) == 0 && pthread_create(&s->thread, NULL, run, s) == 0);
     return s;
 }
@@ -237,6 +245,11 @@ const char *sftp_server_path(const sftp_server *s, const char *name) {
 void sftp_server_cut_after(sftp_server *s, long bytes) {
     atomic_store(&s->sent, 0);
     atomic_store(&s->cut_after, bytes);
+}
+
+void sftp_server_lose_answer_after(sftp_server *s, long bytes) {
+    atomic_store(&s->sent, 0);
+    atomic_store(&s->lose_after, bytes);
 }
 
 void sftp_server_stall(sftp_server *s, bool stalled) {

@@ -18,8 +18,10 @@ const char *sftp_server_path(const sftp_server *s, const char *name);
 
 // The proxy hangs up once the client has sent so many more bytes on one connection; -1: never.
 void sftp_server_cut_after(sftp_server *s, long bytes);
+// Once clients have sent so many more bytes, the next answer of the server is lost, and the line with it; -1: never.
+void sftp_server_lose_answer_after(sftp_server *s, long bytes);
 void sftp_server_stall(sftp_server *s, bool stalled); // forwards nothing, hangs up on nobody
 void sftp_server_hang_up(sftp_server *s);             // all connections
-long sftp_server_sent(const sftp_server *s);          // bytes of clients since the last call of cut_after
+long sftp_server_sent(const sftp_server *s);          // bytes of clients since the last call of one of the two above
 
 #endif

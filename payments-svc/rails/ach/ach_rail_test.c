@@ -1,0 +1,652 @@
+// The ACH rail against a real database and a real sshd.
+#include <dirent.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "rails/ach/ach_internal.h"
+#include "rails/ach/nacha_read.h"
+#include "testing/fixture.h"
+#include "testing/rail_fixture.h"
+#include "testing/sftp_server.h"
+
+enum { BOOK = 3 };
+
+static sftp_server *server;
+static db_pool *pool;
+static crypto_keyring *keys;
+static arena *mem;
+static test_clock wall; // time stands still: 2026-11-21 09:00 UTC, a Saturday
+static clock_source clock_of_test;
+static rail *ach;
+
+static int64_t real_mono(void *self) {
+    (void)self;
+    return clock_mono_us(clock_system());
+}
+
+static ach_settings settings_good(void) {
+    return (ach_settings){
+        .enabled = true,
+        .host = "127.0.0.1",
+        .port = sftp_server_port(server),
+        .user = sftp_server_user(server),
+        .key_file = sftp_server_path(server, "client_key"),
+        .host_key_file = sftp_server_path(server, "host_key.pub"),
+        .inbox_dir = "inbox",
+        .outbox_dir = "outbox",
+        .immediate_destination = "121042882",
+        .odfi_routing = "12104288",
+        .immediate_origin_base = "900000000",
+        .company_name = "Disburse Inc",
+        .company_id_base = "800000000",
+        .entries_max = 8000,
+        .poll_ms = 20,
+    };
+}
+
+static rail *open_rail(const ach_settings *s) {
+    err e = {0};
+    rail *r = ach_rail_create(s, pool, keys, &clock_of_test, &e);
+    if (r == NULL) {
+        fail_msg("%s %s", e.message, e.detail);
+    }
+    return r;
+}
+
+static uuid payout_number(uint32_t n) {
+    uuid id = {{0x01, 0x93, 0, 0, 0, 0, 0x70, 0, 0x80}};
+    for (size_t i = 0; i < 4; i++) {
+        id.b[12 + i] = (uint8_t)(n >> (24 - 8 * i));
+    }
+    return id;
+}
+
+static rail_item *make_items(uint32_t first, size_t n) {
+    rail_item *items = arena_calloc(mem, n, sizeof *items);
+    assert_non_null(items);
+    for (size_t i = 0; i < n; i++) {
+        items[i] = (rail_item){
+            .payout_id = payout_number(first + (uint32_t)i),
+            .attempt = 1,
+            .amount = 100 + (int64_t)i,
+            .currency = "USD",
+            .merchant_id = STR("acme"),
+            .merchant_name = STR("Acme"),
+            .recipient_name = STR("Jörg Müller"),
+            .routing_code = STR("231380104"),
+            .account_number = STR("000123456789"),
+            .account_type = 1 + (int)(i % 2),
+            .holder_type = 1 + (int)(i % 3 == 0),
+        };
+    }
+    return items;
+}
+
+static void prepare_ok(rail *r, rail_item *items, size_t n) {
+    err e = {0};
+    if (!rail_fixture_prepare(pool, r, BOOK, items, n, mem, &e)) {
+        fail_msg("%s %s", e.message, e.detail);
+    }
+}
+
+static const char *item_file(const rail_item *item) {
+    char sql[512], id[UUID_TEXT_LEN + 1];
+    char *name = arena_alloc(mem, 128);
+    uuid_format(item->payout_id, id);
+    snprintf(sql, sizeof sql, "SELECT f.name FROM ach_file f JOIN ach_entry e USING (book_id, file_id)"
+             " WHERE e.payout_id = '%s' AND e.attempt = %d", id, item->attempt);
+    fixture_sql(sql, name, 128);
+    return name;
+}
+
+static str read_local(const char *name) {
+    FILE *in = fopen(sftp_server_path(server, name), "rb");
+    char *bytes = arena_alloc(mem, 2 << 20);
+    assert_non_null(in);
+    size_t n = fread(bytes, 1, 2 << 20, in);
+    fclose(in);
+    return (str){bytes, n};
+}
+
+static void write_local(const char *name, const char *content) {
+    FILE *out = fopen(sftp_server_path(server, name), "wb");
+    assert_non_null(out);
+    assert_int_equal(fwrite(content, 1, strlen(content), out), strlen(content));
+    assert_int_equal(fclose(out), 0);
+}
+
+static bool is_there(const char *folder, const char *name) {
+    char path[256];
+    snprintf(path, sizeof path, "root/%s/%s", folder, name);
+    return access(sftp_server_path(server, path), F_OK) == 0;
+}
+
+static void assert_all(const rail_item *items, size_t n, rail_verdict verdict) {
+    for (size_t i = 0; i < n; i++) {
+        if (items[i].verdict != verdict) {
+            fail_msg("item %zu has verdict %d, not %d: %.*s", i, items[i].verdict, verdict, (int)items[i].text.len,
+                     items[i].text.ptr);
+        }
+    }
+}
+
+// --- Prepare and submit ----------------------------------------------------------------------------------------------
+
+static void test_submit__prepared_items__one_valid_file_at_the_bank(void **state) {
+    (void)state;
+    enum { N = 50 };
+    rail_item *items = make_items(1, N);
+    prepare_ok(ach, items, N);
+    ach->submit(ach, BOOK, items, N, mem);
+    assert_all(items, N, RAIL_ACCEPTED);
+    assert_string_equal(item_file(&items[0]), "1900000003-20261121-A.ach");
+    assert_true(is_there("inbox", "1900000003-20261121-A.ach"));
+
+    nacha_fault fault;
+    nacha_file *f = nacha_read(read_local("root/inbox/1900000003-20261121-A.ach"), mem, &fault);
+    assert_non_null(f);
+    assert_int_equal(f->n_entries, N);
+    assert_int_equal(f->n_batches, 2);
+    assert_string_equal(f->batches[0].company_id, "1800000003");
+    assert_string_equal(f->batches[0].company_name, "DISBURSE INC");
+    assert_int_equal(f->batches[0].effective.day, 23); // Saturday's file settles on Monday
+    assert_string_equal(f->entries[0].name, "JORG MULLER");
+    for (size_t i = 0; i < N; i++) { // every reference is in the file, once, with the item's amount
+        size_t found = 0;
+        for (size_t k = 0; k < N; k++) {
+            if (str_eq_c(items[i].reference, f->entries[k].trace)) {
+                found++;
+                assert_int_equal(f->entries[k].amount_cents, items[i].amount);
+                assert_int_equal(f->entries[k].transaction_code, items[i].account_type == 2 ? 32 : 22);
+            }
+        }
+        assert_int_equal(found, 1);
+    }
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM ach_entry"), N);
+    assert_int_equal(fixture_sql_i64("SELECT next_trace FROM ach_counter"), N + 1);
+    // Sealed: no account number in the clear.
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM ach_file"
+                                     " WHERE position('000123456789'::bytea IN content_sealed) > 0"), 0);
+}
+
+static void test_prepare__again__keeps_numbers_and_adds_only_the_new(void **state) {
+    (void)state;
+    rail_item *items = make_items(1, 5), *again = make_items(1, 8);
+    prepare_ok(ach, items, 5);
+    again[4].attempt = 2;
+    prepare_ok(ach, again, 8);
+    for (size_t i = 0; i < 4; i++) {
+        assert_true(str_eq(items[i].reference, again[i].reference));
+    }
+    assert_false(str_eq(items[4].reference, again[4].reference));
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM ach_file"), 2);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM ach_entry"), 9);
+    ach->submit(ach, BOOK, again, 8, mem);
+    assert_all(again, 8, RAIL_ACCEPTED);
+    assert_true(is_there("inbox", "1900000003-20261121-A.ach") && is_there("inbox", "1900000003-20261121-B.ach"));
+}
+
+static void test_submit__file_is_at_the_bank__accepted_without_upload(void **state) {
+    (void)state;
+    rail_item *items = make_items(1, 3);
+    prepare_ok(ach, items, 3);
+    write_local("root/archive/1900000003-20261121-A.ach", "taken");
+    ach->submit(ach, BOOK, items, 3, mem);
+    assert_all(items, 3, RAIL_ACCEPTED);
+    assert_false(is_there("inbox", "1900000003-20261121-A.ach"));
+    ach->query(ach, BOOK, items, 3, mem);
+    assert_all(items, 3, RAIL_ACCEPTED);
+    assert_int_equal(items[0].reference.len, 15);
+}
+
+static void test_query__not_uploaded_or_not_prepared__not_sent(void **state) {
+    (void)state;
+    rail_item *items = make_items(1, 3);
+    ach->query(ach, BOOK, items, 3, mem);
+    assert_all(items, 3, RAIL_NOT_SENT);
+    prepare_ok(ach, items, 3);
+    ach->query(ach, BOOK, items, 3, mem);
+    assert_all(items, 3, RAIL_NOT_SENT);
+    write_local("root/outbox/1900000003-20261121-A.ach.ack", "{}");
+    ach->query(ach, BOOK, items, 3, mem);
+    assert_all(items, 3, RAIL_ACCEPTED);
+}
+
+static void test_prepare__36_files_made__the_rest_waits_for_tomorrow(void **state) {
+    (void)state;
+    rail_item *items = make_items(1, 40);
+    for (size_t i = 0; i < 36; i++) {
+        prepare_ok(ach, &items[i], 1);
+    }
+    assert_string_equal(item_file(&items[35]), "1900000003-20261121-9.ach");
+    prepare_ok(ach, &items[36], 2);
+    assert_all(&items[36], 2, RAIL_NOT_SENT);
+    assert_int_equal(items[36].reference.len, 0);
+    ach->submit(ach, BOOK, &items[35], 3, mem);
+    assert_int_equal(items[35].verdict, RAIL_ACCEPTED);
+    assert_all(&items[36], 2, RAIL_NOT_SENT);
+    test_clock_advance(&wall, INT64_C(24) * 3600 * 1000000);
+    prepare_ok(ach, &items[36], 2);
+    assert_string_equal(item_file(&items[37]), "1900000003-20261122-A.ach");
+    test_clock_advance(&wall, 0);
+}
+
+static void test_prepare__entries_max__several_files(void **state) {
+    (void)state;
+    ach_settings s = settings_good();
+    s.entries_max = 4;
+    rail *r = open_rail(&s);
+    rail_item *items = make_items(1, 10);
+    prepare_ok(r, items, 10);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM ach_file"), 3);
+    r->submit(r, BOOK, items, 10, mem);
+    assert_all(items, 10, RAIL_ACCEPTED);
+    ach_rail_destroy(r);
+}
+
+static void test_prepare__total_over_12_digits__several_files(void **state) {
+    (void)state;
+    rail_item *items = make_items(1, 150);
+    for (size_t i = 0; i < 150; i++) {
+        items[i].amount = NACHA_ENTRY_CENTS_MAX;
+    }
+    prepare_ok(ach, items, 150);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM ach_file WHERE total <= 999999999999"), 2);
+}
+
+static void test_submit__item_that_no_file_can_carry__refused_alone(void **state) {
+    (void)state;
+    rail_item *items = make_items(1, 6);
+    items[0].routing_code = STR("231380105");
+    items[1].currency[0] = 'I';
+    items[2].recipient_name = STR(" ");
+    items[3].account_number = STR("12\n34");
+    items[4].amount = NACHA_ENTRY_CENTS_MAX + 1;
+    prepare_ok(ach, items, 6);
+    ach->submit(ach, BOOK, items, 6, mem);
+    assert_all(items, 5, RAIL_REFUSED);
+    assert_true(str_eq_c(items[0].code, "INVALID_ENTRY"));
+    assert_int_equal(items[5].verdict, RAIL_ACCEPTED);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM ach_entry"), 1);
+}
+
+static void test_prepare__8000_items__fast(void **state) {
+    (void)state;
+    rail_item *items = make_items(1, 8000);
+    int64_t begin = clock_mono_ms(clock_system());
+    prepare_ok(ach, items, 8000);
+    int64_t prepared = clock_mono_ms(clock_system());
+    ach->submit(ach, BOOK, items, 8000, mem);
+    int64_t sent = clock_mono_ms(clock_system());
+    assert_all(items, 8000, RAIL_ACCEPTED);
+    print_message("prepare %d ms, submit %d ms\n", (int)(prepared - begin), (int)(sent - prepared));
+    assert_true(sent - begin < 10000); // seconds, not minutes: with the sanitizers, on a busy machine
+}
+
+// The line is cut after each of many numbers of bytes. Whatever happens, the verdict must not contradict the bank.
+static void test_submit__line_cut_anywhere__verdict_is_true(void **state) {
+    (void)state;
+    ach_settings s = settings_good();
+    rail *r = open_rail(&s);
+    rail_item *items = make_items(1, 40);
+    int64_t counts[RAIL_RETURNED + 1] = {0};
+    // How much does a whole upload on an open session send?
+    prepare_ok(r, items, 1);
+    r->query(r, BOOK, items, 1, mem);
+    sftp_server_cut_after(server, -1);
+    r->submit(r, BOOK, items, 1, mem);
+    long whole = sftp_server_sent(server);
+    assert_true(whole > 1500);
+    for (uint32_t i = 1; i < 36; i++) {
+        prepare_ok(r, &items[i], 1);
+        r->query(r, BOOK, &items[i], 1, mem); // connects
+        assert_int_equal(items[i].verdict, RAIL_NOT_SENT);
+        sftp_server_cut_after(server, whole * (long)i / 35);
+        r->submit(r, BOOK, &items[i], 1, mem);
+        bool there = is_there("inbox", item_file(&items[i]));
+        rail_verdict verdict = items[i].verdict;
+        counts[verdict]++;
+        if (verdict == RAIL_ACCEPTED) {
+            assert_true(there);
+        } else if (verdict == RAIL_NOT_SENT) {
+            assert_false(there);
+        } else {
+            assert_int_equal(verdict, RAIL_UNKNOWN);
+        }
+        if (verdict == RAIL_UNKNOWN) { // the line stays dead: not even a query helps
+            sftp_server_cut_after(server, 0);
+            r->query(r, BOOK, &items[i], 1, mem);
+            assert_int_equal(items[i].verdict, RAIL_UNKNOWN);
+        }
+        sftp_server_cut_after(server, -1);
+        r->query(r, BOOK, &items[i], 1, mem);
+        assert_int_equal(items[i].verdict, there ? RAIL_ACCEPTED : RAIL_NOT_SENT);
+        r->submit(r, BOOK, &items[i], 1, mem); // and at last it arrives, once
+        assert_int_equal(items[i].verdict, RAIL_ACCEPTED);
+        assert_true(is_there("inbox", item_file(&items[i])));
+    }
+    print_message("%d bytes; accepted %d, not sent %d, unknown %d\n", (int)whole, (int)counts[RAIL_ACCEPTED],
+                  (int)counts[RAIL_NOT_SENT], (int)counts[RAIL_UNKNOWN]);
+    assert_true(counts[RAIL_NOT_SENT] > 10 && counts[RAIL_ACCEPTED] >= 1 && counts[RAIL_UNKNOWN] >= 1);
+    ach_rail_destroy(r);
+}
+
+// The bank renames, and its answer is lost: never taken for a failure.
+static void test_submit__answer_to_rename_lost__unknown_then_found(void **state) {
+    (void)state;
+    rail_item *items = make_items(1, 2);
+    prepare_ok(ach, items, 1);
+    prepare_ok(ach, &items[1], 1);
+    ach->query(ach, BOOK, items, 2, mem);
+    sftp_server_cut_after(server, -1);
+    ach->submit(ach, BOOK, items, 1, mem);
+    long whole = sftp_server_sent(server); // its last bytes are the request to rename
+    sftp_server_lose_answer_after(server, whole - 8);
+    ach->submit(ach, BOOK, &items[1], 1, mem);
+    assert_int_equal(items[1].verdict, RAIL_UNKNOWN);
+    for (int i = 0; i < 250 && !is_there("inbox", item_file(&items[1])); i++) {
+        usleep(20000);
+    }
+    assert_true(is_there("inbox", item_file(&items[1])));
+    sftp_server_lose_answer_after(server, -1);
+    ach->query(ach, BOOK, &items[1], 1, mem);
+    assert_int_equal(items[1].verdict, RAIL_ACCEPTED);
+}
+
+static void test_create__bad_setting__named(void **state) {
+    (void)state;
+    static const struct { size_t offset; const char *value, *field; } CASES[] = {
+        {offsetof(ach_settings, immediate_destination), "121042883", "ach.immediate_destination"},
+        {offsetof(ach_settings, odfi_routing), "1210428", "ach.odfi_routing"},
+        {offsetof(ach_settings, immediate_origin_base), "9", "ach.immediate_origin_base"},
+        {offsetof(ach_settings, company_id_base), "", "ach.company_id_base"},
+        {offsetof(ach_settings, company_name), "more than sixteen", "ach.company_name"},
+        {offsetof(ach_settings, inbox_dir), "", "ach.inbox_dir"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        ach_settings s = settings_good();
+        *(const char **)((char *)&s + CASES[i].offset) = CASES[i].value;
+        err e = {0};
+        assert_null(ach_rail_create(&s, pool, keys, &clock_of_test, &e));
+        assert_string_equal(e.field, CASES[i].field);
+    }
+}
+
+// --- Inbound ---------------------------------------------------------------------------------------------------------
+
+static const char FILE_A[] = "1900000003-20261121-A.ach";
+
+static void poll_ok(void) {
+    err e = {0};
+    if (!ach_inbound_poll(ach->self, &e)) {
+        fail_msg("%s %s", e.message, e.detail);
+    }
+}
+
+static rail_item *sent_items(size_t n) {
+    rail_item *items = make_items(1, n);
+    prepare_ok(ach, items, n);
+    ach->submit(ach, BOOK, items, n, mem);
+    assert_all(items, n, RAIL_ACCEPTED);
+    return items;
+}
+
+static void write_ack(const char *status, int entries, int total) {
+    char ack[512], name[128];
+    snprintf(ack, sizeof ack, "{\"file\":\"%s\",\"status\":\"%s\",\"reason\":\"because\",\"entries\":%d,\"total\":%d,"
+             "\"at\":\"2026-11-21T09:00:01Z\"}", FILE_A, status, entries, total);
+    snprintf(name, sizeof name, "root/outbox/%s.ack", FILE_A);
+    write_local(name, ack);
+}
+
+static void test_inbound__settlement__events_once(void **state) {
+    (void)state;
+    sent_items(3); // amounts 100, 101, 102; PPD is items 1 and 2, so trace 1 is item 1
+    static const char REPORT[] = "H,1900000003-20261121-A.ach,1,2026-11-21T09:00:01Z\n"
+                                 "D,121042880000001,101,SETTLED,2026-11-21T09:00:01.5Z\n"
+                                 "D,121042880000003,100,SETTLED,2026-11-21T14:30:01+05:30\n"
+                                 "T,2,201\n";
+    write_ack("accepted", 3, 303);
+    write_local("root/outbox/1900000003-20261121-A.ach.settle.1", REPORT);
+    write_local("root/outbox/half.tmp", "not yet");
+    poll_ok();
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event WHERE kind = 3"), 2);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event e JOIN ach_entry n USING (book_id, payout_id)"
+                                     " WHERE e.event_id = '1900000003-20261121-A.ach.settle.1:' || CASE n.trace WHEN 1"
+                                     " THEN 2 WHEN 3 THEN 3 END AND e.rail_reference = '12104288' || lpad(n.trace::text, 7, '0')"
+                                     " AND e.at = '2026-11-21T09:00:01.5Z'::timestamptz - CASE n.trace WHEN 3 THEN"
+                                     " interval '0.5 s' ELSE interval '0' END"), 2);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM inbound_file"), 2);
+    assert_true(is_there("outbox/done", "1900000003-20261121-A.ach.settle.1"));
+    assert_true(is_there("outbox", "half.tmp"));
+    // The bank puts the same file there again: put away, beside the first one.
+    write_local("root/outbox/1900000003-20261121-A.ach.settle.1", REPORT);
+    poll_ok();
+    assert_false(is_there("outbox", "1900000003-20261121-A.ach.settle.1"));
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event"), 2);
+}
+
+static void test_inbound__database_fails_midway__nothing_applied_then_all(void **state) {
+    (void)state;
+    sent_items(3);
+    write_local("root/outbox/1900000003-20261121-A.ach.settle.1",
+                "H,1900000003-20261121-A.ach,1,2026-11-21T09:00:01Z\n"
+                "D,121042880000001,101,SETTLED,2026-11-21T09:00:01Z\n"
+                "T,1,101\n");
+    atomic_store(&rail_fixture_events_fail, true);
+    err e = {0};
+    assert_true(ach_inbound_poll(ach->self, &e));
+    assert_int_equal(fixture_sql_i64("SELECT (SELECT count(*) FROM rail_event) + (SELECT count(*) FROM inbound_file)"), 0);
+    assert_true(is_there("outbox", "1900000003-20261121-A.ach.settle.1")); // not bad: tried again
+    atomic_store(&rail_fixture_events_fail, false);
+    poll_ok();
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event"), 1);
+}
+
+static void test_inbound__rejected_file__refuses_all_entries(void **state) {
+    (void)state;
+    sent_items(4);
+    write_ack("rejected", 0, 0);
+    poll_ok();
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event WHERE kind = 2 AND code = 'FILE_REJECTED'"
+                                     " AND detail = 'because'"), 4);
+}
+
+static void test_inbound__return_file__codes_and_texts(void **state) {
+    (void)state;
+    sent_items(12);
+    // The golden return file is of origin 1900000001 and amounts 1000 …: make it this book's.
+    static char bytes[1 << 16];
+    char path[1024];
+    snprintf(path, sizeof path, "%s/returns.ach", getenv("NACHA_TESTDATA"));
+    FILE *in = fopen(path, "rb");
+    assert_non_null(in);
+    bytes[fread(bytes, 1, sizeof bytes - 1, in)] = '\0';
+    fclose(in);
+    bytes[12] = '3';
+    write_local("root/outbox/ret-1900000003-20261121-7.ach", bytes);
+    poll_ok(); // the amounts are not those of our entries
+    assert_true(is_there("outbox/bad", "ret-1900000003-20261121-7.ach"));
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event"), 0);
+    fixture_sql("UPDATE ach_entry SET amount = 999 + trace", NULL, 0);
+    write_local("root/outbox/ret-1900000003-20261121-8.ach", bytes);
+    poll_ok();
+    assert_true(is_there("outbox/done", "ret-1900000003-20261121-8.ach"));
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event WHERE kind = 4"), 9);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event e JOIN ach_entry n USING (book_id, payout_id)"
+                                     " WHERE n.trace = 3 AND e.code = 'R03'"
+                                     " AND e.detail = 'no account, or unable to locate it'"), 1);
+}
+
+static void test_inbound__bad_files__quarantined_whole(void **state) {
+    (void)state;
+    sent_items(3);
+    static const char H[] = "H,1900000003-20261121-A.ach,1,2026-11-21T09:00:01Z\n";
+    static const struct { const char *name, *header, *rest; } CASES[] = {
+        {"strange", "", "x"},
+        {"1900000003-20261121-A.ach.settle.1", "", ""},
+        {"1900000003-20261121-A.ach.settle.1", H, "D,121042880000001,101,SETTLED,2026-11-21T09:00:01Z\n"},
+        {"1900000003-20261121-A.ach.settle.1", H, "D,121042880000001,101,SETTLED,2026-11-21T09:00:01Z\nT,2,101\n"},
+        {"1900000003-20261121-A.ach.settle.1", H, "D,121042880000001,101,SETTLED,2026-11-21T09:00:01Z\nT,1,102\n"},
+        {"1900000003-20261121-A.ach.settle.1", H, "D,121042880000001,102,SETTLED,2026-11-21T09:00:01Z\nT,1,102\n"},
+        {"1900000003-20261121-A.ach.settle.1", H, "D,121042880000009,101,SETTLED,2026-11-21T09:00:01Z\nT,1,101\n"},
+        {"1900000003-20261121-A.ach.settle.1", H, "D,999999990000001,101,SETTLED,2026-11-21T09:00:01Z\nT,1,101\n"},
+        {"1900000003-20261121-A.ach.settle.1", H, "D,121042880000001,101,PAID,2026-11-21T09:00:01Z\nT,1,101\n"},
+        {"1900000003-20261121-A.ach.settle.1", H, "D,121042880000001,101,SETTLED,today\nT,1,101\n"},
+        {"1900000003-20261121-A.ach.settle.1", H, "T,0,0\nmore\n"},
+        {"1900000003-20261121-A.ach.settle.1", H,
+         "D,121042880000001,101,SETTLED,2026-11-21T09:00:01Z\nD,121042880000001,101,SETTLED,2026-11-21T09:00:01Z\nT,2,202\n"},
+        {"1900000003-20261121-A.ach.settle.2", H, "T,0,0\n"}, // another number in the header
+        {"1900000003-20261121-B.ach.settle.1", "H,1900000003-20261121-B.ach,1,2026-11-21T09:00:01Z\n",
+         "D,121042880000001,101,SETTLED,2026-11-21T09:00:01Z\nT,1,101\n"}, // an entry of file A
+        {"1900000003-20261121-B.ach.ack", "", "{\"file\":\"1900000003-20261121-B.ach\",\"status\":\"accepted\",\"entries\":1,"
+         "\"total\":1,\"at\":\"2026-11-21T09:00:01Z\"}"}, // a file that we never made
+        {"1900000003-20261121-A.ach.ack", "", "{\"file\":\"1900000003-20261121-A.ach\",\"status\":\"accepted\",\"entries\":3,"
+         "\"total\":304,\"at\":\"2026-11-21T09:00:01Z\"}"}, // another total
+        {"1900000003-20261121-A.ach.ack", "", "{\"file\":\"1900000003-20261121-A.ach\",\"file\":\"x\"}"},
+        {"1800000003-20261121-A.ach.ack", "", "{}"}, // an origin that is none of ours
+        {"ret-1900000003-20261121-1.ach", "", "101 121042882"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        char name[128], content[1024];
+        snprintf(name, sizeof name, "root/outbox/%s", CASES[i].name);
+        snprintf(content, sizeof content, "%s%s", CASES[i].header, CASES[i].rest);
+        write_local(name, content);
+        poll_ok();
+        if (is_there("outbox", CASES[i].name) || is_there("outbox/done", CASES[i].name)) {
+            fail_msg("case %zu was not put into bad/", i);
+        }
+    }
+    assert_int_equal(fixture_sql_i64("SELECT (SELECT count(*) FROM rail_event) + (SELECT count(*) FROM inbound_file)"), 0);
+}
+
+static void test_inbound__same_name_other_content__quarantined(void **state) {
+    (void)state;
+    sent_items(3);
+    write_ack("accepted", 3, 303);
+    poll_ok();
+    write_ack("rejected", 3, 303);
+    poll_ok();
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event"), 0);
+    assert_true(is_there("outbox/bad", "1900000003-20261121-A.ach.ack"));
+}
+
+static void test_inbound_thread__file_arrives__recorded_and_woken(void **state) {
+    (void)state;
+    atomic_int woken = 0;
+    ach_settings s = settings_good();
+    rail *r = open_rail(&s);
+    err e = {0};
+    sent_items(2);
+    assert_true(ach_rail_start_inbound(r, rail_fixture_wake, &woken, &e));
+    write_ack("accepted", 2, 201);
+    for (int i = 0; i < 500 && atomic_load(&woken) == 0; i++) {
+        usleep(20000);
+    }
+    assert_int_equal(atomic_load(&woken), 1);
+    ach_rail_destroy(r);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM inbound_file"), 1);
+}
+
+// --- Main ------------------------------------------------------------------------------------------------------------
+
+static int group_setup(void **state) {
+    (void)state;
+    log_init("ach-rail-test", LOG_ERROR + 1);
+    server = sftp_server_start();
+    rail_fixture_migrate();
+    pool = fixture_pool(fixture_conninfo(), 4, 30000);
+    FILE *out = fopen(sftp_server_path(server, "ring"), "w");
+    assert_non_null(out);
+    fprintf(out, "k1 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n");
+    fclose(out);
+    chmod(sftp_server_path(server, "ring"), 0600);
+    err e = {0};
+    keys = crypto_keyring_load(sftp_server_path(server, "ring"), &e);
+    assert_non_null(keys);
+    return 0;
+}
+
+static int group_teardown(void **state) {
+    (void)state;
+    crypto_keyring_destroy(keys);
+    db_pool_destroy(pool);
+    sftp_server_stop(server);
+    return 0;
+}
+
+static void empty_folder(const char *name) {
+    const char *path = sftp_server_path(server, name);
+    DIR *d = opendir(path);
+    for (struct dirent *entry = d == NULL ? NULL : readdir(d); entry != NULL; entry = readdir(d)) {
+        char file[1024];
+        snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
+        if (entry->d_type == DT_REG) {
+            (void)unlink(file);
+        }
+    }
+    if (d != NULL) {
+        closedir(d);
+    }
+}
+
+static int setup(void **state) {
+    (void)state;
+    static const char *const FOLDERS[] = {"root/inbox", "root/archive", "root/outbox", "root/outbox/done", "root/outbox/bad"};
+    for (size_t i = 0; i < sizeof FOLDERS / sizeof FOLDERS[0]; i++) {
+        empty_folder(FOLDERS[i]);
+    }
+    sftp_server_cut_after(server, -1);
+    sftp_server_lose_answer_after(server, -1);
+    rail_fixture_clear();
+    mem = arena_create(256 << 20);
+    test_clock_init(&wall, time_from_civil((civil_date){2026, 11, 21}) + INT64_C(9) * 3600 * 1000000, 1);
+    clock_of_test = wall.source;
+    clock_of_test.mono_us = real_mono;
+    ach_settings s = settings_good();
+    ach = open_rail(&s);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    ach_rail_destroy(ach);
+    arena_destroy(mem);
+    return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_submit__prepared_items__one_valid_file_at_the_bank),
+        TEST(test_prepare__again__keeps_numbers_and_adds_only_the_new),
+        TEST(test_submit__file_is_at_the_bank__accepted_without_upload),
+        TEST(test_query__not_uploaded_or_not_prepared__not_sent),
+        TEST(test_prepare__36_files_made__the_rest_waits_for_tomorrow),
+        TEST(test_prepare__entries_max__several_files),
+        TEST(test_prepare__total_over_12_digits__several_files),
+        TEST(test_submit__item_that_no_file_can_carry__refused_alone),
+        TEST(test_prepare__8000_items__fast),
+        TEST(test_submit__line_cut_anywhere__verdict_is_true),
+        TEST(test_submit__answer_to_rename_lost__unknown_then_found),
+        TEST(test_create__bad_setting__named),
+        TEST(test_inbound__settlement__events_once),
+        TEST(test_inbound__database_fails_midway__nothing_applied_then_all),
+        TEST(test_inbound__rejected_file__refuses_all_entries),
+        TEST(test_inbound__return_file__codes_and_texts),
+        TEST(test_inbound__bad_files__quarantined_whole),
+        TEST(test_inbound__same_name_other_content__quarantined),
+        TEST(test_inbound_thread__file_arrives__recorded_and_woken),
+    };
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}

@@ -1,0 +1,86 @@
+#include "testing/rail_fixture.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "testing/fixture.h"
+
+atomic_bool rail_fixture_events_fail;
+
+void rail_fixture_migrate(void) {
+    err e = {0};
+    const char *dir = getenv("PAYMENTS_MIGRATIONS");
+    ASSERT(dir != NULL);
+    fixture_sql("CREATE ROLE payments_service", NULL, 0);
+    if (!db_migrate(fixture_conninfo(), dir, &e)) {
+        (void)fprintf(stderr, "%s %s\n", e.message, e.detail);
+        abort();
+    }
+}
+
+void rail_fixture_clear(void) {
+    fixture_sql("TRUNCATE ach_counter, ach_file, ach_entry, inbound_file, rail_event, payout, saga", NULL, 0);
+    atomic_store(&rail_fixture_events_fail, false);
+}
+
+typedef struct prepare_arg {
+    rail *r;
+    int64_t book_id;
+    rail_item *items;
+    size_t n;
+} prepare_arg;
+
+static bool prepare(db_conn *c, arena *a, void *arg, err *e) {
+    prepare_arg *p = arg;
+    return p->r->prepare(p->r, c, p->book_id, p->items, p->n, a, e);
+}
+
+bool rail_fixture_prepare(db_pool *pool, rail *r, int64_t book_id, rail_item *items, size_t n, arena *a, err *e) {
+    prepare_arg p = {r, book_id, items, n};
+    return db_transact(pool, fixture_deadline(30000), a, prepare, &p, e);
+}
+
+void rail_fixture_payout(int64_t book_id, uuid payout_id, int rail_id, int64_t amount, const char *currency, int attempt) {
+    char sql[1024], id[UUID_TEXT_LEN + 1];
+    uuid_format(payout_id, id);
+    (void)snprintf(sql, sizeof sql,
+                   "INSERT INTO payout VALUES (%" PRId64 ", '%s', 'm', '%s', %" PRId64 ", '%s', %d, '', '', now());"
+                   "INSERT INTO saga VALUES (%" PRId64 ", '%s', %d, 4, 0, 5, %d, 0, 1, 0, 0, NULL, NULL, 1, '', '', '',"
+                   " now())",
+                   book_id, id, id, amount, currency, rail_id, book_id, id, rail_id, attempt);
+    fixture_sql(sql, NULL, 0);
+}
+
+static const db_stmt INSERT_EVENT = {"fixture_event",
+    "INSERT INTO rail_event (book_id, payout_id, event_id, attempt, kind, code, detail, rail_reference, at)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING"};
+
+bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a, err *e) {
+    for (size_t i = 0; i < n; i++) {
+        const rail_event *v = &events[i];
+        db_params *p = db_params_create(a);
+        db_i64(p, book_id);
+        db_uuid(p, v->payout_id);
+        db_text(p, v->event_id);
+        db_i32(p, v->attempt);
+        db_i16(p, (int16_t)v->kind);
+        db_text(p, v->code);
+        db_text(p, v->text);
+        db_text(p, v->reference);
+        db_time(p, v->at_us);
+        if (!db_exec(c, &INSERT_EVENT, p, a, NULL, NULL, e)) {
+            return false;
+        }
+        if (atomic_load(&rail_fixture_events_fail)) {
+            return err_set(e, ERR_INTERNAL, "TEST", "told to fail");
+        }
+    }
+    return true;
+}
+
+void rail_fixture_wake(void *arg, int64_t book_id) {
+    ASSERT(book_id > 0);
+    atomic_fetch_add((atomic_int *)arg, 1);
+}
