@@ -1,7 +1,10 @@
-// Our own reader, 60 lines, because inih as Debian builds it cuts lines at 200 bytes and values at " ;" without a word.
+// Settings files are read by inih. As Debian builds it, it cuts a line at 200 bytes and a value at " ;", and joins lines that
+// begin with a blank, all without a word; so each line passes a guard first, which refuses what would be misread.
 #include <errno.h>
+#include <ini.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/config_internal.h"
 #include "base/str.h"
 
@@ -35,7 +38,7 @@ static bool unquote(char *value) {
         }
         if (*from == '\\') {
             from++;
-            if (*from != '"' && *from != '\\') {
+            if (*from != '"' && *from != '\\' && *from != ';') {
                 return false;
             }
         }
@@ -47,95 +50,129 @@ static bool unquote(char *value) {
 typedef struct position {
     char section[CONFIG_NAME_MAX];
     char where[CONFIG_NAME_MAX + 32]; // "file:line"
+    const char *file;                 // without its folder
+    FILE *in;
+    unsigned line;
+    bool failed; // *e is set: the rest of the file is not looked at
+    err *e;
     config_on_pair on_pair;
     void *arg;
 } position;
 
-static bool parse_section(position *p, char *line, err *e) {
-    size_t len = strlen(line);
-    if (line[len - 1] != ']') {
-        return err_set(e, ERR_INVALID_ARGUMENT, "CONFIG_SYNTAX", "%s: ] is missing", p->where);
-    }
-    line[len - 1] = '\0';
-    const char *name = trim(line + 1);
-    if (name[0] == '\0' || strlen(name) >= sizeof(p->section)) {
-        return err_set(e, ERR_INVALID_ARGUMENT, "CONFIG_SYNTAX", "%s: wrong section name",
-                       p->where);
-    }
-    memcpy(p->section, name, strlen(name) + 1);
-    return true;
+static bool fail(position *p, const char *what) {
+    p->failed = true;
+    return err_set(p->e, ERR_INVALID_ARGUMENT, "CONFIG_SYNTAX", "%s: %s", p->where, what);
 }
 
-static bool parse_line(position *p, char *raw, err *e) {
-    char *line = trim(raw);
+// A blank and a semicolon begin a comment for inih, wherever they stand.
+static bool has_inline_comment(const char *line) {
+    for (const char *at = strchr(line, ';'); at != NULL; at = strchr(at + 1, ';')) {
+        if (at > line && is_blank(at[-1])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// What inih would misread is refused here.
+static bool guard(position *p, const char *line) {
     if (line[0] == '\0' || line[0] == ';' || line[0] == '#') {
         return true;
     }
-    if (line[0] == '[') {
-        return parse_section(p, line, e);
+    if (strlen(line) > CONFIG_LINE_MAX) {
+        return err_set(p->e, ERR_INVALID_ARGUMENT, "CONFIG_SYNTAX",
+                       "%s: the line is longer than %d bytes: give it by the environment", p->where,
+                       (int)CONFIG_LINE_MAX);
     }
-    char *equals = strchr(line, '=');
-    if (equals == NULL || equals == line) {
-        return err_set(e, ERR_INVALID_ARGUMENT, "CONFIG_SYNTAX",
-                       "%s: neither [section] nor key = value", p->where);
+    if (has_inline_comment(line)) {
+        return fail(p, "a comment has a line of its own; write \\; in quotes for a semicolon");
     }
-    *equals = '\0';
-    const char *key = trim(line);
-    char *value = trim(equals + 1);
-    if (p->section[0] == '\0') {
-        return err_set(e, ERR_INVALID_ARGUMENT, "CONFIG_SYNTAX", "%s: %.60s stands in no section",
-                       p->where, key);
+    if (line[0] == '[' && line[strlen(line) - 1] != ']') {
+        return fail(p, "] is missing");
     }
+    if (line[0] == '[' && (strlen(line) <= 2 || strlen(line) - 2 >= sizeof(p->section))) {
+        return fail(p, "wrong section name");
+    }
+    if (line[0] != '[' && (strchr(line, '=') == NULL || line[0] == '=')) {
+        return fail(p, "neither [section] nor key = value");
+    }
+    return true;
+}
+
+// inih's reader: the next line, or NULL at the end and when the file is refused. out holds more than CONFIG_LINE_MAX bytes.
+static char *next_line(char *out, int out_len, void *stream) {
+    position *p = stream;
+    char line[CONFIG_READ_MAX];
+    memset(line, 0xff, sizeof(line));
+    if (p->failed || fgets(line, sizeof(line), p->in) == NULL) {
+        return NULL;
+    }
+    p->line++;
+    strbuf where;
+    strbuf_init_fixed(&where, p->where, sizeof(p->where));
+    strbuf_printf(&where, "%.100s:%u", p->file, p->line);
+    // The last NUL is the one of fgets; an earlier one came from the file and would hide what follows it.
+    const char *end = memrchr(line, '\0', sizeof(line));
+    const bool whole = end > line && (end[-1] == '\n' || feof(p->in));
+    if (!whole || end != line + strlen(line)) {
+        (void)fail(p, "the line is far too long, or not text");
+        return NULL;
+    }
+    const char *text = trim(line);
+    if (!guard(p, text)) {
+        p->failed = true;
+        return NULL;
+    }
+    const size_t len = text[0] == ';' || text[0] == '#' ? 0 : strlen(text);
+    ASSERT(len + 2 <= (size_t)out_len);
+    memcpy(out, text, len);
+    memcpy(out + len, "\n", 2);
+    return out;
+}
+
+static int on_ini_pair(void *user, const char *section, const char *key, const char *given) {
+    position *p = user;
+    char value[CONFIG_LINE_MAX + 1];
+    if (section[0] == '\0') {
+        (void)fail(p, "the setting stands in no section");
+        return 0;
+    }
+    memcpy(value, given, strlen(given) + 1);
     if (!unquote(value)) {
-        return err_set(e, ERR_INVALID_ARGUMENT, "CONFIG_SYNTAX", "%s: %.60s: wrong quotes",
-                       p->where, key);
+        (void)fail(p, "wrong quotes");
+        return 0;
     }
-    return p->on_pair(p->arg, p->where, p->section, key, value, e);
+    p->failed = !p->on_pair(p->arg, p->where, section, key, value, p->e);
+    return p->failed ? 0 : 1;
 }
 
 bool config_ini_parse(FILE *in, const char *file, config_on_pair on_pair, void *arg, err *e) {
     const char *slash = strrchr(file, '/');
-    position p = {.on_pair = on_pair, .arg = arg};
-    char line[CONFIG_LINE_MAX];
-    unsigned number = 0;
-    for (;;) {
-        memset(line, 0xff, sizeof(line));
-        if (fgets(line, sizeof(line), in) == NULL) {
-            break;
-        }
-        number++;
-        strbuf where;
-        strbuf_init_fixed(&where, p.where, sizeof(p.where));
-        strbuf_printf(&where, "%.100s:%u", slash == NULL ? file : slash + 1, number);
-        // The last NUL is the one of fgets; an earlier one came from the file and would hide what follows it.
-        const char *end = memrchr(line, '\0', sizeof(line));
-        bool whole = end > line && (end[-1] == '\n' || feof(in));
-        if (!whole || end != line + strlen(line)) {
-            return err_set(e, ERR_INVALID_ARGUMENT, "CONFIG_SYNTAX",
-                           "%s: the line is longer than %d bytes, or not text", p.where,
-                           (int)CONFIG_LINE_MAX - 2);
-        }
-        if (!parse_line(&p, line, e)) {
-            return false;
-        }
-    }
+    position p = {
+        .file = slash == NULL ? file : slash + 1, .in = in, .on_pair = on_pair, .arg = arg, .e = e};
+    const int at = ini_parse_stream(next_line, &p, on_ini_pair, &p);
     if (ferror(in)) {
         return err_set(e, ERR_UNAVAILABLE, "CONFIG_FILE", "cannot read %.100s: %s", file,
                        strerrordesc_np(errno));
     }
-    return true;
+    if (at != 0 && !p.failed) {
+        return err_set(e, ERR_INVALID_ARGUMENT, "CONFIG_SYNTAX", "%.100s:%d: not a setting", p.file,
+                       at);
+    }
+    return !p.failed;
 }
 
 void config_ini_print_value(const char *value, FILE *out) {
     size_t len = strlen(value);
-    bool plain = len == 0 || (value[0] != '"' && !is_blank(value[0]) && !is_blank(value[len - 1]));
+    bool plain = len == 0 || (value[0] != '"' && !is_blank(value[0]) && !is_blank(value[len - 1]) &&
+                              strchr(value, ';') == NULL);
     if (plain) {
         fputs(value, out);
         return;
     }
     fputc('"', out);
     for (const char *at = value; *at != '\0'; at++) {
-        if (*at == '"' || *at == '\\') {
+        if (*at == '"' || *at == '\\' || *at == ';') {
             fputc('\\', out);
         }
         fputc(*at, out);

@@ -7,9 +7,11 @@
 #include "base/config.h"
 
 enum {
-    CONFIG_NAME_MAX = 128,   // PREFIX_SECTION_KEY and its NUL
-    CONFIG_VALUE_MAX = 3500, // bytes; with quotes and escapes it fits into a line
-    CONFIG_LINE_MAX = 8192,  // bytes of one line of the file
+    CONFIG_NAME_MAX = 128, // PREFIX_SECTION_KEY and its NUL
+    CONFIG_VALUE_MAX =
+        3500, // bytes; one that does not fit into a line of a file comes by the environment
+    CONFIG_LINE_MAX = 197,  // bytes of one line of the file without its end: what inih takes whole
+    CONFIG_READ_MAX = 8192, // bytes of one line that are looked at
     CONFIG_SECRET_MAX = 1024 * 1024
 };
 
@@ -17,7 +19,7 @@ enum {
 typedef bool (*config_on_pair)(void *arg, const char *where, const char *section, const char *key,
                                const char *value, err *e);
 // Reads [section], key = value, blank lines and comments (a line that begins with ; or #). A value that begins with a
-// quote is quoted ("…", \" and \\ inside). Nothing else: no comments behind values, no continued lines. Anything
+// quote is quoted ("…", with \" \\ and \; inside). Nothing else: no comments behind values, no continued lines. Anything
 // else in the file is refused by its line.
 bool config_ini_parse(FILE *in, const char *file, config_on_pair on_pair, void *arg,
                       err *e) WARN_UNUSED;

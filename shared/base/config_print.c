@@ -51,6 +51,13 @@ static void print_value(const config_setting *s, const void *settings, FILE *out
     }
 }
 
+// A value that a line of a file cannot hold: it came by the environment, and is shown as a comment.
+static bool too_long_for_a_line(const config_setting *s, const void *settings) {
+    enum { ROOM = 48 }; // the key, " = ", quotes and a few escapes
+    return s->type != CONFIG_INT && s->type != CONFIG_BOOL &&
+           strlen(config_get_string(s, settings)) + ROOM > CONFIG_LINE_MAX;
+}
+
 static bool is_new_section(const config_table *t, size_t row) {
     const config_setting *s = &t->settings[row];
     int len = section_len(s);
@@ -66,7 +73,8 @@ void config_print(const config_table *t, const void *settings, FILE *out) {
         }
         fprintf(out, "; %s (", s->help);
         print_kind(s, out);
-        fprintf(out, ")\n%s =", key_of(s));
+        fprintf(out, ")\n%s%s =", too_long_for_a_line(s, settings) ? "; by the environment: " : "",
+                key_of(s));
         // An empty value leaves no blank at the end of its line.
         if (s->type == CONFIG_INT || s->type == CONFIG_BOOL ||
             config_get_string(s, settings)[0] != '\0') {

@@ -75,9 +75,9 @@ static void test_config__defaults_file_environment__the_later_wins(void **state)
     assert_true(!load("# comment\n", &s, &e)); // the required one is missing
     assert_string_equal(e.reason, "CONFIG_MISSING");
     assert_non_null(strstr(e.message, "TESTSVC_DB_CONNINFO"));
-    assert_true(load(
-        "; comment\n\n[db]\n  conninfo = host=/x ; no comment dbname=y  \n[server]\r\nworkers=32\n",
-        &s, &e));
+    assert_true(load("; comment\n\n[db]\n  conninfo = \"host=/x \\; no comment dbname=y\"  "
+                     "\n[server]\r\nworkers=32\n",
+                     &s, &e));
     assert_string_equal(s.listen, "127.0.0.1:0");
     assert_string_equal(s.conninfo, "host=/x ; no comment dbname=y");
     assert_int_equal(s.workers, 32);
@@ -149,6 +149,7 @@ static void test_config__broken_files__refused_by_line(void **state) {
     memset(text, 'x', sizeof(text) - 1);
     memcpy(text, "[db]\nconninfo=", 14);
     assert_refused(text, "CONFIG_SYNTAX", "test.ini:2");
+    assert_refused("[db]\nconninfo=x ; y\n", "CONFIG_SYNTAX", "test.ini:2: a comment has a line");
     settings s;
     err e;
     // A NUL must not hide the rest of its line, with and without a line end behind it.
@@ -166,13 +167,26 @@ static void test_config__broken_files__refused_by_line(void **state) {
     assert_false(config_load(&TABLE, folder, &s, &e));
 }
 
-static void test_config__long_value__kept_whole(void **state) {
+static void test_config__long_line__whole_or_refused__never_cut(void **state) {
     (void)state;
     settings s;
     err e;
     static char text[4000] = "[db]\nconninfo=";
-    memset(text + 14, 'x', 3000);
-    assert_true(load(text, &s, &e));
+    for (size_t line = 150; line <= 220; line++) {
+        memset(text + 14, 'x', line - 9);
+        text[14 + line - 9] = '\0';
+        const bool ok = load(text, &s, &e);
+        assert_int_equal(ok, line <= 197);
+        if (ok) {
+            assert_int_equal(strlen(s.conninfo), line - 9);
+        } else {
+            assert_non_null(strstr(e.message, "test.ini:2: the line is longer than 197 bytes"));
+        }
+    }
+    memset(text, 'y', 3000);
+    text[3000] = '\0';
+    setenv("TESTSVC_DB_CONNINFO", text, 1);
+    assert_true(load("", &s, &e));
     assert_int_equal(strlen(s.conninfo), 3000);
 }
 
@@ -294,7 +308,7 @@ int main(void) {
         CONFIG_TEST(test_config__unknown_names__refused_by_name_and_line),
         CONFIG_TEST(test_config__wrong_values__name_value_and_range),
         CONFIG_TEST(test_config__broken_files__refused_by_line),
-        CONFIG_TEST(test_config__long_value__kept_whole),
+        CONFIG_TEST(test_config__long_line__whole_or_refused__never_cut),
         CONFIG_TEST(test_config__relative_paths__belong_to_what_named_them),
         CONFIG_TEST(test_config_print__any_settings__loads_to_the_same),
         CONFIG_TEST(test_config_print__secret_file__path_but_never_content),
