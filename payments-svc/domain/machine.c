@@ -15,11 +15,12 @@ static const char *const STEP_NAMES[] = {"NONE",    "RESERVE", "EXECUTE", "RESOL
                                          "CONFIRM", "VOID",    "RETURN",  "DONE"};
 static const char *const OUTCOME_NAMES[] = {"NONE",     "DONE",    "REFUSED",  "RETRY",   "AGAIN",
                                             "ACCEPTED", "SETTLED", "RETURNED", "UNKNOWN", "BROKEN"};
-static const char *const WORD_NAMES[] = {"NOTHING",  "ACCEPTED",             "REFUSED",      "SETTLED",
-                                         "RETURNED", "SETTLED and RETURNED", "contradictory"};
-static const char *const STATE_NAMES[] = {"NONE",    "PENDING_APPROVAL", "SCHEDULED", "PENDING",
-                                          "PROCESSING", "SENT",          "SETTLED",   "FAILED",
-                                          "RETURNED", "CANCELED",        "HELD"};
+static const char *const WORD_NAMES[] = {"NOTHING",      "ACCEPTED", "REFUSED",
+                                         "SETTLED",      "RETURNED", "SETTLED and RETURNED",
+                                         "contradictory"};
+static const char *const STATE_NAMES[] = {
+    "NONE",    "PENDING_APPROVAL", "SCHEDULED", "PENDING",  "PROCESSING", "SENT",
+    "SETTLED", "FAILED",           "RETURNED",  "CANCELED", "HELD"};
 
 #define EDGES(table) (table), sizeof(table) / sizeof((table)[0])
 
@@ -27,40 +28,29 @@ static const char *const STATE_NAMES[] = {"NONE",    "PENDING_APPROVAL", "SCHEDU
 // RULE: an unknown submission is resolved, never repeated as new and never voided (promise UNKNOWN-IS-A-STATE): there is no
 // edge UNKNOWN → EXECUTE or UNKNOWN → VOID.
 static const fsm_edge OUTCOME_EDGES[] = {
-    {STEP_RESERVE, OUT_DONE, STEP_EXECUTE},
-    {STEP_RESERVE, OUT_REFUSED, STEP_DONE}, // FAILED
-    {STEP_RESERVE, OUT_RETRY, STEP_RESERVE},
-    {STEP_RESERVE, OUT_BROKEN, TO_HELD},
+    {STEP_RESERVE, OUT_DONE, STEP_EXECUTE},    {STEP_RESERVE, OUT_REFUSED, STEP_DONE}, // FAILED
+    {STEP_RESERVE, OUT_RETRY, STEP_RESERVE},   {STEP_RESERVE, OUT_BROKEN, TO_HELD},
 
-    {STEP_EXECUTE, OUT_ACCEPTED, STEP_AWAIT},
-    {STEP_EXECUTE, OUT_SETTLED, STEP_CONFIRM},
-    {STEP_EXECUTE, OUT_REFUSED, STEP_VOID},
-    {STEP_EXECUTE, OUT_RETURNED, STEP_VOID},
+    {STEP_EXECUTE, OUT_ACCEPTED, STEP_AWAIT},  {STEP_EXECUTE, OUT_SETTLED, STEP_CONFIRM},
+    {STEP_EXECUTE, OUT_REFUSED, STEP_VOID},    {STEP_EXECUTE, OUT_RETURNED, STEP_VOID},
     {STEP_EXECUTE, OUT_RETRY, STEP_EXECUTE}, // the same attempt
     {STEP_EXECUTE, OUT_AGAIN, STEP_EXECUTE}, // a new attempt; VOID when there were enough
-    {STEP_EXECUTE, OUT_UNKNOWN, STEP_RESOLVE},
-    {STEP_EXECUTE, OUT_BROKEN, TO_HELD},
+    {STEP_EXECUTE, OUT_UNKNOWN, STEP_RESOLVE}, {STEP_EXECUTE, OUT_BROKEN, TO_HELD},
 
-    {STEP_RESOLVE, OUT_ACCEPTED, STEP_AWAIT},
-    {STEP_RESOLVE, OUT_SETTLED, STEP_CONFIRM},
-    {STEP_RESOLVE, OUT_REFUSED, STEP_VOID},
-    {STEP_RESOLVE, OUT_RETURNED, STEP_VOID},
+    {STEP_RESOLVE, OUT_ACCEPTED, STEP_AWAIT},  {STEP_RESOLVE, OUT_SETTLED, STEP_CONFIRM},
+    {STEP_RESOLVE, OUT_REFUSED, STEP_VOID},    {STEP_RESOLVE, OUT_RETURNED, STEP_VOID},
     {STEP_RESOLVE, OUT_RETRY, STEP_EXECUTE}, // the rail has not got it; HELD when it had accepted it before
-    {STEP_RESOLVE, OUT_AGAIN, STEP_EXECUTE},
-    {STEP_RESOLVE, OUT_UNKNOWN, STEP_RESOLVE},
+    {STEP_RESOLVE, OUT_AGAIN, STEP_EXECUTE},   {STEP_RESOLVE, OUT_UNKNOWN, STEP_RESOLVE},
     {STEP_RESOLVE, OUT_BROKEN, TO_HELD},
 
     {STEP_CONFIRM, OUT_DONE, STEP_DONE}, // SETTLED
-    {STEP_CONFIRM, OUT_RETRY, STEP_CONFIRM},
-    {STEP_CONFIRM, OUT_BROKEN, TO_HELD},
+    {STEP_CONFIRM, OUT_RETRY, STEP_CONFIRM},   {STEP_CONFIRM, OUT_BROKEN, TO_HELD},
 
     {STEP_VOID, OUT_DONE, STEP_DONE}, // FAILED or RETURNED: the outlook
-    {STEP_VOID, OUT_RETRY, STEP_VOID},
-    {STEP_VOID, OUT_BROKEN, TO_HELD},
+    {STEP_VOID, OUT_RETRY, STEP_VOID},         {STEP_VOID, OUT_BROKEN, TO_HELD},
 
     {STEP_RETURN, OUT_DONE, STEP_DONE}, // RETURNED
-    {STEP_RETURN, OUT_RETRY, STEP_RETURN},
-    {STEP_RETURN, OUT_BROKEN, TO_HELD},
+    {STEP_RETURN, OUT_RETRY, STEP_RETURN},     {STEP_RETURN, OUT_BROKEN, TO_HELD},
 };
 static const fsm OUTCOMES = {"saga.outcome", EDGES(OUTCOME_EDGES), STEP_NAMES, OUTCOME_NAMES};
 
@@ -177,7 +167,8 @@ static int64_t await_at(const saga *s, const saga_policy *p, const clock_source 
     }
     // The first time exactly as the policy says; then ever more patient.
     const int64_t more_ms =
-        s->tries == 0 ? 0 : clock_backoff_ms(clock, p->backoff_base_ms, p->backoff_cap_ms, s->tries);
+        s->tries == 0 ? 0
+                      : clock_backoff_ms(clock, p->backoff_base_ms, p->backoff_cap_ms, s->tries);
     return after_ms(clock, p->resolve_after_ms + more_ms);
 }
 
@@ -201,9 +192,10 @@ static void hold(saga *s, str code, str text) {
 static void hold_contradiction(saga *s, saga_state state, const saga_said *said) {
     char text[SAGA_TEXT_MAX];
     const str more = clip(said->text, 60);
-    const int len = snprintf(text, sizeof text, "the rail's word is %s while the payout is %s%s%.*s",
-                             saga_word_name((int)said->word), saga_state_name((int)state),
-                             more.len > 0 ? ": " : "", (int)more.len, more.len > 0 ? more.ptr : "");
+    const int len =
+        snprintf(text, sizeof text, "the rail's word is %s while the payout is %s%s%.*s",
+                 saga_word_name((int)said->word), saga_state_name((int)state),
+                 more.len > 0 ? ": " : "", (int)more.len, more.len > 0 ? more.ptr : "");
     ASSERT(len > 0 && (size_t)len < sizeof text);
     hold(s, STR("RAIL_CONTRADICTION"), str_of(text));
 }
@@ -372,10 +364,10 @@ saga_step saga_on_claim(saga *s, const saga_said *said, const saga_policy *p,
 static void exhausted(saga *s, const saga_answer *answer) {
     char text[SAGA_TEXT_MAX];
     const str code = clip(answer->code, 32), more = clip(answer->text, 80);
-    const int len = snprintf(text, sizeof text, "after %d attempts: %.*s%s%.*s", (int)s->attempt,
-                             (int)code.len, code.len > 0 ? code.ptr : "",
-                             code.len > 0 && more.len > 0 ? " " : "", (int)more.len,
-                             more.len > 0 ? more.ptr : "");
+    const int len =
+        snprintf(text, sizeof text, "after %d attempts: %.*s%s%.*s", (int)s->attempt, (int)code.len,
+                 code.len > 0 ? code.ptr : "", code.len > 0 && more.len > 0 ? " " : "",
+                 (int)more.len, more.len > 0 ? more.ptr : "");
     ASSERT(len > 0 && (size_t)len < sizeof text);
     head_for_void(s, STATE_FAILED, STR("ATTEMPTS_EXHAUSTED"), str_of(text));
 }
@@ -410,8 +402,8 @@ static void arrive(saga *s, saga_step from, saga_step to, saga_outcome outcome,
     }
 }
 
-bool saga_on_outcome(saga *s, const saga_answer *answer, const saga_said *said, const saga_policy *p,
-                     const clock_source *clock) {
+bool saga_on_outcome(saga *s, const saga_answer *answer, const saga_said *said,
+                     const saga_policy *p, const clock_source *clock) {
     int to = TO_HELD;
     if (s->phase != PHASE_ACTING || !fsm_next(&OUTCOMES, (int)s->step, (int)answer->outcome, &to)) {
         return false;
@@ -419,7 +411,8 @@ bool saga_on_outcome(saga *s, const saga_answer *answer, const saga_said *said, 
     const saga_step from = s->step;
     s->phase = PHASE_READY;
     if (from == STEP_RESOLVE && answer->outcome == OUT_RETRY && s->state == STATE_SENT) {
-        hold(s, STR("RAIL_LOST_PAYMENT"), STR("the rail accepted it and now says that it has not got it"));
+        hold(s, STR("RAIL_LOST_PAYMENT"),
+             STR("the rail accepted it and now says that it has not got it"));
         return true;
     }
     if (to == TO_HELD) {

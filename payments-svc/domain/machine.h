@@ -49,10 +49,11 @@ typedef enum saga_state {
 
 // What happened to the step that was acted on; also stored as step_log.outcome.
 typedef enum saga_outcome {
-    OUT_NONE = 0,     // an intent
-    OUT_DONE = 1,     // RESERVE, CONFIRM, VOID, RETURN: the ledger has it
-    OUT_REFUSED = 2,  // the ledger or the rail said no, for good
-    OUT_RETRY = 3,    // did not happen, or may be repeated as it is: act again, the same step and attempt
+    OUT_NONE = 0,    // an intent
+    OUT_DONE = 1,    // RESERVE, CONFIRM, VOID, RETURN: the ledger has it
+    OUT_REFUSED = 2, // the ledger or the rail said no, for good
+    OUT_RETRY =
+        3, // did not happen, or may be repeated as it is: act again, the same step and attempt
     OUT_AGAIN = 4,    // the rail refused this attempt for now: a new attempt
     OUT_ACCEPTED = 5, // the rail has it
     OUT_SETTLED = 6,  // the rail has done it
@@ -71,7 +72,8 @@ typedef enum saga_word {
     WORD_SETTLED = 3,
     WORD_RETURNED = 4,         // came back, and never settled as far as we have heard
     WORD_SETTLED_RETURNED = 5, // settled, then came back
-    WORD_CONTRADICTION = 6     // settled and refused; or money moved for an attempt that is not the present one
+    WORD_CONTRADICTION =
+        6 // settled and refused; or money moved for an attempt that is not the present one
 } saga_word;
 enum { WORD_COUNT = 7 };
 
@@ -97,7 +99,8 @@ typedef struct saga_said {
 typedef struct saga_policy {
     int32_t attempts_max; // submissions to the rail
     int64_t backoff_base_ms, backoff_cap_ms;
-    int64_t resolve_after_ms; // how long AWAIT waits for the rail's word before it asks; 0: never (files)
+    int64_t
+        resolve_after_ms; // how long AWAIT waits for the rail's word before it asks; 0: never (files)
 } saga_policy;
 
 enum { SAGA_REASON_MAX = 64, SAGA_TEXT_MAX = 160 };
@@ -107,12 +110,14 @@ typedef struct saga {
     saga_step step;
     saga_phase phase;
     saga_state state;
-    saga_state outlook; // VOID: the state that it leads to (FAILED or RETURNED); STATE_NONE otherwise
-    int32_t attempt;    // submissions so far; the present one
-    int32_t tries;      // fruitless tries since there last was progress
-    int64_t due_at_us;  // when to act next, or SAGA_NEVER
-    char reason[SAGA_REASON_MAX];      // why it is, or will be, FAILED, RETURNED or HELD: UPPER_SNAKE or the rail's code
-    char reason_text[SAGA_TEXT_MAX];   // the same for people
+    saga_state
+        outlook;     // VOID: the state that it leads to (FAILED or RETURNED); STATE_NONE otherwise
+    int32_t attempt; // submissions so far; the present one
+    int32_t tries;   // fruitless tries since there last was progress
+    int64_t due_at_us; // when to act next, or SAGA_NEVER
+    char reason
+        [SAGA_REASON_MAX]; // why it is, or will be, FAILED, RETURNED or HELD: UPPER_SNAKE or the rail's code
+    char reason_text[SAGA_TEXT_MAX]; // the same for people
 } saga;
 
 // What came of the step that was acted on. Strings are borrowed.
@@ -127,11 +132,12 @@ saga_said saga_hear(const saga *s, const saga_event *events, size_t n);
 // A worker has taken the saga: decides what to act on now, counting what the rail has said. The answer is RESERVE, EXECUTE,
 // RESOLVE, CONFIRM, VOID or RETURN, and *s is then acting on it: write the intent before acting. STEP_NONE: nothing to act
 // on; *s is where it rests (perhaps HELD), with its due time.
-saga_step saga_on_claim(saga *s, const saga_said *said, const saga_policy *p, const clock_source *clock) WARN_UNUSED;
+saga_step saga_on_claim(saga *s, const saga_said *said, const saga_policy *p,
+                        const clock_source *clock) WARN_UNUSED;
 
 // The action has come out. False when the diagram has no such edge: *s is unchanged, and the caller must say OUT_BROKEN.
-bool saga_on_outcome(saga *s, const saga_answer *answer, const saga_said *said, const saga_policy *p,
-                     const clock_source *clock) WARN_UNUSED;
+bool saga_on_outcome(saga *s, const saga_answer *answer, const saga_said *said,
+                     const saga_policy *p, const clock_source *clock) WARN_UNUSED;
 
 // True for SETTLED, FAILED and RETURNED.
 bool saga_state_is_final(saga_state state);

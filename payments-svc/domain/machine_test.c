@@ -261,7 +261,8 @@ static void test_backoff__grows_with_jitter_up_to_the_cap(void **state) {
         assert_true(most_ms <= ceiling_ms);
         assert_true(most_ms > ceiling_ms * 9 / 10);
         assert_true(least_ms < ceiling_ms / 10 + 1);
-        ceiling_ms = ceiling_ms * 2 > POLICY.backoff_cap_ms ? POLICY.backoff_cap_ms : ceiling_ms * 2;
+        ceiling_ms =
+            ceiling_ms * 2 > POLICY.backoff_cap_ms ? POLICY.backoff_cap_ms : ceiling_ms * 2;
     }
     saga s = at(STEP_CONFIRM, PHASE_ACTING, STATE_SENT, 1);
     s.tries = 1000;
@@ -397,7 +398,8 @@ static void test_word__settled_after_void__held(void **state) {
 
     saga during = s;
     assert_int_equal(claim(&during), STEP_VOID);
-    assert_int_equal(claim_events(&during, &paid, 1), STEP_VOID); // it may be voided already: complete it
+    assert_int_equal(claim_events(&during, &paid, 1),
+                     STEP_VOID); // it may be voided already: complete it
     assert_true(come(&during, OUT_DONE, WORD_SETTLED));
     assert_int_equal(during.state, STATE_FAILED);
     assert_true(during.due_at_us == CLOCK.now_us);
@@ -418,7 +420,8 @@ static void test_rail__denies_what_it_accepted__held(void **state) {
 
 static void test_broken__every_acting_step__held(void **state) {
     (void)state;
-    const saga_step steps[] = {STEP_RESERVE, STEP_EXECUTE, STEP_RESOLVE, STEP_CONFIRM, STEP_VOID, STEP_RETURN};
+    const saga_step steps[] = {STEP_RESERVE, STEP_EXECUTE, STEP_RESOLVE,
+                               STEP_CONFIRM, STEP_VOID,    STEP_RETURN};
     for (size_t i = 0; i < 6; i++) {
         saga s = at(steps[i], PHASE_ACTING, STATE_PROCESSING, 1);
         assert_true(come(&s, OUT_BROKEN, WORD_NONE));
@@ -445,7 +448,8 @@ static void test_reason__is_cut_between_characters(void **state) {
         }
     }
     saga s = settled();
-    assert_int_equal(claim_with(&s, (saga_said){WORD_REFUSED, STR("X"), {text, sizeof text}}), STEP_NONE);
+    assert_int_equal(claim_with(&s, (saga_said){WORD_REFUSED, STR("X"), {text, sizeof text}}),
+                     STEP_NONE);
     assert_true(str_is_text(s.reason_text, strlen(s.reason_text)));
 }
 
@@ -459,7 +463,8 @@ enum { N_STATES = 7 };
 static void assert_sane(const saga *s) {
     assert_true(s->step >= STEP_RESERVE && s->step <= STEP_DONE);
     assert_true((s->step == STEP_DONE && s->phase == PHASE_READY) ==
-                (saga_state_is_final(s->state) || s->state == STATE_HELD) || s->step == STEP_RETURN);
+                    (saga_state_is_final(s->state) || s->state == STATE_HELD) ||
+                s->step == STEP_RETURN);
     assert_true((s->outlook != STATE_NONE) == (s->step == STEP_VOID));
     assert_true(s->attempt >= 0 && s->tries >= 0);
     if (s->state == STATE_FAILED || s->state == STATE_RETURNED || s->state == STATE_HELD) {
@@ -486,7 +491,8 @@ static saga_state state_before(saga_step step) {
 static bool drawn(saga_step from, saga_outcome outcome) {
     switch (from) {
     case STEP_RESERVE:
-        return outcome == OUT_DONE || outcome == OUT_REFUSED || outcome == OUT_RETRY || outcome == OUT_BROKEN;
+        return outcome == OUT_DONE || outcome == OUT_REFUSED || outcome == OUT_RETRY ||
+               outcome == OUT_BROKEN;
     case STEP_EXECUTE: return outcome != OUT_NONE && outcome != OUT_DONE;
     case STEP_RESOLVE: return outcome != OUT_NONE && outcome != OUT_DONE;
     case STEP_CONFIRM:
@@ -558,7 +564,8 @@ static void check_claim(saga s, const saga_event *events, size_t n) {
     if (said.word == WORD_NONE && before.step == STEP_EXECUTE && before.phase == PHASE_ACTING) {
         assert_int_equal(acting, STEP_RESOLVE);
     }
-    if (before.step == STEP_RESOLVE || (before.step == STEP_EXECUTE && before.phase == PHASE_ACTING)) {
+    if (before.step == STEP_RESOLVE ||
+        (before.step == STEP_EXECUTE && before.phase == PHASE_ACTING)) {
         // Promise UNKNOWN-IS-A-STATE: without the rail's word it is neither sent again nor voided.
         assert_true(acting != STEP_EXECUTE);
         assert_true(acting != STEP_VOID || said.word == WORD_REFUSED || said.word == WORD_RETURNED);
@@ -569,7 +576,8 @@ static void check_claim(saga s, const saga_event *events, size_t n) {
     }
     if (before.step == STEP_DONE && saga_state_is_final(before.state)) {
         // Final states never leave, except SETTLED that came back; a contradiction is a person's.
-        assert_true(acting == STEP_NONE || (acting == STEP_RETURN && before.state == STATE_SETTLED));
+        assert_true(acting == STEP_NONE ||
+                    (acting == STEP_RETURN && before.state == STATE_SETTLED));
         assert_true(s.state == before.state || s.state == STATE_HELD);
     }
     if (before.state == STATE_HELD && before.step == STEP_DONE) {

@@ -9,7 +9,8 @@
 // --- Small parts -----------------------------------------------------------------------------------------------------
 
 static bool out_of_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "the request needs too much memory");
+    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
+                   "the request needs too much memory");
 }
 
 // The ledger answered, but not what was asked: a bug on one of the two sides, never something to go on from.
@@ -31,7 +32,8 @@ static char *id_text(arena *a, uuid id, bool *ok) {
     return text;
 }
 
-static bool status_name_of(const ProtobufCEnumDescriptor *d, int value, size_t prefix, const char **out) {
+static bool status_name_of(const ProtobufCEnumDescriptor *d, int value, size_t prefix,
+                           const char **out) {
     const ProtobufCEnumValue *v = protobuf_c_enum_descriptor_get_value(d, value);
     *out = v == NULL ? "UNKNOWN_STATUS" : v->name + prefix;
     return v != NULL;
@@ -60,7 +62,8 @@ bool ledger_create_book(rpc_client *c, int64_t book_id, const char *name, int64_
                            &response, e);
 }
 
-static bool check_account(const ledger_account *account, const Ledger__V1__CreateAccountResult *r, err *e) {
+static bool check_account(const ledger_account *account, const Ledger__V1__CreateAccountResult *r,
+                          err *e) {
     if (r->status == LEDGER__V1__CREATE_ACCOUNT_STATUS__CREATE_ACCOUNT_STATUS_CREATED ||
         r->status == LEDGER__V1__CREATE_ACCOUNT_STATUS__CREATE_ACCOUNT_STATUS_EXISTS) {
         return true;
@@ -73,8 +76,8 @@ static bool check_account(const ledger_account *account, const Ledger__V1__Creat
     return err_set(e, ERR_INTERNAL, "LEDGER_ACCOUNT", "account %s was not made: %s", id, name);
 }
 
-bool ledger_create_accounts(rpc_client *c, int64_t book_id, const ledger_account *accounts, size_t n,
-                            int64_t deadline_mono_ms, arena *a, err *e) {
+bool ledger_create_accounts(rpc_client *c, int64_t book_id, const ledger_account *accounts,
+                            size_t n, int64_t deadline_mono_ms, arena *a, err *e) {
     ASSERT(book_id > 0 && n <= LEDGER_BATCH_MAX);
     Ledger__V1__CreateAccountsRequest request = LEDGER__V1__CREATE_ACCOUNTS_REQUEST__INIT;
     Ledger__V1__Account *rows = ARENA_ARRAY(a, Ledger__V1__Account, n);
@@ -129,8 +132,9 @@ static bool pack_transfer(const ledger_transfer *from, Ledger__V1__Transfer *to,
     return ok;
 }
 
-bool ledger_create_transfers(rpc_client *c, int64_t book_id, const ledger_transfer *transfers, size_t n,
-                             ledger_result *results, int64_t deadline_mono_ms, arena *a, err *e) {
+bool ledger_create_transfers(rpc_client *c, int64_t book_id, const ledger_transfer *transfers,
+                             size_t n, ledger_result *results, int64_t deadline_mono_ms, arena *a,
+                             err *e) {
     ASSERT(book_id > 0 && n <= LEDGER_BATCH_MAX);
     Ledger__V1__CreateTransfersRequest request = LEDGER__V1__CREATE_TRANSFERS_REQUEST__INIT;
     Ledger__V1__Transfer *rows = ARENA_ARRAY(a, Ledger__V1__Transfer, n);
@@ -175,7 +179,8 @@ static char **id_list(arena *a, const ledger_account *accounts, size_t n) {
 
 // Answers leave unknown ids out and name a repeated id once, in the order of the request: so each answer belongs to the
 // next account that has its id.
-static ledger_account *next_with_id(ledger_account *accounts, size_t n, size_t *from, const char *id) {
+static ledger_account *next_with_id(ledger_account *accounts, size_t n, size_t *from,
+                                    const char *id) {
     uuid wanted;
     if (!uuid_parse(str_of(id), &wanted)) {
         return NULL;
@@ -189,8 +194,8 @@ static ledger_account *next_with_id(ledger_account *accounts, size_t n, size_t *
     return NULL;
 }
 
-static bool fill_balances(const Ledger__V1__LookupAccountsResponse *answer, ledger_account *accounts,
-                          size_t n, err *e) {
+static bool fill_balances(const Ledger__V1__LookupAccountsResponse *answer,
+                          ledger_account *accounts, size_t n, err *e) {
     if (answer->n_accounts != n) {
         return nonsense(e, "an account is unknown to the ledger");
     }
@@ -214,7 +219,8 @@ static bool fill_balances(const Ledger__V1__LookupAccountsResponse *answer, ledg
 
 // With a proof the balances come from CheckAccounts as well, so that what is shown and what is proven are one reading.
 static bool prove_balances(rpc_client *c, int64_t book_id, char **ids, ledger_account *accounts,
-                           size_t n, int64_t *sequence, int64_t deadline_mono_ms, arena *a, err *e) {
+                           size_t n, int64_t *sequence, int64_t deadline_mono_ms, arena *a,
+                           err *e) {
     Ledger__V1__CheckAccountsRequest request = LEDGER__V1__CHECK_ACCOUNTS_REQUEST__INIT;
     request.book_id = book_id;
     request.ids = ids;
@@ -248,8 +254,9 @@ static bool prove_balances(rpc_client *c, int64_t book_id, char **ids, ledger_ac
     return true;
 }
 
-bool ledger_lookup_accounts(rpc_client *c, int64_t book_id, ledger_account *accounts, size_t n, bool prove,
-                            int64_t *sequence, int64_t deadline_mono_ms, arena *a, err *e) {
+bool ledger_lookup_accounts(rpc_client *c, int64_t book_id, ledger_account *accounts, size_t n,
+                            bool prove, int64_t *sequence, int64_t deadline_mono_ms, arena *a,
+                            err *e) {
     ASSERT(book_id > 0 && n <= LEDGER_BATCH_MAX);
     Ledger__V1__LookupAccountsRequest request = LEDGER__V1__LOOKUP_ACCOUNTS_REQUEST__INIT;
     request.book_id = book_id;
@@ -269,5 +276,6 @@ bool ledger_lookup_accounts(rpc_client *c, int64_t book_id, ledger_account *acco
     if (!fill_balances(answer, accounts, n, e)) {
         return false;
     }
-    return !prove || prove_balances(c, book_id, request.ids, accounts, n, sequence, deadline_mono_ms, a, e);
+    return !prove ||
+           prove_balances(c, book_id, request.ids, accounts, n, sequence, deadline_mono_ms, a, e);
 }

@@ -24,24 +24,27 @@ static struct {
 static void make_metrics(void) {
     char labels[96];
     metrics.claimed = metric_counter("saga_claimed_total", "", "Sagas that workers have leased.");
-    metrics.lease_lost = metric_counter("saga_lease_lost_total", "", "Outcomes not written because the lease was lost.");
+    metrics.lease_lost = metric_counter("saga_lease_lost_total", "",
+                                        "Outcomes not written because the lease was lost.");
     for (int step = STEP_RESERVE; step <= STEP_RETURN; step++) {
         if (step == STEP_AWAIT) {
             continue; // nobody acts on it
         }
         (void)snprintf(labels, sizeof labels, "step=\"%s\"", saga_step_name(step));
-        metrics.seconds[step] = metric_histogram("saga_step_seconds", labels, "From the claim of a batch to its outcome.");
+        metrics.seconds[step] = metric_histogram("saga_step_seconds", labels,
+                                                 "From the claim of a batch to its outcome.");
         for (int outcome = OUT_DONE; outcome < OUT_COUNT; outcome++) {
-            (void)snprintf(labels, sizeof labels, "step=\"%s\",outcome=\"%s\"", saga_step_name(step),
-                           saga_outcome_name(outcome));
-            metrics.outcomes[step][outcome] =
-                metric_counter("saga_step_outcomes_total", labels, "Outcomes of the steps of sagas.");
+            (void)snprintf(labels, sizeof labels, "step=\"%s\",outcome=\"%s\"",
+                           saga_step_name(step), saga_outcome_name(outcome));
+            metrics.outcomes[step][outcome] = metric_counter("saga_step_outcomes_total", labels,
+                                                             "Outcomes of the steps of sagas.");
         }
     }
     const saga_state ends[] = {STATE_SETTLED, STATE_FAILED, STATE_RETURNED, STATE_HELD};
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
         (void)snprintf(labels, sizeof labels, "state=\"%s\"", saga_state_name((int)ends[i]));
-        metrics.finished[ends[i]] = metric_counter("saga_finished_total", labels, "Payouts that came to an end, or to a person.");
+        metrics.finished[ends[i]] = metric_counter("saga_finished_total", labels,
+                                                   "Payouts that came to an end, or to a person.");
     }
 }
 
@@ -56,11 +59,13 @@ void saga_batch_metrics_init(void) {
 static char crash_names[STEP_COUNT][AT_COUNT][48];
 
 static void make_crash_names(void) {
-    static const char *const BOUNDARIES[AT_COUNT] = {"prepared", "sent", "acked", "recorded", "committed"};
+    static const char *const BOUNDARIES[AT_COUNT] = {"prepared", "sent", "acked", "recorded",
+                                                     "committed"};
     for (int step = 0; step < STEP_COUNT; step++) {
         for (int at = 0; at < AT_COUNT; at++) {
             char *name = crash_names[step][at];
-            (void)snprintf(name, sizeof crash_names[step][at], "saga.%s.%s", saga_step_name(step), BOUNDARIES[at]);
+            (void)snprintf(name, sizeof crash_names[step][at], "saga.%s.%s", saga_step_name(step),
+                           BOUNDARIES[at]);
             for (; *name != '\0'; name++) {
                 *name = (char)(*name >= 'A' && *name <= 'Z' ? *name - 'A' + 'a' : *name);
             }
@@ -122,7 +127,8 @@ static void decide(saga_batch *b, saga_item *item) {
     }
     char id[UUID_TEXT_LEN + 1];
     uuid_format(item->payout_id, id);
-    log_error("saga.outcome_not_drawn", F_STR("payout", id), F_STR("step", saga_step_name((int)item->acting)),
+    log_error("saga.outcome_not_drawn", F_STR("payout", id),
+              F_STR("step", saga_step_name((int)item->acting)),
               F_STR("outcome", saga_outcome_name((int)item->answer.outcome)));
     item->answer = (saga_answer){OUT_BROKEN, STR("OUTCOME_UNEXPECTED"),
                                  str_of(saga_outcome_name((int)item->answer.outcome))};
@@ -171,7 +177,8 @@ static void report_end(const saga_item *item) {
     metric_add(finished, 1);
     if (item->now.state == STATE_HELD) {
         uuid_format(item->payout_id, log_ctx()->payout_id);
-        log_warn("saga.held", F_STR("reason", item->now.reason), F_STR("text", item->now.reason_text));
+        log_warn("saga.held", F_STR("reason", item->now.reason),
+                 F_STR("text", item->now.reason_text));
         log_ctx()->payout_id[0] = '\0';
     }
 }
@@ -200,11 +207,12 @@ static size_t report(const saga_batch *b, bool uncertain, int64_t started_us) {
     }
     if (n_lost > 0 && !uncertain) {
         metric_add(metrics.lease_lost, n_lost);
-        log_warn("saga.lease_lost", F_INT("book", b->from.book_id), F_STR("step", saga_step_name((int)b->from.step)),
-                 F_INT("n", n_lost));
+        log_warn("saga.lease_lost", F_INT("book", b->from.book_id),
+                 F_STR("step", saga_step_name((int)b->from.step)), F_INT("n", n_lost));
     }
     log_debug("saga.batch", F_INT("book", b->from.book_id), F_STR("rail", b->from.rail->name),
-              F_STR("step", saga_step_name((int)b->from.step)), F_INT("n", b->n), F_INT("us", took_us));
+              F_STR("step", saga_step_name((int)b->from.step)), F_INT("n", b->n),
+              F_INT("us", took_us));
     return n_moved;
 }
 

@@ -26,10 +26,10 @@ enum {
 };
 
 typedef struct slot {
-    bool marked;          // there is, or may be, something due
-    bool more;            // more than one batch of it
-    int busy;             // workers that have it
-    int failures;         // claims that failed in a row
+    bool marked;           // there is, or may be, something due
+    bool more;             // more than one batch of it
+    int busy;              // workers that have it
+    int failures;          // claims that failed in a row
     int64_t not_before_us; // gathering, or backing off (wall time)
 } slot;
 
@@ -133,7 +133,8 @@ static void put_back(saga_engine *g, const task *t, const saga_result *r) {
     s->busy--;
     if (r->failed) {
         const int64_t wait_ms =
-            clock_backoff_ms(g->clock, CLAIM_BACKOFF_BASE_MS, CLAIM_BACKOFF_CAP_MS, s->failures) + 1;
+            clock_backoff_ms(g->clock, CLAIM_BACKOFF_BASE_MS, CLAIM_BACKOFF_CAP_MS, s->failures) +
+            1;
         s->failures += s->failures < 16 ? 1 : 0;
         s->marked = true;
         s->more = false;
@@ -141,9 +142,12 @@ static void put_back(saga_engine *g, const task *t, const saga_result *r) {
         return;
     }
     s->failures = 0;
-    const bool full = r->n_found == limit_of(g, t->rail, t->step);
-    s->more = full && t->step != STEP_EXECUTE; // whether enough is there to cut another file, a scan must say
-    s->marked |= s->more;
+    if (t->step == STEP_EXECUTE && g->rails[t->rail]->gather_ms > 0) {
+        s->marked = s->more = false; // whether there is enough to cut another file, a scan must say
+    } else {
+        s->more = r->n_found == limit_of(g, t->rail, t->step);
+        s->marked |= s->more;
+    }
     if (r->n_found > 0) {
         g->scan_wanted = true; // the next steps of these are due
     }
@@ -190,8 +194,9 @@ static bool scan_database(saga_engine *g, scan *s, arena *a, err *e) {
     }
     s->now_us = clock_wall_us(g->clock);
     s->n_due = 0;
-    return s->n_books == 0 || saga_store_scan(g->o.pool, s->books, s->n_books, rails, g->o.n_rails, s->now_us,
-                                              (int64_t)g->o.batch_max + 1, &s->due, &s->n_due, deadline, a, e);
+    return s->n_books == 0 ||
+           saga_store_scan(g->o.pool, s->books, s->n_books, rails, g->o.n_rails, s->now_us,
+                           (int64_t)g->o.batch_max + 1, &s->due, &s->n_due, deadline, a, e);
 }
 
 static void take_scan(saga_engine *g, const scan *s) {
@@ -255,7 +260,8 @@ typedef struct worker {
 static saga_policy policy_for(const saga_engine *g, const rail *r) {
     saga_policy policy = g->o.policy;
     if (r->id == RAIL_ACH) {
-        policy.resolve_after_ms = 0; // files: the bank's word comes when it comes, and asking would not hurry it
+        policy.resolve_after_ms =
+            0; // files: the bank's word comes when it comes, and asking would not hurry it
     }
     return policy;
 }
@@ -318,9 +324,8 @@ static void work(worker *w) {
 }
 
 static void *worker_main(void *arg) {
-    worker w = {.engine = arg,
-                .a = arena_create(SAGA_ARENA_MAX),
-                .secrets = arena_create(SAGA_ARENA_MAX)};
+    worker w = {
+        .engine = arg, .a = arena_create(SAGA_ARENA_MAX), .secrets = arena_create(SAGA_ARENA_MAX)};
     w.owner = uuid_v7(w.engine->clock);
     work(&w);
     arena_destroy(w.secrets);
@@ -342,9 +347,11 @@ static bool check_options(const saga_engine_options *o, err *e) {
         wrong = "saga.batch_max must be 1 to 8000";
     } else if (o->lease_ms < 100 || o->poll_ms < 1) {
         wrong = "saga.lease_ms must be 100 or more, saga.poll_ms 1 or more";
-    } else if (o->policy.attempts_max < 1 || o->policy.backoff_base_ms < 1 || o->policy.resolve_after_ms < 0 ||
+    } else if (o->policy.attempts_max < 1 || o->policy.backoff_base_ms < 1 ||
+               o->policy.resolve_after_ms < 0 ||
                o->policy.backoff_cap_ms < o->policy.backoff_base_ms) {
-        wrong = "saga.attempts_max, backoff_base_ms, backoff_cap_ms and resolve_after_ms must fit each other";
+        wrong = "saga.attempts_max, backoff_base_ms, backoff_cap_ms and resolve_after_ms must fit "
+                "each other";
     } else if (o->ledger_timeout_ms < 1) {
         wrong = "ledger.timeout_ms must be 1 or more";
     }
@@ -360,7 +367,8 @@ static void make_gauges(saga_engine *g) {
         strbuf text;
         strbuf_init_fixed(&text, labels, sizeof labels);
         strbuf_printf(&text, "step=\"%s\"", saga_step_name(step));
-        g->due[step] = metric_gauge("saga_due", labels, "Sagas that are due, counted up to one batch a book and rail.");
+        g->due[step] = metric_gauge("saga_due", labels,
+                                    "Sagas that are due, counted up to one batch a book and rail.");
     }
 }
 
@@ -386,7 +394,8 @@ saga_engine *saga_engine_start(const saga_engine_options *o, err *e) {
     g->keeper = saga_keeper_start(o->pool, g->clock, o->lease_ms);
     for (int i = 0; i < o->workers; i++) {
         if (pthread_create(&g->threads[i], NULL, worker_main, g) != 0) {
-            (void)err_set(e, ERR_RESOURCE_EXHAUSTED, "THREADS", "a saga worker could not be started");
+            (void)err_set(e, ERR_RESOURCE_EXHAUSTED, "THREADS",
+                          "a saga worker could not be started");
             saga_engine_stop(g);
             return NULL;
         }

@@ -24,10 +24,12 @@ typedef struct saga_engine_options {
     rail *const *rails;
     size_t n_rails;
     int workers;
-    int batch_max;      // sagas of one batch, at most SAGA_BATCH_MAX
-    int64_t lease_ms;   // a worker that is silent for so long has lost its batch
-    int64_t poll_ms;    // how often the database is asked what is due, when nobody calls saga_engine_wake
-    saga_policy policy; // resolve_after_ms is for rails that answer one by one; a rail of files is never asked
+    int batch_max;    // sagas of one batch, at most SAGA_BATCH_MAX
+    int64_t lease_ms; // a worker that is silent for so long has lost its batch
+    int64_t
+        poll_ms; // how often the database is asked what is due, when nobody calls saga_engine_wake
+    saga_policy
+        policy; // resolve_after_ms is for rails that answer one by one; a rail of files is never asked
     int64_t ledger_timeout_ms;
 } saga_engine_options;
 

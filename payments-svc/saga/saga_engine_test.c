@@ -15,7 +15,7 @@
 #include "saga/saga_test_world.h"
 
 static int setup(void **state) {
-    log_init("saga-test", LOG_WARN);
+    log_init("saga-test", getenv("SAGA_BENCH") ? LOG_DEBUG : LOG_WARN);
     return world_setup(state);
 }
 
@@ -39,9 +39,18 @@ static void nap(int64_t ms) {
 
 static saga_engine *start(rail *r, int64_t poll_ms, int64_t lease_ms) {
     static char ledger; // the fake ledger never looks at it
-    saga_engine_options o = {.pool = world_pool(), .ledger = (rpc_client *)&ledger, .keys = world_keys(), .rails = &r,
-                             .n_rails = 1, .workers = 3, .batch_max = 8000, .lease_ms = lease_ms, .poll_ms = poll_ms,
-                             .policy = {.attempts_max = 5, .backoff_base_ms = 5, .backoff_cap_ms = 50,
+    saga_engine_options o = {.pool = world_pool(),
+                             .ledger = (rpc_client *)&ledger,
+                             .keys = world_keys(),
+                             .rails = &r,
+                             .n_rails = 1,
+                             .workers = 3,
+                             .batch_max = 8000,
+                             .lease_ms = lease_ms,
+                             .poll_ms = poll_ms,
+                             .policy = {.attempts_max = 5,
+                                        .backoff_base_ms = 5,
+                                        .backoff_cap_ms = 50,
                                         .resolve_after_ms = 60000},
                              .ledger_timeout_ms = 1000};
     err e;
@@ -75,7 +84,10 @@ static void test_engine__all_the_way__settled(void **state) {
     saga_engine_stop(g);
     assert_int_equal(world_paid_out(), 500 * 100);
     assert_int_equal(world_look().submitted, 500);
-    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE due_at IS NULL AND owner IS NULL AND phase = 0"), 500);
+    assert_int_equal(
+        world_count(
+            "SELECT count(*) FROM saga WHERE due_at IS NULL AND owner IS NULL AND phase = 0"),
+        500);
     // RESERVE, EXECUTE and CONFIRM: an intent and an outcome each, without a gap.
     assert_int_equal(world_count("SELECT count(*) FROM step_log"), 500 * 6);
     assert_int_equal(world_count("SELECT max(seq) FROM step_log"), 6);
@@ -128,7 +140,8 @@ static void test_engine__stop_under_load__no_lease_is_left(void **state) {
         nap(5);
     }
     saga_engine_stop(g);
-    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE owner IS NOT NULL OR phase <> 0"), 0);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE owner IS NOT NULL OR phase <> 0"),
+                     0);
     g = start(world_rail(RAIL_INSTANT, 0), 10, 5000);
     assert_true(reach(STATE_SETTLED, 2000, 20000));
     saga_engine_stop(g);
@@ -175,7 +188,8 @@ static void bench(size_t n) {
     const int64_t settled_ms = fixture_deadline(0);
     saga_engine_stop(g);
     (void)printf("%zu payouts: sent after %lld ms, events %lld ms, settled after %lld ms\n", n,
-                 (long long)(sent_ms - from_ms), (long long)(told_ms - sent_ms), (long long)(settled_ms - told_ms));
+                 (long long)(sent_ms - from_ms), (long long)(told_ms - sent_ms),
+                 (long long)(settled_ms - told_ms));
 }
 
 static void test_bench__when_asked(void **state) {

@@ -37,14 +37,16 @@ static saga_item *find_item(const saga_batch *b, uuid payout_id) {
 }
 
 // Runs a statement of (book, ids of the items that act on one of the steps). *rows is NULL when there are none.
-static bool fetch_for(saga_batch *b, db_conn *c, saga_sql_id sql, unsigned step_mask, db_rows **rows, err *e) {
+static bool fetch_for(saga_batch *b, db_conn *c, saga_sql_id sql, unsigned step_mask,
+                      db_rows **rows, err *e) {
     uuid *ids = ARENA_ARRAY(b->a, uuid, b->n);
     if (ids == NULL) {
         return out_of_memory(e);
     }
     size_t n = 0;
     for (size_t i = 0; i < b->n; i++) {
-        if (b->items[i].acting != STEP_NONE && (SAGA_STEP_BIT(b->items[i].acting) & step_mask) != 0) {
+        if (b->items[i].acting != STEP_NONE &&
+            (SAGA_STEP_BIT(b->items[i].acting) & step_mask) != 0) {
             ids[n++] = b->items[i].payout_id;
         }
     }
@@ -74,7 +76,8 @@ static bool load_payouts(saga_batch *b, db_conn *c, err *e) {
         memcpy(item->currency, currency.ptr, currency.len);
         item->currency[currency.len] = '\0';
         item->description = db_get_str(rows, i, 5);
-        item->merchant_account = account_merchant_available(b->from.book_id, item->merchant_id, currency);
+        item->merchant_account =
+            account_merchant_available(b->from.book_id, item->merchant_id, currency);
     }
     return true;
 }
@@ -114,7 +117,8 @@ static bool make_rail_items(saga_batch *b, err *e) {
 
 // --- Bank details ----------------------------------------------------------------------------------------------------
 
-static bool open_value(saga_batch *b, const saga_item *item, const char *what, str sealed, str *plain, err *e) {
+static bool open_value(saga_batch *b, const saga_item *item, const char *what, str sealed,
+                       str *plain, err *e) {
     char id[UUID_TEXT_LEN + 1], aad[128];
     uuid_format(item->recipient_id, id);
     strbuf text;
@@ -126,7 +130,8 @@ static bool open_value(saga_batch *b, const saga_item *item, const char *what, s
 
 // Not sent and not to be sent by itself: a person must look at the recipient, or at the keys.
 static void hold_unreadable(saga_batch *b, saga_item *item) {
-    const saga_answer answer = {OUT_BROKEN, STR("RECIPIENT_UNREADABLE"), STR("the recipient's bank details cannot be read")};
+    const saga_answer answer = {OUT_BROKEN, STR("RECIPIENT_UNREADABLE"),
+                                STR("the recipient's bank details cannot be read")};
     item->now = item->was; // the attempt was not made
     item->now.phase = PHASE_ACTING;
     ASSERT(saga_on_outcome(&item->now, &answer, &item->said, &b->from.policy, b->from.clock));
@@ -168,7 +173,8 @@ static bool load_recipients(saga_batch *b, db_conn *c, err *e) {
     }
     const size_t n = rows == NULL ? 0 : db_count(rows);
     if (n != b->n_execute) {
-        return err_set(e, ERR_INTERNAL, "SAGA_RECIPIENT", "a payout without a recipient or merchant");
+        return err_set(e, ERR_INTERNAL, "SAGA_RECIPIENT",
+                       "a payout without a recipient or merchant");
     }
     for (size_t i = 0; i < n; i++) {
         if (!read_recipient(b, rows, i, e)) {
@@ -216,7 +222,8 @@ bool saga_intent_load(saga_batch *b, db_conn *c, err *e) {
     if (b->n_execute == 0 || b->from.rail->prepare == NULL) {
         return true;
     }
-    if (!b->from.rail->prepare(b->from.rail, c, b->from.book_id, b->rail_items, b->n_execute, b->secrets, e)) {
+    if (!b->from.rail->prepare(b->from.rail, c, b->from.book_id, b->rail_items, b->n_execute,
+                               b->secrets, e)) {
         return false;
     }
     for (size_t i = 0; i < b->n; i++) {

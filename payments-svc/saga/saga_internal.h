@@ -18,8 +18,8 @@
 
 enum {
     SAGA_ARENA_MAX = 128 * 1024 * 1024, // of one worker; a full batch takes about a quarter of it
-    SAGA_LEDGER_PAIRS_MAX = 4095,       // payouts whose step takes two transfers, in one CreateTransfers
-    SAGA_EVENTS_CHUNK = 5000,           // rail events of one statement
+    SAGA_LEDGER_PAIRS_MAX = 4095, // payouts whose step takes two transfers, in one CreateTransfers
+    SAGA_EVENTS_CHUNK = 5000,     // rail events of one statement
     SAGA_DB_TIMEOUT_MS = 15000,
     SAGA_COMPLAIN_EVERY_MS = 1000,
     SAGA_LEASES_MAX = 64 // batches under way in one engine: one for each worker
@@ -64,12 +64,12 @@ typedef struct saga_batch {
     saga_claim from;
     saga_item *items; // sorted by payout_id
     size_t n;
-    size_t n_found;   // rows that the claim saw; n is that too, but is 0 when the claim failed
+    size_t n_found;        // rows that the claim saw; n is that too, but is 0 when the claim failed
     rail_item *rail_items; // EXECUTE first, then RESOLVE
     size_t n_execute, n_resolve;
     _Atomic int64_t until_mono_ms; // the lease's end; acting on a rail after it is forbidden
-    arena *a;       // everything of the batch
-    arena *secrets; // decrypted bank details and what a rail makes of them
+    arena *a;                      // everything of the batch
+    arena *secrets;                // decrypted bank details and what a rail makes of them
 } saga_batch;
 
 // --- store (saga_store.c) --------------------------------------------------------------------------------------------
@@ -89,10 +89,11 @@ typedef struct saga_renewal {
     int64_t due_at_us;
 } saga_renewal;
 // *n_kept: how many leases are still ours.
-bool saga_store_renew(const saga_renewal *r, int64_t *n_kept, int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
-
-bool saga_store_books(db_pool *pool, int64_t *books, size_t max, size_t *n, int64_t deadline_mono_ms, arena *a,
+bool saga_store_renew(const saga_renewal *r, int64_t *n_kept, int64_t deadline_mono_ms, arena *a,
                       err *e) WARN_UNUSED;
+
+bool saga_store_books(db_pool *pool, int64_t *books, size_t max, size_t *n,
+                      int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
 
 typedef struct saga_due {
     int64_t book_id;
@@ -101,9 +102,9 @@ typedef struct saga_due {
     int64_t count; // at most the limit asked for
     int64_t oldest_us;
 } saga_due;
-bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const int16_t *rails, size_t n_rails,
-                     int64_t now_us, int64_t limit, saga_due **due, size_t *n, int64_t deadline_mono_ms, arena *a,
-                     err *e) WARN_UNUSED;
+bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const int16_t *rails,
+                     size_t n_rails, int64_t now_us, int64_t limit, saga_due **due, size_t *n,
+                     int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
 
 // --- intents (saga_intent.c): inside the claiming transaction --------------------------------------------------------
 
@@ -125,26 +126,36 @@ void saga_steps_act(saga_batch *b, const saga_tools *tools);
 
 // --- leases (lease.c) ------------------------------------------------------------------------------------------------
 
-typedef struct saga_keeper saga_keeper; // one thread that renews the leases of batches that take long
+typedef struct saga_keeper
+    saga_keeper; // one thread that renews the leases of batches that take long
 saga_keeper *saga_keeper_start(db_pool *pool, const clock_source *clock, int64_t lease_ms);
 void saga_keeper_stop(saga_keeper *k); // no batch may be registered
 typedef struct saga_lease saga_lease;
-saga_lease *saga_lease_begin(saga_keeper *k, saga_batch *b); // NULL: no memory, the batch simply has one lease's time
-void saga_lease_end(saga_keeper *k, saga_lease *l);          // accepts NULL; waits for a renewal under way
+saga_lease *
+saga_lease_begin(saga_keeper *k,
+                 saga_batch *b); // NULL: no memory, the batch simply has one lease's time
+void saga_lease_end(saga_keeper *k, saga_lease *l); // accepts NULL; waits for a renewal under way
 
 // --- batch (batch.c) -------------------------------------------------------------------------------------------------
 
 typedef struct saga_result {
-    size_t n_found;      // rows that were due
-    size_t n_moved;      // rows whose outcome is written, or that were moved by the claim
-    bool failed;         // the claim could not be made: come back later
+    size_t n_found; // rows that were due
+    size_t n_moved; // rows whose outcome is written, or that were moved by the claim
+    bool failed;    // the claim could not be made: come back later
 } saga_result;
 saga_result saga_batch_run(saga_batch *b, const saga_tools *tools, saga_keeper *keeper);
 void saga_batch_metrics_init(void);
 
 // The crash points "saga.<step>.<boundary>" of every step that the batch acts on. The names are made here, so grep for the
 // boundary: prepared, sent, acked, recorded, committed.
-typedef enum saga_boundary { AT_PREPARED, AT_SENT, AT_ACKED, AT_RECORDED, AT_COMMITTED, AT_COUNT } saga_boundary;
+typedef enum saga_boundary {
+    AT_PREPARED,
+    AT_SENT,
+    AT_ACKED,
+    AT_RECORDED,
+    AT_COMMITTED,
+    AT_COUNT
+} saga_boundary;
 #ifdef DISBURSE_CRASH_POINTS
 void saga_crash_at(const saga_batch *b, saga_boundary boundary, unsigned step_mask);
 #else
@@ -154,7 +165,9 @@ void saga_crash_at(const saga_batch *b, saga_boundary boundary, unsigned step_ma
 #define SAGA_ALL_STEPS (~0u)
 
 // Logs an error, at most once a second for each place: a database that is down is one line a second, not a million.
-typedef struct saga_complaint { _Atomic int64_t last_ms, suppressed; } saga_complaint;
+typedef struct saga_complaint {
+    _Atomic int64_t last_ms, suppressed;
+} saga_complaint;
 bool saga_may_complain(saga_complaint *c);
 
 #endif

@@ -11,15 +11,22 @@
     "due_at = CASE WHEN s.events > u.events_seen THEN $2 ELSE u.due_at END, "                      \
     "owner = CASE WHEN u.phase = 1 THEN $3::uuid END, epoch = u.epoch, reason = u.reason, "        \
     "reason_text = u.reason_text, rail_reference = u.rail_reference, updated_at = $2 "             \
-    "FROM unnest($4::int4[], $5::uuid[], $6::int8[], $7::int2[], $8::int2[], $9::int2[], $10::int2[], " \
-    "$11::int4[], $12::int4[], $13::int4[], $14::int4[], $15::timestamptz[], $16::text[], $17::text[], $18::text[]) " \
-    "AS u(i, payout_id, epoch, step, phase, state, outlook, attempt, tries, log_seq, events_seen, due_at, reason, " \
+    "FROM unnest($4::int4[], $5::uuid[], $6::int8[], $7::int2[], $8::int2[], $9::int2[], "         \
+    "$10::int2[], "                                                                                \
+    "$11::int4[], $12::int4[], $13::int4[], $14::int4[], $15::timestamptz[], $16::text[], "        \
+    "$17::text[], $18::text[]) "                                                                   \
+    "AS u(i, payout_id, epoch, step, phase, state, outlook, attempt, tries, log_seq, "             \
+    "events_seen, due_at, reason, "                                                                \
     "reason_text, rail_reference) "                                                                \
     "WHERE s.book_id = $1 AND s.payout_id = u.payout_id "
 
 static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
-    [SAGA_SQL_BOOKS] =
-        {"saga_books", "SELECT DISTINCT book_id FROM merchant_book ORDER BY book_id LIMIT $1"},
+    // A plan made while the tables were small would be kept, and reads them from end to end for each item of a batch when
+    // they are not small any more. Planning costs a millisecond; a batch is thousands of rows.
+    [SAGA_SQL_PLAN_EACH_TIME] = {"saga_plan_each_time",
+                                 "SELECT set_config('plan_cache_mode', 'force_custom_plan', true)"},
+    [SAGA_SQL_BOOKS] = {"saga_books",
+                        "SELECT DISTINCT book_id FROM merchant_book ORDER BY book_id LIMIT $1"},
     // For each book, rail and step: how many are due (counted up to a limit), and since when the oldest.
     [SAGA_SQL_SCAN] =
         {"saga_scan",
@@ -27,11 +34,13 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "FROM unnest($1::int8[]) AS b(book_id) CROSS JOIN unnest($2::int2[]) AS r(rail) "
          "CROSS JOIN unnest($3::int2[]) AS t(step) "
          "CROSS JOIN LATERAL (SELECT count(*) AS n, min(due_at) AS oldest FROM ("
-         "SELECT s.due_at FROM saga AS s WHERE s.book_id = b.book_id AND s.rail = r.rail AND s.step = t.step "
+         "SELECT s.due_at FROM saga AS s WHERE s.book_id = b.book_id AND s.rail = r.rail AND "
+         "s.step = t.step "
          "AND s.due_at <= $4 ORDER BY s.due_at LIMIT $5) AS q) AS d WHERE d.n > 0"},
     [SAGA_SQL_LOCK_DUE] =
         {"saga_lock_due",
-         "SELECT payout_id, phase, state, outlook, attempt, tries, log_seq, events, epoch, due_at, reason, reason_text, "
+         "SELECT payout_id, phase, state, outlook, attempt, tries, log_seq, events, epoch, due_at, "
+         "reason, reason_text, "
          "rail_reference FROM saga WHERE book_id = $1 AND rail = $2 AND step = $3 AND due_at <= $4 "
          "ORDER BY due_at LIMIT $5 FOR UPDATE SKIP LOCKED"},
     [SAGA_SQL_EVENTS] =
@@ -44,7 +53,8 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "WHERE book_id = $1 AND payout_id = ANY($2::uuid[])"},
     [SAGA_SQL_RECIPIENTS] =
         {"saga_recipients",
-         "SELECT p.payout_id, m.name, r.holder_type, r.account_type, r.routing_code, r.name_sealed, r.account_sealed "
+         "SELECT p.payout_id, m.name, r.holder_type, r.account_type, r.routing_code, "
+         "r.name_sealed, r.account_sealed "
          "FROM payout AS p "
          "JOIN recipient AS r ON r.book_id = p.book_id AND r.recipient_id = p.recipient_id "
          "JOIN merchant AS m ON m.book_id = p.book_id AND m.merchant_id = p.merchant_id "
@@ -55,22 +65,26 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     [SAGA_SQL_WRITE_OUTCOME] =
         {"saga_write_outcome",
          WRITE_SET "AND s.owner = $3 AND s.epoch = u.epoch AND s.phase = 1 RETURNING u.i"},
-    [SAGA_SQL_RENEW] =
-        {"saga_renew",
-         "UPDATE saga AS s SET due_at = $2 FROM unnest($4::uuid[], $5::int8[]) AS u(payout_id, epoch) "
-         "WHERE s.book_id = $1 AND s.payout_id = u.payout_id AND s.owner = $3 AND s.epoch = u.epoch AND s.phase = 1"},
+    [SAGA_SQL_RENEW] = {"saga_renew", "UPDATE saga AS s SET due_at = $2 FROM unnest($4::uuid[], "
+                                      "$5::int8[]) AS u(payout_id, epoch) "
+                                      "WHERE s.book_id = $1 AND s.payout_id = u.payout_id AND "
+                                      "s.owner = $3 AND s.epoch = u.epoch AND s.phase = 1"},
     // Only new messages count. While a worker has the saga it is not touched but for the count: the outcome's write sees it.
     [SAGA_SQL_RECORD_EVENTS] =
-        {"saga_record_events",
-         "WITH new AS (INSERT INTO rail_event (book_id, payout_id, event_id, attempt, kind, code, detail, rail_reference, "
-         "at) SELECT $1, u.payout_id, u.event_id, u.attempt, u.kind, u.code, u.detail, u.rail_reference, u.at "
-         "FROM unnest($3::uuid[], $4::text[], $5::int4[], $6::int2[], $7::text[], $8::text[], $9::text[], "
-         "$10::timestamptz[]) AS u(payout_id, event_id, attempt, kind, code, detail, rail_reference, at) "
-         "ON CONFLICT DO NOTHING RETURNING payout_id, kind), "
-         "heard AS (SELECT payout_id, count(*)::int4 AS n FROM new WHERE kind <> 1 GROUP BY payout_id ORDER BY payout_id) "
-         "UPDATE saga AS s SET events = s.events + heard.n, "
-         "due_at = CASE WHEN s.owner IS NULL THEN $2 ELSE s.due_at END "
-         "FROM heard WHERE s.book_id = $1 AND s.payout_id = heard.payout_id"},
+        {"saga_record_events", "WITH new AS (INSERT INTO rail_event (book_id, payout_id, event_id, "
+                               "attempt, kind, code, detail, rail_reference, "
+                               "at) SELECT $1, u.payout_id, u.event_id, u.attempt, u.kind, u.code, "
+                               "u.detail, u.rail_reference, u.at "
+                               "FROM unnest($3::uuid[], $4::text[], $5::int4[], $6::int2[], "
+                               "$7::text[], $8::text[], $9::text[], "
+                               "$10::timestamptz[]) AS u(payout_id, event_id, attempt, kind, code, "
+                               "detail, rail_reference, at) "
+                               "ON CONFLICT DO NOTHING RETURNING payout_id, kind), "
+                               "heard AS (SELECT payout_id, count(*)::int4 AS n FROM new WHERE "
+                               "kind <> 1 GROUP BY payout_id ORDER BY payout_id) "
+                               "UPDATE saga AS s SET events = s.events + heard.n, "
+                               "due_at = CASE WHEN s.owner IS NULL THEN $2 ELSE s.due_at END "
+                               "FROM heard WHERE s.book_id = $1 AND s.payout_id = heard.payout_id"},
 };
 
 const db_stmt *saga_sql(saga_sql_id id) {

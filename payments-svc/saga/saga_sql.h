@@ -5,6 +5,7 @@
 #include "db/db.h"
 
 typedef enum saga_sql_id {
+    SAGA_SQL_PLAN_EACH_TIME,
     SAGA_SQL_BOOKS,
     SAGA_SQL_SCAN,
     SAGA_SQL_LOCK_DUE,

@@ -11,10 +11,15 @@ static bool out_of_memory(err *e) {
     return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "the batch needs too much memory");
 }
 
+static bool plan_each_time(db_conn *c, arena *a, err *e) {
+    return db_exec(c, saga_sql(SAGA_SQL_PLAN_EACH_TIME), NULL, a, NULL, NULL, e);
+}
+
 // --- Reading what is due ---------------------------------------------------------------------------------------------
 
 static void copy_column(char *to, size_t size, str from) {
-    const size_t len = from.len < size - 1 ? from.len : size - 1; // the table holds what this program wrote
+    const size_t len =
+        from.len < size - 1 ? from.len : size - 1; // the table holds what this program wrote
     memcpy(to, from.ptr, len);
     to[len] = '\0';
 }
@@ -103,8 +108,9 @@ static bool hear_events(saga_batch *b, const db_rows *rows, err *e) {
         saga_item *item = &b->items[i];
         const size_t first = row;
         while (row < n_rows && uuid_eq(db_get_uuid(rows, row, 0), item->payout_id)) {
-            events[row] = (saga_event){db_get_i32(rows, row, 1), (saga_event_kind)db_get_i16(rows, row, 2),
-                                       db_get_str(rows, row, 3), db_get_str(rows, row, 4)};
+            events[row] =
+                (saga_event){db_get_i32(rows, row, 1), (saga_event_kind)db_get_i16(rows, row, 2),
+                             db_get_str(rows, row, 3), db_get_str(rows, row, 4)};
             row++;
         }
         item->said = saga_hear(&item->was, events + first, row - first);
@@ -134,9 +140,10 @@ static bool columns_alloc(columns *k, size_t n, arena *a) {
     if (ints == NULL || shorts == NULL || longs == NULL || texts == NULL || ids == NULL) {
         return false;
     }
-    *k = (columns){ints,       ints + n,       ints + 2 * n,   ints + 3 * n, ints + 4 * n,
-                   shorts,     shorts + n,     shorts + 2 * n, shorts + 3 * n, ids,
-                   longs,      longs + n,      texts,          texts + n,    texts + 2 * n, 0};
+    *k = (columns){ints,           ints + n,  ints + 2 * n,  ints + 3 * n,
+                   ints + 4 * n,   shorts,    shorts + n,    shorts + 2 * n,
+                   shorts + 3 * n, ids,       longs,         longs + n,
+                   texts,          texts + n, texts + 2 * n, 0};
     return true;
 }
 
@@ -184,7 +191,8 @@ static db_params *columns_params(const columns *k, const saga_batch *b, int64_t 
 }
 
 #define STEP_LOG_COLUMNS                                                                           \
-    "book_id, payout_id, seq, step, kind, outcome, attempt, reason, detail, rail_reference, transfer_id, owner, epoch, at"
+    "book_id, payout_id, seq, step, kind, outcome, attempt, reason, detail, rail_reference, "      \
+    "transfer_id, owner, epoch, at"
 enum { STEP_LOG_N_COLUMNS = 14, LOG_INTENT = 1, LOG_OUTCOME = 2 };
 
 static void log_row(db_copy *w, const saga_batch *b, const saga_item *item, saga_step step,
@@ -215,7 +223,8 @@ static void log_row(db_copy *w, const saga_batch *b, const saga_item *item, saga
 
 // An item whose row in the log the claim writes: an intent, or the news that it is held.
 static bool claim_logs(const saga_item *item) {
-    return item->acting != STEP_NONE || (item->now.state == STATE_HELD && item->was.state != STATE_HELD);
+    return item->acting != STEP_NONE ||
+           (item->now.state == STATE_HELD && item->was.state != STATE_HELD);
 }
 
 static void decide(saga_batch *b, int64_t lease_end_us) {
@@ -238,12 +247,14 @@ static bool write_intents(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     }
     for (size_t i = 0; i < b->n; i++) {
         const saga_item *item = &b->items[i];
-        const bool why = item->acting == STEP_VOID || item->acting == STEP_RETURN || item->acting == STEP_NONE;
+        const bool why =
+            item->acting == STEP_VOID || item->acting == STEP_RETURN || item->acting == STEP_NONE;
         const saga_answer answer = {item->acting == STEP_NONE ? OUT_BROKEN : OUT_NONE,
                                     why ? str_of(item->now.reason) : (str){"", 0},
                                     why ? str_of(item->now.reason_text) : (str){"", 0}};
         if (claim_logs(item)) {
-            log_row(w, b, item, item->acting == STEP_NONE ? item->was.step : item->acting, &answer, now_us);
+            log_row(w, b, item, item->acting == STEP_NONE ? item->was.step : item->acting, &answer,
+                    now_us);
         }
     }
     return db_copy_end(w, NULL, e);
@@ -259,7 +270,8 @@ static bool write_claim(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
         columns_add(&k, &b->items[i], i);
     }
     int64_t n_written = 0;
-    if (!db_exec(c, saga_sql(SAGA_SQL_WRITE_CLAIM), columns_params(&k, b, now_us), b->a, NULL, &n_written, e)) {
+    if (!db_exec(c, saga_sql(SAGA_SQL_WRITE_CLAIM), columns_params(&k, b, now_us), b->a, NULL,
+                 &n_written, e)) {
         return false;
     }
     if (n_written != (int64_t)b->n) {
@@ -278,7 +290,7 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     atomic_store(&b->until_mono_ms, clock_mono_ms(b->from.clock) + b->from.lease_ms);
     CRASH_POINT("saga.claim.begin");
     db_rows *events = NULL;
-    if (!lock_due(b, c, now_us, e)) {
+    if (!plan_each_time(c, b->a, e) || !lock_due(b, c, now_us, e)) {
         return false;
     }
     if (b->n == 0) {
@@ -340,7 +352,9 @@ static bool outcome_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     }
     const int64_t now_us = clock_wall_us(b->from.clock);
     db_rows *rows = NULL;
-    if (!db_exec(c, saga_sql(SAGA_SQL_WRITE_OUTCOME), columns_params(&k, b, now_us), b->a, &rows, NULL, e)) {
+    if (!plan_each_time(c, b->a, e) ||
+        !db_exec(c, saga_sql(SAGA_SQL_WRITE_OUTCOME), columns_params(&k, b, now_us), b->a, &rows,
+                 NULL, e)) {
         return false;
     }
     const size_t n_ours = db_count(rows);
@@ -382,10 +396,12 @@ static bool renew_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     db_uuid(p, w->r->owner);
     db_uuid_array(p, w->r->ids, w->r->n);
     db_i64_array(p, w->r->epochs, w->r->n);
-    return db_exec(c, saga_sql(SAGA_SQL_RENEW), p, a, NULL, &w->n_kept, e);
+    return plan_each_time(c, a, e) &&
+           db_exec(c, saga_sql(SAGA_SQL_RENEW), p, a, NULL, &w->n_kept, e);
 }
 
-bool saga_store_renew(const saga_renewal *r, int64_t *n_kept, int64_t deadline_mono_ms, arena *a, err *e) {
+bool saga_store_renew(const saga_renewal *r, int64_t *n_kept, int64_t deadline_mono_ms, arena *a,
+                      err *e) {
     renewing w = {r, 0};
     if (!db_transact(r->pool, deadline_mono_ms, a, renew_in_tx, &w, e)) {
         return false;
@@ -404,14 +420,14 @@ typedef struct reading {
 
 static bool read_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     reading *r = arg;
-    return db_exec(c, saga_sql(r->sql), r->params, a, &r->rows, NULL, e);
+    return plan_each_time(c, a, e) && db_exec(c, saga_sql(r->sql), r->params, a, &r->rows, NULL, e);
 }
 
-bool saga_store_books(db_pool *pool, int64_t *books, size_t max, size_t *n, int64_t deadline_mono_ms, arena *a,
-                      err *e) {
+bool saga_store_books(db_pool *pool, int64_t *books, size_t max, size_t *n,
+                      int64_t deadline_mono_ms, arena *a, err *e) {
     reading r = {db_params_create(a), SAGA_SQL_BOOKS, NULL};
     db_i64(r.params, (int64_t)max);
-    if (!db_read(pool, deadline_mono_ms, a, read_in_tx, &r, e)) {
+    if (!db_transact(pool, deadline_mono_ms, a, read_in_tx, &r, e)) {
         return false;
     }
     *n = db_count(r.rows);
@@ -421,9 +437,9 @@ bool saga_store_books(db_pool *pool, int64_t *books, size_t max, size_t *n, int6
     return true;
 }
 
-bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const int16_t *rails, size_t n_rails,
-                     int64_t now_us, int64_t limit, saga_due **due, size_t *n, int64_t deadline_mono_ms, arena *a,
-                     err *e) {
+bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const int16_t *rails,
+                     size_t n_rails, int64_t now_us, int64_t limit, saga_due **due, size_t *n,
+                     int64_t deadline_mono_ms, arena *a, err *e) {
     static const int16_t STEPS[] = {STEP_RESERVE, STEP_EXECUTE, STEP_RESOLVE, STEP_AWAIT,
                                     STEP_CONFIRM, STEP_VOID,    STEP_RETURN,  STEP_DONE};
     reading r = {db_params_create(a), SAGA_SQL_SCAN, NULL};
@@ -432,7 +448,7 @@ bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const 
     db_i16_array(r.params, STEPS, sizeof STEPS / sizeof STEPS[0]);
     db_time(r.params, now_us);
     db_i64(r.params, limit);
-    if (!db_read(pool, deadline_mono_ms, a, read_in_tx, &r, e)) {
+    if (!db_transact(pool, deadline_mono_ms, a, read_in_tx, &r, e)) {
         return false;
     }
     *n = db_count(r.rows);
@@ -451,22 +467,27 @@ bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const 
 // --- What the rails say by themselves --------------------------------------------------------------------------------
 
 static int by_payout_of_event(const void *a, const void *b) {
-    return uuid_cmp((*(const rail_event *const *)a)->payout_id, (*(const rail_event *const *)b)->payout_id);
+    return uuid_cmp((*(const rail_event *const *)a)->payout_id,
+                    (*(const rail_event *const *)b)->payout_id);
 }
 
-static bool record_chunk(db_conn *c, int64_t book_id, const rail_event *const *events, size_t n, arena *a, err *e) {
+static bool record_chunk(db_conn *c, int64_t book_id, const rail_event *const *events, size_t n,
+                         arena *a, err *e) {
     uuid *ids = ARENA_ARRAY(a, uuid, n);
     str *texts = ARENA_ARRAY(a, str, 4 * n);
     int32_t *attempts = ARENA_ARRAY(a, int32_t, n);
     int16_t *kinds = ARENA_ARRAY(a, int16_t, n);
     int64_t *times = ARENA_ARRAY(a, int64_t, n);
     if (ids == NULL || texts == NULL || attempts == NULL || kinds == NULL || times == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "the messages need too much memory");
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
+                       "the messages need too much memory");
     }
     for (size_t i = 0; i < n; i++) {
         const rail_event *event = events[i];
-        if (event->kind < RAIL_EVENT_ACCEPTED || event->kind > RAIL_EVENT_RETURNED || event->attempt < 1) {
-            return err_set(e, ERR_INVALID_ARGUMENT, "RAIL_EVENT", "a message of a kind or attempt that cannot be");
+        if (event->kind < RAIL_EVENT_ACCEPTED || event->kind > RAIL_EVENT_RETURNED ||
+            event->attempt < 1) {
+            return err_set(e, ERR_INVALID_ARGUMENT, "RAIL_EVENT",
+                           "a message of a kind or attempt that cannot be");
         }
         ids[i] = event->payout_id;
         texts[i] = event->event_id;
@@ -492,18 +513,24 @@ static bool record_chunk(db_conn *c, int64_t book_id, const rail_event *const *e
     return db_exec(c, saga_sql(SAGA_SQL_RECORD_EVENTS), p, a, NULL, NULL, e);
 }
 
-bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a, err *e) {
+bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a,
+                        err *e) {
     if (n == 0) {
         return true;
     }
+    if (!plan_each_time(c, a, e)) {
+        return false;
+    }
     const rail_event **sorted = ARENA_ARRAY(a, const rail_event *, n);
     if (sorted == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "the messages need too much memory");
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
+                       "the messages need too much memory");
     }
     for (size_t i = 0; i < n; i++) {
         sorted[i] = &events[i];
     }
-    qsort(sorted, n, sizeof sorted[0], by_payout_of_event); // all writers of sagas meet in one order
+    qsort(sorted, n, sizeof sorted[0],
+          by_payout_of_event); // all writers of sagas meet in one order
     for (size_t i = 0; i < n; i += SAGA_EVENTS_CHUNK) {
         const size_t m = n - i < SAGA_EVENTS_CHUNK ? n - i : SAGA_EVENTS_CHUNK;
         if (!record_chunk(c, book_id, sorted + i, m, a, e)) {

@@ -50,7 +50,10 @@ static saga_batch batch(saga_step step, uint8_t owner, int64_t lease_ms) {
     return (saga_batch){.from = {.pool = world_pool(),
                                  .keys = world_keys(),
                                  .clock = clock_system(),
-                                 .policy = {.attempts_max = 3, .backoff_base_ms = 1, .backoff_cap_ms = 4, .resolve_after_ms = 60000},
+                                 .policy = {.attempts_max = 3,
+                                            .backoff_base_ms = 1,
+                                            .backoff_cap_ms = 4,
+                                            .resolve_after_ms = 60000},
                                  .rail = world_rail(RAIL_INSTANT, 0),
                                  .book_id = WORLD_BOOK,
                                  .step = step,
@@ -74,7 +77,8 @@ static void finish_all(saga_batch *b, saga_outcome outcome) {
         saga_item *item = &b->items[i];
         if (item->acting != STEP_NONE) {
             item->answer = (saga_answer){outcome, {"", 0}, {"", 0}};
-            assert_true(saga_on_outcome(&item->now, &item->answer, &item->said, &b->from.policy, b->from.clock));
+            assert_true(saga_on_outcome(&item->now, &item->answer, &item->said, &b->from.policy,
+                                        b->from.clock));
             item->log_seq++;
         }
     }
@@ -120,7 +124,8 @@ static void nap(int64_t ms) {
 }
 
 static int64_t in_state(saga_step step, saga_state state) {
-    return world_count("SELECT count(*) FROM saga WHERE step = %d AND state = %d", (int)step, (int)state);
+    return world_count("SELECT count(*) FROM saga WHERE step = %d AND state = %d", (int)step,
+                       (int)state);
 }
 
 // --- Claims and leases -----------------------------------------------------------------------------------------------
@@ -130,11 +135,15 @@ static void test_claim__writes_intent_owner_and_lease(void **state) {
     world_payouts(RAIL_INSTANT, 3, 100, NULL);
     saga_batch b = batch(STEP_RESERVE, 1, 5000);
     assert_int_equal(claim(&b), 3);
-    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE phase = 1 AND epoch = 1 AND log_seq = 1 AND "
-                                 "state = 4 AND owner = '01000000-0000-0000-0000-000000000000' AND "
-                                 "due_at BETWEEN now() + interval '4 s' AND now() + interval '6 s'"), 3);
-    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE seq = 1 AND step = 1 AND kind = 1 AND "
-                                 "outcome = 0 AND transfer_id IS NOT NULL AND epoch = 1"), 3);
+    assert_int_equal(
+        world_count("SELECT count(*) FROM saga WHERE phase = 1 AND epoch = 1 AND log_seq = 1 AND "
+                    "state = 4 AND owner = '01000000-0000-0000-0000-000000000000' AND "
+                    "due_at BETWEEN now() + interval '4 s' AND now() + interval '6 s'"),
+        3);
+    assert_int_equal(
+        world_count("SELECT count(*) FROM step_log WHERE seq = 1 AND step = 1 AND kind = 1 AND "
+                    "outcome = 0 AND transfer_id IS NOT NULL AND epoch = 1"),
+        3);
     saga_batch other = batch(STEP_RESERVE, 2, 5000);
     assert_int_equal(claim(&other), 0); // leased
 }
@@ -162,9 +171,13 @@ static void test_outcome__gives_the_lease_back_and_logs(void **state) {
     assert_int_equal(claim(&b), 3);
     finish_all(&b, OUT_DONE);
     assert_int_equal(written(&b), 3);
-    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE phase = 0 AND step = 2 AND epoch = 1 AND "
-                                 "log_seq = 2 AND owner IS NULL AND due_at <= now()"), 3);
-    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE seq = 2 AND step = 1 AND kind = 2 AND outcome = 1"), 3);
+    assert_int_equal(
+        world_count("SELECT count(*) FROM saga WHERE phase = 0 AND step = 2 AND epoch = 1 AND "
+                    "log_seq = 2 AND owner IS NULL AND due_at <= now()"),
+        3);
+    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE seq = 2 AND step = 1 AND "
+                                 "kind = 2 AND outcome = 1"),
+                     3);
 }
 
 // Promise FENCED.
@@ -182,7 +195,8 @@ static void test_fenced__who_lost_the_lease_writes_nothing(void **state) {
     assert_int_equal(written(&dead), 1); // the one that nobody had taken
     assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE kind = 2"), 1);
     assert_int_equal(world_count("SELECT count(*) FROM saga WHERE epoch = 2 AND phase = 1 AND "
-                                 "owner = '02000000-0000-0000-0000-000000000000'"), 2);
+                                 "owner = '02000000-0000-0000-0000-000000000000'"),
+                     2);
     assert_int_equal(dead.items[0].lost + dead.items[1].lost + dead.items[2].lost, 2);
     finish_all(&heir, OUT_DONE);
     assert_int_equal(written(&heir), 2);
@@ -221,7 +235,13 @@ static void test_lease__renewed_only_by_its_owner(void **state) {
     assert_int_equal(claim(&b), 2);
     const uuid ids[] = {b.items[0].payout_id, b.items[1].payout_id};
     const int64_t epochs[] = {1, 1}, stale[] = {1, 0};
-    saga_renewal r = {world_pool(), WORLD_BOOK, b.from.owner, ids, epochs, 2, clock_wall_us(clock_system()) + 9000000};
+    saga_renewal r = {world_pool(),
+                      WORLD_BOOK,
+                      b.from.owner,
+                      ids,
+                      epochs,
+                      2,
+                      clock_wall_us(clock_system()) + 9000000};
     int64_t kept = 0;
     err e;
     assert_true(saga_store_renew(&r, &kept, fixture_deadline(5000), memory, &e));
@@ -294,7 +314,8 @@ static void test_event__once_only_and_due_at_once(void **state) {
     assert_int_equal(world_count("SELECT count(*) FROM rail_event"), 2);
     assert_int_equal(run(STEP_AWAIT).n_moved, 1);
     assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
-    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE due_at IS NULL AND events_seen = 1"), 1);
+    assert_int_equal(
+        world_count("SELECT count(*) FROM saga WHERE due_at IS NULL AND events_seen = 1"), 1);
     assert_int_equal(world_paid_out(), 100);
     world_event(id, 1, RAIL_EVENT_SETTLED, "c"); // said twice by the rail
     assert_int_equal(run(STEP_DONE).n_moved, 1);
@@ -316,12 +337,16 @@ static void test_event__while_leased__heard_after_the_outcome(void **state) {
     saga_batch b = batch(STEP_EXECUTE, 1, 5000);
     assert_int_equal(claim(&b), 1);
     world_event(id, 1, RAIL_EVENT_SETTLED, "a"); // before the answer
-    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE due_at > now() AND events = 1 AND events_seen = 0"), 1);
+    assert_int_equal(
+        world_count(
+            "SELECT count(*) FROM saga WHERE due_at > now() AND events = 1 AND events_seen = 0"),
+        1);
     saga_batch other = batch(STEP_EXECUTE, 2, 5000);
     assert_int_equal(claim(&other), 0);
     finish_all(&b, OUT_ACCEPTED);
     assert_int_equal(written(&b), 1);
-    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 4 AND due_at <= now()"), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 4 AND due_at <= now()"),
+                     1);
     assert_int_equal(run(STEP_AWAIT).n_moved, 1);
     assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
 }
@@ -336,7 +361,10 @@ static void test_event__contradiction__held_and_logged(void **state) {
     world_event(id, 1, RAIL_EVENT_SETTLED, "b");
     assert_int_equal(run(STEP_DONE).n_moved, 1);
     assert_int_equal(in_state(STEP_DONE, STATE_HELD), 1);
-    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE outcome = 9 AND reason = 'RAIL_CONTRADICTION'"), 1);
+    assert_int_equal(
+        world_count(
+            "SELECT count(*) FROM step_log WHERE outcome = 9 AND reason = 'RAIL_CONTRADICTION'"),
+        1);
     assert_int_equal(run(STEP_DONE).n_found, 0);
 }
 
@@ -347,7 +375,9 @@ static void test_batch__no_money__failed(void **state) {
     world_payouts(RAIL_INSTANT, 3, 400000, NULL);
     assert_int_equal(run(STEP_RESERVE).n_moved, 3);
     assert_int_equal(in_state(STEP_EXECUTE, STATE_PROCESSING), 2);
-    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE state = 7 AND reason = 'INSUFFICIENT_FUNDS'"), 1);
+    assert_int_equal(
+        world_count("SELECT count(*) FROM saga WHERE state = 7 AND reason = 'INSUFFICIENT_FUNDS'"),
+        1);
 }
 
 static void test_batch__refusal_whose_answer_was_lost__failed(void **state) {
@@ -358,7 +388,9 @@ static void test_batch__refusal_whose_answer_was_lost__failed(void **state) {
     assert_int_equal(run(STEP_RESERVE).n_moved, 1);
     assert_int_equal(in_state(STEP_RESERVE, STATE_PROCESSING), 1);
     assert_int_equal(run_soon(STEP_RESERVE).n_moved, 1);
-    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE state = 7 AND reason = 'INSUFFICIENT_FUNDS'"), 1);
+    assert_int_equal(
+        world_count("SELECT count(*) FROM saga WHERE state = 7 AND reason = 'INSUFFICIENT_FUNDS'"),
+        1);
 }
 
 static void test_batch__ledger_down__tried_again_with_the_same_ids(void **state) {
@@ -371,7 +403,10 @@ static void test_batch__ledger_down__tried_again_with_the_same_ids(void **state)
     }
     assert_int_equal(in_state(STEP_EXECUTE, STATE_PROCESSING), 2);
     assert_int_equal(world_available(), 1000000 - 200);
-    assert_true(world_count("SELECT count(*) FROM step_log WHERE outcome = 3 AND reason = 'LEDGER_UNAVAILABLE'") >= 2);
+    assert_true(
+        world_count(
+            "SELECT count(*) FROM step_log WHERE outcome = 3 AND reason = 'LEDGER_UNAVAILABLE'") >=
+        2);
 }
 
 static void test_batch__pair_whose_answer_was_lost__done_once(void **state) {
@@ -428,7 +463,9 @@ static void test_batch__attempts_exhausted__voided(void **state) {
         assert_int_equal(run_soon(STEP_EXECUTE).n_moved, 1);
     }
     assert_int_equal(run(STEP_VOID).n_moved, 1);
-    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE state = 7 AND reason = 'ATTEMPTS_EXHAUSTED'"), 1);
+    assert_int_equal(
+        world_count("SELECT count(*) FROM saga WHERE state = 7 AND reason = 'ATTEMPTS_EXHAUSTED'"),
+        1);
     assert_int_equal(world_available(), 1000000);
 }
 
@@ -445,13 +482,19 @@ static void test_batch__unreadable_recipient__held_and_the_others_go_on(void **s
     (void)state;
     world_payouts(RAIL_INSTANT, 3, 100, NULL);
     (void)run(STEP_RESERVE);
-    fixture_sql("INSERT INTO recipient SELECT book_id, '11111111-1111-4111-8111-111111111111', merchant_id, holder_type, "
-                "account_type, currency, routing_code, account_last4, name_sealed, account_sealed, created_at FROM recipient; "
+    fixture_sql("INSERT INTO recipient SELECT book_id, '11111111-1111-4111-8111-111111111111', "
+                "merchant_id, holder_type, "
+                "account_type, currency, routing_code, account_last4, name_sealed, account_sealed, "
+                "created_at FROM recipient; "
                 "UPDATE payout SET recipient_id = '11111111-1111-4111-8111-111111111111' "
-                "WHERE payout_id = (SELECT min(payout_id::text)::uuid FROM payout)", NULL, 0);
-    assert_int_equal(run(STEP_EXECUTE).n_moved, 3); // its bank details belong to another row: the AAD does not fit
+                "WHERE payout_id = (SELECT min(payout_id::text)::uuid FROM payout)",
+                NULL, 0);
+    assert_int_equal(run(STEP_EXECUTE).n_moved,
+                     3); // its bank details belong to another row: the AAD does not fit
     assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 2);
-    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE state = 10 AND attempt = 0 AND reason = 'RECIPIENT_UNREADABLE'"), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE state = 10 AND attempt = 0 AND "
+                                 "reason = 'RECIPIENT_UNREADABLE'"),
+                     1);
     assert_int_equal(world_look().submitted, 2);
 }
 
@@ -473,7 +516,8 @@ int main(void) {
         cmocka_unit_test_setup(test_batch__refusal_whose_answer_was_lost__failed, fresh),
         cmocka_unit_test_setup(test_batch__ledger_down__tried_again_with_the_same_ids, fresh),
         cmocka_unit_test_setup(test_batch__pair_whose_answer_was_lost__done_once, fresh),
-        cmocka_unit_test_setup(test_batch__worker_died_after_sending__asks_and_does_not_send_again, fresh),
+        cmocka_unit_test_setup(test_batch__worker_died_after_sending__asks_and_does_not_send_again,
+                               fresh),
         cmocka_unit_test_setup(test_batch__refused_for_now__new_attempts, fresh),
         cmocka_unit_test_setup(test_batch__attempts_exhausted__voided, fresh),
         cmocka_unit_test_setup(test_batch__silent_or_absurd_rail__never_guessed, fresh),

@@ -54,28 +54,34 @@ static Ledger__V1__CreateTransferStatus commit_one(const ledger_transfer *t) {
         keep(t, enough ? PENDING : BURNED);
         return enough ? STATUS(CREATED) : STATUS(EXCEEDS_CREDITS);
     }
-    const bool post = (t->flags & LEDGER__V1__TRANSFER_FLAG__TRANSFER_FLAG_POST_PENDING_TRANSFER) != 0;
-    const bool release = (t->flags & LEDGER__V1__TRANSFER_FLAG__TRANSFER_FLAG_VOID_PENDING_TRANSFER) != 0;
+    const bool post =
+        (t->flags & LEDGER__V1__TRANSFER_FLAG__TRANSFER_FLAG_POST_PENDING_TRANSFER) != 0;
+    const bool release =
+        (t->flags & LEDGER__V1__TRANSFER_FLAG__TRANSFER_FLAG_VOID_PENDING_TRANSFER) != 0;
     if (post || release) {
         kept *p = map_get(by_id, t->pending_id);
         if (p == NULL) {
             return STATUS(PENDING_TRANSFER_NOT_FOUND);
         }
         if (p->state != PENDING) {
-            return p->state == POSTED ? STATUS(PENDING_TRANSFER_ALREADY_POSTED) : STATUS(PENDING_TRANSFER_ALREADY_VOIDED);
+            return p->state == POSTED ? STATUS(PENDING_TRANSFER_ALREADY_POSTED)
+                                      : STATUS(PENDING_TRANSFER_ALREADY_VOIDED);
         }
         p->state = post ? POSTED : VOIDED;
         available += release ? p->t.amount : 0;
     } else {
-        paid_out += t->code == TRANSFER_BANK_OUT ? t->amount : t->code == TRANSFER_BANK_RETURN ? -t->amount : 0;
+        paid_out += t->code == TRANSFER_BANK_OUT      ? t->amount
+                    : t->code == TRANSFER_BANK_RETURN ? -t->amount
+                                                      : 0;
         available += t->code == TRANSFER_RETURN ? t->amount : 0;
     }
     keep(t, SINGLE);
     return STATUS(CREATED);
 }
 
-bool ledger_create_transfers(rpc_client *c, int64_t book_id, const ledger_transfer *transfers, size_t n,
-                             ledger_result *results, int64_t deadline_mono_ms, arena *a, err *e) {
+bool ledger_create_transfers(rpc_client *c, int64_t book_id, const ledger_transfer *transfers,
+                             size_t n, ledger_result *results, int64_t deadline_mono_ms, arena *a,
+                             err *e) {
     (void)c;
     (void)deadline_mono_ms;
     (void)a;
@@ -89,9 +95,11 @@ bool ledger_create_transfers(rpc_client *c, int64_t book_id, const ledger_transf
         bool chain_is_there = false;
         for (size_t i = 0; i < n; i++) {
             // As TigerBeetle: a pair that is there ends its repetition at the first of it.
-            results[i].status = chain_is_there ? STATUS(LINKED_EVENT_FAILED) : commit_one(&transfers[i]);
-            chain_is_there = (transfers[i].flags & LEDGER__V1__TRANSFER_FLAG__TRANSFER_FLAG_LINKED) != 0 &&
-                             results[i].status == STATUS(EXISTS);
+            results[i].status =
+                chain_is_there ? STATUS(LINKED_EVENT_FAILED) : commit_one(&transfers[i]);
+            chain_is_there =
+                (transfers[i].flags & LEDGER__V1__TRANSFER_FLAG__TRANSFER_FLAG_LINKED) != 0 &&
+                results[i].status == STATUS(EXISTS);
         }
     }
     pthread_mutex_unlock(&mutex);
@@ -112,12 +120,14 @@ static bool is_taken(const char *key) {
     return false;
 }
 
-static bool fake_prepare(rail *r, db_conn *c, int64_t book_id, rail_item *items, size_t n, arena *a, err *e) {
+static bool fake_prepare(rail *r, db_conn *c, int64_t book_id, rail_item *items, size_t n, arena *a,
+                         err *e) {
     (void)c;
     (void)e;
     for (size_t i = 0; i < n; i++) {
         ASSERT(book_id == WORLD_BOOK && r->id != 0);
-        ASSERT(str_eq_c(items[i].recipient_name, "Ada Lovelace") && str_eq_c(items[i].account_number, "12345678"));
+        ASSERT(str_eq_c(items[i].recipient_name, "Ada Lovelace") &&
+               str_eq_c(items[i].account_number, "12345678"));
         items[i].reference = str_of(arena_printf(a, "ref-%d", items[i].attempt));
     }
     return true;
@@ -162,9 +172,16 @@ static void fake_query(rail *r, int64_t book_id, rail_item *items, size_t n, are
 rail *world_rail(int id, int64_t gather_ms) {
     static rail rails[3];
     rail *r = &rails[id];
-    *r = (rail){.id = id, .name = id == RAIL_ACH ? "ach" : "instant", .currencies = "USD", .amount_max = INT64_MAX,
-                .batch_max = 8000, .gather_ms = gather_ms, .finality = "none", .prepare = fake_prepare,
-                .submit = fake_submit, .query = fake_query};
+    *r = (rail){.id = id,
+                .name = id == RAIL_ACH ? "ach" : "instant",
+                .currencies = "USD",
+                .amount_max = INT64_MAX,
+                .batch_max = 8000,
+                .gather_ms = gather_ms,
+                .finality = "none",
+                .prepare = fake_prepare,
+                .submit = fake_submit,
+                .query = fake_query};
     return r;
 }
 
@@ -195,7 +212,8 @@ int world_setup(void **state) {
         (void)fprintf(stderr, "%s / %s\n", e.message, e.detail);
         return -1;
     }
-    (void)snprintf(conninfo, sizeof conninfo, "host=%s user=payments_service dbname=postgres", fixture_server_dir());
+    (void)snprintf(conninfo, sizeof conninfo, "host=%s user=payments_service dbname=postgres",
+                   fixture_server_dir());
     pool = fixture_pool(conninfo, 12, 20000);
     make_keys();
     by_id = map_create(1024, KEPT_MAX);
@@ -232,7 +250,8 @@ static const db_stmt RECIPIENT = {
 
 static bool insert_recipient(db_conn *c, arena *a, void *arg, err *e) {
     const uuid id = *(const uuid *)arg;
-    const str name = seal("name", id, "Ada Lovelace", a), account = seal("account", id, "12345678", a);
+    const str name = seal("name", id, "Ada Lovelace", a),
+              account = seal("account", id, "12345678", a);
     db_params *p = db_params_create(a);
     db_i64(p, WORLD_BOOK);
     db_uuid(p, id);
@@ -272,9 +291,11 @@ typedef struct making {
 } making;
 
 static bool copy_payouts(db_conn *c, const making *m, int64_t now, err *e) {
-    db_copy *w = db_copy_begin(c, "payout",
-                               "book_id, payout_id, merchant_id, recipient_id, amount, currency, rail, "
-                               "external_reference, description, created_at", 10, e);
+    db_copy *w =
+        db_copy_begin(c, "payout",
+                      "book_id, payout_id, merchant_id, recipient_id, amount, currency, rail, "
+                      "external_reference, description, created_at",
+                      10, e);
     for (size_t i = 0; i < m->n; i++) {
         db_copy_row(w);
         db_copy_i64(w, WORLD_BOOK);
@@ -293,9 +314,11 @@ static bool copy_payouts(db_conn *c, const making *m, int64_t now, err *e) {
 
 // As the API's intake writes it.
 static bool copy_sagas(db_conn *c, const making *m, int64_t now, err *e) {
-    db_copy *w = db_copy_begin(c, "saga",
-                               "book_id, payout_id, rail, step, phase, state, attempt, tries, log_seq, events, "
-                               "events_seen, due_at, epoch, reason, reason_text, rail_reference, updated_at", 17, e);
+    db_copy *w = db_copy_begin(
+        c, "saga",
+        "book_id, payout_id, rail, step, phase, state, attempt, tries, log_seq, events, "
+        "events_seen, due_at, epoch, reason, reason_text, rail_reference, updated_at",
+        17, e);
     for (size_t i = 0; i < m->n; i++) {
         const int16_t shorts[] = {(int16_t)m->rail_id, STEP_RESERVE, PHASE_READY, STATE_PENDING};
         db_copy_row(w);
@@ -342,8 +365,12 @@ static bool record(db_conn *c, arena *a, void *arg, err *e) {
 }
 
 void world_event(uuid payout, int32_t attempt, rail_event_kind kind, const char *event_id) {
-    rail_event event = {.payout_id = payout, .attempt = attempt, .kind = kind, .event_id = str_of(event_id),
-                        .code = STR("R03"), .at_us = clock_wall_us(clock_system())};
+    rail_event event = {.payout_id = payout,
+                        .attempt = attempt,
+                        .kind = kind,
+                        .event_id = str_of(event_id),
+                        .code = STR("R03"),
+                        .at_us = clock_wall_us(clock_system())};
     arena *a = arena_create(1 << 20);
     err e;
     if (!db_transact(pool, fixture_deadline(5000), a, record, &event, &e)) {
@@ -353,12 +380,13 @@ void world_event(uuid payout, int32_t attempt, rail_event_kind kind, const char 
     arena_destroy(a);
 }
 
-static const db_stmt WAITING = {"test_waiting",
-                                "SELECT payout_id FROM saga WHERE book_id = 7 AND rail = $1 AND step = 4 AND events = 0"};
+static const db_stmt WAITING = {
+    "test_waiting",
+    "SELECT payout_id FROM saga WHERE book_id = 7 AND rail = $1 AND step = 4 AND events = 0"};
 
 static bool settle_all(db_conn *c, arena *a, void *arg, err *e) {
     db_params *p = db_params_create(a);
-    db_i16(p, (int16_t)*(const int *)arg);
+    db_i16(p, (int16_t) * (const int *)arg);
     db_rows *rows = NULL;
     if (!db_exec(c, &WAITING, p, a, &rows, NULL, e)) {
         return false;
@@ -366,8 +394,11 @@ static bool settle_all(db_conn *c, arena *a, void *arg, err *e) {
     const size_t n = db_count(rows);
     rail_event *events = ARENA_ARRAY(a, rail_event, n + 1);
     for (size_t i = 0; i < n; i++) {
-        events[i] = (rail_event){.payout_id = db_get_uuid(rows, i, 0), .attempt = 1, .kind = RAIL_EVENT_SETTLED,
-                                 .event_id = STR("file.settle.1:2"), .at_us = clock_wall_us(clock_system())};
+        events[i] = (rail_event){.payout_id = db_get_uuid(rows, i, 0),
+                                 .attempt = 1,
+                                 .kind = RAIL_EVENT_SETTLED,
+                                 .event_id = STR("file.settle.1:2"),
+                                 .at_us = clock_wall_us(clock_system())};
     }
     return rail_events_record(c, WORLD_BOOK, events, n, a, e);
 }

@@ -9,12 +9,12 @@ enum { WORLD_BOOK = 7 };
 
 // What the fakes shall do next, and what they have seen. Guarded by the fakes' own mutex; set between runs.
 typedef struct world_plan {
-    int ledger_failures;           // so many calls fail with UNAVAILABLE, after having done the work when ledger_lost_answer
+    int ledger_failures; // so many calls fail with UNAVAILABLE, after having done the work when ledger_lost_answer
     bool ledger_lost_answer;
-    rail_verdict submit_verdict;   // of every item
+    rail_verdict submit_verdict; // of every item
     rail_verdict query_verdict;
     int64_t submit_takes_ms;
-    int refuse_first;              // so many submissions of each payout are REFUSED_RETRY
+    int refuse_first; // so many submissions of each payout are REFUSED_RETRY
 } world_plan;
 extern world_plan world;
 
@@ -24,17 +24,18 @@ typedef struct world_seen {
 } world_seen;
 world_seen world_look(void);
 
-void world_reset(void);                       // empties tables and fakes
-int world_setup(void **state);                // migrates once
+void world_reset(void);        // empties tables and fakes
+int world_setup(void **state); // migrates once
 void world_teardown(void);
-db_pool *world_pool(void);                    // as payments_service, the role with the least privilege
-rail *world_rail(int id, int64_t gather_ms);  // static, one each id
+db_pool *world_pool(void); // as payments_service, the role with the least privilege
+rail *world_rail(int id, int64_t gather_ms); // static, one each id
 crypto_keyring *world_keys(void);
 // n payouts of one merchant, due now. ids may be NULL.
 void world_payouts(int rail_id, size_t n, int64_t amount, uuid *ids);
 // The rail's word, through rail_events_record in a transaction of its own.
 void world_event(uuid payout, int32_t attempt, rail_event_kind kind, const char *event_id);
-void world_settle_all(int rail_id); // every payout that waits for its rail is settled, as by one file
+void world_settle_all(
+    int rail_id); // every payout that waits for its rail is settled, as by one file
 int64_t world_count(const char *format, ...) PRINTF_LIKE(1, 2); // SQL of one number
 // In the fake ledger: posted balance of the transfers' two sides must be what the payouts say.
 int64_t world_available(void); // credits posted − debits posted − debits pending of the merchant

@@ -9,7 +9,8 @@
 
 enum { REASON_BYTES_MAX = 64, TEXT_BYTES_MAX = 300 };
 
-#define LEDGER_IS(status, name) ((status) == LEDGER__V1__CREATE_TRANSFER_STATUS__CREATE_TRANSFER_STATUS_##name)
+#define LEDGER_IS(status, name)                                                                    \
+    ((status) == LEDGER__V1__CREATE_TRANSFER_STATUS__CREATE_TRANSFER_STATUS_##name)
 #define LEDGER_FLAG(name) LEDGER__V1__TRANSFER_FLAG__TRANSFER_FLAG_##name
 
 // --- Building transfers ----------------------------------------------------------------------------------------------
@@ -25,8 +26,8 @@ static size_t transfers_of(saga_step step) {
     return step == STEP_CONFIRM || step == STEP_RETURN ? 2 : 1;
 }
 
-static ledger_transfer leg(const saga_item *item, const char *name, uuid debit, uuid credit, uint32_t code,
-                           uint32_t flags) {
+static ledger_transfer leg(const saga_item *item, const char *name, uuid debit, uuid credit,
+                           uint32_t code, uint32_t flags) {
     ledger_transfer t = {.id = transfer_of_step(item->payout_id, name, 1),
                          .debit = debit,
                          .credit = credit,
@@ -39,7 +40,8 @@ static ledger_transfer leg(const saga_item *item, const char *name, uuid debit, 
 }
 
 // Posts or voids the reservation: everything but the payout's id is taken from it.
-static ledger_transfer release(const saga_item *item, const char *name, int64_t amount, uint32_t flags) {
+static ledger_transfer release(const saga_item *item, const char *name, int64_t amount,
+                               uint32_t flags) {
     return (ledger_transfer){.id = transfer_of_step(item->payout_id, name, 1),
                              .pending_id = transfer_of_step(item->payout_id, "reserve", 1),
                              .user_data_128 = item->payout_id,
@@ -66,15 +68,18 @@ static void build(const saga_item *item, const book_accounts *accounts, ledger_t
     const uuid clearing = accounts->clearing, bank = accounts->bank;
     switch (item->acting) {
     case STEP_RESERVE:
-        out[0] = leg(item, "reserve", item->merchant_account, clearing, TRANSFER_RESERVE, LEDGER_FLAG(PENDING));
+        out[0] = leg(item, "reserve", item->merchant_account, clearing, TRANSFER_RESERVE,
+                     LEDGER_FLAG(PENDING));
         return;
     case STEP_CONFIRM:
-        out[0] = release(item, "confirm", INT64_MAX, LEDGER_FLAG(POST_PENDING_TRANSFER) | LEDGER_FLAG(LINKED));
+        out[0] = release(item, "confirm", INT64_MAX,
+                         LEDGER_FLAG(POST_PENDING_TRANSFER) | LEDGER_FLAG(LINKED));
         out[1] = leg(item, "bank_out", clearing, bank, TRANSFER_BANK_OUT, 0);
         return;
     case STEP_VOID: out[0] = release(item, "void", 0, LEDGER_FLAG(VOID_PENDING_TRANSFER)); return;
     case STEP_RETURN:
-        out[0] = leg(item, "bank_return", bank, clearing, TRANSFER_BANK_RETURN, LEDGER_FLAG(LINKED));
+        out[0] =
+            leg(item, "bank_return", bank, clearing, TRANSFER_BANK_RETURN, LEDGER_FLAG(LINKED));
         out[1] = leg(item, "return", clearing, item->merchant_account, TRANSFER_RETURN, 0);
         return;
     case STEP_NONE:
@@ -92,19 +97,21 @@ static saga_answer broken(const saga_item *item, Ledger__V1__CreateTransferStatu
     char id[UUID_TEXT_LEN + 1];
     uuid_format(item->payout_id, id);
     const char *name = ledger_status_name(status);
-    log_error("saga.ledger_answer_unexpected", F_STR("payout", id), F_STR("step", saga_step_name((int)item->acting)),
-              F_STR("status", name));
+    log_error("saga.ledger_answer_unexpected", F_STR("payout", id),
+              F_STR("step", saga_step_name((int)item->acting)), F_STR("status", name));
     return (saga_answer){OUT_BROKEN, STR("LEDGER_ANSWER_UNEXPECTED"), str_of(name)};
 }
 
 static saga_answer judge_reserve(const saga_item *item, Ledger__V1__CreateTransferStatus status) {
     if (LEDGER_IS(status, EXCEEDS_CREDITS)) {
-        return (saga_answer){OUT_REFUSED, STR("INSUFFICIENT_FUNDS"), STR("the merchant's available balance is too low")};
+        return (saga_answer){OUT_REFUSED, STR("INSUFFICIENT_FUNDS"),
+                             STR("the merchant's available balance is too low")};
     }
     if (LEDGER_IS(status, ID_ALREADY_FAILED)) {
         // An earlier try of this very reservation was refused, and its answer never reached us. Only a lack of funds
         // burns an id here: the accounts exist, or the merchant could not have been made.
-        return (saga_answer){OUT_REFUSED, STR("INSUFFICIENT_FUNDS"), STR("the reservation was refused before")};
+        return (saga_answer){OUT_REFUSED, STR("INSUFFICIENT_FUNDS"),
+                             STR("the reservation was refused before")};
     }
     return broken(item, status);
 }
@@ -118,11 +125,13 @@ static saga_answer judge(const saga_item *item, const ledger_result *results) {
     if (!is_done(first)) {
         // In a broken chain the innocent one says LINKED_EVENT_FAILED: name the other.
         const bool other = transfers_of(item->acting) == 2 && LEDGER_IS(first, LINKED_EVENT_FAILED);
-        return item->acting == STEP_RESERVE ? judge_reserve(item, first) : broken(item, results[other ? 1 : 0].status);
+        return item->acting == STEP_RESERVE ? judge_reserve(item, first)
+                                            : broken(item, results[other ? 1 : 0].status);
     }
     if (transfers_of(item->acting) == 2 && !is_done(results[1].status)) {
         // A pair that is there already ends its repetition at the first: both were committed together.
-        const bool repeated = LEDGER_IS(first, EXISTS) && LEDGER_IS(results[1].status, LINKED_EVENT_FAILED);
+        const bool repeated =
+            LEDGER_IS(first, EXISTS) && LEDGER_IS(results[1].status, LINKED_EVENT_FAILED);
         if (!repeated) {
             return broken(item, results[1].status);
         }
@@ -166,8 +175,8 @@ static void send(saga_batch *b, const saga_tools *tools, ledger_run *run) {
     err_clear(&e);
     saga_crash_at(b, AT_PREPARED, steps);
     const int64_t deadline = clock_mono_ms(b->from.clock) + tools->ledger_timeout_ms;
-    const bool ok = ledger_create_transfers(tools->ledger, b->from.book_id, run->transfers, run->n_transfers,
-                                            run->results, deadline, b->a, &e);
+    const bool ok = ledger_create_transfers(tools->ledger, b->from.book_id, run->transfers,
+                                            run->n_transfers, run->results, deadline, b->a, &e);
     saga_crash_at(b, AT_SENT, steps);
     if (!ok) {
         retry_all(b, run, &e);
@@ -190,8 +199,12 @@ static void act_on_ledger(saga_batch *b, const saga_tools *tools) {
         return;
     }
     const size_t most = 2 * n < LEDGER_BATCH_MAX ? 2 * n : LEDGER_BATCH_MAX;
-    ledger_run run = {ARENA_ARRAY(b->a, ledger_transfer, most), ARENA_ARRAY(b->a, ledger_result, most),
-                      ARENA_ARRAY(b->a, saga_item *, n), 0, 0, {"", {{0}}, {{0}}}};
+    ledger_run run = {ARENA_ARRAY(b->a, ledger_transfer, most),
+                      ARENA_ARRAY(b->a, ledger_result, most),
+                      ARENA_ARRAY(b->a, saga_item *, n),
+                      0,
+                      0,
+                      {"", {{0}}, {{0}}}};
     if (run.transfers == NULL || run.results == NULL || run.items == NULL) {
         return; // every answer still says RETRY
     }
@@ -242,7 +255,8 @@ static void take_verdicts(saga_batch *b, saga_step step) {
     for (size_t i = 0; i < b->n; i++) {
         saga_item *item = &b->items[i];
         if (item->acting == step) {
-            item->answer = (saga_answer){outcome_of(item->rail->verdict), clean(item->rail->code, REASON_BYTES_MAX),
+            item->answer = (saga_answer){outcome_of(item->rail->verdict),
+                                         clean(item->rail->code, REASON_BYTES_MAX),
                                          clean(item->rail->text, TEXT_BYTES_MAX)};
             const str reference = clean(item->rail->reference, TEXT_BYTES_MAX);
             item->reference = reference.len > 0 ? reference : item->reference;
@@ -278,7 +292,8 @@ static void resolve(saga_batch *b) {
         lose(b, STEP_RESOLVE);
         return;
     }
-    b->from.rail->query(b->from.rail, b->from.book_id, b->rail_items + b->n_execute, b->n_resolve, b->secrets);
+    b->from.rail->query(b->from.rail, b->from.book_id, b->rail_items + b->n_execute, b->n_resolve,
+                        b->secrets);
     saga_crash_at(b, AT_SENT, SAGA_STEP_BIT(STEP_RESOLVE));
     take_verdicts(b, STEP_RESOLVE);
 }
