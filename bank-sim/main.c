@@ -37,7 +37,8 @@ typedef struct bank {
 
 static bool os_failed(err *e, const char *what, const char *path) {
     int why = errno;
-    return err_set(e, ERR_UNAVAILABLE, "BANK_DIR", "cannot %s %.100s: %s", what, path, strerror(why));
+    return err_set(e, ERR_UNAVAILABLE, "BANK_DIR", "cannot %s %.100s: %s", what, path,
+                   strerror(why));
 }
 
 static bool make_dir(const char *path, err *e) {
@@ -48,11 +49,13 @@ static bool prepare(bank *b, err *e) {
     str routing = str_of(b->s.routing);
     log_level level = LOG_INFO;
     if (!log_level_parse(b->s.log_level, &level)) {
-        return err_set(e, ERR_INVALID_ARGUMENT, "SETTING", "log.level must be debug, info, warn or error");
+        return err_set(e, ERR_INVALID_ARGUMENT, "SETTING",
+                       "log.level must be debug, info, warn or error");
     }
     log_set_level(level);
     if (!nacha_is_routing(routing)) {
-        return err_set(e, ERR_INVALID_ARGUMENT, "SETTING", "ach.routing must be nine digits with a right check digit");
+        return err_set(e, ERR_INVALID_ARGUMENT, "SETTING",
+                       "ach.routing must be nine digits with a right check digit");
     }
     if (!make_dir(b->s.dir, e)) {
         return false;
@@ -70,29 +73,46 @@ static bool prepare(bank *b, err *e) {
     (void)snprintf(b->sshd_dir, sizeof(b->sshd_dir), "%s/sshd", b->dir);
     return make_dir(b->spool, e) &&
            config_read_secret(b->s.api_key_file, SECRET_MAX, &b->api_key, &b->api_key_len, e) &&
-           config_read_secret(b->s.webhook_secret_file, SECRET_MAX, &b->webhook_secret, &b->webhook_secret_len, e);
+           config_read_secret(b->s.webhook_secret_file, SECRET_MAX, &b->webhook_secret,
+                              &b->webhook_secret_len, e);
 }
 
 static bool start_sftp(bank *b, err *e) {
-    sftp_options o = {.sshd = b->s.sshd, .port = (int)b->s.sftp_port, .dir = b->sshd_dir, .root = b->root,
-                      .host_key_file = b->s.host_key_file, .authorized_key_file = b->s.authorized_key_file,
+    sftp_options o = {.sshd = b->s.sshd,
+                      .port = (int)b->s.sftp_port,
+                      .dir = b->sshd_dir,
+                      .root = b->root,
+                      .host_key_file = b->s.host_key_file,
+                      .authorized_key_file = b->s.authorized_key_file,
                       .user = b->s.sftp_user};
     b->sftp = sftp_start(&o, e);
     return b->sftp != NULL;
 }
 
 static bool start_rails(bank *b, err *e) {
-    ach_options ach_o = {.books = b->books, .faults = b->faults, .clock = clock_system(), .root = b->root,
-                         .spool = b->spool, .routing = b->s.routing, .origins_prefix = b->s.origins_prefix,
-                         .poll_ms = b->s.ach_poll_ms, .settle_delay_ms = b->s.ach_settle_delay_ms,
+    ach_options ach_o = {.books = b->books,
+                         .faults = b->faults,
+                         .clock = clock_system(),
+                         .root = b->root,
+                         .spool = b->spool,
+                         .routing = b->s.routing,
+                         .origins_prefix = b->s.origins_prefix,
+                         .poll_ms = b->s.ach_poll_ms,
+                         .settle_delay_ms = b->s.ach_settle_delay_ms,
                          .return_delay_ms = b->s.ach_return_delay_ms};
-    instant_options instant_o = {.books = b->books, .faults = b->faults, .clock = clock_system(),
-                                 .port = (int)b->s.https_port, .cert_file = b->s.cert_file,
-                                 .key_file = b->s.key_file, .threads = (int)b->s.https_threads,
+    instant_options instant_o = {.books = b->books,
+                                 .faults = b->faults,
+                                 .clock = clock_system(),
+                                 .port = (int)b->s.https_port,
+                                 .cert_file = b->s.cert_file,
+                                 .key_file = b->s.key_file,
+                                 .threads = (int)b->s.https_threads,
                                  .api_key = {b->api_key, b->api_key_len},
                                  .webhook_secret = {b->webhook_secret, b->webhook_secret_len},
-                                 .webhook_url = b->s.webhook_url, .ca_file = b->s.ca_file,
-                                 .sync_settle = b->s.sync_settle, .webhook_on_refusal = b->s.webhook_on_refusal,
+                                 .webhook_url = b->s.webhook_url,
+                                 .ca_file = b->s.ca_file,
+                                 .sync_settle = b->s.sync_settle,
+                                 .webhook_on_refusal = b->s.webhook_on_refusal,
                                  .settle_delay_ms = b->s.instant_settle_delay_ms,
                                  .return_delay_ms = b->s.instant_return_delay_ms,
                                  .amount_max = b->s.instant_amount_max};
@@ -104,7 +124,10 @@ static bool start_rails(bank *b, err *e) {
     if (b->instant == NULL) {
         return false;
     }
-    admin_options admin_o = {.books = b->books, .faults = b->faults, .ach = b->ach, .instant = b->instant,
+    admin_options admin_o = {.books = b->books,
+                             .faults = b->faults,
+                             .ach = b->ach,
+                             .instant = b->instant,
                              .port = (int)b->s.admin_port};
     b->admin = admin_start(&admin_o, e);
     return b->admin != NULL;
@@ -130,11 +153,13 @@ static bool write_ready_file(const bank *b, err *e) {
     if (f == NULL) {
         return os_failed(e, "write", b->s.ready_file);
     }
-    (void)fprintf(f, "{\"pid\":%ld,\"https_port\":%d,\"sftp_port\":%d,\"admin_port\":%d}\n", (long)getpid(),
-                  instant_port(b->instant), sftp_port(b->sftp), admin_port(b->admin));
+    (void)fprintf(f, "{\"pid\":%ld,\"https_port\":%d,\"sftp_port\":%d,\"admin_port\":%d}\n",
+                  (long)getpid(), instant_port(b->instant), sftp_port(b->sftp),
+                  admin_port(b->admin));
     bool failed = ferror(f) != 0;
     failed = fclose(f) != 0 || failed;
-    return (!failed && rename(temporary, b->s.ready_file) == 0) || os_failed(e, "write", b->s.ready_file);
+    return (!failed && rename(temporary, b->s.ready_file) == 0) ||
+           os_failed(e, "write", b->s.ready_file);
 }
 
 static void stop(bank *b) {
@@ -156,8 +181,8 @@ static int run(bank *b, const sigset_t *signals) {
     int received = 0;
     bool ok = start(b, &e) && write_ready_file(b, &e);
     if (ok) {
-        log_info("bank.ready", F_INT("https_port", instant_port(b->instant)), F_INT("sftp_port", sftp_port(b->sftp)),
-                 F_INT("admin_port", admin_port(b->admin)));
+        log_info("bank.ready", F_INT("https_port", instant_port(b->instant)),
+                 F_INT("sftp_port", sftp_port(b->sftp)), F_INT("admin_port", admin_port(b->admin)));
         (void)sigwait(signals, &received);
         log_info("bank.stopping", F_INT("signal", received));
     } else {
@@ -169,11 +194,13 @@ static int run(bank *b, const sigset_t *signals) {
 }
 
 static void usage(FILE *out) {
-    (void)fprintf(out, "bank-sim: a bank to pay against: ACH files over SFTP, instant payments over HTTPS.\n\n"
-                       "  bank-sim [--config FILE]       run in the foreground until SIGTERM\n"
-                       "  bank-sim --print-config        the settings in force, as a settings file\n"
-                       "  bank-sim --help | --version\n\n"
-                       "Settings, from the file and the environment:\n\n");
+    (void)fprintf(
+        out,
+        "bank-sim: a bank to pay against: ACH files over SFTP, instant payments over HTTPS.\n\n"
+        "  bank-sim [--config FILE]       run in the foreground until SIGTERM\n"
+        "  bank-sim --print-config        the settings in force, as a settings file\n"
+        "  bank-sim --help | --version\n\n"
+        "Settings, from the file and the environment:\n\n");
     config_print_help(&SETTINGS_TABLE, out);
 }
 

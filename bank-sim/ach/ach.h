@@ -14,18 +14,19 @@
 typedef struct ach ach;
 
 typedef struct ach_options {
-    books *books;   // @borrowed, as is the rest
+    books *books; // @borrowed, as is the rest
     faults *faults;
     const clock_source *clock;
-    const char *root;  // holds inbox/ outbox/ outbox/done/ outbox/bad/ archive/
-    const char *spool; // for files that are being written; same file system as root
+    const char *root;           // holds inbox/ outbox/ outbox/done/ outbox/bad/ archive/
+    const char *spool;          // for files that are being written; same file system as root
     const char *routing;        // nine digits: ours
     const char *origins_prefix; // "" : all
     int64_t poll_ms, settle_delay_ms, return_delay_ms;
 } ach_options;
 
 ach *ach_start(const ach_options *o, err *e); // @owned by the caller
-void ach_flush(ach *a); // a whole pass that begins after the call; returns when it has ended. @thread any
-void ach_stop(ach *a);  // accepts NULL
+void ach_flush(
+    ach *a); // a whole pass that begins after the call; returns when it has ended. @thread any
+void ach_stop(ach *a); // accepts NULL
 
 #endif

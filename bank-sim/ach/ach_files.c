@@ -11,8 +11,10 @@
 #include "ach/ach_internal.h"
 #include "base/log.h"
 
-static bool path_of(char out[ACH_PATH_MAX], const char *root, const char *folder, const char *name) {
-    int n = snprintf(out, ACH_PATH_MAX, "%s/%s%s%s", root, folder, *folder == '\0' ? "" : "/", name);
+static bool path_of(char out[ACH_PATH_MAX], const char *root, const char *folder,
+                    const char *name) {
+    int n =
+        snprintf(out, ACH_PATH_MAX, "%s/%s%s%s", root, folder, *folder == '\0' ? "" : "/", name);
     return n > 0 && n < ACH_PATH_MAX;
 }
 
@@ -77,7 +79,8 @@ bool ach_inbox_read(ach *a, const char *name, arena *mem, str *bytes, err *e) {
     if (ok) {
         max = (size_t)st.st_size < max ? (size_t)st.st_size : max;
         text = arena_alloc(mem, max + 1);
-        ok = text != NULL || err_set(e, ERR_RESOURCE_EXHAUSTED, "FILE_TOO_LARGE", "the file is too large");
+        ok = text != NULL ||
+             err_set(e, ERR_RESOURCE_EXHAUSTED, "FILE_TOO_LARGE", "the file is too large");
     }
     while (ok && len < max) {
         ssize_t got = read(fd, text + len, max - len);
@@ -97,7 +100,8 @@ bool ach_inbox_read(ach *a, const char *name, arena *mem, str *bytes, err *e) {
 
 bool ach_archive(ach *a, const char *name, const char *to, err *e) {
     char from_path[ACH_PATH_MAX], to_path[ACH_PATH_MAX];
-    if (!path_of(from_path, a->o.root, "inbox", name) || !path_of(to_path, a->o.root, "archive", to)) {
+    if (!path_of(from_path, a->o.root, "inbox", name) ||
+        !path_of(to_path, a->o.root, "archive", to)) {
         return err_set(e, ERR_INVALID_ARGUMENT, "FILE_NAME", "the file name is too long");
     }
     if (rename(from_path, to_path) == 0 || (errno == ENOENT && ach_in_archive(a, to))) {
@@ -186,7 +190,8 @@ bool ach_outputs_write(ach *a, err *e) {
             break;
         }
         // It is there already when we died between the rename and the mark; perhaps the other side has moved it on.
-        bool there = exists(a, "outbox", o.name) || exists(a, "outbox/done", o.name) || exists(a, "outbox/bad", o.name);
+        bool there = exists(a, "outbox", o.name) || exists(a, "outbox/done", o.name) ||
+                     exists(a, "outbox/bad", o.name);
         ok = there || publish(a, o.name, strbuf_str(&a->text), e);
         if (ok) {
             written.ids[written.n++] = o.id;

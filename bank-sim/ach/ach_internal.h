@@ -40,8 +40,8 @@ bool ach_take(ach *a, const char *name);
 
 // ach_settle.c
 // In the writer: settles one accepted file, with its report and its returns.
-bool ach_settle_file(ach *a, books_tx *tx, int64_t file_id, const char *name, const char *origin, int64_t now_us,
-                     err *e) WARN_UNUSED;
+bool ach_settle_file(ach *a, books_tx *tx, int64_t file_id, const char *name, const char *origin,
+                     int64_t now_us, err *e) WARN_UNUSED;
 bool ach_settle_due(ach *a, err *e) WARN_UNUSED;
 bool ach_returns_due(ach *a, err *e) WARN_UNUSED;
 

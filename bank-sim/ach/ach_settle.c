@@ -15,7 +15,8 @@ typedef struct report {
 
 static void add_line(void *arg, int64_t trace, int64_t amount) {
     report *r = arg;
-    strbuf_printf(r->text, "D,%015lld,%lld,SETTLED,%s\n", (long long)trace, (long long)amount, r->at);
+    strbuf_printf(r->text, "D,%015lld,%lld,SETTLED,%s\n", (long long)trace, (long long)amount,
+                  r->at);
     r->count++;
     r->sum += amount;
 }
@@ -25,7 +26,8 @@ typedef struct collection {
     size_t n;
 } collection;
 
-static void collect(void *arg, int64_t entry_id, const char *code, const char *entry, const char *batch) {
+static void collect(void *arg, int64_t entry_id, const char *code, const char *entry,
+                    const char *batch) {
     collection *c = arg;
     nacha_return *r = &c->items[c->n++];
     *r = (nacha_return){.id = entry_id};
@@ -65,7 +67,8 @@ static bool prove(str text, const char *destination, err *e) {
     return true;
 }
 
-static bool write_returns(ach *a, books_tx *tx, const char *origin, nacha_return *r, size_t n, int64_t now_us, err *e) {
+static bool write_returns(ach *a, books_tx *tx, const char *origin, nacha_return *r, size_t n,
+                          int64_t now_us, err *e) {
     static const char MODIFIERS[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     char day[16], hhmm[32], counter[64], name[BOOKS_NAME_MAX];
     int64_t sequence = 0;
@@ -76,10 +79,13 @@ static bool write_returns(ach *a, books_tx *tx, const char *origin, nacha_return
         return false;
     }
     int64_t minutes = now_us / 60000000 % (24 * 60);
-    nacha_return_file f = {.destination = origin, .origin = a->o.routing, .destination_name = "ORIGINATOR",
-                           .origin_name = BANK_NAME,
-                           // A real day has 36 modifiers; a test day may have more files, and starts over.
-                           .modifier = MODIFIERS[(sequence - 1) % 36]};
+    nacha_return_file f = {
+        .destination = origin,
+        .origin = a->o.routing,
+        .destination_name = "ORIGINATOR",
+        .origin_name = BANK_NAME,
+        // A real day has 36 modifiers; a test day may have more files, and starts over.
+        .modifier = MODIFIERS[(sequence - 1) % 36]};
     (void)snprintf(f.date, sizeof(f.date), "%.6s", day + 2);
     (void)snprintf(f.settled_on, sizeof(f.settled_on), "%.6s", day + 2);
     (void)snprintf(hhmm, sizeof(hhmm), "%02d%02d", (int)(minutes / 60), (int)(minutes % 60));
@@ -88,7 +94,9 @@ static bool write_returns(ach *a, books_tx *tx, const char *origin, nacha_return
     strbuf_clear(&a->text);
     if (!nacha_returns_write(&f, r, n, &a->text) || !prove(strbuf_str(&a->text), origin, e) ||
         !books_output_add(tx, name, strbuf_str(&a->text), e)) {
-        return err_is_set(e) ? false : err_set(e, ERR_RESOURCE_EXHAUSTED, "OUTPUT_TOO_LARGE", "the return file is too large");
+        return err_is_set(e) ? false
+                             : err_set(e, ERR_RESOURCE_EXHAUSTED, "OUTPUT_TOO_LARGE",
+                                       "the return file is too large");
     }
     for (size_t i = 0; i < n; i++) {
         if (!books_return_done(tx, r[i].id, name, now_us, e)) {
@@ -100,7 +108,8 @@ static bool write_returns(ach *a, books_tx *tx, const char *origin, nacha_return
 }
 
 // Returns of a file before its settlement (file_id > 0), or the due ones of an origin. *n: how many went out.
-static bool send_returns(ach *a, books_tx *tx, int64_t file_id, const char *origin, int64_t now_us, size_t *n, err *e) {
+static bool send_returns(ach *a, books_tx *tx, int64_t file_id, const char *origin, int64_t now_us,
+                         size_t *n, err *e) {
     collection c = {.items = a->returns};
     if (!books_returns_list(tx, file_id, origin, now_us, ACH_RETURNS_PER_FILE, collect, &c, e)) {
         return false;
@@ -113,7 +122,8 @@ static bool send_returns(ach *a, books_tx *tx, int64_t file_id, const char *orig
     return write_returns(a, tx, origin, c.items, c.n, now_us, e);
 }
 
-static bool send_report(ach *a, books_tx *tx, int64_t file_id, const char *name, int64_t now_us, err *e) {
+static bool send_report(ach *a, books_tx *tx, int64_t file_id, const char *name, int64_t now_us,
+                        err *e) {
     report r = {.text = &a->text};
     char counter[BOOKS_NAME_MAX + 16], output[BOOKS_NAME_MAX + 32];
     int64_t number = 0;
@@ -133,12 +143,13 @@ static bool send_report(ach *a, books_tx *tx, int64_t file_id, const char *name,
     strbuf_printf(&a->text, "T,%lld,%lld\n", (long long)r.count, (long long)r.sum);
     (void)snprintf(output, sizeof(output), "%s.settle.%lld", name, (long long)number);
     log_info("ach.settled", F_STR("file", name), F_INT("entries", r.count), F_INT("total", r.sum));
-    return (strbuf_ok(&a->text) || err_set(e, ERR_RESOURCE_EXHAUSTED, "OUTPUT_TOO_LARGE", "the report is too large")) &&
+    return (strbuf_ok(&a->text) ||
+            err_set(e, ERR_RESOURCE_EXHAUSTED, "OUTPUT_TOO_LARGE", "the report is too large")) &&
            books_output_add(tx, output, strbuf_str(&a->text), e);
 }
 
-bool ach_settle_file(ach *a, books_tx *tx, int64_t file_id, const char *name, const char *origin, int64_t now_us,
-                     err *e) {
+bool ach_settle_file(ach *a, books_tx *tx, int64_t file_id, const char *name, const char *origin,
+                     int64_t now_us, err *e) {
     size_t n = 0;
     do { // the returned ones first: they never settle
         if (!send_returns(a, tx, file_id, origin, now_us, &n, e)) {

@@ -8,7 +8,8 @@
 
 typedef struct taking {
     ach *a;
-    const char *name;   // of the acknowledgement and the archive; the input's own, or a new one for a reused name
+    const char *
+        name; // of the acknowledgement and the archive; the input's own, or a new one for a reused name
     str bytes;
     books_file file;
     nacha_file content;
@@ -22,15 +23,17 @@ static bool add_ack(taking *t, books_tx *tx, err *e) {
     time_format_rfc3339(t->file.taken_us, at, sizeof(at));
     strbuf_add_c(&json, "{\"file\":");
     strbuf_add_json(&json, str_of(t->name));
-    strbuf_printf(&json, ",\"status\":\"%s\",\"reason\":", t->file.accepted ? "accepted" : "rejected");
+    strbuf_printf(&json,
+                  ",\"status\":\"%s\",\"reason\":", t->file.accepted ? "accepted" : "rejected");
     strbuf_add_json(&json, str_of(t->file.reason));
     if (t->fault.line > 0) {
         strbuf_printf(&json, ",\"line\":%d", t->fault.line);
     }
-    strbuf_printf(&json, ",\"entries\":%lld,\"total\":%lld,\"at\":\"%s\"}\n", (long long)t->file.entries,
-                  (long long)t->file.total, at);
+    strbuf_printf(&json, ",\"entries\":%lld,\"total\":%lld,\"at\":\"%s\"}\n",
+                  (long long)t->file.entries, (long long)t->file.total, at);
     (void)snprintf(name, sizeof(name), "%s.ack", t->name);
-    return (strbuf_ok(&json) || err_set(e, ERR_INTERNAL, "ACK", "the acknowledgement is too long")) &&
+    return (strbuf_ok(&json) ||
+            err_set(e, ERR_INTERNAL, "ACK", "the acknowledgement is too long")) &&
            books_output_add(tx, name, strbuf_str(&json), e);
 }
 
@@ -51,8 +54,8 @@ static bool reject(taking *t, books_tx *tx, err *e) {
 
 static bool plan_return(taking *t, books_tx *tx, const nacha_entry *in, int64_t entry_id, err *e) {
     char identity[64];
-    int n = snprintf(identity, sizeof(identity), "%s-%s-%015lld", t->content.origin, t->content.date,
-                     (long long)in->trace);
+    int n = snprintf(identity, sizeof(identity), "%s-%s-%015lld", t->content.origin,
+                     t->content.date, (long long)in->trace);
     faults_ach plan = faults_plan_ach(t->a->o.faults, (str){identity, (size_t)n}, in->amount);
     if (plan.code == NULL) {
         return true;
@@ -81,7 +84,8 @@ static bool book_entries(taking *t, books_tx *tx, err *e) {
             if (e->code == ERR_ALREADY_EXISTS) {
                 t->fault.line = in->line;
                 (void)snprintf(t->fault.reason, sizeof(t->fault.reason),
-                               "entry: trace number %015lld was used by this origin on this day", (long long)in->trace);
+                               "entry: trace number %015lld was used by this origin on this day",
+                               (long long)in->trace);
             }
             return false;
         }
@@ -115,7 +119,8 @@ static bool take_job(books_tx *tx, void *arg, err *e) {
         }
         if (earlier[0] != '\0') {
             (void)snprintf(t->fault.reason, sizeof(t->fault.reason),
-                           "duplicate file: same origin, date and modifier, or same content, as %s", earlier);
+                           "duplicate file: same origin, date and modifier, or same content, as %s",
+                           earlier);
         }
     }
     return t->fault.reason[0] == '\0' ? accept_file(t, tx, e) : reject(t, tx, e);
@@ -156,8 +161,8 @@ static bool set_archived(books_tx *tx, void *arg, err *e) {
 
 static bool is_name(const char *name) {
     for (const char *c = name; *c != '\0'; c++) {
-        bool good = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') || *c == '.' ||
-                    *c == '_' || *c == '-';
+        bool good = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') ||
+                    (*c >= '0' && *c <= '9') || *c == '.' || *c == '_' || *c == '-';
         if (!good) {
             return false;
         }
@@ -167,8 +172,8 @@ static bool is_name(const char *name) {
 
 // Under which name the file is answered and archived. A name that was used before gets another one, so that its rejection can
 // never be taken for the answer to the first file. *done: it was booked before we died, and only has to be archived.
-static bool choose_name(ach *a, const char *name, const uint8_t sha256[32], char out[BOOKS_NAME_MAX],
-                        nacha_fault *fault, bool *done, err *e) {
+static bool choose_name(ach *a, const char *name, const uint8_t sha256[32],
+                        char out[BOOKS_NAME_MAX], nacha_fault *fault, bool *done, err *e) {
     naming n = {.name = is_name(name) ? name : "unnamed"};
     *done = false;
     if (!books_read(a->o.books, BOOKS_LANE_QUERY, look_up, &n, e)) {
@@ -179,7 +184,8 @@ static bool choose_name(ach *a, const char *name, const uint8_t sha256[32], char
         (void)snprintf(out, BOOKS_NAME_MAX, "%s", name);
         return true;
     }
-    if (good_name && !n.state.archived && memcmp(n.state.sha256, sha256, 32) == 0 && !ach_in_archive(a, name)) {
+    if (good_name && !n.state.archived && memcmp(n.state.sha256, sha256, 32) == 0 &&
+        !ach_in_archive(a, name)) {
         (void)snprintf(out, BOOKS_NAME_MAX, "%s", name);
         *done = true;
         return true;
@@ -187,10 +193,13 @@ static bool choose_name(ach *a, const char *name, const uint8_t sha256[32], char
     if (!books_write(a->o.books, count_reuse, &n, e)) {
         return false;
     }
-    (void)snprintf(out, BOOKS_NAME_MAX, good_name ? "%s.duplicate-%lld" : "%s-%lld", n.name, (long long)n.number);
-    (void)snprintf(fault->reason, sizeof(fault->reason),
-                   good_name ? "duplicate file: the name was used before"
-                             : "the file name must be at most 100 letters, digits, dots, hyphens and underscores");
+    (void)snprintf(out, BOOKS_NAME_MAX, good_name ? "%s.duplicate-%lld" : "%s-%lld", n.name,
+                   (long long)n.number);
+    (void)snprintf(
+        fault->reason, sizeof(fault->reason),
+        good_name
+            ? "duplicate file: the name was used before"
+            : "the file name must be at most 100 letters, digits, dots, hyphens and underscores");
     return true;
 }
 
@@ -207,8 +216,9 @@ static bool take_new(taking *t, arena *mem, err *e) {
     }
     if (ok) {
         log_info("ach.file", F_STR("file", t->name), F_BOOL("accepted", t->file.accepted),
-                 F_INT("line", t->fault.line), F_STR("reason", t->fault.reason), F_INT("entries", t->file.entries),
-                 F_INT("total", t->file.total), F_INT("us", clock_mono_us(t->a->o.clock) - started_us));
+                 F_INT("line", t->fault.line), F_STR("reason", t->fault.reason),
+                 F_INT("entries", t->file.entries), F_INT("total", t->file.total),
+                 F_INT("us", clock_mono_us(t->a->o.clock) - started_us));
     }
     return ok;
 }
@@ -228,7 +238,8 @@ bool ach_take(ach *a, const char *name) {
     if (ok && !done) {
         ok = take_new(&t, mem, &e);
     }
-    ok = ok && ach_archive(a, name, answer_name, &e) && books_write(a->o.books, set_archived, answer_name, &e);
+    ok = ok && ach_archive(a, name, answer_name, &e) &&
+         books_write(a->o.books, set_archived, answer_name, &e);
     if (!ok) {
         log_err(LOG_ERROR, "ach.take_failed", &e);
     }

@@ -27,10 +27,10 @@ int nacha_check_digit(str eight_digits);
 bool nacha_is_routing(str nine_digits); // nine digits with the right check digit
 
 typedef struct nacha_entry {
-    int line;             // from 1
-    const char *record;   // NACHA_RECORD_LEN bytes in the file's bytes
-    const char *batch;    // its batch header
-    const char *addenda;  // NULL: none
+    int line;            // from 1
+    const char *record;  // NACHA_RECORD_LEN bytes in the file's bytes
+    const char *batch;   // its batch header
+    const char *addenda; // NULL: none
     int64_t trace, amount;
 } nacha_entry;
 
@@ -47,17 +47,19 @@ typedef struct nacha_file {
 typedef struct nacha_rules {
     const char *destination;   // nine digits: the immediate destination must be this one
     const char *origin_prefix; // "" : any
-    bool returns;              // a return file: codes 21/31/41/51 and addenda 99, instead of 22/32/42/52 and addenda 05
+    bool
+        returns; // a return file: codes 21/31/41/51 and addenda 99, instead of 22/32/42/52 and addenda 05
 } nacha_rules;
 
 typedef struct nacha_fault {
-    int line; // 0: the file as a whole
+    int line;                      // 0: the file as a whole
     char reason[NACHA_REASON_MAX]; // without names, accounts and amounts of persons
 } nacha_fault;
 
 // Checks a whole file against every rule. All or nothing: at the first breach *fault says where and why, and it is false.
 // *out points into bytes and lives in the arena.
-bool nacha_check(str bytes, const nacha_rules *rules, arena *a, nacha_file *out, nacha_fault *fault) WARN_UNUSED;
+bool nacha_check(str bytes, const nacha_rules *rules, arena *a, nacha_file *out,
+                 nacha_fault *fault) WARN_UNUSED;
 
 // One entry to send back.
 typedef struct nacha_return {
@@ -79,6 +81,7 @@ typedef struct nacha_return_file {
 // Sorts so that what goes into one batch stands together: by RDFI and batch header, then by original trace.
 void nacha_returns_sort(nacha_return *r, size_t n);
 // Writes the file for sorted returns whose traces ascend within each RDFI. Each batch belongs to one returning bank.
-bool nacha_returns_write(const nacha_return_file *f, const nacha_return *r, size_t n, strbuf *out) WARN_UNUSED;
+bool nacha_returns_write(const nacha_return_file *f, const nacha_return *r, size_t n,
+                         strbuf *out) WARN_UNUSED;
 
 #endif

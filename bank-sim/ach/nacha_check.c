@@ -100,7 +100,8 @@ int nacha_check_digit(str eight) {
 }
 
 bool nacha_is_routing(str nine) {
-    return nine.len == 9 && is_digits(nine) && nacha_check_digit((str){nine.ptr, 8}) == nine.ptr[8] - '0';
+    return nine.len == 9 && is_digits(nine) &&
+           nacha_check_digit((str){nine.ptr, 8}) == nine.ptr[8] - '0';
 }
 
 static bool is_date(str yymmdd) {
@@ -118,14 +119,17 @@ static bool is_date(str yymmdd) {
 
 static bool check_file_header(checker *c, const char *r) {
     str destination = nacha_field(r, 4, 13), origin = nacha_field(r, 14, 23);
-    str origin_digits = {origin.ptr + (origin.ptr[0] == ' ' ? 1 : 0), origin.len - (origin.ptr[0] == ' ' ? 1 : 0)};
+    str origin_digits = {origin.ptr + (origin.ptr[0] == ' ' ? 1 : 0),
+                         origin.len - (origin.ptr[0] == ' ' ? 1 : 0)};
     if (!str_eq_c(nacha_field(r, 2, 3), "01")) {
         return bad(c, "file header: priority code must be 01");
     }
     // A return goes to an origin of ten digits; everything else to a routing number with a space before it.
     str expected = str_of(c->rules->destination);
-    if (!str_eq(nacha_trim(destination), expected) || (expected.len == 9 && destination.ptr[0] != ' ')) {
-        return bad(c, "file header: immediate destination must be a space and %s", c->rules->destination);
+    if (!str_eq(nacha_trim(destination), expected) ||
+        (expected.len == 9 && destination.ptr[0] != ' ')) {
+        return bad(c, "file header: immediate destination must be a space and %s",
+                   c->rules->destination);
     }
     if (!is_digits(origin_digits)) {
         return bad(c, "file header: immediate origin must be ten digits, or a space and nine");
@@ -145,12 +149,14 @@ static bool check_file_header(checker *c, const char *r) {
         return bad(c, "file header: file id modifier must be A to Z or 0 to 9");
     }
     if (!str_eq_c(nacha_field(r, 35, 40), "094101")) {
-        return bad(c, "file header: record size, blocking factor and format code must be 094, 10 and 1");
+        return bad(
+            c, "file header: record size, blocking factor and format code must be 094, 10 and 1");
     }
     if (is_blank(nacha_field(r, 64, 86))) {
         return bad(c, "file header: immediate origin name is missing");
     }
-    (void)snprintf(c->file->origin, sizeof(c->file->origin), "%.*s", (int)origin_digits.len, origin_digits.ptr);
+    (void)snprintf(c->file->origin, sizeof(c->file->origin), "%.*s", (int)origin_digits.len,
+                   origin_digits.ptr);
     (void)snprintf(c->file->date, sizeof(c->file->date), "%.6s", r + 23);
     c->file->modifier[0] = modifier;
     c->at = IN_FILE;
@@ -205,7 +211,8 @@ static bool check_batch_header(checker *c, const char *r) {
 // Which side an entry is on and whether we take it. The unit digit of the code says it: 2 credit, 7 debit, 1 and 6 their
 // returns, 3, 4, 8 and 9 without money.
 static bool check_code(checker *c, str code) {
-    bool known = is_digits(code) && code.ptr[0] >= '2' && code.ptr[0] <= '5' && code.ptr[1] != '0' && code.ptr[1] != '5';
+    bool known = is_digits(code) && code.ptr[0] >= '2' && code.ptr[0] <= '5' &&
+                 code.ptr[1] != '0' && code.ptr[1] != '5';
     if (!known) {
         return bad(c, "entry: unknown transaction code");
     }
@@ -223,8 +230,8 @@ static bool check_code(checker *c, str code) {
 }
 
 static bool check_entry_fields(checker *c, const char *r) {
-    str rdfi = nacha_field(r, 4, 11), account = nacha_field(r, 13, 29), amount = nacha_field(r, 30, 39),
-        trace = nacha_field(r, 80, 94);
+    str rdfi = nacha_field(r, 4, 11), account = nacha_field(r, 13, 29),
+        amount = nacha_field(r, 30, 39), trace = nacha_field(r, 80, 94);
     if (!check_code(c, nacha_field(r, 2, 3))) {
         return false;
     }
@@ -233,7 +240,8 @@ static bool check_entry_fields(checker *c, const char *r) {
         return bad(c, "entry: receiving institution must be 8 digits");
     }
     if (r[11] != (char)('0' + digit)) {
-        return bad(c, "entry: check digit of receiving institution %.8s must be %d", rdfi.ptr, digit);
+        return bad(c, "entry: check digit of receiving institution %.8s must be %d", rdfi.ptr,
+                   digit);
     }
     if (!is_left_justified(account)) {
         return bad(c, "entry: account number is missing or not left-justified");
@@ -254,7 +262,9 @@ static bool check_entry_fields(checker *c, const char *r) {
         return bad(c, "entry: trace number must be 15 digits");
     }
     if (!same(r, 80, 87, c->batch, 80, 87)) {
-        return bad(c, "entry: trace number must begin with the batch's originating institution %.8s", c->batch + 79);
+        return bad(c,
+                   "entry: trace number must begin with the batch's originating institution %.8s",
+                   c->batch + 79);
     }
     if (number(trace) <= c->last_trace) {
         return bad(c, "entry: trace numbers must ascend within the batch");
@@ -314,7 +324,9 @@ static bool check_addenda_99(checker *c, const char *r, const nacha_entry *entry
         return bad(c, "addenda: date of death must be blank for this reason");
     }
     if (!same(r, 28, 35, c->batch, 80, 87)) {
-        return bad(c, "addenda: original receiving institution must be the batch's originating institution");
+        return bad(
+            c,
+            "addenda: original receiving institution must be the batch's originating institution");
     }
     if (!same(r, 80, 94, entry->record, 80, 94)) {
         return bad(c, "addenda: trace number must be the entry's");
@@ -335,10 +347,12 @@ static bool check_addenda(checker *c, const char *r) {
 }
 
 // The five sums of a control record; the positions differ between the 8 and the 9 record.
-static bool check_sums(checker *c, const char *what, const char *r, const totals *t, int count_at, int count_end) {
+static bool check_sums(checker *c, const char *what, const char *r, const totals *t, int count_at,
+                       int count_end) {
     int hash_at = count_end + 1;
     str count = nacha_field(r, count_at, count_end), hash = nacha_field(r, hash_at, hash_at + 9),
-        debits = nacha_field(r, hash_at + 10, hash_at + 21), credits = nacha_field(r, hash_at + 22, hash_at + 33);
+        debits = nacha_field(r, hash_at + 10, hash_at + 21),
+        credits = nacha_field(r, hash_at + 22, hash_at + 33);
     if (!is_digits(count) || number(count) != t->count) {
         return bad(c, "%s: entry and addenda count must be %lld", what, (long long)t->count);
     }
@@ -357,7 +371,8 @@ static bool check_sums(checker *c, const char *what, const char *r, const totals
 
 static bool check_batch_control(checker *c, const char *r) {
     if (c->wants_addenda) {
-        return bad(c, "batch control: the entry before announced an addenda record that is not there");
+        return bad(c,
+                   "batch control: the entry before announced an addenda record that is not there");
     }
     if (c->batch_entries == 0) {
         return bad(c, "batch control: the batch is empty");
@@ -426,7 +441,9 @@ static bool check_padding(checker *c, const char *r) {
 
 static bool check_record(checker *c, const char *r) {
     switch (c->at) {
-    case AT_START: return r[0] == '1' ? check_file_header(c, r) : bad(c, "the first record must be the file header (1)");
+    case AT_START:
+        return r[0] == '1' ? check_file_header(c, r)
+                           : bad(c, "the first record must be the file header (1)");
     case IN_FILE:
         if (r[0] == '5') {
             return check_batch_header(c, r);
@@ -440,8 +457,10 @@ static bool check_record(checker *c, const char *r) {
         if (r[0] == '7') {
             return check_addenda(c, r);
         }
-        return r[0] == '8' ? check_batch_control(c, r)
-                           : bad(c, "an entry (6), its addenda (7) or the batch control (8) must stand here");
+        return r[0] == '8'
+                   ? check_batch_control(c, r)
+                   : bad(c,
+                         "an entry (6), its addenda (7) or the batch control (8) must stand here");
     case AFTER_CONTROL: return check_padding(c, r);
     }
     return false;
@@ -481,7 +500,8 @@ static bool split(checker *c, str bytes, const char **lines, size_t lines_max) {
     return true;
 }
 
-bool nacha_check(str bytes, const nacha_rules *rules, arena *a, nacha_file *out, nacha_fault *fault) {
+bool nacha_check(str bytes, const nacha_rules *rules, arena *a, nacha_file *out,
+                 nacha_fault *fault) {
     checker c = {.rules = rules, .file = out, .fault = fault};
     *out = (nacha_file){0};
     *fault = (nacha_fault){0};

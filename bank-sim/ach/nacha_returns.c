@@ -30,7 +30,8 @@ void nacha_returns_sort(nacha_return *r, size_t n) {
 }
 
 static bool same_batch(const nacha_return *a, const nacha_return *b) {
-    return memcmp(a->entry + 3, b->entry + 3, 8) == 0 && memcmp(a->batch, b->batch, NACHA_RECORD_LEN) == 0;
+    return memcmp(a->entry + 3, b->entry + 3, 8) == 0 &&
+           memcmp(a->batch, b->batch, NACHA_RECORD_LEN) == 0;
 }
 
 static void line(strbuf *out, sums *s, const char *record) {
@@ -42,18 +43,19 @@ static void line(strbuf *out, sums *s, const char *record) {
 
 static void write_file_header(const nacha_return_file *f, sums *s, strbuf *out) {
     char r[LINE_ROOM];
-    (void)snprintf(r, sizeof(r), "101%10.10s %9.9s%.6s%.4s%c094101%-23.23s%-23.23s%8s", f->destination, f->origin,
-                   f->date, f->time, f->modifier, f->destination_name, f->origin_name, "");
+    (void)snprintf(r, sizeof(r), "101%10.10s %9.9s%.6s%.4s%c094101%-23.23s%-23.23s%8s",
+                   f->destination, f->origin, f->date, f->time, f->modifier, f->destination_name,
+                   f->origin_name, "");
     line(out, s, r);
 }
 
 // The company of the original batch, but the returning bank as the one that originates.
-static void write_batch_header(const nacha_return_file *f, const nacha_return *first, int number, sums *s,
-                               strbuf *out) {
+static void write_batch_header(const nacha_return_file *f, const nacha_return *first, int number,
+                               sums *s, strbuf *out) {
     char r[LINE_ROOM];
     const char *b = first->batch;
-    (void)snprintf(r, sizeof(r), "5220%.16s%.20s%.10s%.3s%.10s%.6s%.6s   1%.8s%07d", b + 4, b + 20, b + 40, b + 50,
-                   b + 53, b + 63, f->settled_on, first->entry + 3, number);
+    (void)snprintf(r, sizeof(r), "5220%.16s%.20s%.10s%.3s%.10s%.6s%.6s   1%.8s%07d", b + 4, b + 20,
+                   b + 40, b + 50, b + 53, b + 63, f->settled_on, first->entry + 3, number);
     line(out, s, r);
 }
 
@@ -62,8 +64,8 @@ static void write_entry(const nacha_return *x, sums *batch, sums *s, strbuf *out
     const char *e = x->entry, *odfi = x->batch + 79;
     int digit = nacha_check_digit((str){odfi, 8});
     // 22 comes back as 21, 32 as 31 …; to the institution that the entry came from.
-    (void)snprintf(r, sizeof(r), "6%c1%.8s%d%.17s%.10s%.15s%.22s%.2s1%015lld", e[1], odfi, digit, e + 12, e + 29,
-                   e + 39, e + 54, e + 76, (long long)x->trace);
+    (void)snprintf(r, sizeof(r), "6%c1%.8s%d%.17s%.10s%.15s%.22s%.2s1%015lld", e[1], odfi, digit,
+                   e + 12, e + 29, e + 39, e + 54, e + 76, (long long)x->trace);
     line(out, s, r);
     (void)snprintf(r, sizeof(r), "799%.3s%.15s%6s%.8s%44s%015lld", x->code, e + 79, "", e + 3, "",
                    (long long)x->trace);
@@ -78,11 +80,12 @@ static void write_entry(const nacha_return *x, sums *batch, sums *s, strbuf *out
     batch->credits += amount;
 }
 
-static void write_batch_control(const nacha_return *first, const sums *batch, int number, sums *s, strbuf *out) {
+static void write_batch_control(const nacha_return *first, const sums *batch, int number, sums *s,
+                                strbuf *out) {
     char r[LINE_ROOM];
-    (void)snprintf(r, sizeof(r), "8220%06lld%010lld%012d%012lld%.10s%25s%.8s%07d", (long long)batch->count,
-                   (long long)batch->hash, 0, (long long)batch->credits, first->batch + 40, "", first->entry + 3,
-                   number);
+    (void)snprintf(r, sizeof(r), "8220%06lld%010lld%012d%012lld%.10s%25s%.8s%07d",
+                   (long long)batch->count, (long long)batch->hash, 0, (long long)batch->credits,
+                   first->batch + 40, "", first->entry + 3, number);
     line(out, s, r);
     s->count += batch->count;
     s->hash = (s->hash + batch->hash) % HASH_MODULUS;
@@ -92,8 +95,8 @@ static void write_batch_control(const nacha_return *first, const sums *batch, in
 static void write_file_control(sums *s, strbuf *out) {
     char r[LINE_ROOM];
     int blocks = (s->lines + 1 + NACHA_BLOCKING - 1) / NACHA_BLOCKING;
-    (void)snprintf(r, sizeof(r), "9%06d%06d%08lld%010lld%012d%012lld%39s", s->batches, blocks, (long long)s->count,
-                   (long long)s->hash, 0, (long long)s->credits, "");
+    (void)snprintf(r, sizeof(r), "9%06d%06d%08lld%010lld%012d%012lld%39s", s->batches, blocks,
+                   (long long)s->count, (long long)s->hash, 0, (long long)s->credits, "");
     line(out, s, r);
     memset(r, '9', NACHA_RECORD_LEN);
     r[NACHA_RECORD_LEN] = '\0';

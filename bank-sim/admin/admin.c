@@ -9,7 +9,13 @@
 #include "base/log.h"
 #include "http/http.h"
 
-enum { THREADS = 4, BODY_MAX = 64 * 1024, REPORT_MAX = 64 * 1024 * 1024, LIMIT_DEFAULT = 1000, LIMIT_MAX = 100000 };
+enum {
+    THREADS = 4,
+    BODY_MAX = 64 * 1024,
+    REPORT_MAX = 64 * 1024 * 1024,
+    LIMIT_DEFAULT = 1000,
+    LIMIT_MAX = 100000
+};
 
 struct admin {
     admin_options o;
@@ -74,7 +80,8 @@ static bool files_job(books_tx *tx, void *arg, err *e) {
     return books_report_files(tx, ((reporting *)arg)->out, e);
 }
 
-static void run_report(admin *a, const http_request *r, books_job job, reporting *what, http_response *out) {
+static void run_report(admin *a, const http_request *r, books_job job, reporting *what,
+                       http_response *out) {
     err e = {0};
     what->out = request_buffer(r);
     if (!books_read(a->o.books, BOOKS_LANE_REPORT, job, what, &e)) {
@@ -95,11 +102,12 @@ static void get_files(admin *a, const http_request *r, http_response *out) {
     run_report(a, r, files_job, &what, out);
 }
 
-static bool query_number(const http_request *r, const char *name, int64_t max, int64_t *out, err *e) {
+static bool query_number(const http_request *r, const char *name, int64_t max, int64_t *out,
+                         err *e) {
     str text = http_request_query(r, name);
     return text.len == 0 || str_to_i64(text, 0, max, out) ||
-           err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID", name, "must be a whole number, at most %lld",
-                         (long long)max);
+           err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID", name,
+                         "must be a whole number, at most %lld", (long long)max);
 }
 
 static void get_payments(admin *a, const http_request *r, http_response *out) {
@@ -138,7 +146,8 @@ static bool apply_faults(const json_t *root, faults_config *c, err *e) {
     json_object_foreach((json_t *)root, key, value) {
         int64_t number = json_is_boolean(value) ? json_is_true(value) : json_integer_value(value);
         if (!json_is_boolean(value) && !json_is_integer(value)) {
-            return err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID_FAULT", key, "must be a whole number or true or false");
+            return err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID_FAULT", key,
+                                 "must be a whole number or true or false");
         }
         if (!faults_config_set(c, key, number, e)) {
             return false;
@@ -148,7 +157,8 @@ static bool apply_faults(const json_t *root, faults_config *c, err *e) {
 }
 
 static json_t *parse_object(const http_request *r, err *e) {
-    json_t *root = json_loadb(r->body.len == 0 ? "" : r->body.ptr, r->body.len, JSON_REJECT_DUPLICATES, NULL);
+    json_t *root =
+        json_loadb(r->body.len == 0 ? "" : r->body.ptr, r->body.len, JSON_REJECT_DUPLICATES, NULL);
     if (!json_is_object(root)) {
         json_decref(root);
         (void)err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID", "body", "must be a JSON object");
@@ -198,7 +208,8 @@ static void post_webhook(admin *a, const http_request *r, http_response *out) {
     if (ok && !json_is_string(url)) {
         ok = err_set_field(&e, ERR_INVALID_ARGUMENT, "INVALID", "url", "must be a string");
     }
-    ok = ok && instant_set_webhook_url(a->o.instant, (str){json_string_value(url), json_string_length(url)}, &e);
+    ok = ok && instant_set_webhook_url(a->o.instant,
+                                       (str){json_string_value(url), json_string_length(url)}, &e);
     json_decref(root);
     if (!ok) {
         answer_err(r, out, &e);
@@ -238,15 +249,20 @@ static void handle(void *arg, const http_request *r, http_response *out) {
         }
     }
     out->status = known ? 405 : 404;
-    out->body = known ? STR("{\"error\":\"method_not_allowed\"}\n") : STR("{\"error\":\"no_such_path\"}\n");
+    out->body =
+        known ? STR("{\"error\":\"method_not_allowed\"}\n") : STR("{\"error\":\"no_such_path\"}\n");
 }
 
 admin *admin_start(const admin_options *o, err *e) {
     admin *a = calloc(1, sizeof(*a));
     ASSERT(a != NULL);
     a->o = *o;
-    http_server_options server = {.address = "127.0.0.1", .port = o->port, .n_threads = THREADS,
-                                  .body_max = BODY_MAX, .handler = handle, .arg = a};
+    http_server_options server = {.address = "127.0.0.1",
+                                  .port = o->port,
+                                  .n_threads = THREADS,
+                                  .body_max = BODY_MAX,
+                                  .handler = handle,
+                                  .arg = a};
     a->server = http_server_start(&server, e);
     if (a->server == NULL) {
         free(a);

@@ -44,7 +44,8 @@ bool books_failed(books_tx *tx, err *e, const char *what) {
 
 sqlite3_stmt *books_stmt(books_tx *tx, books_statement s, err *e) {
     if (tx->prepared[s] == NULL) {
-        int rc = sqlite3_prepare_v3(tx->db, BOOKS_SQL[s], -1, SQLITE_PREPARE_PERSISTENT, &tx->prepared[s], NULL);
+        int rc = sqlite3_prepare_v3(tx->db, BOOKS_SQL[s], -1, SQLITE_PREPARE_PERSISTENT,
+                                    &tx->prepared[s], NULL);
         if (rc != SQLITE_OK) {
             (void)books_failed(tx, e, BOOKS_SQL[s]);
             return NULL;
@@ -83,8 +84,8 @@ void bind_i64(sqlite3_stmt *s, int at, int64_t value) {
 }
 
 void bind_str(sqlite3_stmt *s, int at, str value) {
-    ASSERT(sqlite3_bind_text64(s, at, value.len == 0 ? "" : value.ptr, value.len, SQLITE_STATIC, SQLITE_UTF8) ==
-           SQLITE_OK);
+    ASSERT(sqlite3_bind_text64(s, at, value.len == 0 ? "" : value.ptr, value.len, SQLITE_STATIC,
+                               SQLITE_UTF8) == SQLITE_OK);
 }
 
 void bind_c(sqlite3_stmt *s, int at, const char *value) {
@@ -117,7 +118,8 @@ static bool open_connection(books_tx *tx, const char *path, bool writer, err *e)
         return books_failed(tx, e, path);
     }
     (void)sqlite3_busy_timeout(tx->db, BUSY_TIMEOUT_MS);
-    if (!run_sql(tx, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-32768;", e)) {
+    if (!run_sql(tx, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-32768;",
+                 e)) {
         return false;
     }
     return run_sql(tx, writer ? BOOKS_SCHEMA : "PRAGMA query_only=ON", e);

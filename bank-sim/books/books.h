@@ -18,7 +18,7 @@ typedef struct books books;
 typedef struct books_tx books_tx; // a connection, in the hands of one thread
 
 books *books_open(const char *path, err *e); // @owned by the caller; starts the writer thread
-void books_close(books *b);                  // after the last writer; finishes the jobs that wait; accepts NULL
+void books_close(books *b); // after the last writer; finishes the jobs that wait; accepts NULL
 
 typedef bool (*books_job)(books_tx *tx, void *arg, err *e);
 // Runs the job in the writer and returns when it is on disk. True: committed. @thread any but the writer.
@@ -47,7 +47,7 @@ bool books_output_add(books_tx *tx, const char *name, str content, err *e) WARN_
 enum { BOOKS_NAME_MAX = 128 };
 
 typedef struct books_file {
-    int64_t id; // out
+    int64_t id;                                  // out
     const char *name, *origin, *date, *modifier; // origin, date and modifier are "" when unreadable
     uint8_t sha256[32];
     bool accepted;
@@ -56,13 +56,15 @@ typedef struct books_file {
 } books_file;
 bool books_file_insert(books_tx *tx, books_file *f, err *e) WARN_UNUSED;
 // Names an accepted file with the same origin, date and modifier, or with the same content. "" : none.
-bool books_file_find_duplicate(books_tx *tx, const books_file *f, char name[BOOKS_NAME_MAX], err *e) WARN_UNUSED;
+bool books_file_find_duplicate(books_tx *tx, const books_file *f, char name[BOOKS_NAME_MAX],
+                               err *e) WARN_UNUSED;
 
 typedef struct books_file_state {
     bool known, archived;
     uint8_t sha256[32];
 } books_file_state;
-bool books_file_state_get(books_tx *tx, const char *name, books_file_state *out, err *e) WARN_UNUSED;
+bool books_file_state_get(books_tx *tx, const char *name, books_file_state *out,
+                          err *e) WARN_UNUSED;
 bool books_file_set_archived(books_tx *tx, const char *name, err *e) WARN_UNUSED;
 
 typedef struct books_entry {
@@ -85,35 +87,44 @@ typedef struct books_return {
 bool books_return_plan(books_tx *tx, const books_return *r, err *e) WARN_UNUSED;
 
 // Due files, one at a time; *id 0: none.
-bool books_file_due(books_tx *tx, int64_t now_us, int64_t *id, char name[BOOKS_NAME_MAX], char origin[16],
-                    int64_t *next_due_us, err *e) WARN_UNUSED;
+bool books_file_due(books_tx *tx, int64_t now_us, int64_t *id, char name[BOOKS_NAME_MAX],
+                    char origin[16], int64_t *next_due_us, err *e) WARN_UNUSED;
 // Credits all entries of the file that are not to be returned first; the returned ones change state. Then each credited one:
 typedef void (*books_on_entry)(void *arg, int64_t trace, int64_t amount);
-bool books_file_settle(books_tx *tx, int64_t id, int64_t now_us, books_on_entry on_credit, void *arg, err *e) WARN_UNUSED;
+bool books_file_settle(books_tx *tx, int64_t id, int64_t now_us, books_on_entry on_credit,
+                       void *arg, err *e) WARN_UNUSED;
 
-typedef void (*books_on_return)(void *arg, int64_t entry_id, const char *code, const char *entry, const char *batch);
+typedef void (*books_on_return)(void *arg, int64_t entry_id, const char *code, const char *entry,
+                                const char *batch);
 // Returns of one file that were refused before settlement (file_id > 0), or due ones of one origin (file_id 0).
-bool books_returns_list(books_tx *tx, int64_t file_id, const char *origin, int64_t now_us, int64_t limit,
-                        books_on_return on, void *arg, err *e) WARN_UNUSED;
+bool books_returns_list(books_tx *tx, int64_t file_id, const char *origin, int64_t now_us,
+                        int64_t limit, books_on_return on, void *arg, err *e) WARN_UNUSED;
 // An origin with returns due after settlement; "" : none.
-bool books_returns_due(books_tx *tx, int64_t now_us, char origin[16], int64_t *next_due_us, err *e) WARN_UNUSED;
+bool books_returns_due(books_tx *tx, int64_t now_us, char origin[16], int64_t *next_due_us,
+                       err *e) WARN_UNUSED;
 // Marks it sent, and when it was settled, moves the money back.
-bool books_return_done(books_tx *tx, int64_t entry_id, const char *file_name, int64_t now_us, err *e) WARN_UNUSED;
+bool books_return_done(books_tx *tx, int64_t entry_id, const char *file_name, int64_t now_us,
+                       err *e) WARN_UNUSED;
 
 // Output files that are not yet in the outbox, oldest first. *id 0: none. content: @owned, strbuf of the caller.
-bool books_output_next(books_tx *tx, int64_t after, int64_t *id, char name[BOOKS_NAME_MAX], strbuf *content, err *e) WARN_UNUSED;
+bool books_output_next(books_tx *tx, int64_t after, int64_t *id, char name[BOOKS_NAME_MAX],
+                       strbuf *content, err *e) WARN_UNUSED;
 bool books_output_written(books_tx *tx, int64_t id, err *e) WARN_UNUSED; // also forgets the content
 
 // --- Instant ----------------------------------------------------------------------------------------------------------
 enum { BOOKS_REFERENCE_MAX = 64, BOOKS_KEY_LEN = 64, BOOKS_PAYMENT_ID_MAX = 40 };
 typedef enum books_status {
-    BOOKS_ACCEPTED = 1, BOOKS_SETTLED, BOOKS_REFUSED, BOOKS_RETURNED
+    BOOKS_ACCEPTED = 1,
+    BOOKS_SETTLED,
+    BOOKS_REFUSED,
+    BOOKS_RETURNED
 } books_status;
 const char *books_status_name(books_status s);
 
 typedef struct books_payment {
     int64_t id;
-    char key[BOOKS_KEY_LEN + 1], payment_id[BOOKS_PAYMENT_ID_MAX], reference[BOOKS_REFERENCE_MAX + 1];
+    char key[BOOKS_KEY_LEN + 1], payment_id[BOOKS_PAYMENT_ID_MAX],
+        reference[BOOKS_REFERENCE_MAX + 1];
     uint8_t request_sha256[32];
     int64_t amount, created_us;
     char currency[4], code[8], text[96];
@@ -123,12 +134,14 @@ typedef struct books_payment {
     int64_t webhook_delay_us;
     int64_t settle_due_us, return_due_us; // 0: nothing due
 } books_payment;
-bool books_payment_by_key(books_tx *tx, str key, bool *found, books_payment *out, err *e) WARN_UNUSED;
+bool books_payment_by_key(books_tx *tx, str key, bool *found, books_payment *out,
+                          err *e) WARN_UNUSED;
 bool books_payment_insert(books_tx *tx, books_payment *p, err *e) WARN_UNUSED; // sets id
-bool books_payment_update(books_tx *tx, const books_payment *p, err *e) WARN_UNUSED; // status, code, text, due times
+bool books_payment_update(books_tx *tx, const books_payment *p,
+                          err *e) WARN_UNUSED; // status, code, text, due times
 // What is due: settlements and returns. @owned by the caller's array; *n out of max.
-bool books_payments_due(books_tx *tx, int64_t now_us, books_payment *out, size_t max, size_t *n, int64_t *next_due_us,
-                        err *e) WARN_UNUSED;
+bool books_payments_due(books_tx *tx, int64_t now_us, books_payment *out, size_t max, size_t *n,
+                        int64_t *next_due_us, err *e) WARN_UNUSED;
 bool books_refusals(books_tx *tx, const char *reference, int64_t *out, err *e) WARN_UNUSED;
 bool books_tries(books_tx *tx, str key, int64_t *out, err *e) WARN_UNUSED;
 bool books_tries_add(books_tx *tx, str key, err *e) WARN_UNUSED;
@@ -139,11 +152,13 @@ typedef struct books_webhook {
     int64_t due_us, tries;
     char *body; // out of books_webhooks_due: @owned, free()
 } books_webhook;
-bool books_webhook_insert(books_tx *tx, const char *message_id, int64_t due_us, str body, err *e) WARN_UNUSED;
-bool books_webhooks_due(books_tx *tx, int64_t now_us, books_webhook *out, size_t max, size_t *n, int64_t *next_due_us,
-                        err *e) WARN_UNUSED;
+bool books_webhook_insert(books_tx *tx, const char *message_id, int64_t due_us, str body,
+                          err *e) WARN_UNUSED;
+bool books_webhooks_due(books_tx *tx, int64_t now_us, books_webhook *out, size_t max, size_t *n,
+                        int64_t *next_due_us, err *e) WARN_UNUSED;
 // due_us 0: done (delivered, or given up).
-bool books_webhook_result(books_tx *tx, int64_t id, bool delivered, int64_t due_us, err *e) WARN_UNUSED;
+bool books_webhook_result(books_tx *tx, int64_t id, bool delivered, int64_t due_us,
+                          err *e) WARN_UNUSED;
 
 // Makes everything that waits for a time due at once: settlements, returns, webhooks.
 bool books_flush(books_tx *tx, err *e) WARN_UNUSED;
@@ -151,7 +166,7 @@ bool books_flush(books_tx *tx, err *e) WARN_UNUSED;
 // --- Reports, as JSON ---------------------------------------------------------------------------------------------------
 bool books_report(books_tx *tx, strbuf *out, err *e) WARN_UNUSED;
 typedef struct books_query {
-    int rail; // 0: both
+    int rail;             // 0: both
     int64_t limit, after; // item ids ascend
     str payout;           // "" : all
 } books_query;

@@ -27,7 +27,8 @@ bool books_output_add(books_tx *tx, const char *name, str content, err *e) {
     return books_exec(tx, s, e);
 }
 
-bool books_output_next(books_tx *tx, int64_t after, int64_t *id, char name[BOOKS_NAME_MAX], strbuf *content, err *e) {
+bool books_output_next(books_tx *tx, int64_t after, int64_t *id, char name[BOOKS_NAME_MAX],
+                       strbuf *content, err *e) {
     sqlite3_stmt *s = books_stmt(tx, S_OUTPUT_NEXT, e);
     bool row = false;
     *id = 0;
@@ -44,7 +45,8 @@ bool books_output_next(books_tx *tx, int64_t after, int64_t *id, char name[BOOKS
     const void *bytes = sqlite3_column_blob(s, 2);
     strbuf_add(content, bytes == NULL ? "" : bytes, (size_t)sqlite3_column_bytes(s, 2));
     (void)sqlite3_reset(s);
-    return strbuf_ok(content) || err_set(e, ERR_RESOURCE_EXHAUSTED, "OUTPUT_TOO_LARGE", "an output file is too large");
+    return strbuf_ok(content) ||
+           err_set(e, ERR_RESOURCE_EXHAUSTED, "OUTPUT_TOO_LARGE", "an output file is too large");
 }
 
 bool books_output_written(books_tx *tx, int64_t id, err *e) {
@@ -81,7 +83,8 @@ bool books_file_insert(books_tx *tx, books_file *f, err *e) {
     return true;
 }
 
-bool books_file_find_duplicate(books_tx *tx, const books_file *f, char name[BOOKS_NAME_MAX], err *e) {
+bool books_file_find_duplicate(books_tx *tx, const books_file *f, char name[BOOKS_NAME_MAX],
+                               err *e) {
     sqlite3_stmt *s = books_stmt(tx, S_FILE_DUPLICATE, e);
     bool row = false;
     name[0] = '\0';
@@ -173,8 +176,8 @@ bool books_return_plan(books_tx *tx, const books_return *r, err *e) {
     return books_exec(tx, s, e);
 }
 
-bool books_file_due(books_tx *tx, int64_t now_us, int64_t *id, char name[BOOKS_NAME_MAX], char origin[16],
-                    int64_t *next_due_us, err *e) {
+bool books_file_due(books_tx *tx, int64_t now_us, int64_t *id, char name[BOOKS_NAME_MAX],
+                    char origin[16], int64_t *next_due_us, err *e) {
     sqlite3_stmt *s = books_stmt(tx, S_FILE_DUE, e);
     bool row = false;
     *id = 0;
@@ -205,7 +208,8 @@ static bool on_file(books_tx *tx, books_statement which, int64_t id, err *e) {
     return books_exec(tx, s, e);
 }
 
-bool books_file_settle(books_tx *tx, int64_t id, int64_t now_us, books_on_entry on_credit, void *arg, err *e) {
+bool books_file_settle(books_tx *tx, int64_t id, int64_t now_us, books_on_entry on_credit,
+                       void *arg, err *e) {
     if (!on_file(tx, S_FILE_REFUSE, id, e)) {
         return false;
     }
@@ -215,7 +219,8 @@ bool books_file_settle(books_tx *tx, int64_t id, int64_t now_us, books_on_entry 
     }
     bind_i64(s, 1, id);
     bind_i64(s, 2, now_us);
-    if (!books_exec(tx, s, e) || !on_file(tx, S_FILE_MARK, id, e) || !on_file(tx, S_FILE_DONE, id, e)) {
+    if (!books_exec(tx, s, e) || !on_file(tx, S_FILE_MARK, id, e) ||
+        !on_file(tx, S_FILE_DONE, id, e)) {
         return false;
     }
     s = books_stmt(tx, S_FILE_LIST, e);
@@ -230,8 +235,8 @@ bool books_file_settle(books_tx *tx, int64_t id, int64_t now_us, books_on_entry 
     return !err_is_set(e);
 }
 
-bool books_returns_list(books_tx *tx, int64_t file_id, const char *origin, int64_t now_us, int64_t limit,
-                        books_on_return on, void *arg, err *e) {
+bool books_returns_list(books_tx *tx, int64_t file_id, const char *origin, int64_t now_us,
+                        int64_t limit, books_on_return on, void *arg, err *e) {
     sqlite3_stmt *s = books_stmt(tx, file_id > 0 ? S_RETURNS_OF_FILE : S_RETURNS_OF_ORIGIN, e);
     if (s == NULL) {
         return false;
@@ -246,12 +251,14 @@ bool books_returns_list(books_tx *tx, int64_t file_id, const char *origin, int64
     }
     bool row = true;
     while (books_step(tx, s, &row, e) && row) {
-        on(arg, sqlite3_column_int64(s, 0), column_str(s, 1).ptr, column_str(s, 2).ptr, column_str(s, 3).ptr);
+        on(arg, sqlite3_column_int64(s, 0), column_str(s, 1).ptr, column_str(s, 2).ptr,
+           column_str(s, 3).ptr);
     }
     return !err_is_set(e);
 }
 
-bool books_returns_due(books_tx *tx, int64_t now_us, char origin[16], int64_t *next_due_us, err *e) {
+bool books_returns_due(books_tx *tx, int64_t now_us, char origin[16], int64_t *next_due_us,
+                       err *e) {
     sqlite3_stmt *s = books_stmt(tx, S_RETURNS_DUE, e);
     bool row = false;
     origin[0] = '\0';
@@ -296,15 +303,21 @@ static bool money_back(books_tx *tx, int64_t entry_id, int64_t now_us, err *e) {
         return false;
     }
     if (!row) {
-        return err_set(e, ERR_FAILED_PRECONDITION, "NOT_SETTLED", "only a settled entry can be returned so");
+        return err_set(e, ERR_FAILED_PRECONDITION, "NOT_SETTLED",
+                       "only a settled entry can be returned so");
     }
-    books_move m = {.rail = BOOKS_RAIL_ACH, .kind = BOOKS_RETURN, .item = entry_id, .currency = "USD",
-                    .amount = sqlite3_column_int64(s, 0), .at_us = now_us};
+    books_move m = {.rail = BOOKS_RAIL_ACH,
+                    .kind = BOOKS_RETURN,
+                    .item = entry_id,
+                    .currency = "USD",
+                    .amount = sqlite3_column_int64(s, 0),
+                    .at_us = now_us};
     (void)sqlite3_reset(s);
     return books_movement(tx, &m, e);
 }
 
-bool books_return_done(books_tx *tx, int64_t entry_id, const char *file_name, int64_t now_us, err *e) {
+bool books_return_done(books_tx *tx, int64_t entry_id, const char *file_name, int64_t now_us,
+                       err *e) {
     if (!money_back(tx, entry_id, now_us, e)) {
         return false;
     }

@@ -32,8 +32,10 @@ static void read_payment(sqlite3_stmt *s, books_payment *p) {
     p->created_us = sqlite3_column_int64(s, 12);
     p->webhooks = sqlite3_column_int(s, 13);
     p->webhook_delay_us = sqlite3_column_int64(s, 14);
-    p->settle_due_us = sqlite3_column_type(s, 15) == SQLITE_NULL ? 0 : sqlite3_column_int64(s, 15) + 1;
-    p->return_due_us = sqlite3_column_type(s, 16) == SQLITE_NULL ? 0 : sqlite3_column_int64(s, 16) + 1;
+    p->settle_due_us =
+        sqlite3_column_type(s, 15) == SQLITE_NULL ? 0 : sqlite3_column_int64(s, 15) + 1;
+    p->return_due_us =
+        sqlite3_column_type(s, 16) == SQLITE_NULL ? 0 : sqlite3_column_int64(s, 16) + 1;
 }
 
 // In the struct 0 means that nothing is due, in the table NULL does; a flush writes a due time of 0. So the struct has one more.
@@ -116,8 +118,8 @@ static bool next_due(books_tx *tx, books_statement which, int64_t *out, err *e) 
     return true;
 }
 
-bool books_payments_due(books_tx *tx, int64_t now_us, books_payment *out, size_t max, size_t *n, int64_t *next_due_us,
-                        err *e) {
+bool books_payments_due(books_tx *tx, int64_t now_us, books_payment *out, size_t max, size_t *n,
+                        int64_t *next_due_us, err *e) {
     sqlite3_stmt *s = books_stmt(tx, S_PAYMENTS_DUE, e);
     *n = 0;
     if (s == NULL) {
@@ -183,8 +185,8 @@ bool books_webhook_insert(books_tx *tx, const char *message_id, int64_t due_us, 
     return books_exec(tx, s, e);
 }
 
-bool books_webhooks_due(books_tx *tx, int64_t now_us, books_webhook *out, size_t max, size_t *n, int64_t *next_due_us,
-                        err *e) {
+bool books_webhooks_due(books_tx *tx, int64_t now_us, books_webhook *out, size_t max, size_t *n,
+                        int64_t *next_due_us, err *e) {
     sqlite3_stmt *s = books_stmt(tx, S_WEBHOOKS_DUE, e);
     *n = 0;
     if (s == NULL) {
@@ -196,7 +198,8 @@ bool books_webhooks_due(books_tx *tx, int64_t now_us, books_webhook *out, size_t
     while (books_step(tx, s, &row, e) && row) {
         ASSERT(*n < max);
         books_webhook *w = &out[(*n)++];
-        *w = (books_webhook){.id = sqlite3_column_int64(s, 0), .due_us = sqlite3_column_int64(s, 2),
+        *w = (books_webhook){.id = sqlite3_column_int64(s, 0),
+                             .due_us = sqlite3_column_int64(s, 2),
                              .tries = sqlite3_column_int64(s, 3)};
         column_copy(s, 1, w->message_id, sizeof(w->message_id));
         w->body = strdup(column_str(s, 4).ptr);

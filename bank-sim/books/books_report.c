@@ -15,7 +15,8 @@ static bool finished(const strbuf *out, err *e) {
     if (err_is_set(e)) {
         return false;
     }
-    return strbuf_ok(out) || err_set(e, ERR_RESOURCE_EXHAUSTED, "REPORT_TOO_LARGE", "ask for less with limit");
+    return strbuf_ok(out) ||
+           err_set(e, ERR_RESOURCE_EXHAUSTED, "REPORT_TOO_LARGE", "ask for less with limit");
 }
 
 static bool add_money(books_tx *tx, strbuf *out, err *e) {
@@ -24,9 +25,12 @@ static bool add_money(books_tx *tx, strbuf *out, err *e) {
     strbuf_add_c(out, "{\"by_currency\":[");
     for (int i = 0; s != NULL && books_step(tx, s, &row, e) && row; i++) {
         int64_t credited = sqlite3_column_int64(s, 3), returned = sqlite3_column_int64(s, 5);
-        strbuf_printf(out, "%s{\"rail\":\"%s\"", i > 0 ? "," : "", rail_name(sqlite3_column_int64(s, 1)));
+        strbuf_printf(out, "%s{\"rail\":\"%s\"", i > 0 ? "," : "",
+                      rail_name(sqlite3_column_int64(s, 1)));
         add_string(out, "currency", s, 0);
-        strbuf_printf(out, ",\"credited_count\":%lld,\"credited_sum\":%lld,\"returned_count\":%lld,\"returned_sum\":%lld",
+        strbuf_printf(out,
+                      ",\"credited_count\":%lld,\"credited_sum\":%lld,\"returned_count\":%lld,"
+                      "\"returned_sum\":%lld",
                       (long long)sqlite3_column_int64(s, 2), (long long)credited,
                       (long long)sqlite3_column_int64(s, 4), (long long)returned);
         strbuf_printf(out, ",\"net_sum\":%lld}", (long long)(credited - returned));
@@ -36,10 +40,18 @@ static bool add_money(books_tx *tx, strbuf *out, err *e) {
 }
 
 bool books_report(books_tx *tx, strbuf *out, err *e) {
-    static const char *const NAMES[] = {
-        "ach_files_accepted", "ach_files_rejected", "ach_entries", "ach_entries_unsettled",
-        "ach_entries_returned_unsettled", "outputs_waiting", "instant_payments", "instant_unsettled",
-        "instant_refused", "webhooks_waiting", "webhooks_delivered", "webhooks_given_up"};
+    static const char *const NAMES[] = {"ach_files_accepted",
+                                        "ach_files_rejected",
+                                        "ach_entries",
+                                        "ach_entries_unsettled",
+                                        "ach_entries_returned_unsettled",
+                                        "outputs_waiting",
+                                        "instant_payments",
+                                        "instant_unsettled",
+                                        "instant_refused",
+                                        "webhooks_waiting",
+                                        "webhooks_delivered",
+                                        "webhooks_given_up"};
     if (!add_money(tx, out, e)) {
         return false;
     }
@@ -57,7 +69,8 @@ bool books_report(books_tx *tx, strbuf *out, err *e) {
 }
 
 bool books_report_payments(books_tx *tx, const books_query *q, strbuf *out, err *e) {
-    sqlite3_stmt *s = books_stmt(tx, q->payout.len > 0 ? S_REPORT_PAYMENTS_PAYOUT : S_REPORT_PAYMENTS, e);
+    sqlite3_stmt *s =
+        books_stmt(tx, q->payout.len > 0 ? S_REPORT_PAYMENTS_PAYOUT : S_REPORT_PAYMENTS, e);
     if (s == NULL) {
         return false;
     }
@@ -71,13 +84,14 @@ bool books_report_payments(books_tx *tx, const books_query *q, strbuf *out, err 
     strbuf_add_char(out, '[');
     for (int i = 0; books_step(tx, s, &row, e) && row; i++) {
         bool ach = sqlite3_column_int64(s, 0) == BOOKS_RAIL_ACH;
-        strbuf_printf(out, "%s{\"rail\":\"%s\",\"id\":%lld", i > 0 ? ",\n" : "", ach ? "ach" : "instant",
-                      (long long)sqlite3_column_int64(s, 1));
+        strbuf_printf(out, "%s{\"rail\":\"%s\",\"id\":%lld", i > 0 ? ",\n" : "",
+                      ach ? "ach" : "instant", (long long)sqlite3_column_int64(s, 1));
         add_string(out, "key_or_trace", s, 2);
         add_string(out, "payout", s, 3);
         strbuf_printf(out, ",\"amount\":%lld", (long long)sqlite3_column_int64(s, 4));
         add_string(out, "currency", s, 5);
-        strbuf_printf(out, ",\"times_credited\":%lld,\"times_returned\":%lld", (long long)sqlite3_column_int64(s, 10),
+        strbuf_printf(out, ",\"times_credited\":%lld,\"times_returned\":%lld",
+                      (long long)sqlite3_column_int64(s, 10),
                       (long long)sqlite3_column_int64(s, 11));
         add_string(out, "status", s, 6);
         if (ach) {
@@ -100,11 +114,12 @@ bool books_report_duplicates(books_tx *tx, bool ach_by_trace, strbuf *out, err *
     bool row = true;
     strbuf_add_char(out, '[');
     for (int i = 0; books_step(tx, s, &row, e) && row; i++) {
-        strbuf_printf(out, "%s{\"rail\":\"%s\"", i > 0 ? ",\n" : "", rail_name(sqlite3_column_int64(s, 0)));
+        strbuf_printf(out, "%s{\"rail\":\"%s\"", i > 0 ? ",\n" : "",
+                      rail_name(sqlite3_column_int64(s, 0)));
         add_string(out, "payout", s, 1);
         add_string(out, "origin", s, 2);
-        strbuf_printf(out, ",\"times_credited\":%lld,\"times_returned\":%lld}", (long long)sqlite3_column_int64(s, 3),
-                      (long long)sqlite3_column_int64(s, 4));
+        strbuf_printf(out, ",\"times_credited\":%lld,\"times_returned\":%lld}",
+                      (long long)sqlite3_column_int64(s, 3), (long long)sqlite3_column_int64(s, 4));
     }
     strbuf_add_char(out, ']');
     return finished(out, e);
@@ -119,7 +134,8 @@ bool books_report_files(books_tx *tx, strbuf *out, err *e) {
     strbuf_add_char(out, '[');
     for (int i = 0; books_step(tx, s, &row, e) && row; i++) {
         bool accepted = sqlite3_column_int(s, 1) != 0;
-        strbuf_printf(out, "%s{\"status\":\"%s\"", i > 0 ? ",\n" : "", accepted ? "accepted" : "rejected");
+        strbuf_printf(out, "%s{\"status\":\"%s\"", i > 0 ? ",\n" : "",
+                      accepted ? "accepted" : "rejected");
         add_string(out, "file", s, 0);
         add_string(out, "reason", s, 2);
         strbuf_printf(out, ",\"entries\":%lld,\"total\":%lld,\"settled\":%s,\"archived\":%s}",

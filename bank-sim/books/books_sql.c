@@ -1,6 +1,9 @@
 // Every table and every statement of the bank.
 #include "books/books_internal.h"
 
+// SQL is laid out as SQL.
+// clang-format off
+
 // Bank details are not in here: an ACH entry's record is kept only while it has a return to write, and of an instant payment only
 // the hash of its request.
 const char *const BOOKS_SCHEMA =

@@ -20,7 +20,8 @@ typedef struct field {
 
 enum { PERCENT_MAX = 100, DELAY_MAX_MS = 600000, REFUSALS_RETRIABLE = 2, ERRORS_BEFORE_OK = 2 };
 
-#define PCT(n) {#n, offsetof(faults_config, n), PERCENT_MAX}
+#define PCT(n)                                                                                     \
+    { #n, offsetof(faults_config, n), PERCENT_MAX }
 static const field FIELDS[] = {
     {"seed", offsetof(faults_config, seed), INT64_MAX},
     PCT(slow_pct),
@@ -38,8 +39,19 @@ static const field FIELDS[] = {
 enum { N_FIELDS = sizeof(FIELDS) / sizeof(FIELDS[0]) };
 
 // The kinds that are rolled for, each with a stream of its own: switching one on does not move the others.
-enum { ROLL_SLOW = 1, ROLL_500, ROLL_REFUSE, ROLL_REFUSE_KIND, ROLL_DROP, ROLL_TWICE, ROLL_LATE, ROLL_MISSING,
-       ROLL_RETURN, ROLL_ACH, ROLL_ACH_CODE };
+enum {
+    ROLL_SLOW = 1,
+    ROLL_500,
+    ROLL_REFUSE,
+    ROLL_REFUSE_KIND,
+    ROLL_DROP,
+    ROLL_TWICE,
+    ROLL_LATE,
+    ROLL_MISSING,
+    ROLL_RETURN,
+    ROLL_ACH,
+    ROLL_ACH_CODE
+};
 
 static const char TEXT_CLOSED[] = "account closed";
 static const char TEXT_FUNDS[] = "not enough liquidity at the creditor's bank, try again";
@@ -75,7 +87,8 @@ void faults_replace(faults *f, const faults_config *c) {
 bool faults_config_set(faults_config *c, const char *name, int64_t value, err *e) {
     if (strcmp(name, "by_amount") == 0) {
         if (value != 0 && value != 1) {
-            return err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID_FAULT", name, "must be true or false");
+            return err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID_FAULT", name,
+                                 "must be true or false");
         }
         c->by_amount = value == 1;
         return true;
@@ -85,8 +98,8 @@ bool faults_config_set(faults_config *c, const char *name, int64_t value, err *e
             continue;
         }
         if (value < 0 || value > FIELDS[i].max) {
-            return err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID_FAULT", name, "must be 0 to %lld",
-                                 (long long)FIELDS[i].max);
+            return err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID_FAULT", name,
+                                 "must be 0 to %lld", (long long)FIELDS[i].max);
         }
         memcpy((char *)c + FIELDS[i].offset, &value, sizeof(value));
         return true;
@@ -134,8 +147,8 @@ static void return_later(faults_instant *p) {
 }
 
 // True when the amount asks for something.
-static bool instant_by_amount(const faults_config *c, int64_t amount, int64_t tries, int64_t refusals,
-                              faults_instant *p) {
+static bool instant_by_amount(const faults_config *c, int64_t amount, int64_t tries,
+                              int64_t refusals, faults_instant *p) {
     switch (amount % 1000) {
     case 801: refuse(p, false); return true;
     case 802:
@@ -154,7 +167,8 @@ static bool instant_by_amount(const faults_config *c, int64_t amount, int64_t tr
     }
 }
 
-faults_instant faults_plan_instant(faults *f, str key, int64_t amount, int64_t tries, int64_t refusals) {
+faults_instant faults_plan_instant(faults *f, str key, int64_t amount, int64_t tries,
+                                   int64_t refusals) {
     faults_config c = faults_get(f);
     faults_instant p = {.webhooks = 1};
     if (c.by_amount && instant_by_amount(&c, amount, tries, refusals, &p)) {
@@ -202,7 +216,8 @@ static const char *ach_code_by_amount(int64_t amount, bool *after_settlement) {
 }
 
 faults_ach faults_plan_ach(faults *f, str identity, int64_t amount) {
-    static const char *const CODES[] = {"R02", "R03", "R04", "R16", "R20"}; // what credits come back with
+    static const char *const CODES[] = {"R02", "R03", "R04", "R16",
+                                        "R20"}; // what credits come back with
     faults_config c = faults_get(f);
     faults_ach p = {0};
     if (c.by_amount) {
@@ -214,7 +229,8 @@ faults_ach faults_plan_ach(faults *f, str identity, int64_t amount) {
     bool before = hit(&c, identity, ROLL_ACH, 0, c.ach_return_pct);
     bool after = hit(&c, identity, ROLL_RETURN, 0, c.return_after_settlement_pct);
     if (before || after) {
-        p.code = CODES[roll(c.seed, identity, ROLL_ACH_CODE, 0) % (sizeof(CODES) / sizeof(CODES[0]))];
+        p.code =
+            CODES[roll(c.seed, identity, ROLL_ACH_CODE, 0) % (sizeof(CODES) / sizeof(CODES[0]))];
         p.after_settlement = !before;
     }
     return p;

@@ -21,9 +21,10 @@ typedef struct faults_config {
 
 typedef struct faults faults;
 
-faults *faults_create(const faults_config *c); // @owned by the caller; aborts when there is no memory
-void faults_destroy(faults *f);                // accepts NULL
-faults_config faults_get(faults *f);           // @thread any
+faults *
+faults_create(const faults_config *c); // @owned by the caller; aborts when there is no memory
+void faults_destroy(faults *f);        // accepts NULL
+faults_config faults_get(faults *f);   // @thread any
 void faults_replace(faults *f, const faults_config *c); // @thread any; holds from the next item on
 
 // Sets one field of *c by its name ("slow_pct"). by_amount takes 0 or 1. INVALID_ARGUMENT with the field.
@@ -32,19 +33,20 @@ void faults_config_json(const faults_config *c, strbuf *out);
 
 // What happens to one instant payment.
 typedef struct faults_instant {
-    int http_status;       // 500 or 503: nothing is taken; 0: none
-    bool refuse;           // taken and refused, with code and text
+    int http_status; // 500 or 503: nothing is taken; 0: none
+    bool refuse;     // taken and refused, with code and text
     bool retriable;
     const char *code, *text;
-    bool drop_answer;      // taken, then the connection is closed without an answer
-    int64_t slow_ms;       // the answer waits so long
-    int webhooks;          // 0 missing, 1 normal, 2 sent twice
+    bool drop_answer; // taken, then the connection is closed without an answer
+    int64_t slow_ms;  // the answer waits so long
+    int webhooks;     // 0 missing, 1 normal, 2 sent twice
     int64_t webhook_delay_ms;
-    bool return_later;     // settled, and returned afterwards
+    bool return_later; // settled, and returned afterwards
     const char *return_code, *return_text;
 } faults_instant;
 // key: the idempotency key. tries: how often this key was answered with 5xx. refusals: how often this reference was refused.
-faults_instant faults_plan_instant(faults *f, str key, int64_t amount, int64_t tries, int64_t refusals);
+faults_instant faults_plan_instant(faults *f, str key, int64_t amount, int64_t tries,
+                                   int64_t refusals);
 
 // What happens to one ACH entry. code NULL: it settles and stays.
 typedef struct faults_ach {

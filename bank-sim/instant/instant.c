@@ -10,8 +10,14 @@
 #include "base/log.h"
 #include "instant/instant_internal.h"
 
-enum { IDLE_MS = 1000, PAUSE_MS = 100, CONNECT_TIMEOUT_MS = 2000, WEBHOOK_TIMEOUT_MS = 5000, CONNECTIONS = 32,
-       RESPONSE_MAX = 16 * 1024 };
+enum {
+    IDLE_MS = 1000,
+    PAUSE_MS = 100,
+    CONNECT_TIMEOUT_MS = 2000,
+    WEBHOOK_TIMEOUT_MS = 5000,
+    CONNECTIONS = 32,
+    RESPONSE_MAX = 16 * 1024
+};
 
 // Milliseconds until next_us (0: nothing known), at most IDLE_MS.
 static int64_t until(const instant *i, int64_t next_us) {
@@ -26,7 +32,8 @@ static int64_t until(const instant *i, int64_t next_us) {
 static int64_t round_trip(instant *i) {
     err e = {0};
     int64_t next_payment_us = 0, next_webhook_us = 0;
-    if (!instant_settle_due(i, &next_payment_us, &e) || !instant_webhooks_due(i, &next_webhook_us, &e)) {
+    if (!instant_settle_due(i, &next_payment_us, &e) ||
+        !instant_webhooks_due(i, &next_webhook_us, &e)) {
         log_err(LOG_ERROR, "instant.round_failed", &e);
         return PAUSE_MS;
     }
@@ -59,12 +66,14 @@ static void *instant_main(void *arg) {
 static bool url_is_good(str url) {
     bool scheme = (url.len > 8 && memcmp(url.ptr, "https://", 8) == 0) ||
                   (url.len > 7 && memcmp(url.ptr, "http://", 7) == 0);
-    return url.len == 0 || (scheme && url.len < INSTANT_URL_MAX && memchr(url.ptr, '\0', url.len) == NULL);
+    return url.len == 0 ||
+           (scheme && url.len < INSTANT_URL_MAX && memchr(url.ptr, '\0', url.len) == NULL);
 }
 
 bool instant_set_webhook_url(instant *i, str url, err *e) {
     if (!url_is_good(url)) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID", "url", "must be an https or http address");
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID", "url",
+                             "must be an https or http address");
     }
     pthread_mutex_lock(&i->lock);
     (void)snprintf(i->webhook_url, sizeof(i->webhook_url), "%.*s", (int)url.len, url.ptr);
@@ -82,12 +91,19 @@ void instant_wake(instant *i) {
 }
 
 static bool start_parts(instant *i, err *e) {
-    http_client_options client = {.ca_file = i->o.ca_file, .connect_timeout_ms = CONNECT_TIMEOUT_MS,
-                                  .total_timeout_ms = WEBHOOK_TIMEOUT_MS, .max_connections = CONNECTIONS,
+    http_client_options client = {.ca_file = i->o.ca_file,
+                                  .connect_timeout_ms = CONNECT_TIMEOUT_MS,
+                                  .total_timeout_ms = WEBHOOK_TIMEOUT_MS,
+                                  .max_connections = CONNECTIONS,
                                   .response_max = RESPONSE_MAX};
-    http_server_options server = {.address = "127.0.0.1", .port = i->o.port, .cert_file = i->o.cert_file,
-                                  .key_file = i->o.key_file, .n_threads = i->o.threads,
-                                  .body_max = INSTANT_BODY_MAX, .handler = instant_handle, .arg = i};
+    http_server_options server = {.address = "127.0.0.1",
+                                  .port = i->o.port,
+                                  .cert_file = i->o.cert_file,
+                                  .key_file = i->o.key_file,
+                                  .n_threads = i->o.threads,
+                                  .body_max = INSTANT_BODY_MAX,
+                                  .handler = instant_handle,
+                                  .arg = i};
     i->client = http_client_create(&client, e);
     if (i->client == NULL || !instant_set_webhook_url(i, str_of(i->o.webhook_url), e)) {
         return false;
@@ -97,7 +113,8 @@ static bool start_parts(instant *i, err *e) {
         return false;
     }
     i->thread_runs = pthread_create(&i->thread, NULL, instant_main, i) == 0;
-    return i->thread_runs || err_set(e, ERR_RESOURCE_EXHAUSTED, "THREAD", "no thread for instant payments");
+    return i->thread_runs ||
+           err_set(e, ERR_RESOURCE_EXHAUSTED, "THREAD", "no thread for instant payments");
 }
 
 instant *instant_start(const instant_options *o, err *e) {
@@ -105,8 +122,10 @@ instant *instant_start(const instant_options *o, err *e) {
     ASSERT(i != NULL);
     i->o = *o;
     pthread_condattr_t monotonic;
-    ASSERT(pthread_condattr_init(&monotonic) == 0 && pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    ASSERT(pthread_mutex_init(&i->lock, NULL) == 0 && pthread_cond_init(&i->changed, &monotonic) == 0);
+    ASSERT(pthread_condattr_init(&monotonic) == 0 &&
+           pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+    ASSERT(pthread_mutex_init(&i->lock, NULL) == 0 &&
+           pthread_cond_init(&i->changed, &monotonic) == 0);
     (void)pthread_condattr_destroy(&monotonic);
     if (!start_parts(i, e)) {
         instant_stop(i);

@@ -10,8 +10,8 @@
 enum {
     INSTANT_BODY_MAX = 16 * 1024,
     INSTANT_URL_MAX = 256,
-    INSTANT_DUE_MAX = 256,      // payments or webhooks of one round
-    INSTANT_JSON_MAX = 2048,    // one payment object
+    INSTANT_DUE_MAX = 256,   // payments or webhooks of one round
+    INSTANT_JSON_MAX = 2048, // one payment object
     INSTANT_NAME_MAX = 140,
     INSTANT_DESCRIPTION_MAX = 140
 };

@@ -15,7 +15,8 @@ static const char PATH_BY_KEY[] = "/v1/payments/by-key/";
 void instant_payment_json(const books_payment *p, books_status shown, strbuf *out) {
     char created[32];
     time_format_rfc3339(p->created_us, created, sizeof(created));
-    strbuf_printf(out, "{\"payment_id\":\"%s\",\"key\":\"%s\",\"reference\":", p->payment_id, p->key);
+    strbuf_printf(out, "{\"payment_id\":\"%s\",\"key\":\"%s\",\"reference\":", p->payment_id,
+                  p->key);
     strbuf_add_json(out, str_of(p->reference));
     // A code belongs to what is shown: the first answer of a payment that came back later has none.
     bool with_code = shown == BOOKS_REFUSED || shown == BOOKS_RETURNED;
@@ -23,9 +24,10 @@ void instant_payment_json(const books_payment *p, books_status shown, strbuf *ou
     strbuf_add_json(out, str_of(with_code ? p->code : ""));
     strbuf_add_c(out, ",\"text\":");
     strbuf_add_json(out, str_of(with_code ? p->text : ""));
-    strbuf_printf(out, ",\"retriable\":%s,\"amount\":%lld,\"currency\":\"%s\",\"created_at\":\"%s\"}",
-                  shown == BOOKS_REFUSED && p->retriable ? "true" : "false", (long long)p->amount, p->currency,
-                  created);
+    strbuf_printf(out,
+                  ",\"retriable\":%s,\"amount\":%lld,\"currency\":\"%s\",\"created_at\":\"%s\"}",
+                  shown == BOOKS_REFUSED && p->retriable ? "true" : "false", (long long)p->amount,
+                  p->currency, created);
 }
 
 static bool queue_webhook(books_tx *tx, const books_payment *p, int64_t now_us, err *e) {
@@ -33,11 +35,13 @@ static bool queue_webhook(books_tx *tx, const books_payment *p, int64_t now_us, 
     strbuf body;
     strbuf_init_fixed(&body, memory, sizeof(memory));
     time_format_rfc3339(now_us, at, sizeof(at));
-    strbuf_printf(&body, "{\"type\":\"payment.%s\",\"timestamp\":\"%s\",\"data\":", books_status_name(p->status), at);
+    strbuf_printf(&body, "{\"type\":\"payment.%s\",\"timestamp\":\"%s\",\"data\":",
+                  books_status_name(p->status), at);
     instant_payment_json(p, p->status, &body);
     strbuf_add_char(&body, '}');
     // The id of the message is that of what happened: a repeated delivery keeps it.
-    (void)snprintf(id, sizeof(id), "msg_%s_%s", p->payment_id + strlen("pay_"), books_status_name(p->status));
+    (void)snprintf(id, sizeof(id), "msg_%s_%s", p->payment_id + strlen("pay_"),
+                   books_status_name(p->status));
     if (!strbuf_ok(&body)) {
         return err_set(e, ERR_INTERNAL, "WEBHOOK", "the webhook is too long");
     }
@@ -50,7 +54,10 @@ static bool queue_webhook(books_tx *tx, const books_payment *p, int64_t now_us, 
 }
 
 bool instant_enter(instant *i, books_tx *tx, books_payment *p, int64_t now_us, err *e) {
-    books_move m = {.rail = BOOKS_RAIL_INSTANT, .item = p->id, .amount = p->amount, .currency = p->currency,
+    books_move m = {.rail = BOOKS_RAIL_INSTANT,
+                    .item = p->id,
+                    .amount = p->amount,
+                    .currency = p->currency,
                     .at_us = now_us};
     if (p->status == BOOKS_SETTLED || p->status == BOOKS_RETURNED) {
         m.kind = p->status == BOOKS_SETTLED ? BOOKS_CREDIT : BOOKS_RETURN;
@@ -79,7 +86,9 @@ typedef struct submission {
 static void fill_payment(submission *s) {
     const instant_options *o = &s->bank->o;
     books_payment *p = &s->payment;
-    *p = (books_payment){.amount = s->request.amount, .created_us = s->now_us, .webhooks = s->plan.webhooks,
+    *p = (books_payment){.amount = s->request.amount,
+                         .created_us = s->now_us,
+                         .webhooks = s->plan.webhooks,
                          .webhook_delay_us = s->plan.webhook_delay_ms * 1000};
     (void)snprintf(p->key, sizeof(p->key), "%.*s", (int)s->key.len, s->key.ptr);
     (void)snprintf(p->payment_id, sizeof(p->payment_id), "%s", s->payment_id);
@@ -98,7 +107,8 @@ static void fill_payment(submission *s) {
     p->answered = o->sync_settle ? BOOKS_SETTLED : BOOKS_ACCEPTED;
     p->settle_due_us = now ? 0 : s->now_us + o->settle_delay_ms * 1000;
     if (s->plan.return_later) {
-        p->return_due_us = s->now_us + (now ? 0 : o->settle_delay_ms * 1000) + o->return_delay_ms * 1000;
+        p->return_due_us =
+            s->now_us + (now ? 0 : o->settle_delay_ms * 1000) + o->return_delay_ms * 1000;
         (void)snprintf(p->code, sizeof(p->code), "%s", s->plan.return_code);
         (void)snprintf(p->text, sizeof(p->text), "%s", s->plan.return_text);
     }
@@ -115,7 +125,8 @@ static bool submit_job(books_tx *tx, void *arg, err *e) {
         s->conflict = memcmp(s->payment.request_sha256, s->sha256, sizeof(s->sha256)) != 0;
         return true;
     }
-    if (!books_tries(tx, s->key, &tries, e) || !books_refusals(tx, s->request.reference, &refusals, e)) {
+    if (!books_tries(tx, s->key, &tries, e) ||
+        !books_refusals(tx, s->request.reference, &refusals, e)) {
         return false;
     }
     s->plan = faults_plan_instant(s->bank->o.faults, s->key, s->request.amount, tries, refusals);
@@ -127,7 +138,8 @@ static bool submit_job(books_tx *tx, void *arg, err *e) {
     if (!books_payment_insert(tx, &s->payment, e)) {
         return false;
     }
-    return s->payment.status == BOOKS_ACCEPTED || instant_enter(s->bank, tx, &s->payment, s->now_us, e);
+    return s->payment.status == BOOKS_ACCEPTED ||
+           instant_enter(s->bank, tx, &s->payment, s->now_us, e);
 }
 
 static void answer_text(const http_request *r, http_response *out, int status, const strbuf *json) {
@@ -141,8 +153,8 @@ static void answer_error(http_response *out, int status, str body) {
     out->body = body;
 }
 
-static void answer_payment(const http_request *r, http_response *out, int status, const books_payment *p,
-                           books_status shown) {
+static void answer_payment(const http_request *r, http_response *out, int status,
+                           const books_payment *p, books_status shown) {
     char memory[INSTANT_JSON_MAX];
     strbuf json;
     strbuf_init_fixed(&json, memory, sizeof(memory));
@@ -174,13 +186,17 @@ void instant_wait(instant *i, int64_t ms) {
     pthread_mutex_unlock(&i->lock);
 }
 
-static void answer_submission(instant *i, const http_request *r, const submission *s, http_response *out) {
+static void answer_submission(instant *i, const http_request *r, const submission *s,
+                              http_response *out) {
     if (s->conflict) {
-        answer_error(out, 409, STR("{\"error\":\"key_reused\",\"message\":\"this key was used for another payment\"}"));
+        answer_error(out, 409,
+                     STR("{\"error\":\"key_reused\",\"message\":\"this key was used for another "
+                         "payment\"}"));
         return;
     }
     if (s->plan.http_status != 0) {
-        answer_error(out, s->plan.http_status, STR("{\"error\":\"unavailable\",\"message\":\"nothing was taken\"}"));
+        answer_error(out, s->plan.http_status,
+                     STR("{\"error\":\"unavailable\",\"message\":\"nothing was taken\"}"));
         return;
     }
     if (s->plan.slow_ms > 0) {
@@ -191,12 +207,14 @@ static void answer_submission(instant *i, const http_request *r, const submissio
 }
 
 static void post_payment(instant *i, const http_request *r, http_response *out) {
-    submission s = {.bank = i, .key = http_request_header(r, "Idempotency-Key"),
+    submission s = {.bank = i,
+                    .key = http_request_header(r, "Idempotency-Key"),
                     .now_us = clock_wall_us(i->o.clock)};
     char hex[33];
     err e = {0};
     if (!instant_is_key(s.key)) {
-        (void)err_set_field(&e, ERR_INVALID_ARGUMENT, "INVALID", "Idempotency-Key", "must be 64 lower-case hex digits");
+        (void)err_set_field(&e, ERR_INVALID_ARGUMENT, "INVALID", "Idempotency-Key",
+                            "must be 64 lower-case hex digits");
         answer_invalid(r, out, &e);
         return;
     }
@@ -210,7 +228,8 @@ static void post_payment(instant *i, const http_request *r, http_response *out) 
     (void)snprintf(s.payment_id, sizeof(s.payment_id), "pay_%s", hex);
     if (!books_write(i->o.books, submit_job, &s, &e)) {
         log_err(LOG_ERROR, "instant.submit_failed", &e);
-        answer_error(out, 503, STR("{\"error\":\"unavailable\",\"message\":\"nothing was taken\"}"));
+        answer_error(out, 503,
+                     STR("{\"error\":\"unavailable\",\"message\":\"nothing was taken\"}"));
         return;
     }
     if (s.first) {
@@ -234,7 +253,8 @@ static void get_payment(instant *i, const http_request *r, http_response *out) {
     lookup l = {.key = {r->path.ptr + strlen(PATH_BY_KEY), r->path.len - strlen(PATH_BY_KEY)}};
     err e = {0};
     if (!instant_is_key(l.key)) {
-        (void)err_set_field(&e, ERR_INVALID_ARGUMENT, "INVALID", "key", "must be 64 lower-case hex digits");
+        (void)err_set_field(&e, ERR_INVALID_ARGUMENT, "INVALID", "key",
+                            "must be 64 lower-case hex digits");
         answer_invalid(r, out, &e);
         return;
     }
@@ -265,7 +285,8 @@ static bool is_authorized(const instant *i, const http_request *r) {
 
 void instant_handle(void *arg, const http_request *r, http_response *out) {
     instant *i = arg;
-    bool by_key = r->path.len > strlen(PATH_BY_KEY) && memcmp(r->path.ptr, PATH_BY_KEY, strlen(PATH_BY_KEY)) == 0;
+    bool by_key = r->path.len > strlen(PATH_BY_KEY) &&
+                  memcmp(r->path.ptr, PATH_BY_KEY, strlen(PATH_BY_KEY)) == 0;
     if (!is_authorized(i, r)) {
         answer_error(out, 401, STR("{\"error\":\"unauthorized\"}"));
     } else if (by_key && str_eq_c(r->method, "GET")) {

@@ -80,7 +80,8 @@ static str text_of(const json_t *object, const char *key) {
     return json_is_string(v) ? (str){json_string_value(v), json_string_length(v)} : (str){"", 0};
 }
 
-static bool only_known(json_t *object, const char *prefix, const char *const *names, size_t n, err *e) {
+static bool only_known(json_t *object, const char *prefix, const char *const *names, size_t n,
+                       err *e) {
     const char *key = NULL;
     json_t *value = NULL;
     json_object_foreach(object, key, value) {
@@ -107,14 +108,16 @@ static bool check_creditor(const json_t *root, const char *ccy, err *e) {
         return false;
     }
     if (!is_line(text_of(creditor, "name"), 1, INSTANT_NAME_MAX)) {
-        return wrong(e, "creditor.name", "must be 1 to 140 bytes of text without control characters");
+        return wrong(e, "creditor.name",
+                     "must be 1 to 140 bytes of text without control characters");
     }
     str routing = text_of(creditor, "routing_code");
     if (strcmp(ccy, "USD") == 0 && !is_aba(routing)) {
         return wrong(e, "creditor.routing_code", "must be nine digits with a right check digit");
     }
     if (strcmp(ccy, "INR") == 0 && !is_ifsc(routing)) {
-        return wrong(e, "creditor.routing_code", "must be an IFSC: four letters, a zero, six letters or digits");
+        return wrong(e, "creditor.routing_code",
+                     "must be an IFSC: four letters, a zero, six letters or digits");
     }
     if (!is_account(text_of(creditor, "account_number"), ccy)) {
         return wrong(e, "creditor.account_number", "is not an account number of this currency");
@@ -127,14 +130,18 @@ static bool check_creditor(const json_t *root, const char *ccy, err *e) {
 }
 
 static bool check_root(json_t *root, int64_t amount_max, instant_request *out, err *e) {
-    static const char *const NAMES[] = {"amount", "currency", "creditor", "reference", "description"};
+    static const char *const NAMES[] = {"amount", "currency", "creditor", "reference",
+                                        "description"};
     const json_t *amount = json_object_get(root, "amount");
     const json_t *description = json_object_get(root, "description");
     if (!only_known(root, "", NAMES, sizeof(NAMES) / sizeof(NAMES[0]), e)) {
         return false;
     }
-    if (!json_is_integer(amount) || json_integer_value(amount) <= 0 || json_integer_value(amount) > amount_max) {
-        (void)wrong(e, "amount", "must be a whole number of minor units, greater than zero and within the limit");
+    if (!json_is_integer(amount) || json_integer_value(amount) <= 0 ||
+        json_integer_value(amount) > amount_max) {
+        (void)wrong(
+            e, "amount",
+            "must be a whole number of minor units, greater than zero and within the limit");
         return false;
     }
     str ccy = text_of(root, "currency"), reference = text_of(root, "reference");
@@ -145,18 +152,22 @@ static bool check_root(json_t *root, int64_t amount_max, instant_request *out, e
         return wrong(e, "reference", "must be 1 to 64 letters, digits and / _ - .");
     }
     if (description != NULL &&
-        (!json_is_string(description) || !is_line(text_of(root, "description"), 0, INSTANT_DESCRIPTION_MAX))) {
-        return wrong(e, "description", "must be at most 140 bytes of text without control characters");
+        (!json_is_string(description) ||
+         !is_line(text_of(root, "description"), 0, INSTANT_DESCRIPTION_MAX))) {
+        return wrong(e, "description",
+                     "must be at most 140 bytes of text without control characters");
     }
     out->amount = json_integer_value(amount);
     (void)snprintf(out->currency, sizeof(out->currency), "%s", ccy.ptr);
-    (void)snprintf(out->reference, sizeof(out->reference), "%.*s", (int)reference.len, reference.ptr);
+    (void)snprintf(out->reference, sizeof(out->reference), "%.*s", (int)reference.len,
+                   reference.ptr);
     return check_creditor(root, out->currency, e);
 }
 
 bool instant_request_parse(str body, int64_t amount_max, instant_request *out, err *e) {
     json_error_t why;
-    json_t *root = json_loadb(body.len == 0 ? "" : body.ptr, body.len, JSON_REJECT_DUPLICATES, &why);
+    json_t *root =
+        json_loadb(body.len == 0 ? "" : body.ptr, body.len, JSON_REJECT_DUPLICATES, &why);
     bool ok = false;
     if (root == NULL || !json_is_object(root)) {
         ok = wrong(e, "body", "must be a JSON object");

@@ -8,9 +8,14 @@
 #include "instant/instant_internal.h"
 
 // Standard Webhooks proposes hours; a simulator's day is short. Then the receiver must ask for the status.
-static const int64_t RETRY_MS[] = {100, 250, 500, 1000, 2000, 3000, 5000, 5000, 5000, 5000, 10000, 10000, 10000,
-                                   10000, 10000, 20000, 20000, 20000, 30000, 30000};
-enum { RETRIES = sizeof(RETRY_MS) / sizeof(RETRY_MS[0]), HEADER_MAX = 256, RESPONSES_MAX = 8 * 1024 * 1024 };
+static const int64_t RETRY_MS[] = {100,   250,   500,   1000,  2000,  3000,  5000,
+                                   5000,  5000,  5000,  10000, 10000, 10000, 10000,
+                                   10000, 20000, 20000, 20000, 30000, 30000};
+enum {
+    RETRIES = sizeof(RETRY_MS) / sizeof(RETRY_MS[0]),
+    HEADER_MAX = 256,
+    RESPONSES_MAX = 8 * 1024 * 1024
+};
 
 typedef struct due_payments {
     instant *bank;
@@ -100,7 +105,8 @@ static bool sign(const instant *i, round *r, size_t k, const char *url) {
     for (int h = 0; h < 4; h++) {
         m->list[h] = m->headers[h];
     }
-    r->exchanges[k] = (http_exchange){.method = "POST", .url = url, .headers = m->list, .body = body};
+    r->exchanges[k] =
+        (http_exchange){.method = "POST", .url = url, .headers = m->list, .body = body};
     return true;
 }
 
@@ -110,7 +116,8 @@ static bool results_job(books_tx *tx, void *arg, err *e) {
         const books_webhook *w = &r->hooks[k];
         int status = r->exchanges[k].status;
         bool delivered = status >= 200 && status <= 299;
-        bool again = !delivered && status != 410 && w->tries < RETRIES; // 410: the receiver wants no more of it
+        bool again = !delivered && status != 410 &&
+                     w->tries < RETRIES; // 410: the receiver wants no more of it
         int64_t due_us = again ? r->now_us + RETRY_MS[w->tries] * 1000 : 0;
         if (!books_webhook_result(tx, w->id, delivered, due_us, e)) {
             return false;
@@ -123,8 +130,9 @@ static void log_round(const round *r) {
     for (size_t k = 0; k < r->n; k++) {
         int status = r->exchanges[k].status;
         if (status < 200 || status > 299) {
-            log_warn("instant.webhook_failed", F_STR("message_id", r->hooks[k].message_id), F_INT("status", status),
-                     F_INT("tries", r->hooks[k].tries + 1), F_STR("why", r->exchanges[k].failure));
+            log_warn("instant.webhook_failed", F_STR("message_id", r->hooks[k].message_id),
+                     F_INT("status", status), F_INT("tries", r->hooks[k].tries + 1),
+                     F_STR("why", r->exchanges[k].failure));
         }
     }
 }

@@ -19,7 +19,7 @@
 #include "sftp/sftp_internal.h"
 
 enum {
-    START_TRIES = 20,        // ports, or waits for a fixed port to come free
+    START_TRIES = 20, // ports, or waits for a fixed port to come free
     LISTEN_WAIT_MS = 5000,
     STEP_MS = 10,
     RESTART_MS = 200,
@@ -50,7 +50,8 @@ static _Noreturn void become_sshd(const sftp *s, int log, pid_t parent) {
     // When the bank is killed, its sshd must not hold the port.
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() == parent && dup2(log, STDOUT_FILENO) >= 0 && dup2(log, STDERR_FILENO) >= 0) {
-        char *const argv[] = {(char *)s->sshd, (char *)"-D", (char *)"-e", (char *)"-f", (char *)s->config, NULL};
+        char *const argv[] = {(char *)s->sshd, (char *)"-D",      (char *)"-e",
+                              (char *)"-f",    (char *)s->config, NULL};
         (void)execv(s->sshd, argv);
     }
     _exit(127);
@@ -141,7 +142,8 @@ static void *supervise(void *arg) {
     sftp *s = arg;
     int failures = 0;
     bool was_ready = false;
-    while (failures < START_TRIES || was_ready) { // once ready, it is tried for ever: the port is known to others
+    while (failures < START_TRIES ||
+           was_ready) { // once ready, it is tried for ever: the port is known to others
         pid_t pid = 0;
         if (start_once(s, &pid)) {
             failures = 0;
@@ -204,8 +206,10 @@ sftp *sftp_start(const sftp_options *o, err *e) {
     sftp *s = calloc(1, sizeof(*s));
     ASSERT(s != NULL);
     pthread_condattr_t monotonic;
-    ASSERT(pthread_condattr_init(&monotonic) == 0 && pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    ASSERT(pthread_mutex_init(&s->lock, NULL) == 0 && pthread_cond_init(&s->changed, &monotonic) == 0);
+    ASSERT(pthread_condattr_init(&monotonic) == 0 &&
+           pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+    ASSERT(pthread_mutex_init(&s->lock, NULL) == 0 &&
+           pthread_cond_init(&s->changed, &monotonic) == 0);
     (void)pthread_condattr_destroy(&monotonic);
     if (!sftp_prepare(s, o, e)) {
         destroy(s);

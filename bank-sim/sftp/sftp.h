@@ -7,13 +7,13 @@
 typedef struct sftp sftp;
 
 typedef struct sftp_options {
-    const char *sshd;            // absolute path of the program
-    int port;                    // 0: a free one
-    const char *dir;             // for configuration, log, pid file and a host key of our own; absolute
-    const char *root;            // start directory of the sessions; absolute
-    const char *host_key_file;   // "" : one is made in dir
+    const char *sshd; // absolute path of the program
+    int port;         // 0: a free one
+    const char *dir;  // for configuration, log, pid file and a host key of our own; absolute
+    const char *root; // start directory of the sessions; absolute
+    const char *host_key_file; // "" : one is made in dir
     const char *authorized_key_file;
-    const char *user;            // "" : the user that we run as
+    const char *user; // "" : the user that we run as
 } sftp_options;
 
 // Makes the folders below root, starts sshd and waits until it listens. It is started again when it dies.

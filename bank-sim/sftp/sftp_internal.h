@@ -11,10 +11,12 @@ enum { SFTP_PATH_MAX = 1024, SFTP_USER_MAX = 64 };
 
 struct sftp {
     char sshd[SFTP_PATH_MAX], dir[SFTP_PATH_MAX], root[SFTP_PATH_MAX], host_key[SFTP_PATH_MAX],
-        authorized_key[SFTP_PATH_MAX], config[SFTP_PATH_MAX + 32], log[SFTP_PATH_MAX + 32], pid_file[SFTP_PATH_MAX + 32];
+        authorized_key[SFTP_PATH_MAX], config[SFTP_PATH_MAX + 32], log[SFTP_PATH_MAX + 32],
+        pid_file[SFTP_PATH_MAX + 32];
     char user[SFTP_USER_MAX];
     int port;
-    pthread_t thread; // starts sshd and waits for it: the death signal of a child is tied to the thread that forked it
+    pthread_t
+        thread; // starts sshd and waits for it: the death signal of a child is tied to the thread that forked it
     pthread_mutex_t lock; // guards pid, stop, ready, failed
     pthread_cond_t changed;
     pid_t pid; // 0: none

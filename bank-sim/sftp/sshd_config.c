@@ -22,9 +22,11 @@ static bool os_failed(err *e, const char *what, const char *path) {
 
 // The paths go into a configuration file where blanks, quotes, '%' and '~' mean something.
 static bool plain_path(const char *path, char out[SFTP_PATH_MAX], err *e) {
-    static const char GOOD[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+,@=";
+    static const char GOOD[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/._-+,@=";
     if (path[0] != '/' || path[strspn(path, GOOD)] != '\0' || strlen(path) >= SFTP_PATH_MAX) {
-        (void)err_set(e, ERR_INVALID_ARGUMENT, "SFTP_PATH", "the sftp paths must be absolute, without blanks and quotes");
+        (void)err_set(e, ERR_INVALID_ARGUMENT, "SFTP_PATH",
+                      "the sftp paths must be absolute, without blanks and quotes");
         return err_detail(e, "%s", path);
     }
     (void)snprintf(out, SFTP_PATH_MAX, "%s", path);
@@ -42,7 +44,8 @@ static bool make_dir(const char *path, mode_t mode, uid_t owner, gid_t group, er
 }
 
 static bool make_folders(const sftp *s, const struct passwd *user, err *e) {
-    static const char *const FOLDERS[] = {"", "/inbox", "/outbox", "/outbox/done", "/outbox/bad", "/archive"};
+    static const char *const FOLDERS[] = {
+        "", "/inbox", "/outbox", "/outbox/done", "/outbox/bad", "/archive"};
     char path[SFTP_PATH_MAX + 32];
     for (size_t i = 0; i < sizeof(FOLDERS) / sizeof(FOLDERS[0]); i++) {
         (void)snprintf(path, sizeof(path), "%s%s", s->root, FOLDERS[i]);
@@ -60,8 +63,9 @@ static bool make_host_key(const char *path, err *e) {
     if (stat(path, &st) == 0) {
         return true;
     }
-    char *const argv[] = {(char *)"ssh-keygen", (char *)"-q", (char *)"-t", (char *)"ed25519", (char *)"-N", (char *)"",
-                          (char *)"-C", (char *)"bank-sim", (char *)"-f", (char *)path, NULL};
+    char *const argv[] = {(char *)"ssh-keygen", (char *)"-q", (char *)"-t", (char *)"ed25519",
+                          (char *)"-N",         (char *)"",   (char *)"-C", (char *)"bank-sim",
+                          (char *)"-f",         (char *)path, NULL};
     pid_t pid = 0;
     int status = 0;
     errno = posix_spawnp(&pid, "ssh-keygen", NULL, NULL, argv, environ);
@@ -78,7 +82,8 @@ bool sftp_prepare(sftp *s, const sftp_options *o, err *e) {
     bool own_key = o->host_key_file[0] == '\0';
     char key[SFTP_PATH_MAX + 32];
     (void)snprintf(key, sizeof(key), "%s/ssh_host_ed25519_key", o->dir);
-    if (!plain_path(o->sshd, s->sshd, e) || !plain_path(o->dir, s->dir, e) || !plain_path(o->root, s->root, e) ||
+    if (!plain_path(o->sshd, s->sshd, e) || !plain_path(o->dir, s->dir, e) ||
+        !plain_path(o->root, s->root, e) ||
         !plain_path(own_key ? key : o->host_key_file, s->host_key, e) ||
         !plain_path(o->authorized_key_file, s->authorized_key, e)) {
         return false;
@@ -89,7 +94,8 @@ bool sftp_prepare(sftp *s, const sftp_options *o, err *e) {
         return err_set(e, ERR_INVALID_ARGUMENT, "SFTP_USER", "there is no such user for sftp");
     }
     if (geteuid() != 0 && user->pw_uid != geteuid()) {
-        return err_set(e, ERR_INVALID_ARGUMENT, "SFTP_USER", "without root, sftp works for the own user only");
+        return err_set(e, ERR_INVALID_ARGUMENT, "SFTP_USER",
+                       "without root, sftp works for the own user only");
     }
     (void)snprintf(s->user, sizeof(s->user), "%s", user->pw_name);
     (void)snprintf(s->config, sizeof(s->config), "%s/sshd_config", s->dir);
@@ -108,15 +114,19 @@ bool sftp_write_config(const sftp *s, err *e) {
     if (f == NULL) {
         return os_failed(e, "create", s->config);
     }
-    (void)fprintf(f,
-                  "# Written by bank-sim at every start.\n"
-                  "Port %d\nListenAddress 127.0.0.1\nHostKey %s\nPidFile %s\nAuthorizedKeysFile %s\n"
-                  "AllowUsers %s\nPubkeyAuthentication yes\nPasswordAuthentication no\n"
-                  "KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nPermitEmptyPasswords no\n"
-                  "UsePAM no\nUseDNS no\nStrictModes no\nDisableForwarding yes\nPermitTTY no\nPermitUserRC no\n"
-                  "PrintMotd no\nPrintLastLog no\nMaxStartups 100\nMaxSessions 16\nLoginGraceTime 20\nLogLevel INFO\n"
-                  "Subsystem sftp internal-sftp -d %s\nForceCommand internal-sftp -d %s\n",
-                  s->port, s->host_key, s->pid_file, s->authorized_key, s->user, s->root, s->root);
+    (void)fprintf(
+        f,
+        "# Written by bank-sim at every start.\n"
+        "Port %d\nListenAddress 127.0.0.1\nHostKey %s\nPidFile %s\nAuthorizedKeysFile %s\n"
+        "AllowUsers %s\nPubkeyAuthentication yes\nPasswordAuthentication no\n"
+        "KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nPermitEmptyPasswords "
+        "no\n"
+        "UsePAM no\nUseDNS no\nStrictModes no\nDisableForwarding yes\nPermitTTY no\nPermitUserRC "
+        "no\n"
+        "PrintMotd no\nPrintLastLog no\nMaxStartups 100\nMaxSessions 16\nLoginGraceTime "
+        "20\nLogLevel INFO\n"
+        "Subsystem sftp internal-sftp -d %s\nForceCommand internal-sftp -d %s\n",
+        s->port, s->host_key, s->pid_file, s->authorized_key, s->user, s->root, s->root);
     bool failed = ferror(f) != 0;
     failed = fclose(f) != 0 || failed;
     return !failed || os_failed(e, "write", s->config);
