@@ -1,0 +1,535 @@
+// The instant rail against a small HTTPS bank with scripted faults, and its webhook listener against a real database.
+#include <arpa/inet.h>
+#include <jansson.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "domain/ids.h"
+#include "rails/instant/instant_internal.h"
+#include "testing/fixture.h"
+#include "testing/rail_fixture.h"
+
+enum { BOOK = 7 };
+static const char API_KEY[] = "key-of-the-test";
+static const char SECRET[] = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+
+static char folder[64], ca_file[96], cert_file[96], key_file[96], api_key_file[96], secret_file[96];
+static db_pool *pool;
+static arena *mem;
+static rail *instant;
+static http_client *caller; // plays the bank that sends webhooks
+static atomic_int woken;
+
+// --- The bank --------------------------------------------------------------------------------------------------------
+
+static http_server *bank;
+// What the bank does, set before the calls. status 0: as a bank should.
+static struct {
+    int status;
+    const char *body;
+    bool drop;
+    int delay_ms;
+    const char *payment_status, *extra; // extra: members added to the payment object
+} script;
+static atomic_int posts, gets, concurrent, concurrent_max;
+static pthread_mutex_t seen_lock = PTHREAD_MUTEX_INITIALIZER; // guards seen
+static char seen[4096]; // body of the last POST
+
+static void answer_payment(const http_request *r, str key, http_response *out) {
+    json_t *root = json_loadb(r->body.ptr, r->body.len, 0, NULL);
+    const char *currency = json_string_value(json_object_get(root, "currency"));
+    out->status = 201;
+    out->body = str_of(arena_printf(r->arena,
+        "{\"payment_id\":\"pay_%.8s\",\"key\":\"%.*s\",\"status\":\"%s\",\"amount\":%lld,\"currency\":\"%s\"%s}", key.ptr,
+        (int)key.len, key.ptr, script.payment_status, (long long)json_integer_value(json_object_get(root, "amount")),
+        currency == NULL ? "" : currency, script.extra == NULL ? "" : script.extra));
+    json_decref(root);
+}
+
+static void bank_handle(void *arg, const http_request *r, http_response *out) {
+    (void)arg;
+    int now = atomic_fetch_add(&concurrent, 1) + 1;
+    if (now > atomic_load(&concurrent_max)) {
+        atomic_store(&concurrent_max, now);
+    }
+    bool post = str_eq_c(r->method, "POST");
+    atomic_fetch_add(post ? &posts : &gets, 1);
+    usleep((useconds_t)script.delay_ms * 1000);
+    char expected[128];
+    snprintf(expected, sizeof expected, "Bearer %s", API_KEY);
+    if (post) {
+        pthread_mutex_lock(&seen_lock);
+        snprintf(seen, sizeof seen, "%.*s", (int)r->body.len, r->body.ptr);
+        pthread_mutex_unlock(&seen_lock);
+    }
+    if (script.drop) {
+        out->drop = true;
+    } else if (!str_eq_c(http_request_header(r, "Authorization"), expected)) {
+        out->status = 401;
+    } else if (script.status != 0) {
+        out->status = script.status;
+        out->body = str_of(script.body);
+    } else if (post) {
+        answer_payment(r, http_request_header(r, "Idempotency-Key"), out);
+    }
+    atomic_fetch_sub(&concurrent, 1);
+}
+
+// --- Items -----------------------------------------------------------------------------------------------------------
+
+static uuid payout_number(uint32_t n) {
+    uuid id = {{0x01, 0x93, 0, 0, 0, 0, 0x70, 0, 0x80}};
+    id.b[14] = (uint8_t)(n >> 8);
+    id.b[15] = (uint8_t)n;
+    return id;
+}
+
+static rail_item *make_items(size_t n) {
+    rail_item *items = arena_calloc(mem, n, sizeof *items);
+    for (size_t i = 0; i < n; i++) {
+        items[i] = (rail_item){
+            .payout_id = payout_number((uint32_t)i + 1),
+            .attempt = 1,
+            .amount = 1000 + (int64_t)i,
+            .currency = "INR",
+            .recipient_name = STR("Asha \"A\" Rao\n"),
+            .routing_code = STR("HDFC0000001"),
+            .account_number = STR("0012345678"),
+            .account_type = 2,
+            .holder_type = 1,
+            .description = STR("Wages"),
+        };
+        attempt_key(items[i].payout_id, items[i].attempt, items[i].key);
+    }
+    return items;
+}
+
+static rail_item *submit_one(void) {
+    rail_item *item = make_items(1);
+    instant->submit(instant, BOOK, item, 1, mem);
+    return item;
+}
+
+static rail_item *query_one(void) {
+    rail_item *item = make_items(1);
+    instant->query(instant, BOOK, item, 1, mem);
+    return item;
+}
+
+static void assert_verdict(const rail_item *item, rail_verdict verdict, const char *code) {
+    if (item->verdict != verdict) {
+        fail_msg("verdict %d, not %d: %.*s", item->verdict, verdict, (int)item->text.len, item->text.ptr);
+    }
+    if (code != NULL && !str_eq_c(item->code, code)) {
+        fail_msg("code %.*s, not %s", (int)item->code.len, item->code.ptr, code);
+    }
+}
+
+static const char *payment_json(const rail_item *item, const char *status, int64_t amount, const char *extra) {
+    return arena_printf(mem, "{\"payment_id\":\"pay_1\",\"key\":\"%s\",\"status\":\"%s\",\"amount\":%lld,\"currency\":\"INR\"%s}",
+                        item->key, status, (long long)amount, extra);
+}
+
+// --- Submit ----------------------------------------------------------------------------------------------------------
+
+static void test_submit__many__concurrent_and_each_its_own_answer(void **state) {
+    (void)state;
+    enum { N = 40 };
+    script.delay_ms = 30;
+    rail_item *items = make_items(N);
+    instant->submit(instant, BOOK, items, N, mem);
+    for (size_t i = 0; i < N; i++) {
+        assert_verdict(&items[i], RAIL_ACCEPTED, "");
+        char id[16];
+        snprintf(id, sizeof id, "pay_%.8s", items[i].key);
+        assert_true(str_eq_c(items[i].reference, id));
+    }
+    assert_int_equal(atomic_load(&posts), N);
+    assert_true(atomic_load(&concurrent_max) > 1);
+}
+
+static void test_submit__request__as_agreed(void **state) {
+    (void)state;
+    submit_one();
+    assert_string_equal(seen, "{\"amount\":1000,\"currency\":\"INR\",\"creditor\":{\"name\":\"Asha \\\"A\\\" Rao\\n\","
+                              "\"routing_code\":\"HDFC0000001\",\"account_number\":\"0012345678\",\"account_type\":\"savings\"},"
+                              "\"reference\":\"7/01930000-0000-7000-8000-000000000001\",\"description\":\"Wages\"}");
+}
+
+static void test_submit__payment_object__verdict_by_its_status(void **state) {
+    (void)state;
+    script.payment_status = "settled";
+    assert_verdict(submit_one(), RAIL_SETTLED, "");
+    script.payment_status = "refused";
+    script.extra = ",\"code\":\"AC04\",\"text\":\"closed\",\"retriable\":false";
+    rail_item *item = submit_one();
+    assert_verdict(item, RAIL_REFUSED, "AC04");
+    assert_true(str_eq_c(item->text, "closed"));
+    script.extra = ",\"code\":\"AM04\",\"retriable\":true";
+    assert_verdict(submit_one(), RAIL_REFUSED_RETRY, "AM04");
+    script.payment_status = "returned";
+    assert_verdict(submit_one(), RAIL_UNKNOWN, NULL);
+}
+
+static void test_submit__error_answers__as_the_contract_says(void **state) {
+    (void)state;
+    static const struct { int status; const char *body; rail_verdict verdict; const char *code; } CASES[] = {
+        {400, "{\"error\":\"invalid\",\"field\":\"creditor.name\",\"message\":\"must not be empty\"}", RAIL_REFUSED, "INVALID"},
+        {400, "<html>", RAIL_UNKNOWN, NULL},
+        {401, "{}", RAIL_NOT_SENT, "RAIL_UNAUTHORIZED"},
+        {403, "{}", RAIL_NOT_SENT, "RAIL_UNAUTHORIZED"},
+        {404, "{\"error\":\"not_found\"}", RAIL_UNKNOWN, NULL},
+        {409, "{\"error\":\"key_reused\"}", RAIL_UNKNOWN, "KEY_REUSED"},
+        {429, "{}", RAIL_UNKNOWN, NULL},
+        {500, "{}", RAIL_UNKNOWN, NULL},
+        {503, "{}", RAIL_UNKNOWN, NULL},
+        {302, "{}", RAIL_UNKNOWN, NULL},
+        {201, "", RAIL_UNKNOWN, "BAD_ANSWER"},
+        {201, "[]", RAIL_UNKNOWN, "BAD_ANSWER"},
+        {201, "{\"status\":\"accepted\",\"status\":\"refused\"}", RAIL_UNKNOWN, "BAD_ANSWER"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        script.status = CASES[i].status;
+        script.body = CASES[i].body;
+        rail_item *item = submit_one();
+        if (item->verdict != CASES[i].verdict) {
+            fail_msg("case %zu: verdict %d", i, item->verdict);
+        }
+        assert_verdict(item, CASES[i].verdict, CASES[i].code);
+    }
+    script.status = 400;
+    script.body = CASES[0].body;
+    assert_true(str_eq_c(submit_one()->text, "creditor.name: must not be empty"));
+}
+
+// An object that is not exactly about this attempt decides nothing.
+static void test_submit__answer_about_something_else__unknown(void **state) {
+    (void)state;
+    rail_item *item = make_items(1);
+    char other[65];
+    attempt_key(item->payout_id, 2, other);
+    const char *const bodies[] = {
+        payment_json(item, "settled", 1001, ""),
+        arena_printf(mem, "{\"key\":\"%s\",\"status\":\"settled\",\"amount\":1000,\"currency\":\"INR\"}", other),
+        arena_printf(mem, "{\"key\":\"%s\",\"status\":\"settled\",\"amount\":1000,\"currency\":\"USD\"}", item->key),
+        arena_printf(mem, "{\"key\":\"%s\",\"status\":\"settled\",\"amount\":1000.0,\"currency\":\"INR\"}", item->key),
+        arena_printf(mem, "{\"key\":\"%s\",\"status\":\"settled\",\"amount\":\"1000\",\"currency\":\"INR\"}", item->key),
+        arena_printf(mem, "{\"key\":\"%s\",\"status\":\"done\",\"amount\":1000,\"currency\":\"INR\"}", item->key),
+        payment_json(item, "refused", 1000, ",\"retriable\":\"no\""),
+    };
+    script.status = 200;
+    for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+        script.body = bodies[i];
+        assert_verdict(submit_one(), RAIL_UNKNOWN, NULL);
+    }
+    script.body = payment_json(item, "settled", 1000, "");
+    assert_verdict(submit_one(), RAIL_SETTLED, NULL);
+}
+
+static void test_submit__answer_dropped_or_late__unknown(void **state) {
+    (void)state;
+    script.drop = true;
+    assert_verdict(submit_one(), RAIL_UNKNOWN, "NO_ANSWER");
+    assert_int_equal(atomic_load(&posts), 1); // and never sent again by itself
+    script.drop = false;
+    script.delay_ms = 2500;
+    assert_verdict(submit_one(), RAIL_UNKNOWN, "NO_ANSWER");
+}
+
+static rail *open_rail(const char *url) {
+    const instant_settings s = {.enabled = true, .url = url, .ca_file = ca_file, .api_key_file = api_key_file,
+                                .webhook_secret_file = secret_file, .connections = 16, .timeout_ms = 1500};
+    err e = {0};
+    rail *r = instant_rail_create(&s, pool, clock_system(), &e);
+    if (r == NULL) {
+        fail_msg("%s %s", e.message, e.detail);
+    }
+    return r;
+}
+
+static void test_bank_down__submit_not_sent_query_unknown(void **state) {
+    (void)state;
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof a;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); // bound, and nobody listens
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    rail *r = open_rail(arena_printf(mem, "https://localhost:%d", ntohs(a.sin_port)));
+    rail_item *item = make_items(1);
+    r->submit(r, BOOK, item, 1, mem);
+    assert_verdict(item, RAIL_NOT_SENT, "RAIL_UNREACHABLE");
+    r->query(r, BOOK, item, 1, mem);
+    assert_verdict(item, RAIL_UNKNOWN, NULL);
+    instant_rail_destroy(r);
+    close(fd);
+}
+
+// --- Query -----------------------------------------------------------------------------------------------------------
+
+static void test_query__answers__as_the_contract_says(void **state) {
+    (void)state;
+    rail_item *item = make_items(1);
+    const struct { int status; const char *body; rail_verdict verdict; } cases[] = {
+        {200, payment_json(item, "accepted", 1000, ""), RAIL_ACCEPTED},
+        {200, payment_json(item, "settled", 1000, ""), RAIL_SETTLED},
+        {200, payment_json(item, "refused", 1000, ""), RAIL_REFUSED},
+        {200, payment_json(item, "refused", 1000, ",\"retriable\":true"), RAIL_REFUSED_RETRY},
+        {200, payment_json(item, "returned", 1000, ",\"code\":\"AC06\""), RAIL_RETURNED},
+        {200, payment_json(item, "settled", 999, ""), RAIL_UNKNOWN},
+        {404, "{\"error\":\"not_found\"}", RAIL_NOT_SENT},
+        {404, "{\"error\":\"no such page\"}", RAIL_UNKNOWN},
+        {404, "", RAIL_UNKNOWN},
+        {401, "{}", RAIL_UNKNOWN},
+        {500, "{}", RAIL_UNKNOWN},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        script.status = cases[i].status;
+        script.body = cases[i].body;
+        item = query_one();
+        if (item->verdict != cases[i].verdict) {
+            fail_msg("case %zu: verdict %d", i, item->verdict);
+        }
+    }
+    script.drop = true;
+    assert_verdict(query_one(), RAIL_UNKNOWN, NULL);
+}
+
+// --- Webhook ---------------------------------------------------------------------------------------------------------
+
+typedef struct hook {
+    const char *method, *path, *id, *body, *secret;
+    int64_t skew_s;
+} hook;
+
+static int send_hook(hook h) {
+    char signature[256], timestamp[32];
+    const char *body = h.body, *id = h.id == NULL ? "msg_1" : h.id;
+    int64_t now_s = clock_wall_us(clock_system()) / 1000000 + h.skew_s;
+    assert_true(crypto_webhook_sign(str_of(h.secret == NULL ? SECRET : h.secret), str_of(id), now_s, str_of(body),
+                                    signature, sizeof signature));
+    snprintf(timestamp, sizeof timestamp, "%lld", (long long)now_s);
+    const char *headers[] = {arena_printf(mem, "webhook-id: %s", id), arena_printf(mem, "webhook-timestamp: %s", timestamp),
+                             arena_printf(mem, "webhook-signature: %s", signature), NULL};
+    http_exchange x = {
+        .method = h.method == NULL ? "POST" : h.method,
+        .url = arena_printf(mem, "https://localhost:%d%s", instant_rail_webhook_port(instant),
+                            h.path == NULL ? "/webhooks/instant" : h.path),
+        .headers = headers,
+        .body = str_of(body),
+    };
+    http_client_run(caller, &x, 1, mem);
+    if (x.outcome != HTTP_ANSWERED) {
+        fail_msg("no answer: %s", x.failure);
+    }
+    return x.status;
+}
+
+static const char *hook_body(const char *type, const char *status, int32_t attempt, int64_t amount, const char *reference) {
+    char key[65], id[UUID_TEXT_LEN + 1];
+    attempt_key(payout_number(1), attempt, key);
+    uuid_format(payout_number(1), id);
+    return arena_printf(mem, "{\"type\":\"%s\",\"timestamp\":\"2026-11-21T09:00:00.25Z\",\"data\":{\"payment_id\":\"pay_9\","
+                             "\"key\":\"%s\",\"status\":\"%s\",\"code\":\"AC04\",\"text\":\"closed\",\"amount\":%lld,"
+                             "\"currency\":\"INR\",\"reference\":\"%s\"}}",
+                        type, key, status, (long long)amount,
+                        reference != NULL ? reference : arena_printf(mem, "%d/%s", BOOK, id));
+}
+
+static void start_webhook(void) {
+    err e = {0};
+    rail_fixture_payout(BOOK, payout_number(1), RAIL_INSTANT, 1000, "INR", 3);
+    if (!instant_rail_start_webhook(instant, cert_file, key_file, rail_fixture_wake, &woken, &e)) {
+        fail_msg("%s %s", e.message, e.detail);
+    }
+}
+
+static int64_t events(const char *where) {
+    char sql[512];
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM rail_event WHERE %s", where);
+    return fixture_sql_i64(sql);
+}
+
+static void test_webhook__signed__recorded_once_with_its_attempt(void **state) {
+    (void)state;
+    start_webhook();
+    const char *settled = hook_body("payment.settled", "settled", 2, 1000, NULL);
+    assert_int_equal(send_hook((hook){.body = settled}), 200);
+    assert_int_equal(events("kind = 3 AND attempt = 2 AND event_id = 'msg_1' AND book_id = 7 AND rail_reference = 'pay_9'"
+                            " AND at = '2026-11-21T09:00:00.25Z'"), 1);
+    assert_int_equal(atomic_load(&woken), 1);
+    assert_int_equal(send_hook((hook){.body = settled}), 200); // the same delivery again
+    assert_int_equal(events("true"), 1);
+    assert_int_equal(send_hook((hook){.id = "msg_2", .body = hook_body("payment.returned", "returned", 3, 1000, NULL)}), 200);
+    assert_int_equal(send_hook((hook){.id = "msg_3", .body = hook_body("payment.refused", "refused", 1, 1000, NULL)}), 200);
+    assert_int_equal(events("(kind = 4 AND attempt = 3) OR (kind = 2 AND attempt = 1 AND code = 'AC04')"), 2);
+    assert_int_equal(send_hook((hook){.id = "msg_4", .body = "{\"type\":\"account.updated\"}"}), 200);
+    assert_int_equal(events("true"), 3);
+}
+
+static void test_webhook__forged_old_or_malformed__refused(void **state) {
+    (void)state;
+    start_webhook();
+    const char *good = hook_body("payment.settled", "settled", 1, 1000, NULL);
+    const char *other = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    assert_int_equal(send_hook((hook){.body = good, .secret = other}), 401);
+    assert_int_equal(send_hook((hook){.body = good, .skew_s = -400}), 401);
+    assert_int_equal(send_hook((hook){.body = good, .skew_s = 400}), 401);
+    assert_int_equal(send_hook((hook){.body = good, .path = "/webhooks/other"}), 404);
+    assert_int_equal(send_hook((hook){.body = "", .method = "GET"}), 405);
+    assert_int_equal(send_hook((hook){.body = "{"}), 400);
+    assert_int_equal(send_hook((hook){.body = "[]"}), 400);
+    assert_int_equal(send_hook((hook){.body = hook_body("payment.settled", "refused", 1, 1000, NULL)}), 400);
+    assert_int_equal(send_hook((hook){.body = hook_body("payment.settled", "settled", 4, 1000, NULL)}), 404); // no such attempt
+    assert_int_equal(send_hook((hook){.body = hook_body("payment.settled", "settled", 1, 1000, "nonsense")}), 404);
+    assert_int_equal(send_hook((hook){.body = hook_body("payment.settled", "settled", 1, 1000,
+                                                        "8/01930000-0000-7000-8000-000000000001")}), 404); // another book
+    assert_int_equal(send_hook((hook){.body = hook_body("payment.settled", "settled", 1, 1001, NULL)}), 422);
+    assert_int_equal(events("true"), 0);
+    assert_int_equal(atomic_load(&woken), 0);
+    assert_int_equal(send_hook((hook){.body = good}), 200);
+}
+
+static void test_webhook__database_fails__503_and_nothing_recorded(void **state) {
+    (void)state;
+    start_webhook();
+    const char *body = hook_body("payment.settled", "settled", 1, 1000, NULL);
+    atomic_store(&rail_fixture_events_fail, true);
+    assert_int_equal(send_hook((hook){.body = body}), 503);
+    assert_int_equal(events("true"), 0);
+    assert_int_equal(atomic_load(&woken), 0);
+    atomic_store(&rail_fixture_events_fail, false);
+    assert_int_equal(send_hook((hook){.body = body}), 200);
+    assert_int_equal(events("true"), 1);
+}
+
+static void test_create__api_key_with_newline__refused(void **state) {
+    (void)state;
+    FILE *out = fopen(api_key_file, "w");
+    fprintf(out, "key\r\nX-Other: 1\n");
+    fclose(out);
+    const instant_settings s = {.url = "https://localhost:1", .ca_file = ca_file, .api_key_file = api_key_file,
+                                .webhook_secret_file = secret_file, .connections = 1, .timeout_ms = 1000};
+    err e = {0};
+    assert_null(instant_rail_create(&s, pool, clock_system(), &e));
+    assert_string_equal(e.field, "instant.api_key_file");
+    assert_null(strstr(e.message, "X-Other"));
+}
+
+// --- Main ------------------------------------------------------------------------------------------------------------
+
+static const char CERTS[] =
+    "set -e; cd \"$0\"; ec='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'\n"
+    "openssl req -x509 $ec -keyout ca.key -out ca.pem -days 2 -subj /CN=ca -addext basicConstraints=critical,CA:TRUE 2>log\n"
+    "openssl req $ec -keyout server.key -out server.csr -subj /CN=server 2>log\n"
+    "printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\\n' > ext\n"
+    "openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out server.pem -extfile ext 2>log\n"
+    "chmod 600 server.key\n";
+
+static void shell(const char *script_text) {
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        (void)execl("/bin/sh", "sh", "-c", script_text, folder, (char *)NULL);
+        _exit(127);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
+static void write_secret(const char *path, const char *content) {
+    FILE *out = fopen(path, "w");
+    assert_non_null(out);
+    fprintf(out, "%s\n", content);
+    fclose(out);
+    assert_int_equal(chmod(path, 0600), 0);
+}
+
+static int group_setup(void **state) {
+    (void)state;
+    log_init("instant-rail-test", LOG_ERROR + 1);
+    snprintf(folder, sizeof folder, "/tmp/disburse-instant.XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    shell(CERTS);
+    snprintf(ca_file, sizeof ca_file, "%s/ca.pem", folder);
+    snprintf(cert_file, sizeof cert_file, "%s/server.pem", folder);
+    snprintf(key_file, sizeof key_file, "%s/server.key", folder);
+    snprintf(api_key_file, sizeof api_key_file, "%s/api_key", folder);
+    snprintf(secret_file, sizeof secret_file, "%s/secret", folder);
+    write_secret(secret_file, SECRET);
+    rail_fixture_migrate();
+    pool = fixture_pool(fixture_conninfo(), 4, 10000);
+    const http_server_options so = {.address = "127.0.0.1", .cert_file = cert_file, .key_file = key_file, .n_threads = 16,
+                                    .body_max = 65536, .handler = bank_handle};
+    const http_client_options co = {.ca_file = ca_file, .connect_timeout_ms = 3000, .total_timeout_ms = 10000,
+                                    .max_connections = 4, .response_max = 65536};
+    err e = {0};
+    bank = http_server_start(&so, &e);
+    caller = http_client_create(&co, &e);
+    return bank != NULL && caller != NULL ? 0 : -1;
+}
+
+static int group_teardown(void **state) {
+    (void)state;
+    http_client_destroy(caller);
+    http_server_stop(bank);
+    db_pool_destroy(pool);
+    shell("rm -r \"$0\"");
+    return 0;
+}
+
+static int setup(void **state) {
+    (void)state;
+    mem = arena_create(64 << 20);
+    memset(&script, 0, sizeof script);
+    script.payment_status = "accepted";
+    atomic_store(&posts, 0);
+    atomic_store(&gets, 0);
+    atomic_store(&concurrent, 0);
+    atomic_store(&concurrent_max, 0);
+    atomic_store(&woken, 0);
+    rail_fixture_clear();
+    write_secret(api_key_file, API_KEY);
+    instant = open_rail(arena_printf(mem, "https://localhost:%d", http_server_port(bank)));
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    instant_rail_destroy(instant);
+    arena_destroy(mem);
+    return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_submit__many__concurrent_and_each_its_own_answer),
+        TEST(test_submit__request__as_agreed),
+        TEST(test_submit__payment_object__verdict_by_its_status),
+        TEST(test_submit__error_answers__as_the_contract_says),
+        TEST(test_submit__answer_about_something_else__unknown),
+        TEST(test_submit__answer_dropped_or_late__unknown),
+        TEST(test_bank_down__submit_not_sent_query_unknown),
+        TEST(test_query__answers__as_the_contract_says),
+        TEST(test_webhook__signed__recorded_once_with_its_attempt),
+        TEST(test_webhook__forged_old_or_malformed__refused),
+        TEST(test_webhook__database_fails__503_and_nothing_recorded),
+        TEST(test_create__api_key_with_newline__refused),
+    };
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
