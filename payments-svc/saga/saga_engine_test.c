@@ -167,6 +167,25 @@ static void test_engine__two_engines__each_payout_once(void **state) {
     assert_int_equal(world_count("SELECT count(*) FROM step_log"), 3000 * 6);
 }
 
+static void test_engine__rail_speaks_while_it_is_asked__nothing_is_missed(void **state) {
+    (void)state;
+    rail *r = world_rail(RAIL_INSTANT, 0);
+    r->batch_max = 300;
+    world.submit_takes_ms = 10;
+    saga_engine *g = start(r, 10, 5000);
+    const int64_t until_ms = fixture_deadline(30000);
+    world_payouts(RAIL_INSTANT, 3000, 100, NULL);
+    while (in_state(STATE_SETTLED) < 3000 && fixture_deadline(0) < until_ms) {
+        world_settle_all(RAIL_INSTANT); // before, during and after the outcome's write
+    }
+    saga_engine_stop(g);
+    assert_int_equal(in_state(STATE_SETTLED), 3000);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE events <> events_seen"), 0);
+    assert_int_equal(world_paid_out(), 3000 * 100);
+    assert_int_equal(
+        world_count("SELECT deadlocks FROM pg_stat_database WHERE datname = 'postgres'"), 0);
+}
+
 static void test_options__wrong__refused_by_name(void **state) {
     (void)state;
     const saga_engine_options none = {0};
@@ -210,6 +229,8 @@ int main(void) {
         cmocka_unit_test_setup(test_engine__ledger_down_for_a_while__nothing_is_dropped, fresh),
         cmocka_unit_test_setup(test_engine__stop_under_load__no_lease_is_left, fresh),
         cmocka_unit_test_setup(test_engine__two_engines__each_payout_once, fresh),
+        cmocka_unit_test_setup(test_engine__rail_speaks_while_it_is_asked__nothing_is_missed,
+                               fresh),
         cmocka_unit_test_setup(test_options__wrong__refused_by_name, fresh),
         cmocka_unit_test_setup(test_bench__when_asked, fresh),
     };

@@ -380,9 +380,9 @@ void world_event(uuid payout, int32_t attempt, rail_event_kind kind, const char 
     arena_destroy(a);
 }
 
-static const db_stmt WAITING = {
-    "test_waiting",
-    "SELECT payout_id FROM saga WHERE book_id = 7 AND rail = $1 AND step = 4 AND events = 0"};
+static const db_stmt WAITING = {"test_waiting",
+                                "SELECT payout_id FROM saga WHERE book_id = 7 AND rail = $1 "
+                                "AND attempt = 1 AND step < 5 AND events = 0"};
 
 static bool settle_all(db_conn *c, arena *a, void *arg, err *e) {
     db_params *p = db_params_create(a);

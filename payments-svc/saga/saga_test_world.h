@@ -35,7 +35,7 @@ void world_payouts(int rail_id, size_t n, int64_t amount, uuid *ids);
 // The rail's word, through rail_events_record in a transaction of its own.
 void world_event(uuid payout, int32_t attempt, rail_event_kind kind, const char *event_id);
 void world_settle_all(
-    int rail_id); // every payout that waits for its rail is settled, as by one file
+    int rail_id); // every payout that the rail may have is settled, as by one file
 int64_t world_count(const char *format, ...) PRINTF_LIKE(1, 2); // SQL of one number
 // In the fake ledger: posted balance of the transfers' two sides must be what the payouts say.
 int64_t world_available(void); // credits posted − debits posted − debits pending of the merchant
