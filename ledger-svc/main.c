@@ -4,6 +4,7 @@
 
 #include "api/api.h"
 #include "settings.h"
+#include "store/store.h"
 
 typedef struct ledger_svc {
     ledger_settings settings;
@@ -13,13 +14,11 @@ typedef struct ledger_svc {
     ledger_api api;
 } ledger_svc;
 
-// The commit path has connections of its own, so that no read can make a commit wait. All its statements go by a key:
-// plans made while a table was small must not outlive that, so neither sequential scans nor plans for one value.
+// The commit path has connections of its own, so that no read can make a commit wait.
 static bool journal_conninfo_make(ledger_svc *svc, err *e) {
-    const int n = snprintf(
-        svc->journal_conninfo, sizeof svc->journal_conninfo,
-        "%s options='-c enable_seqscan=off -c plan_cache_mode=force_generic_plan -c jit=off'",
-        svc->settings.common.db_conninfo);
+    const int n =
+        snprintf(svc->journal_conninfo, sizeof svc->journal_conninfo,
+                 "%s options='" STORE_KEYED_OPTIONS "'", svc->settings.common.db_conninfo);
     if (n < 0 || (size_t)n >= sizeof svc->journal_conninfo) {
         return err_set(e, ERR_INVALID_ARGUMENT, "BAD_SETTING", "db.conninfo is too long");
     }

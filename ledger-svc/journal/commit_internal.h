@@ -14,6 +14,7 @@ typedef struct commit {
     // Of this try.
     db_conn *c;
     map *transfers, *burned;
+    map *wanted;     // accounts that are about to be looked for
     store_head head; // as locked
     int64_t now_us;
     size_t n_expired;

@@ -35,6 +35,7 @@ void commit_begin_try(commit *k) {
     // Room for each event's id and pending_id; the limit is what a whole batch can name.
     k->transfers = map_create(2 * k->n_transfer_events, rows_max);
     k->burned = map_create(0, rows_max);
+    k->wanted = map_create(0, JOURNAL_ACCOUNTS_MAX);
     k->head = (store_head){0};
     k->n_expired = 0;
     k->tx = (ledger_tx){0};
@@ -43,13 +44,17 @@ void commit_begin_try(commit *k) {
 void commit_end_try(commit *k) {
     map_destroy(k->transfers);
     map_destroy(k->burned);
+    map_destroy(k->wanted);
     k->transfers = NULL;
+    k->wanted = NULL;
     k->burned = NULL;
 }
 
+// Each once: a cold cache would else ask for a busy account as often as it is named.
 static void want_account(const commit *k, id_list *l, uuid id) {
-    if (map_get(k->book->accounts, id) == NULL) {
+    if (map_get(k->book->accounts, id) == NULL && map_get(k->wanted, id) == NULL) {
         list_add(l, id);
+        ASSERT(map_put(k->wanted, id, k->wanted));
     }
 }
 
@@ -131,6 +136,7 @@ static bool want_accounts_of(const commit *k, const ledger_row *rows, size_t n, 
 static bool load_accounts(commit *k, const id_list *l, err *e) {
     store_found f;
     const store_wanted w = {.accounts = list_ids(l)};
+    map_clear(k->wanted);
     return l->n == 0 || (store_load(k->c, k->a, k->book->id, &w, &f, e) && know_accounts(k, &f, e));
 }
 

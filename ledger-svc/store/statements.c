@@ -13,27 +13,28 @@
     "credit_credits_posted, code, kind, flags, currency, pending_id, released, expires_us, "       \
     "timeout_s, user_data_128, user_data_64, user_data_32"
 
+// For each wanted id, the one row that has it. Written as a lookup by key, row by row, because a plan is made once and kept:
+// `= ANY($2)` planned while a table is empty becomes a scan of the whole book, and stays one while the book grows.
+#define BY_ID(columns, table, column)                                                              \
+    "SELECT t.* FROM unnest($2::uuid[]) AS w (id) CROSS JOIN LATERAL (SELECT " columns             \
+    " FROM " table " WHERE book_id = $1 AND " column " = w.id LIMIT 1) t"
+
 const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
     [STORE_HEAD_LOCK] = {"head_lock",
                          "SELECT sequence, timestamp_us, next_expires_us FROM book_head "
                          "WHERE book_id = $1 FOR UPDATE"},
-    [STORE_ACCOUNTS_LOAD] = {"accounts_load", "SELECT " ACCOUNT_COLUMNS " FROM account "
-                                              "WHERE book_id = $1 AND account_id = ANY($2)"},
-    [STORE_TRANSFERS_LOAD] = {"transfers_load", "SELECT " TRANSFER_COLUMNS " FROM transfer "
-                                                "WHERE book_id = $1 AND transfer_id = ANY($2)"},
-    [STORE_RESOLUTIONS_LOAD] =
-        {"resolutions_load",
-         "SELECT pending_id, kind FROM transfer "
-         "WHERE book_id = $1 AND pending_id = ANY($2) AND pending_id IS NOT NULL"},
-    [STORE_BURNED_LOAD] = {"burned_load", "SELECT transfer_id FROM burned_transfer "
-                                          "WHERE book_id = $1 AND transfer_id = ANY($2)"},
+    [STORE_ACCOUNTS_LOAD] = {"accounts_load", BY_ID(ACCOUNT_COLUMNS, "account", "account_id")},
+    [STORE_TRANSFERS_LOAD] = {"transfers_load", BY_ID(TRANSFER_COLUMNS, "transfer", "transfer_id")},
+    [STORE_RESOLUTIONS_LOAD] = {"resolutions_load",
+                                BY_ID("pending_id, kind", "transfer", "pending_id")},
+    [STORE_BURNED_LOAD] = {"burned_load", BY_ID("transfer_id", "burned_transfer", "transfer_id")},
     // What ended already stays in the index on expires_us, but behind next_expires_us, where this scan starts.
     [STORE_DUE_LOAD] = {"due_load",
-                        "SELECT " TRANSFER_COLUMNS " FROM transfer t "
-                        "WHERE book_id = $1 AND expires_us >= $2 AND expires_us <= $3 "
-                        "AND expires_us IS NOT NULL AND NOT EXISTS (SELECT 1 FROM transfer r "
-                        "WHERE r.book_id = $1 AND r.pending_id = t.transfer_id) "
-                        "ORDER BY expires_us, sequence LIMIT $4"},
+                        "SELECT " TRANSFER_COLUMNS " FROM transfer t LEFT JOIN LATERAL ("
+                        "SELECT 1::bigint AS ended FROM transfer r "
+                        "WHERE r.book_id = $1 AND r.pending_id = t.transfer_id LIMIT 1) e ON true "
+                        "WHERE t.book_id = $1 AND t.expires_us >= $2 AND t.expires_us <= $3 "
+                        "AND e.ended IS NULL ORDER BY t.expires_us, t.sequence LIMIT $4"},
     [STORE_NEXT_EXPIRY_LOAD] = {"next_expiry_load", "SELECT expires_us FROM transfer "
                                                     "WHERE book_id = $1 AND expires_us > $2 "
                                                     "ORDER BY expires_us LIMIT 1"},
@@ -83,11 +84,10 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
     // One statement sees one moment: the sequence is the one at which the balances are true.
     [STORE_ACCOUNTS_LOOKUP] =
         {"accounts_lookup",
-         "SELECT h.sequence, a.account_id, a.timestamp_us, a.debits_pending, a.debits_posted, "
-         "a.credits_pending, a.credits_posted, a.code, a.flags, a.currency, a.user_data_128, "
-         "a.user_data_64, a.user_data_32 FROM book_head h "
-         "LEFT JOIN account a ON a.book_id = h.book_id AND a.account_id = ANY($2) "
-         "WHERE h.book_id = $1"},
+         "SELECT h.sequence, a.* FROM book_head h LEFT JOIN ("
+         "unnest($2::uuid[]) AS w (id) CROSS JOIN LATERAL (SELECT " ACCOUNT_COLUMNS
+         " FROM account WHERE book_id = $1 AND account_id = w.id LIMIT 1) a"
+         ") ON true WHERE h.book_id = $1"},
     [STORE_TRIAL_BALANCE] =
         {"trial_balance",
          "SELECT h.sequence, a.currency, sum(a.debits_pending)::text, sum(a.debits_posted)::text, "

@@ -7,6 +7,13 @@
 #include "db/db.h"
 #include "domain/apply.h"
 
+// Session settings (libpq's "options") for connections of the commit path. All its statements go by a key, and their plans
+// are made once: these settings see to it that the plan by key is the one that is chosen, even while the tables are empty.
+#define STORE_KEYED_OPTIONS                                                                        \
+    "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off "        \
+    "-c enable_hashjoin=off -c enable_mergejoin=off -c enable_material=off -c cpu_tuple_cost=10 "  \
+    "-c random_page_cost=0.1 -c jit=off"
+
 // --- The commit path -------------------------------------------------------------------------------------------------
 
 // Where a book's journal ends.

@@ -47,7 +47,8 @@ void bench_database(void) {
 }
 
 static void conninfo_make(const char *host, char *out, size_t len) {
-    (void)snprintf(out, len, "host=%s user=ledger_service dbname=postgres",
+    (void)snprintf(out, len,
+                   "host=%s user=ledger_service dbname=postgres options='" STORE_KEYED_OPTIONS "'",
                    host == NULL ? fixture_server_dir() : host);
 }
 
