@@ -32,9 +32,10 @@ static bool offset(str s, size_t at, int64_t *seconds) {
 
 bool rail_time_parse(str s, int64_t *wall_us) {
     int64_t y, mo, d, h, mi, sec, seconds, us = 0;
-    bool shape = part(s, 0, 4, 9999, &y) && is_at(s, 4, '-') && part(s, 5, 2, 12, &mo) && is_at(s, 7, '-') &&
-                 part(s, 8, 2, 31, &d) && is_at(s, 10, 'T') && part(s, 11, 2, 23, &h) && is_at(s, 13, ':') &&
-                 part(s, 14, 2, 59, &mi) && is_at(s, 16, ':') && part(s, 17, 2, 60, &sec);
+    bool shape = part(s, 0, 4, 9999, &y) && is_at(s, 4, '-') && part(s, 5, 2, 12, &mo) &&
+                 is_at(s, 7, '-') && part(s, 8, 2, 31, &d) && is_at(s, 10, 'T') &&
+                 part(s, 11, 2, 23, &h) && is_at(s, 13, ':') && part(s, 14, 2, 59, &mi) &&
+                 is_at(s, 16, ':') && part(s, 17, 2, 60, &sec);
     if (!shape) {
         return false;
     }

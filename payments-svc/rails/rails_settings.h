@@ -10,19 +10,23 @@ typedef struct ach_settings {
     const char *host;
     int64_t port;
     const char *user;
-    const char *key_file;              // our private key, without a passphrase
-    const char *host_key_file;         // the bank's public key, OpenSSH format: the only host key that is accepted
-    const char *inbox_dir;             // we upload here
-    const char *outbox_dir;            // the bank writes here; done/ and bad/ below it are ours
-    const char *archive_dir;           // where the bank moves what it took from inbox_dir; NULL or "": "archive"
+    const char *key_file; // our private key, without a passphrase
+    const char
+        *host_key_file; // the bank's public key, OpenSSH format: the only host key that is accepted
+    const char *inbox_dir;  // we upload here
+    const char *outbox_dir; // the bank writes here; done/ and bad/ below it are ours
+    const char
+        *archive_dir; // where the bank moves what it took from inbox_dir; NULL or "": "archive"
     const char *immediate_destination; // 9 digits, the bank's routing number
     const char *odfi_routing;          // 8 digits
-    const char *immediate_origin_base; // 9 digits; the origin of book b is "1" and the 9 digits of base + b
-    const char *company_name;          // 1 … 16 characters
-    const char *company_id_base;       // 9 digits; the company id of book b is "1" and the 9 digits of base + b
-    int64_t gather_ms;                 // how long the saga engine waits for more entries of one file
-    int64_t entries_max;               // of one file; also of one submit
-    int64_t poll_ms;                   // pause between two looks into outbox_dir
+    const char *
+        immediate_origin_base; // 9 digits; the origin of book b is "1" and the 9 digits of base + b
+    const char *company_name;  // 1 … 16 characters
+    const char
+        *company_id_base; // 9 digits; the company id of book b is "1" and the 9 digits of base + b
+    int64_t gather_ms;    // how long the saga engine waits for more entries of one file
+    int64_t entries_max;  // of one file; also of one submit
+    int64_t poll_ms;      // pause between two looks into outbox_dir
 } ach_settings;
 
 typedef struct instant_settings {

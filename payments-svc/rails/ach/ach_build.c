@@ -18,7 +18,8 @@ int64_t ach_today(const clock_source *clock) {
 }
 
 static civil_date date_of(int64_t yyyymmdd) {
-    return (civil_date){(int)(yyyymmdd / 10000), (int)(yyyymmdd / 100 % 100), (int)(yyyymmdd % 100)};
+    return (civil_date){(int)(yyyymmdd / 10000), (int)(yyyymmdd / 100 % 100),
+                        (int)(yyyymmdd % 100)};
 }
 
 bool ach_origin_of_book(int64_t base, int64_t book_id, char out[11]) {
@@ -54,7 +55,9 @@ static void individual_id(uuid payout_id, char out[NACHA_ID_LEN + 1]) {
 
 static nacha_credit credit_of(const rail_item *item) {
     return (nacha_credit){
-        .sec = item->holder_type == HOLDER_INDIVIDUAL ? NACHA_PPD : item->holder_type == HOLDER_COMPANY ? NACHA_CCD : 0,
+        .sec = item->holder_type == HOLDER_INDIVIDUAL ? NACHA_PPD
+               : item->holder_type == HOLDER_COMPANY  ? NACHA_CCD
+                                                      : 0,
         .savings = item->account_type == ACCOUNT_SAVINGS,
         .routing = item->routing_code,
         .account = item->account_number,
@@ -65,7 +68,8 @@ static nacha_credit credit_of(const rail_item *item) {
 
 bool ach_item_check(const rail_item *item, err *e) {
     if (strcmp(item->currency, "USD") != 0) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID_ENTRY", "currency", "ACH moves USD only");
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID_ENTRY", "currency",
+                             "ACH moves USD only");
     }
     if (item->account_type != ACCOUNT_CHECKING && item->account_type != ACCOUNT_SAVINGS) {
         return err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID_ENTRY", "account_type",
@@ -100,7 +104,8 @@ static ach_file_plan *open_file(planner *p, size_t entries_max, arena *a) {
         return NULL;
     }
     f->modifier = nacha_modifier(p->numbers->next_modifier++);
-    snprintf(f->name, sizeof f->name, "%s-%08" PRId64 "-%c.ach", p->origin, p->numbers->file_date, f->modifier);
+    snprintf(f->name, sizeof f->name, "%s-%08" PRId64 "-%c.ach", p->origin, p->numbers->file_date,
+             f->modifier);
     strbuf_init(&f->content, nacha_size_max(entries_max, false));
     p->out->n_files++;
     return f;
@@ -137,7 +142,8 @@ static bool plan(planner *p, const size_t *sorted, size_t n, arena *a, err *e) {
             f = open_file(p, left < entries_max ? left : entries_max, a);
             total = 0;
             if (f == NULL) {
-                return p->out->exhausted || err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a file");
+                return p->out->exhausted ||
+                       err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a file");
             }
         }
         f->entries[f->n_entries++] = (ach_entry_plan){sorted[i], p->numbers->next_trace++};
@@ -185,8 +191,9 @@ static bool write_file(const planner *p, ach_file_plan *f, arena *a, err *e) {
     return nacha_write(&spec, credits, f->n_entries, &f->content, &f->totals, e);
 }
 
-bool ach_build_files(const ach_rail *r, int64_t book_id, const rail_item *items, const size_t *chosen, size_t n_chosen,
-                     ach_numbers *numbers, arena *a, ach_build *out, err *e) {
+bool ach_build_files(const ach_rail *r, int64_t book_id, const rail_item *items,
+                     const size_t *chosen, size_t n_chosen, ach_numbers *numbers, arena *a,
+                     ach_build *out, err *e) {
     planner p = {.r = r, .book_id = book_id, .items = items, .numbers = numbers, .out = out};
     *out = (ach_build){0};
     if (!ach_origin_of_book(r->origin_base, book_id, p.origin) ||
@@ -194,7 +201,8 @@ bool ach_build_files(const ach_rail *r, int64_t book_id, const rail_item *items,
         return err_set(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "the book has no ACH origin");
     }
     int64_t today = ach_today(r->clock);
-    if (today > numbers->file_date) { // a clock that stepped back goes on with the later day's modifiers
+    if (today >
+        numbers->file_date) { // a clock that stepped back goes on with the later day's modifiers
         numbers->file_date = today;
         numbers->next_modifier = 0;
     }

@@ -70,13 +70,15 @@ static bool check_traces(const inbound *f, arena *a, err *e) {
     for (size_t i = 0; i < f->n_lines; i++) {
         sorted[i] = f->lines[i].trace;
         if (memcmp(sorted[i], f->r->settings.odfi_routing, 8) != 0) {
-            return err_set(e, ERR_INVALID_ARGUMENT, "BAD_FILE", "line %d: the trace is not of our ODFI", f->lines[i].line);
+            return err_set(e, ERR_INVALID_ARGUMENT, "BAD_FILE",
+                           "line %d: the trace is not of our ODFI", f->lines[i].line);
         }
     }
     qsort(sorted, f->n_lines, sizeof *sorted, compare_traces);
     for (size_t i = 1; i < f->n_lines; i++) {
         if (strcmp(sorted[i - 1], sorted[i]) == 0) {
-            return err_set(e, ERR_INVALID_ARGUMENT, "BAD_FILE", "the trace %s appears twice", sorted[i]);
+            return err_set(e, ERR_INVALID_ARGUMENT, "BAD_FILE", "the trace %s appears twice",
+                           sorted[i]);
         }
     }
     return true;
@@ -86,10 +88,12 @@ static bool understand(inbound *f, arena *a, err *e) {
     switch (f->parts.kind) {
     case ACH_ACK: return ach_ack_parse(f->content, f->parts.file, a, &f->ack, e);
     case ACH_SETTLEMENT:
-        return ach_settlement_parse(f->content, f->parts.file, f->parts.number, a, &f->lines, &f->n_lines, e) &&
+        return ach_settlement_parse(f->content, f->parts.file, f->parts.number, a, &f->lines,
+                                    &f->n_lines, e) &&
                check_traces(f, a, e);
     case ACH_RETURNS:
-        return ach_returns_parse(f->content, f->parts.origin, f->at_us, a, &f->lines, &f->n_lines, e) &&
+        return ach_returns_parse(f->content, f->parts.origin, f->at_us, a, &f->lines, &f->n_lines,
+                                 e) &&
                check_traces(f, a, e);
     }
     return bad(e, "unknown kind");
@@ -98,7 +102,8 @@ static bool understand(inbound *f, arena *a, err *e) {
 // --- Recording -------------------------------------------------------------------------------------------------------
 
 // Events of a refused file: all of its entries.
-static bool refused_events(const inbound *f, db_conn *c, uuid file_id, arena *a, rail_event **events, size_t *n, err *e) {
+static bool refused_events(const inbound *f, db_conn *c, uuid file_id, arena *a,
+                           rail_event **events, size_t *n, err *e) {
     db_params *p = db_params_create(a);
     db_rows *rows = NULL;
     db_i64(p, f->book_id);
@@ -128,7 +133,8 @@ static bool refused_events(const inbound *f, db_conn *c, uuid file_id, arena *a,
     return true;
 }
 
-static bool ack_events(const inbound *f, db_conn *c, arena *a, rail_event **events, size_t *n, err *e) {
+static bool ack_events(const inbound *f, db_conn *c, arena *a, rail_event **events, size_t *n,
+                       err *e) {
     db_params *p = db_params_create(a);
     db_rows *rows = NULL;
     db_i64(p, f->book_id);
@@ -151,15 +157,18 @@ static bool ack_events(const inbound *f, db_conn *c, arena *a, rail_event **even
 
 static bool check_line(const inbound *f, const ach_line *l, db_rows *rows, size_t row, err *e) {
     if (db_get_i64(rows, row, 3) != l->amount) {
-        return err_set(e, ERR_INVALID_ARGUMENT, "BAD_FILE", "line %d: the amount is not the entry's", l->line);
+        return err_set(e, ERR_INVALID_ARGUMENT, "BAD_FILE",
+                       "line %d: the amount is not the entry's", l->line);
     }
     if (f->parts.kind == ACH_SETTLEMENT && !str_eq_c(db_get_str(rows, row, 4), f->parts.file)) {
-        return err_set(e, ERR_INVALID_ARGUMENT, "BAD_FILE", "line %d: the entry is of another file", l->line);
+        return err_set(e, ERR_INVALID_ARGUMENT, "BAD_FILE", "line %d: the entry is of another file",
+                       l->line);
     }
     return true;
 }
 
-static bool line_events(const inbound *f, db_conn *c, arena *a, rail_event **events, size_t *n, err *e) {
+static bool line_events(const inbound *f, db_conn *c, arena *a, rail_event **events, size_t *n,
+                        err *e) {
     int64_t *sequences = ARENA_ARRAY(a, int64_t, f->n_lines + 1);
     char(*ids)[EVENT_ID_LEN_MAX] = arena_calloc(a, f->n_lines + 1, sizeof *ids);
     *events = ARENA_ARRAY(a, rail_event, f->n_lines + 1);
@@ -181,7 +190,8 @@ static bool line_events(const inbound *f, db_conn *c, arena *a, rail_event **eve
         const ach_line *l = &f->lines[i];
         // Rows come in the order of the lines; the first one that is not there leaves a gap.
         if (i >= db_count(rows) || db_get_i64(rows, i, 0) != (int64_t)i + 1) {
-            return err_set(e, ERR_INVALID_ARGUMENT, "BAD_FILE", "line %d: we never used this trace", l->line);
+            return err_set(e, ERR_INVALID_ARGUMENT, "BAD_FILE", "line %d: we never used this trace",
+                           l->line);
         }
         if (!check_line(f, l, rows, i, e)) {
             return false;
@@ -232,7 +242,8 @@ static bool find_recorded(const inbound *f, db_conn *c, bool *known, arena *a, e
     *known = db_count(rows) == 1;
     if (*known) {
         str before = db_get_str(rows, 0, 0);
-        if (before.len != sizeof f->sha256 || memcmp(before.ptr, f->sha256, sizeof f->sha256) != 0) {
+        if (before.len != sizeof f->sha256 ||
+            memcmp(before.ptr, f->sha256, sizeof f->sha256) != 0) {
             return bad(e, "a file of this name was recorded before, with another content");
         }
     }
@@ -252,14 +263,17 @@ static bool record(db_conn *c, arena *a, void *arg, err *e) {
     if (known) {
         return true;
     }
-    bool ok = f->parts.kind == ACH_ACK ? ack_events(f, c, a, &events, &n, e) : line_events(f, c, a, &events, &n, e);
+    bool ok = f->parts.kind == ACH_ACK ? ack_events(f, c, a, &events, &n, e)
+                                       : line_events(f, c, a, &events, &n, e);
     // The file goes first: of two processes with the same file, the second one waits here, and fails.
-    return ok && insert_file(f, c, a, e) && (n == 0 || rail_events_record(c, f->book_id, events, n, a, e));
+    return ok && insert_file(f, c, a, e) &&
+           (n == 0 || rail_events_record(c, f->book_id, events, n, a, e));
 }
 
 // --- Putting away ----------------------------------------------------------------------------------------------------
 
-static void path_of(const ach_rail *r, const char *folder, const char *name, char out[PATH_LEN_MAX]) {
+static void path_of(const ach_rail *r, const char *folder, const char *name,
+                    char out[PATH_LEN_MAX]) {
     int n = snprintf(out, PATH_LEN_MAX, "%s%s/%s", r->settings.outbox_dir, folder, name);
     ASSERT(n > 0 && n < PATH_LEN_MAX);
 }
@@ -326,8 +340,8 @@ static bool handle(ach_rail *r, const ach_sftp_file *file, arena *a, err *e) {
     }
     CRASH_POINT("ach.inbound.recorded");
     metric_add(r->inbound[f.result], 1);
-    log_info("ach.inbound.recorded", F_STR("file", file->name), F_INT("book", f.book_id), F_INT("lines", f.n_lines),
-             F_BOOL("repeated", f.result == INBOUND_REPEATED));
+    log_info("ach.inbound.recorded", F_STR("file", file->name), F_INT("book", f.book_id),
+             F_INT("lines", f.n_lines), F_BOOL("repeated", f.result == INBOUND_REPEATED));
     if (f.result == INBOUND_RECORDED && r->wake != NULL) {
         r->wake(r->wake_arg, f.book_id);
     }
@@ -361,7 +375,8 @@ bool ach_inbound_poll(ach_rail *r, err *e) {
     arena *listing = arena_create(ACH_SCRATCH_MAX), *a = arena_create(ACH_SCRATCH_MAX);
     ach_sftp_file *files = NULL;
     size_t n = 0;
-    bool ok = ach_sftp_list(r->in, r->settings.outbox_dir, ACH_INBOUND_LIST_MAX, listing, &files, &n, e);
+    bool ok =
+        ach_sftp_list(r->in, r->settings.outbox_dir, ACH_INBOUND_LIST_MAX, listing, &files, &n, e);
     if (ok && n > 0) {
         qsort(files, n, sizeof *files, compare_names);
         ok = make_folders(r, e);

@@ -15,11 +15,16 @@ enum {
     ACH_DB_TIMEOUT_MS = 15 * 1000,
     ACH_SCRATCH_MAX = 192 * 1024 * 1024, // memory of one call; most of it is never touched
     ACH_INBOUND_FILE_MAX = 16 * 1024 * 1024,
-    ACH_INBOUND_LIST_MAX = 1000,         // files of one look into the outbox
+    ACH_INBOUND_LIST_MAX = 1000, // files of one look into the outbox
     ACH_BOOK_MAX = 1000000
 };
 
-typedef enum inbound_result { INBOUND_RECORDED, INBOUND_REPEATED, INBOUND_BAD, INBOUND_RESULTS } inbound_result;
+typedef enum inbound_result {
+    INBOUND_RECORDED,
+    INBOUND_REPEATED,
+    INBOUND_BAD,
+    INBOUND_RESULTS
+} inbound_result;
 
 typedef struct ach_rail {
     rail base;
@@ -92,8 +97,9 @@ typedef struct ach_build {
 bool ach_item_check(const rail_item *item, err *e) WARN_UNUSED;
 // Plans and writes the files of the chosen items (indexes; all of them pass ach_item_check) and moves *numbers on, first to
 // today if the stored date is past. Fails only on wrong settings or without memory. The caller frees in every case.
-bool ach_build_files(const ach_rail *r, int64_t book_id, const rail_item *items, const size_t *chosen, size_t n_chosen,
-                     ach_numbers *numbers, arena *a, ach_build *out, err *e) WARN_UNUSED;
+bool ach_build_files(const ach_rail *r, int64_t book_id, const rail_item *items,
+                     const size_t *chosen, size_t n_chosen, ach_numbers *numbers, arena *a,
+                     ach_build *out, err *e) WARN_UNUSED;
 void ach_build_free(ach_build *b);
 // "1" and nine digits; out holds 11. False when the book's number does not fit.
 bool ach_origin_of_book(int64_t base, int64_t book_id, char out[11]);
@@ -132,9 +138,9 @@ typedef struct ach_line {
 
 // All fail with INVALID_ARGUMENT and a message that names line and reason.
 bool ach_ack_parse(str bytes, const char *file, arena *a, ach_ack *out, err *e) WARN_UNUSED;
-bool ach_settlement_parse(str bytes, const char *file, int64_t number, arena *a, ach_line **lines, size_t *n,
-                          err *e) WARN_UNUSED;
-bool ach_returns_parse(str bytes, const char *origin, int64_t at_us, arena *a, ach_line **lines, size_t *n,
-                       err *e) WARN_UNUSED;
+bool ach_settlement_parse(str bytes, const char *file, int64_t number, arena *a, ach_line **lines,
+                          size_t *n, err *e) WARN_UNUSED;
+bool ach_returns_parse(str bytes, const char *origin, int64_t at_us, arena *a, ach_line **lines,
+                       size_t *n, err *e) WARN_UNUSED;
 
 #endif

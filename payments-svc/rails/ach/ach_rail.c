@@ -65,7 +65,8 @@ static bool refuse_unfit(rail_item *item, arena *a) {
 
 // --- Looking up what was prepared ------------------------------------------------------------------------------------
 
-static bool find_places(db_conn *c, int64_t book_id, const rail_item *items, size_t n, place *places, arena *a, err *e) {
+static bool find_places(db_conn *c, int64_t book_id, const rail_item *items, size_t n,
+                        place *places, arena *a, err *e) {
     uuid *ids = ARENA_ARRAY(a, uuid, n);
     int32_t *attempts = ARENA_ARRAY(a, int32_t, n);
     if (ids == NULL || attempts == NULL) {
@@ -87,7 +88,9 @@ static bool find_places(db_conn *c, int64_t book_id, const rail_item *items, siz
     for (size_t i = 0; i < db_count(rows); i++) {
         int64_t at = db_get_i64(rows, i, 0) - 1;
         ASSERT(at >= 0 && (size_t)at < n);
-        places[at] = (place){.known = true, .trace = db_get_i64(rows, i, 1), .file_id = db_get_uuid(rows, i, 2),
+        places[at] = (place){.known = true,
+                             .trace = db_get_i64(rows, i, 1),
+                             .file_id = db_get_uuid(rows, i, 2),
                              .name = db_get_str(rows, i, 3)};
     }
     return true;
@@ -114,7 +117,8 @@ static file_ref *collect_files(place *places, size_t n, size_t *n_files, arena *
     return files;
 }
 
-static bool load_contents(db_conn *c, int64_t book_id, file_ref *files, size_t n, arena *a, err *e) {
+static bool load_contents(db_conn *c, int64_t book_id, file_ref *files, size_t n, arena *a,
+                          err *e) {
     uuid *ids = ARENA_ARRAY(a, uuid, n);
     if (ids == NULL) {
         return no_memory(e);
@@ -183,7 +187,8 @@ static str date_text(int64_t yyyymmdd, char out[9]) {
 }
 
 // The book's numbers, with their row locked until the transaction ends: prepares of one book come one after the other.
-static bool lock_numbers(ach_rail *r, db_conn *c, int64_t book_id, ach_numbers *numbers, arena *a, err *e) {
+static bool lock_numbers(ach_rail *r, db_conn *c, int64_t book_id, ach_numbers *numbers, arena *a,
+                         err *e) {
     db_params *key = db_params_create(a);
     db_i64(key, book_id);
     for (int tries = 0; tries < 2; tries++) {
@@ -192,7 +197,8 @@ static bool lock_numbers(ach_rail *r, db_conn *c, int64_t book_id, ach_numbers *
             return false;
         }
         if (db_count(rows) == 1) {
-            *numbers = (ach_numbers){db_get_i64(rows, 0, 0), db_get_i64(rows, 0, 1), db_get_i16(rows, 0, 2)};
+            *numbers = (ach_numbers){db_get_i64(rows, 0, 0), db_get_i64(rows, 0, 1),
+                                     db_get_i16(rows, 0, 2)};
             return true;
         }
         char today[9];
@@ -206,7 +212,8 @@ static bool lock_numbers(ach_rail *r, db_conn *c, int64_t book_id, ach_numbers *
     return err_set(e, ERR_INTERNAL, "ACH_COUNTER", "the book's counter row cannot be made");
 }
 
-static bool store_numbers(db_conn *c, int64_t book_id, const ach_numbers *numbers, arena *a, err *e) {
+static bool store_numbers(db_conn *c, int64_t book_id, const ach_numbers *numbers, arena *a,
+                          err *e) {
     char date[9];
     db_params *p = db_params_create(a);
     db_i64(p, book_id);
@@ -216,13 +223,14 @@ static bool store_numbers(db_conn *c, int64_t book_id, const ach_numbers *number
     return db_exec(c, &ACH_SQL[ACH_SQL_COUNTER_UPDATE], p, a, NULL, NULL, e);
 }
 
-static bool store_file(ach_rail *r, db_conn *c, int64_t book_id, const ach_numbers *numbers, const ach_file_plan *f,
-                       uuid file_id, arena *a, err *e) {
+static bool store_file(ach_rail *r, db_conn *c, int64_t book_id, const ach_numbers *numbers,
+                       const ach_file_plan *f, uuid file_id, arena *a, err *e) {
     uint8_t sha256[32];
     char aad[128], date[9];
     str content = strbuf_str(&f->content), sealed;
     crypto_sha256(content.ptr, content.len, sha256);
-    if (!crypto_seal(r->keys, file_aad(book_id, file_id, aad, sizeof aad), content, a, &sealed, e)) {
+    if (!crypto_seal(r->keys, file_aad(book_id, file_id, aad, sizeof aad), content, a, &sealed,
+                     e)) {
         return false;
     }
     db_params *p = db_params_create(a);
@@ -239,9 +247,10 @@ static bool store_file(ach_rail *r, db_conn *c, int64_t book_id, const ach_numbe
     return db_exec(c, &ACH_SQL[ACH_SQL_FILE_INSERT], p, a, NULL, NULL, e);
 }
 
-static bool store_entries(db_conn *c, int64_t book_id, const ach_build *b, const uuid *file_ids, const rail_item *items,
-                          err *e) {
-    db_copy *w = db_copy_begin(c, "ach_entry", "book_id, trace, payout_id, attempt, amount, file_id", 6, e);
+static bool store_entries(db_conn *c, int64_t book_id, const ach_build *b, const uuid *file_ids,
+                          const rail_item *items, err *e) {
+    db_copy *w =
+        db_copy_begin(c, "ach_entry", "book_id, trace, payout_id, attempt, amount, file_id", 6, e);
     if (w == NULL) {
         return false;
     }
@@ -261,8 +270,9 @@ static bool store_entries(db_conn *c, int64_t book_id, const ach_build *b, const
 }
 
 // Files, entries and numbers of the chosen items.
-static bool prepare_new(ach_rail *r, db_conn *c, int64_t book_id, rail_item *items, const size_t *chosen, size_t n_chosen,
-                        ach_build *b, arena *scratch, err *e) {
+static bool prepare_new(ach_rail *r, db_conn *c, int64_t book_id, rail_item *items,
+                        const size_t *chosen, size_t n_chosen, ach_build *b, arena *scratch,
+                        err *e) {
     ach_numbers numbers;
     if (!lock_numbers(r, c, book_id, &numbers, scratch, e) ||
         !ach_build_files(r, book_id, items, chosen, n_chosen, &numbers, scratch, b, e)) {
@@ -284,7 +294,8 @@ static bool prepare_new(ach_rail *r, db_conn *c, int64_t book_id, rail_item *ite
     return store_numbers(c, book_id, &numbers, scratch, e);
 }
 
-static void note_new(ach_rail *r, int64_t book_id, rail_item *items, size_t n_chosen, const ach_build *b, arena *a) {
+static void note_new(ach_rail *r, int64_t book_id, rail_item *items, size_t n_chosen,
+                     const ach_build *b, arena *a) {
     size_t placed = 0;
     for (size_t i = 0; i < b->n_files; i++) {
         const ach_file_plan *f = &b->files[i];
@@ -293,16 +304,18 @@ static void note_new(ach_rail *r, int64_t book_id, rail_item *items, size_t n_ch
         }
         placed += f->n_entries;
         metric_add(r->files, 1);
-        log_info("ach.file.prepared", F_STR("file", f->name), F_INT("book", book_id), F_INT("entries", f->n_entries),
-                 F_INT("total", f->totals.credit_cents));
+        log_info("ach.file.prepared", F_STR("file", f->name), F_INT("book", book_id),
+                 F_INT("entries", f->n_entries), F_INT("total", f->totals.credit_cents));
     }
     if (b->exhausted) {
         metric_add(r->exhausted, (int64_t)(n_chosen - placed));
-        log_error("ach.numbers.exhausted", F_INT("book", book_id), F_INT("items", n_chosen - placed));
+        log_error("ach.numbers.exhausted", F_INT("book", book_id),
+                  F_INT("items", n_chosen - placed));
     }
 }
 
-static bool ach_prepare(rail *base, db_conn *c, int64_t book_id, rail_item *items, size_t n, arena *a, err *e) {
+static bool ach_prepare(rail *base, db_conn *c, int64_t book_id, rail_item *items, size_t n,
+                        arena *a, err *e) {
     ach_rail *r = self_of(base);
     ach_build b = {0};
     bool ok = false;
@@ -342,7 +355,8 @@ out:
 
 // --- Submit ----------------------------------------------------------------------------------------------------------
 
-static void path_in(const char *dir, const char *name, const char *suffix, char *out, size_t out_len) {
+static void path_in(const char *dir, const char *name, const char *suffix, char *out,
+                    size_t out_len) {
     int n = snprintf(out, out_len, "%s/%s%s", dir, name, suffix);
     ASSERT(n > 0 && (size_t)n < out_len);
 }
@@ -421,7 +435,8 @@ static void submit_file(ach_rail *r, int64_t book_id, file_ref *f, arena *scratc
     str content;
     snprintf(name, sizeof name, "%.*s", (int)f->name.len, f->name.ptr);
     fail_file(f, RAIL_NOT_SENT, "FILE_UNREADABLE", "the prepared file cannot be read");
-    if (!crypto_open(r->keys, file_aad(book_id, f->id, aad, sizeof aad), f->sealed, scratch, &content, &e)) {
+    if (!crypto_open(r->keys, file_aad(book_id, f->id, aad, sizeof aad), f->sealed, scratch,
+                     &content, &e)) {
         log_err(LOG_ERROR, "ach.file.unreadable", &e);
         return;
     }
@@ -446,7 +461,8 @@ static void query_file(ach_rail *r, file_ref *f) {
     }
 }
 
-static void all_items(rail_item *items, size_t n, rail_verdict verdict, const char *code, const char *text) {
+static void all_items(rail_item *items, size_t n, rail_verdict verdict, const char *code,
+                      const char *text) {
     for (size_t i = 0; i < n; i++) {
         set_verdict(&items[i], verdict, code, text);
     }
@@ -483,7 +499,8 @@ static void ach_submit(rail *base, int64_t book_id, rail_item *items, size_t n, 
     err e = {0};
     if (!db_read(r->pool, db_deadline(r), scratch, lookup_run, &l, &e)) {
         log_err(LOG_WARN, "ach.submit.lookup_failed", &e);
-        all_items(items, n, RAIL_NOT_SENT, "DATABASE_UNAVAILABLE", "the prepared file could not be read");
+        all_items(items, n, RAIL_NOT_SENT, "DATABASE_UNAVAILABLE",
+                  "the prepared file could not be read");
     } else {
         for (size_t i = 0; i < l.n_files; i++) {
             submit_file(r, book_id, &l.files[i], scratch);
@@ -501,7 +518,8 @@ static void ach_query(rail *base, int64_t book_id, rail_item *items, size_t n, a
     err e = {0};
     if (!db_read(r->pool, db_deadline(r), scratch, lookup_run, &l, &e)) {
         log_err(LOG_WARN, "ach.query.lookup_failed", &e);
-        all_items(items, n, RAIL_UNKNOWN, "DATABASE_UNAVAILABLE", "the prepared file could not be looked up");
+        all_items(items, n, RAIL_UNKNOWN, "DATABASE_UNAVAILABLE",
+                  "the prepared file could not be looked up");
     } else {
         for (size_t i = 0; i < l.n_files; i++) {
             query_file(r, &l.files[i]);
@@ -519,7 +537,8 @@ static bool bad_setting(err *e, const char *name, const char *why) {
 
 static bool check_settings(const ach_settings *s, ach_rail *r, err *e) {
     str destination = str_of(s->immediate_destination);
-    if (!nacha_is_digits(destination, 9) || destination.ptr[8] != nacha_check_digit(destination.ptr)) {
+    if (!nacha_is_digits(destination, 9) ||
+        destination.ptr[8] != nacha_check_digit(destination.ptr)) {
         return bad_setting(e, "ach.immediate_destination", "must be a routing number of 9 digits");
     }
     if (!nacha_is_digits(str_of(s->odfi_routing), 8)) {
@@ -544,8 +563,11 @@ static bool check_settings(const ach_settings *s, ach_rail *r, err *e) {
     if (s->entries_max < 1 || s->entries_max > 100000) {
         return bad_setting(e, "ach.entries_max", "must be from 1 to 100000");
     }
-    const struct { const char *name, *value; } dirs[] = {
-        {"ach.inbox_dir", s->inbox_dir}, {"ach.outbox_dir", s->outbox_dir}, {"ach.archive_dir", s->archive_dir}};
+    const struct {
+        const char *name, *value;
+    } dirs[] = {{"ach.inbox_dir", s->inbox_dir},
+                {"ach.outbox_dir", s->outbox_dir},
+                {"ach.archive_dir", s->archive_dir}};
     for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
         size_t len = str_of(dirs[i].value).len;
         if ((len == 0 && i < 2) || len > 256) {
@@ -556,20 +578,23 @@ static bool check_settings(const ach_settings *s, ach_rail *r, err *e) {
 }
 
 static void make_metrics(ach_rail *r) {
-    static const char *const RESULTS[INBOUND_RESULTS] = {"result=\"recorded\"", "result=\"repeated\"", "result=\"bad\""};
+    static const char *const RESULTS[INBOUND_RESULTS] = {"result=\"recorded\"",
+                                                         "result=\"repeated\"", "result=\"bad\""};
     static const char ITEMS[] = "ACH items by the verdict of their submit";
     r->files = metric_counter("ach_files_total", "", "NACHA files prepared");
-    r->exhausted = metric_counter("ach_numbers_exhausted_total", "", "items that found no file id modifier or trace");
+    r->exhausted = metric_counter("ach_numbers_exhausted_total", "",
+                                  "items that found no file id modifier or trace");
     r->accepted = metric_counter("ach_items_total", "verdict=\"accepted\"", ITEMS);
     r->not_sent = metric_counter("ach_items_total", "verdict=\"not_sent\"", ITEMS);
     r->unknown = metric_counter("ach_items_total", "verdict=\"unknown\"", ITEMS);
     for (int i = 0; i < INBOUND_RESULTS; i++) {
-        r->inbound[i] = metric_counter("ach_inbound_files_total", RESULTS[i], "files from the bank");
+        r->inbound[i] =
+            metric_counter("ach_inbound_files_total", RESULTS[i], "files from the bank");
     }
 }
 
-rail *ach_rail_create(const ach_settings *settings, db_pool *pool, crypto_keyring *keys, const clock_source *clock,
-                      err *e) {
+rail *ach_rail_create(const ach_settings *settings, db_pool *pool, crypto_keyring *keys,
+                      const clock_source *clock, err *e) {
     ach_rail *r = calloc(1, sizeof *r);
     ASSERT(r != NULL);
     r->settings = *settings;
@@ -600,7 +625,8 @@ rail *ach_rail_create(const ach_settings *settings, db_pool *pool, crypto_keyrin
         .amount_max = NACHA_ENTRY_CENTS_MAX,
         .batch_max = (int)settings->entries_max,
         .gather_ms = settings->gather_ms,
-        .finality = "Settles on the next banking day; the receiver's bank may return it, mostly within two banking days.",
+        .finality = "Settles on the next banking day; the receiver's bank may return it, mostly "
+                    "within two banking days.",
         .prepare = ach_prepare,
         .submit = ach_submit,
         .query = ach_query,
@@ -622,7 +648,8 @@ bool ach_rail_start_inbound(rail *base, rail_wake wake, void *arg, err *e) {
     r->wake = wake;
     r->wake_arg = arg;
     if (pthread_create(&r->thread, NULL, ach_inbound_run, r) != 0) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "NO_THREAD", "the inbound thread cannot be started");
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "NO_THREAD",
+                       "the inbound thread cannot be started");
     }
     r->thread_started = true;
     return true;

@@ -14,8 +14,8 @@ typedef void (*rail_wake)(void *arg, int64_t book_id);
 
 // Checks the settings and loads the keys; connects on first use. pool, keys, settings and clock must outlive the rail.
 // NULL with *e naming the setting at fault. @owned
-rail *ach_rail_create(const ach_settings *settings, db_pool *pool, crypto_keyring *keys, const clock_source *clock,
-                      err *e);
+rail *ach_rail_create(const ach_settings *settings, db_pool *pool, crypto_keyring *keys,
+                      const clock_source *clock, err *e);
 // Starts the thread that fetches the bank's files every settings->poll_ms. At most once.
 bool ach_rail_start_inbound(rail *r, rail_wake wake, void *arg, err *e) WARN_UNUSED;
 // Stops the thread (which finishes the file at hand). Calls of the rail's functions must be over. Accepts NULL.

@@ -102,8 +102,10 @@ static const char *item_file(const rail_item *item) {
     char sql[512], id[UUID_TEXT_LEN + 1];
     char *name = arena_alloc(mem, 128);
     uuid_format(item->payout_id, id);
-    snprintf(sql, sizeof sql, "SELECT f.name FROM ach_file f JOIN ach_entry e USING (book_id, file_id)"
-             " WHERE e.payout_id = '%s' AND e.attempt = %d", id, item->attempt);
+    snprintf(sql, sizeof sql,
+             "SELECT f.name FROM ach_file f JOIN ach_entry e USING (book_id, file_id)"
+             " WHERE e.payout_id = '%s' AND e.attempt = %d",
+             id, item->attempt);
     fixture_sql(sql, name, 128);
     return name;
 }
@@ -133,8 +135,8 @@ static bool is_there(const char *folder, const char *name) {
 static void assert_all(const rail_item *items, size_t n, rail_verdict verdict) {
     for (size_t i = 0; i < n; i++) {
         if (items[i].verdict != verdict) {
-            fail_msg("item %zu has verdict %d, not %d: %.*s", i, items[i].verdict, verdict, (int)items[i].text.len,
-                     items[i].text.ptr);
+            fail_msg("item %zu has verdict %d, not %d: %.*s", i, items[i].verdict, verdict,
+                     (int)items[i].text.len, items[i].text.ptr);
         }
     }
 }
@@ -166,7 +168,8 @@ static void test_submit__prepared_items__one_valid_file_at_the_bank(void **state
             if (str_eq_c(items[i].reference, f->entries[k].trace)) {
                 found++;
                 assert_int_equal(f->entries[k].amount_cents, items[i].amount);
-                assert_int_equal(f->entries[k].transaction_code, items[i].account_type == 2 ? 32 : 22);
+                assert_int_equal(f->entries[k].transaction_code,
+                                 items[i].account_type == 2 ? 32 : 22);
             }
         }
         assert_int_equal(found, 1);
@@ -174,8 +177,10 @@ static void test_submit__prepared_items__one_valid_file_at_the_bank(void **state
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM ach_entry"), N);
     assert_int_equal(fixture_sql_i64("SELECT next_trace FROM ach_counter"), N + 1);
     // Sealed: no account number in the clear.
-    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM ach_file"
-                                     " WHERE position('000123456789'::bytea IN content_sealed) > 0"), 0);
+    assert_int_equal(
+        fixture_sql_i64("SELECT count(*) FROM ach_file"
+                        " WHERE position('000123456789'::bytea IN content_sealed) > 0"),
+        0);
 }
 
 static void test_prepare__again__keeps_numbers_and_adds_only_the_new(void **state) {
@@ -192,7 +197,8 @@ static void test_prepare__again__keeps_numbers_and_adds_only_the_new(void **stat
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM ach_entry"), 9);
     ach->submit(ach, BOOK, again, 8, mem);
     assert_all(again, 8, RAIL_ACCEPTED);
-    assert_true(is_there("inbox", "1900000003-20261121-A.ach") && is_there("inbox", "1900000003-20261121-B.ach"));
+    assert_true(is_there("inbox", "1900000003-20261121-A.ach") &&
+                is_there("inbox", "1900000003-20261121-B.ach"));
 }
 
 static void test_submit__file_is_at_the_bank__accepted_without_upload(void **state) {
@@ -260,7 +266,8 @@ static void test_prepare__total_over_12_digits__several_files(void **state) {
         items[i].amount = NACHA_ENTRY_CENTS_MAX;
     }
     prepare_ok(ach, items, 150);
-    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM ach_file WHERE total <= 999999999999"), 2);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM ach_file WHERE total <= 999999999999"),
+                     2);
 }
 
 static void test_submit__item_that_no_file_can_carry__refused_alone(void **state) {
@@ -289,7 +296,8 @@ static void test_prepare__8000_items__fast(void **state) {
     int64_t sent = clock_mono_ms(clock_system());
     assert_all(items, 8000, RAIL_ACCEPTED);
     print_message("prepare %d ms, submit %d ms\n", (int)(prepared - begin), (int)(sent - prepared));
-    assert_true(sent - begin < 10000); // seconds, not minutes: with the sanitizers, on a busy machine
+    assert_true(sent - begin <
+                10000); // seconds, not minutes: with the sanitizers, on a busy machine
 }
 
 // The line is cut after each of many numbers of bytes. Whatever happens, the verdict must not contradict the bank.
@@ -334,9 +342,11 @@ static void test_submit__line_cut_anywhere__verdict_is_true(void **state) {
         assert_int_equal(items[i].verdict, RAIL_ACCEPTED);
         assert_true(is_there("inbox", item_file(&items[i])));
     }
-    print_message("%d bytes; accepted %d, not sent %d, unknown %d\n", (int)whole, (int)counts[RAIL_ACCEPTED],
-                  (int)counts[RAIL_NOT_SENT], (int)counts[RAIL_UNKNOWN]);
-    assert_true(counts[RAIL_NOT_SENT] > 10 && counts[RAIL_ACCEPTED] >= 1 && counts[RAIL_UNKNOWN] >= 1);
+    print_message("%d bytes; accepted %d, not sent %d, unknown %d\n", (int)whole,
+                  (int)counts[RAIL_ACCEPTED], (int)counts[RAIL_NOT_SENT],
+                  (int)counts[RAIL_UNKNOWN]);
+    assert_true(counts[RAIL_NOT_SENT] > 10 && counts[RAIL_ACCEPTED] >= 1 &&
+                counts[RAIL_UNKNOWN] >= 1);
     ach_rail_destroy(r);
 }
 
@@ -354,7 +364,7 @@ static void test_submit__answer_to_rename_lost__unknown_then_found(void **state)
     ach->submit(ach, BOOK, &items[1], 1, mem);
     assert_int_equal(items[1].verdict, RAIL_UNKNOWN);
     for (int i = 0; i < 250 && !is_there("inbox", item_file(&items[1])); i++) {
-        usleep(20000);
+        rail_fixture_nap_ms(20);
     }
     assert_true(is_there("inbox", item_file(&items[1])));
     sftp_server_lose_answer_after(server, -1);
@@ -364,7 +374,10 @@ static void test_submit__answer_to_rename_lost__unknown_then_found(void **state)
 
 static void test_create__bad_setting__named(void **state) {
     (void)state;
-    static const struct { size_t offset; const char *value, *field; } CASES[] = {
+    static const struct {
+        size_t offset;
+        const char *value, *field;
+    } CASES[] = {
         {offsetof(ach_settings, immediate_destination), "121042883", "ach.immediate_destination"},
         {offsetof(ach_settings, odfi_routing), "1210428", "ach.odfi_routing"},
         {offsetof(ach_settings, immediate_origin_base), "9", "ach.immediate_origin_base"},
@@ -402,8 +415,11 @@ static rail_item *sent_items(size_t n) {
 
 static void write_ack(const char *status, int entries, int total) {
     char ack[512], name[128];
-    snprintf(ack, sizeof ack, "{\"file\":\"%s\",\"status\":\"%s\",\"reason\":\"because\",\"entries\":%d,\"total\":%d,"
-             "\"at\":\"2026-11-21T09:00:01Z\"}", FILE_A, status, entries, total);
+    snprintf(
+        ack, sizeof ack,
+        "{\"file\":\"%s\",\"status\":\"%s\",\"reason\":\"because\",\"entries\":%d,\"total\":%d,"
+        "\"at\":\"2026-11-21T09:00:01Z\"}",
+        FILE_A, status, entries, total);
     snprintf(name, sizeof name, "root/outbox/%s.ack", FILE_A);
     write_local(name, ack);
 }
@@ -420,11 +436,15 @@ static void test_inbound__settlement__events_once(void **state) {
     write_local("root/outbox/half.tmp", "not yet");
     poll_ok();
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event WHERE kind = 3"), 2);
-    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event e JOIN ach_entry n USING (book_id, payout_id)"
-                                     " WHERE e.event_id = '1900000003-20261121-A.ach.settle.1:' || CASE n.trace WHEN 1"
-                                     " THEN 2 WHEN 3 THEN 3 END AND e.rail_reference = '12104288' || lpad(n.trace::text, 7, '0')"
-                                     " AND e.at = '2026-11-21T09:00:01.5Z'::timestamptz - CASE n.trace WHEN 3 THEN"
-                                     " interval '0.5 s' ELSE interval '0' END"), 2);
+    assert_int_equal(
+        fixture_sql_i64(
+            "SELECT count(*) FROM rail_event e JOIN ach_entry n USING (book_id, payout_id)"
+            " WHERE e.event_id = '1900000003-20261121-A.ach.settle.1:' || CASE n.trace WHEN 1"
+            " THEN 2 WHEN 3 THEN 3 END AND e.rail_reference = '12104288' || lpad(n.trace::text, 7, "
+            "'0')"
+            " AND e.at = '2026-11-21T09:00:01.5Z'::timestamptz - CASE n.trace WHEN 3 THEN"
+            " interval '0.5 s' ELSE interval '0' END"),
+        2);
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM inbound_file"), 2);
     assert_true(is_there("outbox/done", "1900000003-20261121-A.ach.settle.1"));
     assert_true(is_there("outbox", "half.tmp"));
@@ -445,7 +465,10 @@ static void test_inbound__database_fails_midway__nothing_applied_then_all(void *
     atomic_store(&rail_fixture_events_fail, true);
     err e = {0};
     assert_true(ach_inbound_poll(ach->self, &e));
-    assert_int_equal(fixture_sql_i64("SELECT (SELECT count(*) FROM rail_event) + (SELECT count(*) FROM inbound_file)"), 0);
+    assert_int_equal(
+        fixture_sql_i64(
+            "SELECT (SELECT count(*) FROM rail_event) + (SELECT count(*) FROM inbound_file)"),
+        0);
     assert_true(is_there("outbox", "1900000003-20261121-A.ach.settle.1")); // not bad: tried again
     atomic_store(&rail_fixture_events_fail, false);
     poll_ok();
@@ -457,8 +480,10 @@ static void test_inbound__rejected_file__refuses_all_entries(void **state) {
     sent_items(4);
     write_ack("rejected", 0, 0);
     poll_ok();
-    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event WHERE kind = 2 AND code = 'FILE_REJECTED'"
-                                     " AND detail = 'because'"), 4);
+    assert_int_equal(
+        fixture_sql_i64("SELECT count(*) FROM rail_event WHERE kind = 2 AND code = 'FILE_REJECTED'"
+                        " AND detail = 'because'"),
+        4);
 }
 
 static void test_inbound__return_file__codes_and_texts(void **state) {
@@ -482,37 +507,54 @@ static void test_inbound__return_file__codes_and_texts(void **state) {
     poll_ok();
     assert_true(is_there("outbox/done", "ret-1900000003-20261121-8.ach"));
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event WHERE kind = 4"), 9);
-    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event e JOIN ach_entry n USING (book_id, payout_id)"
-                                     " WHERE n.trace = 3 AND e.code = 'R03'"
-                                     " AND e.detail = 'no account, or unable to locate it'"), 1);
+    assert_int_equal(
+        fixture_sql_i64(
+            "SELECT count(*) FROM rail_event e JOIN ach_entry n USING (book_id, payout_id)"
+            " WHERE n.trace = 3 AND e.code = 'R03'"
+            " AND e.detail = 'no account, or unable to locate it'"),
+        1);
 }
 
 static void test_inbound__bad_files__quarantined_whole(void **state) {
     (void)state;
     sent_items(3);
     static const char H[] = "H,1900000003-20261121-A.ach,1,2026-11-21T09:00:01Z\n";
-    static const struct { const char *name, *header, *rest; } CASES[] = {
+    static const struct {
+        const char *name, *header, *rest;
+    } CASES[] = {
         {"strange", "", "x"},
         {"1900000003-20261121-A.ach.settle.1", "", ""},
-        {"1900000003-20261121-A.ach.settle.1", H, "D,121042880000001,101,SETTLED,2026-11-21T09:00:01Z\n"},
-        {"1900000003-20261121-A.ach.settle.1", H, "D,121042880000001,101,SETTLED,2026-11-21T09:00:01Z\nT,2,101\n"},
-        {"1900000003-20261121-A.ach.settle.1", H, "D,121042880000001,101,SETTLED,2026-11-21T09:00:01Z\nT,1,102\n"},
-        {"1900000003-20261121-A.ach.settle.1", H, "D,121042880000001,102,SETTLED,2026-11-21T09:00:01Z\nT,1,102\n"},
-        {"1900000003-20261121-A.ach.settle.1", H, "D,121042880000009,101,SETTLED,2026-11-21T09:00:01Z\nT,1,101\n"},
-        {"1900000003-20261121-A.ach.settle.1", H, "D,999999990000001,101,SETTLED,2026-11-21T09:00:01Z\nT,1,101\n"},
-        {"1900000003-20261121-A.ach.settle.1", H, "D,121042880000001,101,PAID,2026-11-21T09:00:01Z\nT,1,101\n"},
+        {"1900000003-20261121-A.ach.settle.1", H,
+         "D,121042880000001,101,SETTLED,2026-11-21T09:00:01Z\n"},
+        {"1900000003-20261121-A.ach.settle.1", H,
+         "D,121042880000001,101,SETTLED,2026-11-21T09:00:01Z\nT,2,101\n"},
+        {"1900000003-20261121-A.ach.settle.1", H,
+         "D,121042880000001,101,SETTLED,2026-11-21T09:00:01Z\nT,1,102\n"},
+        {"1900000003-20261121-A.ach.settle.1", H,
+         "D,121042880000001,102,SETTLED,2026-11-21T09:00:01Z\nT,1,102\n"},
+        {"1900000003-20261121-A.ach.settle.1", H,
+         "D,121042880000009,101,SETTLED,2026-11-21T09:00:01Z\nT,1,101\n"},
+        {"1900000003-20261121-A.ach.settle.1", H,
+         "D,999999990000001,101,SETTLED,2026-11-21T09:00:01Z\nT,1,101\n"},
+        {"1900000003-20261121-A.ach.settle.1", H,
+         "D,121042880000001,101,PAID,2026-11-21T09:00:01Z\nT,1,101\n"},
         {"1900000003-20261121-A.ach.settle.1", H, "D,121042880000001,101,SETTLED,today\nT,1,101\n"},
         {"1900000003-20261121-A.ach.settle.1", H, "T,0,0\nmore\n"},
         {"1900000003-20261121-A.ach.settle.1", H,
-         "D,121042880000001,101,SETTLED,2026-11-21T09:00:01Z\nD,121042880000001,101,SETTLED,2026-11-21T09:00:01Z\nT,2,202\n"},
+         "D,121042880000001,101,SETTLED,2026-11-21T09:00:01Z\nD,121042880000001,101,SETTLED,2026-"
+         "11-21T09:00:01Z\nT,2,202\n"},
         {"1900000003-20261121-A.ach.settle.2", H, "T,0,0\n"}, // another number in the header
-        {"1900000003-20261121-B.ach.settle.1", "H,1900000003-20261121-B.ach,1,2026-11-21T09:00:01Z\n",
+        {"1900000003-20261121-B.ach.settle.1",
+         "H,1900000003-20261121-B.ach,1,2026-11-21T09:00:01Z\n",
          "D,121042880000001,101,SETTLED,2026-11-21T09:00:01Z\nT,1,101\n"}, // an entry of file A
-        {"1900000003-20261121-B.ach.ack", "", "{\"file\":\"1900000003-20261121-B.ach\",\"status\":\"accepted\",\"entries\":1,"
+        {"1900000003-20261121-B.ach.ack", "",
+         "{\"file\":\"1900000003-20261121-B.ach\",\"status\":\"accepted\",\"entries\":1,"
          "\"total\":1,\"at\":\"2026-11-21T09:00:01Z\"}"}, // a file that we never made
-        {"1900000003-20261121-A.ach.ack", "", "{\"file\":\"1900000003-20261121-A.ach\",\"status\":\"accepted\",\"entries\":3,"
+        {"1900000003-20261121-A.ach.ack", "",
+         "{\"file\":\"1900000003-20261121-A.ach\",\"status\":\"accepted\",\"entries\":3,"
          "\"total\":304,\"at\":\"2026-11-21T09:00:01Z\"}"}, // another total
-        {"1900000003-20261121-A.ach.ack", "", "{\"file\":\"1900000003-20261121-A.ach\",\"file\":\"x\"}"},
+        {"1900000003-20261121-A.ach.ack", "",
+         "{\"file\":\"1900000003-20261121-A.ach\",\"file\":\"x\"}"},
         {"1800000003-20261121-A.ach.ack", "", "{}"}, // an origin that is none of ours
         {"ret-1900000003-20261121-1.ach", "", "101 121042882"},
     };
@@ -526,7 +568,10 @@ static void test_inbound__bad_files__quarantined_whole(void **state) {
             fail_msg("case %zu was not put into bad/", i);
         }
     }
-    assert_int_equal(fixture_sql_i64("SELECT (SELECT count(*) FROM rail_event) + (SELECT count(*) FROM inbound_file)"), 0);
+    assert_int_equal(
+        fixture_sql_i64(
+            "SELECT (SELECT count(*) FROM rail_event) + (SELECT count(*) FROM inbound_file)"),
+        0);
 }
 
 static void test_inbound__same_name_other_content__quarantined(void **state) {
@@ -550,7 +595,7 @@ static void test_inbound_thread__file_arrives__recorded_and_woken(void **state) 
     assert_true(ach_rail_start_inbound(r, rail_fixture_wake, &woken, &e));
     write_ack("accepted", 2, 201);
     for (int i = 0; i < 500 && atomic_load(&woken) == 0; i++) {
-        usleep(20000);
+        rail_fixture_nap_ms(20);
     }
     assert_int_equal(atomic_load(&woken), 1);
     ach_rail_destroy(r);
@@ -601,7 +646,8 @@ static void empty_folder(const char *name) {
 
 static int setup(void **state) {
     (void)state;
-    static const char *const FOLDERS[] = {"root/inbox", "root/archive", "root/outbox", "root/outbox/done", "root/outbox/bad"};
+    static const char *const FOLDERS[] = {"root/inbox", "root/archive", "root/outbox",
+                                          "root/outbox/done", "root/outbox/bad"};
     for (size_t i = 0; i < sizeof FOLDERS / sizeof FOLDERS[0]; i++) {
         empty_folder(FOLDERS[i]);
     }
@@ -609,7 +655,8 @@ static int setup(void **state) {
     sftp_server_lose_answer_after(server, -1);
     rail_fixture_clear();
     mem = arena_create(256 << 20);
-    test_clock_init(&wall, time_from_civil((civil_date){2026, 11, 21}) + INT64_C(9) * 3600 * 1000000, 1);
+    test_clock_init(&wall,
+                    time_from_civil((civil_date){2026, 11, 21}) + INT64_C(9) * 3600 * 1000000, 1);
     clock_of_test = wall.source;
     clock_of_test.mono_us = real_mono;
     ach_settings s = settings_good();

@@ -50,7 +50,8 @@ bool ach_name_parse(const char *name, ach_name *out) {
                str_to_i64((str){s.ptr + 20, s.len - 24}, 0, INT64_MAX, &out->number);
     }
     // <origin>-<date>-<modifier>.ach.ack and ….ach.settle.<N>
-    bool modifier = s.len > 25 && ((s.ptr[20] >= 'A' && s.ptr[20] <= 'Z') || (s.ptr[20] >= '0' && s.ptr[20] <= '9'));
+    bool modifier = s.len > 25 && ((s.ptr[20] >= 'A' && s.ptr[20] <= 'Z') ||
+                                   (s.ptr[20] >= '0' && s.ptr[20] <= '9'));
     if (!modifier || !origin_and_date(s, out->origin) || memcmp(s.ptr + 21, ".ach", 4) != 0) {
         return false;
     }
@@ -90,7 +91,8 @@ static bool ack_fields(json_t *root, const char *file, arena *a, ach_ack *out, e
     out->entries = json_integer_value(entries);
     out->total = json_integer_value(total);
     size_t len = str_of(reason).len;
-    char *copy = arena_strndup(a, reason == NULL ? "" : reason, len < REASON_LEN_MAX ? len : REASON_LEN_MAX);
+    char *copy =
+        arena_strndup(a, reason == NULL ? "" : reason, len < REASON_LEN_MAX ? len : REASON_LEN_MAX);
     if (copy == NULL) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a reason");
     }
@@ -105,7 +107,8 @@ bool ach_ack_parse(str bytes, const char *file, arena *a, ach_ack *out, err *e) 
     if (root == NULL) {
         return bad(e, fault.line, "is not JSON");
     }
-    bool ok = json_is_object(root) ? ack_fields(root, file, a, out, e) : bad(e, 1, "is not an object");
+    bool ok =
+        json_is_object(root) ? ack_fields(root, file, a, out, e) : bad(e, 1, "is not an object");
     json_decref(root);
     return ok;
 }
@@ -168,7 +171,8 @@ static bool settlement_detail(const csv *c, ach_line *out, err *e) {
               str_to_i64(c->field[2], 1, NACHA_ENTRY_CENTS_MAX, &out->amount) &&
               str_eq_c(c->field[3], "SETTLED") && rail_time_parse(c->field[4], &out->at_us);
     if (!ok) {
-        return bad(e, c->line, "must be D,<15-digit trace>,<amount>,SETTLED,<time>, or the trailer");
+        return bad(e, c->line,
+                   "must be D,<15-digit trace>,<amount>,SETTLED,<time>, or the trailer");
     }
     memcpy(out->trace, c->field[1].ptr, NACHA_TRACE_LEN);
     out->trace[NACHA_TRACE_LEN] = '\0';
@@ -176,7 +180,8 @@ static bool settlement_detail(const csv *c, ach_line *out, err *e) {
     return true;
 }
 
-bool ach_settlement_parse(str bytes, const char *file, int64_t number, arena *a, ach_line **lines, size_t *n, err *e) {
+bool ach_settlement_parse(str bytes, const char *file, int64_t number, arena *a, ach_line **lines,
+                          size_t *n, err *e) {
     csv c = {.bytes = bytes};
     int64_t sum = 0, stated_n, stated_sum;
     err_clear(e);
@@ -202,8 +207,9 @@ bool ach_settlement_parse(str bytes, const char *file, int64_t number, arena *a,
         sum += (*lines)[*n].amount; // 10 digits each: no overflow
         *n += 1;
     }
-    if (!str_to_i64(c.field[1], 0, INT64_MAX, &stated_n) || !str_to_i64(c.field[2], 0, INT64_MAX, &stated_sum) ||
-        (size_t)stated_n != *n || stated_sum != sum) {
+    if (!str_to_i64(c.field[1], 0, INT64_MAX, &stated_n) ||
+        !str_to_i64(c.field[2], 0, INT64_MAX, &stated_sum) || (size_t)stated_n != *n ||
+        stated_sum != sum) {
         return bad(e, c.line, "the trailer's count or sum is not that of the lines");
     }
     return c.at == bytes.len || bad(e, c.line + 1, "nothing may follow the trailer");
@@ -211,13 +217,14 @@ bool ach_settlement_parse(str bytes, const char *file, int64_t number, arena *a,
 
 // --- Returns ---------------------------------------------------------------------------------------------------------
 
-bool ach_returns_parse(str bytes, const char *origin, int64_t at_us, arena *a, ach_line **lines, size_t *n, err *e) {
+bool ach_returns_parse(str bytes, const char *origin, int64_t at_us, arena *a, ach_line **lines,
+                       size_t *n, err *e) {
     nacha_fault fault;
     nacha_file *f = nacha_read(bytes, a, &fault);
     *n = 0;
     if (f == NULL) {
-        return err_set(e, ERR_INVALID_ARGUMENT, "BAD_FILE", "line %d, column %d, %s: %s", fault.line, fault.column,
-                       fault.field, fault.reason);
+        return err_set(e, ERR_INVALID_ARGUMENT, "BAD_FILE", "line %d, column %d, %s: %s",
+                       fault.line, fault.column, fault.field, fault.reason);
     }
     if (strcmp(f->immediate_destination, origin) != 0) {
         return bad(e, 1, "the immediate destination is not the origin in the file's name");

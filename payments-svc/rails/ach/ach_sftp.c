@@ -98,7 +98,8 @@ static void disconnect(ach_sftp *s) {
 
 static bool fail_ssh(ach_sftp *s, err *e, const char *what) {
     err_set(e, ERR_UNAVAILABLE, "RAIL_UNREACHABLE", "the bank's file server did not answer");
-    return err_detail(e, "%s: %s", what, s->session == NULL ? "no session" : ssh_get_error(s->session));
+    return err_detail(e, "%s: %s", what,
+                      s->session == NULL ? "no session" : ssh_get_error(s->session));
 }
 
 // Names the algorithms of the pinned key, so that a server with several keys shows us this one.
@@ -113,14 +114,15 @@ static bool set_options(ach_sftp *s, err *e) {
     unsigned port = (unsigned)o->port;
     bool off = false;
     int on = 1;
-    bool ok = ssh_options_set(s->session, SSH_OPTIONS_PROCESS_CONFIG, &off) == 0 &&
-              ssh_options_set(s->session, SSH_OPTIONS_HOST, o->host) == 0 &&
-              ssh_options_set(s->session, SSH_OPTIONS_PORT, &port) == 0 &&
-              ssh_options_set(s->session, SSH_OPTIONS_USER, o->user) == 0 &&
-              ssh_options_set(s->session, SSH_OPTIONS_TIMEOUT, &seconds) == 0 &&
-              ssh_options_set(s->session, SSH_OPTIONS_TIMEOUT_USEC, &microseconds) == 0 &&
-              ssh_options_set(s->session, SSH_OPTIONS_NODELAY, &on) == 0 &&
-              ssh_options_set(s->session, SSH_OPTIONS_HOSTKEYS, host_key_algorithms(s->host_key)) == 0;
+    bool ok =
+        ssh_options_set(s->session, SSH_OPTIONS_PROCESS_CONFIG, &off) == 0 &&
+        ssh_options_set(s->session, SSH_OPTIONS_HOST, o->host) == 0 &&
+        ssh_options_set(s->session, SSH_OPTIONS_PORT, &port) == 0 &&
+        ssh_options_set(s->session, SSH_OPTIONS_USER, o->user) == 0 &&
+        ssh_options_set(s->session, SSH_OPTIONS_TIMEOUT, &seconds) == 0 &&
+        ssh_options_set(s->session, SSH_OPTIONS_TIMEOUT_USEC, &microseconds) == 0 &&
+        ssh_options_set(s->session, SSH_OPTIONS_NODELAY, &on) == 0 &&
+        ssh_options_set(s->session, SSH_OPTIONS_HOSTKEYS, host_key_algorithms(s->host_key)) == 0;
     return ok || fail_ssh(s, e, "options");
 }
 
@@ -133,7 +135,8 @@ static bool check_host_key(ach_sftp *s, err *e) {
     ssh_key_free(shown);
     if (!same) {
         log_error("ach.sftp.host_key_mismatch", F_STR("host", s->options.host));
-        return err_set(e, ERR_PERMISSION_DENIED, "HOST_KEY_MISMATCH", "the bank's host key is not the pinned one");
+        return err_set(e, ERR_PERMISSION_DENIED, "HOST_KEY_MISMATCH",
+                       "the bank's host key is not the pinned one");
     }
     return true;
 }
@@ -208,7 +211,8 @@ static int settle_failure(ach_sftp *s, int status, const char *what, err *e) {
         return SSH_FX_OK;
     }
     if (status != SSH_FX_OK) {
-        err_set(e, ERR_FAILED_PRECONDITION, "SFTP_REFUSED", "the bank's file server refused the operation");
+        err_set(e, ERR_FAILED_PRECONDITION, "SFTP_REFUSED",
+                "the bank's file server refused the operation");
         err_detail(e, "%s: sftp status %d", what, status);
     }
     return status;
@@ -220,11 +224,13 @@ ach_sftp *ach_sftp_create(const ach_sftp_options *o, err *e) {
     s->options = *o;
     s->watch_fd = -1;
     if (ssh_pki_import_privkey_file(o->key_file, NULL, NULL, NULL, &s->key) != SSH_OK) {
-        err_set(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "ach.key_file cannot be read as a private key");
+        err_set(e, ERR_FAILED_PRECONDITION, "BAD_SETTING",
+                "ach.key_file cannot be read as a private key");
         goto fail;
     }
     if (ssh_pki_import_pubkey_file(o->host_key_file, &s->host_key) != SSH_OK) {
-        err_set(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "ach.host_key_file cannot be read as a public key");
+        err_set(e, ERR_FAILED_PRECONDITION, "BAD_SETTING",
+                "ach.host_key_file cannot be read as a public key");
         goto fail;
     }
     pthread_condattr_t attributes;
@@ -280,7 +286,8 @@ bool ach_sftp_exists(ach_sftp *s, const char *path, bool *exists, err *e) {
 }
 
 static bool write_all(ach_sftp *s, const char *path, str content, err *e) {
-    sftp_file file = sftp_open(s->sftp, path, O_WRONLY | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR | S_IRGRP);
+    sftp_file file =
+        sftp_open(s->sftp, path, O_WRONLY | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR | S_IRGRP);
     if (file == NULL) {
         settle_failure(s, sftp_get_error(s->sftp), "open for writing", e);
         return false;
@@ -313,8 +320,8 @@ bool ach_sftp_write(ach_sftp *s, const char *path, str content, err *e) {
 }
 
 // An operation that answers with a status only.
-static bool simple_op(ach_sftp *s, int (*run)(sftp_session, const char *, const char *), const char *a, const char *b,
-                      int ignored_status, const char *what, err *e) {
+static bool simple_op(ach_sftp *s, int (*run)(sftp_session, const char *, const char *),
+                      const char *a, const char *b, int ignored_status, const char *what, err *e) {
     if (!op_begin(s, e)) {
         return false;
     }
@@ -356,7 +363,8 @@ bool ach_sftp_mkdir(ach_sftp *s, const char *path, err *e) {
     return ach_sftp_exists(s, path, &exists, e) && exists;
 }
 
-static bool list_all(ach_sftp *s, const char *dir, size_t max, arena *a, ach_sftp_file *files, size_t *n, err *e) {
+static bool list_all(ach_sftp *s, const char *dir, size_t max, arena *a, ach_sftp_file *files,
+                     size_t *n, err *e) {
     sftp_dir handle = sftp_opendir(s->sftp, dir);
     if (handle == NULL) {
         settle_failure(s, sftp_get_error(s->sftp), "list", e);
@@ -380,7 +388,8 @@ static bool list_all(ach_sftp *s, const char *dir, size_t max, arena *a, ach_sft
     int status = sftp_get_error(s->sftp);
     sftp_closedir(handle);
     if (!ok) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "too many files in the bank's folder");
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE",
+                       "too many files in the bank's folder");
     }
     if (!whole) {
         settle_failure(s, status, "list", e);
@@ -388,7 +397,8 @@ static bool list_all(ach_sftp *s, const char *dir, size_t max, arena *a, ach_sft
     return whole;
 }
 
-bool ach_sftp_list(ach_sftp *s, const char *dir, size_t max, arena *a, ach_sftp_file **files, size_t *n, err *e) {
+bool ach_sftp_list(ach_sftp *s, const char *dir, size_t max, arena *a, ach_sftp_file **files,
+                   size_t *n, err *e) {
     *n = 0;
     *files = arena_calloc(a, max, sizeof(ach_sftp_file));
     if (*files == NULL) {

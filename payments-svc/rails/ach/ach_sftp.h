@@ -31,16 +31,18 @@ bool ach_sftp_exists(ach_sftp *s, const char *path, bool *exists, err *e) WARN_U
 bool ach_sftp_write(ach_sftp *s, const char *path, str content, err *e) WARN_UNUSED;
 bool ach_sftp_rename(ach_sftp *s, const char *from, const char *to, err *e) WARN_UNUSED;
 bool ach_sftp_remove(ach_sftp *s, const char *path, err *e) WARN_UNUSED;
-bool ach_sftp_mkdir(ach_sftp *s, const char *path, err *e) WARN_UNUSED; // a folder that is there already is fine
+bool ach_sftp_mkdir(ach_sftp *s, const char *path,
+                    err *e) WARN_UNUSED; // a folder that is there already is fine
 
 typedef struct ach_sftp_file {
     const char *name; // @arena
     uint64_t size;
 } ach_sftp_file;
 // Plain files of a folder, at most max of them, in the server's order. @arena
-bool ach_sftp_list(ach_sftp *s, const char *dir, size_t max, arena *a, ach_sftp_file **files, size_t *n,
-                   err *e) WARN_UNUSED;
+bool ach_sftp_list(ach_sftp *s, const char *dir, size_t max, arena *a, ach_sftp_file **files,
+                   size_t *n, err *e) WARN_UNUSED;
 // The whole file. OUT_OF_RANGE when it has more than max bytes. @arena
-bool ach_sftp_read(ach_sftp *s, const char *path, size_t max, arena *a, str *out, err *e) WARN_UNUSED;
+bool ach_sftp_read(ach_sftp *s, const char *path, size_t max, arena *a, str *out,
+                   err *e) WARN_UNUSED;
 
 #endif

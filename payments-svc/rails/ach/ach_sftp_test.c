@@ -48,7 +48,8 @@ static void test_write__then_list_read_rename_remove__as_told(void **state) {
     assert_true(ach_sftp_exists(s, "inbox/a", &exists, &e) && !exists);
     assert_true(ach_sftp_write(s, "inbox/a", (str){content, SIZE}, &e));
     assert_true(ach_sftp_exists(s, "inbox/a", &exists, &e) && exists);
-    assert_false(ach_sftp_write(s, "inbox/a", (str){content, 5}, &e)); // never over a file that is there
+    assert_false(
+        ach_sftp_write(s, "inbox/a", (str){content, 5}, &e)); // never over a file that is there
     assert_int_equal(e.code, ERR_FAILED_PRECONDITION);
 
     str back;
@@ -101,8 +102,12 @@ static void test_connect__other_client_key__refused(void **state) {
 
 static void test_create__no_key_file__names_the_setting(void **state) {
     (void)state;
-    ach_sftp_options o = {.host = "127.0.0.1", .port = 1, .user = "x", .timeout_ms = 100,
-                          .key_file = "/nonexistent", .host_key_file = "/nonexistent"};
+    ach_sftp_options o = {.host = "127.0.0.1",
+                          .port = 1,
+                          .user = "x",
+                          .timeout_ms = 100,
+                          .key_file = "/nonexistent",
+                          .host_key_file = "/nonexistent"};
     err e = {0};
     assert_null(ach_sftp_create(&o, &e));
     assert_non_null(strstr(e.message, "ach.key_file"));
@@ -174,12 +179,16 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_write__then_list_read_rename_remove__as_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_write__then_list_read_rename_remove__as_told, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_connect__other_host_key__refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_connect__other_client_key__refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_create__no_key_file__names_the_setting, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_connection_lost__next_operation__connects_again, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_server_silent__operation__ends_at_its_limit, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_create__no_key_file__names_the_setting, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_connection_lost__next_operation__connects_again, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_server_silent__operation__ends_at_its_limit, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

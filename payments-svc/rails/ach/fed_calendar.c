@@ -50,7 +50,9 @@ static bool is_fixed_holiday(civil_date d) {
 }
 
 static bool is_moving_holiday(civil_date d) {
-    static const struct { int month, day_of_week, n; } MOVING[] = {
+    static const struct {
+        int month, day_of_week, n;
+    } MOVING[] = {
         {1, MONDAY, 3},    // Martin Luther King Day
         {2, MONDAY, 3},    // Presidents Day
         {9, MONDAY, 1},    // Labor Day
@@ -96,7 +98,9 @@ int64_t fed_local_us(int64_t wall_us) {
     int year = time_civil_date(standard).year;
     // Daylight saving time: from the second Sunday of March to the first Sunday of November, both at 2:00 local time,
     // which is 2:00 and 1:00 of standard time.
-    int64_t begin = time_from_civil((civil_date){year, 3, nth_weekday(year, 3, SUNDAY, 2)}) + 2 * US_PER_HOUR;
-    int64_t end = time_from_civil((civil_date){year, 11, nth_weekday(year, 11, SUNDAY, 1)}) + US_PER_HOUR;
+    int64_t begin =
+        time_from_civil((civil_date){year, 3, nth_weekday(year, 3, SUNDAY, 2)}) + 2 * US_PER_HOUR;
+    int64_t end =
+        time_from_civil((civil_date){year, 11, nth_weekday(year, 11, SUNDAY, 1)}) + US_PER_HOUR;
     return standard >= begin && standard < end ? standard + US_PER_HOUR : standard;
 }

@@ -1,6 +1,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+
 #include <cmocka.h>
 
 #include "rails/ach/fed_calendar.h"
@@ -16,8 +17,10 @@ static void assert_day(civil_date got, civil_date want) {
 // The dates of reference/nacha.md, 4.3.
 static void test_banking_day__reference_dates__as_published(void **state) {
     (void)state;
-    const civil_date open[] = {DAY(2023, 11, 10), DAY(2026, 7, 3), DAY(2027, 6, 18), DAY(2027, 12, 24)};
-    const civil_date closed[] = {DAY(2021, 7, 5), DAY(2022, 6, 20), DAY(2022, 12, 26), DAY(2027, 7, 5)};
+    const civil_date open[] = {DAY(2023, 11, 10), DAY(2026, 7, 3), DAY(2027, 6, 18),
+                               DAY(2027, 12, 24)};
+    const civil_date closed[] = {DAY(2021, 7, 5), DAY(2022, 6, 20), DAY(2022, 12, 26),
+                                 DAY(2027, 7, 5)};
     for (size_t i = 0; i < sizeof open / sizeof open[0]; i++) {
         assert_true(fed_is_banking_day(open[i]));
         assert_false(fed_is_banking_day(closed[i]));
@@ -28,8 +31,9 @@ static void test_banking_day__holidays_of_2026__closed(void **state) {
     (void)state;
     // July 4 is a Saturday in 2026.
     const civil_date closed[] = {
-        DAY(2026, 1, 1), DAY(2026, 1, 19), DAY(2026, 2, 16), DAY(2026, 5, 25), DAY(2026, 6, 19), DAY(2026, 7, 4),
-        DAY(2026, 9, 7), DAY(2026, 10, 12), DAY(2026, 11, 11), DAY(2026, 11, 26), DAY(2026, 12, 25),
+        DAY(2026, 1, 1),   DAY(2026, 1, 19),  DAY(2026, 2, 16),  DAY(2026, 5, 25),
+        DAY(2026, 6, 19),  DAY(2026, 7, 4),   DAY(2026, 9, 7),   DAY(2026, 10, 12),
+        DAY(2026, 11, 11), DAY(2026, 11, 26), DAY(2026, 12, 25),
     };
     int days_off = 0;
     for (civil_date d = DAY(2026, 1, 1); d.year == 2026; d = civil_add_days(d, 1)) {
@@ -65,7 +69,7 @@ static void test_civil_is_valid__leap_days__as_gregorian(void **state) {
 static void test_local_time__around_the_changes__us_rules(void **state) {
     (void)state;
     const int64_t hour = INT64_C(3600000000);
-    int64_t spring = time_from_civil(DAY(2026, 3, 8)) + 7 * hour; // 02:00 EST
+    int64_t spring = time_from_civil(DAY(2026, 3, 8)) + 7 * hour;  // 02:00 EST
     int64_t autumn = time_from_civil(DAY(2026, 11, 1)) + 6 * hour; // 02:00 EDT
     assert_int_equal(fed_local_us(spring - 1), spring - 1 - 5 * hour);
     assert_int_equal(fed_local_us(spring), spring - 4 * hour);

@@ -10,14 +10,14 @@
 
 enum {
     NACHA_LINE_LEN = 94,
-    NACHA_BLOCKING = 10,            // lines of a block; a file is padded to whole blocks
-    NACHA_NAME_LEN = 22,            // individual or receiving company name
+    NACHA_BLOCKING = 10, // lines of a block; a file is padded to whole blocks
+    NACHA_NAME_LEN = 22, // individual or receiving company name
     NACHA_ACCOUNT_LEN = 17,
     NACHA_ID_LEN = 15,
-    NACHA_TRACE_LEN = 15,           // 8 of the ODFI, 7 of a sequence
+    NACHA_TRACE_LEN = 15, // 8 of the ODFI, 7 of a sequence
     NACHA_TRACE_SEQUENCE_MAX = 9999999,
     NACHA_BATCH_ENTRIES_MAX = 999999,
-    NACHA_MODIFIERS = 36            // A-Z, then 0-9: so many files of one origin a day
+    NACHA_MODIFIERS = 36 // A-Z, then 0-9: so many files of one origin a day
 };
 #define NACHA_ENTRY_CENTS_MAX INT64_C(9999999999)   // 10 digits
 #define NACHA_TOTAL_CENTS_MAX INT64_C(999999999999) // 12 digits, of a batch and of a file

@@ -10,7 +10,7 @@
 typedef struct reader {
     str bytes;
     size_t at;
-    int line;        // of `text`, from 1
+    int line;         // of `text`, from 1
     const char *text; // the 94 characters of this line
     nacha_file *file;
     nacha_fault *fault;
@@ -173,7 +173,8 @@ static bool read_file_header(reader *r) {
         return fail(r, 30, "file creation time", "is not a time");
     }
     f->modifier = r->text[33];
-    bool modifier = (f->modifier >= 'A' && f->modifier <= 'Z') || (f->modifier >= '0' && f->modifier <= '9');
+    bool modifier =
+        (f->modifier >= 'A' && f->modifier <= 'Z') || (f->modifier >= '0' && f->modifier <= '9');
     if (!modifier) {
         return fail(r, 34, "file id modifier", "must be A-Z or 0-9");
     }
@@ -202,7 +203,8 @@ static bool read_batch_header(reader *r) {
     if (!number(r, 2, 3, &service_class, "service class")) {
         return false;
     }
-    if (service_class != NACHA_MIXED && service_class != NACHA_CREDITS && service_class != NACHA_DEBITS) {
+    if (service_class != NACHA_MIXED && service_class != NACHA_CREDITS &&
+        service_class != NACHA_DEBITS) {
         return fail(r, 2, "service class", "must be 200, 220 or 225");
     }
     b->service_class = (int)service_class;
@@ -245,9 +247,11 @@ static bool add_amount(reader *r, nacha_entry *entry) {
     default: return fail(r, 2, "transaction code", "%d is not handled", entry->transaction_code);
     }
     if (r->batch->service_class == (credit ? NACHA_DEBITS : NACHA_CREDITS)) {
-        return fail(r, 2, "transaction code", "does not fit service class %d", r->batch->service_class);
+        return fail(r, 2, "transaction code", "does not fit service class %d",
+                    r->batch->service_class);
     }
-    if (r->batch->n_entries > 0 && r->file->entries[r->file->n_entries - 1].is_return != is_return) {
+    if (r->batch->n_entries > 0 &&
+        r->file->entries[r->file->n_entries - 1].is_return != is_return) {
         return fail(r, 2, "transaction code", "returns and forward entries must not share a batch");
     }
     entry->is_return = is_return;
@@ -272,8 +276,8 @@ static bool read_entry(reader *r, bool *has_addenda) {
     nacha_entry *entry = &r->file->entries[r->file->n_entries];
     int64_t code, rdfi;
     *entry = (nacha_entry){.line = r->line};
-    if (!number(r, 2, 2, &code, "transaction code") ||
-        !number(r, 4, 8, &rdfi, "RDFI") || !digits(r, 4, 9, entry->routing, "RDFI") ||
+    if (!number(r, 2, 2, &code, "transaction code") || !number(r, 4, 8, &rdfi, "RDFI") ||
+        !digits(r, 4, 9, entry->routing, "RDFI") ||
         !required_text(r, 13, NACHA_ACCOUNT_LEN, entry->account, "account number") ||
         !number(r, 30, 10, &entry->amount_cents, "amount")) {
         return false;
@@ -316,7 +320,8 @@ static bool read_return_addenda(reader *r, nacha_entry *entry) {
     text(r, 4, 3, entry->return_code);
     if (code >= 61 && code <= 77) {
         // Dishonored and contested returns have another layout, and need a person.
-        return fail(r, 4, "return code", "%s: disputes between banks are not handled", entry->return_code);
+        return fail(r, 4, "return code", "%s: disputes between banks are not handled",
+                    entry->return_code);
     }
     if (!digits(r, 7, NACHA_TRACE_LEN, entry->original_trace, "original trace number")) {
         return false;
@@ -365,7 +370,8 @@ static bool read_batch_control(reader *r) {
     char company_id[11];
     text(r, 45, 10, company_id);
     if (!equals(r, 2, 3, service_class, "service class") ||
-        !total(r, 5, 6, r->records, "entry/addenda count") || !total(r, 11, 10, r->hash, "entry hash") ||
+        !total(r, 5, 6, r->records, "entry/addenda count") ||
+        !total(r, 11, 10, r->hash, "entry hash") ||
         !total(r, 21, 12, r->debit_cents, "total debits") ||
         !total(r, 33, 12, r->credit_cents, "total credits")) {
         return false;
@@ -417,11 +423,14 @@ static bool read_file_control(reader *r) {
     if (!literal(r, 1, "9", "record type")) {
         return false;
     }
-    return total(r, 2, 6, (int64_t)f->n_batches, "batch count") && total(r, 8, 6, blocks, "block count") &&
+    return total(r, 2, 6, (int64_t)f->n_batches, "batch count") &&
+           total(r, 8, 6, blocks, "block count") &&
            total(r, 14, 8, r->file_records, "entry/addenda count") &&
-           total(r, 22, 10, f->hash, "entry hash") && total(r, 32, 12, f->debit_cents, "total debits") &&
+           total(r, 22, 10, f->hash, "entry hash") &&
+           total(r, 32, 12, f->debit_cents, "total debits") &&
            total(r, 44, 12, f->credit_cents, "total credits") && blank(r, 56, 39, "reserved") &&
-           (f->n_batches > 0 || fail(r, 1, "batch", "the file has none")) && read_padding(r, blocks);
+           (f->n_batches > 0 || fail(r, 1, "batch", "the file has none")) &&
+           read_padding(r, blocks);
 }
 
 // --- The file --------------------------------------------------------------------------------------------------------
@@ -436,7 +445,8 @@ static bool read_batch(reader *r) {
             return false;
         }
         if (r->text[0] == '6') {
-            if (!read_entry(r, &has_addenda) || (has_addenda && !(next_line(r) && read_addenda(r)))) {
+            if (!read_entry(r, &has_addenda) ||
+                (has_addenda && !(next_line(r) && read_addenda(r)))) {
                 return false;
             }
         } else if (r->text[0] == '8') {

@@ -1,10 +1,11 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <cmocka.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include <cmocka.h>
 
 #include "base/clock.h"
 #include "rails/ach/nacha_read.h"
@@ -38,7 +39,8 @@ static nacha_credit credit(nacha_sec sec, int64_t cents, const char *name, int64
     };
 }
 
-static str write_ok(const nacha_file_spec *spec, const nacha_credit *credits, size_t n, strbuf *out) {
+static str write_ok(const nacha_file_spec *spec, const nacha_credit *credits, size_t n,
+                    strbuf *out) {
     err e = {0};
     strbuf_init(out, 16 << 20);
     if (!nacha_write(spec, credits, n, out, NULL, &e)) {
@@ -193,33 +195,81 @@ static void test_write__entry_hash__modulo_ten_digits(void **state) {
 }
 
 typedef void (*spoil)(nacha_credit *c);
-static void no_sec(nacha_credit *c) { c->sec = 0; }
-static void short_routing(nacha_credit *c) { c->routing = STR("12345678"); }
-static void wrong_check_digit(nacha_credit *c) { c->routing = STR("231380105"); }
-static void letter_in_routing(nacha_credit *c) { c->routing = STR("23138010A"); }
-static void empty_account(nacha_credit *c) { c->account = STR(""); }
-static void long_account(nacha_credit *c) { c->account = STR("123456789012345678"); }
-static void newline_in_account(nacha_credit *c) { c->account = STR("123\n5"); }
-static void blank_first(nacha_credit *c) { c->account = STR(" 123"); }
-static void zero_amount(nacha_credit *c) { c->amount_cents = 0; }
-static void negative_amount(nacha_credit *c) { c->amount_cents = -1; }
-static void eleven_digits(nacha_credit *c) { c->amount_cents = NACHA_ENTRY_CENTS_MAX + 1; }
-static void long_id(nacha_credit *c) { c->individual_id = STR("1234567890123456"); }
-static void newline_in_id(nacha_credit *c) { c->individual_id = STR("a\nb"); }
-static void empty_name(nacha_credit *c) { c->name = STR(""); }
-static void blank_name(nacha_credit *c) { c->name = STR(" \t\xc2\xa0"); }
-static void zero_trace(nacha_credit *c) { c->trace_sequence = 0; }
-static void long_trace(nacha_credit *c) { c->trace_sequence = 10000000; }
+static void no_sec(nacha_credit *c) {
+    c->sec = 0;
+}
+static void short_routing(nacha_credit *c) {
+    c->routing = STR("12345678");
+}
+static void wrong_check_digit(nacha_credit *c) {
+    c->routing = STR("231380105");
+}
+static void letter_in_routing(nacha_credit *c) {
+    c->routing = STR("23138010A");
+}
+static void empty_account(nacha_credit *c) {
+    c->account = STR("");
+}
+static void long_account(nacha_credit *c) {
+    c->account = STR("123456789012345678");
+}
+static void newline_in_account(nacha_credit *c) {
+    c->account = STR("123\n5");
+}
+static void blank_first(nacha_credit *c) {
+    c->account = STR(" 123");
+}
+static void zero_amount(nacha_credit *c) {
+    c->amount_cents = 0;
+}
+static void negative_amount(nacha_credit *c) {
+    c->amount_cents = -1;
+}
+static void eleven_digits(nacha_credit *c) {
+    c->amount_cents = NACHA_ENTRY_CENTS_MAX + 1;
+}
+static void long_id(nacha_credit *c) {
+    c->individual_id = STR("1234567890123456");
+}
+static void newline_in_id(nacha_credit *c) {
+    c->individual_id = STR("a\nb");
+}
+static void empty_name(nacha_credit *c) {
+    c->name = STR("");
+}
+static void blank_name(nacha_credit *c) {
+    c->name = STR(" \t\xc2\xa0");
+}
+static void zero_trace(nacha_credit *c) {
+    c->trace_sequence = 0;
+}
+static void long_trace(nacha_credit *c) {
+    c->trace_sequence = 10000000;
+}
 
 static void test_write__bad_field__names_it(void **state) {
     (void)state;
-    static const struct { spoil change; const char *field; } CASES[] = {
-        {no_sec, "holder_type"}, {short_routing, "routing_code"}, {wrong_check_digit, "routing_code"},
-        {letter_in_routing, "routing_code"}, {empty_account, "account_number"}, {long_account, "account_number"},
-        {newline_in_account, "account_number"}, {blank_first, "account_number"}, {zero_amount, "amount"},
-        {negative_amount, "amount"}, {eleven_digits, "amount"}, {long_id, "individual_id"},
-        {newline_in_id, "individual_id"}, {empty_name, "recipient_name"}, {blank_name, "recipient_name"},
-        {zero_trace, "trace_sequence"}, {long_trace, "trace_sequence"},
+    static const struct {
+        spoil change;
+        const char *field;
+    } CASES[] = {
+        {no_sec, "holder_type"},
+        {short_routing, "routing_code"},
+        {wrong_check_digit, "routing_code"},
+        {letter_in_routing, "routing_code"},
+        {empty_account, "account_number"},
+        {long_account, "account_number"},
+        {newline_in_account, "account_number"},
+        {blank_first, "account_number"},
+        {zero_amount, "amount"},
+        {negative_amount, "amount"},
+        {eleven_digits, "amount"},
+        {long_id, "individual_id"},
+        {newline_in_id, "individual_id"},
+        {empty_name, "recipient_name"},
+        {blank_name, "recipient_name"},
+        {zero_trace, "trace_sequence"},
+        {long_trace, "trace_sequence"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         nacha_credit c = credit(NACHA_PPD, 100, "X", 1);
@@ -260,10 +310,19 @@ static void test_write__bad_spec_order_or_size__refused(void **state) {
 
 static void test_transliterate__names_of_the_world__printable_ascii(void **state) {
     (void)state;
-    static const struct { const char *in, *out; } CASES[] = {
-        {"Łukasz Żółć", "LUKASZ ZOLC"}, {"Søren Kierkegård", "SOREN KIERKEGARD"}, {"Æsop œuvre", "AESOP OEUVRE"},
-        {"O’Neil — Sons", "O'NEIL - SONS"}, {"  many \t\n blanks  ", "MANY BLANKS"}, {"e\xcc\x81t\xc3\xa9", "ETE"},
-        {"आशा", "???"}, {"李 Wang", "? WANG"}, {"bad \xff\xfe bytes", "BAD ?? BYTES"}, {"cut \xe2\x82", "CUT ??"},
+    static const struct {
+        const char *in, *out;
+    } CASES[] = {
+        {"Łukasz Żółć", "LUKASZ ZOLC"},
+        {"Søren Kierkegård", "SOREN KIERKEGARD"},
+        {"Æsop œuvre", "AESOP OEUVRE"},
+        {"O’Neil — Sons", "O'NEIL - SONS"},
+        {"  many \t\n blanks  ", "MANY BLANKS"},
+        {"e\xcc\x81t\xc3\xa9", "ETE"},
+        {"आशा", "???"},
+        {"李 Wang", "? WANG"},
+        {"bad \xff\xfe bytes", "BAD ?? BYTES"},
+        {"cut \xe2\x82", "CUT ??"},
         {"Ðuro Þór İşık", "DURO THOR ISIK"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
@@ -278,7 +337,8 @@ static void test_transliterate__names_of_the_world__printable_ascii(void **state
 
 static void test_check_digit__known_routing_numbers__right(void **state) {
     (void)state;
-    static const char *const KNOWN[] = {"021000021", "121042882", "231380104", "011401533", "122105155"};
+    static const char *const KNOWN[] = {"021000021", "121042882", "231380104", "011401533",
+                                        "122105155"};
     for (size_t i = 0; i < sizeof KNOWN / sizeof KNOWN[0]; i++) {
         assert_int_equal(nacha_check_digit(KNOWN[i]), KNOWN[i][8]);
     }
@@ -289,7 +349,8 @@ static void test_check_digit__known_routing_numbers__right(void **state) {
 static void test_read__return_file__codes_and_traces(void **state) {
     arena *a = *state;
     static char bytes[1 << 16];
-    static const char *const CODES[] = {"R01", "R02", "R03", "R04", "R10", "R16", "R20", "R14", "R29"};
+    static const char *const CODES[] = {"R01", "R02", "R03", "R04", "R10",
+                                        "R16", "R20", "R14", "R29"};
     nacha_file *f = read_ok(read_testdata("returns.ach", bytes, sizeof bytes), a);
     assert_string_equal(f->immediate_destination, "1900000001");
     assert_int_equal(f->n_entries, sizeof CODES / sizeof CODES[0]);
@@ -320,10 +381,14 @@ static void test_read__without_padding__accepted(void **state) {
 
 // What each character of a record may become. 'S': nothing else than it is. 'N': another digit may be a valid file too,
 // but never a letter. 'T': free text. 'D': a digit of a date. 'B': text or blank, but printable.
-static const char *const MASK_1 = "SSSNNNNNNNNNNNNNNNNNNNNDDDDDDDDDDTSSSSSSTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTT";
-static const char *const MASK_5 = "SSSSTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTSSSSSSSSSSSSSTTTTTTTTTTTTTTTTDDDDDDTTTSSSSSSSSSSSSSSSS";
-static const char *const MASK_6 = "SNNSSSSSSSSSTTTTTTTTTTTTTTTTTSSSSSSSSSSTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTSSSSSSSSSNNNNNNN";
-static const char *const MASK_ALL = "SSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSS";
+static const char *const MASK_1 = "SSSNNNNNNNNNNNNNNNNNNNNDDDDDDDDDDTSSSSSSTTTTTTTTTTTTTTTTTTTTTTTT"
+                                  "TTTTTTTTTTTTTTTTTTTTTTTTTTTTTT";
+static const char *const MASK_5 = "SSSSTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTTSSSSSSSSSSSSSTTTTTTTTTTT"
+                                  "TTTTTDDDDDDTTTSSSSSSSSSSSSSSSS";
+static const char *const MASK_6 = "SNNSSSSSSSSSTTTTTTTTTTTTTTTTTSSSSSSSSSSTTTTTTTTTTTTTTTTTTTTTTTTT"
+                                  "TTTTTTTTTTTTTTSSSSSSSSSNNNNNNN";
+static const char *const MASK_ALL = "SSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSS"
+                                    "SSSSSSSSSSSSSSSSSSSSSSSSSSSSSSSS";
 
 static const char *mask_of(char type) {
     switch (type) {
@@ -362,7 +427,8 @@ static void test_read__any_structural_character_changed__refused(void **state) {
             for (size_t k = 0; k < sizeof CHANGES - 1; k++) {
                 char c = CHANGES[k], kind = mask[column - 1];
                 bool digit = c >= '0' && c <= '9', printable = c >= 0x20 && c <= 0x7e;
-                bool allowed = (kind == 'T' && printable) || ((kind == 'N' || kind == 'D') && digit) ||
+                bool allowed = (kind == 'T' && printable) ||
+                               ((kind == 'N' || kind == 'D') && digit) ||
                                (kind == 'N' && (column == 4 || column == 14) && c == ' ');
                 if (c == was || allowed) {
                     continue;
@@ -401,7 +467,8 @@ static void test_read__lines_missing_doubled_or_cut__refused(void **state) {
     }
     memcpy(changed, whole.ptr, whole.len);
     memcpy(changed + whole.len, "\n", 1);
-    assert_null(nacha_read((str){changed, whole.len + 1}, a, &fault)); // something follows the padding
+    assert_null(
+        nacha_read((str){changed, whole.len + 1}, a, &fault)); // something follows the padding
     memcpy(changed, "\xef\xbb\xbf", 3);
     memcpy(changed + 3, whole.ptr, whole.len);
     assert_null(nacha_read((str){changed, whole.len + 3}, a, &fault)); // a byte order mark
@@ -465,8 +532,8 @@ static void test_write__random_files__read_back(void **state) {
         char routing[60][10], name[60][41];
         for (size_t i = 0; i < n; i++) {
             credits[i] = credit(clock_random_below(&t.source, 2) == 0 ? NACHA_PPD : NACHA_CCD,
-                                1 + (int64_t)clock_random_below(&t.source, NACHA_ENTRY_CENTS_MAX), NULL,
-                                (int64_t)(i + 1) * 7);
+                                1 + (int64_t)clock_random_below(&t.source, NACHA_ENTRY_CENTS_MAX),
+                                NULL, (int64_t)(i + 1) * 7);
             snprintf(routing[i], 10, "%08d", (int)clock_random_below(&t.source, 100000000));
             routing[i][8] = nacha_check_digit(routing[i]);
             credits[i].routing = (str){routing[i], 9};
@@ -498,7 +565,8 @@ int main(void) {
         cmocka_unit_test(test_write__golden_file__same_bytes),
         cmocka_unit_test_setup_teardown(test_write__then_read__same_values, setup, teardown),
         cmocka_unit_test(test_write__lines__padded_to_whole_blocks),
-        cmocka_unit_test_setup_teardown(test_write__totals_near_the_limit__another_batch_or_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_write__totals_near_the_limit__another_batch_or_refused,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(test_write__entry_hash__modulo_ten_digits, setup, teardown),
         cmocka_unit_test(test_write__bad_field__names_it),
         cmocka_unit_test(test_write__bad_spec_order_or_size__refused),
@@ -506,9 +574,12 @@ int main(void) {
         cmocka_unit_test(test_check_digit__known_routing_numbers__right),
         cmocka_unit_test_setup_teardown(test_read__return_file__codes_and_traces, setup, teardown),
         cmocka_unit_test_setup_teardown(test_read__without_padding__accepted, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_read__any_structural_character_changed__refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_read__lines_missing_doubled_or_cut__refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_read__fault__names_line_column_and_field, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_read__any_structural_character_changed__refused, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_read__lines_missing_doubled_or_cut__refused, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_read__fault__names_line_column_and_field, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(test_read__random_damage__never_crashes, setup, teardown),
         cmocka_unit_test_setup_teardown(test_write__random_files__read_back, setup, teardown),
     };

@@ -165,10 +165,12 @@ static bool spec_check(const nacha_file_spec *s, err *e) {
     if (!civil_is_valid(s->created) || !civil_is_valid(s->effective)) {
         return fail(e, "date", "does not exist");
     }
-    if (s->created_hour < 0 || s->created_hour > 23 || s->created_minute < 0 || s->created_minute > 59) {
+    if (s->created_hour < 0 || s->created_hour > 23 || s->created_minute < 0 ||
+        s->created_minute > 59) {
         return fail(e, "time", "does not exist");
     }
-    bool modifier = (s->modifier >= 'A' && s->modifier <= 'Z') || (s->modifier >= '0' && s->modifier <= '9');
+    bool modifier =
+        (s->modifier >= 'A' && s->modifier <= 'Z') || (s->modifier >= '0' && s->modifier <= '9');
     return modifier || fail(e, "modifier", "must be A-Z or 0-9");
 }
 
@@ -280,10 +282,13 @@ static int64_t limit_of(int64_t wanted, int64_t format) {
 static bool add_credit(writer *w, const nacha_credit *c, err *e) {
     const int64_t cents_max = limit_of(w->spec->batch_cents_max, NACHA_TOTAL_CENTS_MAX);
     const int64_t entries_max = limit_of(w->spec->batch_entries_max, NACHA_BATCH_ENTRIES_MAX);
-    if (c->amount_cents > NACHA_TOTAL_CENTS_MAX - w->file.credit_cents || w->file.entries >= 99999999) {
-        return err_set(e, ERR_OUT_OF_RANGE, "FILE_TOO_LARGE", "the file's total would pass 12 digits");
+    if (c->amount_cents > NACHA_TOTAL_CENTS_MAX - w->file.credit_cents ||
+        w->file.entries >= 99999999) {
+        return err_set(e, ERR_OUT_OF_RANGE, "FILE_TOO_LARGE",
+                       "the file's total would pass 12 digits");
     }
-    bool full = w->open && (c->amount_cents > cents_max - w->credit_cents || w->entries >= entries_max);
+    bool full =
+        w->open && (c->amount_cents > cents_max - w->credit_cents || w->entries >= entries_max);
     if (full) {
         batch_control(w);
     }
@@ -348,7 +353,8 @@ bool nacha_write(const nacha_file_spec *spec, const nacha_credit *credits, size_
     }
     file_control(&w);
     if (!strbuf_ok(out)) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "FILE_TOO_LARGE", "the file passes its maximum size");
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "FILE_TOO_LARGE",
+                       "the file passes its maximum size");
     }
     if (totals != NULL) {
         *totals = w.file;

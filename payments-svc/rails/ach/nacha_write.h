@@ -7,27 +7,27 @@
 
 // One credit to a receiver. Strings are borrowed.
 typedef struct nacha_credit {
-    nacha_sec sec;           // PPD for a person, CCD for a company
-    bool savings;            // else checking
-    str routing;             // RDFI: 9 digits with a right check digit
-    str account;             // 1 … 17 characters: letters, digits, '-', and blanks inside
-    int64_t amount_cents;    // 1 … NACHA_ENTRY_CENTS_MAX
-    str individual_id;       // 0 … 15 printable ASCII characters
-    str name;                // UTF-8; transliterated and cut to 22
-    int64_t trace_sequence;  // 1 … NACHA_TRACE_SEQUENCE_MAX, ascending inside each SEC
+    nacha_sec sec;          // PPD for a person, CCD for a company
+    bool savings;           // else checking
+    str routing;            // RDFI: 9 digits with a right check digit
+    str account;            // 1 … 17 characters: letters, digits, '-', and blanks inside
+    int64_t amount_cents;   // 1 … NACHA_ENTRY_CENTS_MAX
+    str individual_id;      // 0 … 15 printable ASCII characters
+    str name;               // UTF-8; transliterated and cut to 22
+    int64_t trace_sequence; // 1 … NACHA_TRACE_SEQUENCE_MAX, ascending inside each SEC
 } nacha_credit;
 
 typedef struct nacha_file_spec {
-    str immediate_destination; // 9 digits (a blank goes before) or 10
-    str immediate_origin;      // the same
+    str immediate_destination;                         // 9 digits (a blank goes before) or 10
+    str immediate_origin;                              // the same
     str destination_name, origin_name, reference_code; // may be empty; cut to 23, 23, 8
     civil_date created;
     int created_hour, created_minute;
-    char modifier;             // A-Z 0-9
-    str odfi;                  // 8 digits
-    str company_name;          // 1 … 16 characters
-    str company_id;            // 10 characters
-    str entry_description;     // 1 … 10 characters: "PAYOUT"
+    char modifier;         // A-Z 0-9
+    str odfi;              // 8 digits
+    str company_name;      // 1 … 16 characters
+    str company_id;        // 10 characters
+    str entry_description; // 1 … 10 characters: "PAYOUT"
     civil_date effective;
     int64_t batch_cents_max;   // 0: the format's own limit; a batch is closed before it would pass
     int64_t batch_entries_max; // 0: the same

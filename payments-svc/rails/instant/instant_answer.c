@@ -36,9 +36,13 @@ static str text_of(json_t *object, const char *member, arena *a) {
 }
 
 static bool status_of(json_t *object, payment_status *out) {
-    static const struct { const char *name; payment_status status; } NAMES[] = {
-        {"accepted", PAYMENT_ACCEPTED}, {"settled", PAYMENT_SETTLED}, {"refused", PAYMENT_REFUSED},
-        {"returned", PAYMENT_RETURNED}};
+    static const struct {
+        const char *name;
+        payment_status status;
+    } NAMES[] = {{"accepted", PAYMENT_ACCEPTED},
+                 {"settled", PAYMENT_SETTLED},
+                 {"refused", PAYMENT_REFUSED},
+                 {"returned", PAYMENT_RETURNED}};
     const char *name = json_string_value(json_object_get(object, "status"));
     for (size_t i = 0; name != NULL && i < sizeof NAMES / sizeof NAMES[0]; i++) {
         if (strcmp(name, NAMES[i].name) == 0) {
@@ -52,7 +56,8 @@ static bool status_of(json_t *object, payment_status *out) {
 static bool payment_of(json_t *object, arena *a, payment *out, err *e) {
     *out = (payment){0};
     json_t *key = json_object_get(object, "key"), *currency = json_object_get(object, "currency");
-    json_t *amount = json_object_get(object, "amount"), *retriable = json_object_get(object, "retriable");
+    json_t *amount = json_object_get(object, "amount"),
+           *retriable = json_object_get(object, "retriable");
     if (!json_is_object(object)) {
         return bad(e, "payment", "must be an object");
     }
@@ -99,9 +104,12 @@ bool payment_parse(str json, arena *a, payment *out, err *e) {
 }
 
 bool webhook_parse(str json, arena *a, bool *known, payment *out, int64_t *at_us, err *e) {
-    static const struct { const char *type; payment_status status; } TYPES[] = {
-        {"payment.settled", PAYMENT_SETTLED}, {"payment.refused", PAYMENT_REFUSED},
-        {"payment.returned", PAYMENT_RETURNED}};
+    static const struct {
+        const char *type;
+        payment_status status;
+    } TYPES[] = {{"payment.settled", PAYMENT_SETTLED},
+                 {"payment.refused", PAYMENT_REFUSED},
+                 {"payment.returned", PAYMENT_RETURNED}};
     json_t *root = load(json, e);
     const char *type = json_string_value(json_object_get(root, "type"));
     const char *timestamp = json_string_value(json_object_get(root, "timestamp"));
@@ -165,7 +173,8 @@ str payment_request(int64_t book_id, const rail_item *item, arena *a) {
     add_member(&b, "routing_code", item->routing_code);
     strbuf_add_char(&b, ',');
     add_member(&b, "account_number", item->account_number);
-    strbuf_printf(&b, ",\"account_type\":\"%s\"}", item->account_type == ACCOUNT_SAVINGS ? "savings" : "checking");
+    strbuf_printf(&b, ",\"account_type\":\"%s\"}",
+                  item->account_type == ACCOUNT_SAVINGS ? "savings" : "checking");
     strbuf_printf(&b, ",\"reference\":\"%" PRId64 "/%s\",", book_id, id);
     add_member(&b, "description", item->description);
     strbuf_add_char(&b, '}');
@@ -192,7 +201,8 @@ static void decide(rail_item *item, rail_verdict verdict, str code, str text) {
 
 // The object speaks of this attempt, and of the amount that we asked for.
 static bool is_of_item(const payment *p, const rail_item *item) {
-    return strcmp(p->key, item->key) == 0 && p->amount == item->amount && strcmp(p->currency, item->currency) == 0;
+    return strcmp(p->key, item->key) == 0 && p->amount == item->amount &&
+           strcmp(p->currency, item->currency) == 0;
 }
 
 // A payment object → verdict. Anything odd is UNKNOWN: whether money moves is never guessed.
@@ -201,12 +211,15 @@ static void from_payment(const http_exchange *x, rail_item *item, bool querying,
     err e = {0};
     if (!payment_parse(x->response, a, &p, &e)) {
         log_error("instant.answer.malformed", F_INT("status", x->status), F_STR("why", e.message));
-        decide(item, RAIL_UNKNOWN, STR("BAD_ANSWER"), STR("the bank's answer cannot be understood"));
+        decide(item, RAIL_UNKNOWN, STR("BAD_ANSWER"),
+               STR("the bank's answer cannot be understood"));
         return;
     }
     if (!is_of_item(&p, item)) {
-        log_error("instant.answer.mismatch", F_STR("key", item->key), F_INT("amount", item->amount));
-        decide(item, RAIL_UNKNOWN, STR("ANSWER_MISMATCH"), STR("the bank's answer is about another payment"));
+        log_error("instant.answer.mismatch", F_STR("key", item->key),
+                  F_INT("amount", item->amount));
+        decide(item, RAIL_UNKNOWN, STR("ANSWER_MISMATCH"),
+               STR("the bank's answer is about another payment"));
         return;
     }
     item->reference = p.payment_id;
@@ -230,10 +243,12 @@ static void from_invalid(const http_exchange *x, rail_item *item, arena *a) {
     const char *error = json_string_value(json_object_get(root, "error"));
     if (error == NULL || strcmp(error, "invalid") != 0) {
         // Not the bank's own refusal: perhaps something between us and it.
-        decide(item, RAIL_UNKNOWN, STR("BAD_ANSWER"), STR("the bank's answer cannot be understood"));
+        decide(item, RAIL_UNKNOWN, STR("BAD_ANSWER"),
+               STR("the bank's answer cannot be understood"));
     } else {
         str field = text_of(root, "field", a), message = text_of(root, "message", a);
-        char *text = arena_printf(a, "%.*s: %.*s", (int)field.len, field.ptr, (int)message.len, message.ptr);
+        char *text =
+            arena_printf(a, "%.*s: %.*s", (int)field.len, field.ptr, (int)message.len, message.ptr);
         decide(item, RAIL_REFUSED, STR("INVALID"), str_of(text));
     }
     json_decref(root);
@@ -260,7 +275,8 @@ void answer_to_submit(const http_exchange *x, rail_item *item, arena *a) {
     case 409:
         // The key is made of the payout and the attempt, whose body never changes: so this is a bug, here or there.
         log_error("instant.key_reused", F_STR("key", item->key));
-        decide(item, RAIL_UNKNOWN, STR("KEY_REUSED"), STR("the bank knows this key with another payment"));
+        decide(item, RAIL_UNKNOWN, STR("KEY_REUSED"),
+               STR("the bank knows this key with another payment"));
         break;
     default:
         log_warn("instant.submit.unexpected", F_INT("status", x->status));

@@ -9,7 +9,7 @@
 
 enum {
     INSTANT_RESPONSE_MAX = 64 * 1024,
-    INSTANT_TEXT_MAX = 200,      // characters of a code, text or id that we keep
+    INSTANT_TEXT_MAX = 200, // characters of a code, text or id that we keep
     INSTANT_DB_TIMEOUT_MS = 5000,
     WEBHOOK_BODY_MAX = 64 * 1024,
     WEBHOOK_THREADS = 4
@@ -33,7 +33,12 @@ typedef struct instant_rail {
 } instant_rail;
 
 // instant_answer.c: what the bank says, as data. Pure.
-typedef enum payment_status { PAYMENT_ACCEPTED = 1, PAYMENT_SETTLED, PAYMENT_REFUSED, PAYMENT_RETURNED } payment_status;
+typedef enum payment_status {
+    PAYMENT_ACCEPTED = 1,
+    PAYMENT_SETTLED,
+    PAYMENT_REFUSED,
+    PAYMENT_RETURNED
+} payment_status;
 
 typedef struct payment {
     payment_status status;
@@ -48,7 +53,8 @@ typedef struct payment {
 bool payment_parse(str json, arena *a, payment *out, err *e) WARN_UNUSED;
 // A webhook's body: {"type":"payment.…","timestamp":…,"data":{…}}. *known is false for types that are none of ours; then
 // only the type was looked at.
-bool webhook_parse(str json, arena *a, bool *known, payment *out, int64_t *at_us, err *e) WARN_UNUSED;
+bool webhook_parse(str json, arena *a, bool *known, payment *out, int64_t *at_us,
+                   err *e) WARN_UNUSED;
 // Fills the verdict (and code, text, reference) of an item from one exchange.
 void answer_to_submit(const http_exchange *x, rail_item *item, arena *a);
 void answer_to_query(const http_exchange *x, rail_item *item, arena *a);
@@ -59,6 +65,7 @@ str payment_request(int64_t book_id, const rail_item *item, arena *a);
 bool reference_parse(str reference, int64_t *book_id, uuid *payout_id) WARN_UNUSED;
 
 // webhook.c
-void webhook_handle(void *arg, const http_request *request, http_response *response); // arg: the instant_rail
+void webhook_handle(void *arg, const http_request *request,
+                    http_response *response); // arg: the instant_rail
 
 #endif

@@ -38,8 +38,8 @@ static void count(instant_rail *r, const rail_item *items, size_t n) {
     }
 }
 
-static bool build_posts(const instant_rail *r, int64_t book_id, const rail_item *items, size_t n, http_exchange *x,
-                        arena *a) {
+static bool build_posts(const instant_rail *r, int64_t book_id, const rail_item *items, size_t n,
+                        http_exchange *x, arena *a) {
     const char *url = arena_printf(a, "%s/v1/payments", r->settings.url);
     for (size_t i = 0; url != NULL && i < n; i++) {
         const char **headers = ARENA_ARRAY(a, const char *, 4);
@@ -97,13 +97,16 @@ static void instant_query(rail *base, int64_t book_id, rail_item *items, size_t 
 // --- Life ------------------------------------------------------------------------------------------------------------
 
 static void make_metrics(instant_rail *r) {
-    static const char *const VERDICTS[] = {
-        [RAIL_NOT_SENT] = "verdict=\"not_sent\"", [RAIL_ACCEPTED] = "verdict=\"accepted\"",
-        [RAIL_SETTLED] = "verdict=\"settled\"",   [RAIL_REFUSED] = "verdict=\"refused\"",
-        [RAIL_REFUSED_RETRY] = "verdict=\"refused_retry\"", [RAIL_UNKNOWN] = "verdict=\"unknown\"",
-        [RAIL_RETURNED] = "verdict=\"returned\""};
+    static const char *const VERDICTS[] = {[RAIL_NOT_SENT] = "verdict=\"not_sent\"",
+                                           [RAIL_ACCEPTED] = "verdict=\"accepted\"",
+                                           [RAIL_SETTLED] = "verdict=\"settled\"",
+                                           [RAIL_REFUSED] = "verdict=\"refused\"",
+                                           [RAIL_REFUSED_RETRY] = "verdict=\"refused_retry\"",
+                                           [RAIL_UNKNOWN] = "verdict=\"unknown\"",
+                                           [RAIL_RETURNED] = "verdict=\"returned\""};
     for (int i = RAIL_NOT_SENT; i <= RAIL_RETURNED; i++) {
-        r->verdicts[i] = metric_counter("instant_items_total", VERDICTS[i], "instant payments by the verdict of submit");
+        r->verdicts[i] = metric_counter("instant_items_total", VERDICTS[i],
+                                        "instant payments by the verdict of submit");
     }
     static const char HELP[] = "webhooks from the instant bank";
     r->hooks_ok = metric_counter("instant_webhooks_total", "result=\"ok\"", HELP);
@@ -141,7 +144,8 @@ static bool open_client(instant_rail *r, err *e) {
     }
     const http_client_options options = {
         .ca_file = s->ca_file,
-        .connect_timeout_ms = s->timeout_ms < CONNECT_TIMEOUT_MS ? s->timeout_ms : CONNECT_TIMEOUT_MS,
+        .connect_timeout_ms =
+            s->timeout_ms < CONNECT_TIMEOUT_MS ? s->timeout_ms : CONNECT_TIMEOUT_MS,
         .total_timeout_ms = s->timeout_ms,
         .max_connections = (int)s->connections,
         .response_max = INSTANT_RESPONSE_MAX,
@@ -150,7 +154,8 @@ static bool open_client(instant_rail *r, err *e) {
     return r->client != NULL;
 }
 
-rail *instant_rail_create(const instant_settings *settings, db_pool *pool, const clock_source *clock, err *e) {
+rail *instant_rail_create(const instant_settings *settings, db_pool *pool,
+                          const clock_source *clock, err *e) {
     instant_rail *r = calloc(1, sizeof *r);
     ASSERT(r != NULL);
     r->settings = *settings;
@@ -158,8 +163,8 @@ rail *instant_rail_create(const instant_settings *settings, db_pool *pool, const
     r->clock = clock;
     make_metrics(r);
     bool ok = read_api_key(r, e) &&
-              config_read_secret(settings->webhook_secret_file, WEBHOOK_SECRET_LEN_MAX, &r->webhook_secret,
-                                 &r->webhook_secret_len, e) &&
+              config_read_secret(settings->webhook_secret_file, WEBHOOK_SECRET_LEN_MAX,
+                                 &r->webhook_secret, &r->webhook_secret_len, e) &&
               open_client(r, e);
     if (!ok) {
         r->base.self = r;
@@ -173,7 +178,8 @@ rail *instant_rail_create(const instant_settings *settings, db_pool *pool, const
         .amount_max = AMOUNT_MAX,
         .batch_max = (int)settings->connections * ITEMS_PER_CONNECTION,
         .gather_ms = 0,
-        .finality = "Final within seconds; there is no return except when the receiver's bank sends the money back.",
+        .finality = "Final within seconds; there is no return except when the receiver's bank "
+                    "sends the money back.",
         .submit = instant_submit,
         .query = instant_query,
         .self = r,
@@ -181,8 +187,8 @@ rail *instant_rail_create(const instant_settings *settings, db_pool *pool, const
     return &r->base;
 }
 
-bool instant_rail_start_webhook(rail *base, const char *cert_file, const char *key_file, rail_wake wake, void *arg,
-                                err *e) {
+bool instant_rail_start_webhook(rail *base, const char *cert_file, const char *key_file,
+                                rail_wake wake, void *arg, err *e) {
     instant_rail *r = self_of(base);
     ASSERT(r->webhook == NULL);
     r->wake = wake;

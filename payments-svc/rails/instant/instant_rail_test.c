@@ -46,16 +46,19 @@ static struct {
 } script;
 static atomic_int posts, gets, concurrent, concurrent_max;
 static pthread_mutex_t seen_lock = PTHREAD_MUTEX_INITIALIZER; // guards seen
-static char seen[4096]; // body of the last POST
+static char seen[4096];                                       // body of the last POST
 
 static void answer_payment(const http_request *r, str key, http_response *out) {
     json_t *root = json_loadb(r->body.ptr, r->body.len, 0, NULL);
     const char *currency = json_string_value(json_object_get(root, "currency"));
     out->status = 201;
     out->body = str_of(arena_printf(r->arena,
-        "{\"payment_id\":\"pay_%.8s\",\"key\":\"%.*s\",\"status\":\"%s\",\"amount\":%lld,\"currency\":\"%s\"%s}", key.ptr,
-        (int)key.len, key.ptr, script.payment_status, (long long)json_integer_value(json_object_get(root, "amount")),
-        currency == NULL ? "" : currency, script.extra == NULL ? "" : script.extra));
+                                    "{\"payment_id\":\"pay_%.8s\",\"key\":\"%.*s\",\"status\":\"%"
+                                    "s\",\"amount\":%lld,\"currency\":\"%s\"%s}",
+                                    key.ptr, (int)key.len, key.ptr, script.payment_status,
+                                    (long long)json_integer_value(json_object_get(root, "amount")),
+                                    currency == NULL ? "" : currency,
+                                    script.extra == NULL ? "" : script.extra));
     json_decref(root);
 }
 
@@ -67,7 +70,7 @@ static void bank_handle(void *arg, const http_request *r, http_response *out) {
     }
     bool post = str_eq_c(r->method, "POST");
     atomic_fetch_add(post ? &posts : &gets, 1);
-    usleep((useconds_t)script.delay_ms * 1000);
+    rail_fixture_nap_ms(script.delay_ms);
     char expected[128];
     snprintf(expected, sizeof expected, "Bearer %s", API_KEY);
     if (post) {
@@ -131,15 +134,19 @@ static rail_item *query_one(void) {
 
 static void assert_verdict(const rail_item *item, rail_verdict verdict, const char *code) {
     if (item->verdict != verdict) {
-        fail_msg("verdict %d, not %d: %.*s", item->verdict, verdict, (int)item->text.len, item->text.ptr);
+        fail_msg("verdict %d, not %d: %.*s", item->verdict, verdict, (int)item->text.len,
+                 item->text.ptr);
     }
     if (code != NULL && !str_eq_c(item->code, code)) {
         fail_msg("code %.*s, not %s", (int)item->code.len, item->code.ptr, code);
     }
 }
 
-static const char *payment_json(const rail_item *item, const char *status, int64_t amount, const char *extra) {
-    return arena_printf(mem, "{\"payment_id\":\"pay_1\",\"key\":\"%s\",\"status\":\"%s\",\"amount\":%lld,\"currency\":\"INR\"%s}",
+static const char *payment_json(const rail_item *item, const char *status, int64_t amount,
+                                const char *extra) {
+    return arena_printf(mem,
+                        "{\"payment_id\":\"pay_1\",\"key\":\"%s\",\"status\":\"%s\",\"amount\":%"
+                        "lld,\"currency\":\"INR\"%s}",
                         item->key, status, (long long)amount, extra);
 }
 
@@ -164,9 +171,12 @@ static void test_submit__many__concurrent_and_each_its_own_answer(void **state) 
 static void test_submit__request__as_agreed(void **state) {
     (void)state;
     submit_one();
-    assert_string_equal(seen, "{\"amount\":1000,\"currency\":\"INR\",\"creditor\":{\"name\":\"Asha \\\"A\\\" Rao\\n\","
-                              "\"routing_code\":\"HDFC0000001\",\"account_number\":\"0012345678\",\"account_type\":\"savings\"},"
-                              "\"reference\":\"7/01930000-0000-7000-8000-000000000001\",\"description\":\"Wages\"}");
+    assert_string_equal(
+        seen,
+        "{\"amount\":1000,\"currency\":\"INR\",\"creditor\":{\"name\":\"Asha \\\"A\\\" Rao\\n\","
+        "\"routing_code\":\"HDFC0000001\",\"account_number\":\"0012345678\",\"account_type\":"
+        "\"savings\"},"
+        "\"reference\":\"7/01930000-0000-7000-8000-000000000001\",\"description\":\"Wages\"}");
 }
 
 static void test_submit__payment_object__verdict_by_its_status(void **state) {
@@ -186,8 +196,15 @@ static void test_submit__payment_object__verdict_by_its_status(void **state) {
 
 static void test_submit__error_answers__as_the_contract_says(void **state) {
     (void)state;
-    static const struct { int status; const char *body; rail_verdict verdict; const char *code; } CASES[] = {
-        {400, "{\"error\":\"invalid\",\"field\":\"creditor.name\",\"message\":\"must not be empty\"}", RAIL_REFUSED, "INVALID"},
+    static const struct {
+        int status;
+        const char *body;
+        rail_verdict verdict;
+        const char *code;
+    } CASES[] = {
+        {400,
+         "{\"error\":\"invalid\",\"field\":\"creditor.name\",\"message\":\"must not be empty\"}",
+         RAIL_REFUSED, "INVALID"},
         {400, "<html>", RAIL_UNKNOWN, NULL},
         {401, "{}", RAIL_NOT_SENT, "RAIL_UNAUTHORIZED"},
         {403, "{}", RAIL_NOT_SENT, "RAIL_UNAUTHORIZED"},
@@ -223,11 +240,21 @@ static void test_submit__answer_about_something_else__unknown(void **state) {
     attempt_key(item->payout_id, 2, other);
     const char *const bodies[] = {
         payment_json(item, "settled", 1001, ""),
-        arena_printf(mem, "{\"key\":\"%s\",\"status\":\"settled\",\"amount\":1000,\"currency\":\"INR\"}", other),
-        arena_printf(mem, "{\"key\":\"%s\",\"status\":\"settled\",\"amount\":1000,\"currency\":\"USD\"}", item->key),
-        arena_printf(mem, "{\"key\":\"%s\",\"status\":\"settled\",\"amount\":1000.0,\"currency\":\"INR\"}", item->key),
-        arena_printf(mem, "{\"key\":\"%s\",\"status\":\"settled\",\"amount\":\"1000\",\"currency\":\"INR\"}", item->key),
-        arena_printf(mem, "{\"key\":\"%s\",\"status\":\"done\",\"amount\":1000,\"currency\":\"INR\"}", item->key),
+        arena_printf(mem,
+                     "{\"key\":\"%s\",\"status\":\"settled\",\"amount\":1000,\"currency\":\"INR\"}",
+                     other),
+        arena_printf(mem,
+                     "{\"key\":\"%s\",\"status\":\"settled\",\"amount\":1000,\"currency\":\"USD\"}",
+                     item->key),
+        arena_printf(
+            mem, "{\"key\":\"%s\",\"status\":\"settled\",\"amount\":1000.0,\"currency\":\"INR\"}",
+            item->key),
+        arena_printf(
+            mem, "{\"key\":\"%s\",\"status\":\"settled\",\"amount\":\"1000\",\"currency\":\"INR\"}",
+            item->key),
+        arena_printf(mem,
+                     "{\"key\":\"%s\",\"status\":\"done\",\"amount\":1000,\"currency\":\"INR\"}",
+                     item->key),
         payment_json(item, "refused", 1000, ",\"retriable\":\"no\""),
     };
     script.status = 200;
@@ -250,8 +277,13 @@ static void test_submit__answer_dropped_or_late__unknown(void **state) {
 }
 
 static rail *open_rail(const char *url) {
-    const instant_settings s = {.enabled = true, .url = url, .ca_file = ca_file, .api_key_file = api_key_file,
-                                .webhook_secret_file = secret_file, .connections = 16, .timeout_ms = 1500};
+    const instant_settings s = {.enabled = true,
+                                .url = url,
+                                .ca_file = ca_file,
+                                .api_key_file = api_key_file,
+                                .webhook_secret_file = secret_file,
+                                .connections = 16,
+                                .timeout_ms = 1500};
     err e = {0};
     rail *r = instant_rail_create(&s, pool, clock_system(), &e);
     if (r == NULL) {
@@ -282,7 +314,11 @@ static void test_bank_down__submit_not_sent_query_unknown(void **state) {
 static void test_query__answers__as_the_contract_says(void **state) {
     (void)state;
     rail_item *item = make_items(1);
-    const struct { int status; const char *body; rail_verdict verdict; } cases[] = {
+    const struct {
+        int status;
+        const char *body;
+        rail_verdict verdict;
+    } cases[] = {
         {200, payment_json(item, "accepted", 1000, ""), RAIL_ACCEPTED},
         {200, payment_json(item, "settled", 1000, ""), RAIL_SETTLED},
         {200, payment_json(item, "refused", 1000, ""), RAIL_REFUSED},
@@ -318,10 +354,11 @@ static int send_hook(hook h) {
     char signature[256], timestamp[32];
     const char *body = h.body, *id = h.id == NULL ? "msg_1" : h.id;
     int64_t now_s = clock_wall_us(clock_system()) / 1000000 + h.skew_s;
-    assert_true(crypto_webhook_sign(str_of(h.secret == NULL ? SECRET : h.secret), str_of(id), now_s, str_of(body),
-                                    signature, sizeof signature));
+    assert_true(crypto_webhook_sign(str_of(h.secret == NULL ? SECRET : h.secret), str_of(id), now_s,
+                                    str_of(body), signature, sizeof signature));
     snprintf(timestamp, sizeof timestamp, "%lld", (long long)now_s);
-    const char *headers[] = {arena_printf(mem, "webhook-id: %s", id), arena_printf(mem, "webhook-timestamp: %s", timestamp),
+    const char *headers[] = {arena_printf(mem, "webhook-id: %s", id),
+                             arena_printf(mem, "webhook-timestamp: %s", timestamp),
                              arena_printf(mem, "webhook-signature: %s", signature), NULL};
     http_exchange x = {
         .method = h.method == NULL ? "POST" : h.method,
@@ -337,15 +374,19 @@ static int send_hook(hook h) {
     return x.status;
 }
 
-static const char *hook_body(const char *type, const char *status, int32_t attempt, int64_t amount, const char *reference) {
+static const char *hook_body(const char *type, const char *status, int32_t attempt, int64_t amount,
+                             const char *reference) {
     char key[65], id[UUID_TEXT_LEN + 1];
     attempt_key(payout_number(1), attempt, key);
     uuid_format(payout_number(1), id);
-    return arena_printf(mem, "{\"type\":\"%s\",\"timestamp\":\"2026-11-21T09:00:00.25Z\",\"data\":{\"payment_id\":\"pay_9\","
-                             "\"key\":\"%s\",\"status\":\"%s\",\"code\":\"AC04\",\"text\":\"closed\",\"amount\":%lld,"
-                             "\"currency\":\"INR\",\"reference\":\"%s\"}}",
-                        type, key, status, (long long)amount,
-                        reference != NULL ? reference : arena_printf(mem, "%d/%s", BOOK, id));
+    return arena_printf(
+        mem,
+        "{\"type\":\"%s\",\"timestamp\":\"2026-11-21T09:00:00.25Z\",\"data\":{\"payment_id\":\"pay_"
+        "9\","
+        "\"key\":\"%s\",\"status\":\"%s\",\"code\":\"AC04\",\"text\":\"closed\",\"amount\":%lld,"
+        "\"currency\":\"INR\",\"reference\":\"%s\"}}",
+        type, key, status, (long long)amount,
+        reference != NULL ? reference : arena_printf(mem, "%d/%s", BOOK, id));
 }
 
 static void start_webhook(void) {
@@ -367,15 +408,25 @@ static void test_webhook__signed__recorded_once_with_its_attempt(void **state) {
     start_webhook();
     const char *settled = hook_body("payment.settled", "settled", 2, 1000, NULL);
     assert_int_equal(send_hook((hook){.body = settled}), 200);
-    assert_int_equal(events("kind = 3 AND attempt = 2 AND event_id = 'msg_1' AND book_id = 7 AND rail_reference = 'pay_9'"
-                            " AND at = '2026-11-21T09:00:00.25Z'"), 1);
+    assert_int_equal(events("kind = 3 AND attempt = 2 AND event_id = 'msg_1' AND book_id = 7 AND "
+                            "rail_reference = 'pay_9'"
+                            " AND at = '2026-11-21T09:00:00.25Z'"),
+                     1);
     assert_int_equal(atomic_load(&woken), 1);
     assert_int_equal(send_hook((hook){.body = settled}), 200); // the same delivery again
     assert_int_equal(events("true"), 1);
-    assert_int_equal(send_hook((hook){.id = "msg_2", .body = hook_body("payment.returned", "returned", 3, 1000, NULL)}), 200);
-    assert_int_equal(send_hook((hook){.id = "msg_3", .body = hook_body("payment.refused", "refused", 1, 1000, NULL)}), 200);
-    assert_int_equal(events("(kind = 4 AND attempt = 3) OR (kind = 2 AND attempt = 1 AND code = 'AC04')"), 2);
-    assert_int_equal(send_hook((hook){.id = "msg_4", .body = "{\"type\":\"account.updated\"}"}), 200);
+    assert_int_equal(
+        send_hook((hook){.id = "msg_2",
+                         .body = hook_body("payment.returned", "returned", 3, 1000, NULL)}),
+        200);
+    assert_int_equal(
+        send_hook(
+            (hook){.id = "msg_3", .body = hook_body("payment.refused", "refused", 1, 1000, NULL)}),
+        200);
+    assert_int_equal(
+        events("(kind = 4 AND attempt = 3) OR (kind = 2 AND attempt = 1 AND code = 'AC04')"), 2);
+    assert_int_equal(send_hook((hook){.id = "msg_4", .body = "{\"type\":\"account.updated\"}"}),
+                     200);
     assert_int_equal(events("true"), 3);
 }
 
@@ -391,12 +442,19 @@ static void test_webhook__forged_old_or_malformed__refused(void **state) {
     assert_int_equal(send_hook((hook){.body = "", .method = "GET"}), 405);
     assert_int_equal(send_hook((hook){.body = "{"}), 400);
     assert_int_equal(send_hook((hook){.body = "[]"}), 400);
-    assert_int_equal(send_hook((hook){.body = hook_body("payment.settled", "refused", 1, 1000, NULL)}), 400);
-    assert_int_equal(send_hook((hook){.body = hook_body("payment.settled", "settled", 4, 1000, NULL)}), 404); // no such attempt
-    assert_int_equal(send_hook((hook){.body = hook_body("payment.settled", "settled", 1, 1000, "nonsense")}), 404);
+    assert_int_equal(
+        send_hook((hook){.body = hook_body("payment.settled", "refused", 1, 1000, NULL)}), 400);
+    assert_int_equal(
+        send_hook((hook){.body = hook_body("payment.settled", "settled", 4, 1000, NULL)}),
+        404); // no such attempt
+    assert_int_equal(
+        send_hook((hook){.body = hook_body("payment.settled", "settled", 1, 1000, "nonsense")}),
+        404);
     assert_int_equal(send_hook((hook){.body = hook_body("payment.settled", "settled", 1, 1000,
-                                                        "8/01930000-0000-7000-8000-000000000001")}), 404); // another book
-    assert_int_equal(send_hook((hook){.body = hook_body("payment.settled", "settled", 1, 1001, NULL)}), 422);
+                                                        "8/01930000-0000-7000-8000-000000000001")}),
+                     404); // another book
+    assert_int_equal(
+        send_hook((hook){.body = hook_body("payment.settled", "settled", 1, 1001, NULL)}), 422);
     assert_int_equal(events("true"), 0);
     assert_int_equal(atomic_load(&woken), 0);
     assert_int_equal(send_hook((hook){.body = good}), 200);
@@ -420,8 +478,12 @@ static void test_create__api_key_with_newline__refused(void **state) {
     FILE *out = fopen(api_key_file, "w");
     fprintf(out, "key\r\nX-Other: 1\n");
     fclose(out);
-    const instant_settings s = {.url = "https://localhost:1", .ca_file = ca_file, .api_key_file = api_key_file,
-                                .webhook_secret_file = secret_file, .connections = 1, .timeout_ms = 1000};
+    const instant_settings s = {.url = "https://localhost:1",
+                                .ca_file = ca_file,
+                                .api_key_file = api_key_file,
+                                .webhook_secret_file = secret_file,
+                                .connections = 1,
+                                .timeout_ms = 1000};
     err e = {0};
     assert_null(instant_rail_create(&s, pool, clock_system(), &e));
     assert_string_equal(e.field, "instant.api_key_file");
@@ -432,10 +494,12 @@ static void test_create__api_key_with_newline__refused(void **state) {
 
 static const char CERTS[] =
     "set -e; cd \"$0\"; ec='-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'\n"
-    "openssl req -x509 $ec -keyout ca.key -out ca.pem -days 2 -subj /CN=ca -addext basicConstraints=critical,CA:TRUE 2>log\n"
+    "openssl req -x509 $ec -keyout ca.key -out ca.pem -days 2 -subj /CN=ca -addext "
+    "basicConstraints=critical,CA:TRUE 2>log\n"
     "openssl req $ec -keyout server.key -out server.csr -subj /CN=server 2>log\n"
     "printf 'subjectAltName=DNS:localhost,IP:127.0.0.1\\n' > ext\n"
-    "openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out server.pem -extfile ext 2>log\n"
+    "openssl x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -out "
+    "server.pem -extfile ext 2>log\n"
     "chmod 600 server.key\n";
 
 static void shell(const char *script_text) {
@@ -472,10 +536,17 @@ static int group_setup(void **state) {
     write_secret(secret_file, SECRET);
     rail_fixture_migrate();
     pool = fixture_pool(fixture_conninfo(), 4, 10000);
-    const http_server_options so = {.address = "127.0.0.1", .cert_file = cert_file, .key_file = key_file, .n_threads = 16,
-                                    .body_max = 65536, .handler = bank_handle};
-    const http_client_options co = {.ca_file = ca_file, .connect_timeout_ms = 3000, .total_timeout_ms = 10000,
-                                    .max_connections = 4, .response_max = 65536};
+    const http_server_options so = {.address = "127.0.0.1",
+                                    .cert_file = cert_file,
+                                    .key_file = key_file,
+                                    .n_threads = 16,
+                                    .body_max = 65536,
+                                    .handler = bank_handle};
+    const http_client_options co = {.ca_file = ca_file,
+                                    .connect_timeout_ms = 3000,
+                                    .total_timeout_ms = 10000,
+                                    .max_connections = 4,
+                                    .response_max = 65536};
     err e = {0};
     bank = http_server_start(&so, &e);
     caller = http_client_create(&co, &e);

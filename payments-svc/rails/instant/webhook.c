@@ -11,10 +11,10 @@
 static const char PATH[] = "/webhooks/instant";
 enum { EVENT_ID_LEN_MAX = 200, ATTEMPTS_MAX = 1000 };
 
-static const db_stmt FIND_PAYOUT = {"instant_find_payout",
-    "SELECT s.attempt, p.amount, p.currency FROM saga s"
-    " JOIN payout p ON p.book_id = s.book_id AND p.payout_id = s.payout_id"
-    " WHERE s.book_id = $1 AND s.payout_id = $2 AND s.rail = 2"};
+static const db_stmt FIND_PAYOUT = {
+    "instant_find_payout", "SELECT s.attempt, p.amount, p.currency FROM saga s"
+                           " JOIN payout p ON p.book_id = s.book_id AND p.payout_id = s.payout_id"
+                           " WHERE s.book_id = $1 AND s.payout_id = $2 AND s.rail = 2"};
 
 typedef struct delivery {
     str id; // webhook-id
@@ -52,12 +52,15 @@ static bool record(db_conn *c, arena *a, void *arg, err *e) {
     if (!db_exec(c, &FIND_PAYOUT, p, a, &rows, NULL, e)) {
         return false;
     }
-    int32_t attempt = db_count(rows) == 1 ? find_attempt(d->payout_id, db_get_i32(rows, 0, 0), d->payment.key) : 0;
+    int32_t attempt = db_count(rows) == 1
+                          ? find_attempt(d->payout_id, db_get_i32(rows, 0, 0), d->payment.key)
+                          : 0;
     if (attempt == 0) {
         d->status = 404;
         return true;
     }
-    if (db_get_i64(rows, 0, 1) != d->payment.amount || !str_eq_c(db_get_str(rows, 0, 2), d->payment.currency)) {
+    if (db_get_i64(rows, 0, 1) != d->payment.amount ||
+        !str_eq_c(db_get_str(rows, 0, 2), d->payment.currency)) {
         d->status = 422;
         return true;
     }
@@ -86,7 +89,8 @@ static bool is_event_id(str id) {
 }
 
 // Everything that can be said without the database. False: answered.
-static bool accept_delivery(instant_rail *r, const http_request *request, delivery *d, http_response *response) {
+static bool accept_delivery(instant_rail *r, const http_request *request, delivery *d,
+                            http_response *response) {
     err e = {0};
     bool known = false;
     int64_t now_s = clock_wall_us(r->clock) / 1000000;
@@ -101,13 +105,15 @@ static bool accept_delivery(instant_rail *r, const http_request *request, delive
     d->id = http_request_header(request, "webhook-id");
     if (!crypto_webhook_verify((str){r->webhook_secret, r->webhook_secret_len}, d->id,
                                http_request_header(request, "webhook-timestamp"),
-                               http_request_header(request, "webhook-signature"), request->body, now_s, &e)) {
+                               http_request_header(request, "webhook-signature"), request->body,
+                               now_s, &e)) {
         log_warn("webhook.unverified", F_STR("reason", e.reason), F_STR("why", e.message));
         answer(response, 401, "{\"error\":\"signature\"}");
         return false;
     }
     CRASH_POINT("webhook.verified");
-    if (!is_event_id(d->id) || !webhook_parse(request->body, request->arena, &known, &d->payment, &d->at_us, &e)) {
+    if (!is_event_id(d->id) ||
+        !webhook_parse(request->body, request->arena, &known, &d->payment, &d->at_us, &e)) {
         log_error("webhook.malformed", F_STR("why", e.message));
         answer(response, 400, "{\"error\":\"body\"}");
         return false;
@@ -141,7 +147,8 @@ void webhook_handle(void *arg, const http_request *request, http_response *respo
     } else if (d.status != 0) {
         log_error("webhook.refused", F_INT("status", d.status), F_STR("id", d.payment.key));
         metric_add(r->hooks_refused, 1);
-        answer(response, d.status, d.status == 404 ? "{\"error\":\"unknown_payment\"}" : "{\"error\":\"mismatch\"}");
+        answer(response, d.status,
+               d.status == 404 ? "{\"error\":\"unknown_payment\"}" : "{\"error\":\"mismatch\"}");
     } else {
         CRASH_POINT("webhook.recorded");
         metric_add(r->hooks_ok, 1);

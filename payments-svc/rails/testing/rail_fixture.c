@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/assert.h"
 #include "testing/fixture.h"
@@ -21,7 +22,8 @@ void rail_fixture_migrate(void) {
 }
 
 void rail_fixture_clear(void) {
-    fixture_sql("TRUNCATE ach_counter, ach_file, ach_entry, inbound_file, rail_event, payout, saga", NULL, 0);
+    fixture_sql("TRUNCATE ach_counter, ach_file, ach_entry, inbound_file, rail_event, payout, saga",
+                NULL, 0);
     atomic_store(&rail_fixture_events_fail, false);
 }
 
@@ -37,29 +39,37 @@ static bool prepare(db_conn *c, arena *a, void *arg, err *e) {
     return p->r->prepare(p->r, c, p->book_id, p->items, p->n, a, e);
 }
 
-bool rail_fixture_prepare(db_pool *pool, rail *r, int64_t book_id, rail_item *items, size_t n, arena *a, err *e) {
+bool rail_fixture_prepare(db_pool *pool, rail *r, int64_t book_id, rail_item *items, size_t n,
+                          arena *a, err *e) {
     prepare_arg p = {r, book_id, items, n};
     return db_transact(pool, fixture_deadline(30000), a, prepare, &p, e);
 }
 
-void rail_fixture_payout(int64_t book_id, uuid payout_id, int rail_id, int64_t amount, const char *currency, int attempt) {
+void rail_fixture_payout(int64_t book_id, uuid payout_id, int rail_id, int64_t amount,
+                         const char *currency, int attempt) {
     char sql[1024], id[UUID_TEXT_LEN + 1];
     uuid_format(payout_id, id);
-    (void)snprintf(sql, sizeof sql,
-                   "INSERT INTO payout (book_id, payout_id, merchant_id, recipient_id, amount, currency, rail,"
-                   " external_reference, description, created_at) VALUES (%" PRId64 ", '%s', 'm', '%s', %" PRId64 ", '%s', %d, '', '', now());"
-                   "INSERT INTO saga (book_id, payout_id, rail, step, phase, state, attempt, tries, log_seq, events,"
-                   " events_seen, due_at, owner, epoch, reason, reason_text, rail_reference, updated_at) VALUES (%" PRId64 ", '%s', %d, 4, 0, 5, %d, 0, 1, 0, 0, NULL, NULL, 1, '', '', '',"
-                   " now())",
-                   book_id, id, id, amount, currency, rail_id, book_id, id, rail_id, attempt);
+    (void)snprintf(
+        sql, sizeof sql,
+        "INSERT INTO payout (book_id, payout_id, merchant_id, recipient_id, amount, currency, rail,"
+        " external_reference, description, created_at) VALUES (%" PRId64
+        ", '%s', 'm', '%s', %" PRId64 ", '%s', %d, '', '', now());"
+        "INSERT INTO saga (book_id, payout_id, rail, step, phase, state, attempt, tries, log_seq, "
+        "events,"
+        " events_seen, due_at, owner, epoch, reason, reason_text, rail_reference, updated_at) "
+        "VALUES (%" PRId64 ", '%s', %d, 4, 0, 5, %d, 0, 1, 0, 0, NULL, NULL, 1, '', '', '',"
+        " now())",
+        book_id, id, id, amount, currency, rail_id, book_id, id, rail_id, attempt);
     fixture_sql(sql, NULL, 0);
 }
 
-static const db_stmt INSERT_EVENT = {"fixture_event",
-    "INSERT INTO rail_event (book_id, payout_id, event_id, attempt, kind, code, detail, rail_reference, at)"
-    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING"};
+static const db_stmt INSERT_EVENT = {
+    "fixture_event", "INSERT INTO rail_event (book_id, payout_id, event_id, attempt, kind, code, "
+                     "detail, rail_reference, at)"
+                     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING"};
 
-bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a, err *e) {
+bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a,
+                        err *e) {
     for (size_t i = 0; i < n; i++) {
         const rail_event *v = &events[i];
         db_params *p = db_params_create(a);
@@ -80,6 +90,11 @@ bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, s
         }
     }
     return true;
+}
+
+void rail_fixture_nap_ms(int ms) {
+    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000L};
+    (void)nanosleep(&t, NULL);
 }
 
 void rail_fixture_wake(void *arg, int64_t book_id) {

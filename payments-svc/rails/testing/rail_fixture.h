@@ -12,12 +12,16 @@ void rail_fixture_migrate(void);
 void rail_fixture_clear(void); // empties the tables
 
 // Runs r->prepare in a transaction of its own.
-bool rail_fixture_prepare(db_pool *pool, rail *r, int64_t book_id, rail_item *items, size_t n, arena *a, err *e);
+bool rail_fixture_prepare(db_pool *pool, rail *r, int64_t book_id, rail_item *items, size_t n,
+                          arena *a, err *e);
 // A payout with its saga, for the webhook listener.
-void rail_fixture_payout(int64_t book_id, uuid payout_id, int rail_id, int64_t amount, const char *currency, int attempt);
+void rail_fixture_payout(int64_t book_id, uuid payout_id, int rail_id, int64_t amount,
+                         const char *currency, int attempt);
 
 // The double writes each event into rail_event, as the real one does, and fails when told to.
 extern atomic_bool rail_fixture_events_fail;
+// While waiting for another process or thread; bounded by the caller's count of naps.
+void rail_fixture_nap_ms(int ms);
 void rail_fixture_wake(void *arg, int64_t book_id); // counts in *(atomic_int *)arg
 
 #endif

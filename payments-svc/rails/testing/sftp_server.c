@@ -38,11 +38,13 @@ struct sftp_server {
 static const char SETUP[] =
     "set -e; cd \"$0\"; umask 077\n"
     "mkdir -p root/inbox root/outbox/done root/archive\n"
-    "for k in client_key host_key other_key; do ssh-keygen -q -t ed25519 -N '' -C test -f $k; done\n"
+    "for k in client_key host_key other_key; do ssh-keygen -q -t ed25519 -N '' -C test -f $k; "
+    "done\n"
     "cp client_key.pub authorized_keys\n"
     "cat > sshd.conf <<END\n"
     "Port $1\nListenAddress 127.0.0.1\nHostKey $0/host_key\nAuthorizedKeysFile $0/authorized_keys\n"
-    "PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication no\nKbdInteractiveAuthentication no\n"
+    "PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication "
+    "no\nKbdInteractiveAuthentication no\n"
     "PermitRootLogin prohibit-password\nSubsystem sftp internal-sftp -d $0/root\nLogLevel QUIET\n"
     "END\n"
     "[ \"$(id -u)\" != 0 ] || mkdir -p /run/sshd\n";
@@ -69,8 +71,9 @@ static int listen_on_free_port(int *port) {
 }
 
 static int connect_to(int port) {
-    struct sockaddr_in a = {
-        .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK), .sin_port = htons((uint16_t)port)};
+    struct sockaddr_in a = {.sin_family = AF_INET,
+                            .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+                            .sin_port = htons((uint16_t)port)};
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), on = 1;
     ASSERT(fd >= 0);
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -141,8 +144,10 @@ static void *run(void *arg) {
         fds[0] = (struct pollfd){.fd = s->wake[0], .events = POLLIN};
         fds[1] = (struct pollfd){.fd = s->listener, .events = POLLIN};
         for (size_t i = 0; i < PAIRS_MAX; i++) {
-            fds[2 + 2 * i] = (struct pollfd){.fd = stalled ? -1 : s->pairs[i].client, .events = POLLIN};
-            fds[3 + 2 * i] = (struct pollfd){.fd = stalled ? -1 : s->pairs[i].server, .events = POLLIN};
+            fds[2 + 2 * i] =
+                (struct pollfd){.fd = stalled ? -1 : s->pairs[i].client, .events = POLLIN};
+            fds[3 + 2 * i] =
+                (struct pollfd){.fd = stalled ? -1 : s->pairs[i].server, .events = POLLIN};
         }
         (void)poll(fds, 2 + 2 * PAIRS_MAX, -1);
         if (fds[0].revents != 0) {
