@@ -9,6 +9,7 @@
 #include "store/payments_sql.h"
 
 enum {
+    KIND_EVENT = 3, // beside step_log.kind 1 and 2: a row of rail_event
     TIMELINE_MAX = 2000,
     OID_INT2 = 21,
     OID_TEXT = 25,
@@ -71,22 +72,13 @@ typedef struct payout_read {
     size_t n_entries;
 } payout_read;
 
-static const char *step_name(int step) {
-    static const char *const NAMES[] = {"RAIL",    "RESERVE", "EXECUTE", "RESOLVE", "AWAIT",
-                                        "CONFIRM", "VOID",    "RETURN",  "DONE"};
-    ASSERT(step >= 0 && step < (int)(sizeof NAMES / sizeof NAMES[0]));
-    return NAMES[step];
-}
-
-// Outcomes of steps (domain/machine.h), and kinds of rail events (rails/rail.h).
+// Outcomes of steps, and kinds of rail events (rails/rail.h), which stand in the same column.
 static const char *outcome_name(int kind, int outcome) {
-    static const char *const STEPS[] = {"",         "DONE",    "REFUSED",  "RETRY",  "AGAIN",
-                                        "ACCEPTED", "SETTLED", "RETURNED", "UNKNOWN"};
     static const char *const EVENTS[] = {"", "ACCEPTED", "REFUSED", "SETTLED", "RETURNED"};
-    if (kind == 3) {
-        return outcome >= 0 && outcome < 5 ? EVENTS[outcome] : "OTHER";
+    if (kind == KIND_EVENT) {
+        return outcome >= 0 && outcome < 5 ? EVENTS[outcome] : "?";
     }
-    return outcome >= 0 && outcome < 9 ? STEPS[outcome] : "OTHER";
+    return outcome == OUT_NONE ? "" : saga_outcome_name(outcome);
 }
 
 static Payments__V1__TimelineEntry *timeline_entry(const db_rows *rows, size_t i, arena *a) {
@@ -94,10 +86,11 @@ static Payments__V1__TimelineEntry *timeline_entry(const db_rows *rows, size_t i
     Payments__V1__TimelineEntry *t = ARENA_NEW(a, Payments__V1__TimelineEntry);
     payments__v1__timeline_entry__init(t);
     const int kind = db_get_i16(rows, i, 3);
-    ASSERT(kind >= 1 && kind <= 3);
+    ASSERT(kind >= 1 && kind <= KIND_EVENT);
     t->time = pb_time(a, db_get_time(rows, i, 0));
     t->sequence = db_get_i32(rows, i, 1);
-    t->step = pb_text(a, str_of(step_name(db_get_i16(rows, i, 2))));
+    t->step =
+        pb_text(a, str_of(kind == KIND_EVENT ? "RAIL" : saga_step_name(db_get_i16(rows, i, 2))));
     t->kind = pb_text(a, str_of(KINDS[kind]));
     t->outcome = pb_text(a, str_of(outcome_name(kind, db_get_i16(rows, i, 4))));
     t->attempt = db_get_i32(rows, i, 5);

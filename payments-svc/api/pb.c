@@ -82,8 +82,12 @@ Payments__V1__Payout *payout_from_row(const db_rows *rows, size_t i, arena *a) {
     p->currency = pb_text(a, db_get_str(rows, i, 4));
     p->rail = (Payments__V1__Rail)db_get_i16(rows, i, 5);
     p->state = (Payments__V1__PayoutState)db_get_i16(rows, i, 6);
-    p->reason = pb_text(a, db_get_str(rows, i, 7));
-    p->reason_text = pb_text(a, db_get_str(rows, i, 8));
+    // Of a payout on its way the saga already knows why it will end; that is not said before it has ended so.
+    const bool ended_badly = p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_FAILED ||
+                             p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_RETURNED ||
+                             p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_HELD;
+    p->reason = pb_text(a, ended_badly ? db_get_str(rows, i, 7) : STR(""));
+    p->reason_text = pb_text(a, ended_badly ? db_get_str(rows, i, 8) : STR(""));
     p->external_reference = pb_text(a, db_get_str(rows, i, 9));
     p->description = pb_text(a, db_get_str(rows, i, 10));
     p->attempts = db_get_i32(rows, i, 11);
