@@ -61,6 +61,8 @@ class Webhooks(http.server.ThreadingHTTPServer):
         pass
 
     class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
             ident, stamp = self.headers["webhook-id"], self.headers["webhook-timestamp"]
@@ -434,6 +436,29 @@ def test_restart_keeps_the_books(bank):
     assert bank.money("ach")[0] == before[0] + 1
 
 
+def stop_ends_open_sessions(bank):
+    """The last test: a session that is open at SIGTERM ends with the bank."""
+    user = run("id", "-un").stdout.decode().strip()
+    d = bank.dir
+    session = subprocess.Popen(["sftp", "-q", "-P", str(bank.ready["sftp_port"]), "-i", d + "/client_key", "-o",
+                                "UserKnownHostsFile=" + d + "/known_hosts", "-o", "BatchMode=yes", "-F", "none",
+                                user + "@127.0.0.1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL)
+    session.stdin.write(b"pwd\n")
+    session.stdin.flush()
+    while b"sftp" not in session.stdout.readline():
+        assert session.poll() is None, "the session did not begin"
+    listener = open(d + "/bank/sshd/sshd.pid").read().strip()
+    served_by = run("pgrep", "-P", listener).stdout.decode().split()
+    assert served_by, "no process serves the session"
+    bank.stop()
+    left = [pid for pid in served_by + [listener] if os.path.exists("/proc/" + pid)]
+    session.kill()
+    session.communicate()
+    assert not left, "sessions were left behind"
+    print("ok   stop_ends_open_sessions")
+
+
 def main():
     program = os.path.abspath(sys.argv[1])
     folder = tempfile.mkdtemp(prefix="bank-sim-test-")
@@ -450,7 +475,7 @@ def main():
                 except Exception as e:  # noqa: BLE001: each test is reported
                     failed.append(name)
                     print("FAIL %s: %s: %s" % (name, type(e).__name__, e))
-        bank.stop()
+        stop_ends_open_sessions(bank)
         with open(folder + "/bank.log") as f:
             log = f.read()
         assert "ERROR: AddressSanitizer" not in log and "runtime error" not in log and "LeakSanitizer" not in log, log

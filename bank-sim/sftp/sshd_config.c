@@ -58,7 +58,6 @@ static bool make_folders(const sftp *s, const struct passwd *user, err *e) {
 }
 
 static bool make_host_key(const char *path, err *e) {
-    extern char **environ;
     struct stat st;
     if (stat(path, &st) == 0) {
         return true;
