@@ -279,6 +279,11 @@ static void metrics_create(journal_metrics *m) {
 #undef STATUS_METRIC
     m->commit_seconds =
         metric_histogram("ledger_commit_seconds", "", "from taking a batch to its durable outcome");
+#define PHASE_METRIC(name, label)                                                                  \
+    m->phases[JOURNAL_PHASE_##name] = metric_histogram(                                            \
+        "ledger_commit_phase_seconds", "phase=\"" label "\"", "parts of a commit");
+    JOURNAL_PHASES(PHASE_METRIC)
+#undef PHASE_METRIC
     m->commits = metric_counter("ledger_commits_total", "", "transactions committed");
     m->batch_events =
         metric_counter("ledger_batch_events_total", "", "events in committed transactions");

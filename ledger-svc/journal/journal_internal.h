@@ -69,7 +69,17 @@ typedef struct journal_watch {
     uint64_t mark; // counts the commits of the books of this bucket
 } journal_watch;
 
+// Where the time of a commit goes.
+#define JOURNAL_PHASES(X) X(LOAD, "load") X(APPLY, "apply") X(WRITE, "write") X(COMMIT, "commit")
+typedef enum journal_phase {
+#define PHASE_ENUM(name, label) JOURNAL_PHASE_##name,
+    JOURNAL_PHASES(PHASE_ENUM)
+#undef PHASE_ENUM
+        JOURNAL_PHASE_COUNT
+} journal_phase;
+
 typedef struct journal_metrics {
+    metric *phases[JOURNAL_PHASE_COUNT];
     metric *transfers[LEDGER_TRANSFER_STATUS_COUNT];
     metric *accounts[LEDGER_ACCOUNT_STATUS_COUNT];
     metric *commit_seconds, *commits, *batch_events, *batch_size, *retries, *settled, *queue;
