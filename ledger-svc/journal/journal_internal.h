@@ -12,9 +12,9 @@ enum {
     JOURNAL_THREADS_MAX = 64,
     JOURNAL_GATHER_EVENTS_MAX = 2 * LEDGER_BATCH_MAX, // events in one transaction
     JOURNAL_DUE_MAX = LEDGER_BATCH_MAX,               // expiries in one transaction
-    // The most accounts that one transaction can name: two for each transfer, two for each pending that it ends, two for
-    // each expiry.
-    JOURNAL_ACCOUNTS_MAX = 4 * JOURNAL_GATHER_EVENTS_MAX + 2 * JOURNAL_DUE_MAX,
+    // The most accounts that one transaction can name: two for each transfer, two for what its id and its pending_id each
+    // stand for, two for each expiry.
+    JOURNAL_ACCOUNTS_MAX = 6 * JOURNAL_GATHER_EVENTS_MAX + 2 * JOURNAL_DUE_MAX,
     JOURNAL_DUE_BOOKS_MAX = 1000,
     JOURNAL_WATCH_BUCKETS = 64,
     JOURNAL_RETRIES_MAX = 8,
