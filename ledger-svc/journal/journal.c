@@ -315,7 +315,7 @@ static void cond_init_monotonic(pthread_cond_t *cond) {
 
 static bool options_ok(const journal_options *o, err *e) {
     if (o->commit_threads < 1 || o->commit_threads > JOURNAL_THREADS_MAX ||
-        o->queue_requests_max < 2 || o->queue_events_max < 2 * LEDGER_BATCH_MAX ||
+        o->queue_requests_max < 2 || o->queue_events_max < (size_t)2 * LEDGER_BATCH_MAX ||
         o->books_max < (size_t)o->commit_threads || o->cache_accounts_max == 0 ||
         o->commit_timeout_ms < 1 || o->expiry_poll_ms < 1) {
         return err_set(e, ERR_INVALID_ARGUMENT, "BAD_SETTING", "a journal setting is out of range");
