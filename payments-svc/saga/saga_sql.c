@@ -45,7 +45,7 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "ORDER BY due_at LIMIT $5 FOR UPDATE SKIP LOCKED"},
     [SAGA_SQL_EVENTS] =
         {"saga_events",
-         "SELECT payout_id, attempt, kind, code, detail FROM rail_event "
+         "SELECT payout_id, attempt, kind, code, detail, rail_reference FROM rail_event "
          "WHERE book_id = $1 AND payout_id = ANY($2::uuid[]) ORDER BY payout_id, at, event_id"},
     [SAGA_SQL_PAYOUTS] =
         {"saga_payouts",
@@ -69,22 +69,25 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
                                       "$5::int8[]) AS u(payout_id, epoch) "
                                       "WHERE s.book_id = $1 AND s.payout_id = u.payout_id AND "
                                       "s.owner = $3 AND s.epoch = u.epoch AND s.phase = 1"},
-    // Only new messages count. While a worker has the saga it is not touched but for the count: the outcome's write sees it.
+    // Only new messages count: those that come back from here. Plain statements, one after the other: an INSERT inside of a CTE
+    // is not for every database.
     [SAGA_SQL_RECORD_EVENTS] =
-        {"saga_record_events", "WITH new AS (INSERT INTO rail_event (book_id, payout_id, event_id, "
-                               "attempt, kind, code, detail, rail_reference, "
-                               "at) SELECT $1, u.payout_id, u.event_id, u.attempt, u.kind, u.code, "
-                               "u.detail, u.rail_reference, u.at "
-                               "FROM unnest($3::uuid[], $4::text[], $5::int4[], $6::int2[], "
-                               "$7::text[], $8::text[], $9::text[], "
-                               "$10::timestamptz[]) AS u(payout_id, event_id, attempt, kind, code, "
-                               "detail, rail_reference, at) "
-                               "ON CONFLICT DO NOTHING RETURNING payout_id, kind), "
-                               "heard AS (SELECT payout_id, count(*)::int4 AS n FROM new WHERE "
-                               "kind <> 1 GROUP BY payout_id ORDER BY payout_id) "
-                               "UPDATE saga AS s SET events = s.events + heard.n, "
-                               "due_at = CASE WHEN s.owner IS NULL THEN $2 ELSE s.due_at END "
-                               "FROM heard WHERE s.book_id = $1 AND s.payout_id = heard.payout_id"},
+        {"saga_record_events",
+         "INSERT INTO rail_event (book_id, payout_id, event_id, attempt, kind, code, detail, "
+         "rail_reference, at) "
+         "SELECT $1, u.payout_id, u.event_id, u.attempt, u.kind, u.code, u.detail, "
+         "u.rail_reference, u.at "
+         "FROM unnest($2::uuid[], $3::text[], $4::int4[], $5::int2[], $6::text[], $7::text[], "
+         "$8::text[], $9::timestamptz[]) "
+         "AS u(payout_id, event_id, attempt, kind, code, detail, rail_reference, at) "
+         "ON CONFLICT DO NOTHING RETURNING payout_id, kind"},
+    // While a worker has the saga it is not touched but for the count: the outcome's write sees it.
+    [SAGA_SQL_COUNT_EVENTS] =
+        {"saga_count_events",
+         "UPDATE saga AS s SET events = s.events + u.n, "
+         "due_at = CASE WHEN s.owner IS NULL THEN $2 ELSE s.due_at END "
+         "FROM unnest($3::uuid[], $4::int4[]) AS u(payout_id, n) "
+         "WHERE s.book_id = $1 AND s.payout_id = u.payout_id"},
 };
 
 const db_stmt *saga_sql(saga_sql_id id) {

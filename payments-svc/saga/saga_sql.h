@@ -16,6 +16,7 @@ typedef enum saga_sql_id {
     SAGA_SQL_WRITE_OUTCOME,
     SAGA_SQL_RENEW,
     SAGA_SQL_RECORD_EVENTS,
+    SAGA_SQL_COUNT_EVENTS,
     SAGA_SQL_COUNT
 } saga_sql_id;
 

@@ -108,12 +108,15 @@ static bool hear_events(saga_batch *b, const db_rows *rows, err *e) {
         saga_item *item = &b->items[i];
         const size_t first = row;
         while (row < n_rows && uuid_eq(db_get_uuid(rows, row, 0), item->payout_id)) {
-            events[row] =
-                (saga_event){db_get_i32(rows, row, 1), (saga_event_kind)db_get_i16(rows, row, 2),
-                             db_get_str(rows, row, 3), db_get_str(rows, row, 4)};
+            events[row] = (saga_event){
+                db_get_i32(rows, row, 1), (saga_event_kind)db_get_i16(rows, row, 2),
+                db_get_str(rows, row, 3), db_get_str(rows, row, 4), db_get_str(rows, row, 5)};
             row++;
         }
         item->said = saga_hear(&item->was, events + first, row - first);
+        if (item->reference.len == 0 && item->said.reference.len > 0) {
+            item->reference = item->said.reference; // the answer with it may never have come
+        }
     }
     ASSERT(row == n_rows);
     return true;
@@ -466,9 +469,64 @@ bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const 
 
 // --- What the rails say by themselves --------------------------------------------------------------------------------
 
-static int by_payout_of_event(const void *a, const void *b) {
-    return uuid_cmp((*(const rail_event *const *)a)->payout_id,
-                    (*(const rail_event *const *)b)->payout_id);
+// All writers of messages and of sagas meet in one order: by payout, and the messages of one payout by their ids.
+static int by_payout_and_id(const void *a, const void *b) {
+    const rail_event *x = *(const rail_event *const *)a, *y = *(const rail_event *const *)b;
+    const int order = uuid_cmp(x->payout_id, y->payout_id);
+    if (order != 0) {
+        return order;
+    }
+    const size_t n = x->event_id.len < y->event_id.len ? x->event_id.len : y->event_id.len;
+    const int bytes = n == 0 ? 0 : memcmp(x->event_id.ptr, y->event_id.ptr, n);
+    return bytes != 0 ? bytes
+                      : (x->event_id.len > y->event_id.len) - (x->event_id.len < y->event_id.len);
+}
+
+static int compare_uuids(const void *a, const void *b) {
+    return uuid_cmp(*(const uuid *)a, *(const uuid *)b);
+}
+
+// Tells the sagas of the messages that were new. ids: of the payouts of all n messages, sorted; used up.
+static bool count_new(db_conn *c, int64_t book_id, const db_rows *new_rows, uuid *ids, size_t n,
+                      arena *a, err *e) {
+    int32_t *counts = ARENA_ARRAY(a, int32_t, n);
+    if (counts == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
+                       "the messages need too much memory");
+    }
+    size_t n_ids = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (n_ids == 0 || !uuid_eq(ids[n_ids - 1], ids[i])) {
+            ids[n_ids++] = ids[i];
+        }
+    }
+    for (size_t i = 0; i < db_count(new_rows); i++) {
+        const uuid id = db_get_uuid(new_rows, i, 0);
+        const uuid *at = bsearch(&id, ids, n_ids, sizeof ids[0], compare_uuids);
+        ASSERT(at != NULL); // it came back as it went
+        counts[at - ids] += db_get_i16(new_rows, i, 1) == RAIL_EVENT_ACCEPTED ? 0 : 1;
+    }
+    size_t n_heard = 0;
+    for (size_t i = 0; i < n_ids; i++) {
+        if (counts[i] > 0) {
+            ids[n_heard] = ids[i];
+            counts[n_heard++] = counts[i];
+        }
+    }
+    if (n_heard == 0) {
+        return true;
+    }
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_time(p, clock_wall_us(clock_system()));
+    db_uuid_array(p, ids, n_heard);
+    db_i32_array(p, counts, n_heard);
+    int64_t n_told = 0;
+    if (!db_exec(c, saga_sql(SAGA_SQL_COUNT_EVENTS), p, a, NULL, &n_told, e)) {
+        return false;
+    }
+    return n_told == (int64_t)n_heard ||
+           err_set(e, ERR_INTERNAL, "RAIL_EVENT", "a message about a payout that is not there");
 }
 
 static bool record_chunk(db_conn *c, int64_t book_id, const rail_event *const *events, size_t n,
@@ -501,7 +559,6 @@ static bool record_chunk(db_conn *c, int64_t book_id, const rail_event *const *e
     }
     db_params *p = db_params_create(a);
     db_i64(p, book_id);
-    db_time(p, clock_wall_us(clock_system()));
     db_uuid_array(p, ids, n);
     db_text_array(p, texts, n);
     db_i32_array(p, attempts, n);
@@ -510,7 +567,9 @@ static bool record_chunk(db_conn *c, int64_t book_id, const rail_event *const *e
     db_text_array(p, texts + 2 * n, n);
     db_text_array(p, texts + 3 * n, n);
     db_time_array(p, times, n);
-    return db_exec(c, saga_sql(SAGA_SQL_RECORD_EVENTS), p, a, NULL, NULL, e);
+    db_rows *new_rows = NULL;
+    return db_exec(c, saga_sql(SAGA_SQL_RECORD_EVENTS), p, a, &new_rows, NULL, e) &&
+           count_new(c, book_id, new_rows, ids, n, a, e);
 }
 
 bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a,
@@ -529,8 +588,7 @@ bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, s
     for (size_t i = 0; i < n; i++) {
         sorted[i] = &events[i];
     }
-    qsort(sorted, n, sizeof sorted[0],
-          by_payout_of_event); // all writers of sagas meet in one order
+    qsort(sorted, n, sizeof sorted[0], by_payout_and_id);
     for (size_t i = 0; i < n; i += SAGA_EVENTS_CHUNK) {
         const size_t m = n - i < SAGA_EVENTS_CHUNK ? n - i : SAGA_EVENTS_CHUNK;
         if (!record_chunk(c, book_id, sorted + i, m, a, e)) {

@@ -329,6 +329,47 @@ static void test_event__once_only_and_due_at_once(void **state) {
     assert_int_equal(world_count("SELECT count(*) FROM saga WHERE reason = 'R03'"), 1);
 }
 
+// The answer to the submission was lost; the settlement's message names the payment.
+static void test_event__reference_only_in_the_message__is_taken(void **state) {
+    (void)state;
+    uuid id;
+    world_payouts(RAIL_INSTANT, 1, 100, &id);
+    world.submit_verdict = RAIL_UNKNOWN;
+    world.no_reference = true;
+    assert_int_equal(run(STEP_RESERVE).n_moved, 1);
+    assert_int_equal(run(STEP_EXECUTE).n_moved, 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE rail_reference = ''"), 1);
+    world_event(id, 1, RAIL_EVENT_SETTLED, "a");
+    assert_int_equal(run_soon(STEP_RESOLVE).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE rail_reference = 'said-1'"), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE step = 5 AND "
+                                 "rail_reference = 'said-1'"),
+                     2);
+}
+
+static void test_event__of_no_payout__is_refused_whole(void **state) {
+    (void)state;
+    const uuid id = sent_payout();
+    const rail_event events[] = {{.payout_id = id,
+                                  .attempt = 1,
+                                  .kind = RAIL_EVENT_SETTLED,
+                                  .event_id = STR("a"),
+                                  .at_us = 1},
+                                 {.payout_id = {{9}},
+                                  .attempt = 1,
+                                  .kind = RAIL_EVENT_SETTLED,
+                                  .event_id = STR("a"),
+                                  .at_us = 1}};
+    err e;
+    assert_false(world_events(events, 2, &e));
+    assert_int_equal(e.code, ERR_INTERNAL);
+    assert_int_equal(world_count("SELECT count(*) FROM rail_event"), 0);
+    assert_int_equal(world_count("SELECT events FROM saga"), 0);
+    assert_true(world_events(events, 1, &e));
+    assert_int_equal(world_count("SELECT events FROM saga"), 1);
+}
+
 static void test_event__while_leased__heard_after_the_outcome(void **state) {
     (void)state;
     uuid id;
@@ -510,6 +551,8 @@ int main(void) {
         cmocka_unit_test_setup(test_keeper__long_submission_keeps_its_lease, fresh),
         cmocka_unit_test_setup(test_lease__over_before_the_rail__nothing_is_sent, fresh),
         cmocka_unit_test_setup(test_event__once_only_and_due_at_once, fresh),
+        cmocka_unit_test_setup(test_event__reference_only_in_the_message__is_taken, fresh),
+        cmocka_unit_test_setup(test_event__of_no_payout__is_refused_whole, fresh),
         cmocka_unit_test_setup(test_event__while_leased__heard_after_the_outcome, fresh),
         cmocka_unit_test_setup(test_event__contradiction__held_and_logged, fresh),
         cmocka_unit_test_setup(test_batch__no_money__failed, fresh),
