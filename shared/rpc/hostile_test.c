@@ -197,7 +197,10 @@ static void test_metadata__huge__refused(void **state) {
     call.request_id = value;
     raw_result r;
     raw_call_run(&call, &r);
-    assert_int_equal(r.status, ERR_RESOURCE_EXHAUSTED);
+    // Core says so, or closes the connection while the rest of it is still being written.
+    if (r.status != ERR_RESOURCE_EXHAUSTED && r.status != ERR_UNAVAILABLE) {
+        fail_msg("%d: %s", r.status, r.text);
+    }
     free(value);
 }
 
