@@ -344,7 +344,7 @@ static bool deposit_run(deposit *d, rpc_call *call, const Payments__V1__CreateDe
         }
         again = idem_should_look_again(e);
     }
-    return false;
+    return idem_give_up(e);
 }
 
 static void handle_create_deposit(rpc_call *call, void *service, const ProtobufCMessage *request) {

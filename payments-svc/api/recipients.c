@@ -189,7 +189,7 @@ static bool recipients_commit(recipient_batch *b, int64_t deadline, arena *a, er
         again = !ok && idem_should_look_again(e);
     }
     CRASH_POINT("recipients.committed");
-    return ok;
+    return ok || idem_give_up(e);
 }
 
 static bool batch_fill(recipient_batch *b, Payments__V1__NewRecipient *const *wanted, bool single,

@@ -268,6 +268,24 @@ static void test_keeper__long_submission_keeps_its_lease(void **state) {
     assert_int_equal(world_look().queries, 0);
 }
 
+// It used to be tried for ever, under a lease that was renewed for ever.
+static void test_outcome__refused_by_the_database__given_up(void **state) {
+    (void)state;
+    char out[64];
+    world_payouts(RAIL_INSTANT, 1, 100, NULL);
+    (void)run(STEP_RESERVE);
+    fixture_sql("ALTER TABLE saga ADD CONSTRAINT no_await CHECK (step <> 4)", out, sizeof out);
+    const saga_result r = run(STEP_EXECUTE);
+    fixture_sql("ALTER TABLE saga DROP CONSTRAINT no_await", out, sizeof out);
+    assert_int_equal(r.n_found, 1);
+    assert_int_equal(r.n_moved, 0);
+    assert_int_equal(in_state(STEP_EXECUTE, STATE_PROCESSING), 1);
+    world.query_verdict = RAIL_ACCEPTED;
+    (void)run_soon(STEP_EXECUTE); // whoever comes next asks the rail
+    assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 1);
+    assert_int_equal(world_look().submits, 1);
+}
+
 static void test_lease__over_before_the_rail__nothing_is_sent(void **state) {
     (void)state;
     world_payouts(RAIL_INSTANT, 1, 100, NULL);
@@ -549,6 +567,7 @@ int main(void) {
         cmocka_unit_test_setup(test_outcome__written_twice__second_writes_nothing, fresh),
         cmocka_unit_test_setup(test_lease__renewed_only_by_its_owner, fresh),
         cmocka_unit_test_setup(test_keeper__long_submission_keeps_its_lease, fresh),
+        cmocka_unit_test_setup(test_outcome__refused_by_the_database__given_up, fresh),
         cmocka_unit_test_setup(test_lease__over_before_the_rail__nothing_is_sent, fresh),
         cmocka_unit_test_setup(test_event__once_only_and_due_at_once, fresh),
         cmocka_unit_test_setup(test_event__reference_only_in_the_message__is_taken, fresh),
