@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -178,6 +179,32 @@ static void test_outcome__gives_the_lease_back_and_logs(void **state) {
     assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE seq = 2 AND step = 1 AND "
                                  "kind = 2 AND outcome = 1"),
                      3);
+}
+
+// The batch's rows share their columns by shape: more shapes than are looked at, in no order, each payout with its own.
+static void test_outcome__every_row_gets_its_own(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 60, 100, NULL);
+    saga_batch b = batch(STEP_RESERVE, 1, 5000);
+    assert_int_equal(claim(&b), 60);
+    finish_all(&b, OUT_DONE);
+    for (size_t i = 0; i < b.n; i++) {
+        saga_item *item = &b.items[i];
+        const int shape = (int)(i * 7 % 23);
+        item->now.attempt = shape;
+        item->now.tries = shape + 1;
+        (void)snprintf(item->now.reason, sizeof item->now.reason, "REASON_%d", shape);
+        (void)snprintf(item->now.reason_text, sizeof item->now.reason_text, "text %d", shape);
+        item->reference =
+            str_of(arena_printf(memory, "%s %d", uuid_text(memory, item->payout_id), shape));
+    }
+    assert_int_equal(written(&b), 60);
+    assert_int_equal(
+        world_count("SELECT count(*) FROM saga WHERE tries = attempt + 1 AND "
+                    "reason = 'REASON_' || attempt AND reason_text = 'text ' || attempt AND "
+                    "rail_reference = payout_id || ' ' || attempt AND owner IS NULL AND step = 2"),
+        60);
+    assert_int_equal(world_count("SELECT count(DISTINCT attempt) FROM saga"), 23);
 }
 
 // Promise FENCED.
@@ -562,6 +589,7 @@ int main(void) {
         cmocka_unit_test_setup(test_claim__writes_intent_owner_and_lease, fresh),
         cmocka_unit_test_setup(test_claim__limit_and_other_books_rails_and_steps, fresh),
         cmocka_unit_test_setup(test_outcome__gives_the_lease_back_and_logs, fresh),
+        cmocka_unit_test_setup(test_outcome__every_row_gets_its_own, fresh),
         cmocka_unit_test_setup(test_fenced__who_lost_the_lease_writes_nothing, fresh),
         cmocka_unit_test_setup(test_fenced__same_owner_stale_epoch, fresh),
         cmocka_unit_test_setup(test_outcome__written_twice__second_writes_nothing, fresh),
