@@ -164,6 +164,11 @@ static const merchant *find_or_create(payments_service *s, const rpc_call *call,
         if (ok) { // ours, or that of a faster instance: what the table says
             err_clear(e);
             found = merchant_find(s->merchants, str_of(wanted->id), deadline, e);
+            if (found == NULL && e->code == ERR_NOT_FOUND) {
+                // A COMMIT whose answer was lost, and that is not to be seen yet: it may come (promise DEFINITE-ERRORS).
+                err_set(e, ERR_UNAVAILABLE, "COMMIT_UNKNOWN",
+                        "it is not known whether the merchant was created: ask again");
+            }
         }
     }
     if (found != NULL && !same_merchant(found, wanted, e)) {
