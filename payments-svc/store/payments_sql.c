@@ -29,15 +29,19 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
     [SQL_MERCHANT_INSERT] = {"merchant_insert",
                              "INSERT INTO merchant (book_id, merchant_id, name, currencies, "
                              "created_at) VALUES ($1, $2, $3, $4, $5)"},
+    // Lists are looked up key by key, whatever the planner believes of the tables: as a join, or by = ANY in a plan that is
+    // kept, a handful of keys may read all of the book.
     [SQL_IDEMPOTENCY_LOOKUP] =
         {"idempotency_lookup",
          "SELECT u.n, i.request_hash, i.response "
          "FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS u(merchant_id, key, n) "
-         "JOIN idempotency i ON i.book_id = $1 AND i.merchant_id = u.merchant_id AND i.key = "
-         "u.key"},
+         "CROSS JOIN LATERAL (SELECT request_hash, response FROM idempotency "
+         "WHERE book_id = $1 AND merchant_id = u.merchant_id AND key = u.key LIMIT 1) AS i"},
     [SQL_RECIPIENT_CHECK] = {"recipient_check",
-                             "SELECT recipient_id, merchant_id, currency FROM recipient "
-                             "WHERE book_id = $1 AND recipient_id = ANY($2::uuid[])"},
+                             "SELECT r.* FROM (SELECT DISTINCT unnest($2::uuid[])) AS w(id) "
+                             "CROSS JOIN LATERAL (SELECT recipient_id, merchant_id, currency "
+                             "FROM recipient WHERE book_id = $1 AND recipient_id = w.id LIMIT 1) "
+                             "AS r"},
     [SQL_RECIPIENT_GET] =
         {"recipient_get",
          "SELECT recipient_id, merchant_id, holder_type, currency, routing_code, account_last4, "
@@ -48,8 +52,9 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
                         "WHERE p.book_id = $1 AND p.payout_id = $2 AND p.merchant_id = $3"},
     [SQL_PAYOUT_GET_MANY] =
         {"payout_get_many",
-         "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
-         "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id = ANY($3::uuid[])"},
+         "SELECT found.* FROM unnest($3::uuid[]) AS w(id) "
+         "CROSS JOIN LATERAL (SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
+         "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id = w.id LIMIT 1) AS found"},
     [SQL_PAYOUT_LIST] = {"payout_list",
                          "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
                          "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id < $3 "
