@@ -10,6 +10,8 @@
 #include "rpc/rpc.h"
 
 enum {
+    ROUNDS =
+        2, // the first one is the figure; what the later ones add to the memory says whether it grows
     MERCHANTS_MAX = 64,
     RECIPIENTS = 100,       // of each merchant
     AMOUNT_MINOR_MAX = 900, // below 901: no amount asks the simulator bank for a fault
@@ -58,7 +60,8 @@ extern const char *const WATCHED_NAMES[WATCHED];
 
 // Merchants with deposits and recipients.
 void bench_setup(bench *b);
-saga_figures bench_run_saga(bench *b);
+// All of o.payouts, from the first call to the last settled. round: 0, 1 …, each with payouts of its own.
+saga_figures bench_run_saga(bench *b, long round);
 // Microseconds for o.naive payouts.
 int64_t bench_run_naive(bench *b);
 
@@ -67,7 +70,7 @@ int64_t bench_now_us(void);
 int64_t bench_percentile(const int64_t *sorted, size_t n, int percent);
 int bench_compare(const void *a, const void *b);
 void bench_memory(const bench *b, memory_sample *out);
-void bench_print(const bench *b, const saga_figures *saga, int64_t naive_us);
+void bench_print(const bench *b, const saga_figures rounds[ROUNDS], int64_t naive_us);
 _Noreturn void bench_fail(const char *what, const err *e);
 
 #endif

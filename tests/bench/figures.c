@@ -53,24 +53,26 @@ void bench_memory(const bench *b, memory_sample *out) {
     }
 }
 
-static void print_memory(const saga_figures *saga) {
+static void print_memory(const bench *b, const saga_figures rounds[ROUNDS]) {
     (void)printf("  \"memory\": [\n");
-    for (size_t k = 0; k < SAMPLES; k++) {
-        const memory_sample *s = &saga->samples[k];
-        (void)printf("    {\"settled\": %ld, \"at_s\": %.2f", s->settled, (double)s->at_us / 1e6);
+    for (size_t k = 0; k < (size_t)ROUNDS * SAMPLES; k++) {
+        const memory_sample *s = &rounds[k / SAMPLES].samples[k % SAMPLES];
+        (void)printf("    {\"settled\": %ld", (long)(k / SAMPLES) * b->o.payouts + s->settled);
         for (size_t i = 0; i < WATCHED; i++) {
             (void)printf(", \"%s_rss_mib\": %.1f, \"%s_peak_mib\": %.1f", WATCHED_NAMES[i],
                          (double)s->rss_kib[i] / 1024, WATCHED_NAMES[i],
                          (double)s->peak_kib[i] / 1024);
         }
-        (void)printf("}%s\n", k + 1 < SAMPLES ? "," : "");
+        (void)printf("}%s\n", k + 1 < (size_t)ROUNDS * SAMPLES ? "," : "");
     }
     (void)printf("  ],\n");
 }
 
-void bench_print(const bench *b, const saga_figures *saga, int64_t naive_us) {
+void bench_print(const bench *b, const saga_figures rounds[ROUNDS], int64_t naive_us) {
     const bench_options *o = &b->o;
+    const saga_figures *saga = &rounds[0];
     const double per_s = (double)o->payouts * 1e6 / (double)saga->total_us;
+    const double again_per_s = (double)o->payouts * 1e6 / (double)rounds[ROUNDS - 1].total_us;
     const double naive_per_s = (double)o->naive * 1e6 / (double)naive_us;
     memory_sample end = {0};
     bench_memory(b, &end);
@@ -80,13 +82,14 @@ void bench_print(const bench *b, const saga_figures *saga, int64_t naive_us) {
     (void)printf("  \"p50_ms\": %.2f,\n  \"p99_ms\": %.2f,\n  \"max_ms\": %.2f,\n",
                  (double)saga->p50_us / 1e3, (double)saga->p99_us / 1e3,
                  (double)saga->max_us / 1e3);
-    (void)printf("  \"settled_after_s\": %.2f,\n  \"accepted_after_s\": %.2f,\n",
-                 (double)saga->total_us / 1e6, (double)saga->accepted_us / 1e6);
+    (void)printf("  \"accepted_after_s\": %.2f,\n  \"settled_after_s\": %.2f,\n",
+                 (double)saga->accepted_us / 1e6, (double)saga->total_us / 1e6);
+    (void)printf("  \"again_payouts_per_s\": %.1f,\n", again_per_s);
     for (size_t i = 0; i < WATCHED; i++) {
         (void)printf("  \"%s_peak_mib\": %.1f,\n", WATCHED_NAMES[i],
                      (double)end.peak_kib[i] / 1024);
     }
-    print_memory(saga);
+    print_memory(b, rounds);
     (void)printf(
         "  \"parameters\": {\"payouts\": %ld, \"by_create_payout\": %ld, \"in_flight\": %ld, "
         "\"bulk_chunk\": %ld, \"bulk_threads\": %ld, \"merchants\": %ld, \"naive\": %ld}\n}\n",

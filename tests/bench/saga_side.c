@@ -22,6 +22,7 @@ enum {
 
 typedef struct senders {
     bench *b;
+    long round;
     atomic_long next_single, next_bulk; // number of the next payout that nobody has taken
     int64_t *latency_us;                // of each single one
     atomic_llong last_accepted_us;
@@ -32,9 +33,10 @@ static const bench_merchant *merchant_of(const bench *b, long n) {
     return &b->merchants[n % b->o.merchants];
 }
 
-static void fill(const bench *b, long n, arena *a, Payments__V1__NewPayout *out) {
+static void fill(const senders *s, long n, arena *a, Payments__V1__NewPayout *out) {
+    const bench *b = s->b;
     payments__v1__new_payout__init(out);
-    out->idempotency_key = arena_printf(a, "payout-%ld", n);
+    out->idempotency_key = arena_printf(a, "payout-%ld-%ld", s->round, n);
     out->recipient_id = merchant_of(b, n)->recipients[(n / b->o.merchants) % RECIPIENTS];
     out->amount_minor = 1 + n % AMOUNT_MINOR_MAX;
     out->currency = "USD";
@@ -56,7 +58,7 @@ static void *send_singles(void *arg) {
         Payments__V1__NewPayout payout;
         ProtobufCMessage *answer = NULL;
         err e = {0};
-        fill(s->b, n, a, &payout);
+        fill(s, n, a, &payout);
         request.merchant_id = (char *)merchant_of(s->b, n)->id;
         request.payout = &payout;
         const int64_t before = bench_now_us();
@@ -84,7 +86,7 @@ static void send_chunk(senders *s, long first, long n, arena *a) {
     request.payouts = ARENA_ARRAY(a, Payments__V1__NewPayout *, (size_t)n);
     ASSERT(rows != NULL && request.payouts != NULL);
     for (long i = 0; i < n; i++) {
-        fill(s->b, first + i * s->b->o.merchants, a, &rows[i]);
+        fill(s, first + i * s->b->o.merchants, a, &rows[i]);
         request.payouts[request.n_payouts++] = &rows[i];
     }
     if (!rpc_client_call(s->b->payments, "/payments.v1.PayoutService/BulkCreatePayouts",
@@ -140,7 +142,7 @@ static long settled_so_far(const bench *b, http_client *http, arena *a) {
 }
 
 // The proof, after the clock has stopped: every payout of every merchant is SETTLED, as the service answers its callers.
-static void check_all_settled(const bench *b, arena *a) {
+static void check_all_settled(const bench *b, long expected, arena *a) {
     long settled = 0;
     err e = {0};
     for (long i = 0; i < b->o.merchants; i++) {
@@ -160,13 +162,13 @@ static void check_all_settled(const bench *b, arena *a) {
             settled += good ? (long)r->lines[k]->count : 0;
         }
     }
-    if (settled != b->o.payouts) {
-        err_set(&e, ERR_INTERNAL, "NOT_SETTLED", "%ld of %ld are", settled, b->o.payouts);
+    if (settled != expected) {
+        err_set(&e, ERR_INTERNAL, "NOT_SETTLED", "%ld of %ld are", settled, expected);
         bench_fail("not all payouts are settled", &e);
     }
 }
 
-static void wait_until_settled(const bench *b, int64_t started_us, saga_figures *out) {
+static void wait_until_settled(const bench *b, long round, int64_t started_us, saga_figures *out) {
     arena *a = arena_create(ARENA_BYTES_MAX);
     const http_client_options options = {.connect_timeout_ms = CALL_TIMEOUT_MS,
                                          .total_timeout_ms = CALL_TIMEOUT_MS,
@@ -181,7 +183,7 @@ static void wait_until_settled(const bench *b, int64_t started_us, saga_figures 
     for (long settled = 0; settled < b->o.payouts;) {
         const struct timespec pause = {.tv_nsec = POLL_MS * (long)NS_PER_MS};
         (void)nanosleep(&pause, NULL);
-        settled = settled_so_far(b, http, a);
+        settled = settled_so_far(b, http, a) - round * b->o.payouts;
         out->total_us = bench_now_us() - started_us;
         (void)fprintf(stderr, "\r%6.1f s  %ld of %ld settled ", (double)out->total_us / 1e6,
                       settled, b->o.payouts);
@@ -195,15 +197,15 @@ static void wait_until_settled(const bench *b, int64_t started_us, saga_figures 
         }
     }
     (void)fprintf(stderr, "\n");
-    check_all_settled(b, a);
+    check_all_settled(b, (round + 1) * b->o.payouts, a);
     http_client_destroy(http);
     arena_destroy(a);
 }
 
-saga_figures bench_run_saga(bench *b) {
+saga_figures bench_run_saga(bench *b, long round) {
     const bench_options *o = &b->o;
     saga_figures out = {0};
-    senders s = {.b = b};
+    senders s = {.b = b, .round = round};
     pthread_t threads[THREADS_MAX];
     ASSERT(o->in_flight + o->bulk_threads <= THREADS_MAX);
     s.latency_us = calloc((size_t)o->singles + 1, sizeof *s.latency_us);
@@ -213,7 +215,7 @@ saga_figures bench_run_saga(bench *b) {
         void *(*work)(void *) = i < o->in_flight ? send_singles : send_bulk;
         ASSERT(pthread_create(&threads[i], NULL, work, &s) == 0);
     }
-    wait_until_settled(b, started_us, &out);
+    wait_until_settled(b, round, started_us, &out);
     for (long i = 0; i < o->in_flight + o->bulk_threads; i++) {
         ASSERT(pthread_join(threads[i], NULL) == 0);
     }

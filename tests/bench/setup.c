@@ -32,7 +32,7 @@ static void create_merchant(const bench *b, bench_merchant *m) {
     Payments__V1__CreateDepositRequest deposit = PAYMENTS__V1__CREATE_DEPOSIT_REQUEST__INIT;
     deposit.merchant_id = m->id;
     deposit.idempotency_key = "bench";
-    deposit.amount_minor = (b->o.payouts + b->o.naive) * (int64_t)AMOUNT_MINOR_MAX;
+    deposit.amount_minor = (ROUNDS * b->o.payouts + b->o.naive) * (int64_t)AMOUNT_MINOR_MAX;
     deposit.currency = "USD";
     (void)call(b, "/payments.v1.MerchantService/CreateDeposit", &deposit.base,
                &payments__v1__create_deposit_response__descriptor);
