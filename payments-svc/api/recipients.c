@@ -322,7 +322,8 @@ static void handle_bulk_create_recipients(rpc_call *call, void *service,
         ok ? ARENA_ARRAY(a, Payments__V1__RecipientResult, b.n) : NULL;
     answer.results = ok ? ARENA_ARRAY(a, Payments__V1__RecipientResult *, b.n) : NULL;
     if (ok && (results == NULL || answer.results == NULL)) {
-        ok = out_of_memory(&e);
+        (void)out_of_memory(&e);
+        ok = false;
     }
     ProtobufCAllocator in_arena = pb_allocator(a);
     for (size_t i = 0; ok && i < b.n; i++) {
@@ -340,11 +341,12 @@ static void handle_bulk_create_recipients(rpc_call *call, void *service,
         const Payments__V1__CreateRecipientResponse *one =
             payments__v1__create_recipient_response__unpack(&in_arena, packed.len,
                                                             (const uint8_t *)packed.ptr);
-        ok = one != NULL || out_of_memory(&e);
-        if (ok) {
-            results[i].outcome_case = PAYMENTS__V1__RECIPIENT_RESULT__OUTCOME_RECIPIENT;
-            results[i].recipient = one->recipient;
+        if (one == NULL) {
+            ok = out_of_memory(&e);
+            break;
         }
+        results[i].outcome_case = PAYMENTS__V1__RECIPIENT_RESULT__OUTCOME_RECIPIENT;
+        results[i].recipient = one->recipient;
     }
     if (ok) {
         rpc_reply(call, &answer.base);

@@ -100,7 +100,7 @@ const merchant *merchant_find(merchant_store *s, str merchant_id, int64_t deadli
     if (known != NULL) {
         return known;
     }
-    arena *a = arena_create(64 * 1024);
+    arena *a = arena_create((size_t)64 * 1024);
     find_args args = {.id = merchant_id};
     const bool ok = db_read(s->pool, deadline_mono_ms, a, find_in_db, &args, e);
     arena_destroy(a);

@@ -612,11 +612,12 @@ static void test_sweep__old_uploads_of_ours__and_nothing_else(void **state) {
     } CASES[] = {
         {"1900000003-20261121-A.ach.0123abcd.tmp", ACH_UPLOAD_OLD_S + 2, false},
         {"1900000003-20261121-B.ach.0123abcd.tmp", ACH_UPLOAD_OLD_S - 2,
-         true},                                                    // may be written yet
-        {"1900000003-20261121-C.ach", ACH_UPLOAD_OLD_S * 2, true}, // the bank's by now
-        {"1900000003-20261121-D.ach.0123abcX.tmp", ACH_UPLOAD_OLD_S * 2, true},
-        {"1800000003-20261121-E.ach.0123abcd.tmp", ACH_UPLOAD_OLD_S * 2, true}, // of somebody else
-        {"something.else.tmp", ACH_UPLOAD_OLD_S * 2, true},
+         true},                                                             // may be written yet
+        {"1900000003-20261121-C.ach", INT64_C(2) * ACH_UPLOAD_OLD_S, true}, // the bank's by now
+        {"1900000003-20261121-D.ach.0123abcX.tmp", INT64_C(2) * ACH_UPLOAD_OLD_S, true},
+        {"1800000003-20261121-E.ach.0123abcd.tmp", INT64_C(2) * ACH_UPLOAD_OLD_S,
+         true}, // of somebody else
+        {"something.else.tmp", INT64_C(2) * ACH_UPLOAD_OLD_S, true},
     };
     enum { CASES_N = sizeof CASES / sizeof CASES[0] };
     for (size_t i = 0; i < CASES_N; i++) {
