@@ -84,6 +84,7 @@ typedef struct table {
 void table_begin(table *t, size_t columns, uint32_t right_aligned, const char *const *titles);
 void table_row(table *t, const char *const *cells);
 void table_print(table *t); // and frees
+void table_drop(table *t);  // frees what is not to be printed
 
 // --- pb_json.c ---------------------------------------------------------------------------------------------------------
 // The message as one JSON object on stdout: the names of the .proto, integers as numbers, times as RFC 3339, enum values

@@ -81,6 +81,7 @@ static int list(cli *c) {
         ProtobufCMessage *answer = NULL;
         if (!cli_call(c, SERVICE, "ListMerchants", &request.base,
                       &payments__v1__list_merchants_response__descriptor, &answer, &e)) {
+            table_drop(&t);
             return cli_failed(c, "list the merchants", &e);
         }
         const Payments__V1__ListMerchantsResponse *r =
@@ -97,7 +98,9 @@ static int list(cli *c) {
         }
         request.page_token = r->next_page_token;
     } while (request.page_token[0] != '\0');
-    if (!c->json) {
+    if (c->json) {
+        table_drop(&t);
+    } else {
         table_print(&t);
     }
     return EXIT_DONE;

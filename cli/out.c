@@ -173,6 +173,11 @@ static void print_cell(const char *cell, size_t width, bool right, bool last) {
     (void)fputs(last ? "\n" : "  ", stdout);
 }
 
+void table_drop(table *t) {
+    free(t->cells);
+    t->cells = NULL;
+}
+
 void table_print(table *t) {
     for (size_t row = 0; row < t->n; row++) {
         for (size_t col = 0; col < t->columns; col++) {
@@ -185,5 +190,5 @@ void table_print(table *t) {
                        col + 1 == t->columns);
         }
     }
-    free(t->cells);
+    table_drop(t);
 }

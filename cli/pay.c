@@ -363,7 +363,7 @@ static void report_sums(payment *p, json_t *json) {
         map_destroy(done);
     }
     if (p->c->json) {
-        free(t.cells);
+        table_drop(&t);
     } else {
         table_print(&t);
     }

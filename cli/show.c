@@ -191,6 +191,7 @@ static int summarize_payouts(cli *c, char **merchants, size_t n_merchants) {
         request.merchant_id = merchants[m];
         if (!cli_call(c, PAYOUTS, "SummarizePayouts", &request.base,
                       &payments__v1__summarize_payouts_response__descriptor, &answer, &e)) {
+            table_drop(&t);
             return cli_failed(c, "summarize the payouts", &e);
         }
         const Payments__V1__SummarizePayoutsResponse *r =
@@ -206,7 +207,9 @@ static int summarize_payouts(cli *c, char **merchants, size_t n_merchants) {
             table_row(&t, cells);
         }
     }
-    if (!c->json) {
+    if (c->json) {
+        table_drop(&t);
+    } else {
         table_print(&t);
     }
     return EXIT_DONE;
@@ -300,6 +303,7 @@ int cmd_balance(cli *c, int argc, char **argv) {
         request.prove = prove;
         if (!cli_call(c, MERCHANTS, "GetBalance", &request.base,
                       &payments__v1__get_balance_response__descriptor, &answer, &e)) {
+            table_drop(&t);
             return cli_failed(c, "read the balance", &e);
         }
         const Payments__V1__GetBalanceResponse *r =
@@ -320,7 +324,9 @@ int cmd_balance(cli *c, int argc, char **argv) {
             table_row(&t, cells);
         }
     }
-    if (!c->json) {
+    if (c->json) {
+        table_drop(&t);
+    } else {
         table_print(&t);
     }
     return all_proven ? EXIT_DONE : EXIT_NOT_SETTLED;
