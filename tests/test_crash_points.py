@@ -106,5 +106,7 @@ def test_NO_LOSS_postgresql_is_stopped_immediately_at(house, listed, service, po
     assert point in listed[service]
     crasher = postgres_crasher(house.world, house.folder)
     plan = Plan(house.folder / "postgres", point, action=f"exec:{crasher}")
+    started = "SELECT pg_postmaster_start_time()"
+    before = house.world.cluster.psql("postgres", started)
     assert house.crash(service, plan) == 0
-    assert house.world.cluster.running()
+    assert house.world.cluster.psql("postgres", started) != before

@@ -11,7 +11,7 @@ import grpc
 # Refusals of big messages must come from the server, so our own side has no limit. Tests restart servers: look again soon.
 OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1),
            ("grpc.enable_retries", 0), ("grpc.enable_http_proxy", 0), ("grpc.initial_reconnect_backoff_ms", 100),
-           ("grpc.min_reconnect_backoff_ms", 500), ("grpc.max_reconnect_backoff_ms", 500)]
+           ("grpc.min_reconnect_backoff_ms", 2000), ("grpc.max_reconnect_backoff_ms", 500)]
 
 # Promise DEFINITE-ERRORS: after these the same call with the same ids is right, after all others it is pointless.
 REPEATABLE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.ABORTED,

@@ -1,0 +1,169 @@
+"""FENCED: a worker that was presumed dead cannot write. Two payments-svc on one database; one is stopped (SIGSTOP) past its
+lease while it holds sagas, the other finishes them, and then the first is continued."""
+
+import re
+import time
+
+import pytest
+from support import mix
+from support.bank import http_get
+from support.crash import Plan
+from support.paying import (ACH, INSTANT, RETURNED, SETTLED, Payer, assert_bank_agrees, assert_books_at_rest,
+                            assert_ledger_equals_bank)
+from support.waiting import wait_until
+
+LEASE_MS = 1200
+SETTINGS = {**mix.SETTINGS, "payments-svc": {**mix.SETTINGS["payments-svc"], "saga.lease_ms": LEASE_MS,
+            # A stopped process may hold locks in an open transaction: the database ends it after this long.
+            "db.statement_timeout_ms": 3000}}
+OTHER = "payments-svc.2"
+# Where the first worker stands still, in the middle of a step: it has the lease, has acted or is about to, has not written.
+POINTS = ["saga.claim.committed", "saga.reserve.prepared", "saga.reserve.sent", "saga.reserve.acked",
+          "saga.execute.prepared", "instant.post.begin", "instant.post.answered", "ach.upload.begin", "ach.upload.written",
+          "ach.upload.renamed", "saga.execute.sent", "saga.execute.acked", "saga.confirm.prepared", "saga.confirm.sent",
+          "saga.confirm.acked", "saga.void.prepared", "saga.void.acked", "saga.return.sent"]
+
+
+@pytest.fixture(scope="module")
+def pair(servers):
+    """A world whose second payments-svc is configured, and not running."""
+    world = servers.world(SETTINGS)
+    try:
+        world.up()
+        world.stack.add_instance("payments-svc", OTHER, {"instant.webhook_port": 0})
+        yield world
+        world.stop_and_check()
+    finally:
+        world.remove()
+
+
+def metric(daemon, name):
+    """The sum over all labels."""
+    text = http_get(f"http://127.0.0.1:{daemon.ready()['metrics_port']}/metrics")
+    return sum(float(value) for value in re.findall(rf"^{name}(?:{{[^}}]*}})? (\S+)$", text, re.MULTILINE))
+
+
+def written(world, merchant):
+    """What a worker writes about the payouts of a merchant: their logs and where they stand. Not the epoch and time of the last
+    claim: a webhook that is delivered late may make a worker look again, and find that there is nothing to do."""
+    return world.payments_rows(
+        "SELECT l.* FROM step_log l JOIN payout p USING (book_id, payout_id) "
+        f"WHERE p.merchant_id = '{merchant.id}' ORDER BY l.payout_id, l.seq") + world.payments_rows(
+        "SELECT s.payout_id, step, phase, state, attempt, log_seq, reason, rail_reference FROM saga s "
+        f"JOIN payout p USING (book_id, payout_id) WHERE p.merchant_id = '{merchant.id}' ORDER BY s.payout_id")
+
+
+def assert_epochs_grow(world, merchant):
+    """In the log of a payout the fencing epoch never goes back, and an epoch has one owner: nobody wrote out of turn."""
+    rows = world.payments_rows(
+        "SELECT l.payout_id, l.epoch, l.owner FROM step_log l JOIN payout p USING (book_id, payout_id) "
+        f"WHERE p.merchant_id = '{merchant.id}' ORDER BY l.payout_id, l.seq")
+    last = {}
+    for payout_id, epoch, owner in rows:
+        before, whose = last.get(payout_id, (0, owner))
+        assert int(epoch) >= before and (int(epoch) > before or owner == whose), (payout_id, epoch, owner)
+        last[payout_id] = (int(epoch), owner)
+    return {owner for _, _, owner in rows}
+
+
+def restart(daemon, env=None):
+    daemon.resume()
+    daemon.stop()
+    daemon.start(env=env)
+
+
+def stopped(daemon):
+    with open(f"/proc/{daemon.pid}/stat", encoding="utf-8") as stat:
+        return stat.read().rpartition(")")[2].split()[0] == "T"
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_FENCED_a_stopped_worker_cannot_write(pair, point, tmp_path):
+    world = pair
+    first, second = world.payments, world.daemon(OTHER)
+    plan = Plan(tmp_path, point, action="stop")
+    restart(second)
+    other = Payer(world, OTHER)
+    merchant = other.merchant(deposit=mix.DEPOSIT, prefix="fence")
+    merchant.recipient()
+    second.stop()
+    restart(first, plan.env)
+
+    # The first worker takes all of them in, and stands still with what it holds.
+    wanted = [(ACH, 1_000, SETTLED), (ACH, 1_951, RETURNED), (ACH, 1_902, RETURNED), (INSTANT, 1_100, SETTLED),
+              (INSTANT, 2_100, SETTLED), (INSTANT, 1_801, 7)]
+    merchant.payer = Payer(world)
+    request = [merchant.new_payout(amount, rail) for rail, amount, _ in wanted]
+    results = merchant.pay_many(request)
+    ends = {result.payout.payout_id: end for result, (_, _, end) in zip(results, wanted)}
+    wait_until(lambda: plan.hit() and stopped(first), f"the worker stands at {point}")
+
+    # The second one comes, waits for the lease to end, and finishes everything.
+    restart(second)
+    merchant.payer = other
+    for state in set(ends.values()):
+        merchant.wait_for([key for key, end in ends.items() if end == state], {state}, 45)
+    before = written(world, merchant)
+    assert stopped(first)
+
+    # Continued, the first one goes on where it stood, and cannot write.
+    first.resume()
+    wait_until(lambda: metric(first, "saga_lease_lost_total") > 0, "the first worker finds out that it has lost its lease", 20)
+    later = time.monotonic() + LEASE_MS / 1000
+    wait_until(lambda: time.monotonic() > later, "a lease's time has passed, in which it could have done harm")
+    assert written(world, merchant) == before
+    owners = assert_epochs_grow(world, merchant)
+    assert len(owners) >= 2, "both workers have worked on them"
+
+    payouts = merchant.payouts()
+    assert {payout.payout_id: payout.state for payout in payouts} == ends
+    assert_bank_agrees(other, payouts)
+    assert_books_at_rest(other, [merchant.book_id])
+    second.stop()
+
+
+def test_NO_DOUBLE_two_workers_share_the_work(pair):
+    """Both alive: 300 payouts of six merchants, each worked on by one at a time and paid once."""
+    world = pair
+    restart(world.payments)
+    restart(world.daemon(OTHER))
+    payers = [Payer(world), Payer(world, OTHER)]
+    merchants = [payers[i % 2].merchant(deposit=mix.DEPOSIT) for i in range(6)]
+    for merchant in merchants:
+        results = merchant.pay_many([merchant.new_payout(100 + i, ACH if i % 2 else INSTANT) for i in range(50)])
+        assert all(result.payout.payout_id for result in results)
+    owners = set()
+    for merchant in merchants:
+        payouts = merchant.wait_for([payout.payout_id for payout in merchant.payouts()], {SETTLED})
+        assert len(payouts) == 50
+        assert_bank_agrees(merchant.payer, list(payouts.values()))
+        owners |= assert_epochs_grow(world, merchant)
+    assert len(owners) >= 2
+    assert_books_at_rest(payers[0], [merchant.book_id for merchant in merchants])
+    assert_ledger_equals_bank(payers[0])
+    world.daemon(OTHER).stop()
+
+
+def test_FENCED_stopped_anywhere_under_load(pair):
+    """No chosen point: the first worker is stopped three times in mid-work, each time for longer than its lease."""
+    world = pair
+    first, second = world.payments, world.daemon(OTHER)
+    restart(first)
+    restart(second)
+    payer = Payer(world, OTHER)
+    merchants = []
+    for _ in range(3):
+        merchant = payer.merchant(deposit=mix.DEPOSIT)
+        merchants.append(merchant)
+        merchant.pay_many([merchant.new_payout(100 + i, ACH if i % 2 else INSTANT) for i in range(60)])
+        first.pause()
+        wait_until(lambda: stopped(first), "it is stopped")
+        merchant.wait_for([payout.payout_id for payout in merchant.payouts()], {SETTLED}, 45)
+        first.resume()
+    for merchant in merchants:
+        payouts = list(merchant.wait_for([payout.payout_id for payout in merchant.payouts()], {SETTLED}).values())
+        assert len(payouts) == 60
+        assert_bank_agrees(payer, payouts)
+        assert_epochs_grow(world, merchant)
+    assert_books_at_rest(payer, [merchant.book_id for merchant in merchants])
+    second.stop()
