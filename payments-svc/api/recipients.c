@@ -11,7 +11,8 @@
 #include "store/idempotency.h"
 #include "store/payments_sql.h"
 
-enum { RACES_MAX = 8 };
+// The memory of the transaction is not the call's: a try that is repeated takes its memory once more.
+enum { RACES_MAX = 8, RECIPIENTS_ARENA_MAX = 256u << 20 };
 
 typedef struct new_recipient {
     const Payments__V1__NewRecipient *wanted;
@@ -29,6 +30,7 @@ typedef struct recipient_batch {
     new_recipient *items;
     idem_entry **entries; // of the items that are valid and first with their key
     size_t n, n_entries;
+    arena *work; // of the transaction and the answer
 } recipient_batch;
 
 static const err *keep_err(arena *a, const err *e) {
@@ -237,7 +239,7 @@ static bool batch_fill(recipient_batch *b, Payments__V1__NewRecipient *const *wa
         (void)snprintf(path, sizeof path, single ? "recipient." : "recipients[%zu].", i);
         it->wanted = wanted[i];
         if (!recipient_validate(b->m, wanted[i], path, &why)) {
-            it->refused = keep_err(a, &why);
+            it->refused = keep_err(b->work, &why);
             continue;
         }
         const str content = pb_pack(a, &wanted[i]->base, e);
@@ -282,16 +284,15 @@ static bool recipients_run(recipient_batch *b, rpc_call *call, const char *merch
     if (b->m == NULL || !batch_fill(b, wanted, single, rpc_arena(call), e)) {
         return false;
     }
-    return b->n_entries == 0 ||
-           (recipients_commit(b, rpc_deadline_mono_ms(call), rpc_arena(call), e) &&
-            open_answers(b, rpc_arena(call), e));
+    return b->n_entries == 0 || (recipients_commit(b, rpc_deadline_mono_ms(call), b->work, e) &&
+                                 open_answers(b, b->work, e));
 }
 
 static void handle_create_recipient(rpc_call *call, void *service,
                                     const ProtobufCMessage *request) {
     const Payments__V1__CreateRecipientRequest *r =
         (const Payments__V1__CreateRecipientRequest *)request;
-    recipient_batch b = {.s = service, .n = 1};
+    recipient_batch b = {.s = service, .n = 1, .work = arena_create(RECIPIENTS_ARENA_MAX)};
     err e = {0};
     str packed = {0};
     bool ok = r->recipient != NULL || err_set_field(&e, ERR_INVALID_ARGUMENT, "FIELD_MISSING",
@@ -303,6 +304,7 @@ static void handle_create_recipient(rpc_call *call, void *service,
     } else {
         rpc_fail(call, &e);
     }
+    arena_destroy(b.work);
 }
 
 static void handle_bulk_create_recipients(rpc_call *call, void *service,
@@ -311,8 +313,9 @@ static void handle_bulk_create_recipients(rpc_call *call, void *service,
         (const Payments__V1__BulkCreateRecipientsRequest *)request;
     Payments__V1__BulkCreateRecipientsResponse answer =
         PAYMENTS__V1__BULK_CREATE_RECIPIENTS_RESPONSE__INIT;
-    recipient_batch b = {.s = service, .n = r->n_recipients};
-    arena *a = rpc_arena(call);
+    recipient_batch b = {
+        .s = service, .n = r->n_recipients, .work = arena_create(RECIPIENTS_ARENA_MAX)};
+    arena *a = b.work;
     err e = {0};
     bool ok = (b.n >= 1 && b.n <= BULK_MAX) ||
               err_set_field(&e, ERR_INVALID_ARGUMENT, "BATCH_SIZE_INVALID", "recipients",
@@ -353,6 +356,7 @@ static void handle_bulk_create_recipients(rpc_call *call, void *service,
     } else {
         rpc_fail(call, &e);
     }
+    arena_destroy(b.work);
 }
 
 // --- reading ---------------------------------------------------------------------------------------------------------------
