@@ -31,7 +31,8 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     [SAGA_SQL_JOIN_BY_KEY] =
         {"saga_join_by_key",
          "SELECT set_config('enable_nestloop', 'off', true), "
-         "set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true)"},
+         "set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true), "
+         "set_config('jit', 'off', true)"}, // what is off costs so much that its plan would be compiled
     [SAGA_SQL_BOOKS] = {"saga_books",
                         "SELECT DISTINCT book_id FROM merchant_book ORDER BY book_id LIMIT $1"},
     // For each book, rail and step: how many are due (counted up to a limit), and since when the oldest.
