@@ -248,10 +248,30 @@ void call_initial_metadata(rpc_call *c, grpc_op *op) {
     op->data.send_initial_metadata.metadata = &c->initial_md;
 }
 
+// Writes of this thread are about c until *log_ctx() is what this answers with: a late answer comes from a thread that
+// works for somebody else.
+static log_context enter_context(const rpc_call *c) {
+    log_context *ctx = log_ctx();
+    const log_context saved = *ctx;
+    memcpy(ctx->trace_id, c->trace_id, sizeof(ctx->trace_id));
+    memcpy(ctx->span_id, c->span_id, sizeof(ctx->span_id));
+    memcpy(ctx->request_id, c->request_id, sizeof(ctx->request_id));
+    return saved;
+}
+
+static void log_success(const rpc_call *c) {
+    const log_context saved = enter_context(c);
+    log_debug("rpc.answered", F_STR("method", c->method->path), F_INT("us", mono_us() - c->begun_us));
+    *log_ctx() = saved;
+}
+
 void call_send_status(rpc_call *c, err_code code, const char *message, grpc_slice details) {
     rpc_server *s = c->server;
     metric_add(c->method->handled[(unsigned)code < RPC_CODES ? code : ERR_UNKNOWN], 1);
     metric_observe_us(c->method->handling, mono_us() - c->begun_us);
+    if (code == ERR_OK) {
+        log_success(c);
+    }
     admission_leave(c);
     grpc_op ops[3];
     memset(ops, 0, sizeof(ops));
@@ -317,14 +337,9 @@ static void log_failure(const rpc_call *c, const err *e) {
     bool load = e->code == ERR_UNAVAILABLE || e->code == ERR_RESOURCE_EXHAUSTED;
     bool door = e->code == ERR_UNAUTHENTICATED || e->code == ERR_PERMISSION_DENIED;
     log_level level = ours ? LOG_ERROR : load || door ? LOG_INFO : LOG_DEBUG;
-    log_context saved =
-        *log_ctx(); // a late answer comes from a thread that works for somebody else
-    log_context *ctx = log_ctx();
-    memcpy(ctx->trace_id, c->trace_id, sizeof(ctx->trace_id));
-    memcpy(ctx->span_id, c->span_id, sizeof(ctx->span_id));
-    memcpy(ctx->request_id, c->request_id, sizeof(ctx->request_id));
+    const log_context saved = enter_context(c);
     log_err(level, "rpc.failed", e);
-    *ctx = saved;
+    *log_ctx() = saved;
 }
 
 static void send_failure(rpc_call *c, const err *e) {
