@@ -232,7 +232,10 @@ def test_NO_LOSS_a_stop_under_load_answers_everything(new_world, service):
             stop.set()
         for caller in callers:
             caller.result()
-    assert {failure.code for failure in failures} <= {grpc.StatusCode.UNAVAILABLE}, failures
+    # gRPC itself answers CANCELLED to what arrives after the drain, in the instant before clients hear of the end: neither code
+    # is a definite one, and a handler never saw the call.
+    assert {failure.code for failure in failures} <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED}, failures
+    assert all(failure.reason == "" for failure in failures if failure.code == grpc.StatusCode.CANCELLED), failures
     made = {payout.payout_id for payout in merchant.payouts()}
     assert set(acknowledged) <= made and len(set(acknowledged)) == len(acknowledged)
     final = merchant.wait_for(sorted(made), {SETTLED}, 90)

@@ -15,7 +15,8 @@ OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_leng
 
 # Promise DEFINITE-ERRORS: after these the same call with the same ids is right, after all others it is pointless.
 REPEATABLE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.ABORTED,
-              grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.RESOURCE_EXHAUSTED}
+              grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.RESOURCE_EXHAUSTED,
+              grpc.StatusCode.CANCELLED}  # by gRPC itself, of a server that is stopping
 
 
 def persist(call, request, *, patience_s: float = 60, timeout: float = 10):
