@@ -11,6 +11,7 @@ import hmac
 import http.server
 import json
 import os
+import random
 import shutil
 import signal
 import ssl
@@ -61,6 +62,8 @@ class Webhooks(http.server.ThreadingHTTPServer):
         pass
 
     class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
         def do_POST(self):
             body = self.rfile.read(int(self.headers["Content-Length"]))
             ident, stamp = self.headers["webhook-id"], self.headers["webhook-timestamp"]
@@ -288,6 +291,11 @@ def test_sftp_is_closed_to_others(bank):
     assert b"open" not in p.stdout, "a shell was given"
 
 
+def test_second_bank_on_the_same_folder_is_refused(bank):
+    p = run(bank.program, "--config", bank.dir + "/bank.ini", check=False)
+    assert p.returncode == 1 and b"another bank works in this folder" in p.stderr, p.stderr
+
+
 def test_sshd_is_restarted(bank):
     pid = int(open(bank.dir + "/bank/sshd/sshd.pid").read())
     os.kill(pid, signal.SIGKILL)
@@ -434,6 +442,62 @@ def test_restart_keeps_the_books(bank):
     assert bank.money("ach")[0] == before[0] + 1
 
 
+def test_killed_again_and_again(bank):
+    """SIGKILL at any moment: each file is booked once, and each of its outputs appears once."""
+    root, before, seen, files = bank.dir + "/bank/sftp/", bank.money("ach"), collections.Counter(), {}
+
+    def collect():
+        for output in bank.outbox():
+            seen[output] += 1
+            os.rename(root + "outbox/" + output, root + "outbox/done/" + output)
+
+    for n in range(10):
+        name = "killed-%d.ach" % n
+        files[name] = [100 + n] * 200
+        data = nacha.make(files[name] + [901], modifier=str(n), first_trace=100000 + 1000 * n)
+        with open(root + "inbox/" + name + ".tmp", "wb") as f:
+            f.write(data)
+        os.rename(root + "inbox/" + name + ".tmp", root + "inbox/" + name)
+        time.sleep(0.004 * n + random.random() * 0.02)
+        bank.kill()
+        collect()
+        bank.start()
+    wait_for("all settled", lambda: bank.money("ach")[0] - before[0] >= 200 * len(files))
+    bank.admin("POST", "/admin/flush")
+    collect()
+    for name in files:
+        assert seen[name + ".ack"] == 1 and seen[name + ".settle.1"] == 1, (name, seen)
+    assert sum(seen.values()) == 3 * len(files), seen
+    assert len([n for n in seen if n.startswith("ret-")]) == len(files), seen
+    after = bank.money("ach")
+    assert after[0] - before[0] == 200 * len(files), (before, after)
+    assert after[1] - before[1] == sum(sum(v) for v in files.values()), (before, after)
+    assert bank.admin("GET", "/admin/report")["outputs_waiting"] == 0
+
+
+def stop_ends_open_sessions(bank):
+    """The last test: a session that is open at SIGTERM ends with the bank."""
+    user = run("id", "-un").stdout.decode().strip()
+    d = bank.dir
+    session = subprocess.Popen(["sftp", "-q", "-P", str(bank.ready["sftp_port"]), "-i", d + "/client_key", "-o",
+                                "UserKnownHostsFile=" + d + "/known_hosts", "-o", "BatchMode=yes", "-F", "none",
+                                user + "@127.0.0.1"], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.DEVNULL)
+    session.stdin.write(b"pwd\n")
+    session.stdin.flush()
+    while b"sftp" not in session.stdout.readline():
+        assert session.poll() is None, "the session did not begin"
+    listener = open(d + "/bank/sshd/sshd.pid").read().strip()
+    served_by = run("pgrep", "-P", listener).stdout.decode().split()
+    assert served_by, "no process serves the session"
+    bank.stop()
+    left = [pid for pid in served_by + [listener] if os.path.exists("/proc/" + pid)]
+    session.kill()
+    session.communicate()
+    assert not left, "sessions were left behind"
+    print("ok   stop_ends_open_sessions")
+
+
 def main():
     program = os.path.abspath(sys.argv[1])
     folder = tempfile.mkdtemp(prefix="bank-sim-test-")
@@ -450,7 +514,7 @@ def main():
                 except Exception as e:  # noqa: BLE001: each test is reported
                     failed.append(name)
                     print("FAIL %s: %s: %s" % (name, type(e).__name__, e))
-        bank.stop()
+        stop_ends_open_sessions(bank)
         with open(folder + "/bank.log") as f:
             log = f.read()
         assert "ERROR: AddressSanitizer" not in log and "runtime error" not in log and "LeakSanitizer" not in log, log

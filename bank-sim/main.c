@@ -1,11 +1,13 @@
 // bank-sim: a bank to pay against. Runs in the foreground until SIGTERM or SIGINT.
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -27,6 +29,7 @@ typedef struct bank {
         sshd_dir[PATH_SIZE + 32];
     char *api_key, *webhook_secret;
     size_t api_key_len, webhook_secret_len;
+    int lock_fd; // held open until the end of the process
     books *books;
     faults *faults;
     sftp *sftp;
@@ -43,6 +46,18 @@ static bool os_failed(err *e, const char *what, const char *path) {
 
 static bool make_dir(const char *path, err *e) {
     return mkdir(path, 0700) == 0 || errno == EEXIST || os_failed(e, "make the folder", path);
+}
+
+// Two banks on one folder would take each file twice.
+static bool lock_dir(bank *b, err *e) {
+    char path[PATH_SIZE + 32];
+    (void)snprintf(path, sizeof(path), "%s/lock", b->dir);
+    b->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (b->lock_fd < 0) {
+        return os_failed(e, "open", path);
+    }
+    return flock(b->lock_fd, LOCK_EX | LOCK_NB) == 0 ||
+           err_set(e, ERR_FAILED_PRECONDITION, "BANK_DIR", "another bank works in this folder");
 }
 
 static bool prepare(bank *b, err *e) {
@@ -71,7 +86,11 @@ static bool prepare(bank *b, err *e) {
     (void)snprintf(b->root, sizeof(b->root), "%s/sftp", b->dir);
     (void)snprintf(b->spool, sizeof(b->spool), "%s/spool", b->dir);
     (void)snprintf(b->sshd_dir, sizeof(b->sshd_dir), "%s/sshd", b->dir);
-    return make_dir(b->spool, e) &&
+    // A session user of its own must be able to pass through to its folder.
+    if (chmod(b->dir, b->s.sftp_user[0] == '\0' ? 0700 : 0711) != 0) {
+        return os_failed(e, "set the mode of", b->dir);
+    }
+    return lock_dir(b, e) && make_dir(b->spool, e) &&
            config_read_secret(b->s.api_key_file, SECRET_MAX, &b->api_key, &b->api_key_len, e) &&
            config_read_secret(b->s.webhook_secret_file, SECRET_MAX, &b->webhook_secret,
                               &b->webhook_secret_len, e);
@@ -250,6 +269,7 @@ int main(int argc, char **argv) {
         config_print(&SETTINGS_TABLE, &b.s, stdout);
         return EXIT_SUCCESS;
     }
+    (void)umask(077);
     // Before the first thread, so that all of them leave these signals to the main one.
     sigset_t signals;
     (void)sigemptyset(&signals);

@@ -131,11 +131,15 @@ static bool publish(ach *a, const char *name, str content, err *e) {
     if (!path_of(temporary, a->o.spool, "", name) || !path_of(path, a->o.root, "outbox", name)) {
         return err_set(e, ERR_INTERNAL, "FILE_NAME", "the name of an output is too long");
     }
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0) {
         return os_failed(e, "create", temporary);
     }
-    bool ok = write_whole(fd, content);
+    // For a bank that runs as root: the file belongs to whom the folder belongs, the user of the sessions.
+    struct stat outbox;
+    bool ok = geteuid() != 0 || !path_of(path, a->o.root, "outbox", "") ||
+              stat(path, &outbox) != 0 || fchown(fd, outbox.st_uid, outbox.st_gid) == 0;
+    ok = ok && path_of(path, a->o.root, "outbox", name) && write_whole(fd, content);
     ok = (close(fd) == 0 && ok) || os_failed(e, "write", temporary);
     return ok && (rename(temporary, path) == 0 || os_failed(e, "rename", temporary));
 }

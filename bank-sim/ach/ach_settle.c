@@ -78,7 +78,7 @@ static bool write_returns(ach *a, books_tx *tx, const char *origin, nacha_return
     if (!number_returns(tx, r, n, e) || !books_counter_next(tx, counter, &sequence, e)) {
         return false;
     }
-    int64_t minutes = now_us / 60000000 % (24 * 60);
+    int64_t minutes = now_us / 60000000 % (24 * 60L);
     nacha_return_file f = {
         .destination = origin,
         .origin = a->o.routing,

@@ -170,6 +170,31 @@ static void *supervise(void *arg) {
     return NULL;
 }
 
+// The pids in one "children" file of /proc, separated by blanks. False when there is none.
+static bool signal_listed(const char *path, int sig) {
+    char text[4096];
+    FILE *f = fopen(path, "re");
+    if (f == NULL) {
+        return false;
+    }
+    size_t len = fread(text, 1, sizeof(text), f);
+    (void)fclose(f);
+    bool any = false;
+    for (size_t at = 0; at < len;) {
+        size_t end = at;
+        while (end < len && text[end] != ' ') {
+            end++;
+        }
+        int64_t pid = 0;
+        if (end < len && str_to_i64((str){text + at, end - at}, 2, INT32_MAX, &pid)) {
+            any = true;
+            (void)kill((pid_t)pid, sig);
+        }
+        at = end + 1;
+    }
+    return any;
+}
+
 // Tells our remaining children (sessions of the sshd that has ended) to end. False when there is none.
 static bool end_children(int sig) {
     bool any = false;
@@ -179,16 +204,8 @@ static bool end_children(int sig) {
     }
     for (const struct dirent *task = readdir(tasks); task != NULL; task = readdir(tasks)) {
         char path[300];
-        long pid = 0;
         (void)snprintf(path, sizeof(path), "/proc/self/task/%s/children", task->d_name);
-        FILE *f = task->d_name[0] == '.' ? NULL : fopen(path, "re");
-        while (f != NULL && fscanf(f, "%ld", &pid) == 1) {
-            any = true;
-            (void)kill((pid_t)pid, sig);
-        }
-        if (f != NULL) {
-            (void)fclose(f);
-        }
+        any = (task->d_name[0] != '.' && signal_listed(path, sig)) || any;
     }
     (void)closedir(tasks);
     while (waitpid(-1, NULL, WNOHANG) > 0) {
@@ -252,7 +269,7 @@ void sftp_stop(sftp *s) {
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);
     (void)pthread_join(s->thread, NULL);
-    struct timespec step = {.tv_nsec = STEP_MS * 1000000};
+    struct timespec step = {.tv_nsec = STEP_MS * 1000000L};
     for (int i = 0; i < STOP_ROUNDS && end_children(i < STOP_ROUNDS / 2 ? SIGTERM : SIGKILL); i++) {
         (void)nanosleep(&step, NULL);
     }

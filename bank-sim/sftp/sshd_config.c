@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <pwd.h>
+#include <shadow.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,7 +59,6 @@ static bool make_folders(const sftp *s, const struct passwd *user, err *e) {
 }
 
 static bool make_host_key(const char *path, err *e) {
-    extern char **environ;
     struct stat st;
     if (stat(path, &st) == 0) {
         return true;
@@ -109,6 +109,13 @@ bool sftp_prepare(sftp *s, const sftp_options *o, err *e) {
     return !own_key || make_host_key(s->host_key, e);
 }
 
+// sshd refuses an account whose password is locked ('!'), as root's often is, even for a key; unless PAM decides. PAM in turn
+// does not work in every container, so it is used only where it must be.
+static bool needs_pam(const char *user) {
+    const struct spwd *shadow = geteuid() == 0 ? getspnam(user) : NULL;
+    return shadow != NULL && shadow->sp_pwdp != NULL && shadow->sp_pwdp[0] == '!';
+}
+
 bool sftp_write_config(const sftp *s, err *e) {
     FILE *f = fopen(s->config, "we");
     if (f == NULL) {
@@ -121,12 +128,13 @@ bool sftp_write_config(const sftp *s, err *e) {
         "AllowUsers %s\nPubkeyAuthentication yes\nPasswordAuthentication no\n"
         "KbdInteractiveAuthentication no\nPermitRootLogin prohibit-password\nPermitEmptyPasswords "
         "no\n"
-        "UsePAM no\nUseDNS no\nStrictModes no\nDisableForwarding yes\nPermitTTY no\nPermitUserRC "
+        "UsePAM %s\nUseDNS no\nStrictModes no\nDisableForwarding yes\nPermitTTY no\nPermitUserRC "
         "no\n"
         "PrintMotd no\nPrintLastLog no\nMaxStartups 100\nMaxSessions 16\nLoginGraceTime "
         "20\nLogLevel INFO\n"
         "Subsystem sftp internal-sftp -d %s\nForceCommand internal-sftp -d %s\n",
-        s->port, s->host_key, s->pid_file, s->authorized_key, s->user, s->root, s->root);
+        s->port, s->host_key, s->pid_file, s->authorized_key, s->user,
+        needs_pam(s->user) ? "yes" : "no", s->root, s->root);
     bool failed = ferror(f) != 0;
     failed = fclose(f) != 0 || failed;
     return !failed || os_failed(e, "write", s->config);

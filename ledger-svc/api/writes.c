@@ -125,12 +125,12 @@ void api_create_accounts(rpc_call *call, void *service, const ProtobufCMessage *
     err e;
     err_clear(&e);
     accounts_call *c = accounts_call_create(call, r, &e);
-    if (c == NULL) {
-        rpc_fail(call, &e);
-    } else if (r->n_accounts == 0) {
+    if (c != NULL && r->n_accounts == 0) {
         Ledger__V1__CreateAccountsResponse empty = LEDGER__V1__CREATE_ACCOUNTS_RESPONSE__INIT;
         rpc_reply(call, &empty.base);
-    } else if (!journal_submit(api->journal, &c->request, &e)) {
+        return;
+    }
+    if (c == NULL || !journal_submit(api->journal, &c->request, &e)) {
         rpc_fail(call, &e);
     }
 }
@@ -212,12 +212,12 @@ void api_create_transfers(rpc_call *call, void *service, const ProtobufCMessage 
     err e;
     err_clear(&e);
     transfers_call *c = transfers_call_create(call, r, &e);
-    if (c == NULL) {
-        rpc_fail(call, &e);
-    } else if (r->n_transfers == 0) {
+    if (c != NULL && r->n_transfers == 0) {
         Ledger__V1__CreateTransfersResponse empty = LEDGER__V1__CREATE_TRANSFERS_RESPONSE__INIT;
         rpc_reply(call, &empty.base);
-    } else if (!journal_submit(api->journal, &c->request, &e)) {
+        return;
+    }
+    if (c == NULL || !journal_submit(api->journal, &c->request, &e)) {
         rpc_fail(call, &e);
     }
 }

@@ -105,8 +105,15 @@ static bool send_commit(commit *k, err *e) {
     return true;
 }
 
+static void phase_done(commit *k, journal_phase phase) {
+    const int64_t now_us = clock_mono_us(k->j->o.clock);
+    metric_observe_us(k->j->m.phases[phase], now_us - k->phase_us);
+    k->phase_us = now_us;
+}
+
 // The whole of one try. False: nothing was committed, or with ERR_COMMIT_UNKNOWN in *e, nobody knows yet.
 static bool commit_once(commit *k, err *e) {
+    k->phase_us = clock_mono_us(k->j->o.clock);
     if (!db_begin(k->c, clock_mono_ms(k->j->o.clock) + k->j->o.commit_timeout_ms, e)) {
         return false;
     }
@@ -118,7 +125,9 @@ static bool commit_once(commit *k, err *e) {
     if (!release_due(k, e)) {
         return false;
     }
+    phase_done(k, JOURNAL_PHASE_LOAD);
     apply_requests(k);
+    phase_done(k, JOURNAL_PHASE_APPLY);
     CRASH_POINT("journal.applied");
     if (!made_something(k) && k->tx.next_expires_us == k->head.next_expires_us) {
         db_rollback(k->c); // all were repeats and refusals: nothing to write, and nothing to lose
@@ -129,9 +138,11 @@ static bool commit_once(commit *k, err *e) {
     if (!store_write(k->c, k->a, k->book->id, &k->tx, &k->head, e)) {
         return false;
     }
+    phase_done(k, JOURNAL_PHASE_WRITE);
     if (!send_commit(k, e)) {
         return false;
     }
+    phase_done(k, JOURNAL_PHASE_COMMIT);
     if (!cache_keep(k)) {
         book_cache_drop(k->book);
     }

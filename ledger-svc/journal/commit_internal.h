@@ -17,6 +17,7 @@ typedef struct commit {
     map *wanted;     // accounts that are about to be looked for
     store_head head; // as locked
     int64_t now_us;
+    int64_t phase_us; // when the phase under way began
     size_t n_expired;
     ledger_tx tx;
 } commit;

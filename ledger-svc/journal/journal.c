@@ -279,6 +279,11 @@ static void metrics_create(journal_metrics *m) {
 #undef STATUS_METRIC
     m->commit_seconds =
         metric_histogram("ledger_commit_seconds", "", "from taking a batch to its durable outcome");
+#define PHASE_METRIC(name, label)                                                                  \
+    m->phases[JOURNAL_PHASE_##name] = metric_histogram(                                            \
+        "ledger_commit_phase_seconds", "phase=\"" label "\"", "parts of a commit");
+    JOURNAL_PHASES(PHASE_METRIC)
+#undef PHASE_METRIC
     m->commits = metric_counter("ledger_commits_total", "", "transactions committed");
     m->batch_events =
         metric_counter("ledger_batch_events_total", "", "events in committed transactions");
@@ -310,7 +315,7 @@ static void cond_init_monotonic(pthread_cond_t *cond) {
 
 static bool options_ok(const journal_options *o, err *e) {
     if (o->commit_threads < 1 || o->commit_threads > JOURNAL_THREADS_MAX ||
-        o->queue_requests_max < 2 || o->queue_events_max < 2 * LEDGER_BATCH_MAX ||
+        o->queue_requests_max < 2 || o->queue_events_max < (size_t)2 * LEDGER_BATCH_MAX ||
         o->books_max < (size_t)o->commit_threads || o->cache_accounts_max == 0 ||
         o->commit_timeout_ms < 1 || o->expiry_poll_ms < 1) {
         return err_set(e, ERR_INVALID_ARGUMENT, "BAD_SETTING", "a journal setting is out of range");

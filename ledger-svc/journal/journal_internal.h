@@ -12,9 +12,9 @@ enum {
     JOURNAL_THREADS_MAX = 64,
     JOURNAL_GATHER_EVENTS_MAX = 2 * LEDGER_BATCH_MAX, // events in one transaction
     JOURNAL_DUE_MAX = LEDGER_BATCH_MAX,               // expiries in one transaction
-    // The most accounts that one transaction can name: two for each transfer, two for each pending that it ends, two for
-    // each expiry.
-    JOURNAL_ACCOUNTS_MAX = 4 * JOURNAL_GATHER_EVENTS_MAX + 2 * JOURNAL_DUE_MAX,
+    // The most accounts that one transaction can name: two for each transfer, two for what its id and its pending_id each
+    // stand for, two for each expiry.
+    JOURNAL_ACCOUNTS_MAX = 6 * JOURNAL_GATHER_EVENTS_MAX + 2 * JOURNAL_DUE_MAX,
     JOURNAL_DUE_BOOKS_MAX = 1000,
     JOURNAL_WATCH_BUCKETS = 64,
     JOURNAL_RETRIES_MAX = 8,
@@ -69,7 +69,17 @@ typedef struct journal_watch {
     uint64_t mark; // counts the commits of the books of this bucket
 } journal_watch;
 
+// Where the time of a commit goes.
+#define JOURNAL_PHASES(X) X(LOAD, "load") X(APPLY, "apply") X(WRITE, "write") X(COMMIT, "commit")
+typedef enum journal_phase {
+#define PHASE_ENUM(name, label) JOURNAL_PHASE_##name,
+    JOURNAL_PHASES(PHASE_ENUM)
+#undef PHASE_ENUM
+        JOURNAL_PHASE_COUNT
+} journal_phase;
+
 typedef struct journal_metrics {
+    metric *phases[JOURNAL_PHASE_COUNT];
     metric *transfers[LEDGER_TRANSFER_STATUS_COUNT];
     metric *accounts[LEDGER_ACCOUNT_STATUS_COUNT];
     metric *commit_seconds, *commits, *batch_events, *batch_size, *retries, *settled, *queue;

@@ -1,8 +1,11 @@
 // The commit path against a real PostgreSQL, one caller at a time.
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "testing/bench_journal.h"
@@ -305,6 +308,36 @@ static void limits_are_checks_of_the_schema(void **state) {
     bench_stop(&i);
 }
 
+// Somebody changes a balance behind the service's back: it must notice before it writes, and end.
+static void violated_invariant__ends_the_process(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        char sql[128];
+        (void)freopen("/dev/null", "w", stderr);
+        bench_instance i = bench_start(NULL, NULL);
+        bench_make_accounts(&i, book, 2, 0);
+        if (bench_commit_one(&i, book, bench_event(book, 100, 1, 2, 5)) ==
+            LEDGER_TRANSFER_CREATED) {
+            (void)snprintf(sql, sizeof sql,
+                           "UPDATE account SET credits_posted = 6 WHERE book_id = %lld",
+                           (long long)book);
+            fixture_sql(sql, NULL, 0);
+            (void)bench_commit_one(&i, book, bench_event(book, 101, 1, 2, 5));
+        }
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT);
+    char sql[128];
+    (void)snprintf(sql, sizeof sql, "SELECT count(*) FROM transfer WHERE book_id = %lld",
+                   (long long)book);
+    assert_int_equal(fixture_sql_i64(sql), 1);
+}
+
 static void follower_is_woken_by_a_commit(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
@@ -334,6 +367,7 @@ int main(void) {
         cmocka_unit_test(cache_smaller_than_the_work),
         cmocka_unit_test(least_privilege),
         cmocka_unit_test(limits_are_checks_of_the_schema),
+        cmocka_unit_test(violated_invariant__ends_the_process),
         cmocka_unit_test(follower_is_woken_by_a_commit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,5 @@
 // WatchPayouts: a stream of what has changed. Reads in short statements and compares with what was sent, so that nothing is held
 // between two looks: no connection, no transaction.
-#include <stdlib.h>
 #include <string.h>
 
 #include "api/service_internal.h"
@@ -13,21 +12,52 @@ enum {
     WATCH_POLL_MS = 100,
     WATCH_READ_TIMEOUT_MS = 5000,
     WATCH_ROUND_MAX = 64u << 20,
-    WATCH_MESSAGE_MAX = 500
+    WATCH_MESSAGE_MAX = 500,
+    WATCH_KNOWN_MAX = 4 * WATCH_MAX,
+    // Ids are made a moment before they are committed, by several processes: a new payout may have an id below one that was
+    // seen already, but not by more than this.
+    WATCH_LATE_MS = 10000,
+    NEVER_SENT = 1 // microseconds: a time that no payout has
 };
+
+// What is known of a payout: when it had changed last as it was sent, and whether that was terminal. As a word of the map.
+typedef struct watched {
+    int64_t updated_us;
+    bool terminal;
+} watched;
 
 typedef struct watch {
     payments_service *s;
     const merchant *m;
-    bool all;    // every payout of the merchant, also new ones
-    uuid newest; // all: those after it have not been seen
-    bool first;  // all: the first look leaves out what is terminal
-    map *open;   // watched and not terminal: id → update_time in microseconds of what was sent
-    uuid *ids;   // the keys of open, for one look
+    bool all;         // every payout of the merchant, also new ones
+    bool first;       // the first look: what is terminal by now is nobody's business
+    int64_t begun_ms; // of the wall
+    uuid floor;       // all: new ones have a higher id
+    map *known;       // id → watched, packed; terminal ones until they are below the floor
+    size_t n_open;    // of known: not terminal
+    uuid *ids;        // of those, for one look
     size_t n_ids;
     Payments__V1__Payout **changed; // of one look
     size_t n_changed;
 } watch;
+
+static void *pack_watched(int64_t updated_us, bool terminal) {
+    return (void *)(uintptr_t)((uint64_t)updated_us << 1 | (terminal ? 1u : 0u));
+}
+
+static watched unpack_watched(const void *word) {
+    const uint64_t bits = (uint64_t)(uintptr_t)word;
+    return (watched){(int64_t)(bits >> 1), (bits & 1u) != 0};
+}
+
+// The lowest id that is made at a time (UUIDv7 begins with it).
+static uuid lowest_id_of(int64_t wall_ms) {
+    uuid id = {{0}};
+    for (int i = 0; i < 6; i++) {
+        id.b[i] = (uint8_t)((uint64_t)wall_ms >> (40 - 8 * i));
+    }
+    return id;
+}
 
 static int64_t updated_us(const Payments__V1__Payout *p) {
     return p->update_time->seconds * 1000000 + p->update_time->nanos / 1000;
@@ -36,70 +66,86 @@ static int64_t updated_us(const Payments__V1__Payout *p) {
 static void take_row(watch *w, const db_rows *rows, size_t i, arena *a) {
     Payments__V1__Payout *p = payout_from_row(rows, i, a);
     const uuid id = db_get_uuid(rows, i, 0);
-    const int64_t now = updated_us(p);
-    const int64_t sent = (int64_t)(intptr_t)map_get(w->open, id);
-    if (sent != now) {
-        w->changed[w->n_changed++] = p;
+    const void *word = map_get(w->known, id);
+    const watched was = unpack_watched(word);
+    const bool was_open = word != NULL && !was.terminal;
+    const bool terminal = payout_is_terminal(p->state);
+    if (word != NULL && was.updated_us == updated_us(p)) {
+        return;
     }
-    if (payout_is_terminal(p->state)) {
-        (void)map_remove(w->open, id);
-    } else {
-        const bool put = map_put(w->open, id, (void *)(intptr_t)now);
-        ASSERT(put); // WATCH_MAX is checked before
+    if (!map_put(w->known, id, pack_watched(updated_us(p), terminal))) {
+        return; // too many at once: a later look has room
     }
-    if (uuid_cmp(id, w->newest) > 0) {
-        w->newest = id;
-    }
+    w->changed[w->n_changed++] = p;
+    w->n_open -= was_open ? 1 : 0;
+    w->n_open += terminal ? 0 : 1;
 }
 
-// The watched ones, and, for all, the new ones.
-static bool look_tx(db_conn *c, arena *a, void *arg, err *e) {
-    watch *w = arg;
-    db_rows *known = NULL, *fresh = NULL;
+static bool read_known(watch *w, db_conn *c, arena *a, db_rows **rows, err *e) {
     db_params *p = db_params_create(a);
     db_i64(p, w->m->book_id);
     db_text(p, str_of(w->m->id));
     db_uuid_array(p, w->ids, w->n_ids);
-    if (w->n_ids > 0 && !db_exec(c, payments_stmt(SQL_PAYOUT_GET_MANY), p, a, &known, NULL, e)) {
+    return w->n_ids == 0 || db_exec(c, payments_stmt(SQL_PAYOUT_GET_MANY), p, a, rows, NULL, e);
+}
+
+// At first everything that is open; then everything above the floor.
+static bool read_new(watch *w, db_conn *c, arena *a, db_rows **rows, err *e) {
+    const uuid everything = {{0}};
+    db_params *p = db_params_create(a);
+    db_i64(p, w->m->book_id);
+    db_text(p, str_of(w->m->id));
+    db_uuid(p, w->first ? everything : w->floor);
+    db_bool(p, !w->first);
+    db_i64(p, (int64_t)WATCH_MAX);
+    return !w->all || w->n_open >= WATCH_MAX ||
+           db_exec(c, payments_stmt(SQL_PAYOUT_OPEN), p, a, rows, NULL, e);
+}
+
+static bool look_tx(db_conn *c, arena *a, void *arg, err *e) {
+    watch *w = arg;
+    db_rows *rows[2] = {NULL, NULL};
+    if (!read_known(w, c, a, &rows[0], e) || !read_new(w, c, a, &rows[1], e)) {
         return false;
     }
-    if (w->all && map_count(w->open) < WATCH_MAX) {
-        p = db_params_create(a);
-        db_i64(p, w->m->book_id);
-        db_text(p, str_of(w->m->id));
-        db_uuid(p, w->newest);
-        db_bool(p, !w->first);
-        db_i64(p, (int64_t)(WATCH_MAX - map_count(w->open)));
-        if (!db_exec(c, payments_stmt(SQL_PAYOUT_OPEN), p, a, &fresh, NULL, e)) {
-            return false;
-        }
-    }
-    const size_t n_known = known != NULL ? db_count(known) : 0;
-    const size_t n_fresh = fresh != NULL ? db_count(fresh) : 0;
-    w->changed = ARENA_ARRAY(a, Payments__V1__Payout *, n_known + n_fresh + 1);
+    const size_t n_known = rows[0] != NULL ? db_count(rows[0]) : 0;
+    const size_t n_new = rows[1] != NULL ? db_count(rows[1]) : 0;
+    w->changed = ARENA_ARRAY(a, Payments__V1__Payout *, n_known + n_new + 1);
     w->n_changed = 0;
     if (w->changed == NULL) {
         return out_of_memory(e);
     }
-    for (size_t i = 0; i < n_known; i++) {
-        take_row(w, known, i, a);
-    }
-    for (size_t i = 0; i < n_fresh; i++) {
-        take_row(w, fresh, i, a);
+    for (size_t k = 0; k < 2; k++) {
+        for (size_t i = 0; rows[k] != NULL && i < db_count(rows[k]); i++) {
+            take_row(w, rows[k], i, a);
+        }
     }
     w->first = false;
     return true;
 }
 
-static bool list_open(watch *w, arena *a) {
-    w->ids = ARENA_ARRAY(a, uuid, map_count(w->open) + 1);
+// What is to be asked again; and forgets what is terminal and so old that no look can meet it again.
+static bool begin_look(watch *w, arena *a) {
+    const int64_t late_ms = clock_wall_us(clock_system()) / 1000 - WATCH_LATE_MS;
+    const size_t n = map_count(w->known);
+    uuid *old = ARENA_ARRAY(a, uuid, n + 1);
+    size_t n_old = 0;
+    w->ids = ARENA_ARRAY(a, uuid, n + 1);
     w->n_ids = 0;
-    if (w->ids == NULL) {
+    if (w->ids == NULL || old == NULL) {
         return false;
     }
-    map_iter it = map_begin(w->open);
+    w->floor = lowest_id_of(late_ms > w->begun_ms ? late_ms : w->begun_ms);
+    map_iter it = map_begin(w->known);
     while (map_next(&it)) {
-        w->ids[w->n_ids++] = it.key;
+        if (!unpack_watched(it.value).terminal) {
+            w->ids[w->n_ids++] = it.key;
+        } else if (uuid_cmp(it.key, w->floor) < 0) {
+            old[n_old++] = it.key;
+        }
+    }
+    for (size_t i = 0; i < n_old; i++) {
+        (void)map_remove(w->known, old[i]);
     }
     return true;
 }
@@ -118,7 +164,7 @@ static bool send_changes(const watch *w, rpc_call *call) {
 // One look: read, send. False: the stream is over (*e set: with an error).
 static bool watch_round(watch *w, rpc_call *call, arena *a, err *e) {
     const int64_t deadline = clock_mono_ms(clock_system()) + WATCH_READ_TIMEOUT_MS;
-    if (!list_open(w, a)) {
+    if (!begin_look(w, a)) {
         return out_of_memory(e);
     }
     return db_read(w->s->o.pool, deadline, a, look_tx, w, e) && send_changes(w, call);
@@ -135,9 +181,10 @@ static bool watch_named(watch *w, const Payments__V1__WatchPayoutsRequest *r, er
             return false;
         }
         // A time that no row has: the first look sends it.
-        const bool put = map_put(w->open, id, (void *)(intptr_t)-1);
-        ASSERT(put);
+        const bool put = map_put(w->known, id, pack_watched(NEVER_SENT, false));
+        ASSERT(put); // WATCH_MAX is below the map's
     }
+    w->n_open = map_count(w->known);
     return true;
 }
 
@@ -154,9 +201,9 @@ static bool watch_begin(watch *w, const Payments__V1__WatchPayoutsRequest *r, er
 
 // Payouts that were named and that nobody has heard of: said at once, not waited for.
 static bool all_were_found(const watch *w, err *e) {
-    map_iter it = map_begin(w->open);
+    map_iter it = map_begin(w->known);
     while (map_next(&it)) {
-        if ((intptr_t)it.value == -1) {
+        if (unpack_watched(it.value).updated_us == NEVER_SENT) {
             char id[UUID_TEXT_LEN + 1];
             uuid_format(it.key, id);
             return err_set_field(e, ERR_NOT_FOUND, "PAYOUT_NOT_FOUND", "payout_ids",
@@ -168,7 +215,8 @@ static bool all_were_found(const watch *w, err *e) {
 
 void handle_watch_payouts(rpc_call *call, void *service, const ProtobufCMessage *request) {
     const Payments__V1__WatchPayoutsRequest *r = (const Payments__V1__WatchPayoutsRequest *)request;
-    watch w = {.s = service, .open = map_create(256, WATCH_MAX + 1)};
+    watch w = {.s = service, .known = map_create(256, WATCH_KNOWN_MAX)};
+    w.begun_ms = clock_wall_us(clock_system()) / 1000;
     arena *a = arena_create(WATCH_ROUND_MAX);
     err e = {0};
     bool go_on = watch_begin(&w, r, &e);
@@ -176,12 +224,12 @@ void handle_watch_payouts(rpc_call *call, void *service, const ProtobufCMessage 
         const bool opening = w.first;
         go_on = watch_round(&w, call, a, &e) && (!opening || w.all || all_were_found(&w, &e));
         arena_reset(a);
-        if (go_on && r->until_terminal && map_count(w.open) == 0) {
+        if (go_on && r->until_terminal && w.n_open == 0) {
             break;
         }
         go_on = go_on && rpc_stream_wait(call, WATCH_POLL_MS);
     }
-    map_destroy(w.open);
+    map_destroy(w.known);
     arena_destroy(a);
     if (err_is_set(&e)) {
         rpc_fail(call, &e);

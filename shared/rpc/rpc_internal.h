@@ -144,8 +144,8 @@ struct rpc_call {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     bool write_busy, write_ok, read_busy, read_ok;
-    err_code
-        told_to_stop; // why rpc_cancelled was true, or ERR_OK: a stream that stops for it did not come to its end
+    // Why rpc_cancelled was true, or ERR_OK: a stream that stops for it did not come to its end.
+    err_code told_to_stop;
     grpc_byte_buffer *read_buffer;
 };
 

@@ -366,7 +366,7 @@ void server_wake_drain(rpc_server *s) {
 }
 
 static bool is_stopped(rpc_server *s) {
-    return s->stopped;
+    return s->stopped && atomic_load(&s->alive) == 0;
 }
 
 static bool is_flushed(rpc_server *s) {
@@ -450,7 +450,7 @@ void rpc_server_drain(rpc_server *s, int64_t grace_ms) {
     grpc_server_shutdown_and_notify(s->core, s->cq[0], &s->tag_shutdown);
     if (!flushed || !wait_for(s, is_stopped, RPC_DRAIN_FLUSH_MS)) {
         grpc_server_cancel_all_calls(s->core);
-        // Core's word comes when the last call object is gone, which needs every handler's own answer.
+        // The end comes when the last call object is gone, which needs every handler's own answer.
         bool stopped = wait_for(s, is_stopped, RPC_DRAIN_HARD_MS);
         ASSERT(stopped);
     }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -298,7 +299,8 @@ static void test_stream__more_than_allowed__refused_at_once(void **state) {
     pthread_t threads[N];
     err ended[N];
     memset(ended, 0, sizeof(ended));
-    int before = atomic_load(&f.echo.streams_followed);
+    int before = atomic_load(&f.echo.streams_followed),
+        ended_before = atomic_load(&f.echo.saw_cancel);
     for (int i = 0; i < N; i++) {
         assert_int_equal(pthread_create(&threads[i], NULL, follow_main, &ended[i]), 0);
     }
@@ -313,7 +315,10 @@ static void test_stream__more_than_allowed__refused_at_once(void **state) {
         pthread_join(threads[i], NULL);
         assert_int_equal(ended[i].code, ERR_DEADLINE_EXCEEDED);
     }
-    // And the places come back.
+    // And the places come back, once the handlers have heard of it too.
+    assert_true(fixture_wait_for(&f.echo.saw_cancel, ended_before + N, 3000));
+    struct timespec t = {.tv_nsec = 50000000};
+    clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
     s = (seen){.in_order = true};
     assert_true(stream(ECHO_PATH("Count"), 3, &s, 2000, &e));
 }

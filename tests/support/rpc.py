@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import grpc
 
-# Refusals of big messages must come from the server, so our own side has no limit.
+# Refusals of big messages must come from the server, so our own side has no limit. Tests restart servers: look again soon.
 OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1),
-           ("grpc.enable_retries", 0), ("grpc.enable_http_proxy", 0)]
+           ("grpc.enable_retries", 0), ("grpc.enable_http_proxy", 0), ("grpc.initial_reconnect_backoff_ms", 100),
+           ("grpc.min_reconnect_backoff_ms", 500), ("grpc.max_reconnect_backoff_ms", 500)]
+
+# Promise DEFINITE-ERRORS: after these the same call with the same ids is right, after all others it is pointless.
+REPEATABLE = {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.ABORTED,
+              grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.RESOURCE_EXHAUSTED}
+
+
+def persist(call, request, *, patience_s: float = 60, timeout: float = 10):
+    """Repeats the very same request until it has a definite answer, as a careful client does. `call` is made anew for each
+    try: call() gives the stub's method."""
+    limit = time.monotonic() + patience_s
+    while True:
+        try:
+            return call()(request, timeout=timeout, wait_for_ready=True)
+        except grpc.RpcError as error:
+            if error.code() not in REPEATABLE or time.monotonic() > limit:
+                raise
+            time.sleep(0.05)
 
 
 def channel(port: int, certs: Path, identity: str = "test", *, ca: str = "ca") -> grpc.Channel:

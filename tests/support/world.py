@@ -106,11 +106,9 @@ class World:
         return found
 
     def remove(self) -> None:
+        """Its databases in a shared cluster stay until the cluster goes: dropping one waits for a checkpoint, seconds each."""
         self.close()
         self.stack.remove()
-        if not self.stack.owns_cluster and self.cluster.running():
-            for database in self.stack.databases:
-                self.cluster.drop_database(database)
 
     # Clients.
 

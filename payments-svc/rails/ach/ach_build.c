@@ -11,10 +11,11 @@
 enum { ACCOUNT_CHECKING = 1, ACCOUNT_SAVINGS = 2, HOLDER_INDIVIDUAL = 1, HOLDER_COMPANY = 2 };
 
 #define US_PER_MINUTE INT64_C(60000000)
+#define MINUTES_PER_DAY INT64_C(1440)
 
 int64_t ach_today(const clock_source *clock) {
     civil_date d = time_civil_date(fed_local_us(clock_wall_us(clock)));
-    return d.year * INT64_C(10000) + d.month * 100 + d.day;
+    return d.year * INT64_C(10000) + d.month * INT64_C(100) + d.day;
 }
 
 static civil_date date_of(int64_t yyyymmdd) {
@@ -156,7 +157,7 @@ static bool plan(planner *p, const size_t *sorted, size_t n, arena *a, err *e) {
 
 static nacha_file_spec spec_of(const planner *p, char modifier) {
     const ach_settings *s = &p->r->settings;
-    int64_t minutes = fed_local_us(clock_wall_us(p->r->clock)) / US_PER_MINUTE % (24 * 60);
+    int64_t minutes = fed_local_us(clock_wall_us(p->r->clock)) / US_PER_MINUTE % MINUTES_PER_DAY;
     civil_date created = date_of(p->numbers->file_date);
     return (nacha_file_spec){
         .immediate_destination = str_of(s->immediate_destination),

@@ -25,16 +25,19 @@ typedef struct reader {
 // --- Fields ----------------------------------------------------------------------------------------------------------
 // Each takes the position of its first character, from 1, as the rules give it.
 
-PRINTF_LIKE(4, 5) static bool fail(reader *r, int column, const char *field, const char *fmt, ...) {
+// Says where, what and why. The macro makes it an expression that is visibly false.
+static void note_fault(reader *r, int column, const char *field, const char *fmt, ...)
+    PRINTF_LIKE(4, 5);
+static void note_fault(reader *r, int column, const char *field, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
     r->fault->line = r->line;
     r->fault->column = column;
     r->fault->field = field;
-    va_list args;
-    va_start(args, fmt);
-    vsnprintf(r->fault->reason, sizeof r->fault->reason, fmt, args);
+    (void)vsnprintf(r->fault->reason, sizeof r->fault->reason, fmt, args);
     va_end(args);
-    return false;
 }
+#define fail(...) (note_fault(__VA_ARGS__), false)
 
 static bool literal(reader *r, int column, const char *expected, const char *field) {
     if (memcmp(r->text + column - 1, expected, strlen(expected)) != 0) {

@@ -135,7 +135,7 @@ static void test_write__lines__padded_to_whole_blocks(void **state) {
         }
         strbuf out;
         str got = write_ok(&SPEC, credits, n, &out);
-        assert_int_equal(got.len % (10 * 95), 0);
+        assert_int_equal(got.len % 950, 0);
         assert_true(got.len <= nacha_size_max(n, false));
         size_t records = n + 4, lines = got.len / 95;
         assert_int_equal(lines, (records + 9) / 10 * 10);
@@ -373,8 +373,8 @@ static void test_read__without_padding__accepted(void **state) {
     size_t n = golden_credits(credits);
     strbuf out;
     str whole = write_ok(&SPEC, credits, n, &out);
-    assert_int_equal(whole.len, 950); // 9 records and one line of padding
-    read_ok((str){whole.ptr, 9 * 95}, a);
+    assert_int_equal(whole.len, 950);         // 9 records and one line of padding
+    read_ok((str){whole.ptr, 855}, a);        // 9 lines
     read_ok((str){whole.ptr, 9 * 95 - 1}, a); // and without the last newline
     strbuf_deinit(&out);
 }
@@ -491,13 +491,12 @@ static void test_read__fault__names_line_column_and_field(void **state) {
 static void test_read__random_damage__never_crashes(void **state) {
     arena *a = *state;
     static char bytes[1 << 16];
-    char *copy = malloc(1 << 16);
     str whole = read_testdata("returns.ach", bytes, sizeof bytes);
     test_clock t;
     test_clock_init(&t, 0, 20261121);
     for (int round = 0; round < 20000; round++) {
         size_t len = whole.len;
-        char *exact = malloc(len);
+        char *exact = malloc(len == 0 ? 1 : len);
         memcpy(exact, whole.ptr, len);
         uint64_t changes = 1 + clock_random_below(&t.source, 6);
         for (uint64_t i = 0; i < changes; i++) {
@@ -518,7 +517,6 @@ static void test_read__random_damage__never_crashes(void **state) {
         free(exact);
         arena_reset(a);
     }
-    free(copy);
 }
 
 static void test_write__random_files__read_back(void **state) {

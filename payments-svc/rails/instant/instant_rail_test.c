@@ -198,25 +198,24 @@ static void test_submit__error_answers__as_the_contract_says(void **state) {
     (void)state;
     static const struct {
         int status;
-        const char *body;
         rail_verdict verdict;
-        const char *code;
+        const char *body, *code;
     } CASES[] = {
-        {400,
+        {400, RAIL_REFUSED,
          "{\"error\":\"invalid\",\"field\":\"creditor.name\",\"message\":\"must not be empty\"}",
-         RAIL_REFUSED, "INVALID"},
-        {400, "<html>", RAIL_UNKNOWN, NULL},
-        {401, "{}", RAIL_NOT_SENT, "RAIL_UNAUTHORIZED"},
-        {403, "{}", RAIL_NOT_SENT, "RAIL_UNAUTHORIZED"},
-        {404, "{\"error\":\"not_found\"}", RAIL_UNKNOWN, NULL},
-        {409, "{\"error\":\"key_reused\"}", RAIL_UNKNOWN, "KEY_REUSED"},
-        {429, "{}", RAIL_UNKNOWN, NULL},
-        {500, "{}", RAIL_UNKNOWN, NULL},
-        {503, "{}", RAIL_UNKNOWN, NULL},
-        {302, "{}", RAIL_UNKNOWN, NULL},
-        {201, "", RAIL_UNKNOWN, "BAD_ANSWER"},
-        {201, "[]", RAIL_UNKNOWN, "BAD_ANSWER"},
-        {201, "{\"status\":\"accepted\",\"status\":\"refused\"}", RAIL_UNKNOWN, "BAD_ANSWER"},
+         "INVALID"},
+        {400, RAIL_UNKNOWN, "<html>", NULL},
+        {401, RAIL_NOT_SENT, "{}", "RAIL_UNAUTHORIZED"},
+        {403, RAIL_NOT_SENT, "{}", "RAIL_UNAUTHORIZED"},
+        {404, RAIL_UNKNOWN, "{\"error\":\"not_found\"}", NULL},
+        {409, RAIL_UNKNOWN, "{\"error\":\"key_reused\"}", "KEY_REUSED"},
+        {429, RAIL_UNKNOWN, "{}", NULL},
+        {500, RAIL_UNKNOWN, "{}", NULL},
+        {503, RAIL_UNKNOWN, "{}", NULL},
+        {302, RAIL_UNKNOWN, "{}", NULL},
+        {201, RAIL_UNKNOWN, "", "BAD_ANSWER"},
+        {201, RAIL_UNKNOWN, "[]", "BAD_ANSWER"},
+        {201, RAIL_UNKNOWN, "{\"status\":\"accepted\",\"status\":\"refused\"}", "BAD_ANSWER"},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         script.status = CASES[i].status;
@@ -316,20 +315,20 @@ static void test_query__answers__as_the_contract_says(void **state) {
     rail_item *item = make_items(1);
     const struct {
         int status;
-        const char *body;
         rail_verdict verdict;
+        const char *body;
     } cases[] = {
-        {200, payment_json(item, "accepted", 1000, ""), RAIL_ACCEPTED},
-        {200, payment_json(item, "settled", 1000, ""), RAIL_SETTLED},
-        {200, payment_json(item, "refused", 1000, ""), RAIL_REFUSED},
-        {200, payment_json(item, "refused", 1000, ",\"retriable\":true"), RAIL_REFUSED_RETRY},
-        {200, payment_json(item, "returned", 1000, ",\"code\":\"AC06\""), RAIL_RETURNED},
-        {200, payment_json(item, "settled", 999, ""), RAIL_UNKNOWN},
-        {404, "{\"error\":\"not_found\"}", RAIL_NOT_SENT},
-        {404, "{\"error\":\"no such page\"}", RAIL_UNKNOWN},
-        {404, "", RAIL_UNKNOWN},
-        {401, "{}", RAIL_UNKNOWN},
-        {500, "{}", RAIL_UNKNOWN},
+        {200, RAIL_ACCEPTED, payment_json(item, "accepted", 1000, "")},
+        {200, RAIL_SETTLED, payment_json(item, "settled", 1000, "")},
+        {200, RAIL_REFUSED, payment_json(item, "refused", 1000, "")},
+        {200, RAIL_REFUSED_RETRY, payment_json(item, "refused", 1000, ",\"retriable\":true")},
+        {200, RAIL_RETURNED, payment_json(item, "returned", 1000, ",\"code\":\"AC06\"")},
+        {200, RAIL_UNKNOWN, payment_json(item, "settled", 999, "")},
+        {404, RAIL_NOT_SENT, "{\"error\":\"not_found\"}"},
+        {404, RAIL_UNKNOWN, "{\"error\":\"no such page\"}"},
+        {404, RAIL_UNKNOWN, ""},
+        {401, RAIL_UNKNOWN, "{}"},
+        {500, RAIL_UNKNOWN, "{}"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         script.status = cases[i].status;

@@ -1,0 +1,94 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "bench.h"
+
+const char *const WATCHED_NAMES[WATCHED] = {"ledger_svc", "payments_svc", "bank_sim"};
+
+int64_t bench_now_us(void) {
+    return clock_mono_us(clock_system());
+}
+
+void bench_fail(const char *what, const err *e) {
+    (void)fprintf(stderr, "payouts_bench: %s: %s %s %s\n", what, e->reason, e->message, e->detail);
+    exit(1);
+}
+
+int bench_compare(const void *a, const void *b) {
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+int64_t bench_percentile(const int64_t *sorted, size_t n, int percent) {
+    ASSERT(percent > 0 && percent <= 100);
+    const size_t rank = (n * (size_t)percent + 99) / 100;
+    return n == 0 ? 0 : sorted[rank - 1];
+}
+
+// The number behind a name in /proc/PID/status.
+static int64_t status_kib(const char *line, const char *name) {
+    const size_t len = strlen(name);
+    return strncmp(line, name, len) == 0 ? strtoll(line + len, NULL, 10) : 0;
+}
+
+void bench_memory(const bench *b, memory_sample *out) {
+    for (size_t i = 0; i < WATCHED; i++) {
+        char path[64], line[256];
+        (void)snprintf(path, sizeof path, "/proc/%ld/status", b->o.pids[i]);
+        FILE *status = fopen(path, "r");
+        if (status == NULL) {
+            err e = {0};
+            err_set(&e, ERR_INTERNAL, "NO_PROCESS", "%s: %s", path, strerror(errno));
+            bench_fail(WATCHED_NAMES[i], &e);
+        }
+        while (fgets(line, sizeof line, status) != NULL) {
+            out->peak_kib[i] += status_kib(line, "VmHWM:");
+            out->rss_kib[i] += status_kib(line, "VmRSS:");
+        }
+        (void)fclose(status);
+    }
+}
+
+static void print_memory(const saga_figures *saga) {
+    (void)printf("  \"memory\": [\n");
+    for (size_t k = 0; k < SAMPLES; k++) {
+        const memory_sample *s = &saga->samples[k];
+        (void)printf("    {\"settled\": %ld, \"at_s\": %.2f", s->settled, (double)s->at_us / 1e6);
+        for (size_t i = 0; i < WATCHED; i++) {
+            (void)printf(", \"%s_rss_mib\": %.1f, \"%s_peak_mib\": %.1f", WATCHED_NAMES[i],
+                         (double)s->rss_kib[i] / 1024, WATCHED_NAMES[i],
+                         (double)s->peak_kib[i] / 1024);
+        }
+        (void)printf("}%s\n", k + 1 < SAMPLES ? "," : "");
+    }
+    (void)printf("  ],\n");
+}
+
+void bench_print(const bench *b, const saga_figures *saga, int64_t naive_us) {
+    const bench_options *o = &b->o;
+    const double per_s = (double)o->payouts * 1e6 / (double)saga->total_us;
+    const double naive_per_s = (double)o->naive * 1e6 / (double)naive_us;
+    memory_sample end = {0};
+    bench_memory(b, &end);
+    (void)printf("{\n");
+    (void)printf("  \"payouts_per_s\": %.1f,\n  \"naive_per_s\": %.1f,\n  \"ratio\": %.1f,\n",
+                 per_s, naive_per_s, per_s / naive_per_s);
+    (void)printf("  \"p50_ms\": %.2f,\n  \"p99_ms\": %.2f,\n  \"max_ms\": %.2f,\n",
+                 (double)saga->p50_us / 1e3, (double)saga->p99_us / 1e3,
+                 (double)saga->max_us / 1e3);
+    (void)printf("  \"settled_after_s\": %.2f,\n  \"accepted_after_s\": %.2f,\n",
+                 (double)saga->total_us / 1e6, (double)saga->accepted_us / 1e6);
+    for (size_t i = 0; i < WATCHED; i++) {
+        (void)printf("  \"%s_peak_mib\": %.1f,\n", WATCHED_NAMES[i],
+                     (double)end.peak_kib[i] / 1024);
+    }
+    print_memory(saga);
+    (void)printf(
+        "  \"parameters\": {\"payouts\": %ld, \"by_create_payout\": %ld, \"in_flight\": %ld, "
+        "\"bulk_chunk\": %ld, \"bulk_threads\": %ld, \"merchants\": %ld, \"naive\": %ld}\n}\n",
+        o->payouts, o->singles, o->in_flight, o->chunk, o->bulk_threads, o->merchants, o->naive);
+}

@@ -1,0 +1,86 @@
+"""Crash points (shared/base/crash.h): recording them, and the environment that makes a service die at one."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from pathlib import Path
+
+from run.layout import PROJECT
+
+
+def record_env(path: Path) -> dict[str, str]:
+    return {"DISBURSE_CRASH_RECORD": str(path)}
+
+
+def recorded(path: Path) -> list[str]:
+    """In the order in which they were first passed."""
+    return list(dict.fromkeys(path.read_text(encoding="ascii").split())) if path.exists() else []
+
+
+class Plan:
+    """One crash: at the n-th hit of a point, once, whoever gets there first."""
+
+    def __init__(self, folder: Path, point: str, *, nth: int = 1, action: str = "kill"):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.point = point
+        self.done_file = folder / f"{point}.{nth}.done"
+        self.done_file.unlink(missing_ok=True)
+        self.env = {"DISBURSE_CRASH_AT": f"{point}:{nth}", "DISBURSE_CRASH_ACTION": action,
+                    "DISBURSE_CRASH_DONE": str(self.done_file)}
+
+    def hit(self) -> bool:
+        return self.done_file.exists()
+
+
+class Reviver:
+    """Starts a daemon again when it dies, as a supervisor would; without the crash, so it dies at most once."""
+
+    def __init__(self, daemon):
+        self.daemon = daemon
+        self.deaths = 0
+        self.failure: BaseException | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> Reviver:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        self._stop.set()
+        self._thread.join(60)
+        if self.failure is not None and kind is None:
+            raise self.failure
+
+    def _run(self) -> None:
+        identity = self.daemon.identity
+        try:
+            while not self._stop.is_set():
+                if identity is not None and not identity.wait(0.05):
+                    continue
+                self.deaths += 1
+                self.daemon.wait_exit(10)
+                self.daemon.start(timeout_s=60)
+                identity = self.daemon.identity
+        except BaseException as error:  # handed to the test's thread
+            self.failure = error
+
+
+def postgres_crasher(world, folder: Path) -> Path:
+    """A program that stops the world's cluster as a power cut would, starts it again, and returns."""
+    path = folder / "crash-postgres"
+    path.write_text("#!/bin/sh\n"
+                    "unset DISBURSE_RUN  # the server is no service process of the run folder\n"
+                    f"PYTHONPATH={PROJECT / 'tools'} PYTHONDONTWRITEBYTECODE=1 exec /usr/bin/python3 -c '\n"
+                    "import sys\n"
+                    "from pathlib import Path\n"
+                    "from run import Cluster\n"
+                    f"cluster = Cluster(Path(\"{world.cluster.run}\"))\n"
+                    "cluster.stop(\"immediate\")\n"
+                    "assert not cluster.running()\n"
+                    "cluster.start()\n"
+                    "' \"$0\"\n", encoding="utf-8")
+    os.chmod(path, stat.S_IRWXU)
+    return path
