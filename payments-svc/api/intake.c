@@ -265,13 +265,13 @@ static bool intake_tx(db_conn *c, arena *a, void *arg, err *e) {
     for (size_t i = 0; i < b->n; i++) {
         entries[i] = &b->items[i]->idem;
     }
-    if (!idem_lookup(c, b->book_id, IDEM_PAYOUT, entries, b->n, a, e)) {
+    if (!idem_lookup(c, b->book_id, entries, b->n, a, e)) {
         return false;
     }
     b->n_fresh = 0;
     for (size_t i = 0; i < b->n; i++) {
         b->items[i]->refused = NULL; // of an earlier try
-        if (b->items[i]->idem.state == IDEM_NEW) {
+        if (!b->items[i]->idem.known) {
             b->fresh[b->n_fresh++] = b->items[i];
         }
     }
@@ -317,14 +317,20 @@ static bool intake_commit(intake *in, intake_batch *b, arena *a, err *e) {
 // What to say of an item: the packed CreatePayoutResponse, or false and why not.
 static bool item_answer(const intake_item *it, const char *path, str *packed, err *e) {
     const intake_item *first = it->same_key != NULL ? it->same_key : it;
-    const bool other_request =
-        it->same_key != NULL && memcmp(it->idem.hash, first->idem.hash, sizeof it->idem.hash) != 0;
-    const err *refused = it->refused != NULL ? it->refused : first->refused;
-    if (refused != NULL) {
-        *e = *refused;
+    const bool same_as_first = memcmp(it->idem.hash, first->idem.hash, sizeof it->idem.hash) == 0;
+    if (it->refused != NULL) {
+        *e = *it->refused;
         return false;
     }
-    if (other_request || first->idem.state == IDEM_CONFLICT) {
+    if (first->refused != NULL && same_as_first) {
+        *e = *first->refused;
+        return false;
+    }
+    if (first->refused != NULL) {
+        return err_set(e, ERR_ABORTED, "KEY_IN_USE",
+                       "another request with this key was under way and was refused: ask again");
+    }
+    if (!idem_is_same(&first->idem, it->idem.hash)) {
         return idem_conflict(path, e);
     }
     *packed = first->idem.response;
@@ -376,7 +382,7 @@ static void count_items(const intake *in, const intake_job *job) {
         const intake_item *it = &job->items[i];
         if (it->refused != NULL) {
             metric_add(in->refused, 1);
-        } else if (it->same_key != NULL || it->idem.state != IDEM_NEW) {
+        } else if (it->same_key != NULL || it->idem.known) {
             metric_add(in->replayed, 1);
         } else {
             metric_add(in->accepted, 1);

@@ -248,7 +248,7 @@ static bool deposit_tx(db_conn *c, arena *a, void *arg, err *e) {
         return idem_insert(c, d->m->book_id, IDEM_DEPOSIT, &one, 1, clock_wall_us(clock_system()),
                            e);
     }
-    return idem_lookup(c, d->m->book_id, IDEM_DEPOSIT, &one, 1, a, e);
+    return idem_lookup(c, d->m->book_id, &one, 1, a, e);
 }
 
 // The ledger transfer's id is derived from the key, so it happens once however often this is repeated.
@@ -321,10 +321,10 @@ static bool deposit_run(deposit *d, rpc_call *call, const Payments__V1__CreateDe
         if (!db_read(d->s->o.pool, deadline, a, deposit_tx, d, e)) {
             return false;
         }
-        if (d->entry.state == IDEM_CONFLICT) {
+        if (!idem_is_same(&d->entry, d->entry.hash)) {
             return idem_conflict("", e);
         }
-        if (d->entry.state == IDEM_REPLAY) {
+        if (d->entry.known) {
             return true;
         }
         if (!deposit_in_ledger(d, r, ledger_deadline(d->s, call), a, &id, &result, e)) {

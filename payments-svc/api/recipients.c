@@ -147,12 +147,12 @@ static bool recipients_tx(db_conn *c, arena *a, void *arg, err *e) {
     if (fresh == NULL) {
         return out_of_memory(e);
     }
-    if (!idem_lookup(c, b->m->book_id, IDEM_RECIPIENT, b->entries, b->n_entries, a, e)) {
+    if (!idem_lookup(c, b->m->book_id, b->entries, b->n_entries, a, e)) {
         return false;
     }
     for (size_t i = 0; i < b->n; i++) {
         new_recipient *it = &b->items[i];
-        if (it->refused == NULL && it->same_key == NULL && it->entry.state == IDEM_NEW) {
+        if (it->refused == NULL && it->same_key == NULL && !it->entry.known) {
             if (!prepare_new(b, it, now_us, a, e)) {
                 return false;
             }
@@ -172,7 +172,7 @@ static bool recipients_tx(db_conn *c, arena *a, void *arg, err *e) {
     }
     for (size_t i = 0; i < b->n; i++) {
         const new_recipient *it = &b->items[i];
-        if (it->refused == NULL && it->same_key == NULL && it->entry.state == IDEM_NEW) {
+        if (it->refused == NULL && it->same_key == NULL && !it->entry.known) {
             copy_recipient(w, b, it, now_us);
         }
     }
@@ -236,8 +236,7 @@ static bool item_outcome(const new_recipient *it, const char *path, str *packed,
         *e = *it->refused;
         return false;
     }
-    if (first->entry.state == IDEM_CONFLICT ||
-        memcmp(it->entry.hash, first->entry.hash, sizeof it->entry.hash) != 0) {
+    if (!idem_is_same(&first->entry, it->entry.hash)) {
         return idem_conflict(path, e);
     }
     *packed = first->entry.response;

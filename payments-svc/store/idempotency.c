@@ -20,8 +20,8 @@ void idem_hash(idem_operation op, str merchant_id, str content, uint8_t out[32])
     ASSERT(ok == 1);
 }
 
-bool idem_lookup(db_conn *c, int64_t book_id, idem_operation op, idem_entry *const *entries,
-                 size_t n, arena *a, err *e) {
+bool idem_lookup(db_conn *c, int64_t book_id, idem_entry *const *entries, size_t n, arena *a,
+                 err *e) {
     str *merchants = ARENA_ARRAY(a, str, n);
     str *keys = ARENA_ARRAY(a, str, n);
     if (n > 0 && (merchants == NULL || keys == NULL)) {
@@ -31,7 +31,8 @@ bool idem_lookup(db_conn *c, int64_t book_id, idem_operation op, idem_entry *con
     for (size_t i = 0; i < n; i++) {
         merchants[i] = entries[i]->merchant_id;
         keys[i] = entries[i]->key;
-        entries[i]->state = IDEM_NEW;
+        entries[i]->known = false;
+        memcpy(entries[i]->stored, entries[i]->hash, sizeof entries[i]->stored);
     }
     db_params *p = db_params_create(a);
     db_i64(p, book_id);
@@ -44,12 +45,11 @@ bool idem_lookup(db_conn *c, int64_t book_id, idem_operation op, idem_entry *con
     for (size_t i = 0; i < db_count(rows); i++) {
         const size_t at = (size_t)db_get_i64(rows, i, 0) - 1;
         ASSERT(at < n);
-        const str hash = db_get_str(rows, i, 2);
-        ASSERT(hash.len == sizeof entries[at]->hash);
-        const bool same = db_get_i16(rows, i, 1) == (int16_t)op &&
-                          memcmp(hash.ptr, entries[at]->hash, hash.len) == 0;
-        entries[at]->state = same ? IDEM_REPLAY : IDEM_CONFLICT;
-        entries[at]->response = db_get_str(rows, i, 3);
+        const str hash = db_get_str(rows, i, 1);
+        ASSERT(hash.len == sizeof entries[at]->stored);
+        entries[at]->known = true;
+        memcpy(entries[at]->stored, hash.ptr, hash.len); // the operation is part of what is hashed
+        entries[at]->response = db_get_str(rows, i, 2);
     }
     return true;
 }
@@ -83,6 +83,10 @@ bool idem_insert(db_conn *c, int64_t book_id, idem_operation op, idem_entry *con
 bool idem_should_look_again(const err *e) {
     return (e->flags & ERR_COMMIT_UNKNOWN) != 0 ||
            (e->code == ERR_ALREADY_EXISTS && strcmp(e->constraint, "idempotency_pkey") == 0);
+}
+
+bool idem_is_same(const idem_entry *first, const uint8_t hash[32]) {
+    return memcmp(first->stored, hash, sizeof first->stored) == 0;
 }
 
 bool idem_conflict(const char *path, err *e) {

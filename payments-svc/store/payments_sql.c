@@ -31,7 +31,7 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
                              "created_at) VALUES ($1, $2, $3, $4, $5)"},
     [SQL_IDEMPOTENCY_LOOKUP] =
         {"idempotency_lookup",
-         "SELECT u.n, i.operation, i.request_hash, i.response "
+         "SELECT u.n, i.request_hash, i.response "
          "FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS u(merchant_id, key, n) "
          "JOIN idempotency i ON i.book_id = $1 AND i.merchant_id = u.merchant_id AND i.key = "
          "u.key"},

@@ -65,7 +65,7 @@ class Merchant:
             merchant_id=self.id, idempotency_key=key or unique("deposit"), amount_minor=amount, currency=currency))
 
     def new_recipient(self, currency: str = "USD", *, key: str | None = None, **bank):
-        account = {"routing_code": ROUTING[currency], "account_number": "000123456789", "account_type": 1,
+        account = {"routing_code": ROUTING.get(currency, ROUTING["USD"]), "account_number": "000123456789", "account_type": 1,
                    "currency": currency, **bank}
         return self.payer.recipients_pb.NewRecipient(
             idempotency_key=key or unique("recipient"), name="Ann Example", holder_type=1,

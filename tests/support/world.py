@@ -8,7 +8,7 @@ from pathlib import Path
 
 import grpc
 
-from run import Daemon, Stack
+from run import Daemon, RunError, Stack
 from run.layout import PROJECT
 
 from . import rpc, stubs
@@ -61,6 +61,7 @@ class World:
     def __init__(self, stack: Stack):
         self.stack = stack
         self._channels: dict[tuple, grpc.Channel] = {}
+        self._ports: dict[str, int] = {}
         stubs.install(BUILD)
 
     # Processes.
@@ -114,11 +115,20 @@ class World:
 
     def channel(self, service: str, identity: str = "test", *, ca: str = "ca", certs: Path | None = None) -> grpc.Channel:
         """A channel to where the service listens now, made once. The service may be an instance's name."""
-        port = self.daemon(service).ready()["grpc_port"]
+        port = self._port(service)
         key = (port, identity, ca, certs)
         if key not in self._channels:
             self._channels[key] = rpc.channel(port, certs or self.stack.certs, identity, ca=ca)
         return self._channels[key]
+
+    def _port(self, service: str) -> int:
+        """While a service is down, the port that it had: it comes back there, and a call may wait for it."""
+        try:
+            self._ports[service] = self.daemon(service).ready()["grpc_port"]
+        except RunError:
+            if service not in self._ports:
+                raise
+        return self._ports[service]
 
     def stub(self, proto: str, name: str, service: str, identity: str = "test"):
         """E.g. stub("ledger/v1/ledger", "LedgerService", "ledger-svc")."""
