@@ -137,9 +137,10 @@ static void measure_batches(const ledger_bench *b) {
             const double floor = per_s(last - before, floor_us);
             (void)fprintf(stderr, "%-8s %9.0f a second, floor %9.0f, ratio %.3f\n",
                           KIND_NAMES[kind], service, floor, service / floor);
-            (void)printf("    {\"kind\": \"%s\", \"service_per_s\": %.0f, \"floor_per_s\": %.0f}%s\n",
-                         KIND_NAMES[kind], service, floor,
-                         round + 1 < b->o.rounds || kind + 1 < LOAD_KINDS ? "," : "");
+            (void)printf(
+                "    {\"kind\": \"%s\", \"service_per_s\": %.0f, \"floor_per_s\": %.0f}%s\n",
+                KIND_NAMES[kind], service, floor,
+                round + 1 < b->o.rounds || kind + 1 < LOAD_KINDS ? "," : "");
         }
     }
     (void)printf("  ],\n");
@@ -148,8 +149,7 @@ static void measure_batches(const ledger_bench *b) {
 static void measure_singles(const ledger_bench *b) {
     load_make_book(b, BOOK_SINGLES);
     (void)load_single_latency_us(b, BOOK_SINGLES, 100);
-    const int64_t median_us =
-        load_single_latency_us(b, BOOK_SINGLES, (size_t)b->o.single_calls);
+    const int64_t median_us = load_single_latency_us(b, BOOK_SINGLES, (size_t)b->o.single_calls);
     const double calls_per_s =
         load_singles_per_s(b, BOOK_SINGLES, (size_t)b->o.singles_in_flight, b->o.singles_s);
     (void)fprintf(stderr, "one in flight: %lld us; %ld in flight: %.0f a second\n",

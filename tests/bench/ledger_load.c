@@ -193,7 +193,8 @@ static packed *batches_make(int64_t book_id, load_kind kind, size_t n) {
 typedef struct senders {
     const ledger_bench *b;
     packed *batches;
-    size_t n_batches, stride; // a thread sends `stride` batches after each other, then takes the next
+    size_t n_batches,
+        stride; // a thread sends `stride` batches after each other, then takes the next
     atomic_size_t next;
     int64_t book_id;
     int64_t until_us;
