@@ -28,7 +28,7 @@ void book_list_remove(book_list *l, book *b) {
     b->prev = b->next = NULL;
 }
 
-enum { CACHE_EXPECTED = 64, CACHE_BYTES_AN_ACCOUNT = 192 };
+enum { CACHE_EXPECTED = 64, CACHE_BYTES_AN_ACCOUNT = sizeof(ledger_account) + 64 };
 
 book *book_create(int64_t id, size_t cache_accounts_max) {
     book *b = calloc(1, sizeof *b);
@@ -63,5 +63,8 @@ ledger_account *book_cache_put(book *b, const ledger_account *account) {
     }
     *copy = *account;
     copy->touched = 0;
+    // Their memory is the transaction's; the digests stay.
+    copy->external_reference = (str){0};
+    copy->metadata = (str){0};
     return map_put(b->accounts, copy->id, copy) ? copy : NULL;
 }

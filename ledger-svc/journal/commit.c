@@ -15,6 +15,7 @@ static bool tx_prepare(commit *k, size_t n_due, err *e) {
     tx->accounts = k->book->accounts;
     tx->transfers = k->transfers;
     tx->burned = k->burned;
+    tx->references = k->references;
     tx->sequence = k->head.sequence;
     // Times of a book only grow, whatever the clock does.
     tx->timestamp_us =

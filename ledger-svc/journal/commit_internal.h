@@ -13,7 +13,7 @@ typedef struct commit {
     size_t n_account_events, n_transfer_events; // of the requests that are not left out
     // Of this try.
     db_conn *c;
-    map *transfers, *burned;
+    map *transfers, *burned, *references;
     map *wanted;     // accounts that are about to be looked for
     store_head head; // as locked
     int64_t now_us;

@@ -35,6 +35,7 @@ void commit_begin_try(commit *k) {
     // Room for each event's id and pending_id; the limit is what a whole batch can name.
     k->transfers = map_create(2 * k->n_transfer_events, rows_max);
     k->burned = map_create(0, rows_max);
+    k->references = map_create(0, rows_max);
     k->wanted = map_create(0, JOURNAL_ACCOUNTS_MAX);
     k->head = (store_head){0};
     k->n_expired = 0;
@@ -44,10 +45,12 @@ void commit_begin_try(commit *k) {
 void commit_end_try(commit *k) {
     map_destroy(k->transfers);
     map_destroy(k->burned);
+    map_destroy(k->references);
     map_destroy(k->wanted);
     k->transfers = NULL;
     k->wanted = NULL;
     k->burned = NULL;
+    k->references = NULL;
 }
 
 // Each once: a cold cache would else ask for a busy account as often as it is named.
@@ -76,19 +79,31 @@ static bool missing_accounts(const commit *k, id_list *l, err *e) {
     return true;
 }
 
-static bool wanted_transfers(const commit *k, id_list *all, id_list *pendings, id_list *own,
-                             err *e) {
-    if (!list_create(k->a, 2 * k->n_transfer_events, all, e) ||
-        !list_create(k->a, k->n_transfer_events, pendings, e) ||
-        !list_create(k->a, k->n_transfer_events, own, e)) {
+// Transfers that the requests name: all of them, and apart from that their own ids, those that they end, and those that
+// they reverse.
+typedef struct wanted_ids {
+    id_list all, own, pendings, reversed;
+} wanted_ids;
+
+static bool wanted_transfers(const commit *k, wanted_ids *w, err *e) {
+    if (!list_create(k->a, 2 * k->n_transfer_events, &w->all, e) ||
+        !list_create(k->a, k->n_transfer_events, &w->pendings, e) ||
+        !list_create(k->a, k->n_transfer_events, &w->reversed, e) ||
+        !list_create(k->a, k->n_transfer_events, &w->own, e)) {
         return false;
     }
     for (const journal_request *r = k->requests; r != NULL; r = r->next) {
         for (size_t i = 0; i < r->n && r->transfers != NULL && !r->left_out; i++) {
-            list_add(all, r->transfers[i].id);
-            list_add(own, r->transfers[i].id);
-            list_add(all, r->transfers[i].pending_id);
-            list_add(pendings, r->transfers[i].pending_id);
+            const ledger_transfer_event *t = &r->transfers[i];
+            list_add(&w->all, t->id);
+            list_add(&w->own, t->id);
+            if (uuid_is_nil(t->reverses_id)) {
+                list_add(&w->all, t->pending_id);
+                list_add(&w->pendings, t->pending_id);
+            } else {
+                list_add(&w->all, t->reverses_id);
+                list_add(&w->reversed, t->reverses_id);
+            }
         }
     }
     return true;
@@ -114,9 +129,35 @@ static void know_transfers(commit *k, const store_found *f) {
         ASSERT(pending != NULL);
         pending->resolution = f->resolutions[i].kind;
     }
+    for (size_t i = 0; i < f->n_reversals; i++) {
+        ledger_row *reversed = map_get(k->transfers, f->reversals[i].reverses_id);
+        ASSERT(reversed != NULL);
+        reversed->reversal = &f->reversals[i];
+    }
+    for (size_t i = 0; i < f->n_references; i++) {
+        ASSERT(map_put(k->references, ledger_digest(f->references[i]), &f->references[i]));
+    }
     for (size_t i = 0; i < f->n_burned; i++) {
         ASSERT(map_put(k->burned, f->burned[i], &f->burned[i]));
     }
+}
+
+// External references that new accounts want to have.
+static bool wanted_references(const commit *k, store_wanted *w, err *e) {
+    str *references = arena_alloc(k->a, (k->n_account_events + 1) * sizeof *references);
+    if (references == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "BATCH_TOO_LARGE",
+                       "the batch needs too much memory");
+    }
+    w->references = references;
+    for (const journal_request *r = k->requests; r != NULL; r = r->next) {
+        for (size_t i = 0; i < r->n && r->accounts != NULL && !r->left_out; i++) {
+            if (r->accounts[i].external_reference.len != 0) {
+                references[w->n_references++] = r->accounts[i].external_reference;
+            }
+        }
+    }
+    return true;
 }
 
 // The accounts of these rows that are not known yet.
@@ -153,20 +194,19 @@ static void check_cache(commit *k) {
 
 bool commit_lock_and_load(commit *k, err *e) {
     id_list accounts;
-    id_list all;
-    id_list pendings;
-    id_list own;
+    wanted_ids ids;
     store_found f;
-    if (!missing_accounts(k, &accounts, e) || !wanted_transfers(k, &all, &pendings, &own, e)) {
+    if (!missing_accounts(k, &accounts, e) || !wanted_transfers(k, &ids, e)) {
         return false;
     }
     // A hopeful round trip: it asks for what the cache lacks before we know, by the head, whether the cache is current.
-    const store_wanted w = {.lock_head = true,
-                            .accounts = list_ids(&accounts),
-                            .transfers = list_ids(&all),
-                            .resolutions = list_ids(&pendings),
-                            .burned = list_ids(&own)};
-    if (!store_load(k->c, k->a, k->book->id, &w, &f, e)) {
+    store_wanted w = {.lock_head = true,
+                      .accounts = list_ids(&accounts),
+                      .transfers = list_ids(&ids.all),
+                      .resolutions = list_ids(&ids.pendings),
+                      .reversals = list_ids(&ids.reversed),
+                      .burned = list_ids(&ids.own)};
+    if (!wanted_references(k, &w, e) || !store_load(k->c, k->a, k->book->id, &w, &f, e)) {
         return false;
     }
     if (!f.head.exists) {

@@ -27,6 +27,16 @@ static int add_ids(db_pipe *pipe, arena *a, int *n, store_statement statement, i
     return (*n)++;
 }
 
+static int add_references(db_pipe *pipe, arena *a, int *n, int64_t book_id, const store_wanted *w) {
+    if (w->n_references == 0) {
+        return NOT_ASKED;
+    }
+    db_params *p = params_book(a, book_id);
+    db_text_array(p, w->references, w->n_references);
+    db_pipe_add(pipe, &STORE_STATEMENTS[STORE_REFERENCES_LOAD], p);
+    return (*n)++;
+}
+
 static void head_read(const db_rows *r, store_head *head) {
     *head = (store_head){0};
     if (db_count(r) == 1) {
@@ -42,6 +52,15 @@ static bool resolutions_read(arena *a, const db_rows *r, store_found *f, err *e)
             (store_resolution){db_get_uuid(r, i, 0), (ledger_kind)db_get_i16(r, i, 1)};
     }
     return f->resolutions != NULL;
+}
+
+static bool references_read(arena *a, const db_rows *r, store_found *f, err *e) {
+    f->n_references = db_count(r);
+    f->references = store_array(a, f->n_references, sizeof *f->references, e);
+    for (size_t i = 0; f->references != NULL && i < f->n_references; i++) {
+        f->references[i] = db_get_str(r, i, 0);
+    }
+    return f->references != NULL;
 }
 
 static bool burned_read(arena *a, const db_rows *r, store_found *f, err *e) {
@@ -67,6 +86,8 @@ bool store_load(db_conn *c, arena *a, int64_t book_id, const store_wanted *w, st
     const int transfers = add_ids(pipe, a, &n, STORE_TRANSFERS_LOAD, book_id, w->transfers);
     const int resolutions = add_ids(pipe, a, &n, STORE_RESOLUTIONS_LOAD, book_id, w->resolutions);
     const int burned = add_ids(pipe, a, &n, STORE_BURNED_LOAD, book_id, w->burned);
+    const int reversals = add_ids(pipe, a, &n, STORE_REVERSALS_LOAD, book_id, w->reversals);
+    const int references = add_references(pipe, a, &n, book_id, w);
     if (n == 0) {
         return true;
     }
@@ -82,7 +103,11 @@ bool store_load(db_conn *c, arena *a, int64_t book_id, const store_wanted *w, st
                                                            &f->transfers, &f->n_transfers, e)) &&
            (resolutions == NOT_ASKED ||
             resolutions_read(a, db_pipe_rows(pipe, (size_t)resolutions), f, e)) &&
-           (burned == NOT_ASKED || burned_read(a, db_pipe_rows(pipe, (size_t)burned), f, e));
+           (burned == NOT_ASKED || burned_read(a, db_pipe_rows(pipe, (size_t)burned), f, e)) &&
+           (reversals == NOT_ASKED || store_transfers_read(a, db_pipe_rows(pipe, (size_t)reversals),
+                                                           &f->reversals, &f->n_reversals, e)) &&
+           (references == NOT_ASKED ||
+            references_read(a, db_pipe_rows(pipe, (size_t)references), f, e));
 }
 
 bool store_load_due(db_conn *c, arena *a, int64_t book_id, int64_t from_us, int64_t to_us,
@@ -147,6 +172,43 @@ static bool copy_transfers(db_conn *c, int64_t book_id, const ledger_tx *tx, err
     return copy_finish(w, tx->n_rows, e);
 }
 
+// Beside the rows that have metadata, one row for each entry, to be searched.
+static bool copy_account_metadata(db_conn *c, int64_t book_id, const ledger_tx *tx, err *e) {
+    size_t n = 0;
+    for (size_t i = 0; i < tx->n_new_accounts; i++) {
+        n += store_metadata_count(tx->new_accounts[i].metadata);
+    }
+    if (n == 0) {
+        return true;
+    }
+    db_copy *w = copy_open(c, &STORE_COPY_ACCOUNT_METADATA, e);
+    if (w == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < tx->n_new_accounts; i++) {
+        store_account_metadata_copy(w, book_id, &tx->new_accounts[i]);
+    }
+    return copy_finish(w, n, e);
+}
+
+static bool copy_transfer_metadata(db_conn *c, int64_t book_id, const ledger_tx *tx, err *e) {
+    size_t n = 0;
+    for (size_t i = 0; i < tx->n_rows; i++) {
+        n += store_metadata_count(tx->rows[i].metadata);
+    }
+    if (n == 0) {
+        return true;
+    }
+    db_copy *w = copy_open(c, &STORE_COPY_TRANSFER_METADATA, e);
+    if (w == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < tx->n_rows; i++) {
+        store_transfer_metadata_copy(w, book_id, &tx->rows[i]);
+    }
+    return copy_finish(w, n, e);
+}
+
 static bool copy_burned(db_conn *c, int64_t book_id, const ledger_tx *tx, err *e) {
     if (tx->n_new_burned == 0) {
         return true;
@@ -173,21 +235,25 @@ static db_params *balance_params(arena *a, int64_t book_id, const ledger_tx *tx,
     uuid *ids = store_array(a, tx->n_touched, sizeof *ids, e);
     int64_t *columns =
         ids == NULL ? NULL : store_array(a, tx->n_touched * BALANCE_COLUMNS, sizeof *columns, e);
-    if (columns == NULL) {
+    int16_t *states = columns == NULL ? NULL : store_array(a, 2 * tx->n_touched, sizeof *states, e);
+    if (states == NULL) {
         return NULL;
     }
     size_t n = 0;
     for (size_t i = 0; i < tx->n_touched; i++) {
         const ledger_balances *was = &tx->touched[i].before;
         const ledger_balances *now = &tx->touched[i].account->balances;
-        if (memcmp(was, now, sizeof *was) == 0) {
+        const ledger_account *account = tx->touched[i].account;
+        if (memcmp(was, now, sizeof *was) == 0 && tx->touched[i].state_before == account->state) {
             continue;
         }
         const int64_t values[BALANCE_COLUMNS] = {
             was->debits_pending, was->debits_posted, was->credits_pending, was->credits_posted,
             now->debits_pending, now->debits_posted, now->credits_pending, now->credits_posted,
         };
-        ids[n] = tx->touched[i].account->id;
+        ids[n] = account->id;
+        states[n] = (int16_t)tx->touched[i].state_before;
+        states[tx->n_touched + n] = (int16_t)account->state;
         for (size_t k = 0; k < BALANCE_COLUMNS; k++) {
             columns[k * tx->n_touched + n] = values[k];
         }
@@ -198,6 +264,8 @@ static db_params *balance_params(arena *a, int64_t book_id, const ledger_tx *tx,
     for (size_t k = 0; k < BALANCE_COLUMNS; k++) {
         db_i64_array(p, columns + k * tx->n_touched, n);
     }
+    db_i16_array(p, states, n);
+    db_i16_array(p, states + tx->n_touched, n);
     *n_changed = n;
     return p;
 }
@@ -216,6 +284,7 @@ static db_params *head_params(arena *a, int64_t book_id, const ledger_tx *tx,
 bool store_write(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
                  const store_head *before, err *e) {
     if (!copy_accounts(c, book_id, tx, e) || !copy_transfers(c, book_id, tx, e) ||
+        !copy_account_metadata(c, book_id, tx, e) || !copy_transfer_metadata(c, book_id, tx, e) ||
         !copy_burned(c, book_id, tx, e)) {
         return false;
     }

@@ -14,6 +14,10 @@ bool store_transfers_read(arena *a, const db_rows *r, ledger_row **out, size_t *
 
 void store_account_copy(db_copy *w, int64_t book_id, const ledger_account *account);
 void store_transfer_copy(db_copy *w, int64_t book_id, const ledger_row *row);
+// One row for each entry.
+size_t store_metadata_count(str metadata);
+void store_account_metadata_copy(db_copy *w, int64_t book_id, const ledger_account *account);
+void store_transfer_metadata_copy(db_copy *w, int64_t book_id, const ledger_row *row);
 
 // n * size in the arena, or RESOURCE_EXHAUSTED.
 void *store_array(arena *a, size_t n, size_t size, err *e);

@@ -4,14 +4,16 @@
 
 #define ACCOUNT_COLUMNS                                                                            \
     "account_id, timestamp_us, debits_pending, debits_posted, credits_pending, credits_posted, "   \
-    "code, flags, currency, user_data_128, user_data_64, user_data_32"
+    "state, code, flags, currency, lowest_balance, user_data_128, user_data_64, user_data_32, "    \
+    "effective_us, external_reference, metadata"
 
 #define TRANSFER_COLUMNS                                                                           \
     "sequence, timestamp_us, transfer_id, debit_account_id, credit_account_id, amount, "           \
     "debit_debits_pending, debit_debits_posted, debit_credits_pending, debit_credits_posted, "     \
     "credit_debits_pending, credit_debits_posted, credit_credits_pending, "                        \
     "credit_credits_posted, code, kind, flags, currency, pending_id, released, expires_us, "       \
-    "timeout_s, user_data_128, user_data_64, user_data_32"
+    "timeout_s, user_data_128, user_data_64, user_data_32, effective_us, states, reverses_id, "    \
+    "external_reference, metadata, leaf_hash"
 
 // For each wanted id, the one row that has it. Written as a lookup by key, row by row, because a plan is made once and kept:
 // `= ANY($2)` planned while a table is empty becomes a scan of the whole book, and stays one while the book grows.
@@ -27,6 +29,12 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
     [STORE_TRANSFERS_LOAD] = {"transfers_load", BY_ID(TRANSFER_COLUMNS, "transfer", "transfer_id")},
     [STORE_RESOLUTIONS_LOAD] = {"resolutions_load",
                                 BY_ID("pending_id, kind", "transfer", "pending_id")},
+    [STORE_REVERSALS_LOAD] = {"reversals_load", BY_ID(TRANSFER_COLUMNS, "transfer", "reverses_id")},
+    [STORE_REFERENCES_LOAD] =
+        {"references_load",
+         "SELECT t.* FROM unnest($2::text[]) AS w (reference) CROSS JOIN LATERAL ("
+         "SELECT external_reference FROM account "
+         "WHERE book_id = $1 AND external_reference = w.reference LIMIT 1) t"},
     [STORE_BURNED_LOAD] = {"burned_load", BY_ID("transfer_id", "burned_transfer", "transfer_id")},
     // What ended already stays in the index on expires_us, but behind next_expires_us, where this scan starts.
     [STORE_DUE_LOAD] = {"due_load",
@@ -43,15 +51,17 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
     [STORE_ACCOUNTS_UPDATE] =
         {"accounts_update",
          "UPDATE account a SET debits_pending = v.debits_pending, debits_posted = v.debits_posted, "
-         "credits_pending = v.credits_pending, credits_posted = v.credits_posted "
+         "credits_pending = v.credits_pending, credits_posted = v.credits_posted, "
+         "state = v.state "
          "FROM unnest($2::uuid[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], "
-         "$7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[]) AS v (account_id, "
+         "$7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::smallint[], "
+         "$12::smallint[]) AS v (account_id, "
          "was_debits_pending, was_debits_posted, was_credits_pending, was_credits_posted, "
-         "debits_pending, debits_posted, credits_pending, credits_posted) "
+         "debits_pending, debits_posted, credits_pending, credits_posted, was_state, state) "
          "WHERE a.book_id = $1 AND a.account_id = v.account_id "
          "AND a.debits_pending = v.was_debits_pending AND a.debits_posted = v.was_debits_posted "
          "AND a.credits_pending = v.was_credits_pending AND a.credits_posted = "
-         "v.was_credits_posted"},
+         "v.was_credits_posted AND a.state = v.was_state"},
     [STORE_HEAD_UPDATE] = {"head_update",
                            "UPDATE book_head SET sequence = $4, timestamp_us = $5, "
                            "next_expires_us = $6 "
@@ -125,7 +135,11 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
                             "WHERE book_id = $1 AND sequence >= $2 ORDER BY sequence LIMIT $3"},
 };
 
-const store_copy_target STORE_COPY_ACCOUNT = {"account", "book_id, " ACCOUNT_COLUMNS, 13};
-const store_copy_target STORE_COPY_TRANSFER = {"transfer", "book_id, " TRANSFER_COLUMNS, 26};
+const store_copy_target STORE_COPY_ACCOUNT = {"account", "book_id, " ACCOUNT_COLUMNS, 18};
+const store_copy_target STORE_COPY_ACCOUNT_METADATA = {"account_metadata",
+                                                       "book_id, key, value, account_id", 4};
+const store_copy_target STORE_COPY_TRANSFER_METADATA = {"transfer_metadata",
+                                                        "book_id, key, value, sequence", 4};
+const store_copy_target STORE_COPY_TRANSFER = {"transfer", "book_id, " TRANSFER_COLUMNS, 32};
 const store_copy_target STORE_COPY_BURNED = {"burned_transfer",
                                              "book_id, transfer_id, status, timestamp_us", 4};

@@ -10,6 +10,8 @@ typedef enum store_statement {
     STORE_ACCOUNTS_LOAD,
     STORE_TRANSFERS_LOAD,
     STORE_RESOLUTIONS_LOAD,
+    STORE_REVERSALS_LOAD,
+    STORE_REFERENCES_LOAD,
     STORE_BURNED_LOAD,
     STORE_DUE_LOAD,
     STORE_NEXT_EXPIRY_LOAD,
@@ -41,5 +43,7 @@ typedef struct store_copy_target {
 extern const store_copy_target STORE_COPY_ACCOUNT;
 extern const store_copy_target STORE_COPY_TRANSFER;
 extern const store_copy_target STORE_COPY_BURNED;
+extern const store_copy_target STORE_COPY_ACCOUNT_METADATA;
+extern const store_copy_target STORE_COPY_TRANSFER_METADATA;
 
 #endif

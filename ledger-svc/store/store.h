@@ -33,6 +33,9 @@ typedef struct store_wanted {
     store_ids accounts;
     store_ids transfers;   // by id: repeats and pendings
     store_ids resolutions; // of these pending transfers
+    store_ids reversals;   // of these transfers
+    const str *references; // external references of accounts
+    size_t n_references;
     store_ids burned;
 } store_wanted;
 
@@ -49,6 +52,10 @@ typedef struct store_found {
     size_t n_transfers;
     store_resolution *resolutions;
     size_t n_resolutions;
+    ledger_row *reversals;
+    size_t n_reversals;
+    str *references; // those that are taken
+    size_t n_references;
     uuid *burned;
     size_t n_burned;
 } store_found;

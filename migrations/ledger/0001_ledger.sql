@@ -32,23 +32,46 @@ CREATE TABLE account (
     debits_posted   bigint   NOT NULL,
     credits_pending bigint   NOT NULL,
     credits_posted  bigint   NOT NULL,
+    state           smallint NOT NULL, -- bits: 1 closed now, 2 beyond its limit by a forced reversal
     code            integer  NOT NULL,
-    flags           smallint NOT NULL, -- bits of AccountFlag
+    flags           smallint NOT NULL, -- bits of AccountFlag, as asked for
     currency        text     NOT NULL, -- ISO 4217
+    -- Absent means none, and costs nothing.
+    lowest_balance  bigint,            -- the credit line, negative
     user_data_128   uuid,
     user_data_64    bigint,            -- the bits of an unsigned number
     user_data_32    integer,           -- the bits of an unsigned number
+    effective_us    bigint,            -- of an imported account: when it was made elsewhere
+    external_reference text,
+    metadata        bytea,             -- entries sorted by key: length of key (1 byte), key, length of value (2, big-endian), value
     CONSTRAINT account_pkey PRIMARY KEY (book_id, account_id),
     CONSTRAINT account_not_negative CHECK (
         debits_pending >= 0 AND debits_posted >= 0 AND credits_pending >= 0 AND credits_posted >= 0),
-    -- NO-OVERDRAFT, held by the database whatever the service believes.
+    -- NO-OVERDRAFT, held by the database whatever the service believes. Only a forced reversal sets bit 2 of state.
     CONSTRAINT account_debits_limit CHECK (
-        flags & 2 = 0 OR debits_pending + debits_posted <= credits_posted),
+        flags & 2 = 0 OR state & 2 <> 0
+        OR debits_pending + debits_posted - credits_posted <= - coalesce(lowest_balance, 0)),
     CONSTRAINT account_credits_limit CHECK (
-        flags & 4 = 0 OR credits_pending + credits_posted <= debits_posted),
+        flags & 4 = 0 OR state & 2 <> 0 OR credits_pending + credits_posted - debits_posted <= 0),
+    CONSTRAINT account_lowest_balance CHECK (
+        lowest_balance IS NULL OR flags & 2 <> 0 AND lowest_balance BETWEEN -9223372036854775807 AND -1),
     CONSTRAINT account_code CHECK (code BETWEEN 1 AND 65535),
-    CONSTRAINT account_currency CHECK (octet_length(currency) = 3)
+    CONSTRAINT account_currency CHECK (octet_length(currency) = 3),
+    CONSTRAINT account_imported CHECK ((effective_us IS NULL) = (flags & 16 = 0) AND effective_us < timestamp_us),
+    CONSTRAINT account_external_reference CHECK (octet_length(external_reference) BETWEEN 1 AND 128)
 ) WITH (fillfactor = 50); -- balances change all the time: room for the new version on the same page
+
+CREATE UNIQUE INDEX account_external_reference_key ON account (book_id, external_reference)
+    WHERE external_reference IS NOT NULL;
+
+-- What account.metadata says, to be searched.
+CREATE TABLE account_metadata (
+    book_id    bigint NOT NULL,
+    key        text   NOT NULL,
+    value      text   NOT NULL,
+    account_id uuid   NOT NULL,
+    CONSTRAINT account_metadata_pkey PRIMARY KEY (book_id, key, value, account_id)
+);
 
 -- The journal. kind: 1 single-phase, 2 pending, 3 post, 4 void, 5 expire (written by the ledger itself; has no id).
 CREATE TABLE transfer (
@@ -80,6 +103,12 @@ CREATE TABLE transfer (
     user_data_128     uuid,
     user_data_64      bigint,
     user_data_32      integer,
+    effective_us      bigint,            -- of an imported transfer: when it took effect
+    states            smallint,          -- account.state right after this row: of the debit account + 16 * of the credit account
+    reverses_id       uuid,              -- of a reversal: what it takes back
+    external_reference text,
+    metadata          bytea,             -- as in account
+    leaf_hash         bytea    NOT NULL, -- SHA-256 of the row's canonical form: its leaf in the book's Merkle tree
     CONSTRAINT transfer_pkey PRIMARY KEY (book_id, sequence),
     CONSTRAINT transfer_amount CHECK (amount >= 0),
     CONSTRAINT transfer_accounts CHECK (debit_account_id <> credit_account_id),
@@ -87,15 +116,33 @@ CREATE TABLE transfer (
     CONSTRAINT transfer_has_id CHECK ((transfer_id IS NULL) = (kind = 5)),
     CONSTRAINT transfer_ends_pending CHECK ((pending_id IS NULL) = (kind < 3) AND (released IS NULL) = (kind < 3)),
     CONSTRAINT transfer_at_most_reserved CHECK (released IS NULL OR amount <= released),
-    CONSTRAINT transfer_expires CHECK (expires_us IS NULL OR kind = 2)
+    CONSTRAINT transfer_expires CHECK (expires_us IS NULL OR kind = 2),
+    CONSTRAINT transfer_reverses CHECK (reverses_id IS NULL OR kind = 1),
+    CONSTRAINT transfer_imported CHECK ((effective_us IS NULL) = (flags & 256 = 0) AND effective_us < timestamp_us),
+    CONSTRAINT transfer_external_reference CHECK (octet_length(external_reference) BETWEEN 1 AND 128),
+    CONSTRAINT transfer_leaf_hash CHECK (octet_length(leaf_hash) = 32)
 );
 
 -- NO-DOUBLE: an id is used once, for ever.
 CREATE UNIQUE INDEX transfer_id_key ON transfer (book_id, transfer_id);
 -- A pending transfer ends once: posted, voided or expired.
 CREATE UNIQUE INDEX transfer_pending_key ON transfer (book_id, pending_id) WHERE pending_id IS NOT NULL;
+-- A transfer is reversed once.
+CREATE UNIQUE INDEX transfer_reverses_key ON transfer (book_id, reverses_id) WHERE reverses_id IS NOT NULL;
+-- Not unique: a caller's name for something that may take several transfers.
+CREATE INDEX transfer_external_reference_idx ON transfer (book_id, external_reference, sequence)
+    WHERE external_reference IS NOT NULL;
 -- What may have to be released by the clock.
 CREATE INDEX transfer_expires_idx ON transfer (book_id, expires_us) WHERE expires_us IS NOT NULL;
+
+-- What transfer.metadata says, to be searched.
+CREATE TABLE transfer_metadata (
+    book_id  bigint NOT NULL,
+    key      text   NOT NULL,
+    value    text   NOT NULL,
+    sequence bigint NOT NULL,
+    CONSTRAINT transfer_metadata_pkey PRIMARY KEY (book_id, key, value, sequence)
+);
 
 -- Ids that were refused for a reason that could pass. status: number of CreateTransferStatus.
 CREATE TABLE burned_transfer (
@@ -107,8 +154,9 @@ CREATE TABLE burned_transfer (
 );
 
 -- Least privilege. The service cannot change or delete a journal row, an account's nature, or a book.
-REVOKE ALL ON book, book_head, account, transfer, burned_transfer FROM PUBLIC;
-GRANT SELECT, INSERT ON book, book_head, account, transfer, burned_transfer TO ledger_service;
+REVOKE ALL ON book, book_head, account, account_metadata, transfer, transfer_metadata, burned_transfer FROM PUBLIC;
+GRANT SELECT, INSERT ON book, book_head, account, account_metadata, transfer, transfer_metadata, burned_transfer
+    TO ledger_service;
 GRANT UPDATE (sequence, timestamp_us, next_expires_us) ON book_head TO ledger_service;
-GRANT UPDATE (debits_pending, debits_posted, credits_pending, credits_posted) ON account TO ledger_service;
-GRANT SELECT ON book, book_head, account, transfer, burned_transfer TO ledger_auditor;
+GRANT UPDATE (debits_pending, debits_posted, credits_pending, credits_posted, state) ON account TO ledger_service;
+GRANT SELECT ON book, book_head, account, account_metadata, transfer, transfer_metadata, burned_transfer TO ledger_auditor;

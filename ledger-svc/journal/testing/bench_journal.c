@@ -37,7 +37,8 @@ void bench_clock_shift(int64_t us) {
 void bench_database(void) {
     err e;
     err_clear(&e);
-    fixture_sql("CREATE ROLE ledger_migrator LOGIN; CREATE ROLE ledger_service LOGIN; CREATE ROLE "
+    fixture_sql("CREATE ROLE ledger_migrator LOGIN; CREATE ROLE ledger_service LOGIN; "
+                "CREATE ROLE ledger_sealer LOGIN; CREATE ROLE "
                 "ledger_auditor LOGIN",
                 NULL, 0);
     if (!db_migrate(fixture_conninfo(), LEDGER_MIGRATIONS_DIR, &e)) {
