@@ -13,6 +13,12 @@ void *store_array(arena *a, size_t n, size_t size, err *e) {
     return array;
 }
 
+db_params *store_params(arena *a, int64_t book_id) {
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    return p;
+}
+
 // --- Reading ---------------------------------------------------------------------------------------------------------
 
 // Absent means none.
@@ -46,6 +52,20 @@ static ledger_balances get_balances(const db_rows *r, size_t row, int col) {
 // Borrowed from the rows, which live as long as the arena. NULL is the empty text.
 static str get_text(const db_rows *r, size_t row, int col) {
     return db_get_str(r, row, col);
+}
+
+void store_head_read(const db_rows *r, store_head *head) {
+    *head = (store_head){0};
+    if (db_count(r) != 0) {
+        *head = (store_head){
+            .exists = true,
+            .sequence = db_get_i64(r, 0, 0),
+            .timestamp_us = db_get_i64(r, 0, 1),
+            .next_expires_us = db_get_i64(r, 0, 2),
+            .checkpoint_sequence = db_get_i64(r, 0, 3),
+            .burned_ids = db_get_i64(r, 0, 4),
+        };
+    }
 }
 
 void store_account_read(const db_rows *r, size_t row, int col, ledger_account *out) {
@@ -199,7 +219,7 @@ static void put_balances(db_copy *w, const ledger_balances *b) {
     db_copy_i64(w, b->credits_posted);
 }
 
-// Balances are written as 0: store_write brings them to what they are together with all others.
+// Balances are written as 0: the next checkpoint brings them to what they are, together with all others.
 void store_account_copy(db_copy *w, int64_t book_id, const ledger_account *account) {
     db_copy_row(w);
     db_copy_i64(w, book_id);

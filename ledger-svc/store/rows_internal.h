@@ -19,6 +19,17 @@ size_t store_metadata_count(str metadata);
 void store_account_metadata_copy(db_copy *w, int64_t book_id, const ledger_account *account);
 void store_transfer_metadata_copy(db_copy *w, int64_t book_id, const ledger_row *row);
 
+// The columns from 0 on are HEAD_COLUMNS of statements.c: of the first row, and all NULL-free. No row: exists is false.
+enum { STORE_HEAD_COLUMNS = 5 };
+void store_head_read(const db_rows *r, store_head *head);
+
+// Parameters that begin with the book.
+db_params *store_params(arena *a, int64_t book_id);
+
+db_copy *store_copy_open(db_conn *c, const store_copy_target *t, err *e);
+// Aborts when the server counted other than we did.
+bool store_copy_finish(db_copy *w, size_t n_expected, err *e) WARN_UNUSED;
+
 // n * size in the arena, or RESOURCE_EXHAUSTED.
 void *store_array(arena *a, size_t n, size_t size, err *e);
 

@@ -17,6 +17,11 @@ typedef enum store_statement {
     STORE_NEXT_EXPIRY_LOAD,
     STORE_ACCOUNTS_UPDATE,
     STORE_HEAD_UPDATE,
+    STORE_BURNED_SINCE,
+    STORE_ROWS_READ,
+    STORE_POSTINGS_UP,
+    STORE_POSTINGS_DOWN,
+    STORE_HEAD_READ,
     STORE_ROW_COMMITTED,
     STORE_ACCOUNT_COMMITTED,
     STORE_BURNED_COMMITTED,
@@ -43,6 +48,7 @@ typedef struct store_copy_target {
 extern const store_copy_target STORE_COPY_ACCOUNT;
 extern const store_copy_target STORE_COPY_TRANSFER;
 extern const store_copy_target STORE_COPY_BURNED;
+extern const store_copy_target STORE_COPY_POSTING;
 extern const store_copy_target STORE_COPY_ACCOUNT_METADATA;
 extern const store_copy_target STORE_COPY_TRANSFER_METADATA;
 

@@ -20,10 +20,14 @@ CREATE TABLE book_head (
     sequence        bigint NOT NULL, -- of the last journal row
     timestamp_us    bigint NOT NULL, -- of the last object of the book, of any kind
     next_expires_us bigint NOT NULL, -- no open pending transfer expires before this
+    checkpoint_sequence bigint NOT NULL, -- account rows and postings say how the book stood after this row
+    burned_ids      bigint NOT NULL, -- rows in burned_transfer
     CONSTRAINT book_head_pkey PRIMARY KEY (book_id),
-    CONSTRAINT book_head_positive CHECK (sequence >= 0 AND timestamp_us >= 0)
+    CONSTRAINT book_head_positive CHECK (sequence >= 0 AND timestamp_us >= 0 AND burned_ids >= 0),
+    CONSTRAINT book_head_checkpoint CHECK (checkpoint_sequence BETWEEN 0 AND sequence)
 ) WITH (fillfactor = 20);
 
+-- Balances and state are as of the head's checkpoint: what came after it is in the journal only, until the next one.
 CREATE TABLE account (
     book_id         bigint   NOT NULL,
     account_id      uuid     NOT NULL,
@@ -135,6 +139,20 @@ CREATE INDEX transfer_external_reference_idx ON transfer (book_id, external_refe
 -- What may have to be released by the clock.
 CREATE INDEX transfer_expires_idx ON transfer (book_id, expires_us) WHERE expires_us IS NOT NULL;
 
+-- Which journal rows name an account: one row for each account that a checkpoint finds touched, instead of two index entries
+-- for each journal row. Complete up to the head's checkpoint.
+CREATE TABLE posting (
+    book_id        bigint NOT NULL,
+    account_id     uuid   NOT NULL,
+    last_sequence  bigint NOT NULL,
+    first_sequence bigint NOT NULL,
+    entries        bytea  NOT NULL, -- for each entry 4 bytes, big-endian: its sequence minus first_sequence, ascending
+    CONSTRAINT posting_pkey PRIMARY KEY (book_id, account_id, last_sequence),
+    CONSTRAINT posting_order CHECK (first_sequence BETWEEN 1 AND last_sequence),
+    -- At most 480, so that no row is ever moved out of its page.
+    CONSTRAINT posting_entries CHECK (octet_length(entries) BETWEEN 4 AND 1920 AND octet_length(entries) % 4 = 0)
+);
+
 -- What transfer.metadata says, to be searched.
 CREATE TABLE transfer_metadata (
     book_id  bigint NOT NULL,
@@ -152,11 +170,13 @@ CREATE TABLE burned_transfer (
     timestamp_us bigint   NOT NULL,
     CONSTRAINT burned_transfer_pkey PRIMARY KEY (book_id, transfer_id)
 );
+-- What was burned since one last looked.
+CREATE INDEX burned_transfer_timestamp_idx ON burned_transfer (book_id, timestamp_us);
 
 -- Least privilege. The service cannot change or delete a journal row, an account's nature, or a book.
-REVOKE ALL ON book, book_head, account, account_metadata, transfer, transfer_metadata, burned_transfer FROM PUBLIC;
-GRANT SELECT, INSERT ON book, book_head, account, account_metadata, transfer, transfer_metadata, burned_transfer
+REVOKE ALL ON book, book_head, account, account_metadata, transfer, posting, transfer_metadata, burned_transfer FROM PUBLIC;
+GRANT SELECT, INSERT ON book, book_head, account, account_metadata, transfer, posting, transfer_metadata, burned_transfer
     TO ledger_service;
-GRANT UPDATE (sequence, timestamp_us, next_expires_us) ON book_head TO ledger_service;
+GRANT UPDATE (sequence, timestamp_us, next_expires_us, checkpoint_sequence, burned_ids) ON book_head TO ledger_service;
 GRANT UPDATE (debits_pending, debits_posted, credits_pending, credits_posted, state) ON account TO ledger_service;
-GRANT SELECT ON book, book_head, account, account_metadata, transfer, transfer_metadata, burned_transfer TO ledger_auditor;
+GRANT SELECT ON book, book_head, account, account_metadata, transfer, posting, transfer_metadata, burned_transfer TO ledger_auditor;
