@@ -19,16 +19,16 @@ static const rpc_method METHODS[] = {
     {"GetTrialBalance", api_get_trial_balance, NULL},
     {"CheckAccounts", api_check_accounts, NULL},
     {"ReadJournal", NULL, api_read_journal},
-    {"ReverseTransfers", api_unimplemented, NULL},
+    {"ReverseTransfers", api_reverse_transfers, NULL},
     {"ListAccounts", api_unimplemented, NULL},
     {"ListTransfers", api_unimplemented, NULL},
     {"ListAccountBalances", api_unimplemented, NULL},
     {"GetAccountBalances", api_unimplemented, NULL},
     {"GetAccountStatement", api_unimplemented, NULL},
-    {"CheckBook", api_unimplemented, NULL},
-    {"GetTreeHead", api_unimplemented, NULL},
-    {"GetInclusionProof", api_unimplemented, NULL},
-    {"GetConsistencyProof", api_unimplemented, NULL},
+    {"CheckBook", NULL, api_check_book},
+    {"GetTreeHead", api_get_tree_head, NULL},
+    {"GetInclusionProof", api_get_inclusion_proof, NULL},
+    {"GetConsistencyProof", api_get_consistency_proof, NULL},
 };
 
 rpc_service ledger_api_service(ledger_api *api) {

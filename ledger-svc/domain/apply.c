@@ -180,6 +180,12 @@ static void chain_results_rewrite(const ledger_tx *tx, ledger_transfer_result *r
     }
 }
 
+// A repeat breaks a chain, as in TigerBeetle; but asking again for the reversal of a group finds all of it there.
+static bool breaks_chain(const ledger_transfer_event *event, ledger_transfer_status status) {
+    return status != LEDGER_TRANSFER_CREATED &&
+           (status != LEDGER_TRANSFER_EXISTS || uuid_is_nil(event->reverses_id));
+}
+
 void ledger_apply_transfers(ledger_tx *tx, const ledger_transfer_event *events, size_t n,
                             ledger_transfer_result *results) {
     ledger_chain c = {0};
@@ -198,7 +204,7 @@ void ledger_apply_transfers(ledger_tx *tx, const ledger_transfer_event *events, 
         default: results[i] = transfer_evaluate(tx, &events[i]); break;
         }
         const ledger_transfer_status status = results[i].status;
-        if (status != LEDGER_TRANSFER_CREATED && ledger_chain_break(&c, tx)) {
+        if (breaks_chain(&events[i], status) && ledger_chain_break(&c, tx)) {
             chain_results_rewrite(tx, results, c.first, i);
         }
         // After the chain is undone, so that the burned id stays burned.

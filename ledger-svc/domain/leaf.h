@@ -25,8 +25,7 @@ enum {
 };
 
 // Writes the canonical form; answers its length.
-size_t ledger_leaf_encode(int64_t book_id, const ledger_row *row,
-                          uint8_t out[LEDGER_LEAF_LEN_MAX]);
+size_t ledger_leaf_encode(int64_t book_id, const ledger_row *row, uint8_t out[LEDGER_LEAF_LEN_MAX]);
 // The other way round, for who verifies. The row's texts are borrowed from the bytes. False when they are not a canonical
 // form: then nothing of *row means anything. The texts are not looked into.
 bool ledger_leaf_decode(const uint8_t *bytes, size_t len, int64_t *book_id,

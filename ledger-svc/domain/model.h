@@ -165,8 +165,8 @@ typedef struct ledger_row {
     uuid reverses_id;                                // of a reversal; else nil
     str external_reference;                          // empty for none
     str metadata;                                    // as in ledger_metadata_next
-    uint8_t leaf_hash[32]; // as stored; only in rows that were loaded (leaf.h makes it)
-    struct ledger_row *reversal;        // what has reversed this one. Not stored in this row
+    uint8_t leaf_hash[32];       // as stored; only in rows that were loaded (leaf.h makes it)
+    struct ledger_row *reversal; // what has reversed this one. Not stored in this row
     // Of a row made by the transaction at work; NULL in rows that were loaded.
     ledger_account *debit, *credit;
     struct ledger_row *pending;

@@ -97,6 +97,17 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
                                 "SELECT 1::bigint FROM burned_transfer "
                                 "WHERE book_id = $1 AND transfer_id = $2 AND timestamp_us = $3"},
 
+    // The transfers that were linked together with the one at $2: after the last unlinked row before it, up to the first
+    // unlinked row from it on. A chain is at most a batch long, so both scans end soon.
+    [STORE_GROUP_READ] = {"group_read",
+                          "SELECT t.transfer_id FROM transfer t WHERE t.book_id = $1 "
+                          "AND t.sequence > coalesce((SELECT b.sequence FROM transfer b "
+                          "WHERE b.book_id = $1 AND b.sequence < $2 AND b.flags & 1 = 0 "
+                          "ORDER BY b.sequence DESC LIMIT 1), 0) "
+                          "AND t.sequence <= (SELECT f.sequence FROM transfer f "
+                          "WHERE f.book_id = $1 AND f.sequence >= $2 AND f.flags & 1 = 0 "
+                          "ORDER BY f.sequence LIMIT 1) ORDER BY t.sequence"},
+
     // The one statement that looks across books: where is something to release? It only reads.
     [STORE_DUE_BOOKS] = {"due_books", "SELECT book_id FROM book_head WHERE next_expires_us <= $1 "
                                       "ORDER BY next_expires_us LIMIT $2"},

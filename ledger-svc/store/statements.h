@@ -25,6 +25,8 @@ typedef enum store_statement {
     STORE_ROW_COMMITTED,
     STORE_ACCOUNT_COMMITTED,
     STORE_BURNED_COMMITTED,
+    // Reversals of linked groups.
+    STORE_GROUP_READ,
     // The sweeper.
     STORE_DUE_BOOKS,
     // Calls.

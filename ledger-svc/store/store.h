@@ -130,6 +130,17 @@ bool store_lookup_accounts(db_conn *c, arena *a, int64_t book_id, store_ids ids,
 bool store_lookup_transfers(db_conn *c, arena *a, int64_t book_id, store_ids ids, bool *exists,
                             ledger_row **rows, size_t *n, err *e) WARN_UNUSED;
 
+// The transfers that were linked together with one of them, in journal order; just the one where it stood alone, none where
+// there is no such transfer.
+typedef struct store_group {
+    uuid *ids;
+    size_t n;
+} store_group;
+
+// groups[i] is that of ids.ids[i]. What is once in the journal never changes, so the answer does not either, but for "none".
+bool store_read_groups(db_conn *c, arena *a, int64_t book_id, store_ids ids, bool *exists,
+                       store_group **groups, err *e) WARN_UNUSED;
+
 // Totals of one currency as decimal text, since a sum of amounts may pass an int64.
 typedef struct store_totals {
     char *currency, *debits_pending, *debits_posted, *credits_pending, *credits_posted;
