@@ -109,6 +109,8 @@ static bool journal_start(ledger_svc *svc, err *e) {
         .cache_accounts_max = (size_t)s->cache_accounts_max,
         .commit_timeout_ms = s->commit_timeout_ms,
         .expiry_poll_ms = s->expiry_poll_ms,
+        .checkpoint_rows = s->checkpoint_rows,
+        .checkpoint_ms = s->checkpoint_ms,
     };
     svc->journal = journal_create(&options, e);
     if (svc->journal == NULL) {

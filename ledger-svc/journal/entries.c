@@ -20,13 +20,14 @@ static bool moved_too_often(err *e) {
 typedef struct overlay {
     int64_t book_id;
     bool (*read)(struct overlay *o, db_conn *c, arena *a, store_head *head, err *e);
-    // With the tail's lock held.
+    // With the tail's lock held. Sets `again` when the tail is about things that were not there yet when the tables were read.
     bool (*add)(struct overlay *o, arena *a, const tail *t, err *e);
     // Of the reads below.
     store_ids ids;
     ledger_account *accounts;
     store_totals *lines;
     size_t n;
+    bool again;
 } overlay;
 
 // True and *done when the tail begins where the tables end.
@@ -47,9 +48,10 @@ static bool overlay_try(overlay *o, followed *f, db_conn *c, arena *a, store_hea
     (void)pthread_mutex_lock(&f->lock);
     if (tail_checkpoint(f->tail) == head->checkpoint_sequence &&
         tail_sequence(f->tail) >= head->sequence) {
+        o->again = false;
         ok = o->add(o, a, f->tail, e);
         *at_sequence = tail_sequence(f->tail);
-        *done = true;
+        *done = !o->again;
     }
     (void)pthread_mutex_unlock(&f->lock);
     return ok;
@@ -180,10 +182,21 @@ static bool line_add(arena *a, store_totals *line, const tail *t, err *e) {
            total_shift(a, &line->credits_posted, by[3], e);
 }
 
-// Accounts that were made after the tables were read have no line yet when they are the first of their currency: then the
-// tail is ahead of the tables by them alone, and by nothing in the other lines. Entries on them come with the next read.
-static bool totals_add(overlay *o, arena *a, const tail *t, err *e) {
+static bool has_line(const overlay *o, ledger_currency currency) {
     for (size_t i = 0; i < o->n; i++) {
+        if (ledger_currency_pack(str_of(o->lines[i].currency)) == currency) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool totals_add(overlay *o, arena *a, const tail *t, err *e) {
+    // The first account of a currency may be younger than what was read.
+    for (size_t i = 0; i < tail_n_accounts(t) && !o->again; i++) {
+        o->again = !has_line(o, tail_account_at(t, i)->currency);
+    }
+    for (size_t i = 0; i < o->n && !o->again; i++) {
         if (!line_add(a, &o->lines[i], t, e)) {
             return false;
         }

@@ -141,6 +141,13 @@ static bool read_missing(followed *f, db_conn *c, arena *a, const store_head *he
     return ok;
 }
 
+int64_t follow_since_us(followed *f) {
+    (void)pthread_mutex_lock(&f->lock);
+    const int64_t since_us = tail_since_us(f->tail);
+    (void)pthread_mutex_unlock(&f->lock);
+    return since_us;
+}
+
 bool follow_reach(followed *f, db_conn *c, arena *a, const store_head *head, err *e) {
     (void)pthread_mutex_lock(&f->lock);
     wait_for_others(f, head);

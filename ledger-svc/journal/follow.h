@@ -38,6 +38,9 @@ void follower_deinit(follower *w); // nobody holds any
 followed *follow_hold(follower *w, int64_t book_id);
 void follow_release(follower *w, followed *f);
 
+// Commit time of the first row after the checkpoint; INT64_MAX: none.
+int64_t follow_since_us(followed *f);
+
 // Brings the tail at least to what a head said that was read before this call. Any thread; c is not in the way of whom holds
 // the head's lock. False: the database failed.
 bool follow_reach(followed *f, db_conn *c, arena *a, const store_head *head, err *e) WARN_UNUSED;
