@@ -56,7 +56,8 @@ def test_an_account_keeps_all_its_fields_and_repeats_as_exists(book):
     assert book.accounts([wanted]) == ["CREATED"]
     found = book.lookup([wanted.id])[wanted.id]
     assert found.timestamp_us > 0
-    found.timestamp_us = 0
+    assert found.effective_us == found.timestamp_us
+    found.timestamp_us = found.effective_us = 0
     assert found == wanted
     assert book.accounts([wanted, wanted]) == ["EXISTS", "EXISTS"]
 

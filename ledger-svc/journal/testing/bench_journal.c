@@ -212,17 +212,10 @@ ledger_transfer_status bench_commit_one(bench_instance *i, int64_t book_id,
     return status;
 }
 
-void bench_make_accounts(bench_instance *i, int64_t book_id, uint64_t n, uint32_t flags) {
-    ledger_account_event events[BENCH_EVENTS_MAX];
-    ledger_account_result results[BENCH_EVENTS_MAX];
+void bench_commit_accounts(bench_instance *i, int64_t book_id, const ledger_account_event *events,
+                           size_t n, ledger_account_result *results) {
     bench_answer *answer = calloc(1, sizeof *answer);
-    ASSERT(n <= BENCH_EVENTS_MAX && answer != NULL);
-    for (uint64_t k = 0; k < n; k++) {
-        events[k] = (ledger_account_event){.id = bench_uuid(book_id, k + 1),
-                                           .code = 10,
-                                           .flags = flags,
-                                           .currency = ledger_currency_pack(STR("USD"))};
-    }
+    ASSERT(answer != NULL);
     waiter w = {
         .request = {.book_id = book_id,
                     .deadline_mono_ms = fixture_deadline(20000),
@@ -234,6 +227,19 @@ void bench_make_accounts(bench_instance *i, int64_t book_id, uint64_t n, uint32_
     submit_and_wait(i, &w);
     ASSERT(answer->ok);
     free(answer);
+}
+
+void bench_make_accounts(bench_instance *i, int64_t book_id, uint64_t n, uint32_t flags) {
+    ledger_account_event events[BENCH_EVENTS_MAX] = {0};
+    ledger_account_result results[BENCH_EVENTS_MAX];
+    ASSERT(n <= BENCH_EVENTS_MAX);
+    for (uint64_t k = 0; k < n; k++) {
+        events[k] = (ledger_account_event){.id = bench_uuid(book_id, k + 1),
+                                           .code = 10,
+                                           .flags = flags,
+                                           .currency = ledger_currency_pack(STR("USD"))};
+    }
+    bench_commit_accounts(i, book_id, events, n, results);
     for (uint64_t k = 0; k < n; k++) {
         ASSERT(results[k].status == LEDGER_ACCOUNT_CREATED && results[k].timestamp_us > 0);
     }

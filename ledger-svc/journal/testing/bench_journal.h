@@ -44,6 +44,9 @@ typedef struct bench_answer {
 
 // Makes accounts 1 … n in USD; the flags are for all. All must be created.
 void bench_make_accounts(bench_instance *i, int64_t book_id, uint64_t n, uint32_t flags);
+// As they are; answers their results.
+void bench_commit_accounts(bench_instance *i, int64_t book_id, const ledger_account_event *events,
+                           size_t n, ledger_account_result *results);
 void bench_commit(bench_instance *i, int64_t book_id, const ledger_transfer_event *events, size_t n,
                   int64_t deadline_ms, bench_answer *answer);
 ledger_transfer_event bench_event(int64_t book_id, uint64_t id, uint64_t debit, uint64_t credit,
