@@ -1,5 +1,5 @@
-// The benchmark of the ledger: a running service side by side with what PostgreSQL takes from a bare client. Prints one JSON
-// object of what it measured; ledger.py starts all that it needs, adds pgbench's figures, and makes the ratios.
+// The benchmark of the ledger: one part of it, against a running service. Prints one JSON object of what it measured. ledger.py
+// starts all that is needed, lets the parts and pgbench take turns, and makes the ratios.
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +11,6 @@
 #include "ledger_bench.h"
 
 enum {
-    ROUNDS_MAX = 15,
     MESSAGE_BYTES_MAX = 64 << 20,
     FILL_SAMPLES = 8,
     FILL_STEP = 24, // batches that are packed at once
@@ -48,20 +47,17 @@ typedef struct number_option {
 static void read_options(int argc, char **argv, ledger_bench_options *o) {
     const struct {
         const char *name, **to;
-    } texts[] = {{"ledger", &o->ledger},
-                 {"ca-file", &o->ca_file},
-                 {"cert-file", &o->cert_file},
-                 {"key-file", &o->key_file},
-                 {"conninfo", &o->conninfo}};
+    } texts[] = {{"part", &o->part},         {"ledger", &o->ledger},
+                 {"ca-file", &o->ca_file},   {"cert-file", &o->cert_file},
+                 {"key-file", &o->key_file}, {"conninfo", &o->conninfo}};
     const number_option numbers[] = {
-        {"rounds", &o->rounds, 1, ROUNDS_MAX},
         {"round-batches", &o->round_batches, 2, 1000},
         {"in-flight", &o->in_flight, 1, 32},
         {"single-calls", &o->single_calls, 1, 1000000},
         {"singles-in-flight", &o->singles_in_flight, 1, 256},
         {"singles-s", &o->singles_s, 1, 600},
         {"fill-rows", &o->fill_rows, 200000, 1000000000},
-        {"list-calls", &o->list_calls, 0, 1000000},
+        {"list-calls", &o->list_calls, 1, 1000000},
         {"ledger-pid", &o->ledger_pid, 1, INT32_MAX},
     };
     enum { TEXTS = sizeof texts / sizeof texts[0], NUMBERS = sizeof numbers / sizeof numbers[0] };
@@ -117,45 +113,45 @@ static double per_s(int64_t rows, int64_t us) {
     return (double)rows * 1e6 / (double)us;
 }
 
-// The service and the floor take turns with the same rows, so that both meet tables of the same size and the same machine.
-static void measure_batches(const ledger_bench *b) {
+static void set_up(const ledger_bench *b) {
     floor_create(b);
     for (int kind = 0; kind < LOAD_KINDS; kind++) {
         load_make_book(b, BOOK_BATCHES + kind);
         (void)load_run(b, BOOK_BATCHES + kind, kind, 2); // accounts known, plans made
     }
-    (void)printf("  \"batches\": [\n");
-    for (long round = 0; round < b->o.rounds; round++) {
-        for (int kind = 0; kind < LOAD_KINDS; kind++) {
-            const int64_t book_id = BOOK_BATCHES + kind;
-            const int64_t before = floor_last_sequence(b, book_id);
-            const int64_t service_us = load_run(b, book_id, kind, (size_t)b->o.round_batches);
-            const int64_t last = floor_last_sequence(b, book_id);
-            ASSERT(last - before == (int64_t)BATCH * b->o.round_batches);
-            const int64_t floor_us = floor_copy(b, book_id, before + 1, last);
-            const double service = per_s(last - before, service_us);
-            const double floor = per_s(last - before, floor_us);
-            (void)fprintf(stderr, "%-8s %9.0f a second, floor %9.0f, ratio %.3f\n",
-                          KIND_NAMES[kind], service, floor, service / floor);
-            (void)printf(
-                "    {\"kind\": \"%s\", \"service_per_s\": %.0f, \"floor_per_s\": %.0f}%s\n",
-                KIND_NAMES[kind], service, floor,
-                round + 1 < b->o.rounds || kind + 1 < LOAD_KINDS ? "," : "");
-        }
-    }
-    (void)printf("  ],\n");
-}
-
-static void measure_singles(const ledger_bench *b) {
     load_make_book(b, BOOK_SINGLES);
     (void)load_single_latency_us(b, BOOK_SINGLES, 100);
-    const int64_t median_us = load_single_latency_us(b, BOOK_SINGLES, (size_t)b->o.single_calls);
-    const double calls_per_s =
-        load_singles_per_s(b, BOOK_SINGLES, (size_t)b->o.singles_in_flight, b->o.singles_s);
-    (void)fprintf(stderr, "one in flight: %lld us; %ld in flight: %.0f a second\n",
-                  (long long)median_us, b->o.singles_in_flight, calls_per_s);
-    (void)printf("  \"single_median_us\": %lld,\n  \"singles_per_s\": %.0f,\n",
-                 (long long)median_us, calls_per_s);
+}
+
+// The service and the floor take turns with the same rows, so that both meet tables of the same size and the same machine.
+static void measure_batches(const ledger_bench *b) {
+    (void)printf("{\"batches\": [\n");
+    for (int kind = 0; kind < LOAD_KINDS; kind++) {
+        const int64_t book_id = BOOK_BATCHES + kind;
+        const int64_t before = floor_last_sequence(b, book_id);
+        const int64_t service_us = load_run(b, book_id, kind, (size_t)b->o.round_batches);
+        const int64_t last = floor_last_sequence(b, book_id);
+        ASSERT(last - before == (int64_t)BATCH * b->o.round_batches);
+        const int64_t floor_us = floor_copy(b, book_id, before + 1, last);
+        const double service = per_s(last - before, service_us);
+        const double floor = per_s(last - before, floor_us);
+        (void)fprintf(stderr, "%-8s %9.0f a second, floor %9.0f, ratio %.3f\n", KIND_NAMES[kind],
+                      service, floor, service / floor);
+        (void)printf("{\"kind\": \"%s\", \"service_per_s\": %.0f, \"floor_per_s\": %.0f}%s\n",
+                     KIND_NAMES[kind], service, floor, kind + 1 < LOAD_KINDS ? "," : "");
+    }
+    (void)printf("]}\n");
+}
+
+static void measure_single(const ledger_bench *b) {
+    (void)printf("{\"median_us\": %lld}\n",
+                 (long long)load_single_latency_us(b, BOOK_SINGLES, (size_t)b->o.single_calls));
+}
+
+static void measure_many(const ledger_bench *b) {
+    (void)printf(
+        "{\"per_s\": %.0f}\n",
+        load_singles_per_s(b, BOOK_SINGLES, (size_t)b->o.singles_in_flight, b->o.singles_s));
 }
 
 static long resident_kib(const ledger_bench *b) {
@@ -186,36 +182,48 @@ static void measure_fill(const ledger_bench *b) {
     (void)load_run(b, BOOK_FILL, LOAD_UNIFORM, early);
     at_start = per_s(BATCH * FILL_STEP, load_run(b, BOOK_FILL, LOAD_UNIFORM, FILL_STEP));
     done = early + FILL_STEP;
-    (void)printf("  \"resident\": [\n");
+    (void)printf("{\"resident\": [\n");
     for (size_t sample = 1; sample <= FILL_SAMPLES; sample++) {
         for (; done < all * sample / FILL_SAMPLES; done += FILL_STEP) {
             const int64_t us = load_run(b, BOOK_FILL, LOAD_UNIFORM, FILL_STEP);
             (void)fprintf(stderr, "%zu rows: %.0f a second\n", done * BATCH,
                           per_s(BATCH * FILL_STEP, us));
         }
-        (void)printf("    {\"rows\": %zu, \"mib\": %.1f}%s\n", done * BATCH,
+        (void)printf("{\"rows\": %zu, \"mib\": %.1f}%s\n", done * BATCH,
                      (double)resident_kib(b) / 1024, sample < FILL_SAMPLES ? "," : "");
     }
     const double at_end =
         per_s(3 * BATCH * FILL_STEP, load_run(b, BOOK_FILL, LOAD_UNIFORM, 3 * FILL_STEP));
     (void)fprintf(stderr, "%.0f a second at 100,000 rows, %.0f at %zu\n", at_start, at_end,
                   done * BATCH);
-    (void)printf("  ],\n  \"fill\": {\"rows\": %zu, \"per_s_at_100000\": %.0f, \"per_s_at_end\": "
-                 "%.0f},\n",
+    (void)printf("],\n\"fill\": {\"rows\": %zu, \"per_s_at_100000\": %.0f, \"per_s_at_end\": "
+                 "%.0f}}\n",
                  done * BATCH, at_start, at_end);
 }
 
 static void measure_lists(const ledger_bench *b) {
     const size_t n = (size_t)b->o.list_calls;
-    if (n == 0) {
-        return;
-    }
     int64_t *us = calloc(n, sizeof *us);
     ASSERT(us != NULL);
     load_list_latencies(b, BOOK_FILL, n, us);
-    (void)printf("  \"list_transfers_p50_us\": %lld,\n  \"list_transfers_p99_us\": %lld,\n",
-                 (long long)us[n / 2], (long long)us[n - 1 - n / 100]);
+    (void)printf("{\"p50_us\": %lld, \"p99_us\": %lld}\n", (long long)us[n / 2],
+                 (long long)us[n - 1 - n / 100]);
     free(us);
+}
+
+static void run_part(const ledger_bench *b) {
+    static const struct {
+        const char *name;
+        void (*run)(const ledger_bench *b);
+    } parts[] = {{"set-up", set_up},     {"batches", measure_batches}, {"single", measure_single},
+                 {"many", measure_many}, {"fill", measure_fill},       {"lists", measure_lists}};
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        if (strcmp(parts[i].name, b->o.part) == 0) {
+            parts[i].run(b);
+            return;
+        }
+    }
+    bench_fail(b->o.part, "there is no such part");
 }
 
 int main(int argc, char **argv) {
@@ -223,12 +231,7 @@ int main(int argc, char **argv) {
     read_options(argc, argv, &b.o);
     rpc_init();
     connect_all(&b);
-    (void)printf("{\n");
-    measure_batches(&b);
-    measure_singles(&b);
-    measure_fill(&b);
-    measure_lists(&b);
-    (void)printf("  \"in_flight\": %ld\n}\n", b.o.in_flight);
+    run_part(&b);
     PQfinish(b.pg);
     rpc_client_destroy(b.client);
     rpc_shutdown();

@@ -17,10 +17,10 @@ enum {
 };
 
 typedef struct ledger_bench_options {
-    const char *ledger;
+    const char *part, *ledger;
     const char *ca_file, *cert_file, *key_file;
     const char *conninfo; // of the ledger's database, as somebody who may make tables
-    long rounds, round_batches, in_flight, single_calls, singles_in_flight, singles_s, fill_rows,
+    long round_batches, in_flight, single_calls, singles_in_flight, singles_s, fill_rows,
         list_calls;
     long ledger_pid;
 } ledger_bench_options;
