@@ -218,6 +218,7 @@ static void usage(FILE *out) {
         "bank-sim: a bank to pay against: ACH files over SFTP, instant payments over HTTPS.\n\n"
         "  bank-sim [--config FILE]       run in the foreground until SIGTERM\n"
         "  bank-sim --print-config        the settings in force, as a settings file\n"
+        "  bank-sim --print-config-markdown  the documentation of the settings\n"
         "  bank-sim --help | --version\n\n"
         "Settings, from the file and the environment:\n\n");
     config_print_help(&SETTINGS_TABLE, out);
@@ -225,12 +226,13 @@ static void usage(FILE *out) {
 
 typedef struct command {
     const char *config;
-    bool print, help, version, bad;
+    bool print, markdown, help, version, bad;
 } command;
 
 static command parse(int argc, char **argv) {
     static const struct option OPTIONS[] = {{"config", required_argument, NULL, 'c'},
                                             {"print-config", no_argument, NULL, 'p'},
+                                            {"print-config-markdown", no_argument, NULL, 'm'},
                                             {"help", no_argument, NULL, 'h'},
                                             {"version", no_argument, NULL, 'v'},
                                             {NULL, 0, NULL, 0}};
@@ -239,6 +241,7 @@ static command parse(int argc, char **argv) {
         switch (option) {
         case 'c': c.config = optarg; break;
         case 'p': c.print = true; break;
+        case 'm': c.markdown = true; break;
         case 'h': c.help = true; break;
         case 'v': c.version = true; break;
         default: c.bad = true; break;
@@ -258,6 +261,10 @@ int main(int argc, char **argv) {
     }
     if (c.version) {
         (void)printf("bank-sim 0.1.0\n");
+        return EXIT_SUCCESS;
+    }
+    if (c.markdown) {
+        config_print_markdown(&SETTINGS_TABLE, stdout);
         return EXIT_SUCCESS;
     }
     log_init("bank-sim", LOG_INFO);

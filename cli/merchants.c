@@ -176,7 +176,7 @@ static int from_file(cli *c, const char *what, const char *path) {
     err e = {0};
     int code = EXIT_USAGE;
     if (!file_needs(c, path, &f, &needs, &n, &e)) {
-        (void)fprintf(stderr, "payctl: %s\n", e.message);
+        (void)fprintf(stderr, "payctl: %s: %s\n", path, e.message);
     } else if (f.bad > 0) {
         (void)fprintf(stderr, "payctl: %zu bad line(s): nothing was sent\n", f.bad);
     } else {

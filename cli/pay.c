@@ -452,7 +452,7 @@ int cmd_pay(cli *c, int argc, char **argv) {
     err e = {0};
     int code = EXIT_DONE;
     if (!payout_file_read(c, argv[optind], &p.file, &e)) {
-        (void)fprintf(stderr, "payctl: %s\n", e.message);
+        (void)fprintf(stderr, "payctl: %s: %s; nothing was sent\n", argv[optind], e.message);
         code = EXIT_USAGE;
     } else if (p.file.bad > 0) {
         (void)fprintf(stderr, "payctl: %zu bad line(s), %zu good: nothing was sent\n", p.file.bad,

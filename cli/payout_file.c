@@ -72,7 +72,7 @@ static void read_header(reader *r) {
                 r->place[col] = (int)i;
             }
         }
-        if (r->place[col] < 0 && col != COL_DESCRIPTION) {
+        if (r->place[col] < 0 && col != COL_DESCRIPTION && !r->failed) {
             r->failed = true;
             err_set_field(&r->why, ERR_INVALID_ARGUMENT, "COLUMN_MISSING", COLUMNS[col],
                           "the header line has no column %s", COLUMNS[col]);
@@ -236,7 +236,7 @@ static bool read_bytes(const char *path, char **bytes, size_t *len, err *e) {
         }
     }
     if (!ok) {
-        err_set(e, ERR_INVALID_ARGUMENT, "FILE_UNREADABLE", "%s: %s", path, strerror(errno));
+        err_set(e, ERR_INVALID_ARGUMENT, "FILE_UNREADABLE", "cannot be read: %s", strerror(errno));
     }
     if (in != NULL) {
         (void)fclose(in);

@@ -61,6 +61,9 @@ function(disburse_library target)
   target_link_libraries(${target} PUBLIC ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS})
 endfunction()
 
+# What runs: every program, without the unit tests. `./dev build release` builds this.
+add_custom_target(programs)
+
 # disburse_program(target SOURCES a.c … LINKS t …)
 function(disburse_program target)
   cmake_parse_arguments(ARG "" "" "SOURCES;LINKS" ${ARGN})
@@ -68,6 +71,7 @@ function(disburse_program target)
   target_compile_options(${target} PRIVATE ${DISBURSE_WARNINGS})
   target_link_libraries(${target} PRIVATE ${ARG_LINKS})
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
+  add_dependencies(programs ${target})
 endfunction()
 
 # disburse_unit_test(name SOURCES a_test.c … LINKS t …): a cmocka program, one process, one CTest entry.

@@ -92,7 +92,7 @@ static void on_events(void *arg, int64_t book_id) {
     program *p = arg;
     pthread_rwlock_rdlock(&p->engine_lock);
     if (p->engine != NULL) {
-        saga_engine_wake(p->engine, book_id);
+        saga_engine_heard(p->engine, book_id);
     }
     pthread_rwlock_unlock(&p->engine_lock);
 }

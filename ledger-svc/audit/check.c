@@ -99,6 +99,10 @@ static tally *tally_of(check *k, uuid account_id) {
 }
 
 static void tally_row(check *k, const ledger_row *row) {
+    if (row->amount < 0 || row->released < 0) {
+        find(k, "AMOUNT_NEGATIVE", row->sequence, "an amount below 0");
+        return;
+    }
     const ledger_effect effect = ledger_row_effect(row);
     tally *debit = tally_of(k, row->debit_account_id);
     tally *credit = tally_of(k, row->credit_account_id);

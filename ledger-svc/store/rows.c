@@ -255,7 +255,7 @@ void store_account_metadata_copy(db_copy *w, int64_t book_id, const ledger_accou
         db_copy_i64(w, book_id);
         db_copy_text(w, entry.key);
         db_copy_text(w, entry.value);
-        db_copy_uuid(w, account->id);
+        db_copy_i64(w, account->timestamp_us);
     }
 }
 

@@ -2,18 +2,7 @@
 // book_id would refuse (README.md says what that is).
 #include "store/statements.h"
 
-#define ACCOUNT_COLUMNS                                                                            \
-    "account_id, timestamp_us, debits_pending, debits_posted, credits_pending, credits_posted, "   \
-    "state, code, flags, currency, lowest_balance, user_data_128, user_data_64, user_data_32, "    \
-    "effective_us, external_reference, metadata"
-
-#define TRANSFER_COLUMNS                                                                           \
-    "sequence, timestamp_us, transfer_id, debit_account_id, credit_account_id, amount, "           \
-    "debit_debits_pending, debit_debits_posted, debit_credits_pending, debit_credits_posted, "     \
-    "credit_debits_pending, credit_debits_posted, credit_credits_pending, "                        \
-    "credit_credits_posted, code, kind, flags, currency, pending_id, released, expires_us, "       \
-    "timeout_s, user_data_128, user_data_64, user_data_32, effective_us, states, reverses_id, "    \
-    "external_reference, metadata, leaf_hash"
+#include "store/columns_internal.h"
 
 #define HEAD_COLUMNS                                                                               \
     "h.sequence, h.timestamp_us, h.next_expires_us, h.checkpoint_sequence, h.burned_ids"
@@ -176,7 +165,7 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
 
 const store_copy_target STORE_COPY_ACCOUNT = {"account", "book_id, " ACCOUNT_COLUMNS, 18};
 const store_copy_target STORE_COPY_ACCOUNT_METADATA = {"account_metadata",
-                                                       "book_id, key, value, account_id", 4};
+                                                       "book_id, key, value, timestamp_us", 4};
 const store_copy_target STORE_COPY_TRANSFER_METADATA = {"transfer_metadata",
                                                         "book_id, key, value, sequence", 4};
 const store_copy_target STORE_COPY_TRANSFER = {"transfer", "book_id, " TRANSFER_COLUMNS, 32};

@@ -67,15 +67,18 @@ CREATE TABLE account (
 
 CREATE UNIQUE INDEX account_external_reference_key ON account (book_id, external_reference)
     WHERE external_reference IS NOT NULL;
+-- The order in which accounts are listed. Every object's time is unique in its book.
+CREATE UNIQUE INDEX account_timestamp_key ON account (book_id, timestamp_us);
 
--- What account.metadata says, to be searched.
+-- What account.metadata says, to be searched in the order of lists.
 CREATE TABLE account_metadata (
-    book_id    bigint NOT NULL,
-    key        text   NOT NULL,
-    value      text   NOT NULL,
-    account_id uuid   NOT NULL,
-    CONSTRAINT account_metadata_pkey PRIMARY KEY (book_id, key, value, account_id)
+    book_id      bigint NOT NULL,
+    key          text   NOT NULL,
+    value        text   NOT NULL,
+    timestamp_us bigint NOT NULL, -- the account's
+    CONSTRAINT account_metadata_pkey PRIMARY KEY (book_id, key, value, timestamp_us)
 );
+CREATE INDEX account_metadata_key_idx ON account_metadata (book_id, key, timestamp_us);
 
 -- The journal. kind: 1 single-phase, 2 pending, 3 post, 4 void, 5 expire (written by the ledger itself; has no id).
 CREATE TABLE transfer (
@@ -138,6 +141,11 @@ CREATE INDEX transfer_external_reference_idx ON transfer (book_id, external_refe
     WHERE external_reference IS NOT NULL;
 -- What may have to be released by the clock.
 CREATE INDEX transfer_expires_idx ON transfer (book_id, expires_us) WHERE expires_us IS NOT NULL;
+-- Backdated entries of an account, in the order in which they took effect.
+CREATE INDEX transfer_backdated_debit_idx ON transfer (book_id, debit_account_id, effective_us, sequence)
+    WHERE effective_us IS NOT NULL;
+CREATE INDEX transfer_backdated_credit_idx ON transfer (book_id, credit_account_id, effective_us, sequence)
+    WHERE effective_us IS NOT NULL;
 
 -- Which journal rows name an account: one row for each account that a checkpoint finds touched, instead of two index entries
 -- for each journal row. Complete up to the head's checkpoint.
@@ -161,6 +169,7 @@ CREATE TABLE transfer_metadata (
     sequence bigint NOT NULL,
     CONSTRAINT transfer_metadata_pkey PRIMARY KEY (book_id, key, value, sequence)
 );
+CREATE INDEX transfer_metadata_key_idx ON transfer_metadata (book_id, key, sequence);
 
 -- Ids that were refused for a reason that could pass. status: number of CreateTransferStatus.
 CREATE TABLE burned_transfer (

@@ -37,3 +37,4 @@ GRANT SELECT, INSERT ON tree_node, tree_head TO ledger_sealer;
 GRANT SELECT (book_id, sequence) ON book_head TO ledger_sealer;
 GRANT SELECT (book_id, sequence, leaf_hash) ON transfer TO ledger_sealer;
 GRANT SELECT ON tree_node, tree_head TO ledger_service, ledger_auditor;
+GRANT SELECT ON schema_migration TO ledger_auditor;

@@ -26,7 +26,7 @@ CREATE TABLE idempotency (
     key          text NOT NULL CHECK (octet_length(key) BETWEEN 1 AND 128),
     operation    smallint NOT NULL, -- 1 payout, 2 recipient, 3 deposit
     request_hash bytea NOT NULL CHECK (octet_length(request_hash) = 32),
-    response     bytea NOT NULL,    -- the packed message that was answered first
+    response     bytea NOT NULL,    -- the packed message that was answered first; of a recipient sealed, as it has the name
     created_at   timestamptz NOT NULL,
     PRIMARY KEY (book_id, merchant_id, key)
 );

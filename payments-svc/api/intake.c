@@ -309,7 +309,7 @@ static bool intake_commit(intake *in, intake_batch *b, arena *a, err *e) {
         ok = db_transact(in->o.pool, deadline, a, intake_tx, b, e);
         again = !ok && idem_should_look_again(e) && clock_mono_ms(clock_system()) < deadline;
     }
-    return ok;
+    return ok || idem_give_up(e);
 }
 
 // --- answers ---------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@
 #include "ledger/ledger_client.h"
 #include "store/idempotency.h"
 
-enum { RACES_MAX = 8 };
+enum { RACES_MAX = 8, N_RAILS = 2 };
+static const int RAILS[N_RAILS] = {PAYMENTS__V1__RAIL__RAIL_ACH, PAYMENTS__V1__RAIL__RAIL_INSTANT};
 
 static int64_t ledger_deadline(const payments_service *s, const rpc_call *call) {
     const int64_t own = clock_mono_ms(clock_system()) + s->o.ledger_timeout_ms;
@@ -94,6 +95,17 @@ static size_t add_account(ledger_account *accounts, size_t n, uuid id, uint32_t 
     return n + 1;
 }
 
+// A rail that is switched off today may be switched on tomorrow, and then finds its account: a reservation that misses it would
+// burn its id in the ledger.
+static bool may_carry(const payments_service *s, int rail_id, str ccy) {
+    for (size_t i = 0; i < s->o.n_rails; i++) {
+        if (s->o.rails[i].id == rail_id) {
+            return list_has(s->o.rails[i].currencies, ccy);
+        }
+    }
+    return true;
+}
+
 // The book and every account that the merchant's money can touch. All of it is idempotent.
 static bool make_ledger_accounts(const payments_service *s, const merchant *m, int64_t deadline,
                                  arena *a, err *e) {
@@ -104,15 +116,15 @@ static bool make_ledger_accounts(const payments_service *s, const merchant *m, i
     for (const char *at = m->currencies; *at != '\0';
          at += strcspn(at, ",") + (at[strcspn(at, ",")] == ',')) {
         const str ccy = {at, strcspn(at, ",")};
-        ASSERT(n + 3 + s->o.n_rails <= sizeof accounts / sizeof accounts[0]);
+        ASSERT(n + 3 + N_RAILS <= sizeof accounts / sizeof accounts[0]);
         n = add_account(accounts, n, account_merchant_available(m->book_id, str_of(m->id), ccy),
                         ACCOUNT_MERCHANT_AVAILABLE,
                         LEDGER__V1__ACCOUNT_FLAG__ACCOUNT_FLAG_DEBITS_MUST_NOT_EXCEED_CREDITS, ccy);
         n = add_account(accounts, n, account_bank(m->book_id, ccy), ACCOUNT_BANK, 0, ccy);
         n = add_account(accounts, n, account_fees(m->book_id, ccy), ACCOUNT_FEES, 0, ccy);
-        for (size_t i = 0; i < s->o.n_rails; i++) {
-            if (list_has(s->o.rails[i].currencies, ccy)) {
-                n = add_account(accounts, n, account_clearing(m->book_id, s->o.rails[i].id, ccy),
+        for (size_t i = 0; i < N_RAILS; i++) {
+            if (may_carry(s, RAILS[i], ccy)) {
+                n = add_account(accounts, n, account_clearing(m->book_id, RAILS[i], ccy),
                                 ACCOUNT_CLEARING, 0, ccy);
             }
         }
@@ -152,6 +164,11 @@ static const merchant *find_or_create(payments_service *s, const rpc_call *call,
         if (ok) { // ours, or that of a faster instance: what the table says
             err_clear(e);
             found = merchant_find(s->merchants, str_of(wanted->id), deadline, e);
+            if (found == NULL && e->code == ERR_NOT_FOUND) {
+                // A COMMIT whose answer was lost, and that is not to be seen yet: it may come (promise DEFINITE-ERRORS).
+                err_set(e, ERR_UNAVAILABLE, "COMMIT_UNKNOWN",
+                        "it is not known whether the merchant was created: ask again");
+            }
         }
     }
     if (found != NULL && !same_merchant(found, wanted, e)) {
@@ -344,7 +361,7 @@ static bool deposit_run(deposit *d, rpc_call *call, const Payments__V1__CreateDe
         }
         again = idem_should_look_again(e);
     }
-    return false;
+    return idem_give_up(e);
 }
 
 static void handle_create_deposit(rpc_call *call, void *service, const ProtobufCMessage *request) {

@@ -18,6 +18,7 @@ typedef struct new_recipient {
     idem_entry entry;
     uuid id;
     str name_sealed, account_sealed;
+    str answer; // packed: it names the recipient, so entry.response is this, sealed
     const struct new_recipient *same_key; // an earlier one of this call
     const err *refused;
 } new_recipient;
@@ -86,6 +87,34 @@ static bool seal_field(payments_service *s, int64_t book_id, const new_recipient
     return crypto_seal(s->o.keys, (str){aad, (size_t)len}, plain, a, sealed, e);
 }
 
+// Where the sealed answer of a key belongs. The key comes last: it alone may hold a bar.
+static str answer_aad(const recipient_batch *b, const new_recipient *it, arena *a) {
+    const str merchant_id = it->entry.merchant_id, key = it->entry.key;
+    const char *aad = arena_printf(a, "idempotency|response|%" PRId64 "|%.*s|%.*s", b->m->book_id,
+                                   (int)merchant_id.len, merchant_id.ptr, (int)key.len, key.ptr);
+    return aad == NULL ? (str){0} : str_of(aad);
+}
+
+static bool seal_answer(const recipient_batch *b, new_recipient *it, arena *a, err *e) {
+    const str aad = answer_aad(b, it, a);
+    return aad.ptr == NULL ? out_of_memory(e)
+                           : crypto_seal(b->s->o.keys, aad, it->answer, a, &it->entry.response, e);
+}
+
+static bool open_answers(const recipient_batch *b, arena *a, err *e) {
+    bool ok = true;
+    for (size_t i = 0; ok && i < b->n; i++) {
+        new_recipient *it = &b->items[i];
+        if (it->refused == NULL && it->same_key == NULL && it->entry.known) {
+            const str aad = answer_aad(b, it, a);
+            ok = aad.ptr == NULL
+                     ? out_of_memory(e)
+                     : crypto_open(b->s->o.keys, aad, it->entry.response, a, &it->answer, e);
+        }
+    }
+    return ok;
+}
+
 // The last four characters, so that a person can tell accounts apart; of a very short number only the last one.
 static str last4(str account) {
     const size_t n = account.len > 4 ? 4 : 1;
@@ -118,8 +147,8 @@ static bool prepare_new(const recipient_batch *b, new_recipient *it, int64_t now
         return false;
     }
     answer.recipient = recipient_answer(b, it, now_us, a);
-    it->entry.response = pb_pack(a, &answer.base, e);
-    return it->entry.response.ptr != NULL;
+    it->answer = pb_pack(a, &answer.base, e);
+    return it->answer.ptr != NULL && seal_answer(b, it, a, e);
 }
 
 static void copy_recipient(db_copy *w, const recipient_batch *b, const new_recipient *it,
@@ -189,7 +218,7 @@ static bool recipients_commit(recipient_batch *b, int64_t deadline, arena *a, er
         again = !ok && idem_should_look_again(e);
     }
     CRASH_POINT("recipients.committed");
-    return ok;
+    return ok || idem_give_up(e);
 }
 
 static bool batch_fill(recipient_batch *b, Payments__V1__NewRecipient *const *wanted, bool single,
@@ -239,7 +268,7 @@ static bool item_outcome(const new_recipient *it, const char *path, str *packed,
     if (!idem_is_same(&first->entry, it->entry.hash)) {
         return idem_conflict(path, e);
     }
-    *packed = first->entry.response;
+    *packed = first->answer;
     return true;
 }
 
@@ -254,7 +283,8 @@ static bool recipients_run(recipient_batch *b, rpc_call *call, const char *merch
         return false;
     }
     return b->n_entries == 0 ||
-           recipients_commit(b, rpc_deadline_mono_ms(call), rpc_arena(call), e);
+           (recipients_commit(b, rpc_deadline_mono_ms(call), rpc_arena(call), e) &&
+            open_answers(b, rpc_arena(call), e));
 }
 
 static void handle_create_recipient(rpc_call *call, void *service,

@@ -272,12 +272,13 @@ saga_said saga_hear(const saga *s, const saga_event *events, size_t n) {
         const bool moved = event->kind == EVENT_SETTLED || event->kind == EVENT_RETURNED;
         ASSERT(event->kind >= EVENT_ACCEPTED && event->kind <= EVENT_RETURNED);
         if (event->attempt > present || (event->attempt < present && moved)) {
-            return (saga_said){WORD_CONTRADICTION, event->code, event->text};
+            return (saga_said){WORD_CONTRADICTION, event->code, event->text, {"", 0}};
         }
         if (event->attempt < present) {
             continue; // that this one was refused is why there is a later one
         }
         heard[event->kind] = true;
+        said.reference = event->reference.len > 0 ? event->reference : said.reference;
         if (event->kind >= decisive) {
             decisive = event->kind;
             said.code = event->code;

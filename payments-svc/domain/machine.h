@@ -88,12 +88,13 @@ typedef enum saga_event_kind { // as rail_event.kind
 typedef struct saga_event {
     int32_t attempt;
     saga_event_kind kind;
-    str code, text;
+    str code, text, reference;
 } saga_event;
 
 typedef struct saga_said {
     saga_word word;
     str code, text; // of the message that decides; borrowed from the events
+    str reference;  // the rail's, of the present attempt; empty when no message has one
 } saga_said;
 
 typedef struct saga_policy {

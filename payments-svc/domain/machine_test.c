@@ -34,7 +34,7 @@ static saga fresh(void) {
 }
 
 static saga_said word(saga_word w) {
-    return (saga_said){w, STR("R03"), STR("no account")};
+    return (saga_said){w, STR("R03"), STR("no account"), {0}};
 }
 
 static saga_step claim_with(saga *s, saga_said said) {
@@ -63,7 +63,7 @@ static void act(saga *s, saga_step expected, saga_outcome outcome) {
 }
 
 static saga_event event(int32_t attempt, saga_event_kind kind) {
-    return (saga_event){attempt, kind, STR("R03"), STR("no account")};
+    return (saga_event){attempt, kind, STR("R03"), STR("no account"), {0}};
 }
 
 static saga sent(void) {
@@ -313,11 +313,22 @@ static void test_hear__order_and_repeats_do_not_matter(void **state) {
 static void test_hear__reason_is_of_the_message_that_decides(void **state) {
     (void)state;
     const saga s = sent();
-    const saga_event events[] = {{1, EVENT_RETURNED, STR("R01"), STR("no funds")},
-                                 {1, EVENT_SETTLED, STR(""), STR("")}};
+    const saga_event events[] = {{1, EVENT_RETURNED, STR("R01"), STR("no funds"), STR("")},
+                                 {1, EVENT_SETTLED, STR(""), STR(""), STR("pay_1")}};
     const saga_said said = saga_hear(&s, events, 2);
     assert_true(str_eq_c(said.code, "R01"));
     assert_true(str_eq_c(said.text, "no funds"));
+    assert_true(str_eq_c(said.reference, "pay_1")); // of any that has one
+}
+
+static void test_hear__reference_of_a_superseded_attempt__is_not_taken(void **state) {
+    (void)state;
+    saga s = sent();
+    s.attempt = 2;
+    const saga_event old = {1, EVENT_REFUSED, STR("AM04"), STR(""), STR("pay_1")};
+    const saga_said said = saga_hear(&s, &old, 1);
+    assert_int_equal(said.word, WORD_NONE);
+    assert_int_equal(said.reference.len, 0);
 }
 
 static void test_hear__superseded_attempt(void **state) {
@@ -448,7 +459,7 @@ static void test_reason__is_cut_between_characters(void **state) {
         }
     }
     saga s = settled();
-    assert_int_equal(claim_with(&s, (saga_said){WORD_REFUSED, STR("X"), {text, sizeof text}}),
+    assert_int_equal(claim_with(&s, (saga_said){WORD_REFUSED, STR("X"), {text, sizeof text}, {0}}),
                      STEP_NONE);
     assert_true(str_is_text(s.reason_text, strlen(s.reason_text)));
 }
@@ -658,6 +669,7 @@ int main(void) {
         cmocka_unit_test(test_await__files__never_asked),
         cmocka_unit_test(test_hear__order_and_repeats_do_not_matter),
         cmocka_unit_test(test_hear__reason_is_of_the_message_that_decides),
+        cmocka_unit_test(test_hear__reference_of_a_superseded_attempt__is_not_taken),
         cmocka_unit_test(test_hear__superseded_attempt),
         cmocka_unit_test(test_hear__attempt_that_was_never_made__held),
         cmocka_unit_test(test_word__before_the_answer_of_a_dead_worker__decides),

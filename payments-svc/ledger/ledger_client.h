@@ -31,20 +31,23 @@ typedef struct ledger_account {
     uint32_t code, flags;
     char currency[4];
     int64_t debits_pending, debits_posted, credits_pending, credits_posted; // lookups only
-    bool checked, equal;  // lookups with prove only
+    bool checked, equal; // lookups with prove only
     int64_t entries;
 } ledger_account;
 
-bool ledger_create_book(rpc_client *c, int64_t book_id, const char *name, int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
+bool ledger_create_book(rpc_client *c, int64_t book_id, const char *name, int64_t deadline_mono_ms,
+                        arena *a, err *e) WARN_UNUSED;
 // CREATED and EXISTS are success; anything else is an error that names the account and the status.
-bool ledger_create_accounts(rpc_client *c, int64_t book_id, const ledger_account *accounts, size_t n,
-                            int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
+bool ledger_create_accounts(rpc_client *c, int64_t book_id, const ledger_account *accounts,
+                            size_t n, int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
 // One result each. n ≤ LEDGER_BATCH_MAX.
-bool ledger_create_transfers(rpc_client *c, int64_t book_id, const ledger_transfer *transfers, size_t n,
-                             ledger_result *results, int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
+bool ledger_create_transfers(rpc_client *c, int64_t book_id, const ledger_transfer *transfers,
+                             size_t n, ledger_result *results, int64_t deadline_mono_ms, arena *a,
+                             err *e) WARN_UNUSED;
 // Fills the balances of accounts[i].id; an id that the ledger does not know is an INTERNAL error (our own accounts exist).
-bool ledger_lookup_accounts(rpc_client *c, int64_t book_id, ledger_account *accounts, size_t n, bool prove,
-                            int64_t *sequence, int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
+bool ledger_lookup_accounts(rpc_client *c, int64_t book_id, ledger_account *accounts, size_t n,
+                            bool prove, int64_t *sequence, int64_t deadline_mono_ms, arena *a,
+                            err *e) WARN_UNUSED;
 // "EXCEEDS_CREDITS" … without the enum's prefix.
 const char *ledger_status_name(Ledger__V1__CreateTransferStatus s);
 

@@ -105,6 +105,8 @@ bool saga_may_complain(saga_complaint *c) {
     return true;
 }
 
+enum { REFUSALS_MAX = 5 }; // of the write of an outcome, before its batch is given up
+
 static void pause_ms(int64_t ms) {
     const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
     (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
@@ -145,6 +147,11 @@ static void decide_all(saga_batch *b) {
     }
 }
 
+// What the database says of the statement, not of the moment: trying again would only keep the lease for ever.
+static bool is_refusal(const err *e) {
+    return (e->flags & (ERR_RETRIABLE | ERR_COMMIT_UNKNOWN | ERR_CONNECTION_LOST)) == 0;
+}
+
 // Tries until it is written or the lease is over: what the ledger or the rail has said is worth a second try. False: nobody
 // has written it; whoever claims next repeats the step, or asks the rail. *uncertain: a COMMIT may have happened unseen.
 static bool write_outcomes(saga_batch *b, bool *uncertain) {
@@ -162,7 +169,8 @@ static bool write_outcomes(saga_batch *b, bool *uncertain) {
         }
         *uncertain |= (e.flags & ERR_COMMIT_UNKNOWN) != 0;
         const int64_t wait_ms = 20 + clock_backoff_ms(b->from.clock, 50, 1000, try_number);
-        if (clock_mono_ms(b->from.clock) + wait_ms >= atomic_load(&b->until_mono_ms)) {
+        if ((is_refusal(&e) && try_number >= REFUSALS_MAX) ||
+            clock_mono_ms(b->from.clock) + wait_ms >= atomic_load(&b->until_mono_ms)) {
             return false;
         }
         pause_ms(wait_ms);

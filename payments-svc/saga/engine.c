@@ -404,14 +404,22 @@ saga_engine *saga_engine_start(const saga_engine_options *o, err *e) {
     return g;
 }
 
-void saga_engine_wake(saga_engine *g, int64_t book_id) {
+static void mark_step(saga_engine *g, int64_t book_id, saga_step step) {
     pthread_mutex_lock(&g->mutex);
     book *home = find_book(g, book_id);
     for (size_t r = 0; home != NULL && r < g->o.n_rails; r++) {
-        home->slots[r][STEP_RESERVE].marked = true;
+        home->slots[r][step].marked = true;
     }
     pthread_cond_signal(&g->changed);
     pthread_mutex_unlock(&g->mutex);
+}
+
+void saga_engine_wake(saga_engine *g, int64_t book_id) {
+    mark_step(g, book_id, STEP_RESERVE);
+}
+
+void saga_engine_heard(saga_engine *g, int64_t book_id) {
+    mark_step(g, book_id, STEP_AWAIT); // where nearly all of them are; a scan finds the others
 }
 
 void saga_engine_stop(saga_engine *g) {

@@ -38,6 +38,8 @@ typedef struct saga_engine_options {
 saga_engine *saga_engine_start(const saga_engine_options *o, err *e);
 // New payouts of a book are due. Cheap; any thread; between start and stop.
 void saga_engine_wake(saga_engine *g, int64_t book_id);
+// A rail has spoken of payouts of a book. The same.
+void saga_engine_heard(saga_engine *g, int64_t book_id);
 // Takes no more batches, finishes those under way and so gives their leases back, joins the threads, and frees. Accepts NULL.
 void saga_engine_stop(saga_engine *g);
 

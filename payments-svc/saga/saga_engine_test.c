@@ -104,6 +104,21 @@ static void test_engine__sync_settlement__settled_without_events(void **state) {
     saga_engine_stop(g);
 }
 
+static void test_engine__heard__settled_without_a_poll(void **state) {
+    (void)state;
+    uuid id;
+    saga_engine *g = start(world_rail(RAIL_INSTANT, 0), 60000, 5000);
+    nap(100);
+    world_payouts(RAIL_INSTANT, 1, 100, &id);
+    saga_engine_wake(g, WORLD_BOOK);
+    assert_true(reach(STATE_SENT, 1, 5000));
+    nap(300);
+    world_event(id, 1, RAIL_EVENT_SETTLED, "a");
+    saga_engine_heard(g, WORLD_BOOK);
+    assert_true(reach(STATE_SETTLED, 1, 5000));
+    saga_engine_stop(g);
+}
+
 static void test_engine__gathers_one_file(void **state) {
     (void)state;
     saga_engine *g = start(world_rail(RAIL_ACH, 600), 10, 5000);
@@ -225,6 +240,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_engine__all_the_way__settled, fresh),
         cmocka_unit_test_setup(test_engine__sync_settlement__settled_without_events, fresh),
+        cmocka_unit_test_setup(test_engine__heard__settled_without_a_poll, fresh),
         cmocka_unit_test_setup(test_engine__gathers_one_file, fresh),
         cmocka_unit_test_setup(test_engine__ledger_down_for_a_while__nothing_is_dropped, fresh),
         cmocka_unit_test_setup(test_engine__stop_under_load__no_lease_is_left, fresh),

@@ -6,6 +6,7 @@
 
 typedef enum saga_sql_id {
     SAGA_SQL_PLAN_EACH_TIME,
+    SAGA_SQL_JOIN_BY_KEY,
     SAGA_SQL_BOOKS,
     SAGA_SQL_SCAN,
     SAGA_SQL_LOCK_DUE,
@@ -16,6 +17,7 @@ typedef enum saga_sql_id {
     SAGA_SQL_WRITE_OUTCOME,
     SAGA_SQL_RENEW,
     SAGA_SQL_RECORD_EVENTS,
+    SAGA_SQL_COUNT_EVENTS,
     SAGA_SQL_COUNT
 } saga_sql_id;
 

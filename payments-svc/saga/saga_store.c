@@ -15,6 +15,11 @@ static bool plan_each_time(db_conn *c, arena *a, err *e) {
     return db_exec(c, saga_sql(SAGA_SQL_PLAN_EACH_TIME), NULL, a, NULL, NULL, e);
 }
 
+// Until the end of the transaction, so it comes right before the last statements.
+static bool join_by_key(db_conn *c, arena *a, err *e) {
+    return db_exec(c, saga_sql(SAGA_SQL_JOIN_BY_KEY), NULL, a, NULL, NULL, e);
+}
+
 // --- Reading what is due ---------------------------------------------------------------------------------------------
 
 static void copy_column(char *to, size_t size, str from) {
@@ -44,6 +49,10 @@ static void read_item(const db_rows *rows, size_t row, saga_step step, saga_item
 
 static int by_payout(const void *a, const void *b) {
     return uuid_cmp(((const saga_item *)a)->payout_id, ((const saga_item *)b)->payout_id);
+}
+
+static int id_to_item(const void *id, const void *item) {
+    return uuid_cmp(*(const uuid *)id, ((const saga_item *)item)->payout_id);
 }
 
 static bool lock_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
@@ -108,12 +117,15 @@ static bool hear_events(saga_batch *b, const db_rows *rows, err *e) {
         saga_item *item = &b->items[i];
         const size_t first = row;
         while (row < n_rows && uuid_eq(db_get_uuid(rows, row, 0), item->payout_id)) {
-            events[row] =
-                (saga_event){db_get_i32(rows, row, 1), (saga_event_kind)db_get_i16(rows, row, 2),
-                             db_get_str(rows, row, 3), db_get_str(rows, row, 4)};
+            events[row] = (saga_event){
+                db_get_i32(rows, row, 1), (saga_event_kind)db_get_i16(rows, row, 2),
+                db_get_str(rows, row, 3), db_get_str(rows, row, 4), db_get_str(rows, row, 5)};
             row++;
         }
         item->said = saga_hear(&item->was, events + first, row - first);
+        if (item->reference.len == 0 && item->said.reference.len > 0) {
+            item->reference = item->said.reference; // the answer with it may never have come
+        }
     }
     ASSERT(row == n_rows);
     return true;
@@ -121,15 +133,21 @@ static bool hear_events(saga_batch *b, const db_rows *rows, err *e) {
 
 // --- Writing ---------------------------------------------------------------------------------------------------------
 
-// The columns of one UPDATE, as arrays.
+// The arrays of one UPDATE: a row for each item, and the shapes that they have in common (see saga_sql.c).
 typedef struct columns {
-    int32_t *index, *attempt, *tries, *log_seq, *events_seen;
-    int16_t *step, *phase, *state, *outlook;
     uuid *payout_id;
     int64_t *epoch, *due_at;
-    str *reason, *reason_text, *reference;
+    int32_t *shape; // from 1, as arrays are counted in SQL
+    str *reference;
     size_t n;
+    int16_t *step, *phase, *state, *outlook;
+    int32_t *attempt, *tries, *log_seq, *events_seen;
+    str *reason, *reason_text;
+    size_t n_shapes;
 } columns;
+
+// Shapes that are looked at before a new one is made.
+enum { SHAPES_TRIED = 8 };
 
 static bool columns_alloc(columns *k, size_t n, arena *a) {
     int32_t *ints = ARENA_ARRAY(a, int32_t, 5 * n);
@@ -140,19 +158,43 @@ static bool columns_alloc(columns *k, size_t n, arena *a) {
     if (ints == NULL || shorts == NULL || longs == NULL || texts == NULL || ids == NULL) {
         return false;
     }
-    *k = (columns){ints,           ints + n,  ints + 2 * n,  ints + 3 * n,
-                   ints + 4 * n,   shorts,    shorts + n,    shorts + 2 * n,
-                   shorts + 3 * n, ids,       longs,         longs + n,
-                   texts,          texts + n, texts + 2 * n, 0};
+    *k = (columns){.payout_id = ids,
+                   .epoch = longs,
+                   .due_at = longs + n,
+                   .shape = ints,
+                   .reference = texts,
+                   .step = shorts,
+                   .phase = shorts + n,
+                   .state = shorts + 2 * n,
+                   .outlook = shorts + 3 * n,
+                   .attempt = ints + n,
+                   .tries = ints + 2 * n,
+                   .log_seq = ints + 3 * n,
+                   .events_seen = ints + 4 * n,
+                   .reason = texts + n,
+                   .reason_text = texts + 2 * n};
     return true;
 }
 
-static void columns_add(columns *k, const saga_item *item, size_t index) {
-    const size_t i = k->n++;
+static bool has_shape(const columns *k, size_t i, const saga_item *item) {
     const saga *s = &item->now;
-    k->index[i] = (int32_t)index;
-    k->payout_id[i] = item->payout_id;
-    k->epoch[i] = item->epoch;
+    return k->step[i] == (int16_t)s->step && k->phase[i] == (int16_t)s->phase &&
+           k->state[i] == (int16_t)s->state && k->outlook[i] == (int16_t)s->outlook &&
+           k->attempt[i] == s->attempt && k->tries[i] == s->tries &&
+           k->log_seq[i] == item->log_seq && k->events_seen[i] == item->events &&
+           str_eq_c(k->reason[i], s->reason) && str_eq_c(k->reason_text[i], s->reason_text);
+}
+
+// The number of the item's shape, which is made when it is not among the last ones.
+static size_t shape_of(columns *k, const saga_item *item) {
+    const saga *s = &item->now;
+    const size_t oldest = k->n_shapes > SHAPES_TRIED ? k->n_shapes - SHAPES_TRIED : 0;
+    for (size_t i = k->n_shapes; i > oldest; i--) {
+        if (has_shape(k, i - 1, item)) {
+            return i;
+        }
+    }
+    const size_t i = k->n_shapes++;
     k->step[i] = (int16_t)s->step;
     k->phase[i] = (int16_t)s->phase;
     k->state[i] = (int16_t)s->state;
@@ -161,9 +203,17 @@ static void columns_add(columns *k, const saga_item *item, size_t index) {
     k->tries[i] = s->tries;
     k->log_seq[i] = item->log_seq;
     k->events_seen[i] = item->events;
-    k->due_at[i] = s->due_at_us; // SAGA_NEVER is SQL NULL
     k->reason[i] = str_of(s->reason);
     k->reason_text[i] = str_of(s->reason_text);
+    return k->n_shapes;
+}
+
+static void columns_add(columns *k, const saga_item *item) {
+    const size_t i = k->n++;
+    k->payout_id[i] = item->payout_id;
+    k->epoch[i] = item->epoch;
+    k->due_at[i] = item->now.due_at_us; // SAGA_NEVER is SQL NULL
+    k->shape[i] = (int32_t)shape_of(k, item);
     k->reference[i] = item->reference;
 }
 
@@ -172,21 +222,21 @@ static db_params *columns_params(const columns *k, const saga_batch *b, int64_t 
     db_i64(p, b->from.book_id);
     db_time(p, now_us);
     db_uuid(p, b->from.owner);
-    db_i32_array(p, k->index, k->n);
     db_uuid_array(p, k->payout_id, k->n);
     db_i64_array(p, k->epoch, k->n);
-    db_i16_array(p, k->step, k->n);
-    db_i16_array(p, k->phase, k->n);
-    db_i16_array(p, k->state, k->n);
-    db_i16_array(p, k->outlook, k->n);
-    db_i32_array(p, k->attempt, k->n);
-    db_i32_array(p, k->tries, k->n);
-    db_i32_array(p, k->log_seq, k->n);
-    db_i32_array(p, k->events_seen, k->n);
+    db_i32_array(p, k->shape, k->n);
     db_time_array(p, k->due_at, k->n);
-    db_text_array(p, k->reason, k->n);
-    db_text_array(p, k->reason_text, k->n);
     db_text_array(p, k->reference, k->n);
+    db_i16_array(p, k->step, k->n_shapes);
+    db_i16_array(p, k->phase, k->n_shapes);
+    db_i16_array(p, k->state, k->n_shapes);
+    db_i16_array(p, k->outlook, k->n_shapes);
+    db_i32_array(p, k->attempt, k->n_shapes);
+    db_i32_array(p, k->tries, k->n_shapes);
+    db_i32_array(p, k->log_seq, k->n_shapes);
+    db_i32_array(p, k->events_seen, k->n_shapes);
+    db_text_array(p, k->reason, k->n_shapes);
+    db_text_array(p, k->reason_text, k->n_shapes);
     return p;
 }
 
@@ -267,10 +317,11 @@ static bool write_claim(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     }
     for (size_t i = 0; i < b->n; i++) {
         b->items[i].log_seq += claim_logs(&b->items[i]) ? 1 : 0;
-        columns_add(&k, &b->items[i], i);
+        columns_add(&k, &b->items[i]);
     }
     int64_t n_written = 0;
-    if (!db_exec(c, saga_sql(SAGA_SQL_WRITE_CLAIM), columns_params(&k, b, now_us), b->a, NULL,
+    if (!join_by_key(c, b->a, e) ||
+        !db_exec(c, saga_sql(SAGA_SQL_WRITE_CLAIM), columns_params(&k, b, now_us), b->a, NULL,
                  &n_written, e)) {
         return false;
     }
@@ -344,7 +395,7 @@ static bool outcome_in_tx(db_conn *c, arena *a, void *arg, err *e) {
         saga_item *item = &b->items[i];
         item->written = false;
         if (item->acting != STEP_NONE && !item->lost) {
-            columns_add(&k, item, i);
+            columns_add(&k, item);
         }
     }
     if (k.n == 0) {
@@ -352,16 +403,17 @@ static bool outcome_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     }
     const int64_t now_us = clock_wall_us(b->from.clock);
     db_rows *rows = NULL;
-    if (!plan_each_time(c, b->a, e) ||
+    if (!plan_each_time(c, b->a, e) || !join_by_key(c, b->a, e) ||
         !db_exec(c, saga_sql(SAGA_SQL_WRITE_OUTCOME), columns_params(&k, b, now_us), b->a, &rows,
                  NULL, e)) {
         return false;
     }
     const size_t n_ours = db_count(rows);
     for (size_t i = 0; i < n_ours; i++) {
-        const int32_t index = db_get_i32(rows, i, 0);
-        ASSERT(index >= 0 && (size_t)index < b->n && !b->items[index].written);
-        b->items[index].written = true;
+        const uuid id = db_get_uuid(rows, i, 0);
+        saga_item *item = bsearch(&id, b->items, b->n, sizeof b->items[0], id_to_item);
+        ASSERT(item != NULL && !item->written);
+        item->written = true;
     }
     if (n_ours > 0 && !log_outcomes(b, c, now_us, e)) {
         return false;
@@ -396,7 +448,7 @@ static bool renew_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     db_uuid(p, w->r->owner);
     db_uuid_array(p, w->r->ids, w->r->n);
     db_i64_array(p, w->r->epochs, w->r->n);
-    return plan_each_time(c, a, e) &&
+    return plan_each_time(c, a, e) && join_by_key(c, a, e) &&
            db_exec(c, saga_sql(SAGA_SQL_RENEW), p, a, NULL, &w->n_kept, e);
 }
 
@@ -466,9 +518,64 @@ bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const 
 
 // --- What the rails say by themselves --------------------------------------------------------------------------------
 
-static int by_payout_of_event(const void *a, const void *b) {
-    return uuid_cmp((*(const rail_event *const *)a)->payout_id,
-                    (*(const rail_event *const *)b)->payout_id);
+// All writers of messages and of sagas meet in one order: by payout, and the messages of one payout by their ids.
+static int by_payout_and_id(const void *a, const void *b) {
+    const rail_event *x = *(const rail_event *const *)a, *y = *(const rail_event *const *)b;
+    const int order = uuid_cmp(x->payout_id, y->payout_id);
+    if (order != 0) {
+        return order;
+    }
+    const size_t n = x->event_id.len < y->event_id.len ? x->event_id.len : y->event_id.len;
+    const int bytes = n == 0 ? 0 : memcmp(x->event_id.ptr, y->event_id.ptr, n);
+    return bytes != 0 ? bytes
+                      : (x->event_id.len > y->event_id.len) - (x->event_id.len < y->event_id.len);
+}
+
+static int compare_uuids(const void *a, const void *b) {
+    return uuid_cmp(*(const uuid *)a, *(const uuid *)b);
+}
+
+// Tells the sagas of the messages that were new. ids: of the payouts of all n messages, sorted; used up.
+static bool count_new(db_conn *c, int64_t book_id, const db_rows *new_rows, uuid *ids, size_t n,
+                      arena *a, err *e) {
+    int32_t *counts = ARENA_ARRAY(a, int32_t, n);
+    if (counts == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
+                       "the messages need too much memory");
+    }
+    size_t n_ids = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (n_ids == 0 || !uuid_eq(ids[n_ids - 1], ids[i])) {
+            ids[n_ids++] = ids[i];
+        }
+    }
+    for (size_t i = 0; i < db_count(new_rows); i++) {
+        const uuid id = db_get_uuid(new_rows, i, 0);
+        const uuid *at = bsearch(&id, ids, n_ids, sizeof ids[0], compare_uuids);
+        ASSERT(at != NULL); // it came back as it went
+        counts[at - ids] += db_get_i16(new_rows, i, 1) == RAIL_EVENT_ACCEPTED ? 0 : 1;
+    }
+    size_t n_heard = 0;
+    for (size_t i = 0; i < n_ids; i++) {
+        if (counts[i] > 0) {
+            ids[n_heard] = ids[i];
+            counts[n_heard++] = counts[i];
+        }
+    }
+    if (n_heard == 0) {
+        return true;
+    }
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_time(p, clock_wall_us(clock_system()));
+    db_uuid_array(p, ids, n_heard);
+    db_i32_array(p, counts, n_heard);
+    int64_t n_told = 0;
+    if (!db_exec(c, saga_sql(SAGA_SQL_COUNT_EVENTS), p, a, NULL, &n_told, e)) {
+        return false;
+    }
+    return n_told == (int64_t)n_heard ||
+           err_set(e, ERR_INTERNAL, "RAIL_EVENT", "a message about a payout that is not there");
 }
 
 static bool record_chunk(db_conn *c, int64_t book_id, const rail_event *const *events, size_t n,
@@ -501,7 +608,6 @@ static bool record_chunk(db_conn *c, int64_t book_id, const rail_event *const *e
     }
     db_params *p = db_params_create(a);
     db_i64(p, book_id);
-    db_time(p, clock_wall_us(clock_system()));
     db_uuid_array(p, ids, n);
     db_text_array(p, texts, n);
     db_i32_array(p, attempts, n);
@@ -510,7 +616,9 @@ static bool record_chunk(db_conn *c, int64_t book_id, const rail_event *const *e
     db_text_array(p, texts + 2 * n, n);
     db_text_array(p, texts + 3 * n, n);
     db_time_array(p, times, n);
-    return db_exec(c, saga_sql(SAGA_SQL_RECORD_EVENTS), p, a, NULL, NULL, e);
+    db_rows *new_rows = NULL;
+    return db_exec(c, saga_sql(SAGA_SQL_RECORD_EVENTS), p, a, &new_rows, NULL, e) &&
+           count_new(c, book_id, new_rows, ids, n, a, e);
 }
 
 bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a,
@@ -518,7 +626,7 @@ bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, s
     if (n == 0) {
         return true;
     }
-    if (!plan_each_time(c, a, e)) {
+    if (!plan_each_time(c, a, e) || !join_by_key(c, a, e)) {
         return false;
     }
     const rail_event **sorted = ARENA_ARRAY(a, const rail_event *, n);
@@ -529,8 +637,7 @@ bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, s
     for (size_t i = 0; i < n; i++) {
         sorted[i] = &events[i];
     }
-    qsort(sorted, n, sizeof sorted[0],
-          by_payout_of_event); // all writers of sagas meet in one order
+    qsort(sorted, n, sizeof sorted[0], by_payout_and_id);
     for (size_t i = 0; i < n; i += SAGA_EVENTS_CHUNK) {
         const size_t m = n - i < SAGA_EVENTS_CHUNK ? n - i : SAGA_EVENTS_CHUNK;
         if (!record_chunk(c, book_id, sorted + i, m, a, e)) {

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 
@@ -180,6 +181,32 @@ static void test_outcome__gives_the_lease_back_and_logs(void **state) {
                      3);
 }
 
+// The batch's rows share their columns by shape: more shapes than are looked at, in no order, each payout with its own.
+static void test_outcome__every_row_gets_its_own(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 60, 100, NULL);
+    saga_batch b = batch(STEP_RESERVE, 1, 5000);
+    assert_int_equal(claim(&b), 60);
+    finish_all(&b, OUT_DONE);
+    for (size_t i = 0; i < b.n; i++) {
+        saga_item *item = &b.items[i];
+        const int shape = (int)(i * 7 % 23);
+        item->now.attempt = shape;
+        item->now.tries = shape + 1;
+        (void)snprintf(item->now.reason, sizeof item->now.reason, "REASON_%d", shape);
+        (void)snprintf(item->now.reason_text, sizeof item->now.reason_text, "text %d", shape);
+        item->reference =
+            str_of(arena_printf(memory, "%s %d", uuid_text(memory, item->payout_id), shape));
+    }
+    assert_int_equal(written(&b), 60);
+    assert_int_equal(
+        world_count("SELECT count(*) FROM saga WHERE tries = attempt + 1 AND "
+                    "reason = 'REASON_' || attempt AND reason_text = 'text ' || attempt AND "
+                    "rail_reference = payout_id || ' ' || attempt AND owner IS NULL AND step = 2"),
+        60);
+    assert_int_equal(world_count("SELECT count(DISTINCT attempt) FROM saga"), 23);
+}
+
 // Promise FENCED.
 static void test_fenced__who_lost_the_lease_writes_nothing(void **state) {
     (void)state;
@@ -268,6 +295,24 @@ static void test_keeper__long_submission_keeps_its_lease(void **state) {
     assert_int_equal(world_look().queries, 0);
 }
 
+// It used to be tried for ever, under a lease that was renewed for ever.
+static void test_outcome__refused_by_the_database__given_up(void **state) {
+    (void)state;
+    char out[64];
+    world_payouts(RAIL_INSTANT, 1, 100, NULL);
+    (void)run(STEP_RESERVE);
+    fixture_sql("ALTER TABLE saga ADD CONSTRAINT no_await CHECK (step <> 4)", out, sizeof out);
+    const saga_result r = run(STEP_EXECUTE);
+    fixture_sql("ALTER TABLE saga DROP CONSTRAINT no_await", out, sizeof out);
+    assert_int_equal(r.n_found, 1);
+    assert_int_equal(r.n_moved, 0);
+    assert_int_equal(in_state(STEP_EXECUTE, STATE_PROCESSING), 1);
+    world.query_verdict = RAIL_ACCEPTED;
+    (void)run_soon(STEP_EXECUTE); // whoever comes next asks the rail
+    assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 1);
+    assert_int_equal(world_look().submits, 1);
+}
+
 static void test_lease__over_before_the_rail__nothing_is_sent(void **state) {
     (void)state;
     world_payouts(RAIL_INSTANT, 1, 100, NULL);
@@ -327,6 +372,47 @@ static void test_event__once_only_and_due_at_once(void **state) {
     assert_int_equal(world_paid_out(), 0);
     assert_int_equal(world_available(), 1000000);
     assert_int_equal(world_count("SELECT count(*) FROM saga WHERE reason = 'R03'"), 1);
+}
+
+// The answer to the submission was lost; the settlement's message names the payment.
+static void test_event__reference_only_in_the_message__is_taken(void **state) {
+    (void)state;
+    uuid id;
+    world_payouts(RAIL_INSTANT, 1, 100, &id);
+    world.submit_verdict = RAIL_UNKNOWN;
+    world.no_reference = true;
+    assert_int_equal(run(STEP_RESERVE).n_moved, 1);
+    assert_int_equal(run(STEP_EXECUTE).n_moved, 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE rail_reference = ''"), 1);
+    world_event(id, 1, RAIL_EVENT_SETTLED, "a");
+    assert_int_equal(run_soon(STEP_RESOLVE).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE rail_reference = 'said-1'"), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE step = 5 AND "
+                                 "rail_reference = 'said-1'"),
+                     2);
+}
+
+static void test_event__of_no_payout__is_refused_whole(void **state) {
+    (void)state;
+    const uuid id = sent_payout();
+    const rail_event events[] = {{.payout_id = id,
+                                  .attempt = 1,
+                                  .kind = RAIL_EVENT_SETTLED,
+                                  .event_id = STR("a"),
+                                  .at_us = 1},
+                                 {.payout_id = {{9}},
+                                  .attempt = 1,
+                                  .kind = RAIL_EVENT_SETTLED,
+                                  .event_id = STR("a"),
+                                  .at_us = 1}};
+    err e;
+    assert_false(world_events(events, 2, &e));
+    assert_int_equal(e.code, ERR_INTERNAL);
+    assert_int_equal(world_count("SELECT count(*) FROM rail_event"), 0);
+    assert_int_equal(world_count("SELECT events FROM saga"), 0);
+    assert_true(world_events(events, 1, &e));
+    assert_int_equal(world_count("SELECT events FROM saga"), 1);
 }
 
 static void test_event__while_leased__heard_after_the_outcome(void **state) {
@@ -503,13 +589,17 @@ int main(void) {
         cmocka_unit_test_setup(test_claim__writes_intent_owner_and_lease, fresh),
         cmocka_unit_test_setup(test_claim__limit_and_other_books_rails_and_steps, fresh),
         cmocka_unit_test_setup(test_outcome__gives_the_lease_back_and_logs, fresh),
+        cmocka_unit_test_setup(test_outcome__every_row_gets_its_own, fresh),
         cmocka_unit_test_setup(test_fenced__who_lost_the_lease_writes_nothing, fresh),
         cmocka_unit_test_setup(test_fenced__same_owner_stale_epoch, fresh),
         cmocka_unit_test_setup(test_outcome__written_twice__second_writes_nothing, fresh),
         cmocka_unit_test_setup(test_lease__renewed_only_by_its_owner, fresh),
         cmocka_unit_test_setup(test_keeper__long_submission_keeps_its_lease, fresh),
+        cmocka_unit_test_setup(test_outcome__refused_by_the_database__given_up, fresh),
         cmocka_unit_test_setup(test_lease__over_before_the_rail__nothing_is_sent, fresh),
         cmocka_unit_test_setup(test_event__once_only_and_due_at_once, fresh),
+        cmocka_unit_test_setup(test_event__reference_only_in_the_message__is_taken, fresh),
+        cmocka_unit_test_setup(test_event__of_no_payout__is_refused_whole, fresh),
         cmocka_unit_test_setup(test_event__while_leased__heard_after_the_outcome, fresh),
         cmocka_unit_test_setup(test_event__contradiction__held_and_logged, fresh),
         cmocka_unit_test_setup(test_batch__no_money__failed, fresh),

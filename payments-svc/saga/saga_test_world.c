@@ -128,7 +128,9 @@ static bool fake_prepare(rail *r, db_conn *c, int64_t book_id, rail_item *items,
         ASSERT(book_id == WORLD_BOOK && r->id != 0);
         ASSERT(str_eq_c(items[i].recipient_name, "Ada Lovelace") &&
                str_eq_c(items[i].account_number, "12345678"));
-        items[i].reference = str_of(arena_printf(a, "ref-%d", items[i].attempt));
+        if (!world.no_reference) {
+            items[i].reference = str_of(arena_printf(a, "ref-%d", items[i].attempt));
+        }
     }
     return true;
 }
@@ -360,24 +362,40 @@ void world_payouts(int rail_id, size_t n, int64_t amount, uuid *ids) {
     arena_destroy(a);
 }
 
+typedef struct recording {
+    const rail_event *events;
+    size_t n;
+} recording;
+
 static bool record(db_conn *c, arena *a, void *arg, err *e) {
-    return rail_events_record(c, WORLD_BOOK, arg, 1, a, e);
+    const recording *r = arg;
+    return rail_events_record(c, WORLD_BOOK, r->events, r->n, a, e);
+}
+
+bool world_events(const rail_event *events, size_t n, err *e) {
+    recording r = {events, n};
+    arena *a = arena_create(1 << 20);
+    err_clear(e);
+    const bool ok = db_transact(pool, fixture_deadline(5000), a, record, &r, e);
+    arena_destroy(a);
+    return ok;
 }
 
 void world_event(uuid payout, int32_t attempt, rail_event_kind kind, const char *event_id) {
-    rail_event event = {.payout_id = payout,
-                        .attempt = attempt,
-                        .kind = kind,
-                        .event_id = str_of(event_id),
-                        .code = STR("R03"),
-                        .at_us = clock_wall_us(clock_system())};
-    arena *a = arena_create(1 << 20);
+    char reference[16];
+    (void)snprintf(reference, sizeof reference, "said-%d", (int)attempt);
+    const rail_event event = {.payout_id = payout,
+                              .attempt = attempt,
+                              .kind = kind,
+                              .event_id = str_of(event_id),
+                              .code = STR("R03"),
+                              .reference = str_of(reference),
+                              .at_us = clock_wall_us(clock_system())};
     err e;
-    if (!db_transact(pool, fixture_deadline(5000), a, record, &event, &e)) {
+    if (!world_events(&event, 1, &e)) {
         (void)fprintf(stderr, "%s / %s\n", e.message, e.detail);
         ASSERT(!"event");
     }
-    arena_destroy(a);
 }
 
 static const db_stmt WAITING = {"test_waiting",

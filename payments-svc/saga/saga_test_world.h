@@ -14,7 +14,8 @@ typedef struct world_plan {
     rail_verdict submit_verdict; // of every item
     rail_verdict query_verdict;
     int64_t submit_takes_ms;
-    int refuse_first; // so many submissions of each payout are REFUSED_RETRY
+    bool no_reference; // the rail names a payment only in its messages
+    int refuse_first;  // so many submissions of each payout are REFUSED_RETRY
 } world_plan;
 extern world_plan world;
 
@@ -32,8 +33,9 @@ rail *world_rail(int id, int64_t gather_ms); // static, one each id
 crypto_keyring *world_keys(void);
 // n payouts of one merchant, due now. ids may be NULL.
 void world_payouts(int rail_id, size_t n, int64_t amount, uuid *ids);
-// The rail's word, through rail_events_record in a transaction of its own.
+// The rail's word, through rail_events_record in a transaction of its own; its reference is "said-<attempt>".
 void world_event(uuid payout, int32_t attempt, rail_event_kind kind, const char *event_id);
+bool world_events(const rail_event *events, size_t n, err *e) WARN_UNUSED;
 void world_settle_all(
     int rail_id); // every payout that the rail may have is settled, as by one file
 int64_t world_count(const char *format, ...) PRINTF_LIKE(1, 2); // SQL of one number

@@ -85,6 +85,14 @@ bool idem_should_look_again(const err *e) {
            (e->code == ERR_ALREADY_EXISTS && strcmp(e->constraint, "idempotency_pkey") == 0);
 }
 
+bool idem_give_up(err *e) {
+    if (e->code == ERR_ALREADY_EXISTS && idem_should_look_again(e)) {
+        return err_set(e, ERR_ABORTED, "KEY_RACE",
+                       "others used keys of this request at the same time: ask again");
+    }
+    return false;
+}
+
 bool idem_is_same(const idem_entry *first, const uint8_t hash[32]) {
     return memcmp(first->stored, hash, sizeof first->stored) == 0;
 }

@@ -30,6 +30,9 @@ bool idem_insert(db_conn *c, int64_t book_id, idem_operation op, idem_entry *con
                  size_t n, int64_t now_us, err *e) WARN_UNUSED;
 // True for the error of a lost race or a lost COMMIT answer: the transaction is to be run again, and will find the keys.
 bool idem_should_look_again(const err *e);
+// Looked again and again, in vain. False, with *e made an error that says "ask again": a lost race alone says nothing of what
+// became of the request (promise DEFINITE-ERRORS).
+bool idem_give_up(err *e);
 // True when a request with this hash is the one that the entry's key stands for, now or before.
 bool idem_is_same(const idem_entry *first, const uint8_t hash[32]) WARN_UNUSED;
 bool idem_conflict(const char *path,

@@ -71,8 +71,10 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
          "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
          "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id > $3 "
          "AND ($4::bool OR s.state NOT IN (6, 7, 8, 9)) ORDER BY p.payout_id LIMIT $5"},
+    // When there is more than fits, its end: that is what explains where the payout stands.
     [SQL_TIMELINE] =
         {"timeline",
+         "SELECT * FROM ("
          "SELECT at, seq, step, kind, outcome, attempt, reason, detail, rail_reference, "
          "transfer_id, owner, epoch FROM ("
          "SELECT at, seq, step, kind, outcome, attempt, reason, detail, rail_reference, "
@@ -81,7 +83,9 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
          "UNION ALL "
          "SELECT at, 0, 0::int2, 3::int2, kind, attempt, code, detail, rail_reference, NULL::uuid, "
          "NULL::uuid, 0::int8 "
-         "FROM rail_event WHERE book_id = $1 AND payout_id = $2) AS t ORDER BY at, seq LIMIT $3"},
+         "FROM rail_event WHERE book_id = $1 AND payout_id = $2) AS t ORDER BY at DESC, seq DESC "
+         "LIMIT $3) AS t "
+         "ORDER BY at, seq"},
 };
 
 const db_stmt *payments_stmt(payments_sql which) {

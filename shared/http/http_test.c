@@ -146,7 +146,7 @@ static http_client *client_of(const char *ca, int64_t total_ms, int connections,
                               size_t response_max) {
     err e;
     http_client_options o = {.ca_file = ca,
-                             .connect_timeout_ms = 2000,
+                             .connect_timeout_ms = total_ms,
                              .total_timeout_ms = total_ms,
                              .max_connections = connections,
                              .response_max = response_max};

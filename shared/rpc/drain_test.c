@@ -116,6 +116,38 @@ static void test_drain__calls_under_way__finish(void **state) {
     echo_service_stop(&f.echo);
 }
 
+static void *drain_main(void *arg) {
+    fixture *f = arg;
+    rpc_server_drain(f->server, 10000);
+    return NULL;
+}
+
+static void test_drain__new_calls_meanwhile__are_told_why(void **state) {
+    (void)state;
+    rpc_server_options o = fixture_options();
+    fixture f;
+    fixture_start(&f, &o);
+    worker busy;
+    launch(&busy, &f, ECHO_PATH("Stubborn"), 1500);
+    assert_true(fixture_wait_for(&f.echo.running, 1, 3000));
+    follower told = {.f = &f, .path = ECHO_PATH("Follow")};
+    pthread_t drain;
+    assert_int_equal(pthread_create(&told.thread, NULL, follow_main, &told), 0);
+    assert_true(fixture_wait_for(&f.echo.streams_followed, 1, 3000));
+    assert_int_equal(pthread_create(&drain, NULL, drain_main, &f), 0);
+    pthread_join(told.thread, NULL); // the stream's end says that the drain has begun
+    worker refused;
+    launch(&refused, &f, ECHO_PATH("Echo"), 0);
+    pthread_join(refused.thread, NULL);
+    assert_int_equal(refused.e.code, ERR_UNAVAILABLE);
+    assert_string_equal(refused.e.reason, "SERVER_DRAINING");
+    pthread_join(busy.thread, NULL);
+    assert_true(busy.ok);
+    pthread_join(drain, NULL);
+    rpc_client_destroy(f.client);
+    echo_service_stop(&f.echo);
+}
+
 static void test_drain__streams__hear_unavailable(void **state) {
     (void)state;
     rpc_server_options o = fixture_options();
@@ -385,6 +417,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_drain__idle__is_quick),
         cmocka_unit_test(test_drain__calls_under_way__finish),
+        cmocka_unit_test(test_drain__new_calls_meanwhile__are_told_why),
         cmocka_unit_test(test_drain__streams__hear_unavailable),
         cmocka_unit_test(test_drain__grace_over__every_call_is_answered),
         cmocka_unit_test(test_drain__stalled_reader__is_cut_off),

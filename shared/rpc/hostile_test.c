@@ -152,7 +152,7 @@ static void test_message__too_complex__refused(void **state) {
 static void test_message__nested_deeply__refused(void **state) {
     (void)state;
     char bytes[2 * 60];
-    for (int i = 0; i < 60; i++) {
+    for (size_t i = 0; i < 60; i++) {
         bytes[2 * i] = i == 0 ? 0x2a : 0x0a;
         bytes[2 * i + 1] = (char)(2 * (59 - i));
     }
@@ -197,7 +197,10 @@ static void test_metadata__huge__refused(void **state) {
     call.request_id = value;
     raw_result r;
     raw_call_run(&call, &r);
-    assert_int_equal(r.status, ERR_RESOURCE_EXHAUSTED);
+    // Core says so, or closes the connection while the rest of it is still being written.
+    if (r.status != ERR_RESOURCE_EXHAUSTED && r.status != ERR_UNAVAILABLE) {
+        fail_msg("%d: %s", r.status, r.text);
+    }
     free(value);
 }
 
@@ -345,7 +348,7 @@ typedef struct member {
     const fixture *f;
     pthread_t thread;
     err e;
-    bool ok;
+    bool ok, late;
     int64_t took_ms;
 } member;
 
@@ -354,7 +357,8 @@ static void *member_main(void *arg) {
     arena *a = arena_create(65536);
     Rpc__Testing__EchoResponse *response = NULL;
     int64_t begun_ms = fixture_now_ms();
-    m->ok = fixture_call(m->f->client, ECHO_PATH("Stubborn"), "", 800, 15000, a, &response, &m->e);
+    m->ok = fixture_call(m->f->client, m->late ? ECHO_PATH("Late") : ECHO_PATH("Stubborn"), "", 800,
+                         15000, a, &response, &m->e);
     m->took_ms = fixture_now_ms() - begun_ms;
     arena_destroy(a);
     return NULL;
@@ -412,6 +416,35 @@ static void test_overload__refused_at_once_with_retry_info(void **state) {
     fixture_stop(&small, 5000);
 }
 
+static void test_overload__unanswered_calls_count__though_no_worker_has_them(void **state) {
+    (void)state;
+    rpc_server_options o = fixture_options();
+    o.in_flight_max = 3;
+    fixture small;
+    fixture_start(&small, &o);
+    enum { N = 3 };
+    member members[N];
+    memset(members, 0, sizeof(members));
+    for (int i = 0; i < N; i++) {
+        members[i].f = &small;
+        members[i].late = true;
+        assert_int_equal(pthread_create(&members[i].thread, NULL, member_main, &members[i]), 0);
+    }
+    assert_true(fixture_wait_for(&small.echo.running, N, 3000));
+    arena *a = arena_create(65536);
+    Rpc__Testing__EchoResponse *response = NULL;
+    err e = {0};
+    assert_false(fixture_call(small.client, ECHO_PATH("Echo"), "", 0, 5000, a, &response, &e));
+    assert_string_equal(e.reason, "OVERLOADED");
+    for (int i = 0; i < N; i++) {
+        pthread_join(members[i].thread, NULL);
+        assert_true(members[i].ok);
+    }
+    assert_true(fixture_call(small.client, ECHO_PATH("Echo"), "", 0, 5000, a, &response, &e));
+    arena_destroy(a);
+    fixture_stop(&small, 5000);
+}
+
 static void test_queue__deadline_passes_while_waiting__handler_is_not_run(void **state) {
     (void)state;
     rpc_server_options o = fixture_options();
@@ -460,6 +493,7 @@ int main(void) {
         TEST(test_cancel__before_a_late_answer__answer_is_dropped),
         TEST(test_stream__slow_reader__is_waited_for_and_bounded),
         TEST(test_overload__refused_at_once_with_retry_info),
+        TEST(test_overload__unanswered_calls_count__though_no_worker_has_them),
         TEST(test_queue__deadline_passes_while_waiting__handler_is_not_run),
     };
     return cmocka_run_group_tests(tests, start, stop);

@@ -165,7 +165,7 @@ reflection *reflection_create(const rpc_server_options *o, err *e) {
     ASSERT(r != NULL);
     r->memory = arena_create(MEMORY_MAX);
     r->symbols = ARENA_ARRAY(r->memory, symbol, SYMBOLS_MAX);
-    str set;
+    str set = {NULL, 0};
     if (!read_set(r, o->descriptor_file, &set, e)) {
         goto fail;
     }

@@ -152,10 +152,7 @@ struct rpc_call {
 // call.c
 void call_arm(rpc_server *s, method_state *m,
               grpc_completion_queue *cq); // @thread any, while not closing
-void call_ref(rpc_call *c);
-void call_unref(rpc_call *c);
-void call_run(rpc_call *c);  // @thread worker or stream: decodes and runs the handler
-void call_wake(rpc_call *c); // wakes a stream's thread
+void call_run(rpc_call *c);               // @thread worker or stream: decodes and runs the handler
 bool call_is_stream(const rpc_call *c);
 int64_t mono_ms(void);
 int64_t mono_us(void);
@@ -165,6 +162,13 @@ void call_send_status(rpc_call *c, err_code code, const char *message, grpc_slic
 void call_preempt(rpc_call *c, const err *e);
 void call_initial_metadata(rpc_call *c, grpc_op *op); // once a call
 grpc_slice slice_of_message(const ProtobufCMessage *m);
+
+// call_life.c
+void call_link(rpc_call *c); // among the server's live calls: once, when it begins
+void call_ref(rpc_call *c);
+void call_unref(rpc_call *c);
+void call_wake(rpc_call *c);      // wakes a stream's thread
+void call_free_slot(rpc_call *c); // of a call that never began
 
 // context.c: what the metadata and the certificate say about the caller.
 void context_read(rpc_call *c);

@@ -174,13 +174,13 @@ typedef struct caller {
 
 static void *caller_main(void *arg) {
     caller *me = arg;
-    arena *a = arena_create(1024 * 1024);
+    arena *a = arena_create((size_t)1024 * 1024);
     for (int k = 0; k < 5; k++) {
         char text[32];
         snprintf(text, sizeof(text), "%d.%d", me->i, k);
         Rpc__Testing__EchoResponse *response = NULL;
         err e = {0};
-        bool ok = fixture_call(f.client, me->path, text, k * 3, 15000, a, &response, &e);
+        bool ok = fixture_call(f.client, me->path, text, (int64_t)k * 3, 15000, a, &response, &e);
         bool late = strcmp(me->path, ECHO_PATH("Late")) == 0;
         me->ok += ok && strcmp(response->text, late ? "late" : text) == 0 ? 1 : 0;
         arena_reset(a);
@@ -220,7 +220,7 @@ static void test_unary__large_response__arrives(void **state) {
     Rpc__Testing__EchoRequest request = RPC__TESTING__ECHO_REQUEST__INIT;
     request.blob.data = calloc(1, LEN);
     request.blob.len = LEN;
-    arena *a = arena_create(16 * 1024 * 1024);
+    arena *a = arena_create((size_t)16 * 1024 * 1024);
     ProtobufCMessage *response = NULL;
     err e = {0};
     assert_true(rpc_client_call(f.client, ECHO_PATH("Echo"), &request.base,
@@ -466,7 +466,7 @@ static void test_reflection__file_comes_with_what_it_imports(void **state) {
 static void test_metrics__are_there(void **state) {
     (void)state;
     strbuf text;
-    strbuf_init(&text, 16 * 1024 * 1024);
+    strbuf_init(&text, (size_t)16 * 1024 * 1024);
     metrics_render(&text);
     assert_true(strbuf_ok(&text));
     const char *expected[] = {

@@ -146,7 +146,7 @@ static void parse_detail(const Google__Protobuf__Any *any, arena *a, err *e) {
     }
     const Google__Rpc__RetryInfo *retry =
         (const void *)unpack_detail(any, &google__rpc__retry_info__descriptor, a);
-    const int64_t seconds_max = 24 * 60 * 60;
+    const int64_t seconds_max = INT64_C(24) * 60 * 60;
     if (retry != NULL && retry->retry_delay != NULL && retry->retry_delay->seconds >= 0 &&
         retry->retry_delay->seconds <= seconds_max && retry->retry_delay->nanos >= 0 &&
         retry->retry_delay->nanos < 1000000000) {

@@ -50,6 +50,7 @@ static bool pem_read(const char *what, const char *path, bool secret, pem *out, 
     if (!ok) {
         return false;
     }
+    ASSERT(out->text != NULL);
     // Core hands the text to OpenSSL, whose complaint would come much later and without the file's name.
     if (memchr(out->text, '\0', out->len) != NULL || strstr(out->text, "-----BEGIN ") == NULL) {
         return err_set(e, ERR_FAILED_PRECONDITION, "TLS_FILE_INVALID", "the %s is not PEM", what);

@@ -149,6 +149,7 @@ static bool check_field(level *stack, size_t *depth, err *e) {
                       "the field has another type than the schema says", e);
     }
     if (l->field->type == PROTOBUF_C_TYPE_STRING) {
+        ASSERT(f.bytes.ptr != NULL); // its wire type was checked
         if (memchr(f.bytes.ptr, '\0', f.bytes.len) != NULL) {
             return refuse(stack, *depth, ERR_INVALID_ARGUMENT, "EMBEDDED_NUL",
                           "the text contains a NUL character", e);

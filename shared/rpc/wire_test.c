@@ -133,15 +133,15 @@ static void test_wire__nested_too_deep__refused_before_recursion(void **state) {
 
 static void test_wire__arena_too_small__resource_exhausted(void **state) {
     (void)state;
-    enum { N = 20000 };
-    char *many = malloc(2 * N);
-    for (int i = 0; i < N; i++) {
+    const size_t n = 20000;
+    char *many = malloc(2 * n);
+    for (size_t i = 0; i < n; i++) {
         many[2 * i] = 0x12; // an empty item
         many[2 * i + 1] = 0;
     }
-    arena *a = arena_create(256 * 1024);
+    arena *a = arena_create((size_t)256 * 1024);
     err e = {0};
-    assert_null(wire_unpack((str){many, 2 * N}, TYPE, a, &e));
+    assert_null(wire_unpack((str){many, 2 * n}, TYPE, a, &e));
     assert_int_equal(e.code, ERR_RESOURCE_EXHAUSTED);
     assert_string_equal(e.reason, "REQUEST_TOO_COMPLEX");
     arena_destroy(a);
@@ -185,7 +185,7 @@ static void test_wire__random_mutations__validate_and_unpack_agree(void **state)
             bytes[random % (sizeof(seed) - 1)] = (char)(random >> 40);
         }
         size_t len = round % 5 == 0 ? random % sizeof(seed) : sizeof(seed) - 1;
-        arena *a = round % 16 == 0 ? arena_create(64 * 1024) : NULL;
+        arena *a = round % 16 == 0 ? arena_create((size_t)64 * 1024) : NULL;
         bool valid = wire_validate((str){bytes, len}, TYPE, NULL);
         passed += valid ? 1 : 0;
         if (valid && a != NULL) {

@@ -23,6 +23,7 @@ typedef struct bench_options {
     const char *ca_file, *cert_file, *key_file;
     const char *bank_ca_file, *api_key_file;
     const char *conninfo; // of the payments database; has the table naive_payout
+    long metrics_port;    // of payments-svc
     long payouts, singles, in_flight, chunk, bulk_threads, merchants, naive;
     long pids[WATCHED]; // of the processes whose memory is watched
 } bench_options;

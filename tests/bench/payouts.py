@@ -45,6 +45,7 @@ def arguments(stack: Stack) -> list[str]:
         "bank-ca-file": stack.bank_authority.cert_file,
         "api-key-file": stack.secrets / "bank_api_key",
         "conninfo": "service=payments_service application_name=naive",
+        "metrics-port": ready["payments-svc"]["metrics_port"],
         "ledger-pid": ready["ledger-svc"]["pid"],
         "payments-pid": ready["payments-svc"]["pid"],
         "bank-pid": ready["bank-sim"]["pid"],

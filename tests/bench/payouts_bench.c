@@ -37,6 +37,7 @@ static void read_options(int argc, char **argv, bench_options *o) {
         {"conninfo", &o->conninfo},
     };
     const number_option numbers[] = {
+        {"metrics-port", &o->metrics_port, 1, 65535},
         {"payouts", &o->payouts, 1, 10000000},
         {"singles", &o->singles, 0, 10000000},
         {"in-flight", &o->in_flight, 1, 200},

@@ -420,7 +420,7 @@ void generate_case(uint64_t seed, size_t n_events, generate_time time, ledger_ca
         out->n_steps++;
         made += step->n;
     }
-    free(g->m);
+    model_destroy(g->m);
     free(g);
 }
 

@@ -10,7 +10,14 @@ typedef __int128 wide; // sums of amounts, compared without a thought about over
 model *model_create(void) {
     model *m = calloc(1, sizeof *m);
     ASSERT(m != NULL);
+    m->before_chain = calloc(1, sizeof *m);
+    ASSERT(m->before_chain != NULL);
     return m;
+}
+
+void model_destroy(model *m) {
+    free(m->before_chain);
+    free(m);
 }
 
 // All of it that is in use.
@@ -642,7 +649,7 @@ static void expire(model *m) {
 // The events [first, end) are one chain, or one event alone. Nothing of a chain that fails stays, but its burned id.
 static void chain(model *m, const model_step *step, size_t first, size_t end, bool left_open,
                   model_result *results) {
-    model *before = model_create();
+    model *before = m->before_chain;
     model_copy(before, m);
     const bool accounts = step->kind == STEP_ACCOUNTS;
     const uint32_t imported = accounts ? (uint32_t)A_IMPORTED : (uint32_t)T_IMPORTED;
@@ -677,7 +684,6 @@ static void chain(model *m, const model_step *step, size_t first, size_t end, bo
             burn(m, step->events[failed].id);
         }
     }
-    free(before);
 }
 
 void model_apply(model *m, const model_step *step, int64_t now_us, model_result *results) {

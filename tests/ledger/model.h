@@ -112,8 +112,9 @@ typedef struct model {
     size_t n_rows;
     uint64_t burned[MODEL_BURNED_MAX];
     size_t n_burned;
-    int64_t last_us;     // of the last thing that has a time
-    int64_t imported_us; // of the last one imported by the request at work
+    int64_t last_us;            // of the last thing that has a time
+    int64_t imported_us;        // of the last one imported by the request at work
+    struct model *before_chain; // room for the copy to return to
 } model;
 
 // status: its name, without a prefix. row: for CREATED, EXISTS and ALREADY_REVERSED, the sequence; else 0.
@@ -123,8 +124,8 @@ typedef struct model_result {
     int64_t timestamp_us; // of an account
 } model_result;
 
-// Empty. @owned: free.
-model *model_create(void);
+model *model_create(void); // empty
+void model_destroy(model *m);
 // One request at the time now_us: what has run out is released first. results: one for each event.
 void model_apply(model *m, const model_step *step, int64_t now_us, model_result *results);
 // True when the account is beyond its limit.

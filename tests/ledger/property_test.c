@@ -102,7 +102,7 @@ static void live(const ledger_case *c) {
     }
     subject_destroy(whole);
     subject_destroy(single);
-    free(m);
+    model_destroy(m);
 }
 
 // Lives it in a process of its own. False when it went wrong: shared->message says how.

@@ -96,7 +96,7 @@ void script_print(const ledger_case *c, FILE *out) {
             (void)fprintf(out, "  -> %s\n", results[k].status);
         }
     }
-    free(m);
+    model_destroy(m);
 }
 
 // --- JSON ------------------------------------------------------------------------------------------------------------
@@ -184,5 +184,5 @@ void script_print_json(const ledger_case *c, FILE *out) {
         json_step(m, &c->steps[i], results, now_us, out);
     }
     json_end(m, out);
-    free(m);
+    model_destroy(m);
 }

@@ -6,7 +6,7 @@ help_build() {
 ./dev build [dev|release]
 
 Builds into build/<preset>. dev (the default): debug, AddressSanitizer and UndefinedBehaviorSanitizer, crash points.
-release: -O2, link-time optimisation, hardening flags.
+release: -O2, link-time optimisation, hardening flags; the programs only, without the unit tests.
 END
 }
 
@@ -15,7 +15,9 @@ cmd_build() {
     require_preset "$preset"
     step "Building $preset"
     [[ -e "build/$preset/build.ninja" ]] || cmake --preset "$preset" >&2
-    cmake --build --preset "$preset" >&2
+    local -a targets=()
+    [[ "$preset" != release ]] || targets=(--target programs)
+    cmake --build --preset "$preset" "${targets[@]}" >&2
 }
 
 help_fmt() {

@@ -305,7 +305,7 @@ static bool quarantine(ach_rail *r, const char *name, const err *why, err *e) {
     return put_away(r, name, "/bad", e);
 }
 
-// --- The thread ------------------------------------------------------------------------------------------------------
+// --- One look --------------------------------------------------------------------------------------------------------
 
 static bool fetch(inbound *f, uint64_t size, arena *a, err *e) {
     char path[PATH_LEN_MAX];
@@ -398,6 +398,50 @@ bool ach_inbound_poll(ach_rail *r, err *e) {
     return ok;
 }
 
+// --- Sweeping --------------------------------------------------------------------------------------------------------
+
+// "<our file>.<8 hex digits>.tmp", as ach_rail.c names what it uploads.
+static bool is_our_upload(const ach_rail *r, const char *name) {
+    enum { FILE_LEN = 25, NAME_LEN = FILE_LEN + 13 };
+    char as_ack[ACH_NAME_LEN_MAX];
+    inbound f = {.r = (ach_rail *)(uintptr_t)r};
+    err e = {0};
+    if (strlen(name) != NAME_LEN || name[FILE_LEN] != '.' || !is_temporary(name)) {
+        return false;
+    }
+    for (size_t i = FILE_LEN + 1; i < NAME_LEN - 4; i++) {
+        if (strchr("0123456789abcdef", name[i]) == NULL) {
+            return false;
+        }
+    }
+    snprintf(as_ack, sizeof as_ack, "%.*s.ack", (int)FILE_LEN, name);
+    return ach_name_parse(as_ack, &f.parts) && find_book(&f, &e);
+}
+
+bool ach_inbound_sweep(ach_rail *r, err *e) {
+    arena *a = arena_create(ACH_SCRATCH_MAX);
+    ach_sftp_file *files = NULL;
+    size_t n = 0;
+    const int64_t old_s = clock_wall_us(r->clock) / 1000000 - ACH_UPLOAD_OLD_S;
+    bool ok = ach_sftp_list(r->in, r->settings.inbox_dir, ACH_INBOUND_LIST_MAX, a, &files, &n, e);
+    for (size_t i = 0; ok && i < n; i++) {
+        char path[PATH_LEN_MAX];
+        if (files[i].modified_s >= old_s || !is_our_upload(r, files[i].name)) {
+            continue;
+        }
+        int len = snprintf(path, sizeof path, "%s/%s", r->settings.inbox_dir, files[i].name);
+        ASSERT(len > 0 && (size_t)len < sizeof path);
+        ok = ach_sftp_remove(r->in, path, e);
+        if (ok) {
+            log_info("ach.upload.swept", F_STR("file", files[i].name));
+        }
+    }
+    arena_destroy(a);
+    return ok;
+}
+
+// --- The thread ------------------------------------------------------------------------------------------------------
+
 // Waits for the next look; true when the thread shall end.
 static bool wait_or_stop(ach_rail *r) {
     struct timespec until;
@@ -421,9 +465,16 @@ static bool wait_or_stop(ach_rail *r) {
 void *ach_inbound_run(void *arg) {
     ach_rail *r = arg;
     bool down = false;
+    int64_t sweep_at_ms = 0;
     do {
         err e = {0};
         bool ok = ach_inbound_poll(r, &e);
+        if (ok && clock_mono_ms(r->clock) >= sweep_at_ms) {
+            sweep_at_ms = clock_mono_ms(r->clock) + ACH_SWEEP_EVERY_MS;
+            if (!ach_inbound_sweep(r, &e)) { // nothing waits for it
+                log_err(LOG_WARN, "ach.sweep_failed", &e);
+            }
+        }
         if (!ok && !down) { // once, not at every look
             log_err(LOG_WARN, "ach.inbound.down", &e);
         } else if (ok && down) {

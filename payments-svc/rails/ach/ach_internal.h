@@ -16,7 +16,9 @@ enum {
     ACH_SCRATCH_MAX = 192 * 1024 * 1024, // memory of one call; most of it is never touched
     ACH_INBOUND_FILE_MAX = 16 * 1024 * 1024,
     ACH_INBOUND_LIST_MAX = 1000, // files of one look into the outbox
-    ACH_BOOK_MAX = 1000000
+    ACH_BOOK_MAX = 1000000,
+    ACH_UPLOAD_OLD_S = 15 * 60, // an upload that was not touched for so long is nobody's any more
+    ACH_SWEEP_EVERY_MS = 5 * 60 * 1000
 };
 
 typedef enum inbound_result {
@@ -110,6 +112,10 @@ void ach_trace_format(const ach_rail *r, int64_t sequence, char out[16]);
 void *ach_inbound_run(void *arg); // the thread; arg is the ach_rail
 // One look into the outbox: handles all that is there. False when the bank or the database could not be reached.
 bool ach_inbound_poll(ach_rail *r, err *e) WARN_UNUSED;
+
+// Takes away what uploads of ours that ended midway (a killed process) have left in the inbox long ago. An upload that is
+// merely slow finds its file gone at the rename, and is resolved by asking.
+bool ach_inbound_sweep(ach_rail *r, err *e) WARN_UNUSED;
 
 // ach_report.c: the bank's files. Pure.
 typedef enum ach_kind { ACH_ACK = 1, ACH_SETTLEMENT, ACH_RETURNS } ach_kind;

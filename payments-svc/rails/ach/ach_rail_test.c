@@ -1,5 +1,6 @@
 // The ACH rail against a real database and a real sshd.
 #include <dirent.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -602,6 +603,40 @@ static void test_inbound_thread__file_arrives__recorded_and_woken(void **state) 
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM inbound_file"), 1);
 }
 
+static void test_sweep__old_uploads_of_ours__and_nothing_else(void **state) {
+    (void)state;
+    static const struct {
+        const char *name;
+        int64_t age_s;
+        bool stays;
+    } CASES[] = {
+        {"1900000003-20261121-A.ach.0123abcd.tmp", ACH_UPLOAD_OLD_S + 2, false},
+        {"1900000003-20261121-B.ach.0123abcd.tmp", ACH_UPLOAD_OLD_S - 2,
+         true},                                                    // may be written yet
+        {"1900000003-20261121-C.ach", ACH_UPLOAD_OLD_S * 2, true}, // the bank's by now
+        {"1900000003-20261121-D.ach.0123abcX.tmp", ACH_UPLOAD_OLD_S * 2, true},
+        {"1800000003-20261121-E.ach.0123abcd.tmp", ACH_UPLOAD_OLD_S * 2, true}, // of somebody else
+        {"something.else.tmp", ACH_UPLOAD_OLD_S * 2, true},
+    };
+    enum { CASES_N = sizeof CASES / sizeof CASES[0] };
+    for (size_t i = 0; i < CASES_N; i++) {
+        char name[128];
+        snprintf(name, sizeof name, "root/inbox/%s", CASES[i].name);
+        write_local(name, "half");
+        const time_t at = (time_t)(clock_wall_us(&clock_of_test) / 1000000 - CASES[i].age_s);
+        const struct timespec times[2] = {{.tv_sec = at}, {.tv_sec = at}};
+        assert_int_equal(utimensat(AT_FDCWD, sftp_server_path(server, name), times, 0), 0);
+    }
+    err e = {0};
+    assert_true(ach_inbound_sweep(ach->self, &e));
+    for (size_t i = 0; i < CASES_N; i++) {
+        if (is_there("inbox", CASES[i].name) != CASES[i].stays) {
+            fail_msg("%s", CASES[i].name);
+        }
+    }
+    assert_true(ach_inbound_sweep(ach->self, &e));
+}
+
 // --- Main ------------------------------------------------------------------------------------------------------------
 
 static int group_setup(void **state) {
@@ -694,6 +729,7 @@ int main(void) {
         TEST(test_inbound__bad_files__quarantined_whole),
         TEST(test_inbound__same_name_other_content__quarantined),
         TEST(test_inbound_thread__file_arrives__recorded_and_woken),
+        TEST(test_sweep__old_uploads_of_ours__and_nothing_else),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

@@ -377,7 +377,8 @@ static bool list_all(ach_sftp *s, const char *dir, size_t max, arena *a, ach_sft
             break;
         }
         if (attributes->type == SSH_FILEXFER_TYPE_REGULAR) {
-            files[*n] = (ach_sftp_file){arena_strdup(a, attributes->name), attributes->size};
+            files[*n] = (ach_sftp_file){arena_strdup(a, attributes->name), attributes->size,
+                                        (int64_t)attributes->mtime};
             ok = files[*n].name != NULL;
             *n += 1;
         }

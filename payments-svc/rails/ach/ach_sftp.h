@@ -37,6 +37,7 @@ bool ach_sftp_mkdir(ach_sftp *s, const char *path,
 typedef struct ach_sftp_file {
     const char *name; // @arena
     uint64_t size;
+    int64_t modified_s; // by the bank's clock, since 1970
 } ach_sftp_file;
 // Plain files of a folder, at most max of them, in the server's order. @arena
 bool ach_sftp_list(ach_sftp *s, const char *dir, size_t max, arena *a, ach_sftp_file **files,

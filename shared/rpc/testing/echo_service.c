@@ -143,7 +143,7 @@ static void follow(rpc_call *c, void *self, const ProtobufCMessage *m) {
     bool ok = rpc_write(c, &response.base);
     atomic_fetch_add(&s->streams_followed, 1);
     while (ok) {
-        ok = rpc_stream_wait(c, 10 * 1000);
+        ok = rpc_stream_wait(c, 10000);
     }
     atomic_fetch_add(&s->saw_cancel, 1);
     rpc_stream_end(c);

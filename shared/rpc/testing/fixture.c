@@ -14,8 +14,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 
-extern char **environ;
-
 enum { PATHS_MAX = 64 };
 static char dir[64];
 static char paths[PATHS_MAX][128];
@@ -93,8 +91,8 @@ rpc_server_options fixture_options(void) {
         .queue_max = 128,
         .in_flight_max = 256,
         .streams_max = 4,
-        .message_max = 4 * 1024 * 1024,
-        .arena_max = 32 * 1024 * 1024,
+        .message_max = (size_t)4 * 1024 * 1024,
+        .arena_max = (size_t)32 * 1024 * 1024,
         .deadline_max_ms = 20000,
         .descriptor_file = RPC_TEST_DESCRIPTORS,
         .error_domain = "rpc.test",
@@ -120,7 +118,7 @@ void fixture_start(fixture *f, const rpc_server_options *o) {
     if (o->tls.insecure) {
         rpc_client_destroy(f->client);
         rpc_client_options insecure = {
-            .target = f->target, .tls = {.insecure = true}, .message_max = 1024 * 1024};
+            .target = f->target, .tls = {.insecure = true}, .message_max = (size_t)1024 * 1024};
         f->client = rpc_client_create(&insecure, &e);
         ASSERT(f->client != NULL);
     }
@@ -136,7 +134,7 @@ rpc_client *fixture_client(const fixture *f, const char *cert, const char *ca, i
     rpc_client_options o = {.target = f->target,
                             .tls = {fixture_pem(ca), fixture_pem(cert), fixture_key(cert), false},
                             .tls_server_name = "localhost",
-                            .message_max = 8 * 1024 * 1024,
+                            .message_max = (size_t)8 * 1024 * 1024,
                             .retries_max = retries};
     err e = {0};
     rpc_client *c = rpc_client_create(&o, &e);

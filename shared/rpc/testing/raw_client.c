@@ -189,6 +189,8 @@ void raw_call_run(const raw_call *r, raw_result *out) {
     pluck(cq, last);
     out->status = (int)status;
     read_metadata(&initial, &trailing, out);
+    snprintf(out->text, sizeof(out->text), "%.*s", (int)GRPC_SLICE_LENGTH(text),
+             (const char *)GRPC_SLICE_START_PTR(text));
     grpc_slice_unref(text);
     grpc_metadata_array_destroy(&initial);
     grpc_metadata_array_destroy(&trailing);

@@ -20,8 +20,9 @@ typedef struct raw_call {
 } raw_call;
 
 typedef struct raw_result {
-    int status; // gRPC code
-    err e;      // from grpc-status-details-bin
+    int status;     // gRPC code
+    err e;          // from grpc-status-details-bin
+    char text[128]; // grpc-message, cut
     int messages;
     char first[256]; // bytes of the first message, cut
     size_t first_len;
