@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/assert.h"
 #include "journal/entries.h"
@@ -283,6 +284,16 @@ static int64_t book_number(const char *before, int64_t book_id, const char *afte
     const int n = snprintf(text, sizeof text, "%s%lld%s", before, (long long)book_id, after);
     ASSERT(n > 0 && (size_t)n < sizeof text);
     return fixture_sql_i64(text);
+}
+
+void bench_await_checkpoint(int64_t book_id) {
+    const struct timespec pause = {.tv_nsec = 10000000};
+    const int64_t until_ms = fixture_deadline(10000);
+    while (book_number("SELECT sequence - checkpoint_sequence FROM book_head WHERE book_id = ", book_id,
+                       "") != 0) {
+        ASSERT(fixture_deadline(0) < until_ms);
+        (void)nanosleep(&pause, NULL);
+    }
 }
 
 void bench_check_book(int64_t book_id) {

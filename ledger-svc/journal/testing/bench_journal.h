@@ -56,6 +56,8 @@ ledger_transfer_status bench_commit_one(bench_instance *i, int64_t book_id,
                                         ledger_transfer_event event);
 // From the database.
 ledger_balances bench_balances(bench_instance *i, int64_t book_id, uint64_t account);
+// Waits until an instance that runs has made a checkpoint of all rows: then the account table says how the book is.
+void bench_await_checkpoint(int64_t book_id);
 // Gapless sequences, growing times, debits equal to credits, kept balances equal to the entries.
 void bench_check_book(int64_t book_id);
 
