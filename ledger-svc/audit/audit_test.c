@@ -98,7 +98,8 @@ static void commit_rows(bench_instance *i, int64_t book, uint64_t first_id, size
         ledger_transfer_event events[BENCH_EVENTS_MAX];
         const size_t some = n - done < BENCH_EVENTS_MAX ? n - done : BENCH_EVENTS_MAX;
         for (size_t k = 0; k < some; k++) {
-            events[k] = bench_event(book, first_id + done + k, 1 + k % 2, 3 + k % 3, (int64_t)k + 1);
+            events[k] =
+                bench_event(book, first_id + done + k, 1 + k % 2, 3 + k % 3, (int64_t)k + 1);
             events[k].user_data_64 = k;
         }
         bench_commit(i, book, events, some, 5000, &answer);
@@ -367,7 +368,8 @@ typedef struct prove {
 
 static bool prove_some(db_conn *c, arena *a, void *arg, err *e) {
     prove *p = arg;
-    static const uint64_t INDEXES[] = {0, 1, 255, 256, 257, 4095, 65535, 65536, 65537, 69998, 69999};
+    static const uint64_t INDEXES[] = {0,     1,     255,   256,   257,  4095,
+                                       65535, 65536, 65537, 69998, 69999};
     tree_reader reader = {c, a, p->book};
     tree_head *heads = NULL;
     size_t n = 0;
@@ -380,8 +382,8 @@ static bool prove_some(db_conn *c, arena *a, void *arg, err *e) {
         merkle_proof proof;
         merkle_hash leaf;
         assert_true(tree_read_subtree(&reader, 0, INDEXES[i], &leaf, e));
-        assert_true(merkle_prove_inclusion(INDEXES[i], last->size, tree_read_subtree, &reader,
-                                           &proof, e));
+        assert_true(
+            merkle_prove_inclusion(INDEXES[i], last->size, tree_read_subtree, &reader, &proof, e));
         assert_true(merkle_verify_inclusion(INDEXES[i], last->size, &leaf, &proof, &last->root));
         assert_false(
             merkle_verify_inclusion(INDEXES[i] ^ 1, last->size, &leaf, &proof, &last->root));
@@ -522,7 +524,8 @@ static void check__finds_wrong_balances(void **state) {
     static check_result r;
     int64_t book = sealed_book_of(50, "check8");
     sql("UPDATE account SET debits_posted = debits_posted + 1 WHERE book_id = %lld AND "
-        "account_id = (SELECT debit_account_id FROM transfer WHERE book_id = %lld AND sequence = 1)",
+        "account_id = (SELECT debit_account_id FROM transfer WHERE book_id = %lld AND sequence = "
+        "1)",
         (long long)book, (long long)book);
     check(book, &r);
     assert_false(r.ok);
@@ -564,11 +567,10 @@ static int setup(void **state) {
 }
 
 static int teardown(void **state) {
-    static const char *const NAMES[] = {"key",      "follow",   "first",    "second",   "torn",
-                                        "refused1", "refused2", "refused3", "refused4", "refused5",
-                                        "elsewhere", "fresh",   "wide",     "check1",   "check2",
-                                        "check3",   "check4",   "check5",   "check6",   "check7",
-                                        "check8",   "check9",   "check10",  "check11"};
+    static const char *const NAMES[] = {
+        "key",      "follow",   "first",     "second", "torn",   "refused1", "refused2", "refused3",
+        "refused4", "refused5", "elsewhere", "fresh",  "wide",   "check1",   "check2",   "check3",
+        "check4",   "check5",   "check6",    "check7", "check8", "check9",   "check10",  "check11"};
     (void)state;
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
         (void)unlink(path_of(NAMES[i]));

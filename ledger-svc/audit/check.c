@@ -151,7 +151,8 @@ static void compare_account(check *k, const db_rows *r, size_t i) {
     } else if (t != NULL && t->state != (uint32_t)db_get_i16(r, i, 5)) {
         char text[UUID_TEXT_LEN + 1];
         uuid_format(id, text);
-        find(k, "ACCOUNT_STATE_DIFFERS", 0, "account %s: its state is not that of its last entry", text);
+        find(k, "ACCOUNT_STATE_DIFFERS", 0, "account %s: its state is not that of its last entry",
+             text);
     }
 }
 
@@ -214,7 +215,8 @@ static void check_head(check *k, const tree_head *head) {
     } else if (!head_verify(head, k->o->keys, &key)) {
         find(k, "SIGNATURE_INVALID", size, "the tree head is not signed by a known key");
     } else if (key < k->last_key) {
-        find(k, "SIGNATURE_INVALID", size, "the tree head is signed by a key that was replaced before");
+        find(k, "SIGNATURE_INVALID", size,
+             "the tree head is signed by a key that was replaced before");
     }
     k->last_key = key;
     k->result->heads++;
@@ -260,13 +262,15 @@ static bool check_nodes(check *k, err *e) {
         err_clear(&why);
         if (tree_read_subtree(&reader, node->level, node->index, &stored, &why)) {
             if (!merkle_equal(&stored, &node->hash)) {
-                find(k, "TREE_NODE_DIFFERS", (int64_t)size, "a stored hash of level %u is wrong", node->level);
+                find(k, "TREE_NODE_DIFFERS", (int64_t)size, "a stored hash of level %u is wrong",
+                     node->level);
             }
         } else if (why.code != ERR_DATA_LOSS) {
             *e = why;
             return false;
         } else if (size <= k->sealed_size) {
-            find(k, "TREE_NODE_MISSING", (int64_t)size, "a stored hash of level %u is gone", node->level);
+            find(k, "TREE_NODE_MISSING", (int64_t)size, "a stored hash of level %u is gone",
+                 node->level);
         }
     }
     k->n_nodes = 0;
@@ -284,7 +288,8 @@ static bool check_row(check *k, const ledger_row *row, err *e) {
     }
     k->next_sequence = row->sequence + 1;
     if (row->timestamp_us <= k->last_us) {
-        find(k, "TIME_NOT_INCREASING", row->sequence, "the row is not younger than the one before it");
+        find(k, "TIME_NOT_INCREASING", row->sequence,
+             "the row is not younger than the one before it");
     }
     k->last_us = row->timestamp_us;
     ledger_leaf_hash(k->o->book_id, row, leaf.b);
@@ -367,8 +372,8 @@ static bool end_of_rows(check *k, err *e) {
         if (more) {
             const tree_head *head = &k->heads[k->next_head++];
             find(k, "ROOT_HASH_DIFFERS", (int64_t)head->size,
-                 "signed for %llu rows, and %llu in order are there", (unsigned long long)head->size,
-                 (unsigned long long)checked_size);
+                 "signed for %llu rows, and %llu in order are there",
+                 (unsigned long long)head->size, (unsigned long long)checked_size);
             check_head(k, head);
         }
     }

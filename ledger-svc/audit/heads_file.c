@@ -100,7 +100,9 @@ bool heads_file_append(heads_file *f, const tree_head *heads, size_t n, err *e) 
     }
     if (!ok || fdatasync(f->fd) != 0) {
         (void)failed(e, "writing");
-        (void)ftruncate(f->fd, f->len); // what is half written; if this fails too, the next append does it
+        // What is half written goes; if this fails too, the next append does it.
+        const int cut = ftruncate(f->fd, f->len);
+        (void)cut;
         return false;
     }
     f->len = len;
