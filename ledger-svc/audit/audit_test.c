@@ -339,6 +339,34 @@ static void rewritten_history__is_not_signed(void **state) {
     assert_int_equal(sealed_size(book), 100);
 }
 
+// The same under a sealer that runs, and so has the tree in memory: it must look at what is stored.
+static void rewritten_under_a_running_sealer__is_not_signed(void **state) {
+    (void)state;
+    static const char *const CHANGES[] = {
+        "UPDATE transfer SET leaf_hash = sha256('x') WHERE sequence = 50 AND book_id = ",
+        "UPDATE tree_head SET root = sha256('x') WHERE size = 101 AND book_id = ",
+        "DELETE FROM tree_head WHERE book_id = ",
+    };
+    for (size_t k = 0; k < sizeof CHANGES / sizeof CHANGES[0]; k++) {
+        const int64_t book = sealed_book_of(100, "running");
+        sealing x = sealing_start("running", 10000);
+        bench_instance i = bench_start(NULL, NULL);
+        commit_rows(&i, book, 2000, 1);
+        const int64_t deadline_ms = fixture_deadline(5000);
+        while (sealed_size(book) < 101) {
+            assert_true(fixture_deadline(0) < deadline_ms);
+        }
+        sql("%s%lld", CHANGES[k], (long long)book);
+        commit_rows(&i, book, 3000, 10);
+        bench_stop(&i);
+        const int64_t heads = heads_of(book);
+        sealing_stop(&x);
+        assert_int_equal(heads_of(book), heads);
+        assert_true(sealed_size(book) <= 101);
+        forget(book);
+    }
+}
+
 // --- Proofs ----------------------------------------------------------------------------------------------------------
 
 // Rows with hashes only, to have a tree of three kept levels: the sealer looks at nothing else.
@@ -491,6 +519,7 @@ static void check__finds_what_was_not_signed(void **state) {
     sql("DELETE FROM transfer WHERE book_id = %lld AND sequence = 300", (long long)book);
     expect_finding(book, "SEQUENCE_GAP", 300);
     expect_finding(book, "ROOT_HASH_DIFFERS", 300);
+    sql("ALTER TABLE book_head DROP CONSTRAINT IF EXISTS book_head_checkpoint");
     sql("UPDATE book_head SET sequence = 299 WHERE book_id = %lld", (long long)book);
     expect_finding(book, "ROOT_HASH_DIFFERS", 300); // the tail is gone as if it never was
 
@@ -532,7 +561,8 @@ static void check__finds_wrong_balances(void **state) {
     assert_int_equal(r.n_differences, 1);
     assert_int_equal(r.differences[0].kept.debits_posted,
                      r.differences[0].recomputed.debits_posted + 1);
-    assert_int_equal(r.differences[0].entries, 25);
+    assert_true(r.differences[0].entries == 25 ||
+                r.differences[0].entries == 0); // at the last checkpoint
 
     forget(book);
     book = sealed_book_of(50, "check9");
@@ -567,10 +597,11 @@ static int setup(void **state) {
 }
 
 static int teardown(void **state) {
-    static const char *const NAMES[] = {
-        "key",      "follow",   "first",     "second", "torn",   "refused1", "refused2", "refused3",
-        "refused4", "refused5", "elsewhere", "fresh",  "wide",   "check1",   "check2",   "check3",
-        "check4",   "check5",   "check6",    "check7", "check8", "check9",   "check10",  "check11"};
+    static const char *const NAMES[] = {"key",       "follow",   "first",    "second",   "torn",
+                                        "refused1",  "refused2", "refused3", "refused4", "refused5",
+                                        "elsewhere", "running",  "fresh",    "wide",     "check1",
+                                        "check2",    "check3",   "check4",   "check5",   "check6",
+                                        "check7",    "check8",   "check9",   "check10",  "check11"};
     (void)state;
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
         (void)unlink(path_of(NAMES[i]));
@@ -588,6 +619,7 @@ int main(void) {
         cmocka_unit_test(check__finds_what_was_not_signed),
         cmocka_unit_test(check__finds_wrong_balances),
         cmocka_unit_test(rewritten_history__is_not_signed),
+        cmocka_unit_test(rewritten_under_a_running_sealer__is_not_signed),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

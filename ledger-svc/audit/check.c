@@ -94,6 +94,8 @@ static tally *tally_of(check *k, uuid account_id) {
         t = &k->tally_memory[k->n_tallies++];
         *t = (tally){.account_id = account_id};
         ASSERT(map_put(k->tallies, account_id, t));
+    } else if (t == NULL) {
+        find(k, "ACCOUNT_MISSING", 0, "the rows name more accounts than the book has");
     }
     return t;
 }
@@ -129,6 +131,14 @@ static void tally_row(check *k, const ledger_row *row) {
     }
 }
 
+// What it is in before any entry, or after its last one.
+static uint32_t state_of(const tally *t, uint32_t flags) {
+    if (t != NULL && t->entries != 0) {
+        return t->state;
+    }
+    return (flags & LEDGER_ACCOUNT_FLAG_CLOSED) != 0 ? LEDGER_STATE_CLOSED : 0;
+}
+
 static void compare_account(check *k, const db_rows *r, size_t i) {
     const uuid id = db_get_uuid(r, i, 0);
     if (uuid_hash(id) % k->n_passes != k->pass) {
@@ -136,7 +146,7 @@ static void compare_account(check *k, const db_rows *r, size_t i) {
     }
     const ledger_balances kept = {db_get_i64(r, i, 1), db_get_i64(r, i, 2), db_get_i64(r, i, 3),
                                   db_get_i64(r, i, 4)};
-    tally *t = map_get(k->tallies, id);
+    tally *t = tally_of(k, id);
     const ledger_balances recomputed = t == NULL ? (ledger_balances){0} : t->balances;
     k->result->accounts++;
     if (t != NULL) {
@@ -148,7 +158,7 @@ static void compare_account(check *k, const db_rows *r, size_t i) {
                 (check_difference){id, kept, recomputed, t == NULL ? 0 : t->entries};
         }
         k->result->n_differences++;
-    } else if (t != NULL && t->state != (uint32_t)db_get_i16(r, i, 5)) {
+    } else if (state_of(t, (uint32_t)db_get_i16(r, i, 6)) != (uint32_t)db_get_i16(r, i, 5)) {
         char text[UUID_TEXT_LEN + 1];
         uuid_format(id, text);
         find(k, "ACCOUNT_STATE_DIFFERS", 0, "account %s: its state is not that of its last entry",
@@ -173,13 +183,6 @@ static bool compare_accounts(check *k, err *e) {
         for (size_t i = 0; i < n; i++) {
             compare_account(k, rows, i);
             after = db_get_uuid(rows, i, 0);
-        }
-    }
-    for (size_t i = 0; i < k->n_tallies; i++) {
-        if (!k->tally_memory[i].known) {
-            char text[UUID_TEXT_LEN + 1];
-            uuid_format(k->tally_memory[i].account_id, text);
-            find(k, "ACCOUNT_MISSING", 0, "account %s has entries and does not exist", text);
         }
     }
     return true;
@@ -382,6 +385,17 @@ static bool end_of_rows(check *k, err *e) {
     return true;
 }
 
+// Accounts that rows name, and that do not exist.
+static void find_missing_accounts(check *k) {
+    for (size_t i = 0; i < k->n_tallies; i++) {
+        if (!k->tally_memory[i].known) {
+            char text[UUID_TEXT_LEN + 1];
+            uuid_format(k->tally_memory[i].account_id, text);
+            find(k, "ACCOUNT_MISSING", 0, "account %s has entries and does not exist", text);
+        }
+    }
+}
+
 static bool run_pass(check *k, err *e) {
     map_clear(k->tallies);
     k->n_tallies = 0;
@@ -389,6 +403,7 @@ static bool run_pass(check *k, err *e) {
         !check_rows(k, k->checkpoint_sequence + 1, k->result->sequence, e)) {
         return false;
     }
+    find_missing_accounts(k);
     return k->pass != 0 || end_of_rows(k, e);
 }
 
