@@ -42,7 +42,8 @@ static void sealer_stop(ledger_svc *svc) {
 static bool sealer_start(ledger_svc *svc, err *e) {
     const ledger_settings *s = &svc->settings;
     if (s->audit_conninfo[0] == '\0') {
-        log_warn("audit.off", F_STR("why", "audit.conninfo is not set: tree heads are signed elsewhere"));
+        log_warn("audit.off",
+                 F_STR("why", "audit.conninfo is not set: tree heads are signed elsewhere"));
         return s->audit_public_keys_file[0] == '\0' ||
                head_keys_load(&svc->audit_keys, s->audit_public_keys_file, e);
     }

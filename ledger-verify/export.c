@@ -23,16 +23,19 @@ enum {
 };
 
 static const char USAGE[] =
-    "ledger-export --server HOST:PORT --ca FILE --cert FILE --key FILE --book N --journal FILE [--heads FILE]\n"
+    "ledger-export --server HOST:PORT --ca FILE --cert FILE --key FILE --book N --journal FILE "
+    "[--heads FILE]\n"
     "\n"
     "Writes the journal of a book up to its latest signed tree head, for ledger-verify.\n"
     "\n"
     "  --server HOST:PORT  ledger-svc        (or PAYCTL_LEDGER)\n"
     "  --server-name NAME  in its certificate (or PAYCTL_SERVER_NAME)\n"
-    "  --ca, --cert, --key FILE  PEM         (or PAYCTL_CA_FILE, PAYCTL_CERT_FILE, PAYCTL_KEY_FILE)\n"
+    "  --ca, --cert, --key FILE  PEM         (or PAYCTL_CA_FILE, PAYCTL_CERT_FILE, "
+    "PAYCTL_KEY_FILE)\n"
     "  --book N            the book\n"
     "  --journal FILE      made anew\n"
-    "  --heads FILE        made anew: all heads that the ledger tells now. To trust in more than the ledger of today,\n"
+    "  --heads FILE        made anew: all heads that the ledger tells now. To trust in more than "
+    "the ledger of today,\n"
     "                      verify against a copy of the sealer's heads file that you have kept\n"
     "  --unsealed          rows after the latest head too\n"
     "\n"
@@ -45,7 +48,8 @@ typedef struct export {
     int64_t next_sequence;
     bool broken; // *e says why
     err e;
-} export;
+}
+export;
 
 // --- Messages to rows --------------------------------------------------------------------------------------------------
 
@@ -72,7 +76,8 @@ static bool metadata_of(const Ledger__V1__Transfer *m, char *out, str *metadata)
         return false;
     }
     for (size_t i = 0; i < m->n_metadata; i++) {
-        entries[i] = (ledger_metadata_entry){str_of(m->metadata[i]->key), str_of(m->metadata[i]->value)};
+        entries[i] =
+            (ledger_metadata_entry){str_of(m->metadata[i]->key), str_of(m->metadata[i]->value)};
         if (entries[i].key.len > LEDGER_METADATA_KEY_MAX ||
             entries[i].value.len > LEDGER_METADATA_VALUE_MAX) {
             return false;

@@ -8,14 +8,16 @@
 static const char USAGE[] =
     "ledger-verify --journal FILE --heads FILE --keys FILE\n"
     "\n"
-    "Verifies the exported journal of a book against signed tree heads. Needs no database and no network.\n"
+    "Verifies the exported journal of a book against signed tree heads. Needs no database and no "
+    "network.\n"
     "\n"
     "  --journal FILE  the rows, as ledger-export writes them\n"
     "  --heads FILE    the signed tree heads: your own copy of the sealer's heads file\n"
     "  --keys FILE     PEM public keys that have signed, the oldest first; the last one signs now\n"
     "\n"
     "Exit codes: 0 proven; 1 something is not what was signed (each finding names the sequence);\n"
-    "2 wrong command line, or a file cannot be read; 3 nothing is wrong, but the last rows are not sealed yet.\n";
+    "2 wrong command line, or a file cannot be read; 3 nothing is wrong, but the last rows are not "
+    "sealed yet.\n";
 
 static FILE *open_file(const char *path) {
     FILE *f = path == NULL ? NULL : fopen(path, "re");

@@ -35,7 +35,8 @@ static uuid account_of(uint64_t n) {
 static void make_rows(void) {
     ledger_balances balances[ACCOUNTS] = {{0}};
     for (size_t i = 0; i < ROWS; i++) {
-        const uint64_t debit = below(ACCOUNTS), credit = (debit + 1 + below(ACCOUNTS - 1)) % ACCOUNTS;
+        const uint64_t debit = below(ACCOUNTS),
+                       credit = (debit + 1 + below(ACCOUNTS - 1)) % ACCOUNTS;
         ledger_row *r = &rows[i];
         *r = (ledger_row){.kind = below(4) == 0 ? LEDGER_KIND_PENDING : LEDGER_KIND_SINGLE,
                           .debit_account_id = account_of(debit),
@@ -75,8 +76,11 @@ static void make_heads(head_signer *first, head_signer *second) {
         merkle_append(&t, &leaf, NULL, NULL);
         const bool here = again ? heads[n].size == i + 1 : i + 1 == ROWS || below(16) == 0;
         if (here && n < HEADS_MAX) {
-            heads[n] = (tree_head){.book_id = 7, .size = i + 1, .root = merkle_root(&t),
-                                   .previous_size = before.size, .previous_root = before.root,
+            heads[n] = (tree_head){.book_id = 7,
+                                   .size = i + 1,
+                                   .root = merkle_root(&t),
+                                   .previous_size = before.size,
+                                   .previous_root = before.root,
                                    .time_us = 2000000 + (int64_t)i};
             head_sign(i < ROWS / 2 ? first : second, &heads[n]);
             before = heads[n++];
@@ -110,8 +114,8 @@ typedef struct file {
     size_t n;
 } file;
 
-static file journal, lines;                   // as they are
-static file bad_journal, bad_lines;           // as they are shown
+static file journal, lines;         // as they are
+static file bad_journal, bad_lines; // as they are shown
 
 static void write_journal(file *f) {
     FILE *out = fmemopen(f->bytes, sizeof f->bytes, "w");
@@ -214,9 +218,22 @@ static void change_row(ledger_row *r) {
 }
 
 typedef enum tampering {
-    FLIP_ROW, DELETE_ROW, SWAP_ROWS, REPEAT_ROW, TRUNCATE_JOURNAL, TRUNCATE_JOURNAL_ANYWHERE, REWRITE_ROW,
-    FLIP_HEAD, DELETE_HEAD, SWAP_HEADS, REPEAT_HEAD, TRUNCATE_HEADS,
-    RESIGN_ONE_HEAD, REWRITE_AND_RESIGN_OLD, REWRITE_AND_RESIGN_FOREIGN, TRUNCATE_BOTH_AND_RESIGN_OLD,
+    FLIP_ROW,
+    DELETE_ROW,
+    SWAP_ROWS,
+    REPEAT_ROW,
+    TRUNCATE_JOURNAL,
+    TRUNCATE_JOURNAL_ANYWHERE,
+    REWRITE_ROW,
+    FLIP_HEAD,
+    DELETE_HEAD,
+    SWAP_HEADS,
+    REPEAT_HEAD,
+    TRUNCATE_HEADS,
+    RESIGN_ONE_HEAD,
+    REWRITE_AND_RESIGN_OLD,
+    REWRITE_AND_RESIGN_FOREIGN,
+    TRUNCATE_BOTH_AND_RESIGN_OLD,
     TAMPERINGS_COUNT
 } tampering;
 
@@ -246,7 +263,8 @@ static void resign_one(void) {
     case 0: head_sign(foreign_key, &heads[i]); break;
     case 1: head_sign(was_old || took_over ? foreign_key : old_key, &heads[i]); break;
     default:
-        heads[i].root.b[below(32)] ^= 1; // with its own key, and then not what follows from the rows
+        heads[i].root.b[below(32)] ^=
+            1; // with its own key, and then not what follows from the rows
         head_sign(was_old ? old_key : new_key, &heads[i]);
         break;
     }
@@ -367,7 +385,8 @@ static void test_every_tampering__is_found(void **state) {
         const bool found =
             outcome == VERIFY_WRONG || (outcome == VERIFY_UNSEALED && t >= FLIP_HEAD);
         if (!found) {
-            fail_msg("tampering %lld of kind %d: outcome %d\n%s", (long long)i, (int)t, (int)outcome, said);
+            fail_msg("tampering %lld of kind %d: outcome %d\n%s", (long long)i, (int)t,
+                     (int)outcome, said);
         }
     }
     print_message("%lld tamperings, all found\n", (long long)n);

@@ -10,9 +10,9 @@
 #include "rpc/rpc.h"
 
 typedef struct ledger_api {
-    db_pool *pool;             // @borrowed: for reads
-    journal *journal;          // @borrowed
-    const clock_source *clock; // @borrowed
+    db_pool *pool;               // @borrowed: for reads
+    journal *journal;            // @borrowed
+    const clock_source *clock;   // @borrowed
     const head_keys *audit_keys; // @borrowed: that tree heads may be signed with; may be none
 } ledger_api;
 

@@ -15,9 +15,8 @@ typedef struct proof_read {
 } proof_read;
 
 static bool size_check(int64_t size, int64_t min, const char *field, err *e) {
-    return size >= min ||
-           err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID_TREE_SIZE", field,
-                         "%s must be at least %lld", field, (long long)min);
+    return size >= min || err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID_TREE_SIZE", field,
+                                        "%s must be at least %lld", field, (long long)min);
 }
 
 static bool find_head(db_conn *c, arena *a, int64_t book_id, uint64_t size, const char *field,
@@ -26,9 +25,9 @@ static bool find_head(db_conn *c, arena *a, int64_t book_id, uint64_t size, cons
     if (!tree_head_load(c, a, book_id, size, &exists, head, e)) {
         return false;
     }
-    return exists || err_set_field(e, ERR_NOT_FOUND, "TREE_HEAD_NOT_FOUND", field,
-                                   "the book has no tree head %s",
-                                   size == 0 ? "yet" : "of this size");
+    return exists ||
+           err_set_field(e, ERR_NOT_FOUND, "TREE_HEAD_NOT_FOUND", field,
+                         "the book has no tree head %s", size == 0 ? "yet" : "of this size");
 }
 
 static bool find_sequence(db_conn *c, arena *a, proof_read *p, err *e) {
@@ -46,8 +45,8 @@ static bool find_sequence(db_conn *c, arena *a, proof_read *p, err *e) {
 static bool read_proof(db_conn *c, arena *a, void *arg, err *e) {
     proof_read *p = arg;
     tree_reader reader = {c, a, p->book_id};
-    if (!find_head(c, a, p->book_id, p->second_size, p->consistency ? "second_tree_size" : "tree_size",
-                   &p->second, e)) {
+    if (!find_head(c, a, p->book_id, p->second_size,
+                   p->consistency ? "second_tree_size" : "tree_size", &p->second, e)) {
         return false;
     }
     if (p->consistency) {
@@ -122,8 +121,8 @@ void api_get_tree_head(rpc_call *call, void *service, const ProtobufCMessage *re
 
 static bool row_decode(const Ledger__V1__GetInclusionProofRequest *r, proof_read *p, err *e) {
     const bool by_id = r->transfer_id[0] != '\0';
-    if (by_id && (!uuid_parse(str_of(r->transfer_id), &p->transfer_id) ||
-                  uuid_is_nil(p->transfer_id))) {
+    if (by_id &&
+        (!uuid_parse(str_of(r->transfer_id), &p->transfer_id) || uuid_is_nil(p->transfer_id))) {
         return err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID_UUID", "transfer_id",
                              "transfer_id must be a UUID");
     }

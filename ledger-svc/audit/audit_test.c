@@ -98,7 +98,8 @@ static void commit_rows(bench_instance *i, int64_t book, uint64_t first_id, size
         ledger_transfer_event events[BENCH_EVENTS_MAX];
         const size_t some = n - done < BENCH_EVENTS_MAX ? n - done : BENCH_EVENTS_MAX;
         for (size_t k = 0; k < some; k++) {
-            events[k] = bench_event(book, first_id + done + k, 1 + k % 2, 3 + k % 3, (int64_t)k + 1);
+            events[k] =
+                bench_event(book, first_id + done + k, 1 + k % 2, 3 + k % 3, (int64_t)k + 1);
             events[k].user_data_64 = k;
         }
         bench_commit(i, book, events, some, 5000, &answer);
@@ -339,6 +340,34 @@ static void rewritten_history__is_not_signed(void **state) {
     assert_int_equal(sealed_size(book), 100);
 }
 
+// The same under a sealer that runs, and so has the tree in memory: it must look at what is stored.
+static void rewritten_under_a_running_sealer__is_not_signed(void **state) {
+    (void)state;
+    static const char *const CHANGES[] = {
+        "UPDATE transfer SET leaf_hash = sha256('x') WHERE sequence = 50 AND book_id = ",
+        "UPDATE tree_head SET root = sha256('x') WHERE size = 101 AND book_id = ",
+        "DELETE FROM tree_head WHERE book_id = ",
+    };
+    for (size_t k = 0; k < sizeof CHANGES / sizeof CHANGES[0]; k++) {
+        const int64_t book = sealed_book_of(100, "running");
+        sealing x = sealing_start("running", 10000);
+        bench_instance i = bench_start(NULL, NULL);
+        commit_rows(&i, book, 2000, 1);
+        const int64_t deadline_ms = fixture_deadline(5000);
+        while (sealed_size(book) < 101) {
+            assert_true(fixture_deadline(0) < deadline_ms);
+        }
+        sql("%s%lld", CHANGES[k], (long long)book);
+        commit_rows(&i, book, 3000, 10);
+        bench_stop(&i);
+        const int64_t heads = heads_of(book);
+        sealing_stop(&x);
+        assert_int_equal(heads_of(book), heads);
+        assert_true(sealed_size(book) <= 101);
+        forget(book);
+    }
+}
+
 // --- Proofs ----------------------------------------------------------------------------------------------------------
 
 // Rows with hashes only, to have a tree of three kept levels: the sealer looks at nothing else.
@@ -368,7 +397,8 @@ typedef struct prove {
 
 static bool prove_some(db_conn *c, arena *a, void *arg, err *e) {
     prove *p = arg;
-    static const uint64_t INDEXES[] = {0, 1, 255, 256, 257, 4095, 65535, 65536, 65537, 69998, 69999};
+    static const uint64_t INDEXES[] = {0,     1,     255,   256,   257,  4095,
+                                       65535, 65536, 65537, 69998, 69999};
     tree_reader reader = {c, a, p->book};
     tree_head *heads = NULL;
     size_t n = 0;
@@ -381,8 +411,8 @@ static bool prove_some(db_conn *c, arena *a, void *arg, err *e) {
         merkle_proof proof;
         merkle_hash leaf;
         assert_true(tree_read_subtree(&reader, 0, INDEXES[i], &leaf, e));
-        assert_true(merkle_prove_inclusion(INDEXES[i], last->size, tree_read_subtree, &reader,
-                                           &proof, e));
+        assert_true(
+            merkle_prove_inclusion(INDEXES[i], last->size, tree_read_subtree, &reader, &proof, e));
         assert_true(merkle_verify_inclusion(INDEXES[i], last->size, &leaf, &proof, &last->root));
         assert_false(
             merkle_verify_inclusion(INDEXES[i] ^ 1, last->size, &leaf, &proof, &last->root));
@@ -490,7 +520,8 @@ static void check__finds_what_was_not_signed(void **state) {
     sql("DELETE FROM transfer WHERE book_id = %lld AND sequence = 300", (long long)book);
     expect_finding(book, "SEQUENCE_GAP", 300);
     expect_finding(book, "ROOT_HASH_DIFFERS", 300);
-    sql("UPDATE book_head SET checkpoint_sequence = 0, sequence = 299 WHERE book_id = %lld", (long long)book);
+    sql("ALTER TABLE book_head DROP CONSTRAINT IF EXISTS book_head_checkpoint");
+    sql("UPDATE book_head SET sequence = 299 WHERE book_id = %lld", (long long)book);
     expect_finding(book, "ROOT_HASH_DIFFERS", 300); // the tail is gone as if it never was
 
     forget(book);
@@ -523,14 +554,16 @@ static void check__finds_wrong_balances(void **state) {
     static check_result r;
     int64_t book = sealed_book_of(50, "check8");
     sql("UPDATE account SET debits_posted = debits_posted + 1 WHERE book_id = %lld AND "
-        "account_id = (SELECT debit_account_id FROM transfer WHERE book_id = %lld AND sequence = 1)",
+        "account_id = (SELECT debit_account_id FROM transfer WHERE book_id = %lld AND sequence = "
+        "1)",
         (long long)book, (long long)book);
     check(book, &r);
     assert_false(r.ok);
     assert_int_equal(r.n_differences, 1);
     assert_int_equal(r.differences[0].kept.debits_posted,
                      r.differences[0].recomputed.debits_posted + 1);
-    assert_int_equal(r.differences[0].entries, 25);
+    assert_true(r.differences[0].entries == 25 ||
+                r.differences[0].entries == 0); // at the last checkpoint
 
     forget(book);
     book = sealed_book_of(50, "check9");
@@ -565,11 +598,11 @@ static int setup(void **state) {
 }
 
 static int teardown(void **state) {
-    static const char *const NAMES[] = {"key",      "follow",   "first",    "second",   "torn",
-                                        "refused1", "refused2", "refused3", "refused4", "refused5",
-                                        "elsewhere", "fresh",   "wide",     "check1",   "check2",
-                                        "check3",   "check4",   "check5",   "check6",   "check7",
-                                        "check8",   "check9",   "check10",  "check11"};
+    static const char *const NAMES[] = {"key",       "follow",   "first",    "second",   "torn",
+                                        "refused1",  "refused2", "refused3", "refused4", "refused5",
+                                        "elsewhere", "running",  "fresh",    "wide",     "check1",
+                                        "check2",    "check3",   "check4",   "check5",   "check6",
+                                        "check7",    "check8",   "check9",   "check10",  "check11"};
     (void)state;
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
         (void)unlink(path_of(NAMES[i]));
@@ -587,6 +620,7 @@ int main(void) {
         cmocka_unit_test(check__finds_what_was_not_signed),
         cmocka_unit_test(check__finds_wrong_balances),
         cmocka_unit_test(rewritten_history__is_not_signed),
+        cmocka_unit_test(rewritten_under_a_running_sealer__is_not_signed),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

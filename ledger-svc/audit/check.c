@@ -94,6 +94,8 @@ static tally *tally_of(check *k, uuid account_id) {
         t = &k->tally_memory[k->n_tallies++];
         *t = (tally){.account_id = account_id};
         ASSERT(map_put(k->tallies, account_id, t));
+    } else if (t == NULL) {
+        find(k, "ACCOUNT_MISSING", 0, "the rows name more accounts than the book has");
     }
     return t;
 }
@@ -129,6 +131,14 @@ static void tally_row(check *k, const ledger_row *row) {
     }
 }
 
+// What it is in before any entry, or after its last one.
+static uint32_t state_of(const tally *t, uint32_t flags) {
+    if (t != NULL && t->entries != 0) {
+        return t->state;
+    }
+    return (flags & LEDGER_ACCOUNT_FLAG_CLOSED) != 0 ? LEDGER_STATE_CLOSED : 0;
+}
+
 static void compare_account(check *k, const db_rows *r, size_t i) {
     const uuid id = db_get_uuid(r, i, 0);
     if (uuid_hash(id) % k->n_passes != k->pass) {
@@ -136,7 +146,7 @@ static void compare_account(check *k, const db_rows *r, size_t i) {
     }
     const ledger_balances kept = {db_get_i64(r, i, 1), db_get_i64(r, i, 2), db_get_i64(r, i, 3),
                                   db_get_i64(r, i, 4)};
-    tally *t = map_get(k->tallies, id);
+    tally *t = tally_of(k, id);
     const ledger_balances recomputed = t == NULL ? (ledger_balances){0} : t->balances;
     k->result->accounts++;
     if (t != NULL) {
@@ -148,10 +158,11 @@ static void compare_account(check *k, const db_rows *r, size_t i) {
                 (check_difference){id, kept, recomputed, t == NULL ? 0 : t->entries};
         }
         k->result->n_differences++;
-    } else if (t != NULL && t->state != (uint32_t)db_get_i16(r, i, 5)) {
+    } else if (state_of(t, (uint32_t)db_get_i16(r, i, 6)) != (uint32_t)db_get_i16(r, i, 5)) {
         char text[UUID_TEXT_LEN + 1];
         uuid_format(id, text);
-        find(k, "ACCOUNT_STATE_DIFFERS", 0, "account %s: its state is not that of its last entry", text);
+        find(k, "ACCOUNT_STATE_DIFFERS", 0, "account %s: its state is not that of its last entry",
+             text);
     }
 }
 
@@ -172,13 +183,6 @@ static bool compare_accounts(check *k, err *e) {
         for (size_t i = 0; i < n; i++) {
             compare_account(k, rows, i);
             after = db_get_uuid(rows, i, 0);
-        }
-    }
-    for (size_t i = 0; i < k->n_tallies; i++) {
-        if (!k->tally_memory[i].known) {
-            char text[UUID_TEXT_LEN + 1];
-            uuid_format(k->tally_memory[i].account_id, text);
-            find(k, "ACCOUNT_MISSING", 0, "account %s has entries and does not exist", text);
         }
     }
     return true;
@@ -214,7 +218,8 @@ static void check_head(check *k, const tree_head *head) {
     } else if (!head_verify(head, k->o->keys, &key)) {
         find(k, "SIGNATURE_INVALID", size, "the tree head is not signed by a known key");
     } else if (key < k->last_key) {
-        find(k, "SIGNATURE_INVALID", size, "the tree head is signed by a key that was replaced before");
+        find(k, "SIGNATURE_INVALID", size,
+             "the tree head is signed by a key that was replaced before");
     }
     k->last_key = key;
     k->result->heads++;
@@ -260,13 +265,15 @@ static bool check_nodes(check *k, err *e) {
         err_clear(&why);
         if (tree_read_subtree(&reader, node->level, node->index, &stored, &why)) {
             if (!merkle_equal(&stored, &node->hash)) {
-                find(k, "TREE_NODE_DIFFERS", (int64_t)size, "a stored hash of level %u is wrong", node->level);
+                find(k, "TREE_NODE_DIFFERS", (int64_t)size, "a stored hash of level %u is wrong",
+                     node->level);
             }
         } else if (why.code != ERR_DATA_LOSS) {
             *e = why;
             return false;
         } else if (size <= k->sealed_size) {
-            find(k, "TREE_NODE_MISSING", (int64_t)size, "a stored hash of level %u is gone", node->level);
+            find(k, "TREE_NODE_MISSING", (int64_t)size, "a stored hash of level %u is gone",
+                 node->level);
         }
     }
     k->n_nodes = 0;
@@ -284,7 +291,8 @@ static bool check_row(check *k, const ledger_row *row, err *e) {
     }
     k->next_sequence = row->sequence + 1;
     if (row->timestamp_us <= k->last_us) {
-        find(k, "TIME_NOT_INCREASING", row->sequence, "the row is not younger than the one before it");
+        find(k, "TIME_NOT_INCREASING", row->sequence,
+             "the row is not younger than the one before it");
     }
     k->last_us = row->timestamp_us;
     ledger_leaf_hash(k->o->book_id, row, leaf.b);
@@ -367,14 +375,25 @@ static bool end_of_rows(check *k, err *e) {
         if (more) {
             const tree_head *head = &k->heads[k->next_head++];
             find(k, "ROOT_HASH_DIFFERS", (int64_t)head->size,
-                 "signed for %llu rows, and %llu in order are there", (unsigned long long)head->size,
-                 (unsigned long long)checked_size);
+                 "signed for %llu rows, and %llu in order are there",
+                 (unsigned long long)head->size, (unsigned long long)checked_size);
             check_head(k, head);
         }
     }
     k->tree.size = checked_size;
     r->unsealed_rows = r->sequence - (int64_t)k->last_head.size;
     return true;
+}
+
+// Accounts that rows name, and that do not exist.
+static void find_missing_accounts(check *k) {
+    for (size_t i = 0; i < k->n_tallies; i++) {
+        if (!k->tally_memory[i].known) {
+            char text[UUID_TEXT_LEN + 1];
+            uuid_format(k->tally_memory[i].account_id, text);
+            find(k, "ACCOUNT_MISSING", 0, "account %s has entries and does not exist", text);
+        }
+    }
 }
 
 static bool run_pass(check *k, err *e) {
@@ -384,6 +403,7 @@ static bool run_pass(check *k, err *e) {
         !check_rows(k, k->checkpoint_sequence + 1, k->result->sequence, e)) {
         return false;
     }
+    find_missing_accounts(k);
     return k->pass != 0 || end_of_rows(k, e);
 }
 

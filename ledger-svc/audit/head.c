@@ -94,9 +94,9 @@ bool head_keys_load(head_keys *keys, const char *path, err *e) {
         EVP_PKEY_free(key);
     }
     (void)fclose(file);
-    return (ok && keys->n > 0) || err_set(e, ERR_INVALID_ARGUMENT, "BAD_KEY_FILE",
-                                          "%.128s must hold 1 to %d Ed25519 public keys as PEM",
-                                          path, HEAD_KEYS_MAX);
+    return (ok && keys->n > 0) ||
+           err_set(e, ERR_INVALID_ARGUMENT, "BAD_KEY_FILE",
+                   "%.128s must hold 1 to %d Ed25519 public keys as PEM", path, HEAD_KEYS_MAX);
 }
 
 bool head_verify(const tree_head *head, const head_keys *keys, int *place) {
@@ -182,7 +182,8 @@ size_t head_line_write(const tree_head *h, char out[HEAD_LINE_MAX]) {
     const int n = snprintf(
         out, HEAD_LINE_MAX,
         "{\"book_id\":%lld,\"tree_size\":%llu,\"root_hash\":\"%s\",\"previous_tree_size\":%llu,"
-        "\"previous_root_hash\":\"%s\",\"timestamp_us\":%lld,\"key_id\":\"%s\",\"signature\":\"%s\"}\n",
+        "\"previous_root_hash\":\"%s\",\"timestamp_us\":%lld,\"key_id\":\"%s\",\"signature\":\"%"
+        "s\"}\n",
         (long long)h->book_id, (unsigned long long)h->size, root,
         (unsigned long long)h->previous_size, previous_root, (long long)h->time_us, key_id,
         signature);

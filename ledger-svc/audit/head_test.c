@@ -45,8 +45,11 @@ static int teardown(void **state) {
 
 static tree_head sample(void) {
     const merkle_hash leaf = merkle_leaf("a", 1);
-    return (tree_head){.book_id = 1, .size = 1, .root = leaf,
-                       .previous_root = merkle_root(&(merkle_tree){0}), .time_us = 5};
+    return (tree_head){.book_id = 1,
+                       .size = 1,
+                       .root = leaf,
+                       .previous_root = merkle_root(&(merkle_tree){0}),
+                       .time_us = 5};
 }
 
 static void test_a_signature_covers_every_bit(void **state) {
@@ -64,10 +67,9 @@ static void test_a_signature_covers_every_bit(void **state) {
     struct {
         void *at;
         size_t len;
-    } fields[] = {{&h.book_id, 8},       {&h.size, 8},
-                  {&h.root, 32},         {&h.previous_size, 8},
-                  {&h.previous_root, 32}, {&h.time_us, 8},
-                  {h.key_id, 32},        {h.signature, HEAD_SIGNATURE_LEN}};
+    } fields[] = {
+        {&h.book_id, 8},        {&h.size, 8},    {&h.root, 32},  {&h.previous_size, 8},
+        {&h.previous_root, 32}, {&h.time_us, 8}, {h.key_id, 32}, {h.signature, HEAD_SIGNATURE_LEN}};
     for (size_t f = 0; f < N_OF(fields); f++) {
         for (size_t bit = 0; bit < 8 * fields[f].len; bit++) {
             uint8_t *byte = (uint8_t *)fields[f].at + bit / 8;

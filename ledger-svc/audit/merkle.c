@@ -69,7 +69,8 @@ bool merkle_load(merkle_tree *t, uint64_t size, merkle_read read, void *arg, err
     memset(t, 0, sizeof *t);
     for (unsigned level = 0; level < MERKLE_LEVELS_MAX; level++) {
         // The peak of a level ends where the bits above it and its own end.
-        if ((size >> level & 1) != 0 && !read(arg, level, (size >> level) - 1, &t->peaks[level], e)) {
+        if ((size >> level & 1) != 0 &&
+            !read(arg, level, (size >> level) - 1, &t->peaks[level], e)) {
             return false;
         }
     }

@@ -57,9 +57,14 @@ static void expect_hex(const merkle_hash *h, const char *hex) {
 
 // The eight inputs and roots that Certificate Transparency implementations test with.
 static void test_known_vectors(void **state) {
-    static const char *const INPUTS[8] = {
-        "", "00", "10", "2021", "3031", "40414243", "5051525354555657",
-        "606162636465666768696a6b6c6d6e6f"};
+    static const char *const INPUTS[8] = {"",
+                                          "00",
+                                          "10",
+                                          "2021",
+                                          "3031",
+                                          "40414243",
+                                          "5051525354555657",
+                                          "606162636465666768696a6b6c6d6e6f"};
     static const char *const ROOTS[8] = {
         "6e340b9cffb37a989ca544e6bb780a2c78901d3fb33738768511a30617afa01d",
         "fac54203e7cc696cf0dfcb42c92a1d9dbaf70ad9e621f4bd8d98662f00e3c125",
@@ -200,8 +205,8 @@ static void test_consistency_with_a_forged_middle_is_refused(void **state) {
             merkle_proof forged = p;
             forged.hashes[i] = leaves[0];
             if (!merkle_equal(&forged.hashes[i], &p.hashes[i])) {
-                assert_false(merkle_verify_consistency(first, second, &roots[first],
-                                                       &roots[second], &forged));
+                assert_false(merkle_verify_consistency(first, second, &roots[first], &roots[second],
+                                                       &forged));
             }
         }
     }

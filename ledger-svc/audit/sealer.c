@@ -26,12 +26,12 @@ enum {
 // What the sealer knows of one book.
 typedef struct sealed_book {
     int64_t book_id;
-    uint64_t sequence;       // of the last journal row
-    bool loaded;             // head and tree are those of the database
-    bool refused;            // its history does not fit: nothing of it is signed or published
-    bool has_head;           // false: nothing is sealed
-    tree_head head;          // the latest
-    merkle_tree tree;        // of head.size
+    uint64_t sequence; // of the last journal row
+    bool loaded;       // head and tree are those of the database
+    bool refused;      // its history does not fit: nothing of it is signed or published
+    bool has_head;     // false: nothing is sealed
+    tree_head head;    // the latest
+    merkle_tree tree;  // of head.size
     bool has_published;
     tree_head published;     // the last in the heads file
     int64_t behind_since_ms; // monotonic; 0 when all is sealed
@@ -258,8 +258,9 @@ static bool publish_page(sealer *s, sealed_book *b, err *e) {
     const tree_head *before = b->has_published ? &b->published : NULL;
     for (size_t i = 0; i < p.n; i++) {
         if (!head_follows(&p.heads[i], before) || !head_verify(&p.heads[i], &s->keys, NULL)) {
-            return does_not_fit(e, "HEADS_BROKEN", b,
-                                "a tree head does not follow the one before it, or its signature is wrong");
+            return does_not_fit(
+                e, "HEADS_BROKEN", b,
+                "a tree head does not follow the one before it, or its signature is wrong");
         }
         before = &p.heads[i];
     }
@@ -485,9 +486,8 @@ static bool load_keys(sealer *s, err *e) {
             return true;
         }
     }
-    return head_keys_add(&s->keys, raw) ||
-           err_set(e, ERR_INVALID_ARGUMENT, "BAD_KEY_FILE", "more public keys than %d",
-                   HEAD_KEYS_MAX);
+    return head_keys_add(&s->keys, raw) || err_set(e, ERR_INVALID_ARGUMENT, "BAD_KEY_FILE",
+                                                   "more public keys than %d", HEAD_KEYS_MAX);
 }
 
 static void free_all(sealer *s) {

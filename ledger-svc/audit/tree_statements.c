@@ -33,6 +33,6 @@ const db_stmt TREE_STATEMENTS[TREE_STATEMENT_COUNT] = {
                          "WHERE a.book_id = $1) FROM book_head h WHERE h.book_id = $1"},
     [TREE_CHECK_ACCOUNTS] = {"tree_check_accounts",
                              "SELECT account_id, debits_pending, debits_posted, credits_pending, "
-                             "credits_posted, state FROM account "
+                             "credits_posted, state, flags FROM account "
                              "WHERE book_id = $1 AND account_id > $2 ORDER BY account_id LIMIT $3"},
 };

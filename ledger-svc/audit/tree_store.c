@@ -34,9 +34,8 @@ static bool get_bytes(const db_rows *r, size_t row, int col, void *out, size_t l
 }
 
 static bool missing(err *e, const char *what, int64_t book_id, uint64_t place) {
-    return err_set(e, ERR_DATA_LOSS, "TREE_INCOMPLETE",
-                   "book %lld: %s %llu is not in the database", (long long)book_id, what,
-                   (unsigned long long)place);
+    return err_set(e, ERR_DATA_LOSS, "TREE_INCOMPLETE", "book %lld: %s %llu is not in the database",
+                   (long long)book_id, what, (unsigned long long)place);
 }
 
 // Rows of (place, hash) that must be first … first + n - 1.

@@ -113,7 +113,7 @@ static void vary(generator *g, model_event *e) {
     case 6: e->user_data_32 ^= 3; break;
     case 7: e->code = 1 + e->code % 3; break;
     case 8: e->currency = e->currency == C_USD ? C_EUR : C_USD; break;
-    case 9: e->timeout_s += 1000; break;
+    case 9: e->timeout_s += e->timeout_s != 0 ? COARSE_S : COARSE_S / 2; break;
     case 10: e->reference = (e->reference + 1) % 4; break;
     case 11: e->metadata = (e->metadata + 1) % 4; break;
     case 12: e->pending = e->pending == 0 ? 1 : e->pending + 1; break;
