@@ -21,8 +21,8 @@ typedef struct commit {
     store_head head; // as locked
     int64_t now_us;
     size_t n_expired;
-    bool checkpoint;    // the tail up to the head is written as well
-    bool met_used_id;   // this try is in vain: a careful one is needed
+    bool checkpoint;  // the tail up to the head is written as well
+    bool met_used_id; // this try is in vain: a careful one is needed
     ledger_tx tx;
 } commit;
 

@@ -5,7 +5,6 @@
 #include "base/crash.h"
 #include "store/rows_internal.h"
 
-
 // --- Loading ---------------------------------------------------------------------------------------------------------
 
 enum { NOT_ASKED = -1 };

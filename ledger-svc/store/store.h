@@ -31,7 +31,8 @@ typedef struct store_ids {
 
 // What to look for. An empty list costs nothing.
 typedef struct store_wanted {
-    bool lock_head; // begins a transaction, takes the head row's lock, and reads it, before the rest
+    bool
+        lock_head; // begins a transaction, takes the head row's lock, and reads it, before the rest
     int64_t deadline_mono_ms; // of that transaction
     store_ids accounts;
     store_ids transfers;   // by id: repeats and pendings
