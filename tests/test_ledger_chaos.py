@@ -86,8 +86,13 @@ class Client(threading.Thread):
             self.unknown.update({event.id: (book_id, events) for event in events})
             self.stop.wait(0.05)  # a process that is down refuses at once
             return
-        for event, result in zip(events, results):
-            self.learn(book_id, event, ledger.status(result.status), result)
+        for chain in chains(list(zip(events, results))):
+            statuses = [ledger.status(result.status) for _, result in chain]
+            # A chain that was committed before stops at its first transfer, which EXISTS: so the others exist as well.
+            again = "EXISTS" in statuses
+            for (event, result), status in zip(chain, statuses):
+                status = "EXISTS_WITH_ITS_CHAIN" if again and status == "LINKED_EVENT_FAILED" else status
+                self.learn(book_id, event, status, result)
 
     def learn(self, book_id, event, status, result):
         asked_before = self.unknown.pop(event.id, None) is not None
@@ -108,6 +113,16 @@ class Client(threading.Thread):
         while self.unknown:
             assert time.monotonic() < limit, f"{len(self.unknown)} transfers have no definite answer"
             self.send(*next(iter(self.unknown.values())))
+
+
+def chains(pairs):
+    """The (event, result) pairs, those of a linked chain together."""
+    found = [[]]
+    for event, result in pairs:
+        found[-1].append((event, result))
+        if not event.flags & LINKED:
+            found.append([])
+    return found[:-1]
 
 
 def chaos(world, clock, dice, until):
@@ -185,6 +200,8 @@ def judge(ledger, told):
         if status in ("CREATED", "EXISTS"):
             assert id_ in there, f"{id_} was acknowledged as {sequence} and is lost"
             assert (there[id_].sequence, there[id_].timestamp_us) == (sequence, timestamp_us)
+        elif status == "EXISTS_WITH_ITS_CHAIN":
+            assert id_ in there, f"{id_} is lost, and its chain is not"
         else:
             assert id_ not in there, f"{id_} was refused ({status}) and is there"
     assert set(there) <= set(told), "the journal has what nobody sent"

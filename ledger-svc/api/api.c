@@ -1,15 +1,5 @@
 #include "api/api_internal.h"
 
-// Answers for the methods whose rooms are still to be built.
-static void api_unimplemented(rpc_call *call, void *service, const ProtobufCMessage *request) {
-    (void)service;
-    (void)request;
-    err e;
-    err_clear(&e);
-    (void)err_set(&e, ERR_UNIMPLEMENTED, "UNIMPLEMENTED", "not implemented yet");
-    rpc_fail(call, &e);
-}
-
 static const rpc_method METHODS[] = {
     {"CreateBook", api_create_book, NULL},
     {"CreateAccounts", api_create_accounts, NULL},
@@ -20,11 +10,11 @@ static const rpc_method METHODS[] = {
     {"CheckAccounts", api_check_accounts, NULL},
     {"ReadJournal", NULL, api_read_journal},
     {"ReverseTransfers", api_reverse_transfers, NULL},
-    {"ListAccounts", api_unimplemented, NULL},
-    {"ListTransfers", api_unimplemented, NULL},
-    {"ListAccountBalances", api_unimplemented, NULL},
-    {"GetAccountBalances", api_unimplemented, NULL},
-    {"GetAccountStatement", api_unimplemented, NULL},
+    {"ListAccounts", api_list_accounts, NULL},
+    {"ListTransfers", api_list_transfers, NULL},
+    {"ListAccountBalances", api_list_account_balances, NULL},
+    {"GetAccountBalances", api_get_account_balances, NULL},
+    {"GetAccountStatement", api_get_account_statement, NULL},
     {"CheckBook", NULL, api_check_book},
     {"GetTreeHead", api_get_tree_head, NULL},
     {"GetInclusionProof", api_get_inclusion_proof, NULL},

@@ -59,6 +59,11 @@ void api_lookup_accounts(rpc_call *call, void *service, const ProtobufCMessage *
 void api_lookup_transfers(rpc_call *call, void *service, const ProtobufCMessage *request);
 void api_get_trial_balance(rpc_call *call, void *service, const ProtobufCMessage *request);
 void api_check_accounts(rpc_call *call, void *service, const ProtobufCMessage *request);
+void api_list_accounts(rpc_call *call, void *service, const ProtobufCMessage *request);
+void api_list_transfers(rpc_call *call, void *service, const ProtobufCMessage *request);
+void api_list_account_balances(rpc_call *call, void *service, const ProtobufCMessage *request);
+void api_get_account_balances(rpc_call *call, void *service, const ProtobufCMessage *request);
+void api_get_account_statement(rpc_call *call, void *service, const ProtobufCMessage *request);
 void api_read_journal(rpc_call *call, void *service, const ProtobufCMessage *request);
 void api_get_tree_head(rpc_call *call, void *service, const ProtobufCMessage *request);
 void api_get_inclusion_proof(rpc_call *call, void *service, const ProtobufCMessage *request);

@@ -118,7 +118,8 @@ static bool encode_transfers(arena *a, const lookup *l,
     bool ok = response->transfers != NULL;
     for (size_t i = 0; ok && i < l->n; i++) {
         Ledger__V1__Transfer *transfer = api_transfer_encode(a, &l->rows[i], e);
-        ok = transfer != NULL && map_put(by_id, l->rows[i].id, transfer);
+        ok = transfer != NULL && api_transfer_outcome_encode(a, transfer, &l->rows[i], e) &&
+             map_put(by_id, l->rows[i].id, transfer);
     }
     if (ok) {
         response->n_transfers = in_order(l, by_id, (void **)response->transfers);

@@ -506,7 +506,7 @@ static void free_all(sealer *s) {
 
 sealer *sealer_create(const sealer_options *o, err *e) {
     sealer *s = calloc(1, sizeof *s);
-    ASSERT(s != NULL && o->rows_max <= (NODES_MAX - 16) * 256);
+    ASSERT(s != NULL && o->rows_max <= (int64_t)(NODES_MAX - 16) * 256);
     s->o = *o;
     s->books = map_create(16, (size_t)o->books_max);
     s->step = arena_create(STEP_BYTES_MAX);

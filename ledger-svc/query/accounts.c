@@ -13,7 +13,7 @@ typedef struct pager {
     store_range left; // times
     size_t want;
     size_t candidates_max;
-    size_t examined;
+    size_t examined, examine_max;
 } pager;
 
 static bool is_left(const pager *p) {
@@ -137,7 +137,10 @@ static void end_page(pager *p) {
 
 bool query_accounts_read(journal *j, db_conn *c, arena *a, query_accounts *q, err *e) {
     ASSERT(q->page_size >= 1 && q->page_size <= QUERY_PAGE_MAX);
-    pager p = {.at = {j, c, a, q->book_id}, .q = q, .want = q->page_size + 1};
+    pager p = {.at = {j, c, a, q->book_id},
+               .q = q,
+               .want = q->page_size + 1,
+               .examine_max = q->examine_max == 0 ? QUERY_EXAMINE_MAX : q->examine_max};
     p.candidates_max = p.want < CANDIDATES_FIRST ? CANDIDATES_FIRST : p.want;
     q->n = 0;
     q->more = false;
@@ -153,7 +156,7 @@ bool query_accounts_read(journal *j, db_conn *c, arena *a, query_accounts *q, er
                        "the answer is larger than one call may be");
     }
     find_range(&p);
-    while (is_left(&p) && q->n < p.want && p.examined < QUERY_EXAMINE_MAX) {
+    while (is_left(&p) && q->n < p.want && p.examined < p.examine_max) {
         if (!step(&p, e)) {
             return false;
         }

@@ -28,8 +28,9 @@ typedef struct query_transfers {
     // 0: not given. Commit time from … (exclusive) to; sequence from … (inclusive) to.
     int64_t from_us, to_us, from_sequence, to_sequence;
     bool newest_first;
-    size_t page_size; // 1 … QUERY_PAGE_MAX
-    int64_t after;    // position of the page before; 0: the first page
+    size_t page_size;   // 1 … QUERY_PAGE_MAX
+    int64_t after;      // position of the page before; 0: the first page
+    size_t examine_max; // 0: QUERY_EXAMINE_MAX
 
     bool book_exists;
     bool account_exists; // that of the filter; true without one
@@ -42,6 +43,9 @@ typedef struct query_transfers {
 
 bool query_transfers_read(journal *j, db_conn *c, arena *a, query_transfers *q, err *e) WARN_UNUSED;
 
+// How many of the rows fit into one message; at least 1 of 1.
+size_t query_rows_fitting(const ledger_row *rows, size_t n);
+
 // --- Accounts --------------------------------------------------------------------------------------------------------
 
 // In order of timestamp_us.
@@ -52,6 +56,7 @@ typedef struct query_accounts {
     bool newest_first;
     size_t page_size;
     int64_t after;
+    size_t examine_max;
 
     bool book_exists;
     int64_t sequence; // at which the balances are true

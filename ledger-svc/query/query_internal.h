@@ -37,11 +37,6 @@ bool query_balances_of(const query_at *at, uuid account_id, const query_moment *
 bool query_account_now(const query_at *at, uuid account_id, bool *book_exists, int64_t *head,
                        ledger_account **account, err *e) WARN_UNUSED;
 
-// --- transfers.c -----------------------------------------------------------------------------------------------------
-
-// How many of the rows fit into an answer; at least 1 of 1.
-size_t query_rows_fitting(const ledger_row *rows, size_t n);
-
 static inline int64_t query_lower(int64_t x, int64_t y) {
     return x < y ? x : y;
 }

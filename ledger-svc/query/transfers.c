@@ -21,7 +21,7 @@ typedef struct pager {
     store_range left; // what is still to be looked at; max is that of rows
     size_t want;      // one more than the page, to know whether there is more
     size_t candidates_max;
-    int64_t examined;
+    int64_t examine; // how many rows may still be looked at
 } pager;
 
 // An external reference names few rows. A metadata entry may name half of the journal: an account is better then.
@@ -102,7 +102,7 @@ static bool step_journal(pager *p, err *e) {
     ledger_row *rows = NULL;
     size_t n = 0;
     store_range chunk = p->left;
-    const int64_t size = query_lower(QUERY_EXAMINE_MAX - p->examined, chunk.to - chunk.from + 1);
+    const int64_t size = query_lower(p->examine, chunk.to - chunk.from + 1);
     if (chunk.newest_first) {
         chunk.from = chunk.to - size + 1;
     } else {
@@ -111,7 +111,7 @@ static bool step_journal(pager *p, err *e) {
     if (!store_list_rows(p->at.c, p->at.a, p->at.book_id, &p->q->filter, &chunk, &rows, &n, e)) {
         return false;
     }
-    p->examined += size;
+    p->examine -= size;
     take_rows(p, rows, n, chunk.newest_first ? chunk.from : chunk.to);
     return true;
 }
@@ -155,7 +155,7 @@ static bool step_candidates(pager *p, err *e) {
     }
     const bool all = n_sequences < p->candidates_max;
     take_rows(p, rows, n, all ? end : sequences[n_sequences - 1]);
-    p->examined += (int64_t)n_sequences;
+    p->examine -= (int64_t)n_sequences;
     p->candidates_max = p->candidates_max * CANDIDATES_GROWTH;
     if (p->candidates_max > JOURNAL_ENTRIES_MAX) {
         p->candidates_max = JOURNAL_ENTRIES_MAX;
@@ -165,7 +165,7 @@ static bool step_candidates(pager *p, err *e) {
 
 static bool run_steps(pager *p, err *e) {
     bool ok = true;
-    while (ok && is_left(p) && p->q->n < p->want && p->examined < QUERY_EXAMINE_MAX) {
+    while (ok && is_left(p) && p->q->n < p->want && p->examine > 0) {
         p->left.max = p->want - p->q->n;
         ok = p->source == SOURCE_JOURNAL ? step_journal(p, e) : step_candidates(p, e);
     }
@@ -216,7 +216,8 @@ bool query_transfers_read(journal *j, db_conn *c, arena *a, query_transfers *q, 
     pager p = {.at = {j, c, a, q->book_id},
                .q = q,
                .source = choose_source(&q->filter),
-               .want = q->page_size + 1};
+               .want = q->page_size + 1,
+               .examine = q->examine_max == 0 ? QUERY_EXAMINE_MAX : (int64_t)q->examine_max};
     p.candidates_max = p.want < CANDIDATES_FIRST ? CANDIDATES_FIRST : p.want;
     q->n = 0;
     q->more = false;

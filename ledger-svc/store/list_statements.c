@@ -88,6 +88,10 @@ const db_stmt LIST_STATEMENTS[LIST_STATEMENT_COUNT] = {
                     "SELECT t.* FROM unnest($2::bigint[]) AS w (wanted) CROSS JOIN LATERAL ("
                     "SELECT sequence, timestamp_us FROM transfer "
                     "WHERE book_id = $1 AND sequence = w.wanted LIMIT 1) t"},
+    [LIST_BY_ID] = {"list_by_id",
+                    "SELECT t.*, e.ended, b.reversed_by FROM unnest($2::uuid[]) AS w (wanted) "
+                    "CROSS JOIN LATERAL (SELECT " TRANSFER_COLUMNS " FROM transfer "
+                    "WHERE book_id = $1 AND transfer_id = w.wanted LIMIT 1) t" ENDED REVERSED},
     [LIST_ROWS_UP] = {"list_rows_up", ROWS_OF_RANGE("")},
     [LIST_ROWS_DOWN] = {"list_rows_down", ROWS_OF_RANGE(" DESC")},
     [LIST_ROWS_AT_UP] = {"list_rows_at_up", ROWS_AT("")},

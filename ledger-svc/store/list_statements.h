@@ -7,6 +7,7 @@
 // Those that have a direction come in two: _UP is oldest first, and the next one newest first.
 typedef enum list_statement {
     LIST_TIMES,
+    LIST_BY_ID,
     LIST_ROWS_UP,
     LIST_ROWS_DOWN,
     LIST_ROWS_AT_UP,

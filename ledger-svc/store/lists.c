@@ -140,11 +140,14 @@ static bool outcomes_read(arena *a, const db_rows *r, ledger_row *rows, size_t n
     return true;
 }
 
+bool store_rows_with_outcomes(arena *a, const db_rows *r, ledger_row **rows, size_t *n, err *e) {
+    return store_transfers_read(a, r, rows, n, e) && outcomes_read(a, r, *rows, *n, e);
+}
+
 static bool rows_run(db_conn *c, arena *a, const db_stmt *s, const db_params *p, ledger_row **rows,
                      size_t *n, err *e) {
     db_rows *found = NULL;
-    return db_exec(c, s, p, a, &found, NULL, e) && store_transfers_read(a, found, rows, n, e) &&
-           outcomes_read(a, found, *rows, *n, e);
+    return db_exec(c, s, p, a, &found, NULL, e) && store_rows_with_outcomes(a, found, rows, n, e);
 }
 
 bool store_list_rows(db_conn *c, arena *a, int64_t book_id, const store_transfer_filter *f,

@@ -1,5 +1,6 @@
 // What the calls read. Each is one statement, or one pipeline, and so sees one moment.
 #include "base/assert.h"
+#include "store/list_statements.h"
 #include "store/rows_internal.h"
 
 static char *text_copy(arena *a, const db_rows *r, size_t row, int col, err *e) {
@@ -79,12 +80,12 @@ bool store_lookup_transfers(db_conn *c, arena *a, int64_t book_id, store_ids ids
     db_params *p = store_params(a, book_id);
     db_uuid_array(p, ids.ids, ids.n);
     db_pipe *pipe = pipe_with_book(c, a, book_id);
-    db_pipe_add(pipe, &STORE_STATEMENTS[STORE_TRANSFERS_LOAD], p);
+    db_pipe_add(pipe, &LIST_STATEMENTS[LIST_BY_ID], p);
     if (!db_pipe_run(pipe, e)) {
         return false;
     }
     *exists = db_count(db_pipe_rows(pipe, 0)) == 1;
-    return store_transfers_read(a, db_pipe_rows(pipe, 1), out, n, e);
+    return store_rows_with_outcomes(a, db_pipe_rows(pipe, 1), out, n, e);
 }
 
 static bool totals_read(arena *a, const db_rows *r, size_t row, store_totals *t, err *e) {
@@ -101,8 +102,8 @@ static bool totals_read(arena *a, const db_rows *r, size_t row, store_totals *t,
 bool store_trial_balance(db_conn *c, arena *a, int64_t book_id, store_head *head,
                          store_totals **lines, size_t *n, err *e) {
     db_rows *rows = NULL;
-    if (!db_exec(c, &STORE_STATEMENTS[STORE_TRIAL_BALANCE], store_params(a, book_id), a, &rows, NULL,
-                 e)) {
+    if (!db_exec(c, &STORE_STATEMENTS[STORE_TRIAL_BALANCE], store_params(a, book_id), a, &rows,
+                 NULL, e)) {
         return false;
     }
     *n = 0;
@@ -115,7 +116,8 @@ bool store_trial_balance(db_conn *c, arena *a, int64_t book_id, store_head *head
         return false;
     }
     for (size_t i = 0; i < db_count(rows); i++) {
-        if (!db_is_null(rows, i, STORE_HEAD_COLUMNS) && !totals_read(a, rows, i, &(*lines)[(*n)++], e)) {
+        if (!db_is_null(rows, i, STORE_HEAD_COLUMNS) &&
+            !totals_read(a, rows, i, &(*lines)[(*n)++], e)) {
             return false;
         }
     }

@@ -12,6 +12,10 @@ bool store_accounts_read(arena *a, const db_rows *r, ledger_account **out, size_
 bool store_transfers_read(arena *a, const db_rows *r, ledger_row **out, size_t *n,
                           err *e) WARN_UNUSED;
 
+// The same with the two columns that say what has become of each: those of the lists (list_statements.c).
+bool store_rows_with_outcomes(arena *a, const db_rows *r, ledger_row **rows, size_t *n,
+                              err *e) WARN_UNUSED;
+
 void store_account_copy(db_copy *w, int64_t book_id, const ledger_account *account);
 void store_transfer_copy(db_copy *w, int64_t book_id, const ledger_row *row);
 // One row for each entry.

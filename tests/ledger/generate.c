@@ -393,14 +393,14 @@ static int64_t some_advance_us(generator *g) {
     return one_in(g, 4) ? (int64_t)below(g, 3000000) : (int64_t)below(g, 5);
 }
 
-void generate_case(uint64_t seed, size_t n_events, generate_time time, ledger_case *out) {
+void generate_case(uint64_t seed, size_t n_events, generate_time time, int64_t start_us,
+                   ledger_case *out) {
     generator *g = calloc(1, sizeof *g);
     ASSERT(g != NULL);
     *g = (generator){.random = seed, .time = time, .m = model_create()};
     g->huge = one_in(g, 4);
     memset(out, 0, sizeof *out);
-    // Far enough from 1970 that imported times of the past are positive.
-    out->start_us = g->now_us = (INT64_C(1700000000) + (int64_t)(seed % 1000) * 100000) * US_PER_S;
+    out->start_us = g->now_us = start_us;
     for (size_t made = 0; made < n_events && out->n_steps < CASE_STEPS_MAX;) {
         model_step *step = &out->steps[out->n_steps];
         const size_t n = 1 + (size_t)below(g, MODEL_EVENTS_MAX);

@@ -228,7 +228,7 @@ static void the_rules_do_what_the_model_says(void **state) {
     ASSERT(c != NULL);
     uint64_t events = 0;
     while (events < wanted) {
-        generate_case(generate_next(&seed), EVENTS_OF_A_LIFE, TIME_EXACT, c);
+        generate_case(generate_next(&seed), EVENTS_OF_A_LIFE, TIME_EXACT, GENERATE_START_US, c);
         events += case_count_events(c);
         if (!holds(c, false)) {
             print_message("after %" PRIu64 " events: %s\n", events, shared->message);

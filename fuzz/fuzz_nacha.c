@@ -1,13 +1,11 @@
-// libFuzzer: any bytes at all. What is accepted must add up.
-#include "base/assert.h"
+// Our reading of NACHA files. What is accepted adds up.
+#include "fuzz.h"
 #include "rails/ach/nacha_read.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    arena *a = arena_create(64 << 20);
+    arena *a = arena_create(FUZZ_ARENA_MAX);
     nacha_fault fault;
-    nacha_file *f = nacha_read((str){(const char *)data, size}, a, &fault);
+    nacha_file *f = nacha_read(fuzz_str(data, size), a, &fault);
     int64_t sum = 0;
     for (size_t i = 0; f != NULL && i < f->n_entries; i++) {
         sum += f->entries[i].amount_cents;
