@@ -158,6 +158,7 @@ def test_a_proof_sees_a_balance_that_was_tampered_with(book):
     a, b = book.account(), book.account()
     assert book.commit(book.transfer(a, b, 100)) == ["CREATED"]
     assert [(found.equal, found.entries) for found in book.check([a, b])] == [(True, 1), (True, 1)]
+    book.await_checkpoint()
     book.world.ledger_rows(f"UPDATE account SET debits_posted = 99 WHERE account_id = '{a}'")
     found = book.check([b, a])
     assert [check.equal for check in found] == [True, False]

@@ -79,6 +79,10 @@ static bool made_something(const commit *k) {
     return k->tx.n_rows != 0 || k->tx.n_new_accounts != 0 || k->tx.n_new_burned != 0;
 }
 
+int64_t commit_deadline_ms(const commit *k) {
+    return clock_mono_ms(k->j->o.clock) + k->j->o.commit_timeout_ms;
+}
+
 // --- The end ---------------------------------------------------------------------------------------------------------
 
 // The head as this transaction leaves it.
@@ -94,17 +98,16 @@ static store_head head_after(const commit *k) {
     return after;
 }
 
-static bool write_all(commit *k, err *e) {
-    const store_head after = head_after(k);
+static bool write_rows(commit *k, err *e) {
     return store_write(k->c, k->book->id, &k->tx, e) &&
-           (!k->checkpoint || commit_write_checkpoint(k, e)) &&
-           store_write_head(k->c, k->a, k->book->id, &k->head, &after, e);
+           (!k->checkpoint || commit_write_checkpoint(k, e));
 }
 
 static bool send_commit(commit *k, err *e) {
+    const store_head after = head_after(k);
     CRASH_POINT("journal.commit.sent");
-    follow_announce(k->book->followed, k->tx.sequence);
-    if (!db_commit(k->c, e)) {
+    follow_announce(k->book->followed, after.sequence);
+    if (!store_commit(k->c, k->a, k->book->id, &k->head, &after, e)) {
         follow_settle(k->book->followed);
         return false;
     }
@@ -155,10 +158,6 @@ static void phase_done(commit *k, journal_phase phase) {
 // The whole of one try. False: nothing was committed, or with ERR_COMMIT_UNKNOWN in *e, nobody knows yet.
 static bool commit_once(commit *k, err *e) {
     k->phase_us = clock_mono_us(k->j->o.clock);
-    if (!db_begin(k->c, clock_mono_ms(k->j->o.clock) + k->j->o.commit_timeout_ms, e)) {
-        return false;
-    }
-    CRASH_POINT("journal.begin");
     if (!commit_lock_and_load(k, e)) {
         return false;
     }
@@ -180,7 +179,7 @@ static bool commit_once(commit *k, err *e) {
         return true;
     }
     ledger_tx_verify(&k->tx, k->head.sequence, k->head.timestamp_us);
-    if (!write_all(k, e)) {
+    if (!write_rows(k, e)) {
         return false;
     }
     phase_done(k, JOURNAL_PHASE_WRITE);
@@ -198,10 +197,8 @@ static bool commit_once(commit *k, err *e) {
 // then the database says which. Never guessed.
 static bool settle_once(commit *k, bool *committed, err *e) {
     store_found found;
-    const store_wanted only_the_lock = {.lock_head = true};
-    if (!db_begin(k->c, clock_mono_ms(k->j->o.clock) + k->j->o.commit_timeout_ms, e)) {
-        return false;
-    }
+    const store_wanted only_the_lock = {.lock_head = true,
+                                        .deadline_mono_ms = commit_deadline_ms(k)};
     const bool ok = store_load(k->c, k->a, k->book->id, &only_the_lock, &found, e) &&
                     store_was_committed(k->c, k->a, k->book->id, &k->tx, &k->head, committed, e);
     db_rollback(k->c);

@@ -21,16 +21,19 @@ typedef struct commit {
     store_head head; // as locked
     int64_t now_us;
     size_t n_expired;
-    bool checkpoint;    // the tail up to the head is written as well
-    bool met_used_id;   // this try is in vain: a careful one is needed
+    bool checkpoint;  // the tail up to the head is written as well
+    bool met_used_id; // this try is in vain: a careful one is needed
     ledger_tx tx;
 } commit;
+
+// When a transaction that begins now must be over.
+int64_t commit_deadline_ms(const commit *k);
 
 // Makes and frees what a try needs beside the arena.
 void commit_begin_try(commit *k);
 void commit_end_try(commit *k);
 
-// Takes the head's lock, brings the book in memory up to that head, and brings all that the requests name into the cache and
+// Begins the transaction, takes the head's lock, brings the book in memory up to that head, and brings all that the requests name into the cache and
 // the maps: in one round trip when nothing is missing. NOT_FOUND / BOOK_NOT_FOUND when there is no such book.
 bool commit_lock_and_load(commit *k, err *e) WARN_UNUSED;
 

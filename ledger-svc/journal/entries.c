@@ -232,8 +232,8 @@ static size_t tail_newest(const tail *t, const journal_entries_query *q, int64_t
     const tail_account *account = tail_find(t, q->account_id);
     uint32_t entry = account == NULL ? 0 : account->newest;
     size_t n = 0;
-    for (int64_t sequence; n < q->max && tail_next_older(t, &entry, &sequence) &&
-                           sequence >= q->from_sequence;) {
+    for (int64_t sequence;
+         n < q->max && tail_next_older(t, &entry, &sequence) && sequence >= q->from_sequence;) {
         if (sequence <= q->to_sequence) {
             out[n++] = sequence;
         }
@@ -246,8 +246,7 @@ static size_t tail_oldest(const tail *t, const journal_entries_query *q, int64_t
     const tail_account *account = tail_find(t, q->account_id);
     uint32_t entry = account == NULL ? 0 : account->newest;
     size_t seen = 0;
-    for (int64_t sequence;
-         tail_next_older(t, &entry, &sequence) && sequence >= q->from_sequence;) {
+    for (int64_t sequence; tail_next_older(t, &entry, &sequence) && sequence >= q->from_sequence;) {
         if (sequence <= q->to_sequence) {
             out[seen++ % q->max] = sequence;
         }
@@ -321,8 +320,7 @@ bool journal_account_entries(journal *j, db_conn *c, arena *a, int64_t book_id,
         return true;
     }
     followed *f = follow_hold(&j->follower, book_id);
-    const bool ok =
-        follow_reach(f, c, a, &head, e) && entries_read(f, c, a, book_id, q, out, e);
+    const bool ok = follow_reach(f, c, a, &head, e) && entries_read(f, c, a, book_id, q, out, e);
     follow_release(&j->follower, f);
     return ok;
 }
@@ -350,7 +348,7 @@ bool journal_balances_at(journal *j, db_conn *c, arena *a, int64_t book_id, uuid
     }
     ASSERT(n == 1);
     *found = true;
-    *balances = uuid_eq(rows[0].debit_account_id, account_id) ? rows[0].debit_after
-                                                               : rows[0].credit_after;
+    *balances =
+        uuid_eq(rows[0].debit_account_id, account_id) ? rows[0].debit_after : rows[0].credit_after;
     return true;
 }

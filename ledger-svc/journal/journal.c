@@ -311,10 +311,10 @@ static void metrics_create(journal_metrics *m) {
     m->queue = metric_gauge("ledger_queue", "", "requests that wait for a commit");
     m->cache_hits = metric_counter("ledger_cache_hits_total", "",
                                    "transactions that found their book in memory current");
-    m->cache_misses =
-        metric_counter("ledger_cache_misses_total", "", "transactions that had to read what others committed");
-    m->cache_drops = metric_counter("ledger_cache_drops_total", "",
-                                    "caches dropped: too far behind");
+    m->cache_misses = metric_counter("ledger_cache_misses_total", "",
+                                     "transactions that had to read what others committed");
+    m->cache_drops =
+        metric_counter("ledger_cache_drops_total", "", "caches dropped: too far behind");
     m->cache_accounts = metric_gauge("ledger_cache_accounts", "", "accounts in memory");
     m->checkpoints = metric_counter("ledger_checkpoints_total", "",
                                     "transactions that wrote account rows and postings");

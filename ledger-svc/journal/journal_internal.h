@@ -50,7 +50,7 @@ struct book {
     book *prev, *next; // of the list that its state says
     journal_request *first, *last;
     size_t n_requests, n_events;
-    bool sweep; // look for expiries even when there is no request
+    bool sweep;               // look for expiries even when there is no request
     int64_t unsaved_since_us; // commit time of the first row after the checkpoint; INT64_MAX: none
     // What follows belongs to the thread that runs the book. The cache is as of `sequence`, if it is warm.
     followed *followed;

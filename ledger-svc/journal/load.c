@@ -1,5 +1,6 @@
 // What a transaction must know before it can decide: the head, the book as it is at that head, and all that its requests name.
 #include "base/assert.h"
+#include "base/crash.h"
 #include "journal/commit_internal.h"
 
 enum { CATCH_UP_PAGE = LEDGER_BATCH_MAX };
@@ -356,6 +357,7 @@ bool commit_lock_and_load(commit *k, err *e) {
     }
     // A hopeful round trip: it asks for what the cache lacks before we know, by the head, whether the cache is current.
     store_wanted w = {.lock_head = true,
+                      .deadline_mono_ms = commit_deadline_ms(k),
                       .accounts = list_ids(&accounts),
                       .transfers = list_ids(&ids.all),
                       .resolutions = list_ids(&ids.pendings),
@@ -363,6 +365,7 @@ bool commit_lock_and_load(commit *k, err *e) {
     if (!wanted_references(k, &w, e) || !store_load(k->c, k->a, k->book->id, &w, &f, e)) {
         return false;
     }
+    CRASH_POINT("journal.begin");
     if (!f.head.exists) {
         return err_set_field(e, ERR_NOT_FOUND, "BOOK_NOT_FOUND", "book_id",
                              "there is no such book");

@@ -10,7 +10,6 @@
 
 enum { BALANCE_COLUMNS = 8, UPDATE_ACCOUNTS_MAX = 16384 };
 
-
 static db_params *balance_params(arena *a, int64_t book_id, const store_changed *changed, size_t n,
                                  err *e) {
     uuid *ids = store_array(a, n, sizeof *ids, e);
@@ -47,8 +46,8 @@ static bool update_accounts(db_conn *c, arena *a, int64_t book_id, const store_c
         const size_t m = n - first < UPDATE_ACCOUNTS_MAX ? n - first : UPDATE_ACCOUNTS_MAX;
         const db_params *p = balance_params(a, book_id, changed + first, m, e);
         int64_t affected = 0;
-        if (p == NULL || !db_exec(c, &STORE_STATEMENTS[STORE_ACCOUNTS_UPDATE], p, a, NULL,
-                                  &affected, e)) {
+        if (p == NULL ||
+            !db_exec(c, &STORE_STATEMENTS[STORE_ACCOUNTS_UPDATE], p, a, NULL, &affected, e)) {
             return false;
         }
         // Anything else means that an account row is not what the journal says: stop at once.

@@ -5,7 +5,6 @@
 #include "base/crash.h"
 #include "store/rows_internal.h"
 
-
 // --- Loading ---------------------------------------------------------------------------------------------------------
 
 enum { NOT_ASKED = -1 };
@@ -66,8 +65,9 @@ bool store_load(db_conn *c, arena *a, int64_t book_id, const store_wanted *w, st
     int n = 0;
     memset(f, 0, sizeof *f);
     if (w->lock_head) {
+        db_pipe_add_begin(pipe, w->deadline_mono_ms);
         db_pipe_add(pipe, &STORE_STATEMENTS[STORE_HEAD_LOCK], store_params(a, book_id));
-        n++;
+        n += 2;
     }
     // Each statement of a READ COMMITTED transaction sees what is committed when it starts: after the lock is ours.
     const int accounts = add_ids(pipe, a, &n, STORE_ACCOUNTS_LOAD, book_id, w->accounts);
@@ -83,7 +83,7 @@ bool store_load(db_conn *c, arena *a, int64_t book_id, const store_wanted *w, st
         return false;
     }
     if (w->lock_head) {
-        store_head_read(db_pipe_rows(pipe, 0), &f->head);
+        store_head_read(db_pipe_rows(pipe, 1), &f->head);
     }
     return (accounts == NOT_ASKED || store_accounts_read(a, db_pipe_rows(pipe, (size_t)accounts),
                                                          &f->accounts, &f->n_accounts, e)) &&
@@ -225,9 +225,8 @@ bool store_write(db_conn *c, int64_t book_id, const ledger_tx *tx, err *e) {
     return true;
 }
 
-bool store_write_head(db_conn *c, arena *a, int64_t book_id, const store_head *before,
-                      const store_head *after, err *e) {
-    int64_t n = 0;
+bool store_commit(db_conn *c, arena *a, int64_t book_id, const store_head *before,
+                  const store_head *after, err *e) {
     db_params *p = store_params(a, book_id);
     db_i64(p, before->sequence);
     db_i64(p, before->timestamp_us);
@@ -236,12 +235,13 @@ bool store_write_head(db_conn *c, arena *a, int64_t book_id, const store_head *b
     db_i64(p, after->next_expires_us);
     db_i64(p, after->checkpoint_sequence);
     db_i64(p, after->burned_ids);
-    if (!db_exec(c, &STORE_STATEMENTS[STORE_HEAD_UPDATE], p, a, NULL, &n, e)) {
+    db_pipe *pipe = db_pipe_begin(c, a);
+    db_pipe_add(pipe, &STORE_STATEMENTS[STORE_HEAD_UPDATE], p);
+    db_pipe_add_commit(pipe);
+    if (!db_pipe_run(pipe, e)) {
         return false;
     }
-    // Anything else means that somebody wrote without the head's lock: stop at once.
-    ASSERT(n == 1);
-    CRASH_POINT("journal.updated");
+    ASSERT(db_pipe_affected(pipe, 0) == 1); // its lock was ours
     return true;
 }
 

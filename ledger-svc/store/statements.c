@@ -70,10 +70,12 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
                              "AND last_sequence >= $4 ORDER BY last_sequence DESC LIMIT $5"},
     [STORE_HEAD_READ] = {"head_read",
                          "SELECT " HEAD_COLUMNS " FROM book_head h WHERE book_id = $1"},
-    [STORE_HEAD_UPDATE] = {"head_update",
-                           "UPDATE book_head SET sequence = $4, timestamp_us = $5, "
-                           "next_expires_us = $6, checkpoint_sequence = $7, burned_ids = $8 "
-                           "WHERE book_id = $1 AND sequence = $2 AND timestamp_us = $3"},
+    // Goes out together with COMMIT, so a head that is not as we locked it must fail: no sequence is negative.
+    [STORE_HEAD_UPDATE] =
+        {"head_update",
+         "UPDATE book_head SET sequence = CASE WHEN sequence = $2 AND timestamp_us = $3 THEN $4 "
+         "ELSE -1 END, timestamp_us = $5, next_expires_us = $6, checkpoint_sequence = $7, "
+         "burned_ids = $8 WHERE book_id = $1"},
     // Was our transaction committed? Every object's time is unique in its book, so time and id together are ours alone.
     [STORE_ROW_COMMITTED] = {"row_committed",
                              "SELECT 1::bigint FROM transfer "

@@ -31,7 +31,9 @@ typedef struct store_ids {
 
 // What to look for. An empty list costs nothing.
 typedef struct store_wanted {
-    bool lock_head; // takes the head row's lock, and reads it, before the rest
+    bool
+        lock_head; // begins a transaction, takes the head row's lock, and reads it, before the rest
+    int64_t deadline_mono_ms; // of that transaction
     store_ids accounts;
     store_ids transfers;   // by id: repeats and pendings
     store_ids resolutions; // of these pending transfers
@@ -62,7 +64,7 @@ typedef struct store_found {
     size_t n_burned;
 } store_found;
 
-// One round trip for all of it. Inside a transaction when lock_head is set. A book that does not exist is a head with
+// One round trip for all of it. With lock_head the transaction is for the caller to end, whatever comes of this. A book that does not exist is a head with
 // exists == false, and no error.
 bool store_load(db_conn *c, arena *a, int64_t book_id, const store_wanted *w, store_found *f,
                 err *e) WARN_UNUSED;
@@ -93,9 +95,10 @@ enum { STORE_POSTING_ENTRIES_MAX = 480 };
 bool store_write_checkpoint(db_conn *c, arena *a, int64_t book_id, const store_changed *changed,
                             size_t n, err *e) WARN_UNUSED;
 
-// Moves the head, which must still be as it was when its lock was taken: else the process is aborted.
-bool store_write_head(db_conn *c, arena *a, int64_t book_id, const store_head *before,
-                      const store_head *after, err *e) WARN_UNUSED;
+// Moves the head, which must still be as it was when its lock was taken, and commits, in one round trip. Errors as db_commit;
+// a head that has moved is an integrity error (class 23), and nothing is committed.
+bool store_commit(db_conn *c, arena *a, int64_t book_id, const store_head *before,
+                  const store_head *after, err *e) WARN_UNUSED;
 
 // Ids that were burned after a time, in order of time.
 bool store_burned_since(db_conn *c, arena *a, int64_t book_id, int64_t after_us, uuid **ids,

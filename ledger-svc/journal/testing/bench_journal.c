@@ -289,8 +289,8 @@ static int64_t book_number(const char *before, int64_t book_id, const char *afte
 void bench_await_checkpoint(int64_t book_id) {
     const struct timespec pause = {.tv_nsec = 10000000};
     const int64_t until_ms = fixture_deadline(10000);
-    while (book_number("SELECT sequence - checkpoint_sequence FROM book_head WHERE book_id = ", book_id,
-                       "") != 0) {
+    while (book_number("SELECT sequence - checkpoint_sequence FROM book_head WHERE book_id = ",
+                       book_id, "") != 0) {
         ASSERT(fixture_deadline(0) < until_ms);
         (void)nanosleep(&pause, NULL);
     }
@@ -337,7 +337,8 @@ void bench_check_book(int64_t book_id) {
         book_number(
             "WITH h AS (SELECT book_id, checkpoint_sequence FROM book_head WHERE book_id = ",
             book_id,
-            "), p AS (SELECT account_id, first_sequence + (get_byte(entries, 4 * i)::bigint << 24 | "
+            "), p AS (SELECT account_id, first_sequence + (get_byte(entries, 4 * i)::bigint << 24 "
+            "| "
             "get_byte(entries, 4 * i + 1) << 16 | get_byte(entries, 4 * i + 2) << 8 | "
             "get_byte(entries, 4 * i + 3)) AS sequence FROM h JOIN posting USING (book_id), "
             "generate_series(0, octet_length(entries) / 4 - 1) i), "
