@@ -1,6 +1,7 @@
 # The build vocabulary of the house: flags, and one function for each kind of thing we build.
 
 option(DISBURSE_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
+option(DISBURSE_FUZZ "Build the libFuzzer targets of fuzz/, and nothing else is of use then (clang)" OFF)
 option(DISBURSE_CRASH_POINTS "Compile the crash points in (never in a release)" OFF)
 
 set(CMAKE_C_STANDARD 11)
@@ -26,6 +27,10 @@ if(DISBURSE_SANITIZE)
   add_compile_options(-O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=undefined)
   add_link_options(-fsanitize=address,undefined)
 endif()
+if(DISBURSE_FUZZ)
+  add_compile_options(-O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined)
+  add_link_options(-fsanitize=address,undefined)
+endif()
 if(CMAKE_BUILD_TYPE STREQUAL "Release")
   set(CMAKE_INTERPROCEDURAL_OPTIMIZATION ON)
   set(CMAKE_C_FLAGS_RELEASE "-O2")
@@ -42,6 +47,9 @@ set(DISBURSE_WARNINGS
   -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes
   -Wswitch-enum -Wvla -Wformat=2 -Wimplicit-fallthrough -Wundef -Wbidi-chars=any
   -Werror -Werror=format-security)
+if(CMAKE_C_COMPILER_ID MATCHES "Clang")
+  list(REMOVE_ITEM DISBURSE_WARNINGS -Wbidi-chars=any -Werror) # gcc judges; clang builds for the fuzzers
+endif()
 
 # disburse_library(target FOLDER dir SOURCES a.c … [LINKS t …] [PRIVATE_LINKS t …])
 #

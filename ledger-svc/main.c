@@ -3,33 +3,89 @@
 #include <string.h>
 
 #include "api/api.h"
+#include "audit/sealer.h"
+#include "base/log.h"
 #include "settings.h"
 #include "store/store.h"
 
+enum { CONNINFO_MAX = 2048, SEALER_STATEMENT_TIMEOUT_MS = 5000 };
+
 typedef struct ledger_svc {
     ledger_settings settings;
-    char journal_conninfo[2048];
+    char journal_conninfo[CONNINFO_MAX];
     db_pool *journal_pool;
     journal *journal;
+    char sealer_conninfo[CONNINFO_MAX];
+    db_pool *sealer_pool; // NULL: this process does not seal
+    sealer *sealer;
+    head_keys audit_keys;
     ledger_api api;
 } ledger_svc;
 
-// The commit path has connections of its own, so that no read can make a commit wait.
-static bool journal_conninfo_make(ledger_svc *svc, err *e) {
-    const int n =
-        snprintf(svc->journal_conninfo, sizeof svc->journal_conninfo,
-                 "%s options='" STORE_KEYED_OPTIONS "'", svc->settings.common.db_conninfo);
-    if (n < 0 || (size_t)n >= sizeof svc->journal_conninfo) {
-        return err_set(e, ERR_INVALID_ARGUMENT, "BAD_SETTING", "db.conninfo is too long");
+static bool keyed_conninfo_make(const char *conninfo, const char *name, char *out, err *e) {
+    const int n = snprintf(out, CONNINFO_MAX, "%s options='" STORE_KEYED_OPTIONS "'", conninfo);
+    return (n > 0 && n < CONNINFO_MAX) ||
+           err_set(e, ERR_INVALID_ARGUMENT, "BAD_SETTING", "%s is too long", name);
+}
+
+// --- The sealer: another role, and so other connections ----------------------------------------------------------------
+
+static void sealer_stop(ledger_svc *svc) {
+    sealer_destroy(svc->sealer);
+    if (svc->sealer_pool != NULL) {
+        db_pool_destroy(svc->sealer_pool);
     }
+    svc->sealer = NULL;
+    svc->sealer_pool = NULL;
+}
+
+static bool sealer_start(ledger_svc *svc, err *e) {
+    const ledger_settings *s = &svc->settings;
+    if (s->audit_conninfo[0] == '\0') {
+        log_warn("audit.off",
+                 F_STR("why", "audit.conninfo is not set: tree heads are signed elsewhere"));
+        return s->audit_public_keys_file[0] == '\0' ||
+               head_keys_load(&svc->audit_keys, s->audit_public_keys_file, e);
+    }
+    if (!keyed_conninfo_make(s->audit_conninfo, "audit.conninfo", svc->sealer_conninfo, e)) {
+        return false;
+    }
+    const db_pool_options pool_options = {
+        .conninfo = svc->sealer_conninfo,
+        .application_name = "ledger-svc sealer",
+        .size = 1,
+        .statement_timeout_ms = SEALER_STATEMENT_TIMEOUT_MS,
+        .metrics_prefix = "sealer",
+    };
+    svc->sealer_pool = db_pool_create(&pool_options, e);
+    if (svc->sealer_pool == NULL) {
+        return false;
+    }
+    const sealer_options options = {
+        .pool = svc->sealer_pool,
+        .clock = clock_system(),
+        .key_file = s->audit_key_file,
+        .public_keys_file = s->audit_public_keys_file,
+        .heads_file = s->audit_heads_file,
+        .interval_ms = s->audit_seal_interval_ms,
+        .rows_max = s->audit_seal_rows_max,
+        .books_max = s->audit_books_max,
+    };
+    svc->sealer = sealer_create(&options, e);
+    if (svc->sealer == NULL) {
+        sealer_stop(svc);
+        return false;
+    }
+    svc->audit_keys = *sealer_keys(svc->sealer);
     return true;
 }
 
-static bool start(void *self, db_pool *pool, rpc_service *services, size_t services_max,
-                  size_t *n_services, err *e) {
-    ledger_svc *svc = self;
+// --- The journal -------------------------------------------------------------------------------------------------------
+
+// The commit path has connections of its own, so that no read can make a commit wait.
+static bool journal_start(ledger_svc *svc, err *e) {
     const ledger_settings *s = &svc->settings;
-    if (services_max < 1 || !journal_conninfo_make(svc, e)) {
+    if (!keyed_conninfo_make(s->common.db_conninfo, "db.conninfo", svc->journal_conninfo, e)) {
         return false;
     }
     const db_pool_options pool_options = {
@@ -54,6 +110,8 @@ static bool start(void *self, db_pool *pool, rpc_service *services, size_t servi
         .cache_accounts_max = (size_t)s->cache_accounts_max,
         .commit_timeout_ms = s->commit_timeout_ms,
         .expiry_poll_ms = s->expiry_poll_ms,
+        .checkpoint_rows = s->checkpoint_rows,
+        .checkpoint_ms = s->checkpoint_ms,
     };
     svc->journal = journal_create(&options, e);
     if (svc->journal == NULL) {
@@ -61,7 +119,33 @@ static bool start(void *self, db_pool *pool, rpc_service *services, size_t servi
         svc->journal_pool = NULL;
         return false;
     }
-    svc->api = (ledger_api){.pool = pool, .journal = svc->journal, .clock = clock_system()};
+    return true;
+}
+
+static void journal_stop(ledger_svc *svc) {
+    journal_destroy(svc->journal);
+    db_pool_destroy(svc->journal_pool);
+}
+
+// --- Start and stop ----------------------------------------------------------------------------------------------------
+
+static bool start(void *self, db_pool *pool, rpc_service *services, size_t services_max,
+                  size_t *n_services, err *e) {
+    ledger_svc *svc = self;
+    if (services_max < 1 || !journal_start(svc, e)) {
+        return false;
+    }
+    if (!sealer_start(svc, e)) {
+        journal_quiesce(svc->journal);
+        journal_stop(svc);
+        return false;
+    }
+    svc->api = (ledger_api){
+        .pool = pool,
+        .journal = svc->journal,
+        .clock = clock_system(),
+        .audit_keys = &svc->audit_keys,
+    };
     services[0] = ledger_api_service(&svc->api);
     *n_services = 1;
     return true;
@@ -74,8 +158,8 @@ static void quiesce(void *self) {
 
 static void stop(void *self) {
     ledger_svc *svc = self;
-    journal_destroy(svc->journal);
-    db_pool_destroy(svc->journal_pool);
+    journal_stop(svc);
+    sealer_stop(svc); // last: it seals what the journal still wrote
 }
 
 int main(int argc, char **argv) {

@@ -147,10 +147,12 @@ def test_two_readers_agree_while_writers_write(book):
 
 # APPEND-ONLY: what the roles of the services can do to the tables.
 
-LEDGER_APPEND_ONLY = ["book", "transfer", "burned_transfer"]
+LEDGER_APPEND_ONLY = ["book", "transfer", "transfer_metadata", "account_metadata", "burned_transfer", "tree_node",
+                      "tree_head"]
 PAYMENTS_APPEND_ONLY = ["merchant_book", "merchant", "idempotency", "recipient", "payout", "step_log", "rail_event",
                         "inbound_file", "ach_file", "ach_entry"]
-LEDGER_MUTABLE = {"account": ["book_id", "account_id", "code", "flags", "currency", "user_data_128", "timestamp_us"],
+LEDGER_MUTABLE = {"account": ["book_id", "account_id", "code", "flags", "currency", "user_data_128", "timestamp_us",
+                              "lowest_balance", "effective_us", "external_reference", "metadata"],
                   "book_head": ["book_id"]}
 PAYMENTS_MUTABLE = {"saga": ["book_id", "payout_id", "rail"], "ach_counter": ["book_id"]}
 TABLES = ([("ledger_service", 0, table) for table in LEDGER_APPEND_ONLY]

@@ -9,6 +9,16 @@ static const rpc_method METHODS[] = {
     {"GetTrialBalance", api_get_trial_balance, NULL},
     {"CheckAccounts", api_check_accounts, NULL},
     {"ReadJournal", NULL, api_read_journal},
+    {"ReverseTransfers", api_reverse_transfers, NULL},
+    {"ListAccounts", api_list_accounts, NULL},
+    {"ListTransfers", api_list_transfers, NULL},
+    {"ListAccountBalances", api_list_account_balances, NULL},
+    {"GetAccountBalances", api_get_account_balances, NULL},
+    {"GetAccountStatement", api_get_account_statement, NULL},
+    {"CheckBook", NULL, api_check_book},
+    {"GetTreeHead", api_get_tree_head, NULL},
+    {"GetInclusionProof", api_get_inclusion_proof, NULL},
+    {"GetConsistencyProof", api_get_consistency_proof, NULL},
 };
 
 rpc_service ledger_api_service(ledger_api *api) {

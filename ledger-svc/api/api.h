@@ -3,15 +3,17 @@
 #ifndef API_API_H
 #define API_API_H
 
+#include "audit/head.h"
 #include "base/clock.h"
 #include "db/db.h"
 #include "journal/journal.h"
 #include "rpc/rpc.h"
 
 typedef struct ledger_api {
-    db_pool *pool;             // @borrowed: for reads
-    journal *journal;          // @borrowed
-    const clock_source *clock; // @borrowed
+    db_pool *pool;               // @borrowed: for reads
+    journal *journal;            // @borrowed
+    const clock_source *clock;   // @borrowed
+    const head_keys *audit_keys; // @borrowed: that tree heads may be signed with; may be none
 } ledger_api;
 
 // The service's table of methods; api must live as long as the server.

@@ -2,7 +2,9 @@
 // given back before anything is sent, so a slow reader holds neither.
 #include "api/api_internal.h"
 
-enum { FEED_READ_TIMEOUT_MS = 10000, FEED_PAGE_BYTES_MAX = 4 * 1024 * 1024 };
+#include "query/query.h"
+
+enum { FEED_READ_TIMEOUT_MS = 10000, FEED_PAGE_BYTES_MAX = 32 * 1024 * 1024 };
 
 typedef struct feed {
     ledger_api *api;
@@ -32,9 +34,11 @@ static bool feed_read(feed *f, err *e) {
            err_set_field(e, ERR_NOT_FOUND, "BOOK_NOT_FOUND", "book_id", "there is no such book");
 }
 
-// False when the stream is over or *e is set.
+// False when the stream is over or *e is set. Rows with many labels may not fit into one message: the next page begins with
+// what was left.
 static bool feed_write(feed *f, err *e) {
     Ledger__V1__ReadJournalResponse response = LEDGER__V1__READ_JOURNAL_RESPONSE__INIT;
+    f->n = query_rows_fitting(f->rows, f->n);
     response.transfers = api_array(f->page, f->n, sizeof *response.transfers, e);
     if (response.transfers == NULL) {
         return false;

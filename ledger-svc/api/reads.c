@@ -3,9 +3,11 @@
 
 #include "api/api_internal.h"
 #include "base/map.h"
+#include "journal/entries.h"
 
 // What a read is asked for and what it found; one struct for all, since db_read carries one pointer.
 typedef struct lookup {
+    journal *journal;
     int64_t book_id;
     uuid *ids;
     size_t n_ids;
@@ -21,8 +23,8 @@ typedef struct lookup {
 static bool read_accounts(db_conn *c, arena *a, void *arg, err *e) {
     lookup *l = arg;
     const store_ids ids = {l->ids, l->n_ids};
-    return store_lookup_accounts(c, a, l->book_id, ids, &l->exists, &l->sequence, &l->accounts,
-                                 &l->n, e);
+    return journal_read_accounts(l->journal, c, a, l->book_id, ids, &l->exists, &l->sequence,
+                                 &l->accounts, &l->n, e);
 }
 
 static bool read_transfers(db_conn *c, arena *a, void *arg, err *e) {
@@ -33,7 +35,8 @@ static bool read_transfers(db_conn *c, arena *a, void *arg, err *e) {
 
 static bool read_totals(db_conn *c, arena *a, void *arg, err *e) {
     lookup *l = arg;
-    return store_trial_balance(c, a, l->book_id, &l->exists, &l->sequence, &l->totals, &l->n, e);
+    return journal_trial_balance(l->journal, c, a, l->book_id, &l->exists, &l->sequence, &l->totals,
+                                 &l->n, e);
 }
 
 static bool read_checks(db_conn *c, arena *a, void *arg, err *e) {
@@ -45,6 +48,7 @@ static bool read_checks(db_conn *c, arena *a, void *arg, err *e) {
 
 // Runs the read. False when the book does not exist, or the database failed.
 static bool run(rpc_call *call, const ledger_api *api, db_tx_fn fn, lookup *l, err *e) {
+    l->journal = api->journal;
     if (!db_read(api->pool, rpc_deadline_mono_ms(call), rpc_arena(call), fn, l, e)) {
         return false;
     }
@@ -55,7 +59,7 @@ static bool run(rpc_call *call, const ledger_api *api, db_tx_fn fn, lookup *l, e
 static bool decode_ids(rpc_call *call, char *const *texts, size_t n, size_t max, lookup *l,
                        err *e) {
     return api_book_id_check(l->book_id, e) &&
-           api_ids_decode(rpc_arena(call), texts, n, max, &l->ids, &l->n_ids, e);
+           api_ids_decode(rpc_arena(call), texts, n, max, "ids", &l->ids, &l->n_ids, e);
 }
 
 // Puts found messages, by id, into the order of the request; what was not found is left out.
@@ -114,7 +118,8 @@ static bool encode_transfers(arena *a, const lookup *l,
     bool ok = response->transfers != NULL;
     for (size_t i = 0; ok && i < l->n; i++) {
         Ledger__V1__Transfer *transfer = api_transfer_encode(a, &l->rows[i], e);
-        ok = transfer != NULL && map_put(by_id, l->rows[i].id, transfer);
+        ok = transfer != NULL && api_transfer_outcome_encode(a, transfer, &l->rows[i], e) &&
+             map_put(by_id, l->rows[i].id, transfer);
     }
     if (ok) {
         response->n_transfers = in_order(l, by_id, (void **)response->transfers);

@@ -22,7 +22,7 @@ static void precedence_from_the_top(void **state) {
         .balances = {1, 1, 1, 1},
     };
     EXPECT_ONE(b, a, LINKED_EVENT_CHAIN_OPEN);
-    a.flags = 0xfffe;
+    a.flags = 0xfffe & ~(uint32_t)LEDGER_ACCOUNT_FLAG_IMPORTED;
     EXPECT_ONE(b, a, TIMESTAMP_MUST_BE_ZERO);
     a.timestamp_us = 0;
     EXPECT_ONE(b, a, RESERVED_FLAG);

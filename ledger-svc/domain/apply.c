@@ -11,7 +11,7 @@ static void touch(ledger_tx *tx, ledger_account *account) {
         return;
     }
     ASSERT(tx->n_touched < tx->touched_max);
-    tx->touched[tx->n_touched++] = (ledger_touched){account, account->balances};
+    tx->touched[tx->n_touched++] = (ledger_touched){account, account->balances, account->state};
     account->touched = (uint32_t)tx->n_touched;
 }
 
@@ -28,6 +28,35 @@ static void row_shift_balances(ledger_row *row, int64_t sign) {
     shift(&row->credit->balances.credits_posted, sign * effect.posted);
 }
 
+// What the row, when it is new, makes of an account's state: a pending transfer may close it, the void or expiry of that
+// transfer opens it again, and a forced reversal may take it beyond its limit, until it is back.
+static uint32_t state_after(const ledger_row *row, const ledger_account *account,
+                            uint32_t closing_flag) {
+    uint32_t state = account->state;
+    const bool gives_back = row->kind == LEDGER_KIND_VOID || row->kind == LEDGER_KIND_EXPIRE;
+    if (row->kind == LEDGER_KIND_PENDING && (row->flags & closing_flag) != 0) {
+        state |= LEDGER_STATE_CLOSED;
+    } else if (gives_back && (row->pending->flags & closing_flag) != 0) {
+        state &= ~(uint32_t)LEDGER_STATE_CLOSED;
+    }
+    const bool forced = (row->flags & LEDGER_TRANSFER_FLAG_FORCED) != 0;
+    if (forced && ledger_account_over_limit(account)) {
+        state |= LEDGER_STATE_OVER_LIMIT;
+    } else if ((state & LEDGER_STATE_OVER_LIMIT) != 0 && !ledger_account_over_limit(account)) {
+        state &= ~(uint32_t)LEDGER_STATE_OVER_LIMIT;
+    }
+    return state;
+}
+
+static void row_set_states(ledger_row *row) {
+    row->debit_state_before = (uint8_t)row->debit->state;
+    row->credit_state_before = (uint8_t)row->credit->state;
+    row->debit->state = state_after(row, row->debit, LEDGER_TRANSFER_FLAG_CLOSING_DEBIT);
+    row->credit->state = state_after(row, row->credit, LEDGER_TRANSFER_FLAG_CLOSING_CREDIT);
+    row->debit_state_after = (uint8_t)row->debit->state;
+    row->credit_state_after = (uint8_t)row->credit->state;
+}
+
 // Gives the checked row at the end of tx->rows its place in the journal and its effect.
 static ledger_row *row_append(ledger_tx *tx) {
     ledger_row *row = &tx->rows[tx->n_rows++];
@@ -36,8 +65,18 @@ static ledger_row *row_append(ledger_tx *tx) {
     touch(tx, row->debit);
     touch(tx, row->credit);
     row_shift_balances(row, +1);
+    row_set_states(row);
     row->debit_after = row->debit->balances;
     row->credit_after = row->credit->balances;
+    if ((row->flags & LEDGER_TRANSFER_FLAG_IMPORTED) != 0) {
+        tx->imported_us = row->effective_us;
+    } else {
+        row->effective_us = row->timestamp_us;
+    }
+    if (row->reversed != NULL) {
+        ASSERT(row->reversed->reversal == NULL);
+        row->reversed->reversal = row;
+    }
     if (row->pending != NULL) {
         ASSERT(row->pending->resolution == LEDGER_KIND_NONE);
         row->pending->resolution = row->kind;
@@ -51,33 +90,32 @@ static ledger_row *row_append(ledger_tx *tx) {
     return row;
 }
 
-// Where a linked chain began. The rows since then are the undo log: each says exactly what it did.
-typedef struct savepoint {
-    size_t n_rows, n_new_accounts;
-    int64_t sequence, timestamp_us, next_expires_us;
-} savepoint;
-
-static savepoint savepoint_take(const ledger_tx *tx) {
-    return (savepoint){tx->n_rows, tx->n_new_accounts, tx->sequence, tx->timestamp_us,
-                       tx->next_expires_us};
+static ledger_savepoint savepoint_take(const ledger_tx *tx) {
+    return (ledger_savepoint){tx->n_rows,       tx->n_new_accounts,  tx->sequence,
+                              tx->timestamp_us, tx->next_expires_us, tx->imported_us};
 }
 
-static void savepoint_return_to(ledger_tx *tx, const savepoint *to) {
+static void savepoint_return_to(ledger_tx *tx, const ledger_savepoint *to) {
     while (tx->n_rows > to->n_rows) {
         ledger_row *row = &tx->rows[--tx->n_rows];
         row_shift_balances(row, -1);
+        row->debit->state = row->debit_state_before;
+        row->credit->state = row->credit_state_before;
+        if (row->reversed != NULL) {
+            row->reversed->reversal = NULL;
+        }
         if (row->pending != NULL) {
             row->pending->resolution = LEDGER_KIND_NONE;
         }
         ASSERT(map_remove(tx->transfers, row->id) == row);
     }
     while (tx->n_new_accounts > to->n_new_accounts) {
-        ledger_account *account = &tx->new_accounts[--tx->n_new_accounts];
-        ASSERT(map_remove(tx->accounts, account->id) == account);
+        ledger_account_remove(tx, &tx->new_accounts[--tx->n_new_accounts]);
     }
     tx->sequence = to->sequence;
     tx->timestamp_us = to->timestamp_us;
     tx->next_expires_us = to->next_expires_us;
+    tx->imported_us = to->imported_us;
 }
 
 static void burn(ledger_tx *tx, uuid id, ledger_transfer_status status) {
@@ -89,18 +127,10 @@ static void burn(ledger_tx *tx, uuid id, ledger_transfer_status status) {
 
 // --- Linked chains, the same for accounts and transfers --------------------------------------------------------------
 
-typedef struct chain {
-    bool open, broken;
-    size_t first; // index of its first event
-    savepoint start;
-} chain;
-
-typedef enum chain_step { CHAIN_EVALUATE, CHAIN_ALREADY_BROKEN, CHAIN_LEFT_OPEN } chain_step;
-
-// Before an event: opens a chain where one starts, and says whether the event is evaluated at all.
-static chain_step chain_enter(chain *c, const ledger_tx *tx, bool linked, size_t index, size_t n) {
+ledger_chain_step ledger_chain_enter(ledger_chain *c, const ledger_tx *tx, bool linked,
+                                     size_t index, size_t n) {
     if (linked && !c->open) {
-        *c = (chain){.open = true, .first = index, .start = savepoint_take(tx)};
+        *c = (ledger_chain){.open = true, .first = index, .start = savepoint_take(tx)};
     }
     if (linked && index == n - 1) {
         return CHAIN_LEFT_OPEN;
@@ -108,8 +138,7 @@ static chain_step chain_enter(chain *c, const ledger_tx *tx, bool linked, size_t
     return c->broken ? CHAIN_ALREADY_BROKEN : CHAIN_EVALUATE;
 }
 
-// True when this failure breaks the chain: all since its first event is undone, and the caller rewrites the results.
-static bool chain_break(chain *c, ledger_tx *tx) {
+bool ledger_chain_break(ledger_chain *c, ledger_tx *tx) {
     if (!c->open || c->broken) {
         return false;
     }
@@ -118,9 +147,9 @@ static bool chain_break(chain *c, ledger_tx *tx) {
     return true;
 }
 
-static void chain_leave(chain *c, bool linked) {
+void ledger_chain_leave(ledger_chain *c, bool linked) {
     if (c->open && !linked) {
-        *c = (chain){0};
+        *c = (ledger_chain){0};
     }
 }
 
@@ -134,15 +163,37 @@ static ledger_transfer_result transfer_evaluate(ledger_tx *tx, const ledger_tran
     if (status == LEDGER_TRANSFER_CREATED) {
         return (ledger_transfer_result){status, row_append(tx)};
     }
-    return (ledger_transfer_result){status, status == LEDGER_TRANSFER_EXISTS ? existing : NULL};
+    const bool tells =
+        status == LEDGER_TRANSFER_EXISTS || status == LEDGER_TRANSFER_ALREADY_REVERSED;
+    return (ledger_transfer_result){status, tells ? existing : NULL};
+}
+
+// The chain from `first` on has broken at `failed`, whose row may be one that went with it: a repeat within the chain.
+static void chain_results_rewrite(const ledger_tx *tx, ledger_transfer_result *results,
+                                  size_t first, size_t failed) {
+    for (size_t k = first; k < failed; k++) {
+        results[k] = (ledger_transfer_result){LEDGER_TRANSFER_LINKED_EVENT_FAILED, NULL};
+    }
+    const ledger_row *row = results[failed].row;
+    if (row >= tx->rows + tx->n_rows && row < tx->rows + tx->rows_max) {
+        results[failed].row = NULL;
+    }
+}
+
+// A repeat breaks a chain, as in TigerBeetle; but asking again for the reversal of a group finds all of it there.
+static bool breaks_chain(const ledger_transfer_event *event, ledger_transfer_status status) {
+    return status != LEDGER_TRANSFER_CREATED &&
+           (status != LEDGER_TRANSFER_EXISTS || uuid_is_nil(event->reverses_id));
 }
 
 void ledger_apply_transfers(ledger_tx *tx, const ledger_transfer_event *events, size_t n,
                             ledger_transfer_result *results) {
-    chain c = {0};
+    ledger_chain c = {0};
+    tx->imports = n != 0 && (events[0].flags & LEDGER_TRANSFER_FLAG_IMPORTED) != 0;
+    tx->imported_us = 0;
     for (size_t i = 0; i < n; i++) {
         const bool linked = (events[i].flags & LEDGER_TRANSFER_FLAG_LINKED) != 0;
-        switch (chain_enter(&c, tx, linked, i, n)) {
+        switch (ledger_chain_enter(&c, tx, linked, i, n)) {
         case CHAIN_LEFT_OPEN:
             results[i] = (ledger_transfer_result){LEDGER_TRANSFER_LINKED_EVENT_CHAIN_OPEN, NULL};
             break;
@@ -153,16 +204,14 @@ void ledger_apply_transfers(ledger_tx *tx, const ledger_transfer_event *events, 
         default: results[i] = transfer_evaluate(tx, &events[i]); break;
         }
         const ledger_transfer_status status = results[i].status;
-        if (status != LEDGER_TRANSFER_CREATED && chain_break(&c, tx)) {
-            for (size_t k = c.first; k < i; k++) {
-                results[k] = (ledger_transfer_result){LEDGER_TRANSFER_LINKED_EVENT_FAILED, NULL};
-            }
+        if (breaks_chain(&events[i], status) && ledger_chain_break(&c, tx)) {
+            chain_results_rewrite(tx, results, c.first, i);
         }
         // After the chain is undone, so that the burned id stays burned.
         if (ledger_transfer_status_burns(status)) {
             burn(tx, events[i].id, status);
         }
-        chain_leave(&c, linked);
+        ledger_chain_leave(&c, linked);
     }
 }
 
@@ -191,125 +240,6 @@ void ledger_apply_expiry(ledger_tx *tx, ledger_row *pending) {
     (void)row_append(tx);
 }
 
-// --- Accounts --------------------------------------------------------------------------------------------------------
-
-static ledger_account_status account_compare(const ledger_account_event *a,
-                                             const ledger_account *e) {
-    if (a->flags != e->flags) {
-        return LEDGER_ACCOUNT_EXISTS_WITH_DIFFERENT_FLAGS;
-    }
-    if (!uuid_eq(a->user_data_128, e->user_data_128)) {
-        return LEDGER_ACCOUNT_EXISTS_WITH_DIFFERENT_USER_DATA_128;
-    }
-    if (a->user_data_64 != e->user_data_64) {
-        return LEDGER_ACCOUNT_EXISTS_WITH_DIFFERENT_USER_DATA_64;
-    }
-    if (a->user_data_32 != e->user_data_32) {
-        return LEDGER_ACCOUNT_EXISTS_WITH_DIFFERENT_USER_DATA_32;
-    }
-    if (a->currency != e->currency) {
-        return LEDGER_ACCOUNT_EXISTS_WITH_DIFFERENT_LEDGER;
-    }
-    if (a->code != e->code) {
-        return LEDGER_ACCOUNT_EXISTS_WITH_DIFFERENT_CODE;
-    }
-    return LEDGER_ACCOUNT_EXISTS;
-}
-
-static ledger_account_status account_check_new(const ledger_account_event *a) {
-    const uint32_t limits = LEDGER_ACCOUNT_FLAG_DEBITS_MUST_NOT_EXCEED_CREDITS |
-                            LEDGER_ACCOUNT_FLAG_CREDITS_MUST_NOT_EXCEED_DEBITS;
-    if ((a->flags & limits) == limits) {
-        return LEDGER_ACCOUNT_FLAGS_ARE_MUTUALLY_EXCLUSIVE;
-    }
-    if (a->balances.debits_pending != 0) {
-        return LEDGER_ACCOUNT_DEBITS_PENDING_MUST_BE_ZERO;
-    }
-    if (a->balances.debits_posted != 0) {
-        return LEDGER_ACCOUNT_DEBITS_POSTED_MUST_BE_ZERO;
-    }
-    if (a->balances.credits_pending != 0) {
-        return LEDGER_ACCOUNT_CREDITS_PENDING_MUST_BE_ZERO;
-    }
-    if (a->balances.credits_posted != 0) {
-        return LEDGER_ACCOUNT_CREDITS_POSTED_MUST_BE_ZERO;
-    }
-    if (!ledger_currency_known(a->currency)) {
-        return LEDGER_ACCOUNT_LEDGER_MUST_NOT_BE_ZERO;
-    }
-    if (a->code == 0 || a->code > LEDGER_CODE_MAX) {
-        return LEDGER_ACCOUNT_CODE_MUST_NOT_BE_ZERO;
-    }
-    return LEDGER_ACCOUNT_CREATED;
-}
-
-static ledger_account *account_append(ledger_tx *tx, const ledger_account_event *event) {
-    ASSERT(tx->n_new_accounts < tx->new_accounts_max);
-    ledger_account *account = &tx->new_accounts[tx->n_new_accounts++];
-    *account = (ledger_account){
-        .id = event->id,
-        .user_data_128 = event->user_data_128,
-        .user_data_64 = event->user_data_64,
-        .user_data_32 = event->user_data_32,
-        .code = event->code,
-        .flags = event->flags,
-        .currency = event->currency,
-        .timestamp_us = ++tx->timestamp_us,
-    };
-    ASSERT(map_put(tx->accounts, account->id, account));
-    return account;
-}
-
-static ledger_account_result account_evaluate(ledger_tx *tx, const ledger_account_event *event) {
-    if (event->timestamp_us != 0) {
-        return (ledger_account_result){LEDGER_ACCOUNT_TIMESTAMP_MUST_BE_ZERO, 0};
-    }
-    if ((event->flags & ~(uint32_t)LEDGER_ACCOUNT_FLAGS_KNOWN) != 0) {
-        return (ledger_account_result){LEDGER_ACCOUNT_RESERVED_FLAG, 0};
-    }
-    if (uuid_is_nil(event->id)) {
-        return (ledger_account_result){LEDGER_ACCOUNT_ID_MUST_NOT_BE_ZERO, 0};
-    }
-    if (uuid_is_max(event->id)) {
-        return (ledger_account_result){LEDGER_ACCOUNT_ID_MUST_NOT_BE_INT_MAX, 0};
-    }
-    const ledger_account *existing = map_get(tx->accounts, event->id);
-    if (existing != NULL) {
-        const ledger_account_status status = account_compare(event, existing);
-        return (ledger_account_result){
-            status, status == LEDGER_ACCOUNT_EXISTS ? existing->timestamp_us : 0};
-    }
-    const ledger_account_status status = account_check_new(event);
-    if (status != LEDGER_ACCOUNT_CREATED) {
-        return (ledger_account_result){status, 0};
-    }
-    return (ledger_account_result){status, account_append(tx, event)->timestamp_us};
-}
-
-void ledger_apply_accounts(ledger_tx *tx, const ledger_account_event *events, size_t n,
-                           ledger_account_result *results) {
-    chain c = {0};
-    for (size_t i = 0; i < n; i++) {
-        const bool linked = (events[i].flags & LEDGER_ACCOUNT_FLAG_LINKED) != 0;
-        switch (chain_enter(&c, tx, linked, i, n)) {
-        case CHAIN_LEFT_OPEN:
-            results[i] = (ledger_account_result){LEDGER_ACCOUNT_LINKED_EVENT_CHAIN_OPEN, 0};
-            break;
-        case CHAIN_ALREADY_BROKEN:
-            results[i] = (ledger_account_result){LEDGER_ACCOUNT_LINKED_EVENT_FAILED, 0};
-            break;
-        case CHAIN_EVALUATE:
-        default: results[i] = account_evaluate(tx, &events[i]); break;
-        }
-        if (results[i].status != LEDGER_ACCOUNT_CREATED && chain_break(&c, tx)) {
-            for (size_t k = c.first; k < i; k++) {
-                results[k] = (ledger_account_result){LEDGER_ACCOUNT_LINKED_EVENT_FAILED, 0};
-            }
-        }
-        chain_leave(&c, linked);
-    }
-}
-
 // --- The end of a transaction ----------------------------------------------------------------------------------------
 
 void ledger_tx_finish(ledger_tx *tx, bool restore) {
@@ -317,6 +247,7 @@ void ledger_tx_finish(ledger_tx *tx, bool restore) {
         tx->touched[i].account->touched = 0;
         if (restore) {
             tx->touched[i].account->balances = tx->touched[i].before;
+            tx->touched[i].account->state = tx->touched[i].state_before;
         }
     }
     tx->n_touched = 0;
@@ -333,6 +264,7 @@ void ledger_tx_verify(const ledger_tx *tx, int64_t sequence_before, int64_t time
         ASSERT(row->sequence == ++sequence);
         ASSERT(row->timestamp_us > timestamp_us);
         ASSERT(row->amount >= 0 && row->released >= 0);
+        ASSERT(row->effective_us > 0 && row->effective_us <= row->timestamp_us);
         ASSERT(row->debit->currency == row->currency && row->credit->currency == row->currency);
         timestamp_us = row->timestamp_us;
         rows_pending += effect.pending;

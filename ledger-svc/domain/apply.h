@@ -12,6 +12,7 @@
 typedef struct ledger_touched {
     ledger_account *account;
     ledger_balances before;
+    uint32_t state_before;
 } ledger_touched;
 
 // An id that may never be used again, and why.
@@ -22,17 +23,23 @@ typedef struct ledger_burned {
 } ledger_burned;
 
 // One transaction on one book. The caller fills the first part; all arrays are the caller's and hold at least the stated
-// maxima (see ledger_tx_check_room). Several requests may be applied to one ledger_tx, one after the other.
+// maxima. Several requests may be applied to one ledger_tx, one after the other.
 typedef struct ledger_tx {
-    // Known before. Keys are ids. Every account, transfer, pending transfer and burned id that the events name must be in
-    // here if it exists at all; so must both accounts of each pending transfer.
+    // Known before. Keys are ids. Every account, transfer, pending transfer, reversed transfer and burned id that the events
+    // name must be in here if it exists at all; so must what was posted, voided or reversed by a transfer that is in here,
+    // and both accounts of each of them. A pending transfer knows its resolution, a reversed one its reversal.
     map *accounts;    // → ledger_account
     map *transfers;   // → ledger_row
     map *burned;      // → any non-NULL pointer
+    map *references;  // ledger_digest of an account's external reference → any non-NULL pointer
     int64_t sequence; // of the last row of the journal
     int64_t
         timestamp_us; // of the last object of the book, or the present minus one if that is later
     int64_t next_expires_us; // no open pending expires before it; LEDGER_NEVER_US
+
+    // Of the call at work.
+    bool imports;        // its first event is imported, so all must be
+    int64_t imported_us; // of the last event that it imported; 0 before the first
 
     // What came of it, in order.
     ledger_row *rows;
@@ -45,7 +52,8 @@ typedef struct ledger_tx {
     size_t n_new_burned, new_burned_max;
 } ledger_tx;
 
-// row: what was created, or what existed already; NULL for every other status. It points into the transaction's memory.
+// row: what was created, or what existed already, or the reversal that was there before; NULL for every other status, and
+// where a chain that failed took it with it. It points into the transaction's memory.
 typedef struct ledger_transfer_result {
     ledger_transfer_status status;
     const ledger_row *row;
@@ -57,7 +65,8 @@ typedef struct ledger_account_result {
     int64_t timestamp_us;
 } ledger_account_result;
 
-// One result for each event. A linked chain does not reach beyond the events of one call.
+// One result for each event. A linked chain does not reach beyond the events of one call, and what the first one says of
+// being imported holds for those of the call.
 void ledger_apply_transfers(ledger_tx *tx, const ledger_transfer_event *events, size_t n,
                             ledger_transfer_result *results);
 void ledger_apply_accounts(ledger_tx *tx, const ledger_account_event *events, size_t n,

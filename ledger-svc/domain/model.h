@@ -2,6 +2,7 @@
 #ifndef DOMAIN_MODEL_H
 #define DOMAIN_MODEL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/str.h"
@@ -9,8 +10,9 @@
 #include "domain/status.h"
 
 enum {
-    LEDGER_BATCH_MAX = 8190, // events in one request
-    LEDGER_CODE_MAX = 65535, // codes are 16 bits, as in TigerBeetle
+    LEDGER_BATCH_MAX = 8190,             // events in one request
+    LEDGER_CODE_MAX = 65535,             // codes are 16 bits, as in TigerBeetle
+    LEDGER_EXTERNAL_REFERENCE_MAX = 128, // bytes
 };
 
 // The largest amount there is; on a post it also means "all of it".
@@ -22,7 +24,16 @@ enum {
     LEDGER_ACCOUNT_FLAG_LINKED = 1u << 0,
     LEDGER_ACCOUNT_FLAG_DEBITS_MUST_NOT_EXCEED_CREDITS = 1u << 1,
     LEDGER_ACCOUNT_FLAG_CREDITS_MUST_NOT_EXCEED_DEBITS = 1u << 2,
-    LEDGER_ACCOUNT_FLAGS_KNOWN = (1u << 3) - 1,
+    LEDGER_ACCOUNT_FLAG_HISTORY = 1u << 3,
+    LEDGER_ACCOUNT_FLAG_IMPORTED = 1u << 4,
+    LEDGER_ACCOUNT_FLAG_CLOSED = 1u << 5,
+    LEDGER_ACCOUNT_FLAGS_KNOWN = (1u << 6) - 1,
+};
+
+// What, beside its balances, can change of an account. Stored with it and, as it was right after each row, in the journal.
+enum {
+    LEDGER_STATE_CLOSED = 1u << 0,     // takes no debits and credits
+    LEDGER_STATE_OVER_LIMIT = 1u << 1, // beyond its limit, where a forced reversal has taken it
 };
 
 enum {
@@ -30,7 +41,13 @@ enum {
     LEDGER_TRANSFER_FLAG_PENDING = 1u << 1,
     LEDGER_TRANSFER_FLAG_POST = 1u << 2,
     LEDGER_TRANSFER_FLAG_VOID = 1u << 3,
-    LEDGER_TRANSFER_FLAGS_KNOWN = (1u << 4) - 1,
+    LEDGER_TRANSFER_FLAG_BALANCING_DEBIT = 1u << 4,
+    LEDGER_TRANSFER_FLAG_BALANCING_CREDIT = 1u << 5,
+    LEDGER_TRANSFER_FLAG_CLOSING_DEBIT = 1u << 6,
+    LEDGER_TRANSFER_FLAG_CLOSING_CREDIT = 1u << 7,
+    LEDGER_TRANSFER_FLAG_IMPORTED = 1u << 8,
+    LEDGER_TRANSFER_FLAGS_KNOWN = (1u << 9) - 1, // in a request
+    LEDGER_TRANSFER_FLAG_FORCED = 1u << 9,       // of reversals only
 };
 
 // What a journal row is. The numbers are stored and sent.
@@ -61,11 +78,24 @@ typedef struct ledger_account {
     uint32_t user_data_32;
     uint32_t code;
     uint32_t flags;
+    uint32_t state; // bits of LEDGER_STATE_…
     ledger_currency currency;
     int64_t timestamp_us;
+    int64_t effective_us;   // timestamp_us, or when an imported account was made elsewhere
+    int64_t lowest_balance; // the credit line: 0 or negative
     ledger_balances balances;
+    uuid reference_digest; // of external_reference and metadata; nil for none
+    uuid metadata_digest;
+    // Empty for none. Only in accounts that are new or were just read: what stays in memory has the digests alone.
+    str external_reference;
+    str metadata;     // as in ledger_metadata_next
     uint32_t touched; // place in ledger_tx.touched plus one while a transaction is at work; else 0
 } ledger_account;
+
+// The state that a new account begins with, before anything is posted to it.
+static inline uint32_t ledger_account_state_at_birth(const ledger_account *account) {
+    return (account->flags & LEDGER_ACCOUNT_FLAG_CLOSED) != 0 ? LEDGER_STATE_CLOSED : 0;
+}
 
 // A request for an account, as it came.
 typedef struct ledger_account_event {
@@ -76,11 +106,16 @@ typedef struct ledger_account_event {
     uint32_t code;
     uint32_t flags;
     ledger_currency currency;
-    int64_t timestamp_us;     // must be 0
+    int64_t timestamp_us;     // must be 0, but for an imported one
+    int64_t lowest_balance;   // more than INT64_MIN: the decoder refuses it
     ledger_balances balances; // must be 0
+    str external_reference;
+    str metadata; // as in ledger_metadata_next
 } ledger_account_event;
 
-// A request for a transfer, as it came. A nil id, currency 0 and code 0 stand for "not given".
+// A request for a transfer, as it came. A nil id, currency 0 and code 0 stand for "not given". One with a reverses_id is a
+// request for a reversal: it has the flags LINKED and FORCED at most, and of the rest only what is not taken from the
+// reversed transfer: code, user data, external reference, metadata.
 typedef struct ledger_transfer_event {
     uuid id;
     uuid debit_account_id;
@@ -94,7 +129,10 @@ typedef struct ledger_transfer_event {
     uint32_t flags;
     ledger_currency currency;
     int64_t amount;       // never negative: the decoder refuses it
-    int64_t timestamp_us; // must be 0
+    int64_t timestamp_us; // must be 0, but for an imported one
+    uuid reverses_id;
+    str external_reference;
+    str metadata; // as in ledger_metadata_next
 } ledger_transfer_event;
 
 // One immutable row of the journal.
@@ -119,11 +157,20 @@ typedef struct ledger_row {
     int64_t expires_us; // of a pending with a timeout; else 0
     int64_t sequence;
     int64_t timestamp_us;
+    int64_t effective_us; // timestamp_us, or when an imported one took effect
     ledger_balances debit_after;
     ledger_balances credit_after;
+    uint8_t debit_state_after, credit_state_after;   // bits of LEDGER_STATE_…
+    uint8_t debit_state_before, credit_state_before; // not stored: to undo
+    uuid reverses_id;                                // of a reversal; else nil
+    str external_reference;                          // empty for none
+    str metadata;                                    // as in ledger_metadata_next
+    uint8_t leaf_hash[32];       // as stored; only in rows that were loaded (leaf.h makes it)
+    struct ledger_row *reversal; // what has reversed this one. Not stored in this row
     // Of a row made by the transaction at work; NULL in rows that were loaded.
     ledger_account *debit, *credit;
     struct ledger_row *pending;
+    struct ledger_row *reversed;
 } ledger_row;
 
 // What a row does to its debit account's debits and its credit account's credits.
@@ -131,5 +178,30 @@ typedef struct ledger_effect {
     int64_t pending, posted;
 } ledger_effect;
 ledger_effect ledger_row_effect(const ledger_row *row);
+
+// --- Metadata: entries sorted by key, no key twice; each is the length of the key (1 byte), the key, the length of the value (2 bytes, big-endian),
+// the value. No entries is the empty string. The form is stored, compared and hashed as it is.
+
+enum {
+    LEDGER_METADATA_ENTRIES_MAX = 16,
+    LEDGER_METADATA_KEY_MAX = 64,
+    LEDGER_METADATA_VALUE_MAX = 256,
+    LEDGER_METADATA_MAX =
+        LEDGER_METADATA_ENTRIES_MAX * (3 + LEDGER_METADATA_KEY_MAX + LEDGER_METADATA_VALUE_MAX),
+};
+
+typedef struct ledger_metadata_entry {
+    str key, value;
+} ledger_metadata_entry;
+
+// Sorts the entries and writes them. False when a key stands there twice; sizes are the caller's to check. out holds
+// LEDGER_METADATA_MAX bytes.
+bool ledger_metadata_encode(ledger_metadata_entry *entries, size_t n, char *out,
+                            size_t *out_len) WARN_UNUSED;
+// Takes the first entry off the front of *metadata. False at the end. Aborts on bytes that are not of this form.
+bool ledger_metadata_next(str *metadata, ledger_metadata_entry *out);
+
+// What stands for a text of any length where only equality matters. Nil for the empty text, and for no other.
+uuid ledger_digest(str text);
 
 #endif

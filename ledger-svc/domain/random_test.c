@@ -33,21 +33,47 @@ static int64_t random_amount(void) {
 static ledger_transfer_event sent[64];
 static size_t n_sent;
 
+// Mostly of a transfer that was asked for before, so that there is something to end or to reverse.
+static uint64_t random_other_id(void) {
+    if (n_sent == 0 || one_in(3)) {
+        return 1 + below(IDS);
+    }
+    const uuid id = sent[below(n_sent < 64 ? n_sent : 64)].id;
+    return (uint64_t)id.b[14] << 8 | id.b[15];
+}
+
+static ledger_transfer_event random_reversal(void) {
+    ledger_transfer_event t = bench_reversal(1 + below(IDS), random_other_id());
+    t.flags |= one_in(3) ? LEDGER_TRANSFER_FLAG_FORCED : 0;
+    t.flags |= one_in(4) ? LEDGER_TRANSFER_FLAG_LINKED : 0;
+    return t;
+}
+
 static ledger_transfer_event random_new_event(void) {
+    if (one_in(12)) {
+        return random_reversal();
+    }
     ledger_transfer_event t = bench_transfer(1 + below(IDS), 1 + below(ACCOUNTS + 1),
                                              1 + below(ACCOUNTS + 1), random_amount());
     if (one_in(3)) {
         t.flags = LEDGER_TRANSFER_FLAG_PENDING;
     } else if (one_in(2)) {
-        t = one_in(3) ? bench_void(1 + below(IDS), 1 + below(IDS), one_in(2) ? 0 : random_amount())
-                      : bench_post(1 + below(IDS), 1 + below(IDS),
-                                   one_in(2) ? LEDGER_AMOUNT_MAX : random_amount());
+        t = one_in(3)
+                ? bench_void(1 + below(IDS), random_other_id(), one_in(2) ? 0 : random_amount())
+                : bench_post(1 + below(IDS), random_other_id(),
+                             one_in(2) ? LEDGER_AMOUNT_MAX : random_amount());
     }
     if (one_in(4)) {
         t.flags |= LEDGER_TRANSFER_FLAG_LINKED;
     }
+    if (one_in(10)) {
+        t.flags |= LEDGER_TRANSFER_FLAG_BALANCING_DEBIT << below(2);
+    }
+    if ((t.flags & LEDGER_TRANSFER_FLAG_PENDING) != 0 && one_in(80)) {
+        t.flags |= LEDGER_TRANSFER_FLAG_CLOSING_DEBIT << below(2);
+    }
     if (one_in(40)) {
-        t.flags ^= 1u << below(5);
+        t.flags ^= 1u << below(8); // all but "imported", which holds for a whole call
     }
     if (one_in(40)) {
         t.code = (uint32_t)below(3);
@@ -84,7 +110,7 @@ static void apply_one_by_one(bench_book *b, const ledger_transfer_event *events,
 }
 
 // What the last batch's rows do, added to what is known so far.
-static void replay(const bench_book *b, ledger_balances *balances) {
+static void replay(const bench_book *b, ledger_balances *balances, uint8_t *states) {
     for (size_t i = 0; i < b->n_rows; i++) {
         const ledger_row *row = &b->rows[i];
         const ledger_effect effect = ledger_row_effect(row);
@@ -96,17 +122,26 @@ static void replay(const bench_book *b, ledger_balances *balances) {
         credit->credits_posted += effect.posted;
         assert_memory_equal(debit, &row->debit_after, sizeof *debit);
         assert_memory_equal(credit, &row->credit_after, sizeof *credit);
+        states[row->debit_account_id.b[15]] = row->debit_state_after;
+        states[row->credit_account_id.b[15]] = row->credit_state_after;
     }
 }
 
 static void expect_same_books(const bench_book *a, const bench_book *b,
-                              const ledger_balances *replayed) {
+                              const ledger_balances *replayed, const uint8_t *states) {
     for (uint64_t n = 1; n <= ACCOUNTS; n++) {
         const ledger_account *x = map_get(a->accounts, bench_id(n));
         const ledger_account *y = map_get(b->accounts, bench_id(n));
         assert_memory_equal(&x->balances, &y->balances, sizeof x->balances);
         assert_memory_equal(&x->balances, &replayed[n], sizeof x->balances);
+        assert_int_equal(x->state, y->state);
+        assert_int_equal(x->state, states[n]);
         const ledger_balances *t = &x->balances;
+        if ((x->state & LEDGER_STATE_OVER_LIMIT) != 0) {
+            assert_true(t->debits_pending + t->debits_posted > t->credits_posted ||
+                        t->credits_pending + t->credits_posted > t->debits_posted);
+            continue;
+        }
         if ((x->flags & LEDGER_ACCOUNT_FLAG_DEBITS_MUST_NOT_EXCEED_CREDITS) != 0) {
             assert_true(t->debits_pending + t->debits_posted <= t->credits_posted);
         }
@@ -131,6 +166,7 @@ static void one_round(size_t *seen) {
     bench_book *whole = whole_state;
     bench_book *single = single_state;
     ledger_balances replayed[ACCOUNTS + 2] = {{0}};
+    uint8_t states[ACCOUNTS + 2] = {0};
     make_accounts(whole);
     make_accounts(single);
     for (int batch = 0; batch < BATCHES; batch++) {
@@ -141,14 +177,14 @@ static void one_round(size_t *seen) {
             events[i] = random_event();
         }
         bench_apply(whole, events, n);
-        replay(whole, replayed);
+        replay(whole, replayed, states);
         apply_one_by_one(single, events, n, statuses);
         for (size_t i = 0; i < n; i++) {
             assert_string_equal(ledger_transfer_status_name(whole->results[i].status),
                                 ledger_transfer_status_name(statuses[i]));
             seen[statuses[i]]++;
         }
-        expect_same_books(whole, single, replayed);
+        expect_same_books(whole, single, replayed, states);
     }
     (void)bench_teardown(&whole_state);
     (void)bench_teardown(&single_state);
@@ -176,6 +212,13 @@ static void a_batch_gives_what_its_events_give_one_by_one(void **state) {
         LEDGER_TRANSFER_PENDING_TRANSFER_ALREADY_POSTED,
         LEDGER_TRANSFER_PENDING_TRANSFER_ALREADY_VOIDED,
         LEDGER_TRANSFER_EXISTS_WITH_DIFFERENT_FLAGS,
+        LEDGER_TRANSFER_DEBIT_ACCOUNT_ALREADY_CLOSED,
+        LEDGER_TRANSFER_CREDIT_ACCOUNT_ALREADY_CLOSED,
+        LEDGER_TRANSFER_ALREADY_REVERSED,
+        LEDGER_TRANSFER_REVERSED_TRANSFER_NOT_FOUND,
+        LEDGER_TRANSFER_REVERSED_TRANSFER_IS_PENDING,
+        LEDGER_TRANSFER_REVERSED_TRANSFER_IS_VOID,
+        LEDGER_TRANSFER_EXISTS_WITH_DIFFERENT_REVERSES_ID,
     };
     for (size_t i = 0; i < sizeof reached / sizeof reached[0]; i++) {
         if (seen[reached[i]] == 0) {

@@ -1,5 +1,5 @@
-// What can become of an account or a transfer of a batch: TigerBeetle's names. The numbers are those of the wire, and the
-// order is the order of precedence of the checks, except where docs/ledger-semantics.md says otherwise.
+// What can become of an account or a transfer of a batch: TigerBeetle's names, and some of our own. The numbers are those of
+// the wire; the order of precedence is that of the checks (check.c, accounts.c), and docs/ledger-semantics.md shows it.
 #ifndef DOMAIN_STATUS_H
 #define DOMAIN_STATUS_H
 
@@ -66,7 +66,26 @@ enum { BURNS = 1, SPARES = 0 };
     X(OVERFLOWS_CREDITS, 54, SPARES)                                                               \
     X(OVERFLOWS_TIMEOUT, 55, SPARES)                                                               \
     X(EXCEEDS_CREDITS, 56, BURNS)                                                                  \
-    X(EXCEEDS_DEBITS, 57, BURNS)
+    X(EXCEEDS_DEBITS, 57, BURNS)                                                                   \
+    X(IMPORTED_EVENT_EXPECTED, 58, SPARES)                                                         \
+    X(IMPORTED_EVENT_NOT_EXPECTED, 59, SPARES)                                                     \
+    X(IMPORTED_EVENT_TIMESTAMP_OUT_OF_RANGE, 60, SPARES)                                           \
+    X(IMPORTED_EVENT_TIMESTAMP_MUST_NOT_ADVANCE, 61, SPARES)                                       \
+    X(IMPORTED_EVENT_TIMESTAMP_MUST_NOT_REGRESS, 62, SPARES)                                       \
+    X(IMPORTED_EVENT_TIMESTAMP_MUST_POSTDATE_DEBIT_ACCOUNT, 63, SPARES)                            \
+    X(IMPORTED_EVENT_TIMESTAMP_MUST_POSTDATE_CREDIT_ACCOUNT, 64, SPARES)                           \
+    X(IMPORTED_EVENT_TIMEOUT_MUST_BE_ZERO, 65, SPARES)                                             \
+    X(CLOSING_TRANSFER_MUST_BE_PENDING, 66, SPARES)                                                \
+    X(DEBIT_ACCOUNT_ALREADY_CLOSED, 67, BURNS)                                                     \
+    X(CREDIT_ACCOUNT_ALREADY_CLOSED, 68, BURNS)                                                    \
+    X(EXISTS_WITH_DIFFERENT_TIMESTAMP, 69, SPARES)                                                 \
+    X(EXISTS_WITH_DIFFERENT_REVERSES_ID, 70, SPARES)                                               \
+    X(EXISTS_WITH_DIFFERENT_EXTERNAL_REFERENCE, 71, SPARES)                                        \
+    X(EXISTS_WITH_DIFFERENT_METADATA, 72, SPARES)                                                  \
+    X(REVERSED_TRANSFER_NOT_FOUND, 73, BURNS)                                                      \
+    X(REVERSED_TRANSFER_IS_PENDING, 74, SPARES)                                                    \
+    X(REVERSED_TRANSFER_IS_VOID, 75, SPARES)                                                       \
+    X(ALREADY_REVERSED, 76, SPARES)
 
 #define LEDGER_ACCOUNT_STATUSES(X)                                                                 \
     X(CREATED, 1)                                                                                  \
@@ -89,7 +108,19 @@ enum { BURNS = 1, SPARES = 0 };
     X(CREDITS_PENDING_MUST_BE_ZERO, 18)                                                            \
     X(CREDITS_POSTED_MUST_BE_ZERO, 19)                                                             \
     X(LEDGER_MUST_NOT_BE_ZERO, 20)                                                                 \
-    X(CODE_MUST_NOT_BE_ZERO, 21)
+    X(CODE_MUST_NOT_BE_ZERO, 21)                                                                   \
+    X(IMPORTED_EVENT_EXPECTED, 22)                                                                 \
+    X(IMPORTED_EVENT_NOT_EXPECTED, 23)                                                             \
+    X(IMPORTED_EVENT_TIMESTAMP_OUT_OF_RANGE, 24)                                                   \
+    X(IMPORTED_EVENT_TIMESTAMP_MUST_NOT_ADVANCE, 25)                                               \
+    X(IMPORTED_EVENT_TIMESTAMP_MUST_NOT_REGRESS, 26)                                               \
+    X(EXISTS_WITH_DIFFERENT_TIMESTAMP, 27)                                                         \
+    X(EXISTS_WITH_DIFFERENT_LOWEST_BALANCE, 28)                                                    \
+    X(EXISTS_WITH_DIFFERENT_EXTERNAL_REFERENCE, 29)                                                \
+    X(EXISTS_WITH_DIFFERENT_METADATA, 30)                                                          \
+    X(LOWEST_BALANCE_MUST_NOT_BE_POSITIVE, 31)                                                     \
+    X(LOWEST_BALANCE_MUST_BE_ZERO, 32)                                                             \
+    X(EXTERNAL_REFERENCE_EXISTS, 33)
 
 typedef enum ledger_transfer_status {
 #define LEDGER_STATUS_ENUM(name, number, burns) LEDGER_TRANSFER_##name = number,

@@ -86,7 +86,7 @@ static void case_04_repeat_comes_before_static_checks(void **state) {
     t.timestamp_us = 1;
     EXPECT(b, t, TIMESTAMP_MUST_BE_ZERO);
     t.timestamp_us = 0;
-    t.flags = 1u << 4;
+    t.flags = LEDGER_TRANSFER_FLAG_FORCED; // of reversals only
     EXPECT(b, t, RESERVED_FLAG);
     t.flags = 0;
     t.id = bench_id(0);

@@ -28,40 +28,26 @@ void book_list_remove(book_list *l, book *b) {
     b->prev = b->next = NULL;
 }
 
-enum { CACHE_EXPECTED = 64, CACHE_BYTES_AN_ACCOUNT = 192 };
-
-book *book_create(int64_t id, size_t cache_accounts_max) {
+book *book_create(journal *j, int64_t id) {
     book *b = calloc(1, sizeof *b);
     ASSERT(b != NULL);
     b->id = id;
-    // The cache is trimmed between transactions, so it may pass its size by what one transaction can name.
-    const size_t accounts_max = cache_accounts_max + JOURNAL_ACCOUNTS_MAX;
-    b->accounts = map_create(CACHE_EXPECTED, accounts_max);
-    b->memory = arena_create(accounts_max * CACHE_BYTES_AN_ACCOUNT);
+    b->followed = follow_hold(&j->follower, id);
+    b->unsaved_since_us = INT64_MAX;
+    // The cache shrinks between transactions, so it may pass its size by what one transaction can name.
+    cache_init(&b->cache, j->o.cache_accounts_max + JOURNAL_ACCOUNTS_MAX);
     return b;
 }
 
-void book_destroy(book *b) {
-    if (b != NULL) {
-        ASSERT(b->n_requests == 0);
-        map_destroy(b->accounts);
-        arena_destroy(b->memory);
-        free(b);
-    }
+void book_destroy(journal *j, book *b) {
+    ASSERT(b->n_requests == 0);
+    follow_release(&j->follower, b->followed);
+    cache_deinit(&b->cache);
+    free(b);
 }
 
-void book_cache_drop(book *b) {
-    map_clear(b->accounts);
-    arena_reset(b->memory);
+void book_cache_drop(journal *j, book *b) {
+    cache_clear(&b->cache);
     b->warm = false;
-}
-
-ledger_account *book_cache_put(book *b, const ledger_account *account) {
-    ledger_account *copy = arena_alloc(b->memory, sizeof *copy);
-    if (copy == NULL) {
-        return NULL;
-    }
-    *copy = *account;
-    copy->touched = 0;
-    return map_put(b->accounts, copy->id, copy) ? copy : NULL;
+    metric_add(j->m.cache_drops, 1);
 }

@@ -12,9 +12,10 @@
 // The arrays that the posting rules write into, as large as this batch can make them.
 static bool tx_prepare(commit *k, size_t n_due, err *e) {
     ledger_tx *tx = &k->tx;
-    tx->accounts = k->book->accounts;
+    tx->accounts = k->book->cache.accounts;
     tx->transfers = k->transfers;
-    tx->burned = k->burned;
+    tx->burned = k->book->cache.burned_complete ? k->book->cache.burned : k->burned;
+    tx->references = k->references;
     tx->sequence = k->head.sequence;
     // Times of a book only grow, whatever the clock does.
     tx->timestamp_us =
@@ -78,31 +79,74 @@ static bool made_something(const commit *k) {
     return k->tx.n_rows != 0 || k->tx.n_new_accounts != 0 || k->tx.n_new_burned != 0;
 }
 
+int64_t commit_deadline_ms(const commit *k) {
+    return clock_mono_ms(k->j->o.clock) + k->j->o.commit_timeout_ms;
+}
+
 // --- The end ---------------------------------------------------------------------------------------------------------
 
-// Committed: what we know in memory is what the database holds, up to the head that we wrote.
-static bool cache_keep(commit *k) {
-    book *b = k->book;
-    ledger_tx_finish(&k->tx, false);
-    for (size_t i = 0; i < k->tx.n_new_accounts; i++) {
-        if (book_cache_put(b, &k->tx.new_accounts[i]) ==
-            NULL) { // they lie in this transaction's memory
-            return false;
-        }
+// The head as this transaction leaves it.
+static store_head head_after(const commit *k) {
+    store_head after = k->head;
+    after.sequence = k->tx.sequence;
+    after.timestamp_us = made_something(k) ? k->tx.timestamp_us : k->head.timestamp_us;
+    after.next_expires_us = k->tx.next_expires_us;
+    after.burned_ids += (int64_t)k->tx.n_new_burned;
+    if (k->checkpoint) {
+        after.checkpoint_sequence = k->head.sequence;
     }
-    b->sequence = k->tx.sequence;
-    b->timestamp_us = k->tx.timestamp_us;
-    b->warm = true;
-    return true;
+    return after;
+}
+
+static bool write_rows(commit *k, err *e) {
+    return store_write(k->c, k->book->id, &k->tx, e) &&
+           (!k->checkpoint || commit_write_checkpoint(k, e));
 }
 
 static bool send_commit(commit *k, err *e) {
+    const store_head after = head_after(k);
     CRASH_POINT("journal.commit.sent");
-    if (!db_commit(k->c, e)) {
+    follow_announce(k->book->followed, after.sequence);
+    if (!store_commit(k->c, k->a, k->book->id, &k->head, &after, e)) {
+        follow_settle(k->book->followed);
         return false;
     }
     CRASH_POINT("journal.commit.acked");
     return true;
+}
+
+// Committed, or nothing to commit: what is in memory is what the database holds, up to the head after this transaction.
+static void keep(commit *k) {
+    book *b = k->book;
+    const ledger_tx *tx = &k->tx;
+    ledger_tx_finish(&k->tx, false);
+    for (size_t i = 0; i < tx->n_new_accounts; i++) { // they lie in this transaction's memory
+        ASSERT(cache_put(&b->cache, &tx->new_accounts[i]) != NULL);
+    }
+    cache_fold_pendings(&b->cache, tx->rows, tx->n_rows);
+    for (size_t i = 0; i < tx->n_new_burned && b->cache.burned_complete; i++) {
+        cache_burn(&b->cache, tx->new_burned[i].id, tx->new_burned[i].timestamp_us);
+    }
+    if (k->checkpoint) {
+        (void)follow_restart(b->followed, k->head.sequence);
+        metric_add(k->j->m.checkpoints, 1);
+    }
+    follow_fold(b->followed, tx->rows, tx->n_rows);
+    follow_settle(b->followed);
+    b->sequence = tx->sequence;
+}
+
+// Not committed, or nobody knows: the book in memory is again what it was at the head that we locked. Whatever has become of
+// the rest, the next transaction reads it in the journal.
+static void take_back(commit *k) {
+    cache *c = &k->book->cache;
+    ledger_tx_finish(&k->tx, true);
+    for (size_t i = 0; i < k->tx.n_new_accounts; i++) {
+        (void)map_remove(c->accounts, k->tx.new_accounts[i].id);
+    }
+    for (size_t i = 0; i < k->tx.n_new_burned && c->burned_complete; i++) {
+        (void)map_remove(c->burned, k->tx.new_burned[i].id);
+    }
 }
 
 static void phase_done(commit *k, journal_phase phase) {
@@ -114,10 +158,6 @@ static void phase_done(commit *k, journal_phase phase) {
 // The whole of one try. False: nothing was committed, or with ERR_COMMIT_UNKNOWN in *e, nobody knows yet.
 static bool commit_once(commit *k, err *e) {
     k->phase_us = clock_mono_us(k->j->o.clock);
-    if (!db_begin(k->c, clock_mono_ms(k->j->o.clock) + k->j->o.commit_timeout_ms, e)) {
-        return false;
-    }
-    CRASH_POINT("journal.begin");
     if (!commit_lock_and_load(k, e)) {
         return false;
     }
@@ -127,15 +167,19 @@ static bool commit_once(commit *k, err *e) {
     }
     phase_done(k, JOURNAL_PHASE_LOAD);
     apply_requests(k);
+    if (!commit_check_refused(k, &k->met_used_id, e) || k->met_used_id) {
+        return false;
+    }
     phase_done(k, JOURNAL_PHASE_APPLY);
     CRASH_POINT("journal.applied");
-    if (!made_something(k) && k->tx.next_expires_us == k->head.next_expires_us) {
+    k->checkpoint = commit_checkpoint_is_due(k);
+    if (!made_something(k) && !k->checkpoint && k->tx.next_expires_us == k->head.next_expires_us) {
         db_rollback(k->c); // all were repeats and refusals: nothing to write, and nothing to lose
-        k->tx.timestamp_us = k->head.timestamp_us;
-        return cache_keep(k);
+        keep(k);
+        return true;
     }
     ledger_tx_verify(&k->tx, k->head.sequence, k->head.timestamp_us);
-    if (!store_write(k->c, k->a, k->book->id, &k->tx, &k->head, e)) {
+    if (!write_rows(k, e)) {
         return false;
     }
     phase_done(k, JOURNAL_PHASE_WRITE);
@@ -143,9 +187,7 @@ static bool commit_once(commit *k, err *e) {
         return false;
     }
     phase_done(k, JOURNAL_PHASE_COMMIT);
-    if (!cache_keep(k)) {
-        book_cache_drop(k->book);
-    }
+    keep(k);
     return true;
 }
 
@@ -155,10 +197,8 @@ static bool commit_once(commit *k, err *e) {
 // then the database says which. Never guessed.
 static bool settle_once(commit *k, bool *committed, err *e) {
     store_found found;
-    const store_wanted only_the_lock = {.lock_head = true};
-    if (!db_begin(k->c, clock_mono_ms(k->j->o.clock) + k->j->o.commit_timeout_ms, e)) {
-        return false;
-    }
+    const store_wanted only_the_lock = {.lock_head = true,
+                                        .deadline_mono_ms = commit_deadline_ms(k)};
     const bool ok = store_load(k->c, k->a, k->book->id, &only_the_lock, &found, e) &&
                     store_was_committed(k->c, k->a, k->book->id, &k->tx, &k->head, committed, e);
     db_rollback(k->c);
@@ -201,7 +241,13 @@ static bool settle(commit *k, bool *committed, err *e) {
     return false;
 }
 
-// Integrity errors of the database (class 23) mean that the rules in memory and the rules in the schema disagree.
+// The unique index has found an id that was used before, in a try that had not looked.
+static bool is_used_id(const commit *k, const err *e) {
+    return !k->careful && strcmp(e->sqlstate, "23505") == 0 &&
+           strcmp(e->constraint, "transfer_id_key") == 0;
+}
+
+// Any other integrity error (class 23) means that the rules in memory and the rules in the schema disagree.
 static void abort_on_violation(const commit *k, const err *e) {
     if (strncmp(e->sqlstate, "23", 2) == 0) {
         log_err(LOG_ERROR, "journal.invariant_violated", e);
@@ -219,10 +265,11 @@ static bool try_commit(commit *k, err *e) {
     }
     bool ok = commit_once(k, e);
     if (!ok) {
-        // What was applied in memory did not happen; with the cache gone, nothing of it is left.
-        abort_on_violation(k, e);
-        book_cache_drop(k->book);
-        metric_add(k->j->m.cache_drops, 1);
+        k->met_used_id = k->met_used_id || is_used_id(k, e);
+        if (!k->met_used_id) {
+            abort_on_violation(k, e);
+        }
+        take_back(k);
         db_rollback(k->c);
     }
     db_pool_checkin(k->j->o.pool, k->c);
@@ -308,32 +355,60 @@ static void count_results(const commit *k) {
 static void cache_make_room(commit *k) {
     journal *j = k->j;
     journal_trim(j);
-    if (atomic_load(&j->cached_accounts) > j->o.cache_accounts_max) {
-        book_cache_drop(k->book);
-        metric_add(j->m.cache_drops, 1);
+    const size_t all = atomic_load(&j->cached_accounts);
+    const size_t own = map_count(k->book->cache.accounts);
+    if (all > j->o.cache_accounts_max) {
+        const size_t surplus = all - j->o.cache_accounts_max;
+        cache_shrink(&k->book->cache, own > surplus ? own - surplus : 0);
     }
+}
+
+// Whether another try is made, and with how much care. *tries counts those that the database's failures took.
+static bool try_again(commit *k, const err *e, int *tries) {
+    if (k->met_used_id) {
+        ASSERT(!k->careful); // a careful try knows every id
+        k->careful = true;
+        k->book->careful_commits = JOURNAL_CAREFUL_COMMITS;
+        metric_add(k->j->m.used_ids, 1);
+        return true;
+    }
+    if (!worth_another_try(e, *tries)) {
+        return false;
+    }
+    metric_add(k->j->m.retries, 1);
+    log_err(LOG_WARN, "journal.retry", e);
+    pause_before(k->j, *tries);
+    (*tries)++;
+    return true;
+}
+
+// False: nothing came of it, and batch->failure says why.
+static bool run_tries(commit *k, err *failure) {
+    int tries = 0;
+    while (leave_out_late(k)) {
+        err_clear(failure);
+        commit_begin_try(k);
+        const bool ok = try_commit(k, failure);
+        commit_end_try(k);
+        if (ok || !try_again(k, failure, &tries)) {
+            return ok;
+        }
+        arena_reset(k->a);
+    }
+    return true; // nobody is left who wants to know
 }
 
 void commit_run(commit_worker *w, journal_batch *batch) {
     commit k = {.j = w->j, .a = w->a, .book = batch->book, .requests = batch->requests};
     const int64_t start_us = clock_mono_us(k.j->o.clock);
-    const size_t cached_before = map_count(k.book->accounts);
-    cache_make_room(&k);
-    bool ok = true;
-    for (int try_number = 0; leave_out_late(&k); try_number++) {
-        err_clear(&batch->failure);
-        commit_begin_try(&k);
-        ok = try_commit(&k, &batch->failure);
-        commit_end_try(&k);
-        if (ok || !worth_another_try(&batch->failure, try_number)) {
-            break;
-        }
-        metric_add(k.j->m.retries, 1);
-        log_err(LOG_WARN, "journal.retry", &batch->failure);
-        pause_before(k.j, try_number);
-        arena_reset(k.a);
+    const size_t cached_before = map_count(k.book->cache.accounts);
+    if (k.book->careful_commits > 0) {
+        k.careful = true;
+        k.book->careful_commits--;
     }
-    const size_t cached_now = map_count(k.book->accounts);
+    cache_make_room(&k);
+    const bool ok = run_tries(&k, &batch->failure);
+    const size_t cached_now = map_count(k.book->cache.accounts);
     atomic_fetch_add(&k.j->cached_accounts,
                      cached_now - cached_before); // wraps around where it shrinks
     metric_set(k.j->m.cache_accounts, (int64_t)atomic_load(&k.j->cached_accounts));

@@ -23,8 +23,8 @@ static void book_forget(journal *j, book *b) {
     ASSERT(b->state == BOOK_IDLE);
     book_list_remove(&j->idle, b);
     ASSERT(map_remove(j->books, book_key(b->id)) == b);
-    atomic_fetch_sub(&j->cached_accounts, map_count(b->accounts));
-    book_destroy(b);
+    atomic_fetch_sub(&j->cached_accounts, map_count(b->cache.accounts));
+    book_destroy(j, b);
 }
 
 // The book's place in memory; the one that was idle longest makes room. NULL when all are at work.
@@ -39,7 +39,7 @@ static book *book_find(journal *j, int64_t book_id) {
         }
         book_forget(j, j->idle.first);
     }
-    b = book_create(book_id, j->o.cache_accounts_max);
+    b = book_create(j, book_id);
     ASSERT(map_put(j->books, book_key(book_id), b));
     book_list_append(&j->idle, b);
     return b;
@@ -157,8 +157,9 @@ static bool take(journal *j, journal_batch *batch) {
 }
 
 // Before the answers are sent, so that the book's next commit need not wait for them.
-static void release(journal *j, book *b) {
+static void release(journal *j, book *b, int64_t unsaved_since_us) {
     (void)pthread_mutex_lock(&j->lock);
+    b->unsaved_since_us = unsaved_since_us;
     b->state = BOOK_IDLE;
     book_list_append(&j->idle, b);
     if (b->first != NULL || b->sweep) {
@@ -190,7 +191,7 @@ static void *commit_thread(void *arg) {
     journal_batch batch;
     while (take(w->j, &batch)) {
         commit_run(w, &batch);
-        release(w->j, batch.book);
+        release(w->j, batch.book, follow_since_us(batch.book->followed));
         answer(w->j, &batch);
         arena_reset(w->a); // the rows of the results
     }
@@ -239,6 +240,21 @@ static void sweep_books(journal *j, const due_search *s) {
     (void)pthread_mutex_unlock(&j->lock);
 }
 
+// Books that came to rest after a few rows: their next commit would make the checkpoint, but may be long in coming.
+static void sweep_unsaved(journal *j) {
+    const int64_t before_us = clock_wall_us(j->o.clock) - j->o.checkpoint_ms * 1000;
+    (void)pthread_mutex_lock(&j->lock);
+    book *next = NULL;
+    for (book *b = j->idle.first; b != NULL && !j->stopping; b = next) {
+        next = b->next;
+        if (b->unsaved_since_us <= before_us) {
+            b->sweep = true;
+            book_make_ready(j, b);
+        }
+    }
+    (void)pthread_mutex_unlock(&j->lock);
+}
+
 static void *sweeper_thread(void *arg) {
     journal *j = arg;
     arena *a = arena_create(JOURNAL_ARENA_MAX);
@@ -255,6 +271,7 @@ static void *sweeper_thread(void *arg) {
             log_err(LOG_WARN, "journal.sweep_failed", &e);
             failing = true;
         }
+        sweep_unsaved(j);
         arena_reset(a);
     } while (!sweeper_sleep(j));
     arena_destroy(a);
@@ -293,12 +310,16 @@ static void metrics_create(journal_metrics *m) {
                                 "lost answers to COMMIT that were looked up");
     m->queue = metric_gauge("ledger_queue", "", "requests that wait for a commit");
     m->cache_hits = metric_counter("ledger_cache_hits_total", "",
-                                   "transactions that found their book's cache current");
-    m->cache_misses =
-        metric_counter("ledger_cache_misses_total", "", "transactions that had to drop or fill it");
-    m->cache_drops = metric_counter("ledger_cache_drops_total", "",
-                                    "caches dropped after a failure or for room");
+                                   "transactions that found their book in memory current");
+    m->cache_misses = metric_counter("ledger_cache_misses_total", "",
+                                     "transactions that had to read what others committed");
+    m->cache_drops =
+        metric_counter("ledger_cache_drops_total", "", "caches dropped: too far behind");
     m->cache_accounts = metric_gauge("ledger_cache_accounts", "", "accounts in memory");
+    m->checkpoints = metric_counter("ledger_checkpoints_total", "",
+                                    "transactions that wrote account rows and postings");
+    m->used_ids = metric_counter("ledger_used_ids_total", "",
+                                 "transactions that met an id that was used before");
     m->expired =
         metric_counter("ledger_expired_total", "", "pending transfers released by the clock");
     m->deadline_passed = metric_counter("ledger_deadline_passed_total", "",
@@ -317,7 +338,8 @@ static bool options_ok(const journal_options *o, err *e) {
     if (o->commit_threads < 1 || o->commit_threads > JOURNAL_THREADS_MAX ||
         o->queue_requests_max < 2 || o->queue_events_max < (size_t)2 * LEDGER_BATCH_MAX ||
         o->books_max < (size_t)o->commit_threads || o->cache_accounts_max == 0 ||
-        o->commit_timeout_ms < 1 || o->expiry_poll_ms < 1) {
+        o->commit_timeout_ms < 1 || o->expiry_poll_ms < 1 || o->checkpoint_rows < 1 ||
+        o->checkpoint_rows > JOURNAL_CHECKPOINT_ROWS_MAX || o->checkpoint_ms < 1) {
         return err_set(e, ERR_INVALID_ARGUMENT, "BAD_SETTING", "a journal setting is out of range");
     }
     return true;
@@ -332,6 +354,9 @@ journal *journal_create(const journal_options *o, err *e) {
     j->o = *o;
     metrics_create(&j->m);
     j->books = map_create(64, o->books_max);
+    // Readers may follow any number of books, but no more at a time than there are threads.
+    follower_init(&j->follower, o->books_max + JOURNAL_READERS_MAX, JOURNAL_IDLE_TAILS_MAX,
+                  JOURNAL_TAIL_ROWS_MAX);
     ASSERT(pthread_mutex_init(&j->lock, NULL) == 0 &&
            pthread_mutex_init(&j->sweeper_lock, NULL) == 0);
     ASSERT(pthread_cond_init(&j->work, NULL) == 0);
@@ -381,6 +406,7 @@ void journal_destroy(journal *j) {
         book_forget(j, j->idle.first);
     }
     map_destroy(j->books);
+    follower_deinit(&j->follower);
     for (size_t i = 0; i < JOURNAL_WATCH_BUCKETS; i++) {
         (void)pthread_mutex_destroy(&j->watches[i].lock);
         (void)pthread_cond_destroy(&j->watches[i].moved);

@@ -19,6 +19,8 @@ typedef struct journal_options {
     size_t cache_accounts_max; // accounts in memory, all books together
     int64_t commit_timeout_ms; // bound of one try to commit
     int64_t expiry_poll_ms;    // how often to look for pending transfers whose time is up
+    // Account rows are written when there are so many journal rows since the last time (up to 262,144), or so old ones.
+    int64_t checkpoint_rows, checkpoint_ms;
 } journal_options;
 
 // A request: accounts or transfers, of one book. It and all that it points to are the submitter's, and must live until

@@ -6,6 +6,8 @@
 #include <stdatomic.h>
 
 #include "base/metrics.h"
+#include "journal/cache.h"
+#include "journal/follow.h"
 #include "journal/journal.h"
 
 enum {
@@ -16,6 +18,14 @@ enum {
     // stand for, two for each expiry.
     JOURNAL_ACCOUNTS_MAX = 6 * JOURNAL_GATHER_EVENTS_MAX + 2 * JOURNAL_DUE_MAX,
     JOURNAL_DUE_BOOKS_MAX = 1000,
+    JOURNAL_CHECKPOINT_ROWS_MAX = 262144,
+    // The most rows between two checkpoints: one is made with the first commit that finds enough of them.
+    JOURNAL_TAIL_ROWS_MAX =
+        JOURNAL_CHECKPOINT_ROWS_MAX + JOURNAL_GATHER_EVENTS_MAX + JOURNAL_DUE_MAX,
+    JOURNAL_CATCH_UP_ROWS_MAX = JOURNAL_TAIL_ROWS_MAX, // further behind, the cache begins anew
+    JOURNAL_IDLE_TAILS_MAX = 64,
+    JOURNAL_READERS_MAX = 4096,
+    JOURNAL_CAREFUL_COMMITS = 16, // after an id that was used before: they seldom come alone
     JOURNAL_WATCH_BUCKETS = 64,
     JOURNAL_RETRIES_MAX = 8,
     JOURNAL_RETRY_BASE_MS = 5,
@@ -40,13 +50,14 @@ struct book {
     book *prev, *next; // of the list that its state says
     journal_request *first, *last;
     size_t n_requests, n_events;
-    bool sweep; // look for expiries even when there is no request
-    // The cache: what the book was after the last commit of this instance, true for as long as the head row still says
-    // `sequence` and `timestamp_us`. Belongs to the thread that runs the book.
-    map *accounts; // → ledger_account, in memory
-    arena *memory;
+    bool sweep;               // look for expiries even when there is no request
+    int64_t unsaved_since_us; // commit time of the first row after the checkpoint; INT64_MAX: none
+    // What follows belongs to the thread that runs the book. The cache is as of `sequence`, if it is warm.
+    followed *followed;
+    cache cache;
     bool warm;
-    int64_t sequence, timestamp_us;
+    int64_t sequence;
+    int careful_commits; // so many more look every id up
 };
 
 typedef struct book_list {
@@ -55,11 +66,9 @@ typedef struct book_list {
 void book_list_append(book_list *l, book *b);
 void book_list_remove(book_list *l, book *b);
 
-book *book_create(int64_t id, size_t cache_accounts_max);
-void book_destroy(book *b); // accepts NULL
-void book_cache_drop(book *b);
-// A copy of the account in the cache's memory, in b->accounts. NULL when the memory's cap is reached.
-ledger_account *book_cache_put(book *b, const ledger_account *account) WARN_UNUSED;
+book *book_create(journal *j, int64_t id);
+void book_destroy(journal *j, book *b);
+void book_cache_drop(journal *j, book *b);
 
 // --- The journal (journal.c) -----------------------------------------------------------------------------------------
 
@@ -84,6 +93,7 @@ typedef struct journal_metrics {
     metric *accounts[LEDGER_ACCOUNT_STATUS_COUNT];
     metric *commit_seconds, *commits, *batch_events, *batch_size, *retries, *settled, *queue;
     metric *cache_hits, *cache_misses, *cache_drops, *cache_accounts, *expired, *deadline_passed;
+    metric *checkpoints, *used_ids;
 } journal_metrics;
 
 typedef struct commit_worker {
@@ -98,6 +108,7 @@ struct journal {
     pthread_mutex_t lock; // guards the next five lines and the books' first part
     pthread_cond_t work;
     map *books; // id → book
+    follower follower;
     book_list idle, ready;
     size_t n_requests, n_events;
     bool stopping;
@@ -120,6 +131,8 @@ typedef struct journal_batch {
 
 // Marks the book's readers' bucket as moved.
 void journal_notify(journal *j, int64_t book_id);
+// What the tail adds to an account as it was read from the tables. @locks the tail's, or held by the commit thread.
+void journal_overlay_account(const tail *t, ledger_account *account);
 // Frees idle books until the cached accounts fit, as far as idle books help. @locks none.
 void journal_trim(journal *j);
 

@@ -152,7 +152,7 @@ static void overlapping_batches_from_everywhere(void **state) {
     char sql[256];
     (void)snprintf(sql, sizeof sql,
                    "INSERT INTO account SELECT book_id, '00000000-0000-0000-0000-0000000000ff', "
-                   "timestamp_us, 0, 0, 0, 0, "
+                   "timestamp_us - 1000000, 0, 0, 0, 0, 0, "
                    "code, 0, currency FROM account WHERE book_id = %lld LIMIT 1",
                    (long long)book);
     fixture_sql(sql, NULL, 0);

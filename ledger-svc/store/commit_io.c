@@ -5,12 +5,6 @@
 #include "base/crash.h"
 #include "store/rows_internal.h"
 
-static db_params *params_book(arena *a, int64_t book_id) {
-    db_params *p = db_params_create(a);
-    db_i64(p, book_id);
-    return p;
-}
-
 // --- Loading ---------------------------------------------------------------------------------------------------------
 
 enum { NOT_ASKED = -1 };
@@ -21,17 +15,20 @@ static int add_ids(db_pipe *pipe, arena *a, int *n, store_statement statement, i
     if (ids.n == 0) {
         return NOT_ASKED;
     }
-    db_params *p = params_book(a, book_id);
+    db_params *p = store_params(a, book_id);
     db_uuid_array(p, ids.ids, ids.n);
     db_pipe_add(pipe, &STORE_STATEMENTS[statement], p);
     return (*n)++;
 }
 
-static void head_read(const db_rows *r, store_head *head) {
-    *head = (store_head){0};
-    if (db_count(r) == 1) {
-        *head = (store_head){true, db_get_i64(r, 0, 0), db_get_i64(r, 0, 1), db_get_i64(r, 0, 2)};
+static int add_references(db_pipe *pipe, arena *a, int *n, int64_t book_id, const store_wanted *w) {
+    if (w->n_references == 0) {
+        return NOT_ASKED;
     }
+    db_params *p = store_params(a, book_id);
+    db_text_array(p, w->references, w->n_references);
+    db_pipe_add(pipe, &STORE_STATEMENTS[STORE_REFERENCES_LOAD], p);
+    return (*n)++;
 }
 
 static bool resolutions_read(arena *a, const db_rows *r, store_found *f, err *e) {
@@ -42,6 +39,15 @@ static bool resolutions_read(arena *a, const db_rows *r, store_found *f, err *e)
             (store_resolution){db_get_uuid(r, i, 0), (ledger_kind)db_get_i16(r, i, 1)};
     }
     return f->resolutions != NULL;
+}
+
+static bool references_read(arena *a, const db_rows *r, store_found *f, err *e) {
+    f->n_references = db_count(r);
+    f->references = store_array(a, f->n_references, sizeof *f->references, e);
+    for (size_t i = 0; f->references != NULL && i < f->n_references; i++) {
+        f->references[i] = db_get_str(r, i, 0);
+    }
+    return f->references != NULL;
 }
 
 static bool burned_read(arena *a, const db_rows *r, store_found *f, err *e) {
@@ -59,14 +65,17 @@ bool store_load(db_conn *c, arena *a, int64_t book_id, const store_wanted *w, st
     int n = 0;
     memset(f, 0, sizeof *f);
     if (w->lock_head) {
-        db_pipe_add(pipe, &STORE_STATEMENTS[STORE_HEAD_LOCK], params_book(a, book_id));
-        n++;
+        db_pipe_add_begin(pipe, w->deadline_mono_ms);
+        db_pipe_add(pipe, &STORE_STATEMENTS[STORE_HEAD_LOCK], store_params(a, book_id));
+        n += 2;
     }
     // Each statement of a READ COMMITTED transaction sees what is committed when it starts: after the lock is ours.
     const int accounts = add_ids(pipe, a, &n, STORE_ACCOUNTS_LOAD, book_id, w->accounts);
     const int transfers = add_ids(pipe, a, &n, STORE_TRANSFERS_LOAD, book_id, w->transfers);
     const int resolutions = add_ids(pipe, a, &n, STORE_RESOLUTIONS_LOAD, book_id, w->resolutions);
     const int burned = add_ids(pipe, a, &n, STORE_BURNED_LOAD, book_id, w->burned);
+    const int reversals = add_ids(pipe, a, &n, STORE_REVERSALS_LOAD, book_id, w->reversals);
+    const int references = add_references(pipe, a, &n, book_id, w);
     if (n == 0) {
         return true;
     }
@@ -74,7 +83,7 @@ bool store_load(db_conn *c, arena *a, int64_t book_id, const store_wanted *w, st
         return false;
     }
     if (w->lock_head) {
-        head_read(db_pipe_rows(pipe, 0), &f->head);
+        store_head_read(db_pipe_rows(pipe, 1), &f->head);
     }
     return (accounts == NOT_ASKED || store_accounts_read(a, db_pipe_rows(pipe, (size_t)accounts),
                                                          &f->accounts, &f->n_accounts, e)) &&
@@ -82,16 +91,20 @@ bool store_load(db_conn *c, arena *a, int64_t book_id, const store_wanted *w, st
                                                            &f->transfers, &f->n_transfers, e)) &&
            (resolutions == NOT_ASKED ||
             resolutions_read(a, db_pipe_rows(pipe, (size_t)resolutions), f, e)) &&
-           (burned == NOT_ASKED || burned_read(a, db_pipe_rows(pipe, (size_t)burned), f, e));
+           (burned == NOT_ASKED || burned_read(a, db_pipe_rows(pipe, (size_t)burned), f, e)) &&
+           (reversals == NOT_ASKED || store_transfers_read(a, db_pipe_rows(pipe, (size_t)reversals),
+                                                           &f->reversals, &f->n_reversals, e)) &&
+           (references == NOT_ASKED ||
+            references_read(a, db_pipe_rows(pipe, (size_t)references), f, e));
 }
 
 bool store_load_due(db_conn *c, arena *a, int64_t book_id, int64_t from_us, int64_t to_us,
                     size_t max, ledger_row **rows, size_t *n_rows, int64_t *next_us, err *e) {
-    db_params *due = params_book(a, book_id);
+    db_params *due = store_params(a, book_id);
     db_i64(due, from_us);
     db_i64(due, to_us);
     db_i64(due, (int64_t)max);
-    db_params *next = params_book(a, book_id);
+    db_params *next = store_params(a, book_id);
     db_i64(next, to_us);
     db_pipe *pipe = db_pipe_begin(c, a);
     db_pipe_add(pipe, &STORE_STATEMENTS[STORE_DUE_LOAD], due);
@@ -106,7 +119,7 @@ bool store_load_due(db_conn *c, arena *a, int64_t book_id, int64_t from_us, int6
 
 // --- Writing ---------------------------------------------------------------------------------------------------------
 
-static bool copy_finish(db_copy *w, size_t n_expected, err *e) {
+bool store_copy_finish(db_copy *w, size_t n_expected, err *e) {
     int64_t n = 0;
     if (!db_copy_end(w, &n, e)) {
         return false;
@@ -115,7 +128,7 @@ static bool copy_finish(db_copy *w, size_t n_expected, err *e) {
     return true;
 }
 
-static db_copy *copy_open(db_conn *c, const store_copy_target *t, err *e) {
+db_copy *store_copy_open(db_conn *c, const store_copy_target *t, err *e) {
     return db_copy_begin(c, t->table, t->columns, t->n_columns, e);
 }
 
@@ -123,35 +136,72 @@ static bool copy_accounts(db_conn *c, int64_t book_id, const ledger_tx *tx, err 
     if (tx->n_new_accounts == 0) {
         return true;
     }
-    db_copy *w = copy_open(c, &STORE_COPY_ACCOUNT, e);
+    db_copy *w = store_copy_open(c, &STORE_COPY_ACCOUNT, e);
     if (w == NULL) {
         return false;
     }
     for (size_t i = 0; i < tx->n_new_accounts; i++) {
         store_account_copy(w, book_id, &tx->new_accounts[i]);
     }
-    return copy_finish(w, tx->n_new_accounts, e);
+    return store_copy_finish(w, tx->n_new_accounts, e);
 }
 
 static bool copy_transfers(db_conn *c, int64_t book_id, const ledger_tx *tx, err *e) {
     if (tx->n_rows == 0) {
         return true;
     }
-    db_copy *w = copy_open(c, &STORE_COPY_TRANSFER, e);
+    db_copy *w = store_copy_open(c, &STORE_COPY_TRANSFER, e);
     if (w == NULL) {
         return false;
     }
     for (size_t i = 0; i < tx->n_rows; i++) {
         store_transfer_copy(w, book_id, &tx->rows[i]);
     }
-    return copy_finish(w, tx->n_rows, e);
+    return store_copy_finish(w, tx->n_rows, e);
+}
+
+// Beside the rows that have metadata, one row for each entry, to be searched.
+static bool copy_account_metadata(db_conn *c, int64_t book_id, const ledger_tx *tx, err *e) {
+    size_t n = 0;
+    for (size_t i = 0; i < tx->n_new_accounts; i++) {
+        n += store_metadata_count(tx->new_accounts[i].metadata);
+    }
+    if (n == 0) {
+        return true;
+    }
+    db_copy *w = store_copy_open(c, &STORE_COPY_ACCOUNT_METADATA, e);
+    if (w == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < tx->n_new_accounts; i++) {
+        store_account_metadata_copy(w, book_id, &tx->new_accounts[i]);
+    }
+    return store_copy_finish(w, n, e);
+}
+
+static bool copy_transfer_metadata(db_conn *c, int64_t book_id, const ledger_tx *tx, err *e) {
+    size_t n = 0;
+    for (size_t i = 0; i < tx->n_rows; i++) {
+        n += store_metadata_count(tx->rows[i].metadata);
+    }
+    if (n == 0) {
+        return true;
+    }
+    db_copy *w = store_copy_open(c, &STORE_COPY_TRANSFER_METADATA, e);
+    if (w == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < tx->n_rows; i++) {
+        store_transfer_metadata_copy(w, book_id, &tx->rows[i]);
+    }
+    return store_copy_finish(w, n, e);
 }
 
 static bool copy_burned(db_conn *c, int64_t book_id, const ledger_tx *tx, err *e) {
     if (tx->n_new_burned == 0) {
         return true;
     }
-    db_copy *w = copy_open(c, &STORE_COPY_BURNED, e);
+    db_copy *w = store_copy_open(c, &STORE_COPY_BURNED, e);
     if (w == NULL) {
         return false;
     }
@@ -162,88 +212,43 @@ static bool copy_burned(db_conn *c, int64_t book_id, const ledger_tx *tx, err *e
         db_copy_i16(w, (int16_t)tx->new_burned[i].status);
         db_copy_i64(w, tx->new_burned[i].timestamp_us);
     }
-    return copy_finish(w, tx->n_new_burned, e);
+    return store_copy_finish(w, tx->n_new_burned, e);
 }
 
-enum { BALANCE_COLUMNS = 8 };
-
-// The accounts whose balances really changed (a chain that was undone touches without changing), column by column.
-static db_params *balance_params(arena *a, int64_t book_id, const ledger_tx *tx, size_t *n_changed,
-                                 err *e) {
-    uuid *ids = store_array(a, tx->n_touched, sizeof *ids, e);
-    int64_t *columns =
-        ids == NULL ? NULL : store_array(a, tx->n_touched * BALANCE_COLUMNS, sizeof *columns, e);
-    if (columns == NULL) {
-        return NULL;
-    }
-    size_t n = 0;
-    for (size_t i = 0; i < tx->n_touched; i++) {
-        const ledger_balances *was = &tx->touched[i].before;
-        const ledger_balances *now = &tx->touched[i].account->balances;
-        if (memcmp(was, now, sizeof *was) == 0) {
-            continue;
-        }
-        const int64_t values[BALANCE_COLUMNS] = {
-            was->debits_pending, was->debits_posted, was->credits_pending, was->credits_posted,
-            now->debits_pending, now->debits_posted, now->credits_pending, now->credits_posted,
-        };
-        ids[n] = tx->touched[i].account->id;
-        for (size_t k = 0; k < BALANCE_COLUMNS; k++) {
-            columns[k * tx->n_touched + n] = values[k];
-        }
-        n++;
-    }
-    db_params *p = params_book(a, book_id);
-    db_uuid_array(p, ids, n);
-    for (size_t k = 0; k < BALANCE_COLUMNS; k++) {
-        db_i64_array(p, columns + k * tx->n_touched, n);
-    }
-    *n_changed = n;
-    return p;
-}
-
-static db_params *head_params(arena *a, int64_t book_id, const ledger_tx *tx,
-                              const store_head *before) {
-    db_params *p = params_book(a, book_id);
-    db_i64(p, before->sequence);
-    db_i64(p, before->timestamp_us);
-    db_i64(p, tx->sequence);
-    db_i64(p, tx->timestamp_us);
-    db_i64(p, tx->next_expires_us);
-    return p;
-}
-
-bool store_write(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
-                 const store_head *before, err *e) {
+bool store_write(db_conn *c, int64_t book_id, const ledger_tx *tx, err *e) {
     if (!copy_accounts(c, book_id, tx, e) || !copy_transfers(c, book_id, tx, e) ||
+        !copy_account_metadata(c, book_id, tx, e) || !copy_transfer_metadata(c, book_id, tx, e) ||
         !copy_burned(c, book_id, tx, e)) {
         return false;
     }
     CRASH_POINT("journal.copied");
-    size_t n_changed = 0;
-    db_params *balances = balance_params(a, book_id, tx, &n_changed, e);
-    if (balances == NULL) {
-        return false;
-    }
+    return true;
+}
+
+bool store_commit(db_conn *c, arena *a, int64_t book_id, const store_head *before,
+                  const store_head *after, err *e) {
+    db_params *p = store_params(a, book_id);
+    db_i64(p, before->sequence);
+    db_i64(p, before->timestamp_us);
+    db_i64(p, after->sequence);
+    db_i64(p, after->timestamp_us);
+    db_i64(p, after->next_expires_us);
+    db_i64(p, after->checkpoint_sequence);
+    db_i64(p, after->burned_ids);
     db_pipe *pipe = db_pipe_begin(c, a);
-    db_pipe_add(pipe, &STORE_STATEMENTS[STORE_HEAD_UPDATE], head_params(a, book_id, tx, before));
-    if (n_changed != 0) {
-        db_pipe_add(pipe, &STORE_STATEMENTS[STORE_ACCOUNTS_UPDATE], balances);
-    }
+    db_pipe_add(pipe, &STORE_STATEMENTS[STORE_HEAD_UPDATE], p);
+    db_pipe_add_commit(pipe);
     if (!db_pipe_run(pipe, e)) {
         return false;
     }
-    // Anything else means that somebody wrote without the head's lock, or that what we know is wrong: stop at once.
-    ASSERT(db_pipe_affected(pipe, 0) == 1);
-    ASSERT(n_changed == 0 || db_pipe_affected(pipe, 1) == (int64_t)n_changed);
-    CRASH_POINT("journal.updated");
+    ASSERT(db_pipe_affected(pipe, 0) == 1); // its lock was ours
     return true;
 }
 
 bool store_was_committed(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
                          const store_head *before, bool *committed, err *e) {
     store_statement statement;
-    db_params *p = params_book(a, book_id);
+    db_params *p = store_params(a, book_id);
     if (tx->n_rows != 0) {
         const ledger_row *first = &tx->rows[0];
         statement = STORE_ROW_COMMITTED;

@@ -1,12 +1,7 @@
 // What the calls read. Each is one statement, or one pipeline, and so sees one moment.
 #include "base/assert.h"
+#include "store/list_statements.h"
 #include "store/rows_internal.h"
-
-static db_params *params_book(arena *a, int64_t book_id) {
-    db_params *p = db_params_create(a);
-    db_i64(p, book_id);
-    return p;
-}
 
 static char *text_copy(arena *a, const db_rows *r, size_t row, int col, err *e) {
     const str s = db_get_str(r, row, col);
@@ -29,16 +24,16 @@ static bool book_read(arena *a, const db_rows *r, int64_t book_id, store_book *o
 
 bool store_book_create(db_conn *c, arena *a, int64_t book_id, str name, int64_t now_us,
                        store_book *out, err *e) {
-    db_params *book = params_book(a, book_id);
+    db_params *book = store_params(a, book_id);
     db_text(book, name);
     db_i64(book, now_us);
-    db_params *head = params_book(a, book_id);
+    db_params *head = store_params(a, book_id);
     db_i64(head, now_us);
     db_i64(head, LEDGER_NEVER_US);
     db_pipe *pipe = db_pipe_begin(c, a);
     db_pipe_add(pipe, &STORE_STATEMENTS[STORE_BOOK_INSERT], book);
     db_pipe_add(pipe, &STORE_STATEMENTS[STORE_HEAD_INSERT], head);
-    db_pipe_add(pipe, &STORE_STATEMENTS[STORE_BOOK_READ], params_book(a, book_id));
+    db_pipe_add(pipe, &STORE_STATEMENTS[STORE_BOOK_READ], store_params(a, book_id));
     if (!db_pipe_run(pipe, e)) {
         return false;
     }
@@ -50,31 +45,31 @@ bool store_book_create(db_conn *c, arena *a, int64_t book_id, str name, int64_t 
 // Whether the book exists, in the same round trip as the statement that is at place 1 afterwards.
 static db_pipe *pipe_with_book(db_conn *c, arena *a, int64_t book_id) {
     db_pipe *pipe = db_pipe_begin(c, a);
-    db_pipe_add(pipe, &STORE_STATEMENTS[STORE_BOOK_READ], params_book(a, book_id));
+    db_pipe_add(pipe, &STORE_STATEMENTS[STORE_BOOK_READ], store_params(a, book_id));
     return pipe;
 }
 
-bool store_lookup_accounts(db_conn *c, arena *a, int64_t book_id, store_ids ids, bool *exists,
-                           int64_t *sequence, ledger_account **accounts, size_t *n, err *e) {
-    db_params *p = params_book(a, book_id);
+bool store_lookup_accounts(db_conn *c, arena *a, int64_t book_id, store_ids ids, store_head *head,
+                           ledger_account **accounts, size_t *n, err *e) {
+    db_params *p = store_params(a, book_id);
     db_uuid_array(p, ids.ids, ids.n);
     db_rows *rows = NULL;
     if (!db_exec(c, &STORE_STATEMENTS[STORE_ACCOUNTS_LOOKUP], p, a, &rows, NULL, e)) {
         return false;
     }
     *n = 0;
-    *exists = db_count(rows) != 0;
-    if (!*exists) {
+    store_head_read(rows, head);
+    if (!head->exists) {
         return true;
     }
-    *sequence = db_get_i64(rows, 0, 0);
     *accounts = store_array(a, db_count(rows), sizeof **accounts, e);
     if (*accounts == NULL) {
         return false;
     }
     for (size_t i = 0; i < db_count(rows); i++) {
-        if (!db_is_null(rows, i, 1)) { // the outer join's row of a book without such an account
-            store_account_read(rows, i, 1, &(*accounts)[(*n)++]);
+        // The outer join's row of a book without such an account is NULL.
+        if (!db_is_null(rows, i, STORE_HEAD_COLUMNS)) {
+            store_account_read(rows, i, STORE_HEAD_COLUMNS, &(*accounts)[(*n)++]);
         }
     }
     return true;
@@ -82,47 +77,47 @@ bool store_lookup_accounts(db_conn *c, arena *a, int64_t book_id, store_ids ids,
 
 bool store_lookup_transfers(db_conn *c, arena *a, int64_t book_id, store_ids ids, bool *exists,
                             ledger_row **out, size_t *n, err *e) {
-    db_params *p = params_book(a, book_id);
+    db_params *p = store_params(a, book_id);
     db_uuid_array(p, ids.ids, ids.n);
     db_pipe *pipe = pipe_with_book(c, a, book_id);
-    db_pipe_add(pipe, &STORE_STATEMENTS[STORE_TRANSFERS_LOAD], p);
+    db_pipe_add(pipe, &LIST_STATEMENTS[LIST_BY_ID], p);
     if (!db_pipe_run(pipe, e)) {
         return false;
     }
     *exists = db_count(db_pipe_rows(pipe, 0)) == 1;
-    return store_transfers_read(a, db_pipe_rows(pipe, 1), out, n, e);
+    return store_rows_with_outcomes(a, db_pipe_rows(pipe, 1), out, n, e);
 }
 
 static bool totals_read(arena *a, const db_rows *r, size_t row, store_totals *t, err *e) {
-    t->currency = text_copy(a, r, row, 1, e);
-    t->debits_pending = text_copy(a, r, row, 2, e);
-    t->debits_posted = text_copy(a, r, row, 3, e);
-    t->credits_pending = text_copy(a, r, row, 4, e);
-    t->credits_posted = text_copy(a, r, row, 5, e);
-    t->accounts = db_get_i64(r, row, 6);
+    t->currency = text_copy(a, r, row, STORE_HEAD_COLUMNS, e);
+    t->debits_pending = text_copy(a, r, row, STORE_HEAD_COLUMNS + 1, e);
+    t->debits_posted = text_copy(a, r, row, STORE_HEAD_COLUMNS + 2, e);
+    t->credits_pending = text_copy(a, r, row, STORE_HEAD_COLUMNS + 3, e);
+    t->credits_posted = text_copy(a, r, row, STORE_HEAD_COLUMNS + 4, e);
+    t->accounts = db_get_i64(r, row, STORE_HEAD_COLUMNS + 5);
     return t->currency != NULL && t->debits_pending != NULL && t->debits_posted != NULL &&
            t->credits_pending != NULL && t->credits_posted != NULL;
 }
 
-bool store_trial_balance(db_conn *c, arena *a, int64_t book_id, bool *exists, int64_t *sequence,
+bool store_trial_balance(db_conn *c, arena *a, int64_t book_id, store_head *head,
                          store_totals **lines, size_t *n, err *e) {
     db_rows *rows = NULL;
-    if (!db_exec(c, &STORE_STATEMENTS[STORE_TRIAL_BALANCE], params_book(a, book_id), a, &rows, NULL,
-                 e)) {
+    if (!db_exec(c, &STORE_STATEMENTS[STORE_TRIAL_BALANCE], store_params(a, book_id), a, &rows,
+                 NULL, e)) {
         return false;
     }
     *n = 0;
-    *exists = db_count(rows) != 0;
-    if (!*exists) {
+    store_head_read(rows, head);
+    if (!head->exists) {
         return true;
     }
-    *sequence = db_get_i64(rows, 0, 0);
     *lines = store_array(a, db_count(rows), sizeof **lines, e);
     if (*lines == NULL) {
         return false;
     }
     for (size_t i = 0; i < db_count(rows); i++) {
-        if (!db_is_null(rows, i, 1) && !totals_read(a, rows, i, &(*lines)[(*n)++], e)) {
+        if (!db_is_null(rows, i, STORE_HEAD_COLUMNS) &&
+            !totals_read(a, rows, i, &(*lines)[(*n)++], e)) {
             return false;
         }
     }
@@ -136,7 +131,7 @@ static ledger_balances balances_at(const db_rows *r, size_t row, int col) {
 
 bool store_check_accounts(db_conn *c, arena *a, int64_t book_id, store_ids ids, bool *exists,
                           int64_t *sequence, store_check **checks, size_t *n, err *e) {
-    db_params *p = params_book(a, book_id);
+    db_params *p = store_params(a, book_id);
     db_uuid_array(p, ids.ids, ids.n);
     db_rows *rows = NULL;
     if (!db_exec(c, &STORE_STATEMENTS[STORE_ACCOUNTS_CHECK], p, a, &rows, NULL, e)) {
@@ -167,7 +162,7 @@ bool store_check_accounts(db_conn *c, arena *a, int64_t book_id, store_ids ids, 
 
 bool store_read_journal(db_conn *c, arena *a, int64_t book_id, int64_t from_sequence, size_t max,
                         bool *exists, ledger_row **rows, size_t *n, err *e) {
-    db_params *p = params_book(a, book_id);
+    db_params *p = store_params(a, book_id);
     db_i64(p, from_sequence);
     db_i64(p, (int64_t)max);
     db_pipe *pipe = pipe_with_book(c, a, book_id);

@@ -10,14 +10,23 @@ typedef enum store_statement {
     STORE_ACCOUNTS_LOAD,
     STORE_TRANSFERS_LOAD,
     STORE_RESOLUTIONS_LOAD,
+    STORE_REVERSALS_LOAD,
+    STORE_REFERENCES_LOAD,
     STORE_BURNED_LOAD,
     STORE_DUE_LOAD,
     STORE_NEXT_EXPIRY_LOAD,
     STORE_ACCOUNTS_UPDATE,
     STORE_HEAD_UPDATE,
+    STORE_BURNED_SINCE,
+    STORE_ROWS_READ,
+    STORE_POSTINGS_UP,
+    STORE_POSTINGS_DOWN,
+    STORE_HEAD_READ,
     STORE_ROW_COMMITTED,
     STORE_ACCOUNT_COMMITTED,
     STORE_BURNED_COMMITTED,
+    // Reversals of linked groups.
+    STORE_GROUP_READ,
     // The sweeper.
     STORE_DUE_BOOKS,
     // Calls.
@@ -41,5 +50,8 @@ typedef struct store_copy_target {
 extern const store_copy_target STORE_COPY_ACCOUNT;
 extern const store_copy_target STORE_COPY_TRANSFER;
 extern const store_copy_target STORE_COPY_BURNED;
+extern const store_copy_target STORE_COPY_POSTING;
+extern const store_copy_target STORE_COPY_ACCOUNT_METADATA;
+extern const store_copy_target STORE_COPY_TRANSFER_METADATA;
 
 #endif

@@ -9,9 +9,15 @@
 
 #include <cmocka.h>
 
+#include "store/list_statements.h"
 #include "store/statements.h"
 
-enum { SQL_MAX = 4096 };
+enum { SQL_MAX = 8192, ALL_STATEMENT_COUNT = STORE_STATEMENT_COUNT + LIST_STATEMENT_COUNT };
+
+static const db_stmt *statement(size_t i) {
+    return i < STORE_STATEMENT_COUNT ? &STORE_STATEMENTS[i]
+                                     : &LIST_STATEMENTS[i - STORE_STATEMENT_COUNT];
+}
 
 // Lower case, blanks collapsed, a blank at either end: so that " word " is a word.
 static void normalize(const char *sql, char out[SQL_MAX]) {
@@ -59,16 +65,16 @@ static void nothing_that_cannot_be_distributed(void **state) {
         " ; ",
     };
     char sql[SQL_MAX];
-    for (size_t i = 0; i < STORE_STATEMENT_COUNT; i++) {
-        normalize(STORE_STATEMENTS[i].sql, sql);
+    for (size_t i = 0; i < ALL_STATEMENT_COUNT; i++) {
+        normalize(statement(i)->sql, sql);
         for (size_t k = 0; k < sizeof BANNED / sizeof BANNED[0]; k++) {
             const char *found = strstr(sql, BANNED[k]);
             // "ON CONFLICT … DO NOTHING" is allowed.
             if (found != NULL && strncmp(found, " do nothing ", 12) != 0) {
-                fail_msg("%s: %s", STORE_STATEMENTS[i].name, BANNED[k]);
+                fail_msg("%s: %s", statement(i)->name, BANNED[k]);
             }
         }
-        assert_null(strchr(STORE_STATEMENTS[i].sql, ';'));
+        assert_null(strchr(statement(i)->sql, ';'));
     }
 }
 
@@ -76,8 +82,8 @@ static void nothing_that_cannot_be_distributed(void **state) {
 static void plain_inserts_and_updates(void **state) {
     (void)state;
     char sql[SQL_MAX];
-    for (size_t i = 0; i < STORE_STATEMENT_COUNT; i++) {
-        normalize(STORE_STATEMENTS[i].sql, sql);
+    for (size_t i = 0; i < ALL_STATEMENT_COUNT; i++) {
+        normalize(statement(i)->sql, sql);
         if (strstr(sql, " insert ") != NULL) {
             assert_null(strstr(sql, " select "));
             assert_non_null(strstr(sql, " values "));
@@ -92,14 +98,14 @@ static void plain_inserts_and_updates(void **state) {
 static void book_id_in_every_statement(void **state) {
     (void)state;
     char sql[SQL_MAX];
-    for (size_t i = 0; i < STORE_STATEMENT_COUNT; i++) {
-        normalize(STORE_STATEMENTS[i].sql, sql);
+    for (size_t i = 0; i < ALL_STATEMENT_COUNT; i++) {
+        normalize(statement(i)->sql, sql);
         if (i == STORE_DUE_BOOKS) { // the one that looks across books: a read without a lock
             assert_null(strstr(sql, " update "));
             continue;
         }
         if (strstr(sql, " insert ") == NULL && strstr(sql, "book_id = $1 ") == NULL) {
-            fail_msg("%s does not name its book", STORE_STATEMENTS[i].name);
+            fail_msg("%s does not name its book", statement(i)->name);
         }
         // Each scan of a table of the ledger names the book: as many conditions as there are tables.
         size_t tables = 0;
@@ -116,11 +122,11 @@ static void book_id_in_every_statement(void **state) {
 
 static void names_are_unique(void **state) {
     (void)state;
-    for (size_t i = 0; i < STORE_STATEMENT_COUNT; i++) {
-        assert_non_null(STORE_STATEMENTS[i].name);
-        assert_non_null(STORE_STATEMENTS[i].sql);
+    for (size_t i = 0; i < ALL_STATEMENT_COUNT; i++) {
+        assert_non_null(statement(i)->name);
+        assert_non_null(statement(i)->sql);
         for (size_t k = 0; k < i; k++) {
-            assert_string_not_equal(STORE_STATEMENTS[i].name, STORE_STATEMENTS[k].name);
+            assert_string_not_equal(statement(i)->name, statement(k)->name);
         }
     }
 }

@@ -20,6 +20,8 @@
 typedef struct store_head {
     bool exists;
     int64_t sequence, timestamp_us, next_expires_us;
+    int64_t checkpoint_sequence; // account rows and postings are as they were after this row
+    int64_t burned_ids;          // rows in burned_transfer
 } store_head;
 
 typedef struct store_ids {
@@ -29,10 +31,15 @@ typedef struct store_ids {
 
 // What to look for. An empty list costs nothing.
 typedef struct store_wanted {
-    bool lock_head; // takes the head row's lock, and reads it, before the rest
+    bool
+        lock_head; // begins a transaction, takes the head row's lock, and reads it, before the rest
+    int64_t deadline_mono_ms; // of that transaction
     store_ids accounts;
     store_ids transfers;   // by id: repeats and pendings
     store_ids resolutions; // of these pending transfers
+    store_ids reversals;   // of these transfers
+    const str *references; // external references of accounts
+    size_t n_references;
     store_ids burned;
 } store_wanted;
 
@@ -49,11 +56,15 @@ typedef struct store_found {
     size_t n_transfers;
     store_resolution *resolutions;
     size_t n_resolutions;
+    ledger_row *reversals;
+    size_t n_reversals;
+    str *references; // those that are taken
+    size_t n_references;
     uuid *burned;
     size_t n_burned;
 } store_found;
 
-// One round trip for all of it. Inside a transaction when lock_head is set. A book that does not exist is a head with
+// One round trip for all of it. With lock_head the transaction is for the caller to end, whatever comes of this. A book that does not exist is a head with
 // exists == false, and no error.
 bool store_load(db_conn *c, arena *a, int64_t book_id, const store_wanted *w, store_found *f,
                 err *e) WARN_UNUSED;
@@ -64,11 +75,34 @@ bool store_load_due(db_conn *c, arena *a, int64_t book_id, int64_t from_us, int6
                     size_t max, ledger_row **rows, size_t *n_rows, int64_t *next_us,
                     err *e) WARN_UNUSED;
 
-// Writes all that the transaction has made: new accounts, journal rows, burned ids by COPY; the balances of the touched
-// accounts and the head in one more round trip. Aborts the process when the database does not hold what `before` and
-// the touched accounts say (a violated invariant). Inside a transaction that holds the head's lock.
-bool store_write(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
-                 const store_head *before, err *e) WARN_UNUSED;
+// Writes all that the transaction has made: new accounts, journal rows, burned ids, by COPY. Inside a transaction that holds
+// the head's lock.
+bool store_write(db_conn *c, int64_t book_id, const ledger_tx *tx, err *e) WARN_UNUSED;
+
+// An account that has changed since the last checkpoint, what it was then, and the sequences of its entries since.
+typedef struct store_changed {
+    uuid account_id;
+    ledger_balances before, after;
+    uint32_t state;
+    const int64_t *sequences; // ascending
+    size_t n_sequences;
+} store_changed;
+
+enum { STORE_POSTING_ENTRIES_MAX = 480 };
+
+// Brings account rows and postings up to date. Aborts the process when the database does not hold what `before` says (a
+// violated invariant). Inside a transaction that holds the head's lock.
+bool store_write_checkpoint(db_conn *c, arena *a, int64_t book_id, const store_changed *changed,
+                            size_t n, err *e) WARN_UNUSED;
+
+// Moves the head, which must still be as it was when its lock was taken, and commits, in one round trip. Errors as db_commit;
+// a head that has moved is an integrity error (class 23), and nothing is committed.
+bool store_commit(db_conn *c, arena *a, int64_t book_id, const store_head *before,
+                  const store_head *after, err *e) WARN_UNUSED;
+
+// Ids that were burned after a time, in order of time.
+bool store_burned_since(db_conn *c, arena *a, int64_t book_id, int64_t after_us, uuid **ids,
+                        int64_t **times_us, size_t *n, err *e) WARN_UNUSED;
 
 // After a COMMIT whose answer was lost: is what tx made in the database? tx must have made something. The caller holds
 // the head's lock, so that a commit still under way has ended.
@@ -93,12 +127,22 @@ bool store_book_create(db_conn *c, arena *a, int64_t book_id, str name, int64_t 
 
 // All of the following answer *exists == false, and nothing else, for a book that does not exist.
 
-// In no particular order.
-bool store_lookup_accounts(db_conn *c, arena *a, int64_t book_id, store_ids ids, bool *exists,
-                           int64_t *sequence, ledger_account **accounts, size_t *n,
-                           err *e) WARN_UNUSED;
+// In no particular order, and as of the head's checkpoint: journal/entries.h has them as they are.
+bool store_lookup_accounts(db_conn *c, arena *a, int64_t book_id, store_ids ids, store_head *head,
+                           ledger_account **accounts, size_t *n, err *e) WARN_UNUSED;
 bool store_lookup_transfers(db_conn *c, arena *a, int64_t book_id, store_ids ids, bool *exists,
                             ledger_row **rows, size_t *n, err *e) WARN_UNUSED;
+
+// The transfers that were linked together with one of them, in journal order; just the one where it stood alone, none where
+// there is no such transfer.
+typedef struct store_group {
+    uuid *ids;
+    size_t n;
+} store_group;
+
+// groups[i] is that of ids.ids[i]. What is once in the journal never changes, so the answer does not either, but for "none".
+bool store_read_groups(db_conn *c, arena *a, int64_t book_id, store_ids ids, bool *exists,
+                       store_group **groups, err *e) WARN_UNUSED;
 
 // Totals of one currency as decimal text, since a sum of amounts may pass an int64.
 typedef struct store_totals {
@@ -106,7 +150,8 @@ typedef struct store_totals {
     int64_t accounts;
 } store_totals;
 
-bool store_trial_balance(db_conn *c, arena *a, int64_t book_id, bool *exists, int64_t *sequence,
+// As of the head's checkpoint: journal/entries.h has them as they are.
+bool store_trial_balance(db_conn *c, arena *a, int64_t book_id, store_head *head,
                          store_totals **lines, size_t *n, err *e) WARN_UNUSED;
 
 // An account's balances as kept, and as its journal entries add up to.
@@ -122,5 +167,17 @@ bool store_check_accounts(db_conn *c, arena *a, int64_t book_id, store_ids ids, 
 // Up to max rows in sequence order, from a sequence on.
 bool store_read_journal(db_conn *c, arena *a, int64_t book_id, int64_t from_sequence, size_t max,
                         bool *exists, ledger_row **rows, size_t *n, err *e) WARN_UNUSED;
+
+bool store_read_head(db_conn *c, arena *a, int64_t book_id, store_head *head, err *e) WARN_UNUSED;
+
+// Up to max rows with sequences in [from, to], in order.
+bool store_read_rows(db_conn *c, arena *a, int64_t book_id, int64_t from, int64_t to, size_t max,
+                     ledger_row **rows, size_t *n, err *e) WARN_UNUSED;
+
+// Sequences in [from, to] of an account's entries as far as postings tell, oldest or newest first, at most max of them; all
+// that there are when fewer than max.
+bool store_read_postings(db_conn *c, arena *a, int64_t book_id, uuid account_id, int64_t from,
+                         int64_t to, bool newest_first, size_t max, int64_t *sequences, size_t *n,
+                         err *e) WARN_UNUSED;
 
 #endif

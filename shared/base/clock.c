@@ -6,6 +6,9 @@
 #include <time.h>
 
 #include "base/assert.h"
+#ifdef DISBURSE_CRASH_POINTS
+#include "base/clock_internal.h"
+#endif
 
 enum { US_PER_S = 1000000, US_PER_MS = 1000, NS_PER_US = 1000 };
 static const int64_t US_PER_DAY = INT64_C(86400) * US_PER_S;
@@ -20,7 +23,11 @@ static int64_t read_us(clockid_t id) {
 
 static int64_t system_wall_us(void *self) {
     (void)self;
+#ifdef DISBURSE_CRASH_POINTS
+    return read_us(CLOCK_REALTIME) + clock_shift_us();
+#else
     return read_us(CLOCK_REALTIME);
+#endif
 }
 
 static int64_t system_mono_us(void *self) {

@@ -8,8 +8,9 @@
 #include "base/config_internal.h"
 #include "base/str.h"
 
+// What inih takes off the ends of a value: all that isspace takes, in the C locale.
 static bool is_blank(char c) {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+    return c == ' ' || (c >= '\t' && c <= '\r');
 }
 
 // Cuts blanks off both ends, in place.

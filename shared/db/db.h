@@ -75,6 +75,11 @@ bool db_exec(db_conn *c, const db_stmt *s, const db_params *p, arena *a, db_rows
 typedef struct db_pipe db_pipe;
 db_pipe *db_pipe_begin(db_conn *c, arena *a);
 void db_pipe_add(db_pipe *p, const db_stmt *s, const db_params *params);
+// BEGIN as the first statement, COMMIT as the last: as db_begin and db_commit, without a round trip of their own. The
+// transaction's statements are bounded by the pool's statement_timeout_ms, not by its deadline; after a failed run that is not
+// ERR_COMMIT_UNKNOWN it is for the caller to roll back. What must hold before the COMMIT must make a statement fail.
+void db_pipe_add_begin(db_pipe *p, int64_t deadline_mono_ms);
+void db_pipe_add_commit(db_pipe *p);
 bool db_pipe_run(db_pipe *p, err *e) WARN_UNUSED;
 db_rows *db_pipe_rows(db_pipe *p, size_t index);
 int64_t db_pipe_affected(db_pipe *p, size_t index);

@@ -14,6 +14,8 @@ struct db_pipe {
     arena *a;
     size_t n;
     size_t failed; // n: none, or none in particular
+    bool begins, commits;
+    int64_t deadline_ms; // of the transaction that begins
     pipe_item items[DB_PIPE_MAX];
 };
 
@@ -35,6 +37,22 @@ void db_pipe_add(db_pipe *p, const db_stmt *s, const db_params *params) {
     p->items[p->n].stmt = s;
     p->items[p->n].params = params;
     p->n++;
+}
+
+static const db_stmt BEGIN_STMT = {"pipe_begin", "BEGIN ISOLATION LEVEL READ COMMITTED"};
+static const db_stmt COMMIT_STMT = {"pipe_commit", "COMMIT"};
+
+void db_pipe_add_begin(db_pipe *p, int64_t deadline_mono_ms) {
+    ASSERT(p->n == 0 && !p->c->in_tx);
+    p->begins = true;
+    p->deadline_ms = deadline_mono_ms;
+    db_pipe_add(p, &BEGIN_STMT, NULL);
+}
+
+void db_pipe_add_commit(db_pipe *p) {
+    ASSERT(p->c->in_tx || p->begins);
+    p->commits = true;
+    db_pipe_add(p, &COMMIT_STMT, NULL);
 }
 
 // All that can fail without the server, before anything is sent.
@@ -177,10 +195,28 @@ static bool run_once(db_pipe *p, err *e) {
     if (!alive || refused) {
         drop_rows(p);
     }
-    if (!alive && !c->in_tx && !c->read_only) {
-        e->flags |= ERR_COMMIT_UNKNOWN; // the segment commits by itself when its end is reached
+    // Outside of a transaction the segment commits by itself when its end is reached.
+    if (!alive && (p->commits || (!c->in_tx && !c->read_only))) {
+        e->flags |= ERR_COMMIT_UNKNOWN;
     }
     return alive && !refused;
+}
+
+// A transaction in which a statement failed has not come to its COMMIT; so what is answered is that it was committed.
+static bool end_transaction(db_pipe *p, bool ok, err *e) {
+    db_conn *c = p->c;
+    if (ok) {
+        ASSERT(strcmp(PQcmdStatus(p->items[p->n - 1].rows->result), "COMMIT") == 0);
+    } else if ((e->flags & ERR_COMMIT_UNKNOWN) != 0 || strcmp(e->sqlstate, "40003") == 0) {
+        e->flags |= ERR_COMMIT_UNKNOWN | ERR_CONNECTION_LOST;
+        c->broken = true;
+        metric_add(c->pool->commit_unknown, 1);
+    } else {
+        return false; // still to be rolled back
+    }
+    c->in_tx = false;
+    c->deadline_ms = INT64_MAX;
+    return ok;
 }
 
 bool db_pipe_run(db_pipe *p, err *e) {
@@ -192,7 +228,15 @@ bool db_pipe_run(db_pipe *p, err *e) {
     if (p->n == 0) {
         return true;
     }
+    ASSERT(!p->commits || p->items[p->n - 1].stmt == &COMMIT_STMT);
+    if (p->begins) {
+        p->c->in_tx = true;
+        p->c->deadline_ms = p->deadline_ms;
+    }
     bool ok = run_once(p, e);
+    if (p->commits) {
+        return end_transaction(p, ok, e);
+    }
     if (!ok && e->code == ERR_ABORTED && strcmp(e->reason, "STALE_PLAN") == 0 && !p->c->broken &&
         PQtransactionStatus(p->c->pg) == PQTRANS_IDLE) {
         // Outside of a transaction the segment left no trace; other plans may be stale, too.

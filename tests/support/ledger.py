@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 from . import rpc, stubs
+from .waiting import wait_until
 
 MAX = 2**63 - 1
 LINKED, PENDING, POST, VOID = 1, 2, 4, 8
@@ -104,3 +105,8 @@ class Ledger:
         sequences = [row.sequence for row in self.journal()]
         assert sequences == list(range(1, len(sequences) + 1)), "the journal has a gap"
         assert answer.sequence >= len(sequences)
+
+    def await_checkpoint(self) -> None:
+        """Until the account table says what the journal says. Whoever looks there himself must wait for it."""
+        sql = f"SELECT count(*) FROM book_head WHERE book_id = {self.book_id} AND checkpoint_sequence < sequence"
+        wait_until(lambda: self.world.ledger_rows(sql) == [["0"]], "a checkpoint of the book")

@@ -173,6 +173,8 @@ def assert_books_at_rest(payer: Payer, book_ids: list[int]) -> None:
     for book_id in sorted(set(book_ids)):
         Ledger(payer.world, book_id).assert_balanced()
     books = ",".join(str(book_id) for book_id in set(book_ids))
+    for book_id in sorted(set(book_ids)):
+        Ledger(payer.world, book_id).await_checkpoint()
     left = payer.world.ledger_rows(
         "SELECT book_id, account_id, debits_pending, debits_posted, credits_pending, credits_posted FROM account "
         f"WHERE code = 200 AND book_id IN ({books}) "

@@ -24,5 +24,5 @@ require_preset() {
 
 # Our own C files, not what is generated or installed.
 c_files() {
-    find shared ledger-svc payments-svc bank-sim cli tests -name '*.[ch]' -type f | sort
+    find shared fuzz ledger-svc ledger-verify payments-svc bank-sim cli tests -name '*.[ch]' -type f | sort
 }

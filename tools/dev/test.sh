@@ -1,18 +1,20 @@
 # shellcheck shell=bash
 # Tests and benchmarks. Each run has a folder of its own below .run/test/, named after this process, and removes it.
 
+readonly FUZZ_TEST_SECONDS=3
 readonly INTEGRATION_MINUTES_MAX=20
 TEST_FOLDER=''
 TEST_STAGE_PID=''
 
 help_test() {
     cat <<'END'
-./dev test [unit|checks|integration [pytest arguments]]
+./dev test [unit|checks|integration [pytest arguments]|fuzz]
 
 Without a part: packages, the dev build (AddressSanitizer and UndefinedBehaviorSanitizer), then
   unit         the C unit tests (CTest, cmocka)
   checks       formatting, the structure lint, buf lint and format, and the tests of the tools
   integration  pytest against real servers: PostgreSQL, sshd, both services with TLS, crashes and faults
+  fuzz         libFuzzer on every decoder, a few seconds each on top of the inputs that are kept (its own clang build)
 The last line is `N passed, N failed`. The exit code is 0 only when nothing failed and no stage was empty.
 A run has its own database, ports and processes and removes them at its end, also after Ctrl-C; the logs of a run
 that failed stay in build/test-logs/.
@@ -70,6 +72,12 @@ stage_checks() {
     in_group "$PYTHON" -m pytest -p no:cacheprovider -q tools --junitxml="$RESULTS/tools.xml" >&2 || true
 }
 
+stage_fuzz() {
+    build_fuzz
+    step "Fuzzing, $FUZZ_TEST_SECONDS s for each target"
+    in_group "$PYTHON" tools/test/fuzz.py --build build/fuzz --seconds "$FUZZ_TEST_SECONDS" --junit "$RESULTS/fuzz.xml" >&2 || true
+}
+
 stage_integration() {
     step "Integration tests"
     DISBURSE_TEST_FOLDER="$TEST_FOLDER" DISBURSE_BUILD="$PROJECT/build/dev" \
@@ -81,8 +89,8 @@ cmd_test() {
     local part="${1:-all}"
     [[ $# -eq 0 ]] || shift
     case "$part" in
-        all | unit | checks | integration) ;;
-        *) fail "there is no part '$part': unit, checks or integration" ;;
+        all | unit | checks | integration | fuzz) ;;
+        *) fail "there is no part '$part': unit, checks, integration or fuzz" ;;
     esac
     [[ $# -eq 0 || "$part" == integration ]] || fail "only integration takes further arguments"
 
@@ -95,7 +103,7 @@ cmd_test() {
     RESULTS="$TEST_FOLDER/results"
     mkdir -p "$RESULTS"
 
-    [[ "$part" == checks ]] || cmd_build dev
+    [[ "$part" == checks || "$part" == fuzz ]] || cmd_build dev
     local -a results=()
     if [[ "$part" == all || "$part" == unit ]]; then
         stage_unit
@@ -108,6 +116,10 @@ cmd_test() {
     if [[ "$part" == all || "$part" == integration ]]; then
         stage_integration "$@"
         results+=("$RESULTS/integration.xml")
+    fi
+    if [[ "$part" == all || "$part" == fuzz ]]; then
+        stage_fuzz
+        results+=("$RESULTS/fuzz.xml")
     fi
     "$PYTHON" tools/test/summary.py "${results[@]}"
 }

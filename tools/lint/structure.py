@@ -14,7 +14,7 @@ from pathlib import Path
 
 FILE_LINES_MAX = 800
 FUNCTION_LINES_MAX = 70
-C_FOLDERS = ("shared", "ledger-svc", "payments-svc", "bank-sim", "cli", "tests")
+C_FOLDERS = ("shared", "ledger-svc", "ledger-verify", "payments-svc", "bank-sim", "cli", "tests", "fuzz")
 # Where amounts of money are handled: no binary fractions at all.
 MONEY_FOLDERS = ("shared/base/money", "ledger-svc", "payments-svc", "bank-sim", "cli")
 

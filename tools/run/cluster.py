@@ -15,7 +15,7 @@ from .process import log_tail
 BIN = Path("/usr/lib/postgresql/15/bin")
 ADMIN = "disburse_admin"
 # Role -> the kind of database that it works in. The migrator owns the schema and grants the service what it needs.
-LEDGER_ROLES = ("ledger_migrator", "ledger_service", "ledger_auditor")
+LEDGER_ROLES = ("ledger_migrator", "ledger_service", "ledger_sealer", "ledger_auditor")
 PAYMENTS_ROLES = ("payments_migrator", "payments_service")
 ROLES = LEDGER_ROLES + PAYMENTS_ROLES
 START_SECONDS_MAX = 60

@@ -42,11 +42,30 @@ def ensure_ssh_key(path: Path, comment: str) -> None:
         raise RunError(f"ssh-keygen failed: {done.stderr.strip()}")
 
 
+def ensure_audit_key(folder: Path) -> None:
+    """The Ed25519 key that signs the ledger's tree heads, and its public half for everybody who verifies them."""
+    path = folder / "audit_ed25519"
+    public = path.with_name(path.name + ".pub")
+    if not path.exists():
+        write_secret(path, _openssl("genpkey", "-algorithm", "ed25519"))
+        public.unlink(missing_ok=True)
+    if not public.exists():
+        public.write_text(_openssl("pkey", "-in", str(path), "-pubout"), encoding="ascii")
+
+
+def _openssl(*arguments: str) -> str:
+    done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
+    if done.returncode != 0:
+        raise RunError(f"openssl {arguments[0]} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
 def ensure_all(folder: Path) -> None:
     """The secrets that the services share with each other, the bank and the disk."""
     ensure(folder / "keyring", lambda: "k1 " + secrets.token_hex(32))
     ensure(folder / "bank_api_key", lambda: secrets.token_hex(32))
     ensure(folder / "webhook_secret", lambda: "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode())
+    ensure_audit_key(folder)
     ensure_ssh_key(folder / "ssh_host_ed25519", "bank")
     ensure_ssh_key(folder / "ssh_client_ed25519", "payments-svc")
 

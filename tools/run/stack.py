@@ -141,6 +141,8 @@ class Stack:
         own = {"server.ready_file": f"../run/{instance}.ready", "server.listen": "127.0.0.1:0", **settings}
         if service == "payments-svc":
             own.setdefault("instant.webhook_port", 0)  # the bank's webhooks go to the first one
+        if service == "ledger-svc":
+            own.setdefault("audit.heads_file", f"../run/{instance}.heads")  # each process keeps a file of its own
         render(service, self.values(), {**self.settings[service], **own}, self.etc / f"{instance}.ini")
         return self.daemon(service, instance=instance)
 

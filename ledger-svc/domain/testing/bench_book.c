@@ -14,6 +14,7 @@ int bench_setup(void **state) {
     b->accounts = map_create(16, BENCH_MAP_MAX);
     b->transfers = map_create(16, BENCH_MAP_MAX);
     b->burned = map_create(16, BENCH_MAP_MAX);
+    b->references = map_create(16, BENCH_MAP_MAX);
     b->now_us = 1000000;
     b->next_expires_us = LEDGER_NEVER_US;
     *state = b;
@@ -25,6 +26,7 @@ int bench_teardown(void **state) {
     map_destroy(b->accounts);
     map_destroy(b->transfers);
     map_destroy(b->burned);
+    map_destroy(b->references);
     arena_destroy(b->a);
     free(b);
     return 0;
@@ -49,6 +51,7 @@ static void tx_begin(bench_book *b, ledger_tx *tx, size_t n) {
         .accounts = b->accounts,
         .transfers = b->transfers,
         .burned = b->burned,
+        .references = b->references,
         .sequence = b->sequence,
         .timestamp_us = (b->now_us > b->timestamp_us ? b->now_us : b->timestamp_us + 1) - 1,
         .next_expires_us = b->next_expires_us,
@@ -151,6 +154,16 @@ void bench_expect_balances(bench_book *b, uint64_t account, int64_t dp, int64_t 
     assert_int_equal(a->balances.debits_posted, dpo);
     assert_int_equal(a->balances.credits_pending, cp);
     assert_int_equal(a->balances.credits_posted, cpo);
+}
+
+ledger_transfer_event bench_reversal(uint64_t id, uint64_t reversed) {
+    return (ledger_transfer_event){.id = bench_id(id), .reverses_id = bench_id(reversed)};
+}
+
+void bench_expect_state(bench_book *b, uint64_t account, uint32_t state) {
+    const ledger_account *a = map_get(b->accounts, bench_id(account));
+    assert_non_null(a);
+    assert_int_equal(a->state, state);
 }
 
 ledger_transfer_status bench_one(bench_book *b, ledger_transfer_event event) {

@@ -16,7 +16,7 @@ enum { BENCH_BATCH_MAX = 64 };
 
 typedef struct bench_book {
     arena *a;
-    map *accounts, *transfers, *burned;
+    map *accounts, *transfers, *burned, *references;
     int64_t sequence, timestamp_us, next_expires_us;
     int64_t now_us;         // the clock
     size_t n_rows;          // of the last batch
@@ -37,6 +37,7 @@ void bench_account(bench_book *b, uint64_t n, uint32_t flags);
 ledger_transfer_event bench_transfer(uint64_t id, uint64_t debit, uint64_t credit, int64_t amount);
 ledger_transfer_event bench_post(uint64_t id, uint64_t pending, int64_t amount);
 ledger_transfer_event bench_void(uint64_t id, uint64_t pending, int64_t amount);
+ledger_transfer_event bench_reversal(uint64_t id, uint64_t reversed);
 
 // One transaction: due expiries, then the batch; results in b->results.
 void bench_apply(bench_book *b, const ledger_transfer_event *events, size_t n);
@@ -45,6 +46,8 @@ void bench_apply_accounts(bench_book *b, const ledger_account_event *events, siz
 // The balances of an account, to compare: debits pending, debits posted, credits pending, credits posted.
 void bench_expect_balances(bench_book *b, uint64_t account, int64_t dp, int64_t dpo, int64_t cp,
                            int64_t cpo);
+// Bits of LEDGER_STATE_….
+void bench_expect_state(bench_book *b, uint64_t account, uint32_t state);
 // One transfer as a batch of its own.
 ledger_transfer_status bench_one(bench_book *b, ledger_transfer_event event);
 

@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/assert.h"
+#include "journal/entries.h"
 #include "store/store.h"
 #include "testing/fixture.h"
 
@@ -37,7 +39,8 @@ void bench_clock_shift(int64_t us) {
 void bench_database(void) {
     err e;
     err_clear(&e);
-    fixture_sql("CREATE ROLE ledger_migrator LOGIN; CREATE ROLE ledger_service LOGIN; CREATE ROLE "
+    fixture_sql("CREATE ROLE ledger_migrator LOGIN; CREATE ROLE ledger_service LOGIN; "
+                "CREATE ROLE ledger_sealer LOGIN; CREATE ROLE "
                 "ledger_auditor LOGIN",
                 NULL, 0);
     if (!db_migrate(fixture_conninfo(), LEDGER_MIGRATIONS_DIR, &e)) {
@@ -74,6 +77,8 @@ bench_instance bench_start(const char *host, void (*change)(journal_options *)) 
         .cache_accounts_max = 10000,
         .commit_timeout_ms = 10000,
         .expiry_poll_ms = 50,
+        .checkpoint_rows = 1000,
+        .checkpoint_ms = 200,
     };
     if (change != NULL) {
         change(&o);
@@ -208,17 +213,10 @@ ledger_transfer_status bench_commit_one(bench_instance *i, int64_t book_id,
     return status;
 }
 
-void bench_make_accounts(bench_instance *i, int64_t book_id, uint64_t n, uint32_t flags) {
-    ledger_account_event events[BENCH_EVENTS_MAX];
-    ledger_account_result results[BENCH_EVENTS_MAX];
+void bench_commit_accounts(bench_instance *i, int64_t book_id, const ledger_account_event *events,
+                           size_t n, ledger_account_result *results) {
     bench_answer *answer = calloc(1, sizeof *answer);
-    ASSERT(n <= BENCH_EVENTS_MAX && answer != NULL);
-    for (uint64_t k = 0; k < n; k++) {
-        events[k] = (ledger_account_event){.id = bench_uuid(book_id, k + 1),
-                                           .code = 10,
-                                           .flags = flags,
-                                           .currency = ledger_currency_pack(STR("USD"))};
-    }
+    ASSERT(answer != NULL);
     waiter w = {
         .request = {.book_id = book_id,
                     .deadline_mono_ms = fixture_deadline(20000),
@@ -230,6 +228,19 @@ void bench_make_accounts(bench_instance *i, int64_t book_id, uint64_t n, uint32_
     submit_and_wait(i, &w);
     ASSERT(answer->ok);
     free(answer);
+}
+
+void bench_make_accounts(bench_instance *i, int64_t book_id, uint64_t n, uint32_t flags) {
+    ledger_account_event events[BENCH_EVENTS_MAX] = {0};
+    ledger_account_result results[BENCH_EVENTS_MAX];
+    ASSERT(n <= BENCH_EVENTS_MAX);
+    for (uint64_t k = 0; k < n; k++) {
+        events[k] = (ledger_account_event){.id = bench_uuid(book_id, k + 1),
+                                           .code = 10,
+                                           .flags = flags,
+                                           .currency = ledger_currency_pack(STR("USD"))};
+    }
+    bench_commit_accounts(i, book_id, events, n, results);
     for (uint64_t k = 0; k < n; k++) {
         ASSERT(results[k].status == LEDGER_ACCOUNT_CREATED && results[k].timestamp_us > 0);
     }
@@ -238,6 +249,7 @@ void bench_make_accounts(bench_instance *i, int64_t book_id, uint64_t n, uint32_
 // --- What the database says ------------------------------------------------------------------------------------------
 
 typedef struct balance_read {
+    journal *j;
     int64_t book_id;
     uuid id;
     ledger_balances balances;
@@ -250,7 +262,7 @@ static bool read_balances(db_conn *c, arena *a, void *arg, err *e) {
     bool exists = false;
     int64_t sequence = 0;
     const store_ids ids = {&r->id, 1};
-    if (!store_lookup_accounts(c, a, r->book_id, ids, &exists, &sequence, &accounts, &n, e)) {
+    if (!journal_read_accounts(r->j, c, a, r->book_id, ids, &exists, &sequence, &accounts, &n, e)) {
         return false;
     }
     ASSERT(exists && n == 1);
@@ -259,7 +271,7 @@ static bool read_balances(db_conn *c, arena *a, void *arg, err *e) {
 }
 
 ledger_balances bench_balances(bench_instance *i, int64_t book_id, uint64_t account) {
-    balance_read r = {.book_id = book_id, .id = bench_uuid(book_id, account)};
+    balance_read r = {.j = i->j, .book_id = book_id, .id = bench_uuid(book_id, account)};
     arena *a = arena_create(1 << 20);
     err e;
     ASSERT(db_read(i->pool, fixture_deadline(5000), a, read_balances, &r, &e));
@@ -272,6 +284,16 @@ static int64_t book_number(const char *before, int64_t book_id, const char *afte
     const int n = snprintf(text, sizeof text, "%s%lld%s", before, (long long)book_id, after);
     ASSERT(n > 0 && (size_t)n < sizeof text);
     return fixture_sql_i64(text);
+}
+
+void bench_await_checkpoint(int64_t book_id) {
+    const struct timespec pause = {.tv_nsec = 10000000};
+    const int64_t until_ms = fixture_deadline(10000);
+    while (book_number("SELECT sequence - checkpoint_sequence FROM book_head WHERE book_id = ",
+                       book_id, "") != 0) {
+        ASSERT(fixture_deadline(0) < until_ms);
+        (void)nanosleep(&pause, NULL);
+    }
 }
 
 void bench_check_book(int64_t book_id) {
@@ -290,7 +312,7 @@ void bench_check_book(int64_t book_id) {
             "coalesce(sum(debits_posted - credits_posted), 0) FROM account WHERE book_id = ",
             book_id, ""),
         0);
-    // What each account holds against what its entries add up to.
+    // What each account row says against what its entries up to the checkpoint add up to.
     assert_int_equal(
         book_number(
             "SELECT count(*) FROM (SELECT a.debits_pending, a.debits_posted, a.credits_pending, "
@@ -303,10 +325,26 @@ void bench_check_book(int64_t book_id) {
             "FILTER (WHERE t.credit_account_id = a.account_id), 0) AS cp, "
             "coalesce(sum(amount) FILTER (WHERE t.credit_account_id = a.account_id AND kind IN (1, "
             "3)), 0) AS cpo "
-            "FROM account a LEFT JOIN transfer t ON t.book_id = a.book_id AND a.account_id IN "
+            "FROM account a JOIN book_head h ON h.book_id = a.book_id LEFT JOIN transfer t "
+            "ON t.book_id = a.book_id AND t.sequence <= h.checkpoint_sequence AND a.account_id IN "
             "(t.debit_account_id, t.credit_account_id) WHERE a.book_id = ",
             book_id,
             " GROUP BY a.book_id, a.account_id) s WHERE (dp, dpo, cp, cpo) <> "
             "(debits_pending, debits_posted, credits_pending, credits_posted)"),
+        0);
+    // Postings name the same rows as the journal does, up to the checkpoint.
+    assert_int_equal(
+        book_number(
+            "WITH h AS (SELECT book_id, checkpoint_sequence FROM book_head WHERE book_id = ",
+            book_id,
+            "), p AS (SELECT account_id, first_sequence + (get_byte(entries, 4 * i)::bigint << 24 "
+            "| "
+            "get_byte(entries, 4 * i + 1) << 16 | get_byte(entries, 4 * i + 2) << 8 | "
+            "get_byte(entries, 4 * i + 3)) AS sequence FROM h JOIN posting USING (book_id), "
+            "generate_series(0, octet_length(entries) / 4 - 1) i), "
+            "j AS (SELECT unnest(ARRAY[debit_account_id, credit_account_id]) AS account_id, "
+            "sequence FROM h JOIN transfer USING (book_id) WHERE sequence <= checkpoint_sequence) "
+            "SELECT (SELECT count(*) FROM (TABLE p EXCEPT ALL TABLE j) x) + "
+            "(SELECT count(*) FROM (TABLE j EXCEPT ALL TABLE p) y)"),
         0);
 }

@@ -44,6 +44,9 @@ typedef struct bench_answer {
 
 // Makes accounts 1 … n in USD; the flags are for all. All must be created.
 void bench_make_accounts(bench_instance *i, int64_t book_id, uint64_t n, uint32_t flags);
+// As they are; answers their results.
+void bench_commit_accounts(bench_instance *i, int64_t book_id, const ledger_account_event *events,
+                           size_t n, ledger_account_result *results);
 void bench_commit(bench_instance *i, int64_t book_id, const ledger_transfer_event *events, size_t n,
                   int64_t deadline_ms, bench_answer *answer);
 ledger_transfer_event bench_event(int64_t book_id, uint64_t id, uint64_t debit, uint64_t credit,
@@ -53,6 +56,8 @@ ledger_transfer_status bench_commit_one(bench_instance *i, int64_t book_id,
                                         ledger_transfer_event event);
 // From the database.
 ledger_balances bench_balances(bench_instance *i, int64_t book_id, uint64_t account);
+// Waits until an instance that runs has made a checkpoint of all rows: then the account table says how the book is.
+void bench_await_checkpoint(int64_t book_id);
 // Gapless sequences, growing times, debits equal to credits, kept balances equal to the entries.
 void bench_check_book(int64_t book_id);
 

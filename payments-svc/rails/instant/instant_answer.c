@@ -70,8 +70,8 @@ static bool payment_of(json_t *object, arena *a, payment *out, err *e) {
     if (json_string_length(currency) != 3) {
         return bad(e, "currency", "must have 3 characters");
     }
-    if (!json_is_integer(amount)) {
-        return bad(e, "amount", "must be a whole number");
+    if (!json_is_integer(amount) || json_integer_value(amount) <= 0) {
+        return bad(e, "amount", "must be a whole number greater than zero");
     }
     if (retriable != NULL && !json_is_boolean(retriable)) {
         return bad(e, "retriable", "must be true or false");

@@ -1,0 +1,35 @@
+// Page tokens of payments.v1: taken only with the filters that they were made for. The first byte is the length of the filters.
+#include <string.h>
+
+#include "api/service_internal.h"
+#include "fuzz.h"
+
+enum { POSITION_LEN = 16 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    if (size < 1) {
+        return 0;
+    }
+    arena *a = arena_create(FUZZ_ARENA_MAX);
+    const size_t n = data[0] < size ? data[0] : size - 1;
+    const str filters = fuzz_str(data + 1, n);
+    const char *token = arena_strndup(a, (const char *)data + 1 + n, size - 1 - n);
+    uint8_t position[POSITION_LEN] = {0};
+    err e;
+    err_clear(&e);
+    if (page_token_read(token, filters, position, sizeof position, &e)) {
+        char *again = page_token_make(a, filters, position, sizeof position);
+        uint8_t read[POSITION_LEN];
+        ASSERT(page_token_read(again, filters, read, sizeof read, &e));
+        ASSERT(memcmp(read, position, sizeof read) == 0);
+    } else {
+        fuzz_check_refusal(&e);
+    }
+    // One that we made is taken back, and not with other filters.
+    char *made = page_token_make(a, filters, position, sizeof position);
+    err_clear(&e);
+    ASSERT(page_token_read(made, filters, position, sizeof position, &e));
+    ASSERT(n == 0 || !page_token_read(made, STR(""), position, sizeof position, &e));
+    arena_destroy(a);
+    return 0;
+}

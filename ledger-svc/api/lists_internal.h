@@ -1,0 +1,46 @@
+// Shared between the files of the api that answer lists, balances as of a moment, and statements.
+#ifndef API_LISTS_INTERNAL_H
+#define API_LISTS_INTERNAL_H
+
+#include "api/api_internal.h"
+#include "query/query.h"
+
+enum { LIST_PAGE_DEFAULT = 100 };
+
+// --- pages.c: page sizes and tokens ----------------------------------------------------------------------------------
+
+bool api_page_size(uint32_t asked, size_t *out, err *e) WARN_UNUSED;
+bool api_order(Ledger__V1__ListOrder order, bool *newest_first, err *e) WARN_UNUSED;
+
+enum { PAGE_PLACE_MAX = 8 }; // numbers
+
+// Where a page ends, in numbers, and what it is a page of: the call, and its request without page_size and page_token.
+typedef struct page_token {
+    const ProtobufCMessage *request; // with page_size 0 and page_token ""
+    int64_t place[PAGE_PLACE_MAX];
+    size_t n;
+} page_token;
+
+// NULL: the arena is full, *e says so.
+char *api_page_token_make(arena *a, const page_token *t, err *e);
+// Fills place; refuses what api_page_token_make has not made for this request.
+bool api_page_token_read(arena *a, const char *text, page_token *t, err *e) WARN_UNUSED;
+
+// --- filters.c -------------------------------------------------------------------------------------------------------
+
+// filter NULL is the empty one. False names the field: "filter.code".
+bool api_transfer_filter_decode(const Ledger__V1__TransferFilter *filter, query_transfers *q,
+                                err *e) WARN_UNUSED;
+bool api_account_filter_decode(const Ledger__V1__AccountFilter *filter, query_accounts *q,
+                               err *e) WARN_UNUSED;
+// Times of a range; 0 is open.
+bool api_times_check(int64_t from_us, int64_t to_us, const char *from_field, const char *to_field,
+                     err *e) WARN_UNUSED;
+bool api_refuse_field(err *e, const char *reason, const char *field, const char *what);
+
+// --- What all of them answer for what there is not; true when both are there ------------------------------------------
+
+bool api_found(bool book_exists, bool account_exists, const char *account_field,
+               err *e) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,354 @@
+// Readers: the tables as they were at the last checkpoint, and what the tail in memory adds to them.
+#include "journal/entries.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "journal/journal_internal.h"
+
+// A checkpoint that comes between reading the tables and reading the tail makes us read again; that many in a row do not come.
+enum { TRIES_MAX = 32, TEXT_OF_TOTAL = 48 };
+
+static bool moved_too_often(err *e) {
+    (void)err_set(e, ERR_UNAVAILABLE, "BOOK_TOO_BUSY", "the book was rewritten while it was read");
+    e->flags |= ERR_RETRIABLE;
+    return false;
+}
+
+// A read of the tables in one statement, which also tells the head as it was then, and what the tail then adds.
+typedef struct overlay {
+    int64_t book_id;
+    bool (*read)(struct overlay *o, db_conn *c, arena *a, store_head *head, err *e);
+    // With the tail's lock held. Sets `again` when the tail is about things that were not there yet when the tables were read.
+    bool (*add)(struct overlay *o, arena *a, const tail *t, err *e);
+    // Of the reads below.
+    store_ids ids;
+    ledger_account *accounts;
+    store_totals *lines;
+    size_t n;
+    bool again;
+} overlay;
+
+// True and *done when the tail begins where the tables end.
+static bool overlay_try(overlay *o, followed *f, db_conn *c, arena *a, store_head *head,
+                        int64_t *at_sequence, bool *done, err *e) {
+    *done = false;
+    if (!o->read(o, c, a, head, e)) {
+        return false;
+    }
+    if (!head->exists) {
+        *done = true;
+        return true;
+    }
+    if (!follow_reach(f, c, a, head, e)) {
+        return false;
+    }
+    bool ok = true;
+    (void)pthread_mutex_lock(&f->lock);
+    if (tail_checkpoint(f->tail) == head->checkpoint_sequence &&
+        tail_sequence(f->tail) >= head->sequence) {
+        o->again = false;
+        ok = o->add(o, a, f->tail, e);
+        *at_sequence = tail_sequence(f->tail);
+        *done = !o->again;
+    }
+    (void)pthread_mutex_unlock(&f->lock);
+    return ok;
+}
+
+static bool overlay_read(overlay *o, journal *j, db_conn *c, arena *a, bool *exists,
+                         int64_t *at_sequence, err *e) {
+    followed *f = follow_hold(&j->follower, o->book_id);
+    store_head head = {0};
+    bool ok = true;
+    bool done = false;
+    for (int i = 0; ok && !done && i < TRIES_MAX; i++) {
+        ok = overlay_try(o, f, c, a, &head, at_sequence, &done, e);
+    }
+    follow_release(&j->follower, f);
+    *exists = head.exists;
+    return ok && (done || moved_too_often(e));
+}
+
+// --- Accounts --------------------------------------------------------------------------------------------------------
+
+static bool accounts_read(overlay *o, db_conn *c, arena *a, store_head *head, err *e) {
+    return store_lookup_accounts(c, a, o->book_id, o->ids, head, &o->accounts, &o->n, e);
+}
+
+void journal_overlay_account(const tail *t, ledger_account *account) {
+    const tail_account *later = tail_find(t, account->id);
+    if (later != NULL) {
+        account->balances = later->after;
+        account->state = later->state;
+    }
+}
+
+static bool accounts_add(overlay *o, arena *a, const tail *t, err *e) {
+    (void)a;
+    (void)e;
+    for (size_t i = 0; i < o->n; i++) {
+        journal_overlay_account(t, &o->accounts[i]);
+    }
+    return true;
+}
+
+bool journal_read_accounts(journal *j, db_conn *c, arena *a, int64_t book_id, store_ids ids,
+                           bool *exists, int64_t *at_sequence, ledger_account **accounts, size_t *n,
+                           err *e) {
+    overlay o = {.book_id = book_id, .read = accounts_read, .add = accounts_add, .ids = ids};
+    const bool ok = overlay_read(&o, j, c, a, exists, at_sequence, e);
+    *accounts = o.accounts;
+    *n = o.n;
+    return ok;
+}
+
+bool journal_refresh_accounts(journal *j, db_conn *c, arena *a, int64_t book_id, bool *exists,
+                              int64_t *at_sequence, ledger_account *accounts, size_t n, err *e) {
+    uuid *ids = arena_calloc(a, n + 1, sizeof *ids);
+    ledger_account *fresh = NULL;
+    size_t n_fresh = 0;
+    if (ids == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "ANSWER_TOO_LARGE",
+                       "the answer is larger than one call may be");
+    }
+    for (size_t i = 0; i < n; i++) {
+        ids[i] = accounts[i].id;
+    }
+    if (!journal_read_accounts(j, c, a, book_id, (store_ids){ids, n}, exists, at_sequence, &fresh,
+                               &n_fresh, e)) {
+        return false;
+    }
+    map *by_id = map_create(n_fresh, n_fresh + 1);
+    for (size_t i = 0; i < n_fresh; i++) {
+        ASSERT(map_put(by_id, fresh[i].id, &fresh[i]));
+    }
+    for (size_t i = 0; i < n; i++) {
+        const ledger_account *now = map_get(by_id, accounts[i].id);
+        if (now != NULL) {
+            accounts[i].balances = now->balances;
+            accounts[i].state = now->state;
+        }
+    }
+    map_destroy(by_id);
+    return true;
+}
+
+// --- Totals ----------------------------------------------------------------------------------------------------------
+
+static bool totals_read(overlay *o, db_conn *c, arena *a, store_head *head, err *e) {
+    return store_trial_balance(c, a, o->book_id, head, &o->lines, &o->n, e);
+}
+
+// A decimal text plus a number. Totals of int64 amounts fit 128 bits by far.
+static bool total_shift(arena *a, char **text, __int128 by, err *e) {
+    __int128 total = 0;
+    for (const char *p = *text; *p != '\0'; p++) {
+        ASSERT(*p >= '0' && *p <= '9'); // totals are never negative
+        total = total * 10 + (*p - '0');
+    }
+    total += by;
+    ASSERT(total >= 0);
+    char *out = arena_alloc(a, TEXT_OF_TOTAL);
+    if (out == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "ANSWER_TOO_LARGE",
+                       "the answer is larger than one call may be");
+    }
+    char *at = out + TEXT_OF_TOTAL - 1; // arena memory is zeroed: the text ends there
+    do {
+        *--at = (char)('0' + (int)(total % 10));
+        total /= 10;
+    } while (total != 0);
+    *text = at;
+    return true;
+}
+
+static bool line_add(arena *a, store_totals *line, const tail *t, err *e) {
+    const ledger_currency currency = ledger_currency_pack(str_of(line->currency));
+    __int128 by[4] = {0};
+    for (size_t i = 0; i < tail_n_accounts(t); i++) {
+        const tail_account *account = tail_account_at(t, i);
+        if (account->currency == currency) {
+            by[0] += account->after.debits_pending - account->before.debits_pending;
+            by[1] += account->after.debits_posted - account->before.debits_posted;
+            by[2] += account->after.credits_pending - account->before.credits_pending;
+            by[3] += account->after.credits_posted - account->before.credits_posted;
+        }
+    }
+    return total_shift(a, &line->debits_pending, by[0], e) &&
+           total_shift(a, &line->debits_posted, by[1], e) &&
+           total_shift(a, &line->credits_pending, by[2], e) &&
+           total_shift(a, &line->credits_posted, by[3], e);
+}
+
+static bool has_line(const overlay *o, ledger_currency currency) {
+    for (size_t i = 0; i < o->n; i++) {
+        if (ledger_currency_pack(str_of(o->lines[i].currency)) == currency) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool totals_add(overlay *o, arena *a, const tail *t, err *e) {
+    // The first account of a currency may be younger than what was read.
+    for (size_t i = 0; i < tail_n_accounts(t) && !o->again; i++) {
+        o->again = !has_line(o, tail_account_at(t, i)->currency);
+    }
+    for (size_t i = 0; i < o->n && !o->again; i++) {
+        if (!line_add(a, &o->lines[i], t, e)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool journal_trial_balance(journal *j, db_conn *c, arena *a, int64_t book_id, bool *exists,
+                           int64_t *at_sequence, store_totals **lines, size_t *n, err *e) {
+    overlay o = {.book_id = book_id, .read = totals_read, .add = totals_add};
+    const bool ok = overlay_read(&o, j, c, a, exists, at_sequence, e);
+    *lines = o.lines;
+    *n = o.n;
+    return ok;
+}
+
+// --- Entries ---------------------------------------------------------------------------------------------------------
+
+bool journal_head(journal *j, db_conn *c, arena *a, int64_t book_id, bool *exists,
+                  int64_t *at_sequence, err *e) {
+    (void)j;
+    store_head head = {0};
+    if (!store_read_head(c, a, book_id, &head, e)) {
+        return false;
+    }
+    *exists = head.exists;
+    *at_sequence = head.sequence;
+    return true;
+}
+
+// Newest first: from the front. Sequences in the range that the tail has, at most max.
+static size_t tail_newest(const tail *t, const journal_entries_query *q, int64_t *out) {
+    const tail_account *account = tail_find(t, q->account_id);
+    uint32_t entry = account == NULL ? 0 : account->newest;
+    size_t n = 0;
+    for (int64_t sequence;
+         n < q->max && tail_next_older(t, &entry, &sequence) && sequence >= q->from_sequence;) {
+        if (sequence <= q->to_sequence) {
+            out[n++] = sequence;
+        }
+    }
+    return n;
+}
+
+// Oldest first. The list runs the other way, so `out` is used as a ring of the last max seen; *n_seen counts all in range.
+static size_t tail_oldest(const tail *t, const journal_entries_query *q, int64_t *out) {
+    const tail_account *account = tail_find(t, q->account_id);
+    uint32_t entry = account == NULL ? 0 : account->newest;
+    size_t seen = 0;
+    for (int64_t sequence; tail_next_older(t, &entry, &sequence) && sequence >= q->from_sequence;) {
+        if (sequence <= q->to_sequence) {
+            out[seen++ % q->max] = sequence;
+        }
+    }
+    const size_t n = seen < q->max ? seen : q->max;
+    // The last one seen is the oldest. Turn the ring round.
+    for (size_t i = 0; i < n; i++) {
+        out[q->max + i] = out[(seen - 1 - i) % q->max];
+    }
+    memmove(out, out + q->max, n * sizeof *out);
+    return n;
+}
+
+// What the tail says, as of one moment, and where it begins and ends then.
+static size_t tail_entries(followed *f, const journal_entries_query *q, int64_t *out,
+                           int64_t *checkpoint, int64_t *at_sequence) {
+    (void)pthread_mutex_lock(&f->lock);
+    *checkpoint = tail_checkpoint(f->tail);
+    *at_sequence = tail_sequence(f->tail);
+    const size_t n = q->newest_first ? tail_newest(f->tail, q, out) : tail_oldest(f->tail, q, out);
+    (void)pthread_mutex_unlock(&f->lock);
+    return n;
+}
+
+static int64_t lower(int64_t x, int64_t y) {
+    return x < y ? x : y;
+}
+
+// Postings are never changed: whatever is written after we looked at the tail lies beyond its checkpoint, and is left out.
+static bool entries_read(followed *f, db_conn *c, arena *a, int64_t book_id,
+                         const journal_entries_query *q, journal_entries *out, err *e) {
+    int64_t *late = arena_calloc(a, 2 * q->max, sizeof *late);
+    int64_t checkpoint = 0;
+    size_t n = 0;
+    out->sequences = arena_calloc(a, q->max, sizeof *out->sequences);
+    if (late == NULL || out->sequences == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "ANSWER_TOO_LARGE",
+                       "the answer is larger than one call may be");
+    }
+    size_t n_late = tail_entries(f, q, late, &checkpoint, &out->at_sequence);
+    if (q->newest_first) {
+        memcpy(out->sequences, late, n_late * sizeof *late);
+        out->n = n_late;
+    }
+    if (out->n < q->max && q->from_sequence <= checkpoint) {
+        if (!store_read_postings(c, a, book_id, q->account_id, q->from_sequence,
+                                 lower(q->to_sequence, checkpoint), q->newest_first,
+                                 q->max - out->n, out->sequences + out->n, &n, e)) {
+            return false;
+        }
+        out->n += n;
+    }
+    if (!q->newest_first) {
+        n_late = n_late < q->max - out->n ? n_late : q->max - out->n;
+        memcpy(out->sequences + out->n, late, n_late * sizeof *late);
+        out->n += n_late;
+    }
+    return true;
+}
+
+bool journal_account_entries(journal *j, db_conn *c, arena *a, int64_t book_id,
+                             const journal_entries_query *q, journal_entries *out, err *e) {
+    ASSERT(q->max > 0 && q->max <= JOURNAL_ENTRIES_MAX);
+    store_head head;
+    *out = (journal_entries){0};
+    if (!store_read_head(c, a, book_id, &head, e)) {
+        return false;
+    }
+    out->exists = head.exists;
+    if (!head.exists) {
+        return true;
+    }
+    followed *f = follow_hold(&j->follower, book_id);
+    const bool ok = follow_reach(f, c, a, &head, e) && entries_read(f, c, a, book_id, q, out, e);
+    follow_release(&j->follower, f);
+    return ok;
+}
+
+bool journal_balances_at(journal *j, db_conn *c, arena *a, int64_t book_id, uuid account_id,
+                         int64_t sequence, bool *exists, bool *found, ledger_balances *balances,
+                         err *e) {
+    const journal_entries_query q = {
+        .account_id = account_id, .to_sequence = sequence, .newest_first = true, .max = 1};
+    journal_entries entries;
+    ledger_row *rows = NULL;
+    size_t n = 0;
+    *found = false;
+    *balances = (ledger_balances){0};
+    if (!journal_account_entries(j, c, a, book_id, &q, &entries, e)) {
+        return false;
+    }
+    *exists = entries.exists;
+    if (entries.n == 0) {
+        return true;
+    }
+    if (!store_read_rows(c, a, book_id, entries.sequences[0], entries.sequences[0], 1, &rows, &n,
+                         e)) {
+        return false;
+    }
+    ASSERT(n == 1);
+    *found = true;
+    *balances =
+        uuid_eq(rows[0].debit_account_id, account_id) ? rows[0].debit_after : rows[0].credit_after;
+    return true;
+}

@@ -1,0 +1,390 @@
+// What lives in memory between two checkpoints: the tail, the cache, ids that were used before. Against a real PostgreSQL.
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "journal/entries.h"
+#include "testing/bench_journal.h"
+#include "testing/fixture.h"
+
+#define EXPECT_STATUS(actual, wanted) assert_int_equal(actual, LEDGER_TRANSFER_##wanted)
+
+static int64_t in_book(const char *sql, int64_t book) {
+    char text[512];
+    (void)snprintf(text, sizeof text, "%s%lld", sql, (long long)book);
+    return fixture_sql_i64(text);
+}
+
+static void no_checkpoints(journal_options *o) {
+    o->checkpoint_rows = 100000;
+    o->checkpoint_ms = 60000;
+}
+
+static void checkpoint_each_commit(journal_options *o) {
+    o->checkpoint_rows = 1;
+}
+
+static void tiny_cache_no_checkpoints(journal_options *o) {
+    no_checkpoints(o);
+    o->cache_accounts_max = 3;
+}
+
+static void expect_posted(bench_instance *i, int64_t book, uint64_t account, int64_t debits,
+                          int64_t credits) {
+    const ledger_balances b = bench_balances(i, book, account);
+    assert_int_equal(b.debits_posted, debits);
+    assert_int_equal(b.credits_posted, credits);
+}
+
+static void restart__folds_in_the_tail(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance i = bench_start(NULL, no_checkpoints);
+    bench_make_accounts(&i, book, 3, 0);
+    for (uint64_t n = 0; n < 20; n++) {
+        EXPECT_STATUS(bench_commit_one(&i, book, bench_event(book, 100 + n, 1, 2 + n % 2, 5)),
+                      CREATED);
+    }
+    bench_stop(&i);
+    // Nothing of it is in the account rows.
+    assert_int_equal(in_book("SELECT checkpoint_sequence FROM book_head WHERE book_id = ", book),
+                     0);
+    assert_int_equal(
+        in_book("SELECT sum(debits_posted)::bigint FROM account WHERE book_id = ", book), 0);
+    i = bench_start(NULL, no_checkpoints);
+    expect_posted(&i, book, 1, 100, 0); // a reader is the first to come
+    bench_stop(&i);
+    i = bench_start(NULL, checkpoint_each_commit);
+    ledger_transfer_event event = bench_event(book, 200, 2, 1, 5);
+    EXPECT_STATUS(bench_commit_one(&i, book, event), CREATED);
+    expect_posted(&i, book, 1, 100, 5);
+    expect_posted(&i, book, 2, 5, 50);
+    assert_int_equal(in_book("SELECT checkpoint_sequence FROM book_head WHERE book_id = ", book),
+                     20);
+    bench_check_book(book);
+    EXPECT_STATUS(bench_commit_one(&i, book, bench_event(book, 201, 3, 1, 5)), CREATED);
+    bench_check_book(book);
+    bench_stop(&i);
+}
+
+// With the account table out of the way, whoever wants to read an account row fails.
+static void two_instances__alternate_without_reading_accounts(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance i[2] = {bench_start(NULL, no_checkpoints), bench_start(NULL, no_checkpoints)};
+    bench_make_accounts(&i[0], book, 2, 0);
+    for (uint64_t k = 0; k < 2; k++) {
+        EXPECT_STATUS(bench_commit_one(&i[k], book, bench_event(book, 90 + k, 1, 2, 0)), CREATED);
+    }
+    fixture_sql("ALTER TABLE account RENAME TO account_away", NULL, 0);
+    // Each sees at once what the other has moved, and what it has reserved and ended.
+    for (uint64_t n = 0; n < 30; n++) {
+        const ledger_transfer_event move = bench_event(book, 100 + n, 1 + n % 2, 2 - n % 2, 1);
+        ledger_transfer_event hold = bench_event(book, 200 + n, 1, 2, 3);
+        ledger_transfer_event post = bench_event(book, 300 + n, 0, 0, LEDGER_AMOUNT_MAX);
+        hold.flags = LEDGER_TRANSFER_FLAG_PENDING;
+        post.flags = LEDGER_TRANSFER_FLAG_POST;
+        post.pending_id = hold.id;
+        post.currency = 0;
+        post.code = 0;
+        EXPECT_STATUS(bench_commit_one(&i[n % 2], book, move), CREATED);
+        EXPECT_STATUS(bench_commit_one(&i[n % 2], book, hold), CREATED);
+        EXPECT_STATUS(bench_commit_one(&i[1 - n % 2], book, post), CREATED);
+    }
+    fixture_sql("ALTER TABLE account_away RENAME TO account", NULL, 0);
+    for (size_t k = 0; k < 2; k++) {
+        expect_posted(&i[k], book, 1, 15 + 90, 15);
+        expect_posted(&i[k], book, 2, 15, 15 + 90);
+    }
+    bench_stop(&i[0]);
+    bench_stop(&i[1]);
+}
+
+// This program again, with a crash point armed: they are read once a process.
+static void die_at(const char *point, int64_t book, uint64_t id) {
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        char book_text[32];
+        char id_text[32];
+        (void)snprintf(book_text, sizeof book_text, "%lld", (long long)book);
+        (void)snprintf(id_text, sizeof id_text, "%llu", (unsigned long long)id);
+        (void)setenv("DISBURSE_CRASH_AT", point, 1);
+        (void)execl("/proc/self/exe", "follow_test", book_text, id_text, (char *)NULL);
+        _exit(0);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+}
+
+static int commit_and_checkpoint(const char *book_text, const char *id_text) {
+    const int64_t book = strtoll(book_text, NULL, 10);
+    bench_instance i = bench_start(NULL, checkpoint_each_commit);
+    (void)bench_commit_one(&i, book, bench_event(book, strtoull(id_text, NULL, 10), 1, 2, 1));
+    return 0;
+}
+
+static void crash_in_a_checkpoint__leaves_nothing(void **state) {
+    (void)state;
+    static const char *const POINTS[] = {"journal.copied", "journal.checkpoint.accounts",
+                                         "journal.checkpoint.postings", "journal.commit.sent"};
+    const int64_t book = bench_new_book();
+    bench_instance i = bench_start(NULL, no_checkpoints);
+    bench_make_accounts(&i, book, 2, 0);
+    EXPECT_STATUS(bench_commit_one(&i, book, bench_event(book, 100, 1, 2, 5)), CREATED);
+    bench_stop(&i);
+    for (size_t k = 0; k < sizeof POINTS / sizeof POINTS[0]; k++) {
+        die_at(POINTS[k], book, 101);
+        assert_int_equal(
+            in_book("SELECT checkpoint_sequence FROM book_head WHERE book_id = ", book), 0);
+        assert_int_equal(in_book("SELECT count(*) FROM posting WHERE book_id = ", book), 0);
+        assert_int_equal(in_book("SELECT count(*) FROM transfer WHERE book_id = ", book), 1);
+        bench_check_book(book);
+    }
+    die_at("journal.commit.acked", book, 101); // done, but nobody was told
+    assert_int_equal(in_book("SELECT checkpoint_sequence FROM book_head WHERE book_id = ", book),
+                     1);
+    i = bench_start(NULL, NULL);
+    EXPECT_STATUS(bench_commit_one(&i, book, bench_event(book, 101, 1, 2, 1)), EXISTS);
+    expect_posted(&i, book, 1, 6, 0);
+    bench_await_checkpoint(book);
+    bench_check_book(book);
+    bench_stop(&i);
+}
+
+static void evicted_accounts__come_back_as_they_are(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance i = bench_start(NULL, tiny_cache_no_checkpoints);
+    bench_make_accounts(&i, book, 10, 0);
+    for (uint64_t n = 0; n < 40; n++) {
+        EXPECT_STATUS(
+            bench_commit_one(&i, book, bench_event(book, 100 + n, 1 + n % 10, 1 + (n + 1) % 10, 7)),
+            CREATED);
+    }
+    for (uint64_t account = 1; account <= 10; account++) {
+        expect_posted(&i, book, account, 28, 28);
+    }
+    bench_stop(&i);
+}
+
+// --- Ids that were used before ---------------------------------------------------------------------------------------
+
+static void used_ids__in_and_across_batches(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance i = bench_start(NULL, NULL);
+    bench_answer *answer = calloc(1, sizeof *answer);
+    bench_make_accounts(&i, book, 3, LEDGER_ACCOUNT_FLAG_DEBITS_MUST_NOT_EXCEED_CREDITS);
+    ledger_transfer_event fund = bench_event(book, 100, 1, 2, 10);
+    fund.amount = 0;
+    EXPECT_STATUS(bench_commit_one(&i, book, fund), CREATED);
+    // The same batch: known to it. A batch later: the index says so, and all others of the batch stand.
+    ledger_transfer_event batch[4] = {bench_event(book, 101, 1, 2, 0),
+                                      bench_event(book, 101, 1, 2, 0), fund,
+                                      bench_event(book, 102, 1, 2, 0)};
+    bench_commit(&i, book, batch, 4, 5000, answer);
+    assert_true(answer->ok);
+    EXPECT_STATUS(answer->status[0], CREATED);
+    EXPECT_STATUS(answer->status[1], EXISTS);
+    EXPECT_STATUS(answer->status[2], EXISTS);
+    assert_int_equal(answer->rows[2].sequence, 1);
+    EXPECT_STATUS(answer->status[3], CREATED);
+    bench_check_book(book);
+    bench_stop(&i);
+    // A used id whose repeat would now be refused for want of money: it exists all the same, and is not burned.
+    i = bench_start(NULL, NULL);
+    ledger_transfer_event dear = bench_event(book, 101, 1, 2, 999);
+    EXPECT_STATUS(bench_commit_one(&i, book, dear), EXISTS_WITH_DIFFERENT_AMOUNT);
+    for (int k = 0; k < 20; k++) { // until it is careful no longer
+        EXPECT_STATUS(bench_commit_one(&i, book, bench_event(book, 200 + (uint64_t)k, 1, 2, 0)),
+                      CREATED);
+    }
+    // The same in a chain that fails further on.
+    ledger_transfer_event chain[2] = {fund, bench_event(book, 300, 1, 2, 999)};
+    chain[0].flags = LEDGER_TRANSFER_FLAG_LINKED;
+    bench_commit(&i, book, chain, 2, 5000, answer);
+    assert_true(answer->ok);
+    EXPECT_STATUS(answer->status[0], EXISTS_WITH_DIFFERENT_FLAGS);
+    EXPECT_STATUS(answer->status[1], LINKED_EVENT_FAILED);
+    assert_int_equal(in_book("SELECT count(*) FROM burned_transfer WHERE book_id = ", book), 0);
+    bench_stop(&i);
+    free(answer);
+}
+
+static void burned_ids__known_to_all_instances(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance i[2] = {bench_start(NULL, NULL), bench_start(NULL, NULL)};
+    bench_make_accounts(&i[0], book, 3, LEDGER_ACCOUNT_FLAG_DEBITS_MUST_NOT_EXCEED_CREDITS);
+    EXPECT_STATUS(bench_commit_one(&i[1], book, bench_event(book, 99, 1, 2, 0)), CREATED);
+    for (uint64_t n = 0; n < 10; n++) {
+        const ledger_transfer_event poor = bench_event(book, 100 + n, 1, 2, 5);
+        EXPECT_STATUS(bench_commit_one(&i[n % 2], book, poor), EXCEEDS_CREDITS);
+        EXPECT_STATUS(bench_commit_one(&i[1 - n % 2], book, poor), ID_ALREADY_FAILED);
+    }
+    bench_stop(&i[0]);
+    EXPECT_STATUS(bench_commit_one(&i[1], book, bench_event(book, 100, 1, 2, 0)),
+                  ID_ALREADY_FAILED);
+    bench_stop(&i[1]);
+}
+
+typedef struct repeater {
+    bench_instance *i;
+    int64_t book;
+    size_t n_created;
+} repeater;
+
+static void *send_same_ids(void *arg) {
+    repeater *r = arg;
+    bench_answer *answer = calloc(1, sizeof *answer);
+    ASSERT(answer != NULL);
+    for (uint64_t round = 0; round < 20; round++) {
+        ledger_transfer_event events[20];
+        for (uint64_t k = 0; k < 20; k++) {
+            events[k] = bench_event(r->book, 1000 + round * 10 + k, 1 + k % 2, 2 - k % 2, 1);
+            events[k].amount = 1;
+            if (((round * 10 + k) & 1) != 0) { // the same for the same id, whichever round it is in
+                events[k].debit_account_id = bench_uuid(r->book, 2);
+                events[k].credit_account_id = bench_uuid(r->book, 1);
+            }
+        }
+        bench_commit(r->i, r->book, events, 20, 10000, answer);
+        ASSERT(answer->ok);
+        for (size_t k = 0; k < 20; k++) {
+            ASSERT(answer->status[k] == LEDGER_TRANSFER_CREATED ||
+                   answer->status[k] == LEDGER_TRANSFER_EXISTS);
+            r->n_created += answer->status[k] == LEDGER_TRANSFER_CREATED;
+        }
+    }
+    free(answer);
+    return NULL;
+}
+
+static void used_ids__by_two_instances_at_once(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance i[2] = {bench_start(NULL, NULL), bench_start(NULL, NULL)};
+    bench_make_accounts(&i[0], book, 2, 0);
+    repeater r[4] = {{&i[0], book, 0}, {&i[1], book, 0}, {&i[0], book, 0}, {&i[1], book, 0}};
+    pthread_t threads[4];
+    size_t n_created = 0;
+    for (size_t k = 0; k < 4; k++) {
+        ASSERT(pthread_create(&threads[k], NULL, send_same_ids, &r[k]) == 0);
+    }
+    for (size_t k = 0; k < 4; k++) {
+        ASSERT(pthread_join(threads[k], NULL) == 0);
+        n_created += r[k].n_created;
+    }
+    assert_int_equal(n_created, 210); // each of the ids once
+    assert_int_equal(in_book("SELECT sequence FROM book_head WHERE book_id = ", book), 210);
+    bench_await_checkpoint(book);
+    bench_check_book(book);
+    bench_stop(&i[0]);
+    bench_stop(&i[1]);
+}
+
+// --- Entries ---------------------------------------------------------------------------------------------------------
+
+typedef struct entries_read {
+    journal *j;
+    int64_t book;
+    journal_entries_query q;
+    journal_entries out;
+} entries_read;
+
+static bool read_entries(db_conn *c, arena *a, void *arg, err *e) {
+    entries_read *r = arg;
+    return journal_account_entries(r->j, c, a, r->book, &r->q, &r->out, e);
+}
+
+// Account 1 is in every third row of `last` rows: 1, 4, 7 …
+static void expect_entries(bench_instance *i, int64_t book, int64_t from, int64_t to, size_t max,
+                           bool newest_first, int64_t last) {
+    entries_read r = {
+        .j = i->j, .book = book, .q = {bench_uuid(book, 1), from, to, newest_first, max}};
+    arena *a = arena_create(1 << 20);
+    err e;
+    size_t n = 0;
+    ASSERT(db_read(i->pool, fixture_deadline(5000), a, read_entries, &r, &e));
+    assert_true(r.out.exists);
+    assert_int_equal(r.out.at_sequence, last);
+    for (int64_t k = 1; k <= last; k++) {
+        const int64_t sequence = newest_first ? last + 1 - k : k;
+        if (sequence % 3 == 1 && sequence >= from && sequence <= to && n < max) {
+            assert_true(n < r.out.n);
+            assert_int_equal(r.out.sequences[n++], sequence);
+        }
+    }
+    assert_int_equal(r.out.n, n);
+    arena_destroy(a);
+}
+
+static void entries__from_postings_and_tail(void **state) {
+    (void)state;
+    enum { BATCHES = 8, ROWS = 240 };
+    const int64_t book = bench_new_book();
+    bench_answer *answer = calloc(1, sizeof *answer);
+    bench_instance i = bench_start(NULL, no_checkpoints);
+    bench_make_accounts(&i, book, 4, 0);
+    int64_t last = 0;
+    for (uint64_t b = 0; b < BATCHES; b++) {
+        if (b ==
+            5) { // what came before is written now, with two postings for account 1; the rest stays in the tail
+            bench_stop(&i);
+            i = bench_start(NULL, checkpoint_each_commit);
+        } else if (b == 6) {
+            bench_stop(&i);
+            i = bench_start(NULL, no_checkpoints);
+        }
+        ledger_transfer_event events[ROWS];
+        for (uint64_t k = 0; k < ROWS; k++) {
+            events[k] = bench_event(book, 1000 + b * ROWS + k, k % 3 == 0 ? 1 : 2, 3 + k % 2, 1);
+        }
+        bench_commit(&i, book, events, ROWS, 5000, answer);
+        assert_true(answer->ok);
+        last += ROWS;
+    }
+    bench_check_book(book);
+    assert_int_equal(in_book("SELECT checkpoint_sequence FROM book_head WHERE book_id = ", book),
+                     5 * ROWS);
+    for (int newest_first = 0; newest_first < 2; newest_first++) {
+        expect_entries(&i, book, 1, INT64_MAX, JOURNAL_ENTRIES_MAX, newest_first != 0, last);
+        expect_entries(&i, book, 1, INT64_MAX, 10, newest_first != 0, last);
+        expect_entries(&i, book, 1100, 1300, 1000, newest_first != 0, last);
+        expect_entries(&i, book, 1100, 1300, 40, newest_first != 0, last);
+        expect_entries(&i, book, 1, 1000, 7, newest_first != 0, last);
+        expect_entries(&i, book, 1500, 1600, 7, newest_first != 0, last);
+        expect_entries(&i, book, 2, 3, 7, newest_first != 0, last);
+    }
+    free(answer);
+    bench_stop(&i);
+}
+
+static int setup(void **state) {
+    (void)state;
+    bench_database();
+    return 0;
+}
+
+int main(int argc, char **argv) {
+    if (argc == 3) {
+        return commit_and_checkpoint(argv[1], argv[2]);
+    }
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(restart__folds_in_the_tail),
+        cmocka_unit_test(two_instances__alternate_without_reading_accounts),
+        cmocka_unit_test(crash_in_a_checkpoint__leaves_nothing),
+        cmocka_unit_test(evicted_accounts__come_back_as_they_are),
+        cmocka_unit_test(used_ids__in_and_across_batches),
+        cmocka_unit_test(burned_ids__known_to_all_instances),
+        cmocka_unit_test(used_ids__by_two_instances_at_once),
+        cmocka_unit_test(entries__from_postings_and_tail),
+    };
+    return cmocka_run_group_tests(tests, setup, NULL);
+}

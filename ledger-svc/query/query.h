@@ -1,0 +1,124 @@
+// What the reading calls ask: pages of transfers and accounts by filter, balances as of a moment, statements. No rpc here.
+//
+// A query is a struct: the caller fills the first part, the read fills the second. Each read runs inside of db_read, on the
+// caller's thread, may be repeated there, and puts what it finds into the arena. It takes several statements, and still
+// answers for one definite state of the book: journal rows never change, so all that it needs is to hold itself to a sequence.
+//
+// Pages are by position (keyset): a page begins behind the position of the one before, whatever was committed in between. A
+// page may be short, since the work for one is bounded: `more` alone says whether there is a next one.
+#ifndef QUERY_QUERY_H
+#define QUERY_QUERY_H
+
+#include "journal/entries.h"
+#include "store/lists.h"
+
+enum {
+    QUERY_PAGE_MAX = 1000,
+    QUERY_EXAMINE_MAX = 50000, // journal rows or accounts looked at for one page
+    QUERY_PAGE_BYTES_MAX =
+        2 * 1024 * 1024, // of labels in one page: an answer has to fit into a message
+    QUERY_BALANCES_MAX = 1000,
+};
+
+// --- Transfers -------------------------------------------------------------------------------------------------------
+
+typedef struct query_transfers {
+    int64_t book_id;
+    store_transfer_filter filter;
+    // 0: not given. Commit time from … (exclusive) to; sequence from … (inclusive) to.
+    int64_t from_us, to_us, from_sequence, to_sequence;
+    bool newest_first;
+    size_t page_size;   // 1 … QUERY_PAGE_MAX
+    int64_t after;      // position of the page before; 0: the first page
+    size_t examine_max; // 0: QUERY_EXAMINE_MAX
+
+    bool book_exists;
+    bool account_exists; // that of the filter; true without one
+    int64_t sequence;    // the book's last when the page was read: no row after it is in the page
+    ledger_row *rows;    // with resolution and reversal
+    size_t n;
+    bool more;
+    int64_t position;
+} query_transfers;
+
+bool query_transfers_read(journal *j, db_conn *c, arena *a, query_transfers *q, err *e) WARN_UNUSED;
+
+// How many of the rows fit into one message; at least 1 of 1.
+size_t query_rows_fitting(const ledger_row *rows, size_t n);
+
+// --- Accounts --------------------------------------------------------------------------------------------------------
+
+// In order of timestamp_us.
+typedef struct query_accounts {
+    int64_t book_id;
+    store_account_filter filter; // LEDGER_ACCOUNT_FLAG_CLOSED: closed now
+    int64_t from_us, to_us;      // made from … (exclusive) to; 0: not given
+    bool newest_first;
+    size_t page_size;
+    int64_t after;
+    size_t examine_max;
+
+    bool book_exists;
+    int64_t sequence; // at which the balances are true
+    ledger_account *accounts;
+    size_t n;
+    bool more;
+    int64_t position;
+} query_accounts;
+
+bool query_accounts_read(journal *j, db_conn *c, arena *a, query_accounts *q, err *e) WARN_UNUSED;
+
+// --- Balances as of a moment -----------------------------------------------------------------------------------------
+
+typedef struct query_balance {
+    uuid account_id;
+    ledger_balances balances;
+} query_balance;
+
+typedef struct query_balances {
+    int64_t book_id;
+    store_ids ids; // each once, at most QUERY_BALANCES_MAX
+    // 0: not given. At most one of the first two.
+    int64_t known_at_us, known_at_sequence, effective_at_us;
+
+    bool book_exists;
+    int64_t sequence;        // up to which the journal was taken into account
+    query_balance *balances; // in the order of ids; unknown ones left out
+    size_t n;
+} query_balances;
+
+bool query_balances_read(journal *j, db_conn *c, arena *a, query_balances *q, err *e) WARN_UNUSED;
+
+// --- Statements ------------------------------------------------------------------------------------------------------
+
+// Where a page of a statement ends. With this the pages of a statement agree, whatever is committed between them.
+typedef struct query_place {
+    int64_t known_at;               // the sequence that the first page has settled on
+    int64_t effective_us, sequence; // by commit time only the sequence counts
+    ledger_balances running;        // after the last entry up to here
+} query_place;
+
+typedef struct query_statement {
+    int64_t book_id;
+    uuid account_id;
+    bool effective; // entries by effective time, those of one time in journal order; else by commit
+    int64_t from_us, to_us;    // 0: from the beginning; exclusive, 0: no end
+    int64_t known_at_sequence; // 0: all
+    size_t page_size;
+    bool resumed;
+    query_place after; // when resumed
+
+    bool book_exists, account_exists;
+    ledger_account account;           // now
+    ledger_balances opening, closing; // of the whole statement
+    ledger_row *rows;
+    ledger_balances *balances; // the account's, after rows[i], in the order of the statement
+    size_t n;
+    int64_t sequence; // up to which the journal was taken into account
+    bool more;
+    query_place place;
+} query_statement;
+
+bool query_statement_read(journal *j, db_conn *c, arena *a, query_statement *q, err *e) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,212 @@
+// Checkpoints: what the commit path writes only now and then, and what reads it back.
+#include <endian.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/crash.h"
+#include "store/rows_internal.h"
+
+// --- Account rows ----------------------------------------------------------------------------------------------------
+
+enum { BALANCE_COLUMNS = 8, UPDATE_ACCOUNTS_MAX = 16384 };
+
+static db_params *balance_params(arena *a, int64_t book_id, const store_changed *changed, size_t n,
+                                 err *e) {
+    uuid *ids = store_array(a, n, sizeof *ids, e);
+    int64_t *columns = ids == NULL ? NULL : store_array(a, n * BALANCE_COLUMNS, sizeof *columns, e);
+    int16_t *states = columns == NULL ? NULL : store_array(a, n, sizeof *states, e);
+    if (states == NULL) {
+        return NULL;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const ledger_balances *was = &changed[i].before;
+        const ledger_balances *now = &changed[i].after;
+        const int64_t values[BALANCE_COLUMNS] = {
+            was->debits_pending, was->debits_posted, was->credits_pending, was->credits_posted,
+            now->debits_pending, now->debits_posted, now->credits_pending, now->credits_posted,
+        };
+        ids[i] = changed[i].account_id;
+        states[i] = (int16_t)changed[i].state;
+        for (size_t k = 0; k < BALANCE_COLUMNS; k++) {
+            columns[k * n + i] = values[k];
+        }
+    }
+    db_params *p = store_params(a, book_id);
+    db_uuid_array(p, ids, n);
+    for (size_t k = 0; k < BALANCE_COLUMNS; k++) {
+        db_i64_array(p, columns + k * n, n);
+    }
+    db_i16_array(p, states, n);
+    return p;
+}
+
+static bool update_accounts(db_conn *c, arena *a, int64_t book_id, const store_changed *changed,
+                            size_t n, err *e) {
+    for (size_t first = 0; first < n; first += UPDATE_ACCOUNTS_MAX) {
+        const size_t m = n - first < UPDATE_ACCOUNTS_MAX ? n - first : UPDATE_ACCOUNTS_MAX;
+        const db_params *p = balance_params(a, book_id, changed + first, m, e);
+        int64_t affected = 0;
+        if (p == NULL ||
+            !db_exec(c, &STORE_STATEMENTS[STORE_ACCOUNTS_UPDATE], p, a, NULL, &affected, e)) {
+            return false;
+        }
+        // Anything else means that an account row is not what the journal says: stop at once.
+        ASSERT(affected == (int64_t)m);
+    }
+    return true;
+}
+
+// --- Postings --------------------------------------------------------------------------------------------------------
+
+static void copy_posting(db_copy *w, int64_t book_id, uuid account_id, const int64_t *sequences,
+                         size_t n) {
+    uint32_t offsets[STORE_POSTING_ENTRIES_MAX];
+    for (size_t i = 0; i < n; i++) {
+        offsets[i] = htobe32((uint32_t)(sequences[i] - sequences[0]));
+    }
+    db_copy_row(w);
+    db_copy_i64(w, book_id);
+    db_copy_uuid(w, account_id);
+    db_copy_i64(w, sequences[n - 1]);
+    db_copy_i64(w, sequences[0]);
+    db_copy_bytes(w, offsets, n * sizeof *offsets);
+}
+
+static bool copy_postings(db_conn *c, int64_t book_id, const store_changed *changed, size_t n,
+                          err *e) {
+    size_t n_rows = 0;
+    db_copy *w = store_copy_open(c, &STORE_COPY_POSTING, e);
+    if (w == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        for (size_t at = 0; at < changed[i].n_sequences; at += STORE_POSTING_ENTRIES_MAX) {
+            const size_t left = changed[i].n_sequences - at;
+            copy_posting(w, book_id, changed[i].account_id, changed[i].sequences + at,
+                         left < STORE_POSTING_ENTRIES_MAX ? left : STORE_POSTING_ENTRIES_MAX);
+            n_rows++;
+        }
+    }
+    return store_copy_finish(w, n_rows, e);
+}
+
+bool store_write_checkpoint(db_conn *c, arena *a, int64_t book_id, const store_changed *changed,
+                            size_t n, err *e) {
+    if (!update_accounts(c, a, book_id, changed, n, e)) {
+        return false;
+    }
+    CRASH_POINT("journal.checkpoint.accounts");
+    if (!copy_postings(c, book_id, changed, n, e)) {
+        return false;
+    }
+    CRASH_POINT("journal.checkpoint.postings");
+    return true;
+}
+
+// --- Reading ---------------------------------------------------------------------------------------------------------
+
+bool store_read_head(db_conn *c, arena *a, int64_t book_id, store_head *head, err *e) {
+    db_rows *rows = NULL;
+    if (!db_exec(c, &STORE_STATEMENTS[STORE_HEAD_READ], store_params(a, book_id), a, &rows, NULL,
+                 e)) {
+        return false;
+    }
+    store_head_read(rows, head);
+    return true;
+}
+
+bool store_read_rows(db_conn *c, arena *a, int64_t book_id, int64_t from, int64_t to, size_t max,
+                     ledger_row **rows, size_t *n, err *e) {
+    db_params *p = store_params(a, book_id);
+    db_rows *found = NULL;
+    db_i64(p, from);
+    db_i64(p, to);
+    db_i64(p, (int64_t)max);
+    return db_exec(c, &STORE_STATEMENTS[STORE_ROWS_READ], p, a, &found, NULL, e) &&
+           store_transfers_read(a, found, rows, n, e);
+}
+
+bool store_burned_since(db_conn *c, arena *a, int64_t book_id, int64_t after_us, uuid **ids,
+                        int64_t **times_us, size_t *n, err *e) {
+    db_params *p = store_params(a, book_id);
+    db_rows *rows = NULL;
+    db_i64(p, after_us);
+    if (!db_exec(c, &STORE_STATEMENTS[STORE_BURNED_SINCE], p, a, &rows, NULL, e)) {
+        return false;
+    }
+    *n = db_count(rows);
+    *ids = store_array(a, *n, sizeof **ids, e);
+    *times_us = *ids == NULL ? NULL : store_array(a, *n, sizeof **times_us, e);
+    for (size_t i = 0; *times_us != NULL && i < *n; i++) {
+        (*ids)[i] = db_get_uuid(rows, i, 0);
+        (*times_us)[i] = db_get_i64(rows, i, 1);
+    }
+    return *times_us != NULL;
+}
+
+typedef struct posting_range {
+    int64_t from, to;
+    bool newest_first;
+    size_t max;
+    int64_t *sequences;
+    size_t n;
+} posting_range;
+
+static void posting_unpack(const db_rows *r, size_t row, posting_range *range) {
+    const int64_t first = db_get_i64(r, row, 0);
+    const str entries = db_get_str(r, row, 1);
+    const size_t n = entries.len / sizeof(uint32_t);
+    for (size_t i = 0; i < n && range->n < range->max; i++) {
+        uint32_t offset;
+        const size_t at = range->newest_first ? n - 1 - i : i;
+        memcpy(&offset, entries.ptr + at * sizeof offset, sizeof offset);
+        const int64_t sequence = first + be32toh(offset);
+        if (sequence >= range->from && sequence <= range->to) {
+            range->sequences[range->n++] = sequence;
+        }
+    }
+}
+
+static db_params *postings_params(arena *a, int64_t book_id, uuid account_id, int64_t sequence) {
+    db_params *p = store_params(a, book_id);
+    db_uuid(p, account_id);
+    db_i64(p, sequence);
+    return p;
+}
+
+// Every posting but the first and the last of a range gives at least one entry, so this many give max of them.
+static int64_t postings_for(size_t max) {
+    return (int64_t)max + 1;
+}
+
+bool store_read_postings(db_conn *c, arena *a, int64_t book_id, uuid account_id, int64_t from,
+                         int64_t to, bool newest_first, size_t max, int64_t *sequences, size_t *n,
+                         err *e) {
+    posting_range range = {from, to, newest_first, max, sequences, 0};
+    db_pipe *pipe = db_pipe_begin(c, a);
+    if (newest_first) {
+        // The one that holds `to`, or begins after it, and then those before it.
+        db_params *holds = postings_params(a, book_id, account_id, to);
+        db_i64(holds, 1);
+        db_pipe_add(pipe, &STORE_STATEMENTS[STORE_POSTINGS_UP], holds);
+        db_params *below = postings_params(a, book_id, account_id, to);
+        db_i64(below, from);
+        db_i64(below, postings_for(max));
+        db_pipe_add(pipe, &STORE_STATEMENTS[STORE_POSTINGS_DOWN], below);
+    } else {
+        db_params *above = postings_params(a, book_id, account_id, from);
+        db_i64(above, postings_for(max));
+        db_pipe_add(pipe, &STORE_STATEMENTS[STORE_POSTINGS_UP], above);
+    }
+    if (!db_pipe_run(pipe, e)) {
+        return false;
+    }
+    for (size_t s = 0; s < (newest_first ? 2u : 1u); s++) {
+        const db_rows *rows = db_pipe_rows(pipe, s);
+        for (size_t i = 0; i < db_count(rows) && range.n < max; i++) {
+            posting_unpack(rows, i, &range);
+        }
+    }
+    *n = range.n;
+    return true;
+}

@@ -1,0 +1,146 @@
+// One text for every combination of filters: a part that is not given is NULL, and true. A page never depends on which index
+// the planner likes: candidates come from one index each, by position, and rows are fetched by their key.
+#include "store/list_statements.h"
+
+#include "store/columns_internal.h"
+
+// What has become of a row, by the two unique indexes that keep it from happening twice. LIMIT keeps these lookups by key.
+#define ENDED                                                                                      \
+    " LEFT JOIN LATERAL (SELECT r.kind AS ended FROM transfer r "                                  \
+    "WHERE r.book_id = $1 AND r.pending_id = t.transfer_id AND t.kind = 2 LIMIT 1) e ON true"
+#define REVERSED                                                                                   \
+    " LEFT JOIN LATERAL (SELECT v.transfer_id AS reversed_by FROM transfer v "                     \
+    "WHERE v.book_id = $1 AND v.reverses_id = t.transfer_id LIMIT 1) b ON true"
+#define HAS_METADATA(table, column)                                                                \
+    " LEFT JOIN LATERAL (SELECT 1::bigint AS has FROM " table " l "                                \
+    "WHERE $13::text IS NOT NULL AND l.book_id = $1 AND l.key = $13 "                              \
+    "AND ($14::text IS NULL OR l.value = $14) AND l." column " = t." column " LIMIT 1) m ON true"
+
+#define TRANSFER_PASSES                                                                            \
+    "($2::uuid IS NULL OR ($3::smallint <> 2 AND t.debit_account_id = $2) "                        \
+    "OR ($3 <> 1 AND t.credit_account_id = $2)) "                                                  \
+    "AND ($4::integer IS NULL OR t.code = $4) "                                                    \
+    "AND ($5::text IS NULL OR t.currency = $5) "                                                   \
+    "AND ($6::text IS NULL OR t.external_reference = $6) "                                         \
+    "AND ($7::uuid IS NULL OR t.user_data_128 = $7) "                                              \
+    "AND ($8::bigint IS NULL OR t.user_data_64 = $8) "                                             \
+    "AND ($9::integer IS NULL OR t.user_data_32 = $9) "                                            \
+    "AND ($10::smallint IS NULL OR t.kind = $10) "                                                 \
+    "AND ($11::bigint IS NULL OR coalesce(t.effective_us, t.timestamp_us) >= $11) "                \
+    "AND ($12::bigint IS NULL OR coalesce(t.effective_us, t.timestamp_us) < $12) "                 \
+    "AND ($13 IS NULL OR m.has IS NOT NULL) "                                                      \
+    "AND ($15::smallint IS NULL OR coalesce(e.ended, 0::smallint) = $15) "                         \
+    "AND (NOT $16::boolean OR t.effective_us IS NULL)"
+
+#define ROWS_OF_RANGE(order)                                                                       \
+    "SELECT t.*, e.ended, b.reversed_by FROM (SELECT " TRANSFER_COLUMNS " FROM transfer "          \
+    "WHERE book_id = $1 AND sequence >= $17 AND sequence <= $18) t" ENDED REVERSED HAS_METADATA(   \
+        "transfer_metadata", "sequence") " WHERE " TRANSFER_PASSES " ORDER BY t.sequence" order    \
+                                         " LIMIT $19"
+#define ROWS_AT(order)                                                                             \
+    "SELECT t.*, e.ended, b.reversed_by FROM unnest($17::bigint[]) AS w (wanted) "                 \
+    "CROSS JOIN LATERAL (SELECT " TRANSFER_COLUMNS " FROM transfer "                               \
+    "WHERE book_id = $1 AND sequence = w.wanted LIMIT 1) t" ENDED REVERSED HAS_METADATA(           \
+        "transfer_metadata", "sequence") " WHERE " TRANSFER_PASSES " ORDER BY t.sequence" order    \
+                                         " LIMIT $18"
+
+// Positions from one index.
+#define POSITIONS(column, table, condition, order)                                                 \
+    "SELECT " column " FROM " table " WHERE book_id = $1 AND " column " >= $2 AND " column         \
+    " <= $3" condition " ORDER BY " column order " LIMIT $4"
+
+#define ACCOUNTS_AT(order)                                                                         \
+    "SELECT t.* FROM unnest($11::bigint[]) AS w (wanted) "                                         \
+    "CROSS JOIN LATERAL (SELECT " ACCOUNT_COLUMNS " FROM account "                                 \
+    "WHERE book_id = $1 AND timestamp_us = w.wanted LIMIT 1) t "                                   \
+    "LEFT JOIN LATERAL (SELECT 1::bigint AS has FROM account_metadata l "                          \
+    "WHERE $9::text IS NOT NULL AND l.book_id = $1 AND l.key = $9 "                                \
+    "AND ($10::text IS NULL OR l.value = $10) AND l.timestamp_us = t.timestamp_us "                \
+    "LIMIT 1) m ON true "                                                                          \
+    "WHERE ($2::integer IS NULL OR t.code = $2) "                                                  \
+    "AND ($3::text IS NULL OR t.currency = $3) "                                                   \
+    "AND ($4::text IS NULL OR t.external_reference = $4) "                                         \
+    "AND ($5::uuid IS NULL OR t.user_data_128 = $5) "                                              \
+    "AND ($6::bigint IS NULL OR t.user_data_64 = $6) "                                             \
+    "AND ($7::integer IS NULL OR t.user_data_32 = $7) "                                            \
+    "AND t.flags & $8::smallint = $8 "                                                             \
+    "AND ($9 IS NULL OR m.has IS NOT NULL) "                                                       \
+    "ORDER BY t.timestamp_us" order " LIMIT $12"
+
+// Backdated entries of one side.
+#define BACKDATED(side)                                                                            \
+    "(SELECT t.effective_us, t.sequence FROM transfer t WHERE t.book_id = $1 AND t." side          \
+    " = $2 AND t.effective_us IS NOT NULL AND t.effective_us >= $3 "                               \
+    "AND (t.effective_us, t.sequence) > ($3, $4) AND t.effective_us < $5 AND t.sequence <= $6 "    \
+    "ORDER BY t.effective_us, t.sequence LIMIT $7)"
+#define BACKDATED_EFFECT(side, debit, credit)                                                      \
+    "SELECT " debit " * (CASE WHEN t.kind = 2 THEN t.amount ELSE -coalesce(t.released, 0) END) "   \
+    "AS debits_pending, "                                                                          \
+    "CASE WHEN t.kind IN (1, 3) THEN " debit " * t.amount ELSE 0 END AS debits_posted, " credit    \
+    " * (CASE WHEN t.kind = 2 THEN t.amount ELSE -coalesce(t.released, 0) END) "                   \
+    "AS credits_pending, "                                                                         \
+    "CASE WHEN t.kind IN (1, 3) THEN " credit " * t.amount ELSE 0 END AS credits_posted "          \
+    "FROM transfer t WHERE t.book_id = $1 AND t." side " = $2 AND t.effective_us IS NOT NULL "     \
+    "AND t.effective_us <= $3 AND t.sequence > $4 AND t.sequence <= $5"
+
+const db_stmt LIST_STATEMENTS[LIST_STATEMENT_COUNT] = {
+    [LIST_TIMES] = {"list_times",
+                    "SELECT t.* FROM unnest($2::bigint[]) AS w (wanted) CROSS JOIN LATERAL ("
+                    "SELECT sequence, timestamp_us FROM transfer "
+                    "WHERE book_id = $1 AND sequence = w.wanted LIMIT 1) t"},
+    [LIST_BY_ID] = {"list_by_id",
+                    "SELECT t.*, e.ended, b.reversed_by FROM unnest($2::uuid[]) AS w (wanted) "
+                    "CROSS JOIN LATERAL (SELECT " TRANSFER_COLUMNS " FROM transfer "
+                    "WHERE book_id = $1 AND transfer_id = w.wanted LIMIT 1) t" ENDED REVERSED},
+    [LIST_ROWS_UP] = {"list_rows_up", ROWS_OF_RANGE("")},
+    [LIST_ROWS_DOWN] = {"list_rows_down", ROWS_OF_RANGE(" DESC")},
+    [LIST_ROWS_AT_UP] = {"list_rows_at_up", ROWS_AT("")},
+    [LIST_ROWS_AT_DOWN] = {"list_rows_at_down", ROWS_AT(" DESC")},
+    [LIST_REFERENCE_UP] = {"list_reference_up",
+                           POSITIONS("sequence", "transfer", " AND external_reference = $5", "")},
+    [LIST_REFERENCE_DOWN] = {"list_reference_down",
+                             POSITIONS("sequence", "transfer", " AND external_reference = $5",
+                                       " DESC")},
+    [LIST_METADATA_UP] = {"list_metadata_up", POSITIONS("sequence", "transfer_metadata",
+                                                        " AND key = $5 AND value = $6", "")},
+    [LIST_METADATA_DOWN] = {"list_metadata_down",
+                            POSITIONS("sequence", "transfer_metadata",
+                                      " AND key = $5 AND value = $6", " DESC")},
+    [LIST_METADATA_KEY_UP] = {"list_metadata_key_up",
+                              POSITIONS("sequence", "transfer_metadata", " AND key = $5", "")},
+    [LIST_METADATA_KEY_DOWN] = {"list_metadata_key_down", POSITIONS("sequence", "transfer_metadata",
+                                                                    " AND key = $5", " DESC")},
+    [LIST_BACKDATED] =
+        {"list_backdated",
+         "SELECT x.sequence FROM (" BACKDATED("debit_account_id") " UNION ALL " BACKDATED(
+             "credit_account_id") ") x ORDER BY x.effective_us, x.sequence LIMIT $7"},
+    [LIST_BACKDATED_SUM] =
+        {"list_backdated_sum",
+         "SELECT coalesce(sum(x.debits_pending), 0)::bigint, "
+         "coalesce(sum(x.debits_posted), 0)::bigint, coalesce(sum(x.credits_pending), 0)::bigint, "
+         "coalesce(sum(x.credits_posted), 0)::bigint FROM (" BACKDATED_EFFECT(
+             "debit_account_id", "1", "0") " UNION ALL " BACKDATED_EFFECT("credit_account_id", "0",
+                                                                          "1") ") x"},
+    [LIST_ACCOUNT_TIMES_UP] = {"list_account_times_up",
+                               POSITIONS("timestamp_us", "account", "", "")},
+    [LIST_ACCOUNT_TIMES_DOWN] = {"list_account_times_down",
+                                 POSITIONS("timestamp_us", "account", "", " DESC")},
+    // At most one: no order is needed.
+    [LIST_ACCOUNT_REFERENCE] = {"list_account_reference",
+                                POSITIONS("timestamp_us", "account", " AND external_reference = $5",
+                                          "")},
+    [LIST_ACCOUNT_METADATA_UP] = {"list_account_metadata_up",
+                                  POSITIONS("timestamp_us", "account_metadata",
+                                            " AND key = $5 AND value = $6", "")},
+    [LIST_ACCOUNT_METADATA_DOWN] = {"list_account_metadata_down",
+                                    POSITIONS("timestamp_us", "account_metadata",
+                                              " AND key = $5 AND value = $6", " DESC")},
+    [LIST_ACCOUNT_METADATA_KEY_UP] = {"list_account_metadata_key_up",
+                                      POSITIONS("timestamp_us", "account_metadata", " AND key = $5",
+                                                "")},
+    [LIST_ACCOUNT_METADATA_KEY_DOWN] = {"list_account_metadata_key_down",
+                                        POSITIONS("timestamp_us", "account_metadata",
+                                                  " AND key = $5", " DESC")},
+    [LIST_ACCOUNTS_AT_UP] = {"list_accounts_at_up", ACCOUNTS_AT("")},
+    [LIST_ACCOUNTS_AT_DOWN] = {"list_accounts_at_down", ACCOUNTS_AT(" DESC")},
+};

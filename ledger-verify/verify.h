@@ -1,0 +1,29 @@
+// Verifies an exported journal against signed tree heads: nothing but files and public keys, no database, no network.
+#ifndef LEDGER_VERIFY_VERIFY_H
+#define LEDGER_VERIFY_VERIFY_H
+
+#include <stdio.h>
+
+#include "audit/head.h"
+
+// The exit codes of ledger-verify.
+typedef enum verify_outcome {
+    VERIFY_PROVEN = 0, // every row is what was signed, and none is missing up to the last head
+    VERIFY_WRONG = 1,  // something is not what was signed
+    VERIFY_UNREADABLE =
+        2, // wrong command line, or a file that cannot be read: nothing is said about the journal
+    VERIFY_UNSEALED =
+        3, // nothing is wrong, but no head covers the last rows (or any): they are not proven
+} verify_outcome;
+
+typedef struct verify_options {
+    FILE *journal; // as ledger-export writes it
+    FILE *heads;   // as the sealer writes it, of any books
+    const head_keys *keys;
+    FILE *out; // what was found, a line each
+} verify_options;
+
+// Reads both files to their ends. @thread any.
+verify_outcome verify_journal(const verify_options *o);
+
+#endif

@@ -1,0 +1,186 @@
+#!/usr/bin/python3
+"""`./dev bench ledger --json`: the ledger's figures, and the two floors that they are held against, in one run.
+
+copy_floor: the rows that the service has written, COPYed by a bare client into the same table with the same indexes.
+pgbench_floor: pgbench's own TPC-B-like transactions, prepared, 8 clients, in the same cluster.
+
+BENCH_FULL=1 fills one book to 10 million rows (some minutes) instead of one million. Any size can be set for trials:
+BENCH_ROUNDS=1 BENCH_ROUND_BATCHES=8 BENCH_FILL_ROWS=300000 BENCH_SINGLES_S=3 ...
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+
+from run import Stack  # noqa: E402
+from run.cluster import ADMIN, BIN  # noqa: E402
+from run.layout import PROJECT, clean_environment  # noqa: E402
+
+BUILD = Path(os.environ.get("DISBURSE_BUILD", PROJECT / "build" / "release"))
+FULL = bool(os.environ.get("BENCH_FULL"))
+ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
+PARAMETERS = {"round-batches": 16, "in-flight": 4, "single-calls": 1000, "singles-in-flight": 256,
+              "singles-s": 3, "fill-rows": 10_000_000 if FULL else 1_000_000, "list-calls": 2000}
+PGBENCH_SCALE = 10
+PGBENCH_SECONDS = int(os.environ.get("BENCH_PGBENCH_S", "3"))
+COUNTED = ("commits", "batch_events", "checkpoints", "used_ids", "cache_misses", "commit_retries")
+LISTS = os.environ.get("BENCH_LISTS", "1") == "1"
+KINDS = ("uniform", "hot", "pending")
+
+
+def progress(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def parameters() -> dict[str, int]:
+    return {name: int(os.environ.get("BENCH_" + name.upper().replace("-", "_"), value))
+            for name, value in PARAMETERS.items()}
+
+
+class Pgbench:
+    """pgbench in a database of its own beside the ledger's."""
+
+    def __init__(self, stack: Stack, folder: Path):
+        self.stack, self.folder = stack, folder
+        stack.cluster.psql("postgres", "CREATE DATABASE pgbench;\n")
+        self._run("-i", "-q", "-s", str(PGBENCH_SCALE))
+
+    def _run(self, *argv: str) -> str:
+        env = {**clean_environment(), **self.stack.env()}
+        done = subprocess.run([str(BIN / "pgbench"), *argv, f"service={ADMIN} dbname=pgbench"], env=env,
+                              cwd=self.folder, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise SystemExit(f"pgbench failed: {done.stderr}")
+        return done.stdout
+
+    def per_second(self, clients: int) -> float:
+        out = self._run("-n", "-M", "prepared", "-c", str(clients), "-j", "2", "-T", str(PGBENCH_SECONDS))
+        return next(float(line.split()[2]) for line in out.splitlines() if line.startswith("tps = "))
+
+    def median_us(self) -> float:
+        """Of one transaction, one client."""
+        self._run("-n", "-M", "prepared", "-c", "1", "-T", str(PGBENCH_SECONDS), "-l", "--log-prefix=pgbench")
+        log, = self.folder.glob("pgbench.*")
+        times = [int(line.split()[2]) for line in log.read_text(encoding="ascii").splitlines()]
+        log.unlink()
+        return statistics.median(times)
+
+
+class Program:
+    """ledger_bench, part by part."""
+
+    def __init__(self, stack: Stack):
+        ready = stack.daemon("ledger-svc").ready()
+        given = {
+            "ledger": f"127.0.0.1:{ready['grpc_port']}",
+            "ca-file": stack.authority.cert_file,
+            "cert-file": stack.certs / "test.crt",
+            "key-file": stack.certs / "test.key",
+            "conninfo": f"service={ADMIN} dbname={stack.databases[0]}",
+            "ledger-pid": ready["pid"],
+            **parameters(),
+        }
+        self.argv = [str(BUILD / "bin" / "ledger_bench"), *(f"--{name}={value}" for name, value in given.items())]
+        self.env = {**clean_environment(), **stack.env(), "no_proxy": "127.0.0.1,localhost"}
+
+    def run(self, part: str) -> dict:
+        done = subprocess.run([*self.argv, f"--part={part}"], env=self.env, stdout=subprocess.PIPE, check=False)
+        if done.returncode != 0:
+            raise SystemExit(f"ledger_bench --part={part} ended with {done.returncode}")
+        return json.loads(done.stdout or "{}")
+
+
+def measure(program: Program, pgbench: Pgbench) -> dict:
+    """What is compared takes turns, round by round, because the machine is never the same for long."""
+    program.run("set-up")
+    rounds = []
+    for number in range(ROUNDS):
+        rounds.append({
+            "batches": program.run("batches")["batches"],
+            "pgbench_us": pgbench.median_us(), "single_us": program.run("single")["median_us"],
+            "pgbench_per_s": pgbench.per_second(8), "many_per_s": program.run("many")["per_s"],
+        })
+        progress(f"round {number + 1}: " + ", ".join(f"{k} {v}" for k, v in rounds[-1].items() if k != "batches"))
+    filled = program.run("fill")
+    return {"rounds": rounds, **filled, "lists": program.run("lists") if LISTS else {}}
+
+
+def counters(stack: Stack) -> dict[str, float]:
+    """The service's own metrics, by name with labels."""
+    port = stack.daemon("ledger-svc").ready()["metrics_port"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
+
+
+def where_the_time_goes(metrics: dict[str, float]) -> dict[str, float]:
+    """Seconds in each phase of all commits of the run."""
+    prefix = 'ledger_commit_phase_seconds_sum{phase="'
+    return {name[len(prefix):-2]: round(value, 2) for name, value in metrics.items() if name.startswith(prefix)}
+
+
+def held_against(own: list[float], floor: list[float], own_name: str, floor_name: str) -> dict:
+    ratios = [round(a / b, 3) for a, b in zip(own, floor)]
+    return {own_name: statistics.median(own), floor_name: statistics.median(floor),
+            "ratio": statistics.median(ratios), "ratios": ratios}
+
+
+def batches(rounds: list[dict], kind: str) -> dict:
+    own = [b for r in rounds for b in r["batches"] if b["kind"] == kind]
+    return held_against([b["service_per_s"] for b in own], [b["floor_per_s"] for b in own], "per_s", "copy_floor_per_s")
+
+
+def figures(measured: dict) -> dict:
+    rounds, fill, resident, lists = (measured[name] for name in ("rounds", "fill", "resident", "lists"))
+    return {
+        **{f"batches_{kind}": batches(rounds, kind) for kind in KINDS},
+        "one_in_flight": held_against([r["single_us"] for r in rounds], [r["pgbench_us"] for r in rounds],
+                                      "median_us", "pgbench_median_us"),
+        "many_in_flight": held_against([r["many_per_s"] for r in rounds], [r["pgbench_per_s"] for r in rounds],
+                                       "per_s", "pgbench_floor_per_s"),
+        "large_book": {**fill, "ratio": round(fill["per_s_at_end"] / fill["per_s_at_100000"], 3)},
+        "list_transfers": {name.replace("_us", "_ms"): us / 1000 for name, us in lists.items()},
+        "resident": {"samples": resident, "end_mib": resident[-1]["mib"],
+                     "end_to_first": round(resident[-1]["mib"] / resident[0]["mib"], 3)},
+        "reach": {"batches_uniform": 0.5, "batches_hot": 0.6, "batches_pending": 0.35, "one_in_flight": 1.6,
+                  "many_in_flight": 4, "large_book": 0.85, "list_transfers_p99_ms": 5, "resident_end_mib": 256},
+        "parameters": {"rounds": ROUNDS, **parameters()},
+    }
+
+
+def run(folder: Path) -> int:
+    stack = Stack(folder, build=BUILD, say=progress)
+    try:
+        stack.up()
+        for service in ("payments-svc", "bank-sim"):  # the ledger alone
+            stack.daemon(service).stop()
+        answer = figures(measure(Program(stack), Pgbench(stack, folder)))
+        metrics = counters(stack)
+        answer["phases_s"] = where_the_time_goes(metrics)
+        answer["commits"] = {name: metrics[f"ledger_{name}_total"] for name in COUNTED}
+        print(json.dumps(answer, indent=2))
+        return 0
+    finally:
+        stack.remove()
+
+
+def main() -> int:
+    given = os.environ.get("DISBURSE_TEST_FOLDER")
+    if given:
+        return run(Path(given) / "bench")
+    with tempfile.TemporaryDirectory(prefix="disburse-bench-", dir="/var/tmp") as name:
+        Path(name).chmod(0o711)
+        return run(Path(name) / "bench")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
