@@ -13,7 +13,7 @@ ROOMS = ["ledger-svc", "payments-svc"]
 # Tables that every node has whole (reference tables): they have no book to be named.
 REFERENCE_TABLES = {"merchant_book"}
 # The statements that look across books on purpose: they only read, and say so where they stand.
-ACROSS_BOOKS = {"due_books", "saga_books"}
+ACROSS_BOOKS = {"due_books", "saga_books", "tree_books"}
 
 LITERAL = r'"(?:[^"\\]|\\.)*"'
 ENTRY = re.compile(r"\{\s*(" + LITERAL + r")\s*,((?:\s*(?:" + LITERAL + r"|[A-Z][A-Z0-9_]*))+)\s*\}")
