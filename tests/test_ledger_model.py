@@ -140,6 +140,8 @@ def test_random_filters_of_ListTransfers_find_what_brute_force_finds(played):
     for end, player, _ in played:
         pb, ledger = player.pb, player.ledger
         rows = ledger.journal()
+        if not rows:
+            continue  # a life in which every account was refused
         states = [model.PENDING_STATES[row["ended_by"]] if row["kind"] == 2 else 0 for row in end["rows"]]
         for _ in range(QUERIES_PER_LIFE):
             filter_ = random_transfer_filter(dice, pb, rows)
@@ -159,7 +161,7 @@ def test_random_filters_of_ListAccounts_find_what_brute_force_finds(played):
         pb, ledger = player.pb, player.ledger
         ids = [model.text_id(account["id"]) for account in end["accounts"]]
         accounts = sorted(ledger.lookup(ids).values(), key=lambda account: account.timestamp_us)
-        for _ in range(QUERIES_PER_LIFE):
+        for _ in range(QUERIES_PER_LIFE if accounts else 0):
             one, other = dice.choice(accounts), dice.choice(accounts)
             fields = {"code": one.code, "currency": one.currency, "external_reference": one.external_reference,
                       "user_data_128": one.user_data_128, "user_data_64": one.user_data_64,
@@ -196,6 +198,8 @@ def test_balances_as_of_a_sequence_are_those_after_that_row(played):
     dice = random.Random(SEED + 2)
     for end, player, _ in played:
         pb, ledger, rows = player.pb, player.ledger, player.rows()
+        if not rows:
+            continue
         ids = [account["id"] for account in end["accounts"]]
         for _ in range(QUERIES_PER_LIFE // 6):
             sequence = dice.randint(1, len(rows))

@@ -35,9 +35,9 @@ bool api_id_decode(const char *text, uuid *out, const char *list, size_t index, 
 bool api_labels_decode(arena *a, const char *reference, Ledger__V1__MetadataEntry *const *metadata,
                        size_t n_metadata, const char *list, size_t index, str *reference_out,
                        str *metadata_out, err *e) WARN_UNUSED;
-// The ids of a lookup, in order, each once. The field is "ids".
-bool api_ids_decode(arena *a, char *const *texts, size_t n, size_t max, uuid **out, size_t *n_out,
-                    err *e) WARN_UNUSED;
+// The ids of a lookup, in order, each once.
+bool api_ids_decode(arena *a, char *const *texts, size_t n, size_t max, const char *field,
+                    uuid **out, size_t *n_out, err *e) WARN_UNUSED;
 
 // --- encode.c: rows to messages. NULL: the arena is full, *e says so ------------------------------------------------
 

@@ -205,11 +205,12 @@ bool api_transfers_decode(arena *a, const Ledger__V1__CreateTransfersRequest *re
     return true;
 }
 
-static bool ids_unique(char *const *texts, size_t n, map *seen, uuid *ids, size_t *n_out, err *e) {
+static bool ids_unique(char *const *texts, size_t n, const char *field, map *seen, uuid *ids,
+                       size_t *n_out, err *e) {
     size_t n_ids = 0;
     for (size_t i = 0; i < n; i++) {
         if (!uuid_parse(str_of(texts[i]), &ids[n_ids])) {
-            return api_refuse(e, "INVALID_UUID", "ids", i, "", "is not a UUID");
+            return api_refuse(e, "INVALID_UUID", field, i, "", "is not a UUID");
         }
         if (map_get(seen, ids[n_ids]) == NULL && map_put(seen, ids[n_ids], ids)) {
             n_ids++;
@@ -219,9 +220,9 @@ static bool ids_unique(char *const *texts, size_t n, map *seen, uuid *ids, size_
     return true;
 }
 
-bool api_ids_decode(arena *a, char *const *texts, size_t n, size_t max, uuid **out, size_t *n_out,
-                    err *e) {
-    if (!api_count_check(n, max, "ids", e)) {
+bool api_ids_decode(arena *a, char *const *texts, size_t n, size_t max, const char *field,
+                    uuid **out, size_t *n_out, err *e) {
+    if (!api_count_check(n, max, field, e)) {
         return false;
     }
     *out = api_array(a, n, sizeof **out, e);
@@ -229,7 +230,7 @@ bool api_ids_decode(arena *a, char *const *texts, size_t n, size_t max, uuid **o
         return false;
     }
     map *seen = map_create(n, max);
-    const bool ok = ids_unique(texts, n, seen, *out, n_out, e);
+    const bool ok = ids_unique(texts, n, field, seen, *out, n_out, e);
     map_destroy(seen);
     return ok;
 }

@@ -129,14 +129,14 @@ static void ids_keep_their_order_and_lose_repeats(void **state) {
     size_t n = 0;
     err e;
     err_clear(&e);
-    assert_true(api_ids_decode(mem, texts, 4, 10, &ids, &n, &e));
+    assert_true(api_ids_decode(mem, texts, 4, 10, "ids", &ids, &n, &e));
     assert_int_equal(n, 2);
     assert_int_equal(ids[0].b[15], 2);
     assert_int_equal(ids[1].b[15], 1);
-    assert_false(api_ids_decode(mem, texts, 4, 3, &ids, &n, &e));
+    assert_false(api_ids_decode(mem, texts, 4, 3, "ids", &ids, &n, &e));
     assert_string_equal(e.reason, "BATCH_TOO_LARGE");
     texts[1] = empty;
-    assert_false(api_ids_decode(mem, texts, 2, 3, &ids, &n, &e));
+    assert_false(api_ids_decode(mem, texts, 2, 3, "ids", &ids, &n, &e));
     assert_string_equal(e.field, "ids[1]");
 }
 

@@ -106,8 +106,7 @@ static bool moment_decode(const Ledger__V1__Moment *m, query_balances *q, err *e
 static bool decode_balances(rpc_call *call, const Ledger__V1__GetAccountBalancesRequest *m,
                             query_balances *q, err *e) {
     q->book_id = m->book_id;
-    if (!api_book_id_check(m->book_id, e) ||
-        !api_count_check(m->n_account_ids, QUERY_BALANCES_MAX, "account_ids", e)) {
+    if (!api_book_id_check(m->book_id, e)) {
         return false;
     }
     if (m->n_account_ids == 0) {
@@ -115,7 +114,7 @@ static bool decode_balances(rpc_call *call, const Ledger__V1__GetAccountBalances
     }
     uuid *ids = NULL;
     const bool ok = api_ids_decode(rpc_arena(call), m->account_ids, m->n_account_ids,
-                                   QUERY_BALANCES_MAX, &ids, &q->ids.n, e);
+                                   QUERY_BALANCES_MAX, "account_ids", &ids, &q->ids.n, e);
     q->ids.ids = ids;
     return ok && moment_decode(m->as_of, q, e);
 }

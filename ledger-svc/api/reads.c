@@ -59,7 +59,7 @@ static bool run(rpc_call *call, const ledger_api *api, db_tx_fn fn, lookup *l, e
 static bool decode_ids(rpc_call *call, char *const *texts, size_t n, size_t max, lookup *l,
                        err *e) {
     return api_book_id_check(l->book_id, e) &&
-           api_ids_decode(rpc_arena(call), texts, n, max, &l->ids, &l->n_ids, e);
+           api_ids_decode(rpc_arena(call), texts, n, max, "ids", &l->ids, &l->n_ids, e);
 }
 
 // Puts found messages, by id, into the order of the request; what was not found is left out.

@@ -60,7 +60,7 @@ static uint64_t some_account(generator *g) {
 static int64_t some_amount(generator *g) {
     const int64_t huge[] = {MODEL_AMOUNT_MAX, MODEL_AMOUNT_MAX - 1,   MODEL_AMOUNT_MAX / 2,
                             INT64_C(1) << 53, (INT64_C(1) << 53) + 1, MODEL_AMOUNT_MAX - 60};
-    if (g->huge && one_in(g, 4)) {
+    if (g->huge && one_in(g, 3)) {
         return huge[below(g, sizeof huge / sizeof huge[0])];
     }
     return one_in(g, 12) ? 0 : (int64_t)below(g, 100);
@@ -87,6 +87,11 @@ static int64_t some_past_us(generator *g) {
     }
 }
 
+// A timeout whose deadline is far from all times of a coarse life, and from all other deadlines.
+static uint32_t coarse_timeout_s(uint64_t id, uint64_t steps) {
+    return (uint32_t)(COARSE_S * steps + COARSE_S / 4 + id % (COARSE_S / 2 - 1));
+}
+
 static void spoil(generator *g, model_event *e) {
     switch (below(g, 9)) {
     case 0: e->flags ^= UINT32_C(1) << below(g, 11); break;
@@ -94,7 +99,7 @@ static void spoil(generator *g, model_event *e) {
     case 2: e->timestamp_us = e->timestamp_us == 0 ? 1 : 0; break;
     case 3: e->currency = (int)below(g, 4); break;
     case 4: e->id = one_in(g, 2) ? 0 : MODEL_ID_MAX; break;
-    case 5: e->timeout_s = e->timeout_s == 0 ? 2500 : 0; break;
+    case 5: e->timeout_s = e->timeout_s == 0 ? coarse_timeout_s(e->id, 2) : 0; break;
     case 6: e->pending = one_in(g, 2) ? MODEL_ID_MAX : below(g, 2) * e->id; break;
     case 7: e->credit = e->debit; break;
     default: e->user_data_32 ^= 1; break;
@@ -113,7 +118,7 @@ static void vary(generator *g, model_event *e) {
     case 6: e->user_data_32 ^= 3; break;
     case 7: e->code = 1 + e->code % 3; break;
     case 8: e->currency = e->currency == C_USD ? C_EUR : C_USD; break;
-    case 9: e->timeout_s += e->timeout_s != 0 ? COARSE_S : COARSE_S / 2; break;
+    case 9: e->timeout_s += e->timeout_s != 0 ? COARSE_S : coarse_timeout_s(e->id, 0); break;
     case 10: e->reference = (e->reference + 1) % 4; break;
     case 11: e->metadata = (e->metadata + 1) % 4; break;
     case 12: e->pending = e->pending == 0 ? 1 : e->pending + 1; break;
@@ -139,7 +144,9 @@ static model_event some_new_account(generator *g) {
                      .currency = one_in(g, 6) ? C_EUR : C_USD};
     labels(g, &e);
     e.reference = one_in(g, 6) ? 1 + (int)below(g, 30) : 0;
-    switch (below(g, 8)) {
+    switch (g->huge && !one_in(g, 4)
+                ? 7
+                : below(g, 8)) { // amounts that overflow need accounts without limits
     case 0:
     case 1: e.flags = A_NO_OVERDRAFT; break;
     case 2:
@@ -175,8 +182,14 @@ static void spoil_account(generator *g, model_event *e) {
     }
 }
 
-static model_event some_old_account(generator *g) {
+static model_event some_old_account(generator *g, bool imports) {
     model_event e = g->m->accounts[below(g, g->m->n_accounts)].asked;
+    for (int tries = 0; tries < 8 && imports && e.timestamp_us == 0; tries++) {
+        e = g->m->accounts[below(g, g->m->n_accounts)].asked;
+    }
+    if (e.timestamp_us != 0 && one_in(g, 4)) {
+        e.timestamp_us -= 1;
+    }
     switch (below(g, 12)) {
     case 0: e.flags ^= A_HISTORY; break;
     case 1: e.user_data_128 ^= 1; break;
@@ -184,7 +197,6 @@ static model_event some_old_account(generator *g) {
     case 3: e.user_data_32 ^= 1; break;
     case 4: e.currency = e.currency == C_USD ? C_EUR : C_USD; break;
     case 5: e.code++; break;
-    case 6: e.timestamp_us -= e.timestamp_us != 0 ? 1 : 0; break;
     case 7: e.lowest_balance -= 1; break;
     case 8: e.reference++; break;
     case 9: e.metadata = (e.metadata + 1) % 4; break;
@@ -200,7 +212,7 @@ static void accounts_step(generator *g, model_step *step, size_t n) {
     for (size_t i = 0; i < n; i++) {
         const bool old = g->m->n_accounts != 0 && one_in(g, 4);
         model_event *e = &step->events[i];
-        *e = old ? some_old_account(g) : some_new_account(g);
+        *e = old ? some_old_account(g, imports) : some_new_account(g);
         if (imports && !old) {
             e->flags |= A_IMPORTED;
             e->timestamp_us = some_past_us(g);
@@ -208,11 +220,11 @@ static void accounts_step(generator *g, model_step *step, size_t n) {
         if (one_in(g, 6)) {
             e->flags |= A_LINKED;
         }
-        if (one_in(g, 12)) {
+        if (one_in(g, 8)) {
             spoil_account(g, e);
         }
     }
-    if (!one_in(g, 20)) {
+    if (!one_in(g, 8)) {
         step->events[n - 1].flags &= ~(uint32_t)A_LINKED;
     }
 }
@@ -233,21 +245,47 @@ static uint64_t some_pending_id(generator *g) {
     return some_known_id(g);
 }
 
+// A forced reversal has taken it beyond its limit: few requests get by, and these are the ones to try. NULL: there is none.
+static const model_account *some_over_limit_account(generator *g) {
+    const size_t start = g->m->n_accounts == 0 ? 0 : (size_t)below(g, g->m->n_accounts);
+    for (size_t i = 0; i < g->m->n_accounts; i++) {
+        const model_account *account = &g->m->accounts[(start + i) % g->m->n_accounts];
+        if (model_over_limit(account)) {
+            return account;
+        }
+    }
+    return NULL;
+}
+
+static void aim_at_over_limit(generator *g, model_event *e) {
+    const model_account *account = one_in(g, 4) ? some_over_limit_account(g) : NULL;
+    if (account == NULL) {
+        return;
+    }
+    if (one_in(g, 2)) {
+        e->debit = account->asked.id;
+    } else {
+        e->credit = account->asked.id;
+    }
+    e->amount = one_in(g, 2) ? 0 : e->amount;
+}
+
 static void make_plain(generator *g, model_event *e) {
     e->debit = some_account(g);
     do {
         e->credit = some_account(g);
     } while (e->credit == e->debit && g->last_account > 1 && !one_in(g, 20));
     e->amount = some_amount(g);
+    aim_at_over_limit(g, e);
     e->code = 1 + (uint32_t)below(g, 3);
     const model_account *debit = model_account_find(g->m, e->debit);
     e->currency = debit != NULL && !one_in(g, 40) ? debit->asked.currency : C_USD;
-    if (one_in(g, 3)) {
+    if (one_in(g, g->huge ? 2 : 3)) {
         e->flags |= T_PENDING;
         const uint32_t timeouts[] = {0, 1, 2, 7};
         e->timeout_s = g->time == TIME_EXACT
                            ? timeouts[below(g, 4)]
-                           : (uint32_t)(one_in(g, 2) ? 0 : COARSE_S * below(g, 4) + COARSE_S / 2);
+                           : (one_in(g, 2) ? 0 : coarse_timeout_s(e->id, below(g, 4)));
         if (one_in(g, 12)) {
             e->flags |= one_in(g, 2) ? T_CLOSING_DEBIT : T_CLOSING_CREDIT;
         }
@@ -259,7 +297,7 @@ static void make_plain(generator *g, model_event *e) {
         }
     }
     if (one_in(g, 300)) {
-        e->timeout_s = 5;
+        e->timeout_s = coarse_timeout_s(e->id, 1);
     }
 }
 
@@ -281,7 +319,24 @@ static void make_ending(generator *g, model_event *e) {
     }
 }
 
+// An imported one once more, perhaps with another time. False: there is none.
+static bool import_again(generator *g, model_event *e) {
+    for (int tries = 0; tries < 12 && g->m->n_rows != 0; tries++) {
+        const model_row *row = &g->m->rows[below(g, g->m->n_rows)];
+        if ((row->asked.flags & T_IMPORTED) != 0 && (row->asked.flags & T_LINKED) == 0) {
+            *e = row->asked;
+            e->timestamp_us -= one_in(g, 2) ? US_PER_S : 0;
+            return true;
+        }
+    }
+    return false;
+}
+
 static model_event some_transfer(generator *g, bool imports) {
+    model_event repeat;
+    if (imports && one_in(g, 10) && import_again(g, &repeat)) {
+        return repeat;
+    }
     if (g->n_sent != 0 && one_in(g, 8)) {
         const size_t kept = g->n_sent < SENT_MAX ? g->n_sent : SENT_MAX;
         model_event again = g->sent[below(g, kept)];
@@ -300,7 +355,7 @@ static model_event some_transfer(generator *g, bool imports) {
     if (imports && !one_in(g, 12)) {
         e.flags |= T_IMPORTED;
         e.timestamp_us = some_past_us(g);
-        e.timeout_s = one_in(g, 10) ? e.timeout_s : 0;
+        e.timeout_s = one_in(g, 4) ? e.timeout_s : 0;
     }
     if (one_in(g, 5)) {
         e.flags |= T_LINKED;
@@ -370,9 +425,12 @@ static void reversals_step(generator *g, model_step *step, size_t n) {
         }
         e->code = one_in(g, 60) ? 65536 : e->code;
     }
-    // T_FORCED belongs to the request, so it is the same in all of its events.
+    // T_FORCED belongs to the request, so it is the same in all of its events. Over the wire, reversals are linked in whole
+    // groups only.
     for (size_t i = 0; i < n; i++) {
-        step->events[i].flags = (step->events[i].flags & ~(uint32_t)T_FORCED) | forced;
+        const bool linked = g->time == TIME_EXACT && i < n - 1 && one_in(g, 3);
+        step->events[i].flags &= ~(uint32_t)(T_FORCED | T_LINKED);
+        step->events[i].flags |= forced | (linked ? T_LINKED : 0u);
     }
 }
 
@@ -398,7 +456,7 @@ void generate_case(uint64_t seed, size_t n_events, generate_time time, int64_t s
     generator *g = calloc(1, sizeof *g);
     ASSERT(g != NULL);
     *g = (generator){.random = seed, .time = time, .m = model_create()};
-    g->huge = one_in(g, 4);
+    g->huge = one_in(g, 2);
     memset(out, 0, sizeof *out);
     out->start_us = g->now_us = start_us;
     for (size_t made = 0; made < n_events && out->n_steps < CASE_STEPS_MAX;) {

@@ -646,6 +646,12 @@ static void expire(model *m) {
     }
 }
 
+// A repeat breaks a chain, too, unless it is that of a reversal.
+static bool breaks(const char *status, const model_event *e) {
+    const bool repeats = strcmp(status, "EXISTS") == 0;
+    return strcmp(status, "CREATED") != 0 && !(repeats && e->reverses != 0);
+}
+
 // The events [first, end) are one chain, or one event alone. Nothing of a chain that fails stays, but its burned id.
 static void chain(model *m, const model_step *step, size_t first, size_t end, bool left_open,
                   model_result *results) {
@@ -663,7 +669,7 @@ static void chain(model *m, const model_step *step, size_t first, size_t end, bo
             results[i] =
                 accounts ? account_one(m, e, request_imports) : transfer_one(m, e, request_imports);
         }
-        failed = strcmp(results[i].status, "CREATED") == 0 ? end : i;
+        failed = breaks(results[i].status, e) ? i : end;
     }
     if (failed != end) {
         if (end - first > 1 || left_open) {

@@ -21,7 +21,13 @@
 #include "script.h"
 #include "subject.h"
 
-enum { EVENTS_WANTED = 100000, EVENTS_OF_A_LIFE = 320, REPLAYS_MAX = 4000, MESSAGE_MAX = 1024 };
+enum {
+    EVENTS_WANTED = 100000,
+    EVENTS_OF_A_LIFE = 320,
+    REPLAYS_MAX = 4000,
+    RARE = 20,
+    MESSAGE_MAX = 1024
+};
 
 // What the process that lives a life leaves to the one that judges it: the rules may abort.
 typedef struct verdict {
@@ -206,12 +212,22 @@ static uint64_t from_environment(const char *name, uint64_t otherwise) {
 
 static void expect_reached(void) {
     for (int k = 1; k < LEDGER_TRANSFER_STATUS_COUNT; k++) {
+        if (shared->transfers_seen[k] < RARE) {
+            print_message("rare: %s, %" PRIu64 " times\n",
+                          ledger_transfer_status_name((ledger_transfer_status)k),
+                          shared->transfers_seen[k]);
+        }
         // Needs a year that bigint microseconds do not reach.
         if (shared->transfers_seen[k] == 0 && k != LEDGER_TRANSFER_OVERFLOWS_TIMEOUT) {
             fail_msg("no transfer was %s", ledger_transfer_status_name((ledger_transfer_status)k));
         }
     }
     for (int k = 1; k < LEDGER_ACCOUNT_STATUS_COUNT; k++) {
+        if (shared->accounts_seen[k] < RARE) {
+            print_message("rare: account %s, %" PRIu64 " times\n",
+                          ledger_account_status_name((ledger_account_status)k),
+                          shared->accounts_seen[k]);
+        }
         if (shared->accounts_seen[k] == 0) {
             fail_msg("no account was %s", ledger_account_status_name((ledger_account_status)k));
         }
