@@ -147,7 +147,7 @@ def test_two_readers_agree_while_writers_write(book):
 
 # APPEND-ONLY: what the roles of the services can do to the tables.
 
-LEDGER_APPEND_ONLY = ["book", "transfer", "transfer_metadata", "account_metadata", "burned_transfer", "tree_node",
+LEDGER_APPEND_ONLY = ["book", "transfer", "posting", "transfer_metadata", "account_metadata", "burned_transfer", "tree_node",
                       "tree_head"]
 PAYMENTS_APPEND_ONLY = ["merchant_book", "merchant", "idempotency", "recipient", "payout", "step_log", "rail_event",
                         "inbound_file", "ach_file", "ach_entry"]
