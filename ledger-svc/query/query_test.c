@@ -569,6 +569,7 @@ static void statements__at_random__opening_and_entries_are_closing(void **state)
             .to_us = one_in(3) ? 0 : random_time(),
             .known_at_sequence = one_in(2) ? 1 + (int64_t)below(n_rows) : 0,
             .page_size = 1 + below(one_in(2) ? 5 : 60),
+            .examine_max = one_in(3) ? 1 + below(20) : 0,
         };
         if (q.to_us != 0 && q.from_us >= q.to_us) {
             const int64_t from_us = q.from_us;
