@@ -174,6 +174,7 @@ int main(int argc, char **argv) {
         .quiesce = quiesce,
         .stop = stop,
         .error_domain = "ledger.disburse",
+        .db_session_options = STORE_READER_OPTIONS,
         .self = &svc,
     };
     return daemon_main(&program, argc, argv);

@@ -7,7 +7,7 @@
 #include "base/map.h"
 #include "domain/apply.h"
 
-enum { CACHE_PENDINGS = 65536, CACHE_BURNED_MAX = 65536 };
+enum { CACHE_PENDINGS = 32768, CACHE_BURNED_MAX = 65536 };
 
 typedef struct cache_account {
     ledger_account account; // first: the posting rules know it by this

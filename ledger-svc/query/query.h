@@ -105,6 +105,7 @@ typedef struct query_statement {
     int64_t from_us, to_us;    // 0: from the beginning; exclusive, 0: no end
     int64_t known_at_sequence; // 0: all
     size_t page_size;
+    size_t examine_max; // 0: QUERY_EXAMINE_MAX
     bool resumed;
     query_place after; // when resumed
 

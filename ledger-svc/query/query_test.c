@@ -43,7 +43,7 @@ static bool one_in(uint64_t n) {
 // --- The book --------------------------------------------------------------------------------------------------------
 
 static bench_instance instance;
-static db_pool *pool; // as the service's readers have it: without the settings of the commit path
+static db_pool *pool; // as the service's readers have it
 static int64_t book;
 static uint64_t next_id = 1000;
 static uint64_t reserved[4096]; // ids of transfers that were to be pending
@@ -265,7 +265,8 @@ static int make_book(void **state) {
     state_of_random = seed != NULL ? strtoull(seed, NULL, 10) : 20261121;
     (void)fprintf(stderr, "seed %" PRIu64 "\n", state_of_random);
     bench_database();
-    (void)snprintf(conninfo, sizeof conninfo, "host=%s user=ledger_service dbname=postgres",
+    (void)snprintf(conninfo, sizeof conninfo,
+                   "host=%s user=ledger_service dbname=postgres options='" STORE_READER_OPTIONS "'",
                    fixture_server_dir());
     pool = fixture_pool(conninfo, 4, 20000);
     memory = arena_create(ARENA_BYTES);
@@ -568,6 +569,7 @@ static void statements__at_random__opening_and_entries_are_closing(void **state)
             .to_us = one_in(3) ? 0 : random_time(),
             .known_at_sequence = one_in(2) ? 1 + (int64_t)below(n_rows) : 0,
             .page_size = 1 + below(one_in(2) ? 5 : 60),
+            .examine_max = one_in(3) ? 1 + below(20) : 0,
         };
         if (q.to_us != 0 && q.from_us >= q.to_us) {
             const int64_t from_us = q.from_us;

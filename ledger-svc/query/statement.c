@@ -33,6 +33,7 @@ static bool committed_page(writer *w, err *e) {
         .from_sequence = w->first,
         .to_sequence = w->last,
         .page_size = q->page_size,
+        .examine_max = q->examine_max,
         .after = q->resumed ? q->after.sequence : 0,
     };
     if (w->last < w->first) {
@@ -125,6 +126,7 @@ static bool read_prompt(writer *w, int64_t from, int64_t to, prompt_run *out, er
         .from_sequence = from,
         .to_sequence = to,
         .page_size = w->q->page_size,
+        .examine_max = w->q->examine_max,
     };
     int64_t *sequences = NULL;
     int64_t *times_us = NULL;

@@ -219,6 +219,9 @@ bool query_transfers_read(journal *j, db_conn *c, arena *a, query_transfers *q, 
                .want = q->page_size + 1,
                .examine = q->examine_max == 0 ? QUERY_EXAMINE_MAX : (int64_t)q->examine_max};
     p.candidates_max = p.want < CANDIDATES_FIRST ? CANDIDATES_FIRST : p.want;
+    if ((int64_t)p.candidates_max > p.examine) {
+        p.candidates_max = (size_t)p.examine;
+    }
     q->n = 0;
     q->more = false;
     if (!look_first(&p, e)) {

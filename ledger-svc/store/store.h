@@ -14,6 +14,10 @@
     "-c enable_hashjoin=off -c enable_mergejoin=off -c enable_material=off -c cpu_tuple_cost=10 "  \
     "-c random_page_cost=0.1 -c jit=off"
 
+// The same for connections of the calls. A page is a walk along one index with a LIMIT; a planner that knows nothing of the
+// tables yet would rather collect and sort, and keep that plan.
+#define STORE_READER_OPTIONS "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off"
+
 // --- The commit path -------------------------------------------------------------------------------------------------
 
 // Where a book's journal ends.

@@ -120,6 +120,7 @@ static bool start_pool(running *r, err *e) {
         .size = (int)c->db_pool_size,
         .statement_timeout_ms = c->db_statement_timeout_ms,
         .metrics_prefix = r->p->name,
+        .session_options = r->p->db_session_options,
     };
     r->pool = db_pool_create(&options, e);
     return r->pool != NULL;

@@ -24,6 +24,10 @@ static char *build_options(const db_pool_options *o, const char *given) {
                   "default_transaction_isolation=read\\ committed"
                   " -c synchronous_commit=on -c timezone=UTC -c datestyle=ISO",
                   (long long)o->statement_timeout_ms, (long long)idle_ms);
+    if (o->session_options != NULL) {
+        strbuf_add_c(&b, " ");
+        strbuf_add_c(&b, o->session_options);
+    }
     if (given != NULL) {
         strbuf_add_c(&b, " ");
         strbuf_add_c(&b, given);

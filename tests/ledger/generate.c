@@ -87,6 +87,11 @@ static int64_t some_past_us(generator *g) {
     }
 }
 
+// A timeout whose deadline is far from all times of a coarse life, and from all other deadlines.
+static uint32_t coarse_timeout_s(uint64_t id, uint64_t steps) {
+    return (uint32_t)(COARSE_S * steps + COARSE_S / 4 + id % (COARSE_S / 2 - 1));
+}
+
 static void spoil(generator *g, model_event *e) {
     switch (below(g, 9)) {
     case 0: e->flags ^= UINT32_C(1) << below(g, 11); break;
@@ -94,7 +99,7 @@ static void spoil(generator *g, model_event *e) {
     case 2: e->timestamp_us = e->timestamp_us == 0 ? 1 : 0; break;
     case 3: e->currency = (int)below(g, 4); break;
     case 4: e->id = one_in(g, 2) ? 0 : MODEL_ID_MAX; break;
-    case 5: e->timeout_s = e->timeout_s == 0 ? 2500 : 0; break;
+    case 5: e->timeout_s = e->timeout_s == 0 ? coarse_timeout_s(e->id, 2) : 0; break;
     case 6: e->pending = one_in(g, 2) ? MODEL_ID_MAX : below(g, 2) * e->id; break;
     case 7: e->credit = e->debit; break;
     default: e->user_data_32 ^= 1; break;
@@ -113,7 +118,7 @@ static void vary(generator *g, model_event *e) {
     case 6: e->user_data_32 ^= 3; break;
     case 7: e->code = 1 + e->code % 3; break;
     case 8: e->currency = e->currency == C_USD ? C_EUR : C_USD; break;
-    case 9: e->timeout_s += e->timeout_s != 0 ? COARSE_S : COARSE_S / 2; break;
+    case 9: e->timeout_s += e->timeout_s != 0 ? COARSE_S : coarse_timeout_s(e->id, 0); break;
     case 10: e->reference = (e->reference + 1) % 4; break;
     case 11: e->metadata = (e->metadata + 1) % 4; break;
     case 12: e->pending = e->pending == 0 ? 1 : e->pending + 1; break;
@@ -275,12 +280,12 @@ static void make_plain(generator *g, model_event *e) {
     e->code = 1 + (uint32_t)below(g, 3);
     const model_account *debit = model_account_find(g->m, e->debit);
     e->currency = debit != NULL && !one_in(g, 40) ? debit->asked.currency : C_USD;
-    if (one_in(g, 3)) {
+    if (one_in(g, g->huge ? 2 : 3)) {
         e->flags |= T_PENDING;
         const uint32_t timeouts[] = {0, 1, 2, 7};
         e->timeout_s = g->time == TIME_EXACT
                            ? timeouts[below(g, 4)]
-                           : (uint32_t)(one_in(g, 2) ? 0 : COARSE_S * below(g, 4) + COARSE_S / 2);
+                           : (one_in(g, 2) ? 0 : coarse_timeout_s(e->id, below(g, 4)));
         if (one_in(g, 12)) {
             e->flags |= one_in(g, 2) ? T_CLOSING_DEBIT : T_CLOSING_CREDIT;
         }
@@ -292,7 +297,7 @@ static void make_plain(generator *g, model_event *e) {
         }
     }
     if (one_in(g, 300)) {
-        e->timeout_s = 5;
+        e->timeout_s = coarse_timeout_s(e->id, 1);
     }
 }
 
@@ -451,7 +456,7 @@ void generate_case(uint64_t seed, size_t n_events, generate_time time, int64_t s
     generator *g = calloc(1, sizeof *g);
     ASSERT(g != NULL);
     *g = (generator){.random = seed, .time = time, .m = model_create()};
-    g->huge = one_in(g, 4);
+    g->huge = one_in(g, 2);
     memset(out, 0, sizeof *out);
     out->start_us = g->now_us = start_us;
     for (size_t made = 0; made < n_events && out->n_steps < CASE_STEPS_MAX;) {
