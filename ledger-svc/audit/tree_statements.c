@@ -28,9 +28,10 @@ const db_stmt TREE_STATEMENTS[TREE_STATEMENT_COUNT] = {
     // The first statement of its transaction: all that follow see one moment.
     [TREE_CHECK_SNAPSHOT] = {"tree_check_snapshot",
                              "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"},
-    [TREE_CHECK_BOOK] = {"tree_check_book",
-                         "SELECT h.sequence, h.checkpoint_sequence, (SELECT count(*) FROM account a "
-                         "WHERE a.book_id = $1) FROM book_head h WHERE h.book_id = $1"},
+    [TREE_CHECK_BOOK] =
+        {"tree_check_book",
+         "SELECT h.sequence, h.checkpoint_sequence, (SELECT count(*) FROM account a "
+         "WHERE a.book_id = $1) FROM book_head h WHERE h.book_id = $1"},
     [TREE_CHECK_ACCOUNTS] = {"tree_check_accounts",
                              "SELECT account_id, debits_pending, debits_posted, credits_pending, "
                              "credits_posted, state, flags FROM account "

@@ -224,7 +224,10 @@ typedef struct due_search {
 
 static bool find_due(db_conn *c, arena *a, void *arg, err *e) {
     due_search *s = arg;
-    return store_due_books(c, a, clock_wall_us(s->j->o.clock), JOURNAL_DUE_BOOKS_MAX, &s->book_ids,
+    const int64_t now_us = clock_wall_us(s->j->o.clock);
+    // Twice the usual age: what a living process is about to do itself is left to it.
+    const int64_t unsaved_before_us = now_us - 2 * s->j->o.checkpoint_ms * 1000;
+    return store_due_books(c, a, now_us, unsaved_before_us, JOURNAL_DUE_BOOKS_MAX, &s->book_ids,
                            &s->n, e);
 }
 

@@ -274,10 +274,11 @@ bool store_was_committed(db_conn *c, arena *a, int64_t book_id, const ledger_tx 
     return true;
 }
 
-bool store_due_books(db_conn *c, arena *a, int64_t now_us, size_t max, int64_t **book_ids,
-                     size_t *n, err *e) {
+bool store_due_books(db_conn *c, arena *a, int64_t now_us, int64_t unsaved_before_us, size_t max,
+                     int64_t **book_ids, size_t *n, err *e) {
     db_params *p = db_params_create(a);
     db_i64(p, now_us);
+    db_i64(p, unsaved_before_us);
     db_i64(p, (int64_t)max);
     db_rows *rows = NULL;
     if (!db_exec(c, &STORE_STATEMENTS[STORE_DUE_BOOKS], p, a, &rows, NULL, e)) {

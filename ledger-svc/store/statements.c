@@ -99,16 +99,19 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
                           "WHERE f.book_id = $1 AND f.sequence >= $2 AND f.flags & 1 = 0 "
                           "ORDER BY f.sequence LIMIT 1) ORDER BY t.sequence"},
 
-    // The one statement that looks across books: where is something to release? It only reads.
+    // The one statement that looks across books: where is something to release, or a checkpoint to make for rows that came to
+    // rest long ago (their process died before it)? It only reads.
     [STORE_DUE_BOOKS] = {"due_books", "SELECT book_id FROM book_head WHERE next_expires_us <= $1 "
-                                      "ORDER BY next_expires_us LIMIT $2"},
+                                      "OR (checkpoint_sequence < sequence AND timestamp_us <= $2) "
+                                      "ORDER BY next_expires_us LIMIT $3"},
 
     [STORE_BOOK_INSERT] = {"book_insert",
                            "INSERT INTO book (book_id, name, created_us) VALUES ($1, $2, $3) "
                            "ON CONFLICT (book_id) DO NOTHING"},
     [STORE_HEAD_INSERT] =
         {"head_insert", "INSERT INTO book_head (book_id, sequence, timestamp_us, next_expires_us, "
-                        "checkpoint_sequence, burned_ids) VALUES ($1, 0, $2, $3, 0, 0) ON CONFLICT (book_id) DO NOTHING"},
+                        "checkpoint_sequence, burned_ids) VALUES ($1, 0, $2, $3, 0, 0) ON CONFLICT "
+                        "(book_id) DO NOTHING"},
     [STORE_BOOK_READ] = {"book_read",
                          "SELECT b.name, b.created_us, h.sequence FROM book b "
                          "JOIN book_head h ON h.book_id = b.book_id WHERE b.book_id = $1"},
@@ -121,7 +124,8 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
          ") ON true WHERE h.book_id = $1"},
     [STORE_TRIAL_BALANCE] =
         {"trial_balance",
-         "SELECT " HEAD_COLUMNS ", a.currency, sum(a.debits_pending)::text, sum(a.debits_posted)::text, "
+         "SELECT " HEAD_COLUMNS
+         ", a.currency, sum(a.debits_pending)::text, sum(a.debits_posted)::text, "
          "sum(a.credits_pending)::text, sum(a.credits_posted)::text, count(a.account_id) "
          "FROM book_head h LEFT JOIN account a ON a.book_id = h.book_id "
          "WHERE h.book_id = $1 GROUP BY h.book_id, a.currency ORDER BY a.currency"},

@@ -261,7 +261,8 @@ static log_context enter_context(const rpc_call *c) {
 
 static void log_success(const rpc_call *c) {
     const log_context saved = enter_context(c);
-    log_debug("rpc.answered", F_STR("method", c->method->path), F_INT("us", mono_us() - c->begun_us));
+    log_debug("rpc.answered", F_STR("method", c->method->path),
+              F_INT("us", mono_us() - c->begun_us));
     *log_ctx() = saved;
 }
 
