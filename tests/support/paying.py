@@ -170,11 +170,10 @@ def assert_bank_agrees(payer: Payer, payouts: list) -> None:
 
 def assert_books_at_rest(payer: Payer, book_ids: list[int]) -> None:
     """BALANCED, and every clearing account (code 200) is empty: nothing stands between us and the bank."""
-    for book_id in sorted(set(book_ids)):
-        Ledger(payer.world, book_id).assert_balanced()
     books = ",".join(str(book_id) for book_id in set(book_ids))
     for book_id in sorted(set(book_ids)):
         Ledger(payer.world, book_id).await_checkpoint()
+        Ledger(payer.world, book_id).assert_balanced()
     left = payer.world.ledger_rows(
         "SELECT book_id, account_id, debits_pending, debits_posted, credits_pending, credits_posted FROM account "
         f"WHERE code = 200 AND book_id IN ({books}) "
