@@ -10,10 +10,10 @@ from .paying import ACH, FAILED, INSTANT, RETURNED, SETTLED, Merchant, Payer, as
 # Short times, so that a crash costs a second or two and not a minute; many books, so that none runs out of the 36 ACH file
 # names that it has for a day.
 SETTINGS: dict[str, dict[str, object]] = {
-    "payments-svc": {"books.count": 400, "saga.lease_ms": 1000, "saga.poll_ms": 25, "saga.backoff_base_ms": 20,
-                     "saga.backoff_cap_ms": 500, "saga.resolve_after_ms": 400, "saga.workers": 3, "saga.attempts_max": 4,
+    "payments-svc": {"books.count": 400, "saga.lease_ms": 500, "saga.poll_ms": 25, "saga.backoff_base_ms": 20,
+                     "saga.backoff_cap_ms": 500, "saga.resolve_after_ms": 250, "saga.workers": 3, "saga.attempts_max": 4,
                      "ledger.timeout_ms": 3000, "ach.gather_ms": 40, "ach.poll_ms": 40, "instant.timeout_ms": 1500},
-    "bank-sim": {"ach.poll_ms": 10, "ach.return_delay_ms": 100, "instant.return_delay_ms": 100, "faults.webhook_late_ms": 300},
+    "bank-sim": {"ach.poll_ms": 10, "ach.return_delay_ms": 50, "instant.return_delay_ms": 50, "faults.webhook_late_ms": 300},
 }
 
 # rail, amount (its last digits ask the bank for an outcome), final state
