@@ -14,8 +14,11 @@ from support.waiting import wait_until
 
 LEASE_MS = 1200
 SETTINGS = {**mix.SETTINGS, "payments-svc": {**mix.SETTINGS["payments-svc"], "saga.lease_ms": LEASE_MS,
-            # A stopped process may hold locks in an open transaction: the database ends it after this long.
-            "db.statement_timeout_ms": 3000}}
+            # A stopped process may hold locks in an open transaction, or in the midst of a COPY: the database ends these after
+            # so long (else 30 s).
+            "db.statement_timeout_ms": 3000,
+            "db.conninfo": "service=payments_service application_name=payments-svc "
+                           "options='-c idle_in_transaction_session_timeout=2000'"}}
 OTHER = "payments-svc.2"
 # Where the first worker stands still, in the middle of a step: it has the lease, has acted or is about to, has not written.
 POINTS = ["saga.claim.committed", "saga.reserve.prepared", "saga.reserve.sent", "saga.reserve.acked",

@@ -15,7 +15,7 @@ from . import rpc, stubs
 
 BUILD = Path(os.environ.get("DISBURSE_BUILD", PROJECT / "build" / "dev"))
 _REPORT = re.compile(r"ERROR: (?:Address|Leak|Undefined\w*)Sanitizer|runtime error: |AddressSanitizer:DEADLYSIGNAL")
-_SUPPRESSIONS = PROJECT / "tools" / "dev" / "lsan.supp"
+_SUPPRESSIONS = PROJECT / "shared" / "rpc" / "testing" / "lsan.supp"
 SANITIZER_ENV = {
     "ASAN_OPTIONS": "exitcode=99:strict_string_checks=1:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
