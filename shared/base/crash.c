@@ -124,10 +124,11 @@ static void run_program(const char *name) {
     log_warn("crash.program_ended", F_STR("point", name), F_INT("wait_status", status));
 }
 
+// raise, not kill: a signal to the process may be taken by another thread first, and this one would run on for a while.
 static void act(const char *name) {
     switch (plan.action) {
-    case ACTION_KILL: kill(getpid(), SIGKILL); break;
-    case ACTION_STOP: kill(getpid(), SIGSTOP); break;
+    case ACTION_KILL: (void)raise(SIGKILL); break;
+    case ACTION_STOP: (void)raise(SIGSTOP); break;
     case ACTION_EXEC: run_program(name); break;
     }
 }
