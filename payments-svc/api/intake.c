@@ -227,8 +227,8 @@ static bool copy_sagas(const intake_batch *b, db_conn *c, int64_t now_us, err *e
     db_copy *w = db_copy_begin(
         c, "saga",
         "book_id, payout_id, rail, step, phase, state, attempt, tries, log_seq, events, "
-        "events_seen, due_at, owner, epoch, reason, reason_text, rail_reference, updated_at",
-        18, e);
+        "events_seen, due_at, epoch, reason, reason_text, rail_reference, updated_at",
+        17, e);
     if (w == NULL) {
         return false;
     }
@@ -244,7 +244,6 @@ static bool copy_sagas(const intake_batch *b, db_conn *c, int64_t now_us, err *e
             db_copy_i32(w, 0);
         }
         db_copy_time(w, now_us);
-        db_copy_null(w);
         db_copy_i64(w, 0);
         for (int empty = 0; empty < 3; empty++) { // reason, reason_text, rail_reference
             db_copy_text(w, STR(""));

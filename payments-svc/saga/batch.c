@@ -140,7 +140,7 @@ static void decide(saga_batch *b, saga_item *item) {
 static void decide_all(saga_batch *b) {
     for (size_t i = 0; i < b->n; i++) {
         saga_item *item = &b->items[i];
-        if (item->acting != STEP_NONE && !item->lost) {
+        if (item->acting != STEP_NONE) {
             decide(b, item);
             item->log_seq++;
         }
@@ -191,18 +191,30 @@ static void report_end(const saga_item *item) {
     }
 }
 
+// Where the sagas that were written stand now. One that waits for the rail may have heard of it while it was leased.
+static void count_next(const saga_batch *b, saga_result *r) {
+    const int64_t now_us = clock_wall_us(b->from.clock);
+    for (size_t i = 0; i < b->n; i++) {
+        const saga *s = &b->items[i].now;
+        if ((b->items[i].acting == STEP_NONE || b->written) &&
+            (s->step == STEP_AWAIT || (s->due_at_us != SAGA_NEVER && s->due_at_us <= now_us))) {
+            r->n_next[s->step]++;
+        }
+    }
+}
+
 static size_t report(const saga_batch *b, bool uncertain, int64_t started_us) {
     size_t n_moved = 0;
     int64_t n_lost = 0;
     unsigned steps = 0;
     for (size_t i = 0; i < b->n; i++) {
         const saga_item *item = &b->items[i];
-        if (item->acting == STEP_NONE || item->written) {
+        if (item->acting == STEP_NONE || b->written) {
             n_moved++;
             report_end(item);
         }
-        n_lost += item->lost ? 1 : 0;
-        if (item->acting != STEP_NONE && item->written) {
+        n_lost += item->acting != STEP_NONE && b->lost ? 1 : 0;
+        if (item->acting != STEP_NONE && b->written) {
             metric_add(metrics.outcomes[item->acting][item->answer.outcome], 1);
             steps |= SAGA_STEP_BIT(item->acting);
         }
@@ -230,21 +242,18 @@ static void act(saga_batch *b, const saga_tools *tools, saga_keeper *keeper, boo
     saga_lease *lease = saga_lease_begin(keeper, b);
     saga_steps_act(b, tools);
     decide_all(b);
-    if (write_outcomes(b, uncertain)) {
+    if (!write_outcomes(b, uncertain)) {
+        b->lost = true; // whoever takes the lease away goes on from the intents
+    } else if (b->written) {
         CRASH_POINT("saga.outcome.committed");
         saga_crash_at(b, AT_COMMITTED, SAGA_ALL_STEPS);
-    } else {
-        for (size_t i = 0; i < b->n; i++) {
-            b->items[i].written = false;
-            b->items[i].lost = b->items[i].acting != STEP_NONE;
-        }
     }
     saga_lease_end(keeper, lease);
 }
 
 saga_result saga_batch_run(saga_batch *b, const saga_tools *tools, saga_keeper *keeper) {
     static saga_complaint complaint;
-    saga_result result = {0, 0, false};
+    saga_result result = {0};
     const int64_t started_us = clock_mono_us(b->from.clock);
     err e;
     err_clear(&e);
@@ -265,6 +274,7 @@ saga_result saga_batch_run(saga_batch *b, const saga_tools *tools, saga_keeper *
         act(b, tools, keeper, &uncertain);
     }
     result.n_moved = report(b, uncertain, started_us);
+    count_next(b, &result);
 out:
     saga_intent_wipe(b); // a claim that failed may have decrypted already
     return result;

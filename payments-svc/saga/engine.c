@@ -1,7 +1,7 @@
 // The threads of the engine, and the board that says where there is work.
 //
 // The board has a slot for each (book, rail, step). A slot is marked when the database was asked what is due (a scan), when the
-// API says that payouts have arrived, or when a batch was full, so that there is more. A free worker takes the next marked
+// API says that payouts have arrived, when a batch has moved sagas to its step, or when a batch was full, so that there is more. A free worker takes the next marked
 // slot, round robin; when there is none, one of them scans, and the others wait. One worker has a slot at a time, so that what
 // arrives meanwhile is gathered into the next batch, unless there is more than one batch of it.
 #include "saga/engine.h"
@@ -31,6 +31,7 @@ typedef struct slot {
     int busy;              // workers that have it
     int failures;          // claims that failed in a row
     int64_t not_before_us; // gathering, or backing off (wall time)
+    int64_t gathered;      // how many are known to wait, of those that are gathered
 } slot;
 
 typedef struct book {
@@ -120,6 +121,7 @@ static bool pick(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
             continue;
         }
         s->marked = s->more;
+        s->gathered = 0;
         s->busy++;
         *t = (task){home, rail_index, (saga_step)step};
         g->cursor = at + 1;
@@ -128,8 +130,33 @@ static bool pick(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
     return false;
 }
 
+static bool gathers(const saga_engine *g, size_t rail_index, saga_step step) {
+    return step == STEP_EXECUTE && g->rails[rail_index]->gather_ms > 0;
+}
+
+// n more have come to a step, and are due.
+static void arrived(saga_engine *g, book *home, size_t rail_index, saga_step step, size_t n,
+                    int64_t now_us) {
+    slot *s = &home->slots[rail_index][step];
+    if (s->failures > 0) {
+        return; // backing off
+    }
+    if (!gathers(g, rail_index, step)) {
+        s->marked = true;
+        return;
+    }
+    s->gathered += (int64_t)n;
+    if (s->gathered >= (int64_t)limit_of(g, rail_index, step)) {
+        s->not_before_us = now_us;
+    } else if (!s->marked) {
+        s->not_before_us = now_us + g->rails[rail_index]->gather_ms * US_PER_MS;
+    }
+    s->marked = true;
+}
+
 static void put_back(saga_engine *g, const task *t, const saga_result *r) {
     slot *s = &t->book->slots[t->rail][t->step];
+    const int64_t now_us = clock_wall_us(g->clock);
     s->busy--;
     if (r->failed) {
         const int64_t wait_ms =
@@ -138,18 +165,22 @@ static void put_back(saga_engine *g, const task *t, const saga_result *r) {
         s->failures += s->failures < 16 ? 1 : 0;
         s->marked = true;
         s->more = false;
-        s->not_before_us = clock_wall_us(g->clock) + wait_ms * US_PER_MS;
+        s->not_before_us = now_us + wait_ms * US_PER_MS;
         return;
     }
+    const bool full = r->n_found == limit_of(g, t->rail, t->step);
     s->failures = 0;
-    if (t->step == STEP_EXECUTE && g->rails[t->rail]->gather_ms > 0) {
-        s->marked = s->more = false; // whether there is enough to cut another file, a scan must say
+    if (gathers(g, t->rail, t->step)) {
+        s->more = false;
+        g->scan_wanted |= full; // whether there is enough to cut another file, a scan must say
     } else {
-        s->more = r->n_found == limit_of(g, t->rail, t->step);
-        s->marked |= s->more;
+        s->more = full;
+        s->marked |= full;
     }
-    if (r->n_found > 0) {
-        g->scan_wanted = true; // the next steps of these are due
+    for (int step = STEP_RESERVE; step <= STEP_DONE; step++) {
+        if (r->n_next[step] > 0) {
+            arrived(g, t->book, t->rail, (saga_step)step, r->n_next[step], now_us);
+        }
     }
 }
 
@@ -167,7 +198,8 @@ static void mark(saga_engine *g, const saga_due *due, size_t rail_index, int64_t
     }
     s->more = due->count > limit;
     // A file is cut when it is full, or when its oldest payout has waited long enough.
-    const bool gather = due->step == STEP_EXECUTE && gather_us > 0 && due->count < limit;
+    const bool gather = gathers(g, rail_index, due->step) && due->count < limit;
+    s->gathered = due->count;
     s->not_before_us = gather ? due->oldest_us + gather_us : now_us;
 }
 
@@ -194,7 +226,10 @@ static bool scan_database(saga_engine *g, scan *s, arena *a, err *e) {
     }
     s->now_us = clock_wall_us(g->clock);
     s->n_due = 0;
-    return s->n_books == 0 ||
+    if (s->n_books == 0) {
+        return true;
+    }
+    return saga_store_take_over(g->o.pool, s->books, s->n_books, s->now_us, deadline, a, e) &&
            saga_store_scan(g->o.pool, s->books, s->n_books, rails, g->o.n_rails, s->now_us,
                            (int64_t)g->o.batch_max + 1, &s->due, &s->n_due, deadline, a, e);
 }

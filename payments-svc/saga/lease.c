@@ -12,7 +12,7 @@ enum { LEASES_MAX = SAGA_LEASES_MAX };
 struct saga_lease {
     bool used, renewing;
     saga_batch *batch;
-    saga_renewal renewal; // of all items that act
+    saga_renewal renewal;
 };
 
 struct saga_keeper {
@@ -32,9 +32,9 @@ static void renew(saga_keeper *k, saga_lease *l) {
     err e;
     err_clear(&e);
     const int64_t now_ms = clock_mono_ms(k->clock);
-    l->renewal.due_at_us = clock_wall_us(k->clock) + k->lease_ms * 1000;
-    int64_t n_kept = 0;
-    const bool ok = saga_store_renew(&l->renewal, &n_kept, now_ms + k->lease_ms / 3, k->a, &e);
+    l->renewal.ends_us = clock_wall_us(k->clock) + k->lease_ms * 1000;
+    bool kept = false;
+    const bool ok = saga_store_renew(&l->renewal, &kept, now_ms + k->lease_ms / 3, k->a, &e);
     arena_reset(k->a);
     if (!ok) {
         if (saga_may_complain(&complaint)) {
@@ -42,8 +42,7 @@ static void renew(saga_keeper *k, saga_lease *l) {
         }
         return;
     }
-    if (n_kept == (int64_t)l->renewal.n) {
-        // Only a lease that is whole goes on: of one that is partly lost nothing may be sent any more.
+    if (kept) {
         atomic_store(&l->batch->until_mono_ms, now_ms + k->lease_ms);
     }
 }
@@ -124,28 +123,11 @@ void saga_keeper_stop(saga_keeper *k) {
     free(k);
 }
 
-static bool collect(saga_batch *b, saga_renewal *r) {
-    uuid *ids = ARENA_ARRAY(b->a, uuid, b->n);
-    int64_t *epochs = ARENA_ARRAY(b->a, int64_t, b->n);
-    if (ids == NULL || epochs == NULL) {
-        return false;
-    }
-    for (size_t i = 0; i < b->n; i++) {
-        if (b->items[i].acting != STEP_NONE) {
-            ids[r->n] = b->items[i].payout_id;
-            epochs[r->n++] = b->items[i].epoch;
-        }
-    }
-    r->ids = ids;
-    r->epochs = epochs;
-    return true;
-}
-
 saga_lease *saga_lease_begin(saga_keeper *k, saga_batch *b) {
-    saga_renewal r = {.pool = b->from.pool, .book_id = b->from.book_id, .owner = b->from.owner};
-    if (!collect(b, &r)) {
-        return NULL;
-    }
+    const saga_renewal r = {.pool = b->from.pool,
+                            .book_id = b->from.book_id,
+                            .lease_id = b->lease_id,
+                            .owner = b->from.owner};
     saga_lease *found = NULL;
     pthread_mutex_lock(&k->mutex);
     for (size_t i = 0; found == NULL && i < LEASES_MAX; i++) {
@@ -160,9 +142,6 @@ saga_lease *saga_lease_begin(saga_keeper *k, saga_batch *b) {
 }
 
 void saga_lease_end(saga_keeper *k, saga_lease *l) {
-    if (l == NULL) {
-        return;
-    }
     pthread_mutex_lock(&k->mutex);
     while (l->renewing) {
         pthread_cond_wait(&k->changed, &k->mutex);

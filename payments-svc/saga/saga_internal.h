@@ -42,8 +42,6 @@ typedef struct saga_item {
     int64_t amount;
     char currency[4];
     rail_item *rail; // EXECUTE and RESOLVE
-    bool lost;       // somebody else has it now: nothing may be written
-    bool written;
 } saga_item;
 
 // What a batch is claimed from. The same for all batches of an engine, but for book, rail and step.
@@ -67,7 +65,10 @@ typedef struct saga_batch {
     size_t n_found;        // rows that the claim saw; n is that too, but is 0 when the claim failed
     rail_item *rail_items; // EXECUTE first, then RESOLVE
     size_t n_execute, n_resolve;
+    uuid lease_id;                 // of the items that act
     _Atomic int64_t until_mono_ms; // the lease's end; acting on a rail after it is forbidden
+    bool lost;                     // somebody else has it now, or will: nothing may be written
+    bool written;                  // the outcomes are
     arena *a;                      // everything of the batch
     arena *secrets;                // decrypted bank details and what a rail makes of them
 } saga_batch;
@@ -76,21 +77,9 @@ typedef struct saga_batch {
 
 // Claims, decides, and writes the intents, in one transaction. True with n == 0 when nothing was due. The batch is sorted.
 bool saga_store_claim(saga_batch *b, err *e) WARN_UNUSED;
-// Writes what came of the items that acted and are not lost; marks each as written or lost. Repeating it is safe.
+// Writes what came of the items that act, all or none, and gives the lease back; b says whether it was written or lost.
+// Repeating it is safe.
 bool saga_store_outcome(saga_batch *b, int64_t deadline_mono_ms, err *e) WARN_UNUSED;
-
-typedef struct saga_renewal {
-    db_pool *pool;
-    int64_t book_id;
-    uuid owner;
-    const uuid *ids;
-    const int64_t *epochs;
-    size_t n;
-    int64_t due_at_us;
-} saga_renewal;
-// *n_kept: how many leases are still ours.
-bool saga_store_renew(const saga_renewal *r, int64_t *n_kept, int64_t deadline_mono_ms, arena *a,
-                      err *e) WARN_UNUSED;
 
 bool saga_store_books(db_pool *pool, int64_t *books, size_t max, size_t *n,
                       int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
@@ -105,6 +94,32 @@ typedef struct saga_due {
 bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const int16_t *rails,
                      size_t n_rails, int64_t now_us, int64_t limit, saga_due **due, size_t *n,
                      int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
+
+// For statements whose best plan changes as the tables grow: until the end of the transaction.
+bool saga_plan_each_time(db_conn *c, arena *a, err *e) WARN_UNUSED;
+
+// --- leases in the database (lease_store.c) --------------------------------------------------------------------------
+
+// Inside the claiming transaction: the items that act are the batch's until then. Nothing when none acts.
+bool saga_lease_take(saga_batch *b, db_conn *c, int64_t ends_us, err *e) WARN_UNUSED;
+// Inside the outcome's transaction: the lease ends, and nobody else can have taken it away before the commit. *ours is false
+// when somebody has (promise FENCED).
+bool saga_lease_give_back(saga_batch *b, db_conn *c, bool *ours, err *e) WARN_UNUSED;
+
+typedef struct saga_renewal {
+    db_pool *pool;
+    int64_t book_id;
+    uuid lease_id, owner;
+    int64_t ends_us;
+} saga_renewal;
+// *kept: whether the lease is still ours.
+bool saga_store_renew(const saga_renewal *r, bool *kept, int64_t deadline_mono_ms, arena *a,
+                      err *e) WARN_UNUSED;
+
+// Takes away the leases that are over: their sagas are brought up to their logs, and are due. Each in a transaction of its
+// own; several processes may do it at once.
+bool saga_store_take_over(db_pool *pool, const int64_t *books, size_t n_books, int64_t now_us,
+                          int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
 
 // --- intents (saga_intent.c): inside the claiming transaction --------------------------------------------------------
 
@@ -124,17 +139,15 @@ typedef struct saga_tools {
 // Acts on every item and fills its answer. Never fails: what could not be done is OUT_RETRY or OUT_UNKNOWN.
 void saga_steps_act(saga_batch *b, const saga_tools *tools);
 
-// --- leases (lease.c) ------------------------------------------------------------------------------------------------
+// --- the keeper of leases (lease.c) ------------------------------------------------------------------------------------------------
 
 typedef struct saga_keeper
     saga_keeper; // one thread that renews the leases of batches that take long
 saga_keeper *saga_keeper_start(db_pool *pool, const clock_source *clock, int64_t lease_ms);
 void saga_keeper_stop(saga_keeper *k); // no batch may be registered
 typedef struct saga_lease saga_lease;
-saga_lease *
-saga_lease_begin(saga_keeper *k,
-                 saga_batch *b); // NULL: no memory, the batch simply has one lease's time
-void saga_lease_end(saga_keeper *k, saga_lease *l); // accepts NULL; waits for a renewal under way
+saga_lease *saga_lease_begin(saga_keeper *k, saga_batch *b); // of a batch that acts
+void saga_lease_end(saga_keeper *k, saga_lease *l);          // waits for a renewal under way
 
 // --- batch (batch.c) -------------------------------------------------------------------------------------------------
 
@@ -142,6 +155,7 @@ typedef struct saga_result {
     size_t n_found; // rows that were due
     size_t n_moved; // rows whose outcome is written, or that were moved by the claim
     bool failed;    // the claim could not be made: come back later
+    size_t n_next[STEP_COUNT]; // rows that stand before a step now, and are due or may have heard of the rail meanwhile
 } saga_result;
 saga_result saga_batch_run(saga_batch *b, const saga_tools *tools, saga_keeper *keeper);
 void saga_batch_metrics_init(void);

@@ -2,32 +2,32 @@
 
 #include "base/assert.h"
 
-// One UPDATE for a whole batch. A row that acts (phase 1) keeps its owner; every other one is given back. What the rail said
-// since the batch was claimed makes a row due at once. The caller's arrays are sorted by payout_id, as are those of
-// saga_record_events, so that two writers of the same rows meet in one order.
+// One UPDATE for a whole batch. What the rail said since the batch was claimed makes a row due at once. The caller's arrays are
+// sorted by payout_id, as are those of saga_record_events, so that two writers of the same rows meet in one order.
 // What most rows of a batch have in common is sent once, as a shape, and picked by its number: an array that is unnested costs
 // a copy of each of its values, and this statement is the most of what a payout costs.
-#define WRITE_SET                                                                                  \
-    "UPDATE saga AS s SET step = ($9::int2[])[u.shape], phase = ($10::int2[])[u.shape], "          \
-    "state = ($11::int2[])[u.shape], outlook = ($12::int2[])[u.shape], "                           \
-    "attempt = ($13::int4[])[u.shape], tries = ($14::int4[])[u.shape], "                           \
-    "log_seq = ($15::int4[])[u.shape], events_seen = ($16::int4[])[u.shape], "                     \
-    "due_at = CASE WHEN s.events > ($16::int4[])[u.shape] THEN $2 ELSE u.due_at END, "             \
-    "owner = CASE WHEN ($10::int2[])[u.shape] = 1 THEN $3::uuid END, epoch = u.epoch, "            \
-    "reason = ($17::text[])[u.shape], reason_text = ($18::text[])[u.shape], "                      \
+// The epoch grows by one with each claim: a row that has another one is not the row that was claimed.
+#define WRITE_SAGAS                                                                                \
+    "UPDATE saga AS s SET step = ($8::int2[])[u.shape], phase = ($9::int2[])[u.shape], "           \
+    "state = ($10::int2[])[u.shape], outlook = ($11::int2[])[u.shape], "                           \
+    "attempt = ($12::int4[])[u.shape], tries = ($13::int4[])[u.shape], "                           \
+    "log_seq = ($14::int4[])[u.shape], events_seen = ($15::int4[])[u.shape], "                     \
+    "due_at = CASE WHEN s.events > ($15::int4[])[u.shape] THEN $2 ELSE u.due_at END, "             \
+    "epoch = u.epoch, reason = ($16::text[])[u.shape], reason_text = ($17::text[])[u.shape], "     \
     "rail_reference = u.rail_reference, updated_at = $2 "                                          \
-    "FROM unnest($4::uuid[], $5::int8[], $6::int4[], $7::timestamptz[], $8::text[]) "              \
+    "FROM unnest($3::uuid[], $4::int8[], $5::int4[], $6::timestamptz[], $7::text[]) "              \
     "AS u(payout_id, epoch, shape, due_at, rail_reference) "                                       \
-    "WHERE s.book_id = $1 AND s.payout_id = ANY($4::uuid[]) AND s.payout_id = u.payout_id "
+    "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) AND s.payout_id = u.payout_id "        \
+    "AND s.epoch = u.epoch - 1"
 
 static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     // A plan made while the tables were small would be kept, and reads them from end to end for each item of a batch when
     // they are not small any more. Planning costs a millisecond; a batch is thousands of rows.
     [SAGA_SQL_PLAN_EACH_TIME] = {"saga_plan_each_time",
                                  "SELECT set_config('plan_cache_mode', 'force_custom_plan', true)"},
-    // For the writes that join the rows of a batch with what is to be written to them. The planner expects few rows to have
-    // this owner, and so would compare each with each, or read the whole book: found by key and joined by a hash, they cost the
-    // same whatever it expects, and are locked in the order of their keys.
+    // For the writes that join the rows of a batch with what is to be written to them. The planner may expect few of them, and
+    // so would compare each with each, or read the whole book: found by key and joined by a hash, they cost the same whatever
+    // it expects, and are locked in the order of their keys.
     [SAGA_SQL_JOIN_BY_KEY] =
         {"saga_join_by_key",
          "SELECT set_config('enable_nestloop', 'off', true), "
@@ -35,22 +35,33 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "set_config('jit', 'off', true)"}, // what is off costs so much that its plan would be compiled
     [SAGA_SQL_BOOKS] = {"saga_books",
                         "SELECT DISTINCT book_id FROM merchant_book ORDER BY book_id LIMIT $1"},
-    // For each book, rail and step: how many are due (counted up to a limit), and since when the oldest.
+    // For each book, rail and step: how many are due (counted up to a limit), and since when the oldest. Those that are leased
+    // stay due; they were the oldest when they were taken, so as many are left out from the front.
     [SAGA_SQL_SCAN] =
         {"saga_scan",
          "SELECT b.book_id, r.rail, t.step, d.n, d.oldest "
          "FROM unnest($1::int8[]) AS b(book_id) CROSS JOIN unnest($2::int2[]) AS r(rail) "
          "CROSS JOIN unnest($3::int2[]) AS t(step) "
+         "LEFT JOIN (SELECT book_id, rail, step, sum(n) AS n FROM saga_lease "
+         "WHERE book_id = ANY($1::int8[]) GROUP BY book_id, rail, step) AS l "
+         "ON l.book_id = b.book_id AND l.rail = r.rail AND l.step = t.step "
          "CROSS JOIN LATERAL (SELECT count(*) AS n, min(due_at) AS oldest FROM ("
          "SELECT s.due_at FROM saga AS s WHERE s.book_id = b.book_id AND s.rail = r.rail AND "
          "s.step = t.step "
-         "AND s.due_at <= $4 ORDER BY s.due_at LIMIT $5) AS q) AS d WHERE d.n > 0"},
-    [SAGA_SQL_LOCK_DUE] =
-        {"saga_lock_due",
+         "AND s.due_at <= $4 ORDER BY s.due_at OFFSET coalesce(l.n, 0) LIMIT $5) AS q) AS d "
+         "WHERE d.n > 0"},
+    // Waits for the claim before. The next statement sees what that one has leased.
+    [SAGA_SQL_LOCK_SLOT] = {"saga_lock_slot",
+                            "INSERT INTO saga_slot AS s (book_id, rail, step, claims) "
+                            "VALUES ($1, $2, $3, 1) ON CONFLICT (book_id, rail, step) "
+                            "DO UPDATE SET claims = s.claims + 1"},
+    [SAGA_SQL_DUE] =
+        {"saga_due",
          "SELECT payout_id, phase, state, outlook, attempt, tries, log_seq, events, epoch, due_at, "
-         "reason, reason_text, "
-         "rail_reference FROM saga WHERE book_id = $1 AND rail = $2 AND step = $3 AND due_at <= $4 "
-         "ORDER BY due_at LIMIT $5 FOR UPDATE SKIP LOCKED"},
+         "reason, reason_text, rail_reference FROM saga "
+         "WHERE book_id = $1 AND rail = $2 AND step = $3 AND due_at <= $4 "
+         "AND payout_id NOT IN (SELECT unnest(payout_ids) FROM saga_lease "
+         "WHERE book_id = $1 AND rail = $2 AND step = $3) ORDER BY due_at LIMIT $5"},
     [SAGA_SQL_EVENTS] =
         {"saga_events",
          "SELECT payout_id, attempt, kind, code, detail, rail_reference FROM rail_event "
@@ -67,18 +78,43 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "JOIN recipient AS r ON r.book_id = p.book_id AND r.recipient_id = p.recipient_id "
          "JOIN merchant AS m ON m.book_id = p.book_id AND m.merchant_id = p.merchant_id "
          "WHERE p.book_id = $1 AND p.payout_id = ANY($2::uuid[])"},
-    // The rows are locked by saga_lock_due, in the same transaction.
-    [SAGA_SQL_WRITE_CLAIM] = {"saga_write_claim", WRITE_SET},
-    // Promise FENCED: only who still has the lease, under the epoch of this very claim.
-    [SAGA_SQL_WRITE_OUTCOME] =
-        {"saga_write_outcome",
-         WRITE_SET "AND s.owner = $3 AND s.epoch = u.epoch AND s.phase = 1 RETURNING s.payout_id"},
-    [SAGA_SQL_RENEW] =
-        {"saga_renew",
-         "UPDATE saga AS s SET due_at = $2 FROM unnest($4::uuid[], "
-         "$5::int8[]) AS u(payout_id, epoch) "
-         "WHERE s.book_id = $1 AND s.payout_id = ANY($4::uuid[]) "
-         "AND s.payout_id = u.payout_id AND s.owner = $3 AND s.epoch = u.epoch AND s.phase = 1"},
+    // Sagas that only move: the slot's lock keeps other claims away, and nobody has them.
+    [SAGA_SQL_WRITE_MOVED] = {"saga_write_moved", WRITE_SAGAS},
+    // In the transaction that has ended the lease, and so was still its owner.
+    [SAGA_SQL_WRITE_OUTCOME] = {"saga_write_outcome", WRITE_SAGAS},
+    [SAGA_SQL_LEASE] = {"saga_lease",
+                        "INSERT INTO saga_lease (book_id, lease_id, rail, step, owner, ends_at, n, "
+                        "payout_ids) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"},
+    [SAGA_SQL_RENEW] = {"saga_renew", "UPDATE saga_lease SET ends_at = $4 "
+                                      "WHERE book_id = $1 AND lease_id = $2 AND owner = $3"},
+    // Promise FENCED: one row, or the lease was taken away.
+    [SAGA_SQL_END_LEASE] = {"saga_end_lease",
+                            "DELETE FROM saga_lease "
+                            "WHERE book_id = $1 AND lease_id = $2 AND owner = $3"},
+    [SAGA_SQL_EXPIRED] = {"saga_expired",
+                          "SELECT book_id, lease_id FROM saga_lease "
+                          "WHERE book_id = ANY($1::int8[]) AND ends_at <= $2 LIMIT $3"},
+    [SAGA_SQL_LOCK_EXPIRED] = {"saga_lock_expired",
+                               "SELECT n FROM saga_lease WHERE book_id = $1 AND lease_id = $2 "
+                               "AND ends_at <= $3 FOR UPDATE"},
+    // What the worker was about to do, as its intents say: the sagas act (phase 1) without a worker, and are due. Steps: 1 RESERVE
+    // 2 EXECUTE 3 RESOLVE 6 VOID 7 RETURN; state 4 PROCESSING; the same that saga_on_claim made of them.
+    [SAGA_SQL_TAKE_OVER] =
+        {"saga_take_over",
+         "UPDATE saga AS s SET step = i.step, phase = 1, attempt = i.attempt, outlook = i.outlook, "
+         "state = CASE WHEN i.step IN (1, 2) THEN 4 ELSE s.state END, "
+         "tries = CASE WHEN i.step IN (s.step, 3) THEN s.tries ELSE 0 END, "
+         "reason = CASE WHEN i.step IN (6, 7) THEN i.reason ELSE s.reason END, "
+         "reason_text = CASE WHEN i.step IN (6, 7) THEN i.detail ELSE s.reason_text END, "
+         "rail_reference = i.rail_reference, log_seq = i.seq, epoch = i.epoch, due_at = $3, "
+         "updated_at = $3 "
+         "FROM saga_lease AS l CROSS JOIN LATERAL unnest(l.payout_ids) AS u(payout_id) "
+         "CROSS JOIN step_log AS i "
+         "WHERE l.book_id = $1 AND l.lease_id = $2 AND s.book_id = $1 "
+         "AND s.payout_id = u.payout_id AND i.book_id = $1 AND i.payout_id = u.payout_id "
+         "AND i.seq = s.log_seq + 1 AND i.kind = 1"},
+    [SAGA_SQL_DROP_LEASE] = {"saga_drop_lease",
+                             "DELETE FROM saga_lease WHERE book_id = $1 AND lease_id = $2"},
     // Only new messages count: those that come back from here. Plain statements, one after the other: an INSERT inside of a CTE
     // is not for every database.
     [SAGA_SQL_RECORD_EVENTS] =
@@ -91,10 +127,9 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "$8::text[], $9::timestamptz[]) "
          "AS u(payout_id, event_id, attempt, kind, code, detail, rail_reference, at) "
          "ON CONFLICT DO NOTHING RETURNING payout_id, kind"},
-    // While a worker has the saga it is not touched but for the count: the outcome's write sees it.
+    // A saga that is leased stays with its worker; it is due again when the outcome is written.
     [SAGA_SQL_COUNT_EVENTS] = {"saga_count_events",
-                               "UPDATE saga AS s SET events = s.events + u.n, "
-                               "due_at = CASE WHEN s.owner IS NULL THEN $2 ELSE s.due_at END "
+                               "UPDATE saga AS s SET events = s.events + u.n, due_at = $2 "
                                "FROM unnest($3::uuid[], $4::int4[]) AS u(payout_id, n) "
                                "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) "
                                "AND s.payout_id = u.payout_id"},

@@ -1,4 +1,4 @@
-// The sagas' rows: claim, outcome, renewal, scan, and what the rails say. Everything in bulk, one batch a statement.
+// The sagas' rows: claim, outcome, scan, and what the rails say. Everything in bulk, one batch a statement.
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +11,7 @@ static bool out_of_memory(err *e) {
     return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "the batch needs too much memory");
 }
 
-static bool plan_each_time(db_conn *c, arena *a, err *e) {
+bool saga_plan_each_time(db_conn *c, arena *a, err *e) {
     return db_exec(c, saga_sql(SAGA_SQL_PLAN_EACH_TIME), NULL, a, NULL, NULL, e);
 }
 
@@ -51,11 +51,16 @@ static int by_payout(const void *a, const void *b) {
     return uuid_cmp(((const saga_item *)a)->payout_id, ((const saga_item *)b)->payout_id);
 }
 
-static int id_to_item(const void *id, const void *item) {
-    return uuid_cmp(*(const uuid *)id, ((const saga_item *)item)->payout_id);
+static bool lock_slot(saga_batch *b, db_conn *c, err *e) {
+    db_params *p = db_params_create(b->a);
+    db_i64(p, b->from.book_id);
+    db_i16(p, (int16_t)b->from.rail->id);
+    db_i16(p, (int16_t)b->from.step);
+    return db_exec(c, saga_sql(SAGA_SQL_LOCK_SLOT), p, b->a, NULL, NULL, e);
 }
 
-static bool lock_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
+// What is due and nobody has.
+static bool read_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     db_params *p = db_params_create(b->a);
     db_i64(p, b->from.book_id);
     db_i16(p, (int16_t)b->from.rail->id);
@@ -63,7 +68,7 @@ static bool lock_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     db_time(p, now_us);
     db_i64(p, (int64_t)b->from.limit);
     db_rows *rows = NULL;
-    if (!db_exec(c, saga_sql(SAGA_SQL_LOCK_DUE), p, b->a, &rows, NULL, e)) {
+    if (!db_exec(c, saga_sql(SAGA_SQL_DUE), p, b->a, &rows, NULL, e)) {
         return false;
     }
     const size_t n = db_count(rows);
@@ -221,7 +226,6 @@ static db_params *columns_params(const columns *k, const saga_batch *b, int64_t 
     db_params *p = db_params_create(b->a);
     db_i64(p, b->from.book_id);
     db_time(p, now_us);
-    db_uuid(p, b->from.owner);
     db_uuid_array(p, k->payout_id, k->n);
     db_i64_array(p, k->epoch, k->n);
     db_i32_array(p, k->shape, k->n);
@@ -242,8 +246,8 @@ static db_params *columns_params(const columns *k, const saga_batch *b, int64_t 
 
 #define STEP_LOG_COLUMNS                                                                           \
     "book_id, payout_id, seq, step, kind, outcome, attempt, reason, detail, rail_reference, "      \
-    "transfer_id, owner, epoch, at"
-enum { STEP_LOG_N_COLUMNS = 14, LOG_INTENT = 1, LOG_OUTCOME = 2 };
+    "transfer_id, owner, epoch, at, outlook"
+enum { STEP_LOG_N_COLUMNS = 15, LOG_INTENT = 1, LOG_OUTCOME = 2 };
 
 static void log_row(db_copy *w, const saga_batch *b, const saga_item *item, saga_step step,
                     const saga_answer *answer, int64_t now_us) {
@@ -267,6 +271,7 @@ static void log_row(db_copy *w, const saga_batch *b, const saga_item *item, saga
     db_copy_uuid(w, b->from.owner);
     db_copy_i64(w, item->epoch);
     db_copy_time(w, now_us);
+    db_copy_i16(w, answer->outcome == OUT_NONE ? (int16_t)item->now.outlook : (int16_t)STATE_NONE);
 }
 
 // --- Claim -----------------------------------------------------------------------------------------------------------
@@ -277,13 +282,10 @@ static bool claim_logs(const saga_item *item) {
            (item->now.state == STATE_HELD && item->was.state != STATE_HELD);
 }
 
-static void decide(saga_batch *b, int64_t lease_end_us) {
+static void decide(saga_batch *b) {
     for (size_t i = 0; i < b->n; i++) {
         saga_item *item = &b->items[i];
         item->acting = saga_on_claim(&item->now, &item->said, &b->from.policy, b->from.clock);
-        if (item->acting != STEP_NONE) {
-            item->now.due_at_us = lease_end_us;
-        }
         if (item->now.attempt != item->was.attempt) {
             item->reference = (str){"", 0}; // of the attempt before
         }
@@ -310,25 +312,36 @@ static bool write_intents(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     return db_copy_end(w, NULL, e);
 }
 
-static bool write_claim(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
+// The rows of the items that are picked, each of which must be there as it was claimed.
+static bool write_sagas(saga_batch *b, db_conn *c, saga_sql_id sql, bool acting, int64_t now_us,
+                        err *e) {
     columns k;
     if (!columns_alloc(&k, b->n, b->a)) {
         return out_of_memory(e);
     }
     for (size_t i = 0; i < b->n; i++) {
-        b->items[i].log_seq += claim_logs(&b->items[i]) ? 1 : 0;
-        columns_add(&k, &b->items[i]);
+        if ((b->items[i].acting != STEP_NONE) == acting) {
+            columns_add(&k, &b->items[i]);
+        }
     }
     int64_t n_written = 0;
-    if (!join_by_key(c, b->a, e) ||
-        !db_exec(c, saga_sql(SAGA_SQL_WRITE_CLAIM), columns_params(&k, b, now_us), b->a, NULL,
-                 &n_written, e)) {
+    if (k.n != 0 &&
+        (!join_by_key(c, b->a, e) ||
+         !db_exec(c, saga_sql(sql), columns_params(&k, b, now_us), b->a, NULL, &n_written, e))) {
         return false;
     }
-    if (n_written != (int64_t)b->n) {
-        return err_set(e, ERR_INTERNAL, "SAGA_CLAIM", "a locked saga was not there to be written");
+    return n_written == (int64_t)k.n ||
+           err_set(e, ERR_INTERNAL, "SAGA_ROWS", "a saga was not as it was when it was claimed");
+}
+
+// Sagas that act are leased, and their rows stay as they are; those that only move are written at once.
+static bool write_claim(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
+    for (size_t i = 0; i < b->n; i++) {
+        b->items[i].log_seq += claim_logs(&b->items[i]) ? 1 : 0;
     }
-    return write_intents(b, c, now_us, e);
+    return saga_lease_take(b, c, now_us + b->from.lease_ms * 1000, e) &&
+           write_sagas(b, c, SAGA_SQL_WRITE_MOVED, false, now_us, e) &&
+           write_intents(b, c, now_us, e);
 }
 
 static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
@@ -341,7 +354,7 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     atomic_store(&b->until_mono_ms, clock_mono_ms(b->from.clock) + b->from.lease_ms);
     CRASH_POINT("saga.claim.begin");
     db_rows *events = NULL;
-    if (!plan_each_time(c, b->a, e) || !lock_due(b, c, now_us, e)) {
+    if (!saga_plan_each_time(c, b->a, e) || !lock_slot(b, c, e) || !read_due(b, c, now_us, e)) {
         return false;
     }
     if (b->n == 0) {
@@ -350,7 +363,7 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     if (!fetch_events(b, c, &events, e) || !hear_events(b, events, e)) {
         return false;
     }
-    decide(b, now_us + b->from.lease_ms * 1000);
+    decide(b);
     return saga_intent_load(b, c, e) && write_claim(b, c, now_us, e);
 }
 
@@ -377,7 +390,7 @@ static bool log_outcomes(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     }
     for (size_t i = 0; i < b->n; i++) {
         const saga_item *item = &b->items[i];
-        if (item->written) {
+        if (item->acting != STEP_NONE) {
             log_row(w, b, item, item->acting, &item->answer, now_us);
         }
     }
@@ -387,78 +400,35 @@ static bool log_outcomes(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
 static bool outcome_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     (void)a;
     saga_batch *b = arg;
-    columns k;
-    if (!columns_alloc(&k, b->n, b->a)) {
-        return out_of_memory(e);
+    const int64_t now_us = clock_wall_us(b->from.clock);
+    b->written = false;
+    bool ours = false;
+    if (!saga_lease_give_back(b, c, &ours, e)) {
+        return false;
     }
-    for (size_t i = 0; i < b->n; i++) {
-        saga_item *item = &b->items[i];
-        item->written = false;
-        if (item->acting != STEP_NONE && !item->lost) {
-            columns_add(&k, item);
-        }
-    }
-    if (k.n == 0) {
+    if (!ours) {
         return true;
     }
-    const int64_t now_us = clock_wall_us(b->from.clock);
-    db_rows *rows = NULL;
-    if (!plan_each_time(c, b->a, e) || !join_by_key(c, b->a, e) ||
-        !db_exec(c, saga_sql(SAGA_SQL_WRITE_OUTCOME), columns_params(&k, b, now_us), b->a, &rows,
-                 NULL, e)) {
+    if (!saga_plan_each_time(c, b->a, e) ||
+        !write_sagas(b, c, SAGA_SQL_WRITE_OUTCOME, true, now_us, e) ||
+        !log_outcomes(b, c, now_us, e)) {
         return false;
     }
-    const size_t n_ours = db_count(rows);
-    for (size_t i = 0; i < n_ours; i++) {
-        const uuid id = db_get_uuid(rows, i, 0);
-        saga_item *item = bsearch(&id, b->items, b->n, sizeof b->items[0], id_to_item);
-        ASSERT(item != NULL && !item->written);
-        item->written = true;
-    }
-    if (n_ours > 0 && !log_outcomes(b, c, now_us, e)) {
-        return false;
-    }
+    b->written = true;
     saga_crash_at(b, AT_RECORDED, SAGA_ALL_STEPS);
     return true;
 }
 
 bool saga_store_outcome(saga_batch *b, int64_t deadline_mono_ms, err *e) {
     err_clear(e);
+    if (b->lost) {
+        return true;
+    }
     if (!db_transact(b->from.pool, deadline_mono_ms, b->a, outcome_in_tx, b, e)) {
+        b->written = false;
         return false;
     }
-    for (size_t i = 0; i < b->n; i++) {
-        b->items[i].lost = b->items[i].acting != STEP_NONE && !b->items[i].written;
-    }
-    return true;
-}
-
-// --- Leases ----------------------------------------------------------------------------------------------------------
-
-typedef struct renewing {
-    const saga_renewal *r;
-    int64_t n_kept;
-} renewing;
-
-static bool renew_in_tx(db_conn *c, arena *a, void *arg, err *e) {
-    renewing *w = arg;
-    db_params *p = db_params_create(a);
-    db_i64(p, w->r->book_id);
-    db_time(p, w->r->due_at_us);
-    db_uuid(p, w->r->owner);
-    db_uuid_array(p, w->r->ids, w->r->n);
-    db_i64_array(p, w->r->epochs, w->r->n);
-    return plan_each_time(c, a, e) && join_by_key(c, a, e) &&
-           db_exec(c, saga_sql(SAGA_SQL_RENEW), p, a, NULL, &w->n_kept, e);
-}
-
-bool saga_store_renew(const saga_renewal *r, int64_t *n_kept, int64_t deadline_mono_ms, arena *a,
-                      err *e) {
-    renewing w = {r, 0};
-    if (!db_transact(r->pool, deadline_mono_ms, a, renew_in_tx, &w, e)) {
-        return false;
-    }
-    *n_kept = w.n_kept;
+    b->lost = !b->written;
     return true;
 }
 
@@ -472,7 +442,8 @@ typedef struct reading {
 
 static bool read_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     reading *r = arg;
-    return plan_each_time(c, a, e) && db_exec(c, saga_sql(r->sql), r->params, a, &r->rows, NULL, e);
+    return saga_plan_each_time(c, a, e) &&
+           db_exec(c, saga_sql(r->sql), r->params, a, &r->rows, NULL, e);
 }
 
 bool saga_store_books(db_pool *pool, int64_t *books, size_t max, size_t *n,
@@ -626,7 +597,7 @@ bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, s
     if (n == 0) {
         return true;
     }
-    if (!plan_each_time(c, a, e) || !join_by_key(c, a, e)) {
+    if (!saga_plan_each_time(c, a, e) || !join_by_key(c, a, e)) {
         return false;
     }
     const rail_event **sorted = ARENA_ARRAY(a, const rail_event *, n);

@@ -91,15 +91,26 @@ static size_t written(saga_batch *b) {
         fail_msg("%s: %s / %s", e.reason, e.message, e.detail);
     }
     size_t n = 0;
-    for (size_t i = 0; i < b->n; i++) {
-        n += b->items[i].written;
+    for (size_t i = 0; b->written && i < b->n; i++) {
+        n += b->items[i].acting != STEP_NONE ? 1 : 0;
     }
     return n;
+}
+
+// As the engine does before it looks what is due.
+static void take_over(void) {
+    static const int64_t BOOKS[] = {WORLD_BOOK};
+    err e;
+    if (!saga_store_take_over(world_pool(), BOOKS, 1, clock_wall_us(clock_system()),
+                              fixture_deadline(5000), memory, &e)) {
+        fail_msg("%s: %s / %s", e.reason, e.message, e.detail);
+    }
 }
 
 static saga_result run(saga_step step) {
     const saga_tools tools = {NULL, 1000};
     saga_batch b = batch(step, 9, 600);
+    take_over();
     const saga_result r = saga_batch_run(&b, &tools, keeper);
     assert_false(r.failed);
     arena_reset(memory);
@@ -131,20 +142,22 @@ static int64_t in_state(saga_step step, saga_state state) {
 
 // --- Claims and leases -----------------------------------------------------------------------------------------------
 
-static void test_claim__writes_intent_owner_and_lease(void **state) {
+static void test_claim__writes_intents_and_one_lease(void **state) {
     (void)state;
     world_payouts(RAIL_INSTANT, 3, 100, NULL);
     saga_batch b = batch(STEP_RESERVE, 1, 5000);
     assert_int_equal(claim(&b), 3);
     assert_int_equal(
-        world_count("SELECT count(*) FROM saga WHERE phase = 1 AND epoch = 1 AND log_seq = 1 AND "
-                    "state = 4 AND owner = '01000000-0000-0000-0000-000000000000' AND "
-                    "due_at BETWEEN now() + interval '4 s' AND now() + interval '6 s'"),
+        world_count("SELECT count(*) FROM saga_lease, unnest(payout_ids) WHERE n = 3 AND "
+                    "step = 1 AND owner = '01000000-0000-0000-0000-000000000000' AND "
+                    "ends_at BETWEEN now() + interval '4 s' AND now() + interval '6 s'"),
         3);
     assert_int_equal(
         world_count("SELECT count(*) FROM step_log WHERE seq = 1 AND step = 1 AND kind = 1 AND "
                     "outcome = 0 AND transfer_id IS NOT NULL AND epoch = 1"),
         3);
+    // The sagas themselves are written when the outcome is known.
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE log_seq = 0 AND epoch = 0"), 3);
     saga_batch other = batch(STEP_RESERVE, 2, 5000);
     assert_int_equal(claim(&other), 0); // leased
 }
@@ -174,8 +187,9 @@ static void test_outcome__gives_the_lease_back_and_logs(void **state) {
     assert_int_equal(written(&b), 3);
     assert_int_equal(
         world_count("SELECT count(*) FROM saga WHERE phase = 0 AND step = 2 AND epoch = 1 AND "
-                    "log_seq = 2 AND owner IS NULL AND due_at <= now()"),
+                    "log_seq = 2 AND due_at <= now()"),
         3);
+    assert_int_equal(world_count("SELECT count(*) FROM saga_lease"), 0);
     assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE seq = 2 AND step = 1 AND "
                                  "kind = 2 AND outcome = 1"),
                      3);
@@ -202,7 +216,7 @@ static void test_outcome__every_row_gets_its_own(void **state) {
     assert_int_equal(
         world_count("SELECT count(*) FROM saga WHERE tries = attempt + 1 AND "
                     "reason = 'REASON_' || attempt AND reason_text = 'text ' || attempt AND "
-                    "rail_reference = payout_id || ' ' || attempt AND owner IS NULL AND step = 2"),
+                    "rail_reference = payout_id || ' ' || attempt AND step = 2"),
         60);
     assert_int_equal(world_count("SELECT count(DISTINCT attempt) FROM saga"), 23);
 }
@@ -216,32 +230,121 @@ static void test_fenced__who_lost_the_lease_writes_nothing(void **state) {
     nap(150);
     saga_batch heir = batch(STEP_RESERVE, 2, 5000);
     heir.from.limit = 2;
-    assert_int_equal(claim(&heir), 2); // expired: reclaimed, as an orphan
+    assert_int_equal(claim(&heir), 0); // over, but not taken away yet
+    take_over();
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE phase = 1 AND log_seq = 1 AND "
+                                 "epoch = 1 AND state = 4 AND due_at <= now()"),
+                     3);
+    assert_int_equal(claim(&heir), 2); // orphans
     assert_int_equal(heir.items[0].acting, STEP_RESERVE);
+    assert_int_equal(heir.items[0].epoch, 2);
     finish_all(&dead, OUT_DONE);
-    assert_int_equal(written(&dead), 1); // the one that nobody had taken
-    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE kind = 2"), 1);
-    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE epoch = 2 AND phase = 1 AND "
-                                 "owner = '02000000-0000-0000-0000-000000000000'"),
-                     2);
-    assert_int_equal(dead.items[0].lost + dead.items[1].lost + dead.items[2].lost, 2);
+    assert_int_equal(written(&dead), 0);
+    assert_true(dead.lost);
+    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE kind = 2"), 0);
     finish_all(&heir, OUT_DONE);
     assert_int_equal(written(&heir), 2);
-    assert_int_equal(in_state(STEP_EXECUTE, STATE_PROCESSING), 3);
+    assert_int_equal(in_state(STEP_EXECUTE, STATE_PROCESSING), 2);
+    assert_int_equal(in_state(STEP_RESERVE, STATE_PROCESSING), 1); // nobody has it now
+    assert_int_equal(run(STEP_RESERVE).n_moved, 1);
 }
 
-static void test_fenced__same_owner_stale_epoch(void **state) {
+// Whoever is late, but was not missed, may still write.
+static void test_lease__over_and_not_taken_away__outcome_counts(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 2, 100, NULL);
+    saga_batch b = batch(STEP_RESERVE, 1, 50);
+    assert_int_equal(claim(&b), 2);
+    nap(80);
+    finish_all(&b, OUT_DONE);
+    assert_int_equal(written(&b), 2);
+    take_over();
+    assert_int_equal(in_state(STEP_EXECUTE, STATE_PROCESSING), 2);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE phase = 0"), 2);
+}
+
+static void test_fenced__same_owner_stale_lease(void **state) {
     (void)state;
     world_payouts(RAIL_INSTANT, 1, 100, NULL);
     saga_batch first = batch(STEP_RESERVE, 1, 50);
     assert_int_equal(claim(&first), 1);
     nap(80);
+    take_over();
     saga_batch second = batch(STEP_RESERVE, 1, 5000); // the same worker, later
     assert_int_equal(claim(&second), 1);
     finish_all(&first, OUT_REFUSED);
     assert_int_equal(written(&first), 0);
     finish_all(&second, OUT_DONE);
     assert_int_equal(written(&second), 1);
+}
+
+// A row that is not as it was claimed is never written over, whoever changed it.
+static void test_fenced__foreign_epoch__nothing_is_written(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 2, 100, NULL);
+    saga_batch b = batch(STEP_RESERVE, 1, 5000);
+    assert_int_equal(claim(&b), 2);
+    fixture_sql("UPDATE saga SET epoch = 7 WHERE payout_id = "
+                "(SELECT min(payout_id::text)::uuid FROM saga)",
+                NULL, 0);
+    finish_all(&b, OUT_DONE);
+    err e;
+    assert_false(saga_store_outcome(&b, fixture_deadline(5000), &e));
+    assert_string_equal(e.reason, "SAGA_ROWS");
+    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE kind = 2"), 0);
+    assert_int_equal(in_state(STEP_RESERVE, STATE_PENDING), 2);
+    assert_int_equal(world_count("SELECT count(*) FROM saga_lease"), 1);
+}
+
+// What a dead worker was about to do is in its intents, and nowhere else: each kind of step, taken over.
+static void test_take_over__the_sagas_become_what_their_intents_say(void **state) {
+    (void)state;
+    uuid id[3];
+    world_payouts(RAIL_INSTANT, 3, 100, id);
+    (void)run(STEP_RESERVE);
+    saga_batch execute = batch(STEP_EXECUTE, 1, 50);
+    assert_int_equal(claim(&execute), 3);
+    nap(80);
+    take_over();
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 2 AND phase = 1 AND "
+                                 "attempt = 1 AND state = 4 AND log_seq = 3 AND epoch = 2"),
+                     3);
+    world.query_verdict = RAIL_ACCEPTED;
+    assert_int_equal(run(STEP_EXECUTE).n_moved, 3);
+    world_event(id[0], 1, RAIL_EVENT_SETTLED, "a");
+    world_event(id[1], 1, RAIL_EVENT_REFUSED, "a");
+    world_event(id[2], 1, RAIL_EVENT_RETURNED, "a");
+    saga_batch await = batch(STEP_AWAIT, 1, 50);
+    assert_int_equal(claim(&await), 3);
+    nap(80);
+    take_over();
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 5 AND phase = 1 AND "
+                                 "outlook = 0 AND reason = '' AND tries = 0"),
+                     1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 6 AND phase = 1 AND "
+                                 "outlook = 7 AND reason = 'R03'"),
+                     1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 6 AND phase = 1 AND "
+                                 "outlook = 8 AND reason = 'R03'"),
+                     1);
+    assert_int_equal(run(STEP_CONFIRM).n_moved, 1);
+    assert_int_equal(run(STEP_VOID).n_moved, 2);
+    assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_FAILED), 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_RETURNED), 1);
+    assert_int_equal(world_available(), 1000000 - 100);
+    world_event(id[0], 1, RAIL_EVENT_RETURNED, "b");
+    saga_batch returned = batch(STEP_DONE, 1, 50);
+    assert_int_equal(claim(&returned), 1);
+    nap(80);
+    take_over();
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 7 AND phase = 1 AND "
+                                 "state = 6 AND reason = 'R03'"),
+                     1);
+    assert_int_equal(run(STEP_RETURN).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_RETURNED), 2);
+    assert_int_equal(world_available(), 1000000);
+    assert_int_equal(world_count("SELECT count(*) FROM saga_lease"), 0);
 }
 
 static void test_outcome__written_twice__second_writes_nothing(void **state) {
@@ -260,28 +363,23 @@ static void test_lease__renewed_only_by_its_owner(void **state) {
     world_payouts(RAIL_INSTANT, 2, 100, NULL);
     saga_batch b = batch(STEP_RESERVE, 1, 100);
     assert_int_equal(claim(&b), 2);
-    const uuid ids[] = {b.items[0].payout_id, b.items[1].payout_id};
-    const int64_t epochs[] = {1, 1}, stale[] = {1, 0};
-    saga_renewal r = {world_pool(),
-                      WORLD_BOOK,
-                      b.from.owner,
-                      ids,
-                      epochs,
-                      2,
+    saga_renewal r = {world_pool(), WORLD_BOOK, b.lease_id, b.from.owner,
                       clock_wall_us(clock_system()) + 9000000};
-    int64_t kept = 0;
+    bool kept = false;
     err e;
     assert_true(saga_store_renew(&r, &kept, fixture_deadline(5000), memory, &e));
-    assert_int_equal(kept, 2);
+    assert_true(kept);
     nap(150);
+    take_over();
     saga_batch other = batch(STEP_RESERVE, 2, 5000);
     assert_int_equal(claim(&other), 0);
-    r.epochs = stale;
-    assert_true(saga_store_renew(&r, &kept, fixture_deadline(5000), memory, &e));
-    assert_int_equal(kept, 1);
     r.owner = (uuid){{2}};
     assert_true(saga_store_renew(&r, &kept, fixture_deadline(5000), memory, &e));
-    assert_int_equal(kept, 0);
+    assert_false(kept);
+    r.owner = b.from.owner;
+    r.lease_id = (uuid){{3}};
+    assert_true(saga_store_renew(&r, &kept, fixture_deadline(5000), memory, &e));
+    assert_false(kept);
 }
 
 static void test_keeper__long_submission_keeps_its_lease(void **state) {
@@ -323,7 +421,7 @@ static void test_lease__over_before_the_rail__nothing_is_sent(void **state) {
     const saga_tools tools = {NULL, 1000};
     saga_steps_act(&b, &tools);
     assert_int_equal(world_look().submits, 0);
-    assert_true(b.items[0].lost);
+    assert_true(b.lost);
     assert_int_equal(written(&b), 0);
     world.query_verdict = RAIL_NOT_SENT;
     (void)run_soon(STEP_EXECUTE); // the heir asks first
@@ -425,7 +523,7 @@ static void test_event__while_leased__heard_after_the_outcome(void **state) {
     world_event(id, 1, RAIL_EVENT_SETTLED, "a"); // before the answer
     assert_int_equal(
         world_count(
-            "SELECT count(*) FROM saga WHERE due_at > now() AND events = 1 AND events_seen = 0"),
+            "SELECT count(*) FROM saga WHERE due_at <= now() AND events = 1 AND events_seen = 0"),
         1);
     saga_batch other = batch(STEP_EXECUTE, 2, 5000);
     assert_int_equal(claim(&other), 0);
@@ -586,12 +684,15 @@ static void test_batch__unreadable_recipient__held_and_the_others_go_on(void **s
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_claim__writes_intent_owner_and_lease, fresh),
+        cmocka_unit_test_setup(test_claim__writes_intents_and_one_lease, fresh),
         cmocka_unit_test_setup(test_claim__limit_and_other_books_rails_and_steps, fresh),
         cmocka_unit_test_setup(test_outcome__gives_the_lease_back_and_logs, fresh),
         cmocka_unit_test_setup(test_outcome__every_row_gets_its_own, fresh),
         cmocka_unit_test_setup(test_fenced__who_lost_the_lease_writes_nothing, fresh),
-        cmocka_unit_test_setup(test_fenced__same_owner_stale_epoch, fresh),
+        cmocka_unit_test_setup(test_lease__over_and_not_taken_away__outcome_counts, fresh),
+        cmocka_unit_test_setup(test_fenced__same_owner_stale_lease, fresh),
+        cmocka_unit_test_setup(test_fenced__foreign_epoch__nothing_is_written, fresh),
+        cmocka_unit_test_setup(test_take_over__the_sagas_become_what_their_intents_say, fresh),
         cmocka_unit_test_setup(test_outcome__written_twice__second_writes_nothing, fresh),
         cmocka_unit_test_setup(test_lease__renewed_only_by_its_owner, fresh),
         cmocka_unit_test_setup(test_keeper__long_submission_keeps_its_lease, fresh),

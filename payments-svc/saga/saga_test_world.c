@@ -269,7 +269,9 @@ static uuid recipient_id(void) {
 }
 
 void world_reset(void) {
-    fixture_sql("TRUNCATE merchant_book, merchant, recipient, payout, saga, step_log, rail_event; "
+    fixture_sql("TRUNCATE merchant_book, merchant, recipient, payout, saga, saga_lease, saga_slot, "
+                "step_log, "
+                "rail_event; "
                 "INSERT INTO merchant_book VALUES ('shop', 7); "
                 "INSERT INTO merchant VALUES (7, 'shop', 'The Shop', 'USD', now())",
                 NULL, 0);

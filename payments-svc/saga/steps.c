@@ -264,21 +264,16 @@ static void take_verdicts(saga_batch *b, saga_step step) {
     }
 }
 
-// A worker that was stopped past its lease must not act on a rail: another one is resolving what it left.
+// A worker that was stopped past its lease must not act on a rail: another one is resolving what it left, and then all of the
+// batch is lost.
 static bool lease_is_over(const saga_batch *b) {
     return clock_mono_ms(b->from.clock) >= atomic_load(&b->until_mono_ms);
-}
-
-static void lose(saga_batch *b, saga_step step) {
-    for (size_t i = 0; i < b->n; i++) {
-        b->items[i].lost |= b->items[i].acting == step;
-    }
 }
 
 static void execute(saga_batch *b) {
     saga_crash_at(b, AT_PREPARED, SAGA_STEP_BIT(STEP_EXECUTE));
     if (lease_is_over(b)) {
-        lose(b, STEP_EXECUTE);
+        b->lost = true;
         return;
     }
     b->from.rail->submit(b->from.rail, b->from.book_id, b->rail_items, b->n_execute, b->secrets);
@@ -289,7 +284,7 @@ static void execute(saga_batch *b) {
 static void resolve(saga_batch *b) {
     saga_crash_at(b, AT_PREPARED, SAGA_STEP_BIT(STEP_RESOLVE));
     if (lease_is_over(b)) {
-        lose(b, STEP_RESOLVE);
+        b->lost = true;
         return;
     }
     b->from.rail->query(b->from.rail, b->from.book_id, b->rail_items + b->n_execute, b->n_resolve,
@@ -306,7 +301,7 @@ void saga_steps_act(saga_batch *b, const saga_tools *tools) {
     if (b->n_execute > 0) {
         execute(b);
     }
-    if (b->n_resolve > 0) {
+    if (b->n_resolve > 0 && !b->lost) {
         resolve(b);
     }
     saga_intent_wipe(b);

@@ -30,10 +30,12 @@ static void answer(http_response *out, int status, const char *body) {
     out->body = str_of(body);
 }
 
-// The attempt whose key this is; 0 when it is none of the payout's. The latest is the likeliest.
+// The attempt whose key this is; 0 when it is none of the payout's. The latest is the likeliest. The row of the saga counts an
+// attempt when its outcome is known: the bank may speak of it before.
 static int32_t find_attempt(uuid payout_id, int32_t attempts, const char *key) {
     char candidate[65];
-    for (int32_t attempt = attempts; attempt >= 1 && attempts - attempt < ATTEMPTS_MAX; attempt--) {
+    for (int32_t attempt = attempts + 1; attempt >= 1 && attempts - attempt < ATTEMPTS_MAX;
+         attempt--) {
         attempt_key(payout_id, attempt, candidate);
         if (strcmp(candidate, key) == 0) {
             return attempt;
