@@ -155,7 +155,8 @@ typedef struct saga_result {
     size_t n_found; // rows that were due
     size_t n_moved; // rows whose outcome is written, or that were moved by the claim
     bool failed;    // the claim could not be made: come back later
-    size_t n_next[STEP_COUNT]; // rows that stand before a step now, and are due or may have heard of the rail meanwhile
+    size_t n_next
+        [STEP_COUNT]; // rows that stand before a step now, and are due or may have heard of the rail meanwhile
 } saga_result;
 saga_result saga_batch_run(saga_batch *b, const saga_tools *tools, saga_keeper *keeper);
 void saga_batch_metrics_init(void);

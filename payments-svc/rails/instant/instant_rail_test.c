@@ -429,6 +429,21 @@ static void test_webhook__signed__recorded_once_with_its_attempt(void **state) {
     assert_int_equal(events("true"), 3);
 }
 
+// The bank may speak of an attempt whose answer we have not written yet, perhaps because we never got it.
+static void test_webhook__attempt_under_way__recorded(void **state) {
+    (void)state;
+    start_webhook();
+    const hook hook_4 = {.body = hook_body("payment.settled", "settled", 4, 1000, NULL)};
+    assert_int_equal(send_hook(hook_4), 404);
+    fixture_sql("INSERT INTO step_log (book_id, payout_id, seq, step, kind, outcome, attempt, "
+                "reason, detail, rail_reference, owner, epoch, at) "
+                "SELECT book_id, payout_id, log_seq + 1, 2, 1, 0, 4, '', '', '', payout_id, 2, "
+                "now() FROM saga",
+                NULL, 0);
+    assert_int_equal(send_hook(hook_4), 200);
+    assert_int_equal(events("kind = 3 AND attempt = 4"), 1);
+}
+
 static void test_webhook__forged_old_or_malformed__refused(void **state) {
     (void)state;
     start_webhook();
@@ -597,6 +612,7 @@ int main(void) {
         TEST(test_bank_down__submit_not_sent_query_unknown),
         TEST(test_query__answers__as_the_contract_says),
         TEST(test_webhook__signed__recorded_once_with_its_attempt),
+        TEST(test_webhook__attempt_under_way__recorded),
         TEST(test_webhook__forged_old_or_malformed__refused),
         TEST(test_webhook__database_fails__503_and_nothing_recorded),
         TEST(test_create__api_key_with_newline__refused),

@@ -11,10 +11,13 @@
 static const char PATH[] = "/webhooks/instant";
 enum { EVENT_ID_LEN_MAX = 200, ATTEMPTS_MAX = 1000 };
 
+// The row of a saga has the attempts whose outcome is known; one that is under way is in the log, and the bank may speak of it.
 static const db_stmt FIND_PAYOUT = {
-    "instant_find_payout", "SELECT s.attempt, p.amount, p.currency FROM saga s"
-                           " JOIN payout p ON p.book_id = s.book_id AND p.payout_id = s.payout_id"
-                           " WHERE s.book_id = $1 AND s.payout_id = $2 AND s.rail = 2"};
+    "instant_find_payout",
+    "SELECT greatest(s.attempt, l.attempt), p.amount, p.currency FROM saga s"
+    " JOIN payout p ON p.book_id = s.book_id AND p.payout_id = s.payout_id"
+    " LEFT JOIN step_log l ON l.book_id = s.book_id AND l.payout_id = s.payout_id"
+    " AND l.seq = s.log_seq + 1 WHERE s.book_id = $1 AND s.payout_id = $2 AND s.rail = 2"};
 
 typedef struct delivery {
     str id; // webhook-id
@@ -30,12 +33,10 @@ static void answer(http_response *out, int status, const char *body) {
     out->body = str_of(body);
 }
 
-// The attempt whose key this is; 0 when it is none of the payout's. The latest is the likeliest. The row of the saga counts an
-// attempt when its outcome is known: the bank may speak of it before.
+// The attempt whose key this is; 0 when it is none of the payout's. The latest is the likeliest.
 static int32_t find_attempt(uuid payout_id, int32_t attempts, const char *key) {
     char candidate[65];
-    for (int32_t attempt = attempts + 1; attempt >= 1 && attempts - attempt < ATTEMPTS_MAX;
-         attempt--) {
+    for (int32_t attempt = attempts; attempt >= 1 && attempts - attempt < ATTEMPTS_MAX; attempt--) {
         attempt_key(payout_id, attempt, candidate);
         if (strcmp(candidate, key) == 0) {
             return attempt;

@@ -22,7 +22,8 @@ void rail_fixture_migrate(void) {
 }
 
 void rail_fixture_clear(void) {
-    fixture_sql("TRUNCATE ach_counter, ach_file, ach_entry, inbound_file, rail_event, payout, saga",
+    fixture_sql("TRUNCATE ach_counter, ach_file, ach_entry, inbound_file, rail_event, payout, "
+                "saga, step_log",
                 NULL, 0);
     atomic_store(&rail_fixture_events_fail, false);
 }
