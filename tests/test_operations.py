@@ -5,6 +5,7 @@ import os
 import re
 import threading
 import time
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -138,10 +139,72 @@ def test_a_call_can_be_followed_through_both_services(noisy):
     assert any(line.get("request_id") == "req-4711" for line in log_lines(world, "payments-svc"))
 
 
-def test_a_payout_can_be_found_in_the_log(noisy):
-    payer, _, ids = noisy
-    told = {line.get("payout_id") for line in log_lines(payer.world, "payments-svc")}
-    assert told & set(ids), "no line of the log names a payout"
+def create_traced(payer, method, request):
+    """The answer, and the trace and request ids under which it was asked for."""
+    trace, request_id = uuid.uuid4().hex, f"req-{uuid.uuid4()}"
+    answer = getattr(payer.stub("Payout"), method)(request, timeout=20, metadata=[
+        ("traceparent", f"00-{trace}-00f067aa0ba902b7-01"), ("x-request-id", request_id)])
+    return answer, trace, request_id
+
+
+def of_trace(world, service, trace):
+    return [line for line in log_lines(world, service) if line.get("trace_id") == trace]
+
+
+@pytest.mark.parametrize("rail, name", [(ACH, "ach"), (INSTANT, "instant")])
+def test_a_payout_can_be_followed_from_its_call_to_the_ledger(noisy, rail, name):
+    """The call's trace names the payout; the payout's lines name the batches that moved it; a batch's trace is the ledger's, too."""
+    payer, merchant, _ = noisy
+    world = payer.world
+    answer, trace, request_id = create_traced(payer, "CreatePayout", merchant.request(300, rail))
+    payout_id = answer.payout.payout_id
+    [accepted] = [line for line in of_trace(world, "payments-svc", trace) if line["event"].startswith("payout.")]
+    assert (accepted["event"], accepted["level"], accepted["request_id"], accepted["payout_id"]) == (
+        "payout.accepted", "info", request_id, payout_id)
+    merchant.wait_for([payout_id], {SETTLED})
+
+    def moved():
+        found = {line["step"]: line for line in log_lines(world, "payments-svc")
+                 if line["event"] == "saga.moved" and line.get("payout_id") == payout_id}
+        return found if found.get("CONFIRM", {}).get("state") == "SETTLED" else None
+
+    steps = wait_until(moved, "the log tells of the last step", 10)
+    traces = {step: line["trace_id"] for step, line in steps.items()}
+    assert {"RESERVE", "EXECUTE", "CONFIRM"} <= set(traces) and len({trace, *traces.values()}) == len(traces) + 1, steps
+    for step in ("RESERVE", "CONFIRM"):
+        [batch] = wait_until(lambda: [line for line in of_trace(world, "payments-svc", traces[step])
+                                      if line["event"] == "saga.batch"], f"the batch of {step} is told", 10)
+        assert (batch["level"], batch["rail"], batch["book"]) == ("info", name, merchant.book_id) and batch["n"] >= 1, batch
+        wait_until(lambda: any(line.get("method") == "/ledger.v1.LedgerService/CreateTransfers"
+                               for line in of_trace(world, "ledger-svc", traces[step])),
+                   f"the ledger tells of {step} under the batch's trace", 10)
+
+
+def test_a_repeated_call_names_its_payout_too(noisy):
+    payer, merchant, _ = noisy
+    request = merchant.request(300)
+    made, first, _ = create_traced(payer, "CreatePayout", request)
+    again, second, request_id = create_traced(payer, "CreatePayout", request)
+    assert made == again and first != second
+    [line] = [line for line in of_trace(payer.world, "payments-svc", second) if line["event"].startswith("payout.")]
+    assert (line["event"], line["request_id"], line["payout_id"]) == ("payout.replayed", request_id, made.payout.payout_id)
+    merchant.wait_for([made.payout.payout_id])
+
+
+def test_a_bulk_call_is_one_line_with_counts_and_a_line_each_at_debug(noisy):
+    payer, merchant, _ = noisy
+    old, *new = (merchant.new_payout(200 + i) for i in range(3))
+    merchant.pay_many([old])
+    answer, trace, request_id = create_traced(payer, "BulkCreatePayouts", payer.pb.BulkCreatePayoutsRequest(
+        merchant_id=merchant.id, payouts=[new[0], merchant.new_payout(0), old, new[1]]))
+    ids = [result.payout.payout_id for result in answer.results if result.HasField("payout")]
+    lines = of_trace(payer.world, "payments-svc", trace)
+    [whole] = [line for line in lines if line["level"] == "info"]
+    assert whole["event"] == "payouts.accepted" and whole["request_id"] == request_id and "payout_id" not in whole
+    assert [whole[key] for key in ("merchant", "n", "accepted", "replayed", "refused")] == [merchant.id, 4, 2, 1, 1]
+    assert [(line["event"], line["level"], line["payout_id"]) for line in lines if line["event"].startswith("payout.")] == [
+        ("payout.accepted", "debug", ids[0]), ("payout.replayed", "debug", ids[1]), ("payout.accepted", "debug", ids[2])]
+    merchant.wait_for(ids)
 
 
 def test_nothing_in_any_log_that_must_not_be(noisy):

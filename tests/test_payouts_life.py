@@ -179,3 +179,30 @@ def test_the_kept_answers_hold_no_account_number(lived):
     answer = payer.call("Recipient", "GetRecipient", recipients.GetRecipientRequest(
         merchant_id=merchant.id, recipient_id=merchant.recipient("USD")))
     assert answer.recipient.account_last4 == "6789" and number.encode() not in answer.SerializeToString()
+
+
+def test_the_description_reaches_the_receiver_s_bank(new_world):
+    """In the file as the bank archived it: a batch for each SEC and description, and each payout's entry under its own."""
+    payer = Payer(new_world(SETTINGS))
+    merchant = payer.merchant(deposit=1_000_000)
+    company = merchant.new_recipient()
+    company.name, company.holder_type = "Acme Ltd", 2
+    company_id = payer.call("Recipient", "CreateRecipient", payer.recipients_pb.CreateRecipientRequest(
+        merchant_id=merchant.id, recipient=company)).recipient.recipient_id
+    wanted = {}  # payout id: (SEC, description in the file)
+    for given, written in (("Rent May", "RENT MAY"), ("", "PAYOUT"), ("rent may", "RENT MAY"), ("REVERSAL", "PAYOUT")):
+        for sec, recipient_id in (("PPD", merchant.recipient()), ("CCD", company_id)):
+            payout = merchant.pay(1000, ACH, description=given, recipient_id=recipient_id)
+            wanted[payout.payout_id] = (sec, written)
+    final = merchant.wait_for(list(wanted), {SETTLED})
+    found, headers = {}, {}  # trace: (SEC, description); file: batch headers
+    for file in payer.world.stack.folder.glob("**/archive/*.ach"):
+        for line in file.read_text(encoding="ascii").splitlines():
+            if line[0] == "5":
+                batch = (line[50:53], line[53:63].strip())
+                headers.setdefault(file, []).append(batch)
+            elif line[0] == "6":
+                found[line[79:94]] = batch
+    assert {payout_id: found[payout.rail_reference] for payout_id, payout in final.items()} == wanted
+    assert len(found) == len(wanted) and all(len(batches) == len(set(batches)) for batches in headers.values()), headers
+    assert_bank_agrees(payer, list(final.values()))

@@ -336,17 +336,50 @@ static bool item_answer(const intake_item *it, const char *path, str *packed, er
     return true;
 }
 
-static void answer_single(intake_job *job) {
+static Payments__V1__Payout *unpack_payout(str packed, arena *a) {
+    ProtobufCAllocator in_arena = pb_allocator(a);
+    Payments__V1__CreatePayoutResponse *answer = payments__v1__create_payout_response__unpack(
+        &in_arena, packed.len, (const uint8_t *)packed.ptr);
+    ASSERT(answer != NULL && answer->payout != NULL); // we packed it
+    return answer->payout;
+}
+
+static bool is_replay(const intake_item *it) {
+    return it->same_key != NULL || it->idem.known;
+}
+
+// The line that leads from a call's trace and request ids to its payout, whose later lines carry the payout's id.
+static void log_payout(log_level level, const intake_item *it, const char *payout_id) {
+    log_context *ctx = log_ctx();
+    (void)snprintf(ctx->payout_id, sizeof ctx->payout_id, "%s", payout_id);
+    if (is_replay(it)) {
+        LOG_AT(level, "payout.replayed");
+    } else {
+        LOG_AT(level, "payout.accepted");
+    }
+    ctx->payout_id[0] = '\0';
+}
+
+static void answer_single(intake_job *job, arena *a) {
     err e = {0};
     str packed = {0};
     if (item_answer(&job->items[0], "payout.", &packed, &e)) {
+        log_payout(LOG_INFO, &job->items[0], unpack_payout(packed, a)->payout_id);
         rpc_reply_packed(job->call, packed.ptr, packed.len);
     } else {
         rpc_fail(job->call, &e);
     }
 }
 
+// Thousands of lines a call would cost more than they tell: at level info there is one, with counts.
+static void log_bulk(const intake_job *job, size_t accepted, size_t replayed) {
+    log_info("payouts.accepted", F_STR("merchant", job->merchant->id), F_INT("n", job->n),
+             F_INT("accepted", accepted), F_INT("replayed", replayed),
+             F_INT("refused", job->n - accepted - replayed));
+}
+
 static void answer_bulk(intake_job *job, arena *a) {
+    size_t accepted = 0, replayed = 0;
     Payments__V1__BulkCreatePayoutsResponse answer =
         PAYMENTS__V1__BULK_CREATE_PAYOUTS_RESPONSE__INIT;
     Payments__V1__PayoutResult *results = ARENA_ARRAY(a, Payments__V1__PayoutResult, job->n);
@@ -362,17 +395,16 @@ static void answer_bulk(intake_job *job, arena *a) {
         payments__v1__payout_result__init(&results[i]);
         answer.results[i] = &results[i];
         if (item_answer(&job->items[i], path, &packed, &e)) {
-            ProtobufCAllocator in_arena = pb_allocator(a);
-            Payments__V1__CreatePayoutResponse *one = payments__v1__create_payout_response__unpack(
-                &in_arena, packed.len, (const uint8_t *)packed.ptr);
-            ASSERT(one != NULL && one->payout != NULL); // we packed it
             results[i].outcome_case = PAYMENTS__V1__PAYOUT_RESULT__OUTCOME_PAYOUT;
-            results[i].payout = one->payout;
+            results[i].payout = unpack_payout(packed, a);
+            log_payout(LOG_DEBUG, &job->items[i], results[i].payout->payout_id);
+            *(is_replay(&job->items[i]) ? &replayed : &accepted) += 1;
         } else {
             results[i].outcome_case = PAYMENTS__V1__PAYOUT_RESULT__OUTCOME_ERROR;
             results[i].error = pb_item_error(a, &e);
         }
     }
+    log_bulk(job, accepted, replayed);
     rpc_reply(job->call, &answer.base);
 }
 
@@ -381,7 +413,7 @@ static void count_items(const intake *in, const intake_job *job) {
         const intake_item *it = &job->items[i];
         if (it->refused != NULL) {
             metric_add(in->refused, 1);
-        } else if (it->same_key != NULL || it->idem.known) {
+        } else if (is_replay(it)) {
             metric_add(in->replayed, 1);
         } else {
             metric_add(in->accepted, 1);
@@ -389,17 +421,27 @@ static void count_items(const intake *in, const intake_job *job) {
     }
 }
 
+// This thread works for all calls in turn: what it logs is about this one.
+static void enter_call(const rpc_call *call) {
+    log_context *ctx = log_ctx();
+    log_ctx_clear();
+    (void)snprintf(ctx->trace_id, sizeof ctx->trace_id, "%s", rpc_trace_id(call));
+    (void)snprintf(ctx->request_id, sizeof ctx->request_id, "%s", rpc_request_id(call));
+}
+
 static void answer_job(const intake *in, intake_job *job, bool ok, const err *e, arena *a) {
     job->answered = true;
+    enter_call(job->call);
     if (!ok) {
         rpc_fail(job->call, e);
     } else if (job->single) {
         count_items(in, job);
-        answer_single(job);
+        answer_single(job, a);
     } else {
         count_items(in, job);
         answer_bulk(job, a);
     }
+    log_ctx_clear();
 }
 
 // --- gathering -------------------------------------------------------------------------------------------------------------

@@ -177,18 +177,22 @@ static bool write_outcomes(saga_batch *b, bool *uncertain) {
     }
 }
 
-static void report_end(const saga_item *item) {
+// A line for each payout, at level debug only: they come in thousands. It leads from the payout to the batch's trace.
+static void report_item(const saga_item *item) {
+    uuid_format(item->payout_id, log_ctx()->payout_id);
+    log_debug("saga.moved", F_STR("step", saga_step_name((int)item->acting)),
+              F_STR("outcome", saga_outcome_name((int)item->answer.outcome)),
+              F_STR("state", saga_state_name((int)item->now.state)),
+              F_INT("attempt", item->now.attempt), F_STR("reason", item->now.reason));
     metric *finished = metrics.finished[item->now.state];
-    if (item->now.step != STEP_DONE || finished == NULL || item->now.state == item->was.state) {
-        return;
+    if (item->now.step == STEP_DONE && finished != NULL && item->now.state != item->was.state) {
+        metric_add(finished, 1);
+        if (item->now.state == STATE_HELD) {
+            log_warn("saga.held", F_STR("reason", item->now.reason),
+                     F_STR("text", item->now.reason_text));
+        }
     }
-    metric_add(finished, 1);
-    if (item->now.state == STATE_HELD) {
-        uuid_format(item->payout_id, log_ctx()->payout_id);
-        log_warn("saga.held", F_STR("reason", item->now.reason),
-                 F_STR("text", item->now.reason_text));
-        log_ctx()->payout_id[0] = '\0';
-    }
+    log_ctx()->payout_id[0] = '\0';
 }
 
 // Where the sagas that were written stand now. One that waits for the rail may have heard of it while it was leased.
@@ -211,7 +215,7 @@ static size_t report(const saga_batch *b, bool uncertain, int64_t started_us) {
         const saga_item *item = &b->items[i];
         if (item->acting == STEP_NONE || b->written) {
             n_moved++;
-            report_end(item);
+            report_item(item);
         }
         n_lost += item->acting != STEP_NONE && b->lost ? 1 : 0;
         if (item->acting != STEP_NONE && b->written) {
@@ -230,9 +234,9 @@ static size_t report(const saga_batch *b, bool uncertain, int64_t started_us) {
         log_warn("saga.lease_lost", F_INT("book", b->from.book_id),
                  F_STR("step", saga_step_name((int)b->from.step)), F_INT("n", n_lost));
     }
-    log_debug("saga.batch", F_INT("book", b->from.book_id), F_STR("rail", b->from.rail->name),
-              F_STR("step", saga_step_name((int)b->from.step)), F_INT("n", b->n),
-              F_INT("us", took_us));
+    log_info("saga.batch", F_INT("book", b->from.book_id), F_STR("rail", b->from.rail->name),
+             F_STR("step", saga_step_name((int)b->from.step)), F_INT("n", b->n),
+             F_INT("us", took_us));
     return n_moved;
 }
 
@@ -251,12 +255,24 @@ static void act(saga_batch *b, const saga_tools *tools, saga_keeper *keeper, boo
     saga_lease_end(keeper, lease);
 }
 
+// A trace of the batch's own, which its calls of the ledger carry: what both services log of it can be joined.
+static void begin_trace(void) {
+    uint8_t bytes[24];
+    clock_random(clock_system(), bytes, sizeof bytes);
+    bytes[0] |= 1; // all zero is not an id
+    bytes[16] |= 1;
+    log_ctx_clear();
+    str_hex(bytes, 16, log_ctx()->trace_id);
+    str_hex(bytes + 16, 8, log_ctx()->span_id);
+}
+
 saga_result saga_batch_run(saga_batch *b, const saga_tools *tools, saga_keeper *keeper) {
     static saga_complaint complaint;
     saga_result result = {0};
     const int64_t started_us = clock_mono_us(b->from.clock);
     err e;
     err_clear(&e);
+    begin_trace();
     if (!saga_store_claim(b, &e)) {
         if (saga_may_complain(&complaint)) {
             log_err(LOG_WARN, "saga.claim_failed", &e);
@@ -277,5 +293,6 @@ saga_result saga_batch_run(saga_batch *b, const saga_tools *tools, saga_keeper *
     count_next(b, &result);
 out:
     saga_intent_wipe(b); // a claim that failed may have decrypted already
+    log_ctx_clear();
     return result;
 }

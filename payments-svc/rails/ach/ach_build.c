@@ -1,6 +1,7 @@
 // Items → entries → files. Nothing here talks to anybody.
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -64,6 +65,7 @@ static nacha_credit credit_of(const rail_item *item) {
         .account = item->account_number,
         .amount_cents = item->amount,
         .name = item->recipient_name,
+        .description = STR("PAYOUT"), // until it is placed
     };
 }
 
@@ -112,27 +114,46 @@ static ach_file_plan *open_file(planner *p, size_t entries_max, arena *a) {
     return f;
 }
 
-// Items in the order of the file: PPD before CCD, so that traces ascend through the whole file.
-static size_t *sort_by_sec(const rail_item *items, const size_t *chosen, size_t n, arena *a) {
-    size_t *sorted = ARENA_ARRAY(a, size_t, n);
-    size_t at = 0;
-    for (int holder = HOLDER_INDIVIDUAL; sorted != NULL && holder <= HOLDER_COMPANY; holder++) {
-        for (size_t i = 0; i < n; i++) {
-            if (items[chosen[i]].holder_type == holder) {
-                sorted[at++] = chosen[i];
-            }
-        }
+typedef struct placed {
+    int holder;
+    char description[NACHA_DESCRIPTION_LEN + 1];
+    size_t item;
+} placed;
+
+static int compare_placed(const void *left, const void *right) {
+    const placed *x = left, *y = right;
+    if (x->holder != y->holder) {
+        return x->holder < y->holder ? -1 : 1;
+    }
+    const int order = strcmp(x->description, y->description);
+    if (order != 0) {
+        return order;
+    }
+    return x->item < y->item ? -1 : x->item > y->item ? 1 : 0;
+}
+
+// Items in the order of the file, so that traces ascend through the whole of it: PPD before CCD, and what shares a batch
+// together.
+static placed *sort_by_batch(const rail_item *items, const size_t *chosen, size_t n, arena *a) {
+    placed *sorted = ARENA_ARRAY(a, placed, n);
+    for (size_t i = 0; sorted != NULL && i < n; i++) {
+        const rail_item *item = &items[chosen[i]];
+        sorted[i] = (placed){.holder = item->holder_type, .item = chosen[i]};
+        nacha_description(item->description, sorted[i].description);
+    }
+    if (sorted != NULL) {
+        qsort(sorted, n, sizeof sorted[0], compare_placed);
     }
     return sorted;
 }
 
 // Spreads the items over files.
-static bool plan(planner *p, const size_t *sorted, size_t n, arena *a, err *e) {
+static bool plan(planner *p, const placed *sorted, size_t n, arena *a, err *e) {
     const size_t entries_max = (size_t)p->r->settings.entries_max;
     ach_file_plan *f = NULL;
     int64_t total = 0;
     for (size_t i = 0; i < n; i++) {
-        const int64_t amount = p->items[sorted[i]].amount;
+        const int64_t amount = p->items[sorted[i].item].amount;
         // next_trace must stay inside of the sequence, so its last number is never given away.
         if (p->numbers->next_trace >= NACHA_TRACE_SEQUENCE_MAX) {
             p->out->exhausted = true;
@@ -147,7 +168,8 @@ static bool plan(planner *p, const size_t *sorted, size_t n, arena *a, err *e) {
                        err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a file");
             }
         }
-        f->entries[f->n_entries++] = (ach_entry_plan){sorted[i], p->numbers->next_trace++};
+        f->entries[f->n_entries++] =
+            (ach_entry_plan){sorted[i].item, p->numbers->next_trace++, sorted[i].description};
         total += amount;
     }
     return true;
@@ -170,7 +192,6 @@ static nacha_file_spec spec_of(const planner *p, char modifier) {
         .odfi = str_of(s->odfi_routing),
         .company_name = str_of(s->company_name),
         .company_id = str_of(p->company_id),
-        .entry_description = STR("PAYOUT"),
         .effective = fed_add_banking_days(created, 1),
     };
 }
@@ -186,6 +207,7 @@ static bool write_file(const planner *p, ach_file_plan *f, arena *a, err *e) {
         individual_id(item->payout_id, ids[i]);
         credits[i] = credit_of(item);
         credits[i].individual_id = str_of(ids[i]);
+        credits[i].description = str_of(f->entries[i].description);
         credits[i].trace_sequence = f->entries[i].trace;
     }
     nacha_file_spec spec = spec_of(p, f->modifier);
@@ -210,7 +232,7 @@ bool ach_build_files(const ach_rail *r, int64_t book_id, const rail_item *items,
     // A file is closed when it has entries_max entries, or when its total is full: that takes at least 100 of them.
     p.files_max = n_chosen / 100 + n_chosen / (size_t)r->settings.entries_max + 2;
     out->files = ARENA_ARRAY(a, ach_file_plan, p.files_max);
-    const size_t *sorted = sort_by_sec(items, chosen, n_chosen, a);
+    const placed *sorted = sort_by_batch(items, chosen, n_chosen, a);
     if (out->files == NULL || sorted == NULL) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a file");
     }

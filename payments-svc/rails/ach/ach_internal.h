@@ -78,6 +78,7 @@ typedef struct ach_numbers {
 typedef struct ach_entry_plan {
     size_t item; // index into the items
     int64_t trace;
+    const char *description; // as it stands in the file
 } ach_entry_plan;
 
 typedef struct ach_file_plan {

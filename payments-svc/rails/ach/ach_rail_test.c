@@ -287,9 +287,43 @@ static void test_submit__item_that_no_file_can_carry__refused_alone(void **state
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM ach_entry"), 1);
 }
 
+// One batch for each SEC and description, whatever the order in which the payouts came; each entry under its own.
+static void test_submit__descriptions__a_batch_for_each(void **state) {
+    (void)state;
+    enum { N = 60 };
+    static const char *const GIVEN[] = {"Rent May", "", "invoice 12", "RENT MAY", "reversal"};
+    static const char *const WRITTEN[] = {"RENT MAY", "PAYOUT", "INVOICE 12", "RENT MAY", "PAYOUT"};
+    static const char *const BATCHES[] = {"INVOICE 12", "PAYOUT", "RENT MAY"};
+    rail_item *items = make_items(1, N);
+    for (size_t i = 0; i < N; i++) {
+        items[i].description = str_of(GIVEN[i % 5]);
+    }
+    prepare_ok(ach, items, N);
+    ach->submit(ach, BOOK, items, N, mem);
+    assert_all(items, N, RAIL_ACCEPTED);
+    nacha_fault fault;
+    nacha_file *f = nacha_read(read_local("root/inbox/1900000003-20261121-A.ach"), mem, &fault);
+    assert_non_null(f);
+    assert_int_equal(f->n_entries, N);
+    assert_int_equal(f->n_batches, 6);
+    for (size_t i = 0; i < f->n_batches; i++) {
+        const nacha_batch *b = &f->batches[i];
+        assert_int_equal(b->sec, i < 3 ? NACHA_PPD : NACHA_CCD);
+        assert_string_equal(b->entry_description, BATCHES[i % 3]);
+        for (size_t k = b->first_entry; k < b->first_entry + b->n_entries; k++) {
+            const size_t item = (size_t)(f->entries[k].amount_cents - 100);
+            assert_string_equal(b->entry_description, WRITTEN[item % 5]);
+            assert_true(str_eq_c(items[item].reference, f->entries[k].trace));
+        }
+    }
+}
+
 static void test_prepare__8000_items__fast(void **state) {
     (void)state;
     rail_item *items = make_items(1, 8000);
+    for (size_t i = 0; i < 8000; i++) { // the longest file: a batch for each
+        items[i].description = str_of(arena_printf(mem, "inv %zu", i));
+    }
     int64_t begin = clock_mono_ms(clock_system());
     prepare_ok(ach, items, 8000);
     int64_t prepared = clock_mono_ms(clock_system());
@@ -719,6 +753,7 @@ int main(void) {
         TEST(test_prepare__entries_max__several_files),
         TEST(test_prepare__total_over_12_digits__several_files),
         TEST(test_submit__item_that_no_file_can_carry__refused_alone),
+        TEST(test_submit__descriptions__a_batch_for_each),
         TEST(test_prepare__8000_items__fast),
         TEST(test_submit__line_cut_anywhere__verdict_is_true),
         TEST(test_submit__answer_to_rename_lost__unknown_then_found),

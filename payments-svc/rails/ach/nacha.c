@@ -296,6 +296,17 @@ void nacha_transliterate(str in, char *out, size_t out_len) {
     out[n] = '\0';
 }
 
+void nacha_description(str in, char out[NACHA_DESCRIPTION_LEN + 1]) {
+    static const char *const RESERVED[] = {"", "REVERSAL", "RETRY PYMT", "ACCTVERIFY"};
+    nacha_transliterate(in, out, NACHA_DESCRIPTION_LEN + 1);
+    for (size_t i = 0; i < sizeof RESERVED / sizeof RESERVED[0]; i++) {
+        if (strcmp(out, RESERVED[i]) == 0) {
+            memcpy(out, "PAYOUT", sizeof "PAYOUT");
+            return;
+        }
+    }
+}
+
 // --- Return codes ----------------------------------------------------------------------------------------------------
 
 const char *nacha_return_text(str code) {

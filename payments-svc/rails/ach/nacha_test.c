@@ -23,7 +23,6 @@ static const nacha_file_spec SPEC = {
     .odfi = {"12104288", 8},
     .company_name = {"Disburse Inc", 12},
     .company_id = {"1800000001", 10},
-    .entry_description = {"PAYOUT", 6},
     .effective = {2026, 11, 23},
 };
 
@@ -35,6 +34,7 @@ static nacha_credit credit(nacha_sec sec, int64_t cents, const char *name, int64
         .amount_cents = cents,
         .individual_id = STR("0A1B2C3D4E5F678"),
         .name = str_of(name),
+        .description = STR("PAYOUT"),
         .trace_sequence = sequence,
     };
 }
@@ -194,6 +194,78 @@ static void test_write__entry_hash__modulo_ten_digits(void **state) {
     strbuf_deinit(&out);
 }
 
+// A description belongs to a batch: a change of it begins another one, in each SEC, and the limits split these further.
+static void test_write__descriptions__a_batch_for_each(void **state) {
+    arena *a = *state;
+    static const char *const DESCRIPTIONS[] = {"INVOICE 7", "INVOICE 7", "INVOICE 7", "RENT",
+                                               "RENT",      "INVOICE 7", "RENT"};
+    enum { MANY = sizeof DESCRIPTIONS / sizeof DESCRIPTIONS[0] };
+    static const struct {
+        nacha_sec sec;
+        const char *description;
+        size_t n;
+    } BATCHES[] = {{NACHA_PPD, "INVOICE 7", 2},
+                   {NACHA_PPD, "INVOICE 7", 1},
+                   {NACHA_PPD, "RENT", 2},
+                   {NACHA_CCD, "INVOICE 7", 1},
+                   {NACHA_CCD, "RENT", 1}};
+    nacha_credit credits[MANY];
+    for (size_t i = 0; i < MANY; i++) {
+        credits[i] = credit(i < 5 ? NACHA_PPD : NACHA_CCD, 100 + (int64_t)i, "X", (int64_t)i + 1);
+        credits[i].description = str_of(DESCRIPTIONS[i]);
+    }
+    nacha_file_spec spec = SPEC;
+    spec.batch_entries_max = 2;
+    strbuf out;
+    nacha_file *f = read_ok(write_ok(&spec, credits, MANY, &out), a);
+    assert_int_equal(f->n_batches, sizeof BATCHES / sizeof BATCHES[0]);
+    for (size_t i = 0; i < f->n_batches; i++) {
+        assert_int_equal(f->batches[i].sec, BATCHES[i].sec);
+        assert_string_equal(f->batches[i].entry_description, BATCHES[i].description);
+        assert_int_equal(f->batches[i].n_entries, BATCHES[i].n);
+        assert_int_equal(f->batches[i].number, i + 1);
+    }
+    strbuf_deinit(&out);
+}
+
+// The most lines that n entries can take: a batch for each of them.
+static void test_write__each_entry_a_batch__within_the_maximum_size(void **state) {
+    arena *a = *state;
+    enum { MANY = 57 };
+    char descriptions[MANY][3];
+    nacha_credit credits[MANY];
+    for (size_t i = 0; i < MANY; i++) {
+        snprintf(descriptions[i], sizeof descriptions[i], "%02zu", i);
+        credits[i] = credit(i < 20 ? NACHA_PPD : NACHA_CCD, 100, "X", (int64_t)i + 1);
+        credits[i].description = str_of(descriptions[i]);
+    }
+    err e = {0};
+    strbuf out;
+    strbuf_init(&out, nacha_size_max(MANY, false));
+    assert_true(nacha_write(&SPEC, credits, MANY, &out, NULL, &e));
+    nacha_file *f = read_ok(strbuf_str(&out), a);
+    assert_int_equal(f->n_batches, MANY);
+    strbuf_deinit(&out);
+}
+
+static void test_description__of_a_payout__fits_the_batch_header(void **state) {
+    (void)state;
+    static const struct {
+        const char *in, *out;
+    } CASES[] = {
+        {"Invoice 7", "INVOICE 7"},    {"", "PAYOUT"},           {"   ", "PAYOUT"},
+        {"Rückzahlung", "RUCKZAHLUN"}, {"Payroll", "PAYROLL"},   {"reversal", "PAYOUT"},
+        {"Reversals", "REVERSALS"},    {"Retry Pymt", "PAYOUT"}, {"RETRY PYMT 2", "PAYOUT"},
+        {"AcctVerify", "PAYOUT"},      {" a \t b ", "A B"},      {"12345678901", "1234567890"},
+        {"123456789 1", "123456789"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        char out[NACHA_DESCRIPTION_LEN + 1];
+        nacha_description(str_of(CASES[i].in), out);
+        assert_string_equal(out, CASES[i].out);
+    }
+}
+
 typedef void (*spoil)(nacha_credit *c);
 static void no_sec(nacha_credit *c) {
     c->sec = 0;
@@ -240,6 +312,15 @@ static void empty_name(nacha_credit *c) {
 static void blank_name(nacha_credit *c) {
     c->name = STR(" \t\xc2\xa0");
 }
+static void no_description(nacha_credit *c) {
+    c->description = STR("");
+}
+static void long_description(nacha_credit *c) {
+    c->description = STR("ELEVEN CHAR");
+}
+static void newline_in_description(nacha_credit *c) {
+    c->description = STR("A\nB");
+}
 static void zero_trace(nacha_credit *c) {
     c->trace_sequence = 0;
 }
@@ -268,6 +349,9 @@ static void test_write__bad_field__names_it(void **state) {
         {newline_in_id, "individual_id"},
         {empty_name, "recipient_name"},
         {blank_name, "recipient_name"},
+        {no_description, "description"},
+        {long_description, "description"},
+        {newline_in_description, "description"},
         {zero_trace, "trace_sequence"},
         {long_trace, "trace_sequence"},
     };
@@ -566,6 +650,11 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_write__totals_near_the_limit__another_batch_or_refused,
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(test_write__entry_hash__modulo_ten_digits, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_write__descriptions__a_batch_for_each, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_write__each_entry_a_batch__within_the_maximum_size,
+                                        setup, teardown),
+        cmocka_unit_test(test_description__of_a_payout__fits_the_batch_header),
         cmocka_unit_test(test_write__bad_field__names_it),
         cmocka_unit_test(test_write__bad_spec_order_or_size__refused),
         cmocka_unit_test(test_transliterate__names_of_the_world__printable_ascii),

@@ -7,7 +7,7 @@
 #include "base/assert.h"
 #include "rails/ach/fed_calendar.h"
 
-enum { COMPANY_NAME_LEN = 16, COMPANY_ID_LEN = 10, DESCRIPTION_LEN = 10, BATCHES_MAX = 999999 };
+enum { COMPANY_NAME_LEN = 16, COMPANY_ID_LEN = 10, BATCHES_MAX = 999999 };
 
 // --- Lines -----------------------------------------------------------------------------------------------------------
 // A line is filled from left to right; each field says its width, so that the positions follow from the order, and the
@@ -68,7 +68,7 @@ typedef struct writer {
     nacha_totals file;
     // of the open batch
     bool open;
-    nacha_sec sec;
+    str description;
     int64_t entries, credit_cents, hash;
 } writer;
 
@@ -131,6 +131,10 @@ bool nacha_credit_check(const nacha_credit *c, err *e) {
     if (c->individual_id.len > NACHA_ID_LEN || !is_printable(c->individual_id)) {
         return fail(e, "individual_id", "must have at most 15 printable ASCII characters");
     }
+    if (c->description.len < 1 || c->description.len > NACHA_DESCRIPTION_LEN ||
+        !is_printable(c->description)) {
+        return fail(e, "description", "must have 1 to 10 printable ASCII characters");
+    }
     char name[NACHA_NAME_LEN + 1];
     nacha_transliterate(c->name, name, sizeof name);
     if (name[0] == '\0') {
@@ -155,8 +159,7 @@ static bool spec_check(const nacha_file_spec *s, err *e) {
     if (!routing10_check(s->immediate_destination, "immediate_destination", e) ||
         !routing10_check(s->immediate_origin, "immediate_origin", e) ||
         !text_check(s->company_name, 1, COMPANY_NAME_LEN, "company_name", e) ||
-        !text_check(s->company_id, COMPANY_ID_LEN, COMPANY_ID_LEN, "company_id", e) ||
-        !text_check(s->entry_description, 1, DESCRIPTION_LEN, "entry_description", e)) {
+        !text_check(s->company_id, COMPANY_ID_LEN, COMPANY_ID_LEN, "company_id", e)) {
         return false;
     }
     if (!nacha_is_digits(s->odfi, 8)) {
@@ -196,10 +199,10 @@ static void file_header(writer *w) {
     end_line(w, &l);
 }
 
-static void batch_header(writer *w, nacha_sec sec) {
+static void batch_header(writer *w, nacha_sec sec, str description) {
     const nacha_file_spec *s = w->spec;
     w->open = true;
-    w->sec = sec;
+    w->description = description;
     w->entries = w->credit_cents = w->hash = 0;
     w->file.batches++;
     line l = {.at = 0};
@@ -209,7 +212,7 @@ static void batch_header(writer *w, nacha_sec sec) {
     put_literal(&l, "                    "); // company discretionary data
     put_text(&l, s->company_id, COMPANY_ID_LEN);
     put_literal(&l, sec == NACHA_PPD ? "PPD" : "CCD");
-    put_name(&l, s->entry_description, DESCRIPTION_LEN);
+    put_name(&l, description, NACHA_DESCRIPTION_LEN);
     put_literal(&l, "      "); // company descriptive date
     put_date(&l, s->effective);
     put_literal(&l, "   "); // settlement date: the operator fills it
@@ -287,16 +290,16 @@ static bool add_credit(writer *w, const nacha_credit *c, err *e) {
         return err_set(e, ERR_OUT_OF_RANGE, "FILE_TOO_LARGE",
                        "the file's total would pass 12 digits");
     }
-    bool full =
-        w->open && (c->amount_cents > cents_max - w->credit_cents || w->entries >= entries_max);
-    if (full) {
+    bool over = w->open && (c->amount_cents > cents_max - w->credit_cents ||
+                            w->entries >= entries_max || !str_eq(c->description, w->description));
+    if (over) {
         batch_control(w);
     }
     if (!w->open) {
         if (w->file.batches >= BATCHES_MAX) {
             return err_set(e, ERR_OUT_OF_RANGE, "FILE_TOO_LARGE", "too many batches");
         }
-        batch_header(w, c->sec);
+        batch_header(w, c->sec, c->description);
     }
     entry_detail(w, c);
     int64_t rdfi = 0;
@@ -311,7 +314,7 @@ static bool add_credit(writer *w, const nacha_credit *c, err *e) {
     return true;
 }
 
-// All credits of one SEC, in one or several batches.
+// All credits of one SEC, in one or several batches: another one for each description, and where a limit is met.
 static bool add_section(writer *w, nacha_sec sec, const nacha_credit *credits, size_t n, err *e) {
     int64_t last_trace = 0;
     for (size_t i = 0; i < n; i++) {
@@ -363,7 +366,6 @@ bool nacha_write(const nacha_file_spec *spec, const nacha_credit *credits, size_
 }
 
 size_t nacha_size_max(size_t n, bool crlf) {
-    // Header, control, padding, and a header and control for each batch: two SECs, and a split each time a limit is met.
-    size_t batches = 4 + n / 99;
-    return (n + 2 * batches + 2 + NACHA_BLOCKING) * (NACHA_LINE_LEN + (crlf ? 2u : 1u));
+    // Header, control, padding, and at most a batch with its header and control for each entry.
+    return (3 * n + 2 + NACHA_BLOCKING) * (NACHA_LINE_LEN + (crlf ? 2u : 1u));
 }
