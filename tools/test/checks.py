@@ -73,6 +73,7 @@ def checks() -> list[tuple[str, Callable[[], str]]]:
         ("buf lint", lambda: command(str(BUF), "lint", "proto")),
         ("buf format", lambda: command(str(BUF), "format", "--diff", "--exit-code", "proto", *public)),
         ("no recursive messages", lambda: recursion.check(PROJECT)),
+        ("release hardening", lambda: command(sys.executable, "tools/test/hardening.py", "--probe")),
         ("shellcheck", lambda: command("shellcheck", "-x", *shell_files())),
         ("Python syntax", python_syntax),
         *lint,
