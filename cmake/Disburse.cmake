@@ -3,6 +3,7 @@
 option(DISBURSE_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanitizer" OFF)
 option(DISBURSE_FUZZ "Build the libFuzzer targets of fuzz/, and nothing else is of use then (clang)" OFF)
 option(DISBURSE_CRASH_POINTS "Compile the crash points in (never in a release)" OFF)
+option(DISBURSE_FLAGS_ONLY "Look for no libraries: for cmake/probe, which needs none" OFF)
 
 set(CMAKE_C_STANDARD 11)
 set(CMAKE_C_STANDARD_REQUIRED ON)
@@ -10,12 +11,14 @@ set(CMAKE_C_EXTENSIONS OFF)
 set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 
-find_package(Threads REQUIRED)
-find_package(PkgConfig REQUIRED)
-foreach(pkg grpc gpr libprotobuf-c libpq openssl libmicrohttpd libcurl jansson inih libssh sqlite3 cmocka)
-  string(MAKE_C_IDENTIFIER ${pkg} id)
-  pkg_check_modules(${id} REQUIRED IMPORTED_TARGET ${pkg})
-endforeach()
+if(NOT DISBURSE_FLAGS_ONLY)
+  find_package(Threads REQUIRED)
+  find_package(PkgConfig REQUIRED)
+  foreach(pkg grpc gpr libprotobuf-c libpq openssl libmicrohttpd libcurl jansson inih libssh sqlite3 cmocka)
+    string(MAKE_C_IDENTIFIER ${pkg} id)
+    pkg_check_modules(${id} REQUIRED IMPORTED_TARGET ${pkg})
+  endforeach()
+endif()
 
 # Flags for everything, generated code included.
 add_compile_definitions(_GNU_SOURCE)
@@ -45,10 +48,10 @@ endif()
 # Flags for code that a person wrote.
 set(DISBURSE_WARNINGS
   -Wall -Wextra -Wshadow -Wconversion -Wsign-conversion -Wstrict-prototypes -Wmissing-prototypes
-  -Wswitch-enum -Wvla -Wformat=2 -Wimplicit-fallthrough -Wundef -Wbidi-chars=any
+  -Wswitch-enum -Wvla -Wformat=2 -Wimplicit-fallthrough -Wundef -Wbidi-chars=any -Wtrampolines
   -Werror -Werror=format-security)
 if(CMAKE_C_COMPILER_ID MATCHES "Clang")
-  list(REMOVE_ITEM DISBURSE_WARNINGS -Wbidi-chars=any -Werror) # gcc judges; clang builds for the fuzzers
+  list(REMOVE_ITEM DISBURSE_WARNINGS -Wbidi-chars=any -Wtrampolines -Werror) # gcc judges; clang builds for the fuzzers
 endif()
 
 # disburse_library(target FOLDER dir SOURCES a.c … [LINKS t …] [PRIVATE_LINKS t …])

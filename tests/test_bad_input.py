@@ -203,8 +203,17 @@ def test_garbage(world, service, method, data):
 
 @pytest.mark.parametrize("service, method", [("payments-svc", CREATE_PAYOUT), ("ledger-svc", CREATE_BOOK)])
 def test_a_message_of_5_mib(world, service, method):
-    refusal = send_bytes(world, service, method, tag(1, b"x" * (5 << 20)))
-    assert refusal.code == EXHAUSTED  # said by the transport, before there is a call that could carry details
+    data = tag(1, b"x" * (5 << 20))
+    refusal = send_bytes(world, service, method, data)
+    assert (refusal.code, refusal.reason) == (EXHAUSTED, "MESSAGE_TOO_LARGE")
+    assert f"{len(data)} bytes" in refusal.message and f"at most {4 << 20}" in refusal.message
+
+
+@pytest.mark.parametrize("service, method", [("payments-svc", CREATE_PAYOUT), ("ledger-svc", CREATE_BOOK)])
+def test_a_message_of_7_mib(world, service, method):
+    """More than the transport takes in at all: it answers itself, before there is a call that could carry details."""
+    refusal = send_bytes(world, service, method, tag(1, b"x" * (7 << 20)))
+    assert (refusal.code, refusal.reason) == (EXHAUSTED, "")
 
 
 @pytest.mark.parametrize("service", ["payments-svc", "ledger-svc"])

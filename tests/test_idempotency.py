@@ -133,8 +133,8 @@ def test_one_bulk_call_with_a_key_twice(payer):
     merchant.wait_for([results[0].payout.payout_id])
 
 
-def test_a_refused_request_does_not_use_its_key(payer):
-    """DEFINITE-ERRORS: the write never happened, so the key is free for the request put right."""
+def test_DEFINITE_ERRORS_a_refused_request_does_not_use_its_key(payer):
+    """The write never happened, so the key is free for the request put right."""
     merchant = payer.merchant(deposit=100_000)
     key = unique("again")
     assert merchant.refused("CreatePayout", merchant.request(0, idempotency_key=key)).reason == "AMOUNT_NOT_POSITIVE"

@@ -67,6 +67,7 @@ typedef struct intake_batch {
     size_t n;
     intake_item **fresh; // of them: new keys
     size_t n_fresh;
+    int64_t latest_ms; // deadline of the call that waits longest
 } intake_batch;
 
 static const err *err_keep(arena *a, const err *e) {
@@ -300,7 +301,8 @@ static bool intake_tx(db_conn *c, arena *a, void *arg, err *e) {
 }
 
 static bool intake_commit(intake *in, intake_batch *b, arena *a, err *e) {
-    const int64_t deadline = clock_mono_ms(clock_system()) + INTAKE_TX_TIMEOUT_MS;
+    const int64_t own_ms = clock_mono_ms(clock_system()) + INTAKE_TX_TIMEOUT_MS;
+    const int64_t deadline = b->latest_ms < own_ms ? b->latest_ms : own_ms;
     bool ok = false;
     bool again = true;
     for (int i = 0; again && i < INTAKE_TRIES_MAX; i++) {
@@ -477,8 +479,10 @@ static void run_book(intake_thread *t, intake_job **jobs, size_t n, size_t first
         intake_job *job = jobs[i];
         const bool fits = n_mine == 0 || n_items + job->n <= INTAKE_ITEMS_MAX;
         if (!job->answered && job->merchant->book_id == b.book_id && fits) {
+            const int64_t until_ms = rpc_deadline_mono_ms(job->call);
             mine[n_mine++] = job;
             n_items += job->n;
+            b.latest_ms = until_ms > b.latest_ms ? until_ms : b.latest_ms;
         }
     }
     b.items = ARENA_ARRAY(a, intake_item *, n_items);

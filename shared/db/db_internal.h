@@ -187,4 +187,11 @@ int db_send_prepared(db_conn *c, const db_prepared *d, const db_params *p);
 db_rows *db_rows_create(arena *a, err *e);
 int64_t db_result_affected(PGresult *r);
 
+// --- pipe.c ----------------------------------------------------------------------------------------------------------
+// The server is to be told how long the next statement may take: it is a read's, and the session's own limit is later.
+bool db_read_is_limited(const db_conn *c);
+// One statement of such a read, and before it, in the same round trip, its limit. rows is the caller's, and empty.
+bool db_exec_limited(db_conn *c, const db_stmt *s, const db_params *params, db_rows *rows,
+                     int64_t *n_affected, err *e) WARN_UNUSED;
+
 #endif

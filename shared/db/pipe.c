@@ -1,6 +1,8 @@
 // Pipelines: several statements, one round trip, one outcome.
 #include "db_internal.h"
 
+#include <stdio.h>
+
 typedef struct pipe_item {
     const db_stmt *stmt;
     const db_params *params;
@@ -16,7 +18,12 @@ struct db_pipe {
     size_t failed; // n: none, or none in particular
     bool begins, commits;
     int64_t deadline_ms; // of the transaction that begins
-    pipe_item items[DB_PIPE_MAX];
+    // The caller's are 1 … n. Where a read is to end before its session's own limit, 0 tells the server so.
+    size_t first;
+    pipe_item items[1 + DB_PIPE_MAX];
+    db_rows limit_rows;
+    db_params limit_params;
+    char limit_text[24];
 };
 
 // What the server will answer, in order: at most a Parse and an Execute for each statement.
@@ -29,14 +36,15 @@ db_pipe *db_pipe_begin(db_conn *c, arena *a) {
     db_pipe *p = ARENA_NEW(a, db_pipe);
     p->c = c;
     p->a = a;
+    p->first = 1;
     return p;
 }
 
 void db_pipe_add(db_pipe *p, const db_stmt *s, const db_params *params) {
     ASSERT(p->n < DB_PIPE_MAX);
+    p->n++;
     p->items[p->n].stmt = s;
     p->items[p->n].params = params;
-    p->n++;
 }
 
 static const db_stmt BEGIN_STMT = {"pipe_begin", "BEGIN ISOLATION LEVEL READ COMMITTED"};
@@ -55,15 +63,42 @@ void db_pipe_add_commit(db_pipe *p) {
     db_pipe_add(p, &COMMIT_STMT, NULL);
 }
 
+// Not SET LOCAL: it warns where no BEGIN came before, and takes no parameter. Local to the transaction that the segment is.
+static const db_stmt LIMIT_STMT = {"pipe_limit",
+                                   "SELECT set_config('statement_timeout', $1, true)"};
+
+bool db_read_is_limited(const db_conn *c) {
+    return c->read_only && !c->in_tx && c->deadline_ms != INT64_MAX &&
+           c->deadline_ms - db_now_ms() < c->statement_timeout_ms;
+}
+
+static void add_limit(db_pipe *p) {
+    const int64_t left_ms = p->c->deadline_ms - db_now_ms();
+    const int len = snprintf(p->limit_text, sizeof p->limit_text, "%lld",
+                             left_ms < 1 ? 1LL : (long long)left_ms);
+    p->limit_params.n = 1;
+    p->limit_params.types[0] = OID_TEXT;
+    p->limit_params.values[0] = p->limit_text;
+    p->limit_params.lengths[0] = len;
+    p->limit_params.formats[0] = 1;
+    p->items[0].stmt = &LIMIT_STMT;
+    p->items[0].params = &p->limit_params;
+    p->items[0].rows = &p->limit_rows;
+    p->first = 0;
+}
+
 // All that can fail without the server, before anything is sent.
 static bool prepare_run(db_pipe *p, err *e) {
-    for (size_t i = 0; i < p->n; i++) {
+    if (db_read_is_limited(p->c)) {
+        add_limit(p);
+    }
+    for (size_t i = p->first; i <= p->n; i++) {
         pipe_item *it = &p->items[i];
-        p->failed = i;
+        p->failed = i - 1;
         if (it->params != NULL && it->params->failed != ERR_OK) {
             return db_err_from_params(e, it->params, it->stmt->name);
         }
-        if ((it->rows = db_rows_create(p->a, e)) == NULL) {
+        if (it->rows == NULL && (it->rows = db_rows_create(p->a, e)) == NULL) {
             return false;
         }
         it->prepared = db_prepared_find(p->c, it->stmt, it->params);
@@ -73,7 +108,7 @@ static bool prepare_run(db_pipe *p, err *e) {
 }
 
 static bool already_parsed(const db_pipe *p, size_t item) {
-    for (size_t i = 0; i < item; i++) {
+    for (size_t i = p->first; i < item; i++) {
         if (p->items[i].prepared == p->items[item].prepared) {
             return true;
         }
@@ -85,7 +120,7 @@ static bool send_all(db_pipe *p, expected *out, size_t *n_out, err *e) {
     db_conn *c = p->c;
     bool ok = true;
     size_t n = 0;
-    for (size_t i = 0; ok && i < p->n; i++) {
+    for (size_t i = p->first; ok && i <= p->n; i++) {
         const pipe_item *it = &p->items[i];
         if (!it->prepared->ready && !already_parsed(p, i)) {
             ok = db_send_prepare(c, it->stmt, it->prepared, it->params) != 0;
@@ -128,7 +163,7 @@ static bool read_answer(db_pipe *p, expected want, int64_t until_ms, bool *refus
     } else if (status != PGRES_PIPELINE_ABORTED && !*refused) {
         ASSERT(status == PGRES_FATAL_ERROR || status == PGRES_BAD_RESPONSE);
         *refused = true;
-        p->failed = want.item;
+        p->failed = want.item == 0 ? p->n : want.item - 1;
         (void)db_err_from_result(e, r, it->stmt->name);
         if (db_result_is_stale_plan(r)) {
             db_prepared_forget(it->prepared);
@@ -167,7 +202,7 @@ static bool read_sync(db_conn *c, int64_t until_ms, bool refused, err *e) {
 }
 
 static void drop_rows(db_pipe *p) {
-    for (size_t i = 0; i < p->n; i++) {
+    for (size_t i = p->first; i <= p->n; i++) {
         if (p->items[i].rows != NULL) {
             PQclear(p->items[i].rows->result);
             p->items[i].rows->result = NULL;
@@ -177,7 +212,7 @@ static void drop_rows(db_pipe *p) {
 
 static bool run_once(db_pipe *p, err *e) {
     db_conn *c = p->c;
-    expected order[2 * DB_PIPE_MAX];
+    expected order[2 * (1 + DB_PIPE_MAX)];
     size_t n = 0;
     bool refused = false;
     int64_t until_ms = db_wire_until(c);
@@ -194,6 +229,9 @@ static bool run_once(db_pipe *p, err *e) {
     }
     if (!alive || refused) {
         drop_rows(p);
+    } else if (p->first == 0) {
+        PQclear(p->limit_rows.result);
+        p->limit_rows.result = NULL;
     }
     // Outside of a transaction the segment commits by itself when its end is reached.
     if (!alive && (p->commits || (!c->in_tx && !c->read_only))) {
@@ -206,7 +244,7 @@ static bool run_once(db_pipe *p, err *e) {
 static bool end_transaction(db_pipe *p, bool ok, err *e) {
     db_conn *c = p->c;
     if (ok) {
-        ASSERT(strcmp(PQcmdStatus(p->items[p->n - 1].rows->result), "COMMIT") == 0);
+        ASSERT(strcmp(PQcmdStatus(p->items[p->n].rows->result), "COMMIT") == 0);
     } else if ((e->flags & ERR_COMMIT_UNKNOWN) != 0 || strcmp(e->sqlstate, "40003") == 0) {
         e->flags |= ERR_COMMIT_UNKNOWN | ERR_CONNECTION_LOST;
         c->broken = true;
@@ -228,7 +266,7 @@ bool db_pipe_run(db_pipe *p, err *e) {
     if (p->n == 0) {
         return true;
     }
-    ASSERT(!p->commits || p->items[p->n - 1].stmt == &COMMIT_STMT);
+    ASSERT(!p->commits || p->items[p->n].stmt == &COMMIT_STMT);
     if (p->begins) {
         p->c->in_tx = true;
         p->c->deadline_ms = p->deadline_ms;
@@ -240,7 +278,7 @@ bool db_pipe_run(db_pipe *p, err *e) {
     if (!ok && e->code == ERR_ABORTED && strcmp(e->reason, "STALE_PLAN") == 0 && !p->c->broken &&
         PQtransactionStatus(p->c->pg) == PQTRANS_IDLE) {
         // Outside of a transaction the segment left no trace; other plans may be stale, too.
-        for (size_t i = 0; i < p->n; i++) {
+        for (size_t i = p->first; i <= p->n; i++) {
             if (p->items[i].prepared->ready) {
                 db_prepared_forget(p->items[i].prepared);
             }
@@ -252,15 +290,32 @@ bool db_pipe_run(db_pipe *p, err *e) {
 }
 
 db_rows *db_pipe_rows(db_pipe *p, size_t index) {
-    ASSERT(index < p->n && p->items[index].rows != NULL && p->items[index].rows->result != NULL);
-    return p->items[index].rows;
+    ASSERT(index < p->n);
+    db_rows *rows = p->items[1 + index].rows;
+    ASSERT(rows != NULL && rows->result != NULL);
+    return rows;
 }
 
 int64_t db_pipe_affected(db_pipe *p, size_t index) {
     ASSERT(index < p->n);
-    return p->items[index].n_affected;
+    return p->items[1 + index].n_affected;
 }
 
 size_t db_pipe_failed(const db_pipe *p) {
     return p->failed;
+}
+
+bool db_exec_limited(db_conn *c, const db_stmt *s, const db_params *params, db_rows *rows,
+                     int64_t *n_affected, err *e) {
+    db_pipe p;
+    memset(&p, 0, sizeof p);
+    p.c = c;
+    p.first = 1;
+    db_pipe_add(&p, s, params);
+    p.items[1].rows = rows;
+    if (!db_pipe_run(&p, e)) {
+        return false;
+    }
+    *n_affected = p.items[1].n_affected;
+    return true;
 }

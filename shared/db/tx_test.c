@@ -164,6 +164,77 @@ static void test_read__backend_killed__tried_again(void **state) {
     assert_int_equal(e.code, ERR_ALREADY_EXISTS);
 }
 
+static bool read_slowly(db_conn *c, arena *a, void *arg, err *e) {
+    (void)arg;
+    db_rows *rows = NULL;
+    return db_exec(c, &SLEEP, NULL, a, &rows, NULL, e);
+}
+
+static bool read_slowly_in_a_pipe(db_conn *c, arena *a, void *arg, err *e) {
+    static const db_stmt ONE = {"tx_one", "SELECT 1::int8"};
+    size_t *failed = arg;
+    db_pipe *p = db_pipe_begin(c, a);
+    db_pipe_add(p, &ONE, NULL);
+    db_pipe_add(p, &SLEEP, NULL);
+    const bool ok = db_pipe_run(p, e);
+    *failed = db_pipe_failed(p);
+    return ok;
+}
+
+static bool read_locked_row(db_conn *c, arena *a, void *arg, err *e) {
+    (void)arg;
+    static const db_stmt LOOK = {"tx_look", "SELECT n FROM tx_t WHERE id = $1 FOR SHARE"};
+    return exec_id(c, &LOOK, a, 1, e);
+}
+
+static int64_t statements_under_way(void) {
+    return fixture_sql_i64("SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND "
+                           "pid <> pg_backend_pid() AND backend_type = 'client backend'");
+}
+
+// Ends in time, says so, and the server has ended the statement, too: else this goes on until the socket is missed.
+static void expect_read_ends(db_tx_fn fn, void *arg) {
+    err e;
+    const int64_t start = fixture_deadline(0);
+    assert_false(db_read(pool, fixture_deadline(300), mem, fn, arg, &e));
+    const int64_t took_ms = fixture_deadline(0) - start;
+    assert_int_equal(e.code, ERR_DEADLINE_EXCEEDED);
+    assert_string_equal(e.sqlstate, "57014");
+    assert_in_range(took_ms, 250, 1000);
+    assert_int_equal(statements_under_way(), 0);
+    assert_int_equal(pool->n_idle, 1); // and the connection is as good as before
+}
+
+static void test_read__too_slow__the_server_ends_it_at_the_deadline(void **state) {
+    (void)state;
+    expect_read_ends(read_slowly, NULL);
+    expect_read_ends(read_slowly, NULL); // its limit is prepared by now
+    size_t failed = 99;
+    expect_read_ends(read_slowly_in_a_pipe, &failed);
+    assert_int_equal(failed, 1); // counted as the caller does
+    // The limit was of those statements only.
+    static const db_stmt NAP = {"tx_nap", "SELECT pg_sleep(0.4)"};
+    err e;
+    db_conn *c = db_pool_checkout(pool, fixture_deadline(5000), &e);
+    assert_true(db_exec(c, &NAP, NULL, mem, NULL, NULL, &e));
+    db_pool_checkin(pool, c);
+}
+
+static void test_read__waits_for_a_locked_row__ends_at_the_deadline(void **state) {
+    (void)state;
+    err e;
+    db_pool *other = fixture_pool(fixture_conninfo(), 1, 5000);
+    fixture_sql("INSERT INTO tx_t (id) VALUES (1)", NULL, 0);
+    db_conn *c = db_pool_checkout(other, fixture_deadline(5000), &e);
+    assert_true(db_begin(c, fixture_deadline(5000), &e));
+    assert_true(exec_id(c, &LOCK, mem, 1, &e));
+    expect_read_ends(read_locked_row, NULL);
+    db_rollback(c);
+    db_pool_checkin(other, c);
+    db_pool_destroy(other);
+    assert_true(db_read(pool, fixture_deadline(300), mem, read_locked_row, NULL, &e));
+}
+
 // --- A lost answer to COMMIT -----------------------------------------------------------------------------------------
 
 static void lose_commit(lossy_mode mode, int64_t rows_expected) {
@@ -307,6 +378,8 @@ int main(void) {
         T(test_transact__statement_too_slow__ends_at_the_deadline),
         T(test_commit__deadline_passed__definite_and_rolled_back),
         T(test_read__backend_killed__tried_again),
+        T(test_read__too_slow__the_server_ends_it_at_the_deadline),
+        T(test_read__waits_for_a_locked_row__ends_at_the_deadline),
         T(test_commit__answer_lost_after_it_happened__unknown),
         T(test_commit__lost_before_it_happened__unknown_too),
         T(test_deadline__network_is_stuck__holds_without_the_server),

@@ -137,8 +137,8 @@ bool db_wire_lost(db_conn *c, err *e, const char *what) {
 int64_t db_wire_until(const db_conn *c) {
     int64_t until_ms = db_now_ms() + c->statement_timeout_ms + DB_NETWORK_GRACE_MS;
     if (c->deadline_ms != INT64_MAX) {
-        // In a transaction the server was told the deadline, so let it speak first; a read has only us.
-        int64_t limit_ms = c->deadline_ms + (c->in_tx ? DB_NETWORK_GRACE_MS : 0);
+        // The server was told the deadline, so let it speak first: then its statement has ended, too.
+        int64_t limit_ms = c->deadline_ms + DB_NETWORK_GRACE_MS;
         until_ms = limit_ms < until_ms ? limit_ms : until_ms;
     }
     return until_ms;

@@ -36,21 +36,31 @@ static void read_deadline(rpc_call *c) {
     const int64_t limit = c->server->options.deadline_max_ms;
     int64_t left_ms = INT64_MAX;
     if (gpr_time_cmp(c->core_deadline, gpr_inf_future(c->core_deadline.clock_type)) != 0) {
-        left_ms = gpr_time_to_millis(gpr_convert_clock_type(c->core_deadline, GPR_TIMESPAN));
+        // Not gpr_time_to_millis, which rounds up: 4.1 ms are less than 5.
+        const gpr_timespec left = gpr_convert_clock_type(c->core_deadline, GPR_TIMESPAN);
+        left_ms = left.tv_sec > INT32_MAX ? INT64_MAX : left.tv_sec * 1000 + left.tv_nsec / 1000000;
     }
-    // gpr_time_to_millis saturates at 32 bits, which is longer than any limit of ours.
     if (!call_is_stream(c) && left_ms > limit) {
         left_ms = limit;
     }
     c->deadline_ms = left_ms == INT64_MAX ? INT64_MAX : mono_ms() + left_ms;
 }
 
+bool deadline_too_short(int64_t deadline_ms, int64_t now_ms) {
+    return deadline_ms != INT64_MAX && deadline_ms - now_ms < RPC_DEADLINE_MIN_MS;
+}
+
 static bool check_time_left(const rpc_call *c, err *e) {
-    if (c->deadline_ms != INT64_MAX && c->deadline_ms - mono_ms() < RPC_DEADLINE_MIN_MS) {
+    if (deadline_too_short(c->deadline_ms, mono_ms())) {
         return err_set(e, ERR_DEADLINE_EXCEEDED, "DEADLINE_TOO_SHORT",
                        "no time was left to begin; nothing was done");
     }
     return true;
+}
+
+bool message_fits(size_t len, size_t max, err *e) {
+    return len <= max || err_set(e, ERR_RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE",
+                                 "the request has %zu bytes, and at most %zu are taken", len, max);
 }
 
 static bool check_caller(rpc_call *c, err *e) {
@@ -78,7 +88,8 @@ static bool check_arrival(rpc_call *c, err *e) {
     if (atomic_load(&c->server->draining)) {
         return err_set(e, ERR_UNAVAILABLE, "SERVER_DRAINING", "the server is stopping; ask again");
     }
-    return check_time_left(c, e);
+    const size_t len = c->payload == NULL ? 0 : grpc_byte_buffer_length(c->payload);
+    return message_fits(len, c->server->options.message_max, e) && check_time_left(c, e);
 }
 
 static bool watch_close(rpc_call *c) {
@@ -99,6 +110,11 @@ static bool watch_close(rpc_call *c) {
     return true;
 }
 
+static void drop_payload(rpc_call *c) {
+    grpc_byte_buffer_destroy(c->payload);
+    c->payload = NULL;
+}
+
 static void call_begin(rpc_call *c) {
     c->begun_us = mono_us();
     if (c->method == &c->server->unknown) {
@@ -115,6 +131,8 @@ static void call_begin(rpc_call *c) {
         err_set(&e, ERR_INTERNAL, "INTERNAL", "the call could not be started");
         rpc_fail(c, &e);
     } else if (!check_arrival(c, &e) || !admit(c, &e)) {
+        // Nobody will read it, and it may be megabytes until the refusal is on its way.
+        drop_payload(c);
         rpc_fail(c, &e);
     }
 }
@@ -187,9 +205,7 @@ static bool call_decode(rpc_call *c, const ProtobufCMessage **request, err *e) {
     str wire = {(const char *)GRPC_SLICE_START_PTR(bytes), GRPC_SLICE_LENGTH(bytes)};
     *request = wire_unpack(wire, c->method->input, c->memory, e);
     grpc_slice_unref(bytes); // unpacking copied everything
-    // What core still holds of the message is not needed any more, and may be megabytes.
-    grpc_byte_buffer_destroy(c->payload);
-    c->payload = NULL;
+    drop_payload(c);         // what core still holds of it is not needed any more
     return *request != NULL;
 }
 

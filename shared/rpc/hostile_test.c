@@ -1,5 +1,6 @@
 // What a stranger, a broken client and a crowd can do to a server: they get an answer, and it goes on.
 #include <arpa/inet.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -120,13 +121,45 @@ static void test_message__never_sent__deadline(void **state) {
     assert_int_equal(r.status, ERR_DEADLINE_EXCEEDED);
 }
 
-static void test_message__5_mib__too_large(void **state) {
-    (void)state;
-    enum { LEN = 5 * 1024 * 1024 };
-    char *bytes = calloc(1, LEN);
-    raw_result r = send_bytes(bytes, LEN);
+enum { MESSAGE_MAX = 4 * 1024 * 1024 }; // of fixture_options
+
+// An EchoRequest of exactly this many bytes: one field that the schema does not know.
+static raw_result send_large(size_t len) {
+    const uint8_t head[] = {0x7a, 0, 0, 0, 0}; // field 15 and its length, a varint of four bytes
+    uint8_t *bytes = calloc(1, len);
+    memcpy(bytes, head, sizeof(head));
+    for (size_t i = 0; i < 4; i++) {
+        bytes[1 + i] = (uint8_t)(((len - sizeof(head)) >> (7 * i) & 0x7f) | (i < 3 ? 0x80 : 0));
+    }
+    raw_result r = send_bytes((const char *)bytes, len);
     free(bytes);
+    return r;
+}
+
+static void test_message__as_large_as_may_be__taken(void **state) {
+    (void)state;
+    raw_result r = send_large(MESSAGE_MAX);
+    assert_int_equal(r.status, ERR_OK);
+}
+
+static void test_message__5_mib__too_large_and_told_the_limit(void **state) {
+    (void)state;
+    const size_t sizes[] = {MESSAGE_MAX + 1, (size_t)5 * 1024 * 1024};
+    for (size_t i = 0; i < 2; i++) {
+        raw_result r = send_large(sizes[i]);
+        assert_int_equal(r.status, ERR_RESOURCE_EXHAUSTED);
+        assert_string_equal(r.e.reason, "MESSAGE_TOO_LARGE");
+        assert_non_null(strstr(r.text, "at most 4194304"));
+        assert_int_equal(r.e.retry_after_ms, 0);
+        assert_int_equal(strlen(r.request_id), 36);
+    }
+}
+
+static void test_message__beyond_what_core_takes__refused_by_core(void **state) {
+    (void)state;
+    raw_result r = send_large((size_t)7 * 1024 * 1024);
     assert_int_equal(r.status, ERR_RESOURCE_EXHAUSTED);
+    assert_string_equal(r.e.reason, ""); // core has no details to give
 }
 
 static void test_message__too_complex__refused(void **state) {
@@ -274,6 +307,82 @@ static void test_connection__garbage_and_silence__server_goes_on(void **state) {
         }
         close(fd);
     }
+}
+
+// --- What no client of core sends ------------------------------------------------------------------------------------
+
+static void put_frame(strbuf *b, char type, char flags, char stream, str payload) {
+    const char head[9] = {0,     (char)(payload.len >> 8), (char)payload.len, type, flags, 0, 0, 0,
+                          stream};
+    strbuf_add(b, head, sizeof(head));
+    strbuf_add(b, payload.ptr, payload.len);
+}
+
+// HPACK: a literal of at most 127 bytes, not to be indexed, after its name (an index, or a new name).
+static void put_header(strbuf *b, str name, const char *value) {
+    strbuf_add(b, name.ptr, name.len);
+    strbuf_add_char(b, (char)strlen(value));
+    strbuf_add_c(b, value);
+}
+
+// One Echo with an empty message, in bytes of our own: a client of core would end so short a call itself, unsent. The answer
+// is left unread. A socket for the caller to close.
+static int send_echo(int port, const char *timeout) {
+    char memory[2][1024];
+    strbuf headers, wire;
+    strbuf_init_fixed(&headers, memory[0], sizeof(memory[0]));
+    strbuf_init_fixed(&wire, memory[1], sizeof(memory[1]));
+    put_header(&headers, STR("\x83\x86\x04"), ECHO_PATH("Echo")); // POST, http, :path
+    put_header(&headers, STR("\x01"), "localhost");               // :authority
+    put_header(&headers, STR("\x0f\x10"), "application/grpc");    // content-type
+    put_header(&headers, STR("\0\x02te"), "trailers");
+    put_header(&headers, STR("\0\x0cgrpc-timeout"), timeout);
+    strbuf_add_c(&wire, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    put_frame(&wire, 4, 0, 0, STR(""));              // SETTINGS
+    put_frame(&wire, 1, 4, 1, strbuf_str(&headers)); // HEADERS, all of them
+    put_frame(&wire, 0, 1, 1, STR("\0\0\0\0\0"));    // DATA, the last: not compressed, no bytes
+    assert_true(strbuf_ok(&headers) && strbuf_ok(&wire));
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    const str bytes = strbuf_str(&wire);
+    assert_int_equal(send(fd, bytes.ptr, bytes.len, MSG_NOSIGNAL), bytes.len);
+    return fd;
+}
+
+static bool wait_for_metric(const metric *m, int64_t at_least, int64_t ms) {
+    const int64_t until_ms = fixture_now_ms() + ms;
+    while (metric_value(m) < at_least && fixture_now_ms() < until_ms) {
+        (void)poll(NULL, 0, 2);
+    }
+    return metric_value(m) >= at_least;
+}
+
+static void test_deadline__4_ms_left__refused_before_the_handler(void **state) {
+    (void)state;
+    rpc_server_options o = fixture_options();
+    o.tls = (rpc_tls){.insecure = true};
+    fixture plain;
+    fixture_start(&plain, &o);
+    const int port = rpc_server_port(plain.server);
+    metric *answered = fixture_handled("Echo", ERR_OK);
+    metric *refused = fixture_handled("Echo", ERR_DEADLINE_EXCEEDED);
+    const int64_t answered_before = metric_value(answered);
+    const int64_t refused_before = metric_value(refused);
+    int fd = send_echo(port, "5S");
+    assert_true(wait_for_metric(answered, answered_before + 1, 5000)); // so these bytes are a call
+    close(fd);
+    // On a busy machine core may end the call before it hands it over, and then there is nothing to refuse.
+    bool seen = false;
+    for (int i = 0; i < 20 && !seen; i++) {
+        fd = send_echo(port, "4m");
+        seen = wait_for_metric(refused, refused_before + 1, 500);
+        close(fd);
+    }
+    assert_true(seen);
+    assert_int_equal(metric_value(answered), answered_before + 1); // the handler never saw them
+    fixture_stop(&plain, 5000);
 }
 
 // --- Gone and slow clients -------------------------------------------------------------------------------------------
@@ -478,7 +587,9 @@ int main(void) {
         TEST(test_message__empty__is_a_message),
         TEST(test_message__missing__refused),
         TEST(test_message__never_sent__deadline),
-        TEST(test_message__5_mib__too_large),
+        TEST(test_message__as_large_as_may_be__taken),
+        TEST(test_message__5_mib__too_large_and_told_the_limit),
+        TEST(test_message__beyond_what_core_takes__refused_by_core),
         TEST(test_message__too_complex__refused),
         TEST(test_message__nested_deeply__refused),
         TEST(test_message__sent_twice__one_answer),
@@ -489,6 +600,7 @@ int main(void) {
         TEST(test_identity__not_on_the_list__denied),
         TEST(test_identity__not_exactly_one_uri__unauthenticated),
         TEST(test_connection__garbage_and_silence__server_goes_on),
+        TEST(test_deadline__4_ms_left__refused_before_the_handler),
         TEST(test_cancel__mid_call__handler_notices),
         TEST(test_cancel__before_a_late_answer__answer_is_dropped),
         TEST(test_stream__slow_reader__is_waited_for_and_bounded),

@@ -313,8 +313,11 @@ void reflection_stream(rpc_call *c, void *self, const ProtobufCMessage *request)
     grpc_slice bytes;
     for (int i = 0; ok && i < REQUESTS_MAX && stream_read(c, &bytes); i++) {
         str wire = {(const char *)GRPC_SLICE_START_PTR(bytes), GRPC_SLICE_LENGTH(bytes)};
-        reflection_request *asked = (void *)wire_unpack(
-            wire, &grpc__reflection__v1__server_reflection_request__descriptor, a, &e);
+        reflection_request *asked = NULL;
+        if (message_fits(wire.len, c->server->options.message_max, &e)) {
+            asked = (void *)wire_unpack(
+                wire, &grpc__reflection__v1__server_reflection_request__descriptor, a, &e);
+        }
         grpc_slice_unref(bytes);
         ok = asked != NULL;
         if (ok) {

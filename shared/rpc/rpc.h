@@ -54,7 +54,7 @@ typedef struct rpc_server_options {
     int queue_max;     // calls waiting for a worker; beyond it RESOURCE_EXHAUSTED with RetryInfo
     int in_flight_max; // calls received and not yet answered; the same
     int streams_max;
-    size_t message_max;          // bytes of one request (4 MiB)
+    size_t message_max;          // bytes of one request (4 MiB); MESSAGE_TOO_LARGE beyond
     size_t arena_max;            // bytes of one request's arena
     int64_t deadline_max_ms;     // a call without a deadline, or with a longer one, gets this one
     const char *descriptor_file; // FileDescriptorSet for reflection; NULL turns reflection off

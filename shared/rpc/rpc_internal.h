@@ -23,6 +23,9 @@ enum {
     RPC_ARMED_PER_CQ = 8,    // calls of one method that core may hand over before we re-arm
     RPC_DEADLINE_MIN_MS = 5, // with less left the work could not end in time
     RPC_RETRY_AFTER_MS = 100,
+    // What core takes beyond message_max, so that we can say by how much a message is too large. Core reads a message before
+    // anything of ours admits the call, so this is memory that a stranger may make us hold: keep it small.
+    RPC_MESSAGE_SLACK = 2 * 1024 * 1024,
     RPC_METADATA_MAX = 16 * 1024,
     RPC_IDENTITY_MAX = 256,
     RPC_REQUEST_ID_MAX = 64,
@@ -154,6 +157,9 @@ void call_arm(rpc_server *s, method_state *m,
               grpc_completion_queue *cq); // @thread any, while not closing
 void call_run(rpc_call *c);               // @thread worker or stream: decodes and runs the handler
 bool call_is_stream(const rpc_call *c);
+// Less than RPC_DEADLINE_MIN_MS is left (or nothing). INT64_MAX is no deadline.
+bool deadline_too_short(int64_t deadline_ms, int64_t now_ms);
+bool message_fits(size_t len, size_t max, err *e) WARN_UNUSED; // core lets through a little more
 int64_t mono_ms(void);
 int64_t mono_us(void);
 // Ends the call with a status. Claimed by the caller; body may be NULL; details may be empty.

@@ -24,7 +24,7 @@ static bool is_loopback(const char *listen) {
 static bool check_options(const rpc_server_options *o, err *e) {
     bool numbers = o->workers >= 1 && o->workers <= 256 && o->queue_max >= 1 &&
                    o->in_flight_max >= 1 && o->streams_max >= 1 && o->message_max >= 1024 &&
-                   o->message_max <= INT32_MAX && o->arena_max >= 4096 &&
+                   o->message_max <= INT32_MAX - RPC_MESSAGE_SLACK && o->arena_max >= 4096 &&
                    o->deadline_max_ms >= RPC_DEADLINE_MIN_MS && o->n_services <= SERVICES_MAX;
     if (!numbers || o->listen == NULL) {
         return err_set(e, ERR_INVALID_ARGUMENT, "SERVER_OPTIONS_INVALID",
@@ -152,7 +152,7 @@ static grpc_server *create_core(const rpc_server_options *o) {
         int value;
     } values[] = {
         {GRPC_ARG_ALLOW_REUSEPORT, 0}, // a second process must not share the port in silence
-        {GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)o->message_max},
+        {GRPC_ARG_MAX_RECEIVE_MESSAGE_LENGTH, (int)o->message_max + RPC_MESSAGE_SLACK},
         {GRPC_COMPRESSION_CHANNEL_ENABLED_ALGORITHMS_BITSET, 1 << GRPC_COMPRESS_NONE}, // no bombs
         {GRPC_ARG_MAX_CONCURRENT_STREAMS, RPC_CONCURRENT_STREAMS},
         {GRPC_ARG_MAX_METADATA_SIZE, RPC_METADATA_MAX},

@@ -6,7 +6,8 @@ help_build() {
 ./dev build [dev|release]
 
 Builds into build/<preset>. dev (the default): debug, AddressSanitizer and UndefinedBehaviorSanitizer, crash points.
-release: -O2, link-time optimisation, hardening flags; the programs only, without the unit tests.
+release: -O2, link-time optimisation, hardening flags; the programs only, without the unit tests. Fails when a program lacks
+what those flags should have given it.
 END
 }
 
@@ -18,6 +19,7 @@ cmd_build() {
     local -a targets=()
     [[ "$preset" != release ]] || targets=(--target programs)
     cmake --build --preset "$preset" "${targets[@]}" >&2
+    [[ "$preset" != release ]] || "$PYTHON" tools/test/hardening.py build/release/bin/* >&2
 }
 
 help_fmt() {

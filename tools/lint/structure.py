@@ -7,6 +7,7 @@ Usage: structure.py [ROOT]
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from dataclasses import dataclass
@@ -16,6 +17,11 @@ FILE_LINES_MAX = 800
 FUNCTION_LINES_MAX = 70
 C_FOLDERS = ("shared", "ledger-svc", "ledger-verify", "payments-svc", "bank-sim", "cli", "tests", "fuzz")
 # Where amounts of money are handled: no binary fractions at all.
+# Folders whose files need no README of their own: the one above them says what they are.
+NO_README = ("fuzz/corpus",  # inputs that a fuzzer found
+             "proto/google", "proto/grpc")  # public files, as they are published
+# Folders that are not the project's: what tools make.
+_MADE = ("build", "node_modules", "__pycache__")
 MONEY_FOLDERS = ("shared/base/money", "ledger-svc", "payments-svc", "bank-sim", "cli")
 
 BANNED = {
@@ -34,6 +40,7 @@ _TIME_NULL = re.compile(r"(?<![\w.>])time\s*\(\s*(?:NULL|0)\s*\)")
 _UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME)\b")
 _WAIVER = re.compile(r"lint: allow ([\w-]+): \S")
 _OPTIONAL = re.compile(r"^\s*optional\s+[\w.]+\s+\w+\s*=")
+_PROMISE = re.compile(r"^\| ([A-Z][A-Z-]+) \|.*\| `([\w/.]+)` `(\w+)` \|$")
 _FUNCTION_HEAD = re.compile(r"^[A-Za-z_][\w\s*(),.\[\]\"]*\(")
 _BLOCK_NAMES = ("struct", "union", "enum", "typedef", "extern")
 
@@ -50,7 +57,7 @@ class Finding:
 
 
 RULES = ("file-length", "function-length", "banned-function", "money-float", "grpc-include", "wall-clock", "include-guard",
-         "unfinished", "proto-optional", "folder-readme")
+         "unfinished", "proto-optional", "folder-readme", "promise-test")
 
 
 def strip_c(text: str) -> str:
@@ -168,21 +175,52 @@ def lint_proto(path: str, text: str) -> list[Finding]:
             for i, line in enumerate(text.splitlines(), 1) if _OPTIONAL.match(line)]
 
 
+def folders_with_files(root: Path) -> list[str]:
+    """All of the project, as paths below root, except root itself and hidden ones. Hidden files do not count."""
+    found = []
+    for folder, inner, files in os.walk(root):
+        inner[:] = [name for name in inner if name not in _MADE and (name == ".ci" or not name.startswith("."))]
+        path = Path(folder).relative_to(root).as_posix()
+        if path != "." and any(not name.startswith(".") for name in files):
+            found.append(path)
+    return sorted(found)
+
+
+def lint_readmes(root: Path) -> list[Finding]:
+    return [Finding(folder, 1, "folder-readme", "a folder says in a README what lives there")
+            for folder in folders_with_files(root)
+            if not any(folder == free or folder.startswith(f"{free}/") for free in NO_README)
+            and not (root / folder / "README.md").exists()]
+
+
+def lint_promises(root: Path) -> list[Finding]:
+    """The table of the promises: each row names a test that is there and carries the promise's name."""
+    found = []
+    readme = root / "README.md"
+    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    for i, line in enumerate(text.splitlines(), 1):
+        match = _PROMISE.match(line)
+        if match is None:
+            continue
+        promise, path, test = match.groups()
+        file = root / path
+        if promise.replace("-", "_") not in test:
+            found.append(Finding("README.md", i, "promise-test", f"{test} does not carry the name of {promise}"))
+        elif not file.exists() or f"def {test}(" not in file.read_text(encoding="utf-8"):
+            found.append(Finding("README.md", i, "promise-test", f"there is no {test} in {path}"))
+    return found
+
+
 def lint_tree(root: Path) -> list[Finding]:
-    found: list[Finding] = []
-    folders: set[Path] = set()
+    found = lint_readmes(root) + lint_promises(root)
     for name in C_FOLDERS:
         for file in sorted((root / name).rglob("*.[ch]")):
             path = file.relative_to(root)
-            folders.add(path.parent)
             found += lint_c(path.as_posix(), file.read_text(encoding="utf-8"))
     for file in sorted((root / "proto").rglob("*.proto")):
         path = file.relative_to(root)
         if path.parts[1] not in ("google", "grpc"):  # public files, as they are published
             found += lint_proto(path.as_posix(), file.read_text(encoding="utf-8"))
-    for folder in sorted(folders):
-        if not (root / folder / "README.md").exists():
-            found.append(Finding(folder.as_posix(), 1, "folder-readme", "a folder with sources says in a README what lives there"))
     return sorted(found)
 
 

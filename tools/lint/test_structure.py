@@ -101,3 +101,36 @@ def test_tree(tmp_path):
     assert [f.rule for f in structure.lint_tree(tmp_path)] == ["folder-readme", "banned-function"]
     (folder / "README.md").write_text("What lives here.\n", encoding="utf-8")
     assert [f.rule for f in structure.lint_tree(tmp_path)] == ["banned-function"]
+
+
+@pytest.mark.parametrize("path, said", [
+    ("docs/a.md", ["docs"]), (".ci/run", [".ci"]), ("a/b/c.sh", ["a/b"]),
+    ("fuzz/corpus/wire/00ff", []), ("proto/google/rpc/code.proto", []), ("a.c", []),
+    ("build/dev/x.o", []), ("tools/proto/node_modules/buf/buf", []), (".run/log/x", []), ("tools/__pycache__/a.pyc", []),
+    ("tools/proto/.npmrc", []),
+])
+def test_each_folder_with_files_has_a_readme(tmp_path, path, said):
+    file = tmp_path / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("x", encoding="utf-8")
+    assert [f.path for f in structure.lint_readmes(tmp_path)] == said
+
+
+@pytest.mark.parametrize("row, found", [
+    ("| NO-DOUBLE | Once. | `tests/test_a.py` `test_NO_DOUBLE_here` |", False),
+    ("| NO-DOUBLE | Once. | `tests/test_a.py` `test_NO_DOUBLE_there` |", True),
+    ("| NO-DOUBLE | Once. | `tests/test_b.py` `test_NO_DOUBLE_here` |", True),
+    ("| NO-LOSS | Ever. | `tests/test_a.py` `test_NO_DOUBLE_here` |", True),
+])
+def test_a_promise_names_a_test_that_is_there(tmp_path, row, found):
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests" / "test_a.py").write_text("def test_NO_DOUBLE_here(payer):\n    pass\n", encoding="utf-8")
+    (tmp_path / "README.md").write_text(f"| promise | says | test |\n|---|---|---|\n{row}\n", encoding="utf-8")
+    assert [f.rule for f in structure.lint_promises(tmp_path)] == (["promise-test"] if found else [])
+
+
+def test_all_nine_promises_are_in_the_table():
+    text = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    rows = [match.group(1) for match in map(structure._PROMISE.match, text.splitlines()) if match]
+    assert rows == ["NO-DOUBLE", "NO-LOSS", "BALANCED", "NO-OVERDRAFT", "UNKNOWN-IS-A-STATE", "DEFINITE-ERRORS", "APPEND-ONLY",
+                    "FENCED", "EXPLAINED"]

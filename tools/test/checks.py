@@ -13,6 +13,7 @@ from typing import Callable
 
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(PROJECT / "tools" / "lint"))
+import recursion  # noqa: E402
 import structure  # noqa: E402
 
 BUF = PROJECT / "tools" / "proto" / "node_modules" / ".bin" / "buf"
@@ -71,6 +72,8 @@ def checks() -> list[tuple[str, Callable[[], str]]]:
         ("C sources are formatted", formatted),
         ("buf lint", lambda: command(str(BUF), "lint", "proto")),
         ("buf format", lambda: command(str(BUF), "format", "--diff", "--exit-code", "proto", *public)),
+        ("no recursive messages", lambda: recursion.check(PROJECT)),
+        ("release hardening", lambda: command(sys.executable, "tools/test/hardening.py", "--probe")),
         ("shellcheck", lambda: command("shellcheck", "-x", *shell_files())),
         ("Python syntax", python_syntax),
         *lint,

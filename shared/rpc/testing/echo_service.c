@@ -113,6 +113,8 @@ static void fail(rpc_call *c, void *self, const ProtobufCMessage *m) {
         e.retry_after_ms = 1500;
     } else if (strcmp(request->text, "unavailable") == 0) {
         err_set(&e, ERR_UNAVAILABLE, "ECHO_DOWN", "not now");
+    } else if (strcmp(request->text, "aborted") == 0) {
+        err_set(&e, ERR_ABORTED, "ECHO_CLASH", "somebody else was faster");
     } else {
         err_set(&e, ERR_INTERNAL, "", "caf\xc3"); // cut in the middle of a character
     }

@@ -142,6 +142,15 @@ rpc_client *fixture_client(const fixture *f, const char *cert, const char *ca, i
     return c;
 }
 
+metric *fixture_handled(const char *method, err_code code) {
+    char labels[256];
+    snprintf(labels, sizeof(labels),
+             "grpc_type=\"unary\",grpc_service=\"rpc.testing.EchoService\",grpc_method=\"%s\","
+             "grpc_code=\"%s\"",
+             method, err_code_name(code));
+    return metric_counter("grpc_server_handled_total", labels, "");
+}
+
 int64_t fixture_now_ms(void) {
     return clock_mono_ms(clock_system());
 }

@@ -2,6 +2,7 @@
 #ifndef RPC_TESTING_FIXTURE_H
 #define RPC_TESTING_FIXTURE_H
 
+#include "base/metrics.h"
 #include "echo.pb-c.h"
 #include "echo_service.h"
 #include "rpc/rpc.h"
@@ -27,6 +28,8 @@ void fixture_start(fixture *f, const rpc_server_options *o);
 void fixture_stop(fixture *f, int64_t grace_ms); // drains
 rpc_client *fixture_client(const fixture *f, const char *cert, const char *ca, int retries);
 
+// How many calls of the echo service's unary method this process has answered with the code.
+metric *fixture_handled(const char *method, err_code code);
 int64_t fixture_now_ms(void);
 bool fixture_wait_for(const atomic_int *value, int at_least, int64_t ms); // polls
 // One Echo-shaped call. The response lives in a.
