@@ -437,7 +437,7 @@ def test_restart_keeps_the_books(bank):
     bank.output("ret-%s-20%s-3.ach" % (ORIGIN, TODAY))
     bank.kill()
     bank.start()
-    time.sleep(0.3)
+    bank.admin("POST", "/admin/flush")  # answers after a whole round over files, settlements and outputs
     assert bank.outbox() == [], bank.outbox()  # nothing came a second time
     assert bank.money("ach")[0] == before[0] + 1
 
@@ -458,7 +458,7 @@ def test_killed_again_and_again(bank):
         with open(root + "inbox/" + name + ".tmp", "wb") as f:
             f.write(data)
         os.rename(root + "inbox/" + name + ".tmp", root + "inbox/" + name)
-        time.sleep(0.004 * n + random.random() * 0.02)
+        time.sleep(0.004 * n + random.random() * 0.02)  # waits for nothing: the moment to die
         bank.kill()
         collect()
         bank.start()

@@ -189,13 +189,18 @@ def test_closed_accounts_are_found_at_once_and_with_their_balances(book):
 # Page tokens.
 
 def test_54_pages_under_inserts_neither_skip_nor_repeat(book):
+    """Each page lets five transfers in while the next ones are read: fewer than a page has, so that oldest first catches up."""
     a, b = book.account(), book.account()
-    stop = threading.Event()
+    stop, pages_read, written = threading.Event(), threading.Semaphore(0), []
 
     def write():
-        while not stop.is_set():
-            assert set(book.commit(*(book.transfer(a, b, 1) for _ in range(5)))) == {"CREATED"}
-            time.sleep(0.03)  # oldest first must be able to catch up
+        while pages_read.acquire() and not stop.is_set():
+            written.extend(book.commit(*(book.transfer(a, b, 1) for _ in range(5))))
+
+    def read_page(token, fields, order):
+        answer = transfers_page(book, fields, order=order, page_size=20, page_token=token)
+        pages_read.release()
+        return answer
 
     assert set(book.commit(*(book.transfer(a, b, 1) for _ in range(300)))) == {"CREATED"}
     writer = threading.Thread(target=write)
@@ -203,8 +208,7 @@ def test_54_pages_under_inserts_neither_skip_nor_repeat(book):
     try:
         for order in (1, NEWEST_FIRST):
             for fields in ({}, {"account_id": a}, {"account_id": b, "side": CREDIT}):
-                walked = list(pages(lambda token, f=fields, o=order: transfers_page(book, f, order=o, page_size=20,
-                                                                                    page_token=token)))
+                walked = list(pages(lambda token, f=fields, o=order: read_page(token, f, o)))
                 found = [row.sequence for page in walked for row in page.transfers]
                 if order == NEWEST_FIRST:
                     assert found == list(range(walked[0].sequence, 0, -1))
@@ -212,7 +216,9 @@ def test_54_pages_under_inserts_neither_skip_nor_repeat(book):
                     assert found == list(range(1, walked[-1].sequence + 1))
     finally:
         stop.set()
+        pages_read.release()
         writer.join(30)
+    assert not writer.is_alive() and set(written) == {"CREATED"}
 
 
 def test_a_page_token_goes_with_its_request(book):
