@@ -1,11 +1,14 @@
 // Every request of ledger.v1 through the whole of ledger-svc's front: the first byte chooses the method, the rest is the message.
 // It goes through the wire checks and the handler with its decoders; transfers and accounts that pass are posted to a book in
-// memory, so that the posting rules and the encoders see them, too. There is no gRPC, no database and no journal here: this file
-// stands in for the functions of those rooms that the handlers call.
+// memory, so that the posting rules and the encoders see them, too. Lists and statements read a small journal that is made up. There
+// is no gRPC, no database and no journal here: this file stands in for the functions of those rooms that the handlers call.
+//
+// A page_token that begins with '!' is the place of a page, in hexadecimal: it is made a token with the right checksum, which no
+// input would ever hit.
 #include <string.h>
 
 #include "api/api.h"
-#include "api/api_internal.h"
+#include "api/lists_internal.h"
 #include "domain/apply.h"
 #include "fuzz.h"
 #include "rpc/wire_internal.h"
@@ -80,9 +83,12 @@ bool db_transact(db_pool *p, int64_t deadline_mono_ms, arena *a, db_tx_fn fn, vo
     return unavailable(e);
 }
 
+// True for a call of which all reads are stood in for below.
+static bool reads_made_up;
+
 bool db_read(db_pool *p, int64_t deadline_mono_ms, arena *a, db_tx_fn fn, void *arg, err *e) {
-    (void)p, (void)deadline_mono_ms, (void)a, (void)fn, (void)arg;
-    return unavailable(e);
+    (void)p, (void)deadline_mono_ms;
+    return reads_made_up ? fn(NULL, a, arg, e) : unavailable(e);
 }
 
 db_conn *db_pool_checkout(db_pool *p, int64_t deadline_mono_ms, err *e) {
@@ -175,6 +181,227 @@ bool journal_submit(journal *j, journal_request *r, err *e) {
     return true;
 }
 
+// --- In place of what lists read: nine rows, of any account, with amounts that add up to more than there is -----------
+
+enum { ROWS = 9, ROW_US = 1000 };
+
+static ledger_row made_up_row(int64_t sequence, uuid account) {
+    uuid other = account_id(9);
+    other.b[0] = 1;
+    return (ledger_row){
+        .sequence = sequence,
+        .timestamp_us = sequence * ROW_US,
+        .effective_us = sequence * ROW_US,
+        .kind = LEDGER_KIND_SINGLE,
+        .id = account_id((uint8_t)(100 + sequence)),
+        .debit_account_id = sequence % 2 == 0 ? account : other,
+        .credit_account_id = sequence % 2 == 0 ? other : account,
+        .currency = ledger_currency_pack(STR("USD")),
+        .code = 1,
+        .amount = LEDGER_AMOUNT_MAX / 4,
+    };
+}
+
+static ledger_account made_up_account(uuid id) {
+    return (ledger_account){
+        .id = id, .timestamp_us = ROW_US, .code = 1, .currency = ledger_currency_pack(STR("USD"))};
+}
+
+// The sequences in a range, at most max of them.
+static size_t in_range(int64_t from, int64_t to, bool newest_first, size_t max, int64_t *out) {
+    size_t n = 0;
+    for (int64_t k = 1; k <= ROWS && n < max; k++) {
+        const int64_t sequence = newest_first ? ROWS + 1 - k : k;
+        if (sequence >= from && sequence <= to) {
+            out[n++] = sequence;
+        }
+    }
+    return n;
+}
+
+static bool new_i64(arena *a, int64_t **out, err *e) {
+    *out = arena_calloc(a, ROWS, sizeof **out);
+    return *out != NULL || unavailable(e);
+}
+
+bool journal_head(journal *j, db_conn *c, arena *a, int64_t book_id, bool *exists,
+                  int64_t *at_sequence, err *e) {
+    (void)j, (void)c, (void)a, (void)book_id, (void)e;
+    *exists = true;
+    *at_sequence = ROWS;
+    return true;
+}
+
+bool journal_read_accounts(journal *j, db_conn *c, arena *a, int64_t book_id, store_ids ids,
+                           bool *exists, int64_t *at_sequence, ledger_account **accounts, size_t *n,
+                           err *e) {
+    *accounts = arena_calloc(a, ids.n + 1, sizeof **accounts);
+    *n = ids.n;
+    for (size_t i = 0; *accounts != NULL && i < ids.n; i++) {
+        (*accounts)[i] = made_up_account(ids.ids[i]);
+    }
+    return (*accounts != NULL || unavailable(e)) &&
+           journal_head(j, c, a, book_id, exists, at_sequence, e);
+}
+
+bool journal_refresh_accounts(journal *j, db_conn *c, arena *a, int64_t book_id, bool *exists,
+                              int64_t *at_sequence, ledger_account *accounts, size_t n, err *e) {
+    (void)accounts, (void)n;
+    return journal_head(j, c, a, book_id, exists, at_sequence, e);
+}
+
+bool journal_balances_at(journal *j, db_conn *c, arena *a, int64_t book_id, uuid account,
+                         int64_t sequence, bool *exists, bool *found, ledger_balances *balances,
+                         err *e) {
+    (void)j, (void)c, (void)a, (void)book_id, (void)account, (void)sequence, (void)balances,
+        (void)e;
+    *exists = true;
+    *found = false;
+    return true;
+}
+
+bool journal_account_entries(journal *j, db_conn *c, arena *a, int64_t book_id,
+                             const journal_entries_query *q, journal_entries *out, err *e) {
+    (void)j, (void)c, (void)book_id;
+    *out = (journal_entries){.exists = true, .at_sequence = ROWS};
+    if (!new_i64(a, &out->sequences, e)) {
+        return false;
+    }
+    out->n = in_range(q->from_sequence, q->to_sequence, q->newest_first, q->max, out->sequences);
+    return true;
+}
+
+bool store_list_labeled(db_conn *c, arena *a, int64_t book_id, const store_transfer_filter *f,
+                        const store_range *range, int64_t **sequences, size_t *n, err *e) {
+    (void)c, (void)book_id, (void)f;
+    if (!new_i64(a, sequences, e)) {
+        return false;
+    }
+    *n = in_range(range->from, range->to, range->newest_first, range->max, *sequences);
+    return true;
+}
+
+bool store_list_rows_at(db_conn *c, arena *a, int64_t book_id, const store_transfer_filter *f,
+                        const int64_t *sequences, size_t n_sequences, const store_range *range,
+                        ledger_row **rows, size_t *n, err *e) {
+    (void)c, (void)book_id;
+    *rows = arena_calloc(a, n_sequences + 1, sizeof **rows);
+    *n = n_sequences < range->max ? n_sequences : range->max;
+    for (size_t i = 0; *rows != NULL && i < *n; i++) {
+        (*rows)[i] = made_up_row(sequences[i], f->has_account ? f->account_id : account_id(1));
+    }
+    return *rows != NULL || unavailable(e);
+}
+
+bool store_list_rows(db_conn *c, arena *a, int64_t book_id, const store_transfer_filter *f,
+                     const store_range *range, ledger_row **rows, size_t *n, err *e) {
+    int64_t *sequences = NULL;
+    size_t n_sequences = 0;
+    return store_list_labeled(c, a, book_id, f, range, &sequences, &n_sequences, e) &&
+           store_list_rows_at(c, a, book_id, f, sequences, n_sequences, range, rows, n, e);
+}
+
+bool store_list_times(db_conn *c, arena *a, int64_t book_id, const int64_t *wanted, size_t n_wanted,
+                      int64_t **sequences, int64_t **times_us, size_t *n, err *e) {
+    (void)c, (void)book_id;
+    *n = 0;
+    if (!new_i64(a, sequences, e) || !new_i64(a, times_us, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < n_wanted; i++) {
+        if (wanted[i] >= 1 && wanted[i] <= ROWS) {
+            ASSERT(*n < ROWS);
+            (*sequences)[*n] = wanted[i];
+            (*times_us)[(*n)++] = wanted[i] * ROW_US;
+        }
+    }
+    return true;
+}
+
+bool store_list_backdated(db_conn *c, arena *a, int64_t book_id, const store_backdated_query *q,
+                          int64_t **sequences, size_t *n, err *e) {
+    (void)c, (void)book_id, (void)q;
+    *n = 0;
+    return new_i64(a, sequences, e);
+}
+
+bool store_sum_backdated(db_conn *c, arena *a, int64_t book_id, uuid account,
+                         int64_t effective_to_us, int64_t after_sequence, int64_t to_sequence,
+                         ledger_balances *balances, err *e) {
+    (void)c, (void)a, (void)book_id, (void)account, (void)effective_to_us, (void)after_sequence;
+    (void)to_sequence, (void)balances, (void)e;
+    return true;
+}
+
+// Accounts are made at the times 1 to 9.
+bool store_list_account_times(db_conn *c, arena *a, int64_t book_id, const store_account_filter *f,
+                              const store_range *range, int64_t **times_us, size_t *n, err *e) {
+    (void)f;
+    const store_transfer_filter any = {0};
+    return store_list_labeled(c, a, book_id, &any, range, times_us, n, e);
+}
+
+bool store_list_accounts_at(db_conn *c, arena *a, int64_t book_id, const store_account_filter *f,
+                            const int64_t *times_us, size_t n_times, const store_range *range,
+                            ledger_account **accounts, size_t *n, err *e) {
+    (void)c, (void)book_id, (void)f;
+    *accounts = arena_calloc(a, n_times + 1, sizeof **accounts);
+    *n = n_times < range->max ? n_times : range->max;
+    for (size_t i = 0; *accounts != NULL && i < *n; i++) {
+        (*accounts)[i] = made_up_account(account_id((uint8_t)times_us[i]));
+        (*accounts)[i].timestamp_us = times_us[i];
+    }
+    return *accounts != NULL || unavailable(e);
+}
+
+// --- Page tokens -----------------------------------------------------------------------------------------------------
+
+static void *field_of(ProtobufCMessage *m, const char *name) {
+    const ProtobufCFieldDescriptor *f =
+        protobuf_c_message_descriptor_get_field_by_name(m->descriptor, name);
+    return f == NULL ? NULL : (uint8_t *)m + f->offset;
+}
+
+static uint64_t hex_digit(char c) {
+    static const char DIGITS[] = "0123456789abcdef";
+    const char *at = c == '\0' ? NULL : strchr(DIGITS, c);
+    return at == NULL ? 0 : (uint64_t)(at - DIGITS);
+}
+
+// What is left out is 0.
+static void place_read(const char *hex, page_token *t) {
+    for (size_t i = 0; i < t->n; i++) {
+        uint64_t v = 0;
+        for (size_t k = 0; k < 16; k++) {
+            v = v << 4 | hex_digit(*hex);
+            hex += *hex != '\0' ? 1 : 0;
+        }
+        t->place[i] = (int64_t)v;
+    }
+}
+
+static void make_token(arena *a, ProtobufCMessage *request) {
+    char **text = field_of(request, "page_token");
+    uint32_t *page_size = field_of(request, "page_size");
+    if (text == NULL || (*text)[0] != '!') {
+        return;
+    }
+    ASSERT(page_size != NULL);
+    const bool is_statement = field_of(request, "basis") != NULL;
+    page_token t = {.request = request, .n = is_statement ? 7 : 1};
+    const uint32_t size_asked = *page_size;
+    err e;
+    err_clear(&e);
+    place_read(*text + 1, &t);
+    *page_size = 0;
+    *text = (char *)protobuf_c_empty_string;
+    char *made = api_page_token_make(a, &t, &e);
+    *page_size = size_asked;
+    if (made != NULL) {
+        *text = made;
+    }
+}
+
 // --- One input -------------------------------------------------------------------------------------------------------
 
 // In the order of the proto file, so that an input of the corpus stays what it is.
@@ -201,11 +428,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     rpc_call call = {.a = arena_create(FUZZ_ARENA_MAX)};
     err e;
     err_clear(&e);
-    const ProtobufCMessage *request =
-        wire_unpack(fuzz_str(data + 1, size - 1), asked->input, call.a, &e);
+    ProtobufCMessage *request = wire_unpack(fuzz_str(data + 1, size - 1), asked->input, call.a, &e);
     if (request == NULL) {
         fuzz_check_refusal(&e);
     } else {
+        make_token(call.a, request);
+        reads_made_up =
+            field_of(request, "page_token") != NULL || field_of(request, "as_of") != NULL;
         (method->unary != NULL ? method->unary : method->stream)(&call, service.self, request);
         ASSERT(call.answers == 1);
     }

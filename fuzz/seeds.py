@@ -59,6 +59,20 @@ def ledger_requests(pb):
     yield "ListTransfers", pb.ListTransfersRequest(book_id=1, page_token="00" * 32, filter=pb.TransferFilter(
         kind=2, pending_state=1, effective_from_us=1, effective_to_us=5))
     yield "ListAccountBalances", pb.ListAccountBalancesRequest(book_id=1, filter=filter_, order=2, page_size=5)
+    # The places of pages, at the ends of what they can be and beyond: see fuzz_ledger_api.c.
+    for place in (1, 5, 2**63 - 2, 2**63 - 1, 2**63, 2**64 - 1):
+        token = f"!{place:016x}"
+        for order in (1, 2):
+            yield "ListTransfers", pb.ListTransfersRequest(book_id=1, order=order, page_size=2, page_token=token)
+            yield "ListAccounts", pb.ListAccountsRequest(book_id=1, order=order, page_size=2, page_token=token)
+            yield "ListAccountBalances", pb.ListAccountBalancesRequest(
+                book_id=1, order=order, page_size=2, page_token=token, filter=pb.TransferFilter(account_id=A))
+        for basis in (1, 2):
+            for at in range(7):
+                numbers = [9, 2000, 2, 0, 0, 0, 0]
+                numbers[at] = place
+                yield "GetAccountStatement", pb.GetAccountStatementRequest(
+                    book_id=1, account_id=A, basis=basis, page_size=3, page_token="!" + "".join(f"{n:016x}" for n in numbers))
     yield "GetAccountBalances", pb.GetAccountBalancesRequest(book_id=1, account_ids=[A, B], as_of=pb.Moment(known_at_us=5,
                                                                                                            effective_at_us=4))
     yield "GetAccountBalances", pb.GetAccountBalancesRequest(book_id=1, account_ids=[A], as_of=pb.Moment(known_at_sequence=5))

@@ -1,6 +1,7 @@
 """Lists, balances as of a moment, statements and the change feed over the wire: codes and reasons, page tokens, and the cases of
 the ledger's semantics that are about reading. That each query finds what brute force finds is tested in ledger-svc/query."""
 
+import hashlib
 import itertools
 import threading
 import time
@@ -77,9 +78,9 @@ def account_ids(book, fields=None, **more):
             for account in page.accounts]
 
 
-def history(book, account, **more):
-    request = book.pb.ListAccountBalancesRequest(book_id=book.book_id, filter=transfer_filter(book, {"account_id": account}),
-                                                 **more)
+def history(book, account, fields=None, **more):
+    request = book.pb.ListAccountBalancesRequest(
+        book_id=book.book_id, filter=transfer_filter(book, {"account_id": account, **(fields or {})}), **more)
     return book.call("ListAccountBalances", request).balances
 
 
@@ -116,6 +117,49 @@ def test_49_the_history_of_an_account_and_its_filters(book):
     second = transfers_page(book, {"account_id": a}).transfers[1]
     assert sequences(book, {"account_id": a, "side": CREDIT, "code": 2, "from_us": second.timestamp_us,
                             "to_us": second.timestamp_us + 1}, order=NEWEST_FIRST) == [2]
+
+
+def test_49_the_history_of_an_account_takes_every_filter_of_a_list(book):
+    """One row for each way to be left out; what is left has each balance as it was after that row, whatever stands between."""
+    a, b = book.account(), book.account()
+    hold = book.transfer(a, b, 5, flags=PENDING, code=7)
+    named = {"external_reference": "inv 7", "user_data_128": new_id(), "user_data_64": 64, "user_data_32": 32}
+    assert book.commit(book.transfer(a, b, 10, code=7, metadata=metadata(book, channel="web"), **named),
+                       book.transfer(b, a, 3, code=8, metadata=metadata(book, channel="app")), hold,
+                       book.transfer(amount=4, flags=POST, pending_id=hold.id)) == ["CREATED"] * 4
+    assert book.commit(book.transfer(book.account(), b, 1, code=7)) == ["CREATED"]
+    first, second, third, fourth = history(book, a)
+    assert [row.sequence for row in (first, second, third, fourth)] == [1, 2, 3, 4]
+    assert [four(row.balances) for row in (first, second, third, fourth)] == \
+        [(0, 10, 0, 0), (0, 10, 0, 3), (5, 10, 0, 3), (0, 14, 0, 3)]
+    for fields, rows in [
+            ({"side": DEBIT}, [first, third, fourth]), ({"side": CREDIT}, [second]),
+            ({"code": 7}, [first, third, fourth]), ({"code": 9}, []),
+            ({"currency": "USD"}, [first, second, third, fourth]), ({"currency": "EUR"}, []),
+            *(({name: value}, [first]) for name, value in named.items()),
+            ({"metadata_key": "channel"}, [first, second]), ({"metadata_key": "channel", "metadata_value": "app"}, [second]),
+            ({"kind": 2}, [third]), ({"kind": 3}, [fourth]), ({"pending_state": POSTED}, [third]), ({"pending_state": OPEN}, []),
+            ({"from_us": second.timestamp_us, "to_us": fourth.timestamp_us}, [second, third]),
+            ({"from_sequence": 2, "to_sequence": 3}, [second, third]),
+            ({"effective_from_us": third.timestamp_us}, [third, fourth]), ({"effective_to_us": second.timestamp_us}, [first]),
+            ({"side": DEBIT, "code": 7, "kind": 1, "metadata_key": "channel", "from_sequence": 1, **named}, [first]),
+            ({"side": CREDIT, "code": 7}, [])]:
+        assert list(history(book, a, fields)) == rows, fields
+        assert list(history(book, a, fields, order=NEWEST_FIRST)) == rows[::-1], fields
+
+
+@pytest.mark.parametrize("fields, reason, field", [
+    ({"side": 3}, "INVALID_FILTER", "filter.side"),
+    ({"code": 65536}, "INVALID_FILTER", "filter.code"),
+    ({"currency": "QQQ"}, "INVALID_CURRENCY", "filter.currency"),
+    ({"pending_state": 5}, "INVALID_FILTER", "filter.pending_state"),
+    ({"from_sequence": 3, "to_sequence": 2}, "INVALID_FILTER", "filter.to_sequence"),
+])
+def test_52_an_invalid_filter_of_a_history_is_refused_by_name(book, fields, reason, field):
+    request = book.pb.ListAccountBalancesRequest(book_id=book.book_id,
+                                                 filter=transfer_filter(book, {"account_id": book.account(), **fields}))
+    refusal = rpc.refused(book.stub.ListAccountBalances, request)
+    assert (refusal.code, refusal.reason, refusal.fields) == (INVALID, reason, [field])
 
 
 def test_50_the_history_of_a_two_phase_transfer(book):
@@ -249,6 +293,70 @@ def test_a_page_token_goes_with_its_request(book):
     assert again.reason == "INVALID_PAGE_TOKEN"
 
 
+def forged(request, *place):
+    """A token with the right checksum, which anybody can make: no secret goes into it."""
+    bare = type(request)()
+    bare.CopyFrom(request)
+    bare.page_size, bare.page_token = 0, ""
+    numbers = b"".join(number.to_bytes(8, "big", signed=True) for number in place)
+    digest = hashlib.sha256()
+    for part in (request.DESCRIPTOR.full_name.encode(), bare.SerializeToString(deterministic=True), numbers):
+        digest.update(len(part).to_bytes(8, "big") + part)
+    check = bytearray(digest.digest()[:16])
+    check[6], check[8] = check[6] & 0x0f | 0x80, check[8] & 0x3f | 0x80
+    made = type(request)()
+    made.CopyFrom(request)
+    made.page_token = (numbers + check).hex()
+    return made
+
+
+INT64_MIN, INT64_MAX = -2**63, 2**63 - 1
+
+
+def test_a_forged_page_token_with_an_impossible_place_is_refused(book):
+    """A place is a number from outside: those that no page ends at are refused, the others are places like any."""
+    a, b = book.account(), book.account()
+    assert set(book.commit(*(book.transfer(a, b, 1) for _ in range(10)))) == {"CREATED"}
+    named = transfer_filter(book, {"account_id": a})
+    for order in (1, NEWEST_FIRST):
+        for method, request, rows in (
+                ("ListTransfers", book.pb.ListTransfersRequest(book_id=book.book_id, order=order, page_size=3), "transfers"),
+                ("ListAccountBalances", book.pb.ListAccountBalancesRequest(book_id=book.book_id, order=order, filter=named,
+                                                                           page_size=3), "balances"),
+                ("ListAccounts", book.pb.ListAccountsRequest(book_id=book.book_id, order=order, page_size=1), "accounts")):
+            real = book.call(method, request).next_page_token
+            assert forged(request, int(real[:16], 16)).page_token == real  # the forgery is as good as the service's own
+            for place in (INT64_MIN, INT64_MIN + 1, -1, 0, INT64_MAX):
+                refusal = rpc.refused(getattr(book.stub, method), forged(request, place))
+                assert (refusal.code, refusal.reason, refusal.fields) == (INVALID, "INVALID_PAGE_TOKEN", ["page_token"]), place
+            found = [bool(getattr(book.call(method, forged(request, place)), rows)) for place in (1, INT64_MAX - 1)]
+            assert found == ([False, True] if order == NEWEST_FIRST else [True, False]), (method, order)
+
+
+def test_a_forged_page_token_of_a_statement(book):
+    a, b = book.account(), book.account()
+    assert set(book.commit(*(book.transfer(a, b, 1) for _ in range(10)))) == {"CREATED"}
+    second = transfers_page(book).transfers[1]
+    for basis in (1, EFFECTIVE):
+        request = book.pb.GetAccountStatementRequest(book_id=book.book_id, account_id=a, basis=basis, page_size=3)
+        true_place = [10, second.timestamp_us, 2, 0, 2, 0, 0]
+        assert [entry.transfer.sequence for entry in book.call("GetAccountStatement", forged(request, *true_place)).entries] == \
+            [3, 4, 5]
+        for at, lowest, highest in ((0, 1, INT64_MAX - 1), (1, -1, INT64_MAX), (2, 1, INT64_MAX - 1),
+                                    *((k, 0, INT64_MAX) for k in (3, 4, 5, 6))):
+            for number in {INT64_MIN, lowest - 1, min(highest + 1, INT64_MAX)} - {highest}:
+                place = [*true_place[:at], number, *true_place[at + 1:]]
+                refusal = rpc.refused(book.stub.GetAccountStatement, forged(request, *place))
+                assert (refusal.code, refusal.reason, refusal.fields) == (INVALID, "INVALID_PAGE_TOKEN", ["page_token"]), place
+            for number in (lowest, highest):
+                place = [*true_place[:at], number, *true_place[at + 1:]]
+                if (basis, at, number) == (EFFECTIVE, 4, INT64_MAX):  # one more debit is more than there can be
+                    refusal = rpc.refused(book.stub.GetAccountStatement, forged(request, *place))
+                    assert (refusal.code, refusal.reason) == (grpc.StatusCode.OUT_OF_RANGE, "BALANCE_OUT_OF_RANGE")
+                else:
+                    assert book.call("GetAccountStatement", forged(request, *place)).closing.debits_posted <= 10
+
+
 def test_pages_of_rows_with_many_labels_fit_into_a_message(book):
     """Each row is 5 kB: a thousand of them are more than a message may be. Pages are short then, and the feed goes on."""
     a, b = book.account(), book.account()
@@ -272,6 +380,7 @@ FILTERS = [
     ({"account_id": new_id(), "side": -1}, "INVALID_FILTER", "filter.side"),
     ({"code": 65536}, "INVALID_FILTER", "filter.code"),
     ({"currency": "usd"}, "INVALID_CURRENCY", "filter.currency"),
+    ({"currency": "QQQ"}, "INVALID_CURRENCY", "filter.currency"),
     ({"external_reference": "r" * 129}, "INVALID_FILTER", "filter.external_reference"),
     ({"metadata_key": "k" * 65}, "INVALID_FILTER", "filter.metadata_key"),
     ({"metadata_value": "v"}, "INVALID_FILTER", "filter.metadata_value"),
@@ -302,6 +411,7 @@ def test_52_an_invalid_filter_is_refused_by_name(book, fields, reason, field):
 @pytest.mark.parametrize("fields, reason, field", [
     ({"code": 70000}, "INVALID_FILTER", "filter.code"),
     ({"currency": "EURO"}, "INVALID_CURRENCY", "filter.currency"),
+    ({"currency": "QQQ"}, "INVALID_CURRENCY", "filter.currency"),
     ({"external_reference": "r" * 129}, "INVALID_FILTER", "filter.external_reference"),
     ({"metadata_value": "v"}, "INVALID_FILTER", "filter.metadata_value"),
     ({"user_data_128": "1"}, "INVALID_UUID", "filter.user_data_128"),

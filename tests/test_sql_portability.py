@@ -1,61 +1,98 @@
 """Every SQL string of both services, and the migrations, held against what a PostgreSQL distributed by book_id (Citus) refuses.
 
-The statements stand in tables of the C sources (`{"name", "SELECT …"}`); they are read from there, so a new one is held
-against the rules without being listed here.
+Those of the ledger come out of the compiled tables (tests/ledger/ledger_sql.c), those of the payments out of the sources
+(`{"name", "SELECT …"}`): a new one is held against the rules without being listed here, and one that cannot be read is an error.
 """
 
 import re
+import subprocess
 
 import pytest
 from run.layout import PROJECT
+from support.world import BUILD
 
-ROOMS = ["ledger-svc", "payments-svc"]
 # Tables that every node has whole (reference tables): they have no book to be named.
 REFERENCE_TABLES = {"merchant_book"}
 # The statements that look across books on purpose: they only read, and say so where they stand.
 ACROSS_BOOKS = {"due_books", "saga_books", "tree_books"}
 
 LITERAL = r'"(?:[^"\\]|\\.)*"'
-ENTRY = re.compile(r"\{\s*(" + LITERAL + r")\s*,((?:\s*(?:" + LITERAL + r"|[A-Z][A-Z0-9_]*))+)\s*\}")
-MACRO = re.compile(r"^#define ([A-Z][A-Z0-9_]*)[ \t]((?:[^\n]*\\\n)*[^\n]*)", re.MULTILINE)
+NAME = r"[A-Z][A-Z0-9_]*"
+TEXT = rf"(?:\s*(?:{LITERAL}|{NAME}))+"
+ENTRY = re.compile(rf"\{{\s*({LITERAL})\s*,({TEXT})\s*\}}")
+TABLE = re.compile(r"\bdb_stmt (\w+)(\[\w+\])? = (\{.*?\});", re.DOTALL)
+MACRO = re.compile(rf"^#define ({NAME})[ \t]((?:[^\n]*\\\n)*[^\n]*)", re.MULTILINE)
+COPY = re.compile(rf"\bdb_copy_begin\(\s*c,\s*({LITERAL}),({TEXT}),\s*(\d+|{NAME}),")
 COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.DOTALL)
-VERB = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH|MERGE|COPY|TRUNCATE|LOCK|CREATE|ALTER|DO|CALL|SET|LISTEN|NOTIFY)\b")
+
+
+# --- The ledger's, as they were compiled ------------------------------------------------------------------------------
+
+def printed():
+    done = subprocess.run([str(BUILD / "bin" / "ledger_sql")], capture_output=True, text=True, check=True, timeout=60)
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+LEDGER_STATEMENTS = [fields[1:] for fields in printed() if fields[0] == "statement"]
+LEDGER_COPIES = [(table, columns, int(n)) for what, table, n, columns in
+                 (fields for fields in printed() if fields[0] == "copy")]
+
+
+# --- The payments', as they stand in the sources ----------------------------------------------------------------------
+
+def sources(room, *endings):
+    return [path for ending in endings for path in sorted((PROJECT / room).rglob(f"*.{ending}"))
+            if "_test" not in path.name and "testing" not in path.parts]
 
 
 def unquoted(text, macros):
-    parts = re.findall(LITERAL + r"|[A-Z][A-Z0-9_]*", text)
+    parts = re.findall(rf"{LITERAL}|{NAME}", text)
     return "".join(part[1:-1].replace('\\"', '"') if part.startswith('"') else macros[part] for part in parts)
 
 
-def statements_of(path):
-    source = path.read_text(encoding="utf-8")
-    macros = {}
-    for name, body in MACRO.findall(source):
-        body = COMMENT.sub("", body.replace("\\\n", " "))
-        if re.fullmatch(rf"(?:\s*(?:{LITERAL}|[A-Z][A-Z0-9_]*))+\s*", body) and '"' in body:
-            try:
-                macros[name] = unquoted(body, macros)
-            except KeyError:
-                pass  # names something that is no text: not one of ours
-    for name, body in ENTRY.findall(COMMENT.sub("", source)):
-        try:
-            sql = unquoted(body, macros)
-        except KeyError:
-            continue
-        if VERB.match(sql):
-            yield name[1:-1], re.sub(r"\s+", " ", sql).strip()
-
-
-def all_statements():
-    found = []
-    for room in ROOMS:
-        for path in sorted((PROJECT / room).rglob("*.c")):
-            if "_test" not in path.name and "testing" not in path.parts:
-                found += [pytest.param(name, sql, id=f"{room}:{name}") for name, sql in statements_of(path)]
+def macros_of(paths):
+    """Those that are text, or a number."""
+    found = {}
+    for path in paths:
+        for name, body in MACRO.findall(path.read_text(encoding="utf-8")):
+            body = COMMENT.sub("", body.replace("\\\n", " "))
+            if re.fullmatch(rf"{TEXT}\s*", body) and '"' in body:
+                try:
+                    found[name] = unquoted(body, found)
+                except KeyError:
+                    pass  # names something that is no text: an entry that needs it fails below
     return found
 
 
-STATEMENTS = all_statements()
+def payments_statements():
+    headers = macros_of(sources("payments-svc", "h"))
+    for path in sources("payments-svc", "c"):
+        macros = {**headers, **macros_of([path])}
+        source = COMMENT.sub("", path.read_text(encoding="utf-8"))
+        for table, _, body in TABLE.findall(source):
+            entries = ENTRY.findall(body)
+            assert len(entries) == (len(re.findall(rf"\[{NAME}\]\s*=", body)) or 1), f"{path}: {table} has entries that are not read"
+            for name, text in entries:
+                yield name[1:-1], re.sub(r"\s+", " ", unquoted(text, macros)).strip()
+
+
+def payments_copies():
+    headers = macros_of(sources("payments-svc", "h"))
+    for path in sources("payments-svc", "c"):
+        macros = {**headers, **macros_of([path])}
+        source = COMMENT.sub("", path.read_text(encoding="utf-8"))
+        copies = COPY.findall(source)
+        assert len(copies) == source.count("db_copy_begin("), f"{path} has a COPY that is not read"
+        for table, columns, n in copies:
+            yield table[1:-1], unquoted(columns, macros), int(n) if n.isdigit() else None
+
+
+STATEMENTS = [pytest.param(name, sql, id=f"ledger-svc:{name}") for _, name, sql in LEDGER_STATEMENTS] + \
+    [pytest.param(name, sql, id=f"payments-svc:{name}") for name, sql in payments_statements()]
+COPIES = LEDGER_COPIES + list(payments_copies())
+
+
+# --- The rules --------------------------------------------------------------------------------------------------------
 
 BANNED = {
     "a sequence": r"\b(nextval|currval|setval|lastval)\s*\(|\b(big|small)?serial\b|GENERATED (ALWAYS|BY DEFAULT) AS",
@@ -65,6 +102,11 @@ BANNED = {
     "a temporary table": r"\bTEMP(ORARY)?\b",
     "PL/pgSQL": r"\b(LANGUAGE|DO\s*\$|CREATE\s+(OR\s+REPLACE\s+)?(FUNCTION|PROCEDURE|TRIGGER))",
     "a savepoint": r"\b(SAVEPOINT|ROLLBACK TO)\b",
+    "SERIALIZABLE": r"\bSERIALIZABLE\b",
+    "WITH RECURSIVE": r"\bWITH\s+RECURSIVE\b",
+    "MERGE": r"^\s*MERGE\b",
+    "TABLESAMPLE": r"\bTABLESAMPLE\b",
+    "TRUNCATE": r"^\s*TRUNCATE\b",
     "deferrable": r"\bDEFERRABLE\b",
     "an exclusion constraint or inheritance": r"\bEXCLUDE\s+USING\b|\bINHERITS\b",
     "a volatile function": r"\b(clock_timestamp|gen_random_uuid|uuid_generate_v\w+|random|timeofday|txid_current|"
@@ -72,29 +114,81 @@ BANNED = {
     "an INSERT inside a CTE": r"\bAS\s*(NOT\s+)?(MATERIALIZED\s*)?\(\s*INSERT\b",
     "a subquery in an INSERT's VALUES": r"\bVALUES\s*\([^)]*\(\s*SELECT\b",
     "a CTE on an INSERT": r"^WITH\b.*\)\s*INSERT\b",
+    "a CTE on an UPDATE": r"^WITH\b.*\)\s*UPDATE\b",
     "a change of the distribution column": r"^UPDATE\b.*?\bSET\b(?:(?!\bWHERE\b|\bFROM\b).)*\bbook_id\s*=(?!=)",
 }
 
 
-def test_the_statements_were_found():
+# Of single statements, not of migrations.
+BANNED_IN_STATEMENTS = {"more than one statement": r";", "a change of the schema": r"^\s*(CREATE|ALTER|DROP|DO|CALL)\b"}
+
+
+def banned(sql, rules):
+    return [what for what, rule in rules.items() if re.search(rule, sql, re.IGNORECASE | re.DOTALL)]
+
+
+def enumerators(header, name):
+    text = COMMENT.sub("", (PROJECT / header).read_text(encoding="utf-8"))
+    (body,) = re.findall(rf"typedef enum {name} \{{([^}}]*)\}}", text)
+    return [part.strip() for part in body.split(",") if part.strip()]
+
+
+@pytest.mark.parametrize("table, header, enum", [
+    ("STORE", "ledger-svc/store/statements.h", "store_statement"),
+    ("LIST", "ledger-svc/store/list_statements.h", "list_statement"),
+    ("TREE", "ledger-svc/audit/tree_statements.h", "tree_statement"),
+])
+def test_every_statement_of_the_ledger_was_printed(table, header, enum):
+    names = [name for of, name, _ in LEDGER_STATEMENTS if of == table]
+    assert [name.lower() for name in enumerators(header, enum)[:-1]] == \
+        [name if name.startswith(f"{table.lower()}_") else f"{table.lower()}_{name}" for name in names]
+
+
+def test_there_is_no_other_sql_in_the_ledger():
+    text = "".join(COMMENT.sub("", path.read_text(encoding="utf-8")) for path in sources("ledger-svc", "c", "h"))
+    assert set(re.findall(r"\bdb_stmt (\w+)\[\w+\] = ", text)) == {"STORE_STATEMENTS", "LIST_STATEMENTS", "TREE_STATEMENTS"}
+    assert not re.search(r"\bdb_stmt \w+ = ", text) and "PQexec" not in text
+    assert len(LEDGER_COPIES) == len(re.findall(r"extern const store_copy_target \w+;", text)) + 1  # the tree's nodes
+    assert text.count("db_copy_begin(") == 2  # of any store_copy_target, and of the tree's nodes
+
+
+def test_the_statements_of_the_payments_were_found():
     names = [param.values[0] for param in STATEMENTS]
-    assert len(names) >= 40 and len(set(names)) == len(names)
-    for name in ("head_lock", "accounts_update", "saga_write_outcome", "payout_list", "ach_counter_lock", "idempotency_lookup"):
+    assert len(set(names)) == len(names)
+    enums = (("saga/saga_sql.h", "saga_sql_id"), ("store/payments_sql.h", "payments_sql"), ("rails/ach/ach_internal.h", "ach_sql"))
+    in_tables = sum(len(enumerators(f"payments-svc/{header}", enum)) - 1 for header, enum in enums)
+    assert len(names) - len(LEDGER_STATEMENTS) == in_tables + 1  # the webhook's, which stands alone
+    for name in ("saga_write_outcome", "payout_list", "ach_counter_lock", "idempotency_lookup", "instant_find_payout"):
         assert name in names
+
+
+def test_nobody_takes_an_advisory_lock():
+    for room in ("ledger-svc", "payments-svc", "shared"):
+        for path in sources(room, "c", "h"):
+            assert "advisory" not in COMMENT.sub("", path.read_text(encoding="utf-8")), path
 
 
 def test_the_rules_can_fail():
     bad = ["SELECT nextval('x')", "SELECT pg_advisory_lock(1)", "LOCK TABLE saga", "UPDATE saga SET due_at = now() WHERE book_id = $1",
            "WITH n AS (INSERT INTO a VALUES ($1) RETURNING b) UPDATE saga SET x = 1", "UPDATE saga SET book_id = $2 WHERE book_id = $1",
-           "SAVEPOINT s", "INSERT INTO a (b) VALUES ((SELECT 1))", "CREATE TEMP TABLE x (a int)"]
+           "SAVEPOINT s", "INSERT INTO a (b) VALUES ((SELECT 1))", "CREATE TEMP TABLE x (a int)",
+           "WITH RECURSIVE x AS (SELECT 1) SELECT 1", "WITH x AS (SELECT 1) UPDATE a SET b = 1", "TRUNCATE a", "SELECT 1; SELECT 2",
+           "ALTER TABLE a ADD b int", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"]
     for sql in bad:
-        assert [what for what, rule in BANNED.items() if re.search(rule, sql, re.IGNORECASE)], sql
+        assert banned(sql, {**BANNED, **BANNED_IN_STATEMENTS}), sql
 
 
 @pytest.mark.parametrize("name, sql", STATEMENTS)
 def test_nothing_that_a_distributed_database_refuses(name, sql):
-    found = [what for what, rule in BANNED.items() if re.search(rule, sql, re.IGNORECASE | re.DOTALL)]
+    found = banned(sql, {**BANNED, **BANNED_IN_STATEMENTS})
     assert not found, f"{name}: {found} in: {sql}"
+
+
+@pytest.mark.parametrize("name, sql", [param.values for param in STATEMENTS if param.id.startswith("ledger-svc")])
+def test_the_ledger_removes_nothing_and_inserts_values_only(name, sql):
+    """An INSERT from a SELECT is not refused, but goes through the coordinator."""
+    assert not re.search(r"\bDELETE\b", sql, re.IGNORECASE), f"{name}: {sql}"
+    assert not re.search(r"\bINSERT\b", sql) or " VALUES (" in sql and "SELECT" not in sql, f"{name}: {sql}"
 
 
 def tables():
@@ -121,6 +215,8 @@ def test_each_statement_names_the_book_of_each_table(name, sql):
     if sql.startswith("INSERT"):
         assert re.match(r"INSERT INTO \w+ \([^)]*\bbook_id\b", sql) or not distributed, sql
         return
+    # Each scan of a table has a condition of its own.
+    assert len(re.findall(r"\bbook_id = ", sql)) >= len(distributed), f"{name}: {distributed} in: {sql}"
     for table, alias in distributed:
         prefix = alias if alias and alias.upper() not in ("WHERE", "ORDER", "SET", "JOIN", "LEFT", "FOR", "GROUP", "ON", "USING") else ""
         column = rf"(?:{prefix}\.)?book_id" if prefix else r"(?:\w+\.)?book_id"
@@ -128,10 +224,19 @@ def test_each_statement_names_the_book_of_each_table(name, sql):
         assert direct, f"{name}: the book of {table} is not named in: {sql}"
 
 
+@pytest.mark.parametrize("table, columns, n", COPIES)
+def test_each_copy_begins_with_the_book(table, columns, n):
+    names = columns.split(", ")
+    assert names[0] == "book_id" and len(set(names)) == len(names), columns
+    assert n is None or n == len(names)
+    for name in names:
+        assert re.search(rf"^\s*{name}\s+\w", TABLES[table], re.MULTILINE), f"{table} has no column {name}"
+
+
 @pytest.mark.parametrize("path", sorted((PROJECT / "migrations").rglob("*.sql")), ids=lambda path: path.name)
 def test_migrations_are_portable(path):
     text = re.sub(r"--[^\n]*", "", path.read_text(encoding="utf-8"))
-    found = [what for what, rule in BANNED.items() if re.search(rule, text, re.IGNORECASE)]
+    found = banned(text, BANNED)
     assert not found, found
 
 

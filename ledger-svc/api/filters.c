@@ -44,9 +44,10 @@ static bool common_check(const common_filter *f, err *e) {
     if (f->code > LEDGER_CODE_MAX) {
         return refuse(e, "code", "must be at most 65535");
     }
-    if (f->currency[0] != '\0' && ledger_currency_pack(str_of(f->currency)) == 0) {
+    if (f->currency[0] != '\0' &&
+        !ledger_currency_known(ledger_currency_pack(str_of(f->currency)))) {
         return api_refuse_field(e, "INVALID_CURRENCY", "filter.currency",
-                                "must be three upper-case letters");
+                                "must be a code of ISO 4217, in upper case");
     }
     if (f->metadata_value[0] != '\0' && f->metadata_key[0] == '\0') {
         return refuse(e, "metadata_value", "needs filter.metadata_key");

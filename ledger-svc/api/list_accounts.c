@@ -57,7 +57,7 @@ void api_list_accounts(rpc_call *call, void *service, const ProtobufCMessage *re
     Ledger__V1__ListAccountsRequest bound = *m;
     bound.page_size = 0;
     bound.page_token = (char *)protobuf_c_empty_string;
-    page_token token = {.request = &bound.base, .n = 1};
+    page_token token = {.request = &bound.base, .ranges = {PAGE_POSITION}, .n = 1};
     Ledger__V1__ListAccountsResponse response = LEDGER__V1__LIST_ACCOUNTS_RESPONSE__INIT;
     accounts_read r = {.journal = api->journal};
     err e;

@@ -1,4 +1,6 @@
 // GetAccountStatement.
+#include <string.h>
+
 #include "api/lists_internal.h"
 
 typedef struct statement_read {
@@ -14,6 +16,13 @@ static bool read_statement(db_conn *c, arena *a, void *arg, err *e) {
 // --- The place of a page, as numbers ---------------------------------------------------------------------------------
 
 enum { PLACE_NUMBERS = 7 };
+
+#define BALANCE                                                                                    \
+    { 0, LEDGER_AMOUNT_MAX }
+// In the order of place_put. Before a statement from the beginning lies the time -1.
+static const page_range PLACE_RANGES[PLACE_NUMBERS] = {
+    PAGE_POSITION, {-1, INT64_MAX}, PAGE_POSITION, BALANCE, BALANCE, BALANCE, BALANCE,
+};
 
 static void place_put(const query_place *place, page_token *token) {
     const int64_t numbers[PLACE_NUMBERS] = {
@@ -122,6 +131,7 @@ void api_get_account_statement(rpc_call *call, void *service, const ProtobufCMes
     bound.page_size = 0;
     bound.page_token = (char *)protobuf_c_empty_string;
     page_token token = {.request = &bound.base, .n = PLACE_NUMBERS};
+    memcpy(token.ranges, PLACE_RANGES, sizeof PLACE_RANGES);
     Ledger__V1__GetAccountStatementResponse response =
         LEDGER__V1__GET_ACCOUNT_STATEMENT_RESPONSE__INIT;
     statement_read r = {.journal = api->journal};

@@ -26,6 +26,7 @@ typedef struct list_request {
 static bool decode(rpc_call *call, list_request *r, query_transfers *q, err *e) {
     q->book_id = r->book_id;
     r->token.n = 1;
+    r->token.ranges[0] = (page_range)PAGE_POSITION;
     if (!api_book_id_check(r->book_id, e) || !api_transfer_filter_decode(r->filter, q, e) ||
         !api_order(r->order, &q->newest_first, e) ||
         !api_page_size(r->page_size, &q->page_size, e)) {

@@ -14,16 +14,26 @@ bool api_order(Ledger__V1__ListOrder order, bool *newest_first, err *e) WARN_UNU
 
 enum { PAGE_PLACE_MAX = 8 }; // numbers
 
+typedef struct page_range {
+    int64_t lowest, highest;
+} page_range;
+
+// Of a sequence or a time that a list goes on from: one more and one less are numbers as well.
+#define PAGE_POSITION                                                                              \
+    { 1, INT64_MAX - 1 }
+
 // Where a page ends, in numbers, and what it is a page of: the call, and its request without page_size and page_token.
 typedef struct page_token {
-    const ProtobufCMessage *request; // with page_size 0 and page_token ""
+    const ProtobufCMessage *request;   // with page_size 0 and page_token ""
+    page_range ranges[PAGE_PLACE_MAX]; // what the numbers of a place can be
     int64_t place[PAGE_PLACE_MAX];
     size_t n;
 } page_token;
 
 // NULL: the arena is full, *e says so.
 char *api_page_token_make(arena *a, const page_token *t, err *e);
-// Fills place; refuses what api_page_token_make has not made for this request.
+// Fills place. Refuses what api_page_token_make has not made for this request; and, since the checksum is nobody's secret, a
+// place that no page can end at, whoever made it.
 bool api_page_token_read(arena *a, const char *text, page_token *t, err *e) WARN_UNUSED;
 
 // --- filters.c -------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 // Page tokens. A token is the place where a page ended, and a checksum of it together with the request: so a token works
-// with the same filters only, and a damaged one is refused. It is no secret and grants nothing.
+// with the same filters only, and a damaged one is refused. It is no secret and grants nothing: anybody can make one, so a
+// place is checked as any other number from outside.
 #include <string.h>
 
 #include "api/lists_internal.h"
@@ -62,6 +63,12 @@ char *api_page_token_make(arena *a, const page_token *t, err *e) {
     return text;
 }
 
+static bool refuse_token(err *e) {
+    return api_refuse_field(
+        e, "INVALID_PAGE_TOKEN", "page_token",
+        "is not next_page_token of an answer to the same request with the same filters");
+}
+
 bool api_page_token_read(arena *a, const char *text, page_token *t, err *e) {
     uint8_t raw[PAGE_PLACE_MAX * PLACE_BYTES + CHECK_BYTES];
     const size_t place_len = t->n * PLACE_BYTES;
@@ -73,9 +80,7 @@ bool api_page_token_read(arena *a, const char *text, page_token *t, err *e) {
         return false;
     }
     if (!is_hex || memcmp(raw + place_len, check.b, CHECK_BYTES) != 0) {
-        return api_refuse_field(
-            e, "INVALID_PAGE_TOKEN", "page_token",
-            "is not next_page_token of an answer to the same request with the same filters");
+        return refuse_token(e);
     }
     for (size_t i = 0; i < t->n; i++) {
         uint64_t v = 0;
@@ -83,6 +88,9 @@ bool api_page_token_read(arena *a, const char *text, page_token *t, err *e) {
             v = v << 8 | raw[i * PLACE_BYTES + k];
         }
         t->place[i] = (int64_t)v;
+        if (t->place[i] < t->ranges[i].lowest || t->place[i] > t->ranges[i].highest) {
+            return refuse_token(e);
+        }
     }
     return true;
 }

@@ -30,9 +30,6 @@ bool ledger_account_over_limit(const ledger_account *account);
 ledger_transfer_status ledger_transfer_compare(const ledger_tx *tx, const ledger_transfer_event *t,
                                                const ledger_row *existing);
 
-// True for a currency of ISO 4217.
-bool ledger_currency_known(ledger_currency c);
-
 // Of the events of one call: is this one imported if they are, and is its time one that an imported event, or another, may
 // have?
 typedef enum ledger_envelope {

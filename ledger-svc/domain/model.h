@@ -66,6 +66,8 @@ typedef uint32_t ledger_currency;
 // Packs three letters; anything else gives 0.
 ledger_currency ledger_currency_pack(str text);
 void ledger_currency_text(ledger_currency c, char out[4]);
+// True for a currency of ISO 4217.
+bool ledger_currency_known(ledger_currency c);
 
 typedef struct ledger_balances {
     int64_t debits_pending, debits_posted, credits_pending, credits_posted;

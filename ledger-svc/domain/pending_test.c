@@ -268,6 +268,27 @@ static void case_34_timeout_that_overflows(void **state) {
     EXPECT(b, hold(1, 10, 0), CREATED);
 }
 
+// After the sums, before the limits: and so it burns no id.
+static void case_34_timeout_that_overflows__its_place_among_the_refusals(void **state) {
+    bench_book *b = *state;
+    bench_account(b, 3, LEDGER_ACCOUNT_FLAG_DEBITS_MUST_NOT_EXCEED_CREDITS);
+    bench_account(b, 4, LEDGER_ACCOUNT_FLAG_CREDITS_MUST_NOT_EXCEED_DEBITS);
+    b->timestamp_us = INT64_MAX - 1000;
+    EXPECT(b, hold(1, 1, 0), CREATED);
+    EXPECT(b, hold(2, LEDGER_AMOUNT_MAX - 1, 1), OVERFLOWS_TIMEOUT);
+    EXPECT(b, hold(2, LEDGER_AMOUNT_MAX, 1), OVERFLOWS_DEBITS_PENDING);
+    ledger_transfer_event too_much = hold(3, 10, 1);
+    too_much.debit_account_id = bench_id(3);
+    EXPECT(b, too_much, OVERFLOWS_TIMEOUT);
+    too_much.timeout_s = 0;
+    EXPECT(b, too_much, EXCEEDS_CREDITS);
+    too_much = hold(4, 10, 1);
+    too_much.credit_account_id = bench_id(4);
+    EXPECT(b, too_much, OVERFLOWS_TIMEOUT);
+    too_much.timeout_s = 0;
+    EXPECT(b, too_much, EXCEEDS_DEBITS);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, two_accounts, bench_teardown)
 
 int main(void) {
@@ -286,6 +307,7 @@ int main(void) {
         T(case_32_33_exact_without_the_sweeper),
         T(case_32_one_tick_before),
         T(case_34_timeout_that_overflows),
+        T(case_34_timeout_that_overflows__its_place_among_the_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -160,26 +160,29 @@ static bool comes_first(const ledger_row *x, const ledger_row *y) {
            (x->effective_us == y->effective_us && x->sequence < y->sequence);
 }
 
-static void put(writer *w, const ledger_row *row) {
+static bool put(writer *w, const ledger_row *row, err *e) {
     query_statement *q = w->q;
     const ledger_effect effect = ledger_row_effect(row);
     ledger_balances *running = &w->place.running;
-    if (is_debit(q, row)) {
-        running->debits_pending += effect.pending;
-        running->debits_posted += effect.posted;
-    } else {
-        running->credits_pending += effect.pending;
-        running->credits_posted += effect.posted;
+    const bool debit = is_debit(q, row);
+    if (!store_balance_add(debit ? &running->debits_pending : &running->credits_pending,
+                           effect.pending, e) ||
+        !store_balance_add(debit ? &running->debits_posted : &running->credits_posted,
+                           effect.posted, e)) {
+        return false;
     }
     w->place.effective_us = row->effective_us;
     w->place.sequence = row->sequence;
     q->rows[q->n] = *row;
     q->balances[q->n++] = *running;
+    return true;
 }
 
-// Takes what took effect at or before until_us. False when the page was full before.
-static bool merge(writer *w, const entries *x, const entries *y, int64_t until_us) {
+// Takes what took effect at or before until_us; *full when there was no room for all of it.
+static bool merge(writer *w, const entries *x, const entries *y, int64_t until_us, bool *full,
+                  err *e) {
     query_statement *q = w->q;
+    *full = false;
     size_t bytes_left = QUERY_PAGE_BYTES_MAX;
     for (size_t i = 0, k = 0; i < x->n || k < y->n;) {
         const bool from_x = k == y->n || (i < x->n && comes_first(&x->rows[i], &y->rows[k]));
@@ -189,9 +192,12 @@ static bool merge(writer *w, const entries *x, const entries *y, int64_t until_u
             return true;
         }
         if (q->n == q->page_size || (bytes > bytes_left && q->n != 0)) {
+            *full = true;
+            return true;
+        }
+        if (!put(w, row, e)) {
             return false;
         }
-        put(w, row);
         bytes_left -= bytes < bytes_left ? bytes : bytes_left;
     }
     return true;
@@ -230,7 +236,10 @@ static bool effective_page(writer *w, err *e) {
         return false;
     }
     const int64_t until_us = prompt.all ? INT64_MAX : prompt.seen_us;
-    const bool full = !merge(w, &prompt.found, &backdated, until_us);
+    bool full = false;
+    if (!merge(w, &prompt.found, &backdated, until_us, &full, e)) {
+        return false;
+    }
     q->more = full || !prompt.all;
     if (!full && !prompt.all) {
         move_place(&w->place, &prompt);

@@ -2,6 +2,7 @@
 #include "store/lists.h"
 
 #include "base/assert.h"
+#include "base/money.h"
 #include "store/columns_internal.h"
 #include "store/list_statements.h"
 #include "store/rows_internal.h"
@@ -50,10 +51,10 @@ static void put_i16(db_params *p, bool given, int16_t v) {
     }
 }
 
-static void put_currency(db_params *p, ledger_currency currency) {
+static void put_currency(db_params *p, ledger_currency v) {
     char text[4];
-    ledger_currency_text(currency, text);
-    put_text(p, currency == 0 ? (str){0} : (str){text, 3}); // params copy
+    ledger_currency_text(v, text);
+    put_text(p, v == 0 ? (str){0} : (str){text, 3}); // params copy
 }
 
 // What has ended a pending transfer that is in this state; 0 when nothing has.
@@ -241,6 +242,12 @@ bool store_list_backdated(db_conn *c, arena *a, int64_t book_id, const store_bac
     return positions_run(c, a, &LIST_STATEMENTS[LIST_BACKDATED], p, sequences, n, e);
 }
 
+bool store_balance_add(int64_t *balance, int64_t more, err *e) {
+    return ck_add_i64(*balance, more, balance) ||
+           err_set(e, ERR_OUT_OF_RANGE, "BALANCE_OUT_OF_RANGE",
+                   "the balances by effective time pass the largest amount");
+}
+
 bool store_sum_backdated(db_conn *c, arena *a, int64_t book_id, uuid account_id,
                          int64_t effective_to_us, int64_t after_sequence, int64_t to_sequence,
                          ledger_balances *balances, err *e) {
@@ -254,11 +261,10 @@ bool store_sum_backdated(db_conn *c, arena *a, int64_t book_id, uuid account_id,
         return false;
     }
     ASSERT(db_count(r) == 1);
-    balances->debits_pending += db_get_i64(r, 0, 0);
-    balances->debits_posted += db_get_i64(r, 0, 1);
-    balances->credits_pending += db_get_i64(r, 0, 2);
-    balances->credits_posted += db_get_i64(r, 0, 3);
-    return true;
+    return store_balance_add(&balances->debits_pending, db_get_i64(r, 0, 0), e) &&
+           store_balance_add(&balances->debits_posted, db_get_i64(r, 0, 1), e) &&
+           store_balance_add(&balances->credits_pending, db_get_i64(r, 0, 2), e) &&
+           store_balance_add(&balances->credits_posted, db_get_i64(r, 0, 3), e);
 }
 
 // --- Accounts --------------------------------------------------------------------------------------------------------

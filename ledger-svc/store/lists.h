@@ -84,6 +84,9 @@ typedef struct store_backdated_query {
 
 bool store_list_backdated(db_conn *c, arena *a, int64_t book_id, const store_backdated_query *q,
                           int64_t **sequences, size_t *n, err *e) WARN_UNUSED;
+// Adds to a balance. OUT_OF_RANGE / BALANCE_OUT_OF_RANGE when the sum passes what a balance can be: the rules hold balances
+// within it in the order of commits, nobody does in the order in which entries took effect.
+bool store_balance_add(int64_t *balance, int64_t more, err *e) WARN_UNUSED;
 // What the backdated entries in (after_sequence, to_sequence] that took effect at or before effective_to_us add to the
 // account's balances. Adds it to *balances.
 bool store_sum_backdated(db_conn *c, arena *a, int64_t book_id, uuid account_id,

@@ -1,4 +1,6 @@
-// Migrations: files in order, each in a transaction of its own, remembered with their hash.
+// Migrations: files in order, each in a transaction of its own, remembered with their hash. Any number of programs may do it at
+// once: each transaction begins with the lock of the latest version's row and with the row of its own, so a second one waits, sees
+// that it was overtaken, and looks again at what is applied.
 #include "db_internal.h"
 
 #include <dirent.h>
@@ -13,12 +15,14 @@ enum {
     MIGRATION_NAME_LEN = 128
 };
 
-// One migrator at a time in a database; the number is "disburse" in ASCII.
-static const char LOCK_SQL[] = "SELECT pg_advisory_lock(7235419191396594533)";
 static const char TABLE_SQL[] =
     "CREATE TABLE IF NOT EXISTS schema_migration ("
     "version int PRIMARY KEY, name text NOT NULL, sha256 bytea NOT NULL,"
     " applied_at timestamptz NOT NULL DEFAULT now())";
+static const char LATEST_SQL[] =
+    "SELECT version FROM schema_migration ORDER BY version DESC LIMIT 1";
+static const char LOCK_LATEST_SQL[] =
+    "SELECT version FROM schema_migration ORDER BY version DESC LIMIT 1 FOR UPDATE";
 
 typedef struct migration {
     int version;
@@ -184,7 +188,28 @@ static bool run_file(migrator *m, const migration *f, const char *text, err *e) 
     return true;
 }
 
-static bool record(migrator *m, const migration *f, const char *text, size_t len, err *e) {
+// The first thing in a migration's transaction: from here on nobody else applies one, until this one is committed or gone.
+// *overtaken: somebody has applied one since `last` was. The fresh look after the lock is needed because whoever has waited for the
+// row of a version is given that row, and not the one that was added meanwhile.
+static bool lock_versions(migrator *m, int last, bool *overtaken, err *e) {
+    int64_t latest = 0;
+    if (!command(m, LOCK_LATEST_SQL, e)) {
+        return false;
+    }
+    PGresult *r = checked(m, PQexec(m->pg, LATEST_SQL), "schema_migration", e);
+    if (r == NULL) {
+        return false;
+    }
+    ASSERT(PQntuples(r) == 0 ||
+           str_to_i64(str_of(PQgetvalue(r, 0, 0)), 1, MIGRATION_FILES_MAX, &latest));
+    PQclear(r);
+    *overtaken = latest != last;
+    return true;
+}
+
+// With no version yet there is no row to lock: the key of the first one is what makes the second program wait.
+static bool record(migrator *m, const migration *f, const char *text, size_t len, bool *overtaken,
+                   err *e) {
     char version[16];
     (void)snprintf(version, sizeof version, "%d", f->version);
     const char *const values[] = {version, f->name, text};
@@ -194,22 +219,35 @@ static bool record(migrator *m, const migration *f, const char *text, size_t len
     PGresult *r = checked(m,
                           PQexecParams(m->pg,
                                        "INSERT INTO schema_migration (version, name, sha256)"
-                                       " VALUES ($1, $2, sha256($3))",
+                                       " VALUES ($1, $2, sha256($3)) ON CONFLICT DO NOTHING",
                                        3, types, values, lengths, formats, 0),
                           f->name, e);
+    if (r == NULL) {
+        return false;
+    }
+    *overtaken = strcmp(PQcmdTuples(r), "1") != 0;
     PQclear(r);
-    return r != NULL;
+    return true;
 }
 
-static bool apply(migrator *m, const migration *f, err *e) {
+static bool run_in_transaction(migrator *m, const migration *f, int last, const char *text,
+                               size_t len, bool *overtaken, err *e) {
+    return command(m, "BEGIN", e) && lock_versions(m, last, overtaken, e) &&
+           (*overtaken || record(m, f, text, len, overtaken, e)) &&
+           (*overtaken || run_file(m, f, text, e));
+}
+
+// last: the version before it. *overtaken: nothing was done, since another program has done something.
+static bool apply(migrator *m, const migration *f, int last, bool *overtaken, err *e) {
     int64_t start_ms = db_now_ms();
     size_t len = 0;
+    *overtaken = false;
     char *text = read_migration(m, f, &len, e);
     if (text == NULL) {
         return false;
     }
-    bool ok = command(m, "BEGIN", e) && run_file(m, f, text, e) && record(m, f, text, len, e);
-    if (ok) {
+    bool ok = run_in_transaction(m, f, last, text, len, overtaken, e);
+    if (ok && !*overtaken) {
         PGresult *r = checked(m, PQexec(m->pg, "COMMIT"), f->name, e);
         ok = r != NULL && strcmp(PQcmdStatus(r), "COMMIT") == 0;
         if (r != NULL && !ok) {
@@ -220,7 +258,7 @@ static bool apply(migrator *m, const migration *f, err *e) {
         PQclear(PQexec(m->pg, "ROLLBACK"));
     }
     free(text);
-    if (ok) {
+    if (ok && !*overtaken) {
         (void)fprintf(stdout, "%s  applied in %lld ms\n", f->name,
                       (long long)(db_now_ms() - start_ms));
         (void)fflush(stdout);
@@ -256,11 +294,10 @@ static bool check_unchanged(migrator *m, const migration *f, err *e) {
     if (!same) {
         return bad_file(e, f->name, "was changed or renamed after it was applied");
     }
-    (void)fprintf(stdout, "%s  unchanged\n", f->name);
     return true;
 }
 
-// Fills *last with the highest applied version, 0 for none.
+// Fills *last with the highest applied version, 0 for none. Says of those beyond what it was that they are unchanged.
 static bool check_applied(migrator *m, int *last, err *e) {
     PGresult *r =
         checked(m, PQexec(m->pg, "SELECT version, name FROM schema_migration ORDER BY version"),
@@ -268,6 +305,7 @@ static bool check_applied(migrator *m, int *last, err *e) {
     if (r == NULL) {
         return false;
     }
+    const int said = *last;
     bool ok = true;
     size_t at = 0;
     *last = 0;
@@ -281,12 +319,54 @@ static bool check_applied(migrator *m, int *last, err *e) {
             ok = bad_file(e, PQgetvalue(r, i, 1), "was applied, and its file is missing");
         } else {
             ok = check_unchanged(m, file, e);
+            if (ok && version > said) {
+                (void)fprintf(stdout, "%s  unchanged\n", file->name);
+            }
         }
         *last = (int)version;
         at++;
     }
     PQclear(r);
     return ok;
+}
+
+// Two programs that make it at once: the second one fails when the first has committed, and then finds it there.
+static bool make_table(migrator *m, err *e) {
+    err why;
+    err_clear(&why);
+    return command(m, TABLE_SQL, &why) || command(m, TABLE_SQL, e);
+}
+
+// Applies what is not applied, until there is nothing left or another program comes in between.
+static bool apply_rest(migrator *m, int *last, bool *overtaken, err *e) {
+    for (size_t i = 0; i < m->n_files; i++) {
+        if (m->files[i].version <= *last) {
+            continue;
+        }
+        if (!apply(m, &m->files[i], *last, overtaken, e)) {
+            return false;
+        }
+        if (*overtaken) {
+            return true;
+        }
+        *last = m->files[i].version;
+    }
+    return true;
+}
+
+static bool bring_up(migrator *m, err *e) {
+    int last = 0;
+    bool overtaken = false;
+    if (!make_table(m, e)) {
+        return false;
+    }
+    do {
+        overtaken = false;
+        if (!check_applied(m, &last, e) || !apply_rest(m, &last, &overtaken, e)) {
+            return false;
+        }
+    } while (overtaken);
+    return true;
 }
 
 static void ignore_notice(void *arg, const PGresult *r) {
@@ -296,7 +376,6 @@ static void ignore_notice(void *arg, const PGresult *r) {
 
 bool db_migrate(const char *conninfo, const char *dir, err *e) {
     migrator m = {.dir = dir};
-    int last = 0;
     m.files = calloc(MIGRATION_FILES_MAX, sizeof *m.files);
     ASSERT(m.files != NULL);
     const char *const keys[] = {"connect_timeout", "keepalives_idle",  "gssencmode",
@@ -314,13 +393,7 @@ bool db_migrate(const char *conninfo, const char *dir, err *e) {
         (void)err_set(e, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database is not available");
         (void)err_detail(e, "connect: %s", PQerrorMessage(m.pg));
     }
-    // The lock goes with the session, however this ends.
-    ok = ok && command(&m, LOCK_SQL, e) && command(&m, TABLE_SQL, e) && check_applied(&m, &last, e);
-    for (size_t i = 0; ok && i < m.n_files; i++) {
-        if (m.files[i].version > last) {
-            ok = apply(&m, &m.files[i], e);
-        }
-    }
+    ok = ok && bring_up(&m, e);
     PQfinish(m.pg);
     free(m.files);
     return ok;

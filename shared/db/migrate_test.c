@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -155,6 +156,84 @@ static void test_migrate__four_at_once__applied_once(void **state) {
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM one"), 2);
 }
 
+// The first of all versions has no row before it to lock: its own is what the others wait for.
+static void test_migrate__four_at_once_into_nothing__applied_once(void **state) {
+    (void)state;
+    pthread_t threads[4];
+    bool ok[4] = {false};
+    write_file("0001_first.sql", "CREATE TABLE one (id int8); SELECT pg_sleep(0.2);");
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(pthread_create(&threads[i], NULL, migrate_in_thread, &ok[i]), 0);
+    }
+    for (int i = 0; i < 4; i++) {
+        (void)pthread_join(threads[i], NULL);
+        assert_true(ok[i]);
+    }
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM one"), 1);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM schema_migration"), 2);
+}
+
+static void run(db_conn *c, arena *a, const char *name, const char *sql) {
+    const db_stmt statement = {name, sql};
+    err e;
+    if (!db_exec(c, &statement, NULL, a, NULL, NULL, &e)) {
+        fail_msg("%s / %s", e.message, e.detail);
+    }
+}
+
+typedef struct attempt {
+    bool ok;
+    err e;
+} attempt;
+
+static void *attempt_in_thread(void *arg) {
+    attempt *t = arg;
+    t->ok = db_migrate(fixture_conninfo(), dir, &t->e);
+    return NULL;
+}
+
+static void wait_for_waiting_migrator(void) {
+    const struct timespec pause = {.tv_nsec = 10 * 1000 * 1000};
+    for (int k = 0; k < 1000; k++) {
+        if (fixture_sql_i64("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' "
+                            "AND application_name = 'disburse-migrate'") == 1) {
+            return;
+        }
+        (void)nanosleep(&pause, NULL);
+    }
+    fail_msg("the migrator does not wait");
+}
+
+// The other program knows a version 4, and no version 3: whoever comes second must see that before it does anything.
+static void test_migrate__overtaken_by_a_program_with_other_files__refused(void **state) {
+    (void)state;
+    pthread_t thread;
+    attempt late = {.ok = true};
+    err e;
+    must_migrate();
+    write_file("0003_third.sql", "INSERT INTO one VALUES (3)");
+    arena *a = arena_create(1 << 20);
+    db_pool *pool = fixture_pool(fixture_conninfo(), 1, 20000);
+    db_conn *c = db_pool_checkout(pool, fixture_deadline(20000), &e);
+    assert_non_null(c);
+    assert_true(db_begin(c, fixture_deadline(20000), &e));
+    run(c, a, "other_lock", "SELECT version FROM schema_migration WHERE version = 2 FOR UPDATE");
+    run(c, a, "other_version",
+        "INSERT INTO schema_migration (version, name, sha256) "
+        "VALUES (4, '0004_other.sql', sha256(''))");
+    assert_int_equal(pthread_create(&thread, NULL, attempt_in_thread, &late), 0);
+    wait_for_waiting_migrator();
+    assert_true(db_commit(c, &e));
+    (void)pthread_join(thread, NULL);
+    assert_false(late.ok);
+    assert_string_equal(late.e.reason, "BAD_MIGRATIONS");
+    assert_non_null(strstr(late.e.message, "comes before one that is applied already"));
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM one"), 1);
+    db_pool_checkin(pool, c);
+    db_pool_destroy(pool);
+    arena_destroy(a);
+}
+
 static void test_migrate__no_database__unavailable(void **state) {
     (void)state;
     err e;
@@ -175,6 +254,8 @@ int main(void) {
         T(test_migrate__statement_fails__nothing_of_the_file_is_kept),
         T(test_migrate__file_commits_itself__refused),
         T(test_migrate__four_at_once__applied_once),
+        T(test_migrate__four_at_once_into_nothing__applied_once),
+        T(test_migrate__overtaken_by_a_program_with_other_files__refused),
         T(test_migrate__no_database__unavailable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,7 +64,7 @@ def run(folder: Path) -> int:
     stack = Stack(folder, build=BUILD, settings=SETTINGS, say=lambda line: print(line, file=sys.stderr))
     try:
         stack.up()
-        stack.cluster.psql(stack.databases[1], TABLE, role="payments_migrator")
+        stack.cluster.psql(stack.databases[1], f"SET ROLE payments_owner; {TABLE}", role="payments_migrator")
         env = {**clean_environment(), **stack.env(), "no_proxy": "127.0.0.1,localhost"}
         done = subprocess.run([BUILD / "bin" / "payouts_bench", *arguments(stack)], env=env, stdout=subprocess.PIPE,
                               check=False)

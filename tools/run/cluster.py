@@ -14,7 +14,9 @@ from .process import log_tail
 
 BIN = Path("/usr/lib/postgresql/15/bin")
 ADMIN = "disburse_admin"
-# Role -> the kind of database that it works in. The migrator owns the schema and grants the service what it needs.
+# Role -> the kind of database that it works in. Nobody logs in as the owner of schema and tables: the migrator takes its role while
+# it migrates (`SET ROLE`, as an option of its connection), and can do nothing to a table without that.
+OWNERS = ("ledger_owner", "payments_owner")
 LEDGER_ROLES = ("ledger_migrator", "ledger_service", "ledger_sealer", "ledger_auditor")
 PAYMENTS_ROLES = ("payments_migrator", "payments_service")
 ROLES = LEDGER_ROLES + PAYMENTS_ROLES
@@ -111,18 +113,23 @@ class Cluster:
     def provision(self, ledger: str = "disburse_ledger", payments: str = "disburse_payments") -> None:
         """The roles and a pair of databases; all of it may exist already."""
         script = ["\\set QUIET on"]
+        for owner, (migrator, *_) in zip(OWNERS, (LEDGER_ROLES, PAYMENTS_ROLES), strict=True):
+            script.append(f"SELECT 'CREATE ROLE {owner}' WHERE NOT EXISTS "
+                          f"(SELECT FROM pg_roles WHERE rolname = '{owner}') \\gexec")
+            script.append(f"ALTER ROLE {owner} NOLOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;")
         for role in ROLES:
             verifier = keys.scram_verifier(keys.ensure_password(self.secrets, role))
             script.append(f"SELECT 'CREATE ROLE {role}' WHERE NOT EXISTS "
                           f"(SELECT FROM pg_roles WHERE rolname = '{role}') \\gexec")
-            script.append(f"ALTER ROLE {role} LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS "
+            script.append(f"ALTER ROLE {role} LOGIN NOINHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS "
                           f"PASSWORD '{verifier}';")
         script.append("REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;")
         for database in (ledger, payments):
             script.append(f"SELECT 'CREATE DATABASE {database}' WHERE NOT EXISTS "
                           f"(SELECT FROM pg_database WHERE datname = '{database}') \\gexec")
-        script.extend(_grants(ledger, LEDGER_ROLES))
-        script.extend(_grants(payments, PAYMENTS_ROLES))
+        for owner, database, roles in zip(OWNERS, (ledger, payments), (LEDGER_ROLES, PAYMENTS_ROLES), strict=True):
+            script.append(f"GRANT {owner} TO {roles[0]};")
+            script.extend(_grants(database, owner, roles))
         self.psql("postgres", "\n".join(script) + "\n")
 
     def write_services(self, target: Path, ledger: str, payments: str) -> None:
@@ -151,8 +158,8 @@ class Cluster:
     def copy_database(self, source: str, target: str) -> None:
         """A database as the template is, grants included; nobody may be connected to the template."""
         self.psql("postgres", f"CREATE DATABASE {target} TEMPLATE {source};\n")
-        roles = LEDGER_ROLES if "ledger" in source else PAYMENTS_ROLES
-        self.psql("postgres", "\n".join(_database_grants(target, roles)))
+        owner, roles = (OWNERS[0], LEDGER_ROLES) if "ledger" in source else (OWNERS[1], PAYMENTS_ROLES)
+        self.psql("postgres", "\n".join(_database_grants(target, owner, roles)))
 
     def drop_database(self, name: str) -> None:
         self.psql("postgres", f"DROP DATABASE IF EXISTS {name} WITH (FORCE);\n")
@@ -177,19 +184,22 @@ class Cluster:
         return done
 
 
-def _database_grants(database: str, roles: tuple[str, ...]) -> list[str]:
-    """Deny by default; only the migrator may create."""
+def _database_grants(database: str, owner: str, roles: tuple[str, ...]) -> list[str]:
+    """Deny by default; only the owner may create."""
     return [
         f"REVOKE ALL ON DATABASE {database} FROM PUBLIC;",
         f"GRANT CONNECT ON DATABASE {database} TO {', '.join(roles)};",
-        f"GRANT CREATE ON DATABASE {database} TO {roles[0]};",
+        f"GRANT CREATE ON DATABASE {database} TO {owner};",
     ]
 
 
-def _grants(database: str, roles: tuple[str, ...]) -> list[str]:
-    return _database_grants(database, roles) + [
+def _grants(database: str, owner: str, roles: tuple[str, ...]) -> list[str]:
+    return _database_grants(database, owner, roles) + [
         f"\\connect {database}",
         "REVOKE ALL ON SCHEMA public FROM PUBLIC;",
-        f"ALTER SCHEMA public OWNER TO {roles[0]};",
-        f"GRANT USAGE ON SCHEMA public TO {', '.join(roles[1:])};",
+        f"ALTER SCHEMA public OWNER TO {owner};",
+        f"GRANT USAGE ON SCHEMA public TO {', '.join(roles)};",
+        # In a database that was made when the migrator still owned the tables, they change hands.
+        f"REVOKE CREATE ON DATABASE {database} FROM {roles[0]};",
+        f"REASSIGN OWNED BY {roles[0]} TO {owner};",
     ]

@@ -110,25 +110,38 @@ class TestCluster:
         with pytest.raises(RunError, match="permission denied for database"):
             cluster.psql(database, "SELECT 1", role=role)
 
-    @pytest.mark.parametrize("role", ["ledger_service", "ledger_auditor"])
+    @pytest.mark.parametrize("role", ["ledger_service", "ledger_auditor", "ledger_migrator"])
     @pytest.mark.parametrize("statement", ["CREATE TABLE t (a int)", "CREATE SCHEMA s", "CREATE TEMP TABLE t (a int)"])
-    def test_only_the_migrator_creates(self, cluster, role, statement):
+    def test_only_the_owner_creates(self, cluster, role, statement):
         with pytest.raises(RunError, match="permission denied"):
             cluster.psql("disburse_ledger", statement, role=role)
 
-    def test_the_migrator_creates(self, cluster):
-        cluster.psql("disburse_ledger", "CREATE TABLE made (a int); DROP TABLE made;", role="ledger_migrator")
-        cluster.psql("disburse_payments", "CREATE SCHEMA made; DROP SCHEMA made;", role="payments_migrator")
+    def test_the_migrator_creates_as_the_owner(self, cluster):
+        for database, kind in (("disburse_ledger", "ledger"), ("disburse_payments", "payments")):
+            sql = f"SET ROLE {kind}_owner; CREATE TABLE made (a int); DROP TABLE made; CREATE SCHEMA made; DROP SCHEMA made;"
+            cluster.psql(database, sql, role=f"{kind}_migrator")
+
+    @pytest.mark.parametrize("kind", ["ledger", "payments"])
+    def test_nobody_else_is_the_owner(self, cluster, kind):
+        member = cluster.rows("postgres", "SELECT m.rolname FROM pg_auth_members a JOIN pg_roles m ON m.oid = a.member "
+                                          f"WHERE a.roleid = '{kind}_owner'::regrole")
+        assert member == [[f"{kind}_migrator"]]
+        assert cluster.rows("postgres", f"SELECT rolcanlogin, rolsuper FROM pg_roles WHERE rolname = '{kind}_owner'") == [["f", "f"]]
+        assert cluster.rows("postgres", f"SELECT rolinherit FROM pg_roles WHERE rolname = '{kind}_migrator'") == [["f"]]
 
     def test_provision_again_and_copies(self, cluster):
-        cluster.psql("disburse_ledger", "CREATE TABLE kept (a int); INSERT INTO kept VALUES (7);", role="ledger_migrator")
+        # As a table was that the migrator made before there was an owner.
+        cluster.psql("disburse_ledger", "CREATE TABLE kept (a int); INSERT INTO kept VALUES (7); "
+                                        "ALTER TABLE kept OWNER TO ledger_migrator;")
         cluster.provision()
         cluster.copy_database("disburse_ledger", "ledger_copy")
-        assert cluster.rows("ledger_copy", "SELECT a, a + 1 FROM kept", role="ledger_migrator") == [["7", "8"]]
+        with pytest.raises(RunError, match="permission denied for table kept"):
+            cluster.psql("ledger_copy", "SELECT a FROM kept", role="ledger_migrator")
+        assert cluster.rows("ledger_copy", "SET ROLE ledger_owner; SELECT a, a + 1 FROM kept", role="ledger_migrator") == [["7", "8"]]
         with pytest.raises(RunError, match="permission denied"):
             cluster.psql("ledger_copy", "SELECT 1", role="payments_service")
         cluster.drop_database("ledger_copy")
-        cluster.psql("disburse_ledger", "DROP TABLE kept", role="ledger_migrator")
+        cluster.psql("disburse_ledger", "DROP TABLE kept")
 
     def test_it_survives_an_immediate_stop(self, place):
         with tempfile.TemporaryDirectory(dir=place) as name:
