@@ -118,15 +118,46 @@ static void case_43_one_target_from_several_debits(void **state) {
     assert_int_equal(b->results[0].row->amount, 40);
     assert_int_equal(b->results[1].row->amount, 40);
     assert_int_equal(b->results[2].row->amount, 20);
+}
 
-    // With too little, the transfer that needs the whole target fails, and all with it.
+// The legs that gather 100 in account 30, each with at most what is still missing if those before it found all they could, and
+// the one that moves all of it on.
+static void gather(bench_book *b, uint64_t first_id) {
+    const ledger_transfer_event chain[] = {
+        move(first_id, 11, 30, 100, LNK | BDR), move(first_id + 1, 12, 30, 60, LNK | BDR),
+        move(first_id + 2, 13, 30, 20, LNK | BDR), move(first_id + 3, 30, 31, 100, 0)};
+    bench_apply(b, chain, 4);
+}
+
+static void case_43_a_target_that_is_missed_by_one__moves_nothing(void **state) {
+    bench_book *b = *state;
+    const int64_t available[] = {40, 40, 19};
+    for (uint64_t k = 0; k < 3; k++) {
+        bench_account(b, 11 + k, DC);
+        EXPECT(b, move(1 + k, 3, 11 + k, available[k], 0), CREATED);
+    }
     bench_account(b, 30, DC);
-    const ledger_transfer_event short_of[] = {move(20, 13, 30, 20, LNK | BDR),
-                                              move(21, 30, 3, 20, 0)};
-    bench_apply(b, short_of, 2);
-    EXPECT_RESULT(b, 0, LINKED_EVENT_FAILED);
-    EXPECT_RESULT(b, 1, EXCEEDS_CREDITS);
+    bench_account(b, 31, 0);
+    gather(b, 10);
+    for (size_t k = 0; k < 3; k++) {
+        EXPECT_RESULT(b, k, LINKED_EVENT_FAILED);
+    }
+    EXPECT_RESULT(b, 3, EXCEEDS_CREDITS);
+    for (uint64_t k = 0; k < 3; k++) {
+        bench_expect_balances(b, 11 + k, 0, 0, 0, available[k]);
+    }
+    bench_expect_balances(b, 30, 0, 0, 0, 0);
+    bench_expect_balances(b, 31, 0, 0, 0, 0);
+
+    EXPECT(b, move(4, 3, 13, 2, 0), CREATED); // 40, 40, 21
+    gather(b, 20);
+    const int64_t moved[] = {40, 40, 20, 100};
+    for (size_t k = 0; k < 4; k++) {
+        EXPECT_RESULT(b, k, CREATED);
+        assert_int_equal(b->results[k].row->amount, moved[k]);
+    }
     bench_expect_balances(b, 13, 0, 20, 0, 21);
+    bench_expect_balances(b, 31, 0, 0, 0, 100);
 }
 
 static void balancing_does_not_go_with_post_or_void(void **state) {
@@ -292,6 +323,7 @@ int main(void) {
         T(case_41_both_sides__the_smaller),
         T(case_42_balancing_pending),
         T(case_43_one_target_from_several_debits),
+        T(case_43_a_target_that_is_missed_by_one__moves_nothing),
         T(balancing_does_not_go_with_post_or_void),
         T(case_38_credit_line__to_the_last_unit),
         T(credit_line__the_largest),

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 
 enum { ROUNDS = 100, BATCHES = 100, EVENTS_MAX = 12, ACCOUNTS = 6, IDS = 400 };
 
@@ -194,7 +195,8 @@ static void a_batch_gives_what_its_events_give_one_by_one(void **state) {
     (void)state;
     size_t seen[LEDGER_TRANSFER_STATUS_COUNT] = {0};
     const char *given = getenv("DISBURSE_TEST_SEED");
-    const uint64_t seed = given != NULL ? strtoull(given, NULL, 10) : 20260101;
+    const uint64_t seed =
+        given != NULL ? strtoull(given, NULL, 10) : (uint64_t)clock_wall_us(clock_system());
     print_message("seed %" PRIu64 " (DISBURSE_TEST_SEED)\n", seed);
     state_of_random = seed;
     for (int round = 0; round < ROUNDS; round++) {

@@ -227,6 +227,96 @@ static void clock_set_back__expiry_is_by_the_time_of_the_book(void **state) {
     bench_stop(&i);
 }
 
+// The money that a hold has kept while the service was down is there for the first request, and the hold cannot be posted.
+static void case_36_first_request_after_a_restart_across_the_deadline(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance i = bench_start(NULL, NULL);
+    bench_make_accounts(&i, book, 2, 0);
+    const ledger_account_event wallet = {.id = bench_uuid(book, 3),
+                                         .code = 10,
+                                         .flags =
+                                             LEDGER_ACCOUNT_FLAG_DEBITS_MUST_NOT_EXCEED_CREDITS,
+                                         .currency = ledger_currency_pack(STR("USD"))};
+    ledger_account_result made;
+    bench_commit_accounts(&i, book, &wallet, 1, &made);
+    EXPECT_STATUS(bench_commit_one(&i, book, bench_event(book, 100, 1, 3, 50)), CREATED);
+    ledger_transfer_event hold = bench_event(book, 101, 3, 2, 50);
+    hold.flags = LEDGER_TRANSFER_FLAG_PENDING;
+    hold.timeout_s = 600;
+    EXPECT_STATUS(bench_commit_one(&i, book, hold), CREATED);
+    EXPECT_STATUS(bench_commit_one(&i, book, bench_event(book, 102, 3, 2, 1)), EXCEEDS_CREDITS);
+    bench_stop(&i);
+
+    bench_clock_shift(INT64_C(601) * 1000000);
+    i = bench_start(NULL, no_sweeper);
+    const ledger_transfer_event first[] = {{.id = bench_uuid(book, 103),
+                                            .pending_id = hold.id,
+                                            .amount = 50,
+                                            .flags = LEDGER_TRANSFER_FLAG_POST},
+                                           bench_event(book, 104, 3, 2, 50)};
+    bench_commit(&i, book, first, 2, 20000, &answer);
+    assert_true(answer.ok);
+    EXPECT_STATUS(answer.status[0], PENDING_TRANSFER_EXPIRED);
+    EXPECT_STATUS(answer.status[1], CREATED);
+    assert_int_equal(answer.rows[1].sequence, 4); // the expiry stands before it
+    assert_int_equal(answer.rows[1].debit_after.debits_pending, 0);
+    assert_int_equal(answer.rows[1].debit_after.debits_posted, 50);
+    assert_int_equal(expired_rows(book), 1);
+    bench_clock_shift(0);
+    bench_check_book(book);
+    bench_stop(&i);
+}
+
+// More holds run out while the service is down than one transaction releases: the rest is reserved for one transaction more,
+// cannot be posted in it all the same, and each is released once.
+static void case_36_more_due_at_once_than_one_transaction_releases(void **state) {
+    (void)state;
+    enum { DUE_MAX = LEDGER_BATCH_MAX, HOLDS = DUE_MAX + 110 };
+    const int64_t book = bench_new_book();
+    bench_instance i = bench_start(NULL, NULL);
+    bench_make_accounts(&i, book, 2, 0);
+    ledger_transfer_event events[BENCH_EVENTS_MAX];
+    for (uint64_t done = 0; done < HOLDS;) {
+        size_t n = 0;
+        for (; n < BENCH_EVENTS_MAX && done < HOLDS; n++, done++) {
+            events[n] = bench_event(book, 1000 + done, 1, 2, 1);
+            events[n].flags = LEDGER_TRANSFER_FLAG_PENDING;
+            events[n].timeout_s = 600;
+        }
+        bench_commit(&i, book, events, n, 20000, &answer);
+        assert_true(answer.ok);
+        EXPECT_STATUS(answer.status[n - 1], CREATED);
+    }
+    assert_int_equal(bench_balances(&i, book, 1).debits_pending, HOLDS);
+    bench_stop(&i);
+
+    // The clock stands before the deadlines while the instance starts, so that its sweeper finds nothing.
+    i = bench_start(NULL, no_sweeper);
+    EXPECT_STATUS(bench_commit_one(&i, book, bench_event(book, 10, 1, 2, 1)), CREATED);
+    assert_int_equal(expired_rows(book), 0);
+    bench_clock_shift(INT64_C(700) * 1000000);
+    const ledger_transfer_event last[] = {{.id = bench_uuid(book, 11),
+                                           .pending_id = bench_uuid(book, 1000 + HOLDS - 1),
+                                           .amount = 1,
+                                           .flags = LEDGER_TRANSFER_FLAG_POST},
+                                          bench_event(book, 12, 1, 2, 1)};
+    bench_commit(&i, book, last, 2, 20000, &answer);
+    assert_true(answer.ok);
+    EXPECT_STATUS(answer.status[0], PENDING_TRANSFER_EXPIRED);
+    EXPECT_STATUS(answer.status[1], CREATED);
+    assert_int_equal(answer.rows[1].debit_after.debits_pending, HOLDS - DUE_MAX);
+    assert_int_equal(expired_rows(book), DUE_MAX);
+    EXPECT_STATUS(bench_commit_one(&i, book, bench_event(book, 13, 1, 2, 1)), CREATED);
+    assert_int_equal(expired_rows(book), HOLDS);
+    const ledger_balances b = bench_balances(&i, book, 1);
+    assert_int_equal(b.debits_pending, 0);
+    assert_int_equal(b.debits_posted, 3);
+    bench_clock_shift(0);
+    bench_check_book(book);
+    bench_stop(&i);
+}
+
 static void deadline_that_has_passed__is_left_out(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
@@ -427,6 +517,8 @@ int main(void) {
         cmocka_unit_test(case_65_clock_steps_back),
         cmocka_unit_test(case_36_expiry_without_traffic_and_across_a_restart),
         cmocka_unit_test(clock_set_back__expiry_is_by_the_time_of_the_book),
+        cmocka_unit_test(case_36_first_request_after_a_restart_across_the_deadline),
+        cmocka_unit_test(case_36_more_due_at_once_than_one_transaction_releases),
         cmocka_unit_test(deadline_that_has_passed__is_left_out),
         cmocka_unit_test(unknown_book__not_found),
         cmocka_unit_test(lost_answer_to_commit__is_looked_up),

@@ -263,8 +263,9 @@ static int make_book(void **state) {
     (void)state;
     const char *seed = getenv("DISBURSE_SEED");
     char conninfo[512];
-    state_of_random = seed != NULL ? strtoull(seed, NULL, 10) : 20261121;
-    (void)fprintf(stderr, "seed %" PRIu64 "\n", state_of_random);
+    state_of_random =
+        seed != NULL ? strtoull(seed, NULL, 10) : (uint64_t)clock_wall_us(clock_system());
+    (void)fprintf(stderr, "seed %" PRIu64 " (DISBURSE_SEED)\n", state_of_random);
     bench_database();
     (void)snprintf(conninfo, sizeof conninfo,
                    "host=%s user=ledger_service dbname=postgres options='" STORE_READER_OPTIONS "'",

@@ -458,6 +458,7 @@ void generate_case(uint64_t seed, size_t n_events, generate_time time, int64_t s
     *g = (generator){.random = seed, .time = time, .m = model_create()};
     g->huge = one_in(g, 2);
     memset(out, 0, sizeof *out);
+    out->time = time;
     out->start_us = g->now_us = start_us;
     for (size_t made = 0; made < n_events && out->n_steps < CASE_STEPS_MAX;) {
         model_step *step = &out->steps[out->n_steps];

@@ -8,17 +8,18 @@ enum { CASE_STEPS_MAX = 64 };
 #define GENERATE_START_US (INT64_C(1700000000) * 1000000)
 #define GENERATE_LIFE_US (INT64_C(100000) * 1000000)
 
-// One book's life: from empty, step by step.
-typedef struct ledger_case {
-    int64_t start_us;
-    size_t n_steps;
-    model_step steps[CASE_STEPS_MAX];
-} ledger_case;
-
 typedef enum generate_time {
     TIME_EXACT, // deadlines and imported times are hit to the microsecond: for a subject whose clock the caller holds
     TIME_COARSE // all that time decides is hundreds of seconds away: for a subject that takes its time
 } generate_time;
+
+// One book's life: from empty, step by step.
+typedef struct ledger_case {
+    generate_time time;
+    int64_t start_us;
+    size_t n_steps;
+    model_step steps[CASE_STEPS_MAX];
+} ledger_case;
 
 // splitmix64
 uint64_t generate_next(uint64_t *state);

@@ -7,8 +7,12 @@
 
 #include "base/assert.h"
 #include "domain/apply.h"
+#include "words.h"
 
-enum { ROWS_MAX = MODEL_ROWS_MAX, MAP_MAX = 1 << 14, MEMORY_MAX = 64 * 1024 * 1024, TEXTS = 64 };
+// What the last comparison found.
+static char difference[512];
+
+enum { ROWS_MAX = MODEL_ROWS_MAX, MAP_MAX = 1 << 14, MEMORY_MAX = 64 * 1024 * 1024 };
 
 struct subject {
     arena *a;
@@ -22,17 +26,6 @@ struct subject {
     ledger_account_result account_results[MODEL_EVENTS_MAX];
     model_step_kind kind; // of the last step
 };
-
-// What the last comparison found.
-static char difference[512];
-
-static const char *differs(const char *what, uint64_t where, const char *field, int64_t wanted,
-                           int64_t got) {
-    (void)snprintf(difference, sizeof difference,
-                   "%s %" PRIu64 ": %s is %" PRId64 ", the model says %" PRId64, what, where, field,
-                   got, wanted);
-    return difference;
-}
 
 subject *subject_create(void) {
     subject *s = calloc(1, sizeof *s);
@@ -53,74 +46,6 @@ void subject_destroy(subject *s) {
     map_destroy(s->references);
     arena_destroy(s->a);
     free(s);
-}
-
-// --- From the model's words to the ledger's --------------------------------------------------------------------------
-
-static uuid id_of(uint64_t n) {
-    uuid id;
-    memset(id.b, n == MODEL_ID_MAX ? 0xff : 0, sizeof id.b);
-    for (size_t i = 0; i < 8 && n != MODEL_ID_MAX; i++) {
-        id.b[15 - i] = (uint8_t)(n >> (8 * i));
-    }
-    return id;
-}
-
-static ledger_currency currency_of(int c) {
-    static const char *const codes[] = {"", "USD", "EUR", "QQQ"};
-    return ledger_currency_pack(str_of(codes[c]));
-}
-
-static str text_of(subject *s, const char *prefix, int n) {
-    return n == 0 ? (str){0} : str_of(arena_printf(s->a, "%s%d", prefix, n));
-}
-
-static str metadata_of(subject *s, int n) {
-    char *out = arena_must(s->a, LEDGER_METADATA_MAX);
-    ledger_metadata_entry entries[] = {{STR("number"), text_of(s, "m", n)},
-                                       {STR("kind"), STR("test")}};
-    size_t len = 0;
-    ASSERT(ledger_metadata_encode(entries, n == 0 ? 0 : 2, out, &len));
-    return (str){out, len};
-}
-
-static ledger_account_event account_event(subject *s, const model_event *e) {
-    return (ledger_account_event){
-        .id = id_of(e->id),
-        .user_data_128 = id_of(e->user_data_128),
-        .user_data_64 = e->user_data_64,
-        .user_data_32 = e->user_data_32,
-        .code = e->code,
-        .flags = e->flags,
-        .currency = currency_of(e->currency),
-        .timestamp_us = e->timestamp_us,
-        .lowest_balance = e->lowest_balance,
-        .balances = {e->balances.debits_pending, e->balances.debits_posted,
-                     e->balances.credits_pending, e->balances.credits_posted},
-        .external_reference = text_of(s, "account-", e->reference),
-        .metadata = metadata_of(s, e->metadata),
-    };
-}
-
-static ledger_transfer_event transfer_event(subject *s, const model_event *e) {
-    return (ledger_transfer_event){
-        .id = id_of(e->id),
-        .debit_account_id = id_of(e->debit),
-        .credit_account_id = id_of(e->credit),
-        .pending_id = id_of(e->pending),
-        .user_data_128 = id_of(e->user_data_128),
-        .user_data_64 = e->user_data_64,
-        .user_data_32 = e->user_data_32,
-        .timeout_s = e->timeout_s,
-        .code = e->code,
-        .flags = e->flags,
-        .currency = currency_of(e->currency),
-        .amount = e->amount,
-        .timestamp_us = e->timestamp_us,
-        .reverses_id = id_of(e->reverses),
-        .external_reference = text_of(s, "transfer-", e->reference),
-        .metadata = metadata_of(s, e->metadata),
-    };
 }
 
 // --- One transaction -------------------------------------------------------------------------------------------------
@@ -202,12 +127,12 @@ void subject_apply(subject *s, const model_step *step, size_t first, size_t end,
     s->kind = step->kind;
     if (step->kind == STEP_ACCOUNTS) {
         for (size_t i = 0; i < n; i++) {
-            accounts[i] = account_event(s, &step->events[first + i]);
+            accounts[i] = words_account_event(s->a, &step->events[first + i]);
         }
         ledger_apply_accounts(&tx, accounts, n, s->account_results + first);
     } else {
         for (size_t i = 0; i < n; i++) {
-            transfers[i] = transfer_event(s, &step->events[first + i]);
+            transfers[i] = words_transfer_event(s->a, &step->events[first + i]);
         }
         ledger_apply_transfers(&tx, transfers, n, s->transfer_results + first);
     }
@@ -233,94 +158,25 @@ const char *subject_differs_from_results(const subject *s, const model *m, const
         if (step->kind == STEP_ACCOUNTS) {
             const int64_t got_us = s->account_results[i].timestamp_us;
             if (got_us != results[i].timestamp_us) {
-                return differs("event", i, "timestamp_us", results[i].timestamp_us, got_us);
+                return words_differ("event", i, "timestamp_us", results[i].timestamp_us, got_us);
             }
             continue;
         }
         const ledger_row *row = s->transfer_results[i].row;
         const int64_t sequence = row == NULL ? 0 : row->sequence;
         if (sequence != (int64_t)results[i].sequence) {
-            return differs("event", i, "sequence", (int64_t)results[i].sequence, sequence);
+            return words_differ("event", i, "sequence", (int64_t)results[i].sequence, sequence);
         }
     }
     return NULL;
-}
-
-static const char *balances_differ(const char *what, uint64_t where, const model_balances *want,
-                                   const ledger_balances *got) {
-    if (want->debits_pending != got->debits_pending) {
-        return differs(what, where, "debits_pending", want->debits_pending, got->debits_pending);
-    }
-    if (want->debits_posted != got->debits_posted) {
-        return differs(what, where, "debits_posted", want->debits_posted, got->debits_posted);
-    }
-    if (want->credits_pending != got->credits_pending) {
-        return differs(what, where, "credits_pending", want->credits_pending, got->credits_pending);
-    }
-    if (want->credits_posted != got->credits_posted) {
-        return differs(what, where, "credits_posted", want->credits_posted, got->credits_posted);
-    }
-    return NULL;
-}
-
-// An id as a number again.
-static int64_t number_of(uuid id) {
-    uint64_t n = 0;
-    for (size_t i = 8; i < 16; i++) {
-        n = n << 8 | id.b[i];
-    }
-    return (int64_t)n;
-}
-
-static const char *row_differs(const ledger_row *row, const model_row *want, uint64_t at) {
-    const struct {
-        const char *field;
-        int64_t want, got;
-    } fields[] = {
-        {"kind", want->kind, row->kind},
-        {"sequence", (int64_t)at, row->sequence},
-        {"id", (int64_t)want->asked.id, number_of(row->id)},
-        {"debit", (int64_t)want->asked.debit, number_of(row->debit_account_id)},
-        {"credit", (int64_t)want->asked.credit, number_of(row->credit_account_id)},
-        {"pending", (int64_t)want->asked.pending, number_of(row->pending_id)},
-        {"reverses", (int64_t)want->asked.reverses, number_of(row->reverses_id)},
-        {"amount", want->amount, row->amount},
-        {"released", want->released, row->released},
-        {"expires_us", want->expires_us, row->expires_us},
-        {"timestamp_us", want->timestamp_us, row->timestamp_us},
-        {"effective_us", want->effective_us, row->effective_us},
-        {"code", want->asked.code, row->code},
-        {"flags", want->asked.flags, row->flags},
-        {"timeout_s", want->asked.timeout_s, row->timeout_s},
-        {"currency", currency_of(want->asked.currency), row->currency},
-        {"user_data_128", (int64_t)want->asked.user_data_128, number_of(row->user_data_128)},
-        {"user_data_64", (int64_t)want->asked.user_data_64, (int64_t)row->user_data_64},
-        {"user_data_32", want->asked.user_data_32, row->user_data_32},
-        {"debit closed", want->debit_closed, row->debit_state_after & LEDGER_STATE_CLOSED},
-        {"credit closed", want->credit_closed, row->credit_state_after & LEDGER_STATE_CLOSED},
-        {"has a reference", want->asked.reference != 0, row->external_reference.len != 0},
-        {"has metadata", want->asked.metadata != 0, row->metadata.len != 0},
-        {"reversed", want->reversed, row->reversal != NULL},
-        {"ended by", want->ended_by, row->resolution},
-    };
-    for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
-        if (fields[i].want != fields[i].got) {
-            return differs("row", at, fields[i].field, fields[i].want, fields[i].got);
-        }
-    }
-    const char *found =
-        balances_differ("debit side of row", at, &want->debit_after, &row->debit_after);
-    return found != NULL
-               ? found
-               : balances_differ("credit side of row", at, &want->credit_after, &row->credit_after);
 }
 
 const char *subject_differs_from_rows(const subject *s, const model *m) {
     if (s->n_rows != m->n_rows) {
-        return differs("journal", 0, "rows", (int64_t)m->n_rows, (int64_t)s->n_rows);
+        return words_differ("journal", 0, "rows", (int64_t)m->n_rows, (int64_t)s->n_rows);
     }
     for (size_t i = 0; i < s->n_rows; i++) {
-        const char *found = row_differs(s->rows[i], &m->rows[i], i + 1);
+        const char *found = words_row_differs(s->rows[i], &m->rows[i], i + 1);
         if (found != NULL) {
             return found;
         }
@@ -330,27 +186,19 @@ const char *subject_differs_from_rows(const subject *s, const model *m) {
 
 const char *subject_differs_from_accounts(const subject *s, const model *m) {
     if (map_count(s->accounts) != m->n_accounts) {
-        return differs("book", 0, "accounts", (int64_t)m->n_accounts,
-                       (int64_t)map_count(s->accounts));
+        return words_differ("book", 0, "accounts", (int64_t)m->n_accounts,
+                            (int64_t)map_count(s->accounts));
     }
     for (size_t i = 0; i < m->n_accounts; i++) {
         const model_account *want = &m->accounts[i];
-        const ledger_account *got = map_get(s->accounts, id_of(want->asked.id));
+        const ledger_account *got = map_get(s->accounts, words_id(want->asked.id));
         const uint64_t id = want->asked.id;
         if (got == NULL) {
-            return differs("account", id, "is there", 1, 0);
+            return words_differ("account", id, "is there", 1, 0);
         }
-        const char *found = balances_differ("account", id, &want->balances, &got->balances);
+        const char *found = words_account_differs(got, want);
         if (found != NULL) {
             return found;
-        }
-        const uint32_t state = (want->closed ? LEDGER_STATE_CLOSED : 0u) |
-                               (model_over_limit(want) ? LEDGER_STATE_OVER_LIMIT : 0u);
-        if (state != got->state) {
-            return differs("account", id, "state", state, got->state);
-        }
-        if (want->effective_us != got->effective_us) {
-            return differs("account", id, "effective_us", want->effective_us, got->effective_us);
         }
     }
     return NULL;
@@ -363,7 +211,7 @@ static const char *accounts_differ(const subject *s, const subject *other) {
         if (y == NULL || memcmp(&x->balances, &y->balances, sizeof x->balances) != 0 ||
             x->state != y->state) {
             (void)snprintf(difference, sizeof difference,
-                           "account %" PRId64 " differs after one by one", number_of(x->id));
+                           "account %" PRId64 " differs after one by one", words_number(x->id));
             return difference;
         }
     }
@@ -429,7 +277,7 @@ const char *subject_out_of_balance(const subject *s) {
         __int128 posted = 0;
         for (size_t i = 0; i < s->n_made; i++) {
             const ledger_account *account = s->made[i];
-            if (account->currency == currency_of(currencies[c])) {
+            if (account->currency == words_currency(currencies[c])) {
                 const ledger_balances *b = &account->balances;
                 pending += (__int128)b->debits_pending - b->credits_pending;
                 posted += (__int128)b->debits_posted - b->credits_posted;
@@ -443,7 +291,7 @@ const char *subject_out_of_balance(const subject *s) {
         if (!replays_to(s, s->made[i])) {
             (void)snprintf(difference, sizeof difference,
                            "the journal does not replay to account %" PRId64,
-                           number_of(s->made[i]->id));
+                           words_number(s->made[i]->id));
             return difference;
         }
     }

@@ -13,11 +13,14 @@
 #include "testing/fixture.h"
 
 static atomic_int_least64_t clock_shift_us;
+static atomic_int_least64_t clock_stands_us; // 0: it goes
 static atomic_int_least64_t next_book = 1;
 
 static int64_t shifted_wall_us(void *self) {
     (void)self;
-    return clock_wall_us(clock_system()) + atomic_load(&clock_shift_us);
+    const int64_t stands_us = atomic_load(&clock_stands_us);
+    return stands_us != 0 ? stands_us
+                          : clock_wall_us(clock_system()) + atomic_load(&clock_shift_us);
 }
 
 static int64_t real_mono_us(void *self) {
@@ -34,6 +37,10 @@ static const clock_source SHIFTED_CLOCK = {shifted_wall_us, real_mono_us, real_r
 
 void bench_clock_shift(int64_t us) {
     atomic_store(&clock_shift_us, us);
+}
+
+void bench_clock_set(int64_t us) {
+    atomic_store(&clock_stands_us, us);
 }
 
 void bench_database(void) {
@@ -66,9 +73,7 @@ bench_instance bench_start(const char *host, void (*change)(journal_options *)) 
     err e;
     err_clear(&e);
     conninfo_make(host, conninfo, sizeof conninfo);
-    bench_instance i = {.pool = fixture_pool(conninfo, 6, 5000)};
     journal_options o = {
-        .pool = i.pool,
         .clock = &SHIFTED_CLOCK,
         .commit_threads = 3,
         .queue_requests_max = 1024,
@@ -83,6 +88,8 @@ bench_instance bench_start(const char *host, void (*change)(journal_options *)) 
     if (change != NULL) {
         change(&o);
     }
+    bench_instance i = {.pool = fixture_pool(conninfo, o.commit_threads + 3, 5000)};
+    o.pool = i.pool;
     i.j = journal_create(&o, &e);
     ASSERT(i.j != NULL);
     return i;
@@ -99,15 +106,23 @@ static bool create_book(db_conn *c, arena *a, void *arg, err *e) {
     return store_book_create(c, a, *(int64_t *)arg, STR("test"), shifted_wall_us(NULL), &book, e);
 }
 
-int64_t bench_new_book(void) {
-    int64_t book_id = atomic_fetch_add(&next_book, 1);
+static void make_book(db_pool *pool, int64_t book_id) {
     arena *a = arena_create(1 << 20);
-    db_pool *pool = fixture_pool(bench_service_conninfo(), 1, 5000);
     err e;
     ASSERT(db_transact(pool, fixture_deadline(5000), a, create_book, &book_id, &e));
-    db_pool_destroy(pool);
     arena_destroy(a);
+}
+
+int64_t bench_new_book(void) {
+    const int64_t book_id = atomic_fetch_add(&next_book, 1);
+    db_pool *pool = fixture_pool(bench_service_conninfo(), 1, 5000);
+    make_book(pool, book_id);
+    db_pool_destroy(pool);
     return book_id;
+}
+
+void bench_make_book(bench_instance *i, int64_t book_id) {
+    make_book(i->pool, book_id);
 }
 
 uuid bench_uuid(int64_t book_id, uint64_t n) {
@@ -296,55 +311,73 @@ void bench_await_checkpoint(int64_t book_id) {
     }
 }
 
+// What must hold in a book, as a statement that counts what does not. A '#' stands for the book's id.
+typedef struct book_rule {
+    const char *broken, *count;
+} book_rule;
+
+static const book_rule BOOK_RULES[] = {
+    {"sequences have gaps",
+     "SELECT count(*) - coalesce(max(sequence), 0) FROM transfer WHERE book_id = # AND sequence > "
+     "0"},
+    {"times do not grow",
+     "SELECT count(*) FROM (SELECT timestamp_us <= lag(timestamp_us) OVER (ORDER BY sequence) AS "
+     "bad FROM transfer WHERE book_id = #) t WHERE bad"},
+    {"debits do not equal credits",
+     "SELECT count(*) FROM (SELECT currency FROM account WHERE book_id = # GROUP BY currency "
+     "HAVING sum(debits_pending) <> sum(credits_pending) OR sum(debits_posted) <> "
+     "sum(credits_posted)) s"},
+    {"an account row is not what its entries up to the checkpoint add up to",
+     "SELECT count(*) FROM (SELECT a.debits_pending, a.debits_posted, a.credits_pending, "
+     "a.credits_posted, "
+     "coalesce(sum(CASE WHEN kind = 2 THEN amount ELSE -coalesce(released, 0) END) "
+     "FILTER (WHERE t.debit_account_id = a.account_id), 0) AS dp, "
+     "coalesce(sum(amount) FILTER (WHERE t.debit_account_id = a.account_id AND kind IN (1, 3)), 0) "
+     "AS dpo, "
+     "coalesce(sum(CASE WHEN kind = 2 THEN amount ELSE -coalesce(released, 0) END) "
+     "FILTER (WHERE t.credit_account_id = a.account_id), 0) AS cp, "
+     "coalesce(sum(amount) FILTER (WHERE t.credit_account_id = a.account_id AND kind IN (1, 3)), "
+     "0) AS cpo "
+     "FROM account a JOIN book_head h ON h.book_id = a.book_id LEFT JOIN transfer t "
+     "ON t.book_id = a.book_id AND t.sequence <= h.checkpoint_sequence AND a.account_id IN "
+     "(t.debit_account_id, t.credit_account_id) WHERE a.book_id = # "
+     "GROUP BY a.book_id, a.account_id) s WHERE (dp, dpo, cp, cpo) <> "
+     "(debits_pending, debits_posted, credits_pending, credits_posted)"},
+    {"postings do not name the rows that the journal does up to the checkpoint",
+     "WITH h AS (SELECT book_id, checkpoint_sequence FROM book_head WHERE book_id = #), "
+     "p AS (SELECT account_id, first_sequence + (get_byte(entries, 4 * i)::bigint << 24 | "
+     "get_byte(entries, 4 * i + 1) << 16 | get_byte(entries, 4 * i + 2) << 8 | "
+     "get_byte(entries, 4 * i + 3)) AS sequence FROM h JOIN posting USING (book_id), "
+     "generate_series(0, octet_length(entries) / 4 - 1) i), "
+     "j AS (SELECT unnest(ARRAY[debit_account_id, credit_account_id]) AS account_id, "
+     "sequence FROM h JOIN transfer USING (book_id) WHERE sequence <= checkpoint_sequence) "
+     "SELECT (SELECT count(*) FROM (TABLE p EXCEPT ALL TABLE j) x) + "
+     "(SELECT count(*) FROM (TABLE j EXCEPT ALL TABLE p) y)"},
+};
+
+const char *bench_book_problem(int64_t book_id) {
+    static char found[512];
+    char text[8192];
+    size_t at = (size_t)snprintf(text, sizeof text, "SELECT concat_ws('; '");
+    for (size_t i = 0; i < sizeof BOOK_RULES / sizeof BOOK_RULES[0]; i++) {
+        at += (size_t)snprintf(text + at, sizeof text - at, ", CASE WHEN (");
+        for (const char *c = BOOK_RULES[i].count; *c != '\0' && at < sizeof text; c++) {
+            at += *c == '#'
+                      ? (size_t)snprintf(text + at, sizeof text - at, "%lld", (long long)book_id)
+                      : (size_t)snprintf(text + at, sizeof text - at, "%c", *c);
+        }
+        at += (size_t)snprintf(text + at, sizeof text - at, ") <> 0 THEN '%s' END",
+                               BOOK_RULES[i].broken);
+    }
+    at += (size_t)snprintf(text + at, sizeof text - at, ")");
+    ASSERT(at < sizeof text);
+    fixture_sql(text, found, sizeof found);
+    return found[0] == '\0' ? NULL : found;
+}
+
 void bench_check_book(int64_t book_id) {
-    assert_int_equal(
-        book_number("SELECT count(*) - coalesce(max(sequence), 0) FROM transfer WHERE book_id = ",
-                    book_id, " AND sequence > 0"),
-        0);
-    assert_int_equal(
-        book_number("SELECT count(*) FROM (SELECT timestamp_us <= lag(timestamp_us) OVER "
-                    "(ORDER BY sequence) AS bad FROM transfer WHERE book_id = ",
-                    book_id, ") t WHERE bad"),
-        0);
-    assert_int_equal(
-        book_number(
-            "SELECT coalesce(sum(debits_pending - credits_pending), 0) + "
-            "coalesce(sum(debits_posted - credits_posted), 0) FROM account WHERE book_id = ",
-            book_id, ""),
-        0);
-    // What each account row says against what its entries up to the checkpoint add up to.
-    assert_int_equal(
-        book_number(
-            "SELECT count(*) FROM (SELECT a.debits_pending, a.debits_posted, a.credits_pending, "
-            "a.credits_posted, "
-            "coalesce(sum(CASE WHEN kind = 2 THEN amount ELSE -coalesce(released, 0) END) "
-            "FILTER (WHERE t.debit_account_id = a.account_id), 0) AS dp, "
-            "coalesce(sum(amount) FILTER (WHERE t.debit_account_id = a.account_id AND kind IN (1, "
-            "3)), 0) AS dpo, "
-            "coalesce(sum(CASE WHEN kind = 2 THEN amount ELSE -coalesce(released, 0) END) "
-            "FILTER (WHERE t.credit_account_id = a.account_id), 0) AS cp, "
-            "coalesce(sum(amount) FILTER (WHERE t.credit_account_id = a.account_id AND kind IN (1, "
-            "3)), 0) AS cpo "
-            "FROM account a JOIN book_head h ON h.book_id = a.book_id LEFT JOIN transfer t "
-            "ON t.book_id = a.book_id AND t.sequence <= h.checkpoint_sequence AND a.account_id IN "
-            "(t.debit_account_id, t.credit_account_id) WHERE a.book_id = ",
-            book_id,
-            " GROUP BY a.book_id, a.account_id) s WHERE (dp, dpo, cp, cpo) <> "
-            "(debits_pending, debits_posted, credits_pending, credits_posted)"),
-        0);
-    // Postings name the same rows as the journal does, up to the checkpoint.
-    assert_int_equal(
-        book_number(
-            "WITH h AS (SELECT book_id, checkpoint_sequence FROM book_head WHERE book_id = ",
-            book_id,
-            "), p AS (SELECT account_id, first_sequence + (get_byte(entries, 4 * i)::bigint << 24 "
-            "| "
-            "get_byte(entries, 4 * i + 1) << 16 | get_byte(entries, 4 * i + 2) << 8 | "
-            "get_byte(entries, 4 * i + 3)) AS sequence FROM h JOIN posting USING (book_id), "
-            "generate_series(0, octet_length(entries) / 4 - 1) i), "
-            "j AS (SELECT unnest(ARRAY[debit_account_id, credit_account_id]) AS account_id, "
-            "sequence FROM h JOIN transfer USING (book_id) WHERE sequence <= checkpoint_sequence) "
-            "SELECT (SELECT count(*) FROM (TABLE p EXCEPT ALL TABLE j) x) + "
-            "(SELECT count(*) FROM (TABLE j EXCEPT ALL TABLE p) y)"),
-        0);
+    const char *problem = bench_book_problem(book_id);
+    if (problem != NULL) {
+        fail_msg("book %lld: %s", (long long)book_id, problem);
+    }
 }

@@ -25,11 +25,14 @@ const char *bench_service_conninfo(void); // as ledger_service
 bench_instance bench_start(const char *host, void (*change)(journal_options *));
 void bench_stop(bench_instance *i);
 
-int64_t bench_new_book(void); // a book of its own for each test
+int64_t bench_new_book(void);                             // a book of its own for each test
+void bench_make_book(bench_instance *i, int64_t book_id); // one whose id the caller knows to be new
 uuid bench_uuid(int64_t book_id, uint64_t n);
 
 // The wall clock of all instances: the system's plus this.
 void bench_clock_shift(int64_t us);
+// It stands at this time, until it is set again; 0 lets it go.
+void bench_clock_set(int64_t us);
 
 // What a call was answered. rows[k] is a copy, valid when has_row[k].
 enum { BENCH_EVENTS_MAX = 256 };
@@ -60,5 +63,7 @@ ledger_balances bench_balances(bench_instance *i, int64_t book_id, uint64_t acco
 void bench_await_checkpoint(int64_t book_id);
 // Gapless sequences, growing times, debits equal to credits, kept balances equal to the entries.
 void bench_check_book(int64_t book_id);
+// The same: NULL, or what does not hold. Stands until the next call.
+const char *bench_book_problem(int64_t book_id);
 
 #endif

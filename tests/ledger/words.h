@@ -1,0 +1,25 @@
+// The model's words in the ledger's and back: what a request of the model is to the posting rules, and whether what they made of
+// it is what the model made. For the subjects.
+#ifndef LEDGER_WORDS_H
+#define LEDGER_WORDS_H
+
+#include "base/arena.h"
+#include "domain/apply.h"
+#include "model.h"
+
+uuid words_id(uint64_t n);
+int64_t words_number(uuid id); // an id as a number again
+ledger_currency words_currency(int c);
+
+// Texts are the arena's.
+ledger_account_event words_account_event(arena *a, const model_event *e);
+ledger_transfer_event words_transfer_event(arena *a, const model_event *e);
+
+// A sentence about one field, for a person. It and what the following two answer stand until the next call.
+const char *words_differ(const char *what, uint64_t where, const char *field, int64_t wanted,
+                         int64_t got);
+// NULL when all is equal. row: with what has become of it (resolution, reversal). at: the sequence it must have.
+const char *words_row_differs(const ledger_row *row, const model_row *want, uint64_t at);
+const char *words_account_differs(const ledger_account *got, const model_account *want);
+
+#endif
