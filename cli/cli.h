@@ -86,11 +86,17 @@ void table_row(table *t, const char *const *cells);
 void table_print(table *t); // and frees
 void table_drop(table *t);  // frees what is not to be printed
 
+struct json_t; // of jansson
+
 // --- pb_json.c ---------------------------------------------------------------------------------------------------------
 // The message as one JSON object on stdout: the names of the .proto, integers as numbers, times as RFC 3339, enum values
 // without their prefix.
 void cli_print_json(const ProtobufCMessage *m);
+void cli_print_json_line(const ProtobufCMessage *m);   // the same on one line: `watch`
+void cli_print_value(struct json_t *value);            // prints as these do. @consumes
 struct json_t *cli_to_json(const ProtobufCMessage *m); // @owned
+// A string out of a file or an error: what is not UTF-8, such as a text cut off in a letter, has '?' for it. @owned
+struct json_t *cli_json_text(const char *text);
 // "SETTLED" for PAYOUT_STATE_SETTLED. @borrowed, static
 const char *cli_enum_name(const ProtobufCEnumDescriptor *d, int value);
 // The other way; false when there is no such name.

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "base/assert.h"
 #include "base/money.h"
 #include "cli/cli.h"
@@ -26,7 +28,9 @@ typedef struct need {
     int64_t sum;
 } need;
 
-static int create_one(cli *c, const char *id, const char *name, char **currencies, size_t n) {
+// What was made is said for people at once, and with --json by the command at its end: made, an array.
+static int create_one(cli *c, const char *id, const char *name, char **currencies, size_t n,
+                      json_t *made) {
     Payments__V1__CreateMerchantRequest request = PAYMENTS__V1__CREATE_MERCHANT_REQUEST__INIT;
     ProtobufCMessage *answer = NULL;
     err e = {0};
@@ -38,18 +42,18 @@ static int create_one(cli *c, const char *id, const char *name, char **currencie
                   &payments__v1__create_merchant_response__descriptor, &answer, &e)) {
         return cli_failed(c, arena_printf(c->arena, "create merchant %s", id), &e);
     }
+    const Payments__V1__Merchant *m =
+        ((const Payments__V1__CreateMerchantResponse *)answer)->merchant;
     if (c->json) {
-        cli_print_json(answer);
+        json_array_append_new(made, cli_to_json(&m->base));
     } else {
-        const Payments__V1__Merchant *m =
-            ((const Payments__V1__CreateMerchantResponse *)answer)->merchant;
         (void)printf("merchant %s in book %lld\n", m->merchant_id, (long long)m->book_id);
     }
     return EXIT_DONE;
 }
 
 static int deposit_one(cli *c, const char *id, int64_t amount, const char *currency_code,
-                       const char *key, const char *reference) {
+                       const char *key, const char *reference, json_t *made) {
     Payments__V1__CreateDepositRequest request = PAYMENTS__V1__CREATE_DEPOSIT_REQUEST__INIT;
     ProtobufCMessage *answer = NULL;
     err e = {0};
@@ -63,7 +67,9 @@ static int deposit_one(cli *c, const char *id, int64_t amount, const char *curre
         return cli_failed(c, arena_printf(c->arena, "deposit for %s", id), &e);
     }
     if (c->json) {
-        cli_print_json(answer);
+        json_t *deposit = cli_to_json(answer);
+        json_object_set_new(deposit, "merchant_id", json_string(id));
+        json_array_append_new(made, deposit);
     } else {
         (void)printf("%s has received %s\n", id, cli_money(c, amount, currency_code));
     }
@@ -73,6 +79,7 @@ static int deposit_one(cli *c, const char *id, int64_t amount, const char *curre
 static int list(cli *c) {
     Payments__V1__ListMerchantsRequest request = PAYMENTS__V1__LIST_MERCHANTS_REQUEST__INIT;
     static const char *const TITLES[] = {"merchant", "name", "book", "created"};
+    json_t *all = json_array();
     table t;
     err e = {0};
     request.page_size = 1000;
@@ -82,26 +89,27 @@ static int list(cli *c) {
         if (!cli_call(c, SERVICE, "ListMerchants", &request.base,
                       &payments__v1__list_merchants_response__descriptor, &answer, &e)) {
             table_drop(&t);
+            json_decref(all);
             return cli_failed(c, "list the merchants", &e);
         }
         const Payments__V1__ListMerchantsResponse *r =
             (const Payments__V1__ListMerchantsResponse *)answer;
-        if (c->json) {
-            cli_print_json(answer);
-        }
         for (size_t i = 0; i < r->n_merchants; i++) {
             const Payments__V1__Merchant *m = r->merchants[i];
             const char *cells[] = {m->merchant_id, m->name,
                                    arena_printf(c->arena, "%lld", (long long)m->book_id),
                                    cli_time(c, m->create_time->seconds, m->create_time->nanos)};
             table_row(&t, cells);
+            json_array_append_new(all, cli_to_json(&m->base));
         }
         request.page_token = r->next_page_token;
     } while (request.page_token[0] != '\0');
     if (c->json) {
         table_drop(&t);
+        cli_print_value(json_pack("{s:o}", "merchants", all));
     } else {
         table_print(&t);
+        json_decref(all);
     }
     return EXIT_DONE;
 }
@@ -116,11 +124,8 @@ static int by_merchant_and_currency(const void *a, const void *b) {
     return order != 0 ? order : strcmp(x->currency, y->currency);
 }
 
-// One need a merchant and currency of the file, sorted.
-static bool file_needs(cli *c, const char *path, payout_file *f, need **needs, size_t *n, err *e) {
-    if (!payout_file_read(c, path, f, e)) {
-        return false;
-    }
+// One need a merchant and currency of the file, sorted. Says what is wrong itself.
+static bool file_needs(cli *c, const payout_file *f, need **needs, size_t *n) {
     need *all = ARENA_ARRAY(c->arena, need, f->n);
     size_t kept = 0;
     ASSERT(all != NULL);
@@ -131,8 +136,8 @@ static bool file_needs(cli *c, const char *path, payout_file *f, need **needs, s
     for (size_t i = 0; i < f->n; i++) {
         if (kept > 0 && by_merchant_and_currency(&all[kept - 1], &all[i]) == 0) {
             if (!ck_add_i64(all[kept - 1].sum, all[i].sum, &all[kept - 1].sum)) {
-                return err_set(e, ERR_OUT_OF_RANGE, "SUM_TOO_LARGE",
-                               "the file's sum for %s is too large", all[i].merchant);
+                (void)cli_usage("the file's sum for %s is too large", all[i].merchant);
+                return false;
             }
         } else {
             all[kept++] = all[i];
@@ -143,7 +148,7 @@ static bool file_needs(cli *c, const char *path, payout_file *f, need **needs, s
     return true;
 }
 
-static int create_from(cli *c, const need *needs, size_t n) {
+static int create_from(cli *c, const need *needs, size_t n, json_t *made) {
     int code = EXIT_DONE;
     for (size_t i = 0; code == EXIT_DONE && i < n;) {
         char *currencies[CURRENCIES_MAX];
@@ -154,43 +159,37 @@ static int create_from(cli *c, const need *needs, size_t n) {
             currencies[n_currencies++] = (char *)needs[i].currency;
         }
         qsort(currencies, n_currencies, sizeof currencies[0], by_text);
-        code = create_one(c, merchant, merchant, currencies, n_currencies);
+        code = create_one(c, merchant, merchant, currencies, n_currencies, made);
     }
     return code;
 }
 
 // The file's own hash makes the key, so that the deposits of one file are made once.
-static int deposit_from(cli *c, const payout_file *f, const need *needs, size_t n) {
+static int deposit_from(cli *c, const payout_file *f, const need *needs, size_t n, json_t *made) {
     char hash[65];
     int code = EXIT_DONE;
     str_hex(f->sha256, sizeof f->sha256, hash);
     for (size_t i = 0; code == EXIT_DONE && i < n; i++) {
         const char *key = arena_printf(c->arena, "file-%.40s-%s", hash, needs[i].currency);
         code = deposit_one(c, needs[i].merchant, needs[i].sum, needs[i].currency, key,
-                           "funds for a payout file");
+                           "funds for a payout file", made);
     }
     return code;
 }
 
-static int from_file(cli *c, const char *what, const char *path) {
+static int from_file(cli *c, bool create, const char *path, json_t *made) {
     payout_file f;
     need *needs = NULL;
     size_t n = 0;
-    err e = {0};
     int code = EXIT_USAGE;
-    if (!file_needs(c, path, &f, &needs, &n, &e)) {
-        (void)fprintf(stderr, "payctl: %s: %s\n", path, e.message);
-    } else if (f.bad > 0) {
-        (void)fprintf(stderr, "payctl: %zu bad line(s): nothing was sent\n", f.bad);
-    } else {
-        code =
-            strcmp(what, "create") == 0 ? create_from(c, needs, n) : deposit_from(c, &f, needs, n);
+    if (payout_file_read_good(c, path, &f) && file_needs(c, &f, &needs, &n)) {
+        code = create ? create_from(c, needs, n, made) : deposit_from(c, &f, needs, n, made);
     }
     payout_file_free(&f);
     return code;
 }
 
-static int deposit_by_hand(cli *c, const asked *a, const char *id) {
+static int deposit_by_hand(cli *c, const asked *a, const char *id, json_t *made) {
     const currency *ccy = a->n_currencies == 1 ? currency_find(str_of(a->currencies[0])) : NULL;
     int64_t minor = 0;
     if (ccy == NULL || a->amount == NULL || a->key == NULL) {
@@ -200,7 +199,22 @@ static int deposit_by_hand(cli *c, const asked *a, const char *id) {
     if (!money_parse(str_of(a->amount), ccy, &minor)) {
         return cli_usage("\"%s\" is not an amount of %s", a->amount, ccy->code);
     }
-    return deposit_one(c, id, minor, ccy->code, a->key, a->reference != NULL ? a->reference : "");
+    return deposit_one(c, id, minor, ccy->code, a->key, a->reference != NULL ? a->reference : "",
+                       made);
+}
+
+static int make(cli *c, asked *a, bool create, const char *id) {
+    json_t *made = json_array();
+    const int code = a->from != NULL ? from_file(c, create, a->from, made)
+                     : create ? create_one(c, id, a->name != NULL ? a->name : id, a->currencies,
+                                           a->n_currencies, made)
+                              : deposit_by_hand(c, a, id, made);
+    if (c->json &&
+        (code == EXIT_DONE || json_array_size(made) > 0)) { // also what came before a failure
+        cli_print_value(json_pack("{s:O}", create ? "merchants" : "deposits", made));
+    }
+    json_decref(made);
+    return code;
 }
 
 int cmd_merchants(cli *c, int argc, char **argv) {
@@ -241,11 +255,5 @@ int cmd_merchants(cli *c, int argc, char **argv) {
     if ((a.from == NULL) == (id == NULL)) {
         return cli_usage("merchants %s takes a merchant id, or --from FILE", what);
     }
-    if (a.from != NULL) {
-        return from_file(c, what, a.from);
-    }
-    if (create) {
-        return create_one(c, id, a.name != NULL ? a.name : id, a.currencies, a.n_currencies);
-    }
-    return deposit_by_hand(c, &a, id);
+    return make(c, &a, create, id);
 }

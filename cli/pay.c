@@ -28,7 +28,8 @@ enum {
 // A row on its way.
 typedef struct sent {
     const payout_row *row;
-    const char *recipient_id, *payout_id, *error; // error: the service refused the row
+    const char *recipient_id, *payout_id;
+    const char *error, *error_reason; // the service refused the row: in words, and by its name
     int state;
     const char *reason, *reason_text;
     bool earlier; // accepted by an earlier run
@@ -49,6 +50,11 @@ static int by_merchant(const void *a, const void *b) {
     const sent *x = a, *y = b;
     const int order = strcmp(x->row->merchant_id, y->row->merchant_id);
     return order != 0 ? order : (x->row->line > y->row->line) - (x->row->line < y->row->line);
+}
+
+static void refuse(sent *s, const Payments__V1__ItemError *x) {
+    s->error = x != NULL ? x->message : "no answer for this row";
+    s->error_reason = x != NULL ? x->reason : "NO_ANSWER";
 }
 
 // --- recipients ------------------------------------------------------------------------------------------------------------
@@ -99,7 +105,7 @@ static bool register_chunk(payment *p, sent *rows, size_t n, err *e) {
         if (x->outcome_case == PAYMENTS__V1__RECIPIENT_RESULT__OUTCOME_RECIPIENT) {
             rows[i].recipient_id = x->recipient->recipient_id;
         } else {
-            rows[i].error = x->error != NULL ? x->error->message : "no answer for this row";
+            refuse(&rows[i], x->error);
         }
     }
     return true;
@@ -166,8 +172,7 @@ static bool send_chunk(payment *p, sent *rows, size_t n, err *e) {
         if (x != NULL && x->outcome_case == PAYMENTS__V1__PAYOUT_RESULT__OUTCOME_PAYOUT) {
             note_accepted(p, asked[i], x->payout);
         } else {
-            asked[i]->error =
-                x != NULL && x->error != NULL ? x->error->message : "no answer for this row";
+            refuse(asked[i], x != NULL ? x->error : NULL);
         }
     }
     return true;
@@ -183,12 +188,36 @@ static size_t run_length(const payment *p, size_t at, size_t max) {
     return n;
 }
 
+// A definite answer about these rows' merchant: repeating the call does not change it, and it says nothing about the other
+// merchants. Who we are (PERMISSION_DENIED), and a service that was never asked (no client), concern all of them.
+static bool concerns_one_merchant(const payment *p, const err *e) {
+    return p->c->payments_client != NULL && err_is_definite(e->code) &&
+           e->code != ERR_PERMISSION_DENIED;
+}
+
+static void refuse_chunk(payment *p, sent *rows, size_t n, const err *e) {
+    const char *error = arena_strdup(p->c->arena, e->message);
+    const char *reason = arena_strdup(p->c->arena, e->reason);
+    ASSERT(error != NULL && reason != NULL);
+    for (size_t i = 0; i < n; i++) {
+        if (rows[i].error == NULL) {
+            rows[i].error = error;
+            rows[i].error_reason = reason;
+        }
+    }
+}
+
 static bool send_all(payment *p, err *e) {
     bool ok = true;
     progress_begin(&p->bar, p->c, "sending", p->file.n);
     for (size_t at = 0, n = 0; ok && at < p->file.n; at += n) {
         n = run_length(p, at, CHUNK);
         ok = register_chunk(p, &p->rows[at], n, e) && send_chunk(p, &p->rows[at], n, e);
+        if (!ok && concerns_one_merchant(p, e)) {
+            refuse_chunk(p, &p->rows[at], n, e);
+            err_clear(e);
+            ok = true;
+        }
         progress_set(&p->bar, at + n, p->rows[at].row->merchant_id);
     }
     progress_end(&p->bar, ok ? "" : "stopped");
@@ -295,7 +324,8 @@ static void report_refused(const payment *p) {
     for (size_t i = 0; i < p->file.n && shown < REFUSED_SHOWN_MAX; i++) {
         const sent *s = &p->rows[i];
         if (s->error != NULL) {
-            (void)printf("  line %zu, %s: %s\n", s->row->line, s->row->reference, s->error);
+            (void)printf("  line %zu, %s of %s: %s (%s)\n", s->row->line, s->row->reference,
+                         s->row->merchant_id, s->error, s->error_reason);
             shown++;
         }
     }
@@ -325,9 +355,10 @@ static void report_unsettled(const payment *p) {
     }
 }
 
-// One line a state and currency.
-static void report_sums(payment *p, json_t *json) {
+// One line a state and currency: printed, or with --json only returned. @owned
+static json_t *report_sums(payment *p) {
     static const char *const TITLES[] = {"state", "payouts", "sum"};
+    json_t *json = json_array();
     table t;
     table_begin(&t, 3, 6u, TITLES);
     for (int s = 1; s < STATES; s++) {
@@ -367,43 +398,69 @@ static void report_sums(payment *p, json_t *json) {
     } else {
         table_print(&t);
     }
+    return json;
 }
 
-static void report(payment *p, bool waited) {
-    json_t *sums = json_array();
-    const size_t accepted = map_count(p->by_payout);
-    if (!p->c->json) {
-        (void)printf("%zu rows: %zu accepted", p->file.n, accepted);
-        if (p->n_earlier > 0) {
-            (void)printf(" (%zu of them by an earlier run: not paid again)", p->n_earlier);
-        }
-        (void)printf(", %zu refused\n", p->n_refused);
-        report_refused(p);
+// Rows of which we do not know whether they were taken: the run was stopped before their answer.
+static size_t count_unanswered(const payment *p) {
+    return p->file.n - map_count(p->by_payout) - p->n_refused;
+}
+
+static void report_text(payment *p, bool waited) {
+    (void)printf("%zu rows: %zu accepted", p->file.n, map_count(p->by_payout));
+    if (p->n_earlier > 0) {
+        (void)printf(" (%zu of them by an earlier run: not paid again)", p->n_earlier);
     }
-    report_sums(p, sums);
-    if (!p->c->json && waited) {
+    (void)printf(", %zu refused", p->n_refused);
+    if (count_unanswered(p) > 0) {
+        (void)printf(", %zu without an answer", count_unanswered(p));
+    }
+    (void)printf("\n");
+    report_refused(p);
+    json_decref(report_sums(p));
+    if (waited) {
         report_unsettled(p);
     }
-    if (p->c->json) {
-        json_t *all = json_pack("{s:I,s:I,s:I,s:I,s:o}", "rows", (json_int_t)p->file.n, "accepted",
-                                (json_int_t)accepted, "accepted_earlier", (json_int_t)p->n_earlier,
-                                "refused", (json_int_t)p->n_refused, "sums", sums);
-        json_t *refused = json_array();
-        for (size_t i = 0; i < p->file.n; i++) {
-            if (p->rows[i].error != NULL) {
-                json_array_append_new(refused, json_pack("{s:I,s:s,s:s}", "line",
-                                                         (json_int_t)p->rows[i].row->line,
-                                                         "reference", p->rows[i].row->reference,
-                                                         "error", p->rows[i].error));
-            }
+}
+
+static json_t *refusals_json(const payment *p) {
+    json_t *all = json_array();
+    for (size_t i = 0; i < p->file.n; i++) {
+        const sent *s = &p->rows[i];
+        if (s->error != NULL) {
+            json_array_append_new(
+                all, json_pack("{s:I,s:s,s:s,s:s,s:o}", "line", (json_int_t)s->row->line,
+                               "merchant_id", s->row->merchant_id, "reference", s->row->reference,
+                               "reason", s->error_reason, "error", cli_json_text(s->error)));
         }
-        json_object_set_new(all, "refusals", refused);
-        (void)json_dumpf(all, stdout, JSON_INDENT(2));
-        (void)fputc('\n', stdout);
-        json_decref(all);
-    } else {
-        json_decref(sums);
     }
+    return all;
+}
+
+static json_t *unsettled_json(const payment *p) {
+    json_t *all = json_array();
+    for (size_t i = 0; i < p->file.n; i++) {
+        const sent *s = &p->rows[i];
+        if (s->payout_id != NULL && s->state != PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_SETTLED) {
+            json_array_append_new(
+                all, json_pack("{s:I,s:s,s:s,s:s,s:s,s:s,s:o}", "line", (json_int_t)s->row->line,
+                               "merchant_id", s->row->merchant_id, "reference", s->row->reference,
+                               "payout_id", s->payout_id, "state",
+                               cli_enum_name(&payments__v1__payout_state__descriptor, s->state),
+                               "reason", s->reason != NULL ? s->reason : "", "reason_text",
+                               cli_json_text(s->reason_text != NULL ? s->reason_text : "")));
+        }
+    }
+    return all;
+}
+
+static void report_json(payment *p) {
+    cli_print_value(json_pack("{s:b,s:I,s:I,s:I,s:I,s:I,s:o,s:o,s:o}", "sent", 1, "rows",
+                              (json_int_t)p->file.n, "accepted",
+                              (json_int_t)map_count(p->by_payout), "accepted_earlier",
+                              (json_int_t)p->n_earlier, "refused", (json_int_t)p->n_refused,
+                              "unanswered", (json_int_t)count_unanswered(p), "sums", report_sums(p),
+                              "refusals", refusals_json(p), "unsettled", unsettled_json(p)));
 }
 
 static int pay_file(payment *p, const char *path, bool wait) {
@@ -413,7 +470,11 @@ static int pay_file(payment *p, const char *path, bool wait) {
     if (waited) {
         ok = wait_all(p, &e);
     }
-    report(p, waited);
+    if (p->c->json) {
+        report_json(p);
+    } else {
+        report_text(p, waited);
+    }
     if (!ok) {
         return cli_failed(p->c, "pay the whole file", &e);
     }
@@ -449,15 +510,11 @@ int cmd_pay(cli *c, int argc, char **argv) {
         return cli_usage("pay takes one file");
     }
     payment p = {.c = c, .started_s = clock_wall_us(clock_system()) / 1000000};
-    err e = {0};
     int code = EXIT_DONE;
-    if (!payout_file_read(c, argv[optind], &p.file, &e)) {
-        (void)fprintf(stderr, "payctl: %s: %s; nothing was sent\n", argv[optind], e.message);
+    if (!payout_file_read_good(c, argv[optind], &p.file)) {
         code = EXIT_USAGE;
-    } else if (p.file.bad > 0) {
-        (void)fprintf(stderr, "payctl: %zu bad line(s), %zu good: nothing was sent\n", p.file.bad,
-                      p.file.n);
-        code = EXIT_USAGE;
+    } else if (check_only && c->json) {
+        payout_file_print_json(&p.file);
     } else if (check_only) {
         (void)printf("%zu rows, all good: nothing was sent\n", p.file.n);
     } else {

@@ -2,6 +2,7 @@
 
 #include <csv.h>
 #include <errno.h>
+#include <jansson.h>
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,8 @@
 #include "base/money.h"
 #include "domain/rules.h"
 #include "payments/v1/common.pb-c.h"
+
+enum { AMOUNT_SHOWN_MAX = 40 };
 
 enum column {
     COL_REFERENCE,
@@ -53,8 +56,21 @@ typedef struct reader {
     map *references; // (merchant, reference) → line
 } reader;
 
+static void keep_complaint(payout_file *f, size_t line, const err *e) {
+    if (f->bad == f->complaints_cap) {
+        f->complaints_cap = f->complaints_cap == 0 ? 64 : f->complaints_cap * 2;
+        f->complaints = realloc(f->complaints, f->complaints_cap * sizeof *f->complaints);
+        ASSERT(f->complaints != NULL);
+    }
+    payout_complaint *x = &f->complaints[f->bad++];
+    x->line = line;
+    (void)snprintf(x->field, sizeof x->field, "%s", e->field);
+    (void)snprintf(x->reason, sizeof x->reason, "%s", e->reason);
+    (void)snprintf(x->text, sizeof x->text, "%s", e->message);
+}
+
 static void complain(reader *r, const err *e) {
-    r->file->bad++;
+    keep_complaint(r->file, r->line, e);
     (void)fprintf(stderr, "%s:%zu: %s: %s\n", r->path, r->line,
                   e->field[0] != '\0' ? e->field : "line", e->message);
 }
@@ -88,6 +104,15 @@ static bool read_choice(const reader *r, int column, const ProtobufCEnumDescript
                          "must be one of %s", choices);
 }
 
+// At most max bytes of a text, and no half letter of UTF-8 at their end.
+static int shown_len(str text, size_t max) {
+    size_t len = text.len < max ? text.len : max;
+    while (len > 0 && len < text.len && ((unsigned char)text.ptr[len] & 0xc0) == 0x80) {
+        len--;
+    }
+    return (int)len;
+}
+
 static bool read_amount(const reader *r, payout_row *row, err *e) {
     const currency *ccy = NULL;
     const str text = str_of(cell(r, COL_AMOUNT));
@@ -97,8 +122,8 @@ static bool read_amount(const reader *r, payout_row *row, err *e) {
     if (!money_parse(text, ccy, &row->amount_minor)) {
         return err_set_field(
             e, ERR_INVALID_ARGUMENT, "AMOUNT_INVALID", "amount",
-            "\"%.40s\" is not an amount of %s: digits, and at most %d after the point", text.ptr,
-            ccy->code, ccy->exponent);
+            "\"%.*s\" is not an amount of %s: digits, and at most %d after the point",
+            shown_len(text, AMOUNT_SHOWN_MAX), text.ptr, ccy->code, ccy->exponent);
     }
     if (!rule_amount(row->amount_minor, "", e)) {
         return err_set_field(e, ERR_INVALID_ARGUMENT, "AMOUNT_NOT_POSITIVE", "amount",
@@ -200,7 +225,7 @@ static void on_record(int terminator, void *arg) {
     }
     if (!r->header_done) {
         read_header(r);
-    } else if (r->file->n >= PAYOUT_FILE_ROWS_MAX) {
+    } else if (r->file->n + r->file->bad >= PAYOUT_FILE_ROWS_MAX) {
         r->failed = true;
         err_set(&r->why, ERR_INVALID_ARGUMENT, "FILE_TOO_LARGE", "the file has more than %d rows",
                 PAYOUT_FILE_ROWS_MAX);
@@ -296,7 +321,35 @@ bool payout_file_read(cli *c, const char *path, payout_file *f, err *e) {
     return ok;
 }
 
+bool payout_file_read_good(cli *c, const char *path, payout_file *f) {
+    err e = {0};
+    const bool read = payout_file_read(c, path, f, &e);
+    if (!read) {
+        keep_complaint(f, 0, &e);
+        (void)fprintf(stderr, "payctl: %s: %s; nothing was sent\n", path, e.message);
+    } else if (f->bad > 0) {
+        (void)fprintf(stderr, "payctl: %zu bad line(s), %zu good: nothing was sent\n", f->bad,
+                      f->n);
+    }
+    if (f->bad > 0 && c->json) {
+        payout_file_print_json(f);
+    }
+    return f->bad == 0;
+}
+
+void payout_file_print_json(const payout_file *f) {
+    json_t *bad = json_array();
+    for (size_t i = 0; i < f->bad; i++) {
+        const payout_complaint *x = &f->complaints[i];
+        json_array_append_new(bad, json_pack("{s:I,s:s,s:s,s:o}", "line", (json_int_t)x->line,
+                                             "field", x->field, "reason", x->reason, "error",
+                                             cli_json_text(x->text)));
+    }
+    cli_print_value(json_pack("{s:b,s:I,s:o}", "sent", 0, "good", (json_int_t)f->n, "bad", bad));
+}
+
 void payout_file_free(payout_file *f) {
+    free(f->complaints);
     free(f->rows);
     *f = (payout_file){0};
 }

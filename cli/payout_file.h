@@ -16,17 +16,28 @@ typedef struct payout_row {
     char recipient_key[72]; // the same bank details of the same merchant give the same key
 } payout_row;
 
+// What is wrong with a line.
+typedef struct payout_complaint {
+    size_t line;                           // 0: the file as a whole
+    char field[64], reason[64], text[192]; // as err has them
+} payout_complaint;
+
 typedef struct payout_file {
     payout_row *rows;
     size_t n, cap;
-    size_t bad;         // lines that were complained about
+    payout_complaint *complaints; // one for each bad line
+    size_t bad, complaints_cap;
     uint8_t sha256[32]; // of the bytes
 } payout_file;
 
 // Reads and checks. False and *e when the file cannot be read at all or has no usable header; bad lines are printed to
 // stderr as "FILE:LINE: field: reason" and counted in f->bad (a file with bad lines must not be sent). Strings live in
-// c->arena, rows until payout_file_free.
+// c->arena, rows and complaints until payout_file_free, which is due either way.
 bool payout_file_read(cli *c, const char *path, payout_file *f, err *e) WARN_UNUSED;
+// The same for a command: false when there is anything wrong, and that was said, on stderr and with --json on stdout.
+bool payout_file_read_good(cli *c, const char *path, payout_file *f) WARN_UNUSED;
+// {"sent":false,"good":N,"bad":[{"line","field","reason","error"}]} on stdout.
+void payout_file_print_json(const payout_file *f);
 void payout_file_free(payout_file *f);
 
 #endif

@@ -1,5 +1,6 @@
 #include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -29,6 +30,21 @@ bool cli_enum_value(const ProtobufCEnumDescriptor *d, const char *name, int *val
     return false;
 }
 
+json_t *cli_json_text(const char *text) {
+    json_t *value = json_string(text);
+    if (value != NULL) {
+        return value;
+    }
+    char *copy = strdup(text);
+    ASSERT(copy != NULL);
+    for (char *at = copy; *at != '\0'; at++) {
+        *at = (unsigned char)*at < 0x80 ? *at : '?';
+    }
+    value = json_string(copy);
+    free(copy);
+    return value;
+}
+
 static json_t *time_to_json(const ProtobufCMessage *m) {
     const Google__Protobuf__Timestamp *t = (const Google__Protobuf__Timestamp *)m;
     char text[40];
@@ -44,7 +60,7 @@ static json_t *value_to_json(const ProtobufCFieldDescriptor *f, const void *at) 
     case PROTOBUF_C_TYPE_UINT32: return json_integer(*(const uint32_t *)at);
     case PROTOBUF_C_TYPE_INT64: return json_integer(*(const int64_t *)at);
     case PROTOBUF_C_TYPE_UINT64: return json_integer((json_int_t)(*(const uint64_t *)at));
-    case PROTOBUF_C_TYPE_STRING: return json_string(*(const char *const *)at);
+    case PROTOBUF_C_TYPE_STRING: return cli_json_text(*(const char *const *)at);
     case PROTOBUF_C_TYPE_MESSAGE: {
         const ProtobufCMessage *inner = *(const ProtobufCMessage *const *)at;
         if (inner == NULL) {
@@ -89,9 +105,20 @@ json_t *cli_to_json(const ProtobufCMessage *m) {
     return object;
 }
 
+void cli_print_value(json_t *value) {
+    ASSERT(value != NULL); // a format of json_pack that does not fit, or text past cli_json_text
+    (void)json_dumpf(value, stdout, JSON_INDENT(2));
+    (void)fputc('\n', stdout);
+    json_decref(value);
+}
+
 void cli_print_json(const ProtobufCMessage *m) {
+    cli_print_value(cli_to_json(m));
+}
+
+void cli_print_json_line(const ProtobufCMessage *m) {
     json_t *object = cli_to_json(m);
-    (void)json_dumpf(object, stdout, JSON_INDENT(2));
+    (void)json_dumpf(object, stdout, JSON_COMPACT);
     (void)fputc('\n', stdout);
     json_decref(object);
 }

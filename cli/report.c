@@ -35,6 +35,7 @@ typedef struct report {
     int64_t book; // whose journal is being read
     bool balanced, clearing_empty;
     json_t *states; // counts and sums by state
+    json_t *trial;  // the trial balance of each book
 } report;
 
 static flow *flow_of(report *r, int rail, const char *currency_code) {
@@ -202,6 +203,9 @@ static bool trial_balance(report *r, table *t, err *e) {
     const Ledger__V1__GetTrialBalanceResponse *b =
         (const Ledger__V1__GetTrialBalanceResponse *)answer;
     r->balanced = r->balanced && b->balanced;
+    json_t *json = cli_to_json(answer);
+    json_object_set_new(json, "book_id", json_integer(r->book));
+    json_array_append_new(r->trial, json);
     for (size_t i = 0; i < b->n_lines; i++) {
         const Ledger__V1__TrialBalanceLine *x = b->lines[i];
         const char *cells[] = {arena_printf(r->c->arena, "%" PRId64, r->book),
@@ -324,18 +328,20 @@ static void print_json(const report *r, bool all_agree) {
     for (size_t i = 0; i < r->n_flows; i++) {
         const flow *f = &r->flows[i];
         json_array_append_new(
-            flows, json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:b}", "rail",
-                             cli_enum_name(&payments__v1__rail__descriptor, f->rail), "currency",
-                             f->currency, "settled_count", (json_int_t)f->settled_n,
-                             "settled_minor", (json_int_t)f->settled, "ledger_minor",
-                             (json_int_t)(f->ledger_out - f->ledger_back), "bank_minor",
-                             (json_int_t)(f->bank_paid - f->bank_returned), "equal", agrees(f)));
+            flows,
+            json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b}", "rail",
+                      cli_enum_name(&payments__v1__rail__descriptor, f->rail), "currency",
+                      f->currency, "settled_count", (json_int_t)f->settled_n, "settled_minor",
+                      (json_int_t)f->settled, "ledger_out_minor", (json_int_t)f->ledger_out,
+                      "ledger_back_minor", (json_int_t)f->ledger_back, "ledger_minor",
+                      (json_int_t)(f->ledger_out - f->ledger_back), "bank_paid_minor",
+                      (json_int_t)f->bank_paid, "bank_returned_minor", (json_int_t)f->bank_returned,
+                      "bank_minor", (json_int_t)(f->bank_paid - f->bank_returned), "equal",
+                      agrees(f)));
     }
-    json_t *all = json_pack("{s:b,s:b,s:b,s:o,s:o}", "agree", all_agree, "balanced", r->balanced,
-                            "clearing_empty", r->clearing_empty, "states", states, "flows", flows);
-    (void)json_dumpf(all, stdout, JSON_INDENT(2));
-    (void)fputc('\n', stdout);
-    json_decref(all);
+    cli_print_value(json_pack("{s:b,s:b,s:b,s:o,s:O,s:o}", "agree", all_agree, "balanced",
+                              r->balanced, "clearing_empty", r->clearing_empty, "states", states,
+                              "trial_balance", r->trial, "flows", flows));
 }
 
 static bool all_flows_agree(const report *r) {
@@ -370,12 +376,17 @@ static int print_report(report *r, table *trial) {
 int cmd_report(cli *c, int argc, char **argv) {
     static const char *const TITLES[] = {"book",           "at sequence",     "debits", "credits",
                                          "debits pending", "credits pending", ""};
-    report r = {.c = c, .balanced = true, .clearing_empty = true, .states = json_object()};
+    report r = {.c = c,
+                .balanced = true,
+                .clearing_empty = true,
+                .states = json_object(),
+                .trial = json_array()};
     table trial;
     err e = {0};
     (void)argv;
     if (argc != 1) {
         json_decref(r.states);
+        json_decref(r.trial);
         return cli_usage("report takes no arguments");
     }
     table_begin(&trial, 7, 62u, TITLES);
@@ -387,5 +398,6 @@ int cmd_report(cli *c, int argc, char **argv) {
         (void)cli_failed(c, "make the report", &e);
     }
     json_decref(r.states);
+    json_decref(r.trial);
     return code;
 }

@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <jansson.h>
+
 #include "base/assert.h"
 #include "cli/cli.h"
 #include "payments/v1/merchant_service.pb-c.h"
@@ -166,7 +168,10 @@ static int list_payouts(cli *c, payouts_asked *q, char **merchants, size_t n_mer
         } while (request.page_token[0] != '\0' && all.n_payouts < (size_t)q->limit);
     }
     if (c->json) {
-        cli_print_json(&all.base);
+        json_t *json = cli_to_json(&all.base);
+        json_object_del(json, "next_page_token"); // of no page: these are the rows of many
+        json_object_set_new(json, "limit_reached", json_boolean(all.n_payouts == (size_t)q->limit));
+        cli_print_value(json);
         return EXIT_DONE;
     }
     table_begin(&t, 6, 8u, TITLES);
@@ -179,8 +184,29 @@ static int list_payouts(cli *c, payouts_asked *q, char **merchants, size_t n_mer
     return EXIT_DONE;
 }
 
+// What a service says of one merchant, with the merchant's name.
+static void append_of_merchant(json_t *list, const char *merchant, const ProtobufCMessage *m) {
+    json_t *object = json_pack("{s:s}", "merchant_id", merchant);
+    json_t *rest = cli_to_json(m);
+    json_object_update(object, rest);
+    json_decref(rest);
+    json_array_append_new(list, object);
+}
+
+// The end of a command that has gone through merchants: as JSON or as a table. Both are gone afterwards.
+static void print_merchants(const cli *c, json_t *list, table *t) {
+    if (c->json) {
+        table_drop(t);
+        cli_print_value(json_pack("{s:o}", "merchants", list));
+    } else {
+        table_print(t);
+        json_decref(list);
+    }
+}
+
 static int summarize_payouts(cli *c, char **merchants, size_t n_merchants) {
     static const char *const TITLES[] = {"merchant", "state", "rail", "payouts", "sum"};
+    json_t *list = json_array();
     table t;
     err e = {0};
     table_begin(&t, 5, 24u, TITLES);
@@ -192,13 +218,12 @@ static int summarize_payouts(cli *c, char **merchants, size_t n_merchants) {
         if (!cli_call(c, PAYOUTS, "SummarizePayouts", &request.base,
                       &payments__v1__summarize_payouts_response__descriptor, &answer, &e)) {
             table_drop(&t);
+            json_decref(list);
             return cli_failed(c, "summarize the payouts", &e);
         }
         const Payments__V1__SummarizePayoutsResponse *r =
             (const Payments__V1__SummarizePayoutsResponse *)answer;
-        if (c->json) {
-            cli_print_json(answer);
-        }
+        append_of_merchant(list, merchants[m], answer);
         for (size_t i = 0; i < r->n_lines; i++) {
             const Payments__V1__PayoutSummaryLine *x = r->lines[i];
             const char *cells[] = {merchants[m], state_name(x->state), rail_name(x->rail),
@@ -207,11 +232,7 @@ static int summarize_payouts(cli *c, char **merchants, size_t n_merchants) {
             table_row(&t, cells);
         }
     }
-    if (c->json) {
-        table_drop(&t);
-    } else {
-        table_print(&t);
-    }
+    print_merchants(c, list, &t);
     return EXIT_DONE;
 }
 
@@ -274,6 +295,25 @@ int cmd_payouts(cli *c, int argc, char **argv) {
 
 // --- balance ---------------------------------------------------------------------------------------------------------------
 
+// False: a proof was asked for, and one of the balances is not what its entries add up to.
+static bool balance_rows(cli *c, table *t, const char *merchant, bool prove,
+                         const Payments__V1__GetBalanceResponse *r) {
+    bool all_proven = true;
+    for (size_t i = 0; i < r->n_lines; i++) {
+        const Payments__V1__BalanceLine *x = r->lines[i];
+        const char *proof =
+            !prove      ? "-"
+            : x->proven ? arena_printf(c->arena, "equals its %lld entries", (long long)x->entries)
+                        : "DIFFERS from its entries";
+        all_proven = all_proven && (!prove || x->proven);
+        const char *cells[] = {merchant, cli_money(c, x->available_minor, x->currency),
+                               cli_money(c, x->held_minor, x->currency),
+                               cli_money(c, x->total_minor, x->currency), proof};
+        table_row(t, cells);
+    }
+    return all_proven;
+}
+
 int cmd_balance(cli *c, int argc, char **argv) {
     static const struct option OPTIONS[] = {{"prove", no_argument, NULL, 'p'}, {0}};
     static const char *const TITLES[] = {"merchant", "available", "held", "total", "proof"};
@@ -295,6 +335,7 @@ int cmd_balance(cli *c, int argc, char **argv) {
     if (!all_merchants(c, optind < argc ? argv[optind] : NULL, &merchants, &n, &e)) {
         return cli_failed(c, "list the merchants", &e);
     }
+    json_t *list = json_array();
     table_begin(&t, 5, 14u, TITLES);
     for (size_t m = 0; m < n; m++) {
         Payments__V1__GetBalanceRequest request = PAYMENTS__V1__GET_BALANCE_REQUEST__INIT;
@@ -304,43 +345,37 @@ int cmd_balance(cli *c, int argc, char **argv) {
         if (!cli_call(c, MERCHANTS, "GetBalance", &request.base,
                       &payments__v1__get_balance_response__descriptor, &answer, &e)) {
             table_drop(&t);
+            json_decref(list);
             return cli_failed(c, "read the balance", &e);
         }
-        const Payments__V1__GetBalanceResponse *r =
-            (const Payments__V1__GetBalanceResponse *)answer;
-        if (c->json) {
-            cli_print_json(answer);
-        }
-        for (size_t i = 0; i < r->n_lines; i++) {
-            const Payments__V1__BalanceLine *x = r->lines[i];
-            const char *proof = !prove      ? "-"
-                                : x->proven ? arena_printf(c->arena, "equals its %lld entries",
-                                                           (long long)x->entries)
-                                            : "DIFFERS from its entries";
-            all_proven = all_proven && (!prove || x->proven);
-            const char *cells[] = {merchants[m], cli_money(c, x->available_minor, x->currency),
-                                   cli_money(c, x->held_minor, x->currency),
-                                   cli_money(c, x->total_minor, x->currency), proof};
-            table_row(&t, cells);
-        }
+        append_of_merchant(list, merchants[m], answer);
+        all_proven = balance_rows(c, &t, merchants[m], prove,
+                                  (const Payments__V1__GetBalanceResponse *)answer) &&
+                     all_proven;
     }
-    if (c->json) {
-        table_drop(&t);
-    } else {
-        table_print(&t);
-    }
+    print_merchants(c, list, &t);
     return all_proven ? EXIT_DONE : EXIT_NOT_SETTLED;
 }
 
 // --- watch -----------------------------------------------------------------------------------------------------------------
 
+typedef struct watching {
+    cli *c;
+    bool one_failed; // one has ended otherwise than SETTLED
+} watching;
+
 static bool on_change(void *arg, const ProtobufCMessage *m) {
-    cli *c = arg;
+    watching *w = arg;
+    cli *c = w->c;
     const Payments__V1__WatchPayoutsResponse *r = (const Payments__V1__WatchPayoutsResponse *)m;
     for (size_t i = 0; i < r->n_payouts; i++) {
         const Payments__V1__Payout *p = r->payouts[i];
+        w->one_failed = w->one_failed ||
+                        p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_FAILED ||
+                        p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_RETURNED ||
+                        p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_CANCELED;
         if (c->json) {
-            cli_print_json(&p->base);
+            cli_print_json_line(&p->base);
         } else {
             (void)printf("%s  %-10s %-8s %16s  %s/%s %s\n",
                          cli_time(c, p->update_time->seconds, p->update_time->nanos),
@@ -358,6 +393,7 @@ int cmd_watch(cli *c, int argc, char **argv) {
     static const struct option OPTIONS[] = {{"until-done", no_argument, NULL, 'u'}, {0}};
     Payments__V1__WatchPayoutsRequest request = PAYMENTS__V1__WATCH_PAYOUTS_REQUEST__INIT;
     char merchant_text[128];
+    watching w = {.c = c};
     err e = {0};
     int opt = 0;
     while ((opt = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
@@ -382,9 +418,9 @@ int cmd_watch(cli *c, int argc, char **argv) {
                    merchant != NULL ? merchant : argv[optind]);
     request.merchant_id = merchant_text;
     if (!cli_stream(c, PAYOUTS, "WatchPayouts", &request.base,
-                    &payments__v1__watch_payouts_response__descriptor, WATCH_MS, on_change, c,
+                    &payments__v1__watch_payouts_response__descriptor, WATCH_MS, on_change, &w,
                     &e)) {
         return cli_failed(c, "watch", &e);
     }
-    return EXIT_DONE;
+    return w.one_failed ? EXIT_NOT_SETTLED : EXIT_DONE;
 }

@@ -1,58 +1,21 @@
 """payctl as a person uses it: a program, a file, an exit code, and words on the screen."""
 
-import csv
 import json
 import os
+import re
 import sqlite3
-import subprocess
+from pathlib import Path
 
 import pytest
-from run.layout import clean_environment
+from support.ledger import Ledger
 from support.paying import Payer, assert_books_at_rest, assert_ledger_equals_bank, unique
+from support.payctl import COLUMNS, DONE, NOT_SETTLED, REFUSED, SERVICE, USAGE, Payctl, row
 from support.waiting import wait_until
-from support.world import BUILD, SANITIZER_ENV
-
-COLUMNS = ["reference", "merchant_id", "recipient_name", "holder_type", "rail", "currency", "amount", "routing_code",
-           "account_number", "account_type", "description"]
-DONE, NOT_SETTLED, USAGE, SERVICE, REFUSED = range(5)
-ACCOUNT = "445566778899"
-
-
-class Payctl:
-    def __init__(self, world, folder):
-        self.world, self.folder = world, folder
-
-    def run(self, *args, env=None):
-        """(exit code, stdout, stderr); a sanitizer's report fails."""
-        variables = {**clean_environment(), **SANITIZER_ENV, **self.world.stack.client_env(), **(env or {})}
-        done = subprocess.run([str(BUILD / "bin" / "payctl"), *args], capture_output=True, text=True, timeout=120,
-                              env=variables, stdin=subprocess.DEVNULL, check=False)
-        assert "Sanitizer" not in done.stderr and "runtime error" not in done.stderr, done.stderr
-        assert ACCOUNT not in done.stdout + done.stderr, "a bank account number was shown"
-        return done.returncode, done.stdout, done.stderr
-
-    def json(self, *args):
-        code, out, err = self.run("--json", *args)
-        return code, json.loads(out), err
-
-    def file(self, rows, name="payouts.csv", columns=None):
-        path = self.folder / name
-        with path.open("w", newline="", encoding="utf-8") as out:
-            writer = csv.DictWriter(out, columns or COLUMNS, extrasaction="ignore")
-            writer.writeheader()
-            writer.writerows(rows)
-        return str(path)
 
 
 @pytest.fixture(scope="module")
 def payctl(world, tmp_path_factory):
     return Payctl(world, tmp_path_factory.mktemp("payctl"))
-
-
-def row(merchant, reference, **change):
-    return {"reference": reference, "merchant_id": merchant, "recipient_name": "Ann Example", "holder_type": "individual",
-            "rail": "instant", "currency": "USD", "amount": "12.50", "routing_code": "021000021", "account_number": ACCOUNT,
-            "account_type": "checking", "description": "SALES", **change}
 
 
 @pytest.fixture
@@ -71,7 +34,8 @@ def merchant(payctl):
 def balance(payctl, merchant):
     code, answer, err = payctl.json("balance", merchant, "--prove")
     assert code == DONE, err
-    line = answer["lines"][0]
+    assert [found["merchant_id"] for found in answer["merchants"]] == [merchant]
+    line = answer["merchants"][0]["lines"][0]
     assert line["proven"] is True
     return int(line["available_minor"]), int(line["held_minor"]), int(line["total_minor"])
 
@@ -89,6 +53,7 @@ def test_pay_a_good_file_and_again(payctl, merchant, world):
     code, answer, err = payctl.json("pay", file)
     assert code == DONE, err
     assert (answer["rows"], answer["accepted"], answer["accepted_earlier"], answer["refused"]) == (8, 8, 8, 0)
+    assert (answer["sent"], answer["unanswered"], answer["refusals"], answer["unsettled"]) == (True, 0, [], [])
     assert sum(line["count"] for line in answer["sums"]) == 8 and {line["state"] for line in answer["sums"]} == {"SETTLED"}
     assert balance(payctl, merchant) == (left, 0, left)
     code, out, _ = payctl.run("pay", file)
@@ -125,6 +90,26 @@ def test_a_file_with_bad_lines_is_not_sent_and_each_is_named(payctl, merchant, w
     assert world.payments_rows(f"SELECT count(*) FROM payout WHERE merchant_id = '{merchant}'") == [["0"]]
 
 
+def test_bad_lines_as_json(payctl, merchant):
+    """Also of a long text, cut between two letters, and of one that is no UTF-8."""
+    file = payctl.file([row(merchant, "good"), row(merchant, "bad-1", amount="1" + "é" * 30),
+                        row(merchant, "bad-2", rail="pigeon"), row(merchant, "bad-3", amount="1£")])
+    text = Path(file).read_text(encoding="utf-8")
+    Path(file).write_bytes(text.replace("£", "\udca3").encode("utf-8", "surrogateescape"))
+    for args in (["pay", file], ["pay", file, "--check"], ["merchants", "create", "--from", file],
+                 ["merchants", "deposit", "--from", file]):
+        code, answer, err = payctl.json(*args)
+        assert code == USAGE and f"{file}:3:" in err, (args, err)
+        assert (answer["sent"], answer["good"]) == (False, 1)
+        assert [(bad["line"], bad["field"], bad["reason"]) for bad in answer["bad"]] == [
+            (3, "amount", "AMOUNT_INVALID"), (4, "rail", "FIELD_INVALID"), (5, "amount", "AMOUNT_INVALID")]
+        assert all(f":{bad['line']}: {bad['field']}: {bad['error']}\n" in err for bad in answer["bad"][:2])
+        assert answer["bad"][0]["error"].startswith('"1' + "é" * 19 + '" is not an amount of USD')
+        assert answer["bad"][2]["error"].startswith('"1?" is not an amount of USD')
+    code, answer, _ = payctl.json("pay", str(payctl.folder / "not-there.csv"))
+    assert code == USAGE and [(bad["line"], bad["reason"]) for bad in answer["bad"]] == [(0, "FILE_UNREADABLE")]
+
+
 def test_a_file_that_is_no_payout_file(payctl, merchant):
     missing = payctl.file([row(merchant, "x")], "missing.csv", [name for name in COLUMNS if name != "amount"])
     code, _, err = payctl.run("pay", missing)
@@ -138,7 +123,9 @@ def test_a_file_that_is_no_payout_file(payctl, merchant):
 
 def test_check_sends_nothing(payctl, merchant, world):
     code, out, err = payctl.run("pay", payctl.file([row(merchant, "c1")]), "--check")
-    assert code == DONE, (out, err)
+    assert code == DONE and "all good" in out, (out, err)
+    code, answer, err = payctl.json("pay", payctl.file([row(merchant, "c1"), row(merchant, "c2")]), "--check")
+    assert code == DONE and answer == {"sent": False, "good": 2, "bad": []}, err
     assert world.payments_rows(f"SELECT count(*) FROM payout WHERE merchant_id = '{merchant}'") == [["0"]]
 
 
@@ -149,13 +136,48 @@ def test_payouts_that_do_not_settle_are_told_and_change_the_exit_code(payctl, me
     assert code == NOT_SETTLED, (out, err)
     for word in ("AC04", "R03", "INSUFFICIENT_FUNDS", "FAILED", "RETURNED"):
         assert word in out, out
+    code, answer, err = payctl.json("pay", file)
+    assert code == NOT_SETTLED, err
+    assert [(gone["line"], gone["merchant_id"], gone["reference"], gone["state"], gone["reason"]) for gone in answer["unsettled"]] == [
+        (3, merchant, "refused", "FAILED", "AC04"), (4, merchant, "back", "RETURNED", "R03"),
+        (5, merchant, "too-much", "FAILED", "INSUFFICIENT_FUNDS")]
+    assert all(re.fullmatch("[0-9a-f-]{36}", gone["payout_id"]) and gone["reason_text"] for gone in answer["unsettled"])
+    assert answer["refusals"] == [] and answer["refused"] == 0
 
 
-def test_rows_that_the_service_refuses(payctl, merchant):
-    """A merchant that does not exist: these rows are refused, the others are taken."""
-    code, out, err = payctl.run("pay", payctl.file([row(merchant, "mine"), row("nobody-at-all", "theirs")]))
-    assert code in (REFUSED, SERVICE), (out, err)
-    assert "merchant" in (out + err).lower()
+def test_rows_that_the_service_refuses(payctl, merchant, world):
+    """Merchants that do not exist, one sent before the others and one after: their rows are refused, all others are paid."""
+    first, last = "0-nobody", "zz-nobody"
+    file = payctl.file([row(last, "theirs-3"), row(merchant, "mine-1"), row(first, "theirs-1"), row(merchant, "mine-2", rail="ach"),
+                        row(first, "theirs-2")])
+    code, out, err = payctl.run("pay", file)
+    assert code == REFUSED, (out, err)
+    assert "5 rows: 2 accepted, 3 refused\n" in out, out
+    for line, reference, whose in ((4, "theirs-1", first), (6, "theirs-2", first), (2, "theirs-3", last)):
+        assert f"line {line}, {reference} of {whose}: no such merchant (MERCHANT_NOT_FOUND)\n" in out, out
+    settled = 2 * 1250
+    assert balance(payctl, merchant) == (100_000 - settled, 0, 100_000 - settled)
+    _, listed, _ = payctl.json("payouts", "--merchant", merchant)
+    assert sorted((payout["external_reference"], payout["state"]) for payout in listed["payouts"]) == [
+        ("mine-1", "SETTLED"), ("mine-2", "SETTLED")]
+
+    code, answer, err = payctl.json("pay", file)
+    assert code == REFUSED, err
+    assert (answer["accepted"], answer["accepted_earlier"], answer["refused"], answer["unanswered"]) == (2, 2, 3, 0)
+    assert [(no["line"], no["merchant_id"], no["reference"], no["reason"], no["error"]) for no in answer["refusals"]] == [
+        (4, first, "theirs-1", "MERCHANT_NOT_FOUND", "no such merchant"),
+        (6, first, "theirs-2", "MERCHANT_NOT_FOUND", "no such merchant"),
+        (2, last, "theirs-3", "MERCHANT_NOT_FOUND", "no such merchant")]
+    assert world.payments_rows(f"SELECT count(*) FROM payout WHERE merchant_id = '{merchant}'") == [["2"]]
+
+
+def test_one_row_that_the_service_refuses(payctl, merchant):
+    """The same key with other money is refused for itself, and its neighbour in the same call is paid."""
+    payctl.run("pay", payctl.file([row(merchant, "used")]))
+    code, answer, err = payctl.json("pay", payctl.file([row(merchant, "used", amount="12.51"), row(merchant, "fresh")]))
+    assert code == REFUSED, err
+    assert [(no["line"], no["reference"], no["reason"]) for no in answer["refusals"]] == [(2, "used", "IDEMPOTENCY_KEY_REUSED")]
+    assert [(line["state"], line["count"]) for line in answer["sums"]] == [("SETTLED", 1)]
 
 
 def test_one_payout(payctl, merchant):
@@ -201,13 +223,124 @@ def test_balance_for_people(payctl, merchant):
     assert code == SERVICE and "no such merchant" in err
 
 
+def test_a_balance_that_was_tampered_with(payctl, merchant, world):
+    """One cent less in the ledger's kept balance than its entries add up to: GetBalance and payctl both say so."""
+    payer = Payer(world)
+    code, answer, err = payctl.json("merchants", "deposit", merchant, "--amount", "1000.00", "--currency", "USD", "--key", "d1")
+    assert code == DONE, err
+    account, book_id = world.ledger_rows("SELECT credit_account_id, book_id FROM transfer "
+                                         f"WHERE transfer_id = '{answer['deposits'][0]['transfer_id']}'")[0]
+    change = f"UPDATE account SET credits_posted = credits_posted + %d WHERE book_id = {book_id} AND account_id = '{account}'"
+
+    def get_balance(prove):
+        line, = payer.call("Merchant", "GetBalance", payer.merchants_pb.GetBalanceRequest(merchant_id=merchant, prove=prove)).lines
+        return line.total_minor, line.proven, line.entries
+
+    assert get_balance(True) == (100_000, True, 1)
+    Ledger(world, int(book_id)).await_checkpoint()  # what the row says is what is read
+    world.ledger_rows(change % -1)
+    try:
+        assert get_balance(True) == (99_999, False, 1)
+        assert get_balance(False) == (99_999, False, 0)  # proves nothing, and does not say that it did
+        people = payctl.run("balance", merchant, "--prove")
+        machines = payctl.json("balance", merchant, "--prove")
+        not_asked = payctl.run("balance", merchant)
+    finally:
+        world.ledger_rows(change % 1)
+    assert people[0] == NOT_SETTLED and "DIFFERS from its entries" in people[1] and "equals" not in people[1], people
+    assert machines[0] == NOT_SETTLED and machines[1]["merchants"][0]["lines"][0]["proven"] is False, machines
+    assert not_asked[0] == DONE and "DIFFERS" not in not_asked[1], not_asked
+    assert balance(payctl, merchant) == (100_000, 0, 100_000)
+
+
+def watched(out):
+    """The lines of watch --json: each one whole object."""
+    assert out.endswith("\n")
+    return [json.loads(line) for line in out.splitlines()]
+
+
 def test_watch_until_done(payctl, merchant):
+    """Exit code 0 when all that it showed has settled. What changes while nobody looks is not shown twice."""
     code, out, err = payctl.run("pay", payctl.file([row(merchant, "w1"), row(merchant, "w2", rail="ach")]), "--no-wait")
     assert code == DONE, (out, err)
     code, out, err = payctl.run("watch", merchant, "--until-done")
-    assert code in (DONE, NOT_SETTLED), (out, err)
+    assert code == DONE, (out, err)
     code, listed, _ = payctl.json("payouts", "--merchant", merchant)
-    assert {payout["state"].removeprefix("PAYOUT_STATE_") for payout in listed["payouts"]} == {"SETTLED"}
+    assert {payout["state"] for payout in listed["payouts"]} == {"SETTLED"}
+    full_id = f"{merchant}/{listed['payouts'][0]['payout_id']}"
+    code, out, err = payctl.run("watch", full_id, "--until-done")
+    assert code == DONE and full_id in out and "SETTLED" in out, (out, err)
+    code, out, err = payctl.run("--json", "watch", full_id, "--until-done")
+    assert code == DONE and watched(out) == [listed["payouts"][0]], (out, err)
+
+
+def test_watch_a_payout_that_does_not_settle(payctl, merchant):
+    """Exit code 1, whether it ended before the watch began or under its eyes."""
+    for reference, change, state in (("refused", {"amount": "8.01"}, "FAILED"), ("back", {"rail": "ach", "amount": "9.03"}, "RETURNED")):
+        code, _, err = payctl.run("pay", payctl.file([row(merchant, reference, **change)]), "--no-wait")
+        assert code == DONE, err
+        _, listed, _ = payctl.json("payouts", "--merchant", merchant, "--reference", reference)
+        full_id = f"{merchant}/{listed['payouts'][0]['payout_id']}"
+        for _ in range(2):
+            code, out, err = payctl.run("--json", "watch", full_id, "--until-done")
+            assert code == NOT_SETTLED, (out, err)
+            seen = watched(out)
+            assert {f"{payout['merchant_id']}/{payout['payout_id']}" for payout in seen} == {full_id}
+            assert seen[-1]["state"] == state
+    code, _, err = payctl.run("watch", f"{merchant}/0190b1f0-0000-7000-8000-000000000001", "--until-done")
+    assert code == SERVICE and "no payout" in err
+
+
+BAR = re.compile(r"\r(sending|paying) +\[(#*)(\.*)\] (\d+)/(\d+) ")
+
+
+def test_progress_on_a_terminal(payctl, merchant):
+    """A bar of thirty places that is drawn over itself, from nothing to all of it; on stderr, so that the report stands alone."""
+    code, out, err = payctl.run_on_terminal("pay", payctl.file([row(merchant, f"t{i}", rail="ach" if i % 2 else "instant")
+                                                                for i in range(4)]))
+    assert code == DONE, (out, err)
+    for label in ("sending", "paying"):
+        bars = [found.groups()[1:] for found in BAR.finditer(err) if found[1] == label]
+        assert bars[0] == ("", "." * 30, "0", "4") and bars[-1] == ("#" * 30, "", "4", "4"), err
+        assert all(len(done) == 30 * int(n) // int(total) and len(done + left) == 30 for done, left, n, total in bars), bars
+    assert "4 SETTLED" in err
+    assert out.startswith("4 rows: 4 accepted") and "\r" not in out and "[" not in out
+    code, out, err = payctl.run_on_terminal("--json", "pay", payctl.file([row(merchant, "t0")]))
+    assert code == DONE and err == "" and json.loads(out)["accepted"] == 1, err
+
+
+def test_progress_in_a_pipe(payctl, merchant):
+    """Plain lines: nothing that a log file would show as rubbish."""
+    code, _, err = payctl.run("pay", payctl.file([row(merchant, "p1"), row(merchant, "p2")]))
+    assert code == DONE and "\r" not in err and "#" not in err
+    assert re.search(r"^sending: 2/2 $", err, re.M) and re.search(r"^paying: 2/2 2 SETTLED$", err, re.M), err
+
+
+def report_as_json(payctl, payer):
+    """All that the report for people has, and the sums behind its net figures, as the services and the bank say them."""
+    code, answer, _ = payctl.json("report")
+    assert code == DONE
+    assert set(answer) == {"agree", "balanced", "clearing_empty", "states", "trial_balance", "flows"}
+    assert answer["agree"] is answer["balanced"] is answer["clearing_empty"] is True
+    books = payer.world.payments_rows("SELECT DISTINCT book_id FROM merchant_book")
+    assert {book["book_id"] for book in answer["trial_balance"]} == {int(book_id) for book_id, in books}
+    for book in answer["trial_balance"]:
+        found = Ledger(payer.world, book["book_id"]).trial_balance()
+        assert (book["balanced"], book["sequence"]) == (True, found.sequence)
+        assert [(line["currency"], line["debits_posted"], line["credits_posted"], line["debits_pending"], line["credits_pending"])
+                for line in book["lines"]] == [(line.currency, line.debits_posted, line.credits_posted, line.debits_pending,
+                                                line.credits_pending) for line in found.lines] != []
+    bank = {(line["rail"].upper(), line["currency"]): (line["credited_sum"], line["returned_sum"])
+            for line in payer.bank.get("/admin/report")["by_currency"]}
+    assert {(flow["rail"], flow["currency"]): (flow["bank_paid_minor"], flow["bank_returned_minor"])
+            for flow in answer["flows"]} == bank
+    assert bank["ACH", "USD"][1] > 0, "no return: the gross sums would be the net ones"
+    for flow in answer["flows"]:
+        assert flow["equal"] is True and flow["settled_count"] > 0
+        assert flow["ledger_minor"] == flow["ledger_out_minor"] - flow["ledger_back_minor"] == flow["settled_minor"]
+        assert flow["bank_minor"] == flow["bank_paid_minor"] - flow["bank_returned_minor"] == flow["settled_minor"]
+    assert sum(line["sum_minor"] for line in answer["states"] if line["state"] == "SETTLED") == sum(
+        flow["settled_minor"] for flow in answer["flows"])
 
 
 def test_report_three_records_agree(payctl, merchant, world):
@@ -220,8 +353,8 @@ def test_report_three_records_agree(payctl, merchant, world):
     assert_ledger_equals_bank(payer)
     code, out, err = payctl.run("report")
     assert code == DONE, (out, err)
-    code, answer, _ = payctl.json("report")
-    assert code == DONE and isinstance(answer, dict)
+    assert "\nPROVEN: our payouts, the ledger and the bank agree to the last cent.\n" in out
+    report_as_json(payctl, payer)
     # The other way round: one cent more in the bank's book, and the report says that they differ.
     with sqlite3.connect(world.stack.folder / "bank" / "bank.db") as book:
         item = book.execute("SELECT rail, item FROM movements WHERE kind = 1 LIMIT 1").fetchone()
@@ -233,7 +366,7 @@ def test_report_three_records_agree(payctl, merchant, world):
         finally:
             book.execute(change, (-1, *item))
             book.commit()
-    assert code == NOT_SETTLED, out
+    assert code == NOT_SETTLED and "DIFFERENT" in out and "NOT PROVEN" in out, out
 
 
 def test_the_service_is_away(payctl, merchant):
@@ -241,6 +374,11 @@ def test_the_service_is_away(payctl, merchant):
     for command in (["payouts", "--merchant", merchant], ["balance", merchant], ["pay", payctl.file([row(merchant, "x")])]):
         code, out, err = payctl.run(*command, env=away)
         assert code == SERVICE and err.strip(), (command, out, err)
+    code, answer, err = payctl.json("pay", payctl.file([row(merchant, "x"), row(merchant, "y")]), env=away)
+    assert code == SERVICE and err.strip()
+    assert (answer["rows"], answer["accepted"], answer["refused"], answer["unanswered"]) == (2, 0, 0, 2)
+    code, _, err = payctl.run("pay", payctl.file([row(merchant, "x")]), env={"PAYCTL_PAYMENTS": ""})
+    assert code == SERVICE and "PAYCTL_PAYMENTS" in err
 
 
 def test_the_wrong_certificate(payctl, merchant, world):
@@ -248,6 +386,10 @@ def test_the_wrong_certificate(payctl, merchant, world):
     code, _, err = payctl.run("balance", merchant, env={"PAYCTL_CERT_FILE": str(certs / "ledger-svc.crt"),
                                                         "PAYCTL_KEY_FILE": str(certs / "ledger-svc.key")})
     assert code == SERVICE and err.strip()
+    # Who we are concerns all rows alike: not "refused, and the others were taken".
+    code, out, err = payctl.run("pay", payctl.file([row(merchant, "x")]), env={"PAYCTL_CERT_FILE": str(certs / "ledger-svc.crt"),
+                                                                             "PAYCTL_KEY_FILE": str(certs / "ledger-svc.key")})
+    assert code == SERVICE and "1 rows: 0 accepted, 0 refused, 1 without an answer" in out, (out, err)
 
 
 def test_help_version_and_wrong_words(payctl):
@@ -261,11 +403,73 @@ def test_help_version_and_wrong_words(payctl):
 
 
 def test_json_is_all_there_is_on_stdout(payctl, merchant):
-    file = payctl.file([row(merchant, "j1")])
-    for args in (["pay", file], ["balance", merchant], ["payouts", "--merchant", merchant], ["report"], ["merchants"]):
-        _, out, _ = payctl.run("--json", *args)
-        decoder, rest = json.JSONDecoder(), out.strip()
-        assert rest
-        while rest:  # one value, or one for each merchant
-            _, end = decoder.raw_decode(rest)
-            rest = rest[end:].strip()
+    """The form of each command as --help has it; payctl.json refuses more than one value."""
+    sent = {"sent", "rows", "accepted", "accepted_earlier", "refused", "unanswered", "sums", "refusals", "unsettled"}
+    file = payctl.file([row(merchant, "j1"), row(merchant, "j2", rail="ach")])
+    payctl.run("pay", file)
+    _, listed, _ = payctl.json("payouts", "--merchant", merchant)
+    full_id = f"{merchant}/{listed['payouts'][0]['payout_id']}"
+    of_others = payctl.file([row(unique("other"), "o1")], "others.csv")
+    for args, keys in ((["pay", file], sent), (["pay", file, "--no-wait"], sent), (["pay", file, "--check"], {"sent", "good", "bad"}),
+                       (["payout", full_id], {"payout", "entries"}), (["payouts"], {"payouts", "limit_reached"}),
+                       (["payouts", "--summary"], {"merchants"}), (["balance"], {"merchants"}), (["balance", "--prove"], {"merchants"}),
+                       (["merchants"], {"merchants"}), (["merchants", "create", "--from", of_others], {"merchants"}),
+                       (["merchants", "deposit", "--from", of_others], {"deposits"}),
+                       (["report"], {"agree", "balanced", "clearing_empty", "states", "trial_balance", "flows"})):
+        code, answer, err = payctl.json(*args)
+        assert code in (DONE, NOT_SETTLED) and set(answer) == keys, (args, answer, err)
+
+
+def test_json_of_several_merchants_names_each(payctl, merchant):
+    other = unique("shop")
+    code, answer, err = payctl.json("merchants", "create", other, "--name", "Second", "--currency", "USD", "--currency", "INR")
+    assert code == DONE, err
+    made, = answer["merchants"]
+    assert (made["merchant_id"], made["name"], made["currencies"]) == (other, "Second", ["INR", "USD"]) and made["book_id"] >= 0
+    code, answer, err = payctl.json("merchants", "deposit", other, "--amount", "70.01", "--currency", "INR", "--key", "k")
+    assert code == DONE, err
+    deposit, = answer["deposits"]
+    assert (deposit["merchant_id"], deposit["amount_minor"], deposit["currency"]) == (other, 7001, "INR")
+    payctl.run("pay", payctl.file([row(merchant, "a"), row(merchant, "b", amount="8.01")]))
+
+    def by_merchant(*args):
+        code, answer, err = payctl.json(*args)
+        assert code == DONE, err
+        named = [found["merchant_id"] for found in answer["merchants"]]
+        assert len(set(named)) == len(named) and {merchant, other} <= set(named)
+        return {found["merchant_id"]: found for found in answer["merchants"]}
+
+    summary = by_merchant("payouts", "--summary")
+    assert {(line["state"], line["rail"], line["count"], line["sum_minor"]) for line in summary[merchant]["lines"]} == {
+        ("SETTLED", "INSTANT", 1, "1250"), ("FAILED", "INSTANT", 1, "801")}
+    assert summary[other]["lines"] == []
+    balances = by_merchant("balance", "--prove")
+    assert [(line["currency"], line["total_minor"], line["proven"]) for line in balances[other]["lines"]] == [
+        ("INR", 7001, True), ("USD", 0, True)]
+    assert [line["total_minor"] for line in balances[merchant]["lines"]] == [100_000 - 1250]
+    assert by_merchant("merchants", "list")[other]["name"] == "Second"
+
+
+def test_json_of_merchants_of_a_file(payctl):
+    """One merchant and one deposit for each currency; what was made before a failure is said, with the exit code of the failure."""
+    first, second = unique("0"), unique("1")
+    inr = {"currency": "INR", "routing_code": "HDFC0001234"}
+    file = payctl.file([row(first, "a"), row(first, "b", **inr), row(second, "c", amount="3.00")])
+    code, out, err = payctl.run("--json", "merchants", "deposit", "--from", file)
+    assert (code, out) == (SERVICE, "") and "no such merchant" in err
+    code, _, err = payctl.run("merchants", "create", first, "--currency", "USD", "--currency", "INR")
+    assert code == DONE, err
+
+    def deposits():
+        code, answer, err = payctl.json("merchants", "deposit", "--from", file)
+        return code, [(made["merchant_id"], made["currency"], made["amount_minor"]) for made in answer["deposits"]], err
+
+    code, made, err = deposits()
+    assert (code, made) == (SERVICE, [(first, "INR", 1250), (first, "USD", 1250)]) and second in err
+    code, answer, err = payctl.json("merchants", "create", "--from", file)
+    assert code == DONE, err
+    assert [(made["merchant_id"], made["currencies"]) for made in answer["merchants"]] == [(first, ["INR", "USD"]), (second, ["USD"])]
+    code, made, err = deposits()
+    assert (code, made) == (DONE, [(first, "INR", 1250), (first, "USD", 1250), (second, "USD", 300)]), err
+    _, answer, _ = payctl.json("balance", first)
+    assert [(line["currency"], line["total_minor"]) for line in answer["merchants"][0]["lines"]] == [("INR", 1250), ("USD", 1250)]
