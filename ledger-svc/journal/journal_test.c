@@ -227,6 +227,35 @@ static void clock_set_back__expiry_is_by_the_time_of_the_book(void **state) {
     bench_stop(&i);
 }
 
+// The deadline was while the service was down, and nobody looks for it afterwards: the first request that comes finds the money
+// free, and the hold gone.
+static void case_36_released_before_anything_is_accepted(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance i = bench_start(NULL, no_sweeper);
+    bench_make_accounts(&i, book, 2, 0);
+    (void)hold_for_a_second(&i, book, 100, 10);
+    bench_stop(&i);
+    bench_clock_shift(5000000);
+    i = bench_start(NULL, no_sweeper);
+    assert_int_equal(expired_rows(book), 0);
+    const ledger_transfer_event batch[] = {{.id = bench_uuid(book, 101),
+                                            .pending_id = bench_uuid(book, 100),
+                                            .amount = 10,
+                                            .flags = LEDGER_TRANSFER_FLAG_POST},
+                                           bench_event(book, 102, 1, 2, 7)};
+    bench_commit(&i, book, batch, 2, 5000, &answer);
+    assert_true(answer.ok);
+    EXPECT_STATUS(answer.status[0], PENDING_TRANSFER_EXPIRED);
+    EXPECT_STATUS(answer.status[1], CREATED);
+    assert_int_equal(answer.rows[1].sequence, 3); // the release is before it
+    assert_int_equal(answer.rows[1].debit_after.debits_pending, 0);
+    assert_int_equal(expired_rows(book), 1);
+    bench_clock_shift(0);
+    bench_check_book(book);
+    bench_stop(&i);
+}
+
 static void deadline_that_has_passed__is_left_out(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
@@ -426,6 +455,7 @@ int main(void) {
         cmocka_unit_test(two_instances__take_turns_on_one_book),
         cmocka_unit_test(case_65_clock_steps_back),
         cmocka_unit_test(case_36_expiry_without_traffic_and_across_a_restart),
+        cmocka_unit_test(case_36_released_before_anything_is_accepted),
         cmocka_unit_test(clock_set_back__expiry_is_by_the_time_of_the_book),
         cmocka_unit_test(deadline_that_has_passed__is_left_out),
         cmocka_unit_test(unknown_book__not_found),
