@@ -17,9 +17,7 @@ static bool tx_prepare(commit *k, size_t n_due, err *e) {
     tx->burned = k->book->cache.burned_complete ? k->book->cache.burned : k->burned;
     tx->references = k->references;
     tx->sequence = k->head.sequence;
-    // Times of a book only grow, whatever the clock does.
-    tx->timestamp_us =
-        (k->now_us > k->head.timestamp_us ? k->now_us : k->head.timestamp_us + 1) - 1;
+    tx->timestamp_us = k->now_us - 1; // the first object gets now_us
     // One spare row: the event that is being checked writes its row before it is known to be good.
     tx->rows_max = k->n_transfer_events + n_due + 1;
     tx->new_accounts_max = k->n_account_events;
@@ -37,13 +35,20 @@ static bool tx_prepare(commit *k, size_t n_due, err *e) {
     return true;
 }
 
-// What the clock has ended is released before any request is looked at, so that the first request of a restarted service
-// already sees the money free again.
+// The time of the first object that this transaction makes. Times of a book only grow, whatever the clock does: while it is
+// behind the book, the book's own time is what counts.
+static int64_t book_now_us(const commit *k) {
+    const int64_t wall_us = clock_wall_us(k->j->o.clock);
+    return wall_us > k->head.timestamp_us ? wall_us : k->head.timestamp_us + 1;
+}
+
+// What time has ended is released before any request is looked at, so that the first request of a restarted service already
+// sees the money free again. By the book's time, as the checks of a post or void: what they call expired is not still reserved.
 static bool release_due(commit *k, err *e) {
     ledger_row *due = NULL;
     size_t n_due = 0;
     int64_t next_us = k->head.next_expires_us;
-    k->now_us = clock_wall_us(k->j->o.clock);
+    k->now_us = book_now_us(k);
     if (next_us <= k->now_us && (!store_load_due(k->c, k->a, k->book->id, next_us, k->now_us,
                                                  JOURNAL_DUE_MAX, &due, &n_due, &next_us, e) ||
                                  !commit_know_due(k, due, n_due, e))) {

@@ -168,6 +168,78 @@ static void case_36_expiry_without_traffic_and_across_a_restart(void **state) {
     bench_stop(&i);
 }
 
+static void no_sweeper(journal_options *o) {
+    o->expiry_poll_ms = 600000;
+}
+
+// The book as it stands after rows that ran ahead of a clock which was set back.
+static void set_book_time(int64_t book, int64_t us) {
+    char sql[128];
+    (void)snprintf(sql, sizeof sql, "UPDATE book_head SET timestamp_us = %lld WHERE book_id = %lld",
+                   (long long)us, (long long)book);
+    fixture_sql(sql, NULL, 0);
+}
+
+static int64_t hold_for_a_second(bench_instance *i, int64_t book, uint64_t id, int64_t amount) {
+    ledger_transfer_event hold = bench_event(book, id, 1, 2, amount);
+    hold.flags = LEDGER_TRANSFER_FLAG_PENDING;
+    hold.timeout_s = 1;
+    bench_commit(i, book, &hold, 1, 5000, &answer);
+    assert_true(answer.ok);
+    EXPECT_STATUS(answer.status[0], CREATED);
+    return answer.rows[0].expires_us;
+}
+
+// What ends a hold is the book's time, for the release as for the refusal of a post: a hold that is called expired is not still
+// reserved, and one that may be posted is.
+static void clock_set_back__expiry_is_by_the_time_of_the_book(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance i = bench_start(NULL, no_sweeper);
+    bench_make_accounts(&i, book, 2, 0);
+    bench_clock_shift(INT64_C(-3600000000));
+    // The next object's time is one before the deadline, and then the deadline.
+    int64_t expires_us = hold_for_a_second(&i, book, 100, 10);
+    set_book_time(book, expires_us - 2);
+    ledger_transfer_event post = {.id = bench_uuid(book, 101),
+                                  .pending_id = bench_uuid(book, 100),
+                                  .amount = 10,
+                                  .flags = LEDGER_TRANSFER_FLAG_POST};
+    EXPECT_STATUS(bench_commit_one(&i, book, post), CREATED);
+    assert_int_equal(expired_rows(book), 0);
+    expires_us = hold_for_a_second(&i, book, 102, 20);
+    set_book_time(book, expires_us - 1);
+    post.id = bench_uuid(book, 103);
+    post.pending_id = bench_uuid(book, 102);
+    EXPECT_STATUS(bench_commit_one(&i, book, post), PENDING_TRANSFER_EXPIRED);
+    assert_int_equal(expired_rows(book), 1);
+    // Nothing is reserved by then, and nothing asks for it: the sweeper looks at the same time.
+    expires_us = hold_for_a_second(&i, book, 104, 40);
+    assert_int_equal(answer.rows[0].debit_after.debits_pending, 40);
+    set_book_time(book, expires_us - 1);
+    bench_instance sweeper = bench_start(NULL, NULL);
+    wait_for_expiry(book, 2);
+    assert_int_equal(bench_balances(&i, book, 1).debits_pending, 0);
+    assert_int_equal(bench_balances(&i, book, 1).debits_posted, 10);
+    bench_stop(&sweeper);
+    bench_clock_shift(0);
+    bench_check_book(book);
+    bench_stop(&i);
+}
+
+static void deadline_that_has_passed__is_left_out(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance i = bench_start(NULL, NULL);
+    bench_make_accounts(&i, book, 2, 0);
+    const ledger_transfer_event t = bench_event(book, 100, 1, 2, 1);
+    bench_commit(&i, book, &t, 1, -1, &answer);
+    assert_false(answer.ok);
+    assert_int_equal(answer.e.code, ERR_DEADLINE_EXCEEDED);
+    assert_int_equal(bench_balances(&i, book, 1).debits_posted, 0);
+    bench_stop(&i);
+}
+
 static void no_early_poll(journal_options *o) {
     o->expiry_poll_ms = 60000;
 }
@@ -259,19 +331,6 @@ static void case_36_more_due_at_once_than_one_transaction_releases(void **state)
     assert_int_equal(b.debits_posted, 3);
     bench_clock_shift(0);
     bench_check_book(book);
-    bench_stop(&i);
-}
-
-static void deadline_that_has_passed__is_left_out(void **state) {
-    (void)state;
-    const int64_t book = bench_new_book();
-    bench_instance i = bench_start(NULL, NULL);
-    bench_make_accounts(&i, book, 2, 0);
-    const ledger_transfer_event t = bench_event(book, 100, 1, 2, 1);
-    bench_commit(&i, book, &t, 1, -1, &answer);
-    assert_false(answer.ok);
-    assert_int_equal(answer.e.code, ERR_DEADLINE_EXCEEDED);
-    assert_int_equal(bench_balances(&i, book, 1).debits_posted, 0);
     bench_stop(&i);
 }
 
@@ -461,9 +520,10 @@ int main(void) {
         cmocka_unit_test(two_instances__take_turns_on_one_book),
         cmocka_unit_test(case_65_clock_steps_back),
         cmocka_unit_test(case_36_expiry_without_traffic_and_across_a_restart),
+        cmocka_unit_test(clock_set_back__expiry_is_by_the_time_of_the_book),
+        cmocka_unit_test(deadline_that_has_passed__is_left_out),
         cmocka_unit_test(case_36_first_request_after_a_restart_across_the_deadline),
         cmocka_unit_test(case_36_more_due_at_once_than_one_transaction_releases),
-        cmocka_unit_test(deadline_that_has_passed__is_left_out),
         cmocka_unit_test(unknown_book__not_found),
         cmocka_unit_test(lost_answer_to_commit__is_looked_up),
         cmocka_unit_test(cache_smaller_than_the_work),

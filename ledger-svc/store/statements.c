@@ -99,9 +99,10 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
                           "WHERE f.book_id = $1 AND f.sequence >= $2 AND f.flags & 1 = 0 "
                           "ORDER BY f.sequence LIMIT 1) ORDER BY t.sequence"},
 
-    // The one statement that looks across books: where is something to release, or a checkpoint to make for rows that came to
-    // rest long ago (their process died before it)? It only reads.
+    // The one statement that looks across books: where is something to release by the time that the book's next object gets,
+    // or a checkpoint to make for rows that came to rest long ago (their process died before it)? It only reads.
     [STORE_DUE_BOOKS] = {"due_books", "SELECT book_id FROM book_head WHERE next_expires_us <= $1 "
+                                      "OR next_expires_us <= timestamp_us + 1 "
                                       "OR (checkpoint_sequence < sequence AND timestamp_us <= $2) "
                                       "ORDER BY next_expires_us LIMIT $3"},
 

@@ -113,8 +113,8 @@ bool store_burned_since(db_conn *c, arena *a, int64_t book_id, int64_t after_us,
 bool store_was_committed(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
                          const store_head *before, bool *committed, err *e) WARN_UNUSED;
 
-// Books in which a pending transfer may be due, and those that came to rest before unsaved_before_us without a checkpoint of
-// their last rows. At most max.
+// Books in which a pending transfer may be due, at now_us or at the time that the book's next object gets, and those that came
+// to rest before unsaved_before_us without a checkpoint of their last rows. At most max.
 bool store_due_books(db_conn *c, arena *a, int64_t now_us, int64_t unsaved_before_us, size_t max,
                      int64_t **book_ids, size_t *n, err *e) WARN_UNUSED;
 
