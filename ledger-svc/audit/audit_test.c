@@ -52,7 +52,7 @@ typedef struct sealing {
     sealer *s;
 } sealing;
 
-static sealing sealing_start(const char *heads_name, int64_t rows_max) {
+static sealing sealing_start_with(const char *heads_name, int64_t interval_ms, int64_t rows_max) {
     char conninfo[256];
     err e;
     (void)snprintf(conninfo, sizeof conninfo, "host=%s user=ledger_sealer dbname=postgres",
@@ -63,7 +63,7 @@ static sealing sealing_start(const char *heads_name, int64_t rows_max) {
                               .key_file = key_path,
                               .public_keys_file = "",
                               .heads_file = path_of(heads_name),
-                              .interval_ms = 20,
+                              .interval_ms = interval_ms,
                               .rows_max = rows_max,
                               .books_max = 1000};
     x.s = sealer_create(&o, &e);
@@ -72,6 +72,10 @@ static sealing sealing_start(const char *heads_name, int64_t rows_max) {
     }
     assert_non_null(x.s);
     return x;
+}
+
+static sealing sealing_start(const char *heads_name, int64_t rows_max) {
+    return sealing_start_with(heads_name, 20, rows_max);
 }
 
 static void sealing_stop(sealing *x) {
@@ -222,6 +226,111 @@ static void follows_the_journal_while_it_grows(void **state) {
     sealing_stop(&x);
     bench_stop(&i);
     expect_good(book, 1500);
+}
+
+// The defaults of audit.seal_interval_ms and audit.seal_rows_max, and what they are there for.
+enum {
+    DEFAULT_INTERVAL_MS = 500,
+    DEFAULT_ROWS = 10000,
+    LAG_ROWS_MAX = 10000,
+    LAG_US_MAX = 1000000,
+    WRITERS = 3,
+    WRITE_MS = 5000
+};
+
+typedef struct busy_writer {
+    bench_instance *i;
+    int64_t book;
+    uint64_t first_id;
+    int64_t until_ms;
+    bool ok;
+    bench_answer answer;
+    pthread_t thread;
+} busy_writer;
+
+// Batches without a pause: those of all writers that wait are committed together.
+static void *write_on(void *arg) {
+    busy_writer *w = arg;
+    ledger_transfer_event events[BENCH_EVENTS_MAX];
+    w->ok = true;
+    while (w->ok && fixture_deadline(0) < w->until_ms) {
+        for (size_t k = 0; k < BENCH_EVENTS_MAX; k++) {
+            events[k] = bench_event(w->book, w->first_id++, 1 + k % 2, 3 + k % 3, 1);
+        }
+        bench_commit(w->i, w->book, events, BENCH_EVENTS_MAX, 20000, &w->answer);
+        w->ok = w->answer.ok;
+    }
+    return NULL;
+}
+
+typedef struct lag {
+    int64_t rows, age_us;
+} lag;
+
+// What no head covers, in one snapshot that is no older than the time it is compared with.
+static lag read_lag(int64_t book) {
+    char sql[512];
+    char text[64];
+    long long rows = 0;
+    long long age_us = 0;
+    (void)snprintf(
+        sql, sizeof sql,
+        "SELECT h.sequence - s.size || ' ' || coalesce((extract(epoch FROM statement_timestamp()) "
+        "* 1000000)::bigint - t.timestamp_us, 0) FROM book_head h, LATERAL (SELECT "
+        "coalesce(max(size), 0) AS size FROM tree_head WHERE book_id = h.book_id) s "
+        "LEFT JOIN LATERAL (SELECT timestamp_us FROM transfer WHERE book_id = h.book_id AND "
+        "sequence = s.size + 1) t ON true WHERE h.book_id = %lld",
+        (long long)book);
+    fixture_sql(sql, text, sizeof text);
+    assert_int_equal(sscanf(text, "%lld %lld", &rows, &age_us), 2);
+    return (lag){rows, age_us};
+}
+
+static void is_at_most_a_second_or_10000_rows_behind_a_writer_at_full_speed(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance i = bench_start(NULL, NULL);
+    sealing x = sealing_start_with("busy", DEFAULT_INTERVAL_MS, DEFAULT_ROWS);
+    busy_writer *writers = calloc(WRITERS, sizeof *writers);
+    assert_non_null(writers);
+    bench_make_accounts(&i, book, 6, 0);
+    const int64_t until_ms = fixture_deadline(WRITE_MS);
+    for (uint64_t k = 0; k < WRITERS; k++) {
+        writers[k].i = &i;
+        writers[k].book = book;
+        writers[k].first_id = 1000 + k * 100000000;
+        writers[k].until_ms = until_ms;
+        ASSERT(pthread_create(&writers[k].thread, NULL, write_on, &writers[k]) == 0);
+    }
+    lag most_rows = {0}, oldest = {0}, too_late = {0};
+    int samples = 0;
+    for (; fixture_deadline(0) < until_ms; samples++) {
+        const lag now = read_lag(book);
+        most_rows = now.rows > most_rows.rows ? now : most_rows;
+        oldest = now.age_us > oldest.age_us ? now : oldest;
+        if (now.rows > LAG_ROWS_MAX && now.age_us > LAG_US_MAX) {
+            too_late = now;
+        }
+    }
+    bool ok = true;
+    for (int k = 0; k < WRITERS; k++) {
+        ASSERT(pthread_join(writers[k].thread, NULL) == 0);
+        ok = ok && writers[k].ok;
+    }
+    free(writers);
+    const int64_t rows = sql_i64("sequence FROM book_head", book, "");
+    print_message("%lld rows in %d ms, %d samples: at most %lld rows (%lld ms) and %lld ms (%lld "
+                  "rows) behind\n",
+                  (long long)rows, WRITE_MS, samples, (long long)most_rows.rows,
+                  (long long)most_rows.age_us / 1000, (long long)oldest.age_us / 1000,
+                  (long long)oldest.rows);
+    sealing_stop(&x);
+    bench_await_checkpoint(book);
+    bench_stop(&i);
+    assert_true(ok);
+    assert_true(samples >= 20 && rows > 2 * BENCH_EVENTS_MAX);
+    assert_int_equal(too_late.rows, 0);
+    expect_good(book, rows);
 }
 
 static void two_sealers__make_one_line_of_heads(void **state) {
@@ -600,11 +709,11 @@ static int setup(void **state) {
 }
 
 static int teardown(void **state) {
-    static const char *const NAMES[] = {"key",       "follow",   "first",    "second",   "torn",
-                                        "refused1",  "refused2", "refused3", "refused4", "refused5",
-                                        "elsewhere", "running",  "fresh",    "wide",     "check1",
-                                        "check2",    "check3",   "check4",   "check5",   "check6",
-                                        "check7",    "check8",   "check9",   "check10",  "check11"};
+    static const char *const NAMES[] = {
+        "key",      "follow",   "first",    "second",    "torn",    "refused1", "refused2",
+        "refused3", "refused4", "refused5", "elsewhere", "running", "fresh",    "wide",
+        "check1",   "check2",   "check3",   "check4",    "check5",  "check6",   "check7",
+        "check8",   "check9",   "check10",  "check11",   "busy"};
     (void)state;
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
         (void)unlink(path_of(NAMES[i]));
@@ -615,6 +724,7 @@ static int teardown(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(follows_the_journal_while_it_grows),
+        cmocka_unit_test(is_at_most_a_second_or_10000_rows_behind_a_writer_at_full_speed),
         cmocka_unit_test(two_sealers__make_one_line_of_heads),
         cmocka_unit_test(heads_file__survives_a_torn_line_and_nothing_else),
         cmocka_unit_test(proofs_from_kept_nodes),
