@@ -24,8 +24,10 @@ static void no_checkpoints(journal_options *o) {
     o->checkpoint_ms = 60000;
 }
 
+// By their number, never by their age: what a process left behind is not the sweeper's business in these tests.
 static void checkpoint_each_commit(journal_options *o) {
     o->checkpoint_rows = 1;
+    o->checkpoint_ms = 60000;
 }
 
 static void tiny_cache_no_checkpoints(journal_options *o) {
@@ -325,6 +327,37 @@ static void expect_entries(bench_instance *i, int64_t book, int64_t from, int64_
     arena_destroy(a);
 }
 
+// What this instance believes to be open was ended by another one, and the batch names it twice: as the hold that it posts, and
+// as an id that is used again, by which its row is known before anybody has asked how it ended.
+static void ended_elsewhere__and_named_twice(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance i[2] = {bench_start(NULL, NULL), bench_start(NULL, NULL)};
+    bench_answer *answer = calloc(1, sizeof *answer);
+    bench_make_accounts(&i[0], book, 2, 0);
+    ledger_transfer_event hold = bench_event(book, 100, 1, 2, 10);
+    hold.flags = LEDGER_TRANSFER_FLAG_PENDING;
+    EXPECT_STATUS(bench_commit_one(&i[0], book, hold), CREATED);
+    EXPECT_STATUS(bench_commit_one(&i[0], book, hold),
+                  EXISTS); // it looks every id up for a while now
+    const ledger_transfer_event post = {.id = bench_uuid(book, 101),
+                                        .pending_id = hold.id,
+                                        .amount = 10,
+                                        .flags = LEDGER_TRANSFER_FLAG_POST};
+    EXPECT_STATUS(bench_commit_one(&i[1], book, post), CREATED);
+    ledger_transfer_event batch[2] = {post, hold};
+    batch[0].id = bench_uuid(book, 102);
+    bench_commit(&i[0], book, batch, 2, 5000, answer);
+    assert_true(answer->ok);
+    EXPECT_STATUS(answer->status[0], PENDING_TRANSFER_ALREADY_POSTED);
+    EXPECT_STATUS(answer->status[1], EXISTS);
+    expect_posted(&i[0], book, 1, 10, 0);
+    bench_check_book(book);
+    free(answer);
+    bench_stop(&i[0]);
+    bench_stop(&i[1]);
+}
+
 static void entries__from_postings_and_tail(void **state) {
     (void)state;
     enum { BATCHES = 8, ROWS = 240 };
@@ -384,6 +417,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(used_ids__in_and_across_batches),
         cmocka_unit_test(burned_ids__known_to_all_instances),
         cmocka_unit_test(used_ids__by_two_instances_at_once),
+        cmocka_unit_test(ended_elsewhere__and_named_twice),
         cmocka_unit_test(entries__from_postings_and_tail),
     };
     return cmocka_run_group_tests(tests, setup, NULL);

@@ -233,24 +233,26 @@ static bool load_accounts_of_transfers(commit *k, err *e) {
     return load_accounts(k, &l, e);
 }
 
-// Another instance may have ended, while we asked, what we believed to be open.
+// Another instance may have ended, while we asked, what we believed to be open: its row may be known already, because an event
+// has the same id, but nobody has asked how it ended.
 static bool load_pendings_that_ended(commit *k, err *e) {
     wanted_ids ids;
     store_found f;
     if (!wanted_transfers(k, &ids, e)) {
         return false;
     }
-    id_list missing;
-    if (!list_create(k->a, ids.pendings.n, &missing, e)) {
+    id_list unknown;
+    if (!list_create(k->a, ids.pendings.n, &unknown, e)) {
         return false;
     }
     for (size_t i = 0; i < ids.pendings.n; i++) {
         if (map_get(k->transfers, ids.pendings.ids[i]) == NULL) {
-            list_add(&missing, ids.pendings.ids[i]);
+            list_add(&unknown, ids.pendings.ids[i]);
         }
     }
-    const store_wanted w = {.transfers = list_ids(&missing), .resolutions = list_ids(&missing)};
-    if (missing.n == 0) {
+    const store_wanted w = {.transfers = list_ids(&unknown),
+                            .resolutions = list_ids(&ids.pendings)};
+    if (ids.pendings.n == 0) {
         return true;
     }
     if (!store_load(k->c, k->a, k->book->id, &w, &f, e)) {

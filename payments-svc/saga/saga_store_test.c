@@ -130,9 +130,9 @@ static saga_result run_soon(saga_step step) {
     }
 }
 
-static void nap(int64_t ms) {
-    const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
-    (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+// As if their time had passed.
+static void end_leases(void) {
+    fixture_sql("UPDATE saga_lease SET ends_at = now() - interval '1 s'", NULL, 0);
 }
 
 static int64_t in_state(saga_step step, saga_state state) {
@@ -225,9 +225,9 @@ static void test_outcome__every_row_gets_its_own(void **state) {
 static void test_fenced__who_lost_the_lease_writes_nothing(void **state) {
     (void)state;
     world_payouts(RAIL_INSTANT, 3, 100, NULL);
-    saga_batch dead = batch(STEP_RESERVE, 1, 100);
+    saga_batch dead = batch(STEP_RESERVE, 1, 5000);
     assert_int_equal(claim(&dead), 3);
-    nap(150);
+    end_leases();
     saga_batch heir = batch(STEP_RESERVE, 2, 5000);
     heir.from.limit = 2;
     assert_int_equal(claim(&heir), 0); // over, but not taken away yet
@@ -253,9 +253,9 @@ static void test_fenced__who_lost_the_lease_writes_nothing(void **state) {
 static void test_lease__over_and_not_taken_away__outcome_counts(void **state) {
     (void)state;
     world_payouts(RAIL_INSTANT, 2, 100, NULL);
-    saga_batch b = batch(STEP_RESERVE, 1, 50);
+    saga_batch b = batch(STEP_RESERVE, 1, 5000);
     assert_int_equal(claim(&b), 2);
-    nap(80);
+    end_leases();
     finish_all(&b, OUT_DONE);
     assert_int_equal(written(&b), 2);
     take_over();
@@ -266,9 +266,9 @@ static void test_lease__over_and_not_taken_away__outcome_counts(void **state) {
 static void test_fenced__same_owner_stale_lease(void **state) {
     (void)state;
     world_payouts(RAIL_INSTANT, 1, 100, NULL);
-    saga_batch first = batch(STEP_RESERVE, 1, 50);
+    saga_batch first = batch(STEP_RESERVE, 1, 5000);
     assert_int_equal(claim(&first), 1);
-    nap(80);
+    end_leases();
     take_over();
     saga_batch second = batch(STEP_RESERVE, 1, 5000); // the same worker, later
     assert_int_equal(claim(&second), 1);
@@ -302,9 +302,9 @@ static void test_take_over__the_sagas_become_what_their_intents_say(void **state
     uuid id[3];
     world_payouts(RAIL_INSTANT, 3, 100, id);
     (void)run(STEP_RESERVE);
-    saga_batch execute = batch(STEP_EXECUTE, 1, 50);
+    saga_batch execute = batch(STEP_EXECUTE, 1, 5000);
     assert_int_equal(claim(&execute), 3);
-    nap(80);
+    end_leases();
     take_over();
     assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 2 AND phase = 1 AND "
                                  "attempt = 1 AND state = 4 AND log_seq = 3 AND epoch = 2"),
@@ -314,9 +314,9 @@ static void test_take_over__the_sagas_become_what_their_intents_say(void **state
     world_event(id[0], 1, RAIL_EVENT_SETTLED, "a");
     world_event(id[1], 1, RAIL_EVENT_REFUSED, "a");
     world_event(id[2], 1, RAIL_EVENT_RETURNED, "a");
-    saga_batch await = batch(STEP_AWAIT, 1, 50);
+    saga_batch await = batch(STEP_AWAIT, 1, 5000);
     assert_int_equal(claim(&await), 3);
-    nap(80);
+    end_leases();
     take_over();
     assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 5 AND phase = 1 AND "
                                  "outlook = 0 AND reason = '' AND tries = 0"),
@@ -334,9 +334,9 @@ static void test_take_over__the_sagas_become_what_their_intents_say(void **state
     assert_int_equal(in_state(STEP_DONE, STATE_RETURNED), 1);
     assert_int_equal(world_available(), 1000000 - 100);
     world_event(id[0], 1, RAIL_EVENT_RETURNED, "b");
-    saga_batch returned = batch(STEP_DONE, 1, 50);
+    saga_batch returned = batch(STEP_DONE, 1, 5000);
     assert_int_equal(claim(&returned), 1);
-    nap(80);
+    end_leases();
     take_over();
     assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 7 AND phase = 1 AND "
                                  "state = 6 AND reason = 'R03'"),
@@ -361,15 +361,15 @@ static void test_outcome__written_twice__second_writes_nothing(void **state) {
 static void test_lease__renewed_only_by_its_owner(void **state) {
     (void)state;
     world_payouts(RAIL_INSTANT, 2, 100, NULL);
-    saga_batch b = batch(STEP_RESERVE, 1, 100);
+    saga_batch b = batch(STEP_RESERVE, 1, 5000);
     assert_int_equal(claim(&b), 2);
     saga_renewal r = {world_pool(), WORLD_BOOK, b.lease_id, b.from.owner,
                       clock_wall_us(clock_system()) + 9000000};
     bool kept = false;
     err e;
+    end_leases();
     assert_true(saga_store_renew(&r, &kept, fixture_deadline(5000), memory, &e));
     assert_true(kept);
-    nap(150);
     take_over();
     saga_batch other = batch(STEP_RESERVE, 2, 5000);
     assert_int_equal(claim(&other), 0);
@@ -415,9 +415,10 @@ static void test_lease__over_before_the_rail__nothing_is_sent(void **state) {
     (void)state;
     world_payouts(RAIL_INSTANT, 1, 100, NULL);
     (void)run(STEP_RESERVE);
-    saga_batch b = batch(STEP_EXECUTE, 1, 50);
+    saga_batch b = batch(STEP_EXECUTE, 1, 5000);
     assert_int_equal(claim(&b), 1);
-    nap(80); // as if stopped
+    end_leases(); // as if it had been stopped for so long
+    atomic_store(&b.until_mono_ms, 0);
     const saga_tools tools = {NULL, 1000};
     saga_steps_act(&b, &tools);
     assert_int_equal(world_look().submits, 0);
@@ -610,12 +611,12 @@ static void test_batch__worker_died_after_sending__asks_and_does_not_send_again(
     (void)state;
     world_payouts(RAIL_INSTANT, 1, 100, NULL);
     (void)run(STEP_RESERVE);
-    saga_batch b = batch(STEP_EXECUTE, 1, 50);
+    saga_batch b = batch(STEP_EXECUTE, 1, 5000);
     assert_int_equal(claim(&b), 1);
     const saga_tools tools = {NULL, 1000};
     saga_steps_act(&b, &tools); // and dies
     assert_int_equal(world_look().submitted, 1);
-    nap(80);
+    end_leases();
     world.query_verdict = RAIL_UNKNOWN;
     assert_int_equal(run(STEP_EXECUTE).n_moved, 1);
     assert_int_equal(in_state(STEP_RESOLVE, STATE_PROCESSING), 1);

@@ -116,7 +116,8 @@ static void test_transact__serialization_failure__tried_again_until_the_deadline
     fixture_sql("TRUNCATE tx_t", NULL, 0);
     int64_t start = fixture_deadline(0);
     assert_false(db_transact(pool, fixture_deadline(300), mem, insert_with_trouble, &pl, &e));
-    assert_int_equal(e.code, ERR_ABORTED);
+    // Whichever came last: the clash, or the deadline in the midst of one more try.
+    assert_true(e.code == ERR_ABORTED || e.code == ERR_DEADLINE_EXCEEDED);
     assert_true(fixture_deadline(0) - start < 1000);
     assert_true(pl.tries > 2);
 }
