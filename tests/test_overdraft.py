@@ -8,7 +8,8 @@ from run.cluster import ADMIN, BIN, PORT
 from run.keys import password_file
 from run.layout import clean_environment
 from support.paying import (ACH, FAILED, INSTANT, SETTLED, Payer, assert_bank_agrees, assert_books_at_rest,
-                            assert_ledger_equals_bank)
+                            assert_ledger_equals_bank, of_bank)
+from support.waiting import wait_until
 
 
 @pytest.fixture(scope="module")
@@ -99,15 +100,40 @@ def test_merchants_of_different_books_do_not_wait_for_each_other(payer):
     assert_books_at_rest(payer, [stuck.book_id, free.book_id])
 
 
-def test_merchants_of_one_book_share_no_money(payer):
-    """Merchants until two are in one book; one of them has no money, and cannot use the other's."""
+def two_of_one_book(payer):
+    """Merchants until two are in one book."""
     by_book = {}
     while True:
         merchant = payer.merchant()
         if merchant.book_id in by_book:
-            break
+            return by_book[merchant.book_id], merchant
         by_book[merchant.book_id] = merchant
-    rich, poor = by_book[merchant.book_id], merchant
+
+
+def test_merchants_of_one_book_do_not_wait_for_the_bank_s_answers_to_each_other(new_world):
+    """The bank has one merchant's payment and does not answer; payments of another one of the same book go all the way."""
+    payer = Payer(new_world({"payments-svc": {"instant.timeout_ms": 120_000}, "bank-sim": {"faults.slow_ms": 90_000}}))
+    slow, quick = two_of_one_book(payer)
+    for merchant in (slow, quick):
+        merchant.deposit(100_000)
+    hanging = slow.pay(10_805, INSTANT)
+    wait_until(lambda: of_bank(payer.bank.payments(), hanging), "the bank has the payment that it will not answer")
+    for _ in range(2):
+        paid = quick.pay(100, INSTANT)
+        assert quick.wait_for([paid.payout_id])[paid.payout_id].state == SETTLED
+    submission = [entry.kind for entry in slow.timeline(hanging.payout_id).entries if entry.step == "EXECUTE"]
+    assert submission == ["INTENT"], "the other merchant's payments came after the bank's answer"
+    assert payer.world.bank.stop(), "the bank did not stop"  # it answers what it has kept waiting
+    payer.world.bank.start()
+    final = slow.wait_for([hanging.payout_id])[hanging.payout_id]
+    assert (final.state, final.attempts) == (SETTLED, 1)
+    assert_bank_agrees(payer, [final, *quick.payouts()])
+    assert_books_at_rest(payer, [slow.book_id])
+
+
+def test_merchants_of_one_book_share_no_money(payer):
+    """One of two merchants in a book has no money, and cannot use the other's."""
+    rich, poor = two_of_one_book(payer)
     rich.deposit(50_000)
     broke = poor.pay(100)
     paid = rich.pay(100)

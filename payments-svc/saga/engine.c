@@ -4,6 +4,10 @@
 // API says that payouts have arrived, or when a batch was full, so that there is more. A free worker takes the next marked
 // slot, round robin; when there is none, one of them scans, and the others wait. One worker has a slot at a time, so that what
 // arrives meanwhile is gathered into the next batch, unless there is more than one batch of it.
+//
+// A rail that does not gather answers each payout by itself, and may take its time. There, up to half of the workers may be
+// in further batches of a slot, so that a merchant whose payment hangs at the bank does not hold up the book's others; the
+// rest stays for all other work.
 #include "saga/engine.h"
 
 #include <pthread.h>
@@ -61,7 +65,8 @@ struct saga_engine {
     int64_t next_scan_ms, books_at_ms; // monotonic
     book *books[SAGA_BOOKS_MAX];
     size_t n_books;
-    size_t cursor; // where the round robin goes on
+    size_t cursor;               // where the round robin goes on
+    int at_rail[SAGA_RAILS_MAX]; // workers that submit to a rail, or ask it
 };
 
 // --- The board (all with the mutex held) -----------------------------------------------------------------------------
@@ -102,6 +107,21 @@ static size_t limit_of(const saga_engine *g, size_t rail_index, saga_step step) 
     return (size_t)all;
 }
 
+static bool acts_at_rail(saga_step step) {
+    return step == STEP_EXECUTE || step == STEP_RESOLVE;
+}
+
+// May one more worker take this slot?
+static bool has_room(const saga_engine *g, const slot *s, size_t rail_index, saga_step step) {
+    if (s->busy == 0) {
+        return true;
+    }
+    if (acts_at_rail(step) && g->rails[rail_index]->gather_ms == 0) {
+        return g->at_rail[rail_index] < (g->o.workers + 1) / 2;
+    }
+    return s->more;
+}
+
 // Takes the next slot that has work. *wake_us is lowered to when the next one becomes ready.
 static bool pick(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
     const size_t per_book = g->o.n_rails * STEP_COUNT;
@@ -112,7 +132,7 @@ static bool pick(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
         const size_t rail_index = at % per_book / STEP_COUNT;
         const size_t step = at % STEP_COUNT;
         slot *s = &home->slots[rail_index][step];
-        if (!s->marked || (s->busy > 0 && !s->more)) {
+        if (!s->marked || !has_room(g, s, rail_index, (saga_step)step)) {
             continue;
         }
         if (s->not_before_us > now_us) {
@@ -121,6 +141,7 @@ static bool pick(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
         }
         s->marked = s->more;
         s->busy++;
+        g->at_rail[rail_index] += acts_at_rail((saga_step)step) ? 1 : 0;
         *t = (task){home, rail_index, (saga_step)step};
         g->cursor = at + 1;
         return true;
@@ -131,6 +152,7 @@ static bool pick(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
 static void put_back(saga_engine *g, const task *t, const saga_result *r) {
     slot *s = &t->book->slots[t->rail][t->step];
     s->busy--;
+    g->at_rail[t->rail] -= acts_at_rail(t->step) ? 1 : 0;
     if (r->failed) {
         const int64_t wait_ms =
             clock_backoff_ms(g->clock, CLAIM_BACKOFF_BASE_MS, CLAIM_BACKOFF_CAP_MS, s->failures) +

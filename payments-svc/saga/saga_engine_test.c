@@ -1,6 +1,7 @@
 // The engine as a whole: worker threads, gathering, waking, stopping, two engines on one database.
 #include "saga/engine.h"
 
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +16,7 @@
 #include "saga/saga_test_world.h"
 
 static int setup(void **state) {
-    log_init("saga-test", getenv("SAGA_BENCH") ? LOG_DEBUG : LOG_WARN);
+    log_init("saga-test", getenv("SAGA_BENCH") ? LOG_INFO : LOG_WARN);
     return world_setup(state);
 }
 
@@ -133,6 +134,75 @@ static void test_engine__gathers_one_file(void **state) {
     saga_engine_stop(g);
 }
 
+// A bank that takes payments and answers when the test says so.
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool answers;
+    int waiting; // submissions without an answer
+    void (*submit)(rail *r, int64_t book_id, rail_item *items, size_t n, arena *a);
+} bank = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void submit_to_bank(rail *r, int64_t book_id, rail_item *items, size_t n, arena *a) {
+    pthread_mutex_lock(&bank.lock);
+    bank.waiting++;
+    while (!bank.answers) {
+        pthread_cond_wait(&bank.changed, &bank.lock);
+    }
+    bank.waiting--;
+    pthread_mutex_unlock(&bank.lock);
+    bank.submit(r, book_id, items, n, a);
+}
+
+static int bank_waiting(void) {
+    pthread_mutex_lock(&bank.lock);
+    const int n = bank.waiting;
+    pthread_mutex_unlock(&bank.lock);
+    return n;
+}
+
+static void bank_answers(bool yes) {
+    pthread_mutex_lock(&bank.lock);
+    bank.answers = yes;
+    pthread_cond_broadcast(&bank.changed);
+    pthread_mutex_unlock(&bank.lock);
+}
+
+static void one_more(saga_engine *g) {
+    world_payouts(RAIL_INSTANT, 1, 100, NULL);
+    saga_engine_wake(g, WORLD_BOOK);
+}
+
+// Payouts that come later are submitted all the same, until half of the workers wait; the rest goes on with the ledger.
+static void test_engine__bank_hangs__half_of_the_workers_wait_for_it(void **state) {
+    (void)state;
+    rail *r = world_rail(RAIL_INSTANT, 0);
+    bank.submit = r->submit;
+    r->submit = submit_to_bank;
+    world.submit_verdict = RAIL_SETTLED;
+    bank_answers(false);
+    saga_engine *g = start(r, 10, 60000); // 3 workers
+    const int64_t until_ms = fixture_deadline(20000);
+    for (int n = 1; n <= 2; n++) {
+        one_more(g);
+        while (bank_waiting() < n && fixture_deadline(0) < until_ms) {
+            nap(5);
+        }
+        assert_int_equal(bank_waiting(), n);
+    }
+    for (int n = 1; n <= 5; n++) {
+        one_more(g);
+        assert_true(reach(STATE_PROCESSING, 2 + n, 10000)); // reserved
+        assert_int_equal(bank_waiting(), 2);
+    }
+    bank_answers(true);
+    assert_true(reach(STATE_SETTLED, 7, 10000));
+    saga_engine_stop(g);
+    r->submit = bank.submit;
+    assert_int_equal(world_look().submitted, 7);
+    assert_int_equal(world_paid_out(), 7 * 100);
+}
+
 static void test_engine__ledger_down_for_a_while__nothing_is_dropped(void **state) {
     (void)state;
     world.ledger_failures = 8;
@@ -242,6 +312,7 @@ int main(void) {
         cmocka_unit_test_setup(test_engine__sync_settlement__settled_without_events, fresh),
         cmocka_unit_test_setup(test_engine__heard__settled_without_a_poll, fresh),
         cmocka_unit_test_setup(test_engine__gathers_one_file, fresh),
+        cmocka_unit_test_setup(test_engine__bank_hangs__half_of_the_workers_wait_for_it, fresh),
         cmocka_unit_test_setup(test_engine__ledger_down_for_a_while__nothing_is_dropped, fresh),
         cmocka_unit_test_setup(test_engine__stop_under_load__no_lease_is_left, fresh),
         cmocka_unit_test_setup(test_engine__two_engines__each_payout_once, fresh),
