@@ -112,7 +112,7 @@ def two_of_one_book(payer):
 
 def test_merchants_of_one_book_do_not_wait_for_the_bank_s_answers_to_each_other(new_world):
     """The bank has one merchant's payment and does not answer; payments of another one of the same book go all the way."""
-    payer = Payer(new_world({"payments-svc": {"instant.timeout_ms": 60_000}, "bank-sim": {"faults.slow_ms": 10_000}}))
+    payer = Payer(new_world({"payments-svc": {"instant.timeout_ms": 120_000}, "bank-sim": {"faults.slow_ms": 90_000}}))
     slow, quick = two_of_one_book(payer)
     for merchant in (slow, quick):
         merchant.deposit(100_000)
@@ -123,6 +123,8 @@ def test_merchants_of_one_book_do_not_wait_for_the_bank_s_answers_to_each_other(
         assert quick.wait_for([paid.payout_id])[paid.payout_id].state == SETTLED
     submission = [entry.kind for entry in slow.timeline(hanging.payout_id).entries if entry.step == "EXECUTE"]
     assert submission == ["INTENT"], "the other merchant's payments came after the bank's answer"
+    assert payer.world.bank.stop(), "the bank did not stop"  # it answers what it has kept waiting
+    payer.world.bank.start()
     final = slow.wait_for([hanging.payout_id])[hanging.payout_id]
     assert (final.state, final.attempts) == (SETTLED, 1)
     assert_bank_agrees(payer, [final, *quick.payouts()])
