@@ -1,6 +1,7 @@
 // Process-wide: core's life, and its log lines in ours.
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
+#include <openssl/crypto.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -15,6 +16,9 @@ static void log_from_core(gpr_log_func_args *args) {
 }
 
 void rpc_init(void) {
+    // Core has threads that end only after main has returned. OpenSSL would by then have cleaned up under them, and what it
+    // keeps for each thread (its random generators) would be lost. The end of the process frees all of it anyway.
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
     gpr_set_log_function(log_from_core);
     gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
     grpc_init();

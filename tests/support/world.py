@@ -15,11 +15,9 @@ from . import rpc, stubs
 
 BUILD = Path(os.environ.get("DISBURSE_BUILD", PROJECT / "build" / "dev"))
 _REPORT = re.compile(r"ERROR: (?:Address|Leak|Undefined\w*)Sanitizer|runtime error: |AddressSanitizer:DEADLYSIGNAL")
-_SUPPRESSIONS = PROJECT / "shared" / "rpc" / "testing" / "lsan.supp"
 SANITIZER_ENV = {
     "ASAN_OPTIONS": "exitcode=99:strict_string_checks=1:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
-    "LSAN_OPTIONS": f"suppressions={_SUPPRESSIONS}:print_suppressions=0" if _SUPPRESSIONS.exists() else "",
 }
 
 
