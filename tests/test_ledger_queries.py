@@ -495,6 +495,28 @@ def test_57_backdated_entries_as_known_at_and_as_effective_at(book):
     assert as_of(book, [new_id(), b, b]) == [(0, 0, 0, 107)]
 
 
+def test_balances_by_effective_time_that_nobody_can_have_are_refused(book):
+    """Two holds of all there is, one after the other by commit and both at once by their dates."""
+    now = book.world.clock.now_us()
+    a, b = imported_account(book, now - 10 * DAY), imported_account(book, now - 10 * DAY + 1)
+    first = book.transfer(a, b, INT64_MAX, flags=PENDING | IMPORTED, timestamp_us=now - 5 * DAY)
+    assert book.commit(first) == ["CREATED"]
+    assert book.commit(book.transfer(flags=VOID, pending_id=first.id)) == ["CREATED"]
+    second = book.transfer(a, b, INT64_MAX, flags=PENDING | IMPORTED, timestamp_us=now - 4 * DAY)
+    assert book.commit(second) == ["CREATED"]
+    assert as_of(book, [a]) == [(INT64_MAX, 0, 0, 0)]
+    assert as_of(book, [a], effective_at_us=now - 5 * DAY) == [(INT64_MAX, 0, 0, 0)]
+    for method, request in (
+            ("GetAccountBalances", book.pb.GetAccountBalancesRequest(
+                book_id=book.book_id, account_ids=[a], as_of=book.pb.Moment(effective_at_us=now - 4 * DAY))),
+            ("GetAccountStatement", book.pb.GetAccountStatementRequest(book_id=book.book_id, account_id=a, basis=EFFECTIVE)),
+            ("GetAccountStatement", book.pb.GetAccountStatementRequest(book_id=book.book_id, account_id=a, basis=EFFECTIVE,
+                                                                       from_us=now - 3 * DAY))):
+        refusal = rpc.refused(getattr(book.stub, method), request)
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.OUT_OF_RANGE, "BALANCE_OUT_OF_RANGE"), method
+    assert [entry.transfer.sequence for entry in statement(book, a).entries] == [1, 2, 3]
+
+
 def test_statements_by_commit_and_by_effective_time(book):
     now = book.world.clock.now_us()
     a, b = imported_account(book, now - 10 * DAY), imported_account(book, now - 10 * DAY + 1)

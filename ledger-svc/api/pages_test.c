@@ -125,6 +125,41 @@ static void test_token__of_another_request__refused(void **state) {
     expect_refused(make(&of_bare), &accounts.base, 1);
 }
 
+// Anybody can make a token with the right checksum. Makes one for the place and reads it again. False: refused, as it must be.
+static bool accepted(int64_t place, page_range range) {
+    Ledger__V1__TransferFilter filter;
+    const Ledger__V1__ListTransfersRequest r = request(&filter);
+    page_token t = {.request = &r.base, .ranges = {{0, 0}, range}, .place = {0, place}, .n = 2};
+    err e;
+    err_clear(&e);
+    const char *text = api_page_token_make(mem, &t, &e);
+    assert_non_null(text);
+    t.place[1] = 77;
+    if (api_page_token_read(mem, text, &t, &e)) {
+        assert_int_equal(t.place[1], place);
+        return true;
+    }
+    assert_int_equal(e.code, ERR_INVALID_ARGUMENT);
+    assert_string_equal(e.reason, "INVALID_PAGE_TOKEN");
+    assert_string_equal(e.field, "page_token");
+    return false;
+}
+
+static void test_token__place_outside_its_range__refused(void **state) {
+    (void)state;
+    const page_range position = PAGE_POSITION;
+    assert_false(accepted(INT64_MIN, position));
+    assert_false(accepted(-1, position));
+    assert_false(accepted(0, position));
+    assert_true(accepted(1, position));
+    assert_true(accepted(INT64_MAX - 1, position));
+    assert_false(accepted(INT64_MAX, position));
+    const page_range all = {INT64_MIN, INT64_MAX};
+    assert_true(accepted(INT64_MIN, all));
+    assert_true(accepted(-1, all));
+    assert_true(accepted(INT64_MAX, all));
+}
+
 static void test_page_size__default_and_limit(void **state) {
     (void)state;
     err e = {0};

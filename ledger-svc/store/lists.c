@@ -1,6 +1,8 @@
 // Lists: what the calls that page read. See lists.h.
 #include "store/lists.h"
 
+#include <string.h>
+
 #include "base/assert.h"
 #include "base/money.h"
 #include "store/columns_internal.h"
@@ -242,10 +244,13 @@ bool store_list_backdated(db_conn *c, arena *a, int64_t book_id, const store_bac
     return positions_run(c, a, &LIST_STATEMENTS[LIST_BACKDATED], p, sequences, n, e);
 }
 
-bool store_balance_add(int64_t *balance, int64_t more, err *e) {
-    return ck_add_i64(*balance, more, balance) ||
-           err_set(e, ERR_OUT_OF_RANGE, "BALANCE_OUT_OF_RANGE",
+static bool balance_out_of_range(err *e) {
+    return err_set(e, ERR_OUT_OF_RANGE, "BALANCE_OUT_OF_RANGE",
                    "the balances by effective time pass the largest amount");
+}
+
+bool store_balance_add(int64_t *balance, int64_t more, err *e) {
+    return ck_add_i64(*balance, more, balance) || balance_out_of_range(e);
 }
 
 bool store_sum_backdated(db_conn *c, arena *a, int64_t book_id, uuid account_id,
@@ -258,6 +263,9 @@ bool store_sum_backdated(db_conn *c, arena *a, int64_t book_id, uuid account_id,
     db_i64(p, after_sequence);
     db_i64(p, to_sequence);
     if (!db_exec(c, &LIST_STATEMENTS[LIST_BACKDATED_SUM], p, a, &r, NULL, e)) {
+        if (strcmp(e->sqlstate, "22003") == 0) { // the sums are cast to what a balance is
+            (void)balance_out_of_range(e);
+        }
         return false;
     }
     ASSERT(db_count(r) == 1);
