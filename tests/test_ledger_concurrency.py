@@ -9,17 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support import ledger_only
 from support.ledger import LINKED, MAX, NO_OVERDRAFT, PENDING, POST, VOID, Ledger, new_id
+from support.waiting import wait_until
 
 CLIENTS = 64
 INSTANCES = 2
+KIND_POST, KIND_VOID, KIND_EXPIRE = 3, 4, 5
 
 
 @pytest.fixture(scope="module", params=[1, INSTANCES], ids=["one process", "two processes"])
 def setting(request, servers):
-    """(world, its processes): one ledger-svc, or two of them on one database."""
+    """(world, its processes): one ledger-svc, or two of them on one database. world.clock is what they take for the time."""
     world = servers.world()
     try:
-        ledger_only.start(world, instances=request.param)
+        world.clock = ledger_only.start(world, instances=request.param)
         yield world, ledger_only.names(request.param)
         world.stop_and_check()
     finally:
@@ -148,6 +150,66 @@ def test_posts_and_voids_of_one_pending_have_one_winner_who_names_the_error(sett
     ledger.assert_balanced()
 
 
+def endings(ledger, first_sequence):
+    """{id of a pending transfer: the journal rows that ended it}"""
+    found = {}
+    for row in ledger.journal(first_sequence):
+        if row.kind in (KIND_POST, KIND_VOID, KIND_EXPIRE):
+            found.setdefault(row.pending_id, []).append(row)
+    return found
+
+
+# How long before the deadline the clients begin, in ms: the first can only win against time, the last only lose, and in between
+# time comes in the middle of them.
+@pytest.mark.parametrize("lead_ms", [15000, 300, 100, 50, 20, 10, 5, 0])
+def test_35_of_posts_voids_and_the_expiry_at_the_deadline_one_wins(setting, lead_ms):
+    world, _ = setting
+    ledger, send = clients_of(setting, 100 + lead_ms, CLIENTS)
+    a, b = ledger.account(), ledger.account()
+    holds = [ledger.transfer(a, b, 50, flags=PENDING, timeout_s=20) for _ in range(24)]
+    made = ledger.send(holds)
+    assert [ledger.status(result.status) for result in made] == ["CREATED"] * len(holds)
+    deadlines = {hold.id: result.timestamp_us + 20 * 10**6 for hold, result in zip(holds, made)}
+    together = threading.Barrier(CLIENTS, lambda: world.clock.set(min(deadlines.values()) - lead_ms * 1000))
+
+    def act(k):
+        dice = random.Random(k)
+        tries = []
+        together.wait(60)
+        for hold in dice.sample(holds, 8):
+            flags, amount = (POST, MAX) if dice.random() < 0.5 else (VOID, 0)
+            event = ledger.transfer(amount=amount, pending_id=hold.id, flags=flags)
+            tries.append((hold.id, event.id, ledger.status(send(k, [event])[0].status)))
+        return tries
+
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        tries = [one for made in pool.map(act, range(CLIENTS)) for one in made]
+    world.clock.set(max(deadlines.values()) + 10**6)
+    wait_until(lambda: len(endings(ledger, 1)) == len(holds), "every hold has ended")
+    ended = endings(ledger, 1)
+    for hold in holds:
+        (row,) = ended[hold.id]  # exactly one
+        told = {id_: status for pending_id, id_, status in tries if pending_id == hold.id}
+        winners = [id_ for id_, status in told.items() if status == "CREATED"]
+        loser = {KIND_POST: "PENDING_TRANSFER_ALREADY_POSTED", KIND_VOID: "PENDING_TRANSFER_ALREADY_VOIDED",
+                 KIND_EXPIRE: "PENDING_TRANSFER_EXPIRED"}[row.kind]
+        assert winners == ([row.id] if row.id else [])
+        assert set(told.values()) <= {"CREATED", loser}
+        assert (row.timestamp_us >= deadlines[hold.id]) == (row.kind == KIND_EXPIRE)
+        assert row.released == 50
+    kinds = [rows[0].kind for rows in ended.values()]
+    print(f"{lead_ms} ms before the deadline: {kinds.count(KIND_POST)} posted, {kinds.count(KIND_VOID)} voided, "
+          f"{kinds.count(KIND_EXPIRE)} expired")
+    if lead_ms == 0:
+        assert set(kinds) == {KIND_EXPIRE}
+    elif lead_ms == 15000:
+        tried = {pending_id for pending_id, _, _ in tries}
+        assert all((ended[hold.id][0].kind != KIND_EXPIRE) == (hold.id in tried) for hold in holds)
+    posted = 50 * kinds.count(KIND_POST)
+    assert ledger.balances(a) == (0, posted, 0, 0) and ledger.balances(b) == (0, 0, 0, posted)
+    ledger.assert_balanced()
+
+
 def test_of_100_concurrent_reversals_of_one_transfer_one_wins_and_the_others_learn_which(setting):
     world, services = setting
     ledger, _ = clients_of(setting, 17, 1)
@@ -167,4 +229,47 @@ def test_of_100_concurrent_reversals_of_one_transfer_one_wins_and_the_others_lea
     assert statuses.count("CREATED") == 1 and statuses.count("ALREADY_REVERSED") == 99
     assert len({result.reversals[0].id for result in results}) == 1
     assert ledger.balances(a) == (0, 9, 0, 9)
+    ledger.assert_balanced()
+
+
+def test_of_100_concurrent_reversals_of_a_linked_group_and_of_one_of_it_exactly_one_wins(setting):
+    world, services = setting
+    ledger, _ = clients_of(setting, 18, 1)
+    pb = ledger.pb
+    accounts = [ledger.account() for _ in range(4)]
+    stubs = [world.stub("ledger/v1/ledger", "LedgerService", service) for service in services]
+    winners = set()
+    for turn in range(12):
+        before = [ledger.balances(account) for account in accounts]
+        group = [ledger.transfer(a, b, 1 + turn, flags=LINKED) for a, b in zip(accounts, accounts[1:])]
+        group[-1].flags = 0
+        assert ledger.commit(*group) == ["CREATED"] * 3
+        dice = random.Random(turn)
+        order = dice.sample(range(100), 100)  # a hundred calls, of which one in four is for the second transfer alone
+
+        def act(k, group=group, order=order):
+            alone = order[k] % 4 == 3
+            wanted = pb.TransferReversal(id=new_id(), transfer_id=group[1 if alone else order[k] % 4].id, whole_group=not alone)
+            request = pb.ReverseTransfersRequest(book_id=ledger.book_id, reversals=[wanted])
+            return alone, stubs[k % len(stubs)].ReverseTransfers(request, timeout=120, wait_for_ready=True).results[0]
+
+        answers = all_at_once(100, act)
+        statuses = [ledger.status(result.status) for _, result in answers]
+        assert statuses.count("CREATED") == 1 and statuses.count("ALREADY_REVERSED") == 99
+        alone, winner = answers[statuses.index("CREATED")]
+        winners.add(alone)
+        reversed_by = {reversal.reverses_id: reversal.id for reversal in winner.reversals}
+        assert set(reversed_by) == ({group[1].id} if alone else {transfer.id for transfer in group})
+        # What the others are told of is the winner's, and so is what stands in the journal.
+        for _, result in answers:
+            for reversal in result.reversals:
+                assert reversed_by[reversal.reverses_id] == reversal.id
+        request = pb.LookupTransfersRequest(book_id=ledger.book_id, ids=[transfer.id for transfer in group])
+        for transfer in ledger.call("LookupTransfers", request).transfers:
+            assert transfer.reversed_by_id == reversed_by.get(transfer.id, "")
+        amounts = [0 if transfer.id in reversed_by else 1 + turn for transfer in group]
+        net = [moved_in - moved_out for moved_in, moved_out in zip([0] + amounts, amounts + [0])]
+        after = [ledger.balances(account) for account in accounts]
+        assert [(x[3] - x[1]) - (y[3] - y[1]) for x, y in zip(after, before)] == net
+    print(f"won by {'both' if len(winners) == 2 else 'groups only' if winners == {False} else 'single ones only'}")
     ledger.assert_balanced()

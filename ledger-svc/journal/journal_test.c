@@ -330,6 +330,34 @@ static void deadline_that_has_passed__is_left_out(void **state) {
     bench_stop(&i);
 }
 
+// A process believes a hold to be open that another one has ended since, and gets a request that names the hold twice: to end it,
+// and for another reason, for which alone nobody asks how it ended.
+static void ended_by_another_instance__and_named_twice(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance i[2] = {bench_start(NULL, NULL), bench_start(NULL, NULL)};
+    bench_make_accounts(&i[0], book, 2, 0);
+    ledger_transfer_event hold = bench_event(book, 100, 1, 2, 50);
+    hold.flags = LEDGER_TRANSFER_FLAG_PENDING;
+    EXPECT_STATUS(bench_commit_one(&i[0], book, hold), CREATED);
+    ledger_transfer_event post = {.id = bench_uuid(book, 101),
+                                  .pending_id = hold.id,
+                                  .amount = LEDGER_AMOUNT_MAX,
+                                  .flags = LEDGER_TRANSFER_FLAG_POST};
+    EXPECT_STATUS(bench_commit_one(&i[1], book, post), CREATED);
+    post.id = bench_uuid(book, 102);
+    const ledger_transfer_event twice[] = {{.id = bench_uuid(book, 103), .reverses_id = hold.id},
+                                           post};
+    bench_commit(&i[0], book, twice, 2, 20000, &answer);
+    assert_true(answer.ok);
+    EXPECT_STATUS(answer.status[0], REVERSED_TRANSFER_IS_PENDING);
+    EXPECT_STATUS(answer.status[1], PENDING_TRANSFER_ALREADY_POSTED);
+    assert_int_equal(bench_balances(&i[0], book, 1).debits_posted, 50);
+    bench_check_book(book);
+    bench_stop(&i[0]);
+    bench_stop(&i[1]);
+}
+
 static void unknown_book__not_found(void **state) {
     (void)state;
     bench_instance i = bench_start(NULL, NULL);
@@ -523,6 +551,7 @@ int main(void) {
         cmocka_unit_test(case_36_first_request_after_a_restart_across_the_deadline),
         cmocka_unit_test(case_36_more_due_at_once_than_one_transaction_releases),
         cmocka_unit_test(deadline_that_has_passed__is_left_out),
+        cmocka_unit_test(ended_by_another_instance__and_named_twice),
         cmocka_unit_test(unknown_book__not_found),
         cmocka_unit_test(lost_answer_to_commit__is_looked_up),
         cmocka_unit_test(cache_smaller_than_the_work),

@@ -233,26 +233,30 @@ static bool load_accounts_of_transfers(commit *k, err *e) {
     return load_accounts(k, &l, e);
 }
 
-// Another instance may have ended, while we asked, what we believed to be open: its row may be known already, because an event
-// has the same id, but nobody has asked how it ended.
+// Another instance may have ended what we believed to be open when we asked: then nobody has asked for how it ended, even where the
+// row itself is known, because a request names it for another reason as well.
 static bool load_pendings_that_ended(commit *k, err *e) {
     wanted_ids ids;
     store_found f;
     if (!wanted_transfers(k, &ids, e)) {
         return false;
     }
-    id_list unknown;
-    if (!list_create(k->a, ids.pendings.n, &unknown, e)) {
+    id_list missing, unresolved;
+    if (!list_create(k->a, ids.pendings.n, &missing, e) ||
+        !list_create(k->a, ids.pendings.n, &unresolved, e)) {
         return false;
     }
     for (size_t i = 0; i < ids.pendings.n; i++) {
-        if (map_get(k->transfers, ids.pendings.ids[i]) == NULL) {
-            list_add(&unknown, ids.pendings.ids[i]);
+        const ledger_row *row = map_get(k->transfers, ids.pendings.ids[i]);
+        if (row == NULL) {
+            list_add(&missing, ids.pendings.ids[i]);
+        }
+        if (row == NULL || row->resolution == LEDGER_KIND_NONE) {
+            list_add(&unresolved, ids.pendings.ids[i]);
         }
     }
-    const store_wanted w = {.transfers = list_ids(&unknown),
-                            .resolutions = list_ids(&ids.pendings)};
-    if (ids.pendings.n == 0) {
+    const store_wanted w = {.transfers = list_ids(&missing), .resolutions = list_ids(&unresolved)};
+    if (unresolved.n == 0) {
         return true;
     }
     if (!store_load(k->c, k->a, k->book->id, &w, &f, e)) {
