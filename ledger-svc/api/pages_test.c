@@ -209,6 +209,7 @@ int main(void) {
         T(test_token__there_and_back),
         T(test_token__each_digit_counts),
         T(test_token__of_another_request__refused),
+        T(test_token__place_outside_its_range__refused),
         T(test_page_size__default_and_limit),
         T(test_order__known_ones_only),
         T(test_found__the_book_before_the_account),
