@@ -60,7 +60,7 @@ in_group() {
 stage_unit() {
     step "Unit tests"
     # CTest's own parallelism; the output of passing programs is kept whole, as the cmocka counts are read from it.
-    in_group ctest --test-dir build/dev --output-on-failure --no-tests=error --parallel "$(nproc)" --timeout 120 \
+    in_group ctest --test-dir build/dev --output-on-failure --no-tests=error --parallel "$(nproc)" --timeout 300 \
         --test-output-size-passed 1048576 --test-output-size-failed 1048576 \
         --output-junit "$RESULTS/unit.xml" >&2 || true
 }
