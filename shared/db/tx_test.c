@@ -363,7 +363,8 @@ static void test_transact__deadlock__both_succeed_in_the_end(void **state) {
         (void)pthread_join(x[i].thread, NULL);
     }
     assert_true(x[0].ok && x[1].ok);
-    assert_int_equal(x[0].tries + x[1].tries, 3);
+    // One of them was the victim, and may have been once more: it can be back before the other one has moved on.
+    assert_true(x[0].tries + x[1].tries >= 3);
     assert_int_equal(fixture_sql_i64("SELECT sum(n)::int8 FROM tx_t"), 4);
 }
 

@@ -1,4 +1,4 @@
-// The client: one channel, blocking calls, each on a completion queue of its own.
+// The client: one channel; blocking calls, each on a completion queue of its own, or many from one thread on one queue.
 #include <grpc/support/alloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -96,7 +96,6 @@ void rpc_client_destroy(rpc_client *c) {
 // --- One call: all that its batches point to, with one cleanup -------------------------------------------------------
 
 typedef struct outcall {
-    grpc_completion_queue *cq;
     grpc_call *core;
     grpc_metadata sent[METADATA_OUT_MAX];
     size_t n_sent;
@@ -118,8 +117,8 @@ static void add_metadata(outcall *c, const char *key, const char *value) {
     c->sent[c->n_sent++].value = slice;
 }
 
-static void outcall_init(outcall *c, rpc_client *client, const char *path,
-                         const ProtobufCMessage *request, int64_t deadline_ms) {
+static void outcall_init(outcall *c, rpc_client *client, grpc_completion_queue *cq,
+                         const char *path, const ProtobufCMessage *request, int64_t deadline_ms) {
     memset(c, 0, sizeof(*c));
     grpc_metadata_array_init(&c->initial);
     grpc_metadata_array_init(&c->trailing);
@@ -141,11 +140,10 @@ static void outcall_init(outcall *c, rpc_client *client, const char *path,
         deadline = gpr_time_add(gpr_now(GPR_CLOCK_MONOTONIC),
                                 gpr_time_from_millis(deadline_ms - mono_ms(), GPR_TIMESPAN));
     }
-    c->cq = grpc_completion_queue_create_for_pluck(NULL);
     // No parent call: whoever called us may hang up without cancelling what we have begun.
     grpc_slice method = grpc_slice_from_copied_string(path);
-    c->core = grpc_channel_create_call(client->channel, NULL, GRPC_PROPAGATE_DEADLINE, c->cq,
-                                       method, NULL, deadline, NULL);
+    c->core = grpc_channel_create_call(client->channel, NULL, GRPC_PROPAGATE_DEADLINE, cq, method,
+                                       NULL, deadline, NULL);
     grpc_slice_unref(method);
 }
 
@@ -163,8 +161,6 @@ static void outcall_deinit(outcall *c) {
         gpr_free((void *)(uintptr_t)c->error_string);
     }
     grpc_call_unref(c->core);
-    grpc_completion_queue_shutdown(c->cq);
-    grpc_completion_queue_destroy(c->cq);
 }
 
 static void op_send(outcall *c, grpc_op ops[3]) {
@@ -201,11 +197,16 @@ static void start(outcall *c, const grpc_op *ops, size_t n, void *tag) {
 }
 
 // The call's own deadline ends this wait; giving up earlier would leave core writing into memory that is gone.
-static bool pluck(outcall *c, void *tag) {
-    grpc_event ev =
-        grpc_completion_queue_pluck(c->cq, tag, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+static bool pluck(grpc_completion_queue *cq, void *tag) {
+    grpc_event ev = grpc_completion_queue_pluck(cq, tag, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
     ASSERT(ev.type == GRPC_OP_COMPLETE);
     return ev.success != 0;
+}
+
+// Nothing may be under way on it.
+static void cq_destroy(grpc_completion_queue *cq) {
+    grpc_completion_queue_shutdown(cq);
+    grpc_completion_queue_destroy(cq);
 }
 
 // --- Outcomes --------------------------------------------------------------------------------------------------------
@@ -308,6 +309,29 @@ static bool check_deadline(int64_t deadline_ms, err *e) {
 
 // --- Unary -----------------------------------------------------------------------------------------------------------
 
+static void start_unary(outcall *c) {
+    grpc_op ops[6];
+    memset(ops, 0, sizeof(ops));
+    op_send(c, ops);
+    op_recv_initial(c, &ops[3]);
+    op_recv_message(c, &ops[4]);
+    op_recv_status(c, &ops[5]);
+    start(c, ops, 6, c);
+}
+
+// Its one batch is back.
+static bool finish_unary(outcall *c, const char *path, const ProtobufCMessageDescriptor *type,
+                         arena *a, ProtobufCMessage **response, err *e) {
+    c->has_status = true;
+    bool ok = outcome(c, path, e);
+    if (ok) {
+        *response = unpack_response(c->response, type, a, e);
+        ok = *response != NULL;
+    }
+    outcall_deinit(c);
+    return ok;
+}
+
 static bool call_once(rpc_client *client, const char *path, const ProtobufCMessage *request,
                       const ProtobufCMessageDescriptor *response_type, int64_t deadline_ms,
                       arena *a, ProtobufCMessage **response, err *e) {
@@ -315,22 +339,12 @@ static bool call_once(rpc_client *client, const char *path, const ProtobufCMessa
         return false;
     }
     outcall c;
-    outcall_init(&c, client, path, request, deadline_ms);
-    grpc_op ops[6];
-    memset(ops, 0, sizeof(ops));
-    op_send(&c, ops);
-    op_recv_initial(&c, &ops[3]);
-    op_recv_message(&c, &ops[4]);
-    op_recv_status(&c, &ops[5]);
-    start(&c, ops, 6, &c);
-    pluck(&c, &c);
-    c.has_status = true;
-    bool ok = outcome(&c, path, e);
-    if (ok) {
-        *response = unpack_response(c.response, response_type, a, e);
-        ok = *response != NULL;
-    }
-    outcall_deinit(&c);
+    grpc_completion_queue *cq = grpc_completion_queue_create_for_pluck(NULL);
+    outcall_init(&c, client, cq, path, request, deadline_ms);
+    start_unary(&c);
+    pluck(cq, &c);
+    const bool ok = finish_unary(&c, path, response_type, a, response, e);
+    cq_destroy(cq);
     return ok;
 }
 
@@ -366,18 +380,78 @@ bool rpc_client_call(rpc_client *c, const char *path, const ProtobufCMessage *re
     return ok;
 }
 
+// --- Many at once from one thread ------------------------------------------------------------------------------------
+
+typedef struct flown {
+    outcall c; // first: its address is the batch's tag
+    const char *path;
+    void *tag;
+} flown;
+
+struct rpc_flight {
+    rpc_client *client;
+    grpc_completion_queue *cq;
+    size_t n;
+};
+
+rpc_flight *rpc_flight_create(rpc_client *c) {
+    rpc_flight *f = calloc(1, sizeof(*f));
+    ASSERT(f != NULL);
+    f->client = c;
+    f->cq = grpc_completion_queue_create_for_next(NULL);
+    return f;
+}
+
+void rpc_flight_destroy(rpc_flight *f) {
+    if (f != NULL) {
+        ASSERT(f->n == 0);
+        cq_destroy(f->cq);
+        free(f);
+    }
+}
+
+size_t rpc_flight_count(const rpc_flight *f) {
+    return f->n;
+}
+
+void rpc_flight_start(rpc_flight *f, const char *path, const ProtobufCMessage *request,
+                      int64_t deadline_mono_ms, void *tag) {
+    flown *call = calloc(1, sizeof(*call));
+    ASSERT(call != NULL);
+    call->path = path;
+    call->tag = tag;
+    outcall_init(&call->c, f->client, f->cq, path, request, deadline_mono_ms);
+    start_unary(&call->c);
+    f->n++;
+}
+
+bool rpc_flight_next(rpc_flight *f, const ProtobufCMessageDescriptor *response_type, arena *a,
+                     void **tag, ProtobufCMessage **response, err *e) {
+    ASSERT(f->n > 0);
+    const grpc_event ev =
+        grpc_completion_queue_next(f->cq, gpr_inf_future(GPR_CLOCK_REALTIME), NULL);
+    ASSERT(ev.type == GRPC_OP_COMPLETE);
+    flown *call = ev.tag;
+    *tag = call->tag;
+    const bool ok = finish_unary(&call->c, call->path, response_type, a, response, e);
+    free(call);
+    f->n--;
+    return ok;
+}
+
 // --- Server streaming ------------------------------------------------------------------------------------------------
 
 // Reads until the end, an unreadable message (*e), or the callback's stop. True when the status is worth looking at.
-static bool read_stream(outcall *c, const ProtobufCMessageDescriptor *type, arena *a,
-                        rpc_on_message on_message, void *arg, bool *stopped, err *e) {
+static bool read_stream(outcall *c, grpc_completion_queue *cq,
+                        const ProtobufCMessageDescriptor *type, arena *a, rpc_on_message on_message,
+                        void *arg, bool *stopped, err *e) {
     int tag = 0;
     for (;;) {
         grpc_op op;
         memset(&op, 0, sizeof(op));
         op_recv_message(c, &op);
         start(c, &op, 1, &tag);
-        if (!pluck(c, &tag) || c->response == NULL) {
+        if (!pluck(cq, &tag) || c->response == NULL) {
             return true;
         }
         const ProtobufCMessage *m = unpack_response(c->response, type, a, e);
@@ -400,7 +474,8 @@ bool rpc_client_stream(rpc_client *client, const char *path, const ProtobufCMess
         return false;
     }
     outcall c;
-    outcall_init(&c, client, path, request, deadline_mono_ms);
+    grpc_completion_queue *cq = grpc_completion_queue_create_for_pluck(NULL);
+    outcall_init(&c, client, cq, path, request, deadline_mono_ms);
     arena *a = arena_create(client->message_max * STREAM_MEMORY_FACTOR);
     grpc_op ops[4], status;
     memset(ops, 0, sizeof(ops));
@@ -410,14 +485,15 @@ bool rpc_client_stream(rpc_client *client, const char *path, const ProtobufCMess
     op_recv_status(&c, &status);
     start(&c, ops, 4, ops);
     start(&c, &status, 1, &status);
-    bool begun = pluck(&c, ops), stopped = false, readable = true;
+    bool begun = pluck(cq, ops), stopped = false, readable = true;
     if (begun) {
-        readable = read_stream(&c, response_type, a, on_message, arg, &stopped, e);
+        readable = read_stream(&c, cq, response_type, a, on_message, arg, &stopped, e);
     }
-    pluck(&c, &status);
+    pluck(cq, &status);
     c.has_status = true;
     bool ok = readable && (stopped || outcome(&c, path, e));
     arena_destroy(a);
     outcall_deinit(&c);
+    cq_destroy(cq);
     return ok;
 }

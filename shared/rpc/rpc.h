@@ -114,6 +114,19 @@ bool rpc_client_call(rpc_client *c, const char *path, const ProtobufCMessage *re
                      const ProtobufCMessageDescriptor *response_type, int64_t deadline_mono_ms,
                      arena *a, ProtobufCMessage **response, err *e) WARN_UNUSED;
 
+// Many unary calls under way from one thread, which takes whichever is answered first: for a caller with more calls than it
+// wants threads. A flight belongs to one thread; nothing is tried again. Destroyed before its client, with no call under way.
+typedef struct rpc_flight rpc_flight;
+rpc_flight *rpc_flight_create(rpc_client *c);
+void rpc_flight_destroy(rpc_flight *f);
+size_t rpc_flight_count(const rpc_flight *f); // under way
+// The request is packed before this returns; path must live until the answer.
+void rpc_flight_start(rpc_flight *f, const char *path, const ProtobufCMessage *request,
+                      int64_t deadline_mono_ms, void *tag);
+// Waits for the next answer; at least one call must be under way. *tag says whose it is; else as rpc_client_call.
+bool rpc_flight_next(rpc_flight *f, const ProtobufCMessageDescriptor *response_type, arena *a,
+                     void **tag, ProtobufCMessage **response, err *e) WARN_UNUSED;
+
 // Server streaming: on_message on the calling thread for each; it returns false to stop. An end without error is true.
 typedef bool (*rpc_on_message)(void *arg, const ProtobufCMessage *message);
 bool rpc_client_stream(rpc_client *c, const char *path, const ProtobufCMessage *request,

@@ -134,6 +134,59 @@ static void test_unary__other_failures__are_not_retried(void **state) {
     assert_int_equal(times_asked("cut", ERR_INTERNAL), 1);
 }
 
+// Slow ones first, so that the answers come in another order than the calls were made; one fails, and one runs out of time.
+static void test_flight__answers_as_they_come__each_to_its_call(void **state) {
+    (void)state;
+    enum { SLOW, FAIL, LATE, ECHO_0, CALLS = 40 };
+    static int tags[CALLS];
+    bool seen[CALLS] = {false};
+    int first = -1;
+    arena *a = arena_create(1 << 20);
+    rpc_flight *flight = rpc_flight_create(f.client);
+    const int64_t now_ms = fixture_now_ms();
+    for (int i = 0; i < CALLS; i++) {
+        Rpc__Testing__EchoRequest r = RPC__TESTING__ECHO_REQUEST__INIT;
+        char text[16];
+        (void)snprintf(text, sizeof text, i == FAIL ? "field" : "%d", i);
+        r.text = text;
+        r.sleep_ms = i == SLOW ? 300 : i == LATE ? 5000 : 0;
+        rpc_flight_start(flight,
+                         i == FAIL                ? ECHO_PATH("Fail")
+                         : i == SLOW || i == LATE ? ECHO_PATH("Slow")
+                                                  : ECHO_PATH("Echo"),
+                         &r.base, now_ms + (i == LATE ? 150 : 8000), &tags[i]);
+    }
+    assert_int_equal(rpc_flight_count(flight), CALLS);
+    while (rpc_flight_count(flight) > 0) {
+        void *tag = NULL;
+        ProtobufCMessage *m = NULL;
+        err e = {0};
+        const bool ok =
+            rpc_flight_next(flight, &rpc__testing__echo_response__descriptor, a, &tag, &m, &e);
+        const int i = (int)((int *)tag - tags);
+        assert_in_range(i, 0, CALLS - 1);
+        assert_false(seen[i]);
+        seen[i] = true;
+        first = first < 0 ? i : first;
+        if (i == FAIL) {
+            assert_false(ok);
+            assert_int_equal(e.code, ERR_INVALID_ARGUMENT);
+            assert_string_equal(e.field, "items[2].name");
+        } else if (i == LATE) {
+            assert_false(ok);
+            assert_true(e.code == ERR_DEADLINE_EXCEEDED || e.code == ERR_ABORTED);
+        } else {
+            char text[16];
+            (void)snprintf(text, sizeof text, "%d", i);
+            assert_true(ok);
+            assert_string_equal(((const Rpc__Testing__EchoResponse *)m)->text, text);
+        }
+    }
+    assert_int_not_equal(first, SLOW);
+    rpc_flight_destroy(flight);
+    arena_destroy(a);
+}
+
 static void test_unary__unknown_method__unimplemented_at_once(void **state) {
     (void)state;
     err e = {0};
@@ -503,6 +556,7 @@ int main(void) {
         TEST(test_unary__failures__carry_details),
         TEST(test_unary__unavailable__is_retried),
         TEST(test_unary__other_failures__are_not_retried),
+        TEST(test_flight__answers_as_they_come__each_to_its_call),
         TEST(test_unary__unknown_method__unimplemented_at_once),
         TEST(test_deadline__passes_while_working__client_is_told),
         TEST(test_deadline__already_over__nothing_is_sent),

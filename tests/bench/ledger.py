@@ -4,14 +4,16 @@
 copy_floor: the rows that the service has written, COPYed by a bare client into the same table with the same indexes.
 pgbench_floor: pgbench's own TPC-B-like transactions, prepared, 8 clients, in the same cluster.
 
-BENCH_FULL=1 fills one book to 10 million rows (some minutes) instead of one million. Any size can be set for trials:
+One book is filled to 10 million rows, which takes some minutes. Any size can be set for trials:
 BENCH_ROUNDS=1 BENCH_ROUND_BATCHES=8 BENCH_FILL_ROWS=300000 BENCH_SINGLES_S=3 ...
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -26,15 +28,16 @@ from run.cluster import ADMIN, BIN  # noqa: E402
 from run.layout import PROJECT, clean_environment  # noqa: E402
 
 BUILD = Path(os.environ.get("DISBURSE_BUILD", PROJECT / "build" / "release"))
-FULL = bool(os.environ.get("BENCH_FULL"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 PARAMETERS = {"round-batches": 16, "in-flight": 4, "single-calls": 1000, "singles-in-flight": 256,
-              "singles-s": 3, "fill-rows": 10_000_000 if FULL else 1_000_000, "list-calls": 2000}
+              "singles-s": 3, "fill-rows": 10_000_000, "list-calls": 2000}
 PGBENCH_SCALE = 10
 PGBENCH_SECONDS = int(os.environ.get("BENCH_PGBENCH_S", "3"))
 COUNTED = ("commits", "batch_events", "checkpoints", "used_ids", "cache_misses", "commit_retries")
-LISTS = os.environ.get("BENCH_LISTS", "1") == "1"
 KINDS = ("uniform", "hot", "pending")
+REACH = {"batches_uniform": 0.5, "batches_hot": 0.6, "batches_pending": 0.35, "one_in_flight": 1.6, "many_in_flight": 4,
+         "large_book": 0.85, "list_transfers_p99_ms": 5, "resident_end_mib": 256}
+TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def progress(line: str) -> None:
@@ -99,7 +102,37 @@ class Program:
         return json.loads(done.stdout or "{}")
 
 
-def measure(program: Program, pgbench: Pgbench) -> dict:
+def cpu_of(pid: int) -> tuple[int, float]:
+    """(parent, processor seconds so far) of a process."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS
+
+
+class Cost:
+    """Processor time of a part, in microseconds a call: where the time of a call goes, on both sides of it."""
+
+    def __init__(self, stack: Stack):
+        self.service = stack.daemon("ledger-svc").pid
+        self.postmaster = int((stack.cluster.data / "postmaster.pid").read_text(encoding="ascii").split()[0])
+
+    def _now(self) -> dict[str, float]:
+        backends = 0.0
+        for entry in Path("/proc").iterdir():
+            with contextlib.suppress(OSError, ValueError):
+                parent, seconds = cpu_of(int(entry.name))
+                backends += seconds if parent == self.postmaster else 0
+        own = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return {"client": own.ru_utime + own.ru_stime, "service": cpu_of(self.service)[1], "postgresql": backends}
+
+    def run(self, program: Program, part: str, seconds: int) -> dict:
+        before = self._now()
+        answer = program.run(part)
+        after = self._now()
+        calls = answer["per_s"] * seconds
+        return {**answer, "cpu_us_a_call": {name: round((after[name] - before[name]) * 1e6 / calls, 1) for name in after}}
+
+
+def measure(program: Program, pgbench: Pgbench, cost: Cost) -> dict:
     """What is compared takes turns, round by round, because the machine is never the same for long."""
     program.run("set-up")
     rounds = []
@@ -107,11 +140,10 @@ def measure(program: Program, pgbench: Pgbench) -> dict:
         rounds.append({
             "batches": program.run("batches")["batches"],
             "pgbench_us": pgbench.median_us(), "single_us": program.run("single")["median_us"],
-            "pgbench_per_s": pgbench.per_second(8), "many_per_s": program.run("many")["per_s"],
+            "pgbench_per_s": pgbench.per_second(8), "many": cost.run(program, "many", parameters()["singles-s"]),
         })
         progress(f"round {number + 1}: " + ", ".join(f"{k} {v}" for k, v in rounds[-1].items() if k != "batches"))
-    filled = program.run("fill")
-    return {"rounds": rounds, **filled, "lists": program.run("lists") if LISTS else {}}
+    return {"rounds": rounds, **program.run("fill"), "lists": program.run("lists")}
 
 
 def counters(stack: Stack) -> dict[str, float]:
@@ -141,18 +173,22 @@ def batches(rounds: list[dict], kind: str) -> dict:
 
 def figures(measured: dict) -> dict:
     rounds, fill, resident, lists = (measured[name] for name in ("rounds", "fill", "resident", "lists"))
+    last = resident[-1]["mib"]
     return {
         **{f"batches_{kind}": batches(rounds, kind) for kind in KINDS},
         "one_in_flight": held_against([r["single_us"] for r in rounds], [r["pgbench_us"] for r in rounds],
                                       "median_us", "pgbench_median_us"),
-        "many_in_flight": held_against([r["many_per_s"] for r in rounds], [r["pgbench_per_s"] for r in rounds],
-                                       "per_s", "pgbench_floor_per_s"),
+        "many_in_flight": {
+            **held_against([r["many"]["per_s"] for r in rounds], [r["pgbench_per_s"] for r in rounds], "per_s",
+                           "pgbench_floor_per_s"),
+            "cpu_us_a_call": {name: statistics.median(r["many"]["cpu_us_a_call"][name] for r in rounds)
+                              for name in rounds[0]["many"]["cpu_us_a_call"]}},
         "large_book": {**fill, "ratio": round(fill["per_s_at_end"] / fill["per_s_at_100000"], 3)},
-        "list_transfers": {name.replace("_us", "_ms"): us / 1000 for name, us in lists.items()},
-        "resident": {"samples": resident, "end_mib": resident[-1]["mib"],
-                     "end_to_first": round(resident[-1]["mib"] / resident[0]["mib"], 3)},
-        "reach": {"batches_uniform": 0.5, "batches_hot": 0.6, "batches_pending": 0.35, "one_in_flight": 1.6,
-                  "many_in_flight": 4, "large_book": 0.85, "list_transfers_p99_ms": 5, "resident_end_mib": 256},
+        "list_transfers": {**{name.replace("_us", "_ms"): us / 1000 for name, us in lists.items()},
+                           "ratio": round(lists["p99_us"] / 1000 / REACH["list_transfers_p99_ms"], 3)},
+        "resident": {"samples": resident, "end_mib": last, "ratio": round(last / REACH["resident_end_mib"], 3),
+                     "end_to_first": round(last / resident[0]["mib"], 3)},
+        "reach": REACH,
         "parameters": {"rounds": ROUNDS, **parameters()},
     }
 
@@ -163,7 +199,7 @@ def run(folder: Path) -> int:
         stack.up()
         for service in ("payments-svc", "bank-sim"):  # the ledger alone
             stack.daemon(service).stop()
-        answer = figures(measure(Program(stack), Pgbench(stack, folder)))
+        answer = figures(measure(Program(stack), Pgbench(stack, folder), Cost(stack)))
         metrics = counters(stack)
         answer["phases_s"] = where_the_time_goes(metrics)
         answer["commits"] = {name: metrics[f"ledger_{name}_total"] for name in COUNTED}
