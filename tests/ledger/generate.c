@@ -187,8 +187,11 @@ static model_event some_old_account(generator *g, bool imports) {
     for (int tries = 0; tries < 8 && imports && e.timestamp_us == 0; tries++) {
         e = g->m->accounts[below(g, g->m->n_accounts)].asked;
     }
-    if (e.timestamp_us != 0 && one_in(g, 4)) {
+    if (e.timestamp_us != 0 && one_in(g, 2)) {
         e.timestamp_us -= 1;
+        if (one_in(g, 2)) {
+            return e; // nothing that comes before it differs
+        }
     }
     switch (below(g, 12)) {
     case 0: e.flags ^= A_HISTORY; break;

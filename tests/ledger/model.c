@@ -693,6 +693,8 @@ static void chain(model *m, const model_step *step, size_t first, size_t end, bo
 }
 
 void model_apply(model *m, const model_step *step, int64_t now_us, model_result *results) {
+    const int64_t before_us = m->last_us;
+    const size_t made_before = m->n_rows + m->n_accounts + m->n_burned;
     m->last_us = now_us > m->last_us ? now_us - 1 : m->last_us;
     m->imported_us = 0;
     expire(m);
@@ -705,5 +707,8 @@ void model_apply(model *m, const model_step *step, int64_t now_us, model_result 
         end = left_open ? end : end + 1;
         chain(m, step, first, end, left_open, results);
         first = end;
+    }
+    if (m->n_rows + m->n_accounts + m->n_burned == made_before) {
+        m->last_us = before_us; // what left no trace has no time
     }
 }

@@ -103,7 +103,9 @@ static void tx_end(subject *s, ledger_tx *tx) {
     ledger_tx_verify(tx, s->sequence, s->timestamp_us);
     ledger_tx_finish(tx, false);
     s->sequence = tx->sequence;
-    s->timestamp_us = tx->timestamp_us;
+    if (tx->n_rows != 0 || tx->n_new_accounts != 0 || tx->n_new_burned != 0) {
+        s->timestamp_us = tx->timestamp_us;
+    }
     s->next_expires_us = tx->next_expires_us;
     ASSERT(s->n_rows + tx->n_rows <= ROWS_MAX);
     for (size_t i = 0; i < tx->n_rows; i++) {
