@@ -198,6 +198,8 @@ def tables():
         text = re.sub(r"--[^\n]*", "", path.read_text(encoding="utf-8"))
         for table, body in re.findall(r"CREATE TABLE (\w+) \((.*?)\n\)", text, re.DOTALL):
             found[table] = body
+        for table, column in re.findall(r"ALTER TABLE (\w+) ADD COLUMN ([^;]*);", text):
+            found[table] += f",\n    {column}"
     return found
 
 

@@ -52,9 +52,9 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "WHERE d.n > 0"},
     // Waits for the claim before. The next statement sees what that one has leased.
     [SAGA_SQL_LOCK_SLOT] = {"saga_lock_slot",
-                            "INSERT INTO saga_slot AS s (book_id, rail, step, claims) "
+                            "INSERT INTO saga_slot (book_id, rail, step, claims) "
                             "VALUES ($1, $2, $3, 1) ON CONFLICT (book_id, rail, step) "
-                            "DO UPDATE SET claims = s.claims + 1"},
+                            "DO UPDATE SET claims = saga_slot.claims + 1"},
     [SAGA_SQL_DUE] =
         {"saga_due",
          "SELECT payout_id, phase, state, outlook, attempt, tries, log_seq, events, epoch, due_at, "
@@ -91,9 +91,10 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     [SAGA_SQL_END_LEASE] = {"saga_end_lease",
                             "DELETE FROM saga_lease "
                             "WHERE book_id = $1 AND lease_id = $2 AND owner = $3"},
-    [SAGA_SQL_EXPIRED] = {"saga_expired",
-                          "SELECT book_id, lease_id FROM saga_lease "
-                          "WHERE book_id = ANY($1::int8[]) AND ends_at <= $2 LIMIT $3"},
+    [SAGA_SQL_EXPIRED] =
+        {"saga_expired",
+         "SELECT l.book_id, l.lease_id FROM unnest($1::int8[]) AS b(book_id) "
+         "JOIN saga_lease AS l ON l.book_id = b.book_id AND l.ends_at <= $2 LIMIT $3"},
     [SAGA_SQL_LOCK_EXPIRED] = {"saga_lock_expired",
                                "SELECT n FROM saga_lease WHERE book_id = $1 AND lease_id = $2 "
                                "AND ends_at <= $3 FOR UPDATE"},
