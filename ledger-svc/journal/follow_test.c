@@ -405,6 +405,32 @@ static int setup(void **state) {
     return 0;
 }
 
+// More postings than are read at a time: one a row, and one for two rows.
+static void entries__from_very_many_postings(void **state) {
+    (void)state;
+    enum { ROWS = 120 };
+    const int64_t book = bench_new_book();
+    bench_instance i = bench_start(NULL, checkpoint_each_commit);
+    bench_make_accounts(&i, book, 4, 0);
+    for (uint64_t k = 0; k < ROWS; k++) {
+        EXPECT_STATUS(bench_commit_one(
+                          &i, book, bench_event(book, 1000 + k, k % 3 == 0 ? 1 : 2, 3 + k % 2, 1)),
+                      CREATED);
+    }
+    assert_true(in_book("SELECT count(*) FROM posting WHERE book_id = ", book) > ROWS);
+    for (int newest_first = 0; newest_first < 2; newest_first++) {
+        for (int64_t from = 1; from <= ROWS; from += 29) {
+            for (int64_t to = from; to <= ROWS; to += 23) {
+                expect_entries(&i, book, from, to, 1000, newest_first != 0, ROWS);
+                expect_entries(&i, book, from, to, 17, newest_first != 0, ROWS);
+                expect_entries(&i, book, from, to, 1, newest_first != 0, ROWS);
+            }
+        }
+        expect_entries(&i, book, 1, INT64_MAX, 1000, newest_first != 0, ROWS);
+    }
+    bench_stop(&i);
+}
+
 int main(int argc, char **argv) {
     if (argc == 3) {
         return commit_and_checkpoint(argv[1], argv[2]);
@@ -419,6 +445,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(used_ids__by_two_instances_at_once),
         cmocka_unit_test(ended_elsewhere__and_named_twice),
         cmocka_unit_test(entries__from_postings_and_tail),
+        cmocka_unit_test(entries__from_very_many_postings),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -150,21 +150,26 @@ typedef struct posting_range {
     size_t max;
     int64_t *sequences;
     size_t n;
+    int64_t next; // where the postings go on that were not read yet: below it, or from it on
+    bool done;    // there are none in the range
 } posting_range;
 
 static void posting_unpack(const db_rows *r, size_t row, posting_range *range) {
     const int64_t first = db_get_i64(r, row, 0);
     const str entries = db_get_str(r, row, 1);
     const size_t n = entries.len / sizeof(uint32_t);
+    int64_t sequence = first;
     for (size_t i = 0; i < n && range->n < range->max; i++) {
         uint32_t offset;
         const size_t at = range->newest_first ? n - 1 - i : i;
         memcpy(&offset, entries.ptr + at * sizeof offset, sizeof offset);
-        const int64_t sequence = first + be32toh(offset);
+        sequence = first + be32toh(offset);
         if (sequence >= range->from && sequence <= range->to) {
             range->sequences[range->n++] = sequence;
         }
     }
+    range->next = range->newest_first ? first : sequence + 1;
+    range->done = range->newest_first ? first <= range->from : sequence >= range->to;
 }
 
 static db_params *postings_params(arena *a, int64_t book_id, uuid account_id, int64_t sequence) {
@@ -174,38 +179,58 @@ static db_params *postings_params(arena *a, int64_t book_id, uuid account_id, in
     return p;
 }
 
-// Every posting but the first and the last of a range gives at least one entry, so this many give max of them.
-static int64_t postings_for(size_t max) {
-    return (int64_t)max + 1;
+// A posting has a dozen entries or more where an account is busy: a few are enough for a page, and are read first.
+enum { POSTINGS_FIRST = 16, POSTINGS_GROWTH = 4 };
+
+// The next postings of the range, `limit` at the most. Newest first, the first time, also the one that holds the range's end, or
+// begins after it.
+static bool postings_step(db_conn *c, arena *a, int64_t book_id, uuid account_id, int64_t limit,
+                          bool is_first, posting_range *range, err *e) {
+    db_pipe *pipe = db_pipe_begin(c, a);
+    db_params *p = postings_params(a, book_id, account_id, range->next);
+    size_t n_statements = 1;
+    if (range->newest_first && is_first) {
+        db_params *holds = postings_params(a, book_id, account_id, range->to);
+        db_i64(holds, 1);
+        db_pipe_add(pipe, &STORE_STATEMENTS[STORE_POSTINGS_UP], holds);
+        n_statements = 2;
+    }
+    if (range->newest_first) {
+        db_i64(p, range->from);
+    }
+    db_i64(p, limit);
+    db_pipe_add(
+        pipe, &STORE_STATEMENTS[range->newest_first ? STORE_POSTINGS_DOWN : STORE_POSTINGS_UP], p);
+    if (!db_pipe_run(pipe, e)) {
+        return false;
+    }
+    for (size_t s = 0; s < n_statements; s++) {
+        const db_rows *rows = db_pipe_rows(pipe, s);
+        for (size_t i = 0; i < db_count(rows) && range->n < range->max; i++) {
+            posting_unpack(rows, i, range);
+        }
+    }
+    range->done |= (int64_t)db_count(db_pipe_rows(pipe, n_statements - 1)) < limit;
+    return true;
 }
 
 bool store_read_postings(db_conn *c, arena *a, int64_t book_id, uuid account_id, int64_t from,
                          int64_t to, bool newest_first, size_t max, int64_t *sequences, size_t *n,
                          err *e) {
-    posting_range range = {from, to, newest_first, max, sequences, 0};
-    db_pipe *pipe = db_pipe_begin(c, a);
-    if (newest_first) {
-        // The one that holds `to`, or begins after it, and then those before it.
-        db_params *holds = postings_params(a, book_id, account_id, to);
-        db_i64(holds, 1);
-        db_pipe_add(pipe, &STORE_STATEMENTS[STORE_POSTINGS_UP], holds);
-        db_params *below = postings_params(a, book_id, account_id, to);
-        db_i64(below, from);
-        db_i64(below, postings_for(max));
-        db_pipe_add(pipe, &STORE_STATEMENTS[STORE_POSTINGS_DOWN], below);
-    } else {
-        db_params *above = postings_params(a, book_id, account_id, from);
-        db_i64(above, postings_for(max));
-        db_pipe_add(pipe, &STORE_STATEMENTS[STORE_POSTINGS_UP], above);
-    }
-    if (!db_pipe_run(pipe, e)) {
-        return false;
-    }
-    for (size_t s = 0; s < (newest_first ? 2u : 1u); s++) {
-        const db_rows *rows = db_pipe_rows(pipe, s);
-        for (size_t i = 0; i < db_count(rows) && range.n < max; i++) {
-            posting_unpack(rows, i, &range);
+    posting_range range = {.from = from,
+                           .to = to,
+                           .newest_first = newest_first,
+                           .max = max,
+                           .sequences = sequences,
+                           .next = newest_first ? to : from};
+    // Every posting but the first and the last of a range gives at least one entry, so one more than max give max of them.
+    const int64_t most = (int64_t)max + 1;
+    int64_t limit = most < POSTINGS_FIRST ? most : POSTINGS_FIRST;
+    for (bool is_first = true; is_first || (range.n < max && !range.done); is_first = false) {
+        if (!postings_step(c, a, book_id, account_id, limit, is_first, &range, e)) {
+            return false;
         }
+        limit = limit * POSTINGS_GROWTH < most ? limit * POSTINGS_GROWTH : most;
     }
     *n = range.n;
     return true;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -286,7 +287,12 @@ static int refuse(const daemon_program *p, const err *e) {
     return EXIT_WRONG_USE;
 }
 
+// Threads beyond these share what they free. With an arena for each thread, as is the default, what every one of them once
+// needed stays with it: the ledger's resident memory was two thirds more, and nothing was faster.
+enum { MALLOC_ARENAS = 2 };
+
 int daemon_main(const daemon_program *p, int argc, char **argv) {
+    (void)mallopt(M_ARENA_MAX, MALLOC_ARENAS);
     command_line line;
     log_level level = LOG_INFO;
     err e;

@@ -102,10 +102,10 @@ class Program:
         return json.loads(done.stdout or "{}")
 
 
-def cpu_of(pid: int) -> tuple[int, float]:
-    """(parent, processor seconds so far) of a process."""
+def cpu_of(pid: int, *, reaped: bool = False) -> tuple[int, float]:
+    """(parent, processor seconds so far) of a process, with those of its children that have ended or without."""
     fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return int(fields[1]), (int(fields[11]) + int(fields[12])) / TICKS
+    return int(fields[1]), sum(int(field) for field in fields[11:15 if reaped else 13]) / TICKS
 
 
 class Cost:
@@ -116,7 +116,7 @@ class Cost:
         self.postmaster = int((stack.cluster.data / "postmaster.pid").read_text(encoding="ascii").split()[0])
 
     def _now(self) -> dict[str, float]:
-        backends = 0.0
+        backends = cpu_of(self.postmaster, reaped=True)[1]
         for entry in Path("/proc").iterdir():
             with contextlib.suppress(OSError, ValueError):
                 parent, seconds = cpu_of(int(entry.name))
