@@ -14,7 +14,7 @@ from support.waiting import wait_until
 
 LEASE_MS = 1200
 SETTINGS = {**mix.SETTINGS, "payments-svc": {**mix.SETTINGS["payments-svc"], "saga.lease_ms": LEASE_MS,
-            # A stopped process may hold locks in an open transaction, or in the midst of a COPY: the database ends these after
+            # A stopped process may hold locks in an open transaction: when it waits for its client, the database ends it after
             # so long (else 30 s).
             "db.statement_timeout_ms": 3000,
             "db.conninfo": "service=payments_service application_name=payments-svc "
