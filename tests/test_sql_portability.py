@@ -158,7 +158,7 @@ def test_the_statements_of_the_payments_were_found():
     enums = (("saga/saga_sql.h", "saga_sql_id"), ("store/payments_sql.h", "payments_sql"), ("rails/ach/ach_internal.h", "ach_sql"))
     in_tables = sum(len(enumerators(f"payments-svc/{header}", enum)) - 1 for header, enum in enums)
     assert len(names) - len(LEDGER_STATEMENTS) == in_tables + 1  # the webhook's, which stands alone
-    for name in ("saga_write_outcome", "payout_list", "ach_counter_lock", "idempotency_lookup", "instant_find_payout"):
+    for name in ("saga_write", "payout_list", "ach_counter_lock", "idempotency_lookup", "instant_find_payout"):
         assert name in names
 
 

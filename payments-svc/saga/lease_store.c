@@ -96,8 +96,7 @@ typedef struct takeover {
     int64_t book_id;
     uuid lease_id;
     int64_t now_us;
-    int32_t
-        n; // sagas that were brought up to their logs; 0: the lease was renewed, given back, or taken by another
+    int32_t n; // sagas brought up to their logs; 0: it was renewed, given back, or taken by another
 } takeover;
 
 static bool take_over_in_tx(db_conn *c, arena *a, void *arg, err *e) {

@@ -78,10 +78,9 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "JOIN recipient AS r ON r.book_id = p.book_id AND r.recipient_id = p.recipient_id "
          "JOIN merchant AS m ON m.book_id = p.book_id AND m.merchant_id = p.merchant_id "
          "WHERE p.book_id = $1 AND p.payout_id = ANY($2::uuid[])"},
-    // Sagas that only move: the slot's lock keeps other claims away, and nobody has them.
-    [SAGA_SQL_WRITE_MOVED] = {"saga_write_moved", WRITE_SAGAS},
-    // In the transaction that has ended the lease, and so was still its owner.
-    [SAGA_SQL_WRITE_OUTCOME] = {"saga_write_outcome", WRITE_SAGAS},
+    // Of sagas that only move, under the slot's lock; and of those that acted, in the transaction that has ended their lease, and so
+    // was still its owner.
+    [SAGA_SQL_WRITE] = {"saga_write", WRITE_SAGAS},
     [SAGA_SQL_LEASE] = {"saga_lease",
                         "INSERT INTO saga_lease (book_id, lease_id, rail, step, owner, ends_at, n, "
                         "payout_ids) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"},

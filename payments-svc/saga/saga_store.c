@@ -312,10 +312,21 @@ static bool write_intents(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     return db_copy_end(w, NULL, e);
 }
 
+// Those that act, or those that only move.
+static size_t count_picked(const saga_batch *b, bool acting) {
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        n += (b->items[i].acting != STEP_NONE) == acting ? 1 : 0;
+    }
+    return n;
+}
+
 // The rows of the items that are picked, each of which must be there as it was claimed.
-static bool write_sagas(saga_batch *b, db_conn *c, saga_sql_id sql, bool acting, int64_t now_us,
-                        err *e) {
+static bool write_sagas(saga_batch *b, db_conn *c, bool acting, int64_t now_us, err *e) {
     columns k;
+    if (count_picked(b, acting) == 0) {
+        return true;
+    }
     if (!columns_alloc(&k, b->n, b->a)) {
         return out_of_memory(e);
     }
@@ -325,9 +336,9 @@ static bool write_sagas(saga_batch *b, db_conn *c, saga_sql_id sql, bool acting,
         }
     }
     int64_t n_written = 0;
-    if (k.n != 0 &&
-        (!join_by_key(c, b->a, e) ||
-         !db_exec(c, saga_sql(sql), columns_params(&k, b, now_us), b->a, NULL, &n_written, e))) {
+    if (!join_by_key(c, b->a, e) ||
+        !db_exec(c, saga_sql(SAGA_SQL_WRITE), columns_params(&k, b, now_us), b->a, NULL, &n_written,
+                 e)) {
         return false;
     }
     return n_written == (int64_t)k.n ||
@@ -340,8 +351,7 @@ static bool write_claim(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
         b->items[i].log_seq += claim_logs(&b->items[i]) ? 1 : 0;
     }
     return saga_lease_take(b, c, now_us + b->from.lease_ms * 1000, e) &&
-           write_sagas(b, c, SAGA_SQL_WRITE_MOVED, false, now_us, e) &&
-           write_intents(b, c, now_us, e);
+           write_sagas(b, c, false, now_us, e) && write_intents(b, c, now_us, e);
 }
 
 static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
@@ -409,8 +419,7 @@ static bool outcome_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     if (!ours) {
         return true;
     }
-    if (!saga_plan_each_time(c, b->a, e) ||
-        !write_sagas(b, c, SAGA_SQL_WRITE_OUTCOME, true, now_us, e) ||
+    if (!saga_plan_each_time(c, b->a, e) || !write_sagas(b, c, true, now_us, e) ||
         !log_outcomes(b, c, now_us, e)) {
         return false;
     }
