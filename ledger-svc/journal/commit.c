@@ -112,7 +112,7 @@ static bool send_commit(commit *k, err *e) {
     const store_head after = head_after(k);
     CRASH_POINT("journal.commit.sent");
     follow_announce(k->book->followed, after.sequence);
-    if (!store_commit(k->c, k->a, k->book->id, &k->head, &after, e)) {
+    if (!store_commit(k->c, k->a, k->book->id, &k->tx, &k->head, &after, e)) {
         follow_settle(k->book->followed);
         return false;
     }

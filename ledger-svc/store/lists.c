@@ -9,8 +9,6 @@
 #include "store/list_statements.h"
 #include "store/rows_internal.h"
 
-enum { OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23, OID_TEXT = 25, OID_UUID = 2950 };
-
 // --- Parameters: what is not given is NULL ---------------------------------------------------------------------------
 
 static void put_uuid(db_params *p, uuid v) {

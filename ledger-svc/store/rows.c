@@ -158,86 +158,149 @@ bool store_transfers_read(arena *a, const db_rows *r, ledger_row **out, size_t *
 
 // --- Writing ---------------------------------------------------------------------------------------------------------
 
-static void put_uuid_unless_nil(db_copy *w, uuid id) {
+// Where the values of a row go: into a COPY, or to the parameters of an INSERT.
+typedef struct store_sink {
+    db_copy *copy;
+    db_params *params;
+} store_sink;
+
+static void put_i64(store_sink s, int64_t v) {
+    if (s.copy != NULL) {
+        db_copy_i64(s.copy, v);
+    } else {
+        db_i64(s.params, v);
+    }
+}
+
+static void put_i32(store_sink s, int32_t v) {
+    if (s.copy != NULL) {
+        db_copy_i32(s.copy, v);
+    } else {
+        db_i32(s.params, v);
+    }
+}
+
+static void put_i16(store_sink s, int16_t v) {
+    if (s.copy != NULL) {
+        db_copy_i16(s.copy, v);
+    } else {
+        db_i16(s.params, v);
+    }
+}
+
+static void put_uuid(store_sink s, uuid v) {
+    if (s.copy != NULL) {
+        db_copy_uuid(s.copy, v);
+    } else {
+        db_uuid(s.params, v);
+    }
+}
+
+static void put_text(store_sink s, str v) {
+    if (s.copy != NULL) {
+        db_copy_text(s.copy, v);
+    } else {
+        db_text(s.params, v);
+    }
+}
+
+static void put_bytes(store_sink s, const void *v, size_t len) {
+    if (s.copy != NULL) {
+        db_copy_bytes(s.copy, v, len);
+    } else {
+        db_bytes(s.params, v, len);
+    }
+}
+
+static void put_null(store_sink s, store_oid type) {
+    if (s.copy != NULL) {
+        db_copy_null(s.copy);
+    } else {
+        db_null(s.params, type);
+    }
+}
+
+static void put_uuid_unless_nil(store_sink s, uuid id) {
     if (uuid_is_nil(id)) {
-        db_copy_null(w);
+        put_null(s, OID_UUID);
     } else {
-        db_copy_uuid(w, id);
+        put_uuid(s, id);
     }
 }
 
-static void put_i64_unless_zero(db_copy *w, int64_t v) {
+static void put_i64_unless_zero(store_sink s, int64_t v) {
     if (v == 0) {
-        db_copy_null(w);
+        put_null(s, OID_INT8);
     } else {
-        db_copy_i64(w, v);
+        put_i64(s, v);
     }
 }
 
-static void put_i32_unless_zero(db_copy *w, int32_t v) {
+static void put_i32_unless_zero(store_sink s, int32_t v) {
     if (v == 0) {
-        db_copy_null(w);
+        put_null(s, OID_INT4);
     } else {
-        db_copy_i32(w, v);
+        put_i32(s, v);
     }
 }
 
-static void put_i16_unless_zero(db_copy *w, int16_t v) {
+static void put_i16_unless_zero(store_sink s, int16_t v) {
     if (v == 0) {
-        db_copy_null(w);
+        put_null(s, OID_INT2);
     } else {
-        db_copy_i16(w, v);
+        put_i16(s, v);
     }
 }
 
-static void put_text_unless_empty(db_copy *w, str text) {
+static void put_text_unless_empty(store_sink s, str text) {
     if (text.len == 0) {
-        db_copy_null(w);
+        put_null(s, OID_TEXT);
     } else {
-        db_copy_text(w, text);
+        put_text(s, text);
     }
 }
 
-static void put_bytes_unless_empty(db_copy *w, str bytes) {
+static void put_bytes_unless_empty(store_sink s, str bytes) {
     if (bytes.len == 0) {
-        db_copy_null(w);
+        put_null(s, OID_BYTEA);
     } else {
-        db_copy_bytes(w, bytes.ptr, bytes.len);
+        put_bytes(s, bytes.ptr, bytes.len);
     }
 }
 
-static void put_currency(db_copy *w, ledger_currency currency) {
+static void put_currency(store_sink s, ledger_currency currency) {
     char text[4];
     ledger_currency_text(currency, text);
-    db_copy_text(w, (str){text, 3});
+    put_text(s, (str){text, 3});
 }
 
-static void put_balances(db_copy *w, const ledger_balances *b) {
-    db_copy_i64(w, b->debits_pending);
-    db_copy_i64(w, b->debits_posted);
-    db_copy_i64(w, b->credits_pending);
-    db_copy_i64(w, b->credits_posted);
+static void put_balances(store_sink s, const ledger_balances *b) {
+    put_i64(s, b->debits_pending);
+    put_i64(s, b->debits_posted);
+    put_i64(s, b->credits_pending);
+    put_i64(s, b->credits_posted);
 }
 
 // Balances are written as 0: the next checkpoint brings them to what they are, together with all others.
 void store_account_copy(db_copy *w, int64_t book_id, const ledger_account *account) {
+    const store_sink s = {.copy = w};
     db_copy_row(w);
-    db_copy_i64(w, book_id);
-    db_copy_uuid(w, account->id);
-    db_copy_i64(w, account->timestamp_us);
-    put_balances(w, &(ledger_balances){0});
-    db_copy_i16(w, (int16_t)ledger_account_state_at_birth(account));
-    db_copy_i32(w, (int32_t)account->code);
-    db_copy_i16(w, (int16_t)account->flags);
-    put_currency(w, account->currency);
-    put_i64_unless_zero(w, account->lowest_balance);
-    put_uuid_unless_nil(w, account->user_data_128);
-    put_i64_unless_zero(w, (int64_t)account->user_data_64);
-    put_i32_unless_zero(w, (int32_t)account->user_data_32);
+    put_i64(s, book_id);
+    put_uuid(s, account->id);
+    put_i64(s, account->timestamp_us);
+    put_balances(s, &(ledger_balances){0});
+    put_i16(s, (int16_t)ledger_account_state_at_birth(account));
+    put_i32(s, (int32_t)account->code);
+    put_i16(s, (int16_t)account->flags);
+    put_currency(s, account->currency);
+    put_i64_unless_zero(s, account->lowest_balance);
+    put_uuid_unless_nil(s, account->user_data_128);
+    put_i64_unless_zero(s, (int64_t)account->user_data_64);
+    put_i32_unless_zero(s, (int32_t)account->user_data_32);
     put_i64_unless_zero(
-        w, (account->flags & LEDGER_ACCOUNT_FLAG_IMPORTED) != 0 ? account->effective_us : 0);
-    put_text_unless_empty(w, account->external_reference);
-    put_bytes_unless_empty(w, account->metadata);
+        s, (account->flags & LEDGER_ACCOUNT_FLAG_IMPORTED) != 0 ? account->effective_us : 0);
+    put_text_unless_empty(s, account->external_reference);
+    put_bytes_unless_empty(s, account->metadata);
 }
 
 size_t store_metadata_count(str metadata) {
@@ -270,40 +333,50 @@ void store_transfer_metadata_copy(db_copy *w, int64_t book_id, const ledger_row 
     }
 }
 
-void store_transfer_copy(db_copy *w, int64_t book_id, const ledger_row *row) {
-    db_copy_row(w);
-    db_copy_i64(w, book_id);
-    db_copy_i64(w, row->sequence);
-    db_copy_i64(w, row->timestamp_us);
-    put_uuid_unless_nil(w, row->id);
-    db_copy_uuid(w, row->debit_account_id);
-    db_copy_uuid(w, row->credit_account_id);
-    db_copy_i64(w, row->amount);
-    put_balances(w, &row->debit_after);
-    put_balances(w, &row->credit_after);
-    db_copy_i32(w, (int32_t)row->code);
-    db_copy_i16(w, (int16_t)row->kind);
-    db_copy_i16(w, (int16_t)row->flags);
-    put_currency(w, row->currency);
-    put_uuid_unless_nil(w, row->pending_id);
+static void put_transfer(store_sink s, int64_t book_id, const ledger_row *row) {
+    put_i64(s, book_id);
+    put_i64(s, row->sequence);
+    put_i64(s, row->timestamp_us);
+    put_uuid_unless_nil(s, row->id);
+    put_uuid(s, row->debit_account_id);
+    put_uuid(s, row->credit_account_id);
+    put_i64(s, row->amount);
+    put_balances(s, &row->debit_after);
+    put_balances(s, &row->credit_after);
+    put_i32(s, (int32_t)row->code);
+    put_i16(s, (int16_t)row->kind);
+    put_i16(s, (int16_t)row->flags);
+    put_currency(s, row->currency);
+    put_uuid_unless_nil(s, row->pending_id);
     if (uuid_is_nil(row->pending_id)) {
-        db_copy_null(w);
+        put_null(s, OID_INT8);
     } else {
-        db_copy_i64(w, row->released); // may be 0: a reservation of nothing
+        put_i64(s, row->released); // may be 0: a reservation of nothing
     }
-    put_i64_unless_zero(w, row->expires_us);
-    put_i64_unless_zero(w, row->timeout_s);
-    put_uuid_unless_nil(w, row->user_data_128);
-    put_i64_unless_zero(w, (int64_t)row->user_data_64);
-    put_i32_unless_zero(w, (int32_t)row->user_data_32);
-    put_i64_unless_zero(w,
+    put_i64_unless_zero(s, row->expires_us);
+    put_i64_unless_zero(s, row->timeout_s);
+    put_uuid_unless_nil(s, row->user_data_128);
+    put_i64_unless_zero(s, (int64_t)row->user_data_64);
+    put_i32_unless_zero(s, (int32_t)row->user_data_32);
+    put_i64_unless_zero(s,
                         (row->flags & LEDGER_TRANSFER_FLAG_IMPORTED) != 0 ? row->effective_us : 0);
     put_i16_unless_zero(
-        w, (int16_t)(row->debit_state_after | row->credit_state_after << STATES_CREDIT_SHIFT));
-    put_uuid_unless_nil(w, row->reverses_id);
-    put_text_unless_empty(w, row->external_reference);
-    put_bytes_unless_empty(w, row->metadata);
+        s, (int16_t)(row->debit_state_after | row->credit_state_after << STATES_CREDIT_SHIFT));
+    put_uuid_unless_nil(s, row->reverses_id);
+    put_text_unless_empty(s, row->external_reference);
+    put_bytes_unless_empty(s, row->metadata);
     uint8_t leaf[LEDGER_LEAF_HASH_LEN];
     ledger_leaf_hash(book_id, row, leaf);
-    db_copy_bytes(w, leaf, sizeof leaf);
+    put_bytes(s, leaf, sizeof leaf);
+}
+
+void store_transfer_copy(db_copy *w, int64_t book_id, const ledger_row *row) {
+    db_copy_row(w);
+    put_transfer((store_sink){.copy = w}, book_id, row);
+}
+
+db_params *store_transfer_params(arena *a, int64_t book_id, const ledger_row *row) {
+    db_params *p = db_params_create(a);
+    put_transfer((store_sink){.params = p}, book_id, row);
+    return p;
 }

@@ -5,6 +5,16 @@
 #include "store/statements.h"
 #include "store/store.h"
 
+// Of parameters that may be NULL: PostgreSQL's numbers for its own types.
+typedef enum store_oid {
+    OID_BYTEA = 17,
+    OID_INT8 = 20,
+    OID_INT2 = 21,
+    OID_INT4 = 23,
+    OID_TEXT = 25,
+    OID_UUID = 2950
+} store_oid;
+
 // The columns from `col` on must be ACCOUNT_COLUMNS or TRANSFER_COLUMNS of statements.c.
 void store_account_read(const db_rows *r, size_t row, int col, ledger_account *out);
 bool store_accounts_read(arena *a, const db_rows *r, ledger_account **out, size_t *n,
@@ -18,6 +28,8 @@ bool store_rows_with_outcomes(arena *a, const db_rows *r, ledger_row **rows, siz
 
 void store_account_copy(db_copy *w, int64_t book_id, const ledger_account *account);
 void store_transfer_copy(db_copy *w, int64_t book_id, const ledger_row *row);
+// Of STORE_TRANSFER_INSERT.
+db_params *store_transfer_params(arena *a, int64_t book_id, const ledger_row *row);
 // One row for each entry.
 size_t store_metadata_count(str metadata);
 void store_account_metadata_copy(db_copy *w, int64_t book_id, const ledger_account *account);

@@ -70,6 +70,11 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
                              "AND last_sequence >= $4 ORDER BY last_sequence DESC LIMIT $5"},
     [STORE_HEAD_READ] = {"head_read",
                          "SELECT " HEAD_COLUMNS " FROM book_head h WHERE book_id = $1"},
+    [STORE_TRANSFER_INSERT] = {"transfer_insert",
+                               "INSERT INTO transfer (book_id, " TRANSFER_COLUMNS ") VALUES ("
+                               "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
+                               "$16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, "
+                               "$29, $30, $31, $32)"},
     // Goes out together with COMMIT, so a head that is not as we locked it must fail: no sequence is negative.
     [STORE_HEAD_UPDATE] =
         {"head_update",

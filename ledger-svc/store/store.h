@@ -79,8 +79,8 @@ bool store_load_due(db_conn *c, arena *a, int64_t book_id, int64_t from_us, int6
                     size_t max, ledger_row **rows, size_t *n_rows, int64_t *next_us,
                     err *e) WARN_UNUSED;
 
-// Writes all that the transaction has made: new accounts, journal rows, burned ids, by COPY. Inside a transaction that holds
-// the head's lock.
+// Writes what the transaction has made: new accounts, journal rows, burned ids, by COPY; but for journal rows that are so few
+// that store_commit takes them along. Inside a transaction that holds the head's lock.
 bool store_write(db_conn *c, int64_t book_id, const ledger_tx *tx, err *e) WARN_UNUSED;
 
 // An account that has changed since the last checkpoint, what it was then, and the sequences of its entries since.
@@ -99,10 +99,10 @@ enum { STORE_POSTING_ENTRIES_MAX = 480 };
 bool store_write_checkpoint(db_conn *c, arena *a, int64_t book_id, const store_changed *changed,
                             size_t n, err *e) WARN_UNUSED;
 
-// Moves the head, which must still be as it was when its lock was taken, and commits, in one round trip. Errors as db_commit;
-// a head that has moved is an integrity error (class 23), and nothing is committed.
-bool store_commit(db_conn *c, arena *a, int64_t book_id, const store_head *before,
-                  const store_head *after, err *e) WARN_UNUSED;
+// Inserts what store_write has left, moves the head, which must still be as it was when its lock was taken, and commits, in one
+// round trip. Errors as db_commit; a head that has moved is an integrity error (class 23), and nothing is committed.
+bool store_commit(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
+                  const store_head *before, const store_head *after, err *e) WARN_UNUSED;
 
 // Ids that were burned after a time, in order of time.
 bool store_burned_since(db_conn *c, arena *a, int64_t book_id, int64_t after_us, uuid **ids,
