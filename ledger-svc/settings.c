@@ -24,7 +24,7 @@ static const config_setting SETTINGS[] = {
         "how often to look for pending transfers whose time is up"),
     ROW("journal.checkpoint_rows", checkpoint_rows, "131072", 1, 262144,
         "account rows are written once in so many journal rows at the latest"),
-    ROW("journal.checkpoint_ms", checkpoint_ms, "1000", 10, 60000,
+    ROW("journal.checkpoint_ms", checkpoint_ms, "10000", 10, 60000,
         "and when the oldest row since the last time is so old"),
     TEXT("audit.conninfo", CONFIG_STRING, audit_conninfo, "",
          "libpq connection string of the sealer's role; empty: this process does not seal"),
