@@ -1,4 +1,5 @@
 // Process-wide: core's life, and its log lines in ours.
+#include <dlfcn.h>
 #include <grpc/grpc.h>
 #include <grpc/support/log.h>
 #include <openssl/crypto.h>
@@ -15,12 +16,26 @@ static void log_from_core(gpr_log_func_args *args) {
            F_INT("line", args->line));
 }
 
+// Debian builds abseil, whose mutexes core uses, with the search for lock cycles that is meant for debugging: a graph, and a
+// stack trace for each lock that is taken under another one, measured as 6 % of a small call. It can be turned off
+// (absl::SetMutexDeadlockDetectionMode(kIgnore)), but not from C, hence by its name; where that is another one, all stays as it is.
+static void stop_deadlock_search(void) {
+    static const char name[] =
+        "_ZN4absl7debian329SetMutexDeadlockDetectionModeENS0_15OnDeadlockCycleE";
+    void (*set_mode)(int) = NULL;
+    *(void **)(&set_mode) = dlsym(RTLD_DEFAULT, name);
+    if (set_mode != NULL) {
+        set_mode(0);
+    }
+}
+
 void rpc_init(void) {
     // Core has threads that end only after main has returned. OpenSSL would by then have cleaned up under them, and what it
     // keeps for each thread (its random generators) would be lost. The end of the process frees all of it anyway.
     OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, NULL);
     gpr_set_log_function(log_from_core);
     gpr_set_log_verbosity(GPR_LOG_SEVERITY_ERROR);
+    stop_deadlock_search();
     grpc_init();
 }
 
