@@ -435,10 +435,10 @@ static void handle_get_balance(rpc_call *call, void *service, const ProtobufCMes
 }
 
 const rpc_method MERCHANT_METHODS[] = {
-    {"CreateMerchant", handle_create_merchant, NULL},
-    {"GetMerchant", handle_get_merchant, NULL},
-    {"ListMerchants", handle_list_merchants, NULL},
-    {"CreateDeposit", handle_create_deposit, NULL},
-    {"GetBalance", handle_get_balance, NULL},
+    {.name = "CreateMerchant", .unary = handle_create_merchant},
+    {.name = "GetMerchant", .unary = handle_get_merchant},
+    {.name = "ListMerchants", .unary = handle_list_merchants},
+    {.name = "CreateDeposit", .unary = handle_create_deposit},
+    {.name = "GetBalance", .unary = handle_get_balance},
 };
 const size_t N_MERCHANT_METHODS = sizeof MERCHANT_METHODS / sizeof MERCHANT_METHODS[0];

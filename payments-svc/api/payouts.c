@@ -378,12 +378,12 @@ static void handle_summarize(rpc_call *call, void *service, const ProtobufCMessa
 }
 
 const rpc_method PAYOUT_METHODS[] = {
-    {"CreatePayout", handle_create_payout, NULL},
-    {"BulkCreatePayouts", handle_bulk_create_payouts, NULL},
-    {"GetPayout", handle_get_payout, NULL},
-    {"ListPayouts", handle_list_payouts, NULL},
-    {"SummarizePayouts", handle_summarize, NULL},
-    {"GetPayoutTimeline", handle_get_timeline, NULL},
-    {"WatchPayouts", NULL, handle_watch_payouts},
+    {.name = "CreatePayout", .unary = handle_create_payout},
+    {.name = "BulkCreatePayouts", .unary = handle_bulk_create_payouts},
+    {.name = "GetPayout", .unary = handle_get_payout},
+    {.name = "ListPayouts", .unary = handle_list_payouts},
+    {.name = "SummarizePayouts", .unary = handle_summarize},
+    {.name = "GetPayoutTimeline", .unary = handle_get_timeline},
+    {.name = "WatchPayouts", .stream = handle_watch_payouts},
 };
 const size_t N_PAYOUT_METHODS = sizeof PAYOUT_METHODS / sizeof PAYOUT_METHODS[0];

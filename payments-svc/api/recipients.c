@@ -424,8 +424,8 @@ static void handle_get_recipient(rpc_call *call, void *service, const ProtobufCM
 }
 
 const rpc_method RECIPIENT_METHODS[] = {
-    {"CreateRecipient", handle_create_recipient, NULL},
-    {"BulkCreateRecipients", handle_bulk_create_recipients, NULL},
-    {"GetRecipient", handle_get_recipient, NULL},
+    {.name = "CreateRecipient", .unary = handle_create_recipient},
+    {.name = "BulkCreateRecipients", .unary = handle_bulk_create_recipients},
+    {.name = "GetRecipient", .unary = handle_get_recipient},
 };
 const size_t N_RECIPIENT_METHODS = sizeof RECIPIENT_METHODS / sizeof RECIPIENT_METHODS[0];

@@ -78,6 +78,10 @@ static bool check_caller(rpc_call *c, err *e) {
     return true;
 }
 
+static size_t payload_bytes(const rpc_call *c) {
+    return c->payload == NULL ? 0 : grpc_byte_buffer_length(c->payload);
+}
+
 static bool check_arrival(rpc_call *c, err *e) {
     if (!check_caller(c, e)) {
         return false;
@@ -88,15 +92,22 @@ static bool check_arrival(rpc_call *c, err *e) {
     if (atomic_load(&c->server->draining)) {
         return err_set(e, ERR_UNAVAILABLE, "SERVER_DRAINING", "the server is stopping; ask again");
     }
-    const size_t len = c->payload == NULL ? 0 : grpc_byte_buffer_length(c->payload);
-    return message_fits(len, c->server->options.message_max, e) && check_time_left(c, e);
+    return message_fits(payload_bytes(c), c->server->options.message_max, e) &&
+           check_time_left(c, e);
+}
+
+static void close_op(rpc_call *c, grpc_op *op) {
+    op->op = GRPC_OP_RECV_CLOSE_ON_SERVER;
+    op->data.recv_close_on_server.cancelled = &c->cancelled_out;
 }
 
 static bool watch_close(rpc_call *c) {
+    if (c->at_once) {
+        return true; // a batch of its own would tell too late to be of use: it goes with the answer
+    }
     grpc_op op;
     memset(&op, 0, sizeof(op));
-    op.op = GRPC_OP_RECV_CLOSE_ON_SERVER;
-    op.data.recv_close_on_server.cancelled = &c->cancelled_out;
+    close_op(c, &op);
     call_ref(c);
     grpc_call_error error = grpc_call_start_batch(c->core, &op, 1, &c->tag_close, NULL);
     if (error != GRPC_CALL_OK) {
@@ -120,6 +131,7 @@ static void call_begin(rpc_call *c) {
     if (c->method == &c->server->unknown) {
         c->core_deadline = c->details.deadline;
     }
+    c->at_once = c->method->never_waits && payload_bytes(c) <= RPC_SMALL_BYTES;
     stream_init(c);
     context_read(c);
     read_deadline(c);
@@ -290,9 +302,12 @@ void call_send_status(rpc_call *c, err_code code, const char *message, grpc_slic
         log_success(c);
     }
     admission_leave(c);
-    grpc_op ops[3];
+    grpc_op ops[4];
     memset(ops, 0, sizeof(ops));
     size_t n = 0;
+    if (c->at_once) {
+        close_op(c, &ops[n++]);
+    }
     if (!c->initial_sent) {
         call_initial_metadata(c, &ops[n++]);
     }

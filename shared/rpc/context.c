@@ -59,11 +59,12 @@ static bool request_id_ok(str s) {
     return true;
 }
 
-static void random_hex(size_t n_bytes, char *out) {
-    uint8_t bytes[16];
-    clock_random(clock_system(), bytes, n_bytes);
-    bytes[0] |= 1; // all zero is not an id
-    str_hex(bytes, n_bytes, out);
+enum { TRACE_BYTES = 16, SPAN_BYTES = 8 };
+
+// All zero is not an id.
+static void id_hex(uint8_t *bytes, size_t n, char *out) {
+    bytes[0] |= 1;
+    str_hex(bytes, n, out);
 }
 
 void context_read(rpc_call *c) {
@@ -79,10 +80,12 @@ void context_read(rpc_call *c) {
             c->request_id[value.len] = '\0';
         }
     }
+    uint8_t ids[TRACE_BYTES + SPAN_BYTES];
+    clock_random(clock_system(), ids, sizeof(ids));
     if (c->trace_id[0] == '\0') {
-        random_hex(16, c->trace_id);
+        id_hex(ids, TRACE_BYTES, c->trace_id);
     }
-    random_hex(8, c->span_id);
+    id_hex(ids + TRACE_BYTES, SPAN_BYTES, c->span_id);
     if (c->request_id[0] == '\0') {
         uuid_format(uuid_v7(clock_system()), c->request_id);
     }

@@ -152,7 +152,14 @@ bool admit(rpc_call *c, err *e) {
     if (c->method->system) {
         return push(s->system.waiting, c, NULL, e);
     }
-    return unary_enter(c, e) && push(s->workers.waiting, c, s->queue_gauge, e);
+    if (!unary_enter(c, e)) {
+        return false;
+    }
+    if (c->at_once) {
+        call_run(c);
+        return true;
+    }
+    return push(s->workers.waiting, c, s->queue_gauge, e);
 }
 
 void admission_leave(rpc_call *c) {

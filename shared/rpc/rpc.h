@@ -1,6 +1,6 @@
 // gRPC: the only room that includes <grpc/*>. A server that hands decoded requests to worker threads, and a client.
 //
-// Threads: completion-queue threads (pump only), unary workers (`workers`), one thread a live stream (up to `streams_max`).
+// Threads: completion-queue threads (they pump, and run small requests that never wait), unary workers (`workers`), one thread a live stream (up to `streams_max`).
 #ifndef RPC_RPC_H
 #define RPC_RPC_H
 
@@ -34,6 +34,9 @@ typedef struct rpc_method {
     const char *name;  // "CreateTransfers"
     rpc_handler unary; // exactly one of the two
     rpc_stream_handler stream;
+    // The unary handler never waits: it answers at once, or hands the work to threads of its own. Then a small request is not
+    // worth the way to a worker, and runs on the thread that took it in.
+    bool never_waits;
 } rpc_method;
 
 typedef struct rpc_service {

@@ -21,6 +21,7 @@
 enum {
     RPC_CQS = 2,             // completion queues, one thread each
     RPC_ARMED_PER_CQ = 8,    // calls of one method that core may hand over before we re-arm
+    RPC_SMALL_BYTES = 4096,  // of a request: decoded in less time than it takes to wake a worker
     RPC_DEADLINE_MIN_MS = 5, // with less left the work could not end in time
     RPC_RETRY_AFTER_MS = 100,
     // What core takes beyond message_max, so that we can say by how much a message is too large. Core reads a message before
@@ -52,8 +53,9 @@ typedef struct method_state {
     const ProtobufCMessageDescriptor *input;
     rpc_handler unary;
     rpc_stream_handler stream;
-    bool bidi;   // the handler reads requests itself (reflection only)
-    bool system; // ours: any certificate of our CA may call it, and it has lanes of its own
+    bool bidi;        // the handler reads requests itself (reflection only)
+    bool never_waits; // of rpc_method
+    bool system;      // ours: any certificate of our CA may call it, and it has lanes of its own
     void *self;
     void *handle;
     metric *started, *handling, *handled[RPC_CODES];
@@ -134,6 +136,8 @@ struct rpc_call {
     int64_t begun_us, deadline_ms;
     atomic_bool cancelled;
     bool counted; // in server->in_flight
+    bool
+        at_once; // small, and its handler never waits: needs no worker, and nobody asks whether it was cancelled
     char identity[RPC_IDENTITY_MAX];
     char trace_id[33], span_id[17], request_id[RPC_REQUEST_ID_MAX];
     arena *memory;
@@ -155,7 +159,8 @@ struct rpc_call {
 // call.c
 void call_arm(rpc_server *s, method_state *m,
               grpc_completion_queue *cq); // @thread any, while not closing
-void call_run(rpc_call *c);               // @thread worker or stream: decodes and runs the handler
+void call_run(
+    rpc_call *c); // @thread worker, stream, or queue (never_waits): decodes and runs the handler
 bool call_is_stream(const rpc_call *c);
 // Less than RPC_DEADLINE_MIN_MS is left (or nothing). INT64_MAX is no deadline.
 bool deadline_too_short(int64_t deadline_ms, int64_t now_ms);

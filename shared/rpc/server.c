@@ -95,6 +95,7 @@ static bool add_service(rpc_server *s, const rpc_service *service, bool system, 
         m->input = d->methods[i].input;
         m->unary = handler->unary;
         m->stream = handler->stream;
+        m->never_waits = handler->never_waits;
         m->bidi = handler->stream == reflection_stream;
         m->system = system;
         m->self = service->self;
@@ -158,6 +159,7 @@ static grpc_server *create_core(const rpc_server_options *o) {
         {GRPC_ARG_MAX_METADATA_SIZE, RPC_METADATA_MAX},
         {GRPC_ARG_MAX_CONNECTION_AGE_MS, CONNECTION_AGE_MS},
         {GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS, (int)age_grace_ms},
+        {GRPC_ARG_ENABLE_CHANNELZ, 0}, // counts what nobody asks for
         {GRPC_ARG_KEEPALIVE_TIME_MS, 60000},
         {GRPC_ARG_KEEPALIVE_TIMEOUT_MS, 10000},
         {GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1},

@@ -187,6 +187,49 @@ static void test_flight__answers_as_they_come__each_to_its_call(void **state) {
     arena_destroy(a);
 }
 
+static void start_one(rpc_flight *flight, const char *path, size_t blob_bytes, int64_t sleep_ms,
+                      void *tag) {
+    static uint8_t blob[8192];
+    Rpc__Testing__EchoRequest r = RPC__TESTING__ECHO_REQUEST__INIT;
+    assert_true(blob_bytes <= sizeof blob);
+    r.blob = (ProtobufCBinaryData){blob_bytes, blob};
+    r.sleep_ms = sleep_ms;
+    rpc_flight_start(flight, path, &r.base, fixture_now_ms() + 8000, tag);
+}
+
+static void *next_answered(rpc_flight *flight, arena *a) {
+    void *tag = NULL;
+    ProtobufCMessage *m = NULL;
+    err e = {0};
+    assert_true(rpc_flight_next(flight, &rpc__testing__echo_response__descriptor, a, &tag, &m, &e));
+    return tag;
+}
+
+// All workers are held up, by calls that go on until one that needs no worker has been answered.
+static void test_unary__never_waits__small_needs_no_worker_large_does(void **state) {
+    (void)state;
+    enum { WORKERS = 8 }; // of the fixture
+    static char slow[] = "slow", small[] = "small", large[] = "large";
+    arena *a = arena_create(1 << 20);
+    rpc_flight *flight = rpc_flight_create(f.client);
+    const int before = atomic_load(&f.echo.running);
+    for (int i = 0; i < WORKERS; i++) {
+        start_one(flight, ECHO_PATH("Slow"), 0, 1500, slow);
+    }
+    assert_true(fixture_wait_for(&f.echo.running, before + WORKERS, 3000));
+    start_one(flight, ECHO_PATH("Late"), 8192, 0, large);
+    start_one(flight, ECHO_PATH("Late"), 0, 0, small);
+    assert_ptr_equal(next_answered(flight, a), small);
+    assert_ptr_equal(next_answered(flight, a), slow); // then a worker is free
+    int n_large = 0;
+    for (int i = 0; i < WORKERS; i++) {
+        n_large += next_answered(flight, a) == large ? 1 : 0;
+    }
+    assert_int_equal(n_large, 1);
+    rpc_flight_destroy(flight);
+    arena_destroy(a);
+}
+
 static void test_unary__unknown_method__unimplemented_at_once(void **state) {
     (void)state;
     err e = {0};
@@ -557,6 +600,7 @@ int main(void) {
         TEST(test_unary__unavailable__is_retried),
         TEST(test_unary__other_failures__are_not_retried),
         TEST(test_flight__answers_as_they_come__each_to_its_call),
+        TEST(test_unary__never_waits__small_needs_no_worker_large_does),
         TEST(test_unary__unknown_method__unimplemented_at_once),
         TEST(test_deadline__passes_while_working__client_is_told),
         TEST(test_deadline__already_over__nothing_is_sent),

@@ -166,9 +166,12 @@ void echo_service_stop(echo_service *s) {
 
 rpc_service echo_service_table(echo_service *s) {
     static const rpc_method methods[] = {
-        {.name = "Follow", .stream = follow},    {.name = "Count", .stream = count},
-        {.name = "Echo", .unary = echo},         {.name = "Late", .unary = late},
-        {.name = "Slow", .unary = slow},         {.name = "Fail", .unary = fail},
+        {.name = "Follow", .stream = follow},
+        {.name = "Count", .stream = count},
+        {.name = "Echo", .unary = echo},
+        {.name = "Late", .unary = late, .never_waits = true},
+        {.name = "Slow", .unary = slow},
+        {.name = "Fail", .unary = fail},
         {.name = "Stubborn", .unary = stubborn},
     };
     return (rpc_service){&rpc__testing__echo_service__descriptor, methods,
