@@ -37,7 +37,7 @@ static bool tx_prepare(commit *k, size_t n_due, err *e) {
 
 // The time of the first object that this transaction makes. Times of a book only grow, whatever the clock does: while it is
 // behind the book, the book's own time is what counts.
-static int64_t book_now_us(const commit *k) {
+int64_t commit_now_us(const commit *k) {
     const int64_t wall_us = clock_wall_us(k->j->o.clock);
     return wall_us > k->head.timestamp_us ? wall_us : k->head.timestamp_us + 1;
 }
@@ -48,7 +48,6 @@ static bool release_due(commit *k, err *e) {
     ledger_row *due = NULL;
     size_t n_due = 0;
     int64_t next_us = k->head.next_expires_us;
-    k->now_us = book_now_us(k);
     if (next_us <= k->now_us && (!store_load_due(k->c, k->a, k->book->id, next_us, k->now_us,
                                                  JOURNAL_DUE_MAX, &due, &n_due, &next_us, e) ||
                                  !commit_know_due(k, due, n_due, e))) {
@@ -112,7 +111,11 @@ static bool send_commit(commit *k, err *e) {
     const store_head after = head_after(k);
     CRASH_POINT("journal.commit.sent");
     follow_announce(k->book->followed, after.sequence);
-    if (!store_commit(k->c, k->a, k->book->id, &k->tx, &k->head, &after, e)) {
+    const bool ok = k->optimistic
+                        ? store_commit_at_once(k->c, k->a, k->book->id, &k->tx, &k->head, &after,
+                                               commit_deadline_ms(k), e)
+                        : store_commit(k->c, k->a, k->book->id, &k->tx, &k->head, &after, e);
+    if (!ok) {
         follow_settle(k->book->followed);
         return false;
     }
@@ -138,10 +141,10 @@ static void keep(commit *k) {
     }
     follow_fold(b->followed, tx->rows, tx->n_rows);
     follow_settle(b->followed);
-    b->sequence = tx->sequence;
+    b->head = head_after(k);
 }
 
-// Not committed, or nobody knows: the book in memory is again what it was at the head that we locked. Whatever has become of
+// Not committed, or nobody knows: the book in memory is again what it was at the head that we began with. Whatever has become of
 // the rest, the next transaction reads it in the journal.
 static void take_back(commit *k) {
     cache *c = &k->book->cache;
@@ -160,10 +163,16 @@ static void phase_done(commit *k, journal_phase phase) {
     k->phase_us = now_us;
 }
 
+// An optimistic try must write something, or its answers would rest on a head that nobody has looked at; and nothing that needs
+// another round trip. So it is given up when anything was refused.
+static bool is_out_of_hand(const commit *k) {
+    return k->optimistic && (k->tx.n_rows != k->n_transfer_events || !store_is_one_trip(&k->tx));
+}
+
 // The whole of one try. False: nothing was committed, or with ERR_COMMIT_UNKNOWN in *e, nobody knows yet.
 static bool commit_once(commit *k, err *e) {
     k->phase_us = clock_mono_us(k->j->o.clock);
-    if (!commit_lock_and_load(k, e)) {
+    if (!commit_recall(k, e) || (!k->optimistic && !commit_lock_and_load(k, e))) {
         return false;
     }
     CRASH_POINT("journal.locked");
@@ -172,6 +181,10 @@ static bool commit_once(commit *k, err *e) {
     }
     phase_done(k, JOURNAL_PHASE_LOAD);
     apply_requests(k);
+    if (is_out_of_hand(k)) {
+        k->met_conflict = true;
+        return false;
+    }
     if (!commit_check_refused(k, &k->met_used_id, e) || k->met_used_id) {
         return false;
     }
@@ -184,7 +197,8 @@ static bool commit_once(commit *k, err *e) {
         return true;
     }
     ledger_tx_verify(&k->tx, k->head.sequence, k->head.timestamp_us);
-    if (!write_rows(k, e)) {
+    ASSERT(!k->optimistic || !k->checkpoint);
+    if (!k->optimistic && !write_rows(k, e)) {
         return false;
     }
     phase_done(k, JOURNAL_PHASE_WRITE);
@@ -192,6 +206,7 @@ static bool commit_once(commit *k, err *e) {
         return false;
     }
     phase_done(k, JOURNAL_PHASE_COMMIT);
+    metric_add(k->j->m.optimistic, k->optimistic ? 1 : 0);
     keep(k);
     return true;
 }
@@ -271,7 +286,8 @@ static bool try_commit(commit *k, err *e) {
     bool ok = commit_once(k, e);
     if (!ok) {
         k->met_used_id = k->met_used_id || is_used_id(k, e);
-        if (!k->met_used_id) {
+        k->met_conflict = k->met_conflict || (k->optimistic && store_head_moved(e));
+        if (!k->met_used_id && !k->met_conflict) {
             abort_on_violation(k, e);
         }
         take_back(k);
@@ -377,6 +393,13 @@ static bool try_again(commit *k, const err *e, int *tries) {
         metric_add(k->j->m.used_ids, 1);
         return true;
     }
+    if (k->met_conflict) {
+        ASSERT(!k->lock_first);
+        k->lock_first = true;
+        k->book->locked_commits = JOURNAL_LOCKED_COMMITS;
+        metric_add(k->j->m.conflicts, 1);
+        return true;
+    }
     if (!worth_another_try(e, *tries)) {
         return false;
     }
@@ -410,6 +433,10 @@ void commit_run(commit_worker *w, journal_batch *batch) {
     if (k.book->careful_commits > 0) {
         k.careful = true;
         k.book->careful_commits--;
+    }
+    if (k.book->locked_commits > 0) {
+        k.lock_first = true;
+        k.book->locked_commits--;
     }
     cache_make_room(&k);
     const bool ok = run_tries(&k, &batch->failure);

@@ -14,15 +14,20 @@ typedef struct commit {
     int64_t phase_us;                           // when the phase at work began
     // Looks every id up before it is used, because a try that did not has met one that was used before.
     bool careful;
+    // Takes the head's lock before anything else, because a try that did not was in vain.
+    bool lock_first;
     // Of this try.
     db_conn *c;
     map *transfers, *burned, *references;
-    map *asked;      // accounts that are about to be looked for
-    store_head head; // as locked
-    int64_t now_us;
+    map *asked; // accounts that are about to be looked for
+    // As locked; of an optimistic try: as the last commit left it, which holds if nobody else has been at the book.
+    store_head head;
+    bool optimistic;
+    int64_t now_us; // of the first object that is made
     size_t n_expired;
-    bool checkpoint;  // the tail up to the head is written as well
-    bool met_used_id; // this try is in vain: a careful one is needed
+    bool checkpoint;   // the tail up to the head is written as well
+    bool met_used_id;  // this try is in vain: a careful one is needed
+    bool met_conflict; // the same: one that takes the lock first
     ledger_tx tx;
 } commit;
 
@@ -32,6 +37,13 @@ int64_t commit_deadline_ms(const commit *k);
 // Makes and frees what a try needs beside the arena.
 void commit_begin_try(commit *k);
 void commit_end_try(commit *k);
+
+// The time of the first object of a transaction that begins at k->head.
+int64_t commit_now_us(const commit *k);
+
+// Prepares an optimistic try, without a word to the database: a few transfers about which memory knows everything, in a book that
+// has nothing else to do. Otherwise k->optimistic is false, and nothing has happened.
+bool commit_recall(commit *k, err *e) WARN_UNUSED;
 
 // Begins the transaction, takes the head's lock, brings the book in memory up to that head, and brings all that the requests name into the cache and
 // the maps: in one round trip when nothing is missing. NOT_FOUND / BOOK_NOT_FOUND when there is no such book.

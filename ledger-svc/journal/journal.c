@@ -323,6 +323,10 @@ static void metrics_create(journal_metrics *m) {
                                     "transactions that wrote account rows and postings");
     m->used_ids = metric_counter("ledger_used_ids_total", "",
                                  "transactions that met an id that was used before");
+    m->optimistic = metric_counter("ledger_optimistic_commits_total", "",
+                                   "transactions that took one round trip, and no lock before it");
+    m->conflicts = metric_counter("ledger_optimistic_conflicts_total", "",
+                                  "transactions that had to be made again with the lock");
     m->expired =
         metric_counter("ledger_expired_total", "", "pending transfers released by the clock");
     m->deadline_passed = metric_counter("ledger_deadline_passed_total", "",

@@ -26,6 +26,7 @@ enum {
     JOURNAL_IDLE_TAILS_MAX = 64,
     JOURNAL_READERS_MAX = 4096,
     JOURNAL_CAREFUL_COMMITS = 16, // after an id that was used before: they seldom come alone
+    JOURNAL_LOCKED_COMMITS = 16,  // after an optimistic try in vain: the same
     JOURNAL_WATCH_BUCKETS = 64,
     JOURNAL_RETRIES_MAX = 8,
     JOURNAL_RETRY_BASE_MS = 5,
@@ -52,12 +53,13 @@ struct book {
     size_t n_requests, n_events;
     bool sweep;               // look for expiries even when there is no request
     int64_t unsaved_since_us; // commit time of the first row after the checkpoint; INT64_MAX: none
-    // What follows belongs to the thread that runs the book. The cache is as of `sequence`, if it is warm.
+    // What follows belongs to the thread that runs the book. The cache is as of `head`, if it is warm.
     followed *followed;
     cache cache;
     bool warm;
-    int64_t sequence;
+    store_head head;
     int careful_commits; // so many more look every id up
+    int locked_commits;  // so many more take the head's lock first
 };
 
 typedef struct book_list {
@@ -93,7 +95,7 @@ typedef struct journal_metrics {
     metric *accounts[LEDGER_ACCOUNT_STATUS_COUNT];
     metric *commit_seconds, *commits, *batch_events, *batch_size, *retries, *settled, *queue;
     metric *cache_hits, *cache_misses, *cache_drops, *cache_accounts, *expired, *deadline_passed;
-    metric *checkpoints, *used_ids;
+    metric *checkpoints, *used_ids, *optimistic, *conflicts;
 } journal_metrics;
 
 typedef struct commit_worker {

@@ -44,6 +44,8 @@ void commit_begin_try(commit *k) {
     k->n_expired = 0;
     k->checkpoint = false;
     k->met_used_id = false;
+    k->met_conflict = false;
+    k->optimistic = false;
     k->tx = (ledger_tx){0};
 }
 
@@ -219,18 +221,22 @@ static bool load_accounts_of(commit *k, const ledger_row *rows, size_t n, err *e
     return load_accounts(k, &l, e);
 }
 
-static bool load_accounts_of_transfers(commit *k, err *e) {
-    id_list l;
-    if (!list_create(k->a, 2 * map_count(k->transfers), &l, e)) {
+static bool missing_accounts_of_transfers(const commit *k, id_list *l, err *e) {
+    if (!list_create(k->a, 2 * map_count(k->transfers), l, e)) {
         return false;
     }
     map_clear(k->asked);
     for (map_iter it = map_begin(k->transfers); map_next(&it);) {
         const ledger_row *row = it.value;
-        want_account(k, &l, row->debit_account_id);
-        want_account(k, &l, row->credit_account_id);
+        want_account(k, l, row->debit_account_id);
+        want_account(k, l, row->credit_account_id);
     }
-    return load_accounts(k, &l, e);
+    return true;
+}
+
+static bool load_accounts_of_transfers(commit *k, err *e) {
+    id_list l;
+    return missing_accounts_of_transfers(k, &l, e) && load_accounts(k, &l, e);
 }
 
 // Another instance may have ended what we believed to be open when we asked: then nobody has asked for how it ended, even where the
@@ -274,10 +280,10 @@ static bool catch_up(commit *k, err *e) {
     book *b = k->book;
     const int64_t rows_max = JOURNAL_CATCH_UP_ROWS_MAX;
     int64_t at = follow_restart(b->followed, k->head.checkpoint_sequence);
-    if (b->warm && k->head.sequence - b->sequence > rows_max) {
+    if (b->warm && k->head.sequence - b->head.sequence > rows_max) {
         book_cache_drop(k->j, b);
     }
-    const int64_t cache_at = b->warm ? b->sequence : k->head.sequence;
+    const int64_t cache_at = b->warm ? b->head.sequence : k->head.sequence;
     at = at < cache_at ? at : cache_at;
     metric_add(at == k->head.sequence ? k->j->m.cache_hits : k->j->m.cache_misses, 1);
     while (at < k->head.sequence) {
@@ -296,7 +302,7 @@ static bool catch_up(commit *k, err *e) {
         }
         at = rows[n - 1].sequence;
     }
-    b->sequence = k->head.sequence;
+    b->head = k->head;
     b->warm = true;
     ASSERT(tail_sequence(b->followed->tail) == k->head.sequence);
     ASSERT(tail_checkpoint(b->followed->tail) == k->head.checkpoint_sequence);
@@ -357,7 +363,7 @@ bool commit_lock_and_load(commit *k, err *e) {
     wanted_ids ids;
     store_found f;
     const bool was_warm = k->book->warm;
-    const int64_t was_at = k->book->sequence;
+    const int64_t was_at = k->book->head.sequence;
     if (!missing_accounts(k, &accounts, e) || !wanted_transfers(k, &ids, e)) {
         return false;
     }
@@ -391,7 +397,39 @@ bool commit_lock_and_load(commit *k, err *e) {
             return false;
         }
     }
+    k->now_us = commit_now_us(k);
     return load_burned(k, e) && look_up_burned(k, e) && load_accounts_of_transfers(k, e);
+}
+
+// --- Nothing to ask --------------------------------------------------------------------------------------------------
+
+// A few transfers in a book that is as our last commit left it, as far as is known here, and has nothing else to do.
+static bool is_quiet(const commit *k) {
+    const book *b = k->book;
+    return !k->lock_first && !k->careful && b->warm && b->cache.burned_complete &&
+           k->n_account_events == 0 && k->n_transfer_events != 0 &&
+           k->n_transfer_events <= STORE_FEW_ROWS &&
+           follow_restart(b->followed, b->head.checkpoint_sequence) == b->head.sequence;
+}
+
+bool commit_recall(commit *k, err *e) {
+    id_list accounts, of_pendings;
+    wanted_ids ids;
+    if (!is_quiet(k)) {
+        return true;
+    }
+    if (!missing_accounts(k, &accounts, e) || !wanted_transfers(k, &ids, e) ||
+        !know_open_pendings(k, e) || !missing_accounts_of_transfers(k, &of_pendings, e)) {
+        return false;
+    }
+    k->head = k->book->head;
+    k->now_us = commit_now_us(k);
+    k->optimistic = accounts.n == 0 && ids.all.n == 0 && of_pendings.n == 0 &&
+                    k->head.next_expires_us > k->now_us && !commit_checkpoint_is_due(k);
+    if (!k->optimistic) {
+        map_clear(k->transfers); // they may have ended elsewhere
+    }
+    return true;
 }
 
 bool commit_know_due(commit *k, ledger_row *due, size_t n, err *e) {

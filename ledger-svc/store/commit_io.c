@@ -147,10 +147,8 @@ static bool copy_accounts(db_conn *c, int64_t book_id, const ledger_tx *tx, err 
 }
 
 // A COPY takes two round trips, whatever it brings: a few rows are sooner there as INSERTs in the last one.
-enum { FEW_ROWS = 16 };
-
 static bool are_few(const ledger_tx *tx) {
-    return tx->n_rows <= FEW_ROWS;
+    return tx->n_rows <= STORE_FEW_ROWS;
 }
 
 static bool copy_transfers(db_conn *c, int64_t book_id, const ledger_tx *tx, err *e) {
@@ -186,11 +184,16 @@ static bool copy_account_metadata(db_conn *c, int64_t book_id, const ledger_tx *
     return store_copy_finish(w, n, e);
 }
 
-static bool copy_transfer_metadata(db_conn *c, int64_t book_id, const ledger_tx *tx, err *e) {
+static size_t transfer_metadata_count(const ledger_tx *tx) {
     size_t n = 0;
     for (size_t i = 0; i < tx->n_rows; i++) {
         n += store_metadata_count(tx->rows[i].metadata);
     }
+    return n;
+}
+
+static bool copy_transfer_metadata(db_conn *c, int64_t book_id, const ledger_tx *tx, err *e) {
+    const size_t n = transfer_metadata_count(tx);
     if (n == 0) {
         return true;
     }
@@ -232,29 +235,56 @@ bool store_write(db_conn *c, int64_t book_id, const ledger_tx *tx, err *e) {
     return true;
 }
 
-bool store_commit(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
-                  const store_head *before, const store_head *after, err *e) {
-    const size_t n_inserts = are_few(tx) ? tx->n_rows : 0;
+static void add_head(db_params *p, const store_head *head) {
+    db_i64(p, head->sequence);
+    db_i64(p, head->timestamp_us);
+    db_i64(p, head->next_expires_us);
+    db_i64(p, head->checkpoint_sequence);
+    db_i64(p, head->burned_ids);
+}
+
+// The head comes first: whoever writes to a book has its lock before he writes anything else.
+static bool run_commit(db_pipe *pipe, arena *a, int64_t book_id, const ledger_tx *tx,
+                       const store_head *before, const store_head *after, size_t head_at, err *e) {
     db_params *p = store_params(a, book_id);
-    db_i64(p, before->sequence);
-    db_i64(p, before->timestamp_us);
-    db_i64(p, after->sequence);
-    db_i64(p, after->timestamp_us);
-    db_i64(p, after->next_expires_us);
-    db_i64(p, after->checkpoint_sequence);
-    db_i64(p, after->burned_ids);
-    db_pipe *pipe = db_pipe_begin(c, a);
-    for (size_t i = 0; i < n_inserts; i++) {
+    add_head(p, before);
+    add_head(p, after);
+    db_pipe_add(pipe, &STORE_STATEMENTS[STORE_HEAD_UPDATE], p);
+    for (size_t i = 0; are_few(tx) && i < tx->n_rows; i++) {
         db_pipe_add(pipe, &STORE_STATEMENTS[STORE_TRANSFER_INSERT],
                     store_transfer_params(a, book_id, &tx->rows[i]));
     }
-    db_pipe_add(pipe, &STORE_STATEMENTS[STORE_HEAD_UPDATE], p);
     db_pipe_add_commit(pipe);
     if (!db_pipe_run(pipe, e)) {
         return false;
     }
-    ASSERT(db_pipe_affected(pipe, n_inserts) == 1); // its lock was ours
+    ASSERT(db_pipe_affected(pipe, head_at) == 1);
     return true;
+}
+
+bool store_commit(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
+                  const store_head *before, const store_head *after, err *e) {
+    return run_commit(db_pipe_begin(c, a), a, book_id, tx, before, after, 0, e);
+}
+
+bool store_is_one_trip(const ledger_tx *tx) {
+    return are_few(tx) && tx->n_new_accounts == 0 && tx->n_new_burned == 0 &&
+           transfer_metadata_count(tx) == 0;
+}
+
+bool store_commit_at_once(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
+                          const store_head *before, const store_head *after,
+                          int64_t deadline_mono_ms, err *e) {
+    ASSERT(store_is_one_trip(tx));
+    db_pipe *pipe = db_pipe_begin(c, a);
+    db_pipe_add_begin(pipe, deadline_mono_ms);
+    return run_commit(pipe, a, book_id, tx, before, after, 1, e);
+}
+
+bool store_head_moved(const err *e) {
+    return strcmp(e->sqlstate, "23514") == 0 &&
+           (strcmp(e->constraint, "book_head_positive") == 0 ||
+            strcmp(e->constraint, "book_head_checkpoint") == 0);
 }
 
 bool store_was_committed(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,

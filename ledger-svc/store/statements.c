@@ -75,12 +75,13 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
                                "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
                                "$16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, "
                                "$29, $30, $31, $32)"},
-    // Goes out together with COMMIT, so a head that is not as we locked it must fail: no sequence is negative.
+    // Goes out together with COMMIT, so a head that is not as we know it must fail: no sequence is negative.
     [STORE_HEAD_UPDATE] =
         {"head_update",
-         "UPDATE book_head SET sequence = CASE WHEN sequence = $2 AND timestamp_us = $3 THEN $4 "
-         "ELSE -1 END, timestamp_us = $5, next_expires_us = $6, checkpoint_sequence = $7, "
-         "burned_ids = $8 WHERE book_id = $1"},
+         "UPDATE book_head SET sequence = CASE WHEN sequence = $2 AND timestamp_us = $3 "
+         "AND next_expires_us = $4 AND checkpoint_sequence = $5 AND burned_ids = $6 THEN $7 "
+         "ELSE -1 END, timestamp_us = $8, next_expires_us = $9, checkpoint_sequence = $10, "
+         "burned_ids = $11 WHERE book_id = $1"},
     // Was our transaction committed? Every object's time is unique in its book, so time and id together are ours alone.
     [STORE_ROW_COMMITTED] = {"row_committed",
                              "SELECT 1::bigint FROM transfer "

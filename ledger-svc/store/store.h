@@ -104,6 +104,16 @@ bool store_write_checkpoint(db_conn *c, arena *a, int64_t book_id, const store_c
 bool store_commit(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
                   const store_head *before, const store_head *after, err *e) WARN_UNUSED;
 
+// A transaction that is a few journal rows and nothing else can be made in one round trip, and without the head's lock before.
+enum { STORE_FEW_ROWS = 16 };
+bool store_is_one_trip(const ledger_tx *tx);
+// Begins, and then as store_commit, which says by an integrity error whether the head was what the caller believed.
+bool store_commit_at_once(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
+                          const store_head *before, const store_head *after,
+                          int64_t deadline_mono_ms, err *e) WARN_UNUSED;
+// Of the error: the head had moved, and nothing was committed.
+bool store_head_moved(const err *e);
+
 // Ids that were burned after a time, in order of time.
 bool store_burned_since(db_conn *c, arena *a, int64_t book_id, int64_t after_us, uuid **ids,
                         int64_t **times_us, size_t *n, err *e) WARN_UNUSED;

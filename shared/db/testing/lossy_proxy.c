@@ -75,13 +75,22 @@ static bool send_all(int fd, const char *bytes, size_t len) {
     return true;
 }
 
+static bool holds(const char *bytes, size_t len, const char *text) {
+    return memmem(bytes, len, text, strlen(text)) != NULL;
+}
+
+// As a statement, or by the name under which a pipeline has prepared it.
+static bool is_commit(const char *bytes, size_t len) {
+    return holds(bytes, len, "COMMIT") || holds(bytes, len, "pipe_commit");
+}
+
 static void forward(lossy_proxy *x, pair *p, bool from_client) {
     ssize_t n = recv(from_client ? p->client : p->server, x->chunk, CHUNK_LEN, 0);
     if (n <= 0 || (!from_client && p->swallow)) {
         hang_up(p);
         return;
     }
-    if (from_client && memmem(x->chunk, (size_t)n, "COMMIT", sizeof "COMMIT") != NULL) {
+    if (from_client && is_commit(x->chunk, (size_t)n)) {
         int mode = atomic_load(&x->mode);
         if (mode == LOSSY_DROP_BEFORE_COMMIT) {
             atomic_store(&x->mode, LOSSY_PASS);
