@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
@@ -31,6 +32,10 @@ BUILD = Path(os.environ.get("DISBURSE_BUILD", PROJECT / "build" / "release"))
 ROUNDS = int(os.environ.get("BENCH_ROUNDS", "5"))
 PARAMETERS = {"round-batches": 16, "in-flight": 4, "single-calls": 1000, "singles-in-flight": 256,
               "singles-s": 3, "fill-rows": 10_000_000, "list-calls": 2000}
+SIZE_ROUNDS = int(os.environ.get("BENCH_SIZE_ROUNDS", "7"))
+FIRST_SMALL_BOOK = 1001
+# What anybody would give a database of this size; a quarter of the machine's memory is PostgreSQL's own advice.
+CLUSTER = {"shared_buffers": "4GB", "max_wal_size": "8GB"}
 PGBENCH_SCALE = 10
 PGBENCH_SECONDS = int(os.environ.get("BENCH_PGBENCH_S", "3"))
 COUNTED = ("commits", "batch_events", "checkpoints", "used_ids", "cache_misses", "commit_retries")
@@ -95,8 +100,8 @@ class Program:
         self.argv = [str(BUILD / "bin" / "ledger_bench"), *(f"--{name}={value}" for name, value in given.items())]
         self.env = {**clean_environment(), **stack.env(), "no_proxy": "127.0.0.1,localhost"}
 
-    def run(self, part: str) -> dict:
-        done = subprocess.run([*self.argv, f"--part={part}"], env=self.env, stdout=subprocess.PIPE, check=False)
+    def run(self, part: str, book: int = 0) -> dict:
+        done = subprocess.run([*self.argv, f"--part={part}", f"--book={book}"], env=self.env, stdout=subprocess.PIPE, check=False)
         if done.returncode != 0:
             raise SystemExit(f"ledger_bench --part={part} ended with {done.returncode}")
         return json.loads(done.stdout or "{}")
@@ -132,7 +137,19 @@ class Cost:
         return {**answer, "cpu_us_a_call": {name: round((after[name] - before[name]) * 1e6 / calls, 1) for name in after}}
 
 
-def measure(program: Program, pgbench: Pgbench, cost: Cost) -> dict:
+def large_against_small(large: Program, book: int, small: Program) -> dict:
+    """Batches into the large book, and in turns into a new one of 100,000 rows in a database that holds no more than such books."""
+    speeds = {"per_s_at_end": [], "per_s_at_100000": []}
+    for number in range(SIZE_ROUNDS):
+        small.run("small-book", FIRST_SMALL_BOOK + number)
+        turns = [("per_s_at_end", large, book), ("per_s_at_100000", small, FIRST_SMALL_BOOK + number)]
+        for name, program, own in turns if number % 2 == 0 else reversed(turns):
+            speeds[name].append(program.run("step", own)["per_s"])
+        progress(f"size {number + 1}: " + ", ".join(f"{k} {v[-1]}" for k, v in speeds.items()))
+    return speeds
+
+
+def measure(program: Program, pgbench: Pgbench, cost: Cost, small: Program) -> dict:
     """What is compared takes turns, round by round, because the machine is never the same for long."""
     program.run("set-up")
     rounds = []
@@ -143,7 +160,9 @@ def measure(program: Program, pgbench: Pgbench, cost: Cost) -> dict:
             "pgbench_per_s": pgbench.per_second(8), "many": cost.run(program, "many", parameters()["singles-s"]),
         })
         progress(f"round {number + 1}: " + ", ".join(f"{k} {v}" for k, v in rounds[-1].items() if k != "batches"))
-    return {"rounds": rounds, **program.run("fill"), "lists": program.run("lists")}
+    fill = program.run("fill")
+    lists = program.run("lists")
+    return {"rounds": rounds, **fill, "lists": lists, "sizes": large_against_small(program, fill["book"], small)}
 
 
 def counters(stack: Stack) -> dict[str, float]:
@@ -172,7 +191,7 @@ def batches(rounds: list[dict], kind: str) -> dict:
 
 
 def figures(measured: dict) -> dict:
-    rounds, fill, resident, lists = (measured[name] for name in ("rounds", "fill", "resident", "lists"))
+    rounds, resident, lists, sizes = (measured[name] for name in ("rounds", "resident", "lists", "sizes"))
     last = resident[-1]["mib"]
     return {
         **{f"batches_{kind}": batches(rounds, kind) for kind in KINDS},
@@ -183,7 +202,8 @@ def figures(measured: dict) -> dict:
                            "pgbench_floor_per_s"),
             "cpu_us_a_call": {name: statistics.median(r["many"]["cpu_us_a_call"][name] for r in rounds)
                               for name in rounds[0]["many"]["cpu_us_a_call"]}},
-        "large_book": {**fill, "ratio": round(fill["per_s_at_end"] / fill["per_s_at_100000"], 3)},
+        "large_book": {"rows": measured["rows"], **held_against(sizes["per_s_at_end"], sizes["per_s_at_100000"], "per_s_at_end",
+                                                                "per_s_at_100000")},
         "list_transfers": {**{name.replace("_us", "_ms"): us / 1000 for name, us in lists.items()},
                            "ratio": round(lists["p99_us"] / 1000 / REACH["list_transfers_p99_ms"], 3)},
         "resident": {"samples": resident, "end_mib": last, "ratio": round(last / REACH["resident_end_mib"], 3),
@@ -193,20 +213,28 @@ def figures(measured: dict) -> dict:
     }
 
 
-def run(folder: Path) -> int:
+@contextlib.contextmanager
+def ledger(folder: Path) -> Iterator[Stack]:
+    """A ledger-svc on a cluster of its own, and nothing else."""
     stack = Stack(folder, build=BUILD, say=progress)
+    stack.cluster.settings.update(CLUSTER)
     try:
         stack.up()
-        for service in ("payments-svc", "bank-sim"):  # the ledger alone
+        for service in ("payments-svc", "bank-sim"):
             stack.daemon(service).stop()
-        answer = figures(measure(Program(stack), Pgbench(stack, folder), Cost(stack)))
+        yield stack
+    finally:
+        stack.remove()
+
+
+def run(folder: Path) -> int:
+    with ledger(folder / "large") as stack, ledger(folder / "small") as small:
+        answer = figures(measure(Program(stack), Pgbench(stack, folder / "large"), Cost(stack), Program(small)))
         metrics = counters(stack)
         answer["phases_s"] = where_the_time_goes(metrics)
         answer["commits"] = {name: metrics[f"ledger_{name}_total"] for name in COUNTED}
         print(json.dumps(answer, indent=2))
-        return 0
-    finally:
-        stack.remove()
+    return 0
 
 
 def main() -> int:

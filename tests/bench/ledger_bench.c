@@ -16,8 +16,8 @@ enum {
     FILL_STEP = 24, // batches that are packed at once
     BOOK_BATCHES = 1,
     BOOK_SINGLES = 4,
-    FILL_SPEEDS = 5,
-    BOOK_FILL = 5 // and the next ones
+    BOOK_FILL = 5,
+    SMALL_ROWS = 100000
 };
 
 static const char *const KIND_NAMES[LOAD_KINDS] = {"uniform", "hot", "pending"};
@@ -60,6 +60,7 @@ static void read_options(int argc, char **argv, ledger_bench_options *o) {
         {"fill-rows", &o->fill_rows, 200000, 1000000000},
         {"list-calls", &o->list_calls, 1, 1000000},
         {"ledger-pid", &o->ledger_pid, 1, INT32_MAX},
+        {"book", &o->book, 0, INT32_MAX},
     };
     enum { TEXTS = sizeof texts / sizeof texts[0], NUMBERS = sizeof numbers / sizeof numbers[0] };
     struct option table[TEXTS + NUMBERS + 1] = {0};
@@ -173,32 +174,22 @@ static long resident_kib(const ledger_bench *b) {
     return kib;
 }
 
-static int compare_speeds(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+// A book with 100,000 rows.
+static void make_small_book(const ledger_bench *b) {
+    load_make_book(b, b->o.book);
+    (void)load_run(b, b->o.book, LOAD_UNIFORM, SMALL_ROWS / BATCH);
 }
 
-// The median of a few steps, each in the same book or in a new one that is filled to 100,000 rows first.
-static double median_step(const ledger_bench *b, int64_t book_id, bool new_ones) {
-    double speeds[FILL_SPEEDS];
-    for (int i = 0; i < FILL_SPEEDS; i++) {
-        const int64_t book = new_ones ? book_id + i : book_id;
-        if (new_ones) {
-            load_make_book(b, book);
-            (void)load_run(b, book, LOAD_UNIFORM, 100000 / BATCH);
-        }
-        speeds[i] = per_s(BATCH * FILL_STEP, load_run(b, book, LOAD_UNIFORM, FILL_STEP));
-    }
-    qsort(speeds, FILL_SPEEDS, sizeof speeds[0], compare_speeds);
-    return speeds[FILL_SPEEDS / 2];
+static void measure_step(const ledger_bench *b) {
+    (void)printf("{\"per_s\": %.0f}\n",
+                 per_s(BATCH * FILL_STEP, load_run(b, b->o.book, LOAD_UNIFORM, FILL_STEP)));
 }
 
-// One book from empty to fill_rows: its speed at 100,000 rows and at the end, and the service's memory on the way. The machine is
-// never the same for long, so each speed is the median of a few.
+// One book from empty to fill_rows, and the service's memory on the way.
 static void measure_fill(const ledger_bench *b) {
     const size_t all = (size_t)b->o.fill_rows / BATCH;
-    size_t done = 100000 / BATCH + FILL_STEP;
-    const double at_start = median_step(b, BOOK_FILL, true);
+    size_t done = 0;
+    load_make_book(b, BOOK_FILL);
     (void)printf("{\"resident\": [\n");
     for (size_t sample = 1; sample <= FILL_SAMPLES; sample++) {
         for (; done < all * sample / FILL_SAMPLES; done += FILL_STEP) {
@@ -209,12 +200,7 @@ static void measure_fill(const ledger_bench *b) {
         (void)printf("{\"rows\": %zu, \"mib\": %.1f}%s\n", done * BATCH,
                      (double)resident_kib(b) / 1024, sample < FILL_SAMPLES ? "," : "");
     }
-    const double at_end = median_step(b, BOOK_FILL, false);
-    (void)fprintf(stderr, "%.0f a second at 100,000 rows, %.0f at %zu\n", at_start, at_end,
-                  done * BATCH);
-    (void)printf("],\n\"fill\": {\"rows\": %zu, \"per_s_at_100000\": %.0f, \"per_s_at_end\": "
-                 "%.0f}}\n",
-                 done * BATCH, at_start, at_end);
+    (void)printf("], \"rows\": %zu, \"book\": %d}\n", done * BATCH, BOOK_FILL);
 }
 
 static void measure_lists(const ledger_bench *b) {
@@ -231,8 +217,9 @@ static void run_part(const ledger_bench *b) {
     static const struct {
         const char *name;
         void (*run)(const ledger_bench *b);
-    } parts[] = {{"set-up", set_up},     {"batches", measure_batches}, {"single", measure_single},
-                 {"many", measure_many}, {"fill", measure_fill},       {"lists", measure_lists}};
+    } parts[] = {{"set-up", set_up},     {"batches", measure_batches},   {"single", measure_single},
+                 {"many", measure_many}, {"fill", measure_fill},         {"lists", measure_lists},
+                 {"step", measure_step}, {"small-book", make_small_book}};
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         if (strcmp(parts[i].name, b->o.part) == 0) {
             parts[i].run(b);

@@ -23,6 +23,7 @@ typedef struct ledger_bench_options {
     long round_batches, in_flight, single_calls, singles_in_flight, singles_s, fill_rows,
         list_calls;
     long ledger_pid;
+    long book; // of the parts that any book will do for
 } ledger_bench_options;
 
 typedef struct ledger_bench {
