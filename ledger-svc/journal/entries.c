@@ -307,20 +307,32 @@ static bool entries_read(followed *f, db_conn *c, arena *a, int64_t book_id,
     return true;
 }
 
+static bool is_followed_to(followed *f, int64_t sequence) {
+    (void)pthread_mutex_lock(&f->lock);
+    const bool is = tail_sequence(f->tail) >= sequence;
+    (void)pthread_mutex_unlock(&f->lock);
+    return is;
+}
+
+// Brings the tail to where the book is now. *exists false: there is no such book.
+static bool follow_to_head(followed *f, db_conn *c, arena *a, bool *exists, err *e) {
+    store_head head;
+    if (!store_read_head(c, a, f->book_id, &head, e)) {
+        return false;
+    }
+    *exists = head.exists;
+    return !head.exists || follow_reach(f, c, a, &head, e);
+}
+
 bool journal_account_entries(journal *j, db_conn *c, arena *a, int64_t book_id,
                              const journal_entries_query *q, journal_entries *out, err *e) {
     ASSERT(q->max > 0 && q->max <= JOURNAL_ENTRIES_MAX);
-    store_head head;
     *out = (journal_entries){0};
-    if (!store_read_head(c, a, book_id, &head, e)) {
-        return false;
-    }
-    out->exists = head.exists;
-    if (!head.exists) {
-        return true;
-    }
     followed *f = follow_hold(&j->follower, book_id);
-    const bool ok = follow_reach(f, c, a, &head, e) && entries_read(f, c, a, book_id, q, out, e);
+    // The end of the range is mostly a sequence that this very call has learned of: then there is nothing to ask.
+    out->exists = q->to_sequence > 0 && is_followed_to(f, q->to_sequence);
+    bool ok = out->exists || follow_to_head(f, c, a, &out->exists, e);
+    ok = ok && (!out->exists || entries_read(f, c, a, book_id, q, out, e));
     follow_release(&j->follower, f);
     return ok;
 }

@@ -40,6 +40,7 @@ enum { JOURNAL_ENTRIES_MAX = 8192 };
 
 typedef struct journal_entries {
     bool exists; // the book
+    // Where the range is known to end before the book does, that may be all that was looked at.
     int64_t at_sequence;
     int64_t *
         sequences; // of the journal rows that name the account on either side, in the order asked for

@@ -149,8 +149,17 @@ def large_against_small(large: Program, book: int, small: Program) -> dict:
     return speeds
 
 
-def measure(program: Program, pgbench: Pgbench, cost: Cost, small: Program) -> dict:
+def come_to_rest(stack: Stack) -> None:
+    """What autovacuum and the checkpointer do within minutes of such a load. Until then the first reader of a page has to look up
+    the transactions of its rows, and writes the page to the WAL for it."""
+    progress("vacuum")
+    for statement in ("VACUUM (ANALYZE)", "CHECKPOINT"):
+        stack.cluster.psql(stack.databases[0], statement + ";\n")
+
+
+def measure(stack: Stack, folder: Path, small: Program) -> dict:
     """What is compared takes turns, round by round, because the machine is never the same for long."""
+    program, pgbench, cost = Program(stack), Pgbench(stack, folder), Cost(stack)
     program.run("set-up")
     rounds = []
     for number in range(ROUNDS):
@@ -161,8 +170,9 @@ def measure(program: Program, pgbench: Pgbench, cost: Cost, small: Program) -> d
         })
         progress(f"round {number + 1}: " + ", ".join(f"{k} {v}" for k, v in rounds[-1].items() if k != "batches"))
     fill = program.run("fill")
-    lists = program.run("lists")
-    return {"rounds": rounds, **fill, "lists": lists, "sizes": large_against_small(program, fill["book"], small)}
+    sizes = large_against_small(program, fill["book"], small)
+    come_to_rest(stack)
+    return {"rounds": rounds, **fill, "sizes": sizes, "lists": program.run("lists")}
 
 
 def counters(stack: Stack) -> dict[str, float]:
@@ -229,7 +239,7 @@ def ledger(folder: Path) -> Iterator[Stack]:
 
 def run(folder: Path) -> int:
     with ledger(folder / "large") as stack, ledger(folder / "small") as small:
-        answer = figures(measure(Program(stack), Pgbench(stack, folder / "large"), Cost(stack), Program(small)))
+        answer = figures(measure(stack, folder / "large", Program(small)))
         metrics = counters(stack)
         answer["phases_s"] = where_the_time_goes(metrics)
         answer["commits"] = {name: metrics[f"ledger_{name}_total"] for name in COUNTED}

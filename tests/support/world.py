@@ -21,6 +21,15 @@ SANITIZER_ENV = {
 }
 
 
+# Tests that look into account rows themselves wait for a checkpoint: let it come soon.
+SETTINGS = {"ledger-svc": {"journal.checkpoint_ms": 1000}}
+
+
+def with_ours(settings: dict[str, dict[str, object]] | None) -> dict[str, dict[str, object]]:
+    given = settings or {}
+    return {service: {**SETTINGS.get(service, {}), **given.get(service, {})} for service in {*SETTINGS, *given}}
+
+
 class Servers:
     """The cluster that most worlds share, with a migrated pair of databases that new worlds copy."""
 
@@ -38,6 +47,7 @@ class Servers:
     def world(self, settings: dict[str, dict[str, object]] | None = None, *, own_cluster: bool = False) -> World:
         """own_cluster: for tests that stop PostgreSQL. Not started yet: see World.up."""
         self.made += 1
+        settings = with_ours(settings)
         folder = self.folder / f"w{self.made}"
         if own_cluster:
             stack = Stack(folder, build=BUILD, settings=settings, env=SANITIZER_ENV)
