@@ -4,17 +4,23 @@
 
 #include "store/columns_internal.h"
 
-// What has become of a row, by the two unique indexes that keep it from happening twice. LIMIT keeps these lookups by key.
+// What has become of a row, by the two unique indexes that keep it from happening twice. LIMIT keeps these lookups by key; they are
+// made only for the rows of which there may be something to say: in most books nothing has ever been reversed.
 #define ENDED                                                                                      \
-    " LEFT JOIN LATERAL (SELECT r.kind AS ended FROM transfer r "                                  \
-    "WHERE r.book_id = $1 AND r.pending_id = t.transfer_id AND t.kind = 2 LIMIT 1) e ON true"
-#define REVERSED                                                                                   \
-    " LEFT JOIN LATERAL (SELECT v.transfer_id AS reversed_by FROM transfer v "                     \
-    "WHERE v.book_id = $1 AND v.reverses_id = t.transfer_id LIMIT 1) b ON true"
-#define HAS_METADATA(table, column)                                                                \
-    " LEFT JOIN LATERAL (SELECT 1::bigint AS has FROM " table " l "                                \
-    "WHERE $13::text IS NOT NULL AND l.book_id = $1 AND l.key = $13 "                              \
-    "AND ($14::text IS NULL OR l.value = $14) AND l." column " = t." column " LIMIT 1) m ON true"
+    "(SELECT r.kind FROM transfer r "                                                              \
+    "WHERE r.book_id = $1 AND r.pending_id = t.transfer_id LIMIT 1)"
+#define ANY_REVERSED                                                                               \
+    "(SELECT true FROM transfer x WHERE x.book_id = $1 AND x.reverses_id IS NOT NULL LIMIT 1)"
+#define OUTCOMES                                                                                   \
+    "CASE WHEN t.kind = 2 THEN " ENDED " END AS ended, CASE WHEN " ANY_REVERSED                    \
+    " THEN (SELECT v.transfer_id FROM transfer v WHERE v.book_id = $1 "                            \
+    "AND v.reverses_id = t.transfer_id LIMIT 1) END AS reversed_by"
+#define HAS_METADATA(key, value, table, column)                                                    \
+    "(" key "::text IS NULL OR (SELECT true FROM " table " l WHERE l.book_id = $1 "                \
+    "AND l.key = " key " AND (" value "::text IS NULL OR l.value = " value ") "                    \
+    "AND l." column " = t." column " LIMIT 1))"
+#define TRANSFER_METADATA_PASSES HAS_METADATA("$13", "$14", "transfer_metadata", "sequence")
+#define ACCOUNT_METADATA_PASSES HAS_METADATA("$9", "$10", "account_metadata", "timestamp_us")
 
 #define TRANSFER_PASSES                                                                            \
     "($2::uuid IS NULL OR ($3::smallint <> 2 AND t.debit_account_id = $2) "                        \
@@ -28,21 +34,19 @@
     "AND ($10::smallint IS NULL OR t.kind = $10) "                                                 \
     "AND ($11::bigint IS NULL OR coalesce(t.effective_us, t.timestamp_us) >= $11) "                \
     "AND ($12::bigint IS NULL OR coalesce(t.effective_us, t.timestamp_us) < $12) "                 \
-    "AND ($13 IS NULL OR m.has IS NOT NULL) "                                                      \
-    "AND ($15::smallint IS NULL OR coalesce(e.ended, 0::smallint) = $15) "                         \
+    "AND " TRANSFER_METADATA_PASSES " "                                                            \
+    "AND ($15::smallint IS NULL OR coalesce(" ENDED ", 0::smallint) = $15) "                       \
     "AND (NOT $16::boolean OR t.effective_us IS NULL)"
 
 #define ROWS_OF_RANGE(order)                                                                       \
-    "SELECT t.*, e.ended, b.reversed_by FROM (SELECT " TRANSFER_COLUMNS " FROM transfer "          \
-    "WHERE book_id = $1 AND sequence >= $17 AND sequence <= $18) t" ENDED REVERSED HAS_METADATA(   \
-        "transfer_metadata", "sequence") " WHERE " TRANSFER_PASSES " ORDER BY t.sequence" order    \
-                                         " LIMIT $19"
+    "SELECT t.*, " OUTCOMES " FROM (SELECT " TRANSFER_COLUMNS " FROM transfer "                    \
+    "WHERE book_id = $1 AND sequence >= $17 AND sequence <= $18) t "                               \
+    "WHERE " TRANSFER_PASSES " ORDER BY t.sequence" order " LIMIT $19"
 #define ROWS_AT(order)                                                                             \
-    "SELECT t.*, e.ended, b.reversed_by FROM unnest($17::bigint[]) AS w (wanted) "                 \
+    "SELECT t.*, " OUTCOMES " FROM unnest($17::bigint[]) AS w (wanted) "                           \
     "CROSS JOIN LATERAL (SELECT " TRANSFER_COLUMNS " FROM transfer "                               \
-    "WHERE book_id = $1 AND sequence = w.wanted LIMIT 1) t" ENDED REVERSED HAS_METADATA(           \
-        "transfer_metadata", "sequence") " WHERE " TRANSFER_PASSES " ORDER BY t.sequence" order    \
-                                         " LIMIT $18"
+    "WHERE book_id = $1 AND sequence = w.wanted LIMIT 1) t "                                       \
+    "WHERE " TRANSFER_PASSES " ORDER BY t.sequence" order " LIMIT $18"
 
 // Positions from one index.
 #define POSITIONS(column, table, condition, order)                                                 \
@@ -53,10 +57,6 @@
     "SELECT t.* FROM unnest($11::bigint[]) AS w (wanted) "                                         \
     "CROSS JOIN LATERAL (SELECT " ACCOUNT_COLUMNS " FROM account "                                 \
     "WHERE book_id = $1 AND timestamp_us = w.wanted LIMIT 1) t "                                   \
-    "LEFT JOIN LATERAL (SELECT 1::bigint AS has FROM account_metadata l "                          \
-    "WHERE $9::text IS NOT NULL AND l.book_id = $1 AND l.key = $9 "                                \
-    "AND ($10::text IS NULL OR l.value = $10) AND l.timestamp_us = t.timestamp_us "                \
-    "LIMIT 1) m ON true "                                                                          \
     "WHERE ($2::integer IS NULL OR t.code = $2) "                                                  \
     "AND ($3::text IS NULL OR t.currency = $3) "                                                   \
     "AND ($4::text IS NULL OR t.external_reference = $4) "                                         \
@@ -64,7 +64,7 @@
     "AND ($6::bigint IS NULL OR t.user_data_64 = $6) "                                             \
     "AND ($7::integer IS NULL OR t.user_data_32 = $7) "                                            \
     "AND t.flags & $8::smallint = $8 "                                                             \
-    "AND ($9 IS NULL OR m.has IS NOT NULL) "                                                       \
+    "AND " ACCOUNT_METADATA_PASSES " "                                                             \
     "ORDER BY t.timestamp_us" order " LIMIT $12"
 
 // Backdated entries of one side.
@@ -88,10 +88,9 @@ const db_stmt LIST_STATEMENTS[LIST_STATEMENT_COUNT] = {
                     "SELECT t.* FROM unnest($2::bigint[]) AS w (wanted) CROSS JOIN LATERAL ("
                     "SELECT sequence, timestamp_us FROM transfer "
                     "WHERE book_id = $1 AND sequence = w.wanted LIMIT 1) t"},
-    [LIST_BY_ID] = {"list_by_id",
-                    "SELECT t.*, e.ended, b.reversed_by FROM unnest($2::uuid[]) AS w (wanted) "
-                    "CROSS JOIN LATERAL (SELECT " TRANSFER_COLUMNS " FROM transfer "
-                    "WHERE book_id = $1 AND transfer_id = w.wanted LIMIT 1) t" ENDED REVERSED},
+    [LIST_BY_ID] = {"list_by_id", "SELECT t.*, " OUTCOMES " FROM unnest($2::uuid[]) AS w (wanted) "
+                                  "CROSS JOIN LATERAL (SELECT " TRANSFER_COLUMNS " FROM transfer "
+                                  "WHERE book_id = $1 AND transfer_id = w.wanted LIMIT 1) t"},
     [LIST_ROWS_UP] = {"list_rows_up", ROWS_OF_RANGE("")},
     [LIST_ROWS_DOWN] = {"list_rows_down", ROWS_OF_RANGE(" DESC")},
     [LIST_ROWS_AT_UP] = {"list_rows_at_up", ROWS_AT("")},

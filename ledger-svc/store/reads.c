@@ -52,9 +52,15 @@ static db_pipe *pipe_with_book(db_conn *c, arena *a, int64_t book_id) {
 bool store_lookup_accounts(db_conn *c, arena *a, int64_t book_id, store_ids ids, store_head *head,
                            ledger_account **accounts, size_t *n, err *e) {
     db_params *p = store_params(a, book_id);
-    db_uuid_array(p, ids.ids, ids.n);
     db_rows *rows = NULL;
-    if (!db_exec(c, &STORE_STATEMENTS[STORE_ACCOUNTS_LOOKUP], p, a, &rows, NULL, e)) {
+    store_statement statement = STORE_ACCOUNTS_LOOKUP;
+    if (ids.n == 1) {
+        statement = STORE_ACCOUNT_LOOKUP;
+        db_uuid(p, ids.ids[0]);
+    } else {
+        db_uuid_array(p, ids.ids, ids.n);
+    }
+    if (!db_exec(c, &STORE_STATEMENTS[statement], p, a, &rows, NULL, e)) {
         return false;
     }
     *n = 0;

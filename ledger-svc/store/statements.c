@@ -129,6 +129,12 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
          "unnest($2::uuid[]) AS w (id) CROSS JOIN LATERAL (SELECT " ACCOUNT_COLUMNS
          " FROM account WHERE book_id = $1 AND account_id = w.id LIMIT 1) a"
          ") ON true WHERE h.book_id = $1"},
+    // The same for one, whose plan is made once: for an array it is made anew each time, since its length may matter.
+    [STORE_ACCOUNT_LOOKUP] = {"account_lookup",
+                              "SELECT " HEAD_COLUMNS ", a.* FROM book_head h LEFT JOIN LATERAL ("
+                              "SELECT " ACCOUNT_COLUMNS " FROM account "
+                              "WHERE book_id = $1 AND account_id = $2 LIMIT 1) a ON true "
+                              "WHERE h.book_id = $1"},
     [STORE_TRIAL_BALANCE] =
         {"trial_balance",
          "SELECT " HEAD_COLUMNS
