@@ -157,9 +157,9 @@ def come_to_rest(stack: Stack) -> None:
         stack.cluster.psql(stack.databases[0], statement + ";\n")
 
 
-def measure(stack: Stack, folder: Path, small: Program) -> dict:
+def measure(stack: Stack, folder: Path) -> dict:
     """What is compared takes turns, round by round, because the machine is never the same for long."""
-    program, pgbench, cost = Program(stack), Pgbench(stack, folder), Cost(stack)
+    program, pgbench, cost = Program(stack), Pgbench(stack, folder / "large"), Cost(stack)
     program.run("set-up")
     rounds = []
     for number in range(ROUNDS):
@@ -170,7 +170,8 @@ def measure(stack: Stack, folder: Path, small: Program) -> dict:
         })
         progress(f"round {number + 1}: " + ", ".join(f"{k} {v}" for k, v in rounds[-1].items() if k != "batches"))
     fill = program.run("fill")
-    sizes = large_against_small(program, fill["book"], small)
+    with ledger(folder / "small") as small:
+        sizes = large_against_small(program, fill["book"], Program(small))
     come_to_rest(stack)
     return {"rounds": rounds, **fill, "sizes": sizes, "lists": program.run("lists")}
 
@@ -238,8 +239,8 @@ def ledger(folder: Path) -> Iterator[Stack]:
 
 
 def run(folder: Path) -> int:
-    with ledger(folder / "large") as stack, ledger(folder / "small") as small:
-        answer = figures(measure(stack, folder / "large", Program(small)))
+    with ledger(folder / "large") as stack:
+        answer = figures(measure(stack, folder))
         metrics = counters(stack)
         answer["phases_s"] = where_the_time_goes(metrics)
         answer["commits"] = {name: metrics[f"ledger_{name}_total"] for name in COUNTED}
