@@ -112,8 +112,9 @@ void db_rollback(db_conn *c);
 typedef bool (*db_tx_fn)(db_conn *c, arena *a, void *arg, err *e);
 bool db_transact(db_pool *p, int64_t deadline_mono_ms, arena *a, db_tx_fn fn, void *arg,
                  err *e) WARN_UNUSED;
-// As db_transact without BEGIN/COMMIT: one read-only statement sequence, retried on a lost connection. The server is told
-// with each statement, in the same round trip, what is left until the deadline, and ends the statement itself.
+// As db_transact without BEGIN/COMMIT: one read-only statement sequence, retried on a lost connection. Where less is left until the
+// deadline than nine tenths of the pool's statement_timeout_ms, the server is told so with each statement, in the same round trip; it
+// ends the statement itself.
 bool db_read(db_pool *p, int64_t deadline_mono_ms, arena *a, db_tx_fn fn, void *arg,
              err *e) WARN_UNUSED;
 

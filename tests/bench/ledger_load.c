@@ -349,10 +349,9 @@ void load_list_latencies(const ledger_bench *b, int64_t book_id, size_t n, int64
         request.order = LEDGER__V1__LIST_ORDER__LIST_ORDER_NEWEST_FIRST;
         request.page_size = PAGE_SIZE;
         const int64_t before_us = bench_now_us();
-        call(b, "/ledger.v1.LedgerService/ListTransfers", &request.base,
-             &ledger__v1__list_transfers_response__descriptor, a, &answer);
+        call(b, "/ledger.v1.LedgerService/ListTransfers", &request.base, &RAW, a, &answer);
         latency_us[i] = bench_now_us() - before_us;
-        if (((const Ledger__V1__ListTransfersResponse *)answer)->n_transfers == 0) {
+        if (answer->n_unknown_fields < 2) { // a transfer at least, and the sequence of the page
             bench_fail("ListTransfers", "an empty page");
         }
         arena_reset(a);

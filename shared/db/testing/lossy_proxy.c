@@ -75,8 +75,9 @@ static bool send_all(int fd, const char *bytes, size_t len) {
     return true;
 }
 
+// With its NUL: READ COMMITTED is something else.
 static bool holds(const char *bytes, size_t len, const char *text) {
-    return memmem(bytes, len, text, strlen(text)) != NULL;
+    return memmem(bytes, len, text, strlen(text) + 1) != NULL;
 }
 
 // As a statement, or by the name under which a pipeline has prepared it.
