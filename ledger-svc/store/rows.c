@@ -212,11 +212,11 @@ static void put_bytes(store_sink s, const void *v, size_t len) {
     }
 }
 
-static void put_null(store_sink s, store_oid type) {
+static void put_null(store_sink s, unsigned oid) {
     if (s.copy != NULL) {
         db_copy_null(s.copy);
     } else {
-        db_null(s.params, type);
+        db_null(s.params, oid);
     }
 }
 

@@ -5,16 +5,6 @@
 #include "store/statements.h"
 #include "store/store.h"
 
-// Of parameters that may be NULL: PostgreSQL's numbers for its own types.
-typedef enum store_oid {
-    OID_BYTEA = 17,
-    OID_INT8 = 20,
-    OID_INT2 = 21,
-    OID_INT4 = 23,
-    OID_TEXT = 25,
-    OID_UUID = 2950
-} store_oid;
-
 // The columns from `col` on must be ACCOUNT_COLUMNS or TRANSFER_COLUMNS of statements.c.
 void store_account_read(const db_rows *r, size_t row, int col, ledger_account *out);
 bool store_accounts_read(arena *a, const db_rows *r, ledger_account **out, size_t *n,

@@ -10,12 +10,7 @@
 
 enum {
     KIND_EVENT = 3, // beside step_log.kind 1 and 2: a row of rail_event
-    TIMELINE_MAX = 2000,
-    OID_INT2 = 21,
-    OID_TEXT = 25,
-    OID_INT2_ARRAY = 1005,
-    OID_TIMESTAMPTZ = 1184,
-    OID_UUID = 2950
+    TIMELINE_MAX = 2000
 };
 
 static const merchant *merchant_of(payments_service *s, rpc_call *call, const char *merchant_id,

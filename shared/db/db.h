@@ -43,6 +43,33 @@ typedef struct db_stmt {
     const char *sql;  // one statement, $1 … $n
 } db_stmt;
 
+// pg_type.oid of what we send and read; fixed for ever by PostgreSQL.
+enum {
+    OID_BOOL = 16,
+    OID_BYTEA = 17,
+    OID_CHAR = 18,
+    OID_NAME = 19,
+    OID_INT8 = 20,
+    OID_INT2 = 21,
+    OID_INT4 = 23,
+    OID_TEXT = 25,
+    OID_JSON = 114,
+    OID_BYTEA_ARRAY = 1001,
+    OID_INT2_ARRAY = 1005,
+    OID_INT4_ARRAY = 1007,
+    OID_TEXT_ARRAY = 1009,
+    OID_INT8_ARRAY = 1016,
+    OID_BPCHAR = 1042,
+    OID_VARCHAR = 1043,
+    OID_TIMESTAMPTZ = 1184,
+    OID_TIMESTAMPTZ_ARRAY = 1185,
+    OID_UUID = 2950,
+    OID_UUID_ARRAY = 2951,
+    OID_JSONB = 3802,
+    OID_XID8 = 5069,
+    OID_FIRST_USER = 16384 // enums and domains of our own migrations
+};
+
 // Parameters: a builder with a fixed maximum (64); values are sent in binary, so nothing is ever escaped, and copied.
 // A value that cannot be sent (text that is not UTF-8, no memory) fails the statement that it is given to. A statement
 // must be given the same types each time: that is asserted.
@@ -56,7 +83,7 @@ void db_text(db_params *p, str v);                      // text; must be valid U
 void db_bytes(db_params *p, const void *v, size_t len); // bytea
 void db_uuid(db_params *p, uuid v);
 void db_time(db_params *p, int64_t wall_us); // timestamptz
-void db_null(db_params *p, unsigned oid);    // oid: the type that the parameter has otherwise
+void db_null(db_params *p, unsigned oid);    // OID_…: the type that the parameter has otherwise
 // Arrays for unnest() and ANY(). The values are copied into the arena.
 void db_i64_array(db_params *p, const int64_t *v, size_t n);
 void db_i32_array(db_params *p, const int32_t *v, size_t n);

@@ -31,33 +31,6 @@ enum {
     DB_RETRY_CAP_MS = 500
 };
 
-// pg_type.oid of what we send and read; fixed for ever by PostgreSQL.
-enum {
-    OID_BOOL = 16,
-    OID_BYTEA = 17,
-    OID_CHAR = 18,
-    OID_NAME = 19,
-    OID_INT8 = 20,
-    OID_INT2 = 21,
-    OID_INT4 = 23,
-    OID_TEXT = 25,
-    OID_JSON = 114,
-    OID_BYTEA_ARRAY = 1001,
-    OID_INT2_ARRAY = 1005,
-    OID_INT4_ARRAY = 1007,
-    OID_TEXT_ARRAY = 1009,
-    OID_INT8_ARRAY = 1016,
-    OID_BPCHAR = 1042,
-    OID_VARCHAR = 1043,
-    OID_TIMESTAMPTZ = 1184,
-    OID_TIMESTAMPTZ_ARRAY = 1185,
-    OID_UUID = 2950,
-    OID_UUID_ARRAY = 2951,
-    OID_JSONB = 3802,
-    OID_XID8 = 5069,
-    OID_FIRST_USER = 16384 // enums and domains of our own migrations
-};
-
 // Microseconds from 1970-01-01 to 2000-01-01, where PostgreSQL counts from.
 #define DB_EPOCH_US INT64_C(946684800000000)
 

@@ -1,6 +1,7 @@
 // gRPC: the only room that includes <grpc/*>. A server that hands decoded requests to worker threads, and a client.
 //
-// Threads: completion-queue threads (they pump, and run small requests that never wait), unary workers (`workers`), one thread a live stream (up to `streams_max`).
+// Threads: completion-queue threads (they pump, and run small requests that never wait), unary workers (`workers`), one thread a
+// live stream (up to `streams_max`).
 #ifndef RPC_RPC_H
 #define RPC_RPC_H
 
