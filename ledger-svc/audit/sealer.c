@@ -1,10 +1,8 @@
 #include "audit/sealer.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "audit/heads_file.h"
 #include "audit/tree_store.h"
@@ -12,6 +10,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "base/metrics.h"
+#include "base/ticker.h"
 
 enum {
     TICK_MS = 50, // how often to look for new rows
@@ -42,15 +41,12 @@ struct sealer {
     head_signer *signer;
     head_keys keys;
     heads_file *file;
-    map *books; // the thread's, once it runs
+    map *books; // the ticker's, once it runs
     arena *step;
     int64_t logged_ms;
     metric *rows_behind, *heads_signed, *books_refused;
     atomic_llong behind_since_ms; // of the book that is behind the longest; 0 for none
-    pthread_mutex_t lock;         // guards stop
-    pthread_cond_t wake;
-    bool stop;
-    pthread_t thread;
+    ticker *ticker;
 };
 
 // --- Books -----------------------------------------------------------------------------------------------------------
@@ -422,36 +418,15 @@ static int64_t read_age_s(void *arg) {
     return since_ms == 0 ? 0 : (clock_mono_ms(s->o.clock) - since_ms) / 1000;
 }
 
-static void tick(sealer *s, bool now) {
+static void seal_all(sealer *s, bool now) {
     int64_t after_book_id = 0;
     while (page_step(s, &after_book_id, now)) {
     }
     tell_metrics(s);
 }
 
-// True when it is time to end.
-static bool wait_tick(sealer *s) {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_nsec += TICK_MS * 1000000L;
-    until.tv_sec += until.tv_nsec / 1000000000L;
-    until.tv_nsec %= 1000000000L;
-    pthread_mutex_lock(&s->lock);
-    if (!s->stop) {
-        (void)pthread_cond_timedwait(&s->wake, &s->lock, &until);
-    }
-    const bool stop = s->stop;
-    pthread_mutex_unlock(&s->lock);
-    return stop;
-}
-
-static void *run(void *arg) {
-    sealer *s = arg;
-    while (!wait_tick(s)) {
-        tick(s, false);
-    }
-    tick(s, true);
-    return NULL;
+static void tick(void *arg) {
+    seal_all(arg, false);
 }
 
 // --- Life ------------------------------------------------------------------------------------------------------------
@@ -499,8 +474,6 @@ static void free_all(sealer *s) {
     heads_file_close(s->file);
     head_signer_destroy(s->signer);
     arena_destroy(s->step);
-    (void)pthread_cond_destroy(&s->wake);
-    (void)pthread_mutex_destroy(&s->lock);
     free(s);
 }
 
@@ -511,11 +484,6 @@ sealer *sealer_create(const sealer_options *o, err *e) {
     s->books = map_create(16, (size_t)o->books_max);
     s->step = arena_create(STEP_BYTES_MAX);
     s->logged_ms = INT64_MIN / 2;
-    pthread_condattr_t attr;
-    ASSERT(pthread_condattr_init(&attr) == 0 &&
-           pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0 &&
-           pthread_cond_init(&s->wake, &attr) == 0 && pthread_mutex_init(&s->lock, NULL) == 0);
-    (void)pthread_condattr_destroy(&attr);
     s->rows_behind =
         metric_gauge("ledger_unsealed_rows", "", "journal rows that no signed tree head covers");
     s->heads_signed = metric_counter("ledger_tree_heads_total", "", "tree heads signed");
@@ -528,7 +496,8 @@ sealer *sealer_create(const sealer_options *o, err *e) {
     }
     metric_gauge_fn("ledger_unsealed_age_seconds", "",
                     "how long the oldest unsealed journal row has waited", read_age_s, s);
-    ASSERT(pthread_create(&s->thread, NULL, run, s) == 0);
+    s->ticker = ticker_start(TICK_MS, tick, s);
+    ASSERT(s->ticker != NULL);
     return s;
 }
 
@@ -536,11 +505,8 @@ void sealer_destroy(sealer *s) {
     if (s == NULL) {
         return;
     }
-    pthread_mutex_lock(&s->lock);
-    s->stop = true;
-    pthread_cond_signal(&s->wake);
-    pthread_mutex_unlock(&s->lock);
-    ASSERT(pthread_join(s->thread, NULL) == 0);
+    ticker_stop(s->ticker);
+    seal_all(s, true);
     metric_gauge_fn("ledger_unsealed_age_seconds", "",
                     "how long the oldest unsealed journal row has waited", NULL, NULL);
     free_all(s);

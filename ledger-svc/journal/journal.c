@@ -200,22 +200,6 @@ static void *commit_thread(void *arg) {
 
 // --- The sweeper: finds books in which time has run out for a pending transfer ------------------------------------------
 
-// True when the sweeper is to end.
-static bool sweeper_sleep(journal *j) {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += j->o.expiry_poll_ms / 1000;
-    until.tv_nsec += j->o.expiry_poll_ms % 1000 * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
-    (void)pthread_mutex_lock(&j->sweeper_lock);
-    if (!atomic_load(&j->quiet)) {
-        (void)pthread_cond_timedwait(&j->sweeper_wake, &j->sweeper_lock, &until);
-    }
-    (void)pthread_mutex_unlock(&j->sweeper_lock);
-    return atomic_load(&j->quiet);
-}
-
 typedef struct due_search {
     journal *j;
     int64_t *book_ids;
@@ -258,27 +242,21 @@ static void sweep_unsaved(journal *j) {
     (void)pthread_mutex_unlock(&j->lock);
 }
 
-static void *sweeper_thread(void *arg) {
+static void sweep(void *arg) {
     journal *j = arg;
-    arena *a = arena_create(JOURNAL_ARENA_MAX);
-    bool failing = false;
-    do {
-        due_search s = {.j = j};
-        err e;
-        err_clear(&e);
-        if (db_read(j->o.pool, clock_mono_ms(j->o.clock) + j->o.commit_timeout_ms, a, find_due, &s,
-                    &e)) {
-            sweep_books(j, &s);
-            failing = false;
-        } else if (!failing) { // once for each outage
-            log_err(LOG_WARN, "journal.sweep_failed", &e);
-            failing = true;
-        }
-        sweep_unsaved(j);
-        arena_reset(a);
-    } while (!sweeper_sleep(j));
-    arena_destroy(a);
-    return NULL;
+    due_search s = {.j = j};
+    err e;
+    err_clear(&e);
+    if (db_read(j->o.pool, clock_mono_ms(j->o.clock) + j->o.commit_timeout_ms, j->sweeper_arena,
+                find_due, &s, &e)) {
+        sweep_books(j, &s);
+        j->sweeper_failing = false;
+    } else if (!j->sweeper_failing) { // once for each outage
+        log_err(LOG_WARN, "journal.sweep_failed", &e);
+        j->sweeper_failing = true;
+    }
+    sweep_unsaved(j);
+    arena_reset(j->sweeper_arena);
 }
 
 // --- Life ------------------------------------------------------------------------------------------------------------
@@ -364,10 +342,8 @@ journal *journal_create(const journal_options *o, err *e) {
     // Readers may follow any number of books, but no more at a time than there are threads.
     follower_init(&j->follower, o->books_max + JOURNAL_READERS_MAX, JOURNAL_IDLE_TAILS_MAX,
                   JOURNAL_TAIL_ROWS_MAX);
-    ASSERT(pthread_mutex_init(&j->lock, NULL) == 0 &&
-           pthread_mutex_init(&j->sweeper_lock, NULL) == 0);
+    ASSERT(pthread_mutex_init(&j->lock, NULL) == 0);
     ASSERT(pthread_cond_init(&j->work, NULL) == 0);
-    cond_init_monotonic(&j->sweeper_wake);
     for (size_t i = 0; i < JOURNAL_WATCH_BUCKETS; i++) {
         ASSERT(pthread_mutex_init(&j->watches[i].lock, NULL) == 0);
         cond_init_monotonic(&j->watches[i].moved);
@@ -378,15 +354,14 @@ journal *journal_create(const journal_options *o, err *e) {
         w->a = arena_create(JOURNAL_ARENA_MAX);
         ASSERT(pthread_create(&w->thread, NULL, commit_thread, w) == 0);
     }
-    ASSERT(pthread_create(&j->sweeper, NULL, sweeper_thread, j) == 0);
+    j->sweeper_arena = arena_create(JOURNAL_ARENA_MAX);
+    j->sweeper = ticker_start(o->expiry_poll_ms, sweep, j);
+    ASSERT(j->sweeper != NULL);
     return j;
 }
 
 void journal_quiesce(journal *j) {
     atomic_store(&j->quiet, true);
-    (void)pthread_mutex_lock(&j->sweeper_lock);
-    (void)pthread_cond_signal(&j->sweeper_wake);
-    (void)pthread_mutex_unlock(&j->sweeper_lock);
     for (size_t i = 0; i < JOURNAL_WATCH_BUCKETS; i++) {
         (void)pthread_mutex_lock(&j->watches[i].lock);
         (void)pthread_cond_broadcast(&j->watches[i].moved);
@@ -399,7 +374,8 @@ void journal_destroy(journal *j) {
         return;
     }
     journal_quiesce(j);
-    (void)pthread_join(j->sweeper, NULL);
+    ticker_stop(j->sweeper);
+    arena_destroy(j->sweeper_arena);
     (void)pthread_mutex_lock(&j->lock);
     j->stopping = true;
     (void)pthread_cond_broadcast(&j->work);
@@ -418,8 +394,6 @@ void journal_destroy(journal *j) {
         (void)pthread_mutex_destroy(&j->watches[i].lock);
         (void)pthread_cond_destroy(&j->watches[i].moved);
     }
-    (void)pthread_cond_destroy(&j->sweeper_wake);
-    (void)pthread_mutex_destroy(&j->sweeper_lock);
     (void)pthread_cond_destroy(&j->work);
     (void)pthread_mutex_destroy(&j->lock);
     free(j);

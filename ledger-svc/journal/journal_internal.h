@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 
 #include "base/metrics.h"
+#include "base/ticker.h"
 #include "journal/cache.h"
 #include "journal/follow.h"
 #include "journal/journal.h"
@@ -115,9 +116,9 @@ struct journal {
     size_t n_requests, n_events;
     bool stopping;
     commit_worker workers[JOURNAL_THREADS_MAX];
-    pthread_t sweeper;
-    pthread_mutex_t sweeper_lock; // guards the sleep of the sweeper
-    pthread_cond_t sweeper_wake;
+    ticker *sweeper;
+    arena *sweeper_arena;
+    bool sweeper_failing;
     atomic_bool quiet;
     atomic_size_t cached_accounts;
     journal_watch watches[JOURNAL_WATCH_BUCKETS];

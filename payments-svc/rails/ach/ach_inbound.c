@@ -440,47 +440,22 @@ bool ach_inbound_sweep(ach_rail *r, err *e) {
     return ok;
 }
 
-// --- The thread ------------------------------------------------------------------------------------------------------
+// --- The ticker ------------------------------------------------------------------------------------------------------
 
-// Waits for the next look; true when the thread shall end.
-static bool wait_or_stop(ach_rail *r) {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += r->settings.poll_ms / 1000;
-    until.tv_nsec += r->settings.poll_ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    pthread_mutex_lock(&r->lock);
-    int rc = 0;
-    while (!r->stop && rc == 0) {
-        rc = pthread_cond_timedwait(&r->changed, &r->lock, &until);
-    }
-    bool stop = r->stop;
-    pthread_mutex_unlock(&r->lock);
-    return stop;
-}
-
-void *ach_inbound_run(void *arg) {
+void ach_inbound_look(void *arg) {
     ach_rail *r = arg;
-    bool down = false;
-    int64_t sweep_at_ms = 0;
-    do {
-        err e = {0};
-        bool ok = ach_inbound_poll(r, &e);
-        if (ok && clock_mono_ms(r->clock) >= sweep_at_ms) {
-            sweep_at_ms = clock_mono_ms(r->clock) + ACH_SWEEP_EVERY_MS;
-            if (!ach_inbound_sweep(r, &e)) { // nothing waits for it
-                log_err(LOG_WARN, "ach.sweep_failed", &e);
-            }
+    err e = {0};
+    const bool ok = ach_inbound_poll(r, &e);
+    if (ok && clock_mono_ms(r->clock) >= r->sweep_at_ms) {
+        r->sweep_at_ms = clock_mono_ms(r->clock) + ACH_SWEEP_EVERY_MS;
+        if (!ach_inbound_sweep(r, &e)) { // nothing waits for it
+            log_err(LOG_WARN, "ach.sweep_failed", &e);
         }
-        if (!ok && !down) { // once, not at every look
-            log_err(LOG_WARN, "ach.inbound.down", &e);
-        } else if (ok && down) {
-            log_info("ach.inbound.up");
-        }
-        down = !ok;
-    } while (!wait_or_stop(r));
-    return NULL;
+    }
+    if (!ok && !r->inbound_down) { // once, not at every look
+        log_err(LOG_WARN, "ach.inbound.down", &e);
+    } else if (ok && r->inbound_down) {
+        log_info("ach.inbound.up");
+    }
+    r->inbound_down = !ok;
 }

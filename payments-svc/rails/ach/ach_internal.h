@@ -2,9 +2,8 @@
 #ifndef ACH_ACH_INTERNAL_H
 #define ACH_ACH_INTERNAL_H
 
-#include <pthread.h>
-
 #include "base/metrics.h"
+#include "base/ticker.h"
 #include "rails/ach/ach_rail.h"
 #include "rails/ach/ach_sftp.h"
 #include "rails/ach/nacha_write.h"
@@ -40,15 +39,13 @@ typedef struct ach_rail {
     metric *files, *exhausted, *accepted, *not_sent, *unknown;
     metric *inbound[INBOUND_RESULTS];
 
-    // The inbound thread, with a session of its own so that a download never delays an upload.
+    // The inbound ticker's, with a session of its own so that a download never delays an upload.
     ach_sftp *in;
     rail_wake wake;
     void *wake_arg;
-    pthread_t thread;
-    bool thread_started;
-    pthread_mutex_t lock; // guards stop
-    pthread_cond_t changed;
-    bool stop;
+    ticker *inbound_ticker;
+    bool inbound_down;
+    int64_t sweep_at_ms; // monotonic
 } ach_rail;
 
 // ach_sql.c: every statement of the rail.
@@ -110,7 +107,7 @@ int64_t ach_today(const clock_source *clock); // YYYYMMDD in New York
 void ach_trace_format(const ach_rail *r, int64_t sequence, char out[16]);
 
 // ach_inbound.c
-void *ach_inbound_run(void *arg); // the thread; arg is the ach_rail
+void ach_inbound_look(void *arg); // what the ticker calls; arg is the ach_rail
 // One look into the outbox: handles all that is there. False when the bank or the database could not be reached.
 bool ach_inbound_poll(ach_rail *r, err *e) WARN_UNUSED;
 

@@ -601,12 +601,6 @@ rail *ach_rail_create(const ach_settings *settings, db_pool *pool, crypto_keyrin
     r->pool = pool;
     r->keys = keys;
     r->clock = clock;
-    pthread_mutex_init(&r->lock, NULL);
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&r->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
     if (r->settings.archive_dir == NULL || r->settings.archive_dir[0] == '\0') {
         r->settings.archive_dir = "archive";
     }
@@ -644,15 +638,12 @@ rail *ach_rail_create(const ach_settings *settings, db_pool *pool, crypto_keyrin
 
 bool ach_rail_start_inbound(rail *base, rail_wake wake, void *arg, err *e) {
     ach_rail *r = self_of(base);
-    ASSERT(!r->thread_started);
+    ASSERT(r->inbound_ticker == NULL);
     r->wake = wake;
     r->wake_arg = arg;
-    if (pthread_create(&r->thread, NULL, ach_inbound_run, r) != 0) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "NO_THREAD",
-                       "the inbound thread cannot be started");
-    }
-    r->thread_started = true;
-    return true;
+    r->inbound_ticker = ticker_start(r->settings.poll_ms, ach_inbound_look, r);
+    return r->inbound_ticker != NULL ||
+           err_set(e, ERR_RESOURCE_EXHAUSTED, "NO_THREAD", "the inbound thread cannot be started");
 }
 
 void ach_rail_destroy(rail *base) {
@@ -660,16 +651,8 @@ void ach_rail_destroy(rail *base) {
         return;
     }
     ach_rail *r = self_of(base);
-    if (r->thread_started) {
-        pthread_mutex_lock(&r->lock);
-        r->stop = true;
-        pthread_cond_signal(&r->changed);
-        pthread_mutex_unlock(&r->lock);
-        pthread_join(r->thread, NULL);
-    }
+    ticker_stop(r->inbound_ticker);
     ach_sftp_destroy(r->in);
     ach_sftp_destroy(r->out);
-    pthread_cond_destroy(&r->changed);
-    pthread_mutex_destroy(&r->lock);
     free(r);
 }

@@ -1,0 +1,82 @@
+#include "base/ticker.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "base/assert.h"
+
+struct ticker {
+    int64_t pause_ms;
+    void (*fn)(void *arg);
+    void *arg;
+    pthread_t thread;
+    pthread_mutex_t lock; // guards stopping; never held in fn
+    pthread_cond_t changed;
+    bool stopping;
+};
+
+// True when it is time to end.
+static bool pause_or_stop(ticker *t) {
+    struct timespec until;
+    ASSERT(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+    until.tv_sec += t->pause_ms / 1000;
+    until.tv_nsec += t->pause_ms % 1000 * 1000000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&t->lock);
+    int rc = 0;
+    while (!t->stopping && rc != ETIMEDOUT) {
+        rc = pthread_cond_timedwait(&t->changed, &t->lock, &until);
+    }
+    const bool stop = t->stopping;
+    pthread_mutex_unlock(&t->lock);
+    return stop;
+}
+
+static void *run(void *arg) {
+    ticker *t = arg;
+    do {
+        t->fn(t->arg);
+    } while (!pause_or_stop(t));
+    return NULL;
+}
+
+static void destroy(ticker *t) {
+    (void)pthread_cond_destroy(&t->changed);
+    (void)pthread_mutex_destroy(&t->lock);
+    free(t);
+}
+
+ticker *ticker_start(int64_t pause_ms, void (*fn)(void *arg), void *arg) {
+    ASSERT(pause_ms > 0);
+    ticker *t = calloc(1, sizeof *t);
+    ASSERT(t != NULL);
+    t->pause_ms = pause_ms;
+    t->fn = fn;
+    t->arg = arg;
+    pthread_condattr_t monotonic;
+    ASSERT(pthread_condattr_init(&monotonic) == 0 &&
+           pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0 &&
+           pthread_cond_init(&t->changed, &monotonic) == 0 &&
+           pthread_mutex_init(&t->lock, NULL) == 0);
+    (void)pthread_condattr_destroy(&monotonic);
+    if (pthread_create(&t->thread, NULL, run, t) != 0) {
+        destroy(t);
+        return NULL;
+    }
+    return t;
+}
+
+void ticker_stop(ticker *t) {
+    if (t == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&t->lock);
+    t->stopping = true;
+    pthread_cond_signal(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+    ASSERT(pthread_join(t->thread, NULL) == 0);
+    destroy(t);
+}
