@@ -1,6 +1,4 @@
 // ledger-svc: puts the rooms together.
-#include <stdio.h>
-#include <string.h>
 
 #include "api/api.h"
 #include "audit/sealer.h"
@@ -8,35 +6,30 @@
 #include "settings.h"
 #include "store/store.h"
 
-enum { CONNINFO_MAX = 2048, SEALER_STATEMENT_TIMEOUT_MS = 5000 };
+enum { SEALER_STATEMENT_TIMEOUT_MS = 5000 };
 
 typedef struct ledger_svc {
     ledger_settings settings;
-    char journal_conninfo[CONNINFO_MAX];
     db_pool *journal_pool;
     journal *journal;
-    char sealer_conninfo[CONNINFO_MAX];
     db_pool *sealer_pool; // NULL: this process does not seal
+    db_watch *sealer_watch;
     sealer *sealer;
     head_keys audit_keys;
     ledger_api api;
 } ledger_svc;
 
-static bool keyed_conninfo_make(const char *conninfo, const char *name, char *out, err *e) {
-    const int n = snprintf(out, CONNINFO_MAX, "%s options='" STORE_KEYED_OPTIONS "'", conninfo);
-    return (n > 0 && n < CONNINFO_MAX) ||
-           err_set(e, ERR_INVALID_ARGUMENT, "BAD_SETTING", "%s is too long", name);
-}
-
 // --- The sealer: another role, and so other connections ----------------------------------------------------------------
 
 static void sealer_stop(ledger_svc *svc) {
     sealer_destroy(svc->sealer);
+    db_watch_stop(svc->sealer_watch);
     if (svc->sealer_pool != NULL) {
         db_pool_destroy(svc->sealer_pool);
     }
     svc->sealer = NULL;
     svc->sealer_pool = NULL;
+    svc->sealer_watch = NULL;
 }
 
 static bool sealer_start(ledger_svc *svc, err *e) {
@@ -47,20 +40,19 @@ static bool sealer_start(ledger_svc *svc, err *e) {
         return s->audit_public_keys_file[0] == '\0' ||
                head_keys_load(&svc->audit_keys, s->audit_public_keys_file, e);
     }
-    if (!keyed_conninfo_make(s->audit_conninfo, "audit.conninfo", svc->sealer_conninfo, e)) {
-        return false;
-    }
     const db_pool_options pool_options = {
-        .conninfo = svc->sealer_conninfo,
+        .conninfo = s->audit_conninfo,
         .application_name = "ledger-svc sealer",
-        .size = 1,
+        .size = 2, // the sealer, and the watch
         .statement_timeout_ms = SEALER_STATEMENT_TIMEOUT_MS,
         .metrics_prefix = "sealer",
+        .session_options = STORE_KEYED_OPTIONS,
     };
     svc->sealer_pool = db_pool_create(&pool_options, e);
     if (svc->sealer_pool == NULL) {
         return false;
     }
+    svc->sealer_watch = db_watch_start(svc->sealer_pool);
     const sealer_options options = {
         .pool = svc->sealer_pool,
         .clock = clock_system(),
@@ -85,16 +77,14 @@ static bool sealer_start(ledger_svc *svc, err *e) {
 // The commit path has connections of its own, so that no read can make a commit wait.
 static bool journal_start(ledger_svc *svc, err *e) {
     const ledger_settings *s = &svc->settings;
-    if (!keyed_conninfo_make(s->common.db_conninfo, "db.conninfo", svc->journal_conninfo, e)) {
-        return false;
-    }
     const db_pool_options pool_options = {
-        .conninfo = svc->journal_conninfo,
+        .conninfo = s->common.db_conninfo,
         .application_name = "ledger-svc journal",
         .size = (int)s->commit_threads + 1,
         // Below the time that a commit has left when it begins, so that BEGIN need not set it again.
         .statement_timeout_ms = s->commit_timeout_ms / 2,
         .metrics_prefix = "journal",
+        .session_options = STORE_KEYED_OPTIONS,
     };
     svc->journal_pool = db_pool_create(&pool_options, e);
     if (svc->journal_pool == NULL) {

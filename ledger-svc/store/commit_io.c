@@ -129,7 +129,9 @@ bool store_copy_finish(db_copy *w, size_t n_expected, err *e) {
 }
 
 db_copy *store_copy_open(db_conn *c, const store_copy_target *t, err *e) {
-    return db_copy_begin(c, t->table, t->columns, t->n_columns, e);
+    db_copy *w = db_copy_begin(c, t->table, t->columns, t->n_columns, e);
+    CRASH_POINT("journal.copying");
+    return w;
 }
 
 static bool copy_accounts(db_conn *c, int64_t book_id, const ledger_tx *tx, err *e) {

@@ -28,6 +28,7 @@ typedef struct running {
     bool rpc_ready;
     http_server *metrics;
     db_pool *pool;
+    db_watch *watch;
     bool service_started;
     rpc_service services[SERVICES_MAX];
     size_t n_services;
@@ -124,7 +125,11 @@ static bool start_pool(running *r, err *e) {
         .session_options = r->p->db_session_options,
     };
     r->pool = db_pool_create(&options, e);
-    return r->pool != NULL;
+    if (r->pool == NULL) {
+        return false;
+    }
+    r->watch = db_watch_start(r->pool);
+    return true;
 }
 
 static bool start_server(running *r, err *e) {
@@ -238,6 +243,7 @@ static void stop(running *r) {
     if (r->service_started) {
         p->stop(p->self);
     }
+    db_watch_stop(r->watch);
     if (r->pool != NULL) {
         db_pool_destroy(r->pool);
     }

@@ -27,7 +27,7 @@ static bool step(const char *name, err *e) {
 
 // --- The other rooms -------------------------------------------------------------------------------------------------
 
-static char a_pool, a_server, a_metrics; // things to point to
+static char a_pool, a_watch, a_server, a_metrics; // things to point to
 
 void rpc_init(void) {
     note("rpc_init");
@@ -43,6 +43,17 @@ db_pool *db_pool_create(const db_pool_options *o, err *e) {
 void db_pool_destroy(db_pool *p) {
     assert_ptr_equal(p, &a_pool);
     note("pool_destroy");
+}
+db_watch *db_watch_start(db_pool *p) {
+    assert_ptr_equal(p, &a_pool);
+    note("watch");
+    return (db_watch *)&a_watch;
+}
+void db_watch_stop(db_watch *w) {
+    if (w != NULL) {
+        assert_ptr_equal(w, &a_watch);
+        note("watch_stop");
+    }
 }
 bool db_migrate(const char *conninfo, const char *dir, err *e) {
     dprintf(events_fd, "%s %s\n", conninfo, dir);
@@ -216,12 +227,12 @@ static void test_daemon__whole_life__in_order(void **state) {
     (void)state;
     test_write_file(ready_path, "left by a killed process", 0600);
     assert_int_equal(RUN(false, "--config", config_path), 0);
-    assert_string_equal(out,
-                        "rpc_init\nmetrics\npool\nstart\nserver\nserving:test.v1.Test\nserving:\n"
-                        "started\nquiesce\n"
-                        "ready ,\"grpc_port\":7001,\"metrics_port\":7002,\"webhook_port\":7003}\n"
-                        "not_serving:test.v1.Test\nnot_serving:\ndrain\nmetrics_stop\nstop\n"
-                        "pool_destroy\nrpc_shutdown\n");
+    assert_string_equal(
+        out, "rpc_init\nmetrics\npool\nwatch\nstart\nserver\nserving:test.v1.Test\nserving:\n"
+             "started\nquiesce\n"
+             "ready ,\"grpc_port\":7001,\"metrics_port\":7002,\"webhook_port\":7003}\n"
+             "not_serving:test.v1.Test\nnot_serving:\ndrain\nmetrics_stop\nstop\n"
+             "watch_stop\npool_destroy\nrpc_shutdown\n");
     assert_int_not_equal(access(ready_path, F_OK), 0);
 }
 
@@ -230,13 +241,14 @@ static void test_daemon__step_fails__stops_what_was_started_and_exits_1(void **s
     static const char *const CASES[][2] = {
         {"metrics", "rpc_init\nmetrics\nrpc_shutdown\n"},
         {"pool", "rpc_init\nmetrics\npool\nmetrics_stop\nrpc_shutdown\n"},
-        {"start", "rpc_init\nmetrics\npool\nstart\nmetrics_stop\npool_destroy\nrpc_shutdown\n"},
-        {"server", "rpc_init\nmetrics\npool\nstart\nserver\nquiesce\nmetrics_stop\nstop\n"
-                   "pool_destroy\nrpc_shutdown\n"},
+        {"start", "rpc_init\nmetrics\npool\nwatch\nstart\nmetrics_stop\nwatch_stop\npool_"
+                  "destroy\nrpc_shutdown\n"},
+        {"server", "rpc_init\nmetrics\npool\nwatch\nstart\nserver\nquiesce\nmetrics_stop\nstop\n"
+                   "watch_stop\npool_destroy\nrpc_shutdown\n"},
         {"started",
-         "rpc_init\nmetrics\npool\nstart\nserver\nserving:test.v1.Test\nserving:\nstarted\n"
+         "rpc_init\nmetrics\npool\nwatch\nstart\nserver\nserving:test.v1.Test\nserving:\nstarted\n"
          "quiesce\nnot_serving:test.v1.Test\nnot_serving:\ndrain\nmetrics_stop\nstop\n"
-         "pool_destroy\nrpc_shutdown\n"},
+         "watch_stop\npool_destroy\nrpc_shutdown\n"},
     };
     for (size_t i = 0; i < N_OF(CASES); i++) {
         failing = CASES[i][0];

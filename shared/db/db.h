@@ -145,6 +145,17 @@ bool db_transact(db_pool *p, int64_t deadline_mono_ms, arena *a, db_tx_fn fn, vo
 bool db_read(db_pool *p, int64_t deadline_mono_ms, arena *a, db_tx_fn fn, void *arg,
              err *e) WARN_UNUSED;
 
+// --- Sessions whose client stands still. -----------------------------------------------------------------------------
+// A process that was stopped keeps the locks of its open transactions. Between two statements PostgreSQL ends such a session
+// after idle_in_transaction_session_timeout (the pool's: 30 s, or statement_timeout_ms if that is more); in the middle of one, such
+// as a COPY, it waits for ever. This ends those, after the same time: sessions of the pool's role in its database, of whatever
+// process. *n: how many.
+bool db_end_stalled(db_pool *p, int64_t deadline_mono_ms, arena *a, int64_t *n, err *e) WARN_UNUSED;
+// The same every other second, in a thread of its own.
+typedef struct db_watch db_watch;
+db_watch *db_watch_start(db_pool *p);
+void db_watch_stop(db_watch *w); // before the pool is destroyed; accepts NULL
+
 // --- COPY … FROM STDIN (FORMAT binary), inside the current transaction. ----------------------------------------------
 typedef struct db_copy db_copy;
 // columns: "a, b, c". Buffers in 64 KiB blocks.

@@ -107,7 +107,7 @@ struct db_pool {
     bool probing;         // one thread tries while the others are told that it is down
     int64_t connect_not_before_ms;
     char connect_error[160];
-    metric *in_use, *open, *wait, *discarded, *retries, *commit_unknown;
+    metric *in_use, *open, *wait, *discarded, *retries, *commit_unknown, *stalled_ended;
 };
 
 static inline void db_put16(uint8_t *out, uint16_t v) {

@@ -73,6 +73,8 @@ static void create_metrics(db_pool *p, const char *name) {
         metric_counter("db_tx_retries_total", labels, "transactions and reads that were run again");
     p->commit_unknown =
         metric_counter("db_commit_unknown_total", labels, "commits whose answer was lost");
+    p->stalled_ended = metric_counter("db_stalled_ended_total", labels,
+                                      "sessions ended because their client stood still");
 }
 
 db_pool *db_pool_create(const db_pool_options *o, err *e) {
