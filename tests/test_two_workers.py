@@ -14,17 +14,19 @@ from support.waiting import wait_until
 
 LEASE_MS = 1200
 SETTINGS = {**mix.SETTINGS, "payments-svc": {**mix.SETTINGS["payments-svc"], "saga.lease_ms": LEASE_MS,
-            # A stopped process may hold locks in an open transaction: when it waits for its client, the database ends it after
-            # so long (else 30 s).
+            # A stopped process may hold locks in an open transaction: its sessions are ended after so long (else 30 s), by the
+            # database between two statements, and by the other process's watch in the middle of one.
             "db.statement_timeout_ms": 3000,
             "db.conninfo": "service=payments_service application_name=payments-svc "
                            "options='-c idle_in_transaction_session_timeout=2000'"}}
 OTHER = "payments-svc.2"
 # Where the first worker stands still, in the middle of a step: it has the lease, has acted or is about to, has not written.
-POINTS = ["saga.claim.committed", "saga.reserve.prepared", "saga.reserve.sent", "saga.reserve.acked",
+POINTS = ["saga.claim.committed", "saga.outcome.copying", "saga.reserve.prepared", "saga.reserve.sent", "saga.reserve.acked",
           "saga.execute.prepared", "instant.post.begin", "instant.post.answered", "ach.upload.begin", "ach.upload.written",
           "ach.upload.renamed", "saga.execute.sent", "saga.execute.acked", "saga.confirm.prepared", "saga.confirm.sent",
           "saga.confirm.acked", "saga.void.prepared", "saga.void.acked", "saga.return.sent"]
+# Before it has anything: it stands still with the lock under which it would have taken them.
+CLAIM_POINTS = ["saga.claim.copying"]
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +72,7 @@ def assert_epochs_grow(world, merchant):
 
 
 def restart(daemon, env=None):
-    daemon.resume()
-    daemon.stop()
+    daemon.kill()
     daemon.start(env=env)
 
 
@@ -80,11 +81,9 @@ def stopped(daemon):
         return stat.read().rpartition(")")[2].split()[0] == "T"
 
 
-@pytest.mark.parametrize("point", POINTS)
-def test_FENCED_a_stopped_worker_cannot_write(pair, point, tmp_path):
-    world = pair
+def taken_over(world, plan):
+    """The first worker takes payouts in and stands still, the second one finishes them. (merchant, payer, {payout: its end})."""
     first, second = world.payments, world.daemon(OTHER)
-    plan = Plan(tmp_path, point, action="stop")
     restart(second)
     other = Payer(world, OTHER)
     merchant = other.merchant(deposit=mix.DEPOSIT, prefix="fence")
@@ -92,37 +91,62 @@ def test_FENCED_a_stopped_worker_cannot_write(pair, point, tmp_path):
     second.stop()
     restart(first, plan.env)
 
-    # The first worker takes all of them in, and stands still with what it holds.
     wanted = [(ACH, 1_000, SETTLED), (ACH, 1_951, RETURNED), (ACH, 1_902, RETURNED), (INSTANT, 1_100, SETTLED),
               (INSTANT, 2_100, SETTLED), (INSTANT, 1_801, 7)]
     merchant.payer = Payer(world)
     request = [merchant.new_payout(amount, rail) for rail, amount, _ in wanted]
     results = merchant.pay_many(request)
     ends = {result.payout.payout_id: end for result, (_, _, end) in zip(results, wanted)}
-    wait_until(lambda: plan.hit() and stopped(first), f"the worker stands at {point}")
+    wait_until(lambda: plan.hit() and stopped(first), f"the worker stands at {plan.point}")
 
-    # The second one comes, waits for the lease to end, and finishes everything.
+    # The second one waits for the lease to end, or the lock.
     restart(second)
     merchant.payer = other
     for state in set(ends.values()):
         merchant.wait_for([key for key, end in ends.items() if end == state], {state}, 45)
-    before = written(world, merchant)
     assert stopped(first)
+    return merchant, other, ends
 
-    # Continued, the first one goes on where it stood, and cannot write.
-    first.resume()
-    wait_until(lambda: metric(first, "saga_lease_lost_total") > 0, "the first worker finds out that it has lost its lease", 20)
+
+def assert_nothing_changes(world, merchant, before):
     later = time.monotonic() + LEASE_MS / 1000
     wait_until(lambda: time.monotonic() > later, "a lease's time has passed, in which it could have done harm")
     assert written(world, merchant) == before
-    owners = assert_epochs_grow(world, merchant)
-    assert len(owners) >= 2, "both workers have worked on them"
 
+
+def assert_paid_once(other, merchant, ends):
     payouts = merchant.payouts()
     assert {payout.payout_id: payout.state for payout in payouts} == ends
     assert_bank_agrees(other, payouts)
     assert_books_at_rest(other, [merchant.book_id])
-    second.stop()
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_FENCED_a_stopped_worker_cannot_write(pair, point, tmp_path):
+    world = pair
+    merchant, other, ends = taken_over(world, Plan(tmp_path, point, action="stop"))
+    before = written(world, merchant)
+
+    # Continued, the first one goes on where it stood, and cannot write.
+    world.payments.resume()
+    wait_until(lambda: metric(world.payments, "saga_lease_lost_total") > 0,
+               "the first worker finds out that it has lost its lease", 20)
+    assert_nothing_changes(world, merchant, before)
+    assert len(assert_epochs_grow(world, merchant)) >= 2, "both workers have worked on them"
+    assert_paid_once(other, merchant, ends)
+    world.daemon(OTHER).stop()
+
+
+@pytest.mark.parametrize("point", CLAIM_POINTS)
+def test_FENCED_a_worker_stopped_while_it_takes_them_holds_nobody_up(pair, point, tmp_path):
+    world = pair
+    merchant, other, ends = taken_over(world, Plan(tmp_path, point, action="stop"))
+    before = written(world, merchant)
+    world.payments.resume()
+    assert_nothing_changes(world, merchant, before)
+    assert_epochs_grow(world, merchant)
+    assert_paid_once(other, merchant, ends)
+    world.daemon(OTHER).stop()
 
 
 def test_NO_DOUBLE_two_workers_share_the_work(pair):

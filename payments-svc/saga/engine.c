@@ -18,6 +18,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/ticker.h"
 #include "saga/saga_internal.h"
 
 enum {
@@ -55,6 +56,8 @@ struct saga_engine {
     saga_keeper *keeper;
     saga_tools tools;
     metric *due[STEP_COUNT];
+    ticker *take_over;
+    arena *take_over_arena;
     arena *a; // the books
     pthread_t threads[SAGA_WORKERS_MAX];
     int n_threads;
@@ -248,10 +251,7 @@ static bool scan_database(saga_engine *g, scan *s, arena *a, err *e) {
     }
     s->now_us = clock_wall_us(g->clock);
     s->n_due = 0;
-    if (s->n_books == 0) {
-        return true;
-    }
-    return saga_store_take_over(g->o.pool, s->books, s->n_books, s->now_us, deadline, a, e) &&
+    return s->n_books == 0 ||
            saga_store_scan(g->o.pool, s->books, s->n_books, rails, g->o.n_rails, s->now_us,
                            (int64_t)g->o.batch_max + 1, &s->due, &s->n_due, deadline, a, e);
 }
@@ -304,6 +304,35 @@ static void run_scan(saga_engine *g, arena *a) {
     }
     arena_reset(a);
     pthread_cond_broadcast(&g->changed);
+}
+
+// Leases that are over. It may have to wait for locks of whoever had them, so it is no part of a scan.
+static void take_over(void *arg) {
+    static saga_complaint complaint;
+    saga_engine *g = arg;
+    int64_t books[SAGA_BOOKS_MAX];
+    pthread_mutex_lock(&g->mutex);
+    const size_t n_books = g->n_books;
+    for (size_t i = 0; i < n_books; i++) {
+        books[i] = g->books[i]->id;
+    }
+    pthread_mutex_unlock(&g->mutex);
+    int64_t n = 0;
+    err e;
+    err_clear(&e);
+    if (n_books > 0 &&
+        !saga_store_take_over(g->o.pool, books, n_books, clock_wall_us(g->clock), &n,
+                              clock_mono_ms(g->clock) + SCAN_TIMEOUT_MS, g->take_over_arena, &e) &&
+        saga_may_complain(&complaint)) {
+        log_err(LOG_WARN, "saga.take_over_failed", &e);
+    }
+    arena_reset(g->take_over_arena);
+    if (n > 0) {
+        pthread_mutex_lock(&g->mutex);
+        g->scan_wanted = true;
+        pthread_cond_broadcast(&g->changed);
+        pthread_mutex_unlock(&g->mutex);
+    }
 }
 
 // --- A worker --------------------------------------------------------------------------------------------------------
@@ -449,6 +478,9 @@ saga_engine *saga_engine_start(const saga_engine_options *o, err *e) {
     ASSERT(pthread_cond_init(&g->changed, &monotonic) == 0);
     ASSERT(pthread_condattr_destroy(&monotonic) == 0);
     g->keeper = saga_keeper_start(o->pool, g->clock, o->lease_ms);
+    g->take_over_arena = arena_create(SAGA_ARENA_MAX);
+    g->take_over = ticker_start(o->poll_ms, take_over, g);
+    ASSERT(g->take_over != NULL);
     for (int i = 0; i < o->workers; i++) {
         if (pthread_create(&g->threads[i], NULL, worker_main, g) != 0) {
             (void)err_set(e, ERR_RESOURCE_EXHAUSTED, "THREADS",
@@ -490,6 +522,8 @@ void saga_engine_stop(saga_engine *g) {
     for (int i = 0; i < g->n_threads; i++) {
         ASSERT(pthread_join(g->threads[i], NULL) == 0);
     }
+    ticker_stop(g->take_over);
+    arena_destroy(g->take_over_arena);
     saga_keeper_stop(g->keeper);
     ASSERT(pthread_cond_destroy(&g->changed) == 0);
     ASSERT(pthread_mutex_destroy(&g->mutex) == 0);

@@ -125,8 +125,9 @@ static bool take_over_in_tx(db_conn *c, arena *a, void *arg, err *e) {
 }
 
 bool saga_store_take_over(db_pool *pool, const int64_t *books, size_t n_books, int64_t now_us,
-                          int64_t deadline_mono_ms, arena *a, err *e) {
+                          int64_t *n, int64_t deadline_mono_ms, arena *a, err *e) {
     expired x = {books, n_books, now_us, NULL};
+    *n = 0;
     if (!db_read(pool, deadline_mono_ms, a, find_expired, &x, e)) {
         return false;
     }
@@ -135,6 +136,7 @@ bool saga_store_take_over(db_pool *pool, const int64_t *books, size_t n_books, i
         if (!db_transact(pool, deadline_mono_ms, a, take_over_in_tx, &t, e)) {
             return false;
         }
+        *n += t.n;
         if (t.n > 0) {
             log_warn("saga.lease_taken_over", F_INT("book", t.book_id), F_INT("n", t.n));
         }

@@ -117,9 +117,9 @@ bool saga_store_renew(const saga_renewal *r, bool *kept, int64_t deadline_mono_m
                       err *e) WARN_UNUSED;
 
 // Takes away the leases that are over: their sagas are brought up to their logs, and are due. Each in a transaction of its
-// own; several processes may do it at once.
+// own; several processes may do it at once. One whose row is locked is left for the next time. *n: how many sagas.
 bool saga_store_take_over(db_pool *pool, const int64_t *books, size_t n_books, int64_t now_us,
-                          int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
+                          int64_t *n, int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
 
 // --- intents (saga_intent.c): inside the claiming transaction --------------------------------------------------------
 

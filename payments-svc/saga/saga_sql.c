@@ -94,9 +94,11 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
         {"saga_expired",
          "SELECT l.book_id, l.lease_id FROM unnest($1::int8[]) AS b(book_id) "
          "JOIN saga_lease AS l ON l.book_id = b.book_id AND l.ends_at <= $2 LIMIT $3"},
+    // One that is locked is being renewed or given back at this moment, or by a process that stands still in the middle of it: the
+    // other leases do not wait for that.
     [SAGA_SQL_LOCK_EXPIRED] = {"saga_lock_expired",
                                "SELECT n FROM saga_lease WHERE book_id = $1 AND lease_id = $2 "
-                               "AND ends_at <= $3 FOR UPDATE"},
+                               "AND ends_at <= $3 FOR UPDATE SKIP LOCKED"},
     // What the worker was about to do, as its intents say: the sagas act (phase 1) without a worker, and are due. Steps: 1 RESERVE
     // 2 EXECUTE 3 RESOLVE 6 VOID 7 RETURN; state 4 PROCESSING; the same that saga_on_claim made of them.
     [SAGA_SQL_TAKE_OVER] =

@@ -297,6 +297,7 @@ static bool write_intents(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     if (w == NULL) {
         return false;
     }
+    CRASH_POINT("saga.claim.copying");
     for (size_t i = 0; i < b->n; i++) {
         const saga_item *item = &b->items[i];
         const bool why =
@@ -398,6 +399,7 @@ static bool log_outcomes(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     if (w == NULL) {
         return false;
     }
+    CRASH_POINT("saga.outcome.copying");
     for (size_t i = 0; i < b->n; i++) {
         const saga_item *item = &b->items[i];
         if (item->acting != STEP_NONE) {

@@ -101,7 +101,8 @@ static size_t written(saga_batch *b) {
 static void take_over(void) {
     static const int64_t BOOKS[] = {WORLD_BOOK};
     err e;
-    if (!saga_store_take_over(world_pool(), BOOKS, 1, clock_wall_us(clock_system()),
+    int64_t n = 0;
+    if (!saga_store_take_over(world_pool(), BOOKS, 1, clock_wall_us(clock_system()), &n,
                               fixture_deadline(5000), memory, &e)) {
         fail_msg("%s: %s / %s", e.reason, e.message, e.detail);
     }
@@ -247,6 +248,32 @@ static void test_fenced__who_lost_the_lease_writes_nothing(void **state) {
     assert_int_equal(in_state(STEP_EXECUTE, STATE_PROCESSING), 2);
     assert_int_equal(in_state(STEP_RESERVE, STATE_PROCESSING), 1); // nobody has it now
     assert_int_equal(run(STEP_RESERVE).n_moved, 1);
+}
+
+// A process that stands still in the middle of giving a lease back holds up nothing but that lease.
+static void test_take_over__a_lease_is_locked__the_others_are_taken(void **state) {
+    (void)state;
+    static const db_stmt LOCK_OLDEST = {
+        "lock_oldest", "SELECT 1 FROM saga_lease ORDER BY lease_id LIMIT 1 FOR UPDATE"};
+    err e;
+    world_payouts(RAIL_INSTANT, 5, 100, NULL);
+    saga_batch first = batch(STEP_RESERVE, 1, 5000), second = batch(STEP_RESERVE, 2, 5000);
+    first.from.limit = 2;
+    assert_int_equal(claim(&first), 2);
+    assert_int_equal(claim(&second), 3);
+    end_leases();
+    db_conn *c = db_pool_checkout(world_pool(), fixture_deadline(5000), &e);
+    assert_non_null(c);
+    assert_true(db_begin(c, fixture_deadline(20000), &e));
+    assert_true(db_exec(c, &LOCK_OLDEST, NULL, memory, NULL, NULL, &e));
+    take_over();
+    assert_int_equal(world_count("SELECT n FROM saga_lease"), 2);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE phase = 1"), 3);
+    db_rollback(c);
+    db_pool_checkin(world_pool(), c);
+    take_over();
+    assert_int_equal(world_count("SELECT count(*) FROM saga_lease"), 0);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE phase = 1"), 5);
 }
 
 // Whoever is late, but was not missed, may still write.
@@ -690,6 +717,7 @@ int main(void) {
         cmocka_unit_test_setup(test_outcome__gives_the_lease_back_and_logs, fresh),
         cmocka_unit_test_setup(test_outcome__every_row_gets_its_own, fresh),
         cmocka_unit_test_setup(test_fenced__who_lost_the_lease_writes_nothing, fresh),
+        cmocka_unit_test_setup(test_take_over__a_lease_is_locked__the_others_are_taken, fresh),
         cmocka_unit_test_setup(test_lease__over_and_not_taken_away__outcome_counts, fresh),
         cmocka_unit_test_setup(test_fenced__same_owner_stale_lease, fresh),
         cmocka_unit_test_setup(test_fenced__foreign_epoch__nothing_is_written, fresh),
