@@ -22,7 +22,7 @@ SANITIZER_ENV = {
 
 
 # Tests that look into account rows themselves wait for a checkpoint: let it come soon.
-SETTINGS = {"ledger-svc": {"journal.checkpoint_ms": 1000}}
+SETTINGS = {"ledger-svc": {"journal.checkpoint_ms": 250}}
 
 
 def with_ours(settings: dict[str, dict[str, object]] | None) -> dict[str, dict[str, object]]:
