@@ -63,7 +63,7 @@ def test_the_largest_bulk_of_payouts(payer):
 
 @pytest.mark.parametrize("change, reason, field", [
     ({"external_reference": "r" * 129}, "FIELD_TOO_LONG", "payouts[{}].external_reference"),
-    ({"recipient_id": "0190b1f0-0000-7000-8000-000000000001"}, "RECIPIENT_NOT_FOUND", "recipient_id")])
+    ({"recipient_id": "0190b1f0-0000-7000-8000-000000000001"}, "RECIPIENT_NOT_FOUND", "payouts[{}].recipient_id")])
 def test_the_largest_bulk_of_payouts_that_are_all_refused(payer, change, reason, field):
     """By the rules, and by what stands in the database: an error each, in order, and nothing is written, nor under a repeat."""
     merchant = longest_merchant(payer)

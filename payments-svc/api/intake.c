@@ -29,6 +29,7 @@ enum {
 
 typedef struct intake_item {
     const Payments__V1__NewPayout *wanted;
+    const char *path; // where it stands in the request: "payout." or "payouts[3]."
     idem_entry idem;
     uuid recipient_id, payout_id;
     struct intake_item
@@ -78,9 +79,19 @@ static const err *err_keep(arena *a, const err *e) {
 
 // --- validation: once, on the worker that took the call ------------------------------------------------------------------
 
-static bool item_validate(const intake *in, const merchant *m, intake_item *it, const char *path,
-                          err *e) {
+typedef struct field_text {
+    char text[64];
+} field_text;
+
+static field_text field_of(const intake_item *it, const char *name) {
+    field_text f;
+    (void)snprintf(f.text, sizeof f.text, "%s%s", it->path, name);
+    return f;
+}
+
+static bool item_validate(const intake *in, const merchant *m, intake_item *it, err *e) {
     const Payments__V1__NewPayout *w = it->wanted;
+    const char *path = it->path;
     const currency *ccy = NULL;
     if (!rule_key(str_of(w->idempotency_key), path, e) || !rule_amount(w->amount_minor, path, e) ||
         !rule_currency(str_of(w->currency), path, &ccy, e) ||
@@ -93,10 +104,9 @@ static bool item_validate(const intake *in, const merchant *m, intake_item *it, 
         return false;
     }
     if (!list_has(m->currencies, str_of(w->currency))) {
-        char field[64];
-        (void)snprintf(field, sizeof field, "%scurrency", path);
-        return err_set_field(e, ERR_FAILED_PRECONDITION, "CURRENCY_NOT_HELD", field,
-                             "the merchant holds %s only", m->currencies);
+        return err_set_field(e, ERR_FAILED_PRECONDITION, "CURRENCY_NOT_HELD",
+                             field_of(it, "currency").text, "the merchant holds %s only",
+                             m->currencies);
     }
     return true;
 }
@@ -106,11 +116,13 @@ static bool job_prepare(const intake *in, intake_job *job, Payments__V1__NewPayo
     arena *a = rpc_arena(job->call);
     for (size_t i = 0; i < job->n; i++) {
         intake_item *it = &job->items[i];
-        char path[48];
-        (void)snprintf(path, sizeof path, job->single ? "payout." : "payouts[%zu].", i);
         err why = {0};
         it->wanted = payouts[i];
-        if (!item_validate(in, job->merchant, it, path, &why)) {
+        it->path = job->single ? "payout." : arena_printf(a, "payouts[%zu].", i);
+        if (it->path == NULL) {
+            return out_of_memory(e);
+        }
+        if (!item_validate(in, job->merchant, it, &why)) {
             it->refused = err_keep(a, &why);
             continue;
         }
@@ -152,11 +164,13 @@ static bool load_recipients(intake_batch *b, db_conn *c, arena *a, err *e) {
         const size_t row = (size_t)(uintptr_t)map_get(found, it->recipient_id);
         err why = {0};
         if (row == 0 || !str_eq(db_get_str(rows, row - 1, 1), it->idem.merchant_id)) {
-            err_set_field(&why, ERR_NOT_FOUND, "RECIPIENT_NOT_FOUND", "recipient_id",
-                          "the merchant has no such recipient");
+            (void)err_set_field(&why, ERR_NOT_FOUND, "RECIPIENT_NOT_FOUND",
+                                field_of(it, "recipient_id").text,
+                                "the merchant has no such recipient");
         } else if (!str_eq_c(db_get_str(rows, row - 1, 2), it->wanted->currency)) {
-            err_set_field(&why, ERR_FAILED_PRECONDITION, "CURRENCY_MISMATCH", "currency",
-                          "the recipient's account is not in this currency");
+            (void)err_set_field(&why, ERR_FAILED_PRECONDITION, "CURRENCY_MISMATCH",
+                                field_of(it, "currency").text,
+                                "the recipient's account is not in this currency");
         }
         it->refused = err_is_set(&why) ? err_keep(a, &why) : NULL;
     }
@@ -316,7 +330,7 @@ static bool intake_commit(intake *in, intake_batch *b, arena *a, err *e) {
 // --- answers ---------------------------------------------------------------------------------------------------------------
 
 // What to say of an item: the packed CreatePayoutResponse, or false and why not.
-static bool item_answer(const intake_item *it, const char *path, str *packed, err *e) {
+static bool item_answer(const intake_item *it, str *packed, err *e) {
     const intake_item *first = it->same_key != NULL ? it->same_key : it;
     const bool same_as_first = memcmp(it->idem.hash, first->idem.hash, sizeof it->idem.hash) == 0;
     if (it->refused != NULL) {
@@ -332,7 +346,7 @@ static bool item_answer(const intake_item *it, const char *path, str *packed, er
                        "another request with this key was under way and was refused: ask again");
     }
     if (!idem_is_same(&first->idem, it->idem.hash)) {
-        return idem_conflict(path, e);
+        return idem_conflict(it->path, e);
     }
     *packed = first->idem.response;
     return true;
@@ -365,7 +379,7 @@ static void log_payout(log_level level, const intake_item *it, const char *payou
 static void answer_single(intake_job *job, arena *a) {
     err e = {0};
     str packed = {0};
-    if (item_answer(&job->items[0], "payout.", &packed, &e)) {
+    if (item_answer(&job->items[0], &packed, &e)) {
         log_payout(LOG_INFO, &job->items[0], unpack_payout(packed, a)->payout_id);
         rpc_reply_packed(job->call, packed.ptr, packed.len);
     } else {
@@ -392,11 +406,9 @@ static void answer_bulk(intake_job *job, arena *a) {
     for (size_t i = 0; i < job->n; i++) {
         err e = {0};
         str packed = {0};
-        char path[48];
-        (void)snprintf(path, sizeof path, "payouts[%zu].", i);
         payments__v1__payout_result__init(&results[i]);
         answer.results[i] = &results[i];
-        if (item_answer(&job->items[i], path, &packed, &e)) {
+        if (item_answer(&job->items[i], &packed, &e)) {
             results[i].outcome_case = PAYMENTS__V1__PAYOUT_RESULT__OUTCOME_PAYOUT;
             results[i].payout = unpack_payout(packed, a);
             log_payout(LOG_DEBUG, &job->items[i], results[i].payout->payout_id);
