@@ -19,6 +19,7 @@ static bool moved_too_often(err *e) {
 // A read of the tables in one statement, which also tells the head as it was then, and what the tail then adds.
 typedef struct overlay {
     int64_t book_id;
+    followed *f; // held while it is read
     bool (*read)(struct overlay *o, db_conn *c, arena *a, store_head *head, err *e);
     // With the tail's lock held. Sets `again` when the tail is about things that were not there yet when the tables were read.
     bool (*add)(struct overlay *o, arena *a, const tail *t, err *e);
@@ -31,8 +32,9 @@ typedef struct overlay {
 } overlay;
 
 // True and *done when the tail begins where the tables end.
-static bool overlay_try(overlay *o, followed *f, db_conn *c, arena *a, store_head *head,
-                        int64_t *at_sequence, bool *done, err *e) {
+static bool overlay_try(overlay *o, db_conn *c, arena *a, store_head *head, int64_t *at_sequence,
+                        bool *done, err *e) {
+    followed *f = o->f;
     *done = false;
     if (!o->read(o, c, a, head, e)) {
         return false;
@@ -59,14 +61,14 @@ static bool overlay_try(overlay *o, followed *f, db_conn *c, arena *a, store_hea
 
 static bool overlay_read(overlay *o, journal *j, db_conn *c, arena *a, bool *exists,
                          int64_t *at_sequence, err *e) {
-    followed *f = follow_hold(&j->follower, o->book_id);
     store_head head = {0};
     bool ok = true;
     bool done = false;
+    o->f = follow_hold(&j->follower, o->book_id);
     for (int i = 0; ok && !done && i < TRIES_MAX; i++) {
-        ok = overlay_try(o, f, c, a, &head, at_sequence, &done, e);
+        ok = overlay_try(o, c, a, &head, at_sequence, &done, e);
     }
-    follow_release(&j->follower, f);
+    follow_release(&j->follower, o->f);
     *exists = head.exists;
     return ok && (done || moved_too_often(e));
 }
@@ -260,51 +262,87 @@ static size_t tail_oldest(const tail *t, const journal_entries_query *q, int64_t
     return n;
 }
 
-// What the tail says, as of one moment, and where it begins and ends then.
-static size_t tail_entries(followed *f, const journal_entries_query *q, int64_t *out,
-                           int64_t *checkpoint, int64_t *at_sequence) {
-    (void)pthread_mutex_lock(&f->lock);
-    *checkpoint = tail_checkpoint(f->tail);
-    *at_sequence = tail_sequence(f->tail);
-    const size_t n = q->newest_first ? tail_newest(f->tail, q, out) : tail_oldest(f->tail, q, out);
-    (void)pthread_mutex_unlock(&f->lock);
-    return n;
+// @locks held.
+static size_t tail_entries(const tail *t, const journal_entries_query *q, int64_t *out) {
+    return q->newest_first ? tail_newest(t, q, out) : tail_oldest(t, q, out);
 }
 
 static int64_t lower(int64_t x, int64_t y) {
     return x < y ? x : y;
 }
 
-// Postings are never changed: whatever is written after we looked at the tail lies beyond its checkpoint, and is left out.
-static bool entries_read(followed *f, db_conn *c, arena *a, int64_t book_id,
-                         const journal_entries_query *q, journal_entries *out, err *e) {
-    int64_t *late = arena_calloc(a, 2 * q->max, sizeof *late);
-    int64_t checkpoint = 0;
-    size_t n = 0;
+// Entries of the tail, and of the postings before it.
+typedef struct entries_read {
+    const journal_entries_query *q;
+    int64_t *late, *early; // from the tail, and from postings
+    size_t n_late, n_early;
+    int64_t checkpoint; // where the tail begins: postings count up to there
+} entries_read;
+
+static bool out_of_room(err *e) {
+    return err_set(e, ERR_RESOURCE_EXHAUSTED, "ANSWER_TOO_LARGE",
+                   "the answer is larger than one call may be");
+}
+
+static bool entries_alloc(entries_read *r, arena *a, err *e) {
+    r->late = arena_calloc(a, 2 * r->q->max, sizeof *r->late);
+    r->early = arena_calloc(a, r->q->max, sizeof *r->early);
+    return (r->late != NULL && r->early != NULL) || out_of_room(e);
+}
+
+// @locks held. What the tail says, as of one moment, and where it begins and ends then.
+static void look_at_tail(entries_read *r, const tail *t, int64_t *at_sequence) {
+    r->checkpoint = tail_checkpoint(t);
+    *at_sequence = tail_sequence(t);
+    r->n_late = tail_entries(t, r->q, r->late);
+}
+
+// Newest first, the tail comes before them.
+static size_t postings_wanted(const entries_read *r) {
+    return r->q->newest_first ? r->q->max - r->n_late : r->q->max;
+}
+
+static bool read_postings(entries_read *r, db_conn *c, arena *a, int64_t book_id, size_t max,
+                          store_account_seen *seen, err *e) {
+    const journal_entries_query *q = r->q;
+    return store_read_postings(c, a, book_id, q->account_id, q->from_sequence,
+                               lower(q->to_sequence, r->checkpoint), q->newest_first, max, r->early,
+                               &r->n_early, seen, e);
+}
+
+static bool entries_join(const entries_read *r, arena *a, journal_entries *out, err *e) {
+    const journal_entries_query *q = r->q;
+    const int64_t *first = q->newest_first ? r->late : r->early;
+    const int64_t *then = q->newest_first ? r->early : r->late;
+    const size_t n_first = q->newest_first ? r->n_late : r->n_early;
+    const size_t n_then = q->newest_first ? r->n_early : r->n_late;
     out->sequences = arena_calloc(a, q->max, sizeof *out->sequences);
-    if (late == NULL || out->sequences == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "ANSWER_TOO_LARGE",
-                       "the answer is larger than one call may be");
+    if (out->sequences == NULL) {
+        return out_of_room(e);
     }
-    size_t n_late = tail_entries(f, q, late, &checkpoint, &out->at_sequence);
-    if (q->newest_first) {
-        memcpy(out->sequences, late, n_late * sizeof *late);
-        out->n = n_late;
-    }
-    if (out->n < q->max && q->from_sequence <= checkpoint) {
-        if (!store_read_postings(c, a, book_id, q->account_id, q->from_sequence,
-                                 lower(q->to_sequence, checkpoint), q->newest_first,
-                                 q->max - out->n, out->sequences + out->n, &n, e)) {
-            return false;
-        }
-        out->n += n;
-    }
-    if (!q->newest_first) {
-        n_late = n_late < q->max - out->n ? n_late : q->max - out->n;
-        memcpy(out->sequences + out->n, late, n_late * sizeof *late);
-        out->n += n_late;
-    }
+    const size_t n_more = n_then < q->max - n_first ? n_then : q->max - n_first;
+    memcpy(out->sequences, first, n_first * sizeof *first);
+    memcpy(out->sequences + n_first, then, n_more * sizeof *then);
+    out->n = n_first + n_more;
     return true;
+}
+
+// Postings are never changed: whatever is written after we looked at the tail lies beyond its checkpoint, and is left out.
+static bool read_entries(followed *f, db_conn *c, arena *a, const journal_entries_query *q,
+                         journal_entries *out, err *e) {
+    entries_read r = {.q = q};
+    if (!entries_alloc(&r, a, e)) {
+        return false;
+    }
+    (void)pthread_mutex_lock(&f->lock);
+    look_at_tail(&r, f->tail, &out->at_sequence);
+    (void)pthread_mutex_unlock(&f->lock);
+    const size_t wanted = postings_wanted(&r);
+    if (wanted > 0 && q->from_sequence <= r.checkpoint &&
+        !read_postings(&r, c, a, f->book_id, wanted, NULL, e)) {
+        return false;
+    }
+    return entries_join(&r, a, out, e);
 }
 
 static bool is_followed_to(followed *f, int64_t sequence) {
@@ -324,17 +362,71 @@ static bool follow_to_head(followed *f, db_conn *c, arena *a, bool *exists, err 
     return !head.exists || follow_reach(f, c, a, &head, e);
 }
 
-bool journal_account_entries(journal *j, db_conn *c, arena *a, int64_t book_id,
-                             const journal_entries_query *q, journal_entries *out, err *e) {
-    ASSERT(q->max > 0 && q->max <= JOURNAL_ENTRIES_MAX);
-    *out = (journal_entries){0};
+static bool entries_now(journal *j, db_conn *c, arena *a, int64_t book_id,
+                        const journal_entries_query *q, journal_entries *out, err *e) {
     followed *f = follow_hold(&j->follower, book_id);
     // The end of the range is mostly a sequence that this very call has learned of: then there is nothing to ask.
     out->exists = q->to_sequence > 0 && is_followed_to(f, q->to_sequence);
     bool ok = out->exists || follow_to_head(f, c, a, &out->exists, e);
-    ok = ok && (!out->exists || entries_read(f, c, a, book_id, q, out, e));
+    ok = ok && (!out->exists || read_entries(f, c, a, q, out, e));
     follow_release(&j->follower, f);
     return ok;
+}
+
+// An account and its entries, as one overlay: postings up to where the tail begins now, while the head says where it should.
+typedef struct opening {
+    overlay o;
+    entries_read r;
+    journal_entries *out;
+} opening;
+
+static bool opening_read(overlay *o, db_conn *c, arena *a, store_head *head, err *e) {
+    opening *x = (opening *)o;
+    store_account_seen seen = {0};
+    int64_t at_sequence = 0;
+    (void)pthread_mutex_lock(&o->f->lock);
+    look_at_tail(&x->r, o->f->tail, &at_sequence); // it may grow until the answer is made
+    (void)pthread_mutex_unlock(&o->f->lock);
+    const size_t wanted = postings_wanted(&x->r);
+    if (!read_postings(&x->r, c, a, o->book_id, wanted == 0 ? 1 : wanted, &seen, e)) {
+        return false;
+    }
+    *head = seen.head;
+    x->out->account = seen.account;
+    return true;
+}
+
+static bool opening_add(overlay *o, arena *a, const tail *t, err *e) {
+    opening *x = (opening *)o;
+    // The book was not followed here yet, or the tail begins later by now.
+    o->again = tail_checkpoint(t) != x->r.checkpoint;
+    if (o->again) {
+        return true;
+    }
+    if (x->out->account != NULL) {
+        journal_overlay_account(t, x->out->account);
+    }
+    look_at_tail(&x->r, t, &x->out->at_sequence);
+    return entries_join(&x->r, a, x->out, e);
+}
+
+static bool open_account(journal *j, db_conn *c, arena *a, int64_t book_id,
+                         const journal_entries_query *q, journal_entries *out, err *e) {
+    opening x = {.o = {.book_id = book_id, .read = opening_read, .add = opening_add},
+                 .r = {.q = q},
+                 .out = out};
+    if (!entries_alloc(&x.r, a, e)) {
+        return false;
+    }
+    return overlay_read(&x.o, j, c, a, &out->exists, &out->at_sequence, e);
+}
+
+bool journal_account_entries(journal *j, db_conn *c, arena *a, int64_t book_id,
+                             const journal_entries_query *q, journal_entries *out, err *e) {
+    ASSERT(q->max > 0 && q->max <= JOURNAL_ENTRIES_MAX);
+    *out = (journal_entries){0};
+    return q->with_account ? open_account(j, c, a, book_id, q, out, e)
+                           : entries_now(j, c, a, book_id, q, out, e);
 }
 
 bool journal_balances_at(journal *j, db_conn *c, arena *a, int64_t book_id, uuid account_id,

@@ -305,11 +305,12 @@ static bool read_entries(db_conn *c, arena *a, void *arg, err *e) {
     return journal_account_entries(r->j, c, a, r->book, &r->q, &r->out, e);
 }
 
-// Account 1 is in every third row of `last` rows: 1, 4, 7 …
-static void expect_entries(bench_instance *i, int64_t book, int64_t from, int64_t to, size_t max,
-                           bool newest_first, int64_t last) {
-    entries_read r = {
-        .j = i->j, .book = book, .q = {bench_uuid(book, 1), from, to, newest_first, max}};
+// Account 1 is debited by one in every third row of `last` rows: 1, 4, 7 …
+static void expect_these(bench_instance *i, int64_t book, journal_entries_query q, int64_t last) {
+    const int64_t from = q.from_sequence, to = q.to_sequence;
+    const bool newest_first = q.newest_first;
+    const size_t max = q.max;
+    entries_read r = {.j = i->j, .book = book, .q = q};
     arena *a = arena_create(1 << 20);
     err e;
     size_t n = 0;
@@ -324,7 +325,24 @@ static void expect_entries(bench_instance *i, int64_t book, int64_t from, int64_
         }
     }
     assert_int_equal(r.out.n, n);
+    if (q.with_account) {
+        assert_non_null(r.out.account);
+        assert_int_equal(r.out.account->balances.debits_posted, (last + 2) / 3);
+    } else {
+        assert_null(r.out.account);
+    }
     arena_destroy(a);
+}
+
+// The entries that come with the account, before anybody else has followed the book here, and the entries alone.
+static void expect_entries(bench_instance *i, int64_t book, int64_t from, int64_t to, size_t max,
+                           bool newest_first, int64_t last) {
+    const uuid account = bench_uuid(book, 1);
+    for (int with_account = 1; with_account >= 0; with_account--) {
+        expect_these(
+            i, book,
+            (journal_entries_query){account, from, to, newest_first, max, with_account != 0}, last);
+    }
 }
 
 // What this instance believes to be open was ended by another one, and the batch names it twice: as the hold that it posts, and
@@ -399,6 +417,54 @@ static void entries__from_postings_and_tail(void **state) {
     bench_stop(&i);
 }
 
+// What this instance follows begins where a checkpoint was, and by now another instance has made a later one.
+static void entries__checkpoint_made_elsewhere__read_again(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance here = bench_start(NULL, no_checkpoints);
+    bench_instance there = bench_start(NULL, checkpoint_each_commit);
+    bench_make_accounts(&here, book, 4, 0);
+    int64_t last = 0;
+    for (uint64_t round = 0; round < 6; round++) {
+        bench_instance *writer = round % 2 == 0 ? &here : &there;
+        for (uint64_t k = 0; k < 9; k++, last++) {
+            EXPECT_STATUS(bench_commit_one(writer, book,
+                                           bench_event(book, 1000 + (uint64_t)last,
+                                                       k % 3 == 0 ? 1 : 2, 3 + k % 2, 1)),
+                          CREATED);
+        }
+        for (int newest_first = 0; newest_first < 2; newest_first++) {
+            expect_entries(&here, book, 1, INT64_MAX, 5, newest_first != 0, last);
+            expect_entries(&here, book, 1, INT64_MAX, 1000, newest_first != 0, last);
+            expect_entries(&there, book, 1, INT64_MAX, 1000, newest_first != 0, last);
+        }
+    }
+    bench_check_book(book);
+    bench_stop(&here);
+    bench_stop(&there);
+}
+
+static void entries__no_such_account_or_book__said_so(void **state) {
+    (void)state;
+    const int64_t book = bench_new_book();
+    bench_instance i = bench_start(NULL, NULL);
+    arena *a = arena_create(1 << 20);
+    err e;
+    bench_make_accounts(&i, book, 1, 0);
+    entries_read r = {
+        .j = i.j, .book = book, .q = {bench_uuid(book, 99), 1, INT64_MAX, true, 10, true}};
+    ASSERT(db_read(i.pool, fixture_deadline(5000), a, read_entries, &r, &e));
+    assert_true(r.out.exists);
+    assert_null(r.out.account);
+    assert_int_equal(r.out.n, 0);
+    r.book = INT64_C(987654321);
+    ASSERT(db_read(i.pool, fixture_deadline(5000), a, read_entries, &r, &e));
+    assert_false(r.out.exists);
+    assert_null(r.out.account);
+    arena_destroy(a);
+    bench_stop(&i);
+}
+
 static int setup(void **state) {
     (void)state;
     bench_database();
@@ -446,6 +512,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(ended_elsewhere__and_named_twice),
         cmocka_unit_test(entries__from_postings_and_tail),
         cmocka_unit_test(entries__from_very_many_postings),
+        cmocka_unit_test(entries__checkpoint_made_elsewhere__read_again),
+        cmocka_unit_test(entries__no_such_account_or_book__said_so),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

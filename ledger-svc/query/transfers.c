@@ -18,10 +18,12 @@ typedef struct pager {
     query_at at;
     query_transfers *q;
     source source;
+    bool all_pass;    // whatever the source has, since the filter says no more
     store_range left; // what is still to be looked at; max is that of rows
     size_t want;      // one more than the page, to know whether there is more
     size_t candidates_max;
-    int64_t examine; // how many rows may still be looked at
+    int64_t examine;       // how many rows may still be looked at
+    journal_entries first; // candidates that came with the account, for the first step
 } pager;
 
 // An external reference names few rows. A metadata entry may name half of the journal: an account is better then.
@@ -33,6 +35,15 @@ static source choose_source(const store_transfer_filter *f) {
         return SOURCE_ACCOUNT;
     }
     return f->metadata_key.len != 0 ? SOURCE_LABEL : SOURCE_JOURNAL;
+}
+
+// Whether an account on either side is all that is asked for.
+static bool is_account_only(const store_transfer_filter *f) {
+    return f->has_account && f->side == STORE_SIDE_EITHER && f->code == 0 && f->currency == 0 &&
+           f->external_reference.len == 0 && f->metadata_key.len == 0 &&
+           uuid_is_nil(f->user_data_128) && f->user_data_64 == 0 && f->user_data_32 == 0 &&
+           f->kind == LEDGER_KIND_NONE && f->pending_state == STORE_PENDING_ANY &&
+           f->effective_from_us == 0 && f->effective_to_us == 0 && !f->prompt_only;
 }
 
 // --- The range -------------------------------------------------------------------------------------------------------
@@ -57,9 +68,8 @@ static bool limit_by_time(pager *p, int64_t head, err *e) {
     return true;
 }
 
-static bool find_range(pager *p, err *e) {
+static void limit_by_sequence(pager *p, int64_t head) {
     const query_transfers *q = p->q;
-    const int64_t head = q->sequence;
     p->left = (store_range){
         .from = query_higher(1, q->from_sequence),
         .to = q->to_sequence == 0 ? head : query_lower(head, q->to_sequence),
@@ -70,7 +80,15 @@ static bool find_range(pager *p, err *e) {
     } else if (q->after != 0) {
         p->left.from = query_higher(p->left.from, q->after + 1);
     }
-    return limit_by_time(p, head, e);
+}
+
+static bool find_range(pager *p, err *e) {
+    limit_by_sequence(p, p->q->sequence);
+    return limit_by_time(p, p->q->sequence, e);
+}
+
+static bool has_times(const query_transfers *q) {
+    return q->from_us != 0 || q->filter.effective_from_us != 0 || q->to_us != 0;
 }
 
 static bool is_left(const pager *p) {
@@ -116,6 +134,18 @@ static bool step_journal(pager *p, err *e) {
     return true;
 }
 
+static bool find_entries(pager *p, bool with_account, journal_entries *entries, err *e) {
+    const journal_entries_query q = {
+        .account_id = p->q->filter.account_id,
+        .from_sequence = p->left.from,
+        .to_sequence = p->left.to,
+        .newest_first = p->left.newest_first,
+        .max = p->candidates_max,
+        .with_account = with_account,
+    };
+    return journal_account_entries(p->at.j, p->at.c, p->at.a, p->at.book_id, &q, entries, e);
+}
+
 static bool find_candidates(pager *p, int64_t **sequences, size_t *n, err *e) {
     const store_transfer_filter *f = &p->q->filter;
     if (p->source == SOURCE_LABEL) {
@@ -123,21 +153,25 @@ static bool find_candidates(pager *p, int64_t **sequences, size_t *n, err *e) {
         range.max = p->candidates_max;
         return store_list_labeled(p->at.c, p->at.a, p->at.book_id, f, &range, sequences, n, e);
     }
-    const journal_entries_query entries_query = {
-        .account_id = f->account_id,
-        .from_sequence = p->left.from,
-        .to_sequence = p->left.to,
-        .newest_first = p->left.newest_first,
-        .max = p->candidates_max,
-    };
-    journal_entries entries;
-    if (!journal_account_entries(p->at.j, p->at.c, p->at.a, p->at.book_id, &entries_query, &entries,
-                                 e)) {
+    journal_entries entries = p->first;
+    if (entries.sequences == NULL && !find_entries(p, false, &entries, e)) {
         return false;
     }
+    p->first = (journal_entries){0};
     *sequences = entries.sequences;
     *n = entries.n;
     return true;
+}
+
+static bool read_candidates(pager *p, const int64_t *sequences, size_t n_sequences,
+                            ledger_row **rows, size_t *n, err *e) {
+    if (p->all_pass) {
+        const size_t most = n_sequences < p->left.max ? n_sequences : p->left.max;
+        return store_list_rows_of(p->at.c, p->at.a, p->at.book_id, sequences, most,
+                                  p->left.newest_first, rows, n, e);
+    }
+    return store_list_rows_at(p->at.c, p->at.a, p->at.book_id, &p->q->filter, sequences,
+                              n_sequences, &p->left, rows, n, e);
 }
 
 static bool step_candidates(pager *p, err *e) {
@@ -149,8 +183,7 @@ static bool step_candidates(pager *p, err *e) {
     if (!find_candidates(p, &sequences, &n_sequences, e)) {
         return false;
     }
-    if (n_sequences != 0 && !store_list_rows_at(p->at.c, p->at.a, p->at.book_id, &p->q->filter,
-                                                sequences, n_sequences, &p->left, &rows, &n, e)) {
+    if (n_sequences != 0 && !read_candidates(p, sequences, n_sequences, &rows, &n, e)) {
         return false;
     }
     const bool all = n_sequences < p->candidates_max;
@@ -205,6 +238,15 @@ static bool look_first(pager *p, err *e) {
         return journal_head(p->at.j, p->at.c, p->at.a, q->book_id, &q->book_exists, &q->sequence,
                             e);
     }
+    limit_by_sequence(p, INT64_MAX);
+    if (p->source == SOURCE_ACCOUNT && !has_times(q) && is_left(p)) {
+        // Where the page begins does not depend on the head: the account comes with the first candidates.
+        const bool ok = find_entries(p, true, &p->first, e);
+        q->book_exists = p->first.exists;
+        q->account_exists = p->first.account != NULL;
+        q->sequence = p->first.at_sequence;
+        return ok;
+    }
     const bool ok =
         query_account_now(&p->at, q->filter.account_id, &q->book_exists, &q->sequence, &account, e);
     q->account_exists = account != NULL;
@@ -216,6 +258,7 @@ bool query_transfers_read(journal *j, db_conn *c, arena *a, query_transfers *q, 
     pager p = {.at = {j, c, a, q->book_id},
                .q = q,
                .source = choose_source(&q->filter),
+               .all_pass = is_account_only(&q->filter),
                .want = q->page_size + 1,
                .examine = q->examine_max == 0 ? QUERY_EXAMINE_MAX : (int64_t)q->examine_max};
     p.candidates_max = p.want < CANDIDATES_FIRST ? CANDIDATES_FIRST : p.want;

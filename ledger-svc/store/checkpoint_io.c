@@ -182,29 +182,53 @@ static db_params *postings_params(arena *a, int64_t book_id, uuid account_id, in
 // A posting has a dozen entries or more where an account is busy: a few are enough for a page, and are read first.
 enum { POSTINGS_FIRST = 16, POSTINGS_GROWTH = 4 };
 
+static bool seen_read(arena *a, const db_rows *rows, store_account_seen *seen, err *e) {
+    store_head_read(rows, &seen->head);
+    seen->account = NULL;
+    if (!seen->head.exists || db_is_null(rows, 0, STORE_HEAD_COLUMNS)) {
+        return true;
+    }
+    seen->account = store_array(a, 1, sizeof *seen->account, e);
+    if (seen->account == NULL) {
+        return false;
+    }
+    store_account_read(rows, 0, STORE_HEAD_COLUMNS, seen->account);
+    return true;
+}
+
+static void add_postings(db_pipe *pipe, store_statement statement, db_params *p, int64_t limit) {
+    db_i64(p, limit);
+    db_pipe_add(pipe, &STORE_STATEMENTS[statement], p);
+}
+
 // The next postings of the range, `limit` at the most. Newest first, the first time, also the one that holds the range's end, or
 // begins after it.
 static bool postings_step(db_conn *c, arena *a, int64_t book_id, uuid account_id, int64_t limit,
-                          bool is_first, posting_range *range, err *e) {
+                          bool is_first, posting_range *range, store_account_seen *seen, err *e) {
     db_pipe *pipe = db_pipe_begin(c, a);
     db_params *p = postings_params(a, book_id, account_id, range->next);
-    size_t n_statements = 1;
+    size_t n_statements = 0;
+    const size_t first = seen != NULL ? 1 : 0;
+    if (seen != NULL) {
+        db_params *one = store_params(a, book_id);
+        db_uuid(one, account_id);
+        db_pipe_add(pipe, &STORE_STATEMENTS[STORE_ACCOUNT_LOOKUP], one);
+        n_statements++;
+    }
     if (range->newest_first && is_first) {
-        db_params *holds = postings_params(a, book_id, account_id, range->to);
-        db_i64(holds, 1);
-        db_pipe_add(pipe, &STORE_STATEMENTS[STORE_POSTINGS_UP], holds);
-        n_statements = 2;
+        add_postings(pipe, STORE_POSTINGS_UP, postings_params(a, book_id, account_id, range->to),
+                     1);
+        n_statements++;
     }
     if (range->newest_first) {
         db_i64(p, range->from);
     }
-    db_i64(p, limit);
-    db_pipe_add(
-        pipe, &STORE_STATEMENTS[range->newest_first ? STORE_POSTINGS_DOWN : STORE_POSTINGS_UP], p);
-    if (!db_pipe_run(pipe, e)) {
+    add_postings(pipe, range->newest_first ? STORE_POSTINGS_DOWN : STORE_POSTINGS_UP, p, limit);
+    n_statements++;
+    if (!db_pipe_run(pipe, e) || (seen != NULL && !seen_read(a, db_pipe_rows(pipe, 0), seen, e))) {
         return false;
     }
-    for (size_t s = 0; s < n_statements; s++) {
+    for (size_t s = first; s < n_statements; s++) {
         const db_rows *rows = db_pipe_rows(pipe, s);
         for (size_t i = 0; i < db_count(rows) && range->n < range->max; i++) {
             posting_unpack(rows, i, range);
@@ -216,7 +240,7 @@ static bool postings_step(db_conn *c, arena *a, int64_t book_id, uuid account_id
 
 bool store_read_postings(db_conn *c, arena *a, int64_t book_id, uuid account_id, int64_t from,
                          int64_t to, bool newest_first, size_t max, int64_t *sequences, size_t *n,
-                         err *e) {
+                         store_account_seen *seen, err *e) {
     posting_range range = {.from = from,
                            .to = to,
                            .newest_first = newest_first,
@@ -227,7 +251,8 @@ bool store_read_postings(db_conn *c, arena *a, int64_t book_id, uuid account_id,
     const int64_t most = (int64_t)max + 1;
     int64_t limit = most < POSTINGS_FIRST ? most : POSTINGS_FIRST;
     for (bool is_first = true; is_first || (range.n < max && !range.done); is_first = false) {
-        if (!postings_step(c, a, book_id, account_id, limit, is_first, &range, e)) {
+        if (!postings_step(c, a, book_id, account_id, limit, is_first, &range,
+                           is_first ? seen : NULL, e)) {
             return false;
         }
         limit = limit * POSTINGS_GROWTH < most ? limit * POSTINGS_GROWTH : most;

@@ -91,6 +91,10 @@ const db_stmt LIST_STATEMENTS[LIST_STATEMENT_COUNT] = {
     [LIST_BY_ID] = {"list_by_id", "SELECT t.*, " OUTCOMES " FROM unnest($2::uuid[]) AS w (wanted) "
                                   "CROSS JOIN LATERAL (SELECT " TRANSFER_COLUMNS " FROM transfer "
                                   "WHERE book_id = $1 AND transfer_id = w.wanted LIMIT 1) t"},
+    // In whatever order: nothing has to be complete before the first row is on its way, so it is read while the next is found.
+    [LIST_BY_SEQUENCE] = {"list_by_sequence",
+                          "SELECT " TRANSFER_COLUMNS ", " OUTCOMES " FROM transfer t "
+                          "WHERE t.book_id = $1 AND t.sequence = ANY($2::bigint[])"},
     [LIST_ROWS_UP] = {"list_rows_up", ROWS_OF_RANGE("")},
     [LIST_ROWS_DOWN] = {"list_rows_down", ROWS_OF_RANGE(" DESC")},
     [LIST_ROWS_AT_UP] = {"list_rows_at_up", ROWS_AT("")},

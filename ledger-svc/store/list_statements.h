@@ -8,6 +8,7 @@
 typedef enum list_statement {
     LIST_TIMES,
     LIST_BY_ID,
+    LIST_BY_SEQUENCE,
     LIST_ROWS_UP,
     LIST_ROWS_DOWN,
     LIST_ROWS_AT_UP,

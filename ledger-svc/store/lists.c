@@ -1,6 +1,7 @@
 // Lists: what the calls that page read. See lists.h.
 #include "store/lists.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -167,6 +168,31 @@ bool store_list_rows_at(db_conn *c, arena *a, int64_t book_id, const store_trans
     db_i64_array(p, sequences, n_sequences);
     db_i64(p, (int64_t)range->max);
     return rows_run(c, a, directed(LIST_ROWS_AT_UP, range->newest_first), p, rows, n, e);
+}
+
+static int oldest_first(const void *a, const void *b) {
+    const int64_t x = ((const ledger_row *)a)->sequence, y = ((const ledger_row *)b)->sequence;
+    return x < y ? -1 : x > y;
+}
+
+static int newest_first_of(const void *a, const void *b) {
+    return oldest_first(b, a);
+}
+
+bool store_list_rows_of(db_conn *c, arena *a, int64_t book_id, const int64_t *sequences,
+                        size_t n_sequences, bool newest_first, ledger_row **rows, size_t *n,
+                        err *e) {
+    db_params *p = book_params(a, book_id);
+    db_i64_array(p, sequences, n_sequences);
+    if (!rows_run(c, a, &LIST_STATEMENTS[LIST_BY_SEQUENCE], p, rows, n, e)) {
+        return false;
+    }
+    if (*n != n_sequences) {
+        return err_set(e, ERR_INTERNAL, "JOURNAL_ROW_MISSING",
+                       "a row of the journal that an account's entries name is not there");
+    }
+    qsort(*rows, *n, sizeof **rows, newest_first ? newest_first_of : oldest_first);
+    return true;
 }
 
 bool store_list_times(db_conn *c, arena *a, int64_t book_id, const int64_t *sequences, size_t n,

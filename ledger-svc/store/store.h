@@ -189,10 +189,16 @@ bool store_read_head(db_conn *c, arena *a, int64_t book_id, store_head *head, er
 bool store_read_rows(db_conn *c, arena *a, int64_t book_id, int64_t from, int64_t to, size_t max,
                      ledger_row **rows, size_t *n, err *e) WARN_UNUSED;
 
+// An account as the account table has it, and the head as it was then.
+typedef struct store_account_seen {
+    store_head head;
+    ledger_account *account; // NULL: there is none
+} store_account_seen;
+
 // Sequences in [from, to] of an account's entries as far as postings tell, oldest or newest first, at most max of them; all
-// that there are when fewer than max.
+// that there are when fewer than max. With `seen` (or NULL) also the account itself, in the first round trip.
 bool store_read_postings(db_conn *c, arena *a, int64_t book_id, uuid account_id, int64_t from,
                          int64_t to, bool newest_first, size_t max, int64_t *sequences, size_t *n,
-                         err *e) WARN_UNUSED;
+                         store_account_seen *seen, err *e) WARN_UNUSED;
 
 #endif
