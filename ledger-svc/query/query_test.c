@@ -468,37 +468,6 @@ static void transfers__nothing_to_find__said_so(void **state) {
     arena_destroy(a);
 }
 
-// Somebody has removed a row behind our back: a page that should have it says so, and does not leave it out.
-static void transfers__a_row_was_removed__refused(void **state) {
-    (void)state;
-    arena *a = arena_create(ARENA_BYTES);
-    const int64_t damaged = bench_new_book();
-    bench_make_accounts(&instance, damaged, 2, 0);
-    for (uint64_t i = 0; i < 5; i++) {
-        assert_int_equal(
-            bench_commit_one(&instance, damaged, bench_event(damaged, 100 + i, 1, 2, 1)),
-            LEDGER_TRANSFER_CREATED);
-    }
-    char sql[128];
-    (void)snprintf(sql, sizeof sql, "DELETE FROM transfer WHERE book_id = %lld AND sequence = 3",
-                   (long long)damaged);
-    fixture_sql(sql, NULL, 0);
-    query_transfers q = {.book_id = damaged,
-                         .page_size = 2,
-                         .filter = {.has_account = true, .account_id = bench_uuid(damaged, 1)}};
-    err e;
-    assert_false(db_read(instance.pool, fixture_deadline(5000), a, read_transfers, &q, &e));
-    assert_int_equal(e.code, ERR_INTERNAL);
-    assert_string_equal(e.reason, "JOURNAL_ROW_MISSING");
-    q.newest_first = true; // rows 5 and 4, and 3 is looked at to know whether there is more
-    assert_false(db_read(instance.pool, fixture_deadline(5000), a, read_transfers, &q, &e));
-    q.page_size = 1;
-    run(a, read_transfers, &q);
-    assert_int_equal(q.n, 1);
-    assert_int_equal(q.rows[0].sequence, 5);
-    arena_destroy(a);
-}
-
 // --- Balances as of a moment -----------------------------------------------------------------------------------------
 
 static void replay(const ledger_row *row, uuid account, ledger_balances *b) {
@@ -807,7 +776,6 @@ int main(void) {
         cmocka_unit_test(statements__at_random__opening_and_entries_are_closing),
         cmocka_unit_test(accounts__all_filters_at_random__as_brute_force),
         cmocka_unit_test(transfers__paged_while_others_write__nothing_missing_or_twice),
-        cmocka_unit_test(transfers__a_row_was_removed__refused),
     };
     return cmocka_run_group_tests(tests, make_book, drop_book);
 }
