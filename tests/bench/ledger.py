@@ -216,7 +216,9 @@ def figures(measured: dict) -> dict:
         "large_book": {"rows": measured["rows"], **held_against(sizes["per_s_at_end"], sizes["per_s_at_100000"], "per_s_at_end",
                                                                 "per_s_at_100000")},
         "list_transfers": {**{name.replace("_us", "_ms"): us / 1000 for name, us in lists.items()},
-                           "ratio": round(lists["p99_us"] / 1000 / REACH["list_transfers_p99_ms"], 3)},
+                           "ratio": round(lists["p99_us"] / 1000 / REACH["list_transfers_p99_ms"], 3),
+                           "over_floor": {name: round(lists[f"{name}_us"] / lists[f"floor_{name}_us"], 2)
+                                          for name in ("p50", "p99")}},
         "resident": {"samples": resident, "end_mib": last, "ratio": round(last / REACH["resident_end_mib"], 3),
                      "end_to_first": round(last / resident[0]["mib"], 3)},
         "reach": REACH,

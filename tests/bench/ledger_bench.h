@@ -12,8 +12,9 @@
 #include "rpc/rpc.h"
 
 enum {
-    BATCH = 8190,    // transfers in one call, and rows in one COPY of the floor
-    ACCOUNTS = 10000 // of each book
+    BATCH = 8190,     // transfers in one call, and rows in one COPY of the floor
+    ACCOUNTS = 10000, // of each book
+    PAGE_SIZE = 100   // of a list
 };
 
 typedef struct ledger_bench_options {
@@ -50,8 +51,9 @@ int64_t load_run(const ledger_bench *b, int64_t book_id, load_kind kind, size_t 
 int64_t load_single_latency_us(const ledger_bench *b, int64_t book_id, size_t n);
 // One transfer a call, many in flight, for some seconds: calls a second.
 double load_singles_per_s(const ledger_bench *b, int64_t book_id, size_t in_flight, long seconds);
-// The first page of ListTransfers of a random account, one call in flight: sorted latencies in microseconds.
-void load_list_latencies(const ledger_bench *b, int64_t book_id, size_t n, int64_t *latency_us);
+// The first page of ListTransfers of a random account, one call in flight: latencies in microseconds.
+void load_list_latencies(const ledger_bench *b, int64_t book_id, size_t n, uint64_t *random,
+                         int64_t *latency_us);
 
 // --- ledger_floor.c: the same rows by a bare client -------------------------------------------------------------------
 
@@ -64,10 +66,15 @@ int64_t floor_last_sequence(const ledger_bench *b, int64_t book_id);
 int64_t floor_copy(const ledger_bench *b, int64_t book_id, int64_t first_sequence,
                    int64_t last_sequence);
 
+// As many journal rows as a page needs, by their sequences, as far apart as those of one account are: latencies in microseconds.
+void floor_list_latencies(const ledger_bench *b, int64_t book_id, size_t n, uint64_t *random,
+                          int64_t *latency_us);
+
 // --- ledger_bench.c ---------------------------------------------------------------------------------------------------
 
 int64_t bench_now_us(void);
 int bench_compare(const void *a, const void *b);
+uint64_t bench_random(uint64_t *state);
 _Noreturn void bench_fail(const char *what, const char *why);
 
 #endif

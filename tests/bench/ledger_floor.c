@@ -1,4 +1,5 @@
-// copy_floor: the rows that the service has written, COPYed in binary by one bare libpq client, and nothing else.
+// What PostgreSQL does by itself, asked by one bare libpq client. copy_floor: the rows that the service has written, COPYed in binary.
+// The floor of a list: as many rows as a page has, looked up by their key.
 #include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,4 +134,62 @@ int64_t floor_copy(const ledger_bench *b, int64_t book_id, int64_t first_sequenc
     }
     free(all.at);
     return us;
+}
+
+// --- A page ----------------------------------------------------------------------------------------------------------
+
+enum {
+    PAGE_ROWS = PAGE_SIZE + 1, // one more says whether there is a next page
+    // Each row names two of the accounts, so the newest rows of one are as far apart as this.
+    SPAN = PAGE_ROWS * (ACCOUNTS / 2),
+    ARRAY_TEXT_MAX = PAGE_ROWS * 21 + 3
+};
+
+static void prepare_page(const ledger_bench *b) {
+    // The plan by key, made once, as it is in the service.
+    command(b, "SET plan_cache_mode = force_generic_plan");
+    command(b, "SET enable_seqscan = off");
+    command(b, "SET enable_bitmapscan = off");
+    command(b, "SET jit = off");
+    PGresult *r = PQprepare(b->pg, "page",
+                            "SELECT * FROM public.transfer WHERE book_id = $1::bigint "
+                            "AND sequence = ANY($2::bigint[])",
+                            0, NULL);
+    if (PQresultStatus(r) != PGRES_COMMAND_OK) {
+        bench_fail("page", PQerrorMessage(b->pg));
+    }
+    PQclear(r);
+}
+
+static void random_sequences(int64_t last, uint64_t *random, char *text) {
+    size_t len = 0;
+    for (int i = 0; i < PAGE_ROWS; i++) {
+        const int64_t sequence = last - (int64_t)(bench_random(random) % SPAN);
+        len += (size_t)snprintf(text + len, ARRAY_TEXT_MAX - len, "%c%lld", i == 0 ? '{' : ',',
+                                (long long)(sequence < 1 ? 1 : sequence));
+    }
+    (void)snprintf(text + len, ARRAY_TEXT_MAX - len, "}");
+}
+
+void floor_list_latencies(const ledger_bench *b, int64_t book_id, size_t n, uint64_t *random,
+                          int64_t *latency_us) {
+    static bool prepared;
+    char book[24], sequences[ARRAY_TEXT_MAX];
+    const char *const values[] = {book, sequences};
+    (void)snprintf(book, sizeof book, "%lld", (long long)book_id);
+    if (!prepared) {
+        prepare_page(b);
+        prepared = true;
+    }
+    const int64_t last = floor_last_sequence(b, book_id);
+    for (size_t i = 0; i < n; i++) {
+        random_sequences(last, random, sequences);
+        const int64_t before_us = bench_now_us();
+        PGresult *r = PQexecPrepared(b->pg, "page", 2, values, NULL, NULL, 1);
+        latency_us[i] = bench_now_us() - before_us;
+        if (PQresultStatus(r) != PGRES_TUPLES_OK || PQntuples(r) < PAGE_ROWS / 2) {
+            bench_fail("page", PQerrorMessage(b->pg));
+        }
+        PQclear(r);
+    }
 }

@@ -16,7 +16,6 @@ enum {
     ARENA_BYTES_MAX = 256 << 20,
     CALL_TIMEOUT_MS = 120000,
     THREADS_MAX = 256,
-    PAGE_SIZE = 100,
     TEXT = UUID_TEXT_LEN + 1
 };
 
@@ -87,13 +86,6 @@ static void check_created(const ProtobufCMessage *answer, size_t n) {
 
 // --- Events ----------------------------------------------------------------------------------------------------------
 
-static uint64_t next_random(uint64_t *state) { // xorshift64*
-    *state ^= *state >> 12;
-    *state ^= *state << 25;
-    *state ^= *state >> 27;
-    return *state * UINT64_C(2685821657736338717);
-}
-
 static void account_text(int64_t book_id, uint64_t n, char out[TEXT]) {
     (void)snprintf(out, TEXT, "%08x-0000-8000-8000-%012llx", (unsigned)book_id,
                    (unsigned long long)n + 1);
@@ -133,13 +125,13 @@ typedef struct event {
 } event;
 
 static void event_plain(event *v, int64_t book_id, bool hot, uint64_t *random) {
-    const uint64_t debit = hot ? 0 : next_random(random) % ACCOUNTS;
-    const uint64_t credit = (debit + 1 + next_random(random) % (ACCOUNTS - 1)) % ACCOUNTS;
+    const uint64_t debit = hot ? 0 : bench_random(random) % ACCOUNTS;
+    const uint64_t credit = (debit + 1 + bench_random(random) % (ACCOUNTS - 1)) % ACCOUNTS;
     account_text(book_id, debit, v->debit);
     account_text(book_id, credit, v->credit);
     v->m.debit_account_id = v->debit;
     v->m.credit_account_id = v->credit;
-    v->m.amount = 1 + (int64_t)(next_random(random) % 1000);
+    v->m.amount = 1 + (int64_t)(bench_random(random) % 1000);
     v->m.currency = "USD";
     v->m.code = 1;
 }
@@ -334,15 +326,15 @@ double load_singles_per_s(const ledger_bench *b, int64_t book_id, size_t in_flig
 
 // --- Lists -----------------------------------------------------------------------------------------------------------
 
-void load_list_latencies(const ledger_bench *b, int64_t book_id, size_t n, int64_t *latency_us) {
+void load_list_latencies(const ledger_bench *b, int64_t book_id, size_t n, uint64_t *random,
+                         int64_t *latency_us) {
     arena *a = arena_create(ARENA_BYTES_MAX);
-    uint64_t random = 11;
     for (size_t i = 0; i < n; i++) {
         char account[TEXT];
         ProtobufCMessage *answer = NULL;
         Ledger__V1__TransferFilter filter = LEDGER__V1__TRANSFER_FILTER__INIT;
         Ledger__V1__ListTransfersRequest request = LEDGER__V1__LIST_TRANSFERS_REQUEST__INIT;
-        account_text(book_id, next_random(&random) % ACCOUNTS, account);
+        account_text(book_id, bench_random(random) % ACCOUNTS, account);
         filter.account_id = account;
         request.book_id = book_id;
         request.filter = &filter;
@@ -356,6 +348,5 @@ void load_list_latencies(const ledger_bench *b, int64_t book_id, size_t n, int64
         }
         arena_reset(a);
     }
-    qsort(latency_us, n, sizeof *latency_us, bench_compare);
     arena_destroy(a);
 }
