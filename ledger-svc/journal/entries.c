@@ -16,6 +16,11 @@ static bool moved_too_often(err *e) {
     return false;
 }
 
+static bool out_of_room(err *e) {
+    return err_set(e, ERR_RESOURCE_EXHAUSTED, "ANSWER_TOO_LARGE",
+                   "the answer is larger than one call may be");
+}
+
 // A read of the tables in one statement, which also tells the head as it was then, and what the tail then adds.
 typedef struct overlay {
     int64_t book_id;
@@ -112,8 +117,7 @@ bool journal_refresh_accounts(journal *j, db_conn *c, arena *a, int64_t book_id,
     ledger_account *fresh = NULL;
     size_t n_fresh = 0;
     if (ids == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "ANSWER_TOO_LARGE",
-                       "the answer is larger than one call may be");
+        return out_of_room(e);
     }
     for (size_t i = 0; i < n; i++) {
         ids[i] = accounts[i].id;
@@ -154,8 +158,7 @@ static bool total_shift(arena *a, char **text, __int128 by, err *e) {
     ASSERT(total >= 0);
     char *out = arena_alloc(a, TEXT_OF_TOTAL);
     if (out == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "ANSWER_TOO_LARGE",
-                       "the answer is larger than one call may be");
+        return out_of_room(e);
     }
     char *at = out + TEXT_OF_TOTAL - 1; // arena memory is zeroed: the text ends there
     do {
@@ -262,11 +265,6 @@ static size_t tail_oldest(const tail *t, const journal_entries_query *q, int64_t
     return n;
 }
 
-// @locks held.
-static size_t tail_entries(const tail *t, const journal_entries_query *q, int64_t *out) {
-    return q->newest_first ? tail_newest(t, q, out) : tail_oldest(t, q, out);
-}
-
 static int64_t lower(int64_t x, int64_t y) {
     return x < y ? x : y;
 }
@@ -279,11 +277,6 @@ typedef struct entries_read {
     int64_t checkpoint; // where the tail begins: postings count up to there
 } entries_read;
 
-static bool out_of_room(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "ANSWER_TOO_LARGE",
-                   "the answer is larger than one call may be");
-}
-
 static bool entries_alloc(entries_read *r, arena *a, err *e) {
     r->late = arena_calloc(a, 2 * r->q->max, sizeof *r->late);
     r->early = arena_calloc(a, r->q->max, sizeof *r->early);
@@ -294,7 +287,7 @@ static bool entries_alloc(entries_read *r, arena *a, err *e) {
 static void look_at_tail(entries_read *r, const tail *t, int64_t *at_sequence) {
     r->checkpoint = tail_checkpoint(t);
     *at_sequence = tail_sequence(t);
-    r->n_late = tail_entries(t, r->q, r->late);
+    r->n_late = r->q->newest_first ? tail_newest(t, r->q, r->late) : tail_oldest(t, r->q, r->late);
 }
 
 // Newest first, the tail comes before them.
