@@ -5,7 +5,7 @@ import threading
 
 import pytest
 from support import ledger_only, rpc
-from support.crash import Plan
+from support.crash import Plan, stopped
 from support.ledger import Ledger
 from support.waiting import wait_until
 
@@ -14,7 +14,6 @@ IDLE_MS = 2000
 SETTINGS = {"ledger-svc": {"journal.commit_timeout_ms": 5000, "db.conninfo":
                            "service=ledger_service application_name=ledger-svc "
                            f"options='-c idle_in_transaction_session_timeout={IDLE_MS}'"}}
-SECOND = "ledger-svc.2"
 ROWS = 100  # by COPY
 # Between two statements, in the middle of one, and between them again.
 POINTS = ["journal.locked", "journal.applied", "journal.copying", "journal.copied"]
@@ -29,11 +28,6 @@ def two(servers):
         world.stop_and_check()
     finally:
         world.remove()
-
-
-def stopped(daemon):
-    with open(f"/proc/{daemon.pid}/stat", encoding="utf-8") as stat:
-        return stat.read().rpartition(")")[2].split()[0] == "T"
 
 
 @pytest.mark.parametrize("point", POINTS)

@@ -34,6 +34,12 @@ class Plan:
         return self.done_file.exists()
 
 
+def stopped(daemon) -> bool:
+    """Stands still by SIGSTOP."""
+    with open(f"/proc/{daemon.pid}/stat", encoding="utf-8") as stat:
+        return stat.read().rpartition(")")[2].split()[0] == "T"
+
+
 class Reviver:
     """Starts a daemon again when it dies, as a supervisor would; without the crash, so it dies at most once."""
 
