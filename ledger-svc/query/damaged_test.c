@@ -12,41 +12,71 @@ static bool read_transfers(db_conn *c, arena *a, void *arg, err *e) {
     return query_transfers_read(instance.j, c, a, arg, e);
 }
 
-// A book of five rows that name account 1, less the third.
-static int64_t make_damaged_book(void) {
+// A book of so many rows that name account 1, less one of them.
+static int64_t make_damaged_book(int64_t n, int64_t removed) {
     char sql[128];
     const int64_t book = bench_new_book();
     bench_make_accounts(&instance, book, 2, 0);
-    for (uint64_t i = 0; i < 5; i++) {
-        assert_int_equal(bench_commit_one(&instance, book, bench_event(book, 100 + i, 1, 2, 1)),
-                         LEDGER_TRANSFER_CREATED);
+    for (int64_t i = 0; i < n; i++) {
+        assert_int_equal(
+            bench_commit_one(&instance, book, bench_event(book, 100 + (uint64_t)i, 1, 2, 1)),
+            LEDGER_TRANSFER_CREATED);
     }
-    (void)snprintf(sql, sizeof sql, "DELETE FROM transfer WHERE book_id = %lld AND sequence = 3",
-                   (long long)book);
+    (void)snprintf(sql, sizeof sql, "DELETE FROM transfer WHERE book_id = %lld AND sequence = %lld",
+                   (long long)book, (long long)removed);
     fixture_sql(sql, NULL, 0);
     return book;
 }
 
-static void transfers__a_row_was_removed__refused_and_not_left_out(void **state) {
-    (void)state;
-    const int64_t book = make_damaged_book();
+static query_transfers page_of(int64_t book, size_t page_size, bool newest_first) {
+    return (query_transfers){.book_id = book,
+                             .page_size = page_size,
+                             .newest_first = newest_first,
+                             .filter = {.has_account = true, .account_id = bench_uuid(book, 1)}};
+}
+
+static void expect_missing(db_pool *pool, int64_t book, size_t page_size) {
     arena *a = arena_create(1 << 20);
-    err e;
-    query_transfers q = {.book_id = book,
-                         .page_size = 2,
-                         .filter = {.has_account = true, .account_id = bench_uuid(book, 1)}};
-    for (int newest_first = 0; newest_first < 2;
-         newest_first++) { // the third is looked at to know whether there is more
-        q.newest_first = newest_first != 0;
-        assert_false(db_read(instance.pool, fixture_deadline(5000), a, read_transfers, &q, &e));
+    for (int newest_first = 0; newest_first < 2; newest_first++) {
+        err e;
+        query_transfers q = page_of(book, page_size, newest_first != 0);
+        assert_false(db_read(pool, fixture_deadline(60000), a, read_transfers, &q, &e));
         assert_int_equal(e.code, ERR_INTERNAL);
         assert_string_equal(e.reason, "JOURNAL_ROW_MISSING");
     }
-    q.page_size = 1;
+    arena_destroy(a);
+}
+
+static void transfers__a_row_was_removed__refused_and_not_left_out(void **state) {
+    (void)state;
+    const int64_t book = make_damaged_book(5, 3);
+    arena *a = arena_create(1 << 20);
+    err e;
+    expect_missing(instance.pool, book, 2); // the third tells whether there is more
+    query_transfers q = page_of(book, 1, true);
     assert_true(db_read(instance.pool, fixture_deadline(5000), a, read_transfers, &q, &e));
     assert_int_equal(q.n, 1);
     assert_int_equal(q.rows[0].sequence, 5);
     arena_destroy(a);
+}
+
+// Pages that are read by halves, with a connection to spare for one of them and without.
+static void transfers__a_row_of_either_half_was_removed__refused(void **state) {
+    (void)state;
+    enum { ROWS = 70 };
+    db_pool *pools[] = {fixture_pool(bench_service_conninfo(), 1, 5000),
+                        fixture_pool(bench_service_conninfo(), 2, 5000)};
+    db_conn *first = db_pool_checkout(pools[1], fixture_deadline(5000), NULL);
+    db_pool_checkin(pools[1], db_pool_checkout(pools[1], fixture_deadline(5000), NULL));
+    db_pool_checkin(pools[1], first);
+    for (int64_t removed = 1; removed <= ROWS; removed += ROWS - 1) {
+        const int64_t book = make_damaged_book(ROWS, removed);
+        for (size_t i = 0; i < 2; i++) {
+            expect_missing(pools[i], book, ROWS);
+        }
+    }
+    db_pool_destroy(pools[0]);
+    db_pool_destroy(pools[1]);
 }
 
 static int start(void **state) {
@@ -65,6 +95,7 @@ static int stop(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(transfers__a_row_was_removed__refused_and_not_left_out),
+        cmocka_unit_test(transfers__a_row_of_either_half_was_removed__refused),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

@@ -166,9 +166,9 @@ static bool find_candidates(pager *p, int64_t **sequences, size_t *n, err *e) {
 static bool read_candidates(pager *p, const int64_t *sequences, size_t n_sequences,
                             ledger_row **rows, size_t *n, err *e) {
     if (p->all_pass) {
-        const size_t most = n_sequences < p->left.max ? n_sequences : p->left.max;
-        return store_list_rows_of(p->at.c, p->at.a, p->at.book_id, sequences, most,
-                                  p->left.newest_first, rows, n, e);
+        *n = n_sequences < p->left.max ? n_sequences : p->left.max;
+        return store_list_rows_of(p->at.c, p->at.a, p->at.book_id, sequences, *n,
+                                  p->left.newest_first, rows, e);
     }
     return store_list_rows_at(p->at.c, p->at.a, p->at.book_id, &p->q->filter, sequences,
                               n_sequences, &p->left, rows, n, e);

@@ -68,11 +68,11 @@ bool store_list_rows(db_conn *c, arena *a, int64_t book_id, const store_transfer
 bool store_list_rows_at(db_conn *c, arena *a, int64_t book_id, const store_transfer_filter *f,
                         const int64_t *sequences, size_t n_sequences, const store_range *range,
                         ledger_row **rows, size_t *n, err *e) WARN_UNUSED;
-// All of these rows, in the order of their sequences: for candidates that are known to pass. INTERNAL / JOURNAL_ROW_MISSING when
-// one is not there: journal rows are never removed, unless somebody did so behind our back.
-bool store_list_rows_of(db_conn *c, arena *a, int64_t book_id, const int64_t *sequences,
-                        size_t n_sequences, bool newest_first, ledger_row **rows, size_t *n,
-                        err *e) WARN_UNUSED;
+// All of these n rows, in the order of their sequences: for candidates that are known to pass. What has become of them may be as of
+// two moments, half of them each. INTERNAL / JOURNAL_ROW_MISSING when one is not there: journal rows are never removed, unless
+// somebody did so behind our back.
+bool store_list_rows_of(db_conn *c, arena *a, int64_t book_id, const int64_t *sequences, size_t n,
+                        bool newest_first, ledger_row **rows, err *e) WARN_UNUSED;
 // The sequences that an index knows for the filter's external reference, or else for its metadata; one of them is given.
 bool store_list_labeled(db_conn *c, arena *a, int64_t book_id, const store_transfer_filter *f,
                         const store_range *range, int64_t **sequences, size_t *n,

@@ -103,7 +103,7 @@ static void get_leaf_hash(const db_rows *r, size_t row, int col, ledger_row *out
     }
 }
 
-static void transfer_read(const db_rows *r, size_t row, ledger_row *out) {
+void store_transfer_read(const db_rows *r, size_t row, ledger_row *out) {
     *out = (ledger_row){
         .sequence = db_get_i64(r, row, 0),
         .timestamp_us = db_get_i64(r, row, 1),
@@ -151,7 +151,7 @@ bool store_transfers_read(arena *a, const db_rows *r, ledger_row **out, size_t *
     *n = db_count(r);
     *out = store_array(a, *n, sizeof **out, e);
     for (size_t i = 0; *out != NULL && i < *n; i++) {
-        transfer_read(r, i, &(*out)[i]);
+        store_transfer_read(r, i, &(*out)[i]);
     }
     return *out != NULL;
 }

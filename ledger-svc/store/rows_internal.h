@@ -11,6 +11,7 @@ bool store_accounts_read(arena *a, const db_rows *r, ledger_account **out, size_
                          err *e) WARN_UNUSED;
 bool store_transfers_read(arena *a, const db_rows *r, ledger_row **out, size_t *n,
                           err *e) WARN_UNUSED;
+void store_transfer_read(const db_rows *r, size_t row, ledger_row *out);
 
 // The same with the two columns that say what has become of each: those of the lists (list_statements.c).
 bool store_rows_with_outcomes(arena *a, const db_rows *r, ledger_row **rows, size_t *n,

@@ -98,6 +98,14 @@ void db_time_array(db_params *p, const int64_t *wall_us, size_t n); // INT64_MIN
 bool db_exec(db_conn *c, const db_stmt *s, const db_params *p, arena *a, db_rows **rows,
              int64_t *n_affected, err *e) WARN_UNUSED;
 
+// Half of a read on a second connection, while the caller runs the other half on c: for rows that do not change, since each half sees
+// a moment of its own. NULL when no connection is open and idle, when others than the caller use the pool (then there is no processor
+// to spare either), in a transaction, or near the deadline: then the caller runs it on c afterwards.
+typedef struct db_aside db_aside;
+db_aside *db_aside_start(db_conn *c, const db_stmt *s, const db_params *p, arena *a);
+// Waits for it; must be called for each that was started. NULL when x is NULL, or when it failed, for whatever reason: run it on c.
+db_rows *db_aside_finish(db_aside *x);
+
 // --- Pipelines: several statements in one round trip. ----------------------------------------------------------------
 // db_pipe_begin; db_pipe_add … (n ≤ 64); db_pipe_run. Results by index in the order added. Statements after the first
 // that fails do not run; *e then names the failure. No COPY inside. Outside of a transaction a pipeline is one by itself.

@@ -74,6 +74,7 @@ struct db_conn {
     PGconn *pg;
     db_pool *pool;
     db_conn *next;       // in the pool's idle list
+    uint64_t number;     // in the order of connecting
     bool broken;         // must not go back into the pool
     bool in_tx;          // between db_begin and its end
     bool read_only;      // inside db_read: a lost answer loses nothing
@@ -99,7 +100,7 @@ struct db_pool {
     int size;
     int64_t statement_timeout_ms;
     pthread_mutex_t lock; // guards all below
-    db_conn *idle;
+    db_conn *idle;        // the oldest first
     int n_idle;
     int n_open; // idle, out, or being connected
     db_waiter *first, *last;
@@ -107,6 +108,7 @@ struct db_pool {
     bool probing;         // one thread tries while the others are told that it is down
     int64_t connect_not_before_ms;
     char connect_error[160];
+    uint64_t n_connected; // so far
     metric *in_use, *open, *wait, *discarded, *retries, *commit_unknown, *stalled_ended;
 };
 
@@ -149,11 +151,19 @@ bool db_err_from_result(err *e, const PGresult *r, const char *what);  // false
 bool db_err_from_params(err *e, const db_params *p, const char *what); // false
 // The plan was made for tables that changed, or the server forgot it: prepare again.
 bool db_result_is_stale_plan(const PGresult *r);
+bool db_err_is_stale_plan(const err *e);
+
+// --- pool.c ----------------------------------------------------------------------------------------------------------
+// A connection that is open and idle, if nobody but the caller has one: then a processor is likely to be free as well. Else NULL.
+db_conn *db_pool_spare(db_pool *p);
 
 // --- exec.c ----------------------------------------------------------------------------------------------------------
 db_prepared *db_prepared_find(db_conn *c, const db_stmt *s, const db_params *p);
 void db_prepared_name(const db_prepared *d, char out[DB_NAME_LEN + 12]);
 void db_prepared_forget(db_prepared *d);
+// Makes the connection know the statement if it does not, and sends it. False (and *e): d->ready tells whether it may have left.
+bool db_send_statement(db_conn *c, const db_stmt *s, const db_params *p, db_prepared *d,
+                       int64_t until_ms, err *e) WARN_UNUSED;
 int db_send_prepare(db_conn *c, const db_stmt *s, const db_prepared *d, const db_params *p);
 int db_send_prepared(db_conn *c, const db_prepared *d, const db_params *p);
 // Made before the statement is sent, so that running out of memory never hides an effect. NULL and *e.

@@ -1,6 +1,7 @@
 // Statements, prepared once a connection, and their rows.
 #include "db_internal.h"
 
+#include <limits.h>
 #include <stdio.h>
 
 // --- What the server side knows --------------------------------------------------------------------------------------
@@ -94,44 +95,46 @@ db_rows *db_rows_create(arena *a, err *e) {
     return r;
 }
 
-// Prepares if need be, and runs. NULL and *e on an error.
+static bool prepare(db_conn *c, const db_stmt *s, const db_params *p, db_prepared *d,
+                    int64_t until_ms, err *e) {
+    if (!db_send_prepare(c, s, d, p)) {
+        return db_wire_lost(c, e, s->name);
+    }
+    PGresult *r = db_wire_result(c, until_ms, s->name, e);
+    d->ready = r != NULL;
+    PQclear(r);
+    return d->ready;
+}
+
+bool db_send_statement(db_conn *c, const db_stmt *s, const db_params *p, db_prepared *d,
+                       int64_t until_ms, err *e) {
+    if (!d->ready && !prepare(c, s, p, d, until_ms, e)) {
+        return false;
+    }
+    return db_send_prepared(c, d, p) != 0 || db_wire_lost(c, e, s->name);
+}
+
+// NULL and *e on an error.
 static PGresult *run_once(db_conn *c, const db_stmt *s, const db_params *p, db_prepared *d,
-                          bool *sent, err *e) {
-    int64_t until_ms = db_wire_until(c);
-    if (!d->ready) {
-        if (!db_send_prepare(c, s, d, p)) {
-            (void)db_wire_lost(c, e, s->name);
-            return NULL;
-        }
-        PGresult *r = db_wire_result(c, until_ms, s->name, e);
-        if (r == NULL) {
-            return NULL;
-        }
-        PQclear(r);
-        d->ready = true;
-    }
-    *sent = true;
-    if (!db_send_prepared(c, d, p)) {
-        (void)db_wire_lost(c, e, s->name);
-        return NULL;
-    }
-    return db_wire_result(c, until_ms, s->name, e);
+                          err *e) {
+    const int64_t until_ms = db_wire_until(c);
+    return db_send_statement(c, s, p, d, until_ms, e) ? db_wire_result(c, until_ms, s->name, e)
+                                                      : NULL;
 }
 
 static bool exec_plain(db_conn *c, const db_stmt *s, const db_params *p, db_rows *rows,
                        int64_t *n_affected, err *e) {
     db_prepared *d = db_prepared_find(c, s, p);
-    bool sent = false;
-    PGresult *r = run_once(c, s, p, d, &sent, e);
-    if (r == NULL && e->code == ERR_ABORTED && strcmp(e->reason, "STALE_PLAN") == 0) {
+    PGresult *r = run_once(c, s, p, d, e);
+    if (r == NULL && db_err_is_stale_plan(e)) {
         db_prepared_forget(d);
         // Inside of a transaction it is too late for this try; db_transact runs it again.
         if (PQtransactionStatus(c->pg) == PQTRANS_IDLE) {
-            r = run_once(c, s, p, d, &sent, e);
+            r = run_once(c, s, p, d, e);
         }
     }
     if (r == NULL) {
-        if (sent && !c->in_tx && !c->read_only && (e->flags & ERR_CONNECTION_LOST) != 0) {
+        if (d->ready && !c->in_tx && !c->read_only && (e->flags & ERR_CONNECTION_LOST) != 0) {
             e->flags |= ERR_COMMIT_UNKNOWN; // it may have run, and it committed itself
         }
         return false;
@@ -179,6 +182,7 @@ size_t db_count(const db_rows *r) {
     return (size_t)PQntuples(r->result);
 }
 
+// Of the getters that must tell a cell that is NULL from one that is not there.
 static void check_cell(const db_rows *r, size_t row, int col) {
     ASSERT(r->result != NULL && row < (size_t)PQntuples(r->result));
     ASSERT(col >= 0 && col < PQnfields(r->result));
@@ -189,13 +193,12 @@ bool db_is_null(const db_rows *r, size_t row, int col) {
     return PQgetisnull(r->result, (int)row, col) != 0;
 }
 
-// The bytes of a cell that is not NULL, of the type and of exactly len bytes.
+// The bytes of a cell that is not NULL, of the type and of exactly len bytes. What is NULL or not there has the length 0.
 static const uint8_t *cell(const db_rows *r, size_t row, int col, Oid type, size_t len) {
-    check_cell(r, row, col);
+    ASSERT(len > 0 && row <= INT_MAX);
+    ASSERT((size_t)PQgetlength(r->result, (int)row, col) == len);
     ASSERT(PQfformat(r->result, col) == 1);
     ASSERT(PQftype(r->result, col) == type);
-    ASSERT(!PQgetisnull(r->result, (int)row, col));
-    ASSERT((size_t)PQgetlength(r->result, (int)row, col) == len);
     return (const uint8_t *)PQgetvalue(r->result, (int)row, col);
 }
 
@@ -206,7 +209,6 @@ static uint64_t read64(const uint8_t *at) {
 }
 
 int64_t db_get_i64(const db_rows *r, size_t row, int col) {
-    check_cell(r, row, col);
     Oid type = PQftype(r->result, col) == OID_XID8 ? OID_XID8 : OID_INT8;
     return (int64_t)read64(cell(r, row, col, type, 8));
 }

@@ -276,7 +276,7 @@ bool db_pipe_run(db_pipe *p, err *e) {
     if (p->commits) {
         return end_transaction(p, ok, e);
     }
-    if (!ok && e->code == ERR_ABORTED && strcmp(e->reason, "STALE_PLAN") == 0 && !p->c->broken &&
+    if (!ok && db_err_is_stale_plan(e) && !p->c->broken &&
         PQtransactionStatus(p->c->pg) == PQTRANS_IDLE) {
         // Outside of a transaction the segment left no trace; other plans may be stale, too.
         for (size_t i = p->first; i <= p->n; i++) {

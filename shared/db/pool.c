@@ -1,4 +1,5 @@
-// The pool: a fixed number of connections, made when first needed, given out first come, first served.
+// The pool: a fixed number of connections, made when first needed, given out first come, first served; the
+// oldest first.
 #include "db_internal.h"
 
 #include <errno.h>
@@ -120,6 +121,18 @@ void db_pool_destroy(db_pool *p) {
     free(p);
 }
 
+// @locks held. The oldest goes out first, not the last that came back: its session has its plans, and has mapped the pages that
+// are read here, while one that is used now and then has to do both again in the middle of somebody's call.
+static void put_idle(db_pool *p, db_conn *c) {
+    db_conn **at = &p->idle;
+    while (*at != NULL && (*at)->number < c->number) {
+        at = &(*at)->next;
+    }
+    c->next = *at;
+    *at = c;
+    p->n_idle++;
+}
+
 // @locks held. Gives the slot, with its connection or empty (c NULL), to the first who waits, else to nobody.
 static void release_slot(db_pool *p, db_conn *c) {
     db_waiter *w = p->first;
@@ -130,9 +143,7 @@ static void release_slot(db_pool *p, db_conn *c) {
         w->c = c;
         (void)pthread_cond_signal(&w->wake);
     } else if (c != NULL) {
-        c->next = p->idle;
-        p->idle = c;
-        p->n_idle++;
+        put_idle(p, c);
     } else {
         p->n_open--;
     }
@@ -203,6 +214,7 @@ static db_conn *connect_slot(db_pool *p, int64_t deadline_ms, err *e) {
         (void)pthread_mutex_lock(&p->lock);
         p->probing = false;
         if (c != NULL) {
+            c->number = p->n_connected++;
             p->connect_failures = 0;
             metric_add(p->open, 1);
         } else {
@@ -272,6 +284,16 @@ db_conn *db_pool_checkout(db_pool *p, int64_t deadline_mono_ms, err *e) {
         e->flags = ERR_RETRIABLE;
         return NULL;
     }
+    if (c != NULL) {
+        metric_add(p->in_use, 1);
+    }
+    return c;
+}
+
+db_conn *db_pool_spare(db_pool *p) {
+    (void)pthread_mutex_lock(&p->lock);
+    db_conn *c = p->n_open - p->n_idle == 1 ? take_idle(p) : NULL;
+    (void)pthread_mutex_unlock(&p->lock);
     if (c != NULL) {
         metric_add(p->in_use, 1);
     }

@@ -74,6 +74,31 @@ static void test_checkout__exhausted__resource_exhausted_at_the_deadline(void **
     db_pool_destroy(p);
 }
 
+static void test_checkout__several_idle__the_oldest(void **state) {
+    (void)state;
+    enum { N = 3 };
+    const int orders[][N] = {{0, 1, 2}, {2, 1, 0}, {1, 2, 0}};
+    err e;
+    db_pool *p = fixture_pool(fixture_conninfo(), N, 5000);
+    db_conn *opened[N];
+    for (int i = 0; i < N; i++) {
+        opened[i] = db_pool_checkout(p, fixture_deadline(5000), &e);
+        assert_non_null(opened[i]);
+    }
+    for (size_t o = 0; o < sizeof orders / sizeof orders[0]; o++) {
+        for (int i = 0; i < N; i++) {
+            db_pool_checkin(p, opened[orders[o][i]]);
+        }
+        for (int i = 0; i < N; i++) {
+            assert_ptr_equal(db_pool_checkout(p, fixture_deadline(5000), &e), opened[i]);
+        }
+    }
+    for (int i = 0; i < N; i++) {
+        db_pool_checkin(p, opened[i]);
+    }
+    db_pool_destroy(p);
+}
+
 enum { LINE = 8 };
 typedef struct line {
     db_pool *p;
@@ -287,6 +312,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_create__bad_options__refused),
         cmocka_unit_test(test_checkout__exhausted__resource_exhausted_at_the_deadline),
+        cmocka_unit_test(test_checkout__several_idle__the_oldest),
         cmocka_unit_test(test_checkout__many_wait__first_come_first_served),
         cmocka_unit_test(test_checkin__broken_connection__slot_goes_to_who_waits),
         cmocka_unit_test(test_checkin__open_transaction__discarded),

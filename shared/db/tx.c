@@ -100,8 +100,8 @@ static bool may_try_again(const err *e) {
     }
     return (e->flags & ERR_CONNECTION_LOST) != 0 ||
            (e->code == ERR_ABORTED &&
-            (strcmp(e->sqlstate, "40001") == 0 || strcmp(e->sqlstate, "40P01") == 0 ||
-             strcmp(e->reason, "STALE_PLAN") == 0));
+            (strcmp(e->sqlstate, "40001") == 0 || strcmp(e->sqlstate, "40P01") == 0)) ||
+           db_err_is_stale_plan(e);
 }
 
 static void pause_ms(int64_t ms) {

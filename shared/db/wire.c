@@ -79,6 +79,10 @@ bool db_result_is_stale_plan(const PGresult *r) {
            strcmp(function, "RevalidateCachedQuery") == 0;
 }
 
+bool db_err_is_stale_plan(const err *e) {
+    return e->code == ERR_ABORTED && strcmp(e->reason, "STALE_PLAN") == 0;
+}
+
 bool db_err_from_result(err *e, const PGresult *r, const char *what) {
     const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
     const char *primary = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
