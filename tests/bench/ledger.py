@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
@@ -159,19 +159,25 @@ def machine_ticks() -> tuple[int, int]:
     return fields[7], sum(fields)
 
 
+def with_steal(measure_round: Callable[[], dict]) -> dict:
+    """What a round measured, and how much of the processors' time the hypervisor gave to others meanwhile."""
+    stolen, total = machine_ticks()
+    answer = measure_round()
+    now_stolen, now_total = machine_ticks()
+    return {**answer, "steal_percent": round(100 * (now_stolen - stolen) / (now_total - total), 1)}
+
+
 def quiet(rounds: list[dict]) -> list[dict]:
     return [r for r in rounds if r["steal_percent"] <= QUIET_STEAL_PERCENT]
 
 
 def pages(program: Program) -> list[dict]:
-    """Each round with the share of the processors' time that others took meanwhile: slow calls come with it."""
+    def in_ms() -> dict:
+        return {name.replace("_us", "_ms"): us / 1000 for name, us in program.run("lists").items()}
+
     rounds: list[dict] = []
     while len(quiet(rounds)) < ROUNDS and len(rounds) < PAGE_ROUNDS_MAX:
-        stolen, total = machine_ticks()
-        answer = program.run("lists")
-        now_stolen, now_total = machine_ticks()
-        rounds.append({**{name.replace("_us", "_ms"): us / 1000 for name, us in answer.items()},
-                       "steal_percent": round(100 * (now_stolen - stolen) / (now_total - total), 1)})
+        rounds.append(with_steal(in_ms))
         progress(f"page {len(rounds)}: " + ", ".join(f"{k} {v}" for k, v in rounds[-1].items()))
     return rounds
 
@@ -188,13 +194,17 @@ def measure(stack: Stack, folder: Path) -> dict:
     """What is compared takes turns, round by round, because the machine is never the same for long."""
     program, pgbench, cost = Program(stack), Pgbench(stack, folder / "large"), Cost(stack)
     program.run("set-up")
-    rounds = []
-    for number in range(ROUNDS):
-        rounds.append({
+
+    def one_round() -> dict:
+        return {
             "batches": program.run("batches")["batches"],
             "pgbench_us": pgbench.median_us(), "single_us": program.run("single")["median_us"],
             "pgbench_per_s": pgbench.per_second(8), "many": cost.run(program, "many", parameters()["singles-s"]),
-        })
+        }
+
+    rounds = []
+    for number in range(ROUNDS):
+        rounds.append(with_steal(one_round))
         progress(f"round {number + 1}: " + ", ".join(f"{k} {v}" for k, v in rounds[-1].items() if k != "batches"))
     fill = program.run("fill")
     with ledger(folder / "small") as small:
@@ -255,6 +265,7 @@ def figures(measured: dict) -> dict:
         "list_transfers": page_figures(measured["pages"]),
         "resident": {"samples": resident, "end_mib": last, "ratio": round(last / REACH["resident_end_mib"], 3),
                      "end_to_first": round(last / resident[0]["mib"], 3)},
+        "steal_percent": [r["steal_percent"] for r in rounds],
         "reach": REACH,
         "parameters": {"rounds": ROUNDS, **parameters()},
     }
