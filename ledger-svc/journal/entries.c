@@ -265,10 +265,6 @@ static size_t tail_oldest(const tail *t, const journal_entries_query *q, int64_t
     return n;
 }
 
-static int64_t lower(int64_t x, int64_t y) {
-    return x < y ? x : y;
-}
-
 // Entries of the tail, and of the postings before it.
 typedef struct entries_read {
     const journal_entries_query *q;
@@ -298,9 +294,16 @@ static size_t postings_wanted(const entries_read *r) {
 static bool read_postings(entries_read *r, db_conn *c, arena *a, int64_t book_id, size_t max,
                           store_account_seen *seen, err *e) {
     const journal_entries_query *q = r->q;
-    return store_read_postings(c, a, book_id, q->account_id, q->from_sequence,
-                               lower(q->to_sequence, r->checkpoint), q->newest_first, max, r->early,
-                               &r->n_early, seen, e);
+    const bool is_to_checkpoint = q->to_sequence >= r->checkpoint;
+    const store_postings_query postings = {
+        .account_id = q->account_id,
+        .from = q->from_sequence,
+        .to = is_to_checkpoint ? r->checkpoint : q->to_sequence,
+        .is_to_checkpoint = is_to_checkpoint,
+        .newest_first = q->newest_first,
+        .max = max,
+    };
+    return store_read_postings(c, a, book_id, &postings, r->early, &r->n_early, seen, e);
 }
 
 static bool entries_join(const entries_read *r, arena *a, journal_entries *out, err *e) {

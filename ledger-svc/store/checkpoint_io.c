@@ -145,31 +145,30 @@ bool store_burned_since(db_conn *c, arena *a, int64_t book_id, int64_t after_us,
 }
 
 typedef struct posting_range {
-    int64_t from, to;
-    bool newest_first;
-    size_t max;
+    const store_postings_query *q;
     int64_t *sequences;
     size_t n;
-    int64_t next; // where the postings go on that were not read yet: below it, or from it on
+    int64_t next; // where the postings go on that were not read yet: up to it, or from it on
     bool done;    // there are none in the range
 } posting_range;
 
 static void posting_unpack(const db_rows *r, size_t row, posting_range *range) {
+    const store_postings_query *q = range->q;
     const int64_t first = db_get_i64(r, row, 0);
     const str entries = db_get_str(r, row, 1);
     const size_t n = entries.len / sizeof(uint32_t);
     int64_t sequence = first;
-    for (size_t i = 0; i < n && range->n < range->max; i++) {
+    for (size_t i = 0; i < n && range->n < q->max; i++) {
         uint32_t offset;
-        const size_t at = range->newest_first ? n - 1 - i : i;
+        const size_t at = q->newest_first ? n - 1 - i : i;
         memcpy(&offset, entries.ptr + at * sizeof offset, sizeof offset);
         sequence = first + be32toh(offset);
-        if (sequence >= range->from && sequence <= range->to) {
+        if (sequence >= q->from && sequence <= q->to) {
             range->sequences[range->n++] = sequence;
         }
     }
-    range->next = range->newest_first ? first : sequence + 1;
-    range->done = range->newest_first ? first <= range->from : sequence >= range->to;
+    range->next = q->newest_first ? first - 1 : sequence + 1;
+    range->done = q->newest_first ? first <= q->from : sequence >= q->to;
 }
 
 static db_params *postings_params(arena *a, int64_t book_id, uuid account_id, int64_t sequence) {
@@ -201,36 +200,37 @@ static void add_postings(db_pipe *pipe, store_statement statement, db_params *p,
     db_pipe_add(pipe, &STORE_STATEMENTS[statement], p);
 }
 
-// The next postings of the range, `limit` at the most. Newest first, the first time, also the one that holds the range's end, or
-// begins after it.
-static bool postings_step(db_conn *c, arena *a, int64_t book_id, uuid account_id, int64_t limit,
-                          bool is_first, posting_range *range, store_account_seen *seen, err *e) {
+// The next postings of the range, `limit` at the most. Newest first, the first time, also the one that may have entries on both
+// sides of the range's end.
+static bool postings_step(db_conn *c, arena *a, int64_t book_id, int64_t limit, bool is_first,
+                          posting_range *range, store_account_seen *seen, err *e) {
+    const store_postings_query *q = range->q;
     db_pipe *pipe = db_pipe_begin(c, a);
-    db_params *p = postings_params(a, book_id, account_id, range->next);
+    db_params *p = postings_params(a, book_id, q->account_id, range->next);
     size_t n_statements = 0;
     const size_t first = seen != NULL ? 1 : 0;
     if (seen != NULL) {
         db_params *one = store_params(a, book_id);
-        db_uuid(one, account_id);
+        db_uuid(one, q->account_id);
         db_pipe_add(pipe, &STORE_STATEMENTS[STORE_ACCOUNT_LOOKUP], one);
         n_statements++;
     }
-    if (range->newest_first && is_first) {
-        add_postings(pipe, STORE_POSTINGS_UP, postings_params(a, book_id, account_id, range->to),
+    if (q->newest_first && is_first && !q->is_to_checkpoint) {
+        add_postings(pipe, STORE_POSTINGS_UP, postings_params(a, book_id, q->account_id, q->to + 1),
                      1);
         n_statements++;
     }
-    if (range->newest_first) {
-        db_i64(p, range->from);
+    if (q->newest_first) {
+        db_i64(p, q->from);
     }
-    add_postings(pipe, range->newest_first ? STORE_POSTINGS_DOWN : STORE_POSTINGS_UP, p, limit);
+    add_postings(pipe, q->newest_first ? STORE_POSTINGS_DOWN : STORE_POSTINGS_UP, p, limit);
     n_statements++;
     if (!db_pipe_run(pipe, e) || (seen != NULL && !seen_read(a, db_pipe_rows(pipe, 0), seen, e))) {
         return false;
     }
     for (size_t s = first; s < n_statements; s++) {
         const db_rows *rows = db_pipe_rows(pipe, s);
-        for (size_t i = 0; i < db_count(rows) && range->n < range->max; i++) {
+        for (size_t i = 0; i < db_count(rows) && range->n < q->max; i++) {
             posting_unpack(rows, i, range);
         }
     }
@@ -238,21 +238,15 @@ static bool postings_step(db_conn *c, arena *a, int64_t book_id, uuid account_id
     return true;
 }
 
-bool store_read_postings(db_conn *c, arena *a, int64_t book_id, uuid account_id, int64_t from,
-                         int64_t to, bool newest_first, size_t max, int64_t *sequences, size_t *n,
-                         store_account_seen *seen, err *e) {
-    posting_range range = {.from = from,
-                           .to = to,
-                           .newest_first = newest_first,
-                           .max = max,
-                           .sequences = sequences,
-                           .next = newest_first ? to : from};
+bool store_read_postings(db_conn *c, arena *a, int64_t book_id, const store_postings_query *q,
+                         int64_t *sequences, size_t *n, store_account_seen *seen, err *e) {
+    posting_range range = {
+        .q = q, .sequences = sequences, .next = q->newest_first ? q->to : q->from};
     // Every posting but the first and the last of a range gives at least one entry, so one more than max give max of them.
-    const int64_t most = (int64_t)max + 1;
+    const int64_t most = (int64_t)q->max + 1;
     int64_t limit = most < POSTINGS_FIRST ? most : POSTINGS_FIRST;
-    for (bool is_first = true; is_first || (range.n < max && !range.done); is_first = false) {
-        if (!postings_step(c, a, book_id, account_id, limit, is_first, &range,
-                           is_first ? seen : NULL, e)) {
+    for (bool is_first = true; is_first || (range.n < q->max && !range.done); is_first = false) {
+        if (!postings_step(c, a, book_id, limit, is_first, &range, is_first ? seen : NULL, e)) {
             return false;
         }
         limit = limit * POSTINGS_GROWTH < most ? limit * POSTINGS_GROWTH : most;

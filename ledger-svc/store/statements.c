@@ -66,7 +66,7 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
                            "ORDER BY last_sequence LIMIT $4"},
     [STORE_POSTINGS_DOWN] = {"postings_down",
                              "SELECT first_sequence, entries FROM posting "
-                             "WHERE book_id = $1 AND account_id = $2 AND last_sequence < $3 "
+                             "WHERE book_id = $1 AND account_id = $2 AND last_sequence <= $3 "
                              "AND last_sequence >= $4 ORDER BY last_sequence DESC LIMIT $5"},
     [STORE_HEAD_READ] = {"head_read",
                          "SELECT " HEAD_COLUMNS " FROM book_head h WHERE book_id = $1"},

@@ -195,10 +195,18 @@ typedef struct store_account_seen {
     ledger_account *account; // NULL: there is none
 } store_account_seen;
 
-// Sequences in [from, to] of an account's entries as far as postings tell, oldest or newest first, at most max of them; all
-// that there are when fewer than max. With `seen` (or NULL) also the account itself, in the first round trip.
-bool store_read_postings(db_conn *c, arena *a, int64_t book_id, uuid account_id, int64_t from,
-                         int64_t to, bool newest_first, size_t max, int64_t *sequences, size_t *n,
-                         store_account_seen *seen, err *e) WARN_UNUSED;
+typedef struct store_postings_query {
+    uuid account_id;
+    int64_t from, to;      // sequences, both inclusive
+    bool is_to_checkpoint; // `to` is one: then no posting has entries on both sides of it
+    bool newest_first;
+    size_t max;
+} store_postings_query;
+
+// Sequences of an account's entries as far as postings tell, in the order asked for; all that there are when fewer than max. With
+// `seen` (or NULL) also the account itself, in the first round trip.
+bool store_read_postings(db_conn *c, arena *a, int64_t book_id, const store_postings_query *q,
+                         int64_t *sequences, size_t *n, store_account_seen *seen,
+                         err *e) WARN_UNUSED;
 
 #endif
