@@ -388,7 +388,7 @@ static bool opening_read(overlay *o, db_conn *c, arena *a, store_head *head, err
         return false;
     }
     *head = seen.head;
-    x->out->account = seen.account;
+    x->out->account_exists = seen.exists;
     return true;
 }
 
@@ -398,9 +398,6 @@ static bool opening_add(overlay *o, arena *a, const tail *t, err *e) {
     o->again = tail_checkpoint(t) != x->r.checkpoint;
     if (o->again) {
         return true;
-    }
-    if (x->out->account != NULL) {
-        journal_overlay_account(t, x->out->account);
     }
     look_at_tail(&x->r, t, &x->out->at_sequence);
     return entries_join(&x->r, a, x->out, e);

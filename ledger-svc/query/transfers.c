@@ -243,7 +243,7 @@ static bool look_first(pager *p, err *e) {
         // Where the page begins does not depend on the head: the account comes with the first candidates.
         const bool ok = find_entries(p, true, &p->first, e);
         q->book_exists = p->first.exists;
-        q->account_exists = p->first.account != NULL;
+        q->account_exists = p->first.account_exists;
         q->sequence = p->first.at_sequence;
         return ok;
     }

@@ -181,18 +181,9 @@ static db_params *postings_params(arena *a, int64_t book_id, uuid account_id, in
 // A posting has a dozen entries or more where an account is busy: a few are enough for a page, and are read first.
 enum { POSTINGS_FIRST = 16, POSTINGS_GROWTH = 4 };
 
-static bool seen_read(arena *a, const db_rows *rows, store_account_seen *seen, err *e) {
+static void seen_read(const db_rows *rows, store_account_seen *seen) {
     store_head_read(rows, &seen->head);
-    seen->account = NULL;
-    if (!seen->head.exists || db_is_null(rows, 0, STORE_HEAD_COLUMNS)) {
-        return true;
-    }
-    seen->account = store_array(a, 1, sizeof *seen->account, e);
-    if (seen->account == NULL) {
-        return false;
-    }
-    store_account_read(rows, 0, STORE_HEAD_COLUMNS, seen->account);
-    return true;
+    seen->exists = seen->head.exists && !db_is_null(rows, 0, STORE_HEAD_COLUMNS);
 }
 
 static void add_postings(db_pipe *pipe, store_statement statement, db_params *p, int64_t limit) {
@@ -212,7 +203,7 @@ static bool postings_step(db_conn *c, arena *a, int64_t book_id, int64_t limit, 
     if (seen != NULL) {
         db_params *one = store_params(a, book_id);
         db_uuid(one, q->account_id);
-        db_pipe_add(pipe, &STORE_STATEMENTS[STORE_ACCOUNT_LOOKUP], one);
+        db_pipe_add(pipe, &STORE_STATEMENTS[STORE_ACCOUNT_SEEN], one);
         n_statements++;
     }
     if (q->newest_first && is_first && !q->is_to_checkpoint) {
@@ -225,8 +216,11 @@ static bool postings_step(db_conn *c, arena *a, int64_t book_id, int64_t limit, 
     }
     add_postings(pipe, q->newest_first ? STORE_POSTINGS_DOWN : STORE_POSTINGS_UP, p, limit);
     n_statements++;
-    if (!db_pipe_run(pipe, e) || (seen != NULL && !seen_read(a, db_pipe_rows(pipe, 0), seen, e))) {
+    if (!db_pipe_run(pipe, e)) {
         return false;
+    }
+    if (seen != NULL) {
+        seen_read(db_pipe_rows(pipe, 0), seen);
     }
     for (size_t s = first; s < n_statements; s++) {
         const db_rows *rows = db_pipe_rows(pipe, s);
