@@ -369,7 +369,7 @@ static bool entries_now(journal *j, db_conn *c, arena *a, int64_t book_id,
     return ok;
 }
 
-// An account and its entries, as one overlay: postings up to where the tail begins now, while the head says where it should.
+// Whether there is an account, and its entries, as one overlay: postings up to where the tail begins now, while the head says where it should.
 typedef struct opening {
     overlay o;
     entries_read r;

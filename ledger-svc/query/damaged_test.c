@@ -66,9 +66,7 @@ static void transfers__a_row_of_either_half_was_removed__refused(void **state) {
     enum { ROWS = 70 };
     db_pool *pools[] = {fixture_pool(bench_service_conninfo(), 1, 5000),
                         fixture_pool(bench_service_conninfo(), 2, 5000)};
-    db_conn *first = db_pool_checkout(pools[1], fixture_deadline(5000), NULL);
-    db_pool_checkin(pools[1], db_pool_checkout(pools[1], fixture_deadline(5000), NULL));
-    db_pool_checkin(pools[1], first);
+    fixture_open_idle(pools[1], 2);
     for (int64_t removed = 1; removed <= ROWS; removed += ROWS - 1) {
         const int64_t book = make_damaged_book(ROWS, removed);
         for (size_t i = 0; i < 2; i++) {

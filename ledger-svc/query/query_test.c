@@ -272,13 +272,6 @@ static void let_holds_run_out(void) {
         0);
 }
 
-// So that there is one to spare for half of a page.
-static void open_two(db_pool *p) {
-    db_conn *first = db_pool_checkout(p, fixture_deadline(5000), NULL);
-    db_pool_checkin(p, db_pool_checkout(p, fixture_deadline(5000), NULL));
-    db_pool_checkin(p, first);
-}
-
 static int make_book(void **state) {
     (void)state;
     const char *seed = getenv("DISBURSE_SEED");
@@ -291,7 +284,7 @@ static int make_book(void **state) {
                    "host=%s user=ledger_service dbname=postgres options='" STORE_READER_OPTIONS "'",
                    fixture_server_dir());
     pool = fixture_pool(conninfo, 4, 20000);
-    open_two(pool);
+    fixture_open_idle(pool, 2); // one to spare for half of a page
     memory = arena_create(ARENA_BYTES);
     shift_us = -DAYS_BACK * DAY_US;
     bench_clock_shift(shift_us);

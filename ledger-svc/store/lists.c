@@ -188,9 +188,12 @@ static int newest_first_of(const void *a, const void *b) {
     return oldest_first(b, a);
 }
 
-static bool row_missing(err *e) {
-    return err_set(e, ERR_INTERNAL, "JOURNAL_ROW_MISSING",
-                   "a row of the journal that an account's entries name is not there");
+static bool all_read(arena *a, const db_rows *r, ledger_row *rows, size_t n, err *e) {
+    if (db_count(r) != n) {
+        return err_set(e, ERR_INTERNAL, "JOURNAL_ROW_MISSING",
+                       "a row of the journal that an account's entries name is not there");
+    }
+    return rows_read(a, r, rows, e);
 }
 
 // Fewer are not worth a second connection.
@@ -208,12 +211,12 @@ bool store_list_rows_of(db_conn *c, arena *a, int64_t book_id, const int64_t *se
     db_i64_array(second, sequences + n_first, n_second);
     *rows = store_array(a, n, sizeof **rows, e);
     db_aside *aside = n_second == 0 ? NULL : db_aside_start(c, s, second, a);
-    bool ok = *rows != NULL && db_exec(c, s, first, a, &r, NULL, e) &&
-              (db_count(r) == n_first || row_missing(e)) && rows_read(a, r, *rows, e);
+    bool ok =
+        *rows != NULL && db_exec(c, s, first, a, &r, NULL, e) && all_read(a, r, *rows, n_first, e);
     r = db_aside_finish(aside);
     if (n_second != 0) {
         ok = ok && (r != NULL || db_exec(c, s, second, a, &r, NULL, e)) &&
-             (db_count(r) == n_second || row_missing(e)) && rows_read(a, r, *rows + n_first, e);
+             all_read(a, r, *rows + n_first, n_second, e);
     }
     if (ok) {
         qsort(*rows, n, sizeof **rows, newest_first ? newest_first_of : oldest_first);

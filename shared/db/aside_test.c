@@ -23,17 +23,9 @@ static arena *mem;
 
 // A pool in which n connections are open and idle.
 static void open_idle(int n) {
-    db_conn *c[SIZE];
-    err e;
     pool = fixture_pool(fixture_conninfo(), SIZE, STATEMENT_MS);
     mem = arena_create(1 << 20);
-    for (int i = 0; i < n; i++) {
-        c[i] = db_pool_checkout(pool, fixture_deadline(5000), &e);
-        assert_non_null(c[i]);
-    }
-    for (int i = 0; i < n; i++) {
-        db_pool_checkin(pool, c[i]);
-    }
+    fixture_open_idle(pool, n);
 }
 
 static int teardown(void **state) {

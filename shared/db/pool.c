@@ -1,5 +1,5 @@
-// The pool: a fixed number of connections, made when first needed, given out first come, first served; the
-// oldest first.
+// The pool: a fixed number of connections, made when first needed, given out first come, first served,
+// the oldest first.
 #include "db_internal.h"
 
 #include <errno.h>

@@ -6,6 +6,8 @@
 
 #include "base/assert.h"
 
+enum { OPEN_MAX = 16 };
+
 const char *fixture_conninfo(void) {
     const char *s = getenv("DISBURSE_TEST_CONNINFO");
     ASSERT(s != NULL); // run the test through with_postgres.sh
@@ -28,6 +30,18 @@ db_pool *fixture_pool(const char *conninfo, int size, int64_t statement_timeout_
     db_pool *p = db_pool_create(&o, &e);
     ASSERT(p != NULL);
     return p;
+}
+
+void fixture_open_idle(db_pool *p, int n) {
+    db_conn *c[OPEN_MAX];
+    ASSERT(n <= OPEN_MAX);
+    for (int i = 0; i < n; i++) {
+        c[i] = db_pool_checkout(p, fixture_deadline(5000), NULL);
+        ASSERT(c[i] != NULL);
+    }
+    for (int i = 0; i < n; i++) {
+        db_pool_checkin(p, c[i]);
+    }
 }
 
 int64_t fixture_deadline(int64_t ms) {

@@ -7,6 +7,8 @@
 const char *fixture_conninfo(void);   // of the private cluster
 const char *fixture_server_dir(void); // folder of its socket
 db_pool *fixture_pool(const char *conninfo, int size, int64_t statement_timeout_ms);
+// From then on n connections are open and idle; at most 16, and as many as the pool has.
+void fixture_open_idle(db_pool *p, int n);
 int64_t fixture_deadline(int64_t ms); // monotonic, from now
 // Runs SQL on a connection of its own; aborts when it fails. The last statement's first cell, or "".
 void fixture_sql(const char *sql, char *out, size_t out_len);
