@@ -112,8 +112,7 @@ static bool send_commit(commit *k, err *e) {
     CRASH_POINT("journal.commit.sent");
     follow_announce(k->book->followed, after.sequence);
     const bool ok = k->optimistic
-                        ? store_commit_at_once(k->c, k->a, k->book->id, &k->tx, &k->head, &after,
-                                               commit_deadline_ms(k), e)
+                        ? store_commit_at_once(k->c, k->a, k->book->id, &k->tx, &k->head, &after, e)
                         : store_commit(k->c, k->a, k->book->id, &k->tx, &k->head, &after, e);
     if (!ok) {
         follow_settle(k->book->followed);

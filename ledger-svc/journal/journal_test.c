@@ -376,6 +376,7 @@ static void lost_answer_to_commit__is_looked_up(void **state) {
     bench_instance direct = bench_start(NULL, NULL);
     bench_make_accounts(&direct, book, 2, 0);
     lossy_proxy *proxy = lossy_proxy_start(fixture_server_dir());
+    lossy_proxy_commits_with(proxy, "head_update");
     bench_instance i = bench_start(lossy_proxy_dir(proxy), NULL);
     EXPECT_STATUS(bench_commit_one(&i, book, bench_event(book, 100, 1, 2, 1)), CREATED);
     const lossy_mode modes[] = {LOSSY_DROP_AFTER_COMMIT, LOSSY_DROP_BEFORE_COMMIT};

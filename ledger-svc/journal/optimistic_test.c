@@ -175,6 +175,7 @@ static void lost_answer__is_looked_up(void **state) {
     (void)state;
     const lossy_mode modes[] = {LOSSY_DROP_AFTER_COMMIT, LOSSY_DROP_BEFORE_COMMIT};
     lossy_proxy *proxy = lossy_proxy_start(fixture_server_dir());
+    lossy_proxy_commits_with(proxy, "head_update");
     for (size_t n = 0; n < 2; n++) {
         const int64_t book = bench_new_book();
         bench_instance i = bench_start(lossy_proxy_dir(proxy), no_checkpoints);

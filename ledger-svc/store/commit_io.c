@@ -246,8 +246,8 @@ static void add_head(db_params *p, const store_head *head) {
 }
 
 // The head comes first: whoever writes to a book has its lock before he writes anything else.
-static bool run_commit(db_pipe *pipe, arena *a, int64_t book_id, const ledger_tx *tx,
-                       const store_head *before, const store_head *after, size_t head_at, err *e) {
+static void add_head_and_rows(db_pipe *pipe, arena *a, int64_t book_id, const ledger_tx *tx,
+                              const store_head *before, const store_head *after) {
     db_params *p = store_params(a, book_id);
     add_head(p, before);
     add_head(p, after);
@@ -256,17 +256,22 @@ static bool run_commit(db_pipe *pipe, arena *a, int64_t book_id, const ledger_tx
         db_pipe_add(pipe, &STORE_STATEMENTS[STORE_TRANSFER_INSERT],
                     store_transfer_params(a, book_id, &tx->rows[i]));
     }
-    db_pipe_add_commit(pipe);
+}
+
+static bool run_commit(db_pipe *pipe, err *e) {
     if (!db_pipe_run(pipe, e)) {
         return false;
     }
-    ASSERT(db_pipe_affected(pipe, head_at) == 1);
+    ASSERT(db_pipe_affected(pipe, 0) == 1);
     return true;
 }
 
 bool store_commit(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
                   const store_head *before, const store_head *after, err *e) {
-    return run_commit(db_pipe_begin(c, a), a, book_id, tx, before, after, 0, e);
+    db_pipe *pipe = db_pipe_begin(c, a);
+    add_head_and_rows(pipe, a, book_id, tx, before, after);
+    db_pipe_add_commit(pipe);
+    return run_commit(pipe, e);
 }
 
 bool store_is_one_trip(const ledger_tx *tx) {
@@ -274,13 +279,13 @@ bool store_is_one_trip(const ledger_tx *tx) {
            transfer_metadata_count(tx) == 0;
 }
 
+// A pipeline is a transaction by itself: neither a BEGIN nor a COMMIT is to be run.
 bool store_commit_at_once(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
-                          const store_head *before, const store_head *after,
-                          int64_t deadline_mono_ms, err *e) {
+                          const store_head *before, const store_head *after, err *e) {
     ASSERT(store_is_one_trip(tx));
     db_pipe *pipe = db_pipe_begin(c, a);
-    db_pipe_add_begin(pipe, deadline_mono_ms);
-    return run_commit(pipe, a, book_id, tx, before, after, 1, e);
+    add_head_and_rows(pipe, a, book_id, tx, before, after);
+    return run_commit(pipe, e);
 }
 
 bool store_head_moved(const err *e) {

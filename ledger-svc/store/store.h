@@ -107,10 +107,9 @@ bool store_commit(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
 // A transaction that is a few journal rows and nothing else can be made in one round trip, and without the head's lock before.
 enum { STORE_FEW_ROWS = 16 };
 bool store_is_one_trip(const ledger_tx *tx);
-// Begins, and then as store_commit, which says by an integrity error whether the head was what the caller believed.
+// As store_commit, outside of a transaction: an integrity error says whether the head was what the caller believed.
 bool store_commit_at_once(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
-                          const store_head *before, const store_head *after,
-                          int64_t deadline_mono_ms, err *e) WARN_UNUSED;
+                          const store_head *before, const store_head *after, err *e) WARN_UNUSED;
 // Of the error: the head had moved, and nothing was committed.
 bool store_head_moved(const err *e);
 

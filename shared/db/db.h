@@ -108,7 +108,9 @@ db_rows *db_aside_finish(db_aside *x);
 
 // --- Pipelines: several statements in one round trip. ----------------------------------------------------------------
 // db_pipe_begin; db_pipe_add … (n ≤ 64); db_pipe_run. Results by index in the order added. Statements after the first
-// that fails do not run; *e then names the failure. No COPY inside. Outside of a transaction a pipeline is one by itself.
+// that fails do not run; *e then names the failure. No COPY inside. Outside of a transaction (and of db_read) a pipeline is one by
+// itself, without BEGIN and COMMIT: PostgreSQL commits what stands before its end, or nothing of it. A lost answer, or a refusal that
+// comes at its end only, is ERR_COMMIT_UNKNOWN.
 typedef struct db_pipe db_pipe;
 db_pipe *db_pipe_begin(db_conn *c, arena *a);
 void db_pipe_add(db_pipe *p, const db_stmt *s, const db_params *params);

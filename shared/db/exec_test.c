@@ -363,6 +363,7 @@ static void test_pipe__backend_killed__unknown_and_broken(void **state) {
     (void)state;
     static const db_stmt KILL = {"pipe_kill", "SELECT pg_terminate_backend(pg_backend_pid())"};
     err e;
+    const int64_t unknown = metric_value(pool->commit_unknown);
     db_pipe *p = db_pipe_begin(conn, mem);
     db_pipe_add(p, &PIPE_INSERT, id_param(1));
     db_pipe_add(p, &KILL, NULL);
@@ -371,8 +372,27 @@ static void test_pipe__backend_killed__unknown_and_broken(void **state) {
     assert_int_equal(e.code, ERR_UNAVAILABLE);
     assert_true(e.flags & ERR_CONNECTION_LOST);
     assert_true(e.flags & ERR_COMMIT_UNKNOWN);
+    assert_int_equal(metric_value(pool->commit_unknown) - unknown, 1);
     assert_false(db_exec(conn, &PIPE_COUNT, NULL, mem, NULL, NULL, &e));
     assert_int_equal(e.code, ERR_UNAVAILABLE);
+}
+
+// Every statement was answered, and then the transaction that the pipeline is fails.
+static void test_pipe__refused_at_its_end__unknown_and_nothing_is_kept(void **state) {
+    (void)state;
+    static const db_stmt INSERT = {"pipe_late", "INSERT INTO pipe_late VALUES ($1)"};
+    err e;
+    fixture_sql("DROP TABLE IF EXISTS pipe_late; CREATE TABLE pipe_late "
+                "(id int8 UNIQUE DEFERRABLE INITIALLY DEFERRED)",
+                NULL, 0);
+    db_pipe *p = db_pipe_begin(conn, mem);
+    db_pipe_add(p, &INSERT, id_param(1));
+    db_pipe_add(p, &INSERT, id_param(1));
+    assert_false(db_pipe_run(p, &e));
+    assert_true(e.flags &
+                ERR_COMMIT_UNKNOWN); // for its caller to look up, as with an answer that was lost
+    assert_true(conn->broken);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM pipe_late"), 0);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -400,6 +420,7 @@ int main(void) {
         TP(test_pipe__large_both_ways__does_not_deadlock),
         TP(test_pipe__stale_plan_outside__run_again),
         TP(test_pipe__backend_killed__unknown_and_broken),
+        TP(test_pipe__refused_at_its_end__unknown_and_nothing_is_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

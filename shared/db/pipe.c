@@ -211,6 +211,20 @@ static void drop_rows(db_pipe *p) {
     }
 }
 
+// Outside of a transaction the segment is one by itself, and commits when its end is reached.
+static bool may_commit(const db_pipe *p) {
+    return p->commits || (!p->c->in_tx && !p->c->read_only);
+}
+
+// Of a failure: whether it leaves open what has become of the transaction.
+static void note_outcome(const db_pipe *p, bool alive, err *e) {
+    if (may_commit(p) && (!alive || strcmp(e->sqlstate, "40003") == 0)) {
+        e->flags |= ERR_COMMIT_UNKNOWN | ERR_CONNECTION_LOST;
+        p->c->broken = true;
+        metric_add(p->c->pool->commit_unknown, 1);
+    }
+}
+
 static bool run_once(db_pipe *p, err *e) {
     db_conn *c = p->c;
     expected order[2 * (1 + DB_PIPE_MAX)];
@@ -230,27 +244,20 @@ static bool run_once(db_pipe *p, err *e) {
     }
     if (!alive || refused) {
         drop_rows(p);
+        note_outcome(p, alive, e);
     } else if (p->first == 0) {
         PQclear(p->limit_rows.result);
         p->limit_rows.result = NULL;
-    }
-    // Outside of a transaction the segment commits by itself when its end is reached.
-    if (!alive && (p->commits || (!c->in_tx && !c->read_only))) {
-        e->flags |= ERR_COMMIT_UNKNOWN;
     }
     return alive && !refused;
 }
 
 // A transaction in which a statement failed has not come to its COMMIT; so what is answered is that it was committed.
-static bool end_transaction(db_pipe *p, bool ok, err *e) {
+static bool end_transaction(db_pipe *p, bool ok, const err *e) {
     db_conn *c = p->c;
     if (ok) {
         ASSERT(strcmp(PQcmdStatus(p->items[p->n].rows->result), "COMMIT") == 0);
-    } else if ((e->flags & ERR_COMMIT_UNKNOWN) != 0 || strcmp(e->sqlstate, "40003") == 0) {
-        e->flags |= ERR_COMMIT_UNKNOWN | ERR_CONNECTION_LOST;
-        c->broken = true;
-        metric_add(c->pool->commit_unknown, 1);
-    } else {
+    } else if ((e->flags & ERR_COMMIT_UNKNOWN) == 0) {
         return false; // still to be rolled back
     }
     c->in_tx = false;

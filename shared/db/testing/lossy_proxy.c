@@ -25,6 +25,7 @@ struct lossy_proxy {
     int listener;
     int stop_pipe[2];
     atomic_int mode;
+    const char *commits_with; // NULL: nothing but COMMIT
     pthread_t thread;
     pair pairs[PAIRS_MAX];
     char chunk[CHUNK_LEN];
@@ -81,8 +82,9 @@ static bool holds(const char *bytes, size_t len, const char *text) {
 }
 
 // As a statement, or by the name under which a pipeline has prepared it.
-static bool is_commit(const char *bytes, size_t len) {
-    return holds(bytes, len, "COMMIT") || holds(bytes, len, "pipe_commit");
+static bool is_commit(const lossy_proxy *x, size_t len) {
+    return holds(x->chunk, len, "COMMIT") || holds(x->chunk, len, "pipe_commit") ||
+           (x->commits_with != NULL && holds(x->chunk, len, x->commits_with));
 }
 
 static void forward(lossy_proxy *x, pair *p, bool from_client) {
@@ -91,7 +93,7 @@ static void forward(lossy_proxy *x, pair *p, bool from_client) {
         hang_up(p);
         return;
     }
-    if (from_client && is_commit(x->chunk, (size_t)n)) {
+    if (from_client && is_commit(x, (size_t)n)) {
         int mode = atomic_load(&x->mode);
         if (mode == LOSSY_DROP_BEFORE_COMMIT) {
             atomic_store(&x->mode, LOSSY_PASS);
@@ -164,6 +166,10 @@ lossy_proxy *lossy_proxy_start(const char *server_dir) {
 
 const char *lossy_proxy_dir(const lossy_proxy *p) {
     return p->dir;
+}
+
+void lossy_proxy_commits_with(lossy_proxy *p, const char *statement) {
+    p->commits_with = statement;
 }
 
 void lossy_proxy_set(lossy_proxy *p, lossy_mode mode) {

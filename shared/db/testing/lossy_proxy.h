@@ -13,6 +13,8 @@ typedef enum lossy_mode {
 
 // server_dir holds the server's socket; the proxy's own socket goes into a new temporary folder.
 lossy_proxy *lossy_proxy_start(const char *server_dir);
+// Without a COMMIT, too, what holds the prepared statement of this name commits: a pipeline that is a transaction by itself.
+void lossy_proxy_commits_with(lossy_proxy *p, const char *statement);
 const char *lossy_proxy_dir(const lossy_proxy *p); // the "host" to connect to
 // The mode holds for the next event; DROP modes fall back to PASS once they have dropped.
 void lossy_proxy_set(lossy_proxy *p, lossy_mode mode);
