@@ -292,7 +292,7 @@ static size_t postings_wanted(const entries_read *r) {
 }
 
 static bool read_postings(entries_read *r, db_conn *c, arena *a, int64_t book_id, size_t max,
-                          store_account_seen *seen, err *e) {
+                          store_head *head, err *e) {
     const journal_entries_query *q = r->q;
     const bool is_to_checkpoint = q->to_sequence >= r->checkpoint;
     const store_postings_query postings = {
@@ -303,7 +303,7 @@ static bool read_postings(entries_read *r, db_conn *c, arena *a, int64_t book_id
         .newest_first = q->newest_first,
         .max = max,
     };
-    return store_read_postings(c, a, book_id, &postings, r->early, &r->n_early, seen, e);
+    return store_read_postings(c, a, book_id, &postings, r->early, &r->n_early, head, e);
 }
 
 static bool entries_join(const entries_read *r, arena *a, journal_entries *out, err *e) {
@@ -348,52 +348,26 @@ static bool is_followed_to(followed *f, int64_t sequence) {
     return is;
 }
 
-// Brings the tail to where the book is now. *exists false: there is no such book.
-static bool follow_to_head(followed *f, db_conn *c, arena *a, bool *exists, err *e) {
-    store_head head;
-    if (!store_read_head(c, a, f->book_id, &head, e)) {
-        return false;
-    }
-    *exists = head.exists;
-    return !head.exists || follow_reach(f, c, a, &head, e);
-}
-
-static bool entries_now(journal *j, db_conn *c, arena *a, int64_t book_id,
-                        const journal_entries_query *q, journal_entries *out, err *e) {
-    followed *f = follow_hold(&j->follower, book_id);
-    // The end of the range is mostly a sequence that this very call has learned of: then there is nothing to ask.
-    out->exists = q->to_sequence > 0 && is_followed_to(f, q->to_sequence);
-    bool ok = out->exists || follow_to_head(f, c, a, &out->exists, e);
-    ok = ok && (!out->exists || read_entries(f, c, a, q, out, e));
-    follow_release(&j->follower, f);
-    return ok;
-}
-
-// Whether there is an account, and its entries, as one overlay: postings up to where the tail begins now, while the head says where it should.
-typedef struct opening {
+// Entries up to the head as one overlay: postings up to where the tail begins now, while the head says where it should.
+typedef struct entries_overlay {
     overlay o;
     entries_read r;
     journal_entries *out;
-} opening;
+} entries_overlay;
 
-static bool opening_read(overlay *o, db_conn *c, arena *a, store_head *head, err *e) {
-    opening *x = (opening *)o;
-    store_account_seen seen = {0};
+static bool overlaid_read(overlay *o, db_conn *c, arena *a, store_head *head, err *e) {
+    entries_overlay *x = (entries_overlay *)o;
     int64_t at_sequence = 0;
     (void)pthread_mutex_lock(&o->f->lock);
     look_at_tail(&x->r, o->f->tail, &at_sequence); // it may grow until the answer is made
     (void)pthread_mutex_unlock(&o->f->lock);
     const size_t wanted = postings_wanted(&x->r);
-    if (!read_postings(&x->r, c, a, o->book_id, wanted == 0 ? 1 : wanted, &seen, e)) {
-        return false;
-    }
-    *head = seen.head;
-    x->out->account_exists = seen.exists;
-    return true;
+    return wanted == 0 ? store_read_head(c, a, o->book_id, head, e)
+                       : read_postings(&x->r, c, a, o->book_id, wanted, head, e);
 }
 
-static bool opening_add(overlay *o, arena *a, const tail *t, err *e) {
-    opening *x = (opening *)o;
+static bool overlaid_add(overlay *o, arena *a, const tail *t, err *e) {
+    entries_overlay *x = (entries_overlay *)o;
     // The book was not followed here yet, or the tail begins later by now.
     o->again = tail_checkpoint(t) != x->r.checkpoint;
     if (o->again) {
@@ -403,23 +377,26 @@ static bool opening_add(overlay *o, arena *a, const tail *t, err *e) {
     return entries_join(&x->r, a, x->out, e);
 }
 
-static bool open_account(journal *j, db_conn *c, arena *a, int64_t book_id,
-                         const journal_entries_query *q, journal_entries *out, err *e) {
-    opening x = {.o = {.book_id = book_id, .read = opening_read, .add = opening_add},
-                 .r = {.q = q},
-                 .out = out};
-    if (!entries_alloc(&x.r, a, e)) {
-        return false;
-    }
-    return overlay_read(&x.o, j, c, a, &out->exists, &out->at_sequence, e);
+static bool read_entries_to_head(journal *j, db_conn *c, arena *a, int64_t book_id,
+                                 const journal_entries_query *q, journal_entries *out, err *e) {
+    entries_overlay x = {.o = {.book_id = book_id, .read = overlaid_read, .add = overlaid_add},
+                         .r = {.q = q},
+                         .out = out};
+    return entries_alloc(&x.r, a, e) &&
+           overlay_read(&x.o, j, c, a, &out->exists, &out->at_sequence, e);
 }
 
 bool journal_account_entries(journal *j, db_conn *c, arena *a, int64_t book_id,
                              const journal_entries_query *q, journal_entries *out, err *e) {
     ASSERT(q->max > 0 && q->max <= JOURNAL_ENTRIES_MAX);
     *out = (journal_entries){0};
-    return q->with_account ? open_account(j, c, a, book_id, q, out, e)
-                           : entries_now(j, c, a, book_id, q, out, e);
+    followed *f = follow_hold(&j->follower, book_id);
+    // The end of the range is mostly a sequence that this very call has learned of: then there is no head to ask for.
+    out->exists = q->to_sequence > 0 && is_followed_to(f, q->to_sequence);
+    const bool ok = out->exists ? read_entries(f, c, a, q, out, e)
+                                : read_entries_to_head(j, c, a, book_id, q, out, e);
+    follow_release(&j->follower, f);
+    return ok;
 }
 
 bool journal_balances_at(journal *j, db_conn *c, arena *a, int64_t book_id, uuid account_id,

@@ -33,15 +33,13 @@ typedef struct journal_entries_query {
     uuid account_id;
     int64_t from_sequence, to_sequence; // both inclusive; 1 and INT64_MAX for all there are
     bool newest_first;
-    size_t max;        // 1 … JOURNAL_ENTRIES_MAX
-    bool with_account; // whether there is such an account as well, in the same round trip
+    size_t max; // 1 … JOURNAL_ENTRIES_MAX
 } journal_entries_query;
 
 enum { JOURNAL_ENTRIES_MAX = 8192 };
 
 typedef struct journal_entries {
-    bool exists;         // the book
-    bool account_exists; // if asked for
+    bool exists; // the book
     // Where the range is known to end before the book does, that may be all that was looked at.
     int64_t at_sequence;
     int64_t *

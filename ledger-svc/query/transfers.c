@@ -23,7 +23,7 @@ typedef struct pager {
     size_t want;      // one more than the page, to know whether there is more
     size_t candidates_max;
     int64_t examine;       // how many rows may still be looked at
-    journal_entries first; // candidates that came with the account, for the first step
+    journal_entries first; // candidates that came with the head, for the first step
 } pager;
 
 // An external reference names few rows. A metadata entry may name half of the journal: an account is better then.
@@ -134,14 +134,13 @@ static bool step_journal(pager *p, err *e) {
     return true;
 }
 
-static bool find_entries(pager *p, bool with_account, journal_entries *entries, err *e) {
+static bool find_entries(pager *p, journal_entries *entries, err *e) {
     const journal_entries_query q = {
         .account_id = p->q->filter.account_id,
         .from_sequence = p->left.from,
         .to_sequence = p->left.to,
         .newest_first = p->left.newest_first,
         .max = p->candidates_max,
-        .with_account = with_account,
     };
     return journal_account_entries(p->at.j, p->at.c, p->at.a, p->at.book_id, &q, entries, e);
 }
@@ -154,7 +153,7 @@ static bool find_candidates(pager *p, int64_t **sequences, size_t *n, err *e) {
         return store_list_labeled(p->at.c, p->at.a, p->at.book_id, f, &range, sequences, n, e);
     }
     journal_entries entries = p->first;
-    if (entries.sequences == NULL && !find_entries(p, false, &entries, e)) {
+    if (entries.sequences == NULL && !find_entries(p, &entries, e)) {
         return false;
     }
     p->first = (journal_entries){0};
@@ -233,23 +232,27 @@ static void end_page(pager *p) {
 static bool look_first(pager *p, err *e) {
     query_transfers *q = p->q;
     ledger_account *account = NULL;
+    int64_t sequence = 0;
     q->account_exists = true;
     if (!q->filter.has_account) {
         return journal_head(p->at.j, p->at.c, p->at.a, q->book_id, &q->book_exists, &q->sequence,
                             e);
     }
     limit_by_sequence(p, INT64_MAX);
-    if (p->source == SOURCE_ACCOUNT && !has_times(q) && is_left(p)) {
-        // Where the page begins does not depend on the head: the account comes with the first candidates.
-        const bool ok = find_entries(p, true, &p->first, e);
+    // Where the page begins does not depend on the head then, so that it comes with the first candidates.
+    const bool entries_first = p->source == SOURCE_ACCOUNT && !has_times(q) && is_left(p);
+    if (entries_first) {
+        const bool ok = find_entries(p, &p->first, e);
         q->book_exists = p->first.exists;
-        q->account_exists = p->first.account_exists;
         q->sequence = p->first.at_sequence;
-        return ok;
+        if (!ok || !q->book_exists || p->first.n != 0) {
+            return ok; // what has entries is an account
+        }
     }
     const bool ok =
-        query_account_now(&p->at, q->filter.account_id, &q->book_exists, &q->sequence, &account, e);
+        query_account_now(&p->at, q->filter.account_id, &q->book_exists, &sequence, &account, e);
     q->account_exists = account != NULL;
+    q->sequence = entries_first ? q->sequence : sequence;
     return ok;
 }
 

@@ -178,12 +178,13 @@ static db_params *postings_params(arena *a, int64_t book_id, uuid account_id, in
     return p;
 }
 
-// A posting has a dozen entries or more where an account is busy: a few are enough for a page, and are read first.
-enum { POSTINGS_FIRST = 16, POSTINGS_GROWTH = 4 };
+// A posting has a dozen entries or more where an account is busy: as many as are enough then are read first, and more only where
+// they were not. Each lies in a page of its own.
+enum { POSTING_ENTRIES_BUSY = 12, POSTINGS_FIRST_MAX = 64, POSTINGS_GROWTH = 4 };
 
-static void seen_read(const db_rows *rows, store_account_seen *seen) {
-    store_head_read(rows, &seen->head);
-    seen->exists = seen->head.exists && !db_is_null(rows, 0, STORE_HEAD_COLUMNS);
+static int64_t postings_first(size_t max_entries) {
+    const size_t n = max_entries / POSTING_ENTRIES_BUSY + 2; // the first and the last may give none
+    return n < POSTINGS_FIRST_MAX ? (int64_t)n : POSTINGS_FIRST_MAX;
 }
 
 static void add_postings(db_pipe *pipe, store_statement statement, db_params *p, int64_t limit) {
@@ -194,16 +195,14 @@ static void add_postings(db_pipe *pipe, store_statement statement, db_params *p,
 // The next postings of the range, `limit` at the most. Newest first, the first time, also the one that may have entries on both
 // sides of the range's end.
 static bool postings_step(db_conn *c, arena *a, int64_t book_id, int64_t limit, bool is_first,
-                          posting_range *range, store_account_seen *seen, err *e) {
+                          posting_range *range, store_head *head, err *e) {
     const store_postings_query *q = range->q;
     db_pipe *pipe = db_pipe_begin(c, a);
     db_params *p = postings_params(a, book_id, q->account_id, range->next);
     size_t n_statements = 0;
-    const size_t first = seen != NULL ? 1 : 0;
-    if (seen != NULL) {
-        db_params *one = store_params(a, book_id);
-        db_uuid(one, q->account_id);
-        db_pipe_add(pipe, &STORE_STATEMENTS[STORE_ACCOUNT_SEEN], one);
+    const size_t first = head != NULL ? 1 : 0;
+    if (head != NULL) {
+        db_pipe_add(pipe, &STORE_STATEMENTS[STORE_HEAD_READ], store_params(a, book_id));
         n_statements++;
     }
     if (q->newest_first && is_first && !q->is_to_checkpoint) {
@@ -219,8 +218,8 @@ static bool postings_step(db_conn *c, arena *a, int64_t book_id, int64_t limit, 
     if (!db_pipe_run(pipe, e)) {
         return false;
     }
-    if (seen != NULL) {
-        seen_read(db_pipe_rows(pipe, 0), seen);
+    if (head != NULL) {
+        store_head_read(db_pipe_rows(pipe, 0), head);
     }
     for (size_t s = first; s < n_statements; s++) {
         const db_rows *rows = db_pipe_rows(pipe, s);
@@ -233,14 +232,14 @@ static bool postings_step(db_conn *c, arena *a, int64_t book_id, int64_t limit, 
 }
 
 bool store_read_postings(db_conn *c, arena *a, int64_t book_id, const store_postings_query *q,
-                         int64_t *sequences, size_t *n, store_account_seen *seen, err *e) {
+                         int64_t *sequences, size_t *n, store_head *head, err *e) {
     posting_range range = {
         .q = q, .sequences = sequences, .next = q->newest_first ? q->to : q->from};
     // Every posting but the first and the last of a range gives at least one entry, so one more than max give max of them.
     const int64_t most = (int64_t)q->max + 1;
-    int64_t limit = most < POSTINGS_FIRST ? most : POSTINGS_FIRST;
+    int64_t limit = postings_first(q->max);
     for (bool is_first = true; is_first || (range.n < q->max && !range.done); is_first = false) {
-        if (!postings_step(c, a, book_id, limit, is_first, &range, is_first ? seen : NULL, e)) {
+        if (!postings_step(c, a, book_id, limit, is_first, &range, is_first ? head : NULL, e)) {
             return false;
         }
         limit = limit * POSTINGS_GROWTH < most ? limit * POSTINGS_GROWTH : most;

@@ -135,10 +135,6 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
                               "SELECT " ACCOUNT_COLUMNS " FROM account "
                               "WHERE book_id = $1 AND account_id = $2 LIMIT 1) a ON true "
                               "WHERE h.book_id = $1"},
-    // Only whether there is one.
-    [STORE_ACCOUNT_SEEN] = {"account_seen", "SELECT " HEAD_COLUMNS ", (SELECT true FROM account "
-                                            "WHERE book_id = $1 AND account_id = $2 LIMIT 1) "
-                                            "FROM book_head h WHERE h.book_id = $1"},
     [STORE_TRIAL_BALANCE] =
         {"trial_balance",
          "SELECT " HEAD_COLUMNS

@@ -188,12 +188,6 @@ bool store_read_head(db_conn *c, arena *a, int64_t book_id, store_head *head, er
 bool store_read_rows(db_conn *c, arena *a, int64_t book_id, int64_t from, int64_t to, size_t max,
                      ledger_row **rows, size_t *n, err *e) WARN_UNUSED;
 
-// Whether there is an account, and the head as it was then.
-typedef struct store_account_seen {
-    store_head head;
-    bool exists;
-} store_account_seen;
-
 typedef struct store_postings_query {
     uuid account_id;
     int64_t from, to;      // sequences, both inclusive
@@ -202,10 +196,9 @@ typedef struct store_postings_query {
     size_t max;
 } store_postings_query;
 
-// Sequences of an account's entries as far as postings tell, in the order asked for; all that there are when fewer than max. With
-// `seen` (or NULL) also whether there is such an account, in the first round trip.
+// Sequences of an account's entries as far as postings tell, in the order asked for; all that there are when fewer than max. `head`, or
+// NULL: the head as it was before them, in the same round trip.
 bool store_read_postings(db_conn *c, arena *a, int64_t book_id, const store_postings_query *q,
-                         int64_t *sequences, size_t *n, store_account_seen *seen,
-                         err *e) WARN_UNUSED;
+                         int64_t *sequences, size_t *n, store_head *head, err *e) WARN_UNUSED;
 
 #endif
