@@ -293,6 +293,14 @@ bool store_list_rows_at(db_conn *c, arena *a, int64_t book_id, const store_trans
     return *rows != NULL || unavailable(e);
 }
 
+bool store_list_rows_of(db_conn *c, arena *a, int64_t book_id, const int64_t *sequences, size_t n,
+                        bool newest_first, ledger_row **rows, err *e) {
+    const store_transfer_filter any = {0};
+    const store_range range = {.newest_first = newest_first, .max = n};
+    size_t n_rows = 0;
+    return store_list_rows_at(c, a, book_id, &any, sequences, n, &range, rows, &n_rows, e);
+}
+
 bool store_list_rows(db_conn *c, arena *a, int64_t book_id, const store_transfer_filter *f,
                      const store_range *range, ledger_row **rows, size_t *n, err *e) {
     int64_t *sequences = NULL;
