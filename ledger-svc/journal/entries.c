@@ -392,7 +392,7 @@ bool journal_account_entries(journal *j, db_conn *c, arena *a, int64_t book_id,
     *out = (journal_entries){0};
     followed *f = follow_hold(&j->follower, book_id);
     // The end of the range is mostly a sequence that this very call has learned of: then there is no head to ask for.
-    out->exists = q->to_sequence > 0 && is_followed_to(f, q->to_sequence);
+    out->exists = !q->with_head && q->to_sequence > 0 && is_followed_to(f, q->to_sequence);
     const bool ok = out->exists ? read_entries(f, c, a, q, out, e)
                                 : read_entries_to_head(j, c, a, book_id, q, out, e);
     follow_release(&j->follower, f);

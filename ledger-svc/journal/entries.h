@@ -33,14 +33,15 @@ typedef struct journal_entries_query {
     uuid account_id;
     int64_t from_sequence, to_sequence; // both inclusive; 1 and INT64_MAX for all there are
     bool newest_first;
-    size_t max; // 1 … JOURNAL_ENTRIES_MAX
+    size_t max;     // 1 … JOURNAL_ENTRIES_MAX
+    bool with_head; // at_sequence is where the book is, though the range may end before
 } journal_entries_query;
 
 enum { JOURNAL_ENTRIES_MAX = 8192 };
 
 typedef struct journal_entries {
     bool exists; // the book
-    // Where the range is known to end before the book does, that may be all that was looked at.
+    // Without with_head: where the range is known to end before the book does, that may be all that was looked at.
     int64_t at_sequence;
     int64_t *
         sequences; // of the journal rows that name the account on either side, in the order asked for

@@ -334,7 +334,8 @@ static void expect_entries(bench_instance *i, int64_t book, int64_t from, int64_
     const uuid account = bench_uuid(book, 1);
     const int64_t ends[] = {to, to < last ? to : last};
     for (size_t n = 0; n < 2; n++) {
-        expect_these(i, book, (journal_entries_query){account, from, ends[n], newest_first, max},
+        expect_these(i, book,
+                     (journal_entries_query){account, from, ends[n], newest_first, max, n == 0},
                      last);
     }
 }
@@ -445,7 +446,8 @@ static void entries__no_such_account_or_book__said_so(void **state) {
     arena *a = arena_create(1 << 20);
     err e;
     bench_make_accounts(&i, book, 1, 0);
-    entries_read r = {.j = i.j, .book = book, .q = {bench_uuid(book, 99), 1, INT64_MAX, true, 10}};
+    entries_read r = {
+        .j = i.j, .book = book, .q = {bench_uuid(book, 99), 1, INT64_MAX, true, 10, true}};
     ASSERT(db_read(i.pool, fixture_deadline(5000), a, read_entries, &r, &e));
     assert_true(r.out.exists);
     assert_int_equal(r.out.n, 0);

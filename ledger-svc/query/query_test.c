@@ -729,6 +729,23 @@ static size_t walk(query_transfers q, int64_t *sequences, int64_t *first_head, i
     return n;
 }
 
+static void transfers__range_ends_early__still_tells_where_the_book_is(void **state) {
+    (void)state;
+    bench_instance other = bench_start(NULL, NULL);
+    const int64_t fresh = bench_new_book();
+    arena *a = arena_create(ARENA_BYTES);
+    bench_make_accounts(&instance, fresh, 2, 0);
+    for (int64_t n = 1; n <= 3; n++) {
+        bench_commit_one(&other, fresh, bench_event(fresh, 100 + (uint64_t)n, 1, 2, 1));
+        query_transfers q = {.book_id = fresh, .to_sequence = 1, .page_size = 10};
+        q.filter = (store_transfer_filter){.has_account = true, .account_id = bench_uuid(fresh, 1)};
+        run(a, read_transfers, &q);
+        assert_int_equal(q.sequence, n);
+    }
+    arena_destroy(a);
+    bench_stop(&other);
+}
+
 static void transfers__paged_while_others_write__nothing_missing_or_twice(void **state) {
     (void)state;
     int64_t *sequences[4];
@@ -776,6 +793,7 @@ int main(void) {
         cmocka_unit_test(balances__as_known_and_as_effective__as_replay),
         cmocka_unit_test(statements__at_random__opening_and_entries_are_closing),
         cmocka_unit_test(accounts__all_filters_at_random__as_brute_force),
+        cmocka_unit_test(transfers__range_ends_early__still_tells_where_the_book_is),
         cmocka_unit_test(transfers__paged_while_others_write__nothing_missing_or_twice),
     };
     return cmocka_run_group_tests(tests, make_book, drop_book);

@@ -134,13 +134,14 @@ static bool step_journal(pager *p, err *e) {
     return true;
 }
 
-static bool find_entries(pager *p, journal_entries *entries, err *e) {
+static bool find_entries(pager *p, bool with_head, journal_entries *entries, err *e) {
     const journal_entries_query q = {
         .account_id = p->q->filter.account_id,
         .from_sequence = p->left.from,
         .to_sequence = p->left.to,
         .newest_first = p->left.newest_first,
         .max = p->candidates_max,
+        .with_head = with_head,
     };
     return journal_account_entries(p->at.j, p->at.c, p->at.a, p->at.book_id, &q, entries, e);
 }
@@ -153,7 +154,7 @@ static bool find_candidates(pager *p, int64_t **sequences, size_t *n, err *e) {
         return store_list_labeled(p->at.c, p->at.a, p->at.book_id, f, &range, sequences, n, e);
     }
     journal_entries entries = p->first;
-    if (entries.sequences == NULL && !find_entries(p, &entries, e)) {
+    if (entries.sequences == NULL && !find_entries(p, false, &entries, e)) {
         return false;
     }
     p->first = (journal_entries){0};
@@ -242,7 +243,7 @@ static bool look_first(pager *p, err *e) {
     // Where the page begins does not depend on the head then, so that it comes with the first candidates.
     const bool entries_first = p->source == SOURCE_ACCOUNT && !has_times(q) && is_left(p);
     if (entries_first) {
-        const bool ok = find_entries(p, &p->first, e);
+        const bool ok = find_entries(p, true, &p->first, e);
         q->book_exists = p->first.exists;
         q->sequence = p->first.at_sequence;
         if (!ok || !q->book_exists || p->first.n != 0) {
