@@ -1,0 +1,152 @@
+#include "cases/cases.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "cases/cases_internal.h"
+#include "cases/cases_sql.h"
+
+enum {
+    TEXT_MAX = 1000,
+    CODE_MAX = 64,
+    NOTES_OF_THE_SAME_MAX = 50, // then it is only counted
+};
+
+bool cases_no_memory(err *e) {
+    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
+                   "the request takes too much memory");
+}
+
+str cases_clip(arena *a, str s, size_t max) {
+    if (s.len <= max && str_is_text(s.ptr, s.len)) {
+        return s;
+    }
+    size_t len = s.len < max ? s.len : max;
+    // Not in the middle of a character.
+    while (len > 0 && len < s.len && ((unsigned char)s.ptr[len] & 0xC0) == 0x80) {
+        len--;
+    }
+    char *copy = arena_strndup(a, s.ptr, len);
+    if (copy == NULL) {
+        return STR("");
+    }
+    if (!str_is_text(copy, len)) {
+        for (size_t i = 0; i < len; i++) {
+            copy[i] = copy[i] >= ' ' && copy[i] < 0x7F ? copy[i] : '?';
+        }
+    }
+    return (str){copy, len};
+}
+
+typedef struct columns {
+    uuid *ids; // ascending, as uuid_v7 makes them
+    str *kinds, *types, *subjects, *merchants, *codes, *texts, *currencies;
+    int64_t *amounts, *due;
+} columns;
+
+static bool columns_make(columns *k, arena *a, size_t n) {
+    str *texts = ARENA_ARRAY(a, str, 7 * n);
+    k->ids = ARENA_ARRAY(a, uuid, n);
+    k->amounts = ARENA_ARRAY(a, int64_t, 2 * n);
+    if (texts == NULL || k->ids == NULL || k->amounts == NULL) {
+        return false;
+    }
+    str **const ends[] = {&k->kinds, &k->types, &k->subjects,  &k->merchants,
+                          &k->codes, &k->texts, &k->currencies};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        *ends[i] = texts + i * n;
+    }
+    k->due = k->amounts + n;
+    return true;
+}
+
+static void fill(columns *k, const case_new *cases, size_t n, int64_t now_us, arena *a) {
+    for (size_t i = 0; i < n; i++) {
+        const case_new *in = &cases[i];
+        ASSERT(in->kind != NULL && in->subject_type != NULL);
+        k->ids[i] = uuid_v7(clock_system());
+        k->kinds[i] = str_of(in->kind);
+        k->types[i] = str_of(in->subject_type);
+        k->subjects[i] = in->subject_id.ptr != NULL ? in->subject_id : STR("");
+        k->merchants[i] = in->merchant_id.ptr != NULL ? in->merchant_id : STR("");
+        k->codes[i] = cases_clip(a, in->code.ptr != NULL ? in->code : STR(""), CODE_MAX);
+        k->texts[i] = cases_clip(a, in->text.ptr != NULL ? in->text : STR(""), TEXT_MAX);
+        k->currencies[i] = (str){in->currency, strnlen(in->currency, sizeof in->currency)};
+        k->amounts[i] = in->amount;
+        k->due[i] = now_us + case_kind_of(k->kinds[i])->due_us;
+    }
+}
+
+static int compare(const void *a, const void *b) {
+    return uuid_cmp(*(const uuid *)a, *(const uuid *)b);
+}
+
+// A note for each case that was opened or seen again, unless it has too many of them already.
+static bool write_notes(db_conn *c, int64_t book_id, const db_rows *rows, const columns *k,
+                        size_t n, int64_t now_us, arena *a, err *e) {
+    const size_t n_rows = db_count(rows);
+    uuid *ids = ARENA_ARRAY(a, uuid, 2 * n_rows);
+    int16_t *kinds = ARENA_ARRAY(a, int16_t, n_rows);
+    str *texts = ARENA_ARRAY(a, str, n_rows);
+    if (ids == NULL || kinds == NULL || texts == NULL) {
+        return cases_no_memory(e);
+    }
+    uuid *notes = ids + n_rows;
+    size_t n_notes = 0;
+    for (size_t i = 0; i < n_rows; i++) {
+        const uuid id = db_get_uuid(rows, i, 0);
+        const bool opened = bsearch(&id, k->ids, n, sizeof id, compare) != NULL;
+        if (!opened && db_get_i64(rows, i, 1) > NOTES_OF_THE_SAME_MAX) {
+            continue;
+        }
+        const str code = db_get_str(rows, i, 2), text = db_get_str(rows, i, 3);
+        ids[n_notes] = id;
+        notes[n_notes] = uuid_v7(clock_system());
+        kinds[n_notes] = opened ? CASE_NOTE_OPENED : CASE_NOTE_SEEN_AGAIN;
+        texts[n_notes] =
+            str_of(arena_printf(a, "%.*s%s%.*s", (int)code.len, code.ptr,
+                                code.len > 0 && text.len > 0 ? ": " : "", (int)text.len, text.ptr));
+        n_notes++;
+    }
+    if (n_notes == 0) {
+        return true;
+    }
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_time(p, now_us);
+    db_uuid_array(p, ids, n_notes);
+    db_uuid_array(p, notes, n_notes);
+    db_i16_array(p, kinds, n_notes);
+    db_text_array(p, texts, n_notes);
+    return db_exec(c, cases_sql(CASES_SQL_NOTES), p, a, NULL, NULL, e);
+}
+
+bool cases_open(db_conn *c, int64_t book_id, const case_new *cases, size_t n, int64_t now_us,
+                arena *a, err *e) {
+    if (n == 0) {
+        return true;
+    }
+    columns k;
+    if (!columns_make(&k, a, n)) {
+        return cases_no_memory(e);
+    }
+    fill(&k, cases, n, now_us, a);
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_time(p, now_us);
+    db_uuid_array(p, k.ids, n);
+    db_text_array(p, k.kinds, n);
+    db_text_array(p, k.types, n);
+    db_text_array(p, k.subjects, n);
+    db_text_array(p, k.merchants, n);
+    db_text_array(p, k.codes, n);
+    db_text_array(p, k.texts, n);
+    db_i64_array(p, k.amounts, n);
+    db_text_array(p, k.currencies, n);
+    db_time_array(p, k.due, n);
+    db_rows *rows = NULL;
+    return db_exec(c, cases_sql(CASES_SQL_OPEN), p, a, &rows, NULL, e) &&
+           write_notes(c, book_id, rows, &k, n, now_us, a, e);
+}

@@ -1,0 +1,22 @@
+// What the files of the cases room share.
+#ifndef CASES_CASES_INTERNAL_H
+#define CASES_CASES_INTERNAL_H
+
+#include "base/arena.h"
+#include "base/str.h"
+
+// The kinds of notes, as they stand in case_note.
+enum {
+    CASE_NOTE_OPENED = 1,
+    CASE_NOTE_SEEN_AGAIN = 2,
+    CASE_NOTE_ASSIGNED = 3,
+    CASE_NOTE_COMMENT = 4,
+    CASE_NOTE_RESOLVED = 5,
+    CASE_NOTE_CLOSED = 6, // by the service itself: the reason is gone
+};
+
+// Text of at most max bytes: cut at a character's end, and what is not UTF-8 shown as '?'. @arena or s itself.
+str cases_clip(arena *a, str s, size_t max);
+bool cases_no_memory(err *e); // sets RESOURCE_EXHAUSTED, returns false
+
+#endif

@@ -1,0 +1,11 @@
+// Every SQL string of the cases room, in one table, so that a test can read each of them.
+#ifndef CASES_CASES_SQL_H
+#define CASES_CASES_SQL_H
+
+#include "db/db.h"
+
+typedef enum cases_sql_id { CASES_SQL_OPEN, CASES_SQL_NOTES, CASES_SQL_COUNT } cases_sql_id;
+
+const db_stmt *cases_sql(cases_sql_id id);
+
+#endif

@@ -1,0 +1,120 @@
+// The kinds of cases, what may be done about each, and what a person should do: one table, from which the lists, the help
+// of payctl and docs/payments/cases.md are checked.
+#ifndef CASES_KINDS_H
+#define CASES_KINDS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/str.h"
+
+// How a case may end. X(NAME, kind of the order as an event of a person or 0, moves money, meaning)
+#define CASE_RESOLUTIONS(X)                                                                        \
+    X(RELEASE, 20, false, "let the payout go on from the step at which it was held")               \
+    X(RETRY, 21, false, "let the payout be sent again as a new attempt with a key of its own")     \
+    X(MARK_PAID, 22, true, "the bank has paid it: book it as settled")                             \
+    X(GIVE_BACK, 23, true, "the bank has not paid it and will not: give the money back")           \
+    X(WRITE_OFF, 24, true, "end it with a loss or gain that is booked elsewhere")                  \
+    X(CANCEL, 25, false, "cancel the payout before it is sent")                                    \
+    X(DONE, 0, false, "it was dealt with elsewhere: the comment says how")                         \
+    X(IGNORE, 0, false, "it means nothing: nothing needs to follow from it")
+
+// Bits for the allowed resolutions of a kind.
+#define CASE_ORDERS_OF_A_HOLD                                                                      \
+    (CASE_BIT(RELEASE) | CASE_BIT(RETRY) | CASE_BIT(MARK_PAID) | CASE_BIT(GIVE_BACK) |             \
+     CASE_BIT(WRITE_OFF) | CASE_BIT(CANCEL))
+#define CASE_NOTES_ONLY (CASE_BIT(DONE) | CASE_BIT(IGNORE))
+#define CASE_BIT(name) (1u << CASE_##name)
+
+// X(KIND, subject type, hours until it is due, allowed resolutions, meaning, next step)
+#define CASE_KINDS(X)                                                                              \
+    X(PAYOUT_HELD, "payout", 4, CASE_ORDERS_OF_A_HOLD,                                             \
+      "The payout stands still, for the reason that the case names.",                              \
+      "Read the payout's timeline and ask the bank what became of it. Then release it, send it "   \
+      "again, mark it as paid, give the money back or write it off.")                              \
+    X(PAYOUT_CONTRADICTION, "payout", 4, CASE_ORDERS_OF_A_HOLD,                                    \
+      "What the bank says of the payout does not agree with what the ledger says.",                \
+      "Compare the bank's statement with the payout's timeline. Mark it as paid if the bank "      \
+      "has paid it, give the money back if the bank has not, or write off what cannot be "         \
+      "cleared up.")                                                                               \
+    X(PAYOUT_UNREADABLE, "payout", 4, CASE_ORDERS_OF_A_HOLD,                                       \
+      "The recipient's bank details cannot be opened, so the payout cannot be sent.",              \
+      "Put the missing key back into the key ring and release the payout, or give the money "      \
+      "back.")                                                                                     \
+    X(PAYOUT_LEDGER, "payout", 4, CASE_ORDERS_OF_A_HOLD,                                           \
+      "The ledger refused a step of the payout.",                                                  \
+      "Look why the ledger refused it (an account that is closed is opened again there), and "     \
+      "release the payout; the step is tried with a new id.")                                      \
+    X(PAYOUT_OVERDUE, "payout", 8, CASE_ORDERS_OF_A_HOLD | CASE_NOTES_ONLY,                        \
+      "The payout has stood at one step for longer than its connection allows.",                   \
+      "Ask the bank what became of the payout. The case closes by itself when the payout moves "   \
+      "on.")                                                                                       \
+    X(SUBMISSION_UNKNOWN, "submission", 2, CASE_NOTES_ONLY,                                        \
+      "It is not known whether the bank has the submission.",                                      \
+      "Ask the bank for the file by its name, size and total. Do not send it again by hand.")      \
+    X(SUBMISSION_REJECTED, "submission", 4, CASE_NOTES_ONLY,                                       \
+      "The bank rejected the submission as a whole.",                                              \
+      "Read the bank's reason and correct its cause; the payouts are sent again in a new "         \
+      "submission.")                                                                               \
+    X(SUBMISSION_OVERDUE, "submission", 4, CASE_NOTES_ONLY,                                        \
+      "The submission was prepared but has not been sent for longer than allowed.",                \
+      "Look whether the bank can be reached and whether the connection is paused.")                \
+    X(INBOX_FILE, "inbox", 4, CASE_NOTES_ONLY,                                                     \
+      "A file or message of the bank could not be read as a whole.",                               \
+      "Show the file with payctl inbox, repair it or ask the bank for a new one, and apply it "    \
+      "again.")                                                                                    \
+    X(INBOX_LINE, "inbox", 24, CASE_NOTES_ONLY,                                                    \
+      "A line of the bank matches no payout of ours, or does not agree with it.",                  \
+      "Show the line with payctl inbox, find what it is about with the bank, and apply it or "     \
+      "ignore it with a comment.")                                                                 \
+    X(INBOX_NOTICE, "inbox", 72, CASE_NOTES_ONLY,                                                  \
+      "The bank tells of a change that needs no money to move, such as a corrected account.",      \
+      "Correct the recipient's details within six banking days.")                                  \
+    X(CONNECTION_OFF, "connection", 4, CASE_NOTES_ONLY,                                            \
+      "Payouts wait for a connection that is switched off.",                                       \
+      "Switch the connection on again, or cancel the payouts that wait for it.")                   \
+    X(CONNECTION_DOWN, "connection", 2, CASE_NOTES_ONLY,                                           \
+      "The bank of a connection does not answer, so nothing is sent to it.",                       \
+      "Ask the bank; the connection goes on by itself when the bank answers.")                     \
+    X(CONNECTION_NUMBERS, "connection", 4, CASE_NOTES_ONLY,                                        \
+      "The numbers that the scheme allows in a day or cycle run low.",                             \
+      "Send fewer, larger submissions, or agree on more numbers with the bank.")                   \
+    X(RECOVERY, "book", 1, CASE_NOTES_ONLY,                                                        \
+      "The database has forgotten commits, so nothing is sent until all was compared with the "    \
+      "banks.",                                                                                    \
+      "Compare what is open with each bank, then end the recovery mode.")                          \
+    X(CLOCK, "book", 1, CASE_NOTES_ONLY,                                                           \
+      "The clock of this machine and the database's disagree by more than allowed.",               \
+      "Set the clock right; work goes on by itself afterwards.")
+
+typedef enum case_resolution {
+#define CASE_ENUM(name, event, moves_money, meaning) CASE_##name,
+    CASE_RESOLUTIONS(CASE_ENUM)
+#undef CASE_ENUM
+        CASE_N_RESOLUTIONS
+} case_resolution;
+
+typedef struct case_kind {
+    const char *name;
+    const char *subject_type;
+    int64_t due_us;   // how long a person has for it
+    uint32_t allowed; // CASE_BIT of each resolution
+    const char *meaning, *next_step;
+} case_kind;
+
+typedef struct case_order {
+    const char *name;
+    int16_t event_kind; // of the person's event that it becomes; 0: only a note
+    bool moves_money;   // needs evidence
+    const char *meaning;
+} case_order;
+
+// A kind that this version does not know has a general text and allows notes only: never NULL.
+const case_kind *case_kind_of(str name);
+// NULL when there is no such resolution.
+const case_order *case_order_of(str name);
+const case_order *case_order_at(case_resolution which);
+// In the order of the table; NULL at its end.
+const case_kind *case_kind_at(size_t index);
+
+#endif
