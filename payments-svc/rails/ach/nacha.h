@@ -7,15 +7,14 @@
 #include <stdint.h>
 
 #include "base/str.h"
+#include "domain/nacha_text.h"
 
 enum {
     NACHA_LINE_LEN = 94,
     NACHA_BLOCKING = 10, // lines of a block; a file is padded to whole blocks
-    NACHA_NAME_LEN = 22, // individual or receiving company name
     NACHA_ACCOUNT_LEN = 17,
     NACHA_ID_LEN = 15,
-    NACHA_DESCRIPTION_LEN = 10, // company entry description
-    NACHA_TRACE_LEN = 15,       // 8 of the ODFI, 7 of a sequence
+    NACHA_TRACE_LEN = 15, // 8 of the ODFI, 7 of a sequence
     NACHA_TRACE_SEQUENCE_MAX = 9999999,
     NACHA_BATCH_ENTRIES_MAX = 999999,
     NACHA_MODIFIERS = 36 // A-Z, then 0-9: so many files of one origin a day
@@ -47,16 +46,9 @@ bool nacha_is_digits(str s, size_t len);
 // The file id modifier of an index from 0 to 35.
 char nacha_modifier(int index);
 
-// UTF-8 to upper-case printable ASCII: letters with marks lose them, ligatures and typographic signs are spelt out, blanks
-// are folded, what has no counterpart becomes '?'. Cut to out_len - 1 characters. Bytes that are not UTF-8 become '?'.
-void nacha_transliterate(str in, char *out, size_t out_len);
-
-// What a payout's description becomes as company entry description: transliterated and cut. "PAYOUT" where there is none,
-// and instead of REVERSAL, RETRY PYMT and ACCTVERIFY, by which banks know entries that follow other rules than a payout
-// (reference: NACHA 4.2).
-void nacha_description(str in, char out[NACHA_DESCRIPTION_LEN + 1]);
-
 // "R03" → what it means; "return" for a code without a text.
 const char *nacha_return_text(str code);
+// The same; NULL for a code without a text: nobody knows what it means, and a person must look.
+const char *nacha_return_text_known(str code);
 
 #endif

@@ -135,12 +135,13 @@ bool nacha_credit_check(const nacha_credit *c, err *e) {
         !is_printable(c->description)) {
         return fail(e, "description", "must have 1 to 10 printable ASCII characters");
     }
-    char name[NACHA_NAME_LEN + 1];
-    nacha_transliterate(c->name, name, sizeof name);
-    if (name[0] == '\0') {
-        return fail(e, "recipient_name", "must not be blank");
+    char description[NACHA_DESCRIPTION_LEN + 1];
+    memcpy(description, c->description.ptr, c->description.len);
+    description[c->description.len] = '\0';
+    if (!nacha_says_something(description)) {
+        return fail(e, "description", "must not be blank or zeros only");
     }
-    return true;
+    return nacha_name_check(c->name, "recipient_", e);
 }
 
 static bool text_check(str s, size_t min, size_t max, const char *field, err *e) {
