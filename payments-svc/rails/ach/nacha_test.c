@@ -235,7 +235,7 @@ static void test_write__each_entry_a_batch__within_the_maximum_size(void **state
     char descriptions[MANY][3];
     nacha_credit credits[MANY];
     for (size_t i = 0; i < MANY; i++) {
-        snprintf(descriptions[i], sizeof descriptions[i], "%02zu", i);
+        snprintf(descriptions[i], sizeof descriptions[i], "%02zu", i + 1);
         credits[i] = credit(i < 20 ? NACHA_PPD : NACHA_CCD, 100, "X", (int64_t)i + 1);
         credits[i].description = str_of(descriptions[i]);
     }
