@@ -67,13 +67,18 @@ typedef struct payout_read {
     size_t n_entries;
 } payout_read;
 
-// Outcomes of steps, and kinds of rail events (rails/rail.h), which stand in the same column.
-static const char *outcome_name(int kind, int outcome) {
-    static const char *const EVENTS[] = {"", "ACCEPTED", "REFUSED", "SETTLED", "RETURNED"};
+// What a later version has written has no name here: it is told by its number.
+static char *name_or_number(arena *a, const char *name, int number) {
+    return strcmp(name, "?") == 0 ? arena_printf(a, "%d", number) : pb_text(a, str_of(name));
+}
+
+// Outcomes of steps, and kinds of rail events (rails/rail.h), stand in the same column.
+static char *outcome_text(arena *a, int kind, int outcome) {
     if (kind == KIND_EVENT) {
-        return outcome >= 0 && outcome < 5 ? EVENTS[outcome] : "?";
+        return name_or_number(a, saga_event_name(outcome), outcome);
     }
-    return outcome == OUT_NONE ? "" : saga_outcome_name(outcome);
+    return outcome == OUT_NONE ? pb_text(a, STR(""))
+                               : name_or_number(a, saga_outcome_name(outcome), outcome);
 }
 
 static Payments__V1__TimelineEntry *timeline_entry(const db_rows *rows, size_t i, arena *a) {
@@ -81,13 +86,13 @@ static Payments__V1__TimelineEntry *timeline_entry(const db_rows *rows, size_t i
     Payments__V1__TimelineEntry *t = ARENA_NEW(a, Payments__V1__TimelineEntry);
     payments__v1__timeline_entry__init(t);
     const int kind = db_get_i16(rows, i, 3);
-    ASSERT(kind >= 1 && kind <= KIND_EVENT);
+    const int step = db_get_i16(rows, i, 2);
     t->time = pb_time(a, db_get_time(rows, i, 0));
     t->sequence = db_get_i32(rows, i, 1);
-    t->step =
-        pb_text(a, str_of(kind == KIND_EVENT ? "RAIL" : saga_step_name(db_get_i16(rows, i, 2))));
-    t->kind = pb_text(a, str_of(KINDS[kind]));
-    t->outcome = pb_text(a, str_of(outcome_name(kind, db_get_i16(rows, i, 4))));
+    t->step = kind == KIND_EVENT ? pb_text(a, STR("RAIL"))
+                                 : name_or_number(a, saga_step_name(step), step);
+    t->kind = name_or_number(a, kind >= 1 && kind <= KIND_EVENT ? KINDS[kind] : "?", kind);
+    t->outcome = outcome_text(a, kind, db_get_i16(rows, i, 4));
     t->attempt = db_get_i32(rows, i, 5);
     t->reason = pb_text(a, db_get_str(rows, i, 6));
     t->detail = pb_text(a, db_get_str(rows, i, 7));

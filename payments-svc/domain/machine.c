@@ -13,8 +13,9 @@ enum { TRIES_MAX = 1000 };     // the backoff reached its cap long before
 
 static const char *const STEP_NAMES[] = {"NONE",    "RESERVE", "EXECUTE", "RESOLVE", "AWAIT",
                                          "CONFIRM", "VOID",    "RETURN",  "DONE"};
-static const char *const OUTCOME_NAMES[] = {"NONE",     "DONE",    "REFUSED",  "RETRY",   "AGAIN",
-                                            "ACCEPTED", "SETTLED", "RETURNED", "UNKNOWN", "BROKEN"};
+static const char *const OUTCOME_NAMES[] = {"NONE",    "DONE",     "REFUSED",    "RETRY",
+                                            "AGAIN",   "ACCEPTED", "SETTLED",    "RETURNED",
+                                            "UNKNOWN", "BROKEN",   "HANDED_OVER"};
 static const char *const WORD_NAMES[] = {"NOTHING",      "ACCEPTED", "REFUSED",
                                          "SETTLED",      "RETURNED", "SETTLED and RETURNED",
                                          "contradictory"};
@@ -28,29 +29,42 @@ static const char *const STATE_NAMES[] = {
 // RULE: an unknown submission is resolved, never repeated as new and never voided (promise UNKNOWN-IS-A-STATE): there is no
 // edge UNKNOWN → EXECUTE or UNKNOWN → VOID.
 static const fsm_edge OUTCOME_EDGES[] = {
-    {STEP_RESERVE, OUT_DONE, STEP_EXECUTE},    {STEP_RESERVE, OUT_REFUSED, STEP_DONE}, // FAILED
-    {STEP_RESERVE, OUT_RETRY, STEP_RESERVE},   {STEP_RESERVE, OUT_BROKEN, TO_HELD},
+    {STEP_RESERVE, OUT_DONE, STEP_EXECUTE},
+    {STEP_RESERVE, OUT_REFUSED, STEP_DONE}, // FAILED
+    {STEP_RESERVE, OUT_RETRY, STEP_RESERVE},
+    {STEP_RESERVE, OUT_BROKEN, TO_HELD},
 
-    {STEP_EXECUTE, OUT_ACCEPTED, STEP_AWAIT},  {STEP_EXECUTE, OUT_SETTLED, STEP_CONFIRM},
-    {STEP_EXECUTE, OUT_REFUSED, STEP_VOID},    {STEP_EXECUTE, OUT_RETURNED, STEP_VOID},
+    {STEP_EXECUTE, OUT_ACCEPTED, STEP_AWAIT},
+    {STEP_EXECUTE, OUT_SETTLED, STEP_CONFIRM},
+    {STEP_EXECUTE, OUT_REFUSED, STEP_VOID},
+    {STEP_EXECUTE, OUT_RETURNED, STEP_VOID},
     {STEP_EXECUTE, OUT_RETRY, STEP_EXECUTE}, // the same attempt
     {STEP_EXECUTE, OUT_AGAIN, STEP_EXECUTE}, // a new attempt; VOID when there were enough
-    {STEP_EXECUTE, OUT_UNKNOWN, STEP_RESOLVE}, {STEP_EXECUTE, OUT_BROKEN, TO_HELD},
+    {STEP_EXECUTE, OUT_UNKNOWN, STEP_RESOLVE},
+    {STEP_EXECUTE, OUT_BROKEN, TO_HELD},
+    {STEP_EXECUTE, OUT_HANDED_OVER, STEP_AWAIT},
 
-    {STEP_RESOLVE, OUT_ACCEPTED, STEP_AWAIT},  {STEP_RESOLVE, OUT_SETTLED, STEP_CONFIRM},
-    {STEP_RESOLVE, OUT_REFUSED, STEP_VOID},    {STEP_RESOLVE, OUT_RETURNED, STEP_VOID},
-    {STEP_RESOLVE, OUT_RETRY, STEP_EXECUTE}, // the rail has not got it; HELD when it had accepted it before
-    {STEP_RESOLVE, OUT_AGAIN, STEP_EXECUTE},   {STEP_RESOLVE, OUT_UNKNOWN, STEP_RESOLVE},
+    {STEP_RESOLVE, OUT_ACCEPTED, STEP_AWAIT},
+    {STEP_RESOLVE, OUT_SETTLED, STEP_CONFIRM},
+    {STEP_RESOLVE, OUT_REFUSED, STEP_VOID},
+    {STEP_RESOLVE, OUT_RETURNED, STEP_VOID},
+    {STEP_RESOLVE, OUT_RETRY,
+     STEP_EXECUTE}, // the rail has not got it; HELD when it had accepted it before
+    {STEP_RESOLVE, OUT_AGAIN, STEP_EXECUTE},
+    {STEP_RESOLVE, OUT_UNKNOWN, STEP_RESOLVE},
     {STEP_RESOLVE, OUT_BROKEN, TO_HELD},
 
     {STEP_CONFIRM, OUT_DONE, STEP_DONE}, // SETTLED
-    {STEP_CONFIRM, OUT_RETRY, STEP_CONFIRM},   {STEP_CONFIRM, OUT_BROKEN, TO_HELD},
+    {STEP_CONFIRM, OUT_RETRY, STEP_CONFIRM},
+    {STEP_CONFIRM, OUT_BROKEN, TO_HELD},
 
     {STEP_VOID, OUT_DONE, STEP_DONE}, // FAILED or RETURNED: the outlook
-    {STEP_VOID, OUT_RETRY, STEP_VOID},         {STEP_VOID, OUT_BROKEN, TO_HELD},
+    {STEP_VOID, OUT_RETRY, STEP_VOID},
+    {STEP_VOID, OUT_BROKEN, TO_HELD},
 
     {STEP_RETURN, OUT_DONE, STEP_DONE}, // RETURNED
-    {STEP_RETURN, OUT_RETRY, STEP_RETURN},     {STEP_RETURN, OUT_BROKEN, TO_HELD},
+    {STEP_RETURN, OUT_RETRY, STEP_RETURN},
+    {STEP_RETURN, OUT_BROKEN, TO_HELD},
 };
 static const fsm OUTCOMES = {"saga.outcome", EDGES(OUTCOME_EDGES), STEP_NAMES, OUTCOME_NAMES};
 
@@ -270,7 +284,10 @@ saga_said saga_hear(const saga *s, const saga_event *events, size_t n) {
     for (size_t i = 0; i < n; i++) {
         const saga_event *event = &events[i];
         const bool moved = event->kind == EVENT_SETTLED || event->kind == EVENT_RETURNED;
-        ASSERT(event->kind >= EVENT_ACCEPTED && event->kind <= EVENT_RETURNED);
+        if (event->kind < EVENT_ACCEPTED || event->kind > EVENT_RETURNED) {
+            // Said by a later version, or a kind that this one cannot follow: a person must look.
+            return (saga_said){WORD_CONTRADICTION, event->code, event->text, {"", 0}};
+        }
         if (event->attempt > present || (event->attempt < present && moved)) {
             return (saga_said){WORD_CONTRADICTION, event->code, event->text, {"", 0}};
         }
@@ -390,8 +407,12 @@ static void arrive(saga *s, saga_step from, saga_step to, saga_outcome outcome,
         come_back(s, p, clock);
     } else if (to == STEP_AWAIT) {
         s->tries = from == STEP_RESOLVE && s->state == STATE_SENT ? s->tries + 1 : 0;
-        s->state = STATE_SENT;
-        s->due_at_us = await_at(s, p, clock);
+        if (outcome == OUT_HANDED_OVER) {
+            s->due_at_us = SAGA_NEVER; // the submission's events move it, not the time
+        } else {
+            s->state = STATE_SENT;
+            s->due_at_us = await_at(s, p, clock);
+        }
     } else {
         s->tries = 0;
         if (to == STEP_CONFIRM) {
@@ -462,4 +483,14 @@ const char *saga_state_name(int state) {
 
 const char *saga_word_name(int word) {
     return name_of(WORD_NAMES, sizeof WORD_NAMES / sizeof WORD_NAMES[0], word);
+}
+
+const char *saga_event_name(int kind) {
+    switch (kind) {
+#define X(name, number)                                                                            \
+    case number: return #name;
+        SAGA_EVENT_KINDS(X)
+#undef X
+    default: return "?";
+    }
 }

@@ -54,14 +54,15 @@ typedef enum saga_outcome {
     OUT_REFUSED = 2, // the ledger or the rail said no, for good
     OUT_RETRY =
         3, // did not happen, or may be repeated as it is: act again, the same step and attempt
-    OUT_AGAIN = 4,    // the rail refused this attempt for now: a new attempt
-    OUT_ACCEPTED = 5, // the rail has it
-    OUT_SETTLED = 6,  // the rail has done it
-    OUT_RETURNED = 7, // the rail says that it came back
-    OUT_UNKNOWN = 8,  // nobody knows: resolve
-    OUT_BROKEN = 9    // an answer that cannot be: stop, and let a person look
+    OUT_AGAIN = 4,       // the rail refused this attempt for now: a new attempt
+    OUT_ACCEPTED = 5,    // the rail has it
+    OUT_SETTLED = 6,     // the rail has done it
+    OUT_RETURNED = 7,    // the rail says that it came back
+    OUT_UNKNOWN = 8,     // nobody knows: resolve
+    OUT_BROKEN = 9,      // an answer that cannot be: stop, and let a person look
+    OUT_HANDED_OVER = 10 // its entry is in a submission, whose events tell what becomes of it
 } saga_outcome;
-enum { OUT_COUNT = 10 };
+enum { OUT_COUNT = 11 };
 
 // What the rail has said by itself about the present attempt, all its messages taken together: neither their order nor
 // their number matters.
@@ -77,11 +78,23 @@ typedef enum saga_word {
 } saga_word;
 enum { WORD_COUNT = 7 };
 
-typedef enum saga_event_kind { // as rail_event.kind
-    EVENT_ACCEPTED = 1,
-    EVENT_REFUSED = 2,
-    EVENT_SETTLED = 3,
-    EVENT_RETURNED = 4
+// As rail_event.kind and rails/rail.h: 1 to 5 are said by a bank or a submission, 20 to 25 are orders of a person.
+#define SAGA_EVENT_KINDS(X)                                                                        \
+    X(ACCEPTED, 1)                                                                                 \
+    X(REFUSED, 2)                                                                                  \
+    X(SETTLED, 3)                                                                                  \
+    X(RETURNED, 4)                                                                                 \
+    X(NOT_TAKEN, 5)                                                                                \
+    X(RELEASE, 20)                                                                                 \
+    X(RETRY, 21)                                                                                   \
+    X(MARK_PAID, 22)                                                                               \
+    X(GIVE_BACK, 23)                                                                               \
+    X(WRITE_OFF, 24)                                                                               \
+    X(CANCEL, 25)
+typedef enum saga_event_kind {
+#define X(name, number) EVENT_##name = (number),
+    SAGA_EVENT_KINDS(X)
+#undef X
 } saga_event_kind;
 
 // One message of the rail. Strings are borrowed.
@@ -148,5 +161,6 @@ const char *saga_step_name(int step);
 const char *saga_outcome_name(int outcome);
 const char *saga_state_name(int state);
 const char *saga_word_name(int word);
+const char *saga_event_name(int kind); // of rail_event.kind
 
 #endif

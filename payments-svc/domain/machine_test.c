@@ -355,6 +355,19 @@ static void test_hear__attempt_that_was_never_made__held(void **state) {
     assert_held(&s, "RAIL_CONTRADICTION");
 }
 
+// As a later version may write it: no reader aborts, the payout is held.
+static void test_hear__kind_that_is_not_known__held(void **state) {
+    (void)state;
+    static const int KINDS[] = {-1, 0, 6, 19, 26, 77, INT16_MAX};
+    for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
+        saga s = at(STEP_AWAIT, PHASE_READY, STATE_SENT, 1);
+        const saga_event event = {1, (saga_event_kind)KINDS[i], {0}, {0}, {0}};
+        assert_string_equal(saga_event_name(KINDS[i]), "?");
+        assert_int_equal(claim_events(&s, &event, 1), STEP_NONE);
+        assert_int_equal(s.state, STATE_HELD);
+    }
+}
+
 static void test_word__before_the_answer_of_a_dead_worker__decides(void **state) {
     (void)state;
     saga s = at(STEP_EXECUTE, PHASE_ACTING, STATE_PROCESSING, 1);
@@ -505,7 +518,8 @@ static bool drawn(saga_step from, saga_outcome outcome) {
         return outcome == OUT_DONE || outcome == OUT_REFUSED || outcome == OUT_RETRY ||
                outcome == OUT_BROKEN;
     case STEP_EXECUTE: return outcome != OUT_NONE && outcome != OUT_DONE;
-    case STEP_RESOLVE: return outcome != OUT_NONE && outcome != OUT_DONE;
+    case STEP_RESOLVE:
+        return outcome != OUT_NONE && outcome != OUT_DONE && outcome != OUT_HANDED_OVER;
     case STEP_CONFIRM:
     case STEP_VOID:
     case STEP_RETURN: return outcome == OUT_DONE || outcome == OUT_RETRY || outcome == OUT_BROKEN;
@@ -542,6 +556,11 @@ static void check_outcome(saga_step step, saga_phase phase, saga_outcome outcome
     }
     if (s.state == STATE_SETTLED) {
         assert_true(step == STEP_CONFIRM || step == STEP_RETURN);
+    }
+    if (outcome == OUT_HANDED_OVER) { // its submission's events move it, and nothing else
+        assert_int_equal(s.step, STEP_AWAIT);
+        assert_int_equal(s.state, STATE_PROCESSING);
+        assert_true(s.due_at_us == SAGA_NEVER);
     }
     if (s.step != STEP_DONE && s.step != STEP_AWAIT) {
         assert_true(s.due_at_us >= CLOCK.now_us); // never forgotten
@@ -672,6 +691,7 @@ int main(void) {
         cmocka_unit_test(test_hear__reference_of_a_superseded_attempt__is_not_taken),
         cmocka_unit_test(test_hear__superseded_attempt),
         cmocka_unit_test(test_hear__attempt_that_was_never_made__held),
+        cmocka_unit_test(test_hear__kind_that_is_not_known__held),
         cmocka_unit_test(test_word__before_the_answer_of_a_dead_worker__decides),
         cmocka_unit_test(test_word__return_before_settlement__once_settled_late_nothing),
         cmocka_unit_test(test_word__settled_and_returned_while_waiting__both_are_booked),

@@ -23,7 +23,9 @@ typedef enum rail_verdict {
     RAIL_REFUSED,  // will never be done; code and text say why
     RAIL_REFUSED_RETRY, // refused for now; a new attempt may succeed
     RAIL_UNKNOWN,       // may or may not have been taken: ask with query
-    RAIL_RETURNED       // query only: it was done and came back
+    RAIL_RETURNED,      // query only: it was done and came back
+    // prepare of a rail that hands over, only: its entry is in a submission, whose events tell what becomes of it
+    RAIL_HANDED_OVER
 } rail_verdict;
 
 // One payout on its way. Inputs are filled by the engine, outputs by the rail; strings live in the batch's arena.
@@ -47,23 +49,48 @@ typedef struct rail_item {
     rail_verdict verdict;
     str reference;  // the rail's reference; empty when none
     str code, text; // reason of a refusal or return, for people
+    int64_t
+        retry_at_us; // RAIL_NOT_SENT: when it is worth another try (wall clock); 0: the engine decides
 } rail_item;
 
-// Something a rail says by itself.
+// What is said about one attempt to pay. A reader holds the payout when it does not know a kind.
 typedef enum rail_event_kind {
     RAIL_EVENT_ACCEPTED = 1,
     RAIL_EVENT_REFUSED = 2,
     RAIL_EVENT_SETTLED = 3,
-    RAIL_EVENT_RETURNED = 4
+    RAIL_EVENT_RETURNED = 4,
+    // This attempt was never taken and never will be: its submission was withdrawn, or rejected for a reason of the file.
+    RAIL_EVENT_NOT_TAKEN = 5,
+    // Orders of a person about the payout, whichever attempt is the present one.
+    RAIL_EVENT_RELEASE = 20,   // go on from where it is held
+    RAIL_EVENT_RETRY = 21,     // make a new attempt
+    RAIL_EVENT_MARK_PAID = 22, // it was paid, the order's text says how that is known
+    RAIL_EVENT_GIVE_BACK = 23, // it was not paid: the money goes back to the merchant
+    RAIL_EVENT_WRITE_OFF = 24, // leave it as it stands, for good
+    RAIL_EVENT_CANCEL = 25     // do not send it
 } rail_event_kind;
+
+typedef enum rail_event_source {
+    RAIL_SOURCE_BANK = 1,
+    RAIL_SOURCE_PERSON = 2,
+    RAIL_SOURCE_TIMER = 3,
+    RAIL_SOURCE_SUBMISSION = 4,
+    RAIL_SOURCE_LEDGER = 5
+} rail_event_source;
 
 typedef struct rail_event {
     uuid payout_id;
-    int32_t attempt;
+    int32_t attempt; // from 1; an order may say 0: the payout as a whole
     rail_event_kind kind;
     str event_id; // unique for this payout: webhook id, or file name and line
     str code, text, reference;
     int64_t at_us;
+    int64_t amount;           // minor units that moved; 0: none, or the bank does not say
+    char currency[4];         // of the amount; "" when unknown
+    uuid inbox_id;            // where the raw bytes are; nil when there are none
+    int32_t inbox_line;       // line of them; 0: all of them
+    rail_event_source source; // 0 stands for the bank
+    str actor;                // who gave an order; empty for a bank
 } rail_event;
 
 typedef struct rail rail;
@@ -75,6 +102,9 @@ struct rail {
     int batch_max;          // items of one submit
     int64_t gather_ms;      // wait so long for more items before a batch is cut (0: at once)
     const char *finality;   // one sentence, for people
+    // Items leave in submissions that have a sender of their own: prepare gives each item its verdict (RAIL_HANDED_OVER,
+    // RAIL_NOT_SENT or RAIL_REFUSED), and submit is never called.
+    bool hands_over;
 
     // Inside the claiming transaction, before anything is sent: writes what the rail must remember about these attempts
     // (numbers, the file itself) and fills item->reference. An attempt that was prepared before keeps what it has. May be NULL.

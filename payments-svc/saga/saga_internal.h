@@ -81,6 +81,9 @@ bool saga_store_claim(saga_batch *b, err *e) WARN_UNUSED;
 // Repeating it is safe.
 bool saga_store_outcome(saga_batch *b, int64_t deadline_mono_ms, err *e) WARN_UNUSED;
 
+// Inside the claiming transaction: reads what was said of the batch's items, and fills item->said. (event_store.c)
+bool saga_store_hear(saga_batch *b, db_conn *c, err *e) WARN_UNUSED;
+
 bool saga_store_books(db_pool *pool, int64_t *books, size_t max, size_t *n,
                       int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
 
@@ -97,6 +100,8 @@ bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const 
 
 // For statements whose best plan changes as the tables grow: until the end of the transaction.
 bool saga_plan_each_time(db_conn *c, arena *a, err *e) WARN_UNUSED;
+// For the statements that join a batch with its rows by key: until the end of the transaction, so it comes right before them.
+bool saga_join_by_key(db_conn *c, arena *a, err *e) WARN_UNUSED;
 
 // --- leases in the database (lease_store.c) --------------------------------------------------------------------------
 

@@ -122,12 +122,15 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     [SAGA_SQL_RECORD_EVENTS] =
         {"saga_record_events",
          "INSERT INTO rail_event (book_id, payout_id, event_id, attempt, kind, code, detail, "
-         "rail_reference, at) "
+         "rail_reference, at, amount, currency, inbox_id, inbox_line, source, actor) "
          "SELECT $1, u.payout_id, u.event_id, u.attempt, u.kind, u.code, u.detail, "
-         "u.rail_reference, u.at "
-         "FROM unnest($2::uuid[], $3::text[], $4::int4[], $5::int2[], $6::text[], $7::text[], "
-         "$8::text[], $9::timestamptz[]) "
-         "AS u(payout_id, event_id, attempt, kind, code, detail, rail_reference, at) "
+         "u.rail_reference, u.at, u.amount, u.currency, "
+         "nullif(u.inbox_id, '00000000-0000-0000-0000-000000000000'), u.inbox_line, u.source, "
+         "u.actor FROM unnest($2::uuid[], $3::text[], $4::int4[], $5::int2[], $6::text[], "
+         "$7::text[], $8::text[], $9::timestamptz[], $10::int8[], $11::text[], $12::uuid[], "
+         "$13::int4[], $14::int2[], $15::text[]) "
+         "AS u(payout_id, event_id, attempt, kind, code, detail, rail_reference, at, amount, "
+         "currency, inbox_id, inbox_line, source, actor) "
          "ON CONFLICT DO NOTHING RETURNING payout_id, kind"},
     // A saga that is leased stays with its worker; it is due again when the outcome is written.
     [SAGA_SQL_COUNT_EVENTS] = {"saga_count_events",

@@ -16,7 +16,7 @@ bool saga_plan_each_time(db_conn *c, arena *a, err *e) {
 }
 
 // Until the end of the transaction, so it comes right before the last statements.
-static bool join_by_key(db_conn *c, arena *a, err *e) {
+bool saga_join_by_key(db_conn *c, arena *a, err *e) {
     return db_exec(c, saga_sql(SAGA_SQL_JOIN_BY_KEY), NULL, a, NULL, NULL, e);
 }
 
@@ -84,55 +84,6 @@ static bool read_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     }
     qsort(b->items, n, sizeof b->items[0], by_payout);
     b->n = n;
-    return true;
-}
-
-// --- What the rail has said ------------------------------------------------------------------------------------------
-
-static bool fetch_events(saga_batch *b, db_conn *c, db_rows **rows, err *e) {
-    uuid *ids = ARENA_ARRAY(b->a, uuid, b->n);
-    if (ids == NULL) {
-        return out_of_memory(e);
-    }
-    size_t n = 0;
-    for (size_t i = 0; i < b->n; i++) {
-        if (b->items[i].events > 0) {
-            ids[n++] = b->items[i].payout_id;
-        }
-    }
-    *rows = NULL;
-    if (n == 0) {
-        return true;
-    }
-    db_params *p = db_params_create(b->a);
-    db_i64(p, b->from.book_id);
-    db_uuid_array(p, ids, n);
-    return db_exec(c, saga_sql(SAGA_SQL_EVENTS), p, b->a, rows, NULL, e);
-}
-
-// Items and rows are both sorted by payout, so one walk joins them.
-static bool hear_events(saga_batch *b, const db_rows *rows, err *e) {
-    const size_t n_rows = rows == NULL ? 0 : db_count(rows);
-    saga_event *events = ARENA_ARRAY(b->a, saga_event, n_rows + 1);
-    if (events == NULL) {
-        return out_of_memory(e);
-    }
-    size_t row = 0;
-    for (size_t i = 0; i < b->n; i++) {
-        saga_item *item = &b->items[i];
-        const size_t first = row;
-        while (row < n_rows && uuid_eq(db_get_uuid(rows, row, 0), item->payout_id)) {
-            events[row] = (saga_event){
-                db_get_i32(rows, row, 1), (saga_event_kind)db_get_i16(rows, row, 2),
-                db_get_str(rows, row, 3), db_get_str(rows, row, 4), db_get_str(rows, row, 5)};
-            row++;
-        }
-        item->said = saga_hear(&item->was, events + first, row - first);
-        if (item->reference.len == 0 && item->said.reference.len > 0) {
-            item->reference = item->said.reference; // the answer with it may never have come
-        }
-    }
-    ASSERT(row == n_rows);
     return true;
 }
 
@@ -337,7 +288,7 @@ static bool write_sagas(saga_batch *b, db_conn *c, bool acting, int64_t now_us, 
         }
     }
     int64_t n_written = 0;
-    if (!join_by_key(c, b->a, e) ||
+    if (!saga_join_by_key(c, b->a, e) ||
         !db_exec(c, saga_sql(SAGA_SQL_WRITE), columns_params(&k, b, now_us), b->a, NULL, &n_written,
                  e)) {
         return false;
@@ -364,14 +315,13 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     // The two clocks are read one after the other, this one first: the lease that we believe in is never the longer one.
     atomic_store(&b->until_mono_ms, clock_mono_ms(b->from.clock) + b->from.lease_ms);
     CRASH_POINT("saga.claim.begin");
-    db_rows *events = NULL;
     if (!saga_plan_each_time(c, b->a, e) || !lock_slot(b, c, e) || !read_due(b, c, now_us, e)) {
         return false;
     }
     if (b->n == 0) {
         return true;
     }
-    if (!fetch_events(b, c, &events, e) || !hear_events(b, events, e)) {
+    if (!saga_store_hear(b, c, e)) {
         return false;
     }
     decide(b);
@@ -495,137 +445,5 @@ bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const 
                                (saga_step)db_get_i16(r.rows, i, 2), db_get_i64(r.rows, i, 3),
                                db_get_time(r.rows, i, 4)};
     }
-    return true;
-}
-
-// --- What the rails say by themselves --------------------------------------------------------------------------------
-
-// All writers of messages and of sagas meet in one order: by payout, and the messages of one payout by their ids.
-static int by_payout_and_id(const void *a, const void *b) {
-    const rail_event *x = *(const rail_event *const *)a, *y = *(const rail_event *const *)b;
-    const int order = uuid_cmp(x->payout_id, y->payout_id);
-    if (order != 0) {
-        return order;
-    }
-    const size_t n = x->event_id.len < y->event_id.len ? x->event_id.len : y->event_id.len;
-    const int bytes = n == 0 ? 0 : memcmp(x->event_id.ptr, y->event_id.ptr, n);
-    return bytes != 0 ? bytes
-                      : (x->event_id.len > y->event_id.len) - (x->event_id.len < y->event_id.len);
-}
-
-static int compare_uuids(const void *a, const void *b) {
-    return uuid_cmp(*(const uuid *)a, *(const uuid *)b);
-}
-
-// Tells the sagas of the messages that were new. ids: of the payouts of all n messages, sorted; used up.
-static bool count_new(db_conn *c, int64_t book_id, const db_rows *new_rows, uuid *ids, size_t n,
-                      arena *a, err *e) {
-    int32_t *counts = ARENA_ARRAY(a, int32_t, n);
-    if (counts == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                       "the messages need too much memory");
-    }
-    size_t n_ids = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (n_ids == 0 || !uuid_eq(ids[n_ids - 1], ids[i])) {
-            ids[n_ids++] = ids[i];
-        }
-    }
-    for (size_t i = 0; i < db_count(new_rows); i++) {
-        const uuid id = db_get_uuid(new_rows, i, 0);
-        const uuid *at = bsearch(&id, ids, n_ids, sizeof ids[0], compare_uuids);
-        ASSERT(at != NULL); // it came back as it went
-        counts[at - ids] += db_get_i16(new_rows, i, 1) == RAIL_EVENT_ACCEPTED ? 0 : 1;
-    }
-    size_t n_heard = 0;
-    for (size_t i = 0; i < n_ids; i++) {
-        if (counts[i] > 0) {
-            ids[n_heard] = ids[i];
-            counts[n_heard++] = counts[i];
-        }
-    }
-    if (n_heard == 0) {
-        return true;
-    }
-    db_params *p = db_params_create(a);
-    db_i64(p, book_id);
-    db_time(p, clock_wall_us(clock_system()));
-    db_uuid_array(p, ids, n_heard);
-    db_i32_array(p, counts, n_heard);
-    int64_t n_told = 0;
-    if (!db_exec(c, saga_sql(SAGA_SQL_COUNT_EVENTS), p, a, NULL, &n_told, e)) {
-        return false;
-    }
-    return n_told == (int64_t)n_heard ||
-           err_set(e, ERR_INTERNAL, "RAIL_EVENT", "a message about a payout that is not there");
-}
-
-static bool record_chunk(db_conn *c, int64_t book_id, const rail_event *const *events, size_t n,
-                         arena *a, err *e) {
-    uuid *ids = ARENA_ARRAY(a, uuid, n);
-    str *texts = ARENA_ARRAY(a, str, 4 * n);
-    int32_t *attempts = ARENA_ARRAY(a, int32_t, n);
-    int16_t *kinds = ARENA_ARRAY(a, int16_t, n);
-    int64_t *times = ARENA_ARRAY(a, int64_t, n);
-    if (ids == NULL || texts == NULL || attempts == NULL || kinds == NULL || times == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                       "the messages need too much memory");
-    }
-    for (size_t i = 0; i < n; i++) {
-        const rail_event *event = events[i];
-        if (event->kind < RAIL_EVENT_ACCEPTED || event->kind > RAIL_EVENT_RETURNED ||
-            event->attempt < 1) {
-            return err_set(e, ERR_INVALID_ARGUMENT, "RAIL_EVENT",
-                           "a message of a kind or attempt that cannot be");
-        }
-        ids[i] = event->payout_id;
-        texts[i] = event->event_id;
-        // An absent text is "", never NULL: the columns do not take it.
-        texts[n + i] = event->code.ptr == NULL ? (str){"", 0} : event->code;
-        texts[2 * n + i] = event->text.ptr == NULL ? (str){"", 0} : event->text;
-        texts[3 * n + i] = event->reference.ptr == NULL ? (str){"", 0} : event->reference;
-        attempts[i] = event->attempt;
-        kinds[i] = (int16_t)event->kind;
-        times[i] = event->at_us;
-    }
-    db_params *p = db_params_create(a);
-    db_i64(p, book_id);
-    db_uuid_array(p, ids, n);
-    db_text_array(p, texts, n);
-    db_i32_array(p, attempts, n);
-    db_i16_array(p, kinds, n);
-    db_text_array(p, texts + n, n);
-    db_text_array(p, texts + 2 * n, n);
-    db_text_array(p, texts + 3 * n, n);
-    db_time_array(p, times, n);
-    db_rows *new_rows = NULL;
-    return db_exec(c, saga_sql(SAGA_SQL_RECORD_EVENTS), p, a, &new_rows, NULL, e) &&
-           count_new(c, book_id, new_rows, ids, n, a, e);
-}
-
-bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a,
-                        err *e) {
-    if (n == 0) {
-        return true;
-    }
-    if (!saga_plan_each_time(c, a, e) || !join_by_key(c, a, e)) {
-        return false;
-    }
-    const rail_event **sorted = ARENA_ARRAY(a, const rail_event *, n);
-    if (sorted == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                       "the messages need too much memory");
-    }
-    for (size_t i = 0; i < n; i++) {
-        sorted[i] = &events[i];
-    }
-    qsort(sorted, n, sizeof sorted[0], by_payout_and_id);
-    for (size_t i = 0; i < n; i += SAGA_EVENTS_CHUNK) {
-        const size_t m = n - i < SAGA_EVENTS_CHUNK ? n - i : SAGA_EVENTS_CHUNK;
-        if (!record_chunk(c, book_id, sorted + i, m, a, e)) {
-            return false;
-        }
-    }
-    CRASH_POINT("saga.event.recorded");
     return true;
 }

@@ -247,6 +247,7 @@ static saga_outcome outcome_of(rail_verdict verdict) {
     case RAIL_REFUSED_RETRY: return OUT_AGAIN;
     case RAIL_UNKNOWN: return OUT_UNKNOWN;
     case RAIL_RETURNED: return OUT_RETURNED;
+    case RAIL_HANDED_OVER: return OUT_HANDED_OVER;
     }
     return OUT_UNKNOWN; // the rail has said nothing: never guess
 }

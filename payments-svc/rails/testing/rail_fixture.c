@@ -66,8 +66,9 @@ void rail_fixture_payout(int64_t book_id, uuid payout_id, int rail_id, int64_t a
 
 static const db_stmt INSERT_EVENT = {
     "fixture_event", "INSERT INTO rail_event (book_id, payout_id, event_id, attempt, kind, code, "
-                     "detail, rail_reference, at)"
-                     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) ON CONFLICT DO NOTHING"};
+                     "detail, rail_reference, at, amount, currency, source, actor)"
+                     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) "
+                     "ON CONFLICT DO NOTHING"};
 
 bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a,
                         err *e) {
@@ -83,6 +84,10 @@ bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, s
         db_text(p, v->text);
         db_text(p, v->reference);
         db_time(p, v->at_us);
+        db_i64(p, v->amount);
+        db_text(p, str_of(v->currency));
+        db_i16(p, (int16_t)(v->source == 0 ? RAIL_SOURCE_BANK : v->source));
+        db_text(p, v->actor.ptr == NULL ? (str){"", 0} : v->actor);
         if (!db_exec(c, &INSERT_EVENT, p, a, NULL, NULL, e)) {
             return false;
         }

@@ -1,0 +1,263 @@
+// What is said of payouts: rail_events_record, which the rails, the submissions and the people's orders come through.
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/crash.h"
+#include "saga/saga_internal.h"
+#include "saga/saga_sql.h"
+
+static bool out_of_memory(err *e) {
+    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
+                   "the messages need too much memory");
+}
+
+// --- What the rail has said ------------------------------------------------------------------------------------------
+
+static bool fetch_events(saga_batch *b, db_conn *c, db_rows **rows, err *e) {
+    uuid *ids = ARENA_ARRAY(b->a, uuid, b->n);
+    if (ids == NULL) {
+        return out_of_memory(e);
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        if (b->items[i].events > 0) {
+            ids[n++] = b->items[i].payout_id;
+        }
+    }
+    *rows = NULL;
+    if (n == 0) {
+        return true;
+    }
+    db_params *p = db_params_create(b->a);
+    db_i64(p, b->from.book_id);
+    db_uuid_array(p, ids, n);
+    return db_exec(c, saga_sql(SAGA_SQL_EVENTS), p, b->a, rows, NULL, e);
+}
+
+// Items and rows are both sorted by payout, so one walk joins them.
+static bool hear_events(saga_batch *b, const db_rows *rows, err *e) {
+    const size_t n_rows = rows == NULL ? 0 : db_count(rows);
+    saga_event *events = ARENA_ARRAY(b->a, saga_event, n_rows + 1);
+    if (events == NULL) {
+        return out_of_memory(e);
+    }
+    size_t row = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        saga_item *item = &b->items[i];
+        const size_t first = row;
+        while (row < n_rows && uuid_eq(db_get_uuid(rows, row, 0), item->payout_id)) {
+            events[row] = (saga_event){
+                db_get_i32(rows, row, 1), (saga_event_kind)db_get_i16(rows, row, 2),
+                db_get_str(rows, row, 3), db_get_str(rows, row, 4), db_get_str(rows, row, 5)};
+            row++;
+        }
+        item->said = saga_hear(&item->was, events + first, row - first);
+        if (item->reference.len == 0 && item->said.reference.len > 0) {
+            item->reference = item->said.reference; // the answer with it may never have come
+        }
+    }
+    ASSERT(row == n_rows);
+    return true;
+}
+
+bool saga_store_hear(saga_batch *b, db_conn *c, err *e) {
+    db_rows *rows = NULL;
+    return fetch_events(b, c, &rows, e) && hear_events(b, rows, e);
+}
+
+// --- Recording -------------------------------------------------------------------------------------------------------
+
+// All writers of messages and of sagas meet in one order: by payout, and the messages of one payout by their ids.
+static int by_payout_and_id(const void *a, const void *b) {
+    const rail_event *x = *(const rail_event *const *)a, *y = *(const rail_event *const *)b;
+    const int order = uuid_cmp(x->payout_id, y->payout_id);
+    if (order != 0) {
+        return order;
+    }
+    const size_t n = x->event_id.len < y->event_id.len ? x->event_id.len : y->event_id.len;
+    const int bytes = n == 0 ? 0 : memcmp(x->event_id.ptr, y->event_id.ptr, n);
+    return bytes != 0 ? bytes
+                      : (x->event_id.len > y->event_id.len) - (x->event_id.len < y->event_id.len);
+}
+
+static int compare_uuids(const void *a, const void *b) {
+    return uuid_cmp(*(const uuid *)a, *(const uuid *)b);
+}
+
+// Tells the sagas of the messages that were new. ids: of the payouts of all n messages, sorted; used up.
+static bool count_new(db_conn *c, int64_t book_id, const db_rows *new_rows, uuid *ids, size_t n,
+                      arena *a, err *e) {
+    int32_t *counts = ARENA_ARRAY(a, int32_t, n);
+    if (counts == NULL) {
+        return out_of_memory(e);
+    }
+    size_t n_ids = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (n_ids == 0 || !uuid_eq(ids[n_ids - 1], ids[i])) {
+            ids[n_ids++] = ids[i];
+        }
+    }
+    for (size_t i = 0; i < db_count(new_rows); i++) {
+        const uuid id = db_get_uuid(new_rows, i, 0);
+        const uuid *at = bsearch(&id, ids, n_ids, sizeof ids[0], compare_uuids);
+        ASSERT(at != NULL); // it came back as it went
+        counts[at - ids] += db_get_i16(new_rows, i, 1) == RAIL_EVENT_ACCEPTED ? 0 : 1;
+    }
+    size_t n_heard = 0;
+    for (size_t i = 0; i < n_ids; i++) {
+        if (counts[i] > 0) {
+            ids[n_heard] = ids[i];
+            counts[n_heard++] = counts[i];
+        }
+    }
+    if (n_heard == 0) {
+        return true;
+    }
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_time(p, clock_wall_us(clock_system()));
+    db_uuid_array(p, ids, n_heard);
+    db_i32_array(p, counts, n_heard);
+    int64_t n_told = 0;
+    if (!db_exec(c, saga_sql(SAGA_SQL_COUNT_EVENTS), p, a, NULL, &n_told, e)) {
+        return false;
+    }
+    return n_told == (int64_t)n_heard ||
+           err_set(e, ERR_INTERNAL, "RAIL_EVENT", "a message about a payout that is not there");
+}
+
+// An absent text is "", never NULL: the columns do not take it.
+static str text_or_empty(str text) {
+    return text.ptr == NULL ? (str){"", 0} : text;
+}
+
+static bool is_order(rail_event_kind kind) {
+    return kind >= RAIL_EVENT_RELEASE && kind <= RAIL_EVENT_CANCEL;
+}
+
+static bool can_be(const rail_event *event) {
+    const bool known =
+        (event->kind >= RAIL_EVENT_ACCEPTED && event->kind <= RAIL_EVENT_NOT_TAKEN) ||
+        is_order(event->kind);
+    return known && event->attempt >= (is_order(event->kind) ? 0 : 1) && event->amount >= 0 &&
+           memchr(event->currency, '\0', sizeof event->currency) != NULL;
+}
+
+// The columns of rail_event, but for the book, in the order of the statement.
+typedef struct event_columns {
+    uuid *payout_id, *inbox_id;
+    str *event_id, *code, *text, *reference, *currency, *actor;
+    int32_t *attempt, *inbox_line;
+    int16_t *kind, *source;
+    int64_t *at, *amount;
+} event_columns;
+
+static bool event_columns_alloc(event_columns *k, size_t n, arena *a) {
+    uuid *ids = ARENA_ARRAY(a, uuid, 2 * n);
+    str *texts = ARENA_ARRAY(a, str, 6 * n);
+    int32_t *ints = ARENA_ARRAY(a, int32_t, 2 * n);
+    int16_t *shorts = ARENA_ARRAY(a, int16_t, 2 * n);
+    int64_t *longs = ARENA_ARRAY(a, int64_t, 2 * n);
+    if (ids == NULL || texts == NULL || ints == NULL || shorts == NULL || longs == NULL) {
+        return false;
+    }
+    *k = (event_columns){.payout_id = ids,
+                         .inbox_id = ids + n,
+                         .event_id = texts,
+                         .code = texts + n,
+                         .text = texts + 2 * n,
+                         .reference = texts + 3 * n,
+                         .currency = texts + 4 * n,
+                         .actor = texts + 5 * n,
+                         .attempt = ints,
+                         .inbox_line = ints + n,
+                         .kind = shorts,
+                         .source = shorts + n,
+                         .at = longs,
+                         .amount = longs + n};
+    return true;
+}
+
+static void event_columns_set(event_columns *k, size_t i, const rail_event *event) {
+    k->payout_id[i] = event->payout_id;
+    k->inbox_id[i] = event->inbox_id;
+    k->event_id[i] = event->event_id;
+    k->code[i] = text_or_empty(event->code);
+    k->text[i] = text_or_empty(event->text);
+    k->reference[i] = text_or_empty(event->reference);
+    k->currency[i] = str_of(event->currency);
+    k->actor[i] = text_or_empty(event->actor);
+    k->attempt[i] = event->attempt;
+    k->inbox_line[i] = event->inbox_line;
+    k->kind[i] = (int16_t)event->kind;
+    k->source[i] = (int16_t)(event->source == 0 ? RAIL_SOURCE_BANK : event->source);
+    k->at[i] = event->at_us;
+    k->amount[i] = event->amount;
+}
+
+static db_params *event_columns_params(const event_columns *k, int64_t book_id, size_t n,
+                                       arena *a) {
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_uuid_array(p, k->payout_id, n);
+    db_text_array(p, k->event_id, n);
+    db_i32_array(p, k->attempt, n);
+    db_i16_array(p, k->kind, n);
+    db_text_array(p, k->code, n);
+    db_text_array(p, k->text, n);
+    db_text_array(p, k->reference, n);
+    db_time_array(p, k->at, n);
+    db_i64_array(p, k->amount, n);
+    db_text_array(p, k->currency, n);
+    db_uuid_array(p, k->inbox_id, n);
+    db_i32_array(p, k->inbox_line, n);
+    db_i16_array(p, k->source, n);
+    db_text_array(p, k->actor, n);
+    return p;
+}
+
+static bool record_chunk(db_conn *c, int64_t book_id, const rail_event *const *events, size_t n,
+                         arena *a, err *e) {
+    event_columns k;
+    if (!event_columns_alloc(&k, n, a)) {
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!can_be(events[i])) {
+            return err_set(e, ERR_INVALID_ARGUMENT, "RAIL_EVENT",
+                           "a message of a kind, attempt or amount that cannot be");
+        }
+        event_columns_set(&k, i, events[i]);
+    }
+    db_rows *new_rows = NULL;
+    return db_exec(c, saga_sql(SAGA_SQL_RECORD_EVENTS), event_columns_params(&k, book_id, n, a), a,
+                   &new_rows, NULL, e) &&
+           count_new(c, book_id, new_rows, k.payout_id, n, a, e);
+}
+
+bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a,
+                        err *e) {
+    if (n == 0) {
+        return true;
+    }
+    if (!saga_plan_each_time(c, a, e) || !saga_join_by_key(c, a, e)) {
+        return false;
+    }
+    const rail_event **sorted = ARENA_ARRAY(a, const rail_event *, n);
+    if (sorted == NULL) {
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < n; i++) {
+        sorted[i] = &events[i];
+    }
+    qsort(sorted, n, sizeof sorted[0], by_payout_and_id);
+    for (size_t i = 0; i < n; i += SAGA_EVENTS_CHUNK) {
+        const size_t m = n - i < SAGA_EVENTS_CHUNK ? n - i : SAGA_EVENTS_CHUNK;
+        if (!record_chunk(c, book_id, sorted + i, m, a, e)) {
+            return false;
+        }
+    }
+    CRASH_POINT("saga.event.recorded");
+    return true;
+}

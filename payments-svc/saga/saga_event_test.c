@@ -1,0 +1,194 @@
+// What is said of payouts, against a real PostgreSQL: recorded once, counted, and heard by the saga.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "saga/saga_test_worker.h"
+
+static void test_event__once_only_and_due_at_once(void **state) {
+    (void)state;
+    const uuid id = sent_payout();
+    assert_int_equal(run(STEP_AWAIT).n_found, 0);
+    world_event(id, 1, RAIL_EVENT_ACCEPTED, "a");
+    assert_int_equal(world_count("SELECT events FROM saga"), 0); // moves nothing
+    assert_int_equal(run(STEP_AWAIT).n_found, 0);
+    world_event(id, 1, RAIL_EVENT_SETTLED, "b");
+    world_event(id, 1, RAIL_EVENT_SETTLED, "b");
+    assert_int_equal(world_count("SELECT events FROM saga"), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM rail_event"), 2);
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
+    assert_int_equal(
+        world_count("SELECT count(*) FROM saga WHERE due_at IS NULL AND events_seen = 1"), 1);
+    assert_int_equal(world_paid_out(), 100);
+    world_event(id, 1, RAIL_EVENT_SETTLED, "c"); // said twice by the rail
+    assert_int_equal(run(STEP_DONE).n_moved, 1);
+    assert_int_equal(run(STEP_DONE).n_found, 0);
+    assert_int_equal(world_paid_out(), 100);
+    world_event(id, 1, RAIL_EVENT_RETURNED, "d");
+    assert_int_equal(run(STEP_DONE).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_RETURNED), 1);
+    assert_int_equal(world_paid_out(), 0);
+    assert_int_equal(world_available(), 1000000);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE reason = 'R03'"), 1);
+}
+
+// The answer to the submission was lost; the settlement's message names the payment.
+static void test_event__reference_only_in_the_message__is_taken(void **state) {
+    (void)state;
+    uuid id;
+    world_payouts(RAIL_INSTANT, 1, 100, &id);
+    world.submit_verdict = RAIL_UNKNOWN;
+    world.no_reference = true;
+    assert_int_equal(run(STEP_RESERVE).n_moved, 1);
+    assert_int_equal(run(STEP_EXECUTE).n_moved, 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE rail_reference = ''"), 1);
+    world_event(id, 1, RAIL_EVENT_SETTLED, "a");
+    assert_int_equal(run_soon(STEP_RESOLVE).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE rail_reference = 'said-1'"), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE step = 5 AND "
+                                 "rail_reference = 'said-1'"),
+                     2);
+}
+
+static void test_event__of_no_payout__is_refused_whole(void **state) {
+    (void)state;
+    const uuid id = sent_payout();
+    const rail_event events[] = {{.payout_id = id,
+                                  .attempt = 1,
+                                  .kind = RAIL_EVENT_SETTLED,
+                                  .event_id = STR("a"),
+                                  .at_us = 1},
+                                 {.payout_id = {{9}},
+                                  .attempt = 1,
+                                  .kind = RAIL_EVENT_SETTLED,
+                                  .event_id = STR("a"),
+                                  .at_us = 1}};
+    err e;
+    assert_false(world_events(events, 2, &e));
+    assert_int_equal(e.code, ERR_INTERNAL);
+    assert_int_equal(world_count("SELECT count(*) FROM rail_event"), 0);
+    assert_int_equal(world_count("SELECT events FROM saga"), 0);
+    assert_true(world_events(events, 1, &e));
+    assert_int_equal(world_count("SELECT events FROM saga"), 1);
+}
+
+static void test_event__while_leased__heard_after_the_outcome(void **state) {
+    (void)state;
+    uuid id;
+    world_payouts(RAIL_INSTANT, 1, 100, &id);
+    (void)run(STEP_RESERVE);
+    saga_batch b = batch(STEP_EXECUTE, 1, 5000);
+    assert_int_equal(claim(&b), 1);
+    world_event(id, 1, RAIL_EVENT_SETTLED, "a"); // before the answer
+    assert_int_equal(
+        world_count(
+            "SELECT count(*) FROM saga WHERE due_at <= now() AND events = 1 AND events_seen = 0"),
+        1);
+    saga_batch other = batch(STEP_EXECUTE, 2, 5000);
+    assert_int_equal(claim(&other), 0);
+    finish_all(&b, OUT_ACCEPTED);
+    assert_int_equal(written(&b), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 4 AND due_at <= now()"),
+                     1);
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
+}
+
+static void test_event__contradiction__held_and_logged(void **state) {
+    (void)state;
+    const uuid id = sent_payout();
+    world_event(id, 1, RAIL_EVENT_REFUSED, "a");
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_FAILED), 1);
+    assert_int_equal(world_available(), 1000000);
+    world_event(id, 1, RAIL_EVENT_SETTLED, "b");
+    assert_int_equal(run(STEP_DONE).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_HELD), 1);
+    assert_int_equal(
+        world_count(
+            "SELECT count(*) FROM step_log WHERE outcome = 9 AND reason = 'RAIL_CONTRADICTION'"),
+        1);
+    assert_int_equal(run(STEP_DONE).n_found, 0);
+}
+
+static void test_event__says_amount_source_actor_and_where_its_bytes_are(void **state) {
+    (void)state;
+    const uuid id = sent_payout();
+    const rail_event event = {.payout_id = id,
+                              .attempt = 1,
+                              .kind = RAIL_EVENT_SETTLED,
+                              .event_id = STR("a"),
+                              .at_us = 1,
+                              .amount = 100,
+                              .currency = "USD",
+                              .inbox_id = {{1, 2, 3}},
+                              .inbox_line = 17,
+                              .source = RAIL_SOURCE_SUBMISSION,
+                              .actor = STR("operator")};
+    err e;
+    assert_true(world_events(&event, 1, &e));
+    assert_int_equal(
+        world_count("SELECT count(*) FROM rail_event WHERE amount = 100 AND currency = "
+                    "'USD' AND inbox_line = 17 AND source = 4 AND actor = 'operator' "
+                    "AND inbox_id = '01020300-0000-0000-0000-000000000000'"),
+        1);
+    world_event(id, 1, RAIL_EVENT_SETTLED, "b");
+    assert_int_equal(
+        world_count("SELECT count(*) FROM rail_event WHERE event_id = 'b' AND amount = 0"
+                    " AND currency = '' AND inbox_id IS NULL AND inbox_line = 0 AND "
+                    "source = 1 AND actor = ''"),
+        1);
+}
+
+static void test_event__that_cannot_be__is_refused(void **state) {
+    (void)state;
+    rail_event event = {.payout_id = sent_payout(), .attempt = 1, .event_id = STR("a"), .at_us = 1};
+    err e;
+    for (int kind = -1; kind < 40; kind++) {
+        if (strcmp(saga_event_name(kind), "?") == 0) {
+            event.kind = (rail_event_kind)kind;
+            assert_false(world_events(&event, 1, &e));
+            assert_int_equal(e.code, ERR_INVALID_ARGUMENT);
+        }
+    }
+    event.kind = RAIL_EVENT_SETTLED;
+    event.amount = -1;
+    assert_false(world_events(&event, 1, &e));
+    event.amount = 0;
+    event.attempt = 0;
+    assert_false(world_events(&event, 1, &e));
+    assert_int_equal(world_count("SELECT count(*) FROM rail_event"), 0);
+}
+
+// As a later version of this service, which runs beside this one, would write it.
+static void test_event__of_an_unknown_kind__holds_the_payout(void **state) {
+    (void)state;
+    (void)sent_payout();
+    fixture_sql(
+        "INSERT INTO rail_event (book_id, payout_id, event_id, attempt, kind, code, detail, "
+        "rail_reference, at) SELECT book_id, payout_id, 'x', 1, 77, '', '', '', now() "
+        "FROM saga; UPDATE saga SET events = events + 1, due_at = now()",
+        NULL, 0);
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE state = 10"), 1);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_event__once_only_and_due_at_once, fresh),
+        cmocka_unit_test_setup(test_event__reference_only_in_the_message__is_taken, fresh),
+        cmocka_unit_test_setup(test_event__of_no_payout__is_refused_whole, fresh),
+        cmocka_unit_test_setup(test_event__while_leased__heard_after_the_outcome, fresh),
+        cmocka_unit_test_setup(test_event__contradiction__held_and_logged, fresh),
+        cmocka_unit_test_setup(test_event__says_amount_source_actor_and_where_its_bytes_are, fresh),
+        cmocka_unit_test_setup(test_event__that_cannot_be__is_refused, fresh),
+        cmocka_unit_test_setup(test_event__of_an_unknown_kind__holds_the_payout, fresh),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}

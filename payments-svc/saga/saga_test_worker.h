@@ -1,0 +1,27 @@
+// What the tests of the saga room do as a worker: claim a batch, say what came of it, or run it whole. Tests only; one thread.
+#ifndef SAGA_SAGA_TEST_WORKER_H
+#define SAGA_SAGA_TEST_WORKER_H
+
+#include "saga/saga_test_world.h"
+
+extern arena *memory, *memory_2; // of the batches
+extern saga_keeper *keeper;
+
+// Fixtures of cmocka: the world once, a funded and empty one for each test.
+int setup(void **state);
+int teardown(void **state);
+int fresh(void **state);
+
+// Of the instant rail, by the worker that has this number.
+saga_batch batch(saga_step step, uint8_t owner, int64_t lease_ms);
+size_t claim(saga_batch *b);
+void finish_all(saga_batch *b, saga_outcome outcome); // in memory: what acts has come out so
+size_t written(saga_batch *b);                        // writes it; how many sagas that were
+void take_over(void);                 // as the engine does before it looks what is due
+saga_result run(saga_step step);      // one batch, from claim to outcome
+saga_result run_soon(saga_step step); // waits out a backoff of a few milliseconds
+void end_leases(void);                // as if their time had passed
+int64_t in_state(saga_step step, saga_state state); // sagas that stand so
+uuid sent_payout(void); // one of 100, in AWAIT, that the rail has accepted
+
+#endif
