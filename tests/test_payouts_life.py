@@ -138,7 +138,7 @@ def test_EXPLAINED_every_state_from_rows(lived, what):
     ledger = merchant.ledger
     found = ledger.stub.LookupTransfers(ledger.pb.LookupTransfersRequest(book_id=merchant.book_id, ids=wanted), timeout=10)
     assert [row.id for row in found.transfers] == list(dict.fromkeys(wanted)) and len(wanted) >= 2
-    assert {row.user_data_128 for row in found.transfers} == {answer.payout.payout_id}
+    assert {row.user_data_128 for row in found.transfers} == {answer.payout.intent_id}
     # And what the rail was given stands there with its reference.
     if answer.payout.state != FAILED:
         assert any(entry.rail_reference == answer.payout.rail_reference for entry in entries)

@@ -13,6 +13,7 @@
 #include "base/map.h"
 #include "base/metrics.h"
 #include "base/queue.h"
+#include "domain/ids.h"
 #include "domain/machine.h"
 #include "store/idempotency.h"
 #include "store/payments_sql.h"
@@ -31,7 +32,7 @@ typedef struct intake_item {
     const Payments__V1__NewPayout *wanted;
     const char *path; // where it stands in the request: "payout." or "payouts[3]."
     idem_entry idem;
-    uuid recipient_id, payout_id;
+    uuid recipient_id, payout_id, intent_id;
     struct intake_item
         *same_key;      // an earlier item of this gathering with the same key: its answer is ours
     const err *refused; // not NULL: the reason why
@@ -132,6 +133,7 @@ static bool job_prepare(const intake *in, intake_job *job, Payments__V1__NewPayo
         }
         it->idem.merchant_id = str_of(job->merchant->id);
         it->idem.key = str_of(it->wanted->idempotency_key);
+        it->intent_id = payout_intent(job->merchant->book_id, it->idem.merchant_id, it->idem.key);
         idem_hash(IDEM_PAYOUT, it->idem.merchant_id, content, it->idem.hash);
     }
     return true;
@@ -193,10 +195,12 @@ static bool make_answer(intake_item *it, int64_t now_us, arena *a, err *e) {
     Payments__V1__Payout p = PAYMENTS__V1__PAYOUT__INIT;
     Payments__V1__CreatePayoutResponse answer = PAYMENTS__V1__CREATE_PAYOUT_RESPONSE__INIT;
     const Payments__V1__NewPayout *w = it->wanted;
-    char id[UUID_TEXT_LEN + 1], recipient[UUID_TEXT_LEN + 1];
+    char id[UUID_TEXT_LEN + 1], intent[UUID_TEXT_LEN + 1], recipient[UUID_TEXT_LEN + 1];
     uuid_format(it->payout_id, id);
+    uuid_format(it->intent_id, intent);
     uuid_format(it->recipient_id, recipient);
     p.payout_id = id;
+    p.intent_id = intent;
     p.merchant_id = (char *)it->idem.merchant_id.ptr; // NUL-terminated: merchant.id
     p.recipient_id = recipient;
     p.amount_minor = w->amount_minor;
@@ -216,8 +220,8 @@ static bool copy_payouts(const intake_batch *b, db_conn *c, int64_t now_us, err 
     db_copy *w =
         db_copy_begin(c, "payout",
                       "book_id, payout_id, merchant_id, recipient_id, amount, currency, rail, "
-                      "external_reference, description, created_at",
-                      10, e);
+                      "external_reference, description, created_at, intent_id",
+                      11, e);
     if (w == NULL) {
         return false;
     }
@@ -234,6 +238,7 @@ static bool copy_payouts(const intake_batch *b, db_conn *c, int64_t now_us, err 
         db_copy_text(w, str_of(it->wanted->external_reference));
         db_copy_text(w, str_of(it->wanted->description));
         db_copy_time(w, now_us);
+        db_copy_uuid(w, it->intent_id);
     }
     return db_copy_end(w, NULL, e);
 }

@@ -94,6 +94,7 @@ Payments__V1__Payout *payout_from_row(const db_rows *rows, size_t i, arena *a) {
     p->rail_reference = pb_text(a, db_get_str(rows, i, 12));
     p->create_time = pb_time(a, db_get_time(rows, i, 13));
     p->update_time = pb_time(a, db_get_time(rows, i, 14));
+    p->intent_id = uuid_text(a, db_get_uuid(rows, i, 15));
     return p;
 }
 

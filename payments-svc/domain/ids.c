@@ -29,8 +29,12 @@ uuid account_fees(int64_t book_id, str currency) {
     return derive("account.fees", (str){0}, currency, book_id);
 }
 
-uuid transfer_of_step(uuid payout_id, const char *step, int32_t attempt) {
-    const str id = {(const char *)payout_id.b, sizeof payout_id.b};
+uuid payout_intent(int64_t book_id, str merchant_id, str idempotency_key) {
+    return derive("payout.intent", merchant_id, idempotency_key, book_id);
+}
+
+uuid transfer_of_step(uuid intent_id, const char *step, int32_t attempt) {
+    const str id = {(const char *)intent_id.b, sizeof intent_id.b};
     return derive("transfer.step", id, str_of(step), attempt);
 }
 
@@ -38,10 +42,10 @@ uuid transfer_of_deposit(int64_t book_id, str merchant_id, str idempotency_key) 
     return derive("transfer.deposit", merchant_id, idempotency_key, book_id);
 }
 
-void attempt_key(uuid payout_id, int32_t attempt, char out[65]) {
+void attempt_key(uuid intent_id, int32_t attempt, char out[65]) {
     uint8_t input[20], digest[SHA256_DIGEST_LENGTH];
-    for (size_t i = 0; i < sizeof payout_id.b; i++) {
-        input[i] = payout_id.b[i];
+    for (size_t i = 0; i < sizeof intent_id.b; i++) {
+        input[i] = intent_id.b[i];
     }
     for (size_t i = 0; i < 4; i++) {
         input[16 + i] = (uint8_t)((uint32_t)attempt >> (24 - 8 * i));

@@ -28,10 +28,14 @@ uuid account_clearing(int64_t book_id, int rail, str currency);
 uuid account_bank(int64_t book_id, str currency);
 uuid account_fees(int64_t book_id, str currency);
 
+// What a payout is outside of this database: derived from what the client repeats, so that a repeat which meets a database
+// that has forgotten the payout still meets the same payment at the bank and the same transfers in the ledger. payout.intent_id;
+// of payouts that were accepted before there were intents it is the payout's id.
+uuid payout_intent(int64_t book_id, str merchant_id, str idempotency_key);
 // Ledger transfers of a payout. attempt: 1 for the steps that happen once.
-uuid transfer_of_step(uuid payout_id, const char *step, int32_t attempt);
+uuid transfer_of_step(uuid intent_id, const char *step, int32_t attempt);
 uuid transfer_of_deposit(int64_t book_id, str merchant_id, str idempotency_key);
-// Idempotency key of one submission to a rail: hex SHA-256 of (payout id, attempt).
-void attempt_key(uuid payout_id, int32_t attempt, char out[65]);
+// Idempotency key of one submission to a rail: hex SHA-256 of (intent id, attempt).
+void attempt_key(uuid intent_id, int32_t attempt, char out[65]);
 
 #endif

@@ -116,6 +116,18 @@ static void test_ids__same_input_same_id__other_input_other_id(void **state) {
     assert_string_not_equal(a, b);
 }
 
+// What banks and ledgers were told stands there for ever: the same request must give the same intent in every version to come.
+static void test_intent__is_the_one_that_was_given_out(void **state) {
+    (void)state;
+    char text[UUID_TEXT_LEN + 1];
+    uuid_format(payout_intent(7, STR("shop"), STR("key-1")), text);
+    assert_string_equal(text, "fee8c79b-b9b6-8dfd-b33d-36c034d96a5e");
+    assert_false(uuid_eq(payout_intent(7, STR("shop"), STR("key-1")),
+                         payout_intent(8, STR("shop"), STR("key-1"))));
+    assert_false(uuid_eq(payout_intent(7, STR("shop"), STR("key-1")),
+                         payout_intent(7, STR("shopk"), STR("ey-1"))));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_aba_check_digit__known_numbers),
@@ -126,6 +138,7 @@ int main(void) {
         cmocka_unit_test(test_merchant_id__shape),
         cmocka_unit_test(test_text__limits_and_control_characters),
         cmocka_unit_test(test_ids__same_input_same_id__other_input_other_id),
+        cmocka_unit_test(test_intent__is_the_one_that_was_given_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -32,8 +32,10 @@ typedef enum rail_verdict {
 typedef struct rail_item {
     // in
     uuid payout_id;
+    // What the bank may be told of the payout: the same when a client repeats one that the database has forgotten.
+    uuid intent_id;
     int32_t attempt; // from 1
-    char key[65];    // idempotency key of this attempt: hex SHA-256 of (payout id, attempt)
+    char key[65];    // idempotency key of this attempt: hex SHA-256 of (intent id, attempt)
     int64_t amount;  // minor units
     char currency[4];
     str merchant_id;

@@ -13,10 +13,10 @@ static bool out_of_memory(err *e) {
 
 uuid saga_transfer_of(const saga_item *item, saga_step step) {
     switch (step) {
-    case STEP_RESERVE: return transfer_of_step(item->payout_id, "reserve", 1);
-    case STEP_CONFIRM: return transfer_of_step(item->payout_id, "confirm", 1);
-    case STEP_VOID: return transfer_of_step(item->payout_id, "void", 1);
-    case STEP_RETURN: return transfer_of_step(item->payout_id, "bank_return", 1);
+    case STEP_RESERVE: return transfer_of_step(item->intent_id, "reserve", 1);
+    case STEP_CONFIRM: return transfer_of_step(item->intent_id, "confirm", 1);
+    case STEP_VOID: return transfer_of_step(item->intent_id, "void", 1);
+    case STEP_RETURN: return transfer_of_step(item->intent_id, "bank_return", 1);
     case STEP_NONE:
     case STEP_EXECUTE:
     case STEP_RESOLVE:
@@ -62,8 +62,7 @@ static bool fetch_for(saga_batch *b, db_conn *c, saga_sql_id sql, unsigned step_
 
 static bool load_payouts(saga_batch *b, db_conn *c, err *e) {
     db_rows *rows = NULL;
-    const unsigned all_but_void = SAGA_ALL_STEPS & ~SAGA_STEP_BIT(STEP_VOID);
-    if (!fetch_for(b, c, SAGA_SQL_PAYOUTS, all_but_void, &rows, e)) {
+    if (!fetch_for(b, c, SAGA_SQL_PAYOUTS, SAGA_ALL_STEPS, &rows, e)) {
         return false;
     }
     for (size_t i = 0; rows != NULL && i < db_count(rows); i++) {
@@ -76,6 +75,7 @@ static bool load_payouts(saga_batch *b, db_conn *c, err *e) {
         memcpy(item->currency, currency.ptr, currency.len);
         item->currency[currency.len] = '\0';
         item->description = db_get_str(rows, i, 5);
+        item->intent_id = db_get_uuid(rows, i, 6);
         item->merchant_account =
             account_merchant_available(b->from.book_id, item->merchant_id, currency);
     }
@@ -86,12 +86,13 @@ static bool load_payouts(saga_batch *b, db_conn *c, err *e) {
 
 static void fill_rail_item(saga_item *item, rail_item *r) {
     *r = (rail_item){.payout_id = item->payout_id,
+                     .intent_id = item->intent_id,
                      .attempt = item->now.attempt,
                      .amount = item->amount,
                      .merchant_id = item->merchant_id,
                      .description = item->description,
                      .rail_reference = item->reference};
-    attempt_key(item->payout_id, item->now.attempt, r->key);
+    attempt_key(item->intent_id, item->now.attempt, r->key);
     memcpy(r->currency, item->currency, sizeof r->currency);
     item->rail = r;
 }

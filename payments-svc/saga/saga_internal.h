@@ -28,7 +28,8 @@ enum {
 // One saga of a batch.
 typedef struct saga_item {
     uuid payout_id;
-    int64_t epoch; // of this claim
+    uuid intent_id; // of an item that acts: what the bank and the ledger know the payout by
+    int64_t epoch;  // of this claim
     int32_t log_seq;
     int32_t events; // counted when claimed: what the decision was made upon
     saga was;       // as found

@@ -68,7 +68,8 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "WHERE book_id = $1 AND payout_id = ANY($2::uuid[]) ORDER BY payout_id, at, event_id"},
     [SAGA_SQL_PAYOUTS] =
         {"saga_payouts",
-         "SELECT payout_id, merchant_id, recipient_id, amount, currency, description FROM payout "
+         "SELECT payout_id, merchant_id, recipient_id, amount, currency, description, intent_id "
+         "FROM payout "
          "WHERE book_id = $1 AND payout_id = ANY($2::uuid[])"},
     [SAGA_SQL_RECIPIENTS] =
         {"saga_recipients",

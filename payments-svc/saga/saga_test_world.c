@@ -298,8 +298,8 @@ static bool copy_payouts(db_conn *c, const making *m, int64_t now, err *e) {
     db_copy *w =
         db_copy_begin(c, "payout",
                       "book_id, payout_id, merchant_id, recipient_id, amount, currency, rail, "
-                      "external_reference, description, created_at",
-                      10, e);
+                      "external_reference, description, created_at, intent_id",
+                      11, e);
     for (size_t i = 0; i < m->n; i++) {
         db_copy_row(w);
         db_copy_i64(w, WORLD_BOOK);
@@ -312,6 +312,7 @@ static bool copy_payouts(db_conn *c, const making *m, int64_t now, err *e) {
         db_copy_text(w, STR("ref"));
         db_copy_text(w, STR("PAYOUT"));
         db_copy_time(w, now);
+        db_copy_uuid(w, m->ids[i]);
     }
     return db_copy_end(w, NULL, e);
 }

@@ -28,10 +28,10 @@ static size_t transfers_of(saga_step step) {
 
 static ledger_transfer leg(const saga_item *item, const char *name, uuid debit, uuid credit,
                            uint32_t code, uint32_t flags) {
-    ledger_transfer t = {.id = transfer_of_step(item->payout_id, name, 1),
+    ledger_transfer t = {.id = transfer_of_step(item->intent_id, name, 1),
                          .debit = debit,
                          .credit = credit,
-                         .user_data_128 = item->payout_id,
+                         .user_data_128 = item->intent_id,
                          .amount = item->amount,
                          .flags = flags,
                          .code = code};
@@ -39,12 +39,12 @@ static ledger_transfer leg(const saga_item *item, const char *name, uuid debit, 
     return t;
 }
 
-// Posts or voids the reservation: everything but the payout's id is taken from it.
+// Posts or voids the reservation: everything but the payout's intent is taken from it.
 static ledger_transfer release(const saga_item *item, const char *name, int64_t amount,
                                uint32_t flags) {
-    return (ledger_transfer){.id = transfer_of_step(item->payout_id, name, 1),
-                             .pending_id = transfer_of_step(item->payout_id, "reserve", 1),
-                             .user_data_128 = item->payout_id,
+    return (ledger_transfer){.id = transfer_of_step(item->intent_id, name, 1),
+                             .pending_id = transfer_of_step(item->intent_id, "reserve", 1),
+                             .user_data_128 = item->intent_id,
                              .amount = amount,
                              .flags = flags};
 }

@@ -82,7 +82,8 @@ bool idem_insert(db_conn *c, int64_t book_id, idem_operation op, idem_entry *con
 
 bool idem_should_look_again(const err *e) {
     return (e->flags & ERR_COMMIT_UNKNOWN) != 0 ||
-           (e->code == ERR_ALREADY_EXISTS && strcmp(e->constraint, "idempotency_pkey") == 0);
+           (e->code == ERR_ALREADY_EXISTS && (strcmp(e->constraint, "idempotency_pkey") == 0 ||
+                                              strcmp(e->constraint, "payout_intent") == 0));
 }
 
 bool idem_give_up(err *e) {

@@ -8,7 +8,7 @@
     "s.reason, "                                                                                   \
     "s.reason_text, p.external_reference, p.description, s.attempt, s.rail_reference, "            \
     "p.created_at, "                                                                               \
-    "s.updated_at "
+    "s.updated_at, p.intent_id "
 #define PAYOUT_TABLES                                                                              \
     "FROM payout p JOIN saga s ON s.book_id = p.book_id AND s.payout_id = p.payout_id "
 

@@ -147,8 +147,8 @@ class Merchant:
 
 
 def of_bank(rows: list[dict], payout) -> list[dict]:
-    """The bank's lines of one payout: all attempts. An ACH entry has room for the end of the payout's id only."""
-    tail = payout.payout_id.replace("-", "").upper()[-15:] if payout.rail == ACH else payout.payout_id
+    """The bank's lines of one payout: all attempts. An ACH entry has room for the end of the intent's id only."""
+    tail = payout.intent_id.replace("-", "").upper()[-15:] if payout.rail == ACH else payout.intent_id
     return [row for row in rows if row["payout"].endswith(tail)
             and row["rail"] == ("ach" if payout.rail == ACH else "instant")]
 

@@ -77,6 +77,7 @@ static rail_item *make_items(uint32_t first, size_t n) {
     for (size_t i = 0; i < n; i++) {
         items[i] = (rail_item){
             .payout_id = payout_number(first + (uint32_t)i),
+            .intent_id = payout_number(first + (uint32_t)i),
             .attempt = 1,
             .amount = 100 + (int64_t)i,
             .currency = "USD",

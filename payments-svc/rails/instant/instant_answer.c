@@ -164,7 +164,7 @@ str payment_request(int64_t book_id, const rail_item *item, arena *a) {
         return (str){0};
     }
     strbuf_init_fixed(&b, memory, REQUEST_LEN_MAX);
-    uuid_format(item->payout_id, id);
+    uuid_format(item->intent_id, id);
     strbuf_printf(&b, "{\"amount\":%" PRId64 ",", item->amount);
     add_member(&b, "currency", str_of(item->currency));
     strbuf_add_c(&b, ",\"creditor\":{");
@@ -181,14 +181,14 @@ str payment_request(int64_t book_id, const rail_item *item, arena *a) {
     return strbuf_ok(&b) ? strbuf_str(&b) : (str){0};
 }
 
-bool reference_parse(str reference, int64_t *book_id, uuid *payout_id) {
+bool reference_parse(str reference, int64_t *book_id, uuid *intent_id) {
     const char *slash = reference.len == 0 ? NULL : memchr(reference.ptr, '/', reference.len);
     if (slash == NULL) {
         return false;
     }
     size_t book_len = (size_t)(slash - reference.ptr);
     return str_to_i64((str){reference.ptr, book_len}, 1, INT64_MAX, book_id) &&
-           uuid_parse((str){slash + 1, reference.len - book_len - 1}, payout_id);
+           uuid_parse((str){slash + 1, reference.len - book_len - 1}, intent_id);
 }
 
 // --- Answers ---------------------------------------------------------------------------------------------------------
@@ -273,7 +273,7 @@ void answer_to_submit(const http_exchange *x, rail_item *item, arena *a) {
         decide(item, RAIL_NOT_SENT, STR("RAIL_UNAUTHORIZED"), STR("the bank refused our API key"));
         break;
     case 409:
-        // The key is made of the payout and the attempt, whose body never changes: so this is a bug, here or there.
+        // The key is made of the intent and the attempt, whose body never changes: so this is a bug, here or there.
         log_error("instant.key_reused", F_STR("key", item->key));
         decide(item, RAIL_UNKNOWN, STR("KEY_REUSED"),
                STR("the bank knows this key with another payment"));

@@ -61,8 +61,8 @@ void answer_to_query(const http_exchange *x, rail_item *item, arena *a);
 // The body of POST /v1/payments. {0} when it does not fit into the arena. The same item always gives the same bytes, so
 // that a repeat under the same key is the same request.
 str payment_request(int64_t book_id, const rail_item *item, arena *a);
-// "<book>/<payout uuid>"
-bool reference_parse(str reference, int64_t *book_id, uuid *payout_id) WARN_UNUSED;
+// "<book>/<intent uuid>"
+bool reference_parse(str reference, int64_t *book_id, uuid *intent_id) WARN_UNUSED;
 
 // webhook.c
 void webhook_handle(void *arg, const http_request *request,

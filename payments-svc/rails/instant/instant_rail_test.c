@@ -105,6 +105,7 @@ static rail_item *make_items(size_t n) {
     for (size_t i = 0; i < n; i++) {
         items[i] = (rail_item){
             .payout_id = payout_number((uint32_t)i + 1),
+            .intent_id = payout_number((uint32_t)i + 1),
             .attempt = 1,
             .amount = 1000 + (int64_t)i,
             .currency = "INR",

@@ -14,17 +14,17 @@ enum { EVENT_ID_LEN_MAX = 200, ATTEMPTS_MAX = 1000 };
 // The row of a saga has the attempts whose outcome is known; one that is under way is in the log, and the bank may speak of it.
 static const db_stmt FIND_PAYOUT = {
     "instant_find_payout",
-    "SELECT greatest(s.attempt, l.attempt), p.amount, p.currency FROM saga s"
-    " JOIN payout p ON p.book_id = s.book_id AND p.payout_id = s.payout_id"
+    "SELECT greatest(s.attempt, l.attempt), p.amount, p.currency, p.payout_id FROM payout p"
+    " JOIN saga s ON s.book_id = p.book_id AND s.payout_id = p.payout_id"
     " LEFT JOIN step_log l ON l.book_id = s.book_id AND l.payout_id = s.payout_id"
-    " AND l.seq = s.log_seq + 1 WHERE s.book_id = $1 AND s.payout_id = $2 AND s.rail = 2"};
+    " AND l.seq = s.log_seq + 1 WHERE p.book_id = $1 AND p.intent_id = $2 AND s.rail = 2"};
 
 typedef struct delivery {
     str id; // webhook-id
     payment payment;
     int64_t at_us;
     int64_t book_id;
-    uuid payout_id;
+    uuid intent_id;
     int status; // the answer; 0: recorded
 } delivery;
 
@@ -34,10 +34,10 @@ static void answer(http_response *out, int status, const char *body) {
 }
 
 // The attempt whose key this is; 0 when it is none of the payout's. The latest is the likeliest.
-static int32_t find_attempt(uuid payout_id, int32_t attempts, const char *key) {
+static int32_t find_attempt(uuid intent_id, int32_t attempts, const char *key) {
     char candidate[65];
     for (int32_t attempt = attempts; attempt >= 1 && attempts - attempt < ATTEMPTS_MAX; attempt--) {
-        attempt_key(payout_id, attempt, candidate);
+        attempt_key(intent_id, attempt, candidate);
         if (strcmp(candidate, key) == 0) {
             return attempt;
         }
@@ -51,12 +51,12 @@ static bool record(db_conn *c, arena *a, void *arg, err *e) {
     db_params *p = db_params_create(a);
     db_rows *rows = NULL;
     db_i64(p, d->book_id);
-    db_uuid(p, d->payout_id);
+    db_uuid(p, d->intent_id);
     if (!db_exec(c, &FIND_PAYOUT, p, a, &rows, NULL, e)) {
         return false;
     }
     int32_t attempt = db_count(rows) == 1
-                          ? find_attempt(d->payout_id, db_get_i32(rows, 0, 0), d->payment.key)
+                          ? find_attempt(d->intent_id, db_get_i32(rows, 0, 0), d->payment.key)
                           : 0;
     if (attempt == 0) {
         d->status = 404;
@@ -67,8 +67,9 @@ static bool record(db_conn *c, arena *a, void *arg, err *e) {
         d->status = 422;
         return true;
     }
+    uuid_format(db_get_uuid(rows, 0, 3), log_ctx()->payout_id);
     const rail_event event = {
-        .payout_id = d->payout_id,
+        .payout_id = db_get_uuid(rows, 0, 3),
         .attempt = attempt,
         .kind = d->payment.status == PAYMENT_SETTLED    ? RAIL_EVENT_SETTLED
                 : d->payment.status == PAYMENT_RETURNED ? RAIL_EVENT_RETURNED
@@ -125,7 +126,7 @@ static bool accept_delivery(instant_rail *r, const http_request *request, delive
         answer(response, 200, "{}"); // a type that we did not ask for is no fault of the sender
         return false;
     }
-    if (!reference_parse(d->payment.reference, &d->book_id, &d->payout_id)) {
+    if (!reference_parse(d->payment.reference, &d->book_id, &d->intent_id)) {
         answer(response, 404, "{\"error\":\"unknown_payment\"}");
         return false;
     }
@@ -141,7 +142,6 @@ void webhook_handle(void *arg, const http_request *request, http_response *respo
         metric_add(response->status == 200 ? r->hooks_ok : r->hooks_refused, 1);
         return;
     }
-    uuid_format(d.payout_id, log_ctx()->payout_id);
     int64_t deadline = clock_mono_ms(r->clock) + INSTANT_DB_TIMEOUT_MS;
     if (!db_transact(r->pool, deadline, request->arena, record, &d, &e)) {
         log_err(LOG_WARN, "webhook.not_recorded", &e);
