@@ -16,9 +16,9 @@ static const char *const STEP_NAMES[] = {"NONE",    "RESERVE", "EXECUTE", "RESOL
 static const char *const OUTCOME_NAMES[] = {"NONE",    "DONE",     "REFUSED",    "RETRY",
                                             "AGAIN",   "ACCEPTED", "SETTLED",    "RETURNED",
                                             "UNKNOWN", "BROKEN",   "HANDED_OVER"};
-static const char *const WORD_NAMES[] = {"NOTHING",      "ACCEPTED", "REFUSED",
-                                         "SETTLED",      "RETURNED", "SETTLED and RETURNED",
-                                         "contradictory"};
+static const char *const WORD_NAMES[] = {"NOTHING",       "ACCEPTED", "REFUSED",
+                                         "SETTLED",       "RETURNED", "SETTLED and RETURNED",
+                                         "contradictory", "NOT_TAKEN"};
 static const char *const STATE_NAMES[] = {
     "NONE",    "PENDING_APPROVAL", "SCHEDULED", "PENDING",  "PROCESSING", "SENT",
     "SETTLED", "FAILED",           "RETURNED",  "CANCELED", "HELD"};
@@ -52,6 +52,7 @@ static const fsm_edge OUTCOME_EDGES[] = {
      STEP_EXECUTE}, // the rail has not got it; HELD when it had accepted it before
     {STEP_RESOLVE, OUT_AGAIN, STEP_EXECUTE},
     {STEP_RESOLVE, OUT_UNKNOWN, STEP_RESOLVE},
+    {STEP_RESOLVE, OUT_HANDED_OVER, STEP_AWAIT},
     {STEP_RESOLVE, OUT_BROKEN, TO_HELD},
 
     {STEP_CONFIRM, OUT_DONE, STEP_DONE}, // SETTLED
@@ -78,6 +79,7 @@ static const fsm_edge CLAIM_EDGES[] = {
     {STEP_RESERVE, WORD_RETURNED, TO_HELD},
     {STEP_RESERVE, WORD_SETTLED_RETURNED, TO_HELD},
     {STEP_RESERVE, WORD_CONTRADICTION, TO_HELD},
+    {STEP_RESERVE, WORD_NOT_TAKEN, TO_HELD},
 
     {STEP_EXECUTE, WORD_NONE, STEP_EXECUTE},
     {STEP_EXECUTE, WORD_ACCEPTED, STEP_AWAIT},
@@ -86,6 +88,7 @@ static const fsm_edge CLAIM_EDGES[] = {
     {STEP_EXECUTE, WORD_RETURNED, STEP_VOID},
     {STEP_EXECUTE, WORD_SETTLED_RETURNED, STEP_CONFIRM}, // then RETURN
     {STEP_EXECUTE, WORD_CONTRADICTION, TO_HELD},
+    {STEP_EXECUTE, WORD_NOT_TAKEN, STEP_EXECUTE}, // a new attempt
 
     {STEP_RESOLVE, WORD_NONE, STEP_RESOLVE},
     {STEP_RESOLVE, WORD_ACCEPTED, STEP_RESOLVE},
@@ -94,6 +97,7 @@ static const fsm_edge CLAIM_EDGES[] = {
     {STEP_RESOLVE, WORD_RETURNED, STEP_VOID},
     {STEP_RESOLVE, WORD_SETTLED_RETURNED, STEP_CONFIRM},
     {STEP_RESOLVE, WORD_CONTRADICTION, TO_HELD},
+    {STEP_RESOLVE, WORD_NOT_TAKEN, STEP_EXECUTE},
 
     {STEP_AWAIT, WORD_NONE, STEP_RESOLVE}, // waited long enough; AWAIT when the policy says never
     {STEP_AWAIT, WORD_ACCEPTED, STEP_RESOLVE},
@@ -102,6 +106,7 @@ static const fsm_edge CLAIM_EDGES[] = {
     {STEP_AWAIT, WORD_RETURNED, STEP_VOID},
     {STEP_AWAIT, WORD_SETTLED_RETURNED, STEP_CONFIRM},
     {STEP_AWAIT, WORD_CONTRADICTION, TO_HELD},
+    {STEP_AWAIT, WORD_NOT_TAKEN, STEP_EXECUTE},
 };
 static const fsm CLAIMS = {"saga.claim", EDGES(CLAIM_EDGES), STEP_NAMES, WORD_NAMES};
 
@@ -115,6 +120,7 @@ static const fsm_edge DONE_EDGES[] = {
     {STATE_SETTLED, WORD_SETTLED_RETURNED, STEP_RETURN},
     {STATE_SETTLED, WORD_REFUSED, TO_HELD},
     {STATE_SETTLED, WORD_CONTRADICTION, TO_HELD},
+    {STATE_SETTLED, WORD_NOT_TAKEN, TO_HELD},
 
     {STATE_FAILED, WORD_NONE, STEP_DONE},
     {STATE_FAILED, WORD_ACCEPTED, STEP_DONE},
@@ -123,6 +129,7 @@ static const fsm_edge DONE_EDGES[] = {
     {STATE_FAILED, WORD_SETTLED, TO_HELD},
     {STATE_FAILED, WORD_SETTLED_RETURNED, TO_HELD},
     {STATE_FAILED, WORD_CONTRADICTION, TO_HELD},
+    {STATE_FAILED, WORD_NOT_TAKEN, STEP_DONE},
 
     {STATE_RETURNED, WORD_NONE, STEP_DONE},
     {STATE_RETURNED, WORD_ACCEPTED, STEP_DONE},
@@ -131,6 +138,7 @@ static const fsm_edge DONE_EDGES[] = {
     {STATE_RETURNED, WORD_RETURNED, STEP_DONE},
     {STATE_RETURNED, WORD_SETTLED_RETURNED, STEP_DONE},
     {STATE_RETURNED, WORD_CONTRADICTION, TO_HELD},
+    {STATE_RETURNED, WORD_NOT_TAKEN, STEP_DONE},
 
     {STATE_HELD, WORD_NONE, STEP_DONE}, // a person has it
     {STATE_HELD, WORD_ACCEPTED, STEP_DONE},
@@ -139,6 +147,7 @@ static const fsm_edge DONE_EDGES[] = {
     {STATE_HELD, WORD_RETURNED, STEP_DONE},
     {STATE_HELD, WORD_SETTLED_RETURNED, STEP_DONE},
     {STATE_HELD, WORD_CONTRADICTION, STEP_DONE},
+    {STATE_HELD, WORD_NOT_TAKEN, STEP_DONE},
 };
 static const fsm DONES = {"saga.done", EDGES(DONE_EDGES), STATE_NAMES, WORD_NAMES};
 
@@ -269,22 +278,30 @@ static void finish(saga *s, saga_state state, const saga_said *said, const clock
 
 // --- Hearing the rail ------------------------------------------------------------------------------------------------
 
-static saga_word word_of(bool accepted, bool refused, bool settled, bool returned) {
-    if (settled) {
-        return refused ? WORD_CONTRADICTION : returned ? WORD_SETTLED_RETURNED : WORD_SETTLED;
+static saga_word word_of(const bool *heard) {
+    if (heard[EVENT_SETTLED]) {
+        return heard[EVENT_REFUSED] || heard[EVENT_NOT_TAKEN] ? WORD_CONTRADICTION
+               : heard[EVENT_RETURNED]                        ? WORD_SETTLED_RETURNED
+                                                              : WORD_SETTLED;
     }
-    return returned ? WORD_RETURNED : refused ? WORD_REFUSED : accepted ? WORD_ACCEPTED : WORD_NONE;
+    if (heard[EVENT_RETURNED]) {
+        return heard[EVENT_NOT_TAKEN] ? WORD_CONTRADICTION : WORD_RETURNED;
+    }
+    return heard[EVENT_REFUSED]     ? WORD_REFUSED
+           : heard[EVENT_NOT_TAKEN] ? WORD_NOT_TAKEN
+           : heard[EVENT_ACCEPTED]  ? WORD_ACCEPTED
+                                    : WORD_NONE;
 }
 
 saga_said saga_hear(const saga *s, const saga_event *events, size_t n) {
     const int32_t present = s->attempt + (next_attempt_is_new(s) ? 1 : 0);
-    bool heard[EVENT_RETURNED + 1] = {false};
+    bool heard[EVENT_NOT_TAKEN + 1] = {false};
     saga_said said = {.word = WORD_NONE};
     saga_event_kind decisive = EVENT_ACCEPTED;
     for (size_t i = 0; i < n; i++) {
         const saga_event *event = &events[i];
         const bool moved = event->kind == EVENT_SETTLED || event->kind == EVENT_RETURNED;
-        if (event->kind < EVENT_ACCEPTED || event->kind > EVENT_RETURNED) {
+        if (event->kind < EVENT_ACCEPTED || event->kind > EVENT_NOT_TAKEN) {
             // Said by a later version, or a kind that this one cannot follow: a person must look.
             return (saga_said){WORD_CONTRADICTION, event->code, event->text, {"", 0}};
         }
@@ -296,14 +313,13 @@ saga_said saga_hear(const saga *s, const saga_event *events, size_t n) {
         }
         heard[event->kind] = true;
         said.reference = event->reference.len > 0 ? event->reference : said.reference;
-        if (event->kind >= decisive) {
+        if (event->kind >= decisive && event->kind != EVENT_NOT_TAKEN) {
             decisive = event->kind;
             said.code = event->code;
             said.text = event->text;
         }
     }
-    said.word = word_of(heard[EVENT_ACCEPTED], heard[EVENT_REFUSED], heard[EVENT_SETTLED],
-                        heard[EVENT_RETURNED]);
+    said.word = word_of(heard);
     return said;
 }
 
@@ -359,7 +375,14 @@ saga_step saga_on_claim(saga *s, const saga_said *said, const saga_policy *p,
         hold_contradiction(s, s->state, said);
         return STEP_NONE;
     }
+    if (said->word == WORD_NOT_TAKEN) {
+        s->step = STEP_EXECUTE;
+        s->state = STATE_PROCESSING;
+        s->tries = 0; // so that the attempt is a new one
+        return rest(s, clock_wall_us(clock));
+    }
     if (from == STEP_AWAIT && to == STEP_RESOLVE && p->resolve_after_ms == 0) {
+        s->state = said->word == WORD_ACCEPTED ? STATE_SENT : s->state;
         return rest(s, SAGA_NEVER);
     }
     if (to == STEP_AWAIT) {
@@ -391,20 +414,24 @@ static void exhausted(saga *s, const saga_answer *answer) {
 }
 
 // When a try bore no fruit, the next one is later each time, and at a time of its own (full jitter).
-static void come_back(saga *s, const saga_policy *p, const clock_source *clock) {
-    s->due_at_us = backoff_at(p, clock, s->tries);
+static void come_back(saga *s, const saga_answer *answer, const saga_policy *p,
+                      const clock_source *clock) {
+    s->due_at_us = answer->retry_at_us != 0 && answer->outcome == OUT_RETRY
+                       ? answer->retry_at_us
+                       : backoff_at(p, clock, s->tries);
     if (s->tries < TRIES_MAX) {
         s->tries++;
     }
 }
 
 // Stands before the next step.
-static void arrive(saga *s, saga_step from, saga_step to, saga_outcome outcome,
+static void arrive(saga *s, saga_step from, saga_step to, const saga_answer *answer,
                    const saga_policy *p, const clock_source *clock) {
+    const saga_outcome outcome = answer->outcome;
     s->step = to;
     s->due_at_us = clock_wall_us(clock);
     if (outcome == OUT_RETRY || outcome == OUT_UNKNOWN) {
-        come_back(s, p, clock);
+        come_back(s, answer, p, clock);
     } else if (to == STEP_AWAIT) {
         s->tries = from == STEP_RESOLVE && s->state == STATE_SENT ? s->tries + 1 : 0;
         if (outcome == OUT_HANDED_OVER) {
@@ -449,7 +476,7 @@ bool saga_on_outcome(saga *s, const saga_answer *answer, const saga_said *said,
                       answer->code, answer->text);
     }
     if (to != STEP_DONE) {
-        arrive(s, from, (saga_step)to, answer->outcome, p, clock);
+        arrive(s, from, (saga_step)to, answer, p, clock);
         return true;
     }
     if (from == STEP_RESERVE) {

@@ -74,9 +74,10 @@ typedef enum saga_word {
     WORD_RETURNED = 4,         // came back, and never settled as far as we have heard
     WORD_SETTLED_RETURNED = 5, // settled, then came back
     WORD_CONTRADICTION =
-        6 // settled and refused; or money moved for an attempt that is not the present one
+        6, // settled and refused; or money moved for an attempt that is not the present one
+    WORD_NOT_TAKEN = 7 // never taken and never will be: a new attempt may be made
 } saga_word;
-enum { WORD_COUNT = 7 };
+enum { WORD_COUNT = 8 };
 
 // As rail_event.kind and rails/rail.h: 1 to 5 are said by a bank or a submission, 20 to 25 are orders of a person.
 #define SAGA_EVENT_KINDS(X)                                                                        \
@@ -138,6 +139,7 @@ typedef struct saga {
 typedef struct saga_answer {
     saga_outcome outcome;
     str code, text;
+    int64_t retry_at_us; // OUT_RETRY: not before this; 0: the backoff decides
 } saga_answer;
 
 // Boils the rail's messages down. A message about an attempt that was superseded counts only when it says that money moved.

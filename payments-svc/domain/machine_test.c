@@ -50,7 +50,7 @@ static saga_step claim_events(saga *s, const saga_event *events, size_t n) {
 }
 
 static bool come(saga *s, saga_outcome outcome, saga_word w) {
-    const saga_answer answer = {outcome, STR("AM04"), STR("not now")};
+    const saga_answer answer = {outcome, STR("AM04"), STR("not now"), 0};
     const saga_said said = word(w);
     return saga_on_outcome(s, &answer, &said, &POLICY, &CLOCK.source);
 }
@@ -293,6 +293,64 @@ static void test_await__files__never_asked(void **state) {
     assert_true(s.due_at_us == SAGA_NEVER);
 }
 
+// --- Rails that hand over --------------------------------------------------------------------------------------------
+
+static saga handed_over(void) {
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    act(&s, STEP_EXECUTE, OUT_HANDED_OVER);
+    assert_int_equal(s.step, STEP_AWAIT);
+    assert_int_equal(s.state, STATE_PROCESSING);
+    assert_true(s.due_at_us == SAGA_NEVER);
+    return s;
+}
+
+static saga_step claim_file(saga *s, saga_event_kind kind) {
+    const saga_event events[] = {event(1, kind)};
+    const saga_said said = saga_hear(s, events, 1);
+    return saga_on_claim(s, &said, &FILES, &CLOCK.source);
+}
+
+static void test_handed_over__its_submission_is_at_the_bank__sent(void **state) {
+    (void)state;
+    saga s = handed_over();
+    assert_int_equal(claim_file(&s, EVENT_ACCEPTED), STEP_NONE);
+    assert_int_equal(s.step, STEP_AWAIT);
+    assert_int_equal(s.state, STATE_SENT);
+    assert_true(s.due_at_us == SAGA_NEVER);
+    assert_int_equal(claim_file(&s, EVENT_SETTLED), STEP_CONFIRM);
+}
+
+static void test_handed_over__never_taken__new_attempt(void **state) {
+    (void)state;
+    saga s = handed_over();
+    assert_int_equal(claim_file(&s, EVENT_NOT_TAKEN), STEP_NONE);
+    assert_int_equal(s.step, STEP_EXECUTE);
+    assert_int_equal(s.attempt, 1);
+    assert_true(s.due_at_us == CLOCK.now_us);
+    assert_int_equal(claim_file(&s, EVENT_NOT_TAKEN),
+                     STEP_EXECUTE); // the word is of the attempt before
+    assert_int_equal(s.attempt, 2);
+    // Money that moves for it all the same is a person's business.
+    assert_true(come(&s, OUT_HANDED_OVER, WORD_NONE));
+    assert_int_equal(claim_file(&s, EVENT_SETTLED), STEP_NONE);
+    assert_held(&s, "RAIL_CONTRADICTION");
+}
+
+static void test_handed_over__no_room_now__comes_back_when_told(void **state) {
+    (void)state;
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    assert_int_equal(claim(&s), STEP_EXECUTE);
+    const saga_answer later = {OUT_RETRY, {0}, {0}, CLOCK.now_us + 77};
+    const saga_said none = {.word = WORD_NONE};
+    assert_true(saga_on_outcome(&s, &later, &none, &FILES, &CLOCK.source));
+    assert_int_equal(s.step, STEP_EXECUTE);
+    assert_true(s.due_at_us == CLOCK.now_us + 77);
+    assert_int_equal(claim(&s), STEP_EXECUTE);
+    assert_int_equal(s.attempt, 1);
+}
+
 // --- What the rail says ----------------------------------------------------------------------------------------------
 
 static void test_hear__order_and_repeats_do_not_matter(void **state) {
@@ -460,9 +518,9 @@ static void test_reason__is_cut_between_characters(void **state) {
         memcpy(text + i, "\xc3\xa9", 2);
     }
     for (size_t skip = 0; skip < 2; skip++) {
-        const saga_answer answers[] = {{OUT_REFUSED, STR("X"), {text, sizeof text}},
-                                       {OUT_AGAIN, {text, sizeof text}, {text, sizeof text}},
-                                       {OUT_BROKEN, {text, sizeof text}, {text, sizeof text}}};
+        const saga_answer answers[] = {{OUT_REFUSED, STR("X"), {text, sizeof text}, 0},
+                                       {OUT_AGAIN, {text, sizeof text}, {text, sizeof text}, 0},
+                                       {OUT_BROKEN, {text, sizeof text}, {text, sizeof text}, 0}};
         for (size_t i = 0; i < 3; i++) {
             saga s = at(STEP_EXECUTE, PHASE_ACTING, STATE_PROCESSING, 3);
             const saga_said none = {.word = WORD_NONE};
@@ -518,8 +576,7 @@ static bool drawn(saga_step from, saga_outcome outcome) {
         return outcome == OUT_DONE || outcome == OUT_REFUSED || outcome == OUT_RETRY ||
                outcome == OUT_BROKEN;
     case STEP_EXECUTE: return outcome != OUT_NONE && outcome != OUT_DONE;
-    case STEP_RESOLVE:
-        return outcome != OUT_NONE && outcome != OUT_DONE && outcome != OUT_HANDED_OVER;
+    case STEP_RESOLVE: return outcome != OUT_NONE && outcome != OUT_DONE;
     case STEP_CONFIRM:
     case STEP_VOID:
     case STEP_RETURN: return outcome == OUT_DONE || outcome == OUT_RETRY || outcome == OUT_BROKEN;
@@ -589,7 +646,8 @@ static void check_claim(saga s, const saga_event *events, size_t n) {
         assert_true(acting != STEP_AWAIT && acting != STEP_DONE);
     } else {
         assert_sane(&s);
-        assert_true(s.step == STEP_DONE || s.step == STEP_AWAIT);
+        assert_true(s.step == STEP_DONE || s.step == STEP_AWAIT ||
+                    (s.step == STEP_EXECUTE && said.word == WORD_NOT_TAKEN));
     }
     if (said.word == WORD_NONE && before.step == STEP_EXECUTE && before.phase == PHASE_ACTING) {
         assert_int_equal(acting, STEP_RESOLVE);
@@ -598,8 +656,13 @@ static void check_claim(saga s, const saga_event *events, size_t n) {
         (before.step == STEP_EXECUTE && before.phase == PHASE_ACTING)) {
         // Promise UNKNOWN-IS-A-STATE: without the rail's word it is neither sent again nor voided.
         assert_true(acting != STEP_EXECUTE);
+        assert_true(s.step != STEP_EXECUTE || said.word == WORD_NOT_TAKEN);
         assert_true(acting != STEP_VOID || said.word == WORD_REFUSED || said.word == WORD_RETURNED);
         assert_int_equal(s.attempt, before.attempt);
+    }
+    if (said.word == WORD_NOT_TAKEN && before.step == STEP_AWAIT) {
+        assert_int_equal(s.step, STEP_EXECUTE);
+        assert_int_equal(s.tries, 0); // the next attempt is a new one
     }
     if (acting == STEP_VOID && before.step != STEP_VOID) {
         assert_true(said.word == WORD_REFUSED || said.word == WORD_RETURNED);
@@ -622,12 +685,12 @@ static void check_claim(saga s, const saga_event *events, size_t n) {
 // All runs of up to three messages, of the attempt before, the present one and the next.
 static void check_claims_of(saga s) {
     saga_event events[3];
-    for (int code = 0; code < 13 * 13 * 13; code++) {
+    for (int code = 0; code < 16 * 16 * 16; code++) {
         size_t n = 0;
-        for (int rest = code, i = 0; i < 3; i++, rest /= 13) {
-            if (rest % 13 != 0) {
-                const int pick = rest % 13 - 1;
-                events[n++] = event(s.attempt - 1 + pick / 4, (saga_event_kind)(1 + pick % 4));
+        for (int rest = code, i = 0; i < 3; i++, rest /= 16) {
+            if (rest % 16 != 0) {
+                const int pick = rest % 16 - 1;
+                events[n++] = event(s.attempt - 1 + pick / 5, (saga_event_kind)(1 + pick % 5));
             }
         }
         check_claim(s, events, n);
@@ -686,6 +749,9 @@ int main(void) {
         cmocka_unit_test(test_backoff__grows_with_jitter_up_to_the_cap),
         cmocka_unit_test(test_await__rail_that_answers__asked_after_a_while),
         cmocka_unit_test(test_await__files__never_asked),
+        cmocka_unit_test(test_handed_over__its_submission_is_at_the_bank__sent),
+        cmocka_unit_test(test_handed_over__never_taken__new_attempt),
+        cmocka_unit_test(test_handed_over__no_room_now__comes_back_when_told),
         cmocka_unit_test(test_hear__order_and_repeats_do_not_matter),
         cmocka_unit_test(test_hear__reason_is_of_the_message_that_decides),
         cmocka_unit_test(test_hear__reference_of_a_superseded_attempt__is_not_taken),

@@ -133,7 +133,7 @@ static void decide(saga_batch *b, saga_item *item) {
               F_STR("step", saga_step_name((int)item->acting)),
               F_STR("outcome", saga_outcome_name((int)item->answer.outcome)));
     item->answer = (saga_answer){OUT_BROKEN, STR("OUTCOME_UNEXPECTED"),
-                                 str_of(saga_outcome_name((int)item->answer.outcome))};
+                                 str_of(saga_outcome_name((int)item->answer.outcome)), 0};
     ASSERT(saga_on_outcome(&item->now, &item->answer, &item->said, policy, b->from.clock));
 }
 
@@ -216,6 +216,9 @@ static size_t report(const saga_batch *b, bool uncertain, int64_t started_us) {
         if (item->acting == STEP_NONE || b->written) {
             n_moved++;
             report_item(item);
+        }
+        if (item->handed) {
+            metric_add(metrics.outcomes[STEP_EXECUTE][item->answer.outcome], 1);
         }
         n_lost += item->acting != STEP_NONE && b->lost ? 1 : 0;
         if (item->acting != STEP_NONE && b->written) {

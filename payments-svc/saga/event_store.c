@@ -85,46 +85,70 @@ static int compare_uuids(const void *a, const void *b) {
     return uuid_cmp(*(const uuid *)a, *(const uuid *)b);
 }
 
-// Tells the sagas of the messages that were new. ids: of the payouts of all n messages, sorted; used up.
-static bool count_new(db_conn *c, int64_t book_id, const db_rows *new_rows, uuid *ids, size_t n,
-                      arena *a, err *e) {
-    int32_t *counts = ARENA_ARRAY(a, int32_t, n);
-    if (counts == NULL) {
+// The payouts that were spoken of, each once, and how many new messages there are about it.
+typedef struct event_counts {
+    uuid *ids; // sorted
+    int32_t *n;
+    size_t n_ids;
+} event_counts;
+
+// How many of the new messages say "accepted", or how many do not. ids: of the payouts of all n messages, sorted.
+static bool count_new(event_counts *k, const db_rows *new_rows, bool accepted, const uuid *ids,
+                      size_t n, arena *a, err *e) {
+    *k = (event_counts){ARENA_ARRAY(a, uuid, n), ARENA_ARRAY(a, int32_t, n), 0};
+    if (k->ids == NULL || k->n == NULL) {
         return out_of_memory(e);
     }
-    size_t n_ids = 0;
     for (size_t i = 0; i < n; i++) {
-        if (n_ids == 0 || !uuid_eq(ids[n_ids - 1], ids[i])) {
-            ids[n_ids++] = ids[i];
+        if (k->n_ids == 0 || !uuid_eq(k->ids[k->n_ids - 1], ids[i])) {
+            k->ids[k->n_ids++] = ids[i];
         }
     }
     for (size_t i = 0; i < db_count(new_rows); i++) {
         const uuid id = db_get_uuid(new_rows, i, 0);
-        const uuid *at = bsearch(&id, ids, n_ids, sizeof ids[0], compare_uuids);
+        const uuid *at = bsearch(&id, k->ids, k->n_ids, sizeof ids[0], compare_uuids);
         ASSERT(at != NULL); // it came back as it went
-        counts[at - ids] += db_get_i16(new_rows, i, 1) == RAIL_EVENT_ACCEPTED ? 0 : 1;
+        k->n[at - k->ids] += (db_get_i16(new_rows, i, 1) == RAIL_EVENT_ACCEPTED) == accepted;
     }
     size_t n_heard = 0;
-    for (size_t i = 0; i < n_ids; i++) {
-        if (counts[i] > 0) {
-            ids[n_heard] = ids[i];
-            counts[n_heard++] = counts[i];
+    for (size_t i = 0; i < k->n_ids; i++) {
+        if (k->n[i] > 0) {
+            k->ids[n_heard] = k->ids[i];
+            k->n[n_heard++] = k->n[i];
         }
     }
-    if (n_heard == 0) {
+    k->n_ids = n_heard;
+    return true;
+}
+
+// Tells the sagas of the messages that were new.
+static bool tell_sagas(db_conn *c, int64_t book_id, saga_sql_id sql, const event_counts *k,
+                       int64_t *n_told, arena *a, err *e) {
+    *n_told = 0;
+    if (k->n_ids == 0) {
         return true;
     }
     db_params *p = db_params_create(a);
     db_i64(p, book_id);
     db_time(p, clock_wall_us(clock_system()));
-    db_uuid_array(p, ids, n_heard);
-    db_i32_array(p, counts, n_heard);
-    int64_t n_told = 0;
-    if (!db_exec(c, saga_sql(SAGA_SQL_COUNT_EVENTS), p, a, NULL, &n_told, e)) {
+    db_uuid_array(p, k->ids, k->n_ids);
+    db_i32_array(p, k->n, k->n_ids);
+    return db_exec(c, saga_sql(sql), p, a, NULL, n_told, e);
+}
+
+static bool tell_new(db_conn *c, int64_t book_id, const db_rows *new_rows, const uuid *ids,
+                     size_t n, arena *a, err *e) {
+    event_counts moving, accepted;
+    int64_t n_told = 0, n_moved = 0;
+    if (!count_new(&moving, new_rows, false, ids, n, a, e) ||
+        !tell_sagas(c, book_id, SAGA_SQL_COUNT_EVENTS, &moving, &n_told, a, e)) {
         return false;
     }
-    return n_told == (int64_t)n_heard ||
-           err_set(e, ERR_INTERNAL, "RAIL_EVENT", "a message about a payout that is not there");
+    if (n_told != (int64_t)moving.n_ids) {
+        return err_set(e, ERR_INTERNAL, "RAIL_EVENT", "a message about a payout that is not there");
+    }
+    return count_new(&accepted, new_rows, true, ids, n, a, e) &&
+           tell_sagas(c, book_id, SAGA_SQL_COUNT_ACCEPTED, &accepted, &n_moved, a, e);
 }
 
 // An absent text is "", never NULL: the columns do not take it.
@@ -233,7 +257,7 @@ static bool record_chunk(db_conn *c, int64_t book_id, const rail_event *const *e
     db_rows *new_rows = NULL;
     return db_exec(c, saga_sql(SAGA_SQL_RECORD_EVENTS), event_columns_params(&k, book_id, n, a), a,
                    &new_rows, NULL, e) &&
-           count_new(c, book_id, new_rows, k.payout_id, n, a, e);
+           tell_new(c, book_id, new_rows, k.payout_id, n, a, e);
 }
 
 bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a,

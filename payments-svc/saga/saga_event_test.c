@@ -179,6 +179,83 @@ static void test_event__of_an_unknown_kind__holds_the_payout(void **state) {
     assert_int_equal(world_count("SELECT count(*) FROM saga WHERE state = 10"), 1);
 }
 
+// --- Rails that hand over --------------------------------------------------------------------------------------------
+
+static uuid handed_over(void) {
+    world.hands_over = true;
+    uuid id;
+    world_payouts(RAIL_INSTANT, 1, 100, &id);
+    assert_int_equal(run(STEP_RESERVE).n_moved, 1);
+    assert_int_equal(run(STEP_EXECUTE).n_moved, 1);
+    assert_int_equal(in_state(STEP_AWAIT, STATE_PROCESSING), 1);
+    return id;
+}
+
+static void test_handed_over__by_the_claim__without_a_lease_or_a_submit(void **state) {
+    (void)state;
+    (void)handed_over();
+    assert_int_equal(world_look().submits, 0);
+    assert_int_equal(world_count("SELECT count(*) FROM saga_lease"), 0);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE due_at IS NULL AND attempt = 1 "
+                                 "AND rail_reference = 'ref-1' AND log_seq = 3"),
+                     1);
+    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE step = 2"), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE step = 2 AND kind = 2 AND "
+                                 "outcome = 10 AND seq = 3 AND rail_reference = 'ref-1'"),
+                     1);
+    assert_int_equal(run(STEP_AWAIT).n_found, 0);
+}
+
+static void test_handed_over__accepted__sent_and_settled(void **state) {
+    (void)state;
+    const uuid id = handed_over();
+    world_event(id, 1, RAIL_EVENT_ACCEPTED, "a");
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 1);
+    assert_int_equal(run(STEP_AWAIT).n_found, 0);
+    assert_int_equal(world_look().queries, 0); // the submission asks, not the payout
+    world_event(id, 1, RAIL_EVENT_SETTLED, "b");
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
+    assert_int_equal(world_paid_out(), 100);
+}
+
+static void test_handed_over__not_taken__handed_over_again_as_a_new_attempt(void **state) {
+    (void)state;
+    const uuid id = handed_over();
+    world_event(id, 1, RAIL_EVENT_NOT_TAKEN, "a");
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(in_state(STEP_EXECUTE, STATE_PROCESSING), 1);
+    assert_int_equal(run(STEP_EXECUTE).n_moved, 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 4 AND attempt = 2 AND "
+                                 "rail_reference = 'ref-2'"),
+                     1);
+    world_event(id, 2, RAIL_EVENT_REFUSED, "b");
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_FAILED), 1);
+    assert_int_equal(world_available(), 1000000);
+}
+
+static void test_handed_over__no_room_or_refused_by_the_rail(void **state) {
+    (void)state;
+    world.hands_over = true;
+    world.prepare_verdict = RAIL_NOT_SENT;
+    world.retry_at_us = clock_wall_us(clock_system()) + INT64_C(3600) * 1000000;
+    world_payouts(RAIL_INSTANT, 1, 100, NULL);
+    assert_int_equal(run(STEP_RESERVE).n_moved, 1);
+    assert_int_equal(run(STEP_EXECUTE).n_moved, 1);
+    assert_int_equal(in_state(STEP_EXECUTE, STATE_PROCESSING), 1);
+    assert_int_equal(
+        world_count("SELECT count(*) FROM saga WHERE due_at > now() + interval '59 min'"), 1);
+    fixture_sql("UPDATE saga SET due_at = now()", NULL, 0);
+    world.prepare_verdict = RAIL_REFUSED;
+    assert_int_equal(run(STEP_EXECUTE).n_moved, 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 6 AND attempt = 1"), 1);
+    assert_int_equal(run(STEP_VOID).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_FAILED), 1);
+    assert_int_equal(world_available(), 1000000);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_event__once_only_and_due_at_once, fresh),
@@ -189,6 +266,11 @@ int main(void) {
         cmocka_unit_test_setup(test_event__says_amount_source_actor_and_where_its_bytes_are, fresh),
         cmocka_unit_test_setup(test_event__that_cannot_be__is_refused, fresh),
         cmocka_unit_test_setup(test_event__of_an_unknown_kind__holds_the_payout, fresh),
+        cmocka_unit_test_setup(test_handed_over__by_the_claim__without_a_lease_or_a_submit, fresh),
+        cmocka_unit_test_setup(test_handed_over__accepted__sent_and_settled, fresh),
+        cmocka_unit_test_setup(test_handed_over__not_taken__handed_over_again_as_a_new_attempt,
+                               fresh),
+        cmocka_unit_test_setup(test_handed_over__no_room_or_refused_by_the_rail, fresh),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

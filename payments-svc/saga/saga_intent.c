@@ -132,7 +132,7 @@ static bool open_value(saga_batch *b, const saga_item *item, const char *what, s
 // Not sent and not to be sent by itself: a person must look at the recipient, or at the keys.
 static void hold_unreadable(saga_batch *b, saga_item *item) {
     const saga_answer answer = {OUT_BROKEN, STR("RECIPIENT_UNREADABLE"),
-                                STR("the recipient's bank details cannot be read")};
+                                STR("the recipient's bank details cannot be read"), 0};
     item->now = item->was; // the attempt was not made
     item->now.phase = PHASE_ACTING;
     ASSERT(saga_on_outcome(&item->now, &answer, &item->said, &b->from.policy, b->from.clock));
@@ -209,6 +209,28 @@ static void drop_held(saga_batch *b) {
     b->n_execute = n;
 }
 
+// The entries are in submissions, which have a sender of their own: nothing is left to act on, so nothing is leased.
+static void hand_over(saga_batch *b) {
+    saga_intent_wipe(b);
+    for (size_t i = 0; i < b->n; i++) {
+        saga_item *item = &b->items[i];
+        if (item->acting != STEP_EXECUTE) {
+            continue;
+        }
+        item->answer = saga_answer_of(item->rail);
+        if (item->answer.outcome != OUT_HANDED_OVER && item->answer.outcome != OUT_REFUSED) {
+            item->answer.outcome = OUT_RETRY; // nothing was written about it
+        }
+        ASSERT(saga_on_outcome(&item->now, &item->answer, &item->said, &b->from.policy,
+                               b->from.clock));
+        item->acting = STEP_NONE;
+        item->handed = true;
+        item->rail = NULL;
+    }
+    b->rail_items += b->n_execute; // those of RESOLVE
+    b->n_execute = 0;
+}
+
 bool saga_intent_load(saga_batch *b, db_conn *c, err *e) {
     if (!load_payouts(b, c, e) || !make_rail_items(b, e)) {
         return false;
@@ -233,6 +255,9 @@ bool saga_intent_load(saga_batch *b, db_conn *c, err *e) {
             item->reference = item->rail->reference;
             item->rail->rail_reference = item->rail->reference;
         }
+    }
+    if (b->from.rail->hands_over) {
+        hand_over(b);
     }
     return true;
 }

@@ -36,6 +36,7 @@ typedef struct saga_item {
     saga now;
     saga_said said;
     saga_step acting; // STEP_NONE: it only moved, and is given back by the claim itself
+    bool handed; // EXECUTE has come out inside the claim: the rail hands over, and answer says how
     saga_answer answer;
     uuid merchant_account; // merchant.available, for the steps of the ledger
     uuid recipient_id;
@@ -130,7 +131,7 @@ bool saga_store_take_over(db_pool *pool, const int64_t *books, size_t n_books, i
 // --- intents (saga_intent.c): inside the claiming transaction --------------------------------------------------------
 
 // Loads what the acting items need (payouts, recipients), and lets the rail prepare its submissions. An item whose bank
-// details cannot be read becomes HELD.
+// details cannot be read becomes HELD. Items of a rail that hands over come out here, and do not act.
 bool saga_intent_load(saga_batch *b, db_conn *c, err *e) WARN_UNUSED;
 void saga_intent_wipe(saga_batch *b); // overwrites the decrypted bank details
 // The ledger transfer that stands for the step in its log row: the first of the pair. Nil for EXECUTE and RESOLVE.
@@ -142,6 +143,8 @@ typedef struct saga_tools {
     rpc_client *ledger;
     int64_t ledger_timeout_ms;
 } saga_tools;
+// What the verdict of a rail's item says, as texts that the database takes.
+saga_answer saga_answer_of(const rail_item *item);
 // Acts on every item and fills its answer. Never fails: what could not be done is OUT_RETRY or OUT_UNKNOWN.
 void saga_steps_act(saga_batch *b, const saga_tools *tools);
 

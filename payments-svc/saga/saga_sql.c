@@ -139,6 +139,13 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
                                "FROM unnest($3::uuid[], $4::int4[]) AS u(payout_id, n) "
                                "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) "
                                "AND s.payout_id = u.payout_id"},
+    // "Accepted" moves only what was handed over and waits (step 4 AWAIT) without being SENT (state 4 PROCESSING): its submission
+    // has reached the bank.
+    [SAGA_SQL_COUNT_ACCEPTED] = {"saga_count_accepted",
+                                 "UPDATE saga AS s SET events = s.events + u.n, due_at = $2 "
+                                 "FROM unnest($3::uuid[], $4::int4[]) AS u(payout_id, n) "
+                                 "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) "
+                                 "AND s.payout_id = u.payout_id AND s.step = 4 AND s.state = 4"},
 };
 
 const db_stmt *saga_sql(saga_sql_id id) {

@@ -24,6 +24,7 @@ typedef enum saga_sql_id {
     SAGA_SQL_DROP_LEASE,
     SAGA_SQL_RECORD_EVENTS,
     SAGA_SQL_COUNT_EVENTS,
+    SAGA_SQL_COUNT_ACCEPTED,
     SAGA_SQL_COUNT
 } saga_sql_id;
 

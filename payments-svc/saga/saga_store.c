@@ -227,9 +227,9 @@ static void log_row(db_copy *w, const saga_batch *b, const saga_item *item, saga
 
 // --- Claim -----------------------------------------------------------------------------------------------------------
 
-// An item whose row in the log the claim writes: an intent, or the news that it is held.
+// An item whose row in the log the claim writes: an intent, the outcome of a hand-over, or the news that it is held.
 static bool claim_logs(const saga_item *item) {
-    return item->acting != STEP_NONE ||
+    return item->acting != STEP_NONE || item->handed ||
            (item->now.state == STATE_HELD && item->was.state != STATE_HELD);
 }
 
@@ -243,6 +243,21 @@ static void decide(saga_batch *b) {
     }
 }
 
+static saga_step logged_step(const saga_item *item) {
+    return item->handed ? STEP_EXECUTE : item->acting == STEP_NONE ? item->was.step : item->acting;
+}
+
+static saga_answer claim_answer(const saga_item *item) {
+    if (item->handed) {
+        return item->answer;
+    }
+    const bool why =
+        item->acting == STEP_VOID || item->acting == STEP_RETURN || item->acting == STEP_NONE;
+    return (saga_answer){.outcome = item->acting == STEP_NONE ? OUT_BROKEN : OUT_NONE,
+                         .code = why ? str_of(item->now.reason) : (str){"", 0},
+                         .text = why ? str_of(item->now.reason_text) : (str){"", 0}};
+}
+
 static bool write_intents(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     db_copy *w = db_copy_begin(c, "step_log", STEP_LOG_COLUMNS, STEP_LOG_N_COLUMNS, e);
     if (w == NULL) {
@@ -251,14 +266,9 @@ static bool write_intents(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     CRASH_POINT("saga.claim.copying");
     for (size_t i = 0; i < b->n; i++) {
         const saga_item *item = &b->items[i];
-        const bool why =
-            item->acting == STEP_VOID || item->acting == STEP_RETURN || item->acting == STEP_NONE;
-        const saga_answer answer = {item->acting == STEP_NONE ? OUT_BROKEN : OUT_NONE,
-                                    why ? str_of(item->now.reason) : (str){"", 0},
-                                    why ? str_of(item->now.reason_text) : (str){"", 0}};
         if (claim_logs(item)) {
-            log_row(w, b, item, item->acting == STEP_NONE ? item->was.step : item->acting, &answer,
-                    now_us);
+            const saga_answer answer = claim_answer(item);
+            log_row(w, b, item, logged_step(item), &answer, now_us);
         }
     }
     return db_copy_end(w, NULL, e);

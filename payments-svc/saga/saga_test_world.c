@@ -128,6 +128,10 @@ static bool fake_prepare(rail *r, db_conn *c, int64_t book_id, rail_item *items,
         ASSERT(book_id == WORLD_BOOK && r->id != 0);
         ASSERT(str_eq_c(items[i].recipient_name, "Ada Lovelace") &&
                str_eq_c(items[i].account_number, "12345678"));
+        if (world.hands_over) {
+            items[i].verdict = world.prepare_verdict;
+            items[i].retry_at_us = world.retry_at_us;
+        }
         if (!world.no_reference) {
             items[i].reference = str_of(arena_printf(a, "ref-%d", items[i].attempt));
         }
@@ -181,6 +185,7 @@ rail *world_rail(int id, int64_t gather_ms) {
                 .batch_max = 8000,
                 .gather_ms = gather_ms,
                 .finality = "none",
+                .hands_over = world.hands_over,
                 .prepare = fake_prepare,
                 .submit = fake_submit,
                 .query = fake_query};
@@ -283,7 +288,9 @@ void world_reset(void) {
     map_clear(by_id);
     n_ledger = n_taken = 0;
     available = paid_out = 0;
-    world = (world_plan){.submit_verdict = RAIL_ACCEPTED, .query_verdict = RAIL_UNKNOWN};
+    world = (world_plan){.submit_verdict = RAIL_ACCEPTED,
+                         .query_verdict = RAIL_UNKNOWN,
+                         .prepare_verdict = RAIL_HANDED_OVER};
     seen = (world_seen){0};
 }
 

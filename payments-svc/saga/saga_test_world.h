@@ -14,8 +14,11 @@ typedef struct world_plan {
     rail_verdict submit_verdict; // of every item
     rail_verdict query_verdict;
     int64_t submit_takes_ms;
-    bool no_reference; // the rail names a payment only in its messages
-    int refuse_first;  // so many submissions of each payout are REFUSED_RETRY
+    bool no_reference;            // the rail names a payment only in its messages
+    bool hands_over;              // prepare hands the items over, as a rail of files does
+    rail_verdict prepare_verdict; // of every item of such a rail
+    int64_t retry_at_us;          // with RAIL_NOT_SENT
+    int refuse_first;             // so many submissions of each payout are REFUSED_RETRY
 } world_plan;
 extern world_plan world;
 

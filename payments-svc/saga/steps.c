@@ -99,19 +99,19 @@ static saga_answer broken(const saga_item *item, Ledger__V1__CreateTransferStatu
     const char *name = ledger_status_name(status);
     log_error("saga.ledger_answer_unexpected", F_STR("payout", id),
               F_STR("step", saga_step_name((int)item->acting)), F_STR("status", name));
-    return (saga_answer){OUT_BROKEN, STR("LEDGER_ANSWER_UNEXPECTED"), str_of(name)};
+    return (saga_answer){OUT_BROKEN, STR("LEDGER_ANSWER_UNEXPECTED"), str_of(name), 0};
 }
 
 static saga_answer judge_reserve(const saga_item *item, Ledger__V1__CreateTransferStatus status) {
     if (LEDGER_IS(status, EXCEEDS_CREDITS)) {
         return (saga_answer){OUT_REFUSED, STR("INSUFFICIENT_FUNDS"),
-                             STR("the merchant's available balance is too low")};
+                             STR("the merchant's available balance is too low"), 0};
     }
     if (LEDGER_IS(status, ID_ALREADY_FAILED)) {
         // An earlier try of this very reservation was refused, and its answer never reached us. Only a lack of funds
         // burns an id here: the accounts exist, or the merchant could not have been made.
         return (saga_answer){OUT_REFUSED, STR("INSUFFICIENT_FUNDS"),
-                             STR("the reservation was refused before")};
+                             STR("the reservation was refused before"), 0};
     }
     return broken(item, status);
 }
@@ -136,7 +136,7 @@ static saga_answer judge(const saga_item *item, const ledger_result *results) {
             return broken(item, results[1].status);
         }
     }
-    return (saga_answer){OUT_DONE, {"", 0}, {"", 0}};
+    return (saga_answer){OUT_DONE, {"", 0}, {"", 0}, 0};
 }
 
 // --- One CreateTransfers ---------------------------------------------------------------------------------------------
@@ -158,7 +158,7 @@ static void retry_all(const saga_batch *b, ledger_run *run, const err *e) {
     const str code = STR("LEDGER_UNAVAILABLE");
     const char *text = arena_strdup(b->a, err_code_name(e->code));
     for (size_t i = 0; i < run->n_items; i++) {
-        run->items[i]->answer = (saga_answer){OUT_RETRY, code, str_of(text)};
+        run->items[i]->answer = (saga_answer){OUT_RETRY, code, str_of(text), 0};
     }
 }
 
@@ -252,13 +252,16 @@ static saga_outcome outcome_of(rail_verdict verdict) {
     return OUT_UNKNOWN; // the rail has said nothing: never guess
 }
 
+saga_answer saga_answer_of(const rail_item *item) {
+    return (saga_answer){outcome_of(item->verdict), clean(item->code, REASON_BYTES_MAX),
+                         clean(item->text, TEXT_BYTES_MAX), item->retry_at_us};
+}
+
 static void take_verdicts(saga_batch *b, saga_step step) {
     for (size_t i = 0; i < b->n; i++) {
         saga_item *item = &b->items[i];
         if (item->acting == step) {
-            item->answer = (saga_answer){outcome_of(item->rail->verdict),
-                                         clean(item->rail->code, REASON_BYTES_MAX),
-                                         clean(item->rail->text, TEXT_BYTES_MAX)};
+            item->answer = saga_answer_of(item->rail);
             const str reference = clean(item->rail->reference, TEXT_BYTES_MAX);
             item->reference = reference.len > 0 ? reference : item->reference;
         }
@@ -296,7 +299,7 @@ static void resolve(saga_batch *b) {
 
 void saga_steps_act(saga_batch *b, const saga_tools *tools) {
     for (size_t i = 0; i < b->n; i++) {
-        b->items[i].answer = (saga_answer){OUT_RETRY, STR("NOT_TRIED"), {"", 0}};
+        b->items[i].answer = (saga_answer){OUT_RETRY, STR("NOT_TRIED"), {"", 0}, 0};
     }
     act_on_ledger(b, tools);
     if (b->n_execute > 0) {
