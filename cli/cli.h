@@ -38,6 +38,12 @@ int cmd_balance(cli *c, int argc, char **argv);
 int cmd_watch(cli *c, int argc, char **argv);
 int cmd_merchants(cli *c, int argc, char **argv);
 int cmd_report(cli *c, int argc, char **argv);
+int cmd_cases(cli *c, int argc, char **argv);
+int cmd_case(cli *c, int argc, char **argv);
+
+// --- cases.c -----------------------------------------------------------------------------------------------------------
+// One line for each open case of the payout; nothing when there is none, or when the service does not know cases.
+void cli_print_cases_of_payout(cli *c, const char *merchant, const char *payout_id);
 
 // --- connect.c ---------------------------------------------------------------------------------------------------------
 // "CreatePayout" of "payments.v1.PayoutService"; the service decides which process is asked.

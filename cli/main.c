@@ -31,6 +31,13 @@ static const char HELP[] =
     "  merchants create ID [--name N] --currency C... | create --from FILE.csv\n"
     "  merchants deposit ID --amount 100.00 --currency C --key K [--reference R] | deposit --from "
     "FILE.csv\n"
+    "  cases [--kind K] [--merchant M] [--owner NAME] [--book B] [--all]\n"
+    "                                        what a person must look at, oldest first; --all: "
+    "resolved ones, too\n"
+    "  case BOOK/ID                          one case: what it means, what to do, its history\n"
+    "  case BOOK/ID assign NAME | comment TEXT\n"
+    "  case BOOK/ID resolve ORDER [--evidence TEXT] [--comment TEXT] [--person NAME]\n"
+    "                                        ends it; orders that move money need evidence\n"
     "  report                                do our books, the ledger and the bank agree?\n"
     "\n"
     "Options (and the environment variables that they stand for)\n"
@@ -67,6 +74,8 @@ static const char HELP[] =
     "  merchants  {merchants: [{...}]}   deposit: {deposits: [{merchant_id, transfer_id, ...}]}\n"
     "  report     {agree, balanced, clearing_empty, states: [...], flows: [...],\n"
     "              trial_balance: [{book_id, sequence, balanced, lines: [...]}]}\n"
+    "  cases      {cases: [{...}], limit_reached}\n"
+    "  case       {case: {...}, meaning, next_step, resolutions: [...], notes: [...], payout}\n"
     "  A command that was not carried out (exit codes 2 and 3) prints none; one that was stopped "
     "half way\n"
     "  prints what it had done.\n"
@@ -89,7 +98,7 @@ typedef struct command {
 static const command COMMANDS[] = {
     {"pay", cmd_pay},         {"payout", cmd_payout}, {"payouts", cmd_payouts},
     {"balance", cmd_balance}, {"watch", cmd_watch},   {"merchants", cmd_merchants},
-    {"report", cmd_report},
+    {"report", cmd_report},   {"cases", cmd_cases},   {"case", cmd_case},
 };
 
 static bool take_option(cli *c, int opt) {

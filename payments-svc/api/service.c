@@ -25,6 +25,8 @@ void payments_service_describe(payments_service *s, rpc_service out[PAYMENTS_SER
                            N_RECIPIENT_METHODS, s};
     out[2] = (rpc_service){&payments__v1__payout_service__descriptor, PAYOUT_METHODS,
                            N_PAYOUT_METHODS, s};
+    out[3] =
+        (rpc_service){&payments__v1__case_service__descriptor, CASE_METHODS, N_CASE_METHODS, s};
 }
 
 void payments_service_destroy(payments_service *s) {

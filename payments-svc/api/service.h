@@ -1,4 +1,4 @@
-// The public services of payments-svc: MerchantService, RecipientService, PayoutService.
+// The public services of payments-svc: MerchantService, RecipientService, PayoutService, CaseService.
 #ifndef API_SERVICE_H
 #define API_SERVICE_H
 
@@ -8,7 +8,7 @@
 #include "rpc/rpc.h"
 #include "saga/engine.h"
 
-enum { PAYMENTS_SERVICES = 3 };
+enum { PAYMENTS_SERVICES = 4 };
 
 typedef struct payments_service payments_service;
 

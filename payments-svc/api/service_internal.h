@@ -5,6 +5,7 @@
 #include "api/intake.h"
 #include "api/service.h"
 #include "base/uuid.h"
+#include "payments/v1/case_service.pb-c.h"
 #include "payments/v1/common.pb-c.h"
 #include "payments/v1/merchant_service.pb-c.h"
 #include "payments/v1/payout_service.pb-c.h"
@@ -26,6 +27,8 @@ extern const rpc_method RECIPIENT_METHODS[];
 extern const size_t N_RECIPIENT_METHODS;
 extern const rpc_method PAYOUT_METHODS[];
 extern const size_t N_PAYOUT_METHODS;
+extern const rpc_method CASE_METHODS[];
+extern const size_t N_CASE_METHODS;
 
 void handle_create_payout(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_bulk_create_payouts(rpc_call *call, void *service, const ProtobufCMessage *request);

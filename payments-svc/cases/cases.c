@@ -83,6 +83,30 @@ static int compare(const void *a, const void *b) {
     return uuid_cmp(*(const uuid *)a, *(const uuid *)b);
 }
 
+typedef struct note_rows {
+    const uuid *ids, *notes; // of the cases, and of the notes
+    const int16_t *kinds;
+    const str *texts;
+    size_t n;
+} note_rows;
+
+// Notes of the service's own.
+static bool insert_notes(db_conn *c, int64_t book_id, const note_rows *r, str resolution,
+                         int64_t now_us, arena *a, err *e) {
+    if (r->n == 0) {
+        return true;
+    }
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_time(p, now_us);
+    db_uuid_array(p, r->ids, r->n);
+    db_uuid_array(p, r->notes, r->n);
+    db_i16_array(p, r->kinds, r->n);
+    db_text_array(p, r->texts, r->n);
+    db_text(p, resolution);
+    return db_exec(c, cases_sql(CASES_SQL_NOTES), p, a, NULL, NULL, e);
+}
+
 // A note for each case that was opened or seen again, unless it has too many of them already.
 static bool write_notes(db_conn *c, int64_t book_id, const db_rows *rows, const columns *k,
                         size_t n, int64_t now_us, arena *a, err *e) {
@@ -110,17 +134,8 @@ static bool write_notes(db_conn *c, int64_t book_id, const db_rows *rows, const 
                                 code.len > 0 && text.len > 0 ? ": " : "", (int)text.len, text.ptr));
         n_notes++;
     }
-    if (n_notes == 0) {
-        return true;
-    }
-    db_params *p = db_params_create(a);
-    db_i64(p, book_id);
-    db_time(p, now_us);
-    db_uuid_array(p, ids, n_notes);
-    db_uuid_array(p, notes, n_notes);
-    db_i16_array(p, kinds, n_notes);
-    db_text_array(p, texts, n_notes);
-    return db_exec(c, cases_sql(CASES_SQL_NOTES), p, a, NULL, NULL, e);
+    const note_rows rows_of = {ids, notes, kinds, texts, n_notes};
+    return insert_notes(c, book_id, &rows_of, STR(""), now_us, a, e);
 }
 
 bool cases_open(db_conn *c, int64_t book_id, const case_new *cases, size_t n, int64_t now_us,
@@ -149,4 +164,47 @@ bool cases_open(db_conn *c, int64_t book_id, const case_new *cases, size_t n, in
     db_rows *rows = NULL;
     return db_exec(c, cases_sql(CASES_SQL_OPEN), p, a, &rows, NULL, e) &&
            write_notes(c, book_id, rows, &k, n, now_us, a, e);
+}
+
+bool cases_close(db_conn *c, int64_t book_id, const char *kind, const char *subject_type,
+                 const str *subject_ids, size_t n, str why, int64_t now_us, arena *a,
+                 int64_t *closed, err *e) {
+    if (closed != NULL) {
+        *closed = 0;
+    }
+    if (n == 0) {
+        return true;
+    }
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_time(p, now_us);
+    db_text(p, str_of(subject_type));
+    db_text_array(p, subject_ids, n);
+    if (kind == NULL) {
+        db_null(p, OID_TEXT);
+    } else {
+        db_text(p, str_of(kind));
+    }
+    db_rows *rows = NULL;
+    if (!db_exec(c, cases_sql(CASES_SQL_CLOSE), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    const size_t n_rows = db_count(rows);
+    uuid *ids = ARENA_ARRAY(a, uuid, 2 * n_rows);
+    int16_t *kinds = ARENA_ARRAY(a, int16_t, n_rows);
+    str *texts = ARENA_ARRAY(a, str, n_rows);
+    if (ids == NULL || kinds == NULL || texts == NULL) {
+        return cases_no_memory(e);
+    }
+    for (size_t i = 0; i < n_rows; i++) {
+        ids[i] = db_get_uuid(rows, i, 0);
+        ids[n_rows + i] = uuid_v7(clock_system());
+        kinds[i] = CASE_NOTE_CLOSED;
+        texts[i] = cases_clip(a, why, TEXT_MAX);
+    }
+    if (closed != NULL) {
+        *closed = (int64_t)n_rows;
+    }
+    const note_rows rows_of = {ids, ids + n_rows, kinds, texts, n_rows};
+    return insert_notes(c, book_id, &rows_of, STR("CLOSED"), now_us, a, e);
 }

@@ -2,8 +2,7 @@
 #ifndef CASES_CASES_INTERNAL_H
 #define CASES_CASES_INTERNAL_H
 
-#include "base/arena.h"
-#include "base/str.h"
+#include "cases/cases.h"
 
 // The kinds of notes, as they stand in case_note.
 enum {
@@ -18,5 +17,9 @@ enum {
 // Text of at most max bytes: cut at a character's end, and what is not UTF-8 shown as '?'. @arena or s itself.
 str cases_clip(arena *a, str s, size_t max);
 bool cases_no_memory(err *e); // sets RESOURCE_EXHAUSTED, returns false
+// One case, locked until the transaction's end or not. NOT_FOUND.
+bool cases_read(db_conn *c, bool lock, int64_t book_id, uuid case_id, arena *a, case_row *out,
+                err *e) WARN_UNUSED;
+void cases_row(const db_rows *rows, size_t i, case_row *out); // of CASE_COLUMNS
 
 #endif

@@ -165,6 +165,204 @@ static void test_open__a_kind_of_another_version_is_taken(void **state) {
         fixture_sql_i64("SELECT count(*) FROM payment_case WHERE kind = 'KIND_TO_COME'"), 1);
 }
 
+// --- Reading and changing --------------------------------------------------------------------------------------------------
+
+static bool list_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    case_filter *f = arg;
+    case_row *rows = NULL;
+    size_t n = 0;
+    const bool ok = cases_list(c, f, a, &rows, &n, e);
+    f->limit = (int64_t)n; // the answer, for listed
+    if (ok && n > 0) {
+        f->after = rows[n - 1].case_id;
+    }
+    return ok;
+}
+
+// How many; f->after becomes the last of them.
+static size_t listed(case_filter *f) {
+    err e;
+    if (!db_read(pool, fixture_deadline(5000), memory, list_in_tx, f, &e)) {
+        fail_msg("%s: %s / %s", e.reason, e.message, e.detail);
+    }
+    return (size_t)f->limit;
+}
+
+typedef struct changing {
+    case_change change;
+    case_changed changed;
+} changing;
+
+static bool change_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    changing *x = arg;
+    return cases_change(c, &x->change, a, &x->changed, e);
+}
+
+static err changed(case_change change, case_changed *out) {
+    char id[UUID_TEXT_LEN + 1];
+    fixture_sql("SELECT case_id FROM payment_case ORDER BY case_id LIMIT 1", id, sizeof id);
+    changing x = {.change = change};
+    x.change.book_id = BOOK;
+    x.change.program = STR("spiffe://test");
+    x.change.now_us = 5000000;
+    assert_true(uuid_parse(str_of(id), &x.change.case_id));
+    err e = {0};
+    if (db_transact(pool, fixture_deadline(5000), memory, change_in_tx, &x, &e)) {
+        err_clear(&e);
+    }
+    if (out != NULL) {
+        *out = x.changed;
+    }
+    return e;
+}
+
+static void must(err e) {
+    assert_string_equal(e.reason, "");
+}
+
+static case_change resolve(const char *resolution, const char *evidence, const char *key) {
+    return (case_change){.act = CASE_ACT_RESOLVE,
+                         .person = STR("ada"),
+                         .text = STR("looked"),
+                         .resolution = str_of(resolution),
+                         .evidence = str_of(evidence),
+                         .key = str_of(key)};
+}
+
+static void test_list__filters_and_pages(void **state) {
+    (void)state;
+    case_new cases[5];
+    static const char *const NAMES[] = {"p1", "p2", "p3", "p4", "p5"};
+    for (size_t i = 0; i < 5; i++) {
+        cases[i] = held(NAMES[i], "A", "text");
+        cases[i].merchant_id = i % 2 == 0 ? STR("shop") : STR("stall");
+    }
+    open_at(cases, 5, 1000000);
+    fixture_sql("UPDATE payment_case SET state = 2, resolution = 'DONE', resolved_at = now() "
+                "WHERE subject_id = 'p1'; UPDATE payment_case SET owner = 'ada' "
+                "WHERE subject_id = 'p3'",
+                NULL, 0);
+    case_filter f = {.open = true, .limit = 3};
+    assert_int_equal(listed(&f), 3); // of all books
+    f.limit = 3;
+    assert_int_equal(listed(&f), 1);
+    f = (case_filter){.open = true, .limit = 9, .in_book = true, .book_id = BOOK};
+    assert_int_equal(listed(&f), 4);
+    f = (case_filter){.open = true, .limit = 9, .in_book = true, .book_id = BOOK + 1};
+    assert_int_equal(listed(&f), 0);
+    f = (case_filter){.open = true, .resolved = true, .limit = 9, .in_book = true, .book_id = BOOK};
+    assert_int_equal(listed(&f), 5);
+    f.after = (uuid){{0}};
+    f.limit = 9;
+    f.merchant_id = STR("shop");
+    assert_int_equal(listed(&f), 3);
+    f = (case_filter){.open = true, .limit = 9, .owner = STR("ada")};
+    assert_int_equal(listed(&f), 1);
+    f = (case_filter){.open = true, .limit = 9, .kind = STR("PAYOUT_OVERDUE")};
+    assert_int_equal(listed(&f), 0);
+    f = (case_filter){.resolved = true, .limit = 9, .in_book = true, .book_id = BOOK};
+    f.subject_type = STR("payout");
+    f.subject_id = STR("p1");
+    assert_int_equal(listed(&f), 1);
+    f.after = (uuid){{0}};
+    f.limit = 9;
+    f.merchant_id = STR("stall");
+    assert_int_equal(listed(&f), 0); // every filter counts
+}
+
+static void test_EXPLAINED__what_a_person_does_is_history(void **state) {
+    (void)state;
+    const case_new one = held("p1", "A", "one");
+    open_at(&one, 1, 1000000);
+    case_changed out;
+    must(changed(
+        (case_change){
+            .act = CASE_ACT_ASSIGN, .person = STR("ada"), .text = STR("grace"), .key = STR("k1")},
+        &out));
+    assert_true(str_eq_c(out.row.owner, "grace"));
+    must(changed((case_change){.act = CASE_ACT_COMMENT,
+                               .person = STR("grace"),
+                               .text = STR("called the bank"),
+                               .key = STR("k2")},
+                 &out));
+    must(changed(resolve("MARK_PAID", "statement of today", "k3"), &out));
+    assert_int_equal(out.order->event_kind, 22);
+    char notes[400];
+    fixture_sql("SELECT string_agg(concat_ws(' ', kind, program, person, text, resolution, "
+                "evidence), '; ' ORDER BY note_id) FROM case_note WHERE kind > 2",
+                notes, sizeof notes);
+    assert_string_equal(notes, "3 spiffe://test ada grace  ; 4 spiffe://test grace called the bank "
+                               " ; 5 spiffe://test ada looked MARK_PAID statement of today");
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE state = 2 AND "
+                                     "resolution = 'MARK_PAID' AND resolved_at IS NOT NULL AND "
+                                     "owner = 'grace'"),
+                     1);
+}
+
+static void test_DEFINITE_ERRORS__a_repeat_is_the_same_and_another_is_refused(void **state) {
+    (void)state;
+    const case_new one = held("p1", "A", "one");
+    open_at(&one, 1, 1000000);
+    case_changed out;
+    err e = changed(resolve("GIVE_BACK", "", "k1"), &out);
+    assert_string_equal(e.field, "evidence"); // money moves
+    e = changed(resolve("PAY_IT", "x", "k1"), &out);
+    assert_string_equal(e.reason, "RESOLUTION_UNKNOWN");
+    e = changed(resolve("IGNORE", "", "k1"), &out);
+    assert_string_equal(e.reason, "RESOLUTION_NOT_ALLOWED");
+    e = changed(resolve("GIVE_BACK", "letter", "k1"), &out); // the key is free: nothing was written
+    assert_false(err_is_set(&e));
+    assert_non_null(out.order);
+    e = changed(resolve("GIVE_BACK", "letter", "k1"), &out);
+    assert_false(err_is_set(&e));
+    assert_null(out.order); // no second order
+    assert_int_equal(out.row.state, CASE_STATE_RESOLVED);
+    e = changed(resolve("GIVE_BACK", "another letter", "k1"), &out);
+    assert_string_equal(e.reason, "IDEMPOTENCY_KEY_REUSED");
+    e = changed(resolve("GIVE_BACK", "letter", "k2"), &out); // another person's, the same wish
+    assert_false(err_is_set(&e));
+    assert_null(out.order);
+    e = changed(resolve("MARK_PAID", "letter", "k3"), &out);
+    assert_int_equal(e.code, ERR_FAILED_PRECONDITION);
+    assert_string_equal(e.reason, "CASE_RESOLVED");
+    e = changed((case_change){.act = CASE_ACT_ASSIGN, .person = STR("ada"), .key = STR("k4")},
+                &out);
+    assert_string_equal(e.reason, "CASE_RESOLVED");
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM case_note WHERE kind = 5"), 1);
+}
+
+typedef struct closing {
+    const char *kind;
+    str subject;
+    int64_t n;
+} closing;
+
+static bool close_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    closing *x = arg;
+    return cases_close(c, BOOK, x->kind, "payout", &x->subject, 1, STR("it moved on"), 3000000, a,
+                       &x->n, e);
+}
+
+static void test_close__by_kind_and_with_a_note(void **state) {
+    (void)state;
+    case_new cases[] = {held("p1", "A", "one"), held("p1", "B", "two"), held("p2", "A", "one")};
+    cases[1].kind = "PAYOUT_OVERDUE";
+    open_at(cases, 3, 1000000);
+    closing x = {"PAYOUT_OVERDUE", STR("p1"), 0};
+    err e;
+    assert_true(db_transact(pool, fixture_deadline(5000), memory, close_in_tx, &x, &e));
+    assert_int_equal(x.n, 1);
+    assert_true(db_transact(pool, fixture_deadline(5000), memory, close_in_tx, &x, &e));
+    assert_int_equal(x.n, 0);
+    x.kind = NULL;
+    assert_true(db_transact(pool, fixture_deadline(5000), memory, close_in_tx, &x, &e));
+    assert_int_equal(x.n, 1);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE state = 1"), 1);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM case_note WHERE kind = 6 AND "
+                                     "text = 'it moved on' AND resolution = 'CLOSED'"),
+                     2);
+}
+
 static void test_APPEND_ONLY__the_service_cannot_change_history(void **state) {
     (void)state;
     assert_int_equal(
@@ -191,6 +389,50 @@ static void test_kinds__each_can_be_resolved_and_is_explained(void **state) {
     assert_true(case_order_at(CASE_MARK_PAID)->moves_money);
 }
 
+// docs/payments/cases.md has a row for each kind and each resolution, and none besides.
+static void test_docs__say_what_the_table_says(void **state) {
+    (void)state;
+    static char page[1 << 16];
+    FILE *f = fopen(CASES_TEST_DOC, "r");
+    assert_non_null(f);
+    page[fread(page, 1, sizeof page - 1, f)] = '\0';
+    assert_int_equal(fclose(f), 0);
+    size_t n = 0, rows = 0;
+    char row[1200];
+    for (; case_kind_at(n) != NULL; n++) {
+        const case_kind *k = case_kind_at(n);
+        strbuf allowed;
+        char text[256];
+        strbuf_init_fixed(&allowed, text, sizeof text);
+        for (int i = 0; i < CASE_N_RESOLUTIONS; i++) {
+            const case_order *o = case_order_at((case_resolution)i);
+            if ((k->allowed & case_order_bit(o)) != 0) {
+                strbuf_printf(&allowed, "%s%s", allowed.len > 0 ? ", " : "", o->name);
+            }
+        }
+        assert_true(strbuf_ok(&allowed));
+        (void)snprintf(row, sizeof row, "\n| %s | %s | %d h | %s | %s | %s |\n", k->name,
+                       k->subject_type, (int)(k->due_us / 3600000000), text, k->meaning,
+                       k->next_step);
+        if (strstr(page, row) == NULL) {
+            fail_msg("docs/payments/cases.md lacks this row:%s", row);
+        }
+    }
+    for (int i = 0; i < CASE_N_RESOLUTIONS; i++) {
+        const case_order *o = case_order_at((case_resolution)i);
+        (void)snprintf(row, sizeof row, "\n| %s | %s | %s | %s |\n", o->name,
+                       o->event_kind != 0 ? "yes" : "no",
+                       o->moves_money ? "needed" : "may be given", o->meaning);
+        if (strstr(page, row) == NULL) {
+            fail_msg("docs/payments/cases.md lacks this row:%s", row);
+        }
+    }
+    for (const char *at = page; (at = strstr(at, "\n| ")) != NULL; at++) {
+        rows++;
+    }
+    assert_int_equal(rows, n + CASE_N_RESOLUTIONS + 2); // and two heads
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_SEEN__a_second_case_of_a_subject_is_a_note_of_the_first, fresh),
@@ -200,7 +442,13 @@ int main(void) {
         cmocka_unit_test_setup(test_open__takes_any_bytes_as_text, fresh),
         cmocka_unit_test_setup(test_open__nothing_costs_nothing, fresh),
         cmocka_unit_test_setup(test_open__a_kind_of_another_version_is_taken, fresh),
+        cmocka_unit_test_setup(test_list__filters_and_pages, fresh),
+        cmocka_unit_test_setup(test_EXPLAINED__what_a_person_does_is_history, fresh),
+        cmocka_unit_test_setup(test_DEFINITE_ERRORS__a_repeat_is_the_same_and_another_is_refused,
+                               fresh),
+        cmocka_unit_test_setup(test_close__by_kind_and_with_a_note, fresh),
         cmocka_unit_test(test_APPEND_ONLY__the_service_cannot_change_history),
+        cmocka_unit_test(test_docs__say_what_the_table_says),
         cmocka_unit_test(test_kinds__each_can_be_resolved_and_is_explained),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -1,5 +1,7 @@
 #include "cases/kinds.h"
 
+#include <stddef.h>
+
 #include "base/assert.h"
 
 #define HOUR_US ((int64_t)3600 * 1000000)
@@ -47,6 +49,12 @@ const case_order *case_order_of(str name) {
 const case_order *case_order_at(case_resolution which) {
     ASSERT((int)which >= 0 && which < CASE_N_RESOLUTIONS);
     return &ORDERS[which];
+}
+
+uint32_t case_order_bit(const case_order *o) {
+    const ptrdiff_t at = o - ORDERS;
+    ASSERT(at >= 0 && at < CASE_N_RESOLUTIONS);
+    return 1u << at;
 }
 
 const case_kind *case_kind_at(size_t index) {

@@ -14,7 +14,7 @@
     X(RETRY, 21, false, "let the payout be sent again as a new attempt with a key of its own")     \
     X(MARK_PAID, 22, true, "the bank has paid it: book it as settled")                             \
     X(GIVE_BACK, 23, true, "the bank has not paid it and will not: give the money back")           \
-    X(WRITE_OFF, 24, true, "end it with a loss or gain that is booked elsewhere")                  \
+    X(WRITE_OFF, 24, true, "leave it as it stands, for good: what is missing is booked elsewhere") \
     X(CANCEL, 25, false, "cancel the payout before it is sent")                                    \
     X(DONE, 0, false, "it was dealt with elsewhere: the comment says how")                         \
     X(IGNORE, 0, false, "it means nothing: nothing needs to follow from it")
@@ -114,6 +114,7 @@ const case_kind *case_kind_of(str name);
 // NULL when there is no such resolution.
 const case_order *case_order_of(str name);
 const case_order *case_order_at(case_resolution which);
+uint32_t case_order_bit(const case_order *o); // CASE_BIT of an order of the table
 // In the order of the table; NULL at its end.
 const case_kind *case_kind_at(size_t index);
 

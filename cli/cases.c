@@ -1,0 +1,350 @@
+// payctl cases, case: what a person must look at, and what to do about it.
+#include <getopt.h>
+#include <openssl/sha.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "base/assert.h"
+#include "cli/cli.h"
+#include "payments/v1/case_service.pb-c.h"
+
+static const char *const CASES = "payments.v1.CaseService";
+
+enum { CASES_PAGE = 1000, CASES_SHOWN_MAX = 10000 };
+
+static const char *state_name(Payments__V1__CaseState s) {
+    return cli_enum_name(&payments__v1__case_state__descriptor, (int)s);
+}
+
+static const char *case_id(cli *c, const Payments__V1__Case *k) {
+    return arena_printf(c->arena, "%lld/%s", (long long)k->book_id, k->case_id);
+}
+
+static const char *subject(cli *c, const Payments__V1__Case *k) {
+    return k->merchant_id[0] != '\0' && strcmp(k->subject_type, "payout") == 0
+               ? arena_printf(c->arena, "payout %s/%s", k->merchant_id, k->subject_id)
+               : arena_printf(c->arena, "%s %s", k->subject_type, k->subject_id);
+}
+
+static const char *at(cli *c, const Google__Protobuf__Timestamp *t) {
+    return t == NULL ? "-" : cli_time(c, t->seconds, t->nanos);
+}
+
+// --- payctl cases ----------------------------------------------------------------------------------------------------------
+
+// All pages of one request, up to CASES_SHOWN_MAX.
+static bool collect(cli *c, Payments__V1__ListCasesRequest *request,
+                    Payments__V1__ListCasesResponse *all, bool *more, err *e) {
+    all->cases = ARENA_ARRAY(c->arena, Payments__V1__Case *, CASES_SHOWN_MAX);
+    ASSERT(all->cases != NULL);
+    request->page_size = CASES_PAGE;
+    do {
+        ProtobufCMessage *answer = NULL;
+        if (!cli_call(c, CASES, "ListCases", &request->base,
+                      &payments__v1__list_cases_response__descriptor, &answer, e)) {
+            return false;
+        }
+        const Payments__V1__ListCasesResponse *r = (const Payments__V1__ListCasesResponse *)answer;
+        for (size_t i = 0; i < r->n_cases && all->n_cases < CASES_SHOWN_MAX; i++) {
+            all->cases[all->n_cases++] = r->cases[i];
+        }
+        request->page_token = r->next_page_token;
+    } while (request->page_token[0] != '\0' && all->n_cases < CASES_SHOWN_MAX);
+    *more = request->page_token[0] != '\0';
+    return true;
+}
+
+static void print_cases(cli *c, const Payments__V1__ListCasesResponse *all, bool more) {
+    static const char *const TITLES[] = {"case",  "kind",   "opened", "due",
+                                         "owner", "amount", "about",  "reason"};
+    table t;
+    table_begin(&t, 8, 32u, TITLES);
+    for (size_t i = 0; i < all->n_cases; i++) {
+        const Payments__V1__Case *k = all->cases[i];
+        const bool open = k->state == PAYMENTS__V1__CASE_STATE__CASE_STATE_OPEN;
+        const char *cells[] = {case_id(c, k),
+                               k->kind,
+                               at(c, k->open_time),
+                               open ? at(c, k->due_time) : k->resolution,
+                               k->owner[0] != '\0' ? k->owner : "-",
+                               k->currency[0] != '\0' ? cli_money(c, k->amount_minor, k->currency)
+                                                      : "-",
+                               subject(c, k),
+                               k->text[0] != '\0' ? k->text : k->code};
+        table_row(&t, cells);
+    }
+    table_print(&t);
+    (void)printf("%zu case(s)%s\n", all->n_cases, more ? "; there are more" : "");
+    if (all->n_cases > 0) {
+        (void)printf("payctl case ID says what to do about one\n");
+    }
+}
+
+static bool cases_option(Payments__V1__ListCasesRequest *q, int64_t *book,
+                         Payments__V1__CaseState states[2], int opt) {
+    switch (opt) {
+    case 'k': q->kind = optarg; return true;
+    case 'm': q->merchant_id = optarg; return true;
+    case 'o': q->owner = optarg; return true;
+    case 'a':
+        q->states = states;
+        q->n_states = 2;
+        return true;
+    case 'b':
+        q->book_ids = book;
+        q->n_book_ids = 1;
+        return str_to_i64(str_of(optarg), 0, INT64_MAX, book);
+    default: return false;
+    }
+}
+
+int cmd_cases(cli *c, int argc, char **argv) {
+    static const struct option OPTIONS[] = {
+        {"kind", required_argument, NULL, 'k'},  {"merchant", required_argument, NULL, 'm'},
+        {"owner", required_argument, NULL, 'o'}, {"book", required_argument, NULL, 'b'},
+        {"all", no_argument, NULL, 'a'},         {0}};
+    Payments__V1__CaseState states[2] = {PAYMENTS__V1__CASE_STATE__CASE_STATE_OPEN,
+                                         PAYMENTS__V1__CASE_STATE__CASE_STATE_RESOLVED};
+    Payments__V1__ListCasesRequest request = PAYMENTS__V1__LIST_CASES_REQUEST__INIT;
+    Payments__V1__ListCasesResponse all = PAYMENTS__V1__LIST_CASES_RESPONSE__INIT;
+    int64_t book = 0;
+    bool more = false;
+    err e = {0};
+    int opt = 0;
+    while ((opt = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+        if (opt == '?') {
+            return EXIT_USAGE;
+        }
+        if (!cases_option(&request, &book, states, opt)) {
+            return cli_usage("\"%s\" is not a value of that option", optarg);
+        }
+    }
+    if (optind != argc) {
+        return cli_usage("cases takes options only");
+    }
+    if (request.n_states > 0 && request.merchant_id[0] == '\0' && request.n_book_ids == 0) {
+        return cli_usage("cases --all needs --merchant or --book");
+    }
+    if (!collect(c, &request, &all, &more, &e)) {
+        return cli_failed(c, "list the cases", &e);
+    }
+    if (c->json) {
+        json_t *json = cli_to_json(&all.base);
+        json_object_del(json, "next_page_token");
+        json_object_set_new(json, "limit_reached", json_boolean(more));
+        cli_print_value(json);
+    } else {
+        print_cases(c, &all, more);
+    }
+    return EXIT_DONE;
+}
+
+// --- payctl case ID --------------------------------------------------------------------------------------------------------
+
+static void print_what_to_do(const Payments__V1__GetCaseResponse *r) {
+    (void)printf("\nmeaning    %s\n", r->meaning);
+    if (r->n_resolutions == 0) {
+        return;
+    }
+    (void)printf("next step  %s\n\nhow it can be resolved\n", r->next_step);
+    for (size_t i = 0; i < r->n_resolutions; i++) {
+        const Payments__V1__CaseResolution *x = r->resolutions[i];
+        (void)printf("  %-10s %s%s\n", x->name, x->meaning,
+                     x->needs_evidence ? " (needs --evidence)" : "");
+    }
+}
+
+static void print_case(cli *c, const Payments__V1__GetCaseResponse *r) {
+    const Payments__V1__Case *k = r->case_;
+    (void)printf("case       %s\n", case_id(c, k));
+    (void)printf("state      %s%s%s\n", state_name(k->state), k->resolution[0] != '\0' ? "  " : "",
+                 k->resolution);
+    (void)printf("kind       %s\n", k->kind);
+    (void)printf("about      %s\n", subject(c, k));
+    if (r->payout != NULL) {
+        (void)printf("           now %s%s%s\n",
+                     cli_enum_name(&payments__v1__payout_state__descriptor, (int)r->payout->state),
+                     r->payout->reason[0] != '\0' ? "  " : "", r->payout->reason);
+    }
+    (void)printf("reason     %s%s%s\n", k->code,
+                 k->code[0] != '\0' && k->text[0] != '\0' ? ": " : "", k->text);
+    if (k->currency[0] != '\0') {
+        (void)printf("amount     %s\n", cli_money(c, k->amount_minor, k->currency));
+    }
+    (void)printf("owner      %s\n", k->owner[0] != '\0' ? k->owner : "nobody yet");
+    (void)printf("opened     %s\n", at(c, k->open_time));
+    (void)printf("due        %s\n", at(c, k->due_time));
+    if (k->seen_count > 1) {
+        (void)printf("seen       %lld times, last %s\n", (long long)k->seen_count,
+                     at(c, k->seen_time));
+    }
+    print_what_to_do(r);
+}
+
+static void print_history(cli *c, const Payments__V1__GetCaseResponse *r) {
+    static const char *const TITLES[] = {"time", "what", "who", "text"};
+    table t;
+    (void)printf("\nhistory\n");
+    table_begin(&t, 4, 0, TITLES);
+    for (size_t i = 0; i < r->n_notes; i++) {
+        const Payments__V1__CaseNote *n = r->notes[i];
+        const char *text =
+            arena_printf(c->arena, "%s%s%s%s%s", n->resolution,
+                         n->resolution[0] != '\0' && n->text[0] != '\0' ? ": " : "", n->text,
+                         n->evidence[0] != '\0' ? "  evidence: " : "", n->evidence);
+        const char *cells[] = {at(c, n->time), n->kind,
+                               n->person[0] != '\0' ? n->person : n->program, text};
+        table_row(&t, cells);
+    }
+    table_print(&t);
+}
+
+static int show_case(cli *c, int64_t book, const char *id) {
+    Payments__V1__GetCaseRequest request = PAYMENTS__V1__GET_CASE_REQUEST__INIT;
+    ProtobufCMessage *answer = NULL;
+    err e = {0};
+    request.book_id = book;
+    request.case_id = (char *)id;
+    if (!cli_call(c, CASES, "GetCase", &request.base, &payments__v1__get_case_response__descriptor,
+                  &answer, &e)) {
+        return cli_failed(c, "show the case", &e);
+    }
+    if (c->json) {
+        cli_print_json(answer);
+    } else {
+        print_case(c, (const Payments__V1__GetCaseResponse *)answer);
+        print_history(c, (const Payments__V1__GetCaseResponse *)answer);
+    }
+    return EXIT_DONE;
+}
+
+// --- payctl case ID assign | comment | resolve --------------------------------------------------------------------------------
+
+typedef struct case_doing {
+    int64_t book;
+    const char *id, *verb, *value, *evidence, *comment, *person;
+    char key[2 * SHA256_DIGEST_LENGTH + 8];
+} case_doing;
+
+// The same command again is the same request: the key comes from what it says.
+static void make_key(cli *c, case_doing *d) {
+    const char *all = arena_printf(c->arena, "%s|%s|%s|%s|%s|%s", d->id, d->verb, d->value,
+                                   d->evidence, d->comment, d->person);
+    ASSERT(all != NULL);
+    uint8_t hash[SHA256_DIGEST_LENGTH];
+    (void)SHA256((const unsigned char *)all, strlen(all), hash);
+    memcpy(d->key, "payctl-", 7);
+    str_hex(hash, sizeof hash, d->key + 7);
+}
+
+static bool do_assign(cli *c, case_doing *d, ProtobufCMessage **answer, err *e) {
+    Payments__V1__AssignCaseRequest r = PAYMENTS__V1__ASSIGN_CASE_REQUEST__INIT;
+    r.book_id = d->book;
+    r.case_id = (char *)d->id;
+    r.owner = (char *)d->value;
+    r.person = (char *)d->person;
+    r.idempotency_key = d->key;
+    return cli_call(c, CASES, "AssignCase", &r.base,
+                    &payments__v1__assign_case_response__descriptor, answer, e);
+}
+
+static bool do_comment(cli *c, case_doing *d, ProtobufCMessage **answer, err *e) {
+    Payments__V1__CommentCaseRequest r = PAYMENTS__V1__COMMENT_CASE_REQUEST__INIT;
+    r.book_id = d->book;
+    r.case_id = (char *)d->id;
+    r.comment = (char *)d->value;
+    r.person = (char *)d->person;
+    r.idempotency_key = d->key;
+    return cli_call(c, CASES, "CommentCase", &r.base,
+                    &payments__v1__comment_case_response__descriptor, answer, e);
+}
+
+static bool do_resolve(cli *c, case_doing *d, ProtobufCMessage **answer, err *e) {
+    Payments__V1__ResolveCaseRequest r = PAYMENTS__V1__RESOLVE_CASE_REQUEST__INIT;
+    r.book_id = d->book;
+    r.case_id = (char *)d->id;
+    r.resolution = (char *)d->value;
+    r.evidence = (char *)d->evidence;
+    r.comment = (char *)d->comment;
+    r.person = (char *)d->person;
+    r.idempotency_key = d->key;
+    return cli_call(c, CASES, "ResolveCase", &r.base,
+                    &payments__v1__resolve_case_response__descriptor, answer, e);
+}
+
+static int change_case(cli *c, case_doing *d) {
+    static const struct {
+        const char *verb;
+        bool (*run)(cli *, case_doing *, ProtobufCMessage **, err *);
+    } VERBS[] = {{"assign", do_assign}, {"comment", do_comment}, {"resolve", do_resolve}};
+    ProtobufCMessage *answer = NULL;
+    err e = {0};
+    make_key(c, d);
+    for (size_t i = 0; i < sizeof VERBS / sizeof VERBS[0]; i++) {
+        if (strcmp(d->verb, VERBS[i].verb) == 0) {
+            return VERBS[i].run(c, d, &answer, &e)
+                       ? show_case(c, d->book, d->id)
+                       : cli_failed(c, arena_printf(c->arena, "%s the case", d->verb), &e);
+        }
+    }
+    return cli_usage("case ID assign NAME | comment TEXT | resolve ORDER");
+}
+
+static const char *login_name(void) {
+    const char *name = getenv("USER");
+    name = name != NULL && name[0] != '\0' ? name : getenv("LOGNAME");
+    return name != NULL && name[0] != '\0' ? name : "unknown";
+}
+
+int cmd_case(cli *c, int argc, char **argv) {
+    static const struct option OPTIONS[] = {{"evidence", required_argument, NULL, 'e'},
+                                            {"comment", required_argument, NULL, 'c'},
+                                            {"person", required_argument, NULL, 'p'},
+                                            {0}};
+    case_doing d = {.evidence = "", .comment = "", .person = login_name()};
+    const char *book = NULL;
+    int opt = 0;
+    while ((opt = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+        switch (opt) {
+        case 'e': d.evidence = optarg; break;
+        case 'c': d.comment = optarg; break;
+        case 'p': d.person = optarg; break;
+        default: return EXIT_USAGE;
+        }
+    }
+    const int n = argc - optind;
+    if ((n != 1 && n != 3) || !cli_split_id(c, argv[optind], &book, &d.id) ||
+        !str_to_i64(str_of(book), 0, INT64_MAX, &d.book)) {
+        return cli_usage("case takes one id, as BOOK/UUID, and may be followed by assign NAME, "
+                         "comment TEXT or resolve ORDER");
+    }
+    if (n == 1) {
+        return show_case(c, d.book, d.id);
+    }
+    d.verb = argv[optind + 1];
+    d.value = argv[optind + 2];
+    return change_case(c, &d);
+}
+
+// --- for payctl payout -------------------------------------------------------------------------------------------------------
+
+void cli_print_cases_of_payout(cli *c, const char *merchant, const char *payout_id) {
+    Payments__V1__ListCasesRequest request = PAYMENTS__V1__LIST_CASES_REQUEST__INIT;
+    ProtobufCMessage *answer = NULL;
+    err e = {0};
+    request.merchant_id = (char *)merchant;
+    request.subject_type = (char *)"payout";
+    request.subject_id = (char *)payout_id;
+    if (!cli_call(c, CASES, "ListCases", &request.base,
+                  &payments__v1__list_cases_response__descriptor, &answer, &e)) {
+        return; // an older service has no cases
+    }
+    const Payments__V1__ListCasesResponse *r = (const Payments__V1__ListCasesResponse *)answer;
+    for (size_t i = 0; i < r->n_cases; i++) {
+        (void)printf("open case  %s  %s: payctl case %s says what to do\n", r->cases[i]->kind,
+                     r->cases[i]->text, case_id(c, r->cases[i]));
+    }
+}

@@ -1,0 +1,375 @@
+// CaseService: what a person must look at, and the orders that a person gives.
+#include <stdio.h>
+#include <string.h>
+
+#include "api/service_internal.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "cases/cases.h"
+#include "payments/v1/case_service.pb-c.h"
+#include "store/payments_sql.h"
+
+static Payments__V1__Case *case_to_pb(const case_row *k, arena *a) {
+    Payments__V1__Case *out = ARENA_NEW(a, Payments__V1__Case);
+    payments__v1__case__init(out);
+    out->book_id = k->book_id;
+    out->case_id = uuid_text(a, k->case_id);
+    out->kind = pb_text(a, k->kind);
+    out->subject_type = pb_text(a, k->subject_type);
+    out->subject_id = pb_text(a, k->subject_id);
+    out->merchant_id = pb_text(a, k->merchant_id);
+    out->code = pb_text(a, k->code);
+    out->text = pb_text(a, k->text);
+    out->amount_minor = k->amount;
+    out->currency = pb_text(a, k->currency);
+    out->state = (Payments__V1__CaseState)k->state;
+    out->owner = pb_text(a, k->owner);
+    out->resolution = pb_text(a, k->resolution);
+    out->seen_count = k->seen;
+    out->open_time = pb_time(a, k->opened_us);
+    out->due_time = pb_time(a, k->due_us);
+    out->seen_time = pb_time(a, k->seen_us);
+    out->resolve_time = k->resolved_us == 0 ? NULL : pb_time(a, k->resolved_us);
+    return out;
+}
+
+// A case is named by its book and its id.
+static bool case_name(int64_t book_id, const char *id, uuid *out, err *e) {
+    if (book_id < 0) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "BOOK_INVALID", "book_id",
+                             "book_id must not be negative");
+    }
+    return rule_uuid(str_of(id), "", "case_id", out, e);
+}
+
+// --- listing -------------------------------------------------------------------------------------------------------------
+
+typedef struct case_listing {
+    case_filter filter;
+    Payments__V1__Case **out;
+    size_t n;
+    int64_t size;
+    uuid last; // of the page
+} case_listing;
+
+static bool list_tx(db_conn *c, arena *a, void *arg, err *e) {
+    case_listing *l = arg;
+    case_row *rows = NULL;
+    size_t n = 0;
+    if (!cases_list(c, &l->filter, a, &rows, &n, e)) {
+        return false;
+    }
+    l->n = n;
+    l->out = ARENA_ARRAY(a, Payments__V1__Case *, n + 1);
+    if (l->out == NULL) {
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < n; i++) {
+        l->out[i] = case_to_pb(&rows[i], a);
+        if ((int64_t)i < l->size) {
+            l->last = rows[i].case_id;
+        }
+    }
+    return true;
+}
+
+static bool filter_states(const Payments__V1__ListCasesRequest *r, case_filter *f, err *e) {
+    f->open = r->n_states == 0;
+    for (size_t i = 0; i < r->n_states; i++) {
+        switch ((int)r->states[i]) {
+        case PAYMENTS__V1__CASE_STATE__CASE_STATE_OPEN: f->open = true; break;
+        case PAYMENTS__V1__CASE_STATE__CASE_STATE_RESOLVED: f->resolved = true; break;
+        default:
+            return err_set_field(e, ERR_INVALID_ARGUMENT, "STATE_UNKNOWN", "states",
+                                 "states[%zu] is not one of CaseState", i);
+        }
+    }
+    return true;
+}
+
+static bool filter_texts(const Payments__V1__ListCasesRequest *r, case_filter *f, err *e) {
+    f->kind = str_of(r->kind);
+    f->owner = str_of(r->owner);
+    f->merchant_id = str_of(r->merchant_id);
+    f->subject_type = str_of(r->subject_type);
+    f->subject_id = str_of(r->subject_id);
+    if ((f->subject_type.len == 0) != (f->subject_id.len == 0)) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "SUBJECT_INCOMPLETE", "subject_id",
+                             "give subject_type and subject_id, or none of them");
+    }
+    return rule_text(f->kind, 0, 64, "", "kind", e) &&
+           rule_text(f->owner, 0, CASE_PERSON_MAX, "", "owner", e) &&
+           rule_text(f->subject_type, 0, 32, "", "subject_type", e) &&
+           rule_text(f->subject_id, 0, 200, "", "subject_id", e) &&
+           (f->merchant_id.len == 0 || rule_merchant_id(f->merchant_id, "merchant_id", e));
+}
+
+// The book: given, or the merchant's. The history of all books is not to be had at once.
+static bool filter_book(payments_service *s, const rpc_call *call,
+                        const Payments__V1__ListCasesRequest *r, case_filter *f, err *e) {
+    if (r->n_book_ids > 1 || (r->n_book_ids == 1 && r->book_ids[0] < 0)) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "BOOK_INVALID", "book_ids",
+                             "give one book at most, not negative");
+    }
+    f->in_book = r->n_book_ids == 1;
+    f->book_id = f->in_book ? r->book_ids[0] : 0;
+    if (!f->in_book && f->merchant_id.len > 0) {
+        const merchant *m =
+            merchant_find(s->merchants, f->merchant_id, rpc_deadline_mono_ms(call), e);
+        if (m == NULL) {
+            return false;
+        }
+        f->in_book = true;
+        f->book_id = m->book_id;
+    }
+    if (!f->in_book && (f->resolved || f->subject_type.len > 0)) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "BOOK_MISSING", "book_ids",
+                             "with resolved cases or a subject give a book or a merchant");
+    }
+    return true;
+}
+
+// What a page token is bound to: the request without its page.
+static bool filter_hash(const Payments__V1__ListCasesRequest *r, arena *a, str *filters, err *e) {
+    Payments__V1__ListCasesRequest copy = *r;
+    copy.page_size = 0;
+    copy.page_token = (char *)protobuf_c_empty_string;
+    *filters = pb_pack(a, &copy.base, e);
+    return filters->ptr != NULL;
+}
+
+static void handle_list_cases(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    payments_service *s = service;
+    const Payments__V1__ListCasesRequest *r = (const Payments__V1__ListCasesRequest *)request;
+    Payments__V1__ListCasesResponse answer = PAYMENTS__V1__LIST_CASES_RESPONSE__INIT;
+    case_listing l = {0};
+    arena *a = rpc_arena(call);
+    str filters = {0};
+    err e = {0};
+    bool ok = page_size_of(r->page_size, &l.size, &e) && filter_states(r, &l.filter, &e) &&
+              filter_texts(r, &l.filter, &e) && filter_hash(r, a, &filters, &e) &&
+              (r->page_token[0] == '\0' || page_token_read(r->page_token, filters, l.filter.after.b,
+                                                           sizeof l.filter.after.b, &e)) &&
+              filter_book(s, call, r, &l.filter, &e);
+    l.filter.limit = l.size + 1;
+    if (!ok || !db_read(s->o.pool, rpc_deadline_mono_ms(call), a, list_tx, &l, &e)) {
+        rpc_fail(call, &e);
+        return;
+    }
+    answer.cases = l.out;
+    answer.n_cases = l.n > (size_t)l.size ? (size_t)l.size : l.n;
+    if (l.n > answer.n_cases) {
+        answer.next_page_token = page_token_make(a, filters, l.last.b, sizeof l.last.b);
+    }
+    rpc_reply(call, &answer.base);
+}
+
+// --- one -----------------------------------------------------------------------------------------------------------------
+
+typedef struct case_reading {
+    int64_t book_id;
+    uuid case_id;
+    Payments__V1__GetCaseResponse answer;
+} case_reading;
+
+static bool read_payout(db_conn *c, const case_row *k, arena *a, case_reading *x, err *e) {
+    uuid id;
+    if (!str_eq_c(k->subject_type, "payout") || !uuid_parse(k->subject_id, &id)) {
+        return true;
+    }
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i64(p, k->book_id);
+    db_uuid(p, id);
+    db_text(p, k->merchant_id);
+    if (!db_exec(c, payments_stmt(SQL_PAYOUT_GET), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    x->answer.payout = db_count(rows) == 0 ? NULL : payout_from_row(rows, 0, a);
+    return true;
+}
+
+static bool read_notes(db_conn *c, arena *a, case_reading *x, err *e) {
+    case_note *notes = NULL;
+    size_t n = 0;
+    if (!cases_history(c, x->book_id, x->case_id, a, &notes, &n, e)) {
+        return false;
+    }
+    x->answer.n_notes = 0;
+    x->answer.notes = ARENA_ARRAY(a, Payments__V1__CaseNote *, n + 1);
+    if (x->answer.notes == NULL) {
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < n; i++) {
+        Payments__V1__CaseNote *note = ARENA_NEW(a, Payments__V1__CaseNote);
+        payments__v1__case_note__init(note);
+        note->time = pb_time(a, notes[i].at_us);
+        note->kind = pb_text(a, str_of(notes[i].kind));
+        note->program = pb_text(a, notes[i].program);
+        note->person = pb_text(a, notes[i].person);
+        note->text = pb_text(a, notes[i].text);
+        note->resolution = pb_text(a, notes[i].resolution);
+        note->evidence = pb_text(a, notes[i].evidence);
+        x->answer.notes[x->answer.n_notes++] = note;
+    }
+    return true;
+}
+
+// What can be done about an open case, in plain words.
+static void tell_resolutions(const case_row *k, arena *a, case_reading *x) {
+    const case_kind *kind = case_kind_of(k->kind);
+    x->answer.meaning = pb_text(a, str_of(kind->meaning));
+    x->answer.n_resolutions = 0;
+    x->answer.resolutions = arena_must(a, CASE_N_RESOLUTIONS * sizeof *x->answer.resolutions);
+    if (k->state != CASE_STATE_OPEN) {
+        return;
+    }
+    x->answer.next_step = pb_text(a, str_of(kind->next_step));
+    for (int i = 0; i < CASE_N_RESOLUTIONS; i++) {
+        const case_order *order = case_order_at((case_resolution)i);
+        if ((kind->allowed & case_order_bit(order)) != 0) {
+            Payments__V1__CaseResolution *out = ARENA_NEW(a, Payments__V1__CaseResolution);
+            payments__v1__case_resolution__init(out);
+            out->name = pb_text(a, str_of(order->name));
+            out->meaning = pb_text(a, str_of(order->meaning));
+            out->needs_evidence = order->moves_money;
+            x->answer.resolutions[x->answer.n_resolutions++] = out;
+        }
+    }
+}
+
+static bool get_tx(db_conn *c, arena *a, void *arg, err *e) {
+    case_reading *x = arg;
+    case_row k;
+    if (!cases_get(c, x->book_id, x->case_id, a, &k, e) || !read_notes(c, a, x, e) ||
+        !read_payout(c, &k, a, x, e)) {
+        return false;
+    }
+    x->answer.case_ = case_to_pb(&k, a);
+    tell_resolutions(&k, a, x);
+    return true;
+}
+
+static void handle_get_case(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    payments_service *s = service;
+    const Payments__V1__GetCaseRequest *r = (const Payments__V1__GetCaseRequest *)request;
+    case_reading x = {.book_id = r->book_id, .answer = PAYMENTS__V1__GET_CASE_RESPONSE__INIT};
+    err e = {0};
+    if (!case_name(r->book_id, r->case_id, &x.case_id, &e) ||
+        !db_read(s->o.pool, rpc_deadline_mono_ms(call), rpc_arena(call), get_tx, &x, &e)) {
+        rpc_fail(call, &e);
+        return;
+    }
+    rpc_reply(call, &x.answer.base);
+}
+
+// --- changing ------------------------------------------------------------------------------------------------------------
+
+typedef struct case_changing {
+    case_change change;
+    case_changed changed;
+} case_changing;
+
+// The order that a resolution gives to a payout, as an event of a person.
+static bool give_order(db_conn *c, const case_changing *x, arena *a, err *e) {
+    const case_change *in = &x->change;
+    const case_row *k = &x->changed.row;
+    rail_event order = {
+        .kind = (rail_event_kind)x->changed.order->event_kind,
+        .code = str_of(x->changed.order->name),
+        .text = in->evidence.len > 0 ? in->evidence : in->text,
+        .at_us = in->now_us,
+        .source = RAIL_SOURCE_PERSON,
+    };
+    if (!uuid_parse(k->subject_id, &order.payout_id)) {
+        return err_set(e, ERR_FAILED_PRECONDITION, "SUBJECT_UNREADABLE",
+                       "the case is not about a payout that can be given an order");
+    }
+    // One order for a case: its id makes it once-only.
+    order.event_id = str_of(arena_printf(a, "case/%s", uuid_text(a, k->case_id)));
+    order.actor = str_of(arena_printf(a, "%.*s for %.*s", (int)in->program.len, in->program.ptr,
+                                      (int)in->person.len, in->person.ptr));
+    if (order.event_id.len == 0 || order.actor.len == 0) {
+        return out_of_memory(e);
+    }
+    return rail_events_record(c, k->book_id, &order, 1, a, e);
+}
+
+static bool change_tx(db_conn *c, arena *a, void *arg, err *e) {
+    case_changing *x = arg;
+    if (!cases_change(c, &x->change, a, &x->changed, e)) {
+        return false;
+    }
+    const bool ordered = x->changed.order != NULL && x->changed.order->event_kind != 0;
+    return !ordered || give_order(c, x, a, e);
+}
+
+// The case as it stands afterwards; NULL when the call has failed, and was answered.
+static Payments__V1__Case *change(payments_service *s, rpc_call *call, case_change what,
+                                  const char *case_id, const char *person, const char *key) {
+    case_changing x = {.change = what};
+    const char *identity = rpc_peer_identity(call);
+    err e = {0};
+    x.change.program = identity[0] != '\0' ? str_of(identity) : STR("insecure");
+    x.change.person = str_of(person);
+    x.change.key = str_of(key);
+    x.change.now_us = clock_wall_us(clock_system());
+    if (!case_name(what.book_id, case_id, &x.change.case_id, &e) ||
+        !rule_key(x.change.key, "", &e) ||
+        !db_transact(s->o.pool, rpc_deadline_mono_ms(call), rpc_arena(call), change_tx, &x, &e)) {
+        rpc_fail(call, &e);
+        return NULL;
+    }
+    if (x.changed.order != NULL && x.changed.order->event_kind != 0) {
+        saga_engine_heard(s->o.engine, what.book_id);
+    }
+    return case_to_pb(&x.changed.row, rpc_arena(call));
+}
+
+static void handle_assign_case(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    const Payments__V1__AssignCaseRequest *r = (const Payments__V1__AssignCaseRequest *)request;
+    Payments__V1__AssignCaseResponse answer = PAYMENTS__V1__ASSIGN_CASE_RESPONSE__INIT;
+    answer.case_ = change(
+        service, call,
+        (case_change){.act = CASE_ACT_ASSIGN, .book_id = r->book_id, .text = str_of(r->owner)},
+        r->case_id, r->person, r->idempotency_key);
+    if (answer.case_ != NULL) {
+        rpc_reply(call, &answer.base);
+    }
+}
+
+static void handle_comment_case(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    const Payments__V1__CommentCaseRequest *r = (const Payments__V1__CommentCaseRequest *)request;
+    Payments__V1__CommentCaseResponse answer = PAYMENTS__V1__COMMENT_CASE_RESPONSE__INIT;
+    answer.case_ = change(
+        service, call,
+        (case_change){.act = CASE_ACT_COMMENT, .book_id = r->book_id, .text = str_of(r->comment)},
+        r->case_id, r->person, r->idempotency_key);
+    if (answer.case_ != NULL) {
+        rpc_reply(call, &answer.base);
+    }
+}
+
+static void handle_resolve_case(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    const Payments__V1__ResolveCaseRequest *r = (const Payments__V1__ResolveCaseRequest *)request;
+    Payments__V1__ResolveCaseResponse answer = PAYMENTS__V1__RESOLVE_CASE_RESPONSE__INIT;
+    answer.case_ = change(service, call,
+                          (case_change){.act = CASE_ACT_RESOLVE,
+                                        .book_id = r->book_id,
+                                        .text = str_of(r->comment),
+                                        .resolution = str_of(r->resolution),
+                                        .evidence = str_of(r->evidence)},
+                          r->case_id, r->person, r->idempotency_key);
+    if (answer.case_ != NULL) {
+        rpc_reply(call, &answer.base);
+    }
+}
+
+const rpc_method CASE_METHODS[] = {
+    {.name = "ListCases", .unary = handle_list_cases},
+    {.name = "GetCase", .unary = handle_get_case},
+    {.name = "AssignCase", .unary = handle_assign_case},
+    {.name = "CommentCase", .unary = handle_comment_case},
+    {.name = "ResolveCase", .unary = handle_resolve_case},
+};
+const size_t N_CASE_METHODS = sizeof CASE_METHODS / sizeof CASE_METHODS[0];
