@@ -101,7 +101,7 @@ static bool cases_option(Payments__V1__ListCasesRequest *q, int64_t *book,
     }
 }
 
-int cmd_cases(cli *c, int argc, char **argv) {
+static int cmd_cases(cli *c, int argc, char **argv) {
     static const struct option OPTIONS[] = {
         {"kind", required_argument, NULL, 'k'},  {"merchant", required_argument, NULL, 'm'},
         {"owner", required_argument, NULL, 'o'}, {"book", required_argument, NULL, 'b'},
@@ -299,7 +299,7 @@ static const char *login_name(void) {
     return name != NULL && name[0] != '\0' ? name : "unknown";
 }
 
-int cmd_case(cli *c, int argc, char **argv) {
+static int cmd_case(cli *c, int argc, char **argv) {
     static const struct option OPTIONS[] = {{"evidence", required_argument, NULL, 'e'},
                                             {"comment", required_argument, NULL, 'c'},
                                             {"person", required_argument, NULL, 'p'},
@@ -348,3 +348,36 @@ void cli_print_cases_of_payout(cli *c, const char *merchant, const char *payout_
                      r->cases[i]->text, case_id(c, r->cases[i]));
     }
 }
+
+// --- commands --------------------------------------------------------------------------------------------------------------
+
+const cli_command COMMAND_CASES = {
+    .name = "cases",
+    .usage = "[--kind K] [--merchant M] [--owner NAME] [--book B] [--all]",
+    .summary = "what a person must look at, oldest first",
+    .help = "  --kind K, --merchant M, --owner NAME, --book B\n"
+            "                        only these\n"
+            "  --all                 resolved ones, too; needs --merchant or --book\n"
+            "\n"
+            "JSON\n"
+            "  {cases: [{...}], limit_reached}\n",
+    .run = cmd_cases,
+};
+
+const cli_command COMMAND_CASE = {
+    .name = "case",
+    .usage = "BOOK/ID [assign NAME | comment TEXT | resolve ORDER [--evidence TEXT] [--comment "
+             "TEXT]] [--person NAME]",
+    .summary = "one case: what it means, what to do, its history",
+    .help =
+        "  assign NAME           gives it an owner\n"
+        "  comment TEXT          adds a note\n"
+        "  resolve ORDER         ends it with one of the orders that the case names; orders that "
+        "move money\n"
+        "                        need --evidence\n"
+        "  --person NAME         who does it; the login name if not given\n"
+        "\n"
+        "JSON\n"
+        "  {case: {...}, meaning, next_step, resolutions: [...], notes: [...], payout}\n",
+    .run = cmd_case,
+};

@@ -16,7 +16,8 @@ enum {
     EXIT_NOT_SETTLED = 1, // it was carried out, but not all payouts are settled, or figures differ
     EXIT_USAGE = 2,       // wrong command line, or a file with bad lines: nothing was sent
     EXIT_SERVICE = 3,     // a service could not be reached, or refused the call: see the message
-    EXIT_REFUSED = 4      // some rows were refused by the service; the others were taken
+    EXIT_REFUSED = 4,     // some rows were refused by the service; the others were taken
+    EXIT_OUTPUT = 5       // carried out, but stdout could not be written: full disk, closed pipe
 };
 
 enum { CLI_CALL_TIMEOUT_MS = 30000, CLI_ARENA_MAX = 512u << 20 };
@@ -24,22 +25,26 @@ enum { CLI_CALL_TIMEOUT_MS = 30000, CLI_ARENA_MAX = 512u << 20 };
 typedef struct cli {
     const char *payments, *ledger, *bank; // targets; bank: admin address, only for `report`
     const char *ca_file, *cert_file, *key_file, *server_name;
-    bool insecure, json;
+    bool insecure, json, progress;
     rpc_client *payments_client, *ledger_client; // made on first use
     arena *arena;                                // of the whole run
 } cli;
 
-// A command: argv[0] is its name. Returns the exit code.
-typedef int (*cli_command)(cli *c, int argc, char **argv);
-int cmd_pay(cli *c, int argc, char **argv);
-int cmd_payout(cli *c, int argc, char **argv);
-int cmd_payouts(cli *c, int argc, char **argv);
-int cmd_balance(cli *c, int argc, char **argv);
-int cmd_watch(cli *c, int argc, char **argv);
-int cmd_merchants(cli *c, int argc, char **argv);
-int cmd_report(cli *c, int argc, char **argv);
-int cmd_cases(cli *c, int argc, char **argv);
-int cmd_case(cli *c, int argc, char **argv);
+// A command. Each is declared here, defined in the file of its group, and named once in main.c's table.
+typedef struct cli_command {
+    const char *name;
+    const char *usage;   // what follows the name: "FILE.csv [--check]"
+    const char *summary; // a line of `payctl --help`
+    const char *help; // the rest of `payctl NAME --help`: options, the form of --json, exit codes
+    int (*run)(cli *c, int argc, char **argv); // argv[0] is the name; returns the exit code
+} cli_command;
+
+extern const cli_command COMMAND_BALANCE;                                // balance.c
+extern const cli_command COMMAND_CASES, COMMAND_CASE;                    // cases.c
+extern const cli_command COMMAND_MERCHANTS;                              // merchants.c
+extern const cli_command COMMAND_PAY;                                    // pay.c
+extern const cli_command COMMAND_PAYOUT, COMMAND_PAYOUTS, COMMAND_WATCH; // payouts.c
+extern const cli_command COMMAND_REPORT;                                 // report.c
 
 // --- cases.c -----------------------------------------------------------------------------------------------------------
 // One line for each open case of the payout; nothing when there is none, or when the service does not know cases.
@@ -62,6 +67,10 @@ bool cli_bank_get(cli *c, const char *path, str *body, err *e) WARN_UNUSED;
 int cli_failed(const cli *c, const char *doing, const err *e);
 int cli_usage(const char *fmt, ...)
     PRINTF_LIKE(1, 2); // prints "payctl: …" and how to get help; returns EXIT_USAGE
+// False once stdout could not be written: whoever prints for long asks, and ends.
+bool cli_output_ok(void);
+// The end of the program: all that was printed is written now, or the exit code says that it is not.
+int cli_close_output(int code);
 // "1,234.50 USD". @arena
 const char *cli_money(cli *c, int64_t minor, const char *currency);
 // The same of a decimal integer that may pass an int64.
@@ -70,7 +79,7 @@ const char *cli_time(cli *c, int64_t seconds, int32_t nanos); // local time, to 
 // MERCHANT/UUID
 bool cli_split_id(cli *c, const char *text, const char **merchant, const char **id);
 
-// A bar on a terminal's stderr; elsewhere a line now and then.
+// On stderr, and not with --json: a bar where that is a terminal, and elsewhere a line now and then if --progress was given.
 typedef struct progress {
     const char *label;
     size_t total, done;
@@ -93,6 +102,14 @@ void table_print(table *t); // and frees
 void table_drop(table *t);  // frees what is not to be printed
 
 struct json_t; // of jansson
+
+// --- each_merchant.c ---------------------------------------------------------------------------------------------------
+// The ids of all merchants, or `only` that one. @arena
+bool cli_merchants(cli *c, const char *only, char ***ids, size_t *n, err *e) WARN_UNUSED;
+// Appends what a service says of one merchant, with the merchant's id.
+void cli_append_of_merchant(struct json_t *list, const char *merchant, const ProtobufCMessage *m);
+// The end of a command that has gone through merchants: JSON or a table on stdout. @consumes list and t
+void cli_print_merchants(const cli *c, struct json_t *list, table *t);
 
 // --- pb_json.c ---------------------------------------------------------------------------------------------------------
 // The message as one JSON object on stdout: the names of the .proto, integers as numbers, times as RFC 3339, enum values

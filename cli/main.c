@@ -1,5 +1,6 @@
 // payctl: the tool that a person uses.
 #include <getopt.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,40 +9,17 @@
 #include "base/log.h"
 #include "cli/cli.h"
 
-static const char HELP[] =
-    "payctl - pay people, and see where every payout stands\n"
-    "\n"
-    "usage: payctl [options] COMMAND ...\n"
-    "\n"
-    "Commands\n"
-    "  pay FILE.csv [--no-wait] [--check]    check the whole file, pay it, and wait until every "
-    "payout is final;\n"
-    "                                        run it again at will: nothing is paid twice\n"
-    "  payout MERCHANT/ID                    one payout: state, attempts, rail references, "
-    "timeline\n"
-    "  payouts [--merchant M] [--state S]... [--rail R] [--currency C] [--reference X] [--limit N] "
-    "[--summary]\n"
-    "                                        payouts, newest first; --summary: counts and sums\n"
-    "  balance [MERCHANT] [--prove]          available, held, total; --prove: against all ledger "
-    "entries\n"
-    "  watch MERCHANT | MERCHANT/ID [--until-done]\n"
-    "                                        print changes as they happen; --until-done: until no "
-    "payout is open\n"
-    "  merchants [list]\n"
-    "  merchants create ID [--name N] --currency C... | create --from FILE.csv\n"
-    "  merchants deposit ID --amount 100.00 --currency C --key K [--reference R] | deposit --from "
-    "FILE.csv\n"
-    "  cases [--kind K] [--merchant M] [--owner NAME] [--book B] [--all]\n"
-    "                                        what a person must look at, oldest first; --all: "
-    "resolved ones, too\n"
-    "  case BOOK/ID                          one case: what it means, what to do, its history\n"
-    "  case BOOK/ID assign NAME | comment TEXT\n"
-    "  case BOOK/ID resolve ORDER [--evidence TEXT] [--comment TEXT] [--person NAME]\n"
-    "                                        ends it; orders that move money need evidence\n"
-    "  report                                do our books, the ledger and the bank agree?\n"
-    "\n"
+static const cli_command *const COMMANDS[] = {
+    &COMMAND_PAY,       &COMMAND_PAYOUT, &COMMAND_PAYOUTS, &COMMAND_WATCH, &COMMAND_BALANCE,
+    &COMMAND_MERCHANTS, &COMMAND_REPORT, &COMMAND_CASES,   &COMMAND_CASE,
+};
+
+enum { N_COMMANDS = sizeof COMMANDS / sizeof COMMANDS[0] };
+
+static const char OPTIONS_HELP[] =
     "Options (and the environment variables that they stand for)\n"
-    "  --json                                JSON on stdout and nothing else there: see below\n"
+    "  --json                                JSON on stdout and nothing else there\n"
+    "  --progress                            progress in plain lines where stderr is no terminal\n"
     "  --payments HOST:PORT  PAYCTL_PAYMENTS     --ledger HOST:PORT  PAYCTL_LEDGER\n"
     "  --ca-file PEM         PAYCTL_CA_FILE      --cert-file PEM     PAYCTL_CERT_FILE\n"
     "  --key-file PEM        PAYCTL_KEY_FILE     --server-name NAME  PAYCTL_SERVER_NAME (default: "
@@ -49,61 +27,60 @@ static const char HELP[] =
     "  --bank HOST:PORT      PAYCTL_BANK         the simulator bank's admin address, for `report`\n"
     "  --insecure                            plaintext, without certificates: never outside of a "
     "laptop\n"
-    "  --help, --version\n"
-    "\n"
-    "FILE.csv has a header line with these columns, in any order: reference, merchant_id, "
-    "recipient_name,\n"
-    "holder_type (individual, company), rail (ach, instant), currency, amount (12.50), "
-    "routing_code,\n"
-    "account_number, account_type (checking, savings), description (may be missing).\n"
-    "\n"
-    "JSON: one object, named as in the protos; amounts are minor units\n"
-    "  pay        {sent: true, rows, accepted, accepted_earlier, refused, unanswered,\n"
-    "              sums: [{state, currency, count, sum_minor}],\n"
-    "              refusals: [{line, merchant_id, reference, reason, error}],\n"
-    "              unsettled: [{line, merchant_id, reference, payout_id, state, reason, "
-    "reason_text}]}\n"
-    "  pay --check, and whatever is given a file with bad lines\n"
-    "             {sent: false, good, bad: [{line, field, reason, error}]}   line 0: the whole "
-    "file\n"
-    "  payout     {payout: {...}, entries: [...]}\n"
-    "  payouts    {payouts: [{...}], limit_reached}   --summary: {merchants: [{merchant_id, lines: "
-    "[...]}]}\n"
-    "  balance    {merchants: [{merchant_id, lines: [...]}]}\n"
-    "  watch      one payout a line, each an object\n"
-    "  merchants  {merchants: [{...}]}   deposit: {deposits: [{merchant_id, transfer_id, ...}]}\n"
-    "  report     {agree, balanced, clearing_empty, states: [...], flows: [...],\n"
-    "              trial_balance: [{book_id, sequence, balanced, lines: [...]}]}\n"
-    "  cases      {cases: [{...}], limit_reached}\n"
-    "  case       {case: {...}, meaning, next_step, resolutions: [...], notes: [...], payout}\n"
-    "  A command that was not carried out (exit codes 2 and 3) prints none; one that was stopped "
-    "half way\n"
-    "  prints what it had done.\n"
+    "  --help, --version\n";
+
+static const char EXIT_CODES_HELP[] =
+    "JSON: one object, named as in the protos; amounts are minor units. `payctl COMMAND --help` "
+    "has "
+    "its form.\n"
+    "  A command that was not carried out (exit codes 2 and 3) prints none, but for the bad lines "
+    "of "
+    "a file; one\n"
+    "  that was stopped half way prints what it had done.\n"
     "\n"
     "Exit codes\n"
     "  0  all is well: every payout of the file is settled, every figure agrees\n"
     "  1  carried out, but some payouts are not settled (failed, returned, held), or figures "
-    "differ;\n"
-    "     watch --until-done: a payout that it showed has failed, was returned or was canceled\n"
+    "differ\n"
     "  2  wrong command line, or a file with bad lines: nothing was sent\n"
     "  3  a service could not be reached or refused the call: the message says why; safe to run "
     "again\n"
-    "  4  some rows were refused by the service; the others were taken\n";
+    "  4  some rows were refused by the service; the others were taken\n"
+    "  5  carried out, but stdout could not be written (full disk, closed pipe): run it again to "
+    "see "
+    "how it stands\n";
 
-typedef struct command {
-    const char *name;
-    cli_command run;
-} command;
+static void print_help(FILE *out) {
+    (void)fputs("payctl - pay people, and see where every payout stands\n\n"
+                "usage: payctl [options] COMMAND ...\n\nCommands\n",
+                out);
+    for (size_t i = 0; i < N_COMMANDS; i++) {
+        (void)fprintf(out, "  %-12s %s\n", COMMANDS[i]->name, COMMANDS[i]->summary);
+    }
+    (void)fprintf(out, "  `payctl COMMAND --help` explains one.\n\n%s\n%s", OPTIONS_HELP,
+                  EXIT_CODES_HELP);
+}
 
-static const command COMMANDS[] = {
-    {"pay", cmd_pay},         {"payout", cmd_payout}, {"payouts", cmd_payouts},
-    {"balance", cmd_balance}, {"watch", cmd_watch},   {"merchants", cmd_merchants},
-    {"report", cmd_report},   {"cases", cmd_cases},   {"case", cmd_case},
-};
+static int print_command_help(const cli_command *command) {
+    (void)printf("usage: payctl [options] %s%s%s\n\n%s\n\n%s\n%s", command->name,
+                 command->usage[0] != '\0' ? " " : "", command->usage, command->summary,
+                 command->help, OPTIONS_HELP);
+    return EXIT_DONE;
+}
+
+static const cli_command *find_command(const char *name) {
+    for (size_t i = 0; i < N_COMMANDS; i++) {
+        if (strcmp(name, COMMANDS[i]->name) == 0) {
+            return COMMANDS[i];
+        }
+    }
+    return NULL;
+}
 
 static bool take_option(cli *c, int opt) {
     switch (opt) {
     case 'j': c->json = true; return true;
+    case 'P': c->progress = true; return true;
     case 'i': c->insecure = true; return true;
     case 'p': c->payments = optarg; return true;
     case 'l': c->ledger = optarg; return true;
@@ -116,12 +93,14 @@ static bool take_option(cli *c, int opt) {
     }
 }
 
-// Takes --json out of the command's own words too, where people write it as often.
-static int drop_json(cli *c, int argc, char **argv) {
+// Takes --json and --progress out of the command's own words too, where people write them as often.
+static int drop_options(cli *c, int argc, char **argv) {
     int kept = 0;
     for (int i = 0; i < argc; i++) {
         if (strcmp(argv[i], "--json") == 0) {
             c->json = true;
+        } else if (strcmp(argv[i], "--progress") == 0) {
+            c->progress = true;
         } else {
             argv[kept++] = argv[i];
         }
@@ -130,30 +109,74 @@ static int drop_json(cli *c, int argc, char **argv) {
     return kept;
 }
 
-static int run(cli *c, int argc, char **argv) {
-    for (size_t i = 0; i < sizeof COMMANDS / sizeof COMMANDS[0]; i++) {
-        if (strcmp(argv[0], COMMANDS[i].name) == 0) {
-            c->arena = arena_create(CLI_ARENA_MAX);
-            rpc_init();
-            optind = 0; // getopt begins anew, with the command's own words
-            const int code = COMMANDS[i].run(c, argc, argv);
-            cli_disconnect(c);
-            rpc_shutdown();
-            arena_destroy(c->arena);
-            return code;
+static bool asks_for_help(int argc, char **argv) {
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0) {
+            return true;
         }
     }
-    return cli_usage("there is no command \"%s\"", argv[0]);
+    return false;
+}
+
+static int run(cli *c, int argc, char **argv) {
+    if (strcmp(argv[0], "help") == 0 && argc == 1) {
+        print_help(stdout);
+        return EXIT_DONE;
+    }
+    const bool help = strcmp(argv[0], "help") == 0;
+    const cli_command *command = find_command(argv[help ? 1 : 0]);
+    if (command == NULL) {
+        return cli_usage("there is no command \"%s\"", argv[help ? 1 : 0]);
+    }
+    if (help || asks_for_help(argc, argv)) {
+        return print_command_help(command);
+    }
+    c->arena = arena_create(CLI_ARENA_MAX);
+    rpc_init();
+    optind = 0; // getopt begins anew, with the command's own words
+    const int code = command->run(c, argc, argv);
+    cli_disconnect(c);
+    rpc_shutdown();
+    arena_destroy(c->arena);
+    return code;
+}
+
+static int run_words(cli *c, int argc, char **argv) {
+    static const struct option OPTIONS[] = {{"json", no_argument, NULL, 'j'},
+                                            {"insecure", no_argument, NULL, 'i'},
+                                            {"payments", required_argument, NULL, 'p'},
+                                            {"ledger", required_argument, NULL, 'l'},
+                                            {"ca-file", required_argument, NULL, 'a'},
+                                            {"cert-file", required_argument, NULL, 'c'},
+                                            {"key-file", required_argument, NULL, 'k'},
+                                            {"server-name", required_argument, NULL, 's'},
+                                            {"bank", required_argument, NULL, 'b'},
+                                            {"progress", no_argument, NULL, 'P'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, 'v'},
+                                            {0}};
+    int opt = 0;
+    while ((opt = getopt_long(argc, argv, "+h", OPTIONS, NULL)) != -1) {
+        if (opt == 'h') {
+            print_help(stdout);
+            return EXIT_DONE;
+        }
+        if (opt == 'v') {
+            (void)puts("payctl " DISBURSE_VERSION);
+            return EXIT_DONE;
+        }
+        if (!take_option(c, opt)) {
+            return cli_usage("that option is not known");
+        }
+    }
+    if (optind == argc) {
+        print_help(stderr);
+        return EXIT_USAGE;
+    }
+    return run(c, drop_options(c, argc - optind, argv + optind), argv + optind);
 }
 
 int main(int argc, char **argv) {
-    static const struct option OPTIONS[] = {
-        {"json", no_argument, NULL, 'j'},           {"insecure", no_argument, NULL, 'i'},
-        {"payments", required_argument, NULL, 'p'}, {"ledger", required_argument, NULL, 'l'},
-        {"ca-file", required_argument, NULL, 'a'},  {"cert-file", required_argument, NULL, 'c'},
-        {"key-file", required_argument, NULL, 'k'}, {"server-name", required_argument, NULL, 's'},
-        {"bank", required_argument, NULL, 'b'},     {"help", no_argument, NULL, 'h'},
-        {"version", no_argument, NULL, 'v'},        {0}};
     cli c = {
         .payments = getenv("PAYCTL_PAYMENTS"),
         .ledger = getenv("PAYCTL_LEDGER"),
@@ -163,29 +186,8 @@ int main(int argc, char **argv) {
         .key_file = getenv("PAYCTL_KEY_FILE"),
         .server_name = getenv("PAYCTL_SERVER_NAME"),
     };
-    int opt = 0;
     log_init("payctl", LOG_ERROR);
-    while ((opt = getopt_long(argc, argv, "+h", OPTIONS, NULL)) != -1) {
-        if (opt == 'h') {
-            (void)fputs(HELP, stdout);
-            return EXIT_DONE;
-        }
-        if (opt == 'v') {
-            (void)puts("payctl " DISBURSE_VERSION);
-            return EXIT_DONE;
-        }
-        if (!take_option(&c, opt)) {
-            return cli_usage("that option is not known");
-        }
-    }
-    if (optind == argc) {
-        (void)fputs(HELP, stderr);
-        return EXIT_USAGE;
-    }
-    if (strcmp(argv[optind], "help") == 0 ||
-        (optind + 1 < argc && strcmp(argv[optind + 1], "--help") == 0)) {
-        (void)fputs(HELP, stdout);
-        return EXIT_DONE;
-    }
-    return run(&c, drop_json(&c, argc - optind, argv + optind), argv + optind);
+    // A pipe that closes is an error of writing, which the end of the program tells: it does not end a run half way.
+    (void)signal(SIGPIPE, SIG_IGN);
+    return cli_close_output(run_words(&c, argc, argv));
 }

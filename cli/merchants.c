@@ -217,7 +217,7 @@ static int make(cli *c, asked *a, bool create, const char *id) {
     return code;
 }
 
-int cmd_merchants(cli *c, int argc, char **argv) {
+static int cmd_merchants(cli *c, int argc, char **argv) {
     static const struct option OPTIONS[] = {{"from", required_argument, NULL, 'f'},
                                             {"name", required_argument, NULL, 'n'},
                                             {"currency", required_argument, NULL, 'c'},
@@ -257,3 +257,20 @@ int cmd_merchants(cli *c, int argc, char **argv) {
     }
     return make(c, &a, create, id);
 }
+
+const cli_command COMMAND_MERCHANTS = {
+    .name = "merchants",
+    .usage = "[list] | create ID|--from FILE.csv ... | deposit ID|--from FILE.csv ...",
+    .summary = "list merchants, create them, deposit money for them",
+    .help = "  create ID [--name N] --currency C...\n"
+            "  deposit ID --amount 100.00 --currency C --key K [--reference R]\n"
+            "                        the same key deposits once\n"
+            "  create --from FILE.csv, deposit --from FILE.csv\n"
+            "                        the merchants of a payout file, and what the file pays for "
+            "each; - "
+            "is stdin\n"
+            "\n"
+            "JSON\n"
+            "  {merchants: [{...}]}   deposit: {deposits: [{merchant_id, transfer_id, ...}]}\n",
+    .run = cmd_merchants,
+};

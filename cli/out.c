@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@ int cli_failed(const cli *c, const char *doing, const err *e) {
     (void)fprintf(stderr, "payctl: could not %s: %s", doing,
                   e->message[0] != '\0' ? e->message : "no answer");
     if (e->reason[0] != '\0') {
-        (void)fprintf(stderr, " (%s)", e->reason);
+        (void)fprintf(stderr, " (%s%s%s)", e->reason, e->field[0] != '\0' ? ", " : "", e->field);
     }
     (void)fputc('\n', stderr);
     if (!reached) {
@@ -37,6 +38,23 @@ int cli_usage(const char *fmt, ...) {
     (void)fputs("\n  `payctl --help` explains the commands.\n", stderr);
     va_end(args);
     return EXIT_USAGE;
+}
+
+bool cli_output_ok(void) {
+    return fflush(stdout) == 0 && ferror(stdout) == 0;
+}
+
+int cli_close_output(int code) {
+    errno = 0;
+    const bool written = cli_output_ok();
+    const int why = errno;
+    if (written && fclose(stdout) == 0) {
+        return code;
+    }
+    (void)fprintf(stderr, "payctl: stdout could not be written: %s\n",
+                  strerror(why != 0 ? why : errno));
+    // These two say more: what was asked for was not done.
+    return code == EXIT_USAGE || code == EXIT_SERVICE ? code : EXIT_OUTPUT;
 }
 
 const char *cli_money_text(cli *c, const char *minor, const char *currency_code) {
@@ -109,8 +127,8 @@ static void progress_draw(const progress *p, const char *note) {
 }
 
 void progress_begin(progress *p, const cli *c, const char *label, size_t total) {
-    *p = (progress){
-        .label = label, .total = total, .terminal = isatty(STDERR_FILENO) == 1, .quiet = c->json};
+    *p = (progress){.label = label, .total = total, .terminal = isatty(STDERR_FILENO) == 1};
+    p->quiet = c->json || (!p->terminal && !c->progress);
     p->last_us = clock_mono_us(clock_system());
     if (!p->quiet && p->terminal) {
         progress_draw(p, "");

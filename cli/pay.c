@@ -29,7 +29,8 @@ enum {
 typedef struct sent {
     const payout_row *row;
     const char *recipient_id, *payout_id;
-    const char *error, *error_reason; // the service refused the row: in words, and by its name
+    // The service refused the row: in words, by its name, and the field at fault, "" when it is not about one.
+    const char *error, *error_reason, *error_field;
     int state;
     const char *reason, *reason_text;
     bool earlier; // accepted by an earlier run
@@ -40,7 +41,7 @@ typedef struct payment {
     payout_file file;
     sent *rows;
     size_t n_refused, n_earlier, n_open;
-    int64_t started_s;
+    int64_t started_us;
     map *by_payout; // payout id → sent
     progress bar;
     size_t by_state[STATES];
@@ -55,57 +56,50 @@ static int by_merchant(const void *a, const void *b) {
 static void refuse(sent *s, const Payments__V1__ItemError *x) {
     s->error = x != NULL ? x->message : "no answer for this row";
     s->error_reason = x != NULL ? x->reason : "NO_ANSWER";
+    s->error_field = x != NULL ? x->field : "";
 }
 
 // --- recipients ------------------------------------------------------------------------------------------------------------
 
-// Registers the recipients of rows [0, n), all of one merchant; rows with the same bank details share one.
+static Payments__V1__NewRecipient *new_recipient(arena *a, const payout_row *row) {
+    Payments__V1__NewRecipient *r = ARENA_NEW(a, Payments__V1__NewRecipient);
+    payments__v1__new_recipient__init(r);
+    r->idempotency_key = (char *)row->recipient_key;
+    r->name = (char *)row->recipient_name;
+    r->holder_type = (Payments__V1__HolderType)row->holder_type;
+    r->bank_account = ARENA_NEW(a, Payments__V1__BankAccount);
+    payments__v1__bank_account__init(r->bank_account);
+    r->bank_account->routing_code = (char *)row->routing_code;
+    r->bank_account->account_number = (char *)row->account_number;
+    r->bank_account->account_type = (Payments__V1__BankAccountType)row->account_type;
+    r->bank_account->currency = (char *)row->currency;
+    return r;
+}
+
+// Registers the recipients of rows [0, n), all of one merchant: one for each row.
 static bool register_chunk(payment *p, sent *rows, size_t n, err *e) {
     arena *a = p->c->arena;
     Payments__V1__BulkCreateRecipientsRequest request =
         PAYMENTS__V1__BULK_CREATE_RECIPIENTS_REQUEST__INIT;
     ProtobufCMessage *answer = NULL;
-    map *places = map_create(n, CHUNK); // recipient key → place in the request + 1
-    size_t *place = ARENA_ARRAY(a, size_t, n);
     request.merchant_id = (char *)rows[0].row->merchant_id;
     request.recipients = ARENA_ARRAY(a, Payments__V1__NewRecipient *, n);
-    ASSERT(request.recipients != NULL && place != NULL);
+    ASSERT(request.recipients != NULL);
     for (size_t i = 0; i < n; i++) {
-        const payout_row *row = rows[i].row;
-        const str key_text = str_of(row->recipient_key);
-        const uuid key = uuid_derive(&key_text, 1);
-        place[i] = (size_t)(uintptr_t)map_get(places, key);
-        if (place[i] == 0) {
-            Payments__V1__NewRecipient *r = ARENA_NEW(a, Payments__V1__NewRecipient);
-            payments__v1__new_recipient__init(r);
-            r->idempotency_key = (char *)row->recipient_key;
-            r->name = (char *)row->recipient_name;
-            r->holder_type = (Payments__V1__HolderType)row->holder_type;
-            r->bank_account = ARENA_NEW(a, Payments__V1__BankAccount);
-            payments__v1__bank_account__init(r->bank_account);
-            r->bank_account->routing_code = (char *)row->routing_code;
-            r->bank_account->account_number = (char *)row->account_number;
-            r->bank_account->account_type = (Payments__V1__BankAccountType)row->account_type;
-            r->bank_account->currency = (char *)row->currency;
-            request.recipients[request.n_recipients++] = r;
-            place[i] = request.n_recipients;
-            const bool put = map_put(places, key, (void *)(uintptr_t)place[i]);
-            ASSERT(put);
-        }
+        request.recipients[request.n_recipients++] = new_recipient(a, rows[i].row);
     }
-    map_destroy(places);
     if (!cli_call(p->c, "payments.v1.RecipientService", "BulkCreateRecipients", &request.base,
                   &payments__v1__bulk_create_recipients_response__descriptor, &answer, e)) {
         return false;
     }
     const Payments__V1__BulkCreateRecipientsResponse *r =
         (const Payments__V1__BulkCreateRecipientsResponse *)answer;
-    for (size_t i = 0; i < n && place[i] <= r->n_results; i++) {
-        const Payments__V1__RecipientResult *x = r->results[place[i] - 1];
-        if (x->outcome_case == PAYMENTS__V1__RECIPIENT_RESULT__OUTCOME_RECIPIENT) {
+    for (size_t i = 0; i < n; i++) {
+        const Payments__V1__RecipientResult *x = i < r->n_results ? r->results[i] : NULL;
+        if (x != NULL && x->outcome_case == PAYMENTS__V1__RECIPIENT_RESULT__OUTCOME_RECIPIENT) {
             rows[i].recipient_id = x->recipient->recipient_id;
         } else {
-            refuse(&rows[i], x->error);
+            refuse(&rows[i], x != NULL ? x->error : NULL);
         }
     }
     return true;
@@ -125,7 +119,8 @@ static void note_accepted(payment *p, sent *s, const Payments__V1__Payout *payou
     uuid id = {0};
     const bool parsed = uuid_parse(str_of(payout->payout_id), &id);
     s->payout_id = payout->payout_id;
-    s->earlier = payout->create_time != NULL && payout->create_time->seconds < p->started_s;
+    const Google__Protobuf__Timestamp *t = payout->create_time;
+    s->earlier = t != NULL && t->seconds * 1000000 + t->nanos / 1000 < p->started_us;
     p->n_earlier += s->earlier ? 1 : 0;
     p->by_state[0]++;
     note_state(p, s, payout);
@@ -198,11 +193,13 @@ static bool concerns_one_merchant(const payment *p, const err *e) {
 static void refuse_chunk(payment *p, sent *rows, size_t n, const err *e) {
     const char *error = arena_strdup(p->c->arena, e->message);
     const char *reason = arena_strdup(p->c->arena, e->reason);
-    ASSERT(error != NULL && reason != NULL);
+    const char *field = arena_strdup(p->c->arena, e->field);
+    ASSERT(error != NULL && reason != NULL && field != NULL);
     for (size_t i = 0; i < n; i++) {
         if (rows[i].error == NULL) {
             rows[i].error = error;
             rows[i].error_reason = reason;
+            rows[i].error_field = field;
         }
     }
 }
@@ -324,8 +321,9 @@ static void report_refused(const payment *p) {
     for (size_t i = 0; i < p->file.n && shown < REFUSED_SHOWN_MAX; i++) {
         const sent *s = &p->rows[i];
         if (s->error != NULL) {
-            (void)printf("  line %zu, %s of %s: %s (%s)\n", s->row->line, s->row->reference,
-                         s->row->merchant_id, s->error, s->error_reason);
+            (void)printf("  line %zu, %s of %s: %s%s%s (%s)\n", s->row->line, s->row->reference,
+                         s->row->merchant_id, s->error_field, s->error_field[0] != '\0' ? ": " : "",
+                         s->error, s->error_reason);
             shown++;
         }
     }
@@ -429,9 +427,10 @@ static json_t *refusals_json(const payment *p) {
         const sent *s = &p->rows[i];
         if (s->error != NULL) {
             json_array_append_new(
-                all, json_pack("{s:I,s:s,s:s,s:s,s:o}", "line", (json_int_t)s->row->line,
+                all, json_pack("{s:I,s:s,s:s,s:s,s:s,s:o}", "line", (json_int_t)s->row->line,
                                "merchant_id", s->row->merchant_id, "reference", s->row->reference,
-                               "reason", s->error_reason, "error", cli_json_text(s->error)));
+                               "field", s->error_field, "reason", s->error_reason, "error",
+                               cli_json_text(s->error)));
         }
     }
     return all;
@@ -492,7 +491,7 @@ static int pay_file(payment *p, const char *path, bool wait) {
                : EXIT_DONE;
 }
 
-int cmd_pay(cli *c, int argc, char **argv) {
+static int cmd_pay(cli *c, int argc, char **argv) {
     static const struct option OPTIONS[] = {{"no-wait", no_argument, NULL, 'n'},
                                             {"wait", no_argument, NULL, 'w'},
                                             {"check", no_argument, NULL, 'c'},
@@ -509,7 +508,7 @@ int cmd_pay(cli *c, int argc, char **argv) {
     if (optind + 1 != argc) {
         return cli_usage("pay takes one file");
     }
-    payment p = {.c = c, .started_s = clock_wall_us(clock_system()) / 1000000};
+    payment p = {.c = c, .started_us = clock_wall_us(clock_system())};
     int code = EXIT_DONE;
     if (!payout_file_read_good(c, argv[optind], &p.file)) {
         code = EXIT_USAGE;
@@ -532,3 +531,32 @@ int cmd_pay(cli *c, int argc, char **argv) {
     payout_file_free(&p.file);
     return code;
 }
+
+const cli_command COMMAND_PAY = {
+    .name = "pay",
+    .usage = "FILE.csv|- [--check] [--no-wait]",
+    .summary = "check a whole payout file, pay it, and wait until every payout is final",
+    .help =
+        "Run it again at will: a row that was accepted before is not paid again.\n"
+        "  --check               say what is wrong with the file, and send nothing\n"
+        "  --no-wait             end as soon as all rows are accepted\n"
+        "\n"
+        "FILE.csv (- is stdin) is UTF-8, separated by commas, with a header line that has these "
+        "columns in any\n"
+        "order, each once, and no others: reference, merchant_id, recipient_name, holder_type "
+        "(individual,\n"
+        "company), rail (ach, instant), currency, amount (12.50: digits and a point), "
+        "routing_code, account_number,\n"
+        "account_type (checking, savings), description (may be missing). A row has as many cells "
+        "as the header line;\n"
+        "rows of empty cells are none. If one line is bad, nothing is sent.\n"
+        "\n"
+        "JSON\n"
+        "  {sent: true, rows, accepted, accepted_earlier, refused, unanswered,\n"
+        "   sums: [{state, currency, count, sum_minor}],\n"
+        "   refusals: [{line, merchant_id, reference, field, reason, error}],\n"
+        "   unsettled: [{line, merchant_id, reference, payout_id, state, reason, reason_text}]}\n"
+        "  --check, and whatever is given a file with bad lines:\n"
+        "  {sent: false, good, bad: [{line, field, reason, error}]}   line 0: the whole file\n",
+    .run = cmd_pay,
+};

@@ -1,7 +1,5 @@
 #include "cli/payout_file.h"
 
-#include <csv.h>
-#include <errno.h>
 #include <jansson.h>
 #include <openssl/sha.h>
 #include <stdio.h>
@@ -11,10 +9,11 @@
 #include "base/assert.h"
 #include "base/map.h"
 #include "base/money.h"
+#include "cli/csv_file.h"
 #include "domain/rules.h"
 #include "payments/v1/common.pb-c.h"
 
-enum { AMOUNT_SHOWN_MAX = 40 };
+enum { SHOWN_MAX = 40 };
 
 enum column {
     COL_REFERENCE,
@@ -46,15 +45,23 @@ typedef struct reader {
     cli *c;
     const char *path;
     payout_file *file;
-    size_t line;           // of the record that is being read
-    int place[COL_COUNT];  // place of each column in a record, -1: missing
-    const char *cells[64]; // of the record that is being read
-    size_t n_cells;
+    const csv_record *record;          // that is being read
+    int column_at[CSV_FILE_CELLS_MAX]; // which column each cell of a record is
+    size_t place[COL_COUNT];           // of each column in a record
+    bool has[COL_COUNT];               // the file has this column
+    size_t n_columns;
     bool header_done;
-    bool failed; // no use to go on; *why is set
-    err why;
     map *references; // (merchant, reference) → line
 } reader;
+
+// At most max bytes of a text, and no half letter of UTF-8 at their end.
+static int shown_len(str text, size_t max) {
+    size_t len = text.len < max ? text.len : max;
+    while (len > 0 && len < text.len && ((unsigned char)text.ptr[len] & 0xc0) == 0x80) {
+        len--;
+    }
+    return (int)len;
+}
 
 static void keep_complaint(payout_file *f, size_t line, const err *e) {
     if (f->bad == f->complaints_cap) {
@@ -70,60 +77,127 @@ static void keep_complaint(payout_file *f, size_t line, const err *e) {
 }
 
 static void complain(reader *r, const err *e) {
-    keep_complaint(r->file, r->line, e);
-    (void)fprintf(stderr, "%s:%zu: %s: %s\n", r->path, r->line,
+    keep_complaint(r->file, r->record->line, e);
+    (void)fprintf(stderr, "%s:%zu: %s: %s\n", r->path, r->record->line,
                   e->field[0] != '\0' ? e->field : "line", e->message);
 }
 
-static const char *cell(const reader *r, int column) {
-    const int at = r->place[column];
-    return at >= 0 && (size_t)at < r->n_cells ? r->cells[at] : "";
-}
+// --- the header line -------------------------------------------------------------------------------------------------------
 
-static void read_header(reader *r) {
+static bool note_column(reader *r, size_t place, err *e) {
+    const str name = r->record->cells[place];
+    err why = {0};
+    if (!csv_file_cell_is_text(name, "header", &why)) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, why.reason, "header",
+                             "column %zu of the header line %s", place + 1, why.message);
+    }
     for (int col = 0; col < COL_COUNT; col++) {
-        r->place[col] = -1;
-        for (size_t i = 0; i < r->n_cells; i++) {
-            if (strcmp(r->cells[i], COLUMNS[col]) == 0) {
-                r->place[col] = (int)i;
-            }
+        if (str_eq_c(name, COLUMNS[col]) && r->has[col]) {
+            return err_set_field(e, ERR_INVALID_ARGUMENT, "COLUMN_REPEATED", COLUMNS[col],
+                                 "the header line names the column %s twice", COLUMNS[col]);
         }
-        if (r->place[col] < 0 && col != COL_DESCRIPTION && !r->failed) {
-            r->failed = true;
-            err_set_field(&r->why, ERR_INVALID_ARGUMENT, "COLUMN_MISSING", COLUMNS[col],
-                          "the header line has no column %s", COLUMNS[col]);
+        if (str_eq_c(name, COLUMNS[col])) {
+            r->has[col] = true;
+            r->place[col] = place;
+            r->column_at[place] = col;
+            return true;
         }
     }
+    return name.len == 0 ? err_set(e, ERR_INVALID_ARGUMENT, "COLUMN_UNKNOWN",
+                                   "column %zu of the header line has no name", place + 1)
+                         : err_set_field(e, ERR_INVALID_ARGUMENT, "COLUMN_UNKNOWN", "header",
+                                         "the column \"%.*s\" is not known",
+                                         shown_len(name, SHOWN_MAX), name.ptr);
+}
+
+// Every column is known and named once, and none but the description is missing.
+static bool read_header(reader *r, err *e) {
+    if (r->record->n_cells > CSV_FILE_CELLS_MAX) {
+        return err_set(e, ERR_INVALID_ARGUMENT, "COLUMN_UNKNOWN",
+                       "the header line has %zu columns: a payout file has at most %d",
+                       r->record->n_cells, COL_COUNT);
+    }
+    for (size_t i = 0; i < r->record->n_cells; i++) {
+        if (!note_column(r, i, e)) {
+            return false;
+        }
+    }
+    for (int col = 0; col < COL_COUNT; col++) {
+        if (!r->has[col] && col != COL_DESCRIPTION) {
+            return err_set_field(e, ERR_INVALID_ARGUMENT, "COLUMN_MISSING", COLUMNS[col],
+                                 "the header line has no column %s", COLUMNS[col]);
+        }
+    }
+    r->n_columns = r->record->n_cells;
     r->header_done = true;
+    return true;
 }
 
-static bool read_choice(const reader *r, int column, const ProtobufCEnumDescriptor *d,
-                        const char *choices, int *out, err *e) {
-    return cli_enum_value(d, cell(r, column), out) ||
-           err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_INVALID", COLUMNS[column],
-                         "must be one of %s", choices);
-}
+// --- a row -----------------------------------------------------------------------------------------------------------------
 
-// At most max bytes of a text, and no half letter of UTF-8 at their end.
-static int shown_len(str text, size_t max) {
-    size_t len = text.len < max ? text.len : max;
-    while (len > 0 && len < text.len && ((unsigned char)text.ptr[len] & 0xc0) == 0x80) {
-        len--;
+// Every cell is text, and there are as many as columns.
+static bool check_cells(const reader *r, err *e) {
+    const csv_record *x = r->record;
+    for (size_t i = 0; i < x->n_cells && i < CSV_FILE_CELLS_MAX; i++) {
+        char number[32];
+        (void)snprintf(number, sizeof number, "cell %zu", i + 1);
+        if (!csv_file_cell_is_text(x->cells[i],
+                                   i < r->n_columns ? COLUMNS[r->column_at[i]] : number, e)) {
+            return false;
+        }
     }
-    return (int)len;
+    return x->n_cells == r->n_columns ||
+           err_set(e, ERR_INVALID_ARGUMENT, "CELL_COUNT",
+                   "has %zu cells, and the header line has %zu columns", x->n_cells, r->n_columns);
+}
+
+// The cell of a column; "" where the file has no such column. @arena
+static const char *cell(const reader *r, int column) {
+    if (!r->has[column] || r->record->cells[r->place[column]].len == 0) {
+        return "";
+    }
+    const str text = r->record->cells[r->place[column]];
+    return arena_strndup(r->c->arena, text.ptr, text.len);
+}
+
+// "ach, instant": the names of an enum as a file writes them.
+static void list_choices(const ProtobufCEnumDescriptor *d, char *out, size_t size) {
+    size_t len = 0;
+    out[0] = '\0';
+    for (unsigned i = 0; i < d->n_values && len < size; i++) {
+        if (d->values[i].value != 0) {
+            len += (size_t)snprintf(out + len, size - len, "%s%s", len > 0 ? ", " : "",
+                                    cli_enum_name(d, d->values[i].value));
+        }
+    }
+    for (char *at = out; *at != '\0'; at++) {
+        *at = *at >= 'A' && *at <= 'Z' ? (char)(*at - 'A' + 'a') : *at;
+    }
+}
+
+static bool read_choice(const reader *r, int column, const ProtobufCEnumDescriptor *d, int *out,
+                        err *e) {
+    char choices[128];
+    const char *name = cell(r, column);
+    if (name != NULL && cli_enum_value(d, name, out)) {
+        return true;
+    }
+    list_choices(d, choices, sizeof choices);
+    return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_INVALID", COLUMNS[column],
+                         "must be one of %s", choices);
 }
 
 static bool read_amount(const reader *r, payout_row *row, err *e) {
     const currency *ccy = NULL;
-    const str text = str_of(cell(r, COL_AMOUNT));
+    const str text = r->record->cells[r->place[COL_AMOUNT]];
     if (!rule_currency(str_of(row->currency), "", &ccy, e)) {
         return false;
     }
     if (!money_parse(text, ccy, &row->amount_minor)) {
         return err_set_field(
             e, ERR_INVALID_ARGUMENT, "AMOUNT_INVALID", "amount",
-            "\"%.*s\" is not an amount of %s: digits, and at most %d after the point",
-            shown_len(text, AMOUNT_SHOWN_MAX), text.ptr, ccy->code, ccy->exponent);
+            "\"%.*s\" is not an amount of %s: digits only, and at most %d after a point",
+            shown_len(text, SHOWN_MAX), text.ptr, ccy->code, ccy->exponent);
     }
     if (!rule_amount(row->amount_minor, "", e)) {
         return err_set_field(e, ERR_INVALID_ARGUMENT, "AMOUNT_NOT_POSITIVE", "amount",
@@ -133,8 +207,8 @@ static bool read_amount(const reader *r, payout_row *row, err *e) {
                              str_of(row->currency), row->amount_minor, "", e);
 }
 
-static bool read_row(const reader *r, payout_row *row, err *e) {
-    row->line = r->line;
+// Copies the record's texts. False when there is no room for them.
+static bool copy_texts(const reader *r, payout_row *row) {
     row->reference = cell(r, COL_REFERENCE);
     row->merchant_id = cell(r, COL_MERCHANT);
     row->recipient_name = cell(r, COL_NAME);
@@ -142,22 +216,23 @@ static bool read_row(const reader *r, payout_row *row, err *e) {
     row->routing_code = cell(r, COL_ROUTING);
     row->account_number = cell(r, COL_ACCOUNT);
     row->description = cell(r, COL_DESCRIPTION);
-    if (r->n_cells > 0 && !str_is_text(row->recipient_name, strlen(row->recipient_name))) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID_UTF8", "recipient_name",
-                             "is not UTF-8 text");
-    }
+    return row->reference != NULL && row->merchant_id != NULL && row->recipient_name != NULL &&
+           row->currency != NULL && row->routing_code != NULL && row->account_number != NULL &&
+           row->description != NULL;
+}
+
+static bool check_row(const reader *r, payout_row *row, err *e) {
     return rule_text(str_of(row->reference), 1, RULE_KEY_MAX, "", "reference", e) &&
            rule_merchant_id(str_of(row->merchant_id), "merchant_id", e) &&
            rule_text(str_of(row->recipient_name), 1, RULE_NAME_MAX, "", "recipient_name", e) &&
-           read_choice(r, COL_HOLDER, &payments__v1__holder_type__descriptor, "individual, company",
-                       &row->holder_type, e) &&
-           read_choice(r, COL_RAIL, &payments__v1__rail__descriptor, "ach, instant", &row->rail,
+           read_choice(r, COL_HOLDER, &payments__v1__holder_type__descriptor, &row->holder_type,
                        e) &&
+           read_choice(r, COL_RAIL, &payments__v1__rail__descriptor, &row->rail, e) &&
            read_amount(r, row, e) &&
            rule_routing_code(str_of(row->routing_code), str_of(row->currency), "", e) &&
            rule_account_number(str_of(row->account_number), "", e) &&
            read_choice(r, COL_ACCOUNT_TYPE, &payments__v1__bank_account_type__descriptor,
-                       "checking, savings", &row->account_type, e) &&
+                       &row->account_type, e) &&
            rule_description(str_of(row->description), "", e);
 }
 
@@ -175,18 +250,14 @@ static bool is_first_with_reference(reader *r, const payout_row *row, err *e) {
            err_set(e, ERR_RESOURCE_EXHAUSTED, "FILE_TOO_LARGE", "too many rows");
 }
 
-// One key for one set of bank details of one merchant, so that a recipient is registered once, whatever file names it.
+// The key comes from the row's own reference, so it tells nothing of the account: whoever reads keys could try out account numbers
+// against one that came from them.
 static void make_recipient_key(payout_row *row) {
-    char numbers[32];
-    (void)snprintf(numbers, sizeof numbers, "%d|%d", row->holder_type, row->account_type);
-    const char *const parts[] = {row->merchant_id,  row->recipient_name, row->currency,
-                                 row->routing_code, row->account_number, numbers};
+    static const char KIND[] = "recipient of the payout";
     uint8_t digest[SHA256_DIGEST_LENGTH];
     strbuf all;
-    strbuf_init(&all, 4096);
-    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
-        strbuf_printf(&all, "%zu:%s", strlen(parts[i]), parts[i]);
-    }
+    strbuf_init(&all, 1024);
+    strbuf_printf(&all, "%s %s %s", KIND, row->merchant_id, row->reference);
     ASSERT(strbuf_ok(&all)); // every part was checked to be short
     SHA256((const unsigned char *)all.ptr, all.len, digest);
     strbuf_deinit(&all);
@@ -204,117 +275,53 @@ static payout_row *next_row(payout_file *f) {
     return &f->rows[f->n];
 }
 
-static void on_cell(void *text, size_t len, void *arg) {
-    reader *r = arg;
-    if (r->n_cells < sizeof r->cells / sizeof r->cells[0]) {
-        const char *copy = arena_strndup(r->c->arena, text != NULL ? text : "", len);
-        ASSERT(copy != NULL); // PAYOUT_FILE_BYTES_MAX is below the arena's cap
-        r->cells[r->n_cells] = copy;
+// False ends the file: *e says why.
+static bool take_row(reader *r, err *e) {
+    payout_row *row = next_row(r->file);
+    err why = {0};
+    row->line = r->record->line;
+    if (r->file->n + r->file->bad >= PAYOUT_FILE_ROWS_MAX) {
+        return err_set(e, ERR_INVALID_ARGUMENT, "FILE_TOO_LARGE", "the file has more than %d rows",
+                       PAYOUT_FILE_ROWS_MAX);
     }
-    r->n_cells++;
-}
-
-static void on_record(int terminator, void *arg) {
-    reader *r = arg;
-    (void)terminator;
-    if (r->n_cells > sizeof r->cells / sizeof r->cells[0]) {
-        r->n_cells = sizeof r->cells / sizeof r->cells[0];
-    }
-    if (r->failed) {
-        return;
-    }
-    if (!r->header_done) {
-        read_header(r);
-    } else if (r->file->n + r->file->bad >= PAYOUT_FILE_ROWS_MAX) {
-        r->failed = true;
-        err_set(&r->why, ERR_INVALID_ARGUMENT, "FILE_TOO_LARGE", "the file has more than %d rows",
-                PAYOUT_FILE_ROWS_MAX);
+    if (!check_cells(r, &why)) {
+        complain(r, &why);
+    } else if (!copy_texts(r, row)) {
+        return err_set(e, ERR_INVALID_ARGUMENT, "FILE_TOO_LARGE", "the file is too large");
+    } else if (check_row(r, row, &why) && is_first_with_reference(r, row, &why)) {
+        make_recipient_key(row);
+        r->file->n++;
     } else {
-        payout_row *row = next_row(r->file);
-        err e = {0};
-        if (read_row(r, row, &e) && is_first_with_reference(r, row, &e)) {
-            make_recipient_key(row);
-            r->file->n++;
-        } else {
-            complain(r, &e);
-        }
-    }
-    r->n_cells = 0;
-}
-
-static bool read_bytes(const char *path, char **bytes, size_t *len, err *e) {
-    FILE *in = fopen(path, "rb");
-    bool ok = in != NULL;
-    *bytes = NULL;
-    *len = 0;
-    if (ok) {
-        ok = fseek(in, 0, SEEK_END) == 0;
-        const long size = ok ? ftell(in) : -1;
-        ok = ok && size >= 0 && size <= PAYOUT_FILE_BYTES_MAX && fseek(in, 0, SEEK_SET) == 0;
-        if (ok) {
-            *bytes = malloc((size_t)size + 1);
-            ASSERT(*bytes != NULL);
-            *len = fread(*bytes, 1, (size_t)size, in);
-            ok = *len == (size_t)size;
-        } else if (size > PAYOUT_FILE_BYTES_MAX) {
-            errno = EFBIG;
-        }
-    }
-    if (!ok) {
-        err_set(e, ERR_INVALID_ARGUMENT, "FILE_UNREADABLE", "cannot be read: %s", strerror(errno));
-    }
-    if (in != NULL) {
-        (void)fclose(in);
-    }
-    return ok;
-}
-
-// Feeds the parser line by line, so that a complaint knows its line.
-static bool parse(reader *r, const char *bytes, size_t len, err *e) {
-    struct csv_parser parser;
-    bool ok = csv_init(&parser, CSV_STRICT | CSV_STRICT_FINI | CSV_APPEND_NULL) == 0;
-    ASSERT(ok);
-    size_t at = len >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0
-                    ? 3
-                    : 0; // spreadsheets write a byte order mark
-    size_t line = 1;
-    while (ok && at < len && !r->failed) {
-        const char *end = memchr(bytes + at, '\n', len - at);
-        const size_t n = end != NULL ? (size_t)(end - (bytes + at)) + 1 : len - at;
-        r->line = r->n_cells == 0
-                      ? line
-                      : r->line; // a quoted cell may span lines: its record began earlier
-        ok = csv_parse(&parser, bytes + at, n, on_cell, on_record, r) == n;
-        at += n;
-        line++;
-    }
-    r->line = line - 1;
-    ok = ok && (r->failed || csv_fini(&parser, on_cell, on_record, r) == 0);
-    csv_free(&parser);
-    if (!ok) {
-        return err_set(e, ERR_INVALID_ARGUMENT, "CSV_INVALID", "line %zu: a quote is out of place",
-                       line - 1);
-    }
-    if (r->failed) {
-        *e = r->why;
-        return false;
-    }
-    if (!r->header_done || (r->file->n == 0 && r->file->bad == 0)) {
-        return err_set(e, ERR_INVALID_ARGUMENT, "FILE_EMPTY", "the file has no payouts");
+        complain(r, &why);
     }
     return true;
 }
 
+static bool on_record(void *arg, const csv_record *record, err *e) {
+    reader *r = arg;
+    r->record = record;
+    return r->header_done ? take_row(r, e) : read_header(r, e);
+}
+
+const char *payout_file_name(const char *path) {
+    return strcmp(path, "-") == 0 ? "stdin" : path;
+}
+
 bool payout_file_read(cli *c, const char *path, payout_file *f, err *e) {
-    reader r = {
-        .c = c, .path = path, .file = f, .references = map_create(1024, PAYOUT_FILE_ROWS_MAX)};
+    reader r = {.c = c,
+                .path = payout_file_name(path),
+                .file = f,
+                .references = map_create(1024, PAYOUT_FILE_ROWS_MAX)};
     char *bytes = NULL;
     size_t len = 0;
     *f = (payout_file){0};
-    bool ok = read_bytes(path, &bytes, &len, e);
+    bool ok = csv_file_load(path, PAYOUT_FILE_BYTES_MAX, &bytes, &len, e);
     if (ok) {
         SHA256((const unsigned char *)bytes, len, f->sha256);
-        ok = parse(&r, bytes, len, e);
+        ok = csv_file_each((str){bytes, len}, on_record, &r, e);
+    }
+    if (ok && f->n == 0 && f->bad == 0) {
+        ok = err_set(e, ERR_INVALID_ARGUMENT, "FILE_EMPTY", "the file has no payouts");
     }
     map_destroy(r.references);
     free(bytes);
@@ -326,7 +333,8 @@ bool payout_file_read_good(cli *c, const char *path, payout_file *f) {
     const bool read = payout_file_read(c, path, f, &e);
     if (!read) {
         keep_complaint(f, 0, &e);
-        (void)fprintf(stderr, "payctl: %s: %s; nothing was sent\n", path, e.message);
+        (void)fprintf(stderr, "payctl: %s: %s; nothing was sent\n", payout_file_name(path),
+                      e.message);
     } else if (f->bad > 0) {
         (void)fprintf(stderr, "payctl: %zu bad line(s), %zu good: nothing was sent\n", f->bad,
                       f->n);

@@ -13,7 +13,7 @@ typedef struct payout_row {
         *description;
     int holder_type, rail, account_type; // payments.v1
     int64_t amount_minor;
-    char recipient_key[72]; // the same bank details of the same merchant give the same key
+    char recipient_key[72]; // of the merchant and the reference: the same row gives the same key
 } payout_row;
 
 // What is wrong with a line.
@@ -30,7 +30,9 @@ typedef struct payout_file {
     uint8_t sha256[32]; // of the bytes
 } payout_file;
 
-// Reads and checks. False and *e when the file cannot be read at all or has no usable header; bad lines are printed to
+// How messages name the file: its path, or "stdin" for "-". @borrowed
+const char *payout_file_name(const char *path);
+// Reads and checks; "-" is stdin. False and *e when the file cannot be read at all or has no usable header; bad lines are printed to
 // stderr as "FILE:LINE: field: reason" and counted in f->bad (a file with bad lines must not be sent). Strings live in
 // c->arena, rows and complaints until payout_file_free, which is due either way.
 bool payout_file_read(cli *c, const char *path, payout_file *f, err *e) WARN_UNUSED;

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "cli/csv_file.h"
 #include "cli/payout_file.h"
 
 #define HEADER                                                                                     \
@@ -116,17 +117,120 @@ static void test_read__no_such_file__refused(void **state) {
     assert_string_equal(e.reason, "FILE_UNREADABLE");
 }
 
-static void test_recipient_key__same_bank_details_same_key(void **state) {
+static void read_bytes(const char *bytes, size_t len, const char *reason) {
+    char path[] = "/tmp/payctl-test-XXXXXX";
+    err e = {0};
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, bytes, len), (long)len);
+    close(fd);
+    assert_false(payout_file_read(&C, path, &FILE_READ, &e));
+    unlink(path);
+    assert_string_equal(e.reason, reason);
+}
+
+static void assert_complaint(size_t i, size_t line, const char *field, const char *reason) {
+    assert_true(i < FILE_READ.bad);
+    assert_int_equal(FILE_READ.complaints[i].line, line);
+    assert_string_equal(FILE_READ.complaints[i].field, field);
+    assert_string_equal(FILE_READ.complaints[i].reason, reason);
+}
+
+static void test_read__another_number_of_cells__bad_line_with_both_counts(void **state) {
     (void)state;
     err e = {0};
     assert_true(read_text(
-        HEADER GOOD
-        "ref-2,acme,Ada Lovelace,individual,ach,USD,99,021000021,12345678,checking,OTHER\n"
-        "ref-3,acme,Ada Lovelace,individual,ach,USD,99,021000021,12345679,checking,OTHER\n",
+        HEADER "ref-1,acme,Ada,individual,ach,USD,1,234.56,021000021,12345678,checking,PAYOUT\n"
+               "ref-2,acme,Ada,individual,ach,USD,1.00,021000021,12345678,checking\n" GOOD,
         &e));
+    assert_int_equal(FILE_READ.n, 1);
+    assert_int_equal(FILE_READ.bad, 2);
+    assert_complaint(0, 2, "", "CELL_COUNT");
+    assert_string_equal(FILE_READ.complaints[0].text,
+                        "has 12 cells, and the header line has 11 columns");
+    assert_complaint(1, 3, "", "CELL_COUNT");
+}
+
+static void test_read__column_twice_or_unknown__file_refused(void **state) {
+    (void)state;
+    err e = {0};
+    assert_false(read_text("amount," HEADER "1.00," GOOD, &e));
+    assert_string_equal(e.reason, "COLUMN_REPEATED");
+    assert_string_equal(e.field, "amount");
+    assert_false(read_text("notes," HEADER "x," GOOD, &e));
+    assert_string_equal(e.reason, "COLUMN_UNKNOWN");
+}
+
+static void test_read__rows_of_empty_cells__no_rows_but_lines(void **state) {
+    (void)state;
+    err e = {0};
+    assert_true(read_text(HEADER ",,,,,,,,,,\n" GOOD ",,,,,,,,,,\n\n , ,\nx,\n", &e));
+    assert_int_equal(FILE_READ.n, 1);
+    assert_int_equal(FILE_READ.rows[0].line, 3);
+    assert_int_equal(FILE_READ.bad, 1);
+    assert_complaint(0, 7, "", "CELL_COUNT");
+}
+
+static void test_read__other_kinds_of_file__each_named(void **state) {
+    (void)state;
+    static const char UTF16[] = "r\0e\0f\0e\0r\0e\0n\0c\0e\0,\0\n\0";
+    read_bytes(UTF16, sizeof UTF16 - 1, "FILE_UTF16");
+    read_bytes("\xff\xfer\0", 4, "FILE_UTF16");
+    read_bytes("PK\x03\x04zzzz", 8, "FILE_NOT_CSV");
+    read_bytes("reference;amount\nx;y\n", 21, "SEPARATOR_UNKNOWN");
+    read_bytes("reference\tamount\nx\ty\n", 21, "SEPARATOR_UNKNOWN");
+    read_bytes("reference,amount\rx,y\r", 21, "LINE_ENDS_CR");
+}
+
+static void test_cell_is_text__says_which_byte(void **state) {
+    (void)state;
+    err e = {0};
+    assert_true(csv_file_cell_is_text(STR("Zo\xc3\xab \xf0\x9f\x99\x82"), "x", &e));
+    assert_true(csv_file_cell_is_text(STR(""), "x", &e));
+    static const struct {
+        str cell;
+        const char *reason, *text;
+    } CASES[] = {
+        {{"12\0"
+          "34",
+          5},
+         "CONTROL_CHARACTER",
+         "has a control character, U+0000, at byte 3"},
+        {{"a\x7f", 2}, "CONTROL_CHARACTER", "has a control character, U+007F, at byte 2"},
+        {{"\xc2\x9f", 2}, "CONTROL_CHARACTER", "has a control character, U+009F, at byte 1"},
+        {{"\xe9t\xe9", 3},
+         "INVALID_UTF8",
+         "is not UTF-8 text: byte 1 is 0xE9; save the file as CSV UTF-8"},
+        {{"ab\xc3", 3},
+         "INVALID_UTF8",
+         "is not UTF-8 text: byte 3 is 0xC3; save the file as CSV UTF-8"},
+        {{"\xed\xa0\x80", 3},
+         "INVALID_UTF8",
+         "is not UTF-8 text: byte 1 is 0xED; save the file as CSV UTF-8"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        assert_false(csv_file_cell_is_text(CASES[i].cell, "name", &e));
+        assert_string_equal(e.reason, CASES[i].reason);
+        assert_string_equal(e.message, CASES[i].text);
+        assert_string_equal(e.field, "name");
+    }
+}
+
+static void test_recipient_key__of_the_reference__not_of_the_account(void **state) {
+    (void)state;
+    err e = {0};
+    char first[72];
+    assert_true(read_text(HEADER GOOD
+                          "ref-2,acme,Ada,individual,ach,USD,99,021000021,12345678,checking,\n"
+                          "ref-1,other,Ada,individual,ach,USD,99,021000021,12345678,checking,\n",
+                          &e));
     assert_int_equal(FILE_READ.n, 3);
-    assert_string_equal(FILE_READ.rows[0].recipient_key, FILE_READ.rows[1].recipient_key);
-    assert_string_not_equal(FILE_READ.rows[0].recipient_key, FILE_READ.rows[2].recipient_key);
+    memcpy(first, FILE_READ.rows[0].recipient_key, sizeof first);
+    assert_string_not_equal(first, FILE_READ.rows[1].recipient_key);
+    assert_string_not_equal(first, FILE_READ.rows[2].recipient_key);
+    payout_file_free(&FILE_READ);
+    assert_true(read_text(HEADER "ref-1,acme,B,company,ach,USD,9,021000021,999,savings,\n", &e));
+    assert_string_equal(first, FILE_READ.rows[0].recipient_key);
 }
 
 static void test_money__digits_of_the_currency(void **state) {
@@ -151,8 +255,17 @@ int main(void) {
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_read__empty_file__refused, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_read__no_such_file__refused, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_recipient_key__same_bank_details_same_key, set_up,
+        cmocka_unit_test_setup_teardown(
+            test_read__another_number_of_cells__bad_line_with_both_counts, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_read__column_twice_or_unknown__file_refused, set_up,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(test_read__rows_of_empty_cells__no_rows_but_lines, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_read__other_kinds_of_file__each_named, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_cell_is_text__says_which_byte, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_recipient_key__of_the_reference__not_of_the_account,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_money__digits_of_the_currency, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -373,7 +373,7 @@ static int print_report(report *r, table *trial) {
     return all_agree ? EXIT_DONE : EXIT_NOT_SETTLED;
 }
 
-int cmd_report(cli *c, int argc, char **argv) {
+static int cmd_report(cli *c, int argc, char **argv) {
     static const char *const TITLES[] = {"book",           "at sequence",     "debits", "credits",
                                          "debits pending", "credits pending", ""};
     report r = {.c = c,
@@ -401,3 +401,15 @@ int cmd_report(cli *c, int argc, char **argv) {
     json_decref(r.trial);
     return code;
 }
+
+const cli_command COMMAND_REPORT = {
+    .name = "report",
+    .usage = "",
+    .summary = "do our books, the ledger and the bank agree?",
+    .help = "Exit code 1: they do not.\n"
+            "\n"
+            "JSON\n"
+            "  {agree, balanced, clearing_empty, states: [...], flows: [...],\n"
+            "   trial_balance: [{book_id, sequence, balanced, lines: [...]}]}\n",
+    .run = cmd_report,
+};

@@ -59,7 +59,7 @@ def test_pay_a_good_file_and_again(payctl, merchant, world):
     code, out, _ = payctl.run("pay", file)
     assert code == DONE and "not paid again" in out
     assert world.payments_rows(f"SELECT count(*) FROM payout WHERE merchant_id = '{merchant}'") == [["8"]]
-    assert world.payments_rows(f"SELECT count(*) FROM recipient WHERE merchant_id = '{merchant}'") == [["3"]]
+    assert world.payments_rows(f"SELECT count(*) FROM recipient WHERE merchant_id = '{merchant}'") == [["8"]]
     payer = Payer(world)
     book_id = int(world.payments_rows(f"SELECT book_id FROM merchant_book WHERE merchant_id = '{merchant}'")[0][0])
     assert_books_at_rest(payer, [book_id])
@@ -102,10 +102,10 @@ def test_bad_lines_as_json(payctl, merchant):
         assert code == USAGE and f"{file}:3:" in err, (args, err)
         assert (answer["sent"], answer["good"]) == (False, 1)
         assert [(bad["line"], bad["field"], bad["reason"]) for bad in answer["bad"]] == [
-            (3, "amount", "AMOUNT_INVALID"), (4, "rail", "FIELD_INVALID"), (5, "amount", "AMOUNT_INVALID")]
+            (3, "amount", "AMOUNT_INVALID"), (4, "rail", "FIELD_INVALID"), (5, "amount", "INVALID_UTF8")]
         assert all(f":{bad['line']}: {bad['field']}: {bad['error']}\n" in err for bad in answer["bad"][:2])
         assert answer["bad"][0]["error"].startswith('"1' + "é" * 19 + '" is not an amount of USD')
-        assert answer["bad"][2]["error"].startswith('"1?" is not an amount of USD')
+        assert answer["bad"][2]["error"].startswith("is not UTF-8 text: byte 2 is 0xA3")
     code, answer, _ = payctl.json("pay", str(payctl.folder / "not-there.csv"))
     assert code == USAGE and [(bad["line"], bad["reason"]) for bad in answer["bad"]] == [(0, "FILE_UNREADABLE")]
 
@@ -154,7 +154,7 @@ def test_rows_that_the_service_refuses(payctl, merchant, world):
     assert code == REFUSED, (out, err)
     assert "5 rows: 2 accepted, 3 refused\n" in out, out
     for line, reference, whose in ((4, "theirs-1", first), (6, "theirs-2", first), (2, "theirs-3", last)):
-        assert f"line {line}, {reference} of {whose}: no such merchant (MERCHANT_NOT_FOUND)\n" in out, out
+        assert f"line {line}, {reference} of {whose}: merchant_id: no such merchant (MERCHANT_NOT_FOUND)\n" in out, out
     settled = 2 * 1250
     assert balance(payctl, merchant) == (100_000 - settled, 0, 100_000 - settled)
     _, listed, _ = payctl.json("payouts", "--merchant", merchant)
@@ -310,10 +310,13 @@ def test_progress_on_a_terminal(payctl, merchant):
 
 
 def test_progress_in_a_pipe(payctl, merchant):
-    """Plain lines: nothing that a log file would show as rubbish."""
-    code, _, err = payctl.run("pay", payctl.file([row(merchant, "p1"), row(merchant, "p2")]))
+    """Nothing, or plain lines for who asks for them: nothing that a log file would show as rubbish."""
+    file = payctl.file([row(merchant, "p1"), row(merchant, "p2")])
+    code, _, err = payctl.run("pay", file, "--progress")
     assert code == DONE and "\r" not in err and "#" not in err
     assert re.search(r"^sending: 2/2 $", err, re.M) and re.search(r"^paying: 2/2 2 SETTLED$", err, re.M), err
+    code, _, err = payctl.run("pay", file)
+    assert (code, err) == (DONE, "")
 
 
 def report_as_json(payctl, payer):

@@ -14,7 +14,7 @@ from .world import BUILD, SANITIZER_ENV
 
 COLUMNS = ["reference", "merchant_id", "recipient_name", "holder_type", "rail", "currency", "amount", "routing_code",
            "account_number", "account_type", "description"]
-DONE, NOT_SETTLED, USAGE, SERVICE, REFUSED = range(5)
+DONE, NOT_SETTLED, USAGE, SERVICE, REFUSED, OUTPUT = range(6)
 ACCOUNT = "445566778899"
 TIMEOUT_S = 120
 
@@ -31,8 +31,7 @@ class Payctl:
 
     def _start(self, args, env, **how):
         variables = {**clean_environment(), **SANITIZER_ENV, **self.world.stack.client_env(), **(env or {})}
-        return subprocess.Popen([str(BUILD / "bin" / "payctl"), *args], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                env=variables, **how)
+        return subprocess.Popen([str(BUILD / "bin" / "payctl"), *args], env=variables, **how)
 
     @staticmethod
     def _judged(code: int, out: str, err: str):
@@ -40,20 +39,21 @@ class Payctl:
         assert ACCOUNT not in out + err, "a bank account number was shown"
         return code, out, err
 
-    def run(self, *args, env=None):
-        """(exit code, stdout, stderr); a sanitizer's report fails."""
-        with self._start(args, env, stderr=subprocess.PIPE, encoding="utf-8", errors="replace") as process:
+    def run(self, *args, env=None, stdin=None, stdout=subprocess.PIPE):
+        """(exit code, stdout, stderr); a sanitizer's report fails. stdin: bytes, through a pipe. stdout: another place for it."""
+        with self._start(args, env, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE, stdout=stdout,
+                         stderr=subprocess.PIPE) as process:
             try:
-                out, err = process.communicate(timeout=TIMEOUT_S)
+                out, err = process.communicate(stdin, timeout=TIMEOUT_S)
             finally:
                 process.kill()
-        return self._judged(process.returncode, out, err)
+        return self._judged(process.returncode, *(text.decode("utf-8", "replace") for text in (out or b"", err)))
 
     def run_on_terminal(self, *args):
         """The same with stderr on a terminal of its own. For little output: stdout is read when the program has ended."""
         ours, theirs = pty.openpty()
         seen = b""
-        with self._start(args, None, stderr=theirs) as process:
+        with self._start(args, None, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs) as process:
             os.close(theirs)
             try:
                 while chunk := os.read(ours, 65536):

@@ -28,7 +28,7 @@ cmd_demo() {
     step "Paying $DEMO_FILE"
     # 1: some payouts did not settle. The file holds rows that must fail, so that is what should happen.
     local code=0
-    (cmd_payctl pay "$DEMO_FILE") || code=$?
+    (cmd_payctl pay "$DEMO_FILE" --progress) || code=$?
     [[ $code -le 1 ]] || fail "payctl pay ended with exit code $code"
     step "Report"
     demo_wait_for_returns

@@ -1,4 +1,4 @@
-// payctl payout, payouts, balance, watch: what stands where.
+// payctl payout, payouts, watch: where payouts stand.
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,13 +8,11 @@
 
 #include "base/assert.h"
 #include "cli/cli.h"
-#include "payments/v1/merchant_service.pb-c.h"
 #include "payments/v1/payout_service.pb-c.h"
 
-enum { WATCH_MS = 24 * 3600 * 1000, IDS_MAX = 10000, STATES_MAX = 10 };
+enum { WATCH_MS = 24 * 3600 * 1000, STATES_MAX = 10 };
 
 static const char *const PAYOUTS = "payments.v1.PayoutService";
-static const char *const MERCHANTS = "payments.v1.MerchantService";
 
 static const char *state_name(Payments__V1__PayoutState s) {
     return cli_enum_name(&payments__v1__payout_state__descriptor, (int)s);
@@ -69,7 +67,7 @@ static void print_timeline(cli *c, const Payments__V1__GetPayoutTimelineResponse
     table_print(&t);
 }
 
-int cmd_payout(cli *c, int argc, char **argv) {
+static int cmd_payout(cli *c, int argc, char **argv) {
     Payments__V1__GetPayoutTimelineRequest request =
         PAYMENTS__V1__GET_PAYOUT_TIMELINE_REQUEST__INIT;
     ProtobufCMessage *answer = NULL;
@@ -97,32 +95,6 @@ int cmd_payout(cli *c, int argc, char **argv) {
 }
 
 // --- payouts ---------------------------------------------------------------------------------------------------------------
-
-static bool all_merchants(cli *c, const char *only, char ***ids, size_t *n, err *e) {
-    Payments__V1__ListMerchantsRequest request = PAYMENTS__V1__LIST_MERCHANTS_REQUEST__INIT;
-    *ids = ARENA_ARRAY(c->arena, char *, IDS_MAX);
-    *n = 0;
-    ASSERT(*ids != NULL);
-    if (only != NULL) {
-        (*ids)[(*n)++] = (char *)only;
-        return true;
-    }
-    request.page_size = 1000;
-    do {
-        ProtobufCMessage *answer = NULL;
-        if (!cli_call(c, MERCHANTS, "ListMerchants", &request.base,
-                      &payments__v1__list_merchants_response__descriptor, &answer, e)) {
-            return false;
-        }
-        const Payments__V1__ListMerchantsResponse *r =
-            (const Payments__V1__ListMerchantsResponse *)answer;
-        for (size_t i = 0; i < r->n_merchants && *n < IDS_MAX; i++) {
-            (*ids)[(*n)++] = r->merchants[i]->merchant_id;
-        }
-        request.page_token = r->next_page_token;
-    } while (request.page_token[0] != '\0' && *n < IDS_MAX);
-    return true;
-}
 
 typedef struct payouts_asked {
     const char *merchant;
@@ -185,26 +157,6 @@ static int list_payouts(cli *c, payouts_asked *q, char **merchants, size_t n_mer
     return EXIT_DONE;
 }
 
-// What a service says of one merchant, with the merchant's name.
-static void append_of_merchant(json_t *list, const char *merchant, const ProtobufCMessage *m) {
-    json_t *object = json_pack("{s:s}", "merchant_id", merchant);
-    json_t *rest = cli_to_json(m);
-    json_object_update(object, rest);
-    json_decref(rest);
-    json_array_append_new(list, object);
-}
-
-// The end of a command that has gone through merchants: as JSON or as a table. Both are gone afterwards.
-static void print_merchants(const cli *c, json_t *list, table *t) {
-    if (c->json) {
-        table_drop(t);
-        cli_print_value(json_pack("{s:o}", "merchants", list));
-    } else {
-        table_print(t);
-        json_decref(list);
-    }
-}
-
 static int summarize_payouts(cli *c, char **merchants, size_t n_merchants) {
     static const char *const TITLES[] = {"merchant", "state", "rail", "payouts", "sum"};
     json_t *list = json_array();
@@ -224,7 +176,7 @@ static int summarize_payouts(cli *c, char **merchants, size_t n_merchants) {
         }
         const Payments__V1__SummarizePayoutsResponse *r =
             (const Payments__V1__SummarizePayoutsResponse *)answer;
-        append_of_merchant(list, merchants[m], answer);
+        cli_append_of_merchant(list, merchants[m], answer);
         for (size_t i = 0; i < r->n_lines; i++) {
             const Payments__V1__PayoutSummaryLine *x = r->lines[i];
             const char *cells[] = {merchants[m], state_name(x->state), rail_name(x->rail),
@@ -233,7 +185,7 @@ static int summarize_payouts(cli *c, char **merchants, size_t n_merchants) {
             table_row(&t, cells);
         }
     }
-    print_merchants(c, list, &t);
+    cli_print_merchants(c, list, &t);
     return EXIT_DONE;
 }
 
@@ -265,7 +217,7 @@ static bool payouts_option(payouts_asked *q, int opt, const char *value) {
     }
 }
 
-int cmd_payouts(cli *c, int argc, char **argv) {
+static int cmd_payouts(cli *c, int argc, char **argv) {
     static const struct option OPTIONS[] = {
         {"merchant", required_argument, NULL, 'm'},  {"state", required_argument, NULL, 's'},
         {"rail", required_argument, NULL, 'r'},      {"currency", required_argument, NULL, 'c'},
@@ -288,74 +240,10 @@ int cmd_payouts(cli *c, int argc, char **argv) {
     if (optind != argc) {
         return cli_usage("payouts takes options only");
     }
-    if (!all_merchants(c, q.merchant, &merchants, &n, &e)) {
+    if (!cli_merchants(c, q.merchant, &merchants, &n, &e)) {
         return cli_failed(c, "list the merchants", &e);
     }
     return q.summary ? summarize_payouts(c, merchants, n) : list_payouts(c, &q, merchants, n);
-}
-
-// --- balance ---------------------------------------------------------------------------------------------------------------
-
-// False: a proof was asked for, and one of the balances is not what its entries add up to.
-static bool balance_rows(cli *c, table *t, const char *merchant, bool prove,
-                         const Payments__V1__GetBalanceResponse *r) {
-    bool all_proven = true;
-    for (size_t i = 0; i < r->n_lines; i++) {
-        const Payments__V1__BalanceLine *x = r->lines[i];
-        const char *proof =
-            !prove      ? "-"
-            : x->proven ? arena_printf(c->arena, "equals its %lld entries", (long long)x->entries)
-                        : "DIFFERS from its entries";
-        all_proven = all_proven && (!prove || x->proven);
-        const char *cells[] = {merchant, cli_money(c, x->available_minor, x->currency),
-                               cli_money(c, x->held_minor, x->currency),
-                               cli_money(c, x->total_minor, x->currency), proof};
-        table_row(t, cells);
-    }
-    return all_proven;
-}
-
-int cmd_balance(cli *c, int argc, char **argv) {
-    static const struct option OPTIONS[] = {{"prove", no_argument, NULL, 'p'}, {0}};
-    static const char *const TITLES[] = {"merchant", "available", "held", "total", "proof"};
-    bool prove = false, all_proven = true;
-    char **merchants = NULL;
-    size_t n = 0;
-    table t;
-    err e = {0};
-    int opt = 0;
-    while ((opt = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
-        if (opt == '?') {
-            return EXIT_USAGE;
-        }
-        prove = true;
-    }
-    if (optind + 1 < argc) {
-        return cli_usage("balance takes one merchant, or none for all");
-    }
-    if (!all_merchants(c, optind < argc ? argv[optind] : NULL, &merchants, &n, &e)) {
-        return cli_failed(c, "list the merchants", &e);
-    }
-    json_t *list = json_array();
-    table_begin(&t, 5, 14u, TITLES);
-    for (size_t m = 0; m < n; m++) {
-        Payments__V1__GetBalanceRequest request = PAYMENTS__V1__GET_BALANCE_REQUEST__INIT;
-        ProtobufCMessage *answer = NULL;
-        request.merchant_id = merchants[m];
-        request.prove = prove;
-        if (!cli_call(c, MERCHANTS, "GetBalance", &request.base,
-                      &payments__v1__get_balance_response__descriptor, &answer, &e)) {
-            table_drop(&t);
-            json_decref(list);
-            return cli_failed(c, "read the balance", &e);
-        }
-        append_of_merchant(list, merchants[m], answer);
-        all_proven = balance_rows(c, &t, merchants[m], prove,
-                                  (const Payments__V1__GetBalanceResponse *)answer) &&
-                     all_proven;
-    }
-    print_merchants(c, list, &t);
-    return all_proven ? EXIT_DONE : EXIT_NOT_SETTLED;
 }
 
 // --- watch -----------------------------------------------------------------------------------------------------------------
@@ -385,12 +273,11 @@ static bool on_change(void *arg, const ProtobufCMessage *m) {
                          p->reason);
         }
     }
-    (void)fflush(stdout);
-    arena_reset(c->arena); // a watch may run for days
-    return true;
+    arena_reset(c->arena);  // a watch may run for days
+    return cli_output_ok(); // nobody reads any more: nothing to watch for
 }
 
-int cmd_watch(cli *c, int argc, char **argv) {
+static int cmd_watch(cli *c, int argc, char **argv) {
     static const struct option OPTIONS[] = {{"until-done", no_argument, NULL, 'u'}, {0}};
     Payments__V1__WatchPayoutsRequest request = PAYMENTS__V1__WATCH_PAYOUTS_REQUEST__INIT;
     char merchant_text[128];
@@ -425,3 +312,48 @@ int cmd_watch(cli *c, int argc, char **argv) {
     }
     return w.one_failed ? EXIT_NOT_SETTLED : EXIT_DONE;
 }
+
+// --- commands --------------------------------------------------------------------------------------------------------------
+
+const cli_command COMMAND_PAYOUT = {
+    .name = "payout",
+    .usage = "MERCHANT/ID",
+    .summary = "one payout: state, attempts, references of its bank, timeline",
+    .help = "JSON\n"
+            "  {payout: {...}, entries: [...]}\n",
+    .run = cmd_payout,
+};
+
+const cli_command COMMAND_PAYOUTS = {
+    .name = "payouts",
+    .usage = "[--merchant M] [--state S]... [--rail R] [--currency C] [--reference X] [--limit N] "
+             "[--summary]",
+    .summary = "payouts, newest first, or counts and sums of them",
+    .help =
+        "  --merchant M          of this merchant; else of all, one after the other\n"
+        "  --state S             PENDING, PROCESSING, SENT, SETTLED, FAILED, RETURNED, HELD ...; "
+        "may be repeated\n"
+        "  --rail R, --currency C, --reference X\n"
+        "                        only these\n"
+        "  --limit N             at most N, 1 to 1,000,000; 50 if not given\n"
+        "  --summary             counts and sums by merchant, state, rail and currency\n"
+        "\n"
+        "JSON\n"
+        "  {payouts: [{...}], limit_reached}   --summary: {merchants: [{merchant_id, lines: "
+        "[...]}]}\n",
+    .run = cmd_payouts,
+};
+
+const cli_command COMMAND_WATCH = {
+    .name = "watch",
+    .usage = "MERCHANT | MERCHANT/ID [--until-done]",
+    .summary = "print changes of payouts as they happen",
+    .help =
+        "  --until-done          end when no payout is open; exit code 1: one that it showed has "
+        "failed, was\n"
+        "                        returned or was canceled\n"
+        "\n"
+        "JSON\n"
+        "  one payout a line, each an object\n",
+    .run = cmd_watch,
+};
