@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "crypto/crypto.h"
 #include "daemon/daemon.h"
+#include "guard/guard.h"
 #include "rails/ach/ach_rail.h"
 #include "rails/instant/instant_rail.h"
 #include "saga/engine.h"
@@ -77,6 +78,7 @@ static const config_setting SETTINGS[] = {
 typedef struct program {
     settings settings;
     db_pool *pool;
+    guard *guard;
     crypto_keyring *keys;
     rpc_client *ledger;
     rail *rails[RAILS_MAX]; // those that are switched on
@@ -140,6 +142,7 @@ static bool start_engine(program *p, err *e) {
     const settings *s = &p->settings;
     const saga_engine_options o = {
         .pool = p->pool,
+        .guard = p->guard,
         .ledger = p->ledger,
         .keys = p->keys,
         .rails = p->rails,
@@ -198,6 +201,7 @@ static void stop(void *self) {
     instant_rail_destroy(p->instant);
     rpc_client_destroy(p->ledger);
     crypto_keyring_destroy(p->keys);
+    guard_stop(p->guard);
 }
 
 static bool start(void *self, db_pool *pool, rpc_service *services, size_t services_max,
@@ -205,6 +209,10 @@ static bool start(void *self, db_pool *pool, rpc_service *services, size_t servi
     program *p = self;
     ASSERT(services_max >= PAYMENTS_SERVICES);
     p->pool = pool;
+    p->guard = guard_start(pool, e); // first: it sets the clock of everything below
+    if (p->guard == NULL) {
+        return false;
+    }
     p->keys = crypto_keyring_load(p->settings.keys_file, e);
     if (p->keys == NULL || !start_ledger_client(p, e) || !start_rails(p, e) ||
         !start_engine(p, e) || !start_service(p, e) || !start_listening(p, e)) {
@@ -216,10 +224,20 @@ static bool start(void *self, db_pool *pool, rpc_service *services, size_t servi
     return true;
 }
 
+static void on_guard(void *server, bool may_claim) {
+    rpc_server_set_serving(server, GUARD_HEALTH_NAME, may_claim);
+}
+
+// Before the server goes.
+static void quiesce(void *self) {
+    const program *p = self;
+    guard_tell(p->guard, NULL, NULL);
+}
+
 static bool started(void *self, rpc_server *server, strbuf *extra_json, err *e) {
     const program *p = self;
-    (void)server;
     (void)e;
+    guard_tell(p->guard, on_guard, server);
     if (p->instant != NULL) {
         strbuf_printf(extra_json, ",\"webhook_port\":%d", instant_rail_webhook_port(p->instant));
     }
@@ -237,6 +255,7 @@ int main(int argc, char **argv) {
         .common = &p.settings.common,
         .start = start,
         .started = started,
+        .quiesce = quiesce,
         .stop = stop,
         .error_domain = "payments.disburse",
         .self = &p,

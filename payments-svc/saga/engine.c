@@ -58,7 +58,8 @@ struct saga_engine {
     metric *due[STEP_COUNT];
     ticker *take_over;
     arena *take_over_arena;
-    arena *a; // the books
+    saga_stuck stuck; // of the take-over's ticker
+    arena *a;         // the books
     pthread_t threads[SAGA_WORKERS_MAX];
     int n_threads;
     rail *rails[SAGA_RAILS_MAX];
@@ -321,7 +322,7 @@ static void take_over(void *arg) {
     err e;
     err_clear(&e);
     if (n_books > 0 &&
-        !saga_store_take_over(g->o.pool, books, n_books, clock_wall_us(g->clock), &n,
+        !saga_store_take_over(g->o.pool, books, n_books, &g->stuck, &n,
                               clock_mono_ms(g->clock) + SCAN_TIMEOUT_MS, g->take_over_arena, &e) &&
         saga_may_complain(&complaint)) {
         log_err(LOG_WARN, "saga.take_over_failed", &e);
@@ -394,7 +395,10 @@ static void work(worker *w) {
     while (!g->stopping) {
         task t;
         int64_t wake_us = INT64_MAX / 2;
-        if (pick(g, &t, clock_wall_us(g->clock), &wake_us)) {
+        if (g->o.guard != NULL && !guard_may_claim(g->o.guard)) {
+            g->next_scan_ms = clock_mono_ms(g->clock) + g->o.poll_ms;
+            wait_until(g, wake_us);
+        } else if (pick(g, &t, clock_wall_us(g->clock), &wake_us)) {
             pthread_cond_signal(&g->changed); // there may be work for another one
             pthread_mutex_unlock(&g->mutex);
             const saga_result result = run_task(w, &t);

@@ -10,6 +10,7 @@
 #include "crypto/crypto.h"
 #include "db/db.h"
 #include "domain/machine.h"
+#include "guard/guard.h"
 #include "rails/rail.h"
 #include "rpc/rpc.h"
 
@@ -19,6 +20,7 @@ enum { SAGA_WORKERS_MAX = 64, SAGA_BATCH_MAX = 8000, SAGA_RAILS_MAX = 8, SAGA_BO
 
 typedef struct saga_engine_options {
     db_pool *pool; // needs workers + 2 connections
+    guard *guard;  // asked before each claim; NULL: all may be claimed
     rpc_client *ledger;
     crypto_keyring *keys;
     rail *const *rails;

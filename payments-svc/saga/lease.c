@@ -11,6 +11,7 @@ enum { LEASES_MAX = SAGA_LEASES_MAX };
 
 struct saga_lease {
     bool used, renewing;
+    bool gone; // of the keeper's thread alone
     saga_batch *batch;
     saga_renewal renewal;
 };
@@ -32,7 +33,6 @@ static void renew(saga_keeper *k, saga_lease *l) {
     err e;
     err_clear(&e);
     const int64_t now_ms = clock_mono_ms(k->clock);
-    l->renewal.ends_us = clock_wall_us(k->clock) + k->lease_ms * 1000;
     bool kept = false;
     const bool ok = saga_store_renew(&l->renewal, &kept, now_ms + k->lease_ms / 3, k->a, &e);
     arena_reset(k->a);
@@ -44,6 +44,9 @@ static void renew(saga_keeper *k, saga_lease *l) {
     }
     if (kept) {
         atomic_store(&l->batch->until_mono_ms, now_ms + k->lease_ms);
+    } else if (!l->gone) {
+        l->gone = true; // taken away: the batch sends nothing more, whatever it is about to do
+        atomic_store(&l->batch->until_mono_ms, 0);
     }
 }
 
@@ -56,7 +59,7 @@ static bool wants_renewal(const saga_keeper *k, const saga_lease *l) {
 static void renew_all(saga_keeper *k) {
     for (size_t i = 0; i < LEASES_MAX; i++) {
         saga_lease *l = &k->leases[i];
-        if (!l->used || !wants_renewal(k, l)) {
+        if (!l->used || l->gone || !wants_renewal(k, l)) {
             continue;
         }
         l->renewing = true;
@@ -127,13 +130,14 @@ saga_lease *saga_lease_begin(saga_keeper *k, saga_batch *b) {
     const saga_renewal r = {.pool = b->from.pool,
                             .book_id = b->from.book_id,
                             .lease_id = b->lease_id,
-                            .owner = b->from.owner};
+                            .owner = b->from.owner,
+                            .lease_ms = k->lease_ms};
     saga_lease *found = NULL;
     pthread_mutex_lock(&k->mutex);
     for (size_t i = 0; found == NULL && i < LEASES_MAX; i++) {
         if (!k->leases[i].used) {
             found = &k->leases[i];
-            *found = (saga_lease){true, false, b, r};
+            *found = (saga_lease){true, false, false, b, r};
         }
     }
     pthread_mutex_unlock(&k->mutex);

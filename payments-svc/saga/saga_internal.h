@@ -107,8 +107,8 @@ bool saga_join_by_key(db_conn *c, arena *a, err *e) WARN_UNUSED;
 
 // --- leases in the database (lease_store.c) --------------------------------------------------------------------------
 
-// Inside the claiming transaction: the items that act are the batch's until then. Nothing when none acts.
-bool saga_lease_take(saga_batch *b, db_conn *c, int64_t ends_us, err *e) WARN_UNUSED;
+// Inside the claiming transaction: the items that act are the batch's for lease_ms of the database's clock. Nothing when none acts.
+bool saga_lease_take(saga_batch *b, db_conn *c, err *e) WARN_UNUSED;
 // Inside the outcome's transaction: the lease ends, and nobody else can have taken it away before the commit. *ours is false
 // when somebody has (promise FENCED).
 bool saga_lease_give_back(saga_batch *b, db_conn *c, bool *ours, err *e) WARN_UNUSED;
@@ -117,15 +117,34 @@ typedef struct saga_renewal {
     db_pool *pool;
     int64_t book_id;
     uuid lease_id, owner;
-    int64_t ends_us;
+    int64_t lease_ms; // from the moment at which the database gets to it
 } saga_renewal;
 // *kept: whether the lease is still ours.
 bool saga_store_renew(const saga_renewal *r, bool *kept, int64_t deadline_mono_ms, arena *a,
                       err *e) WARN_UNUSED;
 
-// Takes away the leases that are over: their sagas are brought up to their logs, and are due. Each in a transaction of its
-// own; several processes may do it at once. One whose row is locked is left for the next time. *n: how many sagas.
-bool saga_store_take_over(db_pool *pool, const int64_t *books, size_t n_books, int64_t now_us,
+// The first parameters of all statements about a lease.
+db_params *saga_lease_params(arena *a, int64_t book_id, uuid lease_id);
+
+// --- leases that are over (takeover.c) -------------------------------------------------------------------------------
+
+enum { SAGA_STUCK_MAX = 64 };
+// Leases that could not be taken away, and when they are tried again. Zeroed: none. Of one thread.
+typedef struct saga_stuck_lease {
+    uuid lease_id;
+    int failures;
+    int64_t not_before_ms; // monotonic
+} saga_stuck_lease;
+typedef struct saga_stuck {
+    saga_stuck_lease leases[SAGA_STUCK_MAX];
+    size_t n;
+} saga_stuck;
+
+// Takes away the leases that are over by the database's clock: their sagas are brought up to their logs, and are due. Each in a
+// transaction of its own, the oldest first; several processes may do it at once. One whose row is locked is left for the next time;
+// one that cannot be taken away is logged with its payouts, remembered in *stuck, and the others go on. *n: how many sagas.
+// False: the database is away.
+bool saga_store_take_over(db_pool *pool, const int64_t *books, size_t n_books, saga_stuck *stuck,
                           int64_t *n, int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
 
 // --- intents (saga_intent.c): inside the claiming transaction --------------------------------------------------------

@@ -82,11 +82,16 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     // Of sagas that only move, under the slot's lock; and of those that acted, in the transaction that has ended their lease, and so
     // was still its owner.
     [SAGA_SQL_WRITE] = {"saga_write", WRITE_SAGAS},
+    // Promise FENCED: the end of a lease is set and compared by the database's clock alone, by that of the statement: a claim may
+    // have waited for its slot since its transaction began.
     [SAGA_SQL_LEASE] = {"saga_lease",
                         "INSERT INTO saga_lease (book_id, lease_id, rail, step, owner, ends_at, n, "
-                        "payout_ids) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"},
-    [SAGA_SQL_RENEW] = {"saga_renew", "UPDATE saga_lease SET ends_at = $4 "
-                                      "WHERE book_id = $1 AND lease_id = $2 AND owner = $3"},
+                        "payout_ids) VALUES ($1, $2, $3, $4, $5, "
+                        "statement_timestamp() + $6 * interval '1 ms', $7, $8)"},
+    [SAGA_SQL_RENEW] =
+        {"saga_renew",
+         "UPDATE saga_lease SET ends_at = statement_timestamp() + $4 * interval '1 ms' "
+         "WHERE book_id = $1 AND lease_id = $2 AND owner = $3"},
     // Promise FENCED: one row, or the lease was taken away.
     [SAGA_SQL_END_LEASE] = {"saga_end_lease",
                             "DELETE FROM saga_lease "
@@ -94,12 +99,13 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     [SAGA_SQL_EXPIRED] =
         {"saga_expired",
          "SELECT l.book_id, l.lease_id FROM unnest($1::int8[]) AS b(book_id) "
-         "JOIN saga_lease AS l ON l.book_id = b.book_id AND l.ends_at <= $2 LIMIT $3"},
+         "JOIN saga_lease AS l ON l.book_id = b.book_id AND l.ends_at <= statement_timestamp() "
+         "AND l.lease_id <> ALL($2) ORDER BY l.ends_at, l.lease_id LIMIT $3"},
     // One that is locked is being renewed or given back at this moment, or by a process that stands still in the middle of it: the
     // other leases do not wait for that.
     [SAGA_SQL_LOCK_EXPIRED] = {"saga_lock_expired",
                                "SELECT n FROM saga_lease WHERE book_id = $1 AND lease_id = $2 "
-                               "AND ends_at <= $3 FOR UPDATE SKIP LOCKED"},
+                               "AND ends_at <= statement_timestamp() FOR UPDATE SKIP LOCKED"},
     // What the worker was about to do, as its intents say: the sagas act (phase 1) without a worker, and are due. Steps: 1 RESERVE
     // 2 EXECUTE 3 RESOLVE 6 VOID 7 RETURN; state 4 PROCESSING; the same that saga_on_claim made of them.
     [SAGA_SQL_TAKE_OVER] =
@@ -109,8 +115,8 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "tries = CASE WHEN i.step IN (s.step, 3) THEN s.tries ELSE 0 END, "
          "reason = CASE WHEN i.step IN (6, 7) THEN i.reason ELSE s.reason END, "
          "reason_text = CASE WHEN i.step IN (6, 7) THEN i.detail ELSE s.reason_text END, "
-         "rail_reference = i.rail_reference, log_seq = i.seq, epoch = i.epoch, due_at = $3, "
-         "updated_at = $3 "
+         "rail_reference = i.rail_reference, log_seq = i.seq, epoch = i.epoch, "
+         "due_at = statement_timestamp(), updated_at = statement_timestamp() "
          "FROM saga_lease AS l CROSS JOIN LATERAL unnest(l.payout_ids) AS u(payout_id) "
          "CROSS JOIN step_log AS i "
          "WHERE l.book_id = $1 AND l.lease_id = $2 AND s.book_id = $1 "
@@ -118,6 +124,14 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "AND i.seq = s.log_seq + 1 AND i.kind = 1"},
     [SAGA_SQL_DROP_LEASE] = {"saga_drop_lease",
                              "DELETE FROM saga_lease WHERE book_id = $1 AND lease_id = $2"},
+    // Payouts of a lease whose intent is not where their row says: nobody knows what was being done about them.
+    [SAGA_SQL_ORPHANS] =
+        {"saga_orphans",
+         "SELECT u.payout_id FROM saga_lease AS l CROSS JOIN LATERAL unnest(l.payout_ids) "
+         "AS u(payout_id) WHERE l.book_id = $1 AND l.lease_id = $2 AND NOT EXISTS ("
+         "SELECT 1 FROM saga AS s JOIN step_log AS i ON i.book_id = s.book_id "
+         "AND i.payout_id = s.payout_id AND i.seq = s.log_seq + 1 AND i.kind = 1 "
+         "WHERE s.book_id = $1 AND s.payout_id = u.payout_id) LIMIT $3"},
     // Only new messages count: those that come back from here. Plain statements, one after the other: an INSERT inside of a CTE
     // is not for every database.
     [SAGA_SQL_RECORD_EVENTS] =

@@ -312,8 +312,8 @@ static bool write_claim(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     for (size_t i = 0; i < b->n; i++) {
         b->items[i].log_seq += claim_logs(&b->items[i]) ? 1 : 0;
     }
-    return saga_lease_take(b, c, now_us + b->from.lease_ms * 1000, e) &&
-           write_sagas(b, c, false, now_us, e) && write_intents(b, c, now_us, e);
+    return saga_lease_take(b, c, e) && write_sagas(b, c, false, now_us, e) &&
+           write_intents(b, c, now_us, e);
 }
 
 static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {

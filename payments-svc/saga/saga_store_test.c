@@ -148,6 +148,45 @@ static void test_take_over__a_lease_is_locked__the_others_are_taken(void **state
     assert_int_equal(world_count("SELECT count(*) FROM saga WHERE phase = 1"), 5);
 }
 
+// What cannot be taken away holds up nobody: it is the oldest, and the others go on. It is not tried each time.
+static void test_take_over__a_lease_without_intents__the_others_are_taken(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 5, 100, NULL);
+    saga_batch first = batch(STEP_RESERVE, 1, 5000), second = batch(STEP_RESERVE, 2, 5000);
+    first.from.limit = 2;
+    assert_int_equal(claim(&first), 2);
+    assert_int_equal(claim(&second), 3);
+    fixture_sql("DELETE FROM step_log WHERE payout_id = (SELECT payout_ids[1] FROM saga_lease "
+                "ORDER BY lease_id LIMIT 1)",
+                NULL, 0); // as after the restore of a part
+    end_leases();
+    take_over();
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE phase = 1"), 3);
+    assert_int_equal(world_count("SELECT n FROM saga_lease"), 2);
+    assert_int_equal(
+        metric_value(metric_gauge("saga_leases_stuck", "", "a metric is known by its name")), 1);
+    const int64_t told = metric_value(metric_counter("log_lines_total", "level=\"error\"", ""));
+    take_over();
+    assert_int_equal(metric_value(metric_counter("log_lines_total", "level=\"error\"", "")), told);
+}
+
+// The clock of the worker's machine says nothing about the lease: the database sets its end, and judges it.
+static void test_lease__a_workers_clock_is_wrong__its_end_is_the_databases(void **state) {
+    (void)state;
+    static const int64_t HOUR_US = INT64_C(3600) * 1000000;
+    test_clock ahead;
+    test_clock_init(&ahead, clock_wall_us(clock_system()) + HOUR_US, 1);
+    world_payouts(RAIL_INSTANT, 2, 100, NULL);
+    saga_batch b = batch(STEP_RESERVE, 1, 5000);
+    b.from.clock = &ahead.source;
+    assert_int_equal(claim(&b), 2);
+    assert_int_equal(world_count("SELECT count(*) FROM saga_lease WHERE ends_at BETWEEN "
+                                 "now() + interval '4 s' AND now() + interval '6 s'"),
+                     1);
+    take_over();
+    assert_int_equal(world_count("SELECT count(*) FROM saga_lease"), 1);
+}
+
 // Whoever is late, but was not missed, may still write.
 static void test_lease__over_and_not_taken_away__outcome_counts(void **state) {
     (void)state;
@@ -262,8 +301,7 @@ static void test_lease__renewed_only_by_its_owner(void **state) {
     world_payouts(RAIL_INSTANT, 2, 100, NULL);
     saga_batch b = batch(STEP_RESERVE, 1, 5000);
     assert_int_equal(claim(&b), 2);
-    saga_renewal r = {world_pool(), WORLD_BOOK, b.lease_id, b.from.owner,
-                      clock_wall_us(clock_system()) + 9000000};
+    saga_renewal r = {world_pool(), WORLD_BOOK, b.lease_id, b.from.owner, 9000};
     bool kept = false;
     err e;
     end_leases();
@@ -470,6 +508,8 @@ int main(void) {
         cmocka_unit_test_setup(test_outcome__every_row_gets_its_own, fresh),
         cmocka_unit_test_setup(test_fenced__who_lost_the_lease_writes_nothing, fresh),
         cmocka_unit_test_setup(test_take_over__a_lease_is_locked__the_others_are_taken, fresh),
+        cmocka_unit_test_setup(test_take_over__a_lease_without_intents__the_others_are_taken, fresh),
+        cmocka_unit_test_setup(test_lease__a_workers_clock_is_wrong__its_end_is_the_databases, fresh),
         cmocka_unit_test_setup(test_lease__over_and_not_taken_away__outcome_counts, fresh),
         cmocka_unit_test_setup(test_fenced__same_owner_stale_lease, fresh),
         cmocka_unit_test_setup(test_fenced__foreign_epoch__nothing_is_written, fresh),

@@ -98,8 +98,9 @@ void take_over(void) {
     static const int64_t BOOKS[] = {WORLD_BOOK};
     err e;
     int64_t n = 0;
-    if (!saga_store_take_over(world_pool(), BOOKS, 1, clock_wall_us(clock_system()), &n,
-                              fixture_deadline(5000), memory, &e)) {
+    static saga_stuck stuck;
+    if (!saga_store_take_over(world_pool(), BOOKS, 1, &stuck, &n, fixture_deadline(5000), memory,
+                              &e)) {
         fail_msg("%s: %s / %s", e.reason, e.message, e.detail);
     }
 }

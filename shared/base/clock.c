@@ -1,6 +1,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/random.h>
 #include <time.h>
@@ -21,7 +22,7 @@ static int64_t read_us(clockid_t id) {
     return (int64_t)now.tv_sec * US_PER_S + now.tv_nsec / NS_PER_US;
 }
 
-static int64_t system_wall_us(void *self) {
+static int64_t machine_wall_us(void *self) {
     (void)self;
 #ifdef DISBURSE_CRASH_POINTS
     return read_us(CLOCK_REALTIME) + clock_shift_us();
@@ -33,6 +34,23 @@ static int64_t system_wall_us(void *self) {
 static int64_t system_mono_us(void *self) {
     (void)self;
     return read_us(CLOCK_MONOTONIC);
+}
+
+// Of clock_system's wall time against the monotonic one; INT64_MIN: not anchored.
+static _Atomic int64_t anchor_us = INT64_MIN;
+
+void clock_anchor(int64_t offset_us) {
+    ASSERT(offset_us != INT64_MIN);
+    atomic_store(&anchor_us, offset_us);
+}
+
+void clock_anchor_lift(void) {
+    atomic_store(&anchor_us, INT64_MIN);
+}
+
+static int64_t system_wall_us(void *self) {
+    const int64_t offset_us = atomic_load(&anchor_us);
+    return offset_us == INT64_MIN ? machine_wall_us(self) : system_mono_us(self) + offset_us;
 }
 
 static void system_random(void *self, void *out, size_t len) {
@@ -52,6 +70,11 @@ static void system_random(void *self, void *out, size_t len) {
 const clock_source *clock_system(void) {
     static const clock_source SYSTEM = {system_wall_us, system_mono_us, system_random, NULL};
     return &SYSTEM;
+}
+
+const clock_source *clock_machine(void) {
+    static const clock_source MACHINE = {machine_wall_us, system_mono_us, system_random, NULL};
+    return &MACHINE;
 }
 
 // --- Any clock -------------------------------------------------------------------------------------------------------

@@ -14,6 +14,13 @@ typedef struct clock_source {
 } clock_source;
 
 const clock_source *clock_system(void);
+// The machine's own clock, which people and time services step. Differs from clock_system only where that one is anchored.
+const clock_source *clock_machine(void);
+// From now on the wall time of clock_system, and so of the whole process, is its monotonic time plus offset_us: the clock of another
+// machine, that several processes have in common (db/db.h: db_clock). Steps of the machine's clock are not seen any more. Any thread.
+void clock_anchor(int64_t offset_us);
+// As if clock_anchor had never been called. For tests.
+void clock_anchor_lift(void);
 int64_t clock_wall_us(const clock_source *c);
 int64_t clock_mono_us(const clock_source *c);
 int64_t clock_mono_ms(const clock_source *c);

@@ -17,6 +17,17 @@ static void test_clock_system__two_readings__do_not_step_back(void **state) {
     assert_memory_not_equal(a, b, sizeof(a));
 }
 
+static void test_clock_anchor__set__wall_time_is_the_monotonic_one_and_the_offset(void **state) {
+    (void)state;
+    const clock_source *c = clock_system();
+    const int64_t year_us = INT64_C(365) * 86400 * 1000000;
+    const int64_t machine_us = clock_wall_us(clock_machine());
+    clock_anchor(machine_us - clock_mono_us(c) - year_us);
+    assert_in_range(machine_us - clock_wall_us(c), year_us - 10000000, year_us);
+    clock_anchor_lift();
+    assert_true(clock_wall_us(c) >= machine_us);
+}
+
 static void test_test_clock__same_seed__same_world(void **state) {
     (void)state;
     test_clock a, b, other;
@@ -121,6 +132,7 @@ static void test_time_civil_date__every_day_of_800_years__agrees_with_libc(void 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_clock_system__two_readings__do_not_step_back),
+        cmocka_unit_test(test_clock_anchor__set__wall_time_is_the_monotonic_one_and_the_offset),
         cmocka_unit_test(test_test_clock__same_seed__same_world),
         cmocka_unit_test(test_clock_random_below__small_bound__every_value_about_as_often),
         cmocka_unit_test(test_clock_random_below__draw_that_would_bias__is_drawn_again),

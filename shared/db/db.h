@@ -166,6 +166,17 @@ typedef struct db_watch db_watch;
 db_watch *db_watch_start(db_pool *p);
 void db_watch_stop(db_watch *w); // before the pool is destroyed; accepts NULL
 
+// --- The database's clock. -------------------------------------------------------------------------------------------
+// Anchors clock_system() to it (base/clock.h), and keeps the anchor: from then on all processes on a database have one time, and
+// nobody notices when a machine's own clock is stepped. What runs between two readings is the monotonic clock.
+typedef struct db_clock db_clock;
+// Reads it at once, and again every every_ms in a thread of its own. A database that is not there is no error: until it is, the
+// process has its machine's time. One in a process.
+db_clock *db_clock_start(db_pool *p, int64_t every_ms);
+// The machine's clock minus the database's, now. 0 while the database was never read. Any thread.
+int64_t db_clock_gap_us(const db_clock *c);
+void db_clock_stop(db_clock *c); // before the pool is destroyed; accepts NULL. The anchor stays
+
 // --- COPY … FROM STDIN (FORMAT binary), inside the current transaction. ----------------------------------------------
 typedef struct db_copy db_copy;
 // columns: "a, b, c". Buffers in 64 KiB blocks.

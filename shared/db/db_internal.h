@@ -177,4 +177,9 @@ bool db_read_is_limited(const db_conn *c);
 bool db_exec_limited(db_conn *c, const db_stmt *s, const db_params *params, db_rows *rows,
                      int64_t *n_affected, err *e) WARN_UNUSED;
 
+// The database's time minus ours (monotonic) after a reading that was asked for at sent_us and answered at answered_us, when the
+// difference was offset_us before, or not known.
+int64_t db_clock_offset(int64_t offset_us, bool known, int64_t sent_us, int64_t answered_us,
+                        int64_t database_us);
+
 #endif

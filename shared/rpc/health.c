@@ -14,7 +14,7 @@ typedef Grpc__Health__V1__HealthCheckResponse__ServingStatus serving_status;
 struct health {
     pthread_mutex_t lock; // guards serving, draining
     struct {
-        const char *name; // of a descriptor: static. The first is "", the server as a whole
+        const char *name; // static. The first is "", the server as a whole
         bool serving;
     } services[HEALTH_SERVICES_MAX];
     size_t n;
@@ -44,13 +44,20 @@ void health_destroy(health *h) {
 }
 
 bool health_set(health *h, const char *service, bool serving) {
-    bool changed = false;
+    bool changed = false, known = false;
     pthread_mutex_lock(&h->lock);
     for (size_t i = 0; i < h->n; i++) {
-        if (strcmp(h->services[i].name, service) == 0 && h->services[i].serving != serving) {
+        if (strcmp(h->services[i].name, service) == 0) {
+            known = true;
+            changed = h->services[i].serving != serving;
             h->services[i].serving = serving;
-            changed = true;
         }
+    }
+    if (!known) {
+        ASSERT(h->n < HEALTH_SERVICES_MAX);
+        h->services[h->n].name = service;
+        h->services[h->n++].serving = serving;
+        changed = true;
     }
     pthread_mutex_unlock(&h->lock);
     if (changed) {

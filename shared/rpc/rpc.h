@@ -70,6 +70,7 @@ typedef struct rpc_server_options {
 rpc_server *rpc_server_start(const rpc_server_options *o, err *e);
 int rpc_server_port(const rpc_server *s);
 // Health: "" is the server as a whole, and a service serves only while the whole does. All serve from the start.
+// Another name is that of a part of the process, which can be asked for from then on. @borrows service: static.
 void rpc_server_set_serving(rpc_server *s, const char *service, bool serving);
 // Refuses new calls with UNAVAILABLE, waits up to grace_ms for what runs, answers UNAVAILABLE for the rest, and frees. Streams
 // are told at once. Every handler must still give its own answer (then ignored): the drain waits for it, and aborts the

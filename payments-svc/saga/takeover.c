@@ -1,0 +1,186 @@
+// Taking leases away that are over: the oldest first, each in a transaction of its own. One that cannot be taken away is remembered
+// and tried again ever more rarely, so that it holds up nobody behind it.
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/metrics.h"
+#include "saga/saga_internal.h"
+#include "saga/saga_sql.h"
+
+enum {
+    EXPIRED_MAX = 100, // leases taken away at a time; the next look finds the others
+    ONE_LEASE_MS = 2000,
+    STUCK_BACKOFF_BASE_MS = 1000,
+    STUCK_BACKOFF_CAP_MS = 300000,
+    NAMED_MAX = 20 // payouts of one lease that are named in the log
+};
+
+// --- Those that could not be taken away ------------------------------------------------------------------------------
+
+static saga_stuck_lease *find_stuck(saga_stuck *s, uuid lease_id) {
+    for (size_t i = 0; i < s->n; i++) {
+        if (uuid_eq(s->leases[i].lease_id, lease_id)) {
+            return &s->leases[i];
+        }
+    }
+    return NULL;
+}
+
+static void forget_stuck(saga_stuck *s, uuid lease_id) {
+    saga_stuck_lease *l = find_stuck(s, lease_id);
+    if (l != NULL) {
+        *l = s->leases[--s->n];
+    }
+}
+
+static void remember_stuck(saga_stuck *s, uuid lease_id, int64_t now_ms) {
+    saga_stuck_lease *l = find_stuck(s, lease_id);
+    if (l == NULL) {
+        if (s->n == SAGA_STUCK_MAX) { // the one that comes next is tried a little too soon
+            size_t soonest = 0;
+            for (size_t i = 1; i < s->n; i++) {
+                soonest =
+                    s->leases[i].not_before_ms < s->leases[soonest].not_before_ms ? i : soonest;
+            }
+            s->leases[soonest] = s->leases[--s->n];
+        }
+        l = &s->leases[s->n++];
+        *l = (saga_stuck_lease){.lease_id = lease_id};
+    }
+    l->not_before_ms =
+        now_ms + STUCK_BACKOFF_BASE_MS +
+        clock_backoff_ms(clock_system(), STUCK_BACKOFF_BASE_MS, STUCK_BACKOFF_CAP_MS, l->failures);
+    l->failures += l->failures < 30 ? 1 : 0;
+}
+
+// --- What is over ----------------------------------------------------------------------------------------------------
+
+typedef struct expired {
+    const int64_t *books;
+    size_t n_books;
+    const saga_stuck *stuck;
+    int64_t now_ms;
+    db_rows *leases;
+} expired;
+
+static bool find_expired(db_conn *c, arena *a, void *arg, err *e) {
+    expired *x = arg;
+    uuid not_now[SAGA_STUCK_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < x->stuck->n; i++) {
+        if (x->stuck->leases[i].not_before_ms > x->now_ms) {
+            not_now[n++] = x->stuck->leases[i].lease_id;
+        }
+    }
+    db_params *p = db_params_create(a);
+    db_i64_array(p, x->books, x->n_books);
+    db_uuid_array(p, not_now, n);
+    db_i64(p, EXPIRED_MAX);
+    return db_exec(c, saga_sql(SAGA_SQL_EXPIRED), p, a, &x->leases, NULL, e);
+}
+
+// --- One lease -------------------------------------------------------------------------------------------------------
+
+typedef struct takeover {
+    int64_t book_id;
+    uuid lease_id;
+    int32_t n; // sagas brought up to their logs; 0: it was renewed, given back, or taken by another
+} takeover;
+
+static bool take_over_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    takeover *t = arg;
+    db_params *p = saga_lease_params(a, t->book_id, t->lease_id);
+    db_rows *rows = NULL;
+    int64_t n_written = 0;
+    t->n = 0;
+    if (!db_exec(c, saga_sql(SAGA_SQL_LOCK_EXPIRED), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    if (db_count(rows) == 0) {
+        return true;
+    }
+    t->n = db_get_i32(rows, 0, 0);
+    if (!saga_plan_each_time(c, a, e) ||
+        !db_exec(c, saga_sql(SAGA_SQL_TAKE_OVER), p, a, NULL, &n_written, e)) {
+        return false;
+    }
+    if (n_written != t->n) {
+        return err_set(e, ERR_INTERNAL, "SAGA_LEASE", "a leased saga has no intent in its log");
+    }
+    return db_exec(c, saga_sql(SAGA_SQL_DROP_LEASE), p, a, NULL, NULL, e);
+}
+
+typedef struct orphans {
+    const takeover *t;
+    db_rows *rows;
+} orphans;
+
+static bool find_orphans(db_conn *c, arena *a, void *arg, err *e) {
+    orphans *o = arg;
+    db_params *p = saga_lease_params(a, o->t->book_id, o->t->lease_id);
+    db_i64(p, NAMED_MAX);
+    return db_exec(c, saga_sql(SAGA_SQL_ORPHANS), p, a, &o->rows, NULL, e);
+}
+
+// Says which payouts stand because of it.
+static void name_payouts(db_pool *pool, const takeover *t, int64_t deadline_mono_ms, arena *a,
+                         const err *why) {
+    err ignored;
+    orphans o = {t, NULL};
+    char lease[UUID_TEXT_LEN + 1], id[UUID_TEXT_LEN + 1];
+    uuid_format(t->lease_id, lease);
+    log_err(LOG_ERROR, "saga.lease_stuck", why);
+    if (!db_read(pool, deadline_mono_ms, a, find_orphans, &o, &ignored)) {
+        return;
+    }
+    for (size_t i = 0; i < db_count(o.rows); i++) {
+        uuid_format(db_get_uuid(o.rows, i, 0), id);
+        log_error("saga.payout_without_intent", F_INT("book", t->book_id), F_STR("lease", lease),
+                  F_STR("payout", id));
+    }
+}
+
+// The database is away: nothing is known about the lease.
+static bool is_of_the_database(const err *e) {
+    return e->code == ERR_UNAVAILABLE || e->code == ERR_RESOURCE_EXHAUSTED ||
+           (e->flags & (ERR_CONNECTION_LOST | ERR_COMMIT_UNKNOWN)) != 0;
+}
+
+static metric *stuck_gauge(void) {
+    return metric_gauge("saga_leases_stuck", "",
+                        "Leases that are over and cannot be taken away: their payouts stand.");
+}
+
+bool saga_store_take_over(db_pool *pool, const int64_t *books, size_t n_books, saga_stuck *stuck,
+                          int64_t *n, int64_t deadline_mono_ms, arena *a, err *e) {
+    const int64_t begun_ms = clock_mono_ms(clock_system());
+    expired x = {books, n_books, stuck, begun_ms, NULL};
+    *n = 0;
+    if (!db_read(pool, deadline_mono_ms, a, find_expired, &x, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < db_count(x.leases); i++) {
+        const int64_t now_ms = clock_mono_ms(clock_system());
+        if (now_ms >= deadline_mono_ms) {
+            break; // the next look goes on
+        }
+        const int64_t until_ms =
+            now_ms + ONE_LEASE_MS < deadline_mono_ms ? now_ms + ONE_LEASE_MS : deadline_mono_ms;
+        takeover t = {db_get_i64(x.leases, i, 0), db_get_uuid(x.leases, i, 1), 0};
+        if (!db_transact(pool, until_ms, a, take_over_in_tx, &t, e)) {
+            if (is_of_the_database(e)) {
+                return false;
+            }
+            remember_stuck(stuck, t.lease_id, now_ms);
+            name_payouts(pool, &t, until_ms + ONE_LEASE_MS, a, e);
+            continue;
+        }
+        forget_stuck(stuck, t.lease_id);
+        *n += t.n;
+        if (t.n > 0) {
+            log_warn("saga.lease_taken_over", F_INT("book", t.book_id), F_INT("n", t.n));
+        }
+    }
+    metric_set(stuck_gauge(), (int64_t)stuck->n);
+    return true;
+}
