@@ -151,6 +151,11 @@ static metric *stuck_gauge(void) {
                         "Leases that are over and cannot be taken away: their payouts stand.");
 }
 
+static metric *failures_counter(void) {
+    return metric_counter("saga_take_over_failures_total", "",
+                          "Tries to take a lease away that were in vain.");
+}
+
 bool saga_store_take_over(db_pool *pool, const int64_t *books, size_t n_books, saga_stuck *stuck,
                           int64_t *n, int64_t deadline_mono_ms, arena *a, err *e) {
     const int64_t begun_ms = clock_mono_ms(clock_system());
@@ -171,6 +176,7 @@ bool saga_store_take_over(db_pool *pool, const int64_t *books, size_t n_books, s
             if (is_of_the_database(e)) {
                 return false;
             }
+            metric_add(failures_counter(), 1);
             remember_stuck(stuck, t.lease_id, now_ms);
             name_payouts(pool, &t, until_ms + ONE_LEASE_MS, a, e);
             continue;
