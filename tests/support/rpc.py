@@ -32,12 +32,12 @@ def persist(call, request, *, patience_s: float = 60, timeout: float = 10):
             time.sleep(0.05)
 
 
-def channel(port: int, certs: Path, identity: str = "test", *, ca: str = "ca") -> grpc.Channel:
+def channel(port: int, certs: Path, identity: str = "test", *, ca: str = "ca", options: tuple | list = ()) -> grpc.Channel:
     """As `identity`; an empty one shows no client certificate."""
     root = (certs / f"{ca}.crt").read_bytes()
     cert = (certs / f"{identity}.crt").read_bytes() if identity else None
     key = (certs / f"{identity}.key").read_bytes() if identity else None
-    return grpc.secure_channel(f"127.0.0.1:{port}", grpc.ssl_channel_credentials(root, key, cert), options=OPTIONS)
+    return grpc.secure_channel(f"127.0.0.1:{port}", grpc.ssl_channel_credentials(root, key, cert), options=[*OPTIONS, *options])
 
 
 @dataclass
