@@ -19,6 +19,7 @@
 #include "books/books.h"
 #include "instant/instant.h"
 #include "settings.h"
+#include "sftp/relay.h"
 #include "sftp/sftp.h"
 
 enum { EXIT_USAGE = 2, PATH_SIZE = 1024, SECRET_MAX = 4096 };
@@ -26,12 +27,15 @@ enum { EXIT_USAGE = 2, PATH_SIZE = 1024, SECRET_MAX = 4096 };
 typedef struct bank {
     settings s;
     char dir[PATH_SIZE], books_path[PATH_SIZE + 32], root[PATH_SIZE + 32], spool[PATH_SIZE + 32],
-        sshd_dir[PATH_SIZE + 32];
+        sshd_dir[PATH_SIZE + 32], who_path[PATH_SIZE + 32], habits_path[PATH_SIZE + 32],
+        program[PATH_SIZE];
     char *api_key, *webhook_secret;
     size_t api_key_len, webhook_secret_len;
     int lock_fd; // held open until the end of the process
     books *books;
     faults *faults;
+    habits *habits;
+    who *who;
     sftp *sftp;
     ach *ach;
     instant *instant;
@@ -86,6 +90,8 @@ static bool prepare(bank *b, err *e) {
     (void)snprintf(b->root, sizeof(b->root), "%s/sftp", b->dir);
     (void)snprintf(b->spool, sizeof(b->spool), "%s/spool", b->dir);
     (void)snprintf(b->sshd_dir, sizeof(b->sshd_dir), "%s/sshd", b->dir);
+    (void)snprintf(b->who_path, sizeof(b->who_path), "%s/who_key", b->dir);
+    (void)snprintf(b->habits_path, sizeof(b->habits_path), "%s/sftp_habits", b->dir);
     // A session user of its own must be able to pass through to its folder.
     if (chmod(b->dir, b->s.sftp_user[0] == '\0' ? 0700 : 0711) != 0) {
         return os_failed(e, "set the mode of", b->dir);
@@ -96,6 +102,29 @@ static bool prepare(bank *b, err *e) {
                               &b->webhook_secret_len, e);
 }
 
+// Where we are ourselves: sshd starts us for each session.
+static bool find_program(bank *b, err *e) {
+    ssize_t n = readlink("/proc/self/exe", b->program, sizeof(b->program) - 1);
+    if (n < 0) {
+        return os_failed(e, "read", "/proc/self/exe");
+    }
+    b->program[n] = '\0';
+    return true;
+}
+
+static bool start_habits(bank *b, err *e) {
+    static const habits_config KIND; // the habits of the file server are checked against the relay
+    habits_shared *shared = NULL;
+    if (b->s.sftp_relay) {
+        shared = habits_shared_map(b->habits_path, true, e);
+        if (shared == NULL || !find_program(b, e)) {
+            return false;
+        }
+    }
+    b->habits = habits_create(&KIND, shared);
+    return habits_replace(b->habits, &b->s.habits, e);
+}
+
 static bool start_sftp(bank *b, err *e) {
     sftp_options o = {.sshd = b->s.sshd,
                       .port = (int)b->s.sftp_port,
@@ -103,7 +132,10 @@ static bool start_sftp(bank *b, err *e) {
                       .root = b->root,
                       .host_key_file = b->s.host_key_file,
                       .authorized_key_file = b->s.authorized_key_file,
-                      .user = b->s.sftp_user};
+                      .user = b->s.sftp_user,
+                      .relay = b->program,
+                      .relay_state = b->habits_path,
+                      .server = b->s.sftp_server};
     b->sftp = sftp_start(&o, e);
     return b->sftp != NULL;
 }
@@ -111,6 +143,8 @@ static bool start_sftp(bank *b, err *e) {
 static bool start_rails(bank *b, err *e) {
     ach_options ach_o = {.books = b->books,
                          .faults = b->faults,
+                         .habits = b->habits,
+                         .who = b->who,
                          .clock = clock_system(),
                          .root = b->root,
                          .spool = b->spool,
@@ -121,6 +155,8 @@ static bool start_rails(bank *b, err *e) {
                          .return_delay_ms = b->s.ach_return_delay_ms};
     instant_options instant_o = {.books = b->books,
                                  .faults = b->faults,
+                                 .habits = b->habits,
+                                 .who = b->who,
                                  .clock = clock_system(),
                                  .port = (int)b->s.https_port,
                                  .cert_file = b->s.cert_file,
@@ -145,6 +181,8 @@ static bool start_rails(bank *b, err *e) {
     }
     admin_options admin_o = {.books = b->books,
                              .faults = b->faults,
+                             .habits = b->habits,
+                             .who = b->who,
                              .ach = b->ach,
                              .instant = b->instant,
                              .port = (int)b->s.admin_port};
@@ -157,7 +195,8 @@ static bool start(bank *b, err *e) {
         return false;
     }
     b->faults = faults_create(&b->s.faults);
-    b->books = books_open(b->books_path, e);
+    b->who = who_open(b->who_path, e);
+    b->books = b->who != NULL && start_habits(b, e) ? books_open(b->books_path, e) : NULL;
     // sshd first: it makes the folders that the ACH room works in.
     return b->books != NULL && start_sftp(b, e) && start_rails(b, e);
 }
@@ -191,6 +230,8 @@ static void stop(bank *b) {
     ach_stop(b->ach);
     books_close(b->books);
     faults_destroy(b->faults);
+    habits_destroy(b->habits);
+    who_close(b->who);
     config_wipe(b->api_key, b->api_key_len);
     config_wipe(b->webhook_secret, b->webhook_secret_len);
 }
@@ -220,6 +261,9 @@ static void usage(FILE *out) {
         "  bank-sim --print-config        the settings in force, as a settings file\n"
         "  bank-sim --print-config-markdown  the documentation of the settings\n"
         "  bank-sim --help | --version\n\n"
+        "Faults (of single items) and habits (of the whole bank) can be changed while it runs:\n"
+        "POST /admin/faults, POST /admin/habits; bank-sim/README.md says what each amount asks "
+        "for.\n\n"
         "Settings, from the file and the environment:\n\n");
     config_print_help(&SETTINGS_TABLE, out);
 }
@@ -251,9 +295,23 @@ static command parse(int argc, char **argv) {
     return c;
 }
 
+// What sshd runs for a session: bank-sim --sftp-session HABITS SERVER ROOT
+static int session(char **argv) {
+    err e = {0};
+    habits_shared *shared = habits_shared_map(argv[0], false, &e);
+    if (shared == NULL) {
+        (void)fprintf(stderr, "bank-sim: %s\n", e.message);
+        return EXIT_FAILURE;
+    }
+    return relay_run(shared, argv[1], argv[2]);
+}
+
 int main(int argc, char **argv) {
     static bank b;
     err e = {0};
+    if (argc == 5 && strcmp(argv[1], "--sftp-session") == 0) {
+        return session(argv + 2);
+    }
     command c = parse(argc, argv);
     if (c.bad || c.help) {
         usage(c.bad ? stderr : stdout);

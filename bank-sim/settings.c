@@ -5,6 +5,7 @@
 // A table, one row a setting.
 // clang-format off
 #define ROW(name, type, field, def, lo, hi, help) {name, type, offsetof(settings, field), def, lo, hi, help}
+#define HABIT(name, kind, least, most, help) ROW("habits." #name, CONFIG_INT, habits.name, #kind, least, most, help),
 #define PCT(field, help) ROW("faults." #field, CONFIG_INT, faults.field, "0", 0, 100, help)
 
 static const config_setting ROWS[] = {
@@ -26,6 +27,9 @@ static const config_setting ROWS[] = {
     ROW("sftp.host_key_file", CONFIG_PATH, host_key_file, "", 0, 0, "private host key; empty: one is made in bank.dir/sshd"),
     ROW("sftp.authorized_key_file", CONFIG_PATH, authorized_key_file, NULL, 0, 0, "public key of the customer who may log in"),
     ROW("sftp.user", CONFIG_STRING, sftp_user, "", 0, 0, "system user of the sessions; empty: the one that runs the bank"),
+
+    ROW("sftp.relay", CONFIG_BOOL, sftp_relay, "false", 0, 0, "a process of ours stands between sshd and its clients, so that habits.sftp_* work"),
+    ROW("sftp.server", CONFIG_STRING, sftp_server, "/usr/lib/openssh/sftp-server", 0, 0, "OpenSSH's sftp-server, for the relay"),
 
     ROW("admin.port", CONFIG_INT, admin_port, "0", 0, 65535, "port of the admin interface on loopback; 0: a free one"),
 
@@ -54,6 +58,9 @@ static const config_setting ROWS[] = {
     PCT(ach_return_pct, "ach: percent of entries returned before settlement"),
     ROW("faults.slow_ms", CONFIG_INT, faults.slow_ms, "2000", 0, 600000, "how late a slow answer is"),
     ROW("faults.webhook_late_ms", CONFIG_INT, faults.webhook_late_ms, "2000", 0, 600000, "how late a late webhook is"),
+
+    HABITS(HABIT)
+    HABITS_SFTP(HABIT)
 };
 
 const config_table SETTINGS_TABLE = {"BANK", ROWS, sizeof(ROWS) / sizeof(ROWS[0])};

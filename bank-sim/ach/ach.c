@@ -16,6 +16,7 @@ static void report(const char *event, const err *e) {
 static void pass(ach *a) {
     err e = {0};
     ach_inbox_each(a, ach_take);
+    ach_archive_prune(a);
     if (!ach_settle_due(a, &e)) {
         report("ach.settle_failed", &e);
         err_clear(&e);
@@ -61,7 +62,7 @@ ach *ach_start(const ach_options *o, err *e) {
     ach *a = calloc(1, sizeof(*a));
     ASSERT(a != NULL);
     a->o = *o;
-    a->returns = calloc(ACH_RETURNS_PER_FILE, sizeof(*a->returns));
+    a->returns = calloc(ACH_RETURNS_PER_FILE + ACH_ODD_MAX, sizeof(*a->returns));
     ASSERT(a->returns != NULL);
     strbuf_init(&a->text, ACH_OUTPUT_MAX);
     pthread_condattr_t monotonic;
@@ -78,6 +79,13 @@ ach *ach_start(const ach_options *o, err *e) {
         return NULL;
     }
     return a;
+}
+
+bool ach_stopping(ach *a) {
+    pthread_mutex_lock(&a->lock);
+    bool stop = a->stop;
+    pthread_mutex_unlock(&a->lock);
+    return stop;
 }
 
 void ach_flush(ach *a) {

@@ -10,12 +10,16 @@
 #include "base/err.h"
 #include "books/books.h"
 #include "faults/faults.h"
+#include "habits/habits.h"
+#include "who/who.h"
 
 typedef struct ach ach;
 
 typedef struct ach_options {
     books *books; // @borrowed, as is the rest
     faults *faults;
+    habits *habits;
+    who *who;
     const clock_source *clock;
     const char *root;           // holds inbox/ outbox/ outbox/done/ outbox/bad/ archive/
     const char *spool;          // for files that are being written; same file system as root

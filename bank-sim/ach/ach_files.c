@@ -1,7 +1,8 @@
-// The folders: reading inputs, archiving them, and putting outputs into the outbox once.
+// The folders of inputs: reading them, archiving them.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,27 +12,26 @@
 #include "ach/ach_internal.h"
 #include "base/log.h"
 
-static bool path_of(char out[ACH_PATH_MAX], const char *root, const char *folder,
-                    const char *name) {
+bool ach_path_of(char out[ACH_PATH_MAX], const char *root, const char *folder, const char *name) {
     int n =
         snprintf(out, ACH_PATH_MAX, "%s/%s%s%s", root, folder, *folder == '\0' ? "" : "/", name);
     return n > 0 && n < ACH_PATH_MAX;
 }
 
-static bool os_failed(err *e, const char *what, const char *path) {
+bool ach_os_failed(err *e, const char *what, const char *path) {
     int why = errno;
     (void)err_set(e, ERR_UNAVAILABLE, "FILE", "a file of the bank could not be used");
     return err_detail(e, "%s %s: %s", what, path, strerror(why));
 }
 
-static bool exists(const ach *a, const char *folder, const char *name) {
+bool ach_exists(const ach *a, const char *folder, const char *name) {
     char path[ACH_PATH_MAX];
     struct stat st;
-    return path_of(path, a->o.root, folder, name) && lstat(path, &st) == 0;
+    return ach_path_of(path, a->o.root, folder, name) && lstat(path, &st) == 0;
 }
 
 bool ach_in_archive(ach *a, const char *name) {
-    return exists(a, "archive", name);
+    return ach_exists(a, "archive", name);
 }
 
 static int is_input(const struct dirent *entry) {
@@ -42,7 +42,7 @@ static int is_input(const struct dirent *entry) {
 void ach_inbox_each(ach *a, ach_on_input on) {
     char path[ACH_PATH_MAX];
     struct dirent **names = NULL;
-    if (!path_of(path, a->o.root, "inbox", "")) {
+    if (!ach_path_of(path, a->o.root, "inbox", "")) {
         return;
     }
     int n = scandir(path, &names, is_input, alphasort);
@@ -61,15 +61,15 @@ bool ach_inbox_read(ach *a, const char *name, arena *mem, str *bytes, err *e) {
     char path[ACH_PATH_MAX];
     struct stat st;
     *bytes = (str){"", 0};
-    if (!path_of(path, a->o.root, "inbox", name)) {
+    if (!ach_path_of(path, a->o.root, "inbox", name)) {
         return err_set(e, ERR_INVALID_ARGUMENT, "FILE_NAME", "the file name is too long");
     }
     // No links, and nothing that blocks: the folder is open to the other side.
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0) {
-        return os_failed(e, "open", path);
+        return ach_os_failed(e, "open", path);
     }
-    bool ok = fstat(fd, &st) == 0 || os_failed(e, "stat", path);
+    bool ok = fstat(fd, &st) == 0 || ach_os_failed(e, "stat", path);
     if (ok && !S_ISREG(st.st_mode)) {
         ok = err_set(e, ERR_INVALID_ARGUMENT, "NOT_A_FILE", "it is not a regular file");
     }
@@ -88,7 +88,7 @@ bool ach_inbox_read(ach *a, const char *name, arena *mem, str *bytes, err *e) {
             continue;
         }
         if (got <= 0) {
-            ok = got == 0 || os_failed(e, "read", path);
+            ok = got == 0 || ach_os_failed(e, "read", path);
             break;
         }
         len += (size_t)got;
@@ -100,114 +100,65 @@ bool ach_inbox_read(ach *a, const char *name, arena *mem, str *bytes, err *e) {
 
 bool ach_archive(ach *a, const char *name, const char *to, err *e) {
     char from_path[ACH_PATH_MAX], to_path[ACH_PATH_MAX];
-    if (!path_of(from_path, a->o.root, "inbox", name) ||
-        !path_of(to_path, a->o.root, "archive", to)) {
+    if (!ach_path_of(from_path, a->o.root, "inbox", name) ||
+        !ach_path_of(to_path, a->o.root, "archive", to)) {
         return err_set(e, ERR_INVALID_ARGUMENT, "FILE_NAME", "the file name is too long");
+    }
+    if (habits_get(a->o.habits).archive == 0) {
+        return unlink(from_path) == 0 || errno == ENOENT || ach_os_failed(e, "remove", from_path);
     }
     if (rename(from_path, to_path) == 0 || (errno == ENOENT && ach_in_archive(a, to))) {
         return true;
     }
-    return os_failed(e, "archive", from_path);
+    return ach_os_failed(e, "archive", from_path);
 }
 
-static bool write_whole(int fd, str content) {
-    size_t done = 0;
-    while (done < content.len) {
-        ssize_t n = write(fd, content.ptr + done, content.len - done);
-        if (n < 0 && errno == EINTR) {
-            continue;
+typedef struct kept {
+    char name[NAME_MAX + 1];
+    int64_t at_us; // of its last change of any kind: the move into the archive is one
+} kept;
+
+static int compare_kept(const void *a, const void *b) {
+    const kept *x = a, *y = b;
+    return x->at_us < y->at_us ? -1 : x->at_us > y->at_us ? 1 : strcmp(x->name, y->name);
+}
+
+static void forget(ach *a, kept *files, int n, const habits_config *h) {
+    int64_t now_us = clock_wall_us(a->o.clock);
+    qsort(files, (size_t)n, sizeof(*files), compare_kept);
+    for (int i = 0; i < n; i++) {
+        char path[ACH_PATH_MAX];
+        bool surplus = h->archive_files > 0 && n - i > h->archive_files;
+        bool old = h->archive_ms > 0 && now_us - files[i].at_us > h->archive_ms * 1000;
+        if ((surplus || old) && ach_path_of(path, a->o.root, "archive", files[i].name)) {
+            (void)unlink(path);
         }
-        if (n <= 0) {
-            return false;
-        }
-        done += (size_t)n;
     }
-    return fsync(fd) == 0;
 }
 
-// The name appears in the outbox with all of its content, or not at all.
-static bool publish(ach *a, const char *name, str content, err *e) {
-    char temporary[ACH_PATH_MAX], path[ACH_PATH_MAX];
-    if (!path_of(temporary, a->o.spool, "", name) || !path_of(path, a->o.root, "outbox", name)) {
-        return err_set(e, ERR_INTERNAL, "FILE_NAME", "the name of an output is too long");
-    }
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (fd < 0) {
-        return os_failed(e, "create", temporary);
-    }
-    // For a bank that runs as root: the file belongs to whom the folder belongs, the user of the sessions.
-    struct stat outbox;
-    bool ok = geteuid() != 0 || !path_of(path, a->o.root, "outbox", "") ||
-              stat(path, &outbox) != 0 || fchown(fd, outbox.st_uid, outbox.st_gid) == 0;
-    ok = ok && path_of(path, a->o.root, "outbox", name) && write_whole(fd, content);
-    ok = (close(fd) == 0 && ok) || os_failed(e, "write", temporary);
-    return ok && (rename(temporary, path) == 0 || os_failed(e, "rename", temporary));
-}
-
-static bool sync_outbox(ach *a, err *e) {
+void ach_archive_prune(ach *a) {
+    habits_config h = habits_get(a->o.habits);
     char path[ACH_PATH_MAX];
-    if (!path_of(path, a->o.root, "outbox", "")) {
-        return false;
+    struct dirent **names = NULL;
+    if ((h.archive_files == 0 && h.archive_ms == 0) ||
+        !ach_path_of(path, a->o.root, "archive", "")) {
+        return;
     }
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool ok = (fd >= 0 && fsync(fd) == 0) || os_failed(e, "sync", path);
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return ok;
-}
-
-typedef struct next_output {
-    int64_t after, id;
-    char name[BOOKS_NAME_MAX];
-    strbuf *content;
-} next_output;
-
-static bool read_next(books_tx *tx, void *arg, err *e) {
-    next_output *o = arg;
-    return books_output_next(tx, o->after, &o->id, o->name, o->content, e);
-}
-
-enum { MARKS_MAX = 64 };
-typedef struct marks {
-    int64_t ids[MARKS_MAX];
-    int n;
-} marks;
-
-static bool mark_written(books_tx *tx, void *arg, err *e) {
-    marks *m = arg;
-    for (int i = 0; i < m->n; i++) {
-        if (!books_output_written(tx, m->ids[i], e)) {
-            return false;
+    int n = scandir(path, &names, is_input, alphasort), found = 0;
+    kept *files = n > 0 ? calloc((size_t)n, sizeof(*files)) : NULL;
+    for (int i = 0; i < n; i++) {
+        struct stat st;
+        if (files != NULL && ach_path_of(path, a->o.root, "archive", names[i]->d_name) &&
+            lstat(path, &st) == 0) {
+            kept *k = &files[found++];
+            (void)snprintf(k->name, sizeof(k->name), "%s", names[i]->d_name);
+            k->at_us = st.st_ctim.tv_sec * INT64_C(1000000) + st.st_ctim.tv_nsec / 1000;
         }
+        free(names[i]);
     }
-    return true;
-}
-
-bool ach_outputs_write(ach *a, err *e) {
-    marks written = {0};
-    next_output o = {.content = &a->text};
-    bool ok = true;
-    while (ok) {
-        ok = books_read(a->o.books, BOOKS_LANE_REPORT, read_next, &o, e);
-        if (!ok || o.id == 0) {
-            break;
-        }
-        // It is there already when we died between the rename and the mark; perhaps the other side has moved it on.
-        bool there = exists(a, "outbox", o.name) || exists(a, "outbox/done", o.name) ||
-                     exists(a, "outbox/bad", o.name);
-        ok = there || publish(a, o.name, strbuf_str(&a->text), e);
-        if (ok) {
-            written.ids[written.n++] = o.id;
-            o.after = o.id;
-        }
-        if (ok && written.n == MARKS_MAX) {
-            ok = sync_outbox(a, e) && books_write(a->o.books, mark_written, &written, e);
-            written.n = 0;
-        }
+    free(names);
+    if (files != NULL) {
+        forget(a, files, found, &h);
+        free(files);
     }
-    if (written.n > 0) {
-        ok = sync_outbox(a, e) && books_write(a->o.books, mark_written, &written, e) && ok;
-    }
-    return ok;
 }

@@ -14,11 +14,15 @@ typedef struct taking {
     books_file file;
     nacha_file content;
     nacha_fault fault; // reason "" : good so far
+    habits_config habits;
 } taking;
 
 static bool add_ack(taking *t, books_tx *tx, err *e) {
-    char memory[1024], name[BOOKS_NAME_MAX + 8], at[32];
+    char memory[1024], name[BOOKS_NAME_MAX + 8], at[32], given[BOOKS_NAME_MAX];
     strbuf json;
+    if (t->habits.acks == 0) {
+        return true;
+    }
     strbuf_init_fixed(&json, memory, sizeof(memory));
     time_format_rfc3339(t->file.taken_us, at, sizeof(at));
     strbuf_add_c(&json, "{\"file\":");
@@ -34,7 +38,7 @@ static bool add_ack(taking *t, books_tx *tx, err *e) {
     (void)snprintf(name, sizeof(name), "%s.ack", t->name);
     return (strbuf_ok(&json) ||
             err_set(e, ERR_INTERNAL, "ACK", "the acknowledgement is too long")) &&
-           books_output_add(tx, name, strbuf_str(&json), e);
+           ach_output_add(t->a, tx, ACH_OUT_ACK, name, strbuf_str(&json), given, e);
 }
 
 static bool reject(taking *t, books_tx *tx, err *e) {
@@ -52,6 +56,17 @@ static bool reject(taking *t, books_tx *tx, err *e) {
     return ok;
 }
 
+static bool plan_part(taking *t, books_tx *tx, const nacha_entry *in, const faults_ach *plan,
+                      books_return *r, err *e) {
+    r->origin = t->content.origin;
+    r->code = plan->code;
+    r->after_settlement = plan->after_settlement;
+    r->due_us = t->file.settle_due_us + t->a->o.return_delay_ms * 1000 * r->part;
+    r->entry_record = (str){in->record, NACHA_RECORD_LEN};
+    r->batch_record = (str){in->batch, NACHA_RECORD_LEN};
+    return books_return_plan(tx, r, e);
+}
+
 static bool plan_return(taking *t, books_tx *tx, const nacha_entry *in, int64_t entry_id, err *e) {
     char identity[64];
     int n = snprintf(identity, sizeof(identity), "%s-%s-%015lld", t->content.origin,
@@ -60,14 +75,37 @@ static bool plan_return(taking *t, books_tx *tx, const nacha_entry *in, int64_t 
     if (plan.code == NULL) {
         return true;
     }
+    // A notification of change moves nothing; what never settled has nothing to give back.
+    bool moves = plan.after_settlement && plan.code[0] == 'R';
+    bool parts = plan.returns == FAULTS_RETURN_PART || plan.returns == FAULTS_RETURN_HALVES;
+    bool second = plan.returns == FAULTS_RETURN_HALVES || plan.returns == FAULTS_RETURN_TWICE;
     books_return r = {.entry_id = entry_id,
-                      .due_us = t->file.settle_due_us + t->a->o.return_delay_ms * 1000,
-                      .origin = t->content.origin,
-                      .code = plan.code,
-                      .after_settlement = plan.after_settlement,
-                      .entry_record = {in->record, NACHA_RECORD_LEN},
-                      .batch_record = {in->batch, NACHA_RECORD_LEN}};
-    return books_return_plan(tx, &r, e);
+                      .part = 1,
+                      .amount = parts ? in->amount / 2 : in->amount,
+                      .moves = moves};
+    if (!plan_part(t, tx, in, &plan, &r, e) || !second) {
+        return !err_is_set(e);
+    }
+    r.part = 2;
+    r.amount = parts ? in->amount - r.amount : in->amount;
+    r.moves = moves && parts; // what is told twice moves once
+    return plan_part(t, tx, in, &plan, &r, e);
+}
+
+static bool add_creditor(const taking *t, books_tx *tx, const nacha_entry *in, int64_t entry_id,
+                         err *e) {
+    const char *r = in->record, *b = in->batch;
+    books_creditor_row c = {.rail = BOOKS_RAIL_ACH,
+                            .item = entry_id,
+                            .account_type = r[1] == '3' ? "savings" : "checking",
+                            .sec = nacha_field(b, 51, 53),
+                            .company_id = nacha_trim(nacha_field(b, 41, 50)),
+                            .company_name = nacha_trim(nacha_field(b, 5, 20)),
+                            .effective = nacha_field(b, 70, 75),
+                            .description = nacha_trim(nacha_field(b, 54, 63))};
+    who_hash(t->a->o.who, nacha_field(r, 4, 12), nacha_trim(nacha_field(r, 13, 29)),
+             nacha_trim(nacha_field(r, 55, 76)), c.who);
+    return books_creditor(tx, &c, e);
 }
 
 static bool book_entries(taking *t, books_tx *tx, err *e) {
@@ -80,7 +118,7 @@ static bool book_entries(taking *t, books_tx *tx, err *e) {
                              .amount = in->amount,
                              .individual_id = nacha_trim(nacha_field(in->record, 40, 54)),
                              .line = in->line};
-        if (!books_entry_insert(tx, &entry, e)) {
+        if (!books_entry_insert(tx, &entry, t->habits.duplicate_check != 0, e)) {
             if (e->code == ERR_ALREADY_EXISTS) {
                 t->fault.line = in->line;
                 (void)snprintf(t->fault.reason, sizeof(t->fault.reason),
@@ -89,7 +127,7 @@ static bool book_entries(taking *t, books_tx *tx, err *e) {
             }
             return false;
         }
-        if (!plan_return(t, tx, in, entry.id, e)) {
+        if (!add_creditor(t, tx, in, entry.id, e) || !plan_return(t, tx, in, entry.id, e)) {
             return false;
         }
     }
@@ -105,7 +143,7 @@ static bool accept_file(taking *t, books_tx *tx, err *e) {
         return false;
     }
     // Without a delay it settles in the same transaction.
-    return t->a->o.settle_delay_ms > 0 ||
+    return t->file.settle_due_us > t->file.taken_us ||
            ach_settle_file(t->a, tx, t->file.id, t->name, t->content.origin, t->file.taken_us, e);
 }
 
@@ -113,7 +151,7 @@ static bool accept_file(taking *t, books_tx *tx, err *e) {
 static bool take_job(books_tx *tx, void *arg, err *e) {
     taking *t = arg;
     char earlier[BOOKS_NAME_MAX];
-    if (t->fault.reason[0] == '\0') {
+    if (t->fault.reason[0] == '\0' && t->habits.duplicate_check != 0) {
         if (!books_file_find_duplicate(tx, &t->file, earlier, e)) {
             return false;
         }
@@ -193,6 +231,10 @@ static bool choose_name(ach *a, const char *name, const uint8_t sha256[32],
     if (!books_write(a->o.books, count_reuse, &n, e)) {
         return false;
     }
+    if (good_name && habits_get(a->o.habits).duplicate_check == 0) {
+        (void)snprintf(out, BOOKS_NAME_MAX, "%s.copy-%lld", n.name, (long long)n.number);
+        return true; // a file like any other, to this bank
+    }
     (void)snprintf(out, BOOKS_NAME_MAX, good_name ? "%s.duplicate-%lld" : "%s-%lld", n.name,
                    (long long)n.number);
     (void)snprintf(
@@ -207,7 +249,8 @@ static bool take_new(taking *t, arena *mem, err *e) {
     int64_t started_us = clock_mono_us(t->a->o.clock);
     t->file.name = t->name;
     t->file.taken_us = clock_wall_us(t->a->o.clock);
-    t->file.settle_due_us = t->file.taken_us + t->a->o.settle_delay_ms * 1000;
+    t->file.settle_due_us = t->file.taken_us + t->a->o.settle_delay_ms * 1000 +
+                            t->habits.settle_days * (int64_t)HABIT_DAY_MS * 1000;
     check(t, mem);
     bool ok = books_write(t->a->o.books, take_job, t, e);
     if (!ok && t->fault.reason[0] != '\0') { // found only while booking: now it is rejected
@@ -228,7 +271,7 @@ bool ach_take(ach *a, const char *name) {
     char answer_name[BOOKS_NAME_MAX];
     bool done = false;
     arena *mem = arena_create(ACH_ARENA_MAX);
-    taking t = {.a = a, .name = answer_name};
+    taking t = {.a = a, .name = answer_name, .habits = habits_get(a->o.habits)};
     bool ok = ach_inbox_read(a, name, mem, &t.bytes, &e);
     if (ok) {
         uint8_t sha256[32];

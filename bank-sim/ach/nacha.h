@@ -61,14 +61,21 @@ typedef struct nacha_fault {
 bool nacha_check(str bytes, const nacha_rules *rules, arena *a, nacha_file *out,
                  nacha_fault *fault) WARN_UNUSED;
 
-// One entry to send back.
+// What a receiving bank sends: an entry comes back, or (code "C…") only needs to be changed, or its return is disputed.
 typedef struct nacha_return {
-    char entry[NACHA_RECORD_LEN + 1]; // the entry as it came
+    char entry[NACHA_RECORD_LEN + 1]; // the entry as it came; a debit comes back as a debit
     char batch[NACHA_RECORD_LEN + 1]; // its batch header
-    char code[4];                     // "R03"
+    char code[4];                     // "R03", "C01", "R61"
+    int64_t amount;                   // what comes back
     int64_t trace;                    // of the return: RDFI and sequence; set by the caller
-    int64_t id;                       // the caller's, not touched
+    int64_t id;                       // the caller's, not touched; 0: not from the books
 } nacha_return;
+
+// How banks' files differ from the book of rules, without touching money.
+typedef struct nacha_form {
+    bool crlf, fixed_94, trim_blanks, no_padding; // lines; fixed_94 has no line ends at all
+    bool descending_traces, blank_date, status_2, blank_names, forward_codes;
+} nacha_form;
 
 typedef struct nacha_return_file {
     const char *destination; // whom it goes to: the origin of the entries
@@ -76,9 +83,10 @@ typedef struct nacha_return_file {
     const char *destination_name, *origin_name;
     char date[7], time[5], modifier;
     char settled_on[7]; // effective entry date
+    nacha_form form;
 } nacha_return_file;
 
-// Sorts so that what goes into one batch stands together: by RDFI and batch header, then by original trace.
+// Sorts so that what goes into one batch stands together: by RDFI, batch header and kind, then by original trace.
 void nacha_returns_sort(nacha_return *r, size_t n);
 // Writes the file for sorted returns whose traces ascend within each RDFI. Each batch belongs to one returning bank.
 bool nacha_returns_write(const nacha_return_file *f, const nacha_return *r, size_t n,

@@ -231,6 +231,7 @@ static void test_nacha_check__empty_batch_or_no_batch__is_refused(void **state) 
 static void make_return(nacha_return *r, const char *entry, const char *batch, const char *code,
                         int64_t trace) {
     *r = (nacha_return){.trace = trace};
+    assert_true(str_to_i64((str){entry + 29, 10}, 0, INT64_MAX, &r->amount));
     (void)snprintf(r->entry, sizeof(r->entry), "%.94s", entry);
     (void)snprintf(r->batch, sizeof(r->batch), "%.94s", batch);
     (void)snprintf(r->code, sizeof(r->code), "%s", code);
@@ -277,6 +278,112 @@ static void test_nacha_returns_write__two_banks__the_reader_takes_it(void **stat
     // And it is not a file that may be sent in.
     assert_false(nacha_check(strbuf_str(&out), &RULES, a, &file, &fault));
     arena_destroy(a);
+    strbuf_deinit(&out);
+}
+
+// One return, written in this form.
+static strbuf write_one(nacha_form form, const char *code, int64_t amount) {
+    nacha_return r;
+    make_return(&r, good + 2 * LINE, good + LINE, code, 21000020000001);
+    r.amount = amount;
+    nacha_return_file f = {.destination = "1100000001",
+                           .origin = "091000019",
+                           .destination_name = "ORIGINATOR",
+                           .origin_name = "SIMULATOR BANK",
+                           .date = "261122",
+                           .time = "1000",
+                           .modifier = 'A',
+                           .settled_on = "261122",
+                           .form = form};
+    strbuf out;
+    strbuf_init(&out, FILE_MAX);
+    assert_true(nacha_returns_write(&f, &r, 1, &out));
+    return out;
+}
+
+static void assert_form(nacha_form form, size_t len, size_t at, const char *text) {
+    strbuf out = write_one(form, "R03", 1149);
+    assert_int_equal(out.len, len);
+    assert_memory_equal(out.ptr + at, text, strlen(text));
+    strbuf_deinit(&out);
+}
+
+static void test_nacha_returns_write__each_form__differs_where_it_should(void **state) {
+    (void)state;
+    const size_t whole = 10 * LINE, line = LINE;
+    assert_form((nacha_form){0}, whole, line, "5220ACME MARKET");
+    assert_form((nacha_form){.crlf = true}, whole + 10, 94, "\r\n5220ACME");
+    assert_form((nacha_form){.fixed_94 = true}, 10 * NACHA_RECORD_LEN, 94, "5220ACME");
+    assert_form((nacha_form){.no_padding = true}, 6 * LINE, 5 * line, "9000001000001");
+    assert_form((nacha_form){.blank_date = true}, whole, line + 69, "         1");
+    assert_form((nacha_form){.status_2 = true}, whole, line + 69, "261122   2");
+    assert_form((nacha_form){.blank_names = true}, whole, line, "5220                ");
+    assert_form((nacha_form){.blank_names = true}, whole, 2 * line + 54, "                      ");
+    assert_form((nacha_form){0}, whole, 2 * line, "621");
+    assert_form((nacha_form){.forward_codes = true}, whole, 2 * line, "622");
+    strbuf trimmed = write_one((nacha_form){.trim_blanks = true}, "R03", 1149);
+    assert_null(memmem(trimmed.ptr, trimmed.len, " \n", 2));
+    assert_true(trimmed.len < whole);
+    strbuf_deinit(&trimmed);
+}
+
+static void test_nacha_returns_write__descending__traces_run_down_the_batch(void **state) {
+    (void)state;
+    enum { N = 3 };
+    nacha_return r[N];
+    for (int i = 0; i < N; i++) {
+        make_return(&r[i], good + 2 * LINE, good + LINE, "R03", 21000020000001 + i);
+    }
+    nacha_return_file f = {.destination = "1100000001",
+                           .origin = "091000019",
+                           .destination_name = "",
+                           .origin_name = "",
+                           .date = "261122",
+                           .time = "1000",
+                           .modifier = 'A',
+                           .settled_on = "261122",
+                           .form = {.descending_traces = true}};
+    strbuf out;
+    strbuf_init(&out, FILE_MAX);
+    assert_true(nacha_returns_write(&f, r, N, &out));
+    assert_memory_equal(out.ptr + 2 * LINE + 79, "021000020000003", 15);
+    assert_memory_equal(out.ptr + 3 * LINE + 79, "021000020000003", 15);
+    assert_memory_equal(out.ptr + 6 * LINE + 79, "021000020000001", 15);
+    strbuf_deinit(&out);
+}
+
+static void test_nacha_returns_write__changes_disputes_and_debits__their_own_layout(void **state) {
+    (void)state;
+    strbuf out = write_one((nacha_form){0}, "C01", 1149);
+    assert_memory_equal(out.ptr + LINE + 50, "COR", 3);
+    assert_memory_equal(out.ptr + 2 * LINE + 29, "0000000000", 10);
+    assert_memory_equal(out.ptr + 3 * LINE, "798C01091000010000001      02100002987654321 ", 45);
+    strbuf_deinit(&out);
+    out = write_one((nacha_form){0}, "R61", 1149);
+    assert_memory_equal(out.ptr + 3 * LINE,
+                        "799R61091000010000001      02100002   021000020000001   03", 57);
+    strbuf_deinit(&out);
+    out = write_one((nacha_form){0}, "R03", 574); // a part
+    assert_memory_equal(out.ptr + 2 * LINE + 29, "0000000574", 10);
+    strbuf_deinit(&out);
+    char debit[NACHA_RECORD_LEN + 1];
+    (void)snprintf(debit, sizeof(debit), "%.94s", good + 2 * LINE);
+    debit[2] = '7';
+    nacha_return r;
+    make_return(&r, debit, good + LINE, "R10", 21000020000001);
+    nacha_return_file f = {.destination = "1100000001",
+                           .origin = "091000019",
+                           .destination_name = "",
+                           .origin_name = "",
+                           .date = "261122",
+                           .time = "1000",
+                           .modifier = 'A',
+                           .settled_on = "261122"};
+    strbuf_init(&out, FILE_MAX);
+    assert_true(nacha_returns_write(&f, &r, 1, &out));
+    assert_memory_equal(out.ptr + LINE, "5225", 4);
+    assert_memory_equal(out.ptr + 2 * LINE, "626", 3);
+    assert_memory_equal(out.ptr + 4 * LINE + 20, "000000001050000000000000", 24);
     strbuf_deinit(&out);
 }
 
@@ -334,6 +441,9 @@ int main(void) {
         cmocka_unit_test(test_nacha_check__wrong_shape__is_refused),
         cmocka_unit_test(test_nacha_check__empty_batch_or_no_batch__is_refused),
         cmocka_unit_test(test_nacha_returns_write__two_banks__the_reader_takes_it),
+        cmocka_unit_test(test_nacha_returns_write__each_form__differs_where_it_should),
+        cmocka_unit_test(test_nacha_returns_write__descending__traces_run_down_the_batch),
+        cmocka_unit_test(test_nacha_returns_write__changes_disputes_and_debits__their_own_layout),
         cmocka_unit_test(test_nacha_returns_write__many_of_one_bank__one_batch),
         cmocka_unit_test(test_nacha_check_digit__known_numbers__are_right),
     };

@@ -14,7 +14,8 @@ enum {
     BODY_MAX = 64 * 1024,
     REPORT_MAX = 64 * 1024 * 1024,
     LIMIT_DEFAULT = 1000,
-    LIMIT_MAX = 100000
+    LIMIT_MAX = 100000,
+    WHO_PART_MAX = 140
 };
 
 struct admin {
@@ -140,16 +141,26 @@ static void get_faults(admin *a, const http_request *r, http_response *out) {
     answer(out, 200, json);
 }
 
-static bool apply_faults(const json_t *root, faults_config *c, err *e) {
+typedef bool (*set_field)(void *config, const char *name, int64_t value, err *e);
+
+static bool set_fault(void *config, const char *name, int64_t value, err *e) {
+    return faults_config_set(config, name, value, e);
+}
+
+static bool set_habit(void *config, const char *name, int64_t value, err *e) {
+    return habits_config_set(config, name, value, e);
+}
+
+static bool apply_fields(const json_t *root, set_field set, void *config, err *e) {
     const char *key = NULL;
     json_t *value = NULL;
     json_object_foreach((json_t *)root, key, value) {
         int64_t number = json_is_boolean(value) ? json_is_true(value) : json_integer_value(value);
         if (!json_is_boolean(value) && !json_is_integer(value)) {
-            return err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID_FAULT", key,
+            return err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID", key,
                                  "must be a whole number or true or false");
         }
-        if (!faults_config_set(c, key, number, e)) {
+        if (!set(config, key, number, e)) {
             return false;
         }
     }
@@ -172,7 +183,7 @@ static void post_faults(admin *a, const http_request *r, http_response *out) {
     err e = {0};
     faults_config c = faults_get(a->o.faults);
     json_t *root = parse_object(r, &e);
-    bool ok = root != NULL && apply_faults(root, &c, &e);
+    bool ok = root != NULL && apply_fields(root, set_fault, &c, &e);
     json_decref(root);
     if (!ok) {
         answer_err(r, out, &e);
@@ -180,6 +191,59 @@ static void post_faults(admin *a, const http_request *r, http_response *out) {
     }
     faults_replace(a->o.faults, &c);
     get_faults(a, r, out);
+}
+
+static void get_habits(admin *a, const http_request *r, http_response *out) {
+    habits_config c = habits_get(a->o.habits);
+    strbuf *json = request_buffer(r);
+    habits_config_json(&c, json);
+    strbuf_add_char(json, '\n');
+    answer(out, 200, json);
+}
+
+// As faults: all of the given fields, or none.
+static void post_habits(admin *a, const http_request *r, http_response *out) {
+    err e = {0};
+    habits_config c = habits_get(a->o.habits);
+    json_t *root = parse_object(r, &e);
+    bool ok = root != NULL && apply_fields(root, set_habit, &c, &e) &&
+              habits_replace(a->o.habits, &c, &e);
+    json_decref(root);
+    if (!ok) {
+        answer_err(r, out, &e);
+        return;
+    }
+    get_habits(a, r, out);
+}
+
+static bool who_part(const json_t *root, const char *name, str *out, err *e) {
+    const json_t *value = json_object_get(root, name);
+    *out = (str){json_string_value(value), json_string_length(value)};
+    return (json_is_string(value) && out->len <= WHO_PART_MAX) ||
+           err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID", name, "must be a short string");
+}
+
+// What the bank would note of this creditor: a test asks for the people that it paid, and compares.
+static void post_who(admin *a, const http_request *r, http_response *out) {
+    err e = {0};
+    str routing, account, name;
+    uint8_t hash[WHO_LEN];
+    char hex[2 * WHO_LEN + 1];
+    json_t *root = parse_object(r, &e);
+    bool ok = root != NULL && who_part(root, "routing", &routing, &e) &&
+              who_part(root, "account", &account, &e) && who_part(root, "name", &name, &e);
+    if (ok) {
+        who_hash(a->o.who, routing, account, name, hash);
+    }
+    json_decref(root);
+    if (!ok) {
+        answer_err(r, out, &e);
+        return;
+    }
+    strbuf *json = request_buffer(r);
+    str_hex(hash, sizeof(hash), hex);
+    strbuf_printf(json, "{\"who\":\"%s\"}\n", hex);
+    answer(out, 200, json);
 }
 
 static bool flush_job(books_tx *tx, void *arg, err *e) {
@@ -234,7 +298,8 @@ static const struct route {
     {"GET", "/admin/payments", get_payments}, {"GET", "/admin/duplicates", get_duplicates},
     {"GET", "/admin/files", get_files},       {"GET", "/admin/faults", get_faults},
     {"POST", "/admin/faults", post_faults},   {"POST", "/admin/flush", post_flush},
-    {"POST", "/admin/webhook", post_webhook},
+    {"POST", "/admin/webhook", post_webhook}, {"GET", "/admin/habits", get_habits},
+    {"POST", "/admin/habits", post_habits},   {"POST", "/admin/who", post_who},
 };
 
 static void handle(void *arg, const http_request *r, http_response *out) {

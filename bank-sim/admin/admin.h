@@ -6,13 +6,17 @@
 #include "base/err.h"
 #include "books/books.h"
 #include "faults/faults.h"
+#include "habits/habits.h"
 #include "instant/instant.h"
+#include "who/who.h"
 
 typedef struct admin admin;
 
 typedef struct admin_options {
     books *books; // @borrowed, as is the rest
     faults *faults;
+    habits *habits;
+    who *who;
     ach *ach;
     instant *instant;
     int port; // 0: a free one

@@ -112,6 +112,21 @@ static bool run_sql(books_tx *tx, const char *sql, err *e) {
     return sqlite3_exec(tx->db, sql, NULL, NULL, NULL) == SQLITE_OK || books_failed(tx, e, sql);
 }
 
+// Books that were made before they had a version.
+static bool is_first_version(books_tx *tx, bool *old, err *e) {
+    sqlite3_stmt *s = NULL;
+    static const char SQL[] =
+        "SELECT EXISTS(SELECT 1 FROM sqlite_master WHERE name='movements') AND"
+        " (SELECT user_version FROM pragma_user_version)=0";
+    if (sqlite3_prepare_v2(tx->db, SQL, -1, &s, NULL) != SQLITE_OK) {
+        return books_failed(tx, e, SQL);
+    }
+    bool ok = sqlite3_step(s) == SQLITE_ROW || books_failed(tx, e, SQL);
+    *old = ok && sqlite3_column_int(s, 0) == 1;
+    (void)sqlite3_finalize(s);
+    return ok;
+}
+
 static bool open_connection(books_tx *tx, const char *path, bool writer, err *e) {
     int flags = writer ? SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE : SQLITE_OPEN_READWRITE;
     if (sqlite3_open_v2(path, &tx->db, flags | SQLITE_OPEN_NOMUTEX, NULL) != SQLITE_OK) {
@@ -122,7 +137,12 @@ static bool open_connection(books_tx *tx, const char *path, bool writer, err *e)
                  e)) {
         return false;
     }
-    return run_sql(tx, writer ? BOOKS_SCHEMA : "PRAGMA query_only=ON", e);
+    if (!writer) {
+        return run_sql(tx, "PRAGMA query_only=ON", e);
+    }
+    bool old = false;
+    return is_first_version(tx, &old, e) && (!old || run_sql(tx, BOOKS_UPGRADE, e)) &&
+           run_sql(tx, BOOKS_SCHEMA, e);
 }
 
 static void close_connection(books_tx *tx) {
@@ -270,9 +290,27 @@ bool books_movement(books_tx *tx, const books_move *m, err *e) {
     bind_i64(s, 1, m->rail);
     bind_i64(s, 2, m->item);
     bind_i64(s, 3, m->kind);
-    bind_i64(s, 4, m->amount);
-    bind_c(s, 5, m->currency);
-    bind_i64(s, 6, m->at_us);
+    bind_i64(s, 4, m->part);
+    bind_i64(s, 5, m->amount);
+    bind_c(s, 6, m->currency);
+    bind_i64(s, 7, m->at_us);
+    return books_exec(tx, s, e);
+}
+
+bool books_creditor(books_tx *tx, const books_creditor_row *c, err *e) {
+    sqlite3_stmt *s = books_stmt(tx, S_CREDITOR_INSERT, e);
+    if (s == NULL) {
+        return false;
+    }
+    bind_i64(s, 1, c->rail);
+    bind_i64(s, 2, c->item);
+    bind_blob(s, 3, c->who, sizeof(c->who));
+    bind_c(s, 4, c->account_type);
+    bind_str(s, 5, c->sec);
+    bind_str(s, 6, c->company_id);
+    bind_str(s, 7, c->company_name);
+    bind_str(s, 8, c->effective);
+    bind_str(s, 9, c->description);
     return books_exec(tx, s, e);
 }
 

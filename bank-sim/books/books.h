@@ -31,13 +31,25 @@ bool books_read(books *b, books_lane lane, books_job job, void *arg, err *e) WAR
 enum { BOOKS_RAIL_ACH = 1, BOOKS_RAIL_INSTANT = 2 };
 enum { BOOKS_CREDIT = 1, BOOKS_RETURN = 2 };
 
-// Money: at most one movement of each kind for an item. ALREADY_EXISTS when it is there.
+// Money: at most one credit of an item, and one return of each of its parts, together no more than the credit.
+// ALREADY_EXISTS when it is there.
 typedef struct books_move {
     int rail, kind;
-    int64_t item, amount, at_us;
+    int64_t item, part, amount, at_us; // part: from 1; a credit has only one
     const char *currency;
 } books_move;
 bool books_movement(books_tx *tx, const books_move *m, err *e) WARN_UNUSED;
+
+// Who was to be paid, and what the order said of it; for an instant payment some of it is "".
+enum { BOOKS_WHO_LEN = 32 };
+typedef struct books_creditor_row {
+    int rail;
+    int64_t item;
+    uint8_t who[BOOKS_WHO_LEN];
+    const char *account_type; // "checking" or "savings"
+    str sec, company_id, company_name, effective, description;
+} books_creditor_row;
+bool books_creditor(books_tx *tx, const books_creditor_row *c, err *e) WARN_UNUSED;
 
 // --- Counters (1, 2, 3 …, each name its own) and output files ----------------------------------------------------------
 bool books_counter_next(books_tx *tx, const char *name, int64_t *out, err *e) WARN_UNUSED;
@@ -75,13 +87,16 @@ typedef struct books_entry {
 } books_entry;
 // Origin and date as one number: traces are unique within it.
 int64_t books_scope(const char *origin, const char *date);
-// ALREADY_EXISTS when the origin used this trace number on this day.
-bool books_entry_insert(books_tx *tx, books_entry *entry, err *e) WARN_UNUSED;
+// strict: ALREADY_EXISTS when the origin used this trace number on this day.
+bool books_entry_insert(books_tx *tx, books_entry *entry, bool strict, err *e) WARN_UNUSED;
+// An entry of the origin that was credited and has no return. *trace 0: none.
+bool books_entry_settled(books_tx *tx, const char *origin, int64_t *trace, int64_t *amount,
+                         err *e) WARN_UNUSED;
 
 typedef struct books_return {
-    int64_t entry_id, due_us; // due_us only counts after settlement
+    int64_t entry_id, part, amount, due_us; // part: from 1. due_us only counts after settlement
     const char *origin, *code;
-    bool after_settlement;
+    bool after_settlement, moves; // moves: false when it is only words
     str entry_record, batch_record;
 } books_return;
 bool books_return_plan(books_tx *tx, const books_return *r, err *e) WARN_UNUSED;
@@ -94,16 +109,21 @@ typedef void (*books_on_entry)(void *arg, int64_t trace, int64_t amount);
 bool books_file_settle(books_tx *tx, int64_t id, int64_t now_us, books_on_entry on_credit,
                        void *arg, err *e) WARN_UNUSED;
 
-typedef void (*books_on_return)(void *arg, int64_t entry_id, const char *code, const char *entry,
-                                const char *batch);
-// Returns of one file that were refused before settlement (file_id > 0), or due ones of one origin (file_id 0).
+typedef struct books_return_row {
+    int64_t id, amount;
+    const char *code, *entry, *batch; // @borrowed
+} books_return_row;
+typedef void (*books_on_return)(void *arg, const books_return_row *r);
+// Returns of one file that were refused before settlement (file_id > 0), or due ones of one origin (file_id 0; origin "": of all).
 bool books_returns_list(books_tx *tx, int64_t file_id, const char *origin, int64_t now_us,
                         int64_t limit, books_on_return on, void *arg, err *e) WARN_UNUSED;
 // An origin with returns due after settlement; "" : none.
 bool books_returns_due(books_tx *tx, int64_t now_us, char origin[16], int64_t *next_due_us,
                        err *e) WARN_UNUSED;
-// Marks it sent, and when it was settled, moves the money back.
-bool books_return_done(books_tx *tx, int64_t entry_id, const char *file_name, int64_t now_us,
+// Those of a settled file that were refused before settlement become due now, instead of going out with it.
+bool books_returns_later(books_tx *tx, int64_t file_id, int64_t now_us, err *e) WARN_UNUSED;
+// Marks it sent, and when it moves money, moves it back. id: of the return.
+bool books_return_done(books_tx *tx, int64_t id, const char *file_name, int64_t now_us,
                        err *e) WARN_UNUSED;
 
 // Output files that are not yet in the outbox, oldest first. *id 0: none. content: @owned, strbuf of the caller.
@@ -133,12 +153,14 @@ typedef struct books_payment {
     int webhooks;                  // 0, 1 or 2 for each event
     int64_t webhook_delay_us;
     int64_t settle_due_us, return_due_us; // 0: nothing due
+    int returns, oddity;                  // as faults_instant has them
+    int64_t returned;                     // what has come back so far
 } books_payment;
 bool books_payment_by_key(books_tx *tx, str key, bool *found, books_payment *out,
                           err *e) WARN_UNUSED;
 bool books_payment_insert(books_tx *tx, books_payment *p, err *e) WARN_UNUSED; // sets id
 bool books_payment_update(books_tx *tx, const books_payment *p,
-                          err *e) WARN_UNUSED; // status, code, text, due times
+                          err *e) WARN_UNUSED; // status, code, text, due times, returned
 // What is due: settlements and returns. @owned by the caller's array; *n out of max.
 bool books_payments_due(books_tx *tx, int64_t now_us, books_payment *out, size_t max, size_t *n,
                         int64_t *next_due_us, err *e) WARN_UNUSED;
@@ -156,6 +178,8 @@ bool books_webhook_insert(books_tx *tx, const char *message_id, int64_t due_us, 
                           err *e) WARN_UNUSED;
 bool books_webhooks_due(books_tx *tx, int64_t now_us, books_webhook *out, size_t max, size_t *n,
                         int64_t *next_due_us, err *e) WARN_UNUSED;
+// *out: nobody has tried yet to deliver this message.
+bool books_webhook_untried(books_tx *tx, const char *message_id, bool *out, err *e) WARN_UNUSED;
 // due_us 0: done (delivered, or given up).
 bool books_webhook_result(books_tx *tx, int64_t id, bool delivered, int64_t due_us,
                           err *e) WARN_UNUSED;

@@ -141,7 +141,7 @@ int64_t books_scope(const char *origin, const char *date) {
     return o * DATE_FACTOR + d;
 }
 
-bool books_entry_insert(books_tx *tx, books_entry *entry, err *e) {
+bool books_entry_insert(books_tx *tx, books_entry *entry, bool strict, err *e) {
     sqlite3_stmt *s = books_stmt(tx, S_ENTRY_INSERT, e);
     if (s == NULL) {
         return false;
@@ -152,8 +152,12 @@ bool books_entry_insert(books_tx *tx, books_entry *entry, err *e) {
     bind_str(s, 4, entry->individual_id);
     bind_i64(s, 5, entry->amount);
     bind_i64(s, 6, entry->line);
+    bind_i64(s, 7, strict ? 1 : 0);
     if (!books_exec(tx, s, e)) {
         return false;
+    }
+    if (sqlite3_changes(tx->db) == 0) {
+        return err_set(e, ERR_ALREADY_EXISTS, "ALREADY_EXISTS", "the trace was used on this day");
     }
     entry->id = sqlite3_last_insert_rowid(tx->db);
     return true;
@@ -165,14 +169,47 @@ bool books_return_plan(books_tx *tx, const books_return *r, err *e) {
         return false;
     }
     bind_i64(s, 1, r->entry_id);
-    bind_c(s, 2, r->origin);
-    bind_c(s, 3, r->code);
-    bind_i64(s, 4, r->after_settlement ? 1 : 0);
+    bind_i64(s, 2, r->part);
+    bind_c(s, 3, r->origin);
+    bind_c(s, 4, r->code);
+    bind_i64(s, 5, r->amount);
+    bind_i64(s, 6, r->moves ? 1 : 0);
+    bind_i64(s, 7, r->after_settlement ? 1 : 0);
     if (r->after_settlement) {
-        bind_i64(s, 5, r->due_us);
+        bind_i64(s, 8, r->due_us);
     }
-    bind_str(s, 6, r->entry_record);
-    bind_str(s, 7, r->batch_record);
+    bind_str(s, 9, r->entry_record);
+    bind_str(s, 10, r->batch_record);
+    return books_exec(tx, s, e);
+}
+
+bool books_entry_settled(books_tx *tx, const char *origin, int64_t *trace, int64_t *amount,
+                         err *e) {
+    sqlite3_stmt *s = books_stmt(tx, S_ENTRY_SETTLED, e);
+    bool row = false;
+    *trace = *amount = 0;
+    if (s == NULL) {
+        return false;
+    }
+    bind_c(s, 1, origin);
+    if (!books_step(tx, s, &row, e)) {
+        return false;
+    }
+    if (row) {
+        *trace = sqlite3_column_int64(s, 0);
+        *amount = sqlite3_column_int64(s, 1);
+        (void)sqlite3_reset(s);
+    }
+    return true;
+}
+
+bool books_returns_later(books_tx *tx, int64_t file_id, int64_t now_us, err *e) {
+    sqlite3_stmt *s = books_stmt(tx, S_RETURNS_LATER, e);
+    if (s == NULL) {
+        return false;
+    }
+    bind_i64(s, 1, file_id);
+    bind_i64(s, 2, now_us);
     return books_exec(tx, s, e);
 }
 
@@ -199,7 +236,7 @@ bool books_file_due(books_tx *tx, int64_t now_us, int64_t *id, char name[BOOKS_N
     return true;
 }
 
-static bool on_file(books_tx *tx, books_statement which, int64_t id, err *e) {
+static bool on_id(books_tx *tx, books_statement which, int64_t id, err *e) {
     sqlite3_stmt *s = books_stmt(tx, which, e);
     if (s == NULL) {
         return false;
@@ -210,7 +247,7 @@ static bool on_file(books_tx *tx, books_statement which, int64_t id, err *e) {
 
 bool books_file_settle(books_tx *tx, int64_t id, int64_t now_us, books_on_entry on_credit,
                        void *arg, err *e) {
-    if (!on_file(tx, S_FILE_REFUSE, id, e)) {
+    if (!on_id(tx, S_FILE_REFUSE, id, e)) {
         return false;
     }
     sqlite3_stmt *s = books_stmt(tx, S_FILE_CREDIT, e);
@@ -219,8 +256,7 @@ bool books_file_settle(books_tx *tx, int64_t id, int64_t now_us, books_on_entry 
     }
     bind_i64(s, 1, id);
     bind_i64(s, 2, now_us);
-    if (!books_exec(tx, s, e) || !on_file(tx, S_FILE_MARK, id, e) ||
-        !on_file(tx, S_FILE_DONE, id, e)) {
+    if (!books_exec(tx, s, e) || !on_id(tx, S_FILE_MARK, id, e) || !on_id(tx, S_FILE_DONE, id, e)) {
         return false;
     }
     s = books_stmt(tx, S_FILE_LIST, e);
@@ -251,8 +287,12 @@ bool books_returns_list(books_tx *tx, int64_t file_id, const char *origin, int64
     }
     bool row = true;
     while (books_step(tx, s, &row, e) && row) {
-        on(arg, sqlite3_column_int64(s, 0), column_str(s, 1).ptr, column_str(s, 2).ptr,
-           column_str(s, 3).ptr);
+        books_return_row r = {.id = sqlite3_column_int64(s, 0),
+                              .code = column_str(s, 1).ptr,
+                              .amount = sqlite3_column_int64(s, 2),
+                              .entry = column_str(s, 3).ptr,
+                              .batch = column_str(s, 4).ptr};
+        on(arg, &r);
     }
     return !err_is_set(e);
 }
@@ -278,54 +318,44 @@ bool books_returns_due(books_tx *tx, int64_t now_us, char origin[16], int64_t *n
     return true;
 }
 
-// A settled entry gives its money back; one that never settled has nothing to give.
-static bool money_back(books_tx *tx, int64_t entry_id, int64_t now_us, err *e) {
-    sqlite3_stmt *s = books_stmt(tx, S_RETURN_IS_AFTER, e);
+// A settled entry gives its money back, all of it or a part; one that never settled has nothing to give.
+static bool money_back(books_tx *tx, int64_t id, int64_t now_us, err *e) {
+    sqlite3_stmt *s = books_stmt(tx, S_RETURN_MONEY, e);
     bool row = false;
     if (s == NULL) {
         return false;
     }
-    bind_i64(s, 1, entry_id);
-    if (!books_step(tx, s, &row, e)) {
-        return false;
-    }
-    bool after = row && sqlite3_column_int(s, 0) != 0;
-    (void)sqlite3_reset(s);
-    if (!after) {
-        return true;
-    }
-    s = books_stmt(tx, S_ENTRY_RETURNED, e);
-    if (s == NULL) {
-        return false;
-    }
-    bind_i64(s, 1, entry_id);
+    bind_i64(s, 1, id);
     if (!books_step(tx, s, &row, e)) {
         return false;
     }
     if (!row) {
-        return err_set(e, ERR_FAILED_PRECONDITION, "NOT_SETTLED",
-                       "only a settled entry can be returned so");
+        return err_set(e, ERR_NOT_FOUND, "NO_RETURN", "there is no such return");
     }
     books_move m = {.rail = BOOKS_RAIL_ACH,
                     .kind = BOOKS_RETURN,
-                    .item = entry_id,
+                    .item = sqlite3_column_int64(s, 0),
+                    .part = sqlite3_column_int64(s, 1),
                     .currency = "USD",
-                    .amount = sqlite3_column_int64(s, 0),
+                    .amount = sqlite3_column_int64(s, 2),
                     .at_us = now_us};
+    bool moves = sqlite3_column_int(s, 3) != 0;
     (void)sqlite3_reset(s);
-    return books_movement(tx, &m, e);
+    if (!moves) {
+        return true;
+    }
+    return books_movement(tx, &m, e) && on_id(tx, S_ENTRY_RETURNED, m.item, e);
 }
 
-bool books_return_done(books_tx *tx, int64_t entry_id, const char *file_name, int64_t now_us,
-                       err *e) {
-    if (!money_back(tx, entry_id, now_us, e)) {
+bool books_return_done(books_tx *tx, int64_t id, const char *file_name, int64_t now_us, err *e) {
+    if (!money_back(tx, id, now_us, e)) {
         return false;
     }
     sqlite3_stmt *s = books_stmt(tx, S_RETURN_DONE, e);
     if (s == NULL) {
         return false;
     }
-    bind_i64(s, 1, entry_id);
+    bind_i64(s, 1, id);
     bind_c(s, 2, file_name);
     return books_exec(tx, s, e);
 }

@@ -36,6 +36,9 @@ static void read_payment(sqlite3_stmt *s, books_payment *p) {
         sqlite3_column_type(s, 15) == SQLITE_NULL ? 0 : sqlite3_column_int64(s, 15) + 1;
     p->return_due_us =
         sqlite3_column_type(s, 16) == SQLITE_NULL ? 0 : sqlite3_column_int64(s, 16) + 1;
+    p->returns = sqlite3_column_int(s, 17);
+    p->oddity = sqlite3_column_int(s, 18);
+    p->returned = sqlite3_column_int64(s, 19);
 }
 
 // In the struct 0 means that nothing is due, in the table NULL does; a flush writes a due time of 0. So the struct has one more.
@@ -83,6 +86,8 @@ bool books_payment_insert(books_tx *tx, books_payment *p, err *e) {
     bind_i64(s, 14, p->webhook_delay_us);
     bind_due(s, 15, p->settle_due_us);
     bind_due(s, 16, p->return_due_us);
+    bind_i64(s, 17, p->returns);
+    bind_i64(s, 18, p->oddity);
     if (!books_exec(tx, s, e)) {
         return false;
     }
@@ -101,6 +106,7 @@ bool books_payment_update(books_tx *tx, const books_payment *p, err *e) {
     bind_c(s, 4, p->text);
     bind_due(s, 5, p->settle_due_us);
     bind_due(s, 6, p->return_due_us);
+    bind_i64(s, 7, p->returned);
     return books_exec(tx, s, e);
 }
 
@@ -135,13 +141,13 @@ bool books_payments_due(books_tx *tx, int64_t now_us, books_payment *out, size_t
     return !err_is_set(e) && next_due(tx, S_PAYMENTS_NEXT, next_due_us, e);
 }
 
-bool books_refusals(books_tx *tx, const char *reference, int64_t *out, err *e) {
-    sqlite3_stmt *s = books_stmt(tx, S_REFUSALS, e);
+static bool count_of(books_tx *tx, books_statement which, str of, int64_t *out, err *e) {
+    sqlite3_stmt *s = books_stmt(tx, which, e);
     bool row = false;
     if (s == NULL) {
         return false;
     }
-    bind_c(s, 1, reference);
+    bind_str(s, 1, of);
     if (!books_step(tx, s, &row, e)) {
         return false;
     }
@@ -150,19 +156,19 @@ bool books_refusals(books_tx *tx, const char *reference, int64_t *out, err *e) {
     return true;
 }
 
+bool books_refusals(books_tx *tx, const char *reference, int64_t *out, err *e) {
+    return count_of(tx, S_REFUSALS, str_of(reference), out, e);
+}
+
 bool books_tries(books_tx *tx, str key, int64_t *out, err *e) {
-    sqlite3_stmt *s = books_stmt(tx, S_TRIES, e);
-    bool row = false;
-    if (s == NULL) {
-        return false;
-    }
-    bind_str(s, 1, key);
-    if (!books_step(tx, s, &row, e)) {
-        return false;
-    }
-    *out = row ? sqlite3_column_int64(s, 0) : 0;
-    (void)sqlite3_reset(s);
-    return true;
+    return count_of(tx, S_TRIES, key, out, e);
+}
+
+bool books_webhook_untried(books_tx *tx, const char *message_id, bool *out, err *e) {
+    int64_t n = 0;
+    bool ok = count_of(tx, S_WEBHOOK_UNTRIED, str_of(message_id), &n, e);
+    *out = n > 0;
+    return ok;
 }
 
 bool books_tries_add(books_tx *tx, str key, err *e) {

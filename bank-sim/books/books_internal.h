@@ -31,13 +31,16 @@ typedef enum books_statement {
     S_FILE_LIST,
     S_FILE_DONE,
     S_ENTRY_INSERT,
+    S_CREDITOR_INSERT,
+    S_ENTRY_SETTLED,
     S_ENTRY_RETURNED,
     S_RETURN_PLAN,
     S_RETURNS_OF_FILE,
+    S_RETURNS_LATER,
     S_RETURNS_OF_ORIGIN,
     S_RETURNS_DUE,
     S_RETURN_DONE,
-    S_RETURN_IS_AFTER,
+    S_RETURN_MONEY,
     S_PAYMENT_BY_KEY,
     S_PAYMENT_INSERT,
     S_PAYMENT_UPDATE,
@@ -48,6 +51,7 @@ typedef enum books_statement {
     S_TRIES_ADD,
     S_WEBHOOK_INSERT,
     S_WEBHOOKS_DUE,
+    S_WEBHOOK_UNTRIED,
     S_WEBHOOKS_NEXT,
     S_WEBHOOK_RESULT,
     S_FLUSH_FILES,
@@ -69,6 +73,7 @@ struct books_tx {
     sqlite3_stmt *prepared[N_STATEMENTS];
 };
 
+extern const char *const BOOKS_UPGRADE; // for user_version 0 with tables
 extern const char *const BOOKS_SCHEMA;
 extern const char *const BOOKS_SQL[N_STATEMENTS];
 

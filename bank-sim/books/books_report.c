@@ -68,6 +68,19 @@ bool books_report(books_tx *tx, strbuf *out, err *e) {
     return finished(out, e);
 }
 
+// Whom the order named: books of before have no row of it, and say "".
+static void add_creditor(strbuf *out, sqlite3_stmt *s, bool ach) {
+    add_string(out, "who", s, 14);
+    add_string(out, "account_type", s, 15);
+    add_string(out, "description", s, 20);
+    if (ach) {
+        add_string(out, "sec", s, 16);
+        add_string(out, "company_id", s, 17);
+        add_string(out, "company_name", s, 18);
+        add_string(out, "effective", s, 19);
+    }
+}
+
 bool books_report_payments(books_tx *tx, const books_query *q, strbuf *out, err *e) {
     sqlite3_stmt *s =
         books_stmt(tx, q->payout.len > 0 ? S_REPORT_PAYMENTS_PAYOUT : S_REPORT_PAYMENTS, e);
@@ -93,7 +106,11 @@ bool books_report_payments(books_tx *tx, const books_query *q, strbuf *out, err 
         strbuf_printf(out, ",\"times_credited\":%lld,\"times_returned\":%lld",
                       (long long)sqlite3_column_int64(s, 10),
                       (long long)sqlite3_column_int64(s, 11));
+        strbuf_printf(out, ",\"credited_sum\":%lld,\"returned_sum\":%lld",
+                      (long long)sqlite3_column_int64(s, 12),
+                      (long long)sqlite3_column_int64(s, 13));
         add_string(out, "status", s, 6);
+        add_creditor(out, s, ach);
         if (ach) {
             add_string(out, "origin", s, 7);
             add_string(out, "date", s, 8);

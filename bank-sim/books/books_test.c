@@ -12,6 +12,8 @@
 // cmocka wants the four above first.
 #include <cmocka.h>
 
+#include <sqlite3.h>
+
 #include "books/books.h"
 
 static char folder[64], path[128];
@@ -61,6 +63,7 @@ static bool pay_job(books_tx *tx, void *arg, err *e) {
     books_move m = {.rail = BOOKS_RAIL_INSTANT,
                     .kind = BOOKS_CREDIT,
                     .item = p->id,
+                    .part = 1,
                     .amount = p->amount,
                     .at_us = 1,
                     .currency = "USD"};
@@ -117,13 +120,14 @@ static void test_books_movement__second_credit_or_orphan_return__is_refused(void
     moving m = {{.rail = BOOKS_RAIL_INSTANT,
                  .kind = BOOKS_CREDIT,
                  .item = p.id,
+                 .part = 1,
                  .amount = 100,
                  .at_us = 2,
                  .currency = "USD"}};
     assert_false(books_write(b, move_job, &m, &e));
     m.move.kind = BOOKS_RETURN;
-    m.move.amount = 99;
-    assert_false(books_write(b, move_job, &m, &e)); // not what was credited
+    m.move.amount = 101;
+    assert_false(books_write(b, move_job, &m, &e)); // more than was credited
     m.move.amount = 100;
     assert_true(books_write(b, move_job, &m, &e));
     assert_false(books_write(b, move_job, &m, &e));
@@ -131,6 +135,30 @@ static void test_books_movement__second_credit_or_orphan_return__is_refused(void
     assert_false(books_write(b, move_job, &m, &e)); // never credited
     assert_report(money_job, "\"credited_count\":1,\"credited_sum\":100,\"returned_count\":1,"
                              "\"returned_sum\":100,\"net_sum\":0");
+}
+
+static void test_books_movement__return_in_parts__never_more_than_the_credit(void **state) {
+    (void)state;
+    err e = {0};
+    books_payment p = payment("k1", "r1", 100);
+    assert_true(books_write(b, pay_job, &p, &e));
+    moving m = {{.rail = BOOKS_RAIL_INSTANT,
+                 .kind = BOOKS_RETURN,
+                 .item = p.id,
+                 .part = 1,
+                 .amount = 40,
+                 .at_us = 2,
+                 .currency = "USD"}};
+    assert_true(books_write(b, move_job, &m, &e));
+    assert_false(books_write(b, move_job, &m, &e)); // the same part
+    m.move.part = 2;
+    m.move.amount = 61;
+    assert_false(books_write(b, move_job, &m, &e));
+    m.move.amount = 60;
+    assert_true(books_write(b, move_job, &m, &e));
+    m.move.kind = BOOKS_CREDIT;
+    assert_false(books_write(b, move_job, &m, &e)); // a credit has one part
+    assert_report(money_job, "\"credited_sum\":100,\"returned_count\":2,\"returned_sum\":100");
 }
 
 static bool pay_then_fail_job(books_tx *tx, void *arg, err *e) {
@@ -194,6 +222,7 @@ static void test_books_report_duplicates__two_keys_one_reference__named(void **s
     moving m = {{.rail = BOOKS_RAIL_INSTANT,
                  .kind = BOOKS_RETURN,
                  .item = p.id,
+                 .part = 1,
                  .amount = 100,
                  .at_us = 2,
                  .currency = "USD"}};
@@ -205,6 +234,7 @@ typedef struct file_job {
     books_file file;
     int64_t trace;
     char earlier[BOOKS_NAME_MAX];
+    bool lax; // a bank that takes everything
 } file_job;
 
 static bool file_with_entry(books_tx *tx, void *arg, err *e) {
@@ -224,7 +254,7 @@ static bool file_with_entry(books_tx *tx, void *arg, err *e) {
         return false;
     }
     entry.file_id = f->file.id;
-    return books_entry_insert(tx, &entry, e);
+    return books_entry_insert(tx, &entry, !f->lax, e);
 }
 
 static file_job a_file(const char *name, const char *date, const char *modifier, uint8_t hash,
@@ -261,6 +291,73 @@ static void test_books_file__same_identity_content_or_trace__is_seen(void **stat
     assert_int_equal(e.code, ERR_ALREADY_EXISTS);
     err_clear(&e);
     assert_true(books_write(b, file_with_entry, &next_day, &e));
+    trace.lax = true;
+    assert_true(books_write(b, file_with_entry, &trace, &e));
+}
+
+// What the first version of the books had, with a payment that came back and an entry whose return was sent.
+static const char OLD[] =
+    "DROP TABLE movements; DROP TABLE ach_returns; DROP TABLE instant_payments; DROP TABLE "
+    "creditors;"
+    "DROP INDEX ach_files_identity; DROP INDEX ach_files_content; DROP INDEX ach_entries_trace;"
+    "CREATE TABLE movements(rail INTEGER NOT NULL, item INTEGER NOT NULL, kind INTEGER NOT NULL, "
+    "amount INTEGER NOT NULL,"
+    " currency TEXT NOT NULL, at_us INTEGER NOT NULL, PRIMARY KEY(rail, item, kind)) WITHOUT ROWID;"
+    "CREATE TRIGGER movements_return BEFORE INSERT ON movements WHEN NEW.kind = 3 BEGIN SELECT 1; "
+    "END;"
+    "CREATE UNIQUE INDEX ach_files_identity ON ach_files(origin, date, modifier) WHERE accepted = "
+    "1;"
+    "CREATE UNIQUE INDEX ach_files_content ON ach_files(sha256) WHERE accepted = 1;"
+    "CREATE UNIQUE INDEX ach_entries_trace ON ach_entries(scope, trace);"
+    "CREATE TABLE ach_returns(entry_id INTEGER PRIMARY KEY, file_id INTEGER NOT NULL, origin TEXT "
+    "NOT NULL,"
+    " code TEXT NOT NULL, after_settlement INTEGER NOT NULL, due_us INTEGER, entry_record TEXT, "
+    "batch_record TEXT,"
+    " return_file TEXT);"
+    "CREATE INDEX ach_returns_due ON ach_returns(due_us) WHERE due_us IS NOT NULL;"
+    "CREATE INDEX ach_returns_file ON ach_returns(file_id);"
+    "CREATE TABLE instant_payments(id INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, payment_id "
+    "TEXT NOT NULL UNIQUE,"
+    " reference TEXT NOT NULL, request_sha256 BLOB NOT NULL, amount INTEGER NOT NULL, currency "
+    "TEXT NOT NULL,"
+    " status INTEGER NOT NULL, answered INTEGER NOT NULL, code TEXT NOT NULL, text TEXT NOT NULL,"
+    " retriable INTEGER NOT NULL, created_us INTEGER NOT NULL, webhooks INTEGER NOT NULL,"
+    " webhook_delay_us INTEGER NOT NULL, settle_due_us INTEGER, return_due_us INTEGER);"
+    "INSERT INTO movements "
+    "VALUES(2,1,1,100,'USD',1),(2,1,2,100,'USD',2),(1,1,1,5,'USD',3),(1,1,2,5,'USD',4);"
+    "INSERT INTO "
+    "ach_files(id,name,origin,date,modifier,sha256,accepted,reason,entries,total,taken_us)"
+    " VALUES(1,'a','1100000001','261121','A',zeroblob(32),1,'',1,5,1);"
+    "INSERT INTO ach_entries(id,file_id,scope,trace,individual_id,amount,line,status) "
+    "VALUES(1,1,1,7,'P1',5,3,3);"
+    "INSERT INTO ach_returns VALUES(1,1,'1100000001','R03',1,NULL,NULL,NULL,'ret-1');"
+    "INSERT INTO instant_payments "
+    "VALUES(1,'k','p','r',zeroblob(32),100,'USD',4,1,'','',0,1,1,0,NULL,NULL);"
+    "PRAGMA user_version=0;";
+
+static void test_books_open__books_of_the_first_version__are_brought_up(void **state) {
+    (void)state;
+    err e = {0};
+    sqlite3 *db = NULL;
+    books_close(b);
+    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, OLD, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_close(db), SQLITE_OK);
+    for (int times = 0; times < 2; times++) {
+        b = books_open(path, &e);
+        if (b == NULL) {
+            fail_msg("%s: %s", e.message, e.detail);
+        }
+        assert_report(money_job, "\"rail\":\"ach\",\"currency\":\"USD\",\"credited_count\":1,"
+                                 "\"credited_sum\":5,\"returned_count\":1");
+        assert_report(money_job, "\"rail\":\"instant\",\"currency\":\"USD\",\"credited_count\":1,"
+                                 "\"credited_sum\":100,\"returned_count\":1");
+        if (times == 0) {
+            books_close(b);
+        }
+    }
+    books_payment p = payment("k2", "r2", 100);
+    assert_true(books_write(b, pay_job, &p, &e));
 }
 
 static bool add_outputs(books_tx *tx, void *arg, err *e) {
@@ -312,6 +409,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_books_payment__same_key_twice__second_is_refused_whole),
         TEST(test_books_movement__second_credit_or_orphan_return__is_refused),
+        TEST(test_books_movement__return_in_parts__never_more_than_the_credit),
+        TEST(test_books_open__books_of_the_first_version__are_brought_up),
         TEST(test_books_write__job_fails_at_its_end__nothing_of_it_stays),
         TEST(test_books_write__many_threads_one_key_each__one_wins),
         TEST(test_books_report_duplicates__two_keys_one_reference__named),

@@ -163,6 +163,25 @@ static bool instant_by_amount(const faults_config *c, int64_t amount, int64_t tr
     case 807: p->webhooks = 0; return true;
     case 808: p->webhooks = 2; return true;
     case 809: return_later(p); return true;
+    case 810:
+        return_later(p);
+        p->returns = FAULTS_RETURN_PART;
+        return true;
+    case 811:
+        return_later(p);
+        p->returns = FAULTS_RETURN_HALVES;
+        return true;
+    case 812: p->oddity = FAULTS_OTHER_AMOUNT; return true;
+    case 813: p->oddity = FAULTS_UNKNOWN_REFERENCE; return true;
+    case 814: p->oddity = FAULTS_TOLD_BEFORE; return true;
+    case 815:
+        return_later(p);
+        p->oddity = FAULTS_RETURN_LOST;
+        return true;
+    case 816:
+        return_later(p);
+        p->returns = FAULTS_RETURN_TWICE;
+        return true;
     default: return false;
     }
 }
@@ -200,18 +219,23 @@ faults_instant faults_plan_instant(faults *f, str key, int64_t amount, int64_t t
     return p;
 }
 
-static const char *ach_code_by_amount(int64_t amount, bool *after_settlement) {
-    *after_settlement = false;
+// code NULL: the amount asks for nothing.
+static faults_ach ach_by_amount(int64_t amount) {
     switch (amount % 1000) {
-    case 901: return "R01";
-    case 902: return "R02";
-    case 903: return "R03";
-    case 904: return "R04";
-    case 910: return "R10";
-    case 916: return "R16";
-    case 920: return "R20";
-    case 951: *after_settlement = true; return "R03";
-    default: return NULL;
+    case 901: return (faults_ach){.code = "R01"};
+    case 902: return (faults_ach){.code = "R02"};
+    case 903: return (faults_ach){.code = "R03"};
+    case 904: return (faults_ach){.code = "R04"};
+    case 910: return (faults_ach){.code = "R10"};
+    case 916: return (faults_ach){.code = "R16"};
+    case 920: return (faults_ach){.code = "R20"};
+    case 951: return (faults_ach){.code = "R03", .after_settlement = true};
+    case 952: return (faults_ach){"R03", true, FAULTS_RETURN_PART};
+    case 953: return (faults_ach){"R03", true, FAULTS_RETURN_HALVES};
+    case 954: return (faults_ach){"R03", true, FAULTS_RETURN_TWICE};
+    case 955: return (faults_ach){.code = "R93", .after_settlement = true};
+    case 960: return (faults_ach){.code = "C01", .after_settlement = true};
+    default: return (faults_ach){0};
     }
 }
 
@@ -221,7 +245,7 @@ faults_ach faults_plan_ach(faults *f, str identity, int64_t amount) {
     faults_config c = faults_get(f);
     faults_ach p = {0};
     if (c.by_amount) {
-        p.code = ach_code_by_amount(amount, &p.after_settlement);
+        p = ach_by_amount(amount);
         if (p.code != NULL) {
             return p;
         }

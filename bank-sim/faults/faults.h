@@ -31,6 +31,23 @@ void faults_replace(faults *f, const faults_config *c); // @thread any; holds fr
 bool faults_config_set(faults_config *c, const char *name, int64_t value, err *e) WARN_UNUSED;
 void faults_config_json(const faults_config *c, strbuf *out);
 
+// How something comes back.
+typedef enum faults_returns {
+    FAULTS_RETURN_WHOLE,
+    FAULTS_RETURN_PART,   // half of it; the rest stays out
+    FAULTS_RETURN_HALVES, // half of it, and later the rest
+    FAULTS_RETURN_TWICE   // all of it once, but told twice, under two names
+} faults_returns;
+
+// What is odd about the webhooks of one payment.
+typedef enum faults_oddity {
+    FAULTS_TOLD_WELL,
+    FAULTS_OTHER_AMOUNT,      // the settlement is told with another amount than what moved
+    FAULTS_UNKNOWN_REFERENCE, // one more webhook, of a payment that nobody ordered
+    FAULTS_TOLD_BEFORE,       // the webhook comes before the answer to the request
+    FAULTS_RETURN_LOST        // the settlement is told, the return is not
+} faults_oddity;
+
 // What happens to one instant payment.
 typedef struct faults_instant {
     int http_status; // 500 or 503: nothing is taken; 0: none
@@ -43,6 +60,8 @@ typedef struct faults_instant {
     int64_t webhook_delay_ms;
     bool return_later; // settled, and returned afterwards
     const char *return_code, *return_text;
+    faults_returns returns;
+    faults_oddity oddity;
 } faults_instant;
 // key: the idempotency key. tries: how often this key was answered with 5xx. refusals: how often this reference was refused.
 faults_instant faults_plan_instant(faults *f, str key, int64_t amount, int64_t tries,
@@ -50,8 +69,9 @@ faults_instant faults_plan_instant(faults *f, str key, int64_t amount, int64_t t
 
 // What happens to one ACH entry. code NULL: it settles and stays.
 typedef struct faults_ach {
-    const char *code;      // "R03"
+    const char *code; // "R03"; "C01": it settles and stays, and a notification of change follows
     bool after_settlement; // else it never settles
+    faults_returns returns;
 } faults_ach;
 // identity: origin, date and trace.
 faults_ach faults_plan_ach(faults *f, str identity, int64_t amount);

@@ -84,7 +84,8 @@ static bool comes_back(const faults_instant *p) {
 }
 static bool is_undisturbed(const faults_instant *p) {
     return p->http_status == 0 && !p->refuse && !p->drop_answer && p->slow_ms == 0 &&
-           p->webhooks == 1 && p->webhook_delay_ms == 0 && !p->return_later;
+           p->webhooks == 1 && p->webhook_delay_ms == 0 && !p->return_later &&
+           p->oddity == FAULTS_TOLD_WELL;
 }
 
 static const struct {
@@ -229,7 +230,7 @@ static void test_faults_plan__by_amount__as_the_table_says(void **state) {
     assert_int_equal(faults_plan_instant(f, k, 808, 0, 0).webhooks, 2);
     p = faults_plan_instant(f, k, 1809, 0, 0);
     assert_true(comes_back(&p));
-    assert_true(faults_plan_instant(f, k, 810, 0, 0).refuse); // not in the table: the dice
+    assert_true(faults_plan_instant(f, k, 817, 0, 0).refuse); // not in the table: the dice
     static const struct {
         int64_t amount;
         const char *code;
@@ -246,6 +247,48 @@ static void test_faults_plan__by_amount__as_the_table_says(void **state) {
     faults_destroy(f);
 }
 
+static void test_faults_plan__amounts_of_odd_tellings__as_the_table_says(void **state) {
+    (void)state;
+    static const struct {
+        int64_t amount;
+        faults_returns returns;
+        faults_oddity oddity;
+        bool comes_back;
+    } INSTANT[] = {
+        {809, FAULTS_RETURN_WHOLE, FAULTS_TOLD_WELL, true},
+        {810, FAULTS_RETURN_PART, FAULTS_TOLD_WELL, true},
+        {811, FAULTS_RETURN_HALVES, FAULTS_TOLD_WELL, true},
+        {812, FAULTS_RETURN_WHOLE, FAULTS_OTHER_AMOUNT, false},
+        {813, FAULTS_RETURN_WHOLE, FAULTS_UNKNOWN_REFERENCE, false},
+        {814, FAULTS_RETURN_WHOLE, FAULTS_TOLD_BEFORE, false},
+        {815, FAULTS_RETURN_WHOLE, FAULTS_RETURN_LOST, true},
+        {816, FAULTS_RETURN_TWICE, FAULTS_TOLD_WELL, true},
+    };
+    static const struct {
+        int64_t amount;
+        const char *code;
+        faults_returns returns;
+    } ACH[] = {{951, "R03", FAULTS_RETURN_WHOLE},  {952, "R03", FAULTS_RETURN_PART},
+               {953, "R03", FAULTS_RETURN_HALVES}, {954, "R03", FAULTS_RETURN_TWICE},
+               {955, "R93", FAULTS_RETURN_WHOLE},  {960, "C01", FAULTS_RETURN_WHOLE}};
+    faults_config c = {.by_amount = true};
+    faults *f = faults_create(&c);
+    for (size_t i = 0; i < sizeof(INSTANT) / sizeof(INSTANT[0]); i++) {
+        faults_instant p = faults_plan_instant(f, STR("k"), 1000 + INSTANT[i].amount, 0, 0);
+        assert_int_equal(p.returns, INSTANT[i].returns);
+        assert_int_equal(p.oddity, INSTANT[i].oddity);
+        assert_int_equal(p.return_later, INSTANT[i].comes_back);
+        assert_int_equal(p.webhooks, 1);
+    }
+    for (size_t i = 0; i < sizeof(ACH) / sizeof(ACH[0]); i++) {
+        faults_ach p = faults_plan_ach(f, STR("k"), 1000 + ACH[i].amount);
+        assert_string_equal(p.code, ACH[i].code);
+        assert_int_equal(p.returns, ACH[i].returns);
+        assert_true(p.after_settlement);
+    }
+    faults_destroy(f);
+}
+
 static void
 test_faults_plan__no_dice__only_the_amounts_of_its_rail_and_only_when_asked(void **state) {
     (void)state;
@@ -253,9 +296,9 @@ test_faults_plan__no_dice__only_the_amounts_of_its_rail_and_only_when_asked(void
         faults_config c = {.by_amount = by_amount == 1, .slow_ms = 11, .webhook_late_ms = 22};
         faults *f = faults_create(&c);
         for (int64_t amount = 1; amount < 1000; amount++) {
-            const bool instant = amount >= 801 && amount <= 809;
+            const bool instant = amount >= 801 && amount <= 816;
             const bool ach = (amount >= 901 && amount <= 904) || amount == 910 || amount == 916 ||
-                             amount == 920 || amount == 951;
+                             amount == 920 || (amount >= 951 && amount <= 955) || amount == 960;
             faults_instant p = faults_plan_instant(f, STR("k"), amount, 0, 0);
             assert_int_equal(is_undisturbed(&p), !(instant && c.by_amount));
             assert_int_equal(faults_plan_ach(f, STR("k"), amount).code != NULL, ach && c.by_amount);
@@ -289,6 +332,7 @@ int main(void) {
         cmocka_unit_test(test_faults_plan__ach_dice__before_or_after_settlement),
         cmocka_unit_test(test_faults_plan__http_500__does_not_stick_to_a_key),
         cmocka_unit_test(test_faults_plan__by_amount__as_the_table_says),
+        cmocka_unit_test(test_faults_plan__amounts_of_odd_tellings__as_the_table_says),
         cmocka_unit_test(
             test_faults_plan__no_dice__only_the_amounts_of_its_rail_and_only_when_asked),
         cmocka_unit_test(test_faults_config_set__bad_values__are_refused),

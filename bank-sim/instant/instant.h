@@ -8,12 +8,16 @@
 #include "base/err.h"
 #include "books/books.h"
 #include "faults/faults.h"
+#include "habits/habits.h"
+#include "who/who.h"
 
 typedef struct instant instant;
 
 typedef struct instant_options {
     books *books; // @borrowed, as is the rest
     faults *faults;
+    habits *habits;
+    who *who;
     const clock_source *clock;
     int port; // 0: a free one
     const char *cert_file, *key_file;

@@ -13,7 +13,10 @@ enum {
     INSTANT_DUE_MAX = 256,   // payments or webhooks of one round
     INSTANT_JSON_MAX = 2048, // one payment object
     INSTANT_NAME_MAX = 140,
-    INSTANT_DESCRIPTION_MAX = 140
+    INSTANT_DESCRIPTION_MAX = 140,
+    INSTANT_ROUTING_MAX = 16,
+    INSTANT_ACCOUNT_MAX = 32,
+    INSTANT_MESSAGE_ID_MAX = 64
 };
 
 struct instant {
@@ -28,11 +31,14 @@ struct instant {
     char webhook_url[INSTANT_URL_MAX];
 };
 
-// A request whose every field was found good. The bank keeps none of the creditor's details.
+// A request whose every field was found good. Of the creditor's details the bank keeps a hash only.
 typedef struct instant_request {
     int64_t amount;
     char currency[4];
     char reference[BOOKS_REFERENCE_MAX + 1];
+    char name[INSTANT_NAME_MAX + 1], routing[INSTANT_ROUTING_MAX], account[INSTANT_ACCOUNT_MAX];
+    char description[INSTANT_DESCRIPTION_MAX + 1];
+    bool savings;
 } instant_request;
 
 // request.c: INVALID_ARGUMENT with the field.
@@ -41,11 +47,15 @@ bool instant_is_key(str key); // 64 lower-case hex digits
 
 // payments.c
 void instant_handle(void *arg, const http_request *r, http_response *out);
+// Waits, or returns early because of a stop.
+void instant_wait(instant *i, int64_t ms);
+
+// tell.c
 void instant_payment_json(const books_payment *p, books_status shown, strbuf *out);
 // In the writer of the books: the payment becomes p->status, money moves, and the webhook is queued.
 bool instant_enter(instant *i, books_tx *tx, books_payment *p, int64_t now_us, err *e) WARN_UNUSED;
-// Waits, or returns early because of a stop.
-void instant_wait(instant *i, int64_t ms);
+// The id of the message that says so.
+void instant_message_id(const books_payment *p, char out[INSTANT_MESSAGE_ID_MAX]);
 
 // webhooks.c
 bool instant_settle_due(instant *i, int64_t *next_us, err *e) WARN_UNUSED;

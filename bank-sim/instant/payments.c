@@ -12,63 +12,6 @@
 static const char PATH_PAYMENTS[] = "/v1/payments";
 static const char PATH_BY_KEY[] = "/v1/payments/by-key/";
 
-void instant_payment_json(const books_payment *p, books_status shown, strbuf *out) {
-    char created[32];
-    time_format_rfc3339(p->created_us, created, sizeof(created));
-    strbuf_printf(out, "{\"payment_id\":\"%s\",\"key\":\"%s\",\"reference\":", p->payment_id,
-                  p->key);
-    strbuf_add_json(out, str_of(p->reference));
-    // A code belongs to what is shown: the first answer of a payment that came back later has none.
-    bool with_code = shown == BOOKS_REFUSED || shown == BOOKS_RETURNED;
-    strbuf_printf(out, ",\"status\":\"%s\",\"code\":", books_status_name(shown));
-    strbuf_add_json(out, str_of(with_code ? p->code : ""));
-    strbuf_add_c(out, ",\"text\":");
-    strbuf_add_json(out, str_of(with_code ? p->text : ""));
-    strbuf_printf(out,
-                  ",\"retriable\":%s,\"amount\":%lld,\"currency\":\"%s\",\"created_at\":\"%s\"}",
-                  shown == BOOKS_REFUSED && p->retriable ? "true" : "false", (long long)p->amount,
-                  p->currency, created);
-}
-
-static bool queue_webhook(books_tx *tx, const books_payment *p, int64_t now_us, err *e) {
-    char memory[INSTANT_JSON_MAX], id[64], at[32];
-    strbuf body;
-    strbuf_init_fixed(&body, memory, sizeof(memory));
-    time_format_rfc3339(now_us, at, sizeof(at));
-    strbuf_printf(&body, "{\"type\":\"payment.%s\",\"timestamp\":\"%s\",\"data\":",
-                  books_status_name(p->status), at);
-    instant_payment_json(p, p->status, &body);
-    strbuf_add_char(&body, '}');
-    // The id of the message is that of what happened: a repeated delivery keeps it.
-    (void)snprintf(id, sizeof(id), "msg_%s_%s", p->payment_id + strlen("pay_"),
-                   books_status_name(p->status));
-    if (!strbuf_ok(&body)) {
-        return err_set(e, ERR_INTERNAL, "WEBHOOK", "the webhook is too long");
-    }
-    for (int i = 0; i < p->webhooks; i++) {
-        if (!books_webhook_insert(tx, id, now_us + p->webhook_delay_us, strbuf_str(&body), e)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-bool instant_enter(instant *i, books_tx *tx, books_payment *p, int64_t now_us, err *e) {
-    books_move m = {.rail = BOOKS_RAIL_INSTANT,
-                    .item = p->id,
-                    .amount = p->amount,
-                    .currency = p->currency,
-                    .at_us = now_us};
-    if (p->status == BOOKS_SETTLED || p->status == BOOKS_RETURNED) {
-        m.kind = p->status == BOOKS_SETTLED ? BOOKS_CREDIT : BOOKS_RETURN;
-        if (!books_movement(tx, &m, e)) {
-            return false;
-        }
-    }
-    bool told = p->status != BOOKS_REFUSED || i->o.webhook_on_refusal;
-    return !told || queue_webhook(tx, p, now_us, e);
-}
-
 // One POST on its way through the writer of the books.
 typedef struct submission {
     instant *bank;
@@ -81,6 +24,7 @@ typedef struct submission {
     books_payment payment;
     bool first, conflict;
     faults_instant plan;
+    habits_config habits;
 } submission;
 
 static void fill_payment(submission *s) {
@@ -89,7 +33,9 @@ static void fill_payment(submission *s) {
     *p = (books_payment){.amount = s->request.amount,
                          .created_us = s->now_us,
                          .webhooks = s->plan.webhooks,
-                         .webhook_delay_us = s->plan.webhook_delay_ms * 1000};
+                         .webhook_delay_us = s->plan.webhook_delay_ms * 1000,
+                         .returns = (int)s->plan.returns,
+                         .oddity = (int)s->plan.oddity};
     (void)snprintf(p->key, sizeof(p->key), "%.*s", (int)s->key.len, s->key.ptr);
     (void)snprintf(p->payment_id, sizeof(p->payment_id), "%s", s->payment_id);
     (void)snprintf(p->reference, sizeof(p->reference), "%s", s->request.reference);
@@ -114,28 +60,70 @@ static void fill_payment(submission *s) {
     }
 }
 
+// Refusals that were not stored are counted by their reference, so that one "for now" ends some time.
+static void forgotten_name(const submission *s, char out[BOOKS_REFERENCE_MAX + 16]) {
+    (void)snprintf(out, BOOKS_REFERENCE_MAX + 16, "refused %s", s->request.reference);
+}
+
+static bool plan_submission(submission *s, books_tx *tx, err *e) {
+    int64_t tries = 0, refusals = 0, forgotten = 0;
+    char name[BOOKS_REFERENCE_MAX + 16];
+    forgotten_name(s, name);
+    if (!books_tries(tx, s->key, &tries, e) ||
+        !books_refusals(tx, s->request.reference, &refusals, e) ||
+        !books_tries(tx, str_of(name), &forgotten, e)) {
+        return false;
+    }
+    s->plan = faults_plan_instant(s->bank->o.faults, s->key, s->request.amount, tries,
+                                  refusals + forgotten);
+    return true;
+}
+
+static bool add_creditor(const submission *s, books_tx *tx, err *e) {
+    const instant_request *r = &s->request;
+    books_creditor_row c = {.rail = BOOKS_RAIL_INSTANT,
+                            .item = s->payment.id,
+                            .account_type = r->savings ? "savings" : "checking",
+                            .description = str_of(r->description)};
+    who_hash(s->bank->o.who, str_of(r->routing), str_of(r->account), str_of(r->name), c.who);
+    return books_creditor(tx, &c, e);
+}
+
+// A bank that looks at the payment before its key: a repeat is a duplicate, whatever it was before.
+static void refuse_repeat(submission *s) {
+    s->payment.answered = BOOKS_REFUSED;
+    s->payment.retriable = false;
+    (void)snprintf(s->payment.code, sizeof(s->payment.code), "AM05");
+    (void)snprintf(s->payment.text, sizeof(s->payment.text), "duplicate payment");
+}
+
 static bool submit_job(books_tx *tx, void *arg, err *e) {
     submission *s = arg;
     bool found = false;
-    int64_t tries = 0, refusals = 0;
     if (!books_payment_by_key(tx, s->key, &found, &s->payment, e)) {
         return false;
     }
     if (found) {
         s->conflict = memcmp(s->payment.request_sha256, s->sha256, sizeof(s->sha256)) != 0;
+        if (!s->conflict && s->habits.key_first == 0) {
+            refuse_repeat(s);
+        }
         return true;
     }
-    if (!books_tries(tx, s->key, &tries, e) ||
-        !books_refusals(tx, s->request.reference, &refusals, e)) {
+    if (!plan_submission(s, tx, e)) {
         return false;
     }
-    s->plan = faults_plan_instant(s->bank->o.faults, s->key, s->request.amount, tries, refusals);
     if (s->plan.http_status != 0) {
         return books_tries_add(tx, s->key, e); // so that the same key gets through some time
     }
     s->first = true;
     fill_payment(s);
-    if (!books_payment_insert(tx, &s->payment, e)) {
+    if (s->plan.refuse && s->habits.refusals_stored == 0) {
+        char name[BOOKS_REFERENCE_MAX + 16];
+        forgotten_name(s, name);
+        return books_tries_add(tx, str_of(name), e);
+    }
+    if (!books_payment_insert(tx, &s->payment, e) || !add_creditor(s, tx, e)) {
         return false;
     }
     return s->payment.status == BOOKS_ACCEPTED ||
@@ -186,6 +174,33 @@ void instant_wait(instant *i, int64_t ms) {
     pthread_mutex_unlock(&i->lock);
 }
 
+typedef struct telling {
+    char message_id[INSTANT_MESSAGE_ID_MAX];
+    bool untried;
+} telling;
+
+static bool is_untried(books_tx *tx, void *arg, err *e) {
+    telling *t = arg;
+    return books_webhook_untried(tx, t->message_id, &t->untried, e);
+}
+
+// Until the first webhook of the payment was delivered, or somebody was not there to take it.
+static void wait_until_told(instant *i, const books_payment *p) {
+    enum { STEP_MS = 10, STEPS_MAX = 500 };
+    telling t = {.untried = true};
+    err e = {0};
+    instant_message_id(p, t.message_id);
+    for (int n = 0; n < STEPS_MAX && t.untried; n++) {
+        if (!books_read(i->o.books, BOOKS_LANE_QUERY, is_untried, &t, &e)) {
+            log_err(LOG_ERROR, "instant.query_failed", &e);
+            return;
+        }
+        if (t.untried) {
+            instant_wait(i, STEP_MS);
+        }
+    }
+}
+
 static void answer_submission(instant *i, const http_request *r, const submission *s,
                               http_response *out) {
     if (s->conflict) {
@@ -202,6 +217,9 @@ static void answer_submission(instant *i, const http_request *r, const submissio
     if (s->plan.slow_ms > 0) {
         instant_wait(i, s->plan.slow_ms);
     }
+    if (s->first && s->plan.oddity == FAULTS_TOLD_BEFORE) {
+        wait_until_told(i, &s->payment);
+    }
     out->drop = s->plan.drop_answer;
     answer_payment(r, out, s->first ? 201 : 200, &s->payment, s->payment.answered);
 }
@@ -209,7 +227,8 @@ static void answer_submission(instant *i, const http_request *r, const submissio
 static void post_payment(instant *i, const http_request *r, http_response *out) {
     submission s = {.bank = i,
                     .key = http_request_header(r, "Idempotency-Key"),
-                    .now_us = clock_wall_us(i->o.clock)};
+                    .now_us = clock_wall_us(i->o.clock),
+                    .habits = habits_get(i->o.habits)};
     char hex[33];
     err e = {0};
     if (!instant_is_key(s.key)) {
@@ -241,12 +260,32 @@ static void post_payment(instant *i, const http_request *r, http_response *out) 
 typedef struct lookup {
     str key;
     bool found;
+    int64_t asked; // before
     books_payment payment;
 } lookup;
 
 static bool look_up(books_tx *tx, void *arg, err *e) {
     lookup *l = arg;
     return books_payment_by_key(tx, l->key, &l->found, &l->payment, e);
+}
+
+static bool count_query(books_tx *tx, void *arg, err *e) {
+    lookup *l = arg;
+    char name[BOOKS_KEY_LEN + 16];
+    (void)snprintf(name, sizeof(name), "asked %.*s", (int)l->key.len, l->key.ptr);
+    return books_tries(tx, str_of(name), &l->asked, e) && books_tries_add(tx, str_of(name), e);
+}
+
+// Does the copy of the books that answers queries lag behind the one that takes payments?
+static bool lags(instant *i, lookup *l, err *e) {
+    habits_config h = habits_get(i->o.habits);
+    int64_t age_us = clock_wall_us(i->o.clock) - l->payment.created_us;
+    if (h.query_lag_count == 0) {
+        return age_us < h.query_lag_ms * 1000;
+    }
+    // A count that cannot be written is no reason to lie.
+    return books_write(i->o.books, count_query, l, e) &&
+           (l->asked < h.query_lag_count || age_us < h.query_lag_ms * 1000);
 }
 
 static void get_payment(instant *i, const http_request *r, http_response *out) {
@@ -263,7 +302,7 @@ static void get_payment(instant *i, const http_request *r, http_response *out) {
         answer_error(out, 503, STR("{\"error\":\"unavailable\"}"));
         return;
     }
-    if (!l.found) {
+    if (!l.found || lags(i, &l, &e)) {
         answer_error(out, 404, STR("{\"error\":\"not_found\"}"));
         return;
     }

@@ -98,7 +98,11 @@ static bool only_known(json_t *object, const char *prefix, const char *const *na
     return true;
 }
 
-static bool check_creditor(const json_t *root, const char *ccy, err *e) {
+static void keep(char *out, size_t size, str text) {
+    (void)snprintf(out, size, "%.*s", (int)text.len, text.ptr);
+}
+
+static bool check_creditor(const json_t *root, const char *ccy, instant_request *out, err *e) {
     static const char *const NAMES[] = {"name", "routing_code", "account_number", "account_type"};
     json_t *creditor = json_object_get(root, "creditor");
     if (!json_is_object(creditor)) {
@@ -126,6 +130,10 @@ static bool check_creditor(const json_t *root, const char *ccy, err *e) {
     if (!str_eq_c(type, "checking") && !str_eq_c(type, "savings")) {
         return wrong(e, "creditor.account_type", "must be checking or savings");
     }
+    keep(out->name, sizeof(out->name), text_of(creditor, "name"));
+    keep(out->routing, sizeof(out->routing), routing);
+    keep(out->account, sizeof(out->account), text_of(creditor, "account_number"));
+    out->savings = str_eq_c(type, "savings");
     return true;
 }
 
@@ -159,9 +167,9 @@ static bool check_root(json_t *root, int64_t amount_max, instant_request *out, e
     }
     out->amount = json_integer_value(amount);
     (void)snprintf(out->currency, sizeof(out->currency), "%s", ccy.ptr);
-    (void)snprintf(out->reference, sizeof(out->reference), "%.*s", (int)reference.len,
-                   reference.ptr);
-    return check_creditor(root, out->currency, e);
+    keep(out->reference, sizeof(out->reference), reference);
+    keep(out->description, sizeof(out->description), text_of(root, "description"));
+    return check_creditor(root, out->currency, out, e);
 }
 
 bool instant_request_parse(str body, int64_t amount_max, instant_request *out, err *e) {

@@ -38,6 +38,10 @@ static bool advance(due_payments *d, books_tx *tx, books_payment *p, err *e) {
         p->settle_due_us = 0;
     } else if (p->status == BOOKS_SETTLED && p->return_due_us > 0) {
         p->status = BOOKS_RETURNED;
+        p->return_due_us = p->returns == FAULTS_RETURN_HALVES
+                               ? d->now_us + 1 + d->bank->o.return_delay_ms * 1000
+                               : 0;
+    } else if (p->status == BOOKS_RETURNED && p->return_due_us > 0) { // the rest of it
         p->return_due_us = 0;
     } else {
         return true;

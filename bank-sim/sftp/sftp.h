@@ -14,6 +14,10 @@ typedef struct sftp_options {
     const char *host_key_file; // "" : one is made in dir
     const char *authorized_key_file;
     const char *user; // "" : the user that we run as
+    const char
+        *relay; // "" : sshd serves the files itself; else this program does, as a forced command
+    const char *relay_state; // file with the habits of the relay
+    const char *server;      // OpenSSH's sftp-server, which the relay starts
 } sftp_options;
 
 // Makes the folders below root, starts sshd and waits until it listens. It is started again when it dies.

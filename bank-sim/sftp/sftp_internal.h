@@ -12,7 +12,8 @@ enum { SFTP_PATH_MAX = 1024, SFTP_USER_MAX = 64 };
 struct sftp {
     char sshd[SFTP_PATH_MAX], dir[SFTP_PATH_MAX], root[SFTP_PATH_MAX], host_key[SFTP_PATH_MAX],
         authorized_key[SFTP_PATH_MAX], config[SFTP_PATH_MAX + 32], log[SFTP_PATH_MAX + 32],
-        pid_file[SFTP_PATH_MAX + 32];
+        pid_file[SFTP_PATH_MAX + 32], relay[SFTP_PATH_MAX], relay_state[SFTP_PATH_MAX],
+        server[SFTP_PATH_MAX]; // relay "" : none
     char user[SFTP_USER_MAX];
     int port;
     pthread_t

@@ -88,6 +88,11 @@ bool sftp_prepare(sftp *s, const sftp_options *o, err *e) {
         !plain_path(o->authorized_key_file, s->authorized_key, e)) {
         return false;
     }
+    if (o->relay[0] != '\0' &&
+        (!plain_path(o->relay, s->relay, e) || !plain_path(o->relay_state, s->relay_state, e) ||
+         !plain_path(o->server, s->server, e))) {
+        return false;
+    }
     errno = 0;
     const struct passwd *user = o->user[0] == '\0' ? getpwuid(geteuid()) : getpwnam(o->user);
     if (user == NULL || strlen(user->pw_name) >= SFTP_USER_MAX) {
@@ -132,9 +137,15 @@ bool sftp_write_config(const sftp *s, err *e) {
         "no\n"
         "PrintMotd no\nPrintLastLog no\nMaxStartups 100\nMaxSessions 16\nLoginGraceTime "
         "20\nLogLevel INFO\n"
-        "Subsystem sftp internal-sftp -d %s\nForceCommand internal-sftp -d %s\n",
+        "Subsystem sftp internal-sftp -d %s\n",
         s->port, s->host_key, s->pid_file, s->authorized_key, s->user,
-        needs_pam(s->user) ? "yes" : "no", s->root, s->root);
+        needs_pam(s->user) ? "yes" : "no", s->root);
+    if (s->relay[0] == '\0') {
+        (void)fprintf(f, "ForceCommand internal-sftp -d %s\n", s->root);
+    } else {
+        (void)fprintf(f, "ForceCommand %s --sftp-session %s %s %s\n", s->relay, s->relay_state,
+                      s->server, s->root);
+    }
     bool failed = ferror(f) != 0;
     failed = fclose(f) != 0 || failed;
     return !failed || os_failed(e, "write", s->config);
