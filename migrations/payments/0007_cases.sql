@@ -51,3 +51,31 @@ CREATE UNIQUE INDEX case_note_request ON case_note (book_id, case_id, request_ke
 
 GRANT SELECT, INSERT ON payment_case, case_note TO payments_service;
 GRANT UPDATE (code, text, amount, currency, state, owner, resolution, seen, seen_at, resolved_at) ON payment_case TO payments_service;
+
+-- What is paused now: a connection, a merchant, a book, or all of it. A row covers what agrees with all of its columns. Few rows, which
+-- every claim reads: a reference table on Citus.
+CREATE TABLE pause (
+    book_id     bigint NOT NULL CHECK (book_id >= 0),     -- 0: every book
+    connection  smallint NOT NULL CHECK (connection >= 0), -- 0: every connection
+    merchant_id text NOT NULL,                             -- empty: every merchant
+    reason      text NOT NULL CHECK (octet_length(reason) BETWEEN 1 AND 500),
+    actor       text NOT NULL, -- program and person
+    since       timestamptz NOT NULL,
+    PRIMARY KEY (book_id, connection, merchant_id)
+);
+
+-- Who paused and resumed what, when and why. Inserted, never changed.
+CREATE TABLE pause_log (
+    book_id     bigint NOT NULL,
+    entry_id    uuid NOT NULL, -- UUIDv7
+    connection  smallint NOT NULL,
+    merchant_id text NOT NULL,
+    kind        smallint NOT NULL CHECK (kind IN (1, 2)), -- 1 paused 2 resumed
+    reason      text NOT NULL,
+    actor       text NOT NULL,
+    at          timestamptz NOT NULL,
+    PRIMARY KEY (book_id, entry_id)
+);
+
+GRANT SELECT, INSERT, DELETE ON pause TO payments_service;
+GRANT SELECT, INSERT ON pause_log TO payments_service;
