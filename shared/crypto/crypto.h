@@ -26,6 +26,21 @@ bool crypto_seal(crypto_keyring *k, str aad, str plain, arena *a, str *sealed, e
 // DATA_LOSS when the value, its place or its key does not fit.
 bool crypto_open(crypto_keyring *k, str aad, str sealed, arena *a, str *plain, err *e) WARN_UNUSED;
 
+// HMAC-SHA-256 under a key that is derived from the ring's last one, for what must be compared later and read by nobody:
+// version(1) | key id length(1) | key id | mac(32). purpose keeps the MACs of different uses apart.
+// The parts follow each other without a mark: the caller says where each ends.
+enum { CRYPTO_MAC_LEN_MAX = 2 + 32 + 32, CRYPTO_MAC_PARTS_MAX = 7 };
+typedef struct crypto_mac {
+    size_t len;
+    uint8_t bytes[CRYPTO_MAC_LEN_MAX];
+} crypto_mac;
+void crypto_mac_make(const crypto_keyring *k, const char *purpose, const str *parts, size_t n_parts,
+                     crypto_mac *mac);
+// Whether a MAC that was kept is of these parts, under whichever key of the ring it was made. DATA_LOSS when its form or its key
+// is unknown: then nobody can say.
+bool crypto_mac_matches(const crypto_keyring *k, const char *purpose, const str *parts,
+                        size_t n_parts, str kept, bool *matches, err *e) WARN_UNUSED;
+
 // Standard Webhooks 1.0.0, symmetric: secret is "whsec_<base64>" (prefix optional).
 bool crypto_webhook_sign(str secret, str id, int64_t timestamp_s, str body, char *out,
                          size_t out_len) WARN_UNUSED; // "v1,<base64>"

@@ -148,6 +148,60 @@ static void test_rotation__new_key_appended__old_values_open(void **state) {
     crypto_keyring_destroy(after);
 }
 
+static bool mac_matches(const crypto_keyring *k, const char *purpose, str data,
+                        const crypto_mac *mac) {
+    bool matches = false;
+    err e;
+    const str kept = {(const char *)mac->bytes, mac->len};
+    assert_true(crypto_mac_matches(k, purpose, &data, 1, kept, &matches, &e));
+    return matches;
+}
+
+static void test_mac__only_of_the_same_data_purpose_and_key(void **state) {
+    (void)state;
+    err e;
+    crypto_keyring *k = ring_of(KEY_A, &e);
+    const str data = STR("abc");
+    const str parts[] = {STR("a"), STR("bc")};
+    crypto_mac mac, again;
+    crypto_mac_make(k, "test", &data, 1, &mac);
+    assert_int_equal(mac.len, 2 + 6 + 32);
+    assert_memory_equal(mac.bytes, "\1\6k2026a", 8);
+    assert_true(mac_matches(k, "test", data, &mac));
+    assert_false(mac_matches(k, "test", STR("abd"), &mac));
+    assert_false(mac_matches(k, "tes", data, &mac));
+    crypto_mac_make(k, "test", parts, 2, &again);
+    assert_int_equal(again.len, mac.len);
+    assert_memory_equal(again.bytes, mac.bytes, mac.len);
+    // What is kept for ever: it must be the same in every version to come.
+    assert_hex(mac.bytes + 8, "7270c23e43d581333ec5eee1d6ebb32c154d2a54b4ff281bfd1872f6830cde3e");
+    crypto_keyring_destroy(k);
+}
+
+static void test_mac__key_rotated_or_missing(void **state) {
+    (void)state;
+    err e;
+    crypto_keyring *before = ring_of(KEY_A, &e), *after = ring_of(KEY_A KEY_B, &e);
+    const str data = STR("abc");
+    crypto_mac old, new;
+    crypto_mac_make(before, "test", &data, 1, &old);
+    crypto_mac_make(after, "test", &data, 1, &new);
+    assert_memory_not_equal(old.bytes, new.bytes, old.len);
+    assert_true(mac_matches(after, "test", data, &old));
+    assert_true(mac_matches(after, "test", data, &new));
+    bool matches = true;
+    assert_false(crypto_mac_matches(before, "test", &data, 1,
+                                    (str){(const char *)new.bytes, new.len}, &matches, &e));
+    assert_int_equal(e.code, ERR_DATA_LOSS);
+    assert_false(matches);
+    for (size_t len = 0; len < old.len; len++) {
+        assert_false(crypto_mac_matches(before, "test", &data, 1,
+                                        (str){(const char *)old.bytes, len}, &matches, &e));
+    }
+    crypto_keyring_destroy(before);
+    crypto_keyring_destroy(after);
+}
+
 static void test_keyring__bad_files__refused_without_quoting(void **state) {
     (void)state;
     err e;
@@ -280,6 +334,8 @@ int main(void) {
         T(test_open__any_bit_flipped_or_cut__data_loss),
         T(test_open__another_place__data_loss),
         T(test_rotation__new_key_appended__old_values_open),
+        T(test_mac__only_of_the_same_data_purpose_and_key),
+        T(test_mac__key_rotated_or_missing),
         T(test_keyring__bad_files__refused_without_quoting),
         T(test_seal__arena_full__resource_exhausted),
         T(test_sign__published_vectors__match),

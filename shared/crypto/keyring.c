@@ -10,6 +10,7 @@
 #include "base/config.h"
 #include "base/log.h"
 #include "crypto/crypto.h"
+#include "crypto/crypto_internal.h"
 
 enum {
     ENVELOPE_VERSION = 1,
@@ -19,6 +20,8 @@ enum {
     NONCE_LEN = 12,
     TAG_LEN = 16,
     HEADER_LEN = 2, // version, key id length
+    MAC_VERSION = 1,
+    MAC_LEN = 32,
     VALUE_LEN_MAX = 16 * 1024 * 1024,
     KEY_FILE_LEN_MAX = KEYS_MAX * (KEY_ID_LEN_MAX + 1 + 2 * KEY_LEN + 1)
 };
@@ -27,6 +30,7 @@ typedef struct data_key {
     uint8_t id_len;
     char id[KEY_ID_LEN_MAX];
     uint8_t key[KEY_LEN];
+    uint8_t mac_key[MAC_LEN]; // derived, so that no key has two uses
 } data_key;
 
 // All of it stands in locked pages of its own.
@@ -94,6 +98,8 @@ static bool add_line(crypto_keyring *k, str line, size_t number, err *e) {
         } else {
             d->id_len = (uint8_t)id.len;
             memcpy(d->id, id.ptr, id.len);
+            crypto_hmac_sha256((str){(const char *)d->key, KEY_LEN}, STR("disburse mac 1"),
+                               d->mac_key);
             k->n++;
         }
     }
@@ -138,6 +144,47 @@ void crypto_keyring_destroy(crypto_keyring *k) {
     size_t len = k->mapped_len;
     explicit_bzero(k, len);
     (void)munmap(k, len);
+}
+
+// --- MACs ------------------------------------------------------------------------------------------------------------
+
+// The purpose ends with a NUL, so that purpose and data can never be confused.
+static void mac_under(const data_key *d, const char *purpose, const str *parts, size_t n_parts,
+                      uint8_t out[MAC_LEN]) {
+    str all[1 + CRYPTO_MAC_PARTS_MAX] = {{purpose, strlen(purpose) + 1}};
+    ASSERT(n_parts <= CRYPTO_MAC_PARTS_MAX);
+    memcpy(all + 1, parts, n_parts * sizeof parts[0]);
+    crypto_hmac_parts((str){(const char *)d->mac_key, MAC_LEN}, all, 1 + n_parts, out);
+}
+
+void crypto_mac_make(const crypto_keyring *k, const char *purpose, const str *parts, size_t n_parts,
+                     crypto_mac *mac) {
+    const data_key *d = &k->keys[k->n - 1];
+    mac->bytes[0] = MAC_VERSION;
+    mac->bytes[1] = d->id_len;
+    memcpy(mac->bytes + HEADER_LEN, d->id, d->id_len);
+    mac->len = (size_t)HEADER_LEN + d->id_len + MAC_LEN;
+    mac_under(d, purpose, parts, n_parts, mac->bytes + HEADER_LEN + d->id_len);
+}
+
+bool crypto_mac_matches(const crypto_keyring *k, const char *purpose, const str *parts,
+                        size_t n_parts, str kept, bool *matches, err *e) {
+    const uint8_t *in = (const uint8_t *)kept.ptr;
+    *matches = false;
+    if (kept.len < HEADER_LEN || in[0] != MAC_VERSION ||
+        kept.len != (size_t)HEADER_LEN + in[1] + MAC_LEN) {
+        (void)err_set(e, ERR_DATA_LOSS, "KEPT_MAC", "a kept value cannot be compared");
+        return err_detail(e, "not a MAC of this version");
+    }
+    const data_key *d = find_key(k, (str){kept.ptr + HEADER_LEN, in[1]});
+    if (d == NULL) {
+        (void)err_set(e, ERR_DATA_LOSS, "KEPT_MAC", "a kept value cannot be compared");
+        return err_detail(e, "its key is not in the ring");
+    }
+    uint8_t mac[MAC_LEN];
+    mac_under(d, purpose, parts, n_parts, mac);
+    *matches = crypto_equal(mac, in + HEADER_LEN + in[1], MAC_LEN);
+    return true;
 }
 
 // --- The envelope ----------------------------------------------------------------------------------------------------
