@@ -8,3 +8,16 @@ UPDATE payout SET intent_id = payout_id;
 ALTER TABLE payout ALTER COLUMN intent_id SET NOT NULL;
 -- One payout for an intent (promise NO-DOUBLE), and the way from a bank's word to its payout.
 CREATE UNIQUE INDEX payout_intent ON payout (book_id, intent_id);
+
+-- A key belongs to an operation of a merchant, so that a payout and a recipient may have the same one.
+ALTER TABLE idempotency DROP CONSTRAINT idempotency_pkey;
+ALTER TABLE idempotency ADD PRIMARY KEY (book_id, merchant_id, operation, key);
+-- Hashes of requests were SHA-256 without a key (32 bytes), and let account numbers be guessed. New ones are an HMAC: version (1 byte),
+-- key id length (1 byte), key id, MAC (32 bytes).
+ALTER TABLE idempotency DROP CONSTRAINT idempotency_request_hash_check;
+ALTER TABLE idempotency ADD CONSTRAINT idempotency_request_hash_check CHECK (octet_length(request_hash) BETWEEN 32 AND 66);
+-- The answer is rebuilt from what was made, which never changes, or is kept whole as before.
+ALTER TABLE idempotency ADD COLUMN made uuid;
+ALTER TABLE idempotency ADD COLUMN format smallint NOT NULL DEFAULT 1; -- how it is rebuilt: a later form gets a later number
+ALTER TABLE idempotency ALTER COLUMN response DROP NOT NULL;
+ALTER TABLE idempotency ADD CONSTRAINT idempotency_answer_check CHECK ((response IS NULL) <> (made IS NULL));

@@ -8,9 +8,9 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/crash.h"
+#include "command/idempotency.h"
 #include "domain/ids.h"
 #include "ledger/ledger_client.h"
-#include "store/idempotency.h"
 
 enum { RACES_MAX = 8, N_RAILS = 2 };
 static const int RAILS[N_RAILS] = {PAYMENTS__V1__RAIL__RAIL_ACH, PAYMENTS__V1__RAIL__RAIL_INSTANT};
@@ -35,9 +35,8 @@ static int by_text(const void *a, const void *b) {
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-// Sorted, without repetition, comma-separated.
-static bool join_currencies(const payments_service *s, char **codes, size_t n, char *out,
-                            size_t out_len, err *e) {
+// What can be compared with a merchant that is there already: sorted, without repetition, comma-separated.
+static bool join_currencies(char **codes, size_t n, char *out, size_t out_len, err *e) {
     if (n == 0 || n > RULE_CURRENCIES_MAX) {
         return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_MISSING", "currencies",
                              "give 1 to %d currencies", RULE_CURRENCIES_MAX);
@@ -48,10 +47,6 @@ static bool join_currencies(const payments_service *s, char **codes, size_t n, c
         if (currency_find(str_of(codes[i])) == NULL) {
             return err_set_field(e, ERR_INVALID_ARGUMENT, "CURRENCY_UNKNOWN", "currencies",
                                  "currencies[%zu] must be an ISO 4217 code such as USD", i);
-        }
-        if (!currency_is_carried(s, str_of(codes[i]))) {
-            return err_set_field(e, ERR_INVALID_ARGUMENT, "CURRENCY_NOT_SUPPORTED", "currencies",
-                                 "no rail carries %.3s", codes[i]);
         }
     }
     qsort(sorted, n, sizeof sorted[0], by_text);
@@ -65,6 +60,18 @@ static bool join_currencies(const payments_service *s, char **codes, size_t n, c
         }
     }
     return true;
+}
+
+// What only a merchant that is new must meet: one that is there answers a repeat, whatever has changed since.
+static bool new_merchant_validate(const payments_service *s,
+                                  const Payments__V1__CreateMerchantRequest *r, err *e) {
+    for (size_t i = 0; i < r->n_currencies; i++) {
+        if (!currency_is_carried(s, str_of(r->currencies[i]))) {
+            return err_set_field(e, ERR_INVALID_ARGUMENT, "CURRENCY_NOT_SUPPORTED", "currencies",
+                                 "no rail carries %.3s", r->currencies[i]);
+        }
+    }
+    return pb_is_known(&r->base, "", e);
 }
 
 static Payments__V1__Merchant *merchant_to_pb(const merchant *m, arena *a) {
@@ -151,13 +158,15 @@ static int64_t book_of_new_merchant(const payments_service *s, str merchant_id) 
 
 // Finds the merchant, or makes it: ledger first, so that a merchant that can be seen can be paid from.
 static const merchant *find_or_create(payments_service *s, const rpc_call *call,
+                                      const Payments__V1__CreateMerchantRequest *r,
                                       const merchant *wanted, err *e) {
     const int64_t deadline = rpc_deadline_mono_ms(call);
     arena *a = arena_create(1u << 20);
     const merchant *found = merchant_find(s->merchants, str_of(wanted->id), deadline, e);
     if (found == NULL && e->code == ERR_NOT_FOUND) {
         err_clear(e);
-        bool ok = make_ledger_accounts(s, wanted, ledger_deadline(s, call), a, e);
+        bool ok = new_merchant_validate(s, r, e) &&
+                  make_ledger_accounts(s, wanted, ledger_deadline(s, call), a, e);
         CRASH_POINT("merchant.ledger.done");
         ok = ok && (merchant_insert(s->merchants, wanted, deadline, a, e) ||
                     e->code == ERR_ALREADY_EXISTS || (e->flags & ERR_COMMIT_UNKNOWN) != 0);
@@ -187,12 +196,12 @@ static void handle_create_merchant(rpc_call *call, void *service, const Protobuf
     const merchant *m = NULL;
     if (rule_merchant_id(str_of(r->merchant_id), "merchant_id", &e) &&
         rule_text(str_of(r->name), 1, RULE_MERCHANT_NAME_MAX, "", "name", &e) &&
-        join_currencies(s, r->currencies, r->n_currencies, wanted.currencies,
-                        sizeof wanted.currencies, &e)) {
+        join_currencies(r->currencies, r->n_currencies, wanted.currencies, sizeof wanted.currencies,
+                        &e)) {
         (void)snprintf(wanted.id, sizeof wanted.id, "%s", r->merchant_id);
         (void)snprintf(wanted.name, sizeof wanted.name, "%s", r->name);
         wanted.book_id = book_of_new_merchant(s, str_of(wanted.id));
-        m = find_or_create(s, call, &wanted, &e);
+        m = find_or_create(s, call, r, &wanted, &e);
     }
     if (m != NULL) {
         answer_merchant(call, m);
@@ -265,7 +274,7 @@ static bool deposit_tx(db_conn *c, arena *a, void *arg, err *e) {
         return idem_insert(c, d->m->book_id, IDEM_DEPOSIT, &one, 1, clock_wall_us(clock_system()),
                            e);
     }
-    return idem_lookup(c, d->m->book_id, &one, 1, a, e);
+    return idem_lookup(c, d->s->o.keys, d->m->book_id, IDEM_DEPOSIT, &one, 1, a, e);
 }
 
 // The ledger transfer's id is derived from the key, so it happens once however often this is repeated.
@@ -302,23 +311,18 @@ static bool deposit_in_ledger(const deposit *d, const Payments__V1__CreateDeposi
     }
 }
 
-static bool deposit_validate(const payments_service *s, rpc_call *call,
-                             const Payments__V1__CreateDepositRequest *r, const merchant **m,
+// Of a new key.
+static bool deposit_validate(const merchant *m, const Payments__V1__CreateDepositRequest *r,
                              err *e) {
     const currency *ccy = NULL;
-    if (!rule_merchant_id(str_of(r->merchant_id), "merchant_id", e) ||
-        !rule_key(str_of(r->idempotency_key), "", e) || !rule_amount(r->amount_minor, "", e) ||
+    if (!pb_is_known(&r->base, "", e) || !rule_amount(r->amount_minor, "", e) ||
         !rule_currency(str_of(r->currency), "", &ccy, e) ||
         !rule_text(str_of(r->reference), 0, RULE_NAME_MAX, "", "reference", e)) {
         return false;
     }
-    *m = merchant_find(s->merchants, str_of(r->merchant_id), rpc_deadline_mono_ms(call), e);
-    if (*m == NULL) {
-        return false;
-    }
-    if (!list_has((*m)->currencies, str_of(r->currency))) {
+    if (!list_has(m->currencies, str_of(r->currency))) {
         return err_set_field(e, ERR_FAILED_PRECONDITION, "CURRENCY_NOT_HELD", "currency",
-                             "the merchant holds %s only", (*m)->currencies);
+                             "the merchant holds %s only", m->currencies);
     }
     return true;
 }
@@ -338,13 +342,15 @@ static bool deposit_run(deposit *d, rpc_call *call, const Payments__V1__CreateDe
         if (!db_read(d->s->o.pool, deadline, a, deposit_tx, d, e)) {
             return false;
         }
-        if (!idem_is_same(&d->entry, d->entry.hash)) {
+        if (!d->entry.same) {
             return idem_conflict("", e);
         }
         if (d->entry.known) {
+            d->entry.answer = d->entry.kept_answer;
             return true;
         }
-        if (!deposit_in_ledger(d, r, ledger_deadline(d->s, call), a, &id, &result, e)) {
+        if (!deposit_validate(d->m, r, e) ||
+            !deposit_in_ledger(d, r, ledger_deadline(d->s, call), a, &id, &result, e)) {
             return false;
         }
         CRASH_POINT("deposit.ledger.done");
@@ -352,9 +358,9 @@ static bool deposit_run(deposit *d, rpc_call *call, const Payments__V1__CreateDe
         answer.amount_minor = r->amount_minor;
         answer.currency = r->currency;
         answer.create_time = pb_time(a, result.timestamp_us);
-        d->entry.response = pb_pack(a, &answer.base, e);
+        d->entry.answer = pb_pack(a, &answer.base, e);
         d->write = true;
-        if (d->entry.response.ptr != NULL &&
+        if (d->entry.answer.ptr != NULL &&
             db_transact(d->s->o.pool, deadline, a, deposit_tx, d, e)) {
             CRASH_POINT("deposit.kept");
             return true;
@@ -369,19 +375,25 @@ static void handle_create_deposit(rpc_call *call, void *service, const ProtobufC
     const Payments__V1__CreateDepositRequest *r =
         (const Payments__V1__CreateDepositRequest *)request;
     err e = {0};
-    bool ok = deposit_validate(d.s, call, r, &d.m, &e);
+    bool ok = rule_merchant_id(str_of(r->merchant_id), "merchant_id", &e) &&
+              rule_key(str_of(r->idempotency_key), "", &e);
+    if (ok) {
+        d.m = merchant_find(d.s->merchants, str_of(r->merchant_id), rpc_deadline_mono_ms(call), &e);
+        ok = d.m != NULL;
+    }
     if (ok) {
         const str content = pb_pack(rpc_arena(call), request, &e);
         ok = content.ptr != NULL;
         if (ok) {
             d.entry.merchant_id = str_of(d.m->id);
             d.entry.key = str_of(r->idempotency_key);
-            idem_hash(IDEM_DEPOSIT, d.entry.merchant_id, content, d.entry.hash);
+            d.entry.content = content;
+            idem_hash(d.s->o.keys, IDEM_DEPOSIT, &d.entry);
         }
     }
     ok = ok && deposit_run(&d, call, r, &e);
     if (ok) {
-        rpc_reply_packed(call, d.entry.response.ptr, d.entry.response.len);
+        rpc_reply_packed(call, d.entry.answer.ptr, d.entry.answer.len);
     } else {
         rpc_fail(call, &e);
     }

@@ -1,4 +1,4 @@
-// PayoutService: taking payouts in, and reading them.
+// PayoutService: reading payouts. Taking them in is in create_payouts.c, watching them in watch.c.
 #include <stdio.h>
 #include <string.h>
 
@@ -19,41 +19,6 @@ static const merchant *merchant_of(payments_service *s, rpc_call *call, const ch
         return NULL;
     }
     return merchant_find(s->merchants, str_of(merchant_id), rpc_deadline_mono_ms(call), e);
-}
-
-// --- creating --------------------------------------------------------------------------------------------------------------
-
-static void create(payments_service *s, rpc_call *call, const char *merchant_id,
-                   Payments__V1__NewPayout *const *payouts, size_t n, bool single) {
-    err e = {0};
-    const merchant *m = merchant_of(s, call, merchant_id, &e);
-    if (m == NULL || !intake_submit(s->intake, call, m, payouts, n, single, &e)) {
-        rpc_fail(call, &e);
-    }
-}
-
-void handle_create_payout(rpc_call *call, void *service, const ProtobufCMessage *request) {
-    const Payments__V1__CreatePayoutRequest *r = (const Payments__V1__CreatePayoutRequest *)request;
-    if (r->payout == NULL) {
-        err e = {0};
-        err_set_field(&e, ERR_INVALID_ARGUMENT, "FIELD_MISSING", "payout", "payout is missing");
-        rpc_fail(call, &e);
-        return;
-    }
-    create(service, call, r->merchant_id, &r->payout, 1, true);
-}
-
-void handle_bulk_create_payouts(rpc_call *call, void *service, const ProtobufCMessage *request) {
-    const Payments__V1__BulkCreatePayoutsRequest *r =
-        (const Payments__V1__BulkCreatePayoutsRequest *)request;
-    if (r->n_payouts < 1 || r->n_payouts > BULK_MAX) {
-        err e = {0};
-        err_set_field(&e, ERR_INVALID_ARGUMENT, "BATCH_SIZE_INVALID", "payouts",
-                      "give 1 to %d payouts", BULK_MAX);
-        rpc_fail(call, &e);
-        return;
-    }
-    create(service, call, r->merchant_id, r->payouts, r->n_payouts, false);
 }
 
 // --- reading one -----------------------------------------------------------------------------------------------------------
@@ -380,6 +345,7 @@ static void handle_summarize(rpc_call *call, void *service, const ProtobufCMessa
 const rpc_method PAYOUT_METHODS[] = {
     {.name = "CreatePayout", .unary = handle_create_payout},
     {.name = "BulkCreatePayouts", .unary = handle_bulk_create_payouts},
+    {.name = "ValidatePayouts", .unary = handle_validate_payouts},
     {.name = "GetPayout", .unary = handle_get_payout},
     {.name = "ListPayouts", .unary = handle_list_payouts},
     {.name = "SummarizePayouts", .unary = handle_summarize},

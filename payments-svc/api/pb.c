@@ -62,6 +62,71 @@ char *pb_text(arena *a, str s) {
     return text;
 }
 
+const err *pb_keep_err(arena *a, const err *e) {
+    err *kept = arena_must(a, sizeof *kept);
+    *kept = *e;
+    return kept;
+}
+
+bool pb_is_known_here(const ProtobufCMessage *m, const char *path, err *e) {
+    if (m->n_unknown_fields == 0) {
+        return true;
+    }
+    char field[96];
+    (void)snprintf(field, sizeof field, "%s%u", path, m->unknown_fields[0].tag);
+    return err_set_field(e, ERR_INVALID_ARGUMENT, "UNKNOWN_FIELD", field,
+                         "%s has a field %u that this version does not know", m->descriptor->name,
+                         m->unknown_fields[0].tag);
+}
+
+static const ProtobufCMessage *message_at(const void *member) {
+    return *(ProtobufCMessage *const *)member;
+}
+
+// The messages of one field: none, one, or as many as the list has.
+static bool field_is_known(const ProtobufCMessage *m, const ProtobufCFieldDescriptor *f,
+                           const char *path, err *e) {
+    const char *base = (const char *)m;
+    char below[64];
+    if (f->label == PROTOBUF_C_LABEL_REPEATED) {
+        size_t n = 0;
+        memcpy(&n, base + f->quantifier_offset, sizeof n);
+        const ProtobufCMessage *const *list = NULL;
+        memcpy(&list, base + f->offset, sizeof list);
+        for (size_t i = 0; i < n; i++) {
+            (void)snprintf(below, sizeof below, "%s%s[%zu].", path, f->name, i);
+            if (!pb_is_known(list[i], below, e)) {
+                return false;
+            }
+        }
+        return true;
+    }
+    if ((f->flags & PROTOBUF_C_FIELD_FLAG_ONEOF) != 0) {
+        uint32_t chosen = 0;
+        memcpy(&chosen, base + f->quantifier_offset, sizeof chosen);
+        if (chosen != f->id) {
+            return true;
+        }
+    }
+    const ProtobufCMessage *one = message_at(base + f->offset);
+    (void)snprintf(below, sizeof below, "%s%s.", path, f->name);
+    return one == NULL || pb_is_known(one, below, e);
+}
+
+// As deep as the messages are declared: none of ours holds itself.
+bool pb_is_known(const ProtobufCMessage *m, const char *path, err *e) {
+    if (!pb_is_known_here(m, path, e)) {
+        return false;
+    }
+    for (unsigned i = 0; i < m->descriptor->n_fields; i++) {
+        const ProtobufCFieldDescriptor *f = &m->descriptor->fields[i];
+        if (f->type == PROTOBUF_C_TYPE_MESSAGE && !field_is_known(m, f, path, e)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 Payments__V1__ItemError *pb_item_error(arena *a, const err *e) {
     Payments__V1__ItemError *x = ARENA_NEW(a, Payments__V1__ItemError);
     payments__v1__item_error__init(x);

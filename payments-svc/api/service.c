@@ -5,12 +5,23 @@
 #include "api/service_internal.h"
 #include "base/assert.h"
 
+static void on_accepted(void *engine, int64_t book_id) {
+    saga_engine_wake(engine, book_id);
+}
+
 payments_service *payments_service_create(const payments_service_options *o, err *e) {
     payments_service *s = calloc(1, sizeof *s);
     ASSERT(s != NULL);
     s->o = *o;
     s->merchants = merchant_store_create(o->pool);
-    s->intake = intake_create(o, e);
+    const intake_options in = {.pool = o->pool,
+                               .keys = o->keys,
+                               .rails = o->rails,
+                               .n_rails = o->n_rails,
+                               .threads = o->intake_threads,
+                               .accepted = on_accepted,
+                               .accepted_arg = o->engine};
+    s->intake = intake_create(&in, e);
     if (s->intake == NULL) {
         payments_service_destroy(s);
         return NULL;

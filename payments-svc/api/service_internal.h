@@ -2,9 +2,9 @@
 #ifndef API_SERVICE_INTERNAL_H
 #define API_SERVICE_INTERNAL_H
 
-#include "api/intake.h"
 #include "api/service.h"
 #include "base/uuid.h"
+#include "intake/intake.h"
 #include "payments/v1/case_service.pb-c.h"
 #include "payments/v1/common.pb-c.h"
 #include "payments/v1/merchant_service.pb-c.h"
@@ -32,7 +32,16 @@ extern const size_t N_CASE_METHODS;
 
 void handle_create_payout(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_bulk_create_payouts(rpc_call *call, void *service, const ProtobufCMessage *request);
+void handle_validate_payouts(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_watch_payouts(rpc_call *call, void *service, const ProtobufCMessage *request);
+void handle_create_recipient(rpc_call *call, void *service, const ProtobufCMessage *request);
+void handle_bulk_create_recipients(rpc_call *call, void *service, const ProtobufCMessage *request);
+
+// What CreateRecipient would refuse of the recipients that come beside payouts: faults[i] is NULL where it would not, or where
+// there is none. Writes nothing. @arena
+bool recipients_check(payments_service *s, const merchant *m,
+                      Payments__V1__PayoutToValidate *const *items, size_t n, const err **faults,
+                      int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
 
 // --- small helpers (pb.c) ----------------------------------------------------------------------------------------------
 Google__Protobuf__Timestamp *pb_time(arena *a, int64_t wall_us);
@@ -41,7 +50,13 @@ bool pb_time_us(const Google__Protobuf__Timestamp *t, const char *field, int64_t
                 err *e) WARN_UNUSED;
 ProtobufCAllocator pb_allocator(arena *a); // for unpack; nothing is freed before the arena is
 str pb_pack(arena *a, const ProtobufCMessage *m, err *e); // .ptr NULL on failure
-char *pb_text(arena *a, str s); // NUL-terminated copy; asserts on a full arena
+char *pb_text(arena *a, str s);                 // NUL-terminated copy; asserts on a full arena
+const err *pb_keep_err(arena *a, const err *e); // a copy in the arena
+// A write request with a field that this version does not know must not be taken as if it were without it. False with
+// INVALID_ARGUMENT / UNKNOWN_FIELD, naming the message and the field's number: of the message itself, or of it and all below.
+// path: where it stands, such as "payout.".
+bool pb_is_known_here(const ProtobufCMessage *m, const char *path, err *e) WARN_UNUSED;
+bool pb_is_known(const ProtobufCMessage *m, const char *path, err *e) WARN_UNUSED;
 Payments__V1__ItemError *pb_item_error(arena *a, const err *e);
 bool out_of_memory(err *e); // RESOURCE_EXHAUSTED, returns false
 

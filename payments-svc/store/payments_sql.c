@@ -33,10 +33,17 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
     // kept, a handful of keys may read all of the book.
     [SQL_IDEMPOTENCY_LOOKUP] =
         {"idempotency_lookup",
-         "SELECT u.n, i.request_hash, i.response "
+         "SELECT u.n, i.request_hash, i.response, i.made, i.format "
          "FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS u(merchant_id, key, n) "
-         "CROSS JOIN LATERAL (SELECT request_hash, response FROM idempotency "
-         "WHERE book_id = $1 AND merchant_id = u.merchant_id AND key = u.key LIMIT 1) AS i"},
+         "CROSS JOIN LATERAL (SELECT request_hash, response, made, format FROM idempotency "
+         "WHERE book_id = $1 AND merchant_id = u.merchant_id AND operation = $4 AND key = u.key "
+         "LIMIT 1) AS i"},
+    [SQL_PAYOUT_ACCEPTED] =
+        {"payout_accepted",
+         "SELECT p.* FROM (SELECT DISTINCT unnest($2::uuid[])) AS w(id) CROSS JOIN LATERAL "
+         "(SELECT payout_id, intent_id, recipient_id, amount, currency, rail, external_reference, "
+         "description, created_at FROM payout WHERE book_id = $1 AND payout_id = w.id LIMIT 1) AS "
+         "p"},
     [SQL_RECIPIENT_CHECK] = {"recipient_check",
                              "SELECT r.* FROM (SELECT DISTINCT unnest($2::uuid[])) AS w(id) "
                              "CROSS JOIN LATERAL (SELECT recipient_id, merchant_id, currency "

@@ -1,0 +1,94 @@
+// The rows of accepted payouts, by COPY.
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/crash.h"
+#include "domain/machine.h"
+#include "intake/intake_internal.h"
+
+// When a payout was created is what its id says, to the millisecond: so a range of times is a range of ids.
+static int64_t created_us_of(uuid v7) {
+    uint64_t ms = 0;
+    for (size_t i = 0; i < 6; i++) {
+        ms = ms << 8 | v7.b[i];
+    }
+    return (int64_t)ms * 1000;
+}
+
+static bool copy_payouts(const intake_batch *b, db_conn *c, err *e) {
+    db_copy *w =
+        db_copy_begin(c, "payout",
+                      "book_id, payout_id, intent_id, merchant_id, recipient_id, amount, currency, "
+                      "rail, external_reference, description, created_at",
+                      11, e);
+    if (w == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < b->n_fresh; i++) {
+        const intake_item *it = b->fresh[i];
+        db_copy_row(w);
+        db_copy_i64(w, b->book_id);
+        db_copy_uuid(w, it->payout_id);
+        db_copy_uuid(w, it->intent_id);
+        db_copy_text(w, it->idem.merchant_id);
+        db_copy_uuid(w, it->recipient_id);
+        db_copy_i64(w, it->wanted->amount);
+        db_copy_text(w, str_of(it->wanted->currency));
+        db_copy_i16(w, (int16_t)it->wanted->rail);
+        db_copy_text(w, it->wanted->external_reference);
+        db_copy_text(w, it->wanted->description);
+        db_copy_time(w, it->created_us);
+    }
+    return db_copy_end(w, NULL, e);
+}
+
+static bool copy_sagas(const intake_batch *b, db_conn *c, int64_t now_us, err *e) {
+    db_copy *w = db_copy_begin(
+        c, "saga",
+        "book_id, payout_id, rail, step, phase, state, attempt, tries, log_seq, events, "
+        "events_seen, due_at, epoch, reason, reason_text, rail_reference, updated_at",
+        17, e);
+    if (w == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < b->n_fresh; i++) {
+        db_copy_row(w);
+        db_copy_i64(w, b->book_id);
+        db_copy_uuid(w, b->fresh[i]->payout_id);
+        db_copy_i16(w, (int16_t)b->fresh[i]->wanted->rail);
+        db_copy_i16(w, STEP_RESERVE);
+        db_copy_i16(w, 0);
+        db_copy_i16(w, STATE_PENDING);
+        for (int zero = 0; zero < 5; zero++) { // attempt, tries, log_seq, events, events_seen
+            db_copy_i32(w, 0);
+        }
+        db_copy_time(w, now_us);
+        db_copy_i64(w, 0);
+        for (int empty = 0; empty < 3; empty++) { // reason, reason_text, rail_reference
+            db_copy_text(w, STR(""));
+        }
+        db_copy_time(w, b->fresh[i]->created_us);
+    }
+    return db_copy_end(w, NULL, e);
+}
+
+bool intake_write(intake_batch *b, db_conn *c, arena *a, err *e) {
+    const int64_t now_us = clock_wall_us(clock_system());
+    idem_entry **entries = ARENA_ARRAY(a, idem_entry *, b->n_fresh);
+    if (entries == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
+                       "the request takes too much memory");
+    }
+    for (size_t i = 0; i < b->n_fresh; i++) {
+        intake_item *it = b->fresh[i];
+        it->payout_id = uuid_v7(clock_system());
+        it->created_us = created_us_of(it->payout_id);
+        it->idem.made = it->payout_id;
+        entries[i] = &it->idem;
+    }
+    if (!copy_payouts(b, c, e) || !copy_sagas(b, c, now_us, e) ||
+        !idem_insert(c, b->book_id, IDEM_PAYOUT, entries, b->n_fresh, now_us, e)) {
+        return false;
+    }
+    CRASH_POINT("intake.copied");
+    return true;
+}
