@@ -64,6 +64,8 @@ static const config_setting SETTINGS[] = {
     ROW("ach.gather_ms", CONFIG_INT, ach.gather_ms, "2000", 0, 86400000, "how long to gather payouts for one file"),
     ROW("ach.entries_max", CONFIG_INT, ach.entries_max, "8000", 1, SAGA_BATCH_MAX, "entries of one file"),
     ROW("ach.poll_ms", CONFIG_INT, ach.poll_ms, "1000", 10, 3600000, "how often to look for the bank's files"),
+    ROW("ach.quiet_ms", CONFIG_INT, ach.quiet_ms, "60000", 0, 86400000, "a file of the bank that does not add up must not change for so long before it is judged"),
+    ROW("ach.returns_days", CONFIG_INT, ach.returns_days, "60", 1, 3650, "days in which an entry may come back; a later return is booked, and a case"),
     ROW("instant.enabled", CONFIG_BOOL, instant.enabled, "false", 0, 0, "switches the instant rail on"),
     ROW("instant.url", CONFIG_STRING, instant.url, "", 0, 0, "the bank's address, https://host:port"),
     ROW("instant.ca_file", CONFIG_PATH, instant.ca_file, "", 0, 0, "PEM of the authority that signed the bank's certificate"),
@@ -85,6 +87,7 @@ typedef struct program {
     rule_rail rules[RAILS_MAX];
     size_t n_rails;
     rail *ach, *instant;
+    inbox *inbox;
     pthread_rwlock_t engine_lock; // guards engine against the rails' listeners, which outlive it
     saga_engine *engine;
     payments_service *service;
@@ -107,11 +110,14 @@ static void add_rail(program *p, rail *r) {
 
 static bool start_rails(program *p, err *e) {
     settings *s = &p->settings;
+    p->inbox = inbox_create(p->pool, p->keys, clock_system());
+    inbox_set_wake(p->inbox, on_events, p);
     if (s->ach.enabled) {
         p->ach = ach_rail_create(&s->ach, p->pool, p->keys, clock_system(), e);
         if (p->ach == NULL) {
             return false;
         }
+        ach_rail_use_inbox(p->ach, p->inbox);
         add_rail(p, p->ach);
     }
     if (s->instant.enabled) {
@@ -182,7 +188,7 @@ static bool start_listening(program *p, err *e) {
     const daemon_common *c = &p->settings.common;
     const char *cert = c->insecure ? NULL : c->cert_file;
     const char *key = c->insecure ? NULL : c->key_file;
-    return (p->ach == NULL || ach_rail_start_inbound(p->ach, on_events, p, e)) &&
+    return (p->ach == NULL || ach_rail_start_inbound(p->ach, e)) &&
            (p->instant == NULL ||
             instant_rail_start_webhook(p->instant, cert, key, on_events, p, e));
 }
@@ -199,6 +205,7 @@ static void stop(void *self) {
     saga_engine_stop(engine);
     ach_rail_destroy(p->ach);
     instant_rail_destroy(p->instant);
+    inbox_destroy(p->inbox);
     rpc_client_destroy(p->ledger);
     crypto_keyring_destroy(p->keys);
     guard_stop(p->guard);

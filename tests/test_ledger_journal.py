@@ -155,11 +155,15 @@ def test_two_readers_agree_while_writers_write(book):
 LEDGER_APPEND_ONLY = ["book", "transfer", "posting", "transfer_metadata", "account_metadata", "burned_transfer", "tree_node",
                       "tree_head"]
 PAYMENTS_APPEND_ONLY = ["merchant_book", "merchant", "idempotency", "recipient", "payout", "step_log", "rail_event",
-                        "inbound_file", "ach_file", "ach_entry"]
+                        "inbound_file", "ach_file", "ach_entry", "inbox_version"]
 LEDGER_MUTABLE = {"account": ["book_id", "account_id", "code", "flags", "currency", "user_data_128", "timestamp_us",
                               "lowest_balance", "effective_us", "external_reference", "metadata"],
                   "book_head": ["book_id"]}
-PAYMENTS_MUTABLE = {"saga": ["book_id", "payout_id", "rail"], "ach_counter": ["book_id"], "saga_slot": ["book_id", "rail", "step"]}
+PAYMENTS_MUTABLE = {"saga": ["book_id", "payout_id", "rail"], "ach_counter": ["book_id"], "saga_slot": ["book_id", "rail", "step"],
+                    "inbox": ["book_id", "inbox_id", "connection", "kind", "name", "size", "sha256", "once", "content_sealed", "said_at",
+                              "received_at"],
+                    "inbox_exception": ["book_id", "inbox_id", "version", "line", "reason", "reason_text", "compared", "raw_sealed",
+                                        "about_book_id", "payout_id", "amount", "currency", "at"]}
 PAYMENTS_TEMPORARY = {"saga_lease"}  # a lease is given back: its row goes; what was done under it stands in step_log
 TABLES = ([("ledger_service", 0, table) for table in LEDGER_APPEND_ONLY]
           + [("payments_service", 1, table) for table in PAYMENTS_APPEND_ONLY])

@@ -27,6 +27,8 @@ typedef struct ach_settings {
     int64_t gather_ms;    // how long the saga engine waits for more entries of one file
     int64_t entries_max;  // of one file; also of one submit
     int64_t poll_ms;      // pause between two looks into outbox_dir
+    int64_t quiet_ms; // a file that does not add up must not change for so long before it is judged
+    int64_t returns_days; // a return that comes later than that is a case as well
 } ach_settings;
 
 typedef struct instant_settings {

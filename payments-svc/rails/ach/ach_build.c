@@ -45,7 +45,7 @@ void ach_trace_format(const ach_rail *r, int64_t sequence, char out[16]) {
 
 // The receiver's statement may show it, and a person at the bank can name the payout by it: the end of the payout's id,
 // which is its random part.
-static void individual_id(uuid intent_id, char out[NACHA_ID_LEN + 1]) {
+void ach_individual_id(uuid intent_id, char out[NACHA_ID_LEN + 1]) {
     char hex[33];
     str_hex(intent_id.b, sizeof intent_id.b, hex);
     for (size_t i = 0; i < NACHA_ID_LEN; i++) {
@@ -204,7 +204,7 @@ static bool write_file(const planner *p, ach_file_plan *f, arena *a, err *e) {
     }
     for (size_t i = 0; i < f->n_entries; i++) {
         const rail_item *item = &p->items[f->entries[i].item];
-        individual_id(item->intent_id, ids[i]);
+        ach_individual_id(item->intent_id, ids[i]);
         credits[i] = credit_of(item);
         credits[i].individual_id = str_of(ids[i]);
         credits[i].description = str_of(f->entries[i].description);

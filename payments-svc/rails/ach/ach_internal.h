@@ -7,25 +7,33 @@
 #include "rails/ach/ach_rail.h"
 #include "rails/ach/ach_sftp.h"
 #include "rails/ach/nacha_write.h"
+#include "rails/inbox.h"
 
 enum {
     ACH_NAME_LEN_MAX = 96,
     ACH_SFTP_TIMEOUT_MS = 20 * 1000,
     ACH_DB_TIMEOUT_MS = 15 * 1000,
     ACH_SCRATCH_MAX = 192 * 1024 * 1024, // memory of one call; most of it is never touched
-    ACH_INBOUND_FILE_MAX = 16 * 1024 * 1024,
-    ACH_INBOUND_LIST_MAX = 1000, // files of one look into the outbox
+    ACH_INBOUND_LIST_MAX = 1000,         // files of one look into the outbox
     ACH_BOOK_MAX = 1000000,
     ACH_UPLOAD_OLD_S = 15 * 60, // an upload that was not touched for so long is nobody's any more
     ACH_SWEEP_EVERY_MS = 5 * 60 * 1000
 };
 
 typedef enum inbound_result {
-    INBOUND_RECORDED,
-    INBOUND_REPEATED,
-    INBOUND_BAD,
+    INBOUND_TAKEN,    // recorded and put away
+    INBOUND_REPEATED, // put away: the same was recorded before
+    INBOUND_BAD,      // cannot be recorded at all
     INBOUND_RESULTS
 } inbound_result;
+
+// A file of the last look, so that the next one can tell whether it still grows.
+typedef struct ach_seen {
+    char name[256];
+    uint64_t size;
+    int64_t modified_s;
+    int64_t since_ms; // monotonic: since when it is like this
+} ach_seen;
 
 typedef struct ach_rail {
     rail base;
@@ -41,9 +49,10 @@ typedef struct ach_rail {
 
     // The inbound ticker's, with a session of its own so that a download never delays an upload.
     ach_sftp *in;
-    rail_wake wake;
-    void *wake_arg;
+    inbox *box; // NULL until ach_rail_use_inbox
     ticker *inbound_ticker;
+    ach_seen *seen; // of the last look
+    size_t n_seen;
     bool inbound_down;
     int64_t sweep_at_ms; // monotonic
 } ach_rail;
@@ -58,9 +67,8 @@ typedef enum ach_sql {
     ACH_SQL_FILES_BY_ID,
     ACH_SQL_FILE_BY_NAME,
     ACH_SQL_ENTRIES_OF_FILE,
-    ACH_SQL_ENTRIES_BY_TRACE,
+    ACH_SQL_CANDIDATES,
     ACH_SQL_INBOUND_BY_NAME,
-    ACH_SQL_INBOUND_INSERT,
     ACH_SQL_COUNT
 } ach_sql;
 extern const db_stmt ACH_SQL[ACH_SQL_COUNT];
@@ -104,6 +112,8 @@ void ach_build_free(ach_build *b);
 // "1" and nine digits; out holds 11. False when the book's number does not fit.
 bool ach_origin_of_book(int64_t base, int64_t book_id, char out[11]);
 int64_t ach_today(const clock_source *clock); // YYYYMMDD in New York
+// The end of the intent's id, which is its random part, as it stands in the entry.
+void ach_individual_id(uuid intent_id, char out[NACHA_ID_LEN + 1]);
 void ach_trace_format(const ach_rail *r, int64_t sequence, char out[16]);
 
 // ach_inbound.c
@@ -115,36 +125,82 @@ bool ach_inbound_poll(ach_rail *r, err *e) WARN_UNUSED;
 // merely slow finds its file gone at the rename, and is resolved by asking.
 bool ach_inbound_sweep(ach_rail *r, err *e) WARN_UNUSED;
 
-// ach_report.c: the bank's files. Pure.
-typedef enum ach_kind { ACH_ACK = 1, ACH_SETTLEMENT, ACH_RETURNS } ach_kind;
-
-typedef struct ach_name {
-    ach_kind kind;
-    char origin[11];
-    char file[ACH_NAME_LEN_MAX]; // ACK, SETTLEMENT: the file of ours that it is about
-    int64_t number;              // SETTLEMENT: N; RETURNS: the sequence
-} ach_name;
-bool ach_name_parse(const char *name, ach_name *out) WARN_UNUSED;
+// ach_report.c: the bank's files, told apart by their content. Pure.
+typedef enum ach_about { ACH_UNKNOWN, ACH_EMPTY, ACH_ACK, ACH_SETTLEMENT, ACH_NACHA } ach_about;
+ach_about ach_look(str bytes);
+// Whether the file seems to be all there: its totals fit, its trailer stands. What is not may still be growing.
+bool ach_is_whole(str bytes, arena *a);
 
 typedef struct ach_ack {
     bool accepted;
     int64_t entries, total, at_us;
-    str reason; // @arena
+    str file, reason; // @arena; file is the one of ours that it is about
 } ach_ack;
 
-// One line that speaks of an entry of ours.
+typedef enum ach_saying {
+    ACH_SAYS_NOTHING, // an entry that is about none of ours
+    ACH_SAYS_SETTLED,
+    ACH_SAYS_RETURNED,
+    ACH_SAYS_CHANGE, // the details must be corrected
+    ACH_SAYS_DISPUTE // banks argue about a return
+} ach_saying;
+
+// One line that speaks of an entry. Texts are slices of the file.
 typedef struct ach_line {
     int line;
-    char trace[NACHA_TRACE_LEN + 1];
+    ach_saying saying;
+    const char *fault, *fault_text; // static; NULL, or why it cannot be matched: reason and words
+    str raw;
+    str trace;     // of our entry, 15 digits
+    str own_trace; // of the returning bank
+    str company_id, rdfi, individual_id, account, code, info;
+    bool credit;
     int64_t amount, at_us;
-    str code, text; // of a return; empty of a settlement
 } ach_line;
 
-// All fail with INVALID_ARGUMENT and a message that names line and reason.
-bool ach_ack_parse(str bytes, const char *file, arena *a, ach_ack *out, err *e) WARN_UNUSED;
-bool ach_settlement_parse(str bytes, const char *file, int64_t number, arena *a, ach_line **lines,
-                          size_t *n, err *e) WARN_UNUSED;
-bool ach_returns_parse(str bytes, const char *origin, int64_t at_us, arena *a, ach_line **lines,
-                       size_t *n, err *e) WARN_UNUSED;
+typedef struct ach_report {
+    str file;       // SETTLEMENT: the file of ours that it is about
+    int64_t number; // SETTLEMENT: of the report
+    ach_line *lines;
+    size_t n;
+} ach_report;
+
+// All fail with INVALID_ARGUMENT, reason BAD_FILE, and a message that names line and reason, when the file as a whole means
+// nothing; RESOURCE_EXHAUSTED when it does not fit into the arena.
+bool ach_ack_parse(str bytes, arena *a, ach_ack *out, err *e) WARN_UNUSED;
+bool ach_settlement_parse(str bytes, arena *a, ach_report *out, err *e) WARN_UNUSED;
+bool ach_returns_parse(str bytes, int64_t at_us, arena *a, ach_report *out, err *e) WARN_UNUSED;
+
+// "<10 digits>-<8 digits>-<modifier>.ach", the names that we give: the origin, which names the book.
+bool ach_name_origin(str name, char origin[11]) WARN_UNUSED;
+
+// ach_match.c: which line is about which entry. Pure.
+// An entry of ours that has the trace of a line.
+typedef struct ach_candidate {
+    size_t line; // index of the line; candidates are in the order of their lines
+    int64_t book_id;
+    uuid payout_id;
+    int32_t attempt;
+    int64_t amount, sent_us;
+    str file, routing, last4;
+    char individual_id[NACHA_ID_LEN + 1];
+    char currency[4];
+} ach_candidate;
+
+typedef struct ach_match {
+    const ach_rail *r;
+    const ach_report *report;
+    const ach_candidate *candidates;
+    size_t n_candidates;
+    const int64_t *books; // of each line; 0: the company is none of ours
+    bool settlement;
+} ach_match;
+// Fills events, exceptions and remarks of *out.
+bool ach_match_lines(const ach_match *m, arena *a, inbox_said *out, err *e) WARN_UNUSED;
+
+// ach_read.c: the inbox's reader of this connection. self is the ach_rail.
+bool ach_read(void *self, db_conn *c, const inbox_item *item, inbox_said *out, arena *a, err *e);
+// 0 when the id, or the origin, is none of a book of ours.
+int64_t ach_book_of(int64_t base, str one_and_nine_digits);
 
 #endif

@@ -574,12 +574,16 @@ static bool check_settings(const ach_settings *s, ach_rail *r, err *e) {
             return bad_setting(e, dirs[i].name, "must have 1 to 256 characters");
         }
     }
+    if (s->quiet_ms < 0 || s->returns_days < 1) {
+        return bad_setting(e, s->quiet_ms < 0 ? "ach.quiet_ms" : "ach.returns_days",
+                           "must be positive");
+    }
     return s->poll_ms > 0 || bad_setting(e, "ach.poll_ms", "must be positive");
 }
 
 static void make_metrics(ach_rail *r) {
-    static const char *const RESULTS[INBOUND_RESULTS] = {"result=\"recorded\"",
-                                                         "result=\"repeated\"", "result=\"bad\""};
+    static const char *const RESULTS[INBOUND_RESULTS] = {"result=\"taken\"", "result=\"repeated\"",
+                                                         "result=\"bad\""};
     static const char ITEMS[] = "ACH items by the verdict of their submit";
     r->files = metric_counter("ach_files_total", "", "NACHA files prepared");
     r->exhausted = metric_counter("ach_numbers_exhausted_total", "",
@@ -636,11 +640,17 @@ rail *ach_rail_create(const ach_settings *settings, db_pool *pool, crypto_keyrin
     return &r->base;
 }
 
-bool ach_rail_start_inbound(rail *base, rail_wake wake, void *arg, err *e) {
+void ach_rail_use_inbox(rail *base, inbox *box) {
     ach_rail *r = self_of(base);
-    ASSERT(r->inbound_ticker == NULL);
-    r->wake = wake;
-    r->wake_arg = arg;
+    ASSERT(r->box == NULL);
+    r->box = box;
+    const inbox_reader reader = {.connection = base->id, .read = ach_read, .self = r};
+    inbox_listen(box, &reader);
+}
+
+bool ach_rail_start_inbound(rail *base, err *e) {
+    ach_rail *r = self_of(base);
+    ASSERT(r->inbound_ticker == NULL && r->box != NULL);
     r->inbound_ticker = ticker_start(r->settings.poll_ms, ach_inbound_look, r);
     return r->inbound_ticker != NULL ||
            err_set(e, ERR_RESOURCE_EXHAUSTED, "NO_THREAD", "the inbound thread cannot be started");
@@ -652,6 +662,10 @@ void ach_rail_destroy(rail *base) {
     }
     ach_rail *r = self_of(base);
     ticker_stop(r->inbound_ticker);
+    if (r->box != NULL) {
+        inbox_unlisten(r->box, base->id);
+    }
+    free(r->seen);
     ach_sftp_destroy(r->in);
     ach_sftp_destroy(r->out);
     free(r);

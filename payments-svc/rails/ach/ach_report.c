@@ -1,11 +1,12 @@
-// The bank's files, read strictly: whatever is not exactly as agreed makes the whole file bad, and a person looks at it.
+// The bank's files, told apart by what stands in them: banks give them names of their own. Checks of counts and sums decide
+// about a file as a whole before its lines mean anything; a line that is odd is a fault of its own.
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "rails/ach/ach_internal.h"
-#include "rails/ach/nacha_read.h"
+#include "rails/ach/nacha_inbound.h"
 #include "rails/rail_time.h"
 
 enum { REASON_LEN_MAX = 300, CSV_FIELDS_MAX = 5, LINE_LEN_MAX = 200 };
@@ -14,68 +15,73 @@ static bool bad(err *e, int line, const char *why) {
     return err_set(e, ERR_INVALID_ARGUMENT, "BAD_FILE", "line %d: %s", line, why);
 }
 
-// --- Names -----------------------------------------------------------------------------------------------------------
+// --- What it is ------------------------------------------------------------------------------------------------------
 
-static bool starts_with(str s, const char *prefix) {
-    size_t len = strlen(prefix);
-    return s.len >= len && memcmp(s.ptr, prefix, len) == 0;
+static bool is_space(char c) {
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
 }
 
-static str skip(str s, size_t n) {
-    return (str){s.ptr + n, s.len - n};
+static str without_mark(str bytes) {
+    const bool mark = bytes.len >= 3 && memcmp(bytes.ptr, "\xef\xbb\xbf", 3) == 0;
+    return mark ? (str){bytes.ptr + 3, bytes.len - 3} : bytes;
 }
 
-// "<10 digits>-<8 digits>-" at the start.
-static bool origin_and_date(str s, char origin[11]) {
-    if (s.len < 20 || !nacha_is_digits((str){s.ptr, 10}, 10) || s.ptr[10] != '-' ||
-        !nacha_is_digits((str){s.ptr + 11, 8}, 8) || s.ptr[19] != '-') {
-        return false;
+ach_about ach_look(str bytes) {
+    const str text = without_mark(bytes);
+    size_t i = 0;
+    while (i < text.len && is_space(text.ptr[i])) {
+        i++;
     }
-    memcpy(origin, s.ptr, 10);
-    origin[10] = '\0';
-    return true;
+    if (i == text.len) {
+        return ACH_EMPTY;
+    }
+    if (text.ptr[i] == '{') {
+        return ACH_ACK;
+    }
+    if (text.len - i >= 2 && text.ptr[i] == 'H' && text.ptr[i + 1] == ',') {
+        return ACH_SETTLEMENT;
+    }
+    return nacha_looks_like(bytes) ? ACH_NACHA : ACH_UNKNOWN;
 }
 
-bool ach_name_parse(const char *name, ach_name *out) {
-    str s = str_of(name);
-    *out = (ach_name){0};
-    if (s.len >= ACH_NAME_LEN_MAX) {
-        return false;
+bool ach_is_whole(str bytes, arena *a) {
+    err e = {0};
+    ach_ack ack;
+    ach_report report;
+    switch (ach_look(bytes)) {
+    case ACH_ACK: return ach_ack_parse(bytes, a, &ack, &e);
+    case ACH_SETTLEMENT: return ach_settlement_parse(bytes, a, &report, &e);
+    case ACH_NACHA: return ach_returns_parse(bytes, 0, a, &report, &e);
+    case ACH_EMPTY:
+    case ACH_UNKNOWN: break;
     }
-    if (starts_with(s, "ret-")) {
-        s = skip(s, 4);
-        out->kind = ACH_RETURNS;
-        return origin_and_date(s, out->origin) && s.len > 24 && s.len <= 34 &&
-               memcmp(s.ptr + s.len - 4, ".ach", 4) == 0 && s.ptr[20] != '-' &&
-               str_to_i64((str){s.ptr + 20, s.len - 24}, 0, INT64_MAX, &out->number);
+    return false;
+}
+
+// "<10 digits>-<8 digits>-" at the start, and ".ach" after the modifier.
+bool ach_name_origin(str name, char origin[11]) {
+    const bool ours = name.len == 25 && nacha_is_digits((str){name.ptr, 10}, 10) &&
+                      name.ptr[10] == '-' && nacha_is_digits((str){name.ptr + 11, 8}, 8) &&
+                      name.ptr[19] == '-' && memcmp(name.ptr + 21, ".ach", 4) == 0 &&
+                      ((name.ptr[20] >= 'A' && name.ptr[20] <= 'Z') ||
+                       (name.ptr[20] >= '0' && name.ptr[20] <= '9'));
+    if (ours) {
+        memcpy(origin, name.ptr, 10);
+        origin[10] = '\0';
     }
-    // <origin>-<date>-<modifier>.ach.ack and ….ach.settle.<N>
-    bool modifier = s.len > 25 && ((s.ptr[20] >= 'A' && s.ptr[20] <= 'Z') ||
-                                   (s.ptr[20] >= '0' && s.ptr[20] <= '9'));
-    if (!modifier || !origin_and_date(s, out->origin) || memcmp(s.ptr + 21, ".ach", 4) != 0) {
-        return false;
-    }
-    memcpy(out->file, s.ptr, 25);
-    s = skip(s, 25);
-    if (str_eq_c(s, ".ack")) {
-        out->kind = ACH_ACK;
-        return true;
-    }
-    out->kind = ACH_SETTLEMENT;
-    return starts_with(s, ".settle.") && s.len > 8 && s.len <= 18 && s.ptr[8] != '-' &&
-           str_to_i64(skip(s, 8), 0, INT64_MAX, &out->number);
+    return ours;
 }
 
 // --- Acknowledgement -------------------------------------------------------------------------------------------------
 
-static bool ack_fields(json_t *root, const char *file, arena *a, ach_ack *out, err *e) {
+static bool ack_fields(json_t *root, arena *a, ach_ack *out, err *e) {
     const char *named = json_string_value(json_object_get(root, "file"));
     const char *status = json_string_value(json_object_get(root, "status"));
     const char *reason = json_string_value(json_object_get(root, "reason"));
     const char *at = json_string_value(json_object_get(root, "at"));
     json_t *entries = json_object_get(root, "entries"), *total = json_object_get(root, "total");
-    if (named == NULL || strcmp(named, file) != 0) {
-        return bad(e, 1, "'file' is not the file that the name says");
+    if (named == NULL || named[0] == '\0') {
+        return bad(e, 1, "'file' must name a file");
     }
     out->accepted = status != NULL && strcmp(status, "accepted") == 0;
     if (!out->accepted && (status == NULL || strcmp(status, "rejected") != 0)) {
@@ -93,22 +99,24 @@ static bool ack_fields(json_t *root, const char *file, arena *a, ach_ack *out, e
     size_t len = str_of(reason).len;
     char *copy =
         arena_strndup(a, reason == NULL ? "" : reason, len < REASON_LEN_MAX ? len : REASON_LEN_MAX);
-    if (copy == NULL) {
+    char *file = arena_strdup(a, named);
+    if (copy == NULL || file == NULL) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a reason");
     }
     out->reason = str_of(copy);
+    out->file = str_of(file);
     return true;
 }
 
-bool ach_ack_parse(str bytes, const char *file, arena *a, ach_ack *out, err *e) {
+bool ach_ack_parse(str bytes, arena *a, ach_ack *out, err *e) {
     json_error_t fault;
     *out = (ach_ack){0};
+    bytes = without_mark(bytes);
     json_t *root = json_loadb(bytes.ptr, bytes.len, JSON_REJECT_DUPLICATES, &fault);
     if (root == NULL) {
         return bad(e, fault.line, "is not JSON");
     }
-    bool ok =
-        json_is_object(root) ? ack_fields(root, file, a, out, e) : bad(e, 1, "is not an object");
+    bool ok = json_is_object(root) ? ack_fields(root, a, out, e) : bad(e, 1, "is not an object");
     json_decref(root);
     return ok;
 }
@@ -119,79 +127,110 @@ typedef struct csv {
     str bytes;
     size_t at;
     int line;
+    str text; // this line, without its end
     str field[CSV_FIELDS_MAX];
     size_t n;
 } csv;
 
-// The next line, split at its commas. False at the end of the file, and with *e when the line cannot be one of ours.
-static bool csv_next(csv *c, err *e) {
-    if (c->at == c->bytes.len) {
-        return false;
-    }
-    c->line++;
-    const char *start = c->bytes.ptr + c->at;
-    size_t left = c->bytes.len - c->at;
-    const char *newline = memchr(start, '\n', left < LINE_LEN_MAX ? left : LINE_LEN_MAX);
-    if (newline == NULL) {
-        return bad(e, c->line, "is too long, or does not end");
-    }
-    size_t len = (size_t)(newline - start);
-    c->at += len + 1;
+static void split(csv *c) {
     c->n = 0;
-    for (size_t begin = 0, i = 0; i <= len; i++) {
-        if (i < len && start[i] != ',') {
-            continue;
+    for (size_t begin = 0, i = 0; i <= c->text.len && c->n < CSV_FIELDS_MAX; i++) {
+        if (i == c->text.len || c->text.ptr[i] == ',') {
+            c->field[c->n++] = (str){c->text.ptr + begin, i - begin};
+            begin = i + 1;
         }
-        if (c->n == CSV_FIELDS_MAX) {
-            return bad(e, c->line, "has too many fields");
+        if (c->n == CSV_FIELDS_MAX && i < c->text.len) {
+            c->n = CSV_FIELDS_MAX + 1; // more than any record has
         }
-        c->field[c->n++] = (str){start + begin, i - begin};
-        begin = i + 1;
     }
-    return true;
+}
+
+// The next line that is not blank, split at its commas. False at the end of the file, and with *e when the line cannot be one.
+static bool csv_next(csv *c, err *e) {
+    while (c->at < c->bytes.len) {
+        const char *start = c->bytes.ptr + c->at;
+        const size_t left = c->bytes.len - c->at;
+        const size_t look = left < LINE_LEN_MAX ? left : LINE_LEN_MAX;
+        const char *newline = memchr(start, '\n', look);
+        c->line++;
+        if (newline == NULL && left > LINE_LEN_MAX) {
+            return bad(e, c->line, "is too long");
+        }
+        size_t len = newline == NULL ? left : (size_t)(newline - start);
+        c->at += newline == NULL ? left : len + 1;
+        while (len > 0 && is_space(start[len - 1])) {
+            len--;
+        }
+        if (len > 0) {
+            c->text = (str){start, len};
+            split(c);
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool is_record(const csv *c, const char *type, size_t n) {
     return c->n == n && str_eq_c(c->field[0], type);
 }
 
-static bool settlement_header(csv *c, const char *file, int64_t number, err *e) {
-    int64_t stated, at_us;
+static bool settlement_header(csv *c, ach_report *out, err *e) {
+    int64_t at_us;
     if (!csv_next(c, e)) {
         return err_is_set(e) ? false : bad(e, 1, "the file is empty");
     }
-    bool ok = is_record(c, "H", 4) && str_eq_c(c->field[1], file) &&
-              str_to_i64(c->field[2], 0, INT64_MAX, &stated) && stated == number &&
-              rail_time_parse(c->field[3], &at_us);
-    return ok || bad(e, 1, "must be the header of this file: H,<file>,<number>,<time>");
+    const bool ok =
+        is_record(c, "H", 4) && c->field[1].len > 0 && c->field[1].len < ACH_NAME_LEN_MAX &&
+        str_to_i64(c->field[2], 0, INT64_MAX, &out->number) && rail_time_parse(c->field[3], &at_us);
+    out->file = c->field[1];
+    return ok || bad(e, c->line, "must be the header: H,<file>,<number>,<time>");
 }
 
 static bool settlement_detail(const csv *c, ach_line *out, err *e) {
-    bool ok = is_record(c, "D", 5) && nacha_is_digits(c->field[1], NACHA_TRACE_LEN) &&
-              str_to_i64(c->field[2], 1, NACHA_ENTRY_CENTS_MAX, &out->amount) &&
-              str_eq_c(c->field[3], "SETTLED") && rail_time_parse(c->field[4], &out->at_us);
-    if (!ok) {
+    *out = (ach_line){.line = c->line, .raw = c->text, .saying = ACH_SAYS_SETTLED, .credit = true};
+    // Without an amount nothing can be added up, so that decides about the file.
+    if (c->n < 3 || !str_eq_c(c->field[0], "D") ||
+        !str_to_i64(c->field[2], 0, NACHA_ENTRY_CENTS_MAX, &out->amount)) {
         return bad(e, c->line,
                    "must be D,<15-digit trace>,<amount>,SETTLED,<time>, or the trailer");
     }
-    memcpy(out->trace, c->field[1].ptr, NACHA_TRACE_LEN);
-    out->trace[NACHA_TRACE_LEN] = '\0';
-    out->line = c->line;
+    out->trace = c->field[1];
+    if (c->n != 5 || !nacha_is_digits(c->field[1], NACHA_TRACE_LEN)) {
+        out->fault = "UNREADABLE_LINE";
+        out->fault_text =
+            "the line has another form than D,<15-digit trace>,<amount>,SETTLED,<time>";
+    } else if (!str_eq_c(c->field[3], "SETTLED")) {
+        out->fault = "UNKNOWN_STATUS";
+        out->fault_text = "the line says something else than SETTLED";
+    } else if (!rail_time_parse(c->field[4], &out->at_us)) {
+        out->fault = "UNREADABLE_LINE";
+        out->fault_text = "the line has no time that can be read";
+    }
     return true;
 }
 
-bool ach_settlement_parse(str bytes, const char *file, int64_t number, arena *a, ach_line **lines,
-                          size_t *n, err *e) {
-    csv c = {.bytes = bytes};
-    int64_t sum = 0, stated_n, stated_sum;
+static bool settlement_trailer(const csv *c, size_t n, int64_t sum, err *e) {
+    int64_t stated_n, stated_sum;
+    return (str_to_i64(c->field[1], 0, INT64_MAX, &stated_n) &&
+            str_to_i64(c->field[2], 0, INT64_MAX, &stated_sum) && (size_t)stated_n == n &&
+            stated_sum == sum) ||
+           bad(e, c->line, "the trailer's count or sum is not that of the lines");
+}
+
+bool ach_settlement_parse(str bytes, arena *a, ach_report *out, err *e) {
+    csv c = {.bytes = without_mark(bytes)};
+    int64_t sum = 0;
     err_clear(e);
-    *n = 0;
-    // A detail has at least 40 characters: D, 15 of the trace, 1 of the amount, SETTLED, 20 of the time, and 4 commas.
-    *lines = arena_calloc(a, bytes.len / 40 + 1, sizeof(ach_line));
-    if (*lines == NULL) {
+    *out = (ach_report){0};
+    size_t ends = 1;
+    for (size_t i = 0; i < bytes.len; i++) {
+        ends += bytes.ptr[i] == '\n';
+    }
+    out->lines = arena_calloc(a, ends, sizeof(ach_line));
+    if (out->lines == NULL) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a report");
     }
-    if (!settlement_header(&c, file, number, e)) {
+    if (!settlement_header(&c, out, e)) {
         return false;
     }
     for (;;) {
@@ -201,53 +240,76 @@ bool ach_settlement_parse(str bytes, const char *file, int64_t number, arena *a,
         if (is_record(&c, "T", 3)) {
             break;
         }
-        if (!settlement_detail(&c, &(*lines)[*n], e)) {
+        if (!settlement_detail(&c, &out->lines[out->n], e)) {
             return false;
         }
-        sum += (*lines)[*n].amount; // 10 digits each: no overflow
-        *n += 1;
+        sum += out->lines[out->n++].amount; // 10 digits each: no overflow
     }
-    if (!str_to_i64(c.field[1], 0, INT64_MAX, &stated_n) ||
-        !str_to_i64(c.field[2], 0, INT64_MAX, &stated_sum) || (size_t)stated_n != *n ||
-        stated_sum != sum) {
-        return bad(e, c.line, "the trailer's count or sum is not that of the lines");
+    if (!settlement_trailer(&c, out->n, sum, e)) {
+        return false;
     }
-    return c.at == bytes.len || bad(e, c.line + 1, "nothing may follow the trailer");
+    if (csv_next(&c, e)) {
+        return bad(e, c.line, "nothing may follow the trailer");
+    }
+    return !err_is_set(e);
 }
 
 // --- Returns ---------------------------------------------------------------------------------------------------------
 
-bool ach_returns_parse(str bytes, const char *origin, int64_t at_us, arena *a, ach_line **lines,
-                       size_t *n, err *e) {
-    nacha_fault fault;
-    nacha_file *f = nacha_read(bytes, a, &fault);
-    *n = 0;
-    if (f == NULL) {
-        return err_set(e, ERR_INVALID_ARGUMENT, "BAD_FILE", "line %d, column %d, %s: %s",
-                       fault.line, fault.column, fault.field, fault.reason);
+static ach_saying saying_of(nacha_word word) {
+    switch (word) {
+    case NACHA_WORD_RETURN: return ACH_SAYS_RETURNED;
+    case NACHA_WORD_CHANGE:
+    case NACHA_WORD_CHANGE_REFUSED: return ACH_SAYS_CHANGE;
+    case NACHA_WORD_DISHONORED:
+    case NACHA_WORD_CONTESTED: return ACH_SAYS_DISPUTE;
+    case NACHA_WORD_ENTRY:
+    case NACHA_WORD_UNREADABLE: break;
     }
-    if (strcmp(f->immediate_destination, origin) != 0) {
-        return bad(e, 1, "the immediate destination is not the origin in the file's name");
+    return ACH_SAYS_NOTHING;
+}
+
+static void line_of(const nacha_told *t, const nacha_told_batch *b, int64_t at_us, ach_line *out) {
+    *out = (ach_line){.line = t->line,
+                      .saying = saying_of(t->word),
+                      .raw = t->raw,
+                      .trace = t->original_trace,
+                      .own_trace = t->trace,
+                      .company_id = b->company_id,
+                      .rdfi = t->original_rdfi,
+                      .individual_id = t->individual_id,
+                      .account = t->account,
+                      .code = t->code,
+                      .info = t->info,
+                      .credit = t->credit,
+                      .amount = t->amount_cents,
+                      .at_us = at_us};
+    if (t->fault != NULL) {
+        out->fault = "UNREADABLE_LINE";
+        out->fault_text = t->fault;
+    } else if (b->fault != NULL) {
+        out->fault = "UNCLEAR_BATCH";
+        out->fault_text = b->fault;
+    } else if (t->word == NACHA_WORD_ENTRY) {
+        out->fault = "NOT_ABOUT_OURS";
+        out->fault_text = "an entry that is neither a return nor a notice about one of ours";
     }
-    *lines = arena_calloc(a, f->n_entries, sizeof(ach_line));
-    if (*lines == NULL) {
+}
+
+bool ach_returns_parse(str bytes, int64_t at_us, arena *a, ach_report *out, err *e) {
+    nacha_inbound f;
+    nacha_inbound_fault fault;
+    *out = (ach_report){0};
+    if (!nacha_inbound_read(bytes, a, &f, &fault)) {
+        return bad(e, fault.line, fault.reason);
+    }
+    out->lines = arena_calloc(a, f.n_entries + 1, sizeof(ach_line));
+    if (out->lines == NULL) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for returns");
     }
-    for (size_t i = 0; i < f->n_entries; i++) {
-        const nacha_entry *entry = &f->entries[i];
-        bool credit = entry->transaction_code == NACHA_CHECKING_RETURN_CREDIT ||
-                      entry->transaction_code == NACHA_SAVINGS_RETURN_CREDIT;
-        if (!entry->is_return || !credit) {
-            return bad(e, entry->line, "is not the return of a credit");
-        }
-        ach_line *l = &(*lines)[i];
-        l->line = entry->line;
-        l->amount = entry->amount_cents;
-        l->at_us = at_us;
-        l->code = str_of(entry->return_code);
-        l->text = str_of(nacha_return_text(l->code));
-        snprintf(l->trace, sizeof l->trace, "%s", entry->original_trace);
+    for (size_t i = 0; i < f.n_entries; i++) {
+        line_of(&f.entries[i], &f.batches[f.entries[i].batch], at_us, &out->lines[i]);
     }
-    *n = f->n_entries;
+    out->n = f.n_entries;
     return true;
 }

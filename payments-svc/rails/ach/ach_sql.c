@@ -39,18 +39,19 @@ const db_stmt ACH_SQL[ACH_SQL_COUNT] = {
     [ACH_SQL_ENTRIES_OF_FILE] = {"ach_entries_of_file",
                                  "SELECT payout_id, attempt, trace FROM ach_entry WHERE book_id = "
                                  "$1 AND file_id = $2 ORDER BY trace"},
-    [ACH_SQL_ENTRIES_BY_TRACE] =
-        {"ach_entries_by_trace",
-         "SELECT k.n, e.payout_id, e.attempt, e.amount, f.name"
+    // LATERAL with LIMIT as above.
+    [ACH_SQL_CANDIDATES] =
+        {"ach_candidates",
+         "SELECT k.n, e.payout_id, e.attempt, e.amount, f.name, f.created_at, p.currency,"
+         " p.intent_id, r.routing_code, r.account_last4"
          " FROM unnest($2::int8[]) WITH ORDINALITY AS k (trace, n)"
          " CROSS JOIN LATERAL (SELECT payout_id, attempt, amount, file_id FROM ach_entry WHERE "
          "book_id = $1"
          " AND trace = k.trace LIMIT 1) e"
-         " JOIN ach_file f ON f.book_id = $1 AND f.file_id = e.file_id ORDER BY k.n"},
+         " JOIN ach_file f ON f.book_id = $1 AND f.file_id = e.file_id"
+         " JOIN payout p ON p.book_id = $1 AND p.payout_id = e.payout_id"
+         " JOIN recipient r ON r.book_id = $1 AND r.recipient_id = p.recipient_id ORDER BY k.n"},
+    // Files that the first version has applied, which kept them by name.
     [ACH_SQL_INBOUND_BY_NAME] =
         {"ach_inbound_by_name", "SELECT sha256 FROM inbound_file WHERE book_id = $1 AND name = $2"},
-    [ACH_SQL_INBOUND_INSERT] =
-        {"ach_inbound_insert",
-         "INSERT INTO inbound_file (book_id, name, sha256, records, content_sealed, received_at)"
-         " VALUES ($1, $2, $3, $4, $5, $6)"},
 };

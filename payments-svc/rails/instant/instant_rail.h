@@ -4,7 +4,6 @@
 #define INSTANT_INSTANT_RAIL_H
 
 #include "base/clock.h"
-#include "rails/ach/ach_rail.h" // rail_wake
 #include "rails/rail.h"
 #include "rails/rails_settings.h"
 

@@ -23,7 +23,8 @@ void rail_fixture_migrate(void) {
 
 void rail_fixture_clear(void) {
     fixture_sql("TRUNCATE ach_counter, ach_file, ach_entry, inbound_file, rail_event, payout, "
-                "saga, step_log",
+                "saga, step_log, recipient, inbox, inbox_version, inbox_exception, payment_case, "
+                "case_note",
                 NULL, 0);
     atomic_store(&rail_fixture_events_fail, false);
 }
@@ -65,10 +66,11 @@ void rail_fixture_payout(int64_t book_id, uuid payout_id, int rail_id, int64_t a
 }
 
 static const db_stmt INSERT_EVENT = {
-    "fixture_event", "INSERT INTO rail_event (book_id, payout_id, event_id, attempt, kind, code, "
-                     "detail, rail_reference, at, amount, currency, source, actor)"
-                     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) "
-                     "ON CONFLICT DO NOTHING"};
+    "fixture_event",
+    "INSERT INTO rail_event (book_id, payout_id, event_id, attempt, kind, code, "
+    "detail, rail_reference, at, amount, currency, source, actor, inbox_id, inbox_line)"
+    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) "
+    "ON CONFLICT DO NOTHING"};
 
 bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a,
                         err *e) {
@@ -88,6 +90,8 @@ bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, s
         db_text(p, str_of(v->currency));
         db_i16(p, (int16_t)(v->source == 0 ? RAIL_SOURCE_BANK : v->source));
         db_text(p, v->actor.ptr == NULL ? (str){"", 0} : v->actor);
+        db_uuid(p, v->inbox_id);
+        db_i32(p, v->inbox_line);
         if (!db_exec(c, &INSERT_EVENT, p, a, NULL, NULL, e)) {
             return false;
         }

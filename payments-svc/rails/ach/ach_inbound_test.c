@@ -1,0 +1,774 @@
+// What the bank's files do, from the outbox to events, exceptions and cases: a real database and a real sshd.
+#include <dirent.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "rails/ach/ach_internal.h"
+#include "testing/bank_file.h"
+#include "testing/fixture.h"
+#include "testing/rail_fixture.h"
+#include "testing/sftp_server.h"
+
+static sftp_server *server;
+static db_pool *pool;
+static crypto_keyring *keys;
+static test_clock wall; // time stands still: 2026-11-24 09:00 UTC
+static clock_source clock_of_test;
+static inbox *box;
+static rail *ach;
+static strbuf text;
+static atomic_int woken;
+static char ids[16][16];
+
+static const char FILE_3[] = "1900000003-20261121-A.ach";
+
+static int64_t real_mono(void *self) {
+    (void)self;
+    return clock_mono_us(clock_system());
+}
+
+static rail *open_rail(int64_t quiet_ms) {
+    const ach_settings s = {
+        .enabled = true,
+        .host = "127.0.0.1",
+        .port = sftp_server_port(server),
+        .user = sftp_server_user(server),
+        .key_file = sftp_server_path(server, "client_key"),
+        .host_key_file = sftp_server_path(server, "host_key.pub"),
+        .inbox_dir = "inbox",
+        .outbox_dir = "outbox",
+        .immediate_destination = "121042882",
+        .odfi_routing = "12104288",
+        .immediate_origin_base = "900000000",
+        .company_name = "Disburse Inc",
+        .company_id_base = "800000000",
+        .entries_max = 8000,
+        .poll_ms = 20,
+        .quiet_ms = quiet_ms,
+        .returns_days = 60,
+    };
+    err e = {0};
+    rail *r = ach_rail_create(&s, pool, keys, &clock_of_test, &e);
+    if (r == NULL) {
+        fail_msg("%s %s", e.message, e.detail);
+    }
+    ach_rail_use_inbox(r, box);
+    return r;
+}
+
+// A file that was sent for a book three days ago: n entries of 1000, 2000, … cents with the traces 1 … n.
+static void send_entries(int book, int n) {
+    char sql[4096];
+    snprintf(
+        sql, sizeof sql,
+        "INSERT INTO ach_file (book_id, file_id, name, file_date, modifier, entries, total, sha256,"
+        " content_sealed, created_at) VALUES (%d, ('01930000-0000-7000-9000-00000000000%d')::uuid,"
+        " '19%08d-20261121-A.ach', '2026-11-21', 'A', %d, %d, '', '', '2026-11-21T09:00:00Z');"
+        "INSERT INTO ach_entry (book_id, trace, payout_id, attempt, amount, file_id)"
+        " SELECT %d, i, ('0193000%d-0000-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, 1, i * "
+        "1000,"
+        " ('01930000-0000-7000-9000-00000000000%d')::uuid FROM generate_series(1, %d) i;"
+        "INSERT INTO payout (book_id, payout_id, merchant_id, recipient_id, amount, currency, rail,"
+        " external_reference, description, created_at, intent_id) SELECT book_id, payout_id, 'm',"
+        " payout_id, amount, 'USD', 1, '', '', '2026-11-21T09:00:00Z', payout_id FROM ach_entry"
+        " WHERE book_id = %d;"
+        "INSERT INTO recipient (book_id, recipient_id, merchant_id, holder_type, account_type,"
+        " currency, routing_code, account_last4, name_sealed, account_sealed, created_at)"
+        " SELECT book_id, payout_id, 'm', 1, 1, 'USD', '231380104', '5678', '', '',"
+        " '2026-11-21T09:00:00Z' FROM ach_entry WHERE book_id = %d",
+        book, book, book, n, n * (n + 1) / 2 * 1000, book, book, book, n, book, book);
+    fixture_sql(sql, NULL, 0);
+}
+
+// A return of the entry of this number, as its bank would write it.
+static bank_entry return_of(int n, const char *code) {
+    static const char *const TRACES[] = {"121042880000000", "121042880000001", "121042880000002",
+                                         "121042880000003", "121042880000004", "121042880000005",
+                                         "121042880000006", "121042880000007", "121042880000008",
+                                         "121042880000009"};
+    snprintf(ids[n], sizeof ids[n], "%015X", n);
+    return (bank_entry){
+        .code = code, .trace = TRACES[n], .amount = n * 1000, .individual_id = ids[n]};
+}
+
+static void put_bytes(const char *name, str bytes) {
+    char path[400];
+    snprintf(path, sizeof path, "root/outbox/%s", name);
+    FILE *out = fopen(sftp_server_path(server, path), "wb");
+    assert_non_null(out);
+    assert_int_equal(fwrite(bytes.ptr, 1, bytes.len, out), bytes.len);
+    assert_int_equal(fclose(out), 0);
+}
+
+static void put_text(const char *name, const char *content) {
+    put_bytes(name, str_of(content));
+}
+
+static void put_file(const char *name, const bank_file *f) {
+    strbuf_clear(&text);
+    bank_file_write(f, &text);
+    assert_true(strbuf_ok(&text));
+    put_bytes(name, strbuf_str(&text));
+}
+
+static void put_returns(const char *name, const char *company, const bank_entry *entries,
+                        size_t n) {
+    const bank_batch b = {.company_id = company, .entries = entries, .n = n};
+    const bank_file f = {.batches = &b, .n = 1};
+    put_file(name, &f);
+}
+
+static bool is_there(const char *folder, const char *name) {
+    char path[400];
+    snprintf(path, sizeof path, "root/%s/%s", folder, name);
+    return access(sftp_server_path(server, path), F_OK) == 0;
+}
+
+static void look_once(void) {
+    err e = {0};
+    if (!ach_inbound_poll(ach->self, &e)) {
+        fail_msg("%s: %s %s", e.reason, e.message, e.detail);
+    }
+}
+
+// Two looks: a file must stand still between them.
+static void look(void) {
+    look_once();
+    look_once();
+}
+
+static void assert_count(const char *table_and_condition, int64_t n) {
+    char sql[1024];
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM %s", table_and_condition);
+    const int64_t got = fixture_sql_i64(sql);
+    if (got != n) {
+        fail_msg("%" PRId64 " rows, not %" PRId64 ": %s", got, n, sql);
+    }
+}
+
+static void assert_odd(const char *reason, int64_t n) {
+    char condition[256];
+    snprintf(condition, sizeof condition, "inbox_exception WHERE reason = '%s'", reason);
+    assert_count(condition, n);
+}
+
+// --- Settlement reports ----------------------------------------------------------------------------------------------
+
+static void test_settlement__as_banks_have_it__events_once(void **state) {
+    (void)state;
+    static const char *const FORMS[] = {
+        "H,1900000003-20261121-A.ach,1,2026-11-22T09:00:01Z\n"
+        "D,121042880000001,1000,SETTLED,2026-11-22T09:00:01.5Z\n"
+        "D,121042880000003,3000,SETTLED,2026-11-22T14:30:01+05:30\nT,2,4000\n",
+        "H,1900000003-20261121-A.ach,1,2026-11-22T09:00:01Z\r\n"
+        "D,121042880000001,1000,SETTLED,2026-11-22T09:00:01.5Z\r\n"
+        "D,121042880000003,3000,SETTLED,2026-11-22T14:30:01+05:30\r\nT,2,4000\r\n",
+        "H,1900000003-20261121-A.ach,1,2026-11-22T09:00:01Z\n"
+        "D,121042880000001,1000,SETTLED,2026-11-22T09:00:01.5Z\n"
+        "D,121042880000003,3000,SETTLED,2026-11-22T14:30:01+05:30\nT,2,4000",
+        "\xef\xbb\xbfH,1900000003-20261121-A.ach,1,2026-11-22T09:00:01Z\n\n"
+        "D,121042880000001,1000,SETTLED,2026-11-22T09:00:01.5Z  \n"
+        "D,121042880000003,3000,SETTLED,2026-11-22T14:30:01+05:30\nT,2,4000\n\n  \n",
+    };
+    for (size_t i = 0; i < sizeof FORMS / sizeof FORMS[0]; i++) {
+        rail_fixture_clear();
+        send_entries(3, 3);
+        put_text("whatever the bank likes.txt", FORMS[i]); // the name says nothing
+        look();
+        assert_count("rail_event WHERE kind = 3 AND book_id = 3 AND currency = 'USD'"
+                     " AND inbox_id IS NOT NULL AND inbox_line > 1",
+                     2);
+        assert_count("rail_event WHERE rail_reference = '121042880000001' AND amount = 1000"
+                     " AND at = '2026-11-22T09:00:01.5Z'",
+                     1);
+        assert_count("inbox WHERE state = 2 AND about = 'settlement report' AND lines = 2"
+                     " AND events = 2 AND exceptions = 0",
+                     1);
+        assert_count("payment_case", 0);
+        assert_true(is_there("outbox/done", "whatever the bank likes.txt"));
+        unlink(sftp_server_path(server, "root/outbox/done/whatever the bank likes.txt"));
+    }
+    assert_true(atomic_load(&woken) >= 4);
+}
+
+static void test_settlement__odd_lines__the_others_count(void **state) {
+    (void)state;
+    send_entries(3, 6);
+    put_text("1900000003-20261121-A.ach.settle.1",
+             "H,1900000003-20261121-A.ach,1,2026-11-22T09:00:01Z\n"
+             "D,121042880000001,1000,SETTLED,2026-11-22T09:00:01Z\n"
+             "D,121042880000002,2001,SETTLED,2026-11-22T09:00:01Z\n" // another amount
+             "D,121042880000099,1,SETTLED,2026-11-22T09:00:01Z\n"    // never used
+             "D,999999990000003,3000,SETTLED,2026-11-22T09:00:01Z\n" // of another bank
+             "D,121042880000004,4000,PAID,2026-11-22T09:00:01Z\n"    // another word
+             "D,121042880000005,5000,SETTLED,today\n"                // no time
+             "D,12104288000000,1,SETTLED,2026-11-22T09:00:01Z\n"     // no trace
+             "D,121042880000006,6000,SETTLED,2026-11-22T09:00:01Z\n"
+             "D,121042880000006,6000,SETTLED,2026-11-22T09:00:01Z\n" // twice
+             "T,9,27003\n");
+    look();
+    assert_count("rail_event", 2);
+    assert_odd("OTHER_AMOUNT", 1);
+    assert_odd("UNKNOWN_ENTRY", 2);
+    assert_odd("UNKNOWN_STATUS", 1);
+    assert_odd("UNREADABLE_LINE", 2);
+    assert_odd("DOUBLED", 1);
+    assert_count("inbox_exception WHERE line = 3 AND reason = 'OTHER_AMOUNT' AND amount = 2001"
+                 " AND compared LIKE '%amount 2001, ours 2000%' AND payout_id IS NOT NULL"
+                 " AND about_book_id = 3 AND state = 1",
+                 1);
+    assert_count("payment_case WHERE kind = 'INBOX_LINE' AND state = 1", 7);
+    assert_count("inbox WHERE state = 2 AND lines = 9 AND events = 2 AND exceptions = 7", 1);
+}
+
+static void test_settlement__of_another_file__exception(void **state) {
+    (void)state;
+    send_entries(3, 1);
+    fixture_sql("INSERT INTO ach_file SELECT book_id, '01930000-0000-7000-9000-0000000000ff',"
+                " '1900000003-20261121-B.ach', file_date, 'B', 0, 0, '', '', created_at"
+                " FROM ach_file",
+                NULL, 0);
+    put_text("x", "H,1900000003-20261121-B.ach,1,2026-11-22T09:00:01Z\n"
+                  "D,121042880000001,1000,SETTLED,2026-11-22T09:00:01Z\nT,1,1000\n");
+    look();
+    assert_odd("OTHER_FILE", 1);
+    assert_count("rail_event", 0);
+}
+
+// --- Returns ---------------------------------------------------------------------------------------------------------
+
+// Each form of file that cases of real banks have: applied, and nothing to complain of.
+static void test_returns__as_banks_have_it__booked_by_amount(void **state) {
+    (void)state;
+    const bank_file FORMS[] = {
+        {.line_end = "\n"},   {.line_end = "\r\n"},          {.line_end = ""},
+        {.cut_blanks = true}, {.extra_blanks = 2},           {.no_final_line_end = true},
+        {.unpadded = true},   {.destination = "0190000000"},
+    };
+    for (size_t i = 0; i < sizeof FORMS / sizeof FORMS[0]; i++) {
+        rail_fixture_clear();
+        send_entries(3, 5);
+        bank_entry first[] = {return_of(3, "R03"), return_of(1, "R02")};
+        bank_entry second[] = {return_of(5, "R16")};
+        first[0].own_trace = "231380100000009"; // traces of the returning bank descend
+        first[1].own_trace = "231380100000004";
+        second[0].name = "";
+        second[0].transaction_code = 22;
+        const bank_batch batches[] = {
+            {.company_id = "1800000003", .entries = first, .n = 2, .number = 7, .effective = ""},
+            {.company_id = "1800000003",
+             .sec = "WEB",
+             .entries = second,
+             .n = 1,
+             .number = 3,
+             .status = '2',
+             .description = "",
+             .effective = "000000"},
+        };
+        bank_file f = FORMS[i];
+        f.batches = batches;
+        f.n = 2;
+        put_file("RTN.1130.0007", &f);
+        look();
+        assert_count("rail_event WHERE kind = 4 AND book_id = 3 AND attempt = 1", 3);
+        assert_count("rail_event WHERE rail_reference = '121042880000003' AND code = 'R03'"
+                     " AND amount = 3000 AND currency = 'USD'"
+                     " AND detail = 'no account, or unable to locate it'",
+                     1);
+        assert_count("inbox_exception", 0);
+        assert_count("payment_case", 0);
+        assert_count("inbox WHERE state = 2 AND about = 'returns' AND events = 3", 1);
+        unlink(sftp_server_path(server, "root/outbox/done/RTN.1130.0007"));
+    }
+}
+
+// A trace alone names nothing.
+static void test_returns__one_field_of_another_entry__exception_and_case(void **state) {
+    (void)state;
+    send_entries(3, 9);
+    send_entries(4, 9);
+    bank_entry e[] = {return_of(1, "R03"), return_of(2, "R03"), return_of(3, "R03"),
+                      return_of(4, "R03"), return_of(5, "R03"), return_of(6, "R03"),
+                      return_of(7, "R03")};
+    e[0].amount = 1001;             // more than was sent
+    e[1].rdfi = "02100002";         // another bank
+    e[2].individual_id = ids[4];    // another recipient
+    e[3].account = "99999999";      // another account
+    e[4].trace = "999999990000005"; // another ODFI
+    e[5].amount = 0;
+    e[6].account = ""; // not given: nothing to compare
+    put_returns("r", "1800000003", e, 7);
+    look();
+    assert_count("rail_event", 1);
+    assert_count("rail_event WHERE rail_reference = '121042880000007' AND book_id = 3", 1);
+    assert_odd("OTHER_AMOUNT", 2);
+    assert_odd("OTHER_BANK", 1);
+    assert_odd("OTHER_RECIPIENT", 1);
+    assert_odd("OTHER_ACCOUNT", 1);
+    assert_odd("UNKNOWN_ENTRY", 1);
+    assert_count("payment_case WHERE kind = 'INBOX_LINE' AND book_id = 3", 6);
+    assert_count("payment_case WHERE code = 'OTHER_AMOUNT' AND amount = 1001", 1);
+}
+
+// One file for several companies of a customer: each line goes to the book of its company, whatever the traces.
+static void test_returns__several_companies__each_to_its_book(void **state) {
+    (void)state;
+    send_entries(3, 2);
+    send_entries(4, 2);
+    const bank_entry one = return_of(1, "R03");
+    const bank_batch batches[] = {
+        {.company_id = "1800000004", .entries = &one, .n = 1},
+        {.company_id = "1800000003", .entries = &one, .n = 1},
+        {.company_id = "1800000009", .entries = &one, .n = 1}, // has sent nothing
+        {.company_id = "9999999999", .entries = &one, .n = 1}, // is none of ours
+    };
+    const bank_file f = {.batches = batches, .n = 4};
+    put_file("r", &f);
+    look();
+    assert_count("rail_event WHERE kind = 4 AND book_id = 3", 1);
+    assert_count("rail_event WHERE kind = 4 AND book_id = 4", 1);
+    assert_odd("UNKNOWN_ENTRY", 1);
+    assert_odd("UNKNOWN_COMPANY", 1);
+    assert_count("payment_case WHERE book_id = 0 AND code = 'UNKNOWN_COMPANY' AND amount = 1000",
+                 1);
+    assert_int_equal(atomic_load(&woken), 2);
+}
+
+// What is no return stands beside the returns and holds none of them up.
+static void test_returns__beside_changes_disputes_and_strangers__booked(void **state) {
+    (void)state;
+    send_entries(3, 9);
+    bank_entry e[] = {return_of(1, "R03"), return_of(2, "C01"), return_of(3, "R61"),
+                      return_of(4, "R71"), return_of(5, "RXX"), {.amount = 7},
+                      return_of(6, "R02"), return_of(7, "R01"), return_of(8, "C07")};
+    e[1].amount = 0;
+    e[1].info = "1918171614";
+    e[5].transaction_code = 22;
+    e[7].transaction_code = 26;
+    e[8].amount = 0;
+    e[8].info = "0210000211234567890123456732";
+    put_returns("r", "1800000003", e, 9);
+    look();
+    assert_count("rail_event WHERE kind = 4", 2);
+    assert_odd("CHANGE", 2);
+    assert_count("inbox_exception WHERE reason = 'CHANGE' AND line = 5 AND payout_id IS NOT NULL"
+                 " AND reason_text LIKE '%account number ending in 1614%'",
+                 1);
+    assert_count("inbox_exception WHERE reason_text LIKE '%routing number 021000021%' AND"
+                 " reason_text LIKE '%ending in 4567%' AND reason_text LIKE '%code 32%'",
+                 1);
+    assert_count("inbox_exception WHERE reason_text LIKE '%1918171614%'", 0);
+    assert_odd("DISPUTE", 2);
+    assert_odd("UNREADABLE_LINE", 1);
+    assert_odd("NOT_ABOUT_OURS", 1);
+    assert_odd("RETURN_OF_DEBIT", 1);
+    assert_count("payment_case WHERE kind = 'INBOX_NOTICE'", 2);
+    assert_count("payment_case WHERE kind = 'INBOX_LINE'", 5);
+}
+
+static void test_returns__the_same_twice__counts_once(void **state) {
+    (void)state;
+    send_entries(3, 3);
+    bank_entry e[] = {return_of(1, "R03"), return_of(1, "R03"), return_of(2, "R02"),
+                      return_of(3, "R02"), return_of(3, "R02"), return_of(3, "R02")};
+    e[3].amount = 1000; // parts of one amount, and one part too much
+    e[4].amount = 2000;
+    e[5].amount = 500;
+    put_returns("r1", "1800000003", e, 6);
+    look();
+    assert_count("rail_event WHERE kind = 4", 4);
+    assert_count("rail_event WHERE rail_reference = '121042880000003' AND amount IN (1000, 2000)",
+                 2);
+    assert_odd("DOUBLED", 2);
+    assert_count("payment_case WHERE code = 'DOUBLED'", 2);
+    // The same words in another file, which has other line ends.
+    const bank_batch b = {.company_id = "1800000003", .entries = e, .n = 1};
+    const bank_file f = {.batches = &b, .n = 1, .line_end = "\r\n"};
+    put_file("r2", &f);
+    look();
+    assert_count("rail_event WHERE kind = 4", 4);
+    assert_odd("DOUBLED", 3);
+    // The same file again.
+    put_file("r3", &f);
+    look();
+    assert_count("inbox", 2);
+    assert_count("inbox WHERE seen = 2", 1);
+    assert_odd("DOUBLED", 3);
+}
+
+static void test_returns__unknown_code_or_late__booked_with_a_case(void **state) {
+    (void)state;
+    send_entries(3, 2);
+    fixture_sql("UPDATE ach_file SET created_at = '2026-09-01T00:00:00Z'", NULL, 0);
+    const bank_entry e[] = {return_of(1, "R93"), return_of(2, "R02")};
+    put_returns("r", "1800000003", e, 2);
+    look();
+    assert_count("rail_event WHERE kind = 4", 2);
+    assert_count("rail_event WHERE code = 'R93' AND detail = 'return'", 1);
+    assert_count("payment_case WHERE code = 'LATE_RETURN' AND book_id = 3 AND amount = 2000", 1);
+    assert_count("payment_case WHERE code = 'UNKNOWN_CODE' AND text LIKE '%late%'", 1);
+    assert_count("inbox_exception", 0);
+}
+
+// --- Files as a whole ------------------------------------------------------------------------------------------------
+
+static void test_file__totals_do_not_fit__refused_with_a_case(void **state) {
+    (void)state;
+    static const struct {
+        const char *content, *why;
+    } CASES[] = {
+        {"x", "no form"},
+        {"{\"file\":\"a\",\"file\":\"b\"}", "not JSON"},
+        {"{\"file\":\"1900000003-20261121-A.ach\"}", "status"},
+        {"H,1900000003-20261121-A.ach,1,2026-11-22T09:00:01Z\n"
+         "D,121042880000001,1000,SETTLED,2026-11-22T09:00:01Z\n",
+         "trailer is missing"},
+        {"H,1900000003-20261121-A.ach,1,2026-11-22T09:00:01Z\n"
+         "D,121042880000001,1000,SETTLED,2026-11-22T09:00:01Z\nT,2,1000\n",
+         "count or sum"},
+        {"H,1900000003-20261121-A.ach,1,2026-11-22T09:00:01Z\n"
+         "D,121042880000001,1000,SETTLED,2026-11-22T09:00:01Z\nT,1,1001\n",
+         "count or sum"},
+        {"H,1900000003-20261121-A.ach,1,2026-11-22T09:00:01Z\n"
+         "D,121042880000001,x,SETTLED,2026-11-22T09:00:01Z\nT,1,1000\n",
+         "line 2"},
+        {"H,1900000003-20261121-A.ach,1,2026-11-22T09:00:01Z\nT,0,0\nmore\n", "nothing may follow"},
+        {"101 1900000001", "too early"},
+    };
+    send_entries(3, 1);
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        char name[32], condition[256];
+        snprintf(name, sizeof name, "f%zu", i);
+        put_text(name, CASES[i].content);
+        look();
+        assert_true(is_there("outbox/done", name));
+        snprintf(condition, sizeof condition,
+                 "inbox WHERE name = '%s' AND state = 3 AND reason_text LIKE '%%%s%%'", name,
+                 CASES[i].why);
+        assert_count(condition, 1);
+    }
+    const int64_t n = sizeof CASES / sizeof CASES[0];
+    assert_count("inbox_exception WHERE line = 0 AND state = 1", n);
+    assert_count("payment_case WHERE kind = 'INBOX_FILE' AND book_id = 0", n);
+    assert_count("rail_event", 0);
+}
+
+static void test_file__empty_or_without_batches__nothing_to_complain_of(void **state) {
+    (void)state;
+    const bank_file none = {0};
+    put_text("empty", "");
+    put_text("blank", "\r\n  \n");
+    put_file("none", &none);
+    put_text("settled.nothing", "H,1900000003-20261121-A.ach,1,2026-11-22T09:00:01Z\nT,0,0\n");
+    look();
+    assert_count("inbox WHERE state = 2 AND exceptions = 0 AND events = 0", 4);
+    assert_count("payment_case", 0);
+    assert_true(is_there("outbox/done", "empty") && is_there("outbox/done", "none"));
+}
+
+// A file is judged when it has the same size and time in two looks.
+static void test_file__still_growing__is_left_alone(void **state) {
+    (void)state;
+    send_entries(3, 2);
+    const bank_entry e[] = {return_of(1, "R03"), return_of(2, "R02")};
+    put_returns("r", "1800000003", e, 2);
+    const str whole = strbuf_str(&text);
+    for (size_t part = 1; part < 8; part++) {
+        put_bytes("r", (str){whole.ptr, whole.len * part / 8});
+        look_once();
+        assert_true(is_there("outbox", "r"));
+    }
+    assert_count("inbox", 0);
+    put_bytes("r", whole);
+    look_once();
+    assert_true(is_there("outbox", "r"));
+    look_once();
+    assert_false(is_there("outbox", "r"));
+    assert_count("rail_event WHERE kind = 4", 2);
+    assert_count("inbox_exception", 0);
+}
+
+// Its writer may be slow: a half file that stands still is no file yet, and holds up no other.
+static void test_file__half_and_quiet_for_a_while__waits(void **state) {
+    (void)state;
+    ach_rail_destroy(ach);
+    ach = open_rail(3600 * 1000);
+    send_entries(3, 2);
+    const bank_entry e[] = {return_of(1, "R03"), return_of(2, "R02")};
+    put_returns("r", "1800000003", e, 2);
+    const str whole = strbuf_str(&text);
+    put_bytes("r", (str){whole.ptr, 300});
+    put_text("s", "H,1900000003-20261121-A.ach,1,2026-11-22T09:00:01Z\n"
+                  "D,121042880000001,1000,SETTLED,2026-11-22T09:00:01Z\nT,1,1000\n");
+    for (int i = 0; i < 5; i++) {
+        look();
+    }
+    assert_true(is_there("outbox", "r"));
+    assert_count("inbox", 1);
+    assert_count("rail_event WHERE kind = 3", 1);
+    put_bytes("r", whole);
+    look();
+    assert_count("rail_event WHERE kind = 4", 2);
+    assert_count("payment_case", 0);
+}
+
+static void test_file__temporary_name__is_left_alone(void **state) {
+    (void)state;
+    static const char *const NAMES[] = {"half.tmp", "r.ach.part", "r.filepart", ".hidden"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        put_text(NAMES[i], "not yet");
+    }
+    look();
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        assert_true(is_there("outbox", NAMES[i]));
+    }
+    assert_count("inbox", 0);
+}
+
+// The first version has kept files by name; one that it had no time to put away is not told a second time.
+static void test_file__applied_by_the_first_version__known(void **state) {
+    (void)state;
+    send_entries(3, 1);
+    static const char REPORT[] = "H,1900000003-20261121-A.ach,1,2026-11-22T09:00:01Z\n"
+                                 "D,121042880000001,1000,SETTLED,2026-11-22T09:00:01Z\nT,1,1000\n";
+    fixture_sql("INSERT INTO inbound_file (book_id, name, sha256, records, content_sealed,"
+                " received_at) VALUES (3, '1900000003-20261121-A.ach.settle.1', sha256('"
+                "H,1900000003-20261121-A.ach,1,2026-11-22T09:00:01Z\n"
+                "D,121042880000001,1000,SETTLED,2026-11-22T09:00:01Z\nT,1,1000\n'::bytea), 1, '',"
+                " now())",
+                NULL, 0);
+    put_text("1900000003-20261121-A.ach.settle.1", REPORT);
+    look();
+    assert_count("rail_event", 0);
+    assert_count("inbox WHERE state = 2 AND about = 'applied before'", 1);
+    // The same name with another content is a file of its own.
+    put_text("1900000003-20261121-A.ach.settle.1",
+             "H,1900000003-20261121-A.ach,2,2026-11-22T09:00:01Z\n"
+             "D,121042880000001,1000,SETTLED,2026-11-22T09:00:01Z\nT,1,1000\n");
+    look();
+    assert_count("rail_event", 1);
+}
+
+// --- Recording and applying ------------------------------------------------------------------------------------------
+
+static void test_applying__fails_midway__nothing_then_all(void **state) {
+    (void)state;
+    send_entries(3, 2);
+    const bank_entry e[] = {return_of(1, "R03"), return_of(2, "C01")};
+    put_returns("r", "1800000003", e, 2);
+    atomic_store(&rail_fixture_events_fail, true);
+    err failed = {0};
+    look_once();
+    assert_true(ach_inbound_poll(ach->self, &failed));
+    assert_string_equal(failed.reason, "TEST");
+    assert_count("rail_event", 0);
+    assert_count("inbox_exception", 0);
+    assert_count("payment_case", 0);
+    assert_count("inbox WHERE state = 1 AND tries = 1", 1); // recorded, and put away
+    assert_true(is_there("outbox/done", "r"));
+    atomic_store(&rail_fixture_events_fail, false);
+    look_once();
+    assert_count("rail_event", 1);
+    assert_count("inbox_exception", 1);
+    assert_count("inbox WHERE state = 2", 1);
+}
+
+// What cannot be applied does not hold up what can, and in the end a person sees it.
+static void test_applying__fails_again_and_again__a_case(void **state) {
+    (void)state;
+    send_entries(3, 2);
+    const bank_entry e[] = {return_of(1, "R03")};
+    put_returns("r", "1800000003", e, 1);
+    atomic_store(&rail_fixture_events_fail, true);
+    look();
+    for (int i = 0; i < INBOX_TRIES_MAX; i++) {
+        err failed = {0};
+        assert_true(ach_inbound_poll(ach->self, &failed)); // one item's failure is none of the bank
+    }
+    assert_count("inbox WHERE state = 3 AND reason = 'NOT_APPLIED'", 1);
+    assert_count("payment_case WHERE kind = 'INBOX_FILE' AND code = 'NOT_APPLIED'", 1);
+    atomic_store(&rail_fixture_events_fail, false);
+    put_text("s", "H,1900000003-20261121-A.ach,1,2026-11-22T09:00:01Z\n"
+                  "D,121042880000002,2000,SETTLED,2026-11-22T09:00:01Z\nT,1,2000\n");
+    look();
+    assert_count("rail_event WHERE kind = 3", 1);
+}
+
+// Killed between recording and applying: the next start applies it, and again does no harm.
+static void test_recorded_and_not_applied__applied_at_the_next_look(void **state) {
+    (void)state;
+    send_entries(3, 2);
+    const bank_entry e[] = {return_of(1, "R03"), return_of(2, "R02")};
+    const bank_batch b = {.company_id = "1800000003", .entries = e, .n = 2};
+    const bank_file f = {.batches = &b, .n = 1};
+    strbuf_clear(&text);
+    bank_file_write(&f, &text);
+    const inbox_raw raw = {
+        .connection = RAIL_ACH, .kind = INBOX_FILE, .name = STR("r"), .bytes = strbuf_str(&text)};
+    inbox_ref ref, again;
+    err failed = {0};
+    assert_true(inbox_record(box, &raw, &ref, &failed));
+    assert_false(ref.repeated);
+    assert_true(inbox_record(box, &raw, &again, &failed));
+    assert_true(again.repeated && uuid_eq(again.inbox_id, ref.inbox_id));
+    assert_count("rail_event", 0);
+    look_once();
+    assert_count("rail_event", 2);
+    // As if the last transaction had been lost: events are there already, and are no doubles.
+    fixture_sql("UPDATE inbox SET state = 1", NULL, 0);
+    look_once();
+    assert_count("rail_event", 2);
+    assert_count("inbox_exception", 0);
+    assert_count("inbox WHERE state = 2 AND events = 2", 1);
+    assert_count("inbox WHERE position('12345678'::bytea IN content_sealed) > 0", 0);
+}
+
+// --- Acknowledgements ------------------------------------------------------------------------------------------------
+
+static void put_ack(const char *name, const char *file, const char *status, int entries,
+                    int total) {
+    char ack[512];
+    snprintf(ack, sizeof ack,
+             "{\"file\":\"%s\",\"status\":\"%s\",\"reason\":\"because\",\"entries\":%d,"
+             "\"total\":%d,\"at\":\"2026-11-21T09:00:01Z\"}",
+             file, status, entries, total);
+    put_text(name, ack);
+}
+
+static void test_ack__accepted_rejected_or_odd__each_its_own(void **state) {
+    (void)state;
+    send_entries(3, 3);
+    put_ack("1900000003-20261121-A.ach.ack", FILE_3, "accepted", 3, 6000);
+    look();
+    assert_count("inbox WHERE state = 2 AND about = 'acknowledgement' AND exceptions = 0", 1);
+    assert_count("rail_event", 0);
+    put_ack("a1", FILE_3, "accepted", 3, 6001);
+    put_ack("a2", "1900000003-20261121-A.ach.duplicate-1", "rejected", 0, 0);
+    look();
+    assert_odd("OTHER_COUNT", 1);
+    assert_odd("UNKNOWN_FILE", 1);
+    assert_count("payment_case WHERE kind = 'INBOX_LINE'", 2);
+    put_ack("a3", FILE_3, "rejected", 0, 0);
+    look();
+    assert_count("rail_event WHERE kind = 2 AND code = 'FILE_REJECTED' AND detail = 'because'", 3);
+}
+
+static void test_thread__file_arrives__applied_and_woken(void **state) {
+    (void)state;
+    send_entries(3, 1);
+    err e = {0};
+    assert_true(ach_rail_start_inbound(ach, &e));
+    put_text("s", "H,1900000003-20261121-A.ach,1,2026-11-22T09:00:01Z\n"
+                  "D,121042880000001,1000,SETTLED,2026-11-22T09:00:01Z\nT,1,1000\n");
+    for (int i = 0; i < 500 && atomic_load(&woken) == 0; i++) {
+        rail_fixture_nap_ms(20);
+    }
+    assert_int_equal(atomic_load(&woken), 1);
+}
+
+// --- Main ------------------------------------------------------------------------------------------------------------
+
+static int group_setup(void **state) {
+    (void)state;
+    log_init("ach-inbound-test", LOG_ERROR + 1);
+    server = sftp_server_start();
+    rail_fixture_migrate();
+    pool = fixture_pool(fixture_conninfo(), 4, 30000);
+    FILE *out = fopen(sftp_server_path(server, "ring"), "w");
+    assert_non_null(out);
+    fprintf(out, "k1 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n");
+    fclose(out);
+    chmod(sftp_server_path(server, "ring"), 0600);
+    err e = {0};
+    keys = crypto_keyring_load(sftp_server_path(server, "ring"), &e);
+    assert_non_null(keys);
+    return 0;
+}
+
+static int group_teardown(void **state) {
+    (void)state;
+    crypto_keyring_destroy(keys);
+    db_pool_destroy(pool);
+    sftp_server_stop(server);
+    return 0;
+}
+
+static void empty_folder(const char *name) {
+    const char *path = sftp_server_path(server, name);
+    DIR *d = opendir(path);
+    for (struct dirent *entry = d == NULL ? NULL : readdir(d); entry != NULL; entry = readdir(d)) {
+        char file[1024];
+        snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
+        if (entry->d_type == DT_REG) {
+            (void)unlink(file);
+        }
+    }
+    if (d != NULL) {
+        closedir(d);
+    }
+}
+
+static int setup(void **state) {
+    (void)state;
+    static const char *const FOLDERS[] = {"root/outbox", "root/outbox/done", "root/outbox/bad"};
+    for (size_t i = 0; i < sizeof FOLDERS / sizeof FOLDERS[0]; i++) {
+        empty_folder(FOLDERS[i]);
+    }
+    rail_fixture_clear();
+    strbuf_init(&text, 1 << 20);
+    atomic_store(&woken, 0);
+    test_clock_init(&wall,
+                    time_from_civil((civil_date){2026, 11, 24}) + INT64_C(9) * 3600 * 1000000, 1);
+    clock_of_test = wall.source;
+    clock_of_test.mono_us = real_mono;
+    box = inbox_create(pool, keys, &clock_of_test);
+    inbox_set_wake(box, rail_fixture_wake, &woken);
+    ach = open_rail(0);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    ach_rail_destroy(ach);
+    inbox_destroy(box);
+    strbuf_deinit(&text);
+    return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_settlement__as_banks_have_it__events_once),
+        TEST(test_settlement__odd_lines__the_others_count),
+        TEST(test_settlement__of_another_file__exception),
+        TEST(test_returns__as_banks_have_it__booked_by_amount),
+        TEST(test_returns__one_field_of_another_entry__exception_and_case),
+        TEST(test_returns__several_companies__each_to_its_book),
+        TEST(test_returns__beside_changes_disputes_and_strangers__booked),
+        TEST(test_returns__the_same_twice__counts_once),
+        TEST(test_returns__unknown_code_or_late__booked_with_a_case),
+        TEST(test_file__totals_do_not_fit__refused_with_a_case),
+        TEST(test_file__empty_or_without_batches__nothing_to_complain_of),
+        TEST(test_file__still_growing__is_left_alone),
+        TEST(test_file__half_and_quiet_for_a_while__waits),
+        TEST(test_file__temporary_name__is_left_alone),
+        TEST(test_file__applied_by_the_first_version__known),
+        TEST(test_applying__fails_midway__nothing_then_all),
+        TEST(test_applying__fails_again_and_again__a_case),
+        TEST(test_recorded_and_not_applied__applied_at_the_next_look),
+        TEST(test_ack__accepted_rejected_or_odd__each_its_own),
+        TEST(test_thread__file_arrives__applied_and_woken),
+    };
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}

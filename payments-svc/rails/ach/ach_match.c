@@ -1,0 +1,344 @@
+// Which line is about which entry of ours. Everything that the bank gives is compared, not one number: traces come again, and
+// several companies count from 1. Pure.
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "rails/ach/ach_internal.h"
+#include "rails/ach/nacha_inbound.h"
+
+enum { ID_LEN_MAX = 64, COMPARED_LEN_MAX = 600 };
+#define US_PER_DAY (INT64_C(24) * 3600 * 1000000)
+
+// Whom lines of this file have spoken of already.
+typedef struct spoken {
+    uint32_t line;  // index + 1 of the first line; 0: free
+    int64_t amount; // sum of what came back
+} spoken;
+
+typedef struct matcher {
+    const ach_match *m;
+    arena *a;
+    inbox_said *out;
+    char (*ids)[ID_LEN_MAX];
+    spoken *table;
+    size_t mask;
+    const ach_candidate **of; // of each line that became an event: whom it is about
+    size_t remarks_max;
+} matcher;
+
+static int shown(str s) {
+    return (int)(s.len < 40 ? s.len : 40);
+}
+
+static str last_four(str account) {
+    return account.len <= 4 ? account : (str){account.ptr + account.len - 4, 4};
+}
+
+// --- Comparing -------------------------------------------------------------------------------------------------------
+
+typedef struct difference {
+    const char *reason, *text;
+} difference;
+
+static bool has_prefix(str s, str prefix) {
+    return s.len >= prefix.len && memcmp(s.ptr, prefix.ptr, prefix.len) == 0;
+}
+
+// Where the line and the candidate disagree; reason NULL when they do not. What a settlement report does not have is not compared.
+static difference differ(const ach_match *m, const ach_line *l, const ach_candidate *c) {
+    if (m->settlement) {
+        if (!str_eq(c->file, m->report->file)) {
+            return (difference){"OTHER_FILE", "the entry of this trace is in another file"};
+        }
+        if (l->amount != c->amount) {
+            return (difference){"OTHER_AMOUNT", "the amount is not the entry's"};
+        }
+        return (difference){0};
+    }
+    if (!has_prefix(c->routing, l->rdfi)) {
+        return (difference){"OTHER_BANK", "the receiving bank is not the entry's"};
+    }
+    if (l->individual_id.len > 0 && !str_eq_c(l->individual_id, c->individual_id)) {
+        return (difference){"OTHER_RECIPIENT", "the individual id is not the entry's"};
+    }
+    if (l->account.len > 0 && !str_eq(last_four(l->account), c->last4)) {
+        return (difference){"OTHER_ACCOUNT", "the account number is not the entry's"};
+    }
+    if (l->saying == ACH_SAYS_RETURNED && (l->amount < 1 || l->amount > c->amount)) {
+        return (difference){"OTHER_AMOUNT", "more came back than was sent, or nothing"};
+    }
+    return (difference){0};
+}
+
+// Field by field: the bank's, and ours where there is a candidate. No bank details but the last four characters of accounts.
+static const char *compare_text(const matcher *x, const ach_line *l, const ach_candidate *c) {
+    char text[COMPARED_LEN_MAX];
+    const str account = last_four(l->account);
+    int n = snprintf(text, sizeof text, "trace %.*s; amount %" PRId64, shown(l->trace),
+                     l->trace.ptr == NULL ? "" : l->trace.ptr, l->amount);
+    if (c != NULL) {
+        n += snprintf(text + n, sizeof text - (size_t)n, ", ours %" PRId64, c->amount);
+    }
+    if (x->m->settlement) {
+        n += snprintf(text + n, sizeof text - (size_t)n, "; file %.*s", shown(x->m->report->file),
+                      x->m->report->file.ptr);
+        if (c != NULL) {
+            n += snprintf(text + n, sizeof text - (size_t)n, ", ours %.*s", shown(c->file),
+                          c->file.ptr);
+        }
+    } else {
+        n += snprintf(text + n, sizeof text - (size_t)n,
+                      "; company %.*s; bank %.*s; id %.*s; account ends in %.*s",
+                      shown(l->company_id), l->company_id.ptr, shown(l->rdfi), l->rdfi.ptr,
+                      shown(l->individual_id), l->individual_id.ptr, shown(account), account.ptr);
+        if (c != NULL) {
+            n += snprintf(text + n, sizeof text - (size_t)n,
+                          ", ours: bank %.*s; id %s; account ends in %.*s", shown(c->routing),
+                          c->routing.ptr, c->individual_id, shown(c->last4), c->last4.ptr);
+        }
+    }
+    ASSERT(n > 0 && (size_t)n < sizeof text);
+    return arena_strdup(x->a, text);
+}
+
+// --- Exceptions ------------------------------------------------------------------------------------------------------
+
+static void set_aside(matcher *x, size_t i, const char *reason, const char *text,
+                      const ach_candidate *c, const char *kind) {
+    const ach_line *l = &x->m->report->lines[i];
+    const char *compared = compare_text(x, l, c);
+    inbox_odd *o = &x->out->odd[x->out->n_odd++];
+    *o = (inbox_odd){.line = l->line,
+                     .reason = reason,
+                     .text = text,
+                     .compared = compared == NULL ? "" : compared,
+                     .raw = l->raw,
+                     .about_book_id = c != NULL ? c->book_id : x->m->books[i],
+                     .amount = l->amount,
+                     .case_kind = kind};
+    if (c != NULL) {
+        o->payout_id = c->payout_id;
+    }
+    memcpy(o->currency, "USD", sizeof o->currency);
+}
+
+// What the bank wants to have corrected. The account's last four characters are enough for people; the line has all of it.
+static const char *change_text(const matcher *x, const ach_line *l) {
+    const nacha_change c = nacha_corrected(l->code, l->info);
+    const str account = last_four(c.account);
+    const char *text = arena_printf(
+        x->a, "%.*s: to be corrected:%s%.*s%s%.*s%s%.*s%s%.*s", shown(l->code), l->code.ptr,
+        c.routing.len > 0 ? " routing number " : "", shown(c.routing), c.routing.ptr,
+        account.len > 0 ? " account number ending in " : "", shown(account), account.ptr,
+        c.transaction_code.len > 0 ? " transaction code " : "", shown(c.transaction_code),
+        c.transaction_code.ptr, c.individual_id.len > 0 ? " individual id " : "",
+        shown(c.individual_id), c.individual_id.ptr);
+    return text == NULL ? "a notification of change" : text;
+}
+
+static void notice(matcher *x, size_t i, const ach_candidate *c) {
+    const ach_line *l = &x->m->report->lines[i];
+    if (l->saying == ACH_SAYS_CHANGE) {
+        set_aside(x, i, "CHANGE", change_text(x, l), c, "INBOX_NOTICE");
+        return;
+    }
+    const char *text =
+        arena_printf(x->a, "%.*s: %s", shown(l->code), l->code.ptr, nacha_return_text(l->code));
+    set_aside(x, i, "DISPUTE", text == NULL ? "a dispute about a return" : text, c, "INBOX_LINE");
+}
+
+static void remark(matcher *x, const ach_line *l, const ach_candidate *c, const char *code,
+                   const char *text) {
+    if (x->out->n_remarks < x->remarks_max) {
+        inbox_remark *m = &x->out->remarks[x->out->n_remarks++];
+        *m = (inbox_remark){.book_id = c->book_id,
+                            .line = l->line,
+                            .code = code,
+                            .text = text,
+                            .amount = l->amount};
+        memcpy(m->currency, "USD", sizeof m->currency);
+    }
+}
+
+// --- Events ----------------------------------------------------------------------------------------------------------
+
+static spoken *look_up(matcher *x, const ach_candidate *c) {
+    uint32_t hash;
+    memcpy(&hash, c->payout_id.b + 12, sizeof hash); // the random end of the id
+    for (size_t i = (hash + (uint32_t)c->attempt) & x->mask;; i = (i + 1) & x->mask) {
+        spoken *s = &x->table[i];
+        if (s->line == 0) {
+            return s;
+        }
+        const ach_candidate *other = x->of[s->line - 1];
+        if (uuid_eq(other->payout_id, c->payout_id) && other->attempt == c->attempt) {
+            return s;
+        }
+    }
+}
+
+// One event of a payout and attempt a file, except that parts of an amount may come back one by one.
+static bool counts(matcher *x, size_t i, const ach_candidate *c) {
+    const ach_line *l = &x->m->report->lines[i];
+    spoken *s = look_up(x, c);
+    if (s->line == 0) {
+        s->line = (uint32_t)i + 1;
+        s->amount = l->amount;
+        x->of[i] = c;
+        return true;
+    }
+    const ach_line *first = &x->m->report->lines[s->line - 1];
+    const bool part = l->saying == ACH_SAYS_RETURNED && l->amount != first->amount &&
+                      l->amount <= c->amount - s->amount;
+    if (part) {
+        s->amount += l->amount;
+        return true;
+    }
+    set_aside(x, i, "DOUBLED", "the file says it twice, and it counts once", c, "INBOX_LINE");
+    return false;
+}
+
+static size_t put(char *out, str s) {
+    if (s.len > 0) {
+        memcpy(out, s.ptr, s.len);
+    }
+    return s.len;
+}
+
+// The same word in another file has the same id: of a return the trace that its bank gave it, of a settlement its report's number.
+static str event_id(const matcher *x, size_t i) {
+    const ach_line *l = &x->m->report->lines[i];
+    char *out = x->ids[i];
+    if (x->m->settlement) {
+        const int n =
+            snprintf(out, ID_LEN_MAX, "S%" PRId64 ":%.15s", x->m->report->number, l->trace.ptr);
+        return (str){out, (size_t)n};
+    }
+    size_t n = 0;
+    out[n++] = 'R';
+    n += nacha_is_digits(l->own_trace, NACHA_TRACE_LEN) ? put(out + n, l->own_trace) : 0;
+    out[n++] = ':';
+    n += put(out + n, l->code);
+    out[n++] = ':';
+    char digits[20];
+    size_t k = sizeof digits;
+    for (int64_t rest = l->amount; k == sizeof digits || rest > 0; rest /= 10) {
+        digits[--k] = (char)('0' + rest % 10);
+    }
+    n += put(out + n, (str){digits + k, sizeof digits - k});
+    return (str){out, n};
+}
+
+static void add_event(matcher *x, size_t i, const ach_candidate *c) {
+    const ach_line *l = &x->m->report->lines[i];
+    inbox_event *v = &x->out->events[x->out->n_events++];
+    *v = (inbox_event){.book_id = c->book_id,
+                       .line = l->line,
+                       .raw = l->raw,
+                       .event = {.payout_id = c->payout_id,
+                                 .attempt = c->attempt,
+                                 .event_id = event_id(x, i),
+                                 .reference = l->trace,
+                                 .at_us = l->at_us,
+                                 .amount = l->amount,
+                                 .source = RAIL_SOURCE_BANK,
+                                 .kind = RAIL_EVENT_SETTLED}};
+    memcpy(v->event.currency, c->currency, sizeof v->event.currency);
+    if (l->saying == ACH_SAYS_RETURNED) {
+        v->event.kind = RAIL_EVENT_RETURNED;
+        v->event.code = l->code;
+        v->event.text = str_of(nacha_return_text(l->code));
+        const bool late = l->at_us - c->sent_us > x->m->r->settings.returns_days * US_PER_DAY;
+        if (nacha_return_text_known(l->code) == NULL) { // one case a line
+            remark(
+                x, l, c, "UNKNOWN_CODE",
+                late ? "the money came back late, for a reason that nobody knows; the return is "
+                       "booked"
+                     : "the money came back for a reason that nobody knows; the return is booked");
+        } else if (late) {
+            remark(x, l, c, "LATE_RETURN",
+                   "the money came back after the time that returns have; the return is booked");
+        }
+    }
+}
+
+// --- Lines -----------------------------------------------------------------------------------------------------------
+
+// What can be said of a line before looking for its entry. NULL: nothing.
+static const char *unfit(const matcher *x, size_t i, const char **text) {
+    const ach_line *l = &x->m->report->lines[i];
+    *text = l->fault_text;
+    if (l->fault != NULL) {
+        return l->fault;
+    }
+    if (x->m->books[i] == 0) {
+        *text = "the company is none of ours";
+        return "UNKNOWN_COMPANY";
+    }
+    if (!l->credit && l->saying == ACH_SAYS_RETURNED) {
+        *text = "the return of a debit, and we make none";
+        return "RETURN_OF_DEBIT";
+    }
+    return NULL;
+}
+
+static void judge(matcher *x, size_t i, const ach_candidate *c, size_t n) {
+    const ach_line *l = &x->m->report->lines[i];
+    const char *text = NULL;
+    const char *reason = unfit(x, i, &text);
+    const char *kind = l->saying == ACH_SAYS_CHANGE ? "INBOX_NOTICE" : "INBOX_LINE";
+    if (reason != NULL) {
+        set_aside(x, i, reason, text, NULL, kind);
+        return;
+    }
+    if (n == 0) {
+        set_aside(x, i, "UNKNOWN_ENTRY", "no entry of ours has this trace", NULL, kind);
+        return;
+    }
+    difference first = {0};
+    for (size_t k = 0; k < n; k++) {
+        const difference d = differ(x->m, l, &c[k]);
+        if (d.reason == NULL) {
+            if (l->saying != ACH_SAYS_SETTLED && l->saying != ACH_SAYS_RETURNED) {
+                notice(x, i, &c[k]);
+            } else if (counts(x, i, &c[k])) {
+                add_event(x, i, &c[k]);
+            }
+            return;
+        }
+        first = k == 0 ? d : first;
+    }
+    set_aside(x, i, first.reason, first.text, &c[0], kind);
+}
+
+bool ach_match_lines(const ach_match *m, arena *a, inbox_said *out, err *e) {
+    const size_t n = m->report->n;
+    size_t slots = 64;
+    while (slots < 2 * n) {
+        slots *= 2;
+    }
+    matcher x = {
+        .m = m, .a = a, .out = out, .mask = slots - 1, .remarks_max = INBOX_LINE_CASES_MAX};
+    x.table = arena_calloc(a, slots, sizeof *x.table);
+    x.of = arena_calloc(a, n + 1, sizeof(const ach_candidate *));
+    x.ids = arena_calloc(a, n + 1, sizeof *x.ids);
+    out->events = ARENA_ARRAY(a, inbox_event, n + 1);
+    out->odd = ARENA_ARRAY(a, inbox_odd, n + 1);
+    out->remarks = ARENA_ARRAY(a, inbox_remark, x.remarks_max);
+    out->odd_max = n + 1;
+    if (x.table == NULL || x.of == NULL || x.ids == NULL || out->events == NULL ||
+        out->odd == NULL || out->remarks == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for the lines of a file");
+    }
+    for (size_t i = 0, k = 0; i < n; i++) {
+        const size_t from = k;
+        while (k < m->n_candidates && m->candidates[k].line == i) {
+            k++;
+        }
+        judge(&x, i, m->candidates + from, k - from);
+    }
+    out->lines = (int32_t)n;
+    return true;
+}

@@ -1,0 +1,143 @@
+// The inbox: what banks say is recorded raw first, in a transaction of its own, and applied afterwards (promise HEARD).
+//
+// A rail hands bytes over and says how they are read; the inbox keeps them, has them read, turns what is known and consistent
+// into events and the rest into exceptions with their bytes. Applying is idempotent: whatever was killed in the middle is
+// applied again from the start, and what is there already is not there twice.
+//
+// Thread-safe. Calls block.
+#ifndef RAILS_INBOX_H
+#define RAILS_INBOX_H
+
+#include "base/clock.h"
+#include "cases/cases.h"
+#include "crypto/crypto.h"
+#include "db/db.h"
+#include "rails/rail.h"
+
+enum {
+    INBOX_NAME_MAX = 300,
+    INBOX_BYTES_MAX = 64 * 1024 * 1024, // of one file
+    INBOX_SOURCES_MAX = 16,
+    INBOX_LINE_CASES_MAX =
+        200,             // cases of their own that the lines of one file get; the rest share one
+    INBOX_TRIES_MAX = 10 // failures of ours after which a person must look
+};
+
+typedef enum inbox_kind { INBOX_FILE = 1, INBOX_MESSAGE = 2, INBOX_ANSWER = 3 } inbox_kind;
+
+typedef enum inbox_state {
+    INBOX_RECORDED = 1, // waits to be applied
+    INBOX_APPLIED = 2,  // each line is an event or an exception
+    INBOX_REFUSED = 3,  // means nothing as a whole; waits for a repair
+    INBOX_DISMISSED = 4 // a person decided that it means nothing
+} inbox_state;
+
+// What a reader is given. Borrowed for the call.
+typedef struct inbox_item {
+    int64_t book_id;
+    uuid inbox_id;
+    int connection;
+    inbox_kind kind;
+    int32_t version;
+    str name, bytes;
+    int64_t said_us, received_us;
+} inbox_item;
+
+// A line that is known and consistent. event.inbox_id and inbox_line are filled by the inbox.
+typedef struct inbox_event {
+    int64_t book_id;
+    int32_t line;
+    str raw;
+    rail_event event;
+} inbox_event;
+
+// A line that is not. Strings are @arena or static.
+typedef struct inbox_odd {
+    int32_t line;       // 0: all of it
+    const char *reason; // static, for programs
+    const char *text;   // for people; no bank details
+    const char *compared;
+    str raw;
+    int64_t about_book_id; // 0 when unknown
+    uuid payout_id;        // nil when none is near
+    int64_t amount;        // that moved
+    char currency[4];
+    const char *case_kind; // of cases/kinds.h; NULL: none
+} inbox_odd;
+
+// Something that was applied and that a person must look at nevertheless.
+typedef struct inbox_remark {
+    int64_t book_id;
+    int32_t line;
+    const char *code, *text;
+    int64_t amount;
+    char currency[4];
+} inbox_remark;
+
+// What a reader makes of an item.
+typedef struct inbox_said {
+    const char *about; // static: what it is
+    int32_t lines;
+    const char *refused; // static reason when it means nothing as a whole; then nothing else counts
+    const char *refused_text; // for people
+    inbox_event *events;
+    size_t n_events;
+    inbox_odd *odd;
+    size_t n_odd,
+        odd_max; // odd has room for odd_max, at least one more than the reader used when it has `also`
+    inbox_remark *remarks;
+    size_t n_remarks;
+    void *own; // of the reader, for `also`
+} inbox_said;
+
+// How the bytes of a connection are read. read: looks into the database, and changes nothing; false when it cannot be said now.
+// also: runs in the transaction that ends the item, before its exceptions are written, and may add some; may be NULL; may be
+// called again with the same said when the transaction is repeated.
+typedef struct inbox_reader {
+    int connection;
+    bool (*read)(void *self, db_conn *c, const inbox_item *item, inbox_said *out, arena *a, err *e);
+    bool (*also)(void *self, db_conn *c, const inbox_item *item, inbox_said *said, arena *a,
+                 err *e);
+    void *self;
+} inbox_reader;
+
+typedef struct inbox inbox;
+
+// @borrows pool, keys and clock until destroy. Never fails. @owned
+inbox *inbox_create(db_pool *pool, crypto_keyring *keys, const clock_source *clock);
+void inbox_destroy(inbox *box); // accepts NULL; all readers are gone
+// Before the first item of this connection is applied. reader->self must outlive the box, or inbox_unlisten.
+void inbox_listen(inbox *box, const inbox_reader *reader);
+void inbox_unlisten(inbox *box, int connection);
+// wake is called after each commit of events, with their book, on the thread that applied. May be NULL.
+void inbox_set_wake(inbox *box, rail_wake wake, void *arg);
+
+typedef struct inbox_raw {
+    int64_t book_id; // 0 when unknown
+    int connection;
+    inbox_kind kind;
+    str name;  // cut to INBOX_NAME_MAX and made readable
+    str bytes; // at most INBOX_BYTES_MAX
+    int64_t said_us;
+} inbox_raw;
+
+typedef struct inbox_ref {
+    int64_t book_id;
+    uuid inbox_id;
+    bool repeated; // the same came before
+    inbox_state state;
+} inbox_ref;
+
+// Records it, durably when it returns true. The same bytes of the same connection (of a message: with the same id) are a repeat.
+bool inbox_record(inbox *box, const inbox_raw *raw, inbox_ref *out, err *e) WARN_UNUSED;
+// Applies one item that waits; one that does not wait any more is left alone.
+bool inbox_apply(inbox *box, int64_t book_id, uuid inbox_id, err *e) WARN_UNUSED;
+// Applies what waits of a connection, oldest first; messages only when they have waited for some seconds, since their own thread is
+// at them otherwise. One that fails does not hold up the others; false when there was one, with the last failure.
+bool inbox_apply_waiting(inbox *box, int connection, err *e) WARN_UNUSED;
+
+// Opens a case about something that could not be recorded at all.
+bool inbox_complain(inbox *box, const char *subject, const char *code, const char *text,
+                    err *e) WARN_UNUSED;
+
+#endif

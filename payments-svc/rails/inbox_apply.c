@@ -1,0 +1,606 @@
+// Applying: what was recorded becomes events and exceptions. inbox_apply is the whole story.
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/crash.h"
+#include "base/log.h"
+#include "rails/inbox_internal.h"
+
+enum { TEXT_MAX = 1000, COMPARED_MAX = 2000, MESSAGE_REST_US = 10 * 1000 * 1000 };
+
+// One item on its way.
+typedef struct applying {
+    inbox *box;
+    arena *a; // of the item: lives through all transactions
+    inbox_reader reader;
+    inbox_item item;
+    inbox_said said;
+    int32_t tries;
+    bool waits;      // else there is nothing to do
+    size_t from, to; // events of this transaction
+    int64_t now_us;
+    int32_t n_events; // applied, those that were there before included
+} applying;
+
+// --- Loading ---------------------------------------------------------------------------------------------------------
+
+static bool find_reader(inbox *box, int connection, inbox_reader *out) {
+    bool found = false;
+    ASSERT(pthread_mutex_lock(&box->lock) == 0);
+    for (size_t i = 0; i < box->n_readers; i++) {
+        if (box->readers[i].connection == connection) {
+            *out = box->readers[i];
+            found = true;
+        }
+    }
+    ASSERT(pthread_mutex_unlock(&box->lock) == 0);
+    return found;
+}
+
+static bool load_content(applying *x, db_conn *c, str *sealed, err *e) {
+    db_params *p = db_params_create(x->a);
+    db_rows *rows = NULL;
+    db_i64(p, x->item.book_id);
+    db_uuid(p, x->item.inbox_id);
+    db_i32(p, x->item.version);
+    if (!db_exec(c, &INBOX_SQL[INBOX_SQL_LOAD_VERSION], p, x->a, &rows, NULL, e)) {
+        return false;
+    }
+    if (db_count(rows) != 1) {
+        return err_set(e, ERR_DATA_LOSS, "NO_VERSION", "the bytes that count are not there");
+    }
+    *sealed = db_get_str(rows, 0, 0);
+    return true;
+}
+
+static bool load(db_conn *c, arena *a, void *arg, err *e) {
+    applying *x = arg;
+    char aad[INBOX_AAD_MAX];
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i64(p, x->item.book_id);
+    db_uuid(p, x->item.inbox_id);
+    if (!db_exec(c, &INBOX_SQL[INBOX_SQL_LOAD], p, x->a, &rows, NULL, e)) {
+        return false;
+    }
+    x->waits = db_count(rows) == 1;
+    if (!x->waits) {
+        return true;
+    }
+    x->item.connection = db_get_i16(rows, 0, 0);
+    x->item.kind = (inbox_kind)db_get_i16(rows, 0, 1);
+    x->item.name = db_get_str(rows, 0, 2);
+    x->item.said_us = db_get_time(rows, 0, 3);
+    x->item.received_us = db_get_time(rows, 0, 4);
+    x->item.version = db_get_i32(rows, 0, 5);
+    x->tries = db_get_i32(rows, 0, 6);
+    str sealed = db_get_str(rows, 0, 7);
+    return (x->item.version == 1 || load_content(x, c, &sealed, e)) &&
+           crypto_open(x->box->keys,
+                       inbox_content_aad(x->item.book_id, x->item.inbox_id, x->item.version, aad),
+                       sealed, x->a, &x->item.bytes, e);
+}
+
+static bool read_item(db_conn *c, arena *a, void *arg, err *e) {
+    applying *x = arg;
+    (void)a;
+    memset(&x->said, 0, sizeof x->said);
+    if (!x->reader.read(x->reader.self, c, &x->item, &x->said, x->a, e)) {
+        return false;
+    }
+    ASSERT(x->said.about != NULL && x->said.n_odd <= x->said.odd_max);
+    return true;
+}
+
+// --- What is known already -------------------------------------------------------------------------------------------
+
+// Stable: events of one book stay in the order of their lines.
+static int by_book_and_line(const void *a, const void *b) {
+    const inbox_event *x = a, *y = b;
+    if (x->book_id != y->book_id) {
+        return x->book_id < y->book_id ? -1 : 1;
+    }
+    return (x->line > y->line) - (x->line < y->line);
+}
+
+static void set_aside(applying *x, const inbox_event *v, const char *reason, const char *text) {
+    inbox_odd *o = &x->said.odd[x->said.n_odd++];
+    *o = (inbox_odd){.line = v->line,
+                     .reason = reason,
+                     .text = text,
+                     .compared = "",
+                     .raw = v->raw,
+                     .about_book_id = v->book_id,
+                     .payout_id = v->event.payout_id,
+                     .amount = v->event.amount};
+    memcpy(o->currency, v->event.currency, sizeof o->currency);
+}
+
+// Of events that are there: those of this item were written before something was killed; those of another one say it twice.
+static void sift(applying *x, const db_rows *rows, size_t from, size_t to) {
+    inbox_said *s = &x->said;
+    size_t row = 0, kept = from;
+    for (size_t i = from; i < to; i++) {
+        inbox_event v = s->events[i];
+        const bool known =
+            row < db_count(rows) && db_get_i64(rows, row, 0) == (int64_t)(i - from) + 1;
+        if (known) {
+            const bool ours =
+                !db_is_null(rows, row, 1) && uuid_eq(db_get_uuid(rows, row, 1), x->item.inbox_id);
+            const bool same =
+                db_get_i16(rows, row, 2) == (int16_t)v.event.kind &&
+                (db_get_i64(rows, row, 3) == v.event.amount || db_get_i64(rows, row, 3) == 0);
+            row++;
+            if (!same) {
+                set_aside(x, &v, "OTHER_CONTENT", "the same was said before, with another content");
+                s->odd[s->n_odd - 1].case_kind = "INBOX_LINE";
+            } else if (!ours && x->item.kind == INBOX_FILE) {
+                set_aside(x, &v, "DOUBLED", "the same was said before, and counts once");
+            } else {
+                x->n_events++;
+            }
+            continue;
+        }
+        s->events[kept++] = v;
+    }
+    memmove(s->events + kept, s->events + to, (s->n_events - to) * sizeof *s->events);
+    s->n_events -= to - kept;
+}
+
+// The books from the last to the first, so that taking events out does not move those that are still to be looked at.
+static bool know(db_conn *c, arena *a, void *arg, err *e) {
+    applying *x = arg;
+    inbox_said *s = &x->said;
+    uuid *ids = ARENA_ARRAY(a, uuid, s->n_events + 1);
+    str *names = ARENA_ARRAY(a, str, s->n_events + 1);
+    if (ids == NULL || names == NULL) {
+        return inbox_no_memory(e);
+    }
+    for (size_t to = s->n_events; to > 0;) {
+        size_t from = to - 1;
+        while (from > 0 && s->events[from - 1].book_id == s->events[to - 1].book_id) {
+            from--;
+        }
+        for (size_t i = from; i < to; i++) {
+            ids[i] = s->events[i].event.payout_id;
+            names[i] = s->events[i].event.event_id;
+        }
+        db_params *p = db_params_create(a);
+        db_rows *rows = NULL;
+        db_i64(p, s->events[from].book_id);
+        db_uuid_array(p, ids + from, to - from);
+        db_text_array(p, names + from, to - from);
+        if (!db_exec(c, &INBOX_SQL[INBOX_SQL_KNOWN_EVENTS], p, a, &rows, NULL, e)) {
+            return false;
+        }
+        sift(x, rows, from, to);
+        to = from;
+    }
+    return true;
+}
+
+// Room for each event to become an exception, and one for `also`.
+static bool make_room(applying *x, err *e) {
+    inbox_said *s = &x->said;
+    const size_t wanted = s->n_odd + s->n_events + 1;
+    inbox_odd *more = ARENA_ARRAY(x->a, inbox_odd, wanted);
+    if (more == NULL) {
+        return inbox_no_memory(e);
+    }
+    if (s->n_odd > 0) {
+        memcpy(more, s->odd, s->n_odd * sizeof *more);
+    }
+    s->odd = more;
+    s->odd_max = wanted;
+    for (size_t i = 0; i < s->n_events; i++) {
+        s->events[i].event.inbox_id = x->item.inbox_id;
+        s->events[i].event.inbox_line = s->events[i].line;
+    }
+    if (s->n_events > 1) {
+        qsort(s->events, s->n_events, sizeof *s->events, by_book_and_line);
+    }
+    return true;
+}
+
+// --- Writing ---------------------------------------------------------------------------------------------------------
+
+// Events [from, to) are of one book.
+static bool write_events(const applying *x, db_conn *c, arena *a, size_t from, size_t to, err *e) {
+    rail_event *events = ARENA_ARRAY(a, rail_event, to - from + 1);
+    if (events == NULL) {
+        return inbox_no_memory(e);
+    }
+    for (size_t i = from; i < to; i++) {
+        events[i - from] = x->said.events[i].event;
+    }
+    return to == from ||
+           rail_events_record(c, x->said.events[from].book_id, events, to - from, a, e);
+}
+
+static bool write_chunk(db_conn *c, arena *a, void *arg, err *e) {
+    const applying *x = arg;
+    return write_events(x, c, a, x->from, x->to, e);
+}
+
+static db_params *odd_params(const applying *x, const inbox_odd *odd, size_t n, arena *a, err *e) {
+    int32_t *lines = ARENA_ARRAY(a, int32_t, n);
+    str *texts = ARENA_ARRAY(a, str, 5 * n);
+    int64_t *numbers = ARENA_ARRAY(a, int64_t, 2 * n);
+    uuid *ids = ARENA_ARRAY(a, uuid, n);
+    if (lines == NULL || texts == NULL || numbers == NULL || ids == NULL) {
+        (void)inbox_no_memory(e);
+        return NULL;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const inbox_odd *o = &odd[i];
+        char aad[INBOX_AAD_MAX];
+        if (!crypto_seal(
+                x->box->keys,
+                inbox_line_aad(x->item.book_id, x->item.inbox_id, x->item.version, o->line, aad),
+                o->raw, a, &texts[3 * n + i], e)) {
+            return NULL;
+        }
+        lines[i] = o->line;
+        texts[i] = str_of(o->reason);
+        texts[n + i] = inbox_text(a, str_of(o->text), TEXT_MAX);
+        texts[2 * n + i] = inbox_text(a, str_of(o->compared), COMPARED_MAX);
+        texts[4 * n + i] = str_of(o->currency);
+        numbers[i] = o->about_book_id;
+        numbers[n + i] = o->amount;
+        ids[i] = o->payout_id;
+    }
+    db_params *p = db_params_create(a);
+    db_i64(p, x->item.book_id);
+    db_uuid(p, x->item.inbox_id);
+    db_i32(p, x->item.version);
+    db_time(p, x->now_us);
+    db_i32_array(p, lines, n);
+    db_text_array(p, texts, n);
+    db_text_array(p, texts + n, n);
+    db_text_array(p, texts + 2 * n, n);
+    db_bytes_array(p, texts + 3 * n, n);
+    db_i64_array(p, numbers, n);
+    db_uuid_array(p, ids, n);
+    db_i64_array(p, numbers + n, n);
+    db_text_array(p, texts + 4 * n, n);
+    return p;
+}
+
+static bool write_odd(const applying *x, db_conn *c, arena *a, err *e) {
+    for (size_t i = 0; i < x->said.n_odd; i += INBOX_ODD_CHUNK) {
+        const size_t left = x->said.n_odd - i, n = left < INBOX_ODD_CHUNK ? left : INBOX_ODD_CHUNK;
+        const db_params *p = odd_params(x, x->said.odd + i, n, a, e);
+        if (p == NULL || !db_exec(c, &INBOX_SQL[INBOX_SQL_EXCEPTIONS], p, a, NULL, NULL, e)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// --- Cases -----------------------------------------------------------------------------------------------------------
+
+typedef struct case_list {
+    case_new *cases;
+    int64_t *books;
+    size_t n;
+    char id[UUID_TEXT_LEN + 1];
+} case_list;
+
+static void add_case(case_list *l, arena *a, int64_t book_id, int32_t line, const char *kind,
+                     const char *code, const char *text, int64_t amount, const char *currency) {
+    case_new *c = &l->cases[l->n];
+    const char *subject =
+        line == 0 ? arena_strdup(a, l->id) : arena_printf(a, "%s:%" PRId32, l->id, line);
+    *c = (case_new){.kind = kind,
+                    .subject_type = "inbox",
+                    .subject_id = str_of(subject),
+                    .code = str_of(code),
+                    .text = str_of(text),
+                    .amount = amount};
+    (void)snprintf(c->currency, sizeof c->currency, "%.3s", currency);
+    l->books[l->n++] = book_id;
+}
+
+// A case for each line, so that their amounts can be added up; where there are very many, one for the rest.
+static void cases_of_lines(const applying *x, case_list *l, arena *a) {
+    size_t rest = 0;
+    int64_t rest_amount = 0;
+    const char *currency = "";
+    for (size_t i = 0; i < x->said.n_odd; i++) {
+        const inbox_odd *o = &x->said.odd[i];
+        if (o->case_kind == NULL) {
+            continue;
+        }
+        if (l->n < INBOX_LINE_CASES_MAX) {
+            add_case(l, a, o->about_book_id, o->line, o->case_kind, o->reason, o->text, o->amount,
+                     o->currency);
+        } else {
+            rest++;
+            currency = o->currency;
+            rest_amount += o->amount; // 10 digits each
+        }
+    }
+    for (size_t i = 0; i < x->said.n_remarks; i++) {
+        const inbox_remark *m = &x->said.remarks[i];
+        if (l->n < 2 * INBOX_LINE_CASES_MAX) {
+            add_case(l, a, m->book_id, m->line, "INBOX_LINE", m->code, m->text, m->amount,
+                     m->currency);
+        }
+    }
+    if (rest > 0) {
+        add_case(l, a, 0, 0, "INBOX_LINE", "MANY_LINES",
+                 arena_printf(a, "%zu more lines of this file match nothing", rest), rest_amount,
+                 currency);
+    }
+}
+
+static bool open_cases(const applying *x, db_conn *c, arena *a, err *e) {
+    case_list l = {.cases = ARENA_ARRAY(a, case_new, 2 * INBOX_LINE_CASES_MAX + 2),
+                   .books = ARENA_ARRAY(a, int64_t, 2 * INBOX_LINE_CASES_MAX + 2)};
+    if (l.cases == NULL || l.books == NULL) {
+        return inbox_no_memory(e);
+    }
+    uuid_format(x->item.inbox_id, l.id);
+    if (x->said.refused != NULL) {
+        add_case(&l, a, x->item.book_id, 0, "INBOX_FILE", x->said.refused, x->said.refused_text, 0,
+                 "");
+    } else {
+        cases_of_lines(x, &l, a);
+    }
+    // Those of one book at once: the first that is left gives the book, the others of it go to the front.
+    for (size_t done = 0; done < l.n;) {
+        const int64_t book_id = l.books[done];
+        size_t end = done;
+        for (size_t i = done; i < l.n; i++) {
+            if (l.books[i] == book_id) {
+                const case_new moved = l.cases[i];
+                l.cases[i] = l.cases[end];
+                l.books[i] = l.books[end];
+                l.cases[end] = moved;
+                l.books[end++] = book_id;
+            }
+        }
+        if (!cases_open(c, book_id, l.cases + done, end - done, x->now_us, a, e)) {
+            return false;
+        }
+        done = end;
+    }
+    return true;
+}
+
+// --- The end ---------------------------------------------------------------------------------------------------------
+
+static bool finish_row(const applying *x, db_conn *c, arena *a, bool *mine, err *e) {
+    const inbox_said *s = &x->said;
+    const bool refused = s->refused != NULL;
+    int64_t n = 0;
+    db_params *p = db_params_create(a);
+    db_i64(p, x->item.book_id);
+    db_uuid(p, x->item.inbox_id);
+    db_i32(p, x->item.version);
+    db_i16(p, refused ? INBOX_REFUSED : INBOX_APPLIED);
+    db_text(p, str_of(s->about));
+    db_i32(p, s->lines);
+    db_i32(p, x->n_events + (int32_t)s->n_events);
+    db_i32(p, (int32_t)s->n_odd);
+    db_text(p, str_of(refused ? s->refused : ""));
+    db_text(p, inbox_text(a, str_of(refused ? s->refused_text : ""), TEXT_MAX));
+    db_time(p, x->now_us);
+    if (!db_exec(c, &INBOX_SQL[INBOX_SQL_FINISH], p, a, NULL, &n, e)) {
+        return false;
+    }
+    *mine = n == 1;
+    return true;
+}
+
+// The transaction that ends an item: its last events, its exceptions, their cases, and that it is applied.
+static bool finish(db_conn *c, arena *a, void *arg, err *e) {
+    applying *x = arg;
+    const inbox_said before = x->said; // a repeated transaction begins with what was read
+    bool mine = false;
+    if (x->said.refused != NULL) {
+        inbox_odd *o = x->said.odd;
+        *o = (inbox_odd){.reason = x->said.refused,
+                         .text = x->said.refused_text,
+                         .compared = "",
+                         .raw = STR("")};
+        x->said.n_odd = 1;
+        x->said.n_events = x->from = x->to = x->said.n_remarks = 0;
+    } else if (x->reader.also != NULL &&
+               !x->reader.also(x->reader.self, c, &x->item, &x->said, a, e)) {
+        x->said = before;
+        return false;
+    }
+    // The row first: of two that apply the same, one waits here, and finds that there is nothing left to do.
+    bool ok = finish_row(x, c, a, &mine, e);
+    if (ok && mine) {
+        ok = write_events(x, c, a, x->from, x->to, e) && write_odd(x, c, a, e) &&
+             open_cases(x, c, a, e);
+    }
+    if (!ok) {
+        x->said = before;
+    }
+    return ok;
+}
+
+static int64_t deadline_of(const inbox *box) {
+    return clock_mono_ms(box->clock) + INBOX_DB_TIMEOUT_MS;
+}
+
+// The events of a file, each chunk in a transaction of its own; then the end.
+static bool write_all(applying *x, arena *scratch, err *e) {
+    const inbox_said *s = &x->said;
+    x->from = x->to = 0;
+    while (x->said.refused == NULL && x->from < s->n_events) {
+        x->to = x->from;
+        while (x->to < s->n_events && x->to - x->from < INBOX_EVENTS_CHUNK &&
+               s->events[x->to].book_id == s->events[x->from].book_id) {
+            x->to++;
+        }
+        if (x->to == s->n_events && x->item.kind != INBOX_FILE) {
+            break; // these go with the end: a message has one
+        }
+        if (!db_transact(x->box->pool, deadline_of(x->box), scratch, write_chunk, x, e)) {
+            return false;
+        }
+        arena_reset(scratch);
+        CRASH_POINT("inbox.apply.chunk");
+        x->from = x->to;
+    }
+    x->to = x->item.kind == INBOX_FILE ? x->from : x->to;
+    return db_transact(x->box->pool, deadline_of(x->box), scratch, finish, x, e);
+}
+
+static void wake_books(const applying *x) {
+    inbox *box = x->box;
+    ASSERT(pthread_mutex_lock(&box->lock) == 0);
+    const rail_wake wake = box->wake;
+    void *arg = box->wake_arg;
+    ASSERT(pthread_mutex_unlock(&box->lock) == 0);
+    for (size_t i = 0; wake != NULL && i < x->said.n_events; i++) {
+        if (i == 0 || x->said.events[i].book_id != x->said.events[i - 1].book_id) {
+            wake(arg, x->said.events[i].book_id);
+        }
+    }
+}
+
+static void tell(const applying *x) {
+    const inbox_said *s = &x->said;
+    char id[UUID_TEXT_LEN + 1];
+    uuid_format(x->item.inbox_id, id);
+    metric_add(s->refused != NULL ? x->box->refused : x->box->applied, 1);
+    metric_add(x->box->exceptions, (int64_t)s->n_odd);
+    if (s->refused != NULL) {
+        log_error("inbox.refused", F_STR("id", id), F_STR("reason", s->refused),
+                  F_STR("why", s->refused_text));
+    } else {
+        log_info("inbox.applied", F_STR("id", id), F_STR("about", s->about),
+                 F_INT("lines", s->lines), F_INT("events", x->n_events + (int64_t)s->n_events),
+                 F_INT("exceptions", (int64_t)s->n_odd));
+    }
+}
+
+static bool apply_loaded(applying *x, arena *scratch, err *e) {
+    if (!db_read(x->box->pool, deadline_of(x->box), scratch, read_item, x, e)) {
+        return false;
+    }
+    arena_reset(scratch);
+    if (!make_room(x, e) || (x->said.n_events > 0 &&
+                             !db_read(x->box->pool, deadline_of(x->box), scratch, know, x, e))) {
+        return false;
+    }
+    arena_reset(scratch);
+    CRASH_POINT("inbox.apply.read");
+    if (!write_all(x, scratch, e)) {
+        return false;
+    }
+    CRASH_POINT("inbox.applied");
+    return true;
+}
+
+// --- Failures of ours ------------------------------------------------------------------------------------------------
+
+typedef struct failure {
+    applying *x;
+    const err *why;
+} failure;
+
+static bool note_failure(db_conn *c, arena *a, void *arg, err *e) {
+    const failure *f = arg;
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i64(p, f->x->item.book_id);
+    db_uuid(p, f->x->item.inbox_id);
+    db_text(p, str_of(f->why->reason));
+    db_text(p, inbox_text(a, str_of(f->why->message), TEXT_MAX));
+    db_time(p, f->x->now_us);
+    return db_exec(c, &INBOX_SQL[INBOX_SQL_TRIED], p, a, &rows, NULL, e);
+}
+
+// What fails again and again holds nobody up: after some tries it waits for a person.
+static void give_up_later(applying *x, const err *why, arena *scratch) {
+    err e = {0};
+    failure f = {x, why};
+    metric_add(x->box->failed, 1);
+    if (why->code == ERR_UNAVAILABLE || why->code == ERR_DEADLINE_EXCEEDED) {
+        return; // the database is away: that says nothing of the item
+    }
+    bool ok = db_transact(x->box->pool, deadline_of(x->box), scratch, note_failure, &f, &e);
+    if (ok && x->tries + 1 >= INBOX_TRIES_MAX && x->waits) {
+        x->said = (inbox_said){.about = "",
+                               .refused = "NOT_APPLIED",
+                               .refused_text = arena_strdup(x->a, why->message),
+                               .odd = ARENA_ARRAY(x->a, inbox_odd, 1),
+                               .odd_max = 1};
+        ok = x->said.odd != NULL && x->said.refused_text != NULL &&
+             db_transact(x->box->pool, deadline_of(x->box), scratch, finish, x, &e);
+    }
+    if (!ok) {
+        log_err(LOG_WARN, "inbox.failure_not_noted", &e);
+    }
+}
+
+bool inbox_apply(inbox *box, int64_t book_id, uuid inbox_id, err *e) {
+    arena *a = arena_create(INBOX_SCRATCH_MAX), *scratch = arena_create(INBOX_SCRATCH_MAX);
+    applying x = {.box = box,
+                  .a = a,
+                  .item = {.book_id = book_id, .inbox_id = inbox_id},
+                  .now_us = clock_wall_us(box->clock)};
+    bool ok = db_read(box->pool, deadline_of(box), scratch, load, &x, e);
+    if (ok && x.waits) {
+        ok = find_reader(box, x.item.connection, &x.reader)
+                 ? apply_loaded(&x, scratch, e)
+                 : err_set(e, ERR_FAILED_PRECONDITION, "CONNECTION_OFF",
+                           "the connection that this came from is switched off");
+    }
+    if (ok && x.waits) {
+        tell(&x);
+        wake_books(&x);
+    } else if (!ok && e->code != ERR_FAILED_PRECONDITION) {
+        log_err(LOG_WARN, "inbox.not_applied", e);
+        give_up_later(&x, e, scratch);
+    }
+    arena_destroy(scratch);
+    arena_destroy(a);
+    return ok;
+}
+
+// --- What waits ------------------------------------------------------------------------------------------------------
+
+typedef struct waiting {
+    int connection;
+    int64_t before_us;
+    db_rows *rows;
+} waiting;
+
+static bool find_waiting(db_conn *c, arena *a, void *arg, err *e) {
+    waiting *w = arg;
+    db_params *p = db_params_create(a);
+    db_i16(p, (int16_t)w->connection);
+    db_time(p, w->before_us);
+    db_i64(p, INBOX_WAITING_MAX);
+    return db_exec(c, &INBOX_SQL[INBOX_SQL_WAITING], p, a, &w->rows, NULL, e);
+}
+
+bool inbox_apply_waiting(inbox *box, int connection, err *e) {
+    arena *a = arena_create(INBOX_SCRATCH_MAX);
+    waiting w = {.connection = connection,
+                 .before_us = clock_wall_us(box->clock) - MESSAGE_REST_US};
+    bool ok = db_read(box->pool, deadline_of(box), a, find_waiting, &w, e);
+    const bool found = ok;
+    for (size_t i = 0; found && i < db_count(w.rows); i++) {
+        err one = {0};
+        if (!inbox_apply(box, db_get_i64(w.rows, i, 0), db_get_uuid(w.rows, i, 1), &one)) {
+            ok = false;
+            *e = one;
+            if (one.code == ERR_UNAVAILABLE) {
+                break; // then the rest would fail as well
+            }
+        }
+    }
+    arena_destroy(a);
+    return ok;
+}

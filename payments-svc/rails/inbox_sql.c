@@ -1,0 +1,114 @@
+#include "rails/inbox_sql.h"
+
+// What a person is shown of an item; keep the order, inbox_query.c reads it by column.
+#define ROW                                                                                        \
+    "b.book_id, b.inbox_id, b.connection, b.kind, b.name, b.size, b.sha256, b.said_at, "           \
+    "b.received_at, b.state, b.version, b.about, b.lines, b.events, b.exceptions, b.reason, "      \
+    "b.reason_text, b.tries, b.seen, b.updated_at"
+#define EXCEPTION                                                                                  \
+    "x.book_id, x.inbox_id, x.version, x.line, x.reason, x.reason_text, x.compared, "              \
+    "x.raw_sealed, x.about_book_id, x.payout_id, x.amount, x.currency, x.state, x.closed_by, "     \
+    "x.closed_reason, x.at, x.closed_at"
+
+const db_stmt INBOX_SQL[INBOX_SQL_COUNT] = {
+    [INBOX_SQL_INSERT] =
+        {"inbox_insert",
+         "INSERT INTO inbox (book_id, inbox_id, connection, kind, name, size, sha256, once,"
+         " content_sealed, said_at, received_at, state, version, about, lines, events, exceptions,"
+         " reason, reason_text, tries, seen, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8,"
+         " $9, $10, $11, 1, 1, '', 0, 0, 0, '', '', 0, 1, $11)"
+         " ON CONFLICT (book_id, connection, kind, once) DO NOTHING"},
+    [INBOX_SQL_SEEN] = {"inbox_seen",
+                        "UPDATE inbox SET seen = seen + 1, updated_at = $5"
+                        " WHERE book_id = $1 AND connection = $2 AND kind = $3 AND once = $4"
+                        " RETURNING inbox_id, state"},
+    // Across books: what waits is little, and its index has nothing else.
+    [INBOX_SQL_WAITING] =
+        {"inbox_waiting",
+         "SELECT book_id, inbox_id FROM inbox WHERE state = 1 AND connection = $1"
+         " AND (kind = 1 OR received_at < $2) ORDER BY book_id, inbox_id LIMIT $3"},
+    [INBOX_SQL_LOAD] = {"inbox_load",
+                        "SELECT connection, kind, name, said_at, received_at, version, tries,"
+                        " CASE WHEN version = 1 THEN content_sealed END"
+                        " FROM inbox WHERE book_id = $1 AND inbox_id = $2 AND state = 1"},
+    [INBOX_SQL_LOAD_VERSION] = {"inbox_load_version",
+                                "SELECT content_sealed FROM inbox_version"
+                                " WHERE book_id = $1 AND inbox_id = $2 AND version = $3"},
+    // LATERAL with LIMIT: always one look into the index for each, also under a plan that was cached when the table was empty.
+    [INBOX_SQL_KNOWN_EVENTS] =
+        {"inbox_known_events",
+         "SELECT k.n, v.inbox_id, v.kind, v.amount"
+         " FROM unnest($2::uuid[], $3::text[]) WITH ORDINALITY AS k (payout_id, event_id, n)"
+         " CROSS JOIN LATERAL (SELECT inbox_id, kind, amount FROM rail_event WHERE book_id = $1"
+         " AND payout_id = k.payout_id AND event_id = k.event_id LIMIT 1) v ORDER BY k.n"},
+    [INBOX_SQL_EXCEPTIONS] =
+        {"inbox_exceptions",
+         "INSERT INTO inbox_exception (book_id, inbox_id, version, line, reason, reason_text,"
+         " compared, raw_sealed, about_book_id, payout_id, amount, currency, state, closed_by,"
+         " closed_reason, at)"
+         " SELECT $1, $2, $3, k.line, k.reason, k.reason_text, k.compared, k.raw, k.about,"
+         " NULLIF(k.payout_id, '00000000-0000-0000-0000-000000000000'::uuid), k.amount,"
+         " k.currency, 1, '', '', $4"
+         " FROM unnest($5::int4[], $6::text[], $7::text[], $8::text[], $9::bytea[], $10::int8[],"
+         " $11::uuid[], $12::int8[], $13::text[])"
+         " AS k (line, reason, reason_text, compared, raw, about, payout_id, amount, currency)"
+         " ON CONFLICT (book_id, inbox_id, version, line) DO NOTHING"},
+    [INBOX_SQL_FINISH] =
+        {"inbox_finish",
+         "UPDATE inbox SET state = $4, about = $5, lines = $6, events = $7, exceptions = $8,"
+         " reason = $9, reason_text = $10, updated_at = $11"
+         " WHERE book_id = $1 AND inbox_id = $2 AND version = $3 AND state = 1"},
+    [INBOX_SQL_TRIED] =
+        {"inbox_tried",
+         "UPDATE inbox SET tries = tries + 1, reason = $3, reason_text = $4, updated_at = $5"
+         " WHERE book_id = $1 AND inbox_id = $2 AND state = 1 RETURNING tries"},
+    [INBOX_SQL_LIST] = {"inbox_list", "SELECT " ROW " FROM inbox b WHERE b.book_id = $1"
+                                      " AND b.inbox_id < $2 ORDER BY b.inbox_id DESC LIMIT $3"},
+    // Across books: what a person must repair is little, and its index has nothing else.
+    [INBOX_SQL_LIST_REFUSED] =
+        {"inbox_list_refused",
+         "SELECT " ROW " FROM inbox b WHERE b.state = 3 AND (b.book_id, b.inbox_id) > ($1, $2)"
+         " ORDER BY b.book_id, b.inbox_id LIMIT $3"},
+    [INBOX_SQL_VERSIONS] =
+        {"inbox_versions",
+         "SELECT v.version, v.size, v.sha256, v.content_sealed, v.actor, v.reason, v.at FROM ("
+         "SELECT 1 AS version, b.size, b.sha256, b.content_sealed, '' AS actor, '' AS reason,"
+         " b.received_at AS at FROM inbox b WHERE b.book_id = $1 AND b.inbox_id = $2"
+         " UNION ALL SELECT r.version, r.size, r.sha256, r.content_sealed, r.actor, r.reason, r.at"
+         " FROM inbox_version r WHERE r.book_id = $1 AND r.inbox_id = $2) v ORDER BY v.version"},
+    [INBOX_SQL_EXCEPTIONS_OF] =
+        {"inbox_exceptions_of",
+         "SELECT " EXCEPTION " FROM inbox_exception x WHERE x.book_id = $1 AND x.inbox_id = $2"
+         " AND (x.version, x.line) > ($3, $4) ORDER BY x.version, x.line LIMIT $5"},
+    // Across books: what is open is little, and its index has nothing else.
+    [INBOX_SQL_EXCEPTIONS_OPEN] =
+        {"inbox_exceptions_open",
+         "SELECT " EXCEPTION " FROM inbox_exception x WHERE x.state = 1"
+         " AND (x.book_id, x.inbox_id, x.version, x.line) > ($1, $2, $3, $4)"
+         " ORDER BY x.book_id, x.inbox_id, x.version, x.line LIMIT $5"},
+    [INBOX_SQL_LOCK] = {"inbox_lock", "SELECT " ROW " FROM inbox b WHERE b.book_id = $1"
+                                      " AND b.inbox_id = $2 FOR UPDATE"},
+    [INBOX_SQL_VERSION_INSERT] =
+        {"inbox_version_insert",
+         "INSERT INTO inbox_version (book_id, inbox_id, version, size, sha256, content_sealed,"
+         " actor, reason, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"},
+    [INBOX_SQL_REPAIRED] =
+        {"inbox_repaired",
+         "UPDATE inbox SET state = 1, version = $3, tries = 0, reason = '', reason_text = '',"
+         " updated_at = $4 WHERE book_id = $1 AND inbox_id = $2"},
+    [INBOX_SQL_REPLACED] =
+        {"inbox_replaced",
+         "UPDATE inbox_exception SET state = 3, closed_by = $3, closed_reason = $4, closed_at = $5"
+         " WHERE book_id = $1 AND inbox_id = $2 AND state = 1"},
+    [INBOX_SQL_AGAIN] =
+        {"inbox_again",
+         "UPDATE inbox SET state = 1, tries = 0, reason = '', reason_text = '', updated_at = $3"
+         " WHERE book_id = $1 AND inbox_id = $2 AND state <> 1"},
+    [INBOX_SQL_DISMISS] = {"inbox_dismiss", "UPDATE inbox SET state = 4, updated_at = $3"
+                                            " WHERE book_id = $1 AND inbox_id = $2 AND state = 3"},
+    [INBOX_SQL_DISMISS_LINES] =
+        {"inbox_dismiss_lines",
+         "UPDATE inbox_exception SET state = 2, closed_by = $5, closed_reason = $6, closed_at = $7"
+         " WHERE book_id = $1 AND inbox_id = $2 AND state = 1"
+         " AND ($3 = 0 OR version = $3) AND ($4 < 0 OR line = $4)"},
+};
