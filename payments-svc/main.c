@@ -10,6 +10,7 @@
 #include "crypto/crypto.h"
 #include "daemon/daemon.h"
 #include "guard/guard.h"
+#include "pools.h"
 #include "rails/ach/ach_rail.h"
 #include "rails/instant/instant_rail.h"
 #include "saga/engine.h"
@@ -22,7 +23,8 @@ typedef struct settings {
     int64_t ledger_timeout_ms;
     const char *keys_file;
     int64_t books_count;
-    int64_t saga_workers, saga_batch_max, saga_lease_ms, saga_poll_ms;
+    int64_t intake_pool_size, stream_pool_size, inbound_pool_size;
+    int64_t saga_workers, saga_batch_max, saga_lease_ms, saga_poll_ms, saga_idle_poll_ms;
     int64_t saga_attempts_max, saga_backoff_base_ms, saga_backoff_cap_ms, saga_resolve_after_ms;
     ach_settings ach;
     instant_settings instant;
@@ -34,6 +36,9 @@ typedef struct settings {
 // clang-format off
 static const config_setting SETTINGS[] = {
     DAEMON_COMMON_SETTINGS(settings),
+    ROW("db.intake_pool_size", CONFIG_INT, intake_pool_size, "4", 2, 256, "further connections, for payouts that come in"),
+    ROW("db.stream_pool_size", CONFIG_INT, stream_pool_size, "4", 1, 256, "further connections, for WatchPayouts"),
+    ROW("db.inbound_pool_size", CONFIG_INT, inbound_pool_size, "6", 2, 256, "further connections, for what banks say"),
     ROW("ledger.target", CONFIG_STRING, ledger_target, NULL, 0, 0, "address of ledger-svc, host:port"),
     ROW("ledger.server_name", CONFIG_STRING, ledger_server_name, "localhost", 0, 0, "name to expect in the ledger's certificate"),
     ROW("ledger.timeout_ms", CONFIG_INT, ledger_timeout_ms, "10000", 10, 600000, "how long one call of the ledger may take"),
@@ -42,7 +47,8 @@ static const config_setting SETTINGS[] = {
     ROW("saga.workers", CONFIG_INT, saga_workers, "4", 1, SAGA_WORKERS_MAX, "threads that carry payouts out"),
     ROW("saga.batch_max", CONFIG_INT, saga_batch_max, "8000", 1, SAGA_BATCH_MAX, "payouts of one batch"),
     ROW("saga.lease_ms", CONFIG_INT, saga_lease_ms, "10000", 200, 600000, "a worker that is silent for so long has lost its batch"),
-    ROW("saga.poll_ms", CONFIG_INT, saga_poll_ms, "200", 5, 60000, "how often the database is asked what is due"),
+    ROW("saga.poll_ms", CONFIG_INT, saga_poll_ms, "200", 5, 60000, "how often the database is asked what is due, while there is work"),
+    ROW("saga.idle_poll_ms", CONFIG_INT, saga_idle_poll_ms, "2000", 5, 60000, "and when there was none for a while: how late this process may see what another one left behind"),
     ROW("saga.attempts_max", CONFIG_INT, saga_attempts_max, "5", 1, 100, "submissions of one payout to its rail"),
     ROW("saga.backoff_base_ms", CONFIG_INT, saga_backoff_base_ms, "200", 1, 3600000, "first pause before a step is tried again; doubles, with full jitter"),
     ROW("saga.backoff_cap_ms", CONFIG_INT, saga_backoff_cap_ms, "60000", 1, 86400000, "longest pause before a step is tried again"),
@@ -79,7 +85,8 @@ static const config_setting SETTINGS[] = {
 
 typedef struct program {
     settings settings;
-    db_pool *pool;
+    db_pool *pool; // reads of the API, and its smaller writes
+    pools pools;   // all else
     guard *guard;
     crypto_keyring *keys;
     rpc_client *ledger;
@@ -110,10 +117,10 @@ static void add_rail(program *p, rail *r) {
 
 static bool start_rails(program *p, err *e) {
     settings *s = &p->settings;
-    p->inbox = inbox_create(p->pool, p->keys, clock_system());
+    p->inbox = inbox_create(p->pools.inbound, p->keys, clock_system());
     inbox_set_wake(p->inbox, on_events, p);
     if (s->ach.enabled) {
-        p->ach = ach_rail_create(&s->ach, p->pool, p->keys, clock_system(), e);
+        p->ach = ach_rail_create(&s->ach, p->pools.inbound, p->keys, clock_system(), e);
         if (p->ach == NULL) {
             return false;
         }
@@ -121,7 +128,7 @@ static bool start_rails(program *p, err *e) {
         add_rail(p, p->ach);
     }
     if (s->instant.enabled) {
-        p->instant = instant_rail_create(&s->instant, p->pool, clock_system(), e);
+        p->instant = instant_rail_create(&s->instant, p->pools.inbound, clock_system(), e);
         if (p->instant == NULL) {
             return false;
         }
@@ -147,7 +154,9 @@ static bool start_ledger_client(program *p, err *e) {
 static bool start_engine(program *p, err *e) {
     const settings *s = &p->settings;
     const saga_engine_options o = {
-        .pool = p->pool,
+        .pool = p->pools.engine,
+        .keeper_pool = p->pools.keeper,
+        .look_pool = p->pools.look,
         .guard = p->guard,
         .ledger = p->ledger,
         .keys = p->keys,
@@ -157,6 +166,8 @@ static bool start_engine(program *p, err *e) {
         .batch_max = (int)s->saga_batch_max,
         .lease_ms = s->saga_lease_ms,
         .poll_ms = s->saga_poll_ms,
+        .idle_poll_ms =
+            s->saga_idle_poll_ms > s->saga_poll_ms ? s->saga_idle_poll_ms : s->saga_poll_ms,
         .policy = {.attempts_max = (int32_t)s->saga_attempts_max,
                    .backoff_base_ms = s->saga_backoff_base_ms,
                    .backoff_cap_ms = s->saga_backoff_cap_ms,
@@ -170,6 +181,8 @@ static bool start_engine(program *p, err *e) {
 static bool start_service(program *p, err *e) {
     const payments_service_options o = {
         .pool = p->pool,
+        .intake_pool = p->pools.intake,
+        .stream_pool = p->pools.streams,
         .ledger = p->ledger,
         .keys = p->keys,
         .engine = p->engine,
@@ -209,6 +222,7 @@ static void stop(void *self) {
     rpc_client_destroy(p->ledger);
     crypto_keyring_destroy(p->keys);
     guard_stop(p->guard);
+    pools_close(&p->pools);
 }
 
 static bool start(void *self, db_pool *pool, rpc_service *services, size_t services_max,
@@ -216,8 +230,16 @@ static bool start(void *self, db_pool *pool, rpc_service *services, size_t servi
     program *p = self;
     ASSERT(services_max >= PAYMENTS_SERVICES);
     p->pool = pool;
-    p->guard = guard_start(pool, e); // first: it sets the clock of everything below
+    const pools_sizes sizes = {.engine = p->settings.saga_workers + 2,
+                               .intake = p->settings.intake_pool_size,
+                               .streams = p->settings.stream_pool_size,
+                               .inbound = p->settings.inbound_pool_size};
+    if (!pools_open(&p->pools, &p->settings.common, &sizes, e)) {
+        return false;
+    }
+    p->guard = guard_start(p->pools.look, e); // first: it sets the clock of everything below
     if (p->guard == NULL) {
+        pools_close(&p->pools);
         return false;
     }
     p->keys = crypto_keyring_load(p->settings.keys_file, e);

@@ -12,10 +12,16 @@ static void report(const char *event, const err *e) {
     log_err(LOG_ERROR, event, e);
 }
 
+static bool take(ach *a, const char *name) {
+    a->took = true;
+    return ach_take(a, name);
+}
+
 // Everything that is due. What fails is tried again at the next pass.
 static void pass(ach *a) {
     err e = {0};
-    ach_inbox_each(a, ach_take);
+    a->took = false;
+    ach_inbox_each(a, take);
     ach_archive_prune(a);
     if (!ach_settle_due(a, &e)) {
         report("ach.settle_failed", &e);
@@ -30,22 +36,34 @@ static void pass(ach *a) {
     }
 }
 
+enum {
+    IDLE_FACTOR = 8
+}; // how much more rarely the inbox is looked at after a while without a file
+
+static int64_t next_pause_ms(const ach *a, int64_t pause_ms) {
+    const int64_t more_ms = pause_ms + pause_ms / 8 + 1, most_ms = a->o.poll_ms * IDLE_FACTOR;
+    return a->took ? a->o.poll_ms : more_ms < most_ms ? more_ms : most_ms;
+}
+
 static void *ach_main(void *arg) {
     ach *a = arg;
+    int64_t pause_ms = a->o.poll_ms;
     pthread_mutex_lock(&a->lock);
     while (!a->stop) {
         uint64_t wanted = a->flush_wanted;
         pthread_mutex_unlock(&a->lock);
         pass(a);
+        pause_ms = next_pause_ms(a, pause_ms);
         pthread_mutex_lock(&a->lock);
         if (a->flush_done < wanted) {
+            pause_ms = a->o.poll_ms;
             a->flush_done = wanted;
             pthread_cond_broadcast(&a->changed);
         }
         struct timespec until;
         (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        int64_t ns = until.tv_nsec + a->o.poll_ms % 1000 * 1000000;
-        until.tv_sec += (time_t)(a->o.poll_ms / 1000 + ns / 1000000000);
+        int64_t ns = until.tv_nsec + pause_ms % 1000 * 1000000;
+        until.tv_sec += (time_t)(pause_ms / 1000 + ns / 1000000000);
         until.tv_nsec = (long)(ns % 1000000000);
         int rc = 0;
         while (!a->stop && a->flush_wanted == a->flush_done && rc != ETIMEDOUT) {

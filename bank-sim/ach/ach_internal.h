@@ -25,6 +25,7 @@ struct ach {
     pthread_cond_t changed;
     bool stop;
     uint64_t flush_wanted, flush_done;
+    bool took; // of the thread: the last pass found a file
 };
 
 // ach_files.c

@@ -13,7 +13,8 @@
 #include "base/ticker.h"
 
 enum {
-    TICK_MS = 50, // how often to look for new rows
+    TICK_MS = 50,       // how often to look for new rows
+    IDLE_TICK_MS = 200, // and when there were none for a while
     DATABASE_TIMEOUT_MS = 5000,
     BOOKS_PAGE = 1000,
     PUBLISH_PAGE = 1000,
@@ -425,8 +426,11 @@ static void seal_all(sealer *s, bool now) {
     tell_metrics(s);
 }
 
-static void tick(void *arg) {
-    seal_all(arg, false);
+// True: there are rows that no head covers.
+static bool tick(void *arg) {
+    sealer *s = arg;
+    seal_all(s, false);
+    return metric_value(s->rows_behind) > 0;
 }
 
 // --- Life ------------------------------------------------------------------------------------------------------------
@@ -496,7 +500,7 @@ sealer *sealer_create(const sealer_options *o, err *e) {
     }
     metric_gauge_fn("ledger_unsealed_age_seconds", "",
                     "how long the oldest unsealed journal row has waited", read_age_s, s);
-    s->ticker = ticker_start(TICK_MS, tick, s);
+    s->ticker = ticker_start_lazy(TICK_MS, IDLE_TICK_MS, tick, s);
     ASSERT(s->ticker != NULL);
     return s;
 }

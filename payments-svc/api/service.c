@@ -13,8 +13,8 @@ payments_service *payments_service_create(const payments_service_options *o, err
     payments_service *s = calloc(1, sizeof *s);
     ASSERT(s != NULL);
     s->o = *o;
-    s->merchants = merchant_store_create(o->pool);
-    const intake_options in = {.pool = o->pool,
+    s->merchants = merchant_store_create(o->intake_pool);
+    const intake_options in = {.pool = o->intake_pool,
                                .keys = o->keys,
                                .rails = o->rails,
                                .n_rails = o->n_rails,

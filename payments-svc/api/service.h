@@ -13,7 +13,9 @@ enum { PAYMENTS_SERVICES = 4 };
 typedef struct payments_service payments_service;
 
 typedef struct payments_service_options {
-    db_pool *pool;
+    db_pool *pool;        // reads, and writes of all but payouts
+    db_pool *intake_pool; // payouts that come in
+    db_pool *stream_pool; // WatchPayouts
     rpc_client *ledger;
     crypto_keyring *keys;
     saga_engine *engine; // woken when payouts arrive

@@ -167,7 +167,7 @@ static bool watch_round(watch *w, rpc_call *call, arena *a, err *e) {
     if (!begin_look(w, a)) {
         return out_of_memory(e);
     }
-    return db_read(w->s->o.pool, deadline, a, look_tx, w, e) && send_changes(w, call);
+    return db_read(w->s->o.stream_pool, deadline, a, look_tx, w, e) && send_changes(w, call);
 }
 
 static bool watch_named(watch *w, const Payments__V1__WatchPayoutsRequest *r, err *e) {

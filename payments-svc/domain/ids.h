@@ -38,4 +38,8 @@ uuid transfer_of_deposit(int64_t book_id, str merchant_id, str idempotency_key);
 // Idempotency key of one submission to a rail: hex SHA-256 of (intent id, attempt).
 void attempt_key(uuid intent_id, int32_t attempt, char out[65]);
 
+// The lane of a merchant's payouts in its book (saga.lane), 0 … MERCHANT_LANES - 1. Whoever comes from one lane waits for no other.
+enum { MERCHANT_LANES = 16 };
+int16_t merchant_lane(str merchant_id);
+
 #endif

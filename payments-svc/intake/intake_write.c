@@ -2,6 +2,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/crash.h"
+#include "domain/ids.h"
 #include "domain/machine.h"
 #include "intake/intake_internal.h"
 
@@ -45,8 +46,8 @@ static bool copy_sagas(const intake_batch *b, db_conn *c, int64_t now_us, err *e
     db_copy *w = db_copy_begin(
         c, "saga",
         "book_id, payout_id, rail, step, phase, state, attempt, tries, log_seq, events, "
-        "events_seen, due_at, epoch, reason, reason_text, rail_reference, updated_at",
-        17, e);
+        "events_seen, due_at, epoch, reason, reason_text, rail_reference, updated_at, lane",
+        18, e);
     if (w == NULL) {
         return false;
     }
@@ -67,6 +68,7 @@ static bool copy_sagas(const intake_batch *b, db_conn *c, int64_t now_us, err *e
             db_copy_text(w, STR(""));
         }
         db_copy_time(w, b->fresh[i]->created_us);
+        db_copy_i16(w, merchant_lane(b->fresh[i]->idem.merchant_id));
     }
     return db_copy_end(w, NULL, e);
 }

@@ -64,15 +64,31 @@ struct saga_engine {
     int n_threads;
     rail *rails[SAGA_RAILS_MAX];
 
-    pthread_mutex_t mutex; // guards all below; never held across SQL or a call
-    pthread_cond_t changed;
+    pthread_mutex_t mutex;  // guards all below; never held across SQL or a call
+    pthread_cond_t changed; // for the one that waits for a time
+    pthread_cond_t others;  // for all others that wait
     bool stopping, scanning, scan_wanted;
+    bool
+        waiting; // one worker waits for the time of the next scan or task; the others wait to be woken
+    int64_t pause_ms;                  // between two scans: grows while nothing is found
     int64_t next_scan_ms, books_at_ms; // monotonic
     book *books[SAGA_BOOKS_MAX];
     size_t n_books;
     size_t cursor;               // where the round robin goes on
     int at_rail[SAGA_RAILS_MAX]; // workers that submit to a rail, or ask it
 };
+
+// --- Waking workers (all with the mutex held) --------------------------------------------------------------------------
+
+// There may be work: for the one that waits for a time, or else for another one. Whoever takes work up calls it, too.
+static void wake_one(saga_engine *g) {
+    pthread_cond_signal(g->waiting ? &g->changed : &g->others);
+}
+
+static void wake_all(saga_engine *g) {
+    pthread_cond_broadcast(&g->changed);
+    pthread_cond_broadcast(&g->others);
+}
 
 // --- The board (all with the mutex held) -----------------------------------------------------------------------------
 
@@ -235,15 +251,14 @@ typedef struct scan {
     int64_t books[SAGA_BOOKS_MAX];
     size_t n_books;
     bool refresh;
-    saga_due *due;
-    size_t n_due;
+    saga_scan found;
     int64_t now_us;
 } scan;
 
 static bool scan_database(saga_engine *g, scan *s, arena *a, err *e) {
     const int64_t deadline = clock_mono_ms(g->clock) + SCAN_TIMEOUT_MS;
     if (s->refresh &&
-        !saga_store_books(g->o.pool, s->books, SAGA_BOOKS_MAX, &s->n_books, deadline, a, e)) {
+        !saga_store_books(g->o.look_pool, s->books, SAGA_BOOKS_MAX, &s->n_books, deadline, a, e)) {
         return false;
     }
     int16_t rails[SAGA_RAILS_MAX];
@@ -251,10 +266,10 @@ static bool scan_database(saga_engine *g, scan *s, arena *a, err *e) {
         rails[i] = (int16_t)g->rails[i]->id;
     }
     s->now_us = clock_wall_us(g->clock);
-    s->n_due = 0;
+    s->found = (saga_scan){NULL, 0, INT64_MAX};
     return s->n_books == 0 ||
-           saga_store_scan(g->o.pool, s->books, s->n_books, rails, g->o.n_rails, s->now_us,
-                           (int64_t)g->o.batch_max + 1, &s->due, &s->n_due, deadline, a, e);
+           saga_store_scan(g->o.look_pool, s->books, s->n_books, rails, g->o.n_rails, s->now_us,
+                           (int64_t)g->o.batch_max + 1, &s->found, deadline, a, e);
 }
 
 static void take_scan(saga_engine *g, const scan *s) {
@@ -262,8 +277,8 @@ static void take_scan(saga_engine *g, const scan *s) {
     for (size_t i = 0; i < s->n_books; i++) {
         (void)find_book(g, s->books[i]);
     }
-    for (size_t i = 0; i < s->n_due; i++) {
-        const saga_due *due = &s->due[i];
+    for (size_t i = 0; i < s->found.n; i++) {
+        const saga_due *due = &s->found.due[i];
         ASSERT(due->step >= STEP_RESERVE && due->step <= STEP_DONE);
         counts[due->step] += due->count;
         for (size_t r = 0; r < g->o.n_rails; r++) {
@@ -275,6 +290,20 @@ static void take_scan(saga_engine *g, const scan *s) {
     for (int step = STEP_RESERVE; step <= STEP_DONE; step++) {
         metric_set(g->due[step], counts[step]);
     }
+}
+
+// When to look again: soon while there is work, ever later while there is none, and in time for what will be due.
+static void plan_scan(saga_engine *g, const saga_scan *found, int64_t now_us) {
+    const int64_t more_ms = g->pause_ms + g->pause_ms / 4 + 1;
+    g->pause_ms = found == NULL || found->n > 0 ? g->o.poll_ms
+                  : more_ms < g->o.idle_poll_ms ? more_ms
+                                                : g->o.idle_poll_ms;
+    int64_t pause_ms = g->pause_ms;
+    if (found != NULL && found->next_us != INT64_MAX) {
+        const int64_t due_ms = (found->next_us - now_us) / US_PER_MS + 1;
+        pause_ms = due_ms < pause_ms ? due_ms : pause_ms;
+    }
+    g->next_scan_ms = clock_mono_ms(g->clock) + pause_ms;
 }
 
 // Entered and left with the mutex held. One worker at a time.
@@ -298,17 +327,17 @@ static void run_scan(saga_engine *g, arena *a) {
     }
     pthread_mutex_lock(&g->mutex);
     g->scanning = false;
-    g->next_scan_ms = clock_mono_ms(g->clock) + g->o.poll_ms;
     if (ok) {
         g->books_at_ms = s->refresh ? now_ms : g->books_at_ms;
         take_scan(g, s);
     }
+    plan_scan(g, ok ? &s->found : NULL, s->now_us);
     arena_reset(a);
-    pthread_cond_broadcast(&g->changed);
+    wake_all(g);
 }
 
-// Leases that are over. It may have to wait for locks of whoever had them, so it is no part of a scan.
-static void take_over(void *arg) {
+// Leases that are over. It may have to wait for locks of whoever had them, so it is no part of a scan. True: there were any.
+static bool take_over(void *arg) {
     static saga_complaint complaint;
     saga_engine *g = arg;
     int64_t books[SAGA_BOOKS_MAX];
@@ -322,7 +351,7 @@ static void take_over(void *arg) {
     err e;
     err_clear(&e);
     if (n_books > 0 &&
-        !saga_store_take_over(g->o.pool, books, n_books, &g->stuck, &n,
+        !saga_store_take_over(g->o.look_pool, books, n_books, &g->stuck, &n,
                               clock_mono_ms(g->clock) + SCAN_TIMEOUT_MS, g->take_over_arena, &e) &&
         saga_may_complain(&complaint)) {
         log_err(LOG_WARN, "saga.take_over_failed", &e);
@@ -331,9 +360,10 @@ static void take_over(void *arg) {
     if (n > 0) {
         pthread_mutex_lock(&g->mutex);
         g->scan_wanted = true;
-        pthread_cond_broadcast(&g->changed);
+        wake_all(g);
         pthread_mutex_unlock(&g->mutex);
     }
+    return n > 0;
 }
 
 // --- A worker --------------------------------------------------------------------------------------------------------
@@ -373,7 +403,12 @@ static saga_result run_task(worker *w, const task *t) {
     return result;
 }
 
+// One worker waits for a time, the others for it: nobody needs more than one to wake up for nothing.
 static void wait_until(saga_engine *g, int64_t wake_us) {
+    if (g->waiting) {
+        (void)pthread_cond_wait(&g->others, &g->mutex);
+        return;
+    }
     const int64_t poll_left_ms = g->next_scan_ms - clock_mono_ms(g->clock);
     const int64_t task_left_ms = (wake_us - clock_wall_us(g->clock)) / US_PER_MS + 1;
     int64_t ms = poll_left_ms < task_left_ms ? poll_left_ms : task_left_ms;
@@ -386,7 +421,9 @@ static void wait_until(saga_engine *g, int64_t wake_us) {
         until.tv_sec++;
         until.tv_nsec -= 1000000000;
     }
+    g->waiting = true;
     (void)pthread_cond_timedwait(&g->changed, &g->mutex, &until);
+    g->waiting = false;
 }
 
 static void work(worker *w) {
@@ -399,7 +436,7 @@ static void work(worker *w) {
             g->next_scan_ms = clock_mono_ms(g->clock) + g->o.poll_ms;
             wait_until(g, wake_us);
         } else if (pick(g, &t, clock_wall_us(g->clock), &wake_us)) {
-            pthread_cond_signal(&g->changed); // there may be work for another one
+            wake_one(g); // there may be work for another one, and somebody must wait for the time
             pthread_mutex_unlock(&g->mutex);
             const saga_result result = run_task(w, &t);
             pthread_mutex_lock(&g->mutex);
@@ -435,8 +472,9 @@ static bool check_options(const saga_engine_options *o, err *e) {
         wrong = "saga.workers must be 1 to 64";
     } else if (o->batch_max < 1 || o->batch_max > SAGA_BATCH_MAX) {
         wrong = "saga.batch_max must be 1 to 8000";
-    } else if (o->lease_ms < 100 || o->poll_ms < 1) {
-        wrong = "saga.lease_ms must be 100 or more, saga.poll_ms 1 or more";
+    } else if (o->lease_ms < 100 || o->poll_ms < 1 || o->idle_poll_ms < o->poll_ms) {
+        wrong = "saga.lease_ms must be 100 or more, saga.poll_ms 1 or more, and no more than "
+                "saga.idle_poll_ms";
     } else if (o->policy.attempts_max < 1 || o->policy.backoff_base_ms < 1 ||
                o->policy.resolve_after_ms < 0 ||
                o->policy.backoff_cap_ms < o->policy.backoff_base_ms) {
@@ -449,6 +487,14 @@ static bool check_options(const saga_engine_options *o, err *e) {
         wrong = o->rails[i]->batch_max < 1 ? "a rail takes no items" : NULL;
     }
     return wrong == NULL || err_set(e, ERR_INVALID_ARGUMENT, "SETTING", "%s", wrong);
+}
+
+// A lease that is over is found within a tenth of its time.
+static int64_t take_over_pause_ms(const saga_engine_options *o) {
+    const int64_t tenth_ms = o->lease_ms / 10;
+    return tenth_ms < o->poll_ms        ? o->poll_ms
+           : tenth_ms > o->idle_poll_ms ? o->idle_poll_ms
+                                        : tenth_ms;
 }
 
 static void make_gauges(saga_engine *g) {
@@ -480,10 +526,14 @@ saga_engine *saga_engine_start(const saga_engine_options *o, err *e) {
     ASSERT(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
     ASSERT(pthread_mutex_init(&g->mutex, NULL) == 0);
     ASSERT(pthread_cond_init(&g->changed, &monotonic) == 0);
+    ASSERT(pthread_cond_init(&g->others, NULL) == 0);
     ASSERT(pthread_condattr_destroy(&monotonic) == 0);
-    g->keeper = saga_keeper_start(o->pool, g->clock, o->lease_ms);
+    g->o.keeper_pool = o->keeper_pool == NULL ? o->pool : o->keeper_pool;
+    g->o.look_pool = o->look_pool == NULL ? o->pool : o->look_pool;
+    g->pause_ms = o->poll_ms;
+    g->keeper = saga_keeper_start(g->o.keeper_pool, g->clock, o->lease_ms);
     g->take_over_arena = arena_create(SAGA_ARENA_MAX);
-    g->take_over = ticker_start(o->poll_ms, take_over, g);
+    g->take_over = ticker_start_lazy(o->poll_ms, take_over_pause_ms(o), take_over, g);
     ASSERT(g->take_over != NULL);
     for (int i = 0; i < o->workers; i++) {
         if (pthread_create(&g->threads[i], NULL, worker_main, g) != 0) {
@@ -503,7 +553,7 @@ static void mark_step(saga_engine *g, int64_t book_id, saga_step step) {
     for (size_t r = 0; home != NULL && r < g->o.n_rails; r++) {
         home->slots[r][step].marked = true;
     }
-    pthread_cond_signal(&g->changed);
+    wake_one(g);
     pthread_mutex_unlock(&g->mutex);
 }
 
@@ -512,7 +562,13 @@ void saga_engine_wake(saga_engine *g, int64_t book_id) {
 }
 
 void saga_engine_heard(saga_engine *g, int64_t book_id) {
-    mark_step(g, book_id, STEP_AWAIT); // where nearly all of them are; a scan finds the others
+    pthread_mutex_lock(&g->mutex);
+    const int64_t soon_ms =
+        clock_mono_ms(g->clock) + g->o.poll_ms; // for those that stand elsewhere
+    g->pause_ms = g->o.poll_ms;
+    g->next_scan_ms = soon_ms < g->next_scan_ms ? soon_ms : g->next_scan_ms;
+    pthread_mutex_unlock(&g->mutex);
+    mark_step(g, book_id, STEP_AWAIT); // where nearly all of them are
 }
 
 void saga_engine_stop(saga_engine *g) {
@@ -521,7 +577,7 @@ void saga_engine_stop(saga_engine *g) {
     }
     pthread_mutex_lock(&g->mutex);
     g->stopping = true;
-    pthread_cond_broadcast(&g->changed);
+    wake_all(g);
     pthread_mutex_unlock(&g->mutex);
     for (int i = 0; i < g->n_threads; i++) {
         ASSERT(pthread_join(g->threads[i], NULL) == 0);
@@ -530,6 +586,7 @@ void saga_engine_stop(saga_engine *g) {
     arena_destroy(g->take_over_arena);
     saga_keeper_stop(g->keeper);
     ASSERT(pthread_cond_destroy(&g->changed) == 0);
+    ASSERT(pthread_cond_destroy(&g->others) == 0);
     ASSERT(pthread_mutex_destroy(&g->mutex) == 0);
     arena_destroy(g->a);
     free(g);

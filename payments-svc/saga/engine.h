@@ -19,8 +19,11 @@ typedef struct saga_engine saga_engine;
 enum { SAGA_WORKERS_MAX = 64, SAGA_BATCH_MAX = 8000, SAGA_RAILS_MAX = 8, SAGA_BOOKS_MAX = 1024 };
 
 typedef struct saga_engine_options {
-    db_pool *pool; // needs workers + 2 connections
-    guard *guard;  // asked before each claim; NULL: all may be claimed
+    db_pool *pool; // of the workers: one connection each
+    // Of the keeper of leases (one connection), and of the looks at what is due and what is over (two), so that no worker and no reader
+    // of the API can starve them. NULL: pool, which needs two more then. The sessions of the looks have SAGA_LOOK_SESSION.
+    db_pool *keeper_pool, *look_pool;
+    guard *guard; // asked before each claim; NULL: all may be claimed
     rpc_client *ledger;
     crypto_keyring *keys;
     rail *const *rails;
@@ -28,12 +31,18 @@ typedef struct saga_engine_options {
     int workers;
     int batch_max;    // sagas of one batch, at most SAGA_BATCH_MAX
     int64_t lease_ms; // a worker that is silent for so long has lost its batch
-    int64_t
-        poll_ms; // how often the database is asked what is due, when nobody calls saga_engine_wake
+    // How often the database is asked what is due, when nobody calls saga_engine_wake: from poll_ms while there is work, to
+    // idle_poll_ms when there was none for long. What is known to become due is asked for in time.
+    int64_t poll_ms, idle_poll_ms;
     saga_policy
         policy; // resolve_after_ms is for rails that answer one by one; a rail of files is never asked
     int64_t ledger_timeout_ms;
 } saga_engine_options;
+
+// Session settings (db_pool_options.session_options) of the look_pool: its few statements are planned once, by index.
+#define SAGA_LOOK_SESSION                                                                          \
+    "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off "        \
+    "-c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
 
 // Starts the worker threads. Books are found from merchant_book. @borrows everything in the options until stop.
 // NULL and *e on bad options.

@@ -25,6 +25,7 @@ struct saga_keeper {
     pthread_mutex_t mutex; // guards stopping and leases[].{used,renewing}; never held across SQL
     pthread_cond_t changed;
     bool stopping;
+    bool sleeping; // there was no lease for a while: it waits to be woken
     saga_lease leases[LEASES_MAX];
 };
 
@@ -83,12 +84,34 @@ static void wait_ms(saga_keeper *k, int64_t ms) {
     (void)pthread_cond_timedwait(&k->changed, &k->mutex, &until);
 }
 
+static bool has_leases(const saga_keeper *k) {
+    for (size_t i = 0; i < LEASES_MAX; i++) {
+        if (k->leases[i].used) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// With the mutex held. While there are leases, the keeper looks at them by itself.
+static void wake(saga_keeper *k) {
+    if (k->sleeping) {
+        k->sleeping = false;
+        pthread_cond_broadcast(&k->changed);
+    }
+}
+
 static void *keep(void *arg) {
     saga_keeper *k = arg;
     pthread_mutex_lock(&k->mutex);
     while (!k->stopping) {
         renew_all(k);
+        const bool had_some = has_leases(k);
         wait_ms(k, k->lease_ms / 12 + 1);
+        k->sleeping = !had_some && !has_leases(k) && !k->stopping;
+        while (k->sleeping) {
+            (void)pthread_cond_wait(&k->changed, &k->mutex);
+        }
     }
     pthread_mutex_unlock(&k->mutex);
     return NULL;
@@ -114,6 +137,7 @@ saga_keeper *saga_keeper_start(db_pool *pool, const clock_source *clock, int64_t
 void saga_keeper_stop(saga_keeper *k) {
     pthread_mutex_lock(&k->mutex);
     k->stopping = true;
+    k->sleeping = false;
     pthread_cond_broadcast(&k->changed);
     pthread_mutex_unlock(&k->mutex);
     ASSERT(pthread_join(k->thread, NULL) == 0);
@@ -127,7 +151,7 @@ void saga_keeper_stop(saga_keeper *k) {
 }
 
 saga_lease *saga_lease_begin(saga_keeper *k, saga_batch *b) {
-    const saga_renewal r = {.pool = b->from.pool,
+    const saga_renewal r = {.pool = k->pool,
                             .book_id = b->from.book_id,
                             .lease_id = b->lease_id,
                             .owner = b->from.owner,
@@ -140,6 +164,7 @@ saga_lease *saga_lease_begin(saga_keeper *k, saga_batch *b) {
             *found = (saga_lease){true, false, false, b, r};
         }
     }
+    wake(k);
     pthread_mutex_unlock(&k->mutex);
     ASSERT(found != NULL); // one for each worker
     return found;

@@ -49,6 +49,7 @@ static saga_engine *start(rail *r, int64_t poll_ms, int64_t lease_ms) {
                              .batch_max = 8000,
                              .lease_ms = lease_ms,
                              .poll_ms = poll_ms,
+                             .idle_poll_ms = poll_ms,
                              .policy = {.attempts_max = 5,
                                         .backoff_base_ms = 5,
                                         .backoff_cap_ms = 50,

@@ -86,6 +86,9 @@ bool saga_store_outcome(saga_batch *b, int64_t deadline_mono_ms, err *e) WARN_UN
 // Inside the claiming transaction: reads what was said of the batch's items, and fills item->said. (event_store.c)
 bool saga_store_hear(saga_batch *b, db_conn *c, err *e) WARN_UNUSED;
 
+// --- what there is to do (scan_store.c) ------------------------------------------------------------------------------
+
+// Adds the books of the database that are not among the n known ones, sorts them all.
 bool saga_store_books(db_pool *pool, int64_t *books, size_t max, size_t *n,
                       int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
 
@@ -93,12 +96,20 @@ typedef struct saga_due {
     int64_t book_id;
     int rail;
     saga_step step;
-    int64_t count; // at most the limit asked for
+    int64_t count; // not leased; of each lane at most the limit asked for
     int64_t oldest_us;
 } saga_due;
+typedef struct saga_scan {
+    saga_due *due;
+    size_t n;
+    int64_t next_us; // when the next one that is not due yet will be; INT64_MAX: none is known
+} saga_scan;
+// What is due in any of the books. The pool's sessions have SAGA_LOOK_SESSION, or it is dear.
 bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const int16_t *rails,
-                     size_t n_rails, int64_t now_us, int64_t limit, saga_due **due, size_t *n,
+                     size_t n_rails, int64_t now_us, int64_t limit, saga_scan *s,
                      int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
+// In how many lanes the sagas before a step stand.
+int16_t saga_step_lanes(saga_step step);
 
 // For statements whose best plan changes as the tables grow: until the end of the transaction.
 bool saga_plan_each_time(db_conn *c, arena *a, err *e) WARN_UNUSED;

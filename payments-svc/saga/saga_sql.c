@@ -20,6 +20,9 @@
     "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) AND s.payout_id = u.payout_id "        \
     "AND s.epoch = u.epoch - 1"
 
+// As the index saga_due has it: the steps before the bank's word have lanes.
+#define LANE_OF_S "(CASE WHEN s.step <= 2 THEN s.lane ELSE 0::smallint END)"
+
 static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     // A plan made while the tables were small would be kept, and reads them from end to end for each item of a batch when
     // they are not small any more. Planning costs a millisecond; a batch is thousands of rows.
@@ -33,35 +36,47 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "SELECT set_config('enable_nestloop', 'off', true), "
          "set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true), "
          "set_config('jit', 'off', true)"}, // what is off costs so much that its plan would be compiled
-    [SAGA_SQL_BOOKS] = {"saga_books",
-                        "SELECT DISTINCT book_id FROM merchant_book ORDER BY book_id LIMIT $1"},
-    // For each book, rail and step: how many are due (counted up to a limit), and since when the oldest. Those that are leased
-    // stay due; they were the oldest when they were taken, so as many are left out from the front.
+    // The least book beyond each of those that are known, before the next of them: with the known ones sorted, all there are are
+    // found in a few rounds, and when there is none that is new, no merchant is read.
+    [SAGA_SQL_BOOKS] =
+        {"saga_books",
+         "SELECT m.book_id FROM unnest($1::int8[], $2::int8[]) AS g(after, before) "
+         "CROSS JOIN LATERAL (SELECT book_id FROM merchant_book WHERE book_id > g.after "
+         "AND book_id < g.before ORDER BY book_id LIMIT 1) AS m ORDER BY m.book_id"},
+    // For each book, rail, step and lane: how many are due (counted up to a limit), since when the oldest, and when the next one will
+    // be. Those that are leased stay due, and are told beside them. Planned once, on connections whose settings leave only the index
+    // (SAGA_LOOK_SESSION): planning it costs more than running it.
     [SAGA_SQL_SCAN] =
         {"saga_scan",
-         "SELECT b.book_id, r.rail, t.step, d.n, d.oldest "
+         "SELECT b.book_id, r.rail, t.step, d.n, d.oldest, f.due_at, coalesce(l.n, 0) "
          "FROM unnest($1::int8[]) AS b(book_id) CROSS JOIN unnest($2::int2[]) AS r(rail) "
-         "CROSS JOIN unnest($3::int2[]) AS t(step) "
-         "LEFT JOIN (SELECT book_id, rail, step, sum(n) AS n FROM saga_lease "
+         "CROSS JOIN unnest($3::int2[], $4::int2[]) AS t(step, lane) "
+         "LEFT JOIN (SELECT book_id, rail, step, sum(n)::int8 AS n FROM saga_lease "
          "WHERE book_id = ANY($1::int8[]) GROUP BY book_id, rail, step) AS l "
          "ON l.book_id = b.book_id AND l.rail = r.rail AND l.step = t.step "
          "CROSS JOIN LATERAL (SELECT count(*) AS n, min(due_at) AS oldest FROM ("
-         "SELECT s.due_at FROM saga AS s WHERE s.book_id = b.book_id AND s.rail = r.rail AND "
-         "s.step = t.step "
-         "AND s.due_at <= $4 ORDER BY s.due_at OFFSET coalesce(l.n, 0) LIMIT $5) AS q) AS d "
-         "WHERE d.n > 0"},
+         "SELECT s.due_at FROM saga AS s WHERE s.book_id = b.book_id AND s.rail = r.rail "
+         "AND s.step = t.step AND " LANE_OF_S " = t.lane AND s.due_at <= $5 "
+         "ORDER BY s.due_at LIMIT $6 + coalesce(l.n, 0)) AS q) AS d "
+         "LEFT JOIN LATERAL (SELECT s.due_at FROM saga AS s WHERE s.book_id = b.book_id "
+         "AND s.rail = r.rail AND s.step = t.step AND " LANE_OF_S " = t.lane AND s.due_at > $5 "
+         "ORDER BY s.due_at LIMIT 1) AS f ON true "
+         "WHERE d.n > 0 OR f.due_at IS NOT NULL"},
     // Waits for the claim before. The next statement sees what that one has leased.
     [SAGA_SQL_LOCK_SLOT] = {"saga_lock_slot",
                             "INSERT INTO saga_slot (book_id, rail, step, claims) "
                             "VALUES ($1, $2, $3, 1) ON CONFLICT (book_id, rail, step) "
                             "DO UPDATE SET claims = saga_slot.claims + 1"},
+    // So many of each lane, the oldest first.
     [SAGA_SQL_DUE] =
         {"saga_due",
-         "SELECT payout_id, phase, state, outlook, attempt, tries, log_seq, events, epoch, due_at, "
-         "reason, reason_text, rail_reference FROM saga "
-         "WHERE book_id = $1 AND rail = $2 AND step = $3 AND due_at <= $4 "
-         "AND payout_id NOT IN (SELECT unnest(payout_ids) FROM saga_lease "
-         "WHERE book_id = $1 AND rail = $2 AND step = $3) ORDER BY due_at LIMIT $5"},
+         "SELECT q.* FROM unnest($5::int2[]) AS t(lane) CROSS JOIN LATERAL ("
+         "SELECT s.payout_id, s.phase, s.state, s.outlook, s.attempt, s.tries, s.log_seq, "
+         "s.events, s.epoch, s.due_at, s.reason, s.reason_text, s.rail_reference, t.lane "
+         "FROM saga AS s WHERE s.book_id = $1 AND s.rail = $2 AND s.step = $3 "
+         "AND " LANE_OF_S " = t.lane AND s.due_at <= $4 "
+         "AND s.payout_id NOT IN (SELECT unnest(payout_ids) FROM saga_lease "
+         "WHERE book_id = $1 AND rail = $2 AND step = $3) ORDER BY s.due_at LIMIT $6) AS q"},
     [SAGA_SQL_EVENTS] =
         {"saga_events",
          "SELECT payout_id, attempt, kind, code, detail, rail_reference FROM rail_event "

@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/crash.h"
+#include "domain/ids.h"
 #include "saga/saga_internal.h"
 #include "saga/saga_sql.h"
 
@@ -59,31 +60,109 @@ static bool lock_slot(saga_batch *b, db_conn *c, err *e) {
     return db_exec(c, saga_sql(SAGA_SQL_LOCK_SLOT), p, b->a, NULL, NULL, e);
 }
 
-// What is due and nobody has.
-static bool read_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
+// --- Lanes: what is due and nobody has -------------------------------------------------------------------------------
+
+typedef struct lane {
+    const db_rows *rows; // the last answer about it
+    size_t first, n;
+    int64_t asked; // how many it could give at most
+} lane;
+
+typedef struct lanes {
+    lane of[MERCHANT_LANES];
+    int16_t n; // 1 where the step has none
+} lanes;
+
+static bool has_more(const lane *l) {
+    return (int64_t)l->n == l->asked;
+}
+
+static int64_t count_rows(const lanes *k) {
+    int64_t n = 0;
+    for (int16_t i = 0; i < k->n; i++) {
+        n += (int64_t)k->of[i].n;
+    }
+    return n;
+}
+
+// Asks those lanes anew that may have more, for `each` items.
+static bool ask_lanes(saga_batch *b, db_conn *c, int64_t now_us, lanes *k, int64_t each, err *e) {
+    int16_t numbers[MERCHANT_LANES];
+    size_t n = 0;
+    for (int16_t i = 0; i < k->n; i++) {
+        if (has_more(&k->of[i])) {
+            k->of[i] = (lane){.asked = each};
+            numbers[n++] = i;
+        }
+    }
     db_params *p = db_params_create(b->a);
     db_i64(p, b->from.book_id);
     db_i16(p, (int16_t)b->from.rail->id);
     db_i16(p, (int16_t)b->from.step);
     db_time(p, now_us);
-    db_i64(p, (int64_t)b->from.limit);
+    db_i16_array(p, numbers, n);
+    db_i64(p, each);
     db_rows *rows = NULL;
     if (!db_exec(c, saga_sql(SAGA_SQL_DUE), p, b->a, &rows, NULL, e)) {
         return false;
     }
-    const size_t n = db_count(rows);
-    if (n == 0) {
+    for (size_t i = 0; i < db_count(rows); i++) { // those of one lane come together
+        lane *l = &k->of[db_get_i16(rows, i, 13)];
+        l->first = l->n == 0 ? i : l->first;
+        l->rows = rows;
+        if (l->first + l->n++ != i) {
+            return err_set(e, ERR_INTERNAL, "SAGA_LANES", "the rows of a lane came apart");
+        }
+    }
+    return true;
+}
+
+// Each lane gives its share; what the others leave goes to those that have more. Under the slot's lock nobody else takes any, so
+// asking a lane again gives the same and what follows it.
+static bool ask_fairly(saga_batch *b, db_conn *c, int64_t now_us, lanes *k, err *e) {
+    const int64_t limit = (int64_t)b->from.limit;
+    int64_t each = (limit + k->n - 1) / k->n;
+    for (int round = 0; round < 3; round++) {
+        if (!ask_lanes(b, c, now_us, k, each, e)) {
+            return false;
+        }
+        int64_t n_more = 0;
+        for (int16_t i = 0; i < k->n; i++) {
+            n_more += has_more(&k->of[i]) ? 1 : 0;
+        }
+        const int64_t left = limit - count_rows(k);
+        if (n_more == 0 || left <= 0) {
+            break;
+        }
+        each += (left + n_more - 1) / n_more;
+    }
+    return true;
+}
+
+// What is due and nobody has.
+static bool read_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
+    lanes k = {.n = saga_step_lanes(b->from.step)};
+    if (!ask_fairly(b, c, now_us, &k, e)) {
+        return false;
+    }
+    const size_t found = (size_t)count_rows(&k);
+    if (found == 0) {
         return true;
     }
-    b->items = ARENA_ARRAY(b->a, saga_item, n);
+    b->items = ARENA_ARRAY(b->a, saga_item, found);
     if (b->items == NULL) {
         return out_of_memory(e);
     }
-    for (size_t i = 0; i < n; i++) {
-        read_item(rows, i, b->from.step, &b->items[i]);
+    // One of each lane in turn, so that the limit cuts all of them alike.
+    for (size_t nth = 0; b->n < found && b->n < b->from.limit; nth++) {
+        for (int16_t i = 0; i < k.n && b->n < b->from.limit; i++) {
+            const lane *l = &k.of[i];
+            if (nth < l->n) {
+                read_item(l->rows, l->first + nth, b->from.step, &b->items[b->n++]);
+            }
+        }
     }
-    qsort(b->items, n, sizeof b->items[0], by_payout);
-    b->n = n;
+    qsort(b->items, b->n, sizeof b->items[0], by_payout);
     return true;
 }
 
@@ -400,60 +479,5 @@ bool saga_store_outcome(saga_batch *b, int64_t deadline_mono_ms, err *e) {
         return false;
     }
     b->lost = !b->written;
-    return true;
-}
-
-// --- What there is to do ---------------------------------------------------------------------------------------------
-
-typedef struct reading {
-    db_params *params;
-    saga_sql_id sql;
-    db_rows *rows;
-} reading;
-
-static bool read_in_tx(db_conn *c, arena *a, void *arg, err *e) {
-    reading *r = arg;
-    return saga_plan_each_time(c, a, e) &&
-           db_exec(c, saga_sql(r->sql), r->params, a, &r->rows, NULL, e);
-}
-
-bool saga_store_books(db_pool *pool, int64_t *books, size_t max, size_t *n,
-                      int64_t deadline_mono_ms, arena *a, err *e) {
-    reading r = {db_params_create(a), SAGA_SQL_BOOKS, NULL};
-    db_i64(r.params, (int64_t)max);
-    if (!db_transact(pool, deadline_mono_ms, a, read_in_tx, &r, e)) {
-        return false;
-    }
-    *n = db_count(r.rows);
-    for (size_t i = 0; i < *n; i++) {
-        books[i] = db_get_i64(r.rows, i, 0);
-    }
-    return true;
-}
-
-bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const int16_t *rails,
-                     size_t n_rails, int64_t now_us, int64_t limit, saga_due **due, size_t *n,
-                     int64_t deadline_mono_ms, arena *a, err *e) {
-    static const int16_t STEPS[] = {STEP_RESERVE, STEP_EXECUTE, STEP_RESOLVE, STEP_AWAIT,
-                                    STEP_CONFIRM, STEP_VOID,    STEP_RETURN,  STEP_DONE};
-    reading r = {db_params_create(a), SAGA_SQL_SCAN, NULL};
-    db_i64_array(r.params, books, n_books);
-    db_i16_array(r.params, rails, n_rails);
-    db_i16_array(r.params, STEPS, sizeof STEPS / sizeof STEPS[0]);
-    db_time(r.params, now_us);
-    db_i64(r.params, limit);
-    if (!db_transact(pool, deadline_mono_ms, a, read_in_tx, &r, e)) {
-        return false;
-    }
-    *n = db_count(r.rows);
-    *due = ARENA_ARRAY(a, saga_due, *n + 1);
-    if (*due == NULL) {
-        return out_of_memory(e);
-    }
-    for (size_t i = 0; i < *n; i++) {
-        (*due)[i] = (saga_due){db_get_i64(r.rows, i, 0), db_get_i16(r.rows, i, 1),
-                               (saga_step)db_get_i16(r.rows, i, 2), db_get_i64(r.rows, i, 3),
-                               db_get_time(r.rows, i, 4)};
-    }
     return true;
 }

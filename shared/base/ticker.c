@@ -8,13 +8,15 @@
 #include "base/assert.h"
 
 struct ticker {
-    int64_t pause_ms;
+    int64_t pause_min_ms, pause_max_ms;
+    int64_t pause_ms; // of the thread
     void (*fn)(void *arg);
+    bool (*lazy)(void *arg); // instead of fn
     void *arg;
     pthread_t thread;
-    pthread_mutex_t lock; // guards stopping; never held in fn
+    pthread_mutex_t lock; // guards stopping and woken; never held in fn
     pthread_cond_t changed;
-    bool stopping;
+    bool stopping, woken;
 };
 
 // True when it is time to end.
@@ -27,10 +29,12 @@ static bool pause_or_stop(ticker *t) {
     until.tv_nsec %= 1000000000;
     pthread_mutex_lock(&t->lock);
     int rc = 0;
-    while (!t->stopping && rc != ETIMEDOUT) {
+    while (!t->stopping && !t->woken && rc != ETIMEDOUT) {
         rc = pthread_cond_timedwait(&t->changed, &t->lock, &until);
     }
     const bool stop = t->stopping;
+    t->pause_ms = t->woken ? t->pause_min_ms : t->pause_ms;
+    t->woken = false;
     pthread_mutex_unlock(&t->lock);
     return stop;
 }
@@ -38,7 +42,14 @@ static bool pause_or_stop(ticker *t) {
 static void *run(void *arg) {
     ticker *t = arg;
     do {
-        t->fn(t->arg);
+        if (t->lazy == NULL) {
+            t->fn(t->arg);
+        } else if (t->lazy(t->arg)) {
+            t->pause_ms = t->pause_min_ms;
+        } else {
+            const int64_t more_ms = t->pause_ms + t->pause_ms / 8 + 1;
+            t->pause_ms = more_ms < t->pause_max_ms ? more_ms : t->pause_max_ms;
+        }
     } while (!pause_or_stop(t));
     return NULL;
 }
@@ -49,13 +60,12 @@ static void destroy(ticker *t) {
     free(t);
 }
 
-ticker *ticker_start(int64_t pause_ms, void (*fn)(void *arg), void *arg) {
-    ASSERT(pause_ms > 0);
-    ticker *t = calloc(1, sizeof *t);
+static ticker *start(ticker options) {
+    ASSERT(options.pause_min_ms > 0 && options.pause_max_ms >= options.pause_min_ms);
+    ticker *t = malloc(sizeof *t);
     ASSERT(t != NULL);
-    t->pause_ms = pause_ms;
-    t->fn = fn;
-    t->arg = arg;
+    *t = options;
+    t->pause_ms = t->pause_min_ms;
     pthread_condattr_t monotonic;
     ASSERT(pthread_condattr_init(&monotonic) == 0 &&
            pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0 &&
@@ -67,6 +77,24 @@ ticker *ticker_start(int64_t pause_ms, void (*fn)(void *arg), void *arg) {
         return NULL;
     }
     return t;
+}
+
+ticker *ticker_start(int64_t pause_ms, void (*fn)(void *arg), void *arg) {
+    return start(
+        (ticker){.pause_min_ms = pause_ms, .pause_max_ms = pause_ms, .fn = fn, .arg = arg});
+}
+
+ticker *ticker_start_lazy(int64_t pause_ms, int64_t pause_max_ms, bool (*fn)(void *arg),
+                          void *arg) {
+    return start(
+        (ticker){.pause_min_ms = pause_ms, .pause_max_ms = pause_max_ms, .lazy = fn, .arg = arg});
+}
+
+void ticker_wake(ticker *t) {
+    pthread_mutex_lock(&t->lock);
+    t->woken = true;
+    pthread_cond_signal(&t->changed);
+    pthread_mutex_unlock(&t->lock);
 }
 
 void ticker_stop(ticker *t) {

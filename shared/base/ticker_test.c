@@ -50,6 +50,38 @@ static void test_ticker_stop__in_a_long_pause__at_once(void **state) {
     assert_int_equal(atomic_load(&calls), 1);
 }
 
+// Work in the first three calls, then none.
+static bool find_work(void *arg) {
+    return atomic_fetch_add((atomic_int *)arg, 1) < 3;
+}
+
+// 3 pauses of 20 ms, then 23, 26, 30, 34 …, at most 40.
+static void test_ticker_lazy__nothing_found__the_pause_grows_to_its_end(void **state) {
+    (void)state;
+    atomic_store(&calls, 0);
+    const int64_t start_ms = clock_mono_ms(clock_system());
+    ticker *t = ticker_start_lazy(20, 40, find_work, &calls);
+    await_calls(4);
+    const int64_t idle_ms = clock_mono_ms(clock_system());
+    assert_true(idle_ms - start_ms >= 3 * 20);
+    await_calls(10);
+    assert_true(clock_mono_ms(clock_system()) - idle_ms >= 23 + 26 + 30 + 34 + 39 + 40);
+    ticker_stop(t);
+}
+
+static void test_ticker_wake__in_a_long_pause__called_at_once(void **state) {
+    (void)state;
+    atomic_store(&calls, 0);
+    const int64_t start_ms = clock_mono_ms(clock_system());
+    ticker *t =
+        ticker_start_lazy(INT64_C(24) * 3600 * 1000, INT64_C(24) * 3600 * 1000, find_work, &calls);
+    await_calls(1);
+    ticker_wake(t);
+    await_calls(2);
+    ticker_stop(t);
+    assert_true(clock_mono_ms(clock_system()) - start_ms < 60000);
+}
+
 static void hold_on(void *arg) {
     (void)arg;
     atomic_fetch_add(&calls, 1);
@@ -80,6 +112,8 @@ static void test_ticker_stop__in_a_call__waits_for_it(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ticker__started__called_at_once_and_again_until_stopped),
+        cmocka_unit_test(test_ticker_lazy__nothing_found__the_pause_grows_to_its_end),
+        cmocka_unit_test(test_ticker_wake__in_a_long_pause__called_at_once),
         cmocka_unit_test(test_ticker_stop__in_a_long_pause__at_once),
         cmocka_unit_test(test_ticker_stop__in_a_call__waits_for_it),
     };

@@ -161,7 +161,7 @@ bool db_read(db_pool *p, int64_t deadline_mono_ms, arena *a, db_tx_fn fn, void *
 // as a COPY, it waits for ever. This ends those, after the same time: sessions of the pool's role in its database, of whatever
 // process. *n: how many.
 bool db_end_stalled(db_pool *p, int64_t deadline_mono_ms, arena *a, int64_t *n, err *e) WARN_UNUSED;
-// The same every other second, in a thread of its own.
+// The same every two to six seconds, in a thread of its own.
 typedef struct db_watch db_watch;
 db_watch *db_watch_start(db_pool *p);
 void db_watch_stop(db_watch *w); // before the pool is destroyed; accepts NULL

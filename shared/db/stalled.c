@@ -8,6 +8,7 @@
 
 enum {
     LOOK_EACH_MS = 2000,
+    LOOK_EACH_MAX_MS = 6000, // as long as nobody stands still
     LOOK_TIMEOUT_MS = 10000, // the pool's connections may all wait for what is to be ended here
     FOUND_BYTES_MAX = 256 * 1024
 };
@@ -52,8 +53,8 @@ struct db_watch {
     ticker *ticker;
 };
 
-// When it fails, there are others to say that the database is not there.
-static void look(void *arg) {
+// When it fails, there are others to say that the database is not there. True: it has ended some.
+static bool look(void *arg) {
     db_watch *w = arg;
     int64_t n = 0;
     err e;
@@ -61,6 +62,7 @@ static void look(void *arg) {
         log_err(LOG_DEBUG, "db.watch_failed", &e);
     }
     arena_reset(w->a);
+    return n > 0;
 }
 
 db_watch *db_watch_start(db_pool *p) {
@@ -68,7 +70,7 @@ db_watch *db_watch_start(db_pool *p) {
     ASSERT(w != NULL);
     w->pool = p;
     w->a = arena_create(FOUND_BYTES_MAX);
-    w->ticker = ticker_start(LOOK_EACH_MS, look, w);
+    w->ticker = ticker_start_lazy(LOOK_EACH_MS, LOOK_EACH_MAX_MS, look, w);
     ASSERT(w->ticker != NULL);
     return w;
 }

@@ -1,0 +1,43 @@
+#include "pools.h"
+
+#include "saga/engine.h"
+
+enum { KEEPER_SIZE = 2, LOOK_SIZE = 4 };
+
+static bool open_pool(db_pool **pool, const daemon_common *c, const char *name, int64_t size,
+                      const char *session, err *e) {
+    const db_pool_options o = {
+        .conninfo = c->db_conninfo,
+        .application_name = "payments-svc",
+        .size = (int)size,
+        .statement_timeout_ms = c->db_statement_timeout_ms,
+        .metrics_prefix = name,
+        .session_options = session,
+    };
+    *pool = db_pool_create(&o, e);
+    return *pool != NULL;
+}
+
+bool pools_open(pools *p, const daemon_common *c, const pools_sizes *sizes, err *e) {
+    *p = (pools){0};
+    const bool ok = open_pool(&p->engine, c, "engine", sizes->engine, NULL, e) &&
+                    open_pool(&p->keeper, c, "keeper", KEEPER_SIZE, NULL, e) &&
+                    open_pool(&p->look, c, "look", LOOK_SIZE, SAGA_LOOK_SESSION, e) &&
+                    open_pool(&p->intake, c, "intake", sizes->intake, NULL, e) &&
+                    open_pool(&p->streams, c, "streams", sizes->streams, NULL, e) &&
+                    open_pool(&p->inbound, c, "inbound", sizes->inbound, NULL, e);
+    if (!ok) {
+        pools_close(p);
+    }
+    return ok;
+}
+
+void pools_close(pools *p) {
+    db_pool *all[] = {p->engine, p->keeper, p->look, p->intake, p->streams, p->inbound};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        if (all[i] != NULL) {
+            db_pool_destroy(all[i]);
+        }
+    }
+    *p = (pools){0};
+}

@@ -1,0 +1,130 @@
+// What there is to do, asked of all books at once.
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "domain/ids.h"
+#include "saga/saga_internal.h"
+#include "saga/saga_sql.h"
+
+int16_t saga_step_lanes(saga_step step) {
+    return step == STEP_RESERVE || step == STEP_EXECUTE ? MERCHANT_LANES : 1;
+}
+
+typedef struct reading {
+    db_params *params;
+    saga_sql_id sql;
+    db_rows *rows;
+} reading;
+
+static bool read_rows(db_conn *c, arena *a, void *arg, err *e) {
+    reading *r = arg;
+    return db_exec(c, saga_sql(r->sql), r->params, a, &r->rows, NULL, e);
+}
+
+static int by_number(const void *a, const void *b) {
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+// One round: the least unknown book in each gap between the known ones, which are sorted.
+static bool find_more(db_pool *pool, int64_t *books, size_t max, size_t *n,
+                      int64_t deadline_mono_ms, arena *a, err *e) {
+    int64_t *after = ARENA_ARRAY(a, int64_t, *n + 1), *before = ARENA_ARRAY(a, int64_t, *n + 1);
+    if (after == NULL || before == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "too many books");
+    }
+    size_t n_gaps = 0;
+    for (size_t i = 0; i <= *n; i++) {
+        after[n_gaps] = i == 0 ? 0 : books[i - 1];
+        before[n_gaps] = i == *n ? INT64_MAX : books[i];
+        n_gaps += before[n_gaps] - after[n_gaps] > 1 ? 1 : 0;
+    }
+    reading r = {db_params_create(a), SAGA_SQL_BOOKS, NULL};
+    db_i64_array(r.params, after, n_gaps);
+    db_i64_array(r.params, before, n_gaps);
+    if (!db_read(pool, deadline_mono_ms, a, read_rows, &r, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < db_count(r.rows) && *n < max; i++) {
+        books[(*n)++] = db_get_i64(r.rows, i, 0);
+    }
+    qsort(books, *n, sizeof books[0], by_number);
+    return true;
+}
+
+bool saga_store_books(db_pool *pool, int64_t *books, size_t max, size_t *n,
+                      int64_t deadline_mono_ms, arena *a, err *e) {
+    qsort(books, *n, sizeof books[0], by_number);
+    size_t before = 0;
+    do {
+        before = *n;
+        if (!find_more(pool, books, max, n, deadline_mono_ms, a, e)) {
+            return false;
+        }
+    } while (*n > before && *n < max);
+    return true;
+}
+
+static bool same_slot(const saga_due *d, int64_t book_id, int rail_id, saga_step step) {
+    return d->book_id == book_id && d->rail == rail_id && d->step == step;
+}
+
+// The lanes of a slot are told one by one, and come together.
+static void take_row(saga_scan *s, const db_rows *rows, size_t i) {
+    const int64_t book_id = db_get_i64(rows, i, 0);
+    const int rail_id = db_get_i16(rows, i, 1);
+    const saga_step step = (saga_step)db_get_i16(rows, i, 2);
+    if (!db_is_null(rows, i, 5)) {
+        const int64_t next_us = db_get_time(rows, i, 5);
+        s->next_us = next_us < s->next_us ? next_us : s->next_us;
+    }
+    const int64_t count = db_get_i64(rows, i, 3);
+    if (count == 0) {
+        return;
+    }
+    if (s->n == 0 || !same_slot(&s->due[s->n - 1], book_id, rail_id, step)) {
+        s->due[s->n++] = (saga_due){book_id, rail_id, step, -db_get_i64(rows, i, 6), INT64_MAX};
+    }
+    saga_due *d = &s->due[s->n - 1];
+    const int64_t oldest_us = db_get_time(rows, i, 4);
+    d->count += count;
+    d->oldest_us = oldest_us < d->oldest_us ? oldest_us : d->oldest_us;
+}
+
+bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const int16_t *rails,
+                     size_t n_rails, int64_t now_us, int64_t limit, saga_scan *s,
+                     int64_t deadline_mono_ms, arena *a, err *e) {
+    int16_t steps[STEP_COUNT * MERCHANT_LANES], lanes[STEP_COUNT * MERCHANT_LANES];
+    size_t n_lanes = 0;
+    for (int step = STEP_RESERVE; step <= STEP_DONE; step++) {
+        for (int16_t i = 0; i < saga_step_lanes((saga_step)step); i++) {
+            steps[n_lanes] = (int16_t)step;
+            lanes[n_lanes++] = i;
+        }
+    }
+    reading r = {db_params_create(a), SAGA_SQL_SCAN, NULL};
+    db_i64_array(r.params, books, n_books);
+    db_i16_array(r.params, rails, n_rails);
+    db_i16_array(r.params, steps, n_lanes);
+    db_i16_array(r.params, lanes, n_lanes);
+    db_time(r.params, now_us);
+    db_i64(r.params, limit);
+    if (!db_read(pool, deadline_mono_ms, a, read_rows, &r, e)) {
+        return false;
+    }
+    *s = (saga_scan){ARENA_ARRAY(a, saga_due, db_count(r.rows) + 1), 0, INT64_MAX};
+    if (s->due == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "too much is due");
+    }
+    for (size_t i = 0; i < db_count(r.rows); i++) {
+        take_row(s, r.rows, i);
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < s->n; i++) { // what is leased is somebody's already
+        if (s->due[i].count > 0) {
+            s->due[n++] = s->due[i];
+        }
+    }
+    s->n = n;
+    return true;
+}
