@@ -150,6 +150,7 @@ Payments__V1__Payout *payout_from_row(const db_rows *rows, size_t i, arena *a) {
     // Of a payout on its way the saga already knows why it will end; that is not said before it has ended so.
     const bool ended_badly = p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_FAILED ||
                              p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_RETURNED ||
+                             p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_CANCELED ||
                              p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_HELD;
     p->reason = pb_text(a, ended_badly ? db_get_str(rows, i, 7) : STR(""));
     p->reason_text = pb_text(a, ended_badly ? db_get_str(rows, i, 8) : STR(""));

@@ -29,13 +29,17 @@ uuid account_fees(int64_t book_id, str currency) {
     return derive("account.fees", (str){0}, currency, book_id);
 }
 
+uuid account_suspense(int64_t book_id, str currency) {
+    return derive("account.suspense", (str){0}, currency, book_id);
+}
+
 uuid payout_intent(int64_t book_id, str merchant_id, str idempotency_key) {
     return derive("payout.intent", merchant_id, idempotency_key, book_id);
 }
 
-uuid transfer_of_step(uuid intent_id, const char *step, int32_t attempt) {
+uuid transfer_of_step(uuid intent_id, const char *leg, int32_t number) {
     const str id = {(const char *)intent_id.b, sizeof intent_id.b};
-    return derive("transfer.step", id, str_of(step), attempt);
+    return derive("transfer.step", id, str_of(leg), number);
 }
 
 uuid transfer_of_deposit(int64_t book_id, str merchant_id, str idempotency_key) {

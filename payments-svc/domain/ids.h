@@ -12,7 +12,8 @@ enum {
     ACCOUNT_MERCHANT_AVAILABLE = 100,
     ACCOUNT_CLEARING = 200,
     ACCOUNT_BANK = 300,
-    ACCOUNT_FEES = 400
+    ACCOUNT_FEES = 400,
+    ACCOUNT_SUSPENSE = 500 // where the bank's money and the merchants' differ, by order of a person
 };
 // Ledger transfer codes.
 enum {
@@ -20,20 +21,23 @@ enum {
     TRANSFER_RESERVE = 10,
     TRANSFER_BANK_OUT = 12,
     TRANSFER_BANK_RETURN = 13,
-    TRANSFER_RETURN = 14
+    TRANSFER_RETURN = 14,
+    TRANSFER_PAY_AGAIN = 15, // out of available, when the bank has paid what was given back
+    TRANSFER_WRITE_OFF = 16
 };
 
 uuid account_merchant_available(int64_t book_id, str merchant_id, str currency);
 uuid account_clearing(int64_t book_id, int rail, str currency);
 uuid account_bank(int64_t book_id, str currency);
 uuid account_fees(int64_t book_id, str currency);
+uuid account_suspense(int64_t book_id, str currency);
 
 // What a payout is outside of this database: derived from what the client repeats, so that a repeat which meets a database
 // that has forgotten the payout still meets the same payment at the bank and the same transfers in the ledger. payout.intent_id;
 // of payouts that were accepted before there were intents it is the payout's id.
 uuid payout_intent(int64_t book_id, str merchant_id, str idempotency_key);
-// Ledger transfers of a payout. attempt: 1 for the steps that happen once.
-uuid transfer_of_step(uuid intent_id, const char *step, int32_t attempt);
+// Ledger transfers of a payout. number: 1 for the first; raised when an id has failed for ever, or when money moves once more.
+uuid transfer_of_step(uuid intent_id, const char *leg, int32_t number);
 uuid transfer_of_deposit(int64_t book_id, str merchant_id, str idempotency_key);
 // Idempotency key of one submission to a rail: hex SHA-256 of (intent id, attempt).
 void attempt_key(uuid intent_id, int32_t attempt, char out[65]);

@@ -5,23 +5,17 @@
 
 #include "base/assert.h"
 #include "base/fsm.h"
+#include "domain/machine_internal.h"
 
 // --- The diagram -----------------------------------------------------------------------------------------------------
 
-enum { TO_HELD = STEP_COUNT }; // not a step: DONE in state HELD
-enum { TRIES_MAX = 1000 };     // the backoff reached its cap long before
-
-static const char *const STEP_NAMES[] = {"NONE",    "RESERVE", "EXECUTE", "RESOLVE", "AWAIT",
-                                         "CONFIRM", "VOID",    "RETURN",  "DONE"};
-static const char *const OUTCOME_NAMES[] = {"NONE",    "DONE",     "REFUSED",    "RETRY",
-                                            "AGAIN",   "ACCEPTED", "SETTLED",    "RETURNED",
-                                            "UNKNOWN", "BROKEN",   "HANDED_OVER"};
-static const char *const WORD_NAMES[] = {"NOTHING",       "ACCEPTED", "REFUSED",
-                                         "SETTLED",       "RETURNED", "SETTLED and RETURNED",
-                                         "contradictory", "NOT_TAKEN"};
-static const char *const STATE_NAMES[] = {
-    "NONE",    "PENDING_APPROVAL", "SCHEDULED", "PENDING",  "PROCESSING", "SENT",
-    "SETTLED", "FAILED",           "RETURNED",  "CANCELED", "HELD"};
+enum { TO_HELD = STEP_COUNT }; // not a step: where it stands, and held
+enum {
+    TRIES_MAX = 1000000, // the backoff reached its cap long before
+    LEGS_MAX = 100,      // numbers of ledger ids that one step may burn
+    LOGGED_FIRST = 3,    // tries that the log tells one by one
+    LOGGED_EVERY = 10
+};
 
 #define EDGES(table) (table), sizeof(table) / sizeof((table)[0])
 
@@ -32,24 +26,26 @@ static const fsm_edge OUTCOME_EDGES[] = {
     {STEP_RESERVE, OUT_DONE, STEP_EXECUTE},
     {STEP_RESERVE, OUT_REFUSED, STEP_DONE}, // FAILED
     {STEP_RESERVE, OUT_RETRY, STEP_RESERVE},
+    {STEP_RESERVE, OUT_BURNED, STEP_RESERVE},
     {STEP_RESERVE, OUT_BROKEN, TO_HELD},
 
     {STEP_EXECUTE, OUT_ACCEPTED, STEP_AWAIT},
     {STEP_EXECUTE, OUT_SETTLED, STEP_CONFIRM},
-    {STEP_EXECUTE, OUT_REFUSED, STEP_VOID},
+    {STEP_EXECUTE, OUT_REFUSED, STEP_VOID}, // RESOLVE when the attempt was unknown once
     {STEP_EXECUTE, OUT_RETURNED, STEP_VOID},
     {STEP_EXECUTE, OUT_RETRY, STEP_EXECUTE}, // the same attempt
-    {STEP_EXECUTE, OUT_AGAIN, STEP_EXECUTE}, // a new attempt; VOID when there were enough
+    {STEP_EXECUTE, OUT_AGAIN,
+     STEP_EXECUTE}, // a new attempt; VOID when there were enough; RESOLVE as above
     {STEP_EXECUTE, OUT_UNKNOWN, STEP_RESOLVE},
-    {STEP_EXECUTE, OUT_BROKEN, TO_HELD},
     {STEP_EXECUTE, OUT_HANDED_OVER, STEP_AWAIT},
+    {STEP_EXECUTE, OUT_BROKEN, TO_HELD}, // before RESOLVE: nobody knows
 
     {STEP_RESOLVE, OUT_ACCEPTED, STEP_AWAIT},
     {STEP_RESOLVE, OUT_SETTLED, STEP_CONFIRM},
     {STEP_RESOLVE, OUT_REFUSED, STEP_VOID},
     {STEP_RESOLVE, OUT_RETURNED, STEP_VOID},
     {STEP_RESOLVE, OUT_RETRY,
-     STEP_EXECUTE}, // the rail has not got it; HELD when it had accepted it before
+     STEP_EXECUTE}, // the rail has not got it; HELD when it had accepted or refused it before
     {STEP_RESOLVE, OUT_AGAIN, STEP_EXECUTE},
     {STEP_RESOLVE, OUT_UNKNOWN, STEP_RESOLVE},
     {STEP_RESOLVE, OUT_HANDED_OVER, STEP_AWAIT},
@@ -57,20 +53,28 @@ static const fsm_edge OUTCOME_EDGES[] = {
 
     {STEP_CONFIRM, OUT_DONE, STEP_DONE}, // SETTLED
     {STEP_CONFIRM, OUT_RETRY, STEP_CONFIRM},
+    {STEP_CONFIRM, OUT_BURNED, STEP_CONFIRM},
     {STEP_CONFIRM, OUT_BROKEN, TO_HELD},
 
     {STEP_VOID, OUT_DONE, STEP_DONE}, // FAILED or RETURNED: the outlook
     {STEP_VOID, OUT_RETRY, STEP_VOID},
+    {STEP_VOID, OUT_BURNED, STEP_VOID},
     {STEP_VOID, OUT_BROKEN, TO_HELD},
 
-    {STEP_RETURN, OUT_DONE, STEP_DONE}, // RETURNED
+    {STEP_CANCEL, OUT_DONE, STEP_DONE}, // CANCELED
+    {STEP_CANCEL, OUT_RETRY, STEP_CANCEL},
+    {STEP_CANCEL, OUT_BURNED, STEP_CANCEL},
+    {STEP_CANCEL, OUT_BROKEN, TO_HELD},
+
+    {STEP_RETURN, OUT_DONE, STEP_DONE}, // RETURNED; SETTLED when a part of it stays
     {STEP_RETURN, OUT_RETRY, STEP_RETURN},
+    {STEP_RETURN, OUT_BURNED, STEP_RETURN},
     {STEP_RETURN, OUT_BROKEN, TO_HELD},
 };
-static const fsm OUTCOMES = {"saga.outcome", EDGES(OUTCOME_EDGES), STEP_NAMES, OUTCOME_NAMES};
+static const fsm OUTCOMES = {"saga.outcome", EDGES(OUTCOME_EDGES), NULL, NULL};
 
 // What to act on when a worker takes the saga: (step, the rail's word) → step. An EXECUTE whose worker died is a RESOLVE.
-// The ledger's own steps are not here: nothing that the rail says changes them while they run; it is judged before and after.
+// The ledger's own steps are not here: nothing that the rail says changes them while they run; it is weighed before and after.
 static const fsm_edge CLAIM_EDGES[] = {
     {STEP_RESERVE, WORD_NONE, STEP_RESERVE},
     {STEP_RESERVE, WORD_ACCEPTED, TO_HELD}, // a word about an attempt that was never made
@@ -108,53 +112,11 @@ static const fsm_edge CLAIM_EDGES[] = {
     {STEP_AWAIT, WORD_CONTRADICTION, TO_HELD},
     {STEP_AWAIT, WORD_NOT_TAKEN, STEP_EXECUTE},
 };
-static const fsm CLAIMS = {"saga.claim", EDGES(CLAIM_EDGES), STEP_NAMES, WORD_NAMES};
-
-// What a word of the rail means for a payout that is in a terminal state: (state, word) → DONE (leave it), RETURN, or HELD
-// because the rail's money and ours may disagree.
-static const fsm_edge DONE_EDGES[] = {
-    {STATE_SETTLED, WORD_NONE, STEP_DONE},
-    {STATE_SETTLED, WORD_ACCEPTED, STEP_DONE},
-    {STATE_SETTLED, WORD_SETTLED, STEP_DONE},
-    {STATE_SETTLED, WORD_RETURNED, STEP_RETURN},
-    {STATE_SETTLED, WORD_SETTLED_RETURNED, STEP_RETURN},
-    {STATE_SETTLED, WORD_REFUSED, TO_HELD},
-    {STATE_SETTLED, WORD_CONTRADICTION, TO_HELD},
-    {STATE_SETTLED, WORD_NOT_TAKEN, TO_HELD},
-
-    {STATE_FAILED, WORD_NONE, STEP_DONE},
-    {STATE_FAILED, WORD_ACCEPTED, STEP_DONE},
-    {STATE_FAILED, WORD_REFUSED, STEP_DONE},
-    {STATE_FAILED, WORD_RETURNED, STEP_DONE}, // nothing was paid, for whatever reason
-    {STATE_FAILED, WORD_SETTLED, TO_HELD},
-    {STATE_FAILED, WORD_SETTLED_RETURNED, TO_HELD},
-    {STATE_FAILED, WORD_CONTRADICTION, TO_HELD},
-    {STATE_FAILED, WORD_NOT_TAKEN, STEP_DONE},
-
-    {STATE_RETURNED, WORD_NONE, STEP_DONE},
-    {STATE_RETURNED, WORD_ACCEPTED, STEP_DONE},
-    {STATE_RETURNED, WORD_REFUSED, STEP_DONE},
-    {STATE_RETURNED, WORD_SETTLED, STEP_DONE}, // the settlement's message came after the return's
-    {STATE_RETURNED, WORD_RETURNED, STEP_DONE},
-    {STATE_RETURNED, WORD_SETTLED_RETURNED, STEP_DONE},
-    {STATE_RETURNED, WORD_CONTRADICTION, TO_HELD},
-    {STATE_RETURNED, WORD_NOT_TAKEN, STEP_DONE},
-
-    {STATE_HELD, WORD_NONE, STEP_DONE}, // a person has it
-    {STATE_HELD, WORD_ACCEPTED, STEP_DONE},
-    {STATE_HELD, WORD_REFUSED, STEP_DONE},
-    {STATE_HELD, WORD_SETTLED, STEP_DONE},
-    {STATE_HELD, WORD_RETURNED, STEP_DONE},
-    {STATE_HELD, WORD_SETTLED_RETURNED, STEP_DONE},
-    {STATE_HELD, WORD_CONTRADICTION, STEP_DONE},
-    {STATE_HELD, WORD_NOT_TAKEN, STEP_DONE},
-};
-static const fsm DONES = {"saga.done", EDGES(DONE_EDGES), STATE_NAMES, WORD_NAMES};
+static const fsm CLAIMS = {"saga.claim", EDGES(CLAIM_EDGES), NULL, NULL};
 
 // --- Small parts -----------------------------------------------------------------------------------------------------
 
-// What fits, never cut inside a UTF-8 character: the database would refuse the half.
-static str clip(str text, size_t len_max) {
+str saga_clip(str text, size_t len_max) {
     size_t len = text.len < len_max ? text.len : len_max;
     while (len > 0 && len < text.len && ((unsigned char)text.ptr[len] & 0xC0) == 0x80) {
         len--;
@@ -163,14 +125,14 @@ static str clip(str text, size_t len_max) {
 }
 
 static void copy_text(char *to, size_t size, str from) {
-    const str text = clip(from, size - 1);
+    const str text = saga_clip(from, size - 1);
     if (text.len > 0) {
         memcpy(to, text.ptr, text.len);
     }
     to[text.len] = '\0';
 }
 
-static void set_reason(saga *s, str code, str text) {
+void saga_set_reason(saga *s, str code, str text) {
     copy_text(s->reason, sizeof s->reason, code);
     copy_text(s->reason_text, sizeof s->reason_text, text);
 }
@@ -195,60 +157,97 @@ static int64_t await_at(const saga *s, const saga_policy *p, const clock_source 
     return after_ms(clock, p->resolve_after_ms + more_ms);
 }
 
-// The attempt that the rail may speak of. After "refused for now" the old attempt is superseded, though the next one has
-// no number yet.
-static bool next_attempt_is_new(const saga *s) {
+// After "refused for now" the old attempt is superseded, though the next one has no number yet.
+bool saga_next_attempt_is_new(const saga *s) {
     return s->step == STEP_EXECUTE && s->phase == PHASE_READY && s->tries == 0;
 }
 
-static void hold(saga *s, str code, str text) {
-    s->step = STEP_DONE;
+saga_step saga_rest(saga *s, int64_t due_at_us) {
     s->phase = PHASE_READY;
-    s->state = STATE_HELD;
-    s->outlook = STATE_NONE;
-    s->tries = 0;
-    s->due_at_us = SAGA_NEVER;
-    set_reason(s, code, text);
+    s->due_at_us = due_at_us;
+    return STEP_NONE;
 }
 
-// Holds because of what the rail said of a payout that is, or is about to be, in a state.
-static void hold_contradiction(saga *s, saga_state state, const saga_said *said) {
+void saga_hold(saga *s, str code, str text) {
+    copy_text(s->hold, sizeof s->hold, code.len > 0 ? code : STR("HELD"));
+    copy_text(s->hold_text, sizeof s->hold_text, text);
+    if (s->step == STEP_EXECUTE && s->phase == PHASE_ACTING) {
+        s->step = STEP_RESOLVE; // who releases it must not send it as if it had never been sent
+        s->doubt = DOUBT_UNKNOWN;
+    }
+    (void)saga_rest(s, SAGA_NEVER);
+}
+
+void saga_unhold(saga *s) {
+    s->hold[0] = s->hold_text[0] = '\0';
+}
+
+void saga_hold_contradiction(saga *s, saga_state state, const saga_said *said) {
     char text[SAGA_TEXT_MAX];
-    const str more = clip(said->text, 60);
-    const int len =
-        snprintf(text, sizeof text, "the rail's word is %s while the payout is %s%s%.*s",
-                 saga_word_name((int)said->word), saga_state_name((int)state),
-                 more.len > 0 ? ": " : "", (int)more.len, more.len > 0 ? more.ptr : "");
+    const str more = saga_clip(said->text, 60);
+    int len = 0;
+    if (said->settled > 0 || said->returned > 0) {
+        len = snprintf(text, sizeof text,
+                       "settled %lld and returned %lld of %lld while the payout is %s",
+                       (long long)said->settled, (long long)said->returned, (long long)s->amount,
+                       saga_state_name((int)state));
+    } else {
+        len = snprintf(text, sizeof text, "the rail's word is %s while the payout is %s%s%.*s",
+                       saga_word_name((int)said->word), saga_state_name((int)state),
+                       more.len > 0 ? ": " : "", (int)more.len, more.len > 0 ? more.ptr : "");
+    }
     ASSERT(len > 0 && (size_t)len < sizeof text);
-    hold(s, STR("RAIL_CONTRADICTION"), str_of(text));
+    saga_hold(s, STR("RAIL_CONTRADICTION"), str_of(text));
+}
+
+static int64_t returned_after(const saga *s) {
+    return s->moving == 0 ? s->amount : s->returned + s->moving;
+}
+
+bool saga_writes_off(const saga *s) {
+    return s->outlook != STATE_NONE && (s->step == STEP_CONFIRM || s->step == STEP_RETURN);
 }
 
 // The terminal state that a step of the ledger leads to.
 static saga_state goal_of(const saga *s) {
     switch (s->step) {
     case STEP_RESERVE: return STATE_FAILED; // only its refusal ends the saga
-    case STEP_CONFIRM: return STATE_SETTLED;
-    case STEP_VOID: return s->outlook;
-    case STEP_RETURN: return STATE_RETURNED;
+    case STEP_CONFIRM: return s->outlook != STATE_NONE ? s->outlook : STATE_SETTLED;
+    case STEP_VOID:
+    case STEP_CANCEL: return s->outlook;
+    case STEP_RETURN:
+        return s->outlook != STATE_NONE         ? s->outlook
+               : returned_after(s) >= s->amount ? STATE_RETURNED
+                                                : STATE_SETTLED;
     case STEP_NONE:
     case STEP_EXECUTE:
     case STEP_RESOLVE:
     case STEP_AWAIT:
-    case STEP_DONE: break;
+    case STEP_DONE:
+    case STEP_GATE: break;
     }
     ASSERT(!"a step that ends the saga");
     return STATE_NONE;
 }
 
-static int judge(saga_state state, const saga_said *said) {
-    int to = TO_HELD;
-    ASSERT(fsm_next(&DONES, (int)state, (int)said->word, &to));
-    return to;
+// What saga.returned will be when the step has come to its end.
+static int64_t goal_returned(const saga *s) {
+    if (saga_writes_off(s)) {
+        return s->returned;
+    }
+    if (s->step == STEP_RETURN) {
+        return returned_after(s);
+    }
+    if (s->step == STEP_CONFIRM && s->moving > 0) {
+        return (s->state == STATE_SETTLED ? s->returned : s->amount) - s->moving;
+    }
+    return s->returned;
 }
 
 static void begin(saga *s, saga_step step) {
-    if (step == STEP_EXECUTE && next_attempt_is_new(s)) {
+    if (step == STEP_EXECUTE && saga_next_attempt_is_new(s)) {
         s->attempt++;
+        s->doubt = DOUBT_NONE;
     }
     if (step == STEP_RESERVE || step == STEP_EXECUTE) {
         s->state = STATE_PROCESSING;
@@ -257,160 +256,295 @@ static void begin(saga *s, saga_step step) {
     s->phase = PHASE_ACTING;
 }
 
-// The reservation will be released: remember where that leads, and why.
-static void head_for_void(saga *s, saga_state outlook, str code, str text) {
+void saga_head_for_void(saga *s, saga_state outlook, str code, str text) {
     ASSERT(outlook == STATE_FAILED || outlook == STATE_RETURNED);
     s->outlook = outlook;
-    set_reason(s, code.len > 0 ? code : str_of(saga_state_name((int)outlook)), text);
+    s->moving = 0;
+    saga_set_reason(s, code.len > 0 ? code : str_of(saga_state_name((int)outlook)), text);
 }
 
-// Arrives at DONE in a terminal state. What the rail has said meanwhile is taken up by the next claim, at once.
-static void finish(saga *s, saga_state state, const saga_said *said, const clock_source *clock) {
+void saga_head_for_attempt(saga *s) {
+    s->step = STEP_EXECUTE;
+    s->state = STATE_PROCESSING;
+    s->doubt = DOUBT_NONE;
+    s->tries = 0; // so that the attempt is a new one
+}
+
+void saga_finish(saga *s, saga_state state, const saga_said *said, const clock_source *clock) {
     s->step = STEP_DONE;
+    s->phase = PHASE_READY;
     s->state = state;
     s->outlook = STATE_NONE;
+    s->moving = 0;
     s->tries = 0;
-    s->due_at_us = judge(state, said) == STEP_DONE ? SAGA_NEVER : clock_wall_us(clock);
-    if (state == STATE_SETTLED) {
-        set_reason(s, (str){0}, (str){0});
+    s->doubt = DOUBT_NONE;
+    const bool even = saga_balance_of(s, state, s->returned, said).tilt == TILT_EVEN;
+    const bool ordered = said->order.order > s->orders;
+    s->due_at_us = even && !ordered ? SAGA_NEVER : clock_wall_us(clock);
+    if (state == STATE_SETTLED && s->returned == 0) {
+        saga_set_reason(s, (str){0}, (str){0});
     }
 }
 
-// --- Hearing the rail ------------------------------------------------------------------------------------------------
+// --- A claim ---------------------------------------------------------------------------------------------------------
 
-static saga_word word_of(const bool *heard) {
-    if (heard[EVENT_SETTLED]) {
-        return heard[EVENT_REFUSED] || heard[EVENT_NOT_TAKEN] ? WORD_CONTRADICTION
-               : heard[EVENT_RETURNED]                        ? WORD_SETTLED_RETURNED
-                                                              : WORD_SETTLED;
+// Values that this version can follow. A later one may have written others.
+static bool is_known(const saga *s) {
+    if (s->step < STEP_RESERVE || (int)s->step >= STEP_COUNT || s->phase < PHASE_READY ||
+        s->phase > PHASE_ACTING || s->state < STATE_PENDING_APPROVAL || s->state >= STATE_HELD ||
+        s->amount <= 0) {
+        return false;
     }
-    if (heard[EVENT_RETURNED]) {
-        return heard[EVENT_NOT_TAKEN] ? WORD_CONTRADICTION : WORD_RETURNED;
+    switch (s->step) {
+    case STEP_VOID: return s->outlook == STATE_FAILED || s->outlook == STATE_RETURNED;
+    case STEP_CANCEL: return s->outlook == STATE_CANCELED;
+    case STEP_DONE: return saga_state_is_final(s->state);
+    case STEP_CONFIRM:
+    case STEP_RETURN: return s->outlook == STATE_NONE || saga_state_is_final(s->outlook);
+    case STEP_NONE:
+    case STEP_RESERVE:
+    case STEP_EXECUTE:
+    case STEP_RESOLVE:
+    case STEP_AWAIT:
+    case STEP_GATE: break;
     }
-    return heard[EVENT_REFUSED]     ? WORD_REFUSED
-           : heard[EVENT_NOT_TAKEN] ? WORD_NOT_TAKEN
-           : heard[EVENT_ACCEPTED]  ? WORD_ACCEPTED
-                                    : WORD_NONE;
+    return true;
 }
 
-saga_said saga_hear(const saga *s, const saga_event *events, size_t n) {
-    const int32_t present = s->attempt + (next_attempt_is_new(s) ? 1 : 0);
-    bool heard[EVENT_NOT_TAKEN + 1] = {false};
-    saga_said said = {.word = WORD_NONE};
-    saga_event_kind decisive = EVENT_ACCEPTED;
-    for (size_t i = 0; i < n; i++) {
-        const saga_event *event = &events[i];
-        const bool moved = event->kind == EVENT_SETTLED || event->kind == EVENT_RETURNED;
-        if (event->kind < EVENT_ACCEPTED || event->kind > EVENT_NOT_TAKEN) {
-            // Said by a later version, or a kind that this one cannot follow: a person must look.
-            return (saga_said){WORD_CONTRADICTION, event->code, event->text, {"", 0}};
-        }
-        if (event->attempt > present || (event->attempt < present && moved)) {
-            return (saga_said){WORD_CONTRADICTION, event->code, event->text, {"", 0}};
-        }
-        if (event->attempt < present) {
-            continue; // that this one was refused is why there is a later one
-        }
-        heard[event->kind] = true;
-        said.reference = event->reference.len > 0 ? event->reference : said.reference;
-        if (event->kind >= decisive && event->kind != EVENT_NOT_TAKEN) {
-            decisive = event->kind;
-            said.code = event->code;
-            said.text = event->text;
-        }
-    }
-    said.word = word_of(heard);
-    return said;
+static saga_note hold_note(const saga *s) {
+    return (saga_note){OUT_BROKEN, str_of(s->hold), str_of(s->hold_text)};
 }
 
-// --- The two movers --------------------------------------------------------------------------------------------------
-
-static saga_step rest(saga *s, int64_t due_at_us) {
-    s->phase = PHASE_READY;
-    s->due_at_us = due_at_us;
-    return STEP_NONE;
-}
-
-static saga_step claim_done(saga *s, const saga_said *said) {
-    const int to = judge(s->state, said);
-    if (to == STEP_RETURN) {
-        set_reason(s, said->code.len > 0 ? said->code : STR("RETURNED"), said->text);
+static saga_step claim_done(saga *s, const saga_said *said, saga_note *note) {
+    const saga_balance balance = saga_balance_of(s, s->state, s->returned, said);
+    s->tries = 0;
+    switch (balance.tilt) {
+    case TILT_BACK:
+        saga_set_reason(s, said->code.len > 0 ? said->code : STR("RETURNED"), said->text);
+        s->moving = balance.amount;
         begin(s, STEP_RETURN);
         return STEP_RETURN;
-    }
-    if (to == TO_HELD) {
-        hold_contradiction(s, s->state, said);
+    case TILT_AGAIN:
+        s->moving = balance.amount;
+        begin(s, STEP_CONFIRM);
+        return STEP_CONFIRM;
+    case TILT_ODD:
+        saga_hold_contradiction(s, s->state, said);
+        *note = hold_note(s);
         return STEP_NONE;
+    case TILT_EVEN: break;
     }
-    return rest(s, SAGA_NEVER);
+    return saga_rest(s, SAGA_NEVER);
 }
 
-// CONFIRM, VOID and RETURN. Before the first try a contradiction stops them; once they may have happened they are completed
+// CONFIRM, VOID, CANCEL and RETURN. Before the first try a contradiction stops them; once they may have happened they are completed
 // first, with the same ids, and judged after.
-static saga_step claim_ledger_step(saga *s, const saga_said *said) {
+static saga_step claim_ledger_step(saga *s, const saga_said *said, saga_note *note) {
     const saga_state goal = goal_of(s);
-    if (s->phase == PHASE_READY && s->tries == 0 && judge(goal, said) == TO_HELD) {
-        hold_contradiction(s, goal, said);
+    if (s->phase == PHASE_READY && s->tries == 0 &&
+        saga_balance_of(s, goal, goal_returned(s), said).tilt == TILT_ODD) {
+        saga_hold_contradiction(s, goal, said);
+        *note = hold_note(s);
         return STEP_NONE;
     }
     begin(s, s->step);
     return s->step;
 }
 
-saga_step saga_on_claim(saga *s, const saga_said *said, const saga_policy *p,
-                        const clock_source *clock) {
-    ASSERT(s->step >= STEP_RESERVE && s->step <= STEP_DONE);
-    if (s->step == STEP_DONE) {
-        return claim_done(s, said);
-    }
-    if (s->step == STEP_CONFIRM || s->step == STEP_VOID || s->step == STEP_RETURN) {
-        return claim_ledger_step(s, said);
-    }
+// EXECUTE, RESOLVE and AWAIT: where what was said leads. TO_HELD: nowhere without a person.
+static int led_by(const saga *s, const saga_said *said) {
     // Its worker died between the intent and the outcome: nobody knows whether the rail got it.
     const bool orphan = s->step == STEP_EXECUTE && s->phase == PHASE_ACTING;
-    const saga_step from = orphan ? STEP_RESOLVE : s->step;
     int to = TO_HELD;
-    ASSERT(fsm_next(&CLAIMS, (int)from, (int)said->word, &to));
+    const bool drawn =
+        fsm_next(&CLAIMS, (int)(orphan ? STEP_RESOLVE : s->step), (int)said->word, &to);
+    return drawn ? to : TO_HELD;
+}
+
+static void head_by_word(saga *s, const saga_said *said) {
+    saga_head_for_void(s, said->word == WORD_RETURNED ? STATE_RETURNED : STATE_FAILED, said->code,
+                       said->text);
+}
+
+// A contradiction of a payout that is held already: the first reason stays, and the new one stands beside it.
+static void say_so(saga *s, const saga_said *said, saga_note *note) {
+    saga now = *s;
+    saga_hold_contradiction(&now, s->state, said);
+    if (strstr(s->hold_text, now.hold_text) != NULL) {
+        return; // it was said before
+    }
+    if (strcmp(s->hold, now.hold) == 0 || s->hold_text[0] == '\0') {
+        copy_text(s->hold_text, sizeof s->hold_text, str_of(now.hold_text));
+    } else {
+        char text[2 * SAGA_TEXT_MAX + 2];
+        (void)snprintf(text, sizeof text, "%s; %s", s->hold_text, now.hold_text);
+        copy_text(s->hold_text, sizeof s->hold_text, str_of(text));
+    }
+    *note = hold_note(s);
+}
+
+// What was said is clear enough to go on though the payout is held: what the bank has done is posted, whatever a person wanted to
+// know. What is not clear is said, and stays held.
+static saga_step claim_held(saga *s, const saga_said *said, const clock_source *clock,
+                            saga_note *note) {
+    const bool at_rail =
+        s->step == STEP_EXECUTE || s->step == STEP_RESOLVE || s->step == STEP_AWAIT;
+    const int to = at_rail ? led_by(s, said) : TO_HELD;
+    bool clear = to == STEP_CONFIRM || to == STEP_VOID;
+    bool odd = said->word == WORD_CONTRADICTION;
+    if (s->step == STEP_DONE) {
+        const saga_tilt tilt = saga_balance_of(s, s->state, s->returned, said).tilt;
+        odd = tilt == TILT_ODD;
+        clear = said->word != WORD_NONE && !odd;
+    }
+    if (clear) {
+        saga_unhold(s);
+        *note = (saga_note){OUT_RELEASED, str_of(saga_word_name((int)said->word)), said->text};
+        if (to == STEP_VOID) {
+            head_by_word(s, said);
+        }
+        s->state = to == STEP_CONFIRM ? STATE_SENT : s->state;
+        s->tries = at_rail ? 0 : s->tries;
+        s->step = at_rail ? (saga_step)to : s->step;
+        return saga_rest(s, clock_wall_us(clock));
+    }
+    if (at_rail && said->word == WORD_NOT_TAKEN) {
+        saga_head_for_attempt(s); // held all the same
+    } else if (s->step == STEP_AWAIT && said->word == WORD_ACCEPTED) {
+        s->state = STATE_SENT;
+    } else if (odd) {
+        say_so(s, said, note);
+    }
+    return saga_rest(s, SAGA_NEVER);
+}
+
+static saga_step claim_at_rail(saga *s, const saga_said *said, const saga_policy *p,
+                               const clock_source *clock, saga_note *note) {
+    const bool orphan = s->step == STEP_EXECUTE && s->phase == PHASE_ACTING;
+    const saga_step from = orphan ? STEP_RESOLVE : s->step;
+    const int to = led_by(s, said);
     if (to == TO_HELD) {
-        hold_contradiction(s, s->state, said);
+        saga_hold_contradiction(s, s->state, said);
+        *note = hold_note(s);
         return STEP_NONE;
     }
     if (said->word == WORD_NOT_TAKEN) {
-        s->step = STEP_EXECUTE;
-        s->state = STATE_PROCESSING;
-        s->tries = 0; // so that the attempt is a new one
-        return rest(s, clock_wall_us(clock));
+        saga_head_for_attempt(s);
+        return saga_rest(s, clock_wall_us(clock));
     }
     if (from == STEP_AWAIT && to == STEP_RESOLVE && p->resolve_after_ms == 0) {
         s->state = said->word == WORD_ACCEPTED ? STATE_SENT : s->state;
-        return rest(s, SAGA_NEVER);
+        return saga_rest(s, SAGA_NEVER);
     }
     if (to == STEP_AWAIT) {
         s->step = STEP_AWAIT;
         s->state = STATE_SENT;
-        return rest(s, await_at(s, p, clock));
+        return saga_rest(s, await_at(s, p, clock));
     }
     if (to == STEP_VOID) {
-        head_for_void(s, said->word == WORD_RETURNED ? STATE_RETURNED : STATE_FAILED, said->code,
-                      said->text);
+        head_by_word(s, said);
     }
     if (to != (int)from) {
         s->tries = to == STEP_RESOLVE ? s->tries : 0;
+    }
+    if (orphan && to == STEP_RESOLVE && s->doubt == DOUBT_NONE) {
+        s->doubt = DOUBT_UNKNOWN;
     }
     begin(s, (saga_step)to);
     return s->step;
 }
 
+// No control is configured: whatever comes to the gate passes.
+static saga_step claim_gate(saga *s, const saga_said *said, saga_note *note) {
+    if (said->word != WORD_NONE) { // about an attempt that was never made
+        saga_hold_contradiction(s, s->state, said);
+        *note = hold_note(s);
+        return STEP_NONE;
+    }
+    s->tries = 0;
+    begin(s, STEP_RESERVE);
+    return s->step;
+}
+
+saga_step saga_on_claim(saga *s, const saga_said *said, const saga_policy *p,
+                        const clock_source *clock, saga_note *note) {
+    *note = (saga_note){.outcome = OUT_NONE};
+    if (!is_known(s)) {
+        if (s->hold[0] == '\0') {
+            saga_hold(s, STR("VALUE_NOT_KNOWN"),
+                      STR("a later version has written what this one cannot follow"));
+            *note = hold_note(s);
+        }
+        return saga_rest(s, SAGA_NEVER);
+    }
+    if (saga_take_order(s, said, clock, note)) {
+        return STEP_NONE;
+    }
+    if (s->hold[0] != '\0') {
+        return claim_held(s, said, clock, note);
+    }
+    switch (s->step) {
+    case STEP_DONE: return claim_done(s, said, note);
+    case STEP_CONFIRM:
+    case STEP_VOID:
+    case STEP_CANCEL:
+    case STEP_RETURN: return claim_ledger_step(s, said, note);
+    case STEP_GATE: return claim_gate(s, said, note);
+    case STEP_NONE:
+    case STEP_RESERVE:
+    case STEP_EXECUTE:
+    case STEP_RESOLVE:
+    case STEP_AWAIT: break;
+    }
+    return claim_at_rail(s, said, p, clock, note);
+}
+
+// --- A worker that died ----------------------------------------------------------------------------------------------
+
+static bool has_reason(saga_step step) {
+    return step == STEP_VOID || step == STEP_CANCEL || step == STEP_RETURN;
+}
+
+void saga_take_over(saga *s, const saga_intent *intent, const saga_policy *p,
+                    const clock_source *clock) {
+    if (intent != NULL && (intent->step < STEP_RESERVE || (int)intent->step >= STEP_COUNT)) {
+        saga_hold(s, STR("VALUE_NOT_KNOWN"),
+                  STR("a later version was about to do what this one does not know"));
+    } else if (intent == NULL) {
+        const saga_said nothing = {.word = WORD_NONE};
+        saga_note note;
+        const saga_step acting = saga_on_claim(s, &nothing, p, clock, &note);
+        (void)acting; // that it acts, if it does, is in its phase
+    } else {
+        const bool orphan = s->step == STEP_EXECUTE && s->phase == PHASE_ACTING;
+        if (orphan && intent->step == STEP_RESOLVE && s->doubt == DOUBT_NONE) {
+            s->doubt = DOUBT_UNKNOWN;
+        }
+        s->tries = intent->step == s->step || intent->step == STEP_RESOLVE ? s->tries : 0;
+        s->doubt = intent->attempt != s->attempt ? DOUBT_NONE : s->doubt;
+        begin(s, intent->step);
+        s->attempt = intent->attempt;
+        s->outlook = intent->outlook;
+        s->moving = intent->moving;
+        if (has_reason(intent->step)) {
+            saga_set_reason(s, intent->code, intent->text);
+        }
+    }
+    s->due_at_us = s->hold[0] == '\0' ? clock_wall_us(clock) : SAGA_NEVER;
+}
+
+// --- An outcome ------------------------------------------------------------------------------------------------------
+
 // Enough submissions: the last refusal is kept for the person who asks why.
 static void exhausted(saga *s, const saga_answer *answer) {
     char text[SAGA_TEXT_MAX];
-    const str code = clip(answer->code, 32), more = clip(answer->text, 80);
+    const str code = saga_clip(answer->code, 32), more = saga_clip(answer->text, 80);
     const int len =
         snprintf(text, sizeof text, "after %d attempts: %.*s%s%.*s", (int)s->attempt, (int)code.len,
                  code.len > 0 ? code.ptr : "", code.len > 0 && more.len > 0 ? " " : "",
                  (int)more.len, more.len > 0 ? more.ptr : "");
     ASSERT(len > 0 && (size_t)len < sizeof text);
-    head_for_void(s, STATE_FAILED, STR("ATTEMPTS_EXHAUSTED"), str_of(text));
+    saga_head_for_void(s, STATE_FAILED, STR("ATTEMPTS_EXHAUSTED"), str_of(text));
 }
 
 // When a try bore no fruit, the next one is later each time, and at a time of its own (full jitter).
@@ -422,102 +556,202 @@ static void come_back(saga *s, const saga_answer *answer, const saga_policy *p,
     if (s->tries < TRIES_MAX) {
         s->tries++;
     }
+    if (!has_reason(s->step)) {
+        saga_set_reason(s, answer->code, answer->text);
+    }
 }
 
 // Stands before the next step.
 static void arrive(saga *s, saga_step from, saga_step to, const saga_answer *answer,
                    const saga_policy *p, const clock_source *clock) {
     const saga_outcome outcome = answer->outcome;
+    const bool in_vain = outcome == OUT_RETRY || outcome == OUT_UNKNOWN || outcome == OUT_BURNED ||
+                         (from == STEP_EXECUTE && to == STEP_RESOLVE);
     s->step = to;
     s->due_at_us = clock_wall_us(clock);
-    if (outcome == OUT_RETRY || outcome == OUT_UNKNOWN) {
+    if (in_vain) {
         come_back(s, answer, p, clock);
-    } else if (to == STEP_AWAIT) {
+        return;
+    }
+    if (to != STEP_VOID) {
+        saga_set_reason(s, (str){0}, (str){0});
+    }
+    if (to == STEP_AWAIT) {
         s->tries = from == STEP_RESOLVE && s->state == STATE_SENT ? s->tries + 1 : 0;
+        s->doubt = DOUBT_NONE;
         if (outcome == OUT_HANDED_OVER) {
             s->due_at_us = SAGA_NEVER; // the submission's events move it, not the time
         } else {
             s->state = STATE_SENT;
             s->due_at_us = await_at(s, p, clock);
         }
-    } else {
-        s->tries = 0;
-        if (to == STEP_CONFIRM) {
-            s->state = STATE_SENT;
-        }
-        if (outcome == OUT_AGAIN && to == STEP_EXECUTE) {
-            s->due_at_us = backoff_at(p, clock, s->attempt > 0 ? s->attempt - 1 : 0);
-        }
+        return;
+    }
+    s->tries = 0;
+    if (to == STEP_CONFIRM) {
+        s->state = STATE_SENT;
+    }
+    if (outcome == OUT_AGAIN && to == STEP_EXECUTE) {
+        s->due_at_us = backoff_at(p, clock, s->attempt > 0 ? s->attempt - 1 : 0);
+    }
+}
+
+// The rail denies what it must have. True when that holds the payout.
+static bool is_denial(saga *s, const saga_answer *answer) {
+    if (s->step != STEP_RESOLVE || answer->outcome != OUT_RETRY) {
+        return false;
+    }
+    if (s->state == STATE_SENT) {
+        saga_hold(s, STR("RAIL_LOST_PAYMENT"),
+                  STR("the rail accepted it and now says that it has not got it"));
+        return true;
+    }
+    if (s->doubt == DOUBT_REFUSED) {
+        saga_hold(s, STR("REFUSED_AFTER_UNKNOWN"),
+                  STR("the first try is unknown, a repeat was refused, and the rail says it has "
+                      "neither"));
+        return true;
+    }
+    return false;
+}
+
+// A step of the ledger has come to its end.
+static void end_ledger_step(saga *s, const saga_answer *answer, const saga_said *said,
+                            const clock_source *clock) {
+    const saga_state state = goal_of(s);
+    if (s->step == STEP_RESERVE) {
+        saga_set_reason(s, answer->code, answer->text);
+    }
+    if (saga_writes_off(s)) {
+        s->written_off += s->step == STEP_CONFIRM ? s->moving : -s->moving;
+    }
+    if (s->step == STEP_RETURN || s->moving > 0) {
+        s->leg++; // the next movement has ids of its own
+    }
+    s->returned = goal_returned(s);
+    saga_finish(s, state, said, clock);
+}
+
+// Nothing has happened under this number of the ledger's ids, and never will.
+static void next_leg(saga *s) {
+    s->leg++;
+    if (s->leg > LEGS_MAX) {
+        saga_hold(s, STR("LEDGER_IDS"), STR("too many ids of this step have failed in the ledger"));
+    }
+}
+
+static void submission_came_out(saga *s, saga_step *to, const saga_answer *answer,
+                                const saga_policy *p) {
+    const bool refused = answer->outcome == OUT_REFUSED || answer->outcome == OUT_AGAIN;
+    if (s->step == STEP_EXECUTE && refused && s->doubt != DOUBT_NONE) {
+        *to = STEP_RESOLVE; // it is the repeat that was refused: what of the first?
+        s->doubt = DOUBT_REFUSED;
+        return;
+    }
+    if (answer->outcome == OUT_UNKNOWN && s->doubt == DOUBT_NONE) {
+        s->doubt = DOUBT_UNKNOWN;
+    }
+    if (answer->outcome == OUT_AGAIN && s->attempt >= p->attempts_max) {
+        *to = STEP_VOID;
+        exhausted(s, answer);
+    } else if (*to == STEP_VOID) {
+        saga_head_for_void(s, answer->outcome == OUT_RETURNED ? STATE_RETURNED : STATE_FAILED,
+                           answer->code, answer->text);
     }
 }
 
 bool saga_on_outcome(saga *s, const saga_answer *answer, const saga_said *said,
                      const saga_policy *p, const clock_source *clock) {
-    int to = TO_HELD;
-    if (s->phase != PHASE_ACTING || !fsm_next(&OUTCOMES, (int)s->step, (int)answer->outcome, &to)) {
+    int edge = TO_HELD;
+    if (s->phase != PHASE_ACTING ||
+        !fsm_next(&OUTCOMES, (int)s->step, (int)answer->outcome, &edge)) {
         return false;
     }
+    if (edge == TO_HELD) {
+        saga_hold(s, answer->code, answer->text);
+        return true;
+    }
     const saga_step from = s->step;
+    saga_step to = (saga_step)edge;
     s->phase = PHASE_READY;
-    if (from == STEP_RESOLVE && answer->outcome == OUT_RETRY && s->state == STATE_SENT) {
-        hold(s, STR("RAIL_LOST_PAYMENT"),
-             STR("the rail accepted it and now says that it has not got it"));
+    if (is_denial(s, answer)) {
         return true;
     }
-    if (to == TO_HELD) {
-        hold(s, answer->code, answer->text);
+    if (to == STEP_DONE) {
+        end_ledger_step(s, answer, said, clock);
         return true;
     }
-    if (answer->outcome == OUT_AGAIN && s->attempt >= p->attempts_max) {
-        to = STEP_VOID;
-        exhausted(s, answer);
-    } else if (to == STEP_VOID && from != STEP_VOID) {
-        head_for_void(s, answer->outcome == OUT_RETURNED ? STATE_RETURNED : STATE_FAILED,
-                      answer->code, answer->text);
+    if (from == STEP_EXECUTE || from == STEP_RESOLVE) {
+        submission_came_out(s, &to, answer, p);
     }
-    if (to != STEP_DONE) {
-        arrive(s, from, (saga_step)to, answer, p, clock);
-        return true;
+    if (from == STEP_RESERVE && answer->outcome == OUT_DONE) {
+        s->reserve_leg = s->leg;
     }
-    if (from == STEP_RESERVE) {
-        set_reason(s, answer->code, answer->text);
+    arrive(s, from, to, answer, p, clock);
+    if (answer->outcome == OUT_BURNED) {
+        next_leg(s);
     }
-    finish(s, goal_of(s), said, clock);
     return true;
+}
+
+// --- The log ---------------------------------------------------------------------------------------------------------
+
+bool saga_try_is_logged(const saga *before) {
+    return before->phase == PHASE_ACTING || before->tries < LOGGED_FIRST ||
+           (before->tries % LOGGED_EVERY == 0 && before->tries < TRIES_MAX);
+}
+
+bool saga_is_progress(const saga *before, const saga *after, saga_outcome outcome) {
+    const bool still_waits = outcome == OUT_ACCEPTED && before->state == STATE_SENT;
+    return (outcome != OUT_RETRY && outcome != OUT_UNKNOWN && !still_waits) ||
+           after->hold[0] != '\0';
 }
 
 // --- Names -----------------------------------------------------------------------------------------------------------
 
 bool saga_state_is_final(saga_state state) {
-    return state == STATE_SETTLED || state == STATE_FAILED || state == STATE_RETURNED;
+    return state == STATE_SETTLED || state == STATE_FAILED || state == STATE_RETURNED ||
+           state == STATE_CANCELED;
 }
 
-static const char *name_of(const char *const *names, size_t n, int i) {
-    return i >= 0 && (size_t)i < n ? names[i] : "?";
+saga_state saga_public_state(const saga *s) {
+    return s->hold[0] != '\0' ? STATE_HELD : s->state;
 }
+
+#define NAME(name, number)                                                                         \
+    case number: return #name;
 
 const char *saga_step_name(int step) {
-    return name_of(STEP_NAMES, sizeof STEP_NAMES / sizeof STEP_NAMES[0], step);
+    switch (step) {
+        SAGA_STEPS(NAME)
+    default: return "?";
+    }
 }
 
 const char *saga_outcome_name(int outcome) {
-    return name_of(OUTCOME_NAMES, sizeof OUTCOME_NAMES / sizeof OUTCOME_NAMES[0], outcome);
+    switch (outcome) {
+        SAGA_OUTCOMES(NAME)
+    default: return "?";
+    }
 }
 
 const char *saga_state_name(int state) {
-    return name_of(STATE_NAMES, sizeof STATE_NAMES / sizeof STATE_NAMES[0], state);
+    switch (state) {
+        SAGA_STATES(NAME)
+    default: return "?";
+    }
 }
 
 const char *saga_word_name(int word) {
-    return name_of(WORD_NAMES, sizeof WORD_NAMES / sizeof WORD_NAMES[0], word);
+    switch (word) {
+        SAGA_WORDS(NAME)
+    default: return "?";
+    }
 }
 
 const char *saga_event_name(int kind) {
     switch (kind) {
-#define X(name, number)                                                                            \
-    case number: return #name;
-        SAGA_EVENT_KINDS(X)
-#undef X
+        SAGA_EVENT_KINDS(NAME)
     default: return "?";
     }
 }

@@ -1,96 +1,5 @@
-// Every combination of step, phase, state, outcome and word either moves along a drawn edge or is refused.
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <string.h>
-
-#include <cmocka.h>
-
-#include "domain/machine.h"
-
-static const saga_policy POLICY = {
-    .attempts_max = 3, .backoff_base_ms = 200, .backoff_cap_ms = 60000, .resolve_after_ms = 5000};
-static const saga_policy FILES = {
-    .attempts_max = 3, .backoff_base_ms = 200, .backoff_cap_ms = 60000, .resolve_after_ms = 0};
-
-static test_clock CLOCK;
-static int setup(void **state) {
-    (void)state;
-    test_clock_init(&CLOCK, INT64_C(1764000000000000), 7);
-    return 0;
-}
-
-static saga at(saga_step step, saga_phase phase, saga_state state, int32_t attempt) {
-    saga s = {.step = step, .phase = phase, .state = state, .attempt = attempt};
-    if (step == STEP_VOID) {
-        s.outlook = STATE_FAILED;
-    }
-    return s;
-}
-
-static saga fresh(void) {
-    return at(STEP_RESERVE, PHASE_READY, STATE_PENDING, 0);
-}
-
-static saga_said word(saga_word w) {
-    return (saga_said){w, STR("R03"), STR("no account"), {0}};
-}
-
-static saga_step claim_with(saga *s, saga_said said) {
-    return saga_on_claim(s, &said, &POLICY, &CLOCK.source);
-}
-
-static saga_step claim(saga *s) {
-    return claim_with(s, (saga_said){.word = WORD_NONE});
-}
-
-static saga_step claim_events(saga *s, const saga_event *events, size_t n) {
-    return claim_with(s, saga_hear(s, events, n));
-}
-
-static bool come(saga *s, saga_outcome outcome, saga_word w) {
-    const saga_answer answer = {outcome, STR("AM04"), STR("not now"), 0};
-    const saga_said said = word(w);
-    return saga_on_outcome(s, &answer, &said, &POLICY, &CLOCK.source);
-}
-
-static void act(saga *s, saga_step expected, saga_outcome outcome) {
-    assert_int_equal(claim(s), expected);
-    assert_int_equal(s->phase, PHASE_ACTING);
-    assert_true(come(s, outcome, WORD_NONE));
-    assert_int_equal(s->phase, PHASE_READY);
-}
-
-static saga_event event(int32_t attempt, saga_event_kind kind) {
-    return (saga_event){attempt, kind, STR("R03"), STR("no account"), {0}};
-}
-
-static saga sent(void) {
-    saga s = fresh();
-    act(&s, STEP_RESERVE, OUT_DONE);
-    act(&s, STEP_EXECUTE, OUT_ACCEPTED);
-    assert_int_equal(s.step, STEP_AWAIT);
-    assert_int_equal(s.state, STATE_SENT);
-    return s;
-}
-
-static saga settled(void) {
-    saga s = sent();
-    const saga_event events[] = {event(1, EVENT_SETTLED)};
-    assert_int_equal(claim_events(&s, events, 1), STEP_CONFIRM);
-    assert_true(come(&s, OUT_DONE, WORD_SETTLED));
-    assert_int_equal(s.state, STATE_SETTLED);
-    return s;
-}
-
-static void assert_held(const saga *s, const char *reason) {
-    assert_int_equal(s->step, STEP_DONE);
-    assert_int_equal(s->state, STATE_HELD);
-    assert_int_equal(s->phase, PHASE_READY);
-    assert_true(s->due_at_us == SAGA_NEVER);
-    assert_string_equal(s->reason, reason);
-}
+// The paths of a saga, its attempts and times, and what a rail says by itself.
+#include "domain/machine_test_kit.h"
 
 // --- Paths -----------------------------------------------------------------------------------------------------------
 
@@ -265,9 +174,9 @@ static void test_backoff__grows_with_jitter_up_to_the_cap(void **state) {
             ceiling_ms * 2 > POLICY.backoff_cap_ms ? POLICY.backoff_cap_ms : ceiling_ms * 2;
     }
     saga s = at(STEP_CONFIRM, PHASE_ACTING, STATE_SENT, 1);
-    s.tries = 1000;
+    s.tries = 1000000;
     assert_true(come(&s, OUT_RETRY, WORD_NONE));
-    assert_int_equal(s.tries, 1000); // bounded
+    assert_int_equal(s.tries, 1000000); // bounded
 }
 
 static void test_await__rail_that_answers__asked_after_a_while(void **state) {
@@ -288,27 +197,17 @@ static void test_await__files__never_asked(void **state) {
     const saga_said none = {.word = WORD_NONE}, accepted = {.word = WORD_ACCEPTED};
     assert_true(saga_on_outcome(&s, &answer, &none, &FILES, &CLOCK.source));
     assert_true(s.due_at_us == SAGA_NEVER);
-    assert_int_equal(saga_on_claim(&s, &accepted, &FILES, &CLOCK.source), STEP_NONE);
+    assert_int_equal(saga_on_claim(&s, &accepted, &FILES, &CLOCK.source, &note), STEP_NONE);
     assert_int_equal(s.step, STEP_AWAIT);
     assert_true(s.due_at_us == SAGA_NEVER);
 }
 
 // --- Rails that hand over --------------------------------------------------------------------------------------------
 
-static saga handed_over(void) {
-    saga s = fresh();
-    act(&s, STEP_RESERVE, OUT_DONE);
-    act(&s, STEP_EXECUTE, OUT_HANDED_OVER);
-    assert_int_equal(s.step, STEP_AWAIT);
-    assert_int_equal(s.state, STATE_PROCESSING);
-    assert_true(s.due_at_us == SAGA_NEVER);
-    return s;
-}
-
 static saga_step claim_file(saga *s, saga_event_kind kind) {
     const saga_event events[] = {event(1, kind)};
-    const saga_said said = saga_hear(s, events, 1);
-    return saga_on_claim(s, &said, &FILES, &CLOCK.source);
+    const saga_said said = hear(s, events, 1);
+    return saga_on_claim(s, &said, &FILES, &CLOCK.source, &note);
 }
 
 static void test_handed_over__its_submission_is_at_the_bank__sent(void **state) {
@@ -334,7 +233,7 @@ static void test_handed_over__never_taken__new_attempt(void **state) {
     // Money that moves for it all the same is a person's business.
     assert_true(come(&s, OUT_HANDED_OVER, WORD_NONE));
     assert_int_equal(claim_file(&s, EVENT_SETTLED), STEP_NONE);
-    assert_held(&s, "RAIL_CONTRADICTION");
+    assert_held(&s, STEP_AWAIT, "RAIL_CONTRADICTION");
 }
 
 static void test_handed_over__no_room_now__comes_back_when_told(void **state) {
@@ -358,22 +257,23 @@ static void test_hear__order_and_repeats_do_not_matter(void **state) {
     const saga s = sent();
     const saga_event events[] = {event(1, EVENT_RETURNED), event(1, EVENT_ACCEPTED),
                                  event(1, EVENT_SETTLED), event(1, EVENT_SETTLED)};
-    assert_int_equal(saga_hear(&s, events, 0).word, WORD_NONE);
-    assert_int_equal(saga_hear(&s, events, 1).word, WORD_RETURNED);
-    assert_int_equal(saga_hear(&s, events, 2).word, WORD_RETURNED);
-    assert_int_equal(saga_hear(&s, events, 4).word, WORD_SETTLED_RETURNED);
-    assert_int_equal(saga_hear(&s, events + 1, 1).word, WORD_ACCEPTED);
-    assert_int_equal(saga_hear(&s, events + 1, 3).word, WORD_SETTLED);
+    assert_int_equal(hear(&s, events, 0).word, WORD_NONE);
+    assert_int_equal(hear(&s, events, 1).word, WORD_RETURNED);
+    assert_int_equal(hear(&s, events, 2).word, WORD_RETURNED);
+    assert_int_equal(hear(&s, events, 4).word, WORD_SETTLED_RETURNED);
+    assert_int_equal(hear(&s, events + 1, 1).word, WORD_ACCEPTED);
+    assert_int_equal(hear(&s, events + 1, 3).word, WORD_SETTLED);
     const saga_event both[] = {event(1, EVENT_SETTLED), event(1, EVENT_REFUSED)};
-    assert_int_equal(saga_hear(&s, both, 2).word, WORD_CONTRADICTION);
+    assert_int_equal(hear(&s, both, 2).word, WORD_CONTRADICTION);
 }
 
 static void test_hear__reason_is_of_the_message_that_decides(void **state) {
     (void)state;
     const saga s = sent();
-    const saga_event events[] = {{1, EVENT_RETURNED, STR("R01"), STR("no funds"), STR("")},
-                                 {1, EVENT_SETTLED, STR(""), STR(""), STR("pay_1")}};
-    const saga_said said = saga_hear(&s, events, 2);
+    const saga_event events[] = {
+        {.attempt = 1, .kind = EVENT_RETURNED, .code = STR("R01"), .text = STR("no funds")},
+        {.attempt = 1, .kind = EVENT_SETTLED, .reference = STR("pay_1")}};
+    const saga_said said = hear(&s, events, 2);
     assert_true(str_eq_c(said.code, "R01"));
     assert_true(str_eq_c(said.text, "no funds"));
     assert_true(str_eq_c(said.reference, "pay_1")); // of any that has one
@@ -383,8 +283,9 @@ static void test_hear__reference_of_a_superseded_attempt__is_not_taken(void **st
     (void)state;
     saga s = sent();
     s.attempt = 2;
-    const saga_event old = {1, EVENT_REFUSED, STR("AM04"), STR(""), STR("pay_1")};
-    const saga_said said = saga_hear(&s, &old, 1);
+    const saga_event old = {
+        .attempt = 1, .kind = EVENT_REFUSED, .code = STR("AM04"), .reference = STR("pay_1")};
+    const saga_said said = hear(&s, &old, 1);
     assert_int_equal(said.word, WORD_NONE);
     assert_int_equal(said.reference.len, 0);
 }
@@ -396,13 +297,13 @@ static void test_hear__superseded_attempt(void **state) {
     act(&s, STEP_EXECUTE, OUT_AGAIN);
     // Attempt 1 was refused for now; attempt 2 is not out yet. Its refusal arrives once more, late: known.
     const saga_event refused = event(1, EVENT_REFUSED), paid = event(1, EVENT_SETTLED);
-    assert_int_equal(saga_hear(&s, &refused, 1).word, WORD_NONE);
-    assert_int_equal(saga_hear(&s, &paid, 1).word, WORD_CONTRADICTION);
+    assert_int_equal(hear(&s, &refused, 1).word, WORD_NONE);
+    assert_int_equal(hear(&s, &paid, 1).word, WORD_CONTRADICTION);
     saga later = s;
     assert_int_equal(claim_events(&later, &refused, 1), STEP_EXECUTE);
     assert_int_equal(later.attempt, 2);
     assert_int_equal(claim_events(&s, &paid, 1), STEP_NONE);
-    assert_held(&s, "RAIL_CONTRADICTION");
+    assert_held(&s, STEP_EXECUTE, "RAIL_CONTRADICTION");
 }
 
 static void test_hear__attempt_that_was_never_made__held(void **state) {
@@ -410,7 +311,7 @@ static void test_hear__attempt_that_was_never_made__held(void **state) {
     saga s = fresh();
     const saga_event paid = event(1, EVENT_SETTLED);
     assert_int_equal(claim_events(&s, &paid, 1), STEP_NONE);
-    assert_held(&s, "RAIL_CONTRADICTION");
+    assert_held(&s, STEP_RESERVE, "RAIL_CONTRADICTION");
 }
 
 // As a later version may write it: no reader aborts, the payout is held.
@@ -419,10 +320,10 @@ static void test_hear__kind_that_is_not_known__held(void **state) {
     static const int KINDS[] = {-1, 0, 6, 19, 26, 77, INT16_MAX};
     for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
         saga s = at(STEP_AWAIT, PHASE_READY, STATE_SENT, 1);
-        const saga_event event = {1, (saga_event_kind)KINDS[i], {0}, {0}, {0}};
+        const saga_event event = {.attempt = 1, .kind = (saga_event_kind)KINDS[i]};
         assert_string_equal(saga_event_name(KINDS[i]), "?");
         assert_int_equal(claim_events(&s, &event, 1), STEP_NONE);
-        assert_int_equal(s.state, STATE_HELD);
+        assert_int_equal(saga_public_state(&s), STATE_HELD);
     }
 }
 
@@ -463,9 +364,9 @@ static void test_word__refused_after_settled__held(void **state) {
     saga s = settled();
     const saga_event events[] = {event(1, EVENT_SETTLED), event(1, EVENT_REFUSED)};
     assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
-    assert_held(&s, "RAIL_CONTRADICTION");
+    assert_held(&s, STEP_DONE, "RAIL_CONTRADICTION");
     assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
-    assert_held(&s, "RAIL_CONTRADICTION");
+    assert_held(&s, STEP_DONE, "RAIL_CONTRADICTION");
 }
 
 static void test_word__settled_after_void__held(void **state) {
@@ -476,7 +377,7 @@ static void test_word__settled_after_void__held(void **state) {
     saga before = s;
     const saga_event paid = event(1, EVENT_SETTLED);
     assert_int_equal(claim_events(&before, &paid, 1), STEP_NONE); // not even voided
-    assert_held(&before, "RAIL_CONTRADICTION");
+    assert_held(&before, STEP_VOID, "RAIL_CONTRADICTION");
 
     saga during = s;
     assert_int_equal(claim(&during), STEP_VOID);
@@ -486,18 +387,18 @@ static void test_word__settled_after_void__held(void **state) {
     assert_int_equal(during.state, STATE_FAILED);
     assert_true(during.due_at_us == CLOCK.now_us);
     assert_int_equal(claim_events(&during, &paid, 1), STEP_NONE);
-    assert_held(&during, "RAIL_CONTRADICTION");
+    assert_held(&during, STEP_DONE, "RAIL_CONTRADICTION");
 
     act(&s, STEP_VOID, OUT_DONE);
     assert_int_equal(claim_events(&s, &paid, 1), STEP_NONE);
-    assert_held(&s, "RAIL_CONTRADICTION");
+    assert_held(&s, STEP_DONE, "RAIL_CONTRADICTION");
 }
 
 static void test_rail__denies_what_it_accepted__held(void **state) {
     (void)state;
     saga s = sent();
     act(&s, STEP_RESOLVE, OUT_RETRY);
-    assert_held(&s, "RAIL_LOST_PAYMENT");
+    assert_held(&s, STEP_RESOLVE, "RAIL_LOST_PAYMENT");
 }
 
 static void test_broken__every_acting_step__held(void **state) {
@@ -507,7 +408,7 @@ static void test_broken__every_acting_step__held(void **state) {
     for (size_t i = 0; i < 6; i++) {
         saga s = at(steps[i], PHASE_ACTING, STATE_PROCESSING, 1);
         assert_true(come(&s, OUT_BROKEN, WORD_NONE));
-        assert_held(&s, "AM04");
+        assert_held(&s, steps[i] == STEP_EXECUTE ? STEP_RESOLVE : steps[i], "AM04");
     }
 }
 
@@ -530,206 +431,20 @@ static void test_reason__is_cut_between_characters(void **state) {
         }
     }
     saga s = settled();
-    assert_int_equal(claim_with(&s, (saga_said){WORD_REFUSED, STR("X"), {text, sizeof text}, {0}}),
-                     STEP_NONE);
-    assert_true(str_is_text(s.reason_text, strlen(s.reason_text)));
-}
-
-// --- Everything ------------------------------------------------------------------------------------------------------
-
-static const saga_state STATES[] = {STATE_PENDING, STATE_PROCESSING, STATE_SENT, STATE_SETTLED,
-                                    STATE_FAILED,  STATE_RETURNED,   STATE_HELD};
-enum { N_STATES = 7 };
-
-// What must hold of any saga that the machine has made.
-static void assert_sane(const saga *s) {
-    assert_true(s->step >= STEP_RESERVE && s->step <= STEP_DONE);
-    assert_true((s->step == STEP_DONE && s->phase == PHASE_READY) ==
-                    (saga_state_is_final(s->state) || s->state == STATE_HELD) ||
-                s->step == STEP_RETURN);
-    assert_true((s->outlook != STATE_NONE) == (s->step == STEP_VOID));
-    assert_true(s->attempt >= 0 && s->tries >= 0);
-    if (s->state == STATE_FAILED || s->state == STATE_RETURNED || s->state == STATE_HELD) {
-        assert_true(s->reason[0] != '\0');
-    }
-}
-
-static saga_state state_before(saga_step step) {
-    switch (step) {
-    case STEP_RESERVE: return STATE_PENDING;
-    case STEP_EXECUTE:
-    case STEP_RESOLVE: return STATE_PROCESSING;
-    case STEP_RETURN: return STATE_SETTLED;
-    case STEP_NONE:
-    case STEP_AWAIT:
-    case STEP_CONFIRM:
-    case STEP_VOID:
-    case STEP_DONE: break;
-    }
-    return STATE_SENT;
-}
-
-// The edges of the picture at the head of machine.h, written down a second time.
-static bool drawn(saga_step from, saga_outcome outcome) {
-    switch (from) {
-    case STEP_RESERVE:
-        return outcome == OUT_DONE || outcome == OUT_REFUSED || outcome == OUT_RETRY ||
-               outcome == OUT_BROKEN;
-    case STEP_EXECUTE: return outcome != OUT_NONE && outcome != OUT_DONE;
-    case STEP_RESOLVE: return outcome != OUT_NONE && outcome != OUT_DONE;
-    case STEP_CONFIRM:
-    case STEP_VOID:
-    case STEP_RETURN: return outcome == OUT_DONE || outcome == OUT_RETRY || outcome == OUT_BROKEN;
-    case STEP_NONE:
-    case STEP_AWAIT:
-    case STEP_DONE: break;
-    }
-    return false;
-}
-
-static void check_outcome(saga_step step, saga_phase phase, saga_outcome outcome, saga_word w) {
-    saga s = at(step, phase, state_before(step), step == STEP_RESERVE ? 0 : 1);
-    if (step == STEP_RETURN || step == STEP_VOID) {
-        memcpy(s.reason, "R03", 4);
-    }
-    const saga before = s;
-    const bool moved = come(&s, outcome, w);
-    assert_int_equal(moved, phase == PHASE_ACTING && drawn(step, outcome));
-    if (!moved) {
-        assert_memory_equal(&s, &before, sizeof s);
-        return;
-    }
-    assert_sane(&s);
-    assert_int_equal(s.phase, PHASE_READY);
-    assert_int_equal(s.attempt, before.attempt);
-    if (outcome == OUT_UNKNOWN) { // promise UNKNOWN-IS-A-STATE
-        assert_int_equal(s.step, STEP_RESOLVE);
-    }
-    if (outcome == OUT_RETRY && step != STEP_RESOLVE) {
-        assert_int_equal(s.step, step);
-    }
-    if (s.state == STATE_FAILED || s.state == STATE_RETURNED) { // only with the money free or back
-        assert_true(step == STEP_VOID || step == STEP_RETURN || step == STEP_RESERVE);
-    }
-    if (s.state == STATE_SETTLED) {
-        assert_true(step == STEP_CONFIRM || step == STEP_RETURN);
-    }
-    if (outcome == OUT_HANDED_OVER) { // its submission's events move it, and nothing else
-        assert_int_equal(s.step, STEP_AWAIT);
-        assert_int_equal(s.state, STATE_PROCESSING);
-        assert_true(s.due_at_us == SAGA_NEVER);
-    }
-    if (s.step != STEP_DONE && s.step != STEP_AWAIT) {
-        assert_true(s.due_at_us >= CLOCK.now_us); // never forgotten
-    }
-}
-
-static void test_all__outcomes__drawn_or_refused(void **state) {
-    (void)state;
-    for (int step = STEP_RESERVE; step <= STEP_DONE; step++) {
-        for (int outcome = OUT_NONE; outcome < OUT_COUNT; outcome++) {
-            for (int w = WORD_NONE; w < WORD_COUNT; w++) {
-                check_outcome((saga_step)step, PHASE_READY, (saga_outcome)outcome, (saga_word)w);
-                check_outcome((saga_step)step, PHASE_ACTING, (saga_outcome)outcome, (saga_word)w);
-            }
-        }
-    }
-}
-
-static void check_claim(saga s, const saga_event *events, size_t n) {
-    const saga before = s;
-    const saga_said said = saga_hear(&s, events, n);
-    const saga_step acting = claim_events(&s, events, n);
-    if (acting != STEP_NONE) {
-        assert_int_equal(s.step, acting);
-        assert_int_equal(s.phase, PHASE_ACTING);
-        assert_true(acting != STEP_AWAIT && acting != STEP_DONE);
-    } else {
-        assert_sane(&s);
-        assert_true(s.step == STEP_DONE || s.step == STEP_AWAIT ||
-                    (s.step == STEP_EXECUTE && said.word == WORD_NOT_TAKEN));
-    }
-    if (said.word == WORD_NONE && before.step == STEP_EXECUTE && before.phase == PHASE_ACTING) {
-        assert_int_equal(acting, STEP_RESOLVE);
-    }
-    if (before.step == STEP_RESOLVE ||
-        (before.step == STEP_EXECUTE && before.phase == PHASE_ACTING)) {
-        // Promise UNKNOWN-IS-A-STATE: without the rail's word it is neither sent again nor voided.
-        assert_true(acting != STEP_EXECUTE);
-        assert_true(s.step != STEP_EXECUTE || said.word == WORD_NOT_TAKEN);
-        assert_true(acting != STEP_VOID || said.word == WORD_REFUSED || said.word == WORD_RETURNED);
-        assert_int_equal(s.attempt, before.attempt);
-    }
-    if (said.word == WORD_NOT_TAKEN && before.step == STEP_AWAIT) {
-        assert_int_equal(s.step, STEP_EXECUTE);
-        assert_int_equal(s.tries, 0); // the next attempt is a new one
-    }
-    if (acting == STEP_VOID && before.step != STEP_VOID) {
-        assert_true(said.word == WORD_REFUSED || said.word == WORD_RETURNED);
-    }
-    if (before.step == STEP_DONE && saga_state_is_final(before.state)) {
-        // Final states never leave, except SETTLED that came back; a contradiction is a person's.
-        assert_true(acting == STEP_NONE ||
-                    (acting == STEP_RETURN && before.state == STATE_SETTLED));
-        assert_true(s.state == before.state || s.state == STATE_HELD);
-    }
-    if (before.state == STATE_HELD && before.step == STEP_DONE) {
-        assert_int_equal(acting, STEP_NONE);
-        assert_int_equal(s.state, STATE_HELD);
-    }
-    if (said.word == WORD_CONTRADICTION && acting == STEP_NONE) {
-        assert_int_equal(s.state, STATE_HELD); // never silently
-    }
-}
-
-// All runs of up to three messages, of the attempt before, the present one and the next.
-static void check_claims_of(saga s) {
-    saga_event events[3];
-    for (int code = 0; code < 16 * 16 * 16; code++) {
-        size_t n = 0;
-        for (int rest = code, i = 0; i < 3; i++, rest /= 16) {
-            if (rest % 16 != 0) {
-                const int pick = rest % 16 - 1;
-                events[n++] = event(s.attempt - 1 + pick / 5, (saga_event_kind)(1 + pick % 5));
-            }
-        }
-        check_claim(s, events, n);
-    }
-}
-
-static void test_all__claims__with_every_run_of_messages(void **state) {
-    (void)state;
-    for (int step = STEP_RESERVE; step <= STEP_RETURN; step++) {
-        for (int phase = 0; phase < 2; phase++) {
-            for (int32_t tries = 0; tries < 2; tries++) {
-                saga s = at((saga_step)step, (saga_phase)phase, state_before((saga_step)step), 2);
-                s.tries = tries;
-                memcpy(s.reason, "X", 2);
-                if (step != STEP_AWAIT || phase == PHASE_READY) { // AWAIT never acts
-                    check_claims_of(s);
-                }
-                if (step == STEP_VOID) {
-                    s.outlook = STATE_RETURNED;
-                    check_claims_of(s);
-                }
-            }
-        }
-    }
-    for (size_t i = 3; i < N_STATES; i++) {
-        saga s = at(STEP_DONE, PHASE_READY, STATES[i], 2);
-        memcpy(s.reason, "X", 2);
-        check_claims_of(s);
-    }
+    saga_said said = word(WORD_REFUSED);
+    said.text = (str){text, sizeof text};
+    assert_int_equal(claim_with(&s, said), STEP_NONE);
+    assert_true(str_is_text(s.hold_text, strlen(s.hold_text)));
 }
 
 static void test_names__in_and_out_of_range(void **state) {
     (void)state;
     assert_string_equal(saga_step_name(STEP_RETURN), "RETURN");
-    assert_string_equal(saga_step_name(9), "?");
+    assert_string_equal(saga_step_name(11), "?");
     assert_string_equal(saga_outcome_name(OUT_BROKEN), "BROKEN");
     assert_string_equal(saga_outcome_name(-1), "?");
     assert_string_equal(saga_state_name(STATE_HELD), "HELD");
-    assert_string_equal(saga_word_name(WORD_CONTRADICTION), "contradictory");
+    assert_string_equal(saga_word_name(WORD_CONTRADICTION), "CONTRADICTION");
 }
 
 int main(void) {
@@ -766,8 +481,6 @@ int main(void) {
         cmocka_unit_test(test_rail__denies_what_it_accepted__held),
         cmocka_unit_test(test_broken__every_acting_step__held),
         cmocka_unit_test(test_reason__is_cut_between_characters),
-        cmocka_unit_test(test_all__outcomes__drawn_or_refused),
-        cmocka_unit_test(test_all__claims__with_every_run_of_messages),
         cmocka_unit_test(test_names__in_and_out_of_range),
     };
     return cmocka_run_group_tests(tests, setup, NULL);

@@ -14,6 +14,10 @@
 
 enum { STATES = STATE_HELD + 1 };
 
+static bool acts(int step) {
+    return step != STEP_NONE && step != STEP_AWAIT && step != STEP_DONE && step != STEP_GATE;
+}
+
 static struct {
     metric *claimed, *lease_lost;
     metric *outcomes[STEP_COUNT][OUT_COUNT];
@@ -26,9 +30,9 @@ static void make_metrics(void) {
     metrics.claimed = metric_counter("saga_claimed_total", "", "Sagas that workers have leased.");
     metrics.lease_lost = metric_counter("saga_lease_lost_total", "",
                                         "Outcomes not written because the lease was lost.");
-    for (int step = STEP_RESERVE; step <= STEP_RETURN; step++) {
-        if (step == STEP_AWAIT) {
-            continue; // nobody acts on it
+    for (int step = STEP_RESERVE; step < STEP_COUNT; step++) {
+        if (!acts(step)) {
+            continue;
         }
         (void)snprintf(labels, sizeof labels, "step=\"%s\"", saga_step_name(step));
         metrics.seconds[step] = metric_histogram("saga_step_seconds", labels,
@@ -40,7 +44,8 @@ static void make_metrics(void) {
                                                              "Outcomes of the steps of sagas.");
         }
     }
-    const saga_state ends[] = {STATE_SETTLED, STATE_FAILED, STATE_RETURNED, STATE_HELD};
+    const saga_state ends[] = {STATE_SETTLED, STATE_FAILED, STATE_RETURNED, STATE_CANCELED,
+                               STATE_HELD};
     for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
         (void)snprintf(labels, sizeof labels, "state=\"%s\"", saga_state_name((int)ends[i]));
         metrics.finished[ends[i]] = metric_counter("saga_finished_total", labels,
@@ -142,7 +147,9 @@ static void decide_all(saga_batch *b) {
         saga_item *item = &b->items[i];
         if (item->acting != STEP_NONE) {
             decide(b, item);
-            item->log_seq++;
+            item->quiet =
+                item->quiet && !saga_is_progress(&item->was, &item->now, item->answer.outcome);
+            item->log_seq += item->quiet ? 0 : 1;
         }
     }
 }
@@ -182,15 +189,15 @@ static void report_item(const saga_item *item) {
     uuid_format(item->payout_id, log_ctx()->payout_id);
     log_debug("saga.moved", F_STR("step", saga_step_name((int)item->acting)),
               F_STR("outcome", saga_outcome_name((int)item->answer.outcome)),
-              F_STR("state", saga_state_name((int)item->now.state)),
+              F_STR("state", saga_state_name((int)saga_public_state(&item->now))),
               F_INT("attempt", item->now.attempt), F_STR("reason", item->now.reason));
-    metric *finished = metrics.finished[item->now.state];
-    if (item->now.step == STEP_DONE && finished != NULL && item->now.state != item->was.state) {
-        metric_add(finished, 1);
-        if (item->now.state == STATE_HELD) {
-            log_warn("saga.held", F_STR("reason", item->now.reason),
-                     F_STR("text", item->now.reason_text));
-        }
+    const saga_state state = saga_public_state(&item->now);
+    if (state != saga_public_state(&item->was) && (int)state < STATES &&
+        metrics.finished[state] != NULL) {
+        metric_add(metrics.finished[state], 1);
+    }
+    if (state == STATE_HELD && strcmp(item->now.hold_text, item->was.hold_text) != 0) {
+        log_warn("saga.held", F_STR("reason", item->now.hold), F_STR("text", item->now.hold_text));
     }
     log_ctx()->payout_id[0] = '\0';
 }
@@ -227,7 +234,7 @@ static size_t report(const saga_batch *b, bool uncertain, int64_t started_us) {
         }
     }
     const int64_t took_us = clock_mono_us(b->from.clock) - started_us;
-    for (int step = STEP_RESERVE; step <= STEP_RETURN; step++) {
+    for (int step = STEP_RESERVE; step < STEP_COUNT; step++) {
         if ((steps & SAGA_STEP_BIT(step)) != 0) {
             metric_observe_us(metrics.seconds[step], took_us);
         }

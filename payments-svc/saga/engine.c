@@ -122,7 +122,9 @@ static size_t limit_of(const saga_engine *g, size_t rail_index, saga_step step) 
     case STEP_RETURN:
     case STEP_DONE: return (size_t)(all < SAGA_LEDGER_PAIRS_MAX ? all : SAGA_LEDGER_PAIRS_MAX);
     case STEP_NONE:
+    case STEP_GATE: // becomes RESERVE
     case STEP_RESERVE:
+    case STEP_CANCEL:
     case STEP_VOID: break;
     }
     return (size_t)all;
@@ -219,7 +221,7 @@ static void put_back(saga_engine *g, const task *t, const saga_result *r) {
         s->more = full;
         s->marked |= full;
     }
-    for (int step = STEP_RESERVE; step <= STEP_DONE; step++) {
+    for (int step = STEP_RESERVE; step < STEP_COUNT; step++) {
         if (r->n_next[step] > 0) {
             arrived(g, t->book, t->rail, (saga_step)step, r->n_next[step], now_us);
         }
@@ -279,7 +281,8 @@ static void take_scan(saga_engine *g, const scan *s) {
     }
     for (size_t i = 0; i < s->found.n; i++) {
         const saga_due *due = &s->found.due[i];
-        ASSERT(due->step >= STEP_RESERVE && due->step <= STEP_DONE);
+        ASSERT(due->step >= STEP_RESERVE &&
+               (int)due->step < STEP_COUNT); // of those that were asked for
         counts[due->step] += due->count;
         for (size_t r = 0; r < g->o.n_rails; r++) {
             if (g->rails[r]->id == due->rail) {
@@ -287,7 +290,7 @@ static void take_scan(saga_engine *g, const scan *s) {
             }
         }
     }
-    for (int step = STEP_RESERVE; step <= STEP_DONE; step++) {
+    for (int step = STEP_RESERVE; step < STEP_COUNT; step++) {
         metric_set(g->due[step], counts[step]);
     }
 }
@@ -498,7 +501,7 @@ static int64_t take_over_pause_ms(const saga_engine_options *o) {
 }
 
 static void make_gauges(saga_engine *g) {
-    for (int step = STEP_RESERVE; step <= STEP_DONE; step++) {
+    for (int step = STEP_RESERVE; step < STEP_COUNT; step++) {
         char labels[32] = "";
         strbuf text;
         strbuf_init_fixed(&text, labels, sizeof labels);

@@ -47,12 +47,19 @@ static bool hear_events(saga_batch *b, const db_rows *rows, err *e) {
         saga_item *item = &b->items[i];
         const size_t first = row;
         while (row < n_rows && uuid_eq(db_get_uuid(rows, row, 0), item->payout_id)) {
-            events[row] = (saga_event){
-                db_get_i32(rows, row, 1), (saga_event_kind)db_get_i16(rows, row, 2),
-                db_get_str(rows, row, 3), db_get_str(rows, row, 4), db_get_str(rows, row, 5)};
+            const str currency = db_get_str(rows, row, 7);
+            events[row] =
+                (saga_event){.attempt = db_get_i32(rows, row, 1),
+                             .kind = (saga_event_kind)db_get_i16(rows, row, 2),
+                             .code = db_get_str(rows, row, 3),
+                             .text = db_get_str(rows, row, 4),
+                             .reference = db_get_str(rows, row, 5),
+                             .amount = db_get_i64(rows, row, 6),
+                             .foreign = currency.len > 0 && !str_eq_c(currency, item->currency),
+                             .order = db_get_i32(rows, row, 8)};
             row++;
         }
-        item->said = saga_hear(&item->was, events + first, row - first);
+        item->said = saga_hear(&item->was, events + first, row - first, item->events);
         if (item->reference.len == 0 && item->said.reference.len > 0) {
             item->reference = item->said.reference; // the answer with it may never have come
         }
@@ -172,7 +179,7 @@ static bool can_be(const rail_event *event) {
 typedef struct event_columns {
     uuid *payout_id, *inbox_id;
     str *event_id, *code, *text, *reference, *currency, *actor;
-    int32_t *attempt, *inbox_line;
+    int32_t *attempt, *inbox_line, *order_number;
     int16_t *kind, *source;
     int64_t *at, *amount;
 } event_columns;
@@ -180,7 +187,7 @@ typedef struct event_columns {
 static bool event_columns_alloc(event_columns *k, size_t n, arena *a) {
     uuid *ids = ARENA_ARRAY(a, uuid, 2 * n);
     str *texts = ARENA_ARRAY(a, str, 6 * n);
-    int32_t *ints = ARENA_ARRAY(a, int32_t, 2 * n);
+    int32_t *ints = ARENA_ARRAY(a, int32_t, 3 * n);
     int16_t *shorts = ARENA_ARRAY(a, int16_t, 2 * n);
     int64_t *longs = ARENA_ARRAY(a, int64_t, 2 * n);
     if (ids == NULL || texts == NULL || ints == NULL || shorts == NULL || longs == NULL) {
@@ -196,6 +203,7 @@ static bool event_columns_alloc(event_columns *k, size_t n, arena *a) {
                          .actor = texts + 5 * n,
                          .attempt = ints,
                          .inbox_line = ints + n,
+                         .order_number = ints + 2 * n,
                          .kind = shorts,
                          .source = shorts + n,
                          .at = longs,
@@ -203,7 +211,8 @@ static bool event_columns_alloc(event_columns *k, size_t n, arena *a) {
     return true;
 }
 
-static void event_columns_set(event_columns *k, size_t i, const rail_event *event) {
+static void event_columns_set(event_columns *k, size_t i, const rail_event *event,
+                              int32_t order_number) {
     k->payout_id[i] = event->payout_id;
     k->inbox_id[i] = event->inbox_id;
     k->event_id[i] = event->event_id;
@@ -218,6 +227,7 @@ static void event_columns_set(event_columns *k, size_t i, const rail_event *even
     k->source[i] = (int16_t)(event->source == 0 ? RAIL_SOURCE_BANK : event->source);
     k->at[i] = event->at_us;
     k->amount[i] = event->amount;
+    k->order_number[i] = order_number;
 }
 
 static db_params *event_columns_params(const event_columns *k, int64_t book_id, size_t n,
@@ -238,7 +248,68 @@ static db_params *event_columns_params(const event_columns *k, int64_t book_id, 
     db_i32_array(p, k->inbox_line, n);
     db_i16_array(p, k->source, n);
     db_text_array(p, k->actor, n);
+    db_i32_array(p, k->order_number, n);
     return p;
+}
+
+// --- Orders ----------------------------------------------------------------------------------------------------------
+
+static bool of_payouts(db_conn *c, int64_t book_id, saga_sql_id sql, const uuid *ids, size_t n,
+                       db_rows **rows, arena *a, err *e) {
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_uuid_array(p, ids, n);
+    return db_exec(c, saga_sql(sql), p, a, rows, NULL, e);
+}
+
+// The number of the last order that a payout was given; 0 when there was none.
+static int32_t last_order(const db_rows *rows, uuid payout_id) {
+    for (size_t i = 0; i < db_count(rows); i++) { // orders come one by one
+        if (uuid_eq(db_get_uuid(rows, i, 0), payout_id)) {
+            return db_get_i32(rows, i, 1);
+        }
+    }
+    return 0;
+}
+
+// Numbers the orders among n messages, each payout's from its last one on, under the lock of its saga: so an order is taken up once,
+// whatever the clocks of those who give orders say. *numbers stays NULL when there is none, which is nearly always.
+static bool number_orders(db_conn *c, int64_t book_id, const rail_event *const *events, size_t n,
+                          const int32_t **numbers, arena *a, err *e) {
+    uuid *ids = NULL;
+    size_t n_ids = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (is_order(events[i]->kind)) {
+            ids = ids == NULL ? ARENA_ARRAY(a, uuid, n) : ids;
+            if (ids == NULL) {
+                return out_of_memory(e);
+            }
+            ids[n_ids++] = events[i]->payout_id;
+        }
+    }
+    if (n_ids == 0) {
+        return true;
+    }
+    int32_t *given = ARENA_ARRAY(a, int32_t, n);
+    db_rows *locked = NULL, *rows = NULL;
+    if (given == NULL) {
+        return out_of_memory(e);
+    }
+    if (!of_payouts(c, book_id, SAGA_SQL_LOCK_ORDERED, ids, n_ids, &locked, a, e) ||
+        !of_payouts(c, book_id, SAGA_SQL_COUNT_ORDERS, ids, n_ids, &rows, a, e)) {
+        return false;
+    }
+    size_t before = n; // the order before, among the messages
+    for (size_t i = 0; i < n; i++) {
+        if (is_order(events[i]->kind)) {
+            const bool same =
+                before < n && uuid_eq(events[before]->payout_id, events[i]->payout_id);
+            given[i] = 1 + (same ? given[before] : last_order(rows, events[i]->payout_id));
+            before = i;
+        }
+    }
+    *numbers = given;
+    return true;
 }
 
 static bool record_chunk(db_conn *c, int64_t book_id, const rail_event *const *events, size_t n,
@@ -252,7 +323,13 @@ static bool record_chunk(db_conn *c, int64_t book_id, const rail_event *const *e
             return err_set(e, ERR_INVALID_ARGUMENT, "RAIL_EVENT",
                            "a message of a kind, attempt or amount that cannot be");
         }
-        event_columns_set(&k, i, events[i]);
+    }
+    const int32_t *numbers = NULL;
+    if (!number_orders(c, book_id, events, n, &numbers, a, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        event_columns_set(&k, i, events[i], numbers == NULL ? 0 : numbers[i]);
     }
     db_rows *new_rows = NULL;
     return db_exec(c, saga_sql(SAGA_SQL_RECORD_EVENTS), event_columns_params(&k, book_id, n, a), a,

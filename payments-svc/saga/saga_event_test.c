@@ -111,6 +111,13 @@ static void test_event__contradiction__held_and_logged(void **state) {
     assert_int_equal(run(STEP_DONE).n_moved, 1);
     assert_int_equal(in_state(STEP_DONE, STATE_HELD), 1);
     assert_int_equal(
+        world_count("SELECT count(*) FROM saga WHERE held_state = 7 AND reason = 'R03' "
+                    "AND hold = 'RAIL_CONTRADICTION' AND due_at IS NULL"),
+        1);
+    assert_int_equal(world_count("SELECT count(*) FROM payment_case WHERE kind = "
+                                 "'PAYOUT_CONTRADICTION' AND amount = 100 AND currency = 'USD'"),
+                     1);
+    assert_int_equal(
         world_count(
             "SELECT count(*) FROM step_log WHERE outcome = 9 AND reason = 'RAIL_CONTRADICTION'"),
         1);

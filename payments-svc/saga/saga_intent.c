@@ -11,21 +11,6 @@ static bool out_of_memory(err *e) {
     return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "the batch needs too much memory");
 }
 
-uuid saga_transfer_of(const saga_item *item, saga_step step) {
-    switch (step) {
-    case STEP_RESERVE: return transfer_of_step(item->intent_id, "reserve", 1);
-    case STEP_CONFIRM: return transfer_of_step(item->intent_id, "confirm", 1);
-    case STEP_VOID: return transfer_of_step(item->intent_id, "void", 1);
-    case STEP_RETURN: return transfer_of_step(item->intent_id, "bank_return", 1);
-    case STEP_NONE:
-    case STEP_EXECUTE:
-    case STEP_RESOLVE:
-    case STEP_AWAIT:
-    case STEP_DONE: break;
-    }
-    return (uuid){{0}};
-}
-
 static int compare_id(const void *key, const void *item) {
     return uuid_cmp(*(const uuid *)key, ((const saga_item *)item)->payout_id);
 }
@@ -60,26 +45,84 @@ static bool fetch_for(saga_batch *b, db_conn *c, saga_sql_id sql, unsigned step_
     return db_exec(c, saga_sql(sql), p, b->a, rows, NULL, e);
 }
 
-static bool load_payouts(saga_batch *b, db_conn *c, err *e) {
+static bool read_payout(saga_batch *b, const db_rows *rows, size_t i, err *e) {
+    saga_item *item = find_item(b, db_get_uuid(rows, i, 0));
+    const str currency = db_get_str(rows, i, 4);
+    if (currency.len != sizeof item->currency - 1) {
+        return err_set(e, ERR_INTERNAL, "SAGA_PAYOUT", "a payout's currency has not three letters");
+    }
+    item->merchant_id = db_get_str(rows, i, 1);
+    item->recipient_id = db_get_uuid(rows, i, 2);
+    item->amount = item->was.amount = item->now.amount = db_get_i64(rows, i, 3);
+    memcpy(item->currency, currency.ptr, currency.len);
+    item->currency[currency.len] = '\0';
+    item->description = db_get_str(rows, i, 5);
+    item->intent_id = db_get_uuid(rows, i, 6);
+    return true;
+}
+
+bool saga_intent_payouts(saga_batch *b, db_conn *c, err *e) {
     db_rows *rows = NULL;
-    if (!fetch_for(b, c, SAGA_SQL_PAYOUTS, SAGA_ALL_STEPS, &rows, e)) {
+    uuid *ids = ARENA_ARRAY(b->a, uuid, b->n);
+    if (ids == NULL) {
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        ids[i] = b->items[i].payout_id;
+    }
+    db_params *p = db_params_create(b->a);
+    db_i64(p, b->from.book_id);
+    db_uuid_array(p, ids, b->n);
+    if (!db_exec(c, saga_sql(SAGA_SQL_PAYOUTS), p, b->a, &rows, NULL, e)) {
         return false;
     }
-    for (size_t i = 0; rows != NULL && i < db_count(rows); i++) {
-        saga_item *item = find_item(b, db_get_uuid(rows, i, 0));
-        const str currency = db_get_str(rows, i, 4);
-        ASSERT(currency.len == sizeof item->currency - 1);
-        item->merchant_id = db_get_str(rows, i, 1);
-        item->recipient_id = db_get_uuid(rows, i, 2);
-        item->amount = db_get_i64(rows, i, 3);
-        memcpy(item->currency, currency.ptr, currency.len);
-        item->currency[currency.len] = '\0';
-        item->description = db_get_str(rows, i, 5);
-        item->intent_id = db_get_uuid(rows, i, 6);
-        item->merchant_account =
-            account_merchant_available(b->from.book_id, item->merchant_id, currency);
+    for (size_t i = 0; i < db_count(rows); i++) {
+        if (!read_payout(b, rows, i, e)) {
+            return false;
+        }
     }
     return true;
+}
+
+// --- The ledger's view -----------------------------------------------------------------------------------------------
+
+saga_legs saga_legs_of(const saga *s) {
+    const bool suspense = s->outlook != STATE_NONE;
+    switch (s->step) {
+    case STEP_RESERVE: return (saga_legs){"reserve", NULL};
+    case STEP_CONFIRM:
+        return suspense        ? (saga_legs){"write_off", "write_off_bank_out"}
+               : s->moving > 0 ? (saga_legs){"pay_again", "pay_again_bank_out"}
+                               : (saga_legs){"confirm", "bank_out"};
+    case STEP_VOID:
+    case STEP_CANCEL: return (saga_legs){"void", NULL};
+    case STEP_RETURN:
+        return suspense ? (saga_legs){"write_off_bank_return", "write_off_back"}
+                        : (saga_legs){"bank_return", "return"};
+    case STEP_NONE:
+    case STEP_EXECUTE:
+    case STEP_RESOLVE:
+    case STEP_AWAIT:
+    case STEP_DONE:
+    case STEP_GATE: break;
+    }
+    return (saga_legs){NULL, NULL};
+}
+
+// Ids are derived once, for the log and for the ledger.
+static void name_transfers(saga_batch *b) {
+    for (size_t i = 0; i < b->n; i++) {
+        saga_item *item = &b->items[i];
+        const saga_legs legs = saga_legs_of(&item->now);
+        if (item->acting == STEP_NONE || legs.first == NULL) {
+            continue;
+        }
+        item->transfer = transfer_of_step(item->intent_id, legs.first, item->now.leg);
+        if (item->acting != STEP_VOID && item->acting != STEP_CANCEL) {
+            item->merchant_account = account_merchant_available(b->from.book_id, item->merchant_id,
+                                                                str_of(item->currency));
+        }
+    }
 }
 
 // --- The rail's view -------------------------------------------------------------------------------------------------
@@ -129,13 +172,11 @@ static bool open_value(saga_batch *b, const saga_item *item, const char *what, s
     return crypto_open(b->from.keys, strbuf_str(&text), sealed, b->secrets, plain, e);
 }
 
-// Not sent and not to be sent by itself: a person must look at the recipient, or at the keys.
-static void hold_unreadable(saga_batch *b, saga_item *item) {
-    const saga_answer answer = {OUT_BROKEN, STR("RECIPIENT_UNREADABLE"),
-                                STR("the recipient's bank details cannot be read"), 0};
+// Not sent and not to be sent by itself: a person must look at the recipient, or at the keys. The others of the batch go on.
+static void hold_item(saga_item *item, str code, str text) {
     item->now = item->was; // the attempt was not made
-    item->now.phase = PHASE_ACTING;
-    ASSERT(saga_on_outcome(&item->now, &answer, &item->said, &b->from.policy, b->from.clock));
+    saga_hold(&item->now, code, text);
+    item->note = (saga_note){OUT_BROKEN, code, text};
     item->acting = STEP_NONE;
     item->rail = NULL;
 }
@@ -143,6 +184,7 @@ static void hold_unreadable(saga_batch *b, saga_item *item) {
 static bool read_recipient(saga_batch *b, const db_rows *rows, size_t row, err *e) {
     saga_item *item = find_item(b, db_get_uuid(rows, row, 0));
     rail_item *r = item->rail;
+    item->has_recipient = true;
     r->merchant_name = db_get_str(rows, row, 1);
     r->holder_type = db_get_i16(rows, row, 2);
     r->account_type = db_get_i16(rows, row, 3);
@@ -163,7 +205,8 @@ static bool read_recipient(saga_batch *b, const db_rows *rows, size_t row, err *
     uuid_format(item->payout_id, id);
     log_err(LOG_ERROR, "saga.recipient_unreadable", &why);
     log_error("saga.held", F_STR("payout", id), F_STR("reason", "RECIPIENT_UNREADABLE"));
-    hold_unreadable(b, item);
+    hold_item(item, STR("RECIPIENT_UNREADABLE"),
+              STR("the recipient's bank details cannot be read"));
     return true;
 }
 
@@ -173,13 +216,16 @@ static bool load_recipients(saga_batch *b, db_conn *c, err *e) {
         return false;
     }
     const size_t n = rows == NULL ? 0 : db_count(rows);
-    if (n != b->n_execute) {
-        return err_set(e, ERR_INTERNAL, "SAGA_RECIPIENT",
-                       "a payout without a recipient or merchant");
-    }
     for (size_t i = 0; i < n; i++) {
         if (!read_recipient(b, rows, i, e)) {
             return false;
+        }
+    }
+    for (size_t i = 0; n != b->n_execute && i < b->n; i++) {
+        saga_item *item = &b->items[i];
+        if (item->acting == STEP_EXECUTE && !item->has_recipient) {
+            hold_item(item, STR("RECIPIENT_MISSING"),
+                      STR("the payout has no recipient or no merchant in the database"));
         }
     }
     return true;
@@ -232,7 +278,8 @@ static void hand_over(saga_batch *b) {
 }
 
 bool saga_intent_load(saga_batch *b, db_conn *c, err *e) {
-    if (!load_payouts(b, c, e) || !make_rail_items(b, e)) {
+    name_transfers(b);
+    if (!make_rail_items(b, e)) {
         return false;
     }
     if (b->n_execute == 0) {

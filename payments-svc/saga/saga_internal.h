@@ -37,8 +37,12 @@ typedef struct saga_item {
     saga_said said;
     saga_step acting; // STEP_NONE: it only moved, and is given back by the claim itself
     bool handed; // EXECUTE has come out inside the claim: the rail hands over, and answer says how
+    bool quiet;  // a try in vain more: the log tells it only when it brings the saga on
+    saga_note note; // what the claim has to tell the log: held, released, an order
     saga_answer answer;
     uuid merchant_account; // merchant.available, for the steps of the ledger
+    uuid transfer; // of an item that acts on the ledger: the first of its legs; nil otherwise
+    bool has_recipient;
     uuid recipient_id;
     str merchant_id, description, reference;
     int64_t amount;
@@ -76,6 +80,17 @@ typedef struct saga_batch {
 } saga_batch;
 
 // --- store (saga_store.c) --------------------------------------------------------------------------------------------
+
+enum {
+    SAGA_N_COLUMNS = 24
+}; // of SAGA_COLUMNS in saga_sql.c; what a statement adds comes behind them
+// A row of SAGA_COLUMNS becomes item->was and item->now; all else is zero. (saga_rows.c)
+void saga_row_read(const db_rows *rows, size_t row, saga_item *item);
+// Writes item->now of each, whose row must be as it was claimed. Sorted by payout_id. (saga_rows.c)
+bool saga_rows_write(db_conn *c, int64_t book_id, const saga_item *const *items, size_t n,
+                     int64_t now_us, arena *a, err *e) WARN_UNUSED;
+// Opens a case for each item that the claim or the outcome has held, or that has heard a contradiction while held. (saga_cases.c)
+bool saga_cases_open(saga_batch *b, db_conn *c, bool acting, int64_t now_us, err *e) WARN_UNUSED;
 
 // Claims, decides, and writes the intents, in one transaction. True with n == 0 when nothing was due. The batch is sorted.
 bool saga_store_claim(saga_batch *b, err *e) WARN_UNUSED;
@@ -160,12 +175,17 @@ bool saga_store_take_over(db_pool *pool, const int64_t *books, size_t n_books, s
 
 // --- intents (saga_intent.c): inside the claiming transaction --------------------------------------------------------
 
-// Loads what the acting items need (payouts, recipients), and lets the rail prepare its submissions. An item whose bank
+// Loads the payouts of all items, before anything is decided: what was said is judged by their amounts.
+bool saga_intent_payouts(saga_batch *b, db_conn *c, err *e) WARN_UNUSED;
+// Loads what the acting items need, and lets the rail prepare its submissions. An item whose bank
 // details cannot be read becomes HELD. Items of a rail that hands over come out here, and do not act.
 bool saga_intent_load(saga_batch *b, db_conn *c, err *e) WARN_UNUSED;
 void saga_intent_wipe(saga_batch *b); // overwrites the decrypted bank details
-// The ledger transfer that stands for the step in its log row: the first of the pair. Nil for EXECUTE and RESOLVE.
-uuid saga_transfer_of(const saga_item *item, saga_step step);
+// The names of the ledger transfers of the step that a saga acts on, from which their ids are made; NULL: there is none.
+typedef struct saga_legs {
+    const char *first, *second;
+} saga_legs;
+saga_legs saga_legs_of(const saga *s);
 
 // --- steps (steps.c) -------------------------------------------------------------------------------------------------
 

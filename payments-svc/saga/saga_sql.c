@@ -1,27 +1,55 @@
 #include "saga/saga_sql.h"
 
 #include "base/assert.h"
+#include "domain/machine.h"
+
+// A saga as saga_row_read takes it. What is seldom needed is NULL in the row, which costs it nothing.
+#define SAGA_COLUMNS                                                                               \
+    "s.payout_id, s.step, s.phase, coalesce(s.held_state, s.state), s.outlook, s.attempt, "        \
+    "s.tries, s.log_seq, s.events, s.epoch, s.due_at, s.reason, s.reason_text, "                   \
+    "s.rail_reference, s.hold, s.hold_text, coalesce(s.doubt, 0::int2), "                          \
+    "coalesce(s.returned, 0), coalesce(s.moving, 0), coalesce(s.written_off, 0), "                 \
+    "coalesce(s.leg, 1), coalesce(s.reserve_leg, 1), coalesce(s.orders, 0), "                      \
+    "coalesce(s.judged, 0) "
 
 // One UPDATE for a whole batch. What the rail said since the batch was claimed makes a row due at once. The caller's arrays are
 // sorted by payout_id, as are those of saga_record_events, so that two writers of the same rows meet in one order.
-// What most rows of a batch have in common is sent once, as a shape, and picked by its number: an array that is unnested costs
+// What most rows of a batch have in common is sent once, as a shape, and joined by its number: an array that is unnested costs
 // a copy of each of its values, and this statement is the most of what a payout costs.
 // The epoch grows by one with each claim: a row that has another one is not the row that was claimed.
+// A submission that goes in vain from EXECUTE to RESOLVE and back is at one step for whoever looks at deadlines.
 #define WRITE_SAGAS                                                                                \
-    "UPDATE saga AS s SET step = ($8::int2[])[u.shape], phase = ($9::int2[])[u.shape], "           \
-    "state = ($10::int2[])[u.shape], outlook = ($11::int2[])[u.shape], "                           \
-    "attempt = ($12::int4[])[u.shape], tries = ($13::int4[])[u.shape], "                           \
-    "log_seq = ($14::int4[])[u.shape], events_seen = ($15::int4[])[u.shape], "                     \
-    "due_at = CASE WHEN s.events > ($15::int4[])[u.shape] THEN $2 ELSE u.due_at END, "             \
-    "epoch = u.epoch, reason = ($16::text[])[u.shape], reason_text = ($17::text[])[u.shape], "     \
-    "rail_reference = u.rail_reference, updated_at = $2 "                                          \
+    "UPDATE saga AS s SET step = h.step, phase = h.phase, state = h.state, "                       \
+    "held_state = nullif(h.held_state, 0), outlook = h.outlook, attempt = h.attempt, "             \
+    "tries = h.tries, log_seq = h.log_seq, events_seen = h.events_seen, "                          \
+    "doubt = nullif(h.doubt, 0), returned = nullif(h.returned, 0), "                               \
+    "moving = nullif(h.moving, 0), written_off = nullif(h.written_off, 0), "                       \
+    "leg = nullif(h.leg, 1), reserve_leg = nullif(h.reserve_leg, 1), "                             \
+    "orders = nullif(h.orders, 0), judged = nullif(h.judged, 0), "                                 \
+    "due_at = CASE WHEN s.events > h.events_seen THEN $2 ELSE u.due_at END, "                      \
+    "step_since = CASE WHEN s.step = h.step OR (h.in_vain = 1 AND h.step IN (2, 3)) "              \
+    "THEN s.step_since ELSE $2 END, "                                                              \
+    "epoch = u.epoch, reason = h.reason, reason_text = h.reason_text, hold = h.hold, "             \
+    "hold_text = h.hold_text, rail_reference = u.rail_reference, updated_at = $2 "                 \
     "FROM unnest($3::uuid[], $4::int8[], $5::int4[], $6::timestamptz[], $7::text[]) "              \
     "AS u(payout_id, epoch, shape, due_at, rail_reference) "                                       \
+    "JOIN unnest($8::int4[], $9::int8[], $10::int8[], $11::int8[], $12::int8[], $13::int8[], "     \
+    "$14::int8[], $15::int8[], $16::int8[], $17::int8[], $18::int8[], $19::int8[], "               \
+    "$20::int8[], $21::int8[], $22::int8[], $23::int8[], $24::int8[], $25::int8[], "               \
+    "$26::int8[], $27::text[], $28::text[], $29::text[], $30::text[]) "                            \
+    "AS h(shape, step, phase, state, held_state, outlook, attempt, tries, log_seq, "               \
+    "events_seen, doubt, returned, moving, written_off, leg, reserve_leg, orders, judged, "        \
+    "in_vain, reason, reason_text, hold, hold_text) ON h.shape = u.shape "                         \
     "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) AND s.payout_id = u.payout_id "        \
     "AND s.epoch = u.epoch - 1"
 
 // As the index saga_due has it: the steps before the bank's word have lanes.
 #define LANE_OF_S "(CASE WHEN s.step <= 2 THEN s.lane ELSE 0::smallint END)"
+
+// The numbers of steps and states in the statements below are the machine's.
+_Static_assert(STEP_EXECUTE == 2 && STEP_RESOLVE == 3, "saga_write: a step that goes in vain");
+_Static_assert(STEP_AWAIT == 4 && STATE_PROCESSING == 4, "saga_count_accepted: handed over");
+_Static_assert(EVENT_RELEASE == 20 && EVENT_CANCEL == 25, "saga_count_orders: orders of a person");
 
 static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     // A plan made while the tables were small would be kept, and reads them from end to end for each item of a batch when
@@ -71,15 +99,15 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     [SAGA_SQL_DUE] =
         {"saga_due",
          "SELECT q.* FROM unnest($5::int2[]) AS t(lane) CROSS JOIN LATERAL ("
-         "SELECT s.payout_id, s.phase, s.state, s.outlook, s.attempt, s.tries, s.log_seq, "
-         "s.events, s.epoch, s.due_at, s.reason, s.reason_text, s.rail_reference, t.lane "
+         "SELECT " SAGA_COLUMNS ", t.lane "
          "FROM saga AS s WHERE s.book_id = $1 AND s.rail = $2 AND s.step = $3 "
          "AND " LANE_OF_S " = t.lane AND s.due_at <= $4 "
          "AND s.payout_id NOT IN (SELECT unnest(payout_ids) FROM saga_lease "
          "WHERE book_id = $1 AND rail = $2 AND step = $3) ORDER BY s.due_at LIMIT $6) AS q"},
     [SAGA_SQL_EVENTS] =
         {"saga_events",
-         "SELECT payout_id, attempt, kind, code, detail, rail_reference FROM rail_event "
+         "SELECT payout_id, attempt, kind, code, detail, rail_reference, amount, currency, "
+         "coalesce(order_number, 0) FROM rail_event "
          "WHERE book_id = $1 AND payout_id = ANY($2::uuid[]) ORDER BY payout_id, at, event_id"},
     [SAGA_SQL_PAYOUTS] =
         {"saga_payouts",
@@ -121,22 +149,17 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     [SAGA_SQL_LOCK_EXPIRED] = {"saga_lock_expired",
                                "SELECT n FROM saga_lease WHERE book_id = $1 AND lease_id = $2 "
                                "AND ends_at <= statement_timestamp() FOR UPDATE SKIP LOCKED"},
-    // What the worker was about to do, as its intents say: the sagas act (phase 1) without a worker, and are due. Steps: 1 RESERVE
-    // 2 EXECUTE 3 RESOLVE 6 VOID 7 RETURN; state 4 PROCESSING; the same that saga_on_claim made of them.
-    [SAGA_SQL_TAKE_OVER] =
-        {"saga_take_over",
-         "UPDATE saga AS s SET step = i.step, phase = 1, attempt = i.attempt, outlook = i.outlook, "
-         "state = CASE WHEN i.step IN (1, 2) THEN 4 ELSE s.state END, "
-         "tries = CASE WHEN i.step IN (s.step, 3) THEN s.tries ELSE 0 END, "
-         "reason = CASE WHEN i.step IN (6, 7) THEN i.reason ELSE s.reason END, "
-         "reason_text = CASE WHEN i.step IN (6, 7) THEN i.detail ELSE s.reason_text END, "
-         "rail_reference = i.rail_reference, log_seq = i.seq, epoch = i.epoch, "
-         "due_at = statement_timestamp(), updated_at = statement_timestamp() "
+    // The sagas of a lease, and what the worker was about to do, as their intents say. A repeat in vain has none of its own.
+    [SAGA_SQL_LEASED] =
+        {"saga_leased",
+         "SELECT " SAGA_COLUMNS ", i.step, i.attempt, i.outlook, coalesce(i.moving, 0), "
+         "i.reason, i.detail, i.rail_reference, i.epoch, p.amount "
          "FROM saga_lease AS l CROSS JOIN LATERAL unnest(l.payout_ids) AS u(payout_id) "
-         "CROSS JOIN step_log AS i "
-         "WHERE l.book_id = $1 AND l.lease_id = $2 AND s.book_id = $1 "
-         "AND s.payout_id = u.payout_id AND i.book_id = $1 AND i.payout_id = u.payout_id "
-         "AND i.seq = s.log_seq + 1 AND i.kind = 1"},
+         "JOIN saga AS s ON s.book_id = l.book_id AND s.payout_id = u.payout_id "
+         "LEFT JOIN step_log AS i ON i.book_id = s.book_id AND i.payout_id = s.payout_id "
+         "AND i.seq = s.log_seq + 1 AND i.kind = 1 "
+         "LEFT JOIN payout AS p ON p.book_id = s.book_id AND p.payout_id = s.payout_id "
+         "WHERE l.book_id = $1 AND l.lease_id = $2 ORDER BY s.payout_id"},
     [SAGA_SQL_DROP_LEASE] = {"saga_drop_lease",
                              "DELETE FROM saga_lease WHERE book_id = $1 AND lease_id = $2"},
     // Payouts of a lease whose intent is not where their row says: nobody knows what was being done about them.
@@ -152,16 +175,25 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     [SAGA_SQL_RECORD_EVENTS] =
         {"saga_record_events",
          "INSERT INTO rail_event (book_id, payout_id, event_id, attempt, kind, code, detail, "
-         "rail_reference, at, amount, currency, inbox_id, inbox_line, source, actor) "
-         "SELECT $1, u.payout_id, u.event_id, u.attempt, u.kind, u.code, u.detail, "
+         "rail_reference, at, amount, currency, inbox_id, inbox_line, source, actor, "
+         "order_number) SELECT $1, u.payout_id, u.event_id, u.attempt, u.kind, u.code, u.detail, "
          "u.rail_reference, u.at, u.amount, u.currency, "
          "nullif(u.inbox_id, '00000000-0000-0000-0000-000000000000'), u.inbox_line, u.source, "
-         "u.actor FROM unnest($2::uuid[], $3::text[], $4::int4[], $5::int2[], $6::text[], "
+         "u.actor, nullif(u.order_number, 0) FROM unnest($2::uuid[], $3::text[], $4::int4[], "
+         "$5::int2[], $6::text[], "
          "$7::text[], $8::text[], $9::timestamptz[], $10::int8[], $11::text[], $12::uuid[], "
-         "$13::int4[], $14::int2[], $15::text[]) "
+         "$13::int4[], $14::int2[], $15::text[], $16::int4[]) "
          "AS u(payout_id, event_id, attempt, kind, code, detail, rail_reference, at, amount, "
-         "currency, inbox_id, inbox_line, source, actor) "
+         "currency, inbox_id, inbox_line, source, actor, order_number) "
          "ON CONFLICT DO NOTHING RETURNING payout_id, kind"},
+    // Orders of one payout are numbered one after the other, whoever gives them. The next statement sees those before.
+    [SAGA_SQL_LOCK_ORDERED] = {"saga_lock_ordered",
+                               "SELECT payout_id FROM saga WHERE book_id = $1 AND payout_id = "
+                               "ANY($2::uuid[]) ORDER BY payout_id FOR UPDATE"},
+    [SAGA_SQL_COUNT_ORDERS] =
+        {"saga_count_orders",
+         "SELECT payout_id, max(order_number) FROM rail_event WHERE book_id = $1 AND payout_id = "
+         "ANY($2::uuid[]) AND kind BETWEEN 20 AND 25 GROUP BY payout_id ORDER BY payout_id"},
     // A saga that is leased stays with its worker; it is due again when the outcome is written.
     [SAGA_SQL_COUNT_EVENTS] = {"saga_count_events",
                                "UPDATE saga AS s SET events = s.events + u.n, due_at = $2 "

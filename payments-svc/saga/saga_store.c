@@ -23,31 +23,6 @@ bool saga_join_by_key(db_conn *c, arena *a, err *e) {
 
 // --- Reading what is due ---------------------------------------------------------------------------------------------
 
-static void copy_column(char *to, size_t size, str from) {
-    const size_t len =
-        from.len < size - 1 ? from.len : size - 1; // the table holds what this program wrote
-    memcpy(to, from.ptr, len);
-    to[len] = '\0';
-}
-
-static void read_item(const db_rows *rows, size_t row, saga_step step, saga_item *item) {
-    item->payout_id = db_get_uuid(rows, row, 0);
-    item->was.step = step;
-    item->was.phase = (saga_phase)db_get_i16(rows, row, 1);
-    item->was.state = (saga_state)db_get_i16(rows, row, 2);
-    item->was.outlook = (saga_state)db_get_i16(rows, row, 3);
-    item->was.attempt = db_get_i32(rows, row, 4);
-    item->was.tries = db_get_i32(rows, row, 5);
-    item->log_seq = db_get_i32(rows, row, 6);
-    item->events = db_get_i32(rows, row, 7);
-    item->epoch = db_get_i64(rows, row, 8) + 1;
-    item->was.due_at_us = db_get_time(rows, row, 9);
-    copy_column(item->was.reason, sizeof item->was.reason, db_get_str(rows, row, 10));
-    copy_column(item->was.reason_text, sizeof item->was.reason_text, db_get_str(rows, row, 11));
-    item->reference = db_get_str(rows, row, 12);
-    item->now = item->was;
-}
-
 static int by_payout(const void *a, const void *b) {
     return uuid_cmp(((const saga_item *)a)->payout_id, ((const saga_item *)b)->payout_id);
 }
@@ -107,7 +82,7 @@ static bool ask_lanes(saga_batch *b, db_conn *c, int64_t now_us, lanes *k, int64
         return false;
     }
     for (size_t i = 0; i < db_count(rows); i++) { // those of one lane come together
-        lane *l = &k->of[db_get_i16(rows, i, 13)];
+        lane *l = &k->of[db_get_i16(rows, i, SAGA_N_COLUMNS)];
         l->first = l->n == 0 ? i : l->first;
         l->rows = rows;
         if (l->first + l->n++ != i) {
@@ -158,7 +133,8 @@ static bool read_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
         for (int16_t i = 0; i < k.n && b->n < b->from.limit; i++) {
             const lane *l = &k.of[i];
             if (nth < l->n) {
-                read_item(l->rows, l->first + nth, b->from.step, &b->items[b->n++]);
+                saga_row_read(l->rows, l->first + nth, &b->items[b->n]);
+                b->items[b->n++].epoch++; // of this claim
             }
         }
     }
@@ -168,154 +144,55 @@ static bool read_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
 
 // --- Writing ---------------------------------------------------------------------------------------------------------
 
-// The arrays of one UPDATE: a row for each item, and the shapes that they have in common (see saga_sql.c).
-typedef struct columns {
-    uuid *payout_id;
-    int64_t *epoch, *due_at;
-    int32_t *shape; // from 1, as arrays are counted in SQL
-    str *reference;
-    size_t n;
-    int16_t *step, *phase, *state, *outlook;
-    int32_t *attempt, *tries, *log_seq, *events_seen;
-    str *reason, *reason_text;
-    size_t n_shapes;
-} columns;
-
-// Shapes that are looked at before a new one is made.
-enum { SHAPES_TRIED = 8 };
-
-static bool columns_alloc(columns *k, size_t n, arena *a) {
-    int32_t *ints = ARENA_ARRAY(a, int32_t, 5 * n);
-    int16_t *shorts = ARENA_ARRAY(a, int16_t, 4 * n);
-    int64_t *longs = ARENA_ARRAY(a, int64_t, 2 * n);
-    str *texts = ARENA_ARRAY(a, str, 3 * n);
-    uuid *ids = ARENA_ARRAY(a, uuid, n);
-    if (ints == NULL || shorts == NULL || longs == NULL || texts == NULL || ids == NULL) {
-        return false;
-    }
-    *k = (columns){.payout_id = ids,
-                   .epoch = longs,
-                   .due_at = longs + n,
-                   .shape = ints,
-                   .reference = texts,
-                   .step = shorts,
-                   .phase = shorts + n,
-                   .state = shorts + 2 * n,
-                   .outlook = shorts + 3 * n,
-                   .attempt = ints + n,
-                   .tries = ints + 2 * n,
-                   .log_seq = ints + 3 * n,
-                   .events_seen = ints + 4 * n,
-                   .reason = texts + n,
-                   .reason_text = texts + 2 * n};
-    return true;
-}
-
-static bool has_shape(const columns *k, size_t i, const saga_item *item) {
-    const saga *s = &item->now;
-    return k->step[i] == (int16_t)s->step && k->phase[i] == (int16_t)s->phase &&
-           k->state[i] == (int16_t)s->state && k->outlook[i] == (int16_t)s->outlook &&
-           k->attempt[i] == s->attempt && k->tries[i] == s->tries &&
-           k->log_seq[i] == item->log_seq && k->events_seen[i] == item->events &&
-           str_eq_c(k->reason[i], s->reason) && str_eq_c(k->reason_text[i], s->reason_text);
-}
-
-// The number of the item's shape, which is made when it is not among the last ones.
-static size_t shape_of(columns *k, const saga_item *item) {
-    const saga *s = &item->now;
-    const size_t oldest = k->n_shapes > SHAPES_TRIED ? k->n_shapes - SHAPES_TRIED : 0;
-    for (size_t i = k->n_shapes; i > oldest; i--) {
-        if (has_shape(k, i - 1, item)) {
-            return i;
-        }
-    }
-    const size_t i = k->n_shapes++;
-    k->step[i] = (int16_t)s->step;
-    k->phase[i] = (int16_t)s->phase;
-    k->state[i] = (int16_t)s->state;
-    k->outlook[i] = (int16_t)s->outlook;
-    k->attempt[i] = s->attempt;
-    k->tries[i] = s->tries;
-    k->log_seq[i] = item->log_seq;
-    k->events_seen[i] = item->events;
-    k->reason[i] = str_of(s->reason);
-    k->reason_text[i] = str_of(s->reason_text);
-    return k->n_shapes;
-}
-
-static void columns_add(columns *k, const saga_item *item) {
-    const size_t i = k->n++;
-    k->payout_id[i] = item->payout_id;
-    k->epoch[i] = item->epoch;
-    k->due_at[i] = item->now.due_at_us; // SAGA_NEVER is SQL NULL
-    k->shape[i] = (int32_t)shape_of(k, item);
-    k->reference[i] = item->reference;
-}
-
-static db_params *columns_params(const columns *k, const saga_batch *b, int64_t now_us) {
-    db_params *p = db_params_create(b->a);
-    db_i64(p, b->from.book_id);
-    db_time(p, now_us);
-    db_uuid_array(p, k->payout_id, k->n);
-    db_i64_array(p, k->epoch, k->n);
-    db_i32_array(p, k->shape, k->n);
-    db_time_array(p, k->due_at, k->n);
-    db_text_array(p, k->reference, k->n);
-    db_i16_array(p, k->step, k->n_shapes);
-    db_i16_array(p, k->phase, k->n_shapes);
-    db_i16_array(p, k->state, k->n_shapes);
-    db_i16_array(p, k->outlook, k->n_shapes);
-    db_i32_array(p, k->attempt, k->n_shapes);
-    db_i32_array(p, k->tries, k->n_shapes);
-    db_i32_array(p, k->log_seq, k->n_shapes);
-    db_i32_array(p, k->events_seen, k->n_shapes);
-    db_text_array(p, k->reason, k->n_shapes);
-    db_text_array(p, k->reason_text, k->n_shapes);
-    return p;
-}
-
 #define STEP_LOG_COLUMNS                                                                           \
     "book_id, payout_id, seq, step, kind, outcome, attempt, reason, detail, rail_reference, "      \
-    "transfer_id, owner, epoch, at, outlook"
-enum { STEP_LOG_N_COLUMNS = 15, LOG_INTENT = 1, LOG_OUTCOME = 2 };
+    "transfer_id, owner, epoch, at, outlook, moving"
+enum { STEP_LOG_N_COLUMNS = 16, LOG_INTENT = 1, LOG_OUTCOME = 2 };
 
 static void log_row(db_copy *w, const saga_batch *b, const saga_item *item, saga_step step,
                     const saga_answer *answer, int64_t now_us) {
-    const uuid transfer = saga_transfer_of(item, step);
+    const bool intent = answer->outcome == OUT_NONE;
     db_copy_row(w);
     db_copy_i64(w, b->from.book_id);
     db_copy_uuid(w, item->payout_id);
     db_copy_i32(w, item->log_seq);
     db_copy_i16(w, (int16_t)step);
-    db_copy_i16(w, answer->outcome == OUT_NONE ? LOG_INTENT : LOG_OUTCOME);
+    db_copy_i16(w, intent ? LOG_INTENT : LOG_OUTCOME);
     db_copy_i16(w, (int16_t)answer->outcome);
     db_copy_i32(w, item->now.attempt);
     db_copy_text(w, answer->code);
     db_copy_text(w, answer->text);
     db_copy_text(w, item->reference);
-    if (uuid_is_nil(transfer)) {
+    if (uuid_is_nil(item->transfer)) {
         db_copy_null(w);
     } else {
-        db_copy_uuid(w, transfer);
+        db_copy_uuid(w, item->transfer);
     }
     db_copy_uuid(w, b->from.owner);
     db_copy_i64(w, item->epoch);
     db_copy_time(w, now_us);
-    db_copy_i16(w, answer->outcome == OUT_NONE ? (int16_t)item->now.outlook : (int16_t)STATE_NONE);
+    db_copy_i16(w, intent ? (int16_t)item->now.outlook : (int16_t)STATE_NONE);
+    if (intent && item->now.moving != 0) {
+        db_copy_i64(w, item->now.moving);
+    } else {
+        db_copy_null(w);
+    }
 }
 
 // --- Claim -----------------------------------------------------------------------------------------------------------
 
-// An item whose row in the log the claim writes: an intent, the outcome of a hand-over, or the news that it is held.
+// An item whose row in the log the claim writes: an intent, the outcome of a hand-over, or a note.
 static bool claim_logs(const saga_item *item) {
-    return item->acting != STEP_NONE || item->handed ||
-           (item->now.state == STATE_HELD && item->was.state != STATE_HELD);
+    return item->note.outcome != OUT_NONE ||
+           ((item->acting != STEP_NONE || item->handed) && !item->quiet);
 }
 
 static void decide(saga_batch *b) {
     for (size_t i = 0; i < b->n; i++) {
         saga_item *item = &b->items[i];
-        item->acting = saga_on_claim(&item->now, &item->said, &b->from.policy, b->from.clock);
+        item->acting =
+            saga_on_claim(&item->now, &item->said, &b->from.policy, b->from.clock, &item->note);
+        item->quiet = !saga_try_is_logged(&item->was);
         if (item->now.attempt != item->was.attempt) {
             item->reference = (str){"", 0}; // of the attempt before
         }
@@ -323,18 +200,26 @@ static void decide(saga_batch *b) {
 }
 
 static saga_step logged_step(const saga_item *item) {
-    return item->handed ? STEP_EXECUTE : item->acting == STEP_NONE ? item->was.step : item->acting;
+    return item->note.outcome != OUT_NONE ? item->was.step
+           : item->handed                 ? STEP_EXECUTE
+                                          : item->acting;
 }
 
-static saga_answer claim_answer(const saga_item *item) {
+static saga_answer claim_answer(const saga_item *item, arena *a) {
+    if (item->note.outcome != OUT_NONE) {
+        return (saga_answer){item->note.outcome, item->note.code, item->note.text, 0};
+    }
     if (item->handed) {
         return item->answer;
     }
-    const bool why =
-        item->acting == STEP_VOID || item->acting == STEP_RETURN || item->acting == STEP_NONE;
-    return (saga_answer){.outcome = item->acting == STEP_NONE ? OUT_BROKEN : OUT_NONE,
-                         .code = why ? str_of(item->now.reason) : (str){"", 0},
-                         .text = why ? str_of(item->now.reason_text) : (str){"", 0}};
+    saga_answer intent = {.outcome = OUT_NONE, .code = {"", 0}, .text = {"", 0}};
+    if (item->acting == STEP_VOID || item->acting == STEP_CANCEL || item->acting == STEP_RETURN) {
+        intent.code = str_of(item->now.reason);
+        intent.text = str_of(item->now.reason_text);
+    } else if (item->was.tries > 0) {
+        intent.text = str_of(arena_printf(a, "try %d", (int)item->was.tries + 1));
+    }
+    return intent;
 }
 
 static bool write_intents(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
@@ -346,44 +231,26 @@ static bool write_intents(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     for (size_t i = 0; i < b->n; i++) {
         const saga_item *item = &b->items[i];
         if (claim_logs(item)) {
-            const saga_answer answer = claim_answer(item);
+            const saga_answer answer = claim_answer(item, b->a);
             log_row(w, b, item, logged_step(item), &answer, now_us);
         }
     }
     return db_copy_end(w, NULL, e);
 }
 
-// Those that act, or those that only move.
-static size_t count_picked(const saga_batch *b, bool acting) {
-    size_t n = 0;
-    for (size_t i = 0; i < b->n; i++) {
-        n += (b->items[i].acting != STEP_NONE) == acting ? 1 : 0;
-    }
-    return n;
-}
-
-// The rows of the items that are picked, each of which must be there as it was claimed.
+// The rows of the items that act, or of those that only move: each must be there as it was claimed.
 static bool write_sagas(saga_batch *b, db_conn *c, bool acting, int64_t now_us, err *e) {
-    columns k;
-    if (count_picked(b, acting) == 0) {
-        return true;
-    }
-    if (!columns_alloc(&k, b->n, b->a)) {
+    const saga_item **picked = ARENA_ARRAY(b->a, const saga_item *, b->n);
+    if (picked == NULL) {
         return out_of_memory(e);
     }
+    size_t n = 0;
     for (size_t i = 0; i < b->n; i++) {
         if ((b->items[i].acting != STEP_NONE) == acting) {
-            columns_add(&k, &b->items[i]);
+            picked[n++] = &b->items[i];
         }
     }
-    int64_t n_written = 0;
-    if (!saga_join_by_key(c, b->a, e) ||
-        !db_exec(c, saga_sql(SAGA_SQL_WRITE), columns_params(&k, b, now_us), b->a, NULL, &n_written,
-                 e)) {
-        return false;
-    }
-    return n_written == (int64_t)k.n ||
-           err_set(e, ERR_INTERNAL, "SAGA_ROWS", "a saga was not as it was when it was claimed");
+    return saga_rows_write(c, b->from.book_id, picked, n, now_us, b->a, e);
 }
 
 // Sagas that act are leased, and their rows stay as they are; those that only move are written at once.
@@ -392,7 +259,7 @@ static bool write_claim(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
         b->items[i].log_seq += claim_logs(&b->items[i]) ? 1 : 0;
     }
     return saga_lease_take(b, c, e) && write_sagas(b, c, false, now_us, e) &&
-           write_intents(b, c, now_us, e);
+           write_intents(b, c, now_us, e) && saga_cases_open(b, c, false, now_us, e);
 }
 
 static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
@@ -410,7 +277,7 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     if (b->n == 0) {
         return true;
     }
-    if (!saga_store_hear(b, c, e)) {
+    if (!saga_intent_payouts(b, c, e) || !saga_store_hear(b, c, e)) {
         return false;
     }
     decide(b);
@@ -441,7 +308,7 @@ static bool log_outcomes(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     CRASH_POINT("saga.outcome.copying");
     for (size_t i = 0; i < b->n; i++) {
         const saga_item *item = &b->items[i];
-        if (item->acting != STEP_NONE) {
+        if (item->acting != STEP_NONE && !item->quiet) {
             log_row(w, b, item, item->acting, &item->answer, now_us);
         }
     }
@@ -461,7 +328,7 @@ static bool outcome_in_tx(db_conn *c, arena *a, void *arg, err *e) {
         return true;
     }
     if (!saga_plan_each_time(c, b->a, e) || !write_sagas(b, c, true, now_us, e) ||
-        !log_outcomes(b, c, now_us, e)) {
+        !log_outcomes(b, c, now_us, e) || !saga_cases_open(b, c, true, now_us, e)) {
         return false;
     }
     b->written = true;

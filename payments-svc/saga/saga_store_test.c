@@ -389,6 +389,9 @@ static void test_batch__refusal_whose_answer_was_lost__failed(void **state) {
     world.ledger_lost_answer = true;
     assert_int_equal(run(STEP_RESERVE).n_moved, 1);
     assert_int_equal(in_state(STEP_RESERVE, STATE_PROCESSING), 1);
+    // The id has failed for ever, and the answer that said why is lost: the next number is told it again.
+    assert_int_equal(run_soon(STEP_RESERVE).n_moved, 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 1 AND leg = 2"), 1);
     assert_int_equal(run_soon(STEP_RESERVE).n_moved, 1);
     assert_int_equal(
         world_count("SELECT count(*) FROM saga WHERE state = 7 AND reason = 'INSUFFICIENT_FUNDS'"),
@@ -495,7 +498,10 @@ static void test_batch__unreadable_recipient__held_and_the_others_go_on(void **s
                      3); // its bank details belong to another row: the AAD does not fit
     assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 2);
     assert_int_equal(world_count("SELECT count(*) FROM saga WHERE state = 10 AND attempt = 0 AND "
-                                 "reason = 'RECIPIENT_UNREADABLE'"),
+                                 "hold = 'RECIPIENT_UNREADABLE' AND step = 2 AND held_state = 4"),
+                     1);
+    assert_int_equal(world_count("SELECT count(*) FROM payment_case WHERE kind = "
+                                 "'PAYOUT_UNREADABLE' AND merchant_id = 'shop' AND amount = 100"),
                      1);
     assert_int_equal(world_look().submitted, 2);
 }

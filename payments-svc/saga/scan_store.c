@@ -96,7 +96,7 @@ bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const 
                      int64_t deadline_mono_ms, arena *a, err *e) {
     int16_t steps[STEP_COUNT * MERCHANT_LANES], lanes[STEP_COUNT * MERCHANT_LANES];
     size_t n_lanes = 0;
-    for (int step = STEP_RESERVE; step <= STEP_DONE; step++) {
+    for (int step = STEP_RESERVE; step < STEP_COUNT; step++) {
         for (int16_t i = 0; i < saga_step_lanes((saga_step)step); i++) {
             steps[n_lanes] = (int16_t)step;
             lanes[n_lanes++] = i;

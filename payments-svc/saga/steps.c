@@ -16,7 +16,8 @@ enum { REASON_BYTES_MAX = 64, TEXT_BYTES_MAX = 300 };
 // --- Building transfers ----------------------------------------------------------------------------------------------
 
 static const unsigned LEDGER_STEPS = SAGA_STEP_BIT(STEP_RESERVE) | SAGA_STEP_BIT(STEP_CONFIRM) |
-                                     SAGA_STEP_BIT(STEP_VOID) | SAGA_STEP_BIT(STEP_RETURN);
+                                     SAGA_STEP_BIT(STEP_VOID) | SAGA_STEP_BIT(STEP_RETURN) |
+                                     SAGA_STEP_BIT(STEP_CANCEL);
 
 static bool acts_on_ledger(const saga_item *item) {
     return item->acting != STEP_NONE && (SAGA_STEP_BIT(item->acting) & LEDGER_STEPS) != 0;
@@ -26,13 +27,13 @@ static size_t transfers_of(saga_step step) {
     return step == STEP_CONFIRM || step == STEP_RETURN ? 2 : 1;
 }
 
-static ledger_transfer leg(const saga_item *item, const char *name, uuid debit, uuid credit,
-                           uint32_t code, uint32_t flags) {
-    ledger_transfer t = {.id = transfer_of_step(item->intent_id, name, 1),
+static ledger_transfer leg(const saga_item *item, uuid id, uuid debit, uuid credit, uint32_t code,
+                           uint32_t flags) {
+    ledger_transfer t = {.id = id,
                          .debit = debit,
                          .credit = credit,
                          .user_data_128 = item->intent_id,
-                         .amount = item->amount,
+                         .amount = item->now.moving > 0 ? item->now.moving : item->amount,
                          .flags = flags,
                          .code = code};
     memcpy(t.currency, item->currency, sizeof t.currency);
@@ -40,19 +41,19 @@ static ledger_transfer leg(const saga_item *item, const char *name, uuid debit, 
 }
 
 // Posts or voids the reservation: everything but the payout's intent is taken from it.
-static ledger_transfer release(const saga_item *item, const char *name, int64_t amount,
-                               uint32_t flags) {
-    return (ledger_transfer){.id = transfer_of_step(item->intent_id, name, 1),
-                             .pending_id = transfer_of_step(item->intent_id, "reserve", 1),
-                             .user_data_128 = item->intent_id,
-                             .amount = amount,
-                             .flags = flags};
+static ledger_transfer release(const saga_item *item, int64_t amount, uint32_t flags) {
+    return (ledger_transfer){
+        .id = item->transfer,
+        .pending_id = transfer_of_step(item->intent_id, "reserve", item->now.reserve_leg),
+        .user_data_128 = item->intent_id,
+        .amount = amount,
+        .flags = flags};
 }
 
 // The book's own accounts of one currency. A batch has few currencies, mostly one: they are derived when it changes.
 typedef struct book_accounts {
     char currency[4];
-    uuid clearing, bank;
+    uuid clearing, bank, suspense;
 } book_accounts;
 
 static void accounts_for(const saga_batch *b, const saga_item *item, book_accounts *accounts) {
@@ -61,32 +62,57 @@ static void accounts_for(const saga_batch *b, const saga_item *item, book_accoun
         memcpy(accounts->currency, item->currency, sizeof accounts->currency);
         accounts->clearing = account_clearing(b->from.book_id, b->from.rail->id, currency);
         accounts->bank = account_bank(b->from.book_id, currency);
+        accounts->suspense = account_suspense(b->from.book_id, currency);
     }
 }
 
+// Money leaves: the reservation is posted; or, where there is none any more, it is taken from the merchant once more, or from
+// suspense when it was written off.
+static void build_confirm(const saga_item *item, const book_accounts *accounts,
+                          ledger_transfer *out) {
+    const uint32_t linked = LEDGER_FLAG(LINKED);
+    const uuid second =
+        transfer_of_step(item->intent_id, saga_legs_of(&item->now).second, item->now.leg);
+    if (item->now.outlook != STATE_NONE) {
+        out[0] = leg(item, item->transfer, accounts->suspense, accounts->clearing,
+                     TRANSFER_WRITE_OFF, linked);
+    } else if (item->now.moving > 0) {
+        out[0] = leg(item, item->transfer, item->merchant_account, accounts->clearing,
+                     TRANSFER_PAY_AGAIN, linked);
+    } else {
+        out[0] = release(item, INT64_MAX, LEDGER_FLAG(POST_PENDING_TRANSFER) | linked);
+    }
+    out[1] = leg(item, second, accounts->clearing, accounts->bank, TRANSFER_BANK_OUT, 0);
+}
+
+static void build_return(const saga_item *item, const book_accounts *accounts,
+                         ledger_transfer *out) {
+    const bool suspense = item->now.outlook != STATE_NONE;
+    const uuid second =
+        transfer_of_step(item->intent_id, saga_legs_of(&item->now).second, item->now.leg);
+    out[0] = leg(item, item->transfer, accounts->bank, accounts->clearing, TRANSFER_BANK_RETURN,
+                 LEDGER_FLAG(LINKED));
+    out[1] = leg(item, second, accounts->clearing,
+                 suspense ? accounts->suspense : item->merchant_account,
+                 suspense ? TRANSFER_WRITE_OFF : TRANSFER_RETURN, 0);
+}
+
 static void build(const saga_item *item, const book_accounts *accounts, ledger_transfer *out) {
-    const uuid clearing = accounts->clearing, bank = accounts->bank;
     switch (item->acting) {
     case STEP_RESERVE:
-        out[0] = leg(item, "reserve", item->merchant_account, clearing, TRANSFER_RESERVE,
-                     LEDGER_FLAG(PENDING));
+        out[0] = leg(item, item->transfer, item->merchant_account, accounts->clearing,
+                     TRANSFER_RESERVE, LEDGER_FLAG(PENDING));
         return;
-    case STEP_CONFIRM:
-        out[0] = release(item, "confirm", INT64_MAX,
-                         LEDGER_FLAG(POST_PENDING_TRANSFER) | LEDGER_FLAG(LINKED));
-        out[1] = leg(item, "bank_out", clearing, bank, TRANSFER_BANK_OUT, 0);
-        return;
-    case STEP_VOID: out[0] = release(item, "void", 0, LEDGER_FLAG(VOID_PENDING_TRANSFER)); return;
-    case STEP_RETURN:
-        out[0] =
-            leg(item, "bank_return", bank, clearing, TRANSFER_BANK_RETURN, LEDGER_FLAG(LINKED));
-        out[1] = leg(item, "return", clearing, item->merchant_account, TRANSFER_RETURN, 0);
-        return;
+    case STEP_CONFIRM: build_confirm(item, accounts, out); return;
+    case STEP_VOID:
+    case STEP_CANCEL: out[0] = release(item, 0, LEDGER_FLAG(VOID_PENDING_TRANSFER)); return;
+    case STEP_RETURN: build_return(item, accounts, out); return;
     case STEP_NONE:
     case STEP_EXECUTE:
     case STEP_RESOLVE:
     case STEP_AWAIT:
-    case STEP_DONE: break;
+    case STEP_DONE:
+    case STEP_GATE: break;
     }
     ASSERT(!"a step of the ledger");
 }
@@ -102,38 +128,66 @@ static saga_answer broken(const saga_item *item, Ledger__V1__CreateTransferStatu
     return (saga_answer){OUT_BROKEN, STR("LEDGER_ANSWER_UNEXPECTED"), str_of(name), 0};
 }
 
+static bool is_done(Ledger__V1__CreateTransferStatus status) {
+    return LEDGER_IS(status, CREATED) || LEDGER_IS(status, EXISTS);
+}
+
 static saga_answer judge_reserve(const saga_item *item, Ledger__V1__CreateTransferStatus status) {
     if (LEDGER_IS(status, EXCEEDS_CREDITS)) {
         return (saga_answer){OUT_REFUSED, STR("INSUFFICIENT_FUNDS"),
                              STR("the merchant's available balance is too low"), 0};
     }
-    if (LEDGER_IS(status, ID_ALREADY_FAILED)) {
-        // An earlier try of this very reservation was refused, and its answer never reached us. Only a lack of funds
-        // burns an id here: the accounts exist, or the merchant could not have been made.
-        return (saga_answer){OUT_REFUSED, STR("INSUFFICIENT_FUNDS"),
-                             STR("the reservation was refused before"), 0};
+    if (LEDGER_IS(status, DEBIT_ACCOUNT_ALREADY_CLOSED)) {
+        return (saga_answer){OUT_REFUSED, STR("MERCHANT_ACCOUNT_CLOSED"),
+                             STR("the merchant's account is closed in the ledger"), 0};
     }
     return broken(item, status);
 }
 
-static bool is_done(Ledger__V1__CreateTransferStatus status) {
-    return LEDGER_IS(status, CREATED) || LEDGER_IS(status, EXISTS);
+// Of the transfer that speaks for the step: the one of a pair that is to blame.
+static saga_answer judge_status(const saga_item *item, Ledger__V1__CreateTransferStatus status) {
+    const saga_answer done = {OUT_DONE, {"", 0}, {"", 0}, 0};
+    if (LEDGER_IS(status, ID_ALREADY_FAILED)) {
+        // An earlier try under this id was refused, and its answer never reached us, or a person has ordered it again: nothing has
+        // happened under it, nor will. The next number is tried, and what stands against it is said then.
+        return (saga_answer){OUT_BURNED, STR("LEDGER_ID_BURNED"),
+                             STR("an earlier try under this id was refused"), 0};
+    }
+    const bool frees = item->acting == STEP_VOID || item->acting == STEP_CANCEL;
+    if ((frees && LEDGER_IS(status, PENDING_TRANSFER_ALREADY_VOIDED)) ||
+        (item->acting == STEP_CONFIRM && item->now.moving == 0 &&
+         LEDGER_IS(status, PENDING_TRANSFER_ALREADY_POSTED))) {
+        return done; // under another number
+    }
+    if (item->acting == STEP_RESERVE) {
+        return judge_reserve(item, status);
+    }
+    if (LEDGER_IS(status, DEBIT_ACCOUNT_ALREADY_CLOSED) ||
+        LEDGER_IS(status, CREDIT_ACCOUNT_ALREADY_CLOSED)) {
+        return (saga_answer){OUT_BROKEN, STR("LEDGER_ACCOUNT_CLOSED"),
+                             STR("an account that the money must pass is closed in the ledger"), 0};
+    }
+    if (LEDGER_IS(status, EXCEEDS_CREDITS)) {
+        return (saga_answer){OUT_BROKEN, STR("INSUFFICIENT_FUNDS"),
+                             STR("the balance that the money must come from is too low"), 0};
+    }
+    return broken(item, status);
 }
 
 static saga_answer judge(const saga_item *item, const ledger_result *results) {
     const Ledger__V1__CreateTransferStatus first = results[0].status;
+    const bool pair = transfers_of(item->acting) == 2;
     if (!is_done(first)) {
-        // In a broken chain the innocent one says LINKED_EVENT_FAILED: name the other.
-        const bool other = transfers_of(item->acting) == 2 && LEDGER_IS(first, LINKED_EVENT_FAILED);
-        return item->acting == STEP_RESERVE ? judge_reserve(item, first)
-                                            : broken(item, results[other ? 1 : 0].status);
+        // In a broken chain the innocent one says LINKED_EVENT_FAILED: the other is to blame.
+        const bool other = pair && LEDGER_IS(first, LINKED_EVENT_FAILED);
+        return judge_status(item, results[other ? 1 : 0].status);
     }
-    if (transfers_of(item->acting) == 2 && !is_done(results[1].status)) {
+    if (pair && !is_done(results[1].status)) {
         // A pair that is there already ends its repetition at the first: both were committed together.
         const bool repeated =
             LEDGER_IS(first, EXISTS) && LEDGER_IS(results[1].status, LINKED_EVENT_FAILED);
         if (!repeated) {
-            return broken(item, results[1].status);
+            return judge_status(item, results[1].status);
         }
     }
     return (saga_answer){OUT_DONE, {"", 0}, {"", 0}, 0};
@@ -190,6 +244,24 @@ static void send(saga_batch *b, const saga_tools *tools, ledger_run *run) {
     run->n_items = run->n_transfers = 0;
 }
 
+// The account for what is written off is made when something is, which is seldom.
+static bool make_suspense(saga_batch *b, const saga_tools *tools, const saga_item *item,
+                          const book_accounts *accounts) {
+    static saga_complaint complaint;
+    ledger_account account = {.id = accounts->suspense, .code = ACCOUNT_SUSPENSE};
+    memcpy(account.currency, item->currency, sizeof account.currency);
+    err e;
+    err_clear(&e);
+    const int64_t deadline = clock_mono_ms(b->from.clock) + tools->ledger_timeout_ms;
+    if (ledger_create_accounts(tools->ledger, b->from.book_id, &account, 1, deadline, b->a, &e)) {
+        return true;
+    }
+    if (saga_may_complain(&complaint)) {
+        log_err(LOG_WARN, "saga.ledger_failed", &e);
+    }
+    return false;
+}
+
 static void act_on_ledger(saga_batch *b, const saga_tools *tools) {
     size_t n = 0;
     for (size_t i = 0; i < b->n; i++) {
@@ -204,7 +276,7 @@ static void act_on_ledger(saga_batch *b, const saga_tools *tools) {
                       ARENA_ARRAY(b->a, saga_item *, n),
                       0,
                       0,
-                      {"", {{0}}, {{0}}}};
+                      {"", {{0}}, {{0}}, {{0}}}};
     if (run.transfers == NULL || run.results == NULL || run.items == NULL) {
         return; // every answer still says RETRY
     }
@@ -217,6 +289,9 @@ static void act_on_ledger(saga_batch *b, const saga_tools *tools) {
             send(b, tools, &run);
         }
         accounts_for(b, item, &run.accounts);
+        if (saga_writes_off(&item->now) && !make_suspense(b, tools, item, &run.accounts)) {
+            continue; // its answer still says RETRY
+        }
         build(item, &run.accounts, &run.transfers[run.n_transfers]);
         run.n_transfers += transfers_of(item->acting);
         run.items[run.n_items++] = item;

@@ -87,11 +87,61 @@ typedef struct takeover {
     int32_t n; // sagas brought up to their logs; 0: it was renewed, given back, or taken by another
 } takeover;
 
+// What a claim that has no policy to follow needs to know: it only finds out which step it was.
+static const saga_policy TAKEN_OVER = {
+    .attempts_max = 1, .backoff_base_ms = 1, .backoff_cap_ms = 1, .resolve_after_ms = 1};
+
+// The machine makes of the row and the intent what the claim had made. False: the intent that must be there is not.
+static bool bring_up(const db_rows *rows, size_t row, saga_item *item) {
+    const size_t k = SAGA_N_COLUMNS; // the first column of the intent
+    saga_row_read(rows, row, item);
+    item->now.amount = db_is_null(rows, row, k + 8) ? 0 : db_get_i64(rows, row, k + 8);
+    if (db_is_null(rows, row, k)) {
+        item->epoch++;
+        saga_take_over(&item->now, NULL, &TAKEN_OVER, clock_system());
+        return !saga_try_is_logged(&item->was);
+    }
+    const saga_intent intent = {.step = (saga_step)db_get_i16(rows, row, k),
+                                .attempt = db_get_i32(rows, row, k + 1),
+                                .outlook = (saga_state)db_get_i16(rows, row, k + 2),
+                                .moving = db_get_i64(rows, row, k + 3),
+                                .code = db_get_str(rows, row, k + 4),
+                                .text = db_get_str(rows, row, k + 5)};
+    item->log_seq++;
+    item->reference = db_get_str(rows, row, k + 6);
+    item->epoch = db_get_i64(rows, row, k + 7);
+    saga_take_over(&item->now, &intent, &TAKEN_OVER, clock_system());
+    return true;
+}
+
+static bool take_over_sagas(db_conn *c, const takeover *t, arena *a, err *e) {
+    db_rows *rows = NULL;
+    if (!db_exec(c, saga_sql(SAGA_SQL_LEASED), saga_lease_params(a, t->book_id, t->lease_id), a,
+                 &rows, NULL, e)) {
+        return false;
+    }
+    const size_t n = db_count(rows);
+    saga_item *items = ARENA_ARRAY(a, saga_item, n + 1);
+    const saga_item **all = ARENA_ARRAY(a, const saga_item *, n + 1);
+    if (items == NULL || all == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
+                       "the lease needs too much memory");
+    }
+    bool whole = n == (size_t)t->n;
+    for (size_t i = 0; i < n; i++) {
+        whole = bring_up(rows, i, &items[i]) && whole;
+        all[i] = &items[i];
+    }
+    if (!whole) {
+        return err_set(e, ERR_INTERNAL, "SAGA_LEASE", "a leased saga has no intent in its log");
+    }
+    return saga_rows_write(c, t->book_id, all, n, clock_wall_us(clock_system()), a, e);
+}
+
 static bool take_over_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     takeover *t = arg;
     db_params *p = saga_lease_params(a, t->book_id, t->lease_id);
     db_rows *rows = NULL;
-    int64_t n_written = 0;
     t->n = 0;
     if (!db_exec(c, saga_sql(SAGA_SQL_LOCK_EXPIRED), p, a, &rows, NULL, e)) {
         return false;
@@ -100,14 +150,8 @@ static bool take_over_in_tx(db_conn *c, arena *a, void *arg, err *e) {
         return true;
     }
     t->n = db_get_i32(rows, 0, 0);
-    if (!saga_plan_each_time(c, a, e) ||
-        !db_exec(c, saga_sql(SAGA_SQL_TAKE_OVER), p, a, NULL, &n_written, e)) {
-        return false;
-    }
-    if (n_written != t->n) {
-        return err_set(e, ERR_INTERNAL, "SAGA_LEASE", "a leased saga has no intent in its log");
-    }
-    return db_exec(c, saga_sql(SAGA_SQL_DROP_LEASE), p, a, NULL, NULL, e);
+    return saga_plan_each_time(c, a, e) && take_over_sagas(c, t, a, e) &&
+           db_exec(c, saga_sql(SAGA_SQL_DROP_LEASE), p, a, NULL, NULL, e);
 }
 
 typedef struct orphans {

@@ -5,8 +5,9 @@
 // Read by payout_from_row: keep the order.
 #define PAYOUT_COLUMNS                                                                             \
     "p.payout_id, p.merchant_id, p.recipient_id, p.amount, p.currency, p.rail, s.state, "          \
-    "s.reason, "                                                                                   \
-    "s.reason_text, p.external_reference, p.description, s.attempt, s.rail_reference, "            \
+    "CASE WHEN s.hold <> '' THEN s.hold ELSE s.reason END, "                                       \
+    "CASE WHEN s.hold <> '' THEN s.hold_text ELSE s.reason_text END, p.external_reference, "       \
+    "p.description, s.attempt, s.rail_reference, "                                                 \
     "p.created_at, "                                                                               \
     "s.updated_at, p.intent_id "
 #define PAYOUT_TABLES                                                                              \

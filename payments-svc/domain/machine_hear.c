@@ -1,0 +1,192 @@
+// What was said of a payout: messages become one word and two sums, and these are weighed against the ledger.
+#include <string.h>
+
+#include "domain/machine_internal.h"
+
+enum { ORDER_FIRST = EVENT_RELEASE, ORDER_LAST = EVENT_CANCEL };
+#define SUM_MAX                                                                                    \
+    (INT64_MAX / 4) // more than any payout: two such sums can still be added and subtracted
+
+static bool is_order(saga_event_kind kind) {
+    return (int)kind >= ORDER_FIRST && (int)kind <= ORDER_LAST;
+}
+
+static bool is_said(saga_event_kind kind) {
+    return (int)kind >= EVENT_ACCEPTED && (int)kind <= EVENT_NOT_TAKEN;
+}
+
+static int64_t add(int64_t a, int64_t b) {
+    return b > SUM_MAX - a ? SUM_MAX : a + b;
+}
+
+static int64_t larger(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+// --- The messages of one attempt -------------------------------------------------------------------------------------
+
+typedef struct tally {
+    bool heard[EVENT_NOT_TAKEN + 1];
+    int64_t settled, returned;      // where messages say how much
+    bool settled_all, returned_all; // where they do not: all of it, however often that is said
+} tally;
+
+static void count(tally *t, const saga_event *event) {
+    t->heard[event->kind] = true;
+    if (event->kind == EVENT_SETTLED) {
+        t->settled = add(t->settled, event->amount);
+        t->settled_all |= event->amount == 0;
+    } else if (event->kind == EVENT_RETURNED) {
+        t->returned = add(t->returned, event->amount);
+        t->returned_all |= event->amount == 0;
+    }
+}
+
+static int64_t settled_of(const tally *t, int64_t amount) {
+    return larger(t->settled, t->settled_all ? amount : 0);
+}
+
+static int64_t returned_of(const tally *t, int64_t amount) {
+    return larger(t->returned, t->returned_all ? amount : 0);
+}
+
+static saga_word word_of(const tally *t, int64_t amount) {
+    const int64_t settled = settled_of(t, amount), returned = returned_of(t, amount);
+    const bool refused = t->heard[EVENT_REFUSED], not_taken = t->heard[EVENT_NOT_TAKEN];
+    if (settled > 0) {
+        const bool adds_up =
+            settled >= amount && settled - returned <= amount && returned <= settled;
+        return refused || not_taken || !adds_up ? WORD_CONTRADICTION
+               : returned > 0                   ? WORD_SETTLED_RETURNED
+                                                : WORD_SETTLED;
+    }
+    if (returned > 0) {
+        // A part of it: so the rail had it, and will say that it has done it.
+        return not_taken || returned > amount ? WORD_CONTRADICTION
+               : returned == amount           ? WORD_RETURNED
+                                              : WORD_ACCEPTED;
+    }
+    return refused                    ? WORD_REFUSED
+           : not_taken                ? WORD_NOT_TAKEN
+           : t->heard[EVENT_ACCEPTED] ? WORD_ACCEPTED
+                                      : WORD_NONE;
+}
+
+// Of an attempt that was superseded: whether money was paid and stayed paid, or more came back than was paid.
+static bool moved_for_good(const saga_event *events, size_t n, int32_t attempt, int64_t amount) {
+    tally t = {0};
+    for (size_t i = 0; i < n; i++) {
+        if (events[i].attempt == attempt && is_said(events[i].kind)) {
+            count(&t, &events[i]);
+        }
+    }
+    const int64_t settled = settled_of(&t, amount);
+    return settled > 0 && settled != returned_of(&t, amount);
+}
+
+// --- Hearing ---------------------------------------------------------------------------------------------------------
+
+static void find_order(const saga *s, const saga_event *events, size_t n, saga_said *said) {
+    for (size_t i = 0; i < n; i++) {
+        const saga_event *event = &events[i];
+        if (is_order(event->kind) && event->order > s->orders &&
+            (said->order.order == 0 || event->order < said->order.order)) {
+            said->order = *event;
+        }
+    }
+}
+
+// What can be of no attempt of this payout, as far as this version knows.
+static bool is_odd(const saga_event *event, int32_t present) {
+    return !is_said(event->kind) || event->foreign || event->amount < 0 ||
+           event->attempt > present || event->attempt < 1;
+}
+
+saga_said saga_hear(const saga *s, const saga_event *events, size_t n, int32_t heard) {
+    const int32_t present = s->attempt + (saga_next_attempt_is_new(s) ? 1 : 0);
+    saga_said said = {.word = WORD_NONE, .heard = heard};
+    find_order(s, events, n, &said);
+    if (heard > 0 && s->judged >= heard) {
+        return said; // a person has seen all of it
+    }
+    tally t = {0};
+    const saga_event *odd = NULL;
+    saga_event_kind decisive = EVENT_ACCEPTED;
+    for (size_t i = 0; i < n; i++) {
+        const saga_event *event = &events[i];
+        if (is_order(event->kind)) {
+            continue;
+        }
+        if (is_odd(event, present)) {
+            odd = event;
+            continue;
+        }
+        if (event->attempt < present) {
+            // That this one was refused, or never taken, is why there is a later one.
+            const bool moves = event->kind == EVENT_SETTLED || event->kind == EVENT_RETURNED;
+            odd = moves && moved_for_good(events, n, event->attempt, s->amount) ? event : odd;
+            continue;
+        }
+        count(&t, event);
+        said.reference = event->reference.len > 0 ? event->reference : said.reference;
+        if (event->kind >= decisive && event->kind != EVENT_NOT_TAKEN) {
+            decisive = event->kind;
+            said.code = event->code;
+            said.text = event->text;
+        }
+    }
+    said.settled = settled_of(&t, s->amount);
+    said.returned = returned_of(&t, s->amount);
+    said.refused = t.heard[EVENT_REFUSED];
+    said.word = odd != NULL ? WORD_CONTRADICTION : word_of(&t, s->amount);
+    if (odd != NULL) {
+        said.code = odd->code;
+        said.text = odd->text;
+        said.reference = (str){"", 0};
+    }
+    return said;
+}
+
+// --- Weighing --------------------------------------------------------------------------------------------------------
+
+static int64_t ledger_has(const saga *s, saga_state state, int64_t returned) {
+    return (state == STATE_SETTLED ? s->amount - returned : 0) + s->written_off;
+}
+
+saga_balance saga_balance_of(const saga *s, saga_state state, int64_t returned,
+                             const saga_said *said) {
+    const saga_balance even = {TILT_EVEN, 0}, odd = {TILT_ODD, 0};
+    if (said->word == WORD_NONE) {
+        return even;
+    }
+    if (said->word == WORD_CONTRADICTION ||
+        (state == STATE_SETTLED && (said->word == WORD_REFUSED || said->word == WORD_NOT_TAKEN))) {
+        return odd;
+    }
+    // What the state says was heard once, perhaps as an answer, of which there is no message.
+    const int64_t settled =
+        state == STATE_SETTLED ? larger(said->settled, s->amount) : said->settled;
+    const int64_t back =
+        state == STATE_RETURNED ? larger(said->returned, s->amount) : said->returned;
+    const int64_t paid = settled > back ? settled - back : 0;
+    const int64_t has = ledger_has(s, state, returned);
+    if (paid > s->amount || back > larger(settled, s->amount)) {
+        return odd;
+    }
+    if (paid == has) {
+        return even;
+    }
+    if (s->written_off != 0 || (state != STATE_SETTLED && state != STATE_RETURNED)) {
+        return odd;
+    }
+    return paid < has ? (saga_balance){TILT_BACK, has - paid}
+                      : (saga_balance){TILT_AGAIN, paid - has};
+}
+
+int64_t saga_difference(const saga *s, const saga_said *said) {
+    const int64_t settled = s->state == STATE_SETTLED && !said->refused
+                                ? larger(said->settled, s->amount)
+                                : said->settled;
+    const int64_t paid = settled > said->returned ? settled - said->returned : 0;
+    return paid - ledger_has(s, s->state, s->returned);
+}

@@ -1,0 +1,490 @@
+// Money that moves more than once, holds and the ways out of them.
+#include "domain/machine_test_kit.h"
+
+static saga_step claim_one(saga *s, saga_event e) {
+    return claim_events(s, &e, 1);
+}
+
+// --- Net amounts -----------------------------------------------------------------------------------------------------
+
+static void test_net__partial_return_then_the_rest(void **state) {
+    (void)state;
+    saga s = settled();
+    saga_event events[] = {moved(EVENT_SETTLED, AMOUNT), moved(EVENT_RETURNED, 300),
+                           moved(EVENT_RETURNED, 700)};
+    assert_int_equal(claim_events(&s, events, 2), STEP_RETURN);
+    assert_int_equal(s.moving, 300);
+    assert_int_equal(s.leg, 1);
+    assert_true(come_events(&s, OUT_DONE, events, 2));
+    assert_int_equal(s.state, STATE_SETTLED); // most of it is paid
+    assert_int_equal(s.returned, 300);
+    assert_int_equal(s.leg, 2); // the next movement has ids of its own
+    assert_true(s.due_at_us == SAGA_NEVER);
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_int_equal(claim_events(&s, events, 3), STEP_RETURN);
+    assert_int_equal(s.moving, 700);
+    assert_true(come_events(&s, OUT_DONE, events, 3));
+    assert_int_equal(s.state, STATE_RETURNED);
+    assert_int_equal(claim_events(&s, events, 3), STEP_NONE);
+}
+
+// A dishonoured return, or a credit that was applied again: the merchant had the money back, and the recipient has it, too.
+static void test_net__paid_again_after_a_return__leaves_the_merchant_again(void **state) {
+    (void)state;
+    saga s = settled();
+    saga_event events[] = {moved(EVENT_SETTLED, AMOUNT), moved(EVENT_RETURNED, AMOUNT),
+                           moved(EVENT_SETTLED, AMOUNT), moved(EVENT_RETURNED, AMOUNT)};
+    assert_int_equal(claim_events(&s, events, 2), STEP_RETURN);
+    assert_true(come_events(&s, OUT_DONE, events, 2));
+    assert_int_equal(s.state, STATE_RETURNED);
+    assert_int_equal(claim_events(&s, events, 3), STEP_CONFIRM);
+    assert_int_equal(s.moving, AMOUNT);
+    assert_int_equal(s.leg, 2);
+    assert_true(come_events(&s, OUT_DONE, events, 3));
+    assert_int_equal(s.state, STATE_SETTLED);
+    assert_int_equal(s.returned, 0);
+    // And a second return of it.
+    assert_int_equal(claim_events(&s, events, 4), STEP_RETURN);
+    assert_int_equal(s.moving, AMOUNT);
+    assert_int_equal(s.leg, 3);
+    assert_true(come_events(&s, OUT_DONE, events, 4));
+    assert_int_equal(s.state, STATE_RETURNED);
+}
+
+static void test_net__what_does_not_add_up__held(void **state) {
+    (void)state;
+    const saga_event paid_twice[] = {moved(EVENT_SETTLED, AMOUNT), moved(EVENT_SETTLED, AMOUNT)};
+    const saga_event too_much_back[] = {moved(EVENT_SETTLED, AMOUNT), moved(EVENT_RETURNED, AMOUNT),
+                                        moved(EVENT_RETURNED, 1)};
+    const saga_event less[] = {moved(EVENT_SETTLED, AMOUNT - 1)};
+    const struct {
+        const saga_event *events;
+        size_t n;
+    } RUNS[] = {{paid_twice, 2}, {too_much_back, 3}, {less, 1}};
+    for (size_t i = 0; i < 3; i++) {
+        saga waits = sent(), ended = settled();
+        assert_int_equal(claim_events(&waits, RUNS[i].events, RUNS[i].n), STEP_NONE);
+        assert_held(&waits, STEP_AWAIT, "RAIL_CONTRADICTION");
+        assert_int_equal(claim_events(&ended, RUNS[i].events, RUNS[i].n), STEP_NONE);
+        assert_held(&ended, STEP_DONE, "RAIL_CONTRADICTION");
+        assert_int_equal(ended.state, STATE_SETTLED); // beside the hold
+    }
+    saga s = sent();
+    saga_event foreign = moved(EVENT_SETTLED, AMOUNT);
+    foreign.foreign = true; // of another currency
+    assert_int_equal(claim_one(&s, foreign), STEP_NONE);
+    assert_held(&s, STEP_AWAIT, "RAIL_CONTRADICTION");
+    saga_event most = moved(EVENT_SETTLED, INT64_MAX);
+    const saga_event huge[] = {most, most, most}; // no overflow
+    saga t = sent();
+    assert_int_equal(claim_events(&t, huge, 3), STEP_NONE);
+    assert_held(&t, STEP_AWAIT, "RAIL_CONTRADICTION");
+}
+
+// The second half of the settlement makes it whole: what was muddled is clear, and the hold ends by itself.
+static void test_net__in_two_parts__held_until_it_adds_up(void **state) {
+    (void)state;
+    saga s = sent();
+    const saga_event events[] = {moved(EVENT_SETTLED, 400), moved(EVENT_SETTLED, 600)};
+    assert_int_equal(claim_events(&s, events, 1), STEP_NONE);
+    assert_held(&s, STEP_AWAIT, "RAIL_CONTRADICTION");
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_RELEASED);
+    assert_int_equal(s.step, STEP_CONFIRM);
+    assert_int_equal(claim_events(&s, events, 2), STEP_CONFIRM);
+    assert_int_equal(s.moving, 0); // the reservation, as it is
+}
+
+static void test_net__part_came_back_before_the_settlement__waits_for_it(void **state) {
+    (void)state;
+    saga s = sent();
+    const saga_event events[] = {moved(EVENT_RETURNED, 300), moved(EVENT_SETTLED, AMOUNT)};
+    assert_int_equal(claim_events(&s, events, 1), STEP_RESOLVE); // asks, as after any wait
+    assert_true(come_events(&s, OUT_ACCEPTED, events, 1));
+    assert_int_equal(claim_events(&s, events, 2), STEP_CONFIRM);
+    assert_true(come_events(&s, OUT_DONE, events, 2));
+    assert_int_equal(claim_events(&s, events, 2), STEP_RETURN);
+    assert_int_equal(s.moving, 300);
+}
+
+static void test_net__attempt_before__that_came_back_whole__means_nothing(void **state) {
+    (void)state;
+    saga s = sent();
+    s.attempt = 2;
+    const saga_event events[] = {moved(EVENT_SETTLED, AMOUNT), moved(EVENT_RETURNED, AMOUNT)};
+    assert_int_equal(hear(&s, events, 2).word, WORD_NONE);
+    assert_int_equal(hear(&s, events, 1).word, WORD_CONTRADICTION);
+    assert_int_equal(hear(&s, events + 1, 1).word, WORD_NONE);
+}
+
+// --- A refusal of a repeat -------------------------------------------------------------------------------------------
+
+static saga unknown_and_sent_again(void) {
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    act(&s, STEP_EXECUTE, OUT_UNKNOWN);
+    act(&s, STEP_RESOLVE, OUT_RETRY); // the bank's read model has not got it yet
+    assert_int_equal(claim(&s), STEP_EXECUTE);
+    assert_int_equal(s.attempt, 1);
+    return s;
+}
+
+static void test_refusal__after_unknown__counts_only_from_a_query(void **state) {
+    (void)state;
+    const saga_outcome refusals[] = {OUT_REFUSED, OUT_AGAIN};
+    for (size_t i = 0; i < 2; i++) {
+        saga s = unknown_and_sent_again();
+        assert_true(come(&s, refusals[i], WORD_NONE));
+        assert_int_equal(s.step, STEP_RESOLVE); // neither voided nor sent under a new key
+        saga paid = s, refused = s;
+        assert_int_equal(claim(&paid), STEP_RESOLVE);
+        assert_true(come(&paid, OUT_SETTLED, WORD_NONE));
+        assert_int_equal(paid.step, STEP_CONFIRM);
+        assert_int_equal(claim(&refused), STEP_RESOLVE);
+        assert_true(come(&refused, OUT_REFUSED, WORD_NONE));
+        assert_int_equal(refused.step, STEP_VOID);
+        // It has neither: nobody can tell, and a person must.
+        assert_int_equal(claim(&s), STEP_RESOLVE);
+        assert_true(come(&s, OUT_RETRY, WORD_NONE));
+        assert_held(&s, STEP_RESOLVE, "REFUSED_AFTER_UNKNOWN");
+    }
+}
+
+static void test_refusal__of_a_worker_that_died__counts_only_from_a_query(void **state) {
+    (void)state;
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    assert_int_equal(claim(&s), STEP_EXECUTE);
+    act(&s, STEP_RESOLVE, OUT_RETRY);
+    act(&s, STEP_EXECUTE, OUT_REFUSED);
+    assert_int_equal(s.step, STEP_RESOLVE);
+}
+
+static void test_refusal__of_a_new_attempt__is_one(void **state) {
+    (void)state;
+    saga s = unknown_and_sent_again();
+    assert_true(come(&s, OUT_AGAIN, WORD_NONE));
+    assert_int_equal(claim(&s), STEP_RESOLVE);
+    assert_true(come(&s, OUT_AGAIN, WORD_NONE)); // the query says so
+    assert_int_equal(claim(&s), STEP_EXECUTE);
+    assert_int_equal(s.attempt, 2);
+    assert_true(come(&s, OUT_REFUSED, WORD_NONE));
+    assert_int_equal(s.step, STEP_VOID);
+}
+
+// --- Ids that have failed for ever -----------------------------------------------------------------------------------
+
+static void test_burned__the_next_number_is_tried(void **state) {
+    (void)state;
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_BURNED);
+    assert_int_equal(s.leg, 2);
+    act(&s, STEP_RESERVE, OUT_DONE);
+    assert_int_equal(s.reserve_leg, 2); // what CONFIRM and VOID release
+    act(&s, STEP_EXECUTE, OUT_SETTLED);
+    act(&s, STEP_CONFIRM, OUT_BURNED);
+    assert_int_equal(s.leg, 3);
+    assert_int_equal(s.reserve_leg, 2);
+    act(&s, STEP_CONFIRM, OUT_DONE);
+    assert_int_equal(s.state, STATE_SETTLED);
+}
+
+static void test_burned__again_and_again__held(void **state) {
+    (void)state;
+    saga s = sent();
+    s.step = STEP_CONFIRM;
+    for (int i = 0; s.hold[0] == '\0'; i++) {
+        assert_true(i < 1000);
+        act(&s, STEP_CONFIRM, OUT_BURNED);
+    }
+    assert_held(&s, STEP_CONFIRM, "LEDGER_IDS");
+}
+
+// --- Orders ----------------------------------------------------------------------------------------------------------
+
+static void give(saga *s, saga_event_kind kind) {
+    const saga_event order = ordered(kind, s->orders + 1);
+    assert_int_equal(claim_events(s, &order, 1), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_ORDERED);
+    assert_int_equal(s->hold[0], '\0');
+}
+
+static void refuse(saga *s, saga_event_kind kind) {
+    const saga before = *s;
+    const saga_event order = ordered(kind, s->orders + 1);
+    assert_int_equal(claim_events(s, &order, 1), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_NOT_ORDERED);
+    assert_int_equal(s->step, before.step);
+    assert_int_equal(s->state, before.state);
+}
+
+// The account was closed while the payout was SENT: CONFIRM is refused, and its id burned. Once the account is open again, what the
+// bank has paid is posted under the next number.
+static void test_release__after_a_burned_confirm__posts_what_the_bank_has_paid(void **state) {
+    (void)state;
+    saga s = sent();
+    const saga_event paid = event(1, EVENT_SETTLED);
+    assert_int_equal(claim_events(&s, &paid, 1), STEP_CONFIRM);
+    assert_true(come_events(&s, OUT_BROKEN, &paid, 1));
+    assert_held(&s, STEP_CONFIRM, "AM04");
+    assert_int_equal(s.state, STATE_SENT);
+    give(&s, EVENT_RELEASE);
+    act(&s, STEP_CONFIRM, OUT_BURNED);
+    assert_int_equal(s.leg, 2);
+    act(&s, STEP_CONFIRM, OUT_DONE);
+    assert_int_equal(s.state, STATE_SETTLED);
+}
+
+static void test_held__before_it_was_sent__the_banks_word_counts(void **state) {
+    (void)state;
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    assert_int_equal(claim(&s), STEP_EXECUTE);
+    assert_true(come(&s, OUT_RETRY, WORD_NONE)); // its entry is in a file that was not sent
+    saga_hold(&s, STR("RECIPIENT_UNREADABLE"), STR("the bank details cannot be read"));
+    assert_held(&s, STEP_EXECUTE, "RECIPIENT_UNREADABLE");
+    assert_int_equal(s.attempt, 1);
+    // The file goes out with its siblings, and the bank pays it.
+    assert_int_equal(claim_one(&s, moved(EVENT_SETTLED, AMOUNT)), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_RELEASED);
+    assert_int_equal(claim_one(&s, moved(EVENT_SETTLED, AMOUNT)), STEP_CONFIRM);
+}
+
+static void test_retry__makes_a_new_attempt(void **state) {
+    (void)state;
+    saga s = sent();
+    assert_int_equal(claim(&s), STEP_RESOLVE);
+    assert_true(come(&s, OUT_RETRY, WORD_NONE));
+    assert_held(&s, STEP_RESOLVE, "RAIL_LOST_PAYMENT");
+    give(&s, EVENT_RETRY);
+    assert_int_equal(claim(&s), STEP_EXECUTE);
+    assert_int_equal(s.attempt, 2);
+    saga h = handed_over();
+    refuse(&h, EVENT_RETRY); // its submission would send it all the same
+    saga f = failed();
+    refuse(&f, EVENT_RETRY);
+}
+
+static void test_release__of_what_does_not_add_up__is_not_possible_before_the_end(void **state) {
+    (void)state;
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    act(&s, STEP_EXECUTE, OUT_AGAIN); // attempt 2 would be next, but attempt 1 was paid
+    const saga_event events[] = {event(1, EVENT_SETTLED), ordered(EVENT_RELEASE, 1),
+                                 ordered(EVENT_RETRY, 2), ordered(EVENT_MARK_PAID, 3)};
+    assert_int_equal(claim_events(&s, events, 1), STEP_NONE);
+    assert_held(&s, STEP_EXECUTE, "RAIL_CONTRADICTION");
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_NOT_ORDERED);
+    assert_int_equal(claim_events(&s, events, 3), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_NOT_ORDERED);
+    assert_int_equal(claim_events(&s, events, 4), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_ORDERED);
+    assert_int_equal(claim_events(&s, events, 4), STEP_CONFIRM);
+    assert_true(come_events(&s, OUT_DONE, events, 4));
+    assert_int_equal(s.state, STATE_SETTLED);
+    assert_int_equal(claim_events(&s, events, 4), STEP_NONE);
+    assert_int_equal(s.hold[0], '\0'); // a person has judged it
+    const saga_event more[] = {events[0], events[1], events[2], events[3],
+                               event(1, EVENT_RETURNED)};
+    assert_int_equal(claim_events(&s, more, 5), STEP_RETURN); // new words are judged anew
+}
+
+static void test_mark_paid__waiting__posts_the_reservation(void **state) {
+    (void)state;
+    saga s = sent();
+    give(&s, EVENT_MARK_PAID);
+    act(&s, STEP_CONFIRM, OUT_DONE);
+    assert_int_equal(s.state, STATE_SETTLED);
+    // The bank says so later, too; and then that it came back.
+    const saga_event events[] = {ordered(EVENT_MARK_PAID, 1), moved(EVENT_SETTLED, AMOUNT),
+                                 moved(EVENT_RETURNED, AMOUNT)};
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_int_equal(s.state, STATE_SETTLED);
+    assert_int_equal(claim_events(&s, events, 3), STEP_RETURN);
+}
+
+static void test_mark_paid__after_the_money_was_given_back__takes_it_again(void **state) {
+    (void)state;
+    saga s = failed();
+    const saga_event events[] = {event(1, EVENT_SETTLED), ordered(EVENT_MARK_PAID, 1)};
+    assert_int_equal(claim_events(&s, events, 1), STEP_NONE);
+    assert_held(&s, STEP_DONE, "RAIL_CONTRADICTION");
+    assert_int_equal(s.state, STATE_FAILED);
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_int_equal(claim_events(&s, events, 2), STEP_CONFIRM);
+    assert_int_equal(s.moving, AMOUNT); // there is no reservation any more
+    saga poor = s;
+    assert_true(come_events(&s, OUT_DONE, events, 2));
+    assert_int_equal(s.state, STATE_SETTLED);
+    assert_int_equal(s.returned, 0);
+    assert_true(come_events(&poor, OUT_BROKEN, events, 2)); // the merchant has spent it
+    assert_held(&poor, STEP_CONFIRM, "AM04");
+    assert_int_equal(poor.state, STATE_FAILED);
+    const saga_event all[] = {events[0], events[1], ordered(EVENT_GIVE_BACK, 2)};
+    assert_int_equal(claim_events(&poor, all, 3), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_ORDERED);
+    assert_int_equal(poor.step, STEP_DONE); // it stays given back, and what the bank has stays open
+    assert_int_equal(poor.state, STATE_FAILED);
+    assert_int_equal(claim_events(&poor, all, 3), STEP_NONE);
+    assert_held(&poor, STEP_DONE, "RAIL_CONTRADICTION");
+}
+
+static void test_give_back__waiting__frees_the_reservation(void **state) {
+    (void)state;
+    saga s = sent();
+    give(&s, EVENT_GIVE_BACK);
+    act(&s, STEP_VOID, OUT_DONE);
+    assert_int_equal(s.state, STATE_FAILED);
+    assert_string_equal(s.reason, "GIVEN_BACK");
+    assert_string_equal(s.reason_text, "case 7");
+    saga paid = sent();
+    const saga_event events[] = {event(1, EVENT_SETTLED), ordered(EVENT_GIVE_BACK, 1)};
+    assert_int_equal(claim_events(&paid, events, 2), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_NOT_ORDERED); // the bank says that it was paid
+}
+
+static void test_give_back__settled_and_then_refused__moves_it_back(void **state) {
+    (void)state;
+    saga s = settled();
+    const saga_event events[] = {event(1, EVENT_SETTLED), event(1, EVENT_REFUSED),
+                                 ordered(EVENT_GIVE_BACK, 1)};
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_held(&s, STEP_DONE, "RAIL_CONTRADICTION");
+    assert_int_equal(claim_events(&s, events, 3), STEP_NONE);
+    assert_int_equal(claim_events(&s, events, 3), STEP_RETURN);
+    assert_int_equal(s.moving, AMOUNT);
+    assert_true(come_events(&s, OUT_DONE, events, 3));
+    assert_int_equal(s.state, STATE_RETURNED);
+    assert_true(s.due_at_us == SAGA_NEVER);
+}
+
+static void test_write_off__the_difference_goes_to_suspense__the_state_stays(void **state) {
+    (void)state;
+    saga s = failed();
+    const saga_event events[] = {moved(EVENT_SETTLED, AMOUNT), ordered(EVENT_WRITE_OFF, 1),
+                                 moved(EVENT_RETURNED, AMOUNT)};
+    assert_int_equal(claim_events(&s, events, 1), STEP_NONE);
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_ORDERED);
+    assert_int_equal(claim_events(&s, events, 2), STEP_CONFIRM);
+    assert_true(saga_writes_off(&s));
+    assert_int_equal(s.moving, AMOUNT);
+    assert_true(come_events(&s, OUT_DONE, events, 2));
+    assert_int_equal(s.state, STATE_FAILED);
+    assert_int_equal(s.written_off, AMOUNT);
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_int_equal(s.hold[0], '\0');
+    // It comes back after all: suspense has to be cleared, which is a person's business again.
+    assert_int_equal(claim_events(&s, events, 3), STEP_NONE);
+    assert_held(&s, STEP_DONE, "RAIL_CONTRADICTION");
+    saga t = sent();
+    refuse(&t, EVENT_WRITE_OFF); // only what has ended
+}
+
+static void test_cancel__until_it_is_at_the_bank(void **state) {
+    (void)state;
+    saga early = fresh();
+    give(&early, EVENT_CANCEL);
+    assert_int_equal(early.step, STEP_DONE); // nothing was reserved
+    assert_int_equal(early.state, STATE_CANCELED);
+    assert_string_equal(early.reason, "CANCELED");
+
+    saga gate = at(STEP_GATE, PHASE_READY, STATE_PENDING, 0);
+    give(&gate, EVENT_CANCEL);
+    assert_int_equal(gate.state, STATE_CANCELED);
+
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    give(&s, EVENT_CANCEL);
+    act(&s, STEP_CANCEL, OUT_DONE);
+    assert_int_equal(s.state, STATE_CANCELED);
+    assert_int_equal(s.attempt, 0);
+    refuse(&s, EVENT_CANCEL);
+
+    saga late = sent();
+    refuse(&late, EVENT_CANCEL);
+    saga orphan = fresh();
+    act(&orphan, STEP_RESERVE, OUT_DONE);
+    assert_int_equal(claim(&orphan), STEP_EXECUTE);
+    refuse(&orphan, EVENT_CANCEL);
+    assert_int_equal(claim(&orphan), STEP_RESOLVE); // and is still asked for
+}
+
+static void test_cancel__in_a_submission__once_it_was_taken_out(void **state) {
+    (void)state;
+    saga s = handed_over();
+    saga t = s;
+    refuse(&t, EVENT_CANCEL);
+    const saga_event events[] = {event(1, EVENT_NOT_TAKEN), ordered(EVENT_CANCEL, 1)};
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_ORDERED);
+    assert_int_equal(claim_events(&s, events, 2), STEP_CANCEL);
+    assert_true(come_events(&s, OUT_DONE, events, 2));
+    assert_int_equal(s.state, STATE_CANCELED);
+    assert_true(s.due_at_us == SAGA_NEVER);
+}
+
+static void test_cancel__while_it_is_reserved__waits_for_the_reservation(void **state) {
+    (void)state;
+    saga s = fresh();
+    const saga_event order = ordered(EVENT_CANCEL, 1);
+    assert_int_equal(claim(&s), STEP_RESERVE);
+    assert_true(come(&s, OUT_RETRY, WORD_NONE)); // perhaps it was made
+    assert_int_equal(claim_events(&s, &order, 1), STEP_RESERVE);
+    assert_true(come_events(&s, OUT_DONE, &order, 1));
+    assert_int_equal(claim_events(&s, &order, 1), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_ORDERED);
+    assert_int_equal(claim_events(&s, &order, 1), STEP_CANCEL);
+}
+
+static void test_gate__no_control_is_configured__passes_at_once(void **state) {
+    (void)state;
+    saga s = at(STEP_GATE, PHASE_READY, STATE_PENDING, 0);
+    assert_int_equal(claim(&s), STEP_RESERVE);
+    assert_int_equal(s.state, STATE_PROCESSING);
+}
+
+static void test_hold__a_second_reason__stands_beside_the_first(void **state) {
+    (void)state;
+    saga s = sent();
+    saga_hold(&s, STR("FIRST"), STR("the first reason"));
+    assert_int_equal(claim_one(&s, moved(EVENT_SETTLED, 1)), STEP_NONE);
+    assert_held(&s, STEP_AWAIT, "FIRST");
+    assert_non_null(strstr(s.hold_text, "the first reason"));
+    assert_non_null(strstr(s.hold_text, "settled 1 "));
+    assert_int_equal(note.outcome, OUT_BROKEN); // said once
+    assert_int_equal(claim_one(&s, moved(EVENT_SETTLED, 1)), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_NONE);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_net__partial_return_then_the_rest),
+        cmocka_unit_test(test_net__paid_again_after_a_return__leaves_the_merchant_again),
+        cmocka_unit_test(test_net__what_does_not_add_up__held),
+        cmocka_unit_test(test_net__in_two_parts__held_until_it_adds_up),
+        cmocka_unit_test(test_net__part_came_back_before_the_settlement__waits_for_it),
+        cmocka_unit_test(test_net__attempt_before__that_came_back_whole__means_nothing),
+        cmocka_unit_test(test_refusal__after_unknown__counts_only_from_a_query),
+        cmocka_unit_test(test_refusal__of_a_worker_that_died__counts_only_from_a_query),
+        cmocka_unit_test(test_refusal__of_a_new_attempt__is_one),
+        cmocka_unit_test(test_burned__the_next_number_is_tried),
+        cmocka_unit_test(test_burned__again_and_again__held),
+        cmocka_unit_test(test_release__after_a_burned_confirm__posts_what_the_bank_has_paid),
+        cmocka_unit_test(test_held__before_it_was_sent__the_banks_word_counts),
+        cmocka_unit_test(test_retry__makes_a_new_attempt),
+        cmocka_unit_test(test_release__of_what_does_not_add_up__is_not_possible_before_the_end),
+        cmocka_unit_test(test_mark_paid__waiting__posts_the_reservation),
+        cmocka_unit_test(test_mark_paid__after_the_money_was_given_back__takes_it_again),
+        cmocka_unit_test(test_give_back__waiting__frees_the_reservation),
+        cmocka_unit_test(test_give_back__settled_and_then_refused__moves_it_back),
+        cmocka_unit_test(test_write_off__the_difference_goes_to_suspense__the_state_stays),
+        cmocka_unit_test(test_cancel__until_it_is_at_the_bank),
+        cmocka_unit_test(test_cancel__in_a_submission__once_it_was_taken_out),
+        cmocka_unit_test(test_cancel__while_it_is_reserved__waits_for_the_reservation),
+        cmocka_unit_test(test_gate__no_control_is_configured__passes_at_once),
+        cmocka_unit_test(test_hold__a_second_reason__stands_beside_the_first),
+    };
+    return cmocka_run_group_tests(tests, setup, NULL);
+}

@@ -1,0 +1,262 @@
+// What people may order, and where it leads. An order moves the saga to a step; the next claim acts on it.
+#include <string.h>
+
+#include "base/fsm.h"
+#include "domain/machine_internal.h"
+
+#define EDGES(table) (table), sizeof(table) / sizeof((table)[0])
+
+// (step, order) → step. What is not here is not possible; the guards below say of the others when.
+static const fsm_edge ORDER_EDGES[] = {
+    {STEP_GATE, EVENT_RELEASE, STEP_GATE},
+    {STEP_RESERVE, EVENT_RELEASE, STEP_RESERVE},
+    {STEP_EXECUTE, EVENT_RELEASE, STEP_EXECUTE},
+    {STEP_RESOLVE, EVENT_RELEASE, STEP_RESOLVE},
+    {STEP_AWAIT, EVENT_RELEASE, STEP_AWAIT},
+    {STEP_CONFIRM, EVENT_RELEASE, STEP_CONFIRM},
+    {STEP_VOID, EVENT_RELEASE, STEP_VOID},
+    {STEP_CANCEL, EVENT_RELEASE, STEP_CANCEL},
+    {STEP_RETURN, EVENT_RELEASE, STEP_RETURN},
+    {STEP_DONE, EVENT_RELEASE, STEP_DONE}, // leave it as it is, whatever was said
+
+    {STEP_EXECUTE, EVENT_RETRY, STEP_EXECUTE},
+    {STEP_RESOLVE, EVENT_RETRY, STEP_EXECUTE},
+    {STEP_AWAIT, EVENT_RETRY, STEP_EXECUTE},
+
+    {STEP_EXECUTE, EVENT_MARK_PAID, STEP_CONFIRM},
+    {STEP_RESOLVE, EVENT_MARK_PAID, STEP_CONFIRM},
+    {STEP_AWAIT, EVENT_MARK_PAID, STEP_CONFIRM},
+    {STEP_CONFIRM, EVENT_MARK_PAID, STEP_CONFIRM},
+    {STEP_VOID, EVENT_MARK_PAID, STEP_CONFIRM},
+    {STEP_CANCEL, EVENT_MARK_PAID, STEP_CONFIRM},
+    {STEP_DONE, EVENT_MARK_PAID, STEP_CONFIRM}, // without a reservation; SETTLED stays
+
+    {STEP_RESERVE, EVENT_GIVE_BACK, STEP_DONE}, // nothing was taken
+    {STEP_EXECUTE, EVENT_GIVE_BACK, STEP_VOID},
+    {STEP_RESOLVE, EVENT_GIVE_BACK, STEP_VOID},
+    {STEP_AWAIT, EVENT_GIVE_BACK, STEP_VOID},
+    {STEP_CONFIRM, EVENT_GIVE_BACK, STEP_VOID}, // one without a reservation is given up
+    {STEP_VOID, EVENT_GIVE_BACK, STEP_VOID},
+    {STEP_CANCEL, EVENT_GIVE_BACK, STEP_CANCEL},
+    {STEP_RETURN, EVENT_GIVE_BACK, STEP_RETURN},
+    {STEP_DONE, EVENT_GIVE_BACK, STEP_RETURN}, // of what is SETTLED; the others stay
+
+    {STEP_DONE, EVENT_WRITE_OFF, STEP_DONE}, // the difference to the bank goes to suspense
+
+    {STEP_GATE, EVENT_CANCEL, STEP_DONE},
+    {STEP_RESERVE, EVENT_CANCEL, STEP_DONE},
+    {STEP_EXECUTE, EVENT_CANCEL, STEP_CANCEL},
+    {STEP_RESOLVE, EVENT_CANCEL, STEP_CANCEL}, // only what was never taken
+    {STEP_AWAIT, EVENT_CANCEL, STEP_CANCEL},
+};
+static const fsm ORDERS = {"saga.order", EDGES(ORDER_EDGES), NULL, NULL};
+
+static bool is_held(const saga *s) {
+    return s->hold[0] != '\0';
+}
+
+// Certain that nobody is, or may be, at the bank with the present attempt.
+static bool is_away_from_the_bank(const saga *s, const saga_said *said) {
+    return said->word == WORD_NOT_TAKEN ||
+           (s->step == STEP_EXECUTE && s->phase == PHASE_READY && s->doubt == DOUBT_NONE);
+}
+
+static const char *guard_cancel(const saga *s, const saga_said *said) {
+    if (s->step == STEP_GATE || s->step == STEP_RESERVE) {
+        return NULL;
+    }
+    return is_away_from_the_bank(s, said) ? NULL : "it is at the bank, or may be";
+}
+
+// What was given back is taken from the merchant once more.
+static bool takes_again(const saga *s) {
+    return s->step == STEP_CONFIRM && s->moving > 0;
+}
+
+// The submission of a file rail sends what is in it, whatever becomes of the payout meanwhile.
+static bool is_in_a_submission(const saga *s, const saga_said *said) {
+    return s->step == STEP_AWAIT && s->state == STATE_PROCESSING && said->word != WORD_NOT_TAKEN;
+}
+
+// What was said of it does not add up: neither sending it nor asking about it would make that better.
+static bool is_muddled(const saga *s, const saga_said *said) {
+    return said->word == WORD_CONTRADICTION &&
+           (s->step == STEP_RESERVE || s->step == STEP_EXECUTE || s->step == STEP_RESOLVE ||
+            s->step == STEP_AWAIT);
+}
+#define MUDDLED "what the bank says does not add up: say whether it was paid"
+
+static bool was_paid(const saga_said *said) {
+    return said->word == WORD_SETTLED || said->word == WORD_SETTLED_RETURNED;
+}
+
+// NULL: nothing speaks against it.
+static const char *guard(const saga *s, const saga_said *said, saga_event_kind order) {
+    switch (order) {
+    case EVENT_RELEASE:
+        return !is_held(s) ? "it is not held" : is_muddled(s, said) ? MUDDLED : NULL;
+    case EVENT_CANCEL: return guard_cancel(s, said);
+    case EVENT_RETRY:
+    case EVENT_GIVE_BACK:
+        if (order == EVENT_RETRY && is_muddled(s, said)) {
+            return MUDDLED;
+        }
+        if (s->step != STEP_DONE && s->step != STEP_RETURN && !takes_again(s) && was_paid(said)) {
+            return "the bank says that it was paid";
+        }
+        if (is_in_a_submission(s, said)) {
+            return "it is in a submission that has not left: take it out of there first";
+        }
+        break;
+    case EVENT_MARK_PAID:
+    case EVENT_WRITE_OFF:
+    case EVENT_ACCEPTED:
+    case EVENT_REFUSED:
+    case EVENT_SETTLED:
+    case EVENT_RETURNED:
+    case EVENT_NOT_TAKEN: break;
+    }
+    if (is_held(s) || s->step == STEP_RESOLVE || s->step == STEP_AWAIT) {
+        return NULL;
+    }
+    return s->step == STEP_DONE ? "it has ended, and is not held" : "it goes on by itself";
+}
+
+static bool find(const saga *s, const saga_said *said, saga_event_kind order, int *to,
+                 const char **why) {
+    if (!fsm_next(&ORDERS, (int)s->step, (int)order, to)) {
+        *why = s->step == STEP_DONE ? "it has ended" : "not at the step that it stands at";
+        return false;
+    }
+    *why = guard(s, said, order);
+    return *why == NULL;
+}
+
+bool saga_takes_order(const saga *s, const saga_said *said, saga_event_kind order,
+                      const char **why) {
+    int to = STEP_DONE;
+    return find(s, said, order, &to, why);
+}
+
+// --- Carrying it out -------------------------------------------------------------------------------------------------
+
+static void stand_at(saga *s, saga_step step, const clock_source *clock) {
+    if (step != s->step) {
+        s->tries = 0;
+    }
+    s->step = step;
+    (void)saga_rest(s, clock_wall_us(clock));
+}
+
+static void mark_paid(saga *s, const clock_source *clock) {
+    if (s->step == STEP_DONE) {
+        if (s->state == STATE_SETTLED) {
+            stand_at(s, STEP_DONE, clock);
+            return;
+        }
+        s->moving = s->amount; // the reservation is gone
+    } else if (s->step != STEP_CONFIRM) {
+        s->state = STATE_SENT;
+        s->outlook = STATE_NONE;
+        s->moving = 0;
+    }
+    stand_at(s, STEP_CONFIRM, clock);
+}
+
+static void give_back(saga *s, saga_step to, str text, const saga_said *said,
+                      const clock_source *clock) {
+    const str code = STR("GIVEN_BACK");
+    if (s->step == STEP_RESERVE) {
+        saga_set_reason(s, code, text);
+        saga_finish(s, STATE_FAILED, said, clock);
+    } else if (takes_again(s)) {
+        s->moving = 0;
+        s->outlook = STATE_NONE;
+        s->judged = 0; // what the bank has is still to be judged
+        stand_at(s, STEP_DONE, clock);
+    } else if (s->step == STEP_DONE && s->state != STATE_SETTLED) {
+        stand_at(s, STEP_DONE, clock);
+    } else {
+        if (s->step == STEP_DONE) {
+            s->moving = s->amount - s->returned;
+            saga_set_reason(s, code, text);
+        } else if (to == STEP_VOID && s->step != STEP_VOID) {
+            saga_head_for_void(s, STATE_FAILED, code, text);
+        }
+        stand_at(s, to, clock);
+    }
+}
+
+static void write_off(saga *s, const saga_said *said, const clock_source *clock) {
+    const int64_t more = saga_difference(s, said);
+    if (more == 0) {
+        stand_at(s, STEP_DONE, clock);
+        return;
+    }
+    s->outlook = s->state;
+    s->moving = more > 0 ? more : -more;
+    stand_at(s, more > 0 ? STEP_CONFIRM : STEP_RETURN, clock);
+}
+
+static void cancel(saga *s, saga_step to, str text, const saga_said *said,
+                   const clock_source *clock) {
+    saga_set_reason(s, STR("CANCELED"), text);
+    if (to == STEP_DONE) {
+        saga_finish(s, STATE_CANCELED, said, clock);
+        return;
+    }
+    s->outlook = STATE_CANCELED;
+    s->state = STATE_PROCESSING;
+    stand_at(s, STEP_CANCEL, clock);
+}
+
+static void carry_out(saga *s, saga_step to, const saga_said *said, const clock_source *clock) {
+    const str text = said->order.text;
+    saga_said seen = *said; // whoever gave the order has seen what was said
+    seen.word = WORD_NONE;
+    saga_unhold(s);
+    s->judged = said->heard;
+    switch (said->order.kind) {
+    case EVENT_RETRY:
+        saga_head_for_attempt(s);
+        stand_at(s, STEP_EXECUTE, clock);
+        return;
+    case EVENT_MARK_PAID: mark_paid(s, clock); return;
+    case EVENT_GIVE_BACK: give_back(s, to, text, &seen, clock); return;
+    case EVENT_WRITE_OFF: write_off(s, said, clock); return;
+    case EVENT_CANCEL: cancel(s, to, text, &seen, clock); return;
+    case EVENT_RELEASE:
+    case EVENT_ACCEPTED:
+    case EVENT_REFUSED:
+    case EVENT_SETTLED:
+    case EVENT_RETURNED:
+    case EVENT_NOT_TAKEN: break;
+    }
+    stand_at(s, s->step, clock);
+}
+
+// A reservation that may have been made already is completed first; the order is for what comes after.
+static bool has_to_wait(const saga *s, saga_event_kind order) {
+    return order == EVENT_CANCEL && s->step == STEP_RESERVE && s->hold[0] == '\0' &&
+           (s->phase == PHASE_ACTING || s->tries > 0);
+}
+
+bool saga_take_order(saga *s, const saga_said *said, const clock_source *clock, saga_note *note) {
+    const saga_event *order = &said->order;
+    if (order->order == 0 || has_to_wait(s, order->kind)) {
+        return false;
+    }
+    const char *why = NULL;
+    int to = STEP_DONE;
+    const str name = str_of(saga_event_name((int)order->kind));
+    s->orders = order->order;
+    if (find(s, said, order->kind, &to, &why)) {
+        *note = (saga_note){OUT_ORDERED, name, order->text};
+        carry_out(s, (saga_step)to, said, clock);
+    } else {
+        *note = (saga_note){OUT_NOT_ORDERED, name, str_of(why)};
+        // An orphan stays one: what its worker has done is asked for first.
+        s->due_at_us = clock_wall_us(clock);
+    }
+    return true;
+}

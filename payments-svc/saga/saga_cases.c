@@ -1,0 +1,65 @@
+// A payout that is held is a person's business: a case is opened in the transaction that holds it (promise SEEN).
+#include <string.h>
+
+#include "cases/cases.h"
+#include "saga/saga_internal.h"
+
+// The kind of case that a hold is, which says who can help.
+static const char *kind_of(const saga *s) {
+    static const struct {
+        const char *hold, *kind;
+    } KINDS[] = {{"RAIL_CONTRADICTION", "PAYOUT_CONTRADICTION"},
+                 {"RAIL_LOST_PAYMENT", "PAYOUT_CONTRADICTION"},
+                 {"REFUSED_AFTER_UNKNOWN", "PAYOUT_CONTRADICTION"},
+                 {"RECIPIENT_UNREADABLE", "PAYOUT_UNREADABLE"},
+                 {"RECIPIENT_MISSING", "PAYOUT_UNREADABLE"},
+                 {"LEDGER_ACCOUNT_CLOSED", "PAYOUT_LEDGER"},
+                 {"LEDGER_ANSWER_UNEXPECTED", "PAYOUT_LEDGER"},
+                 {"LEDGER_IDS", "PAYOUT_LEDGER"},
+                 {"INSUFFICIENT_FUNDS", "PAYOUT_LEDGER"}};
+    for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
+        if (strcmp(KINDS[i].hold, s->hold) == 0) {
+            return KINDS[i].kind;
+        }
+    }
+    return "PAYOUT_HELD";
+}
+
+static bool is_news(const saga_item *item) {
+    return item->now.hold[0] != '\0' && (strcmp(item->now.hold, item->was.hold) != 0 ||
+                                         strcmp(item->now.hold_text, item->was.hold_text) != 0);
+}
+
+bool saga_cases_open(saga_batch *b, db_conn *c, bool acting, int64_t now_us, err *e) {
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        n += (b->items[i].acting != STEP_NONE) == acting && is_news(&b->items[i]) ? 1 : 0;
+    }
+    if (n == 0) {
+        return true;
+    }
+    case_new *cases = ARENA_ARRAY(b->a, case_new, n);
+    char(*ids)[UUID_TEXT_LEN + 1] = arena_calloc(b->a, n, sizeof *ids);
+    if (cases == NULL || ids == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
+                       "the batch needs too much memory");
+    }
+    n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        const saga_item *item = &b->items[i];
+        if ((item->acting != STEP_NONE) != acting || !is_news(item)) {
+            continue;
+        }
+        uuid_format(item->payout_id, ids[n]);
+        cases[n] = (case_new){.kind = kind_of(&item->now),
+                              .subject_type = "payout",
+                              .subject_id = str_of(ids[n]),
+                              .merchant_id = item->merchant_id,
+                              .code = str_of(item->now.hold),
+                              .text = str_of(item->now.hold_text),
+                              .amount = item->amount};
+        memcpy(cases[n].currency, item->currency, sizeof cases[n].currency);
+        n++;
+    }
+    return cases_open(c, b->from.book_id, cases, n, now_us, b->a, e);
+}

@@ -1,0 +1,174 @@
+// The row of a saga: read into the machine's struct, and written back in bulk.
+#include <string.h>
+
+#include "base/assert.h"
+#include "saga/saga_internal.h"
+#include "saga/saga_sql.h"
+
+// --- Reading ---------------------------------------------------------------------------------------------------------
+
+static void copy_column(char *to, size_t size, str from) {
+    const size_t len =
+        from.len < size - 1 ? from.len : size - 1; // the table holds what this program wrote
+    memcpy(to, from.ptr, len);
+    to[len] = '\0';
+}
+
+// In the order of SAGA_COLUMNS (saga_sql.c).
+void saga_row_read(const db_rows *rows, size_t row, saga_item *item) {
+    saga *s = &item->was;
+    *item = (saga_item){.payout_id = db_get_uuid(rows, row, 0)};
+    s->step = (saga_step)db_get_i16(rows, row, 1);
+    s->phase = (saga_phase)db_get_i16(rows, row, 2);
+    s->state = (saga_state)db_get_i16(rows, row, 3);
+    s->outlook = (saga_state)db_get_i16(rows, row, 4);
+    s->attempt = db_get_i32(rows, row, 5);
+    s->tries = db_get_i32(rows, row, 6);
+    item->log_seq = db_get_i32(rows, row, 7);
+    item->events = db_get_i32(rows, row, 8);
+    item->epoch = db_get_i64(rows, row, 9);
+    s->due_at_us = db_is_null(rows, row, 10) ? SAGA_NEVER : db_get_time(rows, row, 10);
+    copy_column(s->reason, sizeof s->reason, db_get_str(rows, row, 11));
+    copy_column(s->reason_text, sizeof s->reason_text, db_get_str(rows, row, 12));
+    item->reference = db_get_str(rows, row, 13);
+    copy_column(s->hold, sizeof s->hold, db_get_str(rows, row, 14));
+    copy_column(s->hold_text, sizeof s->hold_text, db_get_str(rows, row, 15));
+    s->doubt = (saga_doubt)db_get_i16(rows, row, 16);
+    s->returned = db_get_i64(rows, row, 17);
+    s->moving = db_get_i64(rows, row, 18);
+    s->written_off = db_get_i64(rows, row, 19);
+    s->leg = db_get_i32(rows, row, 20);
+    s->reserve_leg = db_get_i32(rows, row, 21);
+    s->orders = db_get_i32(rows, row, 22);
+    s->judged = db_get_i32(rows, row, 23);
+    item->now = *s;
+}
+
+// --- Writing ---------------------------------------------------------------------------------------------------------
+
+// What most rows of a batch have in common is sent once, as a shape, and picked by its number (see saga_sql.c).
+enum { SHAPE_NUMBERS = 18, SHAPE_TEXTS = 4 };
+typedef struct shape {
+    int64_t numbers[SHAPE_NUMBERS];
+    str texts[SHAPE_TEXTS];
+} shape;
+
+// Shapes that are looked at before a new one is made.
+enum { SHAPES_TRIED = 8 };
+
+static shape shape_of(const saga_item *item) {
+    const saga *s = &item->now;
+    const bool held = s->hold[0] != '\0';
+    return (shape){
+        {s->step, s->phase, saga_public_state(s), held ? (int64_t)s->state : 0, s->outlook,
+         s->attempt, s->tries, item->log_seq, item->events, s->doubt, s->returned, s->moving,
+         s->written_off, s->leg, s->reserve_leg, s->orders, s->judged, s->tries > 0},
+        {str_of(s->reason), str_of(s->reason_text), str_of(s->hold), str_of(s->hold_text)}};
+}
+
+static bool same_shape(const shape *a, const shape *b) {
+    bool same = memcmp(a->numbers, b->numbers, sizeof a->numbers) == 0;
+    for (size_t i = 0; i < SHAPE_TEXTS; i++) {
+        same = same && str_eq(a->texts[i], b->texts[i]);
+    }
+    return same;
+}
+
+// The number of the item's shape, from 1; it is made when it is not among the last ones.
+static size_t find_shape(shape *shapes, size_t *n, const saga_item *item) {
+    const shape wanted = shape_of(item);
+    const size_t oldest = *n > SHAPES_TRIED ? *n - SHAPES_TRIED : 0;
+    for (size_t i = *n; i > oldest; i--) {
+        if (same_shape(&shapes[i - 1], &wanted)) {
+            return i;
+        }
+    }
+    shapes[*n] = wanted;
+    return ++*n;
+}
+
+static bool shape_params(db_params *p, const shape *shapes, size_t n, arena *a) {
+    int64_t *numbers = ARENA_ARRAY(a, int64_t, n);
+    str *texts = ARENA_ARRAY(a, str, n);
+    int32_t *ids = ARENA_ARRAY(a, int32_t, n);
+    if (numbers == NULL || texts == NULL || ids == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        ids[i] = (int32_t)i + 1;
+    }
+    db_i32_array(p, ids, n);
+    for (size_t column = 0; column < SHAPE_NUMBERS; column++) {
+        for (size_t i = 0; i < n; i++) {
+            numbers[i] = shapes[i].numbers[column];
+        }
+        db_i64_array(p, numbers, n);
+    }
+    for (size_t column = 0; column < SHAPE_TEXTS; column++) {
+        for (size_t i = 0; i < n; i++) {
+            texts[i] = shapes[i].texts[column];
+        }
+        db_text_array(p, texts, n);
+    }
+    return true;
+}
+
+// The columns that are an item's own.
+typedef struct own_columns {
+    uuid *payout_id;
+    int64_t *epoch, *due_at;
+    int32_t *shape;
+    str *reference;
+} own_columns;
+
+static bool fill(own_columns *k, shape *shapes, size_t *n_shapes, const saga_item *const *items,
+                 size_t n, arena *a) {
+    *k = (own_columns){ARENA_ARRAY(a, uuid, n), ARENA_ARRAY(a, int64_t, n),
+                       ARENA_ARRAY(a, int64_t, n), ARENA_ARRAY(a, int32_t, n),
+                       ARENA_ARRAY(a, str, n)};
+    if (k->payout_id == NULL || k->epoch == NULL || k->due_at == NULL || k->shape == NULL ||
+        k->reference == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        k->payout_id[i] = items[i]->payout_id;
+        k->epoch[i] = items[i]->epoch;
+        k->due_at[i] = items[i]->now.due_at_us; // SAGA_NEVER is SQL NULL
+        k->shape[i] = (int32_t)find_shape(shapes, n_shapes, items[i]);
+        k->reference[i] = items[i]->reference;
+    }
+    return true;
+}
+
+bool saga_rows_write(db_conn *c, int64_t book_id, const saga_item *const *items, size_t n,
+                     int64_t now_us, arena *a, err *e) {
+    if (n == 0) {
+        return true;
+    }
+    own_columns k;
+    size_t n_shapes = 0;
+    shape *shapes = ARENA_ARRAY(a, shape, n);
+    db_params *p = db_params_create(a);
+    if (shapes == NULL || !fill(&k, shapes, &n_shapes, items, n, a)) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
+                       "the batch needs too much memory");
+    }
+    db_i64(p, book_id);
+    db_time(p, now_us);
+    db_uuid_array(p, k.payout_id, n);
+    db_i64_array(p, k.epoch, n);
+    db_i32_array(p, k.shape, n);
+    db_time_array(p, k.due_at, n);
+    db_text_array(p, k.reference, n);
+    if (!shape_params(p, shapes, n_shapes, a)) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
+                       "the batch needs too much memory");
+    }
+    int64_t n_written = 0;
+    if (!saga_join_by_key(c, a, e) ||
+        !db_exec(c, saga_sql(SAGA_SQL_WRITE), p, a, NULL, &n_written, e)) {
+        return false;
+    }
+    return n_written == (int64_t)n ||
+           err_set(e, ERR_INTERNAL, "SAGA_ROWS", "a saga was not as it was when it was claimed");
+}
