@@ -59,8 +59,8 @@ bool cli_stream(cli *c, const char *service, const char *method, const ProtobufC
                 const ProtobufCMessageDescriptor *response_type, int64_t timeout_ms,
                 rpc_on_message on_message, void *arg, err *e) WARN_UNUSED;
 void cli_disconnect(cli *c);
-// GET of the simulator bank's admin address. @arena
-bool cli_bank_get(cli *c, const char *path, str *body, err *e) WARN_UNUSED;
+// GET of the simulator bank's admin address. *body is in a.
+bool cli_bank_get(const cli *c, const char *path, arena *a, str *body, err *e) WARN_UNUSED;
 
 // --- out.c -------------------------------------------------------------------------------------------------------------
 // Says in plain words on stderr what went wrong, and returns the exit code that fits.
@@ -122,6 +122,8 @@ struct json_t *cli_to_json(const ProtobufCMessage *m); // @owned
 struct json_t *cli_json_text(const char *text);
 // "SETTLED" for PAYOUT_STATE_SETTLED. @borrowed, static
 const char *cli_enum_name(const ProtobufCEnumDescriptor *d, int value);
+// The same in lower case, as files and the bank write it, cut to the size.
+void cli_enum_name_lower(const ProtobufCEnumDescriptor *d, int value, char *out, size_t size);
 // The other way; false when there is no such name.
 bool cli_enum_value(const ProtobufCEnumDescriptor *d, const char *name, int *value) WARN_UNUSED;
 

@@ -58,7 +58,7 @@ void cli_disconnect(cli *c) {
     rpc_client_destroy(c->ledger_client);
 }
 
-bool cli_bank_get(cli *c, const char *path, str *body, err *e) {
+bool cli_bank_get(const cli *c, const char *path, arena *a, str *body, err *e) {
     if (c->bank == NULL || c->bank[0] == '\0') {
         return err_set(e, ERR_INVALID_ARGUMENT, "NOT_CONFIGURED",
                        "no address of the bank: set PAYCTL_BANK or give --bank");
@@ -71,9 +71,8 @@ bool cli_bank_get(cli *c, const char *path, str *body, err *e) {
     if (client == NULL) {
         return false;
     }
-    http_exchange x = {.method = "GET",
-                       .url = arena_printf(c->arena, "http://%s%s", c->bank, path)};
-    http_client_run(client, &x, 1, c->arena);
+    http_exchange x = {.method = "GET", .url = arena_printf(a, "http://%s%s", c->bank, path)};
+    http_client_run(client, &x, 1, a);
     http_client_destroy(client);
     if (x.outcome != HTTP_ANSWERED || x.status != 200) {
         return err_set(e, ERR_UNAVAILABLE, "BANK_UNREACHABLE",

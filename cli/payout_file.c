@@ -165,13 +165,11 @@ static void list_choices(const ProtobufCEnumDescriptor *d, char *out, size_t siz
     size_t len = 0;
     out[0] = '\0';
     for (unsigned i = 0; i < d->n_values && len < size; i++) {
+        char name[32];
         if (d->values[i].value != 0) {
-            len += (size_t)snprintf(out + len, size - len, "%s%s", len > 0 ? ", " : "",
-                                    cli_enum_name(d, d->values[i].value));
+            cli_enum_name_lower(d, d->values[i].value, name, sizeof name);
+            len += (size_t)snprintf(out + len, size - len, "%s%s", len > 0 ? ", " : "", name);
         }
-    }
-    for (char *at = out; *at != '\0'; at++) {
-        *at = *at >= 'A' && *at <= 'Z' ? (char)(*at - 'A' + 'a') : *at;
     }
 }
 

@@ -20,6 +20,13 @@ const char *cli_enum_name(const ProtobufCEnumDescriptor *d, int value) {
     return v != NULL ? v->name + prefix_len(d) : "UNKNOWN";
 }
 
+void cli_enum_name_lower(const ProtobufCEnumDescriptor *d, int value, char *out, size_t size) {
+    (void)snprintf(out, size, "%s", cli_enum_name(d, value));
+    for (char *at = out; *at != '\0'; at++) {
+        *at = *at >= 'A' && *at <= 'Z' ? (char)(*at - 'A' + 'a') : *at;
+    }
+}
+
 bool cli_enum_value(const ProtobufCEnumDescriptor *d, const char *name, int *value) {
     for (unsigned i = 0; i < d->n_values; i++) {
         if (d->values[i].value != 0 && strcasecmp(d->values[i].name + prefix_len(d), name) == 0) {

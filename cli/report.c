@@ -1,4 +1,5 @@
-// payctl report: three records of the same money, made by three programs: our payouts, the ledger's journal, the bank's books.
+// payctl report: three records of the same money, made by three programs: our payouts, the ledger's journal, the bank's books. They
+// are compared payout by payout: equal sums may hide that one recipient was paid twice and another one never.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,118 +8,313 @@
 #include <jansson.h>
 
 #include "base/assert.h"
+#include "base/map.h"
 #include "base/money.h"
-#include "cli/cli.h"
-#include "domain/ids.h"
+#include "cli/report.h"
 #include "ledger/v1/ledger.pb-c.h"
 #include "payments/v1/merchant_service.pb-c.h"
-#include "payments/v1/payout_service.pb-c.h"
+#include "payments/v1/reconciliation_service.pb-c.h"
 
-enum { LINES_MAX = 16, BOOKS_MAX = 1024, JOURNAL_READ_MS = 600000 };
+enum {
+    BOOKS_MAX = 1024,
+    PROVE_MS = 600000,
+    BANK_PAGE = 10000,
+    BANK_PAGE_BYTES = 64 << 20,
+    BANK_ITEMS_MAX = 4 << 20,
+    ASKED_AGAIN_MAX = 1000,
+    REFERENCE_MAX = 72
+};
 
-// One rail and currency, as each of the three sees it.
-typedef struct flow {
+// What the bank's books have of one payout, all its attempts together.
+typedef struct bank_item {
     int rail;
-    char currency[4];
-    int64_t settled, settled_n; // ours: payouts that are SETTLED
-    int64_t ledger_out,
-        ledger_back; // the ledger: moved from clearing to the bank account, and back
-    int64_t bank_paid, bank_returned; // the bank: credited to recipients, and returned
-} flow;
+    char currency[4], reference[REFERENCE_MAX];
+    int64_t credited, returned;
+    bool known; // one of our payouts has this reference
+} bank_item;
 
-typedef struct report {
-    cli *c;
-    flow flows[LINES_MAX];
-    size_t n_flows;
+// A payout whose figures were not the bank's, when the bank was read before it.
+typedef struct doubt {
+    Payments__V1__ProvenPayout payout; // strings in the run's arena
+    struct doubt *next;
+} doubt;
+
+typedef struct comparison {
+    report *r;
     int64_t books[BOOKS_MAX];
     size_t n_books;
-    int64_t book; // whose journal is being read
-    bool balanced, clearing_empty;
-    json_t *states; // counts and sums by state
-    json_t *trial;  // the trial balance of each book
-} report;
+    map *at_bank; // (rail, reference) → bank_item
+    doubt *doubts;
+    size_t n_doubts;
+    err *e;
+} comparison;
 
-static flow *flow_of(report *r, int rail, const char *currency_code) {
+static bool add(int64_t *sum, int64_t n, err *e) {
+    return ck_add_i64(*sum, n, sum) ||
+           err_set(e, ERR_OUT_OF_RANGE, "SUM_TOO_LARGE", "the sums are too large for this report");
+}
+
+static report_flow *flow_of(report *r, int rail, const char *currency_code, err *e) {
     for (size_t i = 0; i < r->n_flows; i++) {
         if (r->flows[i].rail == rail && strcmp(r->flows[i].currency, currency_code) == 0) {
             return &r->flows[i];
         }
     }
-    ASSERT(r->n_flows < LINES_MAX);
-    flow *f = &r->flows[r->n_flows++];
-    *f = (flow){.rail = rail};
+    if (r->n_flows == REPORT_LINES_MAX) {
+        err_set(e, ERR_OUT_OF_RANGE, "TOO_MANY_LINES", "there are too many rails and currencies");
+        return NULL;
+    }
+    report_flow *f = &r->flows[r->n_flows++];
+    *f = (report_flow){.rail = rail};
     (void)snprintf(f->currency, sizeof f->currency, "%.3s", currency_code);
     return f;
 }
 
-static void add(int64_t *sum, int64_t n) {
-    const bool fits = ck_add_i64(*sum, n, sum);
-    ASSERT(fits); // no ledger holds more than one int64 of money in a book
+static report_state *state_of(report *r, int state, const char *currency_code, err *e) {
+    for (size_t i = 0; i < r->n_states; i++) {
+        if (r->states[i].state == state && strcmp(r->states[i].currency, currency_code) == 0) {
+            return &r->states[i];
+        }
+    }
+    if (r->n_states == sizeof r->states / sizeof r->states[0]) {
+        err_set(e, ERR_OUT_OF_RANGE, "TOO_MANY_LINES", "there are too many states and currencies");
+        return NULL;
+    }
+    report_state *s = &r->states[r->n_states++];
+    *s = (report_state){.state = state};
+    (void)snprintf(s->currency, sizeof s->currency, "%.3s", currency_code);
+    return s;
 }
 
-// --- ours ------------------------------------------------------------------------------------------------------------------
+// --- the bank --------------------------------------------------------------------------------------------------------------
 
-static bool take_summary(report *r, const Payments__V1__SummarizePayoutsResponse *s, err *e) {
-    for (size_t i = 0; i < s->n_lines; i++) {
-        const Payments__V1__PayoutSummaryLine *x = s->lines[i];
-        int64_t sum = 0;
-        if (!str_to_i64(str_of(x->sum_minor), 0, INT64_MAX, &sum)) {
-            return err_set(e, ERR_OUT_OF_RANGE, "SUM_TOO_LARGE",
-                           "the sums are too large for this report");
+static uuid bank_key(int rail, const char *reference) {
+    char number[16];
+    (void)snprintf(number, sizeof number, "%d", rail);
+    const str parts[] = {str_of(number), str_of(reference)};
+    return uuid_derive(parts, 2);
+}
+
+static bool bank_nonsense(err *e) {
+    return err_set(e, ERR_INTERNAL, "BANK_ANSWER_INVALID",
+                   "the bank's report could not be understood");
+}
+
+// Adds a line of the bank's list of payments to what is known of its payout. *id: of the line.
+static bool take_bank_line(comparison *x, const json_t *line, json_int_t *id, err *e) {
+    const char *rail_text = NULL, *reference = NULL, *ccy = NULL;
+    json_int_t credited = 0, returned = 0;
+    int rail = 0;
+    if (json_unpack((json_t *)line, "{s:s,s:I,s:s,s:s,s:I,s:I}", "rail", &rail_text, "id", id,
+                    "payout", &reference, "currency", &ccy, "credited_sum", &credited,
+                    "returned_sum", &returned) != 0 ||
+        !cli_enum_value(&payments__v1__rail__descriptor, rail_text, &rail) || strlen(ccy) != 3 ||
+        strlen(reference) >= REFERENCE_MAX) {
+        return bank_nonsense(e);
+    }
+    const uuid key = bank_key(rail, reference);
+    bank_item *item = map_get(x->at_bank, key);
+    if (item == NULL) {
+        item = arena_alloc(x->r->c->arena, sizeof *item);
+        if (item == NULL || !map_put(x->at_bank, key, item)) {
+            return err_set(e, ERR_RESOURCE_EXHAUSTED, "REPORT_TOO_LARGE",
+                           "the bank has too many payments for this report");
         }
-        if (x->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_SETTLED) {
-            flow *f = flow_of(r, (int)x->rail, x->currency);
-            add(&f->settled, sum);
-            f->settled_n += x->count;
+        *item = (bank_item){.rail = rail};
+        memcpy(item->currency, ccy, sizeof item->currency);
+        (void)snprintf(item->reference, sizeof item->reference, "%s", reference);
+    }
+    report_flow *f = flow_of(x->r, rail, ccy, e);
+    return f != NULL && add(&item->credited, credited, e) && add(&item->returned, returned, e) &&
+           add(&f->bank_paid, credited, e) && add(&f->bank_returned, returned, e);
+}
+
+// One page of the bank's payments. *n: lines, *after: the last one's id.
+static bool read_bank_page(comparison *x, const char *path, size_t *n, json_int_t *after, err *e) {
+    arena *page = arena_create(BANK_PAGE_BYTES + (1 << 20));
+    str body = {0};
+    bool ok = cli_bank_get(x->r->c, path, page, &body, e);
+    json_t *all = ok ? json_loadb(body.ptr, body.len, JSON_REJECT_DUPLICATES, NULL) : NULL;
+    if (ok && !json_is_array(all)) {
+        ok = bank_nonsense(e);
+    }
+    *n = json_array_size(all);
+    for (size_t i = 0; ok && i < *n; i++) {
+        ok = take_bank_line(x, json_array_get(all, i), after, e);
+    }
+    json_decref(all);
+    arena_destroy(page);
+    return ok;
+}
+
+static bool read_bank(comparison *x, err *e) {
+    const ProtobufCEnumDescriptor *rails = &payments__v1__rail__descriptor;
+    for (unsigned i = 0; i < rails->n_values; i++) {
+        size_t n = 0;
+        json_int_t after = 0;
+        char path[128], rail[32];
+        if (rails->values[i].value == 0) {
+            continue;
         }
-        // By state and currency, over all merchants and rails.
-        char key[48];
-        (void)snprintf(key, sizeof key, "%02d %s", (int)x->state, x->currency);
-        json_t *line = json_object_get(r->states, key);
-        if (line == NULL) {
-            line = json_pack("{s:s,s:s,s:I,s:I}", "state",
-                             cli_enum_name(&payments__v1__payout_state__descriptor, (int)x->state),
-                             "currency", x->currency, "count", (json_int_t)0, "sum_minor",
-                             (json_int_t)0);
-            json_object_set_new(r->states, key, line);
-        }
-        json_integer_set(json_object_get(line, "count"),
-                         json_integer_value(json_object_get(line, "count")) + x->count);
-        json_integer_set(json_object_get(line, "sum_minor"),
-                         json_integer_value(json_object_get(line, "sum_minor")) + sum);
+        cli_enum_name_lower(rails, rails->values[i].value, rail, sizeof rail);
+        do {
+            (void)snprintf(path, sizeof path, "/admin/payments?rail=%s&limit=%d&after=%lld", rail,
+                           BANK_PAGE, (long long)after);
+            if (!read_bank_page(x, path, &n, &after, e)) {
+                return false;
+            }
+        } while (n == BANK_PAGE);
     }
     return true;
 }
 
-static void note_book(report *r, int64_t book) {
-    for (size_t i = 0; i < r->n_books; i++) {
-        if (r->books[i] == book) {
-            return;
-        }
-    }
-    ASSERT(r->n_books < BOOKS_MAX);
-    r->books[r->n_books++] = book;
+// --- payouts, and what the service says of them and the ledger -------------------------------------------------------------
+
+static bool is_final(int state) {
+    return state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_SETTLED ||
+           state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_FAILED ||
+           state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_RETURNED ||
+           state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_CANCELED;
 }
 
-static bool read_ours(report *r, err *e) {
+// The bank has of a payout what the ledger has; of one that is still open, it may be ahead of us.
+static bool fits(const Payments__V1__ProvenPayout *p, int64_t net_at_bank) {
+    return net_at_bank == p->at_bank_minor ||
+           (!is_final((int)p->state) && (net_at_bank == 0 || net_at_bank == p->amount_minor));
+}
+
+static void note(report *r, const char *record, json_t *rest) {
+    json_t *line = json_pack("{s:s}", "record", record);
+    ASSERT(line != NULL && rest != NULL);
+    json_object_update(line, rest);
+    json_decref(rest);
+    json_array_append_new(r->differences, line);
+}
+
+static bool keep_doubt(comparison *x, const Payments__V1__ProvenPayout *p, err *e) {
+    arena *a = x->r->c->arena;
+    doubt *d = arena_alloc(a, sizeof *d);
+    if (d != NULL) {
+        *d = (doubt){.payout = *p, .next = x->doubts};
+        d->payout.payout_id = arena_strdup(a, p->payout_id);
+        d->payout.merchant_id = arena_strdup(a, p->merchant_id);
+        d->payout.currency = arena_strdup(a, p->currency);
+        d->payout.bank_reference = arena_strdup(a, p->bank_reference);
+    }
+    if (d == NULL || d->payout.payout_id == NULL || d->payout.merchant_id == NULL ||
+        d->payout.currency == NULL || d->payout.bank_reference == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REPORT_TOO_LARGE",
+                       "too many payouts differ for this report");
+    }
+    x->doubts = d;
+    x->n_doubts++;
+    return true;
+}
+
+static bool take_payout(comparison *x, const Payments__V1__ProvenPayout *p, err *e) {
+    report_flow *f = flow_of(x->r, (int)p->rail, p->currency, e);
+    report_state *s = state_of(x->r, (int)p->state, p->currency, e);
+    bank_item *item = map_get(x->at_bank, bank_key((int)p->rail, p->bank_reference));
+    if (f == NULL || s == NULL || !add(&s->sum, p->amount_minor, e) ||
+        !add(&f->ledger, p->at_bank_minor, e)) {
+        return false;
+    }
+    s->n++;
+    x->r->n_payouts++;
+    if (p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_SETTLED) {
+        f->settled_n++;
+        if (!add(&f->settled, p->amount_minor, e)) {
+            return false;
+        }
+    }
+    if (item != NULL) {
+        item->known = true;
+    }
+    const bool same_currency = item == NULL || strcmp(item->currency, p->currency) == 0;
+    return (same_currency && fits(p, item != NULL ? item->credited - item->returned : 0)) ||
+           keep_doubt(x, p, e);
+}
+
+static void take_difference(report *r, const Payments__V1__PayoutDifference *d) {
+    note(r, "ledger", cli_to_json(&d->base));
+}
+
+static void take_account(report *r, int64_t book, const Payments__V1__ProvenAccount *a) {
+    json_t *line = cli_to_json(&a->base);
+    json_object_set_new(line, "book_id", json_integer(book));
+    json_array_append_new(r->accounts, line);
+    if (strcmp(a->kind, "CLEARING") == 0 &&
+        (a->found_posted_minor != 0 || a->found_reserved_minor != 0)) {
+        r->clearing_empty = false;
+    }
+    if (a->expected_posted_minor != a->found_posted_minor ||
+        a->expected_reserved_minor != a->found_reserved_minor) {
+        note(r, "account", json_deep_copy(line));
+    }
+}
+
+typedef struct book_reading {
+    comparison *x;
+    int64_t book;
+} book_reading;
+
+static bool on_proof(void *arg, const ProtobufCMessage *m) {
+    const book_reading *b = arg;
+    comparison *x = b->x;
+    const Payments__V1__ProveBookResponse *part = (const Payments__V1__ProveBookResponse *)m;
+    for (size_t i = 0; i < part->n_payouts; i++) {
+        if (!take_payout(x, part->payouts[i], x->e)) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < part->n_differences; i++) {
+        take_difference(x->r, part->differences[i]);
+    }
+    for (size_t i = 0; i < part->n_accounts; i++) {
+        take_account(x->r, b->book, part->accounts[i]);
+    }
+    return true;
+}
+
+static bool prove_book(comparison *x, int64_t book, err *e) {
+    Payments__V1__ProveBookRequest request = PAYMENTS__V1__PROVE_BOOK_REQUEST__INIT;
+    book_reading b = {x, book};
+    request.book_id = book;
+    request.with_payouts = true;
+    return cli_stream(x->r->c, "payments.v1.ReconciliationService", "ProveBook", &request.base,
+                      &payments__v1__prove_book_response__descriptor, PROVE_MS, on_proof, &b, e) &&
+           !err_is_set(e);
+}
+
+// --- books -----------------------------------------------------------------------------------------------------------------
+
+static bool note_book(comparison *x, int64_t book, err *e) {
+    for (size_t i = 0; i < x->n_books; i++) {
+        if (x->books[i] == book) {
+            return true;
+        }
+    }
+    if (x->n_books == BOOKS_MAX) {
+        return err_set(e, ERR_OUT_OF_RANGE, "TOO_MANY_BOOKS", "there are more than %d books",
+                       BOOKS_MAX);
+    }
+    x->books[x->n_books++] = book;
+    return true;
+}
+
+static bool find_books(comparison *x, err *e) {
     Payments__V1__ListMerchantsRequest request = PAYMENTS__V1__LIST_MERCHANTS_REQUEST__INIT;
     request.page_size = 1000;
     do {
         ProtobufCMessage *answer = NULL;
-        if (!cli_call(r->c, "payments.v1.MerchantService", "ListMerchants", &request.base,
+        if (!cli_call(x->r->c, "payments.v1.MerchantService", "ListMerchants", &request.base,
                       &payments__v1__list_merchants_response__descriptor, &answer, e)) {
             return false;
         }
         const Payments__V1__ListMerchantsResponse *list =
             (const Payments__V1__ListMerchantsResponse *)answer;
         for (size_t i = 0; i < list->n_merchants; i++) {
-            Payments__V1__SummarizePayoutsRequest one =
-                PAYMENTS__V1__SUMMARIZE_PAYOUTS_REQUEST__INIT;
-            one.merchant_id = list->merchants[i]->merchant_id;
-            note_book(r, list->merchants[i]->book_id);
-            if (!cli_call(r->c, "payments.v1.PayoutService", "SummarizePayouts", &one.base,
-                          &payments__v1__summarize_payouts_response__descriptor, &answer, e) ||
-                !take_summary(r, (const Payments__V1__SummarizePayoutsResponse *)answer, e)) {
+            if (!note_book(x, list->merchants[i]->book_id, e)) {
                 return false;
             }
         }
@@ -127,277 +323,130 @@ static bool read_ours(report *r, err *e) {
     return true;
 }
 
-// --- the ledger ------------------------------------------------------------------------------------------------------------
-
-// Which rail's clearing account it is; 0: none of them.
-static int rail_of_clearing(const report *r, const char *account_text, const char *currency_code) {
-    uuid account = {0};
-    if (!uuid_parse(str_of(account_text), &account)) {
-        return 0;
-    }
-    for (int rail = PAYMENTS__V1__RAIL__RAIL_ACH; rail <= PAYMENTS__V1__RAIL__RAIL_INSTANT;
-         rail++) {
-        if (uuid_eq(account, account_clearing(r->book, rail, str_of(currency_code)))) {
-            return rail;
-        }
-    }
-    return 0;
-}
-
-static bool on_journal(void *arg, const ProtobufCMessage *m) {
-    report *r = arg;
-    const Ledger__V1__ReadJournalResponse *page = (const Ledger__V1__ReadJournalResponse *)m;
-    for (size_t i = 0; i < page->n_transfers; i++) {
-        const Ledger__V1__Transfer *t = page->transfers[i];
-        const int out = t->code == TRANSFER_BANK_OUT
-                            ? rail_of_clearing(r, t->debit_account_id, t->currency)
-                            : 0;
-        const int back = t->code == TRANSFER_BANK_RETURN
-                             ? rail_of_clearing(r, t->credit_account_id, t->currency)
-                             : 0;
-        if (out != 0) {
-            add(&flow_of(r, out, t->currency)->ledger_out, t->amount);
-        } else if (back != 0) {
-            add(&flow_of(r, back, t->currency)->ledger_back, t->amount);
-        }
-    }
-    return true;
-}
-
-// An account that carries nothing at rest: both sides equal, nothing pending.
-static bool is_empty(const Ledger__V1__Account *a) {
-    return a->debits_posted == a->credits_posted && a->debits_pending == 0 &&
-           a->credits_pending == 0;
-}
-
-static bool check_clearing(report *r, err *e) {
-    Ledger__V1__LookupAccountsRequest request = LEDGER__V1__LOOKUP_ACCOUNTS_REQUEST__INIT;
-    ProtobufCMessage *answer = NULL;
-    char *ids[LINES_MAX];
-    request.book_id = r->book;
-    request.ids = ids;
-    for (size_t i = 0; i < r->n_flows; i++) {
-        const uuid id = account_clearing(r->book, r->flows[i].rail, str_of(r->flows[i].currency));
-        ids[request.n_ids++] = uuid_text(r->c->arena, id);
-    }
-    if (!cli_call(r->c, "ledger.v1.LedgerService", "LookupAccounts", &request.base,
-                  &ledger__v1__lookup_accounts_response__descriptor, &answer, e)) {
-        return false;
-    }
-    const Ledger__V1__LookupAccountsResponse *found =
-        (const Ledger__V1__LookupAccountsResponse *)answer;
-    for (size_t i = 0; i < found->n_accounts; i++) {
-        r->clearing_empty = r->clearing_empty && is_empty(found->accounts[i]);
-    }
-    return true;
-}
-
-static bool trial_balance(report *r, table *t, err *e) {
+static bool trial_balance(report *r, int64_t book, err *e) {
     Ledger__V1__GetTrialBalanceRequest request = LEDGER__V1__GET_TRIAL_BALANCE_REQUEST__INIT;
     ProtobufCMessage *answer = NULL;
-    request.book_id = r->book;
+    request.book_id = book;
     if (!cli_call(r->c, "ledger.v1.LedgerService", "GetTrialBalance", &request.base,
                   &ledger__v1__get_trial_balance_response__descriptor, &answer, e)) {
         return false;
     }
-    const Ledger__V1__GetTrialBalanceResponse *b =
-        (const Ledger__V1__GetTrialBalanceResponse *)answer;
-    r->balanced = r->balanced && b->balanced;
+    r->balanced =
+        r->balanced && ((const Ledger__V1__GetTrialBalanceResponse *)answer)->balanced != 0;
     json_t *json = cli_to_json(answer);
-    json_object_set_new(json, "book_id", json_integer(r->book));
+    json_object_set_new(json, "book_id", json_integer(book));
     json_array_append_new(r->trial, json);
-    for (size_t i = 0; i < b->n_lines; i++) {
-        const Ledger__V1__TrialBalanceLine *x = b->lines[i];
-        const char *cells[] = {arena_printf(r->c->arena, "%" PRId64, r->book),
-                               arena_printf(r->c->arena, "%" PRId64, b->sequence),
-                               cli_money_text(r->c, x->debits_posted, x->currency),
-                               cli_money_text(r->c, x->credits_posted, x->currency),
-                               cli_money_text(r->c, x->debits_pending, x->currency),
-                               cli_money_text(r->c, x->credits_pending, x->currency),
-                               b->balanced ? "balanced" : "NOT BALANCED"};
-        table_row(t, cells);
-    }
     return true;
 }
 
-static bool read_ledger(report *r, table *t, err *e) {
-    for (size_t i = 0; i < r->n_books; i++) {
-        Ledger__V1__ReadJournalRequest request = LEDGER__V1__READ_JOURNAL_REQUEST__INIT;
-        r->book = r->books[i];
-        request.book_id = r->book;
-        request.from_sequence = 1;
-        request.batch_max = 1000;
-        if (!cli_stream(r->c, "ledger.v1.LedgerService", "ReadJournal", &request.base,
-                        &ledger__v1__read_journal_response__descriptor, JOURNAL_READ_MS, on_journal,
-                        r, e) ||
-            !check_clearing(r, e) || !trial_balance(r, t, e)) {
+// --- what the bank has otherwise -------------------------------------------------------------------------------------------
+
+// The bank was read before the payout was: asks again what it has of it now.
+static bool ask_again(comparison *x, doubt *d, bool *right, err *e) {
+    comparison now = {.r = &(report){.c = x->r->c}, .at_bank = map_create(16, BANK_PAGE)};
+    char path[192], rail[32];
+    size_t n = 0;
+    json_int_t after = 0;
+    cli_enum_name_lower(&payments__v1__rail__descriptor, (int)d->payout.rail, rail, sizeof rail);
+    (void)snprintf(path, sizeof path, "/admin/payments?rail=%s&limit=%d&payout=%s", rail, BANK_PAGE,
+                   d->payout.bank_reference);
+    const bool ok = read_bank_page(&now, path, &n, &after, e);
+    const bank_item *item =
+        map_get(now.at_bank, bank_key((int)d->payout.rail, d->payout.bank_reference));
+    const int64_t net = item != NULL ? item->credited - item->returned : 0;
+    *right = ok && (item == NULL || strcmp(item->currency, d->payout.currency) == 0) &&
+             fits(&d->payout, net);
+    if (ok && !*right) {
+        json_t *line = cli_to_json(&d->payout.base);
+        json_object_set_new(line, "figure", json_string("PAID_BY_BANK"));
+        json_object_set_new(line, "expected_minor", json_integer(d->payout.at_bank_minor));
+        json_object_set_new(line, "found_minor", json_integer(net));
+        note(x->r, "bank", line);
+    }
+    map_destroy(now.at_bank);
+    return ok;
+}
+
+static bool judge_doubts(comparison *x, err *e) {
+    size_t asked = 0;
+    for (doubt *d = x->doubts; d != NULL; d = d->next) {
+        bool right = false;
+        if (asked++ == ASKED_AGAIN_MAX) {
+            return err_set(e, ERR_OUT_OF_RANGE, "TOO_MANY_DIFFERENCES",
+                           "the bank's books differ from ours in %zu payouts: are they of the same "
+                           "system?",
+                           x->n_doubts);
+        }
+        if (!ask_again(x, d, &right, e)) {
             return false;
         }
     }
     return true;
 }
 
-// --- the bank --------------------------------------------------------------------------------------------------------------
-
-static bool read_bank(report *r, err *e) {
-    str body = {0};
-    if (!cli_bank_get(r->c, "/admin/report", &body, e)) {
-        return false;
-    }
-    json_t *all = json_loadb(body.ptr, body.len, JSON_REJECT_DUPLICATES, NULL);
-    const json_t *lines = json_object_get(all, "by_currency");
-    bool ok = json_is_array(lines);
-    for (size_t i = 0; ok && i < json_array_size(lines); i++) {
-        const char *rail_text = NULL, *ccy = NULL;
-        json_int_t paid = 0, returned = 0;
-        int rail = 0;
-        ok = json_unpack(json_array_get(lines, i), "{s:s,s:s,s:I,s:I}", "rail", &rail_text,
-                         "currency", &ccy, "credited_sum", &paid, "returned_sum", &returned) == 0 &&
-             cli_enum_value(&payments__v1__rail__descriptor, rail_text, &rail) && strlen(ccy) == 3;
-        if (ok) {
-            flow *f = flow_of(r, rail, ccy);
-            add(&f->bank_paid, paid);
-            add(&f->bank_returned, returned);
+// Payments that none of our payouts stands for.
+static void note_strangers(comparison *x) {
+    map_iter it = map_begin(x->at_bank);
+    while (map_next(&it)) {
+        const bank_item *item = it.value;
+        if (!item->known && item->credited != item->returned) {
+            note(x->r, "bank",
+                 json_pack("{s:s,s:s,s:s,s:s,s:I,s:I}", "figure", "PAID_BY_BANK", "rail",
+                           cli_enum_name(&payments__v1__rail__descriptor, item->rail), "currency",
+                           item->currency, "bank_reference", item->reference, "expected_minor",
+                           (json_int_t)0, "found_minor",
+                           (json_int_t)(item->credited - item->returned)));
         }
     }
-    json_decref(all);
-    return ok || err_set(e, ERR_INTERNAL, "BANK_ANSWER_INVALID",
-                         "the bank's report could not be understood");
 }
 
 // --- all together ----------------------------------------------------------------------------------------------------------
 
-static bool agrees(const flow *f) {
-    return f->settled == f->ledger_out - f->ledger_back &&
-           f->settled == f->bank_paid - f->bank_returned;
-}
-
-static void print_states(report *r) {
-    static const char *const TITLES[] = {"state", "payouts", "sum"};
-    const char *key = NULL;
-    json_t *x = NULL;
-    table t;
-    table_begin(&t, 3, 6u, TITLES);
-    json_object_foreach(r->states, key, x) {
-        const char *cells[] = {
-            json_string_value(json_object_get(x, "state")),
-            arena_printf(r->c->arena, "%lld",
-                         (long long)json_integer_value(json_object_get(x, "count"))),
-            cli_money(r->c, json_integer_value(json_object_get(x, "sum_minor")),
-                      json_string_value(json_object_get(x, "currency")))};
-        table_row(&t, cells);
+static bool compare(comparison *x, err *e) {
+    if (!find_books(x, e) || !read_bank(x, e)) {
+        return false;
     }
-    (void)printf("Payouts by state\n");
-    table_print(&t);
-}
-
-static bool print_flows(report *r) {
-    static const char *const TITLES[] = {"rail",
-                                         "payouts settled",
-                                         "settled by our books",
-                                         "ledger: paid out, net",
-                                         "bank: paid out, net",
-                                         ""};
-    bool all_agree = true;
-    table t;
-    table_begin(&t, 6, 30u, TITLES);
-    for (size_t i = 0; i < r->n_flows; i++) {
-        const flow *f = &r->flows[i];
-        all_agree = all_agree && agrees(f);
-        const char *cells[] = {cli_enum_name(&payments__v1__rail__descriptor, f->rail),
-                               arena_printf(r->c->arena, "%" PRId64, f->settled_n),
-                               cli_money(r->c, f->settled, f->currency),
-                               cli_money(r->c, f->ledger_out - f->ledger_back, f->currency),
-                               cli_money(r->c, f->bank_paid - f->bank_returned, f->currency),
-                               agrees(f) ? "equal" : "DIFFERENT"};
-        table_row(&t, cells);
-    }
-    (void)printf("\nThe same money in three records\n");
-    table_print(&t);
-    return all_agree;
-}
-
-static void print_json(const report *r, bool all_agree) {
-    json_t *flows = json_array();
-    json_t *states = json_array();
-    const char *key = NULL;
-    json_t *x = NULL;
-    json_object_foreach(r->states, key, x) {
-        json_array_append(states, x);
-    }
-    for (size_t i = 0; i < r->n_flows; i++) {
-        const flow *f = &r->flows[i];
-        json_array_append_new(
-            flows,
-            json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:I,s:b}", "rail",
-                      cli_enum_name(&payments__v1__rail__descriptor, f->rail), "currency",
-                      f->currency, "settled_count", (json_int_t)f->settled_n, "settled_minor",
-                      (json_int_t)f->settled, "ledger_out_minor", (json_int_t)f->ledger_out,
-                      "ledger_back_minor", (json_int_t)f->ledger_back, "ledger_minor",
-                      (json_int_t)(f->ledger_out - f->ledger_back), "bank_paid_minor",
-                      (json_int_t)f->bank_paid, "bank_returned_minor", (json_int_t)f->bank_returned,
-                      "bank_minor", (json_int_t)(f->bank_paid - f->bank_returned), "equal",
-                      agrees(f)));
-    }
-    cli_print_value(json_pack("{s:b,s:b,s:b,s:o,s:O,s:o}", "agree", all_agree, "balanced",
-                              r->balanced, "clearing_empty", r->clearing_empty, "states", states,
-                              "trial_balance", r->trial, "flows", flows));
-}
-
-static bool all_flows_agree(const report *r) {
-    for (size_t i = 0; i < r->n_flows; i++) {
-        if (!agrees(&r->flows[i])) {
+    for (size_t i = 0; i < x->n_books; i++) {
+        if (!prove_book(x, x->books[i], e) || !trial_balance(x->r, x->books[i], e)) {
             return false;
         }
     }
+    if (!judge_doubts(x, e)) {
+        return false;
+    }
+    note_strangers(x);
     return true;
 }
 
-static int print_report(report *r, table *trial) {
-    const bool all_agree = all_flows_agree(r) && r->balanced && r->clearing_empty;
-    if (r->c->json) {
-        print_json(r, all_agree);
-        free(trial->cells);
-        return all_agree ? EXIT_DONE : EXIT_NOT_SETTLED;
-    }
-    print_states(r);
-    (void)printf("\nTrial balance of the ledger\n");
-    table_print(trial);
-    (void)print_flows(r);
-    (void)printf("\nclearing accounts are %s\n", r->clearing_empty
-                                                     ? "empty: nothing is on its way"
-                                                     : "NOT empty: money is on its way");
-    (void)printf("%s\n",
-                 all_agree ? "PROVEN: our payouts, the ledger and the bank agree to the last cent."
-                           : "NOT PROVEN: see the lines above.");
-    return all_agree ? EXIT_DONE : EXIT_NOT_SETTLED;
+bool report_agrees(const report *r) {
+    return json_array_size(r->differences) == 0 && r->balanced && r->clearing_empty;
 }
 
 static int cmd_report(cli *c, int argc, char **argv) {
-    static const char *const TITLES[] = {"book",           "at sequence",     "debits", "credits",
-                                         "debits pending", "credits pending", ""};
-    report r = {.c = c,
-                .balanced = true,
-                .clearing_empty = true,
-                .states = json_object(),
-                .trial = json_array()};
-    table trial;
+    report r = {.c = c, .balanced = true, .clearing_empty = true};
     err e = {0};
     (void)argv;
     if (argc != 1) {
-        json_decref(r.states);
-        json_decref(r.trial);
         return cli_usage("report takes no arguments");
     }
-    table_begin(&trial, 7, 62u, TITLES);
+    comparison x = {.r = &r, .at_bank = map_create(1024, BANK_ITEMS_MAX), .e = &e};
+    r.differences = json_array();
+    r.accounts = json_array();
+    r.trial = json_array();
     int code = EXIT_SERVICE;
-    if (read_ours(&r, &e) && read_ledger(&r, &trial, &e) && read_bank(&r, &e)) {
-        code = print_report(&r, &trial);
-    } else {
-        free(trial.cells);
+    if (!compare(&x, &e)) {
         (void)cli_failed(c, "make the report", &e);
+    } else {
+        if (c->json) {
+            report_print_json(&r);
+        } else {
+            report_print_text(&r);
+        }
+        code = report_agrees(&r) ? EXIT_DONE : EXIT_NOT_SETTLED;
     }
-    json_decref(r.states);
+    map_destroy(x.at_bank);
+    json_decref(r.differences);
+    json_decref(r.accounts);
     json_decref(r.trial);
     return code;
 }
@@ -405,11 +454,24 @@ static int cmd_report(cli *c, int argc, char **argv) {
 const cli_command COMMAND_REPORT = {
     .name = "report",
     .usage = "",
-    .summary = "do our books, the ledger and the bank agree?",
-    .help = "Exit code 1: they do not.\n"
-            "\n"
-            "JSON\n"
-            "  {agree, balanced, clearing_empty, states: [...], flows: [...],\n"
-            "   trial_balance: [{book_id, sequence, balanced, lines: [...]}]}\n",
+    .summary = "do our payouts, the ledger and the bank agree, payout by payout?",
+    .help =
+        "Compares each payout with the ledger's journal and with the simulator bank's books, and "
+        "the clearing and\n"
+        "bank accounts with the sum of the payouts. PROVEN: nothing differs, and nothing is on its "
+        "way.\n"
+        "Exit code 1: something differs, or is on its way.\n"
+        "\n"
+        "JSON\n"
+        "  {agree, balanced, clearing_empty, payouts,\n"
+        "   states: [{state, currency, count, sum_minor}],\n"
+        "   flows: [{rail, currency, settled_count, settled_minor, ledger_minor, "
+        "bank_paid_minor,\n"
+        "            bank_returned_minor, bank_minor, equal}],\n"
+        "   accounts: [{book_id, kind, rail, currency, expected_posted_minor, "
+        "found_posted_minor, ...}],\n"
+        "   differences: [{record: ledger|bank|account, payout_id, figure, expected_minor, "
+        "found_minor, ...}],\n"
+        "   trial_balance: [{book_id, sequence, balanced, lines: [...]}]}\n",
     .run = cmd_report,
 };

@@ -13,6 +13,7 @@
 #include "pools.h"
 #include "rails/ach/ach_rail.h"
 #include "rails/instant/instant_rail.h"
+#include "recon/recon.h"
 #include "saga/engine.h"
 
 enum { RAILS_MAX = 2, LEDGER_RETRIES_MAX = 3, LEDGER_MESSAGE_MAX = 16 << 20, INTAKE_THREADS = 2 };
@@ -25,6 +26,7 @@ typedef struct settings {
     int64_t books_count;
     int64_t intake_pool_size, stream_pool_size, inbound_pool_size;
     int64_t saga_workers, saga_batch_max, saga_lease_ms, saga_poll_ms, saga_idle_poll_ms;
+    int64_t recon_window;
     int64_t saga_attempts_max, saga_backoff_base_ms, saga_backoff_cap_ms, saga_resolve_after_ms;
     ach_settings ach;
     instant_settings instant;
@@ -44,6 +46,7 @@ static const config_setting SETTINGS[] = {
     ROW("ledger.timeout_ms", CONFIG_INT, ledger_timeout_ms, "10000", 10, 600000, "how long one call of the ledger may take"),
     ROW("keys.file", CONFIG_SECRET_FILE, keys_file, NULL, 0, 0, "data keys: lines of key id and 64 hex digits; the last one encrypts"),
     ROW("books.count", CONFIG_INT, books_count, "4", 1, 1000, "ledger books that new merchants are spread over"),
+    ROW("recon.window", CONFIG_INT, recon_window, "200000", RECON_WINDOW_MIN, RECON_WINDOW_MAX, "payouts that a proof of a book compares in one reading of the ledger's journal"),
     ROW("saga.workers", CONFIG_INT, saga_workers, "4", 1, SAGA_WORKERS_MAX, "threads that carry payouts out"),
     ROW("saga.batch_max", CONFIG_INT, saga_batch_max, "8000", 1, SAGA_BATCH_MAX, "payouts of one batch"),
     ROW("saga.lease_ms", CONFIG_INT, saga_lease_ms, "10000", 200, 600000, "a worker that is silent for so long has lost its batch"),
@@ -190,6 +193,7 @@ static bool start_service(program *p, err *e) {
         .n_rails = p->n_rails,
         .books_count = p->settings.books_count,
         .ledger_timeout_ms = p->settings.ledger_timeout_ms,
+        .recon_window = p->settings.recon_window,
         .intake_threads = INTAKE_THREADS,
     };
     p->service = payments_service_create(&o, e);

@@ -161,7 +161,8 @@ def test_the_statements_of_the_payments_were_found():
     assert len(set(names)) == len(names)
     enums = (("saga/saga_sql.h", "saga_sql_id"), ("store/payments_sql.h", "payments_sql"),
              ("cases/cases_sql.h", "cases_sql_id"), ("connections/connections_sql.h", "connections_sql_id"),
-             ("rails/ach/ach_internal.h", "ach_sql"), ("rails/inbox_sql.h", "inbox_sql"))
+             ("rails/ach/ach_internal.h", "ach_sql"), ("rails/inbox_sql.h", "inbox_sql"),
+             ("recon/recon_sql.h", "recon_sql"))
     in_tables = sum(len(enumerators(f"payments-svc/{header}", enum)) - 1 for header, enum in enums)
     assert len(names) - len(LEDGER_STATEMENTS) == in_tables + 1  # the webhook's, which stands alone
     for name in ("saga_write", "payout_list", "ach_counter_lock", "idempotency_lookup", "instant_find_payout"):

@@ -1,4 +1,5 @@
-// The public services of payments-svc: MerchantService, RecipientService, PayoutService, CaseService.
+// The public services of payments-svc: MerchantService, RecipientService, PayoutService, CaseService,
+// ReconciliationService.
 #ifndef API_SERVICE_H
 #define API_SERVICE_H
 
@@ -8,14 +9,14 @@
 #include "rpc/rpc.h"
 #include "saga/engine.h"
 
-enum { PAYMENTS_SERVICES = 4 };
+enum { PAYMENTS_SERVICES = 5 };
 
 typedef struct payments_service payments_service;
 
 typedef struct payments_service_options {
     db_pool *pool;        // reads, and writes of all but payouts
     db_pool *intake_pool; // payouts that come in
-    db_pool *stream_pool; // WatchPayouts
+    db_pool *stream_pool; // WatchPayouts, ProveBook
     rpc_client *ledger;
     crypto_keyring *keys;
     saga_engine *engine; // woken when payouts arrive
@@ -23,6 +24,7 @@ typedef struct payments_service_options {
     size_t n_rails;
     int64_t books_count; // new merchants are spread over books 1 … books_count
     int64_t ledger_timeout_ms;
+    int64_t recon_window; // payouts that a proof compares in one reading of the journal
     int intake_threads;
 } payments_service_options;
 

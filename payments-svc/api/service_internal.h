@@ -29,6 +29,8 @@ extern const rpc_method PAYOUT_METHODS[];
 extern const size_t N_PAYOUT_METHODS;
 extern const rpc_method CASE_METHODS[];
 extern const size_t N_CASE_METHODS;
+extern const rpc_method RECONCILIATION_METHODS[];
+extern const size_t N_RECONCILIATION_METHODS;
 
 void handle_create_payout(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_bulk_create_payouts(rpc_call *call, void *service, const ProtobufCMessage *request);

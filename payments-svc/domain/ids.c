@@ -66,3 +66,24 @@ int16_t merchant_lane(str merchant_id) {
     }
     return (int16_t)((hash >> 16 ^ hash) % MERCHANT_LANES);
 }
+
+void ach_individual_id(uuid intent_id, char out[ACH_INDIVIDUAL_ID_LEN + 1]) {
+    char hex[33];
+    str_hex(intent_id.b, sizeof intent_id.b, hex);
+    for (size_t i = 0; i < ACH_INDIVIDUAL_ID_LEN; i++) {
+        const char c = hex[32 - ACH_INDIVIDUAL_ID_LEN + i];
+        out[i] = (char)(c >= 'a' ? c - 'a' + 'A' : c);
+    }
+    out[ACH_INDIVIDUAL_ID_LEN] = '\0';
+}
+
+void bank_reference(int64_t book_id, int rail, uuid intent_id, char out[BANK_REFERENCE_MAX]) {
+    enum { ACH = 1 };
+    char id[UUID_TEXT_LEN + 1];
+    if (rail == ACH) {
+        ach_individual_id(intent_id, out);
+        return;
+    }
+    uuid_format(intent_id, id);
+    (void)snprintf(out, BANK_REFERENCE_MAX, "%lld/%s", (long long)book_id, id);
+}

@@ -41,6 +41,13 @@ uuid transfer_of_step(uuid intent_id, const char *leg, int32_t number);
 uuid transfer_of_deposit(int64_t book_id, str merchant_id, str idempotency_key);
 // Idempotency key of one submission to a rail: hex SHA-256 of (intent id, attempt).
 void attempt_key(uuid intent_id, int32_t attempt, char out[65]);
+// The individual id of the entries of an ACH payout, 15 characters. The receiver's statement may show it, and a person at the bank can
+// name the payout by it: the end of the intent, which is its random part.
+enum { ACH_INDIVIDUAL_ID_LEN = 15 };
+void ach_individual_id(uuid intent_id, char out[ACH_INDIVIDUAL_ID_LEN + 1]);
+// What the bank's records name the payout by: that id, or the reference of an instant payment, "book/intent". rail: payments.v1.Rail.
+enum { BANK_REFERENCE_MAX = 64 };
+void bank_reference(int64_t book_id, int rail, uuid intent_id, char out[BANK_REFERENCE_MAX]);
 
 // The lane of a merchant's payouts in its book (saga.lane), 0 … MERCHANT_LANES - 1. Whoever comes from one lane waits for no other.
 enum { MERCHANT_LANES = 16 };

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "domain/ids.h"
 #include "rails/ach/ach_internal.h"
 #include "rails/ach/fed_calendar.h"
 
@@ -41,18 +42,6 @@ bool ach_origin_of_book(int64_t base, int64_t book_id, char out[11]) {
 void ach_trace_format(const ach_rail *r, int64_t sequence, char out[16]) {
     ASSERT(sequence >= 1 && sequence <= NACHA_TRACE_SEQUENCE_MAX);
     snprintf(out, 16, "%.8s%07" PRId64, r->settings.odfi_routing, sequence);
-}
-
-// The receiver's statement may show it, and a person at the bank can name the payout by it: the end of the payout's id,
-// which is its random part.
-void ach_individual_id(uuid intent_id, char out[NACHA_ID_LEN + 1]) {
-    char hex[33];
-    str_hex(intent_id.b, sizeof intent_id.b, hex);
-    for (size_t i = 0; i < NACHA_ID_LEN; i++) {
-        char c = hex[32 - NACHA_ID_LEN + i];
-        out[i] = (char)(c >= 'a' ? c - 'a' + 'A' : c);
-    }
-    out[NACHA_ID_LEN] = '\0';
 }
 
 static nacha_credit credit_of(const rail_item *item) {

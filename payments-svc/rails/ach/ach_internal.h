@@ -4,6 +4,7 @@
 
 #include "base/metrics.h"
 #include "base/ticker.h"
+#include "domain/ids.h"
 #include "rails/ach/ach_rail.h"
 #include "rails/ach/ach_sftp.h"
 #include "rails/ach/nacha_write.h"
@@ -112,8 +113,6 @@ void ach_build_free(ach_build *b);
 // "1" and nine digits; out holds 11. False when the book's number does not fit.
 bool ach_origin_of_book(int64_t base, int64_t book_id, char out[11]);
 int64_t ach_today(const clock_source *clock); // YYYYMMDD in New York
-// The end of the intent's id, which is its random part, as it stands in the entry.
-void ach_individual_id(uuid intent_id, char out[NACHA_ID_LEN + 1]);
 void ach_trace_format(const ach_rail *r, int64_t sequence, char out[16]);
 
 // ach_inbound.c

@@ -1,0 +1,213 @@
+// ReconciliationService: does each payout agree with the ledger?
+#include <stdatomic.h>
+#include <string.h>
+
+#include "api/service_internal.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "domain/ids.h"
+#include "payments/v1/reconciliation_service.pb-c.h"
+#include "recon/recon.h"
+
+enum {
+    MESSAGE_ITEMS = 500,
+    PROOFS_MAX = 2, // at a time: each holds a window of payouts, and keeps the ledger reading
+    PROOF_ARENA_MAX = 8 << 20
+};
+
+static atomic_int under_way;
+
+// --- resume tokens -----------------------------------------------------------------------------------------------------
+
+// Where the proof stands, and the hash of what it is about, in hexadecimal.
+typedef struct resume {
+    uint8_t about[32];
+    recon_progress progress;
+} resume;
+
+static void hash_request(const Payments__V1__ProveBookRequest *r, arena *a, uint8_t out[32]) {
+    const char *about = arena_printf(a, "ProveBook|%lld|%s", (long long)r->book_id, r->merchant_id);
+    ASSERT(about != NULL); // merchant ids are short
+    crypto_sha256(about, strlen(about), out);
+}
+
+static char *make_token(const Payments__V1__ProveBookRequest *r, const recon_progress *progress,
+                        arena *a) {
+    resume x;
+    memset(&x, 0, sizeof x);
+    hash_request(r, a, x.about);
+    x.progress = *progress;
+    char *hex = arena_must(a, 2 * sizeof x + 1);
+    str_hex((const uint8_t *)&x, sizeof x, hex);
+    return hex;
+}
+
+static bool read_token(const Payments__V1__ProveBookRequest *r, recon_progress *progress, arena *a,
+                       err *e) {
+    resume x;
+    uint8_t about[32];
+    hash_request(r, a, about);
+    if (!str_unhex(str_of(r->resume_token), (uint8_t *)&x, sizeof x) ||
+        memcmp(x.about, about, sizeof about) != 0) {
+        return recon_progress_refuse(e);
+    }
+    *progress = x.progress;
+    return recon_progress_check(progress, e);
+}
+
+// --- messages ----------------------------------------------------------------------------------------------------------
+
+typedef struct proof {
+    rpc_call *call;
+    const Payments__V1__ProveBookRequest *request;
+    arena *a; // of one message
+} proof;
+
+static Payments__V1__PayoutDifference *difference_to_pb(const recon_difference *d, arena *a) {
+    Payments__V1__PayoutDifference *out = ARENA_NEW(a, Payments__V1__PayoutDifference);
+    payments__v1__payout_difference__init(out);
+    out->payout_id = uuid_text(a, d->payout->payout_id);
+    out->merchant_id = (char *)d->payout->merchant_id;
+    out->rail = (Payments__V1__Rail)d->payout->rail;
+    out->currency = (char *)d->payout->currency;
+    out->state = (Payments__V1__PayoutState)d->payout->state;
+    out->figure = (char *)d->what.figure;
+    out->expected_minor = d->what.expected;
+    out->found_minor = d->what.found;
+    return out;
+}
+
+static Payments__V1__ProvenPayout *payout_to_pb(int64_t book_id, const recon_payout *p, arena *a) {
+    Payments__V1__ProvenPayout *out = ARENA_NEW(a, Payments__V1__ProvenPayout);
+    payments__v1__proven_payout__init(out);
+    out->payout_id = uuid_text(a, p->payout_id);
+    out->merchant_id = (char *)p->merchant_id;
+    out->rail = (Payments__V1__Rail)p->rail;
+    out->currency = (char *)p->currency;
+    out->amount_minor = p->saga.amount;
+    out->state = (Payments__V1__PayoutState)p->state;
+    out->bank_reference = arena_must(a, BANK_REFERENCE_MAX);
+    bank_reference(book_id, p->rail, p->intent_id, out->bank_reference);
+    out->at_bank_minor = p->found.at_bank;
+    return out;
+}
+
+static Payments__V1__ProvenAccount *account_to_pb(const recon_account *x, arena *a) {
+    Payments__V1__ProvenAccount *out = ARENA_NEW(a, Payments__V1__ProvenAccount);
+    payments__v1__proven_account__init(out);
+    out->account_id = uuid_text(a, x->account_id);
+    out->kind = (char *)(x->rail == 0 ? "BANK" : "CLEARING");
+    out->rail = (Payments__V1__Rail)x->rail;
+    out->currency = (char *)x->currency;
+    out->expected_posted_minor = x->expected_posted;
+    out->found_posted_minor = x->found_posted;
+    out->expected_reserved_minor = x->expected_reserved;
+    out->found_reserved_minor = x->found_reserved;
+    return out;
+}
+
+// Messages that have only some of a window: a break among them is gone back to the window's beginning.
+static bool send_payouts(proof *f, const recon_part *part) {
+    bool ok = true;
+    for (size_t at = 0; ok && f->request->with_payouts && at < part->n_payouts;
+         at += MESSAGE_ITEMS) {
+        Payments__V1__ProveBookResponse m = PAYMENTS__V1__PROVE_BOOK_RESPONSE__INIT;
+        Payments__V1__ProvenPayout *items[MESSAGE_ITEMS];
+        m.sequence = part->progress->sequence;
+        m.payouts = items;
+        for (; m.n_payouts < MESSAGE_ITEMS && at + m.n_payouts < part->n_payouts; m.n_payouts++) {
+            items[m.n_payouts] =
+                payout_to_pb(f->request->book_id, &part->payouts[at + m.n_payouts], f->a);
+        }
+        ok = rpc_write(f->call, &m.base);
+        arena_reset(f->a);
+    }
+    return ok;
+}
+
+static bool send_differences(proof *f, const recon_part *part) {
+    bool ok = true;
+    for (size_t at = 0; ok && at < part->n_differences; at += MESSAGE_ITEMS) {
+        Payments__V1__ProveBookResponse m = PAYMENTS__V1__PROVE_BOOK_RESPONSE__INIT;
+        Payments__V1__PayoutDifference *items[MESSAGE_ITEMS];
+        m.sequence = part->progress->sequence;
+        m.differences = items;
+        for (; m.n_differences < MESSAGE_ITEMS && at + m.n_differences < part->n_differences;
+             m.n_differences++) {
+            items[m.n_differences] =
+                difference_to_pb(&part->differences[at + m.n_differences], f->a);
+        }
+        ok = rpc_write(f->call, &m.base);
+        arena_reset(f->a);
+    }
+    return ok;
+}
+
+static bool on_part(void *arg, const recon_part *part) {
+    proof *f = arg;
+    Payments__V1__ProveBookResponse m = PAYMENTS__V1__PROVE_BOOK_RESPONSE__INIT;
+    Payments__V1__ProvenAccount *accounts[RECON_ACCOUNTS_MAX];
+    bool ok = !rpc_cancelled(f->call) && send_payouts(f, part) && send_differences(f, part);
+    m.sequence = part->progress->sequence;
+    m.payouts_compared = (int64_t)part->n_payouts;
+    m.accounts = accounts;
+    for (size_t i = 0; i < part->n_accounts; i++) {
+        accounts[m.n_accounts++] = account_to_pb(&part->accounts[i], f->a);
+    }
+    if (!part->last) {
+        m.resume_token = make_token(f->request, part->progress, f->a);
+    }
+    ok = ok && rpc_write(f->call, &m.base);
+    arena_reset(f->a);
+    return ok;
+}
+
+static bool check_request(const Payments__V1__ProveBookRequest *r, recon_progress *progress,
+                          arena *a, err *e) {
+    if (r->book_id <= 0) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "BOOK_INVALID", "book_id",
+                             "book_id must be above 0");
+    }
+    if (r->merchant_id[0] != '\0' && !rule_merchant_id(str_of(r->merchant_id), "merchant_id", e)) {
+        return false;
+    }
+    return r->resume_token[0] == '\0' || read_token(r, progress, a, e);
+}
+
+static void handle_prove_book(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    const payments_service *s = service;
+    const Payments__V1__ProveBookRequest *r = (const Payments__V1__ProveBookRequest *)request;
+    recon_progress progress = {.sequence = 0};
+    err e = {0};
+    if (!check_request(r, &progress, rpc_arena(call), &e)) {
+        rpc_fail(call, &e);
+        return;
+    }
+    if (atomic_fetch_add(&under_way, 1) >= PROOFS_MAX) {
+        atomic_fetch_sub(&under_way, 1);
+        err_set(&e, ERR_RESOURCE_EXHAUSTED, "PROOF_BUSY", "other proofs are under way");
+        e.retry_after_ms = 1000;
+        rpc_fail(call, &e);
+        return;
+    }
+    proof f = {.call = call, .request = r, .a = arena_create(PROOF_ARENA_MAX)};
+    const recon_job job = {.pool = s->o.stream_pool,
+                           .ledger = s->o.ledger,
+                           .book_id = r->book_id,
+                           .merchant_id = str_of(r->merchant_id),
+                           .deadline_mono_ms = rpc_deadline_mono_ms(call),
+                           .read_timeout_ms = s->o.ledger_timeout_ms,
+                           .window = (size_t)s->o.recon_window};
+    const bool ok = recon_prove(&job, &progress, on_part, &f, &e);
+    arena_destroy(f.a);
+    atomic_fetch_sub(&under_way, 1);
+    if (!ok) {
+        rpc_fail(call, &e);
+    } else {
+        rpc_stream_end(call);
+    }
+}
+
+const rpc_method RECONCILIATION_METHODS[] = {{.name = "ProveBook", .stream = handle_prove_book}};
+const size_t N_RECONCILIATION_METHODS =
+    sizeof RECONCILIATION_METHODS / sizeof RECONCILIATION_METHODS[0];

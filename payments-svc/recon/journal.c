@@ -1,0 +1,86 @@
+#include "recon/journal.h"
+
+#include <string.h>
+
+#include "base/money.h"
+#include "domain/ids.h"
+
+struct recon_sum *recon_sum_of(recon_progress *p, int rail, const char *currency_code) {
+    for (int64_t i = 0; i < p->n_sums; i++) {
+        if (p->sums[i].rail == rail && strcmp(p->sums[i].currency, currency_code) == 0) {
+            return &p->sums[i];
+        }
+    }
+    if (p->n_sums == RECON_ACCOUNTS_MAX) {
+        return NULL;
+    }
+    struct recon_sum *made = &p->sums[p->n_sums++];
+    *made = (struct recon_sum){.rail = rail};
+    memcpy(made->currency, currency_code, sizeof made->currency);
+    return made;
+}
+
+static void add(recon_window *w, int64_t *sum, int64_t n) {
+    if (!ck_add_i64(*sum, n, sum)) {
+        w->overflow = true;
+    }
+}
+
+// What one row of the journal does to one account: credits less debits, posted and reserved.
+typedef struct effect {
+    int64_t posted, reserved;
+} effect;
+
+static effect effect_on(const ledger_row *row, uuid account) {
+    const bool debit = uuid_eq(row->debit, account), credit = uuid_eq(row->credit, account);
+    const int64_t sign = credit == debit ? 0 : credit ? 1 : -1;
+    switch (row->kind) {
+    case LEDGER_ROW_MOVED: return (effect){sign * row->amount, 0};
+    case LEDGER_ROW_RESERVED: return (effect){0, sign * row->amount};
+    case LEDGER_ROW_POSTED: return (effect){sign * row->amount, -sign * row->released};
+    case LEDGER_ROW_RELEASED: return (effect){0, -sign * row->released};
+    }
+    return (effect){0, 0};
+}
+
+static void add_to_sum(recon_window *w, const ledger_row *row, int rail, const char *currency_code,
+                       effect x) {
+    if (row->sequence > w->progress->sequence) {
+        return; // the accounts are compared as of then
+    }
+    struct recon_sum *sum = recon_sum_of(w->progress, rail, currency_code);
+    if (sum == NULL) {
+        w->overflow = true;
+        return;
+    }
+    add(w, &sum->posted, x.posted);
+    add(w, &sum->reserved, x.reserved);
+}
+
+static void add_deposit(recon_window *w, const ledger_row *row) {
+    const uuid bank = account_bank(w->book_id, str_of(row->currency));
+    add_to_sum(w, row, 0, row->currency, effect_on(row, bank));
+}
+
+void recon_add_row(recon_window *w, const ledger_row *row) {
+    w->read_to = row->sequence;
+    const size_t place = (size_t)(uintptr_t)map_get(w->by_intent, row->user_data_128);
+    if (place == 0) {
+        if (w->first && row->code == TRANSFER_DEPOSIT) {
+            add_deposit(w, row);
+        }
+        return;
+    }
+    recon_row *r = &w->rows[place - 1];
+    const recon_pair *pair = &w->pairs[r->pair];
+    const effect merchant = effect_on(row, w->merchants[r->merchant].account);
+    const effect clearing = effect_on(row, pair->clearing);
+    const effect bank = effect_on(row, pair->bank);
+    recon_figures *f = &r->payout.found;
+    add(w, &f->reserved, -merchant.reserved);
+    add(w, &f->from_merchant, -merchant.posted);
+    add(w, &f->clearing, clearing.posted);
+    add(w, &f->at_bank, bank.posted);
+    add_to_sum(w, row, pair->rail, pair->currency, clearing);
+    add_to_sum(w, row, 0, pair->currency, bank);
+}

@@ -1,0 +1,417 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "domain/ids.h"
+#include "recon/journal.h"
+#include "recon/recon_sql.h"
+
+enum {
+    PAGE = 10000,   // payouts of one statement
+    ROUNDS_MAX = 8, // how often a payout that moves while it is looked at is looked at again
+    MERCHANTS_STEP = 64,
+    ARENA_MAX = 64 << 20
+};
+
+typedef struct prover {
+    const recon_job *job;
+    arena *a; // of one statement, page or call
+    recon_window w;
+    uuid after; // the last payout that was loaded
+    bool more;  // there may be payouts behind it
+    recon_difference *differences;
+    size_t n_differences, differences_cap;
+    err *e;
+} prover;
+
+static int64_t soon(const recon_job *job) {
+    const int64_t limit = clock_mono_ms(clock_system()) + job->read_timeout_ms;
+    return limit < job->deadline_mono_ms ? limit : job->deadline_mono_ms;
+}
+
+static bool too_large(err *e) {
+    return err_set(e, ERR_RESOURCE_EXHAUSTED, "PROOF_TOO_LARGE",
+                   "the book is too large for a proof: too many rails and currencies, or too much "
+                   "money");
+}
+
+bool recon_progress_refuse(err *e) {
+    return err_set_field(e, ERR_INVALID_ARGUMENT, "RESUME_TOKEN_INVALID", "resume_token",
+                         "resume_token is not one of an earlier answer to this request");
+}
+
+bool recon_progress_check(const recon_progress *p, err *e) {
+    bool ok = p->sequence >= 0 && p->n_sums >= 0 && p->n_sums <= RECON_ACCOUNTS_MAX;
+    for (int64_t i = 0; ok && i < p->n_sums; i++) {
+        ok = memchr(p->sums[i].currency, '\0', sizeof p->sums[i].currency) != NULL;
+    }
+    return ok || recon_progress_refuse(e);
+}
+
+// --- A window of payouts ---------------------------------------------------------------------------------------------
+
+static bool place_of_merchant(recon_window *w, str id, const char *currency, uint32_t *place) {
+    const uuid account = account_merchant_available(w->book_id, id, str_of(currency));
+    *place = (uint32_t)(uintptr_t)map_get(w->by_account, account);
+    if (*place == 0) {
+        if (w->n_merchants == w->merchants_cap) {
+            w->merchants_cap += MERCHANTS_STEP + w->merchants_cap / 2;
+            w->merchants = realloc(w->merchants, w->merchants_cap * sizeof *w->merchants);
+            ASSERT(w->merchants != NULL);
+        }
+        recon_merchant *m = &w->merchants[w->n_merchants++];
+        *m = (recon_merchant){.account = account};
+        if (id.len >= sizeof m->id) {
+            return false;
+        }
+        memcpy(m->id, id.ptr, id.len);
+        memcpy(m->currency, currency, sizeof m->currency);
+        *place = (uint32_t)w->n_merchants;
+        if (!map_put(w->by_account, account, (void *)(uintptr_t)*place)) {
+            return false;
+        }
+    }
+    *place -= 1;
+    return true;
+}
+
+static bool place_of_pair(recon_window *w, int rail, const char *currency, uint32_t *place) {
+    for (*place = 0; *place < w->n_pairs; (*place)++) {
+        if (w->pairs[*place].rail == rail && strcmp(w->pairs[*place].currency, currency) == 0) {
+            return true;
+        }
+    }
+    if (w->n_pairs == RECON_ACCOUNTS_MAX) {
+        return false;
+    }
+    recon_pair *made = &w->pairs[w->n_pairs++];
+    *made = (recon_pair){.rail = rail,
+                         .clearing = account_clearing(w->book_id, rail, str_of(currency)),
+                         .bank = account_bank(w->book_id, str_of(currency))};
+    memcpy(made->currency, currency, sizeof made->currency);
+    // The accounts of what any payout used are compared, whether anything has moved there or not.
+    return recon_sum_of(w->progress, rail, currency) != NULL &&
+           recon_sum_of(w->progress, 0, currency) != NULL;
+}
+
+// SAGA_COLUMNS, from a column on.
+static void take_saga(recon_payout *p, const db_rows *rows, size_t i, int column) {
+    p->state = (saga_state)db_get_i16(rows, i, column + 1);
+    p->saga = (recon_saga){.step = (saga_step)db_get_i16(rows, i, column),
+                           .state = (saga_state)db_get_i16(rows, i, column + 2),
+                           .outlook = (saga_state)db_get_i16(rows, i, column + 3),
+                           .amount = p->saga.amount,
+                           .returned = db_get_i64(rows, i, column + 4),
+                           .moving = db_get_i64(rows, i, column + 5),
+                           .written_off = db_get_i64(rows, i, column + 6)};
+    p->updated_us = db_get_time(rows, i, column + 7);
+}
+
+static bool take_payout(recon_window *w, const db_rows *rows, size_t i) {
+    recon_row *r = &w->rows[w->n_rows];
+    const str currency = db_get_str(rows, i, 4);
+    *r = (recon_row){.payout = {.payout_id = db_get_uuid(rows, i, 0),
+                                .intent_id = db_get_uuid(rows, i, 1),
+                                .rail = db_get_i16(rows, i, 5)}};
+    r->payout.saga.amount = db_get_i64(rows, i, 3);
+    take_saga(&r->payout, rows, i, 6);
+    if (currency.len >= sizeof r->payout.currency) {
+        return false;
+    }
+    memcpy(r->payout.currency, currency.ptr, currency.len);
+    w->n_rows++;
+    return place_of_merchant(w, db_get_str(rows, i, 2), r->payout.currency, &r->merchant) &&
+           place_of_pair(w, r->payout.rail, r->payout.currency, &r->pair) &&
+           map_put(w->by_intent, r->payout.intent_id, (void *)(uintptr_t)w->n_rows);
+}
+
+static size_t page_size(const prover *p) {
+    return p->job->window < PAGE ? p->job->window : PAGE;
+}
+
+static bool load_page(db_conn *c, arena *a, void *arg, err *e) {
+    prover *p = arg;
+    const size_t before = p->w.n_rows;
+    db_rows *rows = NULL;
+    db_params *params = db_params_create(a);
+    db_i64(params, p->job->book_id);
+    db_uuid(params, p->after);
+    if (p->job->merchant_id.len > 0) {
+        db_text(params, p->job->merchant_id);
+    } else {
+        db_null(params, OID_TEXT);
+    }
+    db_i64(params, (int64_t)page_size(p));
+    if (!db_exec(c, recon_stmt(RECON_SQL_PAGE), params, a, &rows, NULL, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < db_count(rows); i++) {
+        if (!take_payout(&p->w, rows, i)) {
+            return too_large(e);
+        }
+    }
+    p->more = p->w.n_rows - before == page_size(p);
+    if (p->w.n_rows > before) {
+        p->after = p->w.rows[p->w.n_rows - 1].payout.payout_id;
+    }
+    return true;
+}
+
+static bool load_window(prover *p) {
+    recon_window *w = &p->w;
+    w->n_rows = 0;
+    map_clear(w->by_intent);
+    do {
+        arena_reset(p->a);
+        if (!db_read(p->job->pool, soon(p->job), p->a, load_page, p, p->e)) {
+            return false;
+        }
+    } while (p->more && w->n_rows + page_size(p) <= p->job->window);
+    for (size_t i = 0; i < w->n_rows; i++) {
+        w->rows[i].payout.merchant_id = w->merchants[w->rows[i].merchant].id;
+    }
+    return true;
+}
+
+// --- The journal -----------------------------------------------------------------------------------------------------
+
+static bool on_row(void *arg, const ledger_row *row) {
+    prover *p = arg;
+    recon_add_row(&p->w, row);
+    return !p->w.overflow && clock_mono_ms(clock_system()) < p->job->deadline_mono_ms;
+}
+
+// What was committed since the last reading.
+static bool read_journal(prover *p) {
+    if (!ledger_read_journal(p->job->ledger, p->job->book_id, p->w.read_to + 1,
+                             p->job->deadline_mono_ms, on_row, p, p->e)) {
+        return false;
+    }
+    if (clock_mono_ms(clock_system()) >= p->job->deadline_mono_ms) {
+        return err_set(p->e, ERR_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED",
+                       "the deadline passed while the journal was read");
+    }
+    return !p->w.overflow || too_large(p->e);
+}
+
+// --- Judging ---------------------------------------------------------------------------------------------------------
+
+static bool is_right(const recon_row *r) {
+    recon_deviation unused[RECON_FIGURES];
+    return recon_judge(&r->payout.saga, &r->payout.found, unused) == 0;
+}
+
+static void note_difference(prover *p, const recon_row *r) {
+    recon_deviation found[RECON_FIGURES];
+    const size_t n = recon_judge(&r->payout.saga, &r->payout.found, found);
+    for (size_t i = 0; i < n; i++) {
+        if (p->n_differences == p->differences_cap) {
+            p->differences_cap = p->differences_cap == 0 ? 64 : 2 * p->differences_cap;
+            p->differences = realloc(p->differences, p->differences_cap * sizeof *p->differences);
+            ASSERT(p->differences != NULL);
+        }
+        p->differences[p->n_differences++] = (recon_difference){&r->payout, found[i]};
+    }
+}
+
+typedef struct suspects {
+    prover *p;
+    uint32_t *places; // in the window's rows
+    size_t n;
+    size_t at, n_page; // of the page that is being read
+    bool *moved;       // one for each of the page
+} suspects;
+
+static bool read_sagas(db_conn *c, arena *a, void *arg, err *e) {
+    suspects *s = arg;
+    uuid *ids = ARENA_ARRAY(a, uuid, s->n_page);
+    db_rows *rows = NULL;
+    if (ids == NULL) {
+        return too_large(e);
+    }
+    for (size_t i = 0; i < s->n_page; i++) {
+        ids[i] = s->p->w.rows[s->places[s->at + i]].payout.payout_id;
+    }
+    db_params *params = db_params_create(a);
+    db_i64(params, s->p->job->book_id);
+    db_uuid_array(params, ids, s->n_page);
+    if (!db_exec(c, recon_stmt(RECON_SQL_SAGAS), params, a, &rows, NULL, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < db_count(rows); i++) {
+        const size_t at = s->at + (size_t)db_get_i64(rows, i, 0) - 1;
+        recon_payout *x = &s->p->w.rows[s->places[at]].payout;
+        const recon_payout was = *x;
+        take_saga(x, rows, i, 1);
+        s->moved[at] = was.updated_us != x->updated_us || was.state != x->state ||
+                       was.saga.step != x->saga.step || was.saga.moving != x->saga.moving;
+    }
+    return true;
+}
+
+// Reads their sagas again. Who has not moved since it was read, before the journal was, is no suspect any more: it differs.
+static bool sort_out(suspects *s) {
+    prover *p = s->p;
+    size_t kept = 0;
+    memset(s->moved, 0, s->n * sizeof *s->moved);
+    for (s->at = 0; s->at < s->n; s->at += s->n_page) {
+        s->n_page = s->n - s->at < PAGE ? s->n - s->at : PAGE;
+        arena_reset(p->a);
+        if (!db_read(p->job->pool, soon(p->job), p->a, read_sagas, s, p->e)) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < s->n; i++) {
+        if (s->moved[i]) {
+            s->places[kept++] = s->places[i];
+        } else {
+            note_difference(p, &p->w.rows[s->places[i]]);
+        }
+    }
+    s->n = kept;
+    return true;
+}
+
+static void drop_those_that_are_right(suspects *s) {
+    size_t kept = 0;
+    for (size_t i = 0; i < s->n; i++) {
+        if (!is_right(&s->p->w.rows[s->places[i]])) {
+            s->places[kept++] = s->places[i];
+        }
+    }
+    s->n = kept;
+}
+
+static bool examine(prover *p, suspects *s) {
+    for (size_t i = 0; i < p->w.n_rows; i++) {
+        s->places[i] = (uint32_t)i;
+    }
+    s->n = p->w.n_rows;
+    drop_those_that_are_right(s);
+    for (int round = 0; s->n > 0 && round < ROUNDS_MAX; round++) {
+        if (!sort_out(s) || (s->n > 0 && !read_journal(p))) {
+            return false;
+        }
+        drop_those_that_are_right(s);
+    }
+    for (size_t i = 0; i < s->n; i++) {
+        note_difference(p, &p->w.rows[s->places[i]]);
+    }
+    return true;
+}
+
+static bool judge(prover *p) {
+    suspects s = {.p = p,
+                  .places = calloc(p->w.n_rows + 1, sizeof *s.places),
+                  .moved = calloc(p->w.n_rows + 1, sizeof *s.moved)};
+    ASSERT(s.places != NULL && s.moved != NULL);
+    p->n_differences = 0;
+    const bool ok = examine(p, &s);
+    free(s.places);
+    free(s.moved);
+    return ok;
+}
+
+// --- Accounts --------------------------------------------------------------------------------------------------------
+
+static bool begin(prover *p) {
+    ledger_account any = {.id = account_bank(p->job->book_id, STR("USD"))};
+    return p->w.progress->sequence > 0 ||
+           ledger_balances_as_of(p->job->ledger, p->job->book_id, &any, 1, 0,
+                                 &p->w.progress->sequence, soon(p->job), p->a, p->e);
+}
+
+static bool read_accounts(prover *p, recon_account *out, size_t *n) {
+    const recon_progress *progress = p->w.progress;
+    ledger_account accounts[RECON_ACCOUNTS_MAX] = {{.id = {{0}}}};
+    int64_t sequence = 0;
+    *n = (size_t)progress->n_sums;
+    for (size_t i = 0; i < *n; i++) {
+        const struct recon_sum *sum = &progress->sums[i];
+        const str currency = str_of(sum->currency);
+        accounts[i].id = sum->rail == 0 ? account_bank(p->job->book_id, currency)
+                                        : account_clearing(p->job->book_id, sum->rail, currency);
+        out[i] = (recon_account){.rail = sum->rail,
+                                 .account_id = accounts[i].id,
+                                 .expected_posted = sum->posted,
+                                 .expected_reserved = sum->reserved};
+        memcpy(out[i].currency, sum->currency, sizeof out[i].currency);
+    }
+    if (*n > 0 && !ledger_balances_as_of(p->job->ledger, p->job->book_id, accounts, *n,
+                                         progress->sequence, &sequence, soon(p->job), p->a, p->e)) {
+        return false;
+    }
+    for (size_t i = 0; i < *n; i++) {
+        out[i].found_posted = accounts[i].credits_posted - accounts[i].debits_posted;
+        out[i].found_reserved = accounts[i].credits_pending - accounts[i].debits_pending;
+    }
+    return true;
+}
+
+// --- All of it -------------------------------------------------------------------------------------------------------
+
+static bool prove_window(prover *p, recon_payout *payouts, recon_part *part) {
+    p->w.first = uuid_is_nil(p->w.progress->after);
+    p->after = p->w.progress->after;
+    p->w.read_to = 0;
+    if (!load_window(p) || !read_journal(p) || !judge(p)) {
+        return false;
+    }
+    for (size_t i = 0; i < p->w.n_rows; i++) {
+        payouts[i] = p->w.rows[i].payout;
+    }
+    p->w.progress->after = p->after;
+    *part = (recon_part){.payouts = payouts,
+                         .n_payouts = p->w.n_rows,
+                         .differences = p->differences,
+                         .n_differences = p->n_differences,
+                         .progress = p->w.progress,
+                         .last = !p->more};
+    return true;
+}
+
+static bool prove_all(prover *p, recon_payout *payouts, recon_on_part on_part, void *arg) {
+    recon_account accounts[RECON_ACCOUNTS_MAX];
+    recon_part part = {.last = false};
+    if (!begin(p)) {
+        return false;
+    }
+    while (!part.last) {
+        if (!prove_window(p, payouts, &part)) {
+            return false;
+        }
+        part.accounts = accounts;
+        if (part.last && p->job->merchant_id.len == 0 &&
+            !read_accounts(p, accounts, &part.n_accounts)) {
+            return false;
+        }
+        if (!on_part(arg, &part)) {
+            return true;
+        }
+    }
+    return true;
+}
+
+bool recon_prove(const recon_job *job, recon_progress *progress, recon_on_part on_part, void *arg,
+                 err *e) {
+    prover p = {.job = job,
+                .a = arena_create(ARENA_MAX),
+                .e = e,
+                .w = {.book_id = job->book_id,
+                      .progress = progress,
+                      .by_intent = map_create(PAGE, job->window),
+                      .by_account = map_create(MERCHANTS_STEP, job->window)}};
+    recon_payout *payouts = calloc(job->window, sizeof *payouts);
+    p.w.rows = calloc(job->window, sizeof *p.w.rows);
+    ASSERT(payouts != NULL && p.w.rows != NULL);
+    const bool ok = prove_all(&p, payouts, on_part, arg);
+    map_destroy(p.w.by_intent);
+    map_destroy(p.w.by_account);
+    free(p.w.merchants);
+    free(p.w.rows);
+    free(payouts);
+    free(p.differences);
+    arena_destroy(p.a);
+    return ok;
+}
