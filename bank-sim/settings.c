@@ -46,6 +46,7 @@ static const config_setting ROWS[] = {
     ROW("instant.webhook_on_refusal", CONFIG_BOOL, webhook_on_refusal, "false", 0, 0, "a refusal in the answer is also told by webhook"),
 
     ROW("faults.by_amount", CONFIG_BOOL, faults.by_amount, "true", 0, 0, "the last three digits of an amount ask for an outcome"),
+    ROW("faults.odd_amounts", CONFIG_BOOL, faults.odd_amounts, "false", 0, 0, "more last digits ask for what a kind bank never does"),
     ROW("faults.seed", CONFIG_INT, faults.seed, "1", 0, INT64_MAX, "the same seed gives the same faults to the same items"),
     PCT(slow_pct, "instant: percent of answers that are late by slow_ms"),
     PCT(http_500_pct, "instant: percent of requests answered 500 with nothing taken"),

@@ -349,7 +349,7 @@ def main():
     folder = kind.tempfile.mkdtemp(prefix="bank-sim-unkind-")
     bank, failed = Unkind(program, folder), []
     try:
-        bank.start(sftp_relay="true", instant_return_delay_ms=50, ach_return_delay_ms=1)
+        bank.start(sftp_relay="true", faults_odd_amounts="true", instant_return_delay_ms=50, ach_return_delay_ms=1)
         bank.kind = bank.admin("GET", "/admin/habits")
         for name, test in list(globals().items()):
             if name.startswith("test_") and (not names or name in names):

@@ -85,12 +85,13 @@ void faults_replace(faults *f, const faults_config *c) {
 }
 
 bool faults_config_set(faults_config *c, const char *name, int64_t value, err *e) {
-    if (strcmp(name, "by_amount") == 0) {
+    bool odd = strcmp(name, "odd_amounts") == 0;
+    if (odd || strcmp(name, "by_amount") == 0) {
         if (value != 0 && value != 1) {
             return err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID_FAULT", name,
                                  "must be true or false");
         }
-        c->by_amount = value == 1;
+        *(odd ? &c->odd_amounts : &c->by_amount) = value == 1;
         return true;
     }
     for (size_t i = 0; i < N_FIELDS; i++) {
@@ -108,7 +109,8 @@ bool faults_config_set(faults_config *c, const char *name, int64_t value, err *e
 }
 
 void faults_config_json(const faults_config *c, strbuf *out) {
-    strbuf_printf(out, "{\"by_amount\":%s", c->by_amount ? "true" : "false");
+    strbuf_printf(out, "{\"by_amount\":%s,\"odd_amounts\":%s", c->by_amount ? "true" : "false",
+                  c->odd_amounts ? "true" : "false");
     for (size_t i = 0; i < N_FIELDS; i++) {
         int64_t value = 0;
         memcpy(&value, (const char *)c + FIELDS[i].offset, sizeof(value));
@@ -146,23 +148,9 @@ static void return_later(faults_instant *p) {
     p->return_text = TEXT_CLOSED;
 }
 
-// True when the amount asks for something.
-static bool instant_by_amount(const faults_config *c, int64_t amount, int64_t tries,
-                              int64_t refusals, faults_instant *p) {
+// Outcomes that a kind bank never has.
+static bool instant_by_odd_amount(int64_t amount, faults_instant *p) {
     switch (amount % 1000) {
-    case 801: refuse(p, false); return true;
-    case 802:
-        if (refusals < REFUSALS_RETRIABLE) {
-            refuse(p, true);
-        }
-        return true;
-    case 803: p->drop_answer = true; return true;
-    case 804: p->http_status = tries < ERRORS_BEFORE_OK ? 503 : 0; return true;
-    case 805: p->slow_ms = c->slow_ms; return true;
-    case 806: p->webhook_delay_ms = c->webhook_late_ms; return true;
-    case 807: p->webhooks = 0; return true;
-    case 808: p->webhooks = 2; return true;
-    case 809: return_later(p); return true;
     case 810:
         return_later(p);
         p->returns = FAULTS_RETURN_PART;
@@ -183,6 +171,27 @@ static bool instant_by_amount(const faults_config *c, int64_t amount, int64_t tr
         p->returns = FAULTS_RETURN_TWICE;
         return true;
     default: return false;
+    }
+}
+
+// True when the amount asks for something.
+static bool instant_by_amount(const faults_config *c, int64_t amount, int64_t tries,
+                              int64_t refusals, faults_instant *p) {
+    switch (amount % 1000) {
+    case 801: refuse(p, false); return true;
+    case 802:
+        if (refusals < REFUSALS_RETRIABLE) {
+            refuse(p, true);
+        }
+        return true;
+    case 803: p->drop_answer = true; return true;
+    case 804: p->http_status = tries < ERRORS_BEFORE_OK ? 503 : 0; return true;
+    case 805: p->slow_ms = c->slow_ms; return true;
+    case 806: p->webhook_delay_ms = c->webhook_late_ms; return true;
+    case 807: p->webhooks = 0; return true;
+    case 808: p->webhooks = 2; return true;
+    case 809: return_later(p); return true;
+    default: return c->odd_amounts && instant_by_odd_amount(amount, p);
     }
 }
 
@@ -219,6 +228,17 @@ faults_instant faults_plan_instant(faults *f, str key, int64_t amount, int64_t t
     return p;
 }
 
+static faults_ach ach_by_odd_amount(int64_t amount) {
+    switch (amount % 1000) {
+    case 952: return (faults_ach){"R03", true, FAULTS_RETURN_PART};
+    case 953: return (faults_ach){"R03", true, FAULTS_RETURN_HALVES};
+    case 954: return (faults_ach){"R03", true, FAULTS_RETURN_TWICE};
+    case 955: return (faults_ach){.code = "R93", .after_settlement = true};
+    case 960: return (faults_ach){.code = "C01", .after_settlement = true};
+    default: return (faults_ach){0};
+    }
+}
+
 // code NULL: the amount asks for nothing.
 static faults_ach ach_by_amount(int64_t amount) {
     switch (amount % 1000) {
@@ -230,11 +250,6 @@ static faults_ach ach_by_amount(int64_t amount) {
     case 916: return (faults_ach){.code = "R16"};
     case 920: return (faults_ach){.code = "R20"};
     case 951: return (faults_ach){.code = "R03", .after_settlement = true};
-    case 952: return (faults_ach){"R03", true, FAULTS_RETURN_PART};
-    case 953: return (faults_ach){"R03", true, FAULTS_RETURN_HALVES};
-    case 954: return (faults_ach){"R03", true, FAULTS_RETURN_TWICE};
-    case 955: return (faults_ach){.code = "R93", .after_settlement = true};
-    case 960: return (faults_ach){.code = "C01", .after_settlement = true};
     default: return (faults_ach){0};
     }
 }
@@ -246,6 +261,9 @@ faults_ach faults_plan_ach(faults *f, str identity, int64_t amount) {
     faults_ach p = {0};
     if (c.by_amount) {
         p = ach_by_amount(amount);
+        if (p.code == NULL && c.odd_amounts) {
+            p = ach_by_odd_amount(amount);
+        }
         if (p.code != NULL) {
             return p;
         }

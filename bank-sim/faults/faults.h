@@ -12,7 +12,8 @@
 
 typedef struct faults_config {
     int64_t seed;
-    bool by_amount;
+    bool by_amount,
+        odd_amounts; // odd_amounts: the amounts of odd tellings, too, when by_amount is on
     // percent, 0 … 100
     int64_t slow_pct, http_500_pct, refuse_pct, drop_answer_pct, answer_twice_pct;
     int64_t webhook_late_pct, webhook_missing_pct, return_after_settlement_pct, ach_return_pct;
@@ -27,7 +28,7 @@ void faults_destroy(faults *f);        // accepts NULL
 faults_config faults_get(faults *f);   // @thread any
 void faults_replace(faults *f, const faults_config *c); // @thread any; holds from the next item on
 
-// Sets one field of *c by its name ("slow_pct"). by_amount takes 0 or 1. INVALID_ARGUMENT with the field.
+// Sets one field of *c by its name ("slow_pct"). by_amount and odd_amounts take 0 or 1. INVALID_ARGUMENT with the field.
 bool faults_config_set(faults_config *c, const char *name, int64_t value, err *e) WARN_UNUSED;
 void faults_config_json(const faults_config *c, strbuf *out);
 

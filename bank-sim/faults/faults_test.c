@@ -271,7 +271,7 @@ static void test_faults_plan__amounts_of_odd_tellings__as_the_table_says(void **
     } ACH[] = {{951, "R03", FAULTS_RETURN_WHOLE},  {952, "R03", FAULTS_RETURN_PART},
                {953, "R03", FAULTS_RETURN_HALVES}, {954, "R03", FAULTS_RETURN_TWICE},
                {955, "R93", FAULTS_RETURN_WHOLE},  {960, "C01", FAULTS_RETURN_WHOLE}};
-    faults_config c = {.by_amount = true};
+    faults_config c = {.by_amount = true, .odd_amounts = true};
     faults *f = faults_create(&c);
     for (size_t i = 0; i < sizeof(INSTANT) / sizeof(INSTANT[0]); i++) {
         faults_instant p = faults_plan_instant(f, STR("k"), 1000 + INSTANT[i].amount, 0, 0);
@@ -292,13 +292,17 @@ static void test_faults_plan__amounts_of_odd_tellings__as_the_table_says(void **
 static void
 test_faults_plan__no_dice__only_the_amounts_of_its_rail_and_only_when_asked(void **state) {
     (void)state;
-    for (int by_amount = 0; by_amount <= 1; by_amount++) {
-        faults_config c = {.by_amount = by_amount == 1, .slow_ms = 11, .webhook_late_ms = 22};
+    for (int on = 0; on <= 3; on++) {
+        faults_config c = {.by_amount = (on & 1) != 0,
+                           .odd_amounts = (on & 2) != 0,
+                           .slow_ms = 11,
+                           .webhook_late_ms = 22};
         faults *f = faults_create(&c);
         for (int64_t amount = 1; amount < 1000; amount++) {
-            const bool instant = amount >= 801 && amount <= 816;
+            const bool instant = amount >= 801 && amount <= (c.odd_amounts ? 816 : 809);
+            const bool odd = (amount >= 952 && amount <= 955) || amount == 960;
             const bool ach = (amount >= 901 && amount <= 904) || amount == 910 || amount == 916 ||
-                             amount == 920 || (amount >= 951 && amount <= 955) || amount == 960;
+                             amount == 920 || amount == 951 || (odd && c.odd_amounts);
             faults_instant p = faults_plan_instant(f, STR("k"), amount, 0, 0);
             assert_int_equal(is_undisturbed(&p), !(instant && c.by_amount));
             assert_int_equal(faults_plan_ach(f, STR("k"), amount).code != NULL, ach && c.by_amount);

@@ -30,6 +30,10 @@ class Payctl:
         self.world, self.folder = world, folder
 
     def _start(self, args, env, **how):
+        for name in args if "pay" in args else ():
+            if os.path.isfile(name):
+                with open(name, encoding="utf-8", errors="replace", newline="") as file:
+                    self.world.people.read(file.read())
         variables = {**clean_environment(), **SANITIZER_ENV, **self.world.stack.client_env(), **(env or {})}
         return subprocess.Popen([str(BUILD / "bin" / "payctl"), *args], env=variables, **how)
 
@@ -44,6 +48,8 @@ class Payctl:
         with self._start(args, env, stdin=subprocess.DEVNULL if stdin is None else subprocess.PIPE, stdout=stdout,
                          stderr=subprocess.PIPE) as process:
             try:
+                if stdin is not None and "pay" in args:
+                    self.world.people.read(stdin.decode("utf-8", "replace"))
                 out, err = process.communicate(stdin, timeout=TIMEOUT_S)
             finally:
                 process.kill()

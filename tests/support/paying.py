@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import uuid
 
 from . import rpc, stubs
 from .bank import Bank
+from .bank_record import BankRecord, Person
 from .ledger import Ledger
 from .waiting import wait_until
 
@@ -15,6 +17,10 @@ FINAL = {SETTLED, FAILED, RETURNED}
 PROTOS = {"Merchant": "payments/v1/merchant_service", "Recipient": "payments/v1/recipient_service",
           "Payout": "payments/v1/payout_service"}
 ROUTING = {"USD": "021000021", "INR": "HDFC0001234"}
+# No two recipients of a run have one account number or one name, so that the bank's record tells them apart.
+ACCOUNT_PREFIX, NAME_PREFIX = "0001234567", "Ann Example"
+_accounts = itertools.count(uuid.uuid4().int % 5_000_000)
+RECIPIENTS = 4  # of a merchant and currency
 
 def unique(prefix: str) -> str:
     return f"{prefix}-{uuid.uuid4().hex[:16]}"
@@ -34,8 +40,10 @@ class Payer:
         return self.world.stub(PROTOS[kind], f"{kind}Service", self.service, self.identity)
 
     def call(self, kind: str, method: str, request, **how):
-        """With patience: see rpc.persist."""
-        return rpc.persist(lambda: getattr(self.stub(kind), method), request, **how)
+        """With patience: see rpc.persist. Whom a recipient stands for is noted for the bank's record."""
+        answer = rpc.persist(lambda: getattr(self.stub(kind), method), request, **how)
+        self.world.people.hear(method, request, answer)
+        return answer
 
     def merchant(self, *, deposit: int = 0, currencies: tuple[str, ...] = ("USD",), prefix: str = "m") -> Merchant:
         merchant_id = unique(prefix)
@@ -58,32 +66,41 @@ class Merchant:
     def __init__(self, payer: Payer, merchant_id: str, book_id: int):
         self.payer, self.id, self.book_id = payer, merchant_id, book_id
         self.ledger = Ledger(payer.world, book_id)
-        self._recipients: dict[str, str] = {}
+        self._recipients: dict[tuple[str, int], str] = {}
 
     def deposit(self, amount: int, currency: str = "USD", key: str | None = None):
         return self.payer.call("Merchant", "CreateDeposit", self.payer.merchants_pb.CreateDepositRequest(
             merchant_id=self.id, idempotency_key=key or unique("deposit"), amount_minor=amount, currency=currency))
 
     def new_recipient(self, currency: str = "USD", *, key: str | None = None, **bank):
-        account = {"routing_code": ROUTING.get(currency, ROUTING["USD"]), "account_number": "000123456789", "account_type": 1,
-                   "currency": currency, **bank}
+        number = next(_accounts)
+        account = {"routing_code": ROUTING.get(currency, ROUTING["USD"]), "account_number": f"{ACCOUNT_PREFIX}{number:07d}",
+                   "account_type": 1, "currency": currency, **bank}
         return self.payer.recipients_pb.NewRecipient(
-            idempotency_key=key or unique("recipient"), name="Ann Example", holder_type=1,
+            idempotency_key=key or unique("recipient"), name=f"{NAME_PREFIX} {number}", holder_type=1,
             bank_account=self.payer.recipients_pb.BankAccount(**account))
 
-    def recipient(self, currency: str = "USD") -> str:
-        """One recipient for each currency, made on first use."""
-        if currency not in self._recipients:
-            answer = self.payer.call("Recipient", "CreateRecipient", self.payer.recipients_pb.CreateRecipientRequest(
-                merchant_id=self.id, recipient=self.new_recipient(currency)))
-            self._recipients[currency] = answer.recipient.recipient_id
-        return self._recipients[currency]
+    def recipient(self, currency: str = "USD", which: int = 0) -> str:
+        """One of the merchant's recipients in this currency, all of which are made on first use."""
+        if (currency, which) not in self._recipients:
+            answer = self.payer.call("Recipient", "BulkCreateRecipients", self.payer.recipients_pb.BulkCreateRecipientsRequest(
+                merchant_id=self.id, recipients=[self.new_recipient(currency) for _ in range(RECIPIENTS)]))
+            for n, result in enumerate(answer.results):
+                self._recipients[currency, n] = result.recipient.recipient_id
+        return self._recipients[currency, which]
+
+    def recipient_of(self, key: str, currency: str = "USD") -> str:
+        """Neighbours are paid to different people, and a repeat of a key to the same."""
+        return self.recipient(currency, sum(key.encode()) % RECIPIENTS)
+
+    def person(self, recipient_id: str) -> Person:
+        return self.payer.world.people.by_recipient[recipient_id]
 
     def new_payout(self, amount: int, rail: int = INSTANT, currency: str = "USD", **change):
         fields = {"idempotency_key": unique("payout"), "amount_minor": amount, "currency": currency, "rail": rail,
                   **change}
         if "recipient_id" not in fields:
-            fields["recipient_id"] = self.recipient(currency)
+            fields["recipient_id"] = self.recipient_of(fields["idempotency_key"], currency)
         return self.payer.pb.NewPayout(**fields)
 
     def request(self, *args, **more):
@@ -166,6 +183,7 @@ def assert_bank_agrees(payer: Payer, payouts: list) -> None:
         else:
             assert credited <= 1 and credited == returned, f"{payout} {lines}"
     assert payer.bank.duplicates() == []
+    BankRecord(payer.world, payer.bank).check()
 
 
 def assert_books_at_rest(payer: Payer, book_ids: list[int]) -> None:

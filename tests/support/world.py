@@ -12,6 +12,8 @@ from run import Daemon, RunError, Stack
 from run.layout import PROJECT
 
 from . import rpc, stubs
+from .bank import Bank
+from .bank_record import BankRecord, People
 
 BUILD = Path(os.environ.get("DISBURSE_BUILD", PROJECT / "build" / "dev"))
 _REPORT = re.compile(r"ERROR: (?:Address|Leak|Undefined\w*)Sanitizer|runtime error: |AddressSanitizer:DEADLYSIGNAL")
@@ -70,6 +72,7 @@ class World:
         self.stack = stack
         self._channels: dict[tuple, grpc.Channel] = {}
         self._ports: dict[str, int] = {}
+        self.people = People()
         stubs.install(BUILD)
 
     # Processes.
@@ -99,11 +102,24 @@ class World:
 
     def stop_and_check(self) -> None:
         """Stops all services and fails when one did not drain or a sanitizer reported. Databases stay for the caller."""
+        difference = self._bank_record_differs()
         self.close()
         drained = self.stack.down()
         reports = self.sanitizer_reports()
         assert not reports, "a sanitizer reported:\n" + "\n".join(reports)
         assert drained, "a service did not stop within its grace"
+        assert not difference, difference
+
+    def _bank_record_differs(self) -> str:
+        """Whom, what and when the bank has paid, at the end of every world: see bank_record.py."""
+        try:
+            self.cluster.start()
+            if not self.bank.alive():
+                self.bank.start()
+            BankRecord(self, Bank(self)).check()
+        except AssertionError as error:
+            return str(error)
+        return ""
 
     def sanitizer_reports(self) -> list[str]:
         found = []
