@@ -41,6 +41,7 @@ typedef struct cli_command {
 
 extern const cli_command COMMAND_BALANCE;                                // balance.c
 extern const cli_command COMMAND_CASES, COMMAND_CASE;                    // cases.c
+extern const cli_command COMMAND_DEPOSITS;                               // deposits.c
 extern const cli_command COMMAND_MERCHANTS;                              // merchants.c
 extern const cli_command COMMAND_PAY;                                    // pay.c
 extern const cli_command COMMAND_PAYOUT, COMMAND_PAYOUTS, COMMAND_WATCH; // payouts.c

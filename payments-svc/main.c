@@ -24,6 +24,7 @@ typedef struct settings {
     int64_t ledger_timeout_ms;
     const char *keys_file;
     int64_t books_count;
+    int64_t deposits_amount_max, deposits_balance_max;
     int64_t intake_pool_size, stream_pool_size, inbound_pool_size;
     int64_t saga_workers, saga_batch_max, saga_lease_ms, saga_poll_ms, saga_idle_poll_ms;
     int64_t recon_window;
@@ -47,6 +48,8 @@ static const config_setting SETTINGS[] = {
     ROW("keys.file", CONFIG_SECRET_FILE, keys_file, NULL, 0, 0, "data keys: lines of key id and 64 hex digits; the last one encrypts"),
     ROW("books.count", CONFIG_INT, books_count, "4", 1, 1000, "ledger books that new merchants are spread over"),
     ROW("recon.window", CONFIG_INT, recon_window, "200000", RECON_WINDOW_MIN, RECON_WINDOW_MAX, "payouts that a proof of a book compares in one reading of the ledger's journal"),
+    ROW("deposits.amount_max", CONFIG_INT, deposits_amount_max, "1000000000000", 1, INT64_C(1000000000000000), "minor units that one deposit may have"),
+    ROW("deposits.balance_max", CONFIG_INT, deposits_balance_max, "1000000000000000", 1, INT64_C(100000000000000000), "minor units that a merchant's balance may reach by a deposit"),
     ROW("saga.workers", CONFIG_INT, saga_workers, "4", 1, SAGA_WORKERS_MAX, "threads that carry payouts out"),
     ROW("saga.batch_max", CONFIG_INT, saga_batch_max, "8000", 1, SAGA_BATCH_MAX, "payouts of one batch"),
     ROW("saga.lease_ms", CONFIG_INT, saga_lease_ms, "10000", 200, 600000, "a worker that is silent for so long has lost its batch"),
@@ -194,6 +197,8 @@ static bool start_service(program *p, err *e) {
         .books_count = p->settings.books_count,
         .ledger_timeout_ms = p->settings.ledger_timeout_ms,
         .recon_window = p->settings.recon_window,
+        .deposit_amount_max = p->settings.deposits_amount_max,
+        .deposit_balance_max = p->settings.deposits_balance_max,
         .intake_threads = INTAKE_THREADS,
     };
     p->service = payments_service_create(&o, e);

@@ -223,6 +223,25 @@ def test_balance_for_people(payctl, merchant):
     assert code == SERVICE and "no such merchant" in err
 
 
+def test_deposits_for_people_and_programs(payctl, merchant, world):
+    payer = Payer(world)
+    made = payer.call("Merchant", "CreateDeposit", payer.merchants_pb.CreateDepositRequest(
+        merchant_id=merchant, idempotency_key="wire-1", amount_minor=5, currency="USD", reference="wire 1"))
+    code, out, err = payctl.run("deposits", merchant, "--state", "CREDITED")
+    assert code == DONE, err
+    (line,) = [line for line in out.splitlines() if "wire 1" in line]
+    assert f"{merchant}/{made.transfer_id}" in line and "0.05 USD" in line and "CREDITED" in line
+    code, answer, err = payctl.json("deposits", merchant)
+    assert code == DONE, err
+    (found,) = answer["merchants"]
+    assert found["merchant_id"] == merchant
+    (deposit,) = [one for one in found["deposits"] if one["idempotency_key"] == "wire-1"]
+    assert (deposit["deposit_id"], deposit["state"], deposit["reference"]) == (made.transfer_id, "CREDITED", "wire 1")
+    assert payctl.run("deposits", merchant, "--state", "GONE")[0] == USAGE
+    code, _, err = payctl.run("deposits", "nobody-at-all")
+    assert code == SERVICE and "no such merchant" in err
+
+
 def test_a_balance_that_was_tampered_with(payctl, merchant, world):
     """One cent less in the ledger's kept balance than its entries add up to: GetBalance and payctl both say so."""
     payer = Payer(world)

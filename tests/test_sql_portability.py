@@ -14,7 +14,7 @@ from support.world import BUILD
 # Tables that every node has whole (reference tables): they have no book to be named.
 REFERENCE_TABLES = {"merchant_book", "pause"}
 # The statements that look across books on purpose: they only read, and say so where they stand.
-ACROSS_BOOKS = {"due_books", "saga_books", "tree_books", "cases_list_across", "inbox_waiting",
+ACROSS_BOOKS = {"deposit_pending", "due_books", "saga_books", "tree_books", "cases_list_across", "inbox_waiting",
                 "inbox_list_refused", "inbox_exceptions_open"}
 # The statements that set or compare the end of a lease, which is by the database's clock (promise FENCED). statement_timestamp() is
 # STABLE: it is not refused, but each node of a cluster has its own.
@@ -161,8 +161,8 @@ def test_the_statements_of_the_payments_were_found():
     assert len(set(names)) == len(names)
     enums = (("saga/saga_sql.h", "saga_sql_id"), ("store/payments_sql.h", "payments_sql"),
              ("cases/cases_sql.h", "cases_sql_id"), ("connections/connections_sql.h", "connections_sql_id"),
-             ("rails/ach/ach_internal.h", "ach_sql"), ("rails/inbox_sql.h", "inbox_sql"),
-             ("recon/recon_sql.h", "recon_sql"))
+             ("deposits/deposits_sql.h", "deposits_sql_id"), ("rails/ach/ach_internal.h", "ach_sql"),
+             ("rails/inbox_sql.h", "inbox_sql"), ("recon/recon_sql.h", "recon_sql"))
     in_tables = sum(len(enumerators(f"payments-svc/{header}", enum)) - 1 for header, enum in enums)
     assert len(names) - len(LEDGER_STATEMENTS) == in_tables + 1  # the webhook's, which stands alone
     for name in ("saga_write", "payout_list", "ach_counter_lock", "idempotency_lookup", "instant_find_payout"):

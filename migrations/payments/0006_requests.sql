@@ -21,3 +21,25 @@ ALTER TABLE idempotency ADD COLUMN made uuid;
 ALTER TABLE idempotency ADD COLUMN format smallint NOT NULL DEFAULT 1; -- how it is rebuilt: a later form gets a later number
 ALTER TABLE idempotency ALTER COLUMN response DROP NOT NULL;
 ALTER TABLE idempotency ADD CONSTRAINT idempotency_answer_check CHECK ((response IS NULL) <> (made IS NULL));
+
+-- Money in: a row (intent) before it is a transfer of the ledger, with the same id, derived from (book, merchant, key). Only what
+-- became of it is written later. Deposits that were made before this have no row.
+CREATE TABLE deposit (
+    book_id     bigint NOT NULL,
+    deposit_id  uuid NOT NULL,
+    merchant_id text NOT NULL,
+    key         text NOT NULL,
+    amount      bigint NOT NULL CHECK (amount > 0),
+    currency    text NOT NULL CHECK (octet_length(currency) = 3),
+    reference   text NOT NULL,
+    state       smallint NOT NULL CHECK (state BETWEEN 1 AND 3), -- 1 PENDING 2 CREDITED 3 REFUSED
+    reason      text NOT NULL, -- why it is REFUSED
+    created_at  timestamptz NOT NULL,
+    decided_at  timestamptz,   -- when the ledger committed or refused it; NULL while PENDING
+    PRIMARY KEY (book_id, deposit_id)
+);
+CREATE INDEX deposit_merchant ON deposit (book_id, merchant_id, created_at, deposit_id);
+CREATE INDEX deposit_open ON deposit (book_id, deposit_id) WHERE state = 1;
+
+GRANT SELECT, INSERT ON deposit TO payments_service;
+GRANT UPDATE (state, reason, decided_at) ON deposit TO payments_service;

@@ -1,4 +1,4 @@
-// MerchantService: merchants, deposits, balances.
+// MerchantService: merchants and balances. Deposits are in deposits.c.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,11 +8,9 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/crash.h"
-#include "command/idempotency.h"
-#include "domain/ids.h"
 #include "ledger/ledger_client.h"
 
-enum { RACES_MAX = 8, N_RAILS = 2 };
+enum { N_RAILS = 2 };
 static const int RAILS[N_RAILS] = {PAYMENTS__V1__RAIL__RAIL_ACH, PAYMENTS__V1__RAIL__RAIL_INSTANT};
 
 static int64_t ledger_deadline(const payments_service *s, const rpc_call *call) {
@@ -95,15 +93,7 @@ static void answer_merchant(rpc_call *call, const merchant *m) {
     rpc_reply(call, &answer.base);
 }
 
-static size_t add_account(ledger_account *accounts, size_t n, uuid id, uint32_t code,
-                          uint32_t flags, str ccy) {
-    accounts[n] = (ledger_account){.id = id, .code = code, .flags = flags};
-    memcpy(accounts[n].currency, ccy.ptr, 3);
-    return n + 1;
-}
-
-// A rail that is switched off today may be switched on tomorrow, and then finds its account: a reservation that misses it would
-// burn its id in the ledger.
+// A rail that is switched off today may be switched on tomorrow, and then finds its account.
 static bool may_carry(const payments_service *s, int rail_id, str ccy) {
     for (size_t i = 0; i < s->o.n_rails; i++) {
         if (s->o.rails[i].id == rail_id) {
@@ -113,31 +103,26 @@ static bool may_carry(const payments_service *s, int rail_id, str ccy) {
     return true;
 }
 
-// The book and every account that the merchant's money can touch. All of it is idempotent.
+// The book and every account that the merchant's money can touch today: a later one is made on its first use.
 static bool make_ledger_accounts(const payments_service *s, const merchant *m, int64_t deadline,
                                  arena *a, err *e) {
-    ledger_account accounts[RULE_CURRENCIES_MAX * 8];
+    ledger_account accounts[RULE_CURRENCIES_MAX * (3 + N_RAILS)];
+    const int64_t book = m->book_id;
     size_t n = 0;
-    char name[32];
-    (void)snprintf(name, sizeof name, "payments book %" PRId64, m->book_id);
     for (const char *at = m->currencies; *at != '\0';
          at += strcspn(at, ",") + (at[strcspn(at, ",")] == ',')) {
         const str ccy = {at, strcspn(at, ",")};
         ASSERT(n + 3 + N_RAILS <= sizeof accounts / sizeof accounts[0]);
-        n = add_account(accounts, n, account_merchant_available(m->book_id, str_of(m->id), ccy),
-                        ACCOUNT_MERCHANT_AVAILABLE,
-                        LEDGER__V1__ACCOUNT_FLAG__ACCOUNT_FLAG_DEBITS_MUST_NOT_EXCEED_CREDITS, ccy);
-        n = add_account(accounts, n, account_bank(m->book_id, ccy), ACCOUNT_BANK, 0, ccy);
-        n = add_account(accounts, n, account_fees(m->book_id, ccy), ACCOUNT_FEES, 0, ccy);
+        accounts[n++] = account_of_merchant(book, str_of(m->id), ccy);
+        accounts[n++] = account_of_bank(book, ccy);
+        accounts[n++] = account_of_fees(book, ccy);
         for (size_t i = 0; i < N_RAILS; i++) {
             if (may_carry(s, RAILS[i], ccy)) {
-                n = add_account(accounts, n, account_clearing(m->book_id, RAILS[i], ccy),
-                                ACCOUNT_CLEARING, 0, ccy);
+                accounts[n++] = account_of_clearing(book, RAILS[i], ccy);
             }
         }
     }
-    return ledger_create_book(s->o.ledger, m->book_id, name, deadline, a, e) &&
-           ledger_create_accounts(s->o.ledger, m->book_id, accounts, n, deadline, a, e);
+    return ledger_accounts_ensure(s->accounts, book, accounts, n, deadline, a, e);
 }
 
 static bool same_merchant(const merchant *a, const merchant *b, err *e) {
@@ -258,147 +243,6 @@ static void handle_list_merchants(rpc_call *call, void *service, const ProtobufC
     rpc_reply(call, &answer.base);
 }
 
-// --- deposits --------------------------------------------------------------------------------------------------------------
-
-typedef struct deposit {
-    payments_service *s;
-    const merchant *m;
-    idem_entry entry;
-    bool write; // the second transaction: keep the answer
-} deposit;
-
-static bool deposit_tx(db_conn *c, arena *a, void *arg, err *e) {
-    deposit *d = arg;
-    idem_entry *one = &d->entry;
-    if (d->write) {
-        return idem_insert(c, d->m->book_id, IDEM_DEPOSIT, &one, 1, clock_wall_us(clock_system()),
-                           e);
-    }
-    return idem_lookup(c, d->s->o.keys, d->m->book_id, IDEM_DEPOSIT, &one, 1, a, e);
-}
-
-// The ledger transfer's id is derived from the key, so it happens once however often this is repeated.
-static bool deposit_in_ledger(const deposit *d, const Payments__V1__CreateDepositRequest *r,
-                              int64_t deadline, arena *a, uuid *id, ledger_result *result, err *e) {
-    const str ccy = str_of(r->currency);
-    const int64_t book = d->m->book_id;
-    *id = transfer_of_deposit(book, str_of(d->m->id), d->entry.key);
-    ledger_transfer t = {.id = *id,
-                         .debit = account_bank(book, ccy),
-                         .amount = r->amount_minor,
-                         .code = TRANSFER_DEPOSIT};
-    t.credit = account_merchant_available(book, str_of(d->m->id), ccy);
-    memcpy(t.currency, ccy.ptr, 3);
-    if (!ledger_create_transfers(d->s->o.ledger, book, &t, 1, result, deadline, a, e)) {
-        return false;
-    }
-    switch ((int)result->status) {
-    case LEDGER__V1__CREATE_TRANSFER_STATUS__CREATE_TRANSFER_STATUS_CREATED:
-    case LEDGER__V1__CREATE_TRANSFER_STATUS__CREATE_TRANSFER_STATUS_EXISTS: return true;
-    case LEDGER__V1__CREATE_TRANSFER_STATUS__CREATE_TRANSFER_STATUS_EXISTS_WITH_DIFFERENT_AMOUNT:
-    case LEDGER__V1__CREATE_TRANSFER_STATUS__CREATE_TRANSFER_STATUS_EXISTS_WITH_DIFFERENT_LEDGER:
-    case LEDGER__V1__CREATE_TRANSFER_STATUS__CREATE_TRANSFER_STATUS_EXISTS_WITH_DIFFERENT_DEBIT_ACCOUNT_ID:
-        return idem_conflict("", e);
-    case LEDGER__V1__CREATE_TRANSFER_STATUS__CREATE_TRANSFER_STATUS_OVERFLOWS_CREDITS_POSTED:
-    case LEDGER__V1__CREATE_TRANSFER_STATUS__CREATE_TRANSFER_STATUS_OVERFLOWS_DEBITS_POSTED:
-    case LEDGER__V1__CREATE_TRANSFER_STATUS__CREATE_TRANSFER_STATUS_OVERFLOWS_CREDITS:
-    case LEDGER__V1__CREATE_TRANSFER_STATUS__CREATE_TRANSFER_STATUS_OVERFLOWS_DEBITS:
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "AMOUNT_TOO_LARGE", "amount_minor",
-                             "the balance would pass the largest amount there is");
-    default:
-        return err_set(e, ERR_FAILED_PRECONDITION, "DEPOSIT_REFUSED",
-                       "the ledger refused the deposit: %s", ledger_status_name(result->status));
-    }
-}
-
-// Of a new key.
-static bool deposit_validate(const merchant *m, const Payments__V1__CreateDepositRequest *r,
-                             err *e) {
-    const currency *ccy = NULL;
-    if (!pb_is_known(&r->base, "", e) || !rule_amount(r->amount_minor, "", e) ||
-        !rule_currency(str_of(r->currency), "", &ccy, e) ||
-        !rule_text(str_of(r->reference), 0, RULE_NAME_MAX, "", "reference", e)) {
-        return false;
-    }
-    if (!list_has(m->currencies, str_of(r->currency))) {
-        return err_set_field(e, ERR_FAILED_PRECONDITION, "CURRENCY_NOT_HELD", "currency",
-                             "the merchant holds %s only", m->currencies);
-    }
-    return true;
-}
-
-// Look the key up; when it is new, move the money and keep the answer. A race is settled by looking again.
-static bool deposit_run(deposit *d, rpc_call *call, const Payments__V1__CreateDepositRequest *r,
-                        err *e) {
-    arena *a = rpc_arena(call);
-    const int64_t deadline = rpc_deadline_mono_ms(call);
-    bool again = true;
-    for (int i = 0; again && i < RACES_MAX; i++) {
-        Payments__V1__CreateDepositResponse answer = PAYMENTS__V1__CREATE_DEPOSIT_RESPONSE__INIT;
-        ledger_result result = {0};
-        uuid id = {0};
-        err_clear(e);
-        d->write = false;
-        if (!db_read(d->s->o.pool, deadline, a, deposit_tx, d, e)) {
-            return false;
-        }
-        if (!d->entry.same) {
-            return idem_conflict("", e);
-        }
-        if (d->entry.known) {
-            d->entry.answer = d->entry.kept_answer;
-            return true;
-        }
-        if (!deposit_validate(d->m, r, e) ||
-            !deposit_in_ledger(d, r, ledger_deadline(d->s, call), a, &id, &result, e)) {
-            return false;
-        }
-        CRASH_POINT("deposit.ledger.done");
-        answer.transfer_id = uuid_text(a, id);
-        answer.amount_minor = r->amount_minor;
-        answer.currency = r->currency;
-        answer.create_time = pb_time(a, result.timestamp_us);
-        d->entry.answer = pb_pack(a, &answer.base, e);
-        d->write = true;
-        if (d->entry.answer.ptr != NULL &&
-            db_transact(d->s->o.pool, deadline, a, deposit_tx, d, e)) {
-            CRASH_POINT("deposit.kept");
-            return true;
-        }
-        again = idem_should_look_again(e);
-    }
-    return idem_give_up(e);
-}
-
-static void handle_create_deposit(rpc_call *call, void *service, const ProtobufCMessage *request) {
-    deposit d = {.s = service};
-    const Payments__V1__CreateDepositRequest *r =
-        (const Payments__V1__CreateDepositRequest *)request;
-    err e = {0};
-    bool ok = rule_merchant_id(str_of(r->merchant_id), "merchant_id", &e) &&
-              rule_key(str_of(r->idempotency_key), "", &e);
-    if (ok) {
-        d.m = merchant_find(d.s->merchants, str_of(r->merchant_id), rpc_deadline_mono_ms(call), &e);
-        ok = d.m != NULL;
-    }
-    if (ok) {
-        const str content = pb_pack(rpc_arena(call), request, &e);
-        ok = content.ptr != NULL;
-        if (ok) {
-            d.entry.merchant_id = str_of(d.m->id);
-            d.entry.key = str_of(r->idempotency_key);
-            d.entry.content = content;
-            idem_hash(d.s->o.keys, IDEM_DEPOSIT, &d.entry);
-        }
-    }
-    ok = ok && deposit_run(&d, call, r, &e);
-    if (ok) {
-        rpc_reply_packed(call, d.entry.answer.ptr, d.entry.answer.len);
-    } else {
-        rpc_fail(call, &e);
-    }
-}
-
 // --- balances --------------------------------------------------------------------------------------------------------------
 
 static void handle_get_balance(rpc_call *call, void *service, const ProtobufCMessage *request) {
@@ -419,8 +263,7 @@ static void handle_get_balance(rpc_call *call, void *service, const ProtobufCMes
          at += strcspn(at, ",") + (at[strcspn(at, ",")] == ',')) {
         const str ccy = {at, strcspn(at, ",")};
         ASSERT(n < RULE_CURRENCIES_MAX);
-        n = add_account(accounts, n, account_merchant_available(m->book_id, str_of(m->id), ccy), 0,
-                        0, ccy);
+        accounts[n++] = account_of_merchant(m->book_id, str_of(m->id), ccy);
     }
     ok = ok && ledger_lookup_accounts(s->o.ledger, m->book_id, accounts, n, r->prove != 0,
                                       &sequence, ledger_deadline(s, call), a, &e);
@@ -433,11 +276,12 @@ static void handle_get_balance(rpc_call *call, void *service, const ProtobufCMes
         Payments__V1__BalanceLine *line = ARENA_NEW(a, Payments__V1__BalanceLine);
         payments__v1__balance_line__init(line);
         line->currency = pb_text(a, str_of(accounts[i].currency));
-        // NO-OVERDRAFT keeps all three from overflowing: debits never pass credits.
+        // A reversal by force takes an account below zero: what the ledger says is shown, whatever it is.
         line->held_minor = accounts[i].debits_pending;
         line->total_minor = accounts[i].credits_posted - accounts[i].debits_posted;
-        line->available_minor = line->total_minor - line->held_minor;
-        ASSERT(line->available_minor >= 0);
+        if (__builtin_sub_overflow(line->total_minor, line->held_minor, &line->available_minor)) {
+            line->available_minor = INT64_MIN;
+        }
         line->ledger_sequence = sequence;
         line->proven = accounts[i].checked && accounts[i].equal;
         line->entries = accounts[i].entries;
@@ -451,6 +295,8 @@ const rpc_method MERCHANT_METHODS[] = {
     {.name = "GetMerchant", .unary = handle_get_merchant},
     {.name = "ListMerchants", .unary = handle_list_merchants},
     {.name = "CreateDeposit", .unary = handle_create_deposit},
+    {.name = "GetDeposit", .unary = handle_get_deposit},
+    {.name = "ListDeposits", .unary = handle_list_deposits},
     {.name = "GetBalance", .unary = handle_get_balance},
 };
 const size_t N_MERCHANT_METHODS = sizeof MERCHANT_METHODS / sizeof MERCHANT_METHODS[0];

@@ -15,6 +15,7 @@ payments_service *payments_service_create(const payments_service_options *o, err
     ASSERT(s != NULL);
     s->o = *o;
     s->merchants = merchant_store_create(o->intake_pool);
+    s->accounts = ledger_accounts_create(o->ledger);
     const intake_options in = {.pool = o->intake_pool,
                                .keys = o->keys,
                                .rails = o->rails,
@@ -23,7 +24,15 @@ payments_service *payments_service_create(const payments_service_options *o, err
                                .accepted = on_accepted,
                                .accepted_arg = o->engine};
     s->intake = intake_create(&in, e);
-    if (s->intake == NULL) {
+    const deposits_options money_in = {.pool = o->pool,
+                                       .keys = o->keys,
+                                       .ledger = o->ledger,
+                                       .accounts = s->accounts,
+                                       .ledger_timeout_ms = o->ledger_timeout_ms,
+                                       .amount_max = o->deposit_amount_max,
+                                       .balance_max = o->deposit_balance_max};
+    s->deposits = s->intake == NULL ? NULL : deposits_create(&money_in, e);
+    if (s->deposits == NULL) {
         payments_service_destroy(s);
         return NULL;
     }
@@ -47,7 +56,9 @@ void payments_service_destroy(payments_service *s) {
     if (s == NULL) {
         return;
     }
+    deposits_destroy(s->deposits);
     intake_destroy(s->intake);
+    ledger_accounts_destroy(s->accounts);
     merchant_store_destroy(s->merchants);
     free(s);
 }

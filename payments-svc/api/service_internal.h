@@ -4,6 +4,7 @@
 
 #include "api/service.h"
 #include "base/uuid.h"
+#include "deposits/deposits.h"
 #include "intake/intake.h"
 #include "payments/v1/case_service.pb-c.h"
 #include "payments/v1/common.pb-c.h"
@@ -18,6 +19,8 @@ struct payments_service {
     payments_service_options o;
     merchant_store *merchants;
     intake *intake;
+    ledger_accounts *accounts;
+    deposits *deposits;
 };
 
 // --- handlers, by file -------------------------------------------------------------------------------------------------
@@ -36,6 +39,9 @@ void handle_create_payout(rpc_call *call, void *service, const ProtobufCMessage 
 void handle_bulk_create_payouts(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_validate_payouts(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_watch_payouts(rpc_call *call, void *service, const ProtobufCMessage *request);
+void handle_create_deposit(rpc_call *call, void *service, const ProtobufCMessage *request);
+void handle_get_deposit(rpc_call *call, void *service, const ProtobufCMessage *request);
+void handle_list_deposits(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_create_recipient(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_bulk_create_recipients(rpc_call *call, void *service, const ProtobufCMessage *request);
 

@@ -1,0 +1,448 @@
+#include "deposits/deposits.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/clock.h"
+#include "base/crash.h"
+#include "base/log.h"
+#include "base/ticker.h"
+#include "command/idempotency.h"
+#include "deposits/deposits_sql.h"
+#include "domain/ids.h"
+#include "domain/rules.h"
+
+enum {
+    RACES_MAX = 8,
+    SWEEP_EACH_MS = 5000,
+    SWEEP_MAX = 500,          // deposits of one sweep
+    SWEEP_AFTER_US = 2000000, // a younger one is likely being worked at by its own call
+    SWEEP_TIMEOUT_MS = 15000,
+    SWEEP_ARENA_MAX = 16 << 20,
+    COLUMN_BOOK = 10 // of DEPOSITS_SQL_PENDING
+};
+
+struct deposits {
+    deposits_options o;
+    ticker *sweep;
+};
+
+static int64_t ledger_deadline(const deposits *d, int64_t asked_ms) {
+    const int64_t own = clock_mono_ms(clock_system()) + d->o.ledger_timeout_ms;
+    return own < asked_ms ? own : asked_ms;
+}
+
+static deposit deposit_read(const db_rows *rows, size_t row) {
+    return (deposit){.id = db_get_uuid(rows, row, 0),
+                     .merchant_id = db_get_str(rows, row, 1),
+                     .key = db_get_str(rows, row, 2),
+                     .amount = db_get_i64(rows, row, 3),
+                     .currency = db_get_str(rows, row, 4),
+                     .reference = db_get_str(rows, row, 5),
+                     .state = db_get_i16(rows, row, 6),
+                     .reason = db_get_str(rows, row, 7),
+                     .created_us = db_get_time(rows, row, 8),
+                     .decided_us = db_is_null(rows, row, 9) ? 0 : db_get_time(rows, row, 9)};
+}
+
+// --- Intent ----------------------------------------------------------------------------------------------------------
+
+typedef struct crediting {
+    deposits *d;
+    const merchant *m;
+    const deposit_request *r;
+    idem_entry entry;
+    deposit made;
+    const err *refused; // of a new request: it is not written
+} crediting;
+
+static bool get_row(db_conn *c, int64_t book_id, str merchant_id, uuid id, arena *a, deposit *out,
+                    bool *found, err *e) {
+    db_params *p = db_params_create(a);
+    db_rows *rows = NULL;
+    db_i64(p, book_id);
+    db_uuid(p, id);
+    db_text(p, merchant_id);
+    if (!db_exec(c, deposits_sql(DEPOSITS_SQL_GET), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    *found = db_count(rows) == 1;
+    if (*found) {
+        *out = deposit_read(rows, 0);
+    }
+    return true;
+}
+
+static bool look_up(db_conn *c, crediting *x, arena *a, err *e) {
+    idem_entry *one = &x->entry;
+    bool found = true;
+    if (!idem_lookup(c, x->d->o.keys, x->m->book_id, IDEM_DEPOSIT, &one, 1, a, e)) {
+        return false;
+    }
+    if (!one->known || !one->same || one->kept_answer.ptr != NULL) {
+        return true;
+    }
+    return get_row(c, x->m->book_id, one->merchant_id, one->kept_made, a, &x->made, &found, e) &&
+           (found ||
+            err_set(e, ERR_DATA_LOSS, "ANSWER_LOST", "the deposit of a known key is not there"));
+}
+
+static bool look_up_tx(db_conn *c, arena *a, void *arg, err *e) {
+    return look_up(c, arg, a, e);
+}
+
+static bool intend_tx(db_conn *c, arena *a, void *arg, err *e) {
+    crediting *x = arg;
+    if (!look_up(c, x, a, e) || x->entry.known) {
+        return x->entry.known;
+    }
+    const int64_t now_us = clock_wall_us(clock_system());
+    idem_entry *one = &x->entry;
+    db_params *p = db_params_create(a);
+    x->made = (deposit){.id = transfer_of_deposit(x->m->book_id, one->merchant_id, one->key),
+                        .merchant_id = one->merchant_id,
+                        .key = one->key,
+                        .amount = x->r->amount,
+                        .currency = x->r->currency,
+                        .reference = x->r->reference,
+                        .state = DEPOSIT_PENDING,
+                        .created_us = now_us};
+    one->made = x->made.id;
+    db_i64(p, x->m->book_id);
+    db_uuid(p, x->made.id);
+    db_text(p, one->merchant_id);
+    db_text(p, one->key);
+    db_i64(p, x->made.amount);
+    db_text(p, x->made.currency);
+    db_text(p, x->made.reference);
+    db_time(p, now_us);
+    return db_exec(c, deposits_sql(DEPOSITS_SQL_INSERT), p, a, NULL, NULL, e) &&
+           idem_insert(c, x->m->book_id, IDEM_DEPOSIT, &one, 1, now_us, e);
+}
+
+// --- Rules of a new request ------------------------------------------------------------------------------------------
+
+static bool validate_fields(const crediting *x, err *e) {
+    const deposit_request *r = x->r;
+    const int64_t max = x->d->o.amount_max;
+    const currency *ccy = NULL;
+    if (r->fault != NULL) {
+        *e = *r->fault;
+        return false;
+    }
+    if (!rule_amount(r->amount, "", e) || !rule_currency(r->currency, "", &ccy, e) ||
+        !rule_text(r->reference, 0, RULE_NAME_MAX, "", "reference", e)) {
+        return false;
+    }
+    if (!list_has(x->m->currencies, r->currency)) {
+        return err_set_field(e, ERR_FAILED_PRECONDITION, "CURRENCY_NOT_HELD", "currency",
+                             "the merchant holds %s only", x->m->currencies);
+    }
+    return r->amount <= max ||
+           err_set_field(e, ERR_INVALID_ARGUMENT, "AMOUNT_TOO_LARGE", "amount_minor",
+                         "a deposit may be at most %" PRId64 " minor units (deposits.amount_max)",
+                         max);
+}
+
+// So that no merchant's money comes near what an account can hold, and blocks the deposits of the others of its book. Deposits that
+// are made at the same moment may pass the limit by their own amounts.
+static bool validate_balance(const crediting *x, const ledger_account *available, int64_t deadline,
+                             arena *a, err *e) {
+    ledger_account account = *available;
+    const int64_t max = x->d->o.balance_max;
+    int64_t sequence = 0;
+    if (!ledger_lookup_accounts(x->d->o.ledger, x->m->book_id, &account, 1, false, &sequence,
+                                deadline, a, e)) {
+        return false;
+    }
+    const int64_t balance = account.credits_posted - account.debits_posted;
+    return balance <= max - x->r->amount ||
+           err_set_field(e, ERR_INVALID_ARGUMENT, "AMOUNT_TOO_LARGE", "amount_minor",
+                         "the merchant's balance would pass %" PRId64
+                         " minor units (deposits.balance_max)",
+                         max);
+}
+
+static bool validate(const crediting *x, int64_t deadline_mono_ms, arena *a, err *e) {
+    if (!validate_fields(x, e)) {
+        return false;
+    }
+    const int64_t deadline = ledger_deadline(x->d, deadline_mono_ms);
+    const ledger_account accounts[] = {
+        account_of_merchant(x->m->book_id, str_of(x->m->id), x->r->currency),
+        account_of_bank(x->m->book_id, x->r->currency)};
+    return ledger_accounts_ensure(x->d->o.accounts, x->m->book_id, accounts, 2, deadline, a, e) &&
+           validate_balance(x, &accounts[0], deadline, a, e);
+}
+
+// --- The ledger ------------------------------------------------------------------------------------------------------
+
+typedef struct decision {
+    int64_t book_id;
+    uuid id;
+    deposit_state state;
+    str reason;
+    int64_t at_us;
+} decision;
+
+// False: the ledger could not be asked, and nothing is known.
+static bool ask_ledger(const deposits *d, int64_t book_id, const deposit *made, int64_t deadline,
+                       arena *a, decision *out, err *e) {
+    ledger_result result = {0};
+    ledger_transfer t = {.id = made->id,
+                         .debit = account_bank(book_id, made->currency),
+                         .credit =
+                             account_merchant_available(book_id, made->merchant_id, made->currency),
+                         .amount = made->amount,
+                         .code = TRANSFER_DEPOSIT};
+    if (made->currency.len >= sizeof t.currency) {
+        return err_set(e, ERR_DATA_LOSS, "DEPOSIT_UNREADABLE", "a deposit has an odd currency");
+    }
+    memcpy(t.currency, made->currency.ptr, made->currency.len);
+    if (!ledger_create_transfers(d->o.ledger, book_id, &t, 1, &result, deadline, a, e)) {
+        return false;
+    }
+    *out = (decision){.book_id = book_id, .id = made->id, .state = DEPOSIT_CREDITED};
+    switch ((int)result.status) {
+    case LEDGER__V1__CREATE_TRANSFER_STATUS__CREATE_TRANSFER_STATUS_CREATED:
+    case LEDGER__V1__CREATE_TRANSFER_STATUS__CREATE_TRANSFER_STATUS_EXISTS:
+        out->at_us = result.timestamp_us;
+        break;
+    default:
+        out->state = DEPOSIT_REFUSED;
+        out->reason = str_of(ledger_status_name(result.status));
+        out->at_us = clock_wall_us(clock_system());
+        log_error("deposit.refused", F_STR("status", ledger_status_name(result.status)));
+        break;
+    }
+    return true;
+}
+
+static bool decide_tx(db_conn *c, arena *a, void *arg, err *e) {
+    const decision *x = arg;
+    db_params *p = db_params_create(a);
+    db_i64(p, x->book_id);
+    db_uuid(p, x->id);
+    db_i16(p, (int16_t)x->state);
+    db_text(p, x->reason);
+    db_time(p, x->at_us);
+    return db_exec(c, deposits_sql(DEPOSITS_SQL_DECIDE), p, a, NULL, NULL, e);
+}
+
+// From PENDING on. All of it may be repeated by whomever: the ledger's id is the deposit's.
+static bool finish(const deposits *d, int64_t book_id, deposit *made, int64_t deadline_mono_ms,
+                   arena *a, err *e) {
+    decision x;
+    if (!ask_ledger(d, book_id, made, ledger_deadline(d, deadline_mono_ms), a, &x, e)) {
+        return false;
+    }
+    CRASH_POINT("deposit.ledger.done");
+    if (!db_transact(d->o.pool, deadline_mono_ms, a, decide_tx, &x, e)) {
+        return false;
+    }
+    CRASH_POINT("deposit.kept");
+    made->state = (int)x.state;
+    made->reason = x.reason;
+    made->decided_us = x.at_us;
+    return true;
+}
+
+// --- Calls -----------------------------------------------------------------------------------------------------------
+
+// Look the key up; when it is new, write the intent. A race is settled by looking again.
+static bool intend(crediting *x, int64_t deadline_mono_ms, arena *a, err *e) {
+    if (!db_read(x->d->o.pool, deadline_mono_ms, a, look_up_tx, x, e)) {
+        return false;
+    }
+    if (x->entry.known) {
+        return true;
+    }
+    if (!validate(x, deadline_mono_ms, a, e)) {
+        return false;
+    }
+    idem_hash(x->d->o.keys, IDEM_DEPOSIT, &x->entry);
+    bool ok = false;
+    bool again = true;
+    for (int i = 0; again && i < RACES_MAX; i++) {
+        err_clear(e);
+        ok = db_transact(x->d->o.pool, deadline_mono_ms, a, intend_tx, x, e);
+        again = !ok && idem_should_look_again(e);
+    }
+    CRASH_POINT("deposit.intended");
+    return ok || idem_give_up(e);
+}
+
+static bool answer_refused(const deposit *made, err *e) {
+    (void)err_set(e, ERR_FAILED_PRECONDITION, "DEPOSIT_REFUSED", "the ledger refused the deposit");
+    return err_detail(e, "%.*s", (int)made->reason.len, made->reason.ptr);
+}
+
+bool deposits_credit(deposits *d, const merchant *m, const deposit_request *r,
+                     int64_t deadline_mono_ms, arena *a, deposit_answer *out, err *e) {
+    crediting x = {.d = d, .m = m, .r = r};
+    x.entry.merchant_id = str_of(m->id);
+    x.entry.key = r->key;
+    x.entry.content = r->content;
+    *out = (deposit_answer){0};
+    if (!intend(&x, deadline_mono_ms, a, e)) {
+        return false;
+    }
+    if (!x.entry.same) {
+        return idem_conflict("", e);
+    }
+    out->kept_answer = x.entry.kept_answer;
+    if (out->kept_answer.ptr != NULL) {
+        return true;
+    }
+    if (x.made.state == DEPOSIT_PENDING &&
+        !finish(d, m->book_id, &x.made, deadline_mono_ms, a, e)) {
+        return false;
+    }
+    out->made = x.made;
+    switch (x.made.state) {
+    case DEPOSIT_CREDITED: return true;
+    case DEPOSIT_REFUSED: return answer_refused(&x.made, e);
+    default:
+        return err_set(e, ERR_UNAVAILABLE, "STATE_OF_A_NEWER_VERSION",
+                       "the deposit stands where only a newer version of this service can read it");
+    }
+}
+
+typedef struct reading {
+    int64_t book_id;
+    str merchant_id;
+    uuid id;
+    const deposits_query *q;
+    deposit *out;
+    size_t n;
+} reading;
+
+static bool get_tx(db_conn *c, arena *a, void *arg, err *e) {
+    reading *r = arg;
+    bool found = false;
+    return get_row(c, r->book_id, r->merchant_id, r->id, a, r->out, &found, e) &&
+           (found || err_set_field(e, ERR_NOT_FOUND, "DEPOSIT_NOT_FOUND", "deposit_id",
+                                   "the merchant has no such deposit"));
+}
+
+bool deposits_get(deposits *d, const merchant *m, uuid id, int64_t deadline_mono_ms, arena *a,
+                  deposit *out, err *e) {
+    reading r = {.book_id = m->book_id, .merchant_id = str_of(m->id), .id = id, .out = out};
+    return db_read(d->o.pool, deadline_mono_ms, a, get_tx, &r, e);
+}
+
+static bool read_rows(const db_rows *rows, arena *a, deposit **out, size_t *n, err *e) {
+    *n = db_count(rows);
+    *out = ARENA_ARRAY(a, deposit, *n + 1);
+    if (*out == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
+                       "the answer takes too much memory");
+    }
+    for (size_t i = 0; i < *n; i++) {
+        (*out)[i] = deposit_read(rows, i);
+    }
+    return true;
+}
+
+static bool list_tx(db_conn *c, arena *a, void *arg, err *e) {
+    reading *r = arg;
+    db_params *p = db_params_create(a);
+    db_rows *rows = NULL;
+    db_i64(p, r->book_id);
+    db_text(p, r->merchant_id);
+    db_time(p, r->q->before_us);
+    db_uuid(p, r->q->before_id);
+    db_i16(p, (int16_t)r->q->state);
+    db_i64(p, r->q->limit);
+    return db_exec(c, deposits_sql(DEPOSITS_SQL_LIST), p, a, &rows, NULL, e) &&
+           read_rows(rows, a, &r->out, &r->n, e);
+}
+
+bool deposits_list(deposits *d, const merchant *m, const deposits_query *q,
+                   int64_t deadline_mono_ms, arena *a, deposit **out, size_t *n, err *e) {
+    reading r = {.book_id = m->book_id, .merchant_id = str_of(m->id), .q = q};
+    const bool ok = db_read(d->o.pool, deadline_mono_ms, a, list_tx, &r, e);
+    *out = r.out;
+    *n = r.n;
+    return ok;
+}
+
+// --- The sweep -------------------------------------------------------------------------------------------------------
+
+typedef struct sweep {
+    deposit *found;
+    int64_t *books;
+    size_t n;
+} sweep;
+
+static bool pending_tx(db_conn *c, arena *a, void *arg, err *e) {
+    sweep *s = arg;
+    db_params *p = db_params_create(a);
+    db_rows *rows = NULL;
+    db_time(p, clock_wall_us(clock_system()) - SWEEP_AFTER_US);
+    db_i64(p, SWEEP_MAX);
+    if (!db_exec(c, deposits_sql(DEPOSITS_SQL_PENDING), p, a, &rows, NULL, e) ||
+        !read_rows(rows, a, &s->found, &s->n, e)) {
+        return false;
+    }
+    s->books = ARENA_ARRAY(a, int64_t, s->n + 1);
+    for (size_t i = 0; s->books != NULL && i < s->n; i++) {
+        s->books[i] = db_get_i64(rows, i, COLUMN_BOOK);
+    }
+    return s->books != NULL;
+}
+
+static void finish_one(const deposits *d, int64_t book_id, deposit *made, int64_t deadline,
+                       arena *a) {
+    const ledger_account accounts[] = {
+        account_of_merchant(book_id, made->merchant_id, made->currency),
+        account_of_bank(book_id, made->currency)};
+    err e = {0};
+    char id[UUID_TEXT_LEN + 1];
+    uuid_format(made->id, id);
+    if (ledger_accounts_ensure(d->o.accounts, book_id, accounts, 2, ledger_deadline(d, deadline), a,
+                               &e) &&
+        finish(d, book_id, made, deadline, a, &e)) {
+        log_info("deposit.finished", F_STR("deposit", id));
+    } else {
+        log_err(LOG_WARN, "deposit.not_finished", &e);
+    }
+}
+
+// Deposits whose call ended before it knew, of whichever instance. Several may do it at once.
+static void sweep_once(void *arg) {
+    deposits *d = arg;
+    arena *a = arena_create(SWEEP_ARENA_MAX);
+    sweep s = {0};
+    err e = {0};
+    const int64_t deadline = clock_mono_ms(clock_system()) + SWEEP_TIMEOUT_MS;
+    if (!db_read(d->o.pool, deadline, a, pending_tx, &s, &e)) {
+        log_err(LOG_WARN, "deposits.not_swept", &e);
+    }
+    for (size_t i = 0; i < s.n && clock_mono_ms(clock_system()) < deadline; i++) {
+        finish_one(d, s.books[i], &s.found[i], deadline, a);
+    }
+    arena_destroy(a);
+}
+
+deposits *deposits_create(const deposits_options *o, err *e) {
+    deposits *d = calloc(1, sizeof *d);
+    ASSERT(d != NULL);
+    d->o = *o;
+    d->sweep = ticker_start(SWEEP_EACH_MS, sweep_once, d);
+    if (d->sweep == NULL) {
+        free(d);
+        (void)err_set(e, ERR_INTERNAL, "THREAD_FAILED", "could not start the sweep of deposits");
+        return NULL;
+    }
+    return d;
+}
+
+void deposits_destroy(deposits *d) {
+    if (d != NULL) {
+        ticker_stop(d->sweep);
+        free(d);
+    }
+}

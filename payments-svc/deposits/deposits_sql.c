@@ -1,0 +1,36 @@
+#include "deposits/deposits_sql.h"
+
+#include "base/assert.h"
+
+// Read by deposit_read: keep the order.
+#define DEPOSIT_COLUMNS                                                                            \
+    "deposit_id, merchant_id, key, amount, currency, reference, state, reason, created_at, "       \
+    "decided_at "
+
+static const db_stmt STATEMENTS[DEPOSITS_SQL_COUNT] = {
+    [DEPOSITS_SQL_INSERT] = {"deposit_insert",
+                             "INSERT INTO deposit (book_id, deposit_id, merchant_id, key, amount, "
+                             "currency, reference, state, reason, created_at) "
+                             "VALUES ($1, $2, $3, $4, $5, $6, $7, 1, '', $8)"},
+    [DEPOSITS_SQL_GET] = {"deposit_get", "SELECT " DEPOSIT_COLUMNS "FROM deposit "
+                                         "WHERE book_id = $1 AND deposit_id = $2 AND "
+                                         "merchant_id = $3"},
+    [DEPOSITS_SQL_LIST] =
+        {"deposit_list",
+         "SELECT " DEPOSIT_COLUMNS "FROM deposit WHERE book_id = $1 AND merchant_id = $2 "
+         "AND (created_at, deposit_id) < ($3, $4) AND ($5::int2 = 0 OR state = $5::int2) "
+         "ORDER BY created_at DESC, deposit_id DESC LIMIT $6"},
+    // Only once: who comes second has read what the first has written.
+    [DEPOSITS_SQL_DECIDE] = {"deposit_decide",
+                             "UPDATE deposit SET state = $3, reason = $4, decided_at = $5 "
+                             "WHERE book_id = $1 AND deposit_id = $2 AND state = 1"},
+    // Of all books: the partial index holds those that are not decided, which are few.
+    [DEPOSITS_SQL_PENDING] = {"deposit_pending",
+                              "SELECT " DEPOSIT_COLUMNS ", book_id FROM deposit WHERE state = 1 "
+                              "AND created_at < $1 ORDER BY book_id, deposit_id LIMIT $2"},
+};
+
+const db_stmt *deposits_sql(deposits_sql_id id) {
+    ASSERT((int)id >= 0 && id < DEPOSITS_SQL_COUNT);
+    return &STATEMENTS[id];
+}
