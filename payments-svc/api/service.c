@@ -17,6 +17,7 @@ payments_service *payments_service_create(const payments_service_options *o, err
     s->merchants = merchant_store_create(o->intake_pool);
     s->accounts = ledger_accounts_create(o->ledger);
     const intake_options in = {.pool = o->intake_pool,
+                               .read_pool = o->pool,
                                .keys = o->keys,
                                .rails = o->rails,
                                .n_rails = o->n_rails,

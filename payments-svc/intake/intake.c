@@ -286,7 +286,7 @@ bool intake_check(intake *in, const merchant *m, const payout_request *requests,
     map *keys = map_create(n, INTAKE_ITEMS_MAX);
     batch_add(&b, keys, job.items, n);
     map_destroy(keys);
-    if (b.n > 0 && !db_read(in->o.pool, deadline_mono_ms, a, look, &b, e)) {
+    if (b.n > 0 && !db_read(in->o.read_pool, deadline_mono_ms, a, look, &b, e)) {
         return false;
     }
     for (size_t i = 0; i < n; i++) {

@@ -57,7 +57,8 @@ typedef void (*intake_done)(void *owner, const payout_outcome *outcomes, size_t 
                             const err *failed, arena *a);
 
 typedef struct intake_options {
-    db_pool *pool;
+    db_pool *pool;      // of the transactions that take payouts in
+    db_pool *read_pool; // of intake_check, so that it never holds those up
     const crypto_keyring *keys;
     const rule_rail *rails;
     size_t n_rails;
