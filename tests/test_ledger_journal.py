@@ -155,11 +155,14 @@ def test_two_readers_agree_while_writers_write(book):
 LEDGER_APPEND_ONLY = ["book", "transfer", "posting", "transfer_metadata", "account_metadata", "burned_transfer", "tree_node",
                       "tree_head"]
 PAYMENTS_APPEND_ONLY = ["merchant_book", "merchant", "idempotency", "recipient", "payout", "step_log", "rail_event",
-                        "inbound_file", "ach_file", "ach_entry", "inbox_version"]
+                        "inbound_file", "submission_item", "submission_upload", "submission_directory", "inbox_version"]
 LEDGER_MUTABLE = {"account": ["book_id", "account_id", "code", "flags", "currency", "user_data_128", "timestamp_us",
                               "lowest_balance", "effective_us", "external_reference", "metadata"],
                   "book_head": ["book_id"]}
-PAYMENTS_MUTABLE = {"saga": ["book_id", "payout_id", "rail"], "ach_counter": ["book_id"], "saga_slot": ["book_id", "rail", "step"],
+PAYMENTS_MUTABLE = {"saga": ["book_id", "payout_id", "rail"],
+                    "submission": ["book_id", "submission_id", "name", "sha256", "content_sealed", "total", "number_first"],
+                    "submission_number": ["book_id", "connection"], "submission_day": ["book_id", "origin", "file_date"],
+                    "saga_slot": ["book_id", "rail", "step"],
                     "inbox": ["book_id", "inbox_id", "connection", "kind", "name", "size", "sha256", "once", "content_sealed", "said_at",
                               "received_at"],
                     "inbox_exception": ["book_id", "inbox_id", "version", "line", "reason", "reason_text", "compared", "raw_sealed",

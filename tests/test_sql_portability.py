@@ -15,10 +15,12 @@ from support.world import BUILD
 REFERENCE_TABLES = {"merchant_book", "pause"}
 # The statements that look across books on purpose: they only read, and say so where they stand.
 ACROSS_BOOKS = {"deposit_pending", "due_books", "saga_books", "tree_books", "cases_list_across", "inbox_waiting",
-                "inbox_list_refused", "inbox_exceptions_open"}
+                "inbox_list_refused", "inbox_exceptions_open", "submission_due", "submission_waiting"}
 # The statements that set or compare the end of a lease, which is by the database's clock (promise FENCED). statement_timestamp() is
 # STABLE: it is not refused, but each node of a cluster has its own.
-BY_THE_DATABASES_CLOCK = {"saga_lease", "saga_renew", "saga_expired", "saga_lock_expired", "saga_take_over"}
+BY_THE_DATABASES_CLOCK = {"submission_insert", "submission_evidence_add", "submission_due", "submission_claim", "submission_still_ours",
+                          "submission_move", "submission_decide", "submission_number_lock", "submission_waiting",
+                          "saga_lease", "saga_renew", "saga_expired", "saga_lock_expired", "saga_take_over"}
 
 LITERAL = r'"(?:[^"\\]|\\.)*"'
 NAME = r"[A-Z][A-Z0-9_]*"
@@ -162,10 +164,11 @@ def test_the_statements_of_the_payments_were_found():
     enums = (("saga/saga_sql.h", "saga_sql_id"), ("store/payments_sql.h", "payments_sql"),
              ("cases/cases_sql.h", "cases_sql_id"), ("connections/connections_sql.h", "connections_sql_id"),
              ("deposits/deposits_sql.h", "deposits_sql_id"), ("rails/ach/ach_internal.h", "ach_sql"),
+             ("submissions/submissions_sql.h", "submissions_sql_id"),
              ("rails/inbox_sql.h", "inbox_sql"), ("recon/recon_sql.h", "recon_sql"))
     in_tables = sum(len(enumerators(f"payments-svc/{header}", enum)) - 1 for header, enum in enums)
     assert len(names) - len(LEDGER_STATEMENTS) == in_tables + 1  # the webhook's, which stands alone
-    for name in ("saga_write", "payout_list", "ach_counter_lock", "idempotency_lookup", "instant_find_payout"):
+    for name in ("saga_write", "payout_list", "submission_claim", "idempotency_lookup", "instant_find_payout"):
         assert name in names
 
 
@@ -230,7 +233,7 @@ def test_each_statement_names_the_book_of_each_table(name, sql):
     for table, alias in distributed:
         prefix = alias if alias and alias.upper() not in ("WHERE", "ORDER", "SET", "JOIN", "LEFT", "FOR", "GROUP", "ON", "USING") else ""
         column = rf"(?:{prefix}\.)?book_id" if prefix else r"(?:\w+\.)?book_id"
-        direct = re.search(rf"\b{column} = (?:\$\d|\w+\.book_id)|= {prefix or table}\.book_id\b", sql)
+        direct = re.search(rf"\b{column} = (?:\$\d|0\b|\w+\.book_id)|= {prefix or table}\.book_id\b", sql)
         assert direct, f"{name}: the book of {table} is not named in: {sql}"
 
 

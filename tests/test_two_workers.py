@@ -22,7 +22,8 @@ SETTINGS = {**mix.SETTINGS, "payments-svc": {**mix.SETTINGS["payments-svc"], "sa
 OTHER = "payments-svc.2"
 # Where the first worker stands still, in the middle of a step: it has the lease, has acted or is about to, has not written.
 POINTS = ["saga.claim.committed", "saga.outcome.copying", "saga.reserve.prepared", "saga.reserve.sent", "saga.reserve.acked",
-          "saga.execute.prepared", "instant.post.begin", "instant.post.answered", "ach.upload.begin", "ach.upload.written",
+          "saga.execute.prepared", "instant.post.begin", "instant.post.answered", "submission.claimed", "submission.begun",
+          "ach.upload.begin", "ach.upload.written", "ach.upload.fenced",
           "ach.upload.renamed", "saga.execute.sent", "saga.execute.acked", "saga.confirm.prepared", "saga.confirm.sent",
           "saga.confirm.acked", "saga.void.prepared", "saga.void.acked", "saga.return.sent"]
 
@@ -122,7 +123,7 @@ def test_FENCED_a_stopped_worker_cannot_write(pair, point, tmp_path):
 
     # Continued, the first one goes on where it stood, and cannot write.
     world.payments.resume()
-    wait_until(lambda: metric(world.payments, "saga_lease_lost_total") > 0,
+    wait_until(lambda: metric(world.payments, "saga_lease_lost_total") + metric(world.payments, "submissions_lost_total") > 0,
                "the first worker finds out that it has lost its lease", 20)
     assert_nothing_changes(world, merchant, before)
     assert len(assert_epochs_grow(world, merchant)) >= 2, "both workers have worked on them"

@@ -6,7 +6,8 @@ from support.paying import (ACH, FAILED, INSTANT, RETURNED, SETTLED, Payer, asse
 from support.waiting import wait_until
 
 FAST = {"payments-svc": {"saga.lease_ms": 1500, "saga.poll_ms": 50, "saga.backoff_base_ms": 50, "saga.resolve_after_ms": 700,
-                         "ach.gather_ms": 100, "ach.poll_ms": 100, "instant.timeout_ms": 1500},
+                         "ach.gather_ms": 100, "ach.poll_ms": 100, "instant.timeout_ms": 1500,
+                         "ach.lease_ms": 1000, "ach.retry_base_ms": 20, "ach.retry_cap_ms": 500, "ach.send_poll_ms": 25},
         "bank-sim": {"faults.slow_ms": 2500}}
 
 
@@ -100,7 +101,8 @@ def test_while_unknown_the_money_stays_reserved(new_world):
     assert_never_guessed(payer, merchant, list(final.values()))
 
 
-ACH_BOUNDARIES = ["ach.file.prepared", "ach.upload.begin", "ach.upload.written", "ach.upload.renamed", "saga.execute.sent"]
+ACH_BOUNDARIES = ["ach.file.prepared", "submission.claimed", "submission.begun", "ach.upload.begin", "ach.upload.written",
+                  "ach.upload.fenced", "ach.upload.renamed", "submission.finished", "submission.recorded"]
 
 
 @pytest.mark.parametrize("point", ACH_BOUNDARIES)
@@ -136,7 +138,7 @@ def test_the_connection_to_the_ach_bank_is_cut(new_world):
     ids = []
     for round_number in range(3):
         ids += [merchant.pay(1_000 + i, ACH).payout_id for i in range(5)]
-        wait_until(lambda: payer.world.payments_rows("SELECT count(*) FROM ach_file")[0][0] != str(round_number),
+        wait_until(lambda: payer.world.payments_rows("SELECT count(*) FROM submission")[0][0] != str(round_number),
                    "another file is prepared")
         world.bank.kill()
         world.bank.start()

@@ -87,7 +87,8 @@ typedef struct inbox_said {
         odd_max; // odd has room for odd_max, at least one more than the reader used when it has `also`
     inbox_remark *remarks;
     size_t n_remarks;
-    void *own; // of the reader, for `also`
+    void *own;         // of the reader, for `also`
+    int64_t also_book; // of events that `also` records; 0: none
 } inbox_said;
 
 // How the bytes of a connection are read. read: looks into the database, and changes nothing; false when it cannot be said now.
@@ -111,6 +112,8 @@ void inbox_listen(inbox *box, const inbox_reader *reader);
 void inbox_unlisten(inbox *box, int connection);
 // wake is called after each commit of events, with their book, on the thread that applied. May be NULL.
 void inbox_set_wake(inbox *box, rail_wake wake, void *arg);
+// Calls it: events of this book were committed by somebody else.
+void inbox_wake(inbox *box, int64_t book_id);
 
 typedef struct inbox_raw {
     int64_t book_id; // 0 when unknown

@@ -454,16 +454,24 @@ static bool write_all(applying *x, arena *scratch, err *e) {
     return db_transact(x->box->pool, deadline_of(x->box), scratch, finish, x, e);
 }
 
-static void wake_books(const applying *x) {
-    inbox *box = x->box;
+void inbox_wake(inbox *box, int64_t book_id) {
     ASSERT(pthread_mutex_lock(&box->lock) == 0);
     const rail_wake wake = box->wake;
     void *arg = box->wake_arg;
     ASSERT(pthread_mutex_unlock(&box->lock) == 0);
-    for (size_t i = 0; wake != NULL && i < x->said.n_events; i++) {
+    if (wake != NULL) {
+        wake(arg, book_id);
+    }
+}
+
+static void wake_books(const applying *x) {
+    for (size_t i = 0; i < x->said.n_events; i++) {
         if (i == 0 || x->said.events[i].book_id != x->said.events[i - 1].book_id) {
-            wake(arg, x->said.events[i].book_id);
+            inbox_wake(x->box, x->said.events[i].book_id);
         }
+    }
+    if (x->said.also_book != 0) {
+        inbox_wake(x->box, x->said.also_book);
     }
 }
 

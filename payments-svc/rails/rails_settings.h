@@ -25,8 +25,15 @@ typedef struct ach_settings {
     const char
         *company_id_base; // 9 digits; the company id of book b is "1" and the 9 digits of base + b
     int64_t gather_ms;    // how long the saga engine waits for more entries of one file
-    int64_t entries_max;  // of one file; also of one submit
-    int64_t poll_ms;      // pause between two looks into outbox_dir
+    const char
+        *windows; // "08:15,14:30": times in New York at which files are cut; "": when gathered
+    const char *file_name; // pattern of {origin} {date} {modifier} {id} {hash}; NULL: the default
+    int64_t entries_max;   // of one file; also of one claim
+    int64_t lines_max;     // of one file, its padding included; 0: the default
+    bool archive_complete; // the bank shows for ever what it took, in archive_dir
+    int64_t lease_ms, retry_base_ms, retry_cap_ms, sender_poll_ms,
+        case_after;   // of the sender; 0: the defaults
+    int64_t poll_ms;  // pause between two looks into outbox_dir
     int64_t quiet_ms; // a file that does not add up must not change for so long before it is judged
     int64_t returns_days; // a return that comes later than that is a case as well
 } ach_settings;

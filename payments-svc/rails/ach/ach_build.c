@@ -15,11 +15,6 @@ enum { ACCOUNT_CHECKING = 1, ACCOUNT_SAVINGS = 2, HOLDER_INDIVIDUAL = 1, HOLDER_
 #define US_PER_MINUTE INT64_C(60000000)
 #define MINUTES_PER_DAY INT64_C(1440)
 
-int64_t ach_today(const clock_source *clock) {
-    civil_date d = time_civil_date(fed_local_us(clock_wall_us(clock)));
-    return d.year * INT64_C(10000) + d.month * INT64_C(100) + d.day;
-}
-
 static civil_date date_of(int64_t yyyymmdd) {
     return (civil_date){(int)(yyyymmdd / 10000), (int)(yyyymmdd / 100 % 100),
                         (int)(yyyymmdd % 100)};
@@ -75,17 +70,18 @@ bool ach_item_check(const rail_item *item, err *e) {
 
 typedef struct planner {
     const ach_rail *r;
-    int64_t book_id;
     const rail_item *items;
-    ach_numbers *numbers;
+    submission_numbers *numbers;
+    ach_cuts cuts;
+    const ach_cut *cut;
     ach_build *out;
     size_t files_max;
-    char origin[11], company_id[11];
+    char company_id[11];
 } planner;
 
-// Opens the next file, or notes that there is no modifier for it.
+// Opens the next file, or notes that no more may be cut now.
 static ach_file_plan *open_file(planner *p, size_t entries_max, arena *a) {
-    if (p->numbers->next_modifier >= NACHA_MODIFIERS) {
+    if (p->out->n_files >= p->cut->files || p->cuts.used >= NACHA_MODIFIERS) {
         p->out->exhausted = true;
         return NULL;
     }
@@ -95,9 +91,15 @@ static ach_file_plan *open_file(planner *p, size_t entries_max, arena *a) {
     if (f->entries == NULL) {
         return NULL;
     }
-    f->modifier = nacha_modifier(p->numbers->next_modifier++);
-    snprintf(f->name, sizeof f->name, "%s-%08" PRId64 "-%c.ach", p->origin, p->numbers->file_date,
-             f->modifier);
+    // Traces ascend through a file, so one that might pass the end of the sequence begins the next cycle.
+    if (p->numbers->next_number + (int64_t)entries_max - 1 > NACHA_TRACE_SEQUENCE_MAX) {
+        p->numbers->next_number = 1;
+        p->numbers->cycle++;
+    }
+    f->id = uuid_v7(p->r->clock);
+    f->cycle = p->numbers->cycle;
+    f->modifier = nacha_modifier(p->cuts.used);
+    ach_timetable_count(&p->cuts, p->cut, p->numbers->now_us);
     strbuf_init(&f->content, nacha_size_max(entries_max, false));
     p->out->n_files++;
     return f;
@@ -109,16 +111,17 @@ typedef struct placed {
     size_t item;
 } placed;
 
-static int compare_placed(const void *left, const void *right) {
-    const placed *x = left, *y = right;
+static int compare_batches(const placed *x, const placed *y) {
     if (x->holder != y->holder) {
         return x->holder < y->holder ? -1 : 1;
     }
-    const int order = strcmp(x->description, y->description);
-    if (order != 0) {
-        return order;
-    }
-    return x->item < y->item ? -1 : x->item > y->item ? 1 : 0;
+    return strcmp(x->description, y->description);
+}
+
+static int compare_placed(const void *left, const void *right) {
+    const placed *x = left, *y = right;
+    const int order = compare_batches(x, y);
+    return order != 0 ? order : x->item < y->item ? -1 : x->item > y->item ? 1 : 0;
 }
 
 // Items in the order of the file, so that traces ascend through the whole of it: PPD before CCD, and what shares a batch
@@ -136,30 +139,40 @@ static placed *sort_by_batch(const rail_item *items, const size_t *chosen, size_
     return sorted;
 }
 
-// Spreads the items over files.
+// Lines that a file with so many takes, with its header, its control and its padding.
+static size_t lines_of(size_t entries, size_t batches) {
+    const size_t lines = 2 + entries + 2 * batches;
+    return (lines + NACHA_BLOCKING - 1) / NACHA_BLOCKING * NACHA_BLOCKING;
+}
+
+// Spreads the items over files: a file is closed when it has entries_max entries, when one more would pass lines_max lines, or when
+// its total is full.
 static bool plan(planner *p, const placed *sorted, size_t n, arena *a, err *e) {
     const size_t entries_max = (size_t)p->r->settings.entries_max;
+    const size_t lines_max = (size_t)p->r->settings.lines_max;
     ach_file_plan *f = NULL;
     int64_t total = 0;
+    size_t batches = 0;
     for (size_t i = 0; i < n; i++) {
         const int64_t amount = p->items[sorted[i].item].amount;
-        // next_trace must stay inside of the sequence, so its last number is never given away.
-        if (p->numbers->next_trace >= NACHA_TRACE_SEQUENCE_MAX) {
-            p->out->exhausted = true;
-            return true;
-        }
-        if (f == NULL || f->n_entries == entries_max || amount > NACHA_TOTAL_CENTS_MAX - total) {
+        size_t new_batch =
+            f == NULL || f->n_entries == 0 || compare_batches(&sorted[i - 1], &sorted[i]) != 0;
+        if (f == NULL || f->n_entries == entries_max || amount > NACHA_TOTAL_CENTS_MAX - total ||
+            lines_of(f->n_entries + 1, batches + new_batch) > lines_max) {
             size_t left = n - i;
             f = open_file(p, left < entries_max ? left : entries_max, a);
             total = 0;
+            batches = 0;
+            new_batch = 1;
             if (f == NULL) {
                 return p->out->exhausted ||
                        err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a file");
             }
         }
         f->entries[f->n_entries++] =
-            (ach_entry_plan){sorted[i].item, p->numbers->next_trace++, sorted[i].description};
+            (ach_entry_plan){sorted[i].item, p->numbers->next_number++, sorted[i].description};
         total += amount;
+        batches += new_batch;
     }
     return true;
 }
@@ -168,11 +181,11 @@ static bool plan(planner *p, const placed *sorted, size_t n, arena *a, err *e) {
 
 static nacha_file_spec spec_of(const planner *p, char modifier) {
     const ach_settings *s = &p->r->settings;
-    int64_t minutes = fed_local_us(clock_wall_us(p->r->clock)) / US_PER_MINUTE % MINUTES_PER_DAY;
+    int64_t minutes = fed_local_us(p->numbers->now_us) / US_PER_MINUTE % MINUTES_PER_DAY;
     civil_date created = date_of(p->numbers->file_date);
     return (nacha_file_spec){
         .immediate_destination = str_of(s->immediate_destination),
-        .immediate_origin = str_of(p->origin),
+        .immediate_origin = str_of(p->numbers->origin),
         .origin_name = str_of(s->company_name),
         .created = created,
         .created_hour = (int)(minutes / 60),
@@ -183,6 +196,39 @@ static nacha_file_spec spec_of(const planner *p, char modifier) {
         .company_id = str_of(p->company_id),
         .effective = fed_add_banking_days(created, 1),
     };
+}
+
+bool ach_file_name(const char *pattern, const submission_numbers *numbers, ach_file_plan *f,
+                   err *e) {
+    strbuf name;
+    char hex[65], id[SUBMISSION_SHORT_ID_LEN + 1];
+    crypto_sha256(f->content.ptr, f->content.len, f->sha256);
+    str_hex(f->sha256, sizeof f->sha256, hex);
+    submission_short_id(f->id, id);
+    strbuf_init_fixed(&name, f->name, sizeof f->name);
+    for (const char *p = pattern; *p != '\0';) {
+        const size_t plain = strcspn(p, "{");
+        strbuf_add(&name, p, plain);
+        p += plain;
+        if (strncmp(p, "{origin}", 8) == 0) {
+            strbuf_add_c(&name, numbers->origin);
+        } else if (strncmp(p, "{date}", 6) == 0) {
+            strbuf_printf(&name, "%08" PRId64, numbers->file_date);
+        } else if (strncmp(p, "{modifier}", 10) == 0) {
+            strbuf_add_char(&name, f->modifier);
+        } else if (strncmp(p, "{id}", 4) == 0) {
+            strbuf_add_c(&name, id);
+        } else if (strncmp(p, "{hash}", 6) == 0) {
+            strbuf_add(&name, hex, 16);
+        } else if (*p == '{') {
+            return err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "ach.file_name",
+                                 "ach.file_name has a part that is not known");
+        }
+        p += *p == '{' ? strcspn(p, "}") + (strchr(p, '}') != NULL ? 1 : 0) : 0;
+    }
+    return (strbuf_ok(&name) && name.len > 0) ||
+           err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "ach.file_name",
+                         "ach.file_name makes names that are empty or too long");
 }
 
 static bool write_file(const planner *p, ach_file_plan *f, arena *a, err *e) {
@@ -200,26 +246,25 @@ static bool write_file(const planner *p, ach_file_plan *f, arena *a, err *e) {
         credits[i].trace_sequence = f->entries[i].trace;
     }
     nacha_file_spec spec = spec_of(p, f->modifier);
-    return nacha_write(&spec, credits, f->n_entries, &f->content, &f->totals, e);
+    return nacha_write(&spec, credits, f->n_entries, &f->content, &f->totals, e) &&
+           ach_file_name(p->r->settings.file_name, p->numbers, f, e);
 }
 
 bool ach_build_files(const ach_rail *r, int64_t book_id, const rail_item *items,
-                     const size_t *chosen, size_t n_chosen, ach_numbers *numbers, arena *a,
-                     ach_build *out, err *e) {
-    planner p = {.r = r, .book_id = book_id, .items = items, .numbers = numbers, .out = out};
+                     const size_t *chosen, size_t n_chosen, submission_numbers *numbers,
+                     const ach_cut *cut, arena *a, ach_build *out, err *e) {
+    planner p = {
+        .r = r,
+        .items = items,
+        .numbers = numbers,
+        .cuts = {numbers->next_modifier, numbers->window_us, numbers->in_window, numbers->cut_us},
+        .cut = cut,
+        .out = out};
     *out = (ach_build){0};
-    if (!ach_origin_of_book(r->origin_base, book_id, p.origin) ||
-        !ach_origin_of_book(r->company_base, book_id, p.company_id)) {
-        return err_set(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "the book has no ACH origin");
+    if (!ach_origin_of_book(r->company_base, book_id, p.company_id)) {
+        return err_set(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "the book has no ACH company id");
     }
-    int64_t today = ach_today(r->clock);
-    if (today >
-        numbers->file_date) { // a clock that stepped back goes on with the later day's modifiers
-        numbers->file_date = today;
-        numbers->next_modifier = 0;
-    }
-    // A file is closed when it has entries_max entries, or when its total is full: that takes at least 100 of them.
-    p.files_max = n_chosen / 100 + n_chosen / (size_t)r->settings.entries_max + 2;
+    p.files_max = NACHA_MODIFIERS;
     out->files = ARENA_ARRAY(a, ach_file_plan, p.files_max);
     const placed *sorted = sort_by_batch(items, chosen, n_chosen, a);
     if (out->files == NULL || sorted == NULL) {
@@ -233,6 +278,10 @@ bool ach_build_files(const ach_rail *r, int64_t book_id, const rail_item *items,
             return false;
         }
     }
+    numbers->next_modifier = p.cuts.used;
+    numbers->window_us = p.cuts.window_us;
+    numbers->in_window = p.cuts.in_window;
+    numbers->cut_us = p.cuts.cut_us;
     return true;
 }
 

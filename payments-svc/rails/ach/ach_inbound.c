@@ -213,20 +213,36 @@ bool ach_inbound_poll(ach_rail *r, err *e) {
 
 // --- Sweeping --------------------------------------------------------------------------------------------------------
 
-// "<our file>.<8 hex digits>.tmp", as ach_rail.c names what it uploads.
-static bool is_our_upload(const ach_rail *r, const char *name) {
-    enum { FILE_LEN = 25, NAME_LEN = FILE_LEN + 13 };
-    char origin[11];
-    if (strlen(name) != NAME_LEN || name[FILE_LEN] != '.' || !is_temporary(name)) {
+typedef struct naming {
+    str name;
+    bool known;
+} naming;
+
+static bool find_named(db_conn *c, arena *a, void *arg, err *e) {
+    naming *n = arg;
+    submission_ref *refs = NULL;
+    size_t n_refs = 0;
+    const bool ok = submission_find_name(c, RAIL_ACH, n->name, &refs, &n_refs, a, e);
+    n->known = n_refs > 0;
+    return ok;
+}
+
+// "<a file of ours>.<8 hex digits>.tmp", as ach_channel.c names what it uploads.
+static bool is_our_upload(const ach_rail *r, const char *name, arena *a) {
+    enum { SUFFIX_LEN = 13 };
+    const size_t len = strlen(name);
+    err e = {0};
+    if (len <= SUFFIX_LEN || name[len - SUFFIX_LEN] != '.' || !is_temporary(name)) {
         return false;
     }
-    for (size_t i = FILE_LEN + 1; i < NAME_LEN - 4; i++) {
+    for (size_t i = len - SUFFIX_LEN + 1; i < len - 4; i++) {
         if (strchr("0123456789abcdef", name[i]) == NULL) {
             return false;
         }
     }
-    return ach_name_origin((str){name, FILE_LEN}, origin) &&
-           ach_book_of(r->origin_base, str_of(origin)) > 0;
+    naming n = {.name = {name, len - SUFFIX_LEN}};
+    return db_read(r->pool, clock_mono_ms(r->clock) + ACH_DB_TIMEOUT_MS, a, find_named, &n, &e) &&
+           n.known;
 }
 
 bool ach_inbound_sweep(ach_rail *r, err *e) {
@@ -237,7 +253,7 @@ bool ach_inbound_sweep(ach_rail *r, err *e) {
     bool ok = ach_sftp_list(r->in, r->settings.inbox_dir, ACH_INBOUND_LIST_MAX, a, &files, &n, e);
     for (size_t i = 0; ok && i < n; i++) {
         char path[PATH_LEN_MAX];
-        if (files[i].modified_s >= old_s || !is_our_upload(r, files[i].name)) {
+        if (files[i].modified_s >= old_s || !is_our_upload(r, files[i].name, a)) {
             continue;
         }
         int len = snprintf(path, sizeof path, "%s/%s", r->settings.inbox_dir, files[i].name);

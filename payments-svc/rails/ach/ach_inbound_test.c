@@ -71,22 +71,27 @@ static void send_entries(int book, int n) {
     char sql[4096];
     snprintf(
         sql, sizeof sql,
-        "INSERT INTO ach_file (book_id, file_id, name, file_date, modifier, entries, total, sha256,"
-        " content_sealed, created_at) VALUES (%d, ('01930000-0000-7000-9000-00000000000%d')::uuid,"
-        " '19%08d-20261121-A.ach', '2026-11-21', 'A', %d, %d, '', '', '2026-11-21T09:00:00Z');"
-        "INSERT INTO ach_entry (book_id, trace, payout_id, attempt, amount, file_id)"
+        "INSERT INTO submission (book_id, submission_id, connection, kind, name, origin, cycle,"
+        " number_first, number_last, items, total, currency, size, sha256, content_sealed, seal,"
+        " generation, window_at, stale_at, created_at, state, changed_at) VALUES (%d,"
+        " ('01930000-0000-7000-9000-00000000000%d')::uuid, 1, 1, '19%08d-20261121-A.ach', '', 0, 1,"
+        " %d, %d, %d, 'USD', 0, decode(repeat('00', 32), 'hex'), '', 'submission', 1, now(), now(),"
+        " '2026-11-21T09:00:00Z', 3, now());"
+        "INSERT INTO submission_directory SELECT 0, submission_id, 1, book_id, name, 0, 1, items"
+        " FROM submission WHERE book_id = %d;"
+        "INSERT INTO submission_item (book_id, number, payout_id, attempt, amount, submission_id)"
         " SELECT %d, i, ('0193000%d-0000-7000-8000-' || lpad(to_hex(i), 12, '0'))::uuid, 1, i * "
         "1000,"
         " ('01930000-0000-7000-9000-00000000000%d')::uuid FROM generate_series(1, %d) i;"
         "INSERT INTO payout (book_id, payout_id, merchant_id, recipient_id, amount, currency, rail,"
         " external_reference, description, created_at, intent_id) SELECT book_id, payout_id, 'm',"
-        " payout_id, amount, 'USD', 1, '', '', '2026-11-21T09:00:00Z', payout_id FROM ach_entry"
-        " WHERE book_id = %d;"
+        " payout_id, amount, 'USD', 1, '', '', '2026-11-21T09:00:00Z', payout_id FROM"
+        " submission_item WHERE book_id = %d;"
         "INSERT INTO recipient (book_id, recipient_id, merchant_id, holder_type, account_type,"
         " currency, routing_code, account_last4, name_sealed, account_sealed, created_at)"
         " SELECT book_id, payout_id, 'm', 1, 1, 'USD', '231380104', '5678', '', '',"
-        " '2026-11-21T09:00:00Z' FROM ach_entry WHERE book_id = %d",
-        book, book, book, n, n * (n + 1) / 2 * 1000, book, book, book, n, book, book);
+        " '2026-11-21T09:00:00Z' FROM submission_item WHERE book_id = %d",
+        book, book, book, n, n, n * (n + 1) / 2 * 1000, book, book, book, book, n, book, book);
     fixture_sql(sql, NULL, 0);
 }
 
@@ -234,10 +239,16 @@ static void test_settlement__odd_lines__the_others_count(void **state) {
 static void test_settlement__of_another_file__exception(void **state) {
     (void)state;
     send_entries(3, 1);
-    fixture_sql("INSERT INTO ach_file SELECT book_id, '01930000-0000-7000-9000-0000000000ff',"
-                " '1900000003-20261121-B.ach', file_date, 'B', 0, 0, '', '', created_at"
-                " FROM ach_file",
-                NULL, 0);
+    fixture_sql(
+        "INSERT INTO submission (book_id, submission_id, connection, kind, name, origin,"
+        " cycle, number_first, number_last, items, total, currency, size, sha256,"
+        " content_sealed, seal, generation, window_at, stale_at, created_at, state,"
+        " changed_at) SELECT book_id, '01930000-0000-7000-9000-0000000000ff', 1, 1,"
+        " '1900000003-20261121-B.ach', '', 0, 9, 9, 1, 1, 'USD', 0, sha256, '', seal, 1,"
+        " window_at, stale_at, created_at, 3, changed_at FROM submission;"
+        "INSERT INTO submission_directory SELECT 0, submission_id, 1, book_id, name, 0, 9, 9"
+        " FROM submission WHERE name LIKE '%-B.ach'",
+        NULL, 0);
     put_text("x", "H,1900000003-20261121-B.ach,1,2026-11-22T09:00:01Z\n"
                   "D,121042880000001,1000,SETTLED,2026-11-22T09:00:01Z\nT,1,1000\n");
     look();
@@ -409,7 +420,7 @@ static void test_returns__the_same_twice__counts_once(void **state) {
 static void test_returns__unknown_code_or_late__booked_with_a_case(void **state) {
     (void)state;
     send_entries(3, 2);
-    fixture_sql("UPDATE ach_file SET created_at = '2026-09-01T00:00:00Z'", NULL, 0);
+    fixture_sql("UPDATE submission SET created_at = '2026-09-01T00:00:00Z'", NULL, 0);
     const bank_entry e[] = {return_of(1, "R93"), return_of(2, "R02")};
     put_returns("r", "1800000003", e, 2);
     look();
@@ -651,16 +662,24 @@ static void test_ack__accepted_rejected_or_odd__each_its_own(void **state) {
     put_ack("1900000003-20261121-A.ach.ack", FILE_3, "accepted", 3, 6000);
     look();
     assert_count("inbox WHERE state = 2 AND about = 'acknowledgement' AND exceptions = 0", 1);
-    assert_count("rail_event", 0);
+    assert_count("rail_event WHERE kind = 1", 3);
+    assert_count("submission WHERE state = 4", 1);
     put_ack("a1", FILE_3, "accepted", 3, 6001);
     put_ack("a2", "1900000003-20261121-A.ach.duplicate-1", "rejected", 0, 0);
     look();
     assert_odd("OTHER_COUNT", 1);
     assert_odd("UNKNOWN_FILE", 1);
     assert_count("payment_case WHERE kind = 'INBOX_LINE'", 2);
+    // What the bank has accepted it cannot take back as a whole: a person must look, and nothing moves.
     put_ack("a3", FILE_3, "rejected", 0, 0);
     look();
-    assert_count("rail_event WHERE kind = 2 AND code = 'FILE_REJECTED' AND detail = 'because'", 3);
+    assert_count("rail_event WHERE kind <> 1", 0);
+    assert_count("payment_case WHERE code = 'BANK_CONTRADICTS'", 1);
+    send_entries(4, 2);
+    put_ack("a4", "1900000004-20261121-A.ach", "rejected", 0, 0);
+    look();
+    assert_count("rail_event WHERE kind = 5 AND code = 'FILE_REJECTED' AND detail = 'because'", 2);
+    assert_count("submission WHERE state = 5", 1);
 }
 
 static void test_thread__file_arrives__applied_and_woken(void **state) {

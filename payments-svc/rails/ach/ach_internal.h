@@ -7,8 +7,10 @@
 #include "domain/ids.h"
 #include "rails/ach/ach_rail.h"
 #include "rails/ach/ach_sftp.h"
+#include "rails/ach/ach_timetable.h"
 #include "rails/ach/nacha_write.h"
 #include "rails/inbox.h"
+#include "submissions/sender.h"
 
 enum {
     ACH_NAME_LEN_MAX = 96,
@@ -17,7 +19,8 @@ enum {
     ACH_SCRATCH_MAX = 192 * 1024 * 1024, // memory of one call; most of it is never touched
     ACH_INBOUND_LIST_MAX = 1000,         // files of one look into the outbox
     ACH_BOOK_MAX = 1000000,
-    ACH_UPLOAD_OLD_S = 15 * 60, // an upload that was not touched for so long is nobody's any more
+    // Nobody needs it any more: until then it may be what tells a sender that its upload did not arrive.
+    ACH_UPLOAD_OLD_S = 24 * 3600,
     ACH_SWEEP_EVERY_MS = 5 * 60 * 1000
 };
 
@@ -43,9 +46,13 @@ typedef struct ach_rail {
     db_pool *pool;
     crypto_keyring *keys;
     const clock_source *clock;
-    ach_sftp *out; // for submit and query
+    ach_sftp *out; // the sender's
+    ach_timetable timetable;
+    submission_sender *sender;
+    int64_t
+        database_shift_us; // added to the database's clock where files are dated; 0 but in tests
 
-    metric *files, *exhausted, *accepted, *not_sent, *unknown;
+    metric *files, *exhausted, *entries, *ids_left, *clock_refused;
     metric *inbound[INBOUND_RESULTS];
 
     // The inbound ticker's, with a session of its own so that a download never delays an upload.
@@ -59,28 +66,10 @@ typedef struct ach_rail {
 } ach_rail;
 
 // ach_sql.c: every statement of the rail.
-typedef enum ach_sql {
-    ACH_SQL_COUNTER_LOCK,
-    ACH_SQL_COUNTER_INSERT,
-    ACH_SQL_COUNTER_UPDATE,
-    ACH_SQL_FILE_INSERT,
-    ACH_SQL_ENTRIES_OF_ITEMS,
-    ACH_SQL_FILES_BY_ID,
-    ACH_SQL_FILE_BY_NAME,
-    ACH_SQL_ENTRIES_OF_FILE,
-    ACH_SQL_CANDIDATES,
-    ACH_SQL_INBOUND_BY_NAME,
-    ACH_SQL_COUNT
-} ach_sql;
+typedef enum ach_sql { ACH_SQL_CANDIDATES, ACH_SQL_INBOUND_BY_NAME, ACH_SQL_COUNT } ach_sql;
 extern const db_stmt ACH_SQL[ACH_SQL_COUNT];
 
-// ach_build.c: numbers of a book, and files out of items. Pure.
-typedef struct ach_numbers {
-    int64_t next_trace;
-    int64_t file_date; // YYYYMMDD
-    int next_modifier; // 0 … 36
-} ach_numbers;
-
+// ach_build.c: files out of items. Pure but for the ids of files.
 typedef struct ach_entry_plan {
     size_t item; // index into the items
     int64_t trace;
@@ -90,6 +79,9 @@ typedef struct ach_entry_plan {
 typedef struct ach_file_plan {
     char name[ACH_NAME_LEN_MAX];
     char modifier;
+    uuid id; // of the submission
+    int32_t cycle;
+    uint8_t sha256[32];
     ach_entry_plan *entries;
     size_t n_entries;
     nacha_totals totals;
@@ -99,21 +91,26 @@ typedef struct ach_file_plan {
 typedef struct ach_build {
     ach_file_plan *files;
     size_t n_files;
-    bool exhausted; // some items got no place: no modifier left today, or no trace numbers
+    bool exhausted; // some items got no place: no more files may be cut now
 } ach_build;
 
 // What the file would refuse of this item: INVALID_ARGUMENT with the field.
 bool ach_item_check(const rail_item *item, err *e) WARN_UNUSED;
-// Plans and writes the files of the chosen items (indexes; all of them pass ach_item_check) and moves *numbers on, first to
-// today if the stored date is past. Fails only on wrong settings or without memory. The caller frees in every case.
+// Plans and writes the files of the chosen items (indexes; all of them pass ach_item_check), as many as cut says at most, and moves
+// *numbers on. Fails only on wrong settings or without memory. The caller frees in every case.
 bool ach_build_files(const ach_rail *r, int64_t book_id, const rail_item *items,
-                     const size_t *chosen, size_t n_chosen, ach_numbers *numbers, arena *a,
-                     ach_build *out, err *e) WARN_UNUSED;
+                     const size_t *chosen, size_t n_chosen, submission_numbers *numbers,
+                     const ach_cut *cut, arena *a, ach_build *out, err *e) WARN_UNUSED;
+// Names a written file after the pattern, and notes its hash. FAILED_PRECONDITION when the pattern is wrong.
+bool ach_file_name(const char *pattern, const submission_numbers *numbers, ach_file_plan *f,
+                   err *e) WARN_UNUSED;
 void ach_build_free(ach_build *b);
 // "1" and nine digits; out holds 11. False when the book's number does not fit.
 bool ach_origin_of_book(int64_t base, int64_t book_id, char out[11]);
-int64_t ach_today(const clock_source *clock); // YYYYMMDD in New York
 void ach_trace_format(const ach_rail *r, int64_t sequence, char out[16]);
+
+// ach_channel.c: the bank's folders, as the sender of submissions uses them.
+submission_channel ach_channel(ach_rail *r);
 
 // ach_inbound.c
 void ach_inbound_look(void *arg); // what the ticker calls; arg is the ach_rail
@@ -170,9 +167,6 @@ bool ach_ack_parse(str bytes, arena *a, ach_ack *out, err *e) WARN_UNUSED;
 bool ach_settlement_parse(str bytes, arena *a, ach_report *out, err *e) WARN_UNUSED;
 bool ach_returns_parse(str bytes, int64_t at_us, arena *a, ach_report *out, err *e) WARN_UNUSED;
 
-// "<10 digits>-<8 digits>-<modifier>.ach", the names that we give: the origin, which names the book.
-bool ach_name_origin(str name, char origin[11]) WARN_UNUSED;
-
 // ach_match.c: which line is about which entry. Pure.
 // An entry of ours that has the trace of a line.
 typedef struct ach_candidate {
@@ -199,6 +193,9 @@ bool ach_match_lines(const ach_match *m, arena *a, inbox_said *out, err *e) WARN
 
 // ach_read.c: the inbox's reader of this connection. self is the ach_rail.
 bool ach_read(void *self, db_conn *c, const inbox_item *item, inbox_said *out, arena *a, err *e);
+// What an acknowledgement does to its submission, in the transaction that ends the item.
+bool ach_read_also(void *self, db_conn *c, const inbox_item *item, inbox_said *said, arena *a,
+                   err *e);
 // 0 when the id, or the origin, is none of a book of ours.
 int64_t ach_book_of(int64_t base, str one_and_nine_digits);
 

@@ -1,3 +1,5 @@
+// Payouts become entries of files here, inside the claiming transaction: each file is a submission, and its sender does the rest
+// (submissions/sender.c over ach_channel.c).
 #include "rails/ach/ach_rail.h"
 
 #include <inttypes.h>
@@ -8,24 +10,20 @@
 #include "base/assert.h"
 #include "base/crash.h"
 #include "base/log.h"
+#include "cases/cases.h"
 #include "rails/ach/ach_internal.h"
 
-// Where an item's entry is.
-typedef struct place {
-    bool known;
-    int64_t trace;
-    uuid file_id;
-    str name;    // of the file
-    size_t file; // index among the files of the call
-} place;
-
-// A file that the items of one call are in.
-typedef struct file_ref {
-    uuid id;
-    str name, sealed, sha256;
-    rail_verdict verdict;
-    const char *code, *text; // static; why it is not accepted
-} file_ref;
+enum {
+    LEASE_MS = 60 * 1000, // three operations of the bank's server may take this long
+    RETRY_BASE_MS = 1000,
+    RETRY_CAP_MS = 60 * 1000,
+    SENDER_POLL_MS = 500,
+    CASE_AFTER = 8,
+    LINES_MAX = 10000 // a limit that banks name
+};
+static const char FILE_NAME[] = "{origin}-{date}-{modifier}-{id}.ach";
+#define US_PER_S INT64_C(1000000)
+#define CLOCK_GAP_MAX_US (24 * 3600 * US_PER_S)
 
 static ach_rail *self_of(rail *r) {
     return r->self;
@@ -63,10 +61,8 @@ static bool refuse_unfit(rail_item *item, arena *a) {
     return true;
 }
 
-// --- Looking up what was prepared ------------------------------------------------------------------------------------
-
 static bool find_places(db_conn *c, int64_t book_id, const rail_item *items, size_t n,
-                        place *places, arena *a, err *e) {
+                        submission_place *places, arena *a, err *e) {
     uuid *ids = ARENA_ARRAY(a, uuid, n);
     int32_t *attempts = ARENA_ARRAY(a, int32_t, n);
     if (ids == NULL || attempts == NULL) {
@@ -76,455 +72,259 @@ static bool find_places(db_conn *c, int64_t book_id, const rail_item *items, siz
         ids[i] = items[i].payout_id;
         attempts[i] = items[i].attempt;
     }
-    db_params *p = db_params_create(a);
-    db_i64(p, book_id);
-    db_uuid_array(p, ids, n);
-    db_i32_array(p, attempts, n);
-    db_rows *rows = NULL;
-    if (!db_exec(c, &ACH_SQL[ACH_SQL_ENTRIES_OF_ITEMS], p, a, &rows, NULL, e)) {
-        return false;
-    }
-    memset(places, 0, n * sizeof *places);
-    for (size_t i = 0; i < db_count(rows); i++) {
-        int64_t at = db_get_i64(rows, i, 0) - 1;
-        ASSERT(at >= 0 && (size_t)at < n);
-        places[at] = (place){.known = true,
-                             .trace = db_get_i64(rows, i, 1),
-                             .file_id = db_get_uuid(rows, i, 2),
-                             .name = db_get_str(rows, i, 3)};
-    }
-    return true;
-}
-
-// The files of the items, once each. Entries of a file mostly come in a row, so the last one is tried first.
-static file_ref *collect_files(place *places, size_t n, size_t *n_files, arena *a) {
-    file_ref *files = ARENA_ARRAY(a, file_ref, n);
-    *n_files = 0;
-    for (size_t i = 0; files != NULL && i < n; i++) {
-        if (!places[i].known) {
-            continue;
-        }
-        size_t f = *n_files;
-        while (f > 0 && !uuid_eq(files[f - 1].id, places[i].file_id)) {
-            f--;
-        }
-        if (f == 0) {
-            files[*n_files] = (file_ref){.id = places[i].file_id, .name = places[i].name};
-            f = ++*n_files;
-        }
-        places[i].file = f - 1;
-    }
-    return files;
-}
-
-static bool load_contents(db_conn *c, int64_t book_id, file_ref *files, size_t n, arena *a,
-                          err *e) {
-    uuid *ids = ARENA_ARRAY(a, uuid, n);
-    if (ids == NULL) {
-        return no_memory(e);
-    }
-    for (size_t i = 0; i < n; i++) {
-        ids[i] = files[i].id;
-    }
-    db_params *p = db_params_create(a);
-    db_i64(p, book_id);
-    db_uuid_array(p, ids, n);
-    db_rows *rows = NULL;
-    if (!db_exec(c, &ACH_SQL[ACH_SQL_FILES_BY_ID], p, a, &rows, NULL, e)) {
-        return false;
-    }
-    for (size_t i = 0; i < db_count(rows); i++) {
-        for (size_t f = 0; f < n; f++) {
-            if (uuid_eq(files[f].id, db_get_uuid(rows, i, 0))) {
-                files[f].sealed = db_get_str(rows, i, 1);
-                files[f].sha256 = db_get_str(rows, i, 2);
-            }
-        }
-    }
-    return true;
-}
-
-typedef struct lookup {
-    ach_rail *r;
-    int64_t book_id;
-    rail_item *items;
-    size_t n;
-    bool with_content;
-    place *places;
-    file_ref *files;
-    size_t n_files;
-} lookup;
-
-static bool lookup_run(db_conn *c, arena *a, void *arg, err *e) {
-    lookup *l = arg;
-    l->places = ARENA_ARRAY(a, place, l->n);
-    if (l->places == NULL) {
-        return no_memory(e);
-    }
-    if (!find_places(c, l->book_id, l->items, l->n, l->places, a, e)) {
-        return false;
-    }
-    l->files = collect_files(l->places, l->n, &l->n_files, a);
-    if (l->files == NULL) {
-        return no_memory(e);
-    }
-    return !l->with_content || load_contents(c, l->book_id, l->files, l->n_files, a, e);
+    return submission_places(c, book_id, ids, attempts, n, places, a, e);
 }
 
 // --- Prepare ---------------------------------------------------------------------------------------------------------
 
-static str file_aad(int64_t book_id, uuid file_id, char *out, size_t out_len) {
-    char id[UUID_TEXT_LEN + 1];
-    uuid_format(file_id, id);
-    int n = snprintf(out, out_len, "ach_file|content|%" PRId64 "|%s", book_id, id);
-    ASSERT(n > 0 && (size_t)n < out_len);
-    return (str){out, (size_t)n};
-}
+typedef struct preparing {
+    ach_rail *r;
+    db_conn *c;
+    int64_t book_id;
+    rail_item *items;
+    size_t *chosen; // that need a file
+    size_t n_chosen;
+    int32_t generation; // of the submissions to be made
+    submission_numbers numbers;
+    ach_cut cut;
+    arena *scratch;
+} preparing;
 
-static str date_text(int64_t yyyymmdd, char out[9]) {
-    snprintf(out, 9, "%08" PRId64, yyyymmdd);
-    return (str){out, 8};
-}
-
-// The book's numbers, with their row locked until the transaction ends: prepares of one book come one after the other.
-static bool lock_numbers(ach_rail *r, db_conn *c, int64_t book_id, ach_numbers *numbers, arena *a,
-                         err *e) {
-    db_params *key = db_params_create(a);
-    db_i64(key, book_id);
-    for (int tries = 0; tries < 2; tries++) {
-        db_rows *rows = NULL;
-        if (!db_exec(c, &ACH_SQL[ACH_SQL_COUNTER_LOCK], key, a, &rows, NULL, e)) {
-            return false;
-        }
-        if (db_count(rows) == 1) {
-            *numbers = (ach_numbers){db_get_i64(rows, 0, 0), db_get_i64(rows, 0, 1),
-                                     db_get_i16(rows, 0, 2)};
-            return true;
-        }
-        char today[9];
-        db_params *p = db_params_create(a);
-        db_i64(p, book_id);
-        db_text(p, date_text(ach_today(r->clock), today));
-        if (!db_exec(c, &ACH_SQL[ACH_SQL_COUNTER_INSERT], p, a, NULL, NULL, e)) {
-            return false;
+// Payouts of rejected submissions, whose new ones say how often that was.
+static bool find_generation(preparing *p, err *e) {
+    uuid *ids = ARENA_ARRAY(p->scratch, uuid, p->n_chosen);
+    size_t n = 0;
+    if (ids == NULL) {
+        return no_memory(e);
+    }
+    for (size_t i = 0; i < p->n_chosen; i++) {
+        if (p->items[p->chosen[i]].attempt > 1) {
+            ids[n++] = p->items[p->chosen[i]].payout_id;
         }
     }
-    return err_set(e, ERR_INTERNAL, "ACH_COUNTER", "the book's counter row cannot be made");
-}
-
-static bool store_numbers(db_conn *c, int64_t book_id, const ach_numbers *numbers, arena *a,
-                          err *e) {
-    char date[9];
-    db_params *p = db_params_create(a);
-    db_i64(p, book_id);
-    db_i64(p, numbers->next_trace);
-    db_text(p, date_text(numbers->file_date, date));
-    db_i16(p, (int16_t)numbers->next_modifier);
-    return db_exec(c, &ACH_SQL[ACH_SQL_COUNTER_UPDATE], p, a, NULL, NULL, e);
-}
-
-static bool store_file(ach_rail *r, db_conn *c, int64_t book_id, const ach_numbers *numbers,
-                       const ach_file_plan *f, uuid file_id, arena *a, err *e) {
-    uint8_t sha256[32];
-    char aad[128], date[9];
-    str content = strbuf_str(&f->content), sealed;
-    crypto_sha256(content.ptr, content.len, sha256);
-    if (!crypto_seal(r->keys, file_aad(book_id, file_id, aad, sizeof aad), content, a, &sealed,
-                     e)) {
+    if (!submission_generation(p->c, p->book_id, ids, n, &p->generation, p->scratch, e)) {
         return false;
     }
-    db_params *p = db_params_create(a);
-    db_i64(p, book_id);
-    db_uuid(p, file_id);
-    db_text(p, str_of(f->name));
-    db_text(p, date_text(numbers->file_date, date));
-    db_text(p, (str){&f->modifier, 1});
-    db_i32(p, (int32_t)f->n_entries);
-    db_i64(p, f->totals.credit_cents);
-    db_bytes(p, sha256, sizeof sha256);
-    db_bytes(p, sealed.ptr, sealed.len);
-    db_time(p, clock_wall_us(r->clock));
-    return db_exec(c, &ACH_SQL[ACH_SQL_FILE_INSERT], p, a, NULL, NULL, e);
+    p->generation++;
+    return true;
 }
 
-static bool store_entries(db_conn *c, int64_t book_id, const ach_build *b, const uuid *file_ids,
-                          const rail_item *items, err *e) {
-    db_copy *w =
-        db_copy_begin(c, "ach_entry", "book_id, trace, payout_id, attempt, amount, file_id", 6, e);
-    if (w == NULL) {
-        return false;
+// Files are dated by the database's clock. A process whose own clock is a day off has no business making files: it would be as
+// wrong about everything else.
+static bool check_clock(preparing *p, err *e) {
+    const int64_t gap_us = clock_wall_us(p->r->clock) - p->numbers.now_us;
+    if (gap_us < CLOCK_GAP_MAX_US && gap_us > -CLOCK_GAP_MAX_US) {
+        return true;
     }
-    for (size_t i = 0; i < b->n_files; i++) {
-        for (size_t k = 0; k < b->files[i].n_entries; k++) {
-            const ach_entry_plan *entry = &b->files[i].entries[k];
-            db_copy_row(w);
-            db_copy_i64(w, book_id);
-            db_copy_i64(w, entry->trace);
-            db_copy_uuid(w, items[entry->item].payout_id);
-            db_copy_i32(w, items[entry->item].attempt);
-            db_copy_i64(w, items[entry->item].amount);
-            db_copy_uuid(w, file_ids[i]);
-        }
+    metric_add(p->r->clock_refused, 1);
+    log_error("ach.clock_refused", F_INT("book", p->book_id), F_INT("gap_s", gap_us / US_PER_S));
+    return err_set(e, ERR_FAILED_PRECONDITION, "CLOCK_JUMP",
+                   "the process's clock is more than a day off the database's");
+}
+
+static bool store_file(preparing *p, const ach_file_plan *f, err *e) {
+    const int64_t effective = ach_banking_day(p->numbers.file_date, 1);
+    submission_item *members = ARENA_ARRAY(p->scratch, submission_item, f->n_entries);
+    str content = strbuf_str(&f->content);
+    submission_new made = {
+        .id = f->id,
+        .connection = RAIL_ACH,
+        .kind = SUBMISSION_FILE,
+        .name = str_of(f->name),
+        .origin = str_of(p->numbers.origin),
+        .cycle = f->cycle,
+        .currency = "USD",
+        .total = f->totals.credit_cents,
+        .size = (int64_t)content.len,
+        .generation = p->generation,
+        .window_us = p->cut.window_us,
+        .stale_us = ach_time_of(effective, 0) - p->r->database_shift_us,
+        .created_us = p->numbers.now_us,
+        .items = members,
+        .n_items = f->n_entries,
+    };
+    if (members == NULL) {
+        return no_memory(e);
     }
-    return db_copy_end(w, NULL, e);
+    for (size_t k = 0; k < f->n_entries; k++) {
+        const rail_item *item = &p->items[f->entries[k].item];
+        members[k] =
+            (submission_item){item->payout_id, item->attempt, f->entries[k].trace, item->amount};
+    }
+    memcpy(made.sha256, f->sha256, sizeof made.sha256);
+    return submission_seal(p->r->keys, p->book_id, f->id, content, p->scratch, &made.sealed, e) &&
+           submission_add(p->c, p->book_id, &made, p->scratch, e);
+}
+
+// A person must know before the numbers are used up.
+static bool tell_low(preparing *p, int before, err *e) {
+    const int left = NACHA_MODIFIERS - p->numbers.next_modifier;
+    metric_set(p->r->ids_left, left);
+    if (left > ACH_IDS_LOW || NACHA_MODIFIERS - before <= ACH_IDS_LOW) {
+        return true;
+    }
+    log_error("ach.numbers.low", F_STR("origin", p->numbers.origin), F_INT("left", left));
+    const case_new low = {.kind = "CONNECTION_NUMBERS",
+                          .subject_type = "connection",
+                          .subject_id = STR("ach"),
+                          .code = STR("FILE_IDS_LOW"),
+                          .text = STR("few file ids are left for today, so files wait longer")};
+    return cases_open(p->c, p->book_id, &low, 1, p->numbers.now_us, p->scratch, e);
 }
 
 // Files, entries and numbers of the chosen items.
-static bool prepare_new(ach_rail *r, db_conn *c, int64_t book_id, rail_item *items,
-                        const size_t *chosen, size_t n_chosen, ach_build *b, arena *scratch,
-                        err *e) {
-    ach_numbers numbers;
-    if (!lock_numbers(r, c, book_id, &numbers, scratch, e) ||
-        !ach_build_files(r, book_id, items, chosen, n_chosen, &numbers, scratch, b, e)) {
+static bool make_files(preparing *p, ach_build *b, err *e) {
+    const int before = p->numbers.next_modifier;
+    if (!ach_build_files(p->r, p->book_id, p->items, p->chosen, p->n_chosen, &p->numbers, &p->cut,
+                         p->scratch, b, e)) {
         return false;
     }
-    uuid *file_ids = ARENA_ARRAY(scratch, uuid, b->n_files + 1);
-    if (file_ids == NULL) {
-        return no_memory(e);
-    }
     for (size_t i = 0; i < b->n_files; i++) {
-        file_ids[i] = uuid_v7(r->clock);
-        if (!store_file(r, c, book_id, &numbers, &b->files[i], file_ids[i], scratch, e)) {
+        if (!store_file(p, &b->files[i], e)) {
             return false;
         }
     }
-    if (b->n_files > 0 && !store_entries(c, book_id, b, file_ids, items, e)) {
-        return false;
-    }
-    return store_numbers(c, book_id, &numbers, scratch, e);
+    return submission_numbers_store(p->c, &p->numbers, p->scratch, e) && tell_low(p, before, e);
 }
 
-static void note_new(ach_rail *r, int64_t book_id, rail_item *items, size_t n_chosen,
-                     const ach_build *b, arena *a) {
+// What got no place comes back when the next file may be cut, and not before.
+static void wait_for_next_cut(preparing *p) {
+    const ach_cuts cuts = {p->numbers.next_modifier, p->numbers.window_us, p->numbers.in_window,
+                           p->numbers.cut_us};
+    const ach_cut next = ach_timetable_cut(&p->r->timetable, &cuts, p->numbers.now_us);
+    // retry_at_us is a time of the process's clock, which may differ from the database's. A moment later, so that nobody comes back just
+    // before the time.
+    const int64_t gap_us = clock_wall_us(p->r->clock) - p->numbers.now_us + US_PER_S;
+    for (size_t i = 0; i < p->n_chosen; i++) {
+        rail_item *item = &p->items[p->chosen[i]];
+        set_verdict(item, RAIL_NOT_SENT, "WAITS_FOR_FILE",
+                    "waits for the next file of its connection");
+        item->retry_at_us = next.files > 0 ? 0 : next.retry_at_us + gap_us;
+    }
+}
+
+static void note_files(preparing *p, const ach_build *b, arena *a) {
     size_t placed = 0;
     for (size_t i = 0; i < b->n_files; i++) {
         const ach_file_plan *f = &b->files[i];
         for (size_t k = 0; k < f->n_entries; k++) {
-            set_reference(r, &items[f->entries[k].item], f->entries[k].trace, a);
+            rail_item *item = &p->items[f->entries[k].item];
+            set_reference(p->r, item, f->entries[k].trace, a);
+            set_verdict(item, RAIL_HANDED_OVER, "", "");
+            item->retry_at_us = 0;
         }
         placed += f->n_entries;
-        metric_add(r->files, 1);
-        log_info("ach.file.prepared", F_STR("file", f->name), F_INT("book", book_id),
+        log_info("ach.file.prepared", F_STR("file", f->name), F_INT("book", p->book_id),
                  F_INT("entries", f->n_entries), F_INT("total", f->totals.credit_cents));
     }
-    if (b->exhausted) {
-        metric_add(r->exhausted, (int64_t)(n_chosen - placed));
-        log_error("ach.numbers.exhausted", F_INT("book", book_id),
-                  F_INT("items", n_chosen - placed));
+    metric_add(p->r->files, (int64_t)b->n_files);
+    metric_add(p->r->entries, (int64_t)placed);
+    metric_add(p->r->exhausted, (int64_t)(p->n_chosen - placed));
+    if (b->n_files > 0) {
+        submission_sender_expect(p->r->sender);
     }
+}
+
+static bool cut_files(preparing *p, ach_build *b, arena *a, err *e) {
+    char origin[11];
+    if (!ach_origin_of_book(p->r->origin_base, p->book_id, origin)) {
+        return err_set(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "the book has no ACH origin");
+    }
+    if (!submission_numbers_lock(p->c, RAIL_ACH, origin, p->r->database_shift_us, ach_day_of,
+                                 &p->numbers, p->scratch, e) ||
+        !check_clock(p, e)) {
+        return false;
+    }
+    const ach_cuts cuts = {p->numbers.next_modifier, p->numbers.window_us, p->numbers.in_window,
+                           p->numbers.cut_us};
+    p->cut = ach_timetable_cut(&p->r->timetable, &cuts, p->numbers.now_us);
+    if (p->cut.files > 0 && (!find_generation(p, e) || !make_files(p, b, e))) {
+        return false;
+    }
+    wait_for_next_cut(p);
+    note_files(p, b, a);
+    return true;
 }
 
 static bool ach_prepare(rail *base, db_conn *c, int64_t book_id, rail_item *items, size_t n,
                         arena *a, err *e) {
-    ach_rail *r = self_of(base);
     ach_build b = {0};
     bool ok = false;
-    arena *scratch = arena_create(ACH_SCRATCH_MAX);
-    place *places = ARENA_ARRAY(scratch, place, n);
-    size_t *chosen = ARENA_ARRAY(scratch, size_t, n);
-    size_t n_chosen = 0;
-    if (places == NULL || chosen == NULL) {
+    preparing p = {.r = self_of(base), .c = c, .book_id = book_id, .items = items};
+    p.scratch = arena_create(ACH_SCRATCH_MAX);
+    submission_place *places = ARENA_ARRAY(p.scratch, submission_place, n);
+    p.chosen = ARENA_ARRAY(p.scratch, size_t, n);
+    if (places == NULL || p.chosen == NULL) {
         no_memory(e);
         goto out;
     }
-    if (!find_places(c, book_id, items, n, places, scratch, e)) {
+    if (!find_places(c, book_id, items, n, places, p.scratch, e)) {
         goto out;
     }
     for (size_t i = 0; i < n; i++) {
-        if (places[i].known) {
-            set_reference(r, &items[i], places[i].trace, a);
+        if (places[i].known) { // what became of its submission, events tell or will tell
+            set_reference(p.r, &items[i], places[i].number, a);
+            set_verdict(&items[i], RAIL_HANDED_OVER, "", "");
         } else if (!refuse_unfit(&items[i], a)) {
-            // What gets no place below (no modifier left today) is submitted without an entry, and so NOT_SENT.
-            set_verdict(&items[i], RAIL_NOT_SENT, "", "");
-            chosen[n_chosen++] = i;
+            p.chosen[p.n_chosen++] = i;
         }
     }
-    if (n_chosen > 0) {
-        if (!prepare_new(r, c, book_id, items, chosen, n_chosen, &b, scratch, e)) {
-            goto out;
-        }
-        note_new(r, book_id, items, n_chosen, &b, a);
-    }
-    ok = true;
+    ok = p.n_chosen == 0 || cut_files(&p, &b, a, e);
     CRASH_POINT("ach.file.prepared");
 out:
     ach_build_free(&b);
-    arena_destroy(scratch);
+    arena_destroy(p.scratch);
     return ok;
 }
 
-// --- Submit ----------------------------------------------------------------------------------------------------------
+// --- Submit and query ------------------------------------------------------------------------------------------------
 
-static void path_in(const char *dir, const char *name, const char *suffix, char *out,
-                    size_t out_len) {
-    int n = snprintf(out, out_len, "%s/%s%s", dir, name, suffix);
-    ASSERT(n > 0 && (size_t)n < out_len);
-}
-
-enum { PATH_LEN_MAX = 512 };
-
-// Is the file at the bank? False: not known. The bank moves a file from the inbox to the archive, so looking in this order
-// cannot miss it.
-static bool at_bank(ach_rail *r, const char *name, bool *found, err *e) {
-    char path[PATH_LEN_MAX];
-    path_in(r->settings.inbox_dir, name, "", path, sizeof path);
-    if (!ach_sftp_exists(r->out, path, found, e) || *found) {
-        return *found;
-    }
-    path_in(r->settings.archive_dir, name, "", path, sizeof path);
-    if (!ach_sftp_exists(r->out, path, found, e) || *found) {
-        return *found;
-    }
-    path_in(r->settings.outbox_dir, name, ".ack", path, sizeof path);
-    return ach_sftp_exists(r->out, path, found, e);
-}
-
-static void fail_file(file_ref *f, rail_verdict verdict, const char *code, const char *text) {
-    f->verdict = verdict;
-    f->code = code;
-    f->text = text;
-}
-
-static void log_upload(const char *event, const char *name, const err *e) {
-    log_warn(event, F_STR("file", name), F_STR("reason", e->reason), F_STR("detail", e->detail));
-}
-
-// Until the rename has begun, the bank has certainly not got the file; after that, only looking tells.
-static void upload(ach_rail *r, file_ref *f, const char *name, str content) {
-    char final_path[PATH_LEN_MAX], temporary[PATH_LEN_MAX], suffix[32];
-    bool found = false;
-    err e = {0};
-    fail_file(f, RAIL_NOT_SENT, "RAIL_UNREACHABLE", "the bank's file server could not be used");
-    if (!at_bank(r, name, &found, &e)) {
-        log_upload("ach.upload.not_sent", name, &e);
-        return;
-    }
-    if (found) {
-        fail_file(f, RAIL_ACCEPTED, "", "");
-        return;
-    }
-    CRASH_POINT("ach.upload.begin");
-    // A name of its own: a worker that was presumed dead may still be writing the same file.
-    uint32_t random;
-    clock_random(r->clock, &random, sizeof random);
-    snprintf(suffix, sizeof suffix, ".%08" PRIx32 ".tmp", random);
-    path_in(r->settings.inbox_dir, name, suffix, temporary, sizeof temporary);
-    path_in(r->settings.inbox_dir, name, "", final_path, sizeof final_path);
-    if (!ach_sftp_write(r->out, temporary, content, &e)) {
-        log_upload("ach.upload.not_sent", name, &e);
-        return;
-    }
-    CRASH_POINT("ach.upload.written");
-    if (ach_sftp_rename(r->out, temporary, final_path, &e)) {
-        CRASH_POINT("ach.upload.renamed");
-        fail_file(f, RAIL_ACCEPTED, "", "");
-        log_info("ach.upload.done", F_STR("file", name), F_INT("bytes", content.len));
-        return;
-    }
-    log_upload("ach.upload.rename_failed", name, &e);
-    fail_file(f, RAIL_UNKNOWN, "RAIL_UNREACHABLE", "the upload was not acknowledged");
-    if (at_bank(r, name, &found, &e) && found) {
-        fail_file(f, RAIL_ACCEPTED, "", "");
-    }
-}
-
-static void submit_file(ach_rail *r, int64_t book_id, file_ref *f, arena *scratch) {
-    err e = {0};
-    char aad[128], name[ACH_NAME_LEN_MAX];
-    uint8_t sha256[32];
-    str content;
-    snprintf(name, sizeof name, "%.*s", (int)f->name.len, f->name.ptr);
-    fail_file(f, RAIL_NOT_SENT, "FILE_UNREADABLE", "the prepared file cannot be read");
-    if (!crypto_open(r->keys, file_aad(book_id, f->id, aad, sizeof aad), f->sealed, scratch,
-                     &content, &e)) {
-        log_err(LOG_ERROR, "ach.file.unreadable", &e);
-        return;
-    }
-    crypto_sha256(content.ptr, content.len, sha256);
-    if (f->sha256.len != sizeof sha256 || memcmp(sha256, f->sha256.ptr, sizeof sha256) != 0) {
-        log_error("ach.file.damaged", F_STR("file", name));
-        return;
-    }
-    upload(r, f, name, content);
-}
-
-static void query_file(ach_rail *r, file_ref *f) {
-    char name[ACH_NAME_LEN_MAX];
-    bool found = false;
-    err e = {0};
-    snprintf(name, sizeof name, "%.*s", (int)f->name.len, f->name.ptr);
-    if (!at_bank(r, name, &found, &e)) {
-        log_upload("ach.query.unknown", name, &e);
-        fail_file(f, RAIL_UNKNOWN, "RAIL_UNREACHABLE", "the bank's file server could not be asked");
-    } else {
-        fail_file(f, found ? RAIL_ACCEPTED : RAIL_NOT_SENT, "", "");
-    }
-}
-
-static void all_items(rail_item *items, size_t n, rail_verdict verdict, const char *code,
-                      const char *text) {
-    for (size_t i = 0; i < n; i++) {
-        set_verdict(&items[i], verdict, code, text);
-    }
-}
-
-static void count_verdicts(ach_rail *r, const rail_item *items, size_t n) {
-    int64_t counts[RAIL_RETURNED + 1] = {0};
-    for (size_t i = 0; i < n; i++) {
-        counts[items[i].verdict]++;
-    }
-    metric_add(r->accepted, counts[RAIL_ACCEPTED]);
-    metric_add(r->not_sent, counts[RAIL_NOT_SENT]);
-    metric_add(r->unknown, counts[RAIL_UNKNOWN]);
-}
-
-// Gives each item the verdict of its file. Without an entry it has certainly not been sent.
-static void spread_verdicts(ach_rail *r, const lookup *l, bool submitting, arena *a) {
-    for (size_t i = 0; i < l->n; i++) {
-        rail_item *item = &l->items[i];
-        if (l->places[i].known) {
-            const file_ref *f = &l->files[l->places[i].file];
-            set_verdict(item, f->verdict, f->code, f->text);
-            set_reference(r, item, l->places[i].trace, a);
-        } else if (!submitting || !refuse_unfit(item, a)) {
-            set_verdict(item, RAIL_NOT_SENT, "NO_FILE", "no file could be made for it yet");
-        }
-    }
-}
-
+// Never called, since the rail hands over; what is not prepared is certainly not sent.
 static void ach_submit(rail *base, int64_t book_id, rail_item *items, size_t n, arena *a) {
-    ach_rail *r = self_of(base);
-    arena *scratch = arena_create(ACH_SCRATCH_MAX);
-    lookup l = {.r = r, .book_id = book_id, .items = items, .n = n, .with_content = true};
-    err e = {0};
-    if (!db_read(r->pool, db_deadline(r), scratch, lookup_run, &l, &e)) {
-        log_err(LOG_WARN, "ach.submit.lookup_failed", &e);
-        all_items(items, n, RAIL_NOT_SENT, "DATABASE_UNAVAILABLE",
-                  "the prepared file could not be read");
-    } else {
-        for (size_t i = 0; i < l.n_files; i++) {
-            submit_file(r, book_id, &l.files[i], scratch);
-        }
-        spread_verdicts(r, &l, true, a);
+    (void)base;
+    (void)book_id;
+    (void)a;
+    for (size_t i = 0; i < n; i++) {
+        set_verdict(&items[i], RAIL_NOT_SENT, "NO_FILE", "no file could be made for it yet");
     }
-    count_verdicts(r, items, n);
-    arena_destroy(scratch);
 }
 
+typedef struct lookup {
+    int64_t book_id;
+    const rail_item *items;
+    size_t n;
+    submission_place *places;
+} lookup;
+
+static bool lookup_run(db_conn *c, arena *a, void *arg, err *e) {
+    lookup *l = arg;
+    l->places = ARENA_ARRAY(a, submission_place, l->n);
+    return l->places == NULL ? no_memory(e)
+                             : find_places(c, l->book_id, l->items, l->n, l->places, a, e);
+}
+
+// Of attempts of the first version that were being resolved: they are in submissions by now, which ask the bank themselves.
 static void ach_query(rail *base, int64_t book_id, rail_item *items, size_t n, arena *a) {
     ach_rail *r = self_of(base);
     arena *scratch = arena_create(ACH_SCRATCH_MAX);
-    lookup l = {.r = r, .book_id = book_id, .items = items, .n = n};
+    lookup l = {.book_id = book_id, .items = items, .n = n};
     err e = {0};
-    if (!db_read(r->pool, db_deadline(r), scratch, lookup_run, &l, &e)) {
+    const bool known = db_read(r->pool, db_deadline(r), scratch, lookup_run, &l, &e);
+    if (!known) {
         log_err(LOG_WARN, "ach.query.lookup_failed", &e);
-        all_items(items, n, RAIL_UNKNOWN, "DATABASE_UNAVAILABLE",
-                  "the prepared file could not be looked up");
-    } else {
-        for (size_t i = 0; i < l.n_files; i++) {
-            query_file(r, &l.files[i]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!known) {
+            set_verdict(&items[i], RAIL_UNKNOWN, "DATABASE_UNAVAILABLE",
+                        "the prepared file could not be looked up");
+        } else if (!l.places[i].known) {
+            set_verdict(&items[i], RAIL_NOT_SENT, "NO_FILE", "no file was made for it");
+        } else {
+            const bool has_it =
+                l.places[i].state == SUBMISSION_SENT || l.places[i].state == SUBMISSION_ACKED;
+            set_verdict(&items[i], has_it ? RAIL_ACCEPTED : RAIL_HANDED_OVER, "", "");
+            set_reference(r, &items[i], l.places[i].number, a);
         }
-        spread_verdicts(r, &l, false, a);
     }
     arena_destroy(scratch);
 }
@@ -533,6 +333,29 @@ static void ach_query(rail *base, int64_t book_id, rail_item *items, size_t n, a
 
 static bool bad_setting(err *e, const char *name, const char *why) {
     return err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", name, "%s %s", name, why);
+}
+
+// Names one file as an example, so that a wrong pattern is found at the start.
+static bool check_file_name(const ach_settings *s, err *e) {
+    submission_numbers numbers = {.origin = "1999999999", .file_date = 20991231};
+    ach_file_plan f = {.modifier = 'A', .id = {{0}}};
+    if (strstr(s->file_name, "{id}") == NULL && strstr(s->file_name, "{hash}") == NULL) {
+        log_warn("ach.file_name.may_repeat", F_STR("pattern", s->file_name));
+    }
+    return ach_file_name(s->file_name, &numbers, &f, e);
+}
+
+static void fill_defaults(ach_settings *s) {
+    s->archive_dir =
+        s->archive_dir == NULL || s->archive_dir[0] == '\0' ? "archive" : s->archive_dir;
+    s->file_name = s->file_name == NULL || s->file_name[0] == '\0' ? FILE_NAME : s->file_name;
+    s->windows = s->windows == NULL ? "" : s->windows;
+    s->lines_max = s->lines_max == 0 ? LINES_MAX : s->lines_max;
+    s->lease_ms = s->lease_ms == 0 ? LEASE_MS : s->lease_ms;
+    s->retry_base_ms = s->retry_base_ms == 0 ? RETRY_BASE_MS : s->retry_base_ms;
+    s->retry_cap_ms = s->retry_cap_ms == 0 ? RETRY_CAP_MS : s->retry_cap_ms;
+    s->sender_poll_ms = s->sender_poll_ms == 0 ? SENDER_POLL_MS : s->sender_poll_ms;
+    s->case_after = s->case_after == 0 ? CASE_AFTER : s->case_after;
 }
 
 static bool check_settings(const ach_settings *s, ach_rail *r, err *e) {
@@ -553,15 +376,20 @@ static bool check_settings(const ach_settings *s, ach_rail *r, err *e) {
         return bad_setting(e, "ach.company_id_base", "must have 9 digits");
     }
     str company = str_of(s->company_name);
-    bool printable = company.len >= 1 && company.len <= 16;
+    bool printable = company.len >= 1 && company.len <= 16, blank = true;
     for (size_t i = 0; printable && i < company.len; i++) {
         printable = company.ptr[i] >= 0x20 && company.ptr[i] <= 0x7e;
+        blank = blank && company.ptr[i] == ' ';
     }
-    if (!printable) {
-        return bad_setting(e, "ach.company_name", "must have 1 to 16 printable ASCII characters");
+    if (!printable || blank) {
+        return bad_setting(e, "ach.company_name",
+                           "must have 1 to 16 printable ASCII characters, not all of them blanks");
     }
     if (s->entries_max < 1 || s->entries_max > 100000) {
         return bad_setting(e, "ach.entries_max", "must be from 1 to 100000");
+    }
+    if (s->lines_max < 10 || s->lines_max > 1000000) {
+        return bad_setting(e, "ach.lines_max", "must be from 10 to 1000000");
     }
     const struct {
         const char *name, *value;
@@ -578,23 +406,48 @@ static bool check_settings(const ach_settings *s, ach_rail *r, err *e) {
         return bad_setting(e, s->quiet_ms < 0 ? "ach.quiet_ms" : "ach.returns_days",
                            "must be positive");
     }
-    return s->poll_ms > 0 || bad_setting(e, "ach.poll_ms", "must be positive");
+    return check_file_name(s, e) && ach_timetable_parse(s->windows, &r->timetable, e) &&
+           (s->poll_ms > 0 || bad_setting(e, "ach.poll_ms", "must be positive"));
 }
 
 static void make_metrics(ach_rail *r) {
     static const char *const RESULTS[INBOUND_RESULTS] = {"result=\"taken\"", "result=\"repeated\"",
                                                          "result=\"bad\""};
-    static const char ITEMS[] = "ACH items by the verdict of their submit";
     r->files = metric_counter("ach_files_total", "", "NACHA files prepared");
-    r->exhausted = metric_counter("ach_numbers_exhausted_total", "",
-                                  "items that found no file id modifier or trace");
-    r->accepted = metric_counter("ach_items_total", "verdict=\"accepted\"", ITEMS);
-    r->not_sent = metric_counter("ach_items_total", "verdict=\"not_sent\"", ITEMS);
-    r->unknown = metric_counter("ach_items_total", "verdict=\"unknown\"", ITEMS);
+    r->entries = metric_counter("ach_entries_total", "", "entries in them");
+    r->exhausted = metric_counter("ach_items_waiting_total", "",
+                                  "items that had to wait for the next file, each time");
+    r->ids_left = metric_gauge("ach_file_ids_left", "",
+                               "file ids left today for the origin that made the last file");
+    r->clock_refused = metric_counter("ach_clock_refused_total", "",
+                                      "times that no file was made since a clock was a day off");
     for (int i = 0; i < INBOUND_RESULTS; i++) {
         r->inbound[i] =
             metric_counter("ach_inbound_files_total", RESULTS[i], "files from the bank");
     }
+}
+
+static void on_events(void *arg, int64_t book_id) {
+    const ach_rail *r = arg;
+    if (r->box != NULL) {
+        inbox_wake(r->box, book_id);
+    }
+}
+
+static void make_sender(ach_rail *r) {
+    const ach_settings *s = &r->settings;
+    const submission_sender_options o = {.pool = r->pool,
+                                         .keys = r->keys,
+                                         .clock = r->clock,
+                                         .channel = ach_channel(r),
+                                         .lease_ms = s->lease_ms,
+                                         .poll_ms = s->sender_poll_ms,
+                                         .retry_base_ms = s->retry_base_ms,
+                                         .retry_cap_ms = s->retry_cap_ms,
+                                         .case_after = (int32_t)s->case_after,
+                                         .heard = on_events,
+                                         .heard_arg = r};
+    r->sender = submission_sender_create(&o);
 }
 
 rail *ach_rail_create(const ach_settings *settings, db_pool *pool, crypto_keyring *keys,
@@ -605,9 +458,7 @@ rail *ach_rail_create(const ach_settings *settings, db_pool *pool, crypto_keyrin
     r->pool = pool;
     r->keys = keys;
     r->clock = clock;
-    if (r->settings.archive_dir == NULL || r->settings.archive_dir[0] == '\0') {
-        r->settings.archive_dir = "archive";
-    }
+    fill_defaults(&r->settings);
     const ach_sftp_options sftp = {
         .host = settings->host,
         .port = settings->port,
@@ -625,12 +476,14 @@ rail *ach_rail_create(const ach_settings *settings, db_pool *pool, crypto_keyrin
         .gather_ms = settings->gather_ms,
         .finality = "Settles on the next banking day; the receiver's bank may return it, mostly "
                     "within two banking days.",
+        .hands_over = true,
         .prepare = ach_prepare,
         .submit = ach_submit,
         .query = ach_query,
         .self = r,
     };
     make_metrics(r);
+    make_sender(r);
     bool ok = check_settings(&r->settings, r, e) && (r->out = ach_sftp_create(&sftp, e)) != NULL &&
               (r->in = ach_sftp_create(&sftp, e)) != NULL;
     if (!ok) {
@@ -644,13 +497,17 @@ void ach_rail_use_inbox(rail *base, inbox *box) {
     ach_rail *r = self_of(base);
     ASSERT(r->box == NULL);
     r->box = box;
-    const inbox_reader reader = {.connection = base->id, .read = ach_read, .self = r};
+    const inbox_reader reader = {
+        .connection = base->id, .read = ach_read, .also = ach_read_also, .self = r};
     inbox_listen(box, &reader);
 }
 
 bool ach_rail_start_inbound(rail *base, err *e) {
     ach_rail *r = self_of(base);
     ASSERT(r->inbound_ticker == NULL && r->box != NULL);
+    if (!submission_sender_start(r->sender, e)) {
+        return false;
+    }
     r->inbound_ticker = ticker_start(r->settings.poll_ms, ach_inbound_look, r);
     return r->inbound_ticker != NULL ||
            err_set(e, ERR_RESOURCE_EXHAUSTED, "NO_THREAD", "the inbound thread cannot be started");
@@ -662,6 +519,7 @@ void ach_rail_destroy(rail *base) {
     }
     ach_rail *r = self_of(base);
     ticker_stop(r->inbound_ticker);
+    submission_sender_destroy(r->sender);
     if (r->box != NULL) {
         inbox_unlisten(r->box, base->id);
     }

@@ -14,11 +14,11 @@
 // NULL with *e naming the setting at fault. @owned
 rail *ach_rail_create(const ach_settings *settings, db_pool *pool, crypto_keyring *keys,
                       const clock_source *clock, err *e);
-// What the bank's files say goes through box, which must outlive the rail. Once, before the start of the thread.
+// What the bank's files say goes through box, which must outlive the rail. Once, before the start of the threads.
 void ach_rail_use_inbox(rail *r, inbox *box);
-// Starts the thread that fetches the bank's files every settings->poll_ms. At most once.
+// Starts the thread that sends submissions, and the one that fetches the bank's files every settings->poll_ms. At most once.
 bool ach_rail_start_inbound(rail *r, err *e) WARN_UNUSED;
-// Stops the thread (which finishes the file at hand). Calls of the rail's functions must be over. Accepts NULL.
+// Stops the threads (which finish the file at hand). Calls of the rail's functions must be over. Accepts NULL.
 void ach_rail_destroy(rail *r);
 
 #endif

@@ -1,6 +1,7 @@
 // How the inbox reads a bank's file of this connection: what it is, which entries its lines may be about, and what follows.
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -20,9 +21,23 @@ int64_t ach_book_of(int64_t base, str id) {
     return book_id >= 1 && book_id <= ACH_BOOK_MAX ? book_id : 0;
 }
 
-static int64_t book_of_file(const ach_rail *r, str name) {
-    char origin[11];
-    return ach_name_origin(name, origin) ? ach_book_of(r->origin_base, str_of(origin)) : 0;
+// The submission that has this name. A name that a bank prescribes may come again: the newest one is meant. *found is false when there
+// is none.
+static bool find_file(db_conn *c, str name, submission_ref *ref, bool *found, arena *a, err *e) {
+    submission_ref *refs = NULL;
+    size_t n = 0;
+    *found = false;
+    if (name.len == 0 || name.len >= SUBMISSION_NAME_MAX) {
+        return true;
+    }
+    if (!submission_find_name(c, RAIL_ACH, name, &refs, &n, a, e)) {
+        return false;
+    }
+    *found = n > 0;
+    if (n > 0) {
+        *ref = refs[0];
+    }
+    return true;
 }
 
 // --- Candidates ------------------------------------------------------------------------------------------------------
@@ -44,90 +59,117 @@ static int64_t sequence_of(const ach_rail *r, str trace) {
     return ours ? sequence : 0;
 }
 
-static void candidate_of(const db_rows *rows, size_t i, int64_t book_id, size_t line,
-                         ach_candidate *out) {
-    *out = (ach_candidate){.line = line,
-                           .book_id = book_id,
-                           .payout_id = db_get_uuid(rows, i, 1),
-                           .attempt = db_get_i32(rows, i, 2),
-                           .amount = db_get_i64(rows, i, 3),
-                           .file = db_get_str(rows, i, 4),
-                           .sent_us = db_get_time(rows, i, 5),
-                           .routing = db_get_str(rows, i, 8),
-                           .last4 = db_get_str(rows, i, 9)};
-    const str currency = db_get_str(rows, i, 6);
-    memcpy(out->currency, currency.ptr, currency.len < 3 ? currency.len : 3);
-    ach_individual_id(db_get_uuid(rows, i, 7), out->individual_id);
+static int by_book(const void *a, const void *b) {
+    const submission_match *x = *(const submission_match *const *)a,
+                           *y = *(const submission_match *const *)b;
+    return x->book_id != y->book_id ? (x->book_id > y->book_id) - (x->book_id < y->book_id)
+                                    : (x > y) - (x < y);
 }
 
-// Candidates of the lines of one book. lines and sequences hold room for all lines.
-static bool search_book(search *s, db_conn *c, int64_t book_id, size_t *lines, int64_t *sequences,
-                        arena *a, err *e) {
-    size_t n = 0;
-    for (size_t i = 0; i < s->report->n; i++) {
-        if (s->books[i] == book_id) {
-            const int64_t sequence = sequence_of(s->r, s->report->lines[i].trace);
-            if (sequence > 0) {
-                lines[n] = i;
-                sequences[n++] = sequence;
-            }
-        }
+// What else is compared, of the matches of one book. out: a candidate for each match of the whole list.
+static bool compare_with(db_conn *c, const submission_match *all,
+                         const submission_match *const *matches, size_t n, ach_candidate *out,
+                         arena *a, err *e) {
+    uuid *payouts = ARENA_ARRAY(a, uuid, n), *submissions = ARENA_ARRAY(a, uuid, n);
+    if (payouts == NULL || submissions == NULL) {
+        return no_memory(e);
     }
-    db_rows *rows = NULL;
+    for (size_t i = 0; i < n; i++) {
+        payouts[i] = matches[i]->payout_id;
+        submissions[i] = matches[i]->submission_id;
+    }
     db_params *p = db_params_create(a);
-    db_i64(p, book_id);
-    db_i64_array(p, sequences, n);
-    if (n == 0) {
-        return true;
-    }
+    db_rows *rows = NULL;
+    db_i64(p, matches[0]->book_id);
+    db_uuid_array(p, payouts, n);
+    db_uuid_array(p, submissions, n);
     if (!db_exec(c, &ACH_SQL[ACH_SQL_CANDIDATES], p, a, &rows, NULL, e)) {
         return false;
     }
-    const size_t n_rows = db_count(rows);
-    ach_candidate *found = ARENA_ARRAY(a, ach_candidate, s->n_found + n_rows + 1);
-    if (found == NULL) {
+    for (size_t i = 0; i < db_count(rows); i++) {
+        const submission_match *m = matches[db_get_i64(rows, i, 0) - 1];
+        ach_candidate *to = &out[m - all];
+        *to = (ach_candidate){.book_id = m->book_id,
+                              .payout_id = m->payout_id,
+                              .attempt = m->attempt,
+                              .amount = m->amount,
+                              .file = m->name,
+                              .sent_us = db_get_time(rows, i, 1),
+                              .routing = db_get_str(rows, i, 4),
+                              .last4 = db_get_str(rows, i, 5)};
+        const str currency = db_get_str(rows, i, 2);
+        memcpy(to->currency, currency.ptr, currency.len < 3 ? currency.len : 3);
+        ach_individual_id(db_get_uuid(rows, i, 3), to->individual_id);
+    }
+    return true;
+}
+
+// Candidates of all matches, book by book: each costs a round trip.
+static bool compare_all(db_conn *c, const submission_match *matches, size_t n, ach_candidate *out,
+                        arena *a, err *e) {
+    enum { BOOKS_MAX = 1000 };
+    const submission_match **sorted = ARENA_ARRAY(a, const submission_match *, n + 1);
+    size_t n_books = 0;
+    if (sorted == NULL) {
         return no_memory(e);
     }
-    // Both are in the order of their lines: merged, so that they stay in it.
-    size_t at = 0, row = 0, old = 0;
-    while (row < n_rows || old < s->n_found) {
-        const size_t line = row < n_rows ? lines[db_get_i64(rows, row, 0) - 1] : SIZE_MAX;
-        if (old < s->n_found && s->found[old].line <= line) {
-            found[at++] = s->found[old++];
-        } else {
-            candidate_of(rows, row++, book_id, line, &found[at++]);
-        }
+    for (size_t i = 0; i < n; i++) {
+        sorted[i] = &matches[i];
     }
-    s->found = found;
-    s->n_found = at;
+    qsort(sorted, n, sizeof *sorted, by_book);
+    for (size_t i = 0; i < n;) {
+        size_t end = i + 1;
+        while (end < n && sorted[end]->book_id == sorted[i]->book_id) {
+            end++;
+        }
+        if (++n_books > BOOKS_MAX) {
+            return err_set(e, ERR_OUT_OF_RANGE, "TOO_MANY_BOOKS",
+                           "a file that speaks of more than 1000 books");
+        }
+        if (!compare_with(c, matches, sorted + i, end - i, out, a, e)) {
+            return false;
+        }
+        i = end;
+    }
     return true;
 }
 
 static bool search_all(search *s, db_conn *c, arena *a, err *e) {
-    enum { BOOKS_MAX = 1000 }; // of one file: each costs a round trip
     size_t *lines = ARENA_ARRAY(a, size_t, s->report->n + 1);
     int64_t *sequences = ARENA_ARRAY(a, int64_t, s->report->n + 1);
-    int64_t *books = ARENA_ARRAY(a, int64_t, BOOKS_MAX);
-    size_t n_books = 0;
-    if (lines == NULL || sequences == NULL || books == NULL) {
+    submission_match *matches = NULL;
+    size_t n = 0, n_matches = 0;
+    if (lines == NULL || sequences == NULL) {
         return no_memory(e);
     }
     for (size_t i = 0; i < s->report->n; i++) {
-        const int64_t book_id = s->books[i];
-        size_t k = n_books; // mostly the last one
-        while (k > 0 && books[k - 1] != book_id) {
-            k--;
+        const int64_t sequence = sequence_of(s->r, s->report->lines[i].trace);
+        if (s->books[i] != 0 && sequence > 0) {
+            lines[n] = i;
+            sequences[n++] = sequence;
         }
-        if (book_id == 0 || k > 0) {
-            continue;
+    }
+    if (!submission_find_numbers(c, RAIL_ACH, sequences, n, &matches, &n_matches, a, e)) {
+        return false;
+    }
+    // One connection serves all books, and a trace may come again in a later cycle: of the line's own book only.
+    size_t kept = 0;
+    for (size_t i = 0; i < n_matches; i++) {
+        if (matches[i].book_id == s->books[lines[matches[i].at]]) {
+            matches[kept++] = matches[i];
         }
-        if (n_books == BOOKS_MAX) {
-            return err_set(e, ERR_OUT_OF_RANGE, "TOO_MANY_BOOKS",
-                           "a file that speaks of more than 1000 books");
-        }
-        books[n_books++] = book_id;
-        if (!search_book(s, c, book_id, lines, sequences, a, e)) {
-            return false;
+    }
+    s->found = ARENA_ARRAY(a, ach_candidate, kept + 1);
+    if (s->found == NULL) {
+        return no_memory(e);
+    }
+    if (!compare_all(c, matches, kept, s->found, a, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < kept; i++) {
+        if (s->found[i].book_id != 0) { // else its payout is not there any more
+            s->found[s->n_found] = s->found[i];
+            s->found[s->n_found++].line = lines[matches[i].at];
         }
     }
     return true;
@@ -141,7 +183,12 @@ static bool read_lines(const ach_rail *r, db_conn *c, const ach_report *report, 
     if (s.books == NULL) {
         return no_memory(e);
     }
-    const int64_t of_file = settlement ? book_of_file(r, report->file) : 0;
+    submission_ref ref = {0};
+    bool known = false;
+    if (settlement && !find_file(c, report->file, &ref, &known, a, e)) {
+        return false;
+    }
+    const int64_t of_file = known ? ref.book_id : 0;
     for (size_t i = 0; i < report->n; i++) {
         s.books[i] =
             settlement ? of_file : ach_book_of(r->company_base, report->lines[i].company_id);
@@ -176,65 +223,58 @@ static void odd_ack(const ach_ack *ack, const inbox_item *item, int64_t book_id,
                                          .case_kind = "INBOX_LINE"};
 }
 
-// A file that was refused as a whole: all of its entries.
-static bool refuse_entries(const ach_rail *r, db_conn *c, const ach_ack *ack, int64_t book_id,
-                           uuid file_id, inbox_said *out, arena *a, err *e) {
-    db_params *p = db_params_create(a);
-    db_rows *rows = NULL;
-    db_i64(p, book_id);
-    db_uuid(p, file_id);
-    if (!db_exec(c, &ACH_SQL[ACH_SQL_ENTRIES_OF_FILE], p, a, &rows, NULL, e)) {
-        return false;
-    }
-    const size_t n = db_count(rows);
-    out->events = ARENA_ARRAY(a, inbox_event, n + 1);
-    char(*traces)[16] = arena_calloc(a, n + 1, sizeof *traces);
-    if (out->events == NULL || traces == NULL) {
-        return no_memory(e);
-    }
-    for (size_t i = 0; i < n; i++) {
-        ach_trace_format(r, db_get_i64(rows, i, 2), traces[i]);
-        out->events[i] = (inbox_event){.book_id = book_id,
-                                       .line = 1,
-                                       .event = {.payout_id = db_get_uuid(rows, i, 0),
-                                                 .attempt = db_get_i32(rows, i, 1),
-                                                 .kind = RAIL_EVENT_REFUSED,
-                                                 .event_id = ack->file,
-                                                 .code = STR("FILE_REJECTED"),
-                                                 .text = ack->reason,
-                                                 .reference = str_of(traces[i]),
-                                                 .at_us = ack->at_us}};
-    }
-    out->n_events = n;
-    return true;
+// What an acknowledgement does to its submission.
+typedef struct ack_of {
+    submission_ref ref;
+    submission_ack_text said;
+} ack_of;
+
+static bool says_duplicate(str reason, arena *a) {
+    const char *text = arena_strndup(a, reason.ptr, reason.len);
+    return text != NULL && strcasestr(text, "duplicate") != NULL;
 }
 
-static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, const ach_ack *ack,
-                     inbox_said *out, arena *a, err *e) {
-    const int64_t book_id = book_of_file(r, ack->file);
-    db_params *p = db_params_create(a);
-    db_rows *rows = NULL;
-    db_i64(p, book_id);
-    db_text(p, ack->file);
+static bool read_ack(db_conn *c, const inbox_item *item, const ach_ack *ack, inbox_said *out,
+                     arena *a, err *e) {
+    submission_ref ref = {0};
+    bool known = false;
     out->lines = 1;
     out->odd = ARENA_ARRAY(a, inbox_odd, 2);
     out->odd_max = 2;
-    if (!db_exec(c, &ACH_SQL[ACH_SQL_FILE_BY_NAME], p, a, &rows, NULL, e)) {
+    ack_of *own = ARENA_NEW(a, ack_of);
+    if (out->odd == NULL || own == NULL) {
+        return no_memory(e);
+    }
+    if (!find_file(c, ack->file, &ref, &known, a, e)) {
         return false;
     }
-    if (db_count(rows) != 1) {
-        odd_ack(ack, item, book_id, "UNKNOWN_FILE", "acknowledges a file that we never made", out,
-                a);
+    if (!known) {
+        odd_ack(ack, item, 0, "UNKNOWN_FILE", "acknowledges a file that we never made", out, a);
         return true;
     }
-    if (!ack->accepted) {
-        return refuse_entries(r, c, ack, book_id, db_get_uuid(rows, 0, 0), out, a, e);
-    }
-    if (ack->entries != db_get_i32(rows, 0, 1) || ack->total != db_get_i64(rows, 0, 2)) {
-        odd_ack(ack, item, book_id, "OTHER_COUNT",
+    if (ack->accepted && (ack->entries != ref.items || ack->total != ref.total)) {
+        odd_ack(ack, item, ref.book_id, "OTHER_COUNT",
                 "acknowledges another count or total than the file has", out, a);
+        return true;
     }
-    return true; // a submit that succeeded said the same already, and a query finds the file at the bank
+    *own = (ack_of){.ref = ref,
+                    .said = {.accepted = ack->accepted,
+                             .duplicate = says_duplicate(ack->reason, a),
+                             .reason = ack->reason,
+                             .at_us = ack->at_us,
+                             .inbox_id = item->inbox_id}};
+    out->own = own;
+    out->also_book = ref.book_id;
+    return true;
+}
+
+bool ach_read_also(void *self, db_conn *c, const inbox_item *item, inbox_said *said, arena *a,
+                   err *e) {
+    const ack_of *own = said->own;
+    submission_word word;
+    (void)self;
+    (void)item;
+    return own == NULL || submission_ack(c, own->ref.book_id, own->ref.id, &own->said, &word, a, e);
 }
 
 // --- What it is ------------------------------------------------------------------------------------------------------
@@ -295,7 +335,7 @@ bool ach_read(void *self, db_conn *c, const inbox_item *item, inbox_said *out, a
     case ACH_EMPTY: out->about = "nothing"; return true;
     case ACH_ACK:
         out->about = "acknowledgement";
-        return ach_ack_parse(item->bytes, a, &ack, &why) ? read_ack(r, c, item, &ack, out, a, e)
+        return ach_ack_parse(item->bytes, a, &ack, &why) ? read_ack(c, item, &ack, out, a, e)
                                                          : refuse(out, &why, a, e);
     case ACH_SETTLEMENT:
         out->about = "settlement report";

@@ -58,20 +58,6 @@ bool ach_is_whole(str bytes, arena *a) {
     return false;
 }
 
-// "<10 digits>-<8 digits>-" at the start, and ".ach" after the modifier.
-bool ach_name_origin(str name, char origin[11]) {
-    const bool ours = name.len == 25 && nacha_is_digits((str){name.ptr, 10}, 10) &&
-                      name.ptr[10] == '-' && nacha_is_digits((str){name.ptr + 11, 8}, 8) &&
-                      name.ptr[19] == '-' && memcmp(name.ptr + 21, ".ach", 4) == 0 &&
-                      ((name.ptr[20] >= 'A' && name.ptr[20] <= 'Z') ||
-                       (name.ptr[20] >= '0' && name.ptr[20] <= '9'));
-    if (ours) {
-        memcpy(origin, name.ptr, 10);
-        origin[10] = '\0';
-    }
-    return ours;
-}
-
 // --- Acknowledgement -------------------------------------------------------------------------------------------------
 
 static bool ack_fields(json_t *root, arena *a, ach_ack *out, err *e) {

@@ -270,12 +270,18 @@ void ach_sftp_destroy(ach_sftp *s) {
 // --- Operations ------------------------------------------------------------------------------------------------------
 
 bool ach_sftp_exists(ach_sftp *s, const char *path, bool *exists, err *e) {
+    uint64_t size;
+    return ach_sftp_size(s, path, exists, &size, e);
+}
+
+bool ach_sftp_size(ach_sftp *s, const char *path, bool *exists, uint64_t *size, err *e) {
     if (!op_begin(s, e)) {
         return false;
     }
     sftp_attributes attributes = sftp_stat(s->sftp, path);
     bool known = attributes != NULL;
     *exists = known;
+    *size = known ? attributes->size : 0;
     sftp_attributes_free(attributes);
     if (!known) {
         int status = settle_failure(s, sftp_get_error(s->sftp), "stat", e);

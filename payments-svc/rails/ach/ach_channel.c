@@ -1,0 +1,146 @@
+// The bank's folders, as the sender of submissions uses them: is a file there, upload it, take an unfinished upload back.
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/crash.h"
+#include "base/log.h"
+#include "rails/ach/ach_internal.h"
+
+enum { PATH_LEN_MAX = 512 };
+
+static void path_in(const char *dir, const char *name, const char *suffix, char *out) {
+    const int n = snprintf(out, PATH_LEN_MAX, "%s/%s%s", dir, name, suffix);
+    ASSERT(n > 0 && n < PATH_LEN_MAX); // settings and names are bounded
+}
+
+// Derived, so that whoever takes over can remove it; of each upload its own, so that a sender that was stopped never renames what its
+// heir is writing.
+static void temporary_path(const ach_rail *r, const char *name, int64_t epoch, char *out) {
+    char suffix[32];
+    (void)snprintf(suffix, sizeof suffix, ".%08" PRIx32 ".tmp", (uint32_t)epoch);
+    path_in(r->settings.inbox_dir, name, suffix, out);
+}
+
+static void log_failure(const char *event, const char *name, const err *e) {
+    log_warn(event, F_STR("file", name), F_STR("reason", e->reason), F_STR("detail", e->detail));
+}
+
+// --- Looking -----------------------------------------------------------------------------------------------------------
+
+// Compares what the bank has under the name with what we have.
+static submission_look compare(ach_rail *r, const char *path, const submission_file *f, arena *a) {
+    uint8_t sha256[32];
+    uint64_t size = 0;
+    bool exists = false;
+    str bytes;
+    err e = {0};
+    if (!ach_sftp_size(r->out, path, &exists, &size, &e)) {
+        return LOOK_FAILED;
+    }
+    if (!exists) {
+        return LOOK_ABSENT;
+    }
+    const bool same_size = f->size <= 0 || size == (uint64_t)f->size;
+    if (!same_size) {
+        return LOOK_OTHER;
+    }
+    if (!ach_sftp_read(r->out, path, (size_t)size, a, &bytes, &e)) {
+        // Moved meanwhile, or not ours to read.
+        return e.code == ERR_UNAVAILABLE                                   ? LOOK_FAILED
+               : ach_sftp_size(r->out, path, &exists, &size, &e) && exists ? LOOK_SAME_SIZE
+                                                                           : LOOK_ABSENT;
+    }
+    crypto_sha256(bytes.ptr, bytes.len, sha256);
+    explicit_bzero((char *)(uintptr_t)bytes.ptr, bytes.len); // account numbers
+    const bool same = f->sha256.len == sizeof sha256 && memcmp(sha256, f->sha256.ptr, 32) == 0;
+    return same ? LOOK_THERE : LOOK_OTHER;
+}
+
+// The bank moves a file from the inbox to the archive, so looking in this order cannot miss it.
+static submission_look look(void *self, const submission_file *f, arena *a) {
+    ach_rail *r = self;
+    const char *const dirs[] = {r->settings.inbox_dir, r->settings.archive_dir};
+    submission_look worst = LOOK_ABSENT;
+    for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
+        char path[PATH_LEN_MAX];
+        path_in(dirs[i], f->name, "", path);
+        const submission_look found = compare(r, path, f, a);
+        if (found == LOOK_THERE || found == LOOK_FAILED) {
+            return found;
+        }
+        worst = found == LOOK_ABSENT ? worst : found;
+    }
+    return worst;
+}
+
+// --- Uploading ---------------------------------------------------------------------------------------------------------
+
+// What is left of an upload that ended midway; what cannot be removed now is swept later.
+static void drop(ach_rail *r, const char *path) {
+    err e = {0};
+    if (!ach_sftp_remove(r->out, path, &e)) {
+        log_failure("ach.upload.left_over", path, &e);
+    }
+}
+
+// Until the rename has begun, the bank has certainly not got the file; after that, only looking tells.
+static submission_sent upload(void *self, const submission_file *f, submission_fence still_ours,
+                              void *arg) {
+    ach_rail *r = self;
+    char final_path[PATH_LEN_MAX], temporary[PATH_LEN_MAX];
+    err e = {0};
+    path_in(r->settings.inbox_dir, f->name, "", final_path);
+    temporary_path(r, f->name, f->epoch, temporary);
+    CRASH_POINT("ach.upload.begin");
+    if (!still_ours(arg, false)) {
+        return SENT_FENCED;
+    }
+    if (!ach_sftp_write(r->out, temporary, f->content, &e)) {
+        log_failure("ach.upload.not_sent", f->name, &e);
+        drop(r, temporary);
+        return SENT_NOT;
+    }
+    CRASH_POINT("ach.upload.written");
+    if (!still_ours(arg, true)) {
+        drop(r, temporary);
+        return SENT_FENCED;
+    }
+    CRASH_POINT("ach.upload.fenced");
+    if (!ach_sftp_rename(r->out, temporary, final_path, &e)) {
+        log_failure("ach.upload.rename_failed", f->name, &e);
+        return SENT_UNKNOWN;
+    }
+    CRASH_POINT("ach.upload.renamed");
+    log_info("ach.upload.done", F_STR("file", f->name), F_INT("bytes", f->content.len));
+    return SENT_DONE;
+}
+
+static bool take_back(void *self, const submission_file *f, bool *was_there) {
+    ach_rail *r = self;
+    *was_there = false;
+    for (size_t i = 0; i < f->n_epochs; i++) {
+        char path[PATH_LEN_MAX];
+        bool exists = false;
+        err e = {0};
+        temporary_path(r, f->name, f->epochs[i], path);
+        if (!ach_sftp_exists(r->out, path, &exists, &e) ||
+            (exists && !ach_sftp_remove(r->out, path, &e))) {
+            log_failure("ach.upload.not_taken_back", f->name, &e);
+            return false;
+        }
+        *was_there = *was_there || exists;
+    }
+    return true;
+}
+
+submission_channel ach_channel(ach_rail *r) {
+    return (submission_channel){.connection = RAIL_ACH,
+                                .name = "ach",
+                                .archive_complete = r->settings.archive_complete,
+                                .look = look,
+                                .send = upload,
+                                .take_back = take_back,
+                                .self = r};
+}

@@ -1,0 +1,144 @@
+// What a bank says about a whole submission.
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/crash.h"
+#include "base/log.h"
+#include "submissions/submissions_internal.h"
+#include "submissions/submissions_sql.h"
+
+enum { REASON_LEN_MAX = 160 };
+
+typedef struct hearing {
+    int64_t book_id;
+    uuid id;
+    const submission_ack_text *said;
+    str reason; // cut to what a row takes
+    submission_state state;
+    int32_t generation;
+    int64_t total;
+    char currency[4];
+    subm_claimed found; // its evidence
+} hearing;
+
+// Locks it, and reads where it stands.
+static bool lock_it(db_conn *c, hearing *h, arena *a, err *e) {
+    db_params *p = db_params_create(a);
+    db_rows *rows = NULL;
+    db_i64(p, h->book_id);
+    db_uuid(p, h->id);
+    if (!db_exec(c, submissions_sql(SUBM_SQL_LOCK), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    if (db_count(rows) != 1) {
+        return err_set(e, ERR_NOT_FOUND, "SUBMISSION_NOT_FOUND", "there is no such submission");
+    }
+    const str currency = db_get_str(rows, 0, 5);
+    h->state = (submission_state)db_get_i16(rows, 0, 0);
+    h->generation = db_get_i32(rows, 0, 2);
+    h->total = db_get_i64(rows, 0, 4);
+    (void)snprintf(h->currency, sizeof h->currency, "%.*s", (int)currency.len, currency.ptr);
+    return subm_evidence_read(c, h->book_id, h->id, &h->found, a, e);
+}
+
+static bool decide(db_conn *c, const hearing *h, submission_state state, const char *code, arena *a,
+                   err *e) {
+    db_params *p = db_params_create(a);
+    db_i64(p, h->book_id);
+    db_uuid(p, h->id);
+    db_i16(p, (int16_t)state);
+    db_text(p, str_of(code));
+    db_text(p, h->reason);
+    return db_exec(c, submissions_sql(SUBM_SQL_DECIDE), p, a, NULL, NULL, e);
+}
+
+static bool note(db_conn *c, const hearing *h, int kind, arena *a, err *e) {
+    const uuid nil = {{0}};
+    char text[REASON_LEN_MAX + 1];
+    (void)snprintf(text, sizeof text, "%.*s", (int)h->reason.len, h->reason.ptr);
+    return subm_evidence_add(c, h->book_id, h->id, kind, 0, nil, h->said->inbox_id, text, a, e);
+}
+
+static bool open_case(db_conn *c, const hearing *h, const char *kind, const char *code, arena *a,
+                      err *e) {
+    return subm_case_open(c, h->book_id, h->id, kind, str_of(code), h->reason, h->total,
+                          h->currency, clock_wall_us(clock_system()), a, e);
+}
+
+static subm_said words(const hearing *h, int kind, const char *tag, const char *code) {
+    return (subm_said){.kind = kind,
+                       .tag = tag,
+                       .code = str_of(code),
+                       .text = h->reason,
+                       .at_us = h->said->at_us,
+                       .source = RAIL_SOURCE_BANK,
+                       .inbox_id = h->said->inbox_id};
+}
+
+static bool accept(db_conn *c, const hearing *h, arena *a, err *e) {
+    subm_said said = words(h, RAIL_EVENT_ACCEPTED, "accepted", "");
+    said.text = STR("");
+    said.source = RAIL_SOURCE_SUBMISSION; // as its sender says it: once, whoever is the first
+    size_t n = 0;
+    return note(c, h, EVIDENCE_ACCEPTED, a, e) && decide(c, h, SUBMISSION_ACKED, "", a, e) &&
+           subm_events_record(c, h->book_id, h->id, &said, &n, a, e);
+}
+
+// The payouts are sent anew, but those that the bank refuses by name; when that was done too often, a person must look first.
+static bool reject(db_conn *c, const hearing *h, arena *a, err *e) {
+    const int most = h->said->rebuilds_max > 0 ? h->said->rebuilds_max : SUBM_REBUILDS_MAX;
+    size_t n = 0;
+    if (!note(c, h, EVIDENCE_REFUSED, a, e) ||
+        !decide(c, h, SUBMISSION_REJECTED, "FILE_REJECTED", a, e) ||
+        !open_case(c, h, "SUBMISSION_REJECTED", "FILE_REJECTED", a, e)) {
+        return false;
+    }
+    if (h->said->n_refused > 0) {
+        subm_said refused = words(h, RAIL_EVENT_REFUSED, "refused", "ITEM_REJECTED");
+        refused.numbers = h->said->refused;
+        refused.n_numbers = h->said->n_refused;
+        if (!subm_events_record(c, h->book_id, h->id, &refused, &n, a, e)) {
+            return false;
+        }
+    } else if (h->generation > most) {
+        log_error("submission.rebuilt_too_often", F_INT("book", h->book_id),
+                  F_INT("generation", h->generation));
+        return open_case(c, h, "SUBMISSION_REJECTED", "REBUILT_TOO_OFTEN", a, e);
+    }
+    subm_said again = words(h, RAIL_EVENT_NOT_TAKEN, "not-taken", "FILE_REJECTED");
+    again.numbers = h->said->refused;
+    again.n_numbers = h->said->n_refused;
+    again.but_numbers = true;
+    return subm_events_record(c, h->book_id, h->id, &again, &n, a, e);
+}
+
+bool submission_ack(db_conn *c, int64_t book_id, uuid submission_id,
+                    const submission_ack_text *said, submission_word *word, arena *a, err *e) {
+    hearing h = {.book_id = book_id, .id = submission_id, .said = said, .reason = said->reason};
+    if (h.reason.len > REASON_LEN_MAX || h.reason.ptr == NULL) {
+        h.reason.len = h.reason.ptr == NULL ? 0 : REASON_LEN_MAX;
+        h.reason.ptr = h.reason.ptr == NULL ? "" : h.reason.ptr;
+        while (h.reason.len > 0 && !str_is_text(h.reason.ptr, h.reason.len)) {
+            h.reason.len--; // not in the middle of a character
+        }
+    }
+    if (!lock_it(c, &h, a, e)) {
+        return false;
+    }
+    *word = submission_hear(h.state, &h.found.known, said->accepted, said->duplicate);
+    bool ok = true;
+    switch (*word) {
+    case WORD_REPEAT: break;
+    case WORD_ACCEPT: ok = accept(c, &h, a, e); break;
+    case WORD_REJECT: ok = reject(c, &h, a, e); break;
+    case WORD_CONTRARY:
+        log_error("submission.contradicted", F_INT("book", book_id),
+                  F_STR("state", submission_state_name((int)h.state)),
+                  F_BOOL("accepted", said->accepted));
+        ok = open_case(c, &h, "SUBMISSION_UNKNOWN", "BANK_CONTRADICTS", a, e);
+        break;
+    }
+    CRASH_POINT("submission.acknowledged");
+    return ok;
+}

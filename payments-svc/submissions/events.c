@@ -1,0 +1,82 @@
+// What becomes of a submission, told to the payouts in it.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "submissions/submissions_internal.h"
+#include "submissions/submissions_sql.h"
+
+enum { EVENT_ID_LEN = UUID_TEXT_LEN + 24 };
+
+static bool no_memory(err *e) {
+    return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a submission's events");
+}
+
+static int compare_numbers(const void *a, const void *b) {
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static bool is_meant(const subm_said *said, uuid payout_id, int64_t number) {
+    if (!uuid_is_nil(said->but) && uuid_eq(payout_id, said->but)) {
+        return false;
+    }
+    if (said->n_numbers == 0) {
+        return true;
+    }
+    const bool listed =
+        bsearch(&number, said->numbers, said->n_numbers, sizeof number, compare_numbers) != NULL;
+    return listed != said->but_numbers;
+}
+
+bool subm_events_record(db_conn *c, int64_t book_id, uuid id, const subm_said *said, size_t *n,
+                        arena *a, err *e) {
+    db_params *p = db_params_create(a);
+    db_rows *rows = NULL;
+    db_i64(p, book_id);
+    db_uuid(p, id);
+    if (!db_exec(c, submissions_sql(SUBM_SQL_ITEMS), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    const size_t count = db_count(rows);
+    rail_event *events = ARENA_ARRAY(a, rail_event, count + 1);
+    char *event_id = arena_alloc(a, EVENT_ID_LEN), text[UUID_TEXT_LEN + 1];
+    if (events == NULL || event_id == NULL) {
+        return no_memory(e);
+    }
+    uuid_format(id, text);
+    (void)snprintf(event_id, EVENT_ID_LEN, "%s:%s", text, said->tag);
+    *n = 0;
+    for (size_t i = 0; i < count; i++) {
+        const uuid payout_id = db_get_uuid(rows, i, 0);
+        if (!is_meant(said, payout_id, db_get_i64(rows, i, 2))) {
+            continue;
+        }
+        events[(*n)++] = (rail_event){
+            .payout_id = payout_id,
+            .attempt = db_get_i32(rows, i, 1),
+            .kind = (rail_event_kind)said->kind,
+            .event_id = str_of(event_id),
+            .code = said->code,
+            .text = said->text,
+            .at_us = said->at_us,
+            .source = said->source,
+            .inbox_id = said->inbox_id,
+        };
+    }
+    return *n == 0 || rail_events_record(c, book_id, events, *n, a, e);
+}
+
+bool subm_case_open(db_conn *c, int64_t book_id, uuid id, const char *kind, str code, str text,
+                    int64_t amount, const char *currency, int64_t now_us, arena *a, err *e) {
+    char subject[UUID_TEXT_LEN + 1];
+    uuid_format(id, subject);
+    case_new opened = {.kind = kind,
+                       .subject_type = "submission",
+                       .subject_id = str_of(subject),
+                       .code = code,
+                       .text = text,
+                       .amount = amount};
+    (void)snprintf(opened.currency, sizeof opened.currency, "%s", currency);
+    return cases_open(c, book_id, &opened, 1, now_us, a, e);
+}

@@ -1,0 +1,237 @@
+// From what a bank writes back to submissions and their items.
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "submissions/submissions_internal.h"
+#include "submissions/submissions_sql.h"
+
+enum { RANGES_MAX = 200000 };
+
+static bool no_memory(err *e) {
+    return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for what a bank speaks of");
+}
+
+// --- By name -----------------------------------------------------------------------------------------------------------
+
+static bool read_ref(db_conn *c, submission_ref *ref, bool *found, arena *a, err *e) {
+    db_params *p = db_params_create(a);
+    db_rows *rows = NULL;
+    db_i64(p, ref->book_id);
+    db_uuid(p, ref->id);
+    if (!db_exec(c, submissions_sql(SUBM_SQL_REFS), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    *found = db_count(rows) == 1;
+    if (*found) {
+        ref->state = (submission_state)db_get_i16(rows, 0, 0);
+        ref->items = db_get_i32(rows, 0, 1);
+        ref->total = db_get_i64(rows, 0, 2);
+        ref->size = db_get_i64(rows, 0, 3);
+        ref->sha256 = db_get_str(rows, 0, 4);
+        ref->origin = db_get_str(rows, 0, 5);
+        ref->cycle = db_get_i32(rows, 0, 6);
+    }
+    return true;
+}
+
+bool submission_find_name(db_conn *c, int connection, str name, submission_ref **refs, size_t *n,
+                          arena *a, err *e) {
+    db_params *p = db_params_create(a);
+    db_rows *rows = NULL;
+    *n = 0;
+    db_i16(p, (int16_t)connection);
+    db_text(p, name);
+    if (!db_exec(c, submissions_sql(SUBM_SQL_BY_NAME), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    *refs = ARENA_ARRAY(a, submission_ref, db_count(rows) + 1);
+    if (*refs == NULL) {
+        return no_memory(e);
+    }
+    for (size_t i = 0; i < db_count(rows); i++) {
+        submission_ref *ref = &(*refs)[*n];
+        bool found = false;
+        *ref = (submission_ref){.book_id = db_get_i64(rows, i, 0), .id = db_get_uuid(rows, i, 1)};
+        if (!read_ref(c, ref, &found, a, e)) {
+            return false;
+        }
+        *n += found ? 1 : 0;
+    }
+    return true;
+}
+
+// --- By number ---------------------------------------------------------------------------------------------------------
+
+typedef struct range {
+    int64_t book_id, first, last;
+    uuid id;
+    int32_t cycle;
+} range;
+
+// One look of an item by its number.
+typedef struct probe {
+    int64_t book_id, number;
+    uuid id;
+    int32_t cycle;
+    size_t at;
+} probe;
+
+static bool read_ranges(db_conn *c, int connection, int64_t low, int64_t high, range **out,
+                        size_t *n, arena *a, err *e) {
+    db_params *p = db_params_create(a);
+    db_rows *rows = NULL;
+    db_i16(p, (int16_t)connection);
+    db_i64(p, low);
+    db_i64(p, high);
+    db_i64(p, RANGES_MAX);
+    if (!db_exec(c, submissions_sql(SUBM_SQL_RANGES), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    *n = db_count(rows);
+    *out = ARENA_ARRAY(a, range, *n + 1);
+    if (*out == NULL) {
+        return no_memory(e);
+    }
+    for (size_t i = 0; i < *n; i++) {
+        (*out)[i] = (range){db_get_i64(rows, i, 0), db_get_i64(rows, i, 2), db_get_i64(rows, i, 3),
+                            db_get_uuid(rows, i, 1), db_get_i32(rows, i, 4)};
+    }
+    return true;
+}
+
+typedef struct numbered {
+    int64_t number;
+    size_t at;
+} numbered;
+
+static int by_number(const void *a, const void *b) {
+    const numbered *x = a, *y = b;
+    return x->number != y->number ? (x->number > y->number) - (x->number < y->number)
+                                  : (x->at > y->at) - (x->at < y->at);
+}
+
+static int by_book(const void *a, const void *b) {
+    const probe *x = a, *y = b;
+    if (x->book_id != y->book_id) {
+        return x->book_id < y->book_id ? -1 : 1;
+    }
+    const int order = uuid_cmp(x->id, y->id);
+    return order != 0 ? order : (x->number > y->number) - (x->number < y->number);
+}
+
+static size_t first_from(const numbered *sorted, size_t n, int64_t number) {
+    size_t low = 0, high = n;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (sorted[middle].number < number) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    return low;
+}
+
+// Which numbers lie in which ranges: counted first, then listed.
+static size_t list_probes(const range *ranges, size_t n_ranges, const numbered *sorted, size_t n,
+                          probe *out) {
+    size_t count = 0;
+    for (size_t r = 0; r < n_ranges; r++) {
+        for (size_t i = first_from(sorted, n, ranges[r].first);
+             i < n && sorted[i].number <= ranges[r].last; i++) {
+            if (out != NULL) {
+                out[count] = (probe){ranges[r].book_id, sorted[i].number, ranges[r].id,
+                                     ranges[r].cycle, sorted[i].at};
+            }
+            count++;
+        }
+    }
+    return count;
+}
+
+// The items of one book's probes.
+static bool read_items(db_conn *c, const probe *probes, size_t n, submission_match *out,
+                       size_t *n_out, arena *a, err *e) {
+    uuid *ids = ARENA_ARRAY(a, uuid, n);
+    int64_t *numbers = ARENA_ARRAY(a, int64_t, n);
+    if (ids == NULL || numbers == NULL) {
+        return no_memory(e);
+    }
+    for (size_t i = 0; i < n; i++) {
+        ids[i] = probes[i].id;
+        numbers[i] = probes[i].number;
+    }
+    db_params *p = db_params_create(a);
+    db_rows *rows = NULL;
+    db_i64(p, probes[0].book_id);
+    db_uuid_array(p, ids, n);
+    db_i64_array(p, numbers, n);
+    if (!db_exec(c, submissions_sql(SUBM_SQL_ITEMS_BY_NUMBER), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < db_count(rows); i++) {
+        const int64_t k = db_get_i64(rows, i, 0) - 1;
+        ASSERT(k >= 0 && (size_t)k < n); // the statement numbers what it was given
+        out[(*n_out)++] = (submission_match){.at = probes[k].at,
+                                             .book_id = probes[k].book_id,
+                                             .submission_id = db_get_uuid(rows, i, 7),
+                                             .payout_id = db_get_uuid(rows, i, 1),
+                                             .attempt = db_get_i32(rows, i, 2),
+                                             .amount = db_get_i64(rows, i, 3),
+                                             .cycle = probes[k].cycle,
+                                             .state = (submission_state)db_get_i16(rows, i, 4),
+                                             .name = db_get_str(rows, i, 5),
+                                             .origin = db_get_str(rows, i, 6)};
+    }
+    return true;
+}
+
+static int by_place_and_age(const void *a, const void *b) {
+    const submission_match *x = a, *y = b;
+    return x->at != y->at ? (x->at > y->at) - (x->at < y->at)
+                          : uuid_cmp(y->submission_id, x->submission_id);
+}
+
+bool submission_find_numbers(db_conn *c, int connection, const int64_t *numbers, size_t n,
+                             submission_match **matches, size_t *n_matches, arena *a, err *e) {
+    range *ranges = NULL;
+    size_t n_ranges = 0;
+    *n_matches = 0;
+    *matches = NULL;
+    if (n == 0) {
+        return true;
+    }
+    numbered *sorted = ARENA_ARRAY(a, numbered, n);
+    if (n > SUBMISSION_FIND_MAX || sorted == NULL) {
+        return no_memory(e);
+    }
+    for (size_t i = 0; i < n; i++) {
+        sorted[i] = (numbered){numbers[i], i};
+    }
+    qsort(sorted, n, sizeof *sorted, by_number);
+    if (!read_ranges(c, connection, sorted[0].number, sorted[n - 1].number, &ranges, &n_ranges, a,
+                     e)) {
+        return false;
+    }
+    const size_t n_probes = list_probes(ranges, n_ranges, sorted, n, NULL);
+    probe *probes = ARENA_ARRAY(a, probe, n_probes + 1);
+    *matches = ARENA_ARRAY(a, submission_match, n_probes + 1);
+    if (probes == NULL || *matches == NULL) {
+        return no_memory(e);
+    }
+    (void)list_probes(ranges, n_ranges, sorted, n, probes);
+    qsort(probes, n_probes, sizeof *probes, by_book);
+    for (size_t i = 0; i < n_probes;) {
+        size_t end = i + 1;
+        while (end < n_probes && probes[end].book_id == probes[i].book_id) {
+            end++;
+        }
+        if (!read_items(c, probes + i, end - i, *matches, n_matches, a, e)) {
+            return false;
+        }
+        i = end;
+    }
+    qsort(*matches, *n_matches, sizeof **matches, by_place_and_age);
+    return true;
+}

@@ -1,0 +1,94 @@
+#include "submissions/machine.h"
+
+submission_task submission_next(submission_state state, const submission_evidence *known,
+                                bool readable, int64_t now_us, int64_t stale_us) {
+    switch (state) {
+    case SUBMISSION_PREPARED:
+        if (known->at_risk > 0) {
+            return TASK_ASK; // cannot be, but a database may say it
+        }
+        if (!readable || now_us >= stale_us) {
+            return TASK_WITHDRAW;
+        }
+        return TASK_SEND;
+    case SUBMISSION_SENDING:
+    case SUBMISSION_UNKNOWN:
+        return known->finished || known->accepted || known->items_heard ? TASK_RECORD_SENT
+               : readable                                               ? TASK_ASK
+                                                                        : TASK_WAIT_READ;
+    case SUBMISSION_SENT:
+    case SUBMISSION_ACKED:
+    case SUBMISSION_REJECTED:
+    case SUBMISSION_WITHDRAWN: break;
+    }
+    return TASK_NONE;
+}
+
+submission_finding submission_judge(const submission_evidence *known, submission_look look,
+                                    bool taken_back, bool archive_complete) {
+    if (known->finished || known->accepted || known->items_heard) {
+        return FINDING_SENT;
+    }
+    switch (look) {
+    case LOOK_THERE: return FINDING_SENT;
+    case LOOK_SAME_SIZE: // where the bank prescribes names, a forgotten file may have the same name and size
+        return known->at_risk > 0 ? FINDING_SENT : FINDING_NAME_TAKEN;
+    case LOOK_FAILED: return FINDING_UNKNOWN;
+    case LOOK_OTHER:
+        // Ours may have been renamed over, or may have been taken before the other one came.
+        return known->at_risk == 0 ? FINDING_NAME_TAKEN : FINDING_UNKNOWN;
+    case LOOK_ABSENT: break;
+    }
+    if (known->at_risk == 0) {
+        return FINDING_NOT_SENT;
+    }
+    // With more than one last step begun, a temporary file proves nothing about the other one.
+    if (taken_back && known->at_risk == 1) {
+        return FINDING_NOT_SENT;
+    }
+    return archive_complete ? FINDING_NOT_SENT : FINDING_UNKNOWN;
+}
+
+submission_word submission_hear(submission_state state, const submission_evidence *known,
+                                bool accepted, bool duplicate) {
+    if (accepted) {
+        switch (state) {
+        case SUBMISSION_SENDING:
+        case SUBMISSION_SENT:
+        case SUBMISSION_UNKNOWN: return WORD_ACCEPT;
+        case SUBMISSION_ACKED: return WORD_REPEAT;
+        case SUBMISSION_PREPARED: // the bank knows a file that we have never begun
+        case SUBMISSION_REJECTED:
+        case SUBMISSION_WITHDRAWN: break;
+        }
+        return WORD_CONTRARY;
+    }
+    if (state == SUBMISSION_REJECTED) {
+        return WORD_REPEAT;
+    }
+    const bool under_way =
+        state == SUBMISSION_SENDING || state == SUBMISSION_SENT || state == SUBMISSION_UNKNOWN;
+    // A rejection speaks of one upload. When there may have been two, or the bank says that it has the same already, it speaks
+    // of the copy, and the original may be paid.
+    if (!under_way || duplicate || known->at_risk > 1 || known->accepted || known->items_heard) {
+        return WORD_CONTRARY;
+    }
+    return WORD_REJECT;
+}
+
+const char *submission_state_name(int state) {
+    switch (state) {
+#define SUBMISSION_NAME(name, number)                                                              \
+    case number: return #name;
+        SUBMISSION_STATES(SUBMISSION_NAME)
+    default: return "?";
+    }
+}
+
+const char *submission_evidence_name(int kind) {
+    switch (kind) {
+        SUBMISSION_EVIDENCE(SUBMISSION_NAME)
+#undef SUBMISSION_NAME
+    default: return "?";
+    }
+}

@@ -1,0 +1,465 @@
+// One submission from claim to outcome, and the thread that does them one after the other.
+#include "submissions/sender.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/assert.h"
+#include "base/crash.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "submissions/submissions_internal.h"
+
+enum {
+    DUE_MAX = 64,
+    ARENA_MAX = 256 * 1024 * 1024, // most of it is never touched
+    EXPECT_FIRST_MS = 10,
+    GAUGES_EVERY_MS = 5000,
+    COMPLAIN_EVERY_MS = 1000
+};
+
+struct submission_sender {
+    submission_sender_options o;
+    uuid owner;
+    arena *a, *scratch;
+    metric *sent, *not_sent, *unknown, *withdrawn, *lost, *open, *unknown_now, *oldest;
+    int64_t gauges_at_ms, complained_at_ms;
+
+    pthread_t thread;
+    bool started;
+    pthread_mutex_t mutex; // guards what follows
+    pthread_cond_t changed;
+    bool stopping;
+    int64_t next_ms,
+        step_ms; // when to look next (monotonic), and how long the pause is that was chosen
+};
+
+static void complain(submission_sender *s, const char *event, const err *e) {
+    const int64_t now_ms = clock_mono_ms(clock_system());
+    if (now_ms - s->complained_at_ms >= COMPLAIN_EVERY_MS) {
+        s->complained_at_ms = now_ms;
+        log_err(LOG_WARN, event, e);
+    }
+}
+
+// --- One submission ----------------------------------------------------------------------------------------------------
+
+typedef struct run {
+    submission_sender *s;
+    subm_claimed c;
+    str content; // empty when it cannot be read
+    submission_file file;
+} run;
+
+static bool still_ours(void *arg, bool last_step) {
+    run *r = arg;
+    // Counted before it is written: when the answer is lost, it may have been.
+    r->c.known.at_risk += last_step ? 1 : 0;
+    return subm_still_ours(r->s->o.pool, &r->c, last_step, r->s->o.lease_ms, r->s->scratch);
+}
+
+// Writes a change; false when the submission is not ours any more, or it could not be written: then its lease runs out, and the next
+// sender goes on from the evidence.
+static bool write_change(run *r, const subm_change *change) {
+    bool ours = false;
+    err e = {0};
+    if (!subm_change_write(r->s->o.pool, &r->c, change, &ours, r->s->a, &e)) {
+        complain(r->s, "submission.write_failed", &e);
+        return false;
+    }
+    if (!ours) {
+        metric_add(r->s->lost, 1);
+        log_warn("submission.lost", F_STR("name", r->c.name),
+                 F_STR("wanted", submission_state_name((int)change->state)));
+        return false;
+    }
+    r->c.state = change->state;
+    if (change->event_kind != 0 && r->s->o.heard != NULL) {
+        r->s->o.heard(r->s->o.heard_arg, r->c.book_id);
+    }
+    log_info("submission.moved", F_STR("name", r->c.name), F_INT("book", r->c.book_id),
+             F_STR("state", submission_state_name((int)change->state)),
+             F_STR("reason", change->reason));
+    return true;
+}
+
+static void record_sent(run *r, int evidence, const char *text) {
+    const subm_change change = {.state = r->c.known.accepted ? SUBMISSION_ACKED : SUBMISSION_SENT,
+                                .reason = "",
+                                .text = "",
+                                .due_in_ms = -1,
+                                .evidence = evidence,
+                                .evidence_text = text,
+                                .event_kind = RAIL_EVENT_ACCEPTED};
+    if (write_change(r, &change)) {
+        metric_add(r->s->sent, 1);
+    }
+    CRASH_POINT("submission.recorded");
+}
+
+static void withdraw(run *r, const char *reason, const char *text) {
+    const subm_change change = {.state = SUBMISSION_WITHDRAWN,
+                                .reason = reason,
+                                .text = text,
+                                .due_in_ms = -1,
+                                .evidence = EVIDENCE_WITHDREW,
+                                .evidence_text = text,
+                                .event_kind = RAIL_EVENT_NOT_TAKEN};
+    log_warn("submission.withdrawn", F_STR("name", r->c.name), F_STR("reason", reason));
+    if (write_change(r, &change)) {
+        metric_add(r->s->withdrawn, 1);
+        CRASH_POINT("submission.withdrawn");
+    }
+}
+
+static int64_t pause_ms(const run *r) {
+    const submission_sender_options *o = &r->s->o;
+    return o->retry_base_ms / 2 +
+           clock_backoff_ms(o->clock, o->retry_base_ms, o->retry_cap_ms, r->c.tries);
+}
+
+// Comes back later, where it is (evidence 0) or with what was found out.
+static void later(run *r, submission_state state, int evidence, const char *reason,
+                  const char *text) {
+    const bool told = r->c.tries + 1 == r->s->o.case_after;
+    const subm_change change = {.state = state,
+                                .tries = r->c.tries + 1,
+                                .reason = reason,
+                                .text = text,
+                                .due_in_ms = pause_ms(r),
+                                .evidence = evidence,
+                                .evidence_text = text,
+                                .case_kind = !told                          ? NULL
+                                             : state == SUBMISSION_PREPARED ? "SUBMISSION_OVERDUE"
+                                                                            : "SUBMISSION_UNKNOWN"};
+    metric_add(state == SUBMISSION_PREPARED ? r->s->not_sent : r->s->unknown, 1);
+    (void)write_change(r, &change);
+}
+
+// It certainly did not arrive: from here it can be sent again, at once when that was found out by asking.
+static void not_sent(run *r, bool at_once, const char *text) {
+    const subm_change change = {
+        .state = SUBMISSION_PREPARED,
+        .tries = r->c.tries + 1,
+        .reason = "RAIL_UNREACHABLE",
+        .text = text,
+        .due_in_ms = at_once ? 0 : pause_ms(r),
+        .evidence = EVIDENCE_TAKEN_BACK,
+        .evidence_text = text,
+        .case_kind = r->c.tries + 1 == r->s->o.case_after ? "SUBMISSION_OVERDUE" : NULL};
+    metric_add(r->s->not_sent, 1);
+    (void)write_change(r, &change);
+}
+
+// Does the bank have it? First what a stopped sender may have left is removed, so that its rename fails; then the bank is asked. The
+// order matters: a temporary file that was there until now proves that no rename had been done.
+static void ask(run *r) {
+    const submission_channel *bank = &r->s->o.channel;
+    bool was_there = false;
+    submission_look look = LOOK_FAILED;
+    r->file.epochs = r->c.epochs;
+    r->file.n_epochs = r->c.n_epochs;
+    if (bank->take_back(bank->self, &r->file, &was_there)) {
+        CRASH_POINT("submission.taken_back");
+        look = bank->look(bank->self, &r->file, r->s->scratch);
+    }
+    switch (submission_judge(&r->c.known, look, was_there, bank->archive_complete)) {
+    case FINDING_SENT: record_sent(r, EVIDENCE_SEEN, "the bank shows it"); break;
+    case FINDING_NOT_SENT:
+        not_sent(r, true,
+                 was_there ? "an upload that was not finished was removed"
+                           : "the bank's archive does not have it");
+        break;
+    case FINDING_NAME_TAKEN:
+        withdraw(r, "NAME_TAKEN", "the bank has another file of its name");
+        break;
+    case FINDING_UNKNOWN:
+        if (look == LOOK_FAILED) {
+            later(r, r->c.state, 0, "RAIL_UNREACHABLE", "the bank could not be asked");
+        } else {
+            later(r, SUBMISSION_UNKNOWN, r->c.state == SUBMISSION_UNKNOWN ? 0 : EVIDENCE_NOT_SEEN,
+                  "NOT_SHOWN_BY_BANK",
+                  look == LOOK_OTHER ? "the bank shows another file of its name"
+                                     : "an upload was begun, and the bank does not show the file");
+        }
+        break;
+    }
+}
+
+// The look before the first upload: is its name free?
+static bool may_begin(run *r) {
+    const submission_channel *bank = &r->s->o.channel;
+    const submission_look look = bank->look(bank->self, &r->file, r->s->scratch);
+    if (look == LOOK_FAILED) {
+        later(r, SUBMISSION_PREPARED, 0, "RAIL_UNREACHABLE", "the bank could not be asked");
+        return false;
+    }
+    switch (submission_judge(&r->c.known, look, false, bank->archive_complete)) {
+    case FINDING_NOT_SENT: return true;
+    case FINDING_SENT: // a database that has forgotten meets its own file, byte for byte
+        record_sent(r, EVIDENCE_SEEN, "the bank has it already, with the same content");
+        break;
+    case FINDING_NAME_TAKEN:
+        withdraw(r, "NAME_TAKEN", "the bank has another file of its name");
+        break;
+    case FINDING_UNKNOWN: ask(r); break;
+    }
+    return false;
+}
+
+static void send(run *r) {
+    const submission_channel *bank = &r->s->o.channel;
+    if (!may_begin(r)) {
+        return;
+    }
+    const subm_change begun = {.state = SUBMISSION_SENDING,
+                               .tries = r->c.tries,
+                               .reason = "",
+                               .text = "",
+                               .keep_lease = true,
+                               .evidence = EVIDENCE_BEGUN,
+                               .evidence_text = ""};
+    if (!write_change(r, &begun)) {
+        return;
+    }
+    r->c.epochs[0] = r->c.epoch;
+    r->c.n_epochs = 1;
+    CRASH_POINT("submission.begun");
+    err e = {0};
+    switch (bank->send(bank->self, &r->file, still_ours, r)) {
+    case SENT_DONE:
+        // By itself first, so that it is known even when the rest cannot be written.
+        if (!subm_evidence_write(r->s->o.pool, &r->c, EVIDENCE_FINISHED, "", r->s->a, &e)) {
+            complain(r->s, "submission.write_failed", &e);
+        }
+        CRASH_POINT("submission.finished");
+        record_sent(r, 0, "");
+        break;
+    case SENT_NOT: not_sent(r, false, "the upload did not reach its last step"); break;
+    case SENT_UNKNOWN: ask(r); break;
+    case SENT_FENCED:
+        metric_add(r->s->lost, 1);
+        log_warn("submission.fenced", F_STR("name", r->c.name));
+        break;
+    }
+}
+
+static void open_content(run *r) {
+    char seal[33];
+    uint8_t sha256[32];
+    str content = {0};
+    err e = {0};
+    (void)snprintf(seal, sizeof seal, "%.*s", (int)r->c.seal.len, r->c.seal.ptr);
+    if (!submission_open(r->s->o.keys, seal, r->c.book_id, r->c.id, r->c.sealed, r->s->a, &content,
+                         &e)) {
+        log_err(LOG_ERROR, "submission.unreadable", &e);
+        return;
+    }
+    crypto_sha256(content.ptr, content.len, sha256);
+    if (r->c.sha256.len != sizeof sha256 || memcmp(sha256, r->c.sha256.ptr, sizeof sha256) != 0) {
+        log_error("submission.damaged", F_STR("name", r->c.name));
+        return;
+    }
+    r->content = content;
+}
+
+static void run_task(run *r) {
+    const bool readable = r->content.len > 0;
+    switch (submission_next(r->c.state, &r->c.known, readable, r->c.now_us, r->c.stale_us)) {
+    case TASK_NONE: {
+        const subm_change rest = {.state = r->c.state, .reason = "", .text = "", .due_in_ms = -1};
+        (void)write_change(r, &rest);
+        break;
+    }
+    case TASK_SEND: send(r); break;
+    case TASK_ASK:
+    case TASK_WAIT_READ: ask(r); break;
+    case TASK_WITHDRAW:
+        if (readable) {
+            withdraw(r, "STALE", "its dates were past before it could be sent");
+        } else {
+            withdraw(r, "UNREADABLE", "its content could not be read before it was sent");
+        }
+        break;
+    case TASK_RECORD_SENT: record_sent(r, 0, ""); break;
+    }
+}
+
+static bool handle(submission_sender *s, subm_key key) {
+    run r = {.s = s};
+    err e = {0};
+    if (!subm_claim(s->o.pool, key, s->owner, s->o.lease_ms, &r.c, s->a, &e)) {
+        if (err_is_set(&e)) {
+            complain(s, "submission.claim_failed", &e);
+        }
+        return false;
+    }
+    CRASH_POINT("submission.claimed");
+    open_content(&r);
+    r.file = (submission_file){.name = r.c.name,
+                               .content = r.content,
+                               .size = r.c.size,
+                               .sha256 = r.c.sha256,
+                               .epoch = r.c.epoch,
+                               .epochs = r.c.epochs,
+                               .n_epochs = r.c.n_epochs};
+    run_task(&r);
+    if (r.content.len > 0) {
+        explicit_bzero((char *)(uintptr_t)r.content.ptr, r.content.len); // account numbers
+    }
+    return true;
+}
+
+size_t submission_sender_run(submission_sender *s) {
+    subm_key *due = NULL, keys[DUE_MAX];
+    size_t n = 0, handled = 0;
+    err e = {0};
+    if (!subm_due(s->o.pool, s->o.channel.connection, DUE_MAX, &due, &n, s->a, &e)) {
+        complain(s, "submission.scan_failed", &e);
+        n = 0;
+    }
+    if (n > 0) {
+        memcpy(keys, due, n * sizeof keys[0]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        arena_reset(s->a);
+        arena_reset(s->scratch);
+        handled += handle(s, keys[i]) ? 1 : 0;
+        pthread_mutex_lock(&s->mutex);
+        const bool stop = s->stopping;
+        pthread_mutex_unlock(&s->mutex);
+        if (stop) {
+            break;
+        }
+    }
+    arena_reset(s->a);
+    arena_reset(s->scratch);
+    return handled;
+}
+
+// --- The thread --------------------------------------------------------------------------------------------------------
+
+static void read_gauges(submission_sender *s) {
+    const int64_t now_ms = clock_mono_ms(clock_system());
+    subm_waiting waiting;
+    err e = {0};
+    if (s->gauges_at_ms != 0 && now_ms - s->gauges_at_ms < GAUGES_EVERY_MS) {
+        return;
+    }
+    s->gauges_at_ms = now_ms;
+    if (subm_waiting_read(s->o.pool, s->o.channel.connection, &waiting, s->a, &e)) {
+        metric_set(s->open, waiting.count[SUBMISSION_PREPARED] + waiting.count[SUBMISSION_SENDING]);
+        metric_set(s->unknown_now, waiting.count[SUBMISSION_UNKNOWN]);
+        metric_set(s->oldest, waiting.oldest_s);
+    }
+    arena_reset(s->a);
+}
+
+static void wait_for_next(submission_sender *s) {
+    struct timespec until;
+    pthread_mutex_lock(&s->mutex);
+    while (!s->stopping) {
+        const int64_t left_ms = s->next_ms - clock_mono_ms(clock_system());
+        if (left_ms <= 0) {
+            break;
+        }
+        ASSERT(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+        until.tv_sec += left_ms / 1000;
+        until.tv_nsec += left_ms % 1000 * 1000000;
+        if (until.tv_nsec >= 1000000000) {
+            until.tv_sec++;
+            until.tv_nsec -= 1000000000;
+        }
+        (void)pthread_cond_timedwait(&s->changed, &s->mutex, &until);
+    }
+    // After an announcement the pauses double until they are as long as they are without one.
+    s->step_ms = s->step_ms * 2 < s->o.poll_ms ? s->step_ms * 2 : s->o.poll_ms;
+    s->next_ms = clock_mono_ms(clock_system()) + s->step_ms;
+    pthread_mutex_unlock(&s->mutex);
+}
+
+static bool is_stopping(submission_sender *s) {
+    pthread_mutex_lock(&s->mutex);
+    const bool stopping = s->stopping;
+    pthread_mutex_unlock(&s->mutex);
+    return stopping;
+}
+
+static void *thread_main(void *arg) {
+    submission_sender *s = arg;
+    while (!is_stopping(s)) {
+        if (submission_sender_run(s) == 0) {
+            read_gauges(s);
+            wait_for_next(s);
+        }
+    }
+    return NULL;
+}
+
+void submission_sender_expect(submission_sender *s) {
+    pthread_mutex_lock(&s->mutex);
+    s->step_ms = EXPECT_FIRST_MS;
+    s->next_ms = clock_mono_ms(clock_system()) + EXPECT_FIRST_MS;
+    pthread_cond_signal(&s->changed);
+    pthread_mutex_unlock(&s->mutex);
+}
+
+static metric *outcome(const char *label) {
+    return metric_counter("submissions_total", label, "what came of sending submissions");
+}
+
+submission_sender *submission_sender_create(const submission_sender_options *o) {
+    submission_sender *s = calloc(1, sizeof *s);
+    pthread_condattr_t monotonic;
+    ASSERT(s != NULL);
+    s->o = *o;
+    s->owner = uuid_v7(o->clock);
+    s->a = arena_create(ARENA_MAX);
+    s->scratch = arena_create(ARENA_MAX);
+    s->step_ms = o->poll_ms;
+    s->sent = outcome("result=\"sent\"");
+    s->not_sent = outcome("result=\"not_sent\"");
+    s->unknown = outcome("result=\"unknown\"");
+    s->withdrawn = outcome("result=\"withdrawn\"");
+    s->lost = metric_counter("submissions_lost_total", "",
+                             "times that a sender found that a submission was not its own any more");
+    s->open = metric_gauge("submissions_waiting", "", "submissions that are still to be sent");
+    s->unknown_now = metric_gauge("submissions_unknown", "",
+                                  "submissions of which nobody knows whether the bank has them");
+    s->oldest = metric_gauge("submissions_oldest_seconds", "",
+                             "age of the oldest submission that is still to be sent");
+    pthread_mutex_init(&s->mutex, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&s->changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    return s;
+}
+
+bool submission_sender_start(submission_sender *s, err *e) {
+    ASSERT(!s->started);
+    s->started = pthread_create(&s->thread, NULL, thread_main, s) == 0;
+    return s->started ||
+           err_set(e, ERR_RESOURCE_EXHAUSTED, "NO_THREAD", "the sender's thread cannot be started");
+}
+
+void submission_sender_destroy(submission_sender *s) {
+    if (s == NULL) {
+        return;
+    }
+    pthread_mutex_lock(&s->mutex);
+    s->stopping = true;
+    pthread_cond_signal(&s->changed);
+    pthread_mutex_unlock(&s->mutex);
+    if (s->started) {
+        pthread_join(s->thread, NULL);
+    }
+    pthread_cond_destroy(&s->changed);
+    pthread_mutex_destroy(&s->mutex);
+    arena_destroy(s->scratch);
+    arena_destroy(s->a);
+    free(s);
+}

@@ -1,0 +1,70 @@
+// The sender of a connection's submissions: one thread in each process, one submission at a time, and each submission has one sender at
+// a time among all processes (a lease by the database's clock).
+#ifndef SUBMISSIONS_SENDER_H
+#define SUBMISSIONS_SENDER_H
+
+#include "crypto/crypto.h"
+#include "submissions/submissions.h"
+
+// What is sent. Borrowed by the channel during a call.
+typedef struct submission_file {
+    const char *name;
+    str content; // empty for a look when it cannot be read
+    int64_t size;
+    str sha256;            // 32 bytes
+    int64_t epoch;         // of this upload: its temporary name is derived from name and epoch
+    const int64_t *epochs; // of uploads before it that may have left a temporary file
+    size_t n_epochs;
+} submission_file;
+
+typedef enum submission_sent {
+    SENT_DONE,    // the bank's server has confirmed it
+    SENT_NOT,     // certain that it has not arrived and will not
+    SENT_UNKNOWN, // the last step was begun, and its answer is missing
+    SENT_FENCED   // it is not ours any more: nothing irrevocable was done
+} submission_sent;
+
+// Asks whether the submission is still ours. last_step: what comes next cannot be taken back; it is written down with the answer.
+typedef bool (*submission_fence)(void *arg, bool last_step);
+
+// A bank, as the sender sees it. All functions block, and are called from the sender's thread only.
+typedef struct submission_channel {
+    int connection;
+    const char *name; // "ach"
+    bool
+        archive_complete; // the bank shows for ever what it took, so what it does not show it does not have
+    submission_look (*look)(void *self, const submission_file *f, arena *a);
+    submission_sent (*send)(void *self, const submission_file *f, submission_fence still_ours,
+                            void *arg);
+    // Removes the temporary files of f->epochs, after which their renames fail. *was_there: one of them was there. False when the bank
+    // could not be asked.
+    bool (*take_back)(void *self, const submission_file *f, bool *was_there);
+    void *self;
+} submission_channel;
+
+typedef struct submission_sender_options {
+    db_pool *pool;
+    crypto_keyring *keys;
+    const clock_source *clock;
+    submission_channel channel;
+    int64_t lease_ms; // longer than one operation at the bank may take
+    int64_t poll_ms;  // how often the database is asked what is due
+    int64_t retry_base_ms, retry_cap_ms;
+    int32_t case_after; // fruitless tries after which a person is told
+    // Told when events of a book's payouts were committed. Cheap, thread-safe; may be NULL.
+    void (*heard)(void *arg, int64_t book_id);
+    void *heard_arg;
+} submission_sender_options;
+
+typedef struct submission_sender submission_sender;
+// Makes it, without a thread. Copies the options; what they point to must outlive it. Never fails.
+submission_sender *submission_sender_create(const submission_sender_options *o);
+bool submission_sender_start(submission_sender *s, err *e) WARN_UNUSED; // at most once
+// A submission is about to be committed: the database is asked more often for a moment. Any thread; cheap.
+void submission_sender_expect(submission_sender *s);
+// Handles what is due now, on the caller's thread: what the thread does again and again. The number of submissions handled.
+size_t submission_sender_run(submission_sender *s);
+void submission_sender_destroy(
+    submission_sender *s); // finishes the submission at hand; accepts NULL
+
+#endif

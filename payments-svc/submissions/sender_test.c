@@ -1,0 +1,731 @@
+// Senders against a real database, and a bank that does what it is told.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "submissions/sender.h"
+#include "testing/fixture.h"
+#include "testing/rail_fixture.h"
+
+enum { BOOK = 7, CONNECTION = 1, FILES_MAX = 64, LEASE_MS = 60000, CASE_AFTER = 3 };
+
+// --- A bank --------------------------------------------------------------------------------------------------------------
+
+typedef struct bank_file {
+    char name[160];
+    uint8_t sha256[32];
+    int64_t size;
+} bank_file;
+
+typedef struct bank {
+    bank_file taken[FILES_MAX], temporary[FILES_MAX];
+    size_t n_taken, n_temporary;
+    bool no_archive;                    // shows nothing of what it took
+    bool unreadable;                    // shows names and sizes only
+    bool down;                          // cannot be asked
+    bool refuses_writes;                // an upload ends before its last step
+    bool loses_answer;                  // the rename is done, and its answer is lost
+    void (*on_written)(struct bank *b); // called once between the write and the second fence
+    void (*on_fenced)(struct bank *b);  // called once between the second fence and the rename
+    int looks;
+} bank;
+
+static bank_file bank_file_of(const char *name, const char *content) {
+    bank_file f = {.size = (int64_t)strlen(content)};
+    snprintf(f.name, sizeof f.name, "%s", name);
+    crypto_sha256(content, strlen(content), f.sha256);
+    return f;
+}
+
+static bank_file *find_file(bank_file *files, size_t n, const char *name) {
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(files[i].name, name) == 0) {
+            return &files[i];
+        }
+    }
+    return NULL;
+}
+
+static submission_look bank_look(void *self, const submission_file *f, arena *a) {
+    (void)a;
+    bank *b = self;
+    b->looks++;
+    if (b->down) {
+        return LOOK_FAILED;
+    }
+    const bank_file *found = b->no_archive ? NULL : find_file(b->taken, b->n_taken, f->name);
+    if (found == NULL) {
+        return LOOK_ABSENT;
+    }
+    if (found->size != f->size) {
+        return LOOK_OTHER;
+    }
+    return b->unreadable                                   ? LOOK_SAME_SIZE
+           : memcmp(found->sha256, f->sha256.ptr, 32) == 0 ? LOOK_THERE
+                                                           : LOOK_OTHER;
+}
+
+static void temporary_name(const char *name, int64_t epoch, char out[160]) {
+    snprintf(out, 160, "%s.%d", name, (int)epoch);
+}
+
+static bool drop_temporary(bank *b, const char *name) {
+    bank_file *f = find_file(b->temporary, b->n_temporary, name);
+    if (f == NULL) {
+        return false;
+    }
+    *f = b->temporary[--b->n_temporary];
+    return true;
+}
+
+static submission_sent bank_send(void *self, const submission_file *f, submission_fence still_ours,
+                                 void *arg) {
+    bank *b = self;
+    char name[160];
+    if (!still_ours(arg, false)) {
+        return SENT_FENCED;
+    }
+    if (b->refuses_writes || b->down) {
+        return SENT_NOT;
+    }
+    temporary_name(f->name, f->epoch, name);
+    bank_file file = {.size = (int64_t)f->content.len};
+    snprintf(file.name, sizeof file.name, "%s", name);
+    crypto_sha256(f->content.ptr, f->content.len, file.sha256);
+    assert_true(b->n_temporary < FILES_MAX && b->n_taken < FILES_MAX);
+    b->temporary[b->n_temporary++] = file;
+    void (*on_written)(bank *) = b->on_written;
+    b->on_written = NULL;
+    if (on_written != NULL) {
+        on_written(b);
+    }
+    if (!still_ours(arg, true)) {
+        return SENT_FENCED;
+    }
+    void (*on_fenced)(bank *) = b->on_fenced;
+    b->on_fenced = NULL;
+    if (on_fenced != NULL) {
+        on_fenced(b);
+    }
+    if (!drop_temporary(b, name)) {
+        return SENT_UNKNOWN; // "no such file": the caller cannot tell why
+    }
+    snprintf(file.name, sizeof file.name, "%s", f->name);
+    b->taken[b->n_taken++] = file;
+    return b->loses_answer ? SENT_UNKNOWN : SENT_DONE;
+}
+
+static bool bank_take_back(void *self, const submission_file *f, bool *was_there) {
+    bank *b = self;
+    *was_there = false;
+    for (size_t i = 0; i < f->n_epochs; i++) {
+        char name[160];
+        temporary_name(f->name, f->epochs[i], name);
+        *was_there = drop_temporary(b, name) || *was_there;
+    }
+    return !b->down;
+}
+
+// --- The world -----------------------------------------------------------------------------------------------------------
+
+static db_pool *pool;
+static crypto_keyring *keys;
+static arena *mem;
+static bank the_bank;
+static submission_sender *sender, *other; // of two processes
+
+static submission_sender *make_sender(int64_t lease_ms, bool archive_complete) {
+    const submission_sender_options o = {
+        .pool = pool,
+        .keys = keys,
+        .clock = clock_system(),
+        .channel = {CONNECTION, "test", archive_complete, bank_look, bank_send, bank_take_back,
+                    &the_bank},
+        .lease_ms = lease_ms,
+        .poll_ms = 10,
+        .retry_base_ms = 1,
+        .retry_cap_ms = 1,
+        .case_after = CASE_AFTER,
+    };
+    return submission_sender_create(&o);
+}
+
+static uuid number_id(uint8_t group, uint32_t n) {
+    uuid id = {{0x01, 0x93, 0, 0, 0, 0, 0x70, group, 0x80}};
+    for (size_t i = 0; i < 4; i++) {
+        id.b[12 + i] = (uint8_t)(n >> (24 - 8 * i));
+    }
+    return id;
+}
+
+typedef struct making {
+    submission_new s;
+} making;
+
+static bool add_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    making *m = arg;
+    return submission_add(c, BOOK, &m->s, a, e);
+}
+
+static const char CONTENT[] = "a file";
+
+// A submission of n payouts; ids, numbers and name follow from which.
+static uuid prepare_one(uint32_t which, size_t n, const char *name, int64_t stale_us, int attempt) {
+    err e = {0};
+    making m = {.s = {.id = number_id(1, which),
+                      .connection = CONNECTION,
+                      .kind = SUBMISSION_FILE,
+                      .name = str_of(name),
+                      .origin = STR("1900000007"),
+                      .cycle = 1,
+                      .currency = "USD",
+                      .size = sizeof CONTENT - 1,
+                      .generation = attempt,
+                      .stale_us = stale_us,
+                      .created_us = clock_wall_us(clock_system()),
+                      .n_items = n}};
+    submission_item *items = arena_calloc(mem, n, sizeof *items);
+    for (size_t i = 0; i < n; i++) {
+        items[i] = (submission_item){number_id(2, (uint32_t)i), attempt,
+                                     (int64_t)(which * 1000 + i + 1), 100};
+        m.s.total += 100;
+    }
+    m.s.items = items;
+    crypto_sha256(CONTENT, sizeof CONTENT - 1, m.s.sha256);
+    if (!submission_seal(keys, BOOK, m.s.id, STR(CONTENT), mem, &m.s.sealed, &e) ||
+        !db_transact(pool, fixture_deadline(30000), mem, add_in_tx, &m, &e)) {
+        fail_msg("%s %s", e.message, e.detail);
+    }
+    return m.s.id;
+}
+
+static int64_t tomorrow(void) {
+    return clock_wall_us(clock_system()) + INT64_C(86400) * 1000000;
+}
+
+static int state_of(uuid id) {
+    char sql[256], text[UUID_TEXT_LEN + 1];
+    uuid_format(id, text);
+    snprintf(sql, sizeof sql, "SELECT state FROM submission WHERE submission_id = '%s'", text);
+    return (int)fixture_sql_i64(sql);
+}
+
+static int64_t count_evidence(uuid id, int kind) {
+    char sql[256], text[UUID_TEXT_LEN + 1];
+    uuid_format(id, text);
+    snprintf(sql, sizeof sql,
+             "SELECT count(*) FROM submission_upload WHERE submission_id = '%s' AND kind = %d",
+             text, kind);
+    return fixture_sql_i64(sql);
+}
+
+static int64_t count_events(int kind) {
+    char sql[128];
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM rail_event WHERE kind = %d", kind);
+    return fixture_sql_i64(sql);
+}
+
+// Whatever is due later is due now.
+static void make_due(void) {
+    fixture_sql("UPDATE submission SET due_at = now() WHERE due_at IS NOT NULL", NULL, 0);
+}
+
+static void end_leases(void) {
+    fixture_sql("UPDATE submission SET lease_ends_at = now() - interval '1 s'"
+                " WHERE lease_ends_at IS NOT NULL",
+                NULL, 0);
+}
+
+static void run(submission_sender *s, int times) {
+    for (int i = 0; i < times; i++) {
+        make_due();
+        (void)submission_sender_run(s);
+    }
+}
+
+typedef struct acking {
+    uuid id;
+    submission_ack_text said;
+    submission_word word;
+} acking;
+
+static bool ack_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    acking *k = arg;
+    return submission_ack(c, BOOK, k->id, &k->said, &k->word, a, e);
+}
+
+static submission_word ack(uuid id, submission_ack_text said) {
+    acking k = {.id = id, .said = said};
+    err e = {0};
+    if (!db_transact(pool, fixture_deadline(30000), mem, ack_in_tx, &k, &e)) {
+        fail_msg("%s %s", e.message, e.detail);
+    }
+    return k.word;
+}
+
+// --- Sending -------------------------------------------------------------------------------------------------------------
+
+static void test_send__prepared__at_the_bank_once_and_items_told(void **state) {
+    (void)state;
+    const uuid id = prepare_one(1, 3, "f1", tomorrow(), 1);
+    assert_int_equal(submission_sender_run(sender), 1);
+    assert_int_equal(state_of(id), SUBMISSION_SENT);
+    assert_int_equal(the_bank.n_taken, 1);
+    assert_int_equal(the_bank.n_temporary, 0);
+    assert_int_equal(count_evidence(id, EVIDENCE_BEGUN), 1);
+    assert_int_equal(count_evidence(id, EVIDENCE_FINISHED), 1);
+    assert_int_equal(count_events(RAIL_EVENT_ACCEPTED), 3);
+    run(sender, 2);
+    assert_int_equal(the_bank.n_taken, 1);
+}
+
+// Two processes that hold different entries of one prepared file: the file is the unit that is sent, so it goes out once.
+static void test_NO_DOUBLE_two_senders__one_upload(void **state) {
+    (void)state;
+    uuid ids[8];
+    char names[8][16];
+    for (uint32_t i = 0; i < 8; i++) {
+        snprintf(names[i], sizeof names[i], "two%u", i);
+        ids[i] = prepare_one(i, 2, names[i], tomorrow(), 1 + (int)i);
+    }
+    run(sender, 1);
+    run(other, 1);
+    assert_int_equal(the_bank.n_taken, 8);
+    for (size_t i = 0; i < 8; i++) {
+        assert_int_equal(state_of(ids[i]), SUBMISSION_SENT);
+        assert_int_equal(count_evidence(ids[i], EVIDENCE_BEGUN), 1);
+    }
+}
+
+static void other_runs(bank *b) {
+    (void)b;
+    end_leases();
+    run(other, 2);
+}
+
+// The sender stands still between its write and its second look at the lease; another one has the file by then.
+static void test_FENCED_stopped_before_the_fence__renames_nothing(void **state) {
+    (void)state;
+    const uuid id = prepare_one(1, 2, "f1", tomorrow(), 1);
+    the_bank.on_written = other_runs;
+    (void)submission_sender_run(sender);
+    assert_int_equal(the_bank.n_taken, 1);
+    assert_int_equal(state_of(id), SUBMISSION_SENT);
+    assert_int_equal(count_evidence(id, EVIDENCE_TAKEN_BACK), 1);
+    assert_int_equal(count_events(RAIL_EVENT_ACCEPTED), 2);
+}
+
+// It stands still after that look: only the removal of its temporary file stops its rename.
+static void test_FENCED_stopped_before_the_rename__finds_its_file_gone(void **state) {
+    (void)state;
+    const uuid id = prepare_one(1, 2, "f1", tomorrow(), 1);
+    the_bank.on_fenced = other_runs;
+    (void)submission_sender_run(sender);
+    assert_int_equal(the_bank.n_taken, 1);
+    assert_int_equal(state_of(id), SUBMISSION_SENT);
+    assert_int_equal(count_events(RAIL_EVENT_ACCEPTED), 2);
+}
+
+// --- Nobody knows --------------------------------------------------------------------------------------------------------
+
+static void test_UNKNOWN_IS_A_STATE_bank_without_archive__never_sent_again(void **state) {
+    (void)state;
+    const uuid id = prepare_one(1, 2, "f1", tomorrow(), 1);
+    the_bank.no_archive = the_bank.loses_answer = true;
+    run(sender, 8);
+    assert_int_equal(the_bank.n_taken, 1);
+    assert_int_equal(state_of(id), SUBMISSION_UNKNOWN);
+    assert_int_equal(count_events(RAIL_EVENT_ACCEPTED) + count_events(RAIL_EVENT_NOT_TAKEN), 0);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case"
+                                     " WHERE kind = 'SUBMISSION_UNKNOWN' AND state = 1"),
+                     1);
+    assert_int_equal(count_evidence(id, EVIDENCE_NOT_SEEN), 1);
+    // The acknowledgement that the inbox has recorded is evidence enough.
+    assert_int_equal(ack(id, (submission_ack_text){.accepted = true}), WORD_ACCEPT);
+    assert_int_equal(state_of(id), SUBMISSION_ACKED);
+    assert_int_equal(count_events(RAIL_EVENT_ACCEPTED), 2);
+    run(sender, 2);
+    assert_int_equal(the_bank.n_taken, 1);
+}
+
+static void test_unknown__settled_item__is_evidence(void **state) {
+    (void)state;
+    const uuid id = prepare_one(1, 2, "f1", tomorrow(), 1);
+    the_bank.no_archive = the_bank.loses_answer = true;
+    run(sender, 2);
+    assert_int_equal(state_of(id), SUBMISSION_UNKNOWN);
+    fixture_sql("INSERT INTO rail_event (book_id, payout_id, event_id, attempt, kind, code, detail,"
+                " rail_reference, at) SELECT book_id, payout_id, 'bank', attempt, 3, '', '', '',"
+                " now() FROM submission_item LIMIT 1",
+                NULL, 0);
+    run(sender, 1);
+    assert_int_equal(state_of(id), SUBMISSION_SENT);
+    assert_int_equal(the_bank.n_taken, 1);
+}
+
+// As a sender leaves it that was killed after it had written this evidence: "(seq, kind), …".
+static void leave_as_killed(uuid id, const char *evidence) {
+    char sql[512], text[UUID_TEXT_LEN + 1];
+    uuid_format(id, text);
+    snprintf(
+        sql, sizeof sql,
+        "UPDATE submission SET state = 2, epoch = 1; INSERT INTO submission_upload (book_id,"
+        " submission_id, seq, kind, epoch, detail, at) SELECT %d, '%s', seq, kind, 1, '', now()"
+        " FROM (VALUES %s) AS v(seq, kind)",
+        BOOK, text, evidence);
+    fixture_sql(sql, NULL, 0);
+}
+
+static void test_killed__archive_is_complete__sent_again_once(void **state) {
+    (void)state;
+    submission_sender *s = make_sender(LEASE_MS, true);
+    const uuid id = prepare_one(1, 2, "f1", tomorrow(), 1);
+    leave_as_killed(id, "(1, 1), (2, 9)");
+    run(s, 2);
+    assert_int_equal(state_of(id), SUBMISSION_SENT);
+    assert_int_equal(the_bank.n_taken, 1);
+    submission_sender_destroy(s);
+}
+
+static void test_killed__before_the_last_step__sent_again_once(void **state) {
+    (void)state;
+    const uuid id = prepare_one(1, 2, "f1", tomorrow(), 1);
+    leave_as_killed(id, "(1, 1)");
+    the_bank.no_archive = true;
+    run(sender, 2);
+    assert_int_equal(state_of(id), SUBMISSION_SENT);
+    assert_int_equal(the_bank.n_taken, 1);
+    assert_int_equal(count_evidence(id, EVIDENCE_TAKEN_BACK), 1);
+}
+
+static void test_send__bank_is_away__prepared_until_it_is_back(void **state) {
+    (void)state;
+    const uuid id = prepare_one(1, 2, "f1", tomorrow(), 1);
+    the_bank.down = true;
+    run(sender, CASE_AFTER + 1);
+    assert_int_equal(state_of(id), SUBMISSION_PREPARED);
+    assert_int_equal(count_evidence(id, EVIDENCE_BEGUN), 0);
+    assert_int_equal(
+        fixture_sql_i64("SELECT count(*) FROM payment_case WHERE kind = 'SUBMISSION_OVERDUE'"), 1);
+    the_bank.down = false;
+    the_bank.refuses_writes = true;
+    run(sender, 2);
+    assert_int_equal(state_of(id), SUBMISSION_PREPARED);
+    assert_int_equal(count_evidence(id, EVIDENCE_TAKEN_BACK), 2);
+    the_bank.refuses_writes = false;
+    run(sender, 1);
+    assert_int_equal(state_of(id), SUBMISSION_SENT);
+    assert_int_equal(the_bank.n_taken, 1);
+}
+
+// --- A database that forgot ----------------------------------------------------------------------------------------------
+
+// A file of the same name and size, but of other content, is at the bank from before a restore: ours is not there.
+static void test_NO_LOSS_forgotten_file_of_the_same_name__is_not_ours(void **state) {
+    (void)state;
+    static const bool UNREADABLE[] = {false, true};
+    for (uint32_t i = 0; i < 2; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "old%u", i);
+        the_bank.unreadable = UNREADABLE[i];
+        the_bank.taken[the_bank.n_taken++] = bank_file_of(name, "A FILE");
+        const uuid id = prepare_one(i, 2, name, tomorrow(), 1 + (int)i);
+        run(sender, 1);
+        assert_int_equal(state_of(id), SUBMISSION_WITHDRAWN);
+    }
+    assert_int_equal(count_events(RAIL_EVENT_ACCEPTED), 0);
+    assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN), 4);
+    assert_int_equal(the_bank.n_taken, 2);
+}
+
+static void test_NO_DOUBLE_forgotten_upload_of_the_same_content__is_ours(void **state) {
+    (void)state;
+    the_bank.taken[the_bank.n_taken++] = bank_file_of("f1", CONTENT);
+    const uuid id = prepare_one(1, 2, "f1", tomorrow(), 1);
+    run(sender, 1);
+    assert_int_equal(state_of(id), SUBMISSION_SENT);
+    assert_int_equal(the_bank.n_taken, 1);
+}
+
+// --- Withdrawn -----------------------------------------------------------------------------------------------------------
+
+static void test_stale__never_begun__withdrawn_and_handed_over_again(void **state) {
+    (void)state;
+    const uuid id = prepare_one(1, 3, "f1", clock_wall_us(clock_system()) - 1, 1);
+    run(sender, 2);
+    assert_int_equal(state_of(id), SUBMISSION_WITHDRAWN);
+    assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN), 3);
+    assert_int_equal(the_bank.n_taken, 0);
+}
+
+static void test_unreadable__never_begun__withdrawn(void **state) {
+    (void)state;
+    const uuid id = prepare_one(1, 3, "f1", tomorrow(), 1);
+    fixture_sql("UPDATE submission SET sha256 = decode(repeat('00', 32), 'hex')", NULL, 0);
+    run(sender, 1);
+    assert_int_equal(state_of(id), SUBMISSION_WITHDRAWN);
+    assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN), 3);
+}
+
+typedef struct taking {
+    uuid payout_id;
+    submission_removal removal;
+} taking;
+
+static bool take_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    taking *t = arg;
+    return submission_take_out(c, BOOK, t->payout_id, 1, &t->removal, a, e);
+}
+
+static submission_removal take_out(uint32_t payout) {
+    taking t = {.payout_id = number_id(2, payout)};
+    err e = {0};
+    if (!db_transact(pool, fixture_deadline(30000), mem, take_in_tx, &t, &e)) {
+        fail_msg("%s %s", e.message, e.detail);
+    }
+    return t.removal;
+}
+
+static void test_take_out__prepared__withdrawn_and_the_others_handed_over_again(void **state) {
+    (void)state;
+    assert_int_equal(take_out(1), REMOVAL_ABSENT);
+    const uuid id = prepare_one(1, 3, "f1", tomorrow(), 1);
+    assert_int_equal(take_out(1), REMOVAL_DONE);
+    assert_int_equal(state_of(id), SUBMISSION_WITHDRAWN);
+    assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN), 2);
+    char sql[256], text[UUID_TEXT_LEN + 1];
+    uuid_format(number_id(2, 1), text);
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM rail_event WHERE payout_id = '%s'", text);
+    assert_int_equal(fixture_sql_i64(sql), 0);
+    assert_int_equal(take_out(1), REMOVAL_ABSENT);
+    run(sender, 1);
+    assert_int_equal(the_bank.n_taken, 0);
+}
+
+static void take_one_out(bank *b) {
+    (void)b;
+    assert_int_equal(take_out(1), REMOVAL_TOO_LATE);
+}
+
+static void test_take_out__begun__too_late(void **state) {
+    (void)state;
+    const uuid id = prepare_one(1, 3, "f1", tomorrow(), 1);
+    the_bank.on_written = take_one_out;
+    run(sender, 1);
+    assert_null(the_bank.on_written);
+    assert_int_equal(state_of(id), SUBMISSION_SENT);
+    assert_int_equal(take_out(1), REMOVAL_TOO_LATE);
+}
+
+// --- The bank's word -----------------------------------------------------------------------------------------------------
+
+static uuid sent_one(void) {
+    const uuid id = prepare_one(1, 3, "f1", tomorrow(), 1);
+    run(sender, 1);
+    assert_int_equal(state_of(id), SUBMISSION_SENT);
+    return id;
+}
+
+static void test_rejected__reason_of_the_file__payouts_are_built_anew(void **state) {
+    (void)state;
+    const uuid id = sent_one();
+    assert_int_equal(ack(id, (submission_ack_text){.reason = STR("wrong destination")}),
+                     WORD_REJECT);
+    assert_int_equal(state_of(id), SUBMISSION_REJECTED);
+    assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN), 3);
+    assert_int_equal(count_events(RAIL_EVENT_REFUSED), 0);
+    assert_int_equal(ack(id, (submission_ack_text){.reason = STR("again")}), WORD_REPEAT);
+    assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN), 3);
+}
+
+static void test_rejected__reason_of_an_item__refuses_it_and_rebuilds_the_others(void **state) {
+    (void)state;
+    const uuid id = sent_one();
+    const int64_t refused[] = {1002};
+    assert_int_equal(
+        ack(id, (submission_ack_text){.reason = STR("entry"), .refused = refused, .n_refused = 1}),
+        WORD_REJECT);
+    assert_int_equal(count_events(RAIL_EVENT_REFUSED), 1);
+    assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN), 2);
+}
+
+static void test_rejected__too_often__a_case_and_no_new_file(void **state) {
+    (void)state;
+    for (int attempt = 1; attempt <= 3; attempt++) {
+        char name[16];
+        snprintf(name, sizeof name, "r%d", attempt);
+        const uuid id = prepare_one((uint32_t)attempt, 1, name, tomorrow(), attempt);
+        run(sender, 1);
+        assert_int_equal(ack(id, (submission_ack_text){.reason = STR("no"), .rebuilds_max = 2}),
+                         WORD_REJECT);
+        assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN), attempt <= 2 ? attempt : 2);
+    }
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE state = 1"
+                                     " AND code = 'REBUILT_TOO_OFTEN'"),
+                     1);
+}
+
+// The rejection of a copy, or one that contradicts what is known, never voids what the original sent.
+static void test_NO_DOUBLE_rejection_of_a_copy__voids_nothing(void **state) {
+    (void)state;
+    const uuid id = sent_one();
+    assert_int_equal(
+        ack(id, (submission_ack_text){.duplicate = true, .reason = STR("duplicate file")}),
+        WORD_CONTRARY);
+    assert_int_equal(state_of(id), SUBMISSION_SENT);
+    assert_int_equal(ack(id, (submission_ack_text){.accepted = true}), WORD_ACCEPT);
+    assert_int_equal(ack(id, (submission_ack_text){.reason = STR("changed its mind")}),
+                     WORD_CONTRARY);
+    assert_int_equal(state_of(id), SUBMISSION_ACKED);
+    assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN) + count_events(RAIL_EVENT_REFUSED), 0);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE state = 1"
+                                     " AND code = 'BANK_CONTRADICTS'"),
+                     1);
+}
+
+static uuid under_way;
+static void bank_acknowledges(bank *b) {
+    (void)b;
+    assert_int_equal(ack(under_way, (submission_ack_text){.accepted = true}), WORD_ACCEPT);
+}
+
+// The bank is faster than our own note that it was sent.
+static void test_ack__before_the_sender_has_written__acked_and_told_once(void **state) {
+    (void)state;
+    under_way = prepare_one(1, 3, "f1", tomorrow(), 1);
+    the_bank.on_fenced = bank_acknowledges;
+    run(sender, 2);
+    assert_int_equal(state_of(under_way), SUBMISSION_ACKED);
+    assert_int_equal(count_events(RAIL_EVENT_ACCEPTED), 3);
+    assert_int_equal(the_bank.n_taken, 1);
+}
+
+// --- Finding -------------------------------------------------------------------------------------------------------------
+
+typedef struct finding {
+    const int64_t *numbers;
+    size_t n;
+    const char *name;
+    submission_match *matches;
+    submission_ref *refs;
+    size_t n_matches, n_refs;
+} finding;
+
+static bool find_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    finding *f = arg;
+    return submission_find_numbers(c, CONNECTION, f->numbers, f->n, &f->matches, &f->n_matches, a,
+                                   e) &&
+           submission_find_name(c, CONNECTION, str_of(f->name), &f->refs, &f->n_refs, a, e);
+}
+
+static void test_find__numbers_and_names__all_candidates_newest_first(void **state) {
+    (void)state;
+    (void)prepare_one(1, 3, "same", tomorrow(), 1);
+    const uuid newer = prepare_one(2, 2, "same", tomorrow(), 2);
+    // The same numbers again, in a later cycle.
+    char sql[512], text[UUID_TEXT_LEN + 1];
+    uuid_format(newer, text);
+    snprintf(sql, sizeof sql,
+             "UPDATE submission_directory SET cycle = 2, number_first = 1001, number_last = 1002"
+             " WHERE submission_id = '%s';"
+             "UPDATE submission_item SET number = number - 1000 WHERE submission_id = '%s'",
+             text, text);
+    fixture_sql(sql, NULL, 0);
+    const int64_t numbers[] = {1003, 9, 1001};
+    finding f = {.numbers = numbers, .n = 3, .name = "same"};
+    err e = {0};
+    assert_true(db_read(pool, fixture_deadline(30000), mem, find_in_tx, &f, &e));
+    assert_int_equal(f.n_matches, 3);
+    assert_int_equal(f.matches[0].at, 0);
+    assert_int_equal(f.matches[0].cycle, 1);
+    assert_int_equal(f.matches[1].at, 2);
+    assert_int_equal(f.matches[1].cycle, 2);
+    assert_int_equal(f.matches[2].at, 2);
+    assert_int_equal(f.matches[2].cycle, 1);
+    assert_int_equal(f.n_refs, 2);
+    assert_true(uuid_eq(f.refs[0].id, newer));
+    assert_int_equal(f.refs[0].items, 2);
+}
+
+// --- Main ----------------------------------------------------------------------------------------------------------------
+
+static int group_setup(void **state) {
+    (void)state;
+    char path[] = "/tmp/disburse-ring.XXXXXX";
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    FILE *out = fdopen(fd, "w");
+    fprintf(out, "k1 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n");
+    fclose(out);
+    chmod(path, 0600);
+    log_init("sender-test", LOG_ERROR + 1);
+    rail_fixture_migrate();
+    pool = fixture_pool(fixture_conninfo(), 4, 30000);
+    err e = {0};
+    keys = crypto_keyring_load(path, &e);
+    assert_non_null(keys);
+    unlink(path);
+    return 0;
+}
+
+static int group_teardown(void **state) {
+    (void)state;
+    crypto_keyring_destroy(keys);
+    db_pool_destroy(pool);
+    return 0;
+}
+
+static int setup(void **state) {
+    (void)state;
+    rail_fixture_clear();
+    the_bank = (bank){0};
+    mem = arena_create(64 << 20);
+    sender = make_sender(LEASE_MS, false);
+    other = make_sender(LEASE_MS, false);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    submission_sender_destroy(sender);
+    submission_sender_destroy(other);
+    arena_destroy(mem);
+    return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_send__prepared__at_the_bank_once_and_items_told),
+        TEST(test_NO_DOUBLE_two_senders__one_upload),
+        TEST(test_FENCED_stopped_before_the_fence__renames_nothing),
+        TEST(test_FENCED_stopped_before_the_rename__finds_its_file_gone),
+        TEST(test_UNKNOWN_IS_A_STATE_bank_without_archive__never_sent_again),
+        TEST(test_unknown__settled_item__is_evidence),
+        TEST(test_killed__archive_is_complete__sent_again_once),
+        TEST(test_killed__before_the_last_step__sent_again_once),
+        TEST(test_send__bank_is_away__prepared_until_it_is_back),
+        TEST(test_NO_LOSS_forgotten_file_of_the_same_name__is_not_ours),
+        TEST(test_NO_DOUBLE_forgotten_upload_of_the_same_content__is_ours),
+        TEST(test_stale__never_begun__withdrawn_and_handed_over_again),
+        TEST(test_unreadable__never_begun__withdrawn),
+        TEST(test_take_out__prepared__withdrawn_and_the_others_handed_over_again),
+        TEST(test_take_out__begun__too_late),
+        TEST(test_rejected__reason_of_the_file__payouts_are_built_anew),
+        TEST(test_rejected__reason_of_an_item__refuses_it_and_rebuilds_the_others),
+        TEST(test_rejected__too_often__a_case_and_no_new_file),
+        TEST(test_NO_DOUBLE_rejection_of_a_copy__voids_nothing),
+        TEST(test_ack__before_the_sender_has_written__acked_and_told_once),
+        TEST(test_find__numbers_and_names__all_candidates_newest_first),
+    };
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}

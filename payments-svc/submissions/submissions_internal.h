@@ -1,0 +1,103 @@
+// Private to the room: a submission on its way through its sender, and what writes its rows.
+#ifndef SUBMISSIONS_SUBMISSIONS_INTERNAL_H
+#define SUBMISSIONS_SUBMISSIONS_INTERNAL_H
+
+#include "cases/cases.h"
+#include "submissions/submissions.h"
+
+enum {
+    SUBM_DB_TIMEOUT_MS = 15 * 1000,
+    SUBM_EVENTS_MAX = 200000, // items of one submission
+    SUBM_REBUILDS_MAX = 3
+};
+
+// A submission that its sender has claimed.
+typedef struct subm_claimed {
+    int64_t book_id;
+    uuid id, owner;
+    int64_t epoch;
+    submission_state state;
+    int32_t tries;
+    char name[SUBMISSION_NAME_MAX];
+    int32_t items;
+    int64_t total, size;
+    char currency[4];
+    str sha256, sealed, seal;
+    int32_t generation;
+    int64_t stale_us, created_us, now_us; // by the database's clock
+    submission_evidence known;
+    int64_t epochs[64]; // of uploads begun and not taken back, the last of them
+    size_t n_epochs;
+} subm_claimed;
+
+// --- store.c -----------------------------------------------------------------------------------------------------------
+
+typedef struct subm_key {
+    int64_t book_id;
+    uuid id;
+} subm_key;
+// Submissions of a connection that are due and that nobody has. @arena
+bool subm_due(db_pool *pool, int connection, size_t max, subm_key **keys, size_t *n, arena *a,
+              err *e) WARN_UNUSED;
+// False with *e clear when somebody else has it, or it is not due any more.
+bool subm_claim(db_pool *pool, subm_key key, uuid owner, int64_t lease_ms, subm_claimed *out,
+                arena *a, err *e) WARN_UNUSED;
+// Renews the lease if it is still ours: the fence (promise FENCED). False when it is not, or nobody can say. last_step: writes down, in
+// the same transaction, that the step begins which cannot be taken back.
+bool subm_still_ours(db_pool *pool, const subm_claimed *s, bool last_step, int64_t lease_ms,
+                     arena *a);
+
+// What a change of the sender writes, in one transaction and only while the submission is still its own.
+typedef struct subm_change {
+    submission_state state;
+    int32_t tries;
+    const char *reason, *text;
+    int64_t due_in_ms; // -1: never
+    bool keep_lease;
+    int evidence; // a row of this kind; 0: none
+    const char *evidence_text;
+    int event_kind;        // events of this kind for all items; 0: none
+    const char *case_kind; // NULL: none
+} subm_change;
+// *ours is false, and nothing is written, when the submission is not the sender's any more.
+bool subm_change_write(db_pool *pool, const subm_claimed *s, const subm_change *change, bool *ours,
+                       arena *a, err *e) WARN_UNUSED;
+// A row of evidence alone. It is a fact whoever has the submission now, so it is not fenced.
+bool subm_evidence_write(db_pool *pool, const subm_claimed *s, int kind, const char *text, arena *a,
+                         err *e) WARN_UNUSED;
+
+bool subm_evidence_read(db_conn *c, int64_t book_id, uuid id, subm_claimed *out, arena *a,
+                        err *e) WARN_UNUSED;
+bool subm_evidence_add(db_conn *c, int64_t book_id, uuid id, int kind, int64_t epoch, uuid owner,
+                       uuid inbox_id, const char *text, arena *a, err *e) WARN_UNUSED;
+
+// Gauges of what is open. *oldest_us by the database's clock; 0: none.
+typedef struct subm_waiting {
+    int64_t count[SUBMISSION_STATES_END];
+    int64_t oldest_s;
+} subm_waiting;
+bool subm_waiting_read(db_pool *pool, int connection, subm_waiting *out, arena *a,
+                       err *e) WARN_UNUSED;
+
+// --- events.c ----------------------------------------------------------------------------------------------------------
+
+typedef struct subm_said {
+    int kind;        // rail_event_kind
+    const char *tag; // ends the event's id
+    str code, text;
+    int64_t at_us;
+    rail_event_source source;
+    uuid inbox_id;
+    uuid but;               // this payout is left out; nil: none
+    const int64_t *numbers; // sorted; only (or all but) these items, when there are any
+    size_t n_numbers;
+    bool but_numbers; // all but them
+} subm_said;
+// One event for each item, in the caller's transaction. *n: how many.
+bool subm_events_record(db_conn *c, int64_t book_id, uuid id, const subm_said *said, size_t *n,
+                        arena *a, err *e) WARN_UNUSED;
+bool subm_case_open(db_conn *c, int64_t book_id, uuid id, const char *kind, str code, str text,
+                    int64_t amount, const char *currency, int64_t now_us, arena *a,
+                    err *e) WARN_UNUSED;
+
+#endif

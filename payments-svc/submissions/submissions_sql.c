@@ -1,0 +1,176 @@
+#include "submissions/submissions_sql.h"
+
+#include "base/assert.h"
+
+#define ROW_COLUMNS                                                                                \
+    "s.book_id, s.submission_id, s.connection, s.kind, s.name, s.origin, s.items, s.total, "       \
+    "s.currency, s.size, s.sha256, s.generation, s.tries, s.state, s.reason, s.reason_text, "      \
+    "s.created_at, s.changed_at, s.window_at, s.stale_at, s.due_at, s.sent_at"
+
+static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
+    [SUBM_SQL_INSERT] =
+        {"submission_insert",
+         "INSERT INTO submission (book_id, submission_id, connection, kind, name, origin, cycle, "
+         "number_first, number_last, items, total, currency, size, sha256, content_sealed, seal, "
+         "generation, window_at, stale_at, created_at, state, due_at, changed_at) "
+         "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'submission', "
+         "$16, $17, $18, $19, 1, statement_timestamp(), $19)"},
+    [SUBM_SQL_DIRECTORY_INSERT] =
+        {"submission_directory_insert",
+         "INSERT INTO submission_directory (book_id, submission_id, connection, home_book, name, "
+         "cycle, number_first, number_last) VALUES (0, $1, $2, $3, $4, $5, $6, $7)"},
+    // Positions come back as they went in, so that the answer needs no search. LATERAL with LIMIT: always one look into the
+    // index for each, also under a plan that was cached when the table was empty.
+    [SUBM_SQL_PLACES] =
+        {"submission_places",
+         "SELECT k.n, i.submission_id, s.state, i.number "
+         "FROM unnest($2::uuid[], $3::int4[]) WITH ORDINALITY AS k (payout_id, attempt, n) "
+         "CROSS JOIN LATERAL (SELECT submission_id, number FROM submission_item "
+         "WHERE book_id = $1 AND payout_id = k.payout_id AND attempt = k.attempt LIMIT 1) AS i "
+         "JOIN submission AS s ON s.book_id = $1 AND s.submission_id = i.submission_id"},
+    [SUBM_SQL_GENERATION] =
+        {"submission_generation",
+         "SELECT coalesce(max(s.generation), 0) FROM submission_item AS i "
+         "JOIN submission AS s ON s.book_id = $1 AND s.submission_id = i.submission_id "
+         "AND s.state = 5 WHERE i.book_id = $1 AND i.payout_id = ANY($2::uuid[])"},
+    [SUBM_SQL_LOCK] = {"submission_lock",
+                       "SELECT state, epoch, generation, connection, total, currency, name "
+                       "FROM submission WHERE book_id = $1 AND submission_id = $2 FOR UPDATE"},
+    [SUBM_SQL_LOCK_ITEM] = {"submission_lock_item",
+                            "SELECT submission_id FROM submission_item "
+                            "WHERE book_id = $1 AND payout_id = $2 AND attempt = $3"},
+    [SUBM_SQL_EVIDENCE] = {"submission_evidence",
+                           "SELECT kind, epoch FROM submission_upload "
+                           "WHERE book_id = $1 AND submission_id = $2 ORDER BY seq"},
+    [SUBM_SQL_HEARD] = {"submission_heard",
+                        "SELECT count(*) FROM (SELECT 1 FROM submission_item AS i "
+                        "JOIN rail_event AS v ON v.book_id = $1 AND v.payout_id = i.payout_id "
+                        "AND v.attempt = i.attempt AND v.kind IN (3, 4) "
+                        "WHERE i.book_id = $1 AND i.submission_id = $2 LIMIT 1) AS heard"},
+    // The submission's row is locked, or its lease is held, so nobody else counts at the same time.
+    [SUBM_SQL_EVIDENCE_ADD] =
+        {"submission_evidence_add",
+         "INSERT INTO submission_upload (book_id, submission_id, seq, kind, epoch, owner, "
+         "inbox_id, detail, at) "
+         "SELECT $1, $2, coalesce(max(u.seq), 0) + 1, $3::int2, $4::int8, $5::uuid, $6::uuid, "
+         "$7::text, statement_timestamp() FROM submission_upload AS u "
+         "WHERE u.book_id = $1 AND u.submission_id = $2"},
+    [SUBM_SQL_ITEMS] = {"submission_items",
+                        "SELECT payout_id, attempt, number, amount FROM submission_item "
+                        "WHERE book_id = $1 AND submission_id = $2 ORDER BY number"},
+    // Across books: what is open is little, and has an index of its own.
+    [SUBM_SQL_DUE] = {"submission_due",
+                      "SELECT book_id, submission_id FROM submission "
+                      "WHERE connection = $1 AND due_at <= statement_timestamp() "
+                      "AND (lease_ends_at IS NULL OR lease_ends_at <= statement_timestamp()) "
+                      "ORDER BY due_at, submission_id LIMIT $2"},
+    // Promise FENCED: leases are set and compared by the database's clock alone.
+    [SUBM_SQL_CLAIM] =
+        {"submission_claim",
+         "UPDATE submission SET owner = $3, epoch = epoch + 1, "
+         "lease_ends_at = statement_timestamp() + $4 * interval '1 ms' "
+         "WHERE book_id = $1 AND submission_id = $2 AND due_at <= statement_timestamp() "
+         "AND (lease_ends_at IS NULL OR lease_ends_at <= statement_timestamp()) "
+         "RETURNING state, epoch, tries, name, items, total, currency, size, sha256, "
+         "content_sealed, seal, generation, stale_at, created_at, statement_timestamp()"},
+    [SUBM_SQL_STILL_OURS] =
+        {"submission_still_ours",
+         "UPDATE submission SET lease_ends_at = statement_timestamp() + $5 * interval '1 ms' "
+         "WHERE book_id = $1 AND submission_id = $2 AND owner = $3 AND epoch = $4 "
+         "AND state IN (1, 2, 6) AND lease_ends_at > statement_timestamp()"},
+    // By its sender, while the lease is held. $8: how long until it is due again; NULL for never. $9: give the lease back.
+    [SUBM_SQL_MOVE] =
+        {"submission_move",
+         "UPDATE submission SET state = $5, tries = $6, reason = $7, reason_text = $10, "
+         "due_at = statement_timestamp() + $8::int8 * interval '1 ms', "
+         "lease_ends_at = CASE WHEN $9 THEN NULL ELSE lease_ends_at END, "
+         "sent_at = CASE WHEN $5 = 3 THEN coalesce(sent_at, statement_timestamp()) ELSE sent_at "
+         "END, changed_at = statement_timestamp() "
+         "WHERE book_id = $1 AND submission_id = $2 AND owner = $3 AND epoch = $4 "
+         "AND state IN (1, 2, 6)"},
+    // By whoever holds the row's lock: the bank has decided, or a person. Ends every lease.
+    [SUBM_SQL_DECIDE] =
+        {"submission_decide",
+         "UPDATE submission SET state = $3, reason = $4, reason_text = $5, due_at = NULL, "
+         "lease_ends_at = NULL, epoch = epoch + 1, "
+         "sent_at = CASE WHEN $3 = 4 THEN coalesce(sent_at, statement_timestamp()) ELSE sent_at "
+         "END, changed_at = statement_timestamp() WHERE book_id = $1 AND submission_id = $2"},
+    [SUBM_SQL_BY_NAME] = {"submission_by_name",
+                          "SELECT home_book, submission_id FROM submission_directory "
+                          "WHERE book_id = 0 AND connection = $1 AND name = $2 ORDER BY "
+                          "submission_id DESC LIMIT 16"},
+    [SUBM_SQL_BY_ID] = {"submission_by_id", "SELECT home_book FROM submission_directory "
+                                            "WHERE book_id = 0 AND submission_id = $1"},
+    // A submission has at most 100,000 numbers, so a range that holds one of these begins not far below it.
+    [SUBM_SQL_RANGES] = {"submission_ranges",
+                         "SELECT home_book, submission_id, number_first, number_last, cycle "
+                         "FROM submission_directory WHERE book_id = 0 AND connection = $1 "
+                         "AND number_first BETWEEN $2::int8 - 100000 AND $3 AND number_last >= $2 "
+                         "ORDER BY submission_id DESC LIMIT $4"},
+    [SUBM_SQL_ITEMS_BY_NUMBER] =
+        {"submission_items_by_number",
+         "SELECT k.n, i.payout_id, i.attempt, i.amount, s.state, s.name, s.origin, i.submission_id "
+         "FROM unnest($2::uuid[], $3::int8[]) WITH ORDINALITY AS k (submission_id, number, n) "
+         "JOIN submission_item AS i ON i.book_id = $1 AND i.submission_id = k.submission_id "
+         "AND i.number = k.number "
+         "JOIN submission AS s ON s.book_id = $1 AND s.submission_id = k.submission_id"},
+    [SUBM_SQL_REFS] = {"submission_ref",
+                       "SELECT state, items, total, size, sha256, origin, cycle FROM submission "
+                       "WHERE book_id = $1 AND submission_id = $2"},
+    [SUBM_SQL_NUMBER_LOCK] =
+        {"submission_number_lock",
+         "SELECT cycle, next_number, statement_timestamp() FROM submission_number "
+         "WHERE book_id = 0 AND connection = $1 FOR UPDATE"},
+    [SUBM_SQL_NUMBER_INSERT] =
+        {"submission_number_insert",
+         "INSERT INTO submission_number (book_id, connection, cycle, next_number) "
+         "VALUES (0, $1, 1, 1) ON CONFLICT (book_id, connection) DO NOTHING"},
+    [SUBM_SQL_NUMBER_UPDATE] = {"submission_number_update",
+                                "UPDATE submission_number SET cycle = $2, next_number = $3 "
+                                "WHERE book_id = 0 AND connection = $1"},
+    [SUBM_SQL_DAY_LOCK] = {"submission_day_lock",
+                           "SELECT next_modifier, window_at, in_window, cut_at FROM submission_day "
+                           "WHERE book_id = 0 AND connection = $1 AND origin = $2 "
+                           "AND file_date = to_date($3, 'YYYYMMDD') FOR UPDATE"},
+    [SUBM_SQL_DAY_INSERT] =
+        {"submission_day_insert",
+         "INSERT INTO submission_day (book_id, connection, origin, file_date, next_modifier, "
+         "window_at, in_window, cut_at) VALUES (0, $1, $2, to_date($3, 'YYYYMMDD'), $4, $5, $6, "
+         "$7) ON CONFLICT (book_id, connection, origin, file_date) DO NOTHING"},
+    [SUBM_SQL_DAY_UPDATE] =
+        {"submission_day_update",
+         "UPDATE submission_day SET next_modifier = $4, window_at = $5, in_window = $6, "
+         "cut_at = $7 WHERE book_id = 0 AND connection = $1 AND origin = $2 "
+         "AND file_date = to_date($3, 'YYYYMMDD')"},
+    // For each book and state the newest, by index: the page is made of them.
+    [SUBM_SQL_LIST] =
+        {"submission_list",
+         "SELECT " ROW_COLUMNS " FROM unnest($1::int8[]) AS b(book_id) "
+         "CROSS JOIN unnest($2::int2[]) AS t(state) "
+         "CROSS JOIN LATERAL (SELECT * FROM submission AS x WHERE x.book_id = b.book_id "
+         "AND x.state = t.state AND x.submission_id < $3 AND x.submission_id >= $4 "
+         "AND ($5::int2 = 0 OR x.connection = $5) ORDER BY x.submission_id DESC LIMIT $6) AS s "
+         "ORDER BY s.submission_id DESC LIMIT $6"},
+    [SUBM_SQL_GET] = {"submission_get", "SELECT " ROW_COLUMNS " FROM submission AS s "
+                                        "WHERE s.book_id = $1 AND s.submission_id = $2"},
+    [SUBM_SQL_STEPS] = {"submission_steps",
+                        "SELECT kind, epoch, owner, inbox_id, detail, at FROM submission_upload "
+                        "WHERE book_id = $1 AND submission_id = $2 ORDER BY seq LIMIT 1000"},
+    [SUBM_SQL_MEMBERS] =
+        {"submission_members",
+         "SELECT payout_id, attempt, number, amount FROM submission_item "
+         "WHERE book_id = $1 AND submission_id = $2 AND number > $3 ORDER BY number LIMIT $4"},
+    [SUBM_SQL_CONTENT] = {"submission_content",
+                          "SELECT content_sealed, seal, sha256 FROM submission "
+                          "WHERE book_id = $1 AND submission_id = $2"},
+    // Across books: gauges of what is open.
+    [SUBM_SQL_WAITING] =
+        {"submission_waiting",
+         "SELECT state, count(*), min(created_at), statement_timestamp() FROM submission "
+         "WHERE connection = $1 AND due_at IS NOT NULL GROUP BY state"},
+};
+
+const db_stmt *submissions_sql(submissions_sql_id id) {
+    ASSERT((int)id >= 0 && id < SUBM_SQL_COUNT);
+    return &STATEMENTS[id];
+}

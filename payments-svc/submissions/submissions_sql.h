@@ -1,0 +1,45 @@
+// Every statement of the room.
+#ifndef SUBMISSIONS_SUBMISSIONS_SQL_H
+#define SUBMISSIONS_SUBMISSIONS_SQL_H
+
+#include "db/db.h"
+
+typedef enum submissions_sql_id {
+    SUBM_SQL_INSERT,
+    SUBM_SQL_DIRECTORY_INSERT,
+    SUBM_SQL_PLACES,
+    SUBM_SQL_GENERATION,
+    SUBM_SQL_LOCK,
+    SUBM_SQL_LOCK_ITEM,
+    SUBM_SQL_EVIDENCE,
+    SUBM_SQL_HEARD,
+    SUBM_SQL_EVIDENCE_ADD,
+    SUBM_SQL_ITEMS,
+    SUBM_SQL_DUE,
+    SUBM_SQL_CLAIM,
+    SUBM_SQL_STILL_OURS,
+    SUBM_SQL_MOVE,
+    SUBM_SQL_DECIDE,
+    SUBM_SQL_BY_NAME,
+    SUBM_SQL_BY_ID,
+    SUBM_SQL_RANGES,
+    SUBM_SQL_ITEMS_BY_NUMBER,
+    SUBM_SQL_REFS,
+    SUBM_SQL_NUMBER_LOCK,
+    SUBM_SQL_NUMBER_INSERT,
+    SUBM_SQL_NUMBER_UPDATE,
+    SUBM_SQL_DAY_LOCK,
+    SUBM_SQL_DAY_INSERT,
+    SUBM_SQL_DAY_UPDATE,
+    SUBM_SQL_LIST,
+    SUBM_SQL_GET,
+    SUBM_SQL_STEPS,
+    SUBM_SQL_MEMBERS,
+    SUBM_SQL_CONTENT,
+    SUBM_SQL_WAITING,
+    SUBM_SQL_COUNT
+} submissions_sql_id;
+
+const db_stmt *submissions_sql(submissions_sql_id id);
+
+#endif
