@@ -95,6 +95,9 @@ static const config_setting SETTINGS[] = {
     ROW("instant.webhook_port", CONFIG_INT, instant.webhook_port, "0", 0, 65535, "loopback port of the webhook listener; 0 takes a free one"),
     ROW("instant.connections", CONFIG_INT, instant.connections, "64", 1, 1024, "connections to the bank at once"),
     ROW("instant.timeout_ms", CONFIG_INT, instant.timeout_ms, "5000", 10, 600000, "how long one request to the bank may take"),
+    ROW("instant.sweep_ms", CONFIG_INT, instant.sweep_ms, "10000", 10, 86400000, "how often to look for messages that were not applied, and for returns that were not told"),
+    ROW("instant.ask_again_ms", CONFIG_INT, instant.ask_again_ms, "600000", 100, 86400000, "age at which a settled payout is asked for again; then at a day, and at returns_days"),
+    ROW("instant.returns_days", CONFIG_INT, instant.returns_days, "10", 1, 3650, "days in which a payout may come back; a later return is booked, and a case"),
 };
 // clang-format on
 
@@ -147,6 +150,7 @@ static bool start_rails(program *p, err *e) {
         if (p->instant == NULL) {
             return false;
         }
+        instant_rail_use_inbox(p->instant, p->inbox);
         add_rail(p, p->instant);
     }
     return p->n_rails > 0 || err_set(e, ERR_INVALID_ARGUMENT, "NO_RAIL",
@@ -220,8 +224,8 @@ static bool start_listening(program *p, err *e) {
     const char *cert = c->insecure ? NULL : c->cert_file;
     const char *key = c->insecure ? NULL : c->key_file;
     return (p->ach == NULL || ach_rail_start_inbound(p->ach, e)) &&
-           (p->instant == NULL ||
-            instant_rail_start_webhook(p->instant, cert, key, on_events, p, e));
+           (p->instant == NULL || (instant_rail_start_webhook(p->instant, cert, key, e) &&
+                                   instant_rail_start_sweep(p->instant, e)));
 }
 
 // In the reverse order of the start: the engine calls the rails, so it ends before them; their listeners then have nobody

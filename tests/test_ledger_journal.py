@@ -165,6 +165,7 @@ PAYMENTS_MUTABLE = {"saga": ["book_id", "payout_id", "rail"],
                     "saga_slot": ["book_id", "rail", "step"],
                     "inbox": ["book_id", "inbox_id", "connection", "kind", "name", "size", "sha256", "once", "content_sealed", "said_at",
                               "received_at"],
+                    "inbox_sweep": ["book_id", "connection", "pass"],
                     "inbox_exception": ["book_id", "inbox_id", "version", "line", "reason", "reason_text", "compared", "raw_sealed",
                                         "about_book_id", "payout_id", "amount", "currency", "at"]}
 PAYMENTS_TEMPORARY = {"saga_lease"}  # a lease is given back: its row goes; what was done under it stands in step_log

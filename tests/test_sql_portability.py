@@ -15,6 +15,7 @@ from support.world import BUILD
 REFERENCE_TABLES = {"merchant_book", "pause"}
 # The statements that look across books on purpose: they only read, and say so where they stand.
 ACROSS_BOOKS = {"deposit_pending", "due_books", "saga_books", "tree_books", "cases_list_across", "inbox_waiting",
+                "instant_sweep_books",
                 "inbox_list_refused", "inbox_exceptions_open", "submission_due", "submission_waiting"}
 # The statements that set or compare the end of a lease, which is by the database's clock (promise FENCED). statement_timestamp() is
 # STABLE: it is not refused, but each node of a cluster has its own.
@@ -165,9 +166,10 @@ def test_the_statements_of_the_payments_were_found():
              ("cases/cases_sql.h", "cases_sql_id"), ("connections/connections_sql.h", "connections_sql_id"),
              ("deposits/deposits_sql.h", "deposits_sql_id"), ("rails/ach/ach_internal.h", "ach_sql"),
              ("submissions/submissions_sql.h", "submissions_sql_id"),
-             ("rails/inbox_sql.h", "inbox_sql"), ("recon/recon_sql.h", "recon_sql"))
+             ("rails/inbox_sql.h", "inbox_sql"), ("recon/recon_sql.h", "recon_sql"),
+             ("rails/instant/instant_internal.h", "instant_sql"))
     in_tables = sum(len(enumerators(f"payments-svc/{header}", enum)) - 1 for header, enum in enums)
-    assert len(names) - len(LEDGER_STATEMENTS) == in_tables + 1  # the webhook's, which stands alone
+    assert len(names) - len(LEDGER_STATEMENTS) == in_tables
     for name in ("saga_write", "payout_list", "submission_claim", "idempotency_lookup", "instant_find_payout"):
         assert name in names
 

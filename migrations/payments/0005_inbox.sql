@@ -70,6 +70,18 @@ CREATE TABLE inbox_exception (
 );
 CREATE INDEX inbox_exception_open ON inbox_exception (book_id, inbox_id, version, line) WHERE state = 1;
 
+-- How far the payouts of a book have been asked for again, in each of the times that they are.
+CREATE TABLE inbox_sweep (
+    book_id    bigint NOT NULL,
+    connection smallint NOT NULL,
+    pass       smallint NOT NULL,
+    upto       uuid NOT NULL, -- payouts up to this one were asked for
+    at         timestamptz NOT NULL,
+    PRIMARY KEY (book_id, connection, pass)
+);
+
+GRANT SELECT, INSERT ON inbox_sweep TO payments_service;
+GRANT UPDATE (upto, at) ON inbox_sweep TO payments_service;
 GRANT SELECT, INSERT ON inbox, inbox_version, inbox_exception TO payments_service;
 GRANT UPDATE (state, version, about, lines, events, exceptions, reason, reason_text, tries, seen, updated_at) ON inbox TO payments_service;
 GRANT UPDATE (state, closed_by, closed_reason, closed_at) ON inbox_exception TO payments_service;

@@ -47,6 +47,10 @@ typedef struct instant_settings {
     int64_t webhook_port; // 0: a free one
     int64_t connections;
     int64_t timeout_ms;
+    int64_t
+        sweep_ms; // pause between two looks for what was recorded and not applied, and for lost returns
+    int64_t ask_again_ms; // a payout that has settled is asked for again so long after it was made
+    int64_t returns_days; // … and so many days after; a return that comes later is a case as well
 } instant_settings;
 
 #endif

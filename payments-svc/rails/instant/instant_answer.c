@@ -79,6 +79,11 @@ static bool payment_of(json_t *object, arena *a, payment *out, err *e) {
     memcpy(out->key, json_string_value(key), 64);
     memcpy(out->currency, json_string_value(currency), 3);
     out->amount = json_integer_value(amount);
+    json_t *returned = json_object_get(object, "returned_amount");
+    if (returned != NULL && (!json_is_integer(returned) || json_integer_value(returned) <= 0)) {
+        return bad(e, "returned_amount", "must be a whole number greater than zero");
+    }
+    out->returned = json_integer_value(returned);
     out->retriable = json_is_true(retriable);
     out->payment_id = text_of(object, "payment_id", a);
     out->code = text_of(object, "code", a);
@@ -230,8 +235,13 @@ static void from_payment(const http_exchange *x, rail_item *item, bool querying,
         decide(item, p.retriable ? RAIL_REFUSED_RETRY : RAIL_REFUSED, p.code, p.text);
         break;
     case PAYMENT_RETURNED:
-        // A submit has no such verdict: the query that follows says it.
-        decide(item, querying ? RAIL_RETURNED : RAIL_UNKNOWN, p.code, p.text);
+        // A submit has no such verdict: the query that follows says it. Where a part came back, the rest is settled, and the
+        // part is told by a message of its own, or by asking again.
+        decide(item,
+               !querying                                 ? RAIL_UNKNOWN
+               : p.returned > 0 && p.returned < p.amount ? RAIL_SETTLED
+                                                         : RAIL_RETURNED,
+               p.code, p.text);
         break;
     }
 }

@@ -3,8 +3,10 @@
 #define INSTANT_INSTANT_INTERNAL_H
 
 #include "base/metrics.h"
+#include "base/ticker.h"
 #include "crypto/crypto.h"
 #include "http/http.h"
+#include "rails/inbox.h"
 #include "rails/instant/instant_rail.h"
 
 enum {
@@ -27,9 +29,10 @@ typedef struct instant_rail {
     metric *verdicts[RAIL_RETURNED + 1];
 
     http_server *webhook;
-    rail_wake wake;
-    void *wake_arg;
-    metric *hooks_ok, *hooks_refused, *hooks_failed;
+    inbox *box; // NULL until instant_rail_use_inbox
+    ticker *sweeper;
+    int64_t sweep_at_ms; // monotonic; of the sweeper
+    metric *asked_again, *hooks_ok, *hooks_refused, *hooks_failed;
 } instant_rail;
 
 // instant_answer.c: what the bank says, as data. Pure.
@@ -44,6 +47,7 @@ typedef struct payment {
     payment_status status;
     char key[65];
     int64_t amount;
+    int64_t returned; // of what came back, in the answer to a query; 0: not said
     char currency[4];
     bool retriable;
     str payment_id, code, text, reference; // @arena
@@ -63,6 +67,28 @@ void answer_to_query(const http_exchange *x, rail_item *item, arena *a);
 str payment_request(int64_t book_id, const rail_item *item, arena *a);
 // "<book>/<intent uuid>"
 bool reference_parse(str reference, int64_t *book_id, uuid *intent_id) WARN_UNUSED;
+
+// instant_sql.c: every statement of the rail.
+typedef enum instant_sql {
+    INSTANT_SQL_FIND_PAYOUT,
+    INSTANT_SQL_RETURNED,
+    INSTANT_SQL_SWEEP_BOOKS,
+    INSTANT_SQL_SWEEP_POSITION,
+    INSTANT_SQL_SWEEP_PAGE,
+    INSTANT_SQL_SWEEP_STORE,
+    INSTANT_SQL_COUNT
+} instant_sql;
+extern const db_stmt INSTANT_SQL[INSTANT_SQL_COUNT];
+
+// instant_read.c: the inbox's reader of this connection. self is the instant_rail.
+bool instant_read(void *self, db_conn *c, const inbox_item *item, inbox_said *out, arena *a,
+                  err *e);
+
+// instant_sweep.c: payouts that have settled are asked for again, since a bank tells of a return for some minutes only. Each
+// three times: after settings.ask_again_ms, after a day, and when its returns_days are over.
+void instant_sweep_look(void *arg); // what the ticker calls; arg is the instant_rail
+// One look: at most a page of payouts for each book and time. False when the bank or the database could not be reached.
+bool instant_sweep(instant_rail *r, err *e) WARN_UNUSED;
 
 // webhook.c
 void webhook_handle(void *arg, const http_request *request,

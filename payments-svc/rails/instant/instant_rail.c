@@ -108,6 +108,8 @@ static void make_metrics(instant_rail *r) {
         r->verdicts[i] = metric_counter("instant_items_total", VERDICTS[i],
                                         "instant payments by the verdict of submit");
     }
+    r->asked_again = metric_counter("instant_asked_again_total", "",
+                                    "settled payments that were asked for again");
     static const char HELP[] = "webhooks from the instant bank";
     r->hooks_ok = metric_counter("instant_webhooks_total", "result=\"ok\"", HELP);
     r->hooks_refused = metric_counter("instant_webhooks_total", "result=\"refused\"", HELP);
@@ -138,6 +140,10 @@ static bool read_api_key(instant_rail *r, err *e) {
 
 static bool open_client(instant_rail *r, err *e) {
     const instant_settings *s = &r->settings;
+    if (s->sweep_ms < 1 || s->ask_again_ms < 1 || s->returns_days < 1) {
+        return err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "instant.returns_days",
+                             "instant.sweep_ms, ask_again_ms and returns_days must be positive");
+    }
     if (s->connections < 1 || s->connections > 1024 || s->timeout_ms < 1) {
         return err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "instant.connections",
                              "instant.connections or instant.timeout_ms is out of range");
@@ -187,12 +193,25 @@ rail *instant_rail_create(const instant_settings *settings, db_pool *pool,
     return &r->base;
 }
 
-bool instant_rail_start_webhook(rail *base, const char *cert_file, const char *key_file,
-                                rail_wake wake, void *arg, err *e) {
+void instant_rail_use_inbox(rail *base, inbox *box) {
     instant_rail *r = self_of(base);
-    ASSERT(r->webhook == NULL);
-    r->wake = wake;
-    r->wake_arg = arg;
+    ASSERT(r->box == NULL);
+    r->box = box;
+    const inbox_reader reader = {.connection = base->id, .read = instant_read, .self = r};
+    inbox_listen(box, &reader);
+}
+
+bool instant_rail_start_sweep(rail *base, err *e) {
+    instant_rail *r = self_of(base);
+    ASSERT(r->sweeper == NULL && r->box != NULL);
+    r->sweeper = ticker_start(r->settings.sweep_ms, instant_sweep_look, r);
+    return r->sweeper != NULL ||
+           err_set(e, ERR_RESOURCE_EXHAUSTED, "NO_THREAD", "the sweep's thread cannot be started");
+}
+
+bool instant_rail_start_webhook(rail *base, const char *cert_file, const char *key_file, err *e) {
+    instant_rail *r = self_of(base);
+    ASSERT(r->webhook == NULL && r->box != NULL);
     const http_server_options options = {
         .address = "127.0.0.1",
         .port = (int)r->settings.webhook_port,
@@ -217,7 +236,11 @@ void instant_rail_destroy(rail *base) {
         return;
     }
     instant_rail *r = self_of(base);
+    ticker_stop(r->sweeper);
     http_server_stop(r->webhook);
+    if (r->box != NULL) {
+        inbox_unlisten(r->box, base->id);
+    }
     if (r->client != NULL) {
         http_client_destroy(r->client);
     }

@@ -4,6 +4,7 @@
 #define INSTANT_INSTANT_RAIL_H
 
 #include "base/clock.h"
+#include "rails/inbox.h"
 #include "rails/rail.h"
 #include "rails/rails_settings.h"
 
@@ -11,10 +12,14 @@
 // at fault. @owned
 rail *instant_rail_create(const instant_settings *settings, db_pool *pool,
                           const clock_source *clock, err *e);
+// What the bank says by itself goes through box, which must outlive the rail. Once, before the starts below.
+void instant_rail_use_inbox(rail *r, inbox *box);
 // Starts the listener for POST /webhooks/instant on 127.0.0.1, with TLS when the files are given (both or none). At most
-// once. wake is called after each commit, on a thread of the listener.
+// once.
 bool instant_rail_start_webhook(rail *r, const char *cert_file, const char *key_file,
-                                rail_wake wake, void *arg, err *e) WARN_UNUSED;
+                                err *e) WARN_UNUSED;
+// Starts the thread that applies what was recorded and not applied, and asks again for what has settled. At most once.
+bool instant_rail_start_sweep(rail *r, err *e) WARN_UNUSED;
 int instant_rail_webhook_port(const rail *r); // 0 before the start
 // Stops the listener after the requests at hand. Calls of the rail's functions must be over. Accepts NULL.
 void instant_rail_destroy(rail *r);

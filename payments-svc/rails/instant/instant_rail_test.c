@@ -28,6 +28,8 @@ static const char SECRET[] = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 
 static char folder[64], ca_file[96], cert_file[96], key_file[96], api_key_file[96], secret_file[96];
 static db_pool *pool;
+static crypto_keyring *keys;
+static inbox *box;
 static arena *mem;
 static rail *instant;
 static http_client *caller; // plays the bank that sends webhooks
@@ -283,12 +285,16 @@ static rail *open_rail(const char *url) {
                                 .api_key_file = api_key_file,
                                 .webhook_secret_file = secret_file,
                                 .connections = 16,
-                                .timeout_ms = 1500};
+                                .timeout_ms = 1500,
+                                .sweep_ms = 20,
+                                .ask_again_ms = 1000,
+                                .returns_days = 10};
     err e = {0};
     rail *r = instant_rail_create(&s, pool, clock_system(), &e);
     if (r == NULL) {
         fail_msg("%s %s", e.message, e.detail);
     }
+    instant_rail_use_inbox(r, box);
     return r;
 }
 
@@ -392,7 +398,7 @@ static const char *hook_body(const char *type, const char *status, int32_t attem
 static void start_webhook(void) {
     err e = {0};
     rail_fixture_payout(BOOK, payout_number(1), RAIL_INSTANT, 1000, "INR", 3);
-    if (!instant_rail_start_webhook(instant, cert_file, key_file, rail_fixture_wake, &woken, &e)) {
+    if (!instant_rail_start_webhook(instant, cert_file, key_file, &e)) {
         fail_msg("%s %s", e.message, e.detail);
     }
 }
@@ -430,22 +436,22 @@ static void test_webhook__signed__recorded_once_with_its_attempt(void **state) {
     assert_int_equal(events("true"), 3);
 }
 
-// The bank may speak of an attempt whose answer we have not written yet, perhaps because we never got it.
-static void test_webhook__attempt_under_way__recorded(void **state) {
+static int64_t count_of(const char *what) {
+    char sql[512];
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM %s", what);
+    return fixture_sql_i64(sql);
+}
+
+// Only we can have made the key: the bank may speak of an attempt that this database has forgotten.
+static void test_webhook__attempt_that_is_not_known_here__recorded(void **state) {
     (void)state;
     start_webhook();
     const hook hook_4 = {.body = hook_body("payment.settled", "settled", 4, 1000, NULL)};
-    assert_int_equal(send_hook(hook_4), 404);
-    fixture_sql("INSERT INTO step_log (book_id, payout_id, seq, step, kind, outcome, attempt, "
-                "reason, detail, rail_reference, owner, epoch, at) "
-                "SELECT book_id, payout_id, log_seq + 1, 2, 1, 0, 4, '', '', '', payout_id, 2, "
-                "now() FROM saga",
-                NULL, 0);
     assert_int_equal(send_hook(hook_4), 200);
     assert_int_equal(events("kind = 3 AND attempt = 4"), 1);
 }
 
-static void test_webhook__forged_old_or_malformed__refused(void **state) {
+static void test_webhook__forged_or_old__refused(void **state) {
     (void)state;
     start_webhook();
     const char *good = hook_body("payment.settled", "settled", 1, 1000, NULL);
@@ -455,37 +461,189 @@ static void test_webhook__forged_old_or_malformed__refused(void **state) {
     assert_int_equal(send_hook((hook){.body = good, .skew_s = 400}), 401);
     assert_int_equal(send_hook((hook){.body = good, .path = "/webhooks/other"}), 404);
     assert_int_equal(send_hook((hook){.body = "", .method = "GET"}), 405);
-    assert_int_equal(send_hook((hook){.body = "{"}), 400);
-    assert_int_equal(send_hook((hook){.body = "[]"}), 400);
-    assert_int_equal(
-        send_hook((hook){.body = hook_body("payment.settled", "refused", 1, 1000, NULL)}), 400);
-    assert_int_equal(
-        send_hook((hook){.body = hook_body("payment.settled", "settled", 4, 1000, NULL)}),
-        404); // no such attempt
-    assert_int_equal(
-        send_hook((hook){.body = hook_body("payment.settled", "settled", 1, 1000, "nonsense")}),
-        404);
-    assert_int_equal(send_hook((hook){.body = hook_body("payment.settled", "settled", 1, 1000,
-                                                        "8/01930000-0000-7000-8000-000000000001")}),
-                     404); // another book
-    assert_int_equal(
-        send_hook((hook){.body = hook_body("payment.settled", "settled", 1, 1001, NULL)}), 422);
-    assert_int_equal(events("true"), 0);
+    assert_int_equal(count_of("inbox"), 0);
     assert_int_equal(atomic_load(&woken), 0);
     assert_int_equal(send_hook((hook){.body = good}), 200);
 }
 
-static void test_webhook__database_fails__503_and_nothing_recorded(void **state) {
+// Whatever a verified message says is kept, and the bank has done its part.
+static void test_webhook__odd__recorded_raw_with_an_exception(void **state) {
+    (void)state;
+    start_webhook();
+    const struct {
+        const char *body, *reason;
+    } cases[] = {
+        {"{", "BAD_MESSAGE"},
+        {"[]", "BAD_MESSAGE"},
+        {hook_body("payment.settled", "refused", 1, 1000, NULL), "BAD_MESSAGE"},
+        {hook_body("payment.settled", "settled", 2000, 1000, NULL), "OTHER_KEY"},
+        {hook_body("payment.settled", "settled", 1, 1000, "nonsense"), "UNKNOWN_PAYMENT"},
+        {hook_body("payment.settled", "settled", 1, 1000, "8/01930000-0000-7000-8000-000000000001"),
+         "UNKNOWN_PAYMENT"},
+        {hook_body("payment.settled", "settled", 1, 1001, NULL), "OTHER_AMOUNT"},
+        {hook_body("payment.settled", "settled", 1, 999, NULL), "OTHER_AMOUNT"},
+        {hook_body("payment.returned", "returned", 1, 1001, NULL), "OTHER_AMOUNT"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *id = arena_printf(mem, "odd_%zu", i);
+        assert_int_equal(send_hook((hook){.id = id, .body = cases[i].body}), 200);
+        if (count_of(arena_printf(mem,
+                                  "inbox b JOIN inbox_exception x USING (book_id, inbox_id)"
+                                  " WHERE b.name = '%s' AND b.kind = 2 AND x.reason = '%s'",
+                                  id, cases[i].reason)) != 1) {
+            fail_msg("case %zu", i);
+        }
+    }
+    assert_int_equal(events("true"), 0);
+    assert_int_equal(count_of("payment_case WHERE kind = 'INBOX_FILE'"), 3);
+    assert_int_equal(count_of("payment_case WHERE kind = 'INBOX_LINE'"), 6);
+    assert_int_equal(count_of("payment_case WHERE code = 'OTHER_AMOUNT' AND book_id = 7"), 3);
+    assert_int_equal(
+        count_of("inbox_exception WHERE compared LIKE '%amount 1001 INR, ours 1000 INR%'"), 2);
+    // Another content under an id that is known: neither lost, nor counted.
+    assert_int_equal(
+        send_hook((hook){.body = hook_body("payment.settled", "settled", 1, 1000, NULL)}), 200);
+    assert_int_equal(
+        send_hook((hook){.body = hook_body("payment.refused", "refused", 1, 1000, NULL)}), 200);
+    assert_int_equal(events("true"), 1);
+    assert_int_equal(count_of("inbox_exception WHERE reason = 'OTHER_CONTENT'"), 1);
+}
+
+static void test_webhook__part_of_it_returned__an_event_of_its_amount(void **state) {
+    (void)state;
+    start_webhook();
+    assert_int_equal(
+        send_hook(
+            (hook){.id = "a", .body = hook_body("payment.returned", "returned", 1, 400, NULL)}),
+        200);
+    assert_int_equal(
+        send_hook(
+            (hook){.id = "b", .body = hook_body("payment.returned", "returned", 1, 600, NULL)}),
+        200);
+    assert_int_equal(events("kind = 4 AND currency = 'INR' AND amount IN (400, 600)"), 2);
+    assert_int_equal(count_of("payment_case"), 0);
+}
+
+static void test_webhook__database_fails__recorded_and_applied_later(void **state) {
     (void)state;
     start_webhook();
     const char *body = hook_body("payment.settled", "settled", 1, 1000, NULL);
     atomic_store(&rail_fixture_events_fail, true);
-    assert_int_equal(send_hook((hook){.body = body}), 503);
+    assert_int_equal(send_hook((hook){.body = body}), 200); // it is recorded
+    for (int i = 0; i < 500 && count_of("inbox WHERE state = 1 AND tries = 1") == 0; i++) {
+        rail_fixture_nap_ms(20);
+    }
     assert_int_equal(events("true"), 0);
     assert_int_equal(atomic_load(&woken), 0);
     atomic_store(&rail_fixture_events_fail, false);
-    assert_int_equal(send_hook((hook){.body = body}), 200);
+    fixture_sql("UPDATE inbox SET received_at = received_at - interval '1 minute'", NULL, 0);
+    err e = {0};
+    assert_true(inbox_apply_waiting(box, RAIL_INSTANT, &e));
     assert_int_equal(events("true"), 1);
+    assert_int_equal(atomic_load(&woken), 1);
+    // Without the database nothing is promised.
+    fixture_sql("ALTER TABLE inbox RENAME TO inbox_away", NULL, 0);
+    assert_int_equal(send_hook((hook){.id = "late", .body = body}), 503);
+    fixture_sql("ALTER TABLE inbox_away RENAME TO inbox", NULL, 0);
+    assert_int_equal(send_hook((hook){.id = "late", .body = body}), 200);
+}
+
+// --- Asking again ----------------------------------------------------------------------------------------------------
+
+static void settled_payout(uint32_t n, int64_t age_s) {
+    char sql[600], id[UUID_TEXT_LEN + 1], old[UUID_TEXT_LEN + 1];
+    uuid made = payout_number(n);
+    const uint64_t ms = (uint64_t)(clock_wall_us(clock_system()) / 1000 - age_s * 1000);
+    for (size_t i = 0; i < 6; i++) {
+        made.b[i] = (uint8_t)(ms >> (40 - 8 * i));
+    }
+    uuid_format(made, id);
+    uuid_format(payout_number(n), old);
+    rail_fixture_payout(BOOK, payout_number(n), RAIL_INSTANT, 1000, "INR", 1);
+    snprintf(sql, sizeof sql,
+             "INSERT INTO merchant_book VALUES ('m', 7) ON CONFLICT DO NOTHING;"
+             "UPDATE payout SET payout_id = '%s' WHERE payout_id = '%s';"
+             "UPDATE saga SET payout_id = '%s', state = 6 WHERE payout_id = '%s'",
+             id, old, id, old);
+    fixture_sql(sql, NULL, 0);
+}
+
+static const char *returned_json(uint32_t n, const char *extra) {
+    char key[65], id[UUID_TEXT_LEN + 1];
+    attempt_key(payout_number(n), 1, key);
+    uuid_format(payout_number(n), id);
+    return arena_printf(mem,
+                        "{\"payment_id\":\"pay_1\",\"key\":\"%s\",\"status\":\"returned\","
+                        "\"code\":\"AC06\",\"amount\":1000,\"currency\":\"INR\","
+                        "\"reference\":\"%d/%s\"%s}",
+                        key, BOOK, id, extra);
+}
+
+static void sweep_ok(void) {
+    err e = {0};
+    if (!instant_sweep(instant->self, &e)) {
+        fail_msg("%s %s", e.message, e.detail);
+    }
+}
+
+// The bank has given up telling of it: only our question finds out.
+static void test_sweep__return_that_was_never_told__found_by_asking(void **state) {
+    (void)state;
+    settled_payout(1, 60);
+    settled_payout(2, 0); // too young to be asked for
+    script.status = 200;
+    script.body = returned_json(1, ",\"returned_amount\":400");
+    sweep_ok();
+    assert_int_equal(atomic_load(&gets), 1);
+    assert_int_equal(events("kind = 4 AND amount = 400 AND attempt = 1 AND code = 'AC06'"), 1);
+    assert_int_equal(count_of("inbox WHERE kind = 3 AND state = 2"), 1);
+    sweep_ok();
+    assert_int_equal(atomic_load(&gets), 1); // each is asked once at each age
+    // Asked once more, as after a day: what is known is not counted again, and what is new is.
+    fixture_sql("DELETE FROM inbox_sweep", NULL, 0);
+    sweep_ok();
+    assert_int_equal(atomic_load(&gets), 2);
+    assert_int_equal(events("kind = 4"), 1);
+    fixture_sql("DELETE FROM inbox_sweep", NULL, 0);
+    script.body = returned_json(1, "");
+    sweep_ok();
+    assert_int_equal(events("kind = 4 AND amount = 600"), 1);
+    assert_int_equal(events("kind = 4"), 2);
+}
+
+// The message comes after all: it tells what is known already.
+static void test_sweep__message_comes_later__counted_once(void **state) {
+    (void)state;
+    start_webhook();
+    script.status = 200;
+    settled_payout(3, 60);
+    script.body = returned_json(3, "");
+    sweep_ok();
+    assert_int_equal(events("kind = 4 AND amount = 1000"), 1);
+    char id[UUID_TEXT_LEN + 1];
+    uuid_format(payout_number(3), id);
+    const char *body = arena_printf(mem,
+                                    "{\"type\":\"payment.returned\",\"timestamp\":"
+                                    "\"2026-11-21T09:00:00Z\",\"data\":%s}",
+                                    returned_json(3, ""));
+    assert_int_equal(send_hook((hook){.id = "late", .body = body}), 200);
+    assert_int_equal(events("kind = 4"), 1);
+    assert_int_equal(count_of("inbox WHERE kind = 2 AND state = 2 AND events = 0"), 1);
+}
+
+static void test_sweep__bank_is_away__asked_later(void **state) {
+    (void)state;
+    settled_payout(1, 60);
+    script.drop = true;
+    err e = {0};
+    assert_false(instant_sweep(instant->self, &e));
+    assert_string_equal(e.reason, "RAIL_UNREACHABLE");
+    assert_int_equal(count_of("inbox_sweep WHERE pass = 0"), 0);
+    script.drop = false;
+    script.status = 200;
+    script.body = returned_json(1, "");
+    sweep_ok();
+    assert_int_equal(events("kind = 4 AND amount = 1000"), 1);
 }
 
 static void test_create__api_key_with_newline__refused(void **state) {
@@ -498,7 +656,10 @@ static void test_create__api_key_with_newline__refused(void **state) {
                                 .api_key_file = api_key_file,
                                 .webhook_secret_file = secret_file,
                                 .connections = 1,
-                                .timeout_ms = 1000};
+                                .timeout_ms = 1000,
+                                .sweep_ms = 20,
+                                .ask_again_ms = 1000,
+                                .returns_days = 10};
     err e = {0};
     assert_null(instant_rail_create(&s, pool, clock_system(), &e));
     assert_string_equal(e.field, "instant.api_key_file");
@@ -537,6 +698,12 @@ static void write_secret(const char *path, const char *content) {
     assert_int_equal(chmod(path, 0600), 0);
 }
 
+static const char *path_in_folder(const char *name) {
+    static char path[128];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    return path;
+}
+
 static int group_setup(void **state) {
     (void)state;
     log_init("instant-rail-test", LOG_ERROR + 1);
@@ -549,6 +716,8 @@ static int group_setup(void **state) {
     snprintf(api_key_file, sizeof api_key_file, "%s/api_key", folder);
     snprintf(secret_file, sizeof secret_file, "%s/secret", folder);
     write_secret(secret_file, SECRET);
+    write_secret(path_in_folder("ring"),
+                 "k1 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f");
     rail_fixture_migrate();
     pool = fixture_pool(fixture_conninfo(), 4, 10000);
     const http_server_options so = {.address = "127.0.0.1",
@@ -563,6 +732,8 @@ static int group_setup(void **state) {
                                     .max_connections = 4,
                                     .response_max = 65536};
     err e = {0};
+    keys = crypto_keyring_load(path_in_folder("ring"), &e);
+    assert_non_null(keys);
     bank = http_server_start(&so, &e);
     caller = http_client_create(&co, &e);
     return bank != NULL && caller != NULL ? 0 : -1;
@@ -573,6 +744,7 @@ static int group_teardown(void **state) {
     http_client_destroy(caller);
     http_server_stop(bank);
     db_pool_destroy(pool);
+    crypto_keyring_destroy(keys);
     shell("rm -r \"$0\"");
     return 0;
 }
@@ -589,6 +761,8 @@ static int setup(void **state) {
     atomic_store(&woken, 0);
     rail_fixture_clear();
     write_secret(api_key_file, API_KEY);
+    box = inbox_create(pool, keys, clock_system());
+    inbox_set_wake(box, rail_fixture_wake, &woken);
     instant = open_rail(arena_printf(mem, "https://localhost:%d", http_server_port(bank)));
     return 0;
 }
@@ -596,6 +770,7 @@ static int setup(void **state) {
 static int teardown(void **state) {
     (void)state;
     instant_rail_destroy(instant);
+    inbox_destroy(box);
     arena_destroy(mem);
     return 0;
 }
@@ -613,9 +788,14 @@ int main(void) {
         TEST(test_bank_down__submit_not_sent_query_unknown),
         TEST(test_query__answers__as_the_contract_says),
         TEST(test_webhook__signed__recorded_once_with_its_attempt),
-        TEST(test_webhook__attempt_under_way__recorded),
-        TEST(test_webhook__forged_old_or_malformed__refused),
-        TEST(test_webhook__database_fails__503_and_nothing_recorded),
+        TEST(test_webhook__attempt_that_is_not_known_here__recorded),
+        TEST(test_webhook__forged_or_old__refused),
+        TEST(test_webhook__odd__recorded_raw_with_an_exception),
+        TEST(test_webhook__part_of_it_returned__an_event_of_its_amount),
+        TEST(test_webhook__database_fails__recorded_and_applied_later),
+        TEST(test_sweep__return_that_was_never_told__found_by_asking),
+        TEST(test_sweep__message_comes_later__counted_once),
+        TEST(test_sweep__bank_is_away__asked_later),
         TEST(test_create__api_key_with_newline__refused),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);

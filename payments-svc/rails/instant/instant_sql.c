@@ -1,0 +1,32 @@
+#include "rails/instant/instant_internal.h"
+
+const db_stmt INSTANT_SQL[INSTANT_SQL_COUNT] = {
+    [INSTANT_SQL_FIND_PAYOUT] = {"instant_find_payout",
+                                 "SELECT payout_id, amount, currency, rail, created_at FROM payout"
+                                 " WHERE book_id = $1 AND intent_id = $2"},
+    // What is known of returns: in all, by asking, and events of the first version, which say no amount and mean all.
+    [INSTANT_SQL_RETURNED] =
+        {"instant_returned",
+         "SELECT coalesce(sum(amount), 0)::int8,"
+         " coalesce(sum(amount) FILTER (WHERE event_id LIKE 'answer:%'), 0)::int8,"
+         " count(*) FILTER (WHERE amount = 0) FROM rail_event"
+         " WHERE book_id = $1 AND payout_id = $2 AND attempt = $3 AND kind = 4"},
+    [INSTANT_SQL_SWEEP_BOOKS] =
+        {"instant_sweep_books",
+         "SELECT DISTINCT book_id FROM merchant_book ORDER BY book_id LIMIT $1"},
+    [INSTANT_SQL_SWEEP_POSITION] = {"instant_sweep_position",
+                                    "SELECT pass, upto FROM inbox_sweep"
+                                    " WHERE book_id = $1 AND connection = 2"},
+    // Payouts between two times, by the time in their ids, whatever their rail: a page costs the same wherever it is.
+    [INSTANT_SQL_SWEEP_PAGE] =
+        {"instant_sweep_page",
+         "SELECT p.payout_id, p.intent_id, p.amount, p.currency, p.rail, s.state, s.attempt"
+         " FROM (SELECT book_id, payout_id, intent_id, amount, currency, rail FROM payout"
+         " WHERE book_id = $1 AND payout_id > $2 AND payout_id < $3 ORDER BY payout_id LIMIT $4) p"
+         " JOIN saga s ON s.book_id = $1 AND s.payout_id = p.payout_id ORDER BY p.payout_id"},
+    [INSTANT_SQL_SWEEP_STORE] =
+        {"instant_sweep_store",
+         "INSERT INTO inbox_sweep (book_id, connection, pass, upto, at) VALUES ($1, 2, $2, $3, $4)"
+         " ON CONFLICT (book_id, connection, pass) DO UPDATE SET upto = EXCLUDED.upto,"
+         " at = EXCLUDED.at WHERE inbox_sweep.upto < EXCLUDED.upto"},
+};

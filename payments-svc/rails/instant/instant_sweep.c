@@ -1,0 +1,233 @@
+// Payouts that have settled are asked for again: a bank tells of a return for some minutes only, and nobody may be there to hear
+// it. Each payout is asked for three times in its life, by pages in the order of their ids, which have the time in them; how far
+// each of the three has come stands in inbox_sweep.
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "domain/ids.h"
+#include "rails/instant/instant_internal.h"
+
+enum {
+    PASSES = 3,
+    BOOKS_MAX = 100000,
+    PAGE = 1000,    // payouts of one statement, whatever their rail and state
+    PAGES_MAX = 20, // of one look, for each book and time
+    SWEEP_REST_MAX_MS = 60 * 1000,
+    STEPS_OF_AN_AGE = 20,
+    STATE_SETTLED = 6, // payments.v1.PayoutState
+    SCRATCH_MAX = 64 * 1024 * 1024
+};
+#define DAY_MS (INT64_C(24) * 3600 * 1000)
+
+typedef struct sweep {
+    instant_rail *r;
+    int64_t book_id, now_ms;
+    int pass;
+    int64_t age_ms;
+    db_rows *books, *positions, *page;
+    uuid from, to;
+} sweep;
+
+static int64_t deadline_of(const instant_rail *r) {
+    return clock_mono_ms(r->clock) + INSTANT_DB_TIMEOUT_MS;
+}
+
+static int64_t age_of(const instant_rail *r, int pass) {
+    const int64_t last = r->settings.returns_days * DAY_MS;
+    const int64_t ages[PASSES] = {r->settings.ask_again_ms, DAY_MS, last};
+    return ages[pass] < last ? ages[pass] : last;
+}
+
+// Lower than each payout that was made at this time or later, and higher than all that were made before.
+static uuid id_at(int64_t ms) {
+    uuid id = {{0}};
+    for (size_t i = 0; i < 6; i++) {
+        id.b[i] = (uint8_t)((uint64_t)ms >> (40 - 8 * i));
+    }
+    return id;
+}
+
+static int64_t time_of(uuid id) {
+    uint64_t ms = 0;
+    for (size_t i = 0; i < 6; i++) {
+        ms = ms << 8 | id.b[i];
+    }
+    return (int64_t)ms;
+}
+
+static bool find_books(db_conn *c, arena *a, void *arg, err *e) {
+    sweep *s = arg;
+    db_params *p = db_params_create(a);
+    db_i64(p, BOOKS_MAX);
+    return db_exec(c, &INSTANT_SQL[INSTANT_SQL_SWEEP_BOOKS], p, a, &s->books, NULL, e);
+}
+
+static bool find_positions(db_conn *c, arena *a, void *arg, err *e) {
+    sweep *s = arg;
+    db_params *p = db_params_create(a);
+    db_i64(p, s->book_id);
+    return db_exec(c, &INSTANT_SQL[INSTANT_SQL_SWEEP_POSITION], p, a, &s->positions, NULL, e);
+}
+
+static bool find_page(db_conn *c, arena *a, void *arg, err *e) {
+    sweep *s = arg;
+    db_params *p = db_params_create(a);
+    db_i64(p, s->book_id);
+    db_uuid(p, s->from);
+    db_uuid(p, s->to);
+    db_i64(p, PAGE);
+    return db_exec(c, &INSTANT_SQL[INSTANT_SQL_SWEEP_PAGE], p, a, &s->page, NULL, e);
+}
+
+static bool store_position(db_conn *c, arena *a, void *arg, err *e) {
+    const sweep *s = arg;
+    db_params *p = db_params_create(a);
+    db_i64(p, s->book_id);
+    db_i16(p, (int16_t)s->pass);
+    db_uuid(p, s->to);
+    db_time(p, s->now_ms * 1000);
+    return db_exec(c, &INSTANT_SQL[INSTANT_SQL_SWEEP_STORE], p, a, NULL, NULL, e);
+}
+
+// --- Asking ----------------------------------------------------------------------------------------------------------
+
+// What came back is recorded as the bank's answer, and read like everything else that it says.
+static bool hear(const sweep *s, const http_exchange *x, const char *key, arena *a, err *e) {
+    payment p;
+    err why = {0};
+    inbox_ref ref;
+    if (x->outcome != HTTP_ANSWERED || x->status != 200) {
+        return x->outcome == HTTP_ANSWERED && x->status == 404
+                   ? true // it has forgotten: nothing that a sweep could mend
+                   : err_set(e, ERR_UNAVAILABLE, "RAIL_UNREACHABLE", "the bank could not be asked");
+    }
+    if (payment_parse(x->response, a, &p, &why) && p.status != PAYMENT_RETURNED) {
+        return true;
+    }
+    const inbox_raw raw = {.book_id = s->book_id,
+                           .connection = s->r->base.id,
+                           .kind = INBOX_ANSWER,
+                           .name = str_of(key),
+                           .bytes = x->response,
+                           .said_us = s->now_ms * 1000};
+    if (!inbox_record(s->r->box, &raw, &ref, e)) {
+        return false;
+    }
+    return ref.state != INBOX_RECORDED || inbox_apply(s->r->box, ref.book_id, ref.inbox_id, e);
+}
+
+static bool ask(const sweep *s, char (*keys)[65], size_t n, arena *a, err *e) {
+    http_exchange *x = ARENA_ARRAY(a, http_exchange, n + 1);
+    const char **headers = ARENA_ARRAY(a, const char *, 2);
+    if (x == NULL || headers == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for questions");
+    }
+    headers[0] = s->r->authorization;
+    for (size_t i = 0; i < n; i++) {
+        x[i] = (http_exchange){
+            .method = "GET",
+            .headers = headers,
+            .url = arena_printf(a, "%s/v1/payments/by-key/%s", s->r->settings.url, keys[i])};
+        if (x[i].url == NULL) {
+            return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for questions");
+        }
+    }
+    http_client_run(s->r->client, x, n, a);
+    metric_add(s->r->asked_again, (int64_t)n);
+    for (size_t i = 0; i < n; i++) {
+        if (!hear(s, &x[i], keys[i], a, e)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool ask_page(sweep *s, arena *a, err *e) {
+    const size_t rows = db_count(s->page), batch = (size_t)s->r->base.batch_max;
+    char(*keys)[65] = arena_calloc(a, rows + 1, sizeof *keys);
+    size_t n = 0;
+    if (keys == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for questions");
+    }
+    for (size_t i = 0; i < rows; i++) {
+        if (db_get_i16(s->page, i, 4) == RAIL_INSTANT &&
+            db_get_i16(s->page, i, 5) == STATE_SETTLED) {
+            attempt_key(db_get_uuid(s->page, i, 1), db_get_i32(s->page, i, 6), keys[n++]);
+        }
+    }
+    for (size_t i = 0; i < n; i += batch) {
+        if (!ask(s, keys + i, n - i < batch ? n - i : batch, a, e)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// --- One look --------------------------------------------------------------------------------------------------------
+
+static bool sweep_pass(sweep *s, arena *a, err *e) {
+    s->age_ms = age_of(s->r, s->pass);
+    s->from = id_at(s->now_ms - s->r->settings.returns_days * DAY_MS); // at the first time
+    for (size_t i = 0; i < db_count(s->positions); i++) {
+        if (db_get_i16(s->positions, i, 0) == s->pass) {
+            s->from = db_get_uuid(s->positions, i, 1);
+        }
+    }
+    s->to = id_at(s->now_ms - s->age_ms);
+    if (time_of(s->to) - time_of(s->from) < s->age_ms / STEPS_OF_AN_AGE) {
+        return true; // in larger steps, so that a quiet book costs nothing
+    }
+    const uuid end = s->to;
+    bool full = true;
+    for (int i = 0; full && i < PAGES_MAX; i++) {
+        s->to = end;
+        if (!db_read(s->r->pool, deadline_of(s->r), a, find_page, s, e) || !ask_page(s, a, e)) {
+            return false;
+        }
+        full = db_count(s->page) == PAGE;
+        s->to = full ? db_get_uuid(s->page, PAGE - 1, 0) : end;
+        if (!db_transact(s->r->pool, deadline_of(s->r), a, store_position, s, e)) {
+            return false;
+        }
+        s->from = s->to;
+    }
+    return true;
+}
+
+bool instant_sweep(instant_rail *r, err *e) {
+    arena *books = arena_create(SCRATCH_MAX), *a = arena_create(SCRATCH_MAX);
+    sweep s = {.r = r, .now_ms = clock_wall_us(r->clock) / 1000};
+    bool ok = db_read(r->pool, deadline_of(r), books, find_books, &s, e);
+    for (size_t i = 0; ok && i < db_count(s.books); i++) {
+        s.book_id = db_get_i64(s.books, i, 0);
+        ok = db_read(r->pool, deadline_of(r), a, find_positions, &s, e);
+        for (s.pass = 0; ok && s.pass < PASSES; s.pass++) {
+            ok = sweep_pass(&s, a, e);
+        }
+        arena_reset(a);
+    }
+    arena_destroy(a);
+    arena_destroy(books);
+    return ok;
+}
+
+void instant_sweep_look(void *arg) {
+    instant_rail *r = arg;
+    err e = {0};
+    if (!inbox_apply_waiting(r->box, r->base.id, &e)) {
+        log_err(LOG_WARN, "instant.inbox.postponed", &e);
+        err_clear(&e);
+    }
+    const int64_t now_ms = clock_mono_ms(r->clock);
+    if (now_ms < r->sweep_at_ms) {
+        return;
+    }
+    const int64_t rest_ms = r->settings.ask_again_ms / STEPS_OF_AN_AGE;
+    r->sweep_at_ms = now_ms + (rest_ms < SWEEP_REST_MAX_MS ? rest_ms : SWEEP_REST_MAX_MS);
+    if (!instant_sweep(r, &e)) {
+        log_err(LOG_WARN, "instant.sweep_failed", &e);
+    }
+}

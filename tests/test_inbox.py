@@ -1,0 +1,202 @@
+"""HEARD: every word of a bank is recorded raw before it is matched; one odd line never holds up the others; what matches nothing is an
+exception that a person sees. With the real bank-sim, its sshd, and files that are put into its outbox by hand."""
+
+import pytest
+from support.paying import ACH, INSTANT, RETURNED, SETTLED, Payer
+from support.waiting import wait_until
+
+SENT = 5
+FAST = {"payments-svc": {"saga.lease_ms": 1500, "saga.poll_ms": 50, "saga.backoff_base_ms": 50, "saga.resolve_after_ms": 700,
+                         "ach.gather_ms": 100, "ach.poll_ms": 100, "ach.quiet_ms": 5000, "instant.ask_again_ms": 3000,
+                         "instant.sweep_ms": 100},
+        "bank-sim": {"ach.poll_ms": 20, "ach.return_delay_ms": 200, "instant.return_delay_ms": 100}}
+
+
+@pytest.fixture(scope="module")
+def payer(servers):
+    world = servers.world(FAST)
+    try:
+        yield Payer(world.up())
+        world.stop_and_check()
+    finally:
+        world.remove()
+
+
+def habits(payer, **changes):
+    return payer.bank.post("/admin/habits", changes)
+
+
+def rows(payer, sql):
+    return payer.world.payments_rows(sql)
+
+
+def outbox(payer):
+    return payer.world.stack.folder / "bank" / "sftp" / "outbox"
+
+
+def put(payer, name, content):
+    """As a bank does that writes its files in place."""
+    (outbox(payer) / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+
+
+def item(payer, name):
+    """State, about, events, exceptions of what was recorded under this name; None while it waits."""
+    found = rows(payer, f"SELECT state, about, events, exceptions FROM inbox WHERE name = '{name}' AND state <> 1")
+    return found[0] if found else None
+
+
+def applied(payer, name):
+    return wait_until(lambda: item(payer, name), f"{name} in the inbox")
+
+
+def record(text):
+    assert len(text) == 94, text
+    return text
+
+
+def returns(entries, company_id, *, form=lambda lines: "\n".join(lines) + "\n"):
+    """A return file: entries are (code, original trace, cents, individual id, account)."""
+    lines = [record(f"101{'1000000000':<10} 0910000192611300620A094101{'DISBURSE':<23}{'RETURNING BANK':<23}{'':<8}"),
+             record(f"5220{'DISBURSE':<16}{'':<20}{company_id}PPD{'PAYOUT':<10}{'':<6}{'':<6}   1021000020000001")]
+    for number, (code, trace, cents, individual, account) in enumerate(entries, 1):
+        own = f"02100002{number:07d}"
+        kind = "98" if code.startswith("C") else "99"
+        lines += [record(f"621091000019{account:<17}{cents:010d}{individual:<15}{'ANN EXAMPLE':<22}  1{own}"),
+                  record(f"7{kind}{code}{trace}      02100002{'1918171614' if kind == '98' else '':<44}{own}")]
+    count, total = 2 * len(entries), sum(entry[2] for entry in entries)
+    hash_ = len(entries) * 9100001 % 10**10
+    lines += [record(f"8220{count:06d}{hash_:010d}{0:012d}{total:012d}{company_id}{'':<19}{'':<6}021000020000001"),
+              record(f"9000001{(len(lines) + 11) // 10:06d}{count:08d}{hash_:010d}{0:012d}{total:012d}{'':<39}")]
+    return form(lines)
+
+
+def individual(payer, payout_id):
+    ((intent,),) = rows(payer, f"SELECT intent_id FROM payout WHERE payout_id = '{payout_id}'")
+    return intent.replace("-", "")[-15:].upper()
+
+
+def carrier(payer, payout):
+    """The file in the bank's archive that carried the payout; None before it is there. Traces repeat, individual ids do not."""
+    who = individual(payer, payout.payout_id)
+    return next((path for path in (payer.world.stack.folder / "bank" / "sftp" / "archive").iterdir() if who in path.read_text()), None)
+
+
+def company_of(payer, payout):
+    """The company that the payout's file names, and the file's name."""
+    path = carrier(payer, payout)
+    return next(line[40:50] for line in path.read_text().splitlines() if line[0] == "5"), path.name
+
+
+def sent(payer, amounts):
+    """Payouts of these amounts that the bank has and says nothing of."""
+    habits(payer, settlement_lines=0)
+    merchant = payer.merchant(deposit=10_000_000)
+    ids = [merchant.pay(amount, ACH).payout_id for amount in amounts]
+    final = merchant.wait_for(ids, {SENT})
+    wait_until(lambda: all(carrier(payer, final[i]) for i in ids), "the files in the archive")
+    return merchant, [final[i] for i in ids]
+
+
+def test_HEARD_odd_lines_hold_nobody_up(payer):
+    merchant, payouts = sent(payer, [1_000, 2_000, 3_000, 4_000, 5_000])
+    back, other_amount, other_id, changed, odd = payouts
+    ours, _ = company_of(payer, back)
+
+    def line(payout, code, cents=None, who=None):
+        return (code, payout.rail_reference, payout.amount_minor if cents is None else cents,
+                who or individual(payer, payout.payout_id), "000123456789")
+
+    put(payer, "RTN.0001.TXT", returns([
+        line(back, "R03"), line(other_amount, "R03", 2_001), line(other_id, "R03", who="0123456789ABCDE"), line(changed, "C01", 0),
+        ("R03", "091000019999999", 77, "X", "1"), line(odd, "R61"), line(back, "R03")], ours,
+        form=lambda lines: "\r\n".join(text.rstrip() for text in lines)))
+    state, about, events, exceptions = applied(payer, "RTN.0001.TXT")
+    assert (state, about, events, exceptions) == ("2", "returns", "1", "6")
+    assert merchant.wait_for([back.payout_id], {RETURNED})
+    found = rows(payer, "SELECT x.line, x.reason, x.amount FROM inbox_exception x JOIN inbox b USING (book_id, inbox_id)"
+                        " WHERE b.name = 'RTN.0001.TXT' ORDER BY 1")
+    assert [row[1] for row in found] == ["OTHER_AMOUNT", "OTHER_RECIPIENT", "CHANGE", "UNKNOWN_ENTRY", "DISPUTE", "DOUBLED"]
+    cases = rows(payer, "SELECT kind, code, amount FROM payment_case WHERE subject_type = 'inbox' AND state = 1 ORDER BY code")
+    assert {("INBOX_LINE", "OTHER_AMOUNT", "2001"), ("INBOX_LINE", "UNKNOWN_ENTRY", "77"), ("INBOX_NOTICE", "CHANGE", "0"),
+            ("INBOX_LINE", "DOUBLED", "1000")} <= set(map(tuple, cases))
+    # The others still wait for the bank, and hear it.
+    assert all(merchant.payout(payout.payout_id).state == SENT for payout in payouts[1:])
+    _, name = company_of(payer, other_amount)
+    at = "2026-11-30T06:20:00Z"
+    put(payer, "POSTED.TXT", f"H,{name},1,{at}\r\nD,{other_amount.rail_reference},2000,SETTLED,{at}\r\nT,1,2000\r\n\r\n")
+    assert merchant.wait_for([other_amount.payout_id], {SETTLED})
+
+
+def test_HEARD_a_file_whose_sums_do_not_fit_is_kept_and_means_nothing(payer):
+    merchant, (payout,) = sent(payer, [1_000])
+    ours, _ = company_of(payer, payout)
+    good = returns([("R03", payout.rail_reference, 1_000, individual(payer, payout.payout_id), "000123456789")], ours)
+    put(payer, "broken", good.replace("0000001000", "0000001001", 1))
+    assert applied(payer, "broken")[0] == "3"
+    assert rows(payer, "SELECT reason FROM inbox WHERE name = 'broken'") == [["BAD_FILE"]]
+    assert rows(payer, "SELECT count(*) FROM payment_case WHERE kind = 'INBOX_FILE' AND state = 1") == [["1"]]
+    assert merchant.payout(payout.payout_id).state == SENT
+    put(payer, "good", good)
+    assert merchant.wait_for([payout.payout_id], {RETURNED})
+
+
+def test_HEARD_a_file_that_grows_is_not_judged_before_it_stands_still(payer):
+    merchant, payouts = sent(payer, [1_000, 2_000])
+    ours, _ = company_of(payer, payouts[0])
+    whole = returns([("R03", payout.rail_reference, payout.amount_minor, individual(payer, payout.payout_id), "000123456789")
+                     for payout in payouts], ours)
+    before = rows(payer, "SELECT count(*) FROM payment_case")
+    with (outbox(payer) / "growing").open("w") as file:
+        for at in range(0, len(whole), 100):
+            file.write(whole[at:at + 100])
+            file.flush()
+            if at == 300:  # some looks of the poller find half of it, standing still
+                for look in range(2):
+                    put(payer, f"probe-{look}", f"H,nothing,{look},2026-11-30T06:20:00Z\nT,0,0\n")
+                    applied(payer, f"probe-{look}")
+                assert item(payer, "growing") is None and (outbox(payer) / "growing").exists()
+    assert applied(payer, "growing")[:3] == ["2", "returns", "2"]
+    assert merchant.wait_for([payout.payout_id for payout in payouts], {RETURNED})
+    assert rows(payer, "SELECT count(*) FROM payment_case") == before
+
+
+def test_HEARD_real_files_of_an_unkind_bank(payer):
+    """Names, forms and odd lines as banks have them, among the returns and settlements of payouts."""
+    habits(payer, settlement_lines=1, bank_names=1, returns_together=1, odd_dishonored=1, odd_web=1, odd_trace=1, odd_company=1,
+           crlf=1, trim_blanks=1, no_padding=1, descending_traces=1, blank_date=1, status_2=1, blank_names=1, forward_codes=1,
+           grow_ms=300)
+    try:
+        merchant = payer.merchant(deposit=10_000_000)
+        wanted = {10_000: SETTLED, 20_901: RETURNED, 30_951: RETURNED, 40_955: RETURNED, 50_960: SETTLED}
+        ids = {merchant.pay(amount, ACH).payout_id: state for amount, state in wanted.items()}
+        for state in (SETTLED, RETURNED):
+            merchant.wait_for([key for key, end in ids.items() if end == state], {state})
+        wait_until(lambda: rows(payer, "SELECT 1 FROM inbox_exception WHERE reason = 'CHANGE'"), "the notification of change")
+        # R93, which nobody knows, is booked, and a person looks at it.
+        assert rows(payer, "SELECT amount FROM payment_case WHERE code = 'UNKNOWN_CODE' AND state = 1") == [["40955"]]
+        reasons = {row[0] for row in rows(payer, "SELECT DISTINCT reason FROM inbox_exception")}
+        assert {"DISPUTE", "UNKNOWN_ENTRY", "UNKNOWN_COMPANY", "CHANGE"} <= reasons
+        assert rows(payer, "SELECT count(*) FROM inbox WHERE state = 3 AND name <> 'broken'") == [["0"]]
+    finally:
+        habits(payer, bank_names=0, returns_together=0, odd_dishonored=0, odd_web=0, odd_trace=0, odd_company=0, crlf=0, trim_blanks=0,
+               no_padding=0, descending_traces=0, blank_date=0, status_2=0, blank_names=0, forward_codes=0, grow_ms=0)
+
+
+def test_HEARD_webhooks_that_match_nothing_are_kept_and_answered(payer):
+    """812: the message tells one minor unit more than moved. 813: one more message, about a payment that nobody ordered."""
+    merchant = payer.merchant(deposit=10_000_000)
+    ids = [merchant.pay(amount, INSTANT).payout_id for amount in (10_812, 20_813)]
+    assert all(payout.state == SETTLED for payout in merchant.wait_for(ids).values())
+    for reason in ("OTHER_AMOUNT", "UNKNOWN_PAYMENT"):
+        wait_until(lambda reason=reason: rows(payer, "SELECT 1 FROM inbox_exception x JOIN inbox b USING (book_id, inbox_id)"
+                                                     f" WHERE b.kind = 2 AND x.reason = '{reason}'"), reason)
+    assert rows(payer, "SELECT amount FROM payment_case WHERE code = 'OTHER_AMOUNT' AND amount = 10813") == [["10813"]]
+
+
+def test_a_return_that_was_never_told_is_found_by_asking_again(payer):
+    """815: settled, then returned; the bank's message about it is lost."""
+    merchant = payer.merchant(deposit=10_000_000)
+    payout_id = merchant.pay(10_815, INSTANT).payout_id
+    assert merchant.wait_for([payout_id], {RETURNED})
+    assert rows(payer, f"SELECT amount, currency FROM rail_event WHERE payout_id = '{payout_id}' AND kind = 4") == [["10815", "USD"]]
+    assert rows(payer, "SELECT count(*) FROM inbox WHERE kind = 3 AND state = 2") == [["1"]]
