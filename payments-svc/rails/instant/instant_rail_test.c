@@ -500,7 +500,7 @@ static void test_webhook__odd__recorded_raw_with_an_exception(void **state) {
     assert_int_equal(count_of("payment_case WHERE code = 'OTHER_AMOUNT' AND book_id = 7"), 3);
     assert_int_equal(
         count_of("inbox_exception WHERE compared LIKE '%amount 1001 INR, ours 1000 INR%'"), 2);
-    // Another content under an id that is known: neither lost, nor counted.
+    // Another content under an id that is known.
     assert_int_equal(
         send_hook((hook){.body = hook_body("payment.settled", "settled", 1, 1000, NULL)}), 200);
     assert_int_equal(
@@ -541,7 +541,6 @@ static void test_webhook__database_fails__recorded_and_applied_later(void **stat
     assert_true(inbox_apply_waiting(box, RAIL_INSTANT, &e));
     assert_int_equal(events("true"), 1);
     assert_int_equal(atomic_load(&woken), 1);
-    // Without the database nothing is promised.
     fixture_sql("ALTER TABLE inbox RENAME TO inbox_away", NULL, 0);
     assert_int_equal(send_hook((hook){.id = "late", .body = body}), 503);
     fixture_sql("ALTER TABLE inbox_away RENAME TO inbox", NULL, 0);
@@ -599,7 +598,6 @@ static void test_sweep__return_that_was_never_told__found_by_asking(void **state
     assert_int_equal(count_of("inbox WHERE kind = 3 AND state = 2"), 1);
     sweep_ok();
     assert_int_equal(atomic_load(&gets), 1); // each is asked once at each age
-    // Asked once more, as after a day: what is known is not counted again, and what is new is.
     fixture_sql("DELETE FROM inbox_sweep", NULL, 0);
     sweep_ok();
     assert_int_equal(atomic_load(&gets), 2);
