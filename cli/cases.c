@@ -293,7 +293,7 @@ static int change_case(cli *c, case_doing *d) {
     return cli_usage("case ID assign NAME | comment TEXT | resolve ORDER");
 }
 
-static const char *login_name(void) {
+const char *cli_login_name(void) {
     const char *name = getenv("USER");
     name = name != NULL && name[0] != '\0' ? name : getenv("LOGNAME");
     return name != NULL && name[0] != '\0' ? name : "unknown";
@@ -304,7 +304,7 @@ static int cmd_case(cli *c, int argc, char **argv) {
                                             {"comment", required_argument, NULL, 'c'},
                                             {"person", required_argument, NULL, 'p'},
                                             {0}};
-    case_doing d = {.evidence = "", .comment = "", .person = login_name()};
+    case_doing d = {.evidence = "", .comment = "", .person = cli_login_name()};
     const char *book = NULL;
     int opt = 0;
     while ((opt = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {

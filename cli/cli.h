@@ -41,6 +41,7 @@ typedef struct cli_command {
 
 extern const cli_command COMMAND_BALANCE;                                // balance.c
 extern const cli_command COMMAND_CASES, COMMAND_CASE;                    // cases.c
+extern const cli_command COMMAND_CONNECTIONS, COMMAND_CONNECTION;        // connections.c
 extern const cli_command COMMAND_DEPOSITS;                               // deposits.c
 extern const cli_command COMMAND_MERCHANTS;                              // merchants.c
 extern const cli_command COMMAND_PAY;                                    // pay.c
@@ -50,6 +51,7 @@ extern const cli_command COMMAND_REPORT;                                 // repo
 // --- cases.c -----------------------------------------------------------------------------------------------------------
 // One line for each open case of the payout; nothing when there is none, or when the service does not know cases.
 void cli_print_cases_of_payout(cli *c, const char *merchant, const char *payout_id);
+const char *cli_login_name(void); // who is at the keyboard; "unknown" when nobody says
 
 // --- connect.c ---------------------------------------------------------------------------------------------------------
 // "CreatePayout" of "payments.v1.PayoutService"; the service decides which process is asked.

@@ -10,13 +10,20 @@
 #include "crypto/crypto.h"
 #include "daemon/daemon.h"
 #include "guard/guard.h"
+#include "jobs/deadlines.h"
 #include "pools.h"
 #include "rails/ach/ach_rail.h"
 #include "rails/instant/instant_rail.h"
 #include "recon/recon.h"
 #include "saga/engine.h"
 
-enum { RAILS_MAX = 2, LEDGER_RETRIES_MAX = 3, LEDGER_MESSAGE_MAX = 16 << 20, INTAKE_THREADS = 2 };
+enum {
+    RAILS_MAX = 2,
+    N_CONNECTIONS = 2,
+    LEDGER_RETRIES_MAX = 3,
+    LEDGER_MESSAGE_MAX = 16 << 20,
+    INTAKE_THREADS = 2
+};
 
 typedef struct settings {
     daemon_common common;
@@ -31,6 +38,7 @@ typedef struct settings {
     int64_t saga_attempts_max, saga_backoff_base_ms, saga_backoff_cap_ms, saga_resolve_after_ms;
     ach_settings ach;
     instant_settings instant;
+    deadlines_settings deadlines;
 } settings;
 
 #define ROW(n, type, field, def, lo, hi, help)                                                     \
@@ -59,6 +67,15 @@ static const config_setting SETTINGS[] = {
     ROW("saga.backoff_base_ms", CONFIG_INT, saga_backoff_base_ms, "200", 1, 3600000, "first pause before a step is tried again; doubles, with full jitter"),
     ROW("saga.backoff_cap_ms", CONFIG_INT, saga_backoff_cap_ms, "60000", 1, 86400000, "longest pause before a step is tried again"),
     ROW("saga.resolve_after_ms", CONFIG_INT, saga_resolve_after_ms, "5000", 1, 86400000, "how long to wait for a rail's word before asking it"),
+    ROW("deadlines.every_ms", CONFIG_INT, deadlines.every_ms, "15000", 50, 3600000, "how often to look for what waits too long, and to read the gauges"),
+    ROW("deadlines.reserve_s", CONFIG_INT, deadlines.reserve_s, "300", 1, 31536000, "how long a payout may wait for its reservation before it is a case"),
+    ROW("deadlines.execute_s", CONFIG_INT, deadlines.execute_s, "3600", 1, 31536000, "how long it may be tried to send it; a planned window ahead does not count"),
+    ROW("deadlines.resolve_s", CONFIG_INT, deadlines.resolve_s, "1800", 1, 31536000, "how long its outcome may be unknown"),
+    ROW("deadlines.await_ach_s", CONFIG_INT, deadlines.await_files_s, "432000", 1, 31536000, "how long it may wait for its settlement by ACH"),
+    ROW("deadlines.await_instant_s", CONFIG_INT, deadlines.await_s, "1800", 1, 31536000, "how long it may wait for its settlement by the instant bank"),
+    ROW("deadlines.confirm_s", CONFIG_INT, deadlines.confirm_s, "300", 1, 31536000, "how long it may wait to be booked, voided or given back in the ledger"),
+    ROW("deadlines.switched_off_s", CONFIG_INT, deadlines.switched_off_s, "60", 1, 31536000, "how long payouts may wait for a connection that is switched off before it is a case"),
+    ROW("deadlines.inbox_s", CONFIG_INT, deadlines.inbox_s, "600", 1, 31536000, "how long a file or message of a bank may wait to be applied"),
     ROW("ach.enabled", CONFIG_BOOL, ach.enabled, "false", 0, 0, "switches the ACH rail on"),
     ROW("ach.host", CONFIG_STRING, ach.host, "127.0.0.1", 0, 0, "SFTP server of the bank"),
     ROW("ach.port", CONFIG_INT, ach.port, "22", 1, 65535, "its port"),
@@ -116,6 +133,9 @@ typedef struct program {
     pthread_rwlock_t engine_lock; // guards engine against the rails' listeners, which outlive it
     saga_engine *engine;
     payments_service *service;
+    connection_info connections[N_CONNECTIONS]; // all that there are
+    deadlines *deadlines;
+    jobs *jobs;
 } program;
 
 static void on_events(void *arg, int64_t book_id) {
@@ -131,6 +151,28 @@ static void add_rail(program *p, rail *r) {
     ASSERT(p->n_rails < RAILS_MAX);
     p->rules[p->n_rails] = (rule_rail){r->id, r->name, r->currencies, r->amount_max};
     p->rails[p->n_rails++] = r;
+}
+
+// What a connection says of itself, and what it is called when it is switched off.
+static connection_info describe(int id, const char *name, const rail *r) {
+    const connection_info off = {.id = id,
+                                 .name = name,
+                                 .scheme = name,
+                                 .in_files = id == RAIL_ACH,
+                                 .currencies = "",
+                                 .instruments = "",
+                                 .finality = ""};
+    connection_info on = off;
+    if (r == NULL) {
+        return off;
+    }
+    on.on = true;
+    on.currencies = r->currencies;
+    on.amount_max = r->amount_max;
+    on.description_max = RULE_DESCRIPTION_MAX;
+    on.instruments = r->instruments;
+    on.finality = r->finality;
+    return on;
 }
 
 static bool start_rails(program *p, err *e) {
@@ -153,6 +195,8 @@ static bool start_rails(program *p, err *e) {
         instant_rail_use_inbox(p->instant, p->inbox);
         add_rail(p, p->instant);
     }
+    p->connections[0] = describe(RAIL_ACH, "ach", p->ach);
+    p->connections[1] = describe(RAIL_INSTANT, "instant", p->instant);
     return p->n_rails > 0 || err_set(e, ERR_INVALID_ARGUMENT, "NO_RAIL",
                                      "no rail is switched on: set ach.enabled or instant.enabled");
 }
@@ -207,6 +251,8 @@ static bool start_service(program *p, err *e) {
         .engine = p->engine,
         .rails = p->rules,
         .n_rails = p->n_rails,
+        .connections = p->connections,
+        .n_connections = N_CONNECTIONS,
         .books_count = p->settings.books_count,
         .ledger_timeout_ms = p->settings.ledger_timeout_ms,
         .recon_window = p->settings.recon_window,
@@ -228,10 +274,19 @@ static bool start_listening(program *p, err *e) {
                                    instant_rail_start_sweep(p->instant, e)));
 }
 
+static bool start_jobs(program *p, err *e) {
+    job table[DEADLINES_JOBS];
+    p->deadlines = deadlines_create(&p->settings.deadlines, p->connections, N_CONNECTIONS);
+    p->jobs = jobs_start(p->pool, clock_system(), table, deadlines_jobs(p->deadlines, table), e);
+    return p->jobs != NULL;
+}
+
 // In the reverse order of the start: the engine calls the rails, so it ends before them; their listeners then have nobody
 // to wake, and what they record is found by the next start.
 static void stop(void *self) {
     program *p = self;
+    jobs_stop(p->jobs);
+    deadlines_destroy(p->deadlines);
     payments_service_destroy(p->service);
     pthread_rwlock_wrlock(&p->engine_lock);
     saga_engine *engine = p->engine;
@@ -266,7 +321,8 @@ static bool start(void *self, db_pool *pool, rpc_service *services, size_t servi
     }
     p->keys = crypto_keyring_load(p->settings.keys_file, e);
     if (p->keys == NULL || !start_ledger_client(p, e) || !start_rails(p, e) ||
-        !start_engine(p, e) || !start_service(p, e) || !start_listening(p, e)) {
+        !start_engine(p, e) || !start_service(p, e) || !start_listening(p, e) ||
+        !start_jobs(p, e)) {
         stop(p);
         return false;
     }

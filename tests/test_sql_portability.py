@@ -23,6 +23,10 @@ BY_THE_DATABASES_CLOCK = {"submission_insert", "submission_evidence_add", "submi
                           "submission_move", "submission_decide", "submission_number_lock", "submission_waiting",
                           "saga_lease", "saga_renew", "saga_expired", "saga_lock_expired", "saga_take_over"}
 
+# Those of the deadlines, of the gauges and of the connections' queues.
+ACROSS_BOOKS |= {"jobs_books", "jobs_overdue", "jobs_moved_on", "jobs_freed", "jobs_held_unseen", "jobs_waiting", "jobs_oldest",
+                 "jobs_held", "jobs_cases_open", "jobs_inbox_late", "jobs_inbox_done", "jobs_inbox_open", "connections_queue"}
+
 LITERAL = r'"(?:[^"\\]|\\.)*"'
 NAME = r"[A-Z][A-Z0-9_]*"
 TEXT = rf"(?:\s*(?:{LITERAL}|{NAME}))+"
@@ -167,6 +171,7 @@ def test_the_statements_of_the_payments_were_found():
              ("deposits/deposits_sql.h", "deposits_sql_id"), ("rails/ach/ach_internal.h", "ach_sql"),
              ("submissions/submissions_sql.h", "submissions_sql_id"),
              ("rails/inbox_sql.h", "inbox_sql"), ("recon/recon_sql.h", "recon_sql"),
+             ("jobs/jobs_sql.h", "jobs_sql_id"),
              ("rails/instant/instant_internal.h", "instant_sql"))
     in_tables = sum(len(enumerators(f"payments-svc/{header}", enum)) - 1 for header, enum in enums)
     assert len(names) - len(LEDGER_STATEMENTS) == in_tables

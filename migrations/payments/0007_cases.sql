@@ -52,6 +52,25 @@ CREATE UNIQUE INDEX case_note_request ON case_note (book_id, case_id, request_ke
 GRANT SELECT, INSERT ON payment_case, case_note TO payments_service;
 GRANT UPDATE (code, text, amount, currency, state, owner, resolution, seen, seen_at, resolved_at) ON payment_case TO payments_service;
 
+-- Periodic work: which instance does it next is settled by this row's lock. Book 0: jobs belong to no book.
+CREATE TABLE job (
+    book_id bigint NOT NULL CHECK (book_id = 0),
+    name    text NOT NULL CHECK (octet_length(name) BETWEEN 1 AND 64),
+    next_at timestamptz NOT NULL, -- not before
+    runs    bigint NOT NULL,
+    ran_at  timestamptz,          -- when it last ended well
+    PRIMARY KEY (book_id, name)
+);
+
+-- How long the oldest has stood at each step: their cost does not grow with what is finished. Room in the pages as in saga_due, for
+-- the same reason.
+CREATE INDEX saga_open ON saga (book_id, rail, step, step_since) WITH (fillfactor = 50, deduplicate_items = off)
+    WHERE step <> 8 AND hold = ''; -- 8 DONE
+CREATE INDEX saga_held ON saga (book_id, hold, step_since) WHERE hold <> '';
+
+GRANT SELECT, INSERT ON job TO payments_service;
+GRANT UPDATE (next_at, runs, ran_at) ON job TO payments_service;
+
 -- What is paused now: a connection, a merchant, a book, or all of it. A row covers what agrees with all of its columns. Few rows, which
 -- every claim reads: a reference table on Citus.
 CREATE TABLE pause (

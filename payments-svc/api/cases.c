@@ -305,11 +305,13 @@ static bool change_tx(db_conn *c, arena *a, void *arg, err *e) {
 }
 
 // The case as it stands afterwards; NULL when the call has failed, and was answered.
-static Payments__V1__Case *change(payments_service *s, rpc_call *call, case_change what,
+static Payments__V1__Case *change(payments_service *s, rpc_call *call,
+                                  const ProtobufCMessage *request, case_change what,
                                   const char *case_id, const char *person, const char *key) {
     case_changing x = {.change = what};
     const char *identity = rpc_peer_identity(call);
-    err e = {0};
+    err e = {0}, unknown = {0};
+    x.change.refusal = pb_is_known(request, "", &unknown) ? NULL : &unknown;
     x.change.program = identity[0] != '\0' ? str_of(identity) : STR("insecure");
     x.change.person = str_of(person);
     x.change.key = str_of(key);
@@ -330,7 +332,7 @@ static void handle_assign_case(rpc_call *call, void *service, const ProtobufCMes
     const Payments__V1__AssignCaseRequest *r = (const Payments__V1__AssignCaseRequest *)request;
     Payments__V1__AssignCaseResponse answer = PAYMENTS__V1__ASSIGN_CASE_RESPONSE__INIT;
     answer.case_ = change(
-        service, call,
+        service, call, request,
         (case_change){.act = CASE_ACT_ASSIGN, .book_id = r->book_id, .text = str_of(r->owner)},
         r->case_id, r->person, r->idempotency_key);
     if (answer.case_ != NULL) {
@@ -342,7 +344,7 @@ static void handle_comment_case(rpc_call *call, void *service, const ProtobufCMe
     const Payments__V1__CommentCaseRequest *r = (const Payments__V1__CommentCaseRequest *)request;
     Payments__V1__CommentCaseResponse answer = PAYMENTS__V1__COMMENT_CASE_RESPONSE__INIT;
     answer.case_ = change(
-        service, call,
+        service, call, request,
         (case_change){.act = CASE_ACT_COMMENT, .book_id = r->book_id, .text = str_of(r->comment)},
         r->case_id, r->person, r->idempotency_key);
     if (answer.case_ != NULL) {
@@ -353,7 +355,7 @@ static void handle_comment_case(rpc_call *call, void *service, const ProtobufCMe
 static void handle_resolve_case(rpc_call *call, void *service, const ProtobufCMessage *request) {
     const Payments__V1__ResolveCaseRequest *r = (const Payments__V1__ResolveCaseRequest *)request;
     Payments__V1__ResolveCaseResponse answer = PAYMENTS__V1__RESOLVE_CASE_RESPONSE__INIT;
-    answer.case_ = change(service, call,
+    answer.case_ = change(service, call, request,
                           (case_change){.act = CASE_ACT_RESOLVE,
                                         .book_id = r->book_id,
                                         .text = str_of(r->comment),

@@ -47,6 +47,8 @@ void payments_service_describe(payments_service *s, rpc_service out[PAYMENTS_SER
                            N_RECIPIENT_METHODS, s};
     out[2] = (rpc_service){&payments__v1__payout_service__descriptor, PAYOUT_METHODS,
                            N_PAYOUT_METHODS, s};
+    out[5] = (rpc_service){&payments__v1__connection_service__descriptor, CONNECTION_METHODS,
+                           N_CONNECTION_METHODS, s};
     out[3] =
         (rpc_service){&payments__v1__case_service__descriptor, CASE_METHODS, N_CASE_METHODS, s};
     out[4] = (rpc_service){&payments__v1__reconciliation_service__descriptor,

@@ -1,15 +1,16 @@
 // The public services of payments-svc: MerchantService, RecipientService, PayoutService, CaseService,
-// ReconciliationService.
+// ReconciliationService, ConnectionService.
 #ifndef API_SERVICE_H
 #define API_SERVICE_H
 
+#include "connections/connections.h"
 #include "crypto/crypto.h"
 #include "db/db.h"
 #include "domain/rules.h"
 #include "rpc/rpc.h"
 #include "saga/engine.h"
 
-enum { PAYMENTS_SERVICES = 5 };
+enum { PAYMENTS_SERVICES = 6 };
 
 typedef struct payments_service payments_service;
 
@@ -22,6 +23,8 @@ typedef struct payments_service_options {
     saga_engine *engine; // woken when payouts arrive
     const rule_rail *rails;
     size_t n_rails;
+    const connection_info *connections; // all that are known, also those that are switched off
+    size_t n_connections;
     int64_t books_count; // new merchants are spread over books 1 … books_count
     int64_t ledger_timeout_ms;
     int64_t recon_window; // payouts that a proof compares in one reading of the journal

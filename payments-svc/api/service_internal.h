@@ -8,6 +8,7 @@
 #include "intake/intake.h"
 #include "payments/v1/case_service.pb-c.h"
 #include "payments/v1/common.pb-c.h"
+#include "payments/v1/connection_service.pb-c.h"
 #include "payments/v1/merchant_service.pb-c.h"
 #include "payments/v1/payout_service.pb-c.h"
 #include "payments/v1/recipient_service.pb-c.h"
@@ -34,6 +35,8 @@ extern const rpc_method CASE_METHODS[];
 extern const size_t N_CASE_METHODS;
 extern const rpc_method RECONCILIATION_METHODS[];
 extern const size_t N_RECONCILIATION_METHODS;
+extern const rpc_method CONNECTION_METHODS[];
+extern const size_t N_CONNECTION_METHODS;
 
 void handle_create_payout(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_bulk_create_payouts(rpc_call *call, void *service, const ProtobufCMessage *request);

@@ -107,9 +107,9 @@ static bool insert_notes(db_conn *c, int64_t book_id, const note_rows *r, str re
     return db_exec(c, cases_sql(CASES_SQL_NOTES), p, a, NULL, NULL, e);
 }
 
-// A note for each case that was opened or seen again, unless it has too many of them already.
+// A note for each case that was opened or seen again, unless it has too many of them already, or is told anew only.
 static bool write_notes(db_conn *c, int64_t book_id, const db_rows *rows, const columns *k,
-                        size_t n, int64_t now_us, arena *a, err *e) {
+                        size_t n, bool again, int64_t now_us, arena *a, err *e) {
     const size_t n_rows = db_count(rows);
     uuid *ids = ARENA_ARRAY(a, uuid, 2 * n_rows);
     int16_t *kinds = ARENA_ARRAY(a, int16_t, n_rows);
@@ -122,7 +122,7 @@ static bool write_notes(db_conn *c, int64_t book_id, const db_rows *rows, const 
     for (size_t i = 0; i < n_rows; i++) {
         const uuid id = db_get_uuid(rows, i, 0);
         const bool opened = bsearch(&id, k->ids, n, sizeof id, compare) != NULL;
-        if (!opened && db_get_i64(rows, i, 1) > NOTES_OF_THE_SAME_MAX) {
+        if (!opened && (!again || db_get_i64(rows, i, 1) > NOTES_OF_THE_SAME_MAX)) {
             continue;
         }
         const str code = db_get_str(rows, i, 2), text = db_get_str(rows, i, 3);
@@ -138,8 +138,8 @@ static bool write_notes(db_conn *c, int64_t book_id, const db_rows *rows, const 
     return insert_notes(c, book_id, &rows_of, STR(""), now_us, a, e);
 }
 
-bool cases_open(db_conn *c, int64_t book_id, const case_new *cases, size_t n, int64_t now_us,
-                arena *a, err *e) {
+static bool open_or_tell(db_conn *c, int64_t book_id, const case_new *cases, size_t n, bool again,
+                         int64_t now_us, arena *a, err *e) {
     if (n == 0) {
         return true;
     }
@@ -161,9 +161,20 @@ bool cases_open(db_conn *c, int64_t book_id, const case_new *cases, size_t n, in
     db_i64_array(p, k.amounts, n);
     db_text_array(p, k.currencies, n);
     db_time_array(p, k.due, n);
+    db_bool(p, again);
     db_rows *rows = NULL;
     return db_exec(c, cases_sql(CASES_SQL_OPEN), p, a, &rows, NULL, e) &&
-           write_notes(c, book_id, rows, &k, n, now_us, a, e);
+           write_notes(c, book_id, rows, &k, n, again, now_us, a, e);
+}
+
+bool cases_open(db_conn *c, int64_t book_id, const case_new *cases, size_t n, int64_t now_us,
+                arena *a, err *e) {
+    return open_or_tell(c, book_id, cases, n, true, now_us, a, e);
+}
+
+bool cases_keep(db_conn *c, int64_t book_id, const case_new *cases, size_t n, int64_t now_us,
+                arena *a, err *e) {
+    return open_or_tell(c, book_id, cases, n, false, now_us, a, e);
 }
 
 bool cases_close(db_conn *c, int64_t book_id, const char *kind, const char *subject_type,

@@ -20,6 +20,10 @@ typedef struct case_new {
 bool cases_open(db_conn *c, int64_t book_id, const case_new *cases, size_t n, int64_t now_us,
                 arena *a, err *e) WARN_UNUSED;
 
+// The same for what is looked at again and again: a case that is open is told anew, without a note and without counting.
+bool cases_keep(db_conn *c, int64_t book_id, const case_new *cases, size_t n, int64_t now_us,
+                arena *a, err *e) WARN_UNUSED;
+
 // The reason is gone: closes what is open of these subjects, with a note, in the caller's transaction. kind NULL: of any kind.
 // Subjects without an open case are fine. *closed may be NULL.
 bool cases_close(db_conn *c, int64_t book_id, const char *kind, const char *subject_type,
@@ -79,7 +83,9 @@ typedef struct case_change {
     str program, person; // identity of the program, and the person it acts for
     str text;            // the new owner, or the comment
     str resolution, evidence;
-    str key; // idempotency key, 1 … RULE_KEY_MAX bytes; looked up before all else
+    const err *
+        refusal; // what is wrong with the request besides; NULL: nothing. A key that is known is answered all the same
+    str key;     // idempotency key, 1 … RULE_KEY_MAX bytes; looked up before all else
     int64_t now_us;
 } case_change;
 

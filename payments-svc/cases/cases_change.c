@@ -47,6 +47,10 @@ static bool text_within(str s, size_t min, size_t max, const char *field, err *e
 
 static bool validate(const case_change *x, const case_row *now, err *e) {
     const bool assigns = x->act == CASE_ACT_ASSIGN;
+    if (x->refusal != NULL) {
+        *e = *x->refusal;
+        return false;
+    }
     if (!text_within(x->person, 1, CASE_PERSON_MAX, "person", e) ||
         !text_within(x->text, x->act == CASE_ACT_COMMENT ? 1 : 0,
                      assigns ? CASE_PERSON_MAX : CASE_TEXT_MAX, assigns ? "owner" : "comment", e)) {

@@ -32,7 +32,8 @@ static const db_stmt STATEMENTS[CASES_SQL_COUNT] = {
          "AS t(case_id, kind, subject_type, subject_id, merchant_id, code, text, amount, currency, "
          "due_at) ORDER BY subject_type, subject_id, kind, case_id DESC) AS u "
          "ON CONFLICT (book_id, subject_type, subject_id, kind) WHERE state = 1 "
-         "DO UPDATE SET seen = payment_case.seen + excluded.seen, seen_at = excluded.seen_at, "
+         "DO UPDATE SET seen = payment_case.seen + CASE WHEN $13 THEN excluded.seen ELSE 0 END, "
+         "seen_at = excluded.seen_at, "
          "code = excluded.code, text = excluded.text, amount = excluded.amount, "
          "currency = excluded.currency "
          "RETURNING case_id, seen, code, text"},

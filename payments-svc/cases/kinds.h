@@ -63,6 +63,11 @@
       "A file or message of the bank could not be read as a whole.",                               \
       "Show the file with payctl inbox, repair it or ask the bank for a new one, and apply it "    \
       "again.")                                                                                    \
+    X(INBOX_WAITING, "inbox", 2, CASE_NOTES_ONLY,                                                  \
+      "A file or message of the bank was recorded and could not be applied for longer than "       \
+      "allowed.",                                                                                  \
+      "Look into the log why it could not be applied. It is tried again by itself, and the case "  \
+      "closes when that succeeds.")                                                                \
     X(INBOX_LINE, "inbox", 24, CASE_NOTES_ONLY,                                                    \
       "A line of the bank matches no payout of ours, or does not agree with it.",                  \
       "Show the line with payctl inbox, find what it is about with the bank, and apply it or "     \

@@ -16,6 +16,18 @@ static const db_stmt STATEMENTS[CONNECTIONS_SQL_COUNT] = {
     [CONNECTIONS_SQL_LOG] = {"connections_log",
                              "INSERT INTO pause_log (book_id, entry_id, connection, merchant_id, "
                              "kind, reason, actor, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"},
+    [CONNECTIONS_SQL_BOOKS] = {"connections_books", "SELECT DISTINCT book_id FROM merchant_book"},
+    // By connection and step: how many stand there (at most $4 of each book are counted), and since when the oldest does.
+    [CONNECTIONS_SQL_QUEUE] =
+        {"connections_queue",
+         "SELECT d.rail, e.step, sum(f.n)::int8, min(f.since) FROM unnest($1::int8[]) AS "
+         "b(book_id) "
+         "CROSS JOIN unnest($2::int2[]) AS d(rail) CROSS JOIN unnest($3::int2[]) AS e(step) "
+         "CROSS JOIN LATERAL (SELECT count(*) AS n, min(w.step_since) AS since FROM "
+         "(SELECT s.step_since FROM saga s WHERE s.book_id = b.book_id AND s.rail = d.rail "
+         "AND s.step = e.step AND s.step <> 8 AND s.hold = '' ORDER BY s.step_since LIMIT $4) AS "
+         "w) "
+         "AS f WHERE f.n > 0 GROUP BY d.rail, e.step ORDER BY d.rail, e.step"},
 };
 
 const db_stmt *connections_sql(connections_sql_id id) {

@@ -9,6 +9,8 @@ typedef enum connections_sql_id {
     CONNECTIONS_SQL_PAUSE,
     CONNECTIONS_SQL_RESUME,
     CONNECTIONS_SQL_LOG,
+    CONNECTIONS_SQL_BOOKS,
+    CONNECTIONS_SQL_QUEUE,
     CONNECTIONS_SQL_COUNT
 } connections_sql_id;
 

@@ -1,4 +1,4 @@
-// The brake against a real PostgreSQL.
+// The brake, and what stands at a connection, against a real PostgreSQL.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/log.h"
+#include "connections/connections.h"
 #include "connections/pause.h"
 #include "testing/fixture.h"
 
@@ -42,7 +43,7 @@ static int teardown(void **state) {
 static int fresh(void **state) {
     (void)state;
     arena_reset(memory);
-    fixture_sql("TRUNCATE pause, pause_log", NULL, 0);
+    fixture_sql("TRUNCATE pause, pause_log, saga, merchant_book", NULL, 0);
     return 0;
 }
 
@@ -137,11 +138,51 @@ static void test_pause__is_refused_before_there_are_too_many(void **state) {
     assert_true(pause_stops(&s, 7, 2));
 }
 
+typedef struct queue_read {
+    const connection_info *list;
+    connection_queue *out;
+    size_t n;
+} queue_read;
+
+static bool read_queue(db_conn *c, arena *a, void *arg, err *e) {
+    queue_read *q = arg;
+    return connections_queue(c, q->list, 2, a, &q->out, &q->n, e);
+}
+
+static void test_queue__counts_by_step_over_all_books(void **state) {
+    (void)state;
+    fixture_sql(
+        "INSERT INTO merchant_book VALUES ('shop', 7), ('stall', 8); "
+        "INSERT INTO saga (book_id, payout_id, rail, step, phase, state, attempt, tries, log_seq, "
+        "events, events_seen, epoch, reason, reason_text, rail_reference, updated_at, step_since, "
+        "hold) SELECT 7 + n % 2, md5(n::text)::uuid, 1 + n / 6, CASE WHEN n < 4 THEN 2 WHEN n = 4 "
+        "THEN 8 ELSE 4 END, 0, 4, 1, 0, 0, 0, 0, 0, '', '', '', now(), "
+        "'2026-01-01Z'::timestamptz + n * interval '1 h', CASE n WHEN 3 THEN 'HELD' ELSE '' END "
+        "FROM generate_series(0, 7) AS n",
+        NULL, 0);
+    const connection_info list[] = {{.id = 1, .name = "ach"}, {.id = 2, .name = "instant"}};
+    queue_read q = {.list = list};
+    err e;
+    assert_true(db_read(pool, fixture_deadline(5000), memory, read_queue, &q, &e));
+    assert_int_equal(q.n, 3);
+    assert_int_equal(q.out[0].connection, 1);
+    assert_int_equal(q.out[0].step, 2);
+    assert_int_equal(q.out[0].count, 3); // of two books; the held one is not counted
+    assert_int_equal(q.out[0].oldest_us, 1767225600000000);
+    assert_int_equal(q.out[1].count, 1);
+    assert_int_equal(q.out[2].connection, 2);
+    assert_int_equal(q.out[2].step, 4);
+    assert_int_equal(q.out[2].count, 2);
+    assert_ptr_equal(connection_named(list, 2, STR("instant")), &list[1]);
+    assert_null(connection_named(list, 2, STR("wire")));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_pause__covers_what_agrees_with_all_of_it, fresh),
         cmocka_unit_test_setup(test_EXPLAINED__who_paused_and_resumed_what, fresh),
         cmocka_unit_test_setup(test_pause__is_refused_before_there_are_too_many, fresh),
+        cmocka_unit_test_setup(test_queue__counts_by_step_over_all_books, fresh),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -97,13 +97,14 @@ typedef struct rail_event {
 
 typedef struct rail rail;
 struct rail {
-    int id;                 // RAIL_ACH …
-    const char *name;       // "ach"
-    const char *currencies; // "USD" or "INR,USD"
-    int64_t amount_max;     // minor units, one item
-    int batch_max;          // items of one submit
-    int64_t gather_ms;      // wait so long for more items before a batch is cut (0: at once)
-    const char *finality;   // one sentence, for people
+    int id;                  // RAIL_ACH …
+    const char *name;        // "ach"
+    const char *currencies;  // "USD" or "INR,USD"
+    int64_t amount_max;      // minor units, one item
+    int batch_max;           // items of one submit
+    int64_t gather_ms;       // wait so long for more items before a batch is cut (0: at once)
+    const char *instruments; // comma-separated ways to be paid that it carries: us_bank, in_bank
+    const char *finality;    // one sentence, for people
     // Items leave in submissions that have a sender of their own: prepare gives each item its verdict (RAIL_HANDED_OVER,
     // RAIL_NOT_SENT or RAIL_REFUSED), and submit is never called.
     bool hands_over;

@@ -270,8 +270,9 @@ static bool scan_database(saga_engine *g, scan *s, arena *a, err *e) {
     s->now_us = clock_wall_us(g->clock);
     s->found = (saga_scan){NULL, 0, INT64_MAX};
     return s->n_books == 0 ||
-           saga_store_scan(g->o.look_pool, s->books, s->n_books, rails, g->o.n_rails, s->now_us,
-                           (int64_t)g->o.batch_max + 1, &s->found, deadline, a, e);
+           (saga_store_scan(g->o.look_pool, s->books, s->n_books, rails, g->o.n_rails, s->now_us,
+                            (int64_t)g->o.batch_max + 1, &s->found, deadline, a, e) &&
+            saga_brake_scan(g->o.look_pool, &s->found, deadline, a, e));
 }
 
 static void take_scan(saga_engine *g, const scan *s) {
@@ -572,6 +573,14 @@ void saga_engine_heard(saga_engine *g, int64_t book_id) {
     g->next_scan_ms = soon_ms < g->next_scan_ms ? soon_ms : g->next_scan_ms;
     pthread_mutex_unlock(&g->mutex);
     mark_step(g, book_id, STEP_AWAIT); // where nearly all of them are
+}
+
+void saga_engine_look(saga_engine *g) {
+    pthread_mutex_lock(&g->mutex);
+    g->pause_ms = g->o.poll_ms;
+    g->scan_wanted = true;
+    wake_one(g);
+    pthread_mutex_unlock(&g->mutex);
 }
 
 void saga_engine_stop(saga_engine *g) {

@@ -51,6 +51,8 @@ saga_engine *saga_engine_start(const saga_engine_options *o, err *e);
 void saga_engine_wake(saga_engine *g, int64_t book_id);
 // A rail has spoken of payouts of a book. The same.
 void saga_engine_heard(saga_engine *g, int64_t book_id);
+// Something may have become due in any book, as when a pause was lifted. The same.
+void saga_engine_look(saga_engine *g);
 // Takes no more batches, finishes those under way and so gives their leases back, joins the threads, and frees. Accepts NULL.
 void saga_engine_stop(saga_engine *g);
 

@@ -71,6 +71,8 @@ typedef struct saga_batch {
     size_t n_found;        // rows that the claim saw; n is that too, but is 0 when the claim failed
     rail_item *rail_items; // EXECUTE first, then RESOLVE
     size_t n_execute, n_resolve;
+    str *paused; // merchants whose payouts stay where they stand (saga_brake)
+    size_t n_paused;
     uuid lease_id;                 // of the items that act
     _Atomic int64_t until_mono_ms; // the lease's end; acting on a rail after it is forbidden
     bool lost;                     // somebody else has it now, or will: nothing may be written
@@ -123,6 +125,11 @@ typedef struct saga_scan {
 bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const int16_t *rails,
                      size_t n_rails, int64_t now_us, int64_t limit, saga_scan *s,
                      int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
+// Inside the claiming transaction, after the slot's lock: *stopped when all of it is paused; else fills b->paused. (saga_brake.c)
+bool saga_brake(saga_batch *b, db_conn *c, bool *stopped, err *e) WARN_UNUSED;
+// Takes what is paused as a whole out of a scan, so that nobody claims in vain.
+bool saga_brake_scan(db_pool *pool, saga_scan *s, int64_t deadline_mono_ms, arena *a,
+                     err *e) WARN_UNUSED;
 // In how many lanes the sagas before a step stand.
 int16_t saga_step_lanes(saga_step step);
 

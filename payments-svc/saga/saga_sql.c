@@ -103,7 +103,10 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "FROM saga AS s WHERE s.book_id = $1 AND s.rail = $2 AND s.step = $3 "
          "AND " LANE_OF_S " = t.lane AND s.due_at <= $4 "
          "AND s.payout_id NOT IN (SELECT unnest(payout_ids) FROM saga_lease "
-         "WHERE book_id = $1 AND rail = $2 AND step = $3) ORDER BY s.due_at LIMIT $6) AS q"},
+         "WHERE book_id = $1 AND rail = $2 AND step = $3) "
+         "AND ($7::text[] IS NULL OR NOT EXISTS (SELECT 1 FROM payout AS p WHERE p.book_id = $1 "
+         "AND p.payout_id = s.payout_id AND p.merchant_id = ANY($7::text[]))) "
+         "ORDER BY s.due_at LIMIT $6) AS q"},
     [SAGA_SQL_EVENTS] =
         {"saga_events",
          "SELECT payout_id, attempt, kind, code, detail, rail_reference, amount, currency, "

@@ -77,6 +77,11 @@ static bool ask_lanes(saga_batch *b, db_conn *c, int64_t now_us, lanes *k, int64
     db_time(p, now_us);
     db_i16_array(p, numbers, n);
     db_i64(p, each);
+    if (b->n_paused == 0) {
+        db_null(p, OID_TEXT_ARRAY);
+    } else {
+        db_text_array(p, b->paused, b->n_paused);
+    }
     db_rows *rows = NULL;
     if (!db_exec(c, saga_sql(SAGA_SQL_DUE), p, b->a, &rows, NULL, e)) {
         return false;
@@ -271,7 +276,9 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     // The two clocks are read one after the other, this one first: the lease that we believe in is never the longer one.
     atomic_store(&b->until_mono_ms, clock_mono_ms(b->from.clock) + b->from.lease_ms);
     CRASH_POINT("saga.claim.begin");
-    if (!saga_plan_each_time(c, b->a, e) || !lock_slot(b, c, e) || !read_due(b, c, now_us, e)) {
+    bool stopped = false;
+    if (!saga_plan_each_time(c, b->a, e) || !lock_slot(b, c, e) || !saga_brake(b, c, &stopped, e) ||
+        (!stopped && !read_due(b, c, now_us, e))) {
         return false;
     }
     if (b->n == 0) {

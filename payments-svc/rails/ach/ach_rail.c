@@ -474,6 +474,7 @@ rail *ach_rail_create(const ach_settings *settings, db_pool *pool, crypto_keyrin
         .amount_max = NACHA_ENTRY_CENTS_MAX,
         .batch_max = (int)settings->entries_max,
         .gather_ms = settings->gather_ms,
+        .instruments = "us_bank",
         .finality = "Settles on the next banking day; the receiver's bank may return it, mostly "
                     "within two banking days.",
         .hands_over = true,

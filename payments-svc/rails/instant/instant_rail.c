@@ -184,6 +184,7 @@ rail *instant_rail_create(const instant_settings *settings, db_pool *pool,
         .amount_max = AMOUNT_MAX,
         .batch_max = (int)settings->connections * ITEMS_PER_CONNECTION,
         .gather_ms = 0,
+        .instruments = "us_bank,in_bank",
         .finality = "Final within seconds; there is no return except when the receiver's bank "
                     "sends the money back.",
         .submit = instant_submit,

@@ -1,0 +1,192 @@
+// payctl connections, connection: how the links to the banks stand, and the brake.
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "payments/v1/connection_service.pb-c.h"
+
+static const char *const CONNECTIONS = "payments.v1.ConnectionService";
+
+static const char *at(cli *c, const Google__Protobuf__Timestamp *t) {
+    return t == NULL ? "-" : cli_time(c, t->seconds, t->nanos);
+}
+
+static const char *queue_text(cli *c, const Payments__V1__Connection *k) {
+    const char *text = "";
+    for (size_t i = 0; i < k->n_queue; i++) {
+        text = arena_printf(c->arena, "%s%s%s %lld", text, i == 0 ? "" : ", ", k->queue[i]->step,
+                            (long long)k->queue[i]->count);
+    }
+    return text[0] != '\0' ? text : "-";
+}
+
+static const char *oldest_text(cli *c, const Payments__V1__Connection *k) {
+    const Google__Protobuf__Timestamp *oldest = NULL;
+    for (size_t i = 0; i < k->n_queue; i++) {
+        if (oldest == NULL || k->queue[i]->oldest_time->seconds < oldest->seconds) {
+            oldest = k->queue[i]->oldest_time;
+        }
+    }
+    return at(c, oldest);
+}
+
+static const char *numbers_text(cli *c, const Payments__V1__Connection *k) {
+    const char *text = "";
+    for (size_t i = 0; i < k->n_numbers; i++) {
+        text = arena_printf(c->arena, "%s%s%lld %s", text, i == 0 ? "" : ", ",
+                            (long long)k->numbers[i]->left, k->numbers[i]->name);
+    }
+    return text[0] != '\0' ? text : "-";
+}
+
+static const char *scope_text(cli *c, const Payments__V1__Pause *p) {
+    if (p->connection[0] == '\0' && p->book_id == 0 && p->merchant_id[0] == '\0') {
+        return "everything";
+    }
+    const char *text = p->connection[0] != '\0' ? p->connection : "every connection";
+    if (p->book_id != 0) {
+        text = arena_printf(c->arena, "%s, book %lld", text, (long long)p->book_id);
+    }
+    return p->merchant_id[0] != '\0'
+               ? arena_printf(c->arena, "%s, merchant %s", text, p->merchant_id)
+               : text;
+}
+
+static void print_connections(cli *c, const Payments__V1__ListConnectionsResponse *r) {
+    static const char *const TITLES[] = {"connection", "scheme",       "state", "waiting",
+                                         "oldest",     "next cut-off", "left",  "bank last heard"};
+    table t;
+    table_begin(&t, 8, 0, TITLES);
+    for (size_t i = 0; i < r->n_connections; i++) {
+        const Payments__V1__Connection *k = r->connections[i];
+        const char *cells[] = {
+            k->name,
+            k->scheme,
+            cli_enum_name(&payments__v1__connection_state__descriptor, (int)k->state),
+            queue_text(c, k),
+            oldest_text(c, k),
+            at(c, k->next_cut_off_time),
+            numbers_text(c, k),
+            at(c, k->last_word_time)};
+        table_row(&t, cells);
+    }
+    table_print(&t);
+    for (size_t i = 0; i < r->n_pauses; i++) {
+        const Payments__V1__Pause *p = r->pauses[i];
+        (void)printf("paused: %s since %s by %s: %s\n", scope_text(c, p), at(c, p->since_time),
+                     p->actor, p->reason);
+    }
+}
+
+static int show(cli *c) {
+    Payments__V1__ListConnectionsRequest request = PAYMENTS__V1__LIST_CONNECTIONS_REQUEST__INIT;
+    ProtobufCMessage *answer = NULL;
+    err e = {0};
+    if (!cli_call(c, CONNECTIONS, "ListConnections", &request.base,
+                  &payments__v1__list_connections_response__descriptor, &answer, &e)) {
+        return cli_failed(c, "list the connections", &e);
+    }
+    if (c->json) {
+        cli_print_json(answer);
+    } else {
+        print_connections(c, (const Payments__V1__ListConnectionsResponse *)answer);
+    }
+    return EXIT_DONE;
+}
+
+static int cmd_connections(cli *c, int argc, char **argv) {
+    (void)argv;
+    return argc == 1 ? show(c) : cli_usage("connections takes no words");
+}
+
+typedef struct brake {
+    const char *connection, *merchant, *reason, *person;
+    int64_t book;
+} brake;
+
+static bool pause_it(cli *c, const brake *b, ProtobufCMessage **answer, err *e) {
+    Payments__V1__PauseConnectionRequest r = PAYMENTS__V1__PAUSE_CONNECTION_REQUEST__INIT;
+    r.connection = (char *)b->connection;
+    r.merchant_id = (char *)b->merchant;
+    r.book_id = b->book;
+    r.reason = (char *)b->reason;
+    r.person = (char *)b->person;
+    return cli_call(c, CONNECTIONS, "PauseConnection", &r.base,
+                    &payments__v1__pause_connection_response__descriptor, answer, e);
+}
+
+static bool resume_it(cli *c, const brake *b, ProtobufCMessage **answer, err *e) {
+    Payments__V1__ResumeConnectionRequest r = PAYMENTS__V1__RESUME_CONNECTION_REQUEST__INIT;
+    r.connection = (char *)b->connection;
+    r.merchant_id = (char *)b->merchant;
+    r.book_id = b->book;
+    r.reason = (char *)b->reason;
+    r.person = (char *)b->person;
+    return cli_call(c, CONNECTIONS, "ResumeConnection", &r.base,
+                    &payments__v1__resume_connection_response__descriptor, answer, e);
+}
+
+static int cmd_connection(cli *c, int argc, char **argv) {
+    static const struct option OPTIONS[] = {{"reason", required_argument, NULL, 'r'},
+                                            {"merchant", required_argument, NULL, 'm'},
+                                            {"book", required_argument, NULL, 'b'},
+                                            {"person", required_argument, NULL, 'p'},
+                                            {0}};
+    brake b = {.merchant = "", .reason = "", .person = cli_login_name()};
+    ProtobufCMessage *answer = NULL;
+    err e = {0};
+    int opt = 0;
+    while ((opt = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+        switch (opt) {
+        case 'r': b.reason = optarg; break;
+        case 'm': b.merchant = optarg; break;
+        case 'p': b.person = optarg; break;
+        case 'b':
+            if (!str_to_i64(str_of(optarg), 0, INT64_MAX, &b.book)) {
+                return cli_usage("\"%s\" is not a book", optarg);
+            }
+            break;
+        default: return EXIT_USAGE;
+        }
+    }
+    const bool pauses = optind + 2 == argc && strcmp(argv[optind + 1], "pause") == 0;
+    const bool resumes = optind + 2 == argc && strcmp(argv[optind + 1], "resume") == 0;
+    if ((!pauses && !resumes) || b.reason[0] == '\0') {
+        return cli_usage("connection NAME pause|resume --reason TEXT; NAME may be all");
+    }
+    b.connection = strcmp(argv[optind], "all") == 0 ? "" : argv[optind];
+    if (!(pauses ? pause_it(c, &b, &answer, &e) : resume_it(c, &b, &answer, &e))) {
+        return cli_failed(c, pauses ? "pause" : "resume", &e);
+    }
+    return show(c);
+}
+
+// --- commands --------------------------------------------------------------------------------------------------------------
+
+const cli_command COMMAND_CONNECTIONS = {
+    .name = "connections",
+    .usage = "",
+    .summary = "the links to the banks: state, what waits there, pauses",
+    .help = "JSON\n"
+            "  {connections: [{...}], pauses: [{...}]}\n",
+    .run = cmd_connections,
+};
+
+const cli_command COMMAND_CONNECTION = {
+    .name = "connection",
+    .usage = "NAME|all pause|resume --reason TEXT [--merchant M] [--book B] [--person NAME]",
+    .summary = "the brake: stops a connection, a merchant, a book or everything",
+    .help =
+        "  pause                 nothing new is reserved or sent there; what banks say is still "
+        "heard\n"
+        "  resume                lifts a pause of the same connection, merchant and book\n"
+        "  --reason TEXT         why; must be given\n"
+        "  --merchant M, --book B\n"
+        "                        only this merchant, only this book\n"
+        "  --person NAME         who does it; the login name if not given\n"
+        "\n"
+        "JSON\n"
+        "  {connections: [{...}], pauses: [{...}]}\n",
+    .run = cmd_connection,
+};

@@ -1,0 +1,240 @@
+// ConnectionService: how the connections stand, what they can carry, and the brake.
+#include <string.h>
+
+#include "api/service_internal.h"
+#include "base/assert.h"
+#include "base/clock.h"
+#include "connections/connections.h"
+#include "connections/pause.h"
+#include "domain/machine.h"
+#include "payments/v1/connection_service.pb-c.h"
+
+enum { PERSON_MAX = 128 };
+
+static const char *name_of(const payments_service *s, int id, arena *a) {
+    for (size_t i = 0; i < s->o.n_connections; i++) {
+        if (s->o.connections[i].id == id) {
+            return s->o.connections[i].name;
+        }
+    }
+    const char *name = id == 0 ? "" : arena_printf(a, "connection %d", id);
+    return name != NULL ? name : "";
+}
+
+static Payments__V1__Pause *pause_to_pb(const payments_service *s, const pause_row *row, arena *a) {
+    Payments__V1__Pause *out = ARENA_NEW(a, Payments__V1__Pause);
+    payments__v1__pause__init(out);
+    out->connection = pb_text(a, str_of(name_of(s, row->scope.connection, a)));
+    out->book_id = row->scope.book_id;
+    out->merchant_id = pb_text(a, row->scope.merchant_id);
+    out->reason = pb_text(a, row->reason);
+    out->actor = pb_text(a, row->actor);
+    out->since_time = pb_time(a, row->since_us);
+    return out;
+}
+
+// --- listing -------------------------------------------------------------------------------------------------------------
+
+typedef struct connection_listing {
+    payments_service *s;
+    pause_set pauses;
+    connection_queue *queue;
+    size_t n_queue;
+} connection_listing;
+
+static bool list_tx(db_conn *c, arena *a, void *arg, err *e) {
+    connection_listing *l = arg;
+    return pause_read(c, &l->pauses, a, e) &&
+           connections_queue(c, l->s->o.connections, l->s->o.n_connections, a, &l->queue,
+                             &l->n_queue, e);
+}
+
+static void tell_queue(const connection_listing *l, int id, Payments__V1__Connection *out,
+                       arena *a) {
+    out->queue = arena_must(a, CONNECTION_STEPS * sizeof *out->queue);
+    for (size_t i = 0; i < l->n_queue; i++) {
+        if (l->queue[i].connection == id && out->n_queue < CONNECTION_STEPS) {
+            Payments__V1__ConnectionQueue *q = ARENA_NEW(a, Payments__V1__ConnectionQueue);
+            payments__v1__connection_queue__init(q);
+            q->step = pb_text(a, str_of(saga_step_name(l->queue[i].step)));
+            q->count = l->queue[i].count;
+            q->oldest_time = pb_time(a, l->queue[i].oldest_us);
+            out->queue[out->n_queue++] = q;
+        }
+    }
+}
+
+static Payments__V1__Connection *connection_to_pb(const connection_listing *l,
+                                                  const connection_info *k, arena *a) {
+    Payments__V1__Connection *out = ARENA_NEW(a, Payments__V1__Connection);
+    payments__v1__connection__init(out);
+    out->name = pb_text(a, str_of(k->name));
+    out->scheme = pb_text(a, str_of(k->scheme));
+    const pause_row *paused = pause_of(&l->pauses, 0, k->id);
+    const bool down = k->is_down != NULL && k->is_down(k->arg);
+    out->state = !k->on           ? PAYMENTS__V1__CONNECTION_STATE__CONNECTION_STATE_OFF
+                 : paused != NULL ? PAYMENTS__V1__CONNECTION_STATE__CONNECTION_STATE_PAUSED
+                 : down           ? PAYMENTS__V1__CONNECTION_STATE__CONNECTION_STATE_DOWN
+                                  : PAYMENTS__V1__CONNECTION_STATE__CONNECTION_STATE_ON;
+    out->pause = paused == NULL ? NULL : pause_to_pb(l->s, paused, a);
+    tell_queue(l, k->id, out, a);
+    return out;
+}
+
+static void handle_list_connections(rpc_call *call, void *service,
+                                    const ProtobufCMessage *request) {
+    payments_service *s = service;
+    connection_listing l = {.s = s};
+    Payments__V1__ListConnectionsResponse answer = PAYMENTS__V1__LIST_CONNECTIONS_RESPONSE__INIT;
+    arena *a = rpc_arena(call);
+    err e = {0};
+    (void)request;
+    if (!db_read(s->o.pool, rpc_deadline_mono_ms(call), a, list_tx, &l, &e)) {
+        rpc_fail(call, &e);
+        return;
+    }
+    answer.connections = arena_must(a, (s->o.n_connections + 1) * sizeof *answer.connections);
+    for (size_t i = 0; i < s->o.n_connections; i++) {
+        answer.connections[answer.n_connections++] = connection_to_pb(&l, &s->o.connections[i], a);
+    }
+    answer.pauses = arena_must(a, (l.pauses.n + 1) * sizeof *answer.pauses); // PAUSE_ROWS_MAX
+    for (size_t i = 0; i < l.pauses.n; i++) {
+        answer.pauses[answer.n_pauses++] = pause_to_pb(s, &l.pauses.rows[i], a);
+    }
+    rpc_reply(call, &answer.base);
+}
+
+// --- the brake -----------------------------------------------------------------------------------------------------------
+
+typedef struct braking {
+    pause_row row;
+    bool lift, changed;
+} braking;
+
+static bool brake_tx(db_conn *c, arena *a, void *arg, err *e) {
+    braking *x = arg;
+    return x->lift ? pause_lift(c, &x->row.scope, x->row.reason, x->row.actor, x->row.since_us, a,
+                                &x->changed, e)
+                   : pause_set_one(c, &x->row, a, &x->changed, e);
+}
+
+// Both requests have the same fields, so one place checks them.
+static bool brake(payments_service *s, rpc_call *call, braking *x,
+                  const Payments__V1__PauseConnectionRequest *r, err *e) {
+    arena *a = rpc_arena(call);
+    const char *identity = rpc_peer_identity(call);
+    x->row.scope.book_id = r->book_id;
+    x->row.scope.merchant_id = str_of(r->merchant_id);
+    x->row.reason = str_of(r->reason);
+    x->row.since_us = clock_wall_us(clock_system());
+    if (r->book_id < 0) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "BOOK_INVALID", "book_id",
+                             "book_id must not be negative");
+    }
+    if (!pb_is_known(&r->base, "", e) ||
+        !rule_text(x->row.reason, 1, PAUSE_REASON_MAX, "", "reason", e) ||
+        !rule_text(str_of(r->person), 1, PERSON_MAX, "", "person", e)) {
+        return false;
+    }
+    if (r->connection[0] != '\0') {
+        const connection_info *k =
+            connection_named(s->o.connections, s->o.n_connections, str_of(r->connection));
+        if (k == NULL) {
+            return err_set_field(e, ERR_NOT_FOUND, "CONNECTION_NOT_FOUND", "connection",
+                                 "there is no such connection");
+        }
+        x->row.scope.connection = k->id;
+    }
+    if (r->merchant_id[0] != '\0' && (!rule_merchant_id(str_of(r->merchant_id), "merchant_id", e) ||
+                                      merchant_find(s->merchants, str_of(r->merchant_id),
+                                                    rpc_deadline_mono_ms(call), e) == NULL)) {
+        return false;
+    }
+    x->row.actor = str_of(
+        arena_printf(a, "%s for %s", identity[0] != '\0' ? identity : "insecure", r->person));
+    return db_transact(s->o.pool, rpc_deadline_mono_ms(call), a, brake_tx, x, e);
+}
+
+static void handle_pause(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    Payments__V1__PauseConnectionResponse answer = PAYMENTS__V1__PAUSE_CONNECTION_RESPONSE__INIT;
+    braking x = {0};
+    err e = {0};
+    if (!brake(service, call, &x, (const Payments__V1__PauseConnectionRequest *)request, &e)) {
+        rpc_fail(call, &e);
+        return;
+    }
+    answer.changed = x.changed;
+    rpc_reply(call, &answer.base);
+}
+
+static void handle_resume(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    const Payments__V1__ResumeConnectionRequest *r =
+        (const Payments__V1__ResumeConnectionRequest *)request;
+    Payments__V1__ResumeConnectionResponse answer = PAYMENTS__V1__RESUME_CONNECTION_RESPONSE__INIT;
+    Payments__V1__PauseConnectionRequest same = PAYMENTS__V1__PAUSE_CONNECTION_REQUEST__INIT;
+    payments_service *s = service;
+    braking x = {.lift = true};
+    err e = {0};
+    same.connection = r->connection;
+    same.book_id = r->book_id;
+    same.merchant_id = r->merchant_id;
+    same.reason = r->reason;
+    same.person = r->person;
+    if (!pb_is_known(request, "", &e) || !brake(s, call, &x, &same, &e)) {
+        rpc_fail(call, &e);
+        return;
+    }
+    if (x.changed) {
+        saga_engine_look(s->o.engine); // what has waited is due
+    }
+    answer.changed = x.changed;
+    rpc_reply(call, &answer.base);
+}
+
+// --- what can be carried -------------------------------------------------------------------------------------------------
+
+enum { LIST_MAX = 16 };
+
+static size_t split(const char *comma_list, char ***out, arena *a) {
+    size_t n = 0;
+    *out = arena_must(a, LIST_MAX * sizeof **out);
+    for (const char *at = comma_list; *at != '\0' && n < LIST_MAX;
+         at += strcspn(at, ",") + (at[strcspn(at, ",")] == ',')) {
+        (*out)[n++] = pb_text(a, (str){at, strcspn(at, ",")});
+    }
+    return n;
+}
+
+static void handle_get_capabilities(rpc_call *call, void *service,
+                                    const ProtobufCMessage *request) {
+    const payments_service *s = service;
+    Payments__V1__GetCapabilitiesResponse answer = PAYMENTS__V1__GET_CAPABILITIES_RESPONSE__INIT;
+    arena *a = rpc_arena(call);
+    (void)request;
+    answer.capabilities = arena_must(a, (s->o.n_connections + 1) * sizeof *answer.capabilities);
+    for (size_t i = 0; i < s->o.n_connections; i++) {
+        const connection_info *k = &s->o.connections[i];
+        if (!k->on) {
+            continue;
+        }
+        Payments__V1__Capability *out = ARENA_NEW(a, Payments__V1__Capability);
+        payments__v1__capability__init(out);
+        out->connection = pb_text(a, str_of(k->name));
+        out->scheme = pb_text(a, str_of(k->scheme));
+        out->n_currencies = split(k->currencies, &out->currencies, a);
+        out->amount_minor_max = k->amount_max;
+        out->description_bytes_max = k->description_max;
+        out->n_instruments = split(k->instruments, &out->instruments, a);
+        out->finality = pb_text(a, str_of(k->finality));
+        answer.capabilities[answer.n_capabilities++] = out;
+    }
+    rpc_reply(call, &answer.base);
+}
+
+const rpc_method CONNECTION_METHODS[] = {
+    {.name = "ListConnections", .unary = handle_list_connections},
+    {.name = "PauseConnection", .unary = handle_pause},
+    {.name = "ResumeConnection", .unary = handle_resume},
+    {.name = "GetCapabilities", .unary = handle_get_capabilities},
+};
+const size_t N_CONNECTION_METHODS = sizeof CONNECTION_METHODS / sizeof CONNECTION_METHODS[0];

@@ -1,0 +1,38 @@
+// The connections that this instance knows, as they describe themselves, and what stands at each.
+#ifndef CONNECTIONS_CONNECTIONS_H
+#define CONNECTIONS_CONNECTIONS_H
+
+#include "db/db.h"
+
+enum { CONNECTIONS_MAX = 64, CONNECTION_STEPS = 16, CONNECTION_COUNTED_MAX = 1000000 };
+
+typedef struct connection_info {
+    int id;                  // 1 … CONNECTIONS_MAX; saga.rail
+    const char *name;        // "ach"
+    const char *scheme;      // "ach", "instant"
+    bool on;                 // switched on in this instance; the rest says nothing when it is not
+    bool in_files;           // its payouts leave in submissions
+    const char *currencies;  // comma-separated
+    int64_t amount_max;      // minor units
+    int description_max;     // bytes of the text that the recipient sees
+    const char *instruments; // comma-separated: us_bank, in_bank
+    const char *finality;    // one sentence, for people
+    bool (*is_down)(
+        void *arg); // the engine sends nothing because the bank does not answer; may be NULL
+    void *arg;
+} connection_info;
+
+// By name; NULL when there is none.
+const connection_info *connection_named(const connection_info *list, size_t n, str name);
+
+// What stands at one step of one connection, of all books. Held payouts are not counted.
+typedef struct connection_queue {
+    int connection, step; // domain/machine.h
+    int64_t count;        // CONNECTION_COUNTED_MAX of a book at most
+    int64_t oldest_us;    // since when the oldest stands there
+} connection_queue;
+// Sorted by connection and step; steps at which nothing stands are left out. @arena
+bool connections_queue(db_conn *c, const connection_info *list, size_t n_list, arena *a,
+                       connection_queue **out, size_t *n, err *e) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,333 @@
+// The job that finds what waits for too long, and makes it a case.
+#include "jobs/deadlines.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "cases/cases.h"
+#include "domain/machine.h"
+#include "jobs/deadlines_internal.h"
+#include "jobs/jobs_sql.h"
+
+enum {
+    OVERDUE_MAX = 500, // new cases of one (book, connection, step) and run
+    KINDS_MAX = 8,
+    CLOSED_MAX = 2000,     // cases of one kind that one run closes
+    COUNTED_MAX = 1000000, // payouts of a book that are counted for one connection
+    US_PER_S = 1000000,
+};
+
+const int16_t DEADLINES_STEP[DEADLINES_STEPS] = {STEP_GATE,    STEP_RESERVE, STEP_EXECUTE,
+                                                 STEP_RESOLVE, STEP_AWAIT,   STEP_CONFIRM,
+                                                 STEP_VOID,    STEP_RETURN,  STEP_CANCEL};
+
+bool deadlines_no_memory(err *e) {
+    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
+                   "what waits takes too much memory");
+}
+
+const char *deadlines_connection_name(const deadlines *d, int id, arena *a) {
+    for (size_t i = 0; i < d->n_connections; i++) {
+        if (d->connections[i].id == id) {
+            return d->connections[i].name;
+        }
+    }
+    const char *name = arena_printf(a, "connection %d", id);
+    return name != NULL ? name : "connection";
+}
+
+bool deadlines_books(db_conn *c, arena *a, int64_t **books, size_t *n, err *e) {
+    db_rows *rows = NULL;
+    if (!db_exec(c, jobs_sql(JOBS_SQL_BOOKS), db_params_create(a), a, &rows, NULL, e)) {
+        return false;
+    }
+    *n = db_count(rows);
+    *books = ARENA_ARRAY(a, int64_t, *n + 1);
+    if (*books == NULL) {
+        return deadlines_no_memory(e);
+    }
+    for (size_t i = 0; i < *n; i++) {
+        (*books)[i] = db_get_i64(rows, i, 0);
+    }
+    return true;
+}
+
+bool deadlines_open(db_conn *c, const db_rows *rows, const case_new *cases, int64_t now_us,
+                    arena *a, err *e) {
+    const size_t n = db_count(rows);
+    size_t first = 0;
+    for (size_t i = 0; i < n; i++) {
+        const int64_t book = db_get_i64(rows, i, 0);
+        if (i + 1 == n || db_get_i64(rows, i + 1, 0) != book) {
+            if (!cases_open(c, book, cases + first, i + 1 - first, now_us, a, e)) {
+                return false;
+            }
+            first = i + 1;
+        }
+    }
+    return true;
+}
+
+bool deadlines_close(db_conn *c, const deadlines_closing *what, int64_t now_us, arena *a, err *e) {
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i64(p, CLOSED_MAX);
+    size_t n_kinds = 0;
+    str kinds[KINDS_MAX];
+    while (what->kinds[n_kinds] != NULL) {
+        ASSERT(n_kinds < KINDS_MAX);
+        kinds[n_kinds] = str_of(what->kinds[n_kinds]);
+        n_kinds++;
+    }
+    if (what->statement == JOBS_SQL_FREED) {
+        db_text_array(p, kinds, n_kinds);
+    }
+    if (!db_exec(c, jobs_sql(what->statement), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    const size_t n = db_count(rows);
+    str *subjects = ARENA_ARRAY(a, str, n + 1);
+    if (subjects == NULL) {
+        return deadlines_no_memory(e);
+    }
+    size_t first = 0;
+    for (size_t i = 0; i < n; i++) {
+        subjects[i] = db_get_str(rows, i, 1);
+        const int64_t book = db_get_i64(rows, i, 0);
+        if (i + 1 == n || db_get_i64(rows, i + 1, 0) != book) {
+            for (size_t k = 0; k < n_kinds; k++) {
+                if (!cases_close(c, book, what->kinds[k], what->subject_type, subjects + first,
+                                 i + 1 - first, str_of(what->why), now_us, a, NULL, e)) {
+                    return false;
+                }
+            }
+            first = i + 1;
+        }
+    }
+    return true;
+}
+
+static int64_t allowed_s(const deadlines *d, const connection_info *k, int step) {
+    const deadlines_settings *s = &d->settings;
+    switch (step) {
+    case STEP_GATE:
+    case STEP_RESERVE: return s->reserve_s;
+    case STEP_EXECUTE: return s->execute_s;
+    case STEP_RESOLVE: return s->resolve_s;
+    case STEP_AWAIT: return k->in_files ? s->await_files_s : s->await_s;
+    default: return s->confirm_s; // CONFIRM, VOID, RETURN and CANCEL: the ledger only
+    }
+}
+
+// --- Payouts -------------------------------------------------------------------------------------------------------------
+
+static bool find_overdue(const deadlines *d, db_conn *c, const int64_t *books, size_t n_books,
+                         int64_t now_us, arena *a, db_rows **rows, err *e) {
+    int16_t rails[CONNECTIONS_MAX * DEADLINES_STEPS], steps[CONNECTIONS_MAX * DEADLINES_STEPS];
+    int64_t before[CONNECTIONS_MAX * DEADLINES_STEPS];
+    size_t n = 0;
+    for (size_t i = 0; i < d->n_connections; i++) {
+        for (size_t k = 0; d->connections[i].on && k < DEADLINES_STEPS; k++) {
+            rails[n] = (int16_t)d->connections[i].id;
+            steps[n] = DEADLINES_STEP[k];
+            before[n] = now_us - allowed_s(d, &d->connections[i], steps[n]) * US_PER_S;
+            n++;
+        }
+    }
+    db_params *p = db_params_create(a);
+    db_i64_array(p, books, n_books);
+    db_i16_array(p, rails, n);
+    db_i16_array(p, steps, n);
+    db_time_array(p, before, n);
+    db_i64(p, OVERDUE_MAX);
+    return db_exec(c, jobs_sql(JOBS_SQL_OVERDUE), p, a, rows, NULL, e);
+}
+
+static void set_currency(case_new *out, str currency) {
+    memcpy(out->currency, currency.ptr,
+           currency.len < sizeof out->currency ? currency.len : sizeof out->currency - 1);
+}
+
+static bool tell_overdue(const deadlines *d, const db_rows *rows, size_t i, arena *a,
+                         case_new *out) {
+    char since[32];
+    const int rail = db_get_i16(rows, i, 2), step = db_get_i16(rows, i, 3);
+    time_format_rfc3339(db_get_time(rows, i, 4), since, sizeof since);
+    const str reason = db_get_str(rows, i, 6);
+    const char *text =
+        arena_printf(a, "at %s of %s since %s, tried %d times%s%.*s", saga_step_name(step),
+                     deadlines_connection_name(d, rail, a), since, (int)db_get_i32(rows, i, 5),
+                     reason.len > 0 ? "; last reason: " : "", (int)reason.len, reason.ptr);
+    *out = (case_new){
+        .kind = "PAYOUT_OVERDUE",
+        .subject_type = "payout",
+        .subject_id = str_of(uuid_text(a, db_get_uuid(rows, i, 1))),
+        .merchant_id = db_get_str(rows, i, 7),
+        .code = str_of(saga_step_name(step)),
+        .text = str_of(text),
+        .amount = db_get_i64(rows, i, 8),
+    };
+    set_currency(out, db_get_str(rows, i, 9));
+    return text != NULL;
+}
+
+static bool open_overdue(const deadlines *d, db_conn *c, const db_rows *rows, int64_t now_us,
+                         arena *a, err *e) {
+    const size_t n = db_count(rows);
+    case_new *cases = ARENA_ARRAY(a, case_new, n + 1);
+    if (cases == NULL) {
+        return deadlines_no_memory(e);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!tell_overdue(d, rows, i, a, &cases[i])) {
+            return deadlines_no_memory(e);
+        }
+    }
+    return deadlines_open(c, rows, cases, now_us, a, e);
+}
+
+// Held payouts that no case tells of: those of an older version, and those whose order could not be carried out.
+static bool see_held(db_conn *c, const int64_t *books, size_t n_books, int64_t now_us, arena *a,
+                     err *e) {
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i64_array(p, books, n_books);
+    db_i64(p, OVERDUE_MAX);
+    if (!db_exec(c, jobs_sql(JOBS_SQL_HELD_UNSEEN), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    const size_t n = db_count(rows);
+    case_new *cases = ARENA_ARRAY(a, case_new, n + 1);
+    if (cases == NULL) {
+        return deadlines_no_memory(e);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const str text = db_get_str(rows, i, 6), reason = db_get_str(rows, i, 7),
+                  detail = db_get_str(rows, i, 8);
+        cases[i] = (case_new){
+            .kind = "PAYOUT_HELD",
+            .subject_type = "payout",
+            .subject_id = str_of(uuid_text(a, db_get_uuid(rows, i, 1))),
+            .merchant_id = db_get_str(rows, i, 2),
+            .code = db_get_str(rows, i, 5),
+            .text =
+                str_of(arena_printf(a, "%.*s; the last step: %.*s %.*s", (int)text.len, text.ptr,
+                                    (int)reason.len, reason.ptr, (int)detail.len, detail.ptr)),
+            .amount = db_get_i64(rows, i, 3),
+        };
+        set_currency(&cases[i], db_get_str(rows, i, 4));
+    }
+    return deadlines_open(c, rows, cases, now_us, a, e);
+}
+
+static bool close_moved_on(db_conn *c, int64_t now_us, arena *a, err *e) {
+    static const char *const HELD[] = {"PAYOUT_HELD", "PAYOUT_CONTRADICTION", "PAYOUT_UNREADABLE",
+                                       "PAYOUT_LEDGER", NULL};
+    static const char *const OVERDUE[] = {"PAYOUT_OVERDUE", NULL};
+    static const deadlines_closing FREED = {JOBS_SQL_FREED, HELD, "payout",
+                                            "the payout is not held any more"};
+    static const deadlines_closing MOVED = {
+        JOBS_SQL_MOVED_ON, OVERDUE, "payout",
+        "the payout moved on, or is held and has a case of its own"};
+    return deadlines_close(c, &FREED, now_us, a, e) && deadlines_close(c, &MOVED, now_us, a, e);
+}
+
+// --- Connections that are switched off --------------------------------------------------------------------------------------
+
+// One case for each connection that payouts wait for and that is not here; closed when nothing waits for it any more.
+static bool see_switched_off(const deadlines *d, db_conn *c, const int64_t *books, size_t n_books,
+                             int64_t now_us, arena *a, err *e) {
+    int16_t off[CONNECTIONS_MAX];
+    bool is_on[CONNECTIONS_MAX + 1] = {false};
+    size_t n_off = 0;
+    for (size_t i = 0; i < d->n_connections; i++) {
+        is_on[d->connections[i].id] = d->connections[i].on;
+    }
+    for (int id = 1; id <= CONNECTIONS_MAX; id++) {
+        if (!is_on[id]) {
+            off[n_off++] = (int16_t)id;
+        }
+    }
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i64_array(p, books, n_books);
+    db_i16_array(p, off, n_off);
+    db_i64(p, COUNTED_MAX);
+    if (!db_exec(c, jobs_sql(JOBS_SQL_WAITING), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    bool waits[CONNECTIONS_MAX + 1] = {false};
+    case_new cases[CONNECTIONS_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < db_count(rows); i++) {
+        const int id = db_get_i16(rows, i, 0);
+        const int64_t since_us = db_get_time(rows, i, 2);
+        waits[id] = true;
+        if (since_us > now_us - d->settings.switched_off_s * US_PER_S) {
+            continue;
+        }
+        char since[32];
+        time_format_rfc3339(since_us, since, sizeof since);
+        cases[n++] = (case_new){
+            .kind = "CONNECTION_OFF",
+            .subject_type = "connection",
+            .subject_id = str_of(deadlines_connection_name(d, id, a)),
+            .code = STR("SWITCHED_OFF"),
+            .text = str_of(arena_printf(a, "%" PRId64 " payouts wait for it, the oldest since %s",
+                                        db_get_i64(rows, i, 1), since)),
+        };
+    }
+    str gone[CONNECTIONS_MAX];
+    size_t n_gone = 0;
+    for (int id = 1; id <= CONNECTIONS_MAX; id++) {
+        if (!waits[id]) {
+            gone[n_gone++] = str_of(deadlines_connection_name(d, id, a));
+        }
+    }
+    return cases_keep(c, 0, cases, n, now_us, a, e) &&
+           cases_close(c, 0, "CONNECTION_OFF", "connection", gone, n_gone,
+                       STR("no payout waits for it any more, or it is switched on"), now_us, a,
+                       NULL, e);
+}
+
+static bool run(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {
+    const deadlines *d = arg;
+    int64_t *books = NULL;
+    size_t n_books = 0;
+    db_rows *rows = NULL;
+    return deadlines_books(c, a, &books, &n_books, e) &&
+           find_overdue(d, c, books, n_books, now_us, a, &rows, e) &&
+           open_overdue(d, c, rows, now_us, a, e) && see_held(c, books, n_books, now_us, a, e) &&
+           close_moved_on(c, now_us, a, e) &&
+           see_switched_off(d, c, books, n_books, now_us, a, e) &&
+           deadlines_inbox(d, c, now_us, a, e);
+}
+
+deadlines *deadlines_create(const deadlines_settings *settings, const connection_info *connections,
+                            size_t n) {
+    ASSERT(n <= CONNECTIONS_MAX);
+    deadlines *d = calloc(1, sizeof *d);
+    ASSERT(d != NULL);
+    d->settings = *settings;
+    for (size_t i = 0; i < n; i++) {
+        ASSERT(connections[i].id >= 1 && connections[i].id <= CONNECTIONS_MAX);
+        d->connections[d->n_connections++] = connections[i];
+    }
+    d->gauges = gauges_create(d);
+    return d;
+}
+
+void deadlines_destroy(deadlines *d) {
+    if (d != NULL) {
+        gauges_destroy(d->gauges);
+        free(d);
+    }
+}
+
+size_t deadlines_jobs(deadlines *d, job out[DEADLINES_JOBS]) {
+    out[0] = (job){"deadlines", d->settings.every_ms, false, run, d};
+    out[1] = (job){"gauges", d->settings.every_ms, true, gauges_read, d};
+    return DEADLINES_JOBS;
+}

@@ -1,0 +1,26 @@
+// Whatever waits has a deadline, after which it is a case (promise SEEN), and gauges that show the oldest.
+#ifndef JOBS_DEADLINES_H
+#define JOBS_DEADLINES_H
+
+#include "connections/connections.h"
+#include "jobs/jobs.h"
+
+// How long a payout may stand at a step, in seconds.
+typedef struct deadlines_settings {
+    int64_t every_ms; // how often to look
+    int64_t reserve_s, execute_s, resolve_s, await_files_s, await_s, confirm_s;
+    int64_t switched_off_s; // payouts of a connection that is switched off
+    int64_t inbox_s;        // a file or message of a bank that was recorded and not applied
+} deadlines_settings;
+
+typedef struct deadlines deadlines;
+
+// Copies the options' arrays; names must outlive it.
+deadlines *deadlines_create(const deadlines_settings *settings, const connection_info *connections,
+                            size_t n);
+void deadlines_destroy(deadlines *d); // accepts NULL; after jobs_stop
+// The jobs of this file and of gauges.c; at most DEADLINES_JOBS.
+enum { DEADLINES_JOBS = 2 };
+size_t deadlines_jobs(deadlines *d, job out[DEADLINES_JOBS]);
+
+#endif

@@ -1,0 +1,109 @@
+#include "jobs/jobs_sql.h"
+
+#include "base/assert.h"
+
+// Since when a saga really waits: a step that is planned for a time far ahead waits from then on.
+#define WAITS_SINCE                                                                                \
+    "(CASE WHEN s.due_at > s.updated_at + interval '5 min' THEN s.due_at ELSE s.step_since END)"
+
+static const db_stmt STATEMENTS[JOBS_SQL_COUNT] = {
+    [JOBS_SQL_MAKE] = {"jobs_make", "INSERT INTO job (book_id, name, next_at, runs) "
+                                    "VALUES ($3, $1, $2, 0) ON CONFLICT DO NOTHING"},
+    // Whoever finds it locked leaves it to the other.
+    [JOBS_SQL_TAKE] = {"jobs_take", "SELECT runs FROM job WHERE book_id = $3 AND name = $1 "
+                                    "AND next_at <= $2 FOR UPDATE SKIP LOCKED"},
+    [JOBS_SQL_HAS] = {"jobs_has", "SELECT runs FROM job WHERE book_id = $2 AND name = $1"},
+    [JOBS_SQL_TAKEN] = {"jobs_taken", "UPDATE job SET next_at = $2, ran_at = $3, runs = runs + 1 "
+                                      "WHERE book_id = $4 AND name = $1"},
+    [JOBS_SQL_BOOKS] = {"jobs_books", "SELECT DISTINCT book_id FROM merchant_book"},
+    // What stands at a step for longer than allowed and has no case yet. The index saga_open gives each (book, connection, step) oldest
+    // first.
+    [JOBS_SQL_OVERDUE] =
+        {"jobs_overdue",
+         "SELECT f.* FROM unnest($1::int8[]) AS b(book_id) "
+         "CROSS JOIN unnest($2::int2[], $3::int2[], $4::timestamptz[]) AS d(rail, step, before) "
+         "CROSS JOIN LATERAL (SELECT s.book_id, s.payout_id, s.rail, s.step, s.step_since, "
+         "s.tries, "
+         "s.reason, p.merchant_id, p.amount, p.currency "
+         "FROM saga s JOIN payout p ON p.book_id = s.book_id AND p.payout_id = s.payout_id "
+         "WHERE s.book_id = b.book_id AND s.rail = d.rail AND s.step = d.step AND s.step <> 8 "
+         "AND s.hold = '' AND s.step_since < d.before AND " WAITS_SINCE " < d.before "
+         "AND NOT EXISTS (SELECT 1 FROM payment_case k WHERE k.book_id = b.book_id "
+         "AND k.subject_type = 'payout' AND k.subject_id = s.payout_id::text "
+         "AND k.kind = 'PAYOUT_OVERDUE' AND k.state = 1) "
+         "ORDER BY s.step_since LIMIT $5) AS f ORDER BY f.book_id"},
+    // Payouts with a case of being overdue that have moved since, or are held and have a case of their own; and payouts with a case of
+    // being held that are not held any more.
+    [JOBS_SQL_MOVED_ON] =
+        {"jobs_moved_on",
+         "SELECT k.book_id, k.subject_id FROM payment_case k "
+         "JOIN saga s ON s.book_id = k.book_id AND s.payout_id = k.subject_id::uuid "
+         "WHERE k.state = 1 AND k.subject_type = 'payout' AND k.kind = 'PAYOUT_OVERDUE' "
+         "AND (s.step = 8 OR s.hold <> '' OR s.step_since > k.opened_at) "
+         "ORDER BY k.book_id LIMIT $1"},
+    [JOBS_SQL_FREED] = {"jobs_freed",
+                        "SELECT k.book_id, k.subject_id FROM payment_case k "
+                        "JOIN saga s ON s.book_id = k.book_id AND s.payout_id = k.subject_id::uuid "
+                        "WHERE k.state = 1 AND k.subject_type = 'payout' AND s.hold = '' AND "
+                        "k.kind = ANY($2::text[]) "
+                        "ORDER BY k.book_id LIMIT $1"},
+    // Held, nothing will happen by itself, and no case: as after an order that could not be carried out.
+    [JOBS_SQL_HELD_UNSEEN] =
+        {"jobs_held_unseen",
+         "SELECT s.book_id, s.payout_id, p.merchant_id, p.amount, p.currency, s.hold, s.hold_text, "
+         "coalesce(l.reason, ''), coalesce(l.detail, '') "
+         "FROM unnest($1::int8[]) AS b(book_id) JOIN saga s ON s.book_id = b.book_id "
+         "JOIN payout p ON p.book_id = s.book_id AND p.payout_id = s.payout_id "
+         "LEFT JOIN LATERAL (SELECT g.reason, g.detail FROM step_log g WHERE g.book_id = b.book_id "
+         "AND g.payout_id = s.payout_id ORDER BY g.seq DESC LIMIT 1) AS l ON true "
+         "WHERE s.hold <> '' AND s.due_at IS NULL "
+         "AND NOT EXISTS (SELECT 1 FROM payment_case k WHERE k.book_id = b.book_id "
+         "AND k.subject_type = 'payout' AND k.subject_id = s.payout_id::text AND k.state = 1) "
+         "ORDER BY s.book_id LIMIT $2"},
+    // What stands with these connections: how many (at most $3 of each book are counted), and since when the oldest does.
+    [JOBS_SQL_WAITING] =
+        {"jobs_waiting",
+         "SELECT d.rail, sum(f.n)::int8, min(f.since) FROM unnest($1::int8[]) AS b(book_id) "
+         "CROSS JOIN unnest($2::int2[]) AS d(rail) "
+         "CROSS JOIN LATERAL (SELECT count(*) AS n, min(w.step_since) AS since FROM "
+         "(SELECT s.step_since FROM saga s WHERE s.book_id = b.book_id AND s.rail = d.rail "
+         "AND s.step <> 8 AND s.hold = '' LIMIT $3) AS w) AS f "
+         "WHERE f.n > 0 GROUP BY d.rail ORDER BY d.rail"},
+    [JOBS_SQL_OLDEST] =
+        {"jobs_oldest",
+         "SELECT d.rail, e.step, min(f.since) FROM unnest($1::int8[]) AS b(book_id) "
+         "CROSS JOIN unnest($2::int2[]) AS d(rail) CROSS JOIN unnest($3::int2[]) AS e(step) "
+         "CROSS JOIN LATERAL (SELECT s.step_since AS since FROM saga s WHERE s.book_id = b.book_id "
+         "AND s.rail = d.rail AND s.step = e.step AND s.step <> 8 AND s.hold = '' "
+         "ORDER BY s.step_since LIMIT 1) AS f GROUP BY d.rail, e.step"},
+    [JOBS_SQL_HELD] = {"jobs_held", "SELECT s.hold, count(*) FROM unnest($1::int8[]) AS b(book_id) "
+                                    "JOIN saga s ON s.book_id = b.book_id WHERE s.hold <> '' "
+                                    "GROUP BY s.hold ORDER BY count(*) DESC LIMIT $2"},
+    [JOBS_SQL_CASES_OPEN] = {"jobs_cases_open",
+                             "SELECT kind, count(*), min(opened_at) FROM payment_case "
+                             "WHERE state = 1 GROUP BY kind"},
+    [JOBS_SQL_INBOX_LATE] =
+        {"jobs_inbox_late",
+         "SELECT i.book_id, i.inbox_id, i.connection, i.name, i.received_at, i.tries FROM inbox i "
+         "WHERE i.state = 1 AND i.received_at < $1 "
+         "AND NOT EXISTS (SELECT 1 FROM payment_case k WHERE k.book_id = i.book_id "
+         "AND k.subject_type = 'inbox' AND k.subject_id = i.inbox_id::text "
+         "AND k.kind = 'INBOX_WAITING' AND k.state = 1) ORDER BY i.book_id, i.inbox_id LIMIT $2"},
+    [JOBS_SQL_INBOX_DONE] =
+        {"jobs_inbox_done",
+         "SELECT k.book_id, k.subject_id FROM payment_case k "
+         "JOIN inbox i ON i.book_id = k.book_id AND i.inbox_id = k.subject_id::uuid "
+         "WHERE k.state = 1 AND k.subject_type = 'inbox' AND k.kind = 'INBOX_WAITING' "
+         "AND i.state <> 1 ORDER BY k.book_id LIMIT $1"},
+    // 1 recorded 2 refused as a whole 3 lines that were set aside
+    [JOBS_SQL_INBOX_OPEN] =
+        {"jobs_inbox_open",
+         "SELECT 1, count(*), min(received_at) FROM inbox WHERE state = 1 "
+         "UNION ALL SELECT 2, count(*), min(received_at) FROM inbox WHERE state = 3 "
+         "UNION ALL SELECT 3, count(*), min(at) FROM inbox_exception WHERE state = 1"},
+};
+
+const db_stmt *jobs_sql(jobs_sql_id id) {
+    ASSERT((int)id >= 0 && id < JOBS_SQL_COUNT);
+    return &STATEMENTS[id];
+}
