@@ -1,11 +1,15 @@
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
 #include "bench.h"
+
+enum { PROGRESS_EVERY_US = 5000000 };
 
 const char *const WATCHED_NAMES[WATCHED] = {"ledger_svc", "payments_svc", "bank_sim"};
 
@@ -16,6 +20,21 @@ int64_t bench_now_us(void) {
 void bench_fail(const char *what, const err *e) {
     (void)fprintf(stderr, "payouts_bench: %s: %s %s %s\n", what, e->reason, e->message, e->detail);
     exit(1);
+}
+
+void bench_progress(const char *format, ...) {
+    static int64_t told_us;
+    const bool terminal = isatty(STDERR_FILENO) == 1;
+    if (!terminal && bench_now_us() - told_us < PROGRESS_EVERY_US) {
+        return;
+    }
+    told_us = bench_now_us();
+    va_list args;
+    va_start(args, format);
+    (void)fputs(terminal ? "\r" : "", stderr);
+    (void)vfprintf(stderr, format, args);
+    (void)fputs(terminal ? "" : "\n", stderr);
+    va_end(args);
 }
 
 int bench_compare(const void *a, const void *b) {
@@ -68,7 +87,8 @@ static void print_memory(const bench *b, const saga_figures rounds[ROUNDS]) {
     (void)printf("  ],\n");
 }
 
-void bench_print(const bench *b, const saga_figures rounds[ROUNDS], int64_t naive_us) {
+void bench_print(const bench *b, const saga_figures rounds[ROUNDS], const saga_figures *half,
+                 double half_per_s, int64_t naive_us) {
     const bench_options *o = &b->o;
     const saga_figures *saga = &rounds[0];
     const double per_s = (double)o->payouts * 1e6 / (double)saga->total_us;
@@ -85,6 +105,10 @@ void bench_print(const bench *b, const saga_figures rounds[ROUNDS], int64_t naiv
     (void)printf("  \"accepted_after_s\": %.2f,\n  \"settled_after_s\": %.2f,\n",
                  (double)saga->accepted_us / 1e6, (double)saga->total_us / 1e6);
     (void)printf("  \"again_payouts_per_s\": %.1f,\n", again_per_s);
+    (void)printf("  \"half_load_payouts_per_s\": %.1f,\n  \"half_load_p50_ms\": %.2f,\n"
+                 "  \"half_load_p99_ms\": %.2f,\n  \"half_load_max_ms\": %.2f,\n",
+                 half_per_s, (double)half->p50_us / 1e3, (double)half->p99_us / 1e3,
+                 (double)half->max_us / 1e3);
     for (size_t i = 0; i < WATCHED; i++) {
         (void)printf("  \"%s_peak_mib\": %.1f,\n", WATCHED_NAMES[i],
                      (double)end.peak_kib[i] / 1024);

@@ -132,8 +132,8 @@ int64_t bench_run_naive(bench *b) {
     for (long i = 0; i < b->o.naive; i++) {
         pay_one(&n, i);
         if (i % 50 == 49) {
-            (void)fprintf(stderr, "\r%6.1f s  %ld of %ld, one at a time ",
-                          (double)(bench_now_us() - started_us) / 1e6, i + 1, b->o.naive);
+            bench_progress("%6.1f s  %ld of %ld, one at a time ",
+                           (double)(bench_now_us() - started_us) / 1e6, i + 1, b->o.naive);
         }
     }
     const int64_t total_us = bench_now_us() - started_us;

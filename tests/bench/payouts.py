@@ -1,26 +1,36 @@
 #!/usr/bin/python3
-"""`./dev bench payouts --json`: starts a whole Disburse in a folder of its own, runs payouts_bench, prints its JSON.
+"""`./dev bench payouts --json [--against REVISION]`: payouts through the whole saga, in a whole Disburse of its own.
 
-The environment may change the size, for trials: BENCH_PAYOUTS=2000 BENCH_SINGLES=400 BENCH_NAIVE=50 ...
+With --against, the release build of that revision runs the same rounds in turns with this one, and the ratio is told.
+The environment may change the size, for trials: BENCH_PAYOUTS=2000 BENCH_SINGLES=400 BENCH_NAIVE=50 BENCH_TURNS=1
+BENCH_FINISHED=100000 ...
 """
 
 from __future__ import annotations
 
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools"))
+sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "tools"), str(Path(__file__).resolve().parents[1])]
 
+from bench.finished import fill  # noqa: E402
+from bench.idle import idle_percent  # noqa: E402
 from run import Stack  # noqa: E402
 from run.layout import PROJECT, clean_environment  # noqa: E402
 
 BUILD = Path(os.environ.get("DISBURSE_BUILD", PROJECT / "build" / "release"))
 PARAMETERS = {"payouts": 20000, "singles": 2000, "in-flight": 64, "chunk": 1000, "bulk-threads": 4, "merchants": 16,
               "naive": 500}
+TURNS = int(os.environ.get("BENCH_TURNS", "3"))
+FINISHED = int(os.environ.get("BENCH_FINISHED", "2000000"))
+FULL_ROUND = 1000  # number of the first round on the full tables: its keys are of its own
+IDLE_SECONDS = 20
 SETTINGS = {
     # A file is cut after 100 ms, not 500, and its answer is looked for every 20 ms: the wait is the bank's timetable, and
     # would be a fifth of a run this short. (A bank takes 36 files a day of a customer; a run needs a dozen a book.)
@@ -28,10 +38,14 @@ SETTINGS = {
     # The naive loop pays through the instant interface without payments-svc knowing, so nobody waits for webhooks of it.
     "bank-sim": {"https.webhook_url": "", "instant.sync_settle": "true"},
 }
-TABLE = """CREATE TABLE naive_payout (payout_id uuid PRIMARY KEY, merchant_id text NOT NULL, recipient_id uuid NOT NULL,
-    amount bigint NOT NULL, state text NOT NULL, created_at timestamptz NOT NULL DEFAULT now());
+TABLE = """CREATE TABLE IF NOT EXISTS naive_payout (payout_id uuid PRIMARY KEY, merchant_id text NOT NULL,
+    recipient_id uuid NOT NULL, amount bigint NOT NULL, state text NOT NULL, created_at timestamptz NOT NULL DEFAULT now());
 GRANT SELECT, INSERT, UPDATE ON naive_payout TO payments_service;
 """
+
+
+def say(line: str) -> None:
+    print(line, file=sys.stderr)
 
 
 def parameters() -> dict[str, int]:
@@ -39,7 +53,7 @@ def parameters() -> dict[str, int]:
             for name, value in PARAMETERS.items()}
 
 
-def arguments(stack: Stack) -> list[str]:
+def arguments(stack: Stack, first_round: int) -> list[str]:
     ready = {service: stack.daemon(service).ready() for service in ("ledger-svc", "payments-svc", "bank-sim")}
     given = {
         "payments": f"127.0.0.1:{ready['payments-svc']['grpc_port']}",
@@ -55,35 +69,93 @@ def arguments(stack: Stack) -> list[str]:
         "ledger-pid": ready["ledger-svc"]["pid"],
         "payments-pid": ready["payments-svc"]["pid"],
         "bank-pid": ready["bank-sim"]["pid"],
+        "first-round": first_round,
         **parameters(),
     }
     return [f"--{name}={value}" for name, value in given.items()]
 
 
-def run(folder: Path) -> int:
-    stack = Stack(folder, build=BUILD, settings=SETTINGS, say=lambda line: print(line, file=sys.stderr))
+def rounds(stack: Stack, first_round: int) -> dict:
+    env = {**clean_environment(), **stack.env(), "no_proxy": "127.0.0.1,localhost"}
+    done = subprocess.run([BUILD / "bin" / "payouts_bench", *arguments(stack, first_round)], env=env,
+                          stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)
+
+
+def started(folder: Path) -> Stack:
+    stack = Stack(folder, build=BUILD, settings=SETTINGS, say=say)
+    stack.up()
+    stack.cluster.psql(stack.databases[1], f"SET ROLE payments_owner; {TABLE}", role="payments_migrator")
+    return stack
+
+
+def one_turn(folder: Path) -> dict:
+    stack = started(folder)
     try:
-        stack.up()
-        stack.cluster.psql(stack.databases[1], f"SET ROLE payments_owner; {TABLE}", role="payments_migrator")
-        env = {**clean_environment(), **stack.env(), "no_proxy": "127.0.0.1,localhost"}
-        done = subprocess.run([BUILD / "bin" / "payouts_bench", *arguments(stack)], env=env, stdout=subprocess.PIPE,
-                              check=False)
-        if done.returncode == 0:
-            figures = json.loads(done.stdout)
-            figures["parameters"]["settings"] = SETTINGS
-            print(json.dumps(figures, indent=2))
-        return done.returncode
+        return rounds(stack, 0)
     finally:
         stack.remove()
+
+
+def turn_of(tree: Path, folder: Path) -> dict:
+    """The same, by another checkout with its own benchmark and release build."""
+    folder.mkdir(parents=True)
+    env = {**os.environ, "DISBURSE_BUILD": str(tree / "build" / "release"), "DISBURSE_TEST_FOLDER": str(folder),
+           "PYTHONPATH": f"{tree}/tests:{tree}/tools"}
+    done = subprocess.run([sys.executable, tree / "tests" / "bench" / "payouts.py"], env=env, stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)
+
+
+def in_turns(folder: Path, before: Path) -> dict:
+    turns = []
+    for i in range(TURNS):
+        say(f"turn {i + 1} of {TURNS}: before")
+        old = turn_of(before, folder / f"before{i}")["payouts_per_s"]
+        say(f"turn {i + 1} of {TURNS}: now")
+        new = one_turn(folder / f"now{i}")["payouts_per_s"]
+        turns.append({"before_per_s": old, "now_per_s": new, "ratio": round(new / old, 3)})
+    return {"against_ratio": statistics.median(t["ratio"] for t in turns), "against_turns": turns}
+
+
+def empty_full_and_idle(folder: Path) -> dict:
+    """A run on empty tables, the same on tables with many finished payouts, and what all of it costs when nothing happens."""
+    stack = started(folder)
+    try:
+        figures = rounds(stack, 0)
+        say(f"{FINISHED} finished payouts")
+        begun = time.monotonic()
+        fill(stack, FINISHED)
+        figures["fill_s"] = round(time.monotonic() - begun, 1)
+        full = rounds(stack, FULL_ROUND)
+        figures["finished_payouts"] = FINISHED
+        figures["full_payouts_per_s"] = full["payouts_per_s"]
+        figures["full_again_payouts_per_s"] = full["again_payouts_per_s"]
+        both = [figures["payouts_per_s"], figures["again_payouts_per_s"]]
+        figures["full_ratio"] = round(statistics.mean([full["payouts_per_s"], full["again_payouts_per_s"]]) / statistics.mean(both), 3)
+        say(f"idle for {IDLE_SECONDS} s")
+        figures["idle_percent_of_a_core"] = idle_percent(stack, IDLE_SECONDS)
+        return figures
+    finally:
+        stack.remove()
+
+
+def run(folder: Path) -> int:
+    before = os.environ.get("BENCH_AGAINST")
+    figures = empty_full_and_idle(folder / "bench")
+    if before:
+        figures.update(in_turns(folder, Path(before)))
+    figures["parameters"]["settings"] = SETTINGS
+    print(json.dumps(figures, indent=2))
+    return 0
 
 
 def main() -> int:
     given = os.environ.get("DISBURSE_TEST_FOLDER")
     if given:
-        return run(Path(given) / "bench")
+        return run(Path(given))
     with tempfile.TemporaryDirectory(prefix="disburse-bench-", dir="/var/tmp") as name:
         Path(name).chmod(0o711)
-        return run(Path(name) / "bench")
+        return run(Path(name))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,15 @@ typedef struct senders {
     atomic_llong last_accepted_us;
 } senders;
 
+// Payouts a second, open loop: each call has a time of its own at which it is due, whatever the calls before it take, and its
+// latency counts from then. A tenth of the payouts come one by one, as in a round; the rest in chunks.
+typedef struct pace {
+    senders s;
+    int64_t started_us;
+    double single_every_us, chunk_every_us;
+    long singles, chunks;
+} pace;
+
 // Payout number n belongs to merchant n % merchants, so that every book has work at every moment.
 static const bench_merchant *merchant_of(const bench *b, long n) {
     return &b->merchants[n % b->o.merchants];
@@ -50,26 +59,30 @@ static void note_accepted(senders *s) {
     }
 }
 
+// since_us: when the call is due.
+static void send_single(senders *s, long n, int64_t since_us, arena *a) {
+    Payments__V1__CreatePayoutRequest request = PAYMENTS__V1__CREATE_PAYOUT_REQUEST__INIT;
+    Payments__V1__NewPayout payout;
+    ProtobufCMessage *answer = NULL;
+    err e = {0};
+    fill(s, n, a, &payout);
+    request.merchant_id = (char *)merchant_of(s->b, n)->id;
+    request.payout = &payout;
+    if (!rpc_client_call(s->b->payments, "/payments.v1.PayoutService/CreatePayout", &request.base,
+                         &payments__v1__create_payout_response__descriptor,
+                         bench_now_us() / 1000 + CALL_TIMEOUT_MS, a, &answer, &e)) {
+        bench_fail("CreatePayout", &e);
+    }
+    s->latency_us[n] = bench_now_us() - since_us;
+    note_accepted(s);
+    arena_reset(a);
+}
+
 static void *send_singles(void *arg) {
     senders *s = arg;
     arena *a = arena_create(ARENA_BYTES_MAX);
     for (long n; (n = atomic_fetch_add(&s->next_single, 1)) < s->b->o.singles;) {
-        Payments__V1__CreatePayoutRequest request = PAYMENTS__V1__CREATE_PAYOUT_REQUEST__INIT;
-        Payments__V1__NewPayout payout;
-        ProtobufCMessage *answer = NULL;
-        err e = {0};
-        fill(s, n, a, &payout);
-        request.merchant_id = (char *)merchant_of(s->b, n)->id;
-        request.payout = &payout;
-        const int64_t before = bench_now_us();
-        if (!rpc_client_call(s->b->payments, "/payments.v1.PayoutService/CreatePayout",
-                             &request.base, &payments__v1__create_payout_response__descriptor,
-                             before / 1000 + CALL_TIMEOUT_MS, a, &answer, &e)) {
-            bench_fail("CreatePayout", &e);
-        }
-        s->latency_us[n] = bench_now_us() - before;
-        note_accepted(s);
-        arena_reset(a);
+        send_single(s, n, bench_now_us(), a);
     }
     arena_destroy(a);
     return NULL;
@@ -168,7 +181,25 @@ static void check_all_settled(const bench *b, long expected, arena *a) {
     }
 }
 
-static void wait_until_settled(const bench *b, long round, int64_t started_us, saga_figures *out) {
+long bench_settled(const bench *b) {
+    arena *a = arena_create(ARENA_BYTES_MAX);
+    const http_client_options options = {.connect_timeout_ms = CALL_TIMEOUT_MS,
+                                         .total_timeout_ms = CALL_TIMEOUT_MS,
+                                         .max_connections = 1,
+                                         .response_max = METRICS_BYTES_MAX};
+    err e = {0};
+    http_client *http = http_client_create(&options, &e);
+    if (http == NULL) {
+        bench_fail("HTTP client", &e);
+    }
+    const long settled = settled_so_far(b, http, a);
+    http_client_destroy(http);
+    arena_destroy(a);
+    return settled;
+}
+
+// Waits for n payouts more than there were before.
+static void wait_until_settled(bench *b, long n, int64_t started_us, saga_figures *out) {
     arena *a = arena_create(ARENA_BYTES_MAX);
     const http_client_options options = {.connect_timeout_ms = CALL_TIMEOUT_MS,
                                          .total_timeout_ms = CALL_TIMEOUT_MS,
@@ -180,14 +211,13 @@ static void wait_until_settled(const bench *b, long round, int64_t started_us, s
     if (http == NULL) {
         bench_fail("HTTP client", &e);
     }
-    for (long settled = 0; settled < b->o.payouts;) {
+    for (long settled = 0; settled < n;) {
         const struct timespec pause = {.tv_nsec = POLL_MS * (long)NS_PER_MS};
         (void)nanosleep(&pause, NULL);
-        settled = settled_so_far(b, http, a) - round * b->o.payouts;
+        settled = settled_so_far(b, http, a) - b->settled;
         out->total_us = bench_now_us() - started_us;
-        (void)fprintf(stderr, "\r%6.1f s  %ld of %ld settled ", (double)out->total_us / 1e6,
-                      settled, b->o.payouts);
-        while (sample < SAMPLES && settled >= b->o.payouts * (long)(sample + 1) / SAMPLES) {
+        bench_progress("%6.1f s  %ld of %ld settled ", (double)out->total_us / 1e6, settled, n);
+        while (sample < SAMPLES && settled >= n * (long)(sample + 1) / SAMPLES) {
             out->samples[sample] = (memory_sample){.settled = settled, .at_us = out->total_us};
             bench_memory(b, &out->samples[sample++]);
         }
@@ -197,9 +227,17 @@ static void wait_until_settled(const bench *b, long round, int64_t started_us, s
         }
     }
     (void)fprintf(stderr, "\n");
-    check_all_settled(b, (round + 1) * b->o.payouts, a);
+    b->settled += n;
+    check_all_settled(b, b->settled, a);
     http_client_destroy(http);
     arena_destroy(a);
+}
+
+static void take_latencies(const senders *s, size_t n, saga_figures *out) {
+    qsort(s->latency_us, n, sizeof *s->latency_us, bench_compare);
+    out->p50_us = bench_percentile(s->latency_us, n, 50);
+    out->p99_us = bench_percentile(s->latency_us, n, 99);
+    out->max_us = bench_percentile(s->latency_us, n, 100);
 }
 
 saga_figures bench_run_saga(bench *b, long round) {
@@ -215,15 +253,76 @@ saga_figures bench_run_saga(bench *b, long round) {
         void *(*work)(void *) = i < o->in_flight ? send_singles : send_bulk;
         ASSERT(pthread_create(&threads[i], NULL, work, &s) == 0);
     }
-    wait_until_settled(b, round, started_us, &out);
+    wait_until_settled(b, o->payouts, started_us, &out);
     for (long i = 0; i < o->in_flight + o->bulk_threads; i++) {
         ASSERT(pthread_join(threads[i], NULL) == 0);
     }
-    qsort(s.latency_us, (size_t)o->singles, sizeof *s.latency_us, bench_compare);
-    out.p50_us = bench_percentile(s.latency_us, (size_t)o->singles, 50);
-    out.p99_us = bench_percentile(s.latency_us, (size_t)o->singles, 99);
-    out.max_us = bench_percentile(s.latency_us, (size_t)o->singles, 100);
+    take_latencies(&s, (size_t)o->singles, &out);
     out.accepted_us = atomic_load(&s.last_accepted_us) - started_us;
     free(s.latency_us);
+    return out;
+}
+
+// --- At a pace -------------------------------------------------------------------------------------------------------
+
+// Waits until a call is due, and says when that is.
+static int64_t wait_until_due(const pace *p, double every_us, long n) {
+    const int64_t due_us = p->started_us + (int64_t)(every_us * (double)n);
+    const int64_t left_us = due_us - bench_now_us();
+    if (left_us > 0) {
+        const struct timespec pause = {left_us / 1000000, (long)(left_us % 1000000) * 1000};
+        (void)nanosleep(&pause, NULL);
+    }
+    return due_us;
+}
+
+static void *pace_singles(void *arg) {
+    pace *p = arg;
+    arena *a = arena_create(ARENA_BYTES_MAX);
+    for (long n; (n = atomic_fetch_add(&p->s.next_single, 1)) < p->singles;) {
+        send_single(&p->s, n, wait_until_due(p, p->single_every_us, n), a);
+    }
+    arena_destroy(a);
+    return NULL;
+}
+
+static void *pace_chunks(void *arg) {
+    pace *p = arg;
+    const bench_options *o = &p->s.b->o;
+    arena *a = arena_create(ARENA_BYTES_MAX);
+    for (long k; (k = atomic_fetch_add(&p->s.next_bulk, 1)) < p->chunks;) {
+        (void)wait_until_due(p, p->chunk_every_us, k);
+        // Numbers of one merchant, that no other chunk and no single payout has.
+        const long rows = k / o->merchants * o->chunk * o->merchants + k % o->merchants;
+        send_chunk(&p->s, (p->singles / o->merchants + 1) * o->merchants + rows, o->chunk, a);
+        arena_reset(a);
+    }
+    arena_destroy(a);
+    return NULL;
+}
+
+saga_figures bench_run_paced(bench *b, long round, double per_s) {
+    const bench_options *o = &b->o;
+    saga_figures out = {0};
+    pace p = {.s = {.b = b, .round = round}};
+    pthread_t threads[THREADS_MAX];
+    p.singles = (long)(per_s * PACE_SECONDS / SINGLE_OF);
+    p.chunks = (long)(per_s * PACE_SECONDS * (SINGLE_OF - 1) / SINGLE_OF / (double)o->chunk);
+    p.single_every_us = PACE_SECONDS * 1e6 / (double)p.singles;
+    p.chunk_every_us = PACE_SECONDS * 1e6 / (double)(p.chunks + 1);
+    p.s.latency_us = calloc((size_t)p.singles + 1, sizeof *p.s.latency_us);
+    ASSERT(p.s.latency_us != NULL);
+    p.started_us = bench_now_us();
+    for (long i = 0; i < o->in_flight + o->bulk_threads; i++) {
+        void *(*work)(void *) = i < o->in_flight ? pace_singles : pace_chunks;
+        ASSERT(pthread_create(&threads[i], NULL, work, &p) == 0);
+    }
+    wait_until_settled(b, p.singles + p.chunks * o->chunk, p.started_us, &out);
+    for (long i = 0; i < o->in_flight + o->bulk_threads; i++) {
+        ASSERT(pthread_join(threads[i], NULL) == 0);
+    }
+    take_latencies(&p.s, (size_t)p.singles, &out);
+    out.accepted_us = atomic_load(&p.s.last_accepted_us) - p.started_us;
+    free(p.s.latency_us);
     return out;
 }

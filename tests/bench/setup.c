@@ -32,7 +32,7 @@ static void create_merchant(const bench *b, bench_merchant *m) {
     Payments__V1__CreateDepositRequest deposit = PAYMENTS__V1__CREATE_DEPOSIT_REQUEST__INIT;
     deposit.merchant_id = m->id;
     deposit.idempotency_key = "bench";
-    deposit.amount_minor = (ROUNDS * b->o.payouts + b->o.naive) * (int64_t)AMOUNT_MINOR_MAX;
+    deposit.amount_minor = (2 * ROUNDS * b->o.payouts + b->o.naive) * (int64_t)AMOUNT_MINOR_MAX;
     deposit.currency = "USD";
     (void)call(b, "/payments.v1.MerchantService/CreateDeposit", &deposit.base,
                &payments__v1__create_deposit_response__descriptor);
@@ -79,7 +79,7 @@ void bench_setup(bench *b) {
         (void)snprintf(m->id, sizeof m->id, "merchant-%02ld", i);
         create_merchant(b, m);
         create_recipients(b, m);
-        (void)fprintf(stderr, "\r%s in book %lld ", m->id, (long long)m->book_id);
+        bench_progress("%s in book %lld ", m->id, (long long)m->book_id);
     }
     (void)fprintf(stderr, "\n");
 }

@@ -124,12 +124,28 @@ cmd_test() {
     "$PYTHON" tools/test/summary.py "${results[@]}"
 }
 
+# A checkout of another revision below build/, with its release build: what a benchmark runs in turns with this one.
+build_against() {
+    local revision tree
+    revision="$(git rev-parse --verify --quiet "$1^{commit}")" || fail "there is no revision '$1' in this repository"
+    tree="$PROJECT/build/against/$revision"
+    step "Building release of $revision"
+    if [[ ! -d "$tree" ]]; then
+        mkdir -p "$tree.new"
+        git archive "$revision" | tar -x -C "$tree.new"
+        mv "$tree.new" "$tree"
+    fi
+    (cd "$tree" && { [[ -e build/release/build.ninja ]] || cmake --preset release >&2; } && cmake --build --preset release --target programs >&2)
+    export BENCH_AGAINST="$tree"
+}
+
 help_bench() {
     cat <<'END'
-./dev bench NAME --json
+./dev bench NAME --json [--against REVISION]
 
 Builds release, runs tests/bench/NAME.py in a run folder of its own, and prints one JSON object with named figures on
-stdout; progress goes to stderr. Benchmarks:
+stdout; progress goes to stderr. --against (payouts only) builds that revision of the repository, too, lets the two run in turns,
+and tells the ratio. Benchmarks:
 END
     find tests/bench -maxdepth 1 -name '[a-z]*.py' -printf '  %f\n' 2>/dev/null | sed 's/\.py$//' | sort
 }
@@ -139,9 +155,23 @@ cmd_bench() {
     [[ -n "$name" ]] || fail "which benchmark? see ./dev bench --help"
     [[ "$name" =~ ^[a-z_]+$ && -f "tests/bench/$name.py" ]] || fail "there is no benchmark '$name'"
     shift
-    [[ $# -eq 0 || ($# -eq 1 && "$1" == --json) ]] || fail "bench takes a name and --json"
+    local against=''
+    while [[ $# -gt 0 ]]; do
+        case "$1" in
+            --json) shift ;;
+            --against)
+                [[ $# -ge 2 ]] || fail "--against takes a revision"
+                against="$2"
+                shift 2
+                ;;
+            *) fail "bench takes a name, --json and --against REVISION" ;;
+        esac
+    done
     cmd_setup
     cmd_build release
+    if [[ -n "$against" ]]; then
+        build_against "$against"
+    fi
     trap test_cleanup EXIT
     trap 'exit 130' INT
     trap 'exit 143' TERM
