@@ -424,8 +424,9 @@ submission_sender *submission_sender_create(const submission_sender_options *o) 
     s->not_sent = outcome("result=\"not_sent\"");
     s->unknown = outcome("result=\"unknown\"");
     s->withdrawn = outcome("result=\"withdrawn\"");
-    s->lost = metric_counter("submissions_lost_total", "",
-                             "times that a sender found that a submission was not its own any more");
+    s->lost =
+        metric_counter("submissions_lost_total", "",
+                       "times that a sender found that a submission was not its own any more");
     s->open = metric_gauge("submissions_waiting", "", "submissions that are still to be sent");
     s->unknown_now = metric_gauge("submissions_unknown", "",
                                   "submissions of which nobody knows whether the bank has them");
