@@ -47,6 +47,7 @@ extern const cli_command COMMAND_MERCHANTS;                              // merc
 extern const cli_command COMMAND_PAY;                                    // pay.c
 extern const cli_command COMMAND_PAYOUT, COMMAND_PAYOUTS, COMMAND_WATCH; // payouts.c
 extern const cli_command COMMAND_REPORT;                                 // report.c
+extern const cli_command COMMAND_SUBMISSIONS, COMMAND_SUBMISSION;        // submissions.c
 
 // --- cases.c -----------------------------------------------------------------------------------------------------------
 // One line for each open case of the payout; nothing when there is none, or when the service does not know cases.

@@ -5,6 +5,7 @@
 #include "api/service_internal.h"
 #include "base/assert.h"
 #include "payments/v1/reconciliation_service.pb-c.h"
+#include "payments/v1/submission_service.pb-c.h"
 
 static void on_accepted(void *engine, int64_t book_id) {
     saga_engine_wake(engine, book_id);
@@ -53,6 +54,8 @@ void payments_service_describe(payments_service *s, rpc_service out[PAYMENTS_SER
         (rpc_service){&payments__v1__case_service__descriptor, CASE_METHODS, N_CASE_METHODS, s};
     out[4] = (rpc_service){&payments__v1__reconciliation_service__descriptor,
                            RECONCILIATION_METHODS, N_RECONCILIATION_METHODS, s};
+    out[6] = (rpc_service){&payments__v1__submission_service__descriptor, SUBMISSION_METHODS,
+                           N_SUBMISSION_METHODS, s};
 }
 
 void payments_service_destroy(payments_service *s) {

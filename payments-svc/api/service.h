@@ -1,5 +1,5 @@
 // The public services of payments-svc: MerchantService, RecipientService, PayoutService, CaseService,
-// ReconciliationService, ConnectionService.
+// ReconciliationService, ConnectionService, SubmissionService.
 #ifndef API_SERVICE_H
 #define API_SERVICE_H
 
@@ -10,7 +10,7 @@
 #include "rpc/rpc.h"
 #include "saga/engine.h"
 
-enum { PAYMENTS_SERVICES = 6 };
+enum { PAYMENTS_SERVICES = 7 };
 
 typedef struct payments_service payments_service;
 

@@ -2,10 +2,13 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
 #include "submissions/machine.h"
+#include "submissions/mask.h"
 
 static const submission_evidence NOTHING;
 enum { NOW = 100, LATER = 200, PAST = 50 };
@@ -140,12 +143,33 @@ static void test_names__numbers_that_nobody_knows__question_mark(void **state) {
     assert_string_equal(submission_evidence_name(0), "?");
 }
 
+static void test_mask__file__last_four_of_each_account_and_nothing_else(void **state) {
+    (void)state;
+    static const char *const ACCOUNTS[][2] = {{"000123456789     ", "********6789     "},
+                                              {"12               ", "12               "},
+                                              {"12-34 567        ", "***** 567        "},
+                                              {"12345678901234567", "*************4567"}};
+    for (size_t i = 0; i < 4; i++) {
+        char file[512], want[512];
+        for (int side = 0; side < 2; side++) {
+            snprintf(side == 0 ? file : want, sizeof file, "1%-93s\n6%11s%s%-65s\n9%-93s\n",
+                     "1123456789012345", "22231380104", ACCOUNTS[i][side], "1234567890", "99999");
+        }
+        assert_true(submission_mask_nacha(file, strlen(file)));
+        assert_string_equal(file, want);
+    }
+    char other[] = "account 000123456789\n";
+    assert_false(submission_mask_nacha(other, strlen(other)));
+    assert_false(submission_mask_nacha(other, 0));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_next__each_state__its_task),
         cmocka_unit_test(test_UNKNOWN_IS_A_STATE_begun_and_not_shown_is_unknown),
         cmocka_unit_test(test_judge__our_evidence__goes_before_the_bank),
         cmocka_unit_test(test_hear__word_of_the_bank__by_state_and_evidence),
+        cmocka_unit_test(test_mask__file__last_four_of_each_account_and_nothing_else),
         cmocka_unit_test(test_names__numbers_that_nobody_knows__question_mark),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

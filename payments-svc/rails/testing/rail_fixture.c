@@ -24,7 +24,8 @@ void rail_fixture_migrate(void) {
 void rail_fixture_clear(void) {
     fixture_sql("TRUNCATE submission, submission_item, submission_upload, submission_directory, "
                 "submission_number, submission_day, inbound_file, rail_event, payout, "
-                "saga, step_log, recipient, inbox, inbox_version, inbox_exception, inbox_sweep, payment_case, "
+                "saga, step_log, recipient, inbox, inbox_version, inbox_exception, inbox_sweep, "
+                "payment_case, "
                 "case_note",
                 NULL, 0);
     atomic_store(&rail_fixture_events_fail, false);

@@ -1,0 +1,251 @@
+// payctl submissions, submission: what was sent to a bank as one thing, and what is known about it.
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "base/assert.h"
+#include "cli/cli.h"
+#include "payments/v1/submission_service.pb-c.h"
+
+static const char *const SUBMISSIONS = "payments.v1.SubmissionService";
+
+enum { SUBMISSIONS_PAGE = 1000, SUBMISSIONS_SHOWN_MAX = 10000, STATES_MAX = 7, ITEMS_SHOWN = 20 };
+
+static const char *at(cli *c, const Google__Protobuf__Timestamp *t) {
+    return t == NULL ? "-" : cli_time(c, t->seconds, t->nanos);
+}
+
+static const char *state_name(Payments__V1__SubmissionState s) {
+    return cli_enum_name(&payments__v1__submission_state__descriptor, (int)s);
+}
+
+// --- payctl submissions ------------------------------------------------------------------------------------------------
+
+// All pages of one request, up to SUBMISSIONS_SHOWN_MAX.
+static bool collect(cli *c, Payments__V1__ListSubmissionsRequest *request,
+                    Payments__V1__ListSubmissionsResponse *all, bool *more, err *e) {
+    all->submissions = ARENA_ARRAY(c->arena, Payments__V1__Submission *, SUBMISSIONS_SHOWN_MAX);
+    ASSERT(all->submissions != NULL);
+    request->page_size = SUBMISSIONS_PAGE;
+    do {
+        ProtobufCMessage *answer = NULL;
+        if (!cli_call(c, SUBMISSIONS, "ListSubmissions", &request->base,
+                      &payments__v1__list_submissions_response__descriptor, &answer, e)) {
+            return false;
+        }
+        const Payments__V1__ListSubmissionsResponse *r =
+            (const Payments__V1__ListSubmissionsResponse *)answer;
+        for (size_t i = 0; i < r->n_submissions && all->n_submissions < SUBMISSIONS_SHOWN_MAX;
+             i++) {
+            all->submissions[all->n_submissions++] = r->submissions[i];
+        }
+        request->page_token = r->next_page_token;
+    } while (request->page_token[0] != '\0' && all->n_submissions < SUBMISSIONS_SHOWN_MAX);
+    *more = request->page_token[0] != '\0';
+    return true;
+}
+
+static void print_submissions(cli *c, const Payments__V1__ListSubmissionsResponse *all, bool more) {
+    static const char *const TITLES[] = {"submission", "state", "made",  "payouts",
+                                         "sum",        "name",  "reason"};
+    table t;
+    table_begin(&t, 7, 24u, TITLES);
+    for (size_t i = 0; i < all->n_submissions; i++) {
+        const Payments__V1__Submission *s = all->submissions[i];
+        const char *cells[] = {s->submission_id,
+                               state_name(s->state),
+                               at(c, s->create_time),
+                               arena_printf(c->arena, "%d", s->item_count),
+                               cli_money(c, s->total_minor, s->currency),
+                               s->name,
+                               s->reason_text[0] != '\0' ? s->reason_text : s->reason};
+        table_row(&t, cells);
+    }
+    table_print(&t);
+    (void)printf("%zu submission(s)%s\n", all->n_submissions, more ? "; there are more" : "");
+}
+
+static bool add_state(Payments__V1__ListSubmissionsRequest *r,
+                      Payments__V1__SubmissionState states[STATES_MAX], const char *name) {
+    int value = 0;
+    if (r->n_states == STATES_MAX ||
+        !cli_enum_value(&payments__v1__submission_state__descriptor, name, &value)) {
+        return false;
+    }
+    states[r->n_states++] = (Payments__V1__SubmissionState)value;
+    r->states = states;
+    return true;
+}
+
+static int cmd_submissions(cli *c, int argc, char **argv) {
+    static const struct option OPTIONS[] = {{"state", required_argument, NULL, 's'}, {0}};
+    Payments__V1__ListSubmissionsRequest request = PAYMENTS__V1__LIST_SUBMISSIONS_REQUEST__INIT;
+    Payments__V1__ListSubmissionsResponse all = PAYMENTS__V1__LIST_SUBMISSIONS_RESPONSE__INIT;
+    Payments__V1__SubmissionState states[STATES_MAX];
+    bool more = false;
+    err e = {0};
+    int opt = 0;
+    while ((opt = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+        if (opt == '?') {
+            return EXIT_USAGE;
+        }
+        if (!add_state(&request, states, optarg)) {
+            return cli_usage("\"%s\" is not a state of submissions", optarg);
+        }
+    }
+    if (optind != argc) {
+        return cli_usage("submissions takes options only");
+    }
+    if (!collect(c, &request, &all, &more, &e)) {
+        return cli_failed(c, "list the submissions", &e);
+    }
+    if (c->json) {
+        json_t *json = cli_to_json(&all.base);
+        json_object_del(json, "next_page_token");
+        json_object_set_new(json, "limit_reached", json_boolean(more));
+        cli_print_value(json);
+    } else {
+        print_submissions(c, &all, more);
+    }
+    return EXIT_DONE;
+}
+
+// --- payctl submission ID ----------------------------------------------------------------------------------------------
+
+static void print_head(cli *c, const Payments__V1__Submission *s) {
+    (void)printf("submission %s\n", s->submission_id);
+    (void)printf("state      %s%s%s\n", state_name(s->state), s->reason[0] != '\0' ? "  " : "",
+                 s->reason);
+    if (s->reason_text[0] != '\0') {
+        (void)printf("           %s\n", s->reason_text);
+    }
+    (void)printf("name       %s\n", s->name);
+    (void)printf("payouts    %d, %s\n", s->item_count, cli_money(c, s->total_minor, s->currency));
+    (void)printf("content    %lld bytes, SHA-256 %s\n", (long long)s->size_bytes, s->sha256);
+    (void)printf("made       %s\n", at(c, s->create_time));
+    (void)printf("sent       %s\n", at(c, s->send_time));
+    if (s->due_time != NULL) {
+        (void)printf("next look  %s, after %d tries\n", at(c, s->due_time), s->tries);
+    }
+    if (s->generation > 1) {
+        (void)printf("made anew  its payouts were in %d rejected submission(s) before\n",
+                     s->generation - 1);
+    }
+}
+
+static void print_evidence(cli *c, const Payments__V1__GetSubmissionResponse *r) {
+    static const char *const TITLES[] = {"time", "what", "by", "detail"};
+    table t;
+    (void)printf("\nevidence\n");
+    table_begin(&t, 4, 0, TITLES);
+    for (size_t i = 0; i < r->n_evidence; i++) {
+        const Payments__V1__SubmissionEvidence *v = r->evidence[i];
+        const char *by = v->sender[0] != '\0'     ? v->sender
+                         : v->inbox_id[0] != '\0' ? arena_printf(c->arena, "inbox %s", v->inbox_id)
+                                                  : "the bank";
+        const char *cells[] = {at(c, v->time), v->kind, by, v->detail};
+        table_row(&t, cells);
+    }
+    table_print(&t);
+}
+
+static void print_items(cli *c, const Payments__V1__GetSubmissionResponse *r) {
+    static const char *const TITLES[] = {"number", "payout", "attempt", "amount"};
+    table t;
+    (void)printf("\npayouts\n");
+    table_begin(&t, 4, 13u, TITLES);
+    for (size_t i = 0; i < r->n_items; i++) {
+        const Payments__V1__SubmissionItem *x = r->items[i];
+        const char *cells[] = {arena_printf(c->arena, "%lld", (long long)x->number), x->payout_id,
+                               arena_printf(c->arena, "%d", x->attempt),
+                               cli_money(c, x->amount_minor, r->submission->currency)};
+        table_row(&t, cells);
+    }
+    table_print(&t);
+    if ((int)r->n_items < r->submission->item_count) {
+        (void)printf("%d more; --json with --items 1000 shows as many\n",
+                     r->submission->item_count - (int)r->n_items);
+    }
+}
+
+static void print_content(const Payments__V1__GetSubmissionResponse *r) {
+    if (r->content_missing[0] != '\0') {
+        (void)printf("\nthe content is not shown: %s\n", r->content_missing);
+        return;
+    }
+    (void)printf("\ncontent, with account numbers masked\n%s%s", r->content,
+                 r->content_cut ? "(cut here)\n" : "");
+}
+
+static int cmd_submission(cli *c, int argc, char **argv) {
+    static const struct option OPTIONS[] = {
+        {"content", no_argument, NULL, 'c'}, {"items", required_argument, NULL, 'i'}, {0}};
+    Payments__V1__GetSubmissionRequest request = PAYMENTS__V1__GET_SUBMISSION_REQUEST__INIT;
+    ProtobufCMessage *answer = NULL;
+    int64_t items = ITEMS_SHOWN;
+    err e = {0};
+    int opt = 0;
+    while ((opt = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+        switch (opt) {
+        case 'c': request.with_content = true; break;
+        case 'i':
+            if (!str_to_i64(str_of(optarg), 1, 1000, &items)) {
+                return cli_usage("--items takes 1 to 1000");
+            }
+            break;
+        default: return EXIT_USAGE;
+        }
+    }
+    if (argc - optind != 1) {
+        return cli_usage("submission takes one id");
+    }
+    request.submission_id = argv[optind];
+    request.item_page_size = (int32_t)items;
+    if (!cli_call(c, SUBMISSIONS, "GetSubmission", &request.base,
+                  &payments__v1__get_submission_response__descriptor, &answer, &e)) {
+        return cli_failed(c, "show the submission", &e);
+    }
+    const Payments__V1__GetSubmissionResponse *r =
+        (const Payments__V1__GetSubmissionResponse *)answer;
+    if (c->json) {
+        cli_print_json(answer);
+        return EXIT_DONE;
+    }
+    print_head(c, r->submission);
+    print_evidence(c, r);
+    print_items(c, r);
+    if (request.with_content) {
+        print_content(r);
+    }
+    return EXIT_DONE;
+}
+
+// --- commands ----------------------------------------------------------------------------------------------------------
+
+const cli_command COMMAND_SUBMISSIONS = {
+    .name = "submissions",
+    .usage = "[--state S]...",
+    .summary = "what was sent to banks as one thing, newest first",
+    .help =
+        "  --state S             only these: PREPARED, SENDING, SENT, ACKED, REJECTED, UNKNOWN, "
+        "WITHDRAWN\n"
+        "\n"
+        "JSON\n"
+        "  {submissions: [{...}], limit_reached}\n",
+    .run = cmd_submissions,
+};
+
+const cli_command COMMAND_SUBMISSION = {
+    .name = "submission",
+    .usage = "ID [--content] [--items N]",
+    .summary = "one submission: where it stands, what is known about it, what is in it",
+    .help = "  --content             shows the file, with account numbers masked\n"
+            "  --items N             so many of its payouts, at most 1000; 20 if not given\n"
+            "\n"
+            "JSON\n"
+            "  {submission: {...}, evidence: [...], items: [...], content, content_cut, "
+            "content_missing}\n",
+    .run = cmd_submission,
+};
