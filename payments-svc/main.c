@@ -99,7 +99,7 @@ static const config_setting SETTINGS[] = {
     ROW("ach.lease_ms", CONFIG_INT, ach.lease_ms, "60000", 1000, 3600000, "a sender that is silent for so long has lost its file"),
     ROW("ach.retry_base_ms", CONFIG_INT, ach.retry_base_ms, "1000", 1, 3600000, "first pause before a file is sent, or asked for, again; doubles, with jitter"),
     ROW("ach.retry_cap_ms", CONFIG_INT, ach.retry_cap_ms, "60000", 1, 86400000, "longest pause before a file is sent, or asked for, again"),
-    ROW("ach.send_poll_ms", CONFIG_INT, ach.sender_poll_ms, "500", 10, 60000, "how often the database is asked for files to send"),
+    ROW("ach.send_poll_ms", CONFIG_INT, ach.sender_poll_ms, "1000", 10, 60000, "how often the database is asked for files to send"),
     ROW("ach.case_after", CONFIG_INT, ach.case_after, "8", 1, 1000, "fruitless tries to send or find a file after which a person is told"),
     ROW("ach.poll_ms", CONFIG_INT, ach.poll_ms, "1000", 10, 3600000, "how often to look for the bank's files"),
     ROW("ach.quiet_ms", CONFIG_INT, ach.quiet_ms, "60000", 0, 86400000, "a file of the bank that does not add up must not change for so long before it is judged"),

@@ -81,8 +81,12 @@ static bool accept(db_conn *c, const hearing *h, arena *a, err *e) {
     said.text = STR("");
     said.source = RAIL_SOURCE_SUBMISSION; // as its sender says it: once, whoever is the first
     size_t n = 0;
+    // A case about one that is SENT is about a contradiction, and stays.
+    const bool was_open = h->state != SUBMISSION_SENT;
     return note(c, h, EVIDENCE_ACCEPTED, a, e) && decide(c, h, SUBMISSION_ACKED, "", a, e) &&
-           subm_events_record(c, h->book_id, h->id, &said, &n, a, e);
+           subm_events_record(c, h->book_id, h->id, &said, &n, a, e) &&
+           (!was_open ||
+            subm_cases_close(c, h->book_id, h->id, clock_wall_us(clock_system()), a, e));
 }
 
 // The payouts are sent anew, but those that the bank refuses by name; when that was done too often, a person must look first.

@@ -80,3 +80,17 @@ bool subm_case_open(db_conn *c, int64_t book_id, uuid id, const char *kind, str 
     (void)snprintf(opened.currency, sizeof opened.currency, "%s", currency);
     return cases_open(c, book_id, &opened, 1, now_us, a, e);
 }
+
+bool subm_cases_close(db_conn *c, int64_t book_id, uuid id, int64_t now_us, arena *a, err *e) {
+    static const char *const KINDS[] = {"SUBMISSION_UNKNOWN", "SUBMISSION_OVERDUE"};
+    char subject[UUID_TEXT_LEN + 1];
+    uuid_format(id, subject);
+    const str ids[] = {str_of(subject)};
+    for (size_t i = 0; i < sizeof KINDS / sizeof KINDS[0]; i++) {
+        if (!cases_close(c, book_id, KINDS[i], "submission", ids, 1,
+                         STR("it is known where the submission is"), now_us, a, NULL, e)) {
+            return false;
+        }
+    }
+    return true;
+}

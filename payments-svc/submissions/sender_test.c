@@ -352,6 +352,7 @@ static void test_UNKNOWN_IS_A_STATE_bank_without_archive__never_sent_again(void 
     assert_int_equal(ack(id, (submission_ack_text){.accepted = true}), WORD_ACCEPT);
     assert_int_equal(state_of(id), SUBMISSION_ACKED);
     assert_int_equal(count_events(RAIL_EVENT_ACCEPTED), 2);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE state = 1"), 0);
     run(sender, 2);
     assert_int_equal(the_bank.n_taken, 1);
 }
@@ -424,6 +425,7 @@ static void test_send__bank_is_away__prepared_until_it_is_back(void **state) {
     run(sender, 1);
     assert_int_equal(state_of(id), SUBMISSION_SENT);
     assert_int_equal(the_bank.n_taken, 1);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE state = 1"), 0);
 }
 
 // --- A database that forgot ----------------------------------------------------------------------------------------------

@@ -272,7 +272,8 @@ static bool change_in_tx(db_conn *c, arena *a, void *arg, err *e) {
                                                 s->owner, nil, to->evidence_text, a, e)) {
         return false;
     }
-    if (to->event_kind != 0 && !tell_items(c, s, to, a, e)) {
+    if (to->event_kind != 0 &&
+        (!tell_items(c, s, to, a, e) || !subm_cases_close(c, s->book_id, s->id, s->now_us, a, e))) {
         return false;
     }
     return to->case_kind == NULL ||

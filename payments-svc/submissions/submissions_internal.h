@@ -100,4 +100,8 @@ bool subm_case_open(db_conn *c, int64_t book_id, uuid id, const char *kind, str 
                     int64_t amount, const char *currency, int64_t now_us, arena *a,
                     err *e) WARN_UNUSED;
 
+// It is known where the submission is: what was opened because nobody knew, or because it could not be sent, is closed.
+bool subm_cases_close(db_conn *c, int64_t book_id, uuid id, int64_t now_us, arena *a,
+                      err *e) WARN_UNUSED;
+
 #endif

@@ -17,7 +17,7 @@ enum {
     LEASE_MS = 60 * 1000, // three operations of the bank's server may take this long
     RETRY_BASE_MS = 1000,
     RETRY_CAP_MS = 60 * 1000,
-    SENDER_POLL_MS = 500,
+    SENDER_POLL_MS = 1000,
     CASE_AFTER = 8,
     LINES_MAX = 10000 // a limit that banks name
 };
