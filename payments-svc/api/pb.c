@@ -164,6 +164,14 @@ Payments__V1__Payout *payout_from_row(const db_rows *rows, size_t i, arena *a) {
     return p;
 }
 
+uuid payout_lowest_id(int64_t wall_ms) {
+    uuid id = {{0}};
+    for (int i = 0; i < 6; i++) {
+        id.b[i] = (uint8_t)((uint64_t)wall_ms >> (40 - 8 * i));
+    }
+    return id;
+}
+
 bool payout_is_terminal(Payments__V1__PayoutState s) {
     return s == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_SETTLED ||
            s == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_FAILED ||

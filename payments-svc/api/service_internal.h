@@ -76,6 +76,7 @@ bool out_of_memory(err *e); // RESOURCE_EXHAUSTED, returns false
 // The payout of a row of PAYOUT_COLUMNS (store/payments_sql.c). @arena
 Payments__V1__Payout *payout_from_row(const db_rows *rows, size_t i, arena *a);
 bool payout_is_terminal(Payments__V1__PayoutState s);
+uuid payout_lowest_id(int64_t wall_ms); // of those that are made at a time: UUIDv7 begins with it
 
 // --- page tokens -------------------------------------------------------------------------------------------------------
 // A token holds where to go on and a hash of the filters, so that a token used with other filters is refused.

@@ -30,9 +30,9 @@ typedef struct watch {
     payments_service *s;
     const merchant *m;
     bool all;         // every payout of the merchant, also new ones
-    bool first;       // the first look: what is terminal by now is nobody's business
+    bool first;       // the first look
     int64_t begun_ms; // of the wall
-    uuid floor;       // all: new ones have a higher id
+    uuid floor;       // all: what commits from now on has a higher id
     map *known;       // id → watched, packed; terminal ones until they are below the floor
     size_t n_open;    // of known: not terminal
     uuid *ids;        // of those, for one look
@@ -48,15 +48,6 @@ static void *pack_watched(int64_t updated_us, bool terminal) {
 static watched unpack_watched(const void *word) {
     const uint64_t bits = (uint64_t)(uintptr_t)word;
     return (watched){(int64_t)(bits >> 1), (bits & 1u) != 0};
-}
-
-// The lowest id that is made at a time (UUIDv7 begins with it).
-static uuid lowest_id_of(int64_t wall_ms) {
-    uuid id = {{0}};
-    for (int i = 0; i < 6; i++) {
-        id.b[i] = (uint8_t)((uint64_t)wall_ms >> (40 - 8 * i));
-    }
-    return id;
 }
 
 static int64_t updated_us(const Payments__V1__Payout *p) {
@@ -76,6 +67,10 @@ static void take_row(watch *w, const db_rows *rows, size_t i, arena *a) {
     if (!map_put(w->known, id, pack_watched(updated_us(p), terminal))) {
         return; // too many at once: a later look has room
     }
+    // What had ended before the watch began is known, so that it is not taken for new, and is not told.
+    if (w->first && terminal && word == NULL && uuid_cmp(id, payout_lowest_id(w->begun_ms)) < 0) {
+        return;
+    }
     w->changed[w->n_changed++] = p;
     w->n_open -= was_open ? 1 : 0;
     w->n_open += terminal ? 0 : 1;
@@ -89,33 +84,43 @@ static bool read_known(watch *w, db_conn *c, arena *a, db_rows **rows, err *e) {
     return w->n_ids == 0 || db_exec(c, payments_stmt(SQL_PAYOUT_GET_MANY), p, a, rows, NULL, e);
 }
 
-// At first everything that is open; then everything above the floor.
-static bool read_new(watch *w, db_conn *c, arena *a, db_rows **rows, err *e) {
-    const uuid everything = {{0}};
+// At first everything that is open.
+static bool read_open(const watch *w, db_conn *c, arena *a, db_rows **rows, err *e) {
     db_params *p = db_params_create(a);
     db_i64(p, w->m->book_id);
     db_text(p, str_of(w->m->id));
-    db_uuid(p, w->first ? everything : w->floor);
-    db_bool(p, !w->first);
+    db_i64(p, (int64_t)WATCH_MAX);
+    return !w->all || !w->first || db_exec(c, payments_stmt(SQL_PAYOUT_OPEN), p, a, rows, NULL, e);
+}
+
+// Everything above the floor, from the first look on: what was accepted as the watch began is in one of the two.
+static bool read_new(const watch *w, db_conn *c, arena *a, db_rows **rows, err *e) {
+    db_params *p = db_params_create(a);
+    db_i64(p, w->m->book_id);
+    db_text(p, str_of(w->m->id));
+    db_uuid(p, w->floor);
     db_i64(p, (int64_t)WATCH_MAX);
     return !w->all || w->n_open >= WATCH_MAX ||
-           db_exec(c, payments_stmt(SQL_PAYOUT_OPEN), p, a, rows, NULL, e);
+           db_exec(c, payments_stmt(SQL_PAYOUT_NEW), p, a, rows, NULL, e);
 }
 
 static bool look_tx(db_conn *c, arena *a, void *arg, err *e) {
     watch *w = arg;
-    db_rows *rows[2] = {NULL, NULL};
-    if (!read_known(w, c, a, &rows[0], e) || !read_new(w, c, a, &rows[1], e)) {
+    db_rows *rows[3] = {NULL, NULL, NULL};
+    size_t n = 0;
+    if (!read_known(w, c, a, &rows[0], e) || !read_open(w, c, a, &rows[1], e) ||
+        !read_new(w, c, a, &rows[2], e)) {
         return false;
     }
-    const size_t n_known = rows[0] != NULL ? db_count(rows[0]) : 0;
-    const size_t n_new = rows[1] != NULL ? db_count(rows[1]) : 0;
-    w->changed = ARENA_ARRAY(a, Payments__V1__Payout *, n_known + n_new + 1);
+    for (size_t k = 0; k < 3; k++) {
+        n += rows[k] != NULL ? db_count(rows[k]) : 0;
+    }
+    w->changed = ARENA_ARRAY(a, Payments__V1__Payout *, n + 1);
     w->n_changed = 0;
     if (w->changed == NULL) {
         return out_of_memory(e);
     }
-    for (size_t k = 0; k < 2; k++) {
+    for (size_t k = 0; k < 3; k++) {
         for (size_t i = 0; rows[k] != NULL && i < db_count(rows[k]); i++) {
             take_row(w, rows[k], i, a);
         }
@@ -135,7 +140,7 @@ static bool begin_look(watch *w, arena *a) {
     if (w->ids == NULL || old == NULL) {
         return false;
     }
-    w->floor = lowest_id_of(late_ms > w->begun_ms ? late_ms : w->begun_ms);
+    w->floor = payout_lowest_id(late_ms);
     map_iter it = map_begin(w->known);
     while (map_next(&it)) {
         if (!unpack_watched(it.value).terminal) {

@@ -13,6 +13,23 @@
 #define PAYOUT_TABLES                                                                              \
     "FROM payout p JOIN saga s ON s.book_id = p.book_id AND s.payout_id = p.payout_id "
 
+// Sagas of a book that are not at their end (6 SETTLED 7 FAILED 8 RETURNED 9 CANCELED), by two partial indexes that hold no others: what
+// is due stands in saga_due, what waits in saga_waiting.
+#define OPEN_SAGAS                                                                                 \
+    "SELECT book_id, payout_id FROM saga WHERE book_id = $1 AND due_at IS NOT NULL "               \
+    "AND state NOT IN (6, 7, 8, 9) "                                                               \
+    "UNION ALL SELECT book_id, payout_id FROM saga WHERE book_id = $1 AND due_at IS NULL "         \
+    "AND state NOT IN (6, 7, 8, 9)"
+// What all lists of payouts have in common. Times of creation are a range of ids first; the margin of that is taken off here.
+#define PAYOUT_LIST_WHERE                                                                          \
+    "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id < $3 AND p.payout_id >= $12 "     \
+    "AND ($4::int2[] IS NULL OR s.state = ANY($4::int2[])) "                                       \
+    "AND ($5::int2 IS NULL OR p.rail = $5::int2) "                                                 \
+    "AND ($6::text IS NULL OR p.currency = $6::text) "                                             \
+    "AND ($9::timestamptz IS NULL OR p.created_at >= $9::timestamptz) "                            \
+    "AND ($10::timestamptz IS NULL OR p.created_at < $10::timestamptz) "
+#define PAYOUT_LIST_ORDER "ORDER BY p.payout_id DESC LIMIT $11"
+
 static const db_stmt STATEMENTS[SQL_COUNT] = {
     [SQL_MERCHANT_GET] = {"merchant_get",
                           "SELECT m.merchant_id, m.name, m.book_id, m.currencies, m.created_at "
@@ -63,27 +80,50 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
          "SELECT found.* FROM unnest($3::uuid[]) AS w(id) "
          "CROSS JOIN LATERAL (SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
          "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id = w.id LIMIT 1) AS found"},
-    [SQL_PAYOUT_LIST] = {"payout_list",
-                         "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
-                         "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id < $3 "
-                         "AND ($4::int2[] IS NULL OR s.state = ANY($4::int2[])) "
-                         "AND ($5::int2 IS NULL OR p.rail = $5::int2) "
-                         "AND ($6::text IS NULL OR p.currency = $6::text) "
-                         "AND ($7::uuid IS NULL OR p.recipient_id = $7::uuid) "
-                         "AND ($8::text IS NULL OR p.external_reference = $8::text) "
-                         "AND ($9::timestamptz IS NULL OR p.created_at >= $9::timestamptz) "
-                         "AND ($10::timestamptz IS NULL OR p.created_at < $10::timestamptz) "
-                         "ORDER BY p.payout_id DESC LIMIT $11"},
+    // The same page in as many ways as there are indexes that can find it: the API chooses by the filters that are given.
+    [SQL_PAYOUT_LIST] =
+        {"payout_list",
+         "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES PAYOUT_LIST_WHERE
+         "AND ($7::uuid IS NULL OR p.recipient_id = $7::uuid) "
+         "AND ($8::text IS NULL OR p.external_reference = $8::text) " PAYOUT_LIST_ORDER},
+    [SQL_PAYOUT_LIST_REFERENCE] = {"payout_list_reference",
+                                   "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES PAYOUT_LIST_WHERE
+                                   "AND ($7::uuid IS NULL OR p.recipient_id = $7::uuid) "
+                                   "AND p.external_reference = $8::text "
+                                   "AND p.external_reference <> '' " PAYOUT_LIST_ORDER},
+    [SQL_PAYOUT_LIST_RECIPIENT] =
+        {"payout_list_recipient",
+         "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES PAYOUT_LIST_WHERE "AND p.recipient_id = $7::uuid "
+         "AND ($8::text IS NULL OR p.external_reference = $8::text) " PAYOUT_LIST_ORDER},
+    [SQL_PAYOUT_LIST_OPEN] =
+        {"payout_list_open",
+         "SELECT " PAYOUT_COLUMNS "FROM (" OPEN_SAGAS ") AS o "
+         "JOIN payout p ON p.book_id = o.book_id AND p.payout_id = o.payout_id "
+         "JOIN saga s ON s.book_id = o.book_id AND s.payout_id = o.payout_id " PAYOUT_LIST_WHERE
+         "AND ($7::uuid IS NULL OR p.recipient_id = $7::uuid) "
+         "AND ($8::text IS NULL OR p.external_reference = $8::text) " PAYOUT_LIST_ORDER},
+    [SQL_PAYOUT_LIST_ENDED_BADLY] =
+        {"payout_list_ended_badly",
+         "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES PAYOUT_LIST_WHERE
+         "AND s.book_id = $1 AND s.payout_id < $3 AND s.payout_id >= $12 AND s.state IN (7, 8, 9) "
+         "AND ($7::uuid IS NULL OR p.recipient_id = $7::uuid) "
+         "AND ($8::text IS NULL OR p.external_reference = $8::text) " PAYOUT_LIST_ORDER},
     [SQL_PAYOUT_SUMMARY] =
         {"payout_summary",
          "SELECT s.state, p.rail, p.currency, count(*), sum(p.amount)::text " PAYOUT_TABLES
          "WHERE p.book_id = $1 AND p.merchant_id = $2 GROUP BY s.state, p.rail, p.currency "
          "ORDER BY s.state, p.rail, p.currency"},
+    // Of a merchant: those that are open, whatever their age, and those that are new, whatever their state.
     [SQL_PAYOUT_OPEN] =
-        {"payout_open", // 6 SETTLED 7 FAILED 8 RETURNED 9 CANCELED; the new ones whatever their state
-         "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
-         "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id > $3 "
-         "AND ($4::bool OR s.state NOT IN (6, 7, 8, 9)) ORDER BY p.payout_id LIMIT $5"},
+        {"payout_open",
+         "SELECT " PAYOUT_COLUMNS "FROM (" OPEN_SAGAS ") AS o "
+         "JOIN payout p ON p.book_id = o.book_id AND p.payout_id = o.payout_id "
+         "JOIN saga s ON s.book_id = o.book_id AND s.payout_id = o.payout_id "
+         "WHERE p.book_id = $1 AND p.merchant_id = $2 ORDER BY p.payout_id LIMIT $3"},
+    [SQL_PAYOUT_NEW] = {"payout_new",
+                        "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
+                        "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id > $3 "
+                        "ORDER BY p.payout_id LIMIT $4"},
     // When there is more than fits, its end: that is what explains where the payout stands.
     [SQL_TIMELINE] =
         {"timeline",
