@@ -287,6 +287,20 @@ static void test_send__prepared__at_the_bank_once_and_items_told(void **state) {
     assert_int_equal(the_bank.n_taken, 1);
 }
 
+// What was prepared before the pause is not begun either; what was begun is still asked for.
+static void test_pause__prepared__not_begun_until_it_is_lifted(void **state) {
+    (void)state;
+    const uuid id = prepare_one(1, 3, "f1", tomorrow(), 1);
+    fixture_sql("INSERT INTO pause VALUES (0, 1, '', 'the bank is moving', 'ada', now())", NULL, 0);
+    assert_int_equal(submission_sender_run(sender), 0);
+    assert_int_equal(state_of(id), SUBMISSION_PREPARED);
+    assert_int_equal(the_bank.n_taken, 0);
+    fixture_sql("UPDATE pause SET connection = 2", NULL, 0); // another one
+    assert_int_equal(submission_sender_run(sender), 1);
+    assert_int_equal(state_of(id), SUBMISSION_SENT);
+    fixture_sql("DELETE FROM pause", NULL, 0);
+}
+
 // Two processes that hold different entries of one prepared file: the file is the unit that is sent, so it goes out once.
 static void test_NO_DOUBLE_two_senders__one_upload(void **state) {
     (void)state;
@@ -708,6 +722,7 @@ static int teardown(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_send__prepared__at_the_bank_once_and_items_told),
+        TEST(test_pause__prepared__not_begun_until_it_is_lifted),
         TEST(test_NO_DOUBLE_two_senders__one_upload),
         TEST(test_FENCED_stopped_before_the_fence__renames_nothing),
         TEST(test_FENCED_stopped_before_the_rename__finds_its_file_gone),

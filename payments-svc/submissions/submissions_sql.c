@@ -7,6 +7,11 @@
     "s.currency, s.size, s.sha256, s.generation, s.tries, s.state, s.reason, s.reason_text, "      \
     "s.created_at, s.changed_at, s.window_at, s.stale_at, s.due_at, s.sent_at"
 
+// What is paused (room connections) is not begun; what was begun is asked for all the same.
+#define NOT_PAUSED                                                                                 \
+    "NOT (submission.state = 1 AND EXISTS (SELECT 1 FROM pause AS z WHERE z.merchant_id = '' "     \
+    "AND z.book_id IN (0, submission.book_id) AND z.connection IN (0, submission.connection)))"
+
 static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
     [SUBM_SQL_INSERT] =
         {"submission_insert",
@@ -63,7 +68,7 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
                       "SELECT book_id, submission_id FROM submission "
                       "WHERE connection = $1 AND due_at <= statement_timestamp() "
                       "AND (lease_ends_at IS NULL OR lease_ends_at <= statement_timestamp()) "
-                      "ORDER BY due_at, submission_id LIMIT $2"},
+                      "AND " NOT_PAUSED " ORDER BY due_at, submission_id LIMIT $2"},
     // Promise FENCED: leases are set and compared by the database's clock alone.
     [SUBM_SQL_CLAIM] =
         {"submission_claim",
@@ -71,7 +76,8 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "lease_ends_at = statement_timestamp() + $4 * interval '1 ms' "
          "WHERE book_id = $1 AND submission_id = $2 AND due_at <= statement_timestamp() "
          "AND (lease_ends_at IS NULL OR lease_ends_at <= statement_timestamp()) "
-         "RETURNING state, epoch, tries, name, items, total, currency, size, sha256, "
+         "AND " NOT_PAUSED
+         " RETURNING state, epoch, tries, name, items, total, currency, size, sha256, "
          "content_sealed, seal, generation, stale_at, created_at, statement_timestamp()"},
     [SUBM_SQL_STILL_OURS] =
         {"submission_still_ours",
