@@ -153,8 +153,16 @@ static void add_rail(program *p, rail *r) {
     p->rails[p->n_rails++] = r;
 }
 
+static int64_t down_since_us(void *arg, int id) {
+    program *p = arg;
+    pthread_rwlock_rdlock(&p->engine_lock);
+    const int64_t since_us = p->engine != NULL ? saga_engine_down_since_us(p->engine, id) : 0;
+    pthread_rwlock_unlock(&p->engine_lock);
+    return since_us;
+}
+
 // What a connection says of itself, and what it is called when it is switched off.
-static connection_info describe(int id, const char *name, const rail *r) {
+static connection_info describe(program *p, int id, const char *name, const rail *r) {
     const connection_info off = {.id = id,
                                  .name = name,
                                  .scheme = name,
@@ -172,6 +180,8 @@ static connection_info describe(int id, const char *name, const rail *r) {
     on.description_max = RULE_DESCRIPTION_MAX;
     on.instruments = r->instruments;
     on.finality = r->finality;
+    on.down_since_us = down_since_us;
+    on.arg = p;
     return on;
 }
 
@@ -195,8 +205,8 @@ static bool start_rails(program *p, err *e) {
         instant_rail_use_inbox(p->instant, p->inbox);
         add_rail(p, p->instant);
     }
-    p->connections[0] = describe(RAIL_ACH, "ach", p->ach);
-    p->connections[1] = describe(RAIL_INSTANT, "instant", p->instant);
+    p->connections[0] = describe(p, RAIL_ACH, "ach", p->ach);
+    p->connections[1] = describe(p, RAIL_INSTANT, "instant", p->instant);
     return p->n_rails > 0 || err_set(e, ERR_INVALID_ARGUMENT, "NO_RAIL",
                                      "no rail is switched on: set ach.enabled or instant.enabled");
 }

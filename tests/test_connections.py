@@ -3,10 +3,14 @@
 import grpc
 import pytest
 from support import rpc, stubs
+from support.metrics import metric
 from support.paying import ACH, INSTANT, SETTLED, Payer
 from support.payctl import DONE, SERVICE, USAGE, Payctl
+from support.waiting import wait_until
 
-ON, PAUSED = 1, 3
+from test_cases import Cases
+
+ON, PAUSED, DOWN = 1, 3, 4
 FAST = {"payments-svc": {"saga.poll_ms": 50, "saga.resolve_after_ms": 200, "saga.backoff_cap_ms": 200, "deadlines.every_ms": 100,
                          "deadlines.execute_s": 1, "deadlines.reserve_s": 1},
         "bank-sim": {"ach.poll_ms": 10}}
@@ -142,3 +146,28 @@ def test_payctl_shows_pauses_and_resumes(connections, payer, tmp_path):
     assert payctl.run("connection", "ach", "pause")[0] == USAGE  # without a reason
     assert payctl.run("connection", "ach", "stop", "--reason", "x")[0] == USAGE
     assert payctl.run("connection", "wire", "pause", "--reason", "x")[0] == SERVICE
+
+
+def test_SEEN_a_bank_that_does_not_answer_is_found_out_once_and_not_by_each_payout(new_world):
+    settings = {**FAST["payments-svc"], "saga.backoff_base_ms": 300, "saga.backoff_cap_ms": 1_000, "deadlines.switched_off_s": 1}
+    world = new_world({"payments-svc": settings, "bank-sim": {}})
+    payer, connections, cases = Payer(world), Connections(world), Cases(world)
+    merchant = payer.merchant(deposit=100_000)
+    merchant.recipient()
+    world.bank.kill()
+    first = [merchant.pay(1_000, INSTANT).payout_id for _ in range(6)]
+    wait_until(lambda: connections.list()["instant"].state == DOWN, "the connection is down")
+    assert metric(world.payments, "payments_connection_down", connection="instant") == 1
+    later = [merchant.pay(1_000, INSTANT).payout_id for _ in range(20)]
+    case = wait_until(lambda: cases.list(kind="CONNECTION_DOWN"), "a case of the connection")[0]
+    assert (case.book_id, case.subject_type, case.subject_id) == (0, "connection", "instant")
+    tried = [payout_id for payout_id in later
+             if any(entry.step == "EXECUTE" and entry.kind == "OUTCOME" for entry in merchant.timeline(payout_id).entries)]
+    assert len(tried) <= 10, "most of them were left alone"
+    assert cases.list(kind="PAYOUT_OVERDUE") == []  # one case for all of them
+
+    world.bank.start()
+    merchant.wait_for(first + later, {SETTLED})
+    assert connections.list()["instant"].state == ON
+    assert metric(world.payments, "payments_connection_down", connection="instant") == 0
+    wait_until(lambda: not cases.list(kind="CONNECTION_DOWN"), "the case is closed")

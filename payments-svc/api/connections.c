@@ -71,7 +71,7 @@ static Payments__V1__Connection *connection_to_pb(const connection_listing *l,
     out->name = pb_text(a, str_of(k->name));
     out->scheme = pb_text(a, str_of(k->scheme));
     const pause_row *paused = pause_of(&l->pauses, 0, k->id);
-    const bool down = k->is_down != NULL && k->is_down(k->arg);
+    const bool down = k->down_since_us != NULL && k->down_since_us(k->arg, k->id) != 0;
     out->state = !k->on           ? PAYMENTS__V1__CONNECTION_STATE__CONNECTION_STATE_OFF
                  : paused != NULL ? PAYMENTS__V1__CONNECTION_STATE__CONNECTION_STATE_PAUSED
                  : down           ? PAYMENTS__V1__CONNECTION_STATE__CONNECTION_STATE_DOWN

@@ -17,8 +17,8 @@ typedef struct connection_info {
     int description_max;     // bytes of the text that the recipient sees
     const char *instruments; // comma-separated: us_bank, in_bank
     const char *finality;    // one sentence, for people
-    bool (*is_down)(
-        void *arg); // the engine sends nothing because the bank does not answer; may be NULL
+    // Since when nothing is sent because the bank does not answer; 0: it answers. May be NULL.
+    int64_t (*down_since_us)(void *arg, int id);
     void *arg;
 } connection_info;
 

@@ -123,13 +123,22 @@ static int64_t allowed_s(const deadlines *d, const connection_info *k, int step)
 
 // --- Payouts -------------------------------------------------------------------------------------------------------------
 
+// A connection whose bank does not answer is a case as a whole; its payouts get none for that.
+static bool is_down(const connection_info *k) {
+    return k->down_since_us != NULL && k->down_since_us(k->arg, k->id) != 0;
+}
+
 static bool find_overdue(const deadlines *d, db_conn *c, const int64_t *books, size_t n_books,
                          int64_t now_us, arena *a, db_rows **rows, err *e) {
     int16_t rails[CONNECTIONS_MAX * DEADLINES_STEPS], steps[CONNECTIONS_MAX * DEADLINES_STEPS];
     int64_t before[CONNECTIONS_MAX * DEADLINES_STEPS];
     size_t n = 0;
     for (size_t i = 0; i < d->n_connections; i++) {
+        const bool down = is_down(&d->connections[i]);
         for (size_t k = 0; d->connections[i].on && k < DEADLINES_STEPS; k++) {
+            if (down && (DEADLINES_STEP[k] == STEP_EXECUTE || DEADLINES_STEP[k] == STEP_RESOLVE)) {
+                continue;
+            }
             rails[n] = (int16_t)d->connections[i].id;
             steps[n] = DEADLINES_STEP[k];
             before[n] = now_us - allowed_s(d, &d->connections[i], steps[n]) * US_PER_S;
@@ -292,6 +301,33 @@ static bool see_switched_off(const deadlines *d, db_conn *c, const int64_t *book
                        NULL, e);
 }
 
+// One case for each connection whose bank has not answered for long enough; closed when it answers.
+static bool see_down(const deadlines *d, db_conn *c, int64_t now_us, arena *a, err *e) {
+    case_new cases[CONNECTIONS_MAX];
+    str back[CONNECTIONS_MAX];
+    size_t n = 0, n_back = 0;
+    for (size_t i = 0; i < d->n_connections; i++) {
+        const connection_info *k = &d->connections[i];
+        const int64_t since_us = is_down(k) ? k->down_since_us(k->arg, k->id) : 0;
+        if (since_us == 0) {
+            back[n_back++] = str_of(k->name);
+        } else if (since_us <= now_us - d->settings.switched_off_s * US_PER_S) {
+            char since[32];
+            time_format_rfc3339(since_us, since, sizeof since);
+            cases[n++] = (case_new){
+                .kind = "CONNECTION_DOWN",
+                .subject_type = "connection",
+                .subject_id = str_of(k->name),
+                .code = STR("NO_ANSWER"),
+                .text = str_of(arena_printf(a, "the bank has not answered since %s", since)),
+            };
+        }
+    }
+    return cases_keep(c, 0, cases, n, now_us, a, e) &&
+           cases_close(c, 0, "CONNECTION_DOWN", "connection", back, n_back,
+                       STR("the bank answers again"), now_us, a, NULL, e);
+}
+
 static bool run(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {
     const deadlines *d = arg;
     int64_t *books = NULL;
@@ -301,7 +337,7 @@ static bool run(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {
            find_overdue(d, c, books, n_books, now_us, a, &rows, e) &&
            open_overdue(d, c, rows, now_us, a, e) && see_held(c, books, n_books, now_us, a, e) &&
            close_moved_on(c, now_us, a, e) &&
-           see_switched_off(d, c, books, n_books, now_us, a, e) &&
+           see_switched_off(d, c, books, n_books, now_us, a, e) && see_down(d, c, now_us, a, e) &&
            deadlines_inbox(d, c, now_us, a, e);
 }
 

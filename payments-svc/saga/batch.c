@@ -214,6 +214,22 @@ static void count_next(const saga_batch *b, saga_result *r) {
     }
 }
 
+// Whether the rail answers at all, for the circuit breaker: not sent for want of an answer, or nobody knows.
+static void count_answers(const saga_batch *b, saga_result *r) {
+    for (size_t i = 0; i < b->n; i++) {
+        const saga_item *item = &b->items[i];
+        if (item->handed || (item->acting != STEP_EXECUTE && item->acting != STEP_RESOLVE)) {
+            continue;
+        }
+        const saga_outcome said = item->answer.outcome;
+        if (said != OUT_UNKNOWN && (said != OUT_RETRY || item->acting == STEP_RESOLVE)) {
+            r->n_answered++;
+        } else if (r->n_in_vain < SAGA_BREAKER_TRIES) {
+            r->in_vain[r->n_in_vain++] = item->payout_id;
+        }
+    }
+}
+
 static size_t report(const saga_batch *b, bool uncertain, int64_t started_us) {
     size_t n_moved = 0;
     int64_t n_lost = 0;
@@ -301,6 +317,9 @@ saga_result saga_batch_run(saga_batch *b, const saga_tools *tools, saga_keeper *
     }
     result.n_moved = report(b, uncertain, started_us);
     count_next(b, &result);
+    if (!b->lost) { // what somebody else has, was perhaps not even tried
+        count_answers(b, &result);
+    }
 out:
     saga_intent_wipe(b); // a claim that failed may have decrypted already
     log_ctx_clear();

@@ -48,6 +48,7 @@ typedef struct task {
     book *book;
     size_t rail;
     saga_step step;
+    bool probe; // of a connection that was down: one payout only
 } task;
 
 struct saga_engine {
@@ -76,6 +77,9 @@ struct saga_engine {
     size_t n_books;
     size_t cursor;               // where the round robin goes on
     int at_rail[SAGA_RAILS_MAX]; // workers that submit to a rail, or ask it
+    saga_breaker breakers[SAGA_RAILS_MAX];
+    int64_t down_since_us[SAGA_RAILS_MAX]; // 0: it answers
+    metric *down[SAGA_RAILS_MAX];
 };
 
 // --- Waking workers (all with the mutex held) --------------------------------------------------------------------------
@@ -145,6 +149,41 @@ static bool has_room(const saga_engine *g, const slot *s, size_t rail_index, sag
     return s->more;
 }
 
+// A connection that is down is left alone. Rails that hand over have a sender that does so by itself.
+static bool may_try(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
+    if (!acts_at_rail(t->step) || g->rails[t->rail]->hands_over) {
+        return true;
+    }
+    const int64_t now_ms = clock_mono_ms(g->clock);
+    int64_t until_ms = INT64_MAX;
+    const saga_breaker_says says = saga_breaker_ask(&g->breakers[t->rail], now_ms, &until_ms);
+    t->probe = says == BREAKER_PROBE;
+    if (says == BREAKER_WAIT && until_ms != INT64_MAX) {
+        const int64_t at_us = now_us + (until_ms - now_ms) * US_PER_MS;
+        *wake_us = at_us < *wake_us ? at_us : *wake_us;
+    }
+    return says != BREAKER_WAIT;
+}
+
+// What a batch has found out about its connection. The breaker must hear of each that it let go.
+static void tell_breaker(saga_engine *g, const task *t, const saga_result *r) {
+    if (!acts_at_rail(t->step) || g->rails[t->rail]->hands_over) {
+        return;
+    }
+    const saga_policy *p = &g->o.policy;
+    saga_breaker *b = &g->breakers[t->rail];
+    saga_breaker_tell(b, r->in_vain, r->n_in_vain, r->n_answered, p->backoff_base_ms,
+                      p->backoff_cap_ms, g->clock);
+    const bool was_down = g->down_since_us[t->rail] != 0;
+    if (b->open != was_down) {
+        g->down_since_us[t->rail] = b->open ? clock_wall_us(g->clock) : 0;
+        metric_set(g->down[t->rail], b->open ? 1 : 0);
+        log_warn(b->open ? "saga.connection_down" : "saga.connection_back",
+                 F_STR("connection", g->rails[t->rail]->name));
+    }
+    g->scan_wanted |= t->probe; // the probe was one payout, and more may be due
+}
+
 // Takes the next slot that has work. *wake_us is lowered to when the next one becomes ready.
 static bool pick(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
     const size_t per_book = g->o.n_rails * STEP_COUNT;
@@ -162,11 +201,14 @@ static bool pick(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
             *wake_us = s->not_before_us < *wake_us ? s->not_before_us : *wake_us;
             continue;
         }
+        *t = (task){home, rail_index, (saga_step)step, false};
+        if (!may_try(g, t, now_us, wake_us)) {
+            continue;
+        }
         s->marked = s->more;
         s->gathered = 0;
         s->busy++;
         g->at_rail[rail_index] += acts_at_rail((saga_step)step) ? 1 : 0;
-        *t = (task){home, rail_index, (saga_step)step};
         g->cursor = at + 1;
         return true;
     }
@@ -202,6 +244,7 @@ static void put_back(saga_engine *g, const task *t, const saga_result *r) {
     const int64_t now_us = clock_wall_us(g->clock);
     s->busy--;
     g->at_rail[t->rail] -= acts_at_rail(t->step) ? 1 : 0;
+    tell_breaker(g, t, r);
     if (r->failed) {
         const int64_t wait_ms =
             clock_backoff_ms(g->clock, CLAIM_BACKOFF_BASE_MS, CLAIM_BACKOFF_CAP_MS, s->failures) +
@@ -396,7 +439,7 @@ static saga_result run_task(worker *w, const task *t) {
                              .rail = g->rails[t->rail],
                              .book_id = t->book->id,
                              .step = t->step,
-                             .limit = limit_of(g, t->rail, t->step),
+                             .limit = t->probe ? 1 : limit_of(g, t->rail, t->step),
                              .owner = w->owner,
                              .lease_ms = g->o.lease_ms},
                     .a = w->a,
@@ -512,6 +555,20 @@ static void make_gauges(saga_engine *g) {
     }
 }
 
+static void make_down_gauges(saga_engine *g) {
+    for (size_t i = 0; i < g->o.n_rails; i++) {
+        char labels[96] = "";
+        strbuf text;
+        strbuf_init_fixed(&text, labels, sizeof labels);
+        strbuf_printf(&text, "connection=\"%s\"", g->rails[i]->name);
+        ASSERT(strbuf_ok(&text));
+        g->down[i] =
+            metric_gauge("payments_connection_down", labels,
+                         "1 while the bank does not answer and is left alone; 0: it answers");
+        metric_set(g->down[i], 0);
+    }
+}
+
 saga_engine *saga_engine_start(const saga_engine_options *o, err *e) {
     if (!check_options(o, e)) {
         return NULL;
@@ -525,6 +582,7 @@ saga_engine *saga_engine_start(const saga_engine_options *o, err *e) {
     g->a = arena_create(ENGINE_ARENA_MAX);
     saga_batch_metrics_init();
     make_gauges(g);
+    make_down_gauges(g);
     pthread_condattr_t monotonic;
     ASSERT(pthread_condattr_init(&monotonic) == 0);
     ASSERT(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
@@ -573,6 +631,16 @@ void saga_engine_heard(saga_engine *g, int64_t book_id) {
     g->next_scan_ms = soon_ms < g->next_scan_ms ? soon_ms : g->next_scan_ms;
     pthread_mutex_unlock(&g->mutex);
     mark_step(g, book_id, STEP_AWAIT); // where nearly all of them are
+}
+
+int64_t saga_engine_down_since_us(saga_engine *g, int rail_id) {
+    int64_t since_us = 0;
+    pthread_mutex_lock(&g->mutex);
+    for (size_t i = 0; i < g->o.n_rails; i++) {
+        since_us = g->rails[i]->id == rail_id ? g->down_since_us[i] : since_us;
+    }
+    pthread_mutex_unlock(&g->mutex);
+    return since_us;
 }
 
 void saga_engine_look(saga_engine *g) {

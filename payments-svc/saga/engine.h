@@ -53,6 +53,8 @@ void saga_engine_wake(saga_engine *g, int64_t book_id);
 void saga_engine_heard(saga_engine *g, int64_t book_id);
 // Something may have become due in any book, as when a pause was lifted. The same.
 void saga_engine_look(saga_engine *g);
+// Since when the bank of a connection does not answer and is left alone; 0: it answers, as far as is known. The same.
+int64_t saga_engine_down_since_us(saga_engine *g, int rail_id);
 // Takes no more batches, finishes those under way and so gives their leases back, joins the threads, and frees. Accepts NULL.
 void saga_engine_stop(saga_engine *g);
 

@@ -15,6 +15,7 @@
 #include "domain/machine.h"
 #include "rails/rail.h"
 #include "rpc/rpc.h"
+#include "saga/breaker.h"
 
 enum {
     SAGA_ARENA_MAX = 128 * 1024 * 1024, // of one worker; a full batch takes about a quarter of it
@@ -223,6 +224,10 @@ typedef struct saga_result {
     bool failed;    // the claim could not be made: come back later
     size_t n_next
         [STEP_COUNT]; // rows that stand before a step now, and are due or may have heard of the rail meanwhile
+    uuid in_vain
+        [SAGA_BREAKER_TRIES]; // payouts that the rail was tried with, or asked about, without any answer
+    size_t n_in_vain;
+    size_t n_answered; // that it answered, whatever it said
 } saga_result;
 saga_result saga_batch_run(saga_batch *b, const saga_tools *tools, saga_keeper *keeper);
 void saga_batch_metrics_init(void);
