@@ -40,6 +40,7 @@ typedef struct cli_command {
 } cli_command;
 
 extern const cli_command COMMAND_BALANCE;                                // balance.c
+extern const cli_command COMMAND_CANCEL;                                 // cancel.c
 extern const cli_command COMMAND_CASES, COMMAND_CASE;                    // cases.c
 extern const cli_command COMMAND_CONNECTIONS, COMMAND_CONNECTION;        // connections.c
 extern const cli_command COMMAND_DEPOSITS;                               // deposits.c
@@ -51,6 +52,7 @@ extern const cli_command COMMAND_SUBMISSIONS, COMMAND_SUBMISSION;        // subm
 
 // --- cases.c -----------------------------------------------------------------------------------------------------------
 // One line for each open case of the payout; nothing when there is none, or when the service does not know cases.
+const char *cli_login_name(void); // of the environment; "unknown" when it has none
 void cli_print_cases_of_payout(cli *c, const char *merchant, const char *payout_id);
 const char *cli_login_name(void); // who is at the keyboard; "unknown" when nobody says
 

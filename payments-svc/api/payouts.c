@@ -51,13 +51,14 @@ static Payments__V1__TimelineEntry *timeline_entry(const db_rows *rows, size_t i
     Payments__V1__TimelineEntry *t = ARENA_NEW(a, Payments__V1__TimelineEntry);
     payments__v1__timeline_entry__init(t);
     const int kind = db_get_i16(rows, i, 3);
-    const int step = db_get_i16(rows, i, 2);
+    const int step = db_get_i16(rows, i, 2), outcome = db_get_i16(rows, i, 4);
     t->time = pb_time(a, db_get_time(rows, i, 0));
     t->sequence = db_get_i32(rows, i, 1);
-    t->step = kind == KIND_EVENT ? pb_text(a, STR("RAIL"))
+    const bool ordered = outcome >= EVENT_RELEASE && outcome <= EVENT_CANCEL;
+    t->step = kind == KIND_EVENT ? pb_text(a, ordered ? STR("ORDER") : STR("RAIL"))
                                  : name_or_number(a, saga_step_name(step), step);
     t->kind = name_or_number(a, kind >= 1 && kind <= KIND_EVENT ? KINDS[kind] : "?", kind);
-    t->outcome = outcome_text(a, kind, db_get_i16(rows, i, 4));
+    t->outcome = outcome_text(a, kind, outcome);
     t->attempt = db_get_i32(rows, i, 5);
     t->reason = pb_text(a, db_get_str(rows, i, 6));
     t->detail = pb_text(a, db_get_str(rows, i, 7));
@@ -69,6 +70,8 @@ static Payments__V1__TimelineEntry *timeline_entry(const db_rows *rows, size_t i
         t->worker = uuid_text(a, db_get_uuid(rows, i, 10));
     }
     t->epoch = db_get_i64(rows, i, 11);
+    t->actor = pb_text(a, db_get_str(rows, i, 12));
+    t->amount_minor = db_get_i64(rows, i, 13);
     return t;
 }
 
@@ -402,6 +405,7 @@ const rpc_method PAYOUT_METHODS[] = {
     {.name = "ListPayouts", .unary = handle_list_payouts},
     {.name = "SummarizePayouts", .unary = handle_summarize},
     {.name = "GetPayoutTimeline", .unary = handle_get_timeline},
+    {.name = "CancelPayout", .unary = handle_cancel_payout},
     {.name = "WatchPayouts", .stream = handle_watch_payouts},
 };
 const size_t N_PAYOUT_METHODS = sizeof PAYOUT_METHODS / sizeof PAYOUT_METHODS[0];

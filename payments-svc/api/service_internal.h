@@ -43,6 +43,7 @@ extern const size_t N_SUBMISSION_METHODS;
 void handle_create_payout(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_bulk_create_payouts(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_validate_payouts(rpc_call *call, void *service, const ProtobufCMessage *request);
+void handle_cancel_payout(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_watch_payouts(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_create_deposit(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_get_deposit(rpc_call *call, void *service, const ProtobufCMessage *request);

@@ -651,6 +651,15 @@ void saga_engine_look(saga_engine *g) {
     pthread_mutex_unlock(&g->mutex);
 }
 
+rail *saga_engine_rail(const saga_engine *g, int id) {
+    for (size_t i = 0; i < g->o.n_rails; i++) {
+        if (g->rails[i]->id == id) {
+            return g->rails[i];
+        }
+    }
+    return NULL;
+}
+
 void saga_engine_stop(saga_engine *g) {
     if (g == NULL) {
         return;

@@ -55,6 +55,8 @@ void saga_engine_heard(saga_engine *g, int64_t book_id);
 void saga_engine_look(saga_engine *g);
 // Since when the bank of a connection does not answer and is left alone; 0: it answers, as far as is known. The same.
 int64_t saga_engine_down_since_us(saga_engine *g, int rail_id);
+// The rail of that number, if it is switched on; otherwise NULL. Any thread.
+rail *saga_engine_rail(const saga_engine *g, int id);
 // Takes no more batches, finishes those under way and so gives their leases back, joins the threads, and frees. Accepts NULL.
 void saga_engine_stop(saga_engine *g);
 

@@ -25,9 +25,20 @@ static const char *kind_of(const saga *s) {
     return "PAYOUT_HELD";
 }
 
+// Whoever gave an order that was not possible has closed a case, perhaps: the payout is held all the same.
 static bool is_news(const saga_item *item) {
-    return item->now.hold[0] != '\0' && (strcmp(item->now.hold, item->was.hold) != 0 ||
-                                         strcmp(item->now.hold_text, item->was.hold_text) != 0);
+    return item->now.hold[0] != '\0' &&
+           (item->note.outcome == OUT_NOT_ORDERED || strcmp(item->now.hold, item->was.hold) != 0 ||
+            strcmp(item->now.hold_text, item->was.hold_text) != 0);
+}
+
+static str text_of(const saga_item *item, arena *a) {
+    if (item->note.outcome != OUT_NOT_ORDERED) {
+        return str_of(item->now.hold_text);
+    }
+    return str_of(arena_printf(a, "%s (%.*s was not possible: %.*s)", item->now.hold_text,
+                               (int)item->note.code.len, item->note.code.ptr,
+                               (int)item->note.text.len, item->note.text.ptr));
 }
 
 bool saga_cases_open(saga_batch *b, db_conn *c, bool acting, int64_t now_us, err *e) {
@@ -56,7 +67,7 @@ bool saga_cases_open(saga_batch *b, db_conn *c, bool acting, int64_t now_us, err
                               .subject_id = str_of(ids[n]),
                               .merchant_id = item->merchant_id,
                               .code = str_of(item->now.hold),
-                              .text = str_of(item->now.hold_text),
+                              .text = text_of(item, b->a),
                               .amount = item->amount};
         memcpy(cases[n].currency, item->currency, sizeof cases[n].currency);
         n++;

@@ -129,13 +129,13 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
         {"timeline",
          "SELECT * FROM ("
          "SELECT at, seq, step, kind, outcome, attempt, reason, detail, rail_reference, "
-         "transfer_id, owner, epoch FROM ("
+         "transfer_id, owner, epoch, actor, amount FROM ("
          "SELECT at, seq, step, kind, outcome, attempt, reason, detail, rail_reference, "
-         "transfer_id, owner, epoch "
+         "transfer_id, owner, epoch, '' AS actor, 0::int8 AS amount "
          "FROM step_log WHERE book_id = $1 AND payout_id = $2 "
          "UNION ALL "
          "SELECT at, 0, 0::int2, 3::int2, kind, attempt, code, detail, rail_reference, NULL::uuid, "
-         "NULL::uuid, 0::int8 "
+         "NULL::uuid, 0::int8, actor, amount "
          "FROM rail_event WHERE book_id = $1 AND payout_id = $2) AS t ORDER BY at DESC, seq DESC "
          "LIMIT $3) AS t "
          "ORDER BY at, seq"},

@@ -303,6 +303,15 @@ static bool lookup_run(db_conn *c, arena *a, void *arg, err *e) {
                              : find_places(c, l->book_id, l->items, l->n, l->places, a, e);
 }
 
+static bool ach_take_out(rail *r, db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt,
+                         bool *taken, arena *a, err *e) {
+    (void)r;
+    submission_removal removal = REMOVAL_ABSENT;
+    const bool ok = submission_take_out(c, book_id, payout_id, attempt, &removal, a, e);
+    *taken = removal == REMOVAL_DONE;
+    return ok;
+}
+
 // Of attempts of the first version that were being resolved: they are in submissions by now, which ask the bank themselves.
 static void ach_query(rail *base, int64_t book_id, rail_item *items, size_t n, arena *a) {
     ach_rail *r = self_of(base);
@@ -481,6 +490,7 @@ rail *ach_rail_create(const ach_settings *settings, db_pool *pool, crypto_keyrin
         .prepare = ach_prepare,
         .submit = ach_submit,
         .query = ach_query,
+        .take_out = ach_take_out,
         .self = r,
     };
     make_metrics(r);

@@ -1,0 +1,78 @@
+// CancelPayout: an order of a person that the engine carries out.
+#include "api/service_internal.h"
+#include "base/clock.h"
+#include "saga/orders.h"
+#include "store/payments_sql.h"
+
+enum { REASON_MAX = 500, PERSON_MAX = 128 };
+
+typedef struct canceling {
+    saga_engine *engine;
+    const merchant *m;
+    saga_cancellation order;
+    Payments__V1__Payout *payout; // afterwards
+} canceling;
+
+static bool read_payout(db_conn *c, canceling *x, arena *a, err *e) {
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i64(p, x->m->book_id);
+    db_uuid(p, x->order.payout_id);
+    db_text(p, str_of(x->m->id));
+    if (!db_exec(c, payments_stmt(SQL_PAYOUT_GET), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    if (db_count(rows) == 0) {
+        return err_set_field(e, ERR_NOT_FOUND, "PAYOUT_NOT_FOUND", "payout_id",
+                             "the merchant has no such payout");
+    }
+    x->payout = payout_from_row(rows, 0, a);
+    return true;
+}
+
+// The payout is the merchant's before anything is said of it.
+static bool cancel_tx(db_conn *c, arena *a, void *arg, err *e) {
+    canceling *x = arg;
+    return read_payout(c, x, a, e) && saga_cancel(x->engine, c, &x->order, a, e) &&
+           read_payout(c, x, a, e);
+}
+
+static bool fill(payments_service *s, rpc_call *call, const Payments__V1__CancelPayoutRequest *r,
+                 canceling *x, err *e) {
+    arena *a = rpc_arena(call);
+    const char *identity = rpc_peer_identity(call);
+    const char *program = identity[0] != '\0' ? identity : "insecure";
+    if (!pb_is_known(&r->base, "", e) ||
+        !rule_uuid(str_of(r->payout_id), "", "payout_id", &x->order.payout_id, e) ||
+        !rule_text(str_of(r->reason), 0, REASON_MAX, "", "reason", e) ||
+        !rule_text(str_of(r->person), 0, PERSON_MAX, "", "person", e)) {
+        return false;
+    }
+    x->m = merchant_find(s->merchants, str_of(r->merchant_id), rpc_deadline_mono_ms(call), e);
+    if (x->m == NULL) {
+        return false;
+    }
+    x->engine = s->o.engine;
+    x->order.book_id = x->m->book_id;
+    x->order.reason = str_of(r->reason);
+    x->order.now_us = clock_wall_us(clock_system());
+    x->order.actor =
+        str_of(r->person[0] == '\0' ? program : arena_printf(a, "%s for %s", program, r->person));
+    return true;
+}
+
+void handle_cancel_payout(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    payments_service *s = service;
+    Payments__V1__CancelPayoutResponse answer = PAYMENTS__V1__CANCEL_PAYOUT_RESPONSE__INIT;
+    canceling x = {0};
+    err e = {0};
+    if (!fill(s, call, (const Payments__V1__CancelPayoutRequest *)request, &x, &e) ||
+        !db_transact(s->o.pool, rpc_deadline_mono_ms(call), rpc_arena(call), cancel_tx, &x, &e)) {
+        rpc_fail(call, &e);
+        return;
+    }
+    saga_engine_heard(s->o.engine, x.m->book_id);
+    saga_engine_wake(s->o.engine, x.m->book_id);
+    answer.payout = x.payout;
+    rpc_reply(call, &answer.base);
+}

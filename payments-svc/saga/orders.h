@@ -1,0 +1,23 @@
+// Orders of a person about a payout, checked before they are given. Blocking; any thread.
+#ifndef SAGA_ORDERS_H
+#define SAGA_ORDERS_H
+
+#include "db/db.h"
+#include "saga/engine.h"
+
+typedef struct saga_cancellation {
+    int64_t book_id;
+    uuid payout_id;
+    str actor;  // program and person
+    str reason; // for people; may be empty
+    int64_t now_us;
+} saga_cancellation;
+
+// Cancels a payout that has not left, in the caller's transaction: no worker takes it up to be sent between the look and the commit. A
+// payout that is in a submission is taken out of it. The order is carried out by the engine: wake it after the commit
+// (saga_engine_heard). A payout that is canceled, or is being canceled, is success. Errors: NOT_FOUND; FAILED_PRECONDITION,
+// PAYOUT_NOT_CANCELABLE: it is at the bank, may be, or has ended.
+bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *a,
+                 err *e) WARN_UNUSED;
+
+#endif
