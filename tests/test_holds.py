@@ -1,14 +1,17 @@
 """A hold stands beside the step: the bank's word still counts, and a person's order leads out of it. Canceling is such an order."""
 
+import datetime
+import zoneinfo
+
 import grpc
 import pytest
 from support.ledger import PENDING, VOID
-from support.paying import FAILED, FINAL, HELD, SETTLED, Payer, assert_books_at_rest, of_bank, unique
+from support.paying import ACH, FAILED, FINAL, HELD, RETURNED, SETTLED, Payer, assert_books_at_rest, of_bank, unique
 from support.payctl import DONE, SERVICE, Payctl
 from support.waiting import wait_until
 from test_cases import Cases
 
-CANCELED, SENT = 9, 5
+PROCESSING, SENT, CANCELED = 4, 5, 9
 CLOSING_DEBIT = 64
 AVAILABLE, BANK, SUSPENSE = 100, 300, 500  # codes of ledger accounts
 FAST = {"payments-svc": {"saga.lease_ms": 1500, "saga.poll_ms": 50, "saga.backoff_base_ms": 10, "saga.backoff_cap_ms": 20,
@@ -61,6 +64,16 @@ def posted(merchant, code):
 def cancel(payer, merchant, payout_id, **more):
     return payer.call("Payout", "CancelPayout", payer.pb.CancelPayoutRequest(
         merchant_id=merchant.id, payout_id=payout_id, **more)).payout
+
+
+def try_to_cancel(payer, merchant, payout_id):
+    """Whether it was canceled; not so while a worker is trying to send it."""
+    try:
+        payer.stub("Payout").CancelPayout(payer.pb.CancelPayoutRequest(merchant_id=merchant.id, payout_id=payout_id), timeout=10)
+    except grpc.RpcError as error:
+        assert error.code() == grpc.StatusCode.FAILED_PRECONDITION
+        return False
+    return True
 
 
 def log_rows(payer, payout_id):
@@ -158,6 +171,9 @@ def test_SEEN_settled_after_it_failed__marked_as_paid_is_taken_again(payer, case
     reach(merchant, payout.payout_id, SETTLED)
     assert merchant.balance() == (7199, 0, 7199)
     assert_books_at_rest(payer, [merchant.book_id])
+    say(payer, payout.payout_id, 4)  # as the bank of the tests has not paid it
+    reach(merchant, payout.payout_id, RETURNED)
+    assert merchant.balance() == (10_000, 0, 10_000)
 
 
 def test_an_order_that_is_not_possible__is_said_and_the_case_is_open_again(payer, cases):
@@ -181,7 +197,7 @@ def waiting(payer, merchant, amount=700):
     """A payout that waits to be sent: its bank cannot be reached."""
     payout = merchant.pay(amount)
     wait_until(lambda: payer.world.payments_rows(
-        f"SELECT 1 FROM saga WHERE payout_id = '{payout.payout_id}' AND step = 2 AND tries > 0"), "it was tried", 20)
+        f"SELECT 1 FROM saga WHERE payout_id = '{payout.payout_id}' AND step = 2"), "it waits to be sent", 30)
     return payout
 
 
@@ -192,7 +208,15 @@ def test_cancel__before_it_is_sent__the_money_is_free_again(payer):
     try:
         payout = waiting(payer, merchant)
         assert merchant.balance() == (9300, 700, 10_000)
-        cancel(payer, merchant, payout.payout_id, reason="a mistake", person="ada")
+        request = payer.pb.CancelPayoutRequest(merchant_id=merchant.id, payout_id=payout.payout_id, reason="a mistake", person="ada")
+
+        def canceled_now():  # not while a worker tries to send it
+            try:
+                return payer.stub("Payout").CancelPayout(request, timeout=10)
+            except grpc.RpcError as error:
+                assert error.code() == grpc.StatusCode.FAILED_PRECONDITION
+
+        wait_until(canceled_now, "it is canceled", 30)
         canceled = merchant.wait_for([payout.payout_id], {CANCELED})[payout.payout_id]
         assert (canceled.reason, canceled.reason_text) == ("CANCELED", "a mistake")
         assert cancel(payer, merchant, payout.payout_id).state == CANCELED  # a repeat
@@ -245,6 +269,39 @@ def test_cancel__as_they_come__either_canceled_or_paid(payer):
     assert_books_at_rest(payer, [merchant.book_id])
 
 
+def test_cancel__before_its_file_is_cut(new_world):
+    window = (datetime.datetime.now(zoneinfo.ZoneInfo("America/New_York")) + datetime.timedelta(hours=6)).strftime("%H:%M")
+    payer = Payer(new_world({**FAST, "payments-svc": {**FAST["payments-svc"], "ach.windows": window}}))
+    merchant = payer.merchant(deposit=10_000)
+    merchant.recipient()
+    payouts = [merchant.pay(amount, ACH) for amount in (700, 800)]
+    wait_until(lambda: merchant.balance() == (8500, 1500, 10_000), "both are reserved", 30)
+    wait_until(lambda: try_to_cancel(payer, merchant, payouts[0].payout_id), "it is canceled", 30)
+    merchant.wait_for([payouts[0].payout_id], {CANCELED})
+    assert merchant.payout(payouts[1].payout_id).state == PROCESSING
+    assert merchant.balance() == (9200, 800, 10_000)
+    assert payer.bank.payments() == []
+
+
+def test_cancel__in_a_file__is_taken_out_or_refused(new_world):
+    """The file server is away. What is taken out is never paid, the other payout of the file is, and what is refused goes its way."""
+    payer = Payer(new_world({**FAST, "payments-svc": {**FAST["payments-svc"], "ach.gather_ms": 100, "ach.poll_ms": 100}}))
+    merchant = payer.merchant(deposit=10_000)
+    merchant.recipient()
+    payer.world.bank.stop()
+    payouts = [merchant.pay(amount, ACH) for amount in (700, 800)]
+    for payout in payouts:
+        wait_until(lambda: payer.world.payments_rows(
+            f"SELECT 1 FROM saga WHERE payout_id = '{payout.payout_id}' AND step = 4"), "it is in a file", 30)
+    canceled = try_to_cancel(payer, merchant, payouts[0].payout_id)
+    payer.world.bank.start()
+    final = merchant.wait_for([payout.payout_id for payout in payouts], {SETTLED, CANCELED}, 120)
+    assert (final[payouts[0].payout_id].state == CANCELED) == canceled
+    rows = payer.bank.payments()
+    assert [len(of_bank(rows, payout)) for payout in payouts] == [0 if canceled else 1, 1]
+    assert_books_at_rest(payer, [merchant.book_id])
+
+
 def test_payctl_cancel(payer, tmp_path):
     merchant = payer.merchant(deposit=10_000)
     merchant.recipient()
@@ -252,7 +309,8 @@ def test_payctl_cancel(payer, tmp_path):
     payer.world.bank.stop()
     try:
         payout = waiting(payer, merchant)
-        code, out, err = payctl.run("cancel", f"{merchant.id}/{payout.payout_id}", "--reason", "typo", "--person", "ada")
+        words = ("cancel", f"{merchant.id}/{payout.payout_id}", "--reason", "typo", "--person", "ada")
+        code, out, err = wait_until(lambda: next((x for x in [payctl.run(*words)] if x[0] != SERVICE), None), "it is canceled", 30)
         assert (code, err) == (DONE, "") and "is canceled" in out
         merchant.wait_for([payout.payout_id], {CANCELED})
     finally:

@@ -29,9 +29,6 @@ TABLES = {
                 "at, outlook",
     "rail_event": "book_id, payout_id, event_id, attempt, kind, code, detail, rail_reference, at",
     "saga_lease": "book_id, lease_id, rail, step, owner, ends_at, n, payout_ids",
-    "ach_counter": "book_id, next_trace, file_date, next_modifier",
-    "ach_file": "book_id, file_id, name, file_date, modifier, entries, total, sha256, content_sealed, created_at",
-    "ach_entry": "book_id, trace, payout_id, attempt, amount, file_id",
 }
 INTENT = "(SELECT p.intent_id FROM payout p WHERE p.book_id = t.book_id AND p.payout_id = {})"
 

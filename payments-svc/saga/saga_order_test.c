@@ -1,0 +1,270 @@
+// Holds, orders and money that moves more than once, against a real PostgreSQL.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "saga/saga_test_worker.h"
+
+static void say(uuid id, rail_event_kind kind, int64_t amount, const char *event_id) {
+    const rail_event event = {.payout_id = id,
+                              .attempt = 1,
+                              .kind = kind,
+                              .event_id = str_of(event_id),
+                              .code = STR("R03"),
+                              .amount = amount,
+                              .currency = "USD",
+                              .at_us = clock_wall_us(clock_system())};
+    err e;
+    assert_true(world_events(&event, 1, &e));
+}
+
+static void give(uuid id, rail_event_kind kind, const char *event_id) {
+    const rail_event order = {.payout_id = id,
+                              .kind = kind,
+                              .event_id = str_of(event_id),
+                              .text = STR("as ordered"),
+                              .source = RAIL_SOURCE_PERSON,
+                              .actor = STR("ada"),
+                              .at_us = 1}; // whatever the clock of the one who orders says
+    err e;
+    assert_true(world_events(&order, 1, &e));
+}
+
+static uuid settled_payout(void) {
+    const uuid id = sent_payout();
+    say(id, RAIL_EVENT_SETTLED, 100, "settled");
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
+    return id;
+}
+
+static void test_return__by_the_events_amount__each_part_with_ids_of_its_own(void **state) {
+    (void)state;
+    const uuid id = settled_payout();
+    say(id, RAIL_EVENT_RETURNED, 30, "first");
+    assert_int_equal(run(STEP_DONE).n_moved, 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE state = 6 AND returned = 30 AND "
+                                 "leg = 2 AND due_at IS NULL"),
+                     1);
+    assert_int_equal(world_paid_out(), 70);
+    assert_int_equal(world_available(), 999930);
+    say(id, RAIL_EVENT_RETURNED, 70, "second");
+    assert_int_equal(run(STEP_DONE).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_RETURNED), 1);
+    assert_int_equal(world_paid_out(), 0);
+    assert_int_equal(world_available(), 1000000);
+    say(id, RAIL_EVENT_SETTLED, 100, "again"); // paid once more: it leaves the merchant again
+    assert_int_equal(run(STEP_DONE).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
+    assert_int_equal(world_paid_out(), 100);
+    assert_int_equal(world_available(), 999900);
+    assert_int_equal(
+        world_count("SELECT count(DISTINCT transfer_id) FROM step_log WHERE kind = 1 AND "
+                    "moving IN (30, 70, 100)"),
+        3);
+}
+
+// The worker dies between the ledger's answer and its own row, and more comes back meanwhile: the first part is repeated as it was.
+static void test_return__whose_worker_died__is_repeated_as_it_was(void **state) {
+    (void)state;
+    const uuid id = settled_payout();
+    say(id, RAIL_EVENT_RETURNED, 30, "first");
+    saga_batch b = batch(STEP_DONE, 1, 5000);
+    const saga_tools tools = {NULL, 1000};
+    assert_int_equal(claim(&b), 1);
+    saga_steps_act(&b, &tools);
+    assert_int_equal(world_paid_out(), 70);
+    say(id, RAIL_EVENT_RETURNED, 20, "second");
+    end_leases();
+    take_over();
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 7 AND phase = 1 AND "
+                                 "moving = 30"),
+                     1);
+    assert_int_equal(run(STEP_RETURN).n_moved, 1);
+    assert_int_equal(world_paid_out(), 70); // the same ids
+    assert_int_equal(run(STEP_DONE).n_moved, 1);
+    assert_int_equal(world_paid_out(), 50);
+    assert_int_equal(world_count("SELECT returned FROM saga"), 50);
+}
+
+static void test_closed__held_at_its_step__released_under_the_next_number(void **state) {
+    (void)state;
+    const uuid id = sent_payout();
+    world.ledger_closed = true;
+    say(id, RAIL_EVENT_SETTLED, 100, "settled");
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(
+        world_count("SELECT count(*) FROM saga WHERE step = 5 AND state = 10 AND hold = "
+                    "'LEDGER_ACCOUNT_CLOSED' AND due_at IS NULL"),
+        1);
+    assert_int_equal(world_count("SELECT count(*) FROM payment_case WHERE kind = 'PAYOUT_LEDGER'"),
+                     1);
+    world.ledger_closed = false;
+    give(id, RAIL_EVENT_RELEASE, "order");
+    give(id, RAIL_EVENT_RELEASE, "order"); // once
+    assert_int_equal(world_count("SELECT max(order_number) FROM rail_event"), 1);
+    assert_int_equal(run(STEP_CONFIRM).n_moved, 1); // the order
+    assert_int_equal(run(STEP_CONFIRM).n_moved, 1); // the id is burned
+    assert_int_equal(run_soon(STEP_CONFIRM).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
+    assert_int_equal(world_paid_out(), 100);
+}
+
+static void test_orders__are_numbered_and_taken_up_one_by_one(void **state) {
+    (void)state;
+    const uuid id = sent_payout();
+    give(id, RAIL_EVENT_WRITE_OFF, "a"); // not possible: it has not ended
+    give(id, RAIL_EVENT_GIVE_BACK, "b");
+    assert_int_equal(world_count("SELECT sum(order_number) FROM rail_event"), 3);
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(world_count("SELECT orders FROM saga"), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE outcome = 14 AND reason = "
+                                 "'WRITE_OFF'"),
+                     1);
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 6 AND orders = 2"), 1);
+    assert_int_equal(run(STEP_VOID).n_moved, 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE state = 7 AND reason = "
+                                 "'GIVEN_BACK' AND reason_text = 'as ordered'"),
+                     1);
+    assert_int_equal(world_available(), 1000000);
+}
+
+static void test_write_off__makes_suspense_and_leaves_the_state(void **state) {
+    (void)state;
+    const uuid id = sent_payout();
+    say(id, RAIL_EVENT_REFUSED, 0, "refused");
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    say(id, RAIL_EVENT_SETTLED, 100, "settled");
+    assert_int_equal(run(STEP_DONE).n_moved, 1);
+    give(id, RAIL_EVENT_WRITE_OFF, "order");
+    assert_int_equal(run(STEP_DONE).n_moved, 1);
+    assert_int_equal(run(STEP_CONFIRM).n_moved, 1);
+    assert_int_equal(
+        world_count("SELECT count(*) FROM saga WHERE state = 7 AND written_off = 100 AND "
+                    "hold = '' AND reason = 'R03'"),
+        1);
+    assert_int_equal(world_look().accounts_made, 1);
+    assert_int_equal(world_available(), 1000000);
+    assert_int_equal(world_paid_out(), 100);
+}
+
+static void test_log__tries_in_vain__the_first_and_every_tenth(void **state) {
+    (void)state;
+    world.submit_verdict = RAIL_NOT_SENT;
+    world_payouts(RAIL_INSTANT, 1, 100, NULL);
+    assert_int_equal(run(STEP_RESERVE).n_moved, 1);
+    for (int i = 0; i < 40; i++) {
+        assert_int_equal(run_soon(STEP_EXECUTE).n_moved, 1);
+    }
+    assert_int_equal(world_count("SELECT tries FROM saga"), 40);
+    // Three, and the eleventh, the twenty-first and the thirty-first: each an intent and an outcome.
+    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE step = 2"), 12);
+    // A worker that dies in a try that the log does not tell: asked for, as always.
+    saga_batch b = batch(STEP_EXECUTE, 1, 5000);
+    fixture_sql("UPDATE saga SET tries = 45, due_at = now()", NULL, 0);
+    assert_int_equal(claim(&b), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE step = 2"), 12);
+    end_leases();
+    take_over();
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 2 AND phase = 1"), 1);
+    world.query_verdict = RAIL_SETTLED;
+    assert_int_equal(run(STEP_EXECUTE).n_moved, 1);
+    assert_int_equal(run(STEP_CONFIRM).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
+    // Each row of the log has its number, without a gap.
+    assert_int_equal(world_count("SELECT max(seq) - count(*) FROM step_log"), 0);
+}
+
+static void test_recipient_or_payout_missing__holds_one_and_stops_nobody(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 3, 100, NULL);
+    assert_int_equal(run(STEP_RESERVE).n_moved, 3);
+    fixture_sql(
+        "UPDATE payout SET recipient_id = '22222222-2222-4222-8222-222222222222' "
+        "WHERE payout_id = (SELECT min(payout_id::text)::uuid FROM payout); "
+        "DELETE FROM payout WHERE payout_id = (SELECT max(payout_id::text)::uuid FROM payout)",
+        NULL, 0);
+    assert_int_equal(run(STEP_EXECUTE).n_moved, 3);
+    assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 2 AND hold IN "
+                                 "('RECIPIENT_MISSING', 'VALUE_NOT_KNOWN')"),
+                     2);
+    assert_int_equal(world_count("SELECT count(*) FROM payment_case"), 2);
+}
+
+static void test_step_since__is_when_the_step_was_entered(void **state) {
+    (void)state;
+    (void)sent_payout();
+    fixture_sql("UPDATE saga SET step_since = now() - interval '1 h', due_at = now()", NULL, 0);
+    world.query_verdict = RAIL_ACCEPTED;
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1); // asked, and still waiting
+    assert_int_equal(
+        world_count("SELECT count(*) FROM saga WHERE step = 4 AND step_since < now() - "
+                    "interval '59 min'"),
+        1);
+    fixture_sql("UPDATE saga SET due_at = now()", NULL, 0);
+    world.query_verdict = RAIL_SETTLED;
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(
+        world_count("SELECT count(*) FROM saga WHERE step = 5 AND step_since > now() - "
+                    "interval '1 min'"),
+        1);
+}
+
+// The machine's tables and the database's CHECKs are the same: every number that has a name is taken, and no other.
+static void test_numbers__of_the_machine_are_those_of_the_schema(void **state) {
+    (void)state;
+    (void)sent_payout();
+    for (int n = -1; n < 20; n++) {
+        const bool is_step = n > 0 && strcmp(saga_step_name(n), "?") != 0;
+        const bool is_state = n > 0 && strcmp(saga_state_name(n), "?") != 0;
+        assert_int_equal(n >= 1 && n < STEP_COUNT, is_step);
+        assert_int_equal(
+            world_count("SELECT count(*) FROM pg_constraint WHERE conrelid = 'saga'::regclass "
+                        "AND conname = 'saga_step_check' AND (%d BETWEEN 1 AND 10) AND "
+                        "pg_get_constraintdef(oid) LIKE '%%step >= 1%%step <= 10%%'",
+                        n),
+            is_step);
+        assert_int_equal(
+            world_count("SELECT count(*) FROM pg_constraint WHERE conrelid = 'saga'::regclass "
+                        "AND conname = 'saga_state_check' AND (%d BETWEEN 1 AND 10) AND "
+                        "pg_get_constraintdef(oid) LIKE '%%state >= 1%%state <= 10%%'",
+                        n),
+            is_state);
+    }
+    for (int outcome = 0; outcome < OUT_COUNT; outcome++) {
+        assert_string_not_equal(saga_outcome_name(outcome), "?");
+    }
+    assert_string_equal(saga_outcome_name(OUT_COUNT), "?");
+    // And the rails' names of what is said are the machine's.
+    assert_int_equal(RAIL_EVENT_ACCEPTED, EVENT_ACCEPTED);
+    assert_int_equal(RAIL_EVENT_NOT_TAKEN, EVENT_NOT_TAKEN);
+    assert_int_equal(RAIL_EVENT_RELEASE, EVENT_RELEASE);
+    assert_int_equal(RAIL_EVENT_RETRY, EVENT_RETRY);
+    assert_int_equal(RAIL_EVENT_MARK_PAID, EVENT_MARK_PAID);
+    assert_int_equal(RAIL_EVENT_GIVE_BACK, EVENT_GIVE_BACK);
+    assert_int_equal(RAIL_EVENT_WRITE_OFF, EVENT_WRITE_OFF);
+    assert_int_equal(RAIL_EVENT_CANCEL, EVENT_CANCEL);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_return__by_the_events_amount__each_part_with_ids_of_its_own,
+                               fresh),
+        cmocka_unit_test_setup(test_return__whose_worker_died__is_repeated_as_it_was, fresh),
+        cmocka_unit_test_setup(test_closed__held_at_its_step__released_under_the_next_number,
+                               fresh),
+        cmocka_unit_test_setup(test_orders__are_numbered_and_taken_up_one_by_one, fresh),
+        cmocka_unit_test_setup(test_write_off__makes_suspense_and_leaves_the_state, fresh),
+        cmocka_unit_test_setup(test_log__tries_in_vain__the_first_and_every_tenth, fresh),
+        cmocka_unit_test_setup(test_recipient_or_payout_missing__holds_one_and_stops_nobody, fresh),
+        cmocka_unit_test_setup(test_step_since__is_when_the_step_was_entered, fresh),
+        cmocka_unit_test_setup(test_numbers__of_the_machine_are_those_of_the_schema, fresh),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
