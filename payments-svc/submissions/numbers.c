@@ -13,18 +13,23 @@ static str date_text(int64_t yyyymmdd, char out[9]) {
     return (str){out, 8};
 }
 
-static bool lock_counter(db_conn *c, submission_numbers *out, arena *a, err *e) {
+typedef struct taking {
+    int connection;
+    int64_t n, max, next;
+    int32_t cycle;
+} taking;
+
+static bool lock_counter(db_conn *c, taking *t, arena *a, err *e) {
     db_params *p = db_params_create(a);
-    db_i16(p, (int16_t)out->connection);
+    db_i16(p, (int16_t)t->connection);
     for (int tries = 0; tries < 2; tries++) {
         db_rows *rows = NULL;
         if (!db_exec(c, submissions_sql(SUBM_SQL_NUMBER_LOCK), p, a, &rows, NULL, e)) {
             return false;
         }
         if (db_count(rows) == 1) {
-            out->cycle = db_get_i32(rows, 0, 0);
-            out->next_number = db_get_i64(rows, 0, 1);
-            out->now_us = db_get_time(rows, 0, 2);
+            t->cycle = db_get_i32(rows, 0, 0);
+            t->next = db_get_i64(rows, 0, 1);
             return true;
         }
         if (!db_exec(c, submissions_sql(SUBM_SQL_NUMBER_INSERT), p, a, NULL, NULL, e)) {
@@ -32,6 +37,44 @@ static bool lock_counter(db_conn *c, submission_numbers *out, arena *a, err *e) 
         }
     }
     return err_set(e, ERR_INTERNAL, "SUBMISSION_NUMBER", "the counter row cannot be made");
+}
+
+static bool take_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    taking *t = arg;
+    if (!lock_counter(c, t, a, e)) {
+        return false;
+    }
+    if (t->next + t->n - 1 > t->max) {
+        t->next =
+            1; // what is left of the cycle is given up: numbers of one submission stand in a row
+        t->cycle++;
+    }
+    db_params *p = db_params_create(a);
+    db_i16(p, (int16_t)t->connection);
+    db_i32(p, t->cycle);
+    db_i64(p, t->next + t->n);
+    return db_exec(c, submissions_sql(SUBM_SQL_NUMBER_UPDATE), p, a, NULL, NULL, e);
+}
+
+bool submission_numbers_take(db_pool *pool, int connection, int64_t n, int64_t max, int64_t *first,
+                             int32_t *cycle, err *e) {
+    taking t = {.connection = connection, .n = n, .max = max};
+    arena *a = arena_create(1 << 20);
+    const int64_t deadline = clock_mono_ms(clock_system()) + SUBM_DB_TIMEOUT_MS;
+    const bool ok = db_transact(pool, deadline, a, take_in_tx, &t, e);
+    *first = t.next;
+    *cycle = t.cycle;
+    arena_destroy(a);
+    return ok;
+}
+
+static bool read_now(db_conn *c, submission_numbers *out, arena *a, err *e) {
+    db_rows *rows = NULL;
+    if (!db_exec(c, submissions_sql(SUBM_SQL_NOW), NULL, a, &rows, NULL, e)) {
+        return false;
+    }
+    out->now_us = db_get_time(rows, 0, 0);
+    return true;
 }
 
 static db_params *day_key(const submission_numbers *numbers, char date[9], arena *a) {
@@ -81,7 +124,7 @@ bool submission_numbers_lock(db_conn *c, int connection, const char *origin, int
                              err *e) {
     *out = (submission_numbers){.connection = connection};
     (void)snprintf(out->origin, sizeof out->origin, "%s", origin);
-    if (!lock_counter(c, out, a, e)) {
+    if (!read_now(c, out, a, e)) {
         return false;
     }
     out->now_us += shift_us;
@@ -91,14 +134,7 @@ bool submission_numbers_lock(db_conn *c, int connection, const char *origin, int
 
 bool submission_numbers_store(db_conn *c, const submission_numbers *numbers, arena *a, err *e) {
     char date[9];
-    db_params *p = db_params_create(a);
-    db_i16(p, (int16_t)numbers->connection);
-    db_i32(p, numbers->cycle);
-    db_i64(p, numbers->next_number);
-    if (!db_exec(c, submissions_sql(SUBM_SQL_NUMBER_UPDATE), p, a, NULL, NULL, e)) {
-        return false;
-    }
-    p = day_key(numbers, date, a);
+    db_params *p = day_key(numbers, date, a);
     day_values(p, numbers);
     return db_exec(c, submissions_sql(SUBM_SQL_DAY_UPDATE), p, a, NULL, NULL, e);
 }

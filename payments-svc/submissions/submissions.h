@@ -139,18 +139,23 @@ bool submission_find_numbers(db_conn *c, int connection, const int64_t *numbers,
 
 // --- Numbers of a connection ------------------------------------------------------------------------------------------
 
-// What an origin has used today. Read with both rows locked until the transaction ends: cuts of one connection come one after the other.
+// Takes n numbers in a row, which nobody else gets, in a transaction of its own: so files of different books are made at the same time.
+// When fewer than n are left up to max, the next cycle begins. Numbers that are not used are gone.
+bool submission_numbers_take(db_pool *pool, int connection, int64_t n, int64_t max, int64_t *first,
+                             int32_t *cycle, err *e) WARN_UNUSED;
+
+// What an origin has used today. Read with its row locked until the transaction ends: cuts of one origin come one after the other.
 typedef struct submission_numbers {
     int connection;
     char origin[32];
-    int32_t cycle;
-    int64_t next_number;
-    int64_t now_us;    // the database's clock, when the rows were locked
-    int64_t file_date; // YYYYMMDD
-    int next_modifier; // 0 … 36
-    int64_t window_us; // in which the last file of the day was cut; 0: none
-    int32_t in_window; // files that were cut in it since few were left
-    int64_t cut_us;    // when; 0: none today
+    int32_t cycle;       // of the numbers that were taken for this cut
+    int64_t next_number; // of them
+    int64_t now_us;      // the database's clock
+    int64_t file_date;   // YYYYMMDD
+    int next_modifier;   // 0 … 36
+    int64_t window_us;   // in which the last file of the day was cut; 0: none
+    int32_t in_window;   // files that were cut in it since few were left
+    int64_t cut_us;      // when; 0: none today
 } submission_numbers;
 // date_of: the bank's day of a time. now_us of the answer is moved by shift_us first (0 but in tests).
 bool submission_numbers_lock(db_conn *c, int connection, const char *origin, int64_t shift_us,

@@ -123,10 +123,10 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
     [SUBM_SQL_REFS] = {"submission_ref",
                        "SELECT state, items, total, size, sha256, origin, cycle FROM submission "
                        "WHERE book_id = $1 AND submission_id = $2"},
-    [SUBM_SQL_NUMBER_LOCK] =
-        {"submission_number_lock",
-         "SELECT cycle, next_number, statement_timestamp() FROM submission_number "
-         "WHERE book_id = 0 AND connection = $1 FOR UPDATE"},
+    [SUBM_SQL_NOW] = {"submission_now", "SELECT statement_timestamp()"},
+    [SUBM_SQL_NUMBER_LOCK] = {"submission_number_lock",
+                              "SELECT cycle, next_number FROM submission_number "
+                              "WHERE book_id = 0 AND connection = $1 FOR UPDATE"},
     [SUBM_SQL_NUMBER_INSERT] =
         {"submission_number_insert",
          "INSERT INTO submission_number (book_id, connection, cycle, next_number) "

@@ -91,11 +91,6 @@ static ach_file_plan *open_file(planner *p, size_t entries_max, arena *a) {
     if (f->entries == NULL) {
         return NULL;
     }
-    // Traces ascend through a file, so one that might pass the end of the sequence begins the next cycle.
-    if (p->numbers->next_number + (int64_t)entries_max - 1 > NACHA_TRACE_SEQUENCE_MAX) {
-        p->numbers->next_number = 1;
-        p->numbers->cycle++;
-    }
     f->id = uuid_v7(p->r->clock);
     f->cycle = p->numbers->cycle;
     f->modifier = nacha_modifier(p->cuts.used);

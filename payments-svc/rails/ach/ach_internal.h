@@ -2,6 +2,8 @@
 #ifndef ACH_ACH_INTERNAL_H
 #define ACH_ACH_INTERNAL_H
 
+#include <pthread.h>
+
 #include "base/metrics.h"
 #include "base/ticker.h"
 #include "domain/ids.h"
@@ -49,6 +51,11 @@ typedef struct ach_rail {
     ach_sftp *out; // the sender's
     ach_timetable timetable;
     submission_sender *sender;
+    // Trace numbers that this process has taken and not used yet.
+    pthread_mutex_t traces_lock; // guards the next three
+    int64_t trace_next, trace_end;
+    int32_t trace_cycle;
+    int64_t traces_at_once; // that are taken, at least
     int64_t
         database_shift_us; // added to the database's clock where files are dated; 0 but in tests
 

@@ -19,7 +19,8 @@ enum {
     RETRY_CAP_MS = 60 * 1000,
     SENDER_POLL_MS = 1000,
     CASE_AFTER = 8,
-    LINES_MAX = 10000 // a limit that banks name
+    LINES_MAX = 10000, // a limit that banks name
+    TRACES_AT_ONCE = 10000
 };
 static const char FILE_NAME[] = "{origin}-{date}-{modifier}-{id}.ach";
 #define US_PER_S INT64_C(1000000)
@@ -187,6 +188,27 @@ static bool make_files(preparing *p, ach_build *b, err *e) {
     return submission_numbers_store(p->c, &p->numbers, p->scratch, e) && tell_low(p, before, e);
 }
 
+// Numbers in a row for all entries that can get a place. Of a block that this process has, so that the claims of different books do not
+// wait for each other.
+static bool take_traces(preparing *p, err *e) {
+    ach_rail *r = p->r;
+    const int64_t room = (int64_t)p->cut.files * r->settings.entries_max;
+    const int64_t n = (int64_t)p->n_chosen < room ? (int64_t)p->n_chosen : room;
+    bool ok = true;
+    ASSERT(pthread_mutex_lock(&r->traces_lock) == 0);
+    if (r->trace_end - r->trace_next < n) {
+        const int64_t block = n > r->traces_at_once ? n : r->traces_at_once;
+        ok = submission_numbers_take(r->pool, RAIL_ACH, block, NACHA_TRACE_SEQUENCE_MAX,
+                                     &r->trace_next, &r->trace_cycle, e);
+        r->trace_end = ok ? r->trace_next + block : r->trace_next;
+    }
+    p->numbers.next_number = r->trace_next;
+    p->numbers.cycle = r->trace_cycle;
+    r->trace_next += ok ? n : 0;
+    ASSERT(pthread_mutex_unlock(&r->traces_lock) == 0);
+    return ok;
+}
+
 // What got no place comes back when the next file may be cut, and not before.
 static void wait_for_next_cut(preparing *p) {
     const ach_cuts cuts = {p->numbers.next_modifier, p->numbers.window_us, p->numbers.in_window,
@@ -238,7 +260,8 @@ static bool cut_files(preparing *p, ach_build *b, arena *a, err *e) {
     const ach_cuts cuts = {p->numbers.next_modifier, p->numbers.window_us, p->numbers.in_window,
                            p->numbers.cut_us};
     p->cut = ach_timetable_cut(&p->r->timetable, &cuts, p->numbers.now_us);
-    if (p->cut.files > 0 && (!find_generation(p, e) || !make_files(p, b, e))) {
+    if (p->cut.files > 0 &&
+        (!take_traces(p, e) || !find_generation(p, e) || !make_files(p, b, e))) {
         return false;
     }
     wait_for_next_cut(p);
@@ -468,6 +491,8 @@ rail *ach_rail_create(const ach_settings *settings, db_pool *pool, crypto_keyrin
     r->keys = keys;
     r->clock = clock;
     fill_defaults(&r->settings);
+    ASSERT(pthread_mutex_init(&r->traces_lock, NULL) == 0);
+    r->traces_at_once = TRACES_AT_ONCE;
     const ach_sftp_options sftp = {
         .host = settings->host,
         .port = settings->port,
@@ -537,5 +562,6 @@ void ach_rail_destroy(rail *base) {
     free(r->seen);
     ach_sftp_destroy(r->in);
     ach_sftp_destroy(r->out);
+    pthread_mutex_destroy(&r->traces_lock);
     free(r);
 }

@@ -76,6 +76,7 @@ static rail *open_rail(const ach_settings *s) {
         fail_msg("%s %s", e.message, e.detail);
     }
     set_database_clock(r);
+    self_of(r)->traces_at_once = 1; // as many as are needed
     return r;
 }
 
