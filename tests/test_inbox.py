@@ -8,8 +8,9 @@ from support.waiting import wait_until
 SENT = 5
 FAST = {"payments-svc": {"saga.lease_ms": 1500, "saga.poll_ms": 50, "saga.backoff_base_ms": 50, "saga.resolve_after_ms": 700,
                          "ach.gather_ms": 100, "ach.poll_ms": 100, "ach.quiet_ms": 5000, "instant.ask_again_ms": 3000,
-                         "instant.sweep_ms": 100},
-        "bank-sim": {"ach.poll_ms": 20, "ach.return_delay_ms": 200, "instant.return_delay_ms": 100}}
+                         "instant.sweep_ms": 100, "ach.lease_ms": 1000, "ach.retry_base_ms": 20, "ach.retry_cap_ms": 500,
+                         "ach.send_poll_ms": 25},
+        "bank-sim": {"faults.odd_amounts": "true", "ach.poll_ms": 20, "ach.return_delay_ms": 200, "instant.return_delay_ms": 100}}
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,10 @@ def individual(payer, payout_id):
     return intent.replace("-", "")[-15:].upper()
 
 
+def account(merchant, payout):
+    return merchant.person(payout.recipient_id).account
+
+
 def carrier(payer, payout):
     """The file in the bank's archive that carried the payout; None before it is there. Traces repeat, individual ids do not."""
     who = individual(payer, payout.payout_id)
@@ -92,6 +97,7 @@ def sent(payer, amounts):
     habits(payer, settlement_lines=0)
     merchant = payer.merchant(deposit=10_000_000)
     ids = [merchant.pay(amount, ACH).payout_id for amount in amounts]
+    payer.world.people.told_by_hand.update(ids)
     final = merchant.wait_for(ids, {SENT})
     wait_until(lambda: all(carrier(payer, final[i]) for i in ids), "the files in the archive")
     return merchant, [final[i] for i in ids]
@@ -104,7 +110,7 @@ def test_HEARD_odd_lines_hold_nobody_up(payer):
 
     def line(payout, code, cents=None, who=None):
         return (code, payout.rail_reference, payout.amount_minor if cents is None else cents,
-                who or individual(payer, payout.payout_id), "000123456789")
+                who or individual(payer, payout.payout_id), account(merchant, payout))
 
     put(payer, "RTN.0001.TXT", returns([
         line(back, "R03"), line(other_amount, "R03", 2_001), line(other_id, "R03", who="0123456789ABCDE"), line(changed, "C01", 0),
@@ -130,7 +136,7 @@ def test_HEARD_odd_lines_hold_nobody_up(payer):
 def test_HEARD_a_file_whose_sums_do_not_fit_is_kept_and_means_nothing(payer):
     merchant, (payout,) = sent(payer, [1_000])
     ours, _ = company_of(payer, payout)
-    good = returns([("R03", payout.rail_reference, 1_000, individual(payer, payout.payout_id), "000123456789")], ours)
+    good = returns([("R03", payout.rail_reference, 1_000, individual(payer, payout.payout_id), account(merchant, payout))], ours)
     put(payer, "broken", good.replace("0000001000", "0000001001", 1))
     assert applied(payer, "broken")[0] == "3"
     assert rows(payer, "SELECT reason FROM inbox WHERE name = 'broken'") == [["BAD_FILE"]]
@@ -143,7 +149,7 @@ def test_HEARD_a_file_whose_sums_do_not_fit_is_kept_and_means_nothing(payer):
 def test_HEARD_a_file_that_grows_is_not_judged_before_it_stands_still(payer):
     merchant, payouts = sent(payer, [1_000, 2_000])
     ours, _ = company_of(payer, payouts[0])
-    whole = returns([("R03", payout.rail_reference, payout.amount_minor, individual(payer, payout.payout_id), "000123456789")
+    whole = returns([("R03", payout.rail_reference, payout.amount_minor, individual(payer, payout.payout_id), account(merchant, payout))
                      for payout in payouts], ours)
     before = rows(payer, "SELECT count(*) FROM payment_case")
     with (outbox(payer) / "growing").open("w") as file:
