@@ -125,6 +125,7 @@ typedef struct program {
     guard *guard;
     crypto_keyring *keys;
     rpc_client *ledger;
+    ledger_accounts *accounts;
     rail *rails[RAILS_MAX]; // those that are switched on
     rule_rail rules[RAILS_MAX];
     size_t n_rails;
@@ -221,6 +222,7 @@ static bool start_ledger_client(program *p, err *e) {
         .retries_max = LEDGER_RETRIES_MAX,
     };
     p->ledger = rpc_client_create(&o, e);
+    p->accounts = p->ledger == NULL ? NULL : ledger_accounts_create(p->ledger);
     return p->ledger != NULL;
 }
 
@@ -232,6 +234,7 @@ static bool start_engine(program *p, err *e) {
         .look_pool = p->pools.look,
         .guard = p->guard,
         .ledger = p->ledger,
+        .accounts = p->accounts,
         .keys = p->keys,
         .rails = p->rails,
         .n_rails = p->n_rails,
@@ -257,6 +260,7 @@ static bool start_service(program *p, err *e) {
         .intake_pool = p->pools.intake,
         .stream_pool = p->pools.streams,
         .ledger = p->ledger,
+        .accounts = p->accounts,
         .keys = p->keys,
         .engine = p->engine,
         .rails = p->rules,
@@ -306,6 +310,7 @@ static void stop(void *self) {
     ach_rail_destroy(p->ach);
     instant_rail_destroy(p->instant);
     inbox_destroy(p->inbox);
+    ledger_accounts_destroy(p->accounts);
     rpc_client_destroy(p->ledger);
     crypto_keyring_destroy(p->keys);
     guard_stop(p->guard);

@@ -1,6 +1,6 @@
-"""A rail that is switched off when a merchant is made, and on later."""
+"""A rail that is switched off when a merchant is made, and on later; and accounts that are made on first use."""
 
-from support.paying import INSTANT, SETTLED, Payer
+from support.paying import INSTANT, SETTLED, Merchant, Payer
 
 CLEARING = 200  # the ledger code of clearing accounts
 
@@ -14,3 +14,18 @@ def test_a_merchant_has_the_clearing_accounts_of_rails_that_are_off(new_world):
     assert rows == [["2"]]
     paid = merchant.pay(100, INSTANT)
     assert merchant.wait_for([paid.payout_id], {SETTLED})
+
+
+def test_a_merchant_without_ledger_accounts_gets_them_on_first_use(new_world):
+    """As one that is older than a connection or a currency: its first deposit and its first payout make what they need."""
+    world = new_world()
+    payer = Payer(world)
+    made = payer.merchant()
+    name, book_id = "m-of-old", 1000 + made.book_id  # a book that the ledger does not know either
+    world.payments_rows(f"INSERT INTO merchant_book VALUES ('{name}', {book_id}); "
+                        f"INSERT INTO merchant VALUES ({book_id}, '{name}', 'Old', 'USD', now())")
+    merchant = Merchant(payer, name, book_id)
+    merchant.deposit(1000)
+    paid = merchant.pay(100, INSTANT)
+    assert merchant.wait_for([paid.payout_id], {SETTLED})
+    assert merchant.balance() == (900, 0, 900)

@@ -16,7 +16,7 @@ payments_service *payments_service_create(const payments_service_options *o, err
     ASSERT(s != NULL);
     s->o = *o;
     s->merchants = merchant_store_create(o->intake_pool);
-    s->accounts = ledger_accounts_create(o->ledger);
+    s->accounts = o->accounts;
     const intake_options in = {.pool = o->intake_pool,
                                .read_pool = o->pool,
                                .keys = o->keys,
@@ -64,7 +64,6 @@ void payments_service_destroy(payments_service *s) {
     }
     deposits_destroy(s->deposits);
     intake_destroy(s->intake);
-    ledger_accounts_destroy(s->accounts);
     merchant_store_destroy(s->merchants);
     free(s);
 }

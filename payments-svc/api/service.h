@@ -7,6 +7,7 @@
 #include "crypto/crypto.h"
 #include "db/db.h"
 #include "domain/rules.h"
+#include "ledger/accounts.h"
 #include "rpc/rpc.h"
 #include "saga/engine.h"
 
@@ -19,6 +20,7 @@ typedef struct payments_service_options {
     db_pool *intake_pool; // payouts that come in
     db_pool *stream_pool; // WatchPayouts, ProveBook
     rpc_client *ledger;
+    ledger_accounts *accounts; // made on first use
     crypto_keyring *keys;
     saga_engine *engine; // woken when payouts arrive
     const rule_rail *rails;

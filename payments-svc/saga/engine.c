@@ -578,7 +578,7 @@ saga_engine *saga_engine_start(const saga_engine_options *o, err *e) {
     g->o = *o;
     memcpy(g->rails, o->rails, o->n_rails * sizeof g->rails[0]);
     g->clock = clock_system();
-    g->tools = (saga_tools){o->ledger, o->ledger_timeout_ms};
+    g->tools = (saga_tools){o->ledger, o->accounts, o->ledger_timeout_ms};
     g->a = arena_create(ENGINE_ARENA_MAX);
     saga_batch_metrics_init();
     make_gauges(g);

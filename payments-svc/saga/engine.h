@@ -11,6 +11,7 @@
 #include "db/db.h"
 #include "domain/machine.h"
 #include "guard/guard.h"
+#include "ledger/accounts.h"
 #include "rails/rail.h"
 #include "rpc/rpc.h"
 
@@ -25,6 +26,7 @@ typedef struct saga_engine_options {
     db_pool *keeper_pool, *look_pool;
     guard *guard; // asked before each claim; NULL: all may be claimed
     rpc_client *ledger;
+    ledger_accounts *accounts; // made on first use; NULL: all are there
     crypto_keyring *keys;
     rail *const *rails;
     size_t n_rails;

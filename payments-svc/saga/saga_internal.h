@@ -13,6 +13,7 @@
 #include "crypto/crypto.h"
 #include "db/db.h"
 #include "domain/machine.h"
+#include "ledger/accounts.h"
 #include "rails/rail.h"
 #include "rpc/rpc.h"
 #include "saga/breaker.h"
@@ -199,6 +200,7 @@ saga_legs saga_legs_of(const saga *s);
 
 typedef struct saga_tools {
     rpc_client *ledger;
+    ledger_accounts *accounts; // NULL: all are there
     int64_t ledger_timeout_ms;
 } saga_tools;
 // What the verdict of a rail's item says, as texts that the database takes.

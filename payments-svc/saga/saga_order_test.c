@@ -74,7 +74,7 @@ static void test_return__whose_worker_died__is_repeated_as_it_was(void **state) 
     const uuid id = settled_payout();
     say(id, RAIL_EVENT_RETURNED, 30, "first");
     saga_batch b = batch(STEP_DONE, 1, 5000);
-    const saga_tools tools = {NULL, 1000};
+    const saga_tools tools = {NULL, NULL, 1000};
     assert_int_equal(claim(&b), 1);
     saga_steps_act(&b, &tools);
     assert_int_equal(world_paid_out(), 70);

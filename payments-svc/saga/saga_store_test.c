@@ -356,7 +356,7 @@ static void test_lease__over_before_the_rail__nothing_is_sent(void **state) {
     assert_int_equal(claim(&b), 1);
     end_leases(); // as if it had been stopped for so long
     atomic_store(&b.until_mono_ms, 0);
-    const saga_tools tools = {NULL, 1000};
+    const saga_tools tools = {NULL, NULL, 1000};
     saga_steps_act(&b, &tools);
     assert_int_equal(world_look().submits, 0);
     assert_true(b.lost);
@@ -433,7 +433,7 @@ static void test_batch__worker_died_after_sending__asks_and_does_not_send_again(
     (void)run(STEP_RESERVE);
     saga_batch b = batch(STEP_EXECUTE, 1, 5000);
     assert_int_equal(claim(&b), 1);
-    const saga_tools tools = {NULL, 1000};
+    const saga_tools tools = {NULL, NULL, 1000};
     saga_steps_act(&b, &tools); // and dies
     assert_int_equal(world_look().submitted, 1);
     end_leases();

@@ -106,7 +106,7 @@ void take_over(void) {
 }
 
 saga_result run(saga_step step) {
-    const saga_tools tools = {NULL, 1000};
+    const saga_tools tools = {NULL, NULL, 1000};
     saga_batch b = batch(step, 9, 600);
     if (world.hands_over) {
         b.from.policy.resolve_after_ms = 0; // as the engine says of such rails

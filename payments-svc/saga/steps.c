@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "domain/ids.h"
+#include "ledger/accounts.h"
 #include "ledger/ledger_client.h"
 #include "saga/saga_internal.h"
 
@@ -262,6 +263,26 @@ static bool make_suspense(saga_batch *b, const saga_tools *tools, const saga_ite
     return false;
 }
 
+// A reservation must find the account of its connection: one that misses it burns its id. The merchant's own account is made with the
+// first deposit, without which there is nothing to reserve.
+static bool make_clearing(saga_batch *b, const saga_tools *tools, const saga_item *item) {
+    static saga_complaint complaint;
+    err e = {0};
+    if (item->acting != STEP_RESERVE || tools->accounts == NULL) {
+        return true;
+    }
+    const ledger_account account =
+        account_of_clearing(b->from.book_id, b->from.rail->id, str_of(item->currency));
+    const int64_t deadline = clock_mono_ms(b->from.clock) + tools->ledger_timeout_ms;
+    if (ledger_accounts_ensure(tools->accounts, b->from.book_id, &account, 1, deadline, b->a, &e)) {
+        return true;
+    }
+    if (saga_may_complain(&complaint)) {
+        log_err(LOG_WARN, "saga.ledger_failed", &e);
+    }
+    return false;
+}
+
 static void act_on_ledger(saga_batch *b, const saga_tools *tools) {
     size_t n = 0;
     for (size_t i = 0; i < b->n; i++) {
@@ -287,6 +308,10 @@ static void act_on_ledger(saga_batch *b, const saga_tools *tools) {
         }
         if (run.n_transfers + transfers_of(item->acting) > most) {
             send(b, tools, &run);
+        }
+        const bool other_currency = strcmp(run.accounts.currency, item->currency) != 0;
+        if (other_currency && !make_clearing(b, tools, item)) {
+            continue; // its answer still says RETRY
         }
         accounts_for(b, item, &run.accounts);
         if (saga_writes_off(&item->now) && !make_suspense(b, tools, item, &run.accounts)) {
