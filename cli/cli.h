@@ -61,6 +61,10 @@ const char *cli_login_name(void); // who is at the keyboard; "unknown" when nobo
 bool cli_call(cli *c, const char *service, const char *method, const ProtobufCMessage *request,
               const ProtobufCMessageDescriptor *response_type, ProtobufCMessage **response,
               err *e) WARN_UNUSED;
+// The same with the answer in an arena of the caller's.
+bool cli_call_into(cli *c, const char *service, const char *method, const ProtobufCMessage *request,
+                   const ProtobufCMessageDescriptor *response_type, arena *a,
+                   ProtobufCMessage **response, err *e) WARN_UNUSED;
 bool cli_stream(cli *c, const char *service, const char *method, const ProtobufCMessage *request,
                 const ProtobufCMessageDescriptor *response_type, int64_t timeout_ms,
                 rpc_on_message on_message, void *arg, err *e) WARN_UNUSED;

@@ -31,15 +31,21 @@ static rpc_client *client_of(cli *c, const char *service, err *e) {
     return *client;
 }
 
-bool cli_call(cli *c, const char *service, const char *method, const ProtobufCMessage *request,
-              const ProtobufCMessageDescriptor *response_type, ProtobufCMessage **response,
-              err *e) {
+bool cli_call_into(cli *c, const char *service, const char *method, const ProtobufCMessage *request,
+                   const ProtobufCMessageDescriptor *response_type, arena *a,
+                   ProtobufCMessage **response, err *e) {
     char path[128];
     rpc_client *client = client_of(c, service, e);
     (void)snprintf(path, sizeof path, "/%s/%s", service, method);
-    return client != NULL && rpc_client_call(client, path, request, response_type,
-                                             clock_mono_ms(clock_system()) + CLI_CALL_TIMEOUT_MS,
-                                             c->arena, response, e);
+    return client != NULL &&
+           rpc_client_call(client, path, request, response_type,
+                           clock_mono_ms(clock_system()) + CLI_CALL_TIMEOUT_MS, a, response, e);
+}
+
+bool cli_call(cli *c, const char *service, const char *method, const ProtobufCMessage *request,
+              const ProtobufCMessageDescriptor *response_type, ProtobufCMessage **response,
+              err *e) {
+    return cli_call_into(c, service, method, request, response_type, c->arena, response, e);
 }
 
 bool cli_stream(cli *c, const char *service, const char *method, const ProtobufCMessage *request,

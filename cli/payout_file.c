@@ -35,12 +35,6 @@ static const char *const COLUMNS[COL_COUNT] = {
     "amount",    "routing_code", "account_number", "account_type", "description",
 };
 
-// What the rails carry, as the service will hold it against: so that a file is refused here, not half way through.
-static const rule_rail RAILS[] = {
-    {PAYMENTS__V1__RAIL__RAIL_ACH, "ach", "USD", 9999999999},
-    {PAYMENTS__V1__RAIL__RAIL_INSTANT, "instant", "INR,USD", INT64_MAX},
-};
-
 typedef struct reader {
     cli *c;
     const char *path;
@@ -76,10 +70,25 @@ static void keep_complaint(payout_file *f, size_t line, const err *e) {
     (void)snprintf(x->text, sizeof x->text, "%s", e->message);
 }
 
+void payout_file_complain(payout_file *f, const char *path, size_t line, const err *e) {
+    keep_complaint(f, line, e);
+    (void)fprintf(stderr, "%s:%zu: %s: %s\n", path, line, e->field[0] != '\0' ? e->field : "line",
+                  e->message);
+}
+
+static int by_line(const void *a, const void *b) {
+    const payout_complaint *x = a, *y = b;
+    return (x->line > y->line) - (x->line < y->line);
+}
+
+void payout_file_sort_complaints(payout_file *f) {
+    if (f->bad > 0) {
+        qsort(f->complaints, f->bad, sizeof *f->complaints, by_line);
+    }
+}
+
 static void complain(reader *r, const err *e) {
-    keep_complaint(r->file, r->record->line, e);
-    (void)fprintf(stderr, "%s:%zu: %s: %s\n", r->path, r->record->line,
-                  e->field[0] != '\0' ? e->field : "line", e->message);
+    payout_file_complain(r->file, r->path, r->record->line, e);
 }
 
 // --- the header line -------------------------------------------------------------------------------------------------------
@@ -201,8 +210,7 @@ static bool read_amount(const reader *r, payout_row *row, err *e) {
         return err_set_field(e, ERR_INVALID_ARGUMENT, "AMOUNT_NOT_POSITIVE", "amount",
                              "must be above 0");
     }
-    return rule_rail_carries(RAILS, sizeof RAILS / sizeof RAILS[0], row->rail,
-                             str_of(row->currency), row->amount_minor, "", e);
+    return true;
 }
 
 // Copies the record's texts. False when there is no room for them.
@@ -326,14 +334,21 @@ bool payout_file_read(cli *c, const char *path, payout_file *f, err *e) {
     return ok;
 }
 
-bool payout_file_read_good(cli *c, const char *path, payout_file *f) {
+bool payout_file_load(cli *c, const char *path, payout_file *f) {
     err e = {0};
-    const bool read = payout_file_read(c, path, f, &e);
-    if (!read) {
-        keep_complaint(f, 0, &e);
-        (void)fprintf(stderr, "payctl: %s: %s; nothing was sent\n", payout_file_name(path),
-                      e.message);
-    } else if (f->bad > 0) {
+    if (payout_file_read(c, path, f, &e)) {
+        return true;
+    }
+    keep_complaint(f, 0, &e);
+    (void)fprintf(stderr, "payctl: %s: %s; nothing was sent\n", payout_file_name(path), e.message);
+    if (c->json) {
+        payout_file_print_json(f);
+    }
+    return false;
+}
+
+bool payout_file_is_good(const cli *c, const payout_file *f) {
+    if (f->bad > 0) {
         (void)fprintf(stderr, "payctl: %zu bad line(s), %zu good: nothing was sent\n", f->bad,
                       f->n);
     }
@@ -343,7 +358,11 @@ bool payout_file_read_good(cli *c, const char *path, payout_file *f) {
     return f->bad == 0;
 }
 
-void payout_file_print_json(const payout_file *f) {
+bool payout_file_read_good(cli *c, const char *path, payout_file *f) {
+    return payout_file_load(c, path, f) && payout_file_is_good(c, f);
+}
+
+json_t *payout_file_bad_json(const payout_file *f) {
     json_t *bad = json_array();
     for (size_t i = 0; i < f->bad; i++) {
         const payout_complaint *x = &f->complaints[i];
@@ -351,7 +370,12 @@ void payout_file_print_json(const payout_file *f) {
                                              "field", x->field, "reason", x->reason, "error",
                                              cli_json_text(x->text)));
     }
-    cli_print_value(json_pack("{s:b,s:I,s:o}", "sent", 0, "good", (json_int_t)f->n, "bad", bad));
+    return bad;
+}
+
+void payout_file_print_json(const payout_file *f) {
+    cli_print_value(json_pack("{s:b,s:I,s:o}", "sent", 0, "good", (json_int_t)f->n, "bad",
+                              payout_file_bad_json(f)));
 }
 
 void payout_file_free(payout_file *f) {

@@ -36,9 +36,18 @@ const char *payout_file_name(const char *path);
 // stderr as "FILE:LINE: field: reason" and counted in f->bad (a file with bad lines must not be sent). Strings live in
 // c->arena, rows and complaints until payout_file_free, which is due either way.
 bool payout_file_read(cli *c, const char *path, payout_file *f, err *e) WARN_UNUSED;
-// The same for a command: false when there is anything wrong, and that was said, on stderr and with --json on stdout.
+// The same for a command: false when it cannot be read, and that was said, on stderr and with --json on stdout.
+bool payout_file_load(cli *c, const char *path, payout_file *f) WARN_UNUSED;
+// False when lines are bad: says how many, and with --json which.
+bool payout_file_is_good(const cli *c, const payout_file *f) WARN_UNUSED;
+// Both together.
 bool payout_file_read_good(cli *c, const char *path, payout_file *f) WARN_UNUSED;
-// {"sent":false,"good":N,"bad":[{"line","field","reason","error"}]} on stdout.
+// A bad line that was found otherwise, such as by the service: printed and counted as the others. path: as payout_file_name has it.
+void payout_file_complain(payout_file *f, const char *path, size_t line, const err *e);
+void payout_file_sort_complaints(payout_file *f); // by line
+// [{"line","field","reason","error"}]. @owned
+struct json_t *payout_file_bad_json(const payout_file *f);
+// {"sent":false,"good":N,"bad":[…]} on stdout.
 void payout_file_print_json(const payout_file *f);
 void payout_file_free(payout_file *f);
 

@@ -67,7 +67,7 @@ def test_pay_a_good_file_and_again(payctl, merchant, world):
 
 
 BAD = [({"amount": "0"}, "amount"), ({"amount": "-5"}, "amount"), ({"amount": "12.345"}, "amount"), ({"amount": "1e3"}, "amount"),
-       ({"amount": ""}, "amount"), ({"currency": "XQX"}, "currency"), ({"currency": "INR", "rail": "ach"}, "currency"),
+       ({"amount": ""}, "amount"), ({"currency": "XQX"}, "currency"), ({"currency": "INR", "rail": "ach", "routing_code": "HDFC0001234"}, "currency"),
        ({"rail": "pigeon"}, "rail"), ({"holder_type": "dog"}, "holder_type"), ({"account_type": ""}, "account_type"),
        ({"routing_code": "021000022"}, "routing_code"), ({"account_number": "12 34"}, "account_number"),
        ({"reference": ""}, "reference"), ({"merchant_id": "Not Valid"}, "merchant_id"), ({"recipient_name": ""}, "recipient_name"),
@@ -146,37 +146,44 @@ def test_payouts_that_do_not_settle_are_told_and_change_the_exit_code(payctl, me
 
 
 def test_rows_that_the_service_refuses(payctl, merchant, world):
-    """Merchants that do not exist, one sent before the others and one after: their rows are refused, all others are paid."""
+    """Merchants that do not exist, one sent before the others and one after. Nothing is sent; or all others are, if asked for."""
     first, last = "0-nobody", "zz-nobody"
     file = payctl.file([row(last, "theirs-3"), row(merchant, "mine-1"), row(first, "theirs-1"), row(merchant, "mine-2", rail="ach"),
                         row(first, "theirs-2")])
-    code, out, err = payctl.run("pay", file)
+    bad = [(line, "merchant_id", "MERCHANT_NOT_FOUND", "no such merchant") for line in (2, 4, 6)]
+    for words in (["pay", file, "--check"], ["pay", file]):
+        code, answer, err = payctl.json(*words)
+        assert code == USAGE and (answer["sent"], answer["good"]) == (False, 2), (answer, err)
+        assert [(no["line"], no["field"], no["reason"], no["error"]) for no in answer["bad"]] == bad
+    assert world.payments_rows(f"SELECT count(*) FROM payout WHERE merchant_id = '{merchant}'") == [["0"]]
+
+    code, out, err = payctl.run("pay", file, "--skip-bad")
     assert code == REFUSED, (out, err)
-    assert "5 rows: 2 accepted, 3 refused\n" in out, out
-    for line, reference, whose in ((4, "theirs-1", first), (6, "theirs-2", first), (2, "theirs-3", last)):
-        assert f"line {line}, {reference} of {whose}: merchant_id: no such merchant (MERCHANT_NOT_FOUND)\n" in out, out
+    assert "2 rows: 2 accepted, 0 refused, 3 bad and not sent\n" in out, out
+    assert all(f"{file}:{line}: merchant_id: no such merchant\n" in err for line in (2, 4, 6)), err
     settled = 2 * 1250
     assert balance(payctl, merchant) == (100_000 - settled, 0, 100_000 - settled)
     _, listed, _ = payctl.json("payouts", "--merchant", merchant)
     assert sorted((payout["external_reference"], payout["state"]) for payout in listed["payouts"]) == [
         ("mine-1", "SETTLED"), ("mine-2", "SETTLED")]
 
-    code, answer, err = payctl.json("pay", file)
+    code, answer, err = payctl.json("pay", file, "--skip-bad")
     assert code == REFUSED, err
-    assert (answer["accepted"], answer["accepted_earlier"], answer["refused"], answer["unanswered"]) == (2, 2, 3, 0)
-    assert [(no["line"], no["merchant_id"], no["reference"], no["reason"], no["error"]) for no in answer["refusals"]] == [
-        (4, first, "theirs-1", "MERCHANT_NOT_FOUND", "no such merchant"),
-        (6, first, "theirs-2", "MERCHANT_NOT_FOUND", "no such merchant"),
-        (2, last, "theirs-3", "MERCHANT_NOT_FOUND", "no such merchant")]
+    assert (answer["accepted"], answer["accepted_earlier"], answer["refused"], answer["unanswered"]) == (2, 2, 0, 0)
+    assert [(no["line"], no["field"], no["reason"], no["error"]) for no in answer["bad"]] == bad
     assert world.payments_rows(f"SELECT count(*) FROM payout WHERE merchant_id = '{merchant}'") == [["2"]]
 
 
 def test_one_row_that_the_service_refuses(payctl, merchant):
-    """The same key with other money is refused for itself, and its neighbour in the same call is paid."""
+    """The same key with other money is refused for itself; its neighbour waits for it, unless it is said not to."""
     payctl.run("pay", payctl.file([row(merchant, "used")]))
-    code, answer, err = payctl.json("pay", payctl.file([row(merchant, "used", amount="12.51"), row(merchant, "fresh")]))
+    file = payctl.file([row(merchant, "used", amount="12.51"), row(merchant, "fresh")])
+    code, answer, err = payctl.json("pay", file)
+    assert (code, answer["good"]) == (USAGE, 1), err
+    assert [(no["line"], no["reason"]) for no in answer["bad"]] == [(2, "IDEMPOTENCY_KEY_REUSED")]
+    code, answer, err = payctl.json("pay", file, "--skip-bad")
     assert code == REFUSED, err
-    assert [(no["line"], no["reference"], no["reason"]) for no in answer["refusals"]] == [(2, "used", "IDEMPOTENCY_KEY_REUSED")]
+    assert [(no["line"], no["reason"]) for no in answer["bad"]] == [(2, "IDEMPOTENCY_KEY_REUSED")]
     assert [(line["state"], line["count"]) for line in answer["sums"]] == [("SETTLED", 1)]
 
 
@@ -402,7 +409,7 @@ def test_the_service_is_away(payctl, merchant):
         assert code == SERVICE and err.strip(), (command, out, err)
     code, answer, err = payctl.json("pay", payctl.file([row(merchant, "x"), row(merchant, "y")]), env=away)
     assert code == SERVICE and err.strip()
-    assert (answer["rows"], answer["accepted"], answer["refused"], answer["unanswered"]) == (2, 0, 0, 2)
+    assert (answer["sent"], answer["rows"], answer["accepted"], answer["refused"], answer["unanswered"]) == (False, 2, 0, 0, 2)
     code, _, err = payctl.run("pay", payctl.file([row(merchant, "x")]), env={"PAYCTL_PAYMENTS": ""})
     assert code == SERVICE and "PAYCTL_PAYMENTS" in err
 
@@ -430,7 +437,7 @@ def test_help_version_and_wrong_words(payctl):
 
 def test_json_is_all_there_is_on_stdout(payctl, merchant):
     """The form of each command as --help has it; payctl.json refuses more than one value."""
-    sent = {"sent", "rows", "accepted", "accepted_earlier", "refused", "unanswered", "sums", "refusals", "unsettled"}
+    sent = {"sent", "rows", "accepted", "accepted_earlier", "refused", "unanswered", "sums", "refusals", "unsettled", "bad"}
     file = payctl.file([row(merchant, "j1"), row(merchant, "j2", rail="ach")])
     payctl.run("pay", file)
     _, listed, _ = payctl.json("payouts", "--merchant", merchant)

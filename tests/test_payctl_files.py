@@ -5,7 +5,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from support.payctl import COLUMNS, DONE, OUTPUT, USAGE, Payctl, row
+from support.payctl import COLUMNS, DONE, OUTPUT, REFUSED, USAGE, Payctl, row
 from support.paying import unique
 
 HEADER = ",".join(COLUMNS)
@@ -196,6 +196,23 @@ def test_what_cannot_be_written_is_an_error(payctl, merchant):
     assert code == USAGE and "AMOUNT" not in err and "is not an amount" in err and "stdout could not be written" in err
 
 
+def test_the_check_knows_the_services_limits(new_world, tmp_path):
+    """Another limit and another set of rails than the defaults: what --check accepts the service accepts, as it is its own answer."""
+    payctl = Payctl(new_world({"payments-svc": {"ach.enabled": "false"}}), tmp_path)
+    name = unique("limits")
+    payctl.run("merchants", "create", name, "--currency", "USD")
+    rows = [line(name, "good"), line(name, "huge", amount="10000000.01"), line(name, "ach", rail="ach"), line(name, "inr", currency="INR", routing_code="HDFC0001234")]
+    file = written(payctl, "\n".join([HEADER, *rows, line(name, "x", amount="x")]) + "\n")
+    found = bad(payctl, file)
+    assert (4, "rail", "RAIL_NOT_AVAILABLE") in found and (5, "currency", "CURRENCY_NOT_HELD") in found and (6, "amount", "AMOUNT_INVALID") in found
+    assert sent_nothing(payctl.world, name)
+    # Whatever the check finds good is accepted, and nothing else.
+    good = {i for i in range(2, 7)} - {number for number, _, _ in found}
+    code, answer, err = payctl.json("pay", file, "--skip-bad", "--no-wait")
+    assert code == REFUSED and (answer["accepted"], answer["refused"]) == (len(good), 0), (answer, err)
+    assert [no["line"] for no in answer["bad"]] == sorted(number for number, _, _ in found)
+
+
 def test_keys_tell_nothing_of_the_account(payctl, merchant, world):
     """The key of a recipient comes from the row's reference: two accounts cannot be told apart by it, and one row keeps its key."""
     name = unique("keys")
@@ -208,5 +225,5 @@ def test_keys_tell_nothing_of_the_account(payctl, merchant, world):
     assert code == DONE and (answer["accepted"], answer["accepted_earlier"], answer["refused"]) == (3, 2, 0), (answer, err)
     # Other details under the same reference: refused, whatever they are.
     code, answer, err = payctl.json("pay", payctl.file([row(name, "k1", account_number="2")]), "--no-wait")
-    assert [(no["line"], no["reference"], no["reason"]) for no in answer["refusals"]] == [(2, "k1", "IDEMPOTENCY_KEY_REUSED")], err
+    assert [(no["line"], no["reason"]) for no in answer["bad"]] == [(2, "IDEMPOTENCY_KEY_REUSED")], err
     assert world.payments_rows(f"SELECT count(*) FROM payout WHERE merchant_id = '{name}'") == [["3"]]

@@ -123,6 +123,26 @@ def test_a_payout_that_was_accepted_before_says_so(payer):
     assert results[1].error.reason == "IDEMPOTENCY_KEY_REUSED"
 
 
+def test_a_repeat_whose_recipient_comes_beside_is_known(payer):
+    """The recipient's own key leads to its id, which is part of what the payout's key stands for."""
+    merchant = payer.merchant(deposit=1000)
+    pb = payer.pb
+    wanted = merchant.new_recipient()
+    made = payer.call("Recipient", "CreateRecipient", payer.recipients_pb.CreateRecipientRequest(merchant_id=merchant.id, recipient=wanted))
+    request = merchant.request(100, INSTANT, recipient_id=made.recipient.recipient_id)
+    paid = payer.call("Payout", "CreatePayout", request).payout
+    again, other = pb.NewPayout(), pb.NewPayout()
+    again.CopyFrom(request.payout)
+    again.ClearField("recipient_id")
+    other.CopyFrom(again)
+    other.amount_minor = 99
+    results = payer.call("Payout", "ValidatePayouts", pb.ValidatePayoutsRequest(merchant_id=merchant.id, items=[
+        pb.PayoutToValidate(payout=again, recipient=wanted), pb.PayoutToValidate(payout=other, recipient=wanted),
+        pb.PayoutToValidate(payout=again, recipient=merchant.new_recipient())])).results
+    assert results[0].accepted_before == paid and not results[0].HasField("error")
+    assert [result.error.reason for result in results[1:]] == ["IDEMPOTENCY_KEY_REUSED"] * 2
+
+
 def test_limits_of_the_call(payer):
     merchant = payer.merchant()
     refusal = merchant.refused("ValidatePayouts", payer.pb.ValidatePayoutsRequest(merchant_id=merchant.id))

@@ -286,6 +286,7 @@ typedef struct validation {
     payout_request *requests;
     payout_outcome *outcomes;
     const err **recipient_faults; // of the recipients that came beside their payouts
+    const char **recipient_ids;   // of those of them that are registered already; else NULL
     size_t n;
 } validation;
 
@@ -295,11 +296,17 @@ static bool read_items(const Payments__V1__ValidatePayoutsRequest *r, validation
         const Payments__V1__PayoutToValidate *item = r->items[i];
         static const Payments__V1__NewPayout none = PAYMENTS__V1__NEW_PAYOUT__INIT;
         const char *path = arena_printf(a, "items[%zu].payout.", i);
-        if (path == NULL || !payout_request_read(item->payout == NULL ? &none : item->payout, path,
-                                                 NULL, &v->requests[i], a, e)) {
+        // The request that would be made names the recipient by its id: a repeat of it must be known as one.
+        Payments__V1__NewPayout *wanted = ARENA_NEW(a, Payments__V1__NewPayout);
+        *wanted = item->payout == NULL ? none : *item->payout;
+        if (v->recipient_ids[i] != NULL) {
+            wanted->recipient_id = (char *)v->recipient_ids[i];
+        }
+        if (path == NULL || !payout_request_read(wanted, path, NULL, &v->requests[i], a, e)) {
             return out_of_memory(e);
         }
-        if (item->recipient != NULL && item->recipient->bank_account != NULL) {
+        if (v->recipient_ids[i] == NULL && item->recipient != NULL &&
+            item->recipient->bank_account != NULL) {
             v->requests[i].recipient_currency = item->recipient->bank_account->currency;
         }
     }
@@ -347,11 +354,14 @@ static bool validate(payments_service *s, rpc_call *call,
     v->requests = ARENA_ARRAY(a, payout_request, v->n);
     v->outcomes = ARENA_ARRAY(a, payout_outcome, v->n);
     v->recipient_faults = ARENA_ARRAY(a, const err *, v->n);
-    if (v->requests == NULL || v->outcomes == NULL || v->recipient_faults == NULL) {
+    v->recipient_ids = ARENA_ARRAY(a, const char *, v->n);
+    if (v->requests == NULL || v->outcomes == NULL || v->recipient_faults == NULL ||
+        v->recipient_ids == NULL) {
         return out_of_memory(e);
     }
-    return read_items(r, v, a, e) &&
-           recipients_check(s, v->m, r->items, v->n, v->recipient_faults, deadline, a, e) &&
+    return recipients_check(s, v->m, r->items, v->n, v->recipient_faults, v->recipient_ids,
+                            deadline, a, e) &&
+           read_items(r, v, a, e) &&
            intake_check(s->intake, v->m, v->requests, v->n, v->outcomes, deadline, a, e);
 }
 

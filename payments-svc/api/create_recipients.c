@@ -449,9 +449,26 @@ void handle_bulk_create_recipients(rpc_call *call, void *service, const Protobuf
     arena_destroy(b.work);
 }
 
+// The id of a recipient that was registered under this key before; NULL: it was not. @arena
+static bool id_of_known(const new_recipient *it, str packed, const char **id, arena *a, err *e) {
+    *id = NULL;
+    if (!it->entry.known) {
+        return true;
+    }
+    ProtobufCAllocator memory = pb_allocator(a);
+    const Payments__V1__CreateRecipientResponse *known =
+        payments__v1__create_recipient_response__unpack(&memory, packed.len,
+                                                        (const uint8_t *)packed.ptr);
+    if (known == NULL || known->recipient == NULL) {
+        return out_of_memory(e); // nothing else: the bytes are our own, and authentic
+    }
+    *id = known->recipient->recipient_id;
+    return true;
+}
+
 bool recipients_check(payments_service *s, const merchant *m,
                       Payments__V1__PayoutToValidate *const *items, size_t n, const err **faults,
-                      int64_t deadline_mono_ms, arena *a, err *e) {
+                      const char **ids, int64_t deadline_mono_ms, arena *a, err *e) {
     static const path_shape shape = {"items", "recipient."};
     recipient_batch b = {.s = s, .m = m, .n = n, .work = arena_create(RECIPIENTS_ARENA_MAX)};
     Payments__V1__NewRecipient **wanted = ARENA_ARRAY(a, Payments__V1__NewRecipient *, n);
@@ -460,13 +477,21 @@ bool recipients_check(payments_service *s, const merchant *m,
         wanted[i] = items[i]->recipient;
     }
     ok = ok && batch_fill(&b, wanted, &shape, NULL, a, e) &&
-         (b.n_entries == 0 || db_read(s->o.pool, deadline_mono_ms, b.work, check_tx, &b, e));
+         (b.n_entries == 0 || db_read(s->o.pool, deadline_mono_ms, b.work, check_tx, &b, e)) &&
+         open_answers(&b, b.work, e);
     for (size_t i = 0; ok && i < n; i++) {
         err why = {0};
-        str ignored = {0};
-        faults[i] = wanted[i] == NULL || item_outcome(&b.items[i], &ignored, &why)
-                        ? NULL
-                        : pb_keep_err(a, &why);
+        str packed = {0};
+        faults[i] = NULL;
+        ids[i] = NULL;
+        if (wanted[i] == NULL) {
+            continue;
+        }
+        if (item_outcome(&b.items[i], &packed, &why)) {
+            ok = id_of_known(&b.items[i], packed, &ids[i], a, e);
+        } else {
+            faults[i] = pb_keep_err(a, &why);
+        }
     }
     arena_destroy(b.work);
     return ok;

@@ -52,10 +52,10 @@ void handle_create_recipient(rpc_call *call, void *service, const ProtobufCMessa
 void handle_bulk_create_recipients(rpc_call *call, void *service, const ProtobufCMessage *request);
 
 // What CreateRecipient would refuse of the recipients that come beside payouts: faults[i] is NULL where it would not, or where
-// there is none. Writes nothing. @arena
+// there is none. ids[i]: of one that was registered under this key already; else NULL. Writes nothing. @arena
 bool recipients_check(payments_service *s, const merchant *m,
                       Payments__V1__PayoutToValidate *const *items, size_t n, const err **faults,
-                      int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
+                      const char **ids, int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
 
 // --- small helpers (pb.c) ----------------------------------------------------------------------------------------------
 Google__Protobuf__Timestamp *pb_time(arena *a, int64_t wall_us);

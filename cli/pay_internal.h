@@ -1,0 +1,48 @@
+// payctl pay: what its parts share. Private to cli.
+#ifndef CLI_PAY_INTERNAL_H
+#define CLI_PAY_INTERNAL_H
+
+#include "base/map.h"
+#include "cli/cli.h"
+#include "cli/payout_file.h"
+#include "payments/v1/payout_service.pb-c.h"
+
+enum { PAY_STATES = 11 };
+
+// A row on its way. Strings are the file's, or in the run's arena.
+typedef struct sent {
+    const payout_row *row;
+    const char *payout_id;
+    // The service refused the row: in words, by its name, and the field at fault, "" when it is not about one.
+    const char *error, *error_reason, *error_field;
+    int state;
+    const char *reason, *reason_text;
+    bool earlier; // accepted by an earlier run
+} sent;
+
+typedef struct payment {
+    cli *c;
+    payout_file file;
+    sent *rows; // of the file, by merchant and line
+    size_t n_refused, n_earlier;
+    int64_t started_us;
+    bool was_sent;  // rows were given to the service to be paid
+    map *by_payout; // payout id → sent
+    progress bar;
+    size_t by_state[PAY_STATES];
+} payment;
+
+// --- pay_send.c --------------------------------------------------------------------------------------------------------
+// Asks the service what it would say of each row. Those that it would refuse become bad lines of the file, which are printed as others
+// are. False: it could not be asked.
+bool pay_check(payment *p, const char *path, err *e) WARN_UNUSED;
+// Registers the recipients of all rows and sends the payouts. False: stopped half way.
+bool pay_send(payment *p, err *e) WARN_UNUSED;
+// A payout as the service says that it stands. Copies texts.
+void pay_note_state(payment *p, sent *s, const Payments__V1__Payout *payout);
+
+// --- pay_report.c ------------------------------------------------------------------------------------------------------
+void pay_report_text(payment *p, bool waited);
+void pay_report_json(payment *p);
+
+#endif
