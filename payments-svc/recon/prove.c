@@ -108,6 +108,17 @@ static void take_saga(recon_payout *p, const db_rows *rows, size_t i, int column
     p->updated_us = db_get_time(rows, i, column + 7);
 }
 
+// The intent that the log has beyond the row: step, outlook, moving, from a column on.
+static void take_intent(recon_payout *p, const db_rows *rows, size_t i, int column) {
+    p->acts = !db_is_null(rows, i, column);
+    p->acting = p->saga;
+    if (p->acts) {
+        p->acting.step = (saga_step)db_get_i16(rows, i, column);
+        p->acting.outlook = (saga_state)db_get_i16(rows, i, column + 1);
+        p->acting.moving = db_get_i64(rows, i, column + 2);
+    }
+}
+
 static bool take_payout(recon_window *w, const db_rows *rows, size_t i) {
     recon_row *r = &w->rows[w->n_rows];
     const str currency = db_get_str(rows, i, 4);
@@ -199,7 +210,9 @@ static bool read_journal(prover *p) {
 
 static bool is_right(const recon_row *r) {
     recon_deviation unused[RECON_FIGURES];
-    return recon_judge(&r->payout.saga, &r->payout.found, unused) == 0;
+    const recon_payout *p = &r->payout;
+    return recon_judge(&p->saga, &p->found, unused) == 0 ||
+           (p->acts && recon_judge(&p->acting, &p->found, unused) == 0);
 }
 
 static void note_difference(prover *p, const recon_row *r) {
@@ -244,6 +257,7 @@ static bool read_sagas(db_conn *c, arena *a, void *arg, err *e) {
         recon_payout *x = &s->p->w.rows[s->places[at]].payout;
         const recon_payout was = *x;
         take_saga(x, rows, i, 1);
+        take_intent(x, rows, i, 9);
         s->moved[at] = was.updated_us != x->updated_us || was.state != x->state ||
                        was.saga.step != x->saga.step || was.saga.moving != x->saga.moving;
     }
@@ -265,7 +279,7 @@ static bool sort_out(suspects *s) {
     for (size_t i = 0; i < s->n; i++) {
         if (s->moved[i]) {
             s->places[kept++] = s->places[i];
-        } else {
+        } else if (!is_right(&p->w.rows[s->places[i]])) {
             note_difference(p, &p->w.rows[s->places[i]]);
         }
     }

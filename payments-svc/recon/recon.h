@@ -17,6 +17,9 @@ typedef struct recon_payout {
     int rail;
     saga_state state; // as the world sees it: HELD while it is held
     recon_saga saga;
+    bool
+        acts; // a worker has it: the step that it acts on stands in the log, and not yet in the saga's row
+    recon_saga acting; // the same with that step
     int64_t updated_us;
     recon_figures found;
 } recon_payout;

@@ -16,10 +16,16 @@ static const db_stmt STATEMENTS[RECON_SQL_COUNT] = {
          "WHERE p.book_id = $1 AND p.payout_id > $2 AND ($3::text IS NULL OR p.merchant_id = "
          "$3::text) "
          "ORDER BY p.payout_id LIMIT $4"},
-    [RECON_SQL_SAGAS] = {"recon_sagas", "SELECT w.n, " SAGA_COLUMNS
-                                        "FROM unnest($2::uuid[]) WITH ORDINALITY AS w(id, n) "
-                                        "CROSS JOIN LATERAL (SELECT * FROM saga "
-                                        "WHERE book_id = $1 AND payout_id = w.id LIMIT 1) AS s"},
+    [RECON_SQL_SAGAS] =
+        {"recon_sagas",
+         "SELECT w.n, " SAGA_COLUMNS ", i.step, i.outlook, coalesce(i.moving, 0) "
+         "FROM unnest($2::uuid[]) WITH ORDINALITY AS w(id, n) "
+         "CROSS JOIN LATERAL (SELECT * FROM saga "
+         "WHERE book_id = $1 AND payout_id = w.id LIMIT 1) AS s "
+         // A saga's row is written with the outcome: what is done right now stands in its log alone.
+         "LEFT JOIN LATERAL (SELECT step, outlook, moving FROM step_log "
+         "WHERE book_id = $1 AND payout_id = w.id AND seq > s.log_seq AND kind = 1 "
+         "ORDER BY seq DESC LIMIT 1) AS i ON true"},
 };
 
 const db_stmt *recon_stmt(recon_sql which) {
