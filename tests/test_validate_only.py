@@ -68,7 +68,8 @@ def test_recipients(payer):
         merchant_id=merchant.id, recipients=[good, bad, unpayable], validate_only=True)
     results = payer.call("Recipient", "BulkCreateRecipients", request).results
     assert rows(payer) == before
-    assert (results[0].recipient.recipient_id, results[0].recipient.account_last4) == ("", "6789")
+    assert (results[0].recipient.recipient_id, results[0].recipient.account_last4) == (
+        "", good.bank_account.account_number[-4:])
     assert (results[1].error.reason, results[1].error.field) == (
         "ROUTING_NUMBER_INVALID", "recipients[1].bank_account.routing_code")
     assert (results[2].error.reason, results[2].error.field) == ("NAME_NOT_LATIN", "recipients[2].name")
