@@ -162,6 +162,24 @@ static int64_t down_since_us(void *arg, int id) {
     return since_us;
 }
 
+static bool outlook_of(void *arg, int id, db_conn *c, connection_outlook *out, arena *a, err *e) {
+    const program *p = arg;
+    rail_outlook told = {0};
+    for (size_t i = 0; i < p->n_rails; i++) {
+        rail *r = p->rails[i];
+        if (r->id == id && r->outlook != NULL &&
+            !r->outlook(r, c, clock_wall_us(clock_system()), &told, a, e)) {
+            return false;
+        }
+    }
+    *out = (connection_outlook){.next_cut_us = told.next_cut_us, .n_numbers = told.n_numbers};
+    for (size_t i = 0; i < told.n_numbers; i++) {
+        out->numbers[i].name = told.numbers[i].name;
+        out->numbers[i].left = told.numbers[i].left;
+    }
+    return true;
+}
+
 // What a connection says of itself, and what it is called when it is switched off.
 static connection_info describe(program *p, int id, const char *name, const rail *r) {
     const connection_info off = {.id = id,
@@ -182,6 +200,7 @@ static connection_info describe(program *p, int id, const char *name, const rail
     on.instruments = r->instruments;
     on.finality = r->finality;
     on.down_since_us = down_since_us;
+    on.outlook = outlook_of;
     on.arg = p;
     return on;
 }

@@ -95,6 +95,9 @@ def test_a_paused_connection_says_so_and_the_other_goes_on(payer, connections):
     assert found["instant"].state == PAUSED and found["ach"].state == ON
     assert found["instant"].pause.reason == "the bank is moving" and found["instant"].pause.actor.endswith(" for ada")
     assert {line.step: line.count for line in found["instant"].queue} == {"RESERVE": 1}
+    left = {line.name: line.left for line in found["ach"].numbers}
+    assert 0 <= left["files today"] < 36 and 0 < left["traces of the cycle"] < 9_999_999
+    assert found["ach"].last_word_time.seconds > 0  # it has settled something
     connections.resume(connection="instant")
     merchant.wait_for([instant.payout_id], {SETTLED})
     assert connections.list()["instant"].state == ON

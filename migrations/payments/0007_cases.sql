@@ -98,3 +98,6 @@ CREATE TABLE pause_log (
 
 GRANT SELECT, INSERT, DELETE ON pause TO payments_service;
 GRANT SELECT, INSERT ON pause_log TO payments_service;
+
+-- When a bank was last heard through a connection.
+CREATE INDEX inbox_last ON inbox (book_id, connection, inbox_id);

@@ -40,10 +40,19 @@ typedef struct connection_listing {
     pause_set pauses;
     connection_queue *queue;
     size_t n_queue;
+    connection_outlook outlooks[CONNECTIONS_MAX];
+    int64_t last_words_us[CONNECTIONS_MAX];
 } connection_listing;
 
 static bool list_tx(db_conn *c, arena *a, void *arg, err *e) {
     connection_listing *l = arg;
+    for (size_t i = 0; i < l->s->o.n_connections; i++) {
+        const connection_info *k = &l->s->o.connections[i];
+        if (!connections_last_word(c, k->id, &l->last_words_us[i], a, e) ||
+            (k->outlook != NULL && !k->outlook(k->arg, k->id, c, &l->outlooks[i], a, e))) {
+            return false;
+        }
+    }
     return pause_read(c, &l->pauses, a, e) &&
            connections_queue(c, l->s->o.connections, l->s->o.n_connections, a, &l->queue,
                              &l->n_queue, e);
@@ -61,6 +70,20 @@ static void tell_queue(const connection_listing *l, int id, Payments__V1__Connec
             q->oldest_time = pb_time(a, l->queue[i].oldest_us);
             out->queue[out->n_queue++] = q;
         }
+    }
+}
+
+static void tell_outlook(const connection_outlook *o, int64_t last_word_us,
+                         Payments__V1__Connection *out, arena *a) {
+    out->next_cut_off_time = o->next_cut_us == 0 ? NULL : pb_time(a, o->next_cut_us);
+    out->last_word_time = last_word_us == 0 ? NULL : pb_time(a, last_word_us);
+    out->numbers = arena_must(a, sizeof o->numbers / sizeof o->numbers[0] * sizeof *out->numbers);
+    for (size_t i = 0; i < o->n_numbers; i++) {
+        Payments__V1__ConnectionNumbers *n = ARENA_NEW(a, Payments__V1__ConnectionNumbers);
+        payments__v1__connection_numbers__init(n);
+        n->name = pb_text(a, str_of(o->numbers[i].name));
+        n->left = o->numbers[i].left;
+        out->numbers[out->n_numbers++] = n;
     }
 }
 
@@ -96,6 +119,7 @@ static void handle_list_connections(rpc_call *call, void *service,
     answer.connections = arena_must(a, (s->o.n_connections + 1) * sizeof *answer.connections);
     for (size_t i = 0; i < s->o.n_connections; i++) {
         answer.connections[answer.n_connections++] = connection_to_pb(&l, &s->o.connections[i], a);
+        tell_outlook(&l.outlooks[i], l.last_words_us[i], answer.connections[i], a);
     }
     answer.pauses = arena_must(a, (l.pauses.n + 1) * sizeof *answer.pauses); // PAUSE_ROWS_MAX
     for (size_t i = 0; i < l.pauses.n; i++) {

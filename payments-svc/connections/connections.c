@@ -61,3 +61,14 @@ bool connections_queue(db_conn *c, const connection_info *list, size_t n_list, a
     }
     return true;
 }
+
+bool connections_last_word(db_conn *c, int id, int64_t *at_us, arena *a, err *e) {
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i16(p, (int16_t)id);
+    if (!db_exec(c, connections_sql(CONNECTIONS_SQL_LAST_WORD), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    *at_us = db_is_null(rows, 0, 0) ? 0 : db_get_time(rows, 0, 0);
+    return true;
+}

@@ -6,6 +6,15 @@
 
 enum { CONNECTIONS_MAX = 64, CONNECTION_STEPS = 16, CONNECTION_COUNTED_MAX = 1000000 };
 
+typedef struct connection_outlook {
+    int64_t next_cut_us; // 0: no timetable
+    struct {
+        const char *name; // static
+        int64_t left;
+    } numbers[4];
+    size_t n_numbers;
+} connection_outlook;
+
 typedef struct connection_info {
     int id;                  // 1 … CONNECTIONS_MAX; saga.rail
     const char *name;        // "ach"
@@ -19,11 +28,16 @@ typedef struct connection_info {
     const char *finality;    // one sentence, for people
     // Since when nothing is sent because the bank does not answer; 0: it answers. May be NULL.
     int64_t (*down_since_us)(void *arg, int id);
+    // Reads what is planned and left; may be NULL. Both are called on any thread.
+    bool (*outlook)(void *arg, int id, db_conn *c, connection_outlook *out, arena *a, err *e);
     void *arg;
 } connection_info;
 
 // By name; NULL when there is none.
 const connection_info *connection_named(const connection_info *list, size_t n, str name);
+
+// When a bank was last heard through a connection; 0: never.
+bool connections_last_word(db_conn *c, int id, int64_t *at_us, arena *a, err *e) WARN_UNUSED;
 
 // What stands at one step of one connection, of all books. Held payouts are not counted.
 typedef struct connection_queue {

@@ -16,6 +16,13 @@ static const db_stmt STATEMENTS[CONNECTIONS_SQL_COUNT] = {
     [CONNECTIONS_SQL_LOG] = {"connections_log",
                              "INSERT INTO pause_log (book_id, entry_id, connection, merchant_id, "
                              "kind, reason, actor, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"},
+    // For each book the newest, by its own index; messages are of their payout's book, files of book 0.
+    [CONNECTIONS_SQL_LAST_WORD] =
+        {"connections_last_word",
+         "SELECT max(f.received_at) FROM (SELECT 0::int8 AS book_id UNION "
+         "SELECT book_id FROM merchant_book) AS b CROSS JOIN LATERAL (SELECT i.received_at "
+         "FROM inbox AS i WHERE i.book_id = b.book_id AND i.connection = $1 "
+         "ORDER BY i.inbox_id DESC LIMIT 1) AS f"},
     [CONNECTIONS_SQL_BOOKS] = {"connections_books", "SELECT DISTINCT book_id FROM merchant_book"},
     // By connection and step: how many stand there (at most $4 of each book are counted), and since when the oldest does.
     [CONNECTIONS_SQL_QUEUE] =

@@ -95,6 +95,17 @@ typedef struct rail_event {
     str actor;                // who gave an order; empty for a bank
 } rail_event;
 
+// What people want to know before they rely on a connection today.
+enum { RAIL_NUMBERS_MAX = 4 };
+typedef struct rail_outlook {
+    int64_t next_cut_us; // when items are put into the next submission; 0: there is no timetable
+    struct {
+        const char *name; // static, for people
+        int64_t left;
+    } numbers[RAIL_NUMBERS_MAX]; // that the scheme limits, the scarcest first
+    size_t n_numbers;
+} rail_outlook;
+
 typedef struct rail rail;
 struct rail {
     int id;                  // RAIL_ACH …
@@ -121,6 +132,8 @@ struct rail {
     // transaction. *taken is false when it has, or is not in one. Writes no event about it. May be NULL: nothing can be taken out.
     bool (*take_out)(rail *r, db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt,
                      bool *taken, arena *a, err *e);
+    // Reads only. May be NULL.
+    bool (*outlook)(rail *r, db_conn *c, int64_t now_us, rail_outlook *out, arena *a, err *e);
     void *self;
 };
 

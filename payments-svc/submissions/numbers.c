@@ -13,6 +13,22 @@ static str date_text(int64_t yyyymmdd, char out[9]) {
     return (str){out, 8};
 }
 
+bool submission_numbers_look(db_conn *c, int connection, int64_t yyyymmdd, int64_t *next_number,
+                             int *ids_used, arena *a, err *e) {
+    char date[9];
+    db_params *p = db_params_create(a);
+    db_i16(p, (int16_t)connection);
+    db_text(p, date_text(yyyymmdd, date));
+    db_i64(p, 0); // the book of what belongs to a connection
+    db_rows *rows = NULL;
+    if (!db_exec(c, submissions_sql(SUBM_SQL_NUMBERS_LOOK), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    *next_number = db_get_i64(rows, 0, 0);
+    *ids_used = db_get_i32(rows, 0, 1);
+    return true;
+}
+
 typedef struct taking {
     int connection;
     int64_t n, max, next;

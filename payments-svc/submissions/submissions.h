@@ -161,6 +161,9 @@ typedef struct submission_numbers {
 bool submission_numbers_lock(db_conn *c, int connection, const char *origin, int64_t shift_us,
                              int64_t (*date_of)(int64_t now_us), submission_numbers *out, arena *a,
                              err *e) WARN_UNUSED;
+// For people, without a lock: the next number, and the file ids that the origin with the fewest left has used on a day.
+bool submission_numbers_look(db_conn *c, int connection, int64_t yyyymmdd, int64_t *next_number,
+                             int *ids_used, arena *a, err *e) WARN_UNUSED;
 bool submission_numbers_store(db_conn *c, const submission_numbers *numbers, arena *a,
                               err *e) WARN_UNUSED;
 

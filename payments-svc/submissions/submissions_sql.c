@@ -127,6 +127,12 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
     [SUBM_SQL_NUMBER_LOCK] = {"submission_number_lock",
                               "SELECT cycle, next_number FROM submission_number "
                               "WHERE book_id = 0 AND connection = $1 FOR UPDATE"},
+    [SUBM_SQL_NUMBERS_LOOK] =
+        {"submission_numbers_look",
+         "SELECT coalesce((SELECT next_number FROM submission_number "
+         "WHERE book_id = $3 AND connection = $1), 1::int8), "
+         "coalesce((SELECT max(next_modifier) FROM submission_day WHERE book_id = $3 "
+         "AND connection = $1 AND file_date = to_date($2, 'YYYYMMDD')), 0::int2)::int4"},
     [SUBM_SQL_NUMBER_INSERT] =
         {"submission_number_insert",
          "INSERT INTO submission_number (book_id, connection, cycle, next_number) "

@@ -482,6 +482,23 @@ static void make_sender(ach_rail *r) {
     r->sender = submission_sender_create(&o);
 }
 
+static bool ach_outlook(rail *base, db_conn *c, int64_t now_us, rail_outlook *out, arena *a,
+                        err *e) {
+    const ach_rail *r = base->self;
+    int64_t next = 0;
+    int used = 0;
+    *out = (rail_outlook){.next_cut_us = ach_timetable_next(&r->timetable, now_us)};
+    if (!submission_numbers_look(c, base->id, ach_day_of(now_us), &next, &used, a, e)) {
+        return false;
+    }
+    out->numbers[0].name = "files today";
+    out->numbers[0].left = NACHA_MODIFIERS - used;
+    out->numbers[1].name = "traces of the cycle";
+    out->numbers[1].left = NACHA_TRACE_SEQUENCE_MAX + 1 - next;
+    out->n_numbers = 2;
+    return true;
+}
+
 rail *ach_rail_create(const ach_settings *settings, db_pool *pool, crypto_keyring *keys,
                       const clock_source *clock, err *e) {
     ach_rail *r = calloc(1, sizeof *r);
@@ -516,6 +533,7 @@ rail *ach_rail_create(const ach_settings *settings, db_pool *pool, crypto_keyrin
         .submit = ach_submit,
         .query = ach_query,
         .take_out = ach_take_out,
+        .outlook = ach_outlook,
         .self = r,
     };
     make_metrics(r);

@@ -74,6 +74,10 @@ static int64_t next_window(const ach_timetable *t, int64_t now_us) {
     return ach_time_of(day, t->minute[0]);
 }
 
+int64_t ach_timetable_next(const ach_timetable *t, int64_t now_us) {
+    return t->n > 0 ? next_window(t, now_us) : 0;
+}
+
 static size_t at_least_zero(int n) {
     return n > 0 ? (size_t)n : 0;
 }

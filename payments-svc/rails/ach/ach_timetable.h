@@ -37,6 +37,8 @@ typedef struct ach_cut {
     int64_t retry_at_us; // when what gets no place now is worth another try
 } ach_cut;
 ach_cut ach_timetable_cut(const ach_timetable *t, const ach_cuts *cuts, int64_t now_us);
+// The first window after a time; 0 when the timetable has none.
+int64_t ach_timetable_next(const ach_timetable *t, int64_t now_us);
 // Counts one file in.
 void ach_timetable_count(ach_cuts *cuts, const ach_cut *cut, int64_t now_us);
 
