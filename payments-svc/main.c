@@ -16,6 +16,7 @@
 #include "rails/instant/instant_rail.h"
 #include "recon/recon.h"
 #include "saga/engine.h"
+#include "saga/recovery.h"
 
 enum {
     RAILS_MAX = 2,
@@ -32,6 +33,7 @@ typedef struct settings {
     const char *keys_file;
     int64_t books_count;
     int64_t deposits_amount_max, deposits_balance_max;
+    const char *state_file, *recovery_force_end;
     int64_t intake_pool_size, stream_pool_size, inbound_pool_size;
     int64_t saga_workers, saga_batch_max, saga_lease_ms, saga_poll_ms, saga_idle_poll_ms;
     int64_t recon_window;
@@ -50,6 +52,8 @@ static const config_setting SETTINGS[] = {
     ROW("db.intake_pool_size", CONFIG_INT, intake_pool_size, "4", 2, 256, "further connections, for payouts that come in"),
     ROW("db.stream_pool_size", CONFIG_INT, stream_pool_size, "4", 1, 256, "further connections, for WatchPayouts"),
     ROW("db.inbound_pool_size", CONFIG_INT, inbound_pool_size, "6", 2, 256, "further connections, for what banks say"),
+    ROW("recovery.state_file", CONFIG_PATH, state_file, "", 0, 0, "remembers how far the database was, so that a restore without a new timeline is noticed; one for each process; empty: none"),
+    ROW("recovery.force_end", CONFIG_STRING, recovery_force_end, "", 0, 0, "reason of a person who ends a recovery although payouts were not compared with their bank; serves once, so take it out again"),
     ROW("ledger.target", CONFIG_STRING, ledger_target, NULL, 0, 0, "address of ledger-svc, host:port"),
     ROW("ledger.server_name", CONFIG_STRING, ledger_server_name, "localhost", 0, 0, "name to expect in the ledger's certificate"),
     ROW("ledger.timeout_ms", CONFIG_INT, ledger_timeout_ms, "10000", 10, 600000, "how long one call of the ledger may take"),
@@ -123,6 +127,7 @@ typedef struct program {
     db_pool *pool; // reads of the API, and its smaller writes
     pools pools;   // all else
     guard *guard;
+    saga_recovery sagas; // what they compare in a recovery
     crypto_keyring *keys;
     rpc_client *ledger;
     ledger_accounts *accounts;
@@ -247,6 +252,9 @@ static bool start_ledger_client(program *p, err *e) {
 
 static bool start_engine(program *p, err *e) {
     const settings *s = &p->settings;
+    p->sagas = (saga_recovery){p->pools.look, p->rails, p->n_rails};
+    const guard_part parts[] = {saga_recovery_part(&p->sagas)};
+    guard_watch(p->guard, parts, sizeof parts / sizeof parts[0]);
     const saga_engine_options o = {
         .pool = p->pools.engine,
         .keeper_pool = p->pools.keeper,
@@ -326,6 +334,7 @@ static void stop(void *self) {
     p->engine = NULL;
     pthread_rwlock_unlock(&p->engine_lock);
     saga_engine_stop(engine);
+    guard_unwatch(p->guard);
     ach_rail_destroy(p->ach);
     instant_rail_destroy(p->instant);
     inbox_destroy(p->inbox);
@@ -348,7 +357,9 @@ static bool start(void *self, db_pool *pool, rpc_service *services, size_t servi
     if (!pools_open(&p->pools, &p->settings.common, &sizes, e)) {
         return false;
     }
-    p->guard = guard_start(p->pools.look, e); // first: it sets the clock of everything below
+    const guard_options guarded = {p->pools.look, p->settings.state_file,
+                                   p->settings.recovery_force_end};
+    p->guard = guard_start(&guarded, e); // first: it sets the clock of everything below
     if (p->guard == NULL) {
         pools_close(&p->pools);
         return false;
@@ -365,8 +376,8 @@ static bool start(void *self, db_pool *pool, rpc_service *services, size_t servi
     return true;
 }
 
-static void on_guard(void *server, bool may_claim) {
-    rpc_server_set_serving(server, GUARD_HEALTH_NAME, may_claim);
+static void on_guard(void *server, bool serves) {
+    rpc_server_set_serving(server, GUARD_HEALTH_NAME, serves);
 }
 
 // Before the server goes.

@@ -19,3 +19,18 @@ ALTER TABLE saga_slot SET (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, 
 ALTER TABLE payout SET (autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02);
 ALTER TABLE step_log SET (autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02);
 ALTER TABLE rail_event SET (autovacuum_vacuum_insert_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.02);
+
+-- Which database this is, as the service saw it last: after a failover or a restore it is another one, and may have forgotten what a bank
+-- has. Then nothing is sent until every open payout was compared with its bank. One row, of book 0: it is about all of them.
+CREATE TABLE timeline (
+    book_id          bigint PRIMARY KEY CHECK (book_id = 0),
+    system_id        bigint NOT NULL,    -- pg_control_system(): of the cluster
+    timeline_id      integer NOT NULL,   -- of its write-ahead log; a promotion begins a new one
+    seen_at          timestamptz NOT NULL,
+    recovering_since timestamptz,        -- NULL: nothing is left to compare
+    why              text NOT NULL DEFAULT '', -- the last recovery was begun
+    ended_at         timestamptz,
+    ended_by         text NOT NULL DEFAULT '' -- the reason of the person who ended it by force; '' by itself
+);
+GRANT SELECT, INSERT, UPDATE (system_id, timeline_id, seen_at, recovering_since, why, ended_at, ended_by)
+    ON timeline TO payments_service;

@@ -3,36 +3,353 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/ticker.h"
+#include "guard/guard_internal.h"
+#include "guard/guard_sql.h"
 
-enum { CLOCK_EVERY_MS = 5000 };
+enum {
+    CLOCK_EVERY_MS = 5000,
+    LOOK_MS = 500,       // while a recovery lasts
+    LOOK_MAX_MS = 10000, // between two looks when nothing changes
+    LOOK_TIMEOUT_MS = 30000,
+    ARENA_MAX = 4 * 1024 * 1024
+};
 static const int64_t GAP_MAX_US = INT64_C(86400) * 1000000;
 
 struct guard {
+    guard_options o;
     db_clock *clock;
-    metric *stopped;
+    arena *a; // of the start, then of the watching thread
+    ticker *watch;
+    guard_part parts[GUARD_PARTS_MAX];
+    size_t n_parts;
+    metric *stopped, *recovering, *left, *promises[3];
+    _Atomic uint32_t timeline; // that is known; 0: none is
+    _Atomic bool sends;     // the database is the one that it was, and nothing is left to compare
     _Atomic bool may_claim; // as it was told last
+    bool complained;        // of what the database does not keep
     pthread_mutex_t mutex;  // guards changed and arg; held while somebody is told
-    void (*changed)(void *arg, bool may_claim);
+    void (*changed)(void *arg, bool serves);
     void *arg;
 };
+
+// --- Telling ---------------------------------------------------------------------------------------------------------
+
+static void tell_now(guard *g) {
+    if (g->changed != NULL) {
+        g->changed(g->arg, atomic_load(&g->may_claim) && atomic_load(&g->sends));
+    }
+}
+
+void guard_tell(guard *g, void (*changed)(void *arg, bool serves), void *arg) {
+    pthread_mutex_lock(&g->mutex);
+    g->changed = changed;
+    g->arg = arg;
+    tell_now(g);
+    pthread_mutex_unlock(&g->mutex);
+}
+
+// --- The clock -------------------------------------------------------------------------------------------------------
 
 static bool clocks_agree(const guard *g) {
     const int64_t gap_us = db_clock_gap_us(g->clock);
     return gap_us <= GAP_MAX_US && gap_us >= -GAP_MAX_US;
 }
 
-guard *guard_start(db_pool *pool, err *e) {
+static void tell_clock(guard *g, bool may_claim) {
+    pthread_mutex_lock(&g->mutex);
+    if (atomic_load(&g->may_claim) != may_claim) { // nobody was faster
+        atomic_store(&g->may_claim, may_claim);
+        metric_set(g->stopped, may_claim ? 0 : 1);
+        if (may_claim) {
+            log_warn("guard.clock_right_again");
+        } else {
+            log_error("guard.clock_jump", F_INT("ahead_s", db_clock_gap_us(g->clock) / 1000000),
+                      F_STR("text", "the machine's clock is more than a day away from the "
+                                    "database's: no payout is taken up until it is right"));
+        }
+        tell_now(g);
+    }
+    pthread_mutex_unlock(&g->mutex);
+}
+
+bool guard_may_claim(guard *g) {
+    if (atomic_load(&g->timeline) == 0) {
+        return false; // the database was not looked at yet
+    }
+    const bool may_claim = clocks_agree(g);
+    if (may_claim != atomic_load(&g->may_claim)) {
+        tell_clock(g, may_claim);
+    }
+    return may_claim;
+}
+
+// --- Which database it is --------------------------------------------------------------------------------------------
+
+bool guard_may_send(const guard *g) {
+    return atomic_load(&g->sends);
+}
+
+static void set_sends(guard *g, bool sends) {
+    pthread_mutex_lock(&g->mutex);
+    if (atomic_exchange(&g->sends, sends) != sends) {
+        metric_set(g->recovering, sends ? 0 : 1);
+        tell_now(g);
+    }
+    pthread_mutex_unlock(&g->mutex);
+}
+
+bool guard_same_timeline(guard *g, str timeline) {
+    uint32_t theirs = 0;
+    const uint32_t known = atomic_load(&g->timeline);
+    if (known == 0 || (guard_parse_timeline(timeline, &theirs) && theirs == known)) {
+        return known != 0;
+    }
+    if (atomic_load(&g->sends)) {
+        log_error("guard.timeline_changed", F_INT("known", known), F_INT("found", theirs));
+    }
+    set_sends(g, false);
+    if (g->watch != NULL) {
+        ticker_wake(g->watch);
+    }
+    return false;
+}
+
+// What the promises need of the database. A person must know when it is not so; a database on one machine is served all the same.
+static void judge_durability(guard *g, const guard_server *s) {
+    const bool holds[] = {s->durable, s->synchronous, s->replicated};
+    for (size_t i = 0; i < 3; i++) {
+        metric_set(g->promises[i], holds[i] ? 1 : 0);
+    }
+    if (g->complained) {
+        return;
+    }
+    g->complained = true;
+    if (!s->durable || !s->synchronous) {
+        log_error("guard.database_may_forget",
+                  F_STR("text", "fsync, full_page_writes or synchronous_commit is off: what was "
+                                "acknowledged may be lost (promises NO-LOSS and NO-DOUBLE)"));
+    } else if (!s->replicated) {
+        log_warn("guard.database_not_replicated",
+                 F_STR("text", "synchronous_standby_names is empty: what was acknowledged is on "
+                               "one machine only, and a failover may lose it"));
+    }
+}
+
+typedef struct look {
+    guard *g;
+    guard_server server;
+    bool recovering; // the row says so
+    bool begun;      // by this look
+    const char *why;
+} look;
+
+static db_params *of_book_0(arena *a) {
+    db_params *p = db_params_create(a);
+    db_i64(p, 0);
+    return p;
+}
+
+static bool write_first(look *l, db_conn *c, arena *a, err *e) {
+    db_params *p = of_book_0(a);
+    db_i64(p, l->server.system_id);
+    db_i32(p, (int32_t)l->server.timeline);
+    db_time(p, clock_wall_us(clock_system()));
+    return db_exec(c, guard_sql(GUARD_SQL_FIRST), p, a, NULL, NULL, e);
+}
+
+static bool begin_recovery(look *l, db_conn *c, arena *a, err *e) {
+    const guard *g = l->g;
+    db_params *p = of_book_0(a);
+    db_i64(p, l->server.system_id);
+    db_i32(p, (int32_t)l->server.timeline);
+    db_time(p, clock_wall_us(clock_system()));
+    db_text(p, str_of(l->why));
+    int64_t n = 0;
+    if (!db_exec(c, guard_sql(GUARD_SQL_BEGIN), p, a, NULL, &n, e)) {
+        return false;
+    }
+    for (size_t i = 0; n > 0 && i < g->n_parts; i++) {
+        if (!g->parts[i].begin(g->parts[i].arg, c, a, e)) {
+            return false;
+        }
+    }
+    l->begun = n > 0;
+    return true;
+}
+
+// The database went back without a new timeline: it is not as far as it has told us that it was.
+static bool went_back(const guard *g, const guard_server *s) {
+    guard_server before;
+    return g->o.state_file[0] != '\0' && guard_state_read(g->o.state_file, &before) &&
+           before.system_id == s->system_id && before.timeline == s->timeline &&
+           s->log_at < before.log_at;
+}
+
+static bool look_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    look *l = arg;
+    db_rows *rows = NULL;
+    l->begun = l->recovering = false;
+    l->why = NULL;
+    if (!guard_server_look(c, a, &l->server, e) ||
+        !db_exec(c, guard_sql(GUARD_SQL_ROW), of_book_0(a), a, &rows, NULL, e)) {
+        return false;
+    }
+    if (db_count(rows) == 0) {
+        return write_first(l, c, a, e);
+    }
+    l->recovering = !db_is_null(rows, 0, 2);
+    if (db_get_i64(rows, 0, 0) != l->server.system_id) {
+        l->why = "the database is another cluster";
+    } else if (db_get_i32(rows, 0, 1) != (int32_t)l->server.timeline) {
+        l->why = "the database is on a new timeline";
+    } else if (!l->recovering && went_back(l->g, &l->server)) {
+        l->why = "the database went back";
+    }
+    if (l->why == NULL || l->g->n_parts == 0) {
+        return true; // nothing has changed; or nobody is here yet who could compare
+    }
+    l->recovering = true;
+    return begin_recovery(l, c, a, e);
+}
+
+typedef struct ending {
+    guard *g;
+    const char *reason; // of a person; "" when nothing is left
+    int64_t left, ended;
+} ending;
+
+static bool end_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    ending *x = arg;
+    x->left = 0;
+    for (size_t i = 0; i < x->g->n_parts; i++) {
+        int64_t n = 0;
+        if (!x->g->parts[i].left(x->g->parts[i].arg, c, a, &n, e)) {
+            return false;
+        }
+        x->left += n;
+    }
+    if (x->left > 0 && x->reason[0] == '\0') {
+        return true;
+    }
+    db_params *p = of_book_0(a);
+    db_time(p, clock_wall_us(clock_system()));
+    db_text(p, str_of(x->reason));
+    return db_exec(c, guard_sql(GUARD_SQL_END), p, a, NULL, &x->ended, e);
+}
+
+// True: it is over.
+static bool try_to_end(guard *g) {
+    err e;
+    ending x = {g, g->o.force_end, 0, 0};
+    if (!db_transact(g->o.pool, clock_mono_ms(clock_system()) + LOOK_TIMEOUT_MS, g->a, end_in_tx,
+                     &x, &e)) {
+        log_err(LOG_WARN, "guard.recovery_not_counted", &e);
+        return false;
+    }
+    metric_set(g->left, x.left);
+    if (x.left > 0 && x.reason[0] == '\0') {
+        log_info("guard.recovering", F_INT("left", x.left));
+        return false;
+    }
+    if (x.reason[0] != '\0' && x.ended > 0) {
+        log_error("guard.recovery_ended_by_force", F_STR("reason", x.reason),
+                  F_INT("not_compared", x.left));
+        g->o.force_end = ""; // it serves once
+    } else {
+        log_warn("guard.recovered");
+    }
+    metric_set(g->left, 0);
+    return true;
+}
+
+// True: something is under way, so look again soon.
+static bool look_once(guard *g) {
+    err e;
+    look l = {.g = g};
+    const bool ok = db_transact(g->o.pool, clock_mono_ms(clock_system()) + LOOK_TIMEOUT_MS, g->a,
+                                look_in_tx, &l, &e);
+    arena_reset(g->a);
+    if (!ok) {
+        log_err(LOG_DEBUG, "guard.not_looked", &e); // others say that the database is not there
+        return atomic_load(&g->timeline) == 0;
+    }
+    judge_durability(g, &l.server);
+    if (l.begun) {
+        log_error(
+            "guard.recovery_begun", F_STR("why", l.why),
+            F_STR("text", "nothing is sent until every open payout was compared with its bank"));
+    }
+    const bool recovering = l.recovering || l.why != NULL;
+    if (recovering) {
+        set_sends(g, false);
+    }
+    atomic_store(&g->timeline, l.server.timeline);
+    if (recovering && (g->n_parts == 0 || !try_to_end(g))) {
+        return true;
+    }
+    arena_reset(g->a);
+    set_sends(g, true);
+    if (g->o.state_file[0] != '\0') {
+        guard_state_write(g->o.state_file, &l.server);
+    }
+    return recovering;
+}
+
+static bool look_again(void *arg) {
+    return look_once(arg);
+}
+
+void guard_watch(guard *g, const guard_part *parts, size_t n) {
+    ASSERT(g->watch == NULL && n <= GUARD_PARTS_MAX);
+    memcpy(g->parts, parts, n * sizeof parts[0]);
+    g->n_parts = n;
+    g->watch = ticker_start_lazy(LOOK_MS, LOOK_MAX_MS, look_again, g);
+    ASSERT(g->watch != NULL);
+}
+
+void guard_unwatch(guard *g) {
+    if (g != NULL) {
+        ticker_stop(g->watch);
+        g->watch = NULL;
+    }
+}
+
+// --- Life ------------------------------------------------------------------------------------------------------------
+
+static void make_metrics(guard *g) {
+    static const char *const PROMISES[] = {"durable", "synchronous_commit", "synchronous_standby"};
+    const char *what = "1 while no payout is taken up or sent, for this reason.";
+    g->stopped = metric_gauge("engine_stopped", "reason=\"clock\"", what);
+    g->recovering = metric_gauge("engine_stopped", "reason=\"recovery\"", what);
+    g->left = metric_gauge("recovery_left", "",
+                           "Payouts and submissions that a recovery has not "
+                           "compared with their banks yet.");
+    for (size_t i = 0; i < 3; i++) {
+        char labels[64];
+        strbuf text;
+        strbuf_init_fixed(&text, labels, sizeof labels);
+        strbuf_printf(&text, "what=\"%s\"", PROMISES[i]);
+        g->promises[i] = metric_gauge("database_keeps", labels,
+                                      "1 when the database is set to keep what it acknowledged.");
+    }
+}
+
+guard *guard_start(const guard_options *o, err *e) {
     guard *g = calloc(1, sizeof *g);
     ASSERT(g != NULL);
+    g->o = *o;
     ASSERT(pthread_mutex_init(&g->mutex, NULL) == 0);
-    g->clock = db_clock_start(pool, CLOCK_EVERY_MS);
-    g->stopped = metric_gauge("engine_stopped", "reason=\"clock\"",
-                              "1 while no payout is taken up, for this reason.");
+    g->a = arena_create(ARENA_MAX);
+    g->clock = db_clock_start(o->pool, CLOCK_EVERY_MS);
+    make_metrics(g);
     atomic_store(&g->may_claim, true);
+    metric_set(g->recovering, 1);
     if (!clocks_agree(g)) {
         (void)err_set(e, ERR_FAILED_PRECONDITION, "CLOCK_JUMP",
                       "this machine's clock is %lld s away from the database's: set it right first",
@@ -47,44 +364,9 @@ void guard_stop(guard *g) {
     if (g == NULL) {
         return;
     }
+    guard_unwatch(g);
     db_clock_stop(g->clock);
+    arena_destroy(g->a);
     ASSERT(pthread_mutex_destroy(&g->mutex) == 0);
     free(g);
-}
-
-void guard_tell(guard *g, void (*changed)(void *arg, bool may_claim), void *arg) {
-    pthread_mutex_lock(&g->mutex);
-    g->changed = changed;
-    g->arg = arg;
-    if (changed != NULL) {
-        changed(arg, atomic_load(&g->may_claim));
-    }
-    pthread_mutex_unlock(&g->mutex);
-}
-
-static void tell(guard *g, bool may_claim) {
-    pthread_mutex_lock(&g->mutex);
-    if (atomic_load(&g->may_claim) != may_claim) { // nobody was faster
-        atomic_store(&g->may_claim, may_claim);
-        metric_set(g->stopped, may_claim ? 0 : 1);
-        if (may_claim) {
-            log_warn("guard.clock_right_again");
-        } else {
-            log_error("guard.clock_jump", F_INT("ahead_s", db_clock_gap_us(g->clock) / 1000000),
-                      F_STR("text", "the machine's clock is more than a day away from the "
-                                    "database's: no payout is taken up until it is right"));
-        }
-        if (g->changed != NULL) {
-            g->changed(g->arg, may_claim);
-        }
-    }
-    pthread_mutex_unlock(&g->mutex);
-}
-
-bool guard_may_claim(guard *g) {
-    const bool may_claim = clocks_agree(g);
-    if (may_claim != atomic_load(&g->may_claim)) {
-        tell(g, may_claim);
-    }
-    return may_claim;
 }

@@ -69,6 +69,7 @@ struct saga_engine {
     pthread_cond_t changed; // for the one that waits for a time
     pthread_cond_t others;  // for all others that wait
     bool stopping, scanning, scan_wanted;
+    bool sends; // as the guard said when work was looked for
     bool
         waiting; // one worker waits for the time of the next scan or task; the others wait to be woken
     int64_t pause_ms;                  // between two scans: grows while nothing is found
@@ -194,6 +195,9 @@ static bool pick(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
         const size_t rail_index = at % per_book / STEP_COUNT;
         const size_t step = at % STEP_COUNT;
         slot *s = &home->slots[rail_index][step];
+        if (step == STEP_EXECUTE && !g->sends) {
+            continue; // in recovery mode; it stays marked
+        }
         if (!s->marked || !has_room(g, s, rail_index, (saga_step)step)) {
             continue;
         }
@@ -433,6 +437,7 @@ static saga_policy policy_for(const saga_engine *g, const rail *r) {
 static saga_result run_task(worker *w, const task *t) {
     saga_engine *g = w->engine;
     saga_batch b = {.from = {.pool = g->o.pool,
+                             .guard = g->o.guard,
                              .keys = g->o.keys,
                              .clock = g->clock,
                              .policy = policy_for(g, g->rails[t->rail]),
@@ -479,6 +484,7 @@ static void work(worker *w) {
     while (!g->stopping) {
         task t;
         int64_t wake_us = INT64_MAX / 2;
+        g->sends = g->o.guard == NULL || guard_may_send(g->o.guard);
         if (g->o.guard != NULL && !guard_may_claim(g->o.guard)) {
             g->next_scan_ms = clock_mono_ms(g->clock) + g->o.poll_ms;
             wait_until(g, wake_us);

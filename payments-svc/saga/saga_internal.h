@@ -13,6 +13,7 @@
 #include "crypto/crypto.h"
 #include "db/db.h"
 #include "domain/machine.h"
+#include "guard/guard.h"
 #include "ledger/accounts.h"
 #include "rails/rail.h"
 #include "rpc/rpc.h"
@@ -55,6 +56,7 @@ typedef struct saga_item {
 // What a batch is claimed from. The same for all batches of an engine, but for book, rail and step.
 typedef struct saga_claim {
     db_pool *pool;
+    guard *guard; // NULL: the database is not asked which one it is
     crypto_keyring *keys;
     const clock_source *clock;
     saga_policy policy;

@@ -267,6 +267,16 @@ static bool write_claim(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
            write_intents(b, c, now_us, e) && saga_cases_open(b, c, false, now_us, e);
 }
 
+static bool begin_claim(saga_batch *b, db_conn *c, err *e) {
+    db_rows *rows = NULL;
+    if (!db_exec(c, saga_sql(SAGA_SQL_CLAIM_BEGIN), NULL, b->a, &rows, NULL, e)) {
+        return false;
+    }
+    return b->from.guard == NULL || guard_same_timeline(b->from.guard, db_get_str(rows, 0, 1)) ||
+           err_set(e, ERR_FAILED_PRECONDITION, "TIMELINE",
+                   "the database is on another timeline than before: it may have forgotten");
+}
+
 static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     (void)a;
     saga_batch *b = arg;
@@ -277,7 +287,7 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     atomic_store(&b->until_mono_ms, clock_mono_ms(b->from.clock) + b->from.lease_ms);
     CRASH_POINT("saga.claim.begin");
     bool stopped = false;
-    if (!saga_plan_each_time(c, b->a, e) || !lock_slot(b, c, e) || !saga_brake(b, c, &stopped, e) ||
+    if (!begin_claim(b, c, e) || !lock_slot(b, c, e) || !saga_brake(b, c, &stopped, e) ||
         (!stopped && !read_due(b, c, now_us, e))) {
         return false;
     }

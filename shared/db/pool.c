@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <strings.h>
 
 #include "base/log.h"
 
@@ -38,6 +39,20 @@ static char *build_options(const db_pool_options *o, const char *given) {
     return options;
 }
 
+// Whether session options weaken what a COMMIT promises: "off" and "local" confirm what a failover, or a crash, may lose.
+static bool weakens_commits(const char *options) {
+    static const char NAME[] = "synchronous_commit";
+    for (const char *at = strstr(options, NAME); at != NULL; at = strstr(at, NAME)) {
+        at += sizeof NAME - 1;
+        const size_t blank = strspn(at, " =");
+        const char *value = at + blank;
+        if (strncasecmp(value, "on", 2) != 0 && strncasecmp(value, "remote_apply", 12) != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool parse_options(const db_pool_options *o, char **options, err *e) {
     char *why = NULL;
     PQconninfoOption *parsed = PQconninfoParse(o->conninfo, &why);
@@ -51,6 +66,11 @@ static bool parse_options(const db_pool_options *o, char **options, err *e) {
         if (strcmp(i->keyword, "options") == 0) {
             given = i->val;
         }
+    }
+    if (given != NULL && weakens_commits(given)) {
+        PQconninfoFree(parsed);
+        return err_set(e, ERR_INVALID_ARGUMENT, "BAD_CONNINFO",
+                       "the database connection string must not weaken synchronous_commit");
     }
     *options = build_options(o, given);
     PQconninfoFree(parsed);

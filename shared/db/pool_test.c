@@ -307,9 +307,33 @@ static void test_exec__network_is_stuck__unavailable_and_discarded(void **state)
     lossy_proxy_stop(x);
 }
 
+// Promises NO-LOSS and NO-DOUBLE: nobody turns them off in a connection string.
+static void test_pool_create__conninfo_weakens_commits__refused(void **state) {
+    (void)state;
+    static const char *const WEAK[] = {"options='-c synchronous_commit=off'",
+                                       "options='-c synchronous_commit = local'",
+                                       "options='-c work_mem=1MB -c synchronous_commit=FALSE'",
+                                       "options='--synchronous_commit=remote_write'"};
+    static const char *const FINE[] = {"options='-c synchronous_commit=on'",
+                                       "options='-c synchronous_commit=remote_apply -c jit=off'"};
+    err e;
+    for (size_t i = 0; i < sizeof WEAK / sizeof WEAK[0]; i++) {
+        const db_pool_options o = {.conninfo = WEAK[i], .size = 1, .statement_timeout_ms = 1000};
+        assert_null(db_pool_create(&o, &e));
+        assert_string_equal(e.reason, "BAD_CONNINFO");
+    }
+    for (size_t i = 0; i < sizeof FINE / sizeof FINE[0]; i++) {
+        const db_pool_options o = {.conninfo = FINE[i], .size = 1, .statement_timeout_ms = 1000};
+        db_pool *p = db_pool_create(&o, &e);
+        assert_non_null(p);
+        db_pool_destroy(p);
+    }
+}
+
 int main(void) {
     log_init("db-test", LOG_ERROR);
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_pool_create__conninfo_weakens_commits__refused),
         cmocka_unit_test(test_create__bad_options__refused),
         cmocka_unit_test(test_checkout__exhausted__resource_exhausted_at_the_deadline),
         cmocka_unit_test(test_checkout__several_idle__the_oldest),

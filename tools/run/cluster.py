@@ -108,6 +108,37 @@ class Cluster:
             self.stop("immediate")
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    # A second server that follows this one.
+
+    def standby(self, run: Path, *, name: str = "standby") -> Cluster:
+        """A copy of this running cluster that streams from it, started. `name` is what synchronous_standby_names may list."""
+        made = Cluster(run, settings=self.settings, sync=self.sync)
+        made.secrets = self.secrets  # its roles are ours
+        made.run.mkdir(parents=True, exist_ok=True)
+        made.settings.pop("synchronous_standby_names", None)
+        make_private(made.folder, made.user)
+        make_private(made.socket, made.user)
+        password = made.folder / "passfile"
+        made._tool("tee", str(password), input=f"*:*:*:{ADMIN}:{keys.ensure_password(self.secrets, ADMIN)}\n")
+        source = f"host={self.socket} port={PORT} user={ADMIN} passfile={password} application_name={name}"
+        made._tool(str(BIN / "pg_basebackup"), "-D", str(made.data), "-d", source, "-w", "-X", "stream", "-R",
+                   "--checkpoint=fast", *([] if self.sync else ["--no-sync"]))
+        made.start()
+        return made
+
+    def caught_up(self, name: str = "standby") -> bool:
+        """Whether the standby has all that this cluster has written."""
+        rows = self.rows("postgres", "SELECT flush_lsn >= pg_current_wal_flush_lsn() FROM pg_stat_replication "
+                                     f"WHERE application_name = '{name}' AND state = 'streaming'")
+        return rows == [["t"]]
+
+    def take_over(self, primary: Cluster) -> None:
+        """This standby becomes the primary, where that one was: its clients find it at the same socket. That one is stopped already."""
+        self.stop()
+        self.socket = primary.socket
+        self.start()
+        self._tool(str(BIN / "pg_ctl"), "promote", "-w", "-s", "-t", "60", "-D", str(self.data))
+
     # Roles and databases.
 
     def provision(self, ledger: str = "disburse_ledger", payments: str = "disburse_payments") -> None:
