@@ -6,58 +6,74 @@
 
 enum { BOOKS_TIMEOUT_MS = 10000 };
 
-// (books, rails that send by themselves). What is handed over belongs to its submission, which asks the bank.
-static bool params_of(const saga_recovery *r, arena *a, db_params **p, err *e) {
-    int64_t *books = ARENA_ARRAY(a, int64_t, SAGA_BOOKS_MAX);
-    int16_t rails[SAGA_RAILS_MAX];
-    size_t n_books = 0, n_rails = 0;
-    if (books == NULL) {
+typedef struct where {
+    int64_t *books;
+    size_t n_books;
+    int16_t rails[SAGA_RAILS_MAX]; // that send by themselves
+    size_t n_rails;
+} where;
+
+// What is handed over belongs to its submission, which asks the bank.
+static bool look_where(const saga_recovery *r, where *w, arena *a, err *e) {
+    *w = (where){.books = ARENA_ARRAY(a, int64_t, SAGA_BOOKS_MAX)};
+    if (w->books == NULL) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "too many books");
-    }
-    if (!saga_store_books(r->pool, books, SAGA_BOOKS_MAX, &n_books,
-                          clock_mono_ms(clock_system()) + BOOKS_TIMEOUT_MS, a, e)) {
-        return false;
     }
     for (size_t i = 0; i < r->n_rails; i++) {
         if (!r->rails[i]->hands_over) {
-            rails[n_rails++] = (int16_t)r->rails[i]->id;
+            w->rails[w->n_rails++] = (int16_t)r->rails[i]->id;
         }
     }
-    *p = db_params_create(a);
-    db_i64_array(*p, books, n_books);
-    db_i16_array(*p, rails, n_rails);
-    return true;
+    return saga_store_books(r->pool, w->books, SAGA_BOOKS_MAX, &w->n_books,
+                            clock_mono_ms(clock_system()) + BOOKS_TIMEOUT_MS, a, e);
+}
+
+static db_params *of_book(const where *w, size_t book, arena *a) {
+    db_params *p = db_params_create(a);
+    db_i64(p, w->books[book]);
+    db_i16_array(p, w->rails, w->n_rails);
+    return p;
+}
+
+static bool resolve_book(const where *w, size_t book, saga_sql_id sql, db_conn *c, arena *a,
+                         int64_t *n, err *e) {
+    db_params *p = of_book(w, book, a);
+    db_time(p, clock_wall_us(clock_system()));
+    return db_exec(c, saga_sql(sql), p, a, NULL, n, e);
 }
 
 static bool begin(void *arg, db_conn *c, arena *a, err *e) {
-    db_params *p = NULL;
-    if (!params_of(arg, a, &p, e)) {
+    where w;
+    int64_t all = 0;
+    if (!look_where(arg, &w, a, e) || !saga_plan_each_time(c, a, e)) {
         return false;
     }
-    db_time(p, clock_wall_us(clock_system()));
-    int64_t n = 0;
-    if (!saga_plan_each_time(c, a, e) ||
-        !db_exec(c, saga_sql(SAGA_SQL_RECOVER), p, a, NULL, &n, e)) {
-        return false;
+    for (size_t i = 0; i < w.n_books; i++) {
+        int64_t n = 0;
+        if (!resolve_book(&w, i, SAGA_SQL_RECOVER, c, a, &n, e)) {
+            return false;
+        }
+        all += n;
     }
-    log_warn("saga.recovering", F_INT("n", n));
+    log_warn("saga.recovering", F_INT("n", all));
     return true;
 }
 
 // A lease that was over meanwhile has left orphans before EXECUTE, which is not claimed now: they are asked for, too.
 static bool left(void *arg, db_conn *c, arena *a, int64_t *n, err *e) {
-    db_params *p = NULL, *count = NULL;
-    if (!params_of(arg, a, &p, e) || !params_of(arg, a, &count, e)) {
+    where w;
+    *n = 0;
+    if (!look_where(arg, &w, a, e) || !saga_plan_each_time(c, a, e)) {
         return false;
     }
-    db_time(p, clock_wall_us(clock_system()));
-    db_rows *rows = NULL;
-    if (!saga_plan_each_time(c, a, e) ||
-        !db_exec(c, saga_sql(SAGA_SQL_RECOVER_ORPHANS), p, a, NULL, NULL, e) ||
-        !db_exec(c, saga_sql(SAGA_SQL_RECOVER_LEFT), count, a, &rows, NULL, e)) {
-        return false;
+    for (size_t i = 0; i < w.n_books; i++) {
+        db_rows *rows = NULL;
+        if (!resolve_book(&w, i, SAGA_SQL_RECOVER_ORPHANS, c, a, NULL, e) ||
+            !db_exec(c, saga_sql(SAGA_SQL_RECOVER_LEFT), of_book(&w, i, a), a, &rows, NULL, e)) {
+            return false;
+        }
+        *n += db_get_i64(rows, 0, 0);
     }
-    *n = db_get_i64(rows, 0, 0);
     return true;
 }
 
