@@ -165,14 +165,12 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "WHERE l.book_id = $1 AND l.lease_id = $2 ORDER BY s.payout_id"},
     [SAGA_SQL_DROP_LEASE] = {"saga_drop_lease",
                              "DELETE FROM saga_lease WHERE book_id = $1 AND lease_id = $2"},
-    // Payouts of a lease whose intent is not where their row says: nobody knows what was being done about them.
+    // Payouts of a lease that have no saga.
     [SAGA_SQL_ORPHANS] =
         {"saga_orphans",
          "SELECT u.payout_id FROM saga_lease AS l CROSS JOIN LATERAL unnest(l.payout_ids) "
          "AS u(payout_id) WHERE l.book_id = $1 AND l.lease_id = $2 AND NOT EXISTS ("
-         "SELECT 1 FROM saga AS s JOIN step_log AS i ON i.book_id = s.book_id "
-         "AND i.payout_id = s.payout_id AND i.seq = s.log_seq + 1 AND i.kind = 1 "
-         "WHERE s.book_id = $1 AND s.payout_id = u.payout_id) LIMIT $3"},
+         "SELECT 1 FROM saga AS s WHERE s.book_id = $1 AND s.payout_id = u.payout_id)"},
     // As saga_plan_each_time, and which timeline the database is on: a claim is the last moment at which a database that has forgotten
     // can be told from the one that it was.
     [SAGA_SQL_CLAIM_BEGIN] = {"saga_claim_begin",

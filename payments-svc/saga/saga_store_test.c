@@ -148,17 +148,62 @@ static void test_take_over__a_lease_is_locked__the_others_are_taken(void **state
     assert_int_equal(world_count("SELECT count(*) FROM saga WHERE phase = 1"), 5);
 }
 
-// What cannot be taken away holds up nobody: it is the oldest, and the others go on. It is not tried each time.
-static void test_take_over__a_lease_without_intents__the_others_are_taken(void **state) {
+// As after the restore of a part: what was being done is not in the log, or there is no saga. A person must look; all others go on.
+static void test_take_over__a_lease_without_intents__held_with_a_case(void **state) {
     (void)state;
+    world_payouts(RAIL_INSTANT, 6, 100, NULL);
+    saga_batch first = batch(STEP_RESERVE, 1, 5000), second = batch(STEP_RESERVE, 2, 5000);
+    first.from.limit = 3;
+    assert_int_equal(claim(&first), 3);
+    assert_int_equal(claim(&second), 3);
+    fixture_sql("DELETE FROM step_log WHERE payout_id = (SELECT payout_ids[1] FROM saga_lease "
+                "ORDER BY lease_id LIMIT 1); DELETE FROM saga WHERE payout_id = (SELECT "
+                "payout_ids[2] FROM saga_lease ORDER BY lease_id LIMIT 1)",
+                NULL, 0);
+    end_leases();
+    take_over();
+    assert_int_equal(world_count("SELECT count(*) FROM saga_lease"), 0);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE phase = 1"), 4);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE hold = 'LEASE_WITHOUT_INTENT' "
+                                 "AND state = 10 AND step = 1 AND due_at IS NULL"),
+                     1);
+    assert_int_equal(world_count("SELECT count(*) FROM payment_case WHERE kind = 'PAYOUT_HELD' "
+                                 "AND code = 'LEASE_WITHOUT_INTENT'"),
+                     2);
+}
+
+// It may have been sent: whoever lets it go on asks the bank, under the attempt that it would have had.
+static void test_take_over__execute_without_intents__held_before_resolve(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 1, 100, NULL);
+    (void)run(STEP_RESERVE);
+    saga_batch b = batch(STEP_EXECUTE, 1, 5000);
+    assert_int_equal(claim(&b), 1);
+    fixture_sql("DELETE FROM step_log WHERE step = 2", NULL, 0);
+    end_leases();
+    take_over();
+    assert_int_equal(
+        world_count("SELECT count(*) FROM saga WHERE hold = 'LEASE_WITHOUT_INTENT' AND step = 3 "
+                    "AND phase = 0 AND attempt = 1 AND doubt = 1"),
+        1);
+}
+
+// What the database refuses to have taken away holds up nobody: it is the oldest, and the others go on. It is not tried each time.
+static void test_take_over__a_lease_is_refused__the_others_are_taken(void **state) {
+    (void)state;
+    char out[64];
     world_payouts(RAIL_INSTANT, 5, 100, NULL);
     saga_batch first = batch(STEP_RESERVE, 1, 5000), second = batch(STEP_RESERVE, 2, 5000);
     first.from.limit = 2;
     assert_int_equal(claim(&first), 2);
     assert_int_equal(claim(&second), 3);
-    fixture_sql("DELETE FROM step_log WHERE payout_id = (SELECT payout_ids[1] FROM saga_lease "
-                "ORDER BY lease_id LIMIT 1)",
-                NULL, 0); // as after the restore of a part
+    fixture_sql("UPDATE saga SET rail_reference = 'odd' WHERE payout_id = (SELECT payout_ids[1] "
+                "FROM saga_lease ORDER BY lease_id LIMIT 1); "
+                "ALTER TABLE saga ADD CONSTRAINT odd CHECK (rail_reference <> 'odd' OR phase = 0)",
+                out, sizeof out);
+    fixture_sql("UPDATE step_log SET rail_reference = 'odd' WHERE payout_id IN (SELECT payout_id "
+                "FROM saga WHERE rail_reference = 'odd')",
+                NULL, 0);
     end_leases();
     take_over();
     assert_int_equal(world_count("SELECT count(*) FROM saga WHERE phase = 1"), 3);
@@ -168,6 +213,7 @@ static void test_take_over__a_lease_without_intents__the_others_are_taken(void *
     assert_int_equal(metric_value(failures), 1);
     take_over();
     assert_int_equal(metric_value(failures), 1);
+    fixture_sql("ALTER TABLE saga DROP CONSTRAINT odd", out, sizeof out);
 }
 
 // The clock of the worker's machine says nothing about the lease: the database sets its end, and judges it.
@@ -514,8 +560,9 @@ int main(void) {
         cmocka_unit_test_setup(test_outcome__every_row_gets_its_own, fresh),
         cmocka_unit_test_setup(test_fenced__who_lost_the_lease_writes_nothing, fresh),
         cmocka_unit_test_setup(test_take_over__a_lease_is_locked__the_others_are_taken, fresh),
-        cmocka_unit_test_setup(test_take_over__a_lease_without_intents__the_others_are_taken,
-                               fresh),
+        cmocka_unit_test_setup(test_take_over__a_lease_without_intents__held_with_a_case, fresh),
+        cmocka_unit_test_setup(test_take_over__execute_without_intents__held_before_resolve, fresh),
+        cmocka_unit_test_setup(test_take_over__a_lease_is_refused__the_others_are_taken, fresh),
         cmocka_unit_test_setup(test_lease__a_workers_clock_is_wrong__its_end_is_the_databases,
                                fresh),
         cmocka_unit_test_setup(test_lease__over_and_not_taken_away__outcome_counts, fresh),

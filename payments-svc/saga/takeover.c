@@ -1,9 +1,11 @@
-// Taking leases away that are over: the oldest first, each in a transaction of its own. One that cannot be taken away is remembered
-// and tried again ever more rarely, so that it holds up nobody behind it.
+// Taking leases away that are over: the oldest first, each in a transaction of its own. A payout whose intent is not in its log is held for
+// a person, with a case. A lease that the database refuses to have taken away is remembered and tried again ever more rarely, so that it
+// holds up nobody behind it.
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/metrics.h"
+#include "cases/cases.h"
 #include "saga/saga_internal.h"
 #include "saga/saga_sql.h"
 
@@ -114,6 +116,67 @@ static bool bring_up(const db_rows *rows, size_t row, saga_item *item) {
     return true;
 }
 
+// Nobody knows what was being done about it. Where it may have been sent, whoever lets it go on asks the bank first.
+static void hold_orphan(saga_item *item) {
+    const int64_t amount = item->now.amount;
+    saga *s = &item->now;
+    *s = item->was;
+    s->amount = amount;
+    if (s->step == STEP_EXECUTE) {
+        s->attempt += s->phase == PHASE_READY && s->tries == 0 ? 1 : 0;
+        s->step = STEP_RESOLVE;
+        s->tries = 0;
+        s->doubt = DOUBT_UNKNOWN;
+    }
+    s->phase = PHASE_READY;
+    saga_hold(s, STR("LEASE_WITHOUT_INTENT"),
+              STR("its worker is gone, and what it was about to do is not in the step log"));
+}
+
+typedef struct orphans {
+    uuid *ids;
+    size_t n;
+} orphans;
+
+// The payouts of a lease that have no saga at all.
+static bool add_missing(db_conn *c, const takeover *t, orphans *o, size_t max, arena *a, err *e) {
+    db_rows *rows = NULL;
+    if (!db_exec(c, saga_sql(SAGA_SQL_ORPHANS), saga_lease_params(a, t->book_id, t->lease_id), a,
+                 &rows, NULL, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < db_count(rows) && o->n < max; i++) {
+        o->ids[o->n++] = db_get_uuid(rows, i, 0);
+    }
+    return true;
+}
+
+// A person must look at them (promise SEEN).
+static bool tell_orphans(db_conn *c, const takeover *t, const orphans *o, arena *a, err *e) {
+    case_new *cases = ARENA_ARRAY(a, case_new, o->n + 1);
+    char(*ids)[UUID_TEXT_LEN + 1] = arena_calloc(a, o->n + 1, sizeof *ids);
+    char lease[UUID_TEXT_LEN + 1];
+    if (cases == NULL || ids == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
+                       "the lease needs too much memory");
+    }
+    uuid_format(t->lease_id, lease);
+    for (size_t i = 0; i < o->n; i++) {
+        uuid_format(o->ids[i], ids[i]);
+        cases[i] = (case_new){.kind = "PAYOUT_HELD",
+                              .subject_type = "payout",
+                              .subject_id = str_of(ids[i]),
+                              .code = STR("LEASE_WITHOUT_INTENT"),
+                              .text = STR("its worker is gone, and what it was about to do is not "
+                                          "in the step log")};
+        if (i < NAMED_MAX) {
+            log_error("saga.payout_without_intent", F_INT("book", t->book_id),
+                      F_STR("lease", lease), F_STR("payout", ids[i]));
+        }
+    }
+    return cases_open(c, t->book_id, cases, o->n, clock_wall_us(clock_system()), a, e);
+}
+
 static bool take_over_sagas(db_conn *c, const takeover *t, arena *a, err *e) {
     db_rows *rows = NULL;
     if (!db_exec(c, saga_sql(SAGA_SQL_LEASED), saga_lease_params(a, t->book_id, t->lease_id), a,
@@ -127,15 +190,22 @@ static bool take_over_sagas(db_conn *c, const takeover *t, arena *a, err *e) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
                        "the lease needs too much memory");
     }
-    bool whole = n == (size_t)t->n;
+    const size_t max = (size_t)t->n > n ? (size_t)t->n : n;
+    orphans o = {ARENA_ARRAY(a, uuid, max + 1), 0};
+    if (o.ids == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
+                       "the lease needs too much memory");
+    }
     for (size_t i = 0; i < n; i++) {
-        whole = bring_up(rows, i, &items[i]) && whole;
+        if (!bring_up(rows, i, &items[i])) {
+            hold_orphan(&items[i]);
+            o.ids[o.n++] = items[i].payout_id;
+        }
         all[i] = &items[i];
     }
-    if (!whole) {
-        return err_set(e, ERR_INTERNAL, "SAGA_LEASE", "a leased saga has no intent in its log");
-    }
-    return saga_rows_write(c, t->book_id, all, n, clock_wall_us(clock_system()), a, e);
+    return (n == (size_t)t->n || add_missing(c, t, &o, max, a, e)) &&
+           (o.n == 0 || tell_orphans(c, t, &o, a, e)) &&
+           saga_rows_write(c, t->book_id, all, n, clock_wall_us(clock_system()), a, e);
 }
 
 static bool take_over_in_tx(db_conn *c, arena *a, void *arg, err *e) {
@@ -154,34 +224,11 @@ static bool take_over_in_tx(db_conn *c, arena *a, void *arg, err *e) {
            db_exec(c, saga_sql(SAGA_SQL_DROP_LEASE), p, a, NULL, NULL, e);
 }
 
-typedef struct orphans {
-    const takeover *t;
-    db_rows *rows;
-} orphans;
-
-static bool find_orphans(db_conn *c, arena *a, void *arg, err *e) {
-    orphans *o = arg;
-    db_params *p = saga_lease_params(a, o->t->book_id, o->t->lease_id);
-    db_i64(p, NAMED_MAX);
-    return db_exec(c, saga_sql(SAGA_SQL_ORPHANS), p, a, &o->rows, NULL, e);
-}
-
-// Says which payouts stand because of it.
-static void name_payouts(db_pool *pool, const takeover *t, int64_t deadline_mono_ms, arena *a,
-                         const err *why) {
-    err ignored;
-    orphans o = {t, NULL};
-    char lease[UUID_TEXT_LEN + 1], id[UUID_TEXT_LEN + 1];
+static void tell_stuck(const takeover *t, const err *why) {
+    char lease[UUID_TEXT_LEN + 1];
     uuid_format(t->lease_id, lease);
-    log_err(LOG_ERROR, "saga.lease_stuck", why);
-    if (!db_read(pool, deadline_mono_ms, a, find_orphans, &o, &ignored)) {
-        return;
-    }
-    for (size_t i = 0; i < db_count(o.rows); i++) {
-        uuid_format(db_get_uuid(o.rows, i, 0), id);
-        log_error("saga.payout_without_intent", F_INT("book", t->book_id), F_STR("lease", lease),
-                  F_STR("payout", id));
-    }
+    log_err(LOG_ERROR, "saga.take_over_refused", why);
+    log_error("saga.lease_stuck", F_INT("book", t->book_id), F_STR("lease", lease));
 }
 
 // The database is away: nothing is known about the lease.
@@ -222,7 +269,7 @@ bool saga_store_take_over(db_pool *pool, const int64_t *books, size_t n_books, s
             }
             metric_add(failures_counter(), 1);
             remember_stuck(stuck, t.lease_id, now_ms);
-            name_payouts(pool, &t, until_ms + ONE_LEASE_MS, a, e);
+            tell_stuck(&t, e);
             continue;
         }
         forget_stuck(stuck, t.lease_id);
