@@ -178,14 +178,15 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
                               "substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)"},
     // The database may have forgotten: whatever stands before or behind a submission of its own is asked for by its key (3 RESOLVE), under
     // the attempt that would come next (of step 2 EXECUTE) or was the last, and of which it is not known (doubt 1) whether it was made. What
-    // is held stays.
+    // is held stays. What is leased is left to its worker, or to whoever takes the lease away.
     [SAGA_SQL_RECOVER] =
         {"saga_recover",
          "UPDATE saga SET step = 3, phase = 0, tries = 0, due_at = $3, updated_at = $3, "
          "step_since = $3, doubt = coalesce(doubt, 1), attempt = attempt + CASE WHEN step = 2 AND "
          "phase = 0 AND tries = 0 THEN 1 ELSE 0 END "
          "WHERE book_id = $1 AND rail = ANY($2::int2[]) AND step IN (2, 3, 4) "
-         "AND due_at IS NOT NULL AND hold = ''"},
+         "AND due_at IS NOT NULL AND hold = '' AND payout_id NOT IN ("
+         "SELECT unnest(payout_ids) FROM saga_lease WHERE book_id = $1)"},
     [SAGA_SQL_RECOVER_ORPHANS] =
         {"saga_recover_orphans",
          "UPDATE saga SET step = 3, phase = 0, due_at = $3, updated_at = $3, step_since = $3, "
