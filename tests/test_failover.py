@@ -2,7 +2,6 @@
 Nobody is paid twice and nobody is lost (NO-DOUBLE, NO-LOSS), and nothing is sent before the open payouts were compared with the bank."""
 
 import json
-from contextlib import contextmanager
 
 import pytest
 from support import mix
@@ -14,22 +13,14 @@ SLOW = 805  # the last digits of an amount for which the bank takes its time
 SETTINGS = {**mix.SETTINGS, "payments-svc": {**mix.SETTINGS["payments-svc"], "books.count": 4, "ach.enabled": "false"}}
 
 
-@contextmanager
-def replicated(new_world, tmp_path_factory, **settings):
+def replicated(new_world):
     """A world of its own cluster, and a standby that follows it."""
-    world = new_world(SETTINGS, own_cluster=True, up=False)
-    world.cluster.settings.update(settings)
-    world.up()
+    world = new_world(SETTINGS, own_cluster=True)
     primary = world.cluster
     standby = primary.standby(world.stack.folder / "standby")
-    try:
-        wait_until(primary.caught_up, "the standby follows")
-        yield world, primary, standby
-    finally:
-        if world.stack.cluster is primary:
-            standby.remove()
-        else:
-            primary.remove()
+    world.stack.further_clusters.append(standby)
+    wait_until(primary.caught_up, "the standby follows")
+    return world, primary, standby
 
 
 def logged(daemon, event):
@@ -49,6 +40,7 @@ def fail_over(world, primary, standby, *, restarted):
         world.payments.kill()
     standby.take_over(primary)
     world.stack.cluster = standby
+    world.stack.further_clusters = [primary]
     world.ledger.start()
     if restarted:
         world.payments.start()
@@ -88,92 +80,92 @@ def judge(world, payer, merchant, payouts):
 
 
 @pytest.mark.parametrize("restarted", [False, True], ids=["running", "restarted"])
-def test_NO_DOUBLE_an_asynchronous_standby_has_forgotten_what_was_paid(new_world, tmp_path_factory, restarted):
-    with replicated(new_world, tmp_path_factory) as (world, primary, standby):
-        payer = Payer(world)
-        merchant = payer.merchant(deposit=mix.DEPOSIT, prefix="failover")
-        merchant.recipient()
-        early = [merchant.request(1_000 + n, INSTANT) for n in range(5)]
-        ids = [payer.call("Payout", "CreatePayout", request).payout.payout_id for request in early]
-        merchant.wait_for(ids, {SETTLED})
+def test_NO_DOUBLE_an_asynchronous_standby_has_forgotten_what_was_paid(new_world, restarted):
+    world, primary, standby = replicated(new_world)
+    payer = Payer(world)
+    merchant = payer.merchant(deposit=mix.DEPOSIT, prefix="failover")
+    merchant.recipient()
+    early = [merchant.request(1_000 + n, INSTANT) for n in range(5)]
+    ids = [payer.call("Payout", "CreatePayout", request).payout.payout_id for request in early]
+    merchant.wait_for(ids, {SETTLED})
 
-        # These the standby knows as accepted, and as not sent: the bank could not be reached.
-        world.bank.stop()
-        waiting = [merchant.request(2_000 + n, INSTANT) for n in range(5)]
-        for request in waiting:
-            payer.call("Payout", "CreatePayout", request)
-        wait_until(lambda: world.payments_rows("SELECT count(*) FROM saga WHERE step IN (2, 3) AND attempt = 1") == [["5"]],
-                   "they stand before the bank")
-        wait_until(primary.caught_up, "the standby has all of it")
-        standby.stop()
+    # These the standby knows as accepted, and as not sent: the bank could not be reached.
+    world.bank.stop()
+    waiting = [merchant.request(2_000 + n, INSTANT) for n in range(5)]
+    for request in waiting:
+        payer.call("Payout", "CreatePayout", request)
+    wait_until(lambda: world.payments_rows("SELECT count(*) FROM saga WHERE step IN (2, 3) AND attempt = 1") == [["5"]],
+               "they stand before the bank")
+    wait_until(primary.caught_up, "the standby has all of it")
+    standby.stop()
 
-        # From here on all is forgotten. The bank pays what waited, and what is new.
-        world.bank.start()
-        forgotten = [merchant.request(3_000 + n, INSTANT) for n in range(5)]
-        for request in forgotten:
-            payer.call("Payout", "CreatePayout", request)
-        known = [payout.payout_id for payout in merchant.payouts()]
-        assert len(known) == 15
-        merchant.wait_for(known, {SETTLED})
-        slow = merchant.request(10_000 + SLOW, INSTANT)  # at the bank at this moment
-        payer.call("Payout", "CreatePayout", slow)
+    # From here on all is forgotten. The bank pays what waited, and what is new.
+    world.bank.start()
+    forgotten = [merchant.request(3_000 + n, INSTANT) for n in range(5)]
+    for request in forgotten:
+        payer.call("Payout", "CreatePayout", request)
+    known = [payout.payout_id for payout in merchant.payouts()]
+    assert len(known) == 15
+    merchant.wait_for(known, {SETTLED})
+    slow = merchant.request(10_000 + SLOW, INSTANT)  # at the bank at this moment
+    payer.call("Payout", "CreatePayout", slow)
 
-        fail_over(world, primary, standby, restarted=restarted)
-        payouts = pay_again(payer, merchant, early + waiting + forgotten + [slow])
-        assert_recovered(world, "the database is on a new timeline")
-        assert len(payouts) == 16
-        judge(world, payer, merchant, payouts)
-
-
-def test_NO_LOSS_a_synchronous_standby_has_everything(new_world, tmp_path_factory):
-    with replicated(new_world, tmp_path_factory) as (world, primary, standby):
-        primary.psql("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'standby';\nSELECT pg_reload_conf();\n")
-        wait_until(lambda: primary.rows("postgres", "SELECT sync_state FROM pg_stat_replication") == [["sync"]],
-                   "the standby is synchronous")
-        payer = Payer(world)
-        merchant = payer.merchant(deposit=mix.DEPOSIT, prefix="sync")
-        merchant.recipient()
-        requests = [merchant.request(1_000 + n, INSTANT) for n in range(20)] + [
-            merchant.request(1_000 * n + SLOW, INSTANT) for n in range(10, 15)]
-        accepted = [payer.call("Payout", "CreatePayout", request).payout.payout_id for request in requests]
-        wait_until(lambda: metric(world.payments, "saga_claimed_total") > 0, "the engine is at work")
-
-        fail_over(world, primary, standby, restarted=False)
-        # What was acknowledged is there, under the ids that were told.
-        found = merchant.wait_for(accepted, {SETTLED}, 90)
-        assert set(found) == set(accepted)
-        assert_recovered(world, "the database is on a new timeline")
-        payouts = pay_again(payer, merchant, requests)
-        assert {payout.payout_id for payout in payouts} == set(accepted)
-        judge(world, payer, merchant, payouts)
+    fail_over(world, primary, standby, restarted=restarted)
+    payouts = pay_again(payer, merchant, early + waiting + forgotten + [slow])
+    assert_recovered(world, "the database is on a new timeline")
+    assert len(payouts) == 16
+    judge(world, payer, merchant, payouts)
 
 
-def test_recovery_waits_for_the_bank_and_ends_by_a_persons_reason(new_world, tmp_path_factory):
+def test_NO_LOSS_a_synchronous_standby_has_everything(new_world):
+    world, primary, standby = replicated(new_world)
+    primary.psql("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'standby';\nSELECT pg_reload_conf();\n")
+    wait_until(lambda: primary.rows("postgres", "SELECT sync_state FROM pg_stat_replication") == [["sync"]],
+               "the standby is synchronous")
+    payer = Payer(world)
+    merchant = payer.merchant(deposit=mix.DEPOSIT, prefix="sync")
+    merchant.recipient()
+    requests = [merchant.request(1_000 + n, INSTANT) for n in range(20)] + [
+        merchant.request(1_000 * n + SLOW, INSTANT) for n in range(10, 15)]
+    accepted = [payer.call("Payout", "CreatePayout", request).payout.payout_id for request in requests]
+    wait_until(lambda: metric(world.payments, "saga_claimed_total") > 0, "the engine is at work")
+
+    fail_over(world, primary, standby, restarted=False)
+    # What was acknowledged is there, under the ids that were told.
+    found = merchant.wait_for(accepted, {SETTLED}, 90)
+    assert set(found) == set(accepted)
+    assert_recovered(world, "the database is on a new timeline")
+    payouts = pay_again(payer, merchant, requests)
+    assert {payout.payout_id for payout in payouts} == set(accepted)
+    judge(world, payer, merchant, payouts)
+
+
+def test_recovery_waits_for_the_bank_and_ends_by_a_persons_reason(new_world):
     """While the bank does not answer, nothing is sent; a person may end it, and is named."""
-    with replicated(new_world, tmp_path_factory) as (world, primary, standby):
-        payer = Payer(world)
-        merchant = payer.merchant(deposit=mix.DEPOSIT, prefix="force")
-        world.bank.stop()
-        standing = merchant.pay(1_000, INSTANT)
-        wait_until(lambda: world.payments_rows("SELECT count(*) FROM saga WHERE step IN (2, 3) AND attempt = 1") == [["1"]],
-                   "it stands before the bank")
-        wait_until(primary.caught_up, "the standby has all of it")
-        fail_over(world, primary, standby, restarted=False)
-        wait_until(lambda: metric(world.payments, "recovery_left") == 1, "one is left to be compared", 60)
-        assert metric(world.payments, "engine_stopped", reason="recovery") == 1
-        later = merchant.pay(2_000, INSTANT)
-        wait_until(lambda: world.payments_rows(
-            f"SELECT step FROM saga WHERE payout_id = '{later.payout_id}'") == [["2"]], "reserved, and not sent")
+    world, primary, standby = replicated(new_world)
+    payer = Payer(world)
+    merchant = payer.merchant(deposit=mix.DEPOSIT, prefix="force")
+    world.bank.stop()
+    standing = merchant.pay(1_000, INSTANT)
+    wait_until(lambda: world.payments_rows("SELECT count(*) FROM saga WHERE step IN (2, 3) AND attempt = 1") == [["1"]],
+               "it stands before the bank")
+    wait_until(primary.caught_up, "the standby has all of it")
+    fail_over(world, primary, standby, restarted=False)
+    wait_until(lambda: metric(world.payments, "recovery_left") == 1, "one is left to be compared", 60)
+    assert metric(world.payments, "engine_stopped", reason="recovery") == 1
+    later = merchant.pay(2_000, INSTANT)
+    wait_until(lambda: world.payments_rows(
+        f"SELECT step FROM saga WHERE payout_id = '{later.payout_id}'") == [["2"]], "reserved, and not sent")
 
-        # After another restart it still is so.
-        world.payments.kill()
-        world.payments.start()
-        wait_until(lambda: metric(world.payments, "recovery_left") == 1, "still left", 60)
-        world.payments.kill()
-        world.payments.start(env={"PAYMENTS_RECOVERY_FORCE_END": "the bank was asked by telephone"})
-        wait_until(lambda: metric(world.payments, "engine_stopped", reason="recovery") == 0, "ended by force", 60)
-        assert world.payments_rows("SELECT ended_by FROM timeline") == [["the bank was asked by telephone"]]
-        assert logged(world.payments, "guard.recovery_ended_by_force")[0]["not_compared"] == 1
-        world.bank.start()
-        payouts = list(merchant.wait_for([standing.payout_id, later.payout_id], {SETTLED}).values())
-        assert_bank_agrees(payer, payouts)
+    # After another restart it still is so.
+    world.payments.kill()
+    world.payments.start()
+    wait_until(lambda: metric(world.payments, "recovery_left") == 1, "still left", 60)
+    world.payments.kill()
+    world.payments.start(env={"PAYMENTS_RECOVERY_FORCE_END": "the bank was asked by telephone"})
+    wait_until(lambda: metric(world.payments, "engine_stopped", reason="recovery") == 0, "ended by force", 60)
+    assert world.payments_rows("SELECT ended_by FROM timeline") == [["the bank was asked by telephone"]]
+    assert logged(world.payments, "guard.recovery_ended_by_force")[0]["not_compared"] == 1
+    world.bank.start()
+    payouts = list(merchant.wait_for([standing.payout_id, later.payout_id], {SETTLED}).values())
+    assert_bank_agrees(payer, payouts)

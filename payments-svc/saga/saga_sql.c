@@ -192,7 +192,8 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "UPDATE saga SET step = 3, phase = 0, due_at = $3, updated_at = $3, step_since = $3, "
          "doubt = coalesce(doubt, 1) "
          "WHERE book_id = $1 AND rail = ANY($2::int2[]) AND step = 2 AND phase = 1 "
-         "AND due_at IS NOT NULL"},
+         "AND due_at IS NOT NULL AND hold = '' AND payout_id NOT IN ("
+         "SELECT unnest(payout_ids) FROM saga_lease WHERE book_id = $1)"},
     [SAGA_SQL_RECOVER_LEFT] = {"saga_recover_left",
                                "SELECT (SELECT count(*) FROM saga WHERE book_id = $1 "
                                "AND rail = ANY($2::int2[]) AND step = 3 AND due_at IS NOT NULL) + "

@@ -46,6 +46,7 @@ class Stack:
         self.build = build if build is not None else self._recorded_build()
         self.cluster = cluster if cluster is not None else Cluster(self.folder)
         self.owns_cluster = cluster is None
+        self.further_clusters: list[Cluster] = []  # standbys, and primaries that were: removed with the rest
         self.databases = databases
         self.settings = {service: dict((settings or {}).get(service, {})) for service in SERVICES}
         self.extra_env = dict(env or {})
@@ -232,6 +233,8 @@ class Stack:
             daemon.kill()
         if self.folder.is_dir():
             reap(self.folder, grace_s=1)
+        for cluster in self.further_clusters:
+            cluster.remove()
         if self.owns_cluster:
             self.cluster.remove()
         shutil.rmtree(self.folder, ignore_errors=True)
