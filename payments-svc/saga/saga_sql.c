@@ -194,11 +194,12 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "WHERE book_id = $1 AND rail = ANY($2::int2[]) AND step = 2 AND phase = 1 "
          "AND due_at IS NOT NULL AND hold = '' AND payout_id NOT IN ("
          "SELECT unnest(payout_ids) FROM saga_lease WHERE book_id = $1)"},
-    [SAGA_SQL_RECOVER_LEFT] = {"saga_recover_left",
-                               "SELECT (SELECT count(*) FROM saga WHERE book_id = $1 "
-                               "AND rail = ANY($2::int2[]) AND step = 3 AND due_at IS NOT NULL) + "
-                               "(SELECT count(*) FROM saga_lease WHERE book_id = $1 "
-                               "AND rail = ANY($2::int2[]) AND step IN (2, 3, 4))"},
+    [SAGA_SQL_RECOVER_LEFT] =
+        {"saga_recover_left",
+         "SELECT (SELECT count(*) FROM saga WHERE book_id = $1 AND rail = ANY($2::int2[]) "
+         "AND step = 3 AND due_at IS NOT NULL AND payout_id NOT IN (SELECT unnest(payout_ids) "
+         "FROM saga_lease WHERE book_id = $1)) + (SELECT coalesce(sum(n), 0) FROM saga_lease "
+         "WHERE book_id = $1 AND rail = ANY($2::int2[]) AND step IN (2, 3, 4))"},
     // Only new messages count: those that come back from here. Plain statements, one after the other: an INSERT inside of a CTE
     // is not for every database.
     [SAGA_SQL_RECORD_EVENTS] =
