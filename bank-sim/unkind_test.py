@@ -290,6 +290,9 @@ def test_odd_webhooks(bank):
     assert "returned_amount" not in bank.curl("GET", "/v1/payments/by-key/" + key)[1]
     key = post(812)
     wait_for("another amount", lambda: told_of(bank, key) == [("payment.settled", 813)])
+    key = post(817)
+    wait_for("another currency", lambda: [b["data"]["currency"] for _, b in list(bank.hooks.got) if b["data"]["key"] == key] == ["INR"])
+    assert bank.curl("GET", "/v1/payments/by-key/" + key)[1]["currency"] == "USD"
     key = post(813)
     strangers = lambda: [b for _, b in list(bank.hooks.got) if b["data"]["amount"] == 813 and b["data"]["key"] != key  # noqa: E731
                          and b["data"]["reference"] != "1/odd-812"]

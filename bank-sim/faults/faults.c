@@ -160,6 +160,7 @@ static bool instant_by_odd_amount(int64_t amount, faults_instant *p) {
         p->returns = FAULTS_RETURN_HALVES;
         return true;
     case 812: p->oddity = FAULTS_OTHER_AMOUNT; return true;
+    case 817: p->oddity = FAULTS_OTHER_CURRENCY; return true;
     case 813: p->oddity = FAULTS_UNKNOWN_REFERENCE; return true;
     case 814: p->oddity = FAULTS_TOLD_BEFORE; return true;
     case 815:

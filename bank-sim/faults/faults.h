@@ -46,6 +46,7 @@ typedef enum faults_oddity {
     FAULTS_OTHER_AMOUNT,      // the settlement is told with another amount than what moved
     FAULTS_UNKNOWN_REFERENCE, // one more webhook, of a payment that nobody ordered
     FAULTS_TOLD_BEFORE,       // the webhook comes before the answer to the request
+    FAULTS_OTHER_CURRENCY,    // the settlement is told in another currency than what moved
     FAULTS_RETURN_LOST        // the settlement is told, the return is not
 } faults_oddity;
 

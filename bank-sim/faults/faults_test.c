@@ -259,6 +259,7 @@ static void test_faults_plan__amounts_of_odd_tellings__as_the_table_says(void **
         {810, FAULTS_RETURN_PART, FAULTS_TOLD_WELL, true},
         {811, FAULTS_RETURN_HALVES, FAULTS_TOLD_WELL, true},
         {812, FAULTS_RETURN_WHOLE, FAULTS_OTHER_AMOUNT, false},
+        {817, FAULTS_RETURN_WHOLE, FAULTS_OTHER_CURRENCY, false},
         {813, FAULTS_RETURN_WHOLE, FAULTS_UNKNOWN_REFERENCE, false},
         {814, FAULTS_RETURN_WHOLE, FAULTS_TOLD_BEFORE, false},
         {815, FAULTS_RETURN_WHOLE, FAULTS_RETURN_LOST, true},
@@ -299,7 +300,7 @@ test_faults_plan__no_dice__only_the_amounts_of_its_rail_and_only_when_asked(void
                            .webhook_late_ms = 22};
         faults *f = faults_create(&c);
         for (int64_t amount = 1; amount < 1000; amount++) {
-            const bool instant = amount >= 801 && amount <= (c.odd_amounts ? 816 : 809);
+            const bool instant = amount >= 801 && amount <= (c.odd_amounts ? 817 : 809);
             const bool odd = (amount >= 952 && amount <= 955) || amount == 960;
             const bool ach = (amount >= 901 && amount <= 904) || amount == 910 || amount == 916 ||
                              amount == 920 || amount == 951 || (odd && c.odd_amounts);

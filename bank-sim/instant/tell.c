@@ -78,6 +78,9 @@ static bool queue_webhooks(instant *i, books_tx *tx, const books_payment *p, int
         said.amount = said.returned = part; // what this message is about
     } else if (p->status == BOOKS_SETTLED && p->oddity == FAULTS_OTHER_AMOUNT) {
         said.amount++;
+    } else if (p->status == BOOKS_SETTLED && p->oddity == FAULTS_OTHER_CURRENCY) {
+        (void)snprintf(said.currency, sizeof(said.currency), "%s",
+                       strcmp(p->currency, "USD") == 0 ? "INR" : "USD");
     } else if (p->status == BOOKS_SETTLED && p->oddity == FAULTS_UNKNOWN_REFERENCE &&
                !queue_stranger(i, tx, p, now_us, e)) {
         return false;
