@@ -122,6 +122,42 @@ static void test_fenced__who_lost_the_lease_writes_nothing(void **state) {
     assert_int_equal(run(STEP_RESERVE).n_moved, 1);
 }
 
+// Rows that the take-over of this lease would find.
+static size_t lockable(uuid lease_id) {
+    err e;
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(memory);
+    db_i64(p, WORLD_BOOK);
+    db_uuid(p, lease_id);
+    db_conn *c = db_pool_checkout(world_pool(), fixture_deadline(5000), &e);
+    assert_non_null(c);
+    assert_true(db_begin(c, fixture_deadline(20000), &e));
+    assert_true(db_exec(c, saga_sql(SAGA_SQL_LOCK_EXPIRED), p, memory, &rows, NULL, &e));
+    db_rollback(c);
+    db_pool_checkin(world_pool(), c);
+    return db_count(rows);
+}
+
+// Promise FENCED: between finding that a lease is over and taking it, its owner may have renewed it.
+static void test_take_over__a_lease_was_renewed_meanwhile__it_stays(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 2, 100, NULL);
+    saga_batch b = batch(STEP_RESERVE, 1, 5000);
+    assert_int_equal(claim(&b), 2);
+    end_leases();
+    assert_int_equal(lockable(b.lease_id), 1);
+    bool kept = false;
+    err e;
+    const saga_renewal renewal = {.pool = world_pool(),
+                                  .book_id = WORLD_BOOK,
+                                  .lease_id = b.lease_id,
+                                  .owner = b.from.owner,
+                                  .lease_ms = 5000};
+    assert_true(saga_store_renew(&renewal, &kept, fixture_deadline(5000), memory, &e));
+    assert_true(kept);
+    assert_int_equal(lockable(b.lease_id), 0);
+}
+
 // A process that stands still in the middle of giving a lease back holds up nothing but that lease.
 static void test_take_over__a_lease_is_locked__the_others_are_taken(void **state) {
     (void)state;
@@ -559,6 +595,7 @@ int main(void) {
         cmocka_unit_test_setup(test_outcome__gives_the_lease_back_and_logs, fresh),
         cmocka_unit_test_setup(test_outcome__every_row_gets_its_own, fresh),
         cmocka_unit_test_setup(test_fenced__who_lost_the_lease_writes_nothing, fresh),
+        cmocka_unit_test_setup(test_take_over__a_lease_was_renewed_meanwhile__it_stays, fresh),
         cmocka_unit_test_setup(test_take_over__a_lease_is_locked__the_others_are_taken, fresh),
         cmocka_unit_test_setup(test_take_over__a_lease_without_intents__held_with_a_case, fresh),
         cmocka_unit_test_setup(test_take_over__execute_without_intents__held_before_resolve, fresh),

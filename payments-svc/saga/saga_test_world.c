@@ -109,6 +109,10 @@ bool ledger_create_transfers(rpc_client *c, int64_t book_id, const ledger_transf
         for (size_t i = 0; i < n; i++) {
             // As TigerBeetle: a pair that is there, or whose first fails, ends at the first of it. (That the second of a pair takes
             // the first back is not played.)
+            // So what is sent as two transfers of one payout must hang together: else half of it could be done.
+            ASSERT(i + 1 == n ||
+                   !uuid_eq(transfers[i].user_data_128, transfers[i + 1].user_data_128) ||
+                   (transfers[i].flags & LEDGER__V1__TRANSFER_FLAG__TRANSFER_FLAG_LINKED) != 0);
             results[i].status =
                 chain_has_ended ? STATUS(LINKED_EVENT_FAILED) : commit_one(&transfers[i]);
             chain_has_ended =

@@ -8,13 +8,15 @@ TEST_STAGE_PID=''
 
 help_test() {
     cat <<'END'
-./dev test [unit|checks|integration [pytest arguments]|fuzz]
+./dev test [unit|checks|integration [pytest arguments]|fuzz|mutations [names]]
 
 Without a part: packages, the dev build (AddressSanitizer and UndefinedBehaviorSanitizer), then
   unit         the C unit tests (CTest, cmocka)
   checks       formatting, the structure lint, buf lint and format, and the tests of the tools
   integration  pytest against real servers: PostgreSQL, sshd, both services with TLS, crashes and faults
   fuzz         libFuzzer on every decoder, a few seconds each on top of the inputs that are kept (its own clang build)
+and, only when it is asked for,
+  mutations    known faults, each put into a copy of the tree (build/mutations/), where its test must turn red
 The last line is `N passed, N failed`. The exit code is 0 only when nothing failed and no stage was empty.
 A run has its own database, ports and processes and removes them at its end, also after Ctrl-C; the logs of a run
 that failed stay in build/test-logs/.
@@ -85,14 +87,20 @@ stage_integration() {
         "$PYTHON" -m pytest -p no:cacheprovider tests -v --durations=10 --junitxml="$RESULTS/integration.xml" "$@" >&2 || true
 }
 
+stage_mutations() {
+    step "Faults put in on purpose"
+    in_group "$PYTHON" tests/mutations/run.py --test-folder "$TEST_FOLDER" --junit "$RESULTS/mutations.xml" "$@" >&2 || true
+}
+
 cmd_test() {
     local part="${1:-all}"
     [[ $# -eq 0 ]] || shift
     case "$part" in
-        all | unit | checks | integration | fuzz) ;;
-        *) fail "there is no part '$part': unit, checks, integration or fuzz" ;;
+        all | unit | checks | integration | fuzz | mutations) ;;
+        *) fail "there is no part '$part': unit, checks, integration, fuzz or mutations" ;;
     esac
-    [[ $# -eq 0 || "$part" == integration ]] || fail "only integration takes further arguments"
+    [[ $# -eq 0 || "$part" == integration || "$part" == mutations ]] ||
+        fail "only integration and mutations take further arguments"
 
     cmd_setup
     trap test_cleanup EXIT
@@ -103,7 +111,7 @@ cmd_test() {
     RESULTS="$TEST_FOLDER/results"
     mkdir -p "$RESULTS"
 
-    [[ "$part" == checks || "$part" == fuzz ]] || cmd_build dev
+    [[ "$part" == checks || "$part" == fuzz || "$part" == mutations ]] || cmd_build dev
     local -a results=()
     if [[ "$part" == all || "$part" == unit ]]; then
         stage_unit
@@ -120,6 +128,10 @@ cmd_test() {
     if [[ "$part" == all || "$part" == fuzz ]]; then
         stage_fuzz
         results+=("$RESULTS/fuzz.xml")
+    fi
+    if [[ "$part" == mutations ]]; then
+        stage_mutations "$@"
+        results+=("$RESULTS/mutations.xml")
     fi
     "$PYTHON" tools/test/summary.py "${results[@]}"
 }

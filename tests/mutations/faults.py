@@ -1,0 +1,49 @@
+"""The faults that are put in on purpose, and the test that must turn red at each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    file: str
+    old: str  # once in the file
+    new: str
+    unit: str = ""  # a test of CTest, or
+    tests: tuple[str, ...] = ()  # tests of pytest
+
+
+RECORD = ("tests/test_bank_record.py::test_it_agrees_with_what_was_asked",)
+NEIGHBOURS = ("tests/test_same_book.py",)
+
+FAULTS = [
+    Fault("an entry of another payout's account", "payments-svc/rails/ach/ach_build.c",
+          "        credits[i] = credit_of(item);\n",
+          "        credits[i] = credit_of(item);\n        credits[i].account = p->items[f->entries[0].item].account_number;\n",
+          tests=RECORD),
+    Fault("an effective date a day early", "payments-svc/rails/ach/ach_build.c",
+          "fed_add_banking_days(created, 1)", "fed_add_banking_days(created, 0)", tests=RECORD),
+    Fault("a renewal that ends the lease", "payments-svc/saga/saga_sql.c",
+          '"UPDATE saga_lease SET ends_at = statement_timestamp() + $4 * interval \'1 ms\' "',
+          '"UPDATE saga_lease SET ends_at = statement_timestamp() + $4 * interval \'0 ms\' "', unit="payments_saga_store_test"),
+    Fault("a take-over of a renewed lease", "payments-svc/saga/saga_sql.c",
+          '"AND ends_at <= statement_timestamp() FOR UPDATE SKIP LOCKED"',
+          '"FOR UPDATE SKIP LOCKED"', unit="payments_saga_store_test"),
+    Fault("a CONFIRM without its link", "payments-svc/saga/steps.c",
+          "LEDGER_FLAG(POST_PENDING_TRANSFER) | linked", "LEDGER_FLAG(POST_PENDING_TRANSFER) | (linked & 0)",
+          unit="payments_saga_engine_test"),
+    Fault("a deposit that misses the bank account", "payments-svc/api/merchants.c",
+          "                         .debit = account_bank(book, ccy),\n",
+          "                         .debit = account_suspense(book, ccy),\n", tests=("tests/test_deposit_posting.py",)),
+    Fault("a payout shown without looking whose it is", "payments-svc/store/payments_sql.c",
+          '"WHERE p.book_id = $1 AND p.payout_id = $2 AND p.merchant_id = $3"},',
+          '"WHERE p.book_id = $1 AND p.payout_id = $2 AND $3::text IS NOT NULL"},', tests=NEIGHBOURS),
+    Fault("a payout in another currency than its recipient's", "payments-svc/intake/intake_check.c",
+          "    } else if (!str_eq_c(db_get_str(rows, row - 1, 2), it->wanted->currency)) {",
+          "    } else if (false) {", tests=NEIGHBOURS),
+    Fault("a webhook in another currency than its payout", "payments-svc/rails/instant/instant_read.c",
+          "    if (!str_eq_c(x->currency, p->currency)) {", "    if (false) {",
+          tests=("tests/test_unkind_bank.py::test_an_odd_outcome[webhook with another currency]",)),
+]
