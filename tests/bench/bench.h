@@ -29,8 +29,7 @@ typedef struct bench_options {
     const char *conninfo; // of the payments database; has the table naive_payout
     long metrics_port;    // of payments-svc
     long payouts, singles, in_flight, chunk, bulk_threads, merchants, naive;
-    long
-        first_round; // number of the first round: another program on the same database takes further ones
+    long pace;          // payouts a second of a run at a pace; 0: rounds
     long pids[WATCHED]; // of the processes whose memory is watched
 } bench_options;
 
@@ -67,8 +66,8 @@ extern const char *const WATCHED_NAMES[WATCHED];
 void bench_setup(bench *b);
 // All of o.payouts, from the first call to the last settled. round: 0, 1 …, each with payouts of its own.
 saga_figures bench_run_saga(bench *b, long round);
-// per_s payouts a second for PACE_SECONDS, each call at a time of its own; latencies count from the time at which it is due.
-saga_figures bench_run_paced(bench *b, long round, double per_s);
+// o.pace payouts a second for PACE_SECONDS, each call at a time of its own; latencies count from the time at which it is due.
+saga_figures bench_run_paced(bench *b, long round);
 // How many payouts the process of payments-svc says to have brought to SETTLED since its start.
 long bench_settled(const bench *b);
 // Microseconds for o.naive payouts.
@@ -79,8 +78,8 @@ int64_t bench_now_us(void);
 int64_t bench_percentile(const int64_t *sorted, size_t n, int percent);
 int bench_compare(const void *a, const void *b);
 void bench_memory(const bench *b, memory_sample *out);
-void bench_print(const bench *b, const saga_figures rounds[ROUNDS], const saga_figures *half,
-                 double half_per_s, int64_t naive_us);
+void bench_print(const bench *b, const saga_figures rounds[ROUNDS], int64_t naive_us);
+void bench_print_paced(const bench *b, const saga_figures *paced);
 // Tells how far it is: in place on a terminal, else a line every few seconds.
 void bench_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void bench_fail(const char *what, const err *e);

@@ -87,8 +87,14 @@ static void print_memory(const bench *b, const saga_figures rounds[ROUNDS]) {
     (void)printf("  ],\n");
 }
 
-void bench_print(const bench *b, const saga_figures rounds[ROUNDS], const saga_figures *half,
-                 double half_per_s, int64_t naive_us) {
+void bench_print_paced(const bench *b, const saga_figures *paced) {
+    (void)printf("{\"payouts_per_s\": %ld, \"p50_ms\": %.2f, \"p99_ms\": %.2f, "
+                 "\"max_ms\": %.2f}\n",
+                 b->o.pace, (double)paced->p50_us / 1e3, (double)paced->p99_us / 1e3,
+                 (double)paced->max_us / 1e3);
+}
+
+void bench_print(const bench *b, const saga_figures rounds[ROUNDS], int64_t naive_us) {
     const bench_options *o = &b->o;
     const saga_figures *saga = &rounds[0];
     const double per_s = (double)o->payouts * 1e6 / (double)saga->total_us;
@@ -105,10 +111,6 @@ void bench_print(const bench *b, const saga_figures rounds[ROUNDS], const saga_f
     (void)printf("  \"accepted_after_s\": %.2f,\n  \"settled_after_s\": %.2f,\n",
                  (double)saga->accepted_us / 1e6, (double)saga->total_us / 1e6);
     (void)printf("  \"again_payouts_per_s\": %.1f,\n", again_per_s);
-    (void)printf("  \"half_load_payouts_per_s\": %.1f,\n  \"half_load_p50_ms\": %.2f,\n"
-                 "  \"half_load_p99_ms\": %.2f,\n  \"half_load_max_ms\": %.2f,\n",
-                 half_per_s, (double)half->p50_us / 1e3, (double)half->p99_us / 1e3,
-                 (double)half->max_us / 1e3);
     for (size_t i = 0; i < WATCHED; i++) {
         (void)printf("  \"%s_peak_mib\": %.1f,\n", WATCHED_NAMES[i],
                      (double)end.peak_kib[i] / 1024);

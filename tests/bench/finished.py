@@ -9,7 +9,7 @@ CHUNK = 200_000
 # Each finished payout has what a real one leaves: the intent, the saga at DONE, the key with its answer, the step log, the bank's
 # event. Their merchants are none of the benchmark's. $n, $first and the books are filled in below.
 TABLES = """SET ROLE payments_owner; SET synchronous_commit = off;
-CREATE TEMP TABLE made AS SELECT 1 + i % 4 AS book_id, 'full-' || (i % {merchants}) AS merchant_id, i,
+DROP TABLE IF EXISTS made; CREATE UNLOGGED TABLE made AS SELECT 1 + i % 4 AS book_id, 'full-' || (i % {merchants}) AS merchant_id, i,
     (lpad(to_hex(1700000000000 + i), 12, '0') || '7' || substr(md5(i::text), 1, 3) || '8' || substr(md5(i::text), 4, 15))::uuid AS id,
     timestamptz '2025-01-01' + i * interval '1 second' AS at
     FROM generate_series({first}, {last}) AS i;
@@ -47,4 +47,5 @@ def fill(stack: Stack, n: int) -> None:
     for first in range(0, n, CHUNK):
         sql = TABLES.format(merchants=MERCHANTS, first=first, last=min(first + CHUNK, n) - 1, **names)
         stack.cluster.psql(stack.databases[1], sql, role="payments_migrator")
+    stack.cluster.psql(stack.databases[1], "SET ROLE payments_owner; DROP TABLE made", role="payments_migrator")
     stack.cluster.psql(stack.databases[1], "SET ROLE payments_owner; VACUUM (ANALYZE)", role="payments_migrator")

@@ -8,6 +8,7 @@ BENCH_FINISHED=100000 ...
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import statistics
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "tools"), str(Path(__file__).resolve().parents[1])]
@@ -29,7 +31,6 @@ PARAMETERS = {"payouts": 20000, "singles": 2000, "in-flight": 64, "chunk": 1000,
               "naive": 500}
 TURNS = int(os.environ.get("BENCH_TURNS", "3"))
 FINISHED = int(os.environ.get("BENCH_FINISHED", "2000000"))
-FULL_ROUND = 1000  # number of the first round on the full tables: its keys are of its own
 IDLE_SECONDS = 20
 SETTINGS = {
     # A file is cut after 100 ms, not 500, and its answer is looked for every 20 ms: the wait is the bank's timetable, and
@@ -53,7 +54,7 @@ def parameters() -> dict[str, int]:
             for name, value in PARAMETERS.items()}
 
 
-def arguments(stack: Stack, first_round: int) -> list[str]:
+def arguments(stack: Stack, pace: int) -> list[str]:
     ready = {service: stack.daemon(service).ready() for service in ("ledger-svc", "payments-svc", "bank-sim")}
     given = {
         "payments": f"127.0.0.1:{ready['payments-svc']['grpc_port']}",
@@ -69,32 +70,35 @@ def arguments(stack: Stack, first_round: int) -> list[str]:
         "ledger-pid": ready["ledger-svc"]["pid"],
         "payments-pid": ready["payments-svc"]["pid"],
         "bank-pid": ready["bank-sim"]["pid"],
-        "first-round": first_round,
+        "pace": pace,
         **parameters(),
     }
     return [f"--{name}={value}" for name, value in given.items()]
 
 
-def rounds(stack: Stack, first_round: int) -> dict:
+def measured(stack: Stack, pace: int = 0) -> dict:
     env = {**clean_environment(), **stack.env(), "no_proxy": "127.0.0.1,localhost"}
-    done = subprocess.run([BUILD / "bin" / "payouts_bench", *arguments(stack, first_round)], env=env,
+    done = subprocess.run([BUILD / "bin" / "payouts_bench", *arguments(stack, pace)], env=env,
                           stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
 
 
-def started(folder: Path) -> Stack:
-    stack = Stack(folder, build=BUILD, settings=SETTINGS, say=say)
-    stack.up()
-    stack.cluster.psql(stack.databases[1], f"SET ROLE payments_owner; {TABLE}", role="payments_migrator")
-    return stack
+@contextlib.contextmanager
+def started(folder: Path, **changed: object) -> Iterator[Stack]:
+    """A Disburse of its own: a bank takes 36 files a day of a customer, so no two measurements share one."""
+    settings = {**SETTINGS, "payments-svc": {**SETTINGS["payments-svc"], **changed}}
+    stack = Stack(folder, build=BUILD, settings=settings, say=say)
+    try:
+        stack.up()
+        stack.cluster.psql(stack.databases[1], f"SET ROLE payments_owner; {TABLE}", role="payments_migrator")
+        yield stack
+    finally:
+        stack.remove()
 
 
 def one_turn(folder: Path) -> dict:
-    stack = started(folder)
-    try:
-        return rounds(stack, 0)
-    finally:
-        stack.remove()
+    with started(folder) as stack:
+        return measured(stack)
 
 
 def turn_of(tree: Path, folder: Path) -> dict:
@@ -117,31 +121,35 @@ def in_turns(folder: Path, before: Path) -> dict:
     return {"against_ratio": statistics.median(t["ratio"] for t in turns), "against_turns": turns}
 
 
-def empty_full_and_idle(folder: Path) -> dict:
-    """A run on empty tables, the same on tables with many finished payouts, and what all of it costs when nothing happens."""
-    stack = started(folder)
-    try:
-        figures = rounds(stack, 0)
+def mean_per_s(figures: dict) -> float:
+    return statistics.mean([figures["payouts_per_s"], figures["again_payouts_per_s"]])
+
+
+def full_and_idle(folder: Path, empty_per_s: float) -> dict:
+    """The same on tables with many finished payouts, and what all of it costs when nothing happens."""
+    with started(folder) as stack:
         say(f"{FINISHED} finished payouts")
         begun = time.monotonic()
         fill(stack, FINISHED)
-        figures["fill_s"] = round(time.monotonic() - begun, 1)
-        full = rounds(stack, FULL_ROUND)
-        figures["finished_payouts"] = FINISHED
-        figures["full_payouts_per_s"] = full["payouts_per_s"]
-        figures["full_again_payouts_per_s"] = full["again_payouts_per_s"]
-        both = [figures["payouts_per_s"], figures["again_payouts_per_s"]]
-        figures["full_ratio"] = round(statistics.mean([full["payouts_per_s"], full["again_payouts_per_s"]]) / statistics.mean(both), 3)
+        took = time.monotonic() - begun
+        full_per_s = mean_per_s(measured(stack))
         say(f"idle for {IDLE_SECONDS} s")
-        figures["idle_percent_of_a_core"] = idle_percent(stack, IDLE_SECONDS)
-        return figures
-    finally:
-        stack.remove()
+        return {"finished_payouts": FINISHED, "fill_s": round(took, 1), "full_payouts_per_s": full_per_s,
+                "full_ratio": round(full_per_s / empty_per_s, 3), "idle_percent_of_a_core": idle_percent(stack, IDLE_SECONDS)}
+
+
+def half_load(folder: Path, per_s: float) -> dict:
+    """Latency of CreatePayout while half of what the saga can do is asked for, for some seconds: longer than a file may gather."""
+    with started(folder, **{"ach.gather_ms": 1000}) as stack:
+        paced = measured(stack, pace=int(per_s / 2))
+        return {f"half_load_{name}": value for name, value in paced.items()}
 
 
 def run(folder: Path) -> int:
     before = os.environ.get("BENCH_AGAINST")
-    figures = empty_full_and_idle(folder / "bench")
+    figures = one_turn(folder / "empty")
+    figures.update(full_and_idle(folder / "full", mean_per_s(figures)))
+    figures.update(half_load(folder / "half", figures["payouts_per_s"]))
     if before:
         figures.update(in_turns(folder, Path(before)))
     figures["parameters"]["settings"] = SETTINGS

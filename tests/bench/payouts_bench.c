@@ -45,7 +45,7 @@ static void read_options(int argc, char **argv, bench_options *o) {
         {"bulk-threads", &o->bulk_threads, 1, 50},
         {"merchants", &o->merchants, 1, MERCHANTS_MAX},
         {"naive", &o->naive, 1, 1000000},
-        {"first-round", &o->first_round, 0, 1000000},
+        {"pace", &o->pace, 0, 1000000},
         {"ledger-pid", &o->pids[0], 1, INT32_MAX},
         {"payments-pid", &o->pids[1], 1, INT32_MAX},
         {"bank-pid", &o->pids[2], 1, INT32_MAX},
@@ -101,14 +101,17 @@ int main(int argc, char **argv) {
     b.ledger = connect_to(&b.o, b.o.ledger);
     bench_setup(&b);
     b.settled = bench_settled(&b);
-    saga_figures rounds[ROUNDS];
-    for (long i = 0; i < ROUNDS; i++) {
-        rounds[i] = bench_run_saga(&b, b.o.first_round + i);
+    if (b.o.pace > 0) {
+        const saga_figures paced = bench_run_paced(&b, 0);
+        bench_print_paced(&b, &paced);
+    } else {
+        saga_figures rounds[ROUNDS];
+        for (long i = 0; i < ROUNDS; i++) {
+            rounds[i] = bench_run_saga(&b, i);
+        }
+        const int64_t naive_us = bench_run_naive(&b);
+        bench_print(&b, rounds, naive_us);
     }
-    const double half_per_s = (double)b.o.payouts * 1e6 / (double)rounds[ROUNDS - 1].total_us / 2;
-    const saga_figures half = bench_run_paced(&b, b.o.first_round + ROUNDS, half_per_s);
-    const int64_t naive_us = bench_run_naive(&b);
-    bench_print(&b, rounds, &half, half_per_s, naive_us);
     rpc_client_destroy(b.payments);
     rpc_client_destroy(b.ledger);
     arena_destroy(b.arena);

@@ -301,10 +301,11 @@ static void *pace_chunks(void *arg) {
     return NULL;
 }
 
-saga_figures bench_run_paced(bench *b, long round, double per_s) {
+saga_figures bench_run_paced(bench *b, long round) {
     const bench_options *o = &b->o;
     saga_figures out = {0};
     pace p = {.s = {.b = b, .round = round}};
+    const double per_s = (double)o->pace;
     pthread_t threads[THREADS_MAX];
     p.singles = (long)(per_s * PACE_SECONDS / SINGLE_OF);
     p.chunks = (long)(per_s * PACE_SECONDS * (SINGLE_OF - 1) / SINGLE_OF / (double)o->chunk);
