@@ -193,17 +193,14 @@ static int by_place_and_age(const void *a, const void *b) {
                           : uuid_cmp(y->submission_id, x->submission_id);
 }
 
-bool submission_find_numbers(db_conn *c, int connection, const int64_t *numbers, size_t n,
-                             submission_match **matches, size_t *n_matches, arena *a, err *e) {
+static bool find_part(db_conn *c, int connection, const int64_t *numbers, size_t n,
+                      submission_match **matches, size_t *n_matches, arena *a, err *e) {
     range *ranges = NULL;
     size_t n_ranges = 0;
     *n_matches = 0;
     *matches = NULL;
-    if (n == 0) {
-        return true;
-    }
     numbered *sorted = ARENA_ARRAY(a, numbered, n);
-    if (n > SUBMISSION_FIND_MAX || sorted == NULL) {
+    if (sorted == NULL) {
         return no_memory(e);
     }
     for (size_t i = 0; i < n; i++) {
@@ -233,5 +230,41 @@ bool submission_find_numbers(db_conn *c, int connection, const int64_t *numbers,
         i = end;
     }
     qsort(*matches, *n_matches, sizeof **matches, by_place_and_age);
+    return true;
+}
+
+// Behind each other: a later part has the later places.
+static bool add_part(submission_match **all, size_t *n_all, const submission_match *part, size_t n,
+                     size_t from, arena *a, err *e) {
+    submission_match *more = ARENA_ARRAY(a, submission_match, *n_all + n + 1);
+    if (more == NULL) {
+        return no_memory(e);
+    }
+    if (*n_all > 0) {
+        memcpy(more, *all, *n_all * sizeof *more);
+    }
+    for (size_t i = 0; i < n; i++) {
+        more[*n_all + i] = part[i];
+        more[*n_all + i].at += from;
+    }
+    *all = more;
+    *n_all += n;
+    return true;
+}
+
+bool submission_find_numbers(db_conn *c, int connection, const int64_t *numbers, size_t n,
+                             submission_match **matches, size_t *n_matches, arena *a, err *e) {
+    *matches = NULL;
+    *n_matches = 0;
+    for (size_t from = 0; from < n; from += SUBMISSION_FIND_MAX) {
+        const size_t left = n - from;
+        const size_t asked = left < SUBMISSION_FIND_MAX ? left : SUBMISSION_FIND_MAX;
+        submission_match *part = NULL;
+        size_t n_part = 0;
+        if (!find_part(c, connection, numbers + from, asked, &part, &n_part, a, e) ||
+            !add_part(matches, n_matches, part, n_part, from, a, e)) {
+            return false;
+        }
+    }
     return true;
 }

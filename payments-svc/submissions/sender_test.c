@@ -671,6 +671,26 @@ static void test_find__numbers_and_names__all_candidates_newest_first(void **sta
     assert_int_equal(f.refs[0].items, 2);
 }
 
+static void test_find__more_numbers_than_one_statement_takes__all_are_found(void **state) {
+    (void)state;
+    (void)prepare_one(1, 2, "many", tomorrow(), 1);
+    const size_t n = SUBMISSION_FIND_MAX + 1;
+    int64_t *numbers = calloc(n, sizeof *numbers);
+    assert_non_null(numbers);
+    for (size_t i = 0; i < n; i++) {
+        numbers[i] = 5000000 + (int64_t)i; // nobody has these
+    }
+    numbers[0] = 1001;
+    numbers[n - 1] = 1002;
+    finding f = {.numbers = numbers, .n = n, .name = "many"};
+    err e = {0};
+    assert_true(db_read(pool, fixture_deadline(30000), mem, find_in_tx, &f, &e));
+    assert_int_equal(f.n_matches, 2);
+    assert_int_equal(f.matches[0].at, 0);
+    assert_int_equal(f.matches[1].at, n - 1);
+    free(numbers);
+}
+
 // --- Main ----------------------------------------------------------------------------------------------------------------
 
 static int group_setup(void **state) {
@@ -743,6 +763,7 @@ int main(void) {
         TEST(test_NO_DOUBLE_rejection_of_a_copy__voids_nothing),
         TEST(test_ack__before_the_sender_has_written__acked_and_told_once),
         TEST(test_find__numbers_and_names__all_candidates_newest_first),
+        TEST(test_find__more_numbers_than_one_statement_takes__all_are_found),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }

@@ -131,7 +131,7 @@ typedef struct submission_match {
     str name, origin;       // of the submission
 } submission_match;
 // All attempts of a connection with these numbers: sorted by (at, newest submission first). A number alone names nothing: compare
-// everything else that the bank says. n ≤ SUBMISSION_FIND_MAX.
+// everything else that the bank says. Asked for in parts of SUBMISSION_FIND_MAX, which bound a statement.
 enum { SUBMISSION_FIND_MAX = 100000 };
 bool submission_find_numbers(db_conn *c, int connection, const int64_t *numbers, size_t n,
                              submission_match **matches, size_t *n_matches, arena *a,

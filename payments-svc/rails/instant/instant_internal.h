@@ -72,7 +72,7 @@ bool reference_parse(str reference, int64_t *book_id, uuid *intent_id) WARN_UNUS
 typedef enum instant_sql {
     INSTANT_SQL_FIND_PAYOUT,
     INSTANT_SQL_RETURNED,
-    INSTANT_SQL_SWEEP_BOOKS,
+    INSTANT_SQL_SWEEP_BOOK,
     INSTANT_SQL_SWEEP_POSITION,
     INSTANT_SQL_SWEEP_PAGE,
     INSTANT_SQL_SWEEP_STORE,

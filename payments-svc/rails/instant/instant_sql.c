@@ -11,9 +11,10 @@ const db_stmt INSTANT_SQL[INSTANT_SQL_COUNT] = {
          " coalesce(sum(amount) FILTER (WHERE event_id LIKE 'answer:%'), 0)::int8,"
          " count(*) FILTER (WHERE amount = 0) FROM rail_event"
          " WHERE book_id = $1 AND payout_id = $2 AND attempt = $3 AND kind = 4"},
-    [INSTANT_SQL_SWEEP_BOOKS] =
-        {"instant_sweep_books",
-         "SELECT DISTINCT book_id FROM merchant_book ORDER BY book_id LIMIT $1"},
+    // One look into the index, however many merchants there are.
+    [INSTANT_SQL_SWEEP_BOOK] = {"instant_sweep_book",
+                                "SELECT book_id FROM merchant_book WHERE book_id > $1"
+                                " ORDER BY book_id LIMIT 1"},
     [INSTANT_SQL_SWEEP_POSITION] = {"instant_sweep_position",
                                     "SELECT pass, upto FROM inbox_sweep"
                                     " WHERE book_id = $1 AND connection = 2"},

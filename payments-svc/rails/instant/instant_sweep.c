@@ -12,7 +12,6 @@
 
 enum {
     PASSES = 3,
-    BOOKS_MAX = 100000,
     PAGE = 1000,    // payouts of one statement, whatever their rail and state
     PAGES_MAX = 20, // of one look, for each book and time
     SWEEP_REST_MAX_MS = 60 * 1000,
@@ -27,7 +26,8 @@ typedef struct sweep {
     int64_t book_id, now_ms;
     int pass;
     int64_t age_ms;
-    db_rows *books, *positions, *page;
+    int64_t next_book_id; // 0: none is left
+    db_rows *positions, *page;
     uuid from, to;
 } sweep;
 
@@ -58,11 +58,17 @@ static int64_t time_of(uuid id) {
     return (int64_t)ms;
 }
 
-static bool find_books(db_conn *c, arena *a, void *arg, err *e) {
+// The book after the one that was swept last; 0 when there is none.
+static bool find_book(db_conn *c, arena *a, void *arg, err *e) {
     sweep *s = arg;
+    db_rows *rows = NULL;
     db_params *p = db_params_create(a);
-    db_i64(p, BOOKS_MAX);
-    return db_exec(c, &INSTANT_SQL[INSTANT_SQL_SWEEP_BOOKS], p, a, &s->books, NULL, e);
+    db_i64(p, s->book_id);
+    if (!db_exec(c, &INSTANT_SQL[INSTANT_SQL_SWEEP_BOOK], p, a, &rows, NULL, e)) {
+        return false;
+    }
+    s->next_book_id = db_count(rows) == 0 ? 0 : db_get_i64(rows, 0, 0);
+    return true;
 }
 
 static bool find_positions(db_conn *c, arena *a, void *arg, err *e) {
@@ -198,19 +204,19 @@ static bool sweep_pass(sweep *s, arena *a, err *e) {
 }
 
 bool instant_sweep(instant_rail *r, err *e) {
-    arena *books = arena_create(SCRATCH_MAX), *a = arena_create(SCRATCH_MAX);
+    arena *a = arena_create(SCRATCH_MAX);
     sweep s = {.r = r, .now_ms = clock_wall_us(r->clock) / 1000};
-    bool ok = db_read(r->pool, deadline_of(r), books, find_books, &s, e);
-    for (size_t i = 0; ok && i < db_count(s.books); i++) {
-        s.book_id = db_get_i64(s.books, i, 0);
+    bool ok = db_read(r->pool, deadline_of(r), a, find_book, &s, e);
+    while (ok && s.next_book_id != 0) {
+        s.book_id = s.next_book_id;
         ok = db_read(r->pool, deadline_of(r), a, find_positions, &s, e);
         for (s.pass = 0; ok && s.pass < PASSES; s.pass++) {
             ok = sweep_pass(&s, a, e);
         }
+        ok = ok && db_read(r->pool, deadline_of(r), a, find_book, &s, e);
         arena_reset(a);
     }
     arena_destroy(a);
-    arena_destroy(books);
     return ok;
 }
 
