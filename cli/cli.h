@@ -44,6 +44,7 @@ extern const cli_command COMMAND_CANCEL;                                 // canc
 extern const cli_command COMMAND_CASES, COMMAND_CASE;                    // cases.c
 extern const cli_command COMMAND_CONNECTIONS, COMMAND_CONNECTION;        // connections.c
 extern const cli_command COMMAND_DEPOSITS;                               // deposits.c
+extern const cli_command COMMAND_INBOX;                                  // inbox.c
 extern const cli_command COMMAND_MERCHANTS;                              // merchants.c
 extern const cli_command COMMAND_PAY;                                    // pay.c
 extern const cli_command COMMAND_PAYOUT, COMMAND_PAYOUTS, COMMAND_WATCH; // payouts.c

@@ -290,6 +290,7 @@ static bool start_service(program *p, err *e) {
         .accounts = p->accounts,
         .keys = p->keys,
         .engine = p->engine,
+        .inbox = p->inbox,
         .rails = p->rules,
         .n_rails = p->n_rails,
         .connections = p->connections,

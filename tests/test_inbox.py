@@ -2,6 +2,8 @@
 exception that a person sees. With the real bank-sim, its sshd, and files that are put into its outbox by hand."""
 
 import pytest
+from support import stubs
+from support.payctl import DONE, SERVICE, USAGE, Payctl
 from support.paying import ACH, INSTANT, RETURNED, SETTLED, Payer
 from support.waiting import wait_until
 
@@ -206,3 +208,65 @@ def test_a_return_that_was_never_told_is_found_by_asking_again(payer):
     assert merchant.wait_for([payout_id], {RETURNED})
     assert rows(payer, f"SELECT amount, currency FROM rail_event WHERE payout_id = '{payout_id}' AND kind = 4") == [["10815", "USD"]]
     assert rows(payer, "SELECT count(*) FROM inbox WHERE kind = 3 AND state = 2") == [["1"]]
+
+
+def listed(payctl, *args, key="items"):
+    code, shown, err = payctl.json("inbox", *args)
+    assert code == DONE, err
+    return shown[key]
+
+
+def test_HEARD_a_person_repairs_a_file_and_dismisses_a_line(payer, tmp_path):
+    """With payctl: what was refused is found, shown without account numbers, repaired and applied; an odd line is closed with its case."""
+    payctl = Payctl(payer.world, tmp_path)
+    merchant, (payout,) = sent(payer, [1_000])
+    ours, _ = company_of(payer, payout)
+    number = account(merchant, payout)
+    good = returns([("R03", payout.rail_reference, 1_000, individual(payer, payout.payout_id), number),
+                    ("R03", "091000019999998", 78, "X", "998877665544")], ours)
+    put(payer, "to-repair", good.replace("0000001000", "0000001001", 1))
+    assert applied(payer, "to-repair")[0] == "3"
+    (item_,) = [found for found in listed(payctl, "--state", "REFUSED") if found["name"] == "to-repair"]
+    code, shown, _ = payctl.run("inbox", item_["inbox_id"], "--content")
+    assert code == DONE and payout.rail_reference in shown and number not in shown and number[-4:] in shown
+
+    repaired = tmp_path / "repaired.ach"
+    repaired.write_text(good)
+    assert payctl.run("inbox", "repair", item_["inbox_id"], str(repaired))[0] == USAGE, "without a reason"
+    code, after, err = payctl.json("inbox", "repair", item_["inbox_id"], str(repaired), "--reason", "a digit was wrong", "--person", "ann")
+    assert code == DONE, err
+    assert (after["item"]["state"], after["item"]["version"], after["item"]["event_count"]) == ("APPLIED", 2, 1)
+    assert after["versions"][1]["reason"] == "a digit was wrong" and after["versions"][1]["actor"].endswith("for ann")
+    assert merchant.wait_for([payout.payout_id], {RETURNED})
+    assert rows(payer, "SELECT count(*) FROM payment_case WHERE kind = 'INBOX_FILE' AND state = 1"
+                       f" AND subject_id = '{item_['inbox_id']}'") == [["0"]]
+
+    (odd,) = [found for found in listed(payctl, "--exceptions", key="exceptions") if found["inbox_id"] == item_["inbox_id"]]
+    assert odd["reason"] == "UNKNOWN_ENTRY" and "998877665544" not in odd["raw"] and "5544" in odd["raw"]
+    subject = f"{item_['inbox_id']}:{odd['line']}"
+    for _ in range(2):
+        code, after, err = payctl.json("inbox", "dismiss", item_["inbox_id"], str(odd["line"]), "--reason", "the bank took it back")
+        assert code == DONE, err
+        assert after["exceptions"][-1]["state"] == "DISMISSED"
+        assert rows(payer, f"SELECT state FROM payment_case WHERE subject_id = '{subject}'") == [["2"]]
+    assert rows(payer, "SELECT count(*) FROM case_note WHERE text LIKE 'dismissed by % the bank took it back'") == [["1"]]
+    # Applied once more: nothing counts twice, and nobody is asked again.
+    code, after, err = payctl.json("inbox", "apply", item_["inbox_id"])
+    assert code == DONE and after["item"]["event_count"] == 1, err
+    assert rows(payer, f"SELECT state FROM payment_case WHERE subject_id = '{subject}'") == [["2"]]
+    assert rows(payer, f"SELECT count(*) FROM rail_event WHERE payout_id = '{payout.payout_id}' AND kind = 4") == [["1"]]
+    assert payctl.run("inbox", "dismiss", item_["inbox_id"], "77", "--reason", "none")[0] == SERVICE
+
+
+def test_the_inbox_is_listed_page_by_page(payer):
+    pb = stubs.modules("payments/v1/inbox_service")[0]
+    ask = payer.world.stub("payments/v1/inbox_service", "InboxService", "payments-svc")
+    whole, token = [], ""
+    while True:
+        page = ask.ListInbox(pb.ListInboxRequest(page_size=2, page_token=token))
+        whole += [found.inbox_id for found in page.items]
+        token = page.next_page_token
+        if not token:
+            break
+    assert whole == sorted(set(whole), reverse=True)
+    assert len(whole) == int(rows(payer, "SELECT count(*) FROM inbox")[0][0])

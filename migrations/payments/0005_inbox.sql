@@ -29,6 +29,8 @@ CREATE TABLE inbox (
 );
 -- The same again is a repeat.
 CREATE UNIQUE INDEX inbox_once ON inbox (book_id, connection, kind, once);
+-- What came, newest first, by where it came from and what became of it.
+CREATE INDEX inbox_by_state ON inbox (book_id, connection, state, inbox_id);
 -- What waits to be applied, or for a person; both are few.
 CREATE INDEX inbox_open ON inbox (book_id, inbox_id) WHERE state = 1;
 CREATE INDEX inbox_refused ON inbox (book_id, inbox_id) WHERE state = 3;

@@ -4,6 +4,7 @@
 
 #include "api/service_internal.h"
 #include "base/assert.h"
+#include "payments/v1/inbox_service.pb-c.h"
 #include "payments/v1/reconciliation_service.pb-c.h"
 #include "payments/v1/submission_service.pb-c.h"
 
@@ -56,6 +57,8 @@ void payments_service_describe(payments_service *s, rpc_service out[PAYMENTS_SER
                            RECONCILIATION_METHODS, N_RECONCILIATION_METHODS, s};
     out[6] = (rpc_service){&payments__v1__submission_service__descriptor, SUBMISSION_METHODS,
                            N_SUBMISSION_METHODS, s};
+    out[7] =
+        (rpc_service){&payments__v1__inbox_service__descriptor, INBOX_METHODS, N_INBOX_METHODS, s};
 }
 
 void payments_service_destroy(payments_service *s) {

@@ -1,5 +1,5 @@
 // The public services of payments-svc: MerchantService, RecipientService, PayoutService, CaseService,
-// ReconciliationService, ConnectionService, SubmissionService.
+// ReconciliationService, ConnectionService, SubmissionService, InboxService.
 #ifndef API_SERVICE_H
 #define API_SERVICE_H
 
@@ -8,10 +8,11 @@
 #include "db/db.h"
 #include "domain/rules.h"
 #include "ledger/accounts.h"
+#include "rails/inbox.h"
 #include "rpc/rpc.h"
 #include "saga/engine.h"
 
-enum { PAYMENTS_SERVICES = 7 };
+enum { PAYMENTS_SERVICES = 8 };
 
 typedef struct payments_service payments_service;
 
@@ -23,6 +24,7 @@ typedef struct payments_service_options {
     ledger_accounts *accounts; // made on first use
     crypto_keyring *keys;
     saga_engine *engine; // woken when payouts arrive
+    inbox *inbox;        // what banks say
     const rule_rail *rails;
     size_t n_rails;
     const connection_info *connections; // all that are known, also those that are switched off

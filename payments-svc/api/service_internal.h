@@ -39,6 +39,8 @@ extern const rpc_method CONNECTION_METHODS[];
 extern const size_t N_CONNECTION_METHODS;
 extern const rpc_method SUBMISSION_METHODS[];
 extern const size_t N_SUBMISSION_METHODS;
+extern const rpc_method INBOX_METHODS[];
+extern const size_t N_INBOX_METHODS;
 
 void handle_create_payout(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_bulk_create_payouts(rpc_call *call, void *service, const ProtobufCMessage *request);

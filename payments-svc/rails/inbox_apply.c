@@ -20,6 +20,7 @@ typedef struct applying {
     inbox_said said;
     int32_t tries;
     bool waits;      // else there is nothing to do
+    bool again;      // it was applied before, and lines were set aside
     size_t from, to; // events of this transaction
     int64_t now_us;
     int32_t n_events; // applied, those that were there before included
@@ -77,6 +78,7 @@ static bool load(db_conn *c, arena *a, void *arg, err *e) {
     x->item.received_us = db_get_time(rows, 0, 4);
     x->item.version = db_get_i32(rows, 0, 5);
     x->tries = db_get_i32(rows, 0, 6);
+    x->again = db_get_i32(rows, 0, 8) > 0;
     str sealed = db_get_str(rows, 0, 7);
     return (x->item.version == 1 || load_content(x, c, &sealed, e)) &&
            crypto_open(x->box->keys,
@@ -396,6 +398,63 @@ static bool finish_row(const applying *x, db_conn *c, arena *a, bool *mine, err 
     return true;
 }
 
+// --- Again -----------------------------------------------------------------------------------------------------------
+
+static bool is_among(const db_rows *lines, int32_t line) {
+    size_t from = 0, to = db_count(lines);
+    while (from < to) {
+        const size_t mid = from + (to - from) / 2;
+        const int32_t found = db_get_i32(lines, mid, 0);
+        if (found == line) {
+            return true;
+        }
+        from = found < line ? mid + 1 : from;
+        to = found < line ? to : mid;
+    }
+    return false;
+}
+
+// What a person dismissed before stays so: it gets no new case.
+static bool keep_dismissed(applying *x, db_conn *c, arena *a, err *e) {
+    db_rows *lines = NULL;
+    db_params *p = db_params_create(a);
+    db_i64(p, x->item.book_id);
+    db_uuid(p, x->item.inbox_id);
+    db_i32(p, x->item.version);
+    if (!db_exec(c, &INBOX_SQL[INBOX_SQL_DISMISSED_LINES], p, a, &lines, NULL, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < x->said.n_odd; i++) {
+        if (is_among(lines, x->said.odd[i].line)) {
+            x->said.odd[i].case_kind = NULL;
+        }
+    }
+    return true;
+}
+
+// What was set aside and is understood by now: closed, and its cases.
+static bool close_understood(const applying *x, db_conn *c, arena *a, err *e) {
+    const str why = STR("it was understood when it was applied again");
+    int32_t *odd = ARENA_ARRAY(a, int32_t, x->said.n_odd + 1);
+    db_rows *lines = NULL;
+    if (odd == NULL) {
+        return inbox_no_memory(e);
+    }
+    for (size_t i = 0; i < x->said.n_odd; i++) {
+        odd[i] = x->said.odd[i].line;
+    }
+    db_params *p = db_params_create(a);
+    db_i64(p, x->item.book_id);
+    db_uuid(p, x->item.inbox_id);
+    db_i32(p, x->item.version);
+    db_i32_array(p, odd, x->said.n_odd);
+    db_text(p, why);
+    db_time(p, x->now_us);
+    return db_exec(c, &INBOX_SQL[INBOX_SQL_UNDERSTOOD], p, a, &lines, NULL, e) &&
+           inbox_close_cases(c, x->item.book_id, x->item.inbox_id, lines, false, why, x->now_us, a,
+                             e);
+}
+
 // The transaction that ends an item: its last events, its exceptions, their cases, and that it is applied.
 static bool finish(db_conn *c, arena *a, void *arg, err *e) {
     applying *x = arg;
@@ -417,8 +476,9 @@ static bool finish(db_conn *c, arena *a, void *arg, err *e) {
     // The row first: of two that apply the same, one waits here, and finds that there is nothing left to do.
     bool ok = finish_row(x, c, a, &mine, e);
     if (ok && mine) {
-        ok = write_events(x, c, a, x->from, x->to, e) && write_odd(x, c, a, e) &&
-             open_cases(x, c, a, e);
+        ok = write_events(x, c, a, x->from, x->to, e) &&
+             (!x->again || (keep_dismissed(x, c, a, e) && close_understood(x, c, a, e))) &&
+             write_odd(x, c, a, e) && open_cases(x, c, a, e);
     }
     if (!ok) {
         x->said = before;

@@ -5,7 +5,7 @@
 #include <pthread.h>
 
 #include "base/metrics.h"
-#include "rails/inbox.h"
+#include "rails/inbox_desk.h"
 #include "rails/inbox_sql.h"
 
 enum {
@@ -36,5 +36,11 @@ str inbox_line_aad(int64_t book_id, uuid inbox_id, int32_t version, int32_t line
 // At most max bytes of text that PostgreSQL takes: what is not UTF-8, and control characters, become '?'. @arena
 str inbox_text(arena *a, str s, size_t max);
 bool inbox_no_memory(err *e);
+// inbox_get that locks the row.
+bool inbox_lock(db_conn *c, int64_t book_id, uuid inbox_id, inbox_row *row, arena *a,
+                err *e) WARN_UNUSED;
+// Closes the cases of these lines: rows of (line, about_book_id). whole: that of the item, too.
+bool inbox_close_cases(db_conn *c, int64_t book_id, uuid inbox_id, const db_rows *lines, bool whole,
+                       str why, int64_t now_us, arena *a, err *e) WARN_UNUSED;
 
 #endif

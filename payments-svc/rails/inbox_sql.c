@@ -1,6 +1,6 @@
 #include "rails/inbox_sql.h"
 
-// What a person is shown of an item; keep the order, inbox_query.c reads it by column.
+// What a person is shown of an item; keep the order, inbox_desk.c reads it by column.
 #define ROW                                                                                        \
     "b.book_id, b.inbox_id, b.connection, b.kind, b.name, b.size, b.sha256, b.said_at, "           \
     "b.received_at, b.state, b.version, b.about, b.lines, b.events, b.exceptions, b.reason, "      \
@@ -29,7 +29,7 @@ const db_stmt INBOX_SQL[INBOX_SQL_COUNT] = {
          " AND (kind = 1 OR received_at < $2) ORDER BY book_id, inbox_id LIMIT $3"},
     [INBOX_SQL_LOAD] = {"inbox_load",
                         "SELECT connection, kind, name, said_at, received_at, version, tries,"
-                        " CASE WHEN version = 1 THEN content_sealed END"
+                        " CASE WHEN version = 1 THEN content_sealed END, exceptions"
                         " FROM inbox WHERE book_id = $1 AND inbox_id = $2 AND state = 1"},
     [INBOX_SQL_LOAD_VERSION] = {"inbox_load_version",
                                 "SELECT content_sealed FROM inbox_version"
@@ -62,29 +62,42 @@ const db_stmt INBOX_SQL[INBOX_SQL_COUNT] = {
         {"inbox_tried",
          "UPDATE inbox SET tries = tries + 1, reason = $3, reason_text = $4, updated_at = $5"
          " WHERE book_id = $1 AND inbox_id = $2 AND state = 1 RETURNING tries"},
-    [INBOX_SQL_LIST] = {"inbox_list", "SELECT " ROW " FROM inbox b WHERE b.book_id = $1"
-                                      " AND b.inbox_id < $2 ORDER BY b.inbox_id DESC LIMIT $3"},
-    // Across books: what a person must repair is little, and its index has nothing else.
-    [INBOX_SQL_LIST_REFUSED] =
-        {"inbox_list_refused",
-         "SELECT " ROW " FROM inbox b WHERE b.state = 3 AND (b.book_id, b.inbox_id) > ($1, $2)"
-         " ORDER BY b.book_id, b.inbox_id LIMIT $3"},
-    [INBOX_SQL_VERSIONS] =
-        {"inbox_versions",
-         "SELECT v.version, v.size, v.sha256, v.content_sealed, v.actor, v.reason, v.at FROM ("
-         "SELECT 1 AS version, b.size, b.sha256, b.content_sealed, '' AS actor, '' AS reason,"
-         " b.received_at AS at FROM inbox b WHERE b.book_id = $1 AND b.inbox_id = $2"
-         " UNION ALL SELECT r.version, r.size, r.sha256, r.content_sealed, r.actor, r.reason, r.at"
-         " FROM inbox_version r WHERE r.book_id = $1 AND r.inbox_id = $2) v ORDER BY v.version"},
+    // The least book beyond each of those that are known, before the next of them.
+    [INBOX_SQL_BOOKS] =
+        {"inbox_books",
+         "SELECT m.book_id FROM unnest($1::int8[], $2::int8[]) AS g(after, before)"
+         " CROSS JOIN LATERAL (SELECT book_id FROM merchant_book WHERE book_id > g.after"
+         " AND book_id < g.before ORDER BY book_id LIMIT 1) AS m ORDER BY m.book_id"},
+    // For each book, connection and state the newest, by index: the page is made of them.
+    [INBOX_SQL_LIST] =
+        {"inbox_list",
+         "SELECT " ROW " FROM unnest($1::int8[]) AS k(book_id)"
+         " CROSS JOIN unnest($2::int2[]) AS t(connection) CROSS JOIN unnest($3::int2[]) AS u(state)"
+         " CROSS JOIN LATERAL (SELECT * FROM inbox AS x WHERE x.book_id = k.book_id"
+         " AND x.connection = t.connection AND x.state = u.state AND x.inbox_id < $4"
+         " AND x.inbox_id >= $5 ORDER BY x.inbox_id DESC LIMIT $6) AS b"
+         " ORDER BY b.inbox_id DESC LIMIT $6"},
+    [INBOX_SQL_GET] = {"inbox_get", "SELECT " ROW " FROM inbox b WHERE b.book_id = $1"
+                                    " AND b.inbox_id = $2"},
+    [INBOX_SQL_VERSIONS] = {"inbox_versions",
+                            "SELECT version, size, sha256, actor, reason, at FROM inbox_version"
+                            " WHERE book_id = $1 AND inbox_id = $2 ORDER BY version DESC LIMIT $3"},
+    [INBOX_SQL_CONTENT] = {"inbox_content", "SELECT content_sealed FROM inbox"
+                                            " WHERE book_id = $1 AND inbox_id = $2"},
     [INBOX_SQL_EXCEPTIONS_OF] =
         {"inbox_exceptions_of",
          "SELECT " EXCEPTION " FROM inbox_exception x WHERE x.book_id = $1 AND x.inbox_id = $2"
-         " AND (x.version, x.line) > ($3, $4) ORDER BY x.version, x.line LIMIT $5"},
+         " AND (x.version, x.line) > ($3, $4) AND ($6 OR x.state = 1)"
+         " AND ($7 = '' OR x.reason = $7) AND ($8::int8 = 0 OR x.about_book_id = $8)"
+         " ORDER BY x.version, x.line LIMIT $5"},
     // Across books: what is open is little, and its index has nothing else.
     [INBOX_SQL_EXCEPTIONS_OPEN] =
         {"inbox_exceptions_open",
          "SELECT " EXCEPTION " FROM inbox_exception x WHERE x.state = 1"
          " AND (x.book_id, x.inbox_id, x.version, x.line) > ($1, $2, $3, $4)"
+         " AND ($6 = '' OR x.reason = $6) AND ($7::int8 = 0 OR x.about_book_id = $7)"
+         " AND ($8::int2 = 0 OR EXISTS (SELECT 1 FROM inbox b WHERE b.book_id = x.book_id"
+         " AND b.inbox_id = x.inbox_id AND b.connection = $8))"
          " ORDER BY x.book_id, x.inbox_id, x.version, x.line LIMIT $5"},
     [INBOX_SQL_LOCK] = {"inbox_lock", "SELECT " ROW " FROM inbox b WHERE b.book_id = $1"
                                       " AND b.inbox_id = $2 FOR UPDATE"},
@@ -99,7 +112,7 @@ const db_stmt INBOX_SQL[INBOX_SQL_COUNT] = {
     [INBOX_SQL_REPLACED] =
         {"inbox_replaced",
          "UPDATE inbox_exception SET state = 3, closed_by = $3, closed_reason = $4, closed_at = $5"
-         " WHERE book_id = $1 AND inbox_id = $2 AND state = 1"},
+         " WHERE book_id = $1 AND inbox_id = $2 AND state = 1 RETURNING line, about_book_id"},
     [INBOX_SQL_AGAIN] =
         {"inbox_again",
          "UPDATE inbox SET state = 1, tries = 0, reason = '', reason_text = '', updated_at = $3"
@@ -109,6 +122,19 @@ const db_stmt INBOX_SQL[INBOX_SQL_COUNT] = {
     [INBOX_SQL_DISMISS_LINES] =
         {"inbox_dismiss_lines",
          "UPDATE inbox_exception SET state = 2, closed_by = $5, closed_reason = $6, closed_at = $7"
-         " WHERE book_id = $1 AND inbox_id = $2 AND state = 1"
-         " AND ($3 = 0 OR version = $3) AND ($4 < 0 OR line = $4)"},
+         " WHERE book_id = $1 AND inbox_id = $2 AND version = $3 AND line = $4 AND state = 1"
+         " RETURNING line, about_book_id"},
+    [INBOX_SQL_LINE_STATE] = {"inbox_line_state",
+                              "SELECT state FROM inbox_exception WHERE book_id = $1"
+                              " AND inbox_id = $2 AND line = $3 ORDER BY version DESC LIMIT 1"},
+    [INBOX_SQL_DISMISSED_LINES] = {"inbox_dismissed_lines",
+                                   "SELECT line FROM inbox_exception WHERE book_id = $1"
+                                   " AND inbox_id = $2 AND version = $3 AND state = 2"
+                                   " ORDER BY line"},
+    [INBOX_SQL_UNDERSTOOD] =
+        {"inbox_understood",
+         "UPDATE inbox_exception x SET state = 3, closed_reason = $5, closed_at = $6"
+         " WHERE x.book_id = $1 AND x.inbox_id = $2 AND x.version = $3 AND x.state = 1"
+         " AND NOT EXISTS (SELECT 1 FROM unnest($4::int4[]) AS k(line) WHERE k.line = x.line)"
+         " RETURNING x.line, x.about_book_id"},
 };

@@ -1,0 +1,549 @@
+// InboxService: what banks wrote, and what a person does about it.
+#include <stdio.h>
+#include <string.h>
+
+#include "api/service_internal.h"
+#include "base/assert.h"
+#include "cases/cases.h"
+#include "payments/v1/inbox_service.pb-c.h"
+#include "rails/inbox_desk.h"
+#include "rails/inbox_mask.h"
+
+enum {
+    CONTENT_READ_MAX = 16 * 1024 * 1024, // more is not opened to be shown
+    CONTENT_SHOWN_MAX = 95 * 30000,      // an answer stays below 4 MiB
+    RAW_SHOWN_MAX = 1000,                // of a line
+    REPAIR_MAX = 3000000,
+    SCRATCH_MAX = 128 * 1024 * 1024,
+    POSITION_LEN = 8 + 16 + 4 + 4
+};
+
+static char *hex_of(arena *a, str hash) {
+    char *hex = arena_must(a, 2 * hash.len + 1);
+    str_hex((const uint8_t *)hash.ptr, hash.len, hex);
+    return hex;
+}
+
+static Payments__V1__InboxItem *item_to_pb(const inbox_row *row, arena *a) {
+    Payments__V1__InboxItem *out = ARENA_NEW(a, Payments__V1__InboxItem);
+    ASSERT(out != NULL);
+    payments__v1__inbox_item__init(out);
+    out->book_id = row->book_id;
+    out->inbox_id = uuid_text(a, row->inbox_id);
+    out->rail = (Payments__V1__Rail)row->connection;
+    out->kind = (Payments__V1__InboxKind)row->kind;
+    out->name = pb_text(a, row->name);
+    out->size_bytes = row->size;
+    out->sha256 = hex_of(a, row->sha256);
+    out->state = (Payments__V1__InboxState)row->state;
+    out->version = row->version;
+    out->about = pb_text(a, row->about);
+    out->line_count = row->lines;
+    out->event_count = row->events;
+    out->exception_count = row->exceptions;
+    out->reason = pb_text(a, row->reason);
+    out->reason_text = pb_text(a, row->reason_text);
+    out->tries = row->tries;
+    out->seen_count = row->seen;
+    out->said_time = pb_time(a, row->said_us);
+    out->receive_time = pb_time(a, row->received_us);
+    out->update_time = pb_time(a, row->updated_us);
+    return out;
+}
+
+// An item is named by its book and its id.
+static bool item_name(int64_t book_id, const char *id, uuid *out, err *e) {
+    if (book_id < 0) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "BOOK_INVALID", "book_id",
+                             "book_id must not be negative");
+    }
+    return rule_uuid(str_of(id), "", "inbox_id", out, e);
+}
+
+// --- listing -------------------------------------------------------------------------------------------------------------
+
+typedef struct inbox_listing {
+    inbox_filter filter;
+    int64_t books[INBOX_BOOKS_MAX];
+    int16_t connections[INBOX_SOURCES_MAX];
+    int16_t states[INBOX_STATES_END];
+    Payments__V1__InboxItem **out;
+    size_t n;
+    int64_t size;
+    uuid last; // of the page
+} inbox_listing;
+
+static bool list_tx(db_conn *c, arena *a, void *arg, err *e) {
+    inbox_listing *l = arg;
+    inbox_row *rows = NULL;
+    if (!inbox_books(c, l->books, INBOX_BOOKS_MAX, &l->filter.n_books, a, e) ||
+        !inbox_list(c, &l->filter, &rows, &l->n, a, e)) {
+        return false;
+    }
+    l->out = ARENA_ARRAY(a, Payments__V1__InboxItem *, l->n + 1);
+    if (l->out == NULL) {
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < l->n; i++) {
+        l->out[i] = item_to_pb(&rows[i], a);
+        l->last = (int64_t)i < l->size ? rows[i].inbox_id : l->last;
+    }
+    return true;
+}
+
+static bool filter_states(const Payments__V1__ListInboxRequest *r, inbox_listing *l, err *e) {
+    inbox_filter *f = &l->filter;
+    for (size_t i = 0; i < r->n_states; i++) {
+        const int state = (int)r->states[i];
+        if (state < 1 || state >= INBOX_STATES_END || f->n_states == INBOX_STATES_END) {
+            return err_set_field(e, ERR_INVALID_ARGUMENT, "STATE_UNKNOWN", "states",
+                                 "states[%zu] is not one of InboxState", i);
+        }
+        // One that is given twice counts once: each is looked for by itself.
+        bool given = false;
+        for (size_t k = 0; k < f->n_states; k++) {
+            given = given || l->states[k] == state;
+        }
+        l->states[f->n_states] = (int16_t)state;
+        f->n_states += given ? 0 : 1;
+    }
+    for (int16_t state = 1; r->n_states == 0 && state < INBOX_STATES_END; state++) {
+        l->states[f->n_states++] = state;
+    }
+    f->states = l->states;
+    return true;
+}
+
+static void filter_connections(const payments_service *s, int only, inbox_listing *l) {
+    inbox_filter *f = &l->filter;
+    for (size_t i = 0; only == 0 && i < s->o.n_connections && i < INBOX_SOURCES_MAX; i++) {
+        l->connections[f->n_connections++] = (int16_t)s->o.connections[i].id;
+    }
+    if (only != 0) {
+        l->connections[f->n_connections++] = (int16_t)only;
+    }
+    f->connections = l->connections;
+}
+
+static bool filter_times(const Payments__V1__ListInboxRequest *r, inbox_listing *l, err *e) {
+    int64_t from_us = 0, to_us = 0;
+    if ((r->from_time != NULL && !pb_time_us(r->from_time, "from_time", &from_us, e)) ||
+        (r->to_time != NULL && !pb_time_us(r->to_time, "to_time", &to_us, e))) {
+        return false;
+    }
+    inbox_filter *f = &l->filter;
+    f->from = from_us > 0 ? payout_lowest_id(from_us / 1000) : (uuid){{0}};
+    memset(f->before.b, 0xff, sizeof f->before.b);
+    f->before = r->to_time != NULL ? payout_lowest_id(to_us > 0 ? to_us / 1000 : 0) : f->before;
+    return true;
+}
+
+static bool is_rail(Payments__V1__Rail value, err *e) {
+    return protobuf_c_enum_descriptor_get_value(&payments__v1__rail__descriptor, (int)value) !=
+               NULL ||
+           err_set_field(e, ERR_INVALID_ARGUMENT, "RAIL_UNKNOWN", "rail",
+                         "rail is not one of Rail");
+}
+
+static bool filter_of(const payments_service *s, const Payments__V1__ListInboxRequest *r,
+                      inbox_listing *l, err *e) {
+    if (!is_rail(r->rail, e)) {
+        return false;
+    }
+    filter_connections(s, (int)r->rail, l);
+    l->filter.books = l->books;
+    l->filter.limit = (size_t)l->size + 1;
+    return filter_states(r, l, e) && filter_times(r, l, e);
+}
+
+// What a page token is bound to: the request without its page.
+static bool list_hash(const Payments__V1__ListInboxRequest *r, arena *a, str *filters, err *e) {
+    Payments__V1__ListInboxRequest copy = *r;
+    copy.page_size = 0;
+    copy.page_token = (char *)protobuf_c_empty_string;
+    *filters = pb_pack(a, &copy.base, e);
+    return filters->ptr != NULL;
+}
+
+static void handle_list(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    payments_service *s = service;
+    const Payments__V1__ListInboxRequest *r = (const Payments__V1__ListInboxRequest *)request;
+    Payments__V1__ListInboxResponse answer = PAYMENTS__V1__LIST_INBOX_RESPONSE__INIT;
+    arena *a = rpc_arena(call);
+    inbox_listing *l = arena_must(a, sizeof *l);
+    memset(l, 0, sizeof *l);
+    str filters = {0};
+    err e = {0};
+    const bool ok =
+        page_size_of(r->page_size, &l->size, &e) && filter_of(s, r, l, &e) &&
+        list_hash(r, a, &filters, &e) &&
+        (r->page_token[0] == '\0' || page_token_read(r->page_token, filters, l->filter.before.b,
+                                                     sizeof l->filter.before.b, &e));
+    if (!ok || !db_read(s->o.pool, rpc_deadline_mono_ms(call), a, list_tx, l, &e)) {
+        rpc_fail(call, &e);
+        return;
+    }
+    answer.items = l->out;
+    answer.n_items = l->n > (size_t)l->size ? (size_t)l->size : l->n;
+    if (l->n > answer.n_items) {
+        answer.next_page_token = page_token_make(a, filters, l->last.b, sizeof l->last.b);
+    }
+    rpc_reply(call, &answer.base);
+}
+
+// --- one -----------------------------------------------------------------------------------------------------------------
+
+typedef struct inbox_reading {
+    const payments_service *service;
+    int64_t book_id;
+    uuid id;
+    int32_t version;
+    bool with_content;
+    inbox_row row;
+    arena *kept; // of the call
+    Payments__V1__GetInboxResponse answer;
+} inbox_reading;
+
+static bool read_versions(db_conn *c, arena *a, inbox_reading *x, err *e) {
+    inbox_version_row *rows = NULL;
+    size_t n = 0;
+    if (!inbox_versions(c, x->book_id, x->id, &rows, &n, a, e)) {
+        return false;
+    }
+    Payments__V1__GetInboxResponse *out = &x->answer;
+    out->n_versions = 0;
+    out->versions = arena_must(x->kept, n * sizeof *out->versions);
+    for (size_t i = 0; i < n; i++) {
+        Payments__V1__InboxVersion *v = ARENA_NEW(x->kept, Payments__V1__InboxVersion);
+        ASSERT(v != NULL);
+        payments__v1__inbox_version__init(v);
+        v->version = rows[i].version;
+        v->size_bytes = rows[i].size;
+        v->sha256 = hex_of(x->kept, rows[i].sha256);
+        v->actor = pb_text(x->kept, rows[i].actor);
+        v->reason = pb_text(x->kept, rows[i].reason);
+        v->time = pb_time(x->kept, rows[i].at_us);
+        out->versions[out->n_versions++] = v;
+    }
+    return true;
+}
+
+// So many bytes of readable text that no character is cut.
+static size_t text_end(str s, size_t max) {
+    size_t len = s.len < max ? s.len : max;
+    while (len > 0 && len < s.len && ((unsigned char)s.ptr[len] & 0xc0) == 0x80) {
+        len--;
+    }
+    return len;
+}
+
+// The bytes for a person's eyes; what was opened is overwritten.
+static bool read_content(db_conn *c, arena *a, inbox_reading *x, err *e) {
+    str bytes = {0};
+    int64_t size = -1;
+    const int32_t version = x->version == 0 ? x->row.version : x->version;
+    for (size_t i = 0; i < x->answer.n_versions; i++) {
+        size = x->answer.versions[i]->version == version ? x->answer.versions[i]->size_bytes : size;
+    }
+    if (size < 0) {
+        return err_set_field(e, ERR_NOT_FOUND, "VERSION_NOT_FOUND", "version",
+                             "there are no bytes of this version");
+    }
+    if (size > CONTENT_READ_MAX) {
+        x->answer.content_missing = "it is too large to be shown";
+        return true;
+    }
+    err why = {0};
+    if (!inbox_content(c, x->service->o.keys, x->book_id, x->id, version, &bytes, a, &why)) {
+        if (why.code == ERR_UNAVAILABLE || why.code == ERR_DEADLINE_EXCEEDED) {
+            *e = why;
+            return false;
+        }
+        x->answer.content_missing = "it cannot be opened with the keys that are there";
+        return true;
+    }
+    char *open = (char *)(uintptr_t)bytes.ptr;
+    inbox_mask(open, bytes.len);
+    const size_t len = text_end(bytes, CONTENT_SHOWN_MAX);
+    x->answer.content = pb_text(x->kept, (str){bytes.ptr, len});
+    x->answer.content_cut = len < bytes.len;
+    explicit_bzero(open, bytes.len);
+    return true;
+}
+
+static bool get_tx(db_conn *c, arena *a, void *arg, err *e) {
+    inbox_reading *x = arg;
+    if (!inbox_get(c, x->book_id, x->id, &x->row, a, e) || !read_versions(c, a, x, e) ||
+        (x->with_content && !read_content(c, a, x, e))) {
+        return false;
+    }
+    x->answer.item = item_to_pb(&x->row, x->kept);
+    return true;
+}
+
+static void handle_get(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    payments_service *s = service;
+    const Payments__V1__GetInboxRequest *r = (const Payments__V1__GetInboxRequest *)request;
+    inbox_reading x = {.service = s,
+                       .book_id = r->book_id,
+                       .version = r->version,
+                       .with_content = r->with_content,
+                       .kept = rpc_arena(call),
+                       .answer = PAYMENTS__V1__GET_INBOX_RESPONSE__INIT};
+    arena *a = arena_create(SCRATCH_MAX);
+    err e = {0};
+    if (item_name(r->book_id, r->inbox_id, &x.id, &e) &&
+        db_read(s->o.pool, rpc_deadline_mono_ms(call), a, get_tx, &x, &e)) {
+        rpc_reply(call, &x.answer.base);
+    } else {
+        rpc_fail(call, &e);
+    }
+    arena_destroy(a);
+}
+
+// --- exceptions ----------------------------------------------------------------------------------------------------------
+
+typedef struct exception_listing {
+    const payments_service *service;
+    inbox_exception_filter filter;
+    Payments__V1__InboxException **out;
+    size_t n;
+    int64_t size;
+    uint8_t last[POSITION_LEN]; // of the page
+} exception_listing;
+
+static Payments__V1__InboxException *exception_to_pb(const payments_service *s,
+                                                     const inbox_exception_row *x, arena *a) {
+    Payments__V1__InboxException *out = ARENA_NEW(a, Payments__V1__InboxException);
+    ASSERT(out != NULL);
+    payments__v1__inbox_exception__init(out);
+    str raw = {0};
+    err unread = {0};
+    if (inbox_line_open(s->o.keys, x, &raw, a, &unread)) {
+        char *open = (char *)(uintptr_t)raw.ptr;
+        inbox_mask(open, raw.len);
+        const size_t len = text_end(raw, RAW_SHOWN_MAX);
+        out->raw = pb_text(a, (str){raw.ptr, len});
+        out->raw_cut = len < raw.len;
+    }
+    out->book_id = x->book_id;
+    out->inbox_id = uuid_text(a, x->inbox_id);
+    out->version = x->version;
+    out->line = x->line;
+    out->reason = pb_text(a, x->reason);
+    out->reason_text = pb_text(a, x->reason_text);
+    out->compared = pb_text(a, x->compared);
+    out->about_book_id = x->about_book_id;
+    if (!uuid_is_nil(x->payout_id)) {
+        out->payout_id = uuid_text(a, x->payout_id);
+    }
+    out->amount_minor = x->amount;
+    out->currency = pb_text(a, x->currency);
+    out->state = (Payments__V1__ExceptionState)x->state;
+    out->closed_by = pb_text(a, x->closed_by);
+    out->closed_reason = pb_text(a, x->closed_reason);
+    out->create_time = pb_time(a, x->at_us);
+    out->close_time = x->closed_us == INT64_MIN ? NULL : pb_time(a, x->closed_us);
+    return out;
+}
+
+static void position_of(const inbox_exception_row *x, uint8_t out[POSITION_LEN]) {
+    memcpy(out, &x->book_id, 8);
+    memcpy(out + 8, x->inbox_id.b, 16);
+    memcpy(out + 24, &x->version, 4);
+    memcpy(out + 28, &x->line, 4);
+}
+
+static bool exceptions_tx(db_conn *c, arena *a, void *arg, err *e) {
+    exception_listing *l = arg;
+    inbox_exception_row *rows = NULL;
+    if (!inbox_exceptions(c, &l->filter, &rows, &l->n, a, e)) {
+        return false;
+    }
+    l->out = ARENA_ARRAY(a, Payments__V1__InboxException *, l->n + 1);
+    if (l->out == NULL) {
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < l->n; i++) {
+        l->out[i] = exception_to_pb(l->service, &rows[i], a);
+        if ((int64_t)i < l->size) {
+            position_of(&rows[i], l->last);
+        }
+    }
+    return true;
+}
+
+static bool exception_filter_of(const Payments__V1__ListExceptionsRequest *r,
+                                inbox_exception_filter *f, err *e) {
+    f->of_item = r->inbox_id[0] != '\0';
+    f->closed = r->with_closed;
+    f->book_id = r->book_id;
+    f->reason = str_of(r->reason);
+    f->about_book_id = r->about_book_id;
+    f->connection = (int)r->rail;
+    if (!is_rail(r->rail, e)) {
+        return false;
+    }
+    if (f->of_item ? r->rail != 0 : r->with_closed || r->book_id != 0) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "FILTERS_MIXED", "inbox_id",
+                             "book_id and with_closed go with inbox_id, and rail without it");
+    }
+    return rule_text(f->reason, 0, 64, "", "reason", e) &&
+           (!f->of_item || item_name(r->book_id, r->inbox_id, &f->inbox_id, e));
+}
+
+static bool exception_page(const Payments__V1__ListExceptionsRequest *r, arena *a, str *filters,
+                           inbox_exception_filter *f, err *e) {
+    uint8_t at[POSITION_LEN];
+    Payments__V1__ListExceptionsRequest copy = *r;
+    copy.page_size = 0;
+    copy.page_token = (char *)protobuf_c_empty_string;
+    *filters = pb_pack(a, &copy.base, e);
+    if (filters->ptr == NULL || r->page_token[0] == '\0') {
+        return filters->ptr != NULL;
+    }
+    if (!page_token_read(r->page_token, *filters, at, sizeof at, e)) {
+        return false;
+    }
+    memcpy(&f->after_book_id, at, 8);
+    memcpy(f->after_inbox_id.b, at + 8, 16);
+    memcpy(&f->after_version, at + 24, 4);
+    memcpy(&f->after_line, at + 28, 4);
+    return true;
+}
+
+static void handle_exceptions(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    payments_service *s = service;
+    const Payments__V1__ListExceptionsRequest *r =
+        (const Payments__V1__ListExceptionsRequest *)request;
+    Payments__V1__ListExceptionsResponse answer = PAYMENTS__V1__LIST_EXCEPTIONS_RESPONSE__INIT;
+    exception_listing l = {.service = s};
+    arena *a = rpc_arena(call);
+    str filters = {0};
+    err e = {0};
+    const bool ok = page_size_of(r->page_size, &l.size, &e) &&
+                    exception_filter_of(r, &l.filter, &e) &&
+                    exception_page(r, a, &filters, &l.filter, &e);
+    l.filter.limit = (size_t)l.size + 1;
+    if (!ok || !db_read(s->o.pool, rpc_deadline_mono_ms(call), a, exceptions_tx, &l, &e)) {
+        rpc_fail(call, &e);
+        return;
+    }
+    answer.exceptions = l.out;
+    answer.n_exceptions = l.n > (size_t)l.size ? (size_t)l.size : l.n;
+    if (l.n > answer.n_exceptions) {
+        answer.next_page_token = page_token_make(a, filters, l.last, sizeof l.last);
+    }
+    rpc_reply(call, &answer.base);
+}
+
+// --- orders --------------------------------------------------------------------------------------------------------------
+
+// Who orders it, checked; a field that is not known refuses the order.
+static bool order_of(rpc_call *call, const ProtobufCMessage *request, int64_t book_id,
+                     const char *id, const char *person, const char *reason, inbox_order *out,
+                     err *e) {
+    const char *identity = rpc_peer_identity(call);
+    if (!pb_is_known(request, "", e) || !item_name(book_id, id, &out->inbox_id, e) ||
+        !rule_text(str_of(person), 1, CASE_PERSON_MAX, "", "person", e) ||
+        (reason != NULL && !rule_text(str_of(reason), 1, INBOX_REASON_MAX, "", "reason", e))) {
+        return false;
+    }
+    const char *actor = arena_printf(rpc_arena(call), "%s for %s",
+                                     identity[0] != '\0' ? identity : "insecure", person);
+    if (actor == NULL) {
+        return out_of_memory(e);
+    }
+    out->book_id = book_id;
+    out->actor = str_of(actor);
+    out->reason = str_of(reason == NULL ? "" : reason);
+    return true;
+}
+
+// The item as it stands after an order; NULL when the call has failed, and was answered.
+static Payments__V1__InboxItem *item_now(payments_service *s, rpc_call *call,
+                                         const inbox_order *o) {
+    inbox_reading x = {
+        .service = s, .book_id = o->book_id, .id = o->inbox_id, .kept = rpc_arena(call)};
+    err e = {0};
+    if (!db_read(s->o.pool, rpc_deadline_mono_ms(call), rpc_arena(call), get_tx, &x, &e)) {
+        rpc_fail(call, &e);
+        return NULL;
+    }
+    return x.answer.item;
+}
+
+static char *why_not(arena *a, const err *e) {
+    return e->code == ERR_OK ? (char *)protobuf_c_empty_string : pb_text(a, str_of(e->message));
+}
+
+static void handle_apply(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    payments_service *s = service;
+    const Payments__V1__ApplyInboxRequest *r = (const Payments__V1__ApplyInboxRequest *)request;
+    Payments__V1__ApplyInboxResponse answer = PAYMENTS__V1__APPLY_INBOX_RESPONSE__INIT;
+    inbox_order o = {0};
+    err e = {0}, not_applied = {0};
+    if (!order_of(call, request, r->book_id, r->inbox_id, r->person, NULL, &o, &e) ||
+        !inbox_again(s->o.inbox, &o, &not_applied, &e)) {
+        rpc_fail(call, &e);
+        return;
+    }
+    answer.not_applied = why_not(rpc_arena(call), &not_applied);
+    answer.item = item_now(s, call, &o);
+    if (answer.item != NULL) {
+        rpc_reply(call, &answer.base);
+    }
+}
+
+static void handle_dismiss(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    payments_service *s = service;
+    const Payments__V1__DismissExceptionRequest *r =
+        (const Payments__V1__DismissExceptionRequest *)request;
+    Payments__V1__DismissExceptionResponse answer = PAYMENTS__V1__DISMISS_EXCEPTION_RESPONSE__INIT;
+    inbox_order o = {0};
+    err e = {0};
+    if (!order_of(call, request, r->book_id, r->inbox_id, r->person, r->reason, &o, &e) ||
+        !inbox_dismiss(s->o.inbox, &o, r->line, &e)) {
+        rpc_fail(call, &e);
+        return;
+    }
+    answer.item = item_now(s, call, &o);
+    if (answer.item != NULL) {
+        rpc_reply(call, &answer.base);
+    }
+}
+
+static void handle_repair(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    payments_service *s = service;
+    const Payments__V1__RepairInboxRequest *r = (const Payments__V1__RepairInboxRequest *)request;
+    Payments__V1__RepairInboxResponse answer = PAYMENTS__V1__REPAIR_INBOX_RESPONSE__INIT;
+    const str bytes = {(const char *)r->content.data, r->content.len};
+    inbox_order o = {0};
+    err e = {0}, not_applied = {0};
+    if (bytes.len == 0 || bytes.len > REPAIR_MAX) {
+        err_set_field(&e, ERR_INVALID_ARGUMENT, "CONTENT_INVALID", "content",
+                      "content has 1 to %d bytes", REPAIR_MAX);
+        rpc_fail(call, &e);
+        return;
+    }
+    if (!order_of(call, request, r->book_id, r->inbox_id, r->person, r->reason, &o, &e) ||
+        !inbox_repair(s->o.inbox, &o, bytes, &not_applied, &e)) {
+        rpc_fail(call, &e);
+        return;
+    }
+    answer.not_applied = why_not(rpc_arena(call), &not_applied);
+    answer.item = item_now(s, call, &o);
+    if (answer.item != NULL) {
+        rpc_reply(call, &answer.base);
+    }
+}
+
+const rpc_method INBOX_METHODS[] = {
+    {.name = "ListInbox", .unary = handle_list},
+    {.name = "GetInbox", .unary = handle_get},
+    {.name = "ListExceptions", .unary = handle_exceptions},
+    {.name = "ApplyInbox", .unary = handle_apply},
+    {.name = "DismissException", .unary = handle_dismiss},
+    {.name = "RepairInbox", .unary = handle_repair},
+};
+const size_t N_INBOX_METHODS = sizeof INBOX_METHODS / sizeof INBOX_METHODS[0];

@@ -1,0 +1,120 @@
+// The inbox as a person has it before them: what is in it, what was set aside, and what can be done about it.
+//
+// Reading is done within a transaction or db_read. Book 0 stands for "not known".
+#ifndef RAILS_INBOX_DESK_H
+#define RAILS_INBOX_DESK_H
+
+#include "rails/inbox.h"
+
+enum {
+    INBOX_BOOKS_MAX = 1000,
+    INBOX_REASON_MAX = 1000,
+    INBOX_VERSIONS_SHOWN_MAX = 100, // the newest
+    INBOX_STATES_END = INBOX_DISMISSED + 1
+};
+
+typedef struct inbox_row {
+    int64_t book_id;
+    uuid inbox_id;
+    int connection, kind;
+    str name;
+    int64_t size;
+    str sha256; // 32 bytes, of the bytes as received
+    int64_t said_us, received_us, updated_us;
+    int state; // as it stands in the database: may be one that this version does not know
+    int32_t version, lines, events, exceptions, tries, seen;
+    str about, reason, reason_text;
+} inbox_row;
+
+typedef struct inbox_filter {
+    const int64_t *books; // where to look
+    size_t n_books;
+    const int16_t *connections; // at least one
+    size_t n_connections;
+    const int16_t *states; // at least one
+    size_t n_states;
+    uuid before; // older ones than this; the highest id for the first page
+    uuid from;   // not older than this; nil for all
+    size_t limit;
+} inbox_filter;
+
+// The books that there are, and 0; at most max.
+bool inbox_books(db_conn *c, int64_t *books, size_t max, size_t *n, arena *a, err *e) WARN_UNUSED;
+// Newest first. @arena
+bool inbox_list(db_conn *c, const inbox_filter *f, inbox_row **rows, size_t *n, arena *a,
+                err *e) WARN_UNUSED;
+// NOT_FOUND, reason INBOX_NOT_FOUND, when there is none. @arena
+bool inbox_get(db_conn *c, int64_t book_id, uuid inbox_id, inbox_row *row, arena *a,
+               err *e) WARN_UNUSED;
+
+typedef struct inbox_version_row {
+    int32_t version;
+    int64_t size, at_us;
+    str sha256, actor, reason; // empty of the first, which the bank wrote
+} inbox_version_row;
+// The bytes that stand beside each other, oldest first. @arena
+bool inbox_versions(db_conn *c, int64_t book_id, uuid inbox_id, inbox_version_row **rows, size_t *n,
+                    arena *a, err *e) WARN_UNUSED;
+// The bytes of a version, as they are. @arena, for the caller to overwrite
+bool inbox_content(db_conn *c, crypto_keyring *keys, int64_t book_id, uuid inbox_id,
+                   int32_t version, str *bytes, arena *a, err *e) WARN_UNUSED;
+
+typedef struct inbox_exception_row {
+    int64_t book_id, about_book_id, amount;
+    uuid inbox_id, payout_id; // payout_id: nil when there is none
+    int32_t version, line;
+    str reason, reason_text, compared, currency, raw_sealed, closed_by, closed_reason;
+    int state;
+    int64_t at_us, closed_us; // closed_us: INT64_MIN while it is open
+} inbox_exception_row;
+
+typedef enum inbox_exception_state {
+    INBOX_EXCEPTION_OPEN = 1,
+    INBOX_EXCEPTION_DISMISSED = 2,
+    INBOX_EXCEPTION_REPLACED = 3 // by a repair, or it was understood when it was applied again
+} inbox_exception_state;
+
+typedef struct inbox_exception_filter {
+    bool of_item; // of this item: open ones or all; otherwise open ones of all
+    bool closed;  // closed ones, too; of one item only
+    int64_t book_id;
+    uuid inbox_id;
+    str reason;            // empty: any
+    int64_t about_book_id; // 0: any
+    int connection;        // 0: any
+    // After this place; zero: from the first.
+    int64_t after_book_id;
+    uuid after_inbox_id;
+    int32_t after_version, after_line;
+    size_t limit;
+} inbox_exception_filter;
+// In the order of their places. @arena
+bool inbox_exceptions(db_conn *c, const inbox_exception_filter *f, inbox_exception_row **rows,
+                      size_t *n, arena *a, err *e) WARN_UNUSED;
+// The line as the bank wrote it. @arena, for the caller to overwrite
+bool inbox_line_open(crypto_keyring *keys, const inbox_exception_row *x, str *bytes, arena *a,
+                     err *e) WARN_UNUSED;
+
+// --- What a person does --------------------------------------------------------------------------------------------------
+
+typedef struct inbox_order {
+    int64_t book_id;
+    uuid inbox_id;
+    str actor;  // program and person
+    str reason; // 1 … INBOX_REASON_MAX bytes
+} inbox_order;
+
+// Each is durable when it returns true. NOT_FOUND (INBOX_NOT_FOUND) when there is no such item. *not_applied says why it could not be
+// applied now, and is zero otherwise: it waits, and is tried again by itself.
+
+// Reads it again, whatever became of it. What counts already does not count twice; an exception that is understood now is closed.
+bool inbox_again(inbox *box, const inbox_order *o, err *not_applied, err *e) WARN_UNUSED;
+// Puts these bytes in the place of those that count, which stay, and applies them. The same bytes again change nothing.
+// FAILED_PRECONDITION, reason INBOX_WAITS, while it is still to be applied.
+bool inbox_repair(inbox *box, const inbox_order *o, str bytes, err *not_applied,
+                  err *e) WARN_UNUSED;
+// The line means nothing; its case is closed with a note. Line 0 of a refused item dismisses the item. Again is fine. NOT_FOUND
+// (EXCEPTION_NOT_FOUND) when nothing was set aside on this line, FAILED_PRECONDITION (EXCEPTION_REPLACED) when it counts no more.
+bool inbox_dismiss(inbox *box, const inbox_order *o, int32_t line, err *e) WARN_UNUSED;
+
+#endif

@@ -1,0 +1,75 @@
+// What is hidden before a person sees a bank's bytes.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "rails/inbox_mask.h"
+
+static char text[2048];
+
+static const char *masked(const char *bytes) {
+    memset(text, 0, sizeof text);
+    const size_t len = strlen(bytes);
+    assert_true(len < sizeof text);
+    memcpy(text, bytes, len);
+    inbox_mask(text, strlen(text));
+    return text;
+}
+
+#define ENTRY                                                                                      \
+    "621091000019445566778899     0000001000000000000000001ANN EXAMPLE             "               \
+    "1021000020000001"
+#define HIDDEN                                                                                     \
+    "621091000019********8899     0000001000000000000000001ANN EXAMPLE             "               \
+    "1021000020000001"
+
+static void test_records__whatever_their_line_end__account_hidden(void **state) {
+    (void)state;
+    assert_int_equal(strlen(ENTRY), 94);
+    assert_string_equal(masked(ENTRY "\n9000001\n"), HIDDEN "\n9000001\n");
+    assert_string_equal(masked(ENTRY "\r\n9000001"), HIDDEN "\r\n9000001");
+    assert_string_equal(masked(ENTRY ENTRY), HIDDEN HIDDEN);
+}
+
+static void test_records__columns_out_of_place__all_hidden(void **state) {
+    (void)state;
+    assert_null(strstr(masked("101 \n62109100001445566778899     0000001000\n"), "5566"));
+    assert_null(strstr(masked("101 \nX445566778899\n"), "5566"));
+    assert_non_null(strstr(text, "101 "));
+}
+
+static void test_records__corrected_data__hidden(void **state) {
+    (void)state;
+    const char *line =
+        "798C01121042880000001      09100001445566778899                             "
+        "021000020000001";
+    assert_null(strstr(masked(line), "44556677"));
+}
+
+static void test_message__named_account__hidden(void **state) {
+    (void)state;
+    assert_string_equal(masked("{\"id\":\"p-1\",\"account_number\":\"445566778899\",\"amount\":5}"),
+                        "{\"id\":\"p-1\",\"account_number\":\"********8899\",\"amount\":5}");
+    assert_string_equal(masked("H,name,1\nD,121042880000001,1000,SETTLED\n"),
+                        "H,name,1\nD,121042880000001,1000,SETTLED\n");
+}
+
+static void test_bytes__not_printable__readable(void **state) {
+    (void)state;
+    assert_string_equal(masked("H\x01\xff\x1b[0m\n"), "H???[0m\n");
+    inbox_mask(text, 0);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_records__whatever_their_line_end__account_hidden),
+        cmocka_unit_test(test_records__columns_out_of_place__all_hidden),
+        cmocka_unit_test(test_records__corrected_data__hidden),
+        cmocka_unit_test(test_message__named_account__hidden),
+        cmocka_unit_test(test_bytes__not_printable__readable),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,271 @@
+// What a person does about the inbox.
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "rails/inbox_desk.h"
+#include "rails/inbox_internal.h"
+
+// --- Cases of exceptions that are closed -----------------------------------------------------------------------------
+
+typedef struct closing {
+    int64_t book_id;
+    str subject;
+} closing;
+
+static int by_book(const void *a, const void *b) {
+    const closing *x = a, *y = b;
+    return (x->book_id > y->book_id) - (x->book_id < y->book_id);
+}
+
+static bool close_sorted(db_conn *c, const closing *list, size_t n, str why, int64_t now_us,
+                         arena *a, err *e) {
+    str *subjects = ARENA_ARRAY(a, str, n + 1);
+    if (subjects == NULL) {
+        return inbox_no_memory(e);
+    }
+    for (size_t i = 0; i < n; i++) {
+        subjects[i] = list[i].subject;
+    }
+    for (size_t from = 0; from < n;) {
+        size_t to = from + 1;
+        while (to < n && list[to].book_id == list[from].book_id) {
+            to++;
+        }
+        if (!cases_close(c, list[from].book_id, NULL, "inbox", subjects + from, to - from, why,
+                         now_us, a, NULL, e)) {
+            return false;
+        }
+        from = to;
+    }
+    return true;
+}
+
+bool inbox_close_cases(db_conn *c, int64_t book_id, uuid inbox_id, const db_rows *lines, bool whole,
+                       str why, int64_t now_us, arena *a, err *e) {
+    const size_t n_rows = db_count(lines);
+    closing *list = ARENA_ARRAY(a, closing, n_rows + 2);
+    char id[UUID_TEXT_LEN + 1];
+    uuid_format(inbox_id, id);
+    size_t n = 0;
+    if (list == NULL) {
+        return inbox_no_memory(e);
+    }
+    for (size_t i = 0; i < n_rows; i++) {
+        const int32_t line = db_get_i32(lines, i, 0);
+        const char *subject =
+            line == 0 ? arena_strdup(a, id) : arena_printf(a, "%s:%" PRId32, id, line);
+        if (subject == NULL) {
+            return inbox_no_memory(e);
+        }
+        whole = whole || line == 0;
+        list[n++] = (closing){db_get_i64(lines, i, 1), str_of(subject)};
+    }
+    if (whole) { // the case of the item, and the one that many lines share
+        list[n++] = (closing){book_id, str_of(id)};
+        list[n++] = (closing){0, str_of(id)};
+    }
+    if (n > 1) {
+        qsort(list, n, sizeof *list, by_book);
+    }
+    return close_sorted(c, list, n, why, now_us, a, e);
+}
+
+// --- Orders ----------------------------------------------------------------------------------------------------------
+
+typedef struct ordering {
+    inbox *box;
+    const inbox_order *order;
+    str bytes;    // of a repair
+    int32_t line; // of a dismissal
+    uint8_t sha256[32];
+    int64_t now_us;
+} ordering;
+
+static db_params *name_item(const ordering *x, arena *a) {
+    db_params *p = db_params_create(a);
+    db_i64(p, x->order->book_id);
+    db_uuid(p, x->order->inbox_id);
+    return p;
+}
+
+static bool run(ordering *x, db_tx_fn step, err *e) {
+    arena *a = arena_create(INBOX_SCRATCH_MAX);
+    x->now_us = clock_wall_us(x->box->clock);
+    const bool ok = db_transact(x->box->pool, clock_mono_ms(x->box->clock) + INBOX_DB_TIMEOUT_MS, a,
+                                step, x, e);
+    arena_destroy(a);
+    return ok;
+}
+
+// What a person has decided is told, since it moves how money is understood.
+static void tell(const ordering *x, const char *what) {
+    char id[UUID_TEXT_LEN + 1];
+    char actor[300];
+    uuid_format(x->order->inbox_id, id);
+    (void)snprintf(actor, sizeof actor, "%.*s", (int)x->order->actor.len, x->order->actor.ptr);
+    log_info("inbox.ordered", F_STR("id", id), F_STR("what", what), F_STR("actor", actor));
+}
+
+static str why_of(const ordering *x, const char *what, arena *a) {
+    const inbox_order *o = x->order;
+    const char *why = arena_printf(a, "%s by %.*s: %.*s", what, (int)o->actor.len, o->actor.ptr,
+                                   (int)o->reason.len, o->reason.ptr);
+    return why == NULL ? o->reason : str_of(why);
+}
+
+static bool again(db_conn *c, arena *a, void *arg, err *e) {
+    const ordering *x = arg;
+    inbox_row row;
+    if (!inbox_lock(c, x->order->book_id, x->order->inbox_id, &row, a, e)) {
+        return false;
+    }
+    db_params *p = name_item(x, a);
+    db_time(p, x->now_us);
+    return db_exec(c, &INBOX_SQL[INBOX_SQL_AGAIN], p, a, NULL, NULL, e);
+}
+
+bool inbox_again(inbox *box, const inbox_order *o, err *not_applied, err *e) {
+    ordering x = {.box = box, .order = o};
+    err_clear(not_applied);
+    if (!run(&x, again, e)) {
+        return false;
+    }
+    tell(&x, "applied again");
+    (void)!inbox_apply(box, o->book_id, o->inbox_id, not_applied);
+    return true;
+}
+
+// The bytes that count now are these already.
+static bool is_same(const ordering *x, db_conn *c, const inbox_row *row, arena *a, bool *same,
+                    err *e) {
+    inbox_version_row *versions = NULL;
+    size_t n = 0;
+    *same = false;
+    if (!inbox_versions(c, row->book_id, row->inbox_id, &versions, &n, a, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        *same = *same || (versions[i].version == row->version && versions[i].sha256.len == 32 &&
+                          memcmp(versions[i].sha256.ptr, x->sha256, 32) == 0);
+    }
+    return true;
+}
+
+static bool insert_version(const ordering *x, db_conn *c, int32_t version, arena *a, err *e) {
+    const inbox_order *o = x->order;
+    char aad[INBOX_AAD_MAX];
+    str sealed;
+    if (!crypto_seal(x->box->keys, inbox_content_aad(o->book_id, o->inbox_id, version, aad),
+                     x->bytes, a, &sealed, e)) {
+        return false;
+    }
+    db_params *p = name_item(x, a);
+    db_i32(p, version);
+    db_i64(p, (int64_t)x->bytes.len);
+    db_bytes(p, x->sha256, sizeof x->sha256);
+    db_bytes(p, sealed.ptr, sealed.len);
+    db_text(p, o->actor);
+    db_text(p, o->reason);
+    db_time(p, x->now_us);
+    return db_exec(c, &INBOX_SQL[INBOX_SQL_VERSION_INSERT], p, a, NULL, NULL, e);
+}
+
+static bool repair(db_conn *c, arena *a, void *arg, err *e) {
+    const ordering *x = arg;
+    const inbox_order *o = x->order;
+    inbox_row row;
+    bool same = false;
+    db_rows *lines = NULL;
+    if (!inbox_lock(c, o->book_id, o->inbox_id, &row, a, e) || !is_same(x, c, &row, a, &same, e) ||
+        same) {
+        return same;
+    }
+    if (row.state == INBOX_RECORDED) {
+        return err_set(e, ERR_FAILED_PRECONDITION, "INBOX_WAITS",
+                       "it is still to be applied; what cannot be read is repaired after that");
+    }
+    db_params *p = name_item(x, a);
+    db_i32(p, row.version + 1);
+    db_time(p, x->now_us);
+    db_params *q = name_item(x, a);
+    db_text(q, o->actor);
+    db_text(q, o->reason);
+    db_time(q, x->now_us);
+    return insert_version(x, c, row.version + 1, a, e) &&
+           db_exec(c, &INBOX_SQL[INBOX_SQL_REPAIRED], p, a, NULL, NULL, e) &&
+           db_exec(c, &INBOX_SQL[INBOX_SQL_REPLACED], q, a, &lines, NULL, e) &&
+           inbox_close_cases(c, o->book_id, o->inbox_id, lines, true, why_of(x, "repaired", a),
+                             x->now_us, a, e);
+}
+
+bool inbox_repair(inbox *box, const inbox_order *o, str bytes, err *not_applied, err *e) {
+    ordering x = {.box = box, .order = o, .bytes = bytes};
+    err_clear(not_applied);
+    if (bytes.len > INBOX_BYTES_MAX) {
+        return err_set(e, ERR_INVALID_ARGUMENT, "TOO_LARGE", "more bytes than can be recorded");
+    }
+    crypto_sha256(bytes.ptr, bytes.len, x.sha256);
+    if (!run(&x, repair, e)) {
+        return false;
+    }
+    tell(&x, "repaired");
+    (void)!inbox_apply(box, o->book_id, o->inbox_id, not_applied);
+    return true;
+}
+
+// Nothing was open on this line: was it dismissed before?
+static bool was_dismissed(const ordering *x, db_conn *c, arena *a, err *e) {
+    db_params *p = name_item(x, a);
+    db_rows *rows = NULL;
+    db_i32(p, x->line);
+    if (!db_exec(c, &INBOX_SQL[INBOX_SQL_LINE_STATE], p, a, &rows, NULL, e)) {
+        return false;
+    }
+    if (db_count(rows) == 0) {
+        return err_set_field(e, ERR_NOT_FOUND, "EXCEPTION_NOT_FOUND", "line",
+                             "nothing was set aside on this line");
+    }
+    return db_get_i16(rows, 0, 0) == INBOX_EXCEPTION_DISMISSED ||
+           err_set(e, ERR_FAILED_PRECONDITION, "EXCEPTION_REPLACED",
+                   "this line was replaced, or is understood by now");
+}
+
+static bool dismiss(db_conn *c, arena *a, void *arg, err *e) {
+    const ordering *x = arg;
+    const inbox_order *o = x->order;
+    inbox_row row;
+    db_rows *lines = NULL;
+    if (!inbox_lock(c, o->book_id, o->inbox_id, &row, a, e)) {
+        return false;
+    }
+    db_params *p = name_item(x, a);
+    db_i32(p, row.version);
+    db_i32(p, x->line);
+    db_text(p, o->actor);
+    db_text(p, o->reason);
+    db_time(p, x->now_us);
+    if (!db_exec(c, &INBOX_SQL[INBOX_SQL_DISMISS_LINES], p, a, &lines, NULL, e)) {
+        return false;
+    }
+    if (db_count(lines) == 0) {
+        return was_dismissed(x, c, a, e);
+    }
+    db_params *q = name_item(x, a);
+    db_time(q, x->now_us);
+    return (x->line != 0 || db_exec(c, &INBOX_SQL[INBOX_SQL_DISMISS], q, a, NULL, NULL, e)) &&
+           inbox_close_cases(c, o->book_id, o->inbox_id, lines, false, why_of(x, "dismissed", a),
+                             x->now_us, a, e);
+}
+
+bool inbox_dismiss(inbox *box, const inbox_order *o, int32_t line, err *e) {
+    ordering x = {.box = box, .order = o, .line = line};
+    if (!run(&x, dismiss, e)) {
+        return false;
+    }
+    tell(&x, "dismissed");
+    return true;
+}

@@ -1,0 +1,328 @@
+// What a person reads of the inbox and does about it: a real database, and a bank whose files are lines of words.
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "rails/inbox_desk.h"
+#include "testing/fixture.h"
+#include "testing/rail_fixture.h"
+
+enum { CONNECTION = 1 };
+
+static db_pool *pool;
+static crypto_keyring *keys;
+static inbox *box;
+static arena *mem;
+static bool understands; // what was odd before
+
+// "bad": refused. Otherwise each line that is "odd" is one, and the others say something.
+static bool read_words(void *self, db_conn *c, const inbox_item *item, inbox_said *out, arena *a,
+                       err *e) {
+    (void)self;
+    (void)c;
+    (void)e;
+    out->about = "words";
+    out->odd_max = 100;
+    out->odd = ARENA_ARRAY(a, inbox_odd, out->odd_max);
+    if (item->bytes.len >= 3 && memcmp(item->bytes.ptr, "bad", 3) == 0) {
+        out->refused = "BAD_FILE";
+        out->refused_text = "it is bad";
+        return true;
+    }
+    for (const char *s = item->bytes.ptr, *end = s + item->bytes.len; s < end;) {
+        const char *stop = memchr(s, '\n', (size_t)(end - s));
+        const size_t n = stop == NULL ? (size_t)(end - s) : (size_t)(stop - s);
+        out->lines++;
+        if (!understands && n == 3 && memcmp(s, "odd", 3) == 0) {
+            out->odd[out->n_odd++] = (inbox_odd){.line = out->lines,
+                                                 .reason = "UNKNOWN_ENTRY",
+                                                 .text = "it matches nothing",
+                                                 .compared = "",
+                                                 .raw = {s, n},
+                                                 .about_book_id = 7,
+                                                 .amount = 100 * out->lines,
+                                                 .currency = "USD",
+                                                 .case_kind = "INBOX_LINE"};
+        }
+        s += n + 1;
+    }
+    return true;
+}
+
+static inbox_ref put(const char *words) {
+    const inbox_raw raw = {.book_id = 0,
+                           .connection = CONNECTION,
+                           .kind = INBOX_FILE,
+                           .name = STR("file"),
+                           .bytes = str_of(words),
+                           .said_us = clock_wall_us(clock_system())};
+    inbox_ref ref;
+    err e = {0};
+    assert_true(inbox_record(box, &raw, &ref, &e));
+    assert_true(inbox_apply(box, 0, ref.inbox_id, &e));
+    return ref;
+}
+
+static inbox_order order_of(inbox_ref ref) {
+    return (inbox_order){0, ref.inbox_id, STR("test for ann"), STR("the bank said so")};
+}
+
+static void assert_count(const char *table_and_condition, int64_t n) {
+    char sql[1024];
+    snprintf(sql, sizeof sql, "SELECT count(*) FROM %s", table_and_condition);
+    const int64_t got = fixture_sql_i64(sql);
+    if (got != n) {
+        fail_msg("%" PRId64 " rows, not %" PRId64 ": %s", got, n, sql);
+    }
+}
+
+// --- Orders ----------------------------------------------------------------------------------------------------------
+
+static void test_repair__refused__applied_and_the_old_bytes_stay(void **state) {
+    (void)state;
+    const inbox_ref ref = put("bad");
+    assert_count("inbox WHERE state = 3", 1);
+    assert_count("payment_case WHERE kind = 'INBOX_FILE' AND state = 1", 1);
+    const inbox_order o = order_of(ref);
+    err e = {0}, not_applied = {0};
+    for (int i = 0; i < 2; i++) { // the same bytes again change nothing
+        assert_true(inbox_repair(box, &o, STR("good\nodd\n"), &not_applied, &e));
+        assert_int_equal(not_applied.code, ERR_OK);
+        assert_count("inbox WHERE state = 2 AND version = 2 AND lines = 2 AND exceptions = 1", 1);
+        assert_count("inbox_version WHERE version = 2 AND actor = 'test for ann'"
+                     " AND reason = 'the bank said so'",
+                     1);
+    }
+    assert_count("inbox_exception WHERE version = 1 AND line = 0 AND state = 3", 1);
+    assert_count("inbox_exception WHERE version = 2 AND line = 2 AND state = 1", 1);
+    assert_count("payment_case WHERE kind = 'INBOX_FILE' AND state = 1", 0);
+    assert_count("case_note WHERE text LIKE 'repaired by test for ann: the bank said so'", 1);
+}
+
+static void test_dismiss__line__closed_with_its_case_and_stays_so(void **state) {
+    (void)state;
+    const inbox_ref ref = put("odd\ngood\nodd\n");
+    const inbox_order o = order_of(ref);
+    err e = {0}, not_applied = {0};
+    assert_count("payment_case WHERE book_id = 7 AND state = 1", 2);
+    for (int i = 0; i < 2; i++) {
+        assert_true(inbox_dismiss(box, &o, 3, &e));
+        assert_count("inbox_exception WHERE line = 3 AND state = 2 AND closed_by = 'test for ann'",
+                     1);
+        assert_count("payment_case WHERE book_id = 7 AND state = 1", 1);
+        assert_count("case_note WHERE text = 'dismissed by test for ann: the bank said so'", 1);
+        // Applied again it is odd again, and nobody is asked again.
+        assert_true(inbox_again(box, &o, &not_applied, &e));
+        assert_int_equal(not_applied.code, ERR_OK);
+    }
+    assert_false(inbox_dismiss(box, &o, 2, &e));
+    assert_string_equal(e.reason, "EXCEPTION_NOT_FOUND");
+    assert_count("inbox_exception WHERE state = 1", 1);
+}
+
+static void test_dismiss__refused_file__dismissed(void **state) {
+    (void)state;
+    const inbox_ref ref = put("bad");
+    const inbox_order o = order_of(ref);
+    err e = {0};
+    assert_true(inbox_dismiss(box, &o, 0, &e));
+    assert_count("inbox WHERE state = 4", 1);
+    assert_count("payment_case WHERE state = 1", 0);
+    assert_true(inbox_dismiss(box, &o, 0, &e));
+}
+
+static void test_again__understood_by_now__closed(void **state) {
+    (void)state;
+    const inbox_ref ref = put("odd\nodd\n");
+    const inbox_order o = order_of(ref);
+    err e = {0}, not_applied = {0};
+    assert_true(inbox_dismiss(box, &o, 1, &e));
+    understands = true;
+    assert_true(inbox_again(box, &o, &not_applied, &e));
+    assert_count("inbox WHERE state = 2 AND exceptions = 0", 1);
+    assert_count("inbox_exception WHERE line = 2 AND state = 3", 1);
+    assert_count("inbox_exception WHERE line = 1 AND state = 2", 1);
+    assert_count("payment_case WHERE state = 1", 0);
+    assert_false(inbox_dismiss(box, &o, 2, &e));
+    assert_string_equal(e.reason, "EXCEPTION_REPLACED");
+}
+
+static void test_order__nothing_there_or_switched_off__told(void **state) {
+    (void)state;
+    const inbox_ref ref = put("odd\n");
+    inbox_order o = order_of(ref);
+    err e = {0}, not_applied = {0};
+    inbox_unlisten(box, CONNECTION);
+    assert_true(inbox_again(box, &o, &not_applied, &e));
+    assert_string_equal(not_applied.reason, "CONNECTION_OFF");
+    assert_count("inbox WHERE state = 1", 1);
+    assert_false(inbox_repair(box, &o, STR("good\n"), &not_applied, &e));
+    assert_string_equal(e.reason, "INBOX_WAITS");
+    o.book_id = 7;
+    assert_false(inbox_dismiss(box, &o, 1, &e));
+    assert_string_equal(e.reason, "INBOX_NOT_FOUND");
+}
+
+// --- Reading ---------------------------------------------------------------------------------------------------------
+
+typedef struct looking {
+    inbox_filter items;
+    inbox_exception_filter odd;
+    int64_t books[INBOX_BOOKS_MAX];
+    inbox_row *rows;
+    inbox_exception_row *exceptions;
+    size_t n_rows, n_exceptions;
+    str content;
+} looking;
+
+static bool look_tx(db_conn *c, arena *a, void *arg, err *e) {
+    looking *x = arg;
+    x->items.books = x->books;
+    return inbox_books(c, x->books, INBOX_BOOKS_MAX, &x->items.n_books, a, e) &&
+           inbox_list(c, &x->items, &x->rows, &x->n_rows, a, e) &&
+           inbox_exceptions(c, &x->odd, &x->exceptions, &x->n_exceptions, a, e);
+}
+
+static void look(looking *x) {
+    err e = {0};
+    if (!db_read(pool, fixture_deadline(30000), mem, look_tx, x, &e)) {
+        fail_msg("%s %s %s", e.reason, e.message, e.detail);
+    }
+}
+
+static void test_list__pages_and_filters(void **state) {
+    (void)state;
+    static const int16_t CONNECTIONS[] = {1, 2}, ALL[] = {1, 2, 3, 4}, REFUSED[] = {3};
+    const inbox_ref first = put("odd\n"), second = put("bad"), third = put("odd\ngood\nodd\n");
+    looking x = {.items = {.connections = CONNECTIONS,
+                           .n_connections = 2,
+                           .states = ALL,
+                           .n_states = 4,
+                           .limit = 2},
+                 .odd = {.limit = 2}};
+    memset(x.items.before.b, 0xff, sizeof x.items.before.b);
+    look(&x);
+    assert_int_equal(x.n_rows, 2);
+    assert_true(uuid_eq(x.rows[0].inbox_id, third.inbox_id));
+    x.items.before = x.rows[1].inbox_id;
+    look(&x);
+    assert_int_equal(x.n_rows, 1);
+    assert_true(uuid_eq(x.rows[0].inbox_id, first.inbox_id));
+    memset(x.items.before.b, 0xff, sizeof x.items.before.b);
+    x.items.states = REFUSED;
+    x.items.n_states = 1;
+    look(&x);
+    assert_int_equal(x.n_rows, 1);
+    assert_true(uuid_eq(x.rows[0].inbox_id, second.inbox_id));
+    // All exceptions, page by page.
+    size_t seen = 0;
+    while (x.n_exceptions > 0) {
+        seen += x.n_exceptions;
+        const inbox_exception_row *last = &x.exceptions[x.n_exceptions - 1];
+        x.odd.after_book_id = last->book_id;
+        x.odd.after_inbox_id = last->inbox_id;
+        x.odd.after_version = last->version;
+        x.odd.after_line = last->line;
+        look(&x);
+    }
+    assert_int_equal(seen, 4);
+    x.odd = (inbox_exception_filter){.reason = STR("BAD_FILE"), .limit = 10};
+    look(&x);
+    assert_int_equal(x.n_exceptions, 1);
+    x.odd = (inbox_exception_filter){.reason = STR(""), .connection = 2, .limit = 10};
+    look(&x);
+    assert_int_equal(x.n_exceptions, 0);
+    x.odd = (inbox_exception_filter){
+        .of_item = true, .inbox_id = third.inbox_id, .reason = STR(""), .limit = 10};
+    look(&x);
+    assert_int_equal(x.n_exceptions, 2);
+    str raw;
+    err e = {0};
+    assert_true(inbox_line_open(keys, &x.exceptions[1], &raw, mem, &e));
+    assert_true(str_eq_c(raw, "odd"));
+}
+
+static void test_books__of_many_merchants__each_once(void **state) {
+    (void)state;
+    fixture_sql("INSERT INTO merchant_book SELECT 'm' || i, 1 + i % 40 * 3"
+                " FROM generate_series(1, 400) i",
+                NULL, 0);
+    looking x = {.items = {.limit = 1}, .odd = {.limit = 1}};
+    look(&x);
+    assert_int_equal(x.items.n_books, 41);
+    for (size_t i = 1; i < x.items.n_books; i++) {
+        assert_int_equal(x.books[i], 1 + 3 * ((int)i - 1));
+    }
+}
+
+// --- Main ------------------------------------------------------------------------------------------------------------
+
+static int group_setup(void **state) {
+    (void)state;
+    char path[] = "/tmp/disburse-ring.XXXXXX";
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    FILE *out = fdopen(fd, "w");
+    fprintf(out, "k1 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n");
+    fclose(out);
+    chmod(path, 0600);
+    log_init("inbox-test", LOG_ERROR + 1);
+    rail_fixture_migrate();
+    pool = fixture_pool(fixture_conninfo(), 4, 30000);
+    err e = {0};
+    keys = crypto_keyring_load(path, &e);
+    assert_non_null(keys);
+    unlink(path);
+    return 0;
+}
+
+static int group_teardown(void **state) {
+    (void)state;
+    crypto_keyring_destroy(keys);
+    db_pool_destroy(pool);
+    return 0;
+}
+
+static int setup(void **state) {
+    (void)state;
+    static const inbox_reader READER = {.connection = CONNECTION, .read = read_words};
+    rail_fixture_clear();
+    fixture_sql("TRUNCATE merchant_book", NULL, 0);
+    understands = false;
+    mem = arena_create(64 * 1024 * 1024);
+    box = inbox_create(pool, keys, clock_system());
+    inbox_listen(box, &READER);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    inbox_unlisten(box, CONNECTION);
+    inbox_destroy(box);
+    arena_destroy(mem);
+    return 0;
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_repair__refused__applied_and_the_old_bytes_stay),
+        TEST(test_dismiss__line__closed_with_its_case_and_stays_so),
+        TEST(test_dismiss__refused_file__dismissed),
+        TEST(test_again__understood_by_now__closed),
+        TEST(test_order__nothing_there_or_switched_off__told),
+        TEST(test_list__pages_and_filters),
+        TEST(test_books__of_many_merchants__each_once),
+    };
+    return cmocka_run_group_tests(tests, group_setup, group_teardown);
+}
