@@ -1,6 +1,7 @@
 """HEARD: every word of a bank is recorded raw before it is matched; one odd line never holds up the others; what matches nothing is an
 exception that a person sees. With the real bank-sim, its sshd, and files that are put into its outbox by hand."""
 
+import grpc
 import pytest
 from support import stubs
 from support.payctl import DONE, SERVICE, USAGE, Payctl
@@ -8,6 +9,7 @@ from support.paying import ACH, INSTANT, RETURNED, SETTLED, Payer
 from support.waiting import wait_until
 
 SENT = 5
+NOBODY = "01930000-0000-7000-8000-000000000000"
 FAST = {"payments-svc": {"saga.lease_ms": 1500, "saga.poll_ms": 50, "saga.backoff_base_ms": 50, "saga.resolve_after_ms": 700,
                          "ach.gather_ms": 100, "ach.poll_ms": 100, "ach.quiet_ms": 5000, "instant.ask_again_ms": 3000,
                          "instant.sweep_ms": 100, "ach.lease_ms": 1000, "ach.retry_base_ms": 20, "ach.retry_cap_ms": 500,
@@ -270,3 +272,28 @@ def test_the_inbox_is_listed_page_by_page(payer):
             break
     assert whole == sorted(set(whole), reverse=True)
     assert len(whole) == int(rows(payer, "SELECT count(*) FROM inbox")[0][0])
+
+
+@pytest.mark.parametrize(("method", "request_", "code"), [
+    ("ListInbox", {"page_size": -1}, grpc.StatusCode.INVALID_ARGUMENT),
+    ("ListInbox", {"states": [99]}, grpc.StatusCode.INVALID_ARGUMENT),
+    ("ListInbox", {"rail": 99}, grpc.StatusCode.INVALID_ARGUMENT),
+    ("ListInbox", {"page_token": "nonsense"}, grpc.StatusCode.INVALID_ARGUMENT),
+    ("GetInbox", {"inbox_id": "x"}, grpc.StatusCode.INVALID_ARGUMENT),
+    ("GetInbox", {"book_id": -1, "inbox_id": NOBODY}, grpc.StatusCode.INVALID_ARGUMENT),
+    ("GetInbox", {"inbox_id": NOBODY}, grpc.StatusCode.NOT_FOUND),
+    ("ListExceptions", {"with_closed": True}, grpc.StatusCode.INVALID_ARGUMENT),
+    ("ListExceptions", {"page_token": "nonsense"}, grpc.StatusCode.INVALID_ARGUMENT),
+    ("ApplyInbox", {"inbox_id": NOBODY, "person": ""}, grpc.StatusCode.INVALID_ARGUMENT),
+    ("ApplyInbox", {"inbox_id": NOBODY, "person": "ann"}, grpc.StatusCode.NOT_FOUND),
+    ("DismissException", {"inbox_id": NOBODY, "person": "ann"}, grpc.StatusCode.INVALID_ARGUMENT),
+    ("DismissException", {"inbox_id": NOBODY, "person": "ann", "reason": "r"}, grpc.StatusCode.NOT_FOUND),
+    ("RepairInbox", {"inbox_id": NOBODY, "person": "ann", "reason": "r"}, grpc.StatusCode.INVALID_ARGUMENT),
+    ("RepairInbox", {"inbox_id": NOBODY, "person": "ann", "reason": "r", "content": b"x"}, grpc.StatusCode.NOT_FOUND),
+])
+def test_what_the_inbox_refuses(payer, method, request_, code):
+    pb = stubs.modules("payments/v1/inbox_service")[0]
+    ask = payer.world.stub("payments/v1/inbox_service", "InboxService", "payments-svc")
+    with pytest.raises(grpc.RpcError) as failure:
+        getattr(ask, method)(getattr(pb, f"{method}Request")(**request_))
+    assert failure.value.code() == code

@@ -13,6 +13,7 @@ enum {
     CONTENT_READ_MAX = 16 * 1024 * 1024, // more is not opened to be shown
     CONTENT_SHOWN_MAX = 95 * 30000,      // an answer stays below 4 MiB
     RAW_SHOWN_MAX = 1000,                // of a line
+    EXCEPTIONS_PAGE_MAX = 500,           // of 4 KiB each, with room for the rest
     REPAIR_MAX = 3000000,
     SCRATCH_MAX = 128 * 1024 * 1024,
     POSITION_LEN = 8 + 16 + 4 + 4
@@ -305,6 +306,7 @@ static void handle_get(rpc_call *call, void *service, const ProtobufCMessage *re
 
 typedef struct exception_listing {
     const payments_service *service;
+    arena *kept; // of the call
     inbox_exception_filter filter;
     Payments__V1__InboxException **out;
     size_t n;
@@ -312,19 +314,20 @@ typedef struct exception_listing {
     uint8_t last[POSITION_LEN]; // of the page
 } exception_listing;
 
-static Payments__V1__InboxException *exception_to_pb(const payments_service *s,
-                                                     const inbox_exception_row *x, arena *a) {
+static Payments__V1__InboxException *
+exception_to_pb(const payments_service *s, const inbox_exception_row *x, arena *scratch, arena *a) {
     Payments__V1__InboxException *out = ARENA_NEW(a, Payments__V1__InboxException);
     ASSERT(out != NULL);
     payments__v1__inbox_exception__init(out);
     str raw = {0};
     err unread = {0};
-    if (inbox_line_open(s->o.keys, x, &raw, a, &unread)) {
+    if (inbox_line_open(s->o.keys, x, &raw, scratch, &unread)) {
         char *open = (char *)(uintptr_t)raw.ptr;
         inbox_mask(open, raw.len);
         const size_t len = text_end(raw, RAW_SHOWN_MAX);
         out->raw = pb_text(a, (str){raw.ptr, len});
         out->raw_cut = len < raw.len;
+        explicit_bzero(open, raw.len);
     }
     out->book_id = x->book_id;
     out->inbox_id = uuid_text(a, x->inbox_id);
@@ -360,12 +363,12 @@ static bool exceptions_tx(db_conn *c, arena *a, void *arg, err *e) {
     if (!inbox_exceptions(c, &l->filter, &rows, &l->n, a, e)) {
         return false;
     }
-    l->out = ARENA_ARRAY(a, Payments__V1__InboxException *, l->n + 1);
+    l->out = ARENA_ARRAY(l->kept, Payments__V1__InboxException *, l->n + 1);
     if (l->out == NULL) {
         return out_of_memory(e);
     }
     for (size_t i = 0; i < l->n; i++) {
-        l->out[i] = exception_to_pb(l->service, &rows[i], a);
+        l->out[i] = exception_to_pb(l->service, &rows[i], a, l->kept);
         if ((int64_t)i < l->size) {
             position_of(&rows[i], l->last);
         }
@@ -417,15 +420,19 @@ static void handle_exceptions(rpc_call *call, void *service, const ProtobufCMess
     const Payments__V1__ListExceptionsRequest *r =
         (const Payments__V1__ListExceptionsRequest *)request;
     Payments__V1__ListExceptionsResponse answer = PAYMENTS__V1__LIST_EXCEPTIONS_RESPONSE__INIT;
-    exception_listing l = {.service = s};
-    arena *a = rpc_arena(call);
+    arena *a = rpc_arena(call), *scratch = arena_create(SCRATCH_MAX);
+    exception_listing l = {.service = s, .kept = a};
     str filters = {0};
     err e = {0};
     const bool ok = page_size_of(r->page_size, &l.size, &e) &&
                     exception_filter_of(r, &l.filter, &e) &&
                     exception_page(r, a, &filters, &l.filter, &e);
+    l.size = l.size > EXCEPTIONS_PAGE_MAX ? EXCEPTIONS_PAGE_MAX : l.size;
     l.filter.limit = (size_t)l.size + 1;
-    if (!ok || !db_read(s->o.pool, rpc_deadline_mono_ms(call), a, exceptions_tx, &l, &e)) {
+    const bool read =
+        ok && db_read(s->o.pool, rpc_deadline_mono_ms(call), scratch, exceptions_tx, &l, &e);
+    arena_destroy(scratch);
+    if (!read) {
         rpc_fail(call, &e);
         return;
     }
