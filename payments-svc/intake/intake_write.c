@@ -46,8 +46,9 @@ static bool copy_sagas(const intake_batch *b, db_conn *c, int64_t now_us, err *e
     db_copy *w = db_copy_begin(
         c, "saga",
         "book_id, payout_id, rail, step, phase, state, attempt, tries, log_seq, events, "
-        "events_seen, due_at, epoch, reason, reason_text, rail_reference, updated_at, lane",
-        18, e);
+        "events_seen, due_at, epoch, reason, reason_text, rail_reference, updated_at, step_since, "
+        "lane",
+        19, e);
     if (w == NULL) {
         return false;
     }
@@ -67,6 +68,7 @@ static bool copy_sagas(const intake_batch *b, db_conn *c, int64_t now_us, err *e
         for (int empty = 0; empty < 3; empty++) { // reason, reason_text, rail_reference
             db_copy_text(w, STR(""));
         }
+        db_copy_time(w, b->fresh[i]->created_us); // updated_at, step_since
         db_copy_time(w, b->fresh[i]->created_us);
         db_copy_i16(w, merchant_lane(b->fresh[i]->idem.merchant_id));
     }

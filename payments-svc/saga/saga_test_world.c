@@ -373,8 +373,8 @@ static bool copy_sagas(db_conn *c, const making *m, int64_t now, err *e) {
     db_copy *w = db_copy_begin(
         c, "saga",
         "book_id, payout_id, rail, step, phase, state, attempt, tries, log_seq, events, "
-        "events_seen, due_at, epoch, reason, reason_text, rail_reference, updated_at",
-        17, e);
+        "events_seen, due_at, epoch, reason, reason_text, rail_reference, updated_at, step_since",
+        18, e);
     for (size_t i = 0; i < m->n; i++) {
         const int16_t shorts[] = {(int16_t)m->rail_id, STEP_RESERVE, PHASE_READY, STATE_PENDING};
         db_copy_row(w);
@@ -391,6 +391,7 @@ static bool copy_sagas(db_conn *c, const making *m, int64_t now, err *e) {
         for (size_t k = 0; k < 3; k++) {
             db_copy_text(w, STR(""));
         }
+        db_copy_time(w, now);
         db_copy_time(w, now);
     }
     return db_copy_end(w, NULL, e);

@@ -60,9 +60,9 @@ void rail_fixture_payout(int64_t book_id, uuid payout_id, int rail_id, int64_t a
         ", '%s', 'm', '%s', %" PRId64 ", '%s', %d, '', '', now(), '%s');"
         "INSERT INTO saga (book_id, payout_id, rail, step, phase, state, attempt, tries, log_seq, "
         "events,"
-        " events_seen, due_at, epoch, reason, reason_text, rail_reference, updated_at) "
+        " events_seen, due_at, epoch, reason, reason_text, rail_reference, updated_at, step_since) "
         "VALUES (%" PRId64 ", '%s', %d, 4, 0, 5, %d, 0, 1, 0, 0, NULL, 1, '', '', '',"
-        " now())",
+        " now(), now())",
         book_id, id, id, amount, currency, rail_id, id, book_id, id, rail_id, attempt);
     fixture_sql(sql, NULL, 0);
 }
