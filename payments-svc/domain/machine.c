@@ -701,6 +701,10 @@ bool saga_try_is_logged(const saga *before) {
            (before->tries % LOGGED_EVERY == 0 && before->tries < TRIES_MAX);
 }
 
+bool saga_is_repeat(const saga *before, saga_step acting) {
+    return acting == before->step || (before->step == STEP_AWAIT && acting == STEP_RESOLVE);
+}
+
 bool saga_is_progress(const saga *before, const saga *after, saga_outcome outcome) {
     const bool still_waits = outcome == OUT_ACCEPTED && before->state == STATE_SENT;
     return (outcome != OUT_RETRY && outcome != OUT_UNKNOWN && !still_waits) ||

@@ -240,6 +240,8 @@ bool saga_writes_off(const saga *s);
 
 // Whether a try that is about to be made is told by the log: the first ones and every tenth are, as is any that was interrupted.
 bool saga_try_is_logged(const saga *before);
+// Whether what a claim acts on is what the tries counted: another step than before is new, and the log tells it.
+bool saga_is_repeat(const saga *before, saga_step acting);
 // Whether an outcome brought the saga on, so that the log tells it in any case.
 bool saga_is_progress(const saga *before, const saga *after, saga_outcome outcome);
 

@@ -446,6 +446,11 @@ static void test_log__first_tries_and_every_tenth(void **state) {
         logged += saga_try_is_logged(&s) ? 1 : 0;
     }
     assert_int_equal(logged, 3 + 9);
+    assert_true(saga_is_repeat(&s, STEP_EXECUTE));
+    assert_false(saga_is_repeat(&s, STEP_CONFIRM)); // the tries were of another step
+    s.step = STEP_AWAIT;
+    assert_true(saga_is_repeat(&s, STEP_RESOLVE));
+    s.step = STEP_EXECUTE;
     s.tries = 5;
     s.phase = PHASE_ACTING; // interrupted: told in any case
     assert_true(saga_try_is_logged(&s));

@@ -269,6 +269,8 @@ static void hand_over(saga_batch *b) {
         }
         ASSERT(saga_on_outcome(&item->now, &item->answer, &item->said, &b->from.policy,
                                b->from.clock));
+        item->quiet =
+            item->quiet && !saga_is_progress(&item->was, &item->now, item->answer.outcome);
         item->acting = STEP_NONE;
         item->handed = true;
         item->rail = NULL;

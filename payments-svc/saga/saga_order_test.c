@@ -180,6 +180,37 @@ static void test_log__tries_in_vain__the_first_and_every_tenth(void **state) {
     assert_int_equal(world_count("SELECT max(seq) - count(*) FROM step_log"), 0);
 }
 
+// The tries were of another step: what is done now is new, and the log tells it.
+static void test_log__a_step_of_the_ledger_after_many_tries(void **state) {
+    (void)state;
+    const uuid id = sent_payout();
+    fixture_sql("UPDATE saga SET tries = 45", NULL, 0);
+    say(id, RAIL_EVENT_SETTLED, 100, "settled");
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE step = 5"), 2);
+    say(id, RAIL_EVENT_RETURNED, 100, "returned");
+    fixture_sql("UPDATE saga SET tries = 45", NULL, 0);
+    saga_batch b = batch(STEP_DONE, 1, 5000);
+    assert_int_equal(claim(&b), 1);
+    end_leases();
+    take_over(); // by the intent, which has the amount and the reason
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 7 AND phase = 1 AND "
+                                 "reason = 'R03' AND hold = ''"),
+                     1);
+}
+
+static void test_log__a_hand_over_after_many_tries(void **state) {
+    (void)state;
+    world.hands_over = true;
+    world_payouts(RAIL_INSTANT, 1, 100, NULL);
+    assert_int_equal(run(STEP_RESERVE).n_moved, 1);
+    fixture_sql("UPDATE saga SET tries = 45", NULL, 0);
+    run(STEP_EXECUTE);
+    assert_int_equal(in_state(STEP_AWAIT, STATE_PROCESSING), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE outcome = 10"), 1);
+}
+
 static void test_recipient_or_payout_missing__holds_one_and_stops_nobody(void **state) {
     (void)state;
     world_payouts(RAIL_INSTANT, 3, 100, NULL);
@@ -262,6 +293,8 @@ int main(void) {
         cmocka_unit_test_setup(test_orders__are_numbered_and_taken_up_one_by_one, fresh),
         cmocka_unit_test_setup(test_write_off__makes_suspense_and_leaves_the_state, fresh),
         cmocka_unit_test_setup(test_log__tries_in_vain__the_first_and_every_tenth, fresh),
+        cmocka_unit_test_setup(test_log__a_step_of_the_ledger_after_many_tries, fresh),
+        cmocka_unit_test_setup(test_log__a_hand_over_after_many_tries, fresh),
         cmocka_unit_test_setup(test_recipient_or_payout_missing__holds_one_and_stops_nobody, fresh),
         cmocka_unit_test_setup(test_step_since__is_when_the_step_was_entered, fresh),
         cmocka_unit_test_setup(test_numbers__of_the_machine_are_those_of_the_schema, fresh),

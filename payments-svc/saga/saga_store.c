@@ -197,7 +197,7 @@ static void decide(saga_batch *b) {
         saga_item *item = &b->items[i];
         item->acting =
             saga_on_claim(&item->now, &item->said, &b->from.policy, b->from.clock, &item->note);
-        item->quiet = !saga_try_is_logged(&item->was);
+        item->quiet = !saga_try_is_logged(&item->was) && saga_is_repeat(&item->was, item->acting);
         if (item->now.attempt != item->was.attempt) {
             item->reference = (str){"", 0}; // of the attempt before
         }

@@ -101,7 +101,7 @@ static bool bring_up(const db_rows *rows, size_t row, saga_item *item) {
     if (db_is_null(rows, row, k)) {
         item->epoch++;
         saga_take_over(&item->now, NULL, &TAKEN_OVER, clock_system());
-        return !saga_try_is_logged(&item->was);
+        return !saga_try_is_logged(&item->was) && saga_is_repeat(&item->was, item->now.step);
     }
     const saga_intent intent = {.step = (saga_step)db_get_i16(rows, row, k),
                                 .attempt = db_get_i32(rows, row, k + 1),
