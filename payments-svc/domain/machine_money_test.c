@@ -438,6 +438,35 @@ static void test_cancel__while_it_is_reserved__waits_for_the_reservation(void **
     assert_int_equal(claim_events(&s, &order, 1), STEP_CANCEL);
 }
 
+// A reservation that may be there is released, whoever gives the payout up.
+static void test_held_at_reserve__given_up__the_reservation_is_released(void **state) {
+    (void)state;
+    const saga_event_kind orders[] = {EVENT_CANCEL, EVENT_GIVE_BACK};
+    const saga_step to[] = {STEP_CANCEL, STEP_VOID};
+    const saga_state ends[] = {STATE_CANCELED, STATE_FAILED};
+    for (size_t i = 0; i < 2; i++) {
+        saga s = fresh();
+        act(&s, STEP_RESERVE, OUT_BURNED);
+        assert_int_equal(claim(&s), STEP_RESERVE);
+        assert_true(come(&s, OUT_BROKEN, WORD_NONE));
+        give(&s, orders[i]);
+        assert_int_equal(s.step, to[i]);
+        assert_int_equal(s.reserve_leg, 2);
+        act(&s, to[i], OUT_DONE);
+        assert_int_equal(s.state, ends[i]);
+
+        saga orphan = fresh(); // its worker is gone, and nobody knows what it did
+        saga_hold(&orphan, STR("LEASE_WITHOUT_INTENT"), STR("its worker is gone"));
+        give(&orphan, orders[i]);
+        assert_int_equal(orphan.step, to[i]);
+    }
+    saga released = fresh();
+    saga_hold(&released, STR("LEASE_WITHOUT_INTENT"), STR("its worker is gone"));
+    give(&released, EVENT_RELEASE);
+    const saga_event order = ordered(EVENT_CANCEL, 2);
+    assert_int_equal(claim_events(&released, &order, 1), STEP_RESERVE); // it waits
+}
+
 static void test_gate__no_control_is_configured__passes_at_once(void **state) {
     (void)state;
     saga s = at(STEP_GATE, PHASE_READY, STATE_PENDING, 0);
@@ -483,6 +512,7 @@ int main(void) {
         cmocka_unit_test(test_cancel__until_it_is_at_the_bank),
         cmocka_unit_test(test_cancel__in_a_submission__once_it_was_taken_out),
         cmocka_unit_test(test_cancel__while_it_is_reserved__waits_for_the_reservation),
+        cmocka_unit_test(test_held_at_reserve__given_up__the_reservation_is_released),
         cmocka_unit_test(test_gate__no_control_is_configured__passes_at_once),
         cmocka_unit_test(test_hold__a_second_reason__stands_beside_the_first),
     };

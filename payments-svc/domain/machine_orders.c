@@ -31,7 +31,7 @@ static const fsm_edge ORDER_EDGES[] = {
     {STEP_CANCEL, EVENT_MARK_PAID, STEP_CONFIRM},
     {STEP_DONE, EVENT_MARK_PAID, STEP_CONFIRM}, // without a reservation; SETTLED stays
 
-    {STEP_RESERVE, EVENT_GIVE_BACK, STEP_DONE}, // nothing was taken
+    {STEP_RESERVE, EVENT_GIVE_BACK, STEP_VOID}, // it may have been reserved
     {STEP_EXECUTE, EVENT_GIVE_BACK, STEP_VOID},
     {STEP_RESOLVE, EVENT_GIVE_BACK, STEP_VOID},
     {STEP_AWAIT, EVENT_GIVE_BACK, STEP_VOID},
@@ -44,7 +44,7 @@ static const fsm_edge ORDER_EDGES[] = {
     {STEP_DONE, EVENT_WRITE_OFF, STEP_DONE}, // the difference to the bank goes to suspense
 
     {STEP_GATE, EVENT_CANCEL, STEP_DONE},
-    {STEP_RESERVE, EVENT_CANCEL, STEP_DONE},
+    {STEP_RESERVE, EVENT_CANCEL, STEP_CANCEL}, // DONE when certainly nothing was reserved
     {STEP_EXECUTE, EVENT_CANCEL, STEP_CANCEL},
     {STEP_RESOLVE, EVENT_CANCEL, STEP_CANCEL}, // only what was never taken
     {STEP_AWAIT, EVENT_CANCEL, STEP_CANCEL},
@@ -53,6 +53,12 @@ static const fsm ORDERS = {"saga.order", EDGES(ORDER_EDGES), NULL, NULL};
 
 static bool is_held(const saga *s) {
     return s->hold[0] != '\0';
+}
+
+// Certain that the ledger was never asked to reserve it. One that was held may have been acted on by a worker that is gone; who
+// releases it counts that as a try.
+static bool is_untouched(const saga *s) {
+    return s->step == STEP_RESERVE && s->phase == PHASE_READY && s->tries == 0 && !is_held(s);
 }
 
 // Certain that nobody is, or may be, at the bank with the present attempt.
@@ -128,6 +134,9 @@ static bool find(const saga *s, const saga_said *said, saga_event_kind order, in
         *why = s->step == STEP_DONE ? "it has ended" : "not at the step that it stands at";
         return false;
     }
+    if (order == EVENT_CANCEL && is_untouched(s)) {
+        *to = STEP_DONE;
+    }
     *why = guard(s, said, order);
     return *why == NULL;
 }
@@ -163,13 +172,17 @@ static void mark_paid(saga *s, const clock_source *clock) {
     stand_at(s, STEP_CONFIRM, clock);
 }
 
-static void give_back(saga *s, saga_step to, str text, const saga_said *said,
-                      const clock_source *clock) {
-    const str code = STR("GIVEN_BACK");
+// A reservation that may be there is under the number that was tried last: those before have failed.
+static void leave_reserve(saga *s) {
     if (s->step == STEP_RESERVE) {
-        saga_set_reason(s, code, text);
-        saga_finish(s, STATE_FAILED, said, clock);
-    } else if (takes_again(s)) {
+        s->reserve_leg = s->leg;
+        s->state = STATE_PROCESSING;
+    }
+}
+
+static void give_back(saga *s, saga_step to, str text, const clock_source *clock) {
+    const str code = STR("GIVEN_BACK");
+    if (takes_again(s)) {
         s->moving = 0;
         s->outlook = STATE_NONE;
         s->judged = 0; // what the bank has is still to be judged
@@ -181,6 +194,7 @@ static void give_back(saga *s, saga_step to, str text, const saga_said *said,
             s->moving = s->amount - s->returned;
             saga_set_reason(s, code, text);
         } else if (to == STEP_VOID && s->step != STEP_VOID) {
+            leave_reserve(s);
             saga_head_for_void(s, STATE_FAILED, code, text);
         }
         stand_at(s, to, clock);
@@ -205,6 +219,7 @@ static void cancel(saga *s, saga_step to, str text, const saga_said *said,
         saga_finish(s, STATE_CANCELED, said, clock);
         return;
     }
+    leave_reserve(s);
     s->outlook = STATE_CANCELED;
     s->state = STATE_PROCESSING;
     stand_at(s, STEP_CANCEL, clock);
@@ -222,10 +237,14 @@ static void carry_out(saga *s, saga_step to, const saga_said *said, const clock_
         stand_at(s, STEP_EXECUTE, clock);
         return;
     case EVENT_MARK_PAID: mark_paid(s, clock); return;
-    case EVENT_GIVE_BACK: give_back(s, to, text, &seen, clock); return;
+    case EVENT_GIVE_BACK: give_back(s, to, text, clock); return;
     case EVENT_WRITE_OFF: write_off(s, said, clock); return;
     case EVENT_CANCEL: cancel(s, to, text, &seen, clock); return;
     case EVENT_RELEASE:
+        if (s->step == STEP_RESERVE && s->tries == 0) {
+            s->tries = 1; // it may have been reserved: see is_untouched
+        }
+        break;
     case EVENT_ACCEPTED:
     case EVENT_REFUSED:
     case EVENT_SETTLED:

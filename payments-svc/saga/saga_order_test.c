@@ -180,6 +180,30 @@ static void test_log__tries_in_vain__the_first_and_every_tenth(void **state) {
     assert_int_equal(world_count("SELECT max(seq) - count(*) FROM step_log"), 0);
 }
 
+// Held at RESERVE, whose worker is gone: the reservation may have been made, or not.
+static void test_held_at_reserve__given_up__no_reservation_stays(void **state) {
+    (void)state;
+    uuid ids[2];
+    world_payouts(RAIL_INSTANT, 1, 100, &ids[0]);
+    world.ledger_failures = 1;
+    world.ledger_lost_answer = true;
+    assert_int_equal(run(STEP_RESERVE).n_moved, 1); // made, and its answer was lost
+    assert_int_equal(world_available(), 999900);
+    world_payouts(RAIL_INSTANT, 1, 50, &ids[1]); // never made
+    fixture_sql("UPDATE saga SET tries = 0, hold = 'LEASE_WITHOUT_INTENT', held_state = state, "
+                "state = 10, due_at = NULL",
+                NULL, 0);
+    give(ids[0], RAIL_EVENT_GIVE_BACK, "order");
+    give(ids[1], RAIL_EVENT_CANCEL, "order");
+    assert_int_equal(run(STEP_RESERVE).n_moved, 2);
+    assert_int_equal(run(STEP_VOID).n_moved, 1);
+    assert_int_equal(run(STEP_CANCEL).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_FAILED), 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_CANCELED), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE hold <> ''"), 0);
+    assert_int_equal(world_available(), 1000000);
+}
+
 // The tries were of another step: what is done now is new, and the log tells it.
 static void test_log__a_step_of_the_ledger_after_many_tries(void **state) {
     (void)state;
@@ -293,6 +317,7 @@ int main(void) {
         cmocka_unit_test_setup(test_orders__are_numbered_and_taken_up_one_by_one, fresh),
         cmocka_unit_test_setup(test_write_off__makes_suspense_and_leaves_the_state, fresh),
         cmocka_unit_test_setup(test_log__tries_in_vain__the_first_and_every_tenth, fresh),
+        cmocka_unit_test_setup(test_held_at_reserve__given_up__no_reservation_stays, fresh),
         cmocka_unit_test_setup(test_log__a_step_of_the_ledger_after_many_tries, fresh),
         cmocka_unit_test_setup(test_log__a_hand_over_after_many_tries, fresh),
         cmocka_unit_test_setup(test_recipient_or_payout_missing__holds_one_and_stops_nobody, fresh),

@@ -160,6 +160,10 @@ static saga_answer judge_status(const saga_item *item, Ledger__V1__CreateTransfe
          LEDGER_IS(status, PENDING_TRANSFER_ALREADY_POSTED))) {
         return done; // under another number
     }
+    // Given up while it stood at RESERVE, before any attempt: then the reservation was never made, or its id has failed.
+    if (frees && item->now.attempt == 0 && LEDGER_IS(status, PENDING_TRANSFER_NOT_FOUND)) {
+        return done;
+    }
     if (item->acting == STEP_RESERVE) {
         return judge_reserve(item, status);
     }
