@@ -407,8 +407,21 @@ static void test_cancel__until_it_is_at_the_bank(void **state) {
     saga orphan = fresh();
     act(&orphan, STEP_RESERVE, OUT_DONE);
     assert_int_equal(claim(&orphan), STEP_EXECUTE);
-    refuse(&orphan, EVENT_CANCEL);
-    assert_int_equal(claim(&orphan), STEP_RESOLVE); // and is still asked for
+    const saga_event order = ordered(EVENT_CANCEL, 1);
+    saga paid = orphan;
+    assert_int_equal(claim_events(&orphan, &order, 1), STEP_RESOLVE); // it is asked for first
+    assert_true(come_events(&orphan, OUT_UNKNOWN, &order, 1));
+    assert_int_equal(claim_events(&orphan, &order, 1), STEP_RESOLVE); // nobody knows yet
+    assert_true(come_events(&orphan, OUT_RETRY, &order, 1));
+    assert_int_equal(claim_events(&orphan, &order, 1), STEP_NONE); // the bank has not got it
+    assert_int_equal(note.outcome, OUT_ORDERED);
+    assert_int_equal(orphan.step, STEP_CANCEL);
+
+    assert_int_equal(claim_events(&paid, &order, 1), STEP_RESOLVE);
+    assert_true(come_events(&paid, OUT_ACCEPTED, &order, 1));
+    assert_int_equal(claim_events(&paid, &order, 1), STEP_NONE); // the bank has it
+    assert_int_equal(note.outcome, OUT_NOT_ORDERED);
+    assert_int_equal(paid.step, STEP_AWAIT);
 }
 
 static void test_cancel__in_a_submission__once_it_was_taken_out(void **state) {

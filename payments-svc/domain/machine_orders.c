@@ -61,10 +61,11 @@ static bool is_untouched(const saga *s) {
     return s->step == STEP_RESERVE && s->phase == PHASE_READY && s->tries == 0 && !is_held(s);
 }
 
-// Certain that nobody is, or may be, at the bank with the present attempt.
+// Certain that nobody is, or may be, at the bank with the present attempt. One that was unknown stands at EXECUTE again only after
+// the bank was asked and has not got it.
 static bool is_away_from_the_bank(const saga *s, const saga_said *said) {
     return said->word == WORD_NOT_TAKEN ||
-           (s->step == STEP_EXECUTE && s->phase == PHASE_READY && s->doubt == DOUBT_NONE);
+           (s->step == STEP_EXECUTE && s->phase == PHASE_READY && s->doubt != DOUBT_REFUSED);
 }
 
 static const char *guard_cancel(const saga *s, const saga_said *said) {
@@ -254,15 +255,21 @@ static void carry_out(saga *s, saga_step to, const saga_said *said, const clock_
     stand_at(s, s->step, clock);
 }
 
-// A reservation that may have been made already is completed first; the order is for what comes after.
-static bool has_to_wait(const saga *s, saga_event_kind order) {
-    return order == EVENT_CANCEL && s->step == STEP_RESERVE && s->hold[0] == '\0' &&
-           (s->phase == PHASE_ACTING || s->tries > 0);
+// A reservation that may have been made already is completed first, and what may be at the bank is asked for first; the order is for
+// what comes after.
+static bool has_to_wait(const saga *s, const saga_said *said) {
+    if (said->order.kind != EVENT_CANCEL || is_held(s)) {
+        return false;
+    }
+    const bool is_asked_for =
+        s->step == STEP_RESOLVE || (s->step == STEP_EXECUTE && s->phase == PHASE_ACTING);
+    return (s->step == STEP_RESERVE && !is_untouched(s)) ||
+           (is_asked_for && !is_away_from_the_bank(s, said));
 }
 
 bool saga_take_order(saga *s, const saga_said *said, const clock_source *clock, saga_note *note) {
     const saga_event *order = &said->order;
-    if (order->order == 0 || has_to_wait(s, order->kind)) {
+    if (order->order == 0 || has_to_wait(s, said)) {
         return false;
     }
     const char *why = NULL;

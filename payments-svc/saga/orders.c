@@ -11,7 +11,7 @@ typedef struct standing {
     saga_item item;
     int rail_id;
     bool leased;     // a worker has it
-    bool is_ordered; // an order to cancel waits to be taken up
+    bool is_ordered; // an order to cancel was accepted before, whatever has become of it
 } standing;
 
 static bool not_cancelable(const char *why, err *e) {
@@ -102,6 +102,7 @@ bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *
         !look(c, x, &s, a, e)) {
         return false;
     }
+    // Who asks again is answered as before.
     if (s.item.was.state == STATE_CANCELED || s.item.was.step == STEP_CANCEL || s.is_ordered) {
         return true;
     }

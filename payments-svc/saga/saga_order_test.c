@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "saga/orders.h"
 #include "saga/saga_test_worker.h"
 
 static void say(uuid id, rail_event_kind kind, int64_t amount, const char *event_id) {
@@ -204,6 +205,33 @@ static void test_held_at_reserve__given_up__no_reservation_stays(void **state) {
     assert_int_equal(world_available(), 1000000);
 }
 
+static bool cancel_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    const saga_cancellation x = {.book_id = WORLD_BOOK,
+                                 .payout_id = *(const uuid *)arg,
+                                 .actor = STR("ada"),
+                                 .reason = STR("a mistake"),
+                                 .now_us = clock_wall_us(clock_system())};
+    return saga_cancel(NULL, c, &x, a, e);
+}
+
+static bool cancels(uuid id) {
+    err e;
+    err_clear(&e);
+    return db_transact(world_pool(), fixture_deadline(5000), memory_2, cancel_in_tx, &id, &e);
+}
+
+// Who asks again does not hear that it is impossible, though the bank was faster than the order.
+static void test_cancel__accepted_before__is_answered_as_before(void **state) {
+    (void)state;
+    const uuid id = sent_payout();
+    assert_false(cancels(id));
+    give(id, RAIL_EVENT_CANCEL, "order");
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1); // not possible any more
+    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE outcome = 14"), 1);
+    assert_true(cancels(id));
+    assert_int_equal(world_count("SELECT count(*) FROM rail_event WHERE kind = 25"), 1);
+}
+
 // The tries were of another step: what is done now is new, and the log tells it.
 static void test_log__a_step_of_the_ledger_after_many_tries(void **state) {
     (void)state;
@@ -318,6 +346,7 @@ int main(void) {
         cmocka_unit_test_setup(test_write_off__makes_suspense_and_leaves_the_state, fresh),
         cmocka_unit_test_setup(test_log__tries_in_vain__the_first_and_every_tenth, fresh),
         cmocka_unit_test_setup(test_held_at_reserve__given_up__no_reservation_stays, fresh),
+        cmocka_unit_test_setup(test_cancel__accepted_before__is_answered_as_before, fresh),
         cmocka_unit_test_setup(test_log__a_step_of_the_ledger_after_many_tries, fresh),
         cmocka_unit_test_setup(test_log__a_hand_over_after_many_tries, fresh),
         cmocka_unit_test_setup(test_recipient_or_payout_missing__holds_one_and_stops_nobody, fresh),

@@ -222,7 +222,7 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "SELECT " SAGA_COLUMNS ", s.rail, EXISTS (SELECT 1 FROM saga_lease AS l WHERE l.book_id = "
          "s.book_id AND l.rail = s.rail AND s.payout_id = ANY(l.payout_ids)), "
          "EXISTS (SELECT 1 FROM rail_event AS e WHERE e.book_id = s.book_id AND e.payout_id = "
-         "s.payout_id AND e.kind = 25 AND e.order_number > coalesce(s.orders, 0)) "
+         "s.payout_id AND e.kind = 25) "
          "FROM saga AS s WHERE s.book_id = $1 AND s.payout_id = $2"},
     // Orders of one payout are numbered one after the other, whoever gives them. The next statement sees those before.
     [SAGA_SQL_LOCK_ORDERED] = {"saga_lock_ordered",
