@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "ledger/accounts.h"
 #include "saga/orders.h"
 #include "saga/saga_test_worker.h"
 
@@ -232,6 +233,21 @@ static void test_cancel__accepted_before__is_answered_as_before(void **state) {
     assert_int_equal(world_count("SELECT count(*) FROM rail_event WHERE kind = 25"), 1);
 }
 
+// A ledger that is down is asked once for a batch, not once for each of its payouts.
+static void test_reserve__no_clearing_account__the_ledger_is_asked_once(void **state) {
+    (void)state;
+    ledger_accounts *accounts = ledger_accounts_create(NULL);
+    const saga_tools tools = {.accounts = accounts, .ledger_timeout_ms = 1000};
+    world_payouts(RAIL_INSTANT, 5, 100, NULL);
+    world.no_accounts = true;
+    saga_batch b = batch(STEP_RESERVE, 9, 600);
+    assert_int_equal(saga_batch_run(&b, &tools, keeper).n_moved, 5);
+    ledger_accounts_destroy(accounts);
+    assert_int_equal(world_look().accounts_asked, 1);
+    assert_int_equal(world_look().ledger_transfers, 0);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 1 AND tries = 1"), 5);
+}
+
 // The tries were of another step: what is done now is new, and the log tells it.
 static void test_log__a_step_of_the_ledger_after_many_tries(void **state) {
     (void)state;
@@ -347,6 +363,7 @@ int main(void) {
         cmocka_unit_test_setup(test_log__tries_in_vain__the_first_and_every_tenth, fresh),
         cmocka_unit_test_setup(test_held_at_reserve__given_up__no_reservation_stays, fresh),
         cmocka_unit_test_setup(test_cancel__accepted_before__is_answered_as_before, fresh),
+        cmocka_unit_test_setup(test_reserve__no_clearing_account__the_ledger_is_asked_once, fresh),
         cmocka_unit_test_setup(test_log__a_step_of_the_ledger_after_many_tries, fresh),
         cmocka_unit_test_setup(test_log__a_hand_over_after_many_tries, fresh),
         cmocka_unit_test_setup(test_recipient_or_payout_missing__holds_one_and_stops_nobody, fresh),

@@ -141,12 +141,13 @@ bool ledger_create_accounts(rpc_client *c, int64_t book_id, const ledger_account
     (void)accounts;
     (void)deadline_mono_ms;
     (void)a;
-    (void)e;
     ASSERT(book_id == WORLD_BOOK && n == 1);
     pthread_mutex_lock(&mutex);
-    seen.accounts_made++;
+    const bool made = !world.no_accounts;
+    seen.accounts_asked++;
+    seen.accounts_made += made ? 1 : 0;
     pthread_mutex_unlock(&mutex);
-    return true;
+    return made || err_set(e, ERR_UNAVAILABLE, "DOWN", "the ledger is down");
 }
 
 // --- The rail --------------------------------------------------------------------------------------------------------
