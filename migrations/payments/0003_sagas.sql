@@ -18,7 +18,6 @@ ALTER TABLE saga
     ADD COLUMN hold        text NOT NULL DEFAULT '', -- why a person must look; '' when it is not held
     ADD COLUMN hold_text   text NOT NULL DEFAULT '', -- the same for people
     ADD COLUMN held_state  smallint,                 -- while it is held (state 10): the state that it has beside the hold
-    ADD COLUMN step_since  timestamptz,              -- when the step was entered
     ADD COLUMN doubt       smallint,                 -- 1: the attempt was unknown once; 2: and a repeat of it was refused
     ADD COLUMN returned    bigint,                   -- of a settled payout: minor units that were moved back since
     ADD COLUMN moving      bigint,                   -- minor units that the present step of the ledger moves; NULL: all
@@ -27,6 +26,7 @@ ALTER TABLE saga
     ADD COLUMN reserve_leg integer,                  -- number that the reservation was made under; NULL: 1
     ADD COLUMN orders      integer,                  -- number of the last order that was taken up
     ADD COLUMN judged      integer;                  -- so many events were judged by a person and hold it no more
+ALTER TABLE saga ADD COLUMN step_since timestamptz; -- when the step was entered
 UPDATE saga SET step_since = updated_at;
 ALTER TABLE saga ALTER COLUMN step_since SET NOT NULL; -- without a default: whoever adds a saga says when
 
