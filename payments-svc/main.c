@@ -17,6 +17,7 @@
 #include "recon/recon.h"
 #include "saga/engine.h"
 #include "saga/recovery.h"
+#include "submissions/recovery.h"
 
 enum {
     RAILS_MAX = 2,
@@ -128,6 +129,7 @@ typedef struct program {
     pools pools;   // all else
     guard *guard;
     saga_recovery sagas; // what they compare in a recovery
+    submission_recovery submissions;
     crypto_keyring *keys;
     rpc_client *ledger;
     ledger_accounts *accounts;
@@ -220,6 +222,7 @@ static bool start_rails(program *p, err *e) {
             return false;
         }
         ach_rail_use_inbox(p->ach, p->inbox);
+        ach_rail_use_guard(p->ach, p->guard);
         add_rail(p, p->ach);
     }
     if (s->instant.enabled) {
@@ -253,7 +256,9 @@ static bool start_ledger_client(program *p, err *e) {
 static bool start_engine(program *p, err *e) {
     const settings *s = &p->settings;
     p->sagas = (saga_recovery){p->pools.look, p->rails, p->n_rails};
-    const guard_part parts[] = {saga_recovery_part(&p->sagas)};
+    p->submissions = (submission_recovery){p->rails, p->n_rails};
+    const guard_part parts[] = {saga_recovery_part(&p->sagas),
+                                submission_recovery_part(&p->submissions)};
     guard_watch(p->guard, parts, sizeof parts / sizeof parts[0]);
     const saga_engine_options o = {
         .pool = p->pools.engine,
@@ -335,6 +340,7 @@ static void stop(void *self) {
     p->engine = NULL;
     pthread_rwlock_unlock(&p->engine_lock);
     saga_engine_stop(engine);
+    ach_rail_stop(p->ach);
     guard_unwatch(p->guard);
     ach_rail_destroy(p->ach);
     instant_rail_destroy(p->instant);

@@ -58,7 +58,8 @@ static bool still_ours(void *arg, bool last_step) {
     run *r = arg;
     // Counted before it is written: when the answer is lost, it may have been.
     r->c.known.at_risk += last_step ? 1 : 0;
-    return subm_still_ours(r->s->o.pool, &r->c, last_step, r->s->o.lease_ms, r->s->scratch);
+    return subm_still_ours(r->s->o.pool, r->s->o.guard, &r->c, last_step, r->s->o.lease_ms,
+                           r->s->scratch);
 }
 
 // Writes a change; false when the submission is not ours any more, or it could not be written: then its lease runs out, and the next
@@ -291,7 +292,7 @@ static void run_task(run *r) {
 static bool handle(submission_sender *s, subm_key key) {
     run r = {.s = s};
     err e = {0};
-    if (!subm_claim(s->o.pool, key, s->owner, s->o.lease_ms, &r.c, s->a, &e)) {
+    if (!subm_claim(s->o.pool, s->o.guard, key, s->owner, s->o.lease_ms, &r.c, s->a, &e)) {
         if (err_is_set(&e)) {
             complain(s, "submission.claim_failed", &e);
         }
@@ -317,7 +318,8 @@ size_t submission_sender_run(submission_sender *s) {
     subm_key *due = NULL, keys[DUE_MAX];
     size_t n = 0, handled = 0;
     err e = {0};
-    if (!subm_due(s->o.pool, s->o.channel.connection, DUE_MAX, &due, &n, s->a, &e)) {
+    const bool sends = s->o.guard == NULL || guard_may_send(s->o.guard);
+    if (!subm_due(s->o.pool, s->o.channel.connection, sends, DUE_MAX, &due, &n, s->a, &e)) {
         complain(s, "submission.scan_failed", &e);
         n = 0;
     }
@@ -438,6 +440,11 @@ submission_sender *submission_sender_create(const submission_sender_options *o) 
     pthread_cond_init(&s->changed, &monotonic);
     pthread_condattr_destroy(&monotonic);
     return s;
+}
+
+void submission_sender_use_guard(submission_sender *s, guard *g) {
+    ASSERT(!s->started);
+    s->o.guard = g;
 }
 
 bool submission_sender_start(submission_sender *s, err *e) {

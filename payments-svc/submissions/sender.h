@@ -4,6 +4,7 @@
 #define SUBMISSIONS_SENDER_H
 
 #include "crypto/crypto.h"
+#include "guard/guard.h"
 #include "submissions/submissions.h"
 
 // What is sent. Borrowed by the channel during a call.
@@ -44,6 +45,7 @@ typedef struct submission_channel {
 
 typedef struct submission_sender_options {
     db_pool *pool;
+    guard *guard; // lets nothing be sent in a recovery; NULL: there is none
     crypto_keyring *keys;
     const clock_source *clock;
     submission_channel channel;
@@ -59,6 +61,8 @@ typedef struct submission_sender_options {
 typedef struct submission_sender submission_sender;
 // Makes it, without a thread. Copies the options; what they point to must outlive it. Never fails.
 submission_sender *submission_sender_create(const submission_sender_options *o);
+// As the option. Before the start.
+void submission_sender_use_guard(submission_sender *s, guard *g);
 bool submission_sender_start(submission_sender *s, err *e) WARN_UNUSED; // at most once
 // A submission is about to be committed: the database is asked more often for a moment. Any thread; cheap.
 void submission_sender_expect(submission_sender *s);

@@ -24,11 +24,12 @@ static bool read_rows(db_conn *c, arena *a, void *arg, err *e) {
     return db_exec(c, submissions_sql(r->sql), r->params, a, &r->rows, NULL, e);
 }
 
-bool subm_due(db_pool *pool, int connection, size_t max, subm_key **keys, size_t *n, arena *a,
-              err *e) {
+bool subm_due(db_pool *pool, int connection, bool sends, size_t max, subm_key **keys, size_t *n,
+              arena *a, err *e) {
     reading r = {SUBM_SQL_DUE, db_params_create(a), NULL};
     db_i16(r.params, (int16_t)connection);
     db_i64(r.params, (int64_t)max);
+    db_bool(r.params, sends);
     if (!db_read(pool, deadline(), a, read_rows, &r, e)) {
         return false;
     }
@@ -124,7 +125,20 @@ static void read_claimed(const db_rows *rows, subm_claimed *out) {
     out->now_us = db_get_time(rows, 0, 14);
 }
 
+// The database of this session is the one that the guard knows.
+static bool check_timeline(db_conn *c, guard *g, arena *a, err *e) {
+    db_rows *rows = NULL;
+    if (g == NULL) {
+        return true;
+    }
+    return db_exec(c, submissions_sql(SUBM_SQL_TIMELINE), NULL, a, &rows, NULL, e) &&
+           (guard_same_timeline(g, db_get_str(rows, 0, 0)) ||
+            err_set(e, ERR_FAILED_PRECONDITION, "TIMELINE",
+                    "the database is on another timeline than before: it may have forgotten"));
+}
+
 typedef struct claiming {
+    guard *g;
     subm_key key;
     uuid owner;
     int64_t lease_ms;
@@ -140,8 +154,10 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     db_uuid(p, k->key.id);
     db_uuid(p, k->owner);
     db_i64(p, k->lease_ms);
+    db_bool(p, k->g == NULL || guard_may_send(k->g));
     k->ours = false;
-    if (!db_exec(c, submissions_sql(SUBM_SQL_CLAIM), p, a, &rows, NULL, e)) {
+    if (!check_timeline(c, k->g, a, e) ||
+        !db_exec(c, submissions_sql(SUBM_SQL_CLAIM), p, a, &rows, NULL, e)) {
         return false;
     }
     if (db_count(rows) == 0) {
@@ -153,9 +169,9 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     return subm_evidence_read(c, k->key.book_id, k->key.id, k->out, a, e);
 }
 
-bool subm_claim(db_pool *pool, subm_key key, uuid owner, int64_t lease_ms, subm_claimed *out,
-                arena *a, err *e) {
-    claiming k = {key, owner, lease_ms, out, false};
+bool subm_claim(db_pool *pool, guard *g, subm_key key, uuid owner, int64_t lease_ms,
+                subm_claimed *out, arena *a, err *e) {
+    claiming k = {g, key, owner, lease_ms, out, false};
     err_clear(e);
     if (!db_transact(pool, deadline(), a, claim_in_tx, &k, e)) {
         return false; // a claim whose COMMIT is unknown ends with its lease
@@ -166,6 +182,7 @@ bool subm_claim(db_pool *pool, subm_key key, uuid owner, int64_t lease_ms, subm_
 // --- The fence ---------------------------------------------------------------------------------------------------------
 
 typedef struct fencing {
+    guard *g;
     const subm_claimed *s;
     int64_t lease_ms;
     bool last_step;
@@ -180,20 +197,21 @@ static bool fence_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     db_uuid(p, f->s->owner);
     db_i64(p, f->s->epoch);
     db_i64(p, f->lease_ms);
-    return db_exec(c, submissions_sql(SUBM_SQL_STILL_OURS), p, a, NULL, &f->n, e) &&
+    return check_timeline(c, f->g, a, e) &&
+           db_exec(c, submissions_sql(SUBM_SQL_STILL_OURS), p, a, NULL, &f->n, e) &&
            (f->n != 1 || !f->last_step ||
             subm_evidence_add(c, f->s->book_id, f->s->id, EVIDENCE_LAST_STEP, f->s->epoch,
                               f->s->owner, (uuid){{0}}, "", a, e));
 }
 
-bool subm_still_ours(db_pool *pool, const subm_claimed *s, bool last_step, int64_t lease_ms,
-                     arena *a) {
-    fencing f = {s, lease_ms, last_step, 0};
+bool subm_still_ours(db_pool *pool, guard *g, const subm_claimed *s, bool last_step,
+                     int64_t lease_ms, arena *a) {
+    fencing f = {g, s, lease_ms, last_step, 0};
     err e = {0};
     // Far below the lease, so that an answer that comes late is not believed.
     const int64_t until = clock_mono_ms(clock_system()) + lease_ms / 4;
-    return db_transact(pool, until, a, fence_in_tx, &f, &e) && f.n == 1 &&
-           clock_mono_ms(clock_system()) < until;
+    return (g == NULL || guard_may_send(g)) && db_transact(pool, until, a, fence_in_tx, &f, &e) &&
+           f.n == 1 && clock_mono_ms(clock_system()) < until;
 }
 
 // --- Writing -----------------------------------------------------------------------------------------------------------

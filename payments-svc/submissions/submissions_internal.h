@@ -3,6 +3,7 @@
 #define SUBMISSIONS_SUBMISSIONS_INTERNAL_H
 
 #include "cases/cases.h"
+#include "guard/guard.h"
 #include "submissions/submissions.h"
 
 enum {
@@ -36,16 +37,18 @@ typedef struct subm_key {
     int64_t book_id;
     uuid id;
 } subm_key;
-// Submissions of a connection that are due and that nobody has. @arena
-bool subm_due(db_pool *pool, int connection, size_t max, subm_key **keys, size_t *n, arena *a,
-              err *e) WARN_UNUSED;
-// False with *e clear when somebody else has it, or it is not due any more.
-bool subm_claim(db_pool *pool, subm_key key, uuid owner, int64_t lease_ms, subm_claimed *out,
-                arena *a, err *e) WARN_UNUSED;
-// Renews the lease if it is still ours: the fence (promise FENCED). False when it is not, or nobody can say. last_step: writes down, in
+// Submissions of a connection that are due and that nobody has; without sends only those that were begun. @arena
+bool subm_due(db_pool *pool, int connection, bool sends, size_t max, subm_key **keys, size_t *n,
+              arena *a, err *e) WARN_UNUSED;
+// False with *e clear when somebody else has it, or it is not due any more. One that was not
+// begun is only claimed while g lets it be sent, and none on another timeline than g knows (FAILED_PRECONDITION, TIMELINE). g may be NULL.
+bool subm_claim(db_pool *pool, guard *g, subm_key key, uuid owner, int64_t lease_ms,
+                subm_claimed *out, arena *a, err *e) WARN_UNUSED;
+// Renews the lease if it is still ours: the fence (promise FENCED). False when it is not, nobody can say, or the
+// guard lets nothing be sent. last_step: writes down, in
 // the same transaction, that the step begins which cannot be taken back.
-bool subm_still_ours(db_pool *pool, const subm_claimed *s, bool last_step, int64_t lease_ms,
-                     arena *a);
+bool subm_still_ours(db_pool *pool, guard *g, const subm_claimed *s, bool last_step,
+                     int64_t lease_ms, arena *a);
 
 // What a change of the sender writes, in one transaction and only while the submission is still its own.
 typedef struct subm_change {

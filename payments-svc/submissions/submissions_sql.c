@@ -63,12 +63,13 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
     [SUBM_SQL_ITEMS] = {"submission_items",
                         "SELECT payout_id, attempt, number, amount FROM submission_item "
                         "WHERE book_id = $1 AND submission_id = $2 ORDER BY number"},
-    // Across books: what is open is little, and has an index of its own.
+    // Across books: what is open is little, and has an index of its own. $3: anything may be sent; else only what was begun.
     [SUBM_SQL_DUE] = {"submission_due",
                       "SELECT book_id, submission_id FROM submission "
                       "WHERE connection = $1 AND due_at <= statement_timestamp() "
                       "AND (lease_ends_at IS NULL OR lease_ends_at <= statement_timestamp()) "
-                      "AND " NOT_PAUSED " ORDER BY due_at, submission_id LIMIT $2"},
+                      "AND ($3::bool OR submission.state <> 1) AND " NOT_PAUSED
+                      " ORDER BY due_at, submission_id LIMIT $2"},
     // Promise FENCED: leases are set and compared by the database's clock alone.
     [SUBM_SQL_CLAIM] =
         {"submission_claim",
@@ -76,9 +77,12 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "lease_ends_at = statement_timestamp() + $4 * interval '1 ms' "
          "WHERE book_id = $1 AND submission_id = $2 AND due_at <= statement_timestamp() "
          "AND (lease_ends_at IS NULL OR lease_ends_at <= statement_timestamp()) "
-         "AND " NOT_PAUSED
+         "AND ($5::bool OR submission.state <> 1) AND " NOT_PAUSED
          " RETURNING state, epoch, tries, name, items, total, currency, size, sha256, "
          "content_sealed, seal, generation, stale_at, created_at, statement_timestamp()"},
+    // Of the server of this session.
+    [SUBM_SQL_TIMELINE] = {"submission_timeline",
+                           "SELECT substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)"},
     [SUBM_SQL_STILL_OURS] =
         {"submission_still_ours",
          "UPDATE submission SET lease_ends_at = statement_timestamp() + $5 * interval '1 ms' "
@@ -182,6 +186,29 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
         {"submission_waiting",
          "SELECT state, count(*), min(created_at), statement_timestamp() FROM submission "
          "WHERE connection = $1 AND due_at IS NOT NULL GROUP BY state"},
+    // The database may have forgotten what was done with an open submission: it is taken from whoever has it, and asked for.
+    [SUBM_SQL_RECOVER] =
+        {"submission_recover",
+         "UPDATE submission SET state = 2, tries = 0, reason = 'RECOVERY', reason_text = '', "
+         "due_at = statement_timestamp(), lease_ends_at = NULL, epoch = epoch + 1, "
+         "changed_at = statement_timestamp() "
+         "WHERE book_id = $1 AND connection = ANY($2::int2[]) AND state IN (1, 2, 6)"},
+    // Under epoch 0, which no upload has: a temporary file says nothing about what was forgotten. The last step counts twice where
+    // an upload is known, so that its temporary file does not speak for the others either.
+    [SUBM_SQL_RECOVER_EVIDENCE] =
+        {"submission_recover_evidence",
+         "INSERT INTO submission_upload (book_id, submission_id, seq, kind, epoch, detail, at) "
+         "SELECT $1::int8, s.submission_id, u.last + k.n, k.kind, 0, "
+         "'the database may have forgotten an upload', statement_timestamp() "
+         "FROM submission AS s "
+         "CROSS JOIN LATERAL (SELECT coalesce(max(x.seq), 0) AS last FROM submission_upload AS x "
+         "WHERE x.book_id = $1 AND x.submission_id = s.submission_id) AS u "
+         "CROSS JOIN (VALUES (1, 1), (2, 9), (3, 9)) AS k (n, kind) "
+         "WHERE s.book_id = $1 AND s.connection = ANY($2::int2[]) AND s.state = 2 "
+         "AND (k.n < 3 OR u.last > 0)"},
+    [SUBM_SQL_RECOVER_LEFT] = {"submission_recover_left",
+                               "SELECT count(*) FROM submission WHERE book_id = $1 "
+                               "AND connection = ANY($2::int2[]) AND state = 2"},
 };
 
 const db_stmt *submissions_sql(submissions_sql_id id) {

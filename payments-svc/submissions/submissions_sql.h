@@ -17,6 +17,7 @@ typedef enum submissions_sql_id {
     SUBM_SQL_ITEMS,
     SUBM_SQL_DUE,
     SUBM_SQL_CLAIM,
+    SUBM_SQL_TIMELINE,
     SUBM_SQL_STILL_OURS,
     SUBM_SQL_MOVE,
     SUBM_SQL_DECIDE,
@@ -40,6 +41,9 @@ typedef enum submissions_sql_id {
     SUBM_SQL_MEMBERS,
     SUBM_SQL_CONTENT,
     SUBM_SQL_WAITING,
+    SUBM_SQL_RECOVER,
+    SUBM_SQL_RECOVER_EVIDENCE,
+    SUBM_SQL_RECOVER_LEFT,
     SUBM_SQL_COUNT
 } submissions_sql_id;
 

@@ -51,6 +51,7 @@ typedef struct ach_rail {
     ach_sftp *out; // the sender's
     ach_timetable timetable;
     submission_sender *sender;
+    guard *guard; // NULL: there is none
     // Trace numbers that this process has taken and not used yet.
     pthread_mutex_t traces_lock; // guards the next three
     int64_t trace_next, trace_end;

@@ -19,6 +19,7 @@ enum {
     RETRY_CAP_MS = 60 * 1000,
     SENDER_POLL_MS = 1000,
     CASE_AFTER = 8,
+    RECOVERY_PAUSE_S = 5,
     LINES_MAX = 10000, // a limit that banks name
     TRACES_AT_ONCE = 10000
 };
@@ -269,6 +270,20 @@ static bool cut_files(preparing *p, ach_build *b, arena *a, err *e) {
     return true;
 }
 
+// In a recovery a file may be at the bank that the database has forgotten, with these very payouts in it.
+static bool wait_for_recovery(preparing *p) {
+    if (p->r->guard == NULL || guard_may_send(p->r->guard)) {
+        return false;
+    }
+    for (size_t i = 0; i < p->n_chosen; i++) {
+        rail_item *item = &p->items[p->chosen[i]];
+        set_verdict(item, RAIL_NOT_SENT, "RECOVERY",
+                    "waits until what is open was compared with the bank");
+        item->retry_at_us = clock_wall_us(p->r->clock) + RECOVERY_PAUSE_S * US_PER_S;
+    }
+    return true;
+}
+
 static bool ach_prepare(rail *base, db_conn *c, int64_t book_id, rail_item *items, size_t n,
                         arena *a, err *e) {
     ach_build b = {0};
@@ -292,7 +307,7 @@ static bool ach_prepare(rail *base, db_conn *c, int64_t book_id, rail_item *item
             p.chosen[p.n_chosen++] = i;
         }
     }
-    ok = p.n_chosen == 0 || cut_files(&p, &b, a, e);
+    ok = p.n_chosen == 0 || wait_for_recovery(&p) || cut_files(&p, &b, a, e);
     CRASH_POINT("ach.file.prepared");
 out:
     ach_build_free(&b);
@@ -556,6 +571,12 @@ void ach_rail_use_inbox(rail *base, inbox *box) {
     inbox_listen(box, &reader);
 }
 
+void ach_rail_use_guard(rail *base, guard *g) {
+    ach_rail *r = self_of(base);
+    r->guard = g;
+    submission_sender_use_guard(r->sender, g);
+}
+
 bool ach_rail_start_inbound(rail *base, err *e) {
     ach_rail *r = self_of(base);
     ASSERT(r->inbound_ticker == NULL && r->box != NULL);
@@ -567,13 +588,23 @@ bool ach_rail_start_inbound(rail *base, err *e) {
            err_set(e, ERR_RESOURCE_EXHAUSTED, "NO_THREAD", "the inbound thread cannot be started");
 }
 
-void ach_rail_destroy(rail *base) {
+void ach_rail_stop(rail *base) {
     if (base == NULL) {
         return;
     }
     ach_rail *r = self_of(base);
     ticker_stop(r->inbound_ticker);
+    r->inbound_ticker = NULL;
     submission_sender_destroy(r->sender);
+    r->sender = NULL;
+}
+
+void ach_rail_destroy(rail *base) {
+    if (base == NULL) {
+        return;
+    }
+    ach_rail *r = self_of(base);
+    ach_rail_stop(base);
     if (r->box != NULL) {
         inbox_unlisten(r->box, base->id);
     }
