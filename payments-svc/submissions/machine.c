@@ -4,6 +4,9 @@ submission_task submission_next(submission_state state, const submission_evidenc
                                 bool readable, int64_t now_us, int64_t stale_us) {
     switch (state) {
     case SUBMISSION_PREPARED:
+        if (known->finished || known->accepted || known->items_heard) {
+            return TASK_RECORD_SENT; // a database that has forgotten hears of its own file
+        }
         if (known->at_risk > 0) {
             return TASK_ASK; // cannot be, but a database may say it
         }
@@ -53,11 +56,11 @@ submission_word submission_hear(submission_state state, const submission_evidenc
                                 bool accepted, bool duplicate) {
     if (accepted) {
         switch (state) {
+        case SUBMISSION_PREPARED: // sent by what the database has forgotten: the bank has it, so it must not go again
         case SUBMISSION_SENDING:
         case SUBMISSION_SENT:
         case SUBMISSION_UNKNOWN: return WORD_ACCEPT;
         case SUBMISSION_ACKED: return WORD_REPEAT;
-        case SUBMISSION_PREPARED: // the bank knows a file that we have never begun
         case SUBMISSION_REJECTED:
         case SUBMISSION_WITHDRAWN: break;
         }

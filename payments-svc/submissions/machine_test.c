@@ -17,6 +17,7 @@ static void test_next__each_state__its_task(void **state) {
     (void)state;
     const submission_evidence begun = {.at_risk = 1};
     const submission_evidence finished = {.at_risk = 1, .finished = true};
+    const submission_evidence told = {.accepted = true};
     const submission_evidence acked = {.at_risk = 1, .accepted = true};
     const submission_evidence heard = {.at_risk = 1, .items_heard = true};
     const struct {
@@ -30,6 +31,8 @@ static void test_next__each_state__its_task(void **state) {
         {SUBMISSION_PREPARED, &NOTHING, true, PAST, TASK_WITHDRAW},
         {SUBMISSION_PREPARED, &NOTHING, false, LATER, TASK_WITHDRAW},
         {SUBMISSION_PREPARED, &begun, true, PAST, TASK_ASK}, // begun is never withdrawn
+        {SUBMISSION_PREPARED, &told, true, PAST, TASK_RECORD_SENT},
+        {SUBMISSION_PREPARED, &heard, false, LATER, TASK_RECORD_SENT},
         {SUBMISSION_SENDING, &begun, true, PAST, TASK_ASK},
         {SUBMISSION_SENDING, &begun, false, LATER, TASK_WAIT_READ},
         {SUBMISSION_SENDING, &finished, true, LATER, TASK_RECORD_SENT},
@@ -113,7 +116,7 @@ static void test_hear__word_of_the_bank__by_state_and_evidence(void **state) {
         {SUBMISSION_SENDING, &once, true, false, WORD_ACCEPT},
         {SUBMISSION_UNKNOWN, &twice, true, false, WORD_ACCEPT},
         {SUBMISSION_ACKED, &acked, true, false, WORD_REPEAT},
-        {SUBMISSION_PREPARED, &NOTHING, true, false, WORD_CONTRARY},
+        {SUBMISSION_PREPARED, &NOTHING, true, false, WORD_ACCEPT},
         {SUBMISSION_WITHDRAWN, &NOTHING, true, false, WORD_CONTRARY},
         {SUBMISSION_REJECTED, &once, true, false, WORD_CONTRARY},
         {SUBMISSION_SENT, &once, false, false, WORD_REJECT},

@@ -134,6 +134,22 @@ static void test_NO_DOUBLE_recovery__temporary_file_says_nothing_of_the_forgotte
     assert_int_equal(the_bank.n_taken, 0);
 }
 
+// Its line comes back settled before anybody has begun it: another one of its kind must not be sent.
+static void test_NO_DOUBLE_prepared_and_heard_of__is_not_sent_again(void **state) {
+    (void)state;
+    const uuid heard = prepare_one(1, 2, "f1", tomorrow(), 1);
+    const uuid acked = prepare_one(2, 2, "f2", tomorrow(), 2);
+    fixture_sql("INSERT INTO rail_event (book_id, payout_id, event_id, attempt, kind, code, detail,"
+                " rail_reference, at) SELECT book_id, payout_id, 'bank', attempt, 3, '', '', '',"
+                " now() FROM submission_item WHERE attempt = 1 LIMIT 1",
+                NULL, 0);
+    assert_int_equal(ack(acked, (submission_ack_text){.accepted = true}), WORD_ACCEPT);
+    run(sender, 2);
+    assert_int_equal(state_of(heard), SUBMISSION_SENT);
+    assert_int_equal(state_of(acked), SUBMISSION_ACKED);
+    assert_int_equal(the_bank.n_taken, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
 
 int main(void) {
@@ -142,6 +158,7 @@ int main(void) {
         TEST(test_NO_DOUBLE_guard_says_no_during_an_upload__no_last_step),
         TEST(test_NO_DOUBLE_recovery__prepared_is_asked_for_and_never_simply_sent),
         TEST(test_NO_DOUBLE_recovery__temporary_file_says_nothing_of_the_forgotten),
+        TEST(test_NO_DOUBLE_prepared_and_heard_of__is_not_sent_again),
     };
     return cmocka_run_group_tests(tests, world_create, world_destroy);
 }

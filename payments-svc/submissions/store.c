@@ -73,14 +73,12 @@ bool subm_evidence_read(db_conn *c, int64_t book_id, uuid id, subm_claimed *out,
         return false;
     }
     submission_evidence *known = &out->known;
-    bool ever_begun = false;
     *known = (submission_evidence){0};
     out->n_epochs = 0;
     for (size_t i = 0; i < db_count(rows); i++) {
         switch (db_get_i16(rows, i, 0)) {
         case EVIDENCE_LAST_STEP: known->at_risk++; break;
         case EVIDENCE_BEGUN:
-            ever_begun = true;
             if (out->n_epochs < sizeof out->epochs / sizeof out->epochs[0]) {
                 out->epochs[out->n_epochs++] = db_get_i64(rows, i, 1);
             }
@@ -96,9 +94,7 @@ bool subm_evidence_read(db_conn *c, int64_t book_id, uuid id, subm_claimed *out,
         default: break; // NOT_SEEN, WITHDREW, and what a newer version writes
         }
     }
-    if (!ever_begun) {
-        return true;
-    }
+    // Whether or not an upload is known: the database may have forgotten it.
     if (!db_exec(c, submissions_sql(SUBM_SQL_HEARD), p, a, &rows, NULL, e)) {
         return false;
     }
