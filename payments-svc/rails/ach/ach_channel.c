@@ -48,9 +48,10 @@ static submission_look compare(ach_rail *r, const char *path, const submission_f
     }
     if (!ach_sftp_read(r->out, path, (size_t)size, a, &bytes, &e)) {
         // Moved meanwhile, or not ours to read.
-        return e.code == ERR_UNAVAILABLE                                   ? LOOK_FAILED
-               : ach_sftp_size(r->out, path, &exists, &size, &e) && exists ? LOOK_SAME_SIZE
-                                                                           : LOOK_ABSENT;
+        if (e.code == ERR_UNAVAILABLE || !ach_sftp_size(r->out, path, &exists, &size, &e)) {
+            return LOOK_FAILED; // no answer is not "there is no such file"
+        }
+        return exists ? LOOK_SAME_SIZE : LOOK_ABSENT;
     }
     crypto_sha256(bytes.ptr, bytes.len, sha256);
     explicit_bzero((char *)(uintptr_t)bytes.ptr, bytes.len); // account numbers
@@ -104,7 +105,7 @@ static submission_sent upload(void *self, const submission_file *f, submission_f
     }
     CRASH_POINT("ach.upload.written");
     if (!still_ours(arg, true)) {
-        drop(r, temporary);
+        // It stays: the last step may be written down, and then this file is the proof that it was not taken.
         return SENT_FENCED;
     }
     CRASH_POINT("ach.upload.fenced");
