@@ -140,7 +140,7 @@ static void later(run *r, submission_state state, int evidence, const char *reas
     (void)write_change(r, &change);
 }
 
-// It certainly did not arrive: from here it can be sent again, at once when that was found out by asking.
+// It certainly did not arrive: from here it can be sent again, at once when it is the first time.
 static void not_sent(run *r, bool at_once, const char *text) {
     const subm_change change = {
         .state = SUBMISSION_PREPARED,
@@ -170,7 +170,7 @@ static void ask(run *r) {
     switch (submission_judge(&r->c.known, look, was_there, bank->archive_complete)) {
     case FINDING_SENT: record_sent(r, EVIDENCE_SEEN, "the bank shows it"); break;
     case FINDING_NOT_SENT:
-        not_sent(r, true,
+        not_sent(r, r->c.tries == 0, // a bank that refuses each rename is not asked without a pause
                  was_there ? "an upload that was not finished was removed"
                            : "the bank's archive does not have it");
         break;

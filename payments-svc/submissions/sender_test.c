@@ -170,6 +170,26 @@ static void test_send__bank_is_away__prepared_until_it_is_back(void **state) {
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE state = 1"), 0);
 }
 
+static void test_send__bank_refuses_each_rename__pauses_between(void **state) {
+    (void)state;
+    retry_ms = 3600000;
+    submission_sender *s = make_sender(LEASE_MS, false);
+    retry_ms = 1;
+    const uuid id = prepare_one(1, 2, "f1", tomorrow(), 1);
+    the_bank.refuses_renames = true;
+    size_t handled = 0;
+    for (int i = 0; i < 6; i++) {
+        handled += submission_sender_run(s);
+    }
+    assert_int_equal(handled, 2); // once more at once, and then later
+    assert_int_equal(state_of(id), SUBMISSION_PREPARED);
+    run(s, CASE_AFTER - 2);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE kind ="
+                                     " 'SUBMISSION_OVERDUE' AND state = 1"),
+                     1);
+    submission_sender_destroy(s);
+}
+
 // --- A database that forgot ----------------------------------------------------------------------------------------------
 
 // A file of the same name and size, but of other content, is at the bank from before a restore: ours is not there.
@@ -433,6 +453,7 @@ int main(void) {
         TEST(test_killed__archive_is_complete__sent_again_once),
         TEST(test_killed__before_the_last_step__sent_again_once),
         TEST(test_send__bank_is_away__prepared_until_it_is_back),
+        TEST(test_send__bank_refuses_each_rename__pauses_between),
         TEST(test_NO_LOSS_forgotten_file_of_the_same_name__is_not_ours),
         TEST(test_NO_DOUBLE_forgotten_upload_of_the_same_content__is_ours),
         TEST(test_stale__never_begun__withdrawn_and_handed_over_again),

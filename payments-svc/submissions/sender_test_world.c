@@ -105,7 +105,7 @@ static submission_sent bank_send(void *self, const submission_file *f, submissio
     if (on_fenced != NULL) {
         on_fenced(b);
     }
-    if (!drop_temporary(b, name)) {
+    if (b->refuses_renames || !drop_temporary(b, name)) {
         return SENT_UNKNOWN; // "no such file": the caller cannot tell why
     }
     snprintf(file.name, sizeof file.name, "%s", f->name);
@@ -129,6 +129,7 @@ static bool bank_take_back(void *self, const submission_file *f, bool *was_there
 db_pool *pool;
 crypto_keyring *keys;
 arena *mem;
+int64_t retry_ms = 1;
 bank the_bank;
 submission_sender *sender, *other; // of two processes
 
@@ -144,8 +145,8 @@ submission_sender *make_sender(int64_t lease_ms, bool archive_complete) {
                     &the_bank},
         .lease_ms = lease_ms,
         .poll_ms = 10,
-        .retry_base_ms = 1,
-        .retry_cap_ms = 1,
+        .retry_base_ms = retry_ms,
+        .retry_cap_ms = retry_ms,
         .case_after = CASE_AFTER,
     };
     return submission_sender_create(&o);

@@ -24,6 +24,7 @@ typedef struct bank {
     bool unreadable;                    // shows names and sizes only
     bool down;                          // cannot be asked
     bool refuses_writes;                // an upload ends before its last step
+    bool refuses_renames;               // the last step is refused, and nothing has changed
     bool loses_answer;                  // the rename is done, and its answer is lost
     void (*on_written)(struct bank *b); // called once between the write and the second fence
     void (*on_fenced)(struct bank *b);  // called once between the second fence and the rename
@@ -35,6 +36,7 @@ extern bank the_bank;
 extern db_pool *pool;
 extern crypto_keyring *keys;
 extern arena *mem;
+extern int64_t retry_ms;                  // pause of the senders that are made; 1 at first
 extern submission_sender *sender, *other; // of two processes
 
 submission_sender *make_sender(int64_t lease_ms, bool archive_complete);
