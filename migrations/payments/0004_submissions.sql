@@ -114,7 +114,7 @@ GRANT UPDATE (next_modifier, window_at, in_window, cut_at) ON submission_day TO 
 
 -- The files of the first version. What the sagas of a file's entries say, decides where it stands:
 -- heard of (settled, returned, accepted, or waiting for the bank): 3 SENT; refused as a whole: 5 REJECTED; all of its entries
--- ready to be sent, with no intent open: 1 PREPARED; all else: 2 SENDING, and the bank is asked.
+-- ready to be sent, with no try ever begun and none ever asked for: 1 PREPARED; all else: 2 SENDING, and the bank is asked.
 INSERT INTO submission (book_id, submission_id, connection, kind, name, origin, cycle, number_first, number_last, items, total,
     currency, size, sha256, content_sealed, seal, generation, window_at, stale_at, created_at, state, due_at, changed_at)
 SELECT f.book_id, f.file_id, 1, 1, f.name, split_part(f.name, '-', 1), 0, i.number_first, i.number_last, f.entries, f.total, 'USD',
@@ -126,7 +126,7 @@ JOIN (
     SELECT e.book_id, e.file_id, min(e.trace) AS number_first, max(e.trace) AS number_last,
         CASE WHEN bool_or(v.settled) OR bool_or(s.attempt = e.attempt AND s.step IN (4, 5, 7)) OR bool_or(l.accepted) THEN 3
              WHEN bool_or(v.refused) THEN 5
-             WHEN bool_and(s.attempt = e.attempt AND s.step = 2 AND s.phase = 0 AND NOT coalesce(l.open, false)) THEN 1
+             WHEN bool_and(s.attempt = e.attempt AND s.step = 2 AND s.phase = 0 AND NOT coalesce(l.touched, false)) THEN 1
              ELSE 2 END AS state
     FROM ach_entry AS e
     JOIN saga AS s ON s.book_id = e.book_id AND s.payout_id = e.payout_id
@@ -135,8 +135,8 @@ JOIN (
                FROM rail_event GROUP BY book_id, payout_id, attempt) AS v
         ON v.book_id = e.book_id AND v.payout_id = e.payout_id AND v.attempt = e.attempt
     LEFT JOIN (SELECT g.book_id, g.payout_id, g.attempt, bool_or(g.kind = 2 AND g.outcome = 5) AS accepted,
-                   bool_or(g.kind = 1 AND g.seq > t.log_seq) AS open
-               FROM step_log AS g JOIN saga AS t ON t.book_id = g.book_id AND t.payout_id = g.payout_id
+                   bool_or((g.step = 2 AND g.kind = 1) OR (g.step = 3 AND g.kind = 2)) AS touched
+               FROM step_log AS g
                WHERE g.step IN (2, 3) GROUP BY g.book_id, g.payout_id, g.attempt) AS l
         ON l.book_id = e.book_id AND l.payout_id = e.payout_id AND l.attempt = e.attempt
     GROUP BY e.book_id, e.file_id

@@ -37,7 +37,7 @@ static void migrate_first_version(const char *all) {
     assert_int_equal(rmdir(dir), 0);
 }
 
-enum { FILES = 8 };
+enum { FILES = 10 };
 
 // What the first version knew about file n, whose one payout has the id n in book 1.
 static const struct {
@@ -47,15 +47,18 @@ static const struct {
         outcome; // rows of the log beyond and within log_seq: 1 EXECUTE begun, outcome of EXECUTE
     int event;   // rail_event.kind
     int want;    // submission_state
+    int log_step, log_seq; // of the row of the log, where it is another one
 } CASES[FILES] = {
-    {"waits for its first upload", 2, 0, 4, 0, 3, 0, SUBMISSION_PREPARED},
-    {"was being uploaded by a worker that has a lease", 2, 0, 4, 1, 0, 0, SUBMISSION_SENDING},
-    {"was taken away from its worker", 2, 1, 4, 0, 0, 0, SUBMISSION_SENDING},
-    {"is being asked for", 3, 0, 4, 0, 8, 0, SUBMISSION_SENDING},
-    {"waits for the bank", 4, 0, 5, 0, 5, 0, SUBMISSION_SENT},
-    {"is settled", 8, 0, 6, 0, 5, 3, SUBMISSION_SENT},
-    {"came back", 8, 0, 8, 0, 5, 4, SUBMISSION_SENT},
-    {"was rejected", 8, 0, 7, 0, 8, 2, SUBMISSION_REJECTED},
+    {"waits for its first upload", 2, 0, 4, 0, 3, 0, SUBMISSION_PREPARED, 0, 0},
+    {"was being uploaded by a worker that has a lease", 2, 0, 4, 1, 0, 0, SUBMISSION_SENDING, 0, 0},
+    {"was taken away from its worker", 2, 1, 4, 0, 0, 0, SUBMISSION_SENDING, 0, 0},
+    {"is being asked for", 3, 0, 4, 0, 8, 0, SUBMISSION_SENDING, 0, 0},
+    {"waits for the bank", 4, 0, 5, 0, 5, 0, SUBMISSION_SENT, 0, 0},
+    {"is settled", 8, 0, 6, 0, 5, 3, SUBMISSION_SENT, 0, 0},
+    {"came back", 8, 0, 8, 0, 5, 4, SUBMISSION_SENT, 0, 0},
+    {"was asked for, and is to be sent again", 2, 0, 4, 0, 3, 0, SUBMISSION_SENDING, 3, 4},
+    {"was begun before, and is to be sent again", 2, 0, 4, 1, 0, 0, SUBMISSION_SENDING, 2, 3},
+    {"was rejected", 8, 0, 7, 0, 8, 2, SUBMISSION_REJECTED, 0, 0},
 };
 
 static void insert_case(int n) {
@@ -81,9 +84,14 @@ static void insert_case(int n) {
             sql, sizeof sql,
             "INSERT INTO step_log (book_id, payout_id, seq, step, kind, outcome, attempt,"
             " reason, detail, rail_reference, owner, epoch, at)"
-            " VALUES (1, ('00000000-0000-7000-8000-00000000000%d')::uuid, %d, 2, %d, %d, 1, '',"
+            " VALUES (1, ('00000000-0000-7000-8000-00000000000%d')::uuid, %d, %d, %d, %d, 1, '',"
             " '', '', '00000000-0000-7000-8000-0000000000ee', 1, now())",
-            n, CASES[n].intent != 0 ? 5 : 4, CASES[n].intent != 0 ? 1 : 2, CASES[n].outcome);
+            n,
+            CASES[n].log_seq != 0  ? CASES[n].log_seq
+            : CASES[n].intent != 0 ? 5
+                                   : 4,
+            CASES[n].log_step != 0 ? CASES[n].log_step : 2, CASES[n].intent != 0 ? 1 : 2,
+            CASES[n].outcome);
         fixture_sql(sql, NULL, 0);
     }
     if (CASES[n].event != 0) {
