@@ -410,7 +410,8 @@ static saga_step claim_held(saga *s, const saga_said *said, const clock_source *
     }
     if (at_rail && said->word == WORD_NOT_TAKEN) {
         saga_head_for_attempt(s); // held all the same
-    } else if (s->step == STEP_AWAIT && said->word == WORD_ACCEPTED) {
+    } else if (said->word == WORD_ACCEPTED && (s->step == STEP_AWAIT || to == STEP_AWAIT)) {
+        s->step = STEP_AWAIT;
         s->state = STATE_SENT;
     } else if (odd) {
         say_so(s, said, note);

@@ -129,7 +129,8 @@ struct rail {
     // Asks what became of earlier attempts; RAIL_NOT_SENT when the rail has certainly not got it.
     void (*query)(rail *r, int64_t book_id, rail_item *items, size_t n, arena *a);
     // Of a rail that hands over: takes the entry of an attempt out of a submission that has not begun to leave, in the caller's
-    // transaction. *taken is false when it has, or is not in one. Writes no event about it. May be NULL: nothing can be taken out.
+    // transaction. *taken is true, too, when that submission was rejected or withdrawn as a whole, and false when it has left, or
+    // may have, or the attempt is in none. Writes no event about it. May be NULL: nothing can be taken out.
     bool (*take_out)(rail *r, db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt,
                      bool *taken, arena *a, err *e);
     // Reads only. May be NULL.

@@ -99,8 +99,22 @@ typedef struct event_counts {
     size_t n_ids;
 } event_counts;
 
-// How many of the new messages say "accepted", or how many do not. ids: of the payouts of all n messages, sorted.
-static bool count_new(event_counts *k, const db_rows *new_rows, bool accepted, const uuid *ids,
+typedef enum counted {
+    COUNT_MOVING,   // what does not say "accepted"
+    COUNT_ACCEPTED, // what does
+    COUNT_REACHED   // of that, what a submission says
+} counted;
+
+static bool counts(const db_rows *new_rows, size_t i, counted what) {
+    const bool accepted = db_get_i16(new_rows, i, 1) == RAIL_EVENT_ACCEPTED;
+    return what == COUNT_MOVING
+               ? !accepted
+               : accepted && (what == COUNT_ACCEPTED ||
+                              db_get_i16(new_rows, i, 2) == RAIL_SOURCE_SUBMISSION);
+}
+
+// How many of the new messages are so. ids: of the payouts of all n messages, sorted.
+static bool count_new(event_counts *k, const db_rows *new_rows, counted what, const uuid *ids,
                       size_t n, arena *a, err *e) {
     *k = (event_counts){ARENA_ARRAY(a, uuid, n), ARENA_ARRAY(a, int32_t, n), 0};
     if (k->ids == NULL || k->n == NULL) {
@@ -115,7 +129,7 @@ static bool count_new(event_counts *k, const db_rows *new_rows, bool accepted, c
         const uuid id = db_get_uuid(new_rows, i, 0);
         const uuid *at = bsearch(&id, k->ids, k->n_ids, sizeof ids[0], compare_uuids);
         ASSERT(at != NULL); // it came back as it went
-        k->n[at - k->ids] += (db_get_i16(new_rows, i, 1) == RAIL_EVENT_ACCEPTED) == accepted;
+        k->n[at - k->ids] += counts(new_rows, i, what) ? 1 : 0;
     }
     size_t n_heard = 0;
     for (size_t i = 0; i < k->n_ids; i++) {
@@ -145,17 +159,19 @@ static bool tell_sagas(db_conn *c, int64_t book_id, saga_sql_id sql, const event
 
 static bool tell_new(db_conn *c, int64_t book_id, const db_rows *new_rows, const uuid *ids,
                      size_t n, arena *a, err *e) {
-    event_counts moving, accepted;
+    event_counts moving, accepted, reached;
     int64_t n_told = 0, n_moved = 0;
-    if (!count_new(&moving, new_rows, false, ids, n, a, e) ||
+    if (!count_new(&moving, new_rows, COUNT_MOVING, ids, n, a, e) ||
         !tell_sagas(c, book_id, SAGA_SQL_COUNT_EVENTS, &moving, &n_told, a, e)) {
         return false;
     }
     if (n_told != (int64_t)moving.n_ids) {
         return err_set(e, ERR_INTERNAL, "RAIL_EVENT", "a message about a payout that is not there");
     }
-    return count_new(&accepted, new_rows, true, ids, n, a, e) &&
-           tell_sagas(c, book_id, SAGA_SQL_COUNT_ACCEPTED, &accepted, &n_moved, a, e);
+    return count_new(&accepted, new_rows, COUNT_ACCEPTED, ids, n, a, e) &&
+           tell_sagas(c, book_id, SAGA_SQL_COUNT_ACCEPTED, &accepted, &n_moved, a, e) &&
+           count_new(&reached, new_rows, COUNT_REACHED, ids, n, a, e) &&
+           tell_sagas(c, book_id, SAGA_SQL_COUNT_REACHED, &reached, &n_moved, a, e);
 }
 
 // An absent text is "", never NULL: the columns do not take it.

@@ -15,9 +15,9 @@ typedef struct saga_cancellation {
 
 // Cancels a payout that has not left, in the caller's transaction: no worker takes it up to be sent between the look and the commit. A
 // payout that is in a submission is taken out of it. The order is carried out by the engine: wake it after the commit
-// (saga_engine_heard). A payout that is canceled, or is being canceled, is success; so is one whose cancel was accepted before, whatever it has led to:
-// the payout's state says it. Errors: NOT_FOUND; FAILED_PRECONDITION,
-// PAYOUT_NOT_CANCELABLE: it is at the bank, may be, or has ended.
+// (saga_engine_heard). A payout that is canceled, or is being canceled, is success; so is one whose cancel was accepted before, whatever
+// it has led to: the payout's state says that. Errors: NOT_FOUND; FAILED_PRECONDITION, PAYOUT_NOT_CANCELABLE: it is at the bank, may be,
+// or has ended.
 bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *a,
                  err *e) WARN_UNUSED;
 

@@ -227,6 +227,37 @@ static void test_handed_over__accepted__sent_and_settled(void **state) {
     assert_int_equal(world_paid_out(), 100);
 }
 
+// Its file is at the bank whatever a person still has to look at.
+static void test_handed_over__accepted_while_held__sent_when_released(void **state) {
+    (void)state;
+    const uuid id = handed_over();
+    fixture_sql("UPDATE saga SET hold = 'A_REASON', held_state = state, state = 10", NULL, 0);
+    world_event(id, 1, RAIL_EVENT_ACCEPTED, "a");
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE held_state = 5 AND hold <> '' "
+                                 "AND step = 4"),
+                     1);
+}
+
+static void test_handed_over__accepted_at_execute__counts_of_a_submission(void **state) {
+    (void)state;
+    const uuid id = handed_over();
+    fixture_sql("UPDATE saga SET step = 2, tries = 1", NULL, 0);
+    world_event(id, 1, RAIL_EVENT_ACCEPTED, "a"); // a bank's own word is an answer's, too
+    assert_int_equal(world_count("SELECT events FROM saga"), 0);
+    const rail_event reached = {.payout_id = id,
+                                .attempt = 1,
+                                .kind = RAIL_EVENT_ACCEPTED,
+                                .event_id = STR("b"),
+                                .source = RAIL_SOURCE_SUBMISSION,
+                                .at_us = clock_wall_us(clock_system())};
+    err e;
+    assert_true(world_events(&reached, 1, &e));
+    assert_int_equal(world_count("SELECT events FROM saga"), 1);
+    assert_int_equal(run(STEP_EXECUTE).n_moved, 1);
+    assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 1);
+}
+
 static void test_handed_over__not_taken__handed_over_again_as_a_new_attempt(void **state) {
     (void)state;
     const uuid id = handed_over();
@@ -275,6 +306,9 @@ int main(void) {
         cmocka_unit_test_setup(test_event__of_an_unknown_kind__holds_the_payout, fresh),
         cmocka_unit_test_setup(test_handed_over__by_the_claim__without_a_lease_or_a_submit, fresh),
         cmocka_unit_test_setup(test_handed_over__accepted__sent_and_settled, fresh),
+        cmocka_unit_test_setup(test_handed_over__accepted_while_held__sent_when_released, fresh),
+        cmocka_unit_test_setup(test_handed_over__accepted_at_execute__counts_of_a_submission,
+                               fresh),
         cmocka_unit_test_setup(test_handed_over__not_taken__handed_over_again_as_a_new_attempt,
                                fresh),
         cmocka_unit_test_setup(test_handed_over__no_room_or_refused_by_the_rail, fresh),

@@ -215,7 +215,7 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "$13::int4[], $14::int2[], $15::text[], $16::int4[]) "
          "AS u(payout_id, event_id, attempt, kind, code, detail, rail_reference, at, amount, "
          "currency, inbox_id, inbox_line, source, actor, order_number) "
-         "ON CONFLICT DO NOTHING RETURNING payout_id, kind"},
+         "ON CONFLICT DO NOTHING RETURNING payout_id, kind, source"},
     // Where one payout stands: its row, whether a worker has it, and whether an order to cancel it (kind 25) waits.
     [SAGA_SQL_STANDING] =
         {"saga_standing",
@@ -239,12 +239,20 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
                                "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) "
                                "AND s.payout_id = u.payout_id"},
     // "Accepted" moves only what was handed over and waits (step 4 AWAIT) without being SENT (state 4 PROCESSING): its submission
-    // has reached the bank.
+    // has reached the bank. Also while it is held.
     [SAGA_SQL_COUNT_ACCEPTED] = {"saga_count_accepted",
                                  "UPDATE saga AS s SET events = s.events + u.n, due_at = $2 "
                                  "FROM unnest($3::uuid[], $4::int4[]) AS u(payout_id, n) "
                                  "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) "
-                                 "AND s.payout_id = u.payout_id AND s.step = 4 AND s.state = 4"},
+                                 "AND s.payout_id = u.payout_id AND s.step = 4 "
+                                 "AND coalesce(s.held_state, s.state) = 4"},
+    // The same of one that is about to be handed over once more (step 2 EXECUTE) while its submission has reached the bank: the claim
+    // may have read what was said before this was.
+    [SAGA_SQL_COUNT_REACHED] = {"saga_count_reached",
+                                "UPDATE saga AS s SET events = s.events + u.n, due_at = $2 "
+                                "FROM unnest($3::uuid[], $4::int4[]) AS u(payout_id, n) "
+                                "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) "
+                                "AND s.payout_id = u.payout_id AND s.step = 2"},
 };
 
 const db_stmt *saga_sql(saga_sql_id id) {

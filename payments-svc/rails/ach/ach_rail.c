@@ -345,9 +345,16 @@ static bool ach_take_out(rail *r, db_conn *c, int64_t book_id, uuid payout_id, i
                          bool *taken, arena *a, err *e) {
     (void)r;
     submission_removal removal = REMOVAL_ABSENT;
-    const bool ok = submission_take_out(c, book_id, payout_id, attempt, &removal, a, e);
-    *taken = removal == REMOVAL_DONE;
-    return ok;
+    submission_place place = {0};
+    *taken = false;
+    if (!submission_take_out(c, book_id, payout_id, attempt, &removal, a, e) ||
+        !submission_places(c, book_id, &payout_id, &attempt, 1, &place, a, e)) {
+        return false;
+    }
+    // Rejected or withdrawn as a whole, it is out already.
+    *taken = removal == REMOVAL_DONE || (place.known && (place.state == SUBMISSION_REJECTED ||
+                                                         place.state == SUBMISSION_WITHDRAWN));
+    return true;
 }
 
 // Of attempts of the first version that were being resolved: they are in submissions by now, which ask the bank themselves.
