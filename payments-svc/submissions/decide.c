@@ -1,0 +1,121 @@
+#include "submissions/decide.h"
+
+#include <stdio.h>
+
+#include "submissions/submissions_internal.h"
+#include "submissions/submissions_sql.h"
+
+enum { DETAIL_MAX = 160 };
+
+// --- Of a whole submission ---------------------------------------------------------------------------------------------
+
+static bool lock_it(db_conn *c, int64_t book_id, uuid id, submission_state *state, arena *a,
+                    err *e) {
+    db_params *p = db_params_create(a);
+    db_rows *rows = NULL;
+    db_i64(p, book_id);
+    db_uuid(p, id);
+    if (!db_exec(c, submissions_sql(SUBM_SQL_LOCK), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    if (db_count(rows) != 1) {
+        return err_set(e, ERR_NOT_FOUND, "SUBMISSION_NOT_FOUND", "there is no such submission");
+    }
+    *state = (submission_state)db_get_i16(rows, 0, 0);
+    return true;
+}
+
+// "actor: evidence", as long as a row takes it.
+static str detail_of(const submission_decision *d, char out[DETAIL_MAX + 1]) {
+    int n = snprintf(out, DETAIL_MAX + 1, "%.*s: %.*s", (int)d->actor.len, d->actor.ptr,
+                     (int)d->evidence.len, d->evidence.ptr);
+    n = n > DETAIL_MAX ? DETAIL_MAX : n;
+    while (n > 0 && !str_is_text(out, (size_t)n)) {
+        out[--n] = '\0'; // not in the middle of a character
+    }
+    return (str){out, n > 0 ? (size_t)n : 0};
+}
+
+static bool write_it(db_conn *c, int64_t book_id, uuid id, const submission_decision *d, arena *a,
+                     err *e) {
+    const uuid nil = {{0}};
+    char text[DETAIL_MAX + 1];
+    const str detail = detail_of(d, text);
+    const char *code = d->bank_has_it ? "" : "BANK_HAS_IT_NOT";
+    const subm_said said = {.kind = d->bank_has_it ? RAIL_EVENT_ACCEPTED : RAIL_EVENT_NOT_TAKEN,
+                            .tag = d->bank_has_it ? "accepted" : "not-taken",
+                            .code = str_of(code),
+                            .text = d->bank_has_it ? STR("") : detail,
+                            .at_us = d->now_us,
+                            .source = RAIL_SOURCE_SUBMISSION};
+    size_t n = 0;
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_uuid(p, id);
+    db_i16(p, d->bank_has_it ? SUBMISSION_SENT : SUBMISSION_REJECTED);
+    db_text(p, str_of(code));
+    db_text(p, detail);
+    return subm_evidence_add(c, book_id, id, d->bank_has_it ? EVIDENCE_SEEN : EVIDENCE_REFUSED, 0,
+                             nil, nil, text, a, e) &&
+           db_exec(c, submissions_sql(SUBM_SQL_DECIDE), p, a, NULL, NULL, e) &&
+           subm_events_record(c, book_id, id, &said, &n, a, e) &&
+           subm_cases_close(c, book_id, id, d->now_us, a, e);
+}
+
+bool submission_decide(db_conn *c, int64_t book_id, uuid id, const submission_decision *d, arena *a,
+                       err *e) {
+    submission_state state = SUBMISSION_WITHDRAWN;
+    subm_claimed found = {0};
+    if (!lock_it(c, book_id, id, &state, a, e) ||
+        !subm_evidence_read(c, book_id, id, &found, a, e)) {
+        return false;
+    }
+    const bool done = d->bank_has_it ? state == SUBMISSION_SENT || state == SUBMISSION_ACKED
+                                     : state == SUBMISSION_REJECTED;
+    if (done) {
+        return true;
+    }
+    const bool heard = found.known.finished || found.known.accepted || found.known.items_heard;
+    if (state != SUBMISSION_UNKNOWN || (heard && !d->bank_has_it)) {
+        return err_set(e, ERR_FAILED_PRECONDITION, "SUBMISSION_NOT_UNKNOWN",
+                       "the submission is %s%s", submission_state_name((int)state),
+                       heard ? ", and the bank has spoken of it" : "");
+    }
+    return write_it(c, book_id, id, d, a, e);
+}
+
+// --- Of one attempt ----------------------------------------------------------------------------------------------------
+
+static bool undecided(err *e) {
+    return err_set(e, ERR_FAILED_PRECONDITION, "SUBMISSION_UNDECIDED",
+                   "its submission is leaving, or nobody knows whether it has left: decide about "
+                   "that first");
+}
+
+bool submission_make_way(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, bool *gone,
+                         arena *a, err *e) {
+    submission_place place = {0};
+    submission_removal removal = REMOVAL_ABSENT;
+    *gone = false;
+    if (!submission_places(c, book_id, &payout_id, &attempt, 1, &place, a, e)) {
+        return false;
+    }
+    if (!place.known) {
+        return true;
+    }
+    switch (place.state) {
+    case SUBMISSION_REJECTED:
+    case SUBMISSION_WITHDRAWN: *gone = true; return true;
+    case SUBMISSION_PREPARED:
+        if (!submission_take_out(c, book_id, payout_id, attempt, &removal, a, e)) {
+            return false;
+        }
+        *gone = removal != REMOVAL_TOO_LATE; // ABSENT: withdrawn or rejected meanwhile
+        return *gone || undecided(e);
+    case SUBMISSION_SENDING:
+    case SUBMISSION_UNKNOWN: return undecided(e);
+    case SUBMISSION_SENT:
+    case SUBMISSION_ACKED: break;
+    }
+    return true;
+}
