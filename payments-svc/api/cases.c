@@ -6,8 +6,10 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "cases/cases.h"
+#include "domain/machine.h"
 #include "payments/v1/case_service.pb-c.h"
 #include "store/payments_sql.h"
+#include "submissions/decide.h"
 
 static Payments__V1__Case *case_to_pb(const case_row *k, arena *a) {
     Payments__V1__Case *out = ARENA_NEW(a, Payments__V1__Case);
@@ -270,6 +272,50 @@ typedef struct case_changing {
     case_changed changed;
 } case_changing;
 
+static bool actor_of(const case_change *in, arena *a, str *actor, err *e) {
+    *actor = str_of(arena_printf(a, "%.*s for %.*s", (int)in->program.len, in->program.ptr,
+                                 (int)in->person.len, in->person.ptr));
+    return actor->len > 0 || out_of_memory(e);
+}
+
+// The attempt was never taken: said before the order, so that the order is possible.
+static bool record_gone(db_conn *c, int64_t book_id, const rail_event *order, int32_t attempt,
+                        arena *a, err *e) {
+    const rail_event gone = {.payout_id = order->payout_id,
+                             .attempt = attempt,
+                             .kind = RAIL_EVENT_NOT_TAKEN,
+                             .event_id = str_of(arena_printf(a, "gone/%d", (int)attempt)),
+                             .at_us = order->at_us,
+                             .source = RAIL_SOURCE_SUBMISSION};
+    return gone.event_id.len == 0 ? out_of_memory(e)
+                                  : rail_events_record(c, book_id, &gone, 1, a, e);
+}
+
+// What waits in a submission is taken out before it is ordered otherwise; what may have left is not.
+static bool make_way(db_conn *c, int64_t book_id, const rail_event *order, arena *a, err *e) {
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    bool gone = false;
+    if (order->kind != RAIL_EVENT_RETRY && order->kind != RAIL_EVENT_GIVE_BACK &&
+        order->kind != RAIL_EVENT_MARK_PAID && order->kind != RAIL_EVENT_CANCEL) {
+        return true;
+    }
+    db_i64(p, book_id);
+    db_uuid(p, order->payout_id);
+    if (!db_exec(c, payments_stmt(SQL_PAYOUT_ATTEMPT), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    if (db_count(rows) == 0 || db_get_i16(rows, 0, 0) != STEP_AWAIT) {
+        return true;
+    }
+    const int32_t attempt = db_get_i32(rows, 0, 1);
+    if (!submission_make_way(c, book_id, order->payout_id, attempt, &gone, a, e)) {
+        return false;
+    }
+    return !gone || order->kind == RAIL_EVENT_MARK_PAID ||
+           record_gone(c, book_id, order, attempt, a, e);
+}
+
 // The order that a resolution gives to a payout, as an event of a person.
 static bool give_order(db_conn *c, const case_changing *x, arena *a, err *e) {
     const case_change *in = &x->change;
@@ -287,12 +333,24 @@ static bool give_order(db_conn *c, const case_changing *x, arena *a, err *e) {
     }
     // One order for a case: its id makes it once-only.
     order.event_id = str_of(arena_printf(a, "case/%s", uuid_text(a, k->case_id)));
-    order.actor = str_of(arena_printf(a, "%.*s for %.*s", (int)in->program.len, in->program.ptr,
-                                      (int)in->person.len, in->person.ptr));
-    if (order.event_id.len == 0 || order.actor.len == 0) {
+    if (order.event_id.len == 0) {
         return out_of_memory(e);
     }
-    return rail_events_record(c, k->book_id, &order, 1, a, e);
+    return actor_of(in, a, &order.actor, e) && make_way(c, k->book_id, &order, a, e) &&
+           rail_events_record(c, k->book_id, &order, 1, a, e);
+}
+
+static bool decide_submission(db_conn *c, const case_changing *x, bool bank_has_it, arena *a,
+                              err *e) {
+    uuid id;
+    submission_decision d = {
+        .bank_has_it = bank_has_it, .evidence = x->change.evidence, .now_us = x->change.now_us};
+    if (!uuid_parse(x->changed.row.subject_id, &id)) {
+        return err_set(e, ERR_FAILED_PRECONDITION, "SUBJECT_UNREADABLE",
+                       "the case is not about a submission that can be decided about");
+    }
+    return actor_of(&x->change, a, &d.actor, e) &&
+           submission_decide(c, x->changed.row.book_id, id, &d, a, e);
 }
 
 static bool change_tx(db_conn *c, arena *a, void *arg, err *e) {
@@ -300,8 +358,14 @@ static bool change_tx(db_conn *c, arena *a, void *arg, err *e) {
     if (!cases_change(c, &x->change, a, &x->changed, e)) {
         return false;
     }
-    const bool ordered = x->changed.order != NULL && x->changed.order->event_kind != 0;
-    return !ordered || give_order(c, x, a, e);
+    const case_order *order = x->changed.order;
+    if (order == NULL) {
+        return true;
+    }
+    if (order == case_order_at(CASE_BANK_HAS_IT) || order == case_order_at(CASE_BANK_HAS_IT_NOT)) {
+        return decide_submission(c, x, order == case_order_at(CASE_BANK_HAS_IT), a, e);
+    }
+    return order->event_kind == 0 || give_order(c, x, a, e);
 }
 
 // The case as it stands afterwards; NULL when the call has failed, and was answered.
@@ -322,7 +386,7 @@ static Payments__V1__Case *change(payments_service *s, rpc_call *call,
         rpc_fail(call, &e);
         return NULL;
     }
-    if (x.changed.order != NULL && x.changed.order->event_kind != 0) {
+    if (x.changed.order != NULL) {
         saga_engine_heard(s->o.engine, what.book_id);
     }
     return case_to_pb(&x.changed.row, rpc_arena(call));

@@ -16,6 +16,9 @@
     X(GIVE_BACK, 23, true, "the bank has not paid it and will not: give the money back")           \
     X(WRITE_OFF, 24, true, "leave it as it stands, for good: what is missing is booked elsewhere") \
     X(CANCEL, 25, false, "cancel the payout before it is sent")                                    \
+    X(BANK_HAS_IT, 0, true, "the bank has the submission: its payouts wait for the bank's word")   \
+    X(BANK_HAS_IT_NOT, 0, true,                                                                    \
+      "the bank has not got the submission: its payouts are sent anew in another one")             \
     X(DONE, 0, false, "it was dealt with elsewhere: the comment says how")                         \
     X(IGNORE, 0, false, "it means nothing: nothing needs to follow from it")
 
@@ -24,6 +27,7 @@
     (CASE_BIT(RELEASE) | CASE_BIT(RETRY) | CASE_BIT(MARK_PAID) | CASE_BIT(GIVE_BACK) |             \
      CASE_BIT(WRITE_OFF) | CASE_BIT(CANCEL))
 #define CASE_NOTES_ONLY (CASE_BIT(DONE) | CASE_BIT(IGNORE))
+#define CASE_WHERE_IT_IS (CASE_BIT(BANK_HAS_IT) | CASE_BIT(BANK_HAS_IT_NOT) | CASE_NOTES_ONLY)
 #define CASE_BIT(name) (1u << CASE_##name)
 
 // X(KIND, subject type, hours until it is due, allowed resolutions, meaning, next step)
@@ -49,9 +53,10 @@
       "The payout has stood at one step for longer than its connection allows.",                   \
       "Ask the bank what became of the payout. The case closes by itself when the payout moves "   \
       "on.")                                                                                       \
-    X(SUBMISSION_UNKNOWN, "submission", 2, CASE_NOTES_ONLY,                                        \
+    X(SUBMISSION_UNKNOWN, "submission", 2, CASE_WHERE_IT_IS,                                       \
       "It is not known whether the bank has the submission.",                                      \
-      "Ask the bank for the file by its name, size and total. Do not send it again by hand.")      \
+      "Ask the bank for the file by its name, size and total, and say here whether it has it. "    \
+      "Do not send it again by hand.")                                                             \
     X(SUBMISSION_REJECTED, "submission", 4, CASE_NOTES_ONLY,                                       \
       "The bank rejected the submission as a whole.",                                              \
       "Read the bank's reason and correct its cause; the payouts are sent again in a new "         \

@@ -75,6 +75,8 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
     [SQL_PAYOUT_GET] = {"payout_get",
                         "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
                         "WHERE p.book_id = $1 AND p.payout_id = $2 AND p.merchant_id = $3"},
+    [SQL_PAYOUT_ATTEMPT] = {"payout_attempt", "SELECT step, attempt FROM saga "
+                                              "WHERE book_id = $1 AND payout_id = $2"},
     [SQL_PAYOUT_GET_MANY] =
         {"payout_get_many",
          "SELECT found.* FROM unnest($3::uuid[]) AS w(id) "

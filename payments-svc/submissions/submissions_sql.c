@@ -103,7 +103,8 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
         {"submission_decide",
          "UPDATE submission SET state = $3, reason = $4, reason_text = $5, due_at = NULL, "
          "lease_ends_at = NULL, epoch = epoch + 1, "
-         "sent_at = CASE WHEN $3 IN (3, 4) THEN coalesce(sent_at, statement_timestamp()) ELSE sent_at "
+         "sent_at = CASE WHEN $3 IN (3, 4) THEN coalesce(sent_at, statement_timestamp()) ELSE "
+         "sent_at "
          "END, changed_at = statement_timestamp() WHERE book_id = $1 AND submission_id = $2"},
     [SUBM_SQL_BY_NAME] = {"submission_by_name",
                           "SELECT home_book, submission_id FROM submission_directory "
