@@ -6,7 +6,7 @@
 #include "submissions/submissions_internal.h"
 #include "submissions/submissions_sql.h"
 
-enum { RANGES_MAX = 200000 };
+enum { RANGES_PAGE = 10000 };
 
 static bool no_memory(err *e) {
     return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for what a bank speaks of");
@@ -77,26 +77,51 @@ typedef struct probe {
     size_t at;
 } probe;
 
-static bool read_ranges(db_conn *c, int connection, int64_t low, int64_t high, range **out,
-                        size_t *n, arena *a, err *e) {
+static bool read_page(db_conn *c, int connection, int64_t low, int64_t high, range **out, size_t *n,
+                      arena *a, err *e) {
+    static const range START = {.first = INT64_MIN};
+    const range *after = *n > 0 ? &(*out)[*n - 1] : &START;
     db_params *p = db_params_create(a);
     db_rows *rows = NULL;
     db_i16(p, (int16_t)connection);
     db_i64(p, low);
     db_i64(p, high);
-    db_i64(p, RANGES_MAX);
+    db_i64(p, RANGES_PAGE);
+    db_i64(p, after->first);
+    db_uuid(p, after->id);
     if (!db_exec(c, submissions_sql(SUBM_SQL_RANGES), p, a, &rows, NULL, e)) {
         return false;
     }
-    *n = db_count(rows);
-    *out = ARENA_ARRAY(a, range, *n + 1);
-    if (*out == NULL) {
+    const size_t more = db_count(rows);
+    range *all = ARENA_ARRAY(a, range, *n + more + 1);
+    if (all == NULL) {
         return no_memory(e);
     }
-    for (size_t i = 0; i < *n; i++) {
-        (*out)[i] = (range){db_get_i64(rows, i, 0), db_get_i64(rows, i, 2), db_get_i64(rows, i, 3),
-                            db_get_uuid(rows, i, 1), db_get_i32(rows, i, 4)};
+    if (*n > 0) {
+        memcpy(all, *out, *n * sizeof *all);
     }
+    for (size_t i = 0; i < more; i++) {
+        all[*n + i] =
+            (range){db_get_i64(rows, i, 0), db_get_i64(rows, i, 2), db_get_i64(rows, i, 3),
+                    db_get_uuid(rows, i, 1), db_get_i32(rows, i, 4)};
+    }
+    *out = all;
+    *n += more;
+    return true;
+}
+
+// All of them: what is left out would be money that nobody is told of.
+static bool read_ranges(db_conn *c, int connection, int64_t low, int64_t high, range **out,
+                        size_t *n, arena *a, err *e) {
+    size_t before = 0;
+    *n = 0;
+    *out = NULL;
+    do {
+        before = *n;
+        if (!read_page(c, connection, low, high, out, n, a, e)) {
+            return false;
+        }
+    } while (*n - before == RANGES_PAGE);
     return true;
 }
 

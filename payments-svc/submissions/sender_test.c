@@ -439,6 +439,26 @@ static void test_find__more_numbers_than_one_statement_takes__all_are_found(void
     free(numbers);
 }
 
+// More submissions have had the number, in the cycles of years, than one page holds.
+static void test_find__more_submissions_than_a_page__none_is_left_out(void **state) {
+    (void)state;
+    (void)prepare_one(1, 1, "first", tomorrow(), 1);
+    fixture_sql("INSERT INTO submission_directory (book_id, submission_id, connection, home_book,"
+                " name, cycle, number_first, number_last) SELECT 0, ('ffffffff-0000-7000-8000-' ||"
+                " lpad(n::text, 12, '0'))::uuid, 1, 7, 'x', n, 1000 + n % 2, 1001"
+                " FROM generate_series(1, 20001) AS n",
+                NULL, 0);
+    fixture_sql("INSERT INTO submission_directory SELECT 0, ('00000000-0000-7000-8000-' ||"
+                " lpad(n::text, 12, '0'))::uuid, 1, 7, 'x', n, 1000 + n % 2, 1001"
+                " FROM generate_series(1, 20001) AS n",
+                NULL, 0);
+    const int64_t numbers[] = {1001};
+    finding f = {.numbers = numbers, .n = 1, .name = "first"};
+    err e = {0};
+    assert_true(db_read(pool, fixture_deadline(30000), mem, find_in_tx, &f, &e));
+    assert_int_equal(f.n_matches, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
 
 int main(void) {
@@ -466,6 +486,7 @@ int main(void) {
         TEST(test_NO_DOUBLE_rejection_of_a_copy__voids_nothing),
         TEST(test_ack__before_the_sender_has_written__acked_and_told_once),
         TEST(test_find__numbers_and_names__all_candidates_newest_first),
+        TEST(test_find__more_submissions_than_a_page__none_is_left_out),
         TEST(test_find__more_numbers_than_one_statement_takes__all_are_found),
     };
     return cmocka_run_group_tests(tests, world_create, world_destroy);

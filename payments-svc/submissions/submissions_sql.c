@@ -112,12 +112,13 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
                           "submission_id DESC LIMIT 16"},
     [SUBM_SQL_BY_ID] = {"submission_by_id", "SELECT home_book FROM submission_directory "
                                             "WHERE book_id = 0 AND submission_id = $1"},
-    // A submission has at most 100,000 numbers, so a range that holds one of these begins not far below it.
+    // A submission has at most 100,000 numbers, so a range that holds one of these begins not far below it. In pages.
     [SUBM_SQL_RANGES] = {"submission_ranges",
                          "SELECT home_book, submission_id, number_first, number_last, cycle "
                          "FROM submission_directory WHERE book_id = 0 AND connection = $1 "
                          "AND number_first BETWEEN $2::int8 - 100000 AND $3 AND number_last >= $2 "
-                         "ORDER BY submission_id DESC LIMIT $4"},
+                         "AND (number_first, submission_id) > ($5, $6) "
+                         "ORDER BY number_first, submission_id LIMIT $4"},
     [SUBM_SQL_ITEMS_BY_NUMBER] =
         {"submission_items_by_number",
          "SELECT k.n, i.payout_id, i.attempt, i.amount, s.state, s.name, s.origin, i.submission_id "
