@@ -59,7 +59,7 @@ CREATE TABLE submission_upload (
     book_id       bigint NOT NULL,
     submission_id uuid NOT NULL,
     seq           integer NOT NULL CHECK (seq > 0),
-    kind          smallint NOT NULL, -- 1 begun 2 finished 3 taken back 4 seen 5 not seen 6 accepted 7 rejected 8 withdrawn 9 last step begun
+    kind          smallint NOT NULL, -- 1 begun 2 finished 3 taken back 4 seen 5 not seen 6 accepted 7 rejected 8 withdrawn 9 last step begun 10 the archive does not have it
     epoch         bigint NOT NULL,   -- of the claim under which it was done
     owner         uuid,              -- who did it; NULL: the bank said it
     inbox_id      uuid,              -- where the bank's bytes are

@@ -73,7 +73,8 @@ submission_word submission_hear(submission_state state, const submission_evidenc
         state == SUBMISSION_SENDING || state == SUBMISSION_SENT || state == SUBMISSION_UNKNOWN;
     // A rejection speaks of one upload. When there may have been two, or the bank says that it has the same already, it speaks
     // of the copy, and the original may be paid.
-    if (!under_way || duplicate || known->at_risk > 1 || known->accepted || known->items_heard) {
+    if (!under_way || duplicate || known->at_risk > 1 || known->possible > 1 || known->accepted ||
+        known->items_heard) {
         return WORD_CONTRARY;
     }
     return WORD_REJECT;

@@ -42,7 +42,8 @@ enum { SUBMISSION_STATES_END = 8 };
     X(ACCEPTED, 6)   /* the bank's acknowledgement */                                              \
     X(REFUSED, 7)    /* the bank's rejection */                                                    \
     X(WITHDREW, 8)   /* it was withdrawn */                                                        \
-    X(LAST_STEP, 9)  /* the step begins that cannot be taken back */
+    X(LAST_STEP, 9)  /* the step begins that cannot be taken back */                               \
+    X(NOT_THERE, 10) /* as TAKEN_BACK, by the word of the bank's complete archive alone */
 typedef enum submission_evidence_kind {
 #define SUBMISSION_ENUM(name, number) EVIDENCE_##name = (number),
     SUBMISSION_EVIDENCE(SUBMISSION_ENUM)
@@ -53,6 +54,7 @@ typedef enum submission_evidence_kind {
 typedef struct submission_evidence {
     int32_t
         at_risk; // uploads whose last step has begun, and that were not taken back afterwards: they may have arrived
+    int32_t possible; // the same, but without belief in an archive: TAKEN_BACK alone ends them
     bool finished;    // one of those was confirmed, or seen at the bank
     bool accepted;    // the bank has acknowledged it
     bool refused;     // the bank has rejected it

@@ -104,6 +104,8 @@ static void test_hear__word_of_the_bank__by_state_and_evidence(void **state) {
     (void)state;
     const submission_evidence once = {.at_risk = 1};
     const submission_evidence twice = {.at_risk = 2};
+    const submission_evidence again = {.at_risk = 1,
+                                       .possible = 2}; // an archive did not show the first
     const submission_evidence heard = {.at_risk = 1, .items_heard = true};
     const submission_evidence acked = {.at_risk = 1, .accepted = true};
     const struct {
@@ -125,6 +127,7 @@ static void test_hear__word_of_the_bank__by_state_and_evidence(void **state) {
         // The rejection of a copy never voids what the original sent.
         {SUBMISSION_SENT, &once, false, true, WORD_CONTRARY},
         {SUBMISSION_SENT, &twice, false, false, WORD_CONTRARY},
+        {SUBMISSION_SENT, &again, false, false, WORD_CONTRARY},
         {SUBMISSION_SENT, &heard, false, false, WORD_CONTRARY},
         {SUBMISSION_ACKED, &acked, false, false, WORD_CONTRARY},
         {SUBMISSION_PREPARED, &NOTHING, false, false, WORD_CONTRARY},

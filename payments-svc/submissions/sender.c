@@ -141,14 +141,14 @@ static void later(run *r, submission_state state, int evidence, const char *reas
 }
 
 // It certainly did not arrive: from here it can be sent again, at once when it is the first time.
-static void not_sent(run *r, bool at_once, const char *text) {
+static void not_sent(run *r, bool at_once, int evidence, const char *text) {
     const subm_change change = {
         .state = SUBMISSION_PREPARED,
         .tries = r->c.tries + 1,
         .reason = "RAIL_UNREACHABLE",
         .text = text,
         .due_in_ms = at_once ? 0 : pause_ms(r),
-        .evidence = EVIDENCE_TAKEN_BACK,
+        .evidence = evidence,
         .evidence_text = text,
         .case_kind = r->c.tries + 1 == r->s->o.case_after ? "SUBMISSION_OVERDUE" : NULL};
     metric_add(r->s->not_sent, 1);
@@ -167,10 +167,12 @@ static void ask(run *r) {
         CRASH_POINT("submission.taken_back");
         look = bank->look(bank->self, &r->file, r->s->scratch);
     }
+    const bool proven = r->c.known.at_risk == 0 || (was_there && r->c.known.at_risk == 1);
     switch (submission_judge(&r->c.known, look, was_there, bank->archive_complete)) {
     case FINDING_SENT: record_sent(r, EVIDENCE_SEEN, "the bank shows it"); break;
     case FINDING_NOT_SENT:
         not_sent(r, r->c.tries == 0, // a bank that refuses each rename is not asked without a pause
+                 proven ? EVIDENCE_TAKEN_BACK : EVIDENCE_NOT_THERE,
                  was_there ? "an upload that was not finished was removed"
                            : "the bank's archive does not have it");
         break;
@@ -239,7 +241,9 @@ static void send(run *r) {
         CRASH_POINT("submission.finished");
         record_sent(r, 0, "");
         break;
-    case SENT_NOT: not_sent(r, false, "the upload did not reach its last step"); break;
+    case SENT_NOT:
+        not_sent(r, false, EVIDENCE_TAKEN_BACK, "the upload did not reach its last step");
+        break;
     case SENT_UNKNOWN: ask(r); break;
     case SENT_FENCED:
         metric_add(r->s->lost, 1);

@@ -77,13 +77,20 @@ bool subm_evidence_read(db_conn *c, int64_t book_id, uuid id, subm_claimed *out,
     out->n_epochs = 0;
     for (size_t i = 0; i < db_count(rows); i++) {
         switch (db_get_i16(rows, i, 0)) {
-        case EVIDENCE_LAST_STEP: known->at_risk++; break;
+        case EVIDENCE_LAST_STEP:
+            known->at_risk++;
+            known->possible++;
+            break;
         case EVIDENCE_BEGUN:
             if (out->n_epochs < sizeof out->epochs / sizeof out->epochs[0]) {
                 out->epochs[out->n_epochs++] = db_get_i64(rows, i, 1);
             }
             break;
         case EVIDENCE_TAKEN_BACK:
+        case EVIDENCE_NOT_THERE:
+            if (db_get_i16(rows, i, 0) == EVIDENCE_TAKEN_BACK) {
+                known->possible -= known->at_risk;
+            }
             known->at_risk = 0;
             out->n_epochs = 0;
             break;
