@@ -135,7 +135,7 @@ static void decide(saga_batch *b, saga_item *item) {
     char id[UUID_TEXT_LEN + 1];
     uuid_format(item->payout_id, id);
     log_error("saga.outcome_not_drawn", F_STR("payout", id),
-              F_STR("step", saga_step_name((int)item->acting)),
+              F_STR("step", saga_step_name((int)saga_logged_step(item))),
               F_STR("outcome", saga_outcome_name((int)item->answer.outcome)));
     item->answer = (saga_answer){OUT_BROKEN, STR("OUTCOME_UNEXPECTED"),
                                  str_of(saga_outcome_name((int)item->answer.outcome)), 0};
@@ -187,7 +187,7 @@ static bool write_outcomes(saga_batch *b, bool *uncertain) {
 // A line for each payout, at level debug only: they come in thousands. It leads from the payout to the batch's trace.
 static void report_item(const saga_item *item) {
     uuid_format(item->payout_id, log_ctx()->payout_id);
-    log_debug("saga.moved", F_STR("step", saga_step_name((int)item->acting)),
+    log_debug("saga.moved", F_STR("step", saga_step_name((int)saga_logged_step(item))),
               F_STR("outcome", saga_outcome_name((int)item->answer.outcome)),
               F_STR("state", saga_state_name((int)saga_public_state(&item->now))),
               F_INT("attempt", item->now.attempt), F_STR("reason", item->now.reason));

@@ -142,6 +142,9 @@ bool saga_plan_each_time(db_conn *c, arena *a, err *e) WARN_UNUSED;
 // For the statements that join a batch with its rows by key: until the end of the transaction, so it comes right before them.
 bool saga_join_by_key(db_conn *c, arena *a, err *e) WARN_UNUSED;
 
+// The step that the log and the logs tell of an item: the one that it acts on, EXECUTE where it was handed over, else where it stood.
+saga_step saga_logged_step(const saga_item *item) WARN_UNUSED;
+
 // --- leases in the database (lease_store.c) --------------------------------------------------------------------------
 
 // Inside the claiming transaction: the items that act are the batch's for lease_ms of the database's clock. Nothing when none acts.

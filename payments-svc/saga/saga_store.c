@@ -204,7 +204,7 @@ static void decide(saga_batch *b) {
     }
 }
 
-static saga_step logged_step(const saga_item *item) {
+saga_step saga_logged_step(const saga_item *item) {
     return item->note.outcome != OUT_NONE ? item->was.step
            : item->handed                 ? STEP_EXECUTE
                                           : item->acting;
@@ -237,7 +237,7 @@ static bool write_intents(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
         const saga_item *item = &b->items[i];
         if (claim_logs(item)) {
             const saga_answer answer = claim_answer(item, b->a);
-            log_row(w, b, item, logged_step(item), &answer, now_us);
+            log_row(w, b, item, saga_logged_step(item), &answer, now_us);
         }
     }
     return db_copy_end(w, NULL, e);
