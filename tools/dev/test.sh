@@ -2,7 +2,7 @@
 # Tests and benchmarks. Each run has a folder of its own below .run/test/, named after this process, and removes it.
 
 readonly FUZZ_TEST_SECONDS=3
-readonly INTEGRATION_MINUTES_MAX=40
+readonly INTEGRATION_MINUTES_MAX=55
 TEST_FOLDER=''
 TEST_STAGE_PID=''
 
