@@ -263,6 +263,7 @@ def test_HEARD_a_person_repairs_a_file_and_dismisses_a_line(payer, tmp_path):
 def test_the_inbox_is_listed_page_by_page(payer):
     pb = stubs.modules("payments/v1/inbox_service")[0]
     ask = payer.world.stub("payments/v1/inbox_service", "InboxService", "payments-svc")
+    there = {row[0] for row in rows(payer, "SELECT inbox_id FROM inbox")}  # messages may come while pages are read
     whole, token = [], ""
     while True:
         page = ask.ListInbox(pb.ListInboxRequest(page_size=2, page_token=token))
@@ -271,7 +272,7 @@ def test_the_inbox_is_listed_page_by_page(payer):
         if not token:
             break
     assert whole == sorted(set(whole), reverse=True)
-    assert len(whole) == int(rows(payer, "SELECT count(*) FROM inbox")[0][0])
+    assert there <= set(whole)
 
 
 @pytest.mark.parametrize(("method", "request_", "code"), [

@@ -119,7 +119,8 @@ class Life:
         self.world.payments.stop()
         self.world.payments.start(env=plan.env)
         self.pay(531, SETTLED)
-        wait_until(plan.hit, "it died between the bank's answer and its own row", 20)
+        wait_until(plan.hit, "it came between the bank's answer and its own row", 20)
+        wait_until(lambda: not self.world.payments.alive(), "it died there")
 
     def make_fresh(self):
         """Accepted, and the ledger away: RESERVE that is tried again; SENT whose confirmation is tried again."""

@@ -9,10 +9,13 @@ from __future__ import annotations
 import csv
 import datetime
 import json
+import time
 import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
+
+from .waiting import INTERVAL_S
 
 CHECKING, SAVINGS = 1, 2
 PERSON, COMPANY = 1, 2
@@ -146,8 +149,18 @@ class BankRecord:
     def payouts(self) -> list[dict]:
         return json.loads(bytes.fromhex(self.world.payments_rows(_PAYOUTS)[0][0]))
 
-    def check(self) -> list[dict]:
-        """Every item of the bank, and every payout that says that it is settled. Returns the items."""
+    def check(self, within_s: float = 10) -> list[dict]:
+        """Every item of the bank, and every payout that says that it is settled. Returns the items. Payouts of others may be on their
+        way, and are waited for: a return is at the bank before we have heard of it."""
+        limit = time.monotonic() + within_s
+        while True:
+            items, wrong = self._compare()
+            if not wrong:
+                return items
+            assert time.monotonic() < limit, f"{len(wrong)} differences between the bank's record and what was asked:\n" + "\n".join(wrong[:20])
+            time.sleep(INTERVAL_S)
+
+    def _compare(self) -> tuple[list[dict], list[str]]:
         payouts, items = self.payouts(), self.bank.payments()
         by_reference = {f"{p['book']}/{p['intent_id']}": p for p in payouts if p["rail"] != ACH}
         by_tail = {p["intent_id"].replace("-", "").upper()[-15:]: p for p in payouts if p["rail"] == ACH}
@@ -164,8 +177,7 @@ class BankRecord:
             if payout["payout_id"] in self.world.people.in_parts | self.world.people.told_by_hand:
                 continue
             wrong += [f"{what}: {payout} {paid[payout['payout_id']]}" for what in _money(payout, paid[payout["payout_id"]])]
-        assert not wrong, f"{len(wrong)} differences between the bank's record and what was asked:\n" + "\n".join(wrong[:20])
-        return items
+        return items, wrong
 
     def _differences(self, item: dict, payout: dict) -> list[str]:
         people = self.world.people.of(payout)
