@@ -121,10 +121,11 @@ def test_a_file_whose_dates_are_past_is_built_anew(new_world, tmp_path):
     plan = Plan(tmp_path, "submission.withdrawn")
     world.payments.kill()
     world.payments_rows("UPDATE submission SET stale_at = now(), due_at = now(), lease_ends_at = NULL")
-    world.payments.start(env=plan.env)
-    with Reviver(world.payments):
-        wait_until(plan.hit, "it is withdrawn, and the service is killed")
-        wait_until(lambda: states(world) == ["7", "1"], "a new file is prepared")
+    world.payments.start(env=plan.env, wait=False)  # it may die before it is ready
+    wait_until(plan.hit, "it is withdrawn")
+    wait_until(lambda: not world.payments.alive(), "the service is killed there")
+    world.payments.start()
+    wait_until(lambda: states(world) == ["7", "1"], "a new file is prepared")
     wait_until(lambda: merchant.payout(payout_id).attempts == 2, "it is a new attempt")
     assert merchant.balance()[:2] == (9_000, 1_000)
 
