@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
 #include "base/assert.h"
 #include "cli/cli.h"
 #include "payments/v1/case_service.pb-c.h"
@@ -132,10 +130,7 @@ static int cmd_cases(cli *c, int argc, char **argv) {
         return cli_failed(c, "list the cases", &e);
     }
     if (c->json) {
-        json_t *json = cli_to_json(&all.base);
-        json_object_del(json, "next_page_token");
-        json_object_set_new(json, "limit_reached", json_boolean(more));
-        cli_print_value(json);
+        cli_print_rows(&all.base, more);
     } else {
         print_cases(c, &all, more);
     }

@@ -126,7 +126,10 @@ void cli_print_merchants(const cli *c, struct json_t *list, table *t);
 // The message as one JSON object on stdout: the names of the .proto, integers as numbers, times as RFC 3339, enum values
 // without their prefix.
 void cli_print_json(const ProtobufCMessage *m);
-void cli_print_json_line(const ProtobufCMessage *m);   // the same on one line: `watch`
+void cli_print_json_line(const ProtobufCMessage *m); // the same on one line: `watch`
+// A list that was gathered from several pages: without the token, since it is of no page, and with limit_reached, whether there are
+// more rows than were asked for.
+void cli_print_rows(const ProtobufCMessage *list, bool more);
 void cli_print_value(struct json_t *value);            // prints as these do. @consumes
 struct json_t *cli_to_json(const ProtobufCMessage *m); // @owned
 // A string out of a file or an error: what is not UTF-8, such as a text cut off in a letter, has '?' for it. @owned

@@ -55,11 +55,8 @@ typedef struct inbox_words {
 static void print_list(const cli *c, const ProtobufCMessage *all, table *t, size_t n, bool more,
                        const char *what) {
     if (c->json) {
-        json_t *json = cli_to_json(all);
-        json_object_del(json, "next_page_token");
-        json_object_set_new(json, "limit_reached", json_boolean(more));
         table_drop(t);
-        cli_print_value(json);
+        cli_print_rows(all, more);
         return;
     }
     table_print(t);

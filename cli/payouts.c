@@ -141,10 +141,7 @@ static int list_payouts(cli *c, payouts_asked *q, char **merchants, size_t n_mer
         } while (request.page_token[0] != '\0' && all.n_payouts < (size_t)q->limit);
     }
     if (c->json) {
-        json_t *json = cli_to_json(&all.base);
-        json_object_del(json, "next_page_token"); // of no page: these are the rows of many
-        json_object_set_new(json, "limit_reached", json_boolean(all.n_payouts == (size_t)q->limit));
-        cli_print_value(json);
+        cli_print_rows(&all.base, all.n_payouts == (size_t)q->limit);
         return EXIT_DONE;
     }
     table_begin(&t, 6, 8u, TITLES);

@@ -123,6 +123,13 @@ void cli_print_json(const ProtobufCMessage *m) {
     cli_print_value(cli_to_json(m));
 }
 
+void cli_print_rows(const ProtobufCMessage *list, bool more) {
+    json_t *json = cli_to_json(list);
+    json_object_del(json, "next_page_token");
+    json_object_set_new(json, "limit_reached", json_boolean(more));
+    cli_print_value(json);
+}
+
 void cli_print_json_line(const ProtobufCMessage *m) {
     json_t *object = cli_to_json(m);
     (void)json_dumpf(object, stdout, JSON_COMPACT);

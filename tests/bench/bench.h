@@ -68,8 +68,6 @@ void bench_setup(bench *b);
 saga_figures bench_run_saga(bench *b, long round);
 // o.pace payouts a second for PACE_SECONDS, each call at a time of its own; latencies count from the time at which it is due.
 saga_figures bench_run_paced(bench *b, long round);
-// How many payouts the process of payments-svc says to have brought to SETTLED since its start.
-long bench_settled(const bench *b);
 // Microseconds for o.naive payouts.
 int64_t bench_run_naive(bench *b);
 

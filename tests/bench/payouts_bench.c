@@ -100,7 +100,6 @@ int main(int argc, char **argv) {
     b.payments = connect_to(&b.o, b.o.payments);
     b.ledger = connect_to(&b.o, b.o.ledger);
     bench_setup(&b);
-    b.settled = bench_settled(&b);
     if (b.o.pace > 0) {
         const saga_figures paced = bench_run_paced(&b, 0);
         bench_print_paced(&b, &paced);

@@ -181,23 +181,6 @@ static void check_all_settled(const bench *b, long expected, arena *a) {
     }
 }
 
-long bench_settled(const bench *b) {
-    arena *a = arena_create(ARENA_BYTES_MAX);
-    const http_client_options options = {.connect_timeout_ms = CALL_TIMEOUT_MS,
-                                         .total_timeout_ms = CALL_TIMEOUT_MS,
-                                         .max_connections = 1,
-                                         .response_max = METRICS_BYTES_MAX};
-    err e = {0};
-    http_client *http = http_client_create(&options, &e);
-    if (http == NULL) {
-        bench_fail("HTTP client", &e);
-    }
-    const long settled = settled_so_far(b, http, a);
-    http_client_destroy(http);
-    arena_destroy(a);
-    return settled;
-}
-
 // Waits for n payouts more than there were before.
 static void wait_until_settled(bench *b, long n, int64_t started_us, saga_figures *out) {
     arena *a = arena_create(ARENA_BYTES_MAX);
