@@ -16,7 +16,7 @@ REFERENCE_TABLES = {"merchant_book", "pause"}
 # The statements that look across books on purpose: they only read, and say so where they stand.
 ACROSS_BOOKS = {"deposit_pending", "due_books", "saga_books", "tree_books", "cases_list_across", "inbox_waiting",
                 "instant_sweep_books",
-                "inbox_list_refused", "inbox_exceptions_open", "submission_due", "submission_waiting"}
+                "inbox_list_refused", "inbox_books", "inbox_exceptions_open", "submission_due", "submission_waiting"}
 # The statements that set or compare the end of a lease, which is by the database's clock (promise FENCED). statement_timestamp() is
 # STABLE: it is not refused, but each node of a cluster has its own.
 BY_THE_DATABASES_CLOCK = {"submission_insert", "submission_evidence_add", "submission_due", "submission_claim", "submission_still_ours",
