@@ -243,9 +243,9 @@ static void take_account(report *r, int64_t book, const Payments__V1__ProvenAcco
     json_t *line = cli_to_json(&a->base);
     json_object_set_new(line, "book_id", json_integer(book));
     json_array_append_new(r->accounts, line);
-    if (strcmp(a->kind, "CLEARING") == 0 &&
+    if (strcmp(a->kind, "TRANSIT") == 0 &&
         (a->found_posted_minor != 0 || a->found_reserved_minor != 0)) {
-        r->clearing_empty = false;
+        r->transit_empty = false;
     }
     if (a->expected_posted_minor != a->found_posted_minor ||
         a->expected_reserved_minor != a->found_reserved_minor) {
@@ -419,11 +419,11 @@ static bool compare(comparison *x, err *e) {
 }
 
 bool report_agrees(const report *r) {
-    return json_array_size(r->differences) == 0 && r->balanced && r->clearing_empty;
+    return json_array_size(r->differences) == 0 && r->balanced && r->transit_empty;
 }
 
 static int cmd_report(cli *c, int argc, char **argv) {
-    report r = {.c = c, .balanced = true, .clearing_empty = true};
+    report r = {.c = c, .balanced = true, .transit_empty = true};
     err e = {0};
     (void)argv;
     if (argc != 1) {
@@ -457,13 +457,13 @@ const cli_command COMMAND_REPORT = {
     .summary = "do our payouts, the ledger and the bank agree, payout by payout?",
     .help =
         "Compares each payout with the ledger's journal and with the simulator bank's books, and "
-        "the clearing and\n"
+        "the transit and\n"
         "bank accounts with the sum of the payouts. PROVEN: nothing differs, and nothing is on its "
         "way.\n"
         "Exit code 1: something differs, or is on its way.\n"
         "\n"
         "JSON\n"
-        "  {agree, balanced, clearing_empty, payouts,\n"
+        "  {agree, balanced, transit_empty, payouts,\n"
         "   states: [{state, currency, count, sum_minor}],\n"
         "   flows: [{rail, currency, settled_count, settled_minor, ledger_minor, "
         "bank_paid_minor,\n"

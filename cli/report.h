@@ -29,7 +29,7 @@ typedef struct report {
     size_t n_flows;
     report_state states[REPORT_LINES_MAX * REPORT_STATES_MAX];
     size_t n_states;
-    bool balanced, clearing_empty;
+    bool balanced, transit_empty;
     struct json_t *differences; // as --json has them
     struct json_t *accounts;    // of all books
     struct json_t *trial;       // the trial balance of each book

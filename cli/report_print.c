@@ -92,16 +92,16 @@ static void print_flows(const report *r) {
     table_print(&t);
 }
 
-static void print_clearing(const report *r) {
+static void print_transit(const report *r) {
     size_t i = 0;
     const json_t *a = NULL;
-    (void)printf("\nclearing accounts are %s\n", r->clearing_empty
-                                                     ? "empty: nothing is on its way"
-                                                     : "NOT empty: money is on its way");
+    (void)printf("\ntransit accounts are %s\n", r->transit_empty
+                                                    ? "empty: nothing is on its way"
+                                                    : "NOT empty: money is on its way");
     json_array_foreach(r->accounts, i, a) {
         const int64_t reserved = number_of(a, "found_reserved_minor");
         const int64_t posted = number_of(a, "found_posted_minor");
-        if (strcmp(text_of(a, "kind"), "CLEARING") == 0 && (reserved != 0 || posted != 0)) {
+        if (strcmp(text_of(a, "kind"), "TRANSIT") == 0 && (reserved != 0 || posted != 0)) {
             (void)printf("  book %" PRId64 ", %s: %s reserved, %s posted\n",
                          number_of(a, "book_id"), text_of(a, "rail"),
                          cli_money(r->c, reserved, text_of(a, "currency")),
@@ -158,7 +158,7 @@ void report_print_text(report *r) {
     print_states(r);
     print_trial(r);
     print_flows(r);
-    print_clearing(r);
+    print_transit(r);
     print_differences(r);
     (void)printf("%" PRId64 " payouts were compared one by one\n", r->n_payouts);
     (void)printf("%s\n", report_agrees(r)
@@ -192,8 +192,8 @@ void report_print_json(const report *r) {
                              (json_int_t)(f->bank_paid - f->bank_returned), "equal", agrees(f)));
     }
     cli_print_value(json_pack("{s:b,s:b,s:b,s:I,s:o,s:o,s:O,s:O,s:O}", "agree", report_agrees(r),
-                              "balanced", r->balanced, "clearing_empty", r->clearing_empty,
-                              "payouts", (json_int_t)r->n_payouts, "states", states, "flows", flows,
+                              "balanced", r->balanced, "transit_empty", r->transit_empty, "payouts",
+                              (json_int_t)r->n_payouts, "states", states, "flows", flows,
                               "accounts", r->accounts, "differences", r->differences,
                               "trial_balance", r->trial));
 }

@@ -1,7 +1,7 @@
 """Crash points: every boundary between the receipt of a CreatePayout and its terminal state, listed by a recording run, and
 then hit one by one: SIGKILL in payments-svc, SIGKILL in ledger-svc, and an immediate stop of PostgreSQL at that moment.
 
-After each: no payout lost, each paid exactly once by the bank's own record, the books balanced and the clearing accounts
+After each: no payout lost, each paid exactly once by the bank's own record, the books balanced and the transit accounts
 empty (support/mix.py, judge). Each point is a test of its own; the recording below runs once, when tests are collected for
 running, in the first of them that is run. A point that was listed and is not hit fails.
 """

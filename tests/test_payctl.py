@@ -345,7 +345,7 @@ def test_progress_in_a_pipe(payctl, merchant):
     assert (code, err) == (DONE, "")
 
 
-REPORT_KEYS = {"agree", "balanced", "clearing_empty", "payouts", "states", "flows", "accounts", "differences", "trial_balance"}
+REPORT_KEYS = {"agree", "balanced", "transit_empty", "payouts", "states", "flows", "accounts", "differences", "trial_balance"}
 
 
 def report_as_json(payctl, payer):
@@ -354,7 +354,7 @@ def report_as_json(payctl, payer):
     assert code == DONE
     assert set(answer) == REPORT_KEYS
     assert answer["differences"] == [] and answer["payouts"] == sum(line["count"] for line in answer["states"]) > 0
-    assert answer["agree"] is answer["balanced"] is answer["clearing_empty"] is True
+    assert answer["agree"] is answer["balanced"] is answer["transit_empty"] is True
     books = payer.world.payments_rows("SELECT DISTINCT book_id FROM merchant_book")
     assert {book["book_id"] for book in answer["trial_balance"]} == {int(book_id) for book_id, in books}
     for book in answer["trial_balance"]:

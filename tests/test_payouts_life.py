@@ -80,7 +80,7 @@ def test_NO_DOUBLE_the_bank_paid_each_exactly_once(lived):
             assert payout.rail_reference == reference
 
 
-def test_BALANCED_and_clearing_accounts_empty(lived):
+def test_BALANCED_and_transit_accounts_empty(lived):
     payer, merchant, _ = lived
     assert_books_at_rest(payer, [merchant.book_id])
     assert_ledger_equals_bank(payer)

@@ -2,15 +2,15 @@
 
 from support.paying import INSTANT, SETTLED, Merchant, Payer
 
-CLEARING = 200  # the ledger code of clearing accounts
+TRANSIT = 200  # the ledger code of transit accounts
 
 
-def test_a_merchant_has_the_clearing_accounts_of_rails_that_are_off(new_world):
+def test_a_merchant_has_the_transit_accounts_of_rails_that_are_off(new_world):
     """Else each payout would be HELD when the rail comes, as a reservation whose account is missing burns its id."""
     world = new_world({"payments-svc": {"ach.enabled": "false"}})
     payer = Payer(world)
     merchant = payer.merchant(deposit=1000)
-    rows = world.ledger_rows(f"SELECT count(*) FROM account WHERE book_id = {merchant.book_id} AND code = {CLEARING}")
+    rows = world.ledger_rows(f"SELECT count(*) FROM account WHERE book_id = {merchant.book_id} AND code = {TRANSIT}")
     assert rows == [["2"]]
     paid = merchant.pay(100, INSTANT)
     assert merchant.wait_for([paid.payout_id], {SETTLED})

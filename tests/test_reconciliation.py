@@ -68,7 +68,7 @@ def test_one_paid_twice_and_another_never_is_not_proven(payctl):
                                         (f"%{intents['B']}",)).fetchone()
         assert book.execute("UPDATE instant_payments SET reference = ? WHERE id = ?", (of_a, changed_id)).rowcount == 1
     answer, people = report(payctl)
-    assert all(flow["equal"] for flow in answer["flows"]) and answer["balanced"] and answer["clearing_empty"], "sums show it, too"
+    assert all(flow["equal"] for flow in answer["flows"]) and answer["balanced"] and answer["transit_empty"], "sums show it, too"
     assert differences(answer, "record", "payout_id", "expected_minor", "found_minor") == sorted(
         [("bank", ids["A"], 1250, 2500), ("bank", ids["B"], 1250, 0)])
     assert f"{shop}/{ids['A']} SETTLED: PAID_BY_BANK is 25.00 USD, and should be 12.50 USD" in people
@@ -93,7 +93,7 @@ def test_a_payment_that_no_payout_stands_for(payctl):
 
 
 def test_money_on_its_way_is_said_before_anything_settled(new_world, tmp_path):
-    """The first day of a rail: all payouts are sent, none has settled. No sum of settled payouts leads to the clearing account."""
+    """The first day of a rail: all payouts are sent, none has settled. No sum of settled payouts leads to the transit account."""
     payctl = Payctl(new_world({"bank-sim": {"ach.settle_delay_ms": 600_000}}), tmp_path)
     shop = unique("shop")
     make(payctl, shop, "USD")
@@ -102,12 +102,12 @@ def test_money_on_its_way_is_said_before_anything_settled(new_world, tmp_path):
     sent = "SELECT count(*) FROM saga WHERE state = 5"
     wait_until(lambda: payctl.world.payments_rows(sent) == [["3"]], "all are with the bank")
     answer, people = report(payctl)
-    assert answer["agree"] is answer["clearing_empty"] is False and answer["differences"] == []
+    assert answer["agree"] is answer["transit_empty"] is False and answer["differences"] == []
     assert [(state["state"], state["count"]) for state in answer["states"]] == [("SENT", 3)]
-    clearing, = (account for account in answer["accounts"] if account["kind"] == "CLEARING")
-    assert (clearing["rail"], clearing["currency"], clearing["found_posted_minor"]) == ("ACH", "USD", 0)
-    assert clearing["found_reserved_minor"] == clearing["expected_reserved_minor"] == 3750
-    assert "clearing accounts are NOT empty" in people and "ACH: 37.50 USD reserved" in people
+    transit, = (account for account in answer["accounts"] if account["kind"] == "TRANSIT")
+    assert (transit["rail"], transit["currency"], transit["found_posted_minor"]) == ("ACH", "USD", 0)
+    assert transit["found_reserved_minor"] == transit["expected_reserved_minor"] == 3750
+    assert "transit accounts are NOT empty" in people and "ACH: 37.50 USD reserved" in people
 
 
 def proof(payctl, book_id, **fields):
@@ -131,15 +131,15 @@ def test_the_ledger_paid_one_twice_and_another_never(payctl):
     assert answer["agree"] is True
     accounts = {account["kind"]: account["account_id"] for account in answer["accounts"]}
     ledger = Ledger(payctl.world, book_id)
-    assert ledger.commit(ledger.transfer(accounts["BANK"], accounts["CLEARING"], 1250, code=BANK_RETURN, user_data_128=intents["B"]),
-                         ledger.transfer(accounts["CLEARING"], accounts["BANK"], 1250, code=BANK_OUT,
+    assert ledger.commit(ledger.transfer(accounts["BANK"], accounts["TRANSIT"], 1250, code=BANK_RETURN, user_data_128=intents["B"]),
+                         ledger.transfer(accounts["TRANSIT"], accounts["BANK"], 1250, code=BANK_OUT,
                                          user_data_128=intents["A"])) == ["CREATED"] * 2
     answer, people = report(payctl)
-    assert answer["balanced"] and answer["clearing_empty"] and all(flow["equal"] for flow in answer["flows"]), "sums show it, too"
+    assert answer["balanced"] and answer["transit_empty"] and all(flow["equal"] for flow in answer["flows"]), "sums show it, too"
     of_ledger = {(line["payout_id"], line["figure"], line["expected_minor"], line["found_minor"])
                  for line in answer["differences"] if line["record"] == "ledger"}
-    assert of_ledger == {(ids["A"], "CLEARING", 0, -1250), (ids["A"], "AT_BANK", 1250, 2500),
-                         (ids["B"], "CLEARING", 0, 1250), (ids["B"], "AT_BANK", 1250, 0)}
+    assert of_ledger == {(ids["A"], "TRANSIT", 0, -1250), (ids["A"], "AT_BANK", 1250, 2500),
+                         (ids["B"], "TRANSIT", 0, 1250), (ids["B"], "AT_BANK", 1250, 0)}
     assert f"{shop}/{ids['B']} SETTLED: AT_BANK is 0.00 USD, and should be 12.50 USD" in people
 
 
@@ -150,11 +150,11 @@ def test_a_transfer_that_no_payout_stands_for_shows_on_its_account(payctl):
     answer, _ = report(payctl)
     accounts = {account["kind"]: account["account_id"] for account in answer["accounts"]}
     ledger = Ledger(payctl.world, book_id)
-    assert ledger.commit(ledger.transfer(accounts["BANK"], accounts["CLEARING"], 7, code=BANK_RETURN)) == ["CREATED"]
+    assert ledger.commit(ledger.transfer(accounts["BANK"], accounts["TRANSIT"], 7, code=BANK_RETURN)) == ["CREATED"]
     answer, people = report(payctl)
     assert {(line["record"], line["kind"], line["expected_posted_minor"], line["found_posted_minor"])
-            for line in answer["differences"]} == {("account", "CLEARING", 0, 7), ("account", "BANK", -98_750, -98_757)}
-    assert answer["clearing_empty"] is False and "INSTANT: 0.00 USD reserved, 0.07 USD posted" in people
+            for line in answer["differences"]} == {("account", "TRANSIT", 0, 7), ("account", "BANK", -98_750, -98_757)}
+    assert answer["transit_empty"] is False and "INSTANT: 0.00 USD reserved, 0.07 USD posted" in people
 
 
 def test_every_end_of_a_payout_is_right(payctl):
@@ -171,7 +171,7 @@ def test_every_end_of_a_payout_is_right(payctl):
     assert answer["agree"] is True, answer["differences"]
     assert answer["payouts"] == len(rows)
     used = {(account["kind"], account["rail"], account["currency"]) for account in answer["accounts"]}
-    assert used >= {("CLEARING", "ACH", "USD"), ("CLEARING", "INSTANT", "USD"), ("CLEARING", "INSTANT", "INR"),
+    assert used >= {("TRANSIT", "ACH", "USD"), ("TRANSIT", "INSTANT", "USD"), ("TRANSIT", "INSTANT", "INR"),
                     ("BANK", "UNSPECIFIED", "USD"), ("BANK", "UNSPECIFIED", "INR")}
     one, = (book_id for book_id in books if proof(payctl, book_id, merchant_id=second)[-1].payouts_compared == 2)
     messages = proof(payctl, one, merchant_id=second, with_payouts=True)

@@ -118,7 +118,7 @@ static bool make_ledger_accounts(const payments_service *s, const merchant *m, i
         accounts[n++] = account_of_fees(book, ccy);
         for (size_t i = 0; i < N_RAILS; i++) {
             if (may_carry(s, RAILS[i], ccy)) {
-                accounts[n++] = account_of_clearing(book, RAILS[i], ccy);
+                accounts[n++] = account_of_transit(book, RAILS[i], ccy);
             }
         }
     }

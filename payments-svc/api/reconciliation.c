@@ -96,7 +96,7 @@ static Payments__V1__ProvenAccount *account_to_pb(const recon_account *x, arena 
     Payments__V1__ProvenAccount *out = ARENA_NEW(a, Payments__V1__ProvenAccount);
     payments__v1__proven_account__init(out);
     out->account_id = uuid_text(a, x->account_id);
-    out->kind = (char *)(x->rail == 0 ? "BANK" : "CLEARING");
+    out->kind = (char *)(x->rail == 0 ? "BANK" : "TRANSIT");
     out->rail = (Payments__V1__Rail)x->rail;
     out->currency = (char *)x->currency;
     out->expected_posted_minor = x->expected_posted;

@@ -15,7 +15,8 @@ uuid account_merchant_available(int64_t book_id, str merchant_id, str currency) 
     return derive("account.merchant.available", merchant_id, currency, book_id);
 }
 
-uuid account_clearing(int64_t book_id, int rail, str currency) {
+// The kind is the account's first name: another one would be another account, and existing ledgers would not go on.
+uuid account_transit(int64_t book_id, int rail, str currency) {
     char number[16];
     int len = snprintf(number, sizeof number, "%d", rail);
     return derive("account.clearing", (str){number, (size_t)len}, currency, book_id);

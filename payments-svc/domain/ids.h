@@ -10,7 +10,7 @@
 // Chart of accounts: ledger account codes.
 enum {
     ACCOUNT_MERCHANT_AVAILABLE = 100,
-    ACCOUNT_CLEARING = 200,
+    ACCOUNT_TRANSIT = 200,
     ACCOUNT_BANK = 300,
     ACCOUNT_FEES = 400,
     ACCOUNT_SUSPENSE = 500 // where the bank's money and the merchants' differ, by order of a person
@@ -27,7 +27,7 @@ enum {
 };
 
 uuid account_merchant_available(int64_t book_id, str merchant_id, str currency);
-uuid account_clearing(int64_t book_id, int rail, str currency);
+uuid account_transit(int64_t book_id, int rail, str currency);
 uuid account_bank(int64_t book_id, str currency);
 uuid account_fees(int64_t book_id, str currency);
 uuid account_suspense(int64_t book_id, str currency);

@@ -27,11 +27,11 @@
 
 #define SAGA_STEPS(X)                                                                              \
     X(NONE, 0)    /* nothing to act on */                                                          \
-    X(RESERVE, 1) /* pending debit of available, credit of clearing */                             \
+    X(RESERVE, 1) /* pending debit of available, credit of transit */                              \
     X(EXECUTE, 2) /* submit to the rail */                                                         \
     X(RESOLVE, 3) /* outcome unknown: ask the rail */                                              \
     X(AWAIT, 4)   /* with the rail, or in a submission: wait for its word */                       \
-    X(CONFIRM, 5) /* post the reservation, move clearing to bank; or the same again without one */ \
+    X(CONFIRM, 5) /* post the reservation, move transit to bank; or the same again without one */  \
     X(VOID, 6)    /* release the reservation */                                                    \
     X(RETURN, 7)  /* money came back after CONFIRM: move it back */                                \
     X(DONE, 8)    /* nothing left to do by itself */                                               \

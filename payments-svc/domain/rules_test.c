@@ -107,7 +107,7 @@ static void test_ids__same_input_same_id__other_input_other_id(void **state) {
     assert_false(uuid_eq(transfer_of_step(p, "reserve", 1), transfer_of_step(p, "confirm", 1)));
     assert_false(uuid_eq(transfer_of_step(p, "reserve", 1), transfer_of_step(p, "reserve", 2)));
     assert_false(uuid_eq(account_bank(1, STR("USD")), account_fees(1, STR("USD"))));
-    assert_false(uuid_eq(account_clearing(1, 1, STR("USD")), account_clearing(1, 2, STR("USD"))));
+    assert_false(uuid_eq(account_transit(1, 1, STR("USD")), account_transit(1, 2, STR("USD"))));
     assert_false(uuid_eq(account_bank(1, STR("USD")), account_bank(2, STR("USD"))));
     char a[65], b[65];
     attempt_key(p, 1, a);
@@ -117,6 +117,25 @@ static void test_ids__same_input_same_id__other_input_other_id(void **state) {
 }
 
 // What banks and ledgers were told stands there for ever: the same request must give the same intent in every version to come.
+static void assert_uuid(uuid id, const char *text) {
+    char found[UUID_TEXT_LEN + 1];
+    uuid_format(id, found);
+    assert_string_equal(found, text);
+}
+
+// Existing ledgers have them.
+static void test_accounts__are_those_that_were_given_out(void **state) {
+    (void)state;
+    const str usd = STR("USD");
+    assert_uuid(account_merchant_available(1, STR("acme"), usd),
+                "0a4b7ddb-448d-8caa-9bcf-6fa36e006b87");
+    assert_uuid(account_transit(1, 1, usd), "d65f734e-b638-8674-97a0-604b776d672f");
+    assert_uuid(account_transit(1, 2, usd), "50875290-2109-8c4b-9a03-149c921f6095");
+    assert_uuid(account_bank(1, usd), "5b3a4501-697c-8e5c-8fc2-38b6dc298abc");
+    assert_uuid(account_fees(1, usd), "b4014b92-46c8-82e1-bbeb-977416081dab");
+    assert_uuid(account_suspense(1, usd), "0e46160d-1bcd-80d2-994d-9a4d0130e75b");
+}
+
 static void test_intent__is_the_one_that_was_given_out(void **state) {
     (void)state;
     char text[UUID_TEXT_LEN + 1];
@@ -138,6 +157,7 @@ int main(void) {
         cmocka_unit_test(test_merchant_id__shape),
         cmocka_unit_test(test_text__limits_and_control_characters),
         cmocka_unit_test(test_ids__same_input_same_id__other_input_other_id),
+        cmocka_unit_test(test_accounts__are_those_that_were_given_out),
         cmocka_unit_test(test_intent__is_the_one_that_was_given_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

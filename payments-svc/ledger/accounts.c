@@ -31,8 +31,8 @@ ledger_account account_of_merchant(int64_t book_id, str merchant_id, str currenc
                    LEDGER__V1__ACCOUNT_FLAG__ACCOUNT_FLAG_DEBITS_MUST_NOT_EXCEED_CREDITS, currency);
 }
 
-ledger_account account_of_clearing(int64_t book_id, int rail, str currency) {
-    return account(account_clearing(book_id, rail, currency), ACCOUNT_CLEARING, 0, currency);
+ledger_account account_of_transit(int64_t book_id, int rail, str currency) {
+    return account(account_transit(book_id, rail, currency), ACCOUNT_TRANSIT, 0, currency);
 }
 
 ledger_account account_of_bank(int64_t book_id, str currency) {

@@ -7,7 +7,7 @@
 
 // One line of the chart for one book and currency.
 ledger_account account_of_merchant(int64_t book_id, str merchant_id, str currency);
-ledger_account account_of_clearing(int64_t book_id, int rail, str currency);
+ledger_account account_of_transit(int64_t book_id, int rail, str currency);
 ledger_account account_of_bank(int64_t book_id, str currency);
 ledger_account account_of_fees(int64_t book_id, str currency);
 

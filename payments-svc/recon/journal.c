@@ -74,13 +74,13 @@ void recon_add_row(recon_window *w, const ledger_row *row) {
     recon_row *r = &w->rows[place - 1];
     const recon_pair *pair = &w->pairs[r->pair];
     const effect merchant = effect_on(row, w->merchants[r->merchant].account);
-    const effect clearing = effect_on(row, pair->clearing);
+    const effect transit = effect_on(row, pair->transit);
     const effect bank = effect_on(row, pair->bank);
     recon_figures *f = &r->payout.found;
     add(w, &f->reserved, -merchant.reserved);
     add(w, &f->from_merchant, -merchant.posted);
-    add(w, &f->clearing, clearing.posted);
+    add(w, &f->transit, transit.posted);
     add(w, &f->at_bank, bank.posted);
-    add_to_sum(w, row, pair->rail, pair->currency, clearing);
+    add_to_sum(w, row, pair->rail, pair->currency, transit);
     add_to_sum(w, row, 0, pair->currency, bank);
 }

@@ -87,7 +87,7 @@ static bool place_of_pair(recon_window *w, int rail, const char *currency, uint3
     }
     recon_pair *made = &w->pairs[w->n_pairs++];
     *made = (recon_pair){.rail = rail,
-                         .clearing = account_clearing(w->book_id, rail, str_of(currency)),
+                         .transit = account_transit(w->book_id, rail, str_of(currency)),
                          .bank = account_bank(w->book_id, str_of(currency))};
     memcpy(made->currency, currency, sizeof made->currency);
     // The accounts of what any payout used are compared, whether anything has moved there or not.
@@ -345,7 +345,7 @@ static bool read_accounts(prover *p, recon_account *out, size_t *n) {
         const struct recon_sum *sum = &progress->sums[i];
         const str currency = str_of(sum->currency);
         accounts[i].id = sum->rail == 0 ? account_bank(p->job->book_id, currency)
-                                        : account_clearing(p->job->book_id, sum->rail, currency);
+                                        : account_transit(p->job->book_id, sum->rail, currency);
         out[i] = (recon_account){.rail = sum->rail,
                                  .account_id = accounts[i].id,
                                  .expected_posted = sum->posted,

@@ -29,7 +29,7 @@ typedef struct recon_difference {
     recon_deviation what;
 } recon_difference;
 
-// rail 0: the bank account of the currency; else the clearing account of rail and currency.
+// rail 0: the bank account of the currency; else the transit account of rail and currency.
 typedef struct recon_account {
     int rail;
     char currency[4];

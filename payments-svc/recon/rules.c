@@ -76,7 +76,7 @@ static size_t compare(const recon_figures *expected, const recon_figures *found,
     const recon_deviation all[RECON_FIGURES] = {
         {"RESERVED", expected->reserved, found->reserved},
         {"FROM_MERCHANT", expected->from_merchant, found->from_merchant},
-        {"CLEARING", expected->clearing, found->clearing},
+        {"TRANSIT", expected->transit, found->transit},
         {"AT_BANK", expected->at_bank, found->at_bank},
     };
     size_t n = 0;

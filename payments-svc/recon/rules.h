@@ -12,7 +12,7 @@
 typedef struct recon_figures {
     int64_t reserved;      // set aside on the merchant's account, neither posted nor voided
     int64_t from_merchant; // debits less credits that are posted to the merchant's account
-    int64_t clearing;      // credits less debits that are posted to the clearing account
+    int64_t transit;       // credits less debits that are posted to the transit account
     int64_t at_bank;       // credits less debits that are posted to the bank account
 } recon_figures;
 
@@ -32,7 +32,7 @@ typedef struct recon_saga {
 
 // One figure that is not as it should be.
 typedef struct recon_deviation {
-    const char *figure; // "RESERVED", "FROM_MERCHANT", "CLEARING", "AT_BANK": static
+    const char *figure; // "RESERVED", "FROM_MERCHANT", "TRANSIT", "AT_BANK": static
     int64_t expected, found;
 } recon_deviation;
 

@@ -98,7 +98,7 @@ static void test_paid_twice__names_what_was_expected_and_found(void **state) {
     recon_deviation out[RECON_FIGURES];
     assert_int_equal(
         judge(STEP_DONE, STATE_SETTLED, (recon_figures){0, AMOUNT, -AMOUNT, 2 * AMOUNT}, out), 2);
-    assert_string_equal(out[0].figure, "CLEARING");
+    assert_string_equal(out[0].figure, "TRANSIT");
     assert_int_equal(out[0].expected, 0);
     assert_int_equal(out[0].found, -AMOUNT);
     assert_string_equal(out[1].figure, "AT_BANK");

@@ -234,7 +234,7 @@ static void test_cancel__accepted_before__is_answered_as_before(void **state) {
 }
 
 // A ledger that is down is asked once for a batch, not once for each of its payouts.
-static void test_reserve__no_clearing_account__the_ledger_is_asked_once(void **state) {
+static void test_reserve__no_transit_account__the_ledger_is_asked_once(void **state) {
     (void)state;
     ledger_accounts *accounts = ledger_accounts_create(NULL);
     const saga_tools tools = {.accounts = accounts, .ledger_timeout_ms = 1000};
@@ -363,7 +363,7 @@ int main(void) {
         cmocka_unit_test_setup(test_log__tries_in_vain__the_first_and_every_tenth, fresh),
         cmocka_unit_test_setup(test_held_at_reserve__given_up__no_reservation_stays, fresh),
         cmocka_unit_test_setup(test_cancel__accepted_before__is_answered_as_before, fresh),
-        cmocka_unit_test_setup(test_reserve__no_clearing_account__the_ledger_is_asked_once, fresh),
+        cmocka_unit_test_setup(test_reserve__no_transit_account__the_ledger_is_asked_once, fresh),
         cmocka_unit_test_setup(test_log__a_step_of_the_ledger_after_many_tries, fresh),
         cmocka_unit_test_setup(test_log__a_hand_over_after_many_tries, fresh),
         cmocka_unit_test_setup(test_recipient_or_payout_missing__holds_one_and_stops_nobody, fresh),

@@ -54,14 +54,14 @@ static ledger_transfer release(const saga_item *item, int64_t amount, uint32_t f
 // The book's own accounts of one currency. A batch has few currencies, mostly one: they are derived when it changes.
 typedef struct book_accounts {
     char currency[4];
-    uuid clearing, bank, suspense;
+    uuid transit, bank, suspense;
 } book_accounts;
 
 static void accounts_for(const saga_batch *b, const saga_item *item, book_accounts *accounts) {
     if (strcmp(accounts->currency, item->currency) != 0) {
         const str currency = str_of(item->currency);
         memcpy(accounts->currency, item->currency, sizeof accounts->currency);
-        accounts->clearing = account_clearing(b->from.book_id, b->from.rail->id, currency);
+        accounts->transit = account_transit(b->from.book_id, b->from.rail->id, currency);
         accounts->bank = account_bank(b->from.book_id, currency);
         accounts->suspense = account_suspense(b->from.book_id, currency);
     }
@@ -75,15 +75,15 @@ static void build_confirm(const saga_item *item, const book_accounts *accounts,
     const uuid second =
         transfer_of_step(item->intent_id, saga_legs_of(&item->now).second, item->now.leg);
     if (item->now.outlook != STATE_NONE) {
-        out[0] = leg(item, item->transfer, accounts->suspense, accounts->clearing,
+        out[0] = leg(item, item->transfer, accounts->suspense, accounts->transit,
                      TRANSFER_WRITE_OFF, linked);
     } else if (item->now.moving > 0) {
-        out[0] = leg(item, item->transfer, item->merchant_account, accounts->clearing,
+        out[0] = leg(item, item->transfer, item->merchant_account, accounts->transit,
                      TRANSFER_PAY_AGAIN, linked);
     } else {
         out[0] = release(item, INT64_MAX, LEDGER_FLAG(POST_PENDING_TRANSFER) | linked);
     }
-    out[1] = leg(item, second, accounts->clearing, accounts->bank, TRANSFER_BANK_OUT, 0);
+    out[1] = leg(item, second, accounts->transit, accounts->bank, TRANSFER_BANK_OUT, 0);
 }
 
 static void build_return(const saga_item *item, const book_accounts *accounts,
@@ -91,17 +91,17 @@ static void build_return(const saga_item *item, const book_accounts *accounts,
     const bool suspense = item->now.outlook != STATE_NONE;
     const uuid second =
         transfer_of_step(item->intent_id, saga_legs_of(&item->now).second, item->now.leg);
-    out[0] = leg(item, item->transfer, accounts->bank, accounts->clearing, TRANSFER_BANK_RETURN,
+    out[0] = leg(item, item->transfer, accounts->bank, accounts->transit, TRANSFER_BANK_RETURN,
                  LEDGER_FLAG(LINKED));
-    out[1] = leg(item, second, accounts->clearing,
-                 suspense ? accounts->suspense : item->merchant_account,
-                 suspense ? TRANSFER_WRITE_OFF : TRANSFER_RETURN, 0);
+    out[1] =
+        leg(item, second, accounts->transit, suspense ? accounts->suspense : item->merchant_account,
+            suspense ? TRANSFER_WRITE_OFF : TRANSFER_RETURN, 0);
 }
 
 static void build(const saga_item *item, const book_accounts *accounts, ledger_transfer *out) {
     switch (item->acting) {
     case STEP_RESERVE:
-        out[0] = leg(item, item->transfer, item->merchant_account, accounts->clearing,
+        out[0] = leg(item, item->transfer, item->merchant_account, accounts->transit,
                      TRANSFER_RESERVE, LEDGER_FLAG(PENDING));
         return;
     case STEP_CONFIRM: build_confirm(item, accounts, out); return;
@@ -269,14 +269,14 @@ static bool make_suspense(saga_batch *b, const saga_tools *tools, const saga_ite
 
 // A reservation must find the account of its connection: one that misses it burns its id. The merchant's own account is made with the
 // first deposit, without which there is nothing to reserve.
-static bool make_clearing(saga_batch *b, const saga_tools *tools, const saga_item *item) {
+static bool make_transit(saga_batch *b, const saga_tools *tools, const saga_item *item) {
     static saga_complaint complaint;
     err e = {0};
     if (item->acting != STEP_RESERVE || tools->accounts == NULL) {
         return true;
     }
     const ledger_account account =
-        account_of_clearing(b->from.book_id, b->from.rail->id, str_of(item->currency));
+        account_of_transit(b->from.book_id, b->from.rail->id, str_of(item->currency));
     const int64_t deadline = clock_mono_ms(b->from.clock) + tools->ledger_timeout_ms;
     if (ledger_accounts_ensure(tools->accounts, b->from.book_id, &account, 1, deadline, b->a, &e)) {
         return true;
@@ -314,7 +314,7 @@ static void act_on_ledger(saga_batch *b, const saga_tools *tools) {
             send(b, tools, &run);
         }
         const bool other_currency = strcmp(run.accounts.currency, item->currency) != 0;
-        if (other_currency && !make_clearing(b, tools, item)) {
+        if (other_currency && !make_transit(b, tools, item)) {
             break; // every answer from here on still says RETRY: the ledger is not asked again for each
         }
         accounts_for(b, item, &run.accounts);

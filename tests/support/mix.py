@@ -60,7 +60,7 @@ def judge(payer: Payer, mixed: Mixed) -> None:
     assert {payout.payout_id: payout.state for payout in payouts} == mixed.wanted
     # NO-DOUBLE, by the bank's own record.
     assert_bank_agrees(payer, payouts)
-    # BALANCED, the clearing accounts empty, and the merchant's money exactly what it must be.
+    # BALANCED, the transit accounts empty, and the merchant's money exactly what it must be.
     assert_books_at_rest(payer, [mixed.merchant.book_id])
     gone = sum(payout.amount_minor for payout in payouts if payout.state == SETTLED)
     assert mixed.merchant.balance() == (DEPOSIT - gone, 0, DEPOSIT - gone)

@@ -187,7 +187,7 @@ def assert_bank_agrees(payer: Payer, payouts: list) -> None:
 
 
 def assert_books_at_rest(payer: Payer, book_ids: list[int]) -> None:
-    """BALANCED, and every clearing account (code 200) is empty: nothing stands between us and the bank."""
+    """BALANCED, and every transit account (code 200) is empty: nothing stands between us and the bank."""
     books = ",".join(str(book_id) for book_id in set(book_ids))
     for book_id in sorted(set(book_ids)):
         Ledger(payer.world, book_id).await_checkpoint()
@@ -196,7 +196,7 @@ def assert_books_at_rest(payer: Payer, book_ids: list[int]) -> None:
         "SELECT book_id, account_id, debits_pending, debits_posted, credits_pending, credits_posted FROM account "
         f"WHERE code = 200 AND book_id IN ({books}) "
         "AND (debits_pending <> 0 OR credits_pending <> 0 OR debits_posted <> credits_posted)")
-    assert left == [], "clearing accounts that are not empty"
+    assert left == [], "transit accounts that are not empty"
 
 
 def assert_ledger_equals_bank(payer: Payer) -> None:
