@@ -14,9 +14,9 @@ from support.world import BUILD
 # Tables that every node has whole (reference tables): they have no book to be named.
 REFERENCE_TABLES = {"merchant_book", "pause"}
 # The statements that look across books on purpose: they only read, and say so where they stand.
-ACROSS_BOOKS = {"deposit_pending", "due_books", "saga_books", "tree_books", "cases_list_across", "inbox_waiting",
+ACROSS_BOOKS = {"deposit_pending", "due_books", "tree_books", "cases_list_across", "inbox_waiting",
                 "instant_sweep_books",
-                "inbox_list_refused", "inbox_books", "inbox_exceptions_open", "submission_due", "submission_waiting"}
+                "inbox_list_refused", "books_of_inbox", "inbox_exceptions_open", "submission_due", "submission_waiting"}
 # The statements that set or compare the end of a lease, which is by the database's clock (promise FENCED). statement_timestamp() is
 # STABLE: it is not refused, but each node of a cluster has its own.
 BY_THE_DATABASES_CLOCK = {"submission_insert", "submission_evidence_add", "submission_due", "submission_claim", "submission_still_ours",
@@ -25,7 +25,7 @@ BY_THE_DATABASES_CLOCK = {"submission_insert", "submission_evidence_add", "submi
                           "saga_lease", "saga_renew", "saga_expired", "saga_lock_expired", "saga_take_over"}
 
 # Those of the deadlines, of the gauges and of the connections' queues.
-ACROSS_BOOKS |= {"jobs_books", "jobs_overdue", "jobs_moved_on", "jobs_freed", "jobs_held_unseen", "jobs_waiting", "jobs_oldest",
+ACROSS_BOOKS |= {"jobs_overdue", "jobs_moved_on", "jobs_freed", "jobs_held_unseen", "jobs_waiting", "jobs_oldest",
                  "jobs_held", "jobs_cases_open", "jobs_inbox_late", "jobs_inbox_done", "jobs_inbox_open", "connections_queue", "connections_last_word"}
 
 LITERAL = r'"(?:[^"\\]|\\.)*"'
@@ -168,6 +168,7 @@ def test_the_statements_of_the_payments_were_found():
     names = [param.values[0] for param in STATEMENTS]
     assert len(set(names)) == len(names)
     enums = (("saga/saga_sql.h", "saga_sql_id"), ("guard/guard_sql.h", "guard_sql_id"), ("store/payments_sql.h", "payments_sql"),
+             ("store/books.h", "books_of"),
              ("cases/cases_sql.h", "cases_sql_id"), ("connections/connections_sql.h", "connections_sql_id"),
              ("deposits/deposits_sql.h", "deposits_sql_id"), ("rails/ach/ach_internal.h", "ach_sql"),
              ("submissions/submissions_sql.h", "submissions_sql_id"),

@@ -8,6 +8,7 @@
 #include "payments/v1/inbox_service.pb-c.h"
 #include "rails/inbox_desk.h"
 #include "rails/inbox_mask.h"
+#include "store/books.h"
 
 enum {
     CONTENT_READ_MAX = 16 * 1024 * 1024, // more is not opened to be shown
@@ -65,7 +66,6 @@ static bool item_name(int64_t book_id, const char *id, uuid *out, err *e) {
 
 typedef struct inbox_listing {
     inbox_filter filter;
-    int64_t books[INBOX_BOOKS_MAX];
     int16_t connections[INBOX_SOURCES_MAX];
     int16_t states[INBOX_STATES_END];
     Payments__V1__InboxItem **out;
@@ -77,8 +77,12 @@ typedef struct inbox_listing {
 static bool list_tx(db_conn *c, arena *a, void *arg, err *e) {
     inbox_listing *l = arg;
     inbox_row *rows = NULL;
-    if (!inbox_books(c, l->books, INBOX_BOOKS_MAX, &l->filter.n_books, a, e) ||
-        !inbox_list(c, &l->filter, &rows, &l->n, a, e)) {
+    int64_t *books = NULL;
+    if (!books_list(c, BOOKS_OF_INBOX, &books, &l->filter.n_books, a, e)) {
+        return false;
+    }
+    l->filter.books = books;
+    if (!inbox_list(c, &l->filter, &rows, &l->n, a, e)) {
         return false;
     }
     l->out = ARENA_ARRAY(a, Payments__V1__InboxItem *, l->n + 1);
@@ -152,7 +156,6 @@ static bool filter_of(const payments_service *s, const Payments__V1__ListInboxRe
         return false;
     }
     filter_connections(s, (int)r->rail, l);
-    l->filter.books = l->books;
     l->filter.limit = (size_t)l->size + 1;
     return filter_states(r, l, e) && filter_times(r, l, e);
 }

@@ -6,11 +6,11 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "payments/v1/submission_service.pb-c.h"
+#include "store/books.h"
 #include "submissions/mask.h"
 #include "submissions/submissions.h"
 
 enum {
-    BOOKS_MAX = 1000,
     CONTENT_SHOWN_MAX = 95 * 30000 // whole lines; an answer stays below 4 MiB
 };
 
@@ -48,7 +48,6 @@ static Payments__V1__Submission *submission_to_pb(const submission_row *s, arena
 typedef struct submission_listing {
     submission_filter filter;
     int16_t states[SUBMISSION_STATES_END];
-    int64_t books[BOOKS_MAX];
     Payments__V1__Submission **out;
     size_t n;
     int64_t size;
@@ -58,8 +57,12 @@ typedef struct submission_listing {
 static bool list_tx(db_conn *c, arena *a, void *arg, err *e) {
     submission_listing *l = arg;
     submission_row *rows = NULL;
-    if (!submission_books(c, l->books, BOOKS_MAX, &l->filter.n_books, a, e) ||
-        !submission_list(c, &l->filter, &rows, &l->n, a, e)) {
+    int64_t *books = NULL;
+    if (!books_list(c, BOOKS_OF_MERCHANTS, &books, &l->filter.n_books, a, e)) {
+        return false;
+    }
+    l->filter.books = books;
+    if (!submission_list(c, &l->filter, &rows, &l->n, a, e)) {
         return false;
     }
     l->out = ARENA_ARRAY(a, Payments__V1__Submission *, l->n + 1);
@@ -103,7 +106,6 @@ static bool filter_of(const Payments__V1__ListSubmissionsRequest *r, submission_
         (r->to_time != NULL && !pb_time_us(r->to_time, "to_time", &to_us, e))) {
         return false;
     }
-    f->books = l->books;
     f->states = l->states;
     f->connection = (int)r->rail;
     f->from = from_us > 0 ? id_of_time(from_us) : (uuid){{0}};

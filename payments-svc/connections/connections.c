@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "connections/connections_sql.h"
+#include "store/books.h"
 
 const connection_info *connection_named(const connection_info *list, size_t n, str name) {
     for (size_t i = 0; i < n; i++) {
@@ -21,17 +22,10 @@ bool connections_queue(db_conn *c, const connection_info *list, size_t n_list, a
                        connection_queue **out, size_t *n, err *e) {
     ASSERT(n_list <= CONNECTIONS_MAX);
     db_rows *rows = NULL;
-    if (!db_exec(c, connections_sql(CONNECTIONS_SQL_BOOKS), db_params_create(a), a, &rows, NULL,
-                 e)) {
+    int64_t *books = NULL;
+    size_t n_books = 0;
+    if (!books_list(c, BOOKS_OF_MERCHANTS, &books, &n_books, a, e)) {
         return false;
-    }
-    const size_t n_books = db_count(rows);
-    int64_t *books = ARENA_ARRAY(a, int64_t, n_books + 1);
-    if (books == NULL) {
-        return no_memory(e);
-    }
-    for (size_t i = 0; i < n_books; i++) {
-        books[i] = db_get_i64(rows, i, 0);
     }
     int16_t ids[CONNECTIONS_MAX], steps[CONNECTION_STEPS];
     for (size_t i = 0; i < n_list; i++) {

@@ -23,7 +23,6 @@ static const db_stmt STATEMENTS[CONNECTIONS_SQL_COUNT] = {
          "SELECT book_id FROM merchant_book) AS b CROSS JOIN LATERAL (SELECT i.received_at "
          "FROM inbox AS i WHERE i.book_id = b.book_id AND i.connection = $1 "
          "ORDER BY i.inbox_id DESC LIMIT 1) AS f"},
-    [CONNECTIONS_SQL_BOOKS] = {"connections_books", "SELECT DISTINCT book_id FROM merchant_book"},
     // By connection and step: how many stand there (at most $4 of each book are counted), and since when the oldest does.
     [CONNECTIONS_SQL_QUEUE] =
         {"connections_queue",

@@ -10,6 +10,7 @@
 #include "domain/machine.h"
 #include "jobs/deadlines_internal.h"
 #include "jobs/jobs_sql.h"
+#include "store/books.h"
 
 enum {
     OVERDUE_MAX = 500, // new cases of one (book, connection, step) and run
@@ -36,22 +37,6 @@ const char *deadlines_connection_name(const deadlines *d, int id, arena *a) {
     }
     const char *name = arena_printf(a, "connection %d", id);
     return name != NULL ? name : "connection";
-}
-
-bool deadlines_books(db_conn *c, arena *a, int64_t **books, size_t *n, err *e) {
-    db_rows *rows = NULL;
-    if (!db_exec(c, jobs_sql(JOBS_SQL_BOOKS), db_params_create(a), a, &rows, NULL, e)) {
-        return false;
-    }
-    *n = db_count(rows);
-    *books = ARENA_ARRAY(a, int64_t, *n + 1);
-    if (*books == NULL) {
-        return deadlines_no_memory(e);
-    }
-    for (size_t i = 0; i < *n; i++) {
-        (*books)[i] = db_get_i64(rows, i, 0);
-    }
-    return true;
 }
 
 bool deadlines_open(db_conn *c, const db_rows *rows, const case_new *cases, int64_t now_us,
@@ -333,7 +318,7 @@ static bool run(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {
     int64_t *books = NULL;
     size_t n_books = 0;
     db_rows *rows = NULL;
-    return deadlines_books(c, a, &books, &n_books, e) &&
+    return books_list(c, BOOKS_OF_MERCHANTS, &books, &n_books, a, e) &&
            find_overdue(d, c, books, n_books, now_us, a, &rows, e) &&
            open_overdue(d, c, rows, now_us, a, e) && see_held(c, books, n_books, now_us, a, e) &&
            close_moved_on(c, now_us, a, e) &&

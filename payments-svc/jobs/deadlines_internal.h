@@ -38,8 +38,6 @@ bool deadlines_close(db_conn *c, const deadlines_closing *what, int64_t now_us, 
 // What waits in the inbox (waiting.c).
 bool deadlines_inbox(const deadlines *d, db_conn *c, int64_t now_us, arena *a, err *e);
 
-// Every book that there is. @arena
-bool deadlines_books(db_conn *c, arena *a, int64_t **books, size_t *n, err *e);
 bool deadlines_no_memory(err *e); // sets RESOURCE_EXHAUSTED, returns false
 // "ach"; "connection 7" of one that this version does not know. @arena or static
 const char *deadlines_connection_name(const deadlines *d, int id, arena *a);

@@ -9,6 +9,7 @@
 #include "domain/machine.h"
 #include "jobs/deadlines_internal.h"
 #include "jobs/jobs_sql.h"
+#include "store/books.h"
 
 enum { REASONS_MAX = 32, KINDS_MAX = 64, INBOX_KINDS = 3, US_PER_S = 1000000 };
 
@@ -206,7 +207,7 @@ bool gauges_read(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {
     const deadlines *d = arg;
     int64_t *books = NULL;
     size_t n_books = 0;
-    return deadlines_books(c, a, &books, &n_books, e) &&
+    return books_list(c, BOOKS_OF_MERCHANTS, &books, &n_books, a, e) &&
            read_steps(d, c, books, n_books, now_us, a, e) &&
            read_held(d->gauges, c, books, n_books, a, e) &&
            read_cases(d->gauges, c, now_us, a, e) && read_inbox(d->gauges, c, now_us, a, e);

@@ -15,7 +15,6 @@ static const db_stmt STATEMENTS[JOBS_SQL_COUNT] = {
     [JOBS_SQL_HAS] = {"jobs_has", "SELECT runs FROM job WHERE book_id = $2 AND name = $1"},
     [JOBS_SQL_TAKEN] = {"jobs_taken", "UPDATE job SET next_at = $2, ran_at = $3, runs = runs + 1 "
                                       "WHERE book_id = $4 AND name = $1"},
-    [JOBS_SQL_BOOKS] = {"jobs_books", "SELECT DISTINCT book_id FROM merchant_book"},
     // What stands at a step for longer than allowed and has no case yet. The index saga_open gives each (book, connection, step) oldest
     // first.
     [JOBS_SQL_OVERDUE] =

@@ -9,7 +9,6 @@ typedef enum jobs_sql_id {
     JOBS_SQL_TAKE,
     JOBS_SQL_HAS,
     JOBS_SQL_TAKEN,
-    JOBS_SQL_BOOKS,
     JOBS_SQL_OVERDUE,
     JOBS_SQL_MOVED_ON,
     JOBS_SQL_FREED,

@@ -8,50 +8,6 @@
 
 // --- Items -----------------------------------------------------------------------------------------------------------
 
-// The books that one round adds, behind those that are known. Both are sorted by the caller.
-static bool more_books(db_conn *c, const int64_t *books, size_t n, db_rows **rows, arena *a,
-                       err *e) {
-    int64_t *before = ARENA_ARRAY(a, int64_t, n);
-    if (before == NULL) {
-        return inbox_no_memory(e);
-    }
-    for (size_t i = 0; i < n; i++) {
-        before[i] = i + 1 < n ? books[i + 1] : INT64_MAX;
-    }
-    db_params *p = db_params_create(a);
-    db_i64_array(p, books, n);
-    db_i64_array(p, before, n);
-    return db_exec(c, &INBOX_SQL[INBOX_SQL_BOOKS], p, a, rows, NULL, e);
-}
-
-// Insertion keeps them sorted; there are few.
-static void insert_book(int64_t *books, size_t *n, int64_t book_id) {
-    size_t at = *n;
-    while (at > 0 && books[at - 1] > book_id) {
-        books[at] = books[at - 1];
-        at--;
-    }
-    books[at] = book_id;
-    (*n)++;
-}
-
-bool inbox_books(db_conn *c, int64_t *books, size_t max, size_t *n, arena *a, err *e) {
-    ASSERT(max > 0);
-    books[0] = 0;
-    *n = 1;
-    for (size_t added = 1; added > 0 && *n < max;) {
-        db_rows *rows = NULL;
-        if (!more_books(c, books, *n, &rows, a, e)) {
-            return false;
-        }
-        added = db_count(rows);
-        for (size_t i = 0; i < added && *n < max; i++) {
-            insert_book(books, n, db_get_i64(rows, i, 0));
-        }
-    }
-    return true;
-}
-
 static inbox_row row_of(const db_rows *rows, size_t i) {
     return (inbox_row){
         .book_id = db_get_i64(rows, i, 0),

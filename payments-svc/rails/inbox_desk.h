@@ -7,7 +7,6 @@
 #include "rails/inbox.h"
 
 enum {
-    INBOX_BOOKS_MAX = 1000,
     INBOX_REASON_MAX = 1000,
     INBOX_VERSIONS_SHOWN_MAX = 100, // the newest
     INBOX_STATES_END = INBOX_DISMISSED + 1
@@ -38,8 +37,6 @@ typedef struct inbox_filter {
     size_t limit;
 } inbox_filter;
 
-// The books that there are, and 0; at most max.
-bool inbox_books(db_conn *c, int64_t *books, size_t max, size_t *n, arena *a, err *e) WARN_UNUSED;
 // Newest first. @arena
 bool inbox_list(db_conn *c, const inbox_filter *f, inbox_row **rows, size_t *n, arena *a,
                 err *e) WARN_UNUSED;

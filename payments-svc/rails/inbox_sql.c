@@ -62,13 +62,6 @@ const db_stmt INBOX_SQL[INBOX_SQL_COUNT] = {
         {"inbox_tried",
          "UPDATE inbox SET tries = tries + 1, reason = $3, reason_text = $4, updated_at = $5"
          " WHERE book_id = $1 AND inbox_id = $2 AND state = 1 RETURNING tries"},
-    // The least book beyond each of those that are known, before the next of them. Across books, from the inbox itself: what a bank
-    // says may name a book that has no merchant, and must be seen all the same (promise HEARD).
-    [INBOX_SQL_BOOKS] =
-        {"inbox_books",
-         "SELECT m.book_id FROM unnest($1::int8[], $2::int8[]) AS g(after, before)"
-         " CROSS JOIN LATERAL (SELECT book_id FROM inbox WHERE book_id > g.after"
-         " AND book_id < g.before ORDER BY book_id LIMIT 1) AS m ORDER BY m.book_id"},
     // For each book, connection and state the newest, by index: the page is made of them.
     [INBOX_SQL_LIST] =
         {"inbox_list",

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "rails/inbox_desk.h"
+#include "store/books.h"
 #include "testing/fixture.h"
 #include "testing/rail_fixture.h"
 
@@ -177,7 +178,6 @@ static void test_order__nothing_there_or_switched_off__told(void **state) {
 typedef struct looking {
     inbox_filter items;
     inbox_exception_filter odd;
-    int64_t books[INBOX_BOOKS_MAX];
     inbox_row *rows;
     inbox_exception_row *exceptions;
     size_t n_rows, n_exceptions;
@@ -186,9 +186,12 @@ typedef struct looking {
 
 static bool look_tx(db_conn *c, arena *a, void *arg, err *e) {
     looking *x = arg;
-    x->items.books = x->books;
-    return inbox_books(c, x->books, INBOX_BOOKS_MAX, &x->items.n_books, a, e) &&
-           inbox_list(c, &x->items, &x->rows, &x->n_rows, a, e) &&
+    int64_t *books = NULL;
+    if (!books_list(c, BOOKS_OF_INBOX, &books, &x->items.n_books, a, e)) {
+        return false;
+    }
+    x->items.books = books;
+    return inbox_list(c, &x->items, &x->rows, &x->n_rows, a, e) &&
            inbox_exceptions(c, &x->odd, &x->exceptions, &x->n_exceptions, a, e);
 }
 

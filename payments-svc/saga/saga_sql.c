@@ -64,13 +64,6 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "SELECT set_config('enable_nestloop', 'off', true), "
          "set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true), "
          "set_config('jit', 'off', true)"}, // what is off costs so much that its plan would be compiled
-    // The least book beyond each of those that are known, before the next of them: with the known ones sorted, all there are are
-    // found in a few rounds, and when there is none that is new, no merchant is read.
-    [SAGA_SQL_BOOKS] =
-        {"saga_books",
-         "SELECT m.book_id FROM unnest($1::int8[], $2::int8[]) AS g(after, before) "
-         "CROSS JOIN LATERAL (SELECT book_id FROM merchant_book WHERE book_id > g.after "
-         "AND book_id < g.before ORDER BY book_id LIMIT 1) AS m ORDER BY m.book_id"},
     // For each book, rail, step and lane: how many are due (counted up to a limit), since when the oldest, and when the next one will
     // be. Those that are leased stay due, and are told beside them. Planned once, on connections whose settings leave only the index
     // (SAGA_LOOK_SESSION): planning it costs more than running it.

@@ -7,7 +7,6 @@
 typedef enum saga_sql_id {
     SAGA_SQL_PLAN_EACH_TIME,
     SAGA_SQL_JOIN_BY_KEY,
-    SAGA_SQL_BOOKS,
     SAGA_SQL_SCAN,
     SAGA_SQL_LOCK_SLOT,
     SAGA_SQL_DUE,

@@ -1,10 +1,9 @@
 // What there is to do, asked of all books at once.
-#include <stdlib.h>
-
 #include "base/assert.h"
 #include "domain/ids.h"
 #include "saga/saga_internal.h"
 #include "saga/saga_sql.h"
+#include "store/books.h"
 
 int16_t saga_step_lanes(saga_step step) {
     return step == STEP_RESERVE || step == STEP_EXECUTE ? MERCHANT_LANES : 1;
@@ -21,48 +20,20 @@ static bool read_rows(db_conn *c, arena *a, void *arg, err *e) {
     return db_exec(c, saga_sql(r->sql), r->params, a, &r->rows, NULL, e);
 }
 
-static int by_number(const void *a, const void *b) {
-    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
-}
+typedef struct books_known {
+    int64_t *books;
+    size_t max, *n;
+} books_known;
 
-// One round: the least unknown book in each gap between the known ones, which are sorted.
-static bool find_more(db_pool *pool, int64_t *books, size_t max, size_t *n,
-                      int64_t deadline_mono_ms, arena *a, err *e) {
-    int64_t *after = ARENA_ARRAY(a, int64_t, *n + 1), *before = ARENA_ARRAY(a, int64_t, *n + 1);
-    if (after == NULL || before == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "too many books");
-    }
-    size_t n_gaps = 0;
-    for (size_t i = 0; i <= *n; i++) {
-        after[n_gaps] = i == 0 ? 0 : books[i - 1];
-        before[n_gaps] = i == *n ? INT64_MAX : books[i];
-        n_gaps += before[n_gaps] - after[n_gaps] > 1 ? 1 : 0;
-    }
-    reading r = {db_params_create(a), SAGA_SQL_BOOKS, NULL};
-    db_i64_array(r.params, after, n_gaps);
-    db_i64_array(r.params, before, n_gaps);
-    if (!db_read(pool, deadline_mono_ms, a, read_rows, &r, e)) {
-        return false;
-    }
-    for (size_t i = 0; i < db_count(r.rows) && *n < max; i++) {
-        books[(*n)++] = db_get_i64(r.rows, i, 0);
-    }
-    qsort(books, *n, sizeof books[0], by_number);
-    return true;
+static bool more_books(db_conn *c, arena *a, void *arg, err *e) {
+    const books_known *k = arg;
+    return books_more(c, BOOKS_OF_MERCHANTS, k->books, k->max, k->n, a, e);
 }
 
 bool saga_store_books(db_pool *pool, int64_t *books, size_t max, size_t *n,
                       int64_t deadline_mono_ms, arena *a, err *e) {
-    qsort(books, *n, sizeof books[0], by_number);
-    size_t before = 0;
-    do {
-        before = *n;
-        if (!find_more(pool, books, max, n, deadline_mono_ms, a, e)) {
-            return false;
-        }
-    } while (*n > before && *n < max);
-    return true;
+    books_known k = {books, max, n};
+    return db_read(pool, deadline_mono_ms, a, more_books, &k, e);
 }
 
 static bool same_slot(const saga_due *d, int64_t book_id, int rail_id, saga_step step) {

@@ -35,20 +35,6 @@ static submission_row row_of(const db_rows *rows, size_t i) {
                             .sent_us = time_or_none(rows, i, 21)};
 }
 
-bool submission_books(db_conn *c, int64_t *books, size_t max, size_t *n, arena *a, err *e) {
-    db_params *p = db_params_create(a);
-    db_rows *rows = NULL;
-    db_i64(p, (int64_t)max);
-    if (!db_exec(c, submissions_sql(SUBM_SQL_BOOKS), p, a, &rows, NULL, e)) {
-        return false;
-    }
-    *n = db_count(rows) < max ? db_count(rows) : max;
-    for (size_t i = 0; i < *n; i++) {
-        books[i] = db_get_i64(rows, i, 0);
-    }
-    return true;
-}
-
 bool submission_list(db_conn *c, const submission_filter *f, submission_row **out, size_t *n,
                      arena *a, err *e) {
     db_params *p = db_params_create(a);

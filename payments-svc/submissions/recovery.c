@@ -2,32 +2,32 @@
 
 #include "base/log.h"
 #include "submissions/submissions_internal.h"
+#include "store/books.h"
 #include "submissions/submissions_sql.h"
 
-enum { BOOKS_MAX = 65536, CONNECTIONS_MAX = 16 };
+enum { CONNECTIONS_MAX = 16 };
 
 typedef struct where {
-    db_rows *books;
+    int64_t *books;
+    size_t n_books;
     int16_t connections[CONNECTIONS_MAX];
     size_t n_connections;
 } where;
 
 // A connection that is switched off sends nothing, and has nobody who could ask.
 static bool look_where(const submission_recovery *r, where *w, db_conn *c, arena *a, err *e) {
-    db_params *p = db_params_create(a);
     *w = (where){0};
     for (size_t i = 0; i < r->n_rails && w->n_connections < CONNECTIONS_MAX; i++) {
         if (r->rails[i]->hands_over) {
             w->connections[w->n_connections++] = (int16_t)r->rails[i]->id;
         }
     }
-    db_i64(p, BOOKS_MAX);
-    return db_exec(c, submissions_sql(SUBM_SQL_BOOKS), p, a, &w->books, NULL, e);
+    return books_list(c, BOOKS_OF_MERCHANTS, &w->books, &w->n_books, a, e);
 }
 
 static db_params *of_book(const where *w, size_t book, arena *a) {
     db_params *p = db_params_create(a);
-    db_i64(p, db_get_i64(w->books, book, 0));
+    db_i64(p, w->books[book]);
     db_i16_array(p, w->connections, w->n_connections);
     return p;
 }
@@ -55,7 +55,7 @@ static bool begin(void *arg, db_conn *c, arena *a, err *e) {
     if (!look_where(arg, &w, c, a, e)) {
         return false;
     }
-    for (size_t i = 0; w.n_connections > 0 && i < db_count(w.books); i++) {
+    for (size_t i = 0; w.n_connections > 0 && i < w.n_books; i++) {
         int64_t n = 0;
         // The rows first: they are locked then, so nobody adds evidence of his own meanwhile.
         if (!db_exec(c, submissions_sql(SUBM_SQL_RECOVER), of_book(&w, i, a), a, NULL, &n, e) ||
@@ -76,7 +76,7 @@ static bool left(void *arg, db_conn *c, arena *a, int64_t *n, err *e) {
     if (!look_where(arg, &w, c, a, e)) {
         return false;
     }
-    for (size_t i = 0; w.n_connections > 0 && i < db_count(w.books); i++) {
+    for (size_t i = 0; w.n_connections > 0 && i < w.n_books; i++) {
         db_rows *rows = NULL;
         if (!db_exec(c, submissions_sql(SUBM_SQL_RECOVER_LEFT), of_book(&w, i, a), a, &rows, NULL,
                      e)) {

@@ -196,9 +196,6 @@ typedef struct submission_filter {
     uuid from;      // not older than this; nil for all
     size_t limit;
 } submission_filter;
-// The books that there are, at most max.
-bool submission_books(db_conn *c, int64_t *books, size_t max, size_t *n, arena *a,
-                      err *e) WARN_UNUSED;
 // Newest first.
 bool submission_list(db_conn *c, const submission_filter *f, submission_row **rows, size_t *n,
                      arena *a, err *e) WARN_UNUSED;

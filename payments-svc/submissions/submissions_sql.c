@@ -160,8 +160,6 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "UPDATE submission_day SET next_modifier = $4, window_at = $5, in_window = $6, "
          "cut_at = $7 WHERE book_id = 0 AND connection = $1 AND origin = $2 "
          "AND file_date = to_date($3, 'YYYYMMDD')"},
-    [SUBM_SQL_BOOKS] = {"submission_books",
-                        "SELECT DISTINCT book_id FROM merchant_book ORDER BY book_id LIMIT $1"},
     // For each book and state the newest, by index: the page is made of them.
     [SUBM_SQL_LIST] =
         {"submission_list",

@@ -34,7 +34,6 @@ typedef enum submissions_sql_id {
     SUBM_SQL_DAY_LOCK,
     SUBM_SQL_DAY_INSERT,
     SUBM_SQL_DAY_UPDATE,
-    SUBM_SQL_BOOKS,
     SUBM_SQL_LIST,
     SUBM_SQL_GET,
     SUBM_SQL_STEPS,

@@ -1,0 +1,82 @@
+#include "store/books.h"
+
+#include <stdlib.h>
+
+#include "base/assert.h"
+
+// The least book beyond each of those that are known, before the next of them. With the known ones sorted, all that there are are found in
+// a few rounds. DISTINCT would read every row of the table.
+#define OF_GAPS                                                                                    \
+    "SELECT m.book_id FROM unnest($1::int8[], $2::int8[]) AS g(after, before) "                    \
+    "CROSS JOIN LATERAL (SELECT book_id FROM "
+#define IN_GAP                                                                                     \
+    " WHERE book_id > g.after AND book_id < g.before ORDER BY book_id LIMIT 1) AS m "              \
+    "ORDER BY m.book_id"
+
+static const db_stmt STATEMENTS[BOOKS_OF_COUNT] = {
+    [BOOKS_OF_MERCHANTS] = {"books_of_merchants", OF_GAPS "merchant_book" IN_GAP},
+    [BOOKS_OF_INBOX] = {"books_of_inbox", OF_GAPS "inbox" IN_GAP},
+};
+
+const db_stmt *books_stmt(books_of which) {
+    ASSERT(which < BOOKS_OF_COUNT);
+    return &STATEMENTS[which];
+}
+
+static bool no_memory(err *e) {
+    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
+                   "the list of books takes too much memory");
+}
+
+static int by_number(const void *a, const void *b) {
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+// One round: the least unknown book in each gap between the known ones, which are sorted.
+static bool look_in_gaps(db_conn *c, books_of which, int64_t *books, size_t max, size_t *n,
+                         arena *a, err *e) {
+    int64_t *after = ARENA_ARRAY(a, int64_t, *n + 1), *before = ARENA_ARRAY(a, int64_t, *n + 1);
+    if (after == NULL || before == NULL) {
+        return no_memory(e);
+    }
+    size_t n_gaps = 0;
+    for (size_t i = 0; i <= *n; i++) {
+        after[n_gaps] = i == 0 ? -1 : books[i - 1];
+        before[n_gaps] = i == *n ? INT64_MAX : books[i];
+        n_gaps += before[n_gaps] - after[n_gaps] > 1 ? 1 : 0;
+    }
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i64_array(p, after, n_gaps);
+    db_i64_array(p, before, n_gaps);
+    if (!db_exec(c, books_stmt(which), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < db_count(rows) && *n < max; i++) {
+        books[(*n)++] = db_get_i64(rows, i, 0);
+    }
+    qsort(books, *n, sizeof books[0], by_number);
+    return true;
+}
+
+bool books_more(db_conn *c, books_of which, int64_t *books, size_t max, size_t *n, arena *a,
+                err *e) {
+    ASSERT(*n <= max);
+    if (*n > 1) {
+        qsort(books, *n, sizeof books[0], by_number);
+    }
+    for (size_t before = *n + 1; *n != before && *n < max;) {
+        before = *n;
+        if (!look_in_gaps(c, which, books, max, n, a, e)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool books_list(db_conn *c, books_of which, int64_t **books, size_t *n, arena *a, err *e) {
+    *n = 0;
+    *books = ARENA_ARRAY(a, int64_t, BOOKS_MAX);
+    return *books != NULL ? books_more(c, which, *books, BOOKS_MAX, n, a, e) : no_memory(e);
+}
