@@ -11,6 +11,7 @@
 #include "daemon/daemon.h"
 #include "guard/guard.h"
 #include "jobs/deadlines.h"
+#include "jobs/sums.h"
 #include "pools.h"
 #include "rails/ach/ach_rail.h"
 #include "rails/instant/instant_rail.h"
@@ -42,6 +43,7 @@ typedef struct settings {
     ach_settings ach;
     instant_settings instant;
     deadlines_settings deadlines;
+    int64_t sums_every_ms;
 } settings;
 
 #define ROW(n, type, field, def, lo, hi, help)                                                     \
@@ -81,6 +83,7 @@ static const config_setting SETTINGS[] = {
     ROW("deadlines.confirm_s", CONFIG_INT, deadlines.confirm_s, "300", 1, 31536000, "how long it may wait to be booked, voided or given back in the ledger"),
     ROW("deadlines.switched_off_s", CONFIG_INT, deadlines.switched_off_s, "60", 1, 31536000, "how long payouts may wait for a connection that is switched off before it is a case"),
     ROW("deadlines.inbox_s", CONFIG_INT, deadlines.inbox_s, "600", 1, 31536000, "how long a file or message of a bank may wait to be applied"),
+    ROW("sums.every_ms", CONFIG_INT, sums_every_ms, "600000", 50, 86400000, "how often payouts that came two days ago are added to the kept sums of their merchants"),
     ROW("ach.enabled", CONFIG_BOOL, ach.enabled, "false", 0, 0, "switches the ACH rail on"),
     ROW("ach.host", CONFIG_STRING, ach.host, "127.0.0.1", 0, 0, "SFTP server of the bank"),
     ROW("ach.port", CONFIG_INT, ach.port, "22", 1, 65535, "its port"),
@@ -322,9 +325,11 @@ static bool start_listening(program *p, err *e) {
 }
 
 static bool start_jobs(program *p, err *e) {
-    job table[DEADLINES_JOBS];
+    job table[DEADLINES_JOBS + 1];
     p->deadlines = deadlines_create(&p->settings.deadlines, p->connections, N_CONNECTIONS);
-    p->jobs = jobs_start(p->pool, clock_system(), table, deadlines_jobs(p->deadlines, table), e);
+    size_t n = deadlines_jobs(p->deadlines, table);
+    table[n++] = sums_job(p->settings.sums_every_ms);
+    p->jobs = jobs_start(p->pool, clock_system(), table, n, e);
     return p->jobs != NULL;
 }
 

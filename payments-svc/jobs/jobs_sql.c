@@ -6,6 +6,28 @@
 #define WAITS_SINCE                                                                                \
     "(CASE WHEN s.due_at > s.updated_at + interval '5 min' THEN s.due_at ELSE s.step_since END)"
 
+// Where a payout stands, found by key: a join that was planned while the tables were small compares each with each.
+#define SUMS_STATE                                                                                 \
+    "CROSS JOIN LATERAL (SELECT state FROM saga WHERE book_id = $1 "                               \
+    "AND payout_id = p.payout_id LIMIT 1) AS s "
+// Payouts of a book between two ids ($2, $3], with their states.
+#define SUMS_PIECE                                                                                 \
+    "FROM (SELECT * FROM payout WHERE book_id = $1 AND payout_id > $2 AND payout_id <= $3 "        \
+    "ORDER BY payout_id) AS p " SUMS_STATE
+// Those of a list.
+#define SUMS_LIST                                                                                  \
+    "FROM unnest($2::uuid[]) AS k(payout_id) CROSS JOIN LATERAL (SELECT * FROM payout "            \
+    "WHERE book_id = $1 AND payout_id = k.payout_id LIMIT 1) AS p "
+// How it is kept apart.
+#define SUMS_APART_OF                                                                              \
+    "(SELECT payout_id, counted_as FROM payout_apart WHERE book_id = $1 "                          \
+    "AND merchant_id = p.merchant_id AND payout_id = p.payout_id LIMIT 1) AS a "
+#define SUMS_INSERT                                                                                \
+    "INSERT INTO payout_sum (book_id, merchant_id, rail, currency, state, n, total) "
+#define SUMS_GROWN                                                                                 \
+    "ON CONFLICT (book_id, merchant_id, rail, currency, state) "                                   \
+    "DO UPDATE SET n = payout_sum.n + excluded.n, total = payout_sum.total + excluded.total"
+
 static const db_stmt STATEMENTS[JOBS_SQL_COUNT] = {
     [JOBS_SQL_MAKE] = {"jobs_make", "INSERT INTO job (book_id, name, next_at, runs) "
                                     "VALUES ($3, $1, $2, 0) ON CONFLICT DO NOTHING"},
@@ -100,6 +122,52 @@ static const db_stmt STATEMENTS[JOBS_SQL_COUNT] = {
          "SELECT 1, count(*), min(received_at) FROM inbox WHERE state = 1 "
          "UNION ALL SELECT 2, count(*), min(received_at) FROM inbox WHERE state = 3 "
          "UNION ALL SELECT 3, count(*), min(at) FROM inbox_exception WHERE state = 1"},
+    // For each book that has payouts behind its sums and before $2: where the sums end, and where the next piece ends.
+    [JOBS_SQL_SUMS_NEXT] =
+        {"jobs_sums_next",
+         "SELECT b.book_id, b.upto, n.payout_id FROM (SELECT k.book_id, "
+         "coalesce(t.upto, '00000000-0000-0000-0000-000000000000') AS upto "
+         "FROM unnest($1::int8[]) AS k(book_id) "
+         "LEFT JOIN payout_sum_upto AS t ON t.book_id = k.book_id) AS b CROSS JOIN LATERAL ("
+         "SELECT q.payout_id FROM (SELECT p.payout_id FROM payout p WHERE p.book_id = b.book_id "
+         "AND p.payout_id > b.upto AND p.payout_id < $2 ORDER BY p.payout_id LIMIT $3) AS q "
+         "ORDER BY q.payout_id DESC LIMIT 1) AS n ORDER BY b.book_id"},
+    // First: what is not at its end. Later it may be, and is not in the sums all the same.
+    [JOBS_SQL_SUMS_APART] = {"jobs_sums_apart",
+                             "INSERT INTO payout_apart (book_id, merchant_id, payout_id) "
+                             "SELECT p.book_id, p.merchant_id, p.payout_id " SUMS_PIECE
+                             "WHERE s.state NOT IN (6, 7, 8, 9) ON CONFLICT DO NOTHING"},
+    // Then all else: as it stands, or as it stood before it left its end.
+    [JOBS_SQL_SUMS_ADD] = {"jobs_sums_add", SUMS_INSERT
+                           "SELECT $1, p.merchant_id, p.rail, p.currency, "
+                           "coalesce(a.counted_as, s.state), count(*), sum(p.amount) " SUMS_PIECE
+                           "LEFT JOIN LATERAL " SUMS_APART_OF "ON true "
+                           "WHERE a.payout_id IS NULL OR a.counted_as IS NOT NULL "
+                           "GROUP BY 2, 3, 4, 5 " SUMS_GROWN},
+    [JOBS_SQL_SUMS_UPTO] = {"jobs_sums_upto",
+                            "INSERT INTO payout_sum_upto (book_id, upto) VALUES ($1, $2) "
+                            "ON CONFLICT (book_id) DO UPDATE SET upto = excluded.upto"},
+    // Of what is kept apart, what seems to be at its end again. Whoever moves one of these now waits, and then finds it not kept apart.
+    [JOBS_SQL_SUMS_LOCK] =
+        {"jobs_sums_lock",
+         "SELECT a.payout_id FROM payout_apart a "
+         "JOIN payout_sum_upto t ON t.book_id = a.book_id AND a.payout_id <= t.upto "
+         "JOIN saga s ON s.book_id = a.book_id AND s.payout_id = a.payout_id "
+         "WHERE a.book_id = $1 AND s.state IN (6, 7, 8, 9) "
+         "ORDER BY a.payout_id LIMIT $2 FOR UPDATE OF a"},
+    [JOBS_SQL_SUMS_ENDED] = {"jobs_sums_ended",
+                             "SELECT payout_id FROM saga WHERE book_id = $1 "
+                             "AND payout_id = ANY($2::uuid[]) AND state IN (6, 7, 8, 9)"},
+    [JOBS_SQL_SUMS_FOLD] =
+        {"jobs_sums_fold", SUMS_INSERT
+         "SELECT $1, f.merchant_id, f.rail, f.currency, f.state, sum(f.n), sum(f.total) "
+         "FROM (SELECT p.merchant_id, p.rail, p.currency, s.state, 1 AS n, "
+         "p.amount AS total " SUMS_LIST SUMS_STATE
+         "UNION ALL SELECT p.merchant_id, p.rail, p.currency, a.counted_as, -1, "
+         "-p.amount " SUMS_LIST "CROSS JOIN LATERAL " SUMS_APART_OF
+         "WHERE a.counted_as IS NOT NULL) AS f GROUP BY 2, 3, 4, 5 " SUMS_GROWN},
+    [JOBS_SQL_SUMS_FOLDED] = {"jobs_sums_folded", "DELETE FROM payout_apart WHERE book_id = $1 "
+                                                  "AND payout_id = ANY($2::uuid[])"},
 };
 
 const db_stmt *jobs_sql(jobs_sql_id id) {

@@ -140,6 +140,43 @@ static bool fill(own_columns *k, shape *shapes, size_t *n_shapes, const saga_ite
     return true;
 }
 
+static bool is_end(saga_state state) {
+    return state == STATE_SETTLED || state == STATE_FAILED || state == STATE_RETURNED ||
+           state == STATE_CANCELED;
+}
+
+// Payouts that leave a state which was their end, which few do, are told to the sums of payouts (room jobs, sums.c).
+static bool set_apart(db_conn *c, int64_t book_id, const saga_item *const *items, size_t n,
+                      arena *a, err *e) {
+    size_t n_left = 0;
+    for (size_t i = 0; i < n; i++) {
+        const saga_state was = saga_public_state(&items[i]->was);
+        n_left += is_end(was) && was != saga_public_state(&items[i]->now) ? 1 : 0;
+    }
+    if (n_left == 0) {
+        return true;
+    }
+    uuid *ids = ARENA_ARRAY(a, uuid, n_left);
+    int16_t *states = ARENA_ARRAY(a, int16_t, n_left);
+    if (ids == NULL || states == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
+                       "the batch needs too much memory");
+    }
+    n_left = 0;
+    for (size_t i = 0; i < n; i++) {
+        const saga_state was = saga_public_state(&items[i]->was);
+        if (is_end(was) && was != saga_public_state(&items[i]->now)) {
+            ids[n_left] = items[i]->payout_id;
+            states[n_left++] = (int16_t)was;
+        }
+    }
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_uuid_array(p, ids, n_left);
+    db_i16_array(p, states, n_left);
+    return db_exec(c, saga_sql(SAGA_SQL_SET_APART), p, a, NULL, NULL, e);
+}
+
 bool saga_rows_write(db_conn *c, int64_t book_id, const saga_item *const *items, size_t n,
                      int64_t now_us, arena *a, err *e) {
     if (n == 0) {
@@ -166,7 +203,8 @@ bool saga_rows_write(db_conn *c, int64_t book_id, const saga_item *const *items,
     }
     int64_t n_written = 0;
     if (!saga_join_by_key(c, a, e) ||
-        !db_exec(c, saga_sql(SAGA_SQL_WRITE), p, a, NULL, &n_written, e)) {
+        !db_exec(c, saga_sql(SAGA_SQL_WRITE), p, a, NULL, &n_written, e) ||
+        !set_apart(c, book_id, items, n, a, e)) {
         return false;
     }
     return n_written == (int64_t)n ||

@@ -121,6 +121,16 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     // Of sagas that only move, under the slot's lock; and of those that acted, in the transaction that has ended their lease, and so
     // was still its owner.
     [SAGA_SQL_WRITE] = {"saga_write", WRITE_SAGAS},
+    // The sums of payouts may have these in the state that they leave. The first of such states counts. A row that is there is locked, since
+    // the sums may be about to take it in.
+    [SAGA_SQL_SET_APART] =
+        {"saga_set_apart",
+         "INSERT INTO payout_apart (book_id, merchant_id, payout_id, counted_as) "
+         "SELECT $1, p.merchant_id, p.payout_id, u.state "
+         "FROM unnest($2::uuid[], $3::int2[]) AS u(payout_id, state) JOIN payout AS p "
+         "ON p.book_id = $1 AND p.payout_id = ANY($2::uuid[]) AND p.payout_id = u.payout_id "
+         "ORDER BY p.payout_id ON CONFLICT (book_id, merchant_id, payout_id) "
+         "DO UPDATE SET counted_as = payout_apart.counted_as"},
     // Promise FENCED: the end of a lease is set and compared by the database's clock alone, by that of the statement: a claim may
     // have waited for its slot since its transaction began.
     [SAGA_SQL_LEASE] = {"saga_lease",

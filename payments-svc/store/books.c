@@ -44,7 +44,7 @@ static bool look_in_gaps(db_conn *c, books_of which, int64_t *books, size_t max,
     for (size_t i = 0; i <= *n; i++) {
         after[n_gaps] = i == 0 ? -1 : books[i - 1];
         before[n_gaps] = i == *n ? INT64_MAX : books[i];
-        n_gaps += before[n_gaps] - after[n_gaps] > 1 ? 1 : 0;
+        n_gaps += before[n_gaps] > after[n_gaps] + 1 ? 1 : 0;
     }
     db_rows *rows = NULL;
     db_params *p = db_params_create(a);

@@ -29,6 +29,14 @@
     "AND ($9::timestamptz IS NULL OR p.created_at >= $9::timestamptz) "                            \
     "AND ($10::timestamptz IS NULL OR p.created_at < $10::timestamptz) "
 #define PAYOUT_LIST_ORDER "ORDER BY p.payout_id DESC LIMIT $11"
+// How far the sums of the book go; all ids are greater when there are none.
+#define SUMS_UPTO                                                                                  \
+    "coalesce((SELECT upto FROM payout_sum_upto WHERE book_id = $1), "                             \
+    "'00000000-0000-0000-0000-000000000000') "
+#define APART_TABLES                                                                               \
+    "FROM payout_apart a CROSS JOIN LATERAL (SELECT rail, currency, amount FROM payout "           \
+    "WHERE book_id = $1 AND payout_id = a.payout_id LIMIT 1) AS p "
+#define APART_WHERE "WHERE a.book_id = $1 AND a.merchant_id = $2 AND a.payout_id <= " SUMS_UPTO
 
 static const db_stmt STATEMENTS[SQL_COUNT] = {
     [SQL_MERCHANT_GET] = {"merchant_get",
@@ -110,11 +118,20 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
          "AND s.book_id = $1 AND s.payout_id < $3 AND s.payout_id >= $12 AND s.state IN (7, 8, 9) "
          "AND ($7::uuid IS NULL OR p.recipient_id = $7::uuid) "
          "AND ($8::text IS NULL OR p.external_reference = $8::text) " PAYOUT_LIST_ORDER},
+    // The kept sums, and what is not in them: those that are newer, and those that are kept apart, as they stand now. All at one moment.
     [SQL_PAYOUT_SUMMARY] =
         {"payout_summary",
-         "SELECT s.state, p.rail, p.currency, count(*), sum(p.amount)::text " PAYOUT_TABLES
-         "WHERE p.book_id = $1 AND p.merchant_id = $2 GROUP BY s.state, p.rail, p.currency "
-         "ORDER BY s.state, p.rail, p.currency"},
+         "SELECT state, rail, currency, sum(n)::int8, sum(total)::text FROM ("
+         "SELECT state, rail, currency, n, total FROM payout_sum "
+         "WHERE book_id = $1 AND merchant_id = $2 "
+         "UNION ALL SELECT s.state, p.rail, p.currency, 1, p.amount " PAYOUT_TABLES
+         "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id > " SUMS_UPTO
+         "UNION ALL SELECT s.state, p.rail, p.currency, 1, p.amount " APART_TABLES
+         "CROSS JOIN LATERAL (SELECT state FROM saga WHERE book_id = $1 "
+         "AND payout_id = a.payout_id LIMIT 1) AS s " APART_WHERE
+         "UNION ALL SELECT a.counted_as, p.rail, p.currency, -1, -p.amount " APART_TABLES
+             APART_WHERE "AND a.counted_as IS NOT NULL) AS t "
+         "GROUP BY state, rail, currency HAVING sum(n) <> 0 ORDER BY state, rail, currency"},
     // Of a merchant: those that are open, whatever their age, and those that are new, whatever their state.
     [SQL_PAYOUT_OPEN] =
         {"payout_open",

@@ -1,8 +1,8 @@
 #include "submissions/recovery.h"
 
 #include "base/log.h"
-#include "submissions/submissions_internal.h"
 #include "store/books.h"
+#include "submissions/submissions_internal.h"
 #include "submissions/submissions_sql.h"
 
 enum { CONNECTIONS_MAX = 16 };
