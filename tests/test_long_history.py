@@ -6,6 +6,7 @@ import time
 
 import pytest
 from support.paying import INSTANT, SETTLED, Payer
+from support.waiting import wait_until
 from test_sql_portability import payments_statements
 
 FINISHED = 30_000
@@ -16,7 +17,7 @@ REFERENCE = "the-one"
 @pytest.fixture(scope="module")
 def history(servers):
     """A merchant with a long history of settled payouts and few others."""
-    world = servers.world()
+    world = servers.world({"payments-svc": {"sums.every_ms": 300}})
     try:
         payer = Payer(world.up())
         merchant = payer.merchant(deposit=1_000_000)
@@ -85,6 +86,32 @@ def test_a_watch_begins_without_a_walk_through_the_history(history):
     now = f"'{int(time.time() * 1000):012x}'"
     floor = f"'{now[1:9]}-{now[9:13]}-7000-8000-000000000000'"
     assert touched(payer, "payout_new", str(merchant.book_id), f"'{merchant.id}'", floor, "10000") <= TOUCHED_MAX
+
+
+def test_a_summary_does_not_count_the_history(history):
+    payer, merchant = history
+    old = f"SELECT payout_id FROM payout WHERE merchant_id = '{merchant.id}' AND created_at < now() - interval '3 days' " \
+          "ORDER BY payout_id DESC LIMIT 1"
+    wait_until(lambda: payer.world.payments_rows(f"SELECT 1 FROM payout_sum_upto WHERE book_id = {merchant.book_id} "
+                                                 f"AND upto >= ({old})"), "the history is in the sums")
+    answer = payer.call("Payout", "SummarizePayouts", payer.pb.SummarizePayoutsRequest(merchant_id=merchant.id))
+    counted = payer.world.payments_rows(f"SELECT s.state, count(*), sum(p.amount) FROM payout p JOIN saga s USING (book_id, payout_id) "
+                                        f"WHERE p.merchant_id = '{merchant.id}' GROUP BY 1 ORDER BY 1")
+    assert [[str(line.state), str(line.count), line.sum_minor] for line in answer.lines] == counted
+    assert touched(payer, "payout_summary", str(merchant.book_id), f"'{merchant.id}'") <= TOUCHED_MAX
+
+
+def test_the_books_are_found_without_a_look_at_each_merchant(history):
+    """Three rounds: before, between and behind the books that are known."""
+    payer, merchant = history
+    payer.world.payments_rows("INSERT INTO merchant_book SELECT 'many-' || n, 900 + n % 3 FROM generate_series(1, 20000) AS n; "
+                              "ANALYZE merchant_book")
+    try:
+        for known in ([], [901], [900, 901, 902]):
+            gaps = [f"'{{{','.join(map(str, edges))}}}'" for edges in ([-1, *known], [*known, 1 << 62])]
+            assert touched(payer, "books_of_merchants", *gaps) <= 20
+    finally:
+        payer.world.payments_rows("DELETE FROM merchant_book WHERE merchant_id LIKE 'many-%'")
 
 
 def test_the_count_can_fail(history):
