@@ -18,9 +18,12 @@ static bool balance_rows(cli *c, table *t, const char *merchant, bool prove,
             : x->proven ? arena_printf(c->arena, "equals its %lld entries", (long long)x->entries)
                         : "DIFFERS from its entries";
         all_proven = all_proven && (!prove || x->proven);
-        const char *cells[] = {merchant, cli_money(c, x->available_minor, x->currency),
+        const char *cells[] = {merchant,
+                               cli_money(c, x->available_minor, x->currency),
                                cli_money(c, x->held_minor, x->currency),
-                               cli_money(c, x->total_minor, x->currency), proof};
+                               cli_money(c, x->total_minor, x->currency),
+                               cli_money(c, x->owed_minor, x->currency),
+                               proof};
         table_row(t, cells);
     }
     return all_proven;
@@ -28,7 +31,7 @@ static bool balance_rows(cli *c, table *t, const char *merchant, bool prove,
 
 static int cmd_balance(cli *c, int argc, char **argv) {
     static const struct option OPTIONS[] = {{"prove", no_argument, NULL, 'p'}, {0}};
-    static const char *const TITLES[] = {"merchant", "available", "held", "total", "proof"};
+    static const char *const TITLES[] = {"merchant", "available", "held", "total", "owed", "proof"};
     bool prove = false, all_proven = true;
     char **merchants = NULL;
     size_t n = 0;
@@ -48,7 +51,7 @@ static int cmd_balance(cli *c, int argc, char **argv) {
         return cli_failed(c, "list the merchants", &e);
     }
     json_t *list = json_array();
-    table_begin(&t, 5, 14u, TITLES);
+    table_begin(&t, 6, 30u, TITLES);
     for (size_t m = 0; m < n; m++) {
         Payments__V1__GetBalanceRequest request = PAYMENTS__V1__GET_BALANCE_REQUEST__INIT;
         ProtobufCMessage *answer = NULL;
@@ -72,7 +75,7 @@ static int cmd_balance(cli *c, int argc, char **argv) {
 const cli_command COMMAND_BALANCE = {
     .name = "balance",
     .usage = "[MERCHANT] [--prove]",
-    .summary = "available, held and total of one merchant or of all",
+    .summary = "available, held, total and owed of one merchant or of all",
     .help = "  --prove               compare with the sum of all ledger entries; exit code 1: one "
             "differs\n"
             "\n"

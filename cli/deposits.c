@@ -1,11 +1,15 @@
 // payctl deposits: money that came in, and what became of it.
 #include <getopt.h>
+#include <stdio.h>
+#include <string.h>
 
 #include <jansson.h>
 
 #include "base/assert.h"
 #include "cli/cli.h"
 #include "payments/v1/merchant_service.pb-c.h"
+
+#define STATES "PENDING, CREDITED, REFUSED, TAKING_BACK or TAKEN_BACK"
 
 enum { PAGE = 1000, PAGES_MAX = 1000 };
 
@@ -48,11 +52,38 @@ static bool read_merchant(cli *c, char *merchant, int state, table *t, json_t *l
     return true;
 }
 
+static int take_back(cli *c, const char *text, char *reason) {
+    Payments__V1__TakeBackDepositRequest request = PAYMENTS__V1__TAKE_BACK_DEPOSIT_REQUEST__INIT;
+    const char *merchant = NULL, *id = NULL;
+    ProtobufCMessage *answer = NULL;
+    err e = {0};
+    if (reason == NULL || !cli_split_id(c, text, &merchant, &id)) {
+        return cli_usage("deposits take-back MERCHANT/DEPOSIT --reason TEXT");
+    }
+    request.merchant_id = (char *)merchant;
+    request.deposit_id = (char *)id;
+    request.reason = reason;
+    if (!cli_call(c, "payments.v1.MerchantService", "TakeBackDeposit", &request.base,
+                  &payments__v1__take_back_deposit_response__descriptor, &answer, &e)) {
+        return cli_failed(c, "take the deposit back", &e);
+    }
+    const Payments__V1__Deposit *x =
+        ((const Payments__V1__TakeBackDepositResponse *)answer)->deposit;
+    if (c->json) {
+        cli_print_value(json_pack("{s:o}", "deposit", cli_to_json(&x->base)));
+    } else {
+        (void)printf("%s of %s was taken back\n", cli_money(c, x->amount_minor, x->currency),
+                     x->merchant_id);
+    }
+    return EXIT_DONE;
+}
+
 static int cmd_deposits(cli *c, int argc, char **argv) {
-    static const struct option OPTIONS[] = {{"state", required_argument, NULL, 's'}, {0}};
+    static const struct option OPTIONS[] = {
+        {"state", required_argument, NULL, 's'}, {"reason", required_argument, NULL, 'r'}, {0}};
     static const char *const TITLES[] = {"time",  "deposit",   "amount",
                                          "state", "reference", "reason"};
-    char **merchants = NULL;
+    char **merchants = NULL, *reason = NULL;
     size_t n = 0;
     int opt = 0, state = 0;
     table t;
@@ -61,9 +92,14 @@ static int cmd_deposits(cli *c, int argc, char **argv) {
         if (opt == '?') {
             return EXIT_USAGE;
         }
-        if (!cli_enum_value(&payments__v1__deposit_state__descriptor, optarg, &state)) {
-            return cli_usage("--state takes PENDING, CREDITED or REFUSED");
+        if (opt == 'r') {
+            reason = optarg;
+        } else if (!cli_enum_value(&payments__v1__deposit_state__descriptor, optarg, &state)) {
+            return cli_usage("--state takes " STATES);
         }
+    }
+    if (optind + 2 == argc && strcmp(argv[optind], "take-back") == 0) {
+        return take_back(c, argv[optind + 1], reason);
     }
     if (optind + 1 < argc) {
         return cli_usage("deposits takes one merchant, or none for all");
@@ -91,11 +127,15 @@ static int cmd_deposits(cli *c, int argc, char **argv) {
 
 const cli_command COMMAND_DEPOSITS = {
     .name = "deposits",
-    .usage = "[MERCHANT] [--state STATE]",
+    .usage = "[MERCHANT] [--state STATE] | take-back MERCHANT/DEPOSIT --reason TEXT",
     .summary = "money that came in for one merchant or for all, newest first",
-    .help = "  --state STATE         PENDING, CREDITED or REFUSED\n"
+    .help = "  --state STATE         " STATES "\n"
+            "  take-back             its bank has taken the deposit back: so does the ledger, and "
+            "what the merchant\n"
+            "                        has not got any more it owes\n"
+            "  --reason TEXT         why it was taken back\n"
             "\n"
             "JSON\n"
-            "  {merchants: [{merchant_id, deposits: [...]}]}\n",
+            "  {merchants: [{merchant_id, deposits: [...]}]}; of take-back {deposit: {...}}\n",
     .run = cmd_deposits,
 };

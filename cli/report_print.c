@@ -110,6 +110,18 @@ static void print_transit(const report *r) {
     }
 }
 
+static void print_owed(const report *r) {
+    size_t i = 0;
+    const json_t *a = NULL;
+    json_array_foreach(r->accounts, i, a) {
+        const int64_t owed = -number_of(a, "found_posted_minor");
+        if (strcmp(text_of(a, "kind"), "RECEIVABLE") == 0 && owed != 0) {
+            (void)printf("  book %" PRId64 ": merchants owe %s\n", number_of(a, "book_id"),
+                         cli_money(r->c, owed, text_of(a, "currency")));
+        }
+    }
+}
+
 static void print_account_difference(const report *r, const json_t *d) {
     const char *ccy = text_of(d, "currency");
     (void)printf("  account  book %" PRId64
@@ -159,6 +171,7 @@ void report_print_text(report *r) {
     print_trial(r);
     print_flows(r);
     print_transit(r);
+    print_owed(r);
     print_differences(r);
     (void)printf("%" PRId64 " payouts were compared one by one\n", r->n_payouts);
     (void)printf("%s\n", report_agrees(r)

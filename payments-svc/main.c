@@ -15,6 +15,7 @@
 #include "pools.h"
 #include "rails/ach/ach_rail.h"
 #include "rails/instant/instant_rail.h"
+#include "receivables/receivables.h"
 #include "recon/recon.h"
 #include "saga/engine.h"
 #include "saga/recovery.h"
@@ -144,6 +145,7 @@ typedef struct program {
     pthread_rwlock_t engine_lock; // guards engine against the rails' listeners, which outlive it
     saga_engine *engine;
     payments_service *service;
+    receivables *receivables;
     connection_info connections[N_CONNECTIONS]; // all that there are
     deadlines *deadlines;
     jobs *jobs;
@@ -333,10 +335,17 @@ static bool start_jobs(program *p, err *e) {
     return p->jobs != NULL;
 }
 
+static bool start_collector(program *p, err *e) {
+    const receivables_options o = {p->pool, p->ledger, p->settings.ledger_timeout_ms};
+    p->receivables = receivables_start(&o, e);
+    return p->receivables != NULL;
+}
+
 // In the reverse order of the start: the engine calls the rails, so it ends before them; their listeners then have nobody
 // to wake, and what they record is found by the next start.
 static void stop(void *self) {
     program *p = self;
+    receivables_stop(p->receivables);
     jobs_stop(p->jobs);
     deadlines_destroy(p->deadlines);
     payments_service_destroy(p->service);
@@ -379,7 +388,7 @@ static bool start(void *self, db_pool *pool, rpc_service *services, size_t servi
     p->keys = crypto_keyring_load(p->settings.keys_file, e);
     if (p->keys == NULL || !start_ledger_client(p, e) || !start_rails(p, e) ||
         !start_engine(p, e) || !start_service(p, e) || !start_listening(p, e) ||
-        !start_jobs(p, e)) {
+        !start_jobs(p, e) || !start_collector(p, e)) {
         stop(p);
         return false;
     }

@@ -19,8 +19,10 @@ LEDGER_ROOMS, PAYMENTS_ROOMS = ["ledger-svc"], ["payments-svc"]
 STEPS = ["reserve", "execute", "resolve", "confirm", "void", "return"]
 BOUNDARIES = ["prepared", "sent", "acked", "recorded", "committed"]
 POINTS_MIN = 20
-# Passed only after a crash or a delay (test_submissions.py kills there), or by a job every few seconds, at once when a service starts.
-RARE_POINTS = {"submission.taken_back", "submission.withdrawn", "jobs.taken"}
+# Passed only after a crash or a delay (test_submissions.py kills there), when a merchant owes something or a deposit is taken back
+# (test_receivable.py), or by a job every few seconds, at once when a service starts.
+RARE_POINTS = {"submission.taken_back", "submission.withdrawn", "jobs.taken", "saga.owe.sent", "receivable.repaid",
+               "deposit.back.intended", "deposit.back.ledger.done"}
 
 
 def named_in(rooms):

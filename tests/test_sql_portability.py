@@ -14,7 +14,8 @@ from support.world import BUILD
 # Tables that every node has whole (reference tables): they have no book to be named.
 REFERENCE_TABLES = {"merchant_book", "pause"}
 # The statements that look across books on purpose: they only read, and say so where they stand.
-ACROSS_BOOKS = {"deposit_pending", "due_books", "tree_books", "cases_list_across", "inbox_waiting",
+ACROSS_BOOKS = {"deposit_pending", "deposit_going_back", "receivable_open", "due_books", "tree_books", "cases_list_across",
+                "inbox_waiting",
                 "instant_sweep_books",
                 "inbox_list_refused", "books_of_inbox", "inbox_exceptions_open", "submission_due", "submission_waiting"}
 # The statements that set or compare the end of a lease, which is by the database's clock (promise FENCED). statement_timestamp() is
@@ -173,7 +174,7 @@ def test_the_statements_of_the_payments_were_found():
              ("deposits/deposits_sql.h", "deposits_sql_id"), ("rails/ach/ach_internal.h", "ach_sql"),
              ("submissions/submissions_sql.h", "submissions_sql_id"),
              ("rails/inbox_sql.h", "inbox_sql"), ("recon/recon_sql.h", "recon_sql"),
-             ("jobs/jobs_sql.h", "jobs_sql_id"),
+             ("jobs/jobs_sql.h", "jobs_sql_id"), ("receivables/receivables_sql.h", "receivables_sql_id"),
              ("rails/instant/instant_internal.h", "instant_sql"))
     in_tables = sum(len(enumerators(f"payments-svc/{header}", enum)) - 1 for header, enum in enums)
     assert len(names) - len(LEDGER_STATEMENTS) == in_tables

@@ -67,6 +67,7 @@ static Payments__V1__Deposit *deposit_to_pb(const deposit *x, arena *a) {
     d->reason = pb_text(a, x->reason);
     d->create_time = pb_time(a, x->created_us);
     d->decide_time = x->decided_us == 0 ? NULL : pb_time(a, x->decided_us);
+    d->take_back_time = x->back_us == 0 ? NULL : pb_time(a, x->back_us);
     return d;
 }
 
@@ -82,6 +83,29 @@ void handle_get_deposit(rpc_call *call, void *service, const ProtobufCMessage *r
                             ? merchant_of(s, call, r->merchant_id, &e)
                             : NULL;
     if (m != NULL && deposits_get(s->deposits, m, id, rpc_deadline_mono_ms(call), a, &found, &e)) {
+        answer.deposit = deposit_to_pb(&found, a);
+        rpc_reply(call, &answer.base);
+    } else {
+        rpc_fail(call, &e);
+    }
+}
+
+void handle_take_back_deposit(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    payments_service *s = service;
+    const Payments__V1__TakeBackDepositRequest *r =
+        (const Payments__V1__TakeBackDepositRequest *)request;
+    Payments__V1__TakeBackDepositResponse answer = PAYMENTS__V1__TAKE_BACK_DEPOSIT_RESPONSE__INIT;
+    arena *a = rpc_arena(call);
+    deposit found;
+    uuid id = {{0}};
+    err e = {0};
+    const str reason = str_of(r->reason);
+    const bool readable = pb_is_known(request, "", &e) &&
+                          rule_uuid(str_of(r->deposit_id), "", "deposit_id", &id, &e) &&
+                          rule_text(reason, 1, RULE_NAME_MAX, "", "reason", &e);
+    const merchant *m = readable ? merchant_of(s, call, r->merchant_id, &e) : NULL;
+    if (m != NULL &&
+        deposits_take_back(s->deposits, m, id, reason, rpc_deadline_mono_ms(call), a, &found, &e)) {
         answer.deposit = deposit_to_pb(&found, a);
         rpc_reply(call, &answer.base);
     } else {
@@ -124,7 +148,7 @@ static bool list_query(const Payments__V1__ListDepositsRequest *r, str filters, 
     q->before_us = end_of_9999_us;
     q->state = (int)r->state;
     memset(q->before_id.b, 0xff, sizeof q->before_id.b);
-    if (q->state < 0 || q->state > DEPOSIT_REFUSED) {
+    if (q->state < 0 || q->state > DEPOSIT_TAKEN_BACK) {
         return err_set_field(e, ERR_INVALID_ARGUMENT, "STATE_UNKNOWN", "state",
                              "state is not one of DepositState");
     }

@@ -245,12 +245,34 @@ static void handle_list_merchants(rpc_call *call, void *service, const ProtobufC
 
 // --- balances --------------------------------------------------------------------------------------------------------------
 
+static Payments__V1__BalanceLine *balance_line(const ledger_account *available,
+                                               const ledger_account *receivable, int64_t sequence,
+                                               arena *a) {
+    Payments__V1__BalanceLine *line = ARENA_NEW(a, Payments__V1__BalanceLine);
+    payments__v1__balance_line__init(line);
+    line->currency = pb_text(a, str_of(available->currency));
+    // A reversal by force takes an account below zero: what the ledger says is shown, whatever it is.
+    line->held_minor = available->debits_pending;
+    line->total_minor = available->credits_posted - available->debits_posted;
+    if (__builtin_sub_overflow(line->total_minor, line->held_minor, &line->available_minor)) {
+        line->available_minor = INT64_MIN;
+    }
+    line->owed_minor = account_owed(receivable);
+    line->ledger_sequence = sequence;
+    // A merchant that never owed anything has no account for it.
+    line->proven =
+        available->checked && available->equal && (receivable->equal || !receivable->checked);
+    line->entries = available->entries + receivable->entries;
+    return line;
+}
+
 static void handle_get_balance(rpc_call *call, void *service, const ProtobufCMessage *request) {
     payments_service *s = service;
     const Payments__V1__GetBalanceRequest *r = (const Payments__V1__GetBalanceRequest *)request;
     Payments__V1__GetBalanceResponse answer = PAYMENTS__V1__GET_BALANCE_RESPONSE__INIT;
     arena *a = rpc_arena(call);
-    ledger_account accounts[RULE_CURRENCIES_MAX];
+    ledger_account accounts[2 * RULE_CURRENCIES_MAX] = {
+        {.id = {{0}}}}; // what it has and what it owes, in turn
     size_t n = 0;
     int64_t sequence = 0;
     err e = {0};
@@ -262,30 +284,19 @@ static void handle_get_balance(rpc_call *call, void *service, const ProtobufCMes
     for (const char *at = ok ? m->currencies : ""; *at != '\0';
          at += strcspn(at, ",") + (at[strcspn(at, ",")] == ',')) {
         const str ccy = {at, strcspn(at, ",")};
-        ASSERT(n < RULE_CURRENCIES_MAX);
+        ASSERT(n + 1 < 2 * RULE_CURRENCIES_MAX);
         accounts[n++] = account_of_merchant(m->book_id, str_of(m->id), ccy);
+        accounts[n++] = account_of_receivable(m->book_id, str_of(m->id), ccy);
     }
-    ok = ok && ledger_lookup_accounts(s->o.ledger, m->book_id, accounts, n, r->prove != 0,
-                                      &sequence, ledger_deadline(s, call), a, &e);
+    ok = ok && ledger_lookup_accounts_if_any(s->o.ledger, m->book_id, accounts, n, r->prove != 0,
+                                             &sequence, ledger_deadline(s, call), a, &e);
     if (!ok) {
         rpc_fail(call, &e);
         return;
     }
     answer.lines = arena_must(a, n * sizeof *answer.lines);
-    for (size_t i = 0; i < n; i++) {
-        Payments__V1__BalanceLine *line = ARENA_NEW(a, Payments__V1__BalanceLine);
-        payments__v1__balance_line__init(line);
-        line->currency = pb_text(a, str_of(accounts[i].currency));
-        // A reversal by force takes an account below zero: what the ledger says is shown, whatever it is.
-        line->held_minor = accounts[i].debits_pending;
-        line->total_minor = accounts[i].credits_posted - accounts[i].debits_posted;
-        if (__builtin_sub_overflow(line->total_minor, line->held_minor, &line->available_minor)) {
-            line->available_minor = INT64_MIN;
-        }
-        line->ledger_sequence = sequence;
-        line->proven = accounts[i].checked && accounts[i].equal;
-        line->entries = accounts[i].entries;
-        answer.lines[answer.n_lines++] = line;
+    for (size_t i = 0; i < n; i += 2) {
+        answer.lines[answer.n_lines++] = balance_line(&accounts[i], &accounts[i + 1], sequence, a);
     }
     rpc_reply(call, &answer.base);
 }
@@ -297,6 +308,7 @@ const rpc_method MERCHANT_METHODS[] = {
     {.name = "CreateDeposit", .unary = handle_create_deposit},
     {.name = "GetDeposit", .unary = handle_get_deposit},
     {.name = "ListDeposits", .unary = handle_list_deposits},
+    {.name = "TakeBackDeposit", .unary = handle_take_back_deposit},
     {.name = "GetBalance", .unary = handle_get_balance},
 };
 const size_t N_MERCHANT_METHODS = sizeof MERCHANT_METHODS / sizeof MERCHANT_METHODS[0];

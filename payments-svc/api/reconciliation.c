@@ -95,9 +95,10 @@ static Payments__V1__ProvenPayout *payout_to_pb(int64_t book_id, const recon_pay
 static Payments__V1__ProvenAccount *account_to_pb(const recon_account *x, arena *a) {
     Payments__V1__ProvenAccount *out = ARENA_NEW(a, Payments__V1__ProvenAccount);
     payments__v1__proven_account__init(out);
-    out->account_id = uuid_text(a, x->account_id);
-    out->kind = (char *)(x->rail == 0 ? "BANK" : "TRANSIT");
-    out->rail = (Payments__V1__Rail)x->rail;
+    const bool owed = x->rail == RECON_RECEIVABLE;
+    out->account_id = owed ? (char *)"" : uuid_text(a, x->account_id);
+    out->kind = (char *)(owed ? "RECEIVABLE" : x->rail == RECON_BANK ? "BANK" : "TRANSIT");
+    out->rail = owed ? PAYMENTS__V1__RAIL__RAIL_UNSPECIFIED : (Payments__V1__Rail)x->rail;
     out->currency = (char *)x->currency;
     out->expected_posted_minor = x->expected_posted;
     out->found_posted_minor = x->found_posted;

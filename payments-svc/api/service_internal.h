@@ -49,6 +49,7 @@ void handle_cancel_payout(rpc_call *call, void *service, const ProtobufCMessage 
 void handle_watch_payouts(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_create_deposit(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_get_deposit(rpc_call *call, void *service, const ProtobufCMessage *request);
+void handle_take_back_deposit(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_list_deposits(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_create_recipient(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_bulk_create_recipients(rpc_call *call, void *service, const ProtobufCMessage *request);

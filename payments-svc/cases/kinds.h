@@ -89,6 +89,11 @@
     X(CONNECTION_NUMBERS, "connection", 4, CASE_NOTES_ONLY,                                        \
       "The numbers that the scheme allows in a day or cycle run low.",                             \
       "Send fewer, larger submissions, or agree on more numbers with the bank.")                   \
+    X(MERCHANT_OWES, "merchant", 24, CASE_NOTES_ONLY,                                              \
+      "A bank has paid, or taken back, more than a merchant had, so the merchant owes the "        \
+      "difference.",                                                                               \
+      "Ask the merchant for the money. Whatever comes in repays it first, and the case closes "    \
+      "when nothing is owed any more.")                                                            \
     X(RECOVERY, "book", 1, CASE_NOTES_ONLY,                                                        \
       "The database has forgotten commits, so nothing is sent until all was compared with the "    \
       "banks.",                                                                                    \

@@ -10,9 +10,11 @@
 #include "base/log.h"
 #include "base/ticker.h"
 #include "command/idempotency.h"
+#include "deposits/deposits_internal.h"
 #include "deposits/deposits_sql.h"
 #include "domain/ids.h"
 #include "domain/rules.h"
+#include "receivables/receivables.h"
 
 enum {
     RACES_MAX = 8,
@@ -21,7 +23,8 @@ enum {
     SWEEP_AFTER_US = 2000000, // a younger one is likely being worked at by its own call
     SWEEP_TIMEOUT_MS = 15000,
     SWEEP_ARENA_MAX = 16 << 20,
-    COLUMN_BOOK = 10 // of DEPOSITS_SQL_PENDING
+    COLUMN_BOOK = 13, // behind a deposit's own
+    OWED_UNKNOWN = -1
 };
 
 struct deposits {
@@ -29,22 +32,26 @@ struct deposits {
     ticker *sweep;
 };
 
-static int64_t ledger_deadline(const deposits *d, int64_t asked_ms) {
-    const int64_t own = clock_mono_ms(clock_system()) + d->o.ledger_timeout_ms;
+int64_t deposits_ledger_deadline(const deposits_options *o, int64_t asked_ms) {
+    const int64_t own = clock_mono_ms(clock_system()) + o->ledger_timeout_ms;
     return own < asked_ms ? own : asked_ms;
 }
 
 static deposit deposit_read(const db_rows *rows, size_t row) {
+    const int state = db_get_i16(rows, row, 6);
+    const bool goes_back = state == DEPOSIT_TAKING_BACK || state == DEPOSIT_TAKEN_BACK;
     return (deposit){.id = db_get_uuid(rows, row, 0),
                      .merchant_id = db_get_str(rows, row, 1),
                      .key = db_get_str(rows, row, 2),
                      .amount = db_get_i64(rows, row, 3),
                      .currency = db_get_str(rows, row, 4),
                      .reference = db_get_str(rows, row, 5),
-                     .state = db_get_i16(rows, row, 6),
-                     .reason = db_get_str(rows, row, 7),
+                     .state = state,
+                     .reason = db_get_str(rows, row, goes_back ? 11 : 7),
                      .created_us = db_get_time(rows, row, 8),
-                     .decided_us = db_is_null(rows, row, 9) ? 0 : db_get_time(rows, row, 9)};
+                     .decided_us = db_is_null(rows, row, 9) ? 0 : db_get_time(rows, row, 9),
+                     .back_number = db_get_i32(rows, row, 10),
+                     .back_us = db_is_null(rows, row, 12) ? 0 : db_get_time(rows, row, 12)};
 }
 
 // --- Intent ----------------------------------------------------------------------------------------------------------
@@ -56,10 +63,11 @@ typedef struct crediting {
     idem_entry entry;
     deposit made;
     const err *refused; // of a new request: it is not written
+    int64_t owed;       // by the merchant, minor units; OWED_UNKNOWN when it was not asked
 } crediting;
 
-static bool get_row(db_conn *c, int64_t book_id, str merchant_id, uuid id, arena *a, deposit *out,
-                    bool *found, err *e) {
+bool deposits_read_one(db_conn *c, int64_t book_id, str merchant_id, uuid id, arena *a,
+                       deposit *out, bool *found, err *e) {
     db_params *p = db_params_create(a);
     db_rows *rows = NULL;
     db_i64(p, book_id);
@@ -84,7 +92,8 @@ static bool look_up(db_conn *c, crediting *x, arena *a, err *e) {
     if (!one->known || !one->same || one->kept_answer.ptr != NULL) {
         return true;
     }
-    return get_row(c, x->m->book_id, one->merchant_id, one->kept_made, a, &x->made, &found, e) &&
+    return deposits_read_one(c, x->m->book_id, one->merchant_id, one->kept_made, a, &x->made,
+                             &found, e) &&
            (found ||
             err_set(e, ERR_DATA_LOSS, "ANSWER_LOST", "the deposit of a known key is not there"));
 }
@@ -148,16 +157,18 @@ static bool validate_fields(const crediting *x, err *e) {
 
 // So that no merchant's money comes near what an account can hold, and blocks the deposits of the others of its book. Deposits that
 // are made at the same moment may pass the limit by their own amounts.
-static bool validate_balance(const crediting *x, const ledger_account *available, int64_t deadline,
+static bool validate_balance(crediting *x, const ledger_account *available, int64_t deadline,
                              arena *a, err *e) {
-    ledger_account account = *available;
+    ledger_account accounts[] = {
+        *available, account_of_receivable(x->m->book_id, str_of(x->m->id), x->r->currency)};
     const int64_t max = x->d->o.balance_max;
     int64_t sequence = 0;
-    if (!ledger_lookup_accounts(x->d->o.ledger, x->m->book_id, &account, 1, false, &sequence,
-                                deadline, a, e)) {
+    if (!ledger_lookup_accounts_if_any(x->d->o.ledger, x->m->book_id, accounts, 2, false, &sequence,
+                                       deadline, a, e)) {
         return false;
     }
-    const int64_t balance = account.credits_posted - account.debits_posted;
+    x->owed = account_owed(&accounts[1]);
+    const int64_t balance = accounts[0].credits_posted - accounts[0].debits_posted;
     return balance <= max - x->r->amount ||
            err_set_field(e, ERR_INVALID_ARGUMENT, "AMOUNT_TOO_LARGE", "amount_minor",
                          "the merchant's balance would pass %" PRId64
@@ -165,11 +176,11 @@ static bool validate_balance(const crediting *x, const ledger_account *available
                          max);
 }
 
-static bool validate(const crediting *x, int64_t deadline_mono_ms, arena *a, err *e) {
+static bool validate(crediting *x, int64_t deadline_mono_ms, arena *a, err *e) {
     if (!validate_fields(x, e)) {
         return false;
     }
-    const int64_t deadline = ledger_deadline(x->d, deadline_mono_ms);
+    const int64_t deadline = deposits_ledger_deadline(&x->d->o, deadline_mono_ms);
     const ledger_account accounts[] = {
         account_of_merchant(x->m->book_id, str_of(x->m->id), x->r->currency),
         account_of_bank(x->m->book_id, x->r->currency)};
@@ -187,22 +198,63 @@ typedef struct decision {
     int64_t at_us;
 } decision;
 
-// False: the ledger could not be asked, and nothing is known.
-static bool ask_ledger(const deposits *d, int64_t book_id, const deposit *made, int64_t deadline,
-                       arena *a, decision *out, err *e) {
-    ledger_result result = {0};
-    ledger_transfer t = {.id = made->id,
-                         .debit = account_bank(book_id, made->currency),
-                         .credit =
-                             account_merchant_available(book_id, made->merchant_id, made->currency),
-                         .amount = made->amount,
-                         .code = TRANSFER_DEPOSIT};
-    if (made->currency.len >= sizeof t.currency) {
+#define IS(result, name)                                                                           \
+    ((result).status == LEDGER__V1__CREATE_TRANSFER_STATUS__CREATE_TRANSFER_STATUS_##name)
+
+// repays: in one chain with what the merchant owes; of the two forms one happens at most, as both have the deposit's id.
+static bool send_deposit(const deposits *d, int64_t book_id, const deposit *made, bool repays,
+                         int64_t deadline, arena *a, ledger_result *out, err *e) {
+    ledger_result results[2] = {{0}};
+    ledger_transfer t[2] = {
+        {.id = made->id,
+         .debit = account_bank(book_id, made->currency),
+         .credit = account_merchant_available(book_id, made->merchant_id, made->currency),
+         .amount = made->amount,
+         .code = TRANSFER_DEPOSIT}};
+    if (made->currency.len >= sizeof t[0].currency) {
         return err_set(e, ERR_DATA_LOSS, "DEPOSIT_UNREADABLE", "a deposit has an odd currency");
     }
-    memcpy(t.currency, made->currency.ptr, made->currency.len);
-    if (!ledger_create_transfers(d->o.ledger, book_id, &t, 1, &result, deadline, a, e)) {
+    memcpy(t[0].currency, made->currency.ptr, made->currency.len);
+    if (repays) {
+        t[0].flags = LEDGER__V1__TRANSFER_FLAG__TRANSFER_FLAG_LINKED;
+        t[1] = receivable_repayment(book_id, made->merchant_id, made->currency,
+                                    transfer_of_deposit_leg(made->id, "repay", 0), made->amount);
+    }
+    if (!ledger_create_transfers(d->o.ledger, book_id, t, repays ? 2 : 1, results, deadline, a,
+                                 e)) {
         return false;
+    }
+    *out = results[0];
+    return true;
+}
+
+static bool look_up_owed(const deposits *d, int64_t book_id, const deposit *made, int64_t deadline,
+                         arena *a, int64_t *owed, err *e) {
+    ledger_account account = account_of_receivable(book_id, made->merchant_id, made->currency);
+    int64_t sequence = 0;
+    const bool ok = ledger_lookup_accounts_if_any(d->o.ledger, book_id, &account, 1, false,
+                                                  &sequence, deadline, a, e);
+    *owed = ok ? account_owed(&account) : 0;
+    return ok;
+}
+
+// False: the ledger could not be asked, and nothing is known.
+static bool ask_ledger(const deposits *d, int64_t book_id, const deposit *made, int64_t owed,
+                       int64_t deadline, arena *a, decision *out, err *e) {
+    ledger_result result = {0};
+    if (owed == OWED_UNKNOWN && !look_up_owed(d, book_id, made, deadline, a, &owed, e)) {
+        return false;
+    }
+    bool repays = owed > 0;
+    if (!send_deposit(d, book_id, made, repays, deadline, a, &result, e)) {
+        return false;
+    }
+    // It is there in the other form; or what repays is to blame, which must not keep the money away.
+    if (IS(result, EXISTS_WITH_DIFFERENT_FLAGS) || (repays && IS(result, LINKED_EVENT_FAILED))) {
+        repays = !repays;
+        if (!send_deposit(d, book_id, made, repays, deadline, a, &result, e)) {
+            return false;
+        }
     }
     *out = (decision){.book_id = book_id, .id = made->id, .state = DEPOSIT_CREDITED};
     switch ((int)result.status) {
@@ -232,10 +284,11 @@ static bool decide_tx(db_conn *c, arena *a, void *arg, err *e) {
 }
 
 // From PENDING on. All of it may be repeated by whomever: the ledger's id is the deposit's.
-static bool finish(const deposits *d, int64_t book_id, deposit *made, int64_t deadline_mono_ms,
-                   arena *a, err *e) {
+static bool finish(const deposits *d, int64_t book_id, deposit *made, int64_t owed,
+                   int64_t deadline_mono_ms, arena *a, err *e) {
     decision x;
-    if (!ask_ledger(d, book_id, made, ledger_deadline(d, deadline_mono_ms), a, &x, e)) {
+    const int64_t deadline = deposits_ledger_deadline(&d->o, deadline_mono_ms);
+    if (!ask_ledger(d, book_id, made, owed, deadline, a, &x, e)) {
         return false;
     }
     CRASH_POINT("deposit.ledger.done");
@@ -281,7 +334,7 @@ static bool answer_refused(const deposit *made, err *e) {
 
 bool deposits_credit(deposits *d, const merchant *m, const deposit_request *r,
                      int64_t deadline_mono_ms, arena *a, deposit_answer *out, err *e) {
-    crediting x = {.d = d, .m = m, .r = r};
+    crediting x = {.d = d, .m = m, .r = r, .owed = OWED_UNKNOWN};
     x.entry.merchant_id = str_of(m->id);
     x.entry.key = r->key;
     x.entry.content = r->content;
@@ -297,12 +350,14 @@ bool deposits_credit(deposits *d, const merchant *m, const deposit_request *r,
         return true;
     }
     if (x.made.state == DEPOSIT_PENDING &&
-        !finish(d, m->book_id, &x.made, deadline_mono_ms, a, e)) {
+        !finish(d, m->book_id, &x.made, x.owed, deadline_mono_ms, a, e)) {
         return false;
     }
     out->made = x.made;
     switch (x.made.state) {
-    case DEPOSIT_CREDITED: return true;
+    case DEPOSIT_CREDITED:
+    case DEPOSIT_TAKING_BACK:
+    case DEPOSIT_TAKEN_BACK: return true;
     case DEPOSIT_REFUSED: return answer_refused(&x.made, e);
     default:
         return err_set(e, ERR_UNAVAILABLE, "STATE_OF_A_NEWER_VERSION",
@@ -322,7 +377,7 @@ typedef struct reading {
 static bool get_tx(db_conn *c, arena *a, void *arg, err *e) {
     reading *r = arg;
     bool found = false;
-    return get_row(c, r->book_id, r->merchant_id, r->id, a, r->out, &found, e) &&
+    return deposits_read_one(c, r->book_id, r->merchant_id, r->id, a, r->out, &found, e) &&
            (found || err_set_field(e, ERR_NOT_FOUND, "DEPOSIT_NOT_FOUND", "deposit_id",
                                    "the merchant has no such deposit"));
 }
@@ -331,6 +386,11 @@ bool deposits_get(deposits *d, const merchant *m, uuid id, int64_t deadline_mono
                   deposit *out, err *e) {
     reading r = {.book_id = m->book_id, .merchant_id = str_of(m->id), .id = id, .out = out};
     return db_read(d->o.pool, deadline_mono_ms, a, get_tx, &r, e);
+}
+
+bool deposits_take_back(deposits *d, const merchant *m, uuid id, str reason,
+                        int64_t deadline_mono_ms, arena *a, deposit *out, err *e) {
+    return deposits_take_back_from(&d->o, m, id, reason, deadline_mono_ms, a, out, e);
 }
 
 static bool read_rows(const db_rows *rows, arena *a, deposit **out, size_t *n, err *e) {
@@ -372,10 +432,31 @@ bool deposits_list(deposits *d, const merchant *m, const deposits_query *q,
 // --- The sweep -------------------------------------------------------------------------------------------------------
 
 typedef struct sweep {
-    deposit *found;
-    int64_t *books;
+    deposit_of_book *found;
     size_t n;
 } sweep;
+
+bool deposits_read_list(const db_rows *rows, arena *a, deposit_of_book **out, size_t *n, err *e) {
+    deposit *list = NULL;
+    if (!read_rows(rows, a, &list, n, e)) {
+        return false;
+    }
+    *out = ARENA_ARRAY(a, deposit_of_book, *n + 1);
+    for (size_t i = 0; *out != NULL && i < *n; i++) {
+        (*out)[i] = (deposit_of_book){db_get_i64(rows, i, COLUMN_BOOK), list[i]};
+    }
+    return *out != NULL || err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
+                                   "the answer takes too much memory");
+}
+
+static bool going_back_tx(db_conn *c, arena *a, void *arg, err *e) {
+    sweep *s = arg;
+    db_params *p = db_params_create(a);
+    db_rows *rows = NULL;
+    db_i64(p, SWEEP_MAX);
+    return db_exec(c, deposits_sql(DEPOSITS_SQL_GOING_BACK), p, a, &rows, NULL, e) &&
+           deposits_read_list(rows, a, &s->found, &s->n, e);
+}
 
 static bool pending_tx(db_conn *c, arena *a, void *arg, err *e) {
     sweep *s = arg;
@@ -383,15 +464,8 @@ static bool pending_tx(db_conn *c, arena *a, void *arg, err *e) {
     db_rows *rows = NULL;
     db_time(p, clock_wall_us(clock_system()) - SWEEP_AFTER_US);
     db_i64(p, SWEEP_MAX);
-    if (!db_exec(c, deposits_sql(DEPOSITS_SQL_PENDING), p, a, &rows, NULL, e) ||
-        !read_rows(rows, a, &s->found, &s->n, e)) {
-        return false;
-    }
-    s->books = ARENA_ARRAY(a, int64_t, s->n + 1);
-    for (size_t i = 0; s->books != NULL && i < s->n; i++) {
-        s->books[i] = db_get_i64(rows, i, COLUMN_BOOK);
-    }
-    return s->books != NULL;
+    return db_exec(c, deposits_sql(DEPOSITS_SQL_PENDING), p, a, &rows, NULL, e) &&
+           deposits_read_list(rows, a, &s->found, &s->n, e);
 }
 
 static void finish_one(const deposits *d, int64_t book_id, deposit *made, int64_t deadline,
@@ -402,9 +476,11 @@ static void finish_one(const deposits *d, int64_t book_id, deposit *made, int64_
     err e = {0};
     char id[UUID_TEXT_LEN + 1];
     uuid_format(made->id, id);
-    if (ledger_accounts_ensure(d->o.accounts, book_id, accounts, 2, ledger_deadline(d, deadline), a,
-                               &e) &&
-        finish(d, book_id, made, deadline, a, &e)) {
+    const bool goes_back = made->state == DEPOSIT_TAKING_BACK;
+    if (ledger_accounts_ensure(d->o.accounts, book_id, accounts, 2,
+                               deposits_ledger_deadline(&d->o, deadline), a, &e) &&
+        (goes_back ? deposits_finish_back(&d->o, book_id, made, deadline, a, &e)
+                   : finish(d, book_id, made, OWED_UNKNOWN, deadline, a, &e))) {
         log_info("deposit.finished", F_STR("deposit", id));
     } else {
         log_err(LOG_WARN, "deposit.not_finished", &e);
@@ -415,14 +491,17 @@ static void finish_one(const deposits *d, int64_t book_id, deposit *made, int64_
 static void sweep_once(void *arg) {
     deposits *d = arg;
     arena *a = arena_create(SWEEP_ARENA_MAX);
-    sweep s = {0};
-    err e = {0};
     const int64_t deadline = clock_mono_ms(clock_system()) + SWEEP_TIMEOUT_MS;
-    if (!db_read(d->o.pool, deadline, a, pending_tx, &s, &e)) {
-        log_err(LOG_WARN, "deposits.not_swept", &e);
-    }
-    for (size_t i = 0; i < s.n && clock_mono_ms(clock_system()) < deadline; i++) {
-        finish_one(d, s.books[i], &s.found[i], deadline, a);
+    bool (*const looks[])(db_conn *, arena *, void *, err *) = {pending_tx, going_back_tx};
+    for (size_t k = 0; k < sizeof looks / sizeof looks[0]; k++) {
+        sweep s = {0};
+        err e = {0};
+        if (!db_read(d->o.pool, deadline, a, looks[k], &s, &e)) {
+            log_err(LOG_WARN, "deposits.not_swept", &e);
+        }
+        for (size_t i = 0; i < s.n && clock_mono_ms(clock_system()) < deadline; i++) {
+            finish_one(d, s.found[i].book_id, &s.found[i].made, deadline, a);
+        }
     }
     arena_destroy(a);
 }

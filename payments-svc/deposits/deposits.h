@@ -16,7 +16,10 @@
 typedef enum deposit_state {
     DEPOSIT_PENDING = 1,  // not known yet whether the ledger has it
     DEPOSIT_CREDITED = 2, // the ledger has it
-    DEPOSIT_REFUSED = 3   // the ledger refused it for good
+    DEPOSIT_REFUSED = 3,  // the ledger refused it for good
+    // Its bank took it back: intended, and done.
+    DEPOSIT_TAKING_BACK = 4,
+    DEPOSIT_TAKEN_BACK = 5
 } deposit_state;
 
 typedef struct deposit {
@@ -26,9 +29,11 @@ typedef struct deposit {
     str currency;
     str reference;
     int state;  // deposit_state, or what a later version wrote
-    str reason; // why it is REFUSED
+    str reason; // why it is REFUSED, or was taken back
     int64_t created_us;
-    int64_t decided_us; // when the ledger committed or refused it; 0 while PENDING
+    int64_t decided_us;  // when the ledger committed or refused it; 0 while PENDING
+    int32_t back_number; // of the last try to take it back, from 1
+    int64_t back_us;     // when it was TAKEN_BACK; 0 before
 } deposit;
 
 typedef struct deposits_options {
@@ -57,7 +62,7 @@ typedef struct deposit_request {
 } deposit_request;
 
 typedef struct deposit_answer {
-    deposit made; // CREDITED
+    deposit made; // CREDITED, whatever has become of it since
     str kept_answer; // .ptr not NULL: these bytes were answered first, by the first version, and are all that is filled
 } deposit_answer;
 
@@ -67,6 +72,11 @@ bool deposits_credit(deposits *d, const merchant *m, const deposit_request *r,
 // NOT_FOUND when the merchant has no such deposit. @arena
 bool deposits_get(deposits *d, const merchant *m, uuid id, int64_t deadline_mono_ms, arena *a,
                   deposit *out, err *e) WARN_UNUSED;
+
+// Its bank has taken it back, or finds that this was done. FAILED_PRECONDITION when it was never credited, or when the ledger refuses:
+// then nothing has changed. NOT_FOUND as above. @arena
+bool deposits_take_back(deposits *d, const merchant *m, uuid id, str reason,
+                        int64_t deadline_mono_ms, arena *a, deposit *out, err *e) WARN_UNUSED;
 
 typedef struct deposits_query {
     int state;         // deposit_state; 0 for all

@@ -5,7 +5,7 @@
 // Read by deposit_read: keep the order.
 #define DEPOSIT_COLUMNS                                                                            \
     "deposit_id, merchant_id, key, amount, currency, reference, state, reason, created_at, "       \
-    "decided_at "
+    "decided_at, back_number, back_reason, back_at "
 
 static const db_stmt STATEMENTS[DEPOSITS_SQL_COUNT] = {
     [DEPOSITS_SQL_INSERT] = {"deposit_insert",
@@ -28,6 +28,18 @@ static const db_stmt STATEMENTS[DEPOSITS_SQL_COUNT] = {
     [DEPOSITS_SQL_PENDING] = {"deposit_pending",
                               "SELECT " DEPOSIT_COLUMNS ", book_id FROM deposit WHERE state = 1 "
                               "AND created_at < $1 ORDER BY book_id, deposit_id LIMIT $2"},
+    [DEPOSITS_SQL_INTEND_BACK] =
+        {"deposit_intend_back",
+         "UPDATE deposit SET state = 4, back_number = back_number + 1, back_reason = $3 "
+         "WHERE book_id = $1 AND deposit_id = $2 AND state = 2"},
+    // Only of the try that was made.
+    [DEPOSITS_SQL_DECIDE_BACK] = {"deposit_decide_back",
+                                  "UPDATE deposit SET state = $4, back_at = $5 WHERE book_id = $1 "
+                                  "AND deposit_id = $2 AND state = 4 AND back_number = $3"},
+    // Of all books: the partial index holds those that are on their way back, which are few.
+    [DEPOSITS_SQL_GOING_BACK] = {"deposit_going_back",
+                                 "SELECT " DEPOSIT_COLUMNS ", book_id FROM deposit WHERE state = 4 "
+                                 "ORDER BY book_id, deposit_id LIMIT $1"},
 };
 
 const db_stmt *deposits_sql(deposits_sql_id id) {

@@ -15,6 +15,10 @@ uuid account_merchant_available(int64_t book_id, str merchant_id, str currency) 
     return derive("account.merchant.available", merchant_id, currency, book_id);
 }
 
+uuid account_merchant_receivable(int64_t book_id, str merchant_id, str currency) {
+    return derive("account.merchant.receivable", merchant_id, currency, book_id);
+}
+
 // The kind is the account's first name: another one would be another account, and existing ledgers would not go on.
 uuid account_transit(int64_t book_id, int rail, str currency) {
     char number[16];
@@ -45,6 +49,11 @@ uuid transfer_of_step(uuid intent_id, const char *leg, int32_t number) {
 
 uuid transfer_of_deposit(int64_t book_id, str merchant_id, str idempotency_key) {
     return derive("transfer.deposit", merchant_id, idempotency_key, book_id);
+}
+
+uuid transfer_of_deposit_leg(uuid deposit_id, const char *leg, int32_t number) {
+    const str id = {(const char *)deposit_id.b, sizeof deposit_id.b};
+    return derive("transfer.deposit.leg", id, str_of(leg), number);
 }
 
 void attempt_key(uuid intent_id, int32_t attempt, char out[65]) {

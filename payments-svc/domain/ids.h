@@ -10,6 +10,8 @@
 // Chart of accounts: ledger account codes.
 enum {
     ACCOUNT_MERCHANT_AVAILABLE = 100,
+    ACCOUNT_MERCHANT_RECEIVABLE =
+        110, // what a merchant owes, after a bank has paid or taken back more than there was
     ACCOUNT_TRANSIT = 200,
     ACCOUNT_BANK = 300,
     ACCOUNT_FEES = 400,
@@ -18,15 +20,19 @@ enum {
 // Ledger transfer codes.
 enum {
     TRANSFER_DEPOSIT = 1,
+    TRANSFER_DEPOSIT_BACK = 2, // a deposit that its bank took back: receivable to bank
     TRANSFER_RESERVE = 10,
     TRANSFER_BANK_OUT = 12,
     TRANSFER_BANK_RETURN = 13,
     TRANSFER_RETURN = 14,
     TRANSFER_PAY_AGAIN = 15, // out of available, when the bank has paid what was given back
-    TRANSFER_WRITE_OFF = 16
+    TRANSFER_WRITE_OFF = 16,
+    TRANSFER_OWE = 17,  // as PAY_AGAIN, where available does not suffice: out of receivable
+    TRANSFER_REPAY = 18 // available to receivable: as much as is there, and as is owed
 };
 
 uuid account_merchant_available(int64_t book_id, str merchant_id, str currency);
+uuid account_merchant_receivable(int64_t book_id, str merchant_id, str currency);
 uuid account_transit(int64_t book_id, int rail, str currency);
 uuid account_bank(int64_t book_id, str currency);
 uuid account_fees(int64_t book_id, str currency);
@@ -39,6 +45,8 @@ uuid payout_intent(int64_t book_id, str merchant_id, str idempotency_key);
 // Ledger transfers of a payout. number: 1 for the first; raised when an id has failed for ever, or when money moves once more.
 uuid transfer_of_step(uuid intent_id, const char *leg, int32_t number);
 uuid transfer_of_deposit(int64_t book_id, str merchant_id, str idempotency_key);
+// Further transfers of a deposit. number: which try it is, from 1; 0 of what belongs to the deposit itself.
+uuid transfer_of_deposit_leg(uuid deposit_id, const char *leg, int32_t number);
 // Idempotency key of one submission to a rail: hex SHA-256 of (intent id, attempt).
 void attempt_key(uuid intent_id, int32_t attempt, char out[65]);
 // The individual id of the entries of an ACH payout, 15 characters. The receiver's statement may show it, and a person at the bank can

@@ -31,6 +31,18 @@ ledger_account account_of_merchant(int64_t book_id, str merchant_id, str currenc
                    LEDGER__V1__ACCOUNT_FLAG__ACCOUNT_FLAG_DEBITS_MUST_NOT_EXCEED_CREDITS, currency);
 }
 
+// It never holds more than what is owed: whatever repays it is limited by that.
+ledger_account account_of_receivable(int64_t book_id, str merchant_id, str currency) {
+    return account(account_merchant_receivable(book_id, merchant_id, currency),
+                   ACCOUNT_MERCHANT_RECEIVABLE,
+                   LEDGER__V1__ACCOUNT_FLAG__ACCOUNT_FLAG_CREDITS_MUST_NOT_EXCEED_DEBITS, currency);
+}
+
+int64_t account_owed(const ledger_account *receivable) {
+    const int64_t owed = receivable->debits_posted - receivable->credits_posted;
+    return owed > 0 ? owed : 0;
+}
+
 ledger_account account_of_transit(int64_t book_id, int rail, str currency) {
     return account(account_transit(book_id, rail, currency), ACCOUNT_TRANSIT, 0, currency);
 }

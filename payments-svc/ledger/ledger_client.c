@@ -195,8 +195,8 @@ static ledger_account *next_with_id(ledger_account *accounts, size_t n, size_t *
 }
 
 static bool fill_balances(const Ledger__V1__LookupAccountsResponse *answer,
-                          ledger_account *accounts, size_t n, err *e) {
-    if (answer->n_accounts != n) {
+                          ledger_account *accounts, size_t n, bool all, err *e) {
+    if (all && answer->n_accounts != n) {
         return nonsense(e, "an account is unknown to the ledger");
     }
     size_t from = 0;
@@ -219,8 +219,8 @@ static bool fill_balances(const Ledger__V1__LookupAccountsResponse *answer,
 
 // With a proof the balances come from CheckAccounts as well, so that what is shown and what is proven are one reading.
 static bool prove_balances(rpc_client *c, int64_t book_id, char **ids, ledger_account *accounts,
-                           size_t n, int64_t *sequence, int64_t deadline_mono_ms, arena *a,
-                           err *e) {
+                           size_t n, bool all, int64_t *sequence, int64_t deadline_mono_ms,
+                           arena *a, err *e) {
     Ledger__V1__CheckAccountsRequest request = LEDGER__V1__CHECK_ACCOUNTS_REQUEST__INIT;
     request.book_id = book_id;
     request.ids = ids;
@@ -232,7 +232,7 @@ static bool prove_balances(rpc_client *c, int64_t book_id, char **ids, ledger_ac
         return false;
     }
     const Ledger__V1__CheckAccountsResponse *answer = (const void *)response;
-    if (answer->n_checks != n) {
+    if (all && answer->n_checks != n) {
         return nonsense(e, "an account is unknown to the ledger");
     }
     size_t from = 0;
@@ -254,9 +254,8 @@ static bool prove_balances(rpc_client *c, int64_t book_id, char **ids, ledger_ac
     return true;
 }
 
-bool ledger_lookup_accounts(rpc_client *c, int64_t book_id, ledger_account *accounts, size_t n,
-                            bool prove, int64_t *sequence, int64_t deadline_mono_ms, arena *a,
-                            err *e) {
+static bool lookup(rpc_client *c, int64_t book_id, ledger_account *accounts, size_t n, bool all,
+                   bool prove, int64_t *sequence, int64_t deadline_mono_ms, arena *a, err *e) {
     ASSERT(book_id > 0 && n <= LEDGER_BATCH_MAX);
     Ledger__V1__LookupAccountsRequest request = LEDGER__V1__LOOKUP_ACCOUNTS_REQUEST__INIT;
     request.book_id = book_id;
@@ -273,9 +272,21 @@ bool ledger_lookup_accounts(rpc_client *c, int64_t book_id, ledger_account *acco
     }
     const Ledger__V1__LookupAccountsResponse *answer = (const void *)response;
     *sequence = answer->sequence;
-    if (!fill_balances(answer, accounts, n, e)) {
+    if (!fill_balances(answer, accounts, n, all, e)) {
         return false;
     }
-    return !prove ||
-           prove_balances(c, book_id, request.ids, accounts, n, sequence, deadline_mono_ms, a, e);
+    return !prove || prove_balances(c, book_id, request.ids, accounts, n, all, sequence,
+                                    deadline_mono_ms, a, e);
+}
+
+bool ledger_lookup_accounts(rpc_client *c, int64_t book_id, ledger_account *accounts, size_t n,
+                            bool prove, int64_t *sequence, int64_t deadline_mono_ms, arena *a,
+                            err *e) {
+    return lookup(c, book_id, accounts, n, true, prove, sequence, deadline_mono_ms, a, e);
+}
+
+bool ledger_lookup_accounts_if_any(rpc_client *c, int64_t book_id, ledger_account *accounts,
+                                   size_t n, bool prove, int64_t *sequence,
+                                   int64_t deadline_mono_ms, arena *a, err *e) {
+    return lookup(c, book_id, accounts, n, false, prove, sequence, deadline_mono_ms, a, e);
 }

@@ -48,6 +48,10 @@ bool ledger_create_transfers(rpc_client *c, int64_t book_id, const ledger_transf
 bool ledger_lookup_accounts(rpc_client *c, int64_t book_id, ledger_account *accounts, size_t n,
                             bool prove, int64_t *sequence, int64_t deadline_mono_ms, arena *a,
                             err *e) WARN_UNUSED;
+// The same, where some of the accounts may not have been made yet: those keep the balances that they came with.
+bool ledger_lookup_accounts_if_any(rpc_client *c, int64_t book_id, ledger_account *accounts,
+                                   size_t n, bool prove, int64_t *sequence,
+                                   int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
 // "EXCEEDS_CREDITS" … without the enum's prefix.
 const char *ledger_status_name(Ledger__V1__CreateTransferStatus s);
 

@@ -126,3 +126,64 @@ bool ledger_balances_as_of(rpc_client *c, int64_t book_id, ledger_account *accou
     *sequence = answer->sequence;
     return take_balances(answer, accounts, n, e);
 }
+
+// --- Lists of accounts -----------------------------------------------------------------------------------------------
+
+enum { ACCOUNTS_OF_A_PAGE = 1000 };
+
+static bool take_page(const Ledger__V1__ListAccountsResponse *answer, size_t n_max,
+                      ledger_account **list, size_t *n, arena *a, err *e) {
+    if (answer->n_accounts > n_max - *n) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_MANY_ACCOUNTS",
+                       "the book has more than %zu accounts of this kind", n_max);
+    }
+    ledger_account *more = ARENA_ARRAY(a, ledger_account, *n + answer->n_accounts + 1);
+    if (more == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
+                       "the request needs too much memory");
+    }
+    if (*n > 0) {
+        memcpy(more, *list, *n * sizeof *more);
+    }
+    for (size_t i = 0; i < answer->n_accounts; i++) {
+        const Ledger__V1__Account *x = answer->accounts[i];
+        ledger_account *account = &more[*n];
+        if (!uuid_parse(str_of(x->id), &account->id) ||
+            strlen(x->currency) >= sizeof account->currency) {
+            return nonsense(e);
+        }
+        account->code = x->code;
+        account->flags = x->flags;
+        memcpy(account->currency, x->currency, strlen(x->currency) + 1);
+        (*n)++;
+    }
+    *list = more;
+    return true;
+}
+
+bool ledger_list_accounts(rpc_client *c, int64_t book_id, uint32_t code, size_t n_max,
+                          ledger_account **out, size_t *n, int64_t deadline_mono_ms, arena *a,
+                          err *e) {
+    Ledger__V1__ListAccountsRequest request = LEDGER__V1__LIST_ACCOUNTS_REQUEST__INIT;
+    Ledger__V1__AccountFilter filter = LEDGER__V1__ACCOUNT_FILTER__INIT;
+    filter.code = code;
+    request.book_id = book_id;
+    request.filter = &filter;
+    request.page_size = ACCOUNTS_OF_A_PAGE;
+    *out = NULL;
+    *n = 0;
+    do {
+        ProtobufCMessage *response = NULL;
+        if (!rpc_client_call(c, "/ledger.v1.LedgerService/ListAccounts", &request.base,
+                             &ledger__v1__list_accounts_response__descriptor, deadline_mono_ms, a,
+                             &response, e)) {
+            return false;
+        }
+        const Ledger__V1__ListAccountsResponse *answer = (const void *)response;
+        if (!take_page(answer, n_max, out, n, a, e)) {
+            return false;
+        }
+        request.page_token = answer->next_page_token;
+    } while (request.page_token[0] != '\0');
+    return true;
+}

@@ -30,9 +30,15 @@ bool ledger_read_journal(rpc_client *c, int64_t book_id, int64_t from_sequence,
                          err *e) WARN_UNUSED;
 
 // Balances of accounts[i].id as of a sequence, 0 for now; of an account that the ledger does not know they are 0. *sequence: as of
-// which. n ≤ 1,000.
+// which. n ≤ LEDGER_BALANCES_MAX.
+enum { LEDGER_BALANCES_MAX = 1000 };
 bool ledger_balances_as_of(rpc_client *c, int64_t book_id, ledger_account *accounts, size_t n,
                            int64_t as_of_sequence, int64_t *sequence, int64_t deadline_mono_ms,
                            arena *a, err *e) WARN_UNUSED;
+
+// All accounts of a code: ids and currencies, in the order in which they were made. More than n_max is RESOURCE_EXHAUSTED. @arena
+bool ledger_list_accounts(rpc_client *c, int64_t book_id, uint32_t code, size_t n_max,
+                          ledger_account **out, size_t *n, int64_t deadline_mono_ms, arena *a,
+                          err *e) WARN_UNUSED;
 
 #endif

@@ -57,16 +57,28 @@ static void add_to_sum(recon_window *w, const ledger_row *row, int rail, const c
     add(w, &sum->reserved, x.reserved);
 }
 
+// By what the row is: the merchants that owe may be of any window, or have no payout at all.
+static void add_owed(recon_window *w, const ledger_row *row) {
+    const bool owes = row->code == TRANSFER_OWE || row->code == TRANSFER_DEPOSIT_BACK;
+    if (owes || row->code == TRANSFER_REPAY) {
+        add_to_sum(w, row, RECON_RECEIVABLE, row->currency,
+                   (effect){owes ? -row->amount : row->amount, 0});
+    }
+}
+
 static void add_deposit(recon_window *w, const ledger_row *row) {
     const uuid bank = account_bank(w->book_id, str_of(row->currency));
-    add_to_sum(w, row, 0, row->currency, effect_on(row, bank));
+    add_to_sum(w, row, RECON_BANK, row->currency, effect_on(row, bank));
 }
 
 void recon_add_row(recon_window *w, const ledger_row *row) {
     w->read_to = row->sequence;
+    if (w->first) {
+        add_owed(w, row);
+    }
     const size_t place = (size_t)(uintptr_t)map_get(w->by_intent, row->user_data_128);
     if (place == 0) {
-        if (w->first && row->code == TRANSFER_DEPOSIT) {
+        if (w->first && (row->code == TRANSFER_DEPOSIT || row->code == TRANSFER_DEPOSIT_BACK)) {
             add_deposit(w, row);
         }
         return;
@@ -74,13 +86,15 @@ void recon_add_row(recon_window *w, const ledger_row *row) {
     recon_row *r = &w->rows[place - 1];
     const recon_pair *pair = &w->pairs[r->pair];
     const effect merchant = effect_on(row, w->merchants[r->merchant].account);
+    const effect receivable = effect_on(row, w->merchants[r->merchant].receivable);
     const effect transit = effect_on(row, pair->transit);
     const effect bank = effect_on(row, pair->bank);
     recon_figures *f = &r->payout.found;
     add(w, &f->reserved, -merchant.reserved);
     add(w, &f->from_merchant, -merchant.posted);
+    add(w, &f->from_merchant, -receivable.posted);
     add(w, &f->transit, transit.posted);
     add(w, &f->at_bank, bank.posted);
     add_to_sum(w, row, pair->rail, pair->currency, transit);
-    add_to_sum(w, row, 0, pair->currency, bank);
+    add_to_sum(w, row, RECON_BANK, pair->currency, bank);
 }

@@ -10,6 +10,7 @@ typedef struct recon_merchant {
     char id[65];
     char currency[4];
     uuid account; // available
+    uuid receivable;
 } recon_merchant;
 
 // The accounts of one rail and currency.
@@ -43,7 +44,7 @@ typedef struct recon_window {
 
 // Adds a row of the journal to the figures of its payout, and to the sums.
 void recon_add_row(recon_window *w, const ledger_row *row);
-// The sum of a rail (0: bank) and currency; made when it is not there, NULL when there are too many.
+// The sum of a rail (or RECON_BANK, RECON_RECEIVABLE) and currency; made when it is not there, NULL when there are too many.
 struct recon_sum *recon_sum_of(recon_progress *p, int rail, const char *currency_code);
 
 #endif

@@ -11,6 +11,7 @@ enum {
     PAGE = 10000,   // payouts of one statement
     ROUNDS_MAX = 8, // how often a payout that moves while it is looked at is looked at again
     MERCHANTS_STEP = 64,
+    RECEIVABLES_MAX = 100000, // merchants and currencies of a book that have ever owed something
     ARENA_MAX = 64 << 20
 };
 
@@ -61,7 +62,9 @@ static bool place_of_merchant(recon_window *w, str id, const char *currency, uin
             ASSERT(w->merchants != NULL);
         }
         recon_merchant *m = &w->merchants[w->n_merchants++];
-        *m = (recon_merchant){.account = account};
+        *m = (recon_merchant){.account = account,
+                              .receivable =
+                                  account_merchant_receivable(w->book_id, id, str_of(currency))};
         if (id.len >= sizeof m->id) {
             return false;
         }
@@ -92,7 +95,7 @@ static bool place_of_pair(recon_window *w, int rail, const char *currency, uint3
     memcpy(made->currency, currency, sizeof made->currency);
     // The accounts of what any payout used are compared, whether anything has moved there or not.
     return recon_sum_of(w->progress, rail, currency) != NULL &&
-           recon_sum_of(w->progress, 0, currency) != NULL;
+           recon_sum_of(w->progress, RECON_BANK, currency) != NULL;
 }
 
 // SAGA_COLUMNS, from a column on.
@@ -336,6 +339,63 @@ static bool begin(prover *p) {
                                  &p->w.progress->sequence, soon(p->job), p->a, p->e);
 }
 
+// Nil for what merchants owe.
+static uuid account_of_sum(const prover *p, const struct recon_sum *sum) {
+    const uuid none = {{0}};
+    const str currency = str_of(sum->currency);
+    return sum->rail == RECON_RECEIVABLE ? none
+           : sum->rail == RECON_BANK     ? account_bank(p->job->book_id, currency)
+                                         : account_transit(p->job->book_id, sum->rail, currency);
+}
+
+// What merchants owe: the accounts of the ledger, whoever they belong to, against the rows of its journal.
+static bool add_balance(prover *p, const ledger_account *x, recon_account *out, size_t *n) {
+    for (size_t i = 0; i < *n; i++) {
+        if (out[i].rail == RECON_RECEIVABLE && strcmp(out[i].currency, x->currency) == 0) {
+            const bool over =
+                __builtin_add_overflow(out[i].found_posted, x->credits_posted - x->debits_posted,
+                                       &out[i].found_posted) ||
+                __builtin_add_overflow(out[i].found_reserved,
+                                       x->credits_pending - x->debits_pending,
+                                       &out[i].found_reserved);
+            return !over || too_large(p->e);
+        }
+    }
+    if (*n == RECON_ACCOUNTS_MAX) {
+        return too_large(p->e);
+    }
+    out[*n] = (recon_account){.rail = RECON_RECEIVABLE,
+                              .found_posted = x->credits_posted - x->debits_posted,
+                              .found_reserved = x->credits_pending - x->debits_pending};
+    memcpy(out[*n].currency, x->currency, sizeof out[*n].currency);
+    (*n)++;
+    return true;
+}
+
+static bool read_receivables(prover *p, recon_account *out, size_t *n) {
+    ledger_account *list = NULL;
+    size_t n_list = 0;
+    int64_t sequence = 0;
+    arena_reset(p->a);
+    if (!ledger_list_accounts(p->job->ledger, p->job->book_id, ACCOUNT_MERCHANT_RECEIVABLE,
+                              RECEIVABLES_MAX, &list, &n_list, soon(p->job), p->a, p->e)) {
+        return false;
+    }
+    for (size_t at = 0; at < n_list; at += LEDGER_BALANCES_MAX) {
+        const size_t some = n_list - at < LEDGER_BALANCES_MAX ? n_list - at : LEDGER_BALANCES_MAX;
+        if (!ledger_balances_as_of(p->job->ledger, p->job->book_id, list + at, some,
+                                   p->w.progress->sequence, &sequence, soon(p->job), p->a, p->e)) {
+            return false;
+        }
+    }
+    for (size_t i = 0; i < n_list; i++) {
+        if (!add_balance(p, &list[i], out, n)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool read_accounts(prover *p, recon_account *out, size_t *n) {
     const recon_progress *progress = p->w.progress;
     ledger_account accounts[RECON_ACCOUNTS_MAX] = {{.id = {{0}}}};
@@ -343,9 +403,7 @@ static bool read_accounts(prover *p, recon_account *out, size_t *n) {
     *n = (size_t)progress->n_sums;
     for (size_t i = 0; i < *n; i++) {
         const struct recon_sum *sum = &progress->sums[i];
-        const str currency = str_of(sum->currency);
-        accounts[i].id = sum->rail == 0 ? account_bank(p->job->book_id, currency)
-                                        : account_transit(p->job->book_id, sum->rail, currency);
+        accounts[i].id = account_of_sum(p, sum);
         out[i] = (recon_account){.rail = sum->rail,
                                  .account_id = accounts[i].id,
                                  .expected_posted = sum->posted,
@@ -360,7 +418,7 @@ static bool read_accounts(prover *p, recon_account *out, size_t *n) {
         out[i].found_posted = accounts[i].credits_posted - accounts[i].debits_posted;
         out[i].found_reserved = accounts[i].credits_pending - accounts[i].debits_pending;
     }
-    return true;
+    return read_receivables(p, out, n);
 }
 
 // --- All of it -------------------------------------------------------------------------------------------------------

@@ -7,6 +7,8 @@
 #include "recon/rules.h"
 #include "rpc/rpc.h"
 
+// Stand in the place of a rail: the bank account of a currency, and what all merchants of the book owe.
+enum { RECON_BANK = 0, RECON_RECEIVABLE = -1 };
 enum { RECON_ACCOUNTS_MAX = 64, RECON_WINDOW_MIN = 100, RECON_WINDOW_MAX = 1000000 };
 
 // A payout as it was looked at.
@@ -29,7 +31,8 @@ typedef struct recon_difference {
     recon_deviation what;
 } recon_difference;
 
-// rail 0: the bank account of the currency; else the transit account of rail and currency.
+// rail RECON_BANK: the bank account of the currency; RECON_RECEIVABLE: what merchants owe, taken together, without an id; else the
+// transit account of rail and currency.
 typedef struct recon_account {
     int rail;
     char currency[4];

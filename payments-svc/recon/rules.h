@@ -10,10 +10,11 @@
 
 // What the journal's rows of one payout add up to, minor units.
 typedef struct recon_figures {
-    int64_t reserved;      // set aside on the merchant's account, neither posted nor voided
-    int64_t from_merchant; // debits less credits that are posted to the merchant's account
-    int64_t transit;       // credits less debits that are posted to the transit account
-    int64_t at_bank;       // credits less debits that are posted to the bank account
+    int64_t reserved; // set aside on the merchant's account, neither posted nor voided
+    int64_t
+        from_merchant; // debits less credits that are posted to the merchant's accounts: what it had, and what it owes
+    int64_t transit; // credits less debits that are posted to the transit account
+    int64_t at_bank; // credits less debits that are posted to the bank account
 } recon_figures;
 
 enum { RECON_FIGURES = 4 };

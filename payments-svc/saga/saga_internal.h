@@ -43,6 +43,7 @@ typedef struct saga_item {
     bool quiet;  // a try in vain more: the log tells it only when it brings the saga on
     saga_note note; // what the claim has to tell the log: held, released, an order
     saga_answer answer;
+    bool owes;             // the ledger has booked it, and the merchant could not pay all of it
     uuid merchant_account; // merchant.available, for the steps of the ledger
     uuid transfer; // of an item that acts on the ledger: the first of its legs; nil otherwise
     bool has_recipient;
@@ -210,8 +211,19 @@ typedef struct saga_tools {
 } saga_tools;
 // What the verdict of a rail's item says, as texts that the database takes.
 saga_answer saga_answer_of(const rail_item *item);
+// What a transfer of the ledger that was refused means for the step.
+saga_answer saga_judge_ledger(const saga_item *item, Ledger__V1__CreateTransferStatus status);
 // Acts on every item and fills its answer. Never fails: what could not be done is OUT_RETRY or OUT_UNKNOWN.
 void saga_steps_act(saga_batch *b, const saga_tools *tools);
+
+// --- what merchants owe (owe.c) --------------------------------------------------------------------------------------
+
+// The merchant was to pay once more, and the first transfer has failed for ever under its number: saga_owe is next.
+bool saga_owe_may(const saga_item *item, Ledger__V1__CreateTransferStatus first);
+// Books what these merchants cannot pay as owed, and fills the answers. Repeating it is safe.
+void saga_owe(saga_batch *b, const saga_tools *tools, saga_item *const *items, size_t n);
+// In the outcome's transaction: writes down whose merchants owe.
+bool saga_owe_note(saga_batch *b, db_conn *c, int64_t now_us, err *e) WARN_UNUSED;
 
 // --- the keeper of leases (lease.c) ------------------------------------------------------------------------------------------------
 

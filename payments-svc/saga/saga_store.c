@@ -345,7 +345,8 @@ static bool outcome_in_tx(db_conn *c, arena *a, void *arg, err *e) {
         return true;
     }
     if (!saga_plan_each_time(c, b->a, e) || !write_sagas(b, c, true, now_us, e) ||
-        !log_outcomes(b, c, now_us, e) || !saga_cases_open(b, c, true, now_us, e)) {
+        !log_outcomes(b, c, now_us, e) || !saga_cases_open(b, c, true, now_us, e) ||
+        !saga_owe_note(b, c, now_us, e)) {
         return false;
     }
     b->written = true;

@@ -146,7 +146,7 @@ static saga_answer judge_reserve(const saga_item *item, Ledger__V1__CreateTransf
 }
 
 // Of the transfer that speaks for the step: the one of a pair that is to blame.
-static saga_answer judge_status(const saga_item *item, Ledger__V1__CreateTransferStatus status) {
+saga_answer saga_judge_ledger(const saga_item *item, Ledger__V1__CreateTransferStatus status) {
     const saga_answer done = {OUT_DONE, {"", 0}, {"", 0}, 0};
     if (LEDGER_IS(status, ID_ALREADY_FAILED)) {
         // An earlier try under this id was refused, and its answer never reached us, or a person has ordered it again: nothing has
@@ -185,14 +185,14 @@ static saga_answer judge(const saga_item *item, const ledger_result *results) {
     if (!is_done(first)) {
         // In a broken chain the innocent one says LINKED_EVENT_FAILED: the other is to blame.
         const bool other = pair && LEDGER_IS(first, LINKED_EVENT_FAILED);
-        return judge_status(item, results[other ? 1 : 0].status);
+        return saga_judge_ledger(item, results[other ? 1 : 0].status);
     }
     if (pair && !is_done(results[1].status)) {
         // A pair that is there already ends its repetition at the first: both were committed together.
         const bool repeated =
             LEDGER_IS(first, EXISTS) && LEDGER_IS(results[1].status, LINKED_EVENT_FAILED);
         if (!repeated) {
-            return judge_status(item, results[1].status);
+            return saga_judge_ledger(item, results[1].status);
         }
     }
     return (saga_answer){OUT_DONE, {"", 0}, {"", 0}, 0};
@@ -205,6 +205,8 @@ typedef struct ledger_run {
     ledger_result *results;
     saga_item **items;
     size_t n_transfers, n_items;
+    saga_item **owing; // of those that were sent; NULL: none so far, which is nearly always
+    size_t n_owing;
     book_accounts accounts;
 } ledger_run;
 
@@ -218,6 +220,17 @@ static void retry_all(const saga_batch *b, ledger_run *run, const err *e) {
     const char *text = arena_strdup(b->a, err_code_name(e->code));
     for (size_t i = 0; i < run->n_items; i++) {
         run->items[i]->answer = (saga_answer){OUT_RETRY, code, str_of(text), 0};
+    }
+}
+
+static void note_owing(const saga_batch *b, ledger_run *run, saga_item *item) {
+    if (run->owing == NULL) {
+        run->owing = ARENA_ARRAY(b->a, saga_item *, run->n_items);
+    }
+    if (run->owing == NULL) {
+        item->answer = (saga_answer){OUT_RETRY, STR("REQUEST_MEMORY"), {"", 0}, 0};
+    } else {
+        run->owing[run->n_owing++] = item;
     }
 }
 
@@ -243,10 +256,15 @@ static void send(saga_batch *b, const saga_tools *tools, ledger_run *run) {
         const ledger_result *at = run->results;
         for (size_t i = 0; i < run->n_items; i++) {
             run->items[i]->answer = judge(run->items[i], at);
+            if (saga_owe_may(run->items[i], at->status)) {
+                note_owing(b, run, run->items[i]);
+            }
             at += transfers_of(run->items[i]->acting);
         }
+        saga_owe(b, tools, run->owing, run->n_owing);
     }
-    run->n_items = run->n_transfers = 0;
+    run->owing = NULL;
+    run->n_items = run->n_transfers = run->n_owing = 0;
 }
 
 // The account for what is written off is made when something is, which is seldom.
@@ -300,6 +318,8 @@ static void act_on_ledger(saga_batch *b, const saga_tools *tools) {
                       ARENA_ARRAY(b->a, ledger_result, most),
                       ARENA_ARRAY(b->a, saga_item *, n),
                       0,
+                      0,
+                      NULL,
                       0,
                       {"", {{0}}, {{0}}, {{0}}}};
     if (run.transfers == NULL || run.results == NULL || run.items == NULL) {
