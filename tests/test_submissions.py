@@ -66,12 +66,13 @@ def test_NO_DOUBLE_killed_while_sending_to_a_bank_without_an_archive(unkind, poi
     assert reviver.deaths == 1
 
 
-def test_NO_DOUBLE_killed_again_while_its_upload_is_taken_back(unkind, tmp_path):
-    """The second crash comes in the recovery from the first."""
+@pytest.mark.parametrize("point", ["ach.upload.written", "ach.upload.fenced"])
+def test_NO_DOUBLE_killed_again_while_its_upload_is_taken_back(unkind, point, tmp_path):
+    """The second crash comes in the recovery from the first, before it is written down that nothing was sent."""
     world = unkind.world
     merchant = unkind.merchant(deposit=100_000)
     merchant.recipient()
-    first, second = Plan(tmp_path, "ach.upload.written"), Plan(tmp_path, "submission.taken_back")
+    first, second = Plan(tmp_path, point), Plan(tmp_path, "submission.taken_back")
     world.payments.stop()
     world.payments.start(env=first.env)
     ids = [merchant.pay(1_000 + i, ACH).payout_id for i in range(2)]

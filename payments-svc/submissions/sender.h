@@ -37,8 +37,8 @@ typedef struct submission_channel {
     submission_look (*look)(void *self, const submission_file *f, arena *a);
     submission_sent (*send)(void *self, const submission_file *f, submission_fence still_ours,
                             void *arg);
-    // Removes the temporary files of f->epochs, after which their renames fail. *was_there: one of them was there. False when the bank
-    // could not be asked.
+    // Takes the temporary files of f->epochs away, after which their renames fail. *was_there: one of them was there, and is so again when
+    // it is called once more. False when the bank could not be asked.
     bool (*take_back)(void *self, const submission_file *f, bool *was_there);
     void *self;
 } submission_channel;

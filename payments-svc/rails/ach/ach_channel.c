@@ -118,20 +118,34 @@ static submission_sent upload(void *self, const submission_file *f, submission_f
     return SENT_DONE;
 }
 
+// An upload is taken back by a rename to a name that can never be an upload's, since epochs do not grow so far: its sender's rename
+// fails from then on, and whoever died before writing that down, or only thought that the submission was still his, leaves the proof
+// where it was. It is swept when it is old.
+static bool take_back_one(ach_rail *r, const submission_file *f, int64_t epoch, bool *was_there,
+                          err *e) {
+    enum { TAKEN = INT32_MIN };
+    char upload_path[PATH_LEN_MAX], taken_path[PATH_LEN_MAX];
+    bool taken = false, exists = false;
+    temporary_path(r, f->name, epoch, upload_path);
+    temporary_path(r, f->name, epoch ^ TAKEN, taken_path);
+    if (!ach_sftp_exists(r->out, taken_path, &taken, e) ||
+        !ach_sftp_exists(r->out, upload_path, &exists, e) ||
+        (exists && !taken && !ach_sftp_rename(r->out, upload_path, taken_path, e)) ||
+        (exists && taken && !ach_sftp_remove(r->out, upload_path, e))) {
+        return false;
+    }
+    *was_there = *was_there || taken || exists;
+    return true;
+}
+
 static bool take_back(void *self, const submission_file *f, bool *was_there) {
-    ach_rail *r = self;
     *was_there = false;
     for (size_t i = 0; i < f->n_epochs; i++) {
-        char path[PATH_LEN_MAX];
-        bool exists = false;
         err e = {0};
-        temporary_path(r, f->name, f->epochs[i], path);
-        if (!ach_sftp_exists(r->out, path, &exists, &e) ||
-            (exists && !ach_sftp_remove(r->out, path, &e))) {
+        if (!take_back_one(self, f, f->epochs[i], was_there, &e)) {
             log_failure("ach.upload.not_taken_back", f->name, &e);
             return false;
         }
-        *was_there = *was_there || exists;
     }
     return true;
 }
