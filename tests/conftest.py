@@ -15,6 +15,17 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "tools")]
 from support.world import Servers, World  # noqa: E402
 
 
+def pytest_addoption(parser):
+    """What `./dev test crash` passes on: see test_crash_pairs.py."""
+    group = parser.getgroup("crash pairs")
+    group.addoption("--crash-seed", type=int, default=None, help="which pairs are drawn; a random one is told when none is given")
+    group.addoption("--crash-pairs", type=int, default=200, help="how many are drawn")
+    group.addoption("--crash-full", action="store_true", help="all pairs instead, with progress")
+    group.addoption("--crash-pair", action="append", default=[], metavar="[KIND=]POINT[:WAY],POINT[:WAY],...",
+                    help="only this chain of deaths, as a failure names it")
+    group.addoption("--crash-worlds", type=int, default=2, help="chains that run at the same time")
+
+
 @pytest.fixture(scope="session")
 def test_folder():
     """Below .run/test/, swept by ./dev however the run ends; for a bare pytest a temporary one."""

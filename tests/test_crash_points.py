@@ -6,37 +6,21 @@ empty (support/mix.py, judge). Each point is a test of its own; the recording be
 running, in the first of them that is run. A point that was listed and is not hit fails.
 """
 
-import re
-
 import pytest
-from run.layout import PROJECT
 from support import mix
 from support.crash import Plan, Reviver, postgres_crasher, record_env, recorded
+from support.pairs import named_in
 from support.paying import Payer
 
-# Before a payout exists (a merchant, a deposit, a recipient): passed by every run here, too, and held to the same promises.
-LEDGER_ROOMS, PAYMENTS_ROOMS = ["ledger-svc"], ["payments-svc"]
-STEPS = ["reserve", "execute", "resolve", "confirm", "void", "return"]
-BOUNDARIES = ["prepared", "sent", "acked", "recorded", "committed"]
 POINTS_MIN = 20
 # Passed only after a crash or a delay (test_submissions.py kills there), when a merchant owes something or a deposit is taken back
 # (test_receivable.py), or by a job every few seconds, at once when a service starts.
 RARE_POINTS = {"submission.taken_back", "submission.withdrawn", "jobs.taken", "saga.owe.sent", "receivable.repaid",
                "deposit.back.intended", "deposit.back.ledger.done"}
 
-
-def named_in(rooms):
-    """The crash points that the sources name. Those of the saga's steps are made from two lists."""
-    found = set()
-    for room in rooms:
-        for path in (PROJECT / room).rglob("*.c"):
-            if not path.name.endswith("_test.c"):
-                found |= set(re.findall(r'CRASH_POINT\("([^"]+)"\)', path.read_text(encoding="utf-8")))
-    return sorted(found - RARE_POINTS)
-
-
-LEDGER_POINTS = named_in(LEDGER_ROOMS)
-PAYMENTS_POINTS = named_in(PAYMENTS_ROOMS) + [f"saga.{step}.{boundary}" for step in STEPS for boundary in BOUNDARIES]
+# Points before a payout exists (a merchant, a deposit, a recipient) are passed by every run here, too, and held to the same promises.
+LEDGER_POINTS = [point for point in named_in("ledger-svc") if point not in RARE_POINTS]
+PAYMENTS_POINTS = [point for point in named_in("payments-svc") if point not in RARE_POINTS]
 
 
 class House:

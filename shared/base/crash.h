@@ -7,6 +7,9 @@
 //   DISBURSE_CRASH_AT=NAME[:N]       at the N-th hit (default 1), in this process:
 //   DISBURSE_CRASH_ACTION=kill|stop|exec:PATH   SIGKILL itself (default), SIGSTOP itself, or run PATH and wait for it
 //   DISBURSE_CRASH_DONE=FILE         written (created) just before the action; while it exists, nothing fires again
+//   DISBURSE_CRASH_PLAN=FILE         a plan for a process that runs already: while FILE is there, its one line "NAME:N ACTION" counts,
+//                                    with hits from when it was first seen. It is renamed to FILE.done just before the action. Whoever
+//                                    writes it makes it whole elsewhere and renames it to FILE.
 #ifndef BASE_CRASH_H
 #define BASE_CRASH_H
 

@@ -8,7 +8,7 @@
 
 static char folder[] = "/tmp/crash-test-XXXXXX";
 static char record_path[PATH_MAX], done_path[PATH_MAX], script_path[PATH_MAX],
-    output_path[PATH_MAX];
+    output_path[PATH_MAX], plan_path[PATH_MAX], taken_path[PATH_MAX];
 
 static int setup(void **state) {
     (void)state;
@@ -21,6 +21,10 @@ static int each_setup(void **state) {
     snprintf(done_path, sizeof(done_path), "%s/done", folder);
     snprintf(script_path, sizeof(script_path), "%s/script", folder);
     snprintf(output_path, sizeof(output_path), "%s/output", folder);
+    snprintf(plan_path, sizeof(plan_path), "%s/plan", folder);
+    snprintf(taken_path, sizeof(taken_path), "%s/plan.done", folder);
+    unlink(plan_path);
+    unlink(taken_path);
     unlink(record_path);
     unlink(done_path);
     unlink(script_path);
@@ -29,6 +33,7 @@ static int each_setup(void **state) {
     unsetenv("DISBURSE_CRASH_AT");
     unsetenv("DISBURSE_CRASH_ACTION");
     unsetenv("DISBURSE_CRASH_DONE");
+    unsetenv("DISBURSE_CRASH_PLAN");
     return 0;
 }
 
@@ -164,6 +169,37 @@ static void test_crash__plan_that_cannot_be_read__aborts(void **state) {
     assert_aborts(pass_points, NULL);
 }
 
+// Passes points, gets a plan meanwhile, and passes them again.
+static void pass_and_plan(void *arg) {
+    pass_points(NULL);
+    test_write_file(plan_path, arg, 0600);
+    pass_points(NULL);
+}
+
+static void test_crash_plan_file__written_while_it_runs__counts_from_then(void **state) {
+    (void)state;
+    setenv("DISBURSE_CRASH_RECORD", record_path, 1);
+    setenv("DISBURSE_CRASH_PLAN", plan_path, 1);
+    int status = test_in_child(pass_and_plan, "a:2 kill\n");
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+    assert_int_equal(access(taken_path, F_OK), 0);
+    assert_int_not_equal(access(plan_path, F_OK), 0);
+    // Taken once: the next process finds none.
+    assert_int_equal(test_in_child(pass_points, NULL), 0);
+    assert_int_equal(test_in_child(pass_and_plan, "a:3 kill\n"), 0);
+    assert_int_equal(access(plan_path, F_OK), 0);
+}
+
+static void test_crash_plan_file__that_cannot_be_read__aborts(void **state) {
+    (void)state;
+    static char *const PLANS[] = {
+        "a", "a:1", "a:1 kill", "a:0 kill\n", "a:1 explode\n", " kill\n", "a:1 kill\nb:1 kill\n"};
+    setenv("DISBURSE_CRASH_PLAN", plan_path, 1);
+    for (size_t i = 0; i < N_OF(PLANS); i++) {
+        assert_aborts(pass_and_plan, PLANS[i]);
+    }
+}
+
 #define CRASH_TEST(fn) cmocka_unit_test_setup(fn, each_setup)
 
 int main(void) {
@@ -174,6 +210,8 @@ int main(void) {
         CRASH_TEST(test_crash_done__second_process__does_not_fire_again),
         CRASH_TEST(test_crash_stop__continued__goes_on),
         CRASH_TEST(test_crash_exec__program__runs_once_and_is_waited_for),
+        CRASH_TEST(test_crash_plan_file__written_while_it_runs__counts_from_then),
+        CRASH_TEST(test_crash_plan_file__that_cannot_be_read__aborts),
         CRASH_TEST(test_crash__plan_that_cannot_be_read__aborts),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

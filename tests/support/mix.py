@@ -25,6 +25,7 @@ MIX = [
 ]
 TOO_MUCH = 10_000_000  # more than any deposit here: refused by the ledger
 DEPOSIT = 1_000_000
+EVERY = [*MIX, (INSTANT, TOO_MUCH, FAILED)]
 
 
 @dataclass
@@ -40,12 +41,12 @@ class Mixed:
         return self.merchant.payouts()
 
 
-def start(payer: Payer) -> Mixed:
+def start(payer: Payer, lives: list[tuple[int, int, int]] = EVERY) -> Mixed:
     """A new merchant with money and a recipient, and the mix accepted: everything repeated until it is answered."""
     merchant = payer.merchant(deposit=DEPOSIT, prefix="mix")
     merchant.recipient()
     mixed = Mixed(merchant)
-    requests = [(merchant.request(amount, rail), end) for rail, amount, end in [*MIX, (INSTANT, TOO_MUCH, FAILED)]]
+    requests = [(merchant.request(amount, rail), end) for rail, amount, end in lives]
     with ThreadPoolExecutor(len(requests)) as pool:
         answers = list(pool.map(lambda one: payer.call("Payout", "CreatePayout", one[0]), requests))
     for answer, (_, end) in zip(answers, requests):

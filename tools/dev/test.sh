@@ -3,12 +3,13 @@
 
 readonly FUZZ_TEST_SECONDS=3
 readonly INTEGRATION_MINUTES_MAX=55
+readonly CRASH_FULL_MINUTES_MAX=600
 TEST_FOLDER=''
 TEST_STAGE_PID=''
 
 help_test() {
     cat <<'END'
-./dev test [unit|checks|integration [pytest arguments]|fuzz|mutations [names]]
+./dev test [unit|checks|integration [pytest arguments]|crash [options]|fuzz|mutations [names]]
 
 Without a part: packages, the dev build (AddressSanitizer and UndefinedBehaviorSanitizer), then
   unit         the C unit tests (CTest, cmocka)
@@ -16,6 +17,14 @@ Without a part: packages, the dev build (AddressSanitizer and UndefinedBehaviorS
   integration  pytest against real servers: PostgreSQL, sshd, both services with TLS, crashes and faults
   fuzz         libFuzzer on every decoder, a few seconds each on top of the inputs that are kept (its own clang build)
 and, only when it is asked for,
+  crash        the crash tests of the integration alone: each point killed in three ways, and pairs, in which the second
+               crash comes while the first one is recovered. 200 pairs are drawn; the seed stands in the names of the tests.
+                 --seed N --pairs N     draw these (pairs only)
+                 --pair [KIND=]A,B,...  only these deaths, one after the other, as a failure names them. KIND: again (the process
+                                        that died is started again and dies in its recovery), two (another instance dies while
+                                        it takes over). A point may have its way: A:kill, A:stop (two), A:postgres
+                 --full                 every pair of either kind, some 10,000, with progress and the time that is left: hours
+                 --worlds N             chains of pairs that run at the same time (2)
   mutations    known faults, each put into a copy of the tree (build/mutations/), where its test must turn red
 The last line is `N passed, N failed`. The exit code is 0 only when nothing failed and no stage was empty.
 A run has its own database, ports and processes and removes them at its end, also after Ctrl-C; the logs of a run
@@ -87,6 +96,32 @@ stage_integration() {
         "$PYTHON" -m pytest -p no:cacheprovider tests -v --durations=10 --junitxml="$RESULTS/integration.xml" "$@" >&2 || true
 }
 
+# Options of pairs.py are passed on by the names that pytest knows them by.
+stage_crash() {
+    local minutes="$INTEGRATION_MINUTES_MAX"
+    local -a files=(tests/test_crash_points.py tests/test_crash_pairs.py) options=()
+    while [[ $# -gt 0 ]]; do
+        files=(tests/test_crash_pairs.py)
+        case "$1" in
+            --full)
+                minutes="$CRASH_FULL_MINUTES_MAX"
+                options+=(--crash-full)
+                shift
+                ;;
+            --seed | --pairs | --pair | --worlds)
+                [[ $# -ge 2 ]] || fail "$1 takes a value"
+                options+=("--crash-${1#--}=$2")
+                shift 2
+                ;;
+            *) fail "crash takes --full, --seed N, --pairs N, --pair A,B and --worlds N" ;;
+        esac
+    done
+    step "Crashes"
+    DISBURSE_TEST_FOLDER="$TEST_FOLDER" DISBURSE_BUILD="$PROJECT/build/dev" \
+        in_group timeout --signal=INT --kill-after=60 "${minutes}m" \
+        "$PYTHON" -m pytest -p no:cacheprovider "${files[@]}" -v -s "${options[@]}" --junitxml="$RESULTS/crash.xml" >&2 || true
+}
+
 stage_mutations() {
     step "Faults put in on purpose"
     in_group "$PYTHON" tests/mutations/run.py --test-folder "$TEST_FOLDER" --junit "$RESULTS/mutations.xml" "$@" >&2 || true
@@ -96,11 +131,11 @@ cmd_test() {
     local part="${1:-all}"
     [[ $# -eq 0 ]] || shift
     case "$part" in
-        all | unit | checks | integration | fuzz | mutations) ;;
-        *) fail "there is no part '$part': unit, checks, integration, fuzz or mutations" ;;
+        all | unit | checks | integration | crash | fuzz | mutations) ;;
+        *) fail "there is no part '$part': unit, checks, integration, crash, fuzz or mutations" ;;
     esac
-    [[ $# -eq 0 || "$part" == integration || "$part" == mutations ]] ||
-        fail "only integration and mutations take further arguments"
+    [[ $# -eq 0 || "$part" == integration || "$part" == crash || "$part" == mutations ]] ||
+        fail "only integration, crash and mutations take further arguments"
 
     cmd_setup
     trap test_cleanup EXIT
@@ -128,6 +163,10 @@ cmd_test() {
     if [[ "$part" == all || "$part" == fuzz ]]; then
         stage_fuzz
         results+=("$RESULTS/fuzz.xml")
+    fi
+    if [[ "$part" == crash ]]; then
+        stage_crash "$@"
+        results+=("$RESULTS/crash.xml")
     fi
     if [[ "$part" == mutations ]]; then
         stage_mutations "$@"
