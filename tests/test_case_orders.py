@@ -2,13 +2,16 @@
 
 import grpc
 import pytest
-from support.paying import FAILED, HELD, INSTANT, SETTLED, Payer
+from support import stubs
+from support.crash import Plan
+from support.paying import ACH, FAILED, HELD, INSTANT, RETURNED, SETTLED, Payer, of_bank
 from support.waiting import wait_until
 
 from test_cases import OPEN, RESOLVED, Cases
 
 SENT = 5
-SET, RETURNED_KIND = 3, 4
+REFUSED_KIND, SET, RETURNED_KIND = 2, 3, 4
+SUBMISSION_SENT, SUBMISSION_REJECTED, SUBMISSION_UNKNOWN = 3, 5, 6
 SETTINGS = {"payments-svc": {"saga.poll_ms": 50, "saga.resolve_after_ms": 86_400_000, "deadlines.every_ms": 200},
             "bank-sim": {"instant.settle_delay_ms": 86_400_000}}
 
@@ -161,3 +164,182 @@ def test_SEEN_an_order_that_cannot_be_carried_out_comes_back_as_a_case(payer, ca
     assert merchant.payout(payout_id).state == HELD
     cases.resolve(again, "GIVE_BACK", evidence="letter of the bank")
     goes_on_to(FAILED, merchant, payout_id)
+
+
+# --- What the bank says after an order ---
+
+
+def assert_proven(merchant):
+    """Each payout of the merchant agrees with the ledger's journal, and nothing of it is left in transit."""
+    pb = stubs.modules("payments/v1/reconciliation_service")[0]
+    stub = merchant.payer.world.stub("payments/v1/reconciliation_service", "ReconciliationService", "payments-svc")
+    parts = list(stub.ProveBook(pb.ProveBookRequest(book_id=merchant.book_id, merchant_id=merchant.id), timeout=30))
+    assert sum(part.payouts_compared for part in parts) > 0
+    assert [found for part in parts for found in part.differences] == []
+
+
+def written_off(merchant):
+    """What suspense bears of the merchant's payouts."""
+    rows = merchant.payer.world.payments_rows(
+        "SELECT coalesce(sum(s.written_off), 0) FROM saga s JOIN payout p USING (book_id, payout_id) "
+        f"WHERE p.merchant_id = '{merchant.id}'")
+    return int(rows[0][0])
+
+
+@pytest.mark.parametrize("order, state, available, suspense", [
+    ("MARK_PAID", SETTLED, 9_000, 0), ("GIVE_BACK", FAILED, 10_000, 0), ("RELEASE", FAILED, 10_000, 0), ("WRITE_OFF", FAILED, 10_000, 1_000)])
+def test_SEEN_paid_by_the_bank_after_it_was_given_back(payer, cases, order, state, available, suspense):
+    merchant, payout_id, case = contradicted(payer, cases)
+    cases.resolve(case, "GIVE_BACK", evidence="letter of the bank")
+    goes_on_to(FAILED, merchant, payout_id)
+    say(payer, merchant, payout_id, SET, amount=1_000)
+    merchant.wait_for([payout_id], {HELD})
+    again = case_of(cases, merchant, payout_id)
+    assert again.case_id != case.case_id and again.kind == "PAYOUT_CONTRADICTION"
+    cases.resolve(again, order, evidence="statement of today")
+    wait_until(lambda: len(orders(merchant, payout_id)) == 2, "the order is taken up")
+    goes_on_to(state, merchant, payout_id)
+    wait_until(lambda: merchant.balance() == (available, 0, available), "the merchant's money is as ordered")
+    wait_until(lambda: written_off(merchant) == suspense, "the difference stands where it was ordered")
+    assert [entry.outcome for entry in orders(merchant, payout_id)] == ["ORDERED", "ORDERED"]
+    assert not cases.list(merchant_id=merchant.id), "no case is left"
+    assert_proven(merchant)
+
+
+@pytest.mark.parametrize("order, state, available", [
+    ("MARK_PAID", SETTLED, 9_000), ("RELEASE", SETTLED, 9_000), ("GIVE_BACK", RETURNED, 10_000)])
+def test_SEEN_refused_by_the_bank_after_it_was_paid(payer, cases, order, state, available):
+    merchant = payer.merchant(deposit=10_000)
+    payout_id = merchant.pay(1_000, INSTANT).payout_id
+    merchant.wait_for([payout_id], {SENT})
+    say(payer, merchant, payout_id, SET, amount=1_000)
+    merchant.wait_for([payout_id], {SETTLED})
+    say(payer, merchant, payout_id, REFUSED_KIND)
+    merchant.wait_for([payout_id], {HELD})
+    cases.resolve(case_of(cases, merchant, payout_id), order, evidence="statement of today")
+    goes_on_to(state, merchant, payout_id)
+    wait_until(lambda: merchant.balance() == (available, 0, available), "the merchant's money is as ordered")
+    assert not cases.list(merchant_id=merchant.id), "no case is left"
+    assert_proven(merchant)
+
+
+def test_CANCEL_of_what_is_at_the_bank_is_not_possible(payer, cases):
+    merchant, payout_id, case = contradicted(payer, cases)
+    cases.resolve(case, "CANCEL")
+    wait_until(lambda: orders(merchant, payout_id), "the order is taken up")
+    assert [entry.outcome for entry in orders(merchant, payout_id)] == ["NOT_ORDERED"]
+    again = case_of(cases, merchant, payout_id)
+    assert again.case_id != case.case_id and "at the bank" in again.text
+    assert merchant.payout(payout_id).state == HELD and merchant.balance() == (9_000, 1_000, 10_000)
+
+
+# --- Submissions ---
+
+ACH_FAST = {"saga.lease_ms": 1000, "saga.poll_ms": 25, "saga.backoff_base_ms": 20, "ach.gather_ms": 40, "ach.poll_ms": 40,
+            "ach.lease_ms": 1000, "ach.retry_base_ms": 20, "ach.retry_cap_ms": 200, "ach.send_poll_ms": 25, "ach.case_after": 3,
+            "deadlines.every_ms": 200}
+# Shows nothing of what it took, and says nothing of it: only a person can find out.
+SILENT = {"habits.archive": 0, "habits.acks": 0, "habits.duplicate_check": 0, "habits.settlement_lines": 0}
+
+
+@pytest.fixture(scope="module")
+def silent(servers):
+    world = servers.world({"payments-svc": ACH_FAST, "bank-sim": SILENT})
+    try:
+        yield Payer(world.up())
+        world.stop_and_check(of_the_bank=False)
+    finally:
+        world.remove()
+
+
+def submissions(merchant):
+    """(id, state) of each that has a payout of the merchant, the oldest first."""
+    return merchant.payer.world.payments_rows(
+        "SELECT DISTINCT s.submission_id, s.state FROM submission s JOIN submission_item i USING (book_id, submission_id) "
+        f"JOIN payout p USING (book_id, payout_id) WHERE p.merchant_id = '{merchant.id}' ORDER BY 1")
+
+
+def unknown(payer, tmp_path, point):
+    """(merchant, ids of its payouts, case) of a file whose sender died at a point, and of which nobody knows whether it arrived."""
+    world = payer.world
+    merchant = payer.merchant(deposit=10_000)
+    merchant.recipient()
+    plan = Plan(tmp_path, point)
+    world.payments.stop()
+    world.payments.start(env=plan.env)
+    made = merchant.pay_many([merchant.new_payout(1_000 + i, ACH) for i in range(2)])
+    ids = [result.payout.payout_id for result in made]
+    wait_until(lambda: plan.hit() and not world.payments.alive(), f"the sender dies at {point}")
+    # A bank that clears up its folder: no temporary file proves that the last step was not taken.
+    for path in (world.stack.folder / "bank" / "sftp" / "inbox").glob("*.tmp"):
+        path.unlink()
+    world.payments.start()
+    found = Cases(world)
+    wait_until(lambda: [state for _, state in submissions(merchant)] == [str(SUBMISSION_UNKNOWN)], "nobody knows where it is")
+    ((submission_id, _),) = submissions(merchant)
+    (case,) = wait_until(lambda: [
+        one for one in found.list(kind="SUBMISSION_UNKNOWN") if one.subject_id == submission_id], "a case")
+    return merchant, ids, case
+
+
+def entries_at_the_bank(payer, merchant, ids):
+    rows = payer.bank.payments()
+    return [len(of_bank(rows, merchant.payout(payout_id))) for payout_id in ids]
+
+
+def settle(payer, merchant, ids, attempt):
+    for i, payout_id in enumerate(ids):
+        say(payer, merchant, payout_id, SET, attempt=attempt, amount=1_000 + i)
+    return merchant.wait_for(ids, {SETTLED})
+
+
+def test_BANK_HAS_IT_its_payouts_wait_for_the_banks_word(silent, tmp_path):
+    cases = Cases(silent.world)
+    merchant, ids, case = unknown(silent, tmp_path, "ach.upload.renamed")
+    refusal = cases.refused("ResolveCase", book_id=case.book_id, case_id=case.case_id, resolution="BANK_HAS_IT", person="ada",
+                            idempotency_key="k1")
+    assert refusal.code == grpc.StatusCode.INVALID_ARGUMENT and refusal.metadata["field"] == "evidence"
+    for _ in range(2):
+        assert cases.resolve(case, "BANK_HAS_IT", key="k1", evidence="seen in the bank's portal").case.state == RESOLVED
+    merchant.wait_for(ids, {SENT})
+    assert [state for _, state in submissions(merchant)] == [str(SUBMISSION_SENT)]
+    # Who says the opposite afterwards is not heard.
+    refusal = cases.refused("ResolveCase", book_id=case.book_id, case_id=case.case_id, resolution="BANK_HAS_IT_NOT", person="bob",
+                            idempotency_key="k2", evidence="not in the portal")
+    assert refusal.code == grpc.StatusCode.FAILED_PRECONDITION
+    assert entries_at_the_bank(silent, merchant, ids) == [1, 1]
+    assert all(payout.attempts == 1 for payout in settle(silent, merchant, ids, 1).values())
+    assert merchant.balance() == (7_999, 0, 7_999)
+    assert_proven(merchant)
+
+
+def test_BANK_HAS_IT_NOT_its_payouts_are_sent_anew_once(silent, tmp_path):
+    cases = Cases(silent.world)
+    merchant, ids, case = unknown(silent, tmp_path, "ach.upload.fenced")
+    assert entries_at_the_bank(silent, merchant, ids) == [0, 0]
+    cases.resolve(case, "BANK_HAS_IT_NOT", evidence="the bank's operator, by telephone")
+    final = merchant.wait_for(ids, {SENT})
+    assert all(payout.attempts == 2 for payout in final.values())
+    assert [state for _, state in submissions(merchant)] == [str(SUBMISSION_REJECTED), str(SUBMISSION_SENT)]
+    wait_until(lambda: entries_at_the_bank(silent, merchant, ids) == [1, 1], "the bank has each once")
+    settle(silent, merchant, ids, 2)
+    assert merchant.balance() == (7_999, 0, 7_999)
+    assert_proven(merchant)
+
+
+def test_SEEN_BANK_HAS_IT_NOT_was_wrong_what_is_paid_twice_is_a_case(silent, tmp_path):
+    """A person's mistake: the bank has both files. The ledger pays once, and the second payment stands in a case."""
+    cases = Cases(silent.world)
+    merchant, ids, case = unknown(silent, tmp_path, "ach.upload.renamed")
+    cases.resolve(case, "BANK_HAS_IT_NOT", evidence="looked into the wrong account")
+    wait_until(lambda: entries_at_the_bank(silent, merchant, ids) == [2, 2], "the bank has each twice")
+    settle(silent, merchant, ids, 2)
+    say(silent, merchant, ids[0], SET, attempt=1, amount=1_000)
+    merchant.wait_for(ids[:1], {HELD})
+    assert merchant.balance() == (7_999, 0, 7_999)
+    odd = case_of(cases, merchant, ids[0])
+    assert odd.kind == "PAYOUT_CONTRADICTION"
+    cases.resolve(odd, "RELEASE", comment="the bank reverses its second entry")
+    goes_on_to(SETTLED, merchant, ids[0])
+    assert merchant.balance() == (7_999, 0, 7_999)
+    assert_proven(merchant)
