@@ -64,4 +64,4 @@ static const config_setting ROWS[] = {
     HABITS_SFTP(HABIT)
 };
 
-const config_table SETTINGS_TABLE = {"BANK", ROWS, sizeof(ROWS) / sizeof(ROWS[0])};
+const config_table SETTINGS_TABLE = {.env_prefix = "BANK", .settings = ROWS, .n_settings = sizeof(ROWS) / sizeof(ROWS[0])};

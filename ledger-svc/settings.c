@@ -42,4 +42,6 @@ static const config_setting SETTINGS[] = {
         "books that this process seals; about 2 KiB each"),
 };
 
-const config_table LEDGER_CONFIG = {"LEDGER", SETTINGS, sizeof SETTINGS / sizeof SETTINGS[0]};
+const config_table LEDGER_CONFIG = {.env_prefix = "LEDGER",
+                                     .settings = SETTINGS,
+                                     .n_settings = sizeof SETTINGS / sizeof SETTINGS[0]};

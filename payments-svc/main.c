@@ -419,7 +419,7 @@ static bool started(void *self, rpc_server *server, strbuf *extra_json, err *e) 
 
 int main(int argc, char **argv) {
     static program p = {.engine_lock = PTHREAD_RWLOCK_INITIALIZER};
-    const config_table table = {"PAYMENTS", SETTINGS, sizeof SETTINGS / sizeof SETTINGS[0]};
+    const config_table table = {.env_prefix = "PAYMENTS", .settings = SETTINGS, .n_settings = sizeof SETTINGS / sizeof SETTINGS[0]};
     const daemon_program d = {
         .name = "payments-svc",
         .summary = "pays money out: every payout is a saga over the ledger and a rail",

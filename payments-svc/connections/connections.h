@@ -16,9 +16,10 @@ typedef struct connection_outlook {
 } connection_outlook;
 
 typedef struct connection_info {
-    int id;                  // 1 … CONNECTIONS_MAX; saga.rail
-    const char *name;        // "ach"
-    const char *scheme;      // "ach", "instant"
+    int id;                  // its number, 1 … CONNECTIONS_MAX; saga.rail
+    const char *name;        // "ach", or as the settings name it
+    const char *scheme;      // "ach", "instant"; "" of one that only a later version knows
+    int scheme_id;           // payments.v1.Rail
     bool on;                 // switched on in this instance; the rest says nothing when it is not
     bool in_files;           // its payouts leave in submissions
     const char *currencies;  // comma-separated

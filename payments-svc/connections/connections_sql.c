@@ -23,6 +23,12 @@ static const db_stmt STATEMENTS[CONNECTIONS_SQL_COUNT] = {
          "SELECT book_id FROM merchant_book) AS b CROSS JOIN LATERAL (SELECT i.received_at "
          "FROM inbox AS i WHERE i.book_id = b.book_id AND i.connection = $1 "
          "ORDER BY i.inbox_id DESC LIMIT 1) AS f"},
+    [CONNECTIONS_SQL_NAMES] = {"connections_names",
+                               "SELECT number, name, scheme FROM connection WHERE book_id = 0 "
+                               "ORDER BY number"},
+    [CONNECTIONS_SQL_MAKE] = {"connections_make",
+                              "INSERT INTO connection (book_id, number, name, scheme, made_at) "
+                              "VALUES (0, $1, $2, $3, $4) ON CONFLICT DO NOTHING"},
     // By connection and step: how many stand there (at most $4 of each book are counted), and since when the oldest does.
     [CONNECTIONS_SQL_QUEUE] =
         {"connections_queue",

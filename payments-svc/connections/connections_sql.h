@@ -11,6 +11,8 @@ typedef enum connections_sql_id {
     CONNECTIONS_SQL_LOG,
     CONNECTIONS_SQL_QUEUE,
     CONNECTIONS_SQL_LAST_WORD,
+    CONNECTIONS_SQL_NAMES,
+    CONNECTIONS_SQL_MAKE,
     CONNECTIONS_SQL_COUNT
 } connections_sql_id;
 

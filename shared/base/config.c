@@ -25,7 +25,7 @@ struct owned {
 static pthread_mutex_t owned_lock = PTHREAD_MUTEX_INITIALIZER; // guards the list
 static owned *owned_list; // keeps them reachable for the leak checker
 
-static const char *own(const char *text) {
+const char *config_own(const char *text) {
     size_t len = strlen(text);
     owned *o = malloc(sizeof(*o) + len + 1);
     ASSERT(o != NULL);
@@ -63,7 +63,7 @@ static void put(const config_setting *s, void *settings, const void *value, size
 
 static bool set_path(const config_setting *s, const char *value, const char *base_dir,
                      void *settings, err *e) {
-    const char *path = own(value);
+    const char *path = config_own(value);
     if (value[0] != '\0' && value[0] != '/') {
         char absolute[PATH_MAX];
         strbuf b;
@@ -73,7 +73,7 @@ static bool set_path(const config_setting *s, const char *value, const char *bas
             return err_set(e, ERR_INVALID_ARGUMENT, "CONFIG_INVALID", "%s: path is too long",
                            s->name);
         }
-        path = own(absolute);
+        path = config_own(absolute);
     }
     put(s, settings, &path, sizeof(path));
     return true;
@@ -98,7 +98,7 @@ static bool set_value(const config_setting *s, const char *value, const char *ba
     }
     switch (s->type) {
     case CONFIG_STRING: {
-        const char *text = own(value);
+        const char *text = config_own(value);
         put(s, settings, &text, sizeof(text));
         return true;
     }
@@ -138,7 +138,25 @@ typedef struct loading {
     bool *in_file;
     const char *file_dir;
     const char *cwd;
+    config_table named; // with the rows of named sections, when there are any
 } loading;
+
+// Nothing is given yet: everything has its default.
+static void begin(loading *l) {
+    const config_table *t = l->table;
+    free(l->given);
+    l->given = calloc(t->n_settings * 2 + 1, sizeof(bool));
+    ASSERT(l->given != NULL);
+    l->in_file = l->given + t->n_settings;
+    for (size_t i = 0; i < t->n_settings; i++) {
+        const config_setting *s = &t->settings[i];
+        if (s->default_value != NULL) {
+            err wrong;
+            bool valid = set_value(s, s->default_value, l->cwd, "default", l->settings, &wrong);
+            ASSERT(valid); // the table is ours
+        }
+    }
+}
 
 static const config_setting *find(const config_table *t, const char *section, const char *key) {
     size_t section_len = strlen(section);
@@ -155,6 +173,9 @@ static const config_setting *find(const config_table *t, const char *section, co
 static bool on_pair(void *arg, const char *where, const char *section, const char *key,
                     const char *value, err *e) {
     loading *l = arg;
+    if (config_named_is_kind_key(l->table, section, key)) {
+        return true; // was read before
+    }
     const config_setting *s = find(l->table, section, key);
     if (s == NULL) {
         return err_set(e, ERR_INVALID_ARGUMENT, "CONFIG_UNKNOWN", "%s: unknown setting %.60s.%.60s",
@@ -168,6 +189,22 @@ static bool on_pair(void *arg, const char *where, const char *section, const cha
     l->in_file[row] = true;
     l->given[row] = true;
     return set_value(s, value, l->file_dir, where, l->settings, e);
+}
+
+// The named sections become rows of l->table, which is freed with it.
+static bool load_named(loading *l, FILE *in, const char *file, err *e) {
+    config_table all;
+    if (!config_named_find(l->table, in, file, l->settings, e)) {
+        return false;
+    }
+    rewind(in);
+    if (!config_named_table(l->table, l->settings, &all)) {
+        return true;
+    }
+    l->named = all;
+    l->table = &l->named;
+    begin(l);
+    return config_named_check(l->table, e);
 }
 
 static bool load_file(loading *l, const char *file, err *e) {
@@ -187,7 +224,8 @@ static bool load_file(loading *l, const char *file, err *e) {
     }
     *slash = '\0'; // what is left is the folder; "" for the root makes "/name", as it should
     l->file_dir = real;
-    ok = config_ini_parse(in, file, on_pair, l, e);
+    ok = (l->table->named == NULL || load_named(l, in, file, e)) &&
+         config_ini_parse(in, file, on_pair, l, e);
 out:
     if (in != NULL) {
         fclose(in);
@@ -225,9 +263,17 @@ static bool load_env(loading *l, err *e) {
     return true;
 }
 
+static bool begins_like_named(const config_table *t, const char *name) {
+    const config_setting all = {.name = t->named->section};
+    char head[CONFIG_NAME_MAX];
+    config_env_name(t, &all, head, sizeof(head));
+    const size_t len = strlen(head);
+    return strncmp(name, head, len) == 0 && name[len] == '_';
+}
+
 // A variable that begins like one of ours, PREFIX_SECTION_, and is none: a slip that must not pass in silence.
 static bool is_slip(const config_table *t, const char *name, size_t len) {
-    bool section_known = false;
+    bool section_known = t->named != NULL && begins_like_named(t, name);
     for (size_t i = 0; i < t->n_settings; i++) {
         const config_setting *s = &t->settings[i];
         char known[CONFIG_NAME_MAX];
@@ -278,29 +324,18 @@ static bool check_required(const loading *l, err *e) {
 bool config_load(const config_table *t, const char *file, void *settings, err *e) {
     bool ok = false;
     char cwd[PATH_MAX];
-    bool *flags = calloc(t->n_settings * 2 + 1, sizeof(bool));
-    ASSERT(flags != NULL);
-    loading l = {.table = t,
-                 .settings = settings,
-                 .given = flags,
-                 .in_file = flags + t->n_settings,
-                 .cwd = cwd};
+    loading l = {.table = t, .settings = settings, .cwd = cwd};
     if (getcwd(cwd, sizeof(cwd)) == NULL) {
         err_set(e, ERR_INTERNAL, "CONFIG_FILE", "no working folder: %s", strerrordesc_np(errno));
         goto out;
     }
-    for (size_t i = 0; i < t->n_settings; i++) {
-        const config_setting *s = &t->settings[i];
-        if (s->default_value != NULL) {
-            err wrong;
-            bool valid = set_value(s, s->default_value, cwd, "default", settings, &wrong);
-            ASSERT(valid); // the table is ours
-        }
-    }
-    ok = (file == NULL || load_file(&l, file, e)) && load_env(&l, e) && refuse_unknown_env(t, e) &&
-         check_required(&l, e);
+    config_named_clear(t, settings);
+    begin(&l);
+    ok = (file == NULL || load_file(&l, file, e)) && load_env(&l, e) &&
+         refuse_unknown_env(l.table, e) && check_required(&l, e);
 out:
-    free(flags);
+    free(l.given);
+    free((void *)l.named.settings);
     return ok;
 }
 

@@ -27,10 +27,31 @@ typedef struct config_setting {
     const char *help;          // one line
 } config_setting;
 
+// A section of the table that may come again under names, [connection.NAME], with the same keys.
+typedef struct config_kind {
+    const char *name; // the section: "ach" for rows "ach.…"
+    size_t from;      // offset in the settings of what the section's rows fill
+    size_t to;        // offset of the same in an element
+} config_kind;
+
+// Sections with names of their own, in the file only. Each becomes an element of an array in the settings: its name, its kind, and the
+// values of its kind's keys, with the defaults of that section.
+typedef struct config_named {
+    const char *section, *kind_key; // "connection", "scheme"
+    const char *on_key;             // the key that is true in them by default: "enabled"
+    const char *help;               // one line
+    const config_kind *kinds;
+    size_t n_kinds;
+    size_t offset, element_size, max; // the array
+    size_t count_offset;              // of a size_t in the settings: how many there are
+    size_t name_offset, kind_offset;  // of const char * in an element
+} config_named;
+
 typedef struct config_table {
     const char *env_prefix; // "LEDGER" …
     const config_setting *settings;
     size_t n_settings;
+    const config_named *named; // NULL: there are none
 } config_table;
 
 // Fills *settings (strings are owned by the process and live until it ends). file may be NULL.

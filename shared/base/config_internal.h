@@ -12,7 +12,8 @@ enum {
         3500, // bytes; one that does not fit into a line of a file comes by the environment
     CONFIG_LINE_MAX = 197,  // bytes of one line of the file without its end: what inih takes whole
     CONFIG_READ_MAX = 8192, // bytes of one line that are looked at
-    CONFIG_SECRET_MAX = 1024 * 1024
+    CONFIG_SECRET_MAX = 1024 * 1024,
+    CONFIG_NAMED_NAME_MAX = 32
 };
 
 // Called for each "key = value"; where is "file:line". False stops, with *e set.
@@ -25,6 +26,22 @@ bool config_ini_parse(FILE *in, const char *file, config_on_pair on_pair, void *
                       err *e) WARN_UNUSED;
 // Writes a value so that config_ini_parse reads it back.
 void config_ini_print_value(const char *value, FILE *out);
+
+// A copy that lives until the process ends.
+const char *config_own(const char *text);
+
+// config_named.c: sections with names of their own. Reads which there are, and of which kind, into the settings.
+bool config_named_find(const config_table *t, FILE *in, const char *file, void *settings,
+                       err *e) WARN_UNUSED;
+void config_named_clear(const config_table *t, void *settings); // none is known yet
+size_t config_named_count(const config_table *t, const void *settings);
+const char *config_named_name(const config_table *t, const void *settings, size_t i);
+const char *config_named_kind(const config_table *t, const void *settings, size_t i);
+bool config_named_is_kind_key(const config_table *t, const char *section, const char *key);
+// The table with their rows behind its own. True when out->settings is to be freed: else there are none, and it is t's.
+bool config_named_table(const config_table *t, const void *settings, config_table *out);
+// Refuses names that the environment could not tell apart.
+bool config_named_check(const config_table *all, err *e) WARN_UNUSED;
 
 void config_env_name(const config_table *t, const config_setting *s, char *out, size_t out_len);
 const char *config_get_string(const config_setting *s, const void *settings);

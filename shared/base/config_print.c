@@ -1,11 +1,12 @@
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/config_internal.h"
 
 static int section_len(const config_setting *s) {
-    const char *dot = strchr(s->name, '.');
+    const char *dot = strrchr(s->name, '.'); // keys have none
     ASSERT(dot != NULL);
     return (int)(dot - s->name);
 }
@@ -65,11 +66,27 @@ static bool is_new_section(const config_table *t, size_t row) {
            strncmp(s->name, (s - 1)->name, (size_t)len) != 0;
 }
 
-void config_print(const config_table *t, const void *settings, FILE *out) {
+// The kind of a named section stands before all else in it.
+static void print_section(const config_table *t, const config_setting *s, const void *settings,
+                          FILE *out) {
+    fprintf(out, "[%.*s]\n", section_len(s), s->name);
+    const size_t n = t->named == NULL ? 0 : strlen(t->named->section);
+    for (size_t i = 0; i < config_named_count(t, settings); i++) {
+        const char *name = config_named_name(t, settings, i);
+        if (strncmp(s->name, t->named->section, n) == 0 &&
+            strlen(name) + n + 1 == (size_t)section_len(s) &&
+            strncmp(s->name + n + 1, name, strlen(name)) == 0) {
+            fprintf(out, "%s = %s\n", t->named->kind_key, config_named_kind(t, settings, i));
+        }
+    }
+}
+
+static void print_rows(const config_table *t, const void *settings, FILE *out) {
     for (size_t i = 0; i < t->n_settings; i++) {
         const config_setting *s = &t->settings[i];
         if (is_new_section(t, i)) {
-            fprintf(out, "%s[%.*s]\n", i == 0 ? "" : "\n", section_len(s), s->name);
+            fputs(i == 0 ? "" : "\n", out);
+            print_section(t, s, settings, out);
         }
         fprintf(out, "; %s (", s->help);
         print_kind(s, out);
@@ -85,6 +102,21 @@ void config_print(const config_table *t, const void *settings, FILE *out) {
     }
 }
 
+void config_print(const config_table *t, const void *settings, FILE *out) {
+    config_table all;
+    const bool made = config_named_table(t, settings, &all);
+    print_rows(&all, settings, out);
+    if (made) {
+        free((void *)all.settings);
+    }
+}
+
+static void print_kinds(const config_named *n, FILE *out) {
+    for (size_t i = 0; i < n->n_kinds; i++) {
+        fprintf(out, "%s%s", i == 0 ? "" : " or ", n->kinds[i].name);
+    }
+}
+
 void config_print_help(const config_table *t, FILE *out) {
     for (size_t i = 0; i < t->n_settings; i++) {
         const config_setting *s = &t->settings[i];
@@ -93,6 +125,12 @@ void config_print_help(const config_table *t, FILE *out) {
         fprintf(out, "  %s, %s\n      %s (", s->name, env_name, s->help);
         print_kind(s, out);
         fputs(")\n", out);
+    }
+    if (t->named != NULL) {
+        fprintf(out, "  %s.NAME.%s\n      %s (", t->named->section, t->named->kind_key,
+                t->named->help);
+        print_kinds(t->named, out);
+        fputs(", must be given)\n", out);
     }
 }
 
@@ -116,6 +154,13 @@ void config_print_markdown(const config_table *t, FILE *out) {
         print_kind(s, out);
         fputs(" | ", out);
         print_cell(s->help, out);
+        fputs(" |\n", out);
+    }
+    if (t->named != NULL) {
+        fprintf(out, "| `%s.NAME.%s` | | ", t->named->section, t->named->kind_key);
+        print_kinds(t->named, out);
+        fputs(", must be given | ", out);
+        print_cell(t->named->help, out);
         fputs(" |\n", out);
     }
 }

@@ -100,7 +100,8 @@ typedef struct settings {
 } settings;
 
 static const config_setting ROWS[] = {DAEMON_COMMON_SETTINGS(settings)};
-static const config_table TABLE = {"TESTD", ROWS, N_OF(ROWS)};
+static const config_table TABLE = {
+    .env_prefix = "TESTD", .settings = ROWS, .n_settings = N_OF(ROWS)};
 static settings values;
 
 static char folder[] = "/tmp/daemon-test-XXXXXX";
