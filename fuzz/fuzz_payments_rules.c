@@ -5,12 +5,13 @@
 #include "fuzz.h"
 
 static bool apply(uint8_t which, str s, err *e) {
-    static const rule_rail rails[] = {{1, "ach", "USD", 9999999999},
-                                      {2, "instant", "USD,EUR,INR", 1000000}};
+    static const rule_rail rails[] = {{1, 1, true, "ach", "USD", 9999999999},
+                                      {2, 2, true, "instant", "USD,EUR,INR", 1000000}};
     uuid id;
     const currency *found = NULL;
     int64_t amount = 0;
-    switch (which % 11) {
+    int number = 0;
+    switch (which % 12) {
     case 0: return rule_merchant_id(s, "merchant_id", e);
     case 1: return rule_key(s, "payout.", e);
     case 2: return rule_text(s, 1, RULE_NAME_MAX, "payout.", "name", e);
@@ -23,9 +24,10 @@ static bool apply(uint8_t which, str s, err *e) {
     case 9:
         memcpy(&amount, s.ptr, s.len < sizeof amount ? s.len : sizeof amount);
         return rule_amount(amount, "payout.", e);
+    case 10: return rule_connection(rails, 2, which % 3, s, "payout.", &number, e);
     default:
         memcpy(&amount, s.ptr, s.len < sizeof amount ? s.len : sizeof amount);
-        return rule_rail_carries(rails, 2, which % 3, s, amount, "payout.", e);
+        return rule_rail_carries(rails, 2, 1 + which % 2, s, amount, "payout.", e);
     }
 }
 

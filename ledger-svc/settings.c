@@ -43,5 +43,5 @@ static const config_setting SETTINGS[] = {
 };
 
 const config_table LEDGER_CONFIG = {.env_prefix = "LEDGER",
-                                     .settings = SETTINGS,
-                                     .n_settings = sizeof SETTINGS / sizeof SETTINGS[0]};
+                                    .settings = SETTINGS,
+                                    .n_settings = sizeof SETTINGS / sizeof SETTINGS[0]};

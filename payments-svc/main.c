@@ -7,14 +7,14 @@
 #include "api/service.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "connected.h"
 #include "crypto/crypto.h"
 #include "daemon/daemon.h"
 #include "guard/guard.h"
 #include "jobs/deadlines.h"
 #include "jobs/sums.h"
 #include "pools.h"
-#include "rails/ach/ach_rail.h"
-#include "rails/instant/instant_rail.h"
+#include "rails/rails_settings.h"
 #include "receivables/receivables.h"
 #include "recon/recon.h"
 #include "saga/engine.h"
@@ -22,12 +22,18 @@
 #include "submissions/recovery.h"
 
 enum {
-    RAILS_MAX = 2,
-    N_CONNECTIONS = 2,
+    NAMED_MAX = SAGA_RAILS_MAX - 2, // further connections
     LEDGER_RETRIES_MAX = 3,
     LEDGER_MESSAGE_MAX = 16 << 20,
     INTAKE_THREADS = 2
 };
+
+// [connection.NAME]: one of its members counts, that of its scheme.
+typedef struct named_connection {
+    const char *name, *scheme;
+    ach_settings ach;
+    instant_settings instant;
+} named_connection;
 
 typedef struct settings {
     daemon_common common;
@@ -43,6 +49,9 @@ typedef struct settings {
     int64_t saga_attempts_max, saga_backoff_base_ms, saga_backoff_cap_ms, saga_resolve_after_ms;
     ach_settings ach;
     instant_settings instant;
+    const char *of_ach, *of_instant; // names of the connections of payouts that name only the rail
+    named_connection named[NAMED_MAX];
+    size_t n_named;
     deadlines_settings deadlines;
     int64_t sums_every_ms;
 } settings;
@@ -85,6 +94,8 @@ static const config_setting SETTINGS[] = {
     ROW("deadlines.switched_off_s", CONFIG_INT, deadlines.switched_off_s, "60", 1, 31536000, "how long payouts may wait for a connection that is switched off before it is a case"),
     ROW("deadlines.inbox_s", CONFIG_INT, deadlines.inbox_s, "600", 1, 31536000, "how long a file or message of a bank may wait to be applied"),
     ROW("sums.every_ms", CONFIG_INT, sums_every_ms, "600000", 50, 86400000, "how often payouts that came two days ago are added to the kept sums of their merchants"),
+    ROW("rail.ach", CONFIG_STRING, of_ach, "ach", 0, 0, "name of the connection of payouts that name the rail ACH and no connection"),
+    ROW("rail.instant", CONFIG_STRING, of_instant, "instant", 0, 0, "the same for the instant rail"),
     ROW("ach.enabled", CONFIG_BOOL, ach.enabled, "false", 0, 0, "switches the ACH rail on"),
     ROW("ach.host", CONFIG_STRING, ach.host, "127.0.0.1", 0, 0, "SFTP server of the bank"),
     ROW("ach.port", CONFIG_INT, ach.port, "22", 1, 65535, "its port"),
@@ -137,16 +148,14 @@ typedef struct program {
     crypto_keyring *keys;
     rpc_client *ledger;
     ledger_accounts *accounts;
-    rail *rails[RAILS_MAX]; // those that are switched on
-    rule_rail rules[RAILS_MAX];
-    size_t n_rails;
-    rail *ach, *instant;
+    connected connected;
+    rail_wanted wanted[NAMED_MAX + 2];
+    size_t n_wanted;
     inbox *inbox;
     pthread_rwlock_t engine_lock; // guards engine against the rails' listeners, which outlive it
     saga_engine *engine;
     payments_service *service;
     receivables *receivables;
-    connection_info connections[N_CONNECTIONS]; // all that there are
     deadlines *deadlines;
     jobs *jobs;
 } program;
@@ -160,12 +169,6 @@ static void on_events(void *arg, int64_t book_id) {
     pthread_rwlock_unlock(&p->engine_lock);
 }
 
-static void add_rail(program *p, rail *r) {
-    ASSERT(p->n_rails < RAILS_MAX);
-    p->rules[p->n_rails] = (rule_rail){r->id, r->name, r->currencies, r->amount_max};
-    p->rails[p->n_rails++] = r;
-}
-
 static int64_t down_since_us(void *arg, int id) {
     program *p = arg;
     pthread_rwlock_rdlock(&p->engine_lock);
@@ -174,74 +177,49 @@ static int64_t down_since_us(void *arg, int id) {
     return since_us;
 }
 
-static bool outlook_of(void *arg, int id, db_conn *c, connection_outlook *out, arena *a, err *e) {
+static const char *of_rail(void *arg, int scheme) {
     const program *p = arg;
-    rail_outlook told = {0};
-    for (size_t i = 0; i < p->n_rails; i++) {
-        rail *r = p->rails[i];
-        if (r->id == id && r->outlook != NULL &&
-            !r->outlook(r, c, clock_wall_us(clock_system()), &told, a, e)) {
-            return false;
-        }
-    }
-    *out = (connection_outlook){.next_cut_us = told.next_cut_us, .n_numbers = told.n_numbers};
-    for (size_t i = 0; i < told.n_numbers; i++) {
-        out->numbers[i].name = told.numbers[i].name;
-        out->numbers[i].left = told.numbers[i].left;
-    }
-    return true;
+    return scheme == RAIL_ACH ? p->settings.of_ach : p->settings.of_instant;
 }
 
-// What a connection says of itself, and what it is called when it is switched off.
-static connection_info describe(program *p, int id, const char *name, const rail *r) {
-    const connection_info off = {.id = id,
-                                 .name = name,
-                                 .scheme = name,
-                                 .in_files = id == RAIL_ACH,
-                                 .currencies = "",
-                                 .instruments = "",
-                                 .finality = ""};
-    connection_info on = off;
-    if (r == NULL) {
-        return off;
-    }
-    on.on = true;
-    on.currencies = r->currencies;
-    on.amount_max = r->amount_max;
-    on.description_max = RULE_DESCRIPTION_MAX;
-    on.instruments = r->instruments;
-    on.finality = r->finality;
-    on.down_since_us = down_since_us;
-    on.outlook = outlook_of;
-    on.arg = p;
-    return on;
+static void want(program *p, const char *name, const char *scheme, const ach_settings *ach,
+                 const instant_settings *instant) {
+    const rail_scheme *s = rail_scheme_named(scheme);
+    ASSERT(s != NULL); // a kind of the table below
+    const bool is_ach = s->id == RAIL_ACH;
+    p->wanted[p->n_wanted++] = (rail_wanted){.scheme = s,
+                                             .name = name,
+                                             .enabled = is_ach ? ach->enabled : instant->enabled,
+                                             .settings = is_ach ? (const void *)ach : instant};
 }
 
 static bool start_rails(program *p, err *e) {
-    settings *s = &p->settings;
+    const settings *s = &p->settings;
+    const daemon_common *c = &s->common;
     p->inbox = inbox_create(p->pools.inbound, p->keys, clock_system());
     inbox_set_wake(p->inbox, on_events, p);
-    if (s->ach.enabled) {
-        p->ach = ach_rail_create(&s->ach, p->pools.inbound, p->keys, clock_system(), e);
-        if (p->ach == NULL) {
-            return false;
-        }
-        ach_rail_use_inbox(p->ach, p->inbox);
-        ach_rail_use_guard(p->ach, p->guard);
-        add_rail(p, p->ach);
+    want(p, "ach", "ach", &s->ach, NULL);
+    want(p, "instant", "instant", NULL, &s->instant);
+    for (size_t i = 0; i < s->n_named; i++) {
+        const named_connection *n = &s->named[i];
+        want(p, n->name, n->scheme, &n->ach, &n->instant);
     }
-    if (s->instant.enabled) {
-        p->instant = instant_rail_create(&s->instant, p->pools.inbound, clock_system(), e);
-        if (p->instant == NULL) {
-            return false;
-        }
-        instant_rail_use_inbox(p->instant, p->inbox);
-        add_rail(p, p->instant);
-    }
-    p->connections[0] = describe(p, RAIL_ACH, "ach", p->ach);
-    p->connections[1] = describe(p, RAIL_INSTANT, "instant", p->instant);
-    return p->n_rails > 0 || err_set(e, ERR_INVALID_ARGUMENT, "NO_RAIL",
-                                     "no rail is switched on: set ach.enabled or instant.enabled");
+    const connected_options o = {
+        .pool = p->pool,
+        .wanted = p->wanted,
+        .n = p->n_wanted,
+        .of_rail = of_rail,
+        .down_since_us = down_since_us,
+        .arg = p,
+        .host = {.pool = p->pools.inbound,
+                 .keys = p->keys,
+                 .clock = clock_system(),
+                 .box = p->inbox,
+                 .guard = p->guard,
+                 .cert_file = c->insecure ? NULL : c->cert_file,
+                 .key_file = c->insecure ? NULL : c->key_file},
+    };
+    return connected_open(&p->connected, &o, e);
 }
 
 static bool start_ledger_client(program *p, err *e) {
@@ -260,8 +238,8 @@ static bool start_ledger_client(program *p, err *e) {
 
 static bool start_engine(program *p, err *e) {
     const settings *s = &p->settings;
-    p->sagas = (saga_recovery){p->pools.look, p->rails, p->n_rails};
-    p->submissions = (submission_recovery){p->rails, p->n_rails};
+    p->sagas = (saga_recovery){p->pools.look, p->connected.rails, p->connected.n};
+    p->submissions = (submission_recovery){p->connected.rails, p->connected.n};
     const guard_part parts[] = {saga_recovery_part(&p->sagas),
                                 submission_recovery_part(&p->submissions)};
     guard_watch(p->guard, parts, sizeof parts / sizeof parts[0]);
@@ -273,8 +251,8 @@ static bool start_engine(program *p, err *e) {
         .ledger = p->ledger,
         .accounts = p->accounts,
         .keys = p->keys,
-        .rails = p->rails,
-        .n_rails = p->n_rails,
+        .rails = p->connected.rails,
+        .n_rails = p->connected.n,
         .workers = (int)s->saga_workers,
         .batch_max = (int)s->saga_batch_max,
         .lease_ms = s->saga_lease_ms,
@@ -301,10 +279,9 @@ static bool start_service(program *p, err *e) {
         .keys = p->keys,
         .engine = p->engine,
         .inbox = p->inbox,
-        .rails = p->rules,
-        .n_rails = p->n_rails,
-        .connections = p->connections,
-        .n_connections = N_CONNECTIONS,
+        .rails = p->connected.rules,
+        .n_rails = p->connected.n,
+        .connections = p->connected.known,
         .books_count = p->settings.books_count,
         .ledger_timeout_ms = p->settings.ledger_timeout_ms,
         .recon_window = p->settings.recon_window,
@@ -316,19 +293,9 @@ static bool start_service(program *p, err *e) {
     return p->service != NULL;
 }
 
-// What the bank says by itself is heard only when there is an engine to wake.
-static bool start_listening(program *p, err *e) {
-    const daemon_common *c = &p->settings.common;
-    const char *cert = c->insecure ? NULL : c->cert_file;
-    const char *key = c->insecure ? NULL : c->key_file;
-    return (p->ach == NULL || ach_rail_start_inbound(p->ach, e)) &&
-           (p->instant == NULL || (instant_rail_start_webhook(p->instant, cert, key, e) &&
-                                   instant_rail_start_sweep(p->instant, e)));
-}
-
 static bool start_jobs(program *p, err *e) {
     job table[DEADLINES_JOBS + 1];
-    p->deadlines = deadlines_create(&p->settings.deadlines, p->connections, N_CONNECTIONS);
+    p->deadlines = deadlines_create(&p->settings.deadlines, p->connected.known);
     size_t n = deadlines_jobs(p->deadlines, table);
     table[n++] = sums_job(p->settings.sums_every_ms);
     p->jobs = jobs_start(p->pool, clock_system(), table, n, e);
@@ -354,10 +321,9 @@ static void stop(void *self) {
     p->engine = NULL;
     pthread_rwlock_unlock(&p->engine_lock);
     saga_engine_stop(engine);
-    ach_rail_stop(p->ach);
+    connected_stop(&p->connected);
     guard_unwatch(p->guard);
-    ach_rail_destroy(p->ach);
-    instant_rail_destroy(p->instant);
+    connected_close(&p->connected);
     inbox_destroy(p->inbox);
     ledger_accounts_destroy(p->accounts);
     rpc_client_destroy(p->ledger);
@@ -387,7 +353,8 @@ static bool start(void *self, db_pool *pool, rpc_service *services, size_t servi
     }
     p->keys = crypto_keyring_load(p->settings.keys_file, e);
     if (p->keys == NULL || !start_ledger_client(p, e) || !start_rails(p, e) ||
-        !start_engine(p, e) || !start_service(p, e) || !start_listening(p, e) ||
+        !start_engine(p, e) || !start_service(p, e) ||
+        !connected_start(&p->connected, e) || // heard only when there is an engine to wake
         !start_jobs(p, e) || !start_collector(p, e)) {
         stop(p);
         return false;
@@ -411,15 +378,36 @@ static bool started(void *self, rpc_server *server, strbuf *extra_json, err *e) 
     const program *p = self;
     (void)e;
     guard_tell(p->guard, on_guard, server);
-    if (p->instant != NULL) {
-        strbuf_printf(extra_json, ",\"webhook_port\":%d", instant_rail_webhook_port(p->instant));
-    }
+    connected_ports(&p->connected, extra_json);
     return true;
 }
 
+static const config_kind KINDS[] = {
+    {"ach", offsetof(settings, ach), offsetof(named_connection, ach)},
+    {"instant", offsetof(settings, instant), offsetof(named_connection, instant)},
+};
+static const config_named NAMED = {
+    .section = "connection",
+    .kind_key = "scheme",
+    .on_key = "enabled",
+    .help = "a section [connection.NAME] is a further connection, with the keys and defaults of "
+            "[ach] or [instant]; enabled is true there by default",
+    .kinds = KINDS,
+    .n_kinds = sizeof KINDS / sizeof KINDS[0],
+    .offset = offsetof(settings, named),
+    .element_size = sizeof(named_connection),
+    .max = NAMED_MAX,
+    .count_offset = offsetof(settings, n_named),
+    .name_offset = offsetof(named_connection, name),
+    .kind_offset = offsetof(named_connection, scheme),
+};
+
 int main(int argc, char **argv) {
     static program p = {.engine_lock = PTHREAD_RWLOCK_INITIALIZER};
-    const config_table table = {.env_prefix = "PAYMENTS", .settings = SETTINGS, .n_settings = sizeof SETTINGS / sizeof SETTINGS[0]};
+    const config_table table = {.env_prefix = "PAYMENTS",
+                                .settings = SETTINGS,
+                                .n_settings = sizeof SETTINGS / sizeof SETTINGS[0],
+                                .named = &NAMED};
     const daemon_program d = {
         .name = "payments-svc",
         .summary = "pays money out: every payout is a saga over the ledger and a rail",

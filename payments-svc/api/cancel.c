@@ -7,6 +7,7 @@
 enum { REASON_MAX = 500, PERSON_MAX = 128 };
 
 typedef struct canceling {
+    const connections *k;
     saga_engine *engine;
     const merchant *m;
     saga_cancellation order;
@@ -26,7 +27,7 @@ static bool read_payout(db_conn *c, canceling *x, arena *a, err *e) {
         return err_set_field(e, ERR_NOT_FOUND, "PAYOUT_NOT_FOUND", "payout_id",
                              "the merchant has no such payout");
     }
-    x->payout = payout_from_row(rows, 0, a);
+    x->payout = payout_from_row(x->k, rows, 0, a);
     return true;
 }
 
@@ -52,6 +53,7 @@ static bool fill(payments_service *s, rpc_call *call, const Payments__V1__Cancel
     if (x->m == NULL) {
         return false;
     }
+    x->k = s->o.connections;
     x->engine = s->o.engine;
     x->order.book_id = x->m->book_id;
     x->order.reason = str_of(r->reason);

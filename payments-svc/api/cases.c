@@ -169,6 +169,7 @@ static void handle_list_cases(rpc_call *call, void *service, const ProtobufCMess
 // --- one -----------------------------------------------------------------------------------------------------------------
 
 typedef struct case_reading {
+    const connections *known;
     int64_t book_id;
     uuid case_id;
     Payments__V1__GetCaseResponse answer;
@@ -187,7 +188,7 @@ static bool read_payout(db_conn *c, const case_row *k, arena *a, case_reading *x
     if (!db_exec(c, payments_stmt(SQL_PAYOUT_GET), p, a, &rows, NULL, e)) {
         return false;
     }
-    x->answer.payout = db_count(rows) == 0 ? NULL : payout_from_row(rows, 0, a);
+    x->answer.payout = db_count(rows) == 0 ? NULL : payout_from_row(x->known, rows, 0, a);
     return true;
 }
 
@@ -255,7 +256,9 @@ static bool get_tx(db_conn *c, arena *a, void *arg, err *e) {
 static void handle_get_case(rpc_call *call, void *service, const ProtobufCMessage *request) {
     payments_service *s = service;
     const Payments__V1__GetCaseRequest *r = (const Payments__V1__GetCaseRequest *)request;
-    case_reading x = {.book_id = r->book_id, .answer = PAYMENTS__V1__GET_CASE_RESPONSE__INIT};
+    case_reading x = {.known = s->o.connections,
+                      .book_id = r->book_id,
+                      .answer = PAYMENTS__V1__GET_CASE_RESPONSE__INIT};
     err e = {0};
     if (!case_name(r->book_id, r->case_id, &x.case_id, &e) ||
         !db_read(s->o.pool, rpc_deadline_mono_ms(call), rpc_arena(call), get_tx, &x, &e)) {

@@ -11,20 +11,12 @@
 
 enum { PERSON_MAX = 128 };
 
-static const char *name_of(const payments_service *s, int id, arena *a) {
-    for (size_t i = 0; i < s->o.n_connections; i++) {
-        if (s->o.connections[i].id == id) {
-            return s->o.connections[i].name;
-        }
-    }
-    const char *name = id == 0 ? "" : arena_printf(a, "connection %d", id);
-    return name != NULL ? name : "";
-}
-
 static Payments__V1__Pause *pause_to_pb(const payments_service *s, const pause_row *row, arena *a) {
     Payments__V1__Pause *out = ARENA_NEW(a, Payments__V1__Pause);
     payments__v1__pause__init(out);
-    out->connection = pb_text(a, str_of(name_of(s, row->scope.connection, a)));
+    if (row->scope.connection != 0) {
+        out->connection = pb_connection(s->o.connections, row->scope.connection, a);
+    }
     out->book_id = row->scope.book_id;
     out->merchant_id = pb_text(a, row->scope.merchant_id);
     out->reason = pb_text(a, row->reason);
@@ -37,6 +29,8 @@ static Payments__V1__Pause *pause_to_pb(const payments_service *s, const pause_r
 
 typedef struct connection_listing {
     payments_service *s;
+    const connection_info *known;
+    size_t n;
     pause_set pauses;
     connection_queue *queue;
     size_t n_queue;
@@ -46,16 +40,19 @@ typedef struct connection_listing {
 
 static bool list_tx(db_conn *c, arena *a, void *arg, err *e) {
     connection_listing *l = arg;
-    for (size_t i = 0; i < l->s->o.n_connections; i++) {
-        const connection_info *k = &l->s->o.connections[i];
+    if (!connections_refresh(l->s->o.connections, c, a, e)) {
+        return false;
+    }
+    l->known = connections_all(l->s->o.connections, &l->n);
+    for (size_t i = 0; i < l->n; i++) {
+        const connection_info *k = &l->known[i];
         if (!connections_last_word(c, k->id, &l->last_words_us[i], a, e) ||
             (k->outlook != NULL && !k->outlook(k->arg, k->id, c, &l->outlooks[i], a, e))) {
             return false;
         }
     }
     return pause_read(c, &l->pauses, a, e) &&
-           connections_queue(c, l->s->o.connections, l->s->o.n_connections, a, &l->queue,
-                             &l->n_queue, e);
+           connections_queue(c, l->known, l->n, a, &l->queue, &l->n_queue, e);
 }
 
 static void tell_queue(const connection_listing *l, int id, Payments__V1__Connection *out,
@@ -116,9 +113,9 @@ static void handle_list_connections(rpc_call *call, void *service,
         rpc_fail(call, &e);
         return;
     }
-    answer.connections = arena_must(a, (s->o.n_connections + 1) * sizeof *answer.connections);
-    for (size_t i = 0; i < s->o.n_connections; i++) {
-        answer.connections[answer.n_connections++] = connection_to_pb(&l, &s->o.connections[i], a);
+    answer.connections = arena_must(a, (l.n + 1) * sizeof *answer.connections);
+    for (size_t i = 0; i < l.n; i++) {
+        answer.connections[answer.n_connections++] = connection_to_pb(&l, &l.known[i], a);
         tell_outlook(&l.outlooks[i], l.last_words_us[i], answer.connections[i], a);
     }
     answer.pauses = arena_must(a, (l.pauses.n + 1) * sizeof *answer.pauses); // PAUSE_ROWS_MAX
@@ -161,8 +158,9 @@ static bool brake(payments_service *s, rpc_call *call, braking *x,
         return false;
     }
     if (r->connection[0] != '\0') {
-        const connection_info *k =
-            connection_named(s->o.connections, s->o.n_connections, str_of(r->connection));
+        size_t n = 0;
+        const connection_info *known = connections_all(s->o.connections, &n);
+        const connection_info *k = connection_named(known, n, str_of(r->connection));
         if (k == NULL) {
             return err_set_field(e, ERR_NOT_FOUND, "CONNECTION_NOT_FOUND", "connection",
                                  "there is no such connection");
@@ -235,9 +233,11 @@ static void handle_get_capabilities(rpc_call *call, void *service,
     Payments__V1__GetCapabilitiesResponse answer = PAYMENTS__V1__GET_CAPABILITIES_RESPONSE__INIT;
     arena *a = rpc_arena(call);
     (void)request;
-    answer.capabilities = arena_must(a, (s->o.n_connections + 1) * sizeof *answer.capabilities);
-    for (size_t i = 0; i < s->o.n_connections; i++) {
-        const connection_info *k = &s->o.connections[i];
+    size_t n = 0;
+    const connection_info *known = connections_all(s->o.connections, &n);
+    answer.capabilities = arena_must(a, (n + 1) * sizeof *answer.capabilities);
+    for (size_t i = 0; i < n; i++) {
+        const connection_info *k = &known[i];
         if (!k->on) {
             continue;
         }

@@ -8,6 +8,7 @@
 
 typedef struct create_call {
     rpc_call *call;
+    const connections *k;
     const merchant *merchant;
     bool single;
 } create_call;
@@ -15,15 +16,27 @@ typedef struct create_call {
 // --- The answer ------------------------------------------------------------------------------------------------------
 
 // What a payout was accepted as. A repeat must get the same bytes from each later version too: so nothing may be added here for
-// payouts of IDEM_ANSWER_FORMAT, and a field that a later version adds to this answer needs a format of its own.
-static Payments__V1__Payout *accepted_to_pb(const payout_accepted *x, const merchant *m, arena *a) {
+// payouts of IDEM_ANSWER_FORMAT, and a field that a later version adds to this answer needs a format of its own. connection was added
+// when the connections that have the names of their schemes were all that there were, so it is not told of those. NULL with *e while this
+// instance does not know the connection: another one has been given it.
+static Payments__V1__Payout *accepted_to_pb(const connections *k, const payout_accepted *x,
+                                            const merchant *m, arena *a, err *e) {
+    const connection_info *through = connections_of(k, x->rail);
+    if (through == NULL) {
+        (void)err_set(e, ERR_UNAVAILABLE, "CONNECTION_NOT_KNOWN_YET",
+                      "this instance does not know the payout's connection yet: ask again");
+        return NULL;
+    }
     Payments__V1__Payout *p = ARENA_NEW(a, Payments__V1__Payout);
     payments__v1__payout__init(p);
     p->intent_id = uuid_text(a, x->intent_id);
     p->merchant_id = pb_text(a, str_of(m->id));
     p->amount_minor = x->amount;
     p->currency = pb_text(a, x->currency);
-    p->rail = (Payments__V1__Rail)x->rail;
+    p->rail = (Payments__V1__Rail)through->scheme_id;
+    if (through->id != through->scheme_id) {
+        p->connection = pb_text(a, str_of(through->name));
+    }
     p->state = PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_PENDING;
     p->external_reference = pb_text(a, x->external_reference);
     p->description = pb_text(a, x->description);
@@ -38,11 +51,11 @@ static Payments__V1__Payout *accepted_to_pb(const payout_accepted *x, const merc
     return p;
 }
 
-// NULL with *e when a kept answer cannot be read.
-static Payments__V1__Payout *outcome_payout(const payout_outcome *x, const merchant *m, arena *a,
-                                            err *e) {
+// NULL with *e when a kept answer cannot be read, or not yet.
+static Payments__V1__Payout *outcome_payout(const connections *k, const payout_outcome *x,
+                                            const merchant *m, arena *a, err *e) {
     if (x->accepted.kept_answer.ptr == NULL) {
-        return accepted_to_pb(&x->accepted, m, a);
+        return accepted_to_pb(k, &x->accepted, m, a, e);
     }
     const str packed = x->accepted.kept_answer;
     ProtobufCAllocator in_arena = pb_allocator(a);
@@ -74,7 +87,7 @@ static void answer_single(const create_call *c, const payout_outcome *x, arena *
         rpc_fail(c->call, x->refused);
         return;
     }
-    answer.payout = outcome_payout(x, c->merchant, a, &e);
+    answer.payout = outcome_payout(c->k, x, c->merchant, a, &e);
     if (answer.payout == NULL) {
         rpc_fail(c->call, &e);
         return;
@@ -113,7 +126,7 @@ static void answer_bulk(const create_call *c, const payout_outcome *outcomes, si
         err e = {0};
         const err *refused = outcomes[i].refused;
         Payments__V1__Payout *p =
-            refused != NULL ? NULL : outcome_payout(&outcomes[i], c->merchant, a, &e);
+            refused != NULL ? NULL : outcome_payout(c->k, &outcomes[i], c->merchant, a, &e);
         payments__v1__payout_result__init(&results[i]);
         answer.results[i] = &results[i];
         if (p != NULL) {
@@ -169,6 +182,7 @@ static bool payout_request_read(const Payments__V1__NewPayout *from, const char 
                             .amount = from->amount_minor,
                             .currency = from->currency,
                             .rail = (int)from->rail,
+                            .connection = str_of(from->connection),
                             .external_reference = str_of(from->external_reference),
                             .description = str_of(from->description),
                             .path = path,
@@ -237,7 +251,7 @@ static bool create(payments_service *s, rpc_call *call, const create_args *x, er
     if (c == NULL) {
         return out_of_memory(e);
     }
-    *c = (create_call){call, m, x->single};
+    *c = (create_call){call, s->o.connections, m, x->single};
     if (!read_all(x->payouts, x->n, x->single, whole, requests, a, e)) {
         return false;
     }
@@ -282,6 +296,7 @@ void handle_bulk_create_payouts(rpc_call *call, void *service, const ProtobufCMe
 // --- ValidatePayouts -------------------------------------------------------------------------------------------------
 
 typedef struct validation {
+    const connections *k;
     const merchant *m;
     payout_request *requests;
     payout_outcome *outcomes;
@@ -326,7 +341,7 @@ static void answer_validation(rpc_call *call, const validation *v) {
         if (refused == NULL && v->outcomes[i].accepted.replayed &&
             (v->outcomes[i].accepted.kept_answer.ptr != NULL ||
              !uuid_is_nil(v->outcomes[i].accepted.payout_id))) {
-            x->accepted_before = outcome_payout(&v->outcomes[i], v->m, a, &e);
+            x->accepted_before = outcome_payout(v->k, &v->outcomes[i], v->m, a, &e);
             refused = x->accepted_before == NULL ? &e : NULL;
         }
         x->error = refused != NULL ? pb_item_error(a, refused) : NULL;
@@ -347,6 +362,7 @@ static bool validate(payments_service *s, rpc_call *call,
         !pb_is_known_here(&r->base, "", e)) {
         return false;
     }
+    v->k = s->o.connections;
     v->m = merchant_find(s->merchants, str_of(r->merchant_id), deadline, e);
     if (v->m == NULL) {
         return false;

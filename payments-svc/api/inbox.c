@@ -26,13 +26,14 @@ static char *hex_of(arena *a, str hash) {
     return hex;
 }
 
-static Payments__V1__InboxItem *item_to_pb(const inbox_row *row, arena *a) {
+static Payments__V1__InboxItem *item_to_pb(const connections *k, const inbox_row *row, arena *a) {
     Payments__V1__InboxItem *out = ARENA_NEW(a, Payments__V1__InboxItem);
     ASSERT(out != NULL);
     payments__v1__inbox_item__init(out);
     out->book_id = row->book_id;
     out->inbox_id = uuid_text(a, row->inbox_id);
-    out->rail = (Payments__V1__Rail)row->connection;
+    out->rail = pb_rail(k, row->connection);
+    out->connection = pb_connection(k, row->connection, a);
     out->kind = (Payments__V1__InboxKind)row->kind;
     out->name = pb_text(a, row->name);
     out->size_bytes = row->size;
@@ -65,8 +66,9 @@ static bool item_name(int64_t book_id, const char *id, uuid *out, err *e) {
 // --- listing -------------------------------------------------------------------------------------------------------------
 
 typedef struct inbox_listing {
+    const connections *k;
     inbox_filter filter;
-    int16_t connections[INBOX_SOURCES_MAX];
+    int16_t connections[CONNECTIONS_MAX];
     int16_t states[INBOX_STATES_END];
     Payments__V1__InboxItem **out;
     size_t n;
@@ -90,7 +92,7 @@ static bool list_tx(db_conn *c, arena *a, void *arg, err *e) {
         return out_of_memory(e);
     }
     for (size_t i = 0; i < l->n; i++) {
-        l->out[i] = item_to_pb(&rows[i], a);
+        l->out[i] = item_to_pb(l->k, &rows[i], a);
         l->last = (int64_t)i < l->size ? rows[i].inbox_id : l->last;
     }
     return true;
@@ -119,15 +121,22 @@ static bool filter_states(const Payments__V1__ListInboxRequest *r, inbox_listing
     return true;
 }
 
-static void filter_connections(const payments_service *s, int only, inbox_listing *l) {
+// Each is looked for by itself, so all of them are named.
+static bool filter_connections(const payments_service *s, Payments__V1__Rail scheme, const char *name,
+                               inbox_listing *l, err *e) {
     inbox_filter *f = &l->filter;
-    for (size_t i = 0; only == 0 && i < s->o.n_connections && i < INBOX_SOURCES_MAX; i++) {
-        l->connections[f->n_connections++] = (int16_t)s->o.connections[i].id;
-    }
-    if (only != 0) {
-        l->connections[f->n_connections++] = (int16_t)only;
-    }
+    size_t n = 0;
+    l->k = s->o.connections;
+    const connection_info *known = connections_all(s->o.connections, &n);
     f->connections = l->connections;
+    if (!pb_connections_of(s->o.connections, scheme, name, l->connections, &f->n_connections, e)) {
+        return false;
+    }
+    for (size_t i = 0; f->n_connections == 0 && i < n; i++) {
+        l->connections[i] = (int16_t)known[i].id;
+    }
+    f->n_connections = f->n_connections == 0 ? n : f->n_connections;
+    return true;
 }
 
 static bool filter_times(const Payments__V1__ListInboxRequest *r, inbox_listing *l, err *e) {
@@ -143,19 +152,11 @@ static bool filter_times(const Payments__V1__ListInboxRequest *r, inbox_listing 
     return true;
 }
 
-static bool is_rail(Payments__V1__Rail value, err *e) {
-    return protobuf_c_enum_descriptor_get_value(&payments__v1__rail__descriptor, (int)value) !=
-               NULL ||
-           err_set_field(e, ERR_INVALID_ARGUMENT, "RAIL_UNKNOWN", "rail",
-                         "rail is not one of Rail");
-}
-
 static bool filter_of(const payments_service *s, const Payments__V1__ListInboxRequest *r,
                       inbox_listing *l, err *e) {
-    if (!is_rail(r->rail, e)) {
+    if (!filter_connections(s, r->rail, r->connection, l, e)) {
         return false;
     }
-    filter_connections(s, (int)r->rail, l);
     l->filter.limit = (size_t)l->size + 1;
     return filter_states(r, l, e) && filter_times(r, l, e);
 }
@@ -281,7 +282,7 @@ static bool get_tx(db_conn *c, arena *a, void *arg, err *e) {
         (x->with_content && !read_content(c, a, x, e))) {
         return false;
     }
-    x->answer.item = item_to_pb(&x->row, x->kept);
+    x->answer.item = item_to_pb(x->service->o.connections, &x->row, x->kept);
     return true;
 }
 
@@ -310,6 +311,7 @@ static void handle_get(rpc_call *call, void *service, const ProtobufCMessage *re
 typedef struct exception_listing {
     const payments_service *service;
     arena *kept; // of the call
+    int16_t connections[CONNECTIONS_MAX];
     inbox_exception_filter filter;
     Payments__V1__InboxException **out;
     size_t n;
@@ -379,20 +381,21 @@ static bool exceptions_tx(db_conn *c, arena *a, void *arg, err *e) {
     return true;
 }
 
-static bool exception_filter_of(const Payments__V1__ListExceptionsRequest *r,
-                                inbox_exception_filter *f, err *e) {
+static bool exception_filter_of(const connections *k, const Payments__V1__ListExceptionsRequest *r,
+                                int16_t *numbers, inbox_exception_filter *f, err *e) {
     f->of_item = r->inbox_id[0] != '\0';
     f->closed = r->with_closed;
     f->book_id = r->book_id;
     f->reason = str_of(r->reason);
     f->about_book_id = r->about_book_id;
-    f->connection = (int)r->rail;
-    if (!is_rail(r->rail, e)) {
+    f->connections = numbers;
+    if (!pb_connections_of(k, r->rail, r->connection, numbers, &f->n_connections, e)) {
         return false;
     }
-    if (f->of_item ? r->rail != 0 : r->with_closed || r->book_id != 0) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "FILTERS_MIXED", "inbox_id",
-                             "book_id and with_closed go with inbox_id, and rail without it");
+    if (f->of_item ? f->n_connections > 0 : r->with_closed || r->book_id != 0) {
+        return err_set_field(
+            e, ERR_INVALID_ARGUMENT, "FILTERS_MIXED", "inbox_id",
+            "book_id and with_closed go with inbox_id, rail and connection without it");
     }
     return rule_text(f->reason, 0, 64, "", "reason", e) &&
            (!f->of_item || item_name(r->book_id, r->inbox_id, &f->inbox_id, e));
@@ -428,7 +431,7 @@ static void handle_exceptions(rpc_call *call, void *service, const ProtobufCMess
     str filters = {0};
     err e = {0};
     const bool ok = page_size_of(r->page_size, &l.size, &e) &&
-                    exception_filter_of(r, &l.filter, &e) &&
+                    exception_filter_of(s->o.connections, r, l.connections, &l.filter, &e) &&
                     exception_page(r, a, &filters, &l.filter, &e);
     l.size = l.size > EXCEPTIONS_PAGE_MAX ? EXCEPTIONS_PAGE_MAX : l.size;
     l.filter.limit = (size_t)l.size + 1;

@@ -24,6 +24,7 @@ static const merchant *merchant_of(payments_service *s, rpc_call *call, const ch
 // --- reading one -----------------------------------------------------------------------------------------------------------
 
 typedef struct payout_read {
+    const connections *k;
     const merchant *m;
     uuid id;
     bool with_timeline;
@@ -89,7 +90,7 @@ static bool read_tx(db_conn *c, arena *a, void *arg, err *e) {
         return err_set_field(e, ERR_NOT_FOUND, "PAYOUT_NOT_FOUND", "payout_id",
                              "the merchant has no such payout");
     }
-    r->payout = payout_from_row(rows, 0, a);
+    r->payout = payout_from_row(r->k, rows, 0, a);
     if (!r->with_timeline) {
         return true;
     }
@@ -116,6 +117,7 @@ static bool read_one(payments_service *s, rpc_call *call, const char *merchant_i
     if (!rule_uuid(str_of(payout_id), "", "payout_id", &r->id, e)) {
         return false;
     }
+    r->k = s->o.connections;
     r->m = merchant_of(s, call, merchant_id, e);
     return r->m != NULL &&
            db_read(s->o.pool, rpc_deadline_mono_ms(call), rpc_arena(call), read_tx, r, e);
@@ -154,6 +156,7 @@ static void handle_get_timeline(rpc_call *call, void *service, const ProtobufCMe
 // --- listing ---------------------------------------------------------------------------------------------------------------
 
 typedef struct payout_list {
+    const connections *k;
     const merchant *m;
     const Payments__V1__ListPayoutsRequest *r;
     int64_t size;
@@ -161,6 +164,8 @@ typedef struct payout_list {
     uuid from;   // and none with a smaller one than this is wanted
     uuid recipient;
     int16_t *states;
+    int16_t connections[CONNECTIONS_MAX];
+    size_t n_connections; // 0: all
     int64_t from_us, to_us;
     Payments__V1__Payout **out;
     size_t n;
@@ -193,10 +198,10 @@ static db_params *list_params(const payout_list *l, arena *a) {
     } else {
         db_i16_array(p, l->states, r->n_states);
     }
-    if (r->rail == PAYMENTS__V1__RAIL__RAIL_UNSPECIFIED) {
-        db_null(p, OID_INT2);
+    if (l->n_connections == 0) {
+        db_null(p, OID_INT2_ARRAY);
     } else {
-        db_i16(p, (int16_t)r->rail);
+        db_i16_array(p, l->connections, l->n_connections);
     }
     param_text_or_null(p, r->currency);
     if (r->recipient_id[0] == '\0') {
@@ -255,7 +260,7 @@ static bool list_tx(db_conn *c, arena *a, void *arg, err *e) {
         return out_of_memory(e);
     }
     for (size_t i = 0; i < l->n; i++) {
-        l->out[i] = payout_from_row(rows, i, a);
+        l->out[i] = payout_from_row(l->k, rows, i, a);
     }
     return true;
 }
@@ -297,10 +302,8 @@ static bool list_validate(payout_list *l, arena *a, str filters, err *e) {
          !pb_time_us(r->create_time_to, "create_time_to", &l->to_us, e))) {
         return false;
     }
-    if (r->rail != PAYMENTS__V1__RAIL__RAIL_UNSPECIFIED &&
-        r->rail != PAYMENTS__V1__RAIL__RAIL_ACH && r->rail != PAYMENTS__V1__RAIL__RAIL_INSTANT) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "RAIL_UNKNOWN", "rail",
-                             "rail is not one of Rail");
+    if (!pb_connections_of(l->k, r->rail, r->connection, l->connections, &l->n_connections, e)) {
+        return false;
     }
     l->states = ARENA_ARRAY(a, int16_t, r->n_states + 1);
     if (l->states == NULL) {
@@ -325,7 +328,7 @@ static bool list_validate(payout_list *l, arena *a, str filters, err *e) {
 
 static void handle_list_payouts(rpc_call *call, void *service, const ProtobufCMessage *request) {
     payments_service *s = service;
-    payout_list l = {.r = (const Payments__V1__ListPayoutsRequest *)request};
+    payout_list l = {.k = s->o.connections, .r = (const Payments__V1__ListPayoutsRequest *)request};
     Payments__V1__ListPayoutsResponse answer = PAYMENTS__V1__LIST_PAYOUTS_RESPONSE__INIT;
     arena *a = rpc_arena(call);
     str filters = {0};
@@ -353,6 +356,7 @@ static void handle_list_payouts(rpc_call *call, void *service, const ProtobufCMe
 // --- summary ---------------------------------------------------------------------------------------------------------------
 
 typedef struct payout_summary {
+    const connections *k;
     const merchant *m;
     Payments__V1__SummarizePayoutsResponse answer;
 } payout_summary;
@@ -367,13 +371,15 @@ static bool summary_tx(db_conn *c, arena *a, void *arg, err *e) {
         return false;
     }
     x->answer.n_lines = 0;
-    x->answer.lines = arena_must(
-        a, (db_count(rows) + 1) * sizeof *x->answer.lines); // states x rails x currencies: few
+    x->answer.lines =
+        arena_must(a, (db_count(rows) + 1) *
+                          sizeof *x->answer.lines); // states x connections x currencies: few
     for (size_t i = 0; i < db_count(rows); i++) {
         Payments__V1__PayoutSummaryLine *line = ARENA_NEW(a, Payments__V1__PayoutSummaryLine);
         payments__v1__payout_summary_line__init(line);
         line->state = (Payments__V1__PayoutState)db_get_i16(rows, i, 0);
-        line->rail = (Payments__V1__Rail)db_get_i16(rows, i, 1);
+        line->rail = pb_rail(x->k, db_get_i16(rows, i, 1));
+        line->connection = pb_connection(x->k, db_get_i16(rows, i, 1), a);
         line->currency = pb_text(a, db_get_str(rows, i, 2));
         line->count = db_get_i64(rows, i, 3);
         line->sum_minor = pb_text(a, db_get_str(rows, i, 4));
@@ -386,7 +392,8 @@ static void handle_summarize(rpc_call *call, void *service, const ProtobufCMessa
     payments_service *s = service;
     const Payments__V1__SummarizePayoutsRequest *r =
         (const Payments__V1__SummarizePayoutsRequest *)request;
-    payout_summary x = {.answer = PAYMENTS__V1__SUMMARIZE_PAYOUTS_RESPONSE__INIT};
+    payout_summary x = {.k = s->o.connections,
+                        .answer = PAYMENTS__V1__SUMMARIZE_PAYOUTS_RESPONSE__INIT};
     err e = {0};
     x.m = merchant_of(s, call, r->merchant_id, &e);
     if (x.m == NULL ||

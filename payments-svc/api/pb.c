@@ -137,7 +137,50 @@ Payments__V1__ItemError *pb_item_error(arena *a, const err *e) {
     return x;
 }
 
-Payments__V1__Payout *payout_from_row(const db_rows *rows, size_t i, arena *a) {
+Payments__V1__Rail pb_rail(const connections *k, int number) {
+    const connection_info *found = connections_of(k, number);
+    return found == NULL ? PAYMENTS__V1__RAIL__RAIL_UNSPECIFIED
+                         : (Payments__V1__Rail)found->scheme_id;
+}
+
+char *pb_connection(const connections *k, int number, arena *a) {
+    const connection_info *found = connections_of(k, number);
+    char *name =
+        found == NULL ? arena_printf(a, "connection %d", number) : pb_text(a, str_of(found->name));
+    ASSERT(name != NULL);
+    return name;
+}
+
+bool pb_connections_of(const connections *k, Payments__V1__Rail scheme, const char *name,
+                       int16_t *out, size_t *n, err *e) {
+    size_t n_known = 0;
+    const connection_info *known = connections_all(k, &n_known);
+    *n = 0;
+    if (protobuf_c_enum_descriptor_get_value(&payments__v1__rail__descriptor, (int)scheme) == NULL) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "RAIL_UNKNOWN", "rail",
+                             "rail is not one of Rail");
+    }
+    if (scheme == PAYMENTS__V1__RAIL__RAIL_UNSPECIFIED && name[0] == '\0') {
+        return true;
+    }
+    if (name[0] != '\0' && connection_named(known, n_known, str_of(name)) == NULL) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "CONNECTION_UNKNOWN", "connection",
+                             "there is no such connection");
+    }
+    for (size_t i = 0; i < n_known; i++) {
+        if ((scheme == PAYMENTS__V1__RAIL__RAIL_UNSPECIFIED || (int)scheme == known[i].scheme_id) &&
+            (name[0] == '\0' || str_eq_c(str_of(name), known[i].name))) {
+            out[(*n)++] = (int16_t)known[i].id;
+        }
+    }
+    if (*n == 0) {
+        out[(*n)++] = 0; // nothing is of both, and no connection has this number
+    }
+    return true;
+}
+
+Payments__V1__Payout *payout_from_row(const connections *k, const db_rows *rows, size_t i,
+                                      arena *a) {
     Payments__V1__Payout *p = ARENA_NEW(a, Payments__V1__Payout);
     payments__v1__payout__init(p);
     p->payout_id = uuid_text(a, db_get_uuid(rows, i, 0));
@@ -145,7 +188,8 @@ Payments__V1__Payout *payout_from_row(const db_rows *rows, size_t i, arena *a) {
     p->recipient_id = uuid_text(a, db_get_uuid(rows, i, 2));
     p->amount_minor = db_get_i64(rows, i, 3);
     p->currency = pb_text(a, db_get_str(rows, i, 4));
-    p->rail = (Payments__V1__Rail)db_get_i16(rows, i, 5);
+    p->rail = pb_rail(k, db_get_i16(rows, i, 5));
+    p->connection = pb_connection(k, db_get_i16(rows, i, 5), a);
     p->state = (Payments__V1__PayoutState)db_get_i16(rows, i, 6);
     // Of a payout on its way the saga already knows why it will end; that is not said before it has ended so.
     const bool ended_badly = p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_FAILED ||

@@ -58,17 +58,20 @@ static bool read_token(const Payments__V1__ProveBookRequest *r, recon_progress *
 // --- messages ----------------------------------------------------------------------------------------------------------
 
 typedef struct proof {
+    const connections *k;
     rpc_call *call;
     const Payments__V1__ProveBookRequest *request;
     arena *a; // of one message
 } proof;
 
-static Payments__V1__PayoutDifference *difference_to_pb(const recon_difference *d, arena *a) {
+static Payments__V1__PayoutDifference *difference_to_pb(const connections *k,
+                                                        const recon_difference *d, arena *a) {
     Payments__V1__PayoutDifference *out = ARENA_NEW(a, Payments__V1__PayoutDifference);
     payments__v1__payout_difference__init(out);
     out->payout_id = uuid_text(a, d->payout->payout_id);
     out->merchant_id = (char *)d->payout->merchant_id;
-    out->rail = (Payments__V1__Rail)d->payout->rail;
+    out->rail = pb_rail(k, d->payout->rail);
+    out->connection = pb_connection(k, d->payout->rail, a);
     out->currency = (char *)d->payout->currency;
     out->state = (Payments__V1__PayoutState)d->payout->state;
     out->figure = (char *)d->what.figure;
@@ -77,28 +80,34 @@ static Payments__V1__PayoutDifference *difference_to_pb(const recon_difference *
     return out;
 }
 
-static Payments__V1__ProvenPayout *payout_to_pb(int64_t book_id, const recon_payout *p, arena *a) {
+static Payments__V1__ProvenPayout *payout_to_pb(const connections *k, int64_t book_id,
+                                                const recon_payout *p, arena *a) {
     Payments__V1__ProvenPayout *out = ARENA_NEW(a, Payments__V1__ProvenPayout);
     payments__v1__proven_payout__init(out);
     out->payout_id = uuid_text(a, p->payout_id);
     out->merchant_id = (char *)p->merchant_id;
-    out->rail = (Payments__V1__Rail)p->rail;
+    out->rail = pb_rail(k, p->rail);
+    out->connection = pb_connection(k, p->rail, a);
     out->currency = (char *)p->currency;
     out->amount_minor = p->saga.amount;
     out->state = (Payments__V1__PayoutState)p->state;
     out->bank_reference = arena_must(a, BANK_REFERENCE_MAX);
-    bank_reference(book_id, p->rail, p->intent_id, out->bank_reference);
+    bank_reference(book_id, (int)out->rail, p->intent_id, out->bank_reference);
     out->at_bank_minor = p->found.at_bank;
     return out;
 }
 
-static Payments__V1__ProvenAccount *account_to_pb(const recon_account *x, arena *a) {
+static Payments__V1__ProvenAccount *account_to_pb(const connections *k, const recon_account *x,
+                                                  arena *a) {
     Payments__V1__ProvenAccount *out = ARENA_NEW(a, Payments__V1__ProvenAccount);
     payments__v1__proven_account__init(out);
-    const bool owed = x->rail == RECON_RECEIVABLE;
+    const bool owed = x->rail == RECON_RECEIVABLE, bank = x->rail == RECON_BANK;
     out->account_id = owed ? (char *)"" : uuid_text(a, x->account_id);
-    out->kind = (char *)(owed ? "RECEIVABLE" : x->rail == RECON_BANK ? "BANK" : "TRANSIT");
-    out->rail = owed ? PAYMENTS__V1__RAIL__RAIL_UNSPECIFIED : (Payments__V1__Rail)x->rail;
+    out->kind = (char *)(owed ? "RECEIVABLE" : bank ? "BANK" : "TRANSIT");
+    if (!owed && !bank) {
+        out->rail = pb_rail(k, x->rail);
+        out->connection = pb_connection(k, x->rail, a);
+    }
     out->currency = (char *)x->currency;
     out->expected_posted_minor = x->expected_posted;
     out->found_posted_minor = x->found_posted;
@@ -118,7 +127,7 @@ static bool send_payouts(proof *f, const recon_part *part) {
         m.payouts = items;
         for (; m.n_payouts < MESSAGE_ITEMS && at + m.n_payouts < part->n_payouts; m.n_payouts++) {
             items[m.n_payouts] =
-                payout_to_pb(f->request->book_id, &part->payouts[at + m.n_payouts], f->a);
+                payout_to_pb(f->k, f->request->book_id, &part->payouts[at + m.n_payouts], f->a);
         }
         ok = rpc_write(f->call, &m.base);
         arena_reset(f->a);
@@ -136,7 +145,7 @@ static bool send_differences(proof *f, const recon_part *part) {
         for (; m.n_differences < MESSAGE_ITEMS && at + m.n_differences < part->n_differences;
              m.n_differences++) {
             items[m.n_differences] =
-                difference_to_pb(&part->differences[at + m.n_differences], f->a);
+                difference_to_pb(f->k, &part->differences[at + m.n_differences], f->a);
         }
         ok = rpc_write(f->call, &m.base);
         arena_reset(f->a);
@@ -153,7 +162,7 @@ static bool on_part(void *arg, const recon_part *part) {
     m.payouts_compared = (int64_t)part->n_payouts;
     m.accounts = accounts;
     for (size_t i = 0; i < part->n_accounts; i++) {
-        accounts[m.n_accounts++] = account_to_pb(&part->accounts[i], f->a);
+        accounts[m.n_accounts++] = account_to_pb(f->k, &part->accounts[i], f->a);
     }
     if (!part->last) {
         m.resume_token = make_token(f->request, part->progress, f->a);
@@ -191,7 +200,8 @@ static void handle_prove_book(rpc_call *call, void *service, const ProtobufCMess
         rpc_fail(call, &e);
         return;
     }
-    proof f = {.call = call, .request = r, .a = arena_create(PROOF_ARENA_MAX)};
+    proof f = {
+        .k = s->o.connections, .call = call, .request = r, .a = arena_create(PROOF_ARENA_MAX)};
     const recon_job job = {.pool = s->o.stream_pool,
                            .ledger = s->o.ledger,
                            .book_id = r->book_id,

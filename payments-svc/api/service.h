@@ -3,7 +3,7 @@
 #ifndef API_SERVICE_H
 #define API_SERVICE_H
 
-#include "connections/connections.h"
+#include "connections/registry.h"
 #include "crypto/crypto.h"
 #include "db/db.h"
 #include "domain/rules.h"
@@ -27,9 +27,8 @@ typedef struct payments_service_options {
     inbox *inbox;        // what banks say
     const rule_rail *rails;
     size_t n_rails;
-    const connection_info *connections; // all that are known, also those that are switched off
-    size_t n_connections;
-    int64_t books_count; // new merchants are spread over books 1 … books_count
+    connections *connections; // all that are known, also those that are switched off
+    int64_t books_count;      // new merchants are spread over books 1 … books_count
     int64_t ledger_timeout_ms;
     int64_t recon_window; // payouts that a proof compares in one reading of the journal
     int64_t deposit_amount_max, deposit_balance_max; // minor units: see deposits/deposits.h

@@ -77,8 +77,17 @@ bool pb_is_known(const ProtobufCMessage *m, const char *path, err *e) WARN_UNUSE
 Payments__V1__ItemError *pb_item_error(arena *a, const err *e);
 bool out_of_memory(err *e); // RESOURCE_EXHAUSTED, returns false
 
+// How a connection is told: its scheme and its name. One that is not known here has no scheme, and its number for a name. @arena
+Payments__V1__Rail pb_rail(const connections *k, int number);
+char *pb_connection(const connections *k, int number, arena *a);
+// The numbers that both filters leave: any rail, and any name, when they are unspecified and empty. *n is 0 for all of them.
+// INVALID_ARGUMENT when there is no such rail or connection. out holds CONNECTIONS_MAX.
+bool pb_connections_of(const connections *k, Payments__V1__Rail scheme, const char *name,
+                       int16_t *out, size_t *n, err *e) WARN_UNUSED;
+
 // The payout of a row of PAYOUT_COLUMNS (store/payments_sql.c). @arena
-Payments__V1__Payout *payout_from_row(const db_rows *rows, size_t i, arena *a);
+Payments__V1__Payout *payout_from_row(const connections *k, const db_rows *rows, size_t i,
+                                      arena *a);
 bool payout_is_terminal(Payments__V1__PayoutState s);
 uuid payout_lowest_id(int64_t wall_ms); // of those that are made at a time: UUIDv7 begins with it
 

@@ -14,7 +14,8 @@ enum {
     CONTENT_SHOWN_MAX = 95 * 30000 // whole lines; an answer stays below 4 MiB
 };
 
-static Payments__V1__Submission *submission_to_pb(const submission_row *s, arena *a) {
+static Payments__V1__Submission *submission_to_pb(const connections *k, const submission_row *s,
+                                                  arena *a) {
     Payments__V1__Submission *out = ARENA_NEW(a, Payments__V1__Submission);
     char *hex = arena_alloc(a, 2 * s->sha256.len + 1);
     ASSERT(out != NULL && hex != NULL);
@@ -22,7 +23,8 @@ static Payments__V1__Submission *submission_to_pb(const submission_row *s, arena
     str_hex((const uint8_t *)s->sha256.ptr, s->sha256.len, hex);
     out->submission_id = uuid_text(a, s->id);
     out->book_id = s->book_id;
-    out->rail = (Payments__V1__Rail)s->connection;
+    out->rail = pb_rail(k, s->connection);
+    out->connection = pb_connection(k, s->connection, a);
     out->name = pb_text(a, s->name);
     out->origin = pb_text(a, s->origin);
     out->state = (Payments__V1__SubmissionState)s->state;
@@ -46,8 +48,10 @@ static Payments__V1__Submission *submission_to_pb(const submission_row *s, arena
 // --- listing -------------------------------------------------------------------------------------------------------------
 
 typedef struct submission_listing {
+    const connections *k;
     submission_filter filter;
     int16_t states[SUBMISSION_STATES_END];
+    int16_t connections[CONNECTIONS_MAX];
     Payments__V1__Submission **out;
     size_t n;
     int64_t size;
@@ -70,7 +74,7 @@ static bool list_tx(db_conn *c, arena *a, void *arg, err *e) {
         return out_of_memory(e);
     }
     for (size_t i = 0; i < l->n; i++) {
-        l->out[i] = submission_to_pb(&rows[i], a);
+        l->out[i] = submission_to_pb(l->k, &rows[i], a);
         l->last = (int64_t)i < l->size ? rows[i].id : l->last;
     }
     return true;
@@ -102,12 +106,13 @@ static bool filter_of(const Payments__V1__ListSubmissionsRequest *r, submission_
     for (int16_t state = 1; r->n_states == 0 && state < SUBMISSION_STATES_END; state++) {
         l->states[f->n_states++] = state;
     }
-    if ((r->from_time != NULL && !pb_time_us(r->from_time, "from_time", &from_us, e)) ||
+    if (!pb_connections_of(l->k, r->rail, r->connection, l->connections, &f->n_connections, e) ||
+        (r->from_time != NULL && !pb_time_us(r->from_time, "from_time", &from_us, e)) ||
         (r->to_time != NULL && !pb_time_us(r->to_time, "to_time", &to_us, e))) {
         return false;
     }
     f->states = l->states;
-    f->connection = (int)r->rail;
+    f->connections = l->connections;
     f->from = from_us > 0 ? id_of_time(from_us) : (uuid){{0}};
     memset(f->before.b, 0xff, sizeof f->before.b);
     f->before = r->to_time != NULL ? id_of_time(to_us > 0 ? to_us : 0) : f->before;
@@ -139,6 +144,7 @@ static void handle_list(rpc_call *call, void *service, const ProtobufCMessage *r
         rpc_fail(call, &e);
         return;
     }
+    l->k = s->o.connections;
     const bool ok =
         page_size_of(r->page_size, &l->size, &e) && filter_of(r, l, &e) &&
         filter_hash(r, a, &filters, &e) &&
@@ -265,7 +271,7 @@ static void handle_get(rpc_call *call, void *service, const ProtobufCMessage *re
         rpc_fail(call, &e);
         return;
     }
-    x.answer.submission = submission_to_pb(&x.row, a);
+    x.answer.submission = submission_to_pb(s->o.connections, &x.row, a);
     if (x.with_content) {
         show_content(s, &x, a);
     }

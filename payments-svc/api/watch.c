@@ -55,7 +55,7 @@ static int64_t updated_us(const Payments__V1__Payout *p) {
 }
 
 static void take_row(watch *w, const db_rows *rows, size_t i, arena *a) {
-    Payments__V1__Payout *p = payout_from_row(rows, i, a);
+    Payments__V1__Payout *p = payout_from_row(w->s->o.connections, rows, i, a);
     const uuid id = db_get_uuid(rows, i, 0);
     const void *word = map_get(w->known, id);
     const watched was = unpack_watched(word);

@@ -102,7 +102,7 @@ struct connections {
     pthread_mutex_t adding; // one adds at a time
     connection_info list[CONNECTIONS_MAX];
     char names[CONNECTIONS_MAX][NAME_MAX_LEN]; // of those that are switched off
-    atomic_size_t n; // entries below it are complete and never change
+    atomic_size_t n;                           // entries below it are complete and never change
 };
 
 connections *connections_create(const connection_scheme *schemes, size_t n) {
@@ -179,8 +179,7 @@ bool connections_refresh(connections *k, db_conn *c, arena *a, err *e) {
         }
         const size_t at = atomic_load_explicit(&k->n, memory_order_relaxed);
         memcpy(k->names[at], name.ptr, name.len);
-        const connection_info off =
-            switched_off(k, number, k->names[at], db_get_i16(rows, i, 2));
+        const connection_info off = switched_off(k, number, k->names[at], db_get_i16(rows, i, 2));
         connections_add(k, &off);
     }
     ASSERT(pthread_mutex_unlock(&k->adding) == 0);
@@ -193,8 +192,7 @@ static bool load(db_conn *c, arena *a, void *arg, err *e) {
 
 bool connections_load(connections *k, db_pool *pool, err *e) {
     arena *a = arena_create((size_t)1 << 20);
-    const bool ok =
-        db_read(pool, clock_mono_ms(clock_system()) + TIMEOUT_MS, a, load, k, e);
+    const bool ok = db_read(pool, clock_mono_ms(clock_system()) + TIMEOUT_MS, a, load, k, e);
     arena_destroy(a);
     return ok;
 }

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
+
 typedef struct field_path {
     char text[64];
 } field_path;
@@ -129,22 +131,43 @@ bool rule_amount(int64_t amount_minor, const char *path, err *e) {
     return true;
 }
 
-bool rule_rail_carries(const rule_rail *rails, size_t n_rails, int rail, str currency_code,
-                       int64_t amount_minor, const char *path, err *e) {
+bool rule_connection(const rule_rail *rails, size_t n_rails, int rail, str connection,
+                     const char *path, int *id, err *e) {
     const field_path f_rail = path_of(path, "rail");
-    const field_path f_currency = path_of(path, "currency");
-    const field_path f_amount = path_of(path, "amount_minor");
+    const field_path f_connection = path_of(path, "connection");
     const rule_rail *found = NULL;
     for (size_t i = 0; i < n_rails; i++) {
-        if (rails[i].id == rail) {
+        if (connection.len > 0 ? str_eq_c(connection, rails[i].name)
+                               : rails[i].is_default && rails[i].scheme == rail) {
             found = &rails[i];
         }
+    }
+    if (found == NULL && connection.len > 0) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "CONNECTION_NOT_AVAILABLE", f_connection.text,
+                             "%s must name a connection that is switched on", f_connection.text);
     }
     if (found == NULL) {
         return err_set_field(e, ERR_INVALID_ARGUMENT,
                              rail == 0 ? "FIELD_MISSING" : "RAIL_NOT_AVAILABLE", f_rail.text,
                              "%s must name a rail that is switched on", f_rail.text);
     }
+    if (rail != 0 && rail != found->scheme) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "CONNECTION_OF_ANOTHER_RAIL",
+                             f_connection.text, "connection %s is of another rail", found->name);
+    }
+    *id = found->id;
+    return true;
+}
+
+bool rule_rail_carries(const rule_rail *rails, size_t n_rails, int id, str currency_code,
+                       int64_t amount_minor, const char *path, err *e) {
+    const field_path f_currency = path_of(path, "currency");
+    const field_path f_amount = path_of(path, "amount_minor");
+    const rule_rail *found = NULL;
+    for (size_t i = 0; i < n_rails; i++) {
+        found = rails[i].id == id ? &rails[i] : found;
+    }
+    ASSERT(found != NULL);
     if (!list_has(found->currencies, currency_code)) {
         return err_set_field(e, ERR_INVALID_ARGUMENT, "CURRENCY_NOT_SUPPORTED_BY_RAIL",
                              f_currency.text, "rail %s carries %s only", found->name,

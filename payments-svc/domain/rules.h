@@ -21,9 +21,11 @@ enum {
     RULE_CURRENCIES_MAX = 16
 };
 
-// What a rail can carry; filled from the rails that are switched on.
+// What a connection can carry; filled from those that are switched on.
 typedef struct rule_rail {
-    int id;
+    int id;          // its number
+    int scheme;      // payments.v1.Rail
+    bool is_default; // of its scheme: carries what names no connection
     const char *name;
     const char *currencies; // comma-separated
     int64_t amount_max;
@@ -37,8 +39,12 @@ bool rule_text(str s, size_t min, size_t max, const char *path, const char *name
 bool rule_uuid(str s, const char *path, const char *name, uuid *out, err *e) WARN_UNUSED;
 bool rule_currency(str s, const char *path, const currency **out, err *e) WARN_UNUSED;
 bool rule_amount(int64_t amount_minor, const char *path, err *e) WARN_UNUSED;
-// The rail exists, carries the currency, and the amount is within its limit.
-bool rule_rail_carries(const rule_rail *rails, size_t n_rails, int rail, str currency_code,
+// What carries a payout that names a rail (0: none), a connection (empty: none), or both: *id is its number. Both must agree, and it
+// must be switched on.
+bool rule_connection(const rule_rail *rails, size_t n_rails, int rail, str connection,
+                     const char *path, int *id, err *e) WARN_UNUSED;
+// The connection id, which is one of these, carries the currency, and the amount is within its limit.
+bool rule_rail_carries(const rule_rail *rails, size_t n_rails, int id, str currency_code,
                        int64_t amount_minor, const char *path, err *e) WARN_UNUSED;
 // ABA routing number with its check digit (USD), or IFSC (INR).
 bool rule_routing_code(str code, str currency_code, const char *path, err *e) WARN_UNUSED;

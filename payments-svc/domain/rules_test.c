@@ -9,8 +9,8 @@
 #include "domain/ids.h"
 #include "domain/rules.h"
 
-static const rule_rail RAILS[] = {{1, "ach", "USD", 9999999999},
-                                  {2, "instant", "INR,USD", 100000000}};
+static const rule_rail RAILS[] = {{1, 1, true, "ach", "USD", 9999999999},
+                                  {2, 2, true, "instant", "INR,USD", 100000000}};
 
 static void refused(bool ok, const err *e, const char *reason, const char *field) {
     assert_false(ok);
@@ -65,9 +65,48 @@ static void test_rail_carries__currency_and_limit(void **state) {
             "AMOUNT_TOO_LARGE", "payout.amount_minor");
     refused(rule_rail_carries(RAILS, 2, 1, STR("INR"), 1, "", &e), &e,
             "CURRENCY_NOT_SUPPORTED_BY_RAIL", "currency");
-    refused(rule_rail_carries(RAILS, 2, 0, STR("USD"), 1, "", &e), &e, "FIELD_MISSING", "rail");
-    refused(rule_rail_carries(RAILS, 2, 9, STR("USD"), 1, "", &e), &e, "RAIL_NOT_AVAILABLE",
-            "rail");
+}
+
+static void test_connection__is_named_or_its_rails_own(void **state) {
+    (void)state;
+    static const rule_rail some[] = {{3, 1, false, "wells", "USD", 100},
+                                     {4, 1, true, "chase", "USD", 100},
+                                     {2, 2, true, "instant", "USD", 100},
+                                     {7, 2, false, "fast", "USD", 100}};
+    static const struct {
+        int rail;
+        const char *connection;
+        int id;
+        const char *reason, *field;
+    } CASES[] = {
+        {1, "", 4, NULL, NULL},
+        {2, "", 2, NULL, NULL},
+        {1, "wells", 3, NULL, NULL},
+        {0, "wells", 3, NULL, NULL},
+        {0, "fast", 7, NULL, NULL},
+        {0, "", 0, "FIELD_MISSING", "rail"},
+        {9, "", 0, "RAIL_NOT_AVAILABLE", "rail"},
+        {1, "ach", 0, "CONNECTION_NOT_AVAILABLE", "connection"},
+        {0, "Wells", 0, "CONNECTION_NOT_AVAILABLE", "connection"},
+        {2, "wells", 0, "CONNECTION_OF_ANOTHER_RAIL", "connection"},
+        {9, "fast", 0, "CONNECTION_OF_ANOTHER_RAIL", "connection"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        int id = 0;
+        err e = {0};
+        const bool ok =
+            rule_connection(some, 4, CASES[i].rail, str_of(CASES[i].connection), "", &id, &e);
+        if (CASES[i].reason == NULL) {
+            assert_true(ok);
+            assert_int_equal(id, CASES[i].id);
+        } else {
+            refused(ok, &e, CASES[i].reason, CASES[i].field);
+        }
+    }
+    // The rail's own one is switched off: nothing else is taken in its place.
+    int id = 0;
+    err e = {0};
+    refused(rule_connection(some, 1, 1, STR(""), "", &id, &e), &e, "RAIL_NOT_AVAILABLE", "rail");
 }
 
 static void test_amount__zero_and_negative__refused(void **state) {
@@ -153,6 +192,7 @@ int main(void) {
         cmocka_unit_test(test_aba_check_digit__any_single_digit_changed__refused),
         cmocka_unit_test(test_routing_code__by_currency),
         cmocka_unit_test(test_rail_carries__currency_and_limit),
+        cmocka_unit_test(test_connection__is_named_or_its_rails_own),
         cmocka_unit_test(test_amount__zero_and_negative__refused),
         cmocka_unit_test(test_merchant_id__shape),
         cmocka_unit_test(test_text__limits_and_control_characters),

@@ -23,7 +23,8 @@ typedef struct payout_request {
     str recipient_id; // UUID
     int64_t amount;   // minor units
     const char *currency;
-    int rail;
+    int rail;       // payments.v1.Rail; 0: the connection's
+    str connection; // by name; empty: the rail's
     str external_reference, description;
     const char
         *path; // where it stands in what the caller sent; begins the names of fields: "payouts[3]."
@@ -39,7 +40,7 @@ typedef struct payout_accepted {
     uuid intent_id, recipient_id;
     int64_t amount;
     str currency;
-    int rail;
+    int rail; // number of the connection
     str external_reference, description;
     int64_t created_us; // 0 where it was only checked
     bool replayed;      // accepted before, under the same key

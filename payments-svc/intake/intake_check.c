@@ -41,7 +41,8 @@ static bool item_validate(const intake_options *o, const merchant *m, intake_ite
         return false;
     }
     if (!rule_amount(w->amount, path, e) || !rule_currency(ccy, path, &found, e) ||
-        !rule_rail_carries(o->rails, o->n_rails, w->rail, ccy, w->amount, path, e) ||
+        !rule_connection(o->rails, o->n_rails, w->rail, w->connection, path, &it->rail, e) ||
+        !rule_rail_carries(o->rails, o->n_rails, it->rail, ccy, w->amount, path, e) ||
         (w->recipient_currency == NULL &&
          !rule_uuid(w->recipient_id, path, "recipient_id", &it->recipient_id, e)) ||
         !rule_text(w->external_reference, 0, RULE_REFERENCE_MAX, path, "external_reference", e) ||
@@ -256,7 +257,7 @@ static void accepted_now(const intake_item *it, payout_accepted *p) {
                            .recipient_id = it->recipient_id,
                            .amount = w->amount,
                            .currency = str_of(w->currency),
-                           .rail = w->rail,
+                           .rail = it->rail,
                            .external_reference = w->external_reference,
                            .description = w->description,
                            .created_us = it->created_us};

@@ -11,6 +11,7 @@ typedef struct intake_item {
     const payout_request *wanted;
     idem_entry idem;
     uuid intent_id;
+    int rail;          // number of the connection; 0 when the item is invalid
     uuid recipient_id; // nil when the request's is no UUID, and then the item is invalid
     // An earlier item of this gathering with the same key: if the key is new, its answer is this one's.
     struct intake_item *same_key;

@@ -34,7 +34,7 @@ static bool copy_payouts(const intake_batch *b, db_conn *c, err *e) {
         db_copy_uuid(w, it->recipient_id);
         db_copy_i64(w, it->wanted->amount);
         db_copy_text(w, str_of(it->wanted->currency));
-        db_copy_i16(w, (int16_t)it->wanted->rail);
+        db_copy_i16(w, (int16_t)it->rail);
         db_copy_text(w, it->wanted->external_reference);
         db_copy_text(w, it->wanted->description);
         db_copy_time(w, it->created_us);
@@ -56,7 +56,7 @@ static bool copy_sagas(const intake_batch *b, db_conn *c, int64_t now_us, err *e
         db_copy_row(w);
         db_copy_i64(w, b->book_id);
         db_copy_uuid(w, b->fresh[i]->payout_id);
-        db_copy_i16(w, (int16_t)b->fresh[i]->wanted->rail);
+        db_copy_i16(w, (int16_t)b->fresh[i]->rail);
         db_copy_i16(w, STEP_RESERVE);
         db_copy_i16(w, 0);
         db_copy_i16(w, STATE_PENDING);

@@ -30,10 +30,9 @@ bool deadlines_no_memory(err *e) {
 }
 
 const char *deadlines_connection_name(const deadlines *d, int id, arena *a) {
-    for (size_t i = 0; i < d->n_connections; i++) {
-        if (d->connections[i].id == id) {
-            return d->connections[i].name;
-        }
+    const connection_info *known = connections_of(d->connections, id);
+    if (known != NULL) {
+        return known->name;
     }
     const char *name = arena_printf(a, "connection %d", id);
     return name != NULL ? name : "connection";
@@ -117,16 +116,17 @@ static bool find_overdue(const deadlines *d, db_conn *c, const int64_t *books, s
                          int64_t now_us, arena *a, db_rows **rows, err *e) {
     int16_t rails[CONNECTIONS_MAX * DEADLINES_STEPS], steps[CONNECTIONS_MAX * DEADLINES_STEPS];
     int64_t before[CONNECTIONS_MAX * DEADLINES_STEPS];
-    size_t n = 0;
-    for (size_t i = 0; i < d->n_connections; i++) {
-        const bool down = is_down(&d->connections[i]);
-        for (size_t k = 0; d->connections[i].on && k < DEADLINES_STEPS; k++) {
+    size_t n = 0, n_known = 0;
+    const connection_info *known = connections_all(d->connections, &n_known);
+    for (size_t i = 0; i < n_known; i++) {
+        const bool down = is_down(&known[i]);
+        for (size_t k = 0; known[i].on && k < DEADLINES_STEPS; k++) {
             if (down && (DEADLINES_STEP[k] == STEP_EXECUTE || DEADLINES_STEP[k] == STEP_RESOLVE)) {
                 continue;
             }
-            rails[n] = (int16_t)d->connections[i].id;
+            rails[n] = (int16_t)known[i].id;
             steps[n] = DEADLINES_STEP[k];
-            before[n] = now_us - allowed_s(d, &d->connections[i], steps[n]) * US_PER_S;
+            before[n] = now_us - allowed_s(d, &known[i], steps[n]) * US_PER_S;
             n++;
         }
     }
@@ -235,9 +235,10 @@ static bool see_switched_off(const deadlines *d, db_conn *c, const int64_t *book
                              int64_t now_us, arena *a, err *e) {
     int16_t off[CONNECTIONS_MAX];
     bool is_on[CONNECTIONS_MAX + 1] = {false};
-    size_t n_off = 0;
-    for (size_t i = 0; i < d->n_connections; i++) {
-        is_on[d->connections[i].id] = d->connections[i].on;
+    size_t n_off = 0, n_known = 0;
+    const connection_info *known = connections_all(d->connections, &n_known);
+    for (size_t i = 0; i < n_known; i++) {
+        is_on[known[i].id] = known[i].on;
     }
     for (int id = 1; id <= CONNECTIONS_MAX; id++) {
         if (!is_on[id]) {
@@ -290,9 +291,10 @@ static bool see_switched_off(const deadlines *d, db_conn *c, const int64_t *book
 static bool see_down(const deadlines *d, db_conn *c, int64_t now_us, arena *a, err *e) {
     case_new cases[CONNECTIONS_MAX];
     str back[CONNECTIONS_MAX];
-    size_t n = 0, n_back = 0;
-    for (size_t i = 0; i < d->n_connections; i++) {
-        const connection_info *k = &d->connections[i];
+    size_t n = 0, n_back = 0, n_known = 0;
+    const connection_info *known = connections_all(d->connections, &n_known);
+    for (size_t i = 0; i < n_known; i++) {
+        const connection_info *k = &known[i];
         const int64_t since_us = is_down(k) ? k->down_since_us(k->arg, k->id) : 0;
         if (since_us == 0) {
             back[n_back++] = str_of(k->name);
@@ -326,17 +328,12 @@ static bool run(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {
            deadlines_inbox(d, c, now_us, a, e);
 }
 
-deadlines *deadlines_create(const deadlines_settings *settings, const connection_info *connections,
-                            size_t n) {
-    ASSERT(n <= CONNECTIONS_MAX);
+deadlines *deadlines_create(const deadlines_settings *settings, connections *known) {
     deadlines *d = calloc(1, sizeof *d);
     ASSERT(d != NULL);
     d->settings = *settings;
-    for (size_t i = 0; i < n; i++) {
-        ASSERT(connections[i].id >= 1 && connections[i].id <= CONNECTIONS_MAX);
-        d->connections[d->n_connections++] = connections[i];
-    }
-    d->gauges = gauges_create(d);
+    d->connections = known;
+    d->gauges = gauges_create();
     return d;
 }
 

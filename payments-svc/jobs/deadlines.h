@@ -2,7 +2,7 @@
 #ifndef JOBS_DEADLINES_H
 #define JOBS_DEADLINES_H
 
-#include "connections/connections.h"
+#include "connections/registry.h"
 #include "jobs/jobs.h"
 
 // How long a payout may stand at a step, in seconds.
@@ -15,9 +15,8 @@ typedef struct deadlines_settings {
 
 typedef struct deadlines deadlines;
 
-// Copies the options' arrays; names must outlive it.
-deadlines *deadlines_create(const deadlines_settings *settings, const connection_info *connections,
-                            size_t n);
+// known must outlive it.
+deadlines *deadlines_create(const deadlines_settings *settings, connections *known);
 void deadlines_destroy(deadlines *d); // accepts NULL; after jobs_stop
 // The jobs of this file and of gauges.c; at most DEADLINES_JOBS.
 enum { DEADLINES_JOBS = 2 };

@@ -14,12 +14,11 @@ extern const int16_t DEADLINES_STEP[DEADLINES_STEPS];
 
 struct deadlines {
     deadlines_settings settings;
-    connection_info connections[CONNECTIONS_MAX];
-    size_t n_connections;
+    connections *connections;
     gauges *gauges;
 };
 
-gauges *gauges_create(const deadlines *d);
+gauges *gauges_create(void);
 void gauges_destroy(gauges *g);
 // The job: reads the database, and sets this process's gauges.
 bool gauges_read(db_conn *c, int64_t now_us, arena *a, void *arg, err *e);
@@ -39,7 +38,7 @@ bool deadlines_close(db_conn *c, const deadlines_closing *what, int64_t now_us, 
 bool deadlines_inbox(const deadlines *d, db_conn *c, int64_t now_us, arena *a, err *e);
 
 bool deadlines_no_memory(err *e); // sets RESOURCE_EXHAUSTED, returns false
-// "ach"; "connection 7" of one that this version does not know. @arena or static
+// "ach"; "connection 7" of one that is not known here. @arena, or as long as the registry
 const char *deadlines_connection_name(const deadlines *d, int id, arena *a);
 
 #endif

@@ -20,6 +20,7 @@ typedef struct named_gauge {
 
 struct gauges {
     metric *step[CONNECTIONS_MAX][DEADLINES_STEPS];
+    size_t n_connections;              // that have theirs
     named_gauge held[REASONS_MAX + 1]; // the last stands for all others
     size_t n_held;
     named_gauge kinds[KINDS_MAX];
@@ -46,17 +47,21 @@ static metric *gauge_of(const char *name, const char *help, const char *format, 
     return metric_gauge(name, labels, help);
 }
 
-gauges *gauges_create(const deadlines *d) {
-    gauges *g = calloc(1, sizeof *g);
-    ASSERT(g != NULL);
-    for (size_t i = 0; i < d->n_connections; i++) {
+// Connections become known at any time, in the order in which the registry has them.
+static void make_steps(gauges *g, const connection_info *known, size_t n) {
+    for (; g->n_connections < n; g->n_connections++) {
         for (size_t k = 0; k < DEADLINES_STEPS; k++) {
-            g->step[i][k] =
-                gauge_of("payments_oldest_seconds",
-                         "age of the payout that has stood longest at a step; 0: none",
-                         "connection=", d->connections[i].name, saga_step_name(DEADLINES_STEP[k]));
+            g->step[g->n_connections][k] = gauge_of(
+                "payments_oldest_seconds",
+                "age of the payout that has stood longest at a step; 0: none",
+                "connection=", known[g->n_connections].name, saga_step_name(DEADLINES_STEP[k]));
         }
     }
+}
+
+gauges *gauges_create(void) {
+    gauges *g = calloc(1, sizeof *g);
+    ASSERT(g != NULL);
     for (size_t i = 0; case_kind_at(i) != NULL; i++) {
         ASSERT(i < KINDS_MAX);
         named_gauge *k = &g->kinds[g->n_kinds++];
@@ -91,28 +96,31 @@ static bool read_steps(const deadlines *d, db_conn *c, const int64_t *books, siz
                        int64_t now_us, arena *a, err *e) {
     int16_t rails[CONNECTIONS_MAX];
     int64_t oldest[CONNECTIONS_MAX][DEADLINES_STEPS] = {0};
-    for (size_t i = 0; i < d->n_connections; i++) {
-        rails[i] = (int16_t)d->connections[i].id;
+    size_t n_known = 0;
+    const connection_info *known = connections_all(d->connections, &n_known);
+    make_steps(d->gauges, known, n_known);
+    for (size_t i = 0; i < n_known; i++) {
+        rails[i] = (int16_t)known[i].id;
     }
     db_rows *rows = NULL;
     db_params *p = db_params_create(a);
     db_i64_array(p, books, n_books);
-    db_i16_array(p, rails, d->n_connections);
+    db_i16_array(p, rails, n_known);
     db_i16_array(p, DEADLINES_STEP, DEADLINES_STEPS);
     if (!db_exec(c, jobs_sql(JOBS_SQL_OLDEST), p, a, &rows, NULL, e)) {
         return false;
     }
     for (size_t i = 0; i < db_count(rows); i++) {
-        for (size_t k = 0; k < d->n_connections; k++) {
+        for (size_t k = 0; k < n_known; k++) {
             for (size_t step = 0; step < DEADLINES_STEPS; step++) {
-                if (d->connections[k].id == db_get_i16(rows, i, 0) &&
+                if (known[k].id == db_get_i16(rows, i, 0) &&
                     DEADLINES_STEP[step] == db_get_i16(rows, i, 1)) {
                     oldest[k][step] = age_s(now_us, db_get_time(rows, i, 2));
                 }
             }
         }
     }
-    for (size_t k = 0; k < d->n_connections; k++) {
+    for (size_t k = 0; k < n_known; k++) {
         for (size_t step = 0; step < DEADLINES_STEPS; step++) {
             metric_set(d->gauges->step[k][step], oldest[k][step]);
         }
@@ -207,7 +215,8 @@ bool gauges_read(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {
     const deadlines *d = arg;
     int64_t *books = NULL;
     size_t n_books = 0;
-    return books_list(c, BOOKS_OF_MERCHANTS, &books, &n_books, a, e) &&
+    return connections_refresh(d->connections, c, a, e) &&
+           books_list(c, BOOKS_OF_MERCHANTS, &books, &n_books, a, e) &&
            read_steps(d, c, books, n_books, now_us, a, e) &&
            read_held(d->gauges, c, books, n_books, a, e) &&
            read_cases(d->gauges, c, now_us, a, e) && read_inbox(d->gauges, c, now_us, a, e);

@@ -159,8 +159,11 @@ static void payouts(int rail, int step, int64_t age_s, int n, const char *due, c
     fixture_sql(sql, NULL, 0);
 }
 
-static void look(const connection_info *connections) {
-    deadlines *d = deadlines_create(&SETTINGS, connections, 2);
+static void look(const connection_info *list) {
+    connections *known = connections_create(NULL, 0);
+    connections_add(known, &list[0]);
+    connections_add(known, &list[1]);
+    deadlines *d = deadlines_create(&SETTINGS, known);
     job table[DEADLINES_JOBS];
     assert_int_equal(deadlines_jobs(d, table), DEADLINES_JOBS);
     fixture_sql("UPDATE job SET next_at = now() - interval '1 s'", NULL, 0);
@@ -168,6 +171,7 @@ static void look(const connection_info *connections) {
         assert_true(run_job(&table[i]));
     }
     deadlines_destroy(d);
+    connections_destroy(known);
 }
 
 static int64_t open_cases(const char *kind) {

@@ -17,7 +17,7 @@
 enum {
     INBOX_NAME_MAX = 300,
     INBOX_BYTES_MAX = 64 * 1024 * 1024, // of one file
-    INBOX_SOURCES_MAX = 16,
+    INBOX_SOURCES_MAX = 64,
     INBOX_LINE_CASES_MAX =
         200,             // cases of their own that the lines of one file get; the rest share one
     INBOX_TRIES_MAX = 10 // failures of ours after which a person must look

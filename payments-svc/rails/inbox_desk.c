@@ -185,7 +185,7 @@ static bool find_exceptions(db_conn *c, const inbox_exception_filter *f, db_rows
     db_i64(p, (int64_t)f->limit);
     db_text(p, f->reason);
     db_i64(p, f->about_book_id);
-    db_i16(p, (int16_t)f->connection);
+    db_i16_array(p, f->connections, f->n_connections);
     return db_exec(c, &INBOX_SQL[INBOX_SQL_EXCEPTIONS_OPEN], p, a, rows, NULL, e);
 }
 

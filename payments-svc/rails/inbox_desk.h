@@ -78,7 +78,8 @@ typedef struct inbox_exception_filter {
     uuid inbox_id;
     str reason;            // empty: any
     int64_t about_book_id; // 0: any
-    int connection;        // 0: any
+    const int16_t *connections;
+    size_t n_connections; // 0: any
     // After this place; zero: from the first.
     int64_t after_book_id;
     uuid after_inbox_id;

@@ -90,8 +90,9 @@ const db_stmt INBOX_SQL[INBOX_SQL_COUNT] = {
          "SELECT " EXCEPTION " FROM inbox_exception x WHERE x.state = 1"
          " AND (x.book_id, x.inbox_id, x.version, x.line) > ($1, $2, $3, $4)"
          " AND ($6 = '' OR x.reason = $6) AND ($7::int8 = 0 OR x.about_book_id = $7)"
-         " AND ($8::int2 = 0 OR EXISTS (SELECT 1 FROM inbox b WHERE b.book_id = x.book_id"
-         " AND b.inbox_id = x.inbox_id AND b.connection = $8))"
+         " AND (cardinality($8::int2[]) = 0 OR EXISTS (SELECT 1 FROM inbox b WHERE b.book_id = "
+         "x.book_id"
+         " AND b.inbox_id = x.inbox_id AND b.connection = ANY($8::int2[])))"
          " ORDER BY x.book_id, x.inbox_id, x.version, x.line LIMIT $5"},
     [INBOX_SQL_LOCK] = {"inbox_lock", "SELECT " ROW " FROM inbox b WHERE b.book_id = $1"
                                       " AND b.inbox_id = $2 FOR UPDATE"},

@@ -241,7 +241,9 @@ static void test_list__pages_and_filters(void **state) {
     x.odd = (inbox_exception_filter){.reason = STR("BAD_FILE"), .limit = 10};
     look(&x);
     assert_int_equal(x.n_exceptions, 1);
-    x.odd = (inbox_exception_filter){.reason = STR(""), .connection = 2, .limit = 10};
+    static const int16_t OTHER = 2;
+    x.odd = (inbox_exception_filter){
+        .reason = STR(""), .connections = &OTHER, .n_connections = 1, .limit = 10};
     look(&x);
     assert_int_equal(x.n_exceptions, 0);
     x.odd = (inbox_exception_filter){

@@ -1,4 +1,4 @@
-// A rail: a way to move money, as a table of functions. Rails know nothing of sagas; they say of each item what is known.
+// A rail: one connection over which money moves, as a table of functions. Rails know nothing of sagas; they say of each item what is known.
 // All functions block, are called from saga workers (several at once), and never throw anything away silently: an item whose
 // outcome is not certain is RAIL_UNKNOWN (promise UNKNOWN-IS-A-STATE).
 #ifndef RAILS_RAIL_H
@@ -13,7 +13,8 @@
 #include "base/uuid.h"
 #include "db/db.h"
 
-enum { RAIL_ACH = 1, RAIL_INSTANT = 2 }; // as payments.v1.Rail
+// Schemes, as payments.v1.Rail. The connection that each had before there were several has the scheme's own number and name.
+enum { RAIL_ACH = 1, RAIL_INSTANT = 2 };
 
 typedef enum rail_verdict {
     RAIL_NOT_SENT =
@@ -108,8 +109,9 @@ typedef struct rail_outlook {
 
 typedef struct rail rail;
 struct rail {
-    int id;                  // RAIL_ACH …
-    const char *name;        // "ach"
+    int id;                  // number of the connection; saga.rail
+    int scheme;              // RAIL_ACH …
+    const char *name;        // of the connection: "ach"
     const char *currencies;  // "USD" or "INR,USD"
     int64_t amount_max;      // minor units, one item
     int batch_max;           // items of one submit

@@ -427,7 +427,7 @@ typedef struct worker {
 
 static saga_policy policy_for(const saga_engine *g, const rail *r) {
     saga_policy policy = g->o.policy;
-    if (r->hands_over || r->id == RAIL_ACH) {
+    if (r->hands_over || r->scheme == RAIL_ACH) {
         policy.resolve_after_ms =
             0; // files: the bank's word comes when it comes, and asking would not hurry it
     }

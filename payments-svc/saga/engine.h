@@ -17,7 +17,7 @@
 
 typedef struct saga_engine saga_engine;
 
-enum { SAGA_WORKERS_MAX = 64, SAGA_BATCH_MAX = 8000, SAGA_RAILS_MAX = 8, SAGA_BOOKS_MAX = 1024 };
+enum { SAGA_WORKERS_MAX = 64, SAGA_BATCH_MAX = 8000, SAGA_RAILS_MAX = 16, SAGA_BOOKS_MAX = 1024 };
 
 typedef struct saga_engine_options {
     db_pool *pool; // of the workers: one connection each

@@ -223,6 +223,7 @@ rail *world_rail(int id, int64_t gather_ms) {
     static rail rails[3];
     rail *r = &rails[id];
     *r = (rail){.id = id,
+                .scheme = id,
                 .name = id == RAIL_ACH ? "ach" : "instant",
                 .currencies = "USD",
                 .amount_max = INT64_MAX,

@@ -24,7 +24,7 @@
 #define PAYOUT_LIST_WHERE                                                                          \
     "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id < $3 AND p.payout_id >= $12 "     \
     "AND ($4::int2[] IS NULL OR s.state = ANY($4::int2[])) "                                       \
-    "AND ($5::int2 IS NULL OR p.rail = $5::int2) "                                                 \
+    "AND ($5::int2[] IS NULL OR p.rail = ANY($5::int2[])) "                                        \
     "AND ($6::text IS NULL OR p.currency = $6::text) "                                             \
     "AND ($9::timestamptz IS NULL OR p.created_at >= $9::timestamptz) "                            \
     "AND ($10::timestamptz IS NULL OR p.created_at < $10::timestamptz) "

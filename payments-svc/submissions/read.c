@@ -43,7 +43,7 @@ bool submission_list(db_conn *c, const submission_filter *f, submission_row **ou
     db_i16_array(p, f->states, f->n_states);
     db_uuid(p, f->before);
     db_uuid(p, f->from);
-    db_i16(p, (int16_t)f->connection);
+    db_i16_array(p, f->connections, f->n_connections);
     db_i64(p, (int64_t)f->limit);
     if (!db_exec(c, submissions_sql(SUBM_SQL_LIST), p, a, &rows, NULL, e)) {
         return false;

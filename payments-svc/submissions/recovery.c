@@ -5,19 +5,19 @@
 #include "submissions/submissions_internal.h"
 #include "submissions/submissions_sql.h"
 
-enum { CONNECTIONS_MAX = 16 };
+enum { RAILS_MAX = 64 };
 
 typedef struct where {
     int64_t *books;
     size_t n_books;
-    int16_t connections[CONNECTIONS_MAX];
+    int16_t connections[RAILS_MAX];
     size_t n_connections;
 } where;
 
 // A connection that is switched off sends nothing, and has nobody who could ask.
 static bool look_where(const submission_recovery *r, where *w, db_conn *c, arena *a, err *e) {
     *w = (where){0};
-    for (size_t i = 0; i < r->n_rails && w->n_connections < CONNECTIONS_MAX; i++) {
+    for (size_t i = 0; i < r->n_rails && w->n_connections < RAILS_MAX; i++) {
         if (r->rails[i]->hands_over) {
             w->connections[w->n_connections++] = (int16_t)r->rails[i]->id;
         }

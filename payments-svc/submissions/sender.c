@@ -413,8 +413,39 @@ void submission_sender_expect(submission_sender *s) {
     pthread_mutex_unlock(&s->mutex);
 }
 
-static metric *outcome(const char *label) {
-    return metric_counter("submissions_total", label, "what came of sending submissions");
+typedef struct labels {
+    char text[128];
+} labels;
+
+// result: NULL, or what came of it.
+static labels labels_of(const submission_sender *s, const char *result) {
+    labels l;
+    const int n = snprintf(l.text, sizeof l.text, "connection=\"%s\"%s%s%s", s->o.channel.name,
+                           result == NULL ? "" : ",result=\"", result == NULL ? "" : result,
+                           result == NULL ? "" : "\"");
+    ASSERT(n > 0 && (size_t)n < sizeof l.text);
+    return l;
+}
+
+static metric *outcome(const submission_sender *s, const char *result) {
+    const labels l = labels_of(s, result);
+    return metric_counter("submissions_total", l.text, "what came of sending submissions");
+}
+
+static void make_metrics(submission_sender *s) {
+    const labels l = labels_of(s, NULL);
+    s->sent = outcome(s, "sent");
+    s->not_sent = outcome(s, "not_sent");
+    s->unknown = outcome(s, "unknown");
+    s->withdrawn = outcome(s, "withdrawn");
+    s->lost =
+        metric_counter("submissions_lost_total", l.text,
+                       "times that a sender found that a submission was not its own any more");
+    s->open = metric_gauge("submissions_waiting", l.text, "submissions that are still to be sent");
+    s->unknown_now = metric_gauge("submissions_unknown", l.text,
+                                  "submissions of which nobody knows whether the bank has them");
+    s->oldest = metric_gauge("submissions_oldest_seconds", l.text,
+                             "age of the oldest submission that is still to be sent");
 }
 
 submission_sender *submission_sender_create(const submission_sender_options *o) {
@@ -426,18 +457,7 @@ submission_sender *submission_sender_create(const submission_sender_options *o) 
     s->a = arena_create(ARENA_MAX);
     s->scratch = arena_create(ARENA_MAX);
     s->step_ms = o->poll_ms;
-    s->sent = outcome("result=\"sent\"");
-    s->not_sent = outcome("result=\"not_sent\"");
-    s->unknown = outcome("result=\"unknown\"");
-    s->withdrawn = outcome("result=\"withdrawn\"");
-    s->lost =
-        metric_counter("submissions_lost_total", "",
-                       "times that a sender found that a submission was not its own any more");
-    s->open = metric_gauge("submissions_waiting", "", "submissions that are still to be sent");
-    s->unknown_now = metric_gauge("submissions_unknown", "",
-                                  "submissions of which nobody knows whether the bank has them");
-    s->oldest = metric_gauge("submissions_oldest_seconds", "",
-                             "age of the oldest submission that is still to be sent");
+    make_metrics(s);
     pthread_mutex_init(&s->mutex, NULL);
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);

@@ -191,9 +191,10 @@ typedef struct submission_filter {
     size_t n_books;
     const int16_t *states; // at least one
     size_t n_states;
-    int connection; // 0: all
-    uuid before;    // older ones than this; the highest id for the first page
-    uuid from;      // not older than this; nil for all
+    const int16_t *connections;
+    size_t n_connections; // 0: all
+    uuid before;          // older ones than this; the highest id for the first page
+    uuid from;            // not older than this; nil for all
     size_t limit;
 } submission_filter;
 // Newest first.

@@ -167,7 +167,8 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "CROSS JOIN unnest($2::int2[]) AS t(state) "
          "CROSS JOIN LATERAL (SELECT * FROM submission AS x WHERE x.book_id = b.book_id "
          "AND x.state = t.state AND x.submission_id < $3 AND x.submission_id >= $4 "
-         "AND ($5::int2 = 0 OR x.connection = $5) ORDER BY x.submission_id DESC LIMIT $6) AS s "
+         "AND (cardinality($5::int2[]) = 0 OR x.connection = ANY($5::int2[])) ORDER BY "
+         "x.submission_id DESC LIMIT $6) AS s "
          "ORDER BY s.submission_id DESC LIMIT $6"},
     [SUBM_SQL_GET] = {"submission_get", "SELECT " ROW_COLUMNS " FROM submission AS s "
                                         "WHERE s.book_id = $1 AND s.submission_id = $2"},

@@ -19,7 +19,8 @@ static const config_setting ROWS[] = {
     {"db.conninfo", CONFIG_STRING, offsetof(settings, conninfo), NULL, 0, 0, "the database"},
     {"rail_ach.key_file", CONFIG_SECRET_FILE, offsetof(settings, key), "", 0, 0, "the key"},
 };
-static const config_table TABLE = {.env_prefix = "TESTSVC", .settings = ROWS, .n_settings = N_OF(ROWS)};
+static const config_table TABLE = {
+    .env_prefix = "TESTSVC", .settings = ROWS, .n_settings = N_OF(ROWS)};
 
 static char folder[] = "/tmp/config-test-XXXXXX";
 static char path[PATH_MAX];

@@ -151,8 +151,8 @@ static bool take_back(void *self, const submission_file *f, bool *was_there) {
 }
 
 submission_channel ach_channel(ach_rail *r) {
-    return (submission_channel){.connection = RAIL_ACH,
-                                .name = "ach",
+    return (submission_channel){.connection = r->base.id,
+                                .name = r->base.name,
                                 .archive_complete = r->settings.archive_complete,
                                 .look = look,
                                 .send = upload,

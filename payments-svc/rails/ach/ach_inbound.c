@@ -44,7 +44,9 @@ static bool put_away(ach_rail *r, const char *name, const char *folder, err *e) 
 static bool quarantine(ach_rail *r, const char *name, err *e) {
     log_error("ach.inbound.bad_file", F_STR("file", name), F_STR("why", "is too large"));
     metric_add(r->inbound[INBOUND_BAD], 1);
-    return inbox_complain(r->box, name, "TOO_LARGE",
+    char subject[320];
+    (void)snprintf(subject, sizeof subject, "%s/%s", r->base.name, name);
+    return inbox_complain(r->box, subject, "TOO_LARGE",
                           "A file of the bank is too large to be recorded. It lies in outbox/bad.",
                           e) &&
            put_away(r, name, "/bad", e);
@@ -214,6 +216,7 @@ bool ach_inbound_poll(ach_rail *r, err *e) {
 // --- Sweeping --------------------------------------------------------------------------------------------------------
 
 typedef struct naming {
+    const ach_rail *r;
     str name;
     bool known;
 } naming;
@@ -222,7 +225,7 @@ static bool find_named(db_conn *c, arena *a, void *arg, err *e) {
     naming *n = arg;
     submission_ref *refs = NULL;
     size_t n_refs = 0;
-    const bool ok = submission_find_name(c, RAIL_ACH, n->name, &refs, &n_refs, a, e);
+    const bool ok = submission_find_name(c, n->r->base.id, n->name, &refs, &n_refs, a, e);
     n->known = n_refs > 0;
     return ok;
 }
@@ -240,7 +243,7 @@ static bool is_our_upload(const ach_rail *r, const char *name, arena *a) {
             return false;
         }
     }
-    naming n = {.name = {name, len - SUFFIX_LEN}};
+    naming n = {.r = r, .name = {name, len - SUFFIX_LEN}};
     return db_read(r->pool, clock_mono_ms(r->clock) + ACH_DB_TIMEOUT_MS, a, find_named, &n, &e) &&
            n.known;
 }

@@ -58,7 +58,7 @@ static rail *open_rail(int64_t quiet_ms) {
         .returns_days = 60,
     };
     err e = {0};
-    rail *r = ach_rail_create(&s, pool, keys, &clock_of_test, &e);
+    rail *r = ach_rail_create(RAIL_ACH, "ach", &s, pool, keys, &clock_of_test, &e);
     if (r == NULL) {
         fail_msg("%s %s", e.message, e.detail);
     }

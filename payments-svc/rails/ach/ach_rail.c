@@ -130,7 +130,7 @@ static bool store_file(preparing *p, const ach_file_plan *f, err *e) {
     str content = strbuf_str(&f->content);
     submission_new made = {
         .id = f->id,
-        .connection = RAIL_ACH,
+        .connection = p->r->base.id,
         .kind = SUBMISSION_FILE,
         .name = str_of(f->name),
         .origin = str_of(p->numbers.origin),
@@ -168,7 +168,7 @@ static bool tell_low(preparing *p, int before, err *e) {
     log_error("ach.numbers.low", F_STR("origin", p->numbers.origin), F_INT("left", left));
     const case_new low = {.kind = "CONNECTION_NUMBERS",
                           .subject_type = "connection",
-                          .subject_id = STR("ach"),
+                          .subject_id = str_of(p->r->base.name),
                           .code = STR("FILE_IDS_LOW"),
                           .text = STR("few file ids are left for today, so files wait longer")};
     return cases_open(p->c, p->book_id, &low, 1, p->numbers.now_us, p->scratch, e);
@@ -199,7 +199,7 @@ static bool take_traces(preparing *p, err *e) {
     ASSERT(pthread_mutex_lock(&r->traces_lock) == 0);
     if (r->trace_end - r->trace_next < n) {
         const int64_t block = n > r->traces_at_once ? n : r->traces_at_once;
-        ok = submission_numbers_take(r->pool, RAIL_ACH, block, NACHA_TRACE_SEQUENCE_MAX,
+        ok = submission_numbers_take(r->pool, r->base.id, block, NACHA_TRACE_SEQUENCE_MAX,
                                      &r->trace_next, &r->trace_cycle, e);
         r->trace_end = ok ? r->trace_next + block : r->trace_next;
     }
@@ -253,7 +253,7 @@ static bool cut_files(preparing *p, ach_build *b, arena *a, err *e) {
     if (!ach_origin_of_book(p->r->origin_base, p->book_id, origin)) {
         return err_set(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "the book has no ACH origin");
     }
-    if (!submission_numbers_lock(p->c, RAIL_ACH, origin, p->r->database_shift_us, ach_day_of,
+    if (!submission_numbers_lock(p->c, p->r->base.id, origin, p->r->database_shift_us, ach_day_of,
                                  &p->numbers, p->scratch, e) ||
         !check_clock(p, e)) {
         return false;
@@ -465,19 +465,21 @@ static bool check_settings(const ach_settings *s, ach_rail *r, err *e) {
 }
 
 static void make_metrics(ach_rail *r) {
-    static const char *const RESULTS[INBOUND_RESULTS] = {"result=\"taken\"", "result=\"repeated\"",
-                                                         "result=\"bad\""};
-    r->files = metric_counter("ach_files_total", "", "NACHA files prepared");
-    r->entries = metric_counter("ach_entries_total", "", "entries in them");
-    r->exhausted = metric_counter("ach_items_waiting_total", "",
+    static const char *const RESULTS[INBOUND_RESULTS] = {"taken", "repeated", "bad"};
+    char labels[128];
+    (void)snprintf(labels, sizeof labels, "connection=\"%s\"", r->base.name);
+    r->files = metric_counter("ach_files_total", labels, "NACHA files prepared");
+    r->entries = metric_counter("ach_entries_total", labels, "entries in them");
+    r->exhausted = metric_counter("ach_items_waiting_total", labels,
                                   "items that had to wait for the next file, each time");
-    r->ids_left = metric_gauge("ach_file_ids_left", "",
+    r->ids_left = metric_gauge("ach_file_ids_left", labels,
                                "file ids left today for the origin that made the last file");
-    r->clock_refused = metric_counter("ach_clock_refused_total", "",
+    r->clock_refused = metric_counter("ach_clock_refused_total", labels,
                                       "times that no file was made since a clock was a day off");
     for (int i = 0; i < INBOUND_RESULTS; i++) {
-        r->inbound[i] =
-            metric_counter("ach_inbound_files_total", RESULTS[i], "files from the bank");
+        (void)snprintf(labels, sizeof labels, "connection=\"%s\",result=\"%s\"", r->base.name,
+                       RESULTS[i]);
+        r->inbound[i] = metric_counter("ach_inbound_files_total", labels, "files from the bank");
     }
 }
 
@@ -521,8 +523,8 @@ static bool ach_outlook(rail *base, db_conn *c, int64_t now_us, rail_outlook *ou
     return true;
 }
 
-rail *ach_rail_create(const ach_settings *settings, db_pool *pool, crypto_keyring *keys,
-                      const clock_source *clock, err *e) {
+rail *ach_rail_create(int number, const char *name, const ach_settings *settings, db_pool *pool,
+                      crypto_keyring *keys, const clock_source *clock, err *e) {
     ach_rail *r = calloc(1, sizeof *r);
     ASSERT(r != NULL);
     r->settings = *settings;
@@ -541,8 +543,9 @@ rail *ach_rail_create(const ach_settings *settings, db_pool *pool, crypto_keyrin
         .timeout_ms = ACH_SFTP_TIMEOUT_MS,
     };
     r->base = (rail){
-        .id = RAIL_ACH,
-        .name = "ach",
+        .id = number,
+        .scheme = RAIL_ACH,
+        .name = name,
         .currencies = "USD",
         .amount_max = NACHA_ENTRY_CENTS_MAX,
         .batch_max = (int)settings->entries_max,

@@ -10,11 +10,14 @@
 #include "rails/inbox.h"
 #include "rails/rail.h"
 #include "rails/rails_settings.h"
+#include "rails/scheme.h"
 
-// Checks the settings and loads the keys; connects on first use. pool, keys, settings and clock must outlive the rail.
-// NULL with *e naming the setting at fault. @owned
-rail *ach_rail_create(const ach_settings *settings, db_pool *pool, crypto_keyring *keys,
-                      const clock_source *clock, err *e);
+extern const rail_scheme ACH_SCHEME;
+
+// One connection, of this number and name. Checks the settings and loads the keys; connects on first use. All that is given must
+// outlive the rail. NULL with *e naming the setting at fault. @owned
+rail *ach_rail_create(int number, const char *name, const ach_settings *settings, db_pool *pool,
+                      crypto_keyring *keys, const clock_source *clock, err *e);
 // What the bank's files say goes through box, which must outlive the rail. Once, before the start of the threads.
 void ach_rail_use_inbox(rail *r, inbox *box);
 // No file is made or sent while g forbids it. Once, before the start of the threads; g must outlive them.

@@ -58,7 +58,7 @@ static ach_settings settings_good(void) {
 
 static rail *open_rail(const ach_settings *s) {
     err e = {0};
-    rail *r = ach_rail_create(s, pool, keys, &clock_of_test, &e);
+    rail *r = ach_rail_create(RAIL_ACH, "ach", s, pool, keys, &clock_of_test, &e);
     if (r == NULL) {
         fail_msg("%s %s", e.message, e.detail);
     }
@@ -138,7 +138,7 @@ static void test_create__bad_setting__named(void **state) {
         ach_settings s = settings_good();
         *(const char **)((char *)&s + CASES[i].offset) = CASES[i].value;
         err e = {0};
-        assert_null(ach_rail_create(&s, pool, keys, &clock_of_test, &e));
+        assert_null(ach_rail_create(RAIL_ACH, "ach", &s, pool, keys, &clock_of_test, &e));
         assert_string_equal(e.field, CASES[i].field);
     }
 }

@@ -23,14 +23,15 @@ int64_t ach_book_of(int64_t base, str id) {
 
 // The submission that has this name. A name that a bank prescribes may come again: the newest one is meant. *found is false when there
 // is none.
-static bool find_file(db_conn *c, str name, submission_ref *ref, bool *found, arena *a, err *e) {
+static bool find_file(const ach_rail *r, db_conn *c, str name, submission_ref *ref, bool *found,
+                      arena *a, err *e) {
     submission_ref *refs = NULL;
     size_t n = 0;
     *found = false;
     if (name.len == 0 || name.len >= SUBMISSION_NAME_MAX) {
         return true;
     }
-    if (!submission_find_name(c, RAIL_ACH, name, &refs, &n, a, e)) {
+    if (!submission_find_name(c, r->base.id, name, &refs, &n, a, e)) {
         return false;
     }
     *found = n > 0;
@@ -149,7 +150,7 @@ static bool search_all(search *s, db_conn *c, arena *a, err *e) {
             sequences[n++] = sequence;
         }
     }
-    if (!submission_find_numbers(c, RAIL_ACH, sequences, n, &matches, &n_matches, a, e)) {
+    if (!submission_find_numbers(c, s->r->base.id, sequences, n, &matches, &n_matches, a, e)) {
         return false;
     }
     // One connection serves all books, and a trace may come again in a later cycle: of the line's own book only.
@@ -185,7 +186,7 @@ static bool read_lines(const ach_rail *r, db_conn *c, const ach_report *report, 
     }
     submission_ref ref = {0};
     bool known = false;
-    if (settlement && !find_file(c, report->file, &ref, &known, a, e)) {
+    if (settlement && !find_file(r, c, report->file, &ref, &known, a, e)) {
         return false;
     }
     const int64_t of_file = known ? ref.book_id : 0;
@@ -234,8 +235,8 @@ static bool says_duplicate(str reason, arena *a) {
     return text != NULL && strcasestr(text, "duplicate") != NULL;
 }
 
-static bool read_ack(db_conn *c, const inbox_item *item, const ach_ack *ack, inbox_said *out,
-                     arena *a, err *e) {
+static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, const ach_ack *ack,
+                     inbox_said *out, arena *a, err *e) {
     submission_ref ref = {0};
     bool known = false;
     out->lines = 1;
@@ -245,7 +246,7 @@ static bool read_ack(db_conn *c, const inbox_item *item, const ach_ack *ack, inb
     if (out->odd == NULL || own == NULL) {
         return no_memory(e);
     }
-    if (!find_file(c, ack->file, &ref, &known, a, e)) {
+    if (!find_file(r, c, ack->file, &ref, &known, a, e)) {
         return false;
     }
     if (!known) {
@@ -288,7 +289,7 @@ static bool applied_before(const ach_rail *r, db_conn *c, const inbox_item *item
                                              : STR("");
     const int64_t book_id = ach_book_of(r->origin_base, digits);
     *known = false;
-    if (book_id == 0) {
+    if (book_id == 0 || r->base.id != RAIL_ACH) { // there was one connection
         return true;
     }
     db_params *p = db_params_create(a);
@@ -335,7 +336,7 @@ bool ach_read(void *self, db_conn *c, const inbox_item *item, inbox_said *out, a
     case ACH_EMPTY: out->about = "nothing"; return true;
     case ACH_ACK:
         out->about = "acknowledgement";
-        return ach_ack_parse(item->bytes, a, &ack, &why) ? read_ack(c, item, &ack, out, a, e)
+        return ach_ack_parse(item->bytes, a, &ack, &why) ? read_ack(r, c, item, &ack, out, a, e)
                                                          : refuse(out, &why, a, e);
     case ACH_SETTLEMENT:
         out->about = "settlement report";

@@ -71,7 +71,7 @@ static void set_database_clock(rail *r) {
 
 static rail *open_rail(const ach_settings *s) {
     err e = {0};
-    rail *r = ach_rail_create(s, pool, keys, &clock_of_test, &e);
+    rail *r = ach_rail_create(RAIL_ACH, "ach", s, pool, keys, &clock_of_test, &e);
     if (r == NULL) {
         fail_msg("%s %s", e.message, e.detail);
     }

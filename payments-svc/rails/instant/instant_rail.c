@@ -96,24 +96,42 @@ static void instant_query(rail *base, int64_t book_id, rail_item *items, size_t 
 
 // --- Life ------------------------------------------------------------------------------------------------------------
 
-static void make_metrics(instant_rail *r) {
-    static const char *const VERDICTS[] = {[RAIL_NOT_SENT] = "verdict=\"not_sent\"",
-                                           [RAIL_ACCEPTED] = "verdict=\"accepted\"",
-                                           [RAIL_SETTLED] = "verdict=\"settled\"",
-                                           [RAIL_REFUSED] = "verdict=\"refused\"",
-                                           [RAIL_REFUSED_RETRY] = "verdict=\"refused_retry\"",
-                                           [RAIL_UNKNOWN] = "verdict=\"unknown\"",
-                                           [RAIL_RETURNED] = "verdict=\"returned\""};
+typedef struct labels {
+    char text[128];
+} labels;
+
+static labels labels_of(const char *name, const char *key, const char *value) {
+    labels l;
+    const int n = snprintf(l.text, sizeof l.text, "connection=\"%s\",%s=\"%s\"", name, key, value);
+    ASSERT(n > 0 && (size_t)n < sizeof l.text);
+    return l;
+}
+
+static metric *hooks(const char *name, const char *result) {
+    const labels l = labels_of(name, "result", result);
+    return metric_counter("instant_webhooks_total", l.text, "webhooks from the instant bank");
+}
+
+static void make_metrics(instant_rail *r, const char *name) {
+    static const char *const VERDICTS[] = {[RAIL_NOT_SENT] = "not_sent",
+                                           [RAIL_ACCEPTED] = "accepted",
+                                           [RAIL_SETTLED] = "settled",
+                                           [RAIL_REFUSED] = "refused",
+                                           [RAIL_REFUSED_RETRY] = "refused_retry",
+                                           [RAIL_UNKNOWN] = "unknown",
+                                           [RAIL_RETURNED] = "returned"};
     for (int i = RAIL_NOT_SENT; i <= RAIL_RETURNED; i++) {
-        r->verdicts[i] = metric_counter("instant_items_total", VERDICTS[i],
+        const labels l = labels_of(name, "verdict", VERDICTS[i]);
+        r->verdicts[i] = metric_counter("instant_items_total", l.text,
                                         "instant payments by the verdict of submit");
     }
-    r->asked_again = metric_counter("instant_asked_again_total", "",
+    char own[128];
+    (void)snprintf(own, sizeof own, "connection=\"%s\"", name);
+    r->asked_again = metric_counter("instant_asked_again_total", own,
                                     "settled payments that were asked for again");
-    static const char HELP[] = "webhooks from the instant bank";
-    r->hooks_ok = metric_counter("instant_webhooks_total", "result=\"ok\"", HELP);
-    r->hooks_refused = metric_counter("instant_webhooks_total", "result=\"refused\"", HELP);
-    r->hooks_failed = metric_counter("instant_webhooks_total", "result=\"failed\"", HELP);
+    r->hooks_ok = hooks(name, "ok");
+    r->hooks_refused = hooks(name, "refused");
+    r->hooks_failed = hooks(name, "failed");
 }
 
 // The header with the key. The key must fit into a header line, whatever stands in the file.
@@ -160,14 +178,14 @@ static bool open_client(instant_rail *r, err *e) {
     return r->client != NULL;
 }
 
-rail *instant_rail_create(const instant_settings *settings, db_pool *pool,
-                          const clock_source *clock, err *e) {
+rail *instant_rail_create(int number, const char *name, const instant_settings *settings,
+                          db_pool *pool, const clock_source *clock, err *e) {
     instant_rail *r = calloc(1, sizeof *r);
     ASSERT(r != NULL);
     r->settings = *settings;
     r->pool = pool;
     r->clock = clock;
-    make_metrics(r);
+    make_metrics(r, name);
     bool ok = read_api_key(r, e) &&
               config_read_secret(settings->webhook_secret_file, WEBHOOK_SECRET_LEN_MAX,
                                  &r->webhook_secret, &r->webhook_secret_len, e) &&
@@ -178,8 +196,9 @@ rail *instant_rail_create(const instant_settings *settings, db_pool *pool,
         return NULL;
     }
     r->base = (rail){
-        .id = RAIL_INSTANT,
-        .name = "instant",
+        .id = number,
+        .scheme = RAIL_INSTANT,
+        .name = name,
         .currencies = "INR,USD",
         .amount_max = AMOUNT_MAX,
         .batch_max = (int)settings->connections * ITEMS_PER_CONNECTION,

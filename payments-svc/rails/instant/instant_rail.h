@@ -7,11 +7,14 @@
 #include "rails/inbox.h"
 #include "rails/rail.h"
 #include "rails/rails_settings.h"
+#include "rails/scheme.h"
 
-// Reads the API key and the webhook secret. pool, settings and clock must outlive the rail. NULL with *e naming the setting
-// at fault. @owned
-rail *instant_rail_create(const instant_settings *settings, db_pool *pool,
-                          const clock_source *clock, err *e);
+extern const rail_scheme INSTANT_SCHEME;
+
+// One connection, of this number and name. Reads the API key and the webhook secret. All that is given must outlive the rail. NULL
+// with *e naming the setting at fault. @owned
+rail *instant_rail_create(int number, const char *name, const instant_settings *settings,
+                          db_pool *pool, const clock_source *clock, err *e);
 // What the bank says by itself goes through box, which must outlive the rail. Once, before the starts below.
 void instant_rail_use_inbox(rail *r, inbox *box);
 // Starts the listener for POST /webhooks/instant on 127.0.0.1, with TLS when the files are given (both or none). At most

@@ -290,7 +290,7 @@ static rail *open_rail(const char *url) {
                                 .ask_again_ms = 1000,
                                 .returns_days = 10};
     err e = {0};
-    rail *r = instant_rail_create(&s, pool, clock_system(), &e);
+    rail *r = instant_rail_create(RAIL_INSTANT, "instant", &s, pool, clock_system(), &e);
     if (r == NULL) {
         fail_msg("%s %s", e.message, e.detail);
     }
@@ -659,7 +659,7 @@ static void test_create__api_key_with_newline__refused(void **state) {
                                 .ask_again_ms = 1000,
                                 .returns_days = 10};
     err e = {0};
-    assert_null(instant_rail_create(&s, pool, clock_system(), &e));
+    assert_null(instant_rail_create(RAIL_INSTANT, "instant", &s, pool, clock_system(), &e));
     assert_string_equal(e.field, "instant.api_key_file");
     assert_null(strstr(e.message, "X-Other"));
 }

@@ -51,7 +51,7 @@ static bool find_payout(reading *x, db_conn *c, err *e) {
     if (!db_exec(c, &INSTANT_SQL[INSTANT_SQL_FIND_PAYOUT], p, x->a, &rows, NULL, e)) {
         return false;
     }
-    if (db_count(rows) == 1 && db_get_i16(rows, 0, 3) == RAIL_INSTANT) {
+    if (db_count(rows) == 1 && db_get_i16(rows, 0, 3) == x->r->base.id) {
         x->found = true;
         x->payout_id = db_get_uuid(rows, 0, 0);
         x->amount = db_get_i64(rows, 0, 1);

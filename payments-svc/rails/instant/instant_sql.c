@@ -17,7 +17,7 @@ const db_stmt INSTANT_SQL[INSTANT_SQL_COUNT] = {
                                 " ORDER BY book_id LIMIT 1"},
     [INSTANT_SQL_SWEEP_POSITION] = {"instant_sweep_position",
                                     "SELECT pass, upto FROM inbox_sweep"
-                                    " WHERE book_id = $1 AND connection = 2"},
+                                    " WHERE book_id = $1 AND connection = $2"},
     // Payouts between two times, by the time in their ids, whatever their rail: a page costs the same wherever it is.
     [INSTANT_SQL_SWEEP_PAGE] =
         {"instant_sweep_page",
@@ -27,7 +27,7 @@ const db_stmt INSTANT_SQL[INSTANT_SQL_COUNT] = {
          " JOIN saga s ON s.book_id = $1 AND s.payout_id = p.payout_id ORDER BY p.payout_id"},
     [INSTANT_SQL_SWEEP_STORE] =
         {"instant_sweep_store",
-         "INSERT INTO inbox_sweep (book_id, connection, pass, upto, at) VALUES ($1, 2, $2, $3, $4)"
+         "INSERT INTO inbox_sweep (book_id, connection, pass, upto, at) VALUES ($1, $5, $2, $3, $4)"
          " ON CONFLICT (book_id, connection, pass) DO UPDATE SET upto = EXCLUDED.upto,"
          " at = EXCLUDED.at WHERE inbox_sweep.upto < EXCLUDED.upto"},
 };

@@ -75,6 +75,7 @@ static bool find_positions(db_conn *c, arena *a, void *arg, err *e) {
     sweep *s = arg;
     db_params *p = db_params_create(a);
     db_i64(p, s->book_id);
+    db_i16(p, (int16_t)s->r->base.id);
     return db_exec(c, &INSTANT_SQL[INSTANT_SQL_SWEEP_POSITION], p, a, &s->positions, NULL, e);
 }
 
@@ -95,6 +96,7 @@ static bool store_position(db_conn *c, arena *a, void *arg, err *e) {
     db_i16(p, (int16_t)s->pass);
     db_uuid(p, s->to);
     db_time(p, s->now_ms * 1000);
+    db_i16(p, (int16_t)s->r->base.id);
     return db_exec(c, &INSTANT_SQL[INSTANT_SQL_SWEEP_STORE], p, a, NULL, NULL, e);
 }
 
@@ -159,7 +161,7 @@ static bool ask_page(sweep *s, arena *a, err *e) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for questions");
     }
     for (size_t i = 0; i < rows; i++) {
-        if (db_get_i16(s->page, i, 4) == RAIL_INSTANT &&
+        if (db_get_i16(s->page, i, 4) == s->r->base.id &&
             db_get_i16(s->page, i, 5) == STATE_SETTLED) {
             attempt_key(db_get_uuid(s->page, i, 1), db_get_i32(s->page, i, 6), keys[n++]);
         }
