@@ -12,8 +12,9 @@ CREATE TABLE connection (
 CREATE UNIQUE INDEX connection_by_name ON connection (book_id, name);
 GRANT SELECT, INSERT ON connection TO payments_service;
 
--- The connections that there were before they had names of their own.
-INSERT INTO connection (book_id, number, name, scheme, made_at) VALUES (0, 1, 'ach', 1, now()), (0, 2, 'instant', 2, now());
+-- The connections that there were before they had names of their own; since when, nobody knows.
+INSERT INTO connection (book_id, number, name, scheme, made_at) VALUES
+    (0, 1, 'ach', 1, '1970-01-01 00:00:00+00'), (0, 2, 'instant', 2, '1970-01-01 00:00:00+00');
 
 -- payout.rail holds the connection's number from now on, as saga.rail does.
 ALTER TABLE payout DROP CONSTRAINT payout_rail_check;

@@ -122,8 +122,8 @@ static bool filter_states(const Payments__V1__ListInboxRequest *r, inbox_listing
 }
 
 // Each is looked for by itself, so all of them are named.
-static bool filter_connections(const payments_service *s, Payments__V1__Rail scheme, const char *name,
-                               inbox_listing *l, err *e) {
+static bool filter_connections(const payments_service *s, Payments__V1__Rail scheme,
+                               const char *name, inbox_listing *l, err *e) {
     inbox_filter *f = &l->filter;
     size_t n = 0;
     l->k = s->o.connections;

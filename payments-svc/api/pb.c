@@ -156,7 +156,8 @@ bool pb_connections_of(const connections *k, Payments__V1__Rail scheme, const ch
     size_t n_known = 0;
     const connection_info *known = connections_all(k, &n_known);
     *n = 0;
-    if (protobuf_c_enum_descriptor_get_value(&payments__v1__rail__descriptor, (int)scheme) == NULL) {
+    if (protobuf_c_enum_descriptor_get_value(&payments__v1__rail__descriptor, (int)scheme) ==
+        NULL) {
         return err_set_field(e, ERR_INVALID_ARGUMENT, "RAIL_UNKNOWN", "rail",
                              "rail is not one of Rail");
     }
