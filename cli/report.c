@@ -200,9 +200,11 @@ static bool keep_doubt(comparison *x, const Payments__V1__ProvenPayout *p, err *
         d->payout.merchant_id = arena_strdup(a, p->merchant_id);
         d->payout.currency = arena_strdup(a, p->currency);
         d->payout.bank_reference = arena_strdup(a, p->bank_reference);
+        d->payout.connection = arena_strdup(a, p->connection);
     }
     if (d == NULL || d->payout.payout_id == NULL || d->payout.merchant_id == NULL ||
-        d->payout.currency == NULL || d->payout.bank_reference == NULL) {
+        d->payout.currency == NULL || d->payout.bank_reference == NULL ||
+        d->payout.connection == NULL) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "REPORT_TOO_LARGE",
                        "too many payouts differ for this report");
     }
