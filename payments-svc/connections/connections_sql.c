@@ -36,9 +36,11 @@ static const db_stmt STATEMENTS[CONNECTIONS_SQL_COUNT] = {
          "b(book_id) "
          "CROSS JOIN unnest($2::int2[]) AS d(rail) CROSS JOIN unnest($3::int2[]) AS e(step) "
          "CROSS JOIN LATERAL (SELECT count(*) AS n, min(w.step_since) AS since FROM "
-         "(SELECT s.step_since FROM saga s WHERE s.book_id = b.book_id AND s.rail = d.rail "
-         "AND s.step = e.step AND s.step <> 8 AND s.hold = '' ORDER BY s.step_since LIMIT $4) AS "
-         "w) "
+         "((SELECT s.step_since FROM saga s WHERE s.book_id = b.book_id AND s.rail = d.rail "
+         "AND s.step = e.step AND s.due_at IS NULL AND s.step <> 8 AND s.hold = '' "
+         "ORDER BY s.step_since LIMIT $4) UNION ALL (SELECT s.step_since FROM saga s "
+         "WHERE s.book_id = b.book_id AND s.rail = d.rail AND s.step = e.step "
+         "AND s.due_at IS NOT NULL AND s.step <> 8 AND s.hold = '' LIMIT $4)) AS w) "
          "AS f WHERE f.n > 0 GROUP BY d.rail, e.step ORDER BY d.rail, e.step"},
 };
 

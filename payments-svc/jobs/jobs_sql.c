@@ -2,6 +2,11 @@
 
 #include "base/assert.h"
 
+// Where an open saga stands that is not held: in saga_waiting while it waits for its bank, in saga_due while we have something to do for
+// it. saga_waiting has the longest waiting first; of what is due all are looked at: they are our own backlog.
+#define WAITING_ONES "s.due_at IS NULL AND s.step <> 8 AND s.hold = '' "
+#define DUE_ONES "s.due_at IS NOT NULL AND s.step <> 8 AND s.hold = '' "
+
 // Since when a saga really waits: a step that is planned for a time far ahead waits from then on.
 #define WAITS_SINCE                                                                                \
     "(CASE WHEN s.due_at > s.updated_at + interval '5 min' THEN s.due_at ELSE s.step_since END)"
@@ -28,6 +33,14 @@
     "ON CONFLICT (book_id, merchant_id, rail, currency, state) "                                   \
     "DO UPDATE SET n = payout_sum.n + excluded.n, total = payout_sum.total + excluded.total"
 
+#define OVERDUE(which)                                                                             \
+    "SELECT s.book_id, s.payout_id, s.rail, s.step, s.step_since, s.tries, s.reason FROM saga s "  \
+    "WHERE s.book_id = b.book_id AND s.rail = d.rail AND s.step = d.step AND " which               \
+    "AND s.step_since < d.before AND " WAITS_SINCE " < d.before "                                  \
+    "AND NOT EXISTS (SELECT 1 FROM payment_case k WHERE k.book_id = b.book_id "                    \
+    "AND k.subject_type = 'payout' AND k.subject_id = s.payout_id::text "                          \
+    "AND k.kind = 'PAYOUT_OVERDUE' AND k.state = 1) ORDER BY s.step_since LIMIT $5"
+
 static const db_stmt STATEMENTS[JOBS_SQL_COUNT] = {
     [JOBS_SQL_MAKE] = {"jobs_make", "INSERT INTO job (book_id, name, next_at, runs) "
                                     "VALUES ($3, $1, $2, 0) ON CONFLICT DO NOTHING"},
@@ -37,22 +50,19 @@ static const db_stmt STATEMENTS[JOBS_SQL_COUNT] = {
     [JOBS_SQL_HAS] = {"jobs_has", "SELECT runs FROM job WHERE book_id = $2 AND name = $1"},
     [JOBS_SQL_TAKEN] = {"jobs_taken", "UPDATE job SET next_at = $2, ran_at = $3, runs = runs + 1 "
                                       "WHERE book_id = $4 AND name = $1"},
-    // What stands at a step for longer than allowed and has no case yet. The index saga_open gives each (book, connection, step) oldest
-    // first.
+    // What stands at a step for longer than allowed and has no case yet.
     [JOBS_SQL_OVERDUE] =
         {"jobs_overdue",
-         "SELECT f.* FROM unnest($1::int8[]) AS b(book_id) "
+         "SELECT f.book_id, f.payout_id, f.rail, f.step, f.step_since, f.tries, f.reason, "
+         "p.merchant_id, p.amount, p.currency FROM unnest($1::int8[]) AS b(book_id) "
          "CROSS JOIN unnest($2::int2[], $3::int2[], $4::timestamptz[]) AS d(rail, step, before) "
-         "CROSS JOIN LATERAL (SELECT s.book_id, s.payout_id, s.rail, s.step, s.step_since, "
-         "s.tries, "
-         "s.reason, p.merchant_id, p.amount, p.currency "
-         "FROM saga s JOIN payout p ON p.book_id = s.book_id AND p.payout_id = s.payout_id "
-         "WHERE s.book_id = b.book_id AND s.rail = d.rail AND s.step = d.step AND s.step <> 8 "
-         "AND s.hold = '' AND s.step_since < d.before AND " WAITS_SINCE " < d.before "
-         "AND NOT EXISTS (SELECT 1 FROM payment_case k WHERE k.book_id = b.book_id "
-         "AND k.subject_type = 'payout' AND k.subject_id = s.payout_id::text "
-         "AND k.kind = 'PAYOUT_OVERDUE' AND k.state = 1) "
-         "ORDER BY s.step_since LIMIT $5) AS f ORDER BY f.book_id"},
+         "CROSS JOIN LATERAL (SELECT * FROM (" OVERDUE(
+             WAITING_ONES) ") AS w UNION ALL "
+                           "SELECT * FROM (" OVERDUE(
+                               DUE_ONES) ") AS u ORDER BY step_since LIMIT $5) AS f "
+                                         "JOIN payout p ON p.book_id = f.book_id AND p.payout_id = "
+                                         "f.payout_id "
+                                         "ORDER BY f.book_id"},
     // Payouts with a case of being overdue that have moved since, or are held and have a case of their own; and payouts with a case of
     // being held that are not held any more.
     [JOBS_SQL_MOVED_ON] =
@@ -88,15 +98,19 @@ static const db_stmt STATEMENTS[JOBS_SQL_COUNT] = {
          "CROSS JOIN unnest($2::int2[]) AS d(rail) "
          "CROSS JOIN LATERAL (SELECT count(*) AS n, min(w.step_since) AS since FROM "
          "(SELECT s.step_since FROM saga s WHERE s.book_id = b.book_id AND s.rail = d.rail "
-         "AND s.step <> 8 AND s.hold = '' LIMIT $3) AS w) AS f "
+         "AND " WAITING_ONES
+         "UNION ALL SELECT s.step_since FROM saga s WHERE s.book_id = b.book_id "
+         "AND s.rail = d.rail AND " DUE_ONES "LIMIT $3) AS w) AS f "
          "WHERE f.n > 0 GROUP BY d.rail ORDER BY d.rail"},
     [JOBS_SQL_OLDEST] =
         {"jobs_oldest",
          "SELECT d.rail, e.step, min(f.since) FROM unnest($1::int8[]) AS b(book_id) "
          "CROSS JOIN unnest($2::int2[]) AS d(rail) CROSS JOIN unnest($3::int2[]) AS e(step) "
-         "CROSS JOIN LATERAL (SELECT s.step_since AS since FROM saga s WHERE s.book_id = b.book_id "
-         "AND s.rail = d.rail AND s.step = e.step AND s.step <> 8 AND s.hold = '' "
-         "ORDER BY s.step_since LIMIT 1) AS f GROUP BY d.rail, e.step"},
+         "CROSS JOIN LATERAL ((SELECT s.step_since AS since FROM saga s "
+         "WHERE s.book_id = b.book_id AND s.rail = d.rail AND s.step = e.step AND " WAITING_ONES
+         "ORDER BY s.step_since LIMIT 1) UNION ALL (SELECT min(s.step_since) FROM saga s "
+         "WHERE s.book_id = b.book_id AND s.rail = d.rail AND s.step = e.step AND " DUE_ONES
+         ")) AS f WHERE f.since IS NOT NULL GROUP BY d.rail, e.step"},
     [JOBS_SQL_HELD] = {"jobs_held", "SELECT s.hold, count(*) FROM unnest($1::int8[]) AS b(book_id) "
                                     "JOIN saga s ON s.book_id = b.book_id WHERE s.hold <> '' "
                                     "GROUP BY s.hold ORDER BY count(*) DESC LIMIT $2"},

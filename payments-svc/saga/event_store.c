@@ -96,30 +96,22 @@ static int compare_uuids(const void *a, const void *b) {
 typedef struct event_counts {
     uuid *ids; // sorted
     int32_t *n;
+    int32_t *reached; // of them, what a submission says
+    int32_t *attempt; // that they are about; -1: not all about the same
     size_t n_ids;
 } event_counts;
 
-typedef enum counted {
-    COUNT_MOVING,   // what does not say "accepted"
-    COUNT_ACCEPTED, // what does
-    COUNT_REACHED   // of that, what a submission says
-} counted;
-
-static bool counts(const db_rows *new_rows, size_t i, counted what) {
-    const bool accepted = db_get_i16(new_rows, i, 1) == RAIL_EVENT_ACCEPTED;
-    return what == COUNT_MOVING
-               ? !accepted
-               : accepted && (what == COUNT_ACCEPTED ||
-                              db_get_i16(new_rows, i, 2) == RAIL_SOURCE_SUBMISSION);
-}
-
-// How many of the new messages are so. ids: of the payouts of all n messages, sorted.
-static bool count_new(event_counts *k, const db_rows *new_rows, counted what, const uuid *ids,
+// How many of the new messages say "accepted", or how many say something else. ids: of the payouts of all n messages, sorted.
+static bool count_new(event_counts *k, const db_rows *new_rows, bool accepted, const uuid *ids,
                       size_t n, arena *a, err *e) {
-    *k = (event_counts){ARENA_ARRAY(a, uuid, n), ARENA_ARRAY(a, int32_t, n), 0};
-    if (k->ids == NULL || k->n == NULL) {
+    int32_t *numbers = ARENA_ARRAY(a, int32_t, 3 * n); // all 0
+    *k = (event_counts){.ids = ARENA_ARRAY(a, uuid, n)};
+    if (k->ids == NULL || numbers == NULL) {
         return out_of_memory(e);
     }
+    k->n = numbers;
+    k->reached = numbers + n;
+    k->attempt = numbers + 2 * n;
     for (size_t i = 0; i < n; i++) {
         if (k->n_ids == 0 || !uuid_eq(k->ids[k->n_ids - 1], ids[i])) {
             k->ids[k->n_ids++] = ids[i];
@@ -129,12 +121,20 @@ static bool count_new(event_counts *k, const db_rows *new_rows, counted what, co
         const uuid id = db_get_uuid(new_rows, i, 0);
         const uuid *at = bsearch(&id, k->ids, k->n_ids, sizeof ids[0], compare_uuids);
         ASSERT(at != NULL); // it came back as it went
-        k->n[at - k->ids] += counts(new_rows, i, what) ? 1 : 0;
+        if ((db_get_i16(new_rows, i, 1) == RAIL_EVENT_ACCEPTED) == accepted) {
+            const size_t of = (size_t)(at - k->ids);
+            const int32_t attempt = db_get_i32(new_rows, i, 3);
+            k->attempt[of] = k->n[of] == 0 || k->attempt[of] == attempt ? attempt : -1;
+            k->reached[of] += db_get_i16(new_rows, i, 2) == RAIL_SOURCE_SUBMISSION ? 1 : 0;
+            k->n[of]++;
+        }
     }
     size_t n_heard = 0;
     for (size_t i = 0; i < k->n_ids; i++) {
         if (k->n[i] > 0) {
             k->ids[n_heard] = k->ids[i];
+            k->attempt[n_heard] = k->attempt[i];
+            k->reached[n_heard] = k->reached[i];
             k->n[n_heard++] = k->n[i];
         }
     }
@@ -143,7 +143,7 @@ static bool count_new(event_counts *k, const db_rows *new_rows, counted what, co
 }
 
 // Tells the sagas of the messages that were new.
-static bool tell_sagas(db_conn *c, int64_t book_id, saga_sql_id sql, const event_counts *k,
+static bool tell_sagas(db_conn *c, int64_t book_id, bool accepted, const event_counts *k,
                        int64_t *n_told, arena *a, err *e) {
     *n_told = 0;
     if (k->n_ids == 0) {
@@ -154,24 +154,29 @@ static bool tell_sagas(db_conn *c, int64_t book_id, saga_sql_id sql, const event
     db_time(p, clock_wall_us(clock_system()));
     db_uuid_array(p, k->ids, k->n_ids);
     db_i32_array(p, k->n, k->n_ids);
-    return db_exec(c, saga_sql(sql), p, a, NULL, n_told, e);
+    db_uuid(p, k->ids[0]);
+    db_uuid(p, k->ids[k->n_ids - 1]);
+    if (accepted) {
+        db_i32_array(p, k->attempt, k->n_ids);
+        db_i32_array(p, k->reached, k->n_ids);
+    }
+    return db_exec(c, saga_sql(accepted ? SAGA_SQL_COUNT_ACCEPTED : SAGA_SQL_COUNT_EVENTS), p, a,
+                   NULL, n_told, e);
 }
 
 static bool tell_new(db_conn *c, int64_t book_id, const db_rows *new_rows, const uuid *ids,
                      size_t n, arena *a, err *e) {
-    event_counts moving, accepted, reached;
-    int64_t n_told = 0, n_moved = 0;
-    if (!count_new(&moving, new_rows, COUNT_MOVING, ids, n, a, e) ||
-        !tell_sagas(c, book_id, SAGA_SQL_COUNT_EVENTS, &moving, &n_told, a, e)) {
+    event_counts moving, accepted;
+    int64_t n_told = 0, n_sent = 0;
+    if (!count_new(&moving, new_rows, false, ids, n, a, e) ||
+        !tell_sagas(c, book_id, false, &moving, &n_told, a, e)) {
         return false;
     }
     if (n_told != (int64_t)moving.n_ids) {
         return err_set(e, ERR_INTERNAL, "RAIL_EVENT", "a message about a payout that is not there");
     }
-    return count_new(&accepted, new_rows, COUNT_ACCEPTED, ids, n, a, e) &&
-           tell_sagas(c, book_id, SAGA_SQL_COUNT_ACCEPTED, &accepted, &n_moved, a, e) &&
-           count_new(&reached, new_rows, COUNT_REACHED, ids, n, a, e) &&
-           tell_sagas(c, book_id, SAGA_SQL_COUNT_REACHED, &reached, &n_moved, a, e);
+    return count_new(&accepted, new_rows, true, ids, n, a, e) &&
+           tell_sagas(c, book_id, true, &accepted, &n_sent, a, e);
 }
 
 // An absent text is "", never NULL: the columns do not take it.

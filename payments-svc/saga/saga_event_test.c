@@ -220,14 +220,52 @@ static void test_handed_over__accepted__sent_and_settled(void **state) {
     (void)state;
     const uuid id = handed_over();
     world_event(id, 1, RAIL_EVENT_ACCEPTED, "a");
-    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
-    assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 1);
+    assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 1); // without a claim
     assert_int_equal(run(STEP_AWAIT).n_found, 0);
     assert_int_equal(world_look().queries, 0); // the submission asks, not the payout
     world_event(id, 1, RAIL_EVENT_SETTLED, "b");
     assert_int_equal(run(STEP_AWAIT).n_moved, 1);
     assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
     assert_int_equal(world_paid_out(), 100);
+}
+
+// What the statement makes of a plain saga is what the machine makes of it.
+static void test_handed_over__accepted__as_the_machine_has_it(void **state) {
+    (void)state;
+    static const char ROW[] = "SELECT (to_jsonb(s) - 'epoch' - 'updated_at')::text FROM saga AS s";
+    char by_statement[4000], by_machine[4000];
+    const uuid id = handed_over();
+    world_event(id, 1, RAIL_EVENT_ACCEPTED, "a");
+    fixture_sql(ROW, by_statement, sizeof by_statement);
+    assert_non_null(strstr(by_statement, "\"state\": 5"));
+    // judged 0 says what NULL says, but not to the statement
+    fixture_sql("UPDATE saga SET state = 4, events = 0, events_seen = 0, judged = 0; "
+                "DELETE FROM rail_event",
+                NULL, 0);
+    world_event(id, 1, RAIL_EVENT_ACCEPTED, "a");
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    fixture_sql(ROW, by_machine, sizeof by_machine);
+    assert_string_equal(by_statement, by_machine);
+}
+
+// What is not plain is due, and the machine weighs it: something unheard, or a word about another attempt.
+static void test_handed_over__accepted_and_more__the_machine_hears_it(void **state) {
+    (void)state;
+    const uuid id = handed_over();
+    world_event(id, 1, RAIL_EVENT_REFUSED, "a");
+    world_event(id, 1, RAIL_EVENT_ACCEPTED, "b");
+    assert_int_equal(in_state(STEP_AWAIT, STATE_PROCESSING), 1);
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_FAILED), 1);
+}
+
+static void test_handed_over__an_earlier_attempt_accepted__not_sent(void **state) {
+    (void)state;
+    const uuid id = handed_over();
+    fixture_sql("UPDATE saga SET attempt = 2", NULL, 0);
+    world_event(id, 1, RAIL_EVENT_ACCEPTED, "a");
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(in_state(STEP_AWAIT, STATE_PROCESSING), 1);
 }
 
 // Its file is at the bank whatever a person still has to look at.
@@ -309,6 +347,9 @@ int main(void) {
         cmocka_unit_test_setup(test_event__of_an_unknown_kind__holds_the_payout, fresh),
         cmocka_unit_test_setup(test_handed_over__by_the_claim__without_a_lease_or_a_submit, fresh),
         cmocka_unit_test_setup(test_handed_over__accepted__sent_and_settled, fresh),
+        cmocka_unit_test_setup(test_handed_over__accepted__as_the_machine_has_it, fresh),
+        cmocka_unit_test_setup(test_handed_over__accepted_and_more__the_machine_hears_it, fresh),
+        cmocka_unit_test_setup(test_handed_over__an_earlier_attempt_accepted__not_sent, fresh),
         cmocka_unit_test_setup(test_handed_over__accepted_while_held__sent_when_released, fresh),
         cmocka_unit_test_setup(test_handed_over__accepted_at_execute__counts_of_a_submission,
                                fresh),

@@ -201,6 +201,9 @@ bool saga_rows_write(db_conn *c, int64_t book_id, const saga_item *const *items,
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
                        "the batch needs too much memory");
     }
+    ASSERT(uuid_cmp(k.payout_id[0], k.payout_id[n - 1]) <= 0); // they are sorted
+    db_uuid(p, k.payout_id[0]);
+    db_uuid(p, k.payout_id[n - 1]);
     int64_t n_written = 0;
     if (!saga_join_by_key(c, a, e) ||
         !db_exec(c, saga_sql(SAGA_SQL_WRITE), p, a, NULL, &n_written, e) ||

@@ -33,7 +33,6 @@ typedef enum saga_sql_id {
     SAGA_SQL_COUNT_ORDERS,
     SAGA_SQL_COUNT_EVENTS,
     SAGA_SQL_COUNT_ACCEPTED,
-    SAGA_SQL_COUNT_REACHED,
     SAGA_SQL_COUNT
 } saga_sql_id;
 

@@ -13,13 +13,15 @@
 #define PAYOUT_TABLES                                                                              \
     "FROM payout p JOIN saga s ON s.book_id = p.book_id AND s.payout_id = p.payout_id "
 
-// Sagas of a book that are not at their end (6 SETTLED 7 FAILED 8 RETURNED 9 CANCELED), by two partial indexes that hold no others: what
-// is due stands in saga_due, what waits in saga_waiting.
+// Sagas of a book that are not at their end (6 SETTLED 7 FAILED 8 RETURNED 9 CANCELED), by three partial indexes that hold no others:
+// what is due stands in saga_due, what waits for its bank in saga_waiting, what waits for a person in saga_held.
 #define OPEN_SAGAS                                                                                 \
     "SELECT book_id, payout_id FROM saga WHERE book_id = $1 AND due_at IS NOT NULL "               \
     "AND state NOT IN (6, 7, 8, 9) "                                                               \
     "UNION ALL SELECT book_id, payout_id FROM saga WHERE book_id = $1 AND due_at IS NULL "         \
-    "AND state NOT IN (6, 7, 8, 9)"
+    "AND step <> 8 AND hold = '' "                                                                 \
+    "UNION ALL SELECT book_id, payout_id FROM saga WHERE book_id = $1 AND due_at IS NULL "         \
+    "AND hold <> ''"
 // What all lists of payouts have in common. Times of creation are a range of ids first; the margin of that is taken off here.
 #define PAYOUT_LIST_WHERE                                                                          \
     "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id < $3 AND p.payout_id >= $12 "     \
@@ -115,7 +117,8 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
     [SQL_PAYOUT_LIST_ENDED_BADLY] =
         {"payout_list_ended_badly",
          "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES PAYOUT_LIST_WHERE
-         "AND s.book_id = $1 AND s.payout_id < $3 AND s.payout_id >= $12 AND s.state IN (7, 8, 9) "
+         "AND s.book_id = $1 AND s.payout_id < $3 AND s.payout_id >= $12 "
+         "AND s.ended_badly IS NOT NULL "
          "AND ($7::uuid IS NULL OR p.recipient_id = $7::uuid) "
          "AND ($8::text IS NULL OR p.external_reference = $8::text) " PAYOUT_LIST_ORDER},
     // The kept sums, and what is not in them: those that are newer, and those that are kept apart, as they stand now. All at one moment.

@@ -175,12 +175,52 @@ static size_t list_probes(const range *ranges, size_t n_ranges, const numbered *
     return count;
 }
 
+// What the matches of one submission have in common.
+typedef struct file {
+    bool found;
+    submission_state state;
+    str name, origin;
+} file;
+
+// The submissions of one book's probes, which are sorted by them: file_of[i] is that of probe i.
+static bool read_files(db_conn *c, const probe *probes, size_t n, const file **file_of, arena *a,
+                       err *e) {
+    uuid *ids = ARENA_ARRAY(a, uuid, n);
+    file *files = ARENA_ARRAY(a, file, n);
+    size_t n_files = 0;
+    if (ids == NULL || files == NULL) {
+        return no_memory(e);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || !uuid_eq(ids[n_files - 1], probes[i].id)) {
+            files[n_files] = (file){0};
+            ids[n_files++] = probes[i].id;
+        }
+        file_of[i] = &files[n_files - 1];
+    }
+    db_params *p = db_params_create(a);
+    db_rows *rows = NULL;
+    db_i64(p, probes[0].book_id);
+    db_uuid_array(p, ids, n_files);
+    if (!db_exec(c, submissions_sql(SUBM_SQL_FILES), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < db_count(rows); i++) {
+        const int64_t k = db_get_i64(rows, i, 0) - 1;
+        ASSERT(k >= 0 && (size_t)k < n_files); // the statement numbers what it was given
+        files[k] = (file){true, (submission_state)db_get_i16(rows, i, 1), db_get_str(rows, i, 2),
+                          db_get_str(rows, i, 3)};
+    }
+    return true;
+}
+
 // The items of one book's probes.
 static bool read_items(db_conn *c, const probe *probes, size_t n, submission_match *out,
                        size_t *n_out, arena *a, err *e) {
     uuid *ids = ARENA_ARRAY(a, uuid, n);
     int64_t *numbers = ARENA_ARRAY(a, int64_t, n);
-    if (ids == NULL || numbers == NULL) {
+    const file **file_of = ARENA_ARRAY(a, const file *, n);
+    if (ids == NULL || numbers == NULL || file_of == NULL) {
         return no_memory(e);
     }
     for (size_t i = 0; i < n; i++) {
@@ -192,22 +232,26 @@ static bool read_items(db_conn *c, const probe *probes, size_t n, submission_mat
     db_i64(p, probes[0].book_id);
     db_uuid_array(p, ids, n);
     db_i64_array(p, numbers, n);
-    if (!db_exec(c, submissions_sql(SUBM_SQL_ITEMS_BY_NUMBER), p, a, &rows, NULL, e)) {
+    if (!read_files(c, probes, n, file_of, a, e) ||
+        !db_exec(c, submissions_sql(SUBM_SQL_ITEMS_BY_NUMBER), p, a, &rows, NULL, e)) {
         return false;
     }
     for (size_t i = 0; i < db_count(rows); i++) {
         const int64_t k = db_get_i64(rows, i, 0) - 1;
         ASSERT(k >= 0 && (size_t)k < n); // the statement numbers what it was given
+        if (!file_of[k]->found) {
+            continue;
+        }
         out[(*n_out)++] = (submission_match){.at = probes[k].at,
                                              .book_id = probes[k].book_id,
-                                             .submission_id = db_get_uuid(rows, i, 7),
+                                             .submission_id = probes[k].id,
                                              .payout_id = db_get_uuid(rows, i, 1),
                                              .attempt = db_get_i32(rows, i, 2),
                                              .amount = db_get_i64(rows, i, 3),
                                              .cycle = probes[k].cycle,
-                                             .state = (submission_state)db_get_i16(rows, i, 4),
-                                             .name = db_get_str(rows, i, 5),
-                                             .origin = db_get_str(rows, i, 6)};
+                                             .state = file_of[k]->state,
+                                             .name = file_of[k]->name,
+                                             .origin = file_of[k]->origin};
     }
     return true;
 }

@@ -119,13 +119,19 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
                          "AND number_first BETWEEN $2::int8 - 100000 AND $3 AND number_last >= $2 "
                          "AND (number_first, submission_id) > ($5, $6) "
                          "ORDER BY number_first, submission_id LIMIT $4"},
+    // LATERAL with LIMIT, as above: a plan that was made for few of them would compare each with each.
     [SUBM_SQL_ITEMS_BY_NUMBER] =
         {"submission_items_by_number",
-         "SELECT k.n, i.payout_id, i.attempt, i.amount, s.state, s.name, s.origin, i.submission_id "
+         "SELECT k.n, i.payout_id, i.attempt, i.amount "
          "FROM unnest($2::uuid[], $3::int8[]) WITH ORDINALITY AS k (submission_id, number, n) "
-         "JOIN submission_item AS i ON i.book_id = $1 AND i.submission_id = k.submission_id "
-         "AND i.number = k.number "
-         "JOIN submission AS s ON s.book_id = $1 AND s.submission_id = k.submission_id"},
+         "CROSS JOIN LATERAL (SELECT payout_id, attempt, amount FROM submission_item "
+         "WHERE book_id = $1 AND submission_id = k.submission_id AND number = k.number LIMIT 1) "
+         "AS i"},
+    [SUBM_SQL_FILES] = {"submission_files",
+                        "SELECT k.n, s.state, s.name, s.origin "
+                        "FROM unnest($2::uuid[]) WITH ORDINALITY AS k (submission_id, n) "
+                        "CROSS JOIN LATERAL (SELECT state, name, origin FROM submission "
+                        "WHERE book_id = $1 AND submission_id = k.submission_id LIMIT 1) AS s"},
     [SUBM_SQL_REFS] = {"submission_ref",
                        "SELECT state, items, total, size, sha256, origin, cycle FROM submission "
                        "WHERE book_id = $1 AND submission_id = $2"},

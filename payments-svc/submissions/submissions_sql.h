@@ -25,6 +25,7 @@ typedef enum submissions_sql_id {
     SUBM_SQL_BY_ID,
     SUBM_SQL_RANGES,
     SUBM_SQL_ITEMS_BY_NUMBER,
+    SUBM_SQL_FILES,
     SUBM_SQL_REFS,
     SUBM_SQL_NOW,
     SUBM_SQL_NUMBERS_LOOK,
