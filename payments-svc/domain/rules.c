@@ -1,6 +1,5 @@
 #include "domain/rules.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -9,9 +8,14 @@ typedef struct field_path {
     char text[64];
 } field_path;
 
+// By hand: every field of every payout comes through here, and a formatter costs more than its check.
 static field_path path_of(const char *path, const char *name) {
     field_path f;
-    (void)snprintf(f.text, sizeof f.text, "%s%s", path, name);
+    const size_t room = sizeof f.text - 1;
+    const size_t first = strnlen(path, room), second = strnlen(name, room - first);
+    memcpy(f.text, path, first);
+    memcpy(f.text + first, name, second);
+    f.text[first + second] = '\0';
     return f;
 }
 
