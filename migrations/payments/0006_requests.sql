@@ -49,7 +49,5 @@ CREATE INDEX payout_reference ON payout (book_id, merchant_id, external_referenc
 CREATE INDEX payout_recipient ON payout (book_id, recipient_id, payout_id);
 -- Its state when it ended otherwise than SETTLED. A column of its own, so that no index names the state: a change of the state alone
 -- then touches no index.
-ALTER TABLE saga ADD COLUMN ended_badly smallint CHECK (ended_badly IN (7, 8, 9));
-UPDATE saga SET ended_badly = state WHERE state IN (7, 8, 9);
-GRANT UPDATE (ended_badly) ON saga TO payments_service;
+ALTER TABLE saga ADD COLUMN ended_badly smallint GENERATED ALWAYS AS (CASE WHEN state IN (7, 8, 9) THEN state END) STORED;
 CREATE INDEX saga_ended_badly ON saga (book_id, payout_id) WHERE ended_badly IS NOT NULL;

@@ -33,9 +33,10 @@
     "ON CONFLICT (book_id, merchant_id, rail, currency, state) "                                   \
     "DO UPDATE SET n = payout_sum.n + excluded.n, total = payout_sum.total + excluded.total"
 
-#define OVERDUE(which)                                                                             \
+#define OVERDUE_FROM                                                                               \
     "SELECT s.book_id, s.payout_id, s.rail, s.step, s.step_since, s.tries, s.reason FROM saga s "  \
-    "WHERE s.book_id = b.book_id AND s.rail = d.rail AND s.step = d.step AND " which               \
+    "WHERE s.book_id = b.book_id AND s.rail = d.rail AND s.step = d.step AND "
+#define OVERDUE_WHERE                                                                              \
     "AND s.step_since < d.before AND " WAITS_SINCE " < d.before "                                  \
     "AND NOT EXISTS (SELECT 1 FROM payment_case k WHERE k.book_id = b.book_id "                    \
     "AND k.subject_type = 'payout' AND k.subject_id = s.payout_id::text "                          \
@@ -56,13 +57,11 @@ static const db_stmt STATEMENTS[JOBS_SQL_COUNT] = {
          "SELECT f.book_id, f.payout_id, f.rail, f.step, f.step_since, f.tries, f.reason, "
          "p.merchant_id, p.amount, p.currency FROM unnest($1::int8[]) AS b(book_id) "
          "CROSS JOIN unnest($2::int2[], $3::int2[], $4::timestamptz[]) AS d(rail, step, before) "
-         "CROSS JOIN LATERAL (SELECT * FROM (" OVERDUE(
-             WAITING_ONES) ") AS w UNION ALL "
-                           "SELECT * FROM (" OVERDUE(
-                               DUE_ONES) ") AS u ORDER BY step_since LIMIT $5) AS f "
-                                         "JOIN payout p ON p.book_id = f.book_id AND p.payout_id = "
-                                         "f.payout_id "
-                                         "ORDER BY f.book_id"},
+         "CROSS JOIN LATERAL (SELECT * FROM (" OVERDUE_FROM WAITING_ONES OVERDUE_WHERE ") AS w "
+         "UNION ALL SELECT * FROM (" OVERDUE_FROM DUE_ONES OVERDUE_WHERE ") AS u "
+         "ORDER BY step_since LIMIT $5) AS f "
+         "JOIN payout p ON p.book_id = f.book_id AND p.payout_id = f.payout_id "
+         "ORDER BY f.book_id"},
     // Payouts with a case of being overdue that have moved since, or are held and have a case of their own; and payouts with a case of
     // being held that are not held any more.
     [JOBS_SQL_MOVED_ON] =

@@ -12,9 +12,8 @@
     "coalesce(s.leg, 1), coalesce(s.reserve_leg, 1), coalesce(s.orders, 0), "                      \
     "coalesce(s.judged, 0) "
 
-// The first and the last payout of a batch, which mostly came one after the other. Without them, the planner would read all of a book
-// from end to end while it believes that the table is small.
-#define BETWEEN(first, last) "s.payout_id BETWEEN " first " AND " last " "
+// The first and the last payout of a batch, which mostly came one after the other, stand beside the list of all of them: without those,
+// the planner would read a book from end to end while it believes that the table is small.
 
 // One UPDATE for a whole batch. What the rail said since the batch was claimed makes a row due at once. The caller's arrays are
 // sorted by payout_id, as are those of saga_record_events, so that two writers of the same rows meet in one order.
@@ -30,7 +29,6 @@
     "moving = nullif(h.moving, 0), written_off = nullif(h.written_off, 0), "                       \
     "leg = nullif(h.leg, 1), reserve_leg = nullif(h.reserve_leg, 1), "                             \
     "orders = nullif(h.orders, 0), judged = nullif(h.judged, 0), "                                 \
-    "ended_badly = CASE WHEN h.state IN (7, 8, 9) THEN h.state::int2 END, "                        \
     "due_at = CASE WHEN s.events > h.events_seen THEN $2 ELSE u.due_at END, "                      \
     "step_since = CASE WHEN s.step = h.step OR (h.in_vain = 1 AND h.step IN (2, 3)) "              \
     "THEN s.step_since ELSE $2 END, "                                                              \
@@ -45,8 +43,8 @@
     "AS h(shape, step, phase, state, held_state, outlook, attempt, tries, log_seq, "               \
     "events_seen, doubt, returned, moving, written_off, leg, reserve_leg, orders, judged, "        \
     "in_vain, reason, reason_text, hold, hold_text) ON h.shape = u.shape "                         \
-    "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) AND " BETWEEN(                         \
-        "$31", "$32") "AND s.payout_id = u.payout_id AND s.epoch = u.epoch - 1"
+    "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) AND s.payout_id BETWEEN $31 AND $32 "  \
+    "AND s.payout_id = u.payout_id AND s.epoch = u.epoch - 1"
 
 // As the index saga_due has it: the steps before the bank's word have lanes.
 #define LANE_OF_S "(CASE WHEN s.step <= 2 THEN s.lane ELSE 0::smallint END)"
@@ -250,7 +248,8 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
                                "UPDATE saga AS s SET events = s.events + u.n, due_at = $2 "
                                "FROM unnest($3::uuid[], $4::int4[]) AS u(payout_id, n) "
                                "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) "
-                               "AND " BETWEEN("$5", "$6") "AND s.payout_id = u.payout_id"},
+                               "AND s.payout_id BETWEEN $5 AND $6 "
+                               "AND s.payout_id = u.payout_id"},
     // "Accepted" moves what was handed over and waits (step 4 AWAIT) without being SENT (state 4 PROCESSING): its submission has reached
     // the bank. Where the machine has nothing to weigh, it is SENT (5) here and now, which touches no index; a test holds this against the
     // machine. Else it is due, and the machine hears it, also while it is held. What a submission says ($8) moves as well what is about
@@ -265,10 +264,10 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "updated_at = CASE WHEN " PLAIN "THEN $2 ELSE s.updated_at END "
          "FROM unnest($3::uuid[], $4::int4[], $7::int4[], $8::int4[]) "
          "AS u(payout_id, n, attempt, reached) "
-         "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) AND " BETWEEN(
-             "$5", "$6") "AND s.payout_id = u.payout_id "
-                         "AND (s.step = 4 AND coalesce(s.held_state, s.state) = 4 OR s.step = 2 "
-                         "AND u.reached > 0)"},
+         "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) AND s.payout_id BETWEEN $5 AND $6 "
+         "AND s.payout_id = u.payout_id "
+         "AND (s.step = 4 AND coalesce(s.held_state, s.state) = 4 OR s.step = 2 "
+         "AND u.reached > 0)"},
 };
 
 const db_stmt *saga_sql(saga_sql_id id) {
