@@ -1,22 +1,40 @@
+// What is shown is what the parsers read at its own place and in its own form. Of everything else the digits are hidden, because an
+// account number may stand anywhere.
 #include "rails/inbox_mask.h"
 
 #include <ctype.h>
 #include <stdbool.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/str.h"
+#include "rails/ach/nacha_inbound.h"
 
 enum {
-    RECORD = 94,
-    ACCOUNT_AT = 12, // of an entry
-    ACCOUNT_LEN = 17,
-    CHANGED_AT = 35, // of an addenda that tells corrected data
-    CHANGED_LEN = 29,
-    SHOWN = 4,
-    KEY_MAX = 40 // characters between the word and its value
+    SHOWN = 4,      // the last characters of an account
+    RUN_MIN = 5,    // digits that may be a part of an account number
+    RUN_LONG = 8,   // so many that the last of them may be shown
+    DATE_LEN = 10,  // 2026-11-30
+    FIELDS_MAX = 5, // of a line of a report
+    AMOUNT_MAX = 10,
+    FILE_NAME_MAX = 95,
+    DEPTH_MAX = 16,
+    VALUE_MAX = 200
 };
 
+static bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+static bool all_digits(const char *s, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (!is_digit(s[i])) {
+            return false;
+        }
+    }
+    return n > 0;
+}
+
+// All but the last characters that are not blank.
 static void hide(char *s, size_t n, size_t shown) {
     while (n > 0 && s[n - 1] == ' ') {
         n--;
@@ -26,87 +44,355 @@ static void hide(char *s, size_t n, size_t shown) {
     }
 }
 
-// One line of a file of records, without its end.
-static void mask_record(char *line, size_t n) {
-    while (n > 0 && (line[n - 1] == ' ' || line[n - 1] == '\r')) {
-        n--;
-    }
-    if (n == 0) {
-        return;
-    }
-    switch (line[0]) {
-    case '1':
-    case '5':
-    case '8':
-    case '9': return; // name companies and banks only
-    case '6':
-        if (n == RECORD) { // it ends in its trace number, so none of it is cut
-            hide(line + ACCOUNT_AT, ACCOUNT_LEN, SHOWN);
-            return;
-        }
-        break;
-    case '7':
-        if (n >= CHANGED_AT + CHANGED_LEN && n <= RECORD) {
-            hide(line + CHANGED_AT, CHANGED_LEN, SHOWN);
-            return;
-        }
-        break;
-    default: break;
-    }
-    hide(line + 1, n - 1, 0); // its columns are not where they should be
+// --- Text of any form ------------------------------------------------------------------------------------------------
+
+static bool is_date(const char *s, size_t n) {
+    return n >= DATE_LEN && all_digits(s, 4) && s[4] == '-' && all_digits(s + 5, 2) &&
+           s[7] == '-' && all_digits(s + 8, 2) && (s[5] == '0' || s[5] == '1') && s[8] <= '3' &&
+           (n == DATE_LEN || !is_digit(s[DATE_LEN]));
 }
 
-// Values whose key speaks of an account, as in a message or a report.
-static void mask_named(char *bytes, size_t len) {
-    static const char WORD[] = "account";
-    for (size_t i = 0; i + sizeof WORD - 1 <= len; i++) {
-        if (strncasecmp(bytes + i, WORD, sizeof WORD - 1) != 0) {
+// Digits with at most one blank or hyphen between two of them: people write numbers in groups. Returns the end of the run.
+static size_t run_end(const char *s, size_t n, size_t at, size_t *digits) {
+    *digits = 0;
+    while (at < n) {
+        const bool joins =
+            (s[at] == ' ' || s[at] == '-') && at + 1 < n && is_digit(s[at + 1]) && *digits > 0;
+        if (!is_digit(s[at]) && !joins) {
+            break;
+        }
+        *digits += is_digit(s[at]) ? 1 : 0;
+        at++;
+    }
+    return at;
+}
+
+static void hide_runs(char *s, size_t n) {
+    for (size_t i = 0; i < n;) {
+        if (!is_digit(s[i])) {
+            i++;
             continue;
         }
-        size_t from = i + sizeof WORD - 1;
-        for (size_t k = 0; k < KEY_MAX && from < len && strchr(":=", bytes[from]) == NULL; k++) {
-            from++;
+        if (is_date(s + i, n - i)) {
+            i += DATE_LEN;
+            continue;
         }
-        size_t to = from;
-        while (to < len && strchr(",}\r\n", bytes[to]) == NULL) {
-            to++;
+        size_t digits = 0;
+        const size_t end = run_end(s, n, i, &digits);
+        size_t hidden = digits < RUN_MIN ? 0 : digits < RUN_LONG ? digits : digits - SHOWN;
+        for (; i < end; i++) {
+            if (hidden > 0 && is_digit(s[i])) {
+                s[i] = '*';
+                hidden--;
+            }
         }
-        while (to > from && isalnum((unsigned char)bytes[to - 1]) == 0) {
-            to--;
+    }
+}
+
+// --- Files of records ------------------------------------------------------------------------------------------------
+
+// A field by position, from 1. A record is shown by its fields when all that must be digits are.
+typedef struct place {
+    char type; // of the record
+    size_t column, width;
+    bool digits; // else anything
+} place;
+
+static const place PLACES[] = {
+    {'1', 2, 2, true},   {'1', 4, 10, false},  {'1', 14, 10, false}, {'1', 24, 6, true},
+    {'1', 35, 3, true},  {'5', 2, 3, true},    {'5', 41, 10, false}, {'5', 80, 8, true},
+    {'5', 88, 7, true},  {'6', 2, 2, true},    {'6', 4, 8, true},    {'6', 30, 10, true},
+    {'6', 80, 15, true}, {'6', 40, 15, false}, {'8', 2, 3, true},    {'8', 5, 6, true},
+    {'8', 11, 10, true}, {'8', 21, 12, true},  {'8', 33, 12, true},  {'8', 45, 10, false},
+    {'8', 80, 8, true},  {'8', 88, 7, true},   {'9', 2, 6, true},    {'9', 8, 6, true},
+    {'9', 14, 8, true},  {'9', 22, 10, true},  {'9', 32, 12, true},  {'9', 44, 12, true},
+    {'7', 5, 2, true},   {'7', 7, 15, true},   {'7', 28, 8, true},   {'7', 80, 15, true},
+};
+enum { N_PLACES = sizeof PLACES / sizeof PLACES[0] };
+
+static bool is_at_its_place(const place *f, const char *record, size_t n) {
+    const size_t begin = f->column - 1;
+    return begin + f->width <= n && (!f->digits || all_digits(record + begin, f->width));
+}
+
+// The names of banks in a file's header are numbers with blanks, and nothing else.
+static bool is_header(const char *record) {
+    for (size_t i = 3; i < 23; i++) {
+        if (!is_digit(record[i]) && record[i] != ' ') {
+            return false;
         }
-        hide(bytes + from, to - from, SHOWN);
-        i = to > i ? to - 1 : i;
+    }
+    return true;
+}
+
+static bool has_form(const char *record, size_t n) {
+    bool known = false;
+    for (size_t i = 0; i < N_PLACES; i++) {
+        if (PLACES[i].type == record[0]) {
+            known = true;
+            if (!is_at_its_place(&PLACES[i], record, n)) {
+                return false;
+            }
+        }
+    }
+    return known && (record[0] != '1' || is_header(record)) &&
+           (record[0] != '7' || memcmp(record + 1, "98", 2) == 0 ||
+            memcmp(record + 1, "99", 2) == 0);
+}
+
+// One record, without the blanks behind it.
+static void mask_record(char *record, size_t n) {
+    bool shown[NACHA_LINE_LEN] = {false};
+    if (n == 0 || !has_form(record, n)) {
+        hide_runs(record, n);
+        return;
+    }
+    for (size_t i = 0; i < N_PLACES; i++) {
+        if (PLACES[i].type == record[0]) {
+            memset(shown + PLACES[i].column - 1, 1, PLACES[i].width);
+        }
+    }
+    if (record[0] == '6') {
+        hide(record + 12, NACHA_ACCOUNT_LEN, SHOWN);
+        memset(shown + 12, 1, NACHA_ACCOUNT_LEN);
+    } else if (record[0] == '7' && record[2] == '8') {
+        hide(record + 35, 29, SHOWN); // corrected data, which may be an account
+        memset(shown + 35, 1, 29);
+    }
+    for (size_t i = 0; i < n;) {
+        size_t end = i;
+        while (end < n && shown[end] == shown[i]) {
+            end++;
+        }
+        if (!shown[i]) {
+            hide_runs(record + i, end - i);
+        }
+        i = end;
     }
 }
 
 static void mask_records(char *bytes, size_t len) {
-    const bool lines = memchr(bytes, '\n', len) != NULL || len < RECORD;
-    for (size_t at = 0; at < len;) {
-        const char *end = lines ? memchr(bytes + at, '\n', len - at) : NULL;
-        const size_t left = len - at;
-        const size_t n = end != NULL              ? (size_t)(end - (bytes + at))
-                         : lines || left < RECORD ? left
-                                                  : RECORD;
-        mask_record(bytes + at, n);
-        at += n + (end != NULL ? 1 : 0);
+    str record;
+    for (size_t at = 0; nacha_inbound_record((str){bytes, len}, &at, &record);) {
+        if (record.len > 0) {
+            mask_record(bytes + (record.ptr - bytes), record.len);
+        }
     }
 }
 
-void inbox_mask(char *bytes, size_t len) {
-    const bool text = str_is_text(bytes, len);
-    for (size_t i = 0; i < len; i++) {
+// --- Lines of a report -----------------------------------------------------------------------------------------------
+
+typedef struct csv_field {
+    char *at;
+    size_t len;
+} csv_field;
+
+static size_t split(char *line, size_t n, csv_field fields[FIELDS_MAX]) {
+    size_t count = 0;
+    for (size_t begin = 0, i = 0; i <= n; i++) {
+        if (i == n || line[i] == ',') {
+            if (count == FIELDS_MAX) {
+                return 0; // more than any line has
+            }
+            fields[count++] = (csv_field){line + begin, i - begin};
+            begin = i + 1;
+        }
+    }
+    return count;
+}
+
+// H,<file>,<number>,<time>  D,<trace>,<amount>,<word>,<time>  T,<count>,<sum>
+static bool is_shown(char type, size_t n, size_t i, const csv_field *f) {
+    const bool digits = all_digits(f->at, f->len);
+    switch (type) {
+    case 'H': return n == 4 && ((i == 1 && f->len <= FILE_NAME_MAX) || (i == 2 && digits));
+    case 'D':
+        return n == 5 && digits &&
+               ((i == 1 && f->len == NACHA_TRACE_LEN) || (i == 2 && f->len <= AMOUNT_MAX));
+    case 'T': return n == 3 && digits;
+    default: return false;
+    }
+}
+
+static void mask_line(char *line, size_t n) {
+    csv_field fields[FIELDS_MAX];
+    const size_t count = split(line, n, fields);
+    const char type = count > 0 && fields[0].len == 1 ? line[0] : ' ';
+    if (count == 0) {
+        hide_runs(line, n);
+    }
+    for (size_t i = 0; i < count; i++) {
+        if (!is_shown(type, count, i, &fields[i])) {
+            hide_runs(fields[i].at, fields[i].len);
+        }
+    }
+}
+
+static void mask_lines(char *bytes, size_t len) {
+    for (size_t at = 0; at < len;) {
+        const char *end = memchr(bytes + at, '\n', len - at);
+        const size_t n = end != NULL ? (size_t)(end - (bytes + at)) : len - at;
+        size_t line = n;
+        while (line > 0 && (bytes[at + line - 1] == '\r' || bytes[at + line - 1] == ' ')) {
+            line--;
+        }
+        mask_line(bytes + at, line);
+        at += n + 1;
+    }
+}
+
+// --- Messages --------------------------------------------------------------------------------------------------------
+
+// What the parsers read of an acknowledgement, a message or an answer, and what cannot be an account there.
+static const char *const MEMBERS[] = {
+    "file", "status",    "at",         "entries",   "total",    "id",
+    "type", "timestamp", "reference",  "amount",    "currency", "returned_amount",
+    "key",  "code",      "payment_id", "retriable",
+};
+
+typedef struct json {
+    char *bytes;
+    size_t len, at;
+    bool read[DEPTH_MAX]; // of each open object: the parsers read it
+    size_t depth;
+    str key; // of the value that follows
+} json;
+
+static bool is_member(str key) {
+    for (size_t i = 0; i < sizeof MEMBERS / sizeof MEMBERS[0]; i++) {
+        if (str_eq_c(key, MEMBERS[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_value_shown(const json *j, size_t len) {
+    return j->depth >= 1 && j->depth <= DEPTH_MAX && j->read[j->depth - 1] && len <= VALUE_MAX &&
+           is_member(j->key);
+}
+
+static void open_object(json *j, char c) {
+    const bool read =
+        c == '{' && (j->depth == 0 || (j->depth == 1 && j->read[0] && str_eq_c(j->key, "data")));
+    if (j->depth < DEPTH_MAX) {
+        j->read[j->depth] = read;
+    }
+    j->depth++;
+    j->key = (str){0};
+}
+
+// A digit may be written as an escape: then nothing of the text is shown.
+static void hide_string(char *s, size_t n) {
+    for (size_t i = 0; i + 5 <= n; i++) {
+        if (memcmp(s + i, "\\u003", 5) == 0) {
+            hide(s, n, 0);
+            return;
+        }
+    }
+    hide_runs(s, n);
+}
+
+// The string that begins at `at`: a key when a colon follows, else a value.
+static void mask_string(json *j) {
+    const size_t begin = j->at + 1;
+    size_t end = begin;
+    while (end < j->len && j->bytes[end] != '"') {
+        end += j->bytes[end] == '\\' ? 2 : 1;
+    }
+    const bool ends = end < j->len;
+    end = ends ? end : j->len;
+    size_t next = end + 1;
+    while (next < j->len && isspace((unsigned char)j->bytes[next]) != 0) {
+        next++;
+    }
+    if (ends && next < j->len && j->bytes[next] == ':') {
+        const str key = {j->bytes + begin, end - begin};
+        if (!is_member(key)) {
+            hide_string(j->bytes + begin, end - begin);
+        }
+        j->key = key;
+        j->at = next + 1;
+        return;
+    }
+    if (!ends || !is_value_shown(j, end - begin)) {
+        hide_string(j->bytes + begin, end - begin);
+    }
+    j->key = (str){0};
+    j->at = next < j->len ? next : j->len;
+}
+
+// A number, a word, or whatever stands there, up to the next mark.
+static void mask_token(json *j) {
+    size_t end = j->at;
+    while (end < j->len && strchr("{}[],:\"\n", j->bytes[end]) == NULL) {
+        end++;
+    }
+    size_t trimmed = end;
+    while (trimmed > j->at && isspace((unsigned char)j->bytes[trimmed - 1]) != 0) {
+        trimmed--;
+    }
+    const bool number = all_digits(j->bytes + j->at, trimmed - j->at);
+    if (!number || !is_value_shown(j, trimmed - j->at)) {
+        hide_runs(j->bytes + j->at, end - j->at);
+    }
+    j->key = (str){0};
+    j->at = end;
+}
+
+static void mask_json(char *bytes, size_t len) {
+    json j = {.bytes = bytes, .len = len};
+    while (j.at < len) {
+        const char c = bytes[j.at];
+        if (c == '"') {
+            mask_string(&j);
+        } else if (c == '{' || c == '[') {
+            open_object(&j, c);
+            j.at++;
+        } else if (c == '}' || c == ']') {
+            j.depth -= j.depth > 0 ? 1 : 0;
+            j.key = (str){0};
+            j.at++;
+        } else if (isspace((unsigned char)c) != 0 || c == ',' || c == ':') {
+            j.at++;
+        } else {
+            mask_token(&j);
+        }
+    }
+}
+
+// --- What it is ------------------------------------------------------------------------------------------------------
+
+static void make_readable(char *bytes, size_t from, size_t len, bool text) {
+    for (size_t i = from; i < len; i++) {
         const unsigned char c = (unsigned char)bytes[i];
         const bool bad =
             c == 0x7f || (c > 0x7f && !text) || (c < 0x20 && strchr("\n\r\t", c) == NULL);
         bytes[i] = bad || c == '\0' ? '?' : bytes[i];
     }
-    size_t first = 0;
+}
+
+void inbox_mask(char *bytes, size_t len) {
+    const bool mark = len >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0;
+    const bool text = str_is_text(bytes, len);
+    size_t first = mark ? 3 : 0;
+    make_readable(bytes, first, len, text);
     while (first < len && isspace((unsigned char)bytes[first]) != 0) {
         first++;
     }
-    if (first < len && isdigit((unsigned char)bytes[first]) != 0) {
+    const char c = first < len ? bytes[first] : '\0';
+    const char after = first + 1 < len ? bytes[first + 1] : '\0';
+    // A line that was set aside begins with what it is: an entry, or a record of a report.
+    if (c == '{') {
+        mask_json(bytes + first, len - first);
+    } else if ((c == 'H' || c == 'D' || c == 'T') && after == ',') {
+        mask_lines(bytes + first, len - first);
+    } else if (c == '6' || nacha_looks_like((str){bytes, len})) {
         mask_records(bytes, len);
     } else {
-        mask_named(bytes, len);
+        hide_runs(bytes, len);
+    }
+    if (mark && !text) {
+        memset(bytes, '?', 3);
     }
 }

@@ -25,12 +25,15 @@ static const char *masked(const char *bytes) {
 #define HIDDEN                                                                                     \
     "621091000019********8899     0000001000000000000000001ANN EXAMPLE             "               \
     "1021000020000001"
+#define CONTROL                                                                                    \
+    "9000001000001000000010009100001000000000000000000001000                                     " \
+    "  "
 
 static void test_records__whatever_their_line_end__account_hidden(void **state) {
     (void)state;
     assert_int_equal(strlen(ENTRY), 94);
-    assert_string_equal(masked(ENTRY "\n9000001\n"), HIDDEN "\n9000001\n");
-    assert_string_equal(masked(ENTRY "\r\n9000001"), HIDDEN "\r\n9000001");
+    assert_string_equal(masked(ENTRY "\n" CONTROL "\n"), HIDDEN "\n" CONTROL "\n");
+    assert_string_equal(masked(ENTRY "\r\n" CONTROL), HIDDEN "\r\n" CONTROL);
     assert_string_equal(masked(ENTRY ENTRY), HIDDEN HIDDEN);
 }
 
@@ -53,14 +56,28 @@ static void test_message__named_account__hidden(void **state) {
     (void)state;
     assert_string_equal(masked("{\"id\":\"p-1\",\"account_number\":\"445566778899\",\"amount\":5}"),
                         "{\"id\":\"p-1\",\"account_number\":\"********8899\",\"amount\":5}");
-    assert_string_equal(masked("H,name,1\nD,121042880000001,1000,SETTLED\n"),
-                        "H,name,1\nD,121042880000001,1000,SETTLED\n");
+    assert_string_equal(masked("H,name,1\nD,121042880000001,1000,SETTLED,now\n"),
+                        "H,name,1\nD,121042880000001,1000,SETTLED,now\n");
+}
+
+static void test_message__escaped_or_nested__hidden(void **state) {
+    (void)state;
+    assert_null(strstr(masked("{\"text\":\"\\u0034\\u0034\\u0035\\u0035\\u0036\"}"), "0034"));
+    assert_string_equal(masked("{\"type\":\"a\",\"data\":{\"payment_id\":\"1234567\",\"iban\":"
+                               "\"GB29NWBK60161331926819\",\"id\":{\"id\":\"1234567\"}}}"),
+                        "{\"type\":\"a\",\"data\":{\"payment_id\":\"1234567\",\"iban\":"
+                        "\"GB29NWBK**********6819\",\"id\":{\"id\":\"*******\"}}}");
 }
 
 static void test_bytes__not_printable__readable(void **state) {
     (void)state;
     assert_string_equal(masked("H\x01\xff\x1b[0m\n"), "H???[0m\n");
     inbox_mask(text, 0);
+    char nul[] = "{\0\0 445566778899";
+    inbox_mask(nul, sizeof nul - 1);
+    assert_string_equal(nul, "{?? ********8899");
+    assert_string_equal(masked("{\"file"), "{\"file");
+    assert_string_equal(masked("{\"\\"), "{\"\\");
 }
 
 int main(void) {
@@ -69,6 +86,7 @@ int main(void) {
         cmocka_unit_test(test_records__columns_out_of_place__all_hidden),
         cmocka_unit_test(test_records__corrected_data__hidden),
         cmocka_unit_test(test_message__named_account__hidden),
+        cmocka_unit_test(test_message__escaped_or_nested__hidden),
         cmocka_unit_test(test_bytes__not_printable__readable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

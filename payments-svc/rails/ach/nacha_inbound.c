@@ -14,8 +14,7 @@ typedef struct reader {
     str bytes;
     size_t at;
     int line;
-    size_t begin; // of this record, in bytes
-    str text;     // this record without trailing blanks, at most 94 characters
+    str text; // this record without trailing blanks, at most 94 characters
     where where;
     arena *mem;
     nacha_inbound *out;
@@ -56,27 +55,35 @@ static size_t after_record(str left, size_t i) {
     return i;
 }
 
-// The next record that is not blank. Lines may be cut short, padded too far, or not be there at all: then each record has its
-// 94 characters. False at the end.
+bool nacha_inbound_record(str bytes, size_t *at, str *record) {
+    if (*at == 0 && bytes.len >= 3 && memcmp(bytes.ptr, "\xef\xbb\xbf", 3) == 0) {
+        *at = 3; // a mark of the encoding, which says nothing of money
+    }
+    if (*at >= bytes.len) {
+        *record = (str){0};
+        return false;
+    }
+    const str left = {bytes.ptr + *at, bytes.len - *at};
+    size_t len = 0;
+    while (len < left.len && len < NACHA_LINE_LEN && !is_line_end(left.ptr[len])) {
+        len++;
+    }
+    *at += after_record(left, len);
+    while (len > 0 && left.ptr[len - 1] == ' ') {
+        len--;
+    }
+    *record = (str){left.ptr, len};
+    return true;
+}
+
+// The next record that is not blank. False at the end.
 static bool next_record(reader *r) {
-    while (r->at < r->bytes.len) {
-        const str left = {r->bytes.ptr + r->at, r->bytes.len - r->at};
-        size_t len = 0;
-        while (len < left.len && len < NACHA_LINE_LEN && !is_line_end(left.ptr[len])) {
-            len++;
-        }
-        r->begin = r->at;
-        r->at += after_record(left, len);
+    while (nacha_inbound_record(r->bytes, &r->at, &r->text)) {
         r->line++;
-        while (len > 0 && left.ptr[len - 1] == ' ') {
-            len--;
-        }
-        r->text = (str){left.ptr, len};
-        if (len > 0) {
+        if (r->text.len > 0) {
             return true;
         }
     }
-    r->text = (str){0};
     return false;
 }
 
@@ -350,9 +357,6 @@ bool nacha_inbound_read(str bytes, arena *a, nacha_inbound *out, nacha_inbound_f
     *out = (nacha_inbound){0};
     *fault = (nacha_inbound_fault){.line = 1};
     reader r = {.bytes = bytes, .where = BEFORE_FILE, .mem = a, .out = out, .fault = fault};
-    if (bytes.len >= 3 && memcmp(bytes.ptr, "\xef\xbb\xbf", 3) == 0) {
-        r.at = 3; // a mark of the encoding, which says nothing of money
-    }
     while (next_record(&r)) {
         if (!read_record(&r)) {
             return false;

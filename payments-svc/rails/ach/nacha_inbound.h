@@ -59,6 +59,11 @@ typedef struct nacha_inbound_fault {
     char reason[120];
 } nacha_inbound_fault;
 
+// The next record at *at, of at most 94 characters, without the blanks behind it; *at moves behind its line end. Lines may be cut
+// short, padded too far, or not be there at all: then each record has its 94 characters. A blank line is a record of length 0.
+// False at the end. A mark of the encoding in front is skipped. Whoever looks at the records of a bank's file takes them from here.
+bool nacha_inbound_record(str bytes, size_t *at, str *record);
+
 // True when the bytes begin as a NACHA file does.
 bool nacha_looks_like(str bytes);
 
