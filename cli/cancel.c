@@ -35,10 +35,10 @@ static int cmd_cancel(cli *c, int argc, char **argv) {
         return EXIT_DONE;
     }
     const Payments__V1__Payout *p = ((Payments__V1__CancelPayoutResponse *)answer)->payout;
-    (void)printf("%s/%s is canceled%s\n", p->merchant_id, p->payout_id,
-                 p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_CANCELED
-                     ? ""
-                     : ": its money is free again in a moment");
+    cli_print(stdout, "%s/%s is canceled%s\n", p->merchant_id, p->payout_id,
+              p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_CANCELED
+                  ? ""
+                  : ": its money is free again in a moment");
     return EXIT_DONE;
 }
 

@@ -75,9 +75,9 @@ static void print_cases(cli *c, const Payments__V1__ListCasesResponse *all, bool
         table_row(&t, cells);
     }
     table_print(&t);
-    (void)printf("%zu case(s)%s\n", all->n_cases, more ? "; there are more" : "");
+    cli_print(stdout, "%zu case(s)%s\n", all->n_cases, more ? "; there are more" : "");
     if (all->n_cases > 0) {
-        (void)printf("payctl case ID says what to do about one\n");
+        cli_print(stdout, "payctl case ID says what to do about one\n");
     }
 }
 
@@ -140,41 +140,41 @@ static int cmd_cases(cli *c, int argc, char **argv) {
 // --- payctl case ID --------------------------------------------------------------------------------------------------------
 
 static void print_what_to_do(const Payments__V1__GetCaseResponse *r) {
-    (void)printf("\nmeaning    %s\n", r->meaning);
+    cli_print(stdout, "\nmeaning    %s\n", r->meaning);
     if (r->n_resolutions == 0) {
         return;
     }
-    (void)printf("next step  %s\n\nhow it can be resolved\n", r->next_step);
+    cli_print(stdout, "next step  %s\n\nhow it can be resolved\n", r->next_step);
     for (size_t i = 0; i < r->n_resolutions; i++) {
         const Payments__V1__CaseResolution *x = r->resolutions[i];
-        (void)printf("  %-10s %s%s\n", x->name, x->meaning,
-                     x->needs_evidence ? " (needs --evidence)" : "");
+        cli_print(stdout, "  %-10s %s%s\n", x->name, x->meaning,
+                  x->needs_evidence ? " (needs --evidence)" : "");
     }
 }
 
 static void print_case(cli *c, const Payments__V1__GetCaseResponse *r) {
     const Payments__V1__Case *k = r->case_;
-    (void)printf("case       %s\n", case_id(c, k));
-    (void)printf("state      %s%s%s\n", state_name(k->state), k->resolution[0] != '\0' ? "  " : "",
-                 k->resolution);
-    (void)printf("kind       %s\n", k->kind);
-    (void)printf("about      %s\n", subject(c, k));
+    cli_print(stdout, "case       %s\n", case_id(c, k));
+    cli_print(stdout, "state      %s%s%s\n", state_name(k->state),
+              k->resolution[0] != '\0' ? "  " : "", k->resolution);
+    cli_print(stdout, "kind       %s\n", k->kind);
+    cli_print(stdout, "about      %s\n", subject(c, k));
     if (r->payout != NULL) {
-        (void)printf("           now %s%s%s\n",
-                     cli_enum_name(&payments__v1__payout_state__descriptor, (int)r->payout->state),
-                     r->payout->reason[0] != '\0' ? "  " : "", r->payout->reason);
+        cli_print(stdout, "           now %s%s%s\n",
+                  cli_enum_name(&payments__v1__payout_state__descriptor, (int)r->payout->state),
+                  r->payout->reason[0] != '\0' ? "  " : "", r->payout->reason);
     }
-    (void)printf("reason     %s%s%s\n", k->code,
-                 k->code[0] != '\0' && k->text[0] != '\0' ? ": " : "", k->text);
+    cli_print(stdout, "reason     %s%s%s\n", k->code,
+              k->code[0] != '\0' && k->text[0] != '\0' ? ": " : "", k->text);
     if (k->currency[0] != '\0') {
-        (void)printf("amount     %s\n", cli_money(c, k->amount_minor, k->currency));
+        cli_print(stdout, "amount     %s\n", cli_money(c, k->amount_minor, k->currency));
     }
-    (void)printf("owner      %s\n", k->owner[0] != '\0' ? k->owner : "nobody yet");
-    (void)printf("opened     %s\n", at(c, k->open_time));
-    (void)printf("due        %s\n", at(c, k->due_time));
+    cli_print(stdout, "owner      %s\n", k->owner[0] != '\0' ? k->owner : "nobody yet");
+    cli_print(stdout, "opened     %s\n", at(c, k->open_time));
+    cli_print(stdout, "due        %s\n", at(c, k->due_time));
     if (k->seen_count > 1) {
-        (void)printf("seen       %lld times, last %s\n", (long long)k->seen_count,
-                     at(c, k->seen_time));
+        cli_print(stdout, "seen       %lld times, last %s\n", (long long)k->seen_count,
+                  at(c, k->seen_time));
     }
     print_what_to_do(r);
 }
@@ -182,7 +182,7 @@ static void print_case(cli *c, const Payments__V1__GetCaseResponse *r) {
 static void print_history(cli *c, const Payments__V1__GetCaseResponse *r) {
     static const char *const TITLES[] = {"time", "what", "who", "text"};
     table t;
-    (void)printf("\nhistory\n");
+    cli_print(stdout, "\nhistory\n");
     table_begin(&t, 4, 0, TITLES);
     for (size_t i = 0; i < r->n_notes; i++) {
         const Payments__V1__CaseNote *n = r->notes[i];
@@ -339,8 +339,8 @@ void cli_print_cases_of_payout(cli *c, const char *merchant, const char *payout_
     }
     const Payments__V1__ListCasesResponse *r = (const Payments__V1__ListCasesResponse *)answer;
     for (size_t i = 0; i < r->n_cases; i++) {
-        (void)printf("open case  %s  %s: payctl case %s says what to do\n", r->cases[i]->kind,
-                     r->cases[i]->text, case_id(c, r->cases[i]));
+        cli_print(stdout, "open case  %s  %s: payctl case %s says what to do\n", r->cases[i]->kind,
+                  r->cases[i]->text, case_id(c, r->cases[i]));
     }
 }
 

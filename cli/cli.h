@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "base/arena.h"
 #include "base/err.h"
@@ -74,6 +75,9 @@ void cli_disconnect(cli *c);
 bool cli_bank_get(const cli *c, const char *path, arena *a, str *body, err *e) WARN_UNUSED;
 
 // --- out.c -------------------------------------------------------------------------------------------------------------
+// The one way of text to a terminal: much of it was written by banks and clients, so what would steer the terminal becomes '?' (line
+// ends and tabs stay). JSON goes out by pb_json, which escapes.
+void cli_print(FILE *to, const char *fmt, ...) PRINTF_LIKE(2, 3);
 // Says in plain words on stderr what went wrong, and returns the exit code that fits.
 int cli_failed(const cli *c, const char *doing, const err *e);
 int cli_usage(const char *fmt, ...)
@@ -105,6 +109,8 @@ void progress_end(progress *p, const char *note);
 typedef struct table {
     size_t columns, n, cap;
     const char **cells;
+    char **made; // cells of which a plain copy was needed
+    size_t n_made;
     uint32_t right_aligned;
 } table;
 void table_begin(table *t, size_t columns, uint32_t right_aligned, const char *const *titles);

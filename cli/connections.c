@@ -74,8 +74,8 @@ static void print_connections(cli *c, const Payments__V1__ListConnectionsRespons
     table_print(&t);
     for (size_t i = 0; i < r->n_pauses; i++) {
         const Payments__V1__Pause *p = r->pauses[i];
-        (void)printf("paused: %s since %s by %s: %s\n", scope_text(c, p), at(c, p->since_time),
-                     p->actor, p->reason);
+        cli_print(stdout, "paused: %s since %s by %s: %s\n", scope_text(c, p), at(c, p->since_time),
+                  p->actor, p->reason);
     }
 }
 

@@ -72,8 +72,8 @@ static int take_back(cli *c, const char *text, char *reason) {
     if (c->json) {
         cli_print_value(json_pack("{s:o}", "deposit", cli_to_json(&x->base)));
     } else {
-        (void)printf("%s of %s was taken back\n", cli_money(c, x->amount_minor, x->currency),
-                     x->merchant_id);
+        cli_print(stdout, "%s of %s was taken back\n", cli_money(c, x->amount_minor, x->currency),
+                  x->merchant_id);
     }
     return EXIT_DONE;
 }

@@ -60,7 +60,7 @@ static void print_list(const cli *c, const ProtobufCMessage *all, table *t, size
         return;
     }
     table_print(t);
-    (void)printf("%zu %s%s\n", n, what, more ? "; there are more" : "");
+    cli_print(stdout, "%zu %s%s\n", n, what, more ? "; there are more" : "");
 }
 
 static int list_items(cli *c, inbox_words *w) {
@@ -158,34 +158,34 @@ static int list_exceptions(cli *c, inbox_words *w) {
 
 static void print_head(cli *c, const Payments__V1__GetInboxResponse *r) {
     const Payments__V1__InboxItem *x = r->item;
-    (void)printf("item       %s\n", item_id(c, x->book_id, x->inbox_id));
-    (void)printf("state      %s%s%s\n", state_name(x->state), x->reason[0] != '\0' ? "  " : "",
-                 x->reason);
+    cli_print(stdout, "item       %s\n", item_id(c, x->book_id, x->inbox_id));
+    cli_print(stdout, "state      %s%s%s\n", state_name(x->state), x->reason[0] != '\0' ? "  " : "",
+              x->reason);
     if (x->reason_text[0] != '\0') {
-        (void)printf("           %s\n", x->reason_text);
+        cli_print(stdout, "           %s\n", x->reason_text);
     }
-    (void)printf("name       %s\n", x->name);
-    (void)printf("about      %s\n", x->about[0] != '\0' ? x->about : "-");
-    (void)printf("lines      %d, of them %d counted and %d set aside\n", x->line_count,
-                 x->event_count, x->exception_count);
-    (void)printf("came       %s%s\n", at(c, x->receive_time),
-                 x->seen_count > 1 ? arena_printf(c->arena, ", %d times", x->seen_count) : "");
-    (void)printf("content    %lld bytes, SHA-256 %s\n", (long long)x->size_bytes, x->sha256);
+    cli_print(stdout, "name       %s\n", x->name);
+    cli_print(stdout, "about      %s\n", x->about[0] != '\0' ? x->about : "-");
+    cli_print(stdout, "lines      %d, of them %d counted and %d set aside\n", x->line_count,
+              x->event_count, x->exception_count);
+    cli_print(stdout, "came       %s%s\n", at(c, x->receive_time),
+              x->seen_count > 1 ? arena_printf(c->arena, ", %d times", x->seen_count) : "");
+    cli_print(stdout, "content    %lld bytes, SHA-256 %s\n", (long long)x->size_bytes, x->sha256);
     for (size_t i = 1; i < r->n_versions; i++) {
         const Payments__V1__InboxVersion *v = r->versions[i];
-        (void)printf("repaired   %s by %s: %s\n", at(c, v->time), v->actor, v->reason);
+        cli_print(stdout, "repaired   %s by %s: %s\n", at(c, v->time), v->actor, v->reason);
     }
 }
 
 static void print_content(const Payments__V1__GetInboxResponse *r) {
     if (r->content_missing[0] != '\0') {
-        (void)printf("\nthe content is not shown: %s\n", r->content_missing);
+        cli_print(stdout, "\nthe content is not shown: %s\n", r->content_missing);
         return;
     }
     const size_t len = strlen(r->content);
-    (void)printf("\ncontent, with account numbers masked\n%s%s%s", r->content,
-                 len > 0 && r->content[len - 1] != '\n' ? "\n" : "",
-                 r->content_cut ? "(cut here)\n" : "");
+    cli_print(stdout, "\ncontent, with account numbers masked\n%s%s%s", r->content,
+              len > 0 && r->content[len - 1] != '\n' ? "\n" : "",
+              r->content_cut ? "(cut here)\n" : "");
 }
 
 static int show_item(cli *c, inbox_words *w, int64_t book, char *id) {
@@ -212,7 +212,7 @@ static int show_item(cli *c, inbox_words *w, int64_t book, char *id) {
     print_head(c, (const Payments__V1__GetInboxResponse *)answer);
     if (odd.n_exceptions > 0) {
         table t;
-        (void)printf("\nset aside\n");
+        cli_print(stdout, "\nset aside\n");
         fill_exceptions(c, &odd, &t);
         table_print(&t);
     }
@@ -227,8 +227,7 @@ static int show_item(cli *c, inbox_words *w, int64_t book, char *id) {
 // What is still wrong after an order is told; it waits, and is tried again.
 static int show_after(cli *c, inbox_words *w, int64_t book, char *id, const char *not_applied) {
     if (not_applied[0] != '\0') {
-        (void)fprintf(stderr, "payctl: it was not applied yet, and is tried again: %s\n",
-                      not_applied);
+        cli_print(stderr, "payctl: it was not applied yet, and is tried again: %s\n", not_applied);
     }
     return show_item(c, w, book, id);
 }

@@ -57,16 +57,16 @@ static void print_help(FILE *out) {
                 "usage: payctl [options] COMMAND ...\n\nCommands\n",
                 out);
     for (size_t i = 0; i < N_COMMANDS; i++) {
-        (void)fprintf(out, "  %-12s %s\n", COMMANDS[i]->name, COMMANDS[i]->summary);
+        cli_print(out, "  %-12s %s\n", COMMANDS[i]->name, COMMANDS[i]->summary);
     }
-    (void)fprintf(out, "  `payctl COMMAND --help` explains one.\n\n%s\n%s", OPTIONS_HELP,
-                  EXIT_CODES_HELP);
+    cli_print(out, "  `payctl COMMAND --help` explains one.\n\n%s\n%s", OPTIONS_HELP,
+              EXIT_CODES_HELP);
 }
 
 static int print_command_help(const cli_command *command) {
-    (void)printf("usage: payctl [options] %s%s%s\n\n%s\n\n%s\n%s", command->name,
-                 command->usage[0] != '\0' ? " " : "", command->usage, command->summary,
-                 command->help, OPTIONS_HELP);
+    cli_print(stdout, "usage: payctl [options] %s%s%s\n\n%s\n\n%s\n%s", command->name,
+              command->usage[0] != '\0' ? " " : "", command->usage, command->summary, command->help,
+              OPTIONS_HELP);
     return EXIT_DONE;
 }
 
@@ -164,7 +164,7 @@ static int run_words(cli *c, int argc, char **argv) {
             return EXIT_DONE;
         }
         if (opt == 'v') {
-            (void)puts("payctl " DISBURSE_VERSION);
+            cli_print(stdout, "payctl %s\n", DISBURSE_VERSION);
             return EXIT_DONE;
         }
         if (!take_option(c, opt)) {

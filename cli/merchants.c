@@ -47,7 +47,7 @@ static int create_one(cli *c, const char *id, const char *name, char **currencie
     if (c->json) {
         json_array_append_new(made, cli_to_json(&m->base));
     } else {
-        (void)printf("merchant %s in book %lld\n", m->merchant_id, (long long)m->book_id);
+        cli_print(stdout, "merchant %s in book %lld\n", m->merchant_id, (long long)m->book_id);
     }
     return EXIT_DONE;
 }
@@ -71,7 +71,7 @@ static int deposit_one(cli *c, const char *id, int64_t amount, const char *curre
         json_object_set_new(deposit, "merchant_id", json_string(id));
         json_array_append_new(made, deposit);
     } else {
-        (void)printf("%s has received %s\n", id, cli_money(c, amount, currency_code));
+        cli_print(stdout, "%s has received %s\n", id, cli_money(c, amount, currency_code));
     }
     return EXIT_DONE;
 }

@@ -13,19 +13,35 @@
 
 enum { BAR_WIDTH = 30, PROGRESS_US = 100000, PROGRESS_LINES_US = 2000000 };
 
+static void print_list(FILE *to, const char *fmt, va_list args) PRINTF_LIKE(2, 0);
+static void print_list(FILE *to, const char *fmt, va_list args) {
+    char *text = NULL;
+    const int n = vasprintf(&text, fmt, args);
+    ASSERT(n >= 0 && text != NULL);
+    (void)fwrite(text, 1, str_make_plain(text, (size_t)n, "\n\t"), to);
+    free(text);
+}
+
+void cli_print(FILE *to, const char *fmt, ...) {
+    va_list args;
+    va_start(args, fmt);
+    print_list(to, fmt, args);
+    va_end(args);
+}
+
 int cli_failed(const cli *c, const char *doing, const err *e) {
     const bool reached = e->code != ERR_UNAVAILABLE && e->code != ERR_DEADLINE_EXCEEDED;
-    (void)fprintf(stderr, "payctl: could not %s: %s", doing,
-                  e->message[0] != '\0' ? e->message : "no answer");
+    cli_print(stderr, "payctl: could not %s: %s", doing,
+              e->message[0] != '\0' ? e->message : "no answer");
     if (e->reason[0] != '\0') {
-        (void)fprintf(stderr, " (%s%s%s)", e->reason, e->field[0] != '\0' ? ", " : "", e->field);
+        cli_print(stderr, " (%s%s%s)", e->reason, e->field[0] != '\0' ? ", " : "", e->field);
     }
     (void)fputc('\n', stderr);
     if (!reached) {
-        (void)fprintf(stderr,
-                      "  Is the service running at %s? What was accepted before is safe; run the "
-                      "same command again.\n",
-                      c->payments != NULL ? c->payments : "?");
+        cli_print(stderr,
+                  "  Is the service running at %s? What was accepted before is safe; run the "
+                  "same command again.\n",
+                  c->payments != NULL ? c->payments : "?");
     }
     return EXIT_SERVICE;
 }
@@ -34,7 +50,7 @@ int cli_usage(const char *fmt, ...) {
     va_list args;
     va_start(args, fmt);
     (void)fputs("payctl: ", stderr);
-    (void)vfprintf(stderr, fmt, args);
+    print_list(stderr, fmt, args);
     (void)fputs("\n  `payctl --help` explains the commands.\n", stderr);
     va_end(args);
     return EXIT_USAGE;
@@ -51,8 +67,8 @@ int cli_close_output(int code) {
     if (written && fclose(stdout) == 0) {
         return code;
     }
-    (void)fprintf(stderr, "payctl: stdout could not be written: %s\n",
-                  strerror(why != 0 ? why : errno));
+    cli_print(stderr, "payctl: stdout could not be written: %s\n",
+              strerror(why != 0 ? why : errno));
     // These two say more: what was asked for was not done.
     return code == EXIT_USAGE || code == EXIT_SERVICE ? code : EXIT_OUTPUT;
 }
@@ -118,10 +134,10 @@ static void progress_draw(const progress *p, const char *note) {
     }
     bar[BAR_WIDTH] = '\0';
     if (p->terminal) {
-        (void)fprintf(stderr, "\r%-10s [%s] %zu/%zu %-44.44s", p->label, bar, p->done, p->total,
-                      note);
+        (void)fputc('\r', stderr);
+        cli_print(stderr, "%-10s [%s] %zu/%zu %-44.44s", p->label, bar, p->done, p->total, note);
     } else {
-        (void)fprintf(stderr, "%s: %zu/%zu %s\n", p->label, p->done, p->total, note);
+        cli_print(stderr, "%s: %zu/%zu %s\n", p->label, p->done, p->total, note);
     }
     (void)fflush(stderr);
 }
@@ -160,6 +176,19 @@ void table_begin(table *t, size_t columns, uint32_t right_aligned, const char *c
     table_row(t, titles);
 }
 
+// A cell is one line: what would end it is taken out here, before the columns are measured.
+static const char *plain_cell(table *t, const char *cell) {
+    if (str_is_plain(cell, strlen(cell))) {
+        return cell;
+    }
+    char *copy = strdup(cell);
+    t->made = realloc(t->made, (t->n_made + 1) * sizeof *t->made);
+    ASSERT(copy != NULL && t->made != NULL);
+    copy[str_make_plain(copy, strlen(copy), "")] = '\0';
+    t->made[t->n_made++] = copy;
+    return copy;
+}
+
 void table_row(table *t, const char *const *cells) {
     if (t->n == t->cap) {
         t->cap = t->cap == 0 ? 64 : t->cap * 2;
@@ -167,7 +196,7 @@ void table_row(table *t, const char *const *cells) {
         ASSERT(t->cells != NULL);
     }
     for (size_t i = 0; i < t->columns; i++) {
-        t->cells[t->n * t->columns + i] = cells[i];
+        t->cells[t->n * t->columns + i] = plain_cell(t, cells[i]);
     }
     t->n++;
 }
@@ -184,16 +213,22 @@ static size_t width_of(const char *s) {
 static void print_cell(const char *cell, size_t width, bool right, bool last) {
     const int pad = (int)(width - width_of(cell));
     if (right) {
-        (void)printf("%*s%s", pad, "", cell);
+        cli_print(stdout, "%*s%s", pad, "", cell);
     } else {
-        (void)printf("%s%*s", cell, last ? 0 : pad, "");
+        cli_print(stdout, "%s%*s", cell, last ? 0 : pad, "");
     }
     (void)fputs(last ? "\n" : "  ", stdout);
 }
 
 void table_drop(table *t) {
+    for (size_t i = 0; i < t->n_made; i++) {
+        free(t->made[i]);
+    }
+    free(t->made);
     free(t->cells);
+    t->made = NULL;
     t->cells = NULL;
+    t->n_made = 0;
 }
 
 void table_print(table *t) {

@@ -137,9 +137,10 @@ static int pay_rows(payment *p, const char *path, bool wait) {
         return EXIT_REFUSED;
     }
     if (!wait && !p->c->json) {
-        (void)printf("Accepted and on its way. `payctl pay %s` again shows how it stands: nothing "
-                     "is paid twice.\n",
-                     payout_file_name(path));
+        cli_print(stdout,
+                  "Accepted and on its way. `payctl pay %s` again shows how it stands: nothing "
+                  "is paid twice.\n",
+                  payout_file_name(path));
     }
     return wait && p->by_state[PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_SETTLED] <
                        map_count(p->by_payout)
@@ -181,7 +182,7 @@ static int check_and_pay(payment *p, const char *path, const asked *q) {
     if (p->c->json) {
         payout_file_print_json(&p->file);
     } else {
-        (void)printf("%zu rows, all good: nothing was sent\n", p->file.n);
+        cli_print(stdout, "%zu rows, all good: nothing was sent\n", p->file.n);
     }
     return EXIT_DONE;
 }

@@ -15,14 +15,14 @@ static void report_refused(const payment *p) {
     for (size_t i = 0; i < p->file.n && shown < REFUSED_SHOWN_MAX; i++) {
         const sent *s = &p->rows[i];
         if (s->error != NULL) {
-            (void)printf("  line %zu, %s of %s: %s%s%s (%s)\n", s->row->line, s->row->reference,
-                         s->row->merchant_id, s->error_field, s->error_field[0] != '\0' ? ": " : "",
-                         s->error, s->error_reason);
+            cli_print(stdout, "  line %zu, %s of %s: %s%s%s (%s)\n", s->row->line,
+                      s->row->reference, s->row->merchant_id, s->error_field,
+                      s->error_field[0] != '\0' ? ": " : "", s->error, s->error_reason);
             shown++;
         }
     }
     if (p->n_refused > shown) {
-        (void)printf("  … and %zu more\n", p->n_refused - shown);
+        cli_print(stdout, "  … and %zu more\n", p->n_refused - shown);
     }
 }
 
@@ -34,16 +34,16 @@ static void report_unsettled(const payment *p) {
             continue;
         }
         if (shown++ < REFUSED_SHOWN_MAX) {
-            (void)printf("  %-9s %s/%s  %s %s\n",
-                         cli_enum_name(&payments__v1__payout_state__descriptor, s->state),
-                         s->row->merchant_id, s->payout_id, s->reason != NULL ? s->reason : "",
-                         s->reason_text != NULL ? s->reason_text : "");
+            cli_print(stdout, "  %-9s %s/%s  %s %s\n",
+                      cli_enum_name(&payments__v1__payout_state__descriptor, s->state),
+                      s->row->merchant_id, s->payout_id, s->reason != NULL ? s->reason : "",
+                      s->reason_text != NULL ? s->reason_text : "");
         }
         unsettled++;
     }
     if (unsettled > REFUSED_SHOWN_MAX) {
-        (void)printf("  … and %zu more: `payctl payouts --merchant M --state FAILED`\n",
-                     unsettled - REFUSED_SHOWN_MAX);
+        cli_print(stdout, "  … and %zu more: `payctl payouts --merchant M --state FAILED`\n",
+                  unsettled - REFUSED_SHOWN_MAX);
     }
 }
 
@@ -99,18 +99,18 @@ static size_t count_unanswered(const payment *p) {
 }
 
 void pay_report_text(payment *p, bool waited) {
-    (void)printf("%zu rows: %zu accepted", p->file.n, map_count(p->by_payout));
+    cli_print(stdout, "%zu rows: %zu accepted", p->file.n, map_count(p->by_payout));
     if (p->n_earlier > 0) {
-        (void)printf(" (%zu of them by an earlier run: not paid again)", p->n_earlier);
+        cli_print(stdout, " (%zu of them by an earlier run: not paid again)", p->n_earlier);
     }
-    (void)printf(", %zu refused", p->n_refused);
+    cli_print(stdout, ", %zu refused", p->n_refused);
     if (count_unanswered(p) > 0) {
-        (void)printf(", %zu without an answer", count_unanswered(p));
+        cli_print(stdout, ", %zu without an answer", count_unanswered(p));
     }
     if (p->file.bad > 0) {
-        (void)printf(", %zu bad and not sent", p->file.bad);
+        cli_print(stdout, ", %zu bad and not sent", p->file.bad);
     }
-    (void)printf("\n");
+    cli_print(stdout, "\n");
     report_refused(p);
     json_decref(report_sums(p));
     if (waited) {

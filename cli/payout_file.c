@@ -72,8 +72,8 @@ static void keep_complaint(payout_file *f, size_t line, const err *e) {
 
 void payout_file_complain(payout_file *f, const char *path, size_t line, const err *e) {
     keep_complaint(f, line, e);
-    (void)fprintf(stderr, "%s:%zu: %s: %s\n", path, line, e->field[0] != '\0' ? e->field : "line",
-                  e->message);
+    cli_print(stderr, "%s:%zu: %s: %s\n", path, line, e->field[0] != '\0' ? e->field : "line",
+              e->message);
 }
 
 static int by_line(const void *a, const void *b) {
@@ -340,7 +340,7 @@ bool payout_file_load(cli *c, const char *path, payout_file *f) {
         return true;
     }
     keep_complaint(f, 0, &e);
-    (void)fprintf(stderr, "payctl: %s: %s; nothing was sent\n", payout_file_name(path), e.message);
+    cli_print(stderr, "payctl: %s: %s; nothing was sent\n", payout_file_name(path), e.message);
     if (c->json) {
         payout_file_print_json(f);
     }
@@ -349,8 +349,7 @@ bool payout_file_load(cli *c, const char *path, payout_file *f) {
 
 bool payout_file_is_good(const cli *c, const payout_file *f) {
     if (f->bad > 0) {
-        (void)fprintf(stderr, "payctl: %zu bad line(s), %zu good: nothing was sent\n", f->bad,
-                      f->n);
+        cli_print(stderr, "payctl: %zu bad line(s), %zu good: nothing was sent\n", f->bad, f->n);
     }
     if (f->bad > 0 && c->json) {
         payout_file_print_json(f);

@@ -29,26 +29,29 @@ static const char *full_id(cli *c, const Payments__V1__Payout *p) {
 // --- payout ----------------------------------------------------------------------------------------------------------------
 
 static void print_payout(cli *c, const Payments__V1__Payout *p) {
-    (void)printf("payout     %s\n", full_id(c, p));
-    (void)printf("state      %s%s%s\n", state_name(p->state), p->reason[0] != '\0' ? "  " : "",
-                 p->reason);
+    cli_print(stdout, "payout     %s\n", full_id(c, p));
+    cli_print(stdout, "state      %s%s%s\n", state_name(p->state), p->reason[0] != '\0' ? "  " : "",
+              p->reason);
     if (p->reason_text[0] != '\0') {
-        (void)printf("           %s\n", p->reason_text);
+        cli_print(stdout, "           %s\n", p->reason_text);
     }
-    (void)printf("amount     %s by %s\n", cli_money(c, p->amount_minor, p->currency),
-                 rail_name(p->rail));
-    (void)printf("recipient  %s\n", p->recipient_id);
-    (void)printf("reference  %s\n", p->external_reference[0] != '\0' ? p->external_reference : "-");
-    (void)printf("attempts   %d\n", p->attempts);
-    (void)printf("rail ref.  %s\n", p->rail_reference[0] != '\0' ? p->rail_reference : "-");
-    (void)printf("created    %s\n", cli_time(c, p->create_time->seconds, p->create_time->nanos));
-    (void)printf("changed    %s\n", cli_time(c, p->update_time->seconds, p->update_time->nanos));
+    cli_print(stdout, "amount     %s by %s\n", cli_money(c, p->amount_minor, p->currency),
+              rail_name(p->rail));
+    cli_print(stdout, "recipient  %s\n", p->recipient_id);
+    cli_print(stdout, "reference  %s\n",
+              p->external_reference[0] != '\0' ? p->external_reference : "-");
+    cli_print(stdout, "attempts   %d\n", p->attempts);
+    cli_print(stdout, "rail ref.  %s\n", p->rail_reference[0] != '\0' ? p->rail_reference : "-");
+    cli_print(stdout, "created    %s\n",
+              cli_time(c, p->create_time->seconds, p->create_time->nanos));
+    cli_print(stdout, "changed    %s\n",
+              cli_time(c, p->update_time->seconds, p->update_time->nanos));
 }
 
 static void print_timeline(cli *c, const Payments__V1__GetPayoutTimelineResponse *r) {
     static const char *const TITLES[] = {"time", "step", "what", "outcome", "attempt", "detail"};
     table t;
-    (void)printf("\ntimeline\n");
+    cli_print(stdout, "\ntimeline\n");
     table_begin(&t, 6, 16u, TITLES);
     for (size_t i = 0; i < r->n_entries; i++) {
         const Payments__V1__TimelineEntry *x = r->entries[i];
@@ -149,8 +152,8 @@ static int list_payouts(cli *c, payouts_asked *q, char **merchants, size_t n_mer
         payouts_row(c, &t, all.payouts[i]);
     }
     table_print(&t);
-    (void)printf("%zu payout(s)%s\n", all.n_payouts,
-                 all.n_payouts == (size_t)q->limit ? "; there may be more: --limit N" : "");
+    cli_print(stdout, "%zu payout(s)%s\n", all.n_payouts,
+              all.n_payouts == (size_t)q->limit ? "; there may be more: --limit N" : "");
     return EXIT_DONE;
 }
 
@@ -263,11 +266,11 @@ static bool on_change(void *arg, const ProtobufCMessage *m) {
         if (c->json) {
             cli_print_json_line(&p->base);
         } else {
-            (void)printf("%s  %-10s %-8s %16s  %s/%s %s\n",
-                         cli_time(c, p->update_time->seconds, p->update_time->nanos),
-                         state_name(p->state), rail_name(p->rail),
-                         cli_money(c, p->amount_minor, p->currency), p->merchant_id, p->payout_id,
-                         p->reason);
+            cli_print(stdout, "%s  %-10s %-8s %16s  %s/%s %s\n",
+                      cli_time(c, p->update_time->seconds, p->update_time->nanos),
+                      state_name(p->state), rail_name(p->rail),
+                      cli_money(c, p->amount_minor, p->currency), p->merchant_id, p->payout_id,
+                      p->reason);
         }
     }
     arena_reset(c->arena);  // a watch may run for days

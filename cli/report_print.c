@@ -40,7 +40,7 @@ static void print_states(const report *r) {
                                cli_money(r->c, s->sum, s->currency)};
         table_row(&t, cells);
     }
-    (void)printf("Payouts by state\n");
+    cli_print(stdout, "Payouts by state\n");
     table_print(&t);
 }
 
@@ -53,20 +53,22 @@ static void print_trial(const report *r) {
     size_t i = 0, k = 0;
     const json_t *book = NULL, *line = NULL;
     table_begin(&t, 7, 62u, TITLES);
-    json_array_foreach(r->trial, i,
-                       book){json_array_foreach(json_object_get(book, "lines"), k, line){
-        const char *
-            cells[7] = {arena_printf(r->c->arena, "%" PRId64, number_of(book, "book_id")),
-                        arena_printf(r->c->arena, "%" PRId64, number_of(book, "sequence"))};
-    for (size_t f = 0; f < 4; f++) {
-        cells[2 + f] = cli_money_text(r->c, text_of(line, FIGURES[f]), text_of(line, "currency"));
+    json_array_foreach(r->trial, i, book) {
+        json_array_foreach(json_object_get(book, "lines"), k, line) {
+            const char *cells[7] = {
+                arena_printf(r->c->arena, "%" PRId64, number_of(book, "book_id")),
+                arena_printf(r->c->arena, "%" PRId64, number_of(book, "sequence"))};
+            for (size_t f = 0; f < 4; f++) {
+                cells[2 + f] =
+                    cli_money_text(r->c, text_of(line, FIGURES[f]), text_of(line, "currency"));
+            }
+            cells[6] =
+                json_is_true(json_object_get(book, "balanced")) ? "balanced" : "NOT BALANCED";
+            table_row(&t, cells);
+        }
     }
-    cells[6] = json_is_true(json_object_get(book, "balanced")) ? "balanced" : "NOT BALANCED";
-    table_row(&t, cells);
-}
-}
-(void)printf("\nTrial balance of the ledger\n");
-table_print(&t);
+    cli_print(stdout, "\nTrial balance of the ledger\n");
+    table_print(&t);
 }
 
 static void print_flows(const report *r) {
@@ -88,24 +90,23 @@ static void print_flows(const report *r) {
                                agrees(f) ? "equal" : "DIFFERENT"};
         table_row(&t, cells);
     }
-    (void)printf("\nThe same money in three records\n");
+    cli_print(stdout, "\nThe same money in three records\n");
     table_print(&t);
 }
 
 static void print_transit(const report *r) {
     size_t i = 0;
     const json_t *a = NULL;
-    (void)printf("\ntransit accounts are %s\n", r->transit_empty
-                                                    ? "empty: nothing is on its way"
-                                                    : "NOT empty: money is on its way");
+    cli_print(stdout, "\ntransit accounts are %s\n",
+              r->transit_empty ? "empty: nothing is on its way" : "NOT empty: money is on its way");
     json_array_foreach(r->accounts, i, a) {
         const int64_t reserved = number_of(a, "found_reserved_minor");
         const int64_t posted = number_of(a, "found_posted_minor");
         if (strcmp(text_of(a, "kind"), "TRANSIT") == 0 && (reserved != 0 || posted != 0)) {
-            (void)printf("  book %" PRId64 ", %s: %s reserved, %s posted\n",
-                         number_of(a, "book_id"), text_of(a, "rail"),
-                         cli_money(r->c, reserved, text_of(a, "currency")),
-                         cli_money(r->c, posted, text_of(a, "currency")));
+            cli_print(stdout, "  book %" PRId64 ", %s: %s reserved, %s posted\n",
+                      number_of(a, "book_id"), text_of(a, "rail"),
+                      cli_money(r->c, reserved, text_of(a, "currency")),
+                      cli_money(r->c, posted, text_of(a, "currency")));
         }
     }
 }
@@ -116,22 +117,22 @@ static void print_owed(const report *r) {
     json_array_foreach(r->accounts, i, a) {
         const int64_t owed = -number_of(a, "found_posted_minor");
         if (strcmp(text_of(a, "kind"), "RECEIVABLE") == 0 && owed != 0) {
-            (void)printf("  book %" PRId64 ": merchants owe %s\n", number_of(a, "book_id"),
-                         cli_money(r->c, owed, text_of(a, "currency")));
+            cli_print(stdout, "  book %" PRId64 ": merchants owe %s\n", number_of(a, "book_id"),
+                      cli_money(r->c, owed, text_of(a, "currency")));
         }
     }
 }
 
 static void print_account_difference(const report *r, const json_t *d) {
     const char *ccy = text_of(d, "currency");
-    (void)printf("  account  book %" PRId64
-                 ", %s %s: %s posted and %s reserved, and the payouts add "
-                 "up to %s and %s\n",
-                 number_of(d, "book_id"), text_of(d, "kind"), text_of(d, "rail"),
-                 cli_money(r->c, number_of(d, "found_posted_minor"), ccy),
-                 cli_money(r->c, number_of(d, "found_reserved_minor"), ccy),
-                 cli_money(r->c, number_of(d, "expected_posted_minor"), ccy),
-                 cli_money(r->c, number_of(d, "expected_reserved_minor"), ccy));
+    cli_print(stdout,
+              "  account  book %" PRId64 ", %s %s: %s posted and %s reserved, and the payouts add "
+              "up to %s and %s\n",
+              number_of(d, "book_id"), text_of(d, "kind"), text_of(d, "rail"),
+              cli_money(r->c, number_of(d, "found_posted_minor"), ccy),
+              cli_money(r->c, number_of(d, "found_reserved_minor"), ccy),
+              cli_money(r->c, number_of(d, "expected_posted_minor"), ccy),
+              cli_money(r->c, number_of(d, "expected_reserved_minor"), ccy));
 }
 
 static void print_payout_difference(const report *r, const json_t *d) {
@@ -141,9 +142,9 @@ static void print_payout_difference(const report *r, const json_t *d) {
                                         text_of(d, "bank_reference"))
                          : arena_printf(r->c->arena, "%s/%s %s", text_of(d, "merchant_id"),
                                         text_of(d, "payout_id"), text_of(d, "state"));
-    (void)printf("  %-8s %s: %s is %s, and should be %s\n", text_of(d, "record"), id,
-                 text_of(d, "figure"), cli_money(r->c, number_of(d, "found_minor"), ccy),
-                 cli_money(r->c, number_of(d, "expected_minor"), ccy));
+    cli_print(stdout, "  %-8s %s: %s is %s, and should be %s\n", text_of(d, "record"), id,
+              text_of(d, "figure"), cli_money(r->c, number_of(d, "found_minor"), ccy),
+              cli_money(r->c, number_of(d, "expected_minor"), ccy));
 }
 
 static void print_differences(const report *r) {
@@ -151,7 +152,7 @@ static void print_differences(const report *r) {
     if (n == 0) {
         return;
     }
-    (void)printf("\n%zu difference(s)\n", n);
+    cli_print(stdout, "\n%zu difference(s)\n", n);
     for (size_t i = 0; i < n && i < REPORT_SHOWN_MAX; i++) {
         const json_t *d = json_array_get(r->differences, i);
         if (strcmp(text_of(d, "record"), "account") == 0) {
@@ -161,7 +162,7 @@ static void print_differences(const report *r) {
         }
     }
     if (n > REPORT_SHOWN_MAX) {
-        (void)printf("  … and %zu more: `payctl report --json`\n", n - REPORT_SHOWN_MAX);
+        cli_print(stdout, "  … and %zu more: `payctl report --json`\n", n - REPORT_SHOWN_MAX);
     }
 }
 
@@ -173,11 +174,11 @@ void report_print_text(report *r) {
     print_transit(r);
     print_owed(r);
     print_differences(r);
-    (void)printf("%" PRId64 " payouts were compared one by one\n", r->n_payouts);
-    (void)printf("%s\n", report_agrees(r)
-                             ? "PROVEN: our payouts, the ledger and the bank agree to the last "
-                               "cent."
-                             : "NOT PROVEN: see the lines above.");
+    cli_print(stdout, "%" PRId64 " payouts were compared one by one\n", r->n_payouts);
+    cli_print(stdout, "%s\n",
+              report_agrees(r) ? "PROVEN: our payouts, the ledger and the bank agree to the last "
+                                 "cent."
+                               : "NOT PROVEN: see the lines above.");
 }
 
 // --- for programs ----------------------------------------------------------------------------------------------------------

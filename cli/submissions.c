@@ -62,7 +62,7 @@ static void print_submissions(cli *c, const Payments__V1__ListSubmissionsRespons
         table_row(&t, cells);
     }
     table_print(&t);
-    (void)printf("%zu submission(s)%s\n", all->n_submissions, more ? "; there are more" : "");
+    cli_print(stdout, "%zu submission(s)%s\n", all->n_submissions, more ? "; there are more" : "");
 }
 
 static bool add_state(Payments__V1__ListSubmissionsRequest *r,
@@ -110,30 +110,31 @@ static int cmd_submissions(cli *c, int argc, char **argv) {
 // --- payctl submission ID ----------------------------------------------------------------------------------------------
 
 static void print_head(cli *c, const Payments__V1__Submission *s) {
-    (void)printf("submission %s\n", s->submission_id);
-    (void)printf("state      %s%s%s\n", state_name(s->state), s->reason[0] != '\0' ? "  " : "",
-                 s->reason);
+    cli_print(stdout, "submission %s\n", s->submission_id);
+    cli_print(stdout, "state      %s%s%s\n", state_name(s->state), s->reason[0] != '\0' ? "  " : "",
+              s->reason);
     if (s->reason_text[0] != '\0') {
-        (void)printf("           %s\n", s->reason_text);
+        cli_print(stdout, "           %s\n", s->reason_text);
     }
-    (void)printf("name       %s\n", s->name);
-    (void)printf("payouts    %d, %s\n", s->item_count, cli_money(c, s->total_minor, s->currency));
-    (void)printf("content    %lld bytes, SHA-256 %s\n", (long long)s->size_bytes, s->sha256);
-    (void)printf("made       %s\n", at(c, s->create_time));
-    (void)printf("sent       %s\n", at(c, s->send_time));
+    cli_print(stdout, "name       %s\n", s->name);
+    cli_print(stdout, "payouts    %d, %s\n", s->item_count,
+              cli_money(c, s->total_minor, s->currency));
+    cli_print(stdout, "content    %lld bytes, SHA-256 %s\n", (long long)s->size_bytes, s->sha256);
+    cli_print(stdout, "made       %s\n", at(c, s->create_time));
+    cli_print(stdout, "sent       %s\n", at(c, s->send_time));
     if (s->due_time != NULL) {
-        (void)printf("next look  %s, after %d tries\n", at(c, s->due_time), s->tries);
+        cli_print(stdout, "next look  %s, after %d tries\n", at(c, s->due_time), s->tries);
     }
     if (s->generation > 1) {
-        (void)printf("made anew  its payouts were in %d rejected submission(s) before\n",
-                     s->generation - 1);
+        cli_print(stdout, "made anew  its payouts were in %d rejected submission(s) before\n",
+                  s->generation - 1);
     }
 }
 
 static void print_evidence(cli *c, const Payments__V1__GetSubmissionResponse *r) {
     static const char *const TITLES[] = {"time", "what", "by", "detail"};
     table t;
-    (void)printf("\nevidence\n");
+    cli_print(stdout, "\nevidence\n");
     table_begin(&t, 4, 0, TITLES);
     for (size_t i = 0; i < r->n_evidence; i++) {
         const Payments__V1__SubmissionEvidence *v = r->evidence[i];
@@ -149,7 +150,7 @@ static void print_evidence(cli *c, const Payments__V1__GetSubmissionResponse *r)
 static void print_items(cli *c, const Payments__V1__GetSubmissionResponse *r) {
     static const char *const TITLES[] = {"number", "payout", "attempt", "amount"};
     table t;
-    (void)printf("\npayouts\n");
+    cli_print(stdout, "\npayouts\n");
     table_begin(&t, 4, 13u, TITLES);
     for (size_t i = 0; i < r->n_items; i++) {
         const Payments__V1__SubmissionItem *x = r->items[i];
@@ -160,18 +161,18 @@ static void print_items(cli *c, const Payments__V1__GetSubmissionResponse *r) {
     }
     table_print(&t);
     if ((int)r->n_items < r->submission->item_count) {
-        (void)printf("%d more; --json with --items 1000 shows as many\n",
-                     r->submission->item_count - (int)r->n_items);
+        cli_print(stdout, "%d more; --json with --items 1000 shows as many\n",
+                  r->submission->item_count - (int)r->n_items);
     }
 }
 
 static void print_content(const Payments__V1__GetSubmissionResponse *r) {
     if (r->content_missing[0] != '\0') {
-        (void)printf("\nthe content is not shown: %s\n", r->content_missing);
+        cli_print(stdout, "\nthe content is not shown: %s\n", r->content_missing);
         return;
     }
-    (void)printf("\ncontent, with account numbers masked\n%s%s", r->content,
-                 r->content_cut ? "(cut here)\n" : "");
+    cli_print(stdout, "\ncontent, with account numbers masked\n%s%s", r->content,
+              r->content_cut ? "(cut here)\n" : "");
 }
 
 static int cmd_submission(cli *c, int argc, char **argv) {

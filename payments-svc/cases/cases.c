@@ -20,7 +20,7 @@ bool cases_no_memory(err *e) {
 }
 
 str cases_clip(arena *a, str s, size_t max) {
-    if (s.len <= max && str_is_text(s.ptr, s.len)) {
+    if (s.len <= max && str_is_plain(s.ptr, s.len)) {
         return s;
     }
     size_t len = s.len < max ? s.len : max;
@@ -32,11 +32,8 @@ str cases_clip(arena *a, str s, size_t max) {
     if (copy == NULL) {
         return STR("");
     }
-    if (!str_is_text(copy, len)) {
-        for (size_t i = 0; i < len; i++) {
-            copy[i] = copy[i] >= ' ' && copy[i] < 0x7F ? copy[i] : '?';
-        }
-    }
+    len = str_make_plain(copy, len, "");
+    copy[len] = '\0';
     return (str){copy, len};
 }
 

@@ -4,6 +4,7 @@
 #include "cases/cases.h"
 #include "cases/cases_internal.h"
 #include "cases/cases_sql.h"
+#include "domain/rules.h"
 
 static int16_t note_of(case_act act) {
     return act == CASE_ACT_ASSIGN    ? CASE_NOTE_ASSIGNED
@@ -33,27 +34,16 @@ static bool find_key(db_conn *c, const case_change *x, arena *a, bool *known, er
                                  "idempotency_key was used before for another request");
 }
 
-static bool text_within(str s, size_t min, size_t max, const char *field, err *e) {
-    if (s.len < min) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_MISSING", field, "%s is missing",
-                             field);
-    }
-    if (s.len > max) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_TOO_LONG", field,
-                             "%s must be at most %zu bytes", field, max);
-    }
-    return true;
-}
-
 static bool validate(const case_change *x, const case_row *now, err *e) {
     const bool assigns = x->act == CASE_ACT_ASSIGN;
     if (x->refusal != NULL) {
         *e = *x->refusal;
         return false;
     }
-    if (!text_within(x->person, 1, CASE_PERSON_MAX, "person", e) ||
-        !text_within(x->text, x->act == CASE_ACT_COMMENT ? 1 : 0,
-                     assigns ? CASE_PERSON_MAX : CASE_TEXT_MAX, assigns ? "owner" : "comment", e)) {
+    if (!rule_text(x->person, 1, CASE_PERSON_MAX, "", "person", e) ||
+        !rule_text(x->text, x->act == CASE_ACT_COMMENT ? 1 : 0,
+                   assigns ? CASE_PERSON_MAX : CASE_TEXT_MAX, "", assigns ? "owner" : "comment",
+                   e)) {
         return false;
     }
     if (assigns && now->state != CASE_STATE_OPEN) {
@@ -68,7 +58,7 @@ static bool validate(const case_change *x, const case_row *now, err *e) {
         return err_set_field(e, ERR_INVALID_ARGUMENT, "RESOLUTION_UNKNOWN", "resolution",
                              "resolution is not one that there is");
     }
-    if (!text_within(x->evidence, order->moves_money ? 1 : 0, CASE_TEXT_MAX, "evidence", e)) {
+    if (!rule_text(x->evidence, order->moves_money ? 1 : 0, CASE_TEXT_MAX, "", "evidence", e)) {
         return false;
     }
     if (now->state != CASE_STATE_OPEN) {

@@ -306,6 +306,20 @@ static void test_DEFINITE_ERRORS__a_repeat_is_the_same_and_another_is_refused(vo
     case_changed out;
     err e = changed(resolve("GIVE_BACK", "", "k1"), &out);
     assert_string_equal(e.field, "evidence"); // money moves
+    e = changed(resolve("GIVE_BACK", "letter\x1b[2J", "k1"), &out);
+    assert_string_equal(e.field, "evidence"); // a terminal would obey
+    e = changed((case_change){.act = CASE_ACT_COMMENT,
+                              .person = STR("ada"),
+                              .text = STR("\xc2\x9b"
+                                          "2J"),
+                              .key = STR("k1")},
+                &out);
+    assert_string_equal(e.reason, "FIELD_INVALID");
+    e = changed(
+        (case_change){
+            .act = CASE_ACT_ASSIGN, .person = STR("ada\a"), .text = STR("grace"), .key = STR("k1")},
+        &out);
+    assert_string_equal(e.field, "person");
     e = changed(resolve("PAY_IT", "x", "k1"), &out);
     assert_string_equal(e.reason, "RESOLUTION_UNKNOWN");
     e = changed(resolve("IGNORE", "", "k1"), &out);

@@ -93,13 +93,9 @@ bool rule_text(str s, size_t min, size_t max, const char *path, const char *name
         return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_TOO_LONG", f.text,
                              "%s is longer than %zu bytes", f.text, max);
     }
-    for (size_t i = 0; i < s.len; i++) {
-        if ((unsigned char)s.ptr[i] < 0x20 || s.ptr[i] == 0x7f) {
-            return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_INVALID", f.text,
-                                 "%s has a control character", f.text);
-        }
-    }
-    return true;
+    return str_is_plain(s.ptr, s.len) ||
+           err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_INVALID", f.text,
+                         "%s has a control character", f.text);
 }
 
 bool rule_uuid(str s, const char *path, const char *name, uuid *out, err *e) {

@@ -135,6 +135,14 @@ static void test_text__limits_and_control_characters(void **state) {
     refused(rule_text(STR(""), 1, 140, "", "name", &e), &e, "FIELD_MISSING", "name");
     refused(rule_text(STR("abcd"), 1, 3, "", "name", &e), &e, "FIELD_TOO_LONG", "name");
     refused(rule_text(STR("a\nb"), 1, 9, "", "name", &e), &e, "FIELD_INVALID", "name");
+    refused(rule_text(STR("a\xc2\x9b"
+                          "b"),
+                      1, 9, "", "name", &e),
+            &e, "FIELD_INVALID", "name");
+    refused(rule_text(STR("a\xe2\x80\xae"
+                          "b"),
+                      1, 9, "", "name", &e),
+            &e, "FIELD_INVALID", "name");
 }
 
 static void test_ids__same_input_same_id__other_input_other_id(void **state) {

@@ -44,10 +44,8 @@ str inbox_text(arena *a, str s, size_t max) {
     if (copy == NULL) {
         return STR("");
     }
-    for (size_t i = 0; i < len; i++) {
-        const unsigned char c = (unsigned char)copy[i];
-        copy[i] = (c < 0x20 || c == 0x7f || (c > 0x7f && !whole)) ? '?' : copy[i];
-    }
+    len = str_make_plain(copy, len, "");
+    copy[len] = '\0';
     return (str){copy, len};
 }
 

@@ -73,6 +73,48 @@ bool str_is_text(const char *bytes, size_t len) {
     return true;
 }
 
+// Of a character of n bytes: U+0080 to U+009F, U+202A to U+202E, U+2066 to U+2069.
+static bool is_steering(const char *bytes, size_t n) {
+    const unsigned char *c = (const unsigned char *)bytes;
+    if (n == 1) {
+        return c[0] < 0x20 || c[0] == 0x7f;
+    }
+    if (n == 2) {
+        return c[0] == 0xc2 && c[1] < 0xa0;
+    }
+    return n == 3 && c[0] == 0xe2 &&
+           ((c[1] == 0x80 && c[2] >= 0xaa && c[2] <= 0xae) ||
+            (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9));
+}
+
+bool str_is_plain(const char *bytes, size_t len) {
+    for (size_t i = 0; i < len;) {
+        const size_t n = str_utf8_len(bytes + i, len - i);
+        if (n == 0 || is_steering(bytes + i, n)) {
+            return false;
+        }
+        i += n;
+    }
+    return true;
+}
+
+size_t str_make_plain(char *bytes, size_t len, const char *keep) {
+    size_t out = 0;
+    for (size_t i = 0; i < len;) {
+        const size_t n = str_utf8_len(bytes + i, len - i);
+        const bool kept = bytes[i] != '\0' && strchr(keep, bytes[i]) != NULL;
+        if (n == 0 || (is_steering(bytes + i, n) && !kept)) {
+            bytes[out++] = '?';
+            i += n == 0 ? 1 : n;
+            continue;
+        }
+        memmove(bytes + out, bytes + i, n);
+        out += n;
+        i += n;
+    }
+    return out;
+}
+
 bool str_to_i64(str s, int64_t min, int64_t max, int64_t *out) {
     bool negative = s.len > 0 && s.ptr[0] == '-';
     size_t i = negative ? 1 : 0;

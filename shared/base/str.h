@@ -19,6 +19,12 @@ bool str_eq(str a, str b);
 bool str_eq_c(str a, const char *c_string);
 // Valid UTF-8 (RFC 3629: no surrogates, no overlong forms) without U+0000.
 bool str_is_text(const char *bytes, size_t len);
+// Text that cannot steer a terminal or stand otherwise than it reads: valid UTF-8 without control characters (C0, DEL, C1) and without
+// characters that turn the direction of writing.
+bool str_is_plain(const char *bytes, size_t len);
+// Makes it so in place: what does not belong there becomes one '?', but the characters of `keep` (line ends, tabs) stay. Returns
+// the new length, which is not larger.
+size_t str_make_plain(char *bytes, size_t len, const char *keep);
 // Whole decimal integer with optional '-', no blanks, in [min, max].
 bool str_to_i64(str s, int64_t min, int64_t max, int64_t *out) WARN_UNUSED;
 void str_hex(const uint8_t *bytes, size_t len, char *out); // writes 2*len characters and a NUL

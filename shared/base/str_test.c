@@ -54,6 +54,35 @@ static void test_str_is_text__well_formed_and_not__as_rfc_3629(void **state) {
     assert_false(str_is_text("\xe2\x82\xac", 2));
 }
 
+static void test_str_make_plain__what_steers_a_terminal__one_mark_each(void **state) {
+    (void)state;
+    static const struct {
+        const char *from, *to;
+    } CASES[] = {
+        {"Zo\xc3\xab \xe2\x82\xac \xf0\x9f\x99\x82", "Zo\xc3\xab \xe2\x82\xac \xf0\x9f\x99\x82"},
+        {"\x1b[2J\x1b]0;x\x07\x7f", "?[2J?]0;x??"},
+        {"a\nb\tc\r", "a\nb\tc?"},
+        {"\xc2\x9b"
+         "2J\xc2\xa0\xc2\x85",
+         "?2J\xc2\xa0?"},
+        {"\xe2\x80\xae"
+         "a\xe2\x81\xa6"
+         "b\xe2\x80\xa9\xe2\x81\xaa",
+         "?a?b\xe2\x80\xa9\xe2\x81\xaa"},
+        {"\xff\x9b\xe2\x82", "????"},
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        char text[64];
+        (void)snprintf(text, sizeof text, "%s", CASES[i].from);
+        text[str_make_plain(text, strlen(text), "\n\t")] = '\0';
+        assert_string_equal(text, CASES[i].to);
+        assert_int_equal(str_is_plain(CASES[i].from, strlen(CASES[i].from)), i == 0);
+        assert_int_equal(str_is_plain(text, strlen(text)), i != 2);
+    }
+    assert_int_equal(str_make_plain((char[]){0}, 1, "\n"), 1);
+    assert_int_equal(str_make_plain(NULL, 0, ""), 0);
+}
+
 static void test_str_to_i64__every_form__exact(void **state) {
     (void)state;
     int64_t v = 0;
@@ -201,6 +230,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_str_eq__lengths_and_bytes__compared),
         cmocka_unit_test(test_str_is_text__well_formed_and_not__as_rfc_3629),
+        cmocka_unit_test(test_str_make_plain__what_steers_a_terminal__one_mark_each),
         cmocka_unit_test(test_str_to_i64__every_form__exact),
         cmocka_unit_test(test_str_hex__both_ways__round_trip),
         cmocka_unit_test(test_str_base64__rfc_4648_vectors__both_ways),

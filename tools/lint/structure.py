@@ -35,6 +35,8 @@ BANNED = {
 }
 _BANNED_CALL = re.compile(r"(?<![\w.>])(" + "|".join(BANNED) + r")\s*\(")
 _FLOAT = re.compile(r"\b(?:float|double)\b")
+CLI_PRINTERS = ("cli/out.c", "cli/pb_json.c")
+_PRINTS = re.compile(r"(?<![\w.>])(?:v?f?printf|putchar|puts)\s*\(")
 _GRPC_INCLUDE = re.compile(r"#\s*include\s*<grpc/")
 _TIME_NULL = re.compile(r"(?<![\w.>])time\s*\(\s*(?:NULL|0)\s*\)")
 _UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME)\b")
@@ -57,7 +59,7 @@ class Finding:
 
 
 RULES = ("file-length", "function-length", "banned-function", "money-float", "grpc-include", "wall-clock", "include-guard",
-         "unfinished", "proto-optional", "folder-readme", "promise-test")
+         "unfinished", "proto-optional", "folder-readme", "promise-test", "cli-print")
 
 
 def strip_c(text: str) -> str:
@@ -158,6 +160,8 @@ def lint_c(path: str, text: str) -> list[Finding]:
             add(i, "banned-function", f"{match.group(1)}: use {BANNED[match.group(1)]}")
         if money and _FLOAT.search(line):
             add(i, "money-float", "no binary fractions where money is handled")
+        if path.startswith("cli/") and path not in CLI_PRINTERS and not path.endswith("_test.c") and _PRINTS.search(line):
+            add(i, "cli-print", "text goes to a terminal by cli_print, which takes out what would steer it")
         if not in_rpc and _GRPC_INCLUDE.search(line):
             add(i, "grpc-include", "only shared/rpc includes <grpc/*>")
         if not path.startswith("shared/base/clock") and _TIME_NULL.search(line):

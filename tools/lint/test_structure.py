@@ -60,6 +60,13 @@ def test_a_waiver_needs_the_rule_and_a_reason():
     assert rules("cli/a.c", "    sleep(1); // lint: allow money-float: no\n") == ["banned-function"]
 
 
+def test_text_for_a_terminal_goes_one_way():
+    assert rules("cli/a.c", '    (void)printf("%s", s);\n') == ["cli-print"]
+    assert rules("cli/a.c", '    (void)fprintf(stderr, "%s", s);\n') == ["cli-print"]
+    assert rules("cli/a.c", '    cli_print(stdout, "%s", s);\n    arena_printf(a, "%s", s);\n') == []
+    assert rules("cli/out.c", '    printf("%s", s);\n') == rules("cli/a_test.c", '    printf("%s", s);\n') == []
+
+
 def test_no_binary_fractions_where_money_is():
     assert rules("ledger-svc/journal/a.c", "    double d = 1;\n") == ["money-float"]
     assert rules("shared/base/metrics.c", "    double d = 1;\n") == []
