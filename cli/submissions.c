@@ -9,7 +9,7 @@
 
 static const char *const SUBMISSIONS = "payments.v1.SubmissionService";
 
-enum { SUBMISSIONS_PAGE = 1000, SUBMISSIONS_SHOWN_MAX = 10000, STATES_MAX = 7, ITEMS_SHOWN = 20 };
+enum { SUBMISSIONS_PAGE = 1000, SUBMISSIONS_SHOWN_MAX = 10000, STATES_MAX = 8, ITEMS_SHOWN = 20 };
 
 static const char *at(cli *c, const Google__Protobuf__Timestamp *t) {
     return t == NULL ? "-" : cli_time(c, t->seconds, t->nanos);

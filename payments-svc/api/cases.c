@@ -346,8 +346,10 @@ static bool give_order(db_conn *c, const case_changing *x, arena *a, err *e) {
 static bool decide_submission(db_conn *c, const case_changing *x, bool bank_has_it, arena *a,
                               err *e) {
     uuid id;
-    submission_decision d = {
-        .bank_has_it = bank_has_it, .evidence = x->change.evidence, .now_us = x->change.now_us};
+    submission_decision d = {.bank_has_it = bank_has_it,
+                             .contradicted = submission_is_contradiction(x->changed.row.code),
+                             .evidence = x->change.evidence,
+                             .now_us = x->change.now_us};
     if (!uuid_parse(x->changed.row.subject_id, &id)) {
         return err_set(e, ERR_FAILED_PRECONDITION, "SUBJECT_UNREADABLE",
                        "the case is not about a submission that can be decided about");

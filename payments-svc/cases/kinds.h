@@ -56,11 +56,13 @@
     X(SUBMISSION_UNKNOWN, "submission", 2, CASE_WHERE_IT_IS,                                       \
       "It is not known whether the bank has the submission.",                                      \
       "Ask the bank for the file by its name, size and total, and say here whether it has it. "    \
-      "Do not send it again by hand.")                                                             \
-    X(SUBMISSION_REJECTED, "submission", 4, CASE_NOTES_ONLY,                                       \
+      "Do not send it again by hand. If the bank has taken two files with the same payouts, ask "  \
+      "it to reverse one of them.")                                                                \
+    X(SUBMISSION_REJECTED, "submission", 4, CASE_WHERE_IT_IS,                                      \
       "The bank rejected the submission as a whole.",                                              \
-      "Read the bank's reason and correct its cause; the payouts are sent again in a new "         \
-      "submission.")                                                                               \
+      "Read the bank's reason and correct its cause. If the submission is DISPUTED, the bank may " \
+      "have rejected a copy of what it has taken: ask the bank whether it has the file, and say "  \
+      "so here. Otherwise the payouts are sent again in a new submission by themselves.")          \
     X(SUBMISSION_OVERDUE, "submission", 4, CASE_NOTES_ONLY,                                        \
       "The submission was prepared but has not been sent for longer than allowed.",                \
       "Look whether the bank can be reached and whether the connection is paused.")                \

@@ -36,6 +36,8 @@ typedef struct ach_settings {
     int64_t poll_ms;  // pause between two looks into outbox_dir
     int64_t quiet_ms; // a file that does not add up must not change for so long before it is judged
     int64_t returns_days; // a return that comes later than that is a case as well
+    const char *
+        rebuild_reasons; // "a,b*": why the bank rejects files that it has not taken; NULL or "": nothing is rebuilt by itself
 } ach_settings;
 
 typedef struct instant_settings {

@@ -108,13 +108,35 @@ static bool reject(db_conn *c, const hearing *h, arena *a, err *e) {
     } else if (h->generation > most) {
         log_error("submission.rebuilt_too_often", F_INT("book", h->book_id),
                   F_INT("generation", h->generation));
-        return open_case(c, h, "SUBMISSION_REJECTED", "REBUILT_TOO_OFTEN", a, e);
+        return decide(c, h, SUBMISSION_REJECTED, SUBM_TOO_OFTEN, a, e) &&
+               open_case(c, h, "SUBMISSION_REJECTED", SUBM_TOO_OFTEN, a, e);
     }
     subm_said again = words(h, RAIL_EVENT_NOT_TAKEN, "not-taken", "FILE_REJECTED");
     again.numbers = h->said->refused;
     again.n_numbers = h->said->n_refused;
     again.but_numbers = true;
     return subm_events_record(c, h->book_id, h->id, &again, &n, a, e);
+}
+
+// Whether the bank has it, only a person can find out: its payouts are told nothing.
+static bool dispute(db_conn *c, const hearing *h, arena *a, err *e) {
+    const bool contradicts = h->found.known.accepted;
+    log_error("submission.disputed", F_INT("book", h->book_id),
+              F_STR("state", submission_state_name((int)h->state)));
+    return note(c, h, EVIDENCE_REFUSED, a, e) &&
+           decide(c, h, SUBMISSION_DISPUTED, "FILE_REJECTED", a, e) &&
+           open_case(c, h, contradicts ? "SUBMISSION_UNKNOWN" : "SUBMISSION_REJECTED",
+                     contradicts ? SUBM_CONTRADICTS : "REASON_NOT_LISTED", a, e);
+}
+
+// What contradicts the rest changes no state, but what could still leave must wait.
+static bool contradict(db_conn *c, const hearing *h, arena *a, err *e) {
+    log_error("submission.contradicted", F_INT("book", h->book_id),
+              F_STR("state", submission_state_name((int)h->state)),
+              F_BOOL("accepted", h->said->accepted));
+    return (!h->said->accepted || note(c, h, EVIDENCE_ACCEPTED, a, e)) &&
+           open_case(c, h, "SUBMISSION_UNKNOWN", SUBM_CONTRADICTS, a, e) &&
+           (!h->said->accepted || subm_stop_rebuilt(c, h->book_id, h->id, a, e));
 }
 
 bool submission_ack(db_conn *c, int64_t book_id, uuid submission_id,
@@ -130,18 +152,15 @@ bool submission_ack(db_conn *c, int64_t book_id, uuid submission_id,
     if (!lock_it(c, &h, a, e)) {
         return false;
     }
-    *word = submission_hear(h.state, &h.found.known, said->accepted, said->duplicate);
+    *word =
+        submission_hear(h.state, &h.found.known, said->accepted, said->sure || said->n_refused > 0);
     bool ok = true;
     switch (*word) {
     case WORD_REPEAT: break;
     case WORD_ACCEPT: ok = accept(c, &h, a, e); break;
     case WORD_REJECT: ok = reject(c, &h, a, e); break;
-    case WORD_CONTRARY:
-        log_error("submission.contradicted", F_INT("book", book_id),
-                  F_STR("state", submission_state_name((int)h.state)),
-                  F_BOOL("accepted", said->accepted));
-        ok = open_case(c, &h, "SUBMISSION_UNKNOWN", "BANK_CONTRADICTS", a, e);
-        break;
+    case WORD_DISPUTE: ok = dispute(c, &h, a, e); break;
+    case WORD_CONTRARY: ok = contradict(c, &h, a, e); break;
     }
     CRASH_POINT("submission.acknowledged");
     return ok;

@@ -9,8 +9,8 @@ enum { DETAIL_MAX = 160 };
 
 // --- Of a whole submission ---------------------------------------------------------------------------------------------
 
-static bool lock_it(db_conn *c, int64_t book_id, uuid id, submission_state *state, arena *a,
-                    err *e) {
+static bool lock_it(db_conn *c, int64_t book_id, uuid id, submission_state *state, str *reason,
+                    arena *a, err *e) {
     db_params *p = db_params_create(a);
     db_rows *rows = NULL;
     db_i64(p, book_id);
@@ -22,6 +22,7 @@ static bool lock_it(db_conn *c, int64_t book_id, uuid id, submission_state *stat
         return err_set(e, ERR_NOT_FOUND, "SUBMISSION_NOT_FOUND", "there is no such submission");
     }
     *state = (submission_state)db_get_i16(rows, 0, 0);
+    *reason = db_get_str(rows, 0, 7);
     return true;
 }
 
@@ -36,8 +37,8 @@ static str detail_of(const submission_decision *d, char out[DETAIL_MAX + 1]) {
     return (str){out, n > 0 ? (size_t)n : 0};
 }
 
-static bool write_it(db_conn *c, int64_t book_id, uuid id, const submission_decision *d, arena *a,
-                     err *e) {
+static bool write_it(db_conn *c, int64_t book_id, uuid id, const submission_decision *d,
+                     bool accepted, arena *a, err *e) {
     const uuid nil = {{0}};
     char text[DETAIL_MAX + 1];
     const str detail = detail_of(d, text);
@@ -52,7 +53,9 @@ static bool write_it(db_conn *c, int64_t book_id, uuid id, const submission_deci
     db_params *p = db_params_create(a);
     db_i64(p, book_id);
     db_uuid(p, id);
-    db_i16(p, d->bank_has_it ? SUBMISSION_SENT : SUBMISSION_REJECTED);
+    db_i16(p, !d->bank_has_it ? SUBMISSION_REJECTED
+              : accepted      ? SUBMISSION_ACKED
+                              : SUBMISSION_SENT);
     db_text(p, str_of(code));
     db_text(p, detail);
     return subm_evidence_add(c, book_id, id, d->bank_has_it ? EVIDENCE_SEEN : EVIDENCE_REFUSED, 0,
@@ -62,26 +65,55 @@ static bool write_it(db_conn *c, int64_t book_id, uuid id, const submission_deci
            subm_cases_close(c, book_id, id, d->now_us, a, e);
 }
 
+bool submission_is_contradiction(str code) {
+    return str_eq_c(code, SUBM_CONTRADICTS) || str_eq_c(code, SUBM_MOVED);
+}
+
+typedef enum verdict { VERDICT_DONE, VERDICT_WRITE, VERDICT_NO } verdict;
+
+// Whether a person may say so of it. reason: why it stands where it stands.
+static verdict judge(submission_state state, str reason, const submission_evidence *known,
+                     const submission_decision *d) {
+    const bool heard = known->finished || known->accepted || known->items_heard;
+    switch (state) {
+    case SUBMISSION_SENT:
+    case SUBMISSION_ACKED:
+        return d->bank_has_it                           ? VERDICT_DONE
+               : d->contradicted && !known->items_heard ? VERDICT_WRITE
+                                                        : VERDICT_NO;
+    case SUBMISSION_REJECTED:
+        return d->bank_has_it                     ? d->contradicted ? VERDICT_WRITE : VERDICT_NO
+               : str_eq_c(reason, SUBM_TOO_OFTEN) ? VERDICT_WRITE // its payouts still wait
+                                                  : VERDICT_DONE;
+    case SUBMISSION_WITHDRAWN:
+        return !d->contradicted ? VERDICT_NO : d->bank_has_it ? VERDICT_WRITE : VERDICT_DONE;
+    case SUBMISSION_UNKNOWN: return d->bank_has_it || !heard ? VERDICT_WRITE : VERDICT_NO;
+    case SUBMISSION_DISPUTED:
+        return d->bank_has_it || !known->items_heard ? VERDICT_WRITE : VERDICT_NO;
+    case SUBMISSION_PREPARED:
+    case SUBMISSION_SENDING: break;
+    }
+    return VERDICT_NO;
+}
+
 bool submission_decide(db_conn *c, int64_t book_id, uuid id, const submission_decision *d, arena *a,
                        err *e) {
     submission_state state = SUBMISSION_WITHDRAWN;
+    str reason = {0};
     subm_claimed found = {0};
-    if (!lock_it(c, book_id, id, &state, a, e) ||
+    if (!lock_it(c, book_id, id, &state, &reason, a, e) ||
         !subm_evidence_read(c, book_id, id, &found, a, e)) {
         return false;
     }
-    const bool done = d->bank_has_it ? state == SUBMISSION_SENT || state == SUBMISSION_ACKED
-                                     : state == SUBMISSION_REJECTED;
-    if (done) {
-        return true;
+    switch (judge(state, reason, &found.known, d)) {
+    case VERDICT_DONE: return true;
+    case VERDICT_WRITE: return write_it(c, book_id, id, d, found.known.accepted, a, e);
+    case VERDICT_NO: break;
     }
     const bool heard = found.known.finished || found.known.accepted || found.known.items_heard;
-    if (state != SUBMISSION_UNKNOWN || (heard && !d->bank_has_it)) {
-        return err_set(e, ERR_FAILED_PRECONDITION, "SUBMISSION_NOT_UNKNOWN",
-                       "the submission is %s%s", submission_state_name((int)state),
-                       heard ? ", and the bank has spoken of it" : "");
-    }
-    return write_it(c, book_id, id, d, a, e);
+    return err_set(e, ERR_FAILED_PRECONDITION, "SUBMISSION_NOT_UNKNOWN", "the submission is %s%s",
+                   submission_state_name((int)state),
+                   heard ? ", and the bank has spoken of it" : "");
 }
 
 // --- Of one attempt ----------------------------------------------------------------------------------------------------
@@ -113,7 +145,8 @@ bool submission_make_way(db_conn *c, int64_t book_id, uuid payout_id, int32_t at
         *gone = removal != REMOVAL_TOO_LATE; // ABSENT: withdrawn or rejected meanwhile
         return *gone || undecided(e);
     case SUBMISSION_SENDING:
-    case SUBMISSION_UNKNOWN: return undecided(e);
+    case SUBMISSION_UNKNOWN:
+    case SUBMISSION_DISPUTED: return undecided(e);
     case SUBMISSION_SENT:
     case SUBMISSION_ACKED: break;
     }

@@ -62,8 +62,11 @@ static void prepare(submission_state state) {
     fixture_sql(sql, NULL, 0);
 }
 
+static bool contradicted;
+
 static bool decide_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     const submission_decision d = {.bank_has_it = *(const bool *)arg,
+                                   .contradicted = contradicted,
                                    .actor = STR("ada"),
                                    .evidence = STR("their letter of today"),
                                    .now_us = clock_wall_us(clock_system())};
@@ -130,6 +133,72 @@ static void test_decide__being_sent__is_refused(void **state) {
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event"), 0);
 }
 
+static void move_to(submission_state state, const char *reason) {
+    char sql[200];
+    (void)snprintf(sql, sizeof sql,
+                   "UPDATE submission SET state = %d, reason = '%s'; DELETE FROM rail_event",
+                   (int)state, reason);
+    fixture_sql(sql, NULL, 0);
+}
+
+// Rejected for a reason that may mean a copy, or rejected after it was acknowledged: it always has an order that ends it.
+static void test_decide__disputed__either_way(void **state) {
+    (void)state;
+    prepare(SUBMISSION_DISPUTED);
+    assert_string_equal(decide(false), "");
+    assert_int_equal(state_of(), SUBMISSION_REJECTED);
+    assert_int_equal(events_of(RAIL_EVENT_NOT_TAKEN), ITEMS);
+    move_to(SUBMISSION_DISPUTED, "");
+    assert_string_equal(decide(true), "");
+    assert_int_equal(state_of(), SUBMISSION_SENT);
+    assert_int_equal(events_of(RAIL_EVENT_ACCEPTED), ITEMS);
+    move_to(SUBMISSION_DISPUTED, "");
+    fixture_sql("INSERT INTO submission_upload (book_id, submission_id, seq, kind, epoch, detail, "
+                "at) SELECT book_id, submission_id, 90, 6, 0, '', now() FROM submission",
+                NULL, 0);
+    assert_string_equal(decide(true), "");
+    assert_int_equal(state_of(), SUBMISSION_ACKED);
+}
+
+// An entry that moved proves that the bank has it, whatever a person says.
+static void test_decide__an_entry_was_settled__never_not_there(void **state) {
+    (void)state;
+    prepare(SUBMISSION_DISPUTED);
+    fixture_sql("INSERT INTO rail_event (book_id, payout_id, attempt, event_id, kind, code, "
+                "detail, rail_reference, at) SELECT book_id, payout_id, attempt, 'x', 3, '', '', "
+                "'', now() FROM submission_item LIMIT 1",
+                NULL, 0);
+    assert_string_equal(decide(false), "SUBMISSION_NOT_UNKNOWN");
+    assert_int_equal(state_of(), SUBMISSION_DISPUTED);
+    assert_string_equal(decide(true), "");
+}
+
+// The bank contradicts itself: what it said first can be overruled with evidence.
+static void test_decide__contradicted__either_way(void **state) {
+    (void)state;
+    prepare(SUBMISSION_ACKED);
+    assert_string_equal(decide(false), "SUBMISSION_NOT_UNKNOWN");
+    contradicted = true;
+    assert_string_equal(decide(false), "");
+    assert_int_equal(state_of(), SUBMISSION_REJECTED);
+    assert_int_equal(events_of(RAIL_EVENT_NOT_TAKEN), ITEMS);
+    assert_string_equal(decide(true), "");
+    assert_int_equal(state_of(), SUBMISSION_SENT);
+    contradicted = false;
+}
+
+// Rejected too often: its payouts wait, and a person has them sent again.
+static void test_decide__rebuilt_too_often__sent_anew(void **state) {
+    (void)state;
+    prepare(SUBMISSION_PREPARED);
+    move_to(SUBMISSION_REJECTED, "REBUILT_TOO_OFTEN");
+    assert_string_equal(decide(true), "SUBMISSION_NOT_UNKNOWN");
+    assert_string_equal(decide(false), "");
+    assert_int_equal(events_of(RAIL_EVENT_NOT_TAKEN), ITEMS);
+    assert_string_equal(decide(false), "");
+    assert_int_equal(state_of(), SUBMISSION_REJECTED);
+}
+
 static bool way_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     return submission_make_way(c, BOOK, payout(0), 1, arg, a, e);
 }
@@ -142,7 +211,7 @@ static void test_make_way__by_the_state_of_the_submission(void **state) {
     } cases[] = {{SUBMISSION_SENDING, true, false},  {SUBMISSION_UNKNOWN, true, false},
                  {SUBMISSION_SENT, false, false},    {SUBMISSION_ACKED, false, false},
                  {SUBMISSION_REJECTED, false, true}, {SUBMISSION_WITHDRAWN, false, true},
-                 {SUBMISSION_PREPARED, false, true}};
+                 {SUBMISSION_DISPUTED, true, false}, {SUBMISSION_PREPARED, false, true}};
     prepare(SUBMISSION_PREPARED);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char sql[128];
@@ -193,6 +262,10 @@ int main(void) {
         TEST(test_decide__the_bank_has_it__sent_and_told_once),
         TEST(test_decide__the_bank_has_it_not__rejected_and_sent_anew),
         TEST(test_decide__being_sent__is_refused),
+        TEST(test_decide__disputed__either_way),
+        TEST(test_decide__an_entry_was_settled__never_not_there),
+        TEST(test_decide__contradicted__either_way),
+        TEST(test_decide__rebuilt_too_often__sent_anew),
         TEST(test_make_way__by_the_state_of_the_submission),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);

@@ -82,7 +82,8 @@ bool subm_case_open(db_conn *c, int64_t book_id, uuid id, const char *kind, str 
 }
 
 bool subm_cases_close(db_conn *c, int64_t book_id, uuid id, int64_t now_us, arena *a, err *e) {
-    static const char *const KINDS[] = {"SUBMISSION_UNKNOWN", "SUBMISSION_OVERDUE"};
+    static const char *const KINDS[] = {"SUBMISSION_UNKNOWN", "SUBMISSION_OVERDUE",
+                                        "SUBMISSION_REJECTED"};
     char subject[UUID_TEXT_LEN + 1];
     uuid_format(id, subject);
     const str ids[] = {str_of(subject)};

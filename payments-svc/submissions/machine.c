@@ -22,7 +22,8 @@ submission_task submission_next(submission_state state, const submission_evidenc
     case SUBMISSION_SENT:
     case SUBMISSION_ACKED:
     case SUBMISSION_REJECTED:
-    case SUBMISSION_WITHDRAWN: break;
+    case SUBMISSION_WITHDRAWN:
+    case SUBMISSION_DISPUTED: break;
     }
     return TASK_NONE;
 }
@@ -53,7 +54,7 @@ submission_finding submission_judge(const submission_evidence *known, submission
 }
 
 submission_word submission_hear(submission_state state, const submission_evidence *known,
-                                bool accepted, bool duplicate) {
+                                bool accepted, bool sure) {
     if (accepted) {
         switch (state) {
         case SUBMISSION_PREPARED: // sent by what the database has forgotten: the bank has it, so it must not go again
@@ -62,22 +63,23 @@ submission_word submission_hear(submission_state state, const submission_evidenc
         case SUBMISSION_UNKNOWN: return WORD_ACCEPT;
         case SUBMISSION_ACKED: return WORD_REPEAT;
         case SUBMISSION_REJECTED:
-        case SUBMISSION_WITHDRAWN: break;
+        case SUBMISSION_WITHDRAWN:
+        case SUBMISSION_DISPUTED: break;
         }
         return WORD_CONTRARY;
     }
-    if (state == SUBMISSION_REJECTED) {
+    if (state == SUBMISSION_REJECTED || state == SUBMISSION_DISPUTED) {
         return WORD_REPEAT;
     }
-    const bool under_way =
-        state == SUBMISSION_SENDING || state == SUBMISSION_SENT || state == SUBMISSION_UNKNOWN;
-    // A rejection speaks of one upload. When there may have been two, or the bank says that it has the same already, it speaks
-    // of the copy, and the original may be paid.
-    if (!under_way || duplicate || known->at_risk > 1 || known->possible > 1 || known->accepted ||
-        known->items_heard) {
+    if (state == SUBMISSION_WITHDRAWN || known->items_heard) {
         return WORD_CONTRARY;
     }
-    return WORD_REJECT;
+    // A rejection speaks of one upload. When there may have been two, or the bank may have taken the file twice by itself, it speaks of
+    // the copy, and the original may be paid.
+    const bool under_way =
+        state == SUBMISSION_SENDING || state == SUBMISSION_SENT || state == SUBMISSION_UNKNOWN;
+    const bool once = known->at_risk <= 1 && known->possible <= 1;
+    return under_way && sure && once && !known->accepted ? WORD_REJECT : WORD_DISPUTE;
 }
 
 const char *submission_state_name(int state) {

@@ -2,7 +2,8 @@
 // (what it did, what came of it) → where it stands then. No I/O.
 //
 //   PREPARED ──begun──▶ SENDING ──done──▶ SENT ──bank──▶ ACKED
-//      │  ▲                │                └───bank──▶ REJECTED
+//      │  ▲                │                ├───bank──▶ REJECTED
+//      │  │                │                └───bank──▶ DISPUTED ──person──▶ SENT, ACKED or REJECTED
 //      │  └──not sent──────┼──nobody knows──▶ UNKNOWN ──evidence──▶ SENT, ACKED, REJECTED or PREPARED
 //      └──stale, taken out─▶ WITHDRAWN
 //
@@ -24,13 +25,14 @@
     X(ACKED, 4)     /* the bank says that it has accepted it */                                    \
     X(REJECTED, 5)  /* the bank says that it has not taken it */                                   \
     X(UNKNOWN, 6)   /* begun, and the bank does not show it */                                     \
-    X(WITHDRAWN, 7) /* never begun, and never will be */
+    X(WITHDRAWN, 7) /* never begun, and never will be */                                           \
+    X(DISPUTED, 8)  /* the bank's words do not say whether it has it: a person must */
 typedef enum submission_state {
 #define SUBMISSION_ENUM(name, number) SUBMISSION_##name = (number),
     SUBMISSION_STATES(SUBMISSION_ENUM)
 #undef SUBMISSION_ENUM
 } submission_state;
-enum { SUBMISSION_STATES_END = 8 };
+enum { SUBMISSION_STATES_END = 9 };
 
 // X(NAME, number in submission_upload.kind)
 #define SUBMISSION_EVIDENCE(X)                                                                     \
@@ -99,12 +101,13 @@ submission_finding submission_judge(const submission_evidence *known, submission
 typedef enum submission_word {
     WORD_ACCEPT,  // now ACKED
     WORD_REJECT,  // now REJECTED: nothing of it was or will be paid
+    WORD_DISPUTE, // now DISPUTED: rejected, but perhaps as a copy of what was taken, so a person must say whether the bank has it
     WORD_REPEAT,  // said before
     WORD_CONTRARY // it contradicts what else is known: a person must look, and nothing moves
 } submission_word;
-// accepted: the word. duplicate: the bank gives as its reason that it has the same already.
+// accepted: the word. sure: of a rejection, the bank gives a reason that it never gives for what it has taken.
 submission_word submission_hear(submission_state state, const submission_evidence *known,
-                                bool accepted, bool duplicate);
+                                bool accepted, bool sure);
 
 // "PREPARED" …; "?" outside of the set. Static.
 const char *submission_state_name(int state);

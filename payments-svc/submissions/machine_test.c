@@ -43,6 +43,7 @@ static void test_next__each_state__its_task(void **state) {
         {SUBMISSION_ACKED, &acked, true, PAST, TASK_NONE},
         {SUBMISSION_REJECTED, &begun, true, PAST, TASK_NONE},
         {SUBMISSION_WITHDRAWN, &NOTHING, true, PAST, TASK_NONE},
+        {SUBMISSION_DISPUTED, &begun, true, LATER, TASK_NONE},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         const submission_task task = submission_next(CASES[i].state, CASES[i].known,
@@ -111,7 +112,7 @@ static void test_hear__word_of_the_bank__by_state_and_evidence(void **state) {
     const struct {
         submission_state state;
         const submission_evidence *known;
-        bool accepted, duplicate;
+        bool accepted, sure;
         submission_word word;
     } CASES[] = {
         {SUBMISSION_SENT, &once, true, false, WORD_ACCEPT},
@@ -121,20 +122,24 @@ static void test_hear__word_of_the_bank__by_state_and_evidence(void **state) {
         {SUBMISSION_PREPARED, &NOTHING, true, false, WORD_ACCEPT},
         {SUBMISSION_WITHDRAWN, &NOTHING, true, false, WORD_CONTRARY},
         {SUBMISSION_REJECTED, &once, true, false, WORD_CONTRARY},
-        {SUBMISSION_SENT, &once, false, false, WORD_REJECT},
-        {SUBMISSION_UNKNOWN, &once, false, false, WORD_REJECT},
-        {SUBMISSION_REJECTED, &once, false, false, WORD_REPEAT},
+        {SUBMISSION_DISPUTED, &once, true, false, WORD_CONTRARY},
+        {SUBMISSION_SENT, &once, false, true, WORD_REJECT},
+        {SUBMISSION_UNKNOWN, &once, false, true, WORD_REJECT},
+        {SUBMISSION_REJECTED, &once, false, true, WORD_REPEAT},
+        {SUBMISSION_DISPUTED, &once, false, true, WORD_REPEAT},
         // The rejection of a copy never voids what the original sent.
-        {SUBMISSION_SENT, &once, false, true, WORD_CONTRARY},
-        {SUBMISSION_SENT, &twice, false, false, WORD_CONTRARY},
-        {SUBMISSION_SENT, &again, false, false, WORD_CONTRARY},
-        {SUBMISSION_SENT, &heard, false, false, WORD_CONTRARY},
-        {SUBMISSION_ACKED, &acked, false, false, WORD_CONTRARY},
-        {SUBMISSION_PREPARED, &NOTHING, false, false, WORD_CONTRARY},
+        {SUBMISSION_SENT, &once, false, false, WORD_DISPUTE},
+        {SUBMISSION_SENDING, &once, false, false, WORD_DISPUTE},
+        {SUBMISSION_SENT, &twice, false, true, WORD_DISPUTE},
+        {SUBMISSION_SENT, &again, false, true, WORD_DISPUTE},
+        {SUBMISSION_ACKED, &acked, false, true, WORD_DISPUTE},
+        {SUBMISSION_PREPARED, &NOTHING, false, true, WORD_DISPUTE},
+        {SUBMISSION_SENT, &heard, false, true, WORD_CONTRARY},
+        {SUBMISSION_WITHDRAWN, &NOTHING, false, true, WORD_CONTRARY},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         const submission_word word =
-            submission_hear(CASES[i].state, CASES[i].known, CASES[i].accepted, CASES[i].duplicate);
+            submission_hear(CASES[i].state, CASES[i].known, CASES[i].accepted, CASES[i].sure);
         if (word != CASES[i].word) {
             fail_msg("case %zu: word %d", i, (int)word);
         }

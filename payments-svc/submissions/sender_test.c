@@ -137,7 +137,8 @@ static void test_killed__archive_is_complete__sent_again_once(void **state) {
     assert_int_equal(the_bank.n_taken, 1);
     submission_sender_destroy(s);
     // The bank may have rejected the second copy, where it has paid the first.
-    assert_int_equal(ack(id, (submission_ack_text){.reason = STR("no")}), WORD_CONTRARY);
+    assert_int_equal(ack(id, (submission_ack_text){.sure = true, .reason = STR("no")}),
+                     WORD_DISPUTE);
 }
 
 static void test_killed__before_the_last_step__sent_again_once(void **state) {
@@ -293,6 +294,15 @@ static void test_take_out__begun__too_late(void **state) {
 
 // --- The bank's word -----------------------------------------------------------------------------------------------------
 
+static bool moved_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    return submission_moved(c, BOOK, *(const uuid *)arg, STR("it was settled"), a, e);
+}
+
+static void moved(uuid id) {
+    err e = {0};
+    assert_true(db_transact(pool, fixture_deadline(30000), mem, moved_in_tx, &id, &e));
+}
+
 static uuid sent_one(void) {
     const uuid id = prepare_one(1, 3, "f1", tomorrow(), 1);
     run(sender, 1);
@@ -303,8 +313,9 @@ static uuid sent_one(void) {
 static void test_rejected__reason_of_the_file__payouts_are_built_anew(void **state) {
     (void)state;
     const uuid id = sent_one();
-    assert_int_equal(ack(id, (submission_ack_text){.reason = STR("wrong destination")}),
-                     WORD_REJECT);
+    assert_int_equal(
+        ack(id, (submission_ack_text){.sure = true, .reason = STR("wrong destination")}),
+        WORD_REJECT);
     assert_int_equal(state_of(id), SUBMISSION_REJECTED);
     assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN), 3);
     assert_int_equal(count_events(RAIL_EVENT_REFUSED), 0);
@@ -330,8 +341,9 @@ static void test_rejected__too_often__a_case_and_no_new_file(void **state) {
         snprintf(name, sizeof name, "r%d", attempt);
         const uuid id = prepare_one((uint32_t)attempt, 1, name, tomorrow(), attempt);
         run(sender, 1);
-        assert_int_equal(ack(id, (submission_ack_text){.reason = STR("no"), .rebuilds_max = 2}),
-                         WORD_REJECT);
+        assert_int_equal(
+            ack(id, (submission_ack_text){.sure = true, .reason = STR("no"), .rebuilds_max = 2}),
+            WORD_REJECT);
         assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN), attempt <= 2 ? attempt : 2);
     }
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE state = 1"
@@ -339,22 +351,65 @@ static void test_rejected__too_often__a_case_and_no_new_file(void **state) {
                      1);
 }
 
-// The rejection of a copy, or one that contradicts what is known, never voids what the original sent.
+// The rejection of a copy never voids what the original sent: only what is sure is rejected.
 static void test_NO_DOUBLE_rejection_of_a_copy__voids_nothing(void **state) {
     (void)state;
     const uuid id = sent_one();
-    assert_int_equal(
-        ack(id, (submission_ack_text){.duplicate = true, .reason = STR("duplicate file")}),
-        WORD_CONTRARY);
-    assert_int_equal(state_of(id), SUBMISSION_SENT);
+    assert_int_equal(ack(id, (submission_ack_text){.reason = STR("received before")}),
+                     WORD_DISPUTE);
+    assert_int_equal(state_of(id), SUBMISSION_DISPUTED);
+    run(sender, 0);
+    assert_int_equal(ack(id, (submission_ack_text){.accepted = true}), WORD_CONTRARY);
+    assert_int_equal(state_of(id), SUBMISSION_DISPUTED);
+    assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN) + count_events(RAIL_EVENT_REFUSED), 0);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE state = 1 AND kind = "
+                                     "'SUBMISSION_REJECTED' AND code = 'REASON_NOT_LISTED'"),
+                     1);
+}
+
+static void test_NO_DOUBLE_rejection_after_an_acknowledgement__disputed(void **state) {
+    (void)state;
+    const uuid id = sent_one();
     assert_int_equal(ack(id, (submission_ack_text){.accepted = true}), WORD_ACCEPT);
-    assert_int_equal(ack(id, (submission_ack_text){.reason = STR("changed its mind")}),
-                     WORD_CONTRARY);
-    assert_int_equal(state_of(id), SUBMISSION_ACKED);
+    assert_int_equal(
+        ack(id, (submission_ack_text){.sure = true, .reason = STR("changed its mind")}),
+        WORD_DISPUTE);
+    assert_int_equal(state_of(id), SUBMISSION_DISPUTED);
     assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN) + count_events(RAIL_EVENT_REFUSED), 0);
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE state = 1"
                                      " AND code = 'BANK_CONTRADICTS'"),
                      1);
+}
+
+// Promise NO-DOUBLE: the bank rejected a file, its payouts are in a new one, and then the bank accepts the first, or speaks of its entries.
+static void rebuilt_and_then(bool accepts) {
+    const uuid id = sent_one();
+    assert_int_equal(ack(id, (submission_ack_text){.sure = true, .reason = STR("no")}),
+                     WORD_REJECT);
+    const uuid anew = prepare_one(2, 3, "f2", tomorrow(), 2);
+    if (accepts) {
+        assert_int_equal(ack(id, (submission_ack_text){.accepted = true}), WORD_CONTRARY);
+    } else {
+        moved(id);
+        moved(id);
+    }
+    assert_int_equal(state_of(anew), SUBMISSION_DISPUTED);
+    assert_int_equal(state_of(id), SUBMISSION_REJECTED);
+    run(sender, 0);
+    assert_int_equal(the_bank.n_taken, 1);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE state = 1 AND kind = "
+                                     "'SUBMISSION_UNKNOWN'"),
+                     2);
+}
+
+static void test_NO_DOUBLE_rejected_and_then_accepted__the_new_one_is_not_sent(void **state) {
+    (void)state;
+    rebuilt_and_then(true);
+}
+
+static void test_NO_DOUBLE_rejected_and_then_moved__the_new_one_is_not_sent(void **state) {
+    (void)state;
+    rebuilt_and_then(false);
 }
 
 static uuid under_way;
@@ -486,6 +541,9 @@ int main(void) {
         TEST(test_rejected__reason_of_an_item__refuses_it_and_rebuilds_the_others),
         TEST(test_rejected__too_often__a_case_and_no_new_file),
         TEST(test_NO_DOUBLE_rejection_of_a_copy__voids_nothing),
+        TEST(test_NO_DOUBLE_rejection_after_an_acknowledgement__disputed),
+        TEST(test_NO_DOUBLE_rejected_and_then_accepted__the_new_one_is_not_sent),
+        TEST(test_NO_DOUBLE_rejected_and_then_moved__the_new_one_is_not_sent),
         TEST(test_ack__before_the_sender_has_written__acked_and_told_once),
         TEST(test_find__numbers_and_names__all_candidates_newest_first),
         TEST(test_find__more_submissions_than_a_page__none_is_left_out),

@@ -85,8 +85,8 @@ bool submission_take_out(db_conn *c, int64_t book_id, uuid payout_id, int32_t at
 
 typedef struct submission_ack_text {
     bool accepted;
-    bool duplicate; // rejected because the bank has the same name or content already
-    str reason;     // of a rejection, for people
+    bool sure;  // rejected for a reason that the bank never gives for what it has taken
+    str reason; // of a rejection, for people
     const int64_t *
         refused; // numbers of items that the bank refuses each for a reason of its own; the others are handed over again
     size_t n_refused;
@@ -95,12 +95,19 @@ typedef struct submission_ack_text {
     int rebuilds_max; // how often payouts of a rejected submission are put into a new one; 0: the default, 3
 } submission_ack_text;
 // An acknowledgement or rejection of the whole, in the transaction that records its bytes. Accepted: ACKED, and its items ACCEPTED.
-// Rejected: REJECTED, its items NOT_TAKEN (or REFUSED where the bank names them), so that they are sent anew; when that was done too
-// often, a case instead. What contradicts what is known moves nothing and opens a case: the rejection of a copy never voids what the
-// original sent. *word says which it was.
+// Rejected for a sure reason, or with the items that the bank refuses: REJECTED, its items NOT_TAKEN (or REFUSED where the bank names
+// them), so that they are sent anew; when that was done too often, a case instead. Rejected otherwise: DISPUTED, and a person says whether
+// the bank has it: the rejection of a copy never voids what the original sent. What contradicts what is known moves nothing and opens a
+// case. *word says which it was.
 bool submission_ack(db_conn *c, int64_t book_id, uuid submission_id,
                     const submission_ack_text *said, submission_word *word, arena *a,
                     err *e) WARN_UNUSED;
+
+// The bank says that items of this submission were settled or returned. When it counts as never taken (REJECTED or WITHDRAWN), that
+// opens a case, and what was made anew of its payouts and has not begun to leave becomes DISPUTED. In the caller's transaction; text is
+// for people.
+bool submission_moved(db_conn *c, int64_t book_id, uuid submission_id, str text, arena *a,
+                      err *e) WARN_UNUSED;
 
 // --- Finding what the bank speaks of ----------------------------------------------------------------------------------
 

@@ -12,6 +12,11 @@ enum {
     SUBM_REBUILDS_MAX = 3
 };
 
+// Codes of cases, by which a person's decision is judged; the first is a reason of submissions as well.
+#define SUBM_TOO_OFTEN "REBUILT_TOO_OFTEN"
+#define SUBM_CONTRADICTS "BANK_CONTRADICTS"
+#define SUBM_MOVED "MOVED_AFTER_ALL"
+
 // A submission that its sender has claimed.
 typedef struct subm_claimed {
     int64_t book_id;
@@ -102,6 +107,9 @@ bool subm_events_record(db_conn *c, int64_t book_id, uuid id, const subm_said *s
 bool subm_case_open(db_conn *c, int64_t book_id, uuid id, const char *kind, str code, str text,
                     int64_t amount, const char *currency, int64_t now_us, arena *a,
                     err *e) WARN_UNUSED;
+
+// What was made anew of a submission's payouts, and has not begun to leave, becomes DISPUTED: the bank may have the first one.
+bool subm_stop_rebuilt(db_conn *c, int64_t book_id, uuid id, arena *a, err *e) WARN_UNUSED;
 
 // It is known where the submission is: what was opened because nobody knew, or because it could not be sent, is closed.
 bool subm_cases_close(db_conn *c, int64_t book_id, uuid id, int64_t now_us, arena *a,

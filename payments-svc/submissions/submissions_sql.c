@@ -39,7 +39,7 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "JOIN submission AS s ON s.book_id = $1 AND s.submission_id = i.submission_id "
          "AND s.state = 5 WHERE i.book_id = $1 AND i.payout_id = ANY($2::uuid[])"},
     [SUBM_SQL_LOCK] = {"submission_lock",
-                       "SELECT state, epoch, generation, connection, total, currency, name "
+                       "SELECT state, epoch, generation, connection, total, currency, name, reason "
                        "FROM submission WHERE book_id = $1 AND submission_id = $2 FOR UPDATE"},
     [SUBM_SQL_LOCK_ITEM] = {"submission_lock_item",
                             "SELECT submission_id FROM submission_item "
@@ -106,6 +106,14 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "sent_at = CASE WHEN $3 IN (3, 4) THEN coalesce(sent_at, statement_timestamp()) ELSE "
          "sent_at "
          "END, changed_at = statement_timestamp() WHERE book_id = $1 AND submission_id = $2"},
+    // What payouts of this one are in by now, and has not been sent.
+    [SUBM_SQL_REBUILT] =
+        {"submission_rebuilt",
+         "SELECT DISTINCT s.submission_id FROM submission_item AS i "
+         "JOIN submission_item AS j ON j.book_id = $1 AND j.payout_id = i.payout_id "
+         "AND j.attempt > i.attempt "
+         "JOIN submission AS s ON s.book_id = $1 AND s.submission_id = j.submission_id "
+         "AND s.state = 1 WHERE i.book_id = $1 AND i.submission_id = $2"},
     [SUBM_SQL_BY_NAME] = {"submission_by_name",
                           "SELECT home_book, submission_id FROM submission_directory "
                           "WHERE book_id = 0 AND connection = $1 AND name = $2 ORDER BY "

@@ -164,8 +164,8 @@ static void take_file(sim *s, int at) {
             copy ? ", a copy" : "");
     if (!s->habits.no_acks || refused) {
         send_message(
-            s, (sim_message){
-                   .about_file = true, .subject = at, .accepted = !refused, .duplicate = copy});
+            s,
+            (sim_message){.about_file = true, .subject = at, .accepted = !refused, .sure = !copy});
     }
     for (size_t i = 0; i < b->n && !refused; i++) {
         if (sim_below(s, 100) < 15) {
@@ -217,7 +217,7 @@ void sim_bank_turn(sim *s) {
 
 static void hear_file(sim *s, const sim_message *m) {
     sim_submission *b = &s->submissions[m->subject];
-    switch (submission_hear(b->state, &b->known, m->accepted, m->duplicate)) {
+    switch (submission_hear(b->state, &b->known, m->accepted, m->sure)) {
     case WORD_ACCEPT:
         b->known.accepted = true;
         b->state = SUBMISSION_ACKED;
@@ -231,6 +231,12 @@ static void hear_file(sim *s, const sim_message *m) {
         sim_submission_tell(s, m->subject, EVENT_NOT_TAKEN);
         break;
     case WORD_REPEAT: break;
+    case WORD_DISPUTE:
+        b->known.refused = true;
+        b->state = SUBMISSION_DISPUTED;
+        b->due_us = SAGA_NEVER;
+        b->has_case = true;
+        break;
     case WORD_CONTRARY: b->has_case = true; break;
     }
     // Whoever had it has it no more: the epoch is the fence.

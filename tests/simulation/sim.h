@@ -119,9 +119,9 @@ typedef struct sim_message {
     bool used, about_file;
     int subject; // payout or submission
     int32_t attempt;
-    saga_event_kind kind;     // of an attempt
-    int64_t amount;           // that moved; 0: all of it
-    bool accepted, duplicate; // of a file
+    saga_event_kind kind; // of an attempt
+    int64_t amount;       // that moved; 0: all of it
+    bool accepted, sure;  // of a file
     int id;
     int64_t at_us;
 } sim_message;

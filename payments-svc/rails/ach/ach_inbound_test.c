@@ -56,6 +56,7 @@ static rail *open_rail(int64_t quiet_ms) {
         .poll_ms = 20,
         .quiet_ms = quiet_ms,
         .returns_days = 60,
+        .rebuild_reasons = "bad header, Because,wrong*",
     };
     err e = {0};
     rail *r = ach_rail_create(RAIL_ACH, "ach", &s, pool, keys, &clock_of_test, &e);
@@ -646,14 +647,19 @@ static void test_recorded_and_not_applied__applied_at_the_next_look(void **state
 
 // --- Acknowledgements ------------------------------------------------------------------------------------------------
 
-static void put_ack(const char *name, const char *file, const char *status, int entries,
-                    int total) {
+static void put_reason(const char *name, const char *file, const char *status, const char *reason,
+                       int entries, int total) {
     char ack[512];
     snprintf(ack, sizeof ack,
-             "{\"file\":\"%s\",\"status\":\"%s\",\"reason\":\"because\",\"entries\":%d,"
+             "{\"file\":\"%s\",\"status\":\"%s\",\"reason\":\"%s\",\"entries\":%d,"
              "\"total\":%d,\"at\":\"2026-11-21T09:00:01Z\"}",
-             file, status, entries, total);
+             file, status, reason, entries, total);
     put_text(name, ack);
+}
+
+static void put_ack(const char *name, const char *file, const char *status, int entries,
+                    int total) {
+    put_reason(name, file, status, "because", entries, total);
 }
 
 static void test_ack__accepted_rejected_or_odd__each_its_own(void **state) {
@@ -680,6 +686,42 @@ static void test_ack__accepted_rejected_or_odd__each_its_own(void **state) {
     look();
     assert_count("rail_event WHERE kind = 5 AND code = 'FILE_REJECTED' AND detail = 'because'", 2);
     assert_count("submission WHERE state = 5", 1);
+}
+
+static void test_reason__on_the_list__whole_or_its_beginning(void **state) {
+    (void)state;
+    static const char LIST[] = "bad header, Because ,wrong *,*,";
+    static const char *const LISTED[] = {"bad header", " BECAUSE", "wrong destination"};
+    static const char *const OTHERS[] = {"", "bad header too", "because of it", "wrongly", "*",
+                                         ","};
+    for (size_t i = 0; i < sizeof LISTED / sizeof LISTED[0]; i++) {
+        assert_true(ach_is_listed(LIST, str_of(LISTED[i])));
+    }
+    for (size_t i = 0; i < sizeof OTHERS / sizeof OTHERS[0]; i++) {
+        assert_false(ach_is_listed(LIST, str_of(OTHERS[i])));
+    }
+    assert_false(ach_is_listed(NULL, STR("because")));
+    assert_false(ach_is_listed("", STR("")));
+}
+
+// Promise NO-DOUBLE: the bank's picker took the file twice, and the copy is rejected first. Only reasons that the bank is known to give for
+// a file that it did not take are acted on by themselves; any other waits for a person, whatever it says.
+static void
+test_NO_DOUBLE_rejected_for_a_reason_that_is_not_listed__waits_for_a_person(void **state) {
+    (void)state;
+    static const char *const REASONS[] = {"file already received", "previously processed", "DUP",
+                                          "duplicate file", "because of it"};
+    send_entries(3, 2);
+    for (size_t i = 0; i < sizeof REASONS / sizeof REASONS[0]; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "a%zu", i);
+        fixture_sql("UPDATE submission SET state = 3; DELETE FROM payment_case", NULL, 0);
+        put_reason(name, FILE_3, "rejected", REASONS[i], 0, 0);
+        look();
+        assert_count("rail_event WHERE kind IN (2, 5)", 0);
+        assert_count("submission WHERE state = 8", 1);
+        assert_count("payment_case WHERE kind = 'SUBMISSION_REJECTED' AND state = 1", 1);
+    }
 }
 
 static void test_thread__file_arrives__applied_and_woken(void **state) {
@@ -787,6 +829,8 @@ int main(void) {
         TEST(test_applying__fails_again_and_again__a_case),
         TEST(test_recorded_and_not_applied__applied_at_the_next_look),
         TEST(test_ack__accepted_rejected_or_odd__each_its_own),
+        TEST(test_reason__on_the_list__whole_or_its_beginning),
+        TEST(test_NO_DOUBLE_rejected_for_a_reason_that_is_not_listed__waits_for_a_person),
         TEST(test_thread__file_arrives__applied_and_woken),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);

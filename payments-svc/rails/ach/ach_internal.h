@@ -172,6 +172,8 @@ typedef struct ach_report {
 // All fail with INVALID_ARGUMENT, reason BAD_FILE, and a message that names line and reason, when the file as a whole means
 // nothing; RESOURCE_EXHAUSTED when it does not fit into the arena.
 bool ach_ack_parse(str bytes, arena *a, ach_ack *out, err *e) WARN_UNUSED;
+// Whether a reason is on a list such as "bad header,unknown origin*": whole, or its beginning where * ends the item; capitals do not count.
+bool ach_is_listed(const char *list, str reason);
 bool ach_settlement_parse(str bytes, arena *a, ach_report *out, err *e) WARN_UNUSED;
 bool ach_returns_parse(str bytes, int64_t at_us, arena *a, ach_report *out, err *e) WARN_UNUSED;
 
@@ -180,7 +182,8 @@ bool ach_returns_parse(str bytes, int64_t at_us, arena *a, ach_report *out, err 
 typedef struct ach_candidate {
     size_t line; // index of the line; candidates are in the order of their lines
     int64_t book_id;
-    uuid payout_id;
+    uuid payout_id, submission_id;
+    submission_state state; // of the submission
     int32_t attempt;
     int64_t amount, sent_us;
     str file, routing, last4;

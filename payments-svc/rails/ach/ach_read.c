@@ -92,6 +92,8 @@ static bool compare_with(db_conn *c, const submission_match *all,
         ach_candidate *to = &out[m - all];
         *to = (ach_candidate){.book_id = m->book_id,
                               .payout_id = m->payout_id,
+                              .submission_id = m->submission_id,
+                              .state = m->state,
                               .attempt = m->attempt,
                               .amount = m->amount,
                               .file = m->name,
@@ -176,6 +178,62 @@ static bool search_all(search *s, db_conn *c, arena *a, err *e) {
     return true;
 }
 
+// --- What is done in the transaction that ends the item ---------------------------------------------------------------
+
+enum { MOVED_MAX = 100 }; // of one file; a file that speaks of more is a case for the first of them
+
+typedef struct moved {
+    int64_t book_id;
+    uuid submission_id;
+} moved;
+
+typedef struct own {
+    // An acknowledgement.
+    bool is_ack;
+    submission_ref ref;
+    submission_ack_text said;
+    // Submissions that count as never taken, of which the file says that entries were settled or returned.
+    moved *moved;
+    size_t n_moved;
+} own;
+
+static void note_moved(own *o, const ach_candidate *c) {
+    for (size_t i = 0; i < o->n_moved; i++) {
+        if (uuid_eq(o->moved[i].submission_id, c->submission_id)) {
+            return;
+        }
+    }
+    if (o->n_moved < MOVED_MAX) {
+        o->moved[o->n_moved++] = (moved){c->book_id, c->submission_id};
+    }
+}
+
+// Candidates and events are both in the order of the lines.
+static bool find_moved(const search *s, inbox_said *out, arena *a, err *e) {
+    own *o = ARENA_NEW(a, own);
+    moved *all = ARENA_ARRAY(a, moved, MOVED_MAX);
+    size_t v = 0;
+    if (o == NULL || all == NULL) {
+        return no_memory(e);
+    }
+    *o = (own){.moved = all};
+    for (size_t k = 0; k < s->n_found; k++) {
+        const ach_candidate *c = &s->found[k];
+        const int line = s->report->lines[c->line].line;
+        while (v < out->n_events && out->events[v].line < line) {
+            v++;
+        }
+        if ((c->state == SUBMISSION_REJECTED || c->state == SUBMISSION_WITHDRAWN) &&
+            v < out->n_events && out->events[v].line == line &&
+            uuid_eq(out->events[v].event.payout_id, c->payout_id) &&
+            out->events[v].event.attempt == c->attempt) {
+            note_moved(o, c);
+        }
+    }
+    out->own = o;
+    return true;
+}
+
 // --- Reports and returns ---------------------------------------------------------------------------------------------
 
 static bool read_lines(const ach_rail *r, db_conn *c, const ach_report *report, bool settlement,
@@ -203,7 +261,7 @@ static bool read_lines(const ach_rail *r, db_conn *c, const ach_report *report, 
                          .n_candidates = s.n_found,
                          .books = s.books,
                          .settlement = settlement};
-    return ach_match_lines(&m, a, out, e);
+    return ach_match_lines(&m, a, out, e) && find_moved(&s, out, a, e);
 }
 
 // --- Acknowledgements ------------------------------------------------------------------------------------------------
@@ -224,17 +282,6 @@ static void odd_ack(const ach_ack *ack, const inbox_item *item, int64_t book_id,
                                          .case_kind = "INBOX_LINE"};
 }
 
-// What an acknowledgement does to its submission.
-typedef struct ack_of {
-    submission_ref ref;
-    submission_ack_text said;
-} ack_of;
-
-static bool says_duplicate(str reason, arena *a) {
-    const char *text = arena_strndup(a, reason.ptr, reason.len);
-    return text != NULL && strcasestr(text, "duplicate") != NULL;
-}
-
 static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, const ach_ack *ack,
                      inbox_said *out, arena *a, err *e) {
     submission_ref ref = {0};
@@ -242,8 +289,8 @@ static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, cons
     out->lines = 1;
     out->odd = ARENA_ARRAY(a, inbox_odd, 2);
     out->odd_max = 2;
-    ack_of *own = ARENA_NEW(a, ack_of);
-    if (out->odd == NULL || own == NULL) {
+    own *o = ARENA_NEW(a, own);
+    if (out->odd == NULL || o == NULL) {
         return no_memory(e);
     }
     if (!find_file(r, c, ack->file, &ref, &known, a, e)) {
@@ -258,24 +305,34 @@ static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, cons
                 "acknowledges another count or total than the file has", out, a);
         return true;
     }
-    *own = (ack_of){.ref = ref,
-                    .said = {.accepted = ack->accepted,
-                             .duplicate = says_duplicate(ack->reason, a),
-                             .reason = ack->reason,
-                             .at_us = ack->at_us,
-                             .inbox_id = item->inbox_id}};
-    out->own = own;
+    *o = (own){.is_ack = true,
+               .ref = ref,
+               .said = {.accepted = ack->accepted,
+                        .sure = ach_is_listed(r->settings.rebuild_reasons, ack->reason),
+                        .reason = ack->reason,
+                        .at_us = ack->at_us,
+                        .inbox_id = item->inbox_id}};
+    out->own = o;
     out->also_book = ref.book_id;
     return true;
 }
 
 bool ach_read_also(void *self, db_conn *c, const inbox_item *item, inbox_said *said, arena *a,
                    err *e) {
-    const ack_of *own = said->own;
+    const own *o = said->own;
     submission_word word;
     (void)self;
     (void)item;
-    return own == NULL || submission_ack(c, own->ref.book_id, own->ref.id, &own->said, &word, a, e);
+    for (size_t i = 0; o != NULL && i < o->n_moved; i++) {
+        if (!submission_moved(c, o->moved[i].book_id, o->moved[i].submission_id,
+                              STR("the bank settled or returned payments of a file that it "
+                                  "rejected, or that was never sent"),
+                              a, e)) {
+            return false;
+        }
+    }
+    return o == NULL || !o->is_ack ||
+           submission_ack(c, o->ref.book_id, o->ref.id, &o->said, &word, a, e);
 }
 
 // --- What it is ------------------------------------------------------------------------------------------------------

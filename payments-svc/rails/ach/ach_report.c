@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/assert.h"
 #include "rails/ach/ach_internal.h"
@@ -92,6 +93,35 @@ static bool ack_fields(json_t *root, arena *a, ach_ack *out, err *e) {
     out->reason = str_of(copy);
     out->file = str_of(file);
     return true;
+}
+
+static str trimmed(str s) {
+    while (s.len > 0 && is_space(s.ptr[0])) {
+        s = (str){s.ptr + 1, s.len - 1};
+    }
+    while (s.len > 0 && is_space(s.ptr[s.len - 1])) {
+        s.len--;
+    }
+    return s;
+}
+
+static bool is_item(str item, str reason) {
+    const bool beginning = item.len > 0 && item.ptr[item.len - 1] == '*';
+    const size_t len = item.len - (beginning ? 1 : 0);
+    return len > 0 && (beginning ? reason.len >= len : reason.len == len) &&
+           strncasecmp(item.ptr, reason.ptr, len) == 0;
+}
+
+bool ach_is_listed(const char *list, str reason) {
+    const str wanted = trimmed(reason);
+    for (const char *at = list; at != NULL && *at != '\0';) {
+        const size_t len = strcspn(at, ",");
+        if (is_item(trimmed((str){at, len}), wanted)) {
+            return true;
+        }
+        at += len + (at[len] == ',' ? 1 : 0);
+    }
+    return false;
 }
 
 bool ach_ack_parse(str bytes, arena *a, ach_ack *out, err *e) {

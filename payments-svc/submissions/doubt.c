@@ -1,0 +1,85 @@
+// What counts as never taken, and of which the bank speaks all the same.
+#include <string.h>
+
+#include "base/log.h"
+#include "submissions/submissions_internal.h"
+#include "submissions/submissions_sql.h"
+
+typedef struct locked {
+    submission_state state;
+    int64_t total;
+    char currency[4];
+} locked;
+
+static bool lock_it(db_conn *c, int64_t book_id, uuid id, locked *out, arena *a, err *e) {
+    db_params *p = db_params_create(a);
+    db_rows *rows = NULL;
+    db_i64(p, book_id);
+    db_uuid(p, id);
+    *out = (locked){.state = SUBMISSION_WITHDRAWN};
+    if (!db_exec(c, submissions_sql(SUBM_SQL_LOCK), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    if (db_count(rows) != 1) {
+        return err_set(e, ERR_NOT_FOUND, "SUBMISSION_NOT_FOUND", "there is no such submission");
+    }
+    const str currency = db_get_str(rows, 0, 5);
+    out->state = (submission_state)db_get_i16(rows, 0, 0);
+    out->total = db_get_i64(rows, 0, 4);
+    memcpy(out->currency, currency.ptr, currency.len < 3 ? currency.len : 3);
+    return true;
+}
+
+// One that has begun to leave is not stopped any more.
+static bool stop_one(db_conn *c, int64_t book_id, uuid id, arena *a, err *e) {
+    static const char TEXT[] = "The bank speaks of an earlier submission of its payouts as taken. "
+                               "Nothing of this one is sent before a person has decided.";
+    locked it;
+    subm_claimed found = {0};
+    if (!lock_it(c, book_id, id, &it, a, e) || !subm_evidence_read(c, book_id, id, &found, a, e)) {
+        return false;
+    }
+    if (it.state != SUBMISSION_PREPARED || found.known.at_risk > 0 || found.known.finished) {
+        return true;
+    }
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_uuid(p, id);
+    db_i16(p, SUBMISSION_DISPUTED);
+    db_text(p, STR("EARLIER_ONE_TAKEN"));
+    db_text(p, STR(""));
+    return db_exec(c, submissions_sql(SUBM_SQL_DECIDE), p, a, NULL, NULL, e) &&
+           subm_case_open(c, book_id, id, "SUBMISSION_UNKNOWN", STR("EARLIER_ONE_TAKEN"),
+                          str_of(TEXT), it.total, it.currency, clock_wall_us(clock_system()), a, e);
+}
+
+bool subm_stop_rebuilt(db_conn *c, int64_t book_id, uuid id, arena *a, err *e) {
+    db_params *p = db_params_create(a);
+    db_rows *rows = NULL;
+    db_i64(p, book_id);
+    db_uuid(p, id);
+    if (!db_exec(c, submissions_sql(SUBM_SQL_REBUILT), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < db_count(rows); i++) {
+        if (!stop_one(c, book_id, db_get_uuid(rows, i, 0), a, e)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool submission_moved(db_conn *c, int64_t book_id, uuid submission_id, str text, arena *a, err *e) {
+    locked it;
+    if (!lock_it(c, book_id, submission_id, &it, a, e)) {
+        return false;
+    }
+    if (it.state != SUBMISSION_REJECTED && it.state != SUBMISSION_WITHDRAWN) {
+        return true;
+    }
+    log_error("submission.moved_after_all", F_INT("book", book_id),
+              F_STR("state", submission_state_name((int)it.state)));
+    return subm_case_open(c, book_id, submission_id, "SUBMISSION_UNKNOWN", STR(SUBM_MOVED), text,
+                          it.total, it.currency, clock_wall_us(clock_system()), a, e) &&
+           subm_stop_rebuilt(c, book_id, submission_id, a, e);
+}
