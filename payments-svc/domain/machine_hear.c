@@ -72,7 +72,8 @@ static saga_word word_of(const tally *t, int64_t amount) {
                                       : WORD_NONE;
 }
 
-// Of an attempt that was superseded: whether money was paid and stayed paid, or more came back than was paid.
+// Of an attempt that was superseded: whether money was paid and stayed paid, more came back than was paid, or any moved where the rail said
+// that it never had it: then its word is not worth anything, and the next attempt may be a second payment.
 static bool moved_for_good(const saga_event *events, size_t n, int32_t attempt, int64_t amount) {
     tally t = {0};
     for (size_t i = 0; i < n; i++) {
@@ -80,8 +81,9 @@ static bool moved_for_good(const saga_event *events, size_t n, int32_t attempt, 
             count(&t, &events[i]);
         }
     }
-    const int64_t settled = settled_of(&t, amount);
-    return settled > 0 && settled != returned_of(&t, amount);
+    const int64_t settled = settled_of(&t, amount), returned = returned_of(&t, amount);
+    const bool dead = t.heard[EVENT_NOT_TAKEN] || t.heard[EVENT_REFUSED];
+    return (settled > 0 && settled != returned) || (dead && (settled > 0 || returned > 0));
 }
 
 // --- Hearing ---------------------------------------------------------------------------------------------------------

@@ -236,6 +236,25 @@ static void test_handed_over__never_taken__new_attempt(void **state) {
     assert_held(&s, STEP_AWAIT, "RAIL_CONTRADICTION");
 }
 
+// Promise NO-DOUBLE: the bank rejected a file and was heard to process it all the same, in whatever words.
+static void test_NO_DOUBLE_handed_over__moved_after_it_was_never_taken__held(void **state) {
+    (void)state;
+    const saga_event_kind moves[] = {EVENT_RETURNED, EVENT_SETTLED};
+    const saga_event_kind dead[] = {EVENT_NOT_TAKEN, EVENT_REFUSED};
+    for (size_t i = 0; i < 4; i++) {
+        saga s = handed_over();
+        assert_int_equal(claim_file(&s, EVENT_NOT_TAKEN), STEP_NONE);
+        assert_int_equal(claim_file(&s, EVENT_NOT_TAKEN), STEP_EXECUTE);
+        assert_true(come(&s, OUT_HANDED_OVER, WORD_NONE));
+        // Both together, too: it went out and came back, so the second time is no less wrong.
+        const saga_event events[] = {event(1, dead[i / 2]), event(1, moves[i % 2]),
+                                     event(1, EVENT_RETURNED)};
+        const saga_said said = hear(&s, events, 3);
+        assert_int_equal(saga_on_claim(&s, &said, &FILES, &CLOCK.source, &note), STEP_NONE);
+        assert_held(&s, STEP_AWAIT, "RAIL_CONTRADICTION");
+    }
+}
+
 static void test_handed_over__no_room_now__comes_back_when_told(void **state) {
     (void)state;
     saga s = fresh();
@@ -466,6 +485,7 @@ int main(void) {
         cmocka_unit_test(test_await__files__never_asked),
         cmocka_unit_test(test_handed_over__its_submission_is_at_the_bank__sent),
         cmocka_unit_test(test_handed_over__never_taken__new_attempt),
+        cmocka_unit_test(test_NO_DOUBLE_handed_over__moved_after_it_was_never_taken__held),
         cmocka_unit_test(test_handed_over__no_room_now__comes_back_when_told),
         cmocka_unit_test(test_hear__order_and_repeats_do_not_matter),
         cmocka_unit_test(test_hear__reason_is_of_the_message_that_decides),

@@ -688,6 +688,20 @@ static void test_ack__accepted_rejected_or_odd__each_its_own(void **state) {
     assert_count("submission WHERE state = 5", 1);
 }
 
+// Promise HEARD: what the bank says of a file that it rejected is evidence that it processed it, whether it was paid or came back.
+static void test_HEARD__moved_after_it_was_rejected__a_case_of_the_file(void **state) {
+    (void)state;
+    send_entries(3, 3);
+    put_ack("a1", FILE_3, "rejected", 0, 0);
+    look();
+    assert_count("submission WHERE state = 5", 1);
+    put_text("s", "H,1900000003-20261121-A.ach,1,2026-11-22T09:00:01Z\n"
+                  "D,121042880000001,1000,SETTLED,2026-11-22T09:00:01Z\nT,1,1000\n");
+    look();
+    assert_count("rail_event WHERE kind = 3", 1);
+    assert_count("payment_case WHERE kind = 'SUBMISSION_UNKNOWN' AND code = 'MOVED_AFTER_ALL'", 1);
+}
+
 static void test_reason__on_the_list__whole_or_its_beginning(void **state) {
     (void)state;
     static const char LIST[] = "bad header, Because ,wrong *,*,";
@@ -829,6 +843,7 @@ int main(void) {
         TEST(test_applying__fails_again_and_again__a_case),
         TEST(test_recorded_and_not_applied__applied_at_the_next_look),
         TEST(test_ack__accepted_rejected_or_odd__each_its_own),
+        TEST(test_HEARD__moved_after_it_was_rejected__a_case_of_the_file),
         TEST(test_reason__on_the_list__whole_or_its_beginning),
         TEST(test_NO_DOUBLE_rejected_for_a_reason_that_is_not_listed__waits_for_a_person),
         TEST(test_thread__file_arrives__applied_and_woken),
