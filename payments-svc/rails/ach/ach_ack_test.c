@@ -1,0 +1,106 @@
+// What a bank says of whole files: acknowledgements, and rejections in words of its own.
+#include <stdio.h>
+
+#include "rails/ach/ach_inbound_test_world.h"
+#include "testing/fixture.h"
+
+static void put_reason(const char *name, const char *file, const char *status, const char *reason,
+                       int entries, int total) {
+    char ack[512];
+    snprintf(ack, sizeof ack,
+             "{\"file\":\"%s\",\"status\":\"%s\",\"reason\":\"%s\",\"entries\":%d,"
+             "\"total\":%d,\"at\":\"2026-11-21T09:00:01Z\"}",
+             file, status, reason, entries, total);
+    put_text(name, ack);
+}
+
+static void put_ack(const char *name, const char *file, const char *status, int entries,
+                    int total) {
+    put_reason(name, file, status, "because", entries, total);
+}
+
+static void test_ack__accepted_rejected_or_odd__each_its_own(void **state) {
+    (void)state;
+    send_entries(3, 3);
+    put_ack("1900000003-20261121-A.ach.ack", FILE_3, "accepted", 3, 6000);
+    look();
+    assert_count("inbox WHERE state = 2 AND about = 'acknowledgement' AND exceptions = 0", 1);
+    assert_count("rail_event WHERE kind = 1", 3);
+    assert_count("submission WHERE state = 4", 1);
+    put_ack("a1", FILE_3, "accepted", 3, 6001);
+    put_ack("a2", "1900000003-20261121-A.ach.duplicate-1", "rejected", 0, 0);
+    look();
+    assert_odd("OTHER_COUNT", 1);
+    assert_odd("UNKNOWN_FILE", 1);
+    assert_count("payment_case WHERE kind = 'INBOX_LINE'", 2);
+    // What the bank has accepted it cannot take back as a whole: a person must look, and nothing moves.
+    put_ack("a3", FILE_3, "rejected", 0, 0);
+    look();
+    assert_count("rail_event WHERE kind <> 1", 0);
+    assert_count("payment_case WHERE code = 'BANK_CONTRADICTS'", 1);
+    send_entries(4, 2);
+    put_ack("a4", "1900000004-20261121-A.ach", "rejected", 0, 0);
+    look();
+    assert_count("rail_event WHERE kind = 5 AND code = 'FILE_REJECTED' AND detail = 'because'", 2);
+    assert_count("submission WHERE state = 5", 1);
+}
+
+// Promise HEARD: what the bank says of a file that it rejected is evidence that it processed it, whether it was paid or came back.
+static void test_HEARD__moved_after_it_was_rejected__a_case_of_the_file(void **state) {
+    (void)state;
+    send_entries(3, 3);
+    put_ack("a1", FILE_3, "rejected", 0, 0);
+    look();
+    assert_count("submission WHERE state = 5", 1);
+    put_text("s", "H,1900000003-20261121-A.ach,1,2026-11-22T09:00:01Z\n"
+                  "D,121042880000001,1000,SETTLED,2026-11-22T09:00:01Z\nT,1,1000\n");
+    look();
+    assert_count("rail_event WHERE kind = 3", 1);
+    assert_count("payment_case WHERE kind = 'SUBMISSION_UNKNOWN' AND code = 'MOVED_AFTER_ALL'", 1);
+}
+
+static void test_reason__on_the_list__whole_or_its_beginning(void **state) {
+    (void)state;
+    static const char LIST[] = "bad header, Because ,wrong *,*,";
+    static const char *const LISTED[] = {"bad header", " BECAUSE", "wrong destination"};
+    static const char *const OTHERS[] = {"", "bad header too", "because of it", "wrongly", "*",
+                                         ","};
+    for (size_t i = 0; i < sizeof LISTED / sizeof LISTED[0]; i++) {
+        assert_true(ach_is_listed(LIST, str_of(LISTED[i])));
+    }
+    for (size_t i = 0; i < sizeof OTHERS / sizeof OTHERS[0]; i++) {
+        assert_false(ach_is_listed(LIST, str_of(OTHERS[i])));
+    }
+    assert_false(ach_is_listed(NULL, STR("because")));
+    assert_false(ach_is_listed("", STR("")));
+}
+
+// Promise NO-DOUBLE: the bank's picker took the file twice, and the copy is rejected first. Only reasons that the bank is known to give for
+// a file that it did not take are acted on by themselves; any other waits for a person, whatever it says.
+static void
+test_NO_DOUBLE_rejected_for_a_reason_that_is_not_listed__waits_for_a_person(void **state) {
+    (void)state;
+    static const char *const REASONS[] = {"file already received", "previously processed", "DUP",
+                                          "duplicate file", "because of it"};
+    send_entries(3, 2);
+    for (size_t i = 0; i < sizeof REASONS / sizeof REASONS[0]; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "a%zu", i);
+        fixture_sql("UPDATE submission SET state = 3; DELETE FROM payment_case", NULL, 0);
+        put_reason(name, FILE_3, "rejected", REASONS[i], 0, 0);
+        look();
+        assert_count("rail_event WHERE kind IN (2, 5)", 0);
+        assert_count("submission WHERE state = 8", 1);
+        assert_count("payment_case WHERE kind = 'SUBMISSION_REJECTED' AND state = 1", 1);
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_ack__accepted_rejected_or_odd__each_its_own),
+        TEST(test_HEARD__moved_after_it_was_rejected__a_case_of_the_file),
+        TEST(test_reason__on_the_list__whole_or_its_beginning),
+        TEST(test_NO_DOUBLE_rejected_for_a_reason_that_is_not_listed__waits_for_a_person),
+    };
+    return cmocka_run_group_tests(tests, ach_world_begin, ach_world_end);
+}
