@@ -16,7 +16,12 @@ POINTS_MIN = 20
 # Passed only after a crash or a delay (test_submissions.py kills there), when a merchant owes something or a deposit is taken back
 # (test_receivable.py), or by a job every few seconds, at once when a service starts.
 RARE_POINTS = {"submission.taken_back", "submission.withdrawn", "jobs.taken", "saga.owe.sent", "receivable.repaid",
-               "deposit.back.intended", "deposit.back.ledger.done"}
+               "deposit.back.intended", "deposit.back.ledger.done",
+               # test_crash_pairs.py
+               "saga.takeover.written", "saga.takeover.committed",
+               # test_crash_rooms.py
+               "payout.cancel.recorded", "case.noted", "case.changed", "connection.braked", "inbox.ordered", "instant.sweep.stored",
+               "recovery.marked", "recovery.begun", "recovery.ended"}
 
 # Points before a payout exists (a merchant, a deposit, a recipient) are passed by every run here, too, and held to the same promises.
 LEDGER_POINTS = [point for point in named_in("ledger-svc") if point not in RARE_POINTS]

@@ -13,9 +13,9 @@ SLOW = 805  # the last digits of an amount for which the bank takes its time
 SETTINGS = {**mix.SETTINGS, "payments-svc": {**mix.SETTINGS["payments-svc"], "books.count": 4, "ach.enabled": "false"}}
 
 
-def replicated(new_world):
+def replicated(new_world, settings=None):
     """A world of its own cluster, and a standby that follows it."""
-    world = new_world(SETTINGS, own_cluster=True)
+    world = new_world(settings or SETTINGS, own_cluster=True)
     primary = world.cluster
     standby = primary.standby(world.stack.folder / "standby")
     world.stack.further_clusters.append(standby)
@@ -46,7 +46,8 @@ def fail_over(world, primary, standby, *, restarted):
         world.payments.start()
 
 
-def assert_recovered(world, why):
+def assert_recovered(world, why, *, sending=True):
+    """sending: payouts are sent by the claims of their own sagas, and not by submissions."""
     wait_until(lambda: logged(world.payments, "guard.recovered"), "the recovery has ended", 60)
     begun = logged(world.payments, "guard.recovery_begun")
     assert [line["why"] for line in begun] == [why]
@@ -54,6 +55,8 @@ def assert_recovered(world, why):
     assert metric(world.payments, "engine_stopped", reason="recovery") == 0
     rows = world.payments_rows("SELECT timeline_id, recovering_since IS NULL, ended_by FROM timeline")
     assert rows == [["2", "t", ""]]
+    if not sending:
+        return
     ended = logged(world.payments, "guard.recovered")[0]["ts"]
     sent = world.payments_rows(
         "SELECT count(*) FROM step_log WHERE step = 2 AND kind = 1 AND at > (SELECT seen_at FROM timeline) "

@@ -1,6 +1,7 @@
 // CancelPayout: an order of a person that the engine carries out.
 #include "api/service_internal.h"
 #include "base/clock.h"
+#include "base/crash.h"
 #include "saga/orders.h"
 #include "store/payments_sql.h"
 
@@ -73,6 +74,7 @@ void handle_cancel_payout(rpc_call *call, void *service, const ProtobufCMessage 
         rpc_fail(call, &e);
         return;
     }
+    CRASH_POINT("payout.cancel.recorded");
     saga_engine_heard(s->o.engine, x.m->book_id);
     saga_engine_wake(s->o.engine, x.m->book_id);
     answer.payout = x.payout;

@@ -5,6 +5,7 @@
 #include "api/service_internal.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/crash.h"
 #include "cases/cases.h"
 #include "domain/machine.h"
 #include "payments/v1/case_service.pb-c.h"
@@ -364,6 +365,7 @@ static bool change_tx(db_conn *c, arena *a, void *arg, err *e) {
         return false;
     }
     const case_order *order = x->changed.order;
+    CRASH_POINT("case.noted");
     if (order == NULL) {
         return true;
     }
@@ -391,6 +393,7 @@ static Payments__V1__Case *change(payments_service *s, rpc_call *call,
         rpc_fail(call, &e);
         return NULL;
     }
+    CRASH_POINT("case.changed");
     if (x.changed.order != NULL) {
         saga_engine_heard(s->o.engine, what.book_id);
     }

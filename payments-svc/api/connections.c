@@ -4,6 +4,7 @@
 #include "api/service_internal.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/crash.h"
 #include "connections/connections.h"
 #include "connections/pause.h"
 #include "domain/machine.h"
@@ -174,7 +175,9 @@ static bool brake(payments_service *s, rpc_call *call, braking *x,
     }
     x->row.actor = str_of(
         arena_printf(a, "%s for %s", identity[0] != '\0' ? identity : "insecure", r->person));
-    return db_transact(s->o.pool, rpc_deadline_mono_ms(call), a, brake_tx, x, e);
+    const bool ok = db_transact(s->o.pool, rpc_deadline_mono_ms(call), a, brake_tx, x, e);
+    CRASH_POINT("connection.braked");
+    return ok;
 }
 
 static void handle_pause(rpc_call *call, void *service, const ProtobufCMessage *request) {

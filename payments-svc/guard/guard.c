@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/crash.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/ticker.h"
@@ -180,6 +181,7 @@ static bool begin_recovery(look *l, db_conn *c, arena *a, err *e) {
         }
     }
     l->begun = n > 0;
+    CRASH_POINT("recovery.marked");
     return true;
 }
 
@@ -253,6 +255,9 @@ static bool try_to_end(guard *g) {
         return false;
     }
     metric_set(g->left, x.left);
+    if (x.ended > 0) {
+        CRASH_POINT("recovery.ended");
+    }
     if (x.left > 0 && x.reason[0] == '\0') {
         log_info("guard.recovering", F_INT("left", x.left));
         return false;
@@ -281,6 +286,7 @@ static bool look_once(guard *g) {
     }
     judge_durability(g, &l.server);
     if (l.begun) {
+        CRASH_POINT("recovery.begun");
         log_error(
             "guard.recovery_begun", F_STR("why", l.why),
             F_STR("text", "nothing is sent until every open payout was compared with its bank"));

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/crash.h"
 #include "base/log.h"
 #include "rails/inbox_desk.h"
 #include "rails/inbox_internal.h"
@@ -97,6 +98,7 @@ static bool run(ordering *x, db_tx_fn step, err *e) {
     x->now_us = clock_wall_us(x->box->clock);
     const bool ok = db_transact(x->box->pool, clock_mono_ms(x->box->clock) + INBOX_DB_TIMEOUT_MS, a,
                                 step, x, e);
+    CRASH_POINT("inbox.ordered");
     arena_destroy(a);
     return ok;
 }

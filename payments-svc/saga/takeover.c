@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/crash.h"
 #include "base/metrics.h"
 #include "cases/cases.h"
 #include "saga/saga_internal.h"
@@ -220,8 +221,11 @@ static bool take_over_in_tx(db_conn *c, arena *a, void *arg, err *e) {
         return true;
     }
     t->n = db_get_i32(rows, 0, 0);
-    return saga_plan_each_time(c, a, e) && take_over_sagas(c, t, a, e) &&
-           db_exec(c, saga_sql(SAGA_SQL_DROP_LEASE), p, a, NULL, NULL, e);
+    if (!saga_plan_each_time(c, a, e) || !take_over_sagas(c, t, a, e)) {
+        return false;
+    }
+    CRASH_POINT("saga.takeover.written");
+    return db_exec(c, saga_sql(SAGA_SQL_DROP_LEASE), p, a, NULL, NULL, e);
 }
 
 static void tell_stuck(const takeover *t, const err *why) {
@@ -272,6 +276,7 @@ bool saga_store_take_over(db_pool *pool, const int64_t *books, size_t n_books, s
             tell_stuck(&t, e);
             continue;
         }
+        CRASH_POINT("saga.takeover.committed");
         forget_stuck(stuck, t.lease_id);
         *n += t.n;
         if (t.n > 0) {

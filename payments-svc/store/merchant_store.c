@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/crash.h"
 #include "base/map.h"
 #include "store/payments_sql.h"
 
@@ -137,7 +138,9 @@ static bool insert_in_db(db_conn *c, arena *a, void *arg, err *e) {
 bool merchant_insert(merchant_store *s, const merchant *m, int64_t deadline_mono_ms, arena *a,
                      err *e) {
     merchant copy = *m;
-    return db_transact(s->pool, deadline_mono_ms, a, insert_in_db, &copy, e);
+    const bool ok = db_transact(s->pool, deadline_mono_ms, a, insert_in_db, &copy, e);
+    CRASH_POINT("merchant.kept");
+    return ok;
 }
 
 typedef struct list_args {

@@ -1,6 +1,7 @@
 // Numbers of a connection: rows of book 0, since one connection serves all books.
 #include <stdio.h>
 
+#include "base/crash.h"
 #include "submissions/submissions_internal.h"
 #include "submissions/submissions_sql.h"
 
@@ -78,6 +79,7 @@ bool submission_numbers_take(db_pool *pool, int connection, int64_t n, int64_t m
     arena *a = arena_create(1 << 20);
     const int64_t deadline = clock_mono_ms(clock_system()) + SUBM_DB_TIMEOUT_MS;
     const bool ok = db_transact(pool, deadline, a, take_in_tx, &t, e);
+    CRASH_POINT("submission.numbered");
     *first = t.next;
     *cycle = t.cycle;
     arena_destroy(a);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import threading
+import time
 from pathlib import Path
 
 from run.layout import PROJECT
@@ -34,10 +35,31 @@ class Plan:
         return self.done_file.exists()
 
 
+class PlanFile:
+    """Crashes for a process that runs: it looks at the file whenever it passes a point."""
+
+    def __init__(self, path: Path):
+        self.path, self.done = path, path.with_name(path.name + ".done")
+        self.env = {"DISBURSE_CRASH_PLAN": str(path)}
+
+    def arm(self, point: str, action: str = "kill", *, nth: int = 1) -> None:
+        """The file is whole when it is there."""
+        self.done.unlink(missing_ok=True)
+        fresh = self.path.with_name(self.path.name + ".new")
+        fresh.write_text(f"{point}:{nth} {action}\n", encoding="ascii")
+        os.replace(fresh, self.path)
+
+    def hit(self) -> bool:
+        return self.done.exists()
+
+
 def stopped(daemon) -> bool:
     """Stands still by SIGSTOP."""
-    with open(f"/proc/{daemon.pid}/stat", encoding="utf-8") as stat:
-        return stat.read().rpartition(")")[2].split()[0] == "T"
+    try:
+        with open(f"/proc/{daemon.pid}/stat", encoding="utf-8") as stat:
+            return stat.read().rpartition(")")[2].split()[0] == "T"
+    except FileNotFoundError:
+        return False  # it is gone
 
 
 class Reviver:
@@ -45,10 +67,15 @@ class Reviver:
 
     def __init__(self, daemon):
         self.daemon = daemon
-        self.deaths = 0
+        self.deaths = self.stops = 0
+        self._stop_s: float | None = None
         self.failure: BaseException | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def continue_after(self, seconds: float) -> None:
+        """A process that is found standing still stands still for so long, and is then continued."""
+        self._stop_s = seconds
 
     def __enter__(self) -> Reviver:
         self._thread.start()
@@ -65,6 +92,10 @@ class Reviver:
         try:
             while not self._stop.is_set():
                 if identity is not None and not identity.wait(0.05):
+                    if self._stop_s is not None and stopped(self.daemon):
+                        self.stops += 1
+                        time.sleep(self._stop_s)
+                        self.daemon.resume()
                     continue
                 self.deaths += 1
                 self.daemon.wait_exit(10)

@@ -7,7 +7,6 @@ in its recovery; and "two", in which another instance lives, and dies while it t
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import threading
@@ -21,7 +20,7 @@ from run.layout import PROJECT, free_port
 
 from . import mix, stubs
 from .bank_record import BankRecord
-from .crash import postgres_crasher, stopped
+from .crash import PlanFile, postgres_crasher, stopped
 from .paying import ACH, FAILED, INSTANT, RETURNED, SETTLED, Payer, assert_books_at_rest
 from .waiting import wait_until
 
@@ -44,8 +43,11 @@ LIVES = [(ACH, 1_000, SETTLED), (ACH, 1_951, RETURNED), (INSTANT, 1_100, SETTLED
 
 STEPS = ["reserve", "execute", "resolve", "confirm", "void", "return"]
 BOUNDARIES = ["prepared", "sent", "acked", "recorded", "committed"]
-# Passed only in the recovery from a death at one of the second.
-TAKEN_BACK, WHILE_SENDING = "submission.taken_back", ["submission.begun", "ach.upload.begin", "ach.upload.written", "ach.upload.fenced"]
+# Passed only in the recovery from certain deaths: from one of a sender that has not finished, or of a worker that has a lease.
+WHILE_SENDING = ["submission.begun", "ach.upload.begin", "ach.upload.written", "ach.upload.fenced"]
+WHILE_LEASED = ["saga.claim.committed", "instant.post.begin", "instant.post.answered", "saga.outcome.copying",
+                *(f"saga.{step}.{at}" for step in STEPS for at in ("prepared", "sent", "acked"))]
+ONLY_AFTER = {"submission.taken_back": WHILE_SENDING, "saga.takeover.written": WHILE_LEASED, "saga.takeover.committed": WHILE_LEASED}
 
 
 def named_in(room: str) -> list[str]:
@@ -102,7 +104,7 @@ class Points:
 
     def __init__(self, rare: set[str]):
         self.ledger = named_in("ledger-svc")
-        rare = rare | {TAKEN_BACK}
+        rare = rare | set(ONLY_AFTER)
         self.payments = [point for point in named_in("payments-svc") if point not in rare]
 
     def at(self, kind: str, position: int) -> list[str]:
@@ -117,19 +119,29 @@ class Points:
 
 
 def sampled(points: Points, seed: int, pairs: int) -> list[Chain]:
-    """Random walks, half of either kind."""
-    drawn, chains, left = random.Random(seed), [], pairs
+    """Random walks, half of either kind; the first ones are through what is passed only in a recovery."""
+    drawn = random.Random(seed)
+    chains = [_rare_walk(kind, drawn) for kind in (AGAIN, TWO)]
+    left = pairs - sum(chain.pairs for chain in chains)
     while left > 0:
         kind = AGAIN if len(chains) % 2 == 0 else TWO
         deaths = []
         for position in range(min(left, DEATHS) + 1):
             point = drawn.choice(points.at(kind, position))
-            if deaths and deaths[-1].point in WHILE_SENDING and drawn.random() < 0.4:
-                point = TAKEN_BACK
+            follows = [rare for rare, after in ONLY_AFTER.items() if deaths and deaths[-1] in map(Death, after)]
+            if follows and drawn.random() < 0.3:
+                point = drawn.choice(follows)
             deaths.append(Death(point, points.way(kind, point, drawn)))
         chains.append(Chain(kind, tuple(deaths)))
         left -= chains[-1].pairs
     return chains
+
+
+def _rare_walk(kind: str, drawn: random.Random) -> Chain:
+    deaths = []
+    for rare, after in ONLY_AFTER.items():
+        deaths += [Death(drawn.choice(after)), Death(rare)]
+    return Chain(kind, tuple(deaths))
 
 
 def every(points: Points, seed: int) -> list[Chain]:
@@ -140,9 +152,9 @@ def every(points: Points, seed: int) -> list[Chain]:
         for at in range(0, len(walk) - 1, DEATHS):
             deaths = tuple(Death(point, points.way(kind, point, drawn)) for point in walk[at:at + DEATHS + 1])
             chains.append(Chain(kind, deaths))
-        for n, last in enumerate(points.at(kind, 0)):
-            deaths = tuple(map(Death, (WHILE_SENDING[n % len(WHILE_SENDING)], TAKEN_BACK, last)))
-            chains.append(Chain(kind, deaths))
+        for rare, after in ONLY_AFTER.items():
+            for n, last in enumerate(points.at(kind, 0)):
+                chains.append(Chain(kind, tuple(map(Death, (after[n % len(after)], rare, last)))))
     return chains
 
 
@@ -175,14 +187,12 @@ class House:
         world.stack.add_instance("payments-svc", OTHER, {"server.listen": f"127.0.0.1:{free_port(set())}"})
         self.crasher = postgres_crasher(world, folder)
         self.daemons = [world.ledger, world.payments, world.daemon(OTHER)]
+        self.plans = {daemon.name: PlanFile(folder / f"{daemon.name}.plan") for daemon in self.daemons}
         for daemon in self.daemons:
-            daemon.env["DISBURSE_CRASH_PLAN"] = str(self.plan_of(daemon))
+            daemon.env.update(self.plans[daemon.name].env)
         for daemon in self.daemons[:2]:
             daemon.kill()
             daemon.start()
-
-    def plan_of(self, daemon) -> Path:
-        return self.folder / f"{daemon.name}.plan"
 
     def run(self, chain: Chain) -> Told:
         life = _Life(self, chain)
@@ -231,19 +241,10 @@ class _Life:
         return self.world.daemon(OTHER) if self.chain.kind == TWO and position % 2 == 1 else self.world.payments
 
     def arm(self, position: int) -> None:
-        """The file is whole when it is there."""
-        if position == len(self.chain.deaths):
-            return
-        death, path = self.chain.deaths[position], self.house.plan_of(self.victim(position))
-        action = f"exec:{self.house.crasher}" if death.way == POSTGRES else death.way
-        self.done(path).unlink(missing_ok=True)
-        fresh = path.with_suffix(".new")
-        fresh.write_text(f"{death.point}:1 {action}\n", encoding="ascii")
-        os.replace(fresh, path)
-
-    @staticmethod
-    def done(path: Path) -> Path:
-        return path.with_name(path.name + ".done")
+        if position < len(self.chain.deaths):
+            death = self.chain.deaths[position]
+            action = f"exec:{self.house.crasher}" if death.way == POSTGRES else death.way
+            self.house.plans[self.victim(position).name].arm(death.point, action)
 
     def die(self, position: int, death: Death) -> None:
         daemon = self.victim(position)
@@ -278,12 +279,12 @@ class _Life:
         self.mixes.append(self.pool.submit(mix.start, payer, LIVES))
 
     def await_hit(self, position: int, daemon) -> None:
-        death, done = self.chain.deaths[position], self.done(self.house.plan_of(daemon))
+        death, plan = self.chain.deaths[position], self.house.plans[daemon.name]
         limit, more = time.monotonic() + HIT_S, time.monotonic() + MORE_S
-        while not done.exists():
+        while not plan.hit():
             now = time.monotonic()
             assert now < limit, f"{death} was never hit, at place {position + 1} of {self.chain}"
-            assert daemon.alive() or done.exists(), f"{daemon.name} is gone before {death}, at place {position + 1} of {self.chain}"
+            assert daemon.alive() or plan.hit(), f"{daemon.name} is gone before {death}, at place {position + 1} of {self.chain}"
             if now > more:
                 self.pay(daemon)
                 more = now + MORE_S

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/crash.h"
 #include "base/log.h"
 #include "domain/ids.h"
 #include "rails/instant/instant_internal.h"
@@ -200,6 +201,7 @@ static bool sweep_pass(sweep *s, arena *a, err *e) {
         if (!db_transact(s->r->pool, deadline_of(s->r), a, store_position, s, e)) {
             return false;
         }
+        CRASH_POINT("instant.sweep.stored");
         s->from = s->to;
     }
     return true;
