@@ -121,7 +121,7 @@ static const config_setting SETTINGS[] = {
     ROW("ach.retry_cap_ms", CONFIG_INT, ach.retry_cap_ms, "60000", 1, 86400000, "longest pause before a file is sent, or asked for, again"),
     ROW("ach.send_poll_ms", CONFIG_INT, ach.sender_poll_ms, "1000", 10, 60000, "how often the database is asked for files to send"),
     ROW("ach.case_after", CONFIG_INT, ach.case_after, "8", 1, 1000, "fruitless tries to send or find a file after which a person is told"),
-    ROW("ach.poll_ms", CONFIG_INT, ach.poll_ms, "1000", 10, 3600000, "how often to look for the bank's files"),
+    ROW("ach.poll_ms", CONFIG_INT, ach.poll_ms, "1000", 10, 3600000, "how often to look for the bank's files; eight times as rarely after a while without one"),
     ROW("ach.quiet_ms", CONFIG_INT, ach.quiet_ms, "60000", 0, 86400000, "a file of the bank that does not add up must not change for so long before it is judged"),
     ROW("ach.rebuild_reasons", CONFIG_STRING, ach.rebuild_reasons, "", 0, 0, "comma-separated reasons for which the bank rejects a file that it has certainly not taken, whole, or the beginning and *: its payouts are sent again by themselves; after any other rejection a person must say whether the bank has the file"),
     ROW("ach.returns_days", CONFIG_INT, ach.returns_days, "60", 1, 3650, "days in which an entry may come back; a later return is booked, and a case"),

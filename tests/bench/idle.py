@@ -10,7 +10,7 @@ from run import Stack
 
 TICKS = os.sysconf("SC_CLK_TCK")
 QUIET_SECONDS_MAX = 60
-QUIET_PERCENT = 20.0  # below this, what came before has come to its end
+QUIET_PERCENT = 3.0  # below this, what came before has come to its end
 
 
 def _stat(pid: int) -> list[str] | None:

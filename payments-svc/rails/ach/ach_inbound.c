@@ -197,6 +197,7 @@ bool ach_inbound_poll(ach_rail *r, err *e) {
     if (ok && standings == NULL) {
         ok = err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a list of files");
     }
+    r->inbound_found = ok && n > 0;
     if (ok && n > 0) {
         qsort(files, n, sizeof *files, compare_names);
         for (size_t i = 0; i < n; i++) {
@@ -272,7 +273,7 @@ bool ach_inbound_sweep(ach_rail *r, err *e) {
 
 // --- The ticker ------------------------------------------------------------------------------------------------------
 
-void ach_inbound_look(void *arg) {
+bool ach_inbound_look(void *arg) {
     ach_rail *r = arg;
     err e = {0};
     const bool ok = ach_inbound_poll(r, &e);
@@ -288,4 +289,5 @@ void ach_inbound_look(void *arg) {
         log_info("ach.inbound.up");
     }
     r->inbound_down = !ok;
+    return r->inbound_found;
 }

@@ -19,7 +19,8 @@ enum {
     ACH_SFTP_TIMEOUT_MS = 20 * 1000,
     ACH_DB_TIMEOUT_MS = 15 * 1000,
     ACH_SCRATCH_MAX = 192 * 1024 * 1024, // memory of one call; most of it is never touched
-    ACH_INBOUND_LIST_MAX = 1000,         // files of one look into the outbox
+    ACH_IDLE_FACTOR = 8,         // how much more rarely the outbox is looked at while nothing comes
+    ACH_INBOUND_LIST_MAX = 1000, // files of one look into the outbox
     ACH_BOOK_MAX = 1000000,
     // Nobody needs it any more: until then it may be what tells a sender that its upload did not arrive.
     ACH_UPLOAD_OLD_S = 24 * 3600,
@@ -70,6 +71,7 @@ typedef struct ach_rail {
     ach_seen *seen; // of the last look
     size_t n_seen;
     bool inbound_down;
+    bool inbound_found;  // the last look found files
     int64_t sweep_at_ms; // monotonic
 } ach_rail;
 
@@ -121,7 +123,8 @@ void ach_trace_format(const ach_rail *r, int64_t sequence, char out[16]);
 submission_channel ach_channel(ach_rail *r);
 
 // ach_inbound.c
-void ach_inbound_look(void *arg); // what the ticker calls; arg is the ach_rail
+bool ach_inbound_look(
+    void *arg); // what the ticker calls; arg is the ach_rail; whether there was any file
 // One look into the outbox: handles all that is there. False when the bank or the database could not be reached.
 bool ach_inbound_poll(ach_rail *r, err *e) WARN_UNUSED;
 

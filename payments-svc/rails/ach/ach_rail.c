@@ -593,7 +593,8 @@ bool ach_rail_start_inbound(rail *base, err *e) {
     if (!submission_sender_start(r->sender, e)) {
         return false;
     }
-    r->inbound_ticker = ticker_start(r->settings.poll_ms, ach_inbound_look, r);
+    r->inbound_ticker = ticker_start_lazy(
+        r->settings.poll_ms, ACH_IDLE_FACTOR * r->settings.poll_ms, ach_inbound_look, r);
     return r->inbound_ticker != NULL ||
            err_set(e, ERR_RESOURCE_EXHAUSTED, "NO_THREAD", "the inbound thread cannot be started");
 }
