@@ -3,3 +3,7 @@
 -- A submission may be DISPUTED: the bank's words do not say whether it has it, so a person must.
 ALTER TABLE submission DROP CONSTRAINT submission_state_check;
 ALTER TABLE submission ADD CONSTRAINT submission_state_check CHECK (state BETWEEN 1 AND 8); -- 8 DISPUTED
+
+-- When the bank's folder of a connection was last looked through as a whole; NULL: never. Written every half minute at most.
+ALTER TABLE connection ADD COLUMN looked_at timestamptz;
+GRANT UPDATE (looked_at) ON connection TO payments_service;

@@ -37,6 +37,9 @@ bool deadlines_close(db_conn *c, const deadlines_closing *what, int64_t now_us, 
 // What waits in the inbox (waiting.c).
 bool deadlines_inbox(const deadlines *d, db_conn *c, int64_t now_us, arena *a, err *e);
 
+// Connections whose bank's folder was not looked through (waiting.c).
+bool deadlines_unheard(const deadlines *d, db_conn *c, int64_t now_us, arena *a, err *e);
+
 bool deadlines_no_memory(err *e); // sets RESOURCE_EXHAUSTED, returns false
 // "ach"; "connection 7" of one that is not known here. @arena, or as long as the registry
 const char *deadlines_connection_name(const deadlines *d, int id, arena *a);

@@ -20,6 +20,7 @@ typedef struct named_gauge {
 
 struct gauges {
     metric *step[CONNECTIONS_MAX][DEADLINES_STEPS];
+    metric *unheard[CONNECTIONS_MAX];
     size_t n_connections;              // that have theirs
     named_gauge held[REASONS_MAX + 1]; // the last stands for all others
     size_t n_held;
@@ -50,6 +51,10 @@ static metric *gauge_of(const char *name, const char *help, const char *format, 
 // Connections become known at any time, in the order in which the registry has them.
 static void make_steps(gauges *g, const connection_info *known, size_t n) {
     for (; g->n_connections < n; g->n_connections++) {
+        g->unheard[g->n_connections] =
+            gauge_of("payments_unheard_seconds",
+                     "since the bank's folder was last looked through; 0: it is not watched",
+                     "connection=", known[g->n_connections].name, NULL);
         for (size_t k = 0; k < DEADLINES_STEPS; k++) {
             g->step[g->n_connections][k] = gauge_of(
                 "payments_oldest_seconds",
@@ -124,6 +129,33 @@ static bool read_steps(const deadlines *d, db_conn *c, const int64_t *books, siz
         for (size_t step = 0; step < DEADLINES_STEPS; step++) {
             metric_set(d->gauges->step[k][step], oldest[k][step]);
         }
+    }
+    return true;
+}
+
+static bool read_unheard(const deadlines *d, db_conn *c, int64_t now_us, arena *a, err *e) {
+    int16_t rails[CONNECTIONS_MAX];
+    size_t n_known = 0;
+    const connection_info *known = connections_all(d->connections, &n_known);
+    for (size_t i = 0; i < n_known; i++) {
+        rails[i] = (int16_t)known[i].id;
+    }
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i64(p, 0);
+    db_i16_array(p, rails, n_known);
+    if (!db_exec(c, jobs_sql(JOBS_SQL_LOOKS), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    for (size_t k = 0; k < n_known && k < d->gauges->n_connections; k++) {
+        int64_t age = 0;
+        for (size_t i = 0; i < db_count(rows); i++) {
+            const bool watched = known[k].on && known[k].in_files && !db_is_null(rows, i, 1);
+            age = watched && db_get_i16(rows, i, 0) == known[k].id
+                      ? age_s(now_us, db_get_time(rows, i, 1))
+                      : age;
+        }
+        metric_set(d->gauges->unheard[k], age);
     }
     return true;
 }
@@ -217,7 +249,7 @@ bool gauges_read(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {
     size_t n_books = 0;
     return connections_refresh(d->connections, c, a, e) &&
            books_list(c, BOOKS_OF_MERCHANTS, &books, &n_books, a, e) &&
-           read_steps(d, c, books, n_books, now_us, a, e) &&
+           read_steps(d, c, books, n_books, now_us, a, e) && read_unheard(d, c, now_us, a, e) &&
            read_held(d->gauges, c, books, n_books, a, e) &&
            read_cases(d->gauges, c, now_us, a, e) && read_inbox(d->gauges, c, now_us, a, e);
 }

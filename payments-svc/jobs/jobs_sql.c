@@ -116,6 +116,12 @@ static const db_stmt STATEMENTS[JOBS_SQL_COUNT] = {
     [JOBS_SQL_CASES_OPEN] = {"jobs_cases_open",
                              "SELECT kind, count(*), min(opened_at) FROM payment_case "
                              "WHERE state = 1 GROUP BY kind"},
+    [JOBS_SQL_LOOKS] = {"jobs_looks", "SELECT number, looked_at FROM connection "
+                                      "WHERE book_id = $1 AND number = ANY($2::int2[])"},
+    // Those that were never looked through are late from now on.
+    [JOBS_SQL_LOOKS_BEGIN] = {"jobs_looks_begin",
+                              "UPDATE connection SET looked_at = $3 WHERE book_id = $1 "
+                              "AND number = ANY($2::int2[]) AND looked_at IS NULL"},
     [JOBS_SQL_INBOX_LATE] =
         {"jobs_inbox_late",
          "SELECT i.book_id, i.inbox_id, i.connection, i.name, i.received_at, i.tries FROM inbox i "

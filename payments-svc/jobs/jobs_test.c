@@ -138,6 +138,7 @@ static const deadlines_settings SETTINGS = {.every_ms = 1000,
                                             .await_s = 900,
                                             .confirm_s = 120,
                                             .switched_off_s = 30,
+                                            .unheard_s = 300,
                                             .inbox_s = 600};
 
 // n payouts of a connection that have stood at a step for so long. due: SQL of due_at, hold: reason.
@@ -338,6 +339,32 @@ static void test_SEEN__what_lies_in_the_inbox_is_a_case(void **state) {
     assert_int_equal(gauge("payments_inbox_oldest_seconds", "what=\"recorded\""), 0);
 }
 
+// A connection whose bank's folder nobody could look through: not hearing is seen.
+static void test_SEEN__a_bank_that_is_not_heard_is_a_case(void **state) {
+    (void)state;
+    fixture_sql("UPDATE connection SET looked_at = now() - interval '400 s'", NULL, 0);
+    look(BOTH);
+    assert_int_equal(open_cases("CONNECTION_UNHEARD"), 1);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE subject_id = 'ach' "
+                                     "AND text LIKE 'the bank''s folder was last looked through "
+                                     "20%'"),
+                     1);
+    assert_in_range(gauge("payments_unheard_seconds", "connection=\"ach\""), 400, 460);
+    assert_int_equal(gauge("payments_unheard_seconds", "connection=\"instant\""), 0);
+    fixture_sql("UPDATE connection SET looked_at = now()", NULL, 0);
+    look(BOTH);
+    assert_int_equal(open_cases("CONNECTION_UNHEARD"), 0);
+    // Never looked through: late from now on, and not at once.
+    fixture_sql("UPDATE connection SET looked_at = NULL", NULL, 0);
+    look(BOTH);
+    assert_int_equal(open_cases("CONNECTION_UNHEARD"), 0);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM connection WHERE looked_at IS NOT NULL"),
+                     1);
+    fixture_sql("UPDATE connection SET looked_at = now() - interval '400 s'", NULL, 0);
+    look(NO_ACH); // switched off: nobody looks
+    assert_int_equal(open_cases("CONNECTION_UNHEARD"), 0);
+}
+
 // The cost must not grow with what is finished: the plans read the indexes of open sagas only.
 static void test_plans__read_open_sagas_only(void **state) {
     (void)state;
@@ -389,6 +416,7 @@ int main(void) {
         cmocka_unit_test_setup(test_SEEN__a_connection_that_is_switched_off_is_a_case, fresh),
         cmocka_unit_test_setup(test_SEEN__gauges_show_the_oldest, fresh),
         cmocka_unit_test_setup(test_SEEN__what_lies_in_the_inbox_is_a_case, fresh),
+        cmocka_unit_test_setup(test_SEEN__a_bank_that_is_not_heard_is_a_case, fresh),
         cmocka_unit_test_setup(test_plans__read_open_sagas_only, fresh),
         cmocka_unit_test_setup(test_SEEN__a_connection_that_nobody_knows_is_a_case, fresh),
     };

@@ -38,3 +38,52 @@ bool deadlines_inbox(const deadlines *d, db_conn *c, int64_t now_us, arena *a, e
     return deadlines_open(c, rows, cases, now_us, a, e) &&
            deadlines_close(c, &CLOSING, now_us, a, e);
 }
+
+// One case for each connection whose bank's folder was not looked through for too long; closed when a look succeeds.
+bool deadlines_unheard(const deadlines *d, db_conn *c, int64_t now_us, arena *a, err *e) {
+    size_t n_known = 0, n_cases = 0, n_heard = 0;
+    const connection_info *known = connections_all(d->connections, &n_known);
+    int16_t ids[CONNECTIONS_MAX];
+    case_new cases[CONNECTIONS_MAX];
+    str heard[CONNECTIONS_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < n_known; i++) {
+        if (known[i].on && known[i].in_files) {
+            ids[n++] = (int16_t)known[i].id;
+        } else {
+            heard[n_heard++] = str_of(known[i].name); // nobody looks, so nothing is late
+        }
+    }
+    db_rows *rows = NULL;
+    db_params *begin = db_params_create(a), *p = db_params_create(a);
+    db_i64(begin, 0);
+    db_i16_array(begin, ids, n);
+    db_time(begin, now_us);
+    db_i64(p, 0);
+    db_i16_array(p, ids, n);
+    if (!db_exec(c, jobs_sql(JOBS_SQL_LOOKS_BEGIN), begin, a, NULL, NULL, e) ||
+        !db_exec(c, jobs_sql(JOBS_SQL_LOOKS), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < db_count(rows); i++) {
+        const char *name = deadlines_connection_name(d, db_get_i16(rows, i, 0), a);
+        const int64_t looked_us = db_get_time(rows, i, 1);
+        char since[32];
+        if (looked_us > now_us - d->settings.unheard_s * US_PER_S) {
+            heard[n_heard++] = str_of(name);
+            continue;
+        }
+        time_format_rfc3339(looked_us, since, sizeof since);
+        cases[n_cases++] = (case_new){
+            .kind = "CONNECTION_UNHEARD",
+            .subject_type = "connection",
+            .subject_id = str_of(name),
+            .code = STR("NOT_LOOKED_THROUGH"),
+            .text = str_of(arena_printf(a, "the bank's folder was last looked through %s", since)),
+        };
+    }
+    return cases_keep(c, 0, cases, n_cases, now_us, a, e) &&
+           cases_close(c, 0, "CONNECTION_UNHEARD", "connection", heard, n_heard,
+                       STR("the bank's folder was looked through again, or is not any more"),
+                       now_us, a, NULL, e);
+}

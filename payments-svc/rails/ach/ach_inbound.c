@@ -11,6 +11,13 @@
 
 enum { PATH_LEN_MAX = 512 };
 
+typedef enum looked {
+    LOOKED_TAKEN,
+    LOOKED_LEFT, // recorded, and still in its place
+    LOOKED_WAIT,
+    LOOKED_FAILED
+} looked;
+
 // --- Putting away ----------------------------------------------------------------------------------------------------
 
 static void path_of(const ach_rail *r, const char *folder, const char *name,
@@ -40,6 +47,19 @@ static bool put_away(ach_rail *r, const char *name, const char *folder, err *e) 
     return ach_sftp_exists(r->in, from, &exists, e) && !exists;
 }
 
+// Not every bank lets us: then the file stays, and is not fetched again while it looks the same. Said once, until it works again.
+static looked try_to_put_away(ach_rail *r, const char *name, const char *folder, err *e) {
+    const bool done = put_away(r, name, folder, e);
+    if (!done && e->code == ERR_UNAVAILABLE) {
+        return LOOKED_FAILED;
+    }
+    if (!done && !r->cannot_put_away) {
+        log_err(LOG_WARN, "ach.inbound.cannot_put_away", e);
+    }
+    r->cannot_put_away = !done;
+    return done ? LOOKED_TAKEN : LOOKED_LEFT;
+}
+
 // What is so large that it cannot be recorded: kept at the bank, and a person is told.
 static bool quarantine(ach_rail *r, const char *name, err *e) {
     log_error("ach.inbound.bad_file", F_STR("file", name), F_STR("why", "is too large"));
@@ -47,9 +67,9 @@ static bool quarantine(ach_rail *r, const char *name, err *e) {
     char subject[320];
     (void)snprintf(subject, sizeof subject, "%s/%s", r->base.name, name);
     return inbox_complain(r->box, subject, "TOO_LARGE",
-                          "A file of the bank is too large to be recorded. It lies in outbox/bad.",
-                          e) &&
-           put_away(r, name, "/bad", e);
+                          "A file of the bank is too large to be recorded. It lies in outbox/bad, "
+                          "or in outbox where the bank lets us move nothing.",
+                          e);
 }
 
 // --- Standing still --------------------------------------------------------------------------------------------------
@@ -57,23 +77,27 @@ static bool quarantine(ach_rail *r, const char *name, err *e) {
 // Whether a file was there in the last look, and looked as it does now.
 typedef struct standing {
     bool still;
-    int64_t since_ms; // monotonic: since when, as far as we know
+    int64_t since_ms;    // monotonic: since when, as far as we know
+    int64_t recorded_ms; // ach_seen
 } standing;
 
-static standing standing_of(const ach_rail *r, const ach_sftp_file *file, int64_t now_ms) {
-    for (size_t i = 0; i < r->n_seen; i++) {
-        const ach_seen *s = &r->seen[i];
-        if (strcmp(s->name, file->name) == 0 && s->size == file->size &&
-            s->modified_s == file->modified_s) {
-            return (standing){true, s->since_ms};
-        }
-    }
-    return (standing){false, now_ms};
+static int compare_seen(const void *name, const void *seen) {
+    return strcmp(name, ((const ach_seen *)seen)->name);
 }
 
-// Notes the files of this look in the place of the last one's.
+static standing standing_of(const ach_rail *r, const ach_sftp_file *file, int64_t now_ms) {
+    const ach_seen *s =
+        r->n_seen == 0 ? NULL
+                       : bsearch(file->name, r->seen, r->n_seen, sizeof *r->seen, compare_seen);
+    return s != NULL && s->size == file->size && s->modified_s == file->modified_s
+               ? (standing){true, s->since_ms, s->recorded_ms}
+               : (standing){false, now_ms, 0};
+}
+
+// Notes the files of this look, which are sorted by name, in the place of the last one's.
 static void remember(ach_rail *r, const ach_sftp_file *files, size_t n, const standing *standings) {
     ach_seen *seen = calloc(n + 1, sizeof *seen);
+    int64_t left = 0;
     ASSERT(seen != NULL);
     r->n_seen = 0;
     for (size_t i = 0; i < n; i++) {
@@ -81,17 +105,18 @@ static void remember(ach_rail *r, const ach_sftp_file *files, size_t n, const st
             ach_seen *s = &seen[r->n_seen++];
             *s = (ach_seen){.size = files[i].size,
                             .modified_s = files[i].modified_s,
-                            .since_ms = standings[i].since_ms};
+                            .since_ms = standings[i].since_ms,
+                            .recorded_ms = standings[i].recorded_ms};
             memcpy(s->name, files[i].name, strlen(files[i].name) + 1);
+            left += s->recorded_ms != 0 ? 1 : 0;
         }
     }
     free(r->seen);
     r->seen = seen;
+    metric_set(r->left, left);
 }
 
 // --- One look --------------------------------------------------------------------------------------------------------
-
-typedef enum looked { LOOKED_TAKEN, LOOKED_WAIT, LOOKED_FAILED } looked;
 
 static bool fetch(ach_rail *r, const ach_sftp_file *file, str *content, arena *a, err *e) {
     char path[PATH_LEN_MAX];
@@ -111,7 +136,9 @@ static looked take(ach_rail *r, const ach_sftp_file *file, bool quiet, arena *a,
     str content;
     inbox_ref ref;
     if (file->size > INBOX_BYTES_MAX) {
-        return !quiet ? LOOKED_WAIT : quarantine(r, file->name, e) ? LOOKED_TAKEN : LOOKED_FAILED;
+        return !quiet                          ? LOOKED_WAIT
+               : !quarantine(r, file->name, e) ? LOOKED_FAILED
+                                               : try_to_put_away(r, file->name, "/bad", e);
     }
     if (!fetch(r, file, &content, a, e)) {
         return LOOKED_FAILED;
@@ -130,11 +157,9 @@ static looked take(ach_rail *r, const ach_sftp_file *file, bool quiet, arena *a,
     CRASH_POINT("ach.inbound.recorded");
     metric_add(r->inbound[ref.repeated ? INBOUND_REPEATED : INBOUND_TAKEN], 1);
     log_info("ach.inbound.recorded", F_STR("file", file->name), F_BOOL("repeated", ref.repeated));
-    if (!put_away(r, file->name, "/done", e)) {
-        return LOOKED_FAILED;
-    }
+    const looked put = try_to_put_away(r, file->name, "/done", e);
     CRASH_POINT("ach.inbound.renamed");
-    return LOOKED_TAKEN;
+    return put;
 }
 
 static bool ends_with(str s, const char *end) {
@@ -153,65 +178,118 @@ static int compare_names(const void *a, const void *b) {
     return strcmp(((const ach_sftp_file *)a)->name, ((const ach_sftp_file *)b)->name);
 }
 
-static bool make_folders(ach_rail *r, err *e) {
-    char path[PATH_LEN_MAX];
-    path_of(r, "", "done", path);
-    if (!ach_sftp_mkdir(r->in, path, e)) {
-        return false;
+// Where what was taken is put, if the bank lets us have folders there.
+static void make_folders(ach_rail *r) {
+    static const char *const NAMES[] = {"done", "bad"};
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        char path[PATH_LEN_MAX];
+        err e = {0};
+        path_of(r, "", NAMES[i], path);
+        if (!ach_sftp_mkdir(r->in, path, &e) && !r->cannot_put_away) {
+            log_err(LOG_WARN, "ach.inbound.no_folder", &e);
+        }
     }
-    path_of(r, "", "bad", path);
-    return ach_sftp_mkdir(r->in, path, e);
 }
 
 // Takes what stands still; what is new or has changed is looked at again next time. One that fails holds up no other.
-static bool take_all(ach_rail *r, const ach_sftp_file *files, size_t n, const standing *standings,
+static bool take_all(ach_rail *r, const ach_sftp_file *files, size_t n, standing *standings,
                      int64_t now_ms, err *e) {
     arena *a = arena_create(ACH_SCRATCH_MAX);
-    bool ok = true;
-    for (size_t i = 0; ok && i < n; i++) {
+    bool ok = true, folders = false;
+    for (size_t i = 0; i < n; i++) {
         err one = {0};
-        if (is_temporary(files[i].name) || !standings[i].still) {
+        const standing *s = &standings[i];
+        const bool known = s->recorded_ms != 0 && now_ms - s->recorded_ms < ACH_AGAIN_EVERY_MS;
+        r->inbound_found = r->inbound_found || !known;
+        if (is_temporary(files[i].name) || !s->still || known) {
             continue;
         }
-        const bool quiet = now_ms - standings[i].since_ms >= r->settings.quiet_ms;
-        if (take(r, &files[i], quiet, a, &one) == LOOKED_FAILED) {
+        if (!folders) {
+            make_folders(r);
+            folders = true;
+        }
+        switch (take(r, &files[i], now_ms - s->since_ms >= r->settings.quiet_ms, a, &one)) {
+        case LOOKED_LEFT: standings[i].recorded_ms = now_ms; break;
+        case LOOKED_FAILED:
             log_err(LOG_WARN, "ach.inbound.postponed", &one);
             *e = one;
-            ok = one.code != ERR_UNAVAILABLE; // then the rest would fail as well
+            ok = false;
+            break;
+        case LOOKED_TAKEN:
+        case LOOKED_WAIT: break;
         }
         arena_reset(a);
+        if (!ok && one.code == ERR_UNAVAILABLE) {
+            break; // then the rest would fail as well
+        }
     }
     arena_destroy(a);
     return ok;
 }
 
-bool ach_inbound_poll(ach_rail *r, err *e) {
-    arena *a = arena_create(ACH_SCRATCH_MAX);
+// Lists the folder and takes what it can. False when not all of it was looked at.
+static bool look_through(ach_rail *r, arena *a, err *e) {
     const int64_t now_ms = clock_mono_ms(r->clock);
     ach_sftp_file *files = NULL;
     size_t n = 0;
-    // What was recorded before and not applied, too: killed in between, or the database was away.
+    r->inbound_found = false;
+    if (!ach_sftp_list(r->in, r->settings.outbox_dir, r->list_max + 1, a, &files, &n, e)) {
+        return false;
+    }
+    standing *standings = ARENA_ARRAY(a, standing, n + 1);
+    if (standings == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a list of files");
+    }
+    const bool whole = n <= r->list_max;
+    n = whole ? n : r->list_max; // the server gives them in an order of its own
+    qsort(files, n, sizeof *files, compare_names);
+    for (size_t i = 0; i < n; i++) {
+        standings[i] = standing_of(r, &files[i], now_ms);
+    }
+    const bool ok = take_all(r, files, n, standings, now_ms, e);
+    remember(r, files, n, standings);
+    return ok && (whole || err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_MANY_FILES",
+                                   "the bank's folder has more than %zu files: some were not seen",
+                                   r->list_max));
+}
+
+bool ach_inbound_poll(ach_rail *r, err *e) {
+    arena *a = arena_create(ACH_SCRATCH_MAX);
     err applying = {0};
-    bool ok = ach_sftp_list(r->in, r->settings.outbox_dir, ACH_INBOUND_LIST_MAX, a, &files, &n, e);
-    standing *standings = ok ? ARENA_ARRAY(a, standing, n + 1) : NULL;
-    if (ok && standings == NULL) {
-        ok = err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a list of files");
-    }
-    r->inbound_found = ok && n > 0;
-    if (ok && n > 0) {
-        qsort(files, n, sizeof *files, compare_names);
-        for (size_t i = 0; i < n; i++) {
-            standings[i] = standing_of(r, &files[i], now_ms);
-        }
-        remember(r, files, n, standings);
-        ok = make_folders(r, e) && take_all(r, files, n, standings, now_ms, e);
-    }
+    bool ok = look_through(r, a, e);
+    // What was recorded before and not applied, too: killed in between, or the database was away.
     if (!inbox_apply_waiting(r->box, r->base.id, &applying) && ok) {
         *e = applying;
         ok = applying.code != ERR_UNAVAILABLE;
     }
     arena_destroy(a);
     return ok;
+}
+
+// --- Noting that it was looked ---------------------------------------------------------------------------------------
+
+static bool note_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    const ach_rail *r = arg;
+    db_params *p = db_params_create(a);
+    db_i16(p, (int16_t)r->base.id);
+    db_time(p, clock_wall_us(r->clock));
+    return db_exec(c, &ACH_SQL[ACH_SQL_LOOKED], p, a, NULL, NULL, e);
+}
+
+// Now and then: the deadline that watches it is far longer.
+static void note_look(ach_rail *r) {
+    const int64_t now_ms = clock_mono_ms(r->clock);
+    err e = {0};
+    if (r->noted_ms != 0 && now_ms - r->noted_ms < ACH_NOTE_EVERY_MS) {
+        return;
+    }
+    arena *a = arena_create(1 << 16);
+    if (db_transact(r->pool, now_ms + ACH_DB_TIMEOUT_MS, a, note_in_tx, r, &e)) {
+        r->noted_ms = now_ms;
+    } else {
+        log_err(LOG_WARN, "ach.inbound.look_not_noted", &e);
+    }
+    arena_destroy(a);
 }
 
 // --- Sweeping --------------------------------------------------------------------------------------------------------
@@ -277,6 +355,9 @@ bool ach_inbound_look(void *arg) {
     ach_rail *r = arg;
     err e = {0};
     const bool ok = ach_inbound_poll(r, &e);
+    if (ok) {
+        note_look(r);
+    }
     if (ok && clock_mono_ms(r->clock) >= r->sweep_at_ms) {
         r->sweep_at_ms = clock_mono_ms(r->clock) + ACH_SWEEP_EVERY_MS;
         if (!ach_inbound_sweep(r, &e)) { // nothing waits for it

@@ -19,8 +19,10 @@ enum {
     ACH_SFTP_TIMEOUT_MS = 20 * 1000,
     ACH_DB_TIMEOUT_MS = 15 * 1000,
     ACH_SCRATCH_MAX = 192 * 1024 * 1024, // memory of one call; most of it is never touched
-    ACH_IDLE_FACTOR = 8,         // how much more rarely the outbox is looked at while nothing comes
-    ACH_INBOUND_LIST_MAX = 1000, // files of one look into the outbox
+    ACH_IDLE_FACTOR = 8, // how much more rarely the outbox is looked at while nothing comes
+    ACH_INBOUND_LIST_MAX = 20000,        // files of one look into the outbox
+    ACH_NOTE_EVERY_MS = 30 * 1000,       // how often it is written down that looks succeed
+    ACH_AGAIN_EVERY_MS = 3600 * 1000,    // what cannot be put away is fetched again so often
     ACH_BOOK_MAX = 1000000,
     // Nobody needs it any more: until then it may be what tells a sender that its upload did not arrive.
     ACH_UPLOAD_OLD_S = 24 * 3600,
@@ -40,6 +42,8 @@ typedef struct ach_seen {
     uint64_t size;
     int64_t modified_s;
     int64_t since_ms; // monotonic: since when it is like this
+    int64_t
+        recorded_ms; // monotonic: when it was recorded like this and could not be put away; 0: it was not
 } ach_seen;
 
 typedef struct ach_rail {
@@ -63,20 +67,29 @@ typedef struct ach_rail {
 
     metric *files, *exhausted, *entries, *ids_left, *clock_refused;
     metric *inbound[INBOUND_RESULTS];
+    metric *left; // files of the last look that were recorded and cannot be put away
 
     // The inbound ticker's, with a session of its own so that a download never delays an upload.
     ach_sftp *in;
     inbox *box; // NULL until ach_rail_use_inbox
     ticker *inbound_ticker;
-    ach_seen *seen; // of the last look
+    ach_seen *seen; // of the last look, sorted by name
     size_t n_seen;
+    size_t list_max; // ACH_INBOUND_LIST_MAX but in tests
     bool inbound_down;
-    bool inbound_found;  // the last look found files
+    bool inbound_found;   // the last look found files that were not recorded yet
+    bool cannot_put_away; // said already
+    int64_t noted_ms; // monotonic: when it was last written down that a look succeeded; 0: not yet
     int64_t sweep_at_ms; // monotonic
 } ach_rail;
 
 // ach_sql.c: every statement of the rail.
-typedef enum ach_sql { ACH_SQL_CANDIDATES, ACH_SQL_INBOUND_BY_NAME, ACH_SQL_COUNT } ach_sql;
+typedef enum ach_sql {
+    ACH_SQL_CANDIDATES,
+    ACH_SQL_INBOUND_BY_NAME,
+    ACH_SQL_LOOKED,
+    ACH_SQL_COUNT
+} ach_sql;
 extern const db_stmt ACH_SQL[ACH_SQL_COUNT];
 
 // ach_build.c: files out of items. Pure but for the ids of files.

@@ -476,6 +476,8 @@ static void make_metrics(ach_rail *r) {
                                "file ids left today for the origin that made the last file");
     r->clock_refused = metric_counter("ach_clock_refused_total", labels,
                                       "times that no file was made since a clock was a day off");
+    r->left = metric_gauge("ach_inbound_left", labels,
+                           "files in the bank's folder that were recorded and cannot be put away");
     for (int i = 0; i < INBOUND_RESULTS; i++) {
         (void)snprintf(labels, sizeof labels, "connection=\"%s\",result=\"%s\"", r->base.name,
                        RESULTS[i]);
@@ -561,6 +563,7 @@ rail *ach_rail_create(int number, const char *name, const ach_settings *settings
         .outlook = ach_outlook,
         .self = r,
     };
+    r->list_max = ACH_INBOUND_LIST_MAX;
     make_metrics(r);
     make_sender(r);
     bool ok = check_settings(&r->settings, r, e) && (r->out = ach_sftp_create(&sftp, e)) != NULL &&

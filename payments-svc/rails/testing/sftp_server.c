@@ -45,8 +45,11 @@ static const char SETUP[] =
     "Port $1\nListenAddress 127.0.0.1\nHostKey $0/host_key\nAuthorizedKeysFile $0/authorized_keys\n"
     "PidFile none\nStrictModes no\nUsePAM no\nPasswordAuthentication "
     "no\nKbdInteractiveAuthentication no\n"
-    "PermitRootLogin prohibit-password\nSubsystem sftp internal-sftp -d $0/root\nLogLevel QUIET\n"
+    "PermitRootLogin prohibit-password\nSubsystem sftp $0/sftp.sh\nLogLevel QUIET\n"
     "END\n"
+    "printf '#!/bin/sh\\nexec /usr/lib/openssh/sftp-server -d %s/root $(cat %s/options)\\n' $0 $0 "
+    "> sftp.sh\n"
+    "chmod 700 sftp.sh; : > options\n"
     "[ \"$(id -u)\" != 0 ] || mkdir -p /run/sshd\n";
 
 static void shell(const char *script, const char *arg0, const char *arg1) {
@@ -245,6 +248,16 @@ const char *sftp_server_path(const sftp_server *s, const char *name) {
     char *out = paths[next++ % 8];
     (void)snprintf(out, sizeof paths[0], "%s/%s", s->dir, name);
     return out;
+}
+
+void sftp_server_refuse(sftp_server *s, const char *requests) {
+    FILE *out = fopen(sftp_server_path(s, "options"), "w");
+    ASSERT(out != NULL);
+    if (requests[0] != '\0') {
+        ASSERT(fprintf(out, "-P %s\n", requests) > 0);
+    }
+    ASSERT(fclose(out) == 0);
+    sftp_server_hang_up(s);
 }
 
 void sftp_server_cut_after(sftp_server *s, long bytes) {

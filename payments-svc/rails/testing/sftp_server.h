@@ -16,6 +16,9 @@ const char *sftp_server_user(const sftp_server *s);
 // "client_key", "host_key.pub", "other_key", "other_key.pub", or "root/inbox/x": a path in the folder; static memory.
 const char *sftp_server_path(const sftp_server *s, const char *name);
 
+// Requests that the server refuses from now on, such as "mkdir,rename" (sftp-server(8), -P); "": none. Hangs up, so that it counts.
+void sftp_server_refuse(sftp_server *s, const char *requests);
+
 // The proxy hangs up once the client has sent so many more bytes on one connection; -1: never.
 void sftp_server_cut_after(sftp_server *s, long bytes);
 // Once clients have sent so many more bytes, the next answer of the server is lost, and the line with it; -1: never.
