@@ -7,9 +7,11 @@
 #define WAITING_ONES "s.due_at IS NULL AND s.step <> 8 AND s.hold = '' "
 #define DUE_ONES "s.due_at IS NOT NULL AND s.step <> 8 AND s.hold = '' "
 
-// Since when a saga really waits: a step that is planned for a time far ahead waits from then on.
+// Since when a saga really waits: a step that is planned for a time far ahead waits from then on, and from the first such time where it was
+// planned anew. Of the time before planned_at, only the plan at hand is known.
 #define WAITS_SINCE                                                                                \
-    "(CASE WHEN s.due_at > s.updated_at + interval '5 min' THEN s.due_at ELSE s.step_since END)"
+    "coalesce(s.planned_at, CASE WHEN s.due_at > s.updated_at + interval '5 min' THEN s.due_at "   \
+    "END, s.step_since)"
 
 // Where a payout stands, found by key: a join that was planned while the tables were small compares each with each.
 #define SUMS_STATE                                                                                 \

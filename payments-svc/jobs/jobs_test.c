@@ -214,6 +214,18 @@ static void test_SEEN__what_is_planned_for_later_is_not_overdue_before(void **st
     assert_int_equal(open_cases("PAYOUT_OVERDUE"), 1);
 }
 
+// A payout that misses its window again and again: each time it is planned anew, but not for the first time.
+static void test_SEEN__window_after_window_is_missed__overdue(void **state) {
+    (void)state;
+    payouts(ACH, 2, 30 * DAY_S, 2, "now() + interval '1 d'", "");
+    payouts(ACH, 2, 30 * DAY_S, 1, "now() + interval '2 d'", ""); // planned once, for then
+    fixture_sql("UPDATE saga SET planned_at = CASE WHEN due_at < now() + interval '25 h' THEN "
+                "now() - interval '29 d' ELSE due_at END, updated_at = now()",
+                NULL, 0);
+    look(BOTH);
+    assert_int_equal(open_cases("PAYOUT_OVERDUE"), 2);
+}
+
 static void test_SEEN__the_case_closes_when_the_payout_moves_on(void **state) {
     (void)state;
     payouts(INSTANT, 4, 1000, 3, "now()", "");
@@ -411,6 +423,7 @@ int main(void) {
         cmocka_unit_test_setup(test_run__a_failure_leaves_nothing_and_is_tried_again, fresh),
         cmocka_unit_test_setup(test_SEEN__sent_for_ever_becomes_a_case, fresh),
         cmocka_unit_test_setup(test_SEEN__what_is_planned_for_later_is_not_overdue_before, fresh),
+        cmocka_unit_test_setup(test_SEEN__window_after_window_is_missed__overdue, fresh),
         cmocka_unit_test_setup(test_SEEN__the_case_closes_when_the_payout_moves_on, fresh),
         cmocka_unit_test_setup(test_SEEN__what_is_held_has_a_case, fresh),
         cmocka_unit_test_setup(test_SEEN__a_connection_that_is_switched_off_is_a_case, fresh),

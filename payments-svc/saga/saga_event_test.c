@@ -326,10 +326,20 @@ static void test_handed_over__no_room_or_refused_by_the_rail(void **state) {
     assert_int_equal(in_state(STEP_EXECUTE, STATE_PROCESSING), 1);
     assert_int_equal(
         world_count("SELECT count(*) FROM saga WHERE due_at > now() + interval '59 min'"), 1);
+    // It misses that time, too, and is planned for another: for when it was planned first is kept while it stands at the step.
+    fixture_sql("UPDATE saga SET due_at = now()", NULL, 0);
+    world.retry_at_us += INT64_C(24 * 3600) * 1000000;
+    assert_int_equal(run(STEP_EXECUTE).n_moved, 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE due_at > now() + interval '23 h' "
+                                 "AND planned_at BETWEEN now() + interval '59 min' "
+                                 "AND now() + interval '61 min'"),
+                     1);
     fixture_sql("UPDATE saga SET due_at = now()", NULL, 0);
     world.prepare_verdict = RAIL_REFUSED;
     assert_int_equal(run(STEP_EXECUTE).n_moved, 1);
-    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 6 AND attempt = 1"), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 6 AND attempt = 1 "
+                                 "AND planned_at IS NULL"),
+                     1);
     assert_int_equal(run(STEP_VOID).n_moved, 1);
     assert_int_equal(in_state(STEP_DONE, STATE_FAILED), 1);
     assert_int_equal(world_available(), 1000000);

@@ -20,6 +20,7 @@
 // What most rows of a batch have in common is sent once, as a shape, and joined by its number: an array that is unnested costs
 // a copy of each of its values, and this statement is the most of what a payout costs.
 // The epoch grows by one with each claim: a row that has another one is not the row that was claimed.
+// For when a step was planned first stays as long as the step does: one that is planned anew each time is late all the same.
 // A submission that goes in vain from EXECUTE to RESOLVE and back is at one step for whoever looks at deadlines.
 #define WRITE_SAGAS                                                                                \
     "UPDATE saga AS s SET step = h.step, phase = h.phase, state = h.state, "                       \
@@ -32,6 +33,9 @@
     "due_at = CASE WHEN s.events > h.events_seen THEN $2 ELSE u.due_at END, "                      \
     "step_since = CASE WHEN s.step = h.step OR (h.in_vain = 1 AND h.step IN (2, 3)) "              \
     "THEN s.step_since ELSE $2 END, "                                                              \
+    "planned_at = coalesce(CASE WHEN s.step = h.step OR (h.in_vain = 1 AND h.step IN (2, 3)) "     \
+    "THEN s.planned_at END, "                                                                      \
+    "CASE WHEN u.due_at > $2 + interval '5 min' THEN u.due_at END), "                              \
     "epoch = u.epoch, reason = h.reason, reason_text = h.reason_text, hold = h.hold, "             \
     "hold_text = h.hold_text, rail_reference = u.rail_reference, updated_at = $2 "                 \
     "FROM unnest($3::uuid[], $4::int8[], $5::int4[], $6::timestamptz[], $7::text[]) "              \

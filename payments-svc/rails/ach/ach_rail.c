@@ -210,6 +210,19 @@ static bool take_traces(preparing *p, err *e) {
     return ok;
 }
 
+// All that waits for a cut would be due at one moment, and so in no order. The older ones come a little before the younger ones: within
+// ten milliseconds, which is less than any gathering, for thirty days.
+static int64_t later_by_age(uuid payout_id, int64_t now_us) {
+    enum { SPREAD_US = 10000, DAYS = 30 };
+    int64_t made_ms = 0;
+    for (int i = 0; i < 6; i++) { // UUIDv7 begins with its time
+        made_ms = made_ms << 8 | payout_id.b[i];
+    }
+    const int64_t longest_ms = INT64_C(86400) * 1000 * DAYS, age_ms = now_us / 1000 - made_ms;
+    const int64_t age = age_ms < 0 ? 0 : age_ms < longest_ms ? age_ms : longest_ms;
+    return (longest_ms - age) * SPREAD_US / longest_ms;
+}
+
 // What got no place comes back when the next file may be cut, and not before.
 static void wait_for_next_cut(preparing *p) {
     const ach_cuts cuts = {p->numbers.next_modifier, p->numbers.window_us, p->numbers.in_window,
@@ -222,7 +235,9 @@ static void wait_for_next_cut(preparing *p) {
         rail_item *item = &p->items[p->chosen[i]];
         set_verdict(item, RAIL_NOT_SENT, "WAITS_FOR_FILE",
                     "waits for the next file of its connection");
-        item->retry_at_us = next.files > 0 ? 0 : next.retry_at_us + gap_us;
+        item->retry_at_us = next.files > 0 ? 0
+                                           : next.retry_at_us + gap_us +
+                                                 later_by_age(item->payout_id, p->numbers.now_us);
     }
 }
 

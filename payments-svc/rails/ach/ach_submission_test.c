@@ -529,6 +529,27 @@ static void test_prepare__windows__files_are_cut_in_them_only(void **state) {
     ach_rail_destroy(r);
 }
 
+// What waits for one window comes back the oldest first, and all of it within a moment.
+static void test_prepare__waits_for_a_window__the_oldest_first(void **state) {
+    (void)state;
+    ach_settings s = settings_good();
+    s.windows = "08:15,10:15,14:30";
+    rail *r = open_rail(&s);
+    rail_item *items = make_items(1, 3);
+    for (int i = 0; i < 3; i++) { // made 20 days ago, 10 days ago, and now
+        const int64_t made_ms = wall.now_us / 1000 - (2 - i) * INT64_C(864000) * 1000;
+        for (int k = 0; k < 6; k++) {
+            items[i].payout_id.b[k] = (uint8_t)(made_ms >> (40 - 8 * k));
+        }
+    }
+    prepare_ok(r, items, 3); // 10:00
+    assert_all(items, 3, RAIL_NOT_SENT);
+    assert_true(items[0].retry_at_us < items[1].retry_at_us);
+    assert_true(items[1].retry_at_us < items[2].retry_at_us);
+    assert_true(items[2].retry_at_us - items[0].retry_at_us < US_PER_S / 50);
+    ach_rail_destroy(r);
+}
+
 // After 9,999,999 entries the next cycle begins; a number then means two entries, the newer one first.
 static void test_prepare__traces_are_used_up__next_cycle(void **state) {
     (void)state;
@@ -742,6 +763,7 @@ int main(void) {
         TEST(test_prepare__8000_descriptions__no_file_beyond_10000_lines),
         TEST(test_prepare__36_files_a_day__the_rest_waits_without_a_storm),
         TEST(test_prepare__windows__files_are_cut_in_them_only),
+        TEST(test_prepare__waits_for_a_window__the_oldest_first),
         TEST(test_prepare__traces_are_used_up__next_cycle),
         TEST(test_prepare__two_books__one_sequence_of_traces),
         TEST(test_prepare__clock_jumps__refused_loudly_and_nothing_stays),
