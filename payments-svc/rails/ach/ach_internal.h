@@ -20,9 +20,9 @@ enum {
     ACH_DB_TIMEOUT_MS = 15 * 1000,
     ACH_SCRATCH_MAX = 192 * 1024 * 1024, // memory of one call; most of it is never touched
     ACH_IDLE_FACTOR = 8, // how much more rarely the outbox is looked at while nothing comes
-    ACH_INBOUND_LIST_MAX = 20000,        // files of one look into the outbox
-    ACH_NOTE_EVERY_MS = 30 * 1000,       // how often it is written down that looks succeed
-    ACH_AGAIN_EVERY_MS = 3600 * 1000,    // what cannot be put away is fetched again so often
+    ACH_INBOUND_LIST_MAX = 20000,     // files of one look into the outbox
+    ACH_NOTE_EVERY_MS = 30 * 1000,    // how often it is written down that looks succeed
+    ACH_AGAIN_EVERY_MS = 3600 * 1000, // what cannot be put away is fetched again so often
     ACH_BOOK_MAX = 1000000,
     // Nobody needs it any more: until then it may be what tells a sender that its upload did not arrive.
     ACH_UPLOAD_OLD_S = 24 * 3600,
