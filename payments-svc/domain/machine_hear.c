@@ -31,6 +31,24 @@ typedef struct tally {
     bool settled_all, returned_all; // where they do not: all of it, however often that is said
 } tally;
 
+// A bank tells of one payment as often as it likes, under whatever ids. An attempt settles once for each reference that the bank gives
+// it: of several messages about one, the largest counts. True when another one of these messages stands for this one.
+static bool is_repeat(const saga_event *events, size_t n, size_t at) {
+    const saga_event *e = &events[at];
+    if (e->kind != EVENT_SETTLED) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const saga_event *other = &events[i];
+        if (i != at && other->kind == EVENT_SETTLED && other->attempt == e->attempt &&
+            str_eq(other->reference, e->reference) &&
+            (other->amount > e->amount || (other->amount == e->amount && i < at))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void count(tally *t, const saga_event *event) {
     t->heard[event->kind] = true;
     if (event->kind == EVENT_SETTLED) {
@@ -77,7 +95,7 @@ static saga_word word_of(const tally *t, int64_t amount) {
 static bool moved_for_good(const saga_event *events, size_t n, int32_t attempt, int64_t amount) {
     tally t = {0};
     for (size_t i = 0; i < n; i++) {
-        if (events[i].attempt == attempt && is_said(events[i].kind)) {
+        if (events[i].attempt == attempt && is_said(events[i].kind) && !is_repeat(events, n, i)) {
             count(&t, &events[i]);
         }
     }
@@ -129,7 +147,9 @@ saga_said saga_hear(const saga *s, const saga_event *events, size_t n, int32_t h
             odd = moves && moved_for_good(events, n, event->attempt, s->amount) ? event : odd;
             continue;
         }
-        count(&t, event);
+        if (!is_repeat(events, n, i)) {
+            count(&t, event);
+        }
         said.reference = event->reference.len > 0 ? event->reference : said.reference;
         if (event->kind >= decisive && event->kind != EVENT_NOT_TAKEN) {
             decisive = event->kind;

@@ -5,6 +5,11 @@ static saga_step claim_one(saga *s, saga_event e) {
     return claim_events(s, &e, 1);
 }
 
+static saga_event under(str reference, saga_event e) {
+    e.reference = reference;
+    return e;
+}
+
 // --- Net amounts -----------------------------------------------------------------------------------------------------
 
 static void test_net__partial_return_then_the_rest(void **state) {
@@ -33,7 +38,8 @@ static void test_net__paid_again_after_a_return__leaves_the_merchant_again(void 
     (void)state;
     saga s = settled();
     saga_event events[] = {moved(EVENT_SETTLED, AMOUNT), moved(EVENT_RETURNED, AMOUNT),
-                           moved(EVENT_SETTLED, AMOUNT), moved(EVENT_RETURNED, AMOUNT)};
+                           under(STR("pay_2"), moved(EVENT_SETTLED, AMOUNT)),
+                           moved(EVENT_RETURNED, AMOUNT)};
     assert_int_equal(claim_events(&s, events, 2), STEP_RETURN);
     assert_true(come_events(&s, OUT_DONE, events, 2));
     assert_int_equal(s.state, STATE_RETURNED);
@@ -51,9 +57,39 @@ static void test_net__paid_again_after_a_return__leaves_the_merchant_again(void 
     assert_int_equal(s.state, STATE_RETURNED);
 }
 
+// A bank may tell of one payment as often as it likes. Told again after it came back, the payment has still gone out once only.
+static void test_net__settlement_told_twice__is_one__NO_DOUBLE(void **state) {
+    (void)state;
+    const str refs[] = {STR("pay_1"), STR("")};
+    for (size_t i = 0; i < 2; i++) {
+        const saga_event settlement = under(refs[i], moved(EVENT_SETTLED, AMOUNT));
+        const saga_event late[] = {settlement, under(refs[i], moved(EVENT_RETURNED, AMOUNT)),
+                                   settlement};
+        saga s = settled();
+        assert_int_equal(claim_events(&s, late, 2), STEP_RETURN);
+        assert_true(come_events(&s, OUT_DONE, late, 2));
+        assert_int_equal(s.state, STATE_RETURNED);
+        assert_int_equal(claim_events(&s, late, 3), STEP_NONE); // the merchant does not pay again
+        assert_int_equal(s.state, STATE_RETURNED);
+        assert_int_equal(s.hold[0], '\0');
+        // Told twice before it came back: the return is not swallowed.
+        const saga_event early[] = {settlement, settlement, late[1]};
+        saga t = settled();
+        assert_int_equal(claim_events(&t, early, 2), STEP_NONE);
+        assert_int_equal(t.hold[0], '\0');
+        assert_int_equal(claim_events(&t, early, 3), STEP_RETURN);
+        assert_int_equal(t.moving, AMOUNT);
+        saga u = sent(); // all of it at once
+        assert_int_equal(claim_events(&u, early, 3), STEP_CONFIRM);
+        assert_true(come_events(&u, OUT_DONE, early, 3));
+        assert_int_equal(claim_events(&u, early, 3), STEP_RETURN);
+    }
+}
+
 static void test_net__what_does_not_add_up__held(void **state) {
     (void)state;
-    const saga_event paid_twice[] = {moved(EVENT_SETTLED, AMOUNT), moved(EVENT_SETTLED, AMOUNT)};
+    const saga_event paid_twice[] = {under(STR("pay_1"), moved(EVENT_SETTLED, AMOUNT)),
+                                     under(STR("pay_2"), moved(EVENT_SETTLED, AMOUNT))};
     const saga_event too_much_back[] = {moved(EVENT_SETTLED, AMOUNT), moved(EVENT_RETURNED, AMOUNT),
                                         moved(EVENT_RETURNED, 1)};
     const saga_event less[] = {moved(EVENT_SETTLED, AMOUNT - 1)};
@@ -85,7 +121,8 @@ static void test_net__what_does_not_add_up__held(void **state) {
 static void test_net__in_two_parts__held_until_it_adds_up(void **state) {
     (void)state;
     saga s = sent();
-    const saga_event events[] = {moved(EVENT_SETTLED, 400), moved(EVENT_SETTLED, 600)};
+    const saga_event events[] = {under(STR("pay_1"), moved(EVENT_SETTLED, 400)),
+                                 under(STR("pay_2"), moved(EVENT_SETTLED, 600))};
     assert_int_equal(claim_events(&s, events, 1), STEP_NONE);
     assert_held(&s, STEP_AWAIT, "RAIL_CONTRADICTION");
     assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
@@ -504,6 +541,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_net__partial_return_then_the_rest),
         cmocka_unit_test(test_net__paid_again_after_a_return__leaves_the_merchant_again),
+        cmocka_unit_test(test_net__settlement_told_twice__is_one__NO_DOUBLE),
         cmocka_unit_test(test_net__what_does_not_add_up__held),
         cmocka_unit_test(test_net__in_two_parts__held_until_it_adds_up),
         cmocka_unit_test(test_net__part_came_back_before_the_settlement__waits_for_it),

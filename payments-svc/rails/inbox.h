@@ -41,6 +41,7 @@ typedef struct inbox_item {
     int32_t version;
     str name, bytes;
     int64_t said_us, received_us;
+    const void *asked; // what the reader's `ask` has left; NULL: nothing was asked
 } inbox_item;
 
 // A line that is known and consistent. event.inbox_id and inbox_line are filled by the inbox.
@@ -93,12 +94,15 @@ typedef struct inbox_said {
 
 // How the bytes of a connection are read. read: looks into the database, and changes nothing; false when it cannot be said now.
 // also: runs in the transaction that ends the item, before its exceptions are written, and may add some; may be NULL; may be
-// called again with the same said when the transaction is repeated.
+// called again with the same said when the transaction is repeated. Of a message or an answer it may add events, too.
 typedef struct inbox_reader {
     int connection;
     bool (*read)(void *self, db_conn *c, const inbox_item *item, inbox_said *out, arena *a, err *e);
     bool (*also)(void *self, db_conn *c, const inbox_item *item, inbox_said *said, arena *a,
                  err *e);
+    // Asks the bank what only it knows, before `read` and outside of any transaction; only while what waits is applied, never on
+    // the thread that took a message in. *asked is @arena, and may stay NULL. False: not now. May be NULL.
+    bool (*ask)(void *self, const inbox_item *item, const void **asked, arena *a, err *e);
     void *self;
 } inbox_reader;
 

@@ -21,6 +21,7 @@ typedef struct applying {
     int32_t tries;
     bool waits;      // else there is nothing to do
     bool again;      // it was applied before, and lines were set aside
+    bool may_ask;    // on a thread that nobody waits for
     size_t from, to; // events of this transaction
     int64_t now_us;
     int32_t n_events; // applied, those that were there before included
@@ -121,32 +122,81 @@ static void set_aside(applying *x, const inbox_event *v, const char *reason, con
     memcpy(o->currency, v->event.currency, sizeof o->currency);
 }
 
+// What is there that speaks against an event being a new one.
+typedef struct prior {
+    bool known, ours, same; // under its id; by this item; with its content
+    bool settled;           // its attempt, under the same reference of the bank
+    bool returned;          // something of its attempt
+    bool same_amount;       // of that, as much as it says
+} prior;
+
+// Rows [*row, …) of the n-th event.
+static prior find_known(const applying *x, const inbox_event *v, const db_rows *rows, size_t *row,
+                        int64_t n) {
+    prior f = {0};
+    for (; *row < db_count(rows) && db_get_i64(rows, *row, 0) == n; (*row)++) {
+        const int kind = db_get_i16(rows, *row, 2);
+        const int64_t amount = db_get_i64(rows, *row, 3);
+        if (db_get_bool(rows, *row, 4)) {
+            f.known = true;
+            f.ours =
+                !db_is_null(rows, *row, 1) && uuid_eq(db_get_uuid(rows, *row, 1), x->item.inbox_id);
+            f.same = kind == (int)v->event.kind && (amount == v->event.amount || amount == 0);
+        }
+        f.settled = f.settled || (kind == RAIL_EVENT_SETTLED &&
+                                  str_eq(db_get_str(rows, *row, 5), v->event.reference));
+        f.returned = f.returned || kind == RAIL_EVENT_RETURNED;
+        f.same_amount = f.same_amount || (kind == RAIL_EVENT_RETURNED && amount == v->event.amount);
+    }
+    return f;
+}
+
+static void set_aside_for_case(applying *x, const inbox_event *v, const char *reason,
+                               const char *text) {
+    set_aside(x, v, reason, text);
+    x->said.odd[x->said.n_odd - 1].case_kind = "INBOX_LINE";
+}
+
+// An event of a file that is another one's repeat. A delivery is not a movement: the same entry settles once, and an amount that comes
+// back a second time under another number may be the bank's resend. True when it does not count; a person sees what nobody can tell.
+static bool is_repeat(applying *x, const inbox_event *v, const prior *f) {
+    const bool settles = v->event.kind == RAIL_EVENT_SETTLED && f->settled;
+    if (x->item.kind != INBOX_FILE || f->ours) {
+        return false;
+    }
+    if (settles && f->returned) {
+        set_aside_for_case(x, v, "SETTLED_AGAIN",
+                           "it was settled before and came back: look whether it was paid again");
+    } else if (settles || (f->known && f->same)) {
+        set_aside(x, v, "DOUBLED", "the same was said before, and counts once");
+    } else if (!f->known && v->event.kind == RAIL_EVENT_RETURNED && f->same_amount) {
+        set_aside_for_case(x, v, "RETURNED_AGAIN",
+                           "the same amount came back before under another number: look whether "
+                           "it came back again");
+    } else {
+        return false;
+    }
+    return true;
+}
+
 // Of events that are there: those of this item were written before something was killed; those of another one say it twice.
 static void sift(applying *x, const db_rows *rows, size_t from, size_t to) {
     inbox_said *s = &x->said;
     size_t row = 0, kept = from;
     for (size_t i = from; i < to; i++) {
-        inbox_event v = s->events[i];
-        const bool known =
-            row < db_count(rows) && db_get_i64(rows, row, 0) == (int64_t)(i - from) + 1;
-        if (known) {
-            const bool ours =
-                !db_is_null(rows, row, 1) && uuid_eq(db_get_uuid(rows, row, 1), x->item.inbox_id);
-            const bool same =
-                db_get_i16(rows, row, 2) == (int16_t)v.event.kind &&
-                (db_get_i64(rows, row, 3) == v.event.amount || db_get_i64(rows, row, 3) == 0);
-            row++;
-            if (!same) {
-                set_aside(x, &v, "OTHER_CONTENT", "the same was said before, with another content");
-                s->odd[s->n_odd - 1].case_kind = "INBOX_LINE";
-            } else if (!ours && x->item.kind == INBOX_FILE) {
-                set_aside(x, &v, "DOUBLED", "the same was said before, and counts once");
-            } else {
-                x->n_events++;
-            }
+        const inbox_event v = s->events[i];
+        const prior f = find_known(x, &v, rows, &row, (int64_t)(i - from) + 1);
+        if (is_repeat(x, &v, &f)) {
             continue;
         }
-        s->events[kept++] = v;
+        if (f.known && !f.same) {
+            set_aside_for_case(x, &v, "OTHER_CONTENT",
+                               "the same was said before, with another content");
+        } else if (f.known) {
+            x->n_events++;
+        } else {
+            s->events[kept++] = v;
+        }
     }
     memmove(s->events + kept, s->events + to, (s->n_events - to) * sizeof *s->events);
     s->n_events -= to - kept;
@@ -158,7 +208,8 @@ static bool know(db_conn *c, arena *a, void *arg, err *e) {
     inbox_said *s = &x->said;
     uuid *ids = ARENA_ARRAY(a, uuid, s->n_events + 1);
     str *names = ARENA_ARRAY(a, str, s->n_events + 1);
-    if (ids == NULL || names == NULL) {
+    int32_t *attempts = ARENA_ARRAY(a, int32_t, s->n_events + 1);
+    if (ids == NULL || names == NULL || attempts == NULL) {
         return inbox_no_memory(e);
     }
     for (size_t to = s->n_events; to > 0;) {
@@ -169,12 +220,14 @@ static bool know(db_conn *c, arena *a, void *arg, err *e) {
         for (size_t i = from; i < to; i++) {
             ids[i] = s->events[i].event.payout_id;
             names[i] = s->events[i].event.event_id;
+            attempts[i] = s->events[i].event.attempt;
         }
         db_params *p = db_params_create(a);
         db_rows *rows = NULL;
         db_i64(p, s->events[from].book_id);
         db_uuid_array(p, ids + from, to - from);
         db_text_array(p, names + from, to - from);
+        db_i32_array(p, attempts + from, to - from);
         if (!db_exec(c, &INBOX_SQL[INBOX_SQL_KNOWN_EVENTS], p, a, &rows, NULL, e)) {
             return false;
         }
@@ -473,6 +526,7 @@ static bool finish(db_conn *c, arena *a, void *arg, err *e) {
         x->said = before;
         return false;
     }
+    x->to = x->item.kind == INBOX_FILE ? x->to : x->said.n_events;
     // The row first: of two that apply the same, one waits here, and finds that there is nothing left to do.
     bool ok = finish_row(x, c, a, &mine, e);
     if (ok && mine) {
@@ -552,6 +606,10 @@ static void tell(const applying *x) {
 }
 
 static bool apply_loaded(applying *x, arena *scratch, err *e) {
+    if (x->may_ask && x->reader.ask != NULL &&
+        !x->reader.ask(x->reader.self, &x->item, &x->item.asked, x->a, e)) {
+        return false;
+    }
     if (!db_read(x->box->pool, deadline_of(x->box), scratch, read_item, x, e)) {
         return false;
     }
@@ -611,10 +669,11 @@ static void give_up_later(applying *x, const err *why, arena *scratch) {
     }
 }
 
-bool inbox_apply(inbox *box, int64_t book_id, uuid inbox_id, err *e) {
+static bool apply(inbox *box, int64_t book_id, uuid inbox_id, bool may_ask, err *e) {
     arena *a = arena_create(INBOX_SCRATCH_MAX), *scratch = arena_create(INBOX_SCRATCH_MAX);
     applying x = {.box = box,
                   .a = a,
+                  .may_ask = may_ask,
                   .item = {.book_id = book_id, .inbox_id = inbox_id},
                   .now_us = clock_wall_us(box->clock)};
     bool ok = db_read(box->pool, deadline_of(box), scratch, load, &x, e);
@@ -634,6 +693,10 @@ bool inbox_apply(inbox *box, int64_t book_id, uuid inbox_id, err *e) {
     arena_destroy(scratch);
     arena_destroy(a);
     return ok;
+}
+
+bool inbox_apply(inbox *box, int64_t book_id, uuid inbox_id, err *e) {
+    return apply(box, book_id, inbox_id, false, e);
 }
 
 // --- What waits ------------------------------------------------------------------------------------------------------
@@ -661,7 +724,7 @@ bool inbox_apply_waiting(inbox *box, int connection, err *e) {
     const bool found = ok;
     for (size_t i = 0; found && i < db_count(w.rows); i++) {
         err one = {0};
-        if (!inbox_apply(box, db_get_i64(w.rows, i, 0), db_get_uuid(w.rows, i, 1), &one)) {
+        if (!apply(box, db_get_i64(w.rows, i, 0), db_get_uuid(w.rows, i, 1), true, &one)) {
             ok = false;
             *e = one;
             if (one.code == ERR_UNAVAILABLE) {

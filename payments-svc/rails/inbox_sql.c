@@ -34,13 +34,17 @@ const db_stmt INBOX_SQL[INBOX_SQL_COUNT] = {
     [INBOX_SQL_LOAD_VERSION] = {"inbox_load_version",
                                 "SELECT content_sealed FROM inbox_version"
                                 " WHERE book_id = $1 AND inbox_id = $2 AND version = $3"},
-    // LATERAL with LIMIT: always one look into the index for each, also under a plan that was cached when the table was empty.
+    // What is known under the same id, and of the movements (3 settled, 4 returned) of the same attempt. LATERAL with LIMIT: always one look
+    // into the index for each, also under a plan that was cached when the table was empty.
     [INBOX_SQL_KNOWN_EVENTS] =
         {"inbox_known_events",
-         "SELECT k.n, v.inbox_id, v.kind, v.amount"
-         " FROM unnest($2::uuid[], $3::text[]) WITH ORDINALITY AS k (payout_id, event_id, n)"
-         " CROSS JOIN LATERAL (SELECT inbox_id, kind, amount FROM rail_event WHERE book_id = $1"
-         " AND payout_id = k.payout_id AND event_id = k.event_id LIMIT 1) v ORDER BY k.n"},
+         "SELECT k.n, v.inbox_id, v.kind, v.amount, v.event_id = k.event_id, v.rail_reference"
+         " FROM unnest($2::uuid[], $3::text[], $4::int4[]) WITH ORDINALITY"
+         " AS k (payout_id, event_id, attempt, n)"
+         " CROSS JOIN LATERAL (SELECT inbox_id, kind, amount, event_id, rail_reference"
+         " FROM rail_event WHERE book_id = $1 AND payout_id = k.payout_id"
+         " AND (event_id = k.event_id OR (kind IN (3, 4) AND attempt = k.attempt))"
+         " LIMIT 100) v ORDER BY k.n"},
     [INBOX_SQL_EXCEPTIONS] =
         {"inbox_exceptions",
          "INSERT INTO inbox_exception (book_id, inbox_id, version, line, reason, reason_text,"

@@ -17,9 +17,10 @@ static void send_message(sim *s, sim_message m) {
         return; // a call may be lost; a file stays where it is until somebody has read it
     }
     m.used = true;
-    m.id = ++s->ids;
+    m.movement = m.id = ++s->ids;
     const int copies = sim_chance(s, s->habits.twice) ? 2 : 1;
     for (int i = 0; i < copies; i++) {
+        m.id = i > 0 && s->habits.other_ids ? ++s->ids : m.id;
         m.at_us = sim_now(s) + (int64_t)sim_below(s, WORD_S_MAX) * US_PER_S;
         for (size_t k = 0; k < MESSAGES_MAX; k++) {
             if (!s->messages[k].used) {
@@ -31,8 +32,13 @@ static void send_message(sim *s, sim_message m) {
 }
 
 static void tell(sim *s, int payout, int32_t attempt, saga_event_kind kind, int64_t amount) {
-    send_message(
-        s, (sim_message){.subject = payout, .attempt = attempt, .kind = kind, .amount = amount});
+    // Every second payout gets another number of the bank when it goes out once more.
+    const bool anew = attempt_at(s, payout, attempt)->again && payout % 2 == 1;
+    send_message(s, (sim_message){.subject = payout,
+                                  .attempt = attempt,
+                                  .kind = kind,
+                                  .amount = amount,
+                                  .reference = anew ? STR("pay_2") : STR("pay_1")});
 }
 
 // --- Money ------------------------------------------------------------------------------------------------------------
@@ -182,6 +188,17 @@ static void take_file(sim *s, int at) {
 
 // --- Turns ------------------------------------------------------------------------------------------------------------
 
+// Whether we could tell a second payment from a late word of the first: by the bank's number of it, or since we know that the first came
+// back.
+static bool can_tell(const sim *s, int payout) {
+    const sim_payout *p = &s->payouts[payout];
+    bool told = payout % 2 == 1;
+    for (size_t i = 0; i < p->n_events; i++) {
+        told = told || p->events[i].said.kind == EVENT_RETURNED;
+    }
+    return told;
+}
+
 static void decide(sim *s, int payout, int32_t attempt) {
     sim_attempt *a = attempt_at(s, payout, attempt);
     const uint64_t what = sim_below(s, 100);
@@ -196,7 +213,7 @@ static void decide(sim *s, int payout, int32_t attempt) {
     } else if (a->fate == FATE_SETTLED && s->faults && what < 2) {
         bounce(s, payout, attempt);
     } else if (s->payouts[payout].file && a->fate == FATE_RETURNED && s->habits.in_parts &&
-               !s->habits.no_lines && !a->again && s->faults && what < 5) {
+               !s->habits.no_lines && !a->again && s->faults && what < 5 && can_tell(s, payout)) {
         credit_again(s, payout, attempt);
     }
 }
@@ -244,8 +261,61 @@ static void hear_file(sim *s, const sim_message *m) {
     b->owner = 0;
 }
 
+// What is known of an attempt when a line or message comes.
+typedef struct heard {
+    int64_t returned;
+    bool settled;     // under the same number of the bank
+    bool same_amount; // has come back before
+    bool seen;        // what it tells of was told before
+} heard;
+
+static heard heard_of(const sim_payout *p, const sim_message *m) {
+    heard h = {0};
+    for (size_t i = 0; i < p->n_events; i++) {
+        const saga_event *e = &p->events[i].said;
+        if (e->attempt != m->attempt) {
+            continue;
+        }
+        h.seen = h.seen || p->events[i].movement == m->movement;
+        h.settled = h.settled || (e->kind == EVENT_SETTLED && str_eq(e->reference, m->reference));
+        if (e->kind == EVENT_RETURNED) {
+            h.returned += e->amount;
+            h.same_amount = h.same_amount || e->amount == m->amount;
+        }
+    }
+    return h;
+}
+
+// As the inbox judges it: a delivery is not a movement. Of a further return by a message the bank is asked for the total; of one by a
+// file that has the amount of another one a person decides. *amount: how much counts; false: nothing does.
+static bool counts(sim *s, const sim_message *m, int64_t *amount) {
+    sim_payout *p = &s->payouts[m->subject];
+    const heard h = heard_of(p, m);
+    *amount = m->amount;
+    if (m->kind == EVENT_RETURNED && !p->file && h.returned > 0) {
+        *amount = attempt_at(s, m->subject, m->attempt)->back - h.returned;
+        return *amount > 0;
+    }
+    if (m->kind == EVENT_RETURNED && p->file && h.same_amount) {
+        p->has_case = p->has_case || !h.seen;
+        return false;
+    }
+    if (m->kind == EVENT_SETTLED && p->file && h.settled && h.returned > 0) {
+        p->has_case = p->has_case || !h.seen;
+    }
+    return true; // that a settlement is one only is the machine's to know, too
+}
+
 static void hear_line(sim *s, const sim_message *m) {
-    sim_record(s, m->subject, m->attempt, m->kind, m->amount, m->id);
+    int64_t amount = 0;
+    if (counts(s, m, &amount)) {
+        const saga_event said = {.attempt = m->attempt,
+                                 .kind = m->kind,
+                                 .code = STR("SIM"),
+                                 .amount = amount,
+                                 .reference = m->reference};
+        sim_record(s, m->subject, &said, m->id, m->movement);
+    }
     if (!s->payouts[m->subject].file || (m->kind != EVENT_SETTLED && m->kind != EVENT_RETURNED)) {
         return;
     }

@@ -43,6 +43,7 @@ static void draw_habits(sim *s) {
     h->query_lags = sim_below(s, 2) == 0;
     h->no_lines = sim_below(s, 4) == 0;
     h->in_parts = sim_below(s, 2) == 0;
+    h->other_ids = sim_below(s, 2) == 0;
     h->no_acks = sim_below(s, 4) == 0;
     h->drop = (int)sim_below(s, 25);
     h->late = (int)sim_below(s, 20);
@@ -136,7 +137,7 @@ static bool check_always(const sim *s, const char **why) {
 
 static bool in_case(const sim *s, int payout) {
     const sim_payout *p = &s->payouts[payout];
-    if (p->row.hold[0] != '\0') {
+    if (p->row.hold[0] != '\0' || p->has_case) {
         return true;
     }
     for (int i = 0; i < s->n_submissions; i++) {

@@ -35,6 +35,7 @@ typedef struct sim_habits {
     bool no_lines;                 // no settlement is told by itself
     bool no_acks;                  // no file is acknowledged
     bool in_parts;                 // money comes back in parts, and may go out again
+    bool other_ids;                // what is delivered twice comes under two ids
     int drop, late, twice;         // per cent of messages and requests
     int commit_fails, answer_lost; // per cent of transactions
     int crash, pause;              // per mille of an instance's turns
@@ -44,7 +45,8 @@ typedef struct sim_habits {
 
 typedef struct sim_event {
     saga_event said;
-    int id; // unique for its payout: what comes twice is recorded once
+    int id;       // of the delivery: what comes twice under one id is recorded once
+    int movement; // of the bank: what it did, however often it tells of it
 } sim_event;
 
 typedef struct sim_payout {
@@ -121,8 +123,9 @@ typedef struct sim_message {
     int32_t attempt;
     saga_event_kind kind; // of an attempt
     int64_t amount;       // that moved; 0: all of it
+    str reference;        // of the bank, for the payment
     bool accepted, sure;  // of a file
-    int id;
+    int id, movement;
     int64_t at_us;
 } sim_message;
 
@@ -200,7 +203,7 @@ typedef enum sim_commit {
     ANSWER_LOST
 } sim_commit; // of ANSWER_LOST the transaction is there
 sim_commit sim_begin_commit(sim *s);
-void sim_record(sim *s, int payout, int32_t attempt, saga_event_kind kind, int64_t amount, int id);
+void sim_record(sim *s, int payout, const saga_event *said, int id, int movement);
 saga_said sim_hear(const sim_payout *p);
 sim_lease *sim_lease_find(sim *s, int id, int owner); // NULL: it was taken away
 void sim_take_over(sim *s);

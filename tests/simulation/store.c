@@ -12,7 +12,7 @@ sim_commit sim_begin_commit(sim *s) {
 }
 
 // As the inbox records it: once for each id, and then the payout is due.
-void sim_record(sim *s, int payout, int32_t attempt, saga_event_kind kind, int64_t amount, int id) {
+void sim_record(sim *s, int payout, const saga_event *said, int id, int movement) {
     sim_payout *p = &s->payouts[payout];
     for (size_t i = 0; i < p->n_events; i++) {
         if (p->events[i].id == id) {
@@ -20,10 +20,10 @@ void sim_record(sim *s, int payout, int32_t attempt, saga_event_kind kind, int64
         }
     }
     ASSERT(p->n_events < EVENTS_MAX);
-    p->events[p->n_events++] = (sim_event){
-        .said = {.attempt = attempt, .kind = kind, .code = STR("SIM"), .amount = amount}, .id = id};
+    p->events[p->n_events++] = (sim_event){.said = *said, .id = id, .movement = movement};
     p->row.due_at_us = sim_now(s);
-    sim_say(s, "payout %d attempt %d: %s is recorded", payout, attempt, saga_event_name(kind));
+    sim_say(s, "payout %d attempt %d: %s is recorded", payout, said->attempt,
+            saga_event_name((int)said->kind));
 }
 
 saga_said sim_hear(const sim_payout *p) {
@@ -89,7 +89,9 @@ void sim_submission_tell(sim *s, int submission, saga_event_kind kind) {
     const sim_submission *b = &s->submissions[submission];
     for (size_t i = 0; i < b->n; i++) {
         // Once for each kind: the id is derived from both.
-        sim_record(s, b->payouts[i], b->attempts[i], kind, 0,
-                   1000000 + submission * 100 + (int)kind);
+        const saga_event said = {
+            .attempt = b->attempts[i], .kind = kind, .code = STR("SIM"), .reference = STR("")};
+        const int id = 1000000 + submission * 100 + (int)kind;
+        sim_record(s, b->payouts[i], &said, id, id);
     }
 }

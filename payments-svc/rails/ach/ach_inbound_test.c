@@ -56,6 +56,51 @@ static void test_settlement__as_banks_have_it__events_once(void **state) {
     assert_true(atomic_load(&woken) >= 4);
 }
 
+static void put_report(const char *name, int number) {
+    char report[300];
+    snprintf(report, sizeof report,
+             "H,1900000003-20261121-A.ach,%d,2026-11-22T09:00:01Z\n"
+             "D,121042880000001,1000,SETTLED,2026-11-22T09:00:01Z\nT,1,1000\n",
+             number);
+    put_text(name, report);
+    look();
+}
+
+// An entry settles once, whichever report says so, and however often.
+static void test_settlement__told_again_by_another_report__counts_once__NO_DOUBLE(void **state) {
+    (void)state;
+    send_entries(3, 1);
+    put_report("one", 1);
+    put_report("two", 2);
+    assert_count("rail_event WHERE kind = 3", 1);
+    assert_odd("DOUBLED", 1);
+    assert_count("payment_case", 0);
+    bank_entry e = return_of(1, "R03");
+    e.own_trace = "231380100000009";
+    put_returns("r1", "1800000003", &e, 1);
+    put_report("three", 3); // it may have gone out once more: a person asks the bank
+    assert_count("rail_event", 2);
+    assert_odd("SETTLED_AGAIN", 1);
+    assert_count("payment_case WHERE code = 'SETTLED_AGAIN' AND book_id = 3 AND amount = 1000", 1);
+    e.own_trace = "231380100000077"; // the bank sends the return again, and counts anew
+    put_returns("r2", "1800000003", &e, 1);
+    look();
+    assert_count("rail_event", 2);
+    assert_odd("RETURNED_AGAIN", 1);
+    assert_count("payment_case WHERE code = 'RETURNED_AGAIN' AND amount = 1000", 1);
+}
+
+// What the version before has recorded has another id, and is the same settlement.
+static void test_settlement__known_from_the_version_before__counts_once(void **state) {
+    (void)state;
+    send_entries(3, 1);
+    put_report("one", 1);
+    fixture_sql("UPDATE rail_event SET event_id = 'S1:121042880000001'", NULL, 0);
+    put_report("two", 2);
+    assert_count("rail_event", 1);
+    assert_odd("DOUBLED", 1);
+}
+
 static void test_settlement__odd_lines__the_others_count(void **state) {
     (void)state;
     send_entries(3, 6);
@@ -510,6 +555,8 @@ static void test_thread__file_arrives__applied_and_woken(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_settlement__as_banks_have_it__events_once),
+        TEST(test_settlement__told_again_by_another_report__counts_once__NO_DOUBLE),
+        TEST(test_settlement__known_from_the_version_before__counts_once),
         TEST(test_settlement__odd_lines__the_others_count),
         TEST(test_settlement__of_another_file__exception),
         TEST(test_returns__as_banks_have_it__booked_by_amount),

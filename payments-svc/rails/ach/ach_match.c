@@ -207,13 +207,13 @@ static size_t put(char *out, str s) {
     return s.len;
 }
 
-// The same word in another file has the same id: of a return the trace that its bank gave it, of a settlement its report's number.
-static str event_id(const matcher *x, size_t i) {
+// The same word in another file has the same id: of a return the trace that its bank gave it. An entry settles once, whichever report
+// says so, and however often.
+static str event_id(const matcher *x, size_t i, int32_t attempt) {
     const ach_line *l = &x->m->report->lines[i];
     char *out = x->ids[i];
     if (x->m->settlement) {
-        const int n =
-            snprintf(out, ID_LEN_MAX, "S%" PRId64 ":%.15s", x->m->report->number, l->trace.ptr);
+        const int n = snprintf(out, ID_LEN_MAX, "settled:%" PRId32 ":%.15s", attempt, l->trace.ptr);
         return (str){out, (size_t)n};
     }
     size_t n = 0;
@@ -239,7 +239,7 @@ static void add_event(matcher *x, size_t i, const ach_candidate *c) {
                        .raw = l->raw,
                        .event = {.payout_id = c->payout_id,
                                  .attempt = c->attempt,
-                                 .event_id = event_id(x, i),
+                                 .event_id = event_id(x, i, c->attempt),
                                  .reference = l->trace,
                                  .at_us = l->at_us,
                                  .amount = l->amount,

@@ -2,6 +2,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/assert.h"
 #include "base/log.h"
@@ -108,11 +109,30 @@ bool payment_parse(str json, arena *a, payment *out, err *e) {
     return ok;
 }
 
+// Of a message whose type we do not know: which payment it names, as far as it does so in the way of the others.
+static void name_payment(const char *type, json_t *data, arena *a, payment *out) {
+    json_t *key = json_object_get(data, "key"), *amount = json_object_get(data, "amount"),
+           *currency = json_object_get(data, "currency");
+    *out = (payment){.status = strncasecmp(type, "payment.", 8) == 0 ? PAYMENT_OF_OTHER_TYPE : 0};
+    if (json_string_length(key) == 64) {
+        memcpy(out->key, json_string_value(key), 64);
+    }
+    if (json_string_length(currency) == 3 && str_is_text(json_string_value(currency), 3)) {
+        memcpy(out->currency, json_string_value(currency), 3);
+    }
+    if (json_is_integer(amount) && json_integer_value(amount) > 0) {
+        out->amount = json_integer_value(amount);
+    }
+    out->payment_id = text_of(data, "payment_id", a);
+    out->reference = text_of(data, "reference", a);
+}
+
 bool webhook_parse(str json, arena *a, bool *known, payment *out, int64_t *at_us, err *e) {
     static const struct {
         const char *type;
         payment_status status;
-    } TYPES[] = {{"payment.settled", PAYMENT_SETTLED},
+    } TYPES[] = {{"payment.accepted", PAYMENT_ACCEPTED},
+                 {"payment.settled", PAYMENT_SETTLED},
                  {"payment.refused", PAYMENT_REFUSED},
                  {"payment.returned", PAYMENT_RETURNED}};
     json_t *root = load(json, e);
@@ -135,6 +155,7 @@ bool webhook_parse(str json, arena *a, bool *known, payment *out, int64_t *at_us
         }
     }
     if (!*known) {
+        name_payment(type, json_object_get(root, "data"), a, out);
         ok = true;
         goto out;
     }
@@ -243,6 +264,7 @@ static void from_payment(const http_exchange *x, rail_item *item, bool querying,
                                                          : RAIL_RETURNED,
                p.code, p.text);
         break;
+    case PAYMENT_OF_OTHER_TYPE: break; // of messages only
     }
 }
 

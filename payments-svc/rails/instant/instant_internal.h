@@ -40,7 +40,8 @@ typedef enum payment_status {
     PAYMENT_ACCEPTED = 1,
     PAYMENT_SETTLED,
     PAYMENT_REFUSED,
-    PAYMENT_RETURNED
+    PAYMENT_RETURNED,
+    PAYMENT_OF_OTHER_TYPE // of a message: it says payment.… and is none of those above
 } payment_status;
 
 typedef struct payment {
@@ -55,8 +56,8 @@ typedef struct payment {
 
 // A payment object; unknown members are ignored. INVALID_ARGUMENT with the member at fault.
 bool payment_parse(str json, arena *a, payment *out, err *e) WARN_UNUSED;
-// A webhook's body: {"type":"payment.…","timestamp":…,"data":{…}}. *known is false for types that are none of ours; then
-// only the type was looked at.
+// A webhook's body: {"type":"payment.…","timestamp":…,"data":{…}}. *known is false for types that are none of ours; then nothing is
+// wrong with it, and of its data only what names a payment was read.
 bool webhook_parse(str json, arena *a, bool *known, payment *out, int64_t *at_us,
                    err *e) WARN_UNUSED;
 // Fills the verdict (and code, text, reference) of an item from one exchange.
@@ -71,7 +72,8 @@ bool reference_parse(str reference, int64_t *book_id, uuid *intent_id) WARN_UNUS
 // instant_sql.c: every statement of the rail.
 typedef enum instant_sql {
     INSTANT_SQL_FIND_PAYOUT,
-    INSTANT_SQL_RETURNED,
+    INSTANT_SQL_MOVED,
+    INSTANT_SQL_LOCK,
     INSTANT_SQL_SWEEP_BOOK,
     INSTANT_SQL_SWEEP_POSITION,
     INSTANT_SQL_SWEEP_PAGE,
@@ -83,10 +85,17 @@ extern const db_stmt INSTANT_SQL[INSTANT_SQL_COUNT];
 // instant_read.c: the inbox's reader of this connection. self is the instant_rail.
 bool instant_read(void *self, db_conn *c, const inbox_item *item, inbox_said *out, arena *a,
                   err *e);
+bool instant_also(void *self, db_conn *c, const inbox_item *item, inbox_said *said, arena *a,
+                  err *e);
+bool instant_ask(void *self, const inbox_item *item, const void **out, arena *a, err *e);
 
 // instant_sweep.c: payouts that have settled are asked for again, since a bank tells of a return for some minutes only. Each
 // three times: after settings.ask_again_ms, after a day, and when its returns_days are over.
 void instant_sweep_look(void *arg); // what the ticker calls; arg is the instant_rail
+// Asks for the payment of one key, and records and applies what the bank answers. False when it has not answered; FAILED_PRECONDITION
+// then. said: @arena
+bool instant_ask_one(instant_rail *r, int64_t book_id, const char *key, payment *said, arena *a,
+                     err *e) WARN_UNUSED;
 // One look: at most a page of payouts for each book and time. False when the bank or the database could not be reached.
 bool instant_sweep(instant_rail *r, err *e) WARN_UNUSED;
 

@@ -217,7 +217,11 @@ void instant_rail_use_inbox(rail *base, inbox *box) {
     instant_rail *r = self_of(base);
     ASSERT(r->box == NULL);
     r->box = box;
-    const inbox_reader reader = {.connection = base->id, .read = instant_read, .self = r};
+    const inbox_reader reader = {.connection = base->id,
+                                 .read = instant_read,
+                                 .also = instant_also,
+                                 .ask = instant_ask,
+                                 .self = r};
     inbox_listen(box, &reader);
 }
 

@@ -1,4 +1,8 @@
 // How the inbox reads what the instant bank sends: webhooks, and answers to questions that were asked again.
+//
+// A delivery is not a movement: the bank may tell of one payment under as many ids as it likes. So an event's id is made of what moved,
+// and what came back is counted by its total. The first message about a return is believed. With the next one nobody can tell a second
+// part from a second delivery, so the bank is asked for the total (promise NO-DOUBLE).
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,13 +15,15 @@ enum { EVENT_ID_LEN_MAX = 200, ATTEMPTS_MAX = 1000 };
 #define US_PER_DAY (INT64_C(24) * 3600 * 1000000)
 
 typedef struct reading {
-    const instant_rail *r;
+    instant_rail *r;
     const inbox_item *item;
     inbox_said *out;
     arena *a;
     payment payment;
     int64_t at_us, book_id;
     uuid intent_id;
+    bool known;   // its type is one of ours
+    bool pending; // what it means for the sum of returns is said by instant_also
     // of the payout that it is about
     bool found;
     uuid payout_id;
@@ -25,6 +31,11 @@ typedef struct reading {
     str currency;
     int32_t attempt;
 } reading;
+
+// What a question has brought.
+typedef struct asked {
+    int64_t total; // that has come back
+} asked;
 
 static bool no_memory(err *e) {
     return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a message");
@@ -112,46 +123,61 @@ static void add_event(reading *x, rail_event_kind kind, str event_id, int64_t am
     }
 }
 
-// What is known of this attempt's returns: in all, and by asking.
-static bool known_returns(const reading *x, db_conn *c, int64_t *all, int64_t *asked, err *e) {
+// What is known of this attempt.
+typedef struct known {
+    int64_t returned; // in all
+    int64_t limit;    // how much can come back: what was paid
+} known;
+
+static bool find_known(const reading *x, db_conn *c, known *out, err *e) {
     db_params *p = db_params_create(x->a);
     db_rows *rows = NULL;
     db_i64(p, x->book_id);
     db_uuid(p, x->payout_id);
     db_i32(p, x->attempt);
-    if (!db_exec(c, &INSTANT_SQL[INSTANT_SQL_RETURNED], p, x->a, &rows, NULL, e)) {
+    if (!db_exec(c, &INSTANT_SQL[INSTANT_SQL_MOVED], p, x->a, &rows, NULL, e)) {
         return false;
     }
-    *all = db_get_i64(rows, 0, 2) > 0 ? x->amount : db_get_i64(rows, 0, 0);
-    *asked = db_get_i64(rows, 0, 1);
+    const int64_t settled = db_get_i64(rows, 0, 2);
+    out->returned = db_get_i64(rows, 0, 1) > 0 ? x->amount : db_get_i64(rows, 0, 0);
+    out->limit = settled > x->amount ? settled : x->amount;
     return true;
 }
 
-// A message tells what came back by it; the answer to a question tells all that has come back so far. So the one must not be
-// counted beside the other.
-static bool add_return(reading *x, db_conn *c, err *e) {
-    int64_t all = 0, asked = 0;
-    if (!known_returns(x, c, &all, &asked, e)) {
-        return false;
-    }
-    if (x->item->kind == INBOX_MESSAGE) {
-        if (x->payment.amount > asked) {
-            add_event(x, RAIL_EVENT_RETURNED, x->item->name, x->payment.amount);
-        }
-        return true;
-    }
-    const int64_t total = x->payment.returned > 0 ? x->payment.returned : x->payment.amount;
-    if (total > all) {
-        const char *id = arena_printf(x->a, "answer:%" PRId32 ":%" PRId64, x->attempt, total);
-        if (id == NULL) {
-            return no_memory(e);
-        }
-        add_event(x, RAIL_EVENT_RETURNED, str_of(id), total - all);
-    }
-    return true;
+// The bank alone can say what this message means: it tells of a return and is not the first, or of a settlement after a return.
+static bool must_ask(const reading *x, const known *k) {
+    const payment_status s = x->payment.status;
+    return x->item->kind == INBOX_MESSAGE && k->returned > 0 &&
+           ((s == PAYMENT_RETURNED && k->returned < k->limit) || s == PAYMENT_SETTLED);
 }
 
-static bool judge(reading *x, db_conn *c, err *e) {
+static int64_t total_of(const payment *p) {
+    return p->returned > 0 ? p->returned : p->status == PAYMENT_RETURNED ? p->amount : 0;
+}
+
+// The same word about the same payment has the same id, whatever it was delivered as. The bank's own id of the payment is part of it: a
+// payment that it makes anew under our key is another movement.
+static bool movement_id(const reading *x, const char *word, str *out, err *e) {
+    const str id = x->payment.payment_id;
+    bool plain = id.len <= EVENT_ID_LEN_MAX - 40;
+    for (size_t i = 0; i < id.len; i++) {
+        plain = plain && id.ptr[i] > 0x20 && id.ptr[i] < 0x7f;
+    }
+    char digest[65] = "";
+    if (!plain) {
+        uint8_t hash[32];
+        crypto_sha256(id.ptr, id.len, hash);
+        for (size_t i = 0; i < sizeof hash; i++) {
+            (void)snprintf(digest + 2 * i, 3, "%02x", hash[i]);
+        }
+    }
+    const char *text = arena_printf(x->a, "%s:%" PRId32 ":%.*s%s", word, x->attempt,
+                                    plain ? (int)id.len : 0, plain ? id.ptr : "", digest);
+    *out = str_of(text);
+    return text != NULL || no_memory(e);
+}
+
+static bool judge(reading *x, err *e) {
     const payment *p = &x->payment;
     if (!x->found) {
         set_aside(x, "UNKNOWN_PAYMENT", "no payout of ours has this reference");
@@ -171,11 +197,24 @@ static bool judge(reading *x, db_conn *c, err *e) {
         set_aside(x, "OTHER_AMOUNT", "the amount is not the payout's");
         return true;
     }
+    str id;
     switch (p->status) {
-    case PAYMENT_RETURNED: return add_return(x, c, e);
-    case PAYMENT_SETTLED: add_event(x, RAIL_EVENT_SETTLED, x->item->name, p->amount); break;
-    case PAYMENT_REFUSED: add_event(x, RAIL_EVENT_REFUSED, x->item->name, 0); break;
-    case PAYMENT_ACCEPTED: break; // nothing that we did not know
+    case PAYMENT_RETURNED: x->pending = true; return true;
+    case PAYMENT_SETTLED:
+        x->pending = true;
+        if (x->item->kind == INBOX_MESSAGE) {
+            return movement_id(x, "settled", &id, e) &&
+                   (add_event(x, RAIL_EVENT_SETTLED, id, p->amount), true);
+        }
+        return true;
+    case PAYMENT_REFUSED:
+        return movement_id(x, "refused", &id, e) && (add_event(x, RAIL_EVENT_REFUSED, id, 0), true);
+    case PAYMENT_ACCEPTED:
+        if (x->item->kind != INBOX_MESSAGE) { // whoever asked has booked it as paid
+            set_aside(x, "NOT_SETTLED", "the bank settled it, and now says that it is on its way");
+        }
+        return true;
+    case PAYMENT_OF_OTHER_TYPE: return true; // never judged here
     }
     return true;
 }
@@ -190,42 +229,162 @@ static bool is_event_id(str id) {
     return id.len >= 1 && id.len <= EVENT_ID_LEN_MAX;
 }
 
-static bool parse(reading *x, bool *known, err *e) {
+static bool parse(reading *x, err *e) {
     if (x->item->kind != INBOX_MESSAGE) {
-        *known = true;
+        x->known = true;
         x->at_us = x->item->received_us;
         return payment_parse(x->item->bytes, x->a, &x->payment, e);
     }
     if (!is_event_id(x->item->name)) {
         return err_set(e, ERR_INVALID_ARGUMENT, "BAD_ANSWER", "the message's id is none");
     }
-    return webhook_parse(x->item->bytes, x->a, known, &x->payment, &x->at_us, e);
+    return webhook_parse(x->item->bytes, x->a, &x->known, &x->payment, &x->at_us, e);
+}
+
+static bool find_payment(reading *x, db_conn *c, err *e) {
+    return !reference_parse(x->payment.reference, &x->book_id, &x->intent_id) ||
+           find_payout(x, c, e);
+}
+
+// A type that is none of ours. That it is about a payment, or about a payout of ours, is for a person to read.
+static void judge_unknown(reading *x) {
+    if (x->found || x->payment.status == PAYMENT_OF_OTHER_TYPE) {
+        set_aside(x, "UNKNOWN_TYPE", "a message about a payment, of a type that we do not know");
+    } else {
+        x->out->about = "another type"; // that we did not ask for
+    }
 }
 
 bool instant_read(void *self, db_conn *c, const inbox_item *item, inbox_said *out, arena *a,
                   err *e) {
-    reading x = {.r = self, .item = item, .out = out, .a = a};
+    reading *x = ARENA_ARRAY(a, reading, 1);
     err why = {0};
-    bool known = false;
     out->about = item->kind == INBOX_MESSAGE ? "payment message" : "payment answer";
     out->events = ARENA_ARRAY(a, inbox_event, 1);
     out->odd = ARENA_ARRAY(a, inbox_odd, 1);
     out->remarks = ARENA_ARRAY(a, inbox_remark, 1);
     out->odd_max = 1;
-    if (out->events == NULL || out->odd == NULL || out->remarks == NULL) {
+    if (x == NULL || out->events == NULL || out->odd == NULL || out->remarks == NULL) {
         return no_memory(e);
     }
-    if (!parse(&x, &known, &why)) {
+    *x = (reading){.r = self, .item = item, .out = out, .a = a};
+    out->own = x;
+    if (!parse(x, &why)) {
         out->refused = "BAD_MESSAGE";
         out->refused_text = arena_strdup(a, why.message);
         return out->refused_text != NULL || no_memory(e);
     }
-    if (!known) {
-        out->about = "another type"; // that we did not ask for
+    if (!find_payment(x, c, e)) {
+        return false;
+    }
+    if (!x->known) {
+        judge_unknown(x);
+        out->lines = (int32_t)out->n_odd;
         return true;
     }
     out->lines = 1;
-    return (!reference_parse(x.payment.reference, &x.book_id, &x.intent_id) ||
-            find_payout(&x, c, e)) &&
-           judge(&x, c, e);
+    return judge(x, e);
+}
+
+// --- Returns ---------------------------------------------------------------------------------------------------------
+
+static bool add_return(reading *x, int64_t total, int64_t amount, err *e) {
+    const char *id =
+        arena_printf(x->a, "returned:%" PRId32 ":%" PRId64, x->attempt, total); // grows with each
+    if (id == NULL) {
+        return no_memory(e);
+    }
+    x->out->n_events = x->out->n_remarks = 0;
+    add_event(x, RAIL_EVENT_RETURNED, str_of(id), amount);
+    x->out->events[0].event.inbox_id = x->item->inbox_id;
+    x->out->events[0].event.inbox_line = 1;
+    return true;
+}
+
+static bool hear_answer(reading *x, const known *k, err *e) {
+    const int64_t total = total_of(&x->payment);
+    x->out->n_odd = 0; // this transaction may be a repeated one
+    if (total == 0 && k->returned > 0) {
+        set_aside(x, "SETTLED_AGAIN",
+                  "the bank told that it came back, and shows it as settled: look whether it was "
+                  "paid once more");
+        return true;
+    }
+    return total <= k->returned || add_return(x, total, total - k->returned, e);
+}
+
+static bool hear_message(reading *x, const known *k, err *e) {
+    const asked *answer = x->item->asked;
+    if (must_ask(x, k)) {
+        if (answer == NULL) {
+            return err_set(e, ERR_FAILED_PRECONDITION, "MUST_ASK",
+                           "the bank must be asked for the total of what came back");
+        }
+        // What it answered was applied before.
+        return x->payment.status != PAYMENT_RETURNED || answer->total > 0 ||
+               err_set(e, ERR_FAILED_PRECONDITION, "BANK_LAGS",
+                       "the bank told of a return, and its answer does not show one yet");
+    }
+    return x->payment.status != PAYMENT_RETURNED || k->returned > 0 ||
+           add_return(x, x->payment.amount, x->payment.amount, e);
+}
+
+// Under the lock of the payout's saga: of two that tell of a return at once, the second one sees what the first one has counted.
+bool instant_also(void *self, db_conn *c, const inbox_item *item, inbox_said *said, arena *a,
+                  err *e) {
+    reading *x = said->own;
+    (void)self;
+    known k;
+    if (!x->pending) {
+        return true;
+    }
+    x->out = said;
+    db_params *p = db_params_create(a);
+    db_i64(p, x->book_id);
+    db_uuid(p, x->payout_id);
+    return db_exec(c, &INSTANT_SQL[INSTANT_SQL_LOCK], p, a, NULL, NULL, e) &&
+           find_known(x, c, &k, e) &&
+           (item->kind == INBOX_MESSAGE ? hear_message(x, &k, e) : hear_answer(x, &k, e));
+}
+
+// --- Asking ----------------------------------------------------------------------------------------------------------
+
+typedef struct question {
+    reading *x;
+    known k;
+} question;
+
+static bool look(db_conn *c, arena *a, void *arg, err *e) {
+    question *q = arg;
+    (void)a;
+    return find_payment(q->x, c, e) &&
+           (!q->x->found || q->x->attempt == 0 || find_known(q->x, c, &q->k, e));
+}
+
+bool instant_ask(void *self, const inbox_item *item, const void **out, arena *a, err *e) {
+    reading *x = ARENA_ARRAY(a, reading, 1);
+    asked *answer = ARENA_ARRAY(a, asked, 1);
+    err why = {0};
+    if (x == NULL || answer == NULL) {
+        return no_memory(e);
+    }
+    *x = (reading){.r = self, .item = item, .a = a};
+    question q = {.x = x};
+    if (item->kind != INBOX_MESSAGE || !parse(x, &why) || !x->known) {
+        return true; // instant_read says what is wrong with it
+    }
+    const int64_t deadline_ms = clock_mono_ms(x->r->clock) + INSTANT_DB_TIMEOUT_MS;
+    if (!db_read(x->r->pool, deadline_ms, a, look, &q, e)) {
+        return false;
+    }
+    if (!must_ask(x, &q.k)) {
+        return true;
+    }
+    payment said;
+    if (!instant_ask_one(x->r, x->book_id, x->payment.key, &said, a, e)) {
+        return false;
+    }
+    answer->total = total_of(&said);
+    *out = answer;
+    return true;
 }

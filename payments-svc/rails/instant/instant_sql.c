@@ -4,13 +4,14 @@ const db_stmt INSTANT_SQL[INSTANT_SQL_COUNT] = {
     [INSTANT_SQL_FIND_PAYOUT] = {"instant_find_payout",
                                  "SELECT payout_id, amount, currency, rail, created_at FROM payout"
                                  " WHERE book_id = $1 AND intent_id = $2"},
-    // What is known of returns: in all, by asking, and events of the first version, which say no amount and mean all.
-    [INSTANT_SQL_RETURNED] =
-        {"instant_returned",
-         "SELECT coalesce(sum(amount), 0)::int8,"
-         " coalesce(sum(amount) FILTER (WHERE event_id LIKE 'answer:%'), 0)::int8,"
-         " count(*) FILTER (WHERE amount = 0) FROM rail_event"
-         " WHERE book_id = $1 AND payout_id = $2 AND attempt = $3 AND kind = 4"},
+    // What is known of an attempt: returned in all, events of that of the first version, which say no amount and mean all, and settled.
+    [INSTANT_SQL_MOVED] = {"instant_moved",
+                           "SELECT coalesce(sum(amount) FILTER (WHERE kind = 4), 0)::int8,"
+                           " count(*) FILTER (WHERE kind = 4 AND amount = 0),"
+                           " coalesce(sum(amount) FILTER (WHERE kind = 3), 0)::int8 FROM rail_event"
+                           " WHERE book_id = $1 AND payout_id = $2 AND attempt = $3"},
+    [INSTANT_SQL_LOCK] = {"instant_lock",
+                          "SELECT 1 FROM saga WHERE book_id = $1 AND payout_id = $2 FOR UPDATE"},
     // One look into the index, however many merchants there are.
     [INSTANT_SQL_SWEEP_BOOK] = {"instant_sweep_book",
                                 "SELECT book_id FROM merchant_book WHERE book_id > $1"

@@ -103,52 +103,104 @@ static bool store_position(db_conn *c, arena *a, void *arg, err *e) {
 
 // --- Asking ----------------------------------------------------------------------------------------------------------
 
-// What came back is recorded as the bank's answer, and read like everything else that it says.
-static bool hear(const sweep *s, const http_exchange *x, const char *key, arena *a, err *e) {
-    payment p;
+// What is asked of one payout, and what we know of it.
+typedef struct question {
+    char key[65];
+    int64_t amount;
+    str currency;
+} question;
+
+// Recorded as the bank's answer, and read like everything else that it says. What is recorded and cannot be applied now is applied
+// later, like a message.
+static bool record(instant_rail *r, int64_t book_id, const char *key, str answer, arena *a,
+                   err *e) {
     err why = {0};
     inbox_ref ref;
-    if (x->outcome != HTTP_ANSWERED || x->status != 200) {
-        return x->outcome == HTTP_ANSWERED && x->status == 404
-                   ? true // it has forgotten: nothing that a sweep could mend
-                   : err_set(e, ERR_UNAVAILABLE, "RAIL_UNREACHABLE", "the bank could not be asked");
-    }
-    if (payment_parse(x->response, a, &p, &why) && p.status != PAYMENT_RETURNED) {
-        return true;
-    }
-    const inbox_raw raw = {.book_id = s->book_id,
-                           .connection = s->r->base.id,
+    (void)a;
+    const inbox_raw raw = {.book_id = book_id,
+                           .connection = r->base.id,
                            .kind = INBOX_ANSWER,
                            .name = str_of(key),
-                           .bytes = x->response,
-                           .said_us = s->now_ms * 1000};
-    if (!inbox_record(s->r->box, &raw, &ref, e)) {
+                           .bytes = answer,
+                           .said_us = clock_wall_us(r->clock)};
+    if (!inbox_record(r->box, &raw, &ref, e)) {
         return false;
     }
-    return ref.state != INBOX_RECORDED || inbox_apply(s->r->box, ref.book_id, ref.inbox_id, e);
+    if (ref.state == INBOX_RECORDED && !inbox_apply(r->box, ref.book_id, ref.inbox_id, &why)) {
+        log_err(LOG_WARN, "instant.answer.not_applied", &why);
+    }
+    return true;
 }
 
-static bool ask(const sweep *s, char (*keys)[65], size_t n, arena *a, err *e) {
-    http_exchange *x = ARENA_ARRAY(a, http_exchange, n + 1);
+// Nothing but what is known already: settled, as we have it.
+static bool is_as_known(const payment *p, const question *q) {
+    return p->status == PAYMENT_SETTLED && p->returned == 0 && strcmp(p->key, q->key) == 0 &&
+           p->amount == q->amount && str_eq_c(q->currency, p->currency);
+}
+
+static bool hear(const sweep *s, const http_exchange *x, const question *q, arena *a, err *e) {
+    payment p;
+    err why = {0};
+    return (payment_parse(x->response, a, &p, &why) && is_as_known(&p, q)) ||
+           record(s->r, s->book_id, q->key, x->response, a, e);
+}
+
+static bool run(instant_rail *r, http_exchange *x, const question *questions, size_t n, arena *a,
+                err *e) {
     const char **headers = ARENA_ARRAY(a, const char *, 2);
-    if (x == NULL || headers == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for questions");
-    }
-    headers[0] = s->r->authorization;
-    for (size_t i = 0; i < n; i++) {
+    bool ok = headers != NULL;
+    for (size_t i = 0; ok && i < n; i++) {
         x[i] = (http_exchange){
             .method = "GET",
             .headers = headers,
-            .url = arena_printf(a, "%s/v1/payments/by-key/%s", s->r->settings.url, keys[i])};
-        if (x[i].url == NULL) {
-            return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for questions");
-        }
+            .url = arena_printf(a, "%s/v1/payments/by-key/%s", r->settings.url, questions[i].key)};
+        ok = x[i].url != NULL;
     }
-    http_client_run(s->r->client, x, n, a);
-    metric_add(s->r->asked_again, (int64_t)n);
+    if (!ok) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for questions");
+    }
+    headers[0] = r->authorization;
+    http_client_run(r->client, x, n, a);
+    metric_add(r->asked_again, (int64_t)n);
+    return true;
+}
+
+bool instant_ask_one(instant_rail *r, int64_t book_id, const char *key, payment *said, arena *a,
+                     err *e) {
+    http_exchange x;
+    question q = {.amount = 0};
+    memcpy(q.key, key, sizeof q.key);
+    err why = {0};
+    if (!run(r, &x, &q, 1, a, e)) {
+        return false;
+    }
+    if (x.outcome != HTTP_ANSWERED || x.status != 200 ||
+        !payment_parse(x.response, a, said, &why)) {
+        return err_set(e, ERR_FAILED_PRECONDITION, "BANK_SAYS_NOTHING",
+                       "the bank was asked for the payment, and has not told of it");
+    }
+    return record(r, book_id, key, x.response, a, e);
+}
+
+// *answered: whether the bank has said anything of use. One that it fails to answer does not hold up the others.
+static bool ask(const sweep *s, const question *questions, size_t n, bool *answered, arena *a,
+                err *e) {
+    http_exchange *x = ARENA_ARRAY(a, http_exchange, n + 1);
+    if (x == NULL || !run(s->r, x, questions, n, a, e)) {
+        return x != NULL ||
+               err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for questions");
+    }
     for (size_t i = 0; i < n; i++) {
-        if (!hear(s, &x[i], keys[i], a, e)) {
-            return false;
+        if (x[i].outcome == HTTP_ANSWERED && x[i].status == 200) {
+            *answered = true;
+            if (!hear(s, &x[i], &questions[i], a, e)) {
+                return false;
+            }
+        } else if (x[i].outcome == HTTP_ANSWERED && x[i].status == 404) {
+            *answered = true; // it has forgotten: nothing that a sweep could mend
+        } else {
+            log_warn("instant.sweep.no_answer", F_STR("key", questions[i].key),
+                     F_INT("status", x[i].status));
         }
     }
     return true;
@@ -156,23 +208,28 @@ static bool ask(const sweep *s, char (*keys)[65], size_t n, arena *a, err *e) {
 
 static bool ask_page(sweep *s, arena *a, err *e) {
     const size_t rows = db_count(s->page), batch = (size_t)s->r->base.batch_max;
-    char(*keys)[65] = arena_calloc(a, rows + 1, sizeof *keys);
+    question *questions = ARENA_ARRAY(a, question, rows + 1);
+    bool answered = false;
     size_t n = 0;
-    if (keys == NULL) {
+    if (questions == NULL) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for questions");
     }
     for (size_t i = 0; i < rows; i++) {
         if (db_get_i16(s->page, i, 4) == s->r->base.id &&
             db_get_i16(s->page, i, 5) == STATE_SETTLED) {
-            attempt_key(db_get_uuid(s->page, i, 1), db_get_i32(s->page, i, 6), keys[n++]);
+            question *q = &questions[n++];
+            attempt_key(db_get_uuid(s->page, i, 1), db_get_i32(s->page, i, 6), q->key);
+            q->amount = db_get_i64(s->page, i, 2);
+            q->currency = db_get_str(s->page, i, 3);
         }
     }
     for (size_t i = 0; i < n; i += batch) {
-        if (!ask(s, keys + i, n - i < batch ? n - i : batch, a, e)) {
+        if (!ask(s, questions + i, n - i < batch ? n - i : batch, &answered, a, e)) {
             return false;
         }
     }
-    return true;
+    return answered || n == 0 ||
+           err_set(e, ERR_UNAVAILABLE, "RAIL_UNREACHABLE", "the bank could not be asked");
 }
 
 // --- One look --------------------------------------------------------------------------------------------------------

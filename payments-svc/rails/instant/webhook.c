@@ -47,7 +47,7 @@ static int64_t book_of(const http_request *request) {
     uuid intent_id;
     err e = {0};
     const bool named = webhook_parse(request->body, request->arena, &known, &p, &at_us, &e) &&
-                       known && reference_parse(p.reference, &book_id, &intent_id);
+                       reference_parse(p.reference, &book_id, &intent_id);
     return named ? book_id : 0;
 }
 

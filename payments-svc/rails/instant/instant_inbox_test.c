@@ -1,0 +1,391 @@
+// What the instant bank says, from its messages and answers to events, exceptions and cases: a real database.
+#include "rails/instant/instant_test_world.h"
+
+static void test_webhook__signed__recorded_once_with_its_attempt(void **state) {
+    (void)state;
+    start_webhook();
+    const char *settled = hook_body("payment.settled", "settled", 2, 1000, NULL);
+    assert_int_equal(send_hook((hook){.body = settled}), 200);
+    assert_int_equal(
+        events("kind = 3 AND attempt = 2 AND event_id = 'settled:2:pay_9' AND book_id = 7 AND "
+               "rail_reference = 'pay_9'"
+               " AND at = '2026-11-21T09:00:00.25Z'"),
+        1);
+    assert_int_equal(atomic_load(&woken), 1);
+    assert_int_equal(send_hook((hook){.body = settled}), 200); // the same delivery again
+    assert_int_equal(events("true"), 1);
+    assert_int_equal(
+        send_hook((hook){.id = "msg_2",
+                         .body = hook_body("payment.returned", "returned", 3, 1000, NULL)}),
+        200);
+    assert_int_equal(
+        send_hook(
+            (hook){.id = "msg_3", .body = hook_body("payment.refused", "refused", 1, 1000, NULL)}),
+        200);
+    assert_int_equal(
+        events("(kind = 4 AND attempt = 3) OR (kind = 2 AND attempt = 1 AND code = 'AC04')"), 2);
+    assert_int_equal(send_hook((hook){.id = "msg_4", .body = "{\"type\":\"account.updated\"}"}),
+                     200);
+    assert_int_equal(events("true"), 3);
+}
+
+// Only we can have made the key: the bank may speak of an attempt that this database has forgotten.
+static void test_webhook__attempt_that_is_not_known_here__recorded(void **state) {
+    (void)state;
+    start_webhook();
+    const hook hook_4 = {.body = hook_body("payment.settled", "settled", 4, 1000, NULL)};
+    assert_int_equal(send_hook(hook_4), 200);
+    assert_int_equal(events("kind = 3 AND attempt = 4"), 1);
+}
+
+static void test_webhook__forged_or_old__refused(void **state) {
+    (void)state;
+    start_webhook();
+    const char *good = hook_body("payment.settled", "settled", 1, 1000, NULL);
+    const char *other = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    assert_int_equal(send_hook((hook){.body = good, .secret = other}), 401);
+    assert_int_equal(send_hook((hook){.body = good, .skew_s = -400}), 401);
+    assert_int_equal(send_hook((hook){.body = good, .skew_s = 400}), 401);
+    assert_int_equal(send_hook((hook){.body = good, .path = "/webhooks/other"}), 404);
+    assert_int_equal(send_hook((hook){.body = "", .method = "GET"}), 405);
+    assert_int_equal(count_of("inbox"), 0);
+    assert_int_equal(atomic_load(&woken), 0);
+    assert_int_equal(send_hook((hook){.body = good}), 200);
+}
+
+// Whatever a verified message says is kept, and the bank has done its part.
+static void test_webhook__odd__recorded_raw_with_an_exception(void **state) {
+    (void)state;
+    start_webhook();
+    const struct {
+        const char *body, *reason;
+    } cases[] = {
+        {"{", "BAD_MESSAGE"},
+        {"[]", "BAD_MESSAGE"},
+        {hook_body("payment.settled", "refused", 1, 1000, NULL), "BAD_MESSAGE"},
+        {hook_body("payment.settled", "settled", 2000, 1000, NULL), "OTHER_KEY"},
+        {hook_body("payment.settled", "settled", 1, 1000, "nonsense"), "UNKNOWN_PAYMENT"},
+        {hook_body("payment.settled", "settled", 1, 1000, "8/01930000-0000-7000-8000-000000000001"),
+         "UNKNOWN_PAYMENT"},
+        {hook_body("payment.settled", "settled", 1, 1001, NULL), "OTHER_AMOUNT"},
+        {hook_body("payment.settled", "settled", 1, 999, NULL), "OTHER_AMOUNT"},
+        {hook_body("payment.returned", "returned", 1, 1001, NULL), "OTHER_AMOUNT"},
+        {hook_body("payment.reversed", "reversed", 1, 1000, NULL), "UNKNOWN_TYPE"},
+        {hook_body("Payment.Returned", "returned", 1, 1000, NULL), "UNKNOWN_TYPE"},
+        {hook_body("transfer.undone", "undone", 1, 1000, NULL), "UNKNOWN_TYPE"}, // names ours
+        {"{\"type\":\"payment.failed\"}", "UNKNOWN_TYPE"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *id = arena_printf(mem, "odd_%zu", i);
+        assert_int_equal(send_hook((hook){.id = id, .body = cases[i].body}), 200);
+        if (count_of(arena_printf(mem,
+                                  "inbox b JOIN inbox_exception x USING (book_id, inbox_id)"
+                                  " WHERE b.name = '%s' AND b.kind = 2 AND x.reason = '%s'",
+                                  id, cases[i].reason)) != 1) {
+            fail_msg("case %zu", i);
+        }
+    }
+    assert_int_equal(events("true"), 0);
+    assert_int_equal(count_of("payment_case WHERE kind = 'INBOX_FILE'"), 3);
+    assert_int_equal(count_of("payment_case WHERE kind = 'INBOX_LINE'"), 10);
+    assert_int_equal(count_of("payment_case WHERE code = 'UNKNOWN_TYPE' AND book_id = 7"), 3);
+    assert_int_equal(count_of("payment_case WHERE code = 'OTHER_AMOUNT' AND book_id = 7"), 3);
+    assert_int_equal(
+        count_of("inbox_exception WHERE compared LIKE '%amount 1001 INR, ours 1000 INR%'"), 2);
+    // Another content under an id that is known: what it says counts, whatever its id.
+    assert_int_equal(
+        send_hook((hook){.body = hook_body("payment.settled", "settled", 1, 1000, NULL)}), 200);
+    assert_int_equal(
+        send_hook((hook){.body = hook_body("payment.refused", "refused", 1, 1000, NULL)}), 200);
+    assert_int_equal(events("kind = 3"), 1);
+    assert_int_equal(events("kind = 2"), 1); // which holds the payout
+}
+
+static void apply_waiting(bool expected) {
+    err e = {0};
+    fixture_sql("UPDATE inbox SET received_at = received_at - interval '1 minute'", NULL, 0);
+    assert_int_equal(inbox_apply_waiting(box, RAIL_INSTANT, &e), expected);
+}
+
+static const char *answer_json(const char *status, const char *extra) {
+    char key[65], id[UUID_TEXT_LEN + 1];
+    attempt_key(payout_number(1), 1, key);
+    uuid_format(payout_number(1), id);
+    return arena_printf(mem,
+                        "{\"payment_id\":\"pay_9\",\"key\":\"%s\",\"status\":\"%s\","
+                        "\"amount\":1000,\"currency\":\"INR\",\"reference\":\"%d/%s\"%s}",
+                        key, status, BOOK, id, extra);
+}
+
+// Its id is that of the delivery, and says nothing of what moved.
+static void test_webhook__same_movement_delivered_again__counts_once__NO_DOUBLE(void **state) {
+    (void)state;
+    start_webhook();
+    const char *settled = hook_body("payment.settled", "settled", 1, 1000, NULL);
+    const char *returned = hook_body("payment.returned", "returned", 1, 1000, NULL);
+    assert_int_equal(send_hook((hook){.id = "evt_1", .body = settled}), 200);
+    assert_int_equal(send_hook((hook){.id = "evt_2", .body = returned}), 200);
+    assert_int_equal(send_hook((hook){.id = "evt_3", .body = returned}), 200);
+    assert_int_equal(events("kind = 4 AND amount = 1000"), 1);
+    // A settlement that is told after a return: only the bank knows whether it has paid once more.
+    assert_int_equal(send_hook((hook){.id = "evt_4", .body = settled}), 200);
+    assert_int_equal(events("kind = 3"), 1);
+    assert_int_equal(count_of("inbox WHERE state = 1"), 1);
+    script.status = 200;
+    script.body = answer_json("returned", "");
+    apply_waiting(true);
+    assert_int_equal(atomic_load(&gets), 1);
+    assert_int_equal(events("true"), 2);
+    assert_int_equal(count_of("inbox WHERE state <> 2"), 0);
+    assert_int_equal(count_of("payment_case"), 0);
+}
+
+static void test_webhook__settled_after_a_return__bank_shows_it_settled__a_case(void **state) {
+    (void)state;
+    start_webhook();
+    const char *settled = hook_body("payment.settled", "settled", 1, 1000, NULL);
+    assert_int_equal(send_hook((hook){.id = "evt_1", .body = settled}), 200);
+    assert_int_equal(
+        send_hook((hook){.id = "evt_2",
+                         .body = hook_body("payment.returned", "returned", 1, 1000, NULL)}),
+        200);
+    assert_int_equal(send_hook((hook){.id = "evt_3", .body = settled}), 200);
+    script.status = 200;
+    script.body = answer_json("settled", "");
+    apply_waiting(true);
+    assert_int_equal(events("true"), 2); // a person says whether it was paid once more
+    assert_int_equal(count_of("payment_case WHERE code = 'SETTLED_AGAIN' AND book_id = 7"), 1);
+}
+
+// Nobody can tell a second part from a second delivery: the bank says how much came back in all.
+static void test_webhook__further_return__the_total_is_asked_for(void **state) {
+    (void)state;
+    start_webhook();
+    const char *part = hook_body("payment.returned", "returned", 1, 400, NULL);
+    assert_int_equal(send_hook((hook){.id = "evt_1", .body = part}), 200);
+    assert_int_equal(send_hook((hook){.id = "evt_2", .body = part}), 200); // it again
+    script.drop = true;
+    apply_waiting(false); // the bank is away
+    assert_int_equal(count_of("inbox WHERE name = 'evt_2' AND state = 1"), 1);
+    script.drop = false;
+    script.status = 200;
+    script.body = answer_json("settled", "");
+    apply_waiting(false); // its answer does not have the first one yet
+    script.body = answer_json("returned", ",\"returned_amount\":400");
+    apply_waiting(true);
+    assert_int_equal(events("kind = 4"), 1);
+    // A real second part, of the same amount.
+    assert_int_equal(send_hook((hook){.id = "evt_3", .body = part}), 200);
+    script.body = answer_json("returned", ",\"returned_amount\":800");
+    apply_waiting(true);
+    assert_int_equal(events("kind = 4 AND amount = 400"), 2);
+    assert_int_equal(count_of("inbox WHERE state <> 2"), 0);
+}
+
+static void test_webhook__part_of_it_returned__an_event_of_its_amount(void **state) {
+    (void)state;
+    start_webhook();
+    assert_int_equal(
+        send_hook(
+            (hook){.id = "a", .body = hook_body("payment.returned", "returned", 1, 400, NULL)}),
+        200);
+    assert_int_equal(
+        send_hook(
+            (hook){.id = "b", .body = hook_body("payment.returned", "returned", 1, 600, NULL)}),
+        200);
+    script.status = 200;
+    script.body = answer_json("returned", "");
+    apply_waiting(true);
+    assert_int_equal(events("kind = 4 AND currency = 'INR' AND amount IN (400, 600)"), 2);
+    assert_int_equal(count_of("payment_case"), 0);
+}
+
+static void test_webhook__database_fails__recorded_and_applied_later(void **state) {
+    (void)state;
+    start_webhook();
+    const char *body = hook_body("payment.settled", "settled", 1, 1000, NULL);
+    atomic_store(&rail_fixture_events_fail, true);
+    assert_int_equal(send_hook((hook){.body = body}), 200); // it is recorded
+    for (int i = 0; i < 500 && count_of("inbox WHERE state = 1 AND tries = 1") == 0; i++) {
+        rail_fixture_nap_ms(20);
+    }
+    assert_int_equal(events("true"), 0);
+    assert_int_equal(atomic_load(&woken), 0);
+    atomic_store(&rail_fixture_events_fail, false);
+    fixture_sql("UPDATE inbox SET received_at = received_at - interval '1 minute'", NULL, 0);
+    err e = {0};
+    assert_true(inbox_apply_waiting(box, RAIL_INSTANT, &e));
+    assert_int_equal(events("true"), 1);
+    assert_int_equal(atomic_load(&woken), 1);
+    fixture_sql("ALTER TABLE inbox RENAME TO inbox_away", NULL, 0);
+    assert_int_equal(send_hook((hook){.id = "late", .body = body}), 503);
+    fixture_sql("ALTER TABLE inbox_away RENAME TO inbox", NULL, 0);
+    assert_int_equal(send_hook((hook){.id = "late", .body = body}), 200);
+}
+
+// --- Asking again ----------------------------------------------------------------------------------------------------
+
+static void settled_payout(uint32_t n, int64_t age_s) {
+    char sql[600], id[UUID_TEXT_LEN + 1], old[UUID_TEXT_LEN + 1];
+    uuid made = payout_number(n);
+    const uint64_t ms = (uint64_t)(clock_wall_us(clock_system()) / 1000 - age_s * 1000);
+    for (size_t i = 0; i < 6; i++) {
+        made.b[i] = (uint8_t)(ms >> (40 - 8 * i));
+    }
+    uuid_format(made, id);
+    uuid_format(payout_number(n), old);
+    rail_fixture_payout(BOOK, payout_number(n), RAIL_INSTANT, 1000, "INR", 1);
+    snprintf(sql, sizeof sql,
+             "INSERT INTO merchant_book VALUES ('m', 7) ON CONFLICT DO NOTHING;"
+             "UPDATE payout SET payout_id = '%s' WHERE payout_id = '%s';"
+             "UPDATE saga SET payout_id = '%s', state = 6 WHERE payout_id = '%s'",
+             id, old, id, old);
+    fixture_sql(sql, NULL, 0);
+}
+
+static const char *returned_json(uint32_t n, const char *extra) {
+    char key[65], id[UUID_TEXT_LEN + 1];
+    attempt_key(payout_number(n), 1, key);
+    uuid_format(payout_number(n), id);
+    return arena_printf(mem,
+                        "{\"payment_id\":\"pay_1\",\"key\":\"%s\",\"status\":\"returned\","
+                        "\"code\":\"AC06\",\"amount\":1000,\"currency\":\"INR\","
+                        "\"reference\":\"%d/%s\"%s}",
+                        key, BOOK, id, extra);
+}
+
+static void sweep_ok(void) {
+    err e = {0};
+    if (!instant_sweep(instant->self, &e)) {
+        fail_msg("%s %s", e.message, e.detail);
+    }
+}
+
+// The bank has given up telling of it: only our question finds out.
+static void test_sweep__return_that_was_never_told__found_by_asking(void **state) {
+    (void)state;
+    settled_payout(1, 60);
+    settled_payout(2, 0); // too young to be asked for
+    script.status = 200;
+    script.body = returned_json(1, ",\"returned_amount\":400");
+    sweep_ok();
+    assert_int_equal(atomic_load(&gets), 1);
+    assert_int_equal(events("kind = 4 AND amount = 400 AND attempt = 1 AND code = 'AC06'"), 1);
+    assert_int_equal(count_of("inbox WHERE kind = 3 AND state = 2"), 1);
+    sweep_ok();
+    assert_int_equal(atomic_load(&gets), 1); // each is asked once at each age
+    fixture_sql("DELETE FROM inbox_sweep", NULL, 0);
+    sweep_ok();
+    assert_int_equal(atomic_load(&gets), 2);
+    assert_int_equal(events("kind = 4"), 1);
+    fixture_sql("DELETE FROM inbox_sweep", NULL, 0);
+    script.body = returned_json(1, "");
+    sweep_ok();
+    assert_int_equal(events("kind = 4 AND amount = 600"), 1);
+    assert_int_equal(events("kind = 4"), 2);
+}
+
+// The message comes after all: it tells what is known already.
+static void test_sweep__message_comes_later__counted_once(void **state) {
+    (void)state;
+    start_webhook();
+    script.status = 200;
+    settled_payout(3, 60);
+    script.body = returned_json(3, "");
+    sweep_ok();
+    assert_int_equal(events("kind = 4 AND amount = 1000"), 1);
+    char id[UUID_TEXT_LEN + 1];
+    uuid_format(payout_number(3), id);
+    const char *body = arena_printf(mem,
+                                    "{\"type\":\"payment.returned\",\"timestamp\":"
+                                    "\"2026-11-21T09:00:00Z\",\"data\":%s}",
+                                    returned_json(3, ""));
+    assert_int_equal(send_hook((hook){.id = "late", .body = body}), 200);
+    assert_int_equal(events("kind = 4"), 1);
+    assert_int_equal(count_of("inbox WHERE kind = 2 AND state = 2 AND events = 0"), 1);
+}
+
+// The bank has told us 400 because we asked, and then tells of another 300.
+static void test_sweep__message_of_another_part_comes_later__counted(void **state) {
+    (void)state;
+    start_webhook();
+    settled_payout(3, 60);
+    script.status = 200;
+    script.body = returned_json(3, ",\"returned_amount\":400");
+    sweep_ok();
+    assert_int_equal(events("kind = 4 AND amount = 400"), 1);
+    char key[65], id[UUID_TEXT_LEN + 1];
+    attempt_key(payout_number(3), 1, key);
+    uuid_format(payout_number(3), id);
+    const char *body = arena_printf(
+        mem,
+        "{\"type\":\"payment.returned\",\"timestamp\":\"2026-11-21T09:00:00Z\",\"data\":{"
+        "\"payment_id\":\"pay_1\",\"key\":\"%s\",\"status\":\"returned\",\"amount\":300,"
+        "\"currency\":\"INR\",\"reference\":\"%d/%s\"}}",
+        key, BOOK, id);
+    assert_int_equal(send_hook((hook){.id = "evt_1", .body = body}), 200);
+    script.body = returned_json(3, ",\"returned_amount\":700");
+    apply_waiting(true);
+    assert_int_equal(events("kind = 4 AND amount = 300"), 1);
+    assert_int_equal(events("kind = 4"), 2);
+}
+
+// An answer that we do not expect is the bank's word, too.
+static void test_sweep__answer_contradicts__heard(void **state) {
+    (void)state;
+    settled_payout(1, 60);
+    script.status = 200;
+    script.body = answer_json("refused", "");
+    sweep_ok();
+    assert_int_equal(events("kind = 2 AND source = 1"), 1); // which holds it
+    fixture_sql("DELETE FROM inbox_sweep", NULL, 0);
+    script.body = answer_json("settled", ",\"amount\":900");
+    sweep_ok(); // a member twice is no answer at all
+    assert_int_equal(count_of("inbox WHERE kind = 3 AND state = 3"), 1);
+    fixture_sql("DELETE FROM inbox_sweep", NULL, 0);
+    script.body = answer_json("accepted", "");
+    sweep_ok();
+    assert_int_equal(count_of("inbox_exception WHERE reason = 'NOT_SETTLED'"), 1);
+    fixture_sql("DELETE FROM inbox_sweep", NULL, 0);
+    script.body = answer_json("settled", "");
+    sweep_ok();
+    assert_int_equal(count_of("inbox WHERE kind = 3"), 3); // this one we have known
+}
+
+static void test_sweep__bank_is_away__asked_later(void **state) {
+    (void)state;
+    settled_payout(1, 60);
+    script.drop = true;
+    err e = {0};
+    assert_false(instant_sweep(instant->self, &e));
+    assert_string_equal(e.reason, "RAIL_UNREACHABLE");
+    assert_int_equal(count_of("inbox_sweep WHERE pass = 0"), 0);
+    script.drop = false;
+    script.status = 200;
+    script.body = returned_json(1, "");
+    sweep_ok();
+    assert_int_equal(events("kind = 4 AND amount = 1000"), 1);
+}
+
+#define TEST(name)                                                                                 \
+    cmocka_unit_test_setup_teardown(name, instant_world_setup, instant_world_teardown)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_webhook__signed__recorded_once_with_its_attempt),
+        TEST(test_webhook__attempt_that_is_not_known_here__recorded),
+        TEST(test_webhook__forged_or_old__refused),
+        TEST(test_webhook__odd__recorded_raw_with_an_exception),
+        TEST(test_webhook__same_movement_delivered_again__counts_once__NO_DOUBLE),
+        TEST(test_webhook__settled_after_a_return__bank_shows_it_settled__a_case),
+        TEST(test_webhook__further_return__the_total_is_asked_for),
+        TEST(test_sweep__message_of_another_part_comes_later__counted),
+        TEST(test_sweep__answer_contradicts__heard),
+        TEST(test_webhook__part_of_it_returned__an_event_of_its_amount),
+        TEST(test_webhook__database_fails__recorded_and_applied_later),
+        TEST(test_sweep__return_that_was_never_told__found_by_asking),
+        TEST(test_sweep__message_comes_later__counted_once),
+        TEST(test_sweep__bank_is_away__asked_later),
+    };
+    return cmocka_run_group_tests(tests, instant_world_begin, instant_world_end);
+}
