@@ -13,6 +13,7 @@
 #include "guard/guard.h"
 #include "jobs/deadlines.h"
 #include "jobs/sums.h"
+#include "maintain/maintain.h"
 #include "pools.h"
 #include "rails/rails_settings.h"
 #include "receivables/receivables.h"
@@ -54,6 +55,7 @@ typedef struct settings {
     size_t n_named;
     deadlines_settings deadlines;
     int64_t sums_every_ms;
+    maintain_settings retention;
 } settings;
 
 #define ROW(n, type, field, def, lo, hi, help)                                                     \
@@ -97,6 +99,13 @@ static const config_setting SETTINGS[] = {
     ROW("sums.every_ms", CONFIG_INT, sums_every_ms, "600000", 50, 86400000, "how often payouts that came two days ago are added to the kept sums of their merchants"),
     ROW("rail.ach", CONFIG_STRING, of_ach, "ach", 0, 0, "name of the connection of payouts that name the rail ACH and no connection"),
     ROW("rail.instant", CONFIG_STRING, of_instant, "instant", 0, 0, "the same for the instant rail"),
+    ROW("retention.dir", CONFIG_PATH, retention.dir, "", 0, 0, "folder for the archives of `payments-svc maintain`; on a disk of its own, and backed up"),
+    ROW("retention.payouts_days", CONFIG_INT, retention.payouts_days, "2557", 180, 36500, "how long payouts are kept that are at their end, with their step logs and events, and the keys of their requests; then maintain archives them"),
+    ROW("retention.step_log_days", CONFIG_INT, retention.step_log_days, "2557", 180, 36500, "how long the step logs of payouts that are at their end are kept, if that is shorter"),
+    ROW("retention.deposits_days", CONFIG_INT, retention.deposits_days, "2557", 180, 36500, "how long deposits are kept that are credited or refused"),
+    ROW("retention.submissions_days", CONFIG_INT, retention.submissions_days, "2557", 180, 36500, "how long files to banks are kept, and at least as long as a payout that is in them"),
+    ROW("retention.inbox_days", CONFIG_INT, retention.inbox_days, "2557", 180, 36500, "how long files and messages of banks are kept that are applied or dismissed, with their exceptions"),
+    ROW("retention.cases_days", CONFIG_INT, retention.cases_days, "2557", 180, 36500, "how long cases are kept after they are resolved, and the history of pauses"),
     ROW("ach.enabled", CONFIG_BOOL, ach.enabled, "false", 0, 0, "switches the ACH rail on"),
     ROW("ach.host", CONFIG_STRING, ach.host, "127.0.0.1", 0, 0, "SFTP server of the bank"),
     ROW("ach.port", CONFIG_INT, ach.port, "22", 1, 65535, "its port"),
@@ -404,6 +413,12 @@ static const config_named NAMED = {
     .kind_offset = offsetof(named_connection, scheme),
 };
 
+static int run_maintain(void *self, int n_words, char **words) {
+    const program *p = self;
+    return maintain_main(&p->settings.retention, p->settings.common.migrate_conninfo, n_words,
+                         words);
+}
+
 int main(int argc, char **argv) {
     static program p = {.engine_lock = PTHREAD_RWLOCK_INITIALIZER};
     const config_table table = {.env_prefix = "PAYMENTS",
@@ -421,6 +436,8 @@ int main(int argc, char **argv) {
         .quiesce = quiesce,
         .stop = stop,
         .error_domain = "payments.disburse",
+        .command = {"maintain", "archive what is finished and kept no longer, and remove it",
+                    MAINTAIN_HELP, run_maintain},
         .self = &p,
     };
     return daemon_main(&d, argc, argv);

@@ -155,7 +155,8 @@ def test_two_readers_agree_while_writers_write(book):
 LEDGER_APPEND_ONLY = ["book", "transfer", "posting", "transfer_metadata", "account_metadata", "burned_transfer", "tree_node",
                       "tree_head"]
 PAYMENTS_APPEND_ONLY = ["merchant_book", "merchant", "idempotency", "recipient", "payout", "step_log", "rail_event",
-                        "inbound_file", "submission_item", "submission_upload", "submission_directory", "inbox_version", "case_note", "pause_log"]
+                        "inbound_file", "submission_item", "submission_upload", "submission_directory", "inbox_version", "case_note", "pause_log",
+                        "archive", "payout_archived"]
 LEDGER_MUTABLE = {"account": ["book_id", "account_id", "code", "flags", "currency", "user_data_128", "timestamp_us",
                               "lowest_balance", "effective_us", "external_reference", "metadata"],
                   "book_head": ["book_id"]}
@@ -170,10 +171,12 @@ PAYMENTS_MUTABLE = {"saga": ["book_id", "payout_id", "rail"],
                     "payment_case": ["book_id", "case_id", "kind", "subject_type", "subject_id", "merchant_id", "opened_at"],
                     "job": ["book_id", "name"],
                     "timeline": ["book_id"],
+                    "payout_sum": ["book_id", "merchant_id", "rail", "currency", "state"], "payout_sum_upto": ["book_id"],
                     "inbox_exception": ["book_id", "inbox_id", "version", "line", "reason", "reason_text", "compared", "raw_sealed",
                                         "about_book_id", "payout_id", "amount", "currency", "at"]}
-# A lease is given back: its row goes; what was done under it stands in step_log. A pause ends: its history stands in pause_log.
-PAYMENTS_TEMPORARY = {"saga_lease", "pause"}
+# A lease is given back: its row goes; what was done under it stands in step_log. A pause ends: its history stands in pause_log. What the
+# sums of payouts keep apart is taken in.
+PAYMENTS_TEMPORARY = {"saga_lease", "pause", "payout_apart"}
 TABLES = ([("ledger_service", 0, table) for table in LEDGER_APPEND_ONLY]
           + [("payments_service", 1, table) for table in PAYMENTS_APPEND_ONLY])
 COLUMNS = [(role, which, table, column)

@@ -30,3 +30,29 @@ CREATE TABLE payout_apart (
 GRANT SELECT, INSERT, UPDATE (n, total) ON payout_sum TO payments_service;
 GRANT SELECT, INSERT, UPDATE (upto) ON payout_sum_upto TO payments_service;
 GRANT SELECT, INSERT, UPDATE (counted_as), DELETE ON payout_apart TO payments_service;
+
+-- What was taken out of these tables, and into which file (room maintain). Written with the removal, in one transaction: a file without a
+-- row here was left by a run that was interrupted, and its rows are in the tables still.
+CREATE TABLE archive (
+    book_id    bigint NOT NULL,
+    archive_id uuid NOT NULL,
+    kind       text NOT NULL, -- payouts, step_log …
+    file       text NOT NULL, -- without its folder
+    n_rows     bigint NOT NULL CHECK (n_rows > 0),
+    sha256     bytea NOT NULL CHECK (octet_length(sha256) = 32), -- of the file
+    before     timestamptz NOT NULL, -- rows of a time before this were taken
+    at         timestamptz NOT NULL,
+    PRIMARY KEY (book_id, archive_id)
+);
+
+-- What payouts that are archived have left on the bank's account, so that the proof of a book adds up without them.
+CREATE TABLE payout_archived (
+    book_id  bigint NOT NULL,
+    rail     smallint NOT NULL,
+    currency text NOT NULL,
+    n        bigint NOT NULL,  -- payouts
+    at_bank  numeric NOT NULL, -- minor units that the bank has paid, less what came back
+    PRIMARY KEY (book_id, rail, currency)
+);
+
+GRANT SELECT ON archive, payout_archived TO payments_service;

@@ -46,5 +46,8 @@ typedef struct recon_window {
 void recon_add_row(recon_window *w, const ledger_row *row);
 // The sum of a rail (or RECON_BANK, RECON_RECEIVABLE) and currency; made when it is not there, NULL when there are too many.
 struct recon_sum *recon_sum_of(recon_progress *p, int rail, const char *currency_code);
+// Payouts that are archived: the bank's account bears so much for them, and their transit account nothing. False: too large.
+bool recon_add_archived(recon_progress *p, int rail, const char *currency_code,
+                        int64_t at_bank) WARN_UNUSED;
 
 #endif

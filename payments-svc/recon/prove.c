@@ -332,11 +332,34 @@ static bool judge(prover *p) {
 
 // --- Accounts --------------------------------------------------------------------------------------------------------
 
+// The accounts of what was archived are compared, too.
+static bool add_archived(db_conn *c, arena *a, void *arg, err *e) {
+    prover *p = arg;
+    db_rows *rows = NULL;
+    db_params *params = db_params_create(a);
+    db_i64(params, p->job->book_id);
+    if (!db_exec(c, recon_stmt(RECON_SQL_ARCHIVED), params, a, &rows, NULL, e)) {
+        return false;
+    }
+    p->w.progress->n_sums = 0; // of a try before
+    for (size_t i = 0; i < db_count(rows); i++) {
+        char code_text[4] = "";
+        const str code = db_get_str(rows, i, 1);
+        memcpy(code_text, code.ptr, code.len < sizeof code_text ? code.len : sizeof code_text - 1);
+        if (!recon_add_archived(p->w.progress, db_get_i16(rows, i, 0), code_text,
+                                db_get_i64(rows, i, 2))) {
+            return too_large(e);
+        }
+    }
+    return true;
+}
+
 static bool begin(prover *p) {
     ledger_account any = {.id = account_bank(p->job->book_id, STR("USD"))};
     return p->w.progress->sequence > 0 ||
-           ledger_balances_as_of(p->job->ledger, p->job->book_id, &any, 1, 0,
-                                 &p->w.progress->sequence, soon(p->job), p->a, p->e);
+           (db_read(p->job->pool, soon(p->job), p->a, add_archived, p, p->e) &&
+            ledger_balances_as_of(p->job->ledger, p->job->book_id, &any, 1, 0,
+                                  &p->w.progress->sequence, soon(p->job), p->a, p->e));
 }
 
 // Nil for what merchants owe.

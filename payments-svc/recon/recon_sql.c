@@ -26,6 +26,10 @@ static const db_stmt STATEMENTS[RECON_SQL_COUNT] = {
          "LEFT JOIN LATERAL (SELECT step, outlook, moving FROM step_log "
          "WHERE book_id = $1 AND payout_id = w.id AND seq > s.log_seq AND kind = 1 "
          "ORDER BY seq DESC LIMIT 1) AS i ON true"},
+    // Payouts that `maintain` has archived are not there to be added up; what the bank's account bears for them is.
+    [RECON_SQL_ARCHIVED] = {"recon_archived",
+                            "SELECT rail, currency, at_bank::int8 FROM payout_archived "
+                            "WHERE book_id = $1"},
 };
 
 const db_stmt *recon_stmt(recon_sql which) {

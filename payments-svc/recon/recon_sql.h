@@ -4,7 +4,12 @@
 
 #include "db/db.h"
 
-typedef enum recon_sql { RECON_SQL_PAGE, RECON_SQL_SAGAS, RECON_SQL_COUNT } recon_sql;
+typedef enum recon_sql {
+    RECON_SQL_PAGE,
+    RECON_SQL_SAGAS,
+    RECON_SQL_ARCHIVED,
+    RECON_SQL_COUNT
+} recon_sql;
 
 const db_stmt *recon_stmt(recon_sql which);
 

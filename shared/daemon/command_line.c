@@ -62,16 +62,46 @@ bool command_line_parse(int argc, char **argv, command_line *out, err *e) {
     return true;
 }
 
+bool command_line_own(int argc, char **argv, const char **config_file, int *n_words, bool *help,
+                      err *e) {
+    command_line line = {.command = COMMAND_RUN};
+    *n_words = 0;
+    *help = false;
+    for (int i = 2; i < argc; i++) {
+        if (strcmp(argv[i], "--help") == 0) {
+            *help = true;
+        } else if (strcmp(argv[i], "--config") == 0) {
+            if (!set_config_file(&line, i + 1 < argc ? argv[++i] : NULL, e)) {
+                return false;
+            }
+        } else if (strncmp(argv[i], "--config=", strlen("--config=")) == 0) {
+            if (!set_config_file(&line, argv[i] + strlen("--config="), e)) {
+                return false;
+            }
+        } else {
+            argv[2 + (*n_words)++] = argv[i]; // never ahead of i
+        }
+    }
+    *config_file = line.config_file;
+    return true;
+}
+
 void command_line_print_help(const daemon_program *p, FILE *out) {
+    char own[200] = "";
+    if (p->command.word != NULL) {
+        (void)snprintf(own, sizeof(own), "  %s %-7s --config FILE   %s\n", p->name, p->command.word,
+                       p->command.summary);
+    }
     fprintf(out,
             "%s: %s\n\n"
             "  %s --config FILE            run until SIGTERM, SIGINT or SIGHUP\n"
             "  %s migrate --config FILE    bring the database's schema up to date, and end\n"
+            "%s"
             "  %s --print-config           print the settings as they are read now, as a file\n"
             "  %s --print-config-markdown  print the documentation of the settings\n"
             "  %s --help | --version\n\n"
             "Exit code: 0 stopped as asked, 1 could not start, 2 wrong command line or setting.\n"
             "Settings, each from its default, then the file, then the environment:\n\n",
-            p->name, p->summary, p->name, p->name, p->name, p->name, p->name);
+            p->name, p->summary, p->name, p->name, own, p->name, p->name, p->name);
     config_print_help(p->config, out);
 }

@@ -297,8 +297,30 @@ static int refuse(const daemon_program *p, const err *e) {
 // needed stays with it: the ledger's resident memory was two thirds more, and nothing was faster.
 enum { MALLOC_ARENAS = 2 };
 
+static int run_own(const daemon_program *p, int argc, char **argv) {
+    const char *config_file = NULL;
+    int n_words = 0;
+    bool help = false;
+    err e;
+    if (!command_line_own(argc, argv, &config_file, &n_words, &help, &e)) {
+        return refuse(p, &e);
+    }
+    if (help) {
+        printf("%s", p->command.help);
+        return EXIT_STOPPED;
+    }
+    if (!config_load(p->config, config_file, p->settings, &e)) {
+        return refuse(p, &e);
+    }
+    log_init(p->name, LOG_INFO);
+    return p->command.run(p->self, n_words, argv + 2);
+}
+
 int daemon_main(const daemon_program *p, int argc, char **argv) {
     (void)mallopt(M_ARENA_MAX, MALLOC_ARENAS);
+    if (argc > 1 && p->command.word != NULL && strcmp(argv[1], p->command.word) == 0) {
+        return run_own(p, argc, argv);
+    }
     command_line line;
     log_level level = LOG_INFO;
     err e;

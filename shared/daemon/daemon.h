@@ -79,6 +79,15 @@ typedef struct daemon_common {
         DAEMON_ROW(T, "log.level", CONFIG_STRING, log_level, "info", 0, 0,                         \
                    "debug, info, warn or error")
 
+// A command of the program's own, such as `maintain`. Words behind it are its own business, but for --config and --help.
+typedef struct daemon_own_command {
+    const char *word;    // NULL: there is none
+    const char *summary; // for --help
+    const char *help;    // what `WORD --help` prints
+    // After the settings are read and the log is there; no connection is made for it. The exit code of the process.
+    int (*run)(void *self, int n_words, char **words);
+} daemon_own_command;
+
 typedef struct daemon_program {
     const char *name;    // "ledger-svc"
     const char *summary; // one line for --help
@@ -98,12 +107,13 @@ typedef struct daemon_program {
     void (*stop)(void *self);
     const char *error_domain;
     const char
-        *db_session_options; // of the pool that start is given: db_pool_options.session_options
+        *db_session_options;    // of the pool that start is given: db_pool_options.session_options
+    daemon_own_command command; // all zero: none
     void *self;
 } daemon_program;
 
 // The whole life of a service process: parses argv (--config FILE, --print-config, --print-config-markdown,
-// --help, --version, and the command `migrate`), blocks SIGTERM/SIGINT/SIGHUP, starts, waits for the signal,
+// --help, --version, the command `migrate`, and the program's own), blocks SIGTERM/SIGINT/SIGHUP, starts, waits for the signal,
 // drains, stops. Exit codes: 0 stopped as asked, 1 could not start, 2 wrong command line or setting.
 int daemon_main(const daemon_program *p, int argc, char **argv);
 

@@ -24,6 +24,9 @@ typedef struct command_line {
 
 // Reads argv. False with *e set when it has something that we do not know.
 bool command_line_parse(int argc, char **argv, command_line *out, err *e) WARN_UNUSED;
+// The words behind a program's own command: takes --config FILE out of them. *help: --help is among them. False with *e set.
+bool command_line_own(int argc, char **argv, const char **config_file, int *n_words, bool *help,
+                      err *e) WARN_UNUSED;
 void command_line_print_help(const daemon_program *p, FILE *out);
 
 // The file that tells the world that the service is ready. Zeroed: there is none.

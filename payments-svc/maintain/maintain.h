@@ -1,0 +1,20 @@
+// `payments-svc maintain`: what is finished for longer than it is kept goes into files, and out of the tables. Runs as the owner of the
+// tables, as `migrate` does; the services may run meanwhile.
+#ifndef MAINTAIN_MAINTAIN_H
+#define MAINTAIN_MAINTAIN_H
+
+#include <stdint.h>
+
+typedef struct maintain_settings {
+    const char *dir; // of the files
+    int64_t payouts_days, step_log_days, deposits_days, submissions_days, inbox_days, cases_days;
+} maintain_settings;
+
+extern const char MAINTAIN_HELP[];
+
+// words: what stands on the command line behind `maintain`, without --config. conninfo: the owner's. Prints what it does.
+// The exit code: 0 done, 1 failed, 2 wrong use.
+int maintain_main(const maintain_settings *settings, const char *conninfo, int n_words,
+                  char **words);
+
+#endif
