@@ -14,6 +14,7 @@
 #include "jobs/deadlines.h"
 #include "jobs/sums.h"
 #include "maintain/maintain.h"
+#include "maintain/partitions.h"
 #include "pools.h"
 #include "rails/rails_settings.h"
 #include "receivables/receivables.h"
@@ -419,6 +420,11 @@ static int run_maintain(void *self, int n_words, char **words) {
                          words);
 }
 
+static bool migrated(void *self, const char *conninfo, err *e) {
+    (void)self;
+    return partitions_keep(conninfo, e);
+}
+
 int main(int argc, char **argv) {
     static program p = {.engine_lock = PTHREAD_RWLOCK_INITIALIZER};
     const config_table table = {.env_prefix = "PAYMENTS",
@@ -438,6 +444,7 @@ int main(int argc, char **argv) {
         .error_domain = "payments.disburse",
         .command = {"maintain", "archive what is finished and kept no longer, and remove it",
                     MAINTAIN_HELP, run_maintain},
+        .migrated = migrated,
         .self = &p,
     };
     return daemon_main(&d, argc, argv);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/log.h"
 #include "base/metrics.h"
 #include "cases/kinds.h"
 #include "domain/machine.h"
@@ -26,7 +27,7 @@ struct gauges {
     size_t n_held;
     named_gauge kinds[KINDS_MAX];
     size_t n_kinds;
-    metric *other_cases, *oldest_case;
+    metric *other_cases, *oldest_case, *partitions;
     metric *inbox_open[INBOX_KINDS], *inbox_oldest[INBOX_KINDS];
 };
 
@@ -84,6 +85,8 @@ gauges *gauges_create(void) {
         g->inbox_oldest[i] = gauge_of("payments_inbox_oldest_seconds",
                                       "age of the oldest of it; 0: none", "what=", WAITS[i], NULL);
     }
+    g->partitions = metric_gauge("payments_partitions_missed", "",
+                                 "tables with rows of a month that has no partition: run maintain");
     g->oldest_case = metric_gauge("payments_cases_oldest_seconds", "",
                                   "age of the oldest case that needs a person; 0: none");
     return g;
@@ -243,6 +246,20 @@ static bool read_inbox(gauges *g, db_conn *c, int64_t now_us, arena *a, err *e) 
     return true;
 }
 
+// Rows of a month that has no partition: `maintain` was not run for months.
+static bool read_partitions(gauges *g, db_conn *c, arena *a, err *e) {
+    db_rows *rows = NULL;
+    if (!db_exec(c, jobs_sql(JOBS_SQL_PARTITIONS_MISSED), db_params_create(a), a, &rows, NULL, e)) {
+        return false;
+    }
+    const int64_t n = db_get_i64(rows, 0, 0);
+    if (n > 0 && metric_value(g->partitions) == 0) {
+        log_warn("jobs.partition_missing", F_INT("tables", n));
+    }
+    metric_set(g->partitions, n);
+    return true;
+}
+
 bool gauges_read(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {
     const deadlines *d = arg;
     int64_t *books = NULL;
@@ -251,5 +268,6 @@ bool gauges_read(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {
            books_list(c, BOOKS_OF_MERCHANTS, &books, &n_books, a, e) &&
            read_steps(d, c, books, n_books, now_us, a, e) && read_unheard(d, c, now_us, a, e) &&
            read_held(d->gauges, c, books, n_books, a, e) &&
-           read_cases(d->gauges, c, now_us, a, e) && read_inbox(d->gauges, c, now_us, a, e);
+           read_cases(d->gauges, c, now_us, a, e) &&
+           read_inbox(d->gauges, c, now_us, a, e) && read_partitions(d->gauges, c, a, e);
 }

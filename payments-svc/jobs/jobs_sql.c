@@ -143,6 +143,11 @@ static const db_stmt STATEMENTS[JOBS_SQL_COUNT] = {
          "SELECT 1, count(*), min(received_at) FROM inbox WHERE state = 1 "
          "UNION ALL SELECT 2, count(*), min(received_at) FROM inbox WHERE state = 3 "
          "UNION ALL SELECT 3, count(*), min(at) FROM inbox_exception WHERE state = 1"},
+    // Default partitions that hold something. Their size says it without a look at a row.
+    [JOBS_SQL_PARTITIONS_MISSED] =
+        {"jobs_partitions_missed",
+         "SELECT count(*) FROM pg_class WHERE relname IN ('step_log_other', 'rail_event_other') "
+         "AND relispartition AND pg_relation_size(oid) > 0"},
     // For each book that has payouts behind its sums and before $2: where the sums end, and where the next piece ends.
     [JOBS_SQL_SUMS_NEXT] =
         {"jobs_sums_next",

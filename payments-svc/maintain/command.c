@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "maintain/maintain_internal.h"
+#include "maintain/partitions.h"
 
 enum {
     EXIT_DONE = 0,
@@ -168,7 +169,8 @@ int maintain_main(const maintain_settings *s, const char *conninfo, int n_words,
     err e = {0};
     db_pool *pool = db_pool_create(&o, &e);
     bool good = true;
-    const bool ok = pool != NULL && act(pool, s, m, archive, &good, &e);
+    const bool ok = pool != NULL && (m != MODE_RETAIN || partitions_keep(conninfo, &e)) &&
+                    act(pool, s, m, archive, &good, &e);
     if (pool != NULL) {
         db_pool_destroy(pool);
     }

@@ -281,7 +281,8 @@ static int migrate(const daemon_program *p) {
         return EXIT_WRONG_USE;
     }
     err e;
-    if (!db_migrate(c->migrate_conninfo, c->migrate_dir, &e)) {
+    if (!db_migrate(c->migrate_conninfo, c->migrate_dir, &e) ||
+        (p->migrated != NULL && !p->migrated(p->self, c->migrate_conninfo, &e))) {
         log_err(LOG_ERROR, "daemon.migrate_failed", &e);
         return EXIT_NOT_STARTED;
     }
