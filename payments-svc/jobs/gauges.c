@@ -268,6 +268,6 @@ bool gauges_read(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {
            books_list(c, BOOKS_OF_MERCHANTS, &books, &n_books, a, e) &&
            read_steps(d, c, books, n_books, now_us, a, e) && read_unheard(d, c, now_us, a, e) &&
            read_held(d->gauges, c, books, n_books, a, e) &&
-           read_cases(d->gauges, c, now_us, a, e) &&
-           read_inbox(d->gauges, c, now_us, a, e) && read_partitions(d->gauges, c, a, e);
+           read_cases(d->gauges, c, now_us, a, e) && read_inbox(d->gauges, c, now_us, a, e) &&
+           read_partitions(d->gauges, c, a, e);
 }

@@ -26,7 +26,7 @@ const maintain_kind MAINTAIN_KINDS[] = {
      DAYS(step_log_days),
      {{"step_log", MAINTAIN_SQL_READ_STEP_LOG, MAINTAIN_SQL_DROP_STEP_LOG}}},
     {"deposits",
-     "deposits that are credited or refused",
+     "deposits that are credited, refused or taken back",
      MAINTAIN_SQL_PICK_DEPOSITS,
      true,
      NIL,

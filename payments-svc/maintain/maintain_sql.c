@@ -40,7 +40,7 @@ static const db_stmt STATEMENTS[MAINTAIN_SQL_COUNT] = {
         {"maintain_pick_deposits",
          "SELECT t.deposit_id::text FROM deposit AS t WHERE t.book_id = $1 "
          "AND t.deposit_id > $3::text::uuid AND t.created_at < $2::text::timestamptz "
-         "AND t.state IN (2, 3) ORDER BY t.deposit_id" PAGE},
+         "AND t.state IN (2, 3, 5) ORDER BY t.deposit_id" PAGE},
     // A key lives as long as what it made; that of a recipient as long as the payouts.
     [MAINTAIN_SQL_PICK_KEYS] =
         {"maintain_pick_keys",

@@ -22,7 +22,7 @@ struct recon_sum *recon_sum_of(recon_progress *p, int rail, const char *currency
 
 bool recon_add_archived(recon_progress *p, int rail, const char *currency_code, int64_t at_bank) {
     const struct recon_sum *transit = recon_sum_of(p, rail, currency_code);
-    struct recon_sum *bank = recon_sum_of(p, 0, currency_code);
+    struct recon_sum *bank = recon_sum_of(p, RECON_BANK, currency_code);
     return transit != NULL && bank != NULL && ck_add_i64(bank->posted, at_bank, &bank->posted);
 }
 
