@@ -87,6 +87,39 @@ def test_NO_LOSS_a_table_becomes_the_first_partition_while_the_services_work(new
     assert [entry.step for entry in timeline.entries][:1] and timeline.payout.state == SETTLED
 
 
+def test_NO_LOSS_a_table_with_ids_that_no_time_made_stays_as_it_is(new_world):
+    world = new_world(up=False)
+    world.stack.up_database()
+    flatten(world)
+    world.payments_rows("INSERT INTO step_log SELECT 1, id, 1, 1, 1, 0, 1, '', '', '', NULL, id, 1, now() FROM "
+                        "(SELECT 'ffffffff-0000-8000-8000-000000000000'::uuid AS id) AS t")
+    migrate(world)
+    assert not partitions(world, "step_log") and partitions(world, "rail_event")
+    assert not world.payments_rows("SELECT 1 FROM pg_constraint WHERE conname = 'step_log_upto'")
+    assert count(world, "step_log") == 1
+
+
+def test_an_empty_partition_of_years_ago_is_dropped_and_no_other(new_world, tmp_path):
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    world = new_world({"payments-svc": {"retention.dir": str(folder)}})
+    first, second, third = ("'014a0000-0000-0000-0000-000000000000'", "'014b0000-0000-0000-0000-000000000000'",
+                            "'014c0000-0000-0000-0000-000000000000'")
+    (upto,) = world.payments_rows("SELECT substring(pg_get_expr(relpartbound, oid) FROM 'TO \\(''(.*)''\\)') FROM pg_class "
+                                  "WHERE relname = 'step_log_first'")[0]
+    owner = world.payments_rows("SELECT tableowner FROM pg_tables WHERE tablename = 'saga'")[0][0]
+    world.payments_rows(f"""
+        SET ROLE {owner}; ALTER TABLE step_log DETACH PARTITION step_log_first;
+        CREATE TABLE step_log_2015_01 PARTITION OF step_log FOR VALUES FROM ({first}) TO ({second});
+        CREATE TABLE step_log_2015_02 PARTITION OF step_log FOR VALUES FROM ({second}) TO ({third});
+        ALTER TABLE step_log ATTACH PARTITION step_log_first FOR VALUES FROM ({third}) TO ('{upto}');
+        INSERT INTO step_log SELECT 1, {second}, 1, 1, 1, 0, 1, '', '', '', NULL, {second}, 1, now();""")
+    names = partitions(world, "step_log")
+    assert "step_log_2015_01 was empty and is dropped" in maintained(world)
+    assert partitions(world, "step_log") == [name for name in names if name != "step_log_2015_01"]
+    assert count(world, "step_log_2015_02") == 1
+
+
 def test_SEEN_rows_of_a_month_without_a_partition_are_kept_and_moved(new_world, tmp_path):
     folder = tmp_path / "archive"
     folder.mkdir()

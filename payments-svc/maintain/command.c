@@ -170,7 +170,8 @@ int maintain_main(const maintain_settings *s, const char *conninfo, int n_words,
     db_pool *pool = db_pool_create(&o, &e);
     bool good = true;
     const bool ok = pool != NULL && (m != MODE_RETAIN || partitions_keep(conninfo, &e)) &&
-                    act(pool, s, m, archive, &good, &e);
+                    act(pool, s, m, archive, &good, &e) &&
+                    (m != MODE_RETAIN || partitions_drop_empty(conninfo, s->payouts_days, &e));
     if (pool != NULL) {
         db_pool_destroy(pool);
     }

@@ -17,8 +17,13 @@ enum {
     SQL_MAX = 1200,
     TRIES_MAX = 60, // for a lock, each for up to LOCK_TIMEOUT
     PAUSE_MS = 250,
-    MEMORY = 4 << 20
+    MEMORY = 4 << 20,
+    PAST_MAX = 200, // partitions that one run looks at
+    NAME_LEN = 64,
+    S_PER_DAY = 86400
 };
+
+static const int64_t US_PER_S = 1000000;
 
 #define LOCK_TIMEOUT "1s"
 
@@ -35,6 +40,10 @@ typedef struct keeper {
     const partitioned *t;
     int year, month; // of the first partition that is made, month from 0; set by the caller
     char from[UUID_TEXT_LEN + 1], to[UUID_TEXT_LEN + 1];
+    int64_t days;     // drop_empty: how old a partition must be
+    db_rows *past;    // and those that are
+    const char *name; // of the one that is looked at
+    bool dropped, beyond;
     err *e;
 } keeper;
 
@@ -104,12 +113,16 @@ static void month_of(uuid id, int *year, int *month) {
     *month = tm.tm_mon;
 }
 
-static void month_now(int *year, int *month) {
-    const time_t s = (time_t)(clock_wall_us(clock_system()) / 1000000);
+static void month_of_time(int64_t since_1970_s, int *year, int *month) {
+    const time_t s = (time_t)since_1970_s;
     struct tm tm = {.tm_year = 0};
     (void)gmtime_r(&s, &tm);
     *year = tm.tm_year + 1900;
     *month = tm.tm_mon;
+}
+
+static void month_now(int *year, int *month) {
+    month_of_time(clock_wall_us(clock_system()) / US_PER_S, year, month);
 }
 
 // --- The first time --------------------------------------------------------------------------------------------------
@@ -124,6 +137,19 @@ static bool bound_tx(db_conn *c, arena *a, void *arg, err *e) {
            run(c, a, e, NULL,
                "ALTER TABLE %s ADD CONSTRAINT %s_upto CHECK (payout_id < '%s') NOT VALID", t, t,
                k->to);
+}
+
+// An id that no time has made, or a clock that was far ahead: such a table stays as it is. Looked for first, so that nobody who writes
+// such a row is refused meanwhile.
+static bool beyond_tx(db_conn *c, arena *a, void *arg, err *e) {
+    keeper *k = arg;
+    db_rows *rows = NULL;
+    if (!run(c, a, e, &rows, "SELECT 1 FROM %s WHERE payout_id >= '%s' LIMIT 1", k->t->name,
+             k->to)) {
+        return false;
+    }
+    k->beyond = db_count(rows) > 0;
+    return true;
 }
 
 static bool validate_tx(db_conn *c, arena *a, void *arg, err *e) {
@@ -165,6 +191,13 @@ static bool convert(keeper *k) {
     int year = 0, month = 0;
     month_now(&year, &month);
     month_id(year, month + MONTHS_AHEAD, k->to);
+    if (!transact(k, beyond_tx)) {
+        return false;
+    }
+    if (k->beyond) {
+        printf("%s has ids of a time to come, and is not partitioned\n", k->t->name);
+        return true;
+    }
     if (!transact(k, bound_tx)) {
         return false;
     }
@@ -279,20 +312,76 @@ static bool keep_table(keeper *k) {
          (!convert(k) || !db_read(k->pool, deadline, k->a, look_tx, &b, k->e)))) {
         return false;
     }
-    return add_months(k, b.upto) && transact(k, tidy_tx);
+    return !b.is_partitioned || (add_months(k, b.upto) && transact(k, tidy_tx));
 }
 
-bool partitions_keep(const char *conninfo, err *e) {
+// --- What is empty and past ------------------------------------------------------------------------------------------
+
+// Partitions that end before k->to, oldest first.
+static bool past_tx(db_conn *c, arena *a, void *arg, err *e) {
+    keeper *k = arg;
+    return run(
+        c, a, e, &k->past,
+        "SELECT x.relname::text FROM pg_inherits i JOIN pg_class x ON x.oid = i.inhrelid "
+        "WHERE i.inhparent = '%s'::regclass AND substring(pg_get_expr(x.relpartbound, x.oid) "
+        "FROM 'TO \\(''([0-9a-f-]{36})''\\)') <= '%s' "
+        "ORDER BY pg_get_expr(x.relpartbound, x.oid)",
+        k->t->name, k->to);
+}
+
+// Under a lock that lets nobody write into it, since a payout of that time may still move.
+static bool drop_tx(db_conn *c, arena *a, void *arg, err *e) {
+    keeper *k = arg;
+    db_rows *rows = NULL;
+    if (!lock_soon(c, a, e) ||
+        !run(c, a, e, NULL, "LOCK TABLE %s IN ACCESS EXCLUSIVE MODE", k->name) ||
+        !run(c, a, e, &rows, "SELECT 1 FROM %s LIMIT 1", k->name)) {
+        return false;
+    }
+    k->dropped = db_count(rows) == 0;
+    return !k->dropped ||
+           (run(c, a, e, NULL, "ALTER TABLE %s DETACH PARTITION %s", k->t->name, k->name) &&
+            run(c, a, e, NULL, "DROP TABLE %s", k->name));
+}
+
+static bool drop_empty(keeper *k) {
+    int year = 0, month = 0;
+    month_of_time(clock_wall_us(clock_system()) / US_PER_S - k->days * S_PER_DAY, &year, &month);
+    month_id(year, month, k->to);
+    if (!db_read(k->pool, clock_mono_ms(clock_system()) + MAINTAIN_TIME_MS, k->a, past_tx, k,
+                 k->e)) {
+        return false;
+    }
+    char names[PAST_MAX][NAME_LEN];
+    const size_t n = db_count(k->past) < PAST_MAX ? db_count(k->past) : PAST_MAX;
+    for (size_t i = 0; i < n; i++) {
+        const str name = db_get_str(k->past, i, 0);
+        (void)snprintf(names[i], sizeof names[i], "%.*s", (int)name.len, name.ptr);
+    }
+    for (size_t i = 0; i < n; i++) {
+        k->name = names[i];
+        arena_reset(k->a);
+        if (!transact(k, drop_tx)) {
+            return false;
+        }
+        if (k->dropped) {
+            printf("%s was empty and is dropped\n", k->name);
+        }
+    }
+    return true;
+}
+
+static bool for_each_table(const char *conninfo, int64_t days, bool (*fn)(keeper *k), err *e) {
     const db_pool_options o = {.conninfo = conninfo,
                                .application_name = "payments-svc-partitions",
                                .size = 1,
                                .statement_timeout_ms = MAINTAIN_TIME_MS,
                                .metrics_prefix = "partitions"};
-    keeper k = {.pool = db_pool_create(&o, e), .a = arena_create(MEMORY), .e = e};
+    keeper k = {.pool = db_pool_create(&o, e), .a = arena_create(MEMORY), .e = e, .days = days};
     bool ok = k.pool != NULL;
     for (size_t i = 0; ok && i < sizeof TABLES / sizeof TABLES[0]; i++) {
         k.t = &TABLES[i];
-        ok = keep_table(&k);
+        ok = fn(&k);
         arena_reset(k.a);
     }
     if (k.pool != NULL) {
@@ -300,4 +389,12 @@ bool partitions_keep(const char *conninfo, err *e) {
     }
     arena_destroy(k.a);
     return ok;
+}
+
+bool partitions_keep(const char *conninfo, err *e) {
+    return for_each_table(conninfo, 0, keep_table, e);
+}
+
+bool partitions_drop_empty(const char *conninfo, int64_t days, err *e) {
+    return for_each_table(conninfo, days, drop_empty, e);
 }
