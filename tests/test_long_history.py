@@ -22,6 +22,7 @@ def history(servers):
         payer = Payer(world.up())
         merchant = payer.merchant(deposit=1_000_000)
         payer.world.payments_rows(f"""
+            BEGIN;
             INSERT INTO payout (book_id, payout_id, intent_id, merchant_id, recipient_id, amount, currency, rail,
                                 external_reference, description, created_at)
             SELECT {merchant.book_id}, id, id, '{merchant.id}', md5((n / 3)::text)::uuid, 100, 'USD', 2,
@@ -34,6 +35,7 @@ def history(servers):
                               epoch, reason, reason_text, rail_reference, updated_at, step_since)
             SELECT book_id, payout_id, rail, 8, 0, CASE WHEN external_reference = 'ref-5' THEN 7 ELSE 6 END, 1, 0, 6, 1, 1, NULL,
                    4, '', '', 'x', created_at, created_at FROM payout WHERE merchant_id = '{merchant.id}';
+            COMMIT;
             ANALYZE payout; ANALYZE saga;""")
         yield payer, merchant
         made_up = f"book_id = {merchant.book_id} AND payout_id IN (SELECT payout_id FROM payout " \

@@ -58,8 +58,14 @@ bool connections_queue(db_conn *c, const connection_info *list, size_t n_list, a
 
 bool connections_last_word(db_conn *c, int id, int64_t *at_us, arena *a, err *e) {
     db_rows *rows = NULL;
+    int64_t *books = NULL;
+    size_t n_books = 0;
+    if (!books_list(c, BOOKS_OF_INBOX, &books, &n_books, a, e)) {
+        return false;
+    }
     db_params *p = db_params_create(a);
     db_i16(p, (int16_t)id);
+    db_i64_array(p, books, n_books);
     if (!db_exec(c, connections_sql(CONNECTIONS_SQL_LAST_WORD), p, a, &rows, NULL, e)) {
         return false;
     }

@@ -19,8 +19,8 @@ static const db_stmt STATEMENTS[CONNECTIONS_SQL_COUNT] = {
     // For each book the newest, by its own index; messages are of their payout's book, files of book 0.
     [CONNECTIONS_SQL_LAST_WORD] =
         {"connections_last_word",
-         "SELECT max(f.received_at) FROM (SELECT 0::int8 AS book_id UNION "
-         "SELECT book_id FROM merchant_book) AS b CROSS JOIN LATERAL (SELECT i.received_at "
+         "SELECT max(f.received_at) FROM unnest($2::int8[]) AS b(book_id) CROSS JOIN LATERAL "
+         "(SELECT i.received_at "
          "FROM inbox AS i WHERE i.book_id = b.book_id AND i.connection = $1 "
          "ORDER BY i.inbox_id DESC LIMIT 1) AS f"},
     [CONNECTIONS_SQL_NAMES] = {"connections_names",
