@@ -21,7 +21,9 @@ RARE_POINTS = {"submission.taken_back", "submission.withdrawn", "jobs.taken", "s
                "saga.takeover.written", "saga.takeover.committed",
                # test_crash_rooms.py
                "payout.cancel.recorded", "case.noted", "case.changed", "connection.braked", "inbox.ordered", "instant.sweep.stored",
-               "recovery.marked", "recovery.begun", "recovery.ended"}
+               "recovery.marked", "recovery.begun", "recovery.ended",
+               # Of commands: test_maintain.py, test_partitions.py
+               "maintain.written", "maintain.archived", "maintain.removed", "partitions.bound", "partitions.converted"}
 
 # Points before a payout exists (a merchant, a deposit, a recipient) are passed by every run here, too, and held to the same promises.
 LEDGER_POINTS = [point for point in named_in("ledger-svc") if point not in RARE_POINTS]

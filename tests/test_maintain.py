@@ -45,9 +45,9 @@ def rows(world, prefix=""):
             if prefix + table in there else [] for table in TABLES}
 
 
-def maintain(world, *words, crash=None):
+def maintain(world, *words, crash=None, command="maintain"):
     stack = world.stack
-    argv = [str(stack.binary("payments-svc")), "maintain", "--config", str(stack.etc / "payments-svc.ini"), *words]
+    argv = [str(stack.binary("payments-svc")), command, "--config", str(stack.etc / "payments-svc.ini"), *words]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False, cwd=stack.folder,
                           env={**clean_environment(), **stack.env(), **(crash.env if crash else {})})
     return done.returncode, done.stdout, done.stderr

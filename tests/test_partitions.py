@@ -5,10 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from run.errors import RunError
+from support.crash import Plan
 from support.metrics import metric
 from support.paying import INSTANT, SETTLED, Payer
 from support.waiting import wait_until
-from test_maintain import maintained
+from test_maintain import maintain, maintained
 
 TABLES = {"step_log": "book_id, payout_id, seq", "rail_event": "book_id, payout_id, event_id"}
 
@@ -97,6 +98,23 @@ def test_NO_LOSS_a_table_with_ids_that_no_time_made_stays_as_it_is(new_world):
     assert not partitions(world, "step_log") and partitions(world, "rail_event")
     assert not world.payments_rows("SELECT 1 FROM pg_constraint WHERE conname = 'step_log_upto'")
     assert count(world, "step_log") == 1
+
+
+@pytest.mark.parametrize("point", ["partitions.bound", "partitions.converted"])
+def test_NO_LOSS_killed_while_a_table_becomes_a_partition(new_world, tmp_path, point):
+    world = new_world(up=False)
+    world.stack.up_database()
+    flatten(world)
+    world.payments_rows("INSERT INTO step_log SELECT 1, id, 1, 1, 1, 0, 1, '', '', '', NULL, id, 1, now() FROM "
+                        "(SELECT '01800000-0000-7000-8000-000000000000'::uuid AS id) AS t")
+    plan = Plan(tmp_path, point)
+    code, out, _ = maintain(world, crash=plan, command="migrate")
+    assert code != 0 and plan.hit(), out
+    migrate(world)
+    for table in TABLES:
+        assert len(partitions(world, table)) >= 3
+        assert not world.payments_rows(f"SELECT 1 FROM pg_constraint WHERE conname = '{table}_upto'")
+    assert count(world, "step_log_first") == count(world, "step_log") == 1
 
 
 def test_an_empty_partition_of_years_ago_is_dropped_and_no_other(new_world, tmp_path):
