@@ -156,7 +156,7 @@ LEDGER_APPEND_ONLY = ["book", "transfer", "posting", "transfer_metadata", "accou
                       "tree_head"]
 PAYMENTS_APPEND_ONLY = ["merchant_book", "merchant", "idempotency", "recipient", "payout", "step_log", "rail_event",
                         "inbound_file", "submission_item", "submission_upload", "submission_directory", "inbox_version", "case_note", "pause_log",
-                        "archive", "payout_archived", "connection"]
+                        "archive", "payout_archived"]
 LEDGER_MUTABLE = {"account": ["book_id", "account_id", "code", "flags", "currency", "user_data_128", "timestamp_us",
                               "lowest_balance", "effective_us", "external_reference", "metadata"],
                   "book_head": ["book_id"]}
@@ -170,7 +170,7 @@ PAYMENTS_MUTABLE = {"saga": ["book_id", "payout_id", "rail"],
                     "deposit": ["book_id", "deposit_id", "merchant_id", "key", "amount", "currency", "reference", "created_at"],
                     "payment_case": ["book_id", "case_id", "kind", "subject_type", "subject_id", "merchant_id", "opened_at"],
                     "job": ["book_id", "name"],
-                    "timeline": ["book_id"],
+                    "timeline": ["book_id"], "connection": ["book_id", "number", "name", "scheme", "made_at"],
                     "payout_sum": ["book_id", "merchant_id", "rail", "currency", "state"], "payout_sum_upto": ["book_id"],
                     "inbox_exception": ["book_id", "inbox_id", "version", "line", "reason", "reason_text", "compared", "raw_sealed",
                                         "about_book_id", "payout_id", "amount", "currency", "at"]}

@@ -20,7 +20,7 @@
     "AND k.subject_id = t.payout_id::text AND k.state = 1) "                                       \
     "AND NOT EXISTS (SELECT 1 FROM submission_item AS i JOIN submission AS m "                     \
     "ON m.book_id = $1 AND m.submission_id = i.submission_id WHERE i.book_id = $1 "                \
-    "AND i.payout_id = t.payout_id AND (m.state IN (1, 2, 6) OR m.due_at IS NOT NULL)) "
+    "AND i.payout_id = t.payout_id AND (m.state NOT IN (3, 4, 5, 7) OR m.due_at IS NOT NULL)) "
 // $2: the ids of a page, as text.
 #define ROW "SELECT to_jsonb(t)::text FROM "
 #define IDS " = ANY($2::text[]::uuid[])"
