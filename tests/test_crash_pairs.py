@@ -10,6 +10,7 @@ import time
 
 import pytest
 from support import pairs
+from support.worlds import Worlds
 from test_crash_points import RARE_POINTS
 
 OFTEN_HERE = {"jobs.taken"}  # by the settings of these worlds
@@ -35,13 +36,19 @@ def pytest_generate_tests(metafunc):
 @pytest.fixture(scope="module")
 def running(servers, tmp_path_factory, request):
     """{id of a test: what will be told of its chain}; all are begun now, some at the same time."""
-    runs = pairs.Runs(servers, tmp_path_factory.mktemp("pairs"), request.config.getoption("--crash-worlds"))
+    folder = tmp_path_factory.mktemp("pairs")
+
+    def build(make):
+        world = make(pairs.SETTINGS, own_cluster=True)
+        return pairs.House(world, folder / world.stack.folder.name)
+
+    worlds = Worlds(servers, build, at_once=request.config.getoption("--crash-worlds"), uses=pairs.CHAINS_A_WORLD)
     mine = [item for item in request.session.items if item.module is request.module and "chain" in getattr(item, "fixturenames", ())]
     try:
-        yield Progress({item.nodeid: runs.submit(item.callspec.params["chain"]) for item in mine},
+        yield Progress({item.nodeid: worlds.submit(pairs.House.run, item.callspec.params["chain"]) for item in mine},
                        [item.callspec.params["chain"] for item in mine])
     finally:
-        runs.close()
+        worlds.close()
 
 
 class Progress:

@@ -11,6 +11,7 @@ from support import mix
 from support.crash import Plan, Reviver, postgres_crasher, record_env, recorded
 from support.pairs import named_in
 from support.paying import Payer
+from support.worlds import Worlds
 
 POINTS_MIN = 20
 # Passed only after a crash or a delay (test_submissions.py kills there), when a merchant owes something or a deposit is taken back
@@ -49,19 +50,7 @@ class House:
         return reviver.deaths
 
 
-@pytest.fixture(scope="module")
-def house(servers, tmp_path_factory):
-    """Has a PostgreSQL cluster of its own, because it is stopped."""
-    world = servers.world(mix.SETTINGS, own_cluster=True)
-    try:
-        yield House(world.up(), tmp_path_factory.mktemp("crash"))
-        world.stop_and_check()
-    finally:
-        world.remove()
-
-
-@pytest.fixture(scope="module")
-def listed(house):
+def record(house):
     """{service: points} of a run of the mix in which nothing crashes."""
     files = {service: house.folder / f"{service}.points" for service in ("ledger-svc", "payments-svc")}
     for service, path in files.items():
@@ -75,6 +64,49 @@ def listed(house):
     return {service: recorded(path) for service, path in files.items()}
 
 
+def kill(house, service, point):
+    """How often the service died."""
+    return house.crash(service, Plan(house.folder / "kill", point))
+
+
+def stop_postgresql(house, service, point):
+    """How often the service died, and whether it was another start of PostgreSQL afterwards."""
+    crasher = postgres_crasher(house.world, house.folder)
+    plan = Plan(house.folder / "postgres", point, action=f"exec:{crasher}")
+    started = "SELECT pg_postmaster_start_time()"
+    before = house.world.cluster.psql("postgres", started)
+    deaths = house.crash(service, plan)
+    return deaths, house.world.cluster.psql("postgres", started) != before
+
+
+@pytest.fixture(scope="module")
+def running(servers, tmp_path_factory, request):
+    """{test: what will come of it}, and of the recording. They run in two worlds; each has a cluster of its own, because it is stopped."""
+    folder = tmp_path_factory.mktemp("crash")
+
+    def build(make):
+        world = make(mix.SETTINGS, own_cluster=True)
+        mine = folder / world.stack.folder.name
+        mine.mkdir()
+        return House(world.up(), mine)
+
+    worlds = Worlds(servers, build)
+    try:
+        told = {"recording": worlds.submit(record)}
+        for item in request.session.items:
+            if item.module is request.module and "point" in getattr(item, "fixturenames", ()):
+                how = stop_postgresql if item.originalname == STOPPED else kill
+                told[item.nodeid] = worlds.submit(how, item.callspec.params["service"], item.callspec.params["point"])
+        yield told
+    finally:
+        worlds.close()
+
+
+@pytest.fixture
+def listed(running):
+    return running["recording"].result()
+
+
 def test_the_recording_run_lists_exactly_the_points_of_the_sources(listed):
     """So that the tests below, one for each point that the sources name, are those that a recording lists."""
     assert sorted(listed["ledger-svc"]) == sorted(LEDGER_POINTS)
@@ -82,26 +114,26 @@ def test_the_recording_run_lists_exactly_the_points_of_the_sources(listed):
     assert len(LEDGER_POINTS) + len(PAYMENTS_POINTS) >= POINTS_MIN
 
 
+@pytest.mark.parametrize("service", ["payments-svc"])
 @pytest.mark.parametrize("point", PAYMENTS_POINTS)
-def test_NO_LOSS_payments_svc_is_killed_at(house, listed, point):
-    assert point in listed["payments-svc"]
-    assert house.crash("payments-svc", Plan(house.folder / "payments", point)) == 1
+def test_NO_LOSS_payments_svc_is_killed_at(running, listed, service, point, request):
+    assert point in listed[service]
+    assert running[request.node.nodeid].result() == 1
 
 
+@pytest.mark.parametrize("service", ["ledger-svc"])
 @pytest.mark.parametrize("point", LEDGER_POINTS)
-def test_NO_LOSS_ledger_svc_is_killed_at(house, listed, point):
-    assert point in listed["ledger-svc"]
-    assert house.crash("ledger-svc", Plan(house.folder / "ledger", point)) == 1
+def test_NO_LOSS_ledger_svc_is_killed_at(running, listed, service, point, request):
+    assert point in listed[service]
+    assert running[request.node.nodeid].result() == 1
 
 
 @pytest.mark.parametrize("service, point", [("ledger-svc", point) for point in LEDGER_POINTS]
                          + [("payments-svc", point) for point in PAYMENTS_POINTS])
-def test_NO_LOSS_postgresql_is_stopped_immediately_at(house, listed, service, point):
+def test_NO_LOSS_postgresql_is_stopped_immediately_at(running, listed, service, point, request):
     """pg_ctl stop -m immediate while the service stands at the point, then recovery; the services stay up."""
     assert point in listed[service]
-    crasher = postgres_crasher(house.world, house.folder)
-    plan = Plan(house.folder / "postgres", point, action=f"exec:{crasher}")
-    started = "SELECT pg_postmaster_start_time()"
-    before = house.world.cluster.psql("postgres", started)
-    assert house.crash(service, plan) == 0
-    assert house.world.cluster.psql("postgres", started) != before
+    assert running[request.node.nodeid].result() == (0, True)
+
+
+STOPPED = test_NO_LOSS_postgresql_is_stopped_immediately_at.__name__

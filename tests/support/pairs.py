@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import re
-import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from .waiting import wait_until
 AGAIN, TWO = "again", "two"
 KILL, STOP, POSTGRES = "kill", "stop", "postgres"
 OTHER = "payments-svc.2"
+CHAINS_A_WORLD = 12  # its books have file ids for so many
 LEASES_S = 1.2  # longer than both leases below
 DEATHS = 10     # pairs of a chain
 HIT_S = 30      # until a point must have been passed
@@ -380,69 +380,3 @@ LEFT_OPEN = [
     "SELECT u.* FROM submission_upload u JOIN submission s USING (book_id, submission_id) WHERE s.state NOT IN (4, 7) ORDER BY at",
     "SELECT book_id, inbox_id, name, state, received_at FROM inbox WHERE state = 1",
 ]
-
-
-# --- Many chains -----------------------------------------------------------------------------------------------------------
-
-
-class Runs:
-    """Chains in several worlds at once; a world is renewed before its books run out of file ids for the day."""
-
-    CHAINS_A_WORLD = 12
-
-    def __init__(self, servers, folder: Path, worlds: int):
-        self.servers, self.folder = servers, folder
-        self.pool = ThreadPoolExecutor(worlds, thread_name_prefix="chain")
-        self.mine = threading.local()
-        self.lock = threading.Lock()
-        self.houses: list[House] = []
-        self.ended: list[str] = []  # what was wrong with worlds that have ended
-        self.stopping = False
-
-    def submit(self, chain: Chain) -> Future:
-        return self.pool.submit(self._run, chain)
-
-    def _run(self, chain: Chain) -> Told:
-        assert not self.stopping, "not run any more"
-        house, chains = getattr(self.mine, "house", None), getattr(self.mine, "chains", 0)
-        if house is None or chains >= self.CHAINS_A_WORLD:
-            self._retire(house)
-            self.mine.house = house = self._build()
-            self.mine.chains = 0
-        self.mine.chains += 1
-        try:
-            return house.run(chain)
-        except BaseException:
-            self.mine.chains = self.CHAINS_A_WORLD  # what it left would be held against the next one
-            raise
-
-    def _build(self) -> House:
-        with self.lock:
-            world = self.servers.world(SETTINGS, own_cluster=True)
-        house = House(world, self.folder / world.stack.folder.name)
-        with self.lock:
-            self.houses.append(house)
-        return house
-
-    def _retire(self, house: House | None) -> None:
-        if house is None:
-            return
-        try:
-            if not house.world.sanitizer_reports():
-                house.world.stop_and_check()
-        except AssertionError as error:
-            self.ended.append(str(error))
-        finally:
-            self.ended += house.world.sanitizer_reports()
-            with self.lock:
-                self.houses.remove(house)
-            house.world.remove()
-
-    def close(self) -> None:
-        """Ends all worlds, and says what was wrong with one."""
-        self.stopping = True
-        self.pool.shutdown(cancel_futures=True)
-        for house in list(self.houses):
-            self._retire(house)
-        assert not self.ended, "\n".join(self.ended)
-

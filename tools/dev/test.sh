@@ -99,7 +99,7 @@ stage_integration() {
 # Options of pairs.py are passed on by the names that pytest knows them by.
 stage_crash() {
     local minutes="$INTEGRATION_MINUTES_MAX"
-    local -a files=(tests/test_crash_points.py tests/test_crash_pairs.py) options=()
+    local -a files=(tests/test_crash_points.py tests/test_crash_rooms.py tests/test_crash_pairs.py) options=()
     while [[ $# -gt 0 ]]; do
         files=(tests/test_crash_pairs.py)
         case "$1" in
