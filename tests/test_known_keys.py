@@ -1,6 +1,7 @@
 """DEFINITE-ERRORS for repeats: a known key is answered as it was first, byte for byte, whatever has changed since; only what is new
 is validated. And what is kept of a request lets nobody guess it."""
 
+import concurrent.futures
 import hashlib
 
 import grpc
@@ -97,6 +98,20 @@ def test_an_invalid_item_does_not_take_the_key_of_a_valid_one(payer):
     assert results[1].payout.amount_minor == 900
     again = merchant.pay_many([bad, good])
     assert again[0].error.reason == REUSED and again[1].payout == results[1].payout
+
+
+def test_NO_DOUBLE_one_key_alone_and_among_many_at_the_same_time(payer):
+    """Single payouts and many at once are gathered apart; their keys meet in the database."""
+    merchant = payer.merchant(deposit=1_000_000)
+    for _ in range(10):
+        many = [merchant.new_payout(100, recipient_id=merchant.recipient()) for _ in range(50)]
+        alone = payer.pb.CreatePayoutRequest(merchant_id=merchant.id, payout=many[25])
+        with concurrent.futures.ThreadPoolExecutor(2) as threads:
+            bulk = threads.submit(merchant.pay_many, many)
+            single = threads.submit(payer.call, "Payout", "CreatePayout", alone)
+        ids = [result.payout.payout_id for result in bulk.result()]
+        assert len(set(ids)) == 50
+        assert single.result().payout.payout_id == ids[25]
 
 
 def test_a_key_belongs_to_an_operation(payer):

@@ -19,6 +19,7 @@ enum {
     INTAKE_ARENA_MAX = 256u << 20, // bytes of one gathering
     INTAKE_TX_TIMEOUT_MS = 15000,
     INTAKE_TRIES_MAX = 8,
+    INTAKE_FEW = 32, // as many payouts of one submission as do not make others wait
     INTAKE_THREADS_MAX = 16
 };
 
@@ -35,6 +36,8 @@ typedef struct intake_thread {
     arena *arena;
 } intake_thread;
 
+// Of each kind as many threads as the options say: first those of submissions with few payouts, then those of submissions with many.
+// Whoever pays one payout waits for others like it, not for the thousand of somebody else.
 struct intake {
     intake_options o;
     intake_thread *threads;
@@ -214,9 +217,9 @@ intake *intake_create(const intake_options *o, err *e) {
                                   "Payouts taken in, by result");
     in->refused =
         metric_counter("payouts_intake_total", "result=\"refused\"", "Payouts taken in, by result");
-    in->threads = calloc((size_t)o->threads, sizeof *in->threads);
+    in->threads = calloc(2 * (size_t)o->threads, sizeof *in->threads);
     ASSERT(in->threads != NULL);
-    for (int i = 0; i < o->threads; i++) {
+    for (int i = 0; i < 2 * o->threads; i++) {
         intake_thread *t = &in->threads[i];
         t->owner = in;
         t->jobs = queue_create(INTAKE_QUEUE_MAX);
@@ -248,7 +251,9 @@ void intake_destroy(intake *in) {
 }
 
 bool intake_submit(intake *in, const intake_submission *s, err *e) {
-    intake_thread *t = &in->threads[(uint64_t)s->merchant->book_id % in->n_threads];
+    const size_t each = (size_t)in->o.threads;
+    const size_t of_book = (uint64_t)s->merchant->book_id % each;
+    intake_thread *t = &in->threads[s->n <= INTAKE_FEW ? of_book : each + of_book];
     intake_job *job = calloc(1, sizeof *job);
     ASSERT(job != NULL);
     for (size_t i = 0; i < s->n; i++) {

@@ -1,7 +1,8 @@
 // The way in: payouts are gathered while the previous transaction is under way, and committed together, one transaction a book.
 //
-// Requests are spread over a few threads by book, so that a book has one writer here and different books do not wait for each
-// other. Nothing waits for a timer: a single request is committed at once. Plain C: whoever has a payout to hand in (a call of the
+// Requests are spread over a few threads by book and size, so that a book has one writer here for its single payouts and one for its
+// many, and different books do not wait for each other. Two writers of one key meet in the database, as two processes do. Nothing
+// waits for a timer: a single request is committed at once. Plain C: whoever has a payout to hand in (a call of the
 // API, a file, a queue) fills payout_request and hears of it by a callback.
 #ifndef INTAKE_INTAKE_H
 #define INTAKE_INTAKE_H
