@@ -12,3 +12,7 @@ GRANT UPDATE (looked_at) ON connection TO payments_service;
 -- misses that time and is planned anew, so that one that misses window after window is overdue.
 ALTER TABLE saga ADD COLUMN planned_at timestamptz;
 GRANT UPDATE (planned_at) ON saga TO payments_service;
+
+-- A number is found in each cycle by one look, however many files there are.
+CREATE INDEX submission_directory_range ON submission_directory (book_id, connection, cycle, number_first);
+DROP INDEX submission_directory_number;

@@ -77,51 +77,56 @@ typedef struct probe {
     size_t at;
 } probe;
 
-static bool read_page(db_conn *c, int connection, int64_t low, int64_t high, range **out, size_t *n,
-                      arena *a, err *e) {
-    static const range START = {.first = INT64_MIN};
-    const range *after = *n > 0 ? &(*out)[*n - 1] : &START;
-    db_params *p = db_params_create(a);
-    db_rows *rows = NULL;
-    db_i16(p, (int16_t)connection);
-    db_i64(p, low);
-    db_i64(p, high);
-    db_i64(p, RANGES_PAGE);
-    db_i64(p, after->first);
-    db_uuid(p, after->id);
-    if (!db_exec(c, submissions_sql(SUBM_SQL_RANGES), p, a, &rows, NULL, e)) {
-        return false;
-    }
+// What is there of ranges, and room for more of them: it doubles, since each array stays in the arena.
+typedef struct range_list {
+    range *of;
+    size_t n, room;
+} range_list;
+
+static bool add_ranges(range_list *l, const db_rows *rows, arena *a, err *e) {
     const size_t more = db_count(rows);
-    range *all = ARENA_ARRAY(a, range, *n + more + 1);
-    if (all == NULL) {
-        return no_memory(e);
-    }
-    if (*n > 0) {
-        memcpy(all, *out, *n * sizeof *all);
+    if (l->n + more > l->room) {
+        const size_t room = 2 * (l->n + more) + 64;
+        range *of = ARENA_ARRAY(a, range, room);
+        if (of == NULL) {
+            return no_memory(e);
+        }
+        if (l->n > 0) {
+            memcpy(of, l->of, l->n * sizeof *of);
+        }
+        l->of = of;
+        l->room = room;
     }
     for (size_t i = 0; i < more; i++) {
-        all[*n + i] =
+        l->of[l->n++] =
             (range){db_get_i64(rows, i, 0), db_get_i64(rows, i, 2), db_get_i64(rows, i, 3),
                     db_get_uuid(rows, i, 1), db_get_i32(rows, i, 4)};
     }
-    *out = all;
-    *n += more;
     return true;
 }
 
+// Files of the first version, which counted by book: their ranges overlap, so all between the lowest and the highest number are read.
 // All of them: what is left out would be money that nobody is told of.
-static bool read_ranges(db_conn *c, int connection, int64_t low, int64_t high, range **out,
-                        size_t *n, arena *a, err *e) {
+static bool read_old_ranges(db_conn *c, int connection, int64_t low, int64_t high, range_list *out,
+                            arena *a, err *e) {
+    static const range START = {.first = INT64_MIN};
     size_t before = 0;
-    *n = 0;
-    *out = NULL;
     do {
-        before = *n;
-        if (!read_page(c, connection, low, high, out, n, a, e)) {
+        before = out->n;
+        const range *after = out->n > 0 ? &out->of[out->n - 1] : &START;
+        db_params *p = db_params_create(a);
+        db_rows *rows = NULL;
+        db_i16(p, (int16_t)connection);
+        db_i64(p, low);
+        db_i64(p, high);
+        db_i64(p, RANGES_PAGE);
+        db_i64(p, after->first);
+        db_uuid(p, after->id);
+        if (!db_exec(c, submissions_sql(SUBM_SQL_OLD_RANGES), p, a, &rows, NULL, e) ||
+            !add_ranges(out, rows, a, e)) {
             return false;
         }
-    } while (*n - before == RANGES_PAGE);
+    } while (out->n - before == RANGES_PAGE);
     return true;
 }
 
@@ -156,6 +161,57 @@ static size_t first_from(const numbered *sorted, size_t n, int64_t number) {
         }
     }
     return low;
+}
+
+static int by_id(const void *a, const void *b) {
+    return uuid_cmp(((const range *)a)->id, ((const range *)b)->id);
+}
+
+// A range that several runs of numbers lie in was found by each of them.
+static void drop_repeated(range_list *l) {
+    size_t kept = 0;
+    if (l->n == 0) {
+        return;
+    }
+    qsort(l->of, l->n, sizeof *l->of, by_id);
+    for (size_t i = 0; i < l->n; i++) {
+        if (kept == 0 || !uuid_eq(l->of[kept - 1].id, l->of[i].id)) {
+            l->of[kept++] = l->of[i];
+        }
+    }
+    l->n = kept;
+}
+
+// Numbers of a connection are given once in a cycle, so each lies in one range of it, which the index finds. Neighbours are looked for
+// together: a return file of one day is a run or a few, however far apart the runs are.
+static bool read_ranges(db_conn *c, int connection, const numbered *sorted, size_t n,
+                        range_list *out, arena *a, err *e) {
+    enum { GAP_MAX = 50, RUNS_MAX = 10000 };
+    int64_t *lows = ARENA_ARRAY(a, int64_t, n), *highs = ARENA_ARRAY(a, int64_t, n);
+    size_t n_runs = 0;
+    if (lows == NULL || highs == NULL) {
+        return no_memory(e);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || sorted[i].number - highs[n_runs - 1] > GAP_MAX) {
+            lows[n_runs++] = sorted[i].number;
+        }
+        highs[n_runs - 1] = sorted[i].number;
+    }
+    for (size_t from = 0; from < n_runs; from += RUNS_MAX) {
+        const size_t part = n_runs - from < RUNS_MAX ? n_runs - from : RUNS_MAX;
+        db_params *p = db_params_create(a);
+        db_rows *rows = NULL;
+        db_i16(p, (int16_t)connection);
+        db_i64_array(p, lows + from, part);
+        db_i64_array(p, highs + from, part);
+        if (!db_exec(c, submissions_sql(SUBM_SQL_RANGES), p, a, &rows, NULL, e) ||
+            !add_ranges(out, rows, a, e)) {
+            return false;
+        }
+    }
+    drop_repeated(out);
+    return true;
 }
 
 // Which numbers lie in which ranges: counted first, then listed.
@@ -264,8 +320,7 @@ static int by_place_and_age(const void *a, const void *b) {
 
 static bool find_part(db_conn *c, int connection, const int64_t *numbers, size_t n,
                       submission_match **matches, size_t *n_matches, arena *a, err *e) {
-    range *ranges = NULL;
-    size_t n_ranges = 0;
+    range_list ranges = {0};
     *n_matches = 0;
     *matches = NULL;
     numbered *sorted = ARENA_ARRAY(a, numbered, n);
@@ -276,17 +331,17 @@ static bool find_part(db_conn *c, int connection, const int64_t *numbers, size_t
         sorted[i] = (numbered){numbers[i], i};
     }
     qsort(sorted, n, sizeof *sorted, by_number);
-    if (!read_ranges(c, connection, sorted[0].number, sorted[n - 1].number, &ranges, &n_ranges, a,
-                     e)) {
+    if (!read_old_ranges(c, connection, sorted[0].number, sorted[n - 1].number, &ranges, a, e) ||
+        !read_ranges(c, connection, sorted, n, &ranges, a, e)) {
         return false;
     }
-    const size_t n_probes = list_probes(ranges, n_ranges, sorted, n, NULL);
+    const size_t n_probes = list_probes(ranges.of, ranges.n, sorted, n, NULL);
     probe *probes = ARENA_ARRAY(a, probe, n_probes + 1);
     *matches = ARENA_ARRAY(a, submission_match, n_probes + 1);
     if (probes == NULL || *matches == NULL) {
         return no_memory(e);
     }
-    (void)list_probes(ranges, n_ranges, sorted, n, probes);
+    (void)list_probes(ranges.of, ranges.n, sorted, n, probes);
     qsort(probes, n_probes, sizeof *probes, by_book);
     for (size_t i = 0; i < n_probes;) {
         size_t end = i + 1;

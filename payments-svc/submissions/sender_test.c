@@ -476,6 +476,29 @@ static void test_find__numbers_and_names__all_candidates_newest_first(void **sta
     assert_int_equal(f.refs[0].items, 2);
 }
 
+// A return file names an old entry and a new one: what was sent between them costs nothing.
+static void test_find__low_and_high_numbers__what_lies_between_is_not_read(void **state) {
+    (void)state;
+    (void)prepare_one(1, 3, "low", tomorrow(), 1);
+    (void)prepare_one(9000, 3, "high", tomorrow(), 2);
+    fixture_sql("INSERT INTO submission_directory (book_id, submission_id, connection, home_book,"
+                " name, cycle, number_first, number_last) SELECT 0, ('ffffffff-0000-7000-8000-' ||"
+                " lpad(n::text, 12, '0'))::uuid, 1, 7, 'x', 1, 2000 + n * 20, 2019 + n * 20"
+                " FROM generate_series(0, 60000) AS n; ANALYZE submission_directory",
+                NULL, 0);
+    const int64_t numbers[] = {9000003, 1002, 500000000};
+    finding f = {.numbers = numbers, .n = 3, .name = "low"};
+    arena *small = arena_create(1 << 20);
+    err e = {0};
+    if (!db_read(pool, fixture_deadline(30000), small, find_in_tx, &f, &e)) {
+        fail_msg("%s", e.reason);
+    }
+    assert_int_equal(f.n_matches, 2);
+    assert_int_equal(f.matches[0].at, 0);
+    assert_int_equal(f.matches[1].at, 1);
+    arena_destroy(small);
+}
+
 static void test_find__more_numbers_than_one_statement_takes__all_are_found(void **state) {
     (void)state;
     (void)prepare_one(1, 2, "many", tomorrow(), 1);
@@ -547,6 +570,7 @@ int main(void) {
         TEST(test_ack__before_the_sender_has_written__acked_and_told_once),
         TEST(test_find__numbers_and_names__all_candidates_newest_first),
         TEST(test_find__more_submissions_than_a_page__none_is_left_out),
+        TEST(test_find__low_and_high_numbers__what_lies_between_is_not_read),
         TEST(test_find__more_numbers_than_one_statement_takes__all_are_found),
     };
     return cmocka_run_group_tests(tests, world_create, world_destroy);

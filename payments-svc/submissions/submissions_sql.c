@@ -121,12 +121,25 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
     [SUBM_SQL_BY_ID] = {"submission_by_id", "SELECT home_book FROM submission_directory "
                                             "WHERE book_id = 0 AND submission_id = $1"},
     // A submission has at most 100,000 numbers, so a range that holds one of these begins not far below it. In pages.
-    [SUBM_SQL_RANGES] = {"submission_ranges",
-                         "SELECT home_book, submission_id, number_first, number_last, cycle "
-                         "FROM submission_directory WHERE book_id = 0 AND connection = $1 "
-                         "AND number_first BETWEEN $2::int8 - 100000 AND $3 AND number_last >= $2 "
-                         "AND (number_first, submission_id) > ($5, $6) "
-                         "ORDER BY number_first, submission_id LIMIT $4"},
+    [SUBM_SQL_OLD_RANGES] = {"submission_old_ranges",
+                             "SELECT home_book, submission_id, number_first, number_last, cycle "
+                             "FROM submission_directory WHERE book_id = 0 AND connection = $1 "
+                             "AND cycle = 0 AND number_first BETWEEN $2::int8 - 100000 AND $3 "
+                             "AND number_last >= $2 AND (number_first, submission_id) > ($5, $6) "
+                             "ORDER BY number_first, submission_id LIMIT $4"},
+    // For each run of numbers and each cycle: the range in which it begins (a few, should some overlap), and those that begin in it.
+    [SUBM_SQL_RANGES] =
+        {"submission_ranges",
+         "SELECT DISTINCT r.home_book, r.submission_id, r.number_first, r.number_last, r.cycle "
+         "FROM unnest($2::int8[], $3::int8[]) AS k(low, high) "
+         "CROSS JOIN generate_series(1, (SELECT coalesce(max(m.cycle), 0) "
+         "FROM submission_directory AS m WHERE m.book_id = 0 AND m.connection = $1)) AS c(cycle) "
+         "CROSS JOIN LATERAL ((SELECT * FROM submission_directory AS d WHERE d.book_id = 0 "
+         "AND d.connection = $1 AND d.cycle = c.cycle AND d.number_first <= k.low "
+         "ORDER BY d.number_first DESC LIMIT 4) UNION ALL (SELECT * FROM submission_directory AS d "
+         "WHERE d.book_id = 0 AND d.connection = $1 AND d.cycle = c.cycle "
+         "AND d.number_first > k.low AND d.number_first <= k.high ORDER BY d.number_first)) AS r "
+         "WHERE r.number_last >= k.low"},
     // LATERAL with LIMIT, as above: a plan that was made for few of them would compare each with each.
     [SUBM_SQL_ITEMS_BY_NUMBER] =
         {"submission_items_by_number",

@@ -24,6 +24,7 @@ typedef enum submissions_sql_id {
     SUBM_SQL_REBUILT,
     SUBM_SQL_BY_NAME,
     SUBM_SQL_BY_ID,
+    SUBM_SQL_OLD_RANGES,
     SUBM_SQL_RANGES,
     SUBM_SQL_ITEMS_BY_NUMBER,
     SUBM_SQL_FILES,
