@@ -8,7 +8,18 @@
 
 #include "base/assert.h"
 
-typedef enum where { BEFORE_FILE = 1, IN_FILE, IN_BATCH, AFTER_FILE } where;
+typedef enum where {
+    BEFORE_FILE = 1,
+    IN_FILE,
+    IN_BATCH,
+    IN_ADVICES, // a batch of an accounting system
+    AFTER_FILE
+} where;
+
+// What file controls add up.
+typedef struct sums {
+    int64_t batches, records, hash, debit_cents, credit_cents;
+} sums;
 
 typedef struct reader {
     str bytes;
@@ -20,9 +31,8 @@ typedef struct reader {
     nacha_inbound *out;
     nacha_inbound_fault *fault;
     size_t entries_max, batches_max;
-    bool told; // the last entry has its addenda 98 or 99
-    // of the open file
-    int64_t batches, records, hash, debit_cents, credit_cents;
+    bool told;          // the last entry has its addenda 98 or 99
+    sums file, advices; // of the open file
 } reader;
 
 static bool refuse(reader *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -41,9 +51,14 @@ static bool is_line_end(char c) {
     return c == '\n' || c == '\r';
 }
 
+// What mailboxes, editors and mainframes leave behind records and around files: it says nothing.
+static bool is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\v' || c == '\f' || c == '\0' || c == 0x1a;
+}
+
 // Where the next record begins, after one that ends at i: behind its padding and one line end.
 static size_t after_record(str left, size_t i) {
-    while (i < left.len && left.ptr[i] == ' ') {
+    while (i < left.len && is_blank(left.ptr[i])) {
         i++;
     }
     if (i < left.len && left.ptr[i] == '\r') {
@@ -59,6 +74,9 @@ bool nacha_inbound_record(str bytes, size_t *at, str *record) {
     if (*at == 0 && bytes.len >= 3 && memcmp(bytes.ptr, "\xef\xbb\xbf", 3) == 0) {
         *at = 3; // a mark of the encoding, which says nothing of money
     }
+    while (*at <= 3 && *at < bytes.len && bytes.ptr[*at] != ' ' && is_blank(bytes.ptr[*at])) {
+        (*at)++; // a form feed in front of the first record would move it
+    }
     if (*at >= bytes.len) {
         *record = (str){0};
         return false;
@@ -69,7 +87,7 @@ bool nacha_inbound_record(str bytes, size_t *at, str *record) {
         len++;
     }
     *at += after_record(left, len);
-    while (len > 0 && left.ptr[len - 1] == ' ') {
+    while (len > 0 && is_blank(left.ptr[len - 1])) {
         len--;
     }
     *record = (str){left.ptr, len};
@@ -256,7 +274,7 @@ static bool read_file_header(reader *r) {
         r->out->destination = field(r, 4, 10);
         r->out->origin = field(r, 14, 10);
     }
-    r->batches = r->records = r->hash = r->debit_cents = r->credit_cents = 0;
+    r->file = r->advices = (sums){0};
     r->where = IN_FILE;
     return true;
 }
@@ -264,7 +282,9 @@ static bool read_file_header(reader *r) {
 static bool read_batch_header(reader *r) {
     nacha_inbound *f = r->out;
     if (str_eq_c(field(r, 2, 3), "280")) {
-        return refuse(r, "an accounting batch, of which the layout is another one");
+        r->advices.batches++;
+        r->where = IN_ADVICES;
+        return true;
     }
     f->batches = grown(r->mem, f->batches, f->n_batches, &r->batches_max, sizeof *f->batches);
     if (f->batches == NULL) {
@@ -275,7 +295,7 @@ static bool read_batch_header(reader *r) {
                                                     .sec = field(r, 51, 3),
                                                     .description = field(r, 54, 10),
                                                     .odfi = field(r, 80, 8)};
-    r->batches++;
+    r->file.batches++;
     r->where = IN_BATCH;
     return true;
 }
@@ -292,24 +312,51 @@ static bool read_batch_control(reader *r) {
     if (company_id.len > 0 && !str_eq(company_id, b->company_id)) {
         b->fault = "the batch's header and control record name different companies";
     }
-    r->records += b->records;
-    r->hash = (r->hash + b->hash) % NACHA_HASH_MODULUS;
-    r->debit_cents += b->debit_cents;
-    r->credit_cents += b->credit_cents;
+    r->file.records += b->records;
+    r->file.hash = (r->file.hash + b->hash) % NACHA_HASH_MODULUS;
+    r->file.debit_cents += b->debit_cents;
+    r->file.credit_cents += b->credit_cents;
     r->where = IN_FILE;
     return true;
 }
 
+// Advices of an accounting system (280) have a layout of their own and are about no entry of ours; only their part of the file's sums counts.
+static bool read_advice(reader *r, char type) {
+    sums *s = &r->advices;
+    int64_t code = 0, rdfi = 0, cents = 0;
+    if (type == '8') {
+        r->where = IN_FILE;
+        return true;
+    }
+    s->records++;
+    if (type == '7') {
+        return true;
+    }
+    if (!number(r, 2, 2, &code) || !number(r, 4, 8, &rdfi) || !number(r, 28, 12, &cents)) {
+        return refuse(r, "an advice of an accounting system that cannot be read");
+    }
+    s->hash = (s->hash + rdfi) % NACHA_HASH_MODULUS;
+    *(code % 2 == 1 ? &s->credit_cents : &s->debit_cents) += cents;
+    return true;
+}
+
+// Whether the count of batches is the one with the advices: banks differ in that, so it says what the other sums have in them.
+static bool has_advices(const reader *r) {
+    int64_t stated = 0;
+    return number(r, 2, 6, &stated) && stated == r->file.batches + r->advices.batches;
+}
+
 static bool read_file_control(reader *r) {
-    if (!total(r, 2, 6, r->batches, "the file's count of batches") ||
-        !total(r, 14, 8, r->records, "the file's count of entries and addenda") ||
-        !total(r, 22, 10, r->hash, "the file's entry hash") ||
-        !total(r, 32, 12, r->debit_cents, "the file's total of debits") ||
-        !total(r, 44, 12, r->credit_cents, "the file's total of credits")) {
+    const sums *f = &r->file, with = has_advices(r) ? r->advices : (sums){0};
+    if (!total(r, 2, 6, f->batches + with.batches, "the file's count of batches") ||
+        !total(r, 14, 8, f->records + with.records, "the file's count of entries and addenda") ||
+        !total(r, 22, 10, (f->hash + with.hash) % NACHA_HASH_MODULUS, "the file's entry hash") ||
+        !total(r, 32, 12, f->debit_cents + with.debit_cents, "the file's total of debits") ||
+        !total(r, 44, 12, f->credit_cents + with.credit_cents, "the file's total of credits")) {
         return false;
     }
-    r->out->debit_cents += r->debit_cents;
-    r->out->credit_cents += r->credit_cents;
+    r->out->debit_cents += f->debit_cents;
+    r->out->credit_cents += f->credit_cents;
     r->where = AFTER_FILE;
     return true;
 }
@@ -323,11 +370,23 @@ static bool is_padding(str text) {
     return true;
 }
 
+// "$$ADD ID=…": an order to a mailbox, which some banks leave in front.
+static bool is_mailbox_line(str text) {
+    return text.len >= 2 && memcmp(text.ptr, "$$", 2) == 0;
+}
+
 static bool read_record(reader *r) {
     const char type = r->text.ptr[0];
     const char shown = type > 0x20 && type < 0x7f ? type : '?';
     switch (r->where) {
+    case IN_ADVICES:
+        return type == '6' || type == '7' || type == '8'
+                   ? read_advice(r, type)
+                   : refuse(r, "a record of type '%c' inside of a batch", shown);
     case BEFORE_FILE:
+        if (is_mailbox_line(r->text)) {
+            return true;
+        }
         return type == '1' ? read_file_header(r) : refuse(r, "the file does not begin as one");
     case IN_FILE:
         return type == '5'   ? read_batch_header(r)
@@ -346,11 +405,17 @@ static bool read_record(reader *r) {
 }
 
 bool nacha_looks_like(str bytes) {
-    size_t i = bytes.len >= 3 && memcmp(bytes.ptr, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
-    while (i < bytes.len && (bytes.ptr[i] == ' ' || is_line_end(bytes.ptr[i]))) {
-        i++;
+    size_t at = 0;
+    str record;
+    while (nacha_inbound_record(bytes, &at, &record)) {
+        while (record.len > 0 && is_blank(record.ptr[0])) {
+            record = (str){record.ptr + 1, record.len - 1};
+        }
+        if (record.len > 0 && !is_mailbox_line(record)) {
+            return record.ptr[0] == '1';
+        }
     }
-    return i < bytes.len && bytes.ptr[i] == '1';
+    return false;
 }
 
 bool nacha_inbound_read(str bytes, arena *a, nacha_inbound *out, nacha_inbound_fault *fault) {

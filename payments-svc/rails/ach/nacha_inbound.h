@@ -1,6 +1,7 @@
 // Reads the NACHA files that banks send: returns, notifications of change, disputes between banks. Pure.
 //
-// Lenient where no money depends on it: dates, names, statuses, reserved fields, the order of numbers, trailing blanks, line
+// Lenient where no money depends on it: dates, names, statuses, reserved fields, the order of numbers, trailing blanks, marks of mailboxes
+// ($$ lines in front) and mainframes (Ctrl-Z, NUL, tab and form feed behind records), advices of accounting systems (280), line
 // ends, padding. Strict where it does: counts, hashes and totals decide about the file as a whole, and an entry of which
 // not everything that names it can be read is a line of its own with a fault, which a person looks at.
 #ifndef ACH_NACHA_INBOUND_H

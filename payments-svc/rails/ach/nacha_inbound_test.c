@@ -119,6 +119,105 @@ static void test_form__blank_lines_mark_and_two_files__read(void **state) {
 }
 
 // Fields on which no money depends.
+// What mailboxes, editors and mainframes leave around and behind records harms no money.
+static void test_form__marks_of_mailboxes_and_mainframes__same_two_returns(void **state) {
+    (void)state;
+    const str whole = write_file(&(bank_file){.batches = &BATCH, .n = 1});
+    static const struct {
+        const char *before, *after;
+        size_t after_len;
+    } AROUND[] = {{"", "\x1a", 1},
+                  {"", "\r\n\x1a\x1a", 4},
+                  {"", "\0\0\0\0", 4},
+                  {"", "\f", 1},
+                  {"", " \t\n\v\f", 5},
+                  {"\f", "", 0},
+                  {"$$ADD ID=ABC BID='RETURNS'\n", "", 0},
+                  {"\xef\xbb\xbf$$REQUEST\r\n$$ADD ID=ABC\r\n", "", 0},
+                  {"\n$$ADD ID=ABC\n\n", "\x1a", 1}};
+    for (size_t i = 0; i < sizeof AROUND / sizeof AROUND[0]; i++) {
+        const size_t before = strlen(AROUND[i].before);
+        char *all = arena_alloc(mem, before + whole.len + AROUND[i].after_len);
+        memcpy(all, AROUND[i].before, before);
+        memcpy(all + before, whole.ptr, whole.len);
+        memcpy(all + before + whole.len, AROUND[i].after, AROUND[i].after_len);
+        const str bytes = {all, before + whole.len + AROUND[i].after_len};
+        assert_true(nacha_looks_like(bytes));
+        const nacha_inbound f = read_exact(bytes);
+        assert_two_returns(&f);
+    }
+    // A tab, a NUL or a form feed behind each record.
+    for (size_t k = 0; k < 3; k++) {
+        char *all = arena_alloc(mem, 2 * whole.len);
+        size_t n = 0;
+        for (size_t i = 0; i < whole.len; i++) {
+            if (whole.ptr[i] == '\n') {
+                all[n++] = "\t\0\f"[k];
+            }
+            all[n++] = whole.ptr[i];
+        }
+        const nacha_inbound f = read_exact((str){all, n});
+        assert_two_returns(&f);
+    }
+}
+
+// What stands inside of a record is none of these: a mark there is a damage.
+static void test_form__marks_inside_of_records__refused(void **state) {
+    (void)state;
+    const str whole = write_file(&(bank_file){.batches = &BATCH, .n = 1});
+    static const char *const INSIDE[] = {"$$ADD ID=ABC\n", "\x1a x\n"};
+    for (size_t k = 0; k < sizeof INSIDE / sizeof INSIDE[0]; k++) {
+        const size_t len = strlen(INSIDE[k]), at = 2 * 95; // behind the batch header
+        char *all = arena_alloc(mem, whole.len + len);
+        memcpy(all, whole.ptr, at);
+        memcpy(all + at, INSIDE[k], len);
+        memcpy(all + at + len, whole.ptr + at, whole.len - at);
+        nacha_inbound f;
+        nacha_inbound_fault fault;
+        assert_false(nacha_inbound_read((str){all, whole.len + len}, mem, &f, &fault));
+    }
+}
+
+// Advices of an accounting system (280) stand beside returns: their layout is another one, and they are about no entry of ours. What they
+// say of sums is counted all the same.
+static void test_batch__of_an_accounting_system__skipped_and_counted(void **state) {
+    (void)state;
+    strbuf_clear(&text);
+    char record[200];
+    const str whole = write_file(&(bank_file){.batches = &BATCH, .n = 1, .unpadded = true});
+    const size_t at = whole.len - 95; // before the file control
+    char *all = arena_alloc(mem, whole.len + 1000);
+    size_t n = at;
+    memcpy(all, whole.ptr, at);
+    const char *const RECORDS[] = {
+        "5280DISBURSE INC                        1800000001ADVADVICE          261124   "
+        "1121042880000002",
+        "681231380104123456789012345000000000500121042882AAAAA0ADVICE                0012104288328"
+        "0001",
+        "828000000100231380100000000000000000000000000000000000000500                   "
+        "121042880000002"};
+    for (size_t i = 0; i < 3; i++) {
+        n += (size_t)snprintf(all + n, 200, "%-94.94s\n", RECORDS[i]);
+    }
+    memcpy(record, whole.ptr + at, 95);
+    record[95] = '\0';
+    // One batch, one entry, its hash and its credit more.
+    memcpy(record + 1, "000002", 6);
+    memcpy(record + 13, "00000005", 8);
+    memcpy(record + 21, "0047346586", 10);
+    memcpy(record + 43, "000000003500", 12);
+    memcpy(all + n, record, 95);
+    n += 95;
+    const nacha_inbound f = read_exact((str){all, n});
+    assert_int_equal(f.n_entries, 2);
+    assert_int_equal(f.entries[0].word, NACHA_WORD_RETURN);
+    assert_int_equal(f.entries[1].amount_cents, 2000);
+    all[n - 95 + 54]++; // a sum that does not fit is a fault of the file, with or without them
+    nacha_inbound bad;
+    nacha_inbound_fault fault;
+    assert_false(nacha_inbound_read((str){all, n}, mem, &bad, &fault));
+}
+
 static void test_fields__of_no_weight__read(void **state) {
     (void)state;
     static const struct {
@@ -419,6 +518,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_form__as_banks_have_it__same_two_returns),
         TEST(test_form__blank_lines_mark_and_two_files__read),
+        TEST(test_form__marks_of_mailboxes_and_mainframes__same_two_returns),
+        TEST(test_form__marks_inside_of_records__refused),
+        TEST(test_batch__of_an_accounting_system__skipped_and_counted),
         TEST(test_fields__of_no_weight__read),
         TEST(test_totals__not_those_of_the_records__file_refused),
         TEST(test_file__cut_anywhere__refused),
