@@ -16,7 +16,8 @@
 
 enum {
     INBOX_NAME_MAX = 300,
-    INBOX_BYTES_MAX = 64 * 1024 * 1024, // of one file
+    // Of one file: it is sealed as one value, and what its lines need fits into memory.
+    INBOX_BYTES_MAX = CRYPTO_VALUE_MAX,
     INBOX_SOURCES_MAX = 64,
     INBOX_LINE_CASES_MAX =
         200,             // cases of their own that the lines of one file get; the rest share one

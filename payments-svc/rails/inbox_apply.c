@@ -18,7 +18,8 @@ typedef struct applying {
     inbox_reader reader;
     inbox_item item;
     inbox_said said;
-    int32_t tries;
+    int32_t tries;   // that failed before this one
+    bool counted;    // this one is counted before it begins
     bool waits;      // else there is nothing to do
     bool again;      // it was applied before, and lines were set aside
     bool may_ask;    // on a thread that nobody waits for
@@ -78,7 +79,7 @@ static bool load(db_conn *c, arena *a, void *arg, err *e) {
     x->item.said_us = db_get_time(rows, 0, 3);
     x->item.received_us = db_get_time(rows, 0, 4);
     x->item.version = db_get_i32(rows, 0, 5);
-    x->tries = db_get_i32(rows, 0, 6);
+    x->tries = db_get_i32(rows, 0, 6) - (x->counted ? 1 : 0);
     x->again = db_get_i32(rows, 0, 8) > 0;
     str sealed = db_get_str(rows, 0, 7);
     return (x->item.version == 1 || load_content(x, c, &sealed, e)) &&
@@ -444,6 +445,7 @@ static bool finish_row(const applying *x, db_conn *c, arena *a, bool *mine, err 
     db_text(p, str_of(refused ? s->refused : ""));
     db_text(p, inbox_text(a, str_of(refused ? s->refused_text : ""), TEXT_MAX));
     db_time(p, x->now_us);
+    db_i32(p, x->tries);
     if (!db_exec(c, &INBOX_SQL[INBOX_SQL_FINISH], p, a, NULL, &n, e)) {
         return false;
     }
@@ -629,6 +631,21 @@ static bool apply_loaded(applying *x, arena *scratch, err *e) {
 
 // --- Failures of ours ------------------------------------------------------------------------------------------------
 
+// Before the try: what kills the process cannot be noted afterwards, and would be tried first at each start.
+static bool note_try(db_conn *c, arena *a, void *arg, err *e) {
+    const applying *x = arg;
+    db_params *p = db_params_create(a);
+    db_i64(p, x->item.book_id);
+    db_uuid(p, x->item.inbox_id);
+    db_time(p, x->now_us);
+    return db_exec(c, &INBOX_SQL[INBOX_SQL_TRYING], p, a, NULL, NULL, e);
+}
+
+// The database was away, or the connection is off: that says nothing of the item.
+static bool is_innocent(const err *why) {
+    return why->code == ERR_UNAVAILABLE || why->code == ERR_FAILED_PRECONDITION;
+}
+
 typedef struct failure {
     applying *x;
     const err *why;
@@ -636,58 +653,76 @@ typedef struct failure {
 
 static bool note_failure(db_conn *c, arena *a, void *arg, err *e) {
     const failure *f = arg;
-    db_rows *rows = NULL;
     db_params *p = db_params_create(a);
     db_i64(p, f->x->item.book_id);
     db_uuid(p, f->x->item.inbox_id);
     db_text(p, str_of(f->why->reason));
     db_text(p, inbox_text(a, str_of(f->why->message), TEXT_MAX));
     db_time(p, f->x->now_us);
-    return db_exec(c, &INBOX_SQL[INBOX_SQL_TRIED], p, a, &rows, NULL, e);
+    db_i32(p, f->x->tries + (is_innocent(f->why) ? 0 : 1));
+    return db_exec(c, &INBOX_SQL[INBOX_SQL_TRIED], p, a, NULL, NULL, e);
+}
+
+static bool give_up(applying *x, const char *why, arena *scratch, err *e) {
+    x->tries = INBOX_TRIES_MAX;
+    x->said = (inbox_said){.about = "",
+                           .refused = "NOT_APPLIED",
+                           .refused_text = arena_strdup(x->a, why),
+                           .odd = ARENA_ARRAY(x->a, inbox_odd, 1),
+                           .odd_max = 1};
+    if (x->said.odd == NULL || x->said.refused_text == NULL) {
+        return inbox_no_memory(e);
+    }
+    return db_transact(x->box->pool, deadline_of(x->box), scratch, finish, x, e);
 }
 
 // What fails again and again holds nobody up: after some tries it waits for a person.
 static void give_up_later(applying *x, const err *why, arena *scratch) {
     err e = {0};
     failure f = {x, why};
-    metric_add(x->box->failed, 1);
-    if (why->code == ERR_UNAVAILABLE || why->code == ERR_DEADLINE_EXCEEDED) {
-        return; // the database is away: that says nothing of the item
+    if (!x->waits || (is_innocent(why) && !x->counted)) {
+        return;
     }
     bool ok = db_transact(x->box->pool, deadline_of(x->box), scratch, note_failure, &f, &e);
-    if (ok && x->tries + 1 >= INBOX_TRIES_MAX && x->waits) {
-        x->said = (inbox_said){.about = "",
-                               .refused = "NOT_APPLIED",
-                               .refused_text = arena_strdup(x->a, why->message),
-                               .odd = ARENA_ARRAY(x->a, inbox_odd, 1),
-                               .odd_max = 1};
-        ok = x->said.odd != NULL && x->said.refused_text != NULL &&
-             db_transact(x->box->pool, deadline_of(x->box), scratch, finish, x, &e);
+    if (ok && !is_innocent(why) && x->tries + 1 >= INBOX_TRIES_MAX) {
+        ok = give_up(x, why->message, scratch, &e);
     }
     if (!ok) {
         log_err(LOG_WARN, "inbox.failure_not_noted", &e);
     }
 }
 
-static bool apply(inbox *box, int64_t book_id, uuid inbox_id, bool may_ask, err *e) {
+static bool apply_tried(applying *x, arena *scratch, err *e) {
+    if (!find_reader(x->box, x->item.connection, &x->reader)) {
+        return err_set(e, ERR_FAILED_PRECONDITION, "CONNECTION_OFF",
+                       "the connection that this came from is switched off");
+    }
+    if (x->tries >= INBOX_TRIES_MAX) { // and nobody could say why
+        return give_up(x, "The service ended each time while this was applied.", scratch, e);
+    }
+    return apply_loaded(x, scratch, e);
+}
+
+// waited: nobody waits for the thread, so the bank may be asked; and the try is written down before it begins, which costs a transaction.
+static bool apply_one(inbox *box, int64_t book_id, uuid inbox_id, bool waited, err *e) {
     arena *a = arena_create(INBOX_SCRATCH_MAX), *scratch = arena_create(INBOX_SCRATCH_MAX);
     applying x = {.box = box,
                   .a = a,
-                  .may_ask = may_ask,
+                  .may_ask = waited,
                   .item = {.book_id = book_id, .inbox_id = inbox_id},
+                  .counted = waited,
                   .now_us = clock_wall_us(box->clock)};
-    bool ok = db_read(box->pool, deadline_of(box), scratch, load, &x, e);
-    if (ok && x.waits) {
-        ok = find_reader(box, x.item.connection, &x.reader)
-                 ? apply_loaded(&x, scratch, e)
-                 : err_set(e, ERR_FAILED_PRECONDITION, "CONNECTION_OFF",
-                           "the connection that this came from is switched off");
-    }
+    bool ok = (!waited || db_transact(box->pool, deadline_of(box), scratch, note_try, &x, e)) &&
+              db_read(box->pool, deadline_of(box), scratch, load, &x, e);
+    ok = ok && (!x.waits || apply_tried(&x, scratch, e));
     if (ok && x.waits) {
         tell(&x);
         wake_books(&x);
-    } else if (!ok && e->code != ERR_FAILED_PRECONDITION) {
-        log_err(LOG_WARN, "inbox.not_applied", e);
+    } else if (!ok) {
+        if (e->code != ERR_FAILED_PRECONDITION) {
+            log_err(LOG_WARN, "inbox.not_applied", e);
+            metric_add(box->failed, 1);
+        }
         give_up_later(&x, e, scratch);
     }
     arena_destroy(scratch);
@@ -695,8 +730,10 @@ static bool apply(inbox *box, int64_t book_id, uuid inbox_id, bool may_ask, err 
     return ok;
 }
 
+// A try that its caller makes at once, of something that has just come or was ordered. What goes wrong with the process is counted when
+// it is tried again.
 bool inbox_apply(inbox *box, int64_t book_id, uuid inbox_id, err *e) {
-    return apply(box, book_id, inbox_id, false, e);
+    return apply_one(box, book_id, inbox_id, false, e);
 }
 
 // --- What waits ------------------------------------------------------------------------------------------------------
@@ -724,7 +761,7 @@ bool inbox_apply_waiting(inbox *box, int connection, err *e) {
     const bool found = ok;
     for (size_t i = 0; found && i < db_count(w.rows); i++) {
         err one = {0};
-        if (!apply(box, db_get_i64(w.rows, i, 0), db_get_uuid(w.rows, i, 1), true, &one)) {
+        if (!apply_one(box, db_get_i64(w.rows, i, 0), db_get_uuid(w.rows, i, 1), true, &one)) {
             ok = false;
             *e = one;
             if (one.code == ERR_UNAVAILABLE) {

@@ -26,7 +26,7 @@ const db_stmt INBOX_SQL[INBOX_SQL_COUNT] = {
     [INBOX_SQL_WAITING] =
         {"inbox_waiting",
          "SELECT book_id, inbox_id FROM inbox WHERE state = 1 AND connection = $1"
-         " AND (kind = 1 OR received_at < $2) ORDER BY book_id, inbox_id LIMIT $3"},
+         " AND (kind = 1 OR received_at < $2) ORDER BY tries, book_id, inbox_id LIMIT $3"},
     [INBOX_SQL_LOAD] = {"inbox_load",
                         "SELECT connection, kind, name, said_at, received_at, version, tries,"
                         " CASE WHEN version = 1 THEN content_sealed END, exceptions"
@@ -60,12 +60,14 @@ const db_stmt INBOX_SQL[INBOX_SQL_COUNT] = {
     [INBOX_SQL_FINISH] =
         {"inbox_finish",
          "UPDATE inbox SET state = $4, about = $5, lines = $6, events = $7, exceptions = $8,"
-         " reason = $9, reason_text = $10, updated_at = $11"
+         " reason = $9, reason_text = $10, updated_at = $11, tries = $12"
          " WHERE book_id = $1 AND inbox_id = $2 AND version = $3 AND state = 1"},
+    [INBOX_SQL_TRYING] = {"inbox_trying", "UPDATE inbox SET tries = tries + 1, updated_at = $3"
+                                          " WHERE book_id = $1 AND inbox_id = $2 AND state = 1"},
     [INBOX_SQL_TRIED] =
         {"inbox_tried",
-         "UPDATE inbox SET tries = tries + 1, reason = $3, reason_text = $4, updated_at = $5"
-         " WHERE book_id = $1 AND inbox_id = $2 AND state = 1 RETURNING tries"},
+         "UPDATE inbox SET tries = $6, reason = $3, reason_text = $4, updated_at = $5"
+         " WHERE book_id = $1 AND inbox_id = $2 AND state = 1"},
     // For each book, connection and state the newest, by index: the page is made of them.
     [INBOX_SQL_LIST] =
         {"inbox_list",

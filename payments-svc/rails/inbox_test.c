@@ -23,14 +23,22 @@ static db_pool *pool;
 static crypto_keyring *keys;
 static inbox *box;
 static arena *mem;
-static bool understands; // what was odd before
+static bool understands;   // what was odd before
+static err fails;          // with which each try ends, if with any
+static int64_t tries_seen; // in the database while an item is read
+static int reads;
 
 // "bad": refused. Otherwise each line that is "odd" is one, and the others say something.
 static bool read_words(void *self, db_conn *c, const inbox_item *item, inbox_said *out, arena *a,
                        err *e) {
     (void)self;
     (void)c;
-    (void)e;
+    reads++;
+    tries_seen = fixture_sql_i64("SELECT max(tries) FROM inbox");
+    if (err_is_set(&fails)) {
+        *e = fails;
+        return false;
+    }
     out->about = "words";
     out->odd_max = 100;
     out->odd = ARENA_ARRAY(a, inbox_odd, out->odd_max);
@@ -173,6 +181,77 @@ static void test_order__nothing_there_or_switched_off__told(void **state) {
     assert_string_equal(e.reason, "INBOX_NOT_FOUND");
 }
 
+// --- Recording -------------------------------------------------------------------------------------------------------
+
+static void test_record__as_large_as_it_says__recorded(void **state) {
+    (void)state;
+    char *bytes = calloc(1, INBOX_BYTES_MAX + 1);
+    assert_non_null(bytes);
+    inbox_raw raw = {.connection = CONNECTION,
+                     .kind = INBOX_FILE,
+                     .name = STR("large"),
+                     .bytes = {bytes, INBOX_BYTES_MAX}};
+    inbox_ref ref;
+    err e = {0};
+    if (!inbox_record(box, &raw, &ref, &e)) {
+        fail_msg("%s %s", e.reason, e.message);
+    }
+    raw.bytes.len++;
+    assert_false(inbox_record(box, &raw, &ref, &e));
+    assert_string_equal(e.reason, "TOO_LARGE");
+    free(bytes);
+}
+
+// --- Tries -----------------------------------------------------------------------------------------------------------
+
+static void record(const char *words) {
+    const inbox_raw raw = {
+        .connection = CONNECTION, .kind = INBOX_FILE, .name = STR("file"), .bytes = str_of(words)};
+    inbox_ref ref;
+    err e = {0};
+    assert_true(inbox_record(box, &raw, &ref, &e));
+}
+
+// What kills the process, or takes all the time there is, cannot say so afterwards.
+static void test_apply__try__counted_before_it_begins(void **state) {
+    (void)state;
+    err e = {0};
+    record("poison");
+    (void)err_set(&fails, ERR_DEADLINE_EXCEEDED, "TIMEOUT", "it took too long");
+    for (int i = 1; i < INBOX_TRIES_MAX; i++) {
+        assert_false(inbox_apply_waiting(box, CONNECTION, &e));
+        assert_int_equal(tries_seen, i);
+        assert_count("inbox WHERE state = 1 AND reason = 'TIMEOUT'", 1);
+    }
+    (void)!inbox_apply_waiting(box, CONNECTION, &e);
+    assert_count("inbox WHERE state = 3 AND reason = 'NOT_APPLIED' AND tries = 10", 1);
+    assert_count("payment_case WHERE kind = 'INBOX_FILE' AND code = 'NOT_APPLIED'", 1);
+}
+
+static void test_apply__process_that_died_each_time__waits_for_a_person(void **state) {
+    (void)state;
+    err e = {0};
+    record("poison");
+    fixture_sql("UPDATE inbox SET tries = 10", NULL, 0);
+    reads = 0;
+    (void)!inbox_apply_waiting(box, CONNECTION, &e);
+    assert_int_equal(reads, 0);
+    assert_count("inbox WHERE state = 3 AND reason = 'NOT_APPLIED'", 1);
+    assert_count("payment_case WHERE kind = 'INBOX_FILE' AND code = 'NOT_APPLIED'", 1);
+}
+
+static void test_apply__what_failed_before__does_not_go_first(void **state) {
+    (void)state;
+    err e = {0};
+    record("bad");
+    fixture_sql("UPDATE inbox SET tries = 1", NULL, 0);
+    record("good");
+    assert_true(inbox_apply_waiting(box, CONNECTION, &e));
+    assert_int_equal(tries_seen, 2); // "bad" was read last
+    assert_count("inbox WHERE state = 2 AND tries = 0", 1);
+    assert_count("inbox WHERE state = 3 AND tries = 1", 1); // this one did not fail
+}
+
 // --- Reading ---------------------------------------------------------------------------------------------------------
 
 typedef struct looking {
@@ -313,6 +392,7 @@ static int setup(void **state) {
     static const inbox_reader READER = {.connection = CONNECTION, .read = read_words};
     rail_fixture_clear();
     understands = false;
+    err_clear(&fails);
     mem = arena_create(64 * 1024 * 1024);
     box = inbox_create(pool, keys, clock_system());
     inbox_listen(box, &READER);
@@ -336,6 +416,10 @@ int main(void) {
         TEST(test_dismiss__refused_file__dismissed),
         TEST(test_again__understood_by_now__closed),
         TEST(test_order__nothing_there_or_switched_off__told),
+        TEST(test_record__as_large_as_it_says__recorded),
+        TEST(test_apply__try__counted_before_it_begins),
+        TEST(test_apply__process_that_died_each_time__waits_for_a_person),
+        TEST(test_apply__what_failed_before__does_not_go_first),
         TEST(test_list__pages_and_filters),
         TEST(test_books__of_many_items__each_once),
     };

@@ -20,8 +20,11 @@ typedef struct crypto_keyring crypto_keyring;
 crypto_keyring *crypto_keyring_load(const char *path, err *e);
 void crypto_keyring_destroy(crypto_keyring *k);
 
+enum { CRYPTO_VALUE_MAX = 16 * 1024 * 1024 }; // bytes of one sealed value, before it is sealed
+
 // AES-256-GCM envelope: version(1) | key id length(1) | key id | nonce(12) | ciphertext | tag(16). A random nonce each time.
 // aad binds the value to its place, e.g. "recipient|bank_account|<book id>|<row id>"; the key id is added to it.
+// RESOURCE_EXHAUSTED (VALUE_TOO_LARGE) for more than CRYPTO_VALUE_MAX bytes.
 bool crypto_seal(crypto_keyring *k, str aad, str plain, arena *a, str *sealed, err *e) WARN_UNUSED;
 // DATA_LOSS when the value, its place or its key does not fit.
 bool crypto_open(crypto_keyring *k, str aad, str sealed, arena *a, str *plain, err *e) WARN_UNUSED;

@@ -22,7 +22,6 @@ enum {
     HEADER_LEN = 2, // version, key id length
     MAC_VERSION = 1,
     MAC_LEN = 32,
-    VALUE_LEN_MAX = 16 * 1024 * 1024,
     KEY_FILE_LEN_MAX = KEYS_MAX * (KEY_ID_LEN_MAX + 1 + 2 * KEY_LEN + 1)
 };
 
@@ -196,7 +195,7 @@ static bool no_memory(err *e) {
 
 bool crypto_seal(crypto_keyring *k, str aad, str plain, arena *a, str *sealed, err *e) {
     const data_key *d = &k->keys[k->n - 1];
-    if (plain.len > VALUE_LEN_MAX || aad.len > VALUE_LEN_MAX) {
+    if (plain.len > CRYPTO_VALUE_MAX || aad.len > CRYPTO_VALUE_MAX) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "VALUE_TOO_LARGE",
                        "a value is too large to seal");
     }
@@ -239,7 +238,7 @@ static bool does_not_open(err *e, const char *why) {
 bool crypto_open(crypto_keyring *k, str aad, str sealed, arena *a, str *plain, err *e) {
     const uint8_t *in = (const uint8_t *)sealed.ptr;
     if (sealed.len < HEADER_LEN || in[0] != ENVELOPE_VERSION ||
-        sealed.len > (size_t)VALUE_LEN_MAX + 256 || aad.len > VALUE_LEN_MAX) {
+        sealed.len > (size_t)CRYPTO_VALUE_MAX + 256 || aad.len > CRYPTO_VALUE_MAX) {
         return does_not_open(e, "not an envelope of this version");
     }
     size_t head_len = HEADER_LEN + (size_t)in[1];

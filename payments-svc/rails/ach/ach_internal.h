@@ -24,6 +24,8 @@ enum {
     ACH_NOTE_EVERY_MS = 30 * 1000,    // how often it is written down that looks succeed
     ACH_AGAIN_EVERY_MS = 3600 * 1000, // what cannot be put away is fetched again so often
     ACH_BOOK_MAX = 1000000,
+    // An acknowledgement is some hundred bytes. JSON in memory may take forty times its bytes, so no larger one is looked into.
+    ACH_ACK_BYTES_MAX = 64 * 1024,
     // Nobody needs it any more: until then it may be what tells a sender that its upload did not arrive.
     ACH_UPLOAD_OLD_S = 24 * 3600,
     ACH_SWEEP_EVERY_MS = 5 * 60 * 1000

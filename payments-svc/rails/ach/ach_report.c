@@ -128,6 +128,9 @@ bool ach_ack_parse(str bytes, arena *a, ach_ack *out, err *e) {
     json_error_t fault;
     *out = (ach_ack){0};
     bytes = without_mark(bytes);
+    if (bytes.len > ACH_ACK_BYTES_MAX) {
+        return bad(e, 1, "is larger than an acknowledgement is");
+    }
     json_t *root = json_loadb(bytes.ptr, bytes.len, JSON_REJECT_DUPLICATES, &fault);
     if (root == NULL) {
         return bad(e, fault.line, "is not JSON");

@@ -1,0 +1,47 @@
+// What a bank's file may cost before anybody knows what it says.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "rails/ach/ach_internal.h"
+
+#define SAYS "{\"file\":\"a.ach\",\"status\":\"rejected\",\"at\":\"2026-11-30T10:00:00Z\""
+
+static char text[2 * ACH_ACK_BYTES_MAX];
+
+// An acknowledgement of exactly so many bytes, filled with arrays, of which each costs forty times its bytes.
+static str ack_of(size_t len) {
+    size_t n = (size_t)snprintf(text, sizeof text, "%s,\"x\":[[]", SAYS);
+    while (n + 5 <= len) {
+        memcpy(text + n, ",[]", 3);
+        n += 3;
+    }
+    memset(text + n, ' ', len - n);
+    memcpy(text + len - 2, "]}", 2);
+    return (str){text, len};
+}
+
+static void test_ack__larger_than_any__refused_unread(void **state) {
+    (void)state;
+    arena *a = arena_create(1024 * 1024);
+    ach_ack ack;
+    err e = {0};
+    assert_true(ach_ack_parse(ack_of(ACH_ACK_BYTES_MAX), a, &ack, &e));
+    assert_true(ach_is_whole(ack_of(ACH_ACK_BYTES_MAX), a));
+    assert_false(ach_ack_parse(ack_of(ACH_ACK_BYTES_MAX + 1), a, &ack, &e));
+    assert_string_equal(e.reason, "BAD_FILE");
+    assert_false(ach_is_whole(ack_of(ACH_ACK_BYTES_MAX + 1), a));
+    arena_destroy(a);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ack__larger_than_any__refused_unread),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
