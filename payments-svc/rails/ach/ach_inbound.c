@@ -9,12 +9,17 @@
 #include "base/log.h"
 #include "rails/ach/ach_internal.h"
 
-enum { PATH_LEN_MAX = 512 };
+enum {
+    PATH_LEN_MAX = 768, // a folder of 256 bytes, a folder of ours, a name and a suffix
+    BACKOFF_MS = 2000,
+    BACKOFF_DOUBLINGS_MAX = 8
+};
 
 typedef enum looked {
     LOOKED_TAKEN,
     LOOKED_LEFT, // recorded, and still in its place
     LOOKED_WAIT,
+    LOOKED_UNREAD, // not fetched, which may be the file's doing, also where the line is lost
     LOOKED_FAILED
 } looked;
 
@@ -78,7 +83,10 @@ static bool quarantine(ach_rail *r, const char *name, err *e) {
 typedef struct standing {
     bool still;
     int64_t since_ms;    // monotonic: since when, as far as we know
-    int64_t recorded_ms; // ach_seen
+    int64_t recorded_ms; // ach_seen, as the next four
+    int64_t first_ms, retry_ms;
+    int failures;
+    bool told;
 } standing;
 
 static int compare_seen(const void *name, const void *seen) {
@@ -89,9 +97,19 @@ static standing standing_of(const ach_rail *r, const ach_sftp_file *file, int64_
     const ach_seen *s =
         r->n_seen == 0 ? NULL
                        : bsearch(file->name, r->seen, r->n_seen, sizeof *r->seen, compare_seen);
-    return s != NULL && s->size == file->size && s->modified_s == file->modified_s
-               ? (standing){true, s->since_ms, s->recorded_ms}
-               : (standing){false, now_ms, 0};
+    standing now = {.since_ms = now_ms, .first_ms = now_ms};
+    if (s != NULL) {
+        now.first_ms = s->first_ms;
+        now.retry_ms = s->retry_ms;
+        now.failures = s->failures;
+        now.told = s->told;
+    }
+    if (s != NULL && s->size == file->size && s->modified_s == file->modified_s) {
+        now.still = true;
+        now.since_ms = s->since_ms;
+        now.recorded_ms = s->recorded_ms;
+    }
+    return now;
 }
 
 // Notes the files of this look, which are sorted by name, in the place of the last one's.
@@ -106,7 +124,11 @@ static void remember(ach_rail *r, const ach_sftp_file *files, size_t n, const st
             *s = (ach_seen){.size = files[i].size,
                             .modified_s = files[i].modified_s,
                             .since_ms = standings[i].since_ms,
-                            .recorded_ms = standings[i].recorded_ms};
+                            .recorded_ms = standings[i].recorded_ms,
+                            .first_ms = standings[i].first_ms,
+                            .retry_ms = standings[i].retry_ms,
+                            .failures = standings[i].failures,
+                            .told = standings[i].told};
             memcpy(s->name, files[i].name, strlen(files[i].name) + 1);
             left += s->recorded_ms != 0 ? 1 : 0;
         }
@@ -141,7 +163,7 @@ static looked take(ach_rail *r, const ach_sftp_file *file, bool quiet, arena *a,
                                                : try_to_put_away(r, file->name, "/bad", e);
     }
     if (!fetch(r, file, &content, a, e)) {
-        return LOOKED_FAILED;
+        return LOOKED_UNREAD;
     }
     if (!quiet && !ach_is_whole(content, a)) {
         return LOOKED_WAIT;
@@ -174,6 +196,31 @@ static bool is_temporary(const char *name) {
            ends_with(s, ".filepart");
 }
 
+bool ach_inbound_name_ok(const char *name) {
+    const size_t len = strlen(name);
+    return len >= 1 && len <= ACH_INBOUND_NAME_MAX && strchr(name, '/') == NULL;
+}
+
+// What a look finds besides the files that may be taken.
+typedef struct outbox {
+    int64_t unfinished, passed_over;
+    char odd[64]; // one of the names that cannot be taken, cut
+} outbox;
+
+static bool is_wanted(void *arg, const char *name) {
+    outbox *o = arg;
+    if (!ach_inbound_name_ok(name)) {
+        o->passed_over++;
+        (void)snprintf(o->odd, sizeof o->odd, "%.60s", name);
+        return false;
+    }
+    if (is_temporary(name)) {
+        o->unfinished++;
+        return false;
+    }
+    return true;
+}
+
 static int compare_names(const void *a, const void *b) {
     return strcmp(((const ach_sftp_file *)a)->name, ((const ach_sftp_file *)b)->name);
 }
@@ -191,6 +238,55 @@ static void make_folders(ach_rail *r) {
     }
 }
 
+static bool complain(ach_rail *r, const char *name, const char *code, const char *text) {
+    char subject[320];
+    err e = {0};
+    (void)snprintf(subject, sizeof subject, "%s/%s", r->base.name, name);
+    return inbox_complain(r->box, subject, code, text, &e);
+}
+
+// A file that fails is tried more and more rarely, so that it does not take the time of the others; a person is told.
+static void postpone(ach_rail *r, const char *name, standing *s, const err *why) {
+    const int doublings = s->failures < BACKOFF_DOUBLINGS_MAX ? s->failures : BACKOFF_DOUBLINGS_MAX;
+    char text[400];
+    // Once is no habit: a line may be lost.
+    s->retry_ms =
+        s->failures == 0 ? 0 : clock_mono_ms(r->clock) + ((int64_t)BACKOFF_MS << doublings);
+    s->failures++;
+    if (s->failures >= ACH_INBOUND_FAILURES_TOLD && !s->told) {
+        (void)snprintf(text, sizeof text,
+                       "This file of the bank cannot be taken: %s. It is still tried.",
+                       why->message);
+        s->told = complain(r, name, why->reason, text);
+    }
+}
+
+// What lies there for long without being taken, for whatever reason.
+static void tell_what_lies(ach_rail *r, const outbox *o, const ach_sftp_file *files, size_t n,
+                           standing *standings, int64_t now_ms) {
+    int64_t oldest_ms = now_ms;
+    for (size_t i = 0; i < n; i++) {
+        standing *s = &standings[i];
+        if (s->recorded_ms != 0) {
+            continue; // it is ours, wherever it lies
+        }
+        oldest_ms = s->first_ms < oldest_ms ? s->first_ms : oldest_ms;
+        if (now_ms - s->first_ms >= ACH_INBOUND_LIES_MS && !s->told) {
+            s->told = complain(r, files[i].name, "FILE_LIES",
+                               "This file of the bank has been in its outbox for an hour and is "
+                               "not taken. It may still be changing.");
+        }
+    }
+    if (o->passed_over > 0 && !r->names_told) {
+        r->names_told = complain(r, o->odd, "BAD_NAME",
+                                 "Files of the bank have names under which they cannot be taken: "
+                                 "they are too long, or are paths.");
+    }
+    metric_set(r->unfinished, o->unfinished);
+    metric_set(r->passed_over, o->passed_over);
+    metric_set(r->oldest_s, (now_ms - oldest_ms) / 1000);
+}
+
 // Takes what stands still; what is new or has changed is looked at again next time. One that fails holds up no other.
 static bool take_all(ach_rail *r, const ach_sftp_file *files, size_t n, standing *standings,
                      int64_t now_ms, err *e) {
@@ -198,25 +294,29 @@ static bool take_all(ach_rail *r, const ach_sftp_file *files, size_t n, standing
     bool ok = true, folders = false;
     for (size_t i = 0; i < n; i++) {
         err one = {0};
-        const standing *s = &standings[i];
+        standing *s = &standings[i];
         const bool known = s->recorded_ms != 0 && now_ms - s->recorded_ms < ACH_AGAIN_EVERY_MS;
-        r->inbound_found = r->inbound_found || !known;
-        if (is_temporary(files[i].name) || !s->still || known) {
+        const bool postponed = now_ms < s->retry_ms;
+        r->inbound_found = r->inbound_found || (!known && !postponed);
+        if (!s->still || known || postponed) {
             continue;
         }
         if (!folders) {
             make_folders(r);
             folders = true;
         }
-        switch (take(r, &files[i], now_ms - s->since_ms >= r->settings.quiet_ms, a, &one)) {
-        case LOOKED_LEFT: standings[i].recorded_ms = now_ms; break;
-        case LOOKED_FAILED:
+        const looked l = take(r, &files[i], now_ms - s->since_ms >= r->settings.quiet_ms, a, &one);
+        if (l == LOOKED_LEFT) {
+            s->recorded_ms = now_ms;
+        } else if (l == LOOKED_TAKEN) {
+            s->first_ms = now_ms; // whatever is there under this name later is another file
+        } else if (l == LOOKED_UNREAD || l == LOOKED_FAILED) {
             log_err(LOG_WARN, "ach.inbound.postponed", &one);
             *e = one;
             ok = false;
-            break;
-        case LOOKED_TAKEN:
-        case LOOKED_WAIT: break;
+            if (l == LOOKED_UNREAD || one.code != ERR_UNAVAILABLE) {
+                postpone(r, files[i].name, s, &one);
+            }
         }
         arena_reset(a);
         if (!ok && one.code == ERR_UNAVAILABLE) {
@@ -232,8 +332,11 @@ static bool look_through(ach_rail *r, arena *a, err *e) {
     const int64_t now_ms = clock_mono_ms(r->clock);
     ach_sftp_file *files = NULL;
     size_t n = 0;
+    outbox o = {0};
+    const ach_sftp_filter filter = {.wanted = is_wanted, .arg = &o};
     r->inbound_found = false;
-    if (!ach_sftp_list(r->in, r->settings.outbox_dir, r->list_max + 1, a, &files, &n, e)) {
+    if (!ach_sftp_list_some(r->in, r->settings.outbox_dir, &filter, r->list_max + 1, a, &files, &n,
+                            e)) {
         return false;
     }
     standing *standings = ARENA_ARRAY(a, standing, n + 1);
@@ -247,6 +350,7 @@ static bool look_through(ach_rail *r, arena *a, err *e) {
         standings[i] = standing_of(r, &files[i], now_ms);
     }
     const bool ok = take_all(r, files, n, standings, now_ms, e);
+    tell_what_lies(r, &o, files, n, standings, now_ms);
     remember(r, files, n, standings);
     return ok && (whole || err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_MANY_FILES",
                                    "the bank's folder has more than %zu files: some were not seen",

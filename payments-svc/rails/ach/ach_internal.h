@@ -20,9 +20,12 @@ enum {
     ACH_DB_TIMEOUT_MS = 15 * 1000,
     ACH_SCRATCH_MAX = 192 * 1024 * 1024, // memory of one call; most of it is never touched
     ACH_IDLE_FACTOR = 8, // how much more rarely the outbox is looked at while nothing comes
-    ACH_INBOUND_LIST_MAX = 20000,     // files of one look into the outbox
-    ACH_NOTE_EVERY_MS = 30 * 1000,    // how often it is written down that looks succeed
-    ACH_AGAIN_EVERY_MS = 3600 * 1000, // what cannot be put away is fetched again so often
+    ACH_INBOUND_LIST_MAX = 20000,      // files of one look into the outbox
+    ACH_INBOUND_NAME_MAX = 255,        // as file systems have it
+    ACH_INBOUND_FAILURES_TOLD = 5,     // of one file, after which a person is told
+    ACH_INBOUND_LIES_MS = 3600 * 1000, // a file that is not taken for so long is told, too
+    ACH_NOTE_EVERY_MS = 30 * 1000,     // how often it is written down that looks succeed
+    ACH_AGAIN_EVERY_MS = 3600 * 1000,  // what cannot be put away is fetched again so often
     ACH_BOOK_MAX = 1000000,
     // An acknowledgement is some hundred bytes. JSON in memory may take forty times its bytes, so no larger one is looked into.
     ACH_ACK_BYTES_MAX = 64 * 1024,
@@ -40,12 +43,15 @@ typedef enum inbound_result {
 
 // A file of the last look, so that the next one can tell whether it still grows.
 typedef struct ach_seen {
-    char name[256];
+    char name[ACH_INBOUND_NAME_MAX + 1];
     uint64_t size;
     int64_t modified_s;
     int64_t since_ms; // monotonic: since when it is like this
     int64_t
         recorded_ms; // monotonic: when it was recorded like this and could not be put away; 0: it was not
+    int64_t first_ms, retry_ms; // monotonic: since when it lies there, and when it is tried again
+    int failures;               // of tries to take it
+    bool told;                  // a case says that it is not taken
 } ach_seen;
 
 typedef struct ach_rail {
@@ -69,6 +75,8 @@ typedef struct ach_rail {
 
     metric *files, *exhausted, *entries, *ids_left, *clock_refused;
     metric *inbound[INBOUND_RESULTS];
+    // Of the last look: names of files that are not done, names that cannot be taken, and the longest wait.
+    metric *unfinished, *passed_over, *oldest_s;
     metric *left; // files of the last look that were recorded and cannot be put away
 
     // The inbound ticker's, with a session of its own so that a download never delays an upload.
@@ -81,6 +89,7 @@ typedef struct ach_rail {
     bool inbound_down;
     bool inbound_found;   // the last look found files that were not recorded yet
     bool cannot_put_away; // said already
+    bool names_told;      // a case speaks of names that cannot be taken
     int64_t noted_ms; // monotonic: when it was last written down that a look succeeded; 0: not yet
     int64_t sweep_at_ms; // monotonic
 } ach_rail;
@@ -142,6 +151,8 @@ bool ach_inbound_look(
     void *arg); // what the ticker calls; arg is the ach_rail; whether there was any file
 // One look into the outbox: handles all that is there. False when the bank or the database could not be reached.
 bool ach_inbound_poll(ach_rail *r, err *e) WARN_UNUSED;
+// Whether a file of this name can be fetched and put away: a server may name anything, also what is a path.
+bool ach_inbound_name_ok(const char *name);
 
 // Takes away what uploads of ours that ended midway (a killed process) have left in the inbox long ago. An upload that is
 // merely slow finds its file gone at the rename, and is resolved by asking.

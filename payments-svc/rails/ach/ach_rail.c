@@ -493,6 +493,12 @@ static void make_metrics(ach_rail *r) {
                                       "times that no file was made since a clock was a day off");
     r->left = metric_gauge("ach_inbound_left", labels,
                            "files in the bank's folder that were recorded and cannot be put away");
+    r->unfinished = metric_gauge("ach_outbox_unfinished", labels,
+                                 "files of the bank whose names say that they are not done");
+    r->passed_over = metric_gauge("ach_outbox_passed_over", labels,
+                                  "files of the bank whose names cannot be taken");
+    r->oldest_s = metric_gauge("ach_outbox_oldest_seconds", labels,
+                               "how long the oldest file that is not taken lies in the outbox");
     for (int i = 0; i < INBOUND_RESULTS; i++) {
         (void)snprintf(labels, sizeof labels, "connection=\"%s\",result=\"%s\"", r->base.name,
                        RESULTS[i]);

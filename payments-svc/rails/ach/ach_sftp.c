@@ -369,8 +369,8 @@ bool ach_sftp_mkdir(ach_sftp *s, const char *path, err *e) {
     return ach_sftp_exists(s, path, &exists, e) && exists;
 }
 
-static bool list_all(ach_sftp *s, const char *dir, size_t max, arena *a, ach_sftp_file *files,
-                     size_t *n, err *e) {
+static bool list_all(ach_sftp *s, const char *dir, const ach_sftp_filter *filter, size_t max,
+                     arena *a, ach_sftp_file *files, size_t *n, err *e) {
     sftp_dir handle = sftp_opendir(s->sftp, dir);
     if (handle == NULL) {
         settle_failure(s, sftp_get_error(s->sftp), "list", e);
@@ -382,7 +382,8 @@ static bool list_all(ach_sftp *s, const char *dir, size_t max, arena *a, ach_sft
         if (attributes == NULL) {
             break;
         }
-        if (attributes->type == SSH_FILEXFER_TYPE_REGULAR) {
+        if (attributes->type == SSH_FILEXFER_TYPE_REGULAR &&
+            (filter == NULL || filter->wanted(filter->arg, attributes->name))) {
             files[*n] = (ach_sftp_file){arena_strdup(a, attributes->name), attributes->size,
                                         (int64_t)attributes->mtime};
             ok = files[*n].name != NULL;
@@ -406,6 +407,11 @@ static bool list_all(ach_sftp *s, const char *dir, size_t max, arena *a, ach_sft
 
 bool ach_sftp_list(ach_sftp *s, const char *dir, size_t max, arena *a, ach_sftp_file **files,
                    size_t *n, err *e) {
+    return ach_sftp_list_some(s, dir, NULL, max, a, files, n, e);
+}
+
+bool ach_sftp_list_some(ach_sftp *s, const char *dir, const ach_sftp_filter *filter, size_t max,
+                        arena *a, ach_sftp_file **files, size_t *n, err *e) {
     *n = 0;
     *files = arena_calloc(a, max, sizeof(ach_sftp_file));
     if (*files == NULL) {
@@ -414,7 +420,7 @@ bool ach_sftp_list(ach_sftp *s, const char *dir, size_t max, arena *a, ach_sftp_
     if (!op_begin(s, e)) {
         return false;
     }
-    bool ok = list_all(s, dir, max, a, *files, n, e);
+    bool ok = list_all(s, dir, filter, max, a, *files, n, e);
     op_end(s);
     return ok;
 }

@@ -41,7 +41,15 @@ typedef struct ach_sftp_file {
     uint64_t size;
     int64_t modified_s; // by the bank's clock, since 1970
 } ach_sftp_file;
-// Plain files of a folder, at most max of them, in the server's order. @arena
+// Which names of a folder are wanted; the others take no place. NULL: all.
+typedef struct ach_sftp_filter {
+    bool (*wanted)(void *arg, const char *name);
+    void *arg;
+} ach_sftp_filter;
+// Plain files of a folder that the filter wants, at most max of them, in the server's order. @arena
+bool ach_sftp_list_some(ach_sftp *s, const char *dir, const ach_sftp_filter *filter, size_t max,
+                        arena *a, ach_sftp_file **files, size_t *n, err *e) WARN_UNUSED;
+// All of them.
 bool ach_sftp_list(ach_sftp *s, const char *dir, size_t max, arena *a, ach_sftp_file **files,
                    size_t *n, err *e) WARN_UNUSED;
 // The whole file. OUT_OF_RANGE when it has more than max bytes. @arena
