@@ -101,6 +101,16 @@ void inbox_set_wake(inbox *box, rail_wake wake, void *arg) {
     ASSERT(pthread_mutex_unlock(&box->lock) == 0);
 }
 
+void inbox_wake(inbox *box, int64_t book_id) {
+    ASSERT(pthread_mutex_lock(&box->lock) == 0);
+    const rail_wake wake = box->wake;
+    void *arg = box->wake_arg;
+    ASSERT(pthread_mutex_unlock(&box->lock) == 0);
+    if (wake != NULL) {
+        wake(arg, book_id);
+    }
+}
+
 // --- Recording -------------------------------------------------------------------------------------------------------
 
 typedef struct recording {

@@ -20,7 +20,13 @@ enum {
     INBOX_BYTES_MAX = CRYPTO_VALUE_MAX,
     INBOX_SOURCES_MAX = 64,
     INBOX_LINE_CASES_MAX =
-        200,             // cases of their own that the lines of one file get; the rest share one
+        200, // cases of their own that the lines of one file get; the rest share one
+    INBOX_RAW_MAX =
+        4096, // bytes of a line that are kept beside its exception; the whole is in the item
+    INBOX_ODD_MAX =
+        5000, // exceptions of one item, those that moved money first; the rest share one
+    INBOX_MESSAGE_CASES_MAX =
+        100,             // cases of messages of one connection within an hour; the rest share one
     INBOX_TRIES_MAX = 10 // failures of ours after which a person must look
 };
 

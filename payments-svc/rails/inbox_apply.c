@@ -26,6 +26,7 @@ typedef struct applying {
     size_t from, to; // events of this transaction
     int64_t now_us;
     int32_t n_events; // applied, those that were there before included
+    size_t folded;    // exceptions that share the one of line 0
 } applying;
 
 // --- Loading ---------------------------------------------------------------------------------------------------------
@@ -293,10 +294,11 @@ static db_params *odd_params(const applying *x, const inbox_odd *odd, size_t n, 
     for (size_t i = 0; i < n; i++) {
         const inbox_odd *o = &odd[i];
         char aad[INBOX_AAD_MAX];
+        const str raw = {o->raw.ptr, o->raw.len < INBOX_RAW_MAX ? o->raw.len : INBOX_RAW_MAX};
         if (!crypto_seal(
                 x->box->keys,
                 inbox_line_aad(x->item.book_id, x->item.inbox_id, x->item.version, o->line, aad),
-                o->raw, a, &texts[3 * n + i], e)) {
+                raw, a, &texts[3 * n + i], e)) {
             return NULL;
         }
         lines[i] = o->line;
@@ -367,6 +369,12 @@ static void cases_of_lines(const applying *x, case_list *l, arena *a) {
     const char *currency = "";
     for (size_t i = 0; i < x->said.n_odd; i++) {
         const inbox_odd *o = &x->said.odd[i];
+        if (x->folded > 0 && o->line == 0) {
+            rest += x->folded;
+            rest_amount += o->amount;
+            currency = o->currency;
+            continue;
+        }
         if (o->case_kind == NULL) {
             continue;
         }
@@ -393,6 +401,25 @@ static void cases_of_lines(const applying *x, case_list *l, arena *a) {
     }
 }
 
+// Messages come one by one, so that each would be a case, at the bank's pace. The exceptions are all there, whatever becomes of cases.
+static void share_case(const applying *x, case_list *l, arena *a) {
+    const int64_t hour = x->now_us / (INT64_C(3600) * 1000000);
+    if (x->item.kind == INBOX_FILE || l->n == 0 ||
+        inbox_has_budget(x->box, x->item.connection, hour)) {
+        return;
+    }
+    const char *subject = arena_printf(a, "messages:%d:%" PRId64, x->item.connection, hour);
+    l->n = 1;
+    l->books[0] = 0;
+    l->cases[0] = (case_new){
+        .kind = "INBOX_LINE",
+        .subject_type = "inbox",
+        .subject_id = str_of(subject == NULL ? "messages" : subject),
+        .code = STR("MANY_MESSAGES"),
+        .text = STR("This connection sent more messages that match nothing than can be cases of "
+                    "their own within an hour. Each is an exception in the inbox.")};
+}
+
 static bool open_cases(const applying *x, db_conn *c, arena *a, err *e) {
     case_list l = {.cases = ARENA_ARRAY(a, case_new, 2 * INBOX_LINE_CASES_MAX + 2),
                    .books = ARENA_ARRAY(a, int64_t, 2 * INBOX_LINE_CASES_MAX + 2)};
@@ -406,6 +433,7 @@ static bool open_cases(const applying *x, db_conn *c, arena *a, err *e) {
     } else {
         cases_of_lines(x, &l, a);
     }
+    share_case(x, &l, a);
     // Those of one book at once: the first that is left gives the book, the others of it go to the front.
     for (size_t done = 0; done < l.n;) {
         const int64_t book_id = l.books[done];
@@ -441,7 +469,7 @@ static bool finish_row(const applying *x, db_conn *c, arena *a, bool *mine, err 
     db_text(p, str_of(s->about));
     db_i32(p, s->lines);
     db_i32(p, x->n_events + (int32_t)s->n_events);
-    db_i32(p, (int32_t)s->n_odd);
+    db_i32(p, (int32_t)(s->n_odd + x->folded - (x->folded > 0 ? 1 : 0)));
     db_text(p, str_of(refused ? s->refused : ""));
     db_text(p, inbox_text(a, str_of(refused ? s->refused_text : ""), TEXT_MAX));
     db_time(p, x->now_us);
@@ -529,6 +557,10 @@ static bool finish(db_conn *c, arena *a, void *arg, err *e) {
         return false;
     }
     x->to = x->item.kind == INBOX_FILE ? x->to : x->said.n_events;
+    if (!inbox_fold(&x->said, &x->folded, a, e)) {
+        x->said = before;
+        return false;
+    }
     // The row first: of two that apply the same, one waits here, and finds that there is nothing left to do.
     bool ok = finish_row(x, c, a, &mine, e);
     if (ok && mine) {
@@ -568,16 +600,6 @@ static bool write_all(applying *x, arena *scratch, err *e) {
     }
     x->to = x->item.kind == INBOX_FILE ? x->from : x->to;
     return db_transact(x->box->pool, deadline_of(x->box), scratch, finish, x, e);
-}
-
-void inbox_wake(inbox *box, int64_t book_id) {
-    ASSERT(pthread_mutex_lock(&box->lock) == 0);
-    const rail_wake wake = box->wake;
-    void *arg = box->wake_arg;
-    ASSERT(pthread_mutex_unlock(&box->lock) == 0);
-    if (wake != NULL) {
-        wake(arg, book_id);
-    }
 }
 
 static void wake_books(const applying *x) {

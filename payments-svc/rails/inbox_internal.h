@@ -17,11 +17,19 @@ enum {
     INBOX_AAD_MAX = 160
 };
 
+// Cases that messages of one connection have got in this hour.
+typedef struct inbox_budget {
+    int connection;
+    int64_t hour;
+    int cases;
+} inbox_budget;
+
 struct inbox {
     db_pool *pool;
     crypto_keyring *keys;
     const clock_source *clock;
-    pthread_mutex_t lock; // guards readers, wake
+    pthread_mutex_t lock; // guards readers, wake, budgets
+    inbox_budget budgets[INBOX_SOURCES_MAX];
     inbox_reader readers[INBOX_SOURCES_MAX];
     size_t n_readers;
     rail_wake wake;
@@ -36,6 +44,11 @@ str inbox_line_aad(int64_t book_id, uuid inbox_id, int32_t version, int32_t line
 // At most max bytes of text that PostgreSQL takes: what is not UTF-8, and control characters, become '?'. @arena
 str inbox_text(arena *a, str s, size_t max);
 bool inbox_no_memory(err *e);
+// Of very many exceptions those that moved money come first, and the rest, *folded of them, becomes one of the whole item: a few bytes
+// of a line must not cost many of a table. Their lines are in the item's bytes. Nothing is changed that s points to. @arena
+bool inbox_fold(inbox_said *s, size_t *folded, arena *a, err *e) WARN_UNUSED;
+// Whether one more message of this connection gets a case of its own in this hour; if so, it is counted.
+bool inbox_has_budget(inbox *box, int connection, int64_t hour);
 // inbox_get that locks the row.
 bool inbox_lock(db_conn *c, int64_t book_id, uuid inbox_id, inbox_row *row, arena *a,
                 err *e) WARN_UNUSED;

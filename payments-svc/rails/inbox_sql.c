@@ -7,7 +7,8 @@
     "b.reason_text, b.tries, b.seen, b.updated_at"
 #define EXCEPTION                                                                                  \
     "x.book_id, x.inbox_id, x.version, x.line, x.reason, x.reason_text, x.compared, "              \
-    "x.raw_sealed, x.about_book_id, x.payout_id, x.amount, x.currency, x.state, x.closed_by, "     \
+    "CASE WHEN octet_length(x.raw_sealed) <= 8192 THEN x.raw_sealed ELSE ''::bytea END, "          \
+    "x.about_book_id, x.payout_id, x.amount, x.currency, x.state, x.closed_by, "                   \
     "x.closed_reason, x.at, x.closed_at"
 
 const db_stmt INBOX_SQL[INBOX_SQL_COUNT] = {

@@ -27,6 +27,7 @@ static bool understands;   // what was odd before
 static err fails;          // with which each try ends, if with any
 static int64_t tries_seen; // in the database while an item is read
 static int reads;
+static bool raw_is_all; // of an exception
 
 // "bad": refused. Otherwise each line that is "odd" is one, and the others say something.
 static bool read_words(void *self, db_conn *c, const inbox_item *item, inbox_said *out, arena *a,
@@ -40,7 +41,7 @@ static bool read_words(void *self, db_conn *c, const inbox_item *item, inbox_sai
         return false;
     }
     out->about = "words";
-    out->odd_max = 100;
+    out->odd_max = 20000;
     out->odd = ARENA_ARRAY(a, inbox_odd, out->odd_max);
     if (item->bytes.len >= 3 && memcmp(item->bytes.ptr, "bad", 3) == 0) {
         out->refused = "BAD_FILE";
@@ -56,7 +57,7 @@ static bool read_words(void *self, db_conn *c, const inbox_item *item, inbox_sai
                                                  .reason = "UNKNOWN_ENTRY",
                                                  .text = "it matches nothing",
                                                  .compared = "",
-                                                 .raw = {s, n},
+                                                 .raw = raw_is_all ? item->bytes : (str){s, n},
                                                  .about_book_id = 7,
                                                  .amount = 100 * out->lines,
                                                  .currency = "USD",
@@ -252,6 +253,69 @@ static void test_apply__what_failed_before__does_not_go_first(void **state) {
     assert_count("inbox WHERE state = 3 AND tries = 1", 1); // this one did not fail
 }
 
+// --- Very many -------------------------------------------------------------------------------------------------------
+
+static void test_apply__very_many_odd_lines__the_rest_is_one_row(void **state) {
+    (void)state;
+    enum { LINES = INBOX_ODD_MAX + 500 };
+    char *words = malloc(4 * LINES + 1);
+    assert_non_null(words);
+    for (int i = 0; i < LINES; i++) {
+        memcpy(words + 4 * i, "odd\n", 5);
+    }
+    const inbox_ref ref = put(words);
+    free(words);
+    assert_count("inbox_exception", INBOX_ODD_MAX);
+    assert_count("inbox WHERE state = 2 AND exceptions = 5500", 1);
+    assert_count("inbox_exception WHERE line = 0 AND reason = 'MANY_LINES'"
+                 " AND reason_text LIKE '501 more lines%'",
+                 1);
+    assert_int_equal(fixture_sql_i64("SELECT sum(amount)::int8 FROM inbox_exception"),
+                     100LL * LINES * (LINES + 1) / 2);
+    assert_count("payment_case WHERE code = 'MANY_LINES' AND text LIKE '5300 more lines%'", 1);
+    assert_count("payment_case", INBOX_LINE_CASES_MAX + 1);
+    const inbox_order o = order_of(ref);
+    err e = {0};
+    assert_true(inbox_dismiss(box, &o, 0, &e));
+    assert_count("payment_case WHERE code = 'MANY_LINES' AND state = 1", 0);
+    assert_count("inbox WHERE state = 2", 1);
+}
+
+static void test_apply__long_line__kept_in_part(void **state) {
+    (void)state;
+    raw_is_all = true;
+    char words[3 * INBOX_RAW_MAX] = "odd\n";
+    memset(words + 4, 'x', sizeof words - 5);
+    put(words);
+    assert_count("inbox_exception WHERE octet_length(raw_sealed) BETWEEN 4096 AND 4200", 1);
+}
+
+static int64_t hour_now(void) {
+    return clock_wall_us(clock_system()) / (INT64_C(3600) * 1000000);
+}
+
+static void test_apply__messages_at_the_banks_pace__share_a_case(void **state) {
+    (void)state;
+    err e = {0};
+    const int64_t hour = hour_now();
+    for (int i = 0; i < INBOX_MESSAGE_CASES_MAX + 20; i++) {
+        char name[24];
+        (void)snprintf(name, sizeof name, "message %d", i);
+        const inbox_raw raw = {.connection = CONNECTION,
+                               .kind = INBOX_MESSAGE,
+                               .name = str_of(name),
+                               .bytes = STR("odd")};
+        inbox_ref ref;
+        assert_true(inbox_record(box, &raw, &ref, &e));
+        assert_true(inbox_apply(box, 0, ref.inbox_id, &e));
+    }
+    assert_count("inbox_exception", INBOX_MESSAGE_CASES_MAX + 20);
+    if (hour == hour_now()) { // else the budget began anew in between
+        assert_count("payment_case", INBOX_MESSAGE_CASES_MAX + 1);
+        assert_count("payment_case WHERE code = 'MANY_MESSAGES' AND seen = 20", 1);
+    }
+}
+
 // --- Reading ---------------------------------------------------------------------------------------------------------
 
 typedef struct looking {
@@ -391,7 +455,7 @@ static int setup(void **state) {
     (void)state;
     static const inbox_reader READER = {.connection = CONNECTION, .read = read_words};
     rail_fixture_clear();
-    understands = false;
+    understands = raw_is_all = false;
     err_clear(&fails);
     mem = arena_create(64 * 1024 * 1024);
     box = inbox_create(pool, keys, clock_system());
@@ -417,6 +481,9 @@ int main(void) {
         TEST(test_again__understood_by_now__closed),
         TEST(test_order__nothing_there_or_switched_off__told),
         TEST(test_record__as_large_as_it_says__recorded),
+        TEST(test_apply__very_many_odd_lines__the_rest_is_one_row),
+        TEST(test_apply__long_line__kept_in_part),
+        TEST(test_apply__messages_at_the_banks_pace__share_a_case),
         TEST(test_apply__try__counted_before_it_begins),
         TEST(test_apply__process_that_died_each_time__waits_for_a_person),
         TEST(test_apply__what_failed_before__does_not_go_first),
