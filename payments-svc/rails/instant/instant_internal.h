@@ -72,6 +72,7 @@ bool reference_parse(str reference, int64_t *book_id, uuid *intent_id) WARN_UNUS
 // instant_sql.c: every statement of the rail.
 typedef enum instant_sql {
     INSTANT_SQL_FIND_PAYOUT,
+    INSTANT_SQL_HAS_BOOK,
     INSTANT_SQL_MOVED,
     INSTANT_SQL_LOCK,
     INSTANT_SQL_SWEEP_BOOK,

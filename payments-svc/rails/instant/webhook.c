@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "rails/instant/instant_internal.h"
 
+enum { BOOK_TIMEOUT_MS = 10 * 1000 };
+
 static const char PATH[] = "/webhooks/instant";
 
 static void answer(http_response *out, int status, const char *body) {
@@ -40,7 +42,7 @@ static bool verify(const instant_rail *r, const http_request *request, http_resp
 }
 
 // Its book, as far as its reference names one: then it lies with its payout.
-static int64_t book_of(const http_request *request) {
+static int64_t named_book(const http_request *request) {
     payment p = {0};
     bool known = false;
     int64_t at_us = 0, book_id = 0;
@@ -51,22 +53,60 @@ static int64_t book_of(const http_request *request) {
     return named ? book_id : 0;
 }
 
+typedef struct asking {
+    int64_t book_id;
+    bool has;
+} asking;
+
+static bool has_book(db_conn *c, arena *a, void *arg, err *e) {
+    asking *x = arg;
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i64(p, x->book_id);
+    if (!db_exec(c, &INSTANT_SQL[INSTANT_SQL_HAS_BOOK], p, a, &rows, NULL, e)) {
+        return false;
+    }
+    x->has = db_count(rows) > 0;
+    return true;
+}
+
+// A bank may write any number. One that is no merchant's book would be a book of its own in the inbox, which all lists go through.
+static bool book_of(const instant_rail *r, const http_request *request, int64_t *book_id, err *e) {
+    asking x = {.book_id = named_book(request)};
+    if (x.book_id != 0 && !db_read(r->pool, clock_mono_ms(r->clock) + BOOK_TIMEOUT_MS,
+                                   request->arena, has_book, &x, e)) {
+        return false;
+    }
+    *book_id = x.has ? x.book_id : 0;
+    return true;
+}
+
+// The bank sends it again.
+static void unavailable(instant_rail *r, http_response *response, const err *e) {
+    log_err(LOG_WARN, "webhook.not_recorded", e);
+    metric_add(r->hooks_failed, 1);
+    answer(response, 503, "{\"error\":\"unavailable\"}");
+}
+
 static void take(instant_rail *r, const http_request *request, http_response *response) {
     int64_t said_s = 0;
     (void)!str_to_i64(http_request_header(request, "webhook-timestamp"), 0, INT64_MAX / 1000000,
                       &said_s); // verified
-    const inbox_raw raw = {.book_id = book_of(request),
+    err e = {0};
+    int64_t book_id = 0;
+    if (!book_of(r, request, &book_id, &e)) {
+        unavailable(r, response, &e);
+        return;
+    }
+    const inbox_raw raw = {.book_id = book_id,
                            .connection = r->base.id,
                            .kind = INBOX_MESSAGE,
                            .name = http_request_header(request, "webhook-id"),
                            .bytes = request->body,
                            .said_us = said_s * 1000000};
     inbox_ref ref;
-    err e = {0};
     if (!inbox_record(r->box, &raw, &ref, &e)) {
-        log_err(LOG_WARN, "webhook.not_recorded", &e);
-        metric_add(r->hooks_failed, 1);
-        answer(response, 503, "{\"error\":\"unavailable\"}");
+        unavailable(r, response, &e);
         return;
     }
     CRASH_POINT("webhook.recorded");
