@@ -19,13 +19,19 @@ static ach_seen *seen_of(const char *name) {
     return NULL;
 }
 
+static bool poll(void) {
+    err e = {0};
+    return ach_inbound_poll(ach->self, &e);
+}
+
 static void test_look__file_that_always_fails__rarer_and_told(void **state) {
     (void)state;
     const ach_rail *r = ach->self;
     fixture_sql("ALTER TABLE inbox ADD CONSTRAINT poison CHECK (name <> 'a-poison')", NULL, 0);
     put_text("a-poison", "");
     put_text("b-good", "");
-    look();
+    assert_true(poll());
+    assert_false(poll());
     assert_true(is_there("outbox/done", "b-good"));
     for (int failures = 1;; failures++) {
         ach_seen *s = seen_of("a-poison");
@@ -36,12 +42,12 @@ static void test_look__file_that_always_fails__rarer_and_told(void **state) {
         }
         assert_count("payment_case", 0);
         s->retry_ms = INT64_MAX;
-        look_once();
+        assert_true(poll());
         assert_int_equal(seen_of("a-poison")->failures, failures); // it is not time yet
         seen_of("a-poison")->retry_ms = 0;
-        look_once();
+        assert_false(poll());
     }
-    assert_count("payment_case WHERE kind = 'INBOX_FILE' AND subject_id = 'a-poison'", 1);
+    assert_count("payment_case WHERE kind = 'INBOX_FILE' AND subject_id = 'ach/a-poison'", 1);
     fixture_sql("ALTER TABLE inbox DROP CONSTRAINT poison", NULL, 0);
     seen_of("a-poison")->retry_ms = clock_mono_ms(r->clock);
     look_once();
@@ -50,8 +56,10 @@ static void test_look__file_that_always_fails__rarer_and_told(void **state) {
 
 static void test_look__unfinished_uploads__hide_no_file(void **state) {
     (void)state;
+    ach_rail *r = ach->self;
+    r->list_max = 100;
     put_text("first", "");
-    for (int i = 0; i < 5 * ACH_INBOUND_LIST_MAX; i++) {
+    for (int i = 0; i < 500; i++) {
         char name[32];
         (void)snprintf(name, sizeof name, "%04d.tmp", i);
         put_text(name, "");
@@ -60,7 +68,7 @@ static void test_look__unfinished_uploads__hide_no_file(void **state) {
     look();
     assert_true(is_there("outbox/done", "first"));
     assert_true(is_there("outbox/done", "last"));
-    for (int i = 0; i < 5 * ACH_INBOUND_LIST_MAX; i++) {
+    for (int i = 0; i < 500; i++) {
         char name[64];
         (void)snprintf(name, sizeof name, "root/outbox/%04d.tmp", i);
         assert_int_equal(unlink(sftp_server_path(server, name)), 0);
@@ -91,8 +99,8 @@ static void test_look__file_that_changes_for_ever__told(void **state) {
     seen_of("growing")->first_ms -= ACH_INBOUND_LIES_MS;
     look_once();
     look_once();
-    assert_count("payment_case WHERE code = 'FILE_LIES' AND subject_id = 'growing' AND seen = 1",
-                 1);
+    assert_count(
+        "payment_case WHERE code = 'FILE_LIES' AND subject_id = 'ach/growing' AND seen = 1", 1);
 }
 
 int main(void) {
