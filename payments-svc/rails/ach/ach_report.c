@@ -61,6 +61,12 @@ bool ach_is_whole(str bytes, arena *a) {
 
 // --- Acknowledgement -------------------------------------------------------------------------------------------------
 
+// As many digits as a file's totals have.
+static bool is_count(const json_t *value) {
+    return json_is_integer(value) && json_integer_value(value) >= 0 &&
+           json_integer_value(value) <= INT64_C(999999999999);
+}
+
 static bool ack_fields(json_t *root, arena *a, ach_ack *out, err *e) {
     const char *named = json_string_value(json_object_get(root, "file"));
     const char *status = json_string_value(json_object_get(root, "status"));
@@ -78,11 +84,12 @@ static bool ack_fields(json_t *root, arena *a, ach_ack *out, err *e) {
         return bad(e, 1, "'at' must be a time");
     }
     // A file that was refused may not have been understood, so its counts need not be there.
-    if (out->accepted && (!json_is_integer(entries) || !json_is_integer(total))) {
-        return bad(e, 1, "'entries' and 'total' must be whole numbers");
+    const bool counted = is_count(entries) && is_count(total);
+    if (out->accepted && !counted) {
+        return bad(e, 1, "'entries' and 'total' must be whole numbers of at most 12 digits");
     }
-    out->entries = json_integer_value(entries);
-    out->total = json_integer_value(total);
+    out->entries = counted ? json_integer_value(entries) : 0;
+    out->total = counted ? json_integer_value(total) : 0;
     size_t len = str_of(reason).len;
     char *copy =
         arena_strndup(a, reason == NULL ? "" : reason, len < REASON_LEN_MAX ? len : REASON_LEN_MAX);

@@ -39,8 +39,30 @@ static void test_ack__larger_than_any__refused_unread(void **state) {
     arena_destroy(a);
 }
 
+// What no file of ours can have is no count of it: sums over it would go beyond what a number holds.
+static void test_ack__counts_beyond_a_file__refused_or_none(void **state) {
+    (void)state;
+    static const char *const COUNTS[] = {"-1", "1000000000000", "9223372036854775807", "1.5"};
+    arena *a = arena_create(1024 * 1024);
+    for (size_t i = 0; i < sizeof COUNTS / sizeof COUNTS[0]; i++) {
+        for (int accepted = 0; accepted < 2; accepted++) {
+            ach_ack ack;
+            err e = {0};
+            const char *bytes = arena_printf(
+                a,
+                "{\"file\":\"a.ach\",\"status\":\"%s\",\"at\":\"2026-11-30T10:00:00Z\","
+                "\"entries\":1,\"total\":%s}",
+                accepted == 1 ? "accepted" : "rejected", COUNTS[i]);
+            assert_int_equal(ach_ack_parse(str_of(bytes), a, &ack, &e), accepted == 0);
+            assert_true(accepted == 1 || ack.total == 0);
+        }
+    }
+    arena_destroy(a);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ack__counts_beyond_a_file__refused_or_none),
         cmocka_unit_test(test_ack__larger_than_any__refused_unread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
