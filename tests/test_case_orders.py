@@ -95,7 +95,7 @@ def test_a_contradiction_is_in_a_case_that_says_what_to_do(payer, cases):
     answer = cases.get(case)
     assert answer.payout.state == HELD and answer.next_step
     names = {way.name: way.needs_evidence for way in answer.resolutions}
-    assert names == {"RELEASE": False, "RETRY": False, "MARK_PAID": True, "GIVE_BACK": True, "WRITE_OFF": True, "CANCEL": False}
+    assert names == {"RELEASE": False, "RETRY": False, "SEND_AGAIN": True, "MARK_PAID": True, "GIVE_BACK": True, "WRITE_OFF": True, "CANCEL": False}
     assert [note.kind for note in answer.notes] == ["OPENED"]
 
 

@@ -316,6 +316,12 @@ static bool make_way(db_conn *c, int64_t book_id, const rail_event *order, arena
     if (!submission_make_way(c, book_id, order->payout_id, attempt, &gone, a, e)) {
         return false;
     }
+    if (order->kind == RAIL_EVENT_RETRY && !gone && !str_eq_c(order->code, SAGA_SEND_AGAIN)) {
+        return err_set(e, ERR_FAILED_PRECONDITION, "ATTEMPT_AT_BANK",
+                       "the bank has this attempt, or may have it, so another one may pay twice: "
+                       "resolve with " SAGA_SEND_AGAIN
+                       " and evidence that the bank has not got it");
+    }
     return !gone || order->kind == RAIL_EVENT_MARK_PAID ||
            record_gone(c, book_id, order, attempt, a, e);
 }

@@ -11,7 +11,10 @@
 // How a case may end. X(NAME, kind of the order as an event of a person or 0, moves money, meaning)
 #define CASE_RESOLUTIONS(X)                                                                        \
     X(RELEASE, 20, false, "let the payout go on from the step at which it was held")               \
-    X(RETRY, 21, false, "let the payout be sent again as a new attempt with a key of its own")     \
+    X(RETRY, 21, false,                                                                            \
+      "the attempt is dead (not sent, or rejected): let the payout be sent as a new one")          \
+    X(SEND_AGAIN, 21, true,                                                                        \
+      "the bank may have the attempt and says that it has not: send the payout once more")         \
     X(MARK_PAID, 22, true, "the bank has paid it: book it as settled")                             \
     X(GIVE_BACK, 23, true, "the bank has not paid it and will not: give the money back")           \
     X(WRITE_OFF, 24, true, "leave it as it stands, for good: what is missing is booked elsewhere") \
@@ -24,8 +27,10 @@
 
 // Bits for the allowed resolutions of a kind.
 #define CASE_ORDERS_OF_A_HOLD                                                                      \
-    (CASE_BIT(RELEASE) | CASE_BIT(RETRY) | CASE_BIT(MARK_PAID) | CASE_BIT(GIVE_BACK) |             \
-     CASE_BIT(WRITE_OFF) | CASE_BIT(CANCEL))
+    (CASE_BIT(RELEASE) | CASE_BIT(RETRY) | CASE_BIT(SEND_AGAIN) | CASE_BIT(MARK_PAID) |            \
+     CASE_BIT(GIVE_BACK) | CASE_BIT(WRITE_OFF) | CASE_BIT(CANCEL))
+// What waits for its bank is not dead.
+#define CASE_ORDERS_OF_A_WAIT ((CASE_ORDERS_OF_A_HOLD & ~CASE_BIT(RETRY)) | CASE_NOTES_ONLY)
 #define CASE_NOTES_ONLY (CASE_BIT(DONE) | CASE_BIT(IGNORE))
 #define CASE_WHERE_IT_IS (CASE_BIT(BANK_HAS_IT) | CASE_BIT(BANK_HAS_IT_NOT) | CASE_NOTES_ONLY)
 #define CASE_BIT(name) (1u << CASE_##name)
@@ -49,7 +54,7 @@
       "The ledger refused a step of the payout.",                                                  \
       "Look why the ledger refused it (an account that is closed is opened again there), and "     \
       "release the payout; the step is tried with a new id.")                                      \
-    X(PAYOUT_OVERDUE, "payout", 8, CASE_ORDERS_OF_A_HOLD | CASE_NOTES_ONLY,                        \
+    X(PAYOUT_OVERDUE, "payout", 8, CASE_ORDERS_OF_A_WAIT,                                          \
       "The payout has stood at one step for longer than its connection allows.",                   \
       "Ask the bank what became of the payout. The case closes by itself when the payout moves "   \
       "on.")                                                                                       \

@@ -95,7 +95,7 @@ enum { WORD_COUNT = 8 };
     X(RETURNED, 4)                                                                                 \
     X(NOT_TAKEN, 5)                                                                                \
     X(RELEASE, 20)   /* go on from where it is held */                                             \
-    X(RETRY, 21)     /* this attempt was never taken: make a new one */                            \
+    X(RETRY, 21)     /* this attempt is dead, or its code is SAGA_SEND_AGAIN: make a new one */    \
     X(MARK_PAID, 22) /* it was paid: post it */                                                    \
     X(GIVE_BACK, 23) /* it was not paid: the merchant gets the money back */                       \
     X(WRITE_OFF, 24) /* leave its state; the difference to the bank goes to suspense */            \
@@ -131,6 +131,10 @@ typedef struct saga_event {
     bool foreign;   // its currency is not the payout's
     int32_t order;  // number of an order among the payout's orders, from 1; 0 for anything else
 } saga_event;
+
+// The code of an order to RETRY by which a person says, with evidence, that the bank has not got an attempt of which nothing else proves
+// that: it may make the payout go out twice.
+#define SAGA_SEND_AGAIN "SEND_AGAIN"
 
 typedef struct saga_said {
     saga_word word;

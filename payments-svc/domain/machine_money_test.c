@@ -293,13 +293,44 @@ static void test_retry__makes_a_new_attempt(void **state) {
     assert_int_equal(claim(&s), STEP_RESOLVE);
     assert_true(come(&s, OUT_RETRY, WORD_NONE));
     assert_held(&s, STEP_RESOLVE, "RAIL_LOST_PAYMENT");
-    give(&s, EVENT_RETRY);
+    refuse(&s, EVENT_RETRY); // the bank had it, and no query proves that it has it no more
+    saga_event again = ordered(EVENT_RETRY, s.orders + 1);
+    again.code = STR(SAGA_SEND_AGAIN);
+    assert_int_equal(claim_events(&s, &again, 1), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_ORDERED);
     assert_int_equal(claim(&s), STEP_EXECUTE);
     assert_int_equal(s.attempt, 2);
     saga h = handed_over();
     refuse(&h, EVENT_RETRY); // its submission would send it all the same
     saga f = failed();
     refuse(&f, EVENT_RETRY);
+}
+
+// A new key is a new payment: it is made only when the one before is provably none.
+static void test_retry__attempt_that_the_bank_may_have__refused__NO_DOUBLE(void **state) {
+    (void)state;
+    saga waits = sent();
+    refuse(&waits, EVENT_RETRY);
+    saga unknown = fresh();
+    act(&unknown, STEP_RESERVE, OUT_DONE);
+    act(&unknown, STEP_EXECUTE, OUT_UNKNOWN);
+    refuse(&unknown, EVENT_RETRY);
+    act(&unknown, STEP_RESOLVE, OUT_RETRY); // one query that does not show it proves nothing
+    saga_hold(&unknown, STR("RECIPIENT_UNREADABLE"), STR("the bank details cannot be read"));
+    refuse(&unknown, EVENT_RETRY);
+    saga never = fresh();
+    act(&never, STEP_RESERVE, OUT_DONE);
+    saga_hold(&never, STR("RECIPIENT_UNREADABLE"), STR("the bank details cannot be read"));
+    give(&never, EVENT_RETRY);
+    assert_int_equal(claim(&never), STEP_EXECUTE);
+    assert_int_equal(never.attempt, 1);
+    saga dead = sent();
+    saga_hold(&dead, STR("HELD"), STR("a person must look"));
+    const saga_event events[] = {event(1, EVENT_NOT_TAKEN), ordered(EVENT_RETRY, 1)};
+    assert_int_equal(claim_events(&dead, events, 2), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_ORDERED);
+    assert_int_equal(claim_events(&dead, events, 2), STEP_EXECUTE);
+    assert_int_equal(dead.attempt, 2);
 }
 
 static void test_release__of_what_does_not_add_up__is_not_possible_before_the_end(void **state) {
@@ -554,6 +585,7 @@ int main(void) {
         cmocka_unit_test(test_release__after_a_burned_confirm__posts_what_the_bank_has_paid),
         cmocka_unit_test(test_held__before_it_was_sent__the_banks_word_counts),
         cmocka_unit_test(test_retry__makes_a_new_attempt),
+        cmocka_unit_test(test_retry__attempt_that_the_bank_may_have__refused__NO_DOUBLE),
         cmocka_unit_test(test_release__of_what_does_not_add_up__is_not_possible_before_the_end),
         cmocka_unit_test(test_mark_paid__waiting__posts_the_reservation),
         cmocka_unit_test(test_mark_paid__after_the_money_was_given_back__takes_it_again),

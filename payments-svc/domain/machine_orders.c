@@ -68,6 +68,13 @@ static bool is_away_from_the_bank(const saga *s, const saga_said *said) {
            (s->step == STEP_EXECUTE && s->phase == PHASE_READY && s->doubt != DOUBT_REFUSED);
 }
 
+// Proof that the bank has not got the present attempt and never will: it says so, or nothing was ever sent. What was unknown once, or
+// waits for the bank's word, is no such proof, whoever has grown tired of waiting.
+static bool is_dead(const saga *s, const saga_said *said) {
+    return said->word == WORD_NOT_TAKEN ||
+           (s->step == STEP_EXECUTE && s->phase == PHASE_READY && s->doubt == DOUBT_NONE);
+}
+
 static const char *guard_cancel(const saga *s, const saga_said *said) {
     if (s->step == STEP_GATE || s->step == STEP_RESERVE) {
         return NULL;
@@ -107,6 +114,11 @@ static const char *guard(const saga *s, const saga_said *said, saga_event_kind o
     case EVENT_GIVE_BACK:
         if (order == EVENT_RETRY && is_muddled(s, said)) {
             return MUDDLED;
+        }
+        if (order == EVENT_RETRY && !is_dead(s, said) &&
+            !str_eq_c(said->order.code, SAGA_SEND_AGAIN)) {
+            return "the bank has this attempt, or may have it: " SAGA_SEND_AGAIN
+                   " says with evidence that it has not";
         }
         if (s->step != STEP_DONE && s->step != STEP_RETURN && !takes_again(s) && was_paid(said)) {
             return "the bank says that it was paid";
@@ -274,7 +286,8 @@ bool saga_take_order(saga *s, const saga_said *said, const clock_source *clock, 
     }
     const char *why = NULL;
     int to = STEP_DONE;
-    const str name = str_of(saga_event_name((int)order->kind));
+    const bool again = order->kind == EVENT_RETRY && str_eq_c(order->code, SAGA_SEND_AGAIN);
+    const str name = again ? STR(SAGA_SEND_AGAIN) : str_of(saga_event_name((int)order->kind));
     s->orders = order->order;
     if (find(s, said, order->kind, &to, &why)) {
         *note = (saga_note){OUT_ORDERED, name, order->text};
