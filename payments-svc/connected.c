@@ -41,6 +41,7 @@ static connection_info describe(connected *k, const rail *r, const rail_scheme *
                              .description_max = RULE_DESCRIPTION_MAX,
                              .instruments = r->instruments,
                              .finality = r->finality,
+                             .bank_account = r->bank_account,
                              .down_since_us = down_since_us,
                              .outlook = outlook_of,
                              .arg = k};

@@ -10,6 +10,7 @@
 #include "connected.h"
 #include "crypto/crypto.h"
 #include "daemon/daemon.h"
+#include "domain/ids.h"
 #include "guard/guard.h"
 #include "jobs/deadlines.h"
 #include "jobs/sums.h"
@@ -108,6 +109,7 @@ static const config_setting SETTINGS[] = {
     ROW("retention.inbox_days", CONFIG_INT, retention.inbox_days, "2557", 180, 36500, "how long files and messages of banks are kept that are applied or dismissed, with their exceptions"),
     ROW("retention.cases_days", CONFIG_INT, retention.cases_days, "2557", 180, 36500, "how long cases are kept after they are resolved, and the history of pauses"),
     ROW("ach.enabled", CONFIG_BOOL, ach.enabled, "false", 0, 0, "switches the ACH rail on"),
+    ROW("ach.bank_account", CONFIG_STRING, ach.bank_account, BANK_ACCOUNT_MAIN, 0, 0, "label of the account at the bank that payouts are paid from, which the ledger keeps an account for; 1 to 32 of a-z, 0-9, - and _"),
     ROW("ach.host", CONFIG_STRING, ach.host, "127.0.0.1", 0, 0, "SFTP server of the bank"),
     ROW("ach.port", CONFIG_INT, ach.port, "22", 1, 65535, "its port"),
     ROW("ach.user", CONFIG_STRING, ach.user, "", 0, 0, "our user there"),
@@ -137,6 +139,7 @@ static const config_setting SETTINGS[] = {
     ROW("ach.rebuild_reasons", CONFIG_STRING, ach.rebuild_reasons, "", 0, 0, "comma-separated reasons for which the bank rejects a file that it has certainly not taken, whole, or the beginning and *: its payouts are sent again by themselves; after any other rejection a person must say whether the bank has the file"),
     ROW("ach.returns_days", CONFIG_INT, ach.returns_days, "60", 1, 3650, "days in which an entry may come back; a later return is booked, and a case"),
     ROW("instant.enabled", CONFIG_BOOL, instant.enabled, "false", 0, 0, "switches the instant rail on"),
+    ROW("instant.bank_account", CONFIG_STRING, instant.bank_account, BANK_ACCOUNT_MAIN, 0, 0, "label of the account at the bank that payouts are paid from, as ach.bank_account"),
     ROW("instant.url", CONFIG_STRING, instant.url, "", 0, 0, "the bank's address, https://host:port"),
     ROW("instant.ca_file", CONFIG_PATH, instant.ca_file, "", 0, 0, "PEM of the authority that signed the bank's certificate"),
     ROW("instant.api_key_file", CONFIG_SECRET_FILE, instant.api_key_file, "", 0, 0, "our API key at the bank"),

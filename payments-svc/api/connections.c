@@ -7,6 +7,7 @@
 #include "base/crash.h"
 #include "connections/connections.h"
 #include "connections/pause.h"
+#include "domain/ids.h"
 #include "domain/machine.h"
 #include "payments/v1/connection_service.pb-c.h"
 
@@ -253,6 +254,8 @@ static void handle_get_capabilities(rpc_call *call, void *service,
         out->description_bytes_max = k->description_max;
         out->n_instruments = split(k->instruments, &out->instruments, a);
         out->finality = pb_text(a, str_of(k->finality));
+        out->bank_account =
+            pb_text(a, str_of(k->bank_account != NULL ? k->bank_account : BANK_ACCOUNT_MAIN));
         answer.capabilities[answer.n_capabilities++] = out;
     }
     rpc_reply(call, &answer.base);

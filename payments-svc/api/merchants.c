@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/crash.h"
+#include "domain/ids.h"
 #include "ledger/ledger_client.h"
 
 enum { N_RAILS = 2 };
@@ -114,7 +115,7 @@ static bool make_ledger_accounts(const payments_service *s, const merchant *m, i
         const str ccy = {at, strcspn(at, ",")};
         ASSERT(n + 3 + N_RAILS <= sizeof accounts / sizeof accounts[0]);
         accounts[n++] = account_of_merchant(book, str_of(m->id), ccy);
-        accounts[n++] = account_of_bank(book, ccy);
+        accounts[n++] = account_of_bank(book, STR(BANK_ACCOUNT_MAIN), ccy);
         accounts[n++] = account_of_fees(book, ccy);
         for (size_t i = 0; i < N_RAILS; i++) {
             if (may_carry(s, RAILS[i], ccy)) {

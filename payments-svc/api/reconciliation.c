@@ -97,8 +97,25 @@ static Payments__V1__ProvenPayout *payout_to_pb(const connections *k, int64_t bo
     return out;
 }
 
-static Payments__V1__ProvenAccount *account_to_pb(const connections *k, const recon_account *x,
-                                                  arena *a) {
+// Of the connections that are known here; an account whose label no setting has any more is named by its id only.
+static const char *label_of(const connections *k, int64_t book_id, const recon_account *x) {
+    size_t n = 0;
+    const connection_info *known = connections_all(k, &n);
+    const str ccy = str_of(x->currency);
+    if (uuid_eq(x->account_id, account_bank(book_id, STR(BANK_ACCOUNT_MAIN), ccy))) {
+        return BANK_ACCOUNT_MAIN;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const char *label = known[i].bank_account;
+        if (label != NULL && uuid_eq(x->account_id, account_bank(book_id, str_of(label), ccy))) {
+            return label;
+        }
+    }
+    return "";
+}
+
+static Payments__V1__ProvenAccount *account_to_pb(const connections *k, int64_t book_id,
+                                                  const recon_account *x, arena *a) {
     Payments__V1__ProvenAccount *out = ARENA_NEW(a, Payments__V1__ProvenAccount);
     payments__v1__proven_account__init(out);
     const bool owed = x->rail == RECON_RECEIVABLE, bank = x->rail == RECON_BANK;
@@ -109,6 +126,7 @@ static Payments__V1__ProvenAccount *account_to_pb(const connections *k, const re
         out->connection = pb_connection(k, x->rail, a);
     }
     out->currency = (char *)x->currency;
+    out->bank_account = (char *)(x->rail == RECON_BANK ? label_of(k, book_id, x) : "");
     out->expected_posted_minor = x->expected_posted;
     out->found_posted_minor = x->found_posted;
     out->expected_reserved_minor = x->expected_reserved;
@@ -162,7 +180,8 @@ static bool on_part(void *arg, const recon_part *part) {
     m.payouts_compared = (int64_t)part->n_payouts;
     m.accounts = accounts;
     for (size_t i = 0; i < part->n_accounts; i++) {
-        accounts[m.n_accounts++] = account_to_pb(f->k, &part->accounts[i], f->a);
+        accounts[m.n_accounts++] =
+            account_to_pb(f->k, f->request->book_id, &part->accounts[i], f->a);
     }
     if (!part->last) {
         m.resume_token = make_token(f->request, part->progress, f->a);

@@ -27,6 +27,8 @@ typedef struct connection_info {
     int description_max;     // bytes of the text that the recipient sees
     const char *instruments; // comma-separated: us_bank, in_bank
     const char *finality;    // one sentence, for people
+    const char
+        *bank_account; // label of the account at the bank that it pays from; NULL: the main one
     // Since when nothing is sent because the bank does not answer; 0: it answers. May be NULL.
     int64_t (*down_since_us)(void *arg, int id);
     // Reads what is planned and left; may be NULL. Both are called on any thread.

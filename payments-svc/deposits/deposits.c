@@ -183,7 +183,7 @@ static bool validate(crediting *x, int64_t deadline_mono_ms, arena *a, err *e) {
     const int64_t deadline = deposits_ledger_deadline(&x->d->o, deadline_mono_ms);
     const ledger_account accounts[] = {
         account_of_merchant(x->m->book_id, str_of(x->m->id), x->r->currency),
-        account_of_bank(x->m->book_id, x->r->currency)};
+        account_of_bank(x->m->book_id, STR(BANK_ACCOUNT_MAIN), x->r->currency)};
     return ledger_accounts_ensure(x->d->o.accounts, x->m->book_id, accounts, 2, deadline, a, e) &&
            validate_balance(x, &accounts[0], deadline, a, e);
 }
@@ -207,7 +207,7 @@ static bool send_deposit(const deposits *d, int64_t book_id, const deposit *made
     ledger_result results[2] = {{0}};
     ledger_transfer t[2] = {
         {.id = made->id,
-         .debit = account_bank(book_id, made->currency),
+         .debit = account_bank(book_id, STR(BANK_ACCOUNT_MAIN), made->currency),
          .credit = account_merchant_available(book_id, made->merchant_id, made->currency),
          .amount = made->amount,
          .code = TRANSFER_DEPOSIT}};
@@ -472,7 +472,7 @@ static void finish_one(const deposits *d, int64_t book_id, deposit *made, int64_
                        arena *a) {
     const ledger_account accounts[] = {
         account_of_merchant(book_id, made->merchant_id, made->currency),
-        account_of_bank(book_id, made->currency)};
+        account_of_bank(book_id, STR(BANK_ACCOUNT_MAIN), made->currency)};
     err e = {0};
     char id[UUID_TEXT_LEN + 1];
     uuid_format(made->id, id);

@@ -19,9 +19,10 @@ enum { OWED = 0, REPAID = 1, LEGS = 2 };
 
 static bool make_accounts(const deposits_options *o, int64_t book_id, const deposit *x,
                           int64_t deadline, arena *a, err *e) {
-    const ledger_account accounts[] = {account_of_merchant(book_id, x->merchant_id, x->currency),
-                                       account_of_receivable(book_id, x->merchant_id, x->currency),
-                                       account_of_bank(book_id, x->currency)};
+    const ledger_account accounts[] = {
+        account_of_merchant(book_id, x->merchant_id, x->currency),
+        account_of_receivable(book_id, x->merchant_id, x->currency),
+        account_of_bank(book_id, STR(BANK_ACCOUNT_MAIN), x->currency)};
     return ledger_accounts_ensure(o->accounts, book_id, accounts,
                                   sizeof accounts / sizeof accounts[0], deadline, a, e);
 }
@@ -32,7 +33,7 @@ static bool send(const deposits_options *o, int64_t book_id, const deposit *x, i
     ledger_transfer t[LEGS] = {
         {.id = transfer_of_deposit_leg(x->id, "back", x->back_number),
          .debit = account_merchant_receivable(book_id, x->merchant_id, x->currency),
-         .credit = account_bank(book_id, x->currency),
+         .credit = account_bank(book_id, STR(BANK_ACCOUNT_MAIN), x->currency),
          .amount = x->amount,
          .flags = LEDGER__V1__TRANSFER_FLAG__TRANSFER_FLAG_LINKED,
          .code = TRANSFER_DEPOSIT_BACK},

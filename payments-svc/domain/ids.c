@@ -26,8 +26,10 @@ uuid account_transit(int64_t book_id, int rail, str currency) {
     return derive("account.clearing", (str){number, (size_t)len}, currency, book_id);
 }
 
-uuid account_bank(int64_t book_id, str currency) {
-    return derive("account.bank", (str){0}, currency, book_id);
+uuid account_bank(int64_t book_id, str label, str currency) {
+    const str none = {0};
+    return derive("account.bank", str_eq_c(label, BANK_ACCOUNT_MAIN) ? none : label, currency,
+                  book_id);
 }
 
 uuid account_fees(int64_t book_id, str currency) {

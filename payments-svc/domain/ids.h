@@ -34,7 +34,10 @@ enum {
 uuid account_merchant_available(int64_t book_id, str merchant_id, str currency);
 uuid account_merchant_receivable(int64_t book_id, str merchant_id, str currency);
 uuid account_transit(int64_t book_id, int rail, str currency);
-uuid account_bank(int64_t book_id, str currency);
+// An account at a bank, named by a label of the settings (rule_bank_account). BANK_ACCOUNT_MAIN is the one that there was before there
+// were labels.
+#define BANK_ACCOUNT_MAIN "main"
+uuid account_bank(int64_t book_id, str label, str currency);
 uuid account_fees(int64_t book_id, str currency);
 uuid account_suspense(int64_t book_id, str currency);
 

@@ -70,6 +70,16 @@ bool rule_merchant_id(str id, const char *field, err *e) {
     return true;
 }
 
+bool rule_bank_account(str label) {
+    enum { LABEL_MAX = 32 };
+    bool ok = label.len >= 1 && label.len <= LABEL_MAX;
+    for (size_t i = 0; ok && i < label.len; i++) {
+        const char c = label.ptr[i];
+        ok = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    }
+    return ok;
+}
+
 bool rule_key(str key, const char *path, err *e) {
     const field_path f = path_of(path, "idempotency_key");
     if (key.len == 0) {

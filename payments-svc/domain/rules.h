@@ -33,6 +33,8 @@ typedef struct rule_rail {
 
 bool rule_merchant_id(str id, const char *field, err *e) WARN_UNUSED;
 bool rule_key(str key, const char *path, err *e) WARN_UNUSED;
+// The label of an account at a bank: 1 to 32 of a-z, 0-9, '-' and '_'.
+bool rule_bank_account(str label);
 // Text of min…max bytes, without control characters.
 bool rule_text(str s, size_t min, size_t max, const char *path, const char *name,
                err *e) WARN_UNUSED;

@@ -153,9 +153,15 @@ static void test_ids__same_input_same_id__other_input_other_id(void **state) {
     assert_false(uuid_eq(transfer_of_step(p, "reserve", 1), transfer_of_step(q, "reserve", 1)));
     assert_false(uuid_eq(transfer_of_step(p, "reserve", 1), transfer_of_step(p, "confirm", 1)));
     assert_false(uuid_eq(transfer_of_step(p, "reserve", 1), transfer_of_step(p, "reserve", 2)));
-    assert_false(uuid_eq(account_bank(1, STR("USD")), account_fees(1, STR("USD"))));
+    assert_false(uuid_eq(account_bank(1, STR("main"), STR("USD")), account_fees(1, STR("USD"))));
     assert_false(uuid_eq(account_transit(1, 1, STR("USD")), account_transit(1, 2, STR("USD"))));
-    assert_false(uuid_eq(account_bank(1, STR("USD")), account_bank(2, STR("USD"))));
+    assert_false(uuid_eq(account_bank(1, STR("main"), STR("USD")),
+                         account_bank(2, STR("main"), STR("USD"))));
+    assert_false(uuid_eq(account_bank(1, STR("main"), STR("USD")),
+                         account_bank(1, STR("payroll"), STR("USD"))));
+    assert_true(rule_bank_account(STR("main")) && rule_bank_account(STR("a_1-b")));
+    assert_false(rule_bank_account(STR("")) || rule_bank_account(STR("Main")) ||
+                 rule_bank_account(STR("a|b")));
     char a[65], b[65];
     attempt_key(p, 1, a);
     attempt_key(p, 2, b);
@@ -178,7 +184,7 @@ static void test_accounts__are_those_that_were_given_out(void **state) {
                 "0a4b7ddb-448d-8caa-9bcf-6fa36e006b87");
     assert_uuid(account_transit(1, 1, usd), "d65f734e-b638-8674-97a0-604b776d672f");
     assert_uuid(account_transit(1, 2, usd), "50875290-2109-8c4b-9a03-149c921f6095");
-    assert_uuid(account_bank(1, usd), "5b3a4501-697c-8e5c-8fc2-38b6dc298abc");
+    assert_uuid(account_bank(1, STR("main"), usd), "5b3a4501-697c-8e5c-8fc2-38b6dc298abc");
     assert_uuid(account_fees(1, usd), "b4014b92-46c8-82e1-bbeb-977416081dab");
     assert_uuid(account_suspense(1, usd), "0e46160d-1bcd-80d2-994d-9a4d0130e75b");
 }

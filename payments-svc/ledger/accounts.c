@@ -47,8 +47,8 @@ ledger_account account_of_transit(int64_t book_id, int rail, str currency) {
     return account(account_transit(book_id, rail, currency), ACCOUNT_TRANSIT, 0, currency);
 }
 
-ledger_account account_of_bank(int64_t book_id, str currency) {
-    return account(account_bank(book_id, currency), ACCOUNT_BANK, 0, currency);
+ledger_account account_of_bank(int64_t book_id, str label, str currency) {
+    return account(account_bank(book_id, label, currency), ACCOUNT_BANK, 0, currency);
 }
 
 ledger_account account_of_fees(int64_t book_id, str currency) {

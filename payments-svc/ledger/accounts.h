@@ -9,7 +9,7 @@
 ledger_account account_of_merchant(int64_t book_id, str merchant_id, str currency);
 ledger_account account_of_receivable(int64_t book_id, str merchant_id, str currency);
 ledger_account account_of_transit(int64_t book_id, int rail, str currency);
-ledger_account account_of_bank(int64_t book_id, str currency);
+ledger_account account_of_bank(int64_t book_id, str label, str currency);
 ledger_account account_of_fees(int64_t book_id, str currency);
 
 // What a merchant owes, of the account of receivable as it was looked up; never below 0.

@@ -109,9 +109,11 @@ typedef struct rail_outlook {
 
 typedef struct rail rail;
 struct rail {
-    int id;                  // number of the connection; saga.rail
-    int scheme;              // RAIL_ACH …
-    const char *name;        // of the connection: "ach"
+    int id;           // number of the connection; saga.rail
+    int scheme;       // RAIL_ACH …
+    const char *name; // of the connection: "ach"
+    const char
+        *bank_account; // label of the account at the bank that it pays from; NULL: the main one
     const char *currencies;  // "USD" or "INR,USD"
     int64_t amount_max;      // minor units, one item
     int batch_max;           // items of one submit

@@ -7,6 +7,7 @@
 
 typedef struct ach_settings {
     bool enabled;
+    const char *bank_account; // label of the account that it pays from; NULL: the main one
     const char *host;
     int64_t port;
     const char *user;
@@ -42,7 +43,8 @@ typedef struct ach_settings {
 
 typedef struct instant_settings {
     bool enabled;
-    const char *url; // "https://localhost:8443", without a slash at the end
+    const char *bank_account; // as above
+    const char *url;          // "https://localhost:8443", without a slash at the end
     const char *ca_file;
     const char *api_key_file;
     const char *webhook_secret_file;

@@ -5,9 +5,13 @@
 #include "base/money.h"
 #include "domain/ids.h"
 
-struct recon_sum *recon_sum_of(recon_progress *p, int rail, const char *currency_code) {
+static const uuid NO_ACCOUNT = {{0}};
+
+struct recon_sum *recon_sum_of(recon_progress *p, int rail, const char *currency_code,
+                               uuid account) {
     for (int64_t i = 0; i < p->n_sums; i++) {
-        if (p->sums[i].rail == rail && strcmp(p->sums[i].currency, currency_code) == 0) {
+        if (p->sums[i].rail == rail && strcmp(p->sums[i].currency, currency_code) == 0 &&
+            uuid_eq(p->sums[i].account, account)) {
             return &p->sums[i];
         }
     }
@@ -15,15 +19,20 @@ struct recon_sum *recon_sum_of(recon_progress *p, int rail, const char *currency
         return NULL;
     }
     struct recon_sum *made = &p->sums[p->n_sums++];
-    *made = (struct recon_sum){.rail = rail};
+    *made = (struct recon_sum){.rail = rail, .account = account};
     memcpy(made->currency, currency_code, sizeof made->currency);
     return made;
 }
 
-bool recon_add_archived(recon_progress *p, int rail, const char *currency_code, int64_t at_bank) {
-    const struct recon_sum *transit = recon_sum_of(p, rail, currency_code);
-    struct recon_sum *bank = recon_sum_of(p, RECON_BANK, currency_code);
-    return transit != NULL && bank != NULL && ck_add_i64(bank->posted, at_bank, &bank->posted);
+bool recon_add_archived(recon_progress *p, int rail, const char *currency_code, uuid main_account,
+                        int64_t at_bank) {
+    const struct recon_sum *transit = recon_sum_of(p, rail, currency_code, NO_ACCOUNT);
+    struct recon_sum *bank = recon_sum_of(p, RECON_BANK, currency_code, main_account);
+    if (transit == NULL || bank == NULL) {
+        return false;
+    }
+    bank->archived = 1;
+    return ck_add_i64(bank->posted, at_bank, &bank->posted);
 }
 
 static void add(recon_window *w, int64_t *sum, int64_t n) {
@@ -50,11 +59,11 @@ static effect effect_on(const ledger_row *row, uuid account) {
 }
 
 static void add_to_sum(recon_window *w, const ledger_row *row, int rail, const char *currency_code,
-                       effect x) {
+                       uuid account, effect x) {
     if (row->sequence > w->progress->sequence) {
         return; // the accounts are compared as of then
     }
-    struct recon_sum *sum = recon_sum_of(w->progress, rail, currency_code);
+    struct recon_sum *sum = recon_sum_of(w->progress, rail, currency_code, account);
     if (sum == NULL) {
         w->overflow = true;
         return;
@@ -67,14 +76,22 @@ static void add_to_sum(recon_window *w, const ledger_row *row, int rail, const c
 static void add_owed(recon_window *w, const ledger_row *row) {
     const bool owes = row->code == TRANSFER_OWE || row->code == TRANSFER_DEPOSIT_BACK;
     if (owes || row->code == TRANSFER_REPAY) {
-        add_to_sum(w, row, RECON_RECEIVABLE, row->currency,
+        add_to_sum(w, row, RECON_RECEIVABLE, row->currency, NO_ACCOUNT,
                    (effect){owes ? -row->amount : row->amount, 0});
     }
 }
 
-static void add_deposit(recon_window *w, const ledger_row *row) {
-    const uuid bank = account_bank(w->book_id, str_of(row->currency));
-    add_to_sum(w, row, RECON_BANK, row->currency, effect_on(row, bank));
+// What the row does to the book's accounts at banks, each of which has a sum of its own. They are few.
+static effect add_banks(recon_window *w, const ledger_row *row) {
+    effect all = {0, 0};
+    for (size_t i = 0; i < w->n_banks; i++) {
+        const effect x = effect_on(row, w->banks[i].id);
+        if (x.posted != 0 || x.reserved != 0) {
+            add_to_sum(w, row, RECON_BANK, w->banks[i].currency, w->banks[i].id, x);
+            add(w, &all.posted, x.posted);
+        }
+    }
+    return all;
 }
 
 void recon_add_row(recon_window *w, const ledger_row *row) {
@@ -85,7 +102,7 @@ void recon_add_row(recon_window *w, const ledger_row *row) {
     const size_t place = (size_t)(uintptr_t)map_get(w->by_intent, row->user_data_128);
     if (place == 0) {
         if (w->first && (row->code == TRANSFER_DEPOSIT || row->code == TRANSFER_DEPOSIT_BACK)) {
-            add_deposit(w, row);
+            (void)add_banks(w, row);
         }
         return;
     }
@@ -94,13 +111,12 @@ void recon_add_row(recon_window *w, const ledger_row *row) {
     const effect merchant = effect_on(row, w->merchants[r->merchant].account);
     const effect receivable = effect_on(row, w->merchants[r->merchant].receivable);
     const effect transit = effect_on(row, pair->transit);
-    const effect bank = effect_on(row, pair->bank);
+    const effect bank = add_banks(w, row);
     recon_figures *f = &r->payout.found;
     add(w, &f->reserved, -merchant.reserved);
     add(w, &f->from_merchant, -merchant.posted);
     add(w, &f->from_merchant, -receivable.posted);
     add(w, &f->transit, transit.posted);
     add(w, &f->at_bank, bank.posted);
-    add_to_sum(w, row, pair->rail, pair->currency, transit);
-    add_to_sum(w, row, RECON_BANK, pair->currency, bank);
+    add_to_sum(w, row, pair->rail, pair->currency, NO_ACCOUNT, transit);
 }

@@ -89,13 +89,14 @@ static bool place_of_pair(recon_window *w, int rail, const char *currency, uint3
         return false;
     }
     recon_pair *made = &w->pairs[w->n_pairs++];
-    *made = (recon_pair){.rail = rail,
-                         .transit = account_transit(w->book_id, rail, str_of(currency)),
-                         .bank = account_bank(w->book_id, str_of(currency))};
+    *made =
+        (recon_pair){.rail = rail, .transit = account_transit(w->book_id, rail, str_of(currency))};
     memcpy(made->currency, currency, sizeof made->currency);
     // The accounts of what any payout used are compared, whether anything has moved there or not.
-    return recon_sum_of(w->progress, rail, currency) != NULL &&
-           recon_sum_of(w->progress, RECON_BANK, currency) != NULL;
+    const uuid none = {{0}};
+    const uuid bank = account_bank(w->book_id, STR(BANK_ACCOUNT_MAIN), str_of(currency));
+    return recon_sum_of(w->progress, rail, currency, none) != NULL &&
+           recon_sum_of(w->progress, RECON_BANK, currency, bank) != NULL;
 }
 
 // SAGA_COLUMNS, from a column on.
@@ -196,8 +197,31 @@ static bool on_row(void *arg, const ledger_row *row) {
     return !p->w.overflow && clock_mono_ms(clock_system()) < p->job->deadline_mono_ms;
 }
 
+// One that was made since the last reading is there, before its first row is.
+static bool read_banks(prover *p) {
+    ledger_account *list = NULL;
+    size_t n = 0;
+    arena_reset(p->a);
+    if (!ledger_list_accounts(p->job->ledger, p->job->book_id, ACCOUNT_BANK, RECON_ACCOUNTS_MAX,
+                              &list, &n, soon(p->job), p->a, p->e)) {
+        return false;
+    }
+    p->w.n_banks = n;
+    for (size_t i = 0; i < n; i++) {
+        p->w.banks[i] = list[i];
+        // Compared, whether a payout has used it or not.
+        if (recon_sum_of(p->w.progress, RECON_BANK, list[i].currency, list[i].id) == NULL) {
+            return too_large(p->e);
+        }
+    }
+    return true;
+}
+
 // What was committed since the last reading.
 static bool read_journal(prover *p) {
+    if (!read_banks(p)) {
+        return false;
+    }
     if (!ledger_read_journal(p->job->ledger, p->job->book_id, p->w.read_to + 1,
                              p->job->deadline_mono_ms, on_row, p, p->e)) {
         return false;
@@ -346,7 +370,8 @@ static bool add_archived(db_conn *c, arena *a, void *arg, err *e) {
         char code_text[4] = "";
         const str code = db_get_str(rows, i, 1);
         memcpy(code_text, code.ptr, code.len < sizeof code_text ? code.len : sizeof code_text - 1);
-        if (!recon_add_archived(p->w.progress, db_get_i16(rows, i, 0), code_text,
+        const uuid bank = account_bank(p->job->book_id, STR(BANK_ACCOUNT_MAIN), str_of(code_text));
+        if (!recon_add_archived(p->w.progress, db_get_i16(rows, i, 0), code_text, bank,
                                 db_get_i64(rows, i, 2))) {
             return too_large(e);
         }
@@ -355,7 +380,7 @@ static bool add_archived(db_conn *c, arena *a, void *arg, err *e) {
 }
 
 static bool begin(prover *p) {
-    ledger_account any = {.id = account_bank(p->job->book_id, STR("USD"))};
+    ledger_account any = {.id = account_bank(p->job->book_id, STR(BANK_ACCOUNT_MAIN), STR("USD"))};
     return p->w.progress->sequence > 0 ||
            (db_read(p->job->pool, soon(p->job), p->a, add_archived, p, p->e) &&
             ledger_balances_as_of(p->job->ledger, p->job->book_id, &any, 1, 0,
@@ -367,7 +392,7 @@ static uuid account_of_sum(const prover *p, const struct recon_sum *sum) {
     const uuid none = {{0}};
     const str currency = str_of(sum->currency);
     return sum->rail == RECON_RECEIVABLE ? none
-           : sum->rail == RECON_BANK     ? account_bank(p->job->book_id, currency)
+           : sum->rail == RECON_BANK     ? sum->account
                                          : account_transit(p->job->book_id, sum->rail, currency);
 }
 
@@ -419,6 +444,41 @@ static bool read_receivables(prover *p, recon_account *out, size_t *n) {
     return true;
 }
 
+static bool add_account(recon_account *to, const recon_account *x) {
+    return !__builtin_add_overflow(to->expected_posted, x->expected_posted, &to->expected_posted) &&
+           !__builtin_add_overflow(to->found_posted, x->found_posted, &to->found_posted) &&
+           !__builtin_add_overflow(to->expected_reserved, x->expected_reserved,
+                                   &to->expected_reserved) &&
+           !__builtin_add_overflow(to->found_reserved, x->found_reserved, &to->found_reserved);
+}
+
+// Where payouts are archived, the accounts at banks of their currency are compared as one: the main one, which stands first.
+static bool join_banks(prover *p, recon_account *out, size_t *n) {
+    const recon_progress *progress = p->w.progress;
+    for (int64_t m = 0; m < progress->n_sums; m++) {
+        size_t kept = 0;
+        for (size_t i = 0; progress->sums[m].archived != 0 && i < *n; i++) {
+            const bool other = out[i].rail == RECON_BANK &&
+                               strcmp(out[i].currency, progress->sums[m].currency) == 0 &&
+                               !uuid_eq(out[i].account_id, progress->sums[m].account);
+            if (!other) {
+                out[kept++] = out[i];
+                continue;
+            }
+            size_t to =
+                0; // made when the proof began, so it stands before all others of its currency
+            while (to < kept && !uuid_eq(out[to].account_id, progress->sums[m].account)) {
+                to++;
+            }
+            if (to == kept || !add_account(&out[to], &out[i])) {
+                return too_large(p->e);
+            }
+        }
+        *n = progress->sums[m].archived != 0 ? kept : *n;
+    }
+    return true;
+}
+
 static bool read_accounts(prover *p, recon_account *out, size_t *n) {
     const recon_progress *progress = p->w.progress;
     ledger_account accounts[RECON_ACCOUNTS_MAX] = {{.id = {{0}}}};
@@ -441,7 +501,7 @@ static bool read_accounts(prover *p, recon_account *out, size_t *n) {
         out[i].found_posted = accounts[i].credits_posted - accounts[i].debits_posted;
         out[i].found_reserved = accounts[i].credits_pending - accounts[i].debits_pending;
     }
-    return read_receivables(p, out, n);
+    return join_banks(p, out, n) && read_receivables(p, out, n);
 }
 
 // --- All of it -------------------------------------------------------------------------------------------------------
@@ -497,6 +557,8 @@ bool recon_prove(const recon_job *job, recon_progress *progress, recon_on_part o
                       .progress = progress,
                       .by_intent = map_create(PAGE, job->window),
                       .by_account = map_create(MERCHANTS_STEP, job->window)}};
+    ledger_account banks[RECON_ACCOUNTS_MAX];
+    p.w.banks = banks;
     recon_payout *payouts = calloc(job->window, sizeof *payouts);
     p.w.rows = calloc(job->window, sizeof *p.w.rows);
     ASSERT(payouts != NULL && p.w.rows != NULL);

@@ -7,7 +7,7 @@
 #include "recon/rules.h"
 #include "rpc/rpc.h"
 
-// Stand in the place of a rail: the bank account of a currency, and what all merchants of the book owe.
+// Stand in the place of a rail: an account at a bank, and what all merchants of the book owe.
 enum { RECON_BANK = 0, RECON_RECEIVABLE = -1 };
 enum { RECON_ACCOUNTS_MAX = 64, RECON_WINDOW_MIN = 100, RECON_WINDOW_MAX = 1000000 };
 
@@ -31,7 +31,7 @@ typedef struct recon_difference {
     recon_deviation what;
 } recon_difference;
 
-// rail RECON_BANK: the bank account of the currency; RECON_RECEIVABLE: what merchants owe, taken together, without an id; else the
+// rail RECON_BANK: an account at a bank; RECON_RECEIVABLE: what merchants owe, taken together, without an id; else the
 // transit account of rail and currency.
 typedef struct recon_account {
     int rail;
@@ -48,6 +48,9 @@ typedef struct recon_progress {
     struct recon_sum {
         int32_t rail;
         char currency[4];
+        uuid account; // RECON_BANK: which one; else nil
+        int32_t
+            archived; // 1: what archived payouts have moved on any of the currency's banks is in it
         int64_t posted, reserved;
     } sums[RECON_ACCOUNTS_MAX];
 } recon_progress;

@@ -35,7 +35,7 @@ static void build(const saga_batch *b, saga_item *item, ledger_transfer out[LEGS
                           .code = TRANSFER_OWE};
     out[1] = (ledger_transfer){.id = transfer_of_step(item->intent_id, "owe_bank_out", number),
                                .debit = transit,
-                               .credit = account_bank(book, currency),
+                               .credit = account_bank(book, saga_bank_account(b), currency),
                                .amount = item->now.moving,
                                .flags = linked,
                                .code = TRANSFER_BANK_OUT};

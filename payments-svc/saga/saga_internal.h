@@ -211,6 +211,8 @@ typedef struct saga_tools {
 } saga_tools;
 // What the verdict of a rail's item says, as texts that the database takes.
 saga_answer saga_answer_of(const rail_item *item);
+// The account at the bank that the batch's connection pays from.
+str saga_bank_account(const saga_batch *b);
 // What a transfer of the ledger that was refused means for the step.
 saga_answer saga_judge_ledger(const saga_item *item, Ledger__V1__CreateTransferStatus status);
 // Acts on every item and fills its answer. Never fails: what could not be done is OUT_RETRY or OUT_UNKNOWN.

@@ -51,6 +51,11 @@ static ledger_transfer release(const saga_item *item, int64_t amount, uint32_t f
         .flags = flags};
 }
 
+str saga_bank_account(const saga_batch *b) {
+    const char *label = b->from.rail->bank_account;
+    return str_of(label != NULL ? label : BANK_ACCOUNT_MAIN);
+}
+
 // The book's own accounts of one currency. A batch has few currencies, mostly one: they are derived when it changes.
 typedef struct book_accounts {
     char currency[4];
@@ -62,7 +67,7 @@ static void accounts_for(const saga_batch *b, const saga_item *item, book_accoun
         const str currency = str_of(item->currency);
         memcpy(accounts->currency, item->currency, sizeof accounts->currency);
         accounts->transit = account_transit(b->from.book_id, b->from.rail->id, currency);
-        accounts->bank = account_bank(b->from.book_id, currency);
+        accounts->bank = account_bank(b->from.book_id, saga_bank_account(b), currency);
         accounts->suspense = account_suspense(b->from.book_id, currency);
     }
 }
@@ -182,6 +187,10 @@ saga_answer saga_judge_ledger(const saga_item *item, Ledger__V1__CreateTransferS
 static saga_answer judge(const saga_item *item, const ledger_result *results) {
     const Ledger__V1__CreateTransferStatus first = results[0].status;
     const bool pair = transfers_of(item->acting) == 2;
+    if (item->acting == STEP_RETURN && LEDGER_IS(first, EXISTS_WITH_DIFFERENT_DEBIT_ACCOUNT_ID)) {
+        return (saga_answer){
+            OUT_DONE, {"", 0}, {"", 0}, 0}; // when the connection had another bank account
+    }
     if (!is_done(first)) {
         // In a broken chain the innocent one says LINKED_EVENT_FAILED: the other is to blame.
         const bool other = pair && LEDGER_IS(first, LINKED_EVENT_FAILED);
@@ -285,18 +294,21 @@ static bool make_suspense(saga_batch *b, const saga_tools *tools, const saga_ite
     return false;
 }
 
-// A reservation must find the account of its connection: one that misses it burns its id. The merchant's own account is made with the
+// A transfer must find the accounts of its connection: one that misses them burns its id. The merchant's own account is made with the
 // first deposit, without which there is nothing to reserve.
-static bool make_transit(saga_batch *b, const saga_tools *tools, const saga_item *item) {
+static bool make_accounts(saga_batch *b, const saga_tools *tools, const saga_item *item) {
     static saga_complaint complaint;
     err e = {0};
-    if (item->acting != STEP_RESERVE || tools->accounts == NULL) {
+    if (tools->accounts == NULL) {
         return true;
     }
-    const ledger_account account =
-        account_of_transit(b->from.book_id, b->from.rail->id, str_of(item->currency));
+    const str currency = str_of(item->currency);
+    const ledger_account accounts[] = {
+        account_of_transit(b->from.book_id, b->from.rail->id, currency),
+        account_of_bank(b->from.book_id, saga_bank_account(b), currency)};
     const int64_t deadline = clock_mono_ms(b->from.clock) + tools->ledger_timeout_ms;
-    if (ledger_accounts_ensure(tools->accounts, b->from.book_id, &account, 1, deadline, b->a, &e)) {
+    if (ledger_accounts_ensure(tools->accounts, b->from.book_id, accounts,
+                               sizeof accounts / sizeof accounts[0], deadline, b->a, &e)) {
         return true;
     }
     if (saga_may_complain(&complaint)) {
@@ -334,7 +346,7 @@ static void act_on_ledger(saga_batch *b, const saga_tools *tools) {
             send(b, tools, &run);
         }
         const bool other_currency = strcmp(run.accounts.currency, item->currency) != 0;
-        if (other_currency && !make_transit(b, tools, item)) {
+        if (other_currency && !make_accounts(b, tools, item)) {
             break; // every answer from here on still says RETRY: the ledger is not asked again for each
         }
         accounts_for(b, item, &run.accounts);

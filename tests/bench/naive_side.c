@@ -67,7 +67,7 @@ static void pay_at_bank(const naive *n, const char *id, int64_t amount) {
 static void book_in_ledger(const naive *n, const bench_merchant *m, uuid id, int64_t amount) {
     ledger_transfer t = {.id = transfer_of_step(id, "naive", 1),
                          .debit = account_merchant_available(m->book_id, str_of(m->id), STR("USD")),
-                         .credit = account_bank(m->book_id, STR("USD")),
+                         .credit = account_bank(m->book_id, STR(BANK_ACCOUNT_MAIN), STR("USD")),
                          .user_data_128 = id,
                          .amount = amount,
                          .code = TRANSFER_BANK_OUT,

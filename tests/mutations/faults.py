@@ -35,7 +35,7 @@ FAULTS = [
           "LEDGER_FLAG(POST_PENDING_TRANSFER) | linked", "LEDGER_FLAG(POST_PENDING_TRANSFER) | (linked & 0)",
           unit="payments_saga_engine_test"),
     Fault("a deposit that misses the bank account", "payments-svc/deposits/deposits.c",
-          ".debit = account_bank(book_id, made->currency)", ".debit = account_suspense(book_id, made->currency)", tests=("tests/test_deposit_posting.py",)),
+          ".debit = account_bank(book_id, STR(BANK_ACCOUNT_MAIN), made->currency)", ".debit = account_suspense(book_id, made->currency)", tests=("tests/test_deposit_posting.py",)),
     Fault("a payout shown without looking whose it is", "payments-svc/store/payments_sql.c",
           '"WHERE p.book_id = $1 AND p.payout_id = $2 AND p.merchant_id = $3"},',
           '"WHERE p.book_id = $1 AND p.payout_id = $2 AND $3::text IS NOT NULL"},', tests=NEIGHBOURS),

@@ -11,6 +11,7 @@
 #include "base/crash.h"
 #include "base/log.h"
 #include "cases/cases.h"
+#include "domain/rules.h"
 #include "rails/ach/ach_internal.h"
 
 enum {
@@ -444,6 +445,9 @@ static bool check_settings(const ach_settings *s, ach_rail *r, err *e) {
         !str_to_i64(str_of(s->company_id_base), 0, 999999999, &r->company_base)) {
         return bad_setting(e, "ach.company_id_base", "must have 9 digits");
     }
+    if (s->bank_account != NULL && !rule_bank_account(str_of(s->bank_account))) {
+        return bad_setting(e, "ach.bank_account", "must have 1 to 32 of a-z, 0-9, - and _");
+    }
     str company = str_of(s->company_name);
     bool printable = company.len >= 1 && company.len <= 16, blank = true;
     for (size_t i = 0; printable && i < company.len; i++) {
@@ -569,6 +573,7 @@ rail *ach_rail_create(int number, const char *name, const ach_settings *settings
         .id = number,
         .scheme = RAIL_ACH,
         .name = name,
+        .bank_account = settings->bank_account,
         .currencies = "USD",
         .amount_max = NACHA_ENTRY_CENTS_MAX,
         .batch_max = (int)settings->entries_max,

@@ -1,4 +1,5 @@
 #include "rails/instant/instant_rail.h"
+#include "domain/rules.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -162,6 +163,10 @@ static bool open_client(instant_rail *r, err *e) {
         return err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "instant.returns_days",
                              "instant.sweep_ms, ask_again_ms and returns_days must be positive");
     }
+    if (s->bank_account != NULL && !rule_bank_account(str_of(s->bank_account))) {
+        return err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "instant.bank_account",
+                             "instant.bank_account must have 1 to 32 of a-z, 0-9, - and _");
+    }
     if (s->connections < 1 || s->connections > 1024 || s->timeout_ms < 1) {
         return err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "instant.connections",
                              "instant.connections or instant.timeout_ms is out of range");
@@ -199,6 +204,7 @@ rail *instant_rail_create(int number, const char *name, const instant_settings *
         .id = number,
         .scheme = RAIL_INSTANT,
         .name = name,
+        .bank_account = settings->bank_account,
         .currencies = "INR,USD",
         .amount_max = AMOUNT_MAX,
         .batch_max = (int)settings->connections * ITEMS_PER_CONNECTION,
