@@ -313,6 +313,7 @@ static bool take_word(inbox_words *w, int opt) {
         }
         w->list.rail = w->odd.rail = (Payments__V1__Rail)value;
         return true;
+    case 'k': w->list.connection = w->odd.connection = optarg; return true;
     default: return false;
     }
 }
@@ -339,13 +340,11 @@ static int do_order(cli *c, inbox_words *w, int n, char **words) {
 }
 
 static int cmd_inbox(cli *c, int argc, char **argv) {
-    static const struct option OPTIONS[] = {{"exceptions", no_argument, NULL, 'x'},
-                                            {"content", no_argument, NULL, 'c'},
-                                            {"reason", required_argument, NULL, 'r'},
-                                            {"person", required_argument, NULL, 'p'},
-                                            {"state", required_argument, NULL, 's'},
-                                            {"rail", required_argument, NULL, 'a'},
-                                            {0}};
+    static const struct option OPTIONS[] = {
+        {"exceptions", no_argument, NULL, 'x'},       {"content", no_argument, NULL, 'c'},
+        {"reason", required_argument, NULL, 'r'},     {"person", required_argument, NULL, 'p'},
+        {"state", required_argument, NULL, 's'},      {"rail", required_argument, NULL, 'a'},
+        {"connection", required_argument, NULL, 'k'}, {0}};
     inbox_words w = {.reason = "",
                      .person = cli_login_name(),
                      .list = PAYMENTS__V1__LIST_INBOX_REQUEST__INIT,
@@ -365,8 +364,8 @@ static int cmd_inbox(cli *c, int argc, char **argv) {
     if (n == 0) {
         return w.exceptions ? list_exceptions(c, &w) : list_items(c, &w);
     }
-    if (w.list.n_states > 0 || w.list.rail != 0 || w.exceptions) {
-        return cli_usage("--exceptions, --state and --rail are for the list");
+    if (w.list.n_states > 0 || w.list.rail != 0 || w.list.connection[0] != '\0' || w.exceptions) {
+        return cli_usage("--exceptions, --state, --rail and --connection are for the list");
     }
     if (n > 1) {
         return do_order(c, &w, n, argv + optind);
@@ -377,13 +376,14 @@ static int cmd_inbox(cli *c, int argc, char **argv) {
 
 const cli_command COMMAND_INBOX = {
     .name = "inbox",
-    .usage =
-        "[--exceptions] [--state S]... [--rail R] | [BOOK/]ID [--content] | apply ID | repair ID "
-        "FILE --reason TEXT | dismiss ID LINE --reason TEXT [--person NAME]",
+    .usage = "[--exceptions] [--state S]... [--rail R] [--connection K] | [BOOK/]ID [--content] | "
+             "apply ID | repair ID "
+             "FILE --reason TEXT | dismiss ID LINE --reason TEXT [--person NAME]",
     .summary = "what banks wrote, what was set aside, and what to do about it",
     .help = "  --exceptions          the lines that were set aside and need a person\n"
             "  --state S             only these: RECORDED, APPLIED, REFUSED, DISMISSED\n"
             "  --rail R              only what came from this rail\n"
+            "  --connection K        only what came through this connection\n"
             "  --content             shows the bytes, with account numbers masked\n"
             "  apply ID              reads it again; what counts already does not count twice\n"
             "  repair ID FILE        puts the bytes of FILE (- for stdin) in its place and applies "

@@ -55,6 +55,7 @@ static Payments__V1__NewPayout *new_payout(arena *a, const payout_row *row,
     x->rail = (Payments__V1__Rail)row->rail;
     x->external_reference = (char *)row->reference;
     x->description = (char *)row->description;
+    x->connection = (char *)row->connection;
     return x;
 }
 

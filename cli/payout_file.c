@@ -27,12 +27,13 @@ enum column {
     COL_ACCOUNT,
     COL_ACCOUNT_TYPE,
     COL_DESCRIPTION,
+    COL_CONNECTION,
     COL_COUNT
 };
 
 static const char *const COLUMNS[COL_COUNT] = {
     "reference", "merchant_id",  "recipient_name", "holder_type",  "rail",        "currency",
-    "amount",    "routing_code", "account_number", "account_type", "description",
+    "amount",    "routing_code", "account_number", "account_type", "description", "connection",
 };
 
 typedef struct reader {
@@ -119,7 +120,7 @@ static bool note_column(reader *r, size_t place, err *e) {
                                          shown_len(name, SHOWN_MAX), name.ptr);
 }
 
-// Every column is known and named once, and none but the description is missing.
+// Every column is known and named once, and none but the description and the connection is missing.
 static bool read_header(reader *r, err *e) {
     if (r->record->n_cells > CSV_FILE_CELLS_MAX) {
         return err_set(e, ERR_INVALID_ARGUMENT, "COLUMN_UNKNOWN",
@@ -132,7 +133,7 @@ static bool read_header(reader *r, err *e) {
         }
     }
     for (int col = 0; col < COL_COUNT; col++) {
-        if (!r->has[col] && col != COL_DESCRIPTION) {
+        if (!r->has[col] && col != COL_DESCRIPTION && col != COL_CONNECTION) {
             return err_set_field(e, ERR_INVALID_ARGUMENT, "COLUMN_MISSING", COLUMNS[col],
                                  "the header line has no column %s", COLUMNS[col]);
         }
@@ -222,9 +223,10 @@ static bool copy_texts(const reader *r, payout_row *row) {
     row->routing_code = cell(r, COL_ROUTING);
     row->account_number = cell(r, COL_ACCOUNT);
     row->description = cell(r, COL_DESCRIPTION);
+    row->connection = cell(r, COL_CONNECTION);
     return row->reference != NULL && row->merchant_id != NULL && row->recipient_name != NULL &&
            row->currency != NULL && row->routing_code != NULL && row->account_number != NULL &&
-           row->description != NULL;
+           row->description != NULL && row->connection != NULL;
 }
 
 static bool check_row(const reader *r, payout_row *row, err *e) {

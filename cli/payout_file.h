@@ -10,7 +10,7 @@ enum { PAYOUT_FILE_ROWS_MAX = 1000000, PAYOUT_FILE_BYTES_MAX = 256 << 20 };
 typedef struct payout_row {
     size_t line; // in the file, from 1
     const char *reference, *merchant_id, *recipient_name, *currency, *routing_code, *account_number,
-        *description;
+        *description, *connection;
     int holder_type, rail, account_type; // payments.v1
     int64_t amount_minor;
     char recipient_key[72]; // of the merchant and the reference: the same row gives the same key

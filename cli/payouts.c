@@ -37,6 +37,7 @@ static void print_payout(cli *c, const Payments__V1__Payout *p) {
     }
     cli_print(stdout, "amount     %s by %s\n", cli_money(c, p->amount_minor, p->currency),
               rail_name(p->rail));
+    cli_print(stdout, "through    %s\n", p->connection);
     cli_print(stdout, "recipient  %s\n", p->recipient_id);
     cli_print(stdout, "reference  %s\n",
               p->external_reference[0] != '\0' ? p->external_reference : "-");
@@ -109,13 +110,13 @@ typedef struct payouts_asked {
 
 static void payouts_row(cli *c, table *t, const Payments__V1__Payout *p) {
     const char *cells[] = {full_id(c, p),         state_name(p->state),
-                           rail_name(p->rail),    cli_money(c, p->amount_minor, p->currency),
+                           p->connection,         cli_money(c, p->amount_minor, p->currency),
                            p->external_reference, p->reason};
     table_row(t, cells);
 }
 
 static int list_payouts(cli *c, payouts_asked *q, char **merchants, size_t n_merchants) {
-    static const char *const TITLES[] = {"payout", "state",     "rail",
+    static const char *const TITLES[] = {"payout", "state",     "through",
                                          "amount", "reference", "reason"};
     Payments__V1__ListPayoutsResponse all = PAYMENTS__V1__LIST_PAYOUTS_RESPONSE__INIT;
     table t;
@@ -158,7 +159,7 @@ static int list_payouts(cli *c, payouts_asked *q, char **merchants, size_t n_mer
 }
 
 static int summarize_payouts(cli *c, char **merchants, size_t n_merchants) {
-    static const char *const TITLES[] = {"merchant", "state", "rail", "payouts", "sum"};
+    static const char *const TITLES[] = {"merchant", "state", "through", "payouts", "sum"};
     json_t *list = json_array();
     table t;
     err e = {0};
@@ -179,7 +180,7 @@ static int summarize_payouts(cli *c, char **merchants, size_t n_merchants) {
         cli_append_of_merchant(list, merchants[m], answer);
         for (size_t i = 0; i < r->n_lines; i++) {
             const Payments__V1__PayoutSummaryLine *x = r->lines[i];
-            const char *cells[] = {merchants[m], state_name(x->state), rail_name(x->rail),
+            const char *cells[] = {merchants[m], state_name(x->state), x->connection,
                                    arena_printf(c->arena, "%lld", (long long)x->count),
                                    cli_money_text(c, x->sum_minor, x->currency)};
             table_row(&t, cells);
@@ -195,6 +196,7 @@ static bool payouts_option(payouts_asked *q, int opt, const char *value) {
     switch (opt) {
     case 'm': q->merchant = value; return true;
     case 'c': q->filter.currency = (char *)value; return true;
+    case 'k': q->filter.connection = (char *)value; return true;
     case 'x': q->filter.external_reference = (char *)value; return true;
     case 'u': q->summary = true; return true;
     case 'l':
@@ -218,11 +220,15 @@ static bool payouts_option(payouts_asked *q, int opt, const char *value) {
 }
 
 static int cmd_payouts(cli *c, int argc, char **argv) {
-    static const struct option OPTIONS[] = {
-        {"merchant", required_argument, NULL, 'm'},  {"state", required_argument, NULL, 's'},
-        {"rail", required_argument, NULL, 'r'},      {"currency", required_argument, NULL, 'c'},
-        {"reference", required_argument, NULL, 'x'}, {"limit", required_argument, NULL, 'l'},
-        {"summary", no_argument, NULL, 'u'},         {0}};
+    static const struct option OPTIONS[] = {{"merchant", required_argument, NULL, 'm'},
+                                            {"state", required_argument, NULL, 's'},
+                                            {"rail", required_argument, NULL, 'r'},
+                                            {"currency", required_argument, NULL, 'c'},
+                                            {"reference", required_argument, NULL, 'x'},
+                                            {"limit", required_argument, NULL, 'l'},
+                                            {"summary", no_argument, NULL, 'u'},
+                                            {"connection", required_argument, NULL, 'k'},
+                                            {0}};
     payouts_asked q = {.limit = 50, .filter = PAYMENTS__V1__LIST_PAYOUTS_REQUEST__INIT};
     char **merchants = NULL;
     size_t n = 0;
@@ -326,17 +332,18 @@ const cli_command COMMAND_PAYOUT = {
 
 const cli_command COMMAND_PAYOUTS = {
     .name = "payouts",
-    .usage = "[--merchant M] [--state S]... [--rail R] [--currency C] [--reference X] [--limit N] "
-             "[--summary]",
+    .usage =
+        "[--merchant M] [--state S]... [--rail R] [--connection K] [--currency C] [--reference X] "
+        "[--limit N] [--summary]",
     .summary = "payouts, newest first, or counts and sums of them",
     .help =
         "  --merchant M          of this merchant; else of all, one after the other\n"
         "  --state S             PENDING, PROCESSING, SENT, SETTLED, FAILED, RETURNED, HELD ...; "
         "may be repeated\n"
-        "  --rail R, --currency C, --reference X\n"
+        "  --rail R, --connection K, --currency C, --reference X\n"
         "                        only these\n"
         "  --limit N             at most N, 1 to 1,000,000; 50 if not given\n"
-        "  --summary             counts and sums by merchant, state, rail and currency\n"
+        "  --summary             counts and sums by merchant, state, connection and currency\n"
         "\n"
         "JSON\n"
         "  {payouts: [{...}], limit_reached}   --summary: {merchants: [{merchant_id, lines: "

@@ -46,14 +46,15 @@ static bool collect(cli *c, Payments__V1__ListSubmissionsRequest *request,
 }
 
 static void print_submissions(cli *c, const Payments__V1__ListSubmissionsResponse *all, bool more) {
-    static const char *const TITLES[] = {"submission", "state", "made",  "payouts",
-                                         "sum",        "name",  "reason"};
+    static const char *const TITLES[] = {"submission", "state", "through", "made",
+                                         "payouts",    "sum",   "name",    "reason"};
     table t;
-    table_begin(&t, 7, 24u, TITLES);
+    table_begin(&t, 8, 48u, TITLES);
     for (size_t i = 0; i < all->n_submissions; i++) {
         const Payments__V1__Submission *s = all->submissions[i];
         const char *cells[] = {s->submission_id,
                                state_name(s->state),
+                               s->connection,
                                at(c, s->create_time),
                                arena_printf(c->arena, "%d", s->item_count),
                                cli_money(c, s->total_minor, s->currency),
@@ -78,7 +79,8 @@ static bool add_state(Payments__V1__ListSubmissionsRequest *r,
 }
 
 static int cmd_submissions(cli *c, int argc, char **argv) {
-    static const struct option OPTIONS[] = {{"state", required_argument, NULL, 's'}, {0}};
+    static const struct option OPTIONS[] = {
+        {"state", required_argument, NULL, 's'}, {"connection", required_argument, NULL, 'k'}, {0}};
     Payments__V1__ListSubmissionsRequest request = PAYMENTS__V1__LIST_SUBMISSIONS_REQUEST__INIT;
     Payments__V1__ListSubmissionsResponse all = PAYMENTS__V1__LIST_SUBMISSIONS_RESPONSE__INIT;
     Payments__V1__SubmissionState states[STATES_MAX];
@@ -89,7 +91,9 @@ static int cmd_submissions(cli *c, int argc, char **argv) {
         if (opt == '?') {
             return EXIT_USAGE;
         }
-        if (!add_state(&request, states, optarg)) {
+        if (opt == 'k') {
+            request.connection = optarg;
+        } else if (!add_state(&request, states, optarg)) {
             return cli_usage("\"%s\" is not a state of submissions", optarg);
         }
     }
@@ -222,11 +226,12 @@ static int cmd_submission(cli *c, int argc, char **argv) {
 
 const cli_command COMMAND_SUBMISSIONS = {
     .name = "submissions",
-    .usage = "[--state S]...",
+    .usage = "[--state S]... [--connection K]",
     .summary = "what was sent to banks as one thing, newest first",
     .help =
         "  --state S             only these: PREPARED, SENDING, SENT, ACKED, REJECTED, UNKNOWN, "
         "WITHDRAWN\n"
+        "  --connection K        only those of this connection\n"
         "\n"
         "JSON\n"
         "  {submissions: [{...}], limit_reached}\n",

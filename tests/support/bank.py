@@ -14,11 +14,11 @@ def http_get(url: str, timeout: float = 10) -> str:
 
 
 class Bank:
-    def __init__(self, world):
-        self.world = world
+    def __init__(self, world, name: str = "bank-sim"):
+        self.world, self.name = world, name
 
     def _url(self, path: str) -> str:
-        return f"http://127.0.0.1:{self.world.bank.ready()['admin_port']}{path}"
+        return f"http://127.0.0.1:{self.world.daemon(self.name).ready()['admin_port']}{path}"
 
     def get(self, path: str):
         return json.loads(http_get(self._url(path)))

@@ -15,6 +15,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
+from .bank import Bank
 from .waiting import INTERVAL_S
 
 CHECKING, SAVINGS = 1, 2
@@ -125,25 +126,27 @@ def name_on_ach(name: str) -> str:
 
 # In hex, because a text may have what separates rows and columns.
 _PAYOUTS = """SELECT encode(convert_to(coalesce(json_agg(json_build_object('payout_id', p.payout_id, 'intent_id', p.intent_id, 'book', p.book_id,
-  'merchant_id', p.merchant_id, 'recipient_id', p.recipient_id, 'amount', p.amount, 'currency', p.currency, 'rail', p.rail,
+  'merchant_id', p.merchant_id, 'recipient_id', p.recipient_id, 'amount', p.amount, 'currency', p.currency, 'rail', c.scheme, 'connection', c.name,
   'external_reference', p.external_reference, 'description', p.description, 'state', s.state,
   'from_us', (extract(epoch FROM p.created_at) * 1e6)::bigint, 'to_us', (extract(epoch FROM s.updated_at) * 1e6)::bigint)), '[]')::text, 'UTF8'), 'hex')
-  FROM payout p JOIN saga s USING (book_id, payout_id)"""
+  FROM payout p JOIN saga s USING (book_id, payout_id) JOIN connection c ON c.number = p.rail"""
 SETTLED, RETURNED, FAILED = 6, 8, 7
 
 
 class BankRecord:
     def __init__(self, world, bank):
         self.world, self.bank = world, bank
-        self._hashes: dict[tuple[str, str, str], str] = {}
-        given = world.stack.settings["payments-svc"]
-        self.company_name = str(given.get("ach.company_name", "DISBURSE"))
-        self.company_base = int(given.get("ach.company_id_base", 0))
+        self.banks = {name: bank if name == bank.name else Bank(world, name) for name in {bank.name, *world.bank_of.values()}}
+        self._hashes: dict[tuple[str, str, str, str], str] = {}
 
-    def who(self, routing: str, account: str, name: str) -> str:
-        key = routing, account, name
+    def setting(self, connection: str, key: str, default):
+        section = connection if connection in ("ach", "instant") else f"connection.{connection}"
+        return self.world.stack.settings["payments-svc"].get(f"{section}.{key}", default)
+
+    def who(self, bank: str, routing: str, account: str, name: str) -> str:
+        key = bank, routing, account, name
         if key not in self._hashes:
-            self._hashes[key] = self.bank.post("/admin/who", {"routing": routing, "account": account, "name": name})["who"]
+            self._hashes[key] = self.banks[bank].post("/admin/who", {"routing": routing, "account": account, "name": name})["who"]
         return self._hashes[key]
 
     def payouts(self) -> list[dict]:
@@ -161,7 +164,8 @@ class BankRecord:
             time.sleep(INTERVAL_S)
 
     def _compare(self) -> tuple[list[dict], list[str]]:
-        payouts, items = self.payouts(), self.bank.payments()
+        payouts = self.payouts()
+        items = [{**item, "bank": name} for name, bank in self.banks.items() for item in bank.payments()]
         by_reference = {f"{p['book']}/{p['intent_id']}": p for p in payouts if p["rail"] != ACH}
         by_tail = {p["intent_id"].replace("-", "").upper()[-15:]: p for p in payouts if p["rail"] == ACH}
         paid: dict[str, list[dict]] = defaultdict(list)
@@ -190,7 +194,8 @@ class BankRecord:
         ach = payout["rail"] == ACH
         name = name_on_ach(person.name) if ach else person.name
         amount = item["amount"] if payout["payout_id"] in self.world.people.other_amounts else payout["amount"]
-        wanted = {"who": self.who(person.routing, person.account, name), "amount": amount,
+        bank = self.world.bank_of.get(payout["connection"], self.bank.name)
+        wanted = {"bank": bank, "who": self.who(item["bank"], person.routing, person.account, name), "amount": amount,
                   "currency": payout["currency"],
                   "account_type": "savings" if person.account_type == SAVINGS else "checking",
                   "description": payout["description"]}
@@ -198,8 +203,8 @@ class BankRecord:
             said = payout["description"].upper().strip()
             wanted["description"] = "PAYOUT" if said in NOT_OURS else said
             wanted["sec"] = "CCD" if person.holder_type == COMPANY else "PPD"
-            wanted["company_id"] = f"1{self.company_base + payout['book']:09d}"
-            wanted["company_name"] = self.company_name
+            wanted["company_id"] = f"1{int(self.setting(payout['connection'], 'company_id_base', 0)) + payout['book']:09d}"
+            wanted["company_name"] = str(self.setting(payout["connection"], "company_name", "DISBURSE"))
         wrong = [f"{key} is {item[key]!r}, not {value!r}" for key, value in wanted.items() if item[key] != value]
         if ach and item["effective"] not in (dates := effective_dates(payout["from_us"], max(payout["from_us"], payout["to_us"]))):
             wrong.append(f"effective is {item['effective']}, not one of {sorted(dates)}")

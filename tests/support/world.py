@@ -73,6 +73,7 @@ class World:
         self._channels: dict[tuple, grpc.Channel] = {}
         self._ports: dict[str, int] = {}
         self.people = People()
+        self.bank_of: dict[str, str] = {}  # connection -> the daemon that is its bank, where that is not bank-sim
         stubs.install(BUILD)
 
     # Processes.
@@ -115,8 +116,9 @@ class World:
         """Whom, what and when the bank has paid, at the end of every world: see bank_record.py."""
         try:
             self.cluster.start()
-            if not self.bank.alive():
-                self.bank.start()
+            for name in {"bank-sim", *self.bank_of.values()}:
+                if not self.daemon(name).alive():
+                    self.daemon(name).start()
             BankRecord(self, Bank(self)).check()
         except AssertionError as error:
             return str(error)

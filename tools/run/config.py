@@ -27,9 +27,10 @@ def fill(text: str, values: dict[str, object], name: str) -> str:
 
 
 def override(text: str, settings: dict[str, object]) -> str:
-    """Sets "section.key" in an INI text: in place where the key stands, at the section's head where it does not."""
+    """Sets "section.key" in an INI text: in place where the key stands, at the section's head where it does not. A section may have
+    points in its name, a key has none."""
     for name, value in settings.items():
-        section, _, key = name.partition(".")
+        section, _, key = name.rpartition(".")
         lines, inside, done, head = text.splitlines(), False, False, -1
         for i, line in enumerate(lines):
             if line.strip().startswith("["):

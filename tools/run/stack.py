@@ -138,8 +138,12 @@ class Stack:
         return self._daemons[name]
 
     def add_instance(self, service: str, instance: str, settings: dict[str, object]) -> Daemon:
-        """A second process of a service on the same database, with the settings that must differ."""
+        """A second process of a service on the same database, with the settings that must differ; of bank-sim another bank."""
         own = {"server.ready_file": f"../run/{instance}.ready", "server.listen": "127.0.0.1:0", **settings}
+        if service == "bank-sim":
+            make_private(self.folder / instance)
+            ports = {f"{part}.port": 0 for part in ("https", "sftp", "admin")}
+            own = {"bank.dir": f"../{instance}", "bank.ready_file": f"../run/{instance}.ready", **ports, **settings}
         if service == "payments-svc":
             own.setdefault("instant.webhook_port", 0)  # the bank's webhooks go to the first one
         if service == "ledger-svc":

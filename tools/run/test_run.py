@@ -240,6 +240,7 @@ class TestSettings:
         assert config.override(text, {"b.x": 3}) == "[a]\nx = 1\n; x = 9\n[b]\nx = 3\n"
         assert config.override(text, {"a.y": 4}) == "[a]\ny = 4\nx = 1\n; x = 9\n[b]\nx = 2\n"
         assert config.override(text, {"c.z": 5}) == text + "[c]\nz = 5\n"
+        assert config.override(text, {"c.d.z": 5, "c.d.y": 6}) == text + "[c.d]\ny = 6\nz = 5\n"
 
     def test_a_line_that_inih_would_cut_is_refused(self, tmp_path, monkeypatch):
         (tmp_path / "t.ini.in").write_text("[a]\nx = @x@\n", encoding="utf-8")
