@@ -1,4 +1,5 @@
-// Settings of the rails, as main.c's table fills them ([ach] and [instant]). Strings live as long as the process.
+// Settings of a connection, as main.c's table fills them ([ach], [instant] and each [connection.NAME]). Strings live as long as the
+// process.
 #ifndef RAILS_RAILS_SETTINGS_H
 #define RAILS_RAILS_SETTINGS_H
 
