@@ -27,7 +27,8 @@ BY_THE_DATABASES_CLOCK = {"submission_insert", "submission_evidence_add", "submi
 
 # Those of the deadlines, of the gauges and of the connections' queues.
 ACROSS_BOOKS |= {"jobs_overdue", "jobs_moved_on", "jobs_freed", "jobs_held_unseen", "jobs_waiting", "jobs_oldest",
-                 "jobs_held", "jobs_cases_open", "jobs_inbox_late", "jobs_inbox_done", "jobs_inbox_open", "connections_queue", "connections_last_word"}
+                 "jobs_held", "jobs_cases_open", "jobs_deposits_late", "jobs_deposits_done", "jobs_deposits_oldest",
+                 "jobs_inbox_late", "jobs_inbox_done", "jobs_inbox_open", "connections_queue", "connections_last_word"}
 
 LITERAL = r'"(?:[^"\\]|\\.)*"'
 NAME = r"[A-Z][A-Z0-9_]*"

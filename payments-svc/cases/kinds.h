@@ -87,6 +87,10 @@
     X(INBOX_NOTICE, "inbox", 72, CASE_NOTES_ONLY,                                                  \
       "The bank tells of a change that needs no money to move, such as a corrected account.",      \
       "Correct the recipient's details within six banking days.")                                  \
+    X(DEPOSIT_OVERDUE, "deposit", 4, CASE_NOTES_ONLY,                                              \
+      "A deposit has waited for the ledger for longer than allowed, or for being taken back.",     \
+      "Look into the log why (deposit.not_finished). It is tried again by itself, and the case "   \
+      "closes when the ledger has it or refuses it.")                                              \
     X(CONNECTION_OFF, "connection", 4, CASE_NOTES_ONLY,                                            \
       "Payouts wait for a connection that is switched off.",                                       \
       "Switch the connection on again, or cancel the payouts that wait for it.")                   \

@@ -27,9 +27,17 @@ enum {
     OWED_UNKNOWN = -1
 };
 
+// Where a look of the sweep goes on: 500 that cannot be ended must not keep the others from their turn. Zero: from the first.
+typedef struct sweep_place {
+    int64_t book_id;
+    uuid id;
+} sweep_place;
+enum { SWEEP_LOOKS = 2 };
+
 struct deposits {
     deposits_options o;
     ticker *sweep;
+    sweep_place places[SWEEP_LOOKS]; // of the sweep's thread
 };
 
 int64_t deposits_ledger_deadline(const deposits_options *o, int64_t asked_ms) {
@@ -432,6 +440,7 @@ bool deposits_list(deposits *d, const merchant *m, const deposits_query *q,
 // --- The sweep -------------------------------------------------------------------------------------------------------
 
 typedef struct sweep {
+    sweep_place after;
     deposit_of_book *found;
     size_t n;
 } sweep;
@@ -454,6 +463,8 @@ static bool going_back_tx(db_conn *c, arena *a, void *arg, err *e) {
     db_params *p = db_params_create(a);
     db_rows *rows = NULL;
     db_i64(p, SWEEP_MAX);
+    db_i64(p, s->after.book_id);
+    db_uuid(p, s->after.id);
     return db_exec(c, deposits_sql(DEPOSITS_SQL_GOING_BACK), p, a, &rows, NULL, e) &&
            deposits_read_list(rows, a, &s->found, &s->n, e);
 }
@@ -464,6 +475,8 @@ static bool pending_tx(db_conn *c, arena *a, void *arg, err *e) {
     db_rows *rows = NULL;
     db_time(p, clock_wall_us(clock_system()) - SWEEP_AFTER_US);
     db_i64(p, SWEEP_MAX);
+    db_i64(p, s->after.book_id);
+    db_uuid(p, s->after.id);
     return db_exec(c, deposits_sql(DEPOSITS_SQL_PENDING), p, a, &rows, NULL, e) &&
            deposits_read_list(rows, a, &s->found, &s->n, e);
 }
@@ -492,15 +505,20 @@ static void sweep_once(void *arg) {
     deposits *d = arg;
     arena *a = arena_create(SWEEP_ARENA_MAX);
     const int64_t deadline = clock_mono_ms(clock_system()) + SWEEP_TIMEOUT_MS;
-    bool (*const looks[])(db_conn *, arena *, void *, err *) = {pending_tx, going_back_tx};
-    for (size_t k = 0; k < sizeof looks / sizeof looks[0]; k++) {
-        sweep s = {0};
+    bool (*const looks[SWEEP_LOOKS])(db_conn *, arena *, void *, err *) = {pending_tx,
+                                                                           going_back_tx};
+    for (size_t k = 0; k < SWEEP_LOOKS; k++) {
+        sweep s = {.after = d->places[k]};
         err e = {0};
         if (!db_read(d->o.pool, deadline, a, looks[k], &s, &e)) {
             log_err(LOG_WARN, "deposits.not_swept", &e);
         }
         for (size_t i = 0; i < s.n && clock_mono_ms(clock_system()) < deadline; i++) {
             finish_one(d, s.found[i].book_id, &s.found[i].made, deadline, a);
+            d->places[k] = (sweep_place){s.found[i].book_id, s.found[i].made.id};
+        }
+        if (s.n < SWEEP_MAX) { // the last of them: the next look begins anew
+            d->places[k] = (sweep_place){0};
         }
     }
     arena_destroy(a);

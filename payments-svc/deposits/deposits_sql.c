@@ -27,7 +27,8 @@ static const db_stmt STATEMENTS[DEPOSITS_SQL_COUNT] = {
     // Of all books: the partial index holds those that are not decided, which are few.
     [DEPOSITS_SQL_PENDING] = {"deposit_pending",
                               "SELECT " DEPOSIT_COLUMNS ", book_id FROM deposit WHERE state = 1 "
-                              "AND created_at < $1 ORDER BY book_id, deposit_id LIMIT $2"},
+                              "AND created_at < $1 AND (book_id, deposit_id) > ($3, $4) "
+                              "ORDER BY book_id, deposit_id LIMIT $2"},
     [DEPOSITS_SQL_INTEND_BACK] =
         {"deposit_intend_back",
          "UPDATE deposit SET state = 4, back_number = back_number + 1, back_reason = $3 "
@@ -39,6 +40,7 @@ static const db_stmt STATEMENTS[DEPOSITS_SQL_COUNT] = {
     // Of all books: the partial index holds those that are on their way back, which are few.
     [DEPOSITS_SQL_GOING_BACK] = {"deposit_going_back",
                                  "SELECT " DEPOSIT_COLUMNS ", book_id FROM deposit WHERE state = 4 "
+                                 "AND (book_id, deposit_id) > ($2, $3) "
                                  "ORDER BY book_id, deposit_id LIMIT $1"},
 };
 

@@ -325,7 +325,8 @@ static bool run(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {
            open_overdue(d, c, rows, now_us, a, e) && see_held(c, books, n_books, now_us, a, e) &&
            close_moved_on(c, now_us, a, e) &&
            see_switched_off(d, c, books, n_books, now_us, a, e) && see_down(d, c, now_us, a, e) &&
-           deadlines_inbox(d, c, now_us, a, e) && deadlines_unheard(d, c, now_us, a, e);
+           deadlines_inbox(d, c, now_us, a, e) && deadlines_unheard(d, c, now_us, a, e) &&
+           deadlines_deposits(d, c, now_us, a, e);
 }
 
 deadlines *deadlines_create(const deadlines_settings *settings, connections *known) {

@@ -11,6 +11,7 @@ typedef struct deadlines_settings {
     int64_t reserve_s, execute_s, resolve_s, await_files_s, await_s, confirm_s;
     int64_t switched_off_s; // payouts of a connection that is switched off
     int64_t unheard_s;      // since a bank's folder was last looked through
+    int64_t deposit_s;      // a deposit that the ledger has neither taken nor refused
     int64_t inbox_s;        // a file or message of a bank that was recorded and not applied
 } deadlines_settings;
 

@@ -37,6 +37,8 @@ bool deadlines_close(db_conn *c, const deadlines_closing *what, int64_t now_us, 
 // What waits in the inbox (waiting.c).
 bool deadlines_inbox(const deadlines *d, db_conn *c, int64_t now_us, arena *a, err *e);
 
+// Deposits that nobody could end (waiting.c).
+bool deadlines_deposits(const deadlines *d, db_conn *c, int64_t now_us, arena *a, err *e);
 // Connections whose bank's folder was not looked through (waiting.c).
 bool deadlines_unheard(const deadlines *d, db_conn *c, int64_t now_us, arena *a, err *e);
 

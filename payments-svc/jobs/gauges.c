@@ -22,6 +22,7 @@ typedef struct named_gauge {
 struct gauges {
     metric *step[CONNECTIONS_MAX][DEADLINES_STEPS];
     metric *unheard[CONNECTIONS_MAX];
+    metric *oldest_deposit;
     size_t n_connections;              // that have theirs
     named_gauge held[REASONS_MAX + 1]; // the last stands for all others
     size_t n_held;
@@ -87,6 +88,9 @@ gauges *gauges_create(void) {
     }
     g->partitions = metric_gauge("payments_partitions_missed", "",
                                  "tables with rows of a month that has no partition: run maintain");
+    g->oldest_deposit =
+        metric_gauge("payments_deposits_oldest_seconds", "",
+                     "age of the oldest deposit that waits for the ledger; 0: none");
     g->oldest_case = metric_gauge("payments_cases_oldest_seconds", "",
                                   "age of the oldest case that needs a person; 0: none");
     return g;
@@ -231,6 +235,16 @@ static bool read_cases(gauges *g, db_conn *c, int64_t now_us, arena *a, err *e) 
     return true;
 }
 
+static bool read_deposits(gauges *g, db_conn *c, int64_t now_us, arena *a, err *e) {
+    db_rows *rows = NULL;
+    if (!db_exec(c, jobs_sql(JOBS_SQL_DEPOSITS_OLDEST), db_params_create(a), a, &rows, NULL, e)) {
+        return false;
+    }
+    metric_set(g->oldest_deposit,
+               db_is_null(rows, 0, 0) ? 0 : age_s(now_us, db_get_time(rows, 0, 0)));
+    return true;
+}
+
 static bool read_inbox(gauges *g, db_conn *c, int64_t now_us, arena *a, err *e) {
     db_rows *rows = NULL;
     if (!db_exec(c, jobs_sql(JOBS_SQL_INBOX_OPEN), db_params_create(a), a, &rows, NULL, e)) {
@@ -268,6 +282,6 @@ bool gauges_read(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {
            books_list(c, BOOKS_OF_MERCHANTS, &books, &n_books, a, e) &&
            read_steps(d, c, books, n_books, now_us, a, e) && read_unheard(d, c, now_us, a, e) &&
            read_held(d->gauges, c, books, n_books, a, e) &&
-           read_cases(d->gauges, c, now_us, a, e) && read_inbox(d->gauges, c, now_us, a, e) &&
-           read_partitions(d->gauges, c, a, e);
+           read_deposits(d->gauges, c, now_us, a, e) && read_cases(d->gauges, c, now_us, a, e) &&
+           read_inbox(d->gauges, c, now_us, a, e) && read_partitions(d->gauges, c, a, e);
 }

@@ -124,6 +124,22 @@ static const db_stmt STATEMENTS[JOBS_SQL_COUNT] = {
     [JOBS_SQL_LOOKS_BEGIN] = {"jobs_looks_begin",
                               "UPDATE connection SET looked_at = $3 WHERE book_id = $1 "
                               "AND number = ANY($2::int2[]) AND looked_at IS NULL"},
+    // By the partial indexes of those that are not decided, which are few.
+    [JOBS_SQL_DEPOSITS_LATE] =
+        {"jobs_deposits_late",
+         "SELECT d.book_id, d.deposit_id, d.merchant_id, d.amount, d.currency, d.created_at, "
+         "d.state FROM deposit AS d WHERE (d.state = 1 OR d.state = 4) AND d.created_at < $1 "
+         "AND NOT EXISTS (SELECT 1 FROM payment_case k WHERE k.book_id = d.book_id "
+         "AND k.subject_type = 'deposit' AND k.subject_id = d.deposit_id::text AND k.state = 1) "
+         "ORDER BY d.book_id LIMIT $2"},
+    [JOBS_SQL_DEPOSITS_DONE] =
+        {"jobs_deposits_done",
+         "SELECT k.book_id, k.subject_id FROM payment_case k JOIN deposit d "
+         "ON d.book_id = k.book_id AND d.deposit_id = k.subject_id::uuid WHERE k.state = 1 "
+         "AND k.subject_type = 'deposit' AND k.kind = 'DEPOSIT_OVERDUE' AND d.state <> 1 "
+         "AND d.state <> 4 ORDER BY k.book_id LIMIT $1"},
+    [JOBS_SQL_DEPOSITS_OLDEST] = {"jobs_deposits_oldest", "SELECT min(created_at) FROM deposit "
+                                                          "WHERE state = 1 OR state = 4"},
     [JOBS_SQL_INBOX_LATE] =
         {"jobs_inbox_late",
          "SELECT i.book_id, i.inbox_id, i.connection, i.name, i.received_at, i.tries FROM inbox i "

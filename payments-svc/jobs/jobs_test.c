@@ -138,6 +138,7 @@ static const deadlines_settings SETTINGS = {.every_ms = 1000,
                                             .await_s = 900,
                                             .confirm_s = 120,
                                             .switched_off_s = 30,
+                                            .deposit_s = 200,
                                             .unheard_s = 300,
                                             .inbox_s = 600};
 
@@ -351,6 +352,28 @@ static void test_SEEN__what_lies_in_the_inbox_is_a_case(void **state) {
     assert_int_equal(gauge("payments_inbox_oldest_seconds", "what=\"recorded\""), 0);
 }
 
+// A deposit that nobody could end.
+static void test_SEEN__a_deposit_that_waits_is_a_case(void **state) {
+    (void)state;
+    fixture_sql("TRUNCATE deposit; INSERT INTO deposit (book_id, deposit_id, merchant_id, key, "
+                "amount, currency, reference, state, reason, created_at) SELECT 7, "
+                "md5(n::text)::uuid, 'shop', n::text, 500, 'USD', '', CASE n WHEN 3 THEN 2 WHEN 4 "
+                "THEN 4 ELSE 1 END, '', now() - n * interval '150 s' FROM generate_series(1, 4) AS "
+                "n",
+                NULL, 0);
+    look(BOTH);
+    look(BOTH);
+    assert_int_equal(open_cases("DEPOSIT_OVERDUE"), 2);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE merchant_id = 'shop' "
+                                     "AND code = 'TAKING_BACK' AND amount = 500 AND seen = 1"),
+                     1);
+    assert_in_range(gauge("payments_deposits_oldest_seconds", ""), 600, 660);
+    fixture_sql("UPDATE deposit SET state = 3", NULL, 0);
+    look(BOTH);
+    assert_int_equal(open_cases("DEPOSIT_OVERDUE"), 0);
+    assert_int_equal(gauge("payments_deposits_oldest_seconds", ""), 0);
+}
+
 // A connection whose bank's folder nobody could look through: not hearing is seen.
 static void test_SEEN__a_bank_that_is_not_heard_is_a_case(void **state) {
     (void)state;
@@ -429,6 +452,7 @@ int main(void) {
         cmocka_unit_test_setup(test_SEEN__a_connection_that_is_switched_off_is_a_case, fresh),
         cmocka_unit_test_setup(test_SEEN__gauges_show_the_oldest, fresh),
         cmocka_unit_test_setup(test_SEEN__what_lies_in_the_inbox_is_a_case, fresh),
+        cmocka_unit_test_setup(test_SEEN__a_deposit_that_waits_is_a_case, fresh),
         cmocka_unit_test_setup(test_SEEN__a_bank_that_is_not_heard_is_a_case, fresh),
         cmocka_unit_test_setup(test_plans__read_open_sagas_only, fresh),
         cmocka_unit_test_setup(test_SEEN__a_connection_that_nobody_knows_is_a_case, fresh),

@@ -1,4 +1,6 @@
 // What waits besides payouts, and for too long.
+#include <string.h>
+
 #include "base/assert.h"
 #include "jobs/deadlines_internal.h"
 
@@ -86,4 +88,41 @@ bool deadlines_unheard(const deadlines *d, db_conn *c, int64_t now_us, arena *a,
            cases_close(c, 0, "CONNECTION_UNHEARD", "connection", heard, n_heard,
                        STR("the bank's folder was looked through again, or is not any more"),
                        now_us, a, NULL, e);
+}
+
+// Deposits that the ledger has neither taken nor refused, and those that are on their way back.
+bool deadlines_deposits(const deadlines *d, db_conn *c, int64_t now_us, arena *a, err *e) {
+    static const char *const KIND[] = {"DEPOSIT_OVERDUE", NULL};
+    static const deadlines_closing CLOSING = {JOBS_SQL_DEPOSITS_DONE, KIND, "deposit",
+                                              "the ledger has it, or refused it"};
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_time(p, now_us - d->settings.deposit_s * US_PER_S);
+    db_i64(p, FOUND_MAX);
+    if (!db_exec(c, jobs_sql(JOBS_SQL_DEPOSITS_LATE), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    case_new *cases = ARENA_ARRAY(a, case_new, db_count(rows) + 1);
+    if (cases == NULL) {
+        return deadlines_no_memory(e);
+    }
+    for (size_t i = 0; i < db_count(rows); i++) {
+        const bool back = db_get_i16(rows, i, 6) == 4;
+        const str currency = db_get_str(rows, i, 4);
+        char since[32];
+        time_format_rfc3339(db_get_time(rows, i, 5), since, sizeof since);
+        cases[i] = (case_new){
+            .kind = "DEPOSIT_OVERDUE",
+            .subject_type = "deposit",
+            .subject_id = str_of(uuid_text(a, db_get_uuid(rows, i, 1))),
+            .merchant_id = db_get_str(rows, i, 2),
+            .code = back ? STR("TAKING_BACK") : STR("PENDING"),
+            .text = str_of(arena_printf(a, "made %s, and the ledger %s", since,
+                                        back ? "has not taken it back" : "does not have it")),
+            .amount = db_get_i64(rows, i, 3),
+        };
+        memcpy(cases[i].currency, currency.ptr, currency.len < 3 ? currency.len : 3);
+    }
+    return deadlines_open(c, rows, cases, now_us, a, e) &&
+           deadlines_close(c, &CLOSING, now_us, a, e);
 }
