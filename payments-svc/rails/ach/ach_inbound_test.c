@@ -205,24 +205,26 @@ static void test_returns__one_field_of_another_entry__exception_and_case(void **
     send_entries(4, 9);
     bank_entry e[] = {return_of(1, "R03"), return_of(2, "R03"), return_of(3, "R03"),
                       return_of(4, "R03"), return_of(5, "R03"), return_of(6, "R03"),
-                      return_of(7, "R03")};
+                      return_of(7, "R03"), return_of(8, "R03")};
     e[0].amount = 1001;             // more than was sent
     e[1].rdfi = "02100002";         // another bank
     e[2].individual_id = ids[4];    // another recipient
     e[3].account = "99999999";      // another account
     e[4].trace = "999999990000005"; // another ODFI
     e[5].amount = 0;
-    e[6].account = ""; // not given: nothing to compare
-    put_returns("r", "1800000003", e, 7);
+    e[6].account = "";                      // not given: nothing to compare
+    e[7].account = e[7].individual_id = ""; // anybody could guess the trace
+    put_returns("r", "1800000003", e, 8);
     look();
     assert_count("rail_event", 1);
     assert_count("rail_event WHERE rail_reference = '121042880000007' AND book_id = 3", 1);
     assert_odd("OTHER_AMOUNT", 2);
     assert_odd("OTHER_BANK", 1);
+    assert_odd("NOT_NAMED", 1);
     assert_odd("OTHER_RECIPIENT", 1);
     assert_odd("OTHER_ACCOUNT", 1);
     assert_odd("UNKNOWN_ENTRY", 1);
-    assert_count("payment_case WHERE kind = 'INBOX_LINE' AND book_id = 3", 6);
+    assert_count("payment_case WHERE kind = 'INBOX_LINE' AND book_id = 3", 7);
     assert_count("payment_case WHERE code = 'OTHER_AMOUNT' AND amount = 1001", 1);
 }
 

@@ -60,6 +60,10 @@ static difference differ(const ach_match *m, const ach_line *l, const ach_candid
     if (!has_prefix(c->routing, l->rdfi)) {
         return (difference){"OTHER_BANK", "the receiving bank is not the entry's"};
     }
+    // Traces run on, so the next one is easily guessed, and a bank's number is known.
+    if (l->individual_id.len == 0 && l->account.len == 0) {
+        return (difference){"NOT_NAMED", "neither the individual id nor the account is given"};
+    }
     if (l->individual_id.len > 0 && !str_eq_c(l->individual_id, c->individual_id)) {
         return (difference){"OTHER_RECIPIENT", "the individual id is not the entry's"};
     }
