@@ -32,11 +32,11 @@ def cases(payer):
     return Cases(payer.world)
 
 
-def say(payer, merchant, payout_id, kind, *, attempt=1, amount=0):
-    """As a bank says it: an event, which makes the saga due."""
+def say(payer, merchant, payout_id, kind, *, attempt=1, amount=0, reference=""):
+    """As a bank says it: an event, which makes the saga due. What moves once more has another reference of the bank."""
     payer.world.payments_rows(
         "WITH said AS (INSERT INTO rail_event (book_id, payout_id, event_id, attempt, kind, code, detail, rail_reference, at, amount, "
-        f"currency) SELECT {merchant.book_id}, '{payout_id}', 'said-' || count(*), {attempt}, {kind}, '', '', '', now(), {amount}, "
+        f"currency) SELECT {merchant.book_id}, '{payout_id}', 'said-' || count(*), {attempt}, {kind}, '', '', '{reference}', now(), {amount}, "
         f"'USD' FROM rail_event WHERE book_id = {merchant.book_id} AND payout_id = '{payout_id}' RETURNING 1) "
         "UPDATE saga SET events = events + 1, due_at = now() FROM said "
         f"WHERE book_id = {merchant.book_id} AND payout_id = '{payout_id}' RETURNING 1")
