@@ -109,7 +109,7 @@ COPIES = LEDGER_COPIES + list(payments_copies())
 # --- The rules --------------------------------------------------------------------------------------------------------
 
 BANNED = {
-    "a sequence": r"\b(nextval|currval|setval|lastval)\s*\(|\b(big|small)?serial\b|GENERATED (ALWAYS|BY DEFAULT) AS",
+    "a sequence": r"\b(nextval|currval|setval|lastval)\s*\(|\b(big|small)?serial\b|GENERATED (ALWAYS|BY DEFAULT) AS IDENTITY",
     "an advisory lock": r"\bpg_(try_)?advisory",
     "LOCK TABLE": r"\bLOCK\s+(TABLE\b|[a-z])",
     "LISTEN or NOTIFY": r"\b(LISTEN|NOTIFY|pg_notify)\b",
