@@ -40,17 +40,17 @@ typedef struct cli_command {
     int (*run)(cli *c, int argc, char **argv); // argv[0] is the name; returns the exit code
 } cli_command;
 
-extern const cli_command COMMAND_BALANCE;                                // balance.c
-extern const cli_command COMMAND_CANCEL;                                 // cancel.c
-extern const cli_command COMMAND_CASES, COMMAND_CASE;                    // cases.c
-extern const cli_command COMMAND_CONNECTIONS, COMMAND_CONNECTION;        // connections.c
-extern const cli_command COMMAND_DEPOSITS;                               // deposits.c
-extern const cli_command COMMAND_INBOX;                                  // inbox.c
-extern const cli_command COMMAND_MERCHANTS;                              // merchants.c
-extern const cli_command COMMAND_PAY;                                    // pay.c
-extern const cli_command COMMAND_PAYOUT, COMMAND_PAYOUTS, COMMAND_WATCH; // payouts.c
-extern const cli_command COMMAND_REPORT;                                 // report.c
-extern const cli_command COMMAND_SUBMISSIONS, COMMAND_SUBMISSION;        // submissions.c
+extern const cli_command COMMAND_BALANCE;                                           // balance.c
+extern const cli_command COMMAND_CANCEL;                                            // cancel.c
+extern const cli_command COMMAND_CASES, COMMAND_CASE;                               // cases.c
+extern const cli_command COMMAND_CONNECTIONS, COMMAND_CONNECTION, COMMAND_RECOVERY; // connections.c
+extern const cli_command COMMAND_DEPOSITS;                                          // deposits.c
+extern const cli_command COMMAND_INBOX;                                             // inbox.c
+extern const cli_command COMMAND_MERCHANTS;                                         // merchants.c
+extern const cli_command COMMAND_PAY;                                               // pay.c
+extern const cli_command COMMAND_PAYOUT, COMMAND_PAYOUTS, COMMAND_WATCH;            // payouts.c
+extern const cli_command COMMAND_REPORT;                                            // report.c
+extern const cli_command COMMAND_SUBMISSIONS, COMMAND_SUBMISSION;                   // submissions.c
 
 // --- cases.c -----------------------------------------------------------------------------------------------------------
 // One line for each open case of the payout; nothing when there is none, or when the service does not know cases.

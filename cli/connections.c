@@ -162,6 +162,45 @@ static int cmd_connection(cli *c, int argc, char **argv) {
     return show(c);
 }
 
+// --- a recovery --------------------------------------------------------------------------------------------------------------
+
+static void print_recovery(cli *c, const Payments__V1__GetRecoveryResponse *r) {
+    if (r->under_way) {
+        cli_print(stdout,
+                  "recovery %s since %s: %s\nnothing is sent until all of it was compared:\n",
+                  r->recovery_id, at(c, r->since_time), r->why);
+        for (size_t i = 0; i < r->n_parts; i++) {
+            cli_print(stdout, "  %s: %lld left\n", r->parts[i]->name, (long long)r->parts[i]->left);
+        }
+        return;
+    }
+    cli_print(stdout, "no recovery is under way\n");
+    if (r->recovery_id[0] != '\0') {
+        cli_print(stdout, "the last one, %s (%s), ended %s%s%s\n", r->recovery_id, r->why,
+                  at(c, r->ended_time), r->ended_by[0] != '\0' ? " by force: " : "", r->ended_by);
+    }
+}
+
+static int cmd_recovery(cli *c, int argc, char **argv) {
+    Payments__V1__GetRecoveryRequest request = PAYMENTS__V1__GET_RECOVERY_REQUEST__INIT;
+    ProtobufCMessage *answer = NULL;
+    err e = {0};
+    (void)argv;
+    if (argc != 1) {
+        return cli_usage("recovery takes no words");
+    }
+    if (!cli_call(c, CONNECTIONS, "GetRecovery", &request.base,
+                  &payments__v1__get_recovery_response__descriptor, &answer, &e)) {
+        return cli_failed(c, "ask for the recovery", &e);
+    }
+    if (c->json) {
+        cli_print_json(answer);
+    } else {
+        print_recovery(c, (const Payments__V1__GetRecoveryResponse *)answer);
+    }
+    return EXIT_DONE;
+}
+
 // --- commands --------------------------------------------------------------------------------------------------------------
 
 const cli_command COMMAND_CONNECTIONS = {
@@ -189,4 +228,13 @@ const cli_command COMMAND_CONNECTION = {
         "JSON\n"
         "  {connections: [{...}], pauses: [{...}]}\n",
     .run = cmd_connection,
+};
+
+const cli_command COMMAND_RECOVERY = {
+    .name = "recovery",
+    .usage = "",
+    .summary = "what is left to be compared with the banks after a failover or a restore",
+    .help = "JSON\n"
+            "  {under_way, recovery_id, why, parts: [{name, left}], ...}\n",
+    .run = cmd_recovery,
 };

@@ -42,6 +42,7 @@ static connection_info describe(connected *k, const rail *r, const rail_scheme *
                              .instruments = r->instruments,
                              .finality = r->finality,
                              .bank_account = r->bank_account,
+                             .settlement = r->settlement,
                              .down_since_us = down_since_us,
                              .outlook = outlook_of,
                              .arg = k};

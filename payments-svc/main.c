@@ -22,7 +22,9 @@
 #include "recon/recon.h"
 #include "saga/engine.h"
 #include "saga/recovery.h"
+#include "submissions/forgotten.h"
 #include "submissions/recovery.h"
+#include "submissions/settle.h"
 
 enum {
     NAMED_MAX = SAGA_RAILS_MAX - 2, // further connections
@@ -70,7 +72,7 @@ static const config_setting SETTINGS[] = {
     ROW("db.stream_pool_size", CONFIG_INT, stream_pool_size, "4", 1, 256, "further connections, for WatchPayouts"),
     ROW("db.inbound_pool_size", CONFIG_INT, inbound_pool_size, "6", 2, 256, "further connections, for what banks say"),
     ROW("recovery.state_file", CONFIG_PATH, state_file, "", 0, 0, "remembers how far the database was, so that a restore without a new timeline is noticed; one for each process; empty: none"),
-    ROW("recovery.force_end", CONFIG_STRING, recovery_force_end, "", 0, 0, "reason of a person who ends a recovery although payouts were not compared with their bank; serves once, so take it out again"),
+    ROW("recovery.force_end", CONFIG_STRING, recovery_force_end, "", 0, 0, "the id of a recovery (payctl recovery), a blank, and the reason of a person who ends it although payouts were not compared with their bank; ends no other recovery"),
     ROW("ledger.target", CONFIG_STRING, ledger_target, NULL, 0, 0, "address of ledger-svc, host:port"),
     ROW("ledger.server_name", CONFIG_STRING, ledger_server_name, "localhost", 0, 0, "name to expect in the ledger's certificate"),
     ROW("ledger.timeout_ms", CONFIG_INT, ledger_timeout_ms, "10000", 10, 600000, "how long one call of the ledger may take"),
@@ -139,6 +141,8 @@ static const config_setting SETTINGS[] = {
     ROW("ach.quiet_ms", CONFIG_INT, ach.quiet_ms, "60000", 0, 86400000, "a file of the bank that does not add up must not change for so long before it is judged"),
     ROW("ach.rebuild_reasons", CONFIG_STRING, ach.rebuild_reasons, "", 0, 0, "comma-separated reasons for which the bank rejects a file that it has certainly not taken, whole, or the beginning and *: its payouts are sent again by themselves; after any other rejection a person must say whether the bank has the file"),
     ROW("ach.returns_days", CONFIG_INT, ach.returns_days, "60", 1, 3650, "days in which an entry may come back; a later return is booked, and a case"),
+    ROW("ach.settlement", CONFIG_STRING, ach.settlement, "report", 0, 0, "how settlement is known: report, the bank's file of what has settled; or timetable, the effective date and ach.settlement_days, where the bank sends none; for files that are made from then on"),
+    ROW("ach.settlement_days", CONFIG_INT, ach.settlement_days, "2", 0, 60, "by the timetable: banking days after the effective date at which an entry that did not come back has settled; one that comes back later is a return"),
     ROW("instant.enabled", CONFIG_BOOL, instant.enabled, "false", 0, 0, "switches the instant rail on"),
     ROW("instant.bank_account", CONFIG_STRING, instant.bank_account, BANK_ACCOUNT_MAIN, 0, 0, "label of the account at the bank that payouts are paid from, as ach.bank_account"),
     ROW("instant.url", CONFIG_STRING, instant.url, "", 0, 0, "the bank's address, https://host:port"),
@@ -148,6 +152,7 @@ static const config_setting SETTINGS[] = {
     ROW("instant.webhook_port", CONFIG_INT, instant.webhook_port, "0", 0, 65535, "loopback port of the webhook listener; 0 takes a free one"),
     ROW("instant.connections", CONFIG_INT, instant.connections, "64", 1, 1024, "connections to the bank at once"),
     ROW("instant.timeout_ms", CONFIG_INT, instant.timeout_ms, "5000", 10, 600000, "how long one request to the bank may take"),
+    ROW("instant.query_lag_ms", CONFIG_INT, instant.query_lag_ms, "10000", 0, 86400000, "for how long the bank may not find what it has accepted: only after that, what it does not find was not sent; 0: it finds it at once"),
     ROW("instant.sweep_ms", CONFIG_INT, instant.sweep_ms, "10000", 10, 86400000, "how often to look for messages that were not applied, and for returns that were not told"),
     ROW("instant.ask_again_ms", CONFIG_INT, instant.ask_again_ms, "600000", 100, 86400000, "age at which a settled payout is asked for again; then at a day, and at returns_days"),
     ROW("instant.returns_days", CONFIG_INT, instant.returns_days, "10", 1, 3650, "days in which a payout may come back; a later return is booked, and a case"),
@@ -257,7 +262,8 @@ static bool start_engine(program *p, err *e) {
     p->sagas = (saga_recovery){p->pools.look, p->connected.rails, p->connected.n};
     p->submissions = (submission_recovery){p->connected.rails, p->connected.n};
     const guard_part parts[] = {saga_recovery_part(&p->sagas),
-                                submission_recovery_part(&p->submissions)};
+                                submission_recovery_part(&p->submissions),
+                                submission_listing_part(&p->submissions)};
     guard_watch(p->guard, parts, sizeof parts / sizeof parts[0]);
     const saga_engine_options o = {
         .pool = p->pools.engine,
@@ -295,6 +301,7 @@ static bool start_service(program *p, err *e) {
         .keys = p->keys,
         .engine = p->engine,
         .inbox = p->inbox,
+        .guard = p->guard,
         .rails = p->connected.rules,
         .n_rails = p->connected.n,
         .connections = p->connected.known,
@@ -310,10 +317,14 @@ static bool start_service(program *p, err *e) {
 }
 
 static bool start_jobs(program *p, err *e) {
-    job table[DEADLINES_JOBS + 1];
+    job table[DEADLINES_JOBS + 2];
     p->deadlines = deadlines_create(&p->settings.deadlines, p->connected.known);
     size_t n = deadlines_jobs(p->deadlines, table);
     table[n++] = sums_job(p->settings.sums_every_ms);
+    table[n++] = (job){.name = "submission.settle",
+                       .every_ms = p->settings.deadlines.every_ms,
+                       .run = submission_settle_due,
+                       .arg = p->guard};
     p->jobs = jobs_start(p->pool, clock_system(), table, n, e);
     return p->jobs != NULL;
 }

@@ -134,6 +134,7 @@ def test_capabilities_are_what_the_rails_say(connections):
     assert set(found["instant"].currencies) == {"INR", "USD"}
     assert list(found["ach"].instruments) == ["us_bank"] and list(found["instant"].instruments) == ["us_bank", "in_bank"]
     assert found["ach"].description_bytes_max == 10 and found["ach"].finality
+    assert (found["ach"].settlement, found["instant"].settlement) == ("report", "answer")
 
 
 def test_payctl_shows_pauses_and_resumes(connections, payer, tmp_path):

@@ -16,7 +16,8 @@ from support.worlds import Worlds
 POINTS_MIN = 20
 # Passed only after a crash or a delay (test_submissions.py kills there), when a merchant owes something or a deposit is taken back
 # (test_receivable.py), or by a job every few seconds, at once when a service starts.
-RARE_POINTS = {"submission.taken_back", "submission.withdrawn", "jobs.taken", "saga.owe.sent", "receivable.repaid",
+RARE_POINTS = {"submission.settled", "ach.recovery.listed",
+               "submission.taken_back", "submission.withdrawn", "jobs.taken", "saga.owe.sent", "receivable.repaid",
                "deposit.back.intended", "deposit.back.ledger.done",
                # test_crash_pairs.py
                "saga.takeover.written", "saga.takeover.committed",

@@ -165,7 +165,12 @@ def test_recovery_waits_for_the_bank_and_ends_by_a_persons_reason(new_world):
     world.payments.start()
     wait_until(lambda: metric(world.payments, "recovery_left") == 1, "still left", 60)
     world.payments.kill()
-    world.payments.start(env={"PAYMENTS_RECOVERY_FORCE_END": "the bank was asked by telephone"})
+    # A reason that is meant for another recovery ends nothing.
+    world.payments.start(env={"PAYMENTS_RECOVERY_FORCE_END": "00000000 left over from the last time"})
+    wait_until(lambda: metric(world.payments, "recovery_left") == 1, "still left", 60)
+    world.payments.kill()
+    (recovery_id,) = world.payments_rows("SELECT recovery_id FROM timeline")[0]
+    world.payments.start(env={"PAYMENTS_RECOVERY_FORCE_END": f"{recovery_id} the bank was asked by telephone"})
     wait_until(lambda: metric(world.payments, "engine_stopped", reason="recovery") == 0, "ended by force", 60)
     assert world.payments_rows("SELECT ended_by FROM timeline") == [["the bank was asked by telephone"]]
     assert logged(world.payments, "guard.recovery_ended_by_force")[0]["not_compared"] == 1

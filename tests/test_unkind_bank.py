@@ -7,7 +7,7 @@ nothing to us is an exception, while its file goes on.
 from __future__ import annotations
 
 import pytest
-from support.bank_habits import ACH, BASE, DEPOSIT, HELD, INSTANT, RETURNED, SETTINGS, SETTLED, UNKIND, Unkind, judge, pay
+from support.bank_habits import ACH, BASE, DEPOSIT, HELD, INSTANT, RETURNED, SETTINGS, SETTLED, TIMED, UNKIND, Unkind, judge, pay
 from support.waiting import wait_until
 
 
@@ -23,20 +23,19 @@ def shared(servers):
 
 
 @pytest.fixture
-def place(request, servers):
-    """A test of what is not mended yet has a world of its own, which its end does not judge: nothing of it reaches others."""
-    if request.node.get_closest_marker("xfail") is None:
-        yield request.getfixturevalue("shared")
-        return
-    world = servers.world(SETTINGS)
+def place(shared):
+    return shared
+
+
+@pytest.fixture(scope="module")
+def timed(servers):
+    """A connection whose bank never says what has settled."""
+    world = servers.world(TIMED)
     try:
         yield Unkind(world.up())
+        world.stop_and_check()
     finally:
         world.remove()
-
-
-def unmended(*values, why, **more):
-    return pytest.param(*values, marks=pytest.mark.xfail(strict=True, reason=why), **more)
 
 
 # --- Files ----------------------------------------------------------------------------------------------------------------
@@ -139,10 +138,6 @@ def test_refusals_that_are_not_stored(place):
     judge(place, pay(place), exceptions={})
 
 
-LAGS = "a query that does not find what the bank has accepted holds the payout, and is not asked again"
-
-
-@pytest.mark.xfail(strict=True, reason=LAGS)
 @pytest.mark.parametrize("habits", [{"query_lag_count": 2}, {"query_lag_ms": 1500}], ids=["count", "time"])
 def test_UNKNOWN_IS_A_STATE_while_a_query_lags(place, habits):
     place.begin(**habits)
@@ -154,7 +149,6 @@ def test_a_repeat_that_is_judged_before_its_key(place):
     judge(place, pay(place), exceptions={})
 
 
-@pytest.mark.xfail(strict=True, reason=LAGS)
 def test_NO_LOSS_a_refusal_of_the_repeat_is_not_one_of_the_payment(place):
     """The answer is lost, the query does not find it yet, and the repeat is refused as a duplicate: it was paid."""
     place.begin(key_first=0, query_lag_count=1)
@@ -212,14 +206,39 @@ def test_a_part_that_comes_back_is_the_merchant_s(place, rail, amount):
         wait_until(lambda m=merchant, n=left: m.balance() == (n, 0, n), f"the merchant has {left}", 30)
 
 
-@pytest.mark.xfail(strict=True, reason="nothing but a report settles an ACH payout")
-def test_no_settlement_lines(place):
-    """Settled is known by the timetable, where no bank says so."""
-    place.begin(settlement_lines=0)
-    judge(place, pay(place), exceptions={})
+def test_no_settlement_lines(timed):
+    """Settled is known by the timetable, where no bank says so; what came back before is not settled, and what comes later is a return."""
+    timed.begin(settlement_lines=0)
+    paid = pay(timed)
+    timed.bring_settlement(paid)
+    judge(timed, paid, exceptions={})
+    told = timed.world.payments_rows("SELECT source, amount, count(*) FROM rail_event AS e JOIN saga AS s USING (book_id, payout_id) "
+                                     "WHERE s.rail = 1 AND e.kind = 3 GROUP BY 1, 2")
+    assert told == [["3", "0", "6"]], told
+    assert timed.world.payments_rows("SELECT count(*) FROM submission WHERE settles_at IS NOT NULL AND state NOT IN (5, 7)") == [["0"]]
 
 
-@pytest.mark.xfail(strict=True, reason="as each of the habits that are not mended")
-def test_NO_DOUBLE_with_no_kindness_at_all(place):
-    place.begin(**UNKIND)
-    judge(place, pay(place))
+def test_a_bank_that_tells_of_a_settlement_all_the_same_counts_once(timed):
+    timed.begin(settle_days=1)
+    paid = pay(timed)
+    timed.bring_settlement(paid)
+    wait_until(lambda: all(p.state == SETTLED for m in paid.merchants for p in m.payouts() if paid.amounts[p.payout_id] < 5_000),
+               "the timer has settled all of them", 30)
+    timed.flush()  # the lines, and two returns of each merchant after its payout has settled
+    judge(timed, paid, exceptions={})
+
+
+def test_the_timetable_survives_a_restart(timed):
+    timed.begin(settlement_lines=0)
+    paid = pay(timed, [(ACH, 3_100, SETTLED), (ACH, 4_901, RETURNED)])
+    timed.world.payments.kill()
+    timed.world.payments.start()
+    timed.bring_settlement(paid)
+    judge(timed, paid, exceptions={})
+
+
+def test_NO_DOUBLE_with_no_kindness_at_all(timed):
+    timed.begin(**UNKIND)
+    paid = pay(timed)
+    timed.bring_settlement(paid)
+    judge(timed, paid)

@@ -256,7 +256,34 @@ static void handle_get_capabilities(rpc_call *call, void *service,
         out->finality = pb_text(a, str_of(k->finality));
         out->bank_account =
             pb_text(a, str_of(k->bank_account != NULL ? k->bank_account : BANK_ACCOUNT_MAIN));
+        out->settlement = pb_text(a, str_of(k->settlement));
         answer.capabilities[answer.n_capabilities++] = out;
+    }
+    rpc_reply(call, &answer.base);
+}
+
+// --- a recovery ----------------------------------------------------------------------------------------------------------
+
+static void handle_get_recovery(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    const payments_service *s = service;
+    Payments__V1__GetRecoveryResponse answer = PAYMENTS__V1__GET_RECOVERY_RESPONSE__INIT;
+    arena *a = rpc_arena(call);
+    guard_status now;
+    (void)request;
+    guard_look(s->o.guard, &now);
+    answer.under_way = now.recovering;
+    answer.recovery_id = now.id;
+    answer.why = now.why;
+    answer.ended_by = now.ended_by;
+    answer.since_time = now.recovering ? pb_time(a, now.since_us) : NULL;
+    answer.ended_time = now.recovering || now.ended_us == 0 ? NULL : pb_time(a, now.ended_us);
+    answer.parts = arena_must(a, GUARD_PARTS_MAX * sizeof *answer.parts);
+    for (size_t i = 0; i < now.n_parts; i++) {
+        Payments__V1__RecoveryPart *part = ARENA_NEW(a, Payments__V1__RecoveryPart);
+        payments__v1__recovery_part__init(part);
+        part->name = pb_text(a, str_of(now.parts[i].name));
+        part->left = now.parts[i].left;
+        answer.parts[answer.n_parts++] = part;
     }
     rpc_reply(call, &answer.base);
 }
@@ -266,5 +293,6 @@ const rpc_method CONNECTION_METHODS[] = {
     {.name = "PauseConnection", .unary = handle_pause},
     {.name = "ResumeConnection", .unary = handle_resume},
     {.name = "GetCapabilities", .unary = handle_get_capabilities},
+    {.name = "GetRecovery", .unary = handle_get_recovery},
 };
 const size_t N_CONNECTION_METHODS = sizeof CONNECTION_METHODS / sizeof CONNECTION_METHODS[0];

@@ -7,6 +7,7 @@
 #include "crypto/crypto.h"
 #include "db/db.h"
 #include "domain/rules.h"
+#include "guard/guard.h"
 #include "ledger/accounts.h"
 #include "rails/inbox.h"
 #include "rpc/rpc.h"
@@ -25,6 +26,7 @@ typedef struct payments_service_options {
     crypto_keyring *keys;
     saga_engine *engine; // woken when payouts arrive
     inbox *inbox;        // what banks say
+    guard *guard;        // how a recovery stands
     const rule_rail *rails;
     size_t n_rails;
     connections *connections; // all that are known, also those that are switched off

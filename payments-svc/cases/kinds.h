@@ -91,6 +91,11 @@
       "A deposit has waited for the ledger for longer than allowed, or for being taken back.",     \
       "Look into the log why (deposit.not_finished). It is tried again by itself, and the case "   \
       "closes when the ledger has it or refuses it.")                                              \
+    X(FORGOTTEN_FILE, "inbox", 4, CASE_NOTES_ONLY,                                                 \
+      "The bank has a file of ours that the database does not know: it was sent before a restore " \
+      "or a failover.",                                                                            \
+      "Show the file with payctl inbox. Have the clients repeat the payouts that are in it: each " \
+      "is then held in a case of its own, and not sent again.")                                    \
     X(CONNECTION_OFF, "connection", 4, CASE_NOTES_ONLY,                                            \
       "Payouts wait for a connection that is switched off.",                                       \
       "Switch the connection on again, or cancel the payouts that wait for it.")                   \

@@ -153,7 +153,8 @@ static connection_info switched_off(const connections *k, int number, const char
                            .scheme_id = scheme,
                            .currencies = "",
                            .instruments = "",
-                           .finality = ""};
+                           .finality = "",
+                           .settlement = ""};
     for (size_t i = 0; i < k->n_schemes; i++) {
         if (k->schemes[i].id == scheme) {
             off.scheme = k->schemes[i].name;

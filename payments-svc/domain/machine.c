@@ -252,6 +252,9 @@ static void begin(saga *s, saga_step step) {
     if (step == STEP_RESERVE || step == STEP_EXECUTE) {
         s->state = STATE_PROCESSING;
     }
+    if (step != STEP_RESOLVE) {
+        s->absent_since_us = 0; // it is submitted once more, or what became of it is known
+    }
     s->step = step;
     s->phase = PHASE_ACTING;
 }
@@ -578,6 +581,7 @@ static void arrive(saga *s, saga_step from, saga_step to, const saga_answer *ans
         saga_set_reason(s, (str){0}, (str){0});
     }
     if (to == STEP_AWAIT) {
+        s->absent_since_us = 0;
         s->tries = from == STEP_RESOLVE && s->state == STATE_SENT ? s->tries + 1 : 0;
         s->doubt = DOUBT_NONE;
         if (outcome == OUT_HANDED_OVER) {
@@ -595,6 +599,24 @@ static void arrive(saga *s, saga_step from, saga_step to, const saga_answer *ans
     if (outcome == OUT_AGAIN && to == STEP_EXECUTE) {
         s->due_at_us = backoff_at(p, clock, s->attempt > 0 ? s->attempt - 1 : 0);
     }
+}
+
+// The rail says that it has not got it, and that may be because it does not find yet what it was sent a moment ago. The first such
+// answer comes after the submission: so what holds for absence_ms from then on is true. Until then it is asked again.
+static bool may_be_late(saga *s, const saga_answer *answer, const saga_policy *p,
+                        const clock_source *clock) {
+    if (s->step != STEP_RESOLVE || answer->outcome != OUT_RETRY || p->absence_ms == 0) {
+        return false;
+    }
+    const int64_t now_us = clock_wall_us(clock);
+    s->absent_since_us = s->absent_since_us == 0 ? now_us : s->absent_since_us;
+    const int64_t until_us = s->absent_since_us + p->absence_ms * 1000;
+    if (now_us >= until_us) {
+        return false;
+    }
+    come_back(s, answer, p, clock);
+    s->due_at_us = s->due_at_us < until_us ? s->due_at_us : until_us;
+    return true;
 }
 
 // The rail denies what it must have. True when that holds the payout.
@@ -675,7 +697,7 @@ bool saga_on_outcome(saga *s, const saga_answer *answer, const saga_said *said,
     const saga_step from = s->step;
     saga_step to = (saga_step)edge;
     s->phase = PHASE_READY;
-    if (is_denial(s, answer)) {
+    if (may_be_late(s, answer, p, clock) || is_denial(s, answer)) {
         return true;
     }
     if (to == STEP_DONE) {

@@ -151,6 +151,8 @@ typedef struct saga_policy {
     int64_t backoff_base_ms, backoff_cap_ms;
     int64_t
         resolve_after_ms; // how long AWAIT waits for the rail's word before it asks; 0: never (files)
+    // How long after a submission the rail may still say that it has not got it; 0: what it says holds at once.
+    int64_t absence_ms;
 } saga_policy;
 
 enum { SAGA_REASON_MAX = 64, SAGA_TEXT_MAX = 160 };
@@ -179,6 +181,8 @@ typedef struct saga {
     char hold[SAGA_REASON_MAX];    // why a person must look; empty: not held
     char hold_text[SAGA_TEXT_MAX]; // the same for people
     saga_doubt doubt;
+    int64_t
+        absent_since_us; // RESOLVE: when the rail first said that it has not got it; 0: it has not
     int64_t amount;   // of the payout, minor units; known before anything that was said is judged
     int64_t returned; // SETTLED: how much of it was moved back since
     int64_t moving;   // CONFIRM without a reservation, RETURN: how much; 0: all of it

@@ -420,6 +420,61 @@ static void test_rail__denies_what_it_accepted__held(void **state) {
     assert_held(&s, STEP_RESOLVE, "RAIL_LOST_PAYMENT");
 }
 
+// A bank whose query lags behind what it accepts.
+static bool absent(saga *s, const saga_policy *lag) {
+    const saga_answer answer = {OUT_RETRY, STR("NOT_FOUND"), STR("it has not got it"), 0};
+    const saga_said nothing = word(WORD_NONE);
+    assert_int_equal(saga_on_claim(s, &nothing, lag, &CLOCK.source, &note), STEP_RESOLVE);
+    assert_true(saga_on_outcome(s, &answer, &nothing, lag, &CLOCK.source));
+    return s->step == STEP_RESOLVE && s->hold[0] == '\0';
+}
+
+static void test_UNKNOWN_IS_A_STATE_absence__proves_nothing_while_the_query_may_lag(void **state) {
+    (void)state;
+    saga_policy lag = POLICY;
+    lag.absence_ms = 3000;
+    for (int accepted = 0; accepted < 2; accepted++) {
+        saga s = sent();
+        if (!accepted) {
+            s = fresh();
+            act(&s, STEP_RESERVE, OUT_DONE);
+            act(&s, STEP_EXECUTE, OUT_UNKNOWN);
+        }
+        const int64_t first_us = CLOCK.now_us;
+        assert_true(absent(&s, &lag));
+        assert_true(s.due_at_us >= first_us && s.due_at_us <= first_us + 3000000);
+        CLOCK.now_us = first_us + 2999999;
+        assert_true(absent(&s, &lag));                  // however often it is asked
+        assert_true(s.due_at_us <= first_us + 3000000); // and again as soon as it proves something
+        CLOCK.now_us = first_us + 3000000;
+        assert_false(absent(&s, &lag));
+        if (accepted) {
+            assert_held(&s, STEP_RESOLVE, "RAIL_LOST_PAYMENT");
+        } else {
+            assert_int_equal(s.step, STEP_EXECUTE);
+            assert_int_equal(s.attempt, 1);
+        }
+    }
+}
+
+static void test_absence__is_counted_from_the_last_submission(void **state) {
+    (void)state;
+    saga_policy lag = POLICY;
+    lag.absence_ms = 3000;
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    act(&s, STEP_EXECUTE, OUT_UNKNOWN);
+    assert_true(absent(&s, &lag));
+    CLOCK.now_us += 3000000;
+    assert_false(absent(&s, &lag));
+    act(&s, STEP_EXECUTE, OUT_UNKNOWN); // the same attempt once more
+    assert_true(absent(&s, &lag));
+    // It is found, and later not any more.
+    act(&s, STEP_RESOLVE, OUT_ACCEPTED);
+    CLOCK.now_us += 3000000;
+    assert_true(absent(&s, &lag));
+}
+
 static void test_broken__every_acting_step__held(void **state) {
     (void)state;
     const saga_step steps[] = {STEP_RESERVE, STEP_EXECUTE, STEP_RESOLVE,
@@ -499,6 +554,8 @@ int main(void) {
         cmocka_unit_test(test_word__refused_after_settled__held),
         cmocka_unit_test(test_word__settled_after_void__held),
         cmocka_unit_test(test_rail__denies_what_it_accepted__held),
+        cmocka_unit_test(test_UNKNOWN_IS_A_STATE_absence__proves_nothing_while_the_query_may_lag),
+        cmocka_unit_test(test_absence__is_counted_from_the_last_submission),
         cmocka_unit_test(test_broken__every_acting_step__held),
         cmocka_unit_test(test_reason__is_cut_between_characters),
         cmocka_unit_test(test_names__in_and_out_of_range),

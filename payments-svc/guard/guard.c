@@ -34,7 +34,8 @@ struct guard {
     _Atomic bool sends;     // the database is the one that it was, and nothing is left to compare
     _Atomic bool may_claim; // as it was told last
     bool complained;        // of what the database does not keep
-    pthread_mutex_t mutex;  // guards changed and arg; held while somebody is told
+    pthread_mutex_t mutex;  // guards changed, arg and status; held while somebody is told
+    guard_status status;
     void (*changed)(void *arg, bool serves);
     void *arg;
 };
@@ -148,6 +149,7 @@ typedef struct look {
     bool recovering; // the row says so
     bool begun;      // by this look
     const char *why;
+    guard_status status;
 } look;
 
 static db_params *of_book_0(arena *a) {
@@ -171,6 +173,11 @@ static bool begin_recovery(look *l, db_conn *c, arena *a, err *e) {
     db_i32(p, (int32_t)l->server.timeline);
     db_time(p, clock_wall_us(clock_system()));
     db_text(p, str_of(l->why));
+    char id[GUARD_ID_LEN + 1];
+    uint8_t drawn[GUARD_ID_LEN / 2];
+    clock_random(clock_system(), drawn, sizeof drawn);
+    str_hex(drawn, sizeof drawn, id);
+    db_text(p, str_of(id));
     int64_t n = 0;
     if (!db_exec(c, guard_sql(GUARD_SQL_BEGIN), p, a, NULL, &n, e)) {
         return false;
@@ -182,6 +189,32 @@ static bool begin_recovery(look *l, db_conn *c, arena *a, err *e) {
     }
     l->begun = n > 0;
     CRASH_POINT("recovery.marked");
+    return true;
+}
+
+static void copy_text(char *to, size_t size, str text) {
+    const size_t len = text.len < size - 1 ? text.len : size - 1;
+    memcpy(to, text.ptr, len);
+    to[len] = '\0';
+}
+
+// What the row says of the last recovery.
+static bool read_status(look *l, db_conn *c, arena *a, err *e) {
+    guard_status *s = &l->status;
+    db_rows *rows = NULL;
+    *s = (guard_status){0};
+    if (!db_exec(c, guard_sql(GUARD_SQL_ROW), of_book_0(a), a, &rows, NULL, e)) {
+        return false;
+    }
+    if (db_count(rows) == 0) {
+        return true;
+    }
+    s->recovering = !db_is_null(rows, 0, 2);
+    s->since_us = s->recovering ? db_get_time(rows, 0, 2) : 0;
+    copy_text(s->id, sizeof s->id, db_get_str(rows, 0, 3));
+    copy_text(s->why, sizeof s->why, db_get_str(rows, 0, 4));
+    s->ended_us = db_is_null(rows, 0, 5) ? 0 : db_get_time(rows, 0, 5);
+    copy_text(s->ended_by, sizeof s->ended_by, db_get_str(rows, 0, 6));
     return true;
 }
 
@@ -213,18 +246,31 @@ static bool look_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     } else if (!l->recovering && went_back(l->g, &l->server)) {
         l->why = "the database went back";
     }
-    if (l->why == NULL || l->g->n_parts == 0) {
-        return true; // nothing has changed; or nobody is here yet who could compare
+    if (l->why != NULL && l->g->n_parts > 0) { // else nobody is here yet who could compare
+        l->recovering = true;
+        if (!begin_recovery(l, c, a, e)) {
+            return false;
+        }
     }
-    l->recovering = true;
-    return begin_recovery(l, c, a, e);
+    return read_status(l, c, a, e);
 }
 
 typedef struct ending {
     guard *g;
+    const char *id;     // of the recovery
     const char *reason; // of a person; "" when nothing is left
-    int64_t left, ended;
+    int64_t left, lefts[GUARD_PARTS_MAX], ended;
 } ending;
+
+// The reason of a person who ends this recovery; "" when there is none, or it is meant for another one.
+static const char *forced(const guard *g, const char *id) {
+    const char *text = g->o.force_end;
+    const size_t len = strlen(id);
+    return len == GUARD_ID_LEN && strncmp(text, id, len) == 0 && text[len] == ' ' &&
+                   text[len + 1] != '\0'
+               ? text + len + 1
+               : "";
+}
 
 static bool end_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     ending *x = arg;
@@ -234,6 +280,7 @@ static bool end_in_tx(db_conn *c, arena *a, void *arg, err *e) {
         if (!x->g->parts[i].left(x->g->parts[i].arg, c, a, &n, e)) {
             return false;
         }
+        x->lefts[i] = n;
         x->left += n;
     }
     if (x->left > 0 && x->reason[0] == '\0') {
@@ -242,13 +289,40 @@ static bool end_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     db_params *p = of_book_0(a);
     db_time(p, clock_wall_us(clock_system()));
     db_text(p, str_of(x->reason));
+    db_text(p, str_of(x->id));
     return db_exec(c, guard_sql(GUARD_SQL_END), p, a, NULL, &x->ended, e);
 }
 
+static void tell_left(guard *g, const int64_t *lefts) {
+    pthread_mutex_lock(&g->mutex);
+    g->status.n_parts = g->n_parts;
+    for (size_t i = 0; i < g->n_parts; i++) {
+        g->status.parts[i].name = g->parts[i].name;
+        g->status.parts[i].left = lefts[i];
+    }
+    pthread_mutex_unlock(&g->mutex);
+}
+
+static void tell_status(guard *g, const guard_status *s, bool recovering) {
+    pthread_mutex_lock(&g->mutex);
+    guard_status now = *s;
+    now.recovering = recovering;
+    now.n_parts = recovering ? g->status.n_parts : 0;
+    memcpy(now.parts, g->status.parts, sizeof now.parts);
+    g->status = now;
+    pthread_mutex_unlock(&g->mutex);
+}
+
+void guard_look(guard *g, guard_status *out) {
+    pthread_mutex_lock(&g->mutex);
+    *out = g->status;
+    pthread_mutex_unlock(&g->mutex);
+}
+
 // True: it is over.
-static bool try_to_end(guard *g) {
+static bool try_to_end(guard *g, const char *id) {
     err e;
-    ending x = {g, g->o.force_end, 0, 0};
+    ending x = {.g = g, .id = id, .reason = forced(g, id)};
     if (!db_transact(g->o.pool, clock_mono_ms(clock_system()) + LOOK_TIMEOUT_MS, g->a, end_in_tx,
                      &x, &e)) {
         log_err(LOG_WARN, "guard.recovery_not_counted", &e);
@@ -258,6 +332,7 @@ static bool try_to_end(guard *g) {
     if (x.ended > 0) {
         CRASH_POINT("recovery.ended");
     }
+    tell_left(g, x.lefts);
     if (x.left > 0 && x.reason[0] == '\0') {
         log_info("guard.recovering", F_INT("left", x.left));
         return false;
@@ -265,7 +340,6 @@ static bool try_to_end(guard *g) {
     if (x.reason[0] != '\0' && x.ended > 0) {
         log_error("guard.recovery_ended_by_force", F_STR("reason", x.reason),
                   F_INT("not_compared", x.left));
-        g->o.force_end = ""; // it serves once
     } else {
         log_warn("guard.recovered");
     }
@@ -288,7 +362,7 @@ static bool look_once(guard *g) {
     if (l.begun) {
         CRASH_POINT("recovery.begun");
         log_error(
-            "guard.recovery_begun", F_STR("why", l.why),
+            "guard.recovery_begun", F_STR("why", l.why), F_STR("recovery", l.status.id),
             F_STR("text", "nothing is sent until every open payout was compared with its bank"));
     }
     const bool recovering = l.recovering || l.why != NULL;
@@ -296,10 +370,16 @@ static bool look_once(guard *g) {
         set_sends(g, false);
     }
     atomic_store(&g->timeline, l.server.timeline);
-    if (recovering && (g->n_parts == 0 || !try_to_end(g))) {
+    tell_status(g, &l.status, recovering);
+    if (recovering && (g->n_parts == 0 || !try_to_end(g, l.status.id))) {
         return true;
     }
     arena_reset(g->a);
+    if (recovering) {
+        l.status.ended_us = clock_wall_us(clock_system());
+        copy_text(l.status.ended_by, sizeof l.status.ended_by, str_of(forced(g, l.status.id)));
+    }
+    tell_status(g, &l.status, false);
     set_sends(g, true);
     if (g->o.state_file[0] != '\0') {
         guard_state_write(g->o.state_file, &l.server);

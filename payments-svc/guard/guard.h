@@ -24,7 +24,7 @@ typedef struct guard_options {
     // A file beside the service that remembers how far the database was: a restore that makes no new timeline is noticed by it.
     // "" for none.
     const char *state_file;
-    // Not "": ends a recovery by force, which a person answers for with this reason. A reason serves once.
+    // Not "": ends a recovery by force: its id, a blank, and the reason with which a person answers for it. It ends no other recovery.
     const char *force_end;
 } guard_options;
 
@@ -43,7 +43,22 @@ typedef struct guard_part {
     // How many are not compared yet. Called again and again while a recovery lasts.
     bool (*left)(void *arg, db_conn *c, arena *a, int64_t *n, err *e);
 } guard_part;
-enum { GUARD_PARTS_MAX = 4 };
+enum { GUARD_PARTS_MAX = 4, GUARD_ID_LEN = 8, GUARD_TEXT_MAX = 200 };
+
+// How a recovery stands, as this process saw it last.
+typedef struct guard_status {
+    bool recovering;
+    char id[GUARD_ID_LEN + 1];     // of the last recovery; "": there was none
+    char why[GUARD_TEXT_MAX];      // it was begun
+    char ended_by[GUARD_TEXT_MAX]; // the reason of the person who ended it by force; "" otherwise
+    int64_t since_us, ended_us;    // 0: none
+    struct {
+        const char *name; // static
+        int64_t left;     // to be compared
+    } parts[GUARD_PARTS_MAX];
+    size_t n_parts;
+} guard_status;
+void guard_look(guard *g, guard_status *out); // any thread; never blocks for long
 // The parts, once, and before anybody else uses the guard; only then a recovery begins and ends. Looks at the database from then on, in a
 // thread of its own. guard_unwatch, when nobody uses it any more: after that no part is called.
 void guard_watch(guard *g, const guard_part *parts, size_t n);

@@ -12,19 +12,20 @@ static const db_stmt STATEMENTS[GUARD_SQL_COUNT] = {
          "current_setting('fsync') = 'on' AND current_setting('full_page_writes') = 'on', "
          "current_setting('synchronous_commit') IN ('on', 'remote_apply'), "
          "current_setting('synchronous_standby_names') <> '' FROM pg_control_system()"},
-    [GUARD_SQL_ROW] = {"guard_row", "SELECT system_id, timeline_id, recovering_since FROM timeline "
-                                    "WHERE book_id = $1"},
+    [GUARD_SQL_ROW] = {"guard_row", "SELECT system_id, timeline_id, recovering_since, recovery_id, "
+                                    "why, ended_at, ended_by FROM timeline WHERE book_id = $1"},
     [GUARD_SQL_FIRST] = {"guard_first",
                          "INSERT INTO timeline (book_id, system_id, timeline_id, seen_at) "
                          "VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"},
     // Several processes notice it at once: one of them begins.
     [GUARD_SQL_BEGIN] = {"guard_begin",
                          "UPDATE timeline SET system_id = $2, timeline_id = $3, seen_at = $4, "
-                         "recovering_since = $4, why = $5 WHERE book_id = $1 AND "
+                         "recovering_since = $4, why = $5, recovery_id = $6 WHERE book_id = $1 AND "
                          "(system_id <> $2 OR timeline_id <> $3 OR recovering_since IS NULL)"},
     [GUARD_SQL_END] = {"guard_end",
                        "UPDATE timeline SET recovering_since = NULL, ended_at = $2, ended_by = $3 "
-                       "WHERE book_id = $1 AND recovering_since IS NOT NULL"},
+                       "WHERE book_id = $1 AND recovering_since IS NOT NULL "
+                       "AND recovery_id = $4"},
 };
 
 const db_stmt *guard_sql(guard_sql_id id) {

@@ -178,7 +178,7 @@ static bool make_once(recording *r, arena *a, err *e) {
     const inbox_raw *raw = r->raw;
     crypto_sha256(raw->bytes.ptr, raw->bytes.len, r->sha256);
     memcpy(r->once, r->sha256, sizeof r->once);
-    if (raw->kind == INBOX_FILE) {
+    if (raw->kind == INBOX_FILE || raw->kind == INBOX_OURS) {
         return true;
     }
     char *both = arena_alloc(a, raw->name.len + 1 + sizeof r->sha256);

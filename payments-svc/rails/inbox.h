@@ -30,7 +30,12 @@ enum {
     INBOX_TRIES_MAX = 10 // failures of ours after which a person must look
 };
 
-typedef enum inbox_kind { INBOX_FILE = 1, INBOX_MESSAGE = 2, INBOX_ANSWER = 3 } inbox_kind;
+typedef enum inbox_kind {
+    INBOX_FILE = 1,
+    INBOX_MESSAGE = 2,
+    INBOX_ANSWER = 3,
+    INBOX_OURS = 4
+} inbox_kind; // OURS: a file of ours, found at the bank in a recovery
 
 typedef enum inbox_state {
     INBOX_RECORDED = 1, // waits to be applied

@@ -26,7 +26,8 @@ typedef enum rail_verdict {
     RAIL_UNKNOWN,       // may or may not have been taken: ask with query
     RAIL_RETURNED,      // query only: it was done and came back
     // prepare of a rail that hands over, only: its entry is in a submission, whose events tell what becomes of it
-    RAIL_HANDED_OVER
+    RAIL_HANDED_OVER,
+    RAIL_HELD // prepare of a rail that hands over, only: a person must look before it may be sent
 } rail_verdict;
 
 // One payout on its way. Inputs are filled by the engine, outputs by the rail; strings live in the batch's arena.
@@ -118,8 +119,13 @@ struct rail {
     int64_t amount_max;      // minor units, one item
     int batch_max;           // items of one submit
     int64_t gather_ms;       // wait so long for more items before a batch is cut (0: at once)
+    // So long after a submit, query may say RAIL_NOT_SENT of what the bank has (0: never).
+    int64_t query_lag_ms;
     const char *instruments; // comma-separated ways to be paid that it carries: us_bank, in_bank
     const char *finality;    // one sentence, for people
+    // How it is known that an item has settled: "answer" (of a submit, a query or a message about the payment), "report" (a file of
+    // the bank) or "timetable" (nobody says so, and the time has come).
+    const char *settlement;
     // Items leave in submissions that have a sender of their own: prepare gives each item its verdict (RAIL_HANDED_OVER,
     // RAIL_NOT_SENT or RAIL_REFUSED), and submit is never called.
     bool hands_over;

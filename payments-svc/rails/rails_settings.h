@@ -40,6 +40,8 @@ typedef struct ach_settings {
     int64_t returns_days; // a return that comes later than that is a case as well
     const char *
         rebuild_reasons; // "a,b*": why the bank rejects files that it has not taken; NULL or "": nothing is rebuilt by itself
+    const char *settlement;  // how it is known: "report" or "timetable"; NULL or "": "report"
+    int64_t settlement_days; // by the timetable: banking days after the effective date
 } ach_settings;
 
 typedef struct instant_settings {
@@ -56,6 +58,7 @@ typedef struct instant_settings {
         sweep_ms; // pause between two looks for what was recorded and not applied, and for lost returns
     int64_t ask_again_ms; // a payout that has settled is asked for again so long after it was made
     int64_t returns_days; // … and so many days after; a return that comes later is a case as well
+    int64_t query_lag_ms; // the bank may for so long not find what it has accepted
 } instant_settings;
 
 #endif

@@ -431,6 +431,7 @@ static saga_policy policy_for(const saga_engine *g, const rail *r) {
         policy.resolve_after_ms =
             0; // files: the bank's word comes when it comes, and asking would not hurry it
     }
+    policy.absence_ms = r->query_lag_ms;
     return policy;
 }
 

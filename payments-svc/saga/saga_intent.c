@@ -264,7 +264,8 @@ static void hand_over(saga_batch *b) {
             continue;
         }
         item->answer = saga_answer_of(item->rail);
-        if (item->answer.outcome != OUT_HANDED_OVER && item->answer.outcome != OUT_REFUSED) {
+        if (item->answer.outcome != OUT_HANDED_OVER && item->answer.outcome != OUT_REFUSED &&
+            item->answer.outcome != OUT_BROKEN) {
             item->answer.outcome = OUT_RETRY; // nothing was written about it
         }
         ASSERT(saga_on_outcome(&item->now, &item->answer, &item->said, &b->from.policy,

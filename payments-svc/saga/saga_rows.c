@@ -41,13 +41,14 @@ void saga_row_read(const db_rows *rows, size_t row, saga_item *item) {
     s->reserve_leg = db_get_i32(rows, row, 21);
     s->orders = db_get_i32(rows, row, 22);
     s->judged = db_get_i32(rows, row, 23);
+    s->absent_since_us = db_is_null(rows, row, 24) ? 0 : db_get_time(rows, row, 24);
     item->now = *s;
 }
 
 // --- Writing ---------------------------------------------------------------------------------------------------------
 
 // What most rows of a batch have in common is sent once, as a shape, and picked by its number (see saga_sql.c).
-enum { SHAPE_NUMBERS = 18, SHAPE_TEXTS = 4 };
+enum { SHAPE_NUMBERS = 19, SHAPE_TEXTS = 4 };
 typedef struct shape {
     int64_t numbers[SHAPE_NUMBERS];
     str texts[SHAPE_TEXTS];
@@ -62,7 +63,8 @@ static shape shape_of(const saga_item *item) {
     return (shape){
         {s->step, s->phase, saga_public_state(s), held ? (int64_t)s->state : 0, s->outlook,
          s->attempt, s->tries, item->log_seq, item->events, s->doubt, s->returned, s->moving,
-         s->written_off, s->leg, s->reserve_leg, s->orders, s->judged, s->tries > 0},
+         s->written_off, s->leg, s->reserve_leg, s->orders, s->judged, s->absent_since_us,
+         s->tries > 0},
         {str_of(s->reason), str_of(s->reason_text), str_of(s->hold), str_of(s->hold_text)}};
 }
 

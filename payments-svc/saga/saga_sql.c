@@ -10,7 +10,7 @@
     "s.rail_reference, s.hold, s.hold_text, coalesce(s.doubt, 0::int2), "                          \
     "coalesce(s.returned, 0), coalesce(s.moving, 0), coalesce(s.written_off, 0), "                 \
     "coalesce(s.leg, 1), coalesce(s.reserve_leg, 1), coalesce(s.orders, 0), "                      \
-    "coalesce(s.judged, 0) "
+    "coalesce(s.judged, 0), s.absent_since "
 
 // The first and the last payout of a batch, which mostly came one after the other, stand beside the list of all of them: without those,
 // the planner would read a book from end to end while it believes that the table is small.
@@ -30,6 +30,7 @@
     "moving = nullif(h.moving, 0), written_off = nullif(h.written_off, 0), "                       \
     "leg = nullif(h.leg, 1), reserve_leg = nullif(h.reserve_leg, 1), "                             \
     "orders = nullif(h.orders, 0), judged = nullif(h.judged, 0), "                                 \
+    "absent_since = timestamptz 'epoch' + nullif(h.absent_us, 0) * interval '1 microsecond', "     \
     "due_at = CASE WHEN s.events > h.events_seen THEN $2 ELSE u.due_at END, "                      \
     "step_since = CASE WHEN s.step = h.step OR (h.in_vain = 1 AND h.step IN (2, 3)) "              \
     "THEN s.step_since ELSE $2 END, "                                                              \
@@ -43,11 +44,11 @@
     "JOIN unnest($8::int4[], $9::int8[], $10::int8[], $11::int8[], $12::int8[], $13::int8[], "     \
     "$14::int8[], $15::int8[], $16::int8[], $17::int8[], $18::int8[], $19::int8[], "               \
     "$20::int8[], $21::int8[], $22::int8[], $23::int8[], $24::int8[], $25::int8[], "               \
-    "$26::int8[], $27::text[], $28::text[], $29::text[], $30::text[]) "                            \
+    "$26::int8[], $27::int8[], $28::text[], $29::text[], $30::text[], $31::text[]) "               \
     "AS h(shape, step, phase, state, held_state, outlook, attempt, tries, log_seq, "               \
     "events_seen, doubt, returned, moving, written_off, leg, reserve_leg, orders, judged, "        \
-    "in_vain, reason, reason_text, hold, hold_text) ON h.shape = u.shape "                         \
-    "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) AND s.payout_id BETWEEN $31 AND $32 "  \
+    "absent_us, in_vain, reason, reason_text, hold, hold_text) ON h.shape = u.shape "              \
+    "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) AND s.payout_id BETWEEN $32 AND $33 "  \
     "AND s.payout_id = u.payout_id AND s.epoch = u.epoch - 1"
 
 // As the index saga_due has it: the steps before the bank's word have lanes.
@@ -197,7 +198,8 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     [SAGA_SQL_RECOVER] =
         {"saga_recover",
          "UPDATE saga SET step = 3, phase = 0, tries = 0, due_at = $3, updated_at = $3, "
-         "step_since = $3, doubt = coalesce(doubt, 1), attempt = attempt + CASE WHEN step = 2 AND "
+         "step_since = $3, absent_since = NULL, doubt = coalesce(doubt, 1), attempt = attempt + "
+         "CASE WHEN step = 2 AND "
          "phase = 0 AND tries = 0 THEN 1 ELSE 0 END "
          "WHERE book_id = $1 AND rail = ANY($2::int2[]) AND step IN (2, 3, 4) "
          "AND due_at IS NOT NULL AND hold = '' AND payout_id NOT IN ("
@@ -205,7 +207,7 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     [SAGA_SQL_RECOVER_ORPHANS] =
         {"saga_recover_orphans",
          "UPDATE saga SET step = 3, phase = 0, due_at = $3, updated_at = $3, step_since = $3, "
-         "doubt = coalesce(doubt, 1) "
+         "absent_since = NULL, doubt = coalesce(doubt, 1) "
          "WHERE book_id = $1 AND rail = ANY($2::int2[]) AND step = 2 AND phase = 1 "
          "AND due_at IS NOT NULL AND hold = '' AND payout_id NOT IN ("
          "SELECT unnest(payout_ids) FROM saga_lease WHERE book_id = $1)"},

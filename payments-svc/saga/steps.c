@@ -384,6 +384,7 @@ static saga_outcome outcome_of(rail_verdict verdict) {
     case RAIL_UNKNOWN: return OUT_UNKNOWN;
     case RAIL_RETURNED: return OUT_RETURNED;
     case RAIL_HANDED_OVER: return OUT_HANDED_OVER;
+    case RAIL_HELD: return OUT_BROKEN;
     }
     return OUT_UNKNOWN; // the rail has said nothing: never guess
 }

@@ -35,7 +35,8 @@ bool subm_events_record(db_conn *c, int64_t book_id, uuid id, const subm_said *s
     db_rows *rows = NULL;
     db_i64(p, book_id);
     db_uuid(p, id);
-    if (!db_exec(c, submissions_sql(SUBM_SQL_ITEMS), p, a, &rows, NULL, e)) {
+    const submissions_sql_id which = said->silent ? SUBM_SQL_ITEMS_SILENT : SUBM_SQL_ITEMS;
+    if (!db_exec(c, submissions_sql(which), p, a, &rows, NULL, e)) {
         return false;
     }
     const size_t count = db_count(rows);

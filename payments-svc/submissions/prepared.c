@@ -64,6 +64,11 @@ static bool insert_row(db_conn *c, int64_t book_id, const submission_new *s, are
     db_time(p, s->window_us);
     db_time(p, s->stale_us);
     db_time(p, s->created_us);
+    if (s->settles_us == 0) {
+        db_null(p, OID_TIMESTAMPTZ);
+    } else {
+        db_time(p, s->settles_us);
+    }
     return db_exec(c, submissions_sql(SUBM_SQL_INSERT), p, a, NULL, NULL, e);
 }
 

@@ -11,6 +11,7 @@
 #include "base/crash.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "submissions/forgotten.h"
 #include "submissions/submissions_internal.h"
 
 enum {
@@ -213,9 +214,38 @@ static bool may_begin(run *r) {
     return false;
 }
 
+typedef struct meeting {
+    const subm_claimed *s;
+    int connection;
+    bool meets;
+} meeting;
+
+static bool meet_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    meeting *m = arg;
+    return submission_meets_forgotten(c, m->s->book_id, m->s->id, m->connection, &m->meets, a, e);
+}
+
+// A payout of it may be at the bank in a file that the database had forgotten: its payouts are looked at one by one when they are handed
+// over once more. When it cannot be known, the lease runs out, and it is looked at again.
+static bool is_forgotten(run *r) {
+    meeting m = {&r->c, r->s->o.channel.connection, false};
+    err e = {0};
+    if (!db_read(r->s->o.pool, clock_mono_ms(clock_system()) + SUBM_DB_TIMEOUT_MS, r->s->a,
+                 meet_in_tx, &m, &e)) {
+        complain(r->s, "submission.scan_failed", &e);
+        return true;
+    }
+    if (m.meets) {
+        withdraw(r, "FORGOTTEN_ENTRY",
+                 "the bank may have a payout of it in a file that was "
+                 "forgotten");
+    }
+    return m.meets;
+}
+
 static void send(run *r) {
     const submission_channel *bank = &r->s->o.channel;
-    if (!may_begin(r)) {
+    if (!may_begin(r) || is_forgotten(r)) {
         return;
     }
     const subm_change begun = {.state = SUBMISSION_SENDING,

@@ -38,6 +38,8 @@ typedef struct submission_new {
     str sealed; // by submission_seal
     int32_t generation;
     int64_t window_us, stale_us, created_us;
+    int64_t
+        settles_us; // when its items have settled without a word of the bank; 0: only the bank can tell
     const submission_item *items; // ascending numbers
     size_t n_items;
 } submission_new;

@@ -100,6 +100,7 @@ typedef struct subm_said {
     const int64_t *numbers; // sorted; only (or all but) these items, when there are any
     size_t n_numbers;
     bool but_numbers; // all but them
+    bool silent; // only items of which nothing was said that decides: see submission_items_silent
 } subm_said;
 // One event for each item, in the caller's transaction. *n: how many.
 bool subm_events_record(db_conn *c, int64_t book_id, uuid id, const subm_said *said, size_t *n,

@@ -17,9 +17,9 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
         {"submission_insert",
          "INSERT INTO submission (book_id, submission_id, connection, kind, name, origin, cycle, "
          "number_first, number_last, items, total, currency, size, sha256, content_sealed, seal, "
-         "generation, window_at, stale_at, created_at, state, due_at, changed_at) "
+         "generation, window_at, stale_at, created_at, state, due_at, changed_at, settles_at) "
          "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'submission', "
-         "$16, $17, $18, $19, 1, statement_timestamp(), $19)"},
+         "$16, $17, $18, $19, 1, statement_timestamp(), $19, $20)"},
     [SUBM_SQL_DIRECTORY_INSERT] =
         {"submission_directory_insert",
          "INSERT INTO submission_directory (book_id, submission_id, connection, home_book, name, "
@@ -63,6 +63,24 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
     [SUBM_SQL_ITEMS] = {"submission_items",
                         "SELECT payout_id, attempt, number, amount FROM submission_item "
                         "WHERE book_id = $1 AND submission_id = $2 ORDER BY number"},
+    // Nobody has said that it was refused, has settled, was never taken, or came back whole.
+    [SUBM_SQL_ITEMS_SILENT] =
+        {"submission_items_silent",
+         "SELECT i.payout_id, i.attempt, i.number, i.amount FROM submission_item AS i "
+         "WHERE i.book_id = $1 AND i.submission_id = $2 AND NOT EXISTS ("
+         "SELECT 1 FROM rail_event AS v WHERE v.book_id = $1 AND v.payout_id = i.payout_id "
+         "AND v.attempt = i.attempt AND (v.kind IN (2, 3, 5) "
+         "OR (v.kind = 4 AND v.amount IN (0, i.amount)))) ORDER BY i.number"},
+    // What the bank has (3 SENT, 4 ACKED) and settles now. What is not known to be there waits until it is.
+    [SUBM_SQL_SETTLES] = {"submission_settles",
+                          "SELECT book_id, submission_id FROM submission "
+                          "WHERE settles_at <= statement_timestamp() AND state NOT IN (5, 7) "
+                          "AND state IN (3, 4) ORDER BY settles_at LIMIT $1"},
+    // Locks the row: a word of the bank about the whole comes before or after.
+    [SUBM_SQL_SETTLED] = {"submission_settled",
+                          "UPDATE submission SET settles_at = NULL WHERE book_id = $1 "
+                          "AND submission_id = $2 AND settles_at IS NOT NULL "
+                          "AND state IN (3, 4)"},
     // Across books: what is open is little, and has an index of its own. $3: anything may be sent; else only what was begun.
     [SUBM_SQL_DUE] = {"submission_due",
                       "SELECT book_id, submission_id FROM submission "
@@ -237,6 +255,73 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
     [SUBM_SQL_RECOVER_LEFT] = {"submission_recover_left",
                                "SELECT count(*) FROM submission WHERE book_id = $1 "
                                "AND connection = ANY($2::int2[]) AND state = 2"},
+    // The newest submission of a connection that is known.
+    [SUBM_SQL_NEWEST] = {"submission_newest",
+                         "SELECT submission_id FROM submission_directory WHERE book_id = 0 "
+                         "AND connection = $1 ORDER BY submission_id DESC LIMIT 1"},
+    [SUBM_SQL_LISTING_WANT] =
+        {"submission_listing_want",
+         "INSERT INTO recovery_listing (book_id, connection, since, wanted_at, files, shown) "
+         "VALUES (0, $1, $2, $3, 0, 0) ON CONFLICT (book_id, connection) DO UPDATE SET "
+         "since = $2, wanted_at = $3, done_at = NULL, files = 0, shown = 0"},
+    [SUBM_SQL_LISTING_WANTED] = {"submission_listing_wanted",
+                                 "SELECT since FROM recovery_listing WHERE book_id = 0 "
+                                 "AND connection = $1 AND done_at IS NULL"},
+    // What was found counts until it is applied: kind 4 of the inbox is a file of ours.
+    [SUBM_SQL_LISTING_LEFT] =
+        {"submission_listing_left",
+         "SELECT (SELECT count(*) FROM recovery_listing WHERE book_id = 0 "
+         "AND connection = ANY($1::int2[]) AND done_at IS NULL) + (SELECT count(*) FROM inbox "
+         "WHERE book_id = 0 AND state = 1 AND kind = 4 AND connection = ANY($1::int2[]))"},
+    [SUBM_SQL_LISTING_DONE] = {"submission_listing_done",
+                               "UPDATE recovery_listing SET done_at = $2, files = $3, shown = $4 "
+                               "WHERE book_id = 0 AND connection = $1 AND done_at IS NULL"},
+    [SUBM_SQL_NAMES_UNKNOWN] =
+        {"submission_names_unknown",
+         "SELECT k.n FROM unnest($2::text[]) WITH ORDINALITY AS k (name, n) WHERE NOT EXISTS ("
+         "SELECT 1 FROM submission_directory AS d WHERE d.book_id = 0 AND d.connection = $1 "
+         "AND d.name = k.name)"},
+    [SUBM_SQL_FORGOTTEN_ADD] =
+        {"submission_forgotten_add",
+         "INSERT INTO forgotten_entry (book_id, connection, inbox_id, individual_id, number, "
+         "amount) SELECT $1::int8, $2::int2, $3::uuid, u.individual_id, u.number, u.amount "
+         "FROM unnest($4::text[], $5::int8[], $6::int8[]) AS u(individual_id, number, amount) "
+         "ON CONFLICT DO NOTHING"},
+    [SUBM_SQL_NUMBERS_RAISE] =
+        {"submission_numbers_raise",
+         "INSERT INTO submission_number (book_id, connection, cycle, next_number) "
+         "VALUES (0, $1, 1, $2) ON CONFLICT (book_id, connection) DO UPDATE SET "
+         "next_number = greatest(submission_number.next_number, $2)"},
+    [SUBM_SQL_DAY_RAISE] =
+        {"submission_day_raise",
+         "INSERT INTO submission_day (book_id, connection, origin, file_date, next_modifier, "
+         "window_at, in_window, cut_at) VALUES (0, $1, $2, to_date($3, 'YYYYMMDD'), $4, $5, 0, $5) "
+         "ON CONFLICT (book_id, connection, origin, file_date) DO UPDATE SET "
+         "next_modifier = greatest(submission_day.next_modifier, $4)"},
+    // Mostly there is none at all, and then the attempts are not looked at. A later attempt than the one that was met is a person's order.
+    [SUBM_SQL_FORGOTTEN_FIND] =
+        {"submission_forgotten_find",
+         "SELECT DISTINCT k.n FROM unnest($3::text[], $4::int4[]) WITH ORDINALITY AS "
+         "k (individual_id, attempt, n) JOIN forgotten_entry AS f ON f.book_id = $1 "
+         "AND f.connection = $2 AND f.individual_id = k.individual_id "
+         "AND coalesce(f.met_attempt, k.attempt) >= k.attempt "
+         "WHERE EXISTS (SELECT 1 FROM forgotten_entry WHERE book_id = $1 AND connection = $2)"},
+    [SUBM_SQL_FORGOTTEN_MEET] =
+        {"submission_forgotten_meet",
+         "UPDATE forgotten_entry AS f SET met_attempt = k.attempt "
+         "FROM unnest($3::text[], $4::int4[]) AS k (individual_id, attempt) "
+         "WHERE f.book_id = $1 AND f.connection = $2 AND f.individual_id = ANY($3::text[]) "
+         "AND f.individual_id = k.individual_id AND f.met_attempt IS NULL"},
+    // As domain/ids.h derives the individual id: the last 15 digits of the intent.
+    [SUBM_SQL_MEETS_FORGOTTEN] =
+        {"submission_meets_forgotten",
+         "SELECT EXISTS (SELECT 1 FROM forgotten_entry WHERE book_id = $1 AND connection = $3) "
+         "AND EXISTS (SELECT 1 FROM submission_item AS i JOIN payout AS p ON p.book_id = $1 "
+         "AND p.payout_id = i.payout_id JOIN forgotten_entry AS f ON f.book_id = $1 "
+         "AND f.connection = $3 "
+         "AND f.individual_id = upper(right(replace(p.intent_id::text, '-', ''), 15)) "
+         "AND coalesce(f.met_attempt, i.attempt) >= i.attempt "
+         "WHERE i.book_id = $1 AND i.submission_id = $2)"},
 };
 
 const db_stmt *submissions_sql(submissions_sql_id id) {

@@ -12,10 +12,13 @@ from .paying import (ACH, FAILED, HELD, INSTANT, RETURNED, SETTLED, Merchant, Pa
 from .waiting import wait_until
 
 SETTINGS = {"payments-svc": {**mix.SETTINGS["payments-svc"], "saga.resolve_after_ms": 400,
-                             "instant.sweep_ms": 100, "instant.ask_again_ms": 3000},
+                             "instant.sweep_ms": 100, "instant.ask_again_ms": 3000,
+                             "instant.query_lag_ms": 3000},
             "ledger-svc": {"journal.checkpoint_ms": 250},
             "bank-sim": {**mix.SETTINGS["bank-sim"], "sftp.relay": "true", "faults.odd_amounts": "true",
                          "faults.slow_ms": 300}}
+# At a bank that never says what has settled.
+TIMED = {**SETTINGS, "payments-svc": {**SETTINGS["payments-svc"], "ach.settlement": "timetable", "deadlines.every_ms": 200}}
 # rail, amount (its last digits ask the bank for an outcome), state at the end: what every bank does.
 BASE = [(ACH, 3_100, SETTLED), (ACH, 3_200, SETTLED), (ACH, 3_300, SETTLED), (ACH, 4_901, RETURNED), (ACH, 4_951, RETURNED),
         (INSTANT, 5_100, SETTLED), (INSTANT, 5_200, SETTLED), (INSTANT, 5_801, FAILED), (INSTANT, 5_802, SETTLED),
@@ -61,6 +64,17 @@ class Unkind:
         """Every day that the bank waits for comes, twice: what follows a return waits for it."""
         for _ in range(2):
             self.payer.bank.post("/admin/flush")
+
+    def bring_settlement(self, paid: Paid) -> None:
+        """Lets the day come on which the timetable says that all of it has settled, once the bank has all of it."""
+        mine = ",".join(f"'{i}'" for i, amount in paid.amounts.items() if amount < 5_000)
+        open_ones = ("SELECT DISTINCT s.state FROM submission_item AS i JOIN submission AS s USING (book_id, submission_id) "
+                     f"WHERE i.payout_id IN ({mine}) AND s.state NOT IN (3, 4, 5, 7)")
+        placed = (f"SELECT count(*) FROM saga WHERE payout_id IN ({mine}) AND (step < 4 OR (step = 4 AND state <> 5))")
+        wait_until(lambda: self.world.payments_rows(open_ones) == [] and self.world.payments_rows(placed) == [["0"]],
+                   "the bank has every file", 60)
+        assert self.world.payments_rows("SELECT count(*) FROM submission WHERE settles_at < now()") == [["0"]], "nothing is settled yet"
+        self.world.payments_rows("UPDATE submission SET settles_at = now() WHERE settles_at IS NOT NULL RETURNING 1")
 
     def exceptions(self) -> Counter:
         return Heard.now(self.payer).since(self.before)
@@ -133,5 +147,5 @@ def judge(unkind: Unkind, paid: Paid, *, exceptions: dict[str, int] | None = Non
             assert merchant.balance() == (DEPOSIT - gone, 0, DEPOSIT - gone)
 
 
-__all__ = ["ACH", "BASE", "DEPOSIT", "FAILED", "HELD", "INSTANT", "RETURNED", "SETTLED", "SETTINGS", "UNKIND", "Paid", "Unkind",
+__all__ = ["ACH", "BASE", "DEPOSIT", "FAILED", "HELD", "INSTANT", "RETURNED", "SETTLED", "SETTINGS", "TIMED", "UNKIND", "Paid", "Unkind",
            "judge", "pay", "wait"]

@@ -458,7 +458,8 @@ bool ach_inbound_sweep(ach_rail *r, err *e) {
 bool ach_inbound_look(void *arg) {
     ach_rail *r = arg;
     err e = {0};
-    const bool ok = ach_inbound_poll(r, &e);
+    const bool listed = ach_forgotten_look(r, &e);
+    const bool ok = ach_inbound_poll(r, &e) && listed;
     if (ok) {
         note_look(r);
     }
@@ -474,5 +475,6 @@ bool ach_inbound_look(void *arg) {
         log_info("ach.inbound.up");
     }
     r->inbound_down = !ok;
-    return r->inbound_found;
+    // A recovery waits for what is found and applied here.
+    return r->inbound_found || (r->guard != NULL && !guard_may_send(r->guard));
 }

@@ -12,6 +12,7 @@
 #include "rails/ach/ach_timetable.h"
 #include "rails/ach/nacha_write.h"
 #include "rails/inbox.h"
+#include "submissions/forgotten.h"
 #include "submissions/sender.h"
 
 enum {
@@ -157,6 +158,15 @@ bool ach_inbound_name_ok(const char *name);
 // Takes away what uploads of ours that ended midway (a killed process) have left in the inbox long ago. An upload that is
 // merely slow finds its file gone at the rename, and is resolved by asking.
 bool ach_inbound_sweep(ach_rail *r, err *e) WARN_UNUSED;
+
+// ach_forgotten.c: what a recovery finds in the bank's folders.
+// Lists them when that is wanted; false when the bank or the database could not be reached.
+bool ach_forgotten_look(ach_rail *r, err *e) WARN_UNUSED;
+// As ach_read and ach_read_also, of a file of ours.
+bool ach_forgotten_read(const ach_rail *r, const inbox_item *item, inbox_said *out, arena *a,
+                        err *e) WARN_UNUSED;
+bool ach_forgotten_remember(db_conn *c, const inbox_item *item, const inbox_said *said, arena *a,
+                            err *e) WARN_UNUSED;
 
 // ach_report.c: the bank's files, told apart by their content. Pure.
 typedef enum ach_about { ACH_UNKNOWN, ACH_EMPTY, ACH_ACK, ACH_SETTLEMENT, ACH_NACHA } ach_about;

@@ -22,7 +22,10 @@ enum {
     CASE_AFTER = 8,
     RECOVERY_PAUSE_S = 5,
     LINES_MAX = 10000, // a limit that banks name
-    TRACES_AT_ONCE = 10000
+    TRACES_AT_ONCE = 10000,
+    SETTLED_MINUTE =
+        8 * 60 + 30, // of the day in New York: when the Federal Reserve settles credits of the day
+    SETTLEMENT_DAYS_MAX = 60
 };
 static const char FILE_NAME[] = "{origin}-{date}-{modifier}-{id}.ach";
 #define US_PER_S INT64_C(1000000)
@@ -125,6 +128,17 @@ static bool check_clock(preparing *p, err *e) {
                    "the process's clock is more than a day off the database's");
 }
 
+// Where nobody says that entries have settled: so many banking days after their effective date, at the hour at which the Federal Reserve
+// settles. By the process's clock, which the database's is compared with.
+static int64_t settles_us(const preparing *p, int64_t effective) {
+    const ach_settings *s = &p->r->settings;
+    if (strcmp(s->settlement, "timetable") != 0) {
+        return 0;
+    }
+    const int64_t day = ach_banking_day(effective, (int)s->settlement_days);
+    return ach_time_of(day, SETTLED_MINUTE) - p->r->database_shift_us;
+}
+
 static bool store_file(preparing *p, const ach_file_plan *f, err *e) {
     const int64_t effective = ach_banking_day(p->numbers.file_date, 1);
     submission_item *members = ARENA_ARRAY(p->scratch, submission_item, f->n_entries);
@@ -143,6 +157,7 @@ static bool store_file(preparing *p, const ach_file_plan *f, err *e) {
         .window_us = p->cut.window_us,
         .stale_us = ach_time_of(effective, 0) - p->r->database_shift_us,
         .created_us = p->numbers.now_us,
+        .settles_us = settles_us(p, effective),
         .items = members,
         .n_items = f->n_entries,
     };
@@ -286,6 +301,38 @@ static bool cut_files(preparing *p, ach_build *b, arena *a, err *e) {
     return true;
 }
 
+// What the bank may have in a file that the database had forgotten is not put into another one.
+static bool meet_forgotten(preparing *p, arena *a, err *e) {
+    const size_t n = p->n_chosen;
+    str *ids = ARENA_ARRAY(p->scratch, str, n + 1);
+    int32_t *attempts = ARENA_ARRAY(p->scratch, int32_t, n + 1);
+    bool *met = ARENA_ARRAY(p->scratch, bool, n + 1);
+    char(*texts)[ACH_INDIVIDUAL_ID_LEN + 1] = arena_calloc(p->scratch, n + 1, sizeof *texts);
+    if (ids == NULL || attempts == NULL || met == NULL || texts == NULL) {
+        return no_memory(e);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const rail_item *item = &p->items[p->chosen[i]];
+        ach_individual_id(item->intent_id, texts[i]);
+        ids[i] = str_of(texts[i]);
+        attempts[i] = item->attempt;
+    }
+    if (!submission_forgotten_meet(p->c, p->book_id, p->r->base.id, ids, attempts, n, met, a, e)) {
+        return false;
+    }
+    p->n_chosen = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (met[i]) {
+            set_verdict(&p->items[p->chosen[i]], RAIL_HELD, "FORGOTTEN_ENTRY",
+                        "a file that the database had forgotten has this payout: the bank may "
+                        "have paid it");
+        } else {
+            p->chosen[p->n_chosen++] = p->chosen[i];
+        }
+    }
+    return true;
+}
+
 // In a recovery a file may be at the bank that the database has forgotten, with these very payouts in it.
 static bool wait_for_recovery(preparing *p) {
     if (p->r->guard == NULL || guard_may_send(p->r->guard)) {
@@ -323,7 +370,8 @@ static bool ach_prepare(rail *base, db_conn *c, int64_t book_id, rail_item *item
             p.chosen[p.n_chosen++] = i;
         }
     }
-    ok = p.n_chosen == 0 || wait_for_recovery(&p) || cut_files(&p, &b, a, e);
+    ok = p.n_chosen == 0 || wait_for_recovery(&p) ||
+         (meet_forgotten(&p, p.scratch, e) && (p.n_chosen == 0 || cut_files(&p, &b, a, e)));
     CRASH_POINT("ach.file.prepared");
 out:
     ach_build_free(&b);
@@ -420,6 +468,7 @@ static void fill_defaults(ach_settings *s) {
         s->archive_dir == NULL || s->archive_dir[0] == '\0' ? "archive" : s->archive_dir;
     s->file_name = s->file_name == NULL || s->file_name[0] == '\0' ? FILE_NAME : s->file_name;
     s->windows = s->windows == NULL ? "" : s->windows;
+    s->settlement = s->settlement == NULL || s->settlement[0] == '\0' ? "report" : s->settlement;
     s->lines_max = s->lines_max == 0 ? LINES_MAX : s->lines_max;
     s->lease_ms = s->lease_ms == 0 ? LEASE_MS : s->lease_ms;
     s->retry_base_ms = s->retry_base_ms == 0 ? RETRY_BASE_MS : s->retry_base_ms;
@@ -478,6 +527,12 @@ static bool check_settings(const ach_settings *s, ach_rail *r, err *e) {
     if (s->quiet_ms < 0 || s->returns_days < 1) {
         return bad_setting(e, s->quiet_ms < 0 ? "ach.quiet_ms" : "ach.returns_days",
                            "must be positive");
+    }
+    if (strcmp(s->settlement, "report") != 0 && strcmp(s->settlement, "timetable") != 0) {
+        return bad_setting(e, "ach.settlement", "must be report or timetable");
+    }
+    if (s->settlement_days < 0 || s->settlement_days > SETTLEMENT_DAYS_MAX) {
+        return bad_setting(e, "ach.settlement_days", "must be from 0 to 60");
     }
     return check_file_name(s, e) && ach_timetable_parse(s->windows, &r->timetable, e) &&
            (s->poll_ms > 0 || bad_setting(e, "ach.poll_ms", "must be positive"));
@@ -581,6 +636,7 @@ rail *ach_rail_create(int number, const char *name, const ach_settings *settings
         .instruments = "us_bank",
         .finality = "Settles on the next banking day; the receiver's bank may return it, mostly "
                     "within two banking days.",
+        .settlement = r->settings.settlement,
         .hands_over = true,
         .prepare = ach_prepare,
         .submit = ach_submit,

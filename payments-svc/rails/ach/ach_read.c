@@ -322,7 +322,9 @@ bool ach_read_also(void *self, db_conn *c, const inbox_item *item, inbox_said *s
     const own *o = said->own;
     submission_word word;
     (void)self;
-    (void)item;
+    if (item->kind == INBOX_OURS) {
+        return ach_forgotten_remember(c, item, said, a, e);
+    }
     for (size_t i = 0; o != NULL && i < o->n_moved; i++) {
         if (!submission_moved(c, o->moved[i].book_id, o->moved[i].submission_id,
                               STR("the bank settled or returned payments of a file that it "
@@ -382,6 +384,9 @@ bool ach_read(void *self, db_conn *c, const inbox_item *item, inbox_said *out, a
     ach_ack ack;
     ach_report report;
     bool known = false;
+    if (item->kind == INBOX_OURS) {
+        return ach_forgotten_read(r, item, out, a, e);
+    }
     if (!applied_before(r, c, item, &known, a, e)) {
         return false;
     }

@@ -209,9 +209,11 @@ rail *instant_rail_create(int number, const char *name, const instant_settings *
         .amount_max = AMOUNT_MAX,
         .batch_max = (int)settings->connections * ITEMS_PER_CONNECTION,
         .gather_ms = 0,
+        .query_lag_ms = settings->query_lag_ms,
         .instruments = "us_bank,in_bank",
         .finality = "Final within seconds; there is no return except when the receiver's bank "
                     "sends the money back.",
+        .settlement = "answer",
         .submit = instant_submit,
         .query = instant_query,
         .self = r,

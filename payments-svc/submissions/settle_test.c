@@ -1,0 +1,114 @@
+// Settled by the timetable, against a real database: only what the bank has, only what nobody has spoken of, and once.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "submissions/sender_test_world.h"
+#include "submissions/settle.h"
+#include "testing/fixture.h"
+
+static bool settle_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    return submission_settle_due(c, 1, a, arg, e);
+}
+
+static void settle(void) {
+    err e = {0};
+    if (!db_transact(pool, fixture_deadline(30000), mem, settle_in_tx, &the_guard, &e)) {
+        fail_msg("%s %s", e.message, e.detail);
+    }
+}
+
+static void bring_day(const char *when) {
+    char sql[128];
+    snprintf(sql, sizeof sql, "UPDATE submission SET settles_at = now() + interval '%s'", when);
+    fixture_sql(sql, NULL, 0);
+}
+
+static void test_settle__when_the_time_has_come__each_item_once(void **state) {
+    (void)state;
+    (void)prepare_one(1, 3, "f1", tomorrow(), 1);
+    run(sender, 1);
+    bring_day("1 hour");
+    settle();
+    assert_int_equal(count_events(RAIL_EVENT_SETTLED), 0);
+    bring_day("0 s");
+    settle();
+    settle();
+    assert_int_equal(count_events(RAIL_EVENT_SETTLED), 3);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event WHERE kind = 3 AND source = 3"
+                                     " AND amount = 0"),
+                     3);
+    assert_int_equal(
+        fixture_sql_i64("SELECT count(*) FROM submission WHERE settles_at IS NOT NULL"), 0);
+}
+
+static void test_settle__only_the_bank_can_tell__never_by_the_time(void **state) {
+    (void)state;
+    (void)prepare_one(1, 2, "f1", tomorrow(), 1);
+    run(sender, 1);
+    settle();
+    assert_int_equal(count_events(RAIL_EVENT_SETTLED), 0);
+}
+
+static void test_UNKNOWN_IS_A_STATE_settle__what_may_not_be_there__waits(void **state) {
+    (void)state;
+    const uuid id = prepare_one(1, 2, "f1", tomorrow(), 1);
+    the_bank.loses_answer = the_bank.no_archive = true;
+    run(sender, CASE_AFTER + 2);
+    assert_int_equal(state_of(id), SUBMISSION_UNKNOWN);
+    bring_day("-1 day");
+    settle();
+    assert_int_equal(count_events(RAIL_EVENT_SETTLED), 0);
+    (void)ack(id, (submission_ack_text){.accepted = true});
+    settle();
+    assert_int_equal(count_events(RAIL_EVENT_SETTLED), 2);
+}
+
+static void test_settle__items_that_were_spoken_of__are_left_out(void **state) {
+    (void)state;
+    (void)prepare_one(1, 5, "f1", tomorrow(), 1);
+    run(sender, 1);
+    // Refused, settled, came back whole, and in part; of the last one nothing is known.
+    fixture_sql("INSERT INTO rail_event (book_id, payout_id, event_id, attempt, kind, code, detail,"
+                " rail_reference, at, amount) SELECT i.book_id, i.payout_id, 'bank', i.attempt,"
+                " (ARRAY[2, 3, 4, 4])[n], '', '', '', now(), (ARRAY[0, 100, 100, 40])[n] FROM"
+                " (SELECT *, row_number() OVER (ORDER BY number) AS n FROM submission_item) AS i"
+                " WHERE n <= 4",
+                NULL, 0);
+    bring_day("0 s");
+    settle();
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event WHERE source = 3"), 2);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event AS t JOIN rail_event AS r"
+                                     " USING (payout_id) WHERE t.source = 3 AND r.kind = 4"
+                                     " AND r.amount = 40"),
+                     1);
+}
+
+static void test_settle__in_a_recovery__nothing(void **state) {
+    (void)state;
+    (void)prepare_one(1, 2, "f1", tomorrow(), 1);
+    run(sender, 1);
+    bring_day("0 s");
+    the_guard.may_send = false; // what came back may have been forgotten
+    settle();
+    assert_int_equal(count_events(RAIL_EVENT_SETTLED), 0);
+    the_guard.may_send = true;
+    settle();
+    assert_int_equal(count_events(RAIL_EVENT_SETTLED), 2);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, world_set_up, world_tear_down)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_settle__when_the_time_has_come__each_item_once),
+        TEST(test_settle__only_the_bank_can_tell__never_by_the_time),
+        TEST(test_UNKNOWN_IS_A_STATE_settle__what_may_not_be_there__waits),
+        TEST(test_settle__items_that_were_spoken_of__are_left_out),
+        TEST(test_settle__in_a_recovery__nothing),
+    };
+    return cmocka_run_group_tests(tests, world_create, world_destroy);
+}
