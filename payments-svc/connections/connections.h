@@ -29,7 +29,7 @@ typedef struct connection_info {
     const char *finality;    // one sentence, for people
     const char
         *bank_account; // label of the account at the bank that it pays from; NULL: the main one
-    const char *settlement;  // how it is known: answer, report or timetable
+    const char *settlement; // how it is known: answer, report or timetable
     // Since when nothing is sent because the bank does not answer; 0: it answers. May be NULL.
     int64_t (*down_since_us)(void *arg, int id);
     // Reads what is planned and left; may be NULL. Both are called on any thread.

@@ -115,10 +115,10 @@ struct rail {
     const char *name; // of the connection: "ach"
     const char
         *bank_account; // label of the account at the bank that it pays from; NULL: the main one
-    const char *currencies;  // "USD" or "INR,USD"
-    int64_t amount_max;      // minor units, one item
-    int batch_max;           // items of one submit
-    int64_t gather_ms;       // wait so long for more items before a batch is cut (0: at once)
+    const char *currencies; // "USD" or "INR,USD"
+    int64_t amount_max;     // minor units, one item
+    int batch_max;          // items of one submit
+    int64_t gather_ms;      // wait so long for more items before a batch is cut (0: at once)
     // So long after a submit, query may say RAIL_NOT_SENT of what the bank has (0: never).
     int64_t query_lag_ms;
     const char *instruments; // comma-separated ways to be paid that it carries: us_bank, in_bank
