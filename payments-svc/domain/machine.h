@@ -142,8 +142,9 @@ typedef struct saga_said {
     str reference;             // the rail's, of the present attempt; empty when no message has one
     int64_t settled, returned; // of the present attempt, as far as messages say
     bool refused;              // among whatever else there is
-    int32_t heard;             // how many messages there are, as saga.events counts them
-    saga_event order;          // the next order that was not taken up yet; number 0: none
+    bool never_taken; // what was handed over is in no submission any more, whatever else is said
+    int32_t heard;    // how many messages there are, as saga.events counts them
+    saga_event order; // the next order that was not taken up yet; number 0: none
 } saga_said;
 
 typedef struct saga_policy {

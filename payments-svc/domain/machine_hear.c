@@ -122,12 +122,29 @@ static bool is_odd(const saga_event *event, int32_t present) {
            event->attempt > present || event->attempt < 1;
 }
 
+// That the present attempt was never taken stays true, whatever a person has made of the rest: without it, what was released would wait for
+// the word about a file that it is not in.
+static bool was_never_taken(const saga *s, const saga_event *events, size_t n) {
+    bool not_taken = false, other = false;
+    for (size_t i = 0; i < n; i++) {
+        if (events[i].attempt == s->attempt && is_said(events[i].kind)) {
+            not_taken |= events[i].kind == EVENT_NOT_TAKEN;
+            other |= events[i].kind == EVENT_REFUSED || events[i].kind == EVENT_SETTLED ||
+                     events[i].kind == EVENT_RETURNED;
+        }
+    }
+    return s->step == STEP_AWAIT && s->state == STATE_PROCESSING && not_taken && !other;
+}
+
 saga_said saga_hear(const saga *s, const saga_event *events, size_t n, int32_t heard) {
     const int32_t present = s->attempt + (saga_next_attempt_is_new(s) ? 1 : 0);
     saga_said said = {.word = WORD_NONE, .heard = heard};
+    said.never_taken = was_never_taken(s, events, n);
     find_order(s, events, n, &said);
     if (heard > 0 && s->judged >= heard) {
-        return said; // a person has seen all of it
+        // a person has seen all of it
+        said.word = said.never_taken ? WORD_NOT_TAKEN : WORD_NONE;
+        return said;
     }
     tally t = {0};
     const saga_event *odd = NULL;

@@ -358,6 +358,38 @@ static void test_release__of_what_does_not_add_up__is_not_possible_before_the_en
     assert_int_equal(claim_events(&s, more, 5), STEP_RETURN); // new words are judged anew
 }
 
+// What a file went without is in no file, whatever else is said of it and whoever has judged that: released, it is sent anew.
+static void test_NO_LOSS_held_and_taken_out__released__goes_out_in_another_file(void **state) {
+    (void)state;
+    saga s = handed_over();
+    const saga_event events[] = {event(2, EVENT_ACCEPTED), event(1, EVENT_NOT_TAKEN)};
+    assert_int_equal(claim_events(&s, events, 1), STEP_NONE);
+    assert_held(&s, STEP_AWAIT, "RAIL_CONTRADICTION");
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_held(&s, STEP_AWAIT, "RAIL_CONTRADICTION");
+    s.hold[0] = '\0';
+    s.judged = 2;
+    saga_said said = hear(&s, events, 2);
+    assert_true(said.never_taken);
+    assert_int_equal(said.word, WORD_NOT_TAKEN);
+    assert_int_equal(claim_with(&s, said), STEP_NONE);
+    assert_int_equal(s.step, STEP_EXECUTE);
+    assert_int_equal(s.attempt, 1);
+}
+
+// Given back by a person while the rest does not add up: the file that it was in does not stand in the way.
+static void test_held_and_taken_out__may_be_given_back(void **state) {
+    (void)state;
+    saga s = handed_over();
+    const char *why = NULL;
+    const saga_event events[] = {event(2, EVENT_ACCEPTED), event(1, EVENT_NOT_TAKEN)};
+    assert_int_equal(claim_events(&s, events, 1), STEP_NONE);
+    saga_said said = hear(&s, events, 1);
+    assert_false(saga_takes_order(&s, &said, EVENT_GIVE_BACK, &why));
+    said = hear(&s, events, 2);
+    assert_true(saga_takes_order(&s, &said, EVENT_GIVE_BACK, &why));
+}
+
 static void test_mark_paid__waiting__posts_the_reservation(void **state) {
     (void)state;
     saga s = sent();
@@ -577,6 +609,8 @@ int main(void) {
         cmocka_unit_test(test_net__in_two_parts__held_until_it_adds_up),
         cmocka_unit_test(test_net__part_came_back_before_the_settlement__waits_for_it),
         cmocka_unit_test(test_net__attempt_before__that_came_back_whole__means_nothing),
+        cmocka_unit_test(test_NO_LOSS_held_and_taken_out__released__goes_out_in_another_file),
+        cmocka_unit_test(test_held_and_taken_out__may_be_given_back),
         cmocka_unit_test(test_refusal__after_unknown__counts_only_from_a_query),
         cmocka_unit_test(test_refusal__of_a_worker_that_died__counts_only_from_a_query),
         cmocka_unit_test(test_refusal__of_a_new_attempt__is_one),

@@ -89,7 +89,8 @@ static bool takes_again(const saga *s) {
 
 // The submission of a file rail sends what is in it, whatever becomes of the payout meanwhile.
 static bool is_in_a_submission(const saga *s, const saga_said *said) {
-    return s->step == STEP_AWAIT && s->state == STATE_PROCESSING && said->word != WORD_NOT_TAKEN;
+    return s->step == STEP_AWAIT && s->state == STATE_PROCESSING && said->word != WORD_NOT_TAKEN &&
+           !said->never_taken;
 }
 
 // What was said of it does not add up: neither sending it nor asking about it would make that better.

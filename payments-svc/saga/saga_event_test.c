@@ -280,6 +280,32 @@ static void test_handed_over__accepted_while_held__sent_when_released(void **sta
                      1);
 }
 
+// A word about a payout that does not add up holds it; the file that its entry lies in goes without it.
+static void test_handed_over__held_before_it_left__taken_out(void **state) {
+    (void)state;
+    const uuid id = handed_over();
+    world.lets_out = true;
+    world_event(id, 9, RAIL_EVENT_SETTLED, "a"); // of an attempt that was never made
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE hold = 'RAIL_CONTRADICTION'"), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM rail_event WHERE kind = 5 AND attempt = 1 "
+                                 "AND source = 4"),
+                     1);
+    (void)run(STEP_AWAIT); // hears that, and is held all the same
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE hold = 'RAIL_CONTRADICTION'"), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM rail_event WHERE kind = 5"), 1);
+}
+
+static void test_handed_over__held_when_it_may_have_left__nothing_is_said(void **state) {
+    (void)state;
+    const uuid id = handed_over();
+    world.lets_out = false;
+    world_event(id, 9, RAIL_EVENT_SETTLED, "a");
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE hold = 'RAIL_CONTRADICTION'"), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM rail_event WHERE kind = 5"), 0);
+}
+
 static void test_handed_over__accepted_at_execute__counts_of_a_submission(void **state) {
     (void)state;
     const uuid id = handed_over();
@@ -361,6 +387,9 @@ int main(void) {
         cmocka_unit_test_setup(test_handed_over__accepted_and_more__the_machine_hears_it, fresh),
         cmocka_unit_test_setup(test_handed_over__an_earlier_attempt_accepted__not_sent, fresh),
         cmocka_unit_test_setup(test_handed_over__accepted_while_held__sent_when_released, fresh),
+        cmocka_unit_test_setup(test_handed_over__held_before_it_left__taken_out, fresh),
+        cmocka_unit_test_setup(test_handed_over__held_when_it_may_have_left__nothing_is_said,
+                               fresh),
         cmocka_unit_test_setup(test_handed_over__accepted_at_execute__counts_of_a_submission,
                                fresh),
         cmocka_unit_test_setup(test_handed_over__not_taken__handed_over_again_as_a_new_attempt,

@@ -97,6 +97,8 @@ void saga_row_read(const db_rows *rows, size_t row, saga_item *item);
 bool saga_rows_write(db_conn *c, int64_t book_id, const saga_item *const *items, size_t n,
                      int64_t now_us, arena *a, err *e) WARN_UNUSED;
 // Opens a case for each item that the claim or the outcome has held, or that has heard a contradiction while held. (saga_cases.c)
+// Takes the entries of those that this claim has come to hold out of files that have not left, and says so (saga_withdraw.c).
+bool saga_withdraw_held(saga_batch *b, db_conn *c, int64_t now_us, err *e) WARN_UNUSED;
 bool saga_cases_open(saga_batch *b, db_conn *c, bool acting, int64_t now_us, err *e) WARN_UNUSED;
 
 // Claims, decides, and writes the intents, in one transaction. True with n == 0 when nothing was due. The batch is sorted.

@@ -298,7 +298,9 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
         return false;
     }
     decide(b);
-    return saga_intent_load(b, c, e) && write_claim(b, c, now_us, e);
+    // The submission's row comes before those of its payouts, here as everywhere.
+    return saga_intent_load(b, c, e) && saga_withdraw_held(b, c, now_us, e) &&
+           write_claim(b, c, now_us, e);
 }
 
 bool saga_store_claim(saga_batch *b, err *e) {

@@ -219,6 +219,13 @@ static void fake_query(rail *r, int64_t book_id, rail_item *items, size_t n, are
     pthread_mutex_unlock(&mutex);
 }
 
+static bool fake_take_out(rail *r, db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt,
+                          bool *out, arena *a, err *e) {
+    (void)r, (void)c, (void)book_id, (void)payout_id, (void)attempt, (void)a, (void)e;
+    *out = world.lets_out;
+    return true;
+}
+
 rail *world_rail(int id, int64_t gather_ms) {
     static rail rails[3];
     rail *r = &rails[id];
@@ -232,6 +239,7 @@ rail *world_rail(int id, int64_t gather_ms) {
                 .finality = "none",
                 .hands_over = world.hands_over,
                 .prepare = fake_prepare,
+                .take_out = fake_take_out,
                 .submit = fake_submit,
                 .query = fake_query};
     return r;

@@ -17,6 +17,7 @@ typedef struct world_plan {
     rail_verdict query_verdict;
     int64_t submit_takes_ms;
     bool no_reference;            // the rail names a payment only in its messages
+    bool lets_out;                // what was handed over can still be taken out
     bool hands_over;              // prepare hands the items over, as a rail of files does
     rail_verdict prepare_verdict; // of every item of such a rail
     int64_t retry_at_us;          // with RAIL_NOT_SENT

@@ -1,0 +1,41 @@
+// A payout that comes to be held while its entry lies in a file that has not left: the file goes without it.
+#include "saga/saga_internal.h"
+
+// Handed over and not yet at the bank, as far as we have heard; and held by this claim.
+static bool is_held_before_it_left(const saga_item *item) {
+    return item->was.hold[0] == '\0' && item->now.hold[0] != '\0' && item->now.step == STEP_AWAIT &&
+           item->now.state == STATE_PROCESSING;
+}
+
+static bool record_not_taken(const saga_batch *b, db_conn *c, const saga_item *item, int64_t now_us,
+                             err *e) {
+    const char *id = arena_printf(b->a, "held-out/%d", (int)item->now.attempt);
+    if (id == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
+                       "the batch needs too much memory");
+    }
+    const rail_event out = {.payout_id = item->payout_id,
+                            .attempt = item->now.attempt,
+                            .kind = RAIL_EVENT_NOT_TAKEN,
+                            .event_id = str_of(id),
+                            .at_us = now_us,
+                            .source = RAIL_SOURCE_SUBMISSION};
+    return rail_events_record(c, b->from.book_id, &out, 1, b->a, e);
+}
+
+bool saga_withdraw_held(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
+    rail *r = b->from.rail;
+    if (r->take_out == NULL) {
+        return true;
+    }
+    for (size_t i = 0; i < b->n; i++) { // few are held
+        const saga_item *item = &b->items[i];
+        bool taken = false;
+        if (is_held_before_it_left(item) && (!r->take_out(r, c, b->from.book_id, item->payout_id,
+                                                          item->now.attempt, &taken, b->a, e) ||
+                                             (taken && !record_not_taken(b, c, item, now_us, e)))) {
+            return false;
+        }
+    }
+    return true;
+}
