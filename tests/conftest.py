@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+# gRPC's handlers before a fork wait for threads of its own, now and then for ever. What the tests fork becomes another program at once.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
+
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tools")]
 
@@ -18,7 +21,8 @@ from support.world import Servers, World  # noqa: E402
 def pytest_addoption(parser):
     """What `./dev test crash` passes on: see test_crash_pairs.py."""
     group = parser.getgroup("crash pairs")
-    group.addoption("--crash-seed", type=int, default=None, help="which pairs are drawn; a random one is told when none is given")
+    group.addoption("--crash-seed", type=int, default=980554,
+                    help="which pairs are drawn; one sample belongs to `./dev test`, `./dev test crash` draws another each time")
     group.addoption("--crash-pairs", type=int, default=200, help="how many are drawn")
     group.addoption("--crash-full", action="store_true", help="all pairs instead, with progress")
     group.addoption("--crash-pair", action="append", default=[], metavar="[KIND=]POINT[:WAY],POINT[:WAY],...",

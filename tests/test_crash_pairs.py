@@ -5,7 +5,6 @@ What a pair is, and how it is run: support/pairs.py. What must hold afterwards: 
 once by the bank's own record, the books balanced, proven payout by payout, and the clearing accounts empty.
 """
 
-import random
 import time
 
 import pytest
@@ -22,8 +21,6 @@ def pytest_generate_tests(metafunc):
         return
     option = metafunc.config.getoption
     seed = option("--crash-seed")
-    if seed is None:
-        seed = random.SystemRandom().randrange(1_000_000)
     points = pairs.Points((RARE_POINTS - OFTEN_HERE) | ONCE_A_LIFE)
     if option("--crash-pair"):
         chains = [pairs.Chain.of(text) for text in option("--crash-pair")]

@@ -49,6 +49,9 @@ class PlanFile:
         fresh.write_text(f"{point}:{nth} {action}\n", encoding="ascii")
         os.replace(fresh, self.path)
 
+    def disarm(self) -> None:
+        self.path.unlink(missing_ok=True)
+
     def hit(self) -> bool:
         return self.done.exists()
 

@@ -250,9 +250,12 @@ class _Life:
         daemon = self.victim(position)
         self.await_back(daemon)
         self.pay(daemon)
-        self.await_hit(position, daemon)
-        if position > 0 and not self.is_recovering():
+        hit = self.await_hit(position, daemon)
+        if position > 0 and not (hit and self.is_recovering()):
             self.late.append(f"{self.chain.deaths[position - 1]},{death}")
+        if not hit:
+            self.arm(position + 1)
+            return
         self.died_at = time.time()
         if death.way == KILL:
             daemon.wait_exit(10)
@@ -278,17 +281,22 @@ class _Life:
         payer = Payer(self.world, service)
         self.mixes.append(self.pool.submit(mix.start, payer, LIVES))
 
-    def await_hit(self, position: int, daemon) -> None:
+    def await_hit(self, position: int, daemon) -> bool:
+        """False when nobody will pass it any more: what is passed only in a recovery, after somebody else has recovered all of it."""
         death, plan = self.chain.deaths[position], self.house.plans[daemon.name]
         limit, more = time.monotonic() + HIT_S, time.monotonic() + MORE_S
         while not plan.hit():
             now = time.monotonic()
+            if death.point in ONLY_AFTER and position > 0 and not self.is_recovering():
+                plan.disarm()
+                return plan.hit()
             assert now < limit, f"{death} was never hit, at place {position + 1} of {self.chain}"
             assert daemon.alive() or plan.hit(), f"{daemon.name} is gone before {death}, at place {position + 1} of {self.chain}"
             if now > more:
                 self.pay(daemon)
                 more = now + MORE_S
             time.sleep(0.005)
+        return True
 
     def is_recovering(self) -> bool:
         """Whether something is open that the last death found under way."""
