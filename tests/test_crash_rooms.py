@@ -163,6 +163,8 @@ def test_each_rare_point_of_an_order_is_here():
 def test_NO_LOSS_ended_in_three_ways_at(house, point, way):
     daemon = house.world.payments
     action = f"exec:{house.crasher}" if way == "postgres" else way
+    back = house.folder / "back"
+    back.unlink(missing_ok=True)
     with Reviver(daemon) as reviver:
         if way == "stop":
             reviver.continue_after(pairs.LEASES_S)
@@ -170,6 +172,7 @@ def test_NO_LOSS_ended_in_three_ways_at(house, point, way):
         assert house.plan.hit(), f"{point} was never hit"
         wait_until(lambda: not stopped(daemon) if daemon.alive() else way == "kill", "it goes on")
         wait_until(daemon.ready_file.exists, "it is ready")
+        wait_until(lambda: way != "postgres" or back.exists(), "the database is back")
         house.judge()
     assert reviver.deaths == (1 if way == "kill" else 0)
     assert reviver.stops == (1 if way == "stop" else 0)

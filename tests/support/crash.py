@@ -109,7 +109,7 @@ class Reviver:
 
 
 def postgres_crasher(world, folder: Path) -> Path:
-    """A program that stops the world's cluster as a power cut would, starts it again, and returns."""
+    """A program that stops the world's cluster as a power cut would, starts it again, writes a file `back`, and returns."""
     path = folder / "crash-postgres"
     path.write_text("#!/bin/sh\n"
                     "unset DISBURSE_RUN  # the server is no service process of the run folder\n"
@@ -121,6 +121,7 @@ def postgres_crasher(world, folder: Path) -> Path:
                     "cluster.stop(\"immediate\")\n"
                     "assert not cluster.running()\n"
                     "cluster.start()\n"
+                    f"Path(\"{folder / 'back'}\").touch()\n"
                     "' \"$0\"\n", encoding="utf-8")
     os.chmod(path, stat.S_IRWXU)
     return path
