@@ -178,19 +178,13 @@ def test_a_return_whose_webhook_was_lost_is_asked_for(place):
     judge(place, pay(place, [*BASE, (INSTANT, 6_815, RETURNED)]), exceptions={})
 
 
-@pytest.mark.parametrize("rail, amount", [(INSTANT, 6_816), (ACH, 6_954)], ids=["instant", "ach"])
-def test_a_return_that_is_told_twice_stands_in_a_case(place, rail, amount):
-    """Under another name, so that nobody can know whether it came back once or twice: no money is booked that is not ours."""
+@pytest.mark.parametrize("rail, amount, exceptions", [(INSTANT, 6_816, {}), (ACH, 6_954, {"RETURNED_AGAIN": 2})],
+                         ids=["instant", "ach"])
+def test_NO_DOUBLE_a_return_that_is_told_twice_counts_once(place, rail, amount, exceptions):
+    """Under another name. An instant bank is asked how much came back in all; of a file nobody can be asked, so a person looks."""
     place.begin()
-    paid = pay(place, BASE)
-    odd = [(merchant, merchant.pay(amount, rail).payout_id) for merchant in paid.merchants]
-    judge(place, paid, exceptions={}, others=dict(odd), at_rest=False)
-    for merchant, payout_id in odd:
-        merchant.wait_for([payout_id], {HELD})
-        open_cases = f"SELECT count(*) FROM payment_case WHERE subject_id LIKE '%{payout_id}' AND state = 1"
-        wait_until(lambda sql=open_cases: place.world.payments_rows(sql) != [["0"]], "the payout has a case", 20)
-        gone = sum(p.amount_minor for p in merchant.payouts() if p.state == SETTLED)
-        assert merchant.balance()[2] <= DEPOSIT - gone
+    paid = pay(place, [*BASE, (rail, amount, RETURNED)])
+    judge(place, paid, exceptions=exceptions)
 
 
 @pytest.mark.parametrize("rail, amount", [(INSTANT, 6_810), (ACH, 6_952)], ids=["instant", "ach"])
@@ -212,9 +206,11 @@ def test_no_settlement_lines(timed):
     paid = pay(timed)
     timed.bring_settlement(paid)
     judge(timed, paid, exceptions={})
-    told = timed.world.payments_rows("SELECT source, amount, count(*) FROM rail_event AS e JOIN saga AS s USING (book_id, payout_id) "
-                                     "WHERE s.rail = 1 AND e.kind = 3 GROUP BY 1, 2")
-    assert told == [["3", "0", "6"]], told
+    told = timed.world.payments_rows("SELECT s.state, e.source, e.amount, e.n, count(*) FROM saga AS s CROSS JOIN LATERAL "
+                                     "(SELECT source, amount, count(*) AS n FROM rail_event AS x WHERE x.book_id = s.book_id "
+                                     "AND x.payout_id = s.payout_id AND x.kind = 3 GROUP BY 1, 2) AS e WHERE s.rail = 1 GROUP BY 1, 2, 3, 4")
+    settled = ["6", "3", "0", "1", "6"]  # each by the timer, once; what comes back may be settled before it or not
+    assert settled in told and all(line[1:4] == settled[1:4] for line in told), told
     assert timed.world.payments_rows("SELECT count(*) FROM submission WHERE settles_at IS NOT NULL AND state NOT IN (5, 7)") == [["0"]]
 
 

@@ -13,7 +13,8 @@ const db_stmt INSTANT_SQL[INSTANT_SQL_COUNT] = {
     [INSTANT_SQL_LOCK] = {"instant_lock",
                           "SELECT 1 FROM saga WHERE book_id = $1 AND payout_id = $2 FOR UPDATE"},
     [INSTANT_SQL_HAS_BOOK] = {"instant_has_book",
-                              "SELECT 1 FROM merchant_book WHERE book_id = $1 LIMIT 1"},
+                              "SELECT 1 FROM merchant_book WHERE book_id BETWEEN $1 AND $1"
+                              " ORDER BY book_id LIMIT 1"},
     // One look into the index, however many merchants there are.
     [INSTANT_SQL_SWEEP_BOOK] = {"instant_sweep_book",
                                 "SELECT book_id FROM merchant_book WHERE book_id > $1"
