@@ -225,7 +225,7 @@ static bool take_payout(comparison *x, const Payments__V1__ProvenPayout *p, err 
     x->r->n_payouts++;
     if (p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_SETTLED) {
         f->settled_n++;
-        if (!add(&f->settled, p->amount_minor, e)) {
+        if (!add(&f->settled, p->amount_minor - p->returned_minor, e)) {
             return false;
         }
     }

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import grpc
 import pytest
 from support import rpc, stubs
+from support.bank import Bank
 from support.ledger import Ledger
 from support.paying import unique
 from support.payctl import DONE, NOT_SETTLED, Payctl, row
@@ -177,6 +178,19 @@ def test_every_end_of_a_payout_is_right(payctl):
     messages = proof(payctl, one, merchant_id=second, with_payouts=True)
     assert {(payout.merchant_id, payout.at_bank_minor) for message in messages for payout in message.payouts} == {(second, 1250), (second, 0)}
     assert not any(message.accounts for message in messages), "the accounts are those of all merchants"
+
+
+def test_TIED_OUT_a_part_that_came_back_is_no_difference(payctl):
+    """Of a payout that stays settled: what came back is subtracted wherever the money is told."""
+    name = unique("part")
+    make(payctl, name, "USD")
+    Bank(payctl.world).faults(odd_amounts=1)
+    assert payctl.run("pay", payctl.file([row(name, "half", amount="8.10"), row(name, "whole")]))[0] == DONE
+    wait_until(lambda: payctl.world.payments_rows("SELECT 1 FROM saga WHERE returned = 405"), "the half is booked")
+    answer, people = report(payctl)
+    assert answer["agree"] is True, answer["differences"]
+    assert [flow["equal"] for flow in answer["flows"]] == [True] and "DIFFERENT" not in people
+    assert answer["flows"][0]["settled_minor"] == 405 + 1250
 
 
 def test_a_proof_is_right_while_payouts_move(payctl):

@@ -94,6 +94,7 @@ static Payments__V1__ProvenPayout *payout_to_pb(const connections *k, int64_t bo
     out->bank_reference = arena_must(a, BANK_REFERENCE_MAX);
     bank_reference(book_id, (int)out->rail, p->intent_id, out->bank_reference);
     out->at_bank_minor = p->found.at_bank;
+    out->returned_minor = p->saga.state == STATE_SETTLED ? p->saga.returned : 0;
     return out;
 }
 

@@ -11,7 +11,9 @@ enum {
     EXIT_FAILED = 1,
     EXIT_WRONG_USE = 2,
     PATH_LEN = 1200,
-    LIST_BYTES = 512 << 20
+    LIST_BYTES = 512 << 20,
+    MAINTAIN_REACH_MS = 10000,
+    MAINTAIN_REACH_BYTES = 1 << 20
 };
 
 const char MAINTAIN_HELP[] =
@@ -148,6 +150,20 @@ static bool act(db_pool *pool, const maintain_settings *s, mode m, const char *a
     return false;
 }
 
+static bool nothing(db_conn *c, arena *a, void *arg, err *e) {
+    (void)c, (void)a, (void)arg, (void)e;
+    return true;
+}
+
+// Work may take hours, and waits for a database that is away; a conninfo that leads nowhere is told at once.
+static bool is_reached(db_pool *pool, err *e) {
+    arena *a = arena_create(MAINTAIN_REACH_BYTES);
+    const bool ok =
+        db_read(pool, clock_mono_ms(clock_system()) + MAINTAIN_REACH_MS, a, nothing, NULL, e);
+    arena_destroy(a);
+    return ok;
+}
+
 int maintain_main(const maintain_settings *s, const char *conninfo, int n_words, char **words) {
     mode m;
     const char *archive = NULL;
@@ -169,7 +185,8 @@ int maintain_main(const maintain_settings *s, const char *conninfo, int n_words,
     err e = {0};
     db_pool *pool = db_pool_create(&o, &e);
     bool good = true;
-    const bool ok = pool != NULL && (m != MODE_RETAIN || partitions_keep(conninfo, &e)) &&
+    const bool ok = pool != NULL && is_reached(pool, &e) &&
+                    (m != MODE_RETAIN || partitions_keep(conninfo, &e)) &&
                     act(pool, s, m, archive, &good, &e) &&
                     (m != MODE_RETAIN || partitions_drop_empty(conninfo, s->payouts_days, &e));
     if (pool != NULL) {

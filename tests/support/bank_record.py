@@ -126,7 +126,7 @@ def name_on_ach(name: str) -> str:
 
 # In hex, because a text may have what separates rows and columns.
 _PAYOUTS = """SELECT encode(convert_to(coalesce(json_agg(json_build_object('payout_id', p.payout_id, 'intent_id', p.intent_id, 'book', p.book_id,
-  'merchant_id', p.merchant_id, 'recipient_id', p.recipient_id, 'amount', p.amount, 'currency', p.currency, 'rail', c.scheme, 'connection', c.name,
+  'merchant_id', p.merchant_id, 'recipient_id', p.recipient_id, 'amount', p.amount, 'returned', coalesce(s.returned, 0), 'currency', p.currency, 'rail', c.scheme, 'connection', c.name,
   'external_reference', p.external_reference, 'description', p.description, 'state', s.state,
   'from_us', (extract(epoch FROM p.created_at) * 1e6)::bigint, 'to_us', (extract(epoch FROM s.updated_at) * 1e6)::bigint)), '[]')::text, 'UTF8'), 'hex')
   FROM payout p JOIN saga s USING (book_id, payout_id) JOIN connection c ON c.number = p.rail"""
@@ -217,7 +217,7 @@ def _money(payout: dict, items: list[dict]) -> list[str]:
     out = sum(item["credited_sum"] - item["returned_sum"] for item in items)
     if out > payout["amount"] or out < 0:
         return [f"{out} is out, more than once"]
-    if payout["state"] == SETTLED and (credited, out) != (1, payout["amount"]):
+    if payout["state"] == SETTLED and (credited, out) != (1, payout["amount"] - payout["returned"]):
         return [f"settled, but credited {credited} times and {out} is out"]
     if payout["state"] in (FAILED, RETURNED) and out != 0:
         return [f"ended, but {out} is out"]

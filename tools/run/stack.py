@@ -293,4 +293,5 @@ class Stack:
     def _write_env(self, values: dict[str, object]) -> None:
         lines = ["# For a shell: `. .run/env`, then payctl, or psql service=ledger_auditor."]
         lines += [f"export {name}={shlex.quote(value)}" for name, value in self._client_env(values).items()]
+        lines.append(f"export PATH={shlex.quote(str(self.build / 'bin'))}:\"$PATH\"")
         (self.folder / "env").write_text("\n".join(lines) + "\n", encoding="utf-8")
