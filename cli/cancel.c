@@ -38,7 +38,8 @@ static int cmd_cancel(cli *c, int argc, char **argv) {
     cli_print(stdout, "%s/%s is canceled%s\n", p->merchant_id, p->payout_id,
               p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_CANCELED
                   ? ""
-                  : ": its money is free again in a moment");
+                  : ": its money is free again in a moment, or, if its connection or merchant is "
+                    "paused, once that is resumed");
     return EXIT_DONE;
 }
 

@@ -159,6 +159,13 @@ static int cmd_connection(cli *c, int argc, char **argv) {
     if (!(pauses ? pause_it(c, &b, &answer, &e) : resume_it(c, &b, &answer, &e))) {
         return cli_failed(c, pauses ? "pause" : "resume", &e);
     }
+    const bool changed = pauses ? ((const Payments__V1__PauseConnectionResponse *)answer)->changed
+                                : ((const Payments__V1__ResumeConnectionResponse *)answer)->changed;
+    if (!changed) {
+        cli_print(stderr, "%s: a pause is named by its connection, --merchant and --book\n",
+                  pauses ? "it was paused before, and keeps its first reason"
+                         : "nothing was paused so");
+    }
     return show(c);
 }
 
