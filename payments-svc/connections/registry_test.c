@@ -20,17 +20,8 @@ static db_pool *pool;
 
 static int setup(void **state) {
     (void)state;
-    static char conninfo[256];
     log_init("registry-test", LOG_ERROR);
-    fixture_sql("CREATE ROLE payments_service LOGIN", NULL, 0);
-    err e;
-    if (!db_migrate(fixture_conninfo(), CONNECTIONS_TEST_MIGRATIONS, &e)) {
-        fprintf(stderr, "%s: %s %s\n", e.reason, e.message, e.detail);
-        return -1;
-    }
-    (void)snprintf(conninfo, sizeof conninfo, "host=%s user=payments_service dbname=postgres",
-                   fixture_server_dir());
-    pool = fixture_pool(conninfo, 8, 5000);
+    pool = fixture_payments_pool(CONNECTIONS_TEST_MIGRATIONS, 8, 5000);
     return 0;
 }
 

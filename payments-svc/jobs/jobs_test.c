@@ -21,18 +21,8 @@ static arena *memory;
 
 static int setup(void **state) {
     (void)state;
-    static char conninfo[256];
     log_init("jobs-test", LOG_ERROR);
-    fixture_sql("CREATE ROLE payments_service LOGIN", NULL, 0);
-    err e;
-    if (!db_migrate(fixture_conninfo(), JOBS_TEST_MIGRATIONS, &e)) {
-        fprintf(stderr, "%s: %s %s\n", e.reason, e.message, e.detail);
-        return -1;
-    }
-    // With the service's rights, so that a grant that is missing shows.
-    (void)snprintf(conninfo, sizeof conninfo, "host=%s user=payments_service dbname=postgres",
-                   fixture_server_dir());
-    pool = fixture_pool(conninfo, 4, 5000);
+    pool = fixture_payments_pool(JOBS_TEST_MIGRATIONS, 4, 5000);
     memory = arena_create((size_t)64 << 20);
     return 0;
 }

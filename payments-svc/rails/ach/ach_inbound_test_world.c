@@ -1,7 +1,6 @@
 // The world of the tests of what a bank's files do: a real database and a real sshd.
 #include "rails/ach/ach_inbound_test_world.h"
 
-#include <dirent.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -186,26 +185,11 @@ int ach_world_end(void **state) {
     return 0;
 }
 
-static void empty_folder(const char *name) {
-    const char *path = sftp_server_path(server, name);
-    DIR *d = opendir(path);
-    for (struct dirent *entry = d == NULL ? NULL : readdir(d); entry != NULL; entry = readdir(d)) {
-        char file[1024];
-        snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
-        if (entry->d_type == DT_REG) {
-            (void)unlink(file);
-        }
-    }
-    if (d != NULL) {
-        closedir(d);
-    }
-}
-
 int ach_world_setup(void **state) {
     (void)state;
     static const char *const FOLDERS[] = {"root/outbox", "root/outbox/done", "root/outbox/bad"};
     for (size_t i = 0; i < sizeof FOLDERS / sizeof FOLDERS[0]; i++) {
-        empty_folder(FOLDERS[i]);
+        sftp_server_empty(server, FOLDERS[i]);
     }
     rail_fixture_clear();
     strbuf_init(&text, 1 << 20);

@@ -1,5 +1,4 @@
 // The ACH rail against a real database and a real sshd.
-#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -208,27 +207,12 @@ static int group_teardown(void **state) {
     return 0;
 }
 
-static void empty_folder(const char *name) {
-    const char *path = sftp_server_path(server, name);
-    DIR *d = opendir(path);
-    for (struct dirent *entry = d == NULL ? NULL : readdir(d); entry != NULL; entry = readdir(d)) {
-        char file[1024];
-        snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
-        if (entry->d_type == DT_REG) {
-            (void)unlink(file);
-        }
-    }
-    if (d != NULL) {
-        closedir(d);
-    }
-}
-
 static int setup(void **state) {
     (void)state;
     static const char *const FOLDERS[] = {"root/inbox", "root/archive", "root/outbox",
                                           "root/outbox/done", "root/outbox/bad"};
     for (size_t i = 0; i < sizeof FOLDERS / sizeof FOLDERS[0]; i++) {
-        empty_folder(FOLDERS[i]);
+        sftp_server_empty(server, FOLDERS[i]);
     }
     sftp_server_cut_after(server, -1);
     sftp_server_lose_answer_after(server, -1);

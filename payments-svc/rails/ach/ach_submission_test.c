@@ -1,5 +1,4 @@
 // From payouts to files at the bank: prepare, the sender, and a real sshd and database.
-#include <dirent.h>
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -707,25 +706,10 @@ static int group_teardown(void **state) {
     return 0;
 }
 
-static void empty_folder(const char *name) {
-    const char *path = sftp_server_path(server, name);
-    DIR *d = opendir(path);
-    for (struct dirent *entry = d == NULL ? NULL : readdir(d); entry != NULL; entry = readdir(d)) {
-        char file[1024];
-        snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
-        if (entry->d_type == DT_REG) {
-            (void)unlink(file);
-        }
-    }
-    if (d != NULL) {
-        closedir(d);
-    }
-}
-
 static int setup(void **state) {
     (void)state;
-    empty_folder("root/inbox");
-    empty_folder("root/archive");
+    sftp_server_empty(server, "root/inbox");
+    sftp_server_empty(server, "root/archive");
     sftp_server_cut_after(server, -1);
     sftp_server_lose_answer_after(server, -1);
     rail_fixture_clear();

@@ -1,6 +1,7 @@
 #include "testing/sftp_server.h"
 
 #include <arpa/inet.h>
+#include <dirent.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -248,6 +249,21 @@ const char *sftp_server_path(const sftp_server *s, const char *name) {
     char *out = paths[next++ % 8];
     (void)snprintf(out, sizeof paths[0], "%s/%s", s->dir, name);
     return out;
+}
+
+void sftp_server_empty(const sftp_server *s, const char *folder) {
+    const char *path = sftp_server_path(s, folder);
+    DIR *d = opendir(path);
+    for (struct dirent *entry = d == NULL ? NULL : readdir(d); entry != NULL; entry = readdir(d)) {
+        char file[1024];
+        snprintf(file, sizeof file, "%s/%s", path, entry->d_name);
+        if (entry->d_type == DT_REG) {
+            (void)unlink(file);
+        }
+    }
+    if (d != NULL) {
+        closedir(d);
+    }
 }
 
 void sftp_server_refuse(sftp_server *s, const char *requests) {

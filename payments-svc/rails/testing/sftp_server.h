@@ -16,6 +16,9 @@ const char *sftp_server_user(const sftp_server *s);
 // "client_key", "host_key.pub", "other_key", "other_key.pub", or "root/inbox/x": a path in the folder; static memory.
 const char *sftp_server_path(const sftp_server *s, const char *name);
 
+// Removes the files of one of its folders, named as above; not folders in it.
+void sftp_server_empty(const sftp_server *s, const char *folder);
+
 // Requests that the server refuses from now on, such as "mkdir,rename" (sftp-server(8), -P); "": none. Hangs up, so that it counts.
 void sftp_server_refuse(sftp_server *s, const char *requests);
 

@@ -32,6 +32,19 @@ db_pool *fixture_pool(const char *conninfo, int size, int64_t statement_timeout_
     return p;
 }
 
+db_pool *fixture_payments_pool(const char *migrations, int size, int64_t statement_timeout_ms) {
+    static char conninfo[256]; // the pool borrows it
+    err e;
+    fixture_sql("CREATE ROLE payments_service LOGIN", NULL, 0);
+    if (!db_migrate(fixture_conninfo(), migrations, &e)) {
+        (void)fprintf(stderr, "%s: %s %s\n", e.reason, e.message, e.detail);
+        ASSERT(!"fixture_payments_pool");
+    }
+    (void)snprintf(conninfo, sizeof conninfo, "host=%s user=payments_service dbname=postgres",
+                   fixture_server_dir());
+    return fixture_pool(conninfo, size, statement_timeout_ms);
+}
+
 void fixture_open_idle(db_pool *p, int n) {
     db_conn *c[OPEN_MAX];
     ASSERT(n <= OPEN_MAX);

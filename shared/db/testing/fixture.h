@@ -7,6 +7,9 @@
 const char *fixture_conninfo(void);   // of the private cluster
 const char *fixture_server_dir(void); // folder of its socket
 db_pool *fixture_pool(const char *conninfo, int size, int64_t statement_timeout_ms);
+// Makes a database for payments-svc from a folder of migrations, and a pool with the rights of the service alone, so that a grant that is
+// missing shows. Aborts when it fails. Once a process.
+db_pool *fixture_payments_pool(const char *migrations, int size, int64_t statement_timeout_ms);
 // From then on n connections are open and idle; at most 16, and as many as the pool has.
 void fixture_open_idle(db_pool *p, int n);
 int64_t fixture_deadline(int64_t ms); // monotonic, from now
