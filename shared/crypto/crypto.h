@@ -20,7 +20,7 @@ typedef struct crypto_keyring crypto_keyring;
 crypto_keyring *crypto_keyring_load(const char *path, err *e);
 void crypto_keyring_destroy(crypto_keyring *k);
 
-enum { CRYPTO_VALUE_MAX = 16 * 1024 * 1024 }; // bytes of one sealed value, before it is sealed
+enum { CRYPTO_VALUE_MAX = 32 * 1024 * 1024 }; // bytes of one sealed value, before it is sealed
 
 // AES-256-GCM envelope: version(1) | key id length(1) | key id | nonce(12) | ciphertext | tag(16). A random nonce each time.
 // aad binds the value to its place, e.g. "recipient|bank_account|<book id>|<row id>"; the key id is added to it.

@@ -9,6 +9,10 @@
 #include "base/log.h"
 #include "rails/ach/ach_internal.h"
 
+// A bank may return all of our largest file in one of its own: an entry and its addenda, each with CR and LF.
+_Static_assert((size_t)ACH_ENTRIES_MAX * 2 * (NACHA_LINE_LEN + 2) < INBOX_BYTES_MAX,
+               "a file of returns that cannot be recorded");
+
 enum {
     PATH_LEN_MAX = 768, // a folder of 256 bytes, a folder of ours, a name and a suffix
     BACKOFF_MS = 2000,

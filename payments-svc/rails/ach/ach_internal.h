@@ -17,6 +17,7 @@
 
 enum {
     ACH_NAME_LEN_MAX = 96,
+    ACH_ENTRIES_MAX = 100000, // of one file of ours
     ACH_SFTP_TIMEOUT_MS = 20 * 1000,
     ACH_DB_TIMEOUT_MS = 15 * 1000,
     ACH_SCRATCH_MAX = 192 * 1024 * 1024, // memory of one call; most of it is never touched

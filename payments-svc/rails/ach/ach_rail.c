@@ -507,7 +507,7 @@ static bool check_settings(const ach_settings *s, ach_rail *r, err *e) {
         return bad_setting(e, "ach.company_name",
                            "must have 1 to 16 printable ASCII characters, not all of them blanks");
     }
-    if (s->entries_max < 1 || s->entries_max > 100000) {
+    if (s->entries_max < 1 || s->entries_max > ACH_ENTRIES_MAX) {
         return bad_setting(e, "ach.entries_max", "must be from 1 to 100000");
     }
     if (s->lines_max < 10 || s->lines_max > 1000000) {
