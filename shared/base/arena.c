@@ -55,8 +55,10 @@ static size_t round_up(size_t n) {
     return (n + (ALIGNMENT - 1)) & ~(size_t)(ALIGNMENT - 1);
 }
 
-static block *block_create(size_t cap) {
-    block *b = malloc(sizeof(block) + cap);
+// Zeroed memory of the system is not touched until it is used, which large arrays may never be.
+static block *block_create(size_t cap, bool zeroed) {
+    const size_t size = sizeof(block) + cap;
+    block *b = zeroed ? calloc(1, size) : malloc(size);
     if (b != NULL) {
         b->next = NULL;
         b->cap = cap;
@@ -128,7 +130,7 @@ static block *block_for(arena *a, size_t need) {
     }
     // What would waste much of a block gets one of its own, and the current one goes on.
     bool own = need > a->block_next / 4 && (a->first != NULL || need > a->block_next);
-    b = block_create(own ? need : a->block_next);
+    b = block_create(own ? need : a->block_next, own);
     if (b == NULL) {
         return NULL;
     }
@@ -165,7 +167,9 @@ void *arena_alloc(arena *a, size_t size) {
     b->used += rounded + REDZONE;
     a->used += rounded;
     UNPOISON(ptr, size);
-    memset(ptr, 0, size);
+    if (b == a->current) { // else it has a block of its own, which is zero
+        memset(ptr, 0, size);
+    }
     return ptr;
 }
 

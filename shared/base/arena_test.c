@@ -47,7 +47,11 @@ static void test_arena_alloc__large_before_and_between_small__both_work(void **s
     (void)state;
     arena *a = arena_create(CAP);
     for (int round = 0; round < 2; round++) {
-        memset(arena_must(a, 100000), 1, 100000);
+        char *large = arena_must(a, 100000);
+        for (size_t i = 0; i < 100000; i++) {
+            assert_int_equal(large[i], 0);
+        }
+        memset(large, 1, 100000);
         for (int i = 0; i < 100; i++) {
             memset(arena_must(a, 3000), 2, 3000);
             memset(arena_must(a, 5), 3, 5);

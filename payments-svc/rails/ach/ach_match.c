@@ -11,9 +11,9 @@
 enum { ID_LEN_MAX = 64, COMPARED_LEN_MAX = 600 };
 #define US_PER_DAY (INT64_C(24) * 3600 * 1000000)
 
-// Whom lines of this file have spoken of already.
+// What a line that became an event is about, if it is the first of the file that speaks of it.
 typedef struct spoken {
-    uint32_t line;  // index + 1 of the first line; 0: free
+    const ach_candidate *of;
     int64_t amount; // sum of what came back
 } spoken;
 
@@ -22,9 +22,10 @@ typedef struct matcher {
     arena *a;
     inbox_said *out;
     char (*ids)[ID_LEN_MAX];
-    spoken *table;
+    spoken *spoken; // of each line
+    uint32_t
+        *table; // by payout and attempt: index + 1 of the first line that speaks of it; 0: free
     size_t mask;
-    const ach_candidate **of; // of each line that became an event: whom it is about
     size_t remarks_max;
 } matcher;
 
@@ -168,17 +169,17 @@ static void remark(matcher *x, const ach_line *l, const ach_candidate *c, const 
 
 // --- Events ----------------------------------------------------------------------------------------------------------
 
-static spoken *look_up(matcher *x, const ach_candidate *c) {
+static uint32_t *look_up(matcher *x, const ach_candidate *c) {
     uint32_t hash;
     memcpy(&hash, c->payout_id.b + 12, sizeof hash); // the random end of the id
     for (size_t i = (hash + (uint32_t)c->attempt) & x->mask;; i = (i + 1) & x->mask) {
-        spoken *s = &x->table[i];
-        if (s->line == 0) {
-            return s;
+        const uint32_t line = x->table[i];
+        if (line == 0) {
+            return &x->table[i];
         }
-        const ach_candidate *other = x->of[s->line - 1];
+        const ach_candidate *other = x->spoken[line - 1].of;
         if (uuid_eq(other->payout_id, c->payout_id) && other->attempt == c->attempt) {
-            return s;
+            return &x->table[i];
         }
     }
 }
@@ -186,14 +187,14 @@ static spoken *look_up(matcher *x, const ach_candidate *c) {
 // One event of a payout and attempt a file, except that parts of an amount may come back one by one.
 static bool counts(matcher *x, size_t i, const ach_candidate *c) {
     const ach_line *l = &x->m->report->lines[i];
-    spoken *s = look_up(x, c);
-    if (s->line == 0) {
-        s->line = (uint32_t)i + 1;
-        s->amount = l->amount;
-        x->of[i] = c;
+    uint32_t *slot = look_up(x, c);
+    if (*slot == 0) {
+        *slot = (uint32_t)i + 1;
+        x->spoken[i] = (spoken){c, l->amount};
         return true;
     }
-    const ach_line *first = &x->m->report->lines[s->line - 1];
+    spoken *s = &x->spoken[*slot - 1];
+    const ach_line *first = &x->m->report->lines[*slot - 1];
     const bool part = l->saying == ACH_SAYS_RETURNED && l->amount != first->amount &&
                       l->amount <= c->amount - s->amount;
     if (part) {
@@ -326,13 +327,13 @@ bool ach_match_lines(const ach_match *m, arena *a, inbox_said *out, err *e) {
     matcher x = {
         .m = m, .a = a, .out = out, .mask = slots - 1, .remarks_max = INBOX_LINE_CASES_MAX};
     x.table = arena_calloc(a, slots, sizeof *x.table);
-    x.of = arena_calloc(a, n + 1, sizeof(const ach_candidate *));
+    x.spoken = arena_calloc(a, n + 1, sizeof *x.spoken);
     x.ids = arena_calloc(a, n + 1, sizeof *x.ids);
     out->events = ARENA_ARRAY(a, inbox_event, n + 1);
     out->odd = ARENA_ARRAY(a, inbox_odd, n + 1);
     out->remarks = ARENA_ARRAY(a, inbox_remark, x.remarks_max);
     out->odd_max = n + 1;
-    if (x.table == NULL || x.of == NULL || x.ids == NULL || out->events == NULL ||
+    if (x.table == NULL || x.spoken == NULL || x.ids == NULL || out->events == NULL ||
         out->odd == NULL || out->remarks == NULL) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for the lines of a file");
     }

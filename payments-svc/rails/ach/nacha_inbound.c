@@ -47,8 +47,15 @@ static bool refuse(reader *r, const char *fmt, ...) {
 
 // --- Records ---------------------------------------------------------------------------------------------------------
 
-static bool is_line_end(char c) {
-    return c == '\n' || c == '\r';
+// Of a record: up to the line end, or its 94 characters.
+static size_t record_len(str left) {
+    size_t len = left.len < NACHA_LINE_LEN ? left.len : NACHA_LINE_LEN;
+    static const char ENDS[] = {'\n', '\r'};
+    for (size_t i = 0; i < sizeof ENDS; i++) {
+        const char *end = memchr(left.ptr, ENDS[i], len);
+        len = end == NULL ? len : (size_t)(end - left.ptr);
+    }
+    return len;
 }
 
 // What mailboxes, editors and mainframes leave behind records and around files: it says nothing.
@@ -82,10 +89,7 @@ bool nacha_inbound_record(str bytes, size_t *at, str *record) {
         return false;
     }
     const str left = {bytes.ptr + *at, bytes.len - *at};
-    size_t len = 0;
-    while (len < left.len && len < NACHA_LINE_LEN && !is_line_end(left.ptr[len])) {
-        len++;
-    }
+    size_t len = record_len(left);
     *at += after_record(left, len);
     while (len > 0 && is_blank(left.ptr[len - 1])) {
         len--;
@@ -150,12 +154,12 @@ static bool no_room(reader *r) {
     return refuse(r, "the file has more than can be read");
 }
 
-// Doubles an array of the arena when it is full. The old one is lost to the arena until its reset.
-static void *grown(arena *a, void *items, size_t n, size_t *max, size_t size) {
+// Doubles an array of the arena when it is full; it begins with `first`. The old one is lost to the arena until its reset.
+static void *grown(arena *a, void *items, size_t n, size_t *max, size_t first, size_t size) {
     if (n < *max) {
         return items;
     }
-    const size_t wanted = *max == 0 ? 64 : *max * 2;
+    const size_t wanted = *max == 0 ? first : *max * 2;
     void *more = arena_alloc(a, wanted * size);
     if (more != NULL && n > 0) {
         memcpy(more, items, n * size);
@@ -173,7 +177,10 @@ static void spoil(nacha_told *t, const char *why) {
 
 static bool read_entry(reader *r) {
     nacha_inbound *f = r->out;
-    f->entries = grown(r->mem, f->entries, f->n_entries, &r->entries_max, sizeof *f->entries);
+    // As many as there are when every entry has one addenda record and no line is cut short.
+    const size_t first = r->bytes.len / ((size_t)2 * NACHA_LINE_LEN) + 1;
+    f->entries =
+        grown(r->mem, f->entries, f->n_entries, &r->entries_max, first, sizeof *f->entries);
     if (f->entries == NULL) {
         return no_room(r);
     }
@@ -286,7 +293,7 @@ static bool read_batch_header(reader *r) {
         r->where = IN_ADVICES;
         return true;
     }
-    f->batches = grown(r->mem, f->batches, f->n_batches, &r->batches_max, sizeof *f->batches);
+    f->batches = grown(r->mem, f->batches, f->n_batches, &r->batches_max, 64, sizeof *f->batches);
     if (f->batches == NULL) {
         return no_room(r);
     }
