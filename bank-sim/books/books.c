@@ -133,7 +133,10 @@ static bool open_connection(books_tx *tx, const char *path, bool writer, err *e)
         return books_failed(tx, e, path);
     }
     (void)sqlite3_busy_timeout(tx->db, BUSY_TIMEOUT_MS);
-    if (!run_sql(tx, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-32768;",
+    // What a savepoint may have to undo is needed by this process only: memory is enough for it.
+    if (!run_sql(tx,
+                 "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-32768;"
+                 "PRAGMA temp_store=MEMORY;",
                  e)) {
         return false;
     }

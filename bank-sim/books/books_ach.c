@@ -141,7 +141,27 @@ int64_t books_scope(const char *origin, const char *date) {
     return o * DATE_FACTOR + d;
 }
 
+// ALREADY_EXISTS when another entry of its scope has its trace.
+static bool trace_is_new(books_tx *tx, const books_entry *entry, err *e) {
+    sqlite3_stmt *s = books_stmt(tx, S_ENTRY_KNOWN, e);
+    bool known = false;
+    if (s == NULL) {
+        return false;
+    }
+    bind_i64(s, 1, entry->scope);
+    bind_i64(s, 2, entry->trace);
+    if (!books_step(tx, s, &known, e)) {
+        return false;
+    }
+    (void)sqlite3_reset(s);
+    return !known ||
+           err_set(e, ERR_ALREADY_EXISTS, "ALREADY_EXISTS", "the trace was used on this day");
+}
+
 bool books_entry_insert(books_tx *tx, books_entry *entry, bool strict, err *e) {
+    if (strict && !trace_is_new(tx, entry, e)) {
+        return false;
+    }
     sqlite3_stmt *s = books_stmt(tx, S_ENTRY_INSERT, e);
     if (s == NULL) {
         return false;
@@ -152,12 +172,8 @@ bool books_entry_insert(books_tx *tx, books_entry *entry, bool strict, err *e) {
     bind_str(s, 4, entry->individual_id);
     bind_i64(s, 5, entry->amount);
     bind_i64(s, 6, entry->line);
-    bind_i64(s, 7, strict ? 1 : 0);
     if (!books_exec(tx, s, e)) {
         return false;
-    }
-    if (sqlite3_changes(tx->db) == 0) {
-        return err_set(e, ERR_ALREADY_EXISTS, "ALREADY_EXISTS", "the trace was used on this day");
     }
     entry->id = sqlite3_last_insert_rowid(tx->db);
     return true;

@@ -30,6 +30,7 @@ typedef enum books_statement {
     S_FILE_MARK,
     S_FILE_LIST,
     S_FILE_DONE,
+    S_ENTRY_KNOWN,
     S_ENTRY_INSERT,
     S_CREDITOR_INSERT,
     S_ENTRY_SETTLED,

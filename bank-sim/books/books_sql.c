@@ -150,9 +150,9 @@ const char *const BOOKS_SQL[N_STATEMENTS] = {
     [S_FILE_MARK] = "UPDATE ach_entries SET status=1 WHERE file_id=?1 AND status=0",
     [S_FILE_LIST] = "SELECT trace,amount FROM ach_entries WHERE file_id=?1 AND status=1 ORDER BY id",
     [S_FILE_DONE] = "UPDATE ach_files SET settle_due_us=NULL WHERE id=?1",
-    // ?7 = 1: only when the trace is new in its scope.
-    [S_ENTRY_INSERT] = "INSERT INTO ach_entries(file_id,scope,trace,individual_id,amount,line) SELECT ?1,?2,?3,?4,?5,?6"
-                       " WHERE ?7=0 OR NOT EXISTS (SELECT 1 FROM ach_entries WHERE scope=?2 AND trace=?3)",
+    [S_ENTRY_KNOWN] = "SELECT 1 FROM ach_entries WHERE scope=?1 AND trace=?2 LIMIT 1",
+    // Of values: an INSERT of a SELECT keeps a journal of its own, which costs more than the row.
+    [S_ENTRY_INSERT] = "INSERT INTO ach_entries(file_id,scope,trace,individual_id,amount,line) VALUES(?1,?2,?3,?4,?5,?6)",
     [S_CREDITOR_INSERT] = "INSERT INTO creditors(rail,item,who,account_type,sec,company_id,company_name,effective,"
                           "description) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
     // The one with the highest trace, so that a test can tell which one it was.
