@@ -9,6 +9,8 @@
 #include "rails/ach/nacha_inbound.h"
 
 enum { ID_LEN_MAX = 64, COMPARED_LEN_MAX = 600 };
+// The slot of a payout is anywhere in the table: it is asked for so many candidates before it is looked at.
+enum { AHEAD = 8 };
 #define US_PER_DAY (INT64_C(24) * 3600 * 1000000)
 
 // What a line that became an event is about, if it is the first of the file that speaks of it.
@@ -169,10 +171,14 @@ static void remark(matcher *x, const ach_line *l, const ach_candidate *c, const 
 
 // --- Events ----------------------------------------------------------------------------------------------------------
 
-static uint32_t *look_up(matcher *x, const ach_candidate *c) {
+static size_t slot_of(const matcher *x, const ach_candidate *c) {
     uint32_t hash;
     memcpy(&hash, c->payout_id.b + 12, sizeof hash); // the random end of the id
-    for (size_t i = (hash + (uint32_t)c->attempt) & x->mask;; i = (i + 1) & x->mask) {
+    return (hash + (uint32_t)c->attempt) & x->mask;
+}
+
+static uint32_t *look_up(matcher *x, const ach_candidate *c) {
+    for (size_t i = slot_of(x, c);; i = (i + 1) & x->mask) {
         const uint32_t line = x->table[i];
         if (line == 0) {
             return &x->table[i];
@@ -341,6 +347,9 @@ bool ach_match_lines(const ach_match *m, arena *a, inbox_said *out, err *e) {
         const size_t from = k;
         while (k < m->n_candidates && m->candidates[k].line == i) {
             k++;
+        }
+        if (k + AHEAD < m->n_candidates) {
+            __builtin_prefetch(&x.table[slot_of(&x, &m->candidates[k + AHEAD])], 1);
         }
         judge(&x, i, m->candidates + from, k - from);
     }
