@@ -37,6 +37,12 @@ static void print_payout(cli *c, const Payments__V1__Payout *p) {
     }
     cli_print(stdout, "amount     %s by %s\n", cli_money(c, p->amount_minor, p->currency),
               rail_name(p->rail));
+    if (p->fee_minor > 0) {
+        cli_print(stdout, "fee        %s\n", cli_money(c, p->fee_minor, p->currency));
+    }
+    if (p->returned_minor > 0) {
+        cli_print(stdout, "came back  %s\n", cli_money(c, p->returned_minor, p->currency));
+    }
     cli_print(stdout, "through    %s\n", p->connection);
     cli_print(stdout, "recipient  %s\n", p->recipient_id);
     cli_print(stdout, "reference  %s\n",
@@ -56,10 +62,12 @@ static void print_timeline(cli *c, const Payments__V1__GetPayoutTimelineResponse
     table_begin(&t, 6, 16u, TITLES);
     for (size_t i = 0; i < r->n_entries; i++) {
         const Payments__V1__TimelineEntry *x = r->entries[i];
-        const char *detail =
-            arena_printf(c->arena, "%s%s%s%s%s%s%s", x->reason, x->reason[0] != '\0' ? " " : "",
-                         x->detail, x->rail_reference[0] != '\0' ? " rail " : "", x->rail_reference,
-                         x->ledger_transfer_id[0] != '\0' ? " ledger " : "", x->ledger_transfer_id);
+        const char *detail = arena_printf(
+            c->arena, "%s%s%s%s%s%s%s%s%s", x->reason, x->reason[0] != '\0' ? " " : "", x->detail,
+            x->amount_minor > 0 ? " of " : "",
+            x->amount_minor > 0 ? cli_money(c, x->amount_minor, r->payout->currency) : "",
+            x->rail_reference[0] != '\0' ? " rail " : "", x->rail_reference,
+            x->ledger_transfer_id[0] != '\0' ? " ledger " : "", x->ledger_transfer_id);
         const char *cells[] = {cli_time(c, x->time->seconds, x->time->nanos),
                                x->step,
                                x->kind,

@@ -86,7 +86,8 @@ static bool open_one(connected *k, const rail_wanted *w, int number, err *e) {
                                  .is_default = strcmp(default_of(k, w->scheme), r->name) == 0,
                                  .name = r->name,
                                  .currencies = r->currencies,
-                                 .amount_max = r->amount_max};
+                                 .amount_max = r->amount_max,
+                                 .fees = r->fees};
     k->schemes[k->n] = w->scheme;
     k->rails[k->n++] = r;
     const connection_info info = describe(k, r, w->scheme);

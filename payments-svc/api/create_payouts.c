@@ -40,6 +40,7 @@ static Payments__V1__Payout *accepted_to_pb(const connections *k, const payout_a
     p->state = PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_PENDING;
     p->external_reference = pb_text(a, x->external_reference);
     p->description = pb_text(a, x->description);
+    p->fee_minor = x->fee;
     if (!uuid_is_nil(x->recipient_id)) {
         p->recipient_id = uuid_text(a, x->recipient_id);
     }

@@ -206,6 +206,10 @@ Payments__V1__Payout *payout_from_row(const connections *k, const db_rows *rows,
     p->create_time = pb_time(a, db_get_time(rows, i, 13));
     p->update_time = pb_time(a, db_get_time(rows, i, 14));
     p->intent_id = uuid_text(a, db_get_uuid(rows, i, 15));
+    p->fee_minor = db_get_i64(rows, i, 16);
+    const bool settled = p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_SETTLED ||
+                         p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_HELD;
+    p->returned_minor = settled ? db_get_i64(rows, i, 17) : 0;
     return p;
 }
 

@@ -27,8 +27,11 @@ enum {
     TRANSFER_RETURN = 14,
     TRANSFER_PAY_AGAIN = 15, // out of available, when the bank has paid what was given back
     TRANSFER_WRITE_OFF = 16,
-    TRANSFER_OWE = 17,  // as PAY_AGAIN, where available does not suffice: out of receivable
-    TRANSFER_REPAY = 18 // available to receivable: as much as is there, and as is owed
+    TRANSFER_OWE = 17,   // as PAY_AGAIN, where available does not suffice: out of receivable
+    TRANSFER_REPAY = 18, // available to receivable: as much as is there, and as is owed
+    TRANSFER_FEE =
+        19, // available to fees: pending beside a reservation, or with a payment once more
+    TRANSFER_FEE_BACK = 20 // fees to available, with the return that leaves nothing at the bank
 };
 
 uuid account_merchant_available(int64_t book_id, str merchant_id, str currency);

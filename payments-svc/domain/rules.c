@@ -267,3 +267,75 @@ bool rule_description(str s, const char *path, err *e) {
     }
     return true;
 }
+
+// --- Fees ------------------------------------------------------------------------------------------------------------
+
+enum { FEE_MAX = 1000000000 }; // minor units: what is more is a slip of the pen
+
+typedef struct fee_line {
+    str merchant_id; // empty: all that have no line of their own
+    const currency *ccy;
+    int64_t amount;
+} fee_line;
+
+// The next word of the text, which blanks and the text's end limit; empty when there is none.
+static str next_word(str *rest) {
+    while (rest->len > 0 && rest->ptr[0] == ' ') {
+        rest->ptr++;
+        rest->len--;
+    }
+    str word = {rest->ptr, 0};
+    while (word.len < rest->len && rest->ptr[word.len] != ' ') {
+        word.len++;
+    }
+    rest->ptr += word.len;
+    rest->len -= word.len;
+    return word;
+}
+
+// Takes what stands before the next comma.
+static bool read_fee_line(str *rest, fee_line *out) {
+    str line = {rest->ptr, 0};
+    err unused = {0};
+    while (line.len < rest->len && rest->ptr[line.len] != ',') {
+        line.len++;
+    }
+    const size_t taken = line.len < rest->len ? line.len + 1 : line.len;
+    rest->ptr += taken;
+    rest->len -= taken;
+    str words[3] = {next_word(&line), next_word(&line), next_word(&line)};
+    const size_t at = words[2].len > 0 ? 1 : 0;
+    *out = (fee_line){.merchant_id = at == 1 ? words[0] : STR(""), .ccy = currency_find(words[at])};
+    return next_word(&line).len == 0 && out->ccy != NULL &&
+           (at == 0 || rule_merchant_id(words[0], "merchant_id", &unused)) &&
+           money_parse(words[at + 1], out->ccy, &out->amount) && out->amount <= FEE_MAX;
+}
+
+bool rule_fees(const char *fees) {
+    str rest = str_of(fees);
+    fee_line line;
+    bool ok = true;
+    while (ok && rest.len > 0) {
+        ok = rest.ptr[rest.len - 1] != ',' && read_fee_line(&rest, &line);
+    }
+    return ok;
+}
+
+int64_t rule_fee(const rule_rail *rails, size_t n_rails, int id, str merchant_id,
+                 str currency_code) {
+    int64_t of_all = 0;
+    for (size_t i = 0; i < n_rails; i++) {
+        str rest = str_of(rails[i].id == id ? rails[i].fees : NULL);
+        fee_line line;
+        while (rest.len > 0 && read_fee_line(&rest, &line)) {
+            if (!str_eq_c(currency_code, line.ccy->code)) {
+                continue;
+            }
+            if (line.merchant_id.len > 0 && str_eq(line.merchant_id, merchant_id)) {
+                return line.amount;
+            }
+            of_all = line.merchant_id.len == 0 ? line.amount : of_all;
+        }
+    }
+    return of_all;
+}

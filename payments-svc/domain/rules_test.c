@@ -9,8 +9,8 @@
 #include "domain/ids.h"
 #include "domain/rules.h"
 
-static const rule_rail RAILS[] = {{1, 1, true, "ach", "USD", 9999999999},
-                                  {2, 2, true, "instant", "INR,USD", 100000000}};
+static const rule_rail RAILS[] = {{1, 1, true, "ach", "USD", 9999999999, NULL},
+                                  {2, 2, true, "instant", "INR,USD", 100000000, NULL}};
 
 static void refused(bool ok, const err *e, const char *reason, const char *field) {
     assert_false(ok);
@@ -67,12 +67,36 @@ static void test_rail_carries__currency_and_limit(void **state) {
             "CURRENCY_NOT_SUPPORTED_BY_RAIL", "currency");
 }
 
+static void test_fees__by_currency_and_merchant(void **state) {
+    (void)state;
+    static const rule_rail some[] = {{.id = 1, .fees = "USD 0.25, INR 3, acme USD 0.10,free USD 0"},
+                                     {.id = 2, .fees = ""}};
+    assert_int_equal(rule_fee(some, 2, 1, STR("other"), STR("USD")), 25);
+    assert_int_equal(rule_fee(some, 2, 1, STR("other"), STR("INR")), 300);
+    assert_int_equal(rule_fee(some, 2, 1, STR("acme"), STR("USD")), 10);
+    assert_int_equal(rule_fee(some, 2, 1, STR("acme"), STR("INR")), 300);
+    assert_int_equal(rule_fee(some, 2, 1, STR("free"), STR("USD")), 0);
+    assert_int_equal(rule_fee(some, 2, 1, STR("other"), STR("EUR")), 0);
+    assert_int_equal(rule_fee(some, 2, 2, STR("other"), STR("USD")), 0);
+    assert_int_equal(rule_fee(some, 2, 9, STR("other"), STR("USD")), 0);
+    assert_true(rule_fees(NULL));
+    assert_true(rule_fees(""));
+    assert_true(rule_fees(some[0].fees));
+    static const char *const wrong[] = {
+        "USD",         "0.25",       "USD -1",         "USD 0.255",      "usd 0.25",
+        "USD 0.25,",   ", USD 0.25", "USD 0.25 USD 1", "USD 1e3",        "JPY 0.5",
+        "Acme! USD 1", "a b USD 1",  "USD 0.25;",      "USD 99999999999"};
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+        assert_false(rule_fees(wrong[i]));
+    }
+}
+
 static void test_connection__is_named_or_its_rails_own(void **state) {
     (void)state;
-    static const rule_rail some[] = {{3, 1, false, "wells", "USD", 100},
-                                     {4, 1, true, "chase", "USD", 100},
-                                     {2, 2, true, "instant", "USD", 100},
-                                     {7, 2, false, "fast", "USD", 100}};
+    static const rule_rail some[] = {{3, 1, false, "wells", "USD", 100, NULL},
+                                     {4, 1, true, "chase", "USD", 100, NULL},
+                                     {2, 2, true, "instant", "USD", 100, NULL},
+                                     {7, 2, false, "fast", "USD", 100, NULL}};
     static const struct {
         int rail;
         const char *connection;
@@ -206,6 +230,7 @@ int main(void) {
         cmocka_unit_test(test_aba_check_digit__any_single_digit_changed__refused),
         cmocka_unit_test(test_routing_code__by_currency),
         cmocka_unit_test(test_rail_carries__currency_and_limit),
+        cmocka_unit_test(test_fees__by_currency_and_merchant),
         cmocka_unit_test(test_connection__is_named_or_its_rails_own),
         cmocka_unit_test(test_amount__zero_and_negative__refused),
         cmocka_unit_test(test_merchant_id__shape),

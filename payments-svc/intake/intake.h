@@ -44,6 +44,7 @@ typedef struct payout_accepted {
     int rail; // number of the connection
     str external_reference, description;
     int64_t created_us; // 0 where it was only checked
+    int64_t fee;        // minor units that the merchant pays beside; 0: none
     bool replayed;      // accepted before, under the same key
     str kept_answer; // .ptr not NULL: these bytes were answered first, and are all that is filled
 } payout_accepted;

@@ -74,6 +74,8 @@ bool intake_item_prepare(const intake_options *o, const merchant *m, const payou
         it->invalid = kept;
         return true;
     }
+    it->fee =
+        rule_fee(o->rails, o->n_rails, it->rail, it->idem.merchant_id, str_of(wanted->currency));
     it->intent_id = payout_intent(m->book_id, it->idem.merchant_id, it->idem.key);
     idem_hash(o->keys, IDEM_PAYOUT, &it->idem);
     return true;
@@ -102,6 +104,7 @@ static void read_accepted(const db_rows *rows, size_t row, payout_accepted *p) {
                            .external_reference = db_get_str(rows, row, 6),
                            .description = db_get_str(rows, row, 7),
                            .created_us = db_get_time(rows, row, 8),
+                           .fee = db_get_i64(rows, row, 9),
                            .replayed = true};
 }
 
@@ -260,7 +263,8 @@ static void accepted_now(const intake_item *it, payout_accepted *p) {
                            .rail = it->rail,
                            .external_reference = w->external_reference,
                            .description = w->description,
-                           .created_us = it->created_us};
+                           .created_us = it->created_us,
+                           .fee = it->fee};
 }
 
 static const err *conflict(const intake_item *it, arena *a) {

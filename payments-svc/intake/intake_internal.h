@@ -12,6 +12,7 @@ typedef struct intake_item {
     idem_entry idem;
     uuid intent_id;
     int rail;          // number of the connection; 0 when the item is invalid
+    int64_t fee;       // minor units; 0: none
     uuid recipient_id; // nil when the request's is no UUID, and then the item is invalid
     // An earlier item of this gathering with the same key: if the key is new, its answer is this one's.
     struct intake_item *same_key;

@@ -15,12 +15,24 @@ static int64_t created_us_of(uuid v7) {
     return (int64_t)ms * 1000;
 }
 
+// Without a fee, which is the rule, its column is not sent.
+static bool some_have_a_fee(const intake_batch *b) {
+    for (size_t i = 0; i < b->n_fresh; i++) {
+        if (b->fresh[i]->fee > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+#define PAYOUT_COLUMNS                                                                             \
+    "book_id, payout_id, intent_id, merchant_id, recipient_id, amount, currency, rail, "           \
+    "external_reference, description, created_at"
+
 static bool copy_payouts(const intake_batch *b, db_conn *c, err *e) {
-    db_copy *w =
-        db_copy_begin(c, "payout",
-                      "book_id, payout_id, intent_id, merchant_id, recipient_id, amount, currency, "
-                      "rail, external_reference, description, created_at",
-                      11, e);
+    const bool fees = some_have_a_fee(b);
+    db_copy *w = fees ? db_copy_begin(c, "payout", PAYOUT_COLUMNS ", fee", 12, e)
+                      : db_copy_begin(c, "payout", PAYOUT_COLUMNS, 11, e);
     if (w == NULL) {
         return false;
     }
@@ -38,6 +50,11 @@ static bool copy_payouts(const intake_batch *b, db_conn *c, err *e) {
         db_copy_text(w, it->wanted->external_reference);
         db_copy_text(w, it->wanted->description);
         db_copy_time(w, it->created_us);
+        if (fees && it->fee > 0) {
+            db_copy_i64(w, it->fee);
+        } else if (fees) {
+            db_copy_null(w);
+        }
     }
     return db_copy_end(w, NULL, e);
 }

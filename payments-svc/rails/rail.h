@@ -115,6 +115,7 @@ struct rail {
     const char *name; // of the connection: "ach"
     const char
         *bank_account; // label of the account at the bank that it pays from; NULL: the main one
+    const char *fees;  // what payouts through it cost merchants (rule_fees); NULL or "": nothing
     const char *currencies; // "USD" or "INR,USD"
     int64_t amount_max;     // minor units, one item
     int batch_max;          // items of one submit

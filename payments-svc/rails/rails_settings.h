@@ -9,6 +9,7 @@
 typedef struct ach_settings {
     bool enabled;
     const char *bank_account; // label of the account that it pays from; NULL: the main one
+    const char *fees;         // what payouts cost merchants (rule_fees); NULL or "": nothing
     const char *host;
     int64_t port;
     const char *user;
@@ -47,6 +48,7 @@ typedef struct ach_settings {
 typedef struct instant_settings {
     bool enabled;
     const char *bank_account; // as above
+    const char *fees;         // as above
     const char *url;          // "https://localhost:8443", without a slash at the end
     const char *ca_file;
     const char *api_key_file;

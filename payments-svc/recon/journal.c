@@ -113,8 +113,11 @@ void recon_add_row(recon_window *w, const ledger_row *row) {
     const effect transit = effect_on(row, pair->transit);
     const effect bank = add_banks(w, row);
     recon_figures *f = &r->payout.found;
-    add(w, &f->reserved, -merchant.reserved);
-    add(w, &f->from_merchant, -merchant.posted);
+    const effect fees = effect_on(row, pair->fees);
+    add(w, &f->fee_reserved, fees.reserved);
+    add(w, &f->fee, fees.posted);
+    add(w, &f->reserved, -merchant.reserved - fees.reserved);
+    add(w, &f->from_merchant, -merchant.posted - fees.posted);
     add(w, &f->from_merchant, -receivable.posted);
     add(w, &f->transit, transit.posted);
     add(w, &f->at_bank, bank.posted);

@@ -17,7 +17,7 @@ typedef struct recon_merchant {
 typedef struct recon_pair {
     int rail;
     char currency[4];
-    uuid transit;
+    uuid transit, fees;
 } recon_pair;
 
 // A payout of the window: what goes out, and which accounts it moves money between.

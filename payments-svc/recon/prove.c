@@ -89,8 +89,9 @@ static bool place_of_pair(recon_window *w, int rail, const char *currency, uint3
         return false;
     }
     recon_pair *made = &w->pairs[w->n_pairs++];
-    *made =
-        (recon_pair){.rail = rail, .transit = account_transit(w->book_id, rail, str_of(currency))};
+    *made = (recon_pair){.rail = rail,
+                         .transit = account_transit(w->book_id, rail, str_of(currency)),
+                         .fees = account_fees(w->book_id, str_of(currency))};
     memcpy(made->currency, currency, sizeof made->currency);
     // The accounts of what any payout used are compared, whether anything has moved there or not.
     const uuid none = {{0}};
@@ -106,6 +107,7 @@ static void take_saga(recon_payout *p, const db_rows *rows, size_t i, int column
                            .state = (saga_state)db_get_i16(rows, i, column + 2),
                            .outlook = (saga_state)db_get_i16(rows, i, column + 3),
                            .amount = p->saga.amount,
+                           .fee = p->saga.fee,
                            .returned = db_get_i64(rows, i, column + 4),
                            .moving = db_get_i64(rows, i, column + 5),
                            .written_off = db_get_i64(rows, i, column + 6)};
@@ -130,7 +132,8 @@ static bool take_payout(recon_window *w, const db_rows *rows, size_t i) {
                                 .intent_id = db_get_uuid(rows, i, 1),
                                 .rail = db_get_i16(rows, i, 5)}};
     r->payout.saga.amount = db_get_i64(rows, i, 3);
-    take_saga(&r->payout, rows, i, 6);
+    r->payout.saga.fee = db_get_i64(rows, i, 6);
+    take_saga(&r->payout, rows, i, 7);
     if (currency.len >= sizeof r->payout.currency) {
         return false;
     }

@@ -11,7 +11,7 @@ static const db_stmt STATEMENTS[RECON_SQL_COUNT] = {
     [RECON_SQL_PAGE] =
         {"recon_page",
          "SELECT p.payout_id, p.intent_id, p.merchant_id, p.amount, p.currency, "
-         "p.rail, " SAGA_COLUMNS
+         "p.rail, coalesce(p.fee, 0), " SAGA_COLUMNS
          "FROM payout p JOIN saga s ON s.book_id = p.book_id AND s.payout_id = p.payout_id "
          "WHERE p.book_id = $1 AND p.payout_id > $2 AND ($3::text IS NULL OR p.merchant_id = "
          "$3::text) "

@@ -2,14 +2,18 @@
 
 enum { MAY_BE_MAX = 3 };
 
-// Nothing reserved; the merchant has paid this much, and the bank as much, but for what was written off.
+// Nothing reserved; the merchant has paid this much, and the bank as much, but for what was written off. Who has paid anything bears the
+// fee.
 static recon_figures paid(const recon_saga *s, int64_t by_merchant) {
-    return (recon_figures){.from_merchant = by_merchant, .at_bank = by_merchant + s->written_off};
+    return (recon_figures){.from_merchant = by_merchant,
+                           .at_bank = by_merchant + s->written_off,
+                           .fee = by_merchant > 0 ? s->fee : 0};
 }
 
 static recon_figures set_aside(const recon_saga *s) {
     recon_figures f = paid(s, 0);
     f.reserved = s->amount;
+    f.fee_reserved = s->fee;
     return f;
 }
 
@@ -23,6 +27,7 @@ static size_t moved(const recon_saga *s, int64_t out_of, recon_figures *out) {
     out[0] = out[1] = paid(s, by_state(s));
     out[1].at_bank += out_of;
     out[1].from_merchant += s->outlook == STATE_NONE ? out_of : 0;
+    out[1].fee = out[1].from_merchant > 0 ? s->fee : 0;
     return 2;
 }
 
@@ -78,6 +83,8 @@ static size_t compare(const recon_figures *expected, const recon_figures *found,
         {"FROM_MERCHANT", expected->from_merchant, found->from_merchant},
         {"TRANSIT", expected->transit, found->transit},
         {"AT_BANK", expected->at_bank, found->at_bank},
+        {"FEE_RESERVED", expected->fee_reserved, found->fee_reserved},
+        {"FEE", expected->fee, found->fee},
     };
     size_t n = 0;
     for (size_t i = 0; i < RECON_FIGURES; i++) {

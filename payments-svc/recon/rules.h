@@ -15,9 +15,11 @@ typedef struct recon_figures {
         from_merchant; // debits less credits that are posted to the merchant's accounts: what it had, and what it owes
     int64_t transit; // credits less debits that are posted to the transit account
     int64_t at_bank; // credits less debits that are posted to the bank account
+    int64_t fee_reserved,
+        fee; // the same of the fees account: neither is in reserved and from_merchant
 } recon_figures;
 
-enum { RECON_FIGURES = 4 };
+enum { RECON_FIGURES = 6 };
 
 // What of a saga decides.
 typedef struct recon_saga {
@@ -26,6 +28,7 @@ typedef struct recon_saga {
     saga_state
         outlook; // CONFIRM, RETURN: not NONE when suspense bears what moves, and not the merchant
     int64_t amount;      // of the payout
+    int64_t fee;         // that it costs the merchant; 0: none
     int64_t returned;    // of a settled payout: what was moved back since
     int64_t moving;      // what CONFIRM without a reservation, or RETURN, moves; 0: all
     int64_t written_off; // what suspense bears: above 0, the bank has paid more than the merchant
@@ -33,7 +36,8 @@ typedef struct recon_saga {
 
 // One figure that is not as it should be.
 typedef struct recon_deviation {
-    const char *figure; // "RESERVED", "FROM_MERCHANT", "TRANSIT", "AT_BANK": static
+    const char
+        *figure; // "RESERVED", "FROM_MERCHANT", "TRANSIT", "AT_BANK", "FEE_RESERVED", "FEE": static
     int64_t expected, found;
 } recon_deviation;
 

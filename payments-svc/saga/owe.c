@@ -10,16 +10,26 @@
 #define LEDGER_IS(status, name)                                                                    \
     ((status) == LEDGER__V1__CREATE_TRANSFER_STATUS__CREATE_TRANSFER_STATUS_##name)
 
-enum { LEGS = 3, CHAINS_MAX = LEDGER_BATCH_MAX / LEGS };
+enum { LEGS_MAX = 4, CHAINS_MAX = LEDGER_BATCH_MAX / LEGS_MAX };
 
-bool saga_owe_may(const saga_item *item, Ledger__V1__CreateTransferStatus first) {
+bool saga_owe_may(const saga_item *item, Ledger__V1__CreateTransferStatus blamed) {
     return item->acting == STEP_CONFIRM && item->now.moving > 0 &&
            item->now.outlook == STATE_NONE &&
-           (LEDGER_IS(first, EXCEEDS_CREDITS) || LEDGER_IS(first, ID_ALREADY_FAILED));
+           (LEDGER_IS(blamed, EXCEEDS_CREDITS) || LEDGER_IS(blamed, ID_ALREADY_FAILED));
 }
 
-// RULE: it is sent only after the pair of the same number has failed for ever, so of both one happens at most (promise NO-DOUBLE).
-static void build(const saga_batch *b, saga_item *item, ledger_transfer out[LEGS]) {
+static size_t legs_of(const saga_item *item) {
+    return saga_fee_moves(item) ? LEGS_MAX : LEGS_MAX - 1;
+}
+
+// What the merchant is to bear: the fee as well, when none of the amount was with the bank.
+static int64_t owed_of(const saga_item *item) {
+    return item->now.moving + (saga_fee_moves(item) ? item->fee : 0);
+}
+
+// RULE: it is sent only after the chain of the same number has failed for ever, so of both one happens at most (promise NO-DOUBLE).
+static void build(const saga_batch *b, saga_item *item, ledger_transfer *out) {
+    const size_t last = legs_of(item) - 1;
     const uint32_t linked = LEDGER__V1__TRANSFER_FLAG__TRANSFER_FLAG_LINKED;
     const int64_t book = b->from.book_id;
     const int32_t number = item->now.leg;
@@ -39,24 +49,32 @@ static void build(const saga_batch *b, saga_item *item, ledger_transfer out[LEGS
                                .amount = item->now.moving,
                                .flags = linked,
                                .code = TRANSFER_BANK_OUT};
-    out[2] = receivable_repayment(book, item->merchant_id, currency,
-                                  transfer_of_step(item->intent_id, "owe_repaid", number),
-                                  item->now.moving);
-    for (size_t i = 0; i < LEGS; i++) {
+    if (last > 2) {
+        out[2] = (ledger_transfer){.id = transfer_of_step(item->intent_id, "owe_fee", number),
+                                   .debit = out[0].debit,
+                                   .credit = account_fees(book, currency),
+                                   .amount = item->fee,
+                                   .flags = linked,
+                                   .code = TRANSFER_OWE};
+    }
+    out[last] = receivable_repayment(book, item->merchant_id, currency,
+                                     transfer_of_step(item->intent_id, "owe_repaid", number),
+                                     owed_of(item));
+    for (size_t i = 0; i <= last; i++) {
         memcpy(out[i].currency, item->currency, sizeof out[i].currency);
         out[i].user_data_128 = item->intent_id;
     }
 }
 
 // Of a broken chain only one transfer is to blame. A chain that is there already ends its repetition at the first.
-static bool is_done(const ledger_result results[LEGS]) {
+static bool is_done(const ledger_result *results) {
     return LEDGER_IS(results[0].status, CREATED) ||
            (LEDGER_IS(results[0].status, EXISTS) &&
             LEDGER_IS(results[1].status, LINKED_EVENT_FAILED));
 }
 
-static Ledger__V1__CreateTransferStatus blamed(const ledger_result results[LEGS]) {
-    for (size_t i = 0; i < LEGS; i++) {
+static Ledger__V1__CreateTransferStatus blamed(const ledger_result *results, size_t n) {
+    for (size_t i = 0; i < n; i++) {
         if (!LEDGER_IS(results[i].status, LINKED_EVENT_FAILED) &&
             !LEDGER_IS(results[i].status, CREATED) && !LEDGER_IS(results[i].status, EXISTS)) {
             return results[i].status;
@@ -65,9 +83,9 @@ static Ledger__V1__CreateTransferStatus blamed(const ledger_result results[LEGS]
     return results[0].status;
 }
 
-static void answer(saga_item *item, const ledger_result results[LEGS]) {
+static void answer(saga_item *item, const ledger_result *results) {
     if (!is_done(results)) {
-        item->answer = saga_judge_ledger(item, blamed(results));
+        item->answer = saga_judge_ledger(item, blamed(results, legs_of(item)));
         return;
     }
     item->owes = true;
@@ -94,23 +112,26 @@ static bool make_accounts(const saga_batch *b, const saga_tools *tools, saga_ite
 static bool send(saga_batch *b, const saga_tools *tools, saga_item *const *items, size_t n,
                  err *e) {
     const int64_t deadline = clock_mono_ms(b->from.clock) + tools->ledger_timeout_ms;
-    ledger_transfer *transfers = ARENA_ARRAY(b->a, ledger_transfer, LEGS * n);
-    ledger_result *results = ARENA_ARRAY(b->a, ledger_result, LEGS * n);
+    ledger_transfer *transfers = ARENA_ARRAY(b->a, ledger_transfer, LEGS_MAX * n);
+    ledger_result *results = ARENA_ARRAY(b->a, ledger_result, LEGS_MAX * n);
+    size_t n_legs = 0;
     if (transfers == NULL || results == NULL) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
                        "the batch needs too much memory");
     }
     for (size_t i = 0; i < n; i++) {
-        build(b, items[i], transfers + LEGS * i);
+        build(b, items[i], transfers + n_legs);
+        n_legs += legs_of(items[i]);
     }
     if (!make_accounts(b, tools, items, n, deadline, e) ||
-        !ledger_create_transfers(tools->ledger, b->from.book_id, transfers, LEGS * n, results,
+        !ledger_create_transfers(tools->ledger, b->from.book_id, transfers, n_legs, results,
                                  deadline, b->a, e)) {
         return false;
     }
     CRASH_POINT("saga.owe.sent");
     for (size_t i = 0; i < n; i++) {
-        answer(items[i], results + LEGS * i);
+        answer(items[i], results);
+        results += legs_of(items[i]);
     }
     return true;
 }
@@ -156,7 +177,7 @@ bool saga_owe_note(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
             b->a, "the bank has paid the payout %s, which the merchant's balance did not cover",
             id);
         notes[n] = (receivable_note){.merchant_id = item->merchant_id,
-                                     .amount = item->now.amount,
+                                     .amount = owed_of(item),
                                      .text = str_of(text != NULL ? text : "")};
         memcpy(notes[n].currency, item->currency, sizeof notes[n].currency);
         n++;

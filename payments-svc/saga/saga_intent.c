@@ -58,6 +58,7 @@ static bool read_payout(saga_batch *b, const db_rows *rows, size_t i, err *e) {
     item->currency[currency.len] = '\0';
     item->description = db_get_str(rows, i, 5);
     item->intent_id = db_get_uuid(rows, i, 6);
+    item->fee = db_get_i64(rows, i, 7);
     return true;
 }
 

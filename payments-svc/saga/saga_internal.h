@@ -50,6 +50,7 @@ typedef struct saga_item {
     uuid recipient_id;
     str merchant_id, description, reference;
     int64_t amount;
+    int64_t fee; // that the merchant pays beside; 0: none
     char currency[4];
     rail_item *rail; // EXECUTE and RESOLVE
 } saga_item;
@@ -203,6 +204,13 @@ typedef struct saga_legs {
     const char *first, *second;
 } saga_legs;
 saga_legs saga_legs_of(const saga *s);
+
+// --- fees (fees.c) ---------------------------------------------------------------------------------------------------
+
+// Whether the step that the item acts on moves its fee as well: then the chain of the step has one leg more, the last.
+bool saga_fee_moves(const saga_item *item);
+// That leg. fees: the book's account in the item's currency. The leg before it must be linked to it.
+ledger_transfer saga_fee_leg(const saga_item *item, uuid fees);
 
 // --- steps (steps.c) -------------------------------------------------------------------------------------------------
 

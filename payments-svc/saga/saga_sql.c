@@ -120,7 +120,8 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "WHERE book_id = $1 AND payout_id = ANY($2::uuid[]) ORDER BY payout_id, at, event_id"},
     [SAGA_SQL_PAYOUTS] =
         {"saga_payouts",
-         "SELECT payout_id, merchant_id, recipient_id, amount, currency, description, intent_id "
+         "SELECT payout_id, merchant_id, recipient_id, amount, currency, description, intent_id, "
+         "coalesce(fee, 0) "
          "FROM payout "
          "WHERE book_id = $1 AND payout_id = ANY($2::uuid[])"},
     [SAGA_SQL_RECIPIENTS] =

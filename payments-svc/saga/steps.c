@@ -24,8 +24,12 @@ static bool acts_on_ledger(const saga_item *item) {
     return item->acting != STEP_NONE && (SAGA_STEP_BIT(item->acting) & LEDGER_STEPS) != 0;
 }
 
-static size_t transfers_of(saga_step step) {
-    return step == STEP_CONFIRM || step == STEP_RETURN ? 2 : 1;
+enum { LEGS_MAX = 3 }; // of one step
+
+static size_t transfers_of(const saga_item *item) {
+    const bool pair = item->acting == STEP_CONFIRM || item->acting == STEP_RETURN;
+    const size_t own = pair ? 2 : 1;
+    return saga_fee_moves(item) ? own + 1 : own;
 }
 
 static ledger_transfer leg(const saga_item *item, uuid id, uuid debit, uuid credit, uint32_t code,
@@ -59,7 +63,7 @@ str saga_bank_account(const saga_batch *b) {
 // The book's own accounts of one currency. A batch has few currencies, mostly one: they are derived when it changes.
 typedef struct book_accounts {
     char currency[4];
-    uuid transit, bank, suspense;
+    uuid transit, bank, suspense, fees;
 } book_accounts;
 
 static void accounts_for(const saga_batch *b, const saga_item *item, book_accounts *accounts) {
@@ -69,6 +73,7 @@ static void accounts_for(const saga_batch *b, const saga_item *item, book_accoun
         accounts->transit = account_transit(b->from.book_id, b->from.rail->id, currency);
         accounts->bank = account_bank(b->from.book_id, saga_bank_account(b), currency);
         accounts->suspense = account_suspense(b->from.book_id, currency);
+        accounts->fees = account_fees(b->from.book_id, currency);
     }
 }
 
@@ -103,7 +108,7 @@ static void build_return(const saga_item *item, const book_accounts *accounts,
             suspense ? TRANSFER_WRITE_OFF : TRANSFER_RETURN, 0);
 }
 
-static void build(const saga_item *item, const book_accounts *accounts, ledger_transfer *out) {
+static void build_step(const saga_item *item, const book_accounts *accounts, ledger_transfer *out) {
     switch (item->acting) {
     case STEP_RESERVE:
         out[0] = leg(item, item->transfer, item->merchant_account, accounts->transit,
@@ -121,6 +126,15 @@ static void build(const saga_item *item, const book_accounts *accounts, ledger_t
     case STEP_GATE: break;
     }
     ASSERT(!"a step of the ledger");
+}
+
+static void build(const saga_item *item, const book_accounts *accounts, ledger_transfer *out) {
+    build_step(item, accounts, out);
+    if (saga_fee_moves(item)) {
+        const size_t last = transfers_of(item) - 1;
+        out[last - 1].flags |= LEDGER_FLAG(LINKED);
+        out[last] = saga_fee_leg(item, accounts->fees);
+    }
 }
 
 // --- Reading the ledger's answers ------------------------------------------------------------------------------------
@@ -141,7 +155,11 @@ static bool is_done(Ledger__V1__CreateTransferStatus status) {
 static saga_answer judge_reserve(const saga_item *item, Ledger__V1__CreateTransferStatus status) {
     if (LEDGER_IS(status, EXCEEDS_CREDITS)) {
         return (saga_answer){OUT_REFUSED, STR("INSUFFICIENT_FUNDS"),
-                             STR("the merchant's available balance is too low"), 0};
+                             item->fee > 0
+                                 ? STR("the merchant's available balance is too low for the "
+                                       "amount and its fee")
+                                 : STR("the merchant's available balance is too low"),
+                             0};
     }
     if (LEDGER_IS(status, DEBIT_ACCOUNT_ALREADY_CLOSED)) {
         return (saga_answer){OUT_REFUSED, STR("MERCHANT_ACCOUNT_CLOSED"),
@@ -184,27 +202,25 @@ saga_answer saga_judge_ledger(const saga_item *item, Ledger__V1__CreateTransferS
     return broken(item, status);
 }
 
-static saga_answer judge(const saga_item *item, const ledger_result *results) {
-    const Ledger__V1__CreateTransferStatus first = results[0].status;
-    const bool pair = transfers_of(item->acting) == 2;
-    if (item->acting == STEP_RETURN && LEDGER_IS(first, EXISTS_WITH_DIFFERENT_DEBIT_ACCOUNT_ID)) {
-        return (saga_answer){
-            OUT_DONE, {"", 0}, {"", 0}, 0}; // when the connection had another bank account
-    }
-    if (!is_done(first)) {
-        // In a broken chain the innocent one says LINKED_EVENT_FAILED: the other is to blame.
-        const bool other = pair && LEDGER_IS(first, LINKED_EVENT_FAILED);
-        return saga_judge_ledger(item, results[other ? 1 : 0].status);
-    }
-    if (pair && !is_done(results[1].status)) {
-        // A pair that is there already ends its repetition at the first: both were committed together.
-        const bool repeated =
-            LEDGER_IS(first, EXISTS) && LEDGER_IS(results[1].status, LINKED_EVENT_FAILED);
-        if (!repeated) {
-            return saga_judge_ledger(item, results[1].status);
+// In a broken chain the innocent ones say LINKED_EVENT_FAILED: another one is to blame. A chain that is there already ends its
+// repetition at the first: all of it was committed together.
+static Ledger__V1__CreateTransferStatus blamed(const ledger_result *results, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (!is_done(results[i].status) && !LEDGER_IS(results[i].status, LINKED_EVENT_FAILED)) {
+            return results[i].status;
         }
     }
-    return (saga_answer){OUT_DONE, {"", 0}, {"", 0}, 0};
+    return results[0].status;
+}
+
+static saga_answer judge(const saga_item *item, const ledger_result *results) {
+    const saga_answer done = {OUT_DONE, {"", 0}, {"", 0}, 0};
+    if (item->acting == STEP_RETURN &&
+        LEDGER_IS(results[0].status, EXISTS_WITH_DIFFERENT_DEBIT_ACCOUNT_ID)) {
+        return done; // when the connection had another bank account
+    }
+    const Ledger__V1__CreateTransferStatus status = blamed(results, transfers_of(item));
+    return is_done(status) ? done : saga_judge_ledger(item, status);
 }
 
 // --- One CreateTransfers ---------------------------------------------------------------------------------------------
@@ -265,10 +281,11 @@ static void send(saga_batch *b, const saga_tools *tools, ledger_run *run) {
         const ledger_result *at = run->results;
         for (size_t i = 0; i < run->n_items; i++) {
             run->items[i]->answer = judge(run->items[i], at);
-            if (saga_owe_may(run->items[i], at->status)) {
+            const size_t legs = transfers_of(run->items[i]);
+            if (saga_owe_may(run->items[i], blamed(at, legs))) {
                 note_owing(b, run, run->items[i]);
             }
-            at += transfers_of(run->items[i]->acting);
+            at += legs;
         }
         saga_owe(b, tools, run->owing, run->n_owing);
     }
@@ -294,27 +311,37 @@ static bool make_suspense(saga_batch *b, const saga_tools *tools, const saga_ite
     return false;
 }
 
-// A transfer must find the accounts of its connection: one that misses them burns its id. The merchant's own account is made with the
-// first deposit, without which there is nothing to reserve.
-static bool make_accounts(saga_batch *b, const saga_tools *tools, const saga_item *item) {
+static bool ensure(saga_batch *b, const saga_tools *tools, const ledger_account *accounts,
+                   size_t n) {
     static saga_complaint complaint;
     err e = {0};
     if (tools->accounts == NULL) {
         return true;
     }
-    const str currency = str_of(item->currency);
-    const ledger_account accounts[] = {
-        account_of_transit(b->from.book_id, b->from.rail->id, currency),
-        account_of_bank(b->from.book_id, saga_bank_account(b), currency)};
     const int64_t deadline = clock_mono_ms(b->from.clock) + tools->ledger_timeout_ms;
-    if (ledger_accounts_ensure(tools->accounts, b->from.book_id, accounts,
-                               sizeof accounts / sizeof accounts[0], deadline, b->a, &e)) {
+    if (ledger_accounts_ensure(tools->accounts, b->from.book_id, accounts, n, deadline, b->a, &e)) {
         return true;
     }
     if (saga_may_complain(&complaint)) {
         log_err(LOG_WARN, "saga.ledger_failed", &e);
     }
     return false;
+}
+
+// A transfer must find the accounts of its connection: one that misses them burns its id. The merchant's own account is made with the
+// first deposit, without which there is nothing to reserve.
+static bool make_accounts(saga_batch *b, const saga_tools *tools, const saga_item *item) {
+    const str currency = str_of(item->currency);
+    const ledger_account accounts[] = {
+        account_of_transit(b->from.book_id, b->from.rail->id, currency),
+        account_of_bank(b->from.book_id, saga_bank_account(b), currency)};
+    return ensure(b, tools, accounts, sizeof accounts / sizeof accounts[0]);
+}
+
+// The same for the account of fees, where there is a fee.
+static bool make_fees(saga_batch *b, const saga_tools *tools, const saga_item *item) {
+    const ledger_account fees = account_of_fees(b->from.book_id, str_of(item->currency));
+    return ensure(b, tools, &fees, 1);
 }
 
 static void act_on_ledger(saga_batch *b, const saga_tools *tools) {
@@ -325,7 +352,7 @@ static void act_on_ledger(saga_batch *b, const saga_tools *tools) {
     if (n == 0) {
         return;
     }
-    const size_t most = 2 * n < LEDGER_BATCH_MAX ? 2 * n : LEDGER_BATCH_MAX;
+    const size_t most = LEGS_MAX * n < LEDGER_BATCH_MAX ? LEGS_MAX * n : LEDGER_BATCH_MAX;
     ledger_run run = {ARENA_ARRAY(b->a, ledger_transfer, most),
                       ARENA_ARRAY(b->a, ledger_result, most),
                       ARENA_ARRAY(b->a, saga_item *, n),
@@ -333,7 +360,7 @@ static void act_on_ledger(saga_batch *b, const saga_tools *tools) {
                       0,
                       NULL,
                       0,
-                      {"", {{0}}, {{0}}, {{0}}}};
+                      {"", {{0}}, {{0}}, {{0}}, {{0}}}};
     if (run.transfers == NULL || run.results == NULL || run.items == NULL) {
         return; // every answer still says RETRY
     }
@@ -342,7 +369,7 @@ static void act_on_ledger(saga_batch *b, const saga_tools *tools) {
         if (!acts_on_ledger(item)) {
             continue;
         }
-        if (run.n_transfers + transfers_of(item->acting) > most) {
+        if (run.n_transfers + transfers_of(item) > most) {
             send(b, tools, &run);
         }
         const bool other_currency = strcmp(run.accounts.currency, item->currency) != 0;
@@ -353,8 +380,11 @@ static void act_on_ledger(saga_batch *b, const saga_tools *tools) {
         if (saga_writes_off(&item->now) && !make_suspense(b, tools, item, &run.accounts)) {
             continue; // its answer still says RETRY
         }
+        if (item->fee > 0 && !make_fees(b, tools, item)) {
+            continue; // its answer still says RETRY
+        }
         build(item, &run.accounts, &run.transfers[run.n_transfers]);
-        run.n_transfers += transfers_of(item->acting);
+        run.n_transfers += transfers_of(item);
         run.items[run.n_items++] = item;
     }
     send(b, tools, &run);

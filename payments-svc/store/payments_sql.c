@@ -9,7 +9,7 @@
     "CASE WHEN s.hold <> '' THEN s.hold_text ELSE s.reason_text END, p.external_reference, "       \
     "p.description, s.attempt, s.rail_reference, "                                                 \
     "p.created_at, "                                                                               \
-    "s.updated_at, p.intent_id "
+    "s.updated_at, p.intent_id, coalesce(p.fee, 0), coalesce(s.returned, 0) "
 #define PAYOUT_TABLES                                                                              \
     "FROM payout p JOIN saga s ON s.book_id = p.book_id AND s.payout_id = p.payout_id "
 
@@ -70,8 +70,8 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
         {"payout_accepted",
          "SELECT p.* FROM (SELECT DISTINCT unnest($2::uuid[])) AS w(id) CROSS JOIN LATERAL "
          "(SELECT payout_id, intent_id, recipient_id, amount, currency, rail, external_reference, "
-         "description, created_at FROM payout WHERE book_id = $1 AND payout_id = w.id LIMIT 1) AS "
-         "p"},
+         "description, created_at, coalesce(fee, 0) FROM payout "
+         "WHERE book_id = $1 AND payout_id = w.id LIMIT 1) AS p"},
     [SQL_RECIPIENT_CHECK] = {"recipient_check",
                              "SELECT r.* FROM (SELECT DISTINCT unnest($2::uuid[])) AS w(id) "
                              "CROSS JOIN LATERAL (SELECT recipient_id, merchant_id, currency "

@@ -497,6 +497,11 @@ static bool check_settings(const ach_settings *s, ach_rail *r, err *e) {
     if (s->bank_account != NULL && !rule_bank_account(str_of(s->bank_account))) {
         return bad_setting(e, "ach.bank_account", "must have 1 to 32 of a-z, 0-9, - and _");
     }
+    if (!rule_fees(s->fees)) {
+        return bad_setting(
+            e, "ach.fees",
+            "must be sums with their currency, such as USD 0.25, some-merchant USD 0.10");
+    }
     str company = str_of(s->company_name);
     bool printable = company.len >= 1 && company.len <= 16, blank = true;
     for (size_t i = 0; printable && i < company.len; i++) {
@@ -629,6 +634,7 @@ rail *ach_rail_create(int number, const char *name, const ach_settings *settings
         .scheme = RAIL_ACH,
         .name = name,
         .bank_account = settings->bank_account,
+        .fees = settings->fees,
         .currencies = "USD",
         .amount_max = NACHA_ENTRY_CENTS_MAX,
         .batch_max = (int)settings->entries_max,

@@ -167,6 +167,11 @@ static bool open_client(instant_rail *r, err *e) {
         return err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "instant.bank_account",
                              "instant.bank_account must have 1 to 32 of a-z, 0-9, - and _");
     }
+    if (!rule_fees(s->fees)) {
+        return err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "instant.fees",
+                             "instant.fees must be sums with their currency, such as USD 0.25, "
+                             "some-merchant USD 0.10");
+    }
     if (s->connections < 1 || s->connections > 1024 || s->timeout_ms < 1) {
         return err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "instant.connections",
                              "instant.connections or instant.timeout_ms is out of range");
@@ -205,6 +210,7 @@ rail *instant_rail_create(int number, const char *name, const instant_settings *
         .scheme = RAIL_INSTANT,
         .name = name,
         .bank_account = settings->bank_account,
+        .fees = settings->fees,
         .currencies = "INR,USD",
         .amount_max = AMOUNT_MAX,
         .batch_max = (int)settings->connections * ITEMS_PER_CONNECTION,

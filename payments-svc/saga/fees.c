@@ -1,0 +1,82 @@
+// What a payout costs its merchant: the last leg of the chains that take the payout's amount from the merchant, and give it back.
+//
+// RULE: the merchant bears the fee as long as any of the amount that it has paid is not back, so a chain moves it exactly when the
+// merchant's part becomes, or is no longer, zero. What suspense bears moves no fee.
+#include <string.h>
+
+#include "domain/ids.h"
+#include "saga/saga_internal.h"
+
+#define LEDGER_FLAG(name) LEDGER__V1__TRANSFER_FLAG__TRANSFER_FLAG_##name
+
+static int64_t paid_before(const saga *s) {
+    return s->state == STATE_SETTLED ? s->amount - s->returned : 0;
+}
+
+static bool by_merchant(const saga *s) {
+    return s->outlook == STATE_NONE;
+}
+
+bool saga_fee_moves(const saga_item *item) {
+    const saga *s = &item->now;
+    if (item->fee == 0) {
+        return false;
+    }
+    switch (item->acting) {
+    case STEP_RESERVE:
+    case STEP_VOID:
+    case STEP_CANCEL: return true;
+    case STEP_CONFIRM: return by_merchant(s) && (s->moving == 0 || paid_before(s) == 0);
+    case STEP_RETURN: return by_merchant(s) && (s->moving == 0 || paid_before(s) == s->moving);
+    case STEP_NONE:
+    case STEP_EXECUTE:
+    case STEP_RESOLVE:
+    case STEP_AWAIT:
+    case STEP_DONE:
+    case STEP_GATE: break;
+    }
+    return false;
+}
+
+static ledger_transfer of_intent(const saga_item *item, const char *leg) {
+    return (ledger_transfer){.id = transfer_of_step(item->intent_id, leg, item->now.leg),
+                             .user_data_128 = item->intent_id};
+}
+
+// Posts or voids what was reserved beside the reservation.
+static ledger_transfer release(const saga_item *item, const char *leg, int64_t amount,
+                               uint32_t flags) {
+    ledger_transfer t = of_intent(item, leg);
+    t.pending_id = transfer_of_step(item->intent_id, "fee_reserve", item->now.reserve_leg);
+    t.amount = amount;
+    t.flags = flags;
+    return t;
+}
+
+static ledger_transfer move(const saga_item *item, const char *leg, uuid debit, uuid credit,
+                            uint32_t code, uint32_t flags) {
+    ledger_transfer t = of_intent(item, leg);
+    t.debit = debit;
+    t.credit = credit;
+    t.amount = item->fee;
+    t.code = code;
+    t.flags = flags;
+    memcpy(t.currency, item->currency, sizeof t.currency);
+    return t;
+}
+
+ledger_transfer saga_fee_leg(const saga_item *item, uuid fees) {
+    const uuid merchant = item->merchant_account;
+    if (item->acting == STEP_RESERVE) {
+        return move(item, "fee_reserve", merchant, fees, TRANSFER_FEE, LEDGER_FLAG(PENDING));
+    }
+    if (item->acting == STEP_CONFIRM) {
+        return item->now.moving > 0
+                   ? move(item, "fee_again", merchant, fees, TRANSFER_FEE, 0)
+                   : release(item, "fee_confirm", INT64_MAX, LEDGER_FLAG(POST_PENDING_TRANSFER));
+    }
+    if (item->acting == STEP_RETURN) {
+        return move(item, "fee_return", fees, merchant, TRANSFER_FEE_BACK, 0);
+    }
+    return release(item, "fee_void", 0, LEDGER_FLAG(VOID_PENDING_TRANSFER));
+}
