@@ -218,7 +218,10 @@ typedef struct saga_intent {
 
 // --- Functions -------------------------------------------------------------------------------------------------------
 
-// Boils the messages down. heard: as many as saga.events counts. A message about an attempt that was superseded counts only when
+// Movements (messages of kind SETTLED and RETURNED) of one payout that are taken in; what a bank tells beyond that is for a person.
+enum { SAGA_MOVEMENTS_MAX = 256 };
+
+// Boils the messages down, in a time that grows as n does. heard: as many as saga.events counts. A message about an attempt that was superseded counts only when
 // it says that money was paid and stayed paid.
 saga_said saga_hear(const saga *s, const saga_event *events, size_t n, int32_t heard);
 

@@ -25,39 +25,72 @@ static int64_t larger(int64_t a, int64_t b) {
 
 // --- The messages of one attempt -------------------------------------------------------------------------------------
 
+enum {
+    // Movements that are weighed. Whoever writes them down stops earlier (SAGA_MOVEMENTS_MAX), each for himself.
+    WEIGHED_MAX = 2 * SAGA_MOVEMENTS_MAX,
+    SLOTS_MAX = 2 * WEIGHED_MAX
+};
+_Static_assert((SLOTS_MAX & (SLOTS_MAX - 1)) == 0, "slots are found by a mask");
+
 typedef struct tally {
+    int32_t attempt; // 0: free
     bool heard[EVENT_NOT_TAKEN + 1];
-    int64_t settled, returned;      // where messages say how much
-    bool settled_all, returned_all; // where they do not: all of it, however often that is said
+    bool settled_all, returned_all; // where no message says how much: all of it, however often
+    int64_t settled, returned;      // where messages do
 } tally;
 
 // A bank tells of one payment as often as it likes, under whatever ids. An attempt settles once for each reference that the bank gives
-// it: of several messages about one, the largest counts. True when another one of these messages stands for this one.
-static bool is_repeat(const saga_event *events, size_t n, size_t at) {
-    const saga_event *e = &events[at];
-    if (e->kind != EVENT_SETTLED) {
-        return false;
-    }
-    for (size_t i = 0; i < n; i++) {
-        const saga_event *other = &events[i];
-        if (i != at && other->kind == EVENT_SETTLED && other->attempt == e->attempt &&
-            str_eq(other->reference, e->reference) &&
-            (other->amount > e->amount || (other->amount == e->amount && i < at))) {
-            return true;
-        }
-    }
-    return false;
+// it: of several messages about one, the largest counts.
+typedef struct settlement {
+    int32_t attempt; // 0: free
+    int64_t amount;
+    str reference;
+} settlement;
+
+// One tally for each attempt of which money moved, made once: what a bank says may be long, so nothing is compared with everything.
+typedef struct tallies {
+    tally of[SLOTS_MAX];
+    settlement settlements[SLOTS_MAX];
+    uint32_t mask;
+} tallies;
+
+static bool is_movement(saga_event_kind kind) {
+    return kind == EVENT_SETTLED || kind == EVENT_RETURNED;
 }
 
-static void count(tally *t, const saga_event *event) {
-    t->heard[event->kind] = true;
-    if (event->kind == EVENT_SETTLED) {
-        t->settled = add(t->settled, event->amount);
-        t->settled_all |= event->amount == 0;
-    } else if (event->kind == EVENT_RETURNED) {
+// The place of an attempt, or the free one where it would be: there are twice as many as there can be movements.
+static tally *tally_of(tallies *x, int32_t attempt) {
+    uint32_t i = (uint32_t)attempt & x->mask;
+    while (x->of[i].attempt != 0 && x->of[i].attempt != attempt) {
+        i = (i + 1) & x->mask;
+    }
+    return &x->of[i];
+}
+
+static settlement *settlement_of(tallies *x, const saga_event *event) {
+    uint32_t i = 2166136261U ^ (uint32_t)event->attempt;
+    for (size_t k = 0; k < event->reference.len; k++) {
+        i = (i ^ (unsigned char)event->reference.ptr[k]) * 16777619U;
+    }
+    for (i &= x->mask;; i = (i + 1) & x->mask) {
+        settlement *at = &x->settlements[i];
+        if (at->attempt == 0 ||
+            (at->attempt == event->attempt && str_eq(at->reference, event->reference))) {
+            return at;
+        }
+    }
+}
+
+static void add_movement(tallies *x, const saga_event *event) {
+    tally *t = tally_of(x, event->attempt);
+    t->attempt = event->attempt;
+    if (event->kind == EVENT_RETURNED) {
         t->returned = add(t->returned, event->amount);
         t->returned_all |= event->amount == 0;
+        return;
     }
+    settlement *of = settlement_of(x, event);
+    *of = (settlement){event->attempt, larger(of->amount, event->amount), event->reference};
 }
 
 static int64_t settled_of(const tally *t, int64_t amount) {
@@ -92,15 +125,9 @@ static saga_word word_of(const tally *t, int64_t amount) {
 
 // Of an attempt that was superseded: whether money was paid and stayed paid, more came back than was paid, or any moved where the rail said
 // that it never had it: then its word is not worth anything, and the next attempt may be a second payment.
-static bool moved_for_good(const saga_event *events, size_t n, int32_t attempt, int64_t amount) {
-    tally t = {0};
-    for (size_t i = 0; i < n; i++) {
-        if (events[i].attempt == attempt && is_said(events[i].kind) && !is_repeat(events, n, i)) {
-            count(&t, &events[i]);
-        }
-    }
-    const int64_t settled = settled_of(&t, amount), returned = returned_of(&t, amount);
-    const bool dead = t.heard[EVENT_NOT_TAKEN] || t.heard[EVENT_REFUSED];
+static bool moved_for_good(const tally *t, int64_t amount) {
+    const int64_t settled = settled_of(t, amount), returned = returned_of(t, amount);
+    const bool dead = t->heard[EVENT_NOT_TAKEN] || t->heard[EVENT_REFUSED];
     return (settled > 0 && settled != returned) || (dead && (settled > 0 || returned > 0));
 }
 
@@ -136,17 +163,47 @@ static bool was_never_taken(const saga *s, const saga_event *events, size_t n) {
     return s->step == STEP_AWAIT && s->state == STATE_PROCESSING && not_taken && !other;
 }
 
-saga_said saga_hear(const saga *s, const saga_event *events, size_t n, int32_t heard) {
-    const int32_t present = s->attempt + (saga_next_attempt_is_new(s) ? 1 : 0);
-    saga_said said = {.word = WORD_NONE, .heard = heard};
-    said.never_taken = was_never_taken(s, events, n);
-    find_order(s, events, n, &said);
-    if (heard > 0 && s->judged >= heard) {
-        // a person has seen all of it
-        said.word = said.never_taken ? WORD_NOT_TAKEN : WORD_NONE;
-        return said;
+static size_t count_movements(const saga_event *events, size_t n) {
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++) {
+        count += is_movement(events[i].kind) ? 1 : 0;
     }
-    tally t = {0};
+    return count;
+}
+
+static void fill_tallies(tallies *x, const saga_event *events, size_t n, size_t n_movements,
+                         int32_t present) {
+    x->mask = 15;
+    while (x->mask + 1 < 2 * (n_movements + 1)) { // and the present attempt
+        x->mask = 2 * x->mask + 1;
+    }
+    memset(x->of, 0, (x->mask + 1) * sizeof x->of[0]);
+    memset(x->settlements, 0, (x->mask + 1) * sizeof x->settlements[0]);
+    for (size_t i = 0; i < n; i++) {
+        if (is_movement(events[i].kind) && !is_odd(&events[i], present)) {
+            add_movement(x, &events[i]);
+        }
+    }
+    for (size_t i = 0; i <= x->mask; i++) {
+        const settlement *of = &x->settlements[i];
+        if (of->attempt != 0) {
+            tally *t = tally_of(x, of->attempt);
+            t->settled = add(t->settled, of->amount);
+            t->settled_all |= of->amount == 0;
+        }
+    }
+    tally_of(x, present)->attempt = present;
+    for (size_t i = 0; i < n; i++) {
+        tally *t = is_odd(&events[i], present) ? NULL : tally_of(x, events[i].attempt);
+        if (t != NULL && t->attempt != 0) { // of an attempt without a place nothing is asked
+            t->heard[events[i].kind] = true;
+        }
+    }
+}
+
+// What the messages about the present attempt say in words, and the last one that cannot be; NULL: there is none.
+static const saga_event *find_words(const saga *s, const saga_event *events, size_t n,
+                                    int32_t present, tallies *x, saga_said *said) {
     const saga_event *odd = NULL;
     saga_event_kind decisive = EVENT_ACCEPTED;
     for (size_t i = 0; i < n; i++) {
@@ -160,28 +217,55 @@ saga_said saga_hear(const saga *s, const saga_event *events, size_t n, int32_t h
         }
         if (event->attempt < present) {
             // That this one was refused, or never taken, is why there is a later one.
-            const bool moves = event->kind == EVENT_SETTLED || event->kind == EVENT_RETURNED;
-            odd = moves && moved_for_good(events, n, event->attempt, s->amount) ? event : odd;
+            odd = is_movement(event->kind) && moved_for_good(tally_of(x, event->attempt), s->amount)
+                      ? event
+                      : odd;
             continue;
         }
-        if (!is_repeat(events, n, i)) {
-            count(&t, event);
-        }
-        said.reference = event->reference.len > 0 ? event->reference : said.reference;
+        said->reference = event->reference.len > 0 ? event->reference : said->reference;
         if (event->kind >= decisive && event->kind != EVENT_NOT_TAKEN) {
             decisive = event->kind;
-            said.code = event->code;
-            said.text = event->text;
+            said->code = event->code;
+            said->text = event->text;
         }
     }
-    said.settled = settled_of(&t, s->amount);
-    said.returned = returned_of(&t, s->amount);
-    said.refused = t.heard[EVENT_REFUSED];
-    said.word = odd != NULL ? WORD_CONTRADICTION : word_of(&t, s->amount);
+    return odd;
+}
+
+static void weigh(const saga *s, const saga_event *events, size_t n, size_t n_movements,
+                  int32_t present, saga_said *said) {
+    tallies x;
+    fill_tallies(&x, events, n, n_movements, present);
+    const tally *t = tally_of(&x, present);
+    const saga_event *odd = find_words(s, events, n, present, &x, said);
+    said->settled = settled_of(t, s->amount);
+    said->returned = returned_of(t, s->amount);
+    said->refused = t->heard[EVENT_REFUSED];
+    said->word = odd != NULL ? WORD_CONTRADICTION : word_of(t, s->amount);
     if (odd != NULL) {
-        said.code = odd->code;
-        said.text = odd->text;
-        said.reference = (str){"", 0};
+        said->code = odd->code;
+        said->text = odd->text;
+        said->reference = (str){"", 0};
+    }
+}
+
+saga_said saga_hear(const saga *s, const saga_event *events, size_t n, int32_t heard) {
+    const int32_t present = s->attempt + (saga_next_attempt_is_new(s) ? 1 : 0);
+    saga_said said = {.word = WORD_NONE, .heard = heard};
+    said.never_taken = was_never_taken(s, events, n);
+    find_order(s, events, n, &said);
+    if (heard > 0 && s->judged >= heard) {
+        // a person has seen all of it
+        said.word = said.never_taken ? WORD_NOT_TAKEN : WORD_NONE;
+        return said;
+    }
+    const size_t n_movements = count_movements(events, n);
+    if (n_movements > WEIGHED_MAX) {
+        said.word = WORD_CONTRADICTION;
+        said.code = STR("TOO_MANY_MOVEMENTS");
+        said.text = STR("the bank tells of more movements than can be weighed");
+    } else if (n > 0) {
+        weigh(s, events, n, n_movements, present, &said);
     }
     return said;
 }

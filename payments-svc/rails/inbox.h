@@ -30,6 +30,11 @@ enum {
     INBOX_TRIES_MAX = 10 // failures of ours after which a person must look
 };
 
+// Of an exception: more movements of one payout than SAGA_MOVEMENTS_MAX. For people.
+#define INBOX_TOO_MANY_MOVEMENTS                                                                   \
+    "the bank tells of more movements of this payout than are taken in: find out from its "        \
+    "statement what became of the money"
+
 typedef enum inbox_kind {
     INBOX_FILE = 1,
     INBOX_MESSAGE = 2,
@@ -75,7 +80,8 @@ typedef struct inbox_odd {
     uuid payout_id;        // nil when none is near
     int64_t amount;        // that moved
     char currency[4];
-    const char *case_kind; // of cases/kinds.h; NULL: none
+    const char *case_kind;    // of cases/kinds.h; NULL: none
+    const char *case_subject; // of a case that several items share; NULL: it is about the line
 } inbox_odd;
 
 // Something that was applied and that a person must look at nevertheless.

@@ -111,132 +111,9 @@ static int by_book_and_line(const void *a, const void *b) {
     return (x->line > y->line) - (x->line < y->line);
 }
 
-static void set_aside(applying *x, const inbox_event *v, const char *reason, const char *text) {
-    inbox_odd *o = &x->said.odd[x->said.n_odd++];
-    *o = (inbox_odd){.line = v->line,
-                     .reason = reason,
-                     .text = text,
-                     .compared = "",
-                     .raw = v->raw,
-                     .about_book_id = v->book_id,
-                     .payout_id = v->event.payout_id,
-                     .amount = v->event.amount};
-    memcpy(o->currency, v->event.currency, sizeof o->currency);
-}
-
-// What is there that speaks against an event being a new one.
-typedef struct prior {
-    bool known, ours, same; // under its id; by this item; with its content
-    bool settled;           // its attempt, under the same reference of the bank
-    bool returned;          // something of its attempt
-    bool same_amount;       // of that, as much as it says
-} prior;
-
-// Rows [*row, …) of the n-th event.
-static prior find_known(const applying *x, const inbox_event *v, const db_rows *rows, size_t *row,
-                        int64_t n) {
-    prior f = {0};
-    for (; *row < db_count(rows) && db_get_i64(rows, *row, 0) == n; (*row)++) {
-        const int kind = db_get_i16(rows, *row, 2);
-        const int64_t amount = db_get_i64(rows, *row, 3);
-        if (db_get_bool(rows, *row, 4)) {
-            f.known = true;
-            f.ours =
-                !db_is_null(rows, *row, 1) && uuid_eq(db_get_uuid(rows, *row, 1), x->item.inbox_id);
-            f.same = kind == (int)v->event.kind && (amount == v->event.amount || amount == 0);
-        }
-        f.settled = f.settled || (kind == RAIL_EVENT_SETTLED &&
-                                  str_eq(db_get_str(rows, *row, 5), v->event.reference));
-        f.returned = f.returned || kind == RAIL_EVENT_RETURNED;
-        f.same_amount = f.same_amount || (kind == RAIL_EVENT_RETURNED && amount == v->event.amount);
-    }
-    return f;
-}
-
-static void set_aside_for_case(applying *x, const inbox_event *v, const char *reason,
-                               const char *text) {
-    set_aside(x, v, reason, text);
-    x->said.odd[x->said.n_odd - 1].case_kind = "INBOX_LINE";
-}
-
-// An event of a file that is another one's repeat. A delivery is not a movement: the same entry settles once, and an amount that comes
-// back a second time under another number may be the bank's resend. True when it does not count; a person sees what nobody can tell.
-static bool is_repeat(applying *x, const inbox_event *v, const prior *f) {
-    const bool settles = v->event.kind == RAIL_EVENT_SETTLED && f->settled;
-    if (x->item.kind != INBOX_FILE || f->ours) {
-        return false;
-    }
-    if (settles && f->returned) {
-        set_aside_for_case(x, v, "SETTLED_AGAIN",
-                           "it was settled before and came back: look whether it was paid again");
-    } else if (settles || (f->known && f->same)) {
-        set_aside(x, v, "DOUBLED", "the same was said before, and counts once");
-    } else if (!f->known && v->event.kind == RAIL_EVENT_RETURNED && f->same_amount) {
-        set_aside_for_case(x, v, "RETURNED_AGAIN",
-                           "the same amount came back before under another number: look whether "
-                           "it came back again");
-    } else {
-        return false;
-    }
-    return true;
-}
-
-// Of events that are there: those of this item were written before something was killed; those of another one say it twice.
-static void sift(applying *x, const db_rows *rows, size_t from, size_t to) {
-    inbox_said *s = &x->said;
-    size_t row = 0, kept = from;
-    for (size_t i = from; i < to; i++) {
-        const inbox_event v = s->events[i];
-        const prior f = find_known(x, &v, rows, &row, (int64_t)(i - from) + 1);
-        if (is_repeat(x, &v, &f)) {
-            continue;
-        }
-        if (f.known && !f.same) {
-            set_aside_for_case(x, &v, "OTHER_CONTENT",
-                               "the same was said before, with another content");
-        } else if (f.known) {
-            x->n_events++;
-        } else {
-            s->events[kept++] = v;
-        }
-    }
-    memmove(s->events + kept, s->events + to, (s->n_events - to) * sizeof *s->events);
-    s->n_events -= to - kept;
-}
-
-// The books from the last to the first, so that taking events out does not move those that are still to be looked at.
 static bool know(db_conn *c, arena *a, void *arg, err *e) {
     applying *x = arg;
-    inbox_said *s = &x->said;
-    uuid *ids = ARENA_ARRAY(a, uuid, s->n_events + 1);
-    str *names = ARENA_ARRAY(a, str, s->n_events + 1);
-    int32_t *attempts = ARENA_ARRAY(a, int32_t, s->n_events + 1);
-    if (ids == NULL || names == NULL || attempts == NULL) {
-        return inbox_no_memory(e);
-    }
-    for (size_t to = s->n_events; to > 0;) {
-        size_t from = to - 1;
-        while (from > 0 && s->events[from - 1].book_id == s->events[to - 1].book_id) {
-            from--;
-        }
-        for (size_t i = from; i < to; i++) {
-            ids[i] = s->events[i].event.payout_id;
-            names[i] = s->events[i].event.event_id;
-            attempts[i] = s->events[i].event.attempt;
-        }
-        db_params *p = db_params_create(a);
-        db_rows *rows = NULL;
-        db_i64(p, s->events[from].book_id);
-        db_uuid_array(p, ids + from, to - from);
-        db_text_array(p, names + from, to - from);
-        db_i32_array(p, attempts + from, to - from);
-        if (!db_exec(c, &INBOX_SQL[INBOX_SQL_KNOWN_EVENTS], p, a, &rows, NULL, e)) {
-            return false;
-        }
-        sift(x, rows, from, to);
-        to = from;
-    }
-    return true;
+    return inbox_know(c, &x->item, &x->said, &x->n_events, x->a, a, e);
 }
 
 // Room for each event to become an exception, and one for `also`.
@@ -381,6 +258,9 @@ static void cases_of_lines(const applying *x, case_list *l, arena *a) {
         if (l->n < INBOX_LINE_CASES_MAX) {
             add_case(l, a, o->about_book_id, o->line, o->case_kind, o->reason, o->text, o->amount,
                      o->currency);
+            if (o->case_subject != NULL) {
+                l->cases[l->n - 1].subject_id = str_of(o->case_subject);
+            }
         } else {
             rest++;
             currency = o->currency;

@@ -44,6 +44,11 @@ str inbox_line_aad(int64_t book_id, uuid inbox_id, int32_t version, int32_t line
 // At most max bytes of text that PostgreSQL takes: what is not UTF-8, and control characters, become '?'. @arena
 str inbox_text(arena *a, str s, size_t max);
 bool inbox_no_memory(err *e);
+// Takes out of what was said the events that are there already (*before counts those that this item wrote), and makes exceptions of those
+// that repeat another one, say something else under its id, or are more movements than a payout takes in. Events are sorted by book;
+// there is room for each of them as an exception. keep: what exceptions say; a: the rest.
+bool inbox_know(db_conn *c, const inbox_item *item, inbox_said *s, int32_t *before, arena *keep,
+                arena *a, err *e) WARN_UNUSED;
 // Of very many exceptions those that moved money come first, and the rest, *folded of them, becomes one of the whole item: a few bytes
 // of a line must not cost many of a table. Their lines are in the item's bytes. Nothing is changed that s points to. @arena
 bool inbox_fold(inbox_said *s, size_t *folded, arena *a, err *e) WARN_UNUSED;

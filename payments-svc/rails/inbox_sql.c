@@ -35,17 +35,28 @@ const db_stmt INBOX_SQL[INBOX_SQL_COUNT] = {
     [INBOX_SQL_LOAD_VERSION] = {"inbox_load_version",
                                 "SELECT content_sealed FROM inbox_version"
                                 " WHERE book_id = $1 AND inbox_id = $2 AND version = $3"},
-    // What is known under the same id, and of the movements (3 settled, 4 returned) of the same attempt. LATERAL with LIMIT: always one look
-    // into the index for each, also under a plan that was cached when the table was empty.
+    // For each event a row, in their order: what is known under the same id, and of the movements (3 settled, 4 returned) of its
+    // payout. The row of the same id first, so that it is among the $8 that are looked at. LATERAL with LIMIT: always one look into the
+    // index for each, also under a plan that was cached when the table was empty.
     [INBOX_SQL_KNOWN_EVENTS] =
         {"inbox_known_events",
-         "SELECT k.n, v.inbox_id, v.kind, v.amount, v.event_id = k.event_id, v.rail_reference"
-         " FROM unnest($2::uuid[], $3::text[], $4::int4[]) WITH ORDINALITY"
-         " AS k (payout_id, event_id, attempt, n)"
-         " CROSS JOIN LATERAL (SELECT inbox_id, kind, amount, event_id, rail_reference"
+         "SELECT v.known, v.inbox_id, v.same, v.settled, v.returned, v.same_amount, v.movements"
+         " FROM unnest($2::uuid[], $3::text[], $4::int4[], $5::int2[], $6::int8[], $7::text[])"
+         " WITH ORDINALITY AS k (payout_id, event_id, attempt, kind, amount, reference, n)"
+         " CROSS JOIN LATERAL (SELECT coalesce(bool_or(r.id), false) AS known,"
+         " (array_agg(r.inbox_id) FILTER (WHERE r.id))[1] AS inbox_id,"
+         " coalesce(bool_or(r.id AND r.kind = k.kind AND r.amount IN (0, k.amount)), false) AS "
+         "same,"
+         " coalesce(bool_or(r.kind = 3 AND r.attempt = k.attempt"
+         " AND r.rail_reference = k.reference), false) AS settled,"
+         " coalesce(bool_or(r.kind = 4 AND r.attempt = k.attempt), false) AS returned,"
+         " coalesce(bool_or(r.kind = 4 AND r.attempt = k.attempt AND r.amount = k.amount), false)"
+         " AS same_amount, count(*) FILTER (WHERE r.kind IN (3, 4)) AS movements"
+         " FROM (SELECT inbox_id, kind, amount, attempt, rail_reference, event_id = k.event_id AS "
+         "id"
          " FROM rail_event WHERE book_id = $1 AND payout_id = k.payout_id"
-         " AND (event_id = k.event_id OR (kind IN (3, 4) AND attempt = k.attempt))"
-         " LIMIT 100) v ORDER BY k.n"},
+         " AND (event_id = k.event_id OR kind IN (3, 4))"
+         " ORDER BY event_id <> k.event_id LIMIT $8) AS r) AS v ORDER BY k.n"},
     [INBOX_SQL_EXCEPTIONS] =
         {"inbox_exceptions",
          "INSERT INTO inbox_exception (book_id, inbox_id, version, line, reason, reason_text,"

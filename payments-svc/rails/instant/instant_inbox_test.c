@@ -1,4 +1,5 @@
 // What the instant bank says, from its messages and answers to events, exceptions and cases: a real database.
+#include "domain/machine.h"
 #include "rails/instant/instant_test_world.h"
 
 static void test_webhook__signed__recorded_once_with_its_attempt(void **state) {
@@ -201,6 +202,44 @@ static void test_webhook__part_of_it_returned__an_event_of_its_amount(void **sta
     assert_int_equal(count_of("payment_case"), 0);
 }
 
+static void add_movements(int n) {
+    fixture_sql(
+        arena_printf(mem,
+                     "INSERT INTO rail_event (book_id, payout_id, event_id, attempt, kind, "
+                     "code, detail, rail_reference, at, amount, currency) SELECT book_id, "
+                     "payout_id, 'test:' || n, 1, 3 + n %% 2, '', '', 'pay_' || n, now(), 1, "
+                     "'USD' FROM payout, generate_series(1, %d) AS n",
+                     n),
+        NULL, 0);
+}
+
+// Each is weighed whenever the payout is, so a payout takes some in, and a person looks at the rest.
+static void test_webhook__more_movements_than_are_taken_in__one_case__NO_LOSS(void **state) {
+    (void)state;
+    start_webhook();
+    add_movements(SAGA_MOVEMENTS_MAX - 1);
+    for (int i = 0; i < 5; i++) { // payments that the bank made anew, each another movement
+        char *body = arena_strdup(mem, hook_body("payment.settled", "settled", 2, 1000, NULL));
+        *(strstr(body, "pay_9") + 4) = (char)('0' + i);
+        assert_int_equal(send_hook((hook){.id = arena_printf(mem, "msg_%d", i), .body = body}),
+                         200);
+    }
+    assert_int_equal(events("kind IN (3, 4)"), SAGA_MOVEMENTS_MAX);
+    assert_int_equal(count_of("inbox_exception WHERE reason = 'TOO_MANY_MOVEMENTS' AND state = 1"
+                              " AND payout_id IS NOT NULL AND amount = 1000"),
+                     4);
+    assert_int_equal(
+        send_hook(
+            (hook){.id = "back", .body = hook_body("payment.returned", "returned", 3, 400, NULL)}),
+        200);
+    assert_int_equal(events("kind IN (3, 4)"), SAGA_MOVEMENTS_MAX);
+    assert_int_equal(count_of("inbox_exception WHERE reason = 'TOO_MANY_MOVEMENTS'"), 5);
+    assert_int_equal(count_of("payment_case WHERE state = 1 AND book_id = 7"), 1);
+    assert_int_equal(count_of("payment_case WHERE state = 1 AND seen = 5 AND kind = 'INBOX_LINE'"
+                              " AND code = 'TOO_MANY_MOVEMENTS'"),
+                     1);
+}
+
 static void test_webhook__database_fails__recorded_and_applied_later(void **state) {
     (void)state;
     start_webhook();
@@ -383,6 +422,7 @@ int main(void) {
         TEST(test_sweep__message_of_another_part_comes_later__counted),
         TEST(test_sweep__answer_contradicts__heard),
         TEST(test_webhook__part_of_it_returned__an_event_of_its_amount),
+        TEST(test_webhook__more_movements_than_are_taken_in__one_case__NO_LOSS),
         TEST(test_webhook__database_fails__recorded_and_applied_later),
         TEST(test_sweep__return_that_was_never_told__found_by_asking),
         TEST(test_sweep__message_comes_later__counted_once),

@@ -9,6 +9,7 @@
 
 #include "base/assert.h"
 #include "domain/ids.h"
+#include "domain/machine.h"
 #include "rails/instant/instant_internal.h"
 
 enum { EVENT_ID_LEN_MAX = 200, ATTEMPTS_MAX = 1000 };
@@ -125,8 +126,9 @@ static void add_event(reading *x, rail_event_kind kind, str event_id, int64_t am
 
 // What is known of this attempt.
 typedef struct known {
-    int64_t returned; // in all
-    int64_t limit;    // how much can come back: what was paid
+    int64_t returned;  // in all
+    int64_t limit;     // how much can come back: what was paid
+    int64_t movements; // messages of such, of all attempts
 } known;
 
 static bool find_known(const reading *x, db_conn *c, known *out, err *e) {
@@ -141,6 +143,7 @@ static bool find_known(const reading *x, db_conn *c, known *out, err *e) {
     const int64_t settled = db_get_i64(rows, 0, 2);
     out->returned = db_get_i64(rows, 0, 1) > 0 ? x->amount : db_get_i64(rows, 0, 0);
     out->limit = settled > x->amount ? settled : x->amount;
+    out->movements = db_get_i64(rows, 0, 3);
     return true;
 }
 
@@ -288,7 +291,21 @@ bool instant_read(void *self, db_conn *c, const inbox_item *item, inbox_said *ou
 
 // --- Returns ---------------------------------------------------------------------------------------------------------
 
-static bool add_return(reading *x, int64_t total, int64_t amount, err *e) {
+// A bank may tell of a return cent by cent.
+static bool set_aside_beyond(reading *x, err *e) {
+    char id[UUID_TEXT_LEN + 1];
+    uuid_format(x->payout_id, id);
+    x->out->n_events = x->out->n_remarks = x->out->n_odd = 0;
+    set_aside(x, "TOO_MANY_MOVEMENTS", INBOX_TOO_MANY_MOVEMENTS);
+    const char *subject = arena_printf(x->a, "movements:%s", id);
+    x->out->odd[0].case_subject = subject;
+    return subject != NULL || no_memory(e);
+}
+
+static bool add_return(reading *x, const known *k, int64_t total, int64_t amount, err *e) {
+    if (k->movements >= SAGA_MOVEMENTS_MAX) {
+        return set_aside_beyond(x, e);
+    }
     const char *id =
         arena_printf(x->a, "returned:%" PRId32 ":%" PRId64, x->attempt, total); // grows with each
     if (id == NULL) {
@@ -310,7 +327,7 @@ static bool hear_answer(reading *x, const known *k, err *e) {
                   "paid once more");
         return true;
     }
-    return total <= k->returned || add_return(x, total, total - k->returned, e);
+    return total <= k->returned || add_return(x, k, total, total - k->returned, e);
 }
 
 static bool hear_message(reading *x, const known *k, err *e) {
@@ -326,7 +343,7 @@ static bool hear_message(reading *x, const known *k, err *e) {
                        "the bank told of a return, and its answer does not show one yet");
     }
     return x->payment.status != PAYMENT_RETURNED || k->returned > 0 ||
-           add_return(x, x->payment.amount, x->payment.amount, e);
+           add_return(x, k, x->payment.amount, x->payment.amount, e);
 }
 
 // Under the lock of the payout's saga: of two that tell of a return at once, the second one sees what the first one has counted.

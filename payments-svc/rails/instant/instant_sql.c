@@ -4,12 +4,15 @@ const db_stmt INSTANT_SQL[INSTANT_SQL_COUNT] = {
     [INSTANT_SQL_FIND_PAYOUT] = {"instant_find_payout",
                                  "SELECT payout_id, amount, currency, rail, created_at FROM payout"
                                  " WHERE book_id = $1 AND intent_id = $2"},
-    // What is known of an attempt: returned in all, events of that of the first version, which say no amount and mean all, and settled.
-    [INSTANT_SQL_MOVED] = {"instant_moved",
-                           "SELECT coalesce(sum(amount) FILTER (WHERE kind = 4), 0)::int8,"
-                           " count(*) FILTER (WHERE kind = 4 AND amount = 0),"
-                           " coalesce(sum(amount) FILTER (WHERE kind = 3), 0)::int8 FROM rail_event"
-                           " WHERE book_id = $1 AND payout_id = $2 AND attempt = $3"},
+    // What is known of an attempt: returned in all, events of that of the first version, which say no amount and mean all, and settled. And
+    // how many movements of the payout there are.
+    [INSTANT_SQL_MOVED] =
+        {"instant_moved",
+         "SELECT coalesce(sum(amount) FILTER (WHERE kind = 4 AND attempt = $3), 0)::int8,"
+         " count(*) FILTER (WHERE kind = 4 AND attempt = $3 AND amount = 0),"
+         " coalesce(sum(amount) FILTER (WHERE kind = 3 AND attempt = $3), 0)::int8,"
+         " count(*) FILTER (WHERE kind IN (3, 4)) FROM rail_event"
+         " WHERE book_id = $1 AND payout_id = $2"},
     [INSTANT_SQL_LOCK] = {"instant_lock",
                           "SELECT 1 FROM saga WHERE book_id = $1 AND payout_id = $2 FOR UPDATE"},
     [INSTANT_SQL_HAS_BOOK] = {"instant_has_book",

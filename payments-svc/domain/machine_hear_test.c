@@ -1,0 +1,148 @@
+// What becomes of many messages: weighed as a simple rule would weigh them, and no more of them than is bearable.
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "domain/machine_test_kit.h"
+
+// --- As a simple rule would ------------------------------------------------------------------------------------------
+
+// Net of one attempt: each reference settles once, with the largest amount that is told; returns add up.
+static void sum_simply(const saga_event *events, size_t n, int32_t attempt, int64_t *settled,
+                       int64_t *returned) {
+    *settled = *returned = 0;
+    for (size_t i = 0; i < n; i++) {
+        const saga_event *e = &events[i];
+        bool counts = e->attempt == attempt && e->kind == EVENT_SETTLED;
+        for (size_t k = 0; k < n; k++) {
+            const saga_event *o = &events[k];
+            counts = counts && (k == i || o->kind != EVENT_SETTLED || o->attempt != attempt ||
+                                !str_eq(o->reference, e->reference) || o->amount < e->amount ||
+                                (o->amount == e->amount && k > i));
+        }
+        *settled += counts ? e->amount : 0;
+        *returned += e->attempt == attempt && e->kind == EVENT_RETURNED ? e->amount : 0;
+    }
+}
+
+static bool some_attempt_before_stayed_paid(const saga_event *events, size_t n, int32_t present) {
+    for (int32_t attempt = 1; attempt < present; attempt++) {
+        int64_t settled, returned;
+        bool dead = false;
+        sum_simply(events, n, attempt, &settled, &returned);
+        for (size_t i = 0; i < n; i++) {
+            dead = dead || (events[i].attempt == attempt &&
+                            (events[i].kind == EVENT_NOT_TAKEN || events[i].kind == EVENT_REFUSED));
+        }
+        if ((settled > 0 && settled != returned) || (dead && settled + returned > 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void test_hear__any_messages__as_a_simple_rule_weighs_them(void **state) {
+    (void)state;
+    static const saga_event_kind KINDS[] = {EVENT_ACCEPTED, EVENT_SETTLED,  EVENT_SETTLED,
+                                            EVENT_RETURNED, EVENT_RETURNED, EVENT_NOT_TAKEN,
+                                            EVENT_REFUSED};
+    const str refs[] = {STR(""), STR("pay_1"), STR("pay_2"), STR("pay_17"), STR("yap_1")};
+    unsigned seed = 4;
+    size_t contradictions = 0, others = 0;
+    for (int round = 0; round < 20000; round++) {
+        saga_event events[12];
+        const size_t n = (size_t)rand_r(&seed) % 13;
+        const int32_t present = 1 + (int32_t)((unsigned)rand_r(&seed) % 3);
+        for (size_t i = 0; i < n; i++) {
+            events[i] = event(1 + (int32_t)((unsigned)rand_r(&seed) % (unsigned)present),
+                              KINDS[(size_t)rand_r(&seed) % (round % 2 == 0 ? 5 : 7)]);
+            events[i].amount = 250 * (1 + (int64_t)((unsigned)rand_r(&seed) % 4));
+            events[i].reference = refs[(size_t)rand_r(&seed) % 5];
+        }
+        const saga s = at(STEP_AWAIT, PHASE_READY, STATE_SENT, present);
+        const saga_said said = hear(&s, events, n);
+        int64_t settled, returned;
+        sum_simply(events, n, present, &settled, &returned);
+        assert_int_equal(said.settled, settled);
+        assert_int_equal(said.returned, returned);
+        if (some_attempt_before_stayed_paid(events, n, present)) {
+            assert_int_equal(said.word, WORD_CONTRADICTION);
+            contradictions++;
+        } else if (settled > 0 && settled == returned) {
+            others++;
+        }
+    }
+    assert_true(contradictions > 1000 && others > 100); // both were met
+}
+
+// --- Very many -------------------------------------------------------------------------------------------------------
+
+enum { VERY_MANY = 200000 };
+
+static saga_event *very_many(int32_t attempt, char (*refs)[16]) {
+    saga_event *events = calloc(VERY_MANY, sizeof *events);
+    assert_non_null(events);
+    for (size_t i = 0; i < VERY_MANY; i++) {
+        events[i] = event(attempt, i % 2 == 0 ? EVENT_SETTLED : EVENT_RETURNED);
+        events[i].amount = 1;
+        if (refs != NULL) {
+            snprintf(refs[i], sizeof refs[i], "p%zu", i);
+            events[i].reference = (str){refs[i], strlen(refs[i])};
+        }
+    }
+    return events;
+}
+
+// Of an attempt before, each of them was compared with each: this took minutes.
+static void test_hear__more_movements_than_are_weighed__held(void **state) {
+    (void)state;
+    char(*refs)[16] = calloc(VERY_MANY, sizeof *refs);
+    saga_event *events = very_many(1, refs);
+    for (int32_t attempt = 1; attempt <= 2; attempt++) {
+        saga s = at(STEP_AWAIT, PHASE_READY, STATE_SENT, attempt);
+        const saga_said said = hear(&s, events, VERY_MANY);
+        assert_int_equal(said.word, WORD_CONTRADICTION);
+        assert_true(str_eq_c(said.code, "TOO_MANY_MOVEMENTS"));
+        assert_int_equal(claim_events(&s, events, VERY_MANY), STEP_NONE);
+        assert_held(&s, STEP_AWAIT, "RAIL_CONTRADICTION");
+    }
+    free(events);
+    free(refs);
+}
+
+// What may be taken in is weighed, all of it, and so is what two that count at once have taken in beyond it.
+static void test_hear__as_many_as_are_taken_in__weighed(void **state) {
+    (void)state;
+    char(*refs)[16] = calloc(VERY_MANY, sizeof *refs);
+    saga_event *events = very_many(1, refs);
+    for (size_t n = SAGA_MOVEMENTS_MAX; n <= SAGA_MOVEMENTS_MAX + 64; n += 32) {
+        const saga s = at(STEP_AWAIT, PHASE_READY, STATE_SENT, 1);
+        const saga_said said = hear(&s, events, n);
+        assert_int_equal(said.settled, n / 2); // each reference is another payment
+        assert_int_equal(said.returned, n / 2);
+    }
+    free(events);
+    free(refs);
+}
+
+// Messages that move no money are as many as there are submissions and orders: they are not in the way.
+static void test_hear__very_many_that_move_nothing__heard(void **state) {
+    (void)state;
+    saga_event *events = very_many(1, NULL);
+    for (size_t i = 0; i < VERY_MANY; i++) {
+        events[i].kind = EVENT_ACCEPTED;
+    }
+    events[VERY_MANY / 2] = moved(EVENT_SETTLED, AMOUNT);
+    saga s = at(STEP_AWAIT, PHASE_READY, STATE_SENT, 1);
+    assert_int_equal(claim_events(&s, events, VERY_MANY), STEP_CONFIRM);
+    free(events);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hear__any_messages__as_a_simple_rule_weighs_them),
+        cmocka_unit_test(test_hear__more_movements_than_are_weighed__held),
+        cmocka_unit_test(test_hear__as_many_as_are_taken_in__weighed),
+        cmocka_unit_test(test_hear__very_many_that_move_nothing__heard),
+    };
+    return cmocka_run_group_tests(tests, setup, NULL);
+}

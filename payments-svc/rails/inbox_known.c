@@ -1,0 +1,214 @@
+// What is known already of the events of an item: which were there before, which repeat another one, and which are too many.
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "domain/machine.h"
+#include "rails/inbox_internal.h"
+
+// The events of one item. keep: lives as long as what was said.
+typedef struct knowing {
+    const inbox_item *item;
+    inbox_said *said;
+    int32_t *before;
+    arena *keep;
+} knowing;
+
+static void set_aside(knowing *x, const inbox_event *v, const char *reason, const char *text) {
+    inbox_odd *o = &x->said->odd[x->said->n_odd++];
+    *o = (inbox_odd){.line = v->line,
+                     .reason = reason,
+                     .text = text,
+                     .compared = "",
+                     .raw = v->raw,
+                     .about_book_id = v->book_id,
+                     .payout_id = v->event.payout_id,
+                     .amount = v->event.amount};
+    memcpy(o->currency, v->event.currency, sizeof o->currency);
+}
+
+// What is there that speaks against an event being a new one.
+typedef struct prior {
+    bool known, ours, same; // under its id; by this item; with its content
+    bool settled;           // its attempt, under the same reference of the bank
+    bool returned;          // something of its attempt
+    bool same_amount;       // of that, as much as it says
+    int64_t movements;      // of its payout, of all attempts
+} prior;
+
+static prior prior_of(const knowing *x, const db_rows *rows, size_t row) {
+    return (prior){.known = db_get_bool(rows, row, 0),
+                   .ours = !db_is_null(rows, row, 1) &&
+                           uuid_eq(db_get_uuid(rows, row, 1), x->item->inbox_id),
+                   .same = db_get_bool(rows, row, 2),
+                   .settled = db_get_bool(rows, row, 3),
+                   .returned = db_get_bool(rows, row, 4),
+                   .same_amount = db_get_bool(rows, row, 5),
+                   .movements = db_get_i64(rows, row, 6)};
+}
+
+static void set_aside_for_case(knowing *x, const inbox_event *v, const char *reason,
+                               const char *text) {
+    set_aside(x, v, reason, text);
+    x->said->odd[x->said->n_odd - 1].case_kind = "INBOX_LINE";
+}
+
+// An event of a file that is another one's repeat. A delivery is not a movement: the same entry settles once, and an amount that comes
+// back a second time under another number may be the bank's resend. True when it does not count; a person sees what nobody can tell.
+static bool is_repeat(knowing *x, const inbox_event *v, const prior *f) {
+    const bool settles = v->event.kind == RAIL_EVENT_SETTLED && f->settled;
+    if (x->item->kind != INBOX_FILE || f->ours) {
+        return false;
+    }
+    if (settles && f->returned) {
+        set_aside_for_case(x, v, "SETTLED_AGAIN",
+                           "it was settled before and came back: look whether it was paid again");
+    } else if (settles || (f->known && f->same)) {
+        set_aside(x, v, "DOUBLED", "the same was said before, and counts once");
+    } else if (!f->known && v->event.kind == RAIL_EVENT_RETURNED && f->same_amount) {
+        set_aside_for_case(x, v, "RETURNED_AGAIN",
+                           "the same amount came back before under another number: look whether "
+                           "it came back again");
+    } else {
+        return false;
+    }
+    return true;
+}
+
+// A movement that would be a new one, and how many of its payout there are.
+typedef struct newcomer {
+    uuid payout_id;
+    size_t at; // among the events
+    int64_t movements;
+} newcomer;
+
+static int by_payout_and_place(const void *a, const void *b) {
+    const newcomer *x = a, *y = b;
+    const int order = uuid_cmp(x->payout_id, y->payout_id);
+    return order != 0 ? order : (x->at > y->at) - (x->at < y->at);
+}
+
+static void set_aside_beyond(knowing *x, const inbox_event *v, bool first) {
+    char id[UUID_TEXT_LEN + 1];
+    set_aside(x, v, "TOO_MANY_MOVEMENTS", INBOX_TOO_MANY_MOVEMENTS);
+    if (first) {
+        inbox_odd *o = &x->said->odd[x->said->n_odd - 1];
+        uuid_format(v->event.payout_id, id);
+        o->case_kind = "INBOX_LINE";
+        o->case_subject = arena_printf(x->keep, "movements:%s", id);
+    }
+}
+
+// One payout takes so many movements in, and all beyond that share one case: each is weighed whenever the payout is, and a part of
+// an amount may be as small as one cent. Of `newcomers`, which are events of [from, *to).
+static bool limit_movements(knowing *x, newcomer *newcomers, size_t n, size_t from, size_t *to,
+                            err *e) {
+    inbox_said *s = x->said;
+    bool *beyond = arena_calloc(x->keep, *to - from + 1, sizeof *beyond);
+    if (beyond == NULL) {
+        return inbox_no_memory(e);
+    }
+    qsort(newcomers, n, sizeof *newcomers, by_payout_and_place);
+    for (size_t i = 0, k = 0; i < n; i++, k++) {
+        k = i > 0 && uuid_eq(newcomers[i].payout_id, newcomers[i - 1].payout_id) ? k : 0;
+        const int64_t count = newcomers[i].movements + (int64_t)k;
+        if (count >= SAGA_MOVEMENTS_MAX) {
+            beyond[newcomers[i].at - from] = true;
+            set_aside_beyond(x, &s->events[newcomers[i].at], k == 0 || count == SAGA_MOVEMENTS_MAX);
+        }
+    }
+    size_t kept = from;
+    for (size_t i = from; i < *to; i++) {
+        if (!beyond[i - from]) {
+            s->events[kept++] = s->events[i];
+        }
+    }
+    *to = kept;
+    return true;
+}
+
+// Of events that are there: those of this item were written before something was killed; those of another one say it twice. A row each.
+static bool sift(knowing *x, const db_rows *rows, size_t from, size_t to, err *e) {
+    inbox_said *s = x->said;
+    newcomer *newcomers = ARENA_ARRAY(x->keep, newcomer, to - from);
+    size_t kept = from, n = 0;
+    if (newcomers == NULL) {
+        return inbox_no_memory(e);
+    }
+    ASSERT(db_count(rows) == to - from); // an aggregate of each
+    for (size_t i = from; i < to; i++) {
+        const inbox_event v = s->events[i];
+        const prior f = prior_of(x, rows, i - from);
+        if (is_repeat(x, &v, &f)) {
+            continue;
+        }
+        if (f.known && !f.same) {
+            set_aside_for_case(x, &v, "OTHER_CONTENT",
+                               "the same was said before, with another content");
+        } else if (f.known) {
+            (*x->before)++;
+        } else {
+            if (v.event.kind == RAIL_EVENT_SETTLED || v.event.kind == RAIL_EVENT_RETURNED) {
+                newcomers[n++] = (newcomer){v.event.payout_id, kept, f.movements};
+            }
+            s->events[kept++] = v;
+        }
+    }
+    if (!limit_movements(x, newcomers, n, from, &kept, e)) {
+        return false;
+    }
+    memmove(s->events + kept, s->events + to, (s->n_events - to) * sizeof *s->events);
+    s->n_events -= to - kept;
+    return true;
+}
+
+// What is known of one book's events.
+static bool find_known(const knowing *x, db_conn *c, size_t from, size_t to, db_rows **rows,
+                       arena *a, err *e) {
+    const size_t n = to - from;
+    uuid *ids = ARENA_ARRAY(a, uuid, n);
+    str *names = ARENA_ARRAY(a, str, 2 * n);
+    int32_t *attempts = ARENA_ARRAY(a, int32_t, n);
+    int16_t *kinds = ARENA_ARRAY(a, int16_t, n);
+    int64_t *amounts = ARENA_ARRAY(a, int64_t, n);
+    if (ids == NULL || names == NULL || attempts == NULL || kinds == NULL || amounts == NULL) {
+        return inbox_no_memory(e);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const rail_event *v = &x->said->events[from + i].event;
+        ids[i] = v->payout_id;
+        names[i] = v->event_id;
+        names[n + i] = v->reference.ptr == NULL ? STR("") : v->reference;
+        attempts[i] = v->attempt;
+        kinds[i] = (int16_t)v->kind;
+        amounts[i] = v->amount;
+    }
+    db_params *p = db_params_create(a);
+    db_i64(p, x->said->events[from].book_id);
+    db_uuid_array(p, ids, n);
+    db_text_array(p, names, n);
+    db_i32_array(p, attempts, n);
+    db_i16_array(p, kinds, n);
+    db_i64_array(p, amounts, n);
+    db_text_array(p, names + n, n);
+    db_i64(p, 2 * (int64_t)SAGA_MOVEMENTS_MAX);
+    return db_exec(c, &INBOX_SQL[INBOX_SQL_KNOWN_EVENTS], p, a, rows, NULL, e);
+}
+
+// The books from the last to the first, so that taking events out does not move those that are still to be looked at.
+bool inbox_know(db_conn *c, const inbox_item *item, inbox_said *s, int32_t *before, arena *keep,
+                arena *a, err *e) {
+    knowing x = {.item = item, .said = s, .before = before, .keep = keep};
+    for (size_t to = s->n_events; to > 0;) {
+        size_t from = to - 1;
+        while (from > 0 && s->events[from - 1].book_id == s->events[to - 1].book_id) {
+            from--;
+        }
+        db_rows *rows = NULL;
+        if (!find_known(&x, c, from, to, &rows, a, e) || !sift(&x, rows, from, to, e)) {
+            return false;
+        }
+        to = from;
+    }
+    return true;
+}
