@@ -129,7 +129,7 @@ static const config_setting SETTINGS[] = {
     ROW("ach.company_id_base", CONFIG_STRING, ach.company_id_base, "", 0, 0, "9 digits; the company id of book b is 1 and the digits of base + b"),
     ROW("ach.gather_ms", CONFIG_INT, ach.gather_ms, "2000", 0, 86400000, "how long to gather payouts for one file"),
     ROW("ach.windows", CONFIG_STRING, ach.windows, "", 0, 0, "times of day in New York at which files are cut on banking days, such as 08:15,10:15,14:30; empty: whenever payouts have gathered"),
-    ROW("ach.file_name", CONFIG_STRING, ach.file_name, "{origin}-{date}-{modifier}-{id}.ach", 0, 0, "names of files at the bank; {id} is of the submission, {hash} of the content: with neither, a name may come again after a restore"),
+    ROW("ach.file_name", CONFIG_STRING, ach.file_name, "{origin}-{date}-{modifier}-{id}.ach", 0, 0, "names of files at the bank; {id} is of the submission, {hash} of the content; with neither it needs {origin}, {date} and {modifier}, and a name may come again after a restore"),
     ROW("ach.entries_max", CONFIG_INT, ach.entries_max, "8000", 1, SAGA_BATCH_MAX, "entries of one file"),
     ROW("ach.lines_max", CONFIG_INT, ach.lines_max, "10000", 10, 1000000, "lines of one file, with its padding"),
     ROW("ach.archive_complete", CONFIG_BOOL, ach.archive_complete, "false", 0, 0, "the bank shows in archive_dir for ever what it took, so that what it does not show was not sent"),

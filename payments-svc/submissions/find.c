@@ -31,6 +31,7 @@ static bool read_ref(db_conn *c, submission_ref *ref, bool *found, arena *a, err
         ref->sha256 = db_get_str(rows, 0, 4);
         ref->origin = db_get_str(rows, 0, 5);
         ref->cycle = db_get_i32(rows, 0, 6);
+        ref->created_us = db_get_time(rows, 0, 7);
     }
     return true;
 }
@@ -235,7 +236,7 @@ static size_t list_probes(const range *ranges, size_t n_ranges, const numbered *
 typedef struct file {
     bool found;
     submission_state state;
-    str name, origin;
+    str name, origin, sender_bank, sender_company;
 } file;
 
 // The submissions of one book's probes, which are sorted by them: file_of[i] is that of probe i.
@@ -264,8 +265,12 @@ static bool read_files(db_conn *c, const probe *probes, size_t n, const file **f
     for (size_t i = 0; i < db_count(rows); i++) {
         const int64_t k = db_get_i64(rows, i, 0) - 1;
         ASSERT(k >= 0 && (size_t)k < n_files); // the statement numbers what it was given
-        files[k] = (file){true, (submission_state)db_get_i16(rows, i, 1), db_get_str(rows, i, 2),
-                          db_get_str(rows, i, 3)};
+        files[k] = (file){true,
+                          (submission_state)db_get_i16(rows, i, 1),
+                          db_get_str(rows, i, 2),
+                          db_get_str(rows, i, 3),
+                          db_get_str(rows, i, 4),
+                          db_get_str(rows, i, 5)};
     }
     return true;
 }
@@ -307,7 +312,9 @@ static bool read_items(db_conn *c, const probe *probes, size_t n, submission_mat
                                              .cycle = probes[k].cycle,
                                              .state = file_of[k]->state,
                                              .name = file_of[k]->name,
-                                             .origin = file_of[k]->origin};
+                                             .origin = file_of[k]->origin,
+                                             .sender_bank = file_of[k]->sender_bank,
+                                             .sender_company = file_of[k]->sender_company};
     }
     return true;
 }

@@ -69,6 +69,8 @@ static bool insert_row(db_conn *c, int64_t book_id, const submission_new *s, are
     } else {
         db_time(p, s->settles_us);
     }
+    db_text(p, s->sender_bank.ptr == NULL ? STR("") : s->sender_bank);
+    db_text(p, s->sender_company.ptr == NULL ? STR("") : s->sender_company);
     return db_exec(c, submissions_sql(SUBM_SQL_INSERT), p, a, NULL, NULL, e);
 }
 

@@ -28,8 +28,9 @@ typedef struct submission_new {
     uuid id;
     int connection;
     int kind;
-    str name;   // at the bank
-    str origin; // who we are there
+    str name;                        // at the bank
+    str origin;                      // who we are there
+    str sender_bank, sender_company; // by which numbers what comes back names us; empty: none
     int32_t cycle;
     const char *currency;
     int64_t total;
@@ -123,6 +124,7 @@ typedef struct submission_ref {
     str sha256; // 32 bytes
     str origin;
     int32_t cycle;
+    int64_t created_us;
 } submission_ref;
 // Submissions of a connection with this name, newest first. Mostly one; names that a bank prescribes may come again.
 bool submission_find_name(db_conn *c, int connection, str name, submission_ref **refs, size_t *n,
@@ -138,6 +140,7 @@ typedef struct submission_match {
     int32_t cycle;          // 0: a file of the first version, whose numbers other books have, too
     submission_state state; // PREPARED and WITHDRAWN ones were never sent
     str name, origin;       // of the submission
+    str sender_bank, sender_company; // that it was sent with; empty where that was not kept
 } submission_match;
 // All attempts of a connection with these numbers: sorted by (at, newest submission first). A number alone names nothing: compare
 // everything else that the bank says. Asked for in parts of SUBMISSION_FIND_MAX, which bound a statement.

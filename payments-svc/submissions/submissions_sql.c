@@ -17,9 +17,11 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
         {"submission_insert",
          "INSERT INTO submission (book_id, submission_id, connection, kind, name, origin, cycle, "
          "number_first, number_last, items, total, currency, size, sha256, content_sealed, seal, "
-         "generation, window_at, stale_at, created_at, state, due_at, changed_at, settles_at) "
+         "generation, window_at, stale_at, created_at, state, due_at, changed_at, settles_at, "
+         "sender_bank, sender_company) "
          "VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, 'submission', "
-         "$16, $17, $18, $19, 1, statement_timestamp(), $19, $20)"},
+         "$16, $17, $18, $19, 1, statement_timestamp(), $19, $20, nullif($21, ''), nullif($22, "
+         "''))"},
     [SUBM_SQL_DIRECTORY_INSERT] =
         {"submission_directory_insert",
          "INSERT INTO submission_directory (book_id, submission_id, connection, home_book, name, "
@@ -167,12 +169,15 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "WHERE book_id = $1 AND submission_id = k.submission_id AND number = k.number LIMIT 1) "
          "AS i"},
     [SUBM_SQL_FILES] = {"submission_files",
-                        "SELECT k.n, s.state, s.name, s.origin "
+                        "SELECT k.n, s.state, s.name, s.origin, coalesce(s.sender_bank, ''), "
+                        "coalesce(s.sender_company, '') "
                         "FROM unnest($2::uuid[]) WITH ORDINALITY AS k (submission_id, n) "
-                        "CROSS JOIN LATERAL (SELECT state, name, origin FROM submission "
+                        "CROSS JOIN LATERAL (SELECT state, name, origin, sender_bank, "
+                        "sender_company FROM submission "
                         "WHERE book_id = $1 AND submission_id = k.submission_id LIMIT 1) AS s"},
     [SUBM_SQL_REFS] = {"submission_ref",
-                       "SELECT state, items, total, size, sha256, origin, cycle FROM submission "
+                       "SELECT state, items, total, size, sha256, origin, cycle, created_at "
+                       "FROM submission "
                        "WHERE book_id = $1 AND submission_id = $2"},
     [SUBM_SQL_NOW] = {"submission_now", "SELECT statement_timestamp()"},
     [SUBM_SQL_NUMBER_LOCK] = {"submission_number_lock",

@@ -177,6 +177,8 @@ bool ach_is_whole(str bytes, arena *a);
 
 typedef struct ach_ack {
     bool accepted;
+    bool entries_told,
+        total_told; // a bank that rejects a file may not have counted it, and write 0
     int64_t entries, total, at_us;
     str file, reason; // @arena; file is the one of ours that it is about
 } ach_ack;

@@ -295,6 +295,38 @@ static const char *unfit(const matcher *x, size_t i, const char **text) {
     return NULL;
 }
 
+// Why none of the candidates is meant, and the one that a person should look at.
+typedef struct choice {
+    difference why;
+    const ach_candidate *nearest;
+} choice;
+
+// The only one of n candidates that agrees with the line and that a bank can speak of; NULL: there is none, or more than one. In a recovery
+// nothing is PREPARED: what the database has forgotten counts as begun.
+static const ach_candidate *choose(const matcher *x, const ach_line *l, const ach_candidate *c,
+                                   size_t n, choice *of) {
+    const ach_candidate *one = NULL, *unsent = NULL;
+    size_t agreeing = 0;
+    *of = (choice){differ(x->m, l, &c[0]), &c[0]};
+    for (size_t k = 0; k < n; k++) {
+        if (differ(x->m, l, &c[k]).reason != NULL) {
+            continue;
+        }
+        if (c[k].state == SUBMISSION_PREPARED) {
+            unsent = &c[k];
+        } else {
+            agreeing++;
+            one = &c[k];
+        }
+    }
+    if (agreeing > 1) {
+        *of = (choice){{"AMBIGUOUS", "more than one entry of ours agrees with it"}, one};
+    } else if (agreeing == 0 && unsent != NULL) {
+        *of = (choice){{"NOT_SENT", "the entry is in a file that has not been sent"}, unsent};
+    }
+    return agreeing == 1 ? one : NULL;
+}
+
 static void judge(matcher *x, size_t i, const ach_candidate *c, size_t n) {
     const ach_line *l = &x->m->report->lines[i];
     const char *text = NULL;
@@ -308,20 +340,15 @@ static void judge(matcher *x, size_t i, const ach_candidate *c, size_t n) {
         set_aside(x, i, "UNKNOWN_ENTRY", "no entry of ours has this trace", NULL, kind);
         return;
     }
-    difference first = {0};
-    for (size_t k = 0; k < n; k++) {
-        const difference d = differ(x->m, l, &c[k]);
-        if (d.reason == NULL) {
-            if (l->saying != ACH_SAYS_SETTLED && l->saying != ACH_SAYS_RETURNED) {
-                notice(x, i, &c[k]);
-            } else if (counts(x, i, &c[k])) {
-                add_event(x, i, &c[k]);
-            }
-            return;
-        }
-        first = k == 0 ? d : first;
+    choice of = {0};
+    const ach_candidate *one = choose(x, l, c, n, &of);
+    if (one == NULL) {
+        set_aside(x, i, of.why.reason, of.why.text, of.nearest, kind);
+    } else if (l->saying != ACH_SAYS_SETTLED && l->saying != ACH_SAYS_RETURNED) {
+        notice(x, i, one);
+    } else if (counts(x, i, one)) {
+        add_event(x, i, one);
     }
-    set_aside(x, i, first.reason, first.text, &c[0], kind);
 }
 
 bool ach_match_lines(const ach_match *m, arena *a, inbox_said *out, err *e) {

@@ -143,12 +143,14 @@ static bool store_file(preparing *p, const ach_file_plan *f, err *e) {
     const int64_t effective = ach_banking_day(p->numbers.file_date, 1);
     submission_item *members = ARENA_ARRAY(p->scratch, submission_item, f->n_entries);
     str content = strbuf_str(&f->content);
+    char company_id[11];
     submission_new made = {
         .id = f->id,
         .connection = p->r->base.id,
         .kind = SUBMISSION_FILE,
         .name = str_of(f->name),
         .origin = str_of(p->numbers.origin),
+        .sender_bank = str_of(p->r->settings.odfi_routing),
         .cycle = f->cycle,
         .currency = "USD",
         .total = f->totals.credit_cents,
@@ -164,6 +166,10 @@ static bool store_file(preparing *p, const ach_file_plan *f, err *e) {
     if (members == NULL) {
         return no_memory(e);
     }
+    if (!ach_origin_of_book(p->r->company_base, p->book_id, company_id)) {
+        return err_set(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "the book has no ACH company id");
+    }
+    made.sender_company = str_of(company_id);
     for (size_t k = 0; k < f->n_entries; k++) {
         const rail_item *item = &p->items[f->entries[k].item];
         members[k] =
@@ -457,7 +463,17 @@ static bool bad_setting(err *e, const char *name, const char *why) {
 static bool check_file_name(const ach_settings *s, err *e) {
     submission_numbers numbers = {.origin = "1999999999", .file_date = 20991231};
     ach_file_plan f = {.modifier = 'A', .id = {{0}}};
-    if (strstr(s->file_name, "{id}") == NULL && strstr(s->file_name, "{hash}") == NULL) {
+    const bool unique =
+        strstr(s->file_name, "{id}") != NULL || strstr(s->file_name, "{hash}") != NULL;
+    const bool numbered = strstr(s->file_name, "{origin}") != NULL &&
+                          strstr(s->file_name, "{date}") != NULL &&
+                          strstr(s->file_name, "{modifier}") != NULL;
+    if (!unique && !numbered) {
+        return bad_setting(e, "ach.file_name",
+                           "needs {id} or {hash}, or all of {origin}, {date} and {modifier} where "
+                           "the bank prescribes names: each file must have a name of its own");
+    }
+    if (!unique) {
         log_warn("ach.file_name.may_repeat", F_STR("pattern", s->file_name));
     }
     return ach_file_name(s->file_name, &numbers, &f, e);

@@ -7,6 +7,9 @@
 #include "base/assert.h"
 #include "rails/ach/ach_internal.h"
 
+// By so much a bank's clock may be behind ours.
+#define ACK_CLOCK_US (INT64_C(3600) * 1000000)
+
 static bool no_memory(err *e) {
     return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for the lines of a file");
 }
@@ -21,20 +24,19 @@ int64_t ach_book_of(int64_t base, str id) {
     return book_id >= 1 && book_id <= ACH_BOOK_MAX ? book_id : 0;
 }
 
-// The submission that has this name. A name that a bank prescribes may come again: the newest one is meant. *found is false when there
-// is none.
-static bool find_file(const ach_rail *r, db_conn *c, str name, submission_ref *ref, bool *found,
+// The submission that has this name, and how many have it: a name that a bank prescribes may come again, and the newest one is told then.
+static bool find_file(const ach_rail *r, db_conn *c, str name, submission_ref *ref, size_t *found,
                       arena *a, err *e) {
     submission_ref *refs = NULL;
     size_t n = 0;
-    *found = false;
+    *found = 0;
     if (name.len == 0 || name.len >= SUBMISSION_NAME_MAX) {
         return true;
     }
     if (!submission_find_name(c, r->base.id, name, &refs, &n, a, e)) {
         return false;
     }
-    *found = n > 0;
+    *found = n;
     if (n > 0) {
         *ref = refs[0];
     }
@@ -46,18 +48,29 @@ static bool find_file(const ach_rail *r, db_conn *c, str name, submission_ref *r
 typedef struct search {
     const ach_rail *r;
     const ach_report *report;
-    int64_t *books;
+    bool settlement;
+    int64_t *books; // of each line, by today's settings; then as its candidates say
     ach_candidate *found;
     size_t n_found;
 } search;
 
-// The sequence of a trace of ours; 0 when it is none.
-static int64_t sequence_of(const ach_rail *r, str trace) {
+// The sequence of a trace; 0 when it has none. Whose the trace is, the submission says that it is found in.
+static int64_t sequence_of(str trace) {
     int64_t sequence = 0;
-    const bool ours = trace.len == NACHA_TRACE_LEN &&
-                      memcmp(trace.ptr, r->settings.odfi_routing, 8) == 0 &&
-                      str_to_i64((str){trace.ptr + 8, 7}, 0, NACHA_TRACE_SEQUENCE_MAX, &sequence);
-    return ours ? sequence : 0;
+    const bool whole = trace.len == NACHA_TRACE_LEN &&
+                       str_to_i64((str){trace.ptr + 8, 7}, 0, NACHA_TRACE_SEQUENCE_MAX, &sequence);
+    return whole ? sequence : 0;
+}
+
+// Whether a line names the sender that a submission was sent by. Settings change, and what was sent before comes back for weeks.
+static bool is_sender(const search *s, size_t line, const submission_match *m) {
+    const ach_line *l = &s->report->lines[line];
+    const str bank = m->sender_bank.len > 0 ? m->sender_bank : str_of(s->r->settings.odfi_routing);
+    if (l->trace.len < bank.len || memcmp(l->trace.ptr, bank.ptr, bank.len) != 0) {
+        return false;
+    }
+    return s->settlement || m->sender_company.len == 0 ? m->book_id == s->books[line]
+                                                       : str_eq(m->sender_company, l->company_id);
 }
 
 static int by_book(const void *a, const void *b) {
@@ -146,8 +159,8 @@ static bool search_all(search *s, db_conn *c, arena *a, err *e) {
         return no_memory(e);
     }
     for (size_t i = 0; i < s->report->n; i++) {
-        const int64_t sequence = sequence_of(s->r, s->report->lines[i].trace);
-        if (s->books[i] != 0 && sequence > 0) {
+        const int64_t sequence = sequence_of(s->report->lines[i].trace);
+        if ((s->books[i] != 0 || !s->settlement) && sequence > 0) {
             lines[n] = i;
             sequences[n++] = sequence;
         }
@@ -155,11 +168,13 @@ static bool search_all(search *s, db_conn *c, arena *a, err *e) {
     if (!submission_find_numbers(c, s->r->base.id, sequences, n, &matches, &n_matches, a, e)) {
         return false;
     }
-    // One connection serves all books, and a trace may come again in a later cycle: of the line's own book only.
+    // One connection serves all books, and a trace may come again in a later cycle: of the line's own sender only.
     size_t kept = 0;
     for (size_t i = 0; i < n_matches; i++) {
-        if (matches[i].book_id == s->books[lines[matches[i].at]]) {
+        const size_t line = lines[matches[i].at];
+        if (is_sender(s, line, &matches[i])) {
             matches[kept++] = matches[i];
+            s->books[line] = s->books[line] == 0 ? matches[i].book_id : s->books[line];
         }
     }
     s->found = ARENA_ARRAY(a, ach_candidate, kept + 1);
@@ -238,16 +253,19 @@ static bool find_moved(const search *s, inbox_said *out, arena *a, err *e) {
 
 static bool read_lines(const ach_rail *r, db_conn *c, const ach_report *report, bool settlement,
                        inbox_said *out, arena *a, err *e) {
-    search s = {.r = r, .report = report, .books = ARENA_ARRAY(a, int64_t, report->n + 1)};
+    search s = {.r = r,
+                .report = report,
+                .settlement = settlement,
+                .books = ARENA_ARRAY(a, int64_t, report->n + 1)};
     if (s.books == NULL) {
         return no_memory(e);
     }
     submission_ref ref = {0};
-    bool known = false;
+    size_t known = 0;
     if (settlement && !find_file(r, c, report->file, &ref, &known, a, e)) {
         return false;
     }
-    const int64_t of_file = known ? ref.book_id : 0;
+    const int64_t of_file = known > 0 ? ref.book_id : 0;
     for (size_t i = 0; i < report->n; i++) {
         s.books[i] =
             settlement ? of_file : ach_book_of(r->company_base, report->lines[i].company_id);
@@ -282,10 +300,37 @@ static void odd_ack(const ach_ack *ack, const inbox_item *item, int64_t book_id,
                                          .case_kind = "INBOX_LINE"};
 }
 
+// What speaks against an acknowledgement being about this file; reason NULL: nothing.
+typedef struct objection {
+    const char *reason, *text;
+} objection;
+
+static objection object(const ach_ack *ack, const inbox_item *item, const submission_ref *ref,
+                        size_t known) {
+    if (known == 0) {
+        return (objection){"UNKNOWN_FILE", "acknowledges a file that we never made"};
+    }
+    if (known > 1) {
+        return (objection){"AMBIGUOUS_FILE", "more than one file of ours has this name"};
+    }
+    if ((ack->entries_told && ack->entries != ref->items) ||
+        (ack->total_told && ack->total != ref->total)) {
+        return (objection){"OTHER_COUNT", "acknowledges another count or total than the file has"};
+    }
+    if (item->received_us < ref->created_us || ack->at_us < ref->created_us - ACK_CLOCK_US) {
+        return (objection){"OLDER_THAN_FILE", "the file was made after the bank has said this"};
+    }
+    // That the bank has it although it was never sent may be true of what a database has forgotten, and then it must not go.
+    if (!ack->accepted && ref->state == SUBMISSION_PREPARED) {
+        return (objection){"NOT_SENT", "rejects a file that has not been sent yet"};
+    }
+    return (objection){0};
+}
+
 static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, const ach_ack *ack,
                      inbox_said *out, arena *a, err *e) {
     submission_ref ref = {0};
-    bool known = false;
+    size_t known = 0;
     out->lines = 1;
     out->odd = ARENA_ARRAY(a, inbox_odd, 2);
     out->odd_max = 2;
@@ -296,13 +341,9 @@ static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, cons
     if (!find_file(r, c, ack->file, &ref, &known, a, e)) {
         return false;
     }
-    if (!known) {
-        odd_ack(ack, item, 0, "UNKNOWN_FILE", "acknowledges a file that we never made", out, a);
-        return true;
-    }
-    if (ack->accepted && (ack->entries != ref.items || ack->total != ref.total)) {
-        odd_ack(ack, item, ref.book_id, "OTHER_COUNT",
-                "acknowledges another count or total than the file has", out, a);
+    const objection why = object(ack, item, &ref, known);
+    if (why.reason != NULL) {
+        odd_ack(ack, item, ref.book_id, why.reason, why.text, out, a);
         return true;
     }
     *o = (own){.is_ack = true,

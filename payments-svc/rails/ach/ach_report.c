@@ -84,12 +84,13 @@ static bool ack_fields(json_t *root, arena *a, ach_ack *out, err *e) {
         return bad(e, 1, "'at' must be a time");
     }
     // A file that was refused may not have been understood, so its counts need not be there.
-    const bool counted = is_count(entries) && is_count(total);
-    if (out->accepted && !counted) {
+    if (out->accepted && (!is_count(entries) || !is_count(total))) {
         return bad(e, 1, "'entries' and 'total' must be whole numbers of at most 12 digits");
     }
-    out->entries = counted ? json_integer_value(entries) : 0;
-    out->total = counted ? json_integer_value(total) : 0;
+    out->entries = is_count(entries) ? json_integer_value(entries) : 0;
+    out->total = is_count(total) ? json_integer_value(total) : 0;
+    out->entries_told = out->accepted || out->entries > 0;
+    out->total_told = out->accepted || out->total > 0;
     size_t len = str_of(reason).len;
     char *copy =
         arena_strndup(a, reason == NULL ? "" : reason, len < REASON_LEN_MAX ? len : REASON_LEN_MAX);
