@@ -136,6 +136,10 @@ typedef struct saga_event {
 // that: it may make the payout go out twice.
 #define SAGA_SEND_AGAIN "SEND_AGAIN"
 
+// The code of ACCEPTED about an attempt that counts as never taken: the bank speaks of its submission as taken all the same. Whoever
+// was in there must not go out once more before a person has looked.
+#define SAGA_TAKEN_AFTER_ALL "TAKEN_AFTER_ALL"
+
 typedef struct saga_said {
     saga_word word;
     str code, text;            // of the message that decides; borrowed from the events

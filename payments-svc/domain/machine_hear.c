@@ -217,9 +217,11 @@ static const saga_event *find_words(const saga *s, const saga_event *events, siz
         }
         if (event->attempt < present) {
             // That this one was refused, or never taken, is why there is a later one.
-            odd = is_movement(event->kind) && moved_for_good(tally_of(x, event->attempt), s->amount)
-                      ? event
-                      : odd;
+            const bool moved =
+                is_movement(event->kind) && moved_for_good(tally_of(x, event->attempt), s->amount);
+            const bool taken =
+                event->kind == EVENT_ACCEPTED && str_eq_c(event->code, SAGA_TAKEN_AFTER_ALL);
+            odd = moved || taken ? event : odd;
             continue;
         }
         said->reference = event->reference.len > 0 ? event->reference : said->reference;

@@ -74,6 +74,29 @@ static void test_hear__any_messages__as_a_simple_rule_weighs_them(void **state) 
     assert_true(contradictions > 1000 && others > 100); // both were met
 }
 
+// --- A file that was taken after all ---------------------------------------------------------------------------------
+
+// It was rejected, and its payouts are to go out anew; then the bank speaks of one of its other entries as paid.
+static void test_NO_DOUBLE_file_of_the_attempt_before_was_taken__held(void **state) {
+    (void)state;
+    saga_event events[] = {event(1, EVENT_ACCEPTED), event(1, EVENT_NOT_TAKEN),
+                           event(1, EVENT_ACCEPTED)};
+    events[2].code = STR(SAGA_TAKEN_AFTER_ALL);
+    events[2].text = STR("an entry of its file has settled");
+    saga s = sent();
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_int_equal(claim_events(&s, events, 3), STEP_NONE); // the next file is not for it
+    assert_held(&s, STEP_EXECUTE, "RAIL_CONTRADICTION");
+    assert_non_null(strstr(s.hold_text, "an entry of its file has settled"));
+    // While it was being put into the next file.
+    saga t = sent();
+    assert_int_equal(claim_events(&t, events, 2), STEP_NONE);
+    assert_int_equal(claim_events(&t, events, 2), STEP_EXECUTE);
+    assert_true(come_events(&t, OUT_HANDED_OVER, events, 2));
+    assert_int_equal(claim_events(&t, events, 3), STEP_NONE);
+    assert_held(&t, STEP_AWAIT, "RAIL_CONTRADICTION");
+}
+
 // --- Very many -------------------------------------------------------------------------------------------------------
 
 enum { VERY_MANY = 200000 };
@@ -140,6 +163,7 @@ static void test_hear__very_many_that_move_nothing__heard(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hear__any_messages__as_a_simple_rule_weighs_them),
+        cmocka_unit_test(test_NO_DOUBLE_file_of_the_attempt_before_was_taken__held),
         cmocka_unit_test(test_hear__more_movements_than_are_weighed__held),
         cmocka_unit_test(test_hear__as_many_as_are_taken_in__weighed),
         cmocka_unit_test(test_hear__very_many_that_move_nothing__heard),

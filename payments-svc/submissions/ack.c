@@ -136,7 +136,11 @@ static bool contradict(db_conn *c, const hearing *h, arena *a, err *e) {
               F_BOOL("accepted", h->said->accepted));
     return (!h->said->accepted || note(c, h, EVIDENCE_ACCEPTED, a, e)) &&
            open_case(c, h, "SUBMISSION_UNKNOWN", SUBM_CONTRADICTS, a, e) &&
-           (!h->said->accepted || subm_stop_rebuilt(c, h->book_id, h->id, a, e));
+           (!h->said->accepted ||
+            subm_stop_rebuilt(c, h->book_id, h->id,
+                              STR("the bank accepted its file after it had rejected it, or "
+                                  "after it was withdrawn"),
+                              a, e));
 }
 
 bool submission_ack(db_conn *c, int64_t book_id, uuid submission_id,

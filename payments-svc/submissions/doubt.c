@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "domain/machine.h"
 #include "submissions/submissions_internal.h"
 #include "submissions/submissions_sql.h"
 
@@ -53,7 +54,20 @@ static bool stop_one(db_conn *c, int64_t book_id, uuid id, arena *a, err *e) {
                           str_of(TEXT), it.total, it.currency, clock_wall_us(clock_system()), a, e);
 }
 
-bool subm_stop_rebuilt(db_conn *c, int64_t book_id, uuid id, arena *a, err *e) {
+// Those that wait for the next file.
+static bool tell_waiting(db_conn *c, int64_t book_id, uuid id, str text, arena *a, err *e) {
+    const subm_said said = {.kind = RAIL_EVENT_ACCEPTED,
+                            .tag = "after-all",
+                            .code = STR(SAGA_TAKEN_AFTER_ALL),
+                            .text = text,
+                            .at_us = clock_wall_us(clock_system()),
+                            .source = RAIL_SOURCE_SUBMISSION,
+                            .rebuilt = true};
+    size_t n = 0;
+    return subm_events_record(c, book_id, id, &said, &n, a, e);
+}
+
+bool subm_stop_rebuilt(db_conn *c, int64_t book_id, uuid id, str text, arena *a, err *e) {
     db_params *p = db_params_create(a);
     db_rows *rows = NULL;
     db_i64(p, book_id);
@@ -66,7 +80,7 @@ bool subm_stop_rebuilt(db_conn *c, int64_t book_id, uuid id, arena *a, err *e) {
             return false;
         }
     }
-    return true;
+    return tell_waiting(c, book_id, id, text, a, e);
 }
 
 bool submission_moved(db_conn *c, int64_t book_id, uuid submission_id, str text, arena *a, err *e) {
@@ -81,5 +95,5 @@ bool submission_moved(db_conn *c, int64_t book_id, uuid submission_id, str text,
               F_STR("state", submission_state_name((int)it.state)));
     return subm_case_open(c, book_id, submission_id, "SUBMISSION_UNKNOWN", STR(SUBM_MOVED), text,
                           it.total, it.currency, clock_wall_us(clock_system()), a, e) &&
-           subm_stop_rebuilt(c, book_id, submission_id, a, e);
+           subm_stop_rebuilt(c, book_id, submission_id, text, a, e);
 }

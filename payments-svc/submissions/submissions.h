@@ -107,8 +107,8 @@ bool submission_ack(db_conn *c, int64_t book_id, uuid submission_id,
                     err *e) WARN_UNUSED;
 
 // The bank says that items of this submission were settled or returned. When it counts as never taken (REJECTED or WITHDRAWN), that
-// opens a case, and what was made anew of its payouts and has not begun to leave becomes DISPUTED. In the caller's transaction; text is
-// for people.
+// opens a case, what was made anew of its payouts and has not begun to leave becomes DISPUTED, and payouts of it that wait for another
+// submission are told (SAGA_TAKEN_AFTER_ALL), which holds them. In the caller's transaction; text is for people.
 bool submission_moved(db_conn *c, int64_t book_id, uuid submission_id, str text, arena *a,
                       err *e) WARN_UNUSED;
 

@@ -100,7 +100,8 @@ typedef struct subm_said {
     const int64_t *numbers; // sorted; only (or all but) these items, when there are any
     size_t n_numbers;
     bool but_numbers; // all but them
-    bool silent; // only items of which nothing was said that decides: see submission_items_silent
+    bool silent;  // only items of which nothing was said that decides: see submission_items_silent
+    bool rebuilt; // only items that wait for another submission: see submission_items_rebuilt
 } subm_said;
 // One event for each item, in the caller's transaction. *n: how many.
 bool subm_events_record(db_conn *c, int64_t book_id, uuid id, const subm_said *said, size_t *n,
@@ -109,8 +110,10 @@ bool subm_case_open(db_conn *c, int64_t book_id, uuid id, const char *kind, str 
                     int64_t amount, const char *currency, int64_t now_us, arena *a,
                     err *e) WARN_UNUSED;
 
-// What was made anew of a submission's payouts, and has not begun to leave, becomes DISPUTED: the bank may have the first one.
-bool subm_stop_rebuilt(db_conn *c, int64_t book_id, uuid id, arena *a, err *e) WARN_UNUSED;
+// What was made anew of a submission's payouts, and has not begun to leave, becomes DISPUTED, and what of them waits for a new one is told,
+// so that it is held: the bank may have the first one. text is for people.
+bool subm_stop_rebuilt(db_conn *c, int64_t book_id, uuid id, str text, arena *a,
+                       err *e) WARN_UNUSED;
 
 // It is known where the submission is: what was opened because nobody knew, or because it could not be sent, is closed.
 bool subm_cases_close(db_conn *c, int64_t book_id, uuid id, int64_t now_us, arena *a,

@@ -73,6 +73,15 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "SELECT 1 FROM rail_event AS v WHERE v.book_id = $1 AND v.payout_id = i.payout_id "
          "AND v.attempt = i.attempt AND (v.kind IN (2, 3, 5) "
          "OR (v.kind = 4 AND v.amount IN (0, i.amount)))) ORDER BY i.number"},
+    // That were never taken, are to be sent anew, and are in no other submission yet.
+    [SUBM_SQL_ITEMS_REBUILT] =
+        {"submission_items_rebuilt",
+         "SELECT i.payout_id, i.attempt, i.number, i.amount FROM submission_item AS i "
+         "WHERE i.book_id = $1 AND i.submission_id = $2 AND EXISTS ("
+         "SELECT 1 FROM rail_event AS v WHERE v.book_id = $1 AND v.payout_id = i.payout_id "
+         "AND v.attempt = i.attempt AND v.kind = 5) AND NOT EXISTS ("
+         "SELECT 1 FROM submission_item AS j WHERE j.book_id = $1 AND j.payout_id = i.payout_id "
+         "AND j.attempt > i.attempt) ORDER BY i.number"},
     // What the bank has (3 SENT, 4 ACKED) and settles now. What is not known to be there waits until it is.
     [SUBM_SQL_SETTLES] = {"submission_settles",
                           "SELECT book_id, submission_id FROM submission "

@@ -16,6 +16,7 @@ typedef enum submissions_sql_id {
     SUBM_SQL_EVIDENCE_ADD,
     SUBM_SQL_ITEMS,
     SUBM_SQL_ITEMS_SILENT,
+    SUBM_SQL_ITEMS_REBUILT,
     SUBM_SQL_SETTLES,
     SUBM_SQL_SETTLED,
     SUBM_SQL_DUE,

@@ -102,6 +102,27 @@ static void test_returns__of_a_file_that_has_not_left__exception_and_case(void *
     }
 }
 
+// The bank processed what it had rejected. Whose payouts wait for the next file must not go into it.
+static void test_NO_DOUBLE_moved_after_it_was_rejected__those_that_wait_are_told(void **state) {
+    (void)state;
+    send_entries(3, 4);
+    put_ack("a", "rejected", "", "2026-11-21T09:00:01Z");
+    assert_count("rail_event WHERE kind = 5", 4);
+    fixture_sql("INSERT INTO submission_item (book_id, number, payout_id, attempt, amount,"
+                " submission_id) SELECT book_id, 11, payout_id, 2, amount,"
+                " '01930000-0000-7000-9000-0000000000ff' FROM submission_item WHERE number = 1",
+                NULL, 0); // in the next one already
+    const bank_entry e = return_of(4, "R03");
+    put_returns("r", "1800000003", &e, 1);
+    look();
+    assert_count("payment_case WHERE code = 'MOVED_AFTER_ALL'", 1);
+    assert_count("rail_event v JOIN submission_item i USING (book_id, payout_id, attempt)"
+                 " WHERE v.kind = 1 AND v.code = 'TAKEN_AFTER_ALL' AND v.source = 4"
+                 " AND i.number IN (2, 3, 4)",
+                 3);
+    assert_count("rail_event WHERE kind = 1", 3);
+}
+
 // --- Settings that have changed ----------------------------------------------------------------------------------------
 
 // What was sent under other numbers comes back under these, for weeks.
@@ -196,6 +217,7 @@ int main(void) {
         TEST(test_returns__cent_by_cent__some_are_taken_in_and_the_rest_is_one_case),
         TEST(test_returns__more_than_one_entry_agrees__exception_and_case),
         TEST(test_returns__of_a_file_that_has_not_left__exception_and_case),
+        TEST(test_NO_DOUBLE_moved_after_it_was_rejected__those_that_wait_are_told),
         TEST(test_NO_LOSS_returns__after_our_numbers_have_changed__matched_as_sent),
         TEST(test_ack__rejected_with_other_counts__exception_and_nothing_moves),
         TEST(test_ack__older_than_the_file__exception_and_nothing_moves),
