@@ -43,6 +43,10 @@ def deposits(payer, merchant, **filters):
             return found
 
 
+def count(world, what):
+    return int(world.payments_rows(f"SELECT count(*) FROM {what}")[0][0])
+
+
 def restart_with(world, **settings):
     world.payments.stop()
     world.stack.settings["payments-svc"].update({name.replace("__", "."): value for name, value in settings.items()})
@@ -179,6 +183,34 @@ def test_a_deposit_that_the_ledger_refuses_for_good(new_world):
     refused, first = deposits(payer, merchant)
     assert (refused.state, first.state) == (REFUSED, CREDITED)
     assert "CLOSED" in refused.reason and refused.HasField("decide_time")
+
+
+def test_SEEN_a_deposit_that_is_refused_when_nobody_waits_for_the_answer(new_world, tmp_path):
+    """Its call is gone when the ledger refuses it: a person is told, once."""
+    world = new_world()
+    payer = Payer(world)
+    merchant = payer.merchant(deposit=100)
+    available, bank = accounts_of(merchant)
+    message = request(payer, merchant, 50)
+    world.payments.stop()
+    plan = Plan(tmp_path, "deposit.intended")
+    world.payments.start(env=plan.env)
+
+    def killed():
+        with pytest.raises(grpc.RpcError):
+            payer.stub("Merchant").CreateDeposit(message, timeout=20, wait_for_ready=True)
+        return plan.hit()
+
+    wait_until(killed, "payments-svc dies before it has asked the ledger")
+    world.payments.wait_exit(10)
+    ledger = Ledger(world, merchant.book_id)
+    assert ledger.commit(ledger.transfer(bank, available, 0, flags=PENDING | CLOSING_CREDIT)) == ["CREATED"]
+    world.payments.start()
+    refused = "payment_case WHERE state = 1 AND kind = 'DEPOSIT_REFUSED'"
+    wait_until(lambda: count(world, refused) == 1, "the refusal is told")
+    assert count(world, f"{refused} AND book_id = {merchant.book_id} AND merchant_id = '{merchant.id}' AND amount = 50"
+                        " AND currency = 'USD' AND seen = 1 AND code LIKE '%CLOSED%'") == 1
+    assert [one.state for one in deposits(payer, merchant)] == [REFUSED, CREDITED]
 
 
 def test_a_balance_below_zero_is_shown_and_not_a_reason_to_stop(payer):

@@ -91,6 +91,10 @@
       "A deposit has waited for the ledger for longer than allowed, or for being taken back.",     \
       "Look into the log why (deposit.not_finished). It is tried again by itself, and the case "   \
       "closes when the ledger has it or refuses it.")                                              \
+    X(DEPOSIT_REFUSED, "deposit", 4, CASE_NOTES_ONLY,                                              \
+      "The ledger refused a deposit for good after its call had ended, so nobody was told.",       \
+      "Read the reason (an account may be closed), and tell whoever sent the money. Once the "     \
+      "cause is gone, credit it with a new key.")                                                  \
     X(FORGOTTEN_FILE, "inbox", 4, CASE_NOTES_ONLY,                                                 \
       "The bank has a file of ours that the database does not know: it was sent before a restore " \
       "or a failover.",                                                                            \

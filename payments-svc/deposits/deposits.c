@@ -9,6 +9,7 @@
 #include "base/crash.h"
 #include "base/log.h"
 #include "base/ticker.h"
+#include "cases/cases.h"
 #include "command/idempotency.h"
 #include "deposits/deposits_internal.h"
 #include "deposits/deposits_sql.h"
@@ -204,6 +205,7 @@ typedef struct decision {
     deposit_state state;
     str reason;
     int64_t at_us;
+    const deposit *unheard; // nobody waits for the answer; NULL: its call does
 } decision;
 
 #define IS(result, name)                                                                           \
@@ -280,25 +282,44 @@ static bool ask_ledger(const deposits *d, int64_t book_id, const deposit *made, 
     return true;
 }
 
+// The answer that a client got is the end of it. Of what the sweep finds refused a person is told.
+static bool open_case(db_conn *c, const decision *x, arena *a, err *e) {
+    const deposit *made = x->unheard;
+    char id[UUID_TEXT_LEN + 1];
+    uuid_format(x->id, id);
+    case_new refused = {.kind = "DEPOSIT_REFUSED",
+                        .subject_type = "deposit",
+                        .subject_id = str_of(id),
+                        .merchant_id = made->merchant_id,
+                        .code = x->reason,
+                        .text = STR("the ledger refused the deposit for good"),
+                        .amount = made->amount};
+    memcpy(refused.currency, made->currency.ptr, made->currency.len < 3 ? made->currency.len : 3);
+    return cases_open(c, x->book_id, &refused, 1, x->at_us, a, e);
+}
+
 static bool decide_tx(db_conn *c, arena *a, void *arg, err *e) {
     const decision *x = arg;
+    int64_t n = 0;
     db_params *p = db_params_create(a);
     db_i64(p, x->book_id);
     db_uuid(p, x->id);
     db_i16(p, (int16_t)x->state);
     db_text(p, x->reason);
     db_time(p, x->at_us);
-    return db_exec(c, deposits_sql(DEPOSITS_SQL_DECIDE), p, a, NULL, NULL, e);
+    return db_exec(c, deposits_sql(DEPOSITS_SQL_DECIDE), p, a, NULL, &n, e) &&
+           (n == 0 || x->unheard == NULL || x->state != DEPOSIT_REFUSED || open_case(c, x, a, e));
 }
 
-// From PENDING on. All of it may be repeated by whomever: the ledger's id is the deposit's.
-static bool finish(const deposits *d, int64_t book_id, deposit *made, int64_t owed,
+// From PENDING on. All of it may be repeated by whomever: the ledger's id is the deposit's. heard: somebody waits for what comes of it.
+static bool finish(const deposits *d, int64_t book_id, deposit *made, int64_t owed, bool heard,
                    int64_t deadline_mono_ms, arena *a, err *e) {
     decision x;
     const int64_t deadline = deposits_ledger_deadline(&d->o, deadline_mono_ms);
     if (!ask_ledger(d, book_id, made, owed, deadline, a, &x, e)) {
         return false;
     }
+    x.unheard = heard ? NULL : made;
     CRASH_POINT("deposit.ledger.done");
     if (!db_transact(d->o.pool, deadline_mono_ms, a, decide_tx, &x, e)) {
         return false;
@@ -358,7 +379,7 @@ bool deposits_credit(deposits *d, const merchant *m, const deposit_request *r,
         return true;
     }
     if (x.made.state == DEPOSIT_PENDING &&
-        !finish(d, m->book_id, &x.made, x.owed, deadline_mono_ms, a, e)) {
+        !finish(d, m->book_id, &x.made, x.owed, true, deadline_mono_ms, a, e)) {
         return false;
     }
     out->made = x.made;
@@ -493,7 +514,7 @@ static void finish_one(const deposits *d, int64_t book_id, deposit *made, int64_
     if (ledger_accounts_ensure(d->o.accounts, book_id, accounts, 2,
                                deposits_ledger_deadline(&d->o, deadline), a, &e) &&
         (goes_back ? deposits_finish_back(&d->o, book_id, made, deadline, a, &e)
-                   : finish(d, book_id, made, OWED_UNKNOWN, deadline, a, &e))) {
+                   : finish(d, book_id, made, OWED_UNKNOWN, false, deadline, a, &e))) {
         log_info("deposit.finished", F_STR("deposit", id));
     } else {
         log_err(LOG_WARN, "deposit.not_finished", &e);
@@ -504,20 +525,22 @@ static void finish_one(const deposits *d, int64_t book_id, deposit *made, int64_
 static void sweep_once(void *arg) {
     deposits *d = arg;
     arena *a = arena_create(SWEEP_ARENA_MAX);
-    const int64_t deadline = clock_mono_ms(clock_system()) + SWEEP_TIMEOUT_MS;
     bool (*const looks[SWEEP_LOOKS])(db_conn *, arena *, void *, err *) = {pending_tx,
                                                                            going_back_tx};
     for (size_t k = 0; k < SWEEP_LOOKS; k++) {
+        const int64_t deadline =
+            clock_mono_ms(clock_system()) + SWEEP_TIMEOUT_MS; // each has its own
         sweep s = {.after = d->places[k]};
+        size_t i = 0;
         err e = {0};
         if (!db_read(d->o.pool, deadline, a, looks[k], &s, &e)) {
             log_err(LOG_WARN, "deposits.not_swept", &e);
         }
-        for (size_t i = 0; i < s.n && clock_mono_ms(clock_system()) < deadline; i++) {
+        for (; i < s.n && clock_mono_ms(clock_system()) < deadline; i++) {
             finish_one(d, s.found[i].book_id, &s.found[i].made, deadline, a);
             d->places[k] = (sweep_place){s.found[i].book_id, s.found[i].made.id};
         }
-        if (s.n < SWEEP_MAX) { // the last of them: the next look begins anew
+        if (i == s.n && s.n < SWEEP_MAX) { // each had its turn: the next look begins anew
             d->places[k] = (sweep_place){0};
         }
     }
