@@ -153,7 +153,7 @@ static const config_setting SETTINGS[] = {
     ROW("instant.webhook_secret_file", CONFIG_SECRET_FILE, instant.webhook_secret_file, "", 0, 0, "secret that signs the bank's webhooks, whsec_…"),
     ROW("instant.webhook_port", CONFIG_INT, instant.webhook_port, "0", 0, 65535, "loopback port of the webhook listener; 0 takes a free one"),
     ROW("instant.connections", CONFIG_INT, instant.connections, "64", 1, 1024, "connections to the bank at once"),
-    ROW("instant.timeout_ms", CONFIG_INT, instant.timeout_ms, "5000", 10, 600000, "how long one request to the bank may take"),
+    ROW("instant.timeout_ms", CONFIG_INT, instant.timeout_ms, "5000", 10, 600000, "how long one request to the bank may take; at most half of saga.lease_ms"),
     ROW("instant.query_lag_ms", CONFIG_INT, instant.query_lag_ms, "10000", 0, 86400000, "for how long the bank may not find what it has accepted: only after that, what it does not find was not sent; 0: it finds it at once"),
     ROW("instant.sweep_ms", CONFIG_INT, instant.sweep_ms, "10000", 10, 86400000, "how often to look for messages that were not applied, and for returns that were not told"),
     ROW("instant.ask_again_ms", CONFIG_INT, instant.ask_again_ms, "600000", 100, 86400000, "age at which a settled payout is asked for again; then at a day, and at returns_days"),

@@ -235,7 +235,7 @@ def test_CANCEL_of_what_is_at_the_bank_is_not_possible(payer, cases):
 
 # --- Submissions ---
 
-ACH_FAST = {"saga.lease_ms": 1000, "saga.poll_ms": 25, "saga.backoff_base_ms": 20, "ach.gather_ms": 40, "ach.poll_ms": 40,
+ACH_FAST = {"saga.lease_ms": 1000, "instant.timeout_ms": 500, "saga.poll_ms": 25, "saga.backoff_base_ms": 20, "ach.gather_ms": 40, "ach.poll_ms": 40,
             "ach.lease_ms": 1000, "ach.retry_base_ms": 20, "ach.retry_cap_ms": 200, "ach.send_poll_ms": 25, "ach.case_after": 3,
             "deadlines.every_ms": 200}
 # Shows nothing of what it took, and says nothing of it: only a person can find out.

@@ -39,7 +39,7 @@ def asked(world, merchant):
 @pytest.mark.parametrize("who_is_behind", ["payments-svc", OTHER])
 def test_FENCED_clocks_eleven_seconds_apart_take_nothing_away(new_world, who_is_behind):
     """A lease is ten seconds; the bank answers after three. Whoever looks at the other's leases must not find them over."""
-    ours = {**mix.SETTINGS["payments-svc"], "saga.lease_ms": 10_000, "instant.timeout_ms": 20_000,
+    ours = {**mix.SETTINGS["payments-svc"], "saga.lease_ms": 10_000, "instant.timeout_ms": 5_000,
             "saga.resolve_after_ms": 30_000}
     world = new_world({"payments-svc": ours, "bank-sim": {**mix.SETTINGS["bank-sim"], "faults.slow_ms": 3_000}}, up=False)
     with_clock(world).shift((-11 if who_is_behind == "payments-svc" else 11) * SECOND)  # the other one has the real time

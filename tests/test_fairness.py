@@ -22,7 +22,7 @@ def settled(world, merchant):
 def test_the_first_of_another_merchant_does_not_wait_for_thousands(new_world):
     """All in one book; eight payments at the bank at once, each a fifth of a second: the many take more than a minute."""
     ours = {**mix.SETTINGS["payments-svc"], "books.count": 1, "saga.batch_max": 32, "instant.connections": 8,
-            "saga.lease_ms": 10_000, "instant.timeout_ms": 20_000, "saga.resolve_after_ms": 60_000}
+            "saga.lease_ms": 10_000, "instant.timeout_ms": 5_000, "saga.resolve_after_ms": 60_000}
     world = new_world({"payments-svc": ours, "bank-sim": {**mix.SETTINGS["bank-sim"], "faults.slow_ms": 200}})
     payer = Payer(world)
     many = payer.merchant(deposit=1_000_000_000, prefix="many")

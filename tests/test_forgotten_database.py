@@ -11,7 +11,9 @@ from support.waiting import wait_until
 
 from test_case_orders import case_of, goes_on_to
 from test_cases import OPEN, Cases
+from test_connections import Connections
 
+CANCELED = 9
 RESERVE, PENDING = 10, 2  # the ledger's code and flag of reservations
 
 
@@ -106,6 +108,51 @@ def test_NO_DOUBLE_another_amount_under_a_forgotten_key_is_never_paid(payer):
     payer.world.people.other_amounts.add(other.payout_id)
     assert len(payer.bank.payments()) == 1
     assert merchant.balance() == (98_500, 0, 98_500)
+
+
+def cancel(merchant, payout):
+    payer = merchant.payer
+    return payer.call("Payout", "CancelPayout", payer.pb.CancelPayoutRequest(merchant_id=merchant.id, payout_id=payout.payout_id))
+
+
+def test_NO_DOUBLE_what_a_restored_database_knows_as_untouched_is_asked_for_before_it_is_canceled(payer):
+    """One of two payouts was paid after the copy was made; as far as the restored database knows, nothing was done for either."""
+    merchant, connections = payer.merchant(deposit=100_000), Connections(payer.world)
+    merchant.recipient()
+    connections.pause(connection="instant")
+    paid = merchant.pay(1_500, INSTANT)
+    older = Older(payer.world)
+    connections.resume(connection="instant")
+    merchant.wait_for([paid.payout_id])
+    connections.pause(connection="instant")
+    older.put_back("timeline_id = timeline_id + 1")
+    untouched = merchant.pay(1_600, INSTANT)
+    Recovery(payer.world).wait()
+    for payout in (paid, untouched):
+        cancel(merchant, payout)
+    connections.resume(connection="instant")
+    assert merchant.wait_for([paid.payout_id])[paid.payout_id].state == SETTLED
+    assert merchant.wait_for([untouched.payout_id], {CANCELED}, 30)
+    assert_bank_agrees(payer, merchant.payouts())
+    assert_books_at_rest(payer, [merchant.book_id])
+    assert_ledger_equals_bank(payer)
+    assert merchant.balance() == (98_500, 0, 98_500)
+
+
+def test_NO_DOUBLE_what_a_forgotten_file_has_is_not_canceled(new_world):
+    payer = Payer(new_world(FILES))
+    merchant, connections = payer.merchant(deposit=100_000), Connections(payer.world)
+    merchant.recipient()
+    connections.pause(connection="ach")
+    paid = merchant.pay(1_500, ACH)
+    older = Older(payer.world)
+    connections.resume(connection="ach")
+    merchant.wait_for([paid.payout_id], {SETTLED})
+    older.put_back("timeline_id = timeline_id + 1")
+    Recovery(payer.world).wait()
+    request = payer.pb.CancelPayoutRequest(merchant_id=merchant.id, payout_id=paid.payout_id)
+    assert "file that was forgotten" in merchant.refused("CancelPayout", request).message
+    assert merchant.payout(paid.payout_id).state < SETTLED
 
 
 def forget_files(new_world, settings, changed, between=lambda world: None):

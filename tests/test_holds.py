@@ -14,7 +14,7 @@ from test_cases import Cases
 PROCESSING, SENT, CANCELED = 4, 5, 9
 CLOSING_DEBIT = 64
 AVAILABLE, BANK, SUSPENSE = 100, 300, 500  # codes of ledger accounts
-FAST = {"payments-svc": {"saga.lease_ms": 1500, "saga.poll_ms": 50, "saga.backoff_base_ms": 10, "saga.backoff_cap_ms": 20,
+FAST = {"payments-svc": {"saga.lease_ms": 1500, "instant.timeout_ms": 700, "saga.poll_ms": 50, "saga.backoff_base_ms": 10, "saga.backoff_cap_ms": 20,
                          "saga.resolve_after_ms": 60_000},
         "bank-sim": {"instant.settle_delay_ms": 1500}}
 

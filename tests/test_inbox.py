@@ -10,7 +10,7 @@ from support.waiting import wait_until
 
 SENT = 5
 NOBODY = "01930000-0000-7000-8000-000000000000"
-FAST = {"payments-svc": {"saga.lease_ms": 1500, "saga.poll_ms": 50, "saga.backoff_base_ms": 50, "saga.resolve_after_ms": 700,
+FAST = {"payments-svc": {"saga.lease_ms": 1500, "instant.timeout_ms": 700, "saga.poll_ms": 50, "saga.backoff_base_ms": 50, "saga.resolve_after_ms": 700,
                          "ach.gather_ms": 100, "ach.poll_ms": 100, "ach.quiet_ms": 5000, "instant.ask_again_ms": 3000,
                          "instant.sweep_ms": 100, "ach.lease_ms": 1000, "ach.retry_base_ms": 20, "ach.retry_cap_ms": 500,
                          "ach.send_poll_ms": 25},

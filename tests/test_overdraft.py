@@ -112,7 +112,7 @@ def two_of_one_book(payer):
 
 def test_merchants_of_one_book_do_not_wait_for_the_bank_s_answers_to_each_other(new_world):
     """The bank has one merchant's payment and does not answer; payments of another one of the same book go all the way."""
-    payer = Payer(new_world({"payments-svc": {"instant.timeout_ms": 120_000}, "bank-sim": {"faults.slow_ms": 90_000}}))
+    payer = Payer(new_world({"payments-svc": {"saga.lease_ms": 240_000, "instant.timeout_ms": 120_000}, "bank-sim": {"faults.slow_ms": 90_000}}))
     slow, quick = two_of_one_book(payer)
     for merchant in (slow, quick):
         merchant.deposit(100_000)

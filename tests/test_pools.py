@@ -33,10 +33,11 @@ def locked(world, table):
 
 
 def test_FENCED_slow_readers_starve_no_renewal(new_world):
-    """The bank answers after three seconds, a lease is one: it is kept while every connection for reading waits."""
-    settings = {"payments-svc": {**mix.SETTINGS["payments-svc"], "saga.lease_ms": 1_000, "instant.timeout_ms": 20_000,
+    """The bank answers one payment after the other, for longer than a lease: it is kept while every connection for reading waits."""
+    settings = {"payments-svc": {**mix.SETTINGS["payments-svc"], "saga.lease_ms": 2_000, "instant.timeout_ms": 1_000,
+                                 "instant.connections": 1,
                                  "saga.resolve_after_ms": 30_000, "server.workers": 24, "db.pool_size": 4},
-                "bank-sim": {**mix.SETTINGS["bank-sim"], "faults.slow_ms": 3_000}}
+                "bank-sim": {**mix.SETTINGS["bank-sim"], "faults.slow_ms": 700}}
     world = new_world(settings)
     payer = Payer(world)
     merchant = payer.merchant(deposit=mix.DEPOSIT)
@@ -53,10 +54,10 @@ def test_FENCED_slow_readers_starve_no_renewal(new_world):
         with locked(world, "payment_case"):
             reading = [pool.submit(read, n) for n in range(READERS)]
             wait_until(lambda: metric(world.payments, "db_pool_in_use", pool="payments-svc") == 4, "all of them wait")
-            paid = [merchant.request(1_000 * n + SLOW, INSTANT) for n in range(1, 4)]
-            ids = [payer.call("Payout", "CreatePayout", request).payout.payout_id for request in paid]
+            paid = merchant.pay_many([merchant.new_payout(1_000 * n + SLOW, INSTANT) for n in range(1, 5)])
+            ids = [result.payout.payout_id for result in paid]
             rows = "SELECT count(*) FROM saga WHERE state = 6 AND payout_id IN ('" + "','".join(ids) + "')"
-            wait_until(lambda: world.payments_rows(rows) == [["3"]], "paid, while nobody can read", 40)
+            wait_until(lambda: world.payments_rows(rows) == [["4"]], "paid, while nobody can read", 40)
             assert not any(one.done() for one in reading[:4]), "they must have waited all the time"
             assert metric(world.payments, "saga_lease_lost_total") == 0
     payouts = merchant.wait_for(ids, {SETTLED})

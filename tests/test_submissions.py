@@ -13,7 +13,7 @@ from support.paying import ACH, SETTLED, Payer, assert_bank_agrees, assert_books
 from support.waiting import wait_until
 
 LEASE_MS = 1000
-FAST = {"saga.lease_ms": 1000, "saga.poll_ms": 25, "saga.backoff_base_ms": 20, "saga.backoff_cap_ms": 500, "ach.gather_ms": 40,
+FAST = {"saga.lease_ms": 1000, "instant.timeout_ms": 500, "saga.poll_ms": 25, "saga.backoff_base_ms": 20, "saga.backoff_cap_ms": 500, "ach.gather_ms": 40,
         "ach.poll_ms": 40, "ach.lease_ms": LEASE_MS, "ach.retry_base_ms": 20, "ach.retry_cap_ms": 200, "ach.send_poll_ms": 25,
         "ach.case_after": 4}
 # Shows nothing of what it took, acknowledges nothing, and pays what comes twice.

@@ -13,6 +13,7 @@ from support.paying import (ACH, INSTANT, RETURNED, SETTLED, Payer, assert_bank_
 from support.waiting import wait_until
 
 LEASE_MS = 1200
+CANCELED = 9
 SETTINGS = {**mix.SETTINGS, "payments-svc": {**mix.SETTINGS["payments-svc"], "saga.lease_ms": LEASE_MS,
             # A stopped process may hold locks in an open transaction: its sessions are ended after so long (else 30 s), by the
             # database between two statements, and by the other process's watch in the middle of one.
@@ -140,6 +141,36 @@ def test_FENCED_a_worker_stopped_while_it_takes_them_holds_nobody_up(pair, tmp_p
     assert_nothing_changes(world, merchant, before)
     assert_epochs_grow(world, merchant)
     assert_paid_once(other, merchant, ends)
+    world.daemon(OTHER).stop()
+
+
+def test_NO_DOUBLE_canceled_while_a_worker_is_stopped_before_its_post(new_world, tmp_path):
+    """The bank has not got what a stopped worker is about to send. Once it is canceled, the worker that wakes sends nothing."""
+    late = {"saga.backoff_base_ms": 3_000_000, "saga.backoff_cap_ms": 3_000_000}  # what was not there is not sent again soon
+    world = new_world({**SETTINGS, "payments-svc": {**SETTINGS["payments-svc"], **late}}, up=False)
+    world.up()
+    world.stack.add_instance("payments-svc", OTHER, {"instant.webhook_port": 0})
+    restart(world.daemon(OTHER))
+    other = Payer(world, OTHER)
+    merchant = other.merchant(deposit=mix.DEPOSIT)
+    merchant.recipient()
+    world.daemon(OTHER).kill()
+    restart(world.payments, Plan(tmp_path, "instant.post.begin", action="stop").env)
+    merchant.payer = Payer(world)
+    payout_id = merchant.pay(1_100, INSTANT).payout_id
+    wait_until(lambda: stopped(world.payments), "the worker stands before its post")
+    restart(world.daemon(OTHER))
+    merchant.payer = other
+    asked = "SELECT count(*) FROM step_log WHERE step = 3 AND outcome = 3"
+    wait_until(lambda: world.payments_rows(asked) == [["1"]], "the bank was asked, and has not got it", 20)
+    other.call("Payout", "CancelPayout", other.pb.CancelPayoutRequest(merchant_id=merchant.id, payout_id=payout_id))
+    final = merchant.wait_for([payout_id], {CANCELED}, 20)
+    assert int(world.payments_rows(asked)[0][0]) >= 3, "the bank was asked at the beginning and at the end of a time"
+    world.payments.resume()
+    wait_until(lambda: metric(world.payments, "saga_lease_lost_total") > 0, "the first worker finds out that it has lost its lease", 20)
+    assert not [entry for entry in other.bank.payments() if payout_id in str(entry)], "it sent what was canceled"
+    assert_bank_agrees(other, list(final.values()))
+    assert_books_at_rest(other, [merchant.book_id])
     world.daemon(OTHER).stop()
 
 

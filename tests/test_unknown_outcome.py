@@ -6,7 +6,7 @@ from support.paying import (ACH, FAILED, INSTANT, RETURNED, SETTLED, Payer, asse
 from support.waiting import wait_until
 
 FAST = {"payments-svc": {"saga.lease_ms": 1500, "saga.poll_ms": 50, "saga.backoff_base_ms": 50, "saga.resolve_after_ms": 700,
-                         "ach.gather_ms": 100, "ach.poll_ms": 100, "instant.timeout_ms": 1500,
+                         "ach.gather_ms": 100, "ach.poll_ms": 100, "instant.timeout_ms": 700,
                          "ach.lease_ms": 1000, "ach.retry_base_ms": 20, "ach.retry_cap_ms": 500, "ach.send_poll_ms": 25},
         "bank-sim": {"faults.slow_ms": 2500}}
 

@@ -10,6 +10,7 @@ enum { REASON_MAX = 500, PERSON_MAX = 128 };
 typedef struct canceling {
     const connections *k;
     saga_engine *engine;
+    guard *guard;
     const merchant *m;
     saga_cancellation order;
     Payments__V1__Payout *payout; // afterwards
@@ -35,8 +36,8 @@ static bool read_payout(db_conn *c, canceling *x, arena *a, err *e) {
 // The payout is the merchant's before anything is said of it.
 static bool cancel_tx(db_conn *c, arena *a, void *arg, err *e) {
     canceling *x = arg;
-    return read_payout(c, x, a, e) && saga_cancel(x->engine, c, &x->order, a, e) &&
-           read_payout(c, x, a, e);
+    return read_payout(c, x, a, e) && saga_cancel_look(x->guard, c, &x->order, a, e) &&
+           saga_cancel(x->engine, c, &x->order, a, e) && read_payout(c, x, a, e);
 }
 
 static bool fill(payments_service *s, rpc_call *call, const Payments__V1__CancelPayoutRequest *r,
@@ -56,6 +57,7 @@ static bool fill(payments_service *s, rpc_call *call, const Payments__V1__Cancel
     }
     x->k = s->o.connections;
     x->engine = s->o.engine;
+    x->guard = s->o.guard;
     x->order.book_id = x->m->book_id;
     x->order.reason = str_of(r->reason);
     x->order.now_us = clock_wall_us(clock_system());

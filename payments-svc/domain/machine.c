@@ -424,9 +424,10 @@ static saga_step claim_held(saga *s, const saga_said *said, const clock_source *
 
 static saga_step claim_at_rail(saga *s, const saga_said *said, const saga_policy *p,
                                const clock_source *clock, saga_note *note) {
-    const bool orphan = s->step == STEP_EXECUTE && s->phase == PHASE_ACTING;
+    const bool asks = saga_cancel_asks(s, said);
+    const bool orphan = asks || (s->step == STEP_EXECUTE && s->phase == PHASE_ACTING);
     const saga_step from = orphan ? STEP_RESOLVE : s->step;
-    const int to = led_by(s, said);
+    const int to = asks ? STEP_RESOLVE : led_by(s, said);
     if (to == TO_HELD) {
         saga_hold_contradiction(s, s->state, said);
         *note = hold_note(s);
@@ -453,6 +454,7 @@ static saga_step claim_at_rail(saga *s, const saga_said *said, const saga_policy
     }
     if (orphan && to == STEP_RESOLVE && s->doubt == DOUBT_NONE) {
         s->doubt = DOUBT_UNKNOWN;
+        s->attempt += s->attempt == 0 ? 1 : 0; // it is asked for under the key that it would get
     }
     begin(s, (saga_step)to);
     return s->step;
@@ -601,16 +603,20 @@ static void arrive(saga *s, saga_step from, saga_step to, const saga_answer *ans
     }
 }
 
-// The rail says that it has not got it, and that may be because it does not find yet what it was sent a moment ago. The first such
-// answer comes after the submission: so what holds for absence_ms from then on is true. Until then it is asked again.
-static bool may_be_late(saga *s, const saga_answer *answer, const saga_policy *p,
-                        const clock_source *clock) {
-    if (s->step != STEP_RESOLVE || answer->outcome != OUT_RETRY || p->absence_ms == 0) {
+// The rail says that it has not got it, and that may be because it does not find yet what it was sent a moment ago, or because a worker
+// that was presumed dead is about to send it. The first such answer comes after the submission: so what holds for that long from then
+// on is true. Until then it is asked again.
+static bool may_be_late(saga *s, const saga_answer *answer, const saga_said *said,
+                        const saga_policy *p, const clock_source *clock) {
+    const int64_t wait_ms = saga_wants_cancel(said) && p->cancel_wait_ms > p->absence_ms
+                                ? p->cancel_wait_ms
+                                : p->absence_ms;
+    if (s->step != STEP_RESOLVE || answer->outcome != OUT_RETRY || wait_ms == 0) {
         return false;
     }
     const int64_t now_us = clock_wall_us(clock);
     s->absent_since_us = s->absent_since_us == 0 ? now_us : s->absent_since_us;
-    const int64_t until_us = s->absent_since_us + p->absence_ms * 1000;
+    const int64_t until_us = s->absent_since_us + wait_ms * 1000;
     if (now_us >= until_us) {
         return false;
     }
@@ -697,7 +703,7 @@ bool saga_on_outcome(saga *s, const saga_answer *answer, const saga_said *said,
     const saga_step from = s->step;
     saga_step to = (saga_step)edge;
     s->phase = PHASE_READY;
-    if (may_be_late(s, answer, p, clock) || is_denial(s, answer)) {
+    if (may_be_late(s, answer, said, p, clock) || is_denial(s, answer)) {
         return true;
     }
     if (to == STEP_DONE) {
@@ -711,6 +717,10 @@ bool saga_on_outcome(saga *s, const saga_answer *answer, const saga_said *said,
         s->reserve_leg = s->leg;
     }
     arrive(s, from, to, answer, p, clock);
+    if (from == STEP_RESOLVE && answer->outcome == OUT_RETRY && saga_wants_cancel(said)) {
+        s->doubt = DOUBT_NONE; // the rail had not got it before the wait, and has not after it
+        s->due_at_us = clock_wall_us(clock);
+    }
     if (answer->outcome == OUT_BURNED) {
         next_leg(s);
     }

@@ -140,6 +140,10 @@ typedef struct saga_event {
 // was in there must not go out once more before a person has looked.
 #define SAGA_TAKEN_AFTER_ALL "TAKEN_AFTER_ALL"
 
+// The code of an order to CANCEL that was given when the database may have forgotten that the payout was sent: the rail is asked first,
+// even about a payout of which nothing is known to have happened.
+#define SAGA_CANCEL_ASKED "CANCEL_ASKED"
+
 typedef struct saga_said {
     saga_word word;
     str code, text;            // of the message that decides; borrowed from the events
@@ -158,6 +162,9 @@ typedef struct saga_policy {
         resolve_after_ms; // how long AWAIT waits for the rail's word before it asks; 0: never (files)
     // How long after a submission the rail may still say that it has not got it; 0: what it says holds at once.
     int64_t absence_ms;
+    // How long a worker that was presumed dead may still have a submission under way: before an order to cancel frees the money of a
+    // doubtful attempt, the rail says that it has not got it at the beginning and at the end of this time. 0: once is enough.
+    int64_t cancel_wait_ms;
 } saga_policy;
 
 enum { SAGA_REASON_MAX = 64, SAGA_TEXT_MAX = 160 };

@@ -42,5 +42,9 @@ saga_step saga_rest(saga *s, int64_t due_at_us);
 // The next order, if it can be carried out now: *s stands where it leads, and *note says what became of it. False: there is none, or
 // it has to wait for what is under way.
 bool saga_take_order(saga *s, const saga_said *said, const clock_source *clock, saga_note *note);
+// An order to cancel waits for its turn.
+bool saga_wants_cancel(const saga_said *said);
+// It does, and the rail must be asked before the money may be freed: the present attempt was unknown once, or was perhaps forgotten.
+bool saga_cancel_asks(const saga *s, const saga_said *said);
 
 #endif

@@ -513,6 +513,9 @@ static void test_cancel__until_it_is_at_the_bank(void **state) {
     assert_true(come_events(&orphan, OUT_UNKNOWN, &order, 1));
     assert_int_equal(claim_events(&orphan, &order, 1), STEP_RESOLVE); // nobody knows yet
     assert_true(come_events(&orphan, OUT_RETRY, &order, 1));
+    test_clock_advance(&CLOCK, POLICY.cancel_wait_ms * 1000);
+    assert_int_equal(claim_events(&orphan, &order, 1), STEP_RESOLVE); // its worker may have woken
+    assert_true(come_events(&orphan, OUT_RETRY, &order, 1));
     assert_int_equal(claim_events(&orphan, &order, 1), STEP_NONE); // the bank has not got it
     assert_int_equal(note.outcome, OUT_ORDERED);
     assert_int_equal(orphan.step, STEP_CANCEL);
@@ -522,6 +525,91 @@ static void test_cancel__until_it_is_at_the_bank(void **state) {
     assert_int_equal(claim_events(&paid, &order, 1), STEP_NONE); // the bank has it
     assert_int_equal(note.outcome, OUT_NOT_ORDERED);
     assert_int_equal(paid.step, STEP_AWAIT);
+}
+
+// A worker that was presumed dead may still have the submission under way when the rail says that it has not got it.
+static saga doubtful(void) {
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    act(&s, STEP_EXECUTE, OUT_UNKNOWN);
+    act(&s, STEP_RESOLVE, OUT_RETRY);
+    assert_int_equal(s.step, STEP_EXECUTE);
+    return s;
+}
+
+static void test_cancel__doubtful__asks_once_more_after_a_time__NO_DOUBLE(void **state) {
+    (void)state;
+    const saga_event order = ordered(EVENT_CANCEL, 1);
+    saga s = doubtful();
+    const int64_t asked_us = CLOCK.now_us;
+    assert_int_equal(claim_events(&s, &order, 1), STEP_RESOLVE);
+    assert_true(come_events(&s, OUT_RETRY, &order, 1));
+    assert_int_equal(s.step, STEP_RESOLVE);
+    assert_true(s.due_at_us <= asked_us + POLICY.cancel_wait_ms * 1000);
+    test_clock_advance(&CLOCK, POLICY.cancel_wait_ms * 1000 - 1);
+    assert_int_equal(claim_events(&s, &order, 1), STEP_RESOLVE);
+    saga paid = s;
+    assert_true(come_events(&s, OUT_RETRY, &order, 1)); // a moment too early
+    assert_int_equal(s.step, STEP_RESOLVE);
+    test_clock_advance(&CLOCK, 1);
+    assert_int_equal(claim_events(&s, &order, 1), STEP_RESOLVE);
+    assert_true(come_events(&s, OUT_RETRY, &order, 1));
+    assert_int_equal(s.due_at_us, CLOCK.now_us);
+    assert_int_equal(claim_events(&s, &order, 1), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_ORDERED);
+    assert_int_equal(s.step, STEP_CANCEL);
+    assert_int_equal(s.attempt, 1);
+
+    assert_true(come_events(&paid, OUT_SETTLED, &order, 1)); // it had woken
+    assert_int_equal(paid.step, STEP_CONFIRM);
+
+    saga held = doubtful(); // nobody asks while it is held
+    saga_hold(&held, STR("HELD"), STR("a person looks"));
+    refuse(&held, EVENT_CANCEL);
+}
+
+static void test_cancel__that_the_bank_has_accepted__refused(void **state) {
+    (void)state;
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    act(&s, STEP_EXECUTE, OUT_RETRY);
+    const saga_event events[] = {event(1, EVENT_ACCEPTED), ordered(EVENT_CANCEL, 1)};
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_NOT_ORDERED);
+    assert_int_equal(s.step, STEP_EXECUTE);
+}
+
+// The database was restored: nothing is known to have happened, which proves nothing.
+static void test_cancel__after_a_restore__asks_by_key_first__NO_DOUBLE(void **state) {
+    (void)state;
+    saga_event order = ordered(EVENT_CANCEL, 1);
+    order.code = STR(SAGA_CANCEL_ASKED);
+    const saga starts[] = {fresh(), at(STEP_GATE, PHASE_READY, STATE_PENDING, 0)};
+    for (size_t i = 0; i < sizeof starts / sizeof starts[0]; i++) {
+        saga s = starts[i];
+        assert_int_equal(claim_events(&s, &order, 1), STEP_RESERVE);
+        assert_true(come_events(&s, OUT_DONE, &order, 1));
+        assert_int_equal(claim_events(&s, &order, 1), STEP_RESOLVE);
+        assert_int_equal(s.attempt, 1); // under the key that it would have got
+        saga paid = s;
+        assert_true(come_events(&s, OUT_RETRY, &order, 1));
+        test_clock_advance(&CLOCK, POLICY.cancel_wait_ms * 1000);
+        assert_int_equal(claim_events(&s, &order, 1), STEP_RESOLVE);
+        assert_true(come_events(&s, OUT_RETRY, &order, 1));
+        assert_int_equal(claim_events(&s, &order, 1), STEP_NONE);
+        assert_int_equal(s.step, STEP_CANCEL);
+        assert_true(come_events(&paid, OUT_SETTLED, &order, 1));
+        assert_int_equal(paid.step, STEP_CONFIRM);
+    }
+    saga tried = fresh(); // a client's repeat of what was forgotten, sent while the bank was down
+    act(&tried, STEP_RESERVE, OUT_DONE);
+    act(&tried, STEP_EXECUTE, OUT_RETRY);
+    assert_int_equal(claim_events(&tried, &order, 1), STEP_RESOLVE);
+    assert_int_equal(tried.attempt, 1);
+    saga held = fresh();
+    saga_hold(&held, STR("HELD"), STR("a person looks"));
+    assert_int_equal(claim_events(&held, &order, 1), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_NOT_ORDERED);
 }
 
 static void test_cancel__in_a_submission__once_it_was_taken_out(void **state) {
@@ -627,6 +715,9 @@ int main(void) {
         cmocka_unit_test(test_give_back__settled_and_then_refused__moves_it_back),
         cmocka_unit_test(test_write_off__the_difference_goes_to_suspense__the_state_stays),
         cmocka_unit_test(test_cancel__until_it_is_at_the_bank),
+        cmocka_unit_test(test_cancel__doubtful__asks_once_more_after_a_time__NO_DOUBLE),
+        cmocka_unit_test(test_cancel__that_the_bank_has_accepted__refused),
+        cmocka_unit_test(test_cancel__after_a_restore__asks_by_key_first__NO_DOUBLE),
         cmocka_unit_test(test_cancel__in_a_submission__once_it_was_taken_out),
         cmocka_unit_test(test_cancel__while_it_is_reserved__waits_for_the_reservation),
         cmocka_unit_test(test_held_at_reserve__given_up__the_reservation_is_released),

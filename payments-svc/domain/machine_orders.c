@@ -61,11 +61,30 @@ static bool is_untouched(const saga *s) {
     return s->step == STEP_RESERVE && s->phase == PHASE_READY && s->tries == 0 && !is_held(s);
 }
 
-// Certain that nobody is, or may be, at the bank with the present attempt. One that was unknown stands at EXECUTE again only after
-// the bank was asked and has not got it.
+// Nobody knows that anything was sent, and that proves nothing: the database was restored. Once the rail was asked, absent_since_us says so.
+static bool may_be_forgotten(const saga *s, const saga_said *said) {
+    return s->attempt <= 1 && s->absent_since_us == 0 && said->order.kind == EVENT_CANCEL &&
+           str_eq_c(said->order.code, SAGA_CANCEL_ASKED);
+}
+
+bool saga_wants_cancel(const saga_said *said) {
+    return said->order.order > 0 && said->order.kind == EVENT_CANCEL;
+}
+
+static bool is_doubtful(const saga *s, const saga_said *said) {
+    return s->step == STEP_EXECUTE && s->phase == PHASE_READY && said->word == WORD_NONE &&
+           (s->doubt == DOUBT_UNKNOWN || may_be_forgotten(s, said));
+}
+
+bool saga_cancel_asks(const saga *s, const saga_said *said) {
+    return saga_wants_cancel(said) && !is_held(s) && is_doubtful(s, said);
+}
+
+// Certain that nobody is, or may be, at the bank with the present attempt. Of one that was unknown that is certain only when the bank
+// has not got it at the beginning and at the end of a time: see saga_policy.cancel_wait_ms.
 static bool is_away_from_the_bank(const saga *s, const saga_said *said) {
-    return said->word == WORD_NOT_TAKEN ||
-           (s->step == STEP_EXECUTE && s->phase == PHASE_READY && s->doubt != DOUBT_REFUSED);
+    return said->word == WORD_NOT_TAKEN || (s->step == STEP_EXECUTE && s->phase == PHASE_READY &&
+                                            s->doubt == DOUBT_NONE && said->word == WORD_NONE);
 }
 
 // Proof that the bank has not got the present attempt and never will: it says so, or nothing was ever sent. What was unknown once, or
@@ -76,7 +95,11 @@ static bool is_dead(const saga *s, const saga_said *said) {
 }
 
 static const char *guard_cancel(const saga *s, const saga_said *said) {
-    if (s->step == STEP_GATE || s->step == STEP_RESERVE) {
+    const bool is_early = s->step == STEP_GATE || s->step == STEP_RESERVE;
+    if (is_held(s) && (is_doubtful(s, said) || (is_early && may_be_forgotten(s, said)))) {
+        return "it may be at the bank, which is not asked while it is held: release it first";
+    }
+    if (is_early || is_doubtful(s, said)) {
         return NULL;
     }
     return is_away_from_the_bank(s, said) ? NULL : "it is at the bank, or may be";
@@ -276,7 +299,9 @@ static bool has_to_wait(const saga *s, const saga_said *said) {
     }
     const bool is_asked_for =
         s->step == STEP_RESOLVE || (s->step == STEP_EXECUTE && s->phase == PHASE_ACTING);
+    const bool is_early = s->step == STEP_GATE || s->step == STEP_RESERVE;
     return (s->step == STEP_RESERVE && !is_untouched(s)) ||
+           (is_early && may_be_forgotten(s, said)) || saga_cancel_asks(s, said) ||
            (is_asked_for && !is_away_from_the_bank(s, said));
 }
 

@@ -1,7 +1,10 @@
 #include "domain/machine_test_kit.h"
 
-const saga_policy POLICY = {
-    .attempts_max = 3, .backoff_base_ms = 200, .backoff_cap_ms = 60000, .resolve_after_ms = 5000};
+const saga_policy POLICY = {.attempts_max = 3,
+                            .backoff_base_ms = 200,
+                            .backoff_cap_ms = 60000,
+                            .resolve_after_ms = 5000,
+                            .cancel_wait_ms = 15000};
 const saga_policy FILES = {
     .attempts_max = 3, .backoff_base_ms = 200, .backoff_cap_ms = 60000, .resolve_after_ms = 0};
 test_clock CLOCK;

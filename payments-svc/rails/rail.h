@@ -122,6 +122,8 @@ struct rail {
     int64_t gather_ms;      // wait so long for more items before a batch is cut (0: at once)
     // So long after a submit, query may say RAIL_NOT_SENT of what the bank has (0: never).
     int64_t query_lag_ms;
+    int64_t
+        call_ms; // the longest that one item of a submit may be under way; 0: nothing is submitted
     const char *instruments; // comma-separated ways to be paid that it carries: us_bank, in_bank
     const char *finality;    // one sentence, for people
     // How it is known that an item has settled: "answer" (of a submit, a query or a message about the payment), "report" (a file of
@@ -135,8 +137,10 @@ struct rail {
     // (numbers, the file itself) and fills item->reference. An attempt that was prepared before keeps what it has. May be NULL.
     bool (*prepare)(rail *r, db_conn *c, int64_t book_id, rail_item *items, size_t n, arena *a,
                     err *e);
-    // Sends; fills the verdict of every item.
-    void (*submit)(rail *r, int64_t book_id, rail_item *items, size_t n, arena *a);
+    // Sends; fills the verdict of every item. Right before an item leaves, it looks whether the items are still the caller's: they are
+    // until *until_boot_ms (clock_boot_ms of clock_system), which another thread moves. What has not left by then is RAIL_NOT_SENT.
+    void (*submit)(rail *r, int64_t book_id, rail_item *items, size_t n,
+                   const _Atomic int64_t *until_boot_ms, arena *a);
     // Asks what became of earlier attempts; RAIL_NOT_SENT when the rail has certainly not got it.
     void (*query)(rail *r, int64_t book_id, rail_item *items, size_t n, arena *a);
     // Of a rail that hands over: takes the entry of an attempt out of a submission that has not begun to leave, in the caller's
@@ -144,6 +148,10 @@ struct rail {
     // may have, or the attempt is in none. Writes no event about it. May be NULL: nothing can be taken out.
     bool (*take_out)(rail *r, db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt,
                      bool *taken, arena *a, err *e);
+    // Of a rail that hands over, when the database was restored: whether the bank may have this payout in a submission that the database
+    // had forgotten, under this attempt. In the caller's transaction. May be NULL: it cannot.
+    bool (*may_have)(rail *r, db_conn *c, int64_t book_id, uuid intent_id, int32_t attempt,
+                     bool *may, arena *a, err *e);
     // Reads only. May be NULL.
     bool (*outlook)(rail *r, db_conn *c, int64_t now_us, rail_outlook *out, arena *a, err *e);
     void *self;

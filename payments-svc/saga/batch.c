@@ -177,7 +177,7 @@ static bool write_outcomes(saga_batch *b, bool *uncertain) {
         *uncertain |= (e.flags & ERR_COMMIT_UNKNOWN) != 0;
         const int64_t wait_ms = 20 + clock_backoff_ms(b->from.clock, 50, 1000, try_number);
         if ((is_refusal(&e) && try_number >= REFUSALS_MAX) ||
-            clock_mono_ms(b->from.clock) + wait_ms >= atomic_load(&b->until_mono_ms)) {
+            clock_boot_ms(b->from.clock) + wait_ms >= atomic_load(&b->until_boot_ms)) {
             return false;
         }
         pause_ms(wait_ms);

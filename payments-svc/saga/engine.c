@@ -432,6 +432,7 @@ static saga_policy policy_for(const saga_engine *g, const rail *r) {
             0; // files: the bank's word comes when it comes, and asking would not hurry it
     }
     policy.absence_ms = r->query_lag_ms;
+    policy.cancel_wait_ms = g->o.lease_ms + r->call_ms;
     return policy;
 }
 
@@ -538,7 +539,11 @@ static bool check_options(const saga_engine_options *o, err *e) {
         wrong = "ledger.timeout_ms must be 1 or more";
     }
     for (size_t i = 0; wrong == NULL && i < o->n_rails; i++) {
-        wrong = o->rails[i]->batch_max < 1 ? "a rail takes no items" : NULL;
+        // What is under way when its lease has ended must not be so for long.
+        wrong = o->rails[i]->batch_max < 1               ? "a rail takes no items"
+                : o->rails[i]->call_ms > o->lease_ms / 2 ? "a connection's timeout_ms must be at "
+                                                           "most half of saga.lease_ms"
+                                                         : NULL;
     }
     return wrong == NULL || err_set(e, ERR_INVALID_ARGUMENT, "SETTING", "%s", wrong);
 }

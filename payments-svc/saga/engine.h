@@ -37,7 +37,7 @@ typedef struct saga_engine_options {
     // idle_poll_ms when there was none for long. What is known to become due is asked for in time.
     int64_t poll_ms, idle_poll_ms;
     saga_policy
-        policy; // resolve_after_ms is for rails that answer one by one; a rail of files is never asked. absence_ms is each rail's own
+        policy; // resolve_after_ms is for rails that answer one by one; a rail of files is never asked. absence_ms and cancel_wait_ms are each rail's own
     int64_t ledger_timeout_ms;
 } saga_engine_options;
 

@@ -33,7 +33,7 @@ static void renew(saga_keeper *k, saga_lease *l) {
     static saga_complaint complaint;
     err e;
     err_clear(&e);
-    const int64_t now_ms = clock_mono_ms(k->clock);
+    const int64_t now_ms = clock_mono_ms(k->clock), from_ms = clock_boot_ms(k->clock);
     bool kept = false;
     const bool ok = saga_store_renew(&l->renewal, &kept, now_ms + k->lease_ms / 3, k->a, &e);
     arena_reset(k->a);
@@ -44,16 +44,16 @@ static void renew(saga_keeper *k, saga_lease *l) {
         return;
     }
     if (kept) {
-        atomic_store(&l->batch->until_mono_ms, now_ms + k->lease_ms);
+        atomic_store(&l->batch->until_boot_ms, from_ms + k->lease_ms);
     } else if (!l->gone) {
         l->gone = true; // taken away: the batch sends nothing more, whatever it is about to do
-        atomic_store(&l->batch->until_mono_ms, 0);
+        atomic_store(&l->batch->until_boot_ms, 0);
     }
 }
 
 // More than a third of the lease is gone.
 static bool wants_renewal(const saga_keeper *k, const saga_lease *l) {
-    const int64_t left_ms = atomic_load(&l->batch->until_mono_ms) - clock_mono_ms(k->clock);
+    const int64_t left_ms = atomic_load(&l->batch->until_boot_ms) - clock_boot_ms(k->clock);
     return left_ms < k->lease_ms * 2 / 3;
 }
 

@@ -14,6 +14,35 @@ typedef struct standing {
     bool is_ordered; // an order to cancel was accepted before, whatever has become of it
 } standing;
 
+// Clients repeat for so long what a database has forgotten; such a payout was made after the restore, and may have been sent before it.
+enum { REPEATS_DAYS = 7 };
+
+static int64_t made_at_us(uuid payout_id) {
+    int64_t ms = 0;
+    for (int i = 0; i < 6; i++) { // UUIDv7 begins with its time
+        ms = ms << 8 | payout_id.b[i];
+    }
+    return ms * 1000;
+}
+
+bool saga_cancel_look(guard *g, db_conn *c, saga_cancellation *x, arena *a, err *e) {
+    const int64_t repeats_us = INT64_C(86400) * 1000000 * REPEATS_DAYS;
+    db_rows *rows = NULL;
+    guard_status now;
+    x->recovering = x->may_be_forgotten = false;
+    if (g == NULL) {
+        return true;
+    }
+    if (!db_exec(c, saga_sql(SAGA_SQL_CLAIM_BEGIN), NULL, a, &rows, NULL, e)) {
+        return false;
+    }
+    x->recovering = !guard_same_timeline(g, db_get_str(rows, 0, 1)) || !guard_may_send(g);
+    guard_look(g, &now);
+    x->may_be_forgotten = x->recovering || (now.ended_us != 0 &&
+                                            made_at_us(x->payout_id) < now.ended_us + repeats_us);
+    return true;
+}
+
 static bool not_cancelable(const char *why, err *e) {
     return err_set(e, ERR_FAILED_PRECONDITION, "PAYOUT_NOT_CANCELABLE",
                    "the payout cannot be canceled: %s", why);
@@ -53,12 +82,16 @@ static bool record(db_conn *c, const saga_cancellation *x, const rail_event *eve
     return rail_events_record(c, x->book_id, event, 1, a, e);
 }
 
+static str cancel_code(const saga_cancellation *x) {
+    return x->may_be_forgotten ? STR(SAGA_CANCEL_ASKED) : STR("CANCEL");
+}
+
 static bool give(db_conn *c, const saga_cancellation *x, const standing *s, arena *a, err *e) {
     const rail_event order = {.payout_id = x->payout_id,
                               .kind = RAIL_EVENT_CANCEL,
                               .event_id =
                                   str_of(arena_printf(a, "cancel/%d", (int)s->item.was.orders + 1)),
-                              .code = STR("CANCEL"),
+                              .code = cancel_code(x),
                               .text = x->reason,
                               .at_us = x->now_us,
                               .source = RAIL_SOURCE_PERSON,
@@ -90,6 +123,25 @@ static bool take_out(saga_engine *g, db_conn *c, const saga_cancellation *x, con
     return record(c, x, &out, a, e);
 }
 
+// Of a rail that cannot be asked about one payout: what was found of it when its bank's folders were listed.
+static bool check_forgotten(saga_engine *g, db_conn *c, const saga_cancellation *x,
+                            const standing *s, arena *a, err *e) {
+    rail *r = x->may_be_forgotten && g != NULL ? saga_engine_rail(g, s->rail_id) : NULL;
+    const int32_t attempt = s->item.was.attempt > 0 ? s->item.was.attempt : 1;
+    bool may = false;
+    if (r == NULL || r->may_have == NULL) {
+        return true;
+    }
+    if (x->recovering) {
+        return err_set(e, ERR_UNAVAILABLE, "RECOVERING",
+                       "what the bank has is being compared after a restore: ask again later");
+    }
+    if (!r->may_have(r, c, x->book_id, s->item.intent_id, attempt, &may, a, e)) {
+        return false;
+    }
+    return !may || not_cancelable("the bank may have it in a file that was forgotten", e);
+}
+
 static bool is_in_a_submission(const standing *s) {
     return s->item.was.step == STEP_AWAIT && s->item.was.state == STATE_PROCESSING &&
            s->item.said.word == WORD_NONE;
@@ -113,6 +165,11 @@ bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *
         return take_out(g, c, x, &s, a, e) && give(c, x, &s, a, e);
     }
     const char *why = NULL;
+    s.item.said.order.kind = EVENT_CANCEL;
+    s.item.said.order.code = cancel_code(x);
+    if (!check_forgotten(g, c, x, &s, a, e)) {
+        return false;
+    }
     if (!saga_takes_order(&s.item.was, &s.item.said, EVENT_CANCEL, &why)) {
         return not_cancelable(why, e);
     }

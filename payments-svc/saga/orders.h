@@ -11,13 +11,20 @@ typedef struct saga_cancellation {
     str actor;  // program and person
     str reason; // for people; may be empty
     int64_t now_us;
+    // The database was restored, and may not know that the payout was sent: its bank is asked first. recovering: it is not known yet what
+    // the banks have.
+    bool may_be_forgotten, recovering;
 } saga_cancellation;
+
+// Fills may_be_forgotten and recovering, in the transaction in which the order is given.
+bool saga_cancel_look(guard *g, db_conn *c, saga_cancellation *x, arena *a, err *e) WARN_UNUSED;
 
 // Cancels a payout that has not left, in the caller's transaction: no worker takes it up to be sent between the look and the commit. A
 // payout that is in a submission is taken out of it. The order is carried out by the engine: wake it after the commit
 // (saga_engine_heard). A payout that is canceled, or is being canceled, is success; so is one whose cancel was accepted before, whatever
 // it has led to: the payout's state says that. Errors: NOT_FOUND; FAILED_PRECONDITION, PAYOUT_NOT_CANCELABLE: it is at the bank, may be,
-// or has ended.
+// or has ended;
+// UNAVAILABLE, RECOVERING: what its bank has is being compared. g may be NULL where no rail hands over.
 bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *a,
                  err *e) WARN_UNUSED;
 

@@ -8,6 +8,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include <cmocka.h>
@@ -139,10 +140,12 @@ static struct {
     pthread_cond_t changed;
     bool answers;
     int waiting; // submissions without an answer
-    void (*submit)(rail *r, int64_t book_id, rail_item *items, size_t n, arena *a);
+    void (*submit)(rail *r, int64_t book_id, rail_item *items, size_t n,
+                   const _Atomic int64_t *until_boot_ms, arena *a);
 } bank = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
-static void submit_to_bank(rail *r, int64_t book_id, rail_item *items, size_t n, arena *a) {
+static void submit_to_bank(rail *r, int64_t book_id, rail_item *items, size_t n,
+                           const _Atomic int64_t *until_boot_ms, arena *a) {
     pthread_mutex_lock(&bank.lock);
     bank.waiting++;
     while (!bank.answers) {
@@ -150,7 +153,7 @@ static void submit_to_bank(rail *r, int64_t book_id, rail_item *items, size_t n,
     }
     bank.waiting--;
     pthread_mutex_unlock(&bank.lock);
-    bank.submit(r, book_id, items, n, a);
+    bank.submit(r, book_id, items, n, until_boot_ms, a);
 }
 
 static int bank_waiting(void) {
@@ -271,6 +274,35 @@ static void test_engine__rail_speaks_while_it_is_asked__nothing_is_missed(void *
         world_count("SELECT deadlocks FROM pg_stat_database WHERE datname = 'postgres'"), 0);
 }
 
+// What is under way at the bank when its lease ends must not be so for long.
+static void test_options__timeout_near_the_lease__refused(void **state) {
+    (void)state;
+    static char ledger;
+    rail *r = world_rail(RAIL_INSTANT, 0);
+    saga_engine_options o = {
+        .pool = world_pool(),
+        .ledger = (rpc_client *)&ledger,
+        .keys = world_keys(),
+        .rails = &r,
+        .n_rails = 1,
+        .workers = 1,
+        .batch_max = 1,
+        .lease_ms = 10000,
+        .poll_ms = 10,
+        .idle_poll_ms = 10,
+        .policy = {.attempts_max = 5, .backoff_base_ms = 5, .backoff_cap_ms = 50},
+        .ledger_timeout_ms = 1000};
+    err e;
+    err_clear(&e);
+    r->call_ms = 5001;
+    assert_null(saga_engine_start(&o, &e));
+    assert_non_null(strstr(e.message, "saga.lease_ms"));
+    r->call_ms = 5000;
+    saga_engine *g = saga_engine_start(&o, &e);
+    assert_non_null(g);
+    saga_engine_stop(g);
+}
+
 static void test_options__wrong__refused_by_name(void **state) {
     (void)state;
     const saga_engine_options none = {0};
@@ -318,6 +350,7 @@ int main(void) {
         cmocka_unit_test_setup(test_engine__two_engines__each_payout_once, fresh),
         cmocka_unit_test_setup(test_engine__rail_speaks_while_it_is_asked__nothing_is_missed,
                                fresh),
+        cmocka_unit_test_setup(test_options__timeout_near_the_lease__refused, fresh),
         cmocka_unit_test_setup(test_options__wrong__refused_by_name, fresh),
         cmocka_unit_test_setup(test_bench__when_asked, fresh),
     };

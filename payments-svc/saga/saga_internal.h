@@ -79,12 +79,13 @@ typedef struct saga_batch {
     size_t n_execute, n_resolve;
     str *paused; // merchants whose payouts stay where they stand (saga_brake)
     size_t n_paused;
-    uuid lease_id;                 // of the items that act
-    _Atomic int64_t until_mono_ms; // the lease's end; acting on a rail after it is forbidden
-    bool lost;                     // somebody else has it now, or will: nothing may be written
-    bool written;                  // the outcomes are
-    arena *a;                      // everything of the batch
-    arena *secrets;                // decrypted bank details and what a rail makes of them
+    uuid lease_id; // of the items that act
+    _Atomic int64_t
+        until_boot_ms; // the lease's end (clock_boot_ms); acting on a rail after it is forbidden
+    bool lost;         // somebody else has it now, or will: nothing may be written
+    bool written;      // the outcomes are
+    arena *a;          // everything of the batch
+    arena *secrets;    // decrypted bank details and what a rail makes of them
 } saga_batch;
 
 // --- store (saga_store.c) --------------------------------------------------------------------------------------------

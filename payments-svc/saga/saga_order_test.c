@@ -221,9 +221,12 @@ static void test_held_at_reserve__given_up__no_reservation_stays(void **state) {
     assert_int_equal(world_available(), 1000000);
 }
 
+static bool restored; // the database may have forgotten what was sent
+
 static bool cancel_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     const saga_cancellation x = {.book_id = WORLD_BOOK,
                                  .payout_id = *(const uuid *)arg,
+                                 .may_be_forgotten = restored,
                                  .actor = STR("ada"),
                                  .reason = STR("a mistake"),
                                  .now_us = clock_wall_us(clock_system())};
@@ -246,6 +249,26 @@ static void test_cancel__accepted_before__is_answered_as_before(void **state) {
     assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE outcome = 14"), 1);
     assert_true(cancels(id));
     assert_int_equal(world_count("SELECT count(*) FROM rail_event WHERE kind = 25"), 1);
+}
+
+// Nothing was done yet, as far as the restored database knows; and yet the bank has paid it.
+static void test_cancel__after_a_restore__the_bank_is_asked_first__NO_DOUBLE(void **state) {
+    (void)state;
+    uuid id;
+    world_payouts(RAIL_INSTANT, 1, 100, &id);
+    world.query_verdict = RAIL_SETTLED;
+    restored = true;
+    assert_true(cancels(id));
+    restored = false;
+    assert_int_equal(run(STEP_RESERVE).n_moved, 1);
+    assert_int_equal(run(STEP_EXECUTE).n_moved, 1);
+    assert_int_equal(world_look().queries, 1);
+    assert_int_equal(world_look().submits, 0);
+    assert_int_equal(run(STEP_CONFIRM).n_moved, 1); // the order is not possible any more
+    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE outcome = 14"), 1);
+    assert_int_equal(run(STEP_CONFIRM).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
+    assert_int_equal(world_available(), 1000000 - 100);
 }
 
 // A ledger that is down is asked once for a batch, not once for each of its payouts.
@@ -377,6 +400,8 @@ int main(void) {
         cmocka_unit_test_setup(test_write_off__makes_suspense_and_leaves_the_state, fresh),
         cmocka_unit_test_setup(test_log__tries_in_vain__the_first_and_every_tenth, fresh),
         cmocka_unit_test_setup(test_held_at_reserve__given_up__no_reservation_stays, fresh),
+        cmocka_unit_test_setup(test_cancel__after_a_restore__the_bank_is_asked_first__NO_DOUBLE,
+                               fresh),
         cmocka_unit_test_setup(test_cancel__accepted_before__is_answered_as_before, fresh),
         cmocka_unit_test_setup(test_reserve__no_transit_account__the_ledger_is_asked_once, fresh),
         cmocka_unit_test_setup(test_log__a_step_of_the_ledger_after_many_tries, fresh),

@@ -284,7 +284,7 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     b->rail_items = NULL;
     const int64_t now_us = clock_wall_us(b->from.clock);
     // The two clocks are read one after the other, this one first: the lease that we believe in is never the longer one.
-    atomic_store(&b->until_mono_ms, clock_mono_ms(b->from.clock) + b->from.lease_ms);
+    atomic_store(&b->until_boot_ms, clock_boot_ms(b->from.clock) + b->from.lease_ms);
     CRASH_POINT("saga.claim.begin");
     bool stopped = false;
     if (!begin_claim(b, c, e) || !lock_slot(b, c, e) || !saga_brake(b, c, &stopped, e) ||

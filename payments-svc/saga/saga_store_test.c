@@ -437,7 +437,7 @@ static void test_lease__over_before_the_rail__nothing_is_sent(void **state) {
     saga_batch b = batch(STEP_EXECUTE, 1, 5000);
     assert_int_equal(claim(&b), 1);
     end_leases(); // as if it had been stopped for so long
-    atomic_store(&b.until_mono_ms, 0);
+    atomic_store(&b.until_boot_ms, 0);
     const saga_tools tools = {NULL, NULL, 1000};
     saga_steps_act(&b, &tools);
     assert_int_equal(world_look().submits, 0);

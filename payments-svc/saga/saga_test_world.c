@@ -183,9 +183,11 @@ static bool fake_prepare(rail *r, db_conn *c, int64_t book_id, rail_item *items,
     return true;
 }
 
-static void fake_submit(rail *r, int64_t book_id, rail_item *items, size_t n, arena *a) {
+static void fake_submit(rail *r, int64_t book_id, rail_item *items, size_t n,
+                        const _Atomic int64_t *until_boot_ms, arena *a) {
     (void)r;
     (void)book_id;
+    (void)until_boot_ms;
     (void)a;
     const struct timespec t = {.tv_sec = world.submit_takes_ms / 1000,
                                .tv_nsec = (world.submit_takes_ms % 1000) * 1000000};

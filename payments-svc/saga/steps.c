@@ -438,7 +438,7 @@ static void take_verdicts(saga_batch *b, saga_step step) {
 // A worker that was stopped past its lease must not act on a rail: another one is resolving what it left, and then all of the
 // batch is lost.
 static bool lease_is_over(const saga_batch *b) {
-    return clock_mono_ms(b->from.clock) >= atomic_load(&b->until_mono_ms);
+    return clock_boot_ms(b->from.clock) >= atomic_load(&b->until_boot_ms);
 }
 
 static void execute(saga_batch *b) {
@@ -447,7 +447,8 @@ static void execute(saga_batch *b) {
         b->lost = true;
         return;
     }
-    b->from.rail->submit(b->from.rail, b->from.book_id, b->rail_items, b->n_execute, b->secrets);
+    b->from.rail->submit(b->from.rail, b->from.book_id, b->rail_items, b->n_execute,
+                         &b->until_boot_ms, b->secrets);
     saga_crash_at(b, AT_SENT, SAGA_STEP_BIT(STEP_EXECUTE));
     take_verdicts(b, STEP_EXECUTE);
 }

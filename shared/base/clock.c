@@ -91,6 +91,10 @@ int64_t clock_mono_ms(const clock_source *c) {
     return c->mono_us(c->self) / US_PER_MS;
 }
 
+int64_t clock_boot_ms(const clock_source *c) {
+    return c->mono_us == system_mono_us ? read_us(CLOCK_BOOTTIME) / US_PER_MS : clock_mono_ms(c);
+}
+
 void clock_random(const clock_source *c, void *out, size_t len) {
     c->random(c->self, out, len);
 }

@@ -24,6 +24,8 @@ void clock_anchor_lift(void);
 int64_t clock_wall_us(const clock_source *c);
 int64_t clock_mono_us(const clock_source *c);
 int64_t clock_mono_ms(const clock_source *c);
+// As clock_mono_ms, and goes on while the machine is suspended: for what ends whether or not this process is awake, such as a lease.
+int64_t clock_boot_ms(const clock_source *c);
 void clock_random(const clock_source *c, void *out, size_t len);
 uint64_t clock_random_below(const clock_source *c, uint64_t bound); // unbiased; bound > 0
 

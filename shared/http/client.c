@@ -2,11 +2,13 @@
 #include <curl/curl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "http/http.h"
 
@@ -172,6 +174,14 @@ static size_t on_body(char *out, size_t size, size_t n, void *arg) {
     return len;
 }
 
+// The last moment before the first byte is written, on a new connection or on a kept one.
+static int on_written_next(void *arg, char *to, char *from, int to_port, int from_port) {
+    (void)to, (void)from, (void)to_port, (void)from_port;
+    transfer *t = arg;
+    t->x->too_late = clock_boot_ms(clock_system()) >= atomic_load(t->x->until_boot_ms);
+    return t->x->too_late ? CURL_PREREQFUNC_ABORT : CURL_PREREQFUNC_OK;
+}
+
 static bool refuse(http_exchange *x, const char *why) {
     x->outcome = HTTP_NOT_SENT;
     (void)snprintf(x->failure, sizeof(x->failure), "%.*s", (int)sizeof(x->failure) - 1, why);
@@ -283,6 +293,10 @@ static bool set_request(const http_client *c, transfer *t) {
         return refuse(x, "only GET and POST are spoken here");
     }
     SET(CURLOPT_HTTPHEADER, t->headers);
+    if (x->until_boot_ms != NULL) {
+        SET(CURLOPT_PREREQFUNCTION, on_written_next);
+        SET(CURLOPT_PREREQDATA, t);
+    }
     return true;
 }
 
@@ -325,7 +339,8 @@ static void conclude(transfer *t, CURLcode rc, arena *a) {
         }
         why = "no memory for the answer";
     }
-    x->outcome = never_sent(t->easy, rc) ? HTTP_NOT_SENT : HTTP_UNKNOWN;
+    why = x->too_late ? "its time was over before it was written" : why;
+    x->outcome = x->too_late || never_sent(t->easy, rc) ? HTTP_NOT_SENT : HTTP_UNKNOWN;
     (void)snprintf(x->failure, sizeof(x->failure), "%.*s", (int)sizeof(x->failure) - 1, why);
 }
 
@@ -348,6 +363,7 @@ static bool transfer_start(http_client *c, lane *l, http_exchange *x) {
     x->status = 0;
     x->response = (str){NULL, 0};
     x->outcome = HTTP_UNKNOWN;
+    x->too_late = false;
     x->failure[0] = '\0';
     bool ok = set_request(c, t);
     if (ok) {

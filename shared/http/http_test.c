@@ -23,7 +23,8 @@
 static char folder[64];
 static char ca_file[96], cert_file[96], key_file[96], other_ca_file[96];
 static arena *mem;
-static atomic_int handled; // calls of the handler
+static atomic_int handled;    // calls of the handler
+static _Atomic int64_t right; // until when requests may be written; the handler of /last ends it
 
 static void nap_ms(int64_t ms) {
     struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
@@ -119,6 +120,8 @@ static void handler(void *arg, const http_request *r, http_response *out) {
         char *text = arena_alloc(r->arena, 1 << 20);
         memset(text, 'x', 1 << 20);
         out->body = (str){text, 1 << 20};
+    } else if (str_eq_c(r->path, "/last")) {
+        atomic_store(&right, 0);
     } else if (str_eq_c(r->path, "/length")) {
         char *text = arena_printf(r->arena, "%zu", r->body.len);
         out->body = str_of(text);
@@ -181,6 +184,36 @@ static void assert_outcome(const http_exchange *x, int outcome) {
     assert_int_equal(x->status, 0);
     assert_int_equal(x->response.len, 0);
     assert_true(strlen(x->failure) > 0);
+}
+
+// What is not begun yet when the right to send ends is not written, on a kept connection as on a new one.
+static void test_client__right_ends__the_rest_is_not_written__FENCED(void **state) {
+    (void)state;
+    enum { N = 5 };
+    http_server *s = start(true, 2);
+    http_client *c = client_of(ca_file, 5000, 1, 1 << 20); // one after the other
+    http_exchange x[N];
+    for (int i = 0; i < N; i++) {
+        x[i] = (http_exchange){.method = "POST",
+                               .url = url_of("https", http_server_port(s), "/last"),
+                               .body = STR("{}"),
+                               .until_boot_ms = &right};
+    }
+    atomic_store(&right, clock_boot_ms(clock_system()) + 3600000);
+    const int before = atomic_load(&handled);
+    http_client_run(c, x, N, mem);
+    assert_int_equal(x[0].outcome, HTTP_ANSWERED);
+    for (int i = 1; i < N; i++) {
+        assert_outcome(&x[i], HTTP_NOT_SENT);
+    }
+    assert_int_equal(atomic_load(&handled) - before, 1);
+    http_client *fresh = client_of(ca_file, 5000, 1, 1 << 20);
+    http_client_run(fresh, x, 1, mem);
+    assert_outcome(&x[0], HTTP_NOT_SENT);
+    assert_int_equal(atomic_load(&handled) - before, 1);
+    http_client_destroy(fresh);
+    http_client_destroy(c);
+    http_server_stop(s);
 }
 
 // --- The good case ---------------------------------------------------------------------------------------------------
@@ -693,6 +726,7 @@ int main(void) {
         T(test_exchange__200_at_once_over_tls__all_answered),
         T(test_server__slow_handlers__do_not_starve_the_others),
         T(test_client__many_threads__all_answered),
+        T(test_client__right_ends__the_rest_is_not_written__FENCED),
         T(test_drop__plain__unknown_and_sent_once),
         T(test_drop__tls__unknown_and_sent_once),
         T(test_slow__longer_than_the_time_out__unknown),

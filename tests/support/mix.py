@@ -10,9 +10,9 @@ from .paying import ACH, FAILED, INSTANT, RETURNED, SETTLED, Merchant, Payer, as
 # Short times, so that a crash costs a second or two and not a minute; many books, so that none runs out of the 36 ACH file
 # names that it has for a day.
 SETTINGS: dict[str, dict[str, object]] = {
-    "payments-svc": {"books.count": 400, "saga.lease_ms": 500, "saga.poll_ms": 25, "saga.backoff_base_ms": 20,
+    "payments-svc": {"books.count": 400, "saga.lease_ms": 800, "saga.poll_ms": 25, "saga.backoff_base_ms": 20,
                      "saga.backoff_cap_ms": 500, "saga.resolve_after_ms": 250, "saga.workers": 3, "saga.attempts_max": 4,
-                     "ledger.timeout_ms": 3000, "ach.gather_ms": 40, "ach.poll_ms": 40, "instant.timeout_ms": 1500,
+                     "ledger.timeout_ms": 3000, "ach.gather_ms": 40, "ach.poll_ms": 40, "instant.timeout_ms": 400,
                      "ach.lease_ms": 1000, "ach.retry_base_ms": 20, "ach.retry_cap_ms": 500, "ach.send_poll_ms": 25},
     "bank-sim": {"ach.poll_ms": 10, "ach.return_delay_ms": 50, "instant.return_delay_ms": 50, "faults.webhook_late_ms": 300},
 }

@@ -388,9 +388,11 @@ out:
 // --- Submit and query ------------------------------------------------------------------------------------------------
 
 // Never called, since the rail hands over; what is not prepared is certainly not sent.
-static void ach_submit(rail *base, int64_t book_id, rail_item *items, size_t n, arena *a) {
+static void ach_submit(rail *base, int64_t book_id, rail_item *items, size_t n,
+                       const _Atomic int64_t *until_boot_ms, arena *a) {
     (void)base;
     (void)book_id;
+    (void)until_boot_ms;
     (void)a;
     for (size_t i = 0; i < n; i++) {
         set_verdict(&items[i], RAIL_NOT_SENT, "NO_FILE", "no file could be made for it yet");
@@ -425,6 +427,14 @@ static bool ach_take_out(rail *r, db_conn *c, int64_t book_id, uuid payout_id, i
     *taken = removal == REMOVAL_DONE || (place.known && (place.state == SUBMISSION_REJECTED ||
                                                          place.state == SUBMISSION_WITHDRAWN));
     return true;
+}
+
+static bool ach_may_have(rail *r, db_conn *c, int64_t book_id, uuid intent_id, int32_t attempt,
+                         bool *may, arena *a, err *e) {
+    char text[ACH_INDIVIDUAL_ID_LEN + 1];
+    ach_individual_id(intent_id, text);
+    const str id = str_of(text);
+    return submission_forgotten_meet(c, book_id, r->id, &id, &attempt, 1, may, a, e);
 }
 
 // Of attempts of the first version that were being resolved: they are in submissions by now, which ask the bank themselves.
@@ -664,6 +674,7 @@ rail *ach_rail_create(int number, const char *name, const ach_settings *settings
         .submit = ach_submit,
         .query = ach_query,
         .take_out = ach_take_out,
+        .may_have = ach_may_have,
         .outlook = ach_outlook,
         .self = r,
     };

@@ -287,6 +287,10 @@ static void from_invalid(const http_exchange *x, rail_item *item, arena *a) {
 }
 
 void answer_to_submit(const http_exchange *x, rail_item *item, arena *a) {
+    if (x->too_late) {
+        decide(item, RAIL_NOT_SENT, STR("NOT_OURS"), STR("its lease was over before it left"));
+        return;
+    }
     if (x->outcome == HTTP_NOT_SENT) {
         decide(item, RAIL_NOT_SENT, STR("RAIL_UNREACHABLE"), STR("the bank could not be reached"));
         return;

@@ -57,12 +57,16 @@ static bool build_posts(const instant_rail *r, int64_t book_id, const rail_item 
     return url != NULL;
 }
 
-static void instant_submit(rail *base, int64_t book_id, rail_item *items, size_t n, arena *a) {
+static void instant_submit(rail *base, int64_t book_id, rail_item *items, size_t n,
+                           const _Atomic int64_t *until_boot_ms, arena *a) {
     instant_rail *r = self_of(base);
     http_exchange *x = ARENA_ARRAY(a, http_exchange, n);
     if (x == NULL || !build_posts(r, book_id, items, n, x, a)) {
         no_memory(items, n, RAIL_NOT_SENT);
         return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        x[i].until_boot_ms = until_boot_ms;
     }
     CRASH_POINT("instant.post.begin");
     http_client_run(r->client, x, n, a);
@@ -216,6 +220,7 @@ rail *instant_rail_create(int number, const char *name, const instant_settings *
         .batch_max = (int)settings->connections * ITEMS_PER_CONNECTION,
         .gather_ms = 0,
         .query_lag_ms = settings->query_lag_ms,
+        .call_ms = settings->timeout_ms,
         .instruments = "us_bank,in_bank",
         .finality = "Final within seconds; there is no return except when the receiver's bank "
                     "sends the money back.",

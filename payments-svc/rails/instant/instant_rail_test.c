@@ -13,7 +13,7 @@ static void test_submit__many__concurrent_and_each_its_own_answer(void **state) 
     enum { N = 40 };
     script.delay_ms = 30;
     rail_item *items = make_items(N);
-    instant->submit(instant, BOOK, items, N, mem);
+    instant->submit(instant, BOOK, items, N, &right, mem);
     for (size_t i = 0; i < N; i++) {
         assert_verdict(&items[i], RAIL_ACCEPTED, "");
         char id[16];
@@ -22,6 +22,24 @@ static void test_submit__many__concurrent_and_each_its_own_answer(void **state) 
     }
     assert_int_equal(atomic_load(&posts), N);
     assert_true(atomic_load(&concurrent_max) > 1);
+}
+
+// A worker that is stopped past its lease: what it has not written yet when it wakes is not sent.
+static void test_submit__lease_is_over__nothing_more_leaves__FENCED(void **state) {
+    (void)state;
+    enum { N = 200 };
+    rail_item *items = make_items(N);
+    script.takes_right = true;
+    instant->submit(instant, BOOK, items, N, &right, mem);
+    int not_sent = 0;
+    for (size_t i = 0; i < N; i++) {
+        not_sent += items[i].verdict == RAIL_NOT_SENT ? 1 : 0;
+    }
+    assert_true(not_sent > 0);
+    assert_int_equal(atomic_load(&posts) + not_sent, N);
+    const int before = atomic_load(&posts);
+    assert_verdict(submit_one(), RAIL_NOT_SENT, "NOT_OURS");
+    assert_int_equal(atomic_load(&posts), before);
 }
 
 static void test_submit__request__as_agreed(void **state) {
@@ -140,7 +158,7 @@ static void test_bank_down__submit_not_sent_query_unknown(void **state) {
     assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
     rail *r = open_rail(arena_printf(mem, "https://localhost:%d", ntohs(a.sin_port)));
     rail_item *item = make_items(1);
-    r->submit(r, BOOK, item, 1, mem);
+    r->submit(r, BOOK, item, 1, &right, mem);
     assert_verdict(item, RAIL_NOT_SENT, "RAIL_UNREACHABLE");
     r->query(r, BOOK, item, 1, mem);
     assert_verdict(item, RAIL_UNKNOWN, NULL);
@@ -212,6 +230,7 @@ static void test_create__api_key_with_newline__refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_submit__many__concurrent_and_each_its_own_answer),
+        TEST(test_submit__lease_is_over__nothing_more_leaves__FENCED),
         TEST(test_submit__request__as_agreed),
         TEST(test_submit__payment_object__verdict_by_its_status),
         TEST(test_submit__error_answers__as_the_contract_says),

@@ -21,6 +21,7 @@ atomic_int woken;
 
 static http_server *bank;
 instant_script script;
+_Atomic int64_t right = INT64_MAX;
 atomic_int posts, gets, concurrent, concurrent_max;
 pthread_mutex_t seen_lock = PTHREAD_MUTEX_INITIALIZER; // guards seen
 char seen[4096];                                       // body of the last POST
@@ -47,6 +48,9 @@ static void bank_handle(void *arg, const http_request *r, http_response *out) {
     }
     bool post = str_eq_c(r->method, "POST");
     atomic_fetch_add(post ? &posts : &gets, 1);
+    if (post && script.takes_right) {
+        atomic_store(&right, 0);
+    }
     rail_fixture_nap_ms(script.delay_ms);
     char expected[128];
     snprintf(expected, sizeof expected, "Bearer %s", API_KEY);
@@ -100,7 +104,7 @@ rail_item *make_items(size_t n) {
 
 rail_item *submit_one(void) {
     rail_item *item = make_items(1);
-    instant->submit(instant, BOOK, item, 1, mem);
+    instant->submit(instant, BOOK, item, 1, &right, mem);
     return item;
 }
 
@@ -297,6 +301,7 @@ int instant_world_setup(void **state) {
     mem = arena_create(64 << 20);
     memset(&script, 0, sizeof script);
     script.payment_status = "accepted";
+    atomic_store(&right, INT64_MAX);
     atomic_store(&posts, 0);
     atomic_store(&gets, 0);
     atomic_store(&concurrent, 0);

@@ -36,8 +36,10 @@ typedef struct instant_script {
     bool drop;
     int delay_ms;
     const char *payment_status, *extra; // extra: members added to the payment object
+    bool takes_right;                   // with the first POST the items are somebody else's
 } instant_script;
 extern instant_script script;
+extern _Atomic int64_t right; // until when the items are the caller's
 extern atomic_int posts, gets, concurrent, concurrent_max;
 extern pthread_mutex_t seen_lock; // guards seen
 extern char seen[4096];           // body of the last POST
