@@ -133,6 +133,7 @@ static const config_setting SETTINGS[] = {
     ROW("ach.entries_max", CONFIG_INT, ach.entries_max, "8000", 1, SAGA_BATCH_MAX, "entries of one file"),
     ROW("ach.lines_max", CONFIG_INT, ach.lines_max, "10000", 10, 1000000, "lines of one file, with its padding"),
     ROW("ach.archive_complete", CONFIG_BOOL, ach.archive_complete, "false", 0, 0, "the bank shows in archive_dir for ever what it took, so that what it does not show was not sent"),
+    ROW("ach.list_lag_ms", CONFIG_INT, ach.list_lag_ms, "60000", 0, 86400000, "for how long the bank may not list yet what it has taken: only what two looks, so far apart, do not show is not there"),
     ROW("ach.lease_ms", CONFIG_INT, ach.lease_ms, "60000", 1000, 3600000, "a sender that is silent for so long has lost its file"),
     ROW("ach.retry_base_ms", CONFIG_INT, ach.retry_base_ms, "1000", 1, 3600000, "first pause before a file is sent, or asked for, again; doubles, with jitter"),
     ROW("ach.retry_cap_ms", CONFIG_INT, ach.retry_cap_ms, "60000", 1, 86400000, "longest pause before a file is sent, or asked for, again"),

@@ -28,8 +28,13 @@ submission_task submission_next(submission_state state, const submission_evidenc
     return TASK_NONE;
 }
 
+bool submission_absence_counts(const submission_evidence *known, bool archive_complete,
+                               int64_t lag_ms) {
+    return archive_complete && known->absent_ms > lag_ms;
+}
+
 submission_finding submission_judge(const submission_evidence *known, submission_look look,
-                                    bool taken_back, bool archive_complete) {
+                                    bool taken_back, bool absence_counts) {
     if (known->finished || known->accepted || known->items_heard) {
         return FINDING_SENT;
     }
@@ -50,7 +55,7 @@ submission_finding submission_judge(const submission_evidence *known, submission
     if (taken_back && known->at_risk == 1) {
         return FINDING_NOT_SENT;
     }
-    return archive_complete ? FINDING_NOT_SENT : FINDING_UNKNOWN;
+    return absence_counts ? FINDING_NOT_SENT : FINDING_UNKNOWN;
 }
 
 submission_word submission_hear(submission_state state, const submission_evidence *known,

@@ -56,11 +56,12 @@ typedef enum submission_evidence_kind {
 typedef struct submission_evidence {
     int32_t
         at_risk; // uploads whose last step has begun, and that were not taken back afterwards: they may have arrived
-    int32_t possible; // the same, but without belief in an archive: TAKEN_BACK alone ends them
-    bool finished;    // one of those was confirmed, or seen at the bank
-    bool accepted;    // the bank has acknowledged it
-    bool refused;     // the bank has rejected it
-    bool items_heard; // the bank has settled or returned one of its items
+    int32_t possible;  // the same, but without belief in an archive: TAKEN_BACK alone ends them
+    bool finished;     // one of those was confirmed, or seen at the bank
+    bool accepted;     // the bank has acknowledged it
+    bool refused;      // the bank has rejected it
+    bool items_heard;  // the bank has settled or returned one of its items
+    int64_t absent_ms; // since a look first did not show what was begun last; 0: no look has yet
 } submission_evidence;
 
 typedef enum submission_task {
@@ -92,10 +93,15 @@ typedef enum submission_finding {
     FINDING_UNKNOWN     // nobody knows
 } submission_finding;
 
+// Whether it proves anything that the bank does not show what may have arrived. archive_complete: it shows for ever what it took. lag_ms:
+// for so long it may not show it yet, so a first look that does not show it is only the beginning of the wait.
+bool submission_absence_counts(const submission_evidence *known, bool archive_complete,
+                               int64_t lag_ms);
+
 // Whether the bank has it. taken_back: temporary files of all uploads begun are gone, and one of them was there until we removed it
-// (so no rename had been done, and none can be any more). archive_complete: the bank shows for ever what it took.
+// (so no rename had been done, and none can be any more). absence_counts: as above.
 submission_finding submission_judge(const submission_evidence *known, submission_look look,
-                                    bool taken_back, bool archive_complete);
+                                    bool taken_back, bool absence_counts);
 
 // What the bank's word about the whole submission means.
 typedef enum submission_word {

@@ -62,7 +62,7 @@ static void test_UNKNOWN_IS_A_STATE_begun_and_not_shown_is_unknown(void **state)
     const struct {
         const submission_evidence *known;
         submission_look look;
-        bool taken_back, archive_complete;
+        bool taken_back, absence_counts;
         submission_finding finding;
     } CASES[] = {
         {&begun, LOOK_ABSENT, false, false, FINDING_UNKNOWN},
@@ -81,11 +81,23 @@ static void test_UNKNOWN_IS_A_STATE_begun_and_not_shown_is_unknown(void **state)
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         const submission_finding finding = submission_judge(
-            CASES[i].known, CASES[i].look, CASES[i].taken_back, CASES[i].archive_complete);
+            CASES[i].known, CASES[i].look, CASES[i].taken_back, CASES[i].absence_counts);
         if (finding != CASES[i].finding) {
             fail_msg("case %zu: finding %d", i, (int)finding);
         }
     }
+}
+
+// One look that does not show it is the beginning of a wait, not a proof.
+static void test_absence__of_a_complete_archive__counts_after_the_lag(void **state) {
+    (void)state;
+    const submission_evidence none = {.at_risk = 1}, early = {.at_risk = 1, .absent_ms = 100},
+                              late = {.at_risk = 1, .absent_ms = 101};
+    assert_false(submission_absence_counts(&none, true, 100));
+    assert_false(submission_absence_counts(&none, true, 0));
+    assert_false(submission_absence_counts(&early, true, 100));
+    assert_true(submission_absence_counts(&late, true, 100));
+    assert_false(submission_absence_counts(&late, false, 100));
 }
 
 static void test_judge__our_evidence__goes_before_the_bank(void **state) {
@@ -178,6 +190,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_next__each_state__its_task),
         cmocka_unit_test(test_UNKNOWN_IS_A_STATE_begun_and_not_shown_is_unknown),
+        cmocka_unit_test(test_absence__of_a_complete_archive__counts_after_the_lag),
         cmocka_unit_test(test_judge__our_evidence__goes_before_the_bank),
         cmocka_unit_test(test_hear__word_of_the_bank__by_state_and_evidence),
         cmocka_unit_test(test_mask__file__last_four_of_each_account_and_nothing_else),

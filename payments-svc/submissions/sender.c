@@ -123,15 +123,16 @@ static int64_t pause_ms(const run *r) {
            clock_backoff_ms(o->clock, o->retry_base_ms, o->retry_cap_ms, r->c.tries);
 }
 
-// Comes back later, where it is (evidence 0) or with what was found out.
-static void later(run *r, submission_state state, int evidence, const char *reason,
+// Comes back later, where it is (evidence 0) or with what was found out. wait_ms: after so long; 0: after a pause that grows.
+static void later(run *r, submission_state state, int64_t wait_ms, int evidence, const char *reason,
                   const char *text) {
     const bool told = r->c.tries + 1 == r->s->o.case_after;
+    const int64_t pause = wait_ms > 0 ? wait_ms : pause_ms(r);
     const subm_change change = {.state = state,
                                 .tries = r->c.tries + 1,
                                 .reason = reason,
                                 .text = text,
-                                .due_in_ms = pause_ms(r),
+                                .due_in_ms = pause,
                                 .evidence = evidence,
                                 .evidence_text = text,
                                 .case_kind = !told                          ? NULL
@@ -156,6 +157,13 @@ static void not_sent(run *r, bool at_once, int evidence, const char *text) {
     (void)write_change(r, &change);
 }
 
+// How long until the bank must show what it has; 0: that is not known, or over.
+static int64_t until_shown_ms(const run *r, submission_look look) {
+    const submission_channel *bank = &r->s->o.channel;
+    const int64_t left_ms = bank->lag_ms - r->c.known.absent_ms + 1;
+    return look == LOOK_ABSENT && bank->archive_complete && left_ms > 0 ? left_ms : 0;
+}
+
 // Does the bank have it? First what a stopped sender may have left is removed, so that its rename fails; then the bank is asked. The
 // order matters: a temporary file that was there until now proves that no rename had been done.
 static void ask(run *r) {
@@ -168,8 +176,10 @@ static void ask(run *r) {
         CRASH_POINT("submission.taken_back");
         look = bank->look(bank->self, &r->file, r->s->scratch);
     }
+    const bool counts =
+        submission_absence_counts(&r->c.known, bank->archive_complete, bank->lag_ms);
     const bool proven = r->c.known.at_risk == 0 || (was_there && r->c.known.at_risk == 1);
-    switch (submission_judge(&r->c.known, look, was_there, bank->archive_complete)) {
+    switch (submission_judge(&r->c.known, look, was_there, counts)) {
     case FINDING_SENT: record_sent(r, EVIDENCE_SEEN, "the bank shows it"); break;
     case FINDING_NOT_SENT:
         not_sent(r, r->c.tries == 0, // a bank that refuses each rename is not asked without a pause
@@ -182,9 +192,11 @@ static void ask(run *r) {
         break;
     case FINDING_UNKNOWN:
         if (look == LOOK_FAILED) {
-            later(r, r->c.state, 0, "RAIL_UNREACHABLE", "the bank could not be asked");
+            later(r, r->c.state, 0, 0, "RAIL_UNREACHABLE", "the bank could not be asked");
         } else {
-            later(r, SUBMISSION_UNKNOWN, r->c.state == SUBMISSION_UNKNOWN ? 0 : EVIDENCE_NOT_SEEN,
+            later(r, SUBMISSION_UNKNOWN, until_shown_ms(r, look),
+                  r->c.known.absent_ms > 0 && r->c.state == SUBMISSION_UNKNOWN ? 0
+                                                                               : EVIDENCE_NOT_SEEN,
                   "NOT_SHOWN_BY_BANK",
                   look == LOOK_OTHER ? "the bank shows another file of its name"
                                      : "an upload was begun, and the bank does not show the file");
@@ -198,10 +210,10 @@ static bool may_begin(run *r) {
     const submission_channel *bank = &r->s->o.channel;
     const submission_look look = bank->look(bank->self, &r->file, r->s->scratch);
     if (look == LOOK_FAILED) {
-        later(r, SUBMISSION_PREPARED, 0, "RAIL_UNREACHABLE", "the bank could not be asked");
+        later(r, SUBMISSION_PREPARED, 0, 0, "RAIL_UNREACHABLE", "the bank could not be asked");
         return false;
     }
-    switch (submission_judge(&r->c.known, look, false, bank->archive_complete)) {
+    switch (submission_judge(&r->c.known, look, false, false)) {
     case FINDING_NOT_SENT: return true;
     case FINDING_SENT: // a database that has forgotten meets its own file, byte for byte
         record_sent(r, EVIDENCE_SEEN, "the bank has it already, with the same content");

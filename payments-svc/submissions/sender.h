@@ -32,8 +32,9 @@ typedef bool (*submission_fence)(void *arg, bool last_step);
 typedef struct submission_channel {
     int connection;
     const char *name; // "ach"
-    bool
-        archive_complete; // the bank shows for ever what it took, so what it does not show it does not have
+    // The bank shows for ever what it took, so what it does not show in two looks, lag_ms apart, it does not have.
+    bool archive_complete;
+    int64_t lag_ms;
     submission_look (*look)(void *self, const submission_file *f, arena *a);
     submission_sent (*send)(void *self, const submission_file *f, submission_fence still_ours,
                             void *arg);

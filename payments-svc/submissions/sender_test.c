@@ -127,11 +127,46 @@ static void test_unknown__settled_item__is_evidence(void **state) {
     assert_int_equal(the_bank.n_taken, 1);
 }
 
+static void pass_lag(void) {
+    fixture_sql("UPDATE submission_upload SET at = at - interval '1 minute'", NULL, 0);
+}
+
+// A bank that lists late: the first look does not show the file that it has taken.
+static void test_NO_DOUBLE_killed__archive_shows_it_late__not_sent_again(void **state) {
+    (void)state;
+    submission_sender *s = make_sender(LEASE_MS, true);
+    const uuid id = prepare_one(1, 2, "f1", tomorrow(), 1);
+    leave_as_killed(id, "(1, 1), (2, 9)");
+    the_bank.taken[the_bank.n_taken++] = bank_file_of("f1", CONTENT);
+    the_bank.no_archive = true;
+    run(s, 3);
+    assert_int_equal(state_of(id), SUBMISSION_UNKNOWN);
+    assert_int_equal(count_evidence(id, EVIDENCE_NOT_SEEN), 1);
+    assert_int_equal(the_bank.n_taken, 1);
+    the_bank.no_archive = false;
+    pass_lag();
+    run(s, 1);
+    assert_int_equal(state_of(id), SUBMISSION_SENT);
+    assert_int_equal(the_bank.n_taken, 1);
+    // A last step that begins after a look begins the wait anew.
+    const uuid again = prepare_one(2, 2, "f2", tomorrow(), 2);
+    leave_as_killed(again, "(1, 1), (2, 9), (3, 5)");
+    pass_lag();
+    leave_as_killed(again, "(4, 1), (5, 9)");
+    run(s, 1);
+    assert_int_equal(state_of(again), SUBMISSION_UNKNOWN);
+    assert_int_equal(the_bank.n_taken, 1);
+    submission_sender_destroy(s);
+}
+
 static void test_killed__archive_is_complete__sent_again_once(void **state) {
     (void)state;
     submission_sender *s = make_sender(LEASE_MS, true);
     const uuid id = prepare_one(1, 2, "f1", tomorrow(), 1);
     leave_as_killed(id, "(1, 1), (2, 9)");
+    run(s, 2);
+    assert_int_equal(state_of(id), SUBMISSION_UNKNOWN); // a bank may show late what it has
+    pass_lag();
     run(s, 2);
     assert_int_equal(state_of(id), SUBMISSION_SENT);
     assert_int_equal(the_bank.n_taken, 1);
@@ -550,6 +585,7 @@ int main(void) {
         TEST(test_FENCED_stopped_before_the_rename__finds_its_file_gone),
         TEST(test_UNKNOWN_IS_A_STATE_bank_without_archive__never_sent_again),
         TEST(test_unknown__settled_item__is_evidence),
+        TEST(test_NO_DOUBLE_killed__archive_shows_it_late__not_sent_again),
         TEST(test_killed__archive_is_complete__sent_again_once),
         TEST(test_killed__before_the_last_step__sent_again_once),
         TEST(test_send__bank_is_away__prepared_until_it_is_back),

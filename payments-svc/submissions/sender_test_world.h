@@ -4,7 +4,7 @@
 
 #include "submissions/sender.h"
 
-enum { BOOK = 7, CONNECTION = 1, FILES_MAX = 64, LEASE_MS = 60000, CASE_AFTER = 3 };
+enum { BOOK = 7, CONNECTION = 1, FILES_MAX = 64, LEASE_MS = 60000, LAG_MS = 30000, CASE_AFTER = 3 };
 #define CONTENT "a file" // of every submission
 
 struct guard {

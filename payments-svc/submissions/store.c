@@ -80,6 +80,7 @@ bool subm_evidence_read(db_conn *c, int64_t book_id, uuid id, subm_claimed *out,
         case EVIDENCE_LAST_STEP:
             known->at_risk++;
             known->possible++;
+            known->absent_ms = 0;
             break;
         case EVIDENCE_BEGUN:
             if (out->n_epochs < sizeof out->epochs / sizeof out->epochs[0]) {
@@ -92,13 +93,19 @@ bool subm_evidence_read(db_conn *c, int64_t book_id, uuid id, subm_claimed *out,
                 known->possible -= known->at_risk;
             }
             known->at_risk = 0;
+            known->absent_ms = 0;
             out->n_epochs = 0;
+            break;
+        case EVIDENCE_NOT_SEEN:
+            if (known->absent_ms == 0) {
+                known->absent_ms = db_get_i64(rows, i, 2) + 1;
+            }
             break;
         case EVIDENCE_FINISHED:
         case EVIDENCE_SEEN: known->finished = true; break;
         case EVIDENCE_ACCEPTED: known->accepted = true; break;
         case EVIDENCE_REFUSED: known->refused = true; break;
-        default: break; // NOT_SEEN, WITHDREW, and what a newer version writes
+        default: break; // WITHDREW, and what a newer version writes
         }
     }
     // Whether or not an upload is known: the database may have forgotten it.

@@ -47,7 +47,8 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
                             "SELECT submission_id FROM submission_item "
                             "WHERE book_id = $1 AND payout_id = $2 AND attempt = $3"},
     [SUBM_SQL_EVIDENCE] = {"submission_evidence",
-                           "SELECT kind, epoch FROM submission_upload "
+                           "SELECT kind, epoch, (extract(epoch FROM statement_timestamp() - at) "
+                           "* 1000)::int8 FROM submission_upload "
                            "WHERE book_id = $1 AND submission_id = $2 ORDER BY seq"},
     [SUBM_SQL_HEARD] = {"submission_heard",
                         "SELECT count(*) FROM (SELECT 1 FROM submission_item AS i "

@@ -13,7 +13,7 @@ from .waiting import wait_until
 
 SETTINGS = {"payments-svc": {**mix.SETTINGS["payments-svc"], "saga.resolve_after_ms": 400,
                              "instant.sweep_ms": 100, "instant.ask_again_ms": 3000,
-                             "instant.query_lag_ms": 3000},
+                             "instant.query_lag_ms": 3000, "ach.list_lag_ms": 3000},
             "ledger-svc": {"journal.checkpoint_ms": 250},
             "bank-sim": {**mix.SETTINGS["bank-sim"], "sftp.relay": "true", "faults.odd_amounts": "true",
                          "faults.slow_ms": 300}}

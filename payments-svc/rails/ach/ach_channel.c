@@ -154,6 +154,7 @@ submission_channel ach_channel(ach_rail *r) {
     return (submission_channel){.connection = r->base.id,
                                 .name = r->base.name,
                                 .archive_complete = r->settings.archive_complete,
+                                .lag_ms = r->settings.list_lag_ms,
                                 .look = look,
                                 .send = upload,
                                 .take_back = take_back,

@@ -186,8 +186,17 @@ static void forget_numbers(ach_rail *r) {
     ASSERT(pthread_mutex_unlock(&r->traces_lock) == 0);
 }
 
+// A bank may list late what it has: the listing that counts is one that comes so much later than the first.
+static bool is_waiting(const ach_rail *r) {
+    return r->listed_ms != 0 && clock_boot_ms(r->clock) - r->listed_ms < r->settings.list_lag_ms;
+}
+
 bool ach_forgotten_look(ach_rail *r, err *e) {
     if (r->guard == NULL || guard_may_send(r->guard)) {
+        r->listed_ms = 0;
+        return true;
+    }
+    if (is_waiting(r)) {
         return true;
     }
     arena *a = arena_create(ACH_SCRATCH_MAX);
@@ -201,6 +210,12 @@ bool ach_forgotten_look(ach_rail *r, err *e) {
         ok = list_all(&l, &end.shown, a, e);
         end.found = l.found;
         CRASH_POINT("ach.recovery.listed");
+        if (ok && r->listed_ms == 0) {
+            r->listed_ms = clock_boot_ms(r->clock);
+            log_info("ach.recovery.listed_once", F_INT("found", l.found));
+            arena_destroy(a);
+            return true;
+        }
         ok = ok && db_transact(r->pool, clock_mono_ms(r->clock) + ACH_DB_TIMEOUT_MS, a, end_in_tx,
                                &end, e);
         if (ok) {
