@@ -253,11 +253,43 @@ static int run(bank *b, const sigset_t *signals) {
     return ok ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+static bool is_readable(const char *setting, const char *path, err *e) {
+    return path[0] == '\0' || access(path, R_OK) == 0 ||
+           err_set(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "%s: cannot read %.150s", setting,
+                   path);
+}
+
+// The bank makes what it has not got yet, so only what it is given is looked at.
+static int check(bank *b) {
+    const settings *s = &b->s;
+    err e = {0};
+    const bool ok =
+        config_read_secret(s->api_key_file, SECRET_MAX, &b->api_key, &b->api_key_len, &e) &&
+        config_read_secret(s->webhook_secret_file, SECRET_MAX, &b->webhook_secret,
+                           &b->webhook_secret_len, &e) &&
+        is_readable("https.cert_file", s->cert_file, &e) &&
+        is_readable("https.key_file", s->key_file, &e) &&
+        is_readable("https.ca_file", s->ca_file, &e) &&
+        is_readable("sftp.host_key_file", s->host_key_file, &e) &&
+        is_readable("sftp.authorized_key_file", s->authorized_key_file, &e);
+    config_wipe(b->api_key, b->api_key_len);
+    config_wipe(b->webhook_secret, b->webhook_secret_len);
+    if (!ok) {
+        (void)fprintf(stderr, "bank-sim: %s\n", e.message);
+        return EXIT_USAGE;
+    }
+    (void)printf("bank-sim: the settings and the files that they name can be used\n");
+    return EXIT_SUCCESS;
+}
+
 static void usage(FILE *out) {
     (void)fprintf(
         out,
         "bank-sim: a bank to pay against: ACH files over SFTP, instant payments over HTTPS.\n\n"
         "  bank-sim [--config FILE]       run in the foreground until SIGTERM\n"
+        "  bank-sim --check               open every file that the settings name, start nothing, "
+        "and "
+        "end\n"
         "  bank-sim --print-config        the settings in force, as a settings file\n"
         "  bank-sim --print-config-markdown  the documentation of the settings\n"
         "  bank-sim --help | --version\n\n"
@@ -270,13 +302,14 @@ static void usage(FILE *out) {
 
 typedef struct command {
     const char *config;
-    bool print, markdown, help, version, bad;
+    bool print, markdown, check, help, version, bad;
 } command;
 
 static command parse(int argc, char **argv) {
     static const struct option OPTIONS[] = {{"config", required_argument, NULL, 'c'},
                                             {"print-config", no_argument, NULL, 'p'},
                                             {"print-config-markdown", no_argument, NULL, 'm'},
+                                            {"check", no_argument, NULL, 'k'},
                                             {"help", no_argument, NULL, 'h'},
                                             {"version", no_argument, NULL, 'v'},
                                             {NULL, 0, NULL, 0}};
@@ -285,6 +318,7 @@ static command parse(int argc, char **argv) {
         switch (option) {
         case 'c': c.config = optarg; break;
         case 'p': c.print = true; break;
+        case 'k': c.check = true; break;
         case 'm': c.markdown = true; break;
         case 'h': c.help = true; break;
         case 'v': c.version = true; break;
@@ -333,6 +367,9 @@ int main(int argc, char **argv) {
     if (c.print) {
         config_print(&SETTINGS_TABLE, &b.s, stdout);
         return EXIT_SUCCESS;
+    }
+    if (c.check) {
+        return check(&b);
     }
     (void)umask(077);
     // Before the first thread, so that all of them leave these signals to the main one.

@@ -152,6 +152,22 @@ static void stop(void *self) {
     sealer_stop(svc); // last: it seals what the journal still wrote
 }
 
+// The keys of the sealer, where there is one.
+static bool check(void *self, err *e) {
+    const ledger_svc *svc = self;
+    const ledger_settings *s = &svc->settings;
+    head_keys keys = {0};
+    if (s->audit_public_keys_file[0] != '\0' &&
+        !head_keys_load(&keys, s->audit_public_keys_file, e)) {
+        return false;
+    }
+    head_signer *signer =
+        s->audit_conninfo[0] == '\0' ? NULL : head_signer_load(s->audit_key_file, e);
+    const bool ok = s->audit_conninfo[0] == '\0' || signer != NULL;
+    head_signer_destroy(signer);
+    return ok;
+}
+
 int main(int argc, char **argv) {
     static ledger_svc svc;
     const daemon_program program = {
@@ -161,6 +177,7 @@ int main(int argc, char **argv) {
         .settings = &svc.settings,
         .common = &svc.settings.common,
         .start = start,
+        .check = check,
         .quiesce = quiesce,
         .stop = stop,
         .error_domain = "ledger.disburse",

@@ -145,6 +145,11 @@ static bool give_numbers(const connected *k, int *numbers, err *e) {
     return true;
 }
 
+static bool no_rail(err *e) {
+    return err_set(e, ERR_INVALID_ARGUMENT, "NO_RAIL",
+                   "no rail is switched on: set ach.enabled or instant.enabled");
+}
+
 bool connected_open(connected *c, const connected_options *o, err *e) {
     int numbers[CONNECTIONS_MAX];
     int number = 0;
@@ -161,10 +166,29 @@ bool connected_open(connected *c, const connected_options *o, err *e) {
         }
     }
     if (c->n == 0) {
-        return err_set(e, ERR_INVALID_ARGUMENT, "NO_RAIL",
-                       "no rail is switched on: set ach.enabled or instant.enabled");
+        return no_rail(e);
     }
     return connections_load(c->known, o->pool, e);
+}
+
+bool connected_check(const connected_options *o, err *e) {
+    const connected k = {.o = *o};
+    bool some = false;
+    if (!rail_wanted_check(o->wanted, o->n, e) || !check_defaults(&k, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < o->n; i++) {
+        if (!o->wanted[i].enabled) {
+            continue;
+        }
+        rail *r = rail_open(&o->wanted[i], (int)i + 1, &o->host, e);
+        if (r == NULL) {
+            return false;
+        }
+        o->wanted[i].scheme->close(r);
+        some = true;
+    }
+    return some || no_rail(e);
 }
 
 bool connected_start(connected *c, err *e) {

@@ -30,6 +30,8 @@ typedef struct connected {
 
 // *c is empty before. On failure connected_close is called all the same.
 bool connected_open(connected *c, const connected_options *o, err *e) WARN_UNUSED;
+// Opens each and closes it again: whether its settings, and the files that they name, can be used. Needs no database.
+bool connected_check(const connected_options *o, err *e) WARN_UNUSED;
 // Their own threads: there must be an engine to wake.
 bool connected_start(connected *c, err *e) WARN_UNUSED;
 void connected_stop(connected *c); // what they send by themselves; then the guard may go

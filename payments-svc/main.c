@@ -217,7 +217,8 @@ static void want(program *p, const char *name, const char *scheme, const ach_set
                                              .settings = is_ach ? (const void *)ach : instant};
 }
 
-static bool start_rails(program *p, err *e) {
+// p->keys are there; the pools and the guard only when it is started. Makes the inbox, which outlives the connections.
+static connected_options connections_wanted(program *p) {
     const settings *s = &p->settings;
     const daemon_common *c = &s->common;
     p->inbox = inbox_create(p->pools.inbound, p->keys, clock_system());
@@ -228,7 +229,7 @@ static bool start_rails(program *p, err *e) {
         const named_connection *n = &s->named[i];
         want(p, n->name, n->scheme, &n->ach, &n->instant);
     }
-    const connected_options o = {
+    return (connected_options){
         .pool = p->pool,
         .wanted = p->wanted,
         .n = p->n_wanted,
@@ -243,7 +244,24 @@ static bool start_rails(program *p, err *e) {
                  .cert_file = c->insecure ? NULL : c->cert_file,
                  .key_file = c->insecure ? NULL : c->key_file},
     };
+}
+
+static bool start_rails(program *p, err *e) {
+    const connected_options o = connections_wanted(p);
     return connected_open(&p->connected, &o, e);
+}
+
+static bool check(void *self, err *e) {
+    program *p = self;
+    p->keys = crypto_keyring_load(p->settings.keys_file, e);
+    if (p->keys == NULL) {
+        return false;
+    }
+    const connected_options o = connections_wanted(p);
+    const bool ok = connected_check(&o, e);
+    inbox_destroy(p->inbox);
+    crypto_keyring_destroy(p->keys);
+    return ok;
 }
 
 static bool start_ledger_client(program *p, err *e) {
@@ -456,6 +474,7 @@ int main(int argc, char **argv) {
         .settings = &p.settings,
         .common = &p.settings.common,
         .start = start,
+        .check = check,
         .started = started,
         .quiesce = quiesce,
         .stop = stop,

@@ -27,11 +27,9 @@ bool command_line_parse(int argc, char **argv, command_line *out, err *e) {
         const char *word;
         daemon_command command;
     } WORDS[] = {
-        {"migrate", COMMAND_MIGRATE},
-        {"--print-config", COMMAND_PRINT_CONFIG},
-        {"--print-config-markdown", COMMAND_PRINT_MARKDOWN},
-        {"--help", COMMAND_HELP},
-        {"--version", COMMAND_VERSION},
+        {"migrate", COMMAND_MIGRATE}, {"--print-config", COMMAND_PRINT_CONFIG},
+        {"--check", COMMAND_CHECK},   {"--print-config-markdown", COMMAND_PRINT_MARKDOWN},
+        {"--help", COMMAND_HELP},     {"--version", COMMAND_VERSION},
     };
     static const char CONFIG_IS[] = "--config=";
     *out = (command_line){.command = COMMAND_RUN};
@@ -92,16 +90,19 @@ void command_line_print_help(const daemon_program *p, FILE *out) {
         (void)snprintf(own, sizeof(own), "  %s %-7s --config FILE   %s\n", p->name, p->command.word,
                        p->command.summary);
     }
-    fprintf(out,
-            "%s: %s\n\n"
-            "  %s --config FILE            run until SIGTERM, SIGINT or SIGHUP\n"
-            "  %s migrate --config FILE    bring the database's schema up to date, and end\n"
-            "%s"
-            "  %s --print-config           print the settings as they are read now, as a file\n"
-            "  %s --print-config-markdown  print the documentation of the settings\n"
-            "  %s --help | --version\n\n"
-            "Exit code: 0 stopped as asked, 1 could not start, 2 wrong command line or setting.\n"
-            "Settings, each from its default, then the file, then the environment:\n\n",
-            p->name, p->summary, p->name, p->name, own, p->name, p->name, p->name);
+    fprintf(
+        out,
+        "%s: %s\n\n"
+        "  %s --config FILE            run until SIGTERM, SIGINT or SIGHUP\n"
+        "  %s migrate --config FILE    bring the database's schema up to date, and end\n"
+        "%s"
+        "  %s --check --config FILE    open every file that the settings name, start nothing, and "
+        "end\n"
+        "  %s --print-config           print the settings as they are read now, as a file\n"
+        "  %s --print-config-markdown  print the documentation of the settings\n"
+        "  %s --help | --version\n\n"
+        "Exit code: 0 stopped as asked, 1 could not start, 2 wrong command line or setting.\n"
+        "Settings, each from its default, then the file, then the environment:\n\n",
+        p->name, p->summary, p->name, p->name, own, p->name, p->name, p->name, p->name);
     config_print_help(p->config, out);
 }

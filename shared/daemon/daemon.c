@@ -132,14 +132,18 @@ static bool start_pool(running *r, err *e) {
     return true;
 }
 
+static rpc_tls tls_of(const daemon_common *c) {
+    return (rpc_tls){.ca_file = c->ca_file,
+                     .cert_file = c->cert_file,
+                     .key_file = c->key_file,
+                     .insecure = c->insecure};
+}
+
 static bool start_server(running *r, err *e) {
     const daemon_common *c = r->p->common;
     const rpc_server_options options = {
         .listen = c->listen,
-        .tls = {.ca_file = c->ca_file,
-                .cert_file = c->cert_file,
-                .key_file = c->key_file,
-                .insecure = c->insecure},
+        .tls = tls_of(c),
         .services = r->services,
         .n_services = r->n_services,
         .workers = (int)c->workers,
@@ -294,6 +298,17 @@ static int refuse(const daemon_program *p, const err *e) {
     return EXIT_WRONG_USE;
 }
 
+static int check(const daemon_program *p) {
+    const rpc_tls tls = tls_of(p->common);
+    err e;
+    err_clear(&e);
+    if (!rpc_tls_check(&tls, &e) || (p->check != NULL && !p->check(p->self, &e))) {
+        return refuse(p, &e);
+    }
+    printf("%s: the settings and the files that they name can be used\n", p->name);
+    return EXIT_STOPPED;
+}
+
 // Threads beyond these share what they free. With an arena for each thread, as is the default, what every one of them once
 // needed stays with it: the ledger's resident memory was two thirds more, and nothing was faster.
 enum { MALLOC_ARENAS = 2 };
@@ -348,9 +363,13 @@ int daemon_main(const daemon_program *p, int argc, char **argv) {
         return EXIT_STOPPED;
     }
     // A migration makes no connection but its own, so it needs no certificates.
-    if (line.command == COMMAND_RUN && !check_settings(p->common, &level, &e)) {
+    const bool serves = line.command == COMMAND_RUN || line.command == COMMAND_CHECK;
+    if (serves && !check_settings(p->common, &level, &e)) {
         return refuse(p, &e);
     }
     log_init(p->name, level);
+    if (line.command == COMMAND_CHECK) {
+        return check(p);
+    }
     return line.command == COMMAND_MIGRATE ? migrate(p) : run(p);
 }

@@ -98,6 +98,9 @@ typedef struct daemon_program {
     // failure it has stopped what it started: stop is not called then.
     bool (*start)(void *self, db_pool *pool, rpc_service *services, size_t services_max,
                   size_t *n_services, err *e);
+    // For --check: opens the files that the settings name and looks whether they can be used, without a database and without a thread
+    // left. May be NULL. TLS files of the common settings are looked at before.
+    bool (*check)(void *self, err *e);
     // Called when the gRPC server accepts calls. May be NULL. extra_json may append members to the ready file,
     // such as `,"webhook_port":1`.
     bool (*started)(void *self, rpc_server *server, strbuf *extra_json, err *e);
@@ -114,7 +117,7 @@ typedef struct daemon_program {
     void *self;
 } daemon_program;
 
-// The whole life of a service process: parses argv (--config FILE, --print-config, --print-config-markdown,
+// The whole life of a service process: parses argv (--config FILE, --check, --print-config, --print-config-markdown,
 // --help, --version, the command `migrate`, and the program's own), blocks SIGTERM/SIGINT/SIGHUP, starts, waits for the signal,
 // drains, stops. Exit codes: 0 stopped as asked, 1 could not start, 2 wrong command line or setting.
 int daemon_main(const daemon_program *p, int argc, char **argv);

@@ -29,6 +29,10 @@ static bool step(const char *name, err *e) {
 
 static char a_pool, a_watch, a_server, a_metrics; // things to point to
 
+bool rpc_tls_check(const rpc_tls *tls, err *e) {
+    assert_true(tls->insecure);
+    return step("tls_check", e);
+}
 void rpc_init(void) {
     note("rpc_init");
 }
@@ -107,6 +111,11 @@ static settings values;
 static char folder[] = "/tmp/daemon-test-XXXXXX";
 static char config_path[128], ready_path[128];
 
+static bool on_check(void *self, err *e) {
+    (void)self;
+    return step("check", e);
+}
+
 static bool on_start(void *self, db_pool *pool, rpc_service *services, size_t services_max,
                      size_t *n_services, err *e) {
     static const ProtobufCServiceDescriptor DESCRIPTOR = {.name = "test.v1.Test"};
@@ -154,6 +163,7 @@ static const daemon_program PROGRAM = {
     .settings = &values,
     .common = &values.common,
     .start = on_start,
+    .check = on_check,
     .started = on_started,
     .quiesce = on_quiesce,
     .stop = on_stop,
@@ -332,6 +342,19 @@ static void test_daemon__print_commands__print_and_exit_0(void **state) {
     assert_string_equal(out, first);
 }
 
+static void test_daemon__check__opens_and_starts_nothing(void **state) {
+    (void)state;
+    assert_int_equal(RUN(false, "--check", "--config", config_path), 0);
+    assert_string_equal(out, "tls_check\ncheck\n");
+    failing = "tls_check";
+    assert_int_equal(RUN(false, "--check", "--config", config_path), 2);
+    assert_string_equal(out, "tls_check\n");
+    failing = "check";
+    assert_int_equal(RUN(true, "--check", "--config", config_path), 2);
+    assert_non_null(strstr(out, "check failed"));
+    assert_int_equal(RUN(false, "--check", "migrate", "--config", config_path), 2);
+}
+
 static void test_daemon_migrate__settings__handed_on(void **state) {
     (void)state;
     char want[256];
@@ -356,6 +379,7 @@ int main(void) {
         DAEMON_TEST(test_daemon__settings_that_are_unsafe__exits_2),
         DAEMON_TEST(test_daemon__insecure__is_said_in_the_log),
         DAEMON_TEST(test_daemon__print_commands__print_and_exit_0),
+        DAEMON_TEST(test_daemon__check__opens_and_starts_nothing),
         DAEMON_TEST(test_daemon_migrate__settings__handed_on),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -20,6 +20,10 @@ typedef struct rpc_tls {
     bool insecure; // plaintext; only behind the explicit setting, and logged as a warning at start
 } rpc_tls;
 
+// Opens the files and looks whether they can serve: the key belongs to the certificate, and the authority is readable. Nothing is kept.
+// FAILED_PRECONDITION otherwise. True when it is insecure.
+bool rpc_tls_check(const rpc_tls *tls, err *e) WARN_UNUSED;
+
 // --- Server ----------------------------------------------------------------------------------------------------------
 typedef struct rpc_server rpc_server;
 typedef struct rpc_call rpc_call; // one call in flight; reference held until it is answered

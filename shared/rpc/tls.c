@@ -1,6 +1,8 @@
 #include "rpc/tls_internal.h"
 
 #include <grpc/grpc.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -108,4 +110,40 @@ grpc_channel_credentials *tls_channel_credentials(const rpc_tls *tls, err *e) {
 out:
     pem_set_wipe(&p);
     return creds;
+}
+
+// --- Before anything is started --------------------------------------------------------------------------------------
+
+static bool unusable(err *e, const char *what, const char *path) {
+    ERR_clear_error(); // of this thread: nobody is to find it later
+    return err_set(e, ERR_FAILED_PRECONDITION, "TLS_INVALID", "%s %.150s", what, path);
+}
+
+// gRPC finds out with the first connection, and says so to the peer alone.
+static bool fit_together(const rpc_tls *tls, SSL_CTX *ctx, err *e) {
+    if (SSL_CTX_use_certificate_chain_file(ctx, tls->cert_file) != 1) {
+        return unusable(e, "there is no certificate that can be used in", tls->cert_file);
+    }
+    if (SSL_CTX_use_PrivateKey_file(ctx, tls->key_file, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_check_private_key(ctx) != 1) {
+        return unusable(e, "the key of the certificate is not the one in", tls->key_file);
+    }
+    return SSL_CTX_load_verify_locations(ctx, tls->ca_file, NULL) == 1 ||
+           unusable(e, "there is no authority's certificate in", tls->ca_file);
+}
+
+bool rpc_tls_check(const rpc_tls *tls, err *e) {
+    if (tls->insecure) {
+        return true;
+    }
+    pem_set p = {0};
+    bool ok = pem_set_read(tls, &p, e);
+    pem_set_wipe(&p);
+    if (ok) {
+        SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+        ASSERT(ctx != NULL);
+        ok = fit_together(tls, ctx, e);
+        SSL_CTX_free(ctx);
+    }
+    return ok;
 }

@@ -29,6 +29,7 @@ LEAVES = ("ledger-svc", "payments-svc", "payctl", "test")
 PORTS = ("ledger", "payments", "webhook", "bank_https", "bank_sftp", "bank_admin")
 BANK_ROUTING = "091000019"  # nine digits with a valid check digit
 MIGRATE_SECONDS_MAX = 120
+CHECK_SECONDS_MAX = 30
 
 
 def quiet(_: str) -> None:
@@ -161,6 +162,14 @@ class Stack:
         settings = (self.etc / f"{service}.ini").read_bytes()
         return hashlib.sha256(program.encode() + b"\0" + settings).hexdigest()
 
+    def _started_as(self, service: str) -> Path:
+        return self.run / f"{service}.started_as"
+
+    def _runs_as_wanted(self, service: str) -> bool:
+        record = self._started_as(service)
+        return (self.daemon(service).alive() and record.exists()
+                and record.read_text(encoding="ascii") == self._fingerprint(service))
+
     def migrate(self, service: str) -> None:
         argv = [str(self.binary(service)), "migrate", "--config", str(self.etc / f"{service}.ini")]
         log = self.folder / "log" / f"{service}.migrate.log"
@@ -175,6 +184,14 @@ class Stack:
         if done.returncode != 0:
             text = log.read_text(encoding="utf-8", errors="replace").strip()
             raise RunError(f"{service} migrate failed with exit code {done.returncode}:\n{text}")
+
+    def check(self, service: str) -> None:
+        """The service opens every file that its settings name, and starts nothing: what stands against it is said before a stop."""
+        argv = [str(self.binary(service)), "--check", "--config", str(self.etc / f"{service}.ini")]
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              cwd=self.folder, env={**clean_environment(), **self.env()}, timeout=CHECK_SECONDS_MAX, check=False)
+        if done.returncode != 0:
+            raise RunError(f"{service} would not start with these settings, so nothing was stopped:\n{done.stderr.strip()}")
 
     def up_database(self) -> None:
         with self.locked():
@@ -192,16 +209,17 @@ class Stack:
         self.up_database()
         with self.locked():
             for service in SERVICES:
+                if not self._runs_as_wanted(service):
+                    self.check(service)
+            for service in SERVICES:
                 daemon = self.daemon(service)
-                started_as = self.run / f"{service}.started_as"
-                wanted = self._fingerprint(service)
-                if daemon.alive() and (not started_as.exists() or started_as.read_text(encoding="ascii") != wanted):
+                if daemon.alive() and not self._runs_as_wanted(service):
                     self.say(f"{service:<14} has another program or other settings now: restarting it")
                     daemon.stop()
                 if not daemon.alive():
                     if service in MIGRATED:
                         self.migrate(service)
-                    started_as.write_text(wanted, encoding="ascii")
+                    self._started_as(service).write_text(self._fingerprint(service), encoding="ascii")
                     daemon.start(wait=False)
                 ready = daemon.wait_ready()
                 ports = ", ".join(f"{name} {ready[name]}" for name in sorted(ready) if name.endswith("_port"))

@@ -25,6 +25,9 @@ settings.read(file)
 if sys.argv[1] == "migrate":
     assert settings["migrate"]["conninfo"].startswith("service=")
     sys.exit(int(os.environ.get("FAKE_MIGRATE_EXIT", "0")))
+if sys.argv[1] == "--check":
+    print("a file is missing", file=sys.stderr)
+    sys.exit(int(os.environ.get("FAKE_CHECK_EXIT", "0")))
 how = os.environ.get("FAKE", "")
 if how == "die":
     print("could not start: the reason", flush=True)
@@ -357,6 +360,15 @@ class TestStack:
         stack.extra_env["FAKE_MIGRATE_EXIT"] = "4"
         with pytest.raises(RunError, match="ledger-svc migrate failed with exit code 4"):
             stack.up()
+
+    def test_settings_that_are_refused_stop_nothing(self, stack):
+        stack.up()
+        pids = {name: stack.daemon(name).pid for name in ("bank-sim", "ledger-svc", "payments-svc")}
+        changed = Stack(stack.folder, build=stack.build, cluster=stack.cluster, databases=stack.databases,
+                        settings={"bank-sim": {"faults.slow_pct": 5}}, env={"FAKE_CHECK_EXIT": "2"})
+        with pytest.raises(RunError, match="bank-sim would not start with these settings, so nothing was stopped:\na file is missing"):
+            changed.up()
+        assert {name: stack.daemon(name).pid for name in pids} == pids
 
     def test_a_reused_pid_is_not_ours(self, stack):
         stack.up()

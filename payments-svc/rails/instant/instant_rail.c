@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/config.h"
@@ -170,6 +171,11 @@ static bool open_client(instant_rail *r, err *e) {
     if (s->bank_account != NULL && !rule_bank_account(str_of(s->bank_account))) {
         return err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "instant.bank_account",
                              "instant.bank_account must have 1 to 32 of a-z, 0-9, - and _");
+    }
+    // The client opens it with the first connection only, and would then be down.
+    if (s->ca_file != NULL && s->ca_file[0] != '\0' && access(s->ca_file, R_OK) != 0) {
+        return err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "instant.ca_file",
+                             "instant.ca_file cannot be read: %.150s", s->ca_file);
     }
     if (!rule_fees(s->fees)) {
         return err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "instant.fees",
