@@ -1,9 +1,11 @@
 // payctl cases, case: what a person must look at, and what to do about it.
 #include <getopt.h>
 #include <openssl/sha.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "cli/cli.h"
@@ -117,7 +119,7 @@ static int cmd_cases(cli *c, int argc, char **argv) {
             return EXIT_USAGE;
         }
         if (!cases_option(&request, &book, states, opt)) {
-            return cli_usage("\"%s\" is not a value of that option", optarg);
+            return cli_bad_value(OPTIONS, opt, optarg, NULL, "the number of a book");
         }
     }
     if (optind != argc) {
@@ -289,9 +291,12 @@ static int change_case(cli *c, case_doing *d) {
 }
 
 const char *cli_login_name(void) {
-    const char *name = getenv("USER");
-    name = name != NULL && name[0] != '\0' ? name : getenv("LOGNAME");
-    return name != NULL && name[0] != '\0' ? name : "unknown";
+    const char *name = getenv("SUDO_USER");
+    if (name != NULL && name[0] != '\0') {
+        return name;
+    }
+    const struct passwd *user = getpwuid(geteuid());
+    return user != NULL && user->pw_name[0] != '\0' ? user->pw_name : "unknown";
 }
 
 static int cmd_case(cli *c, int argc, char **argv) {

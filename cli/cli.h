@@ -43,20 +43,23 @@ typedef struct cli_command {
 extern const cli_command COMMAND_BALANCE;                                           // balance.c
 extern const cli_command COMMAND_CANCEL;                                            // cancel.c
 extern const cli_command COMMAND_CASES, COMMAND_CASE;                               // cases.c
+extern const cli_command COMMAND_CAPABILITIES;                                      // connections.c
 extern const cli_command COMMAND_CONNECTIONS, COMMAND_CONNECTION, COMMAND_RECOVERY; // connections.c
 extern const cli_command COMMAND_DEPOSITS;                                          // deposits.c
 extern const cli_command COMMAND_INBOX;                                             // inbox.c
 extern const cli_command COMMAND_MERCHANTS;                                         // merchants.c
 extern const cli_command COMMAND_PAY;                                               // pay.c
 extern const cli_command COMMAND_PAYOUT, COMMAND_PAYOUTS, COMMAND_WATCH;            // payouts.c
+extern const cli_command COMMAND_PROVE;                                             // prove.c
+extern const cli_command COMMAND_RECIPIENTS;                                        // recipients.c
 extern const cli_command COMMAND_REPORT;                                            // report.c
 extern const cli_command COMMAND_SUBMISSIONS, COMMAND_SUBMISSION;                   // submissions.c
 
 // --- cases.c -----------------------------------------------------------------------------------------------------------
 // One line for each open case of the payout; nothing when there is none, or when the service does not know cases.
-const char *cli_login_name(void); // of the environment; "unknown" when it has none
 void cli_print_cases_of_payout(cli *c, const char *merchant, const char *payout_id);
-const char *cli_login_name(void); // who is at the keyboard; "unknown" when nobody says
+// Who is at the keyboard: whoever called sudo, else the user that the process runs as. "unknown" when that one has no name. Static.
+const char *cli_login_name(void);
 
 // --- connect.c ---------------------------------------------------------------------------------------------------------
 // "CreatePayout" of "payments.v1.PayoutService"; the service decides which process is asked.
@@ -82,6 +85,11 @@ void cli_print(FILE *to, const char *fmt, ...) PRINTF_LIKE(2, 3);
 int cli_failed(const cli *c, const char *doing, const err *e);
 int cli_usage(const char *fmt, ...)
     PRINTF_LIKE(1, 2); // prints "payctl: …" and how to get help; returns EXIT_USAGE
+// The value of an option is not one of those that it takes: names the option (of getopt_long, the one that opt stands for) and what it
+// takes, the names of the enum, or, with NULL for it, the text. Returns EXIT_USAGE.
+struct option;
+int cli_bad_value(const struct option *options, int opt, const char *value,
+                  const ProtobufCEnumDescriptor *d, const char *takes);
 // False once stdout could not be written: whoever prints for long asks, and ends.
 bool cli_output_ok(void);
 // The end of the program: all that was printed is written now, or the exit code says that it is not.

@@ -100,6 +100,59 @@ static int cmd_connections(cli *c, int argc, char **argv) {
     return argc == 1 ? show(c) : cli_usage("connections takes no words");
 }
 
+static const char *joined(cli *c, char *const *words, size_t n) {
+    const char *text = "";
+    for (size_t i = 0; i < n; i++) {
+        text = arena_printf(c->arena, "%s%s%s", text, i == 0 ? "" : ", ", words[i]);
+    }
+    return text;
+}
+
+// One sum has one number of decimals, which is its currency's.
+static const char *limit_text(cli *c, const Payments__V1__Capability *k) {
+    return k->n_currencies > 0 ? cli_money(c, k->amount_minor_max, k->currencies[0]) : "-";
+}
+
+static void print_capabilities(cli *c, const Payments__V1__GetCapabilitiesResponse *r) {
+    static const char *const TITLES[] = {"connection", "scheme",       "currencies", "at most",
+                                         "pays to",    "from account", "settled by", "finality"};
+    table t;
+    table_begin(&t, 8, 8u, TITLES);
+    for (size_t i = 0; i < r->n_capabilities; i++) {
+        const Payments__V1__Capability *k = r->capabilities[i];
+        const char *cells[] = {k->connection,
+                               k->scheme,
+                               joined(c, k->currencies, k->n_currencies),
+                               limit_text(c, k),
+                               joined(c, k->instruments, k->n_instruments),
+                               k->bank_account,
+                               k->settlement,
+                               k->finality};
+        table_row(&t, cells);
+    }
+    table_print(&t);
+}
+
+static int cmd_capabilities(cli *c, int argc, char **argv) {
+    Payments__V1__GetCapabilitiesRequest request = PAYMENTS__V1__GET_CAPABILITIES_REQUEST__INIT;
+    ProtobufCMessage *answer = NULL;
+    err e = {0};
+    (void)argv;
+    if (argc != 1) {
+        return cli_usage("capabilities takes no words");
+    }
+    if (!cli_call(c, CONNECTIONS, "GetCapabilities", &request.base,
+                  &payments__v1__get_capabilities_response__descriptor, &answer, &e)) {
+        return cli_failed(c, "read the capabilities", &e);
+    }
+    if (c->json) {
+        cli_print_json(answer);
+    } else {
+        print_capabilities(c, (const Payments__V1__GetCapabilitiesResponse *)answer);
+    }
+    return EXIT_DONE;
+}
+
 typedef struct brake {
     const char *connection, *merchant, *reason, *person;
     int64_t book;
@@ -244,4 +297,14 @@ const cli_command COMMAND_RECOVERY = {
     .help = "JSON\n"
             "  {under_way, recovery_id, why, parts: [{name, left}], ...}\n",
     .run = cmd_recovery,
+};
+
+const cli_command COMMAND_CAPABILITIES = {
+    .name = "capabilities",
+    .usage = "",
+    .summary = "what the connections can carry: currencies, limits, how settlement is known",
+    .help = "JSON\n"
+            "  {capabilities: [{connection, scheme, currencies, amount_minor_max, instruments, "
+            "...}]}\n",
+    .run = cmd_capabilities,
 };

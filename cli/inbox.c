@@ -45,6 +45,7 @@ static bool split_id(cli *c, const char *text, int64_t *book, char **id) {
 typedef struct inbox_words {
     bool exceptions, content;
     const char *reason, *person;
+    int64_t limit; // of a list; 0: not given
     Payments__V1__ListInboxRequest list;
     Payments__V1__ListExceptionsRequest odd;
     Payments__V1__InboxState states[STATES_MAX];
@@ -70,19 +71,21 @@ static int list_items(cli *c, inbox_words *w) {
     err e = {0};
     all.items = ARENA_ARRAY(c->arena, Payments__V1__InboxItem *, INBOX_SHOWN_MAX);
     ASSERT(all.items != NULL);
-    w->list.page_size = INBOX_PAGE;
+    const size_t most = (size_t)(w->limit > 0 ? w->limit : INBOX_SHOWN_MAX);
     do {
+        w->list.page_size =
+            (int32_t)(most - all.n_items < INBOX_PAGE ? most - all.n_items : INBOX_PAGE);
         ProtobufCMessage *answer = NULL;
         if (!cli_call(c, INBOX, "ListInbox", &w->list.base,
                       &payments__v1__list_inbox_response__descriptor, &answer, &e)) {
             return cli_failed(c, "list the inbox", &e);
         }
         const Payments__V1__ListInboxResponse *r = (const Payments__V1__ListInboxResponse *)answer;
-        for (size_t i = 0; i < r->n_items && all.n_items < INBOX_SHOWN_MAX; i++) {
+        for (size_t i = 0; i < r->n_items && all.n_items < most; i++) {
             all.items[all.n_items++] = r->items[i];
         }
         w->list.page_token = r->next_page_token;
-    } while (w->list.page_token[0] != '\0' && all.n_items < INBOX_SHOWN_MAX);
+    } while (w->list.page_token[0] != '\0' && all.n_items < most);
     table t;
     table_begin(&t, 8, 24u, TITLES);
     for (size_t i = 0; i < all.n_items; i++) {
@@ -102,12 +105,13 @@ static int list_items(cli *c, inbox_words *w) {
     return EXIT_DONE;
 }
 
-static bool collect_exceptions(cli *c, Payments__V1__ListExceptionsRequest *request,
+static bool collect_exceptions(cli *c, Payments__V1__ListExceptionsRequest *request, size_t most,
                                Payments__V1__ListExceptionsResponse *all, err *e) {
     all->exceptions = ARENA_ARRAY(c->arena, Payments__V1__InboxException *, INBOX_SHOWN_MAX);
     ASSERT(all->exceptions != NULL);
-    request->page_size = INBOX_PAGE;
     do {
+        const size_t left = most - all->n_exceptions;
+        request->page_size = (int32_t)(left < INBOX_PAGE ? left : INBOX_PAGE);
         ProtobufCMessage *answer = NULL;
         if (!cli_call(c, INBOX, "ListExceptions", &request->base,
                       &payments__v1__list_exceptions_response__descriptor, &answer, e)) {
@@ -115,11 +119,11 @@ static bool collect_exceptions(cli *c, Payments__V1__ListExceptionsRequest *requ
         }
         const Payments__V1__ListExceptionsResponse *r =
             (const Payments__V1__ListExceptionsResponse *)answer;
-        for (size_t i = 0; i < r->n_exceptions && all->n_exceptions < INBOX_SHOWN_MAX; i++) {
+        for (size_t i = 0; i < r->n_exceptions && all->n_exceptions < most; i++) {
             all->exceptions[all->n_exceptions++] = r->exceptions[i];
         }
         request->page_token = r->next_page_token;
-    } while (request->page_token[0] != '\0' && all->n_exceptions < INBOX_SHOWN_MAX);
+    } while (request->page_token[0] != '\0' && all->n_exceptions < most);
     return true;
 }
 
@@ -146,7 +150,8 @@ static int list_exceptions(cli *c, inbox_words *w) {
     Payments__V1__ListExceptionsResponse all = PAYMENTS__V1__LIST_EXCEPTIONS_RESPONSE__INIT;
     err e = {0};
     table t;
-    if (!collect_exceptions(c, &w->odd, &all, &e)) {
+    if (!collect_exceptions(c, &w->odd, (size_t)(w->limit > 0 ? w->limit : INBOX_SHOWN_MAX), &all,
+                            &e)) {
         return cli_failed(c, "list the exceptions", &e);
     }
     fill_exceptions(c, &all, &t);
@@ -199,7 +204,7 @@ static int show_item(cli *c, inbox_words *w, int64_t book, char *id) {
     w->odd.with_closed = true;
     if (!cli_call(c, INBOX, "GetInbox", &request.base,
                   &payments__v1__get_inbox_response__descriptor, &answer, &e) ||
-        !collect_exceptions(c, &w->odd, &odd, &e)) {
+        !collect_exceptions(c, &w->odd, INBOX_SHOWN_MAX, &odd, &e)) {
         return cli_failed(c, "show the item", &e);
     }
     if (c->json) {
@@ -313,6 +318,7 @@ static bool take_word(inbox_words *w, int opt) {
         }
         w->list.rail = w->odd.rail = (Payments__V1__Rail)value;
         return true;
+    case 'l': return str_to_i64(str_of(optarg), 1, INBOX_SHOWN_MAX, &w->limit);
     case 'k': w->list.connection = w->odd.connection = optarg; return true;
     default: return false;
     }
@@ -340,11 +346,15 @@ static int do_order(cli *c, inbox_words *w, int n, char **words) {
 }
 
 static int cmd_inbox(cli *c, int argc, char **argv) {
-    static const struct option OPTIONS[] = {
-        {"exceptions", no_argument, NULL, 'x'},       {"content", no_argument, NULL, 'c'},
-        {"reason", required_argument, NULL, 'r'},     {"person", required_argument, NULL, 'p'},
-        {"state", required_argument, NULL, 's'},      {"rail", required_argument, NULL, 'a'},
-        {"connection", required_argument, NULL, 'k'}, {0}};
+    static const struct option OPTIONS[] = {{"exceptions", no_argument, NULL, 'x'},
+                                            {"content", no_argument, NULL, 'c'},
+                                            {"reason", required_argument, NULL, 'r'},
+                                            {"person", required_argument, NULL, 'p'},
+                                            {"state", required_argument, NULL, 's'},
+                                            {"rail", required_argument, NULL, 'a'},
+                                            {"connection", required_argument, NULL, 'k'},
+                                            {"limit", required_argument, NULL, 'l'},
+                                            {0}};
     inbox_words w = {.reason = "",
                      .person = cli_login_name(),
                      .list = PAYMENTS__V1__LIST_INBOX_REQUEST__INIT,
@@ -357,15 +367,21 @@ static int cmd_inbox(cli *c, int argc, char **argv) {
             return EXIT_USAGE;
         }
         if (!take_word(&w, opt)) {
-            return cli_usage("\"%s\" is not a value of that option", optarg);
+            return cli_bad_value(OPTIONS, opt, optarg,
+                                 opt == 's'   ? &payments__v1__inbox_state__descriptor
+                                 : opt == 'a' ? &payments__v1__rail__descriptor
+                                              : NULL,
+                                 "a number from 1 to 10,000");
         }
     }
     const int n = argc - optind;
     if (n == 0) {
         return w.exceptions ? list_exceptions(c, &w) : list_items(c, &w);
     }
-    if (w.list.n_states > 0 || w.list.rail != 0 || w.list.connection[0] != '\0' || w.exceptions) {
-        return cli_usage("--exceptions, --state, --rail and --connection are for the list");
+    if (w.list.n_states > 0 || w.list.rail != 0 || w.list.connection[0] != '\0' || w.exceptions ||
+        w.limit > 0) {
+        return cli_usage(
+            "--exceptions, --state, --rail, --connection and --limit are for the list");
     }
     if (n > 1) {
         return do_order(c, &w, n, argv + optind);
@@ -376,7 +392,8 @@ static int cmd_inbox(cli *c, int argc, char **argv) {
 
 const cli_command COMMAND_INBOX = {
     .name = "inbox",
-    .usage = "[--exceptions] [--state S]... [--rail R] [--connection K] | [BOOK/]ID [--content] | "
+    .usage = "[--exceptions] [--state S]... [--rail R] [--connection K] [--limit N] | [BOOK/]ID "
+             "[--content] | "
              "apply ID | repair ID "
              "FILE --reason TEXT | dismiss ID LINE --reason TEXT [--person NAME]",
     .summary = "what banks wrote, what was set aside, and what to do about it",
@@ -384,6 +401,7 @@ const cli_command COMMAND_INBOX = {
             "  --state S             only these: RECORDED, APPLIED, REFUSED, DISMISSED\n"
             "  --rail R              only what came from this rail\n"
             "  --connection K        only what came through this connection\n"
+            "  --limit N             at most N, the newest, 1 to 10,000, which it is if not given\n"
             "  --content             shows the bytes, with account numbers masked\n"
             "  apply ID              reads it again; what counts already does not count twice\n"
             "  repair ID FILE        puts the bytes of FILE (- for stdin) in its place and applies "

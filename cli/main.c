@@ -10,11 +10,11 @@
 #include "cli/cli.h"
 
 static const cli_command *const COMMANDS[] = {
-    &COMMAND_PAY,      &COMMAND_PAYOUT,     &COMMAND_PAYOUTS,     &COMMAND_WATCH,
-    &COMMAND_CANCEL,   &COMMAND_BALANCE,    &COMMAND_DEPOSITS,    &COMMAND_MERCHANTS,
-    &COMMAND_REPORT,   &COMMAND_CASES,      &COMMAND_CASE,        &COMMAND_CONNECTIONS,
-    &COMMAND_RECOVERY, &COMMAND_CONNECTION, &COMMAND_SUBMISSIONS, &COMMAND_SUBMISSION,
-    &COMMAND_INBOX,
+    &COMMAND_PAY,      &COMMAND_PAYOUT,       &COMMAND_PAYOUTS,     &COMMAND_WATCH,
+    &COMMAND_CANCEL,   &COMMAND_BALANCE,      &COMMAND_DEPOSITS,    &COMMAND_MERCHANTS,
+    &COMMAND_REPORT,   &COMMAND_CASES,        &COMMAND_CASE,        &COMMAND_CONNECTIONS,
+    &COMMAND_RECOVERY, &COMMAND_CONNECTION,   &COMMAND_SUBMISSIONS, &COMMAND_SUBMISSION,
+    &COMMAND_INBOX,    &COMMAND_CAPABILITIES, &COMMAND_RECIPIENTS,  &COMMAND_PROVE,
 };
 
 enum { N_COMMANDS = sizeof COMMANDS / sizeof COMMANDS[0] };
@@ -58,7 +58,7 @@ static void print_help(FILE *out) {
                 "usage: payctl [options] COMMAND ...\n\nCommands\n",
                 out);
     for (size_t i = 0; i < N_COMMANDS; i++) {
-        cli_print(out, "  %-12s %s\n", COMMANDS[i]->name, COMMANDS[i]->summary);
+        cli_print(out, "  %-13s %s\n", COMMANDS[i]->name, COMMANDS[i]->summary);
     }
     cli_print(out, "  `payctl COMMAND --help` explains one.\n\n%s\n%s", OPTIONS_HELP,
               EXIT_CODES_HELP);

@@ -248,7 +248,11 @@ static int cmd_payouts(cli *c, int argc, char **argv) {
             return EXIT_USAGE;
         }
         if (!payouts_option(&q, opt, optarg)) {
-            return cli_usage("\"%s\" is not a value of that option", optarg);
+            return cli_bad_value(OPTIONS, opt, optarg,
+                                 opt == 's'   ? &payments__v1__payout_state__descriptor
+                                 : opt == 'r' ? &payments__v1__rail__descriptor
+                                              : NULL,
+                                 "a number from 1 to 1,000,000");
         }
     }
     if (optind != argc) {

@@ -1,3 +1,4 @@
+#include <getopt.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +36,23 @@ bool cli_enum_value(const ProtobufCEnumDescriptor *d, const char *name, int *val
         }
     }
     return false;
+}
+
+int cli_bad_value(const struct option *options, int opt, const char *value,
+                  const ProtobufCEnumDescriptor *d, const char *takes) {
+    char names[512] = "";
+    strbuf b;
+    strbuf_init_fixed(&b, names, sizeof names);
+    for (unsigned i = 0, n = 0; d != NULL && i < d->n_values; i++) {
+        if (d->values[i].value != 0) {
+            strbuf_printf(&b, "%s%s", n++ == 0 ? "" : ", ", d->values[i].name + prefix_len(d));
+        }
+    }
+    while (options->name != NULL && options->val != opt) {
+        options++;
+    }
+    return cli_usage("--%s takes %s, not \"%s\"", options->name != NULL ? options->name : "?",
+                     d != NULL ? names : takes, value);
 }
 
 json_t *cli_json_text(const char *text) {

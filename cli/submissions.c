@@ -94,7 +94,8 @@ static int cmd_submissions(cli *c, int argc, char **argv) {
         if (opt == 'k') {
             request.connection = optarg;
         } else if (!add_state(&request, states, optarg)) {
-            return cli_usage("\"%s\" is not a state of submissions", optarg);
+            return cli_bad_value(OPTIONS, opt, optarg, &payments__v1__submission_state__descriptor,
+                                 NULL);
         }
     }
     if (optind != argc) {
@@ -230,7 +231,8 @@ const cli_command COMMAND_SUBMISSIONS = {
     .summary = "what was sent to banks as one thing, newest first",
     .help =
         "  --state S             only these: PREPARED, SENDING, SENT, ACKED, REJECTED, UNKNOWN, "
-        "WITHDRAWN\n"
+        "WITHDRAWN,\n"
+        "                        DISPUTED\n"
         "  --connection K        only those of this connection\n"
         "\n"
         "JSON\n"

@@ -1,0 +1,192 @@
+// payctl prove: does each payout of a book agree with the ledger's journal? Needs no bank.
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <jansson.h>
+
+#include "base/assert.h"
+#include "cli/cli.h"
+#include "payments/v1/merchant_service.pb-c.h"
+#include "payments/v1/reconciliation_service.pb-c.h"
+
+enum { PROVE_MS = 3600 * 1000, BOOKS_MAX = 1000 };
+
+typedef struct proving {
+    cli *c;
+    const char *merchant;
+    int64_t book;
+    table t;
+    int64_t payouts;
+    size_t differing;
+    json_t *books, *differences, *accounts; // the last two: of the book that is read
+} proving;
+
+static const char *through(const char *connection, Payments__V1__Rail rail) {
+    return connection[0] != '\0' ? connection
+                                 : cli_enum_name(&payments__v1__rail__descriptor, (int)rail);
+}
+
+static void add_row(proving *p, const char *what, const char *connection, const char *figure,
+                    int64_t expected, int64_t found, const char *currency) {
+    cli *c = p->c;
+    const char *cells[] = {arena_printf(c->arena, "%lld", (long long)p->book),
+                           arena_strdup(c->arena, what),
+                           arena_strdup(c->arena, connection),
+                           figure,
+                           cli_money(c, expected, currency),
+                           cli_money(c, found, currency)};
+    p->differing++;
+    table_row(&p->t, cells);
+}
+
+static void take_account(proving *p, const Payments__V1__ProvenAccount *x) {
+    const char *kind = arena_strdup(p->c->arena, x->kind);
+    const char *label = x->bank_account[0] != '\0' ? x->bank_account
+                        : x->connection[0] != '\0' ? x->connection
+                                                   : x->account_id;
+    json_array_append_new(p->accounts, cli_to_json(&x->base));
+    if (x->expected_posted_minor != x->found_posted_minor) {
+        add_row(p, label, "", kind, x->expected_posted_minor, x->found_posted_minor, x->currency);
+    }
+    if (x->expected_reserved_minor != x->found_reserved_minor) {
+        add_row(p, label, "", arena_printf(p->c->arena, "%s, reserved", kind),
+                x->expected_reserved_minor, x->found_reserved_minor, x->currency);
+    }
+}
+
+static bool on_part(void *arg, const ProtobufCMessage *m) {
+    proving *p = arg;
+    const Payments__V1__ProveBookResponse *part = (const Payments__V1__ProveBookResponse *)m;
+    p->payouts += part->payouts_compared;
+    for (size_t i = 0; i < part->n_differences; i++) {
+        const Payments__V1__PayoutDifference *x = part->differences[i];
+        json_array_append_new(p->differences, cli_to_json(&x->base));
+        add_row(p, arena_printf(p->c->arena, "payout %s/%s", x->merchant_id, x->payout_id),
+                through(x->connection, x->rail), arena_strdup(p->c->arena, x->figure),
+                x->expected_minor, x->found_minor, x->currency);
+    }
+    for (size_t i = 0; i < part->n_accounts; i++) {
+        take_account(p, part->accounts[i]);
+    }
+    return true;
+}
+
+static bool prove_book(proving *p, err *e) {
+    Payments__V1__ProveBookRequest request = PAYMENTS__V1__PROVE_BOOK_REQUEST__INIT;
+    const int64_t before = p->payouts;
+    request.book_id = p->book;
+    request.merchant_id = (char *)p->merchant;
+    p->differences = json_array();
+    p->accounts = json_array();
+    const bool ok =
+        cli_stream(p->c, "payments.v1.ReconciliationService", "ProveBook", &request.base,
+                   &payments__v1__prove_book_response__descriptor, PROVE_MS, on_part, p, e);
+    json_array_append_new(p->books,
+                          json_pack("{s:I,s:I,s:o,s:o}", "book_id", (json_int_t)p->book, "payouts",
+                                    (json_int_t)(p->payouts - before), "differences",
+                                    p->differences, "accounts", p->accounts));
+    return ok;
+}
+
+// The books of the merchants that there are, or of the one; each once.
+static bool find_books(cli *c, const char *merchant, int64_t books[BOOKS_MAX], size_t *n, err *e) {
+    Payments__V1__ListMerchantsRequest request = PAYMENTS__V1__LIST_MERCHANTS_REQUEST__INIT;
+    request.page_size = 1000;
+    do {
+        ProtobufCMessage *answer = NULL;
+        if (!cli_call(c, "payments.v1.MerchantService", "ListMerchants", &request.base,
+                      &payments__v1__list_merchants_response__descriptor, &answer, e)) {
+            return false;
+        }
+        const Payments__V1__ListMerchantsResponse *r =
+            (const Payments__V1__ListMerchantsResponse *)answer;
+        for (size_t i = 0; i < r->n_merchants; i++) {
+            const Payments__V1__Merchant *m = r->merchants[i];
+            size_t k = 0;
+            while (k < *n && books[k] != m->book_id) {
+                k++;
+            }
+            if (k == *n && *n < BOOKS_MAX &&
+                (merchant[0] == '\0' || strcmp(m->merchant_id, merchant) == 0)) {
+                books[(*n)++] = m->book_id;
+            }
+        }
+        request.page_token = r->next_page_token;
+    } while (request.page_token[0] != '\0');
+    return *n > 0 || merchant[0] == '\0' ||
+           err_set(e, ERR_NOT_FOUND, "MERCHANT_NOT_FOUND", "there is no such merchant");
+}
+
+static int say(proving *p, size_t n_books) {
+    if (p->c->json) {
+        table_drop(&p->t);
+        cli_print_value(
+            json_pack("{s:b,s:O}", "proven", (int)(p->differing == 0), "books", p->books));
+    } else {
+        if (p->differing > 0) {
+            table_print(&p->t);
+        } else {
+            table_drop(&p->t);
+        }
+        cli_print(stdout, "%lld payout(s) of %zu book(s) compared with the ledger: %s\n",
+                  (long long)p->payouts, n_books,
+                  p->differing == 0 ? "PROVEN" : "NOT PROVEN, see what differs above");
+    }
+    return p->differing == 0 ? EXIT_DONE : EXIT_NOT_SETTLED;
+}
+
+static int cmd_prove(cli *c, int argc, char **argv) {
+    static const struct option OPTIONS[] = {{"merchant", required_argument, NULL, 'm'}, {0}};
+    static const char *const TITLES[] = {"book",   "about",    "through",
+                                         "figure", "expected", "in the ledger"};
+    int64_t books[BOOKS_MAX];
+    proving p = {.c = c, .merchant = ""};
+    size_t n = 0;
+    err e = {0};
+    int opt = 0;
+    while ((opt = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+        if (opt == '?') {
+            return EXIT_USAGE;
+        }
+        p.merchant = optarg;
+    }
+    for (; optind < argc && n < BOOKS_MAX; optind++) {
+        if (!str_to_i64(str_of(argv[optind]), 0, INT64_MAX, &books[n++])) {
+            return cli_usage("\"%s\" is not the number of a book", argv[optind]);
+        }
+    }
+    if (n == 0 && !find_books(c, p.merchant, books, &n, &e)) {
+        return cli_failed(c, "find the books", &e);
+    }
+    p.books = json_array();
+    table_begin(&p.t, 6, 48u, TITLES);
+    int code = EXIT_DONE;
+    for (size_t i = 0; code == EXIT_DONE && i < n; i++) {
+        p.book = books[i];
+        code = prove_book(&p, &e) ? EXIT_DONE : EXIT_SERVICE;
+    }
+    if (code == EXIT_DONE) {
+        code = say(&p, n);
+    } else {
+        table_drop(&p.t);
+        code = cli_failed(c, arena_printf(c->arena, "prove book %lld", (long long)p.book), &e);
+    }
+    json_decref(p.books);
+    return code;
+}
+
+const cli_command COMMAND_PROVE = {
+    .name = "prove",
+    .usage = "[BOOK]... [--merchant M]",
+    .summary = "does each payout agree with the ledger's journal? Needs no bank",
+    .help =
+        "  BOOK                  these books; else those of all merchants\n"
+        "  --merchant M          only this merchant's payouts; accounts are then not compared\n"
+        "  Exit code 1: something differs. docs/payments/reconciliation.md says what the figures "
+        "are.\n"
+        "\n"
+        "JSON\n"
+        "  {proven, books: [{book_id, payouts, differences: [...], accounts: [...]}]}\n",
+    .run = cmd_prove,
+};

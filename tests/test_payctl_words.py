@@ -1,0 +1,105 @@
+"""payctl's smaller commands and words: what a person who meets it first tries, and what it says to a slip."""
+
+import json
+import os
+import pwd
+
+import pytest
+from support.paying import INSTANT, SETTLED, Payer
+from support.payctl import DONE, NOT_SETTLED, SERVICE, USAGE, Payctl
+
+
+@pytest.fixture(scope="module")
+def payer(world):
+    return Payer(world)
+
+
+@pytest.fixture(scope="module")
+def payctl(world, tmp_path_factory):
+    return Payctl(world, tmp_path_factory.mktemp("payctl"))
+
+
+@pytest.fixture(scope="module")
+def paid(payer):
+    """(merchant, payout) that has settled."""
+    merchant = payer.merchant(deposit=10_000)
+    payout = merchant.pay(1_000, INSTANT)
+    return merchant, merchant.wait_for([payout.payout_id], {SETTLED})[payout.payout_id]
+
+
+def test_capabilities(payctl):
+    code, answer, err = payctl.json("capabilities")
+    assert code == DONE, err
+    assert {one["connection"] for one in answer["capabilities"]} == {"ach", "instant"}
+    code, out, _ = payctl.run("capabilities")
+    assert code == DONE and "99,999,999.99 USD" in out and "us_bank, in_bank" in out
+    assert payctl.run("capabilities", "more")[0] == USAGE
+
+
+def test_recipients(payctl, paid):
+    merchant, payout = paid
+    code, answer, err = payctl.json("recipients", f"{merchant.id}/{payout.recipient_id}")
+    assert code == DONE, err
+    assert [one["recipient_id"] for one in answer["recipients"]] == [payout.recipient_id]
+    code, out, _ = payctl.run("recipients", f"{merchant.id}/{payout.recipient_id}")
+    account = merchant.person(payout.recipient_id).account
+    assert code == DONE and account[-4:] in out and account not in out
+    assert payctl.run("recipients", f"{merchant.id}/{payout.payout_id}")[0] == SERVICE
+    assert payctl.run("recipients")[0] == USAGE
+
+
+def test_prove_of_a_book_a_merchant_and_all(payctl, paid, payer):
+    merchant, payout = paid
+    code, answer, err = payctl.json("prove", str(merchant.book_id))
+    assert code == DONE and answer["proven"] is True, (answer, err)
+    (book,) = answer["books"]
+    assert book["book_id"] == merchant.book_id and book["payouts"] >= 1 and book["differences"] == [] and book["accounts"] != []
+    code, out, _ = payctl.run("prove", "--merchant", merchant.id)
+    assert code == DONE and "1 payout(s) of 1 book(s) compared with the ledger: PROVEN" in out
+    assert payctl.run("prove")[0] == DONE
+    assert payctl.run("prove", "one")[0] == USAGE and payctl.run("prove", "--merchant", "nobody-knows")[0] == SERVICE
+    # A figure that is not as the payout's state asks for.
+    where = f"WHERE book_id = {merchant.book_id} AND payout_id = '{payout.payout_id}'"
+    payer.world.payments_rows(f"UPDATE saga SET returned = 1 {where} RETURNING 1")
+    try:
+        code, out, _ = payctl.run("prove", str(merchant.book_id))
+        assert code == NOT_SETTLED and "NOT PROVEN" in out and "FROM_MERCHANT" in out and payout.payout_id in out
+        code, answer, _ = payctl.json("prove", "--merchant", merchant.id)
+        assert code == NOT_SETTLED and answer["proven"] is False and answer["books"][0]["differences"] != []
+        code, out, _ = payctl.run("payout", f"{merchant.id}/{payout.payout_id}")
+        assert code == DONE and "came back  0.01 USD" in out
+    finally:
+        payer.world.payments_rows(f"UPDATE saga SET returned = NULL {where} RETURNING 1")
+
+
+@pytest.mark.parametrize("words, option, takes", [
+    (("payouts", "--state", "PAID"), "--state", "SETTLED"), (("payouts", "--rail", "wire"), "--rail", "ACH, INSTANT"),
+    (("payouts", "--limit", "0"), "--limit", "1 to 1,000,000"), (("submissions", "--state", "GONE"), "--state", "DISPUTED"),
+    (("inbox", "--state", "GONE"), "--state", "DISMISSED"), (("inbox", "--limit", "many"), "--limit", "1 to 10,000"),
+    (("cases", "--book", "x"), "--book", "the number of a book")])
+def test_a_value_that_an_option_does_not_take(payctl, words, option, takes):
+    code, out, err = payctl.run(*words)
+    assert code == USAGE and out == "" and f"{option} takes" in err and takes in err and f'"{words[-1]}"' in err
+
+
+def test_inbox_shows_as_many_as_are_asked_for(payctl, paid):
+    merchant, _ = paid
+    merchant.wait_for([merchant.pay(100, INSTANT).payout_id], {SETTLED})  # which the bank tells by another message
+    code, answer, err = payctl.json("inbox", "--limit", "1")
+    assert code == DONE and len(answer["items"]) == 1 and answer["limit_reached"] is True, (answer, err)
+
+
+def test_who_gives_an_order_is_known_without_being_said(payctl, payer):
+    """Also where the environment names nobody, as for root in a container; through sudo it is whoever called it."""
+    def actor(env):
+        merchant = payer.merchant()
+        assert payctl.run("connection", "instant", "pause", "--merchant", merchant.id, "--reason", "a look", env=env)[0] == DONE
+        try:
+            answer = json.loads(payctl.run("--json", "connections")[1])
+            return next(one["actor"] for one in answer["pauses"] if one["merchant_id"] == merchant.id)
+        finally:
+            payctl.run("connection", "instant", "resume", "--merchant", merchant.id, "--reason", "seen")
+
+    nobody = {"USER": "", "LOGNAME": "", "SUDO_USER": ""}
+    assert actor(nobody).endswith(pwd.getpwuid(os.geteuid()).pw_name)
+    assert actor({**nobody, "SUDO_USER": "ann"}).endswith("ann")
