@@ -102,7 +102,8 @@ bool submission_decide(db_conn *c, int64_t book_id, uuid id, const submission_de
     str reason = {0};
     subm_claimed found = {0};
     if (!lock_it(c, book_id, id, &state, &reason, a, e) ||
-        !subm_evidence_read(c, book_id, id, &found, a, e)) {
+        !subm_evidence_read(c, book_id, id, &found, a, e) ||
+        !subm_items_heard(c, book_id, id, &found.known.items_heard, a, e)) {
         return false;
     }
     switch (judge(state, reason, &found.known, d)) {

@@ -108,11 +108,18 @@ bool subm_evidence_read(db_conn *c, int64_t book_id, uuid id, subm_claimed *out,
         default: break; // WITHDREW, and what a newer version writes
         }
     }
-    // Whether or not an upload is known: the database may have forgotten it.
+    return true;
+}
+
+bool subm_items_heard(db_conn *c, int64_t book_id, uuid id, bool *heard, arena *a, err *e) {
+    db_params *p = db_params_create(a);
+    db_rows *rows = NULL;
+    db_i64(p, book_id);
+    db_uuid(p, id);
     if (!db_exec(c, submissions_sql(SUBM_SQL_HEARD), p, a, &rows, NULL, e)) {
         return false;
     }
-    known->items_heard = db_get_i64(rows, 0, 0) > 0;
+    *heard = db_get_i64(rows, 0, 0) > 0;
     return true;
 }
 
@@ -176,7 +183,9 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     *k->out = (subm_claimed){.book_id = k->key.book_id, .id = k->key.id, .owner = k->owner};
     read_claimed(rows, k->out);
     k->ours = true;
-    return subm_evidence_read(c, k->key.book_id, k->key.id, k->out, a, e);
+    // Whether or not an upload is known: the database may have forgotten it.
+    return subm_evidence_read(c, k->key.book_id, k->key.id, k->out, a, e) &&
+           subm_items_heard(c, k->key.book_id, k->key.id, &k->out->known.items_heard, a, e);
 }
 
 bool subm_claim(db_pool *pool, guard *g, subm_key key, uuid owner, int64_t lease_ms,

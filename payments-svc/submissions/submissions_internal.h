@@ -74,8 +74,12 @@ bool subm_change_write(db_pool *pool, const subm_claimed *s, const subm_change *
 bool subm_evidence_write(db_pool *pool, const subm_claimed *s, int kind, const char *text, arena *a,
                          err *e) WARN_UNUSED;
 
+// What is known of uploads and of the whole: out->known but for items_heard, and out->epochs.
 bool subm_evidence_read(db_conn *c, int64_t book_id, uuid id, subm_claimed *out, arena *a,
                         err *e) WARN_UNUSED;
+// Whether the bank has settled or returned one of its items, which is asked of each of them.
+bool subm_items_heard(db_conn *c, int64_t book_id, uuid id, bool *heard, arena *a,
+                      err *e) WARN_UNUSED;
 bool subm_evidence_add(db_conn *c, int64_t book_id, uuid id, int kind, int64_t epoch, uuid owner,
                        uuid inbox_id, const char *text, arena *a, err *e) WARN_UNUSED;
 

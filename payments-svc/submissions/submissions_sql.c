@@ -34,7 +34,8 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "FROM unnest($2::uuid[], $3::int4[]) WITH ORDINALITY AS k (payout_id, attempt, n) "
          "CROSS JOIN LATERAL (SELECT submission_id, number FROM submission_item "
          "WHERE book_id = $1 AND payout_id = k.payout_id AND attempt = k.attempt LIMIT 1) AS i "
-         "JOIN submission AS s ON s.book_id = $1 AND s.submission_id = i.submission_id"},
+         "CROSS JOIN LATERAL (SELECT state FROM submission WHERE book_id = $1 "
+         "AND submission_id = i.submission_id LIMIT 1) AS s"},
     [SUBM_SQL_GENERATION] =
         {"submission_generation",
          "SELECT coalesce(max(s.generation), 0) FROM submission_item AS i "
@@ -50,10 +51,13 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
                            "SELECT kind, epoch, (extract(epoch FROM statement_timestamp() - at) "
                            "* 1000)::int8 FROM submission_upload "
                            "WHERE book_id = $1 AND submission_id = $2 ORDER BY seq"},
+    // What was said of each item is looked up by its key, here and below: a join would be planned while the tables are small, and then compares
+    // each with each.
     [SUBM_SQL_HEARD] = {"submission_heard",
                         "SELECT count(*) FROM (SELECT 1 FROM submission_item AS i "
-                        "JOIN rail_event AS v ON v.book_id = $1 AND v.payout_id = i.payout_id "
-                        "AND v.attempt = i.attempt AND v.kind IN (3, 4) "
+                        "CROSS JOIN LATERAL (SELECT 1 FROM rail_event WHERE book_id = $1 "
+                        "AND payout_id = i.payout_id AND attempt = i.attempt AND kind IN (3, 4) "
+                        "LIMIT 1) AS v "
                         "WHERE i.book_id = $1 AND i.submission_id = $2 LIMIT 1) AS heard"},
     // The submission's row is locked, or its lease is held, so nobody else counts at the same time.
     [SUBM_SQL_EVIDENCE_ADD] =
@@ -70,19 +74,19 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
     [SUBM_SQL_ITEMS_SILENT] =
         {"submission_items_silent",
          "SELECT i.payout_id, i.attempt, i.number, i.amount FROM submission_item AS i "
-         "WHERE i.book_id = $1 AND i.submission_id = $2 AND NOT EXISTS ("
-         "SELECT 1 FROM rail_event AS v WHERE v.book_id = $1 AND v.payout_id = i.payout_id "
-         "AND v.attempt = i.attempt AND (v.kind IN (2, 3, 5) "
-         "OR (v.kind = 4 AND v.amount IN (0, i.amount)))) ORDER BY i.number"},
+         "LEFT JOIN LATERAL (SELECT 1 AS said FROM rail_event WHERE book_id = $1 "
+         "AND payout_id = i.payout_id AND attempt = i.attempt AND (kind IN (2, 3, 5) "
+         "OR (kind = 4 AND amount IN (0, i.amount))) LIMIT 1) AS v ON true "
+         "WHERE i.book_id = $1 AND i.submission_id = $2 AND v.said IS NULL ORDER BY i.number"},
     // That were never taken, are to be sent anew, and are in no other submission yet.
     [SUBM_SQL_ITEMS_REBUILT] =
         {"submission_items_rebuilt",
          "SELECT i.payout_id, i.attempt, i.number, i.amount FROM submission_item AS i "
-         "WHERE i.book_id = $1 AND i.submission_id = $2 AND EXISTS ("
-         "SELECT 1 FROM rail_event AS v WHERE v.book_id = $1 AND v.payout_id = i.payout_id "
-         "AND v.attempt = i.attempt AND v.kind = 5) AND NOT EXISTS ("
-         "SELECT 1 FROM submission_item AS j WHERE j.book_id = $1 AND j.payout_id = i.payout_id "
-         "AND j.attempt > i.attempt) ORDER BY i.number"},
+         "CROSS JOIN LATERAL (SELECT 1 FROM rail_event WHERE book_id = $1 "
+         "AND payout_id = i.payout_id AND attempt = i.attempt AND kind = 5 LIMIT 1) AS v "
+         "LEFT JOIN LATERAL (SELECT 1 AS later FROM submission_item WHERE book_id = $1 "
+         "AND payout_id = i.payout_id AND attempt > i.attempt LIMIT 1) AS j ON true "
+         "WHERE i.book_id = $1 AND i.submission_id = $2 AND j.later IS NULL ORDER BY i.number"},
     // What the bank has (3 SENT, 4 ACKED) and settles now. What is not known to be there waits until it is.
     [SUBM_SQL_SETTLES] = {"submission_settles",
                           "SELECT book_id, submission_id FROM submission "

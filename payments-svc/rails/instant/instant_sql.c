@@ -31,7 +31,8 @@ const db_stmt INSTANT_SQL[INSTANT_SQL_COUNT] = {
          "SELECT p.payout_id, p.intent_id, p.amount, p.currency, p.rail, s.state, s.attempt"
          " FROM (SELECT book_id, payout_id, intent_id, amount, currency, rail FROM payout"
          " WHERE book_id = $1 AND payout_id > $2 AND payout_id < $3 ORDER BY payout_id LIMIT $4) p"
-         " JOIN saga s ON s.book_id = $1 AND s.payout_id = p.payout_id ORDER BY p.payout_id"},
+         " CROSS JOIN LATERAL (SELECT state, attempt FROM saga WHERE book_id = $1"
+         " AND payout_id = p.payout_id LIMIT 1) AS s ORDER BY p.payout_id"},
     [INSTANT_SQL_SWEEP_STORE] =
         {"instant_sweep_store",
          "INSERT INTO inbox_sweep (book_id, connection, pass, upto, at) VALUES ($1, $5, $2, $3, $4)"
