@@ -13,7 +13,7 @@ GROWING = {"payout", "saga", "step_log", "rail_event", "idempotency", "recipient
            "merchant", "merchant_book", "pause_log", "payout_sum", "archive"}
 # Settings that a transaction makes before its statement (saga_join_by_key, maintain_plans), or a session has (SAGA_LOOK_SESSION).
 BY_KEY = ("enable_nestloop", "enable_bitmapscan", "enable_seqscan")
-WRITES_BY_KEY = {"saga_write", "saga_set_apart", "saga_count_events", "saga_count_accepted"}
+WRITES_BY_KEY = {"saga_write", "saga_set_apart", "saga_count_events", "saga_count_accepted", "saga_reach_bank"}
 
 # Types that the service gives with a parameter, where they cannot be told from the text.
 TYPES = {"submission_move": "(int8, uuid, uuid, int8, int2)", "submission_decide": "(int8, uuid, int2)"}

@@ -97,21 +97,19 @@ typedef struct event_counts {
     uuid *ids; // sorted
     int32_t *n;
     int32_t *reached; // of them, what a submission says
-    int32_t *attempt; // that they are about; -1: not all about the same
     size_t n_ids;
 } event_counts;
 
 // How many of the new messages say "accepted", or how many say something else. ids: of the payouts of all n messages, sorted.
 static bool count_new(event_counts *k, const db_rows *new_rows, bool accepted, const uuid *ids,
                       size_t n, arena *a, err *e) {
-    int32_t *numbers = ARENA_ARRAY(a, int32_t, 3 * n); // all 0
+    int32_t *numbers = ARENA_ARRAY(a, int32_t, 2 * n); // all 0
     *k = (event_counts){.ids = ARENA_ARRAY(a, uuid, n)};
     if (k->ids == NULL || numbers == NULL) {
         return out_of_memory(e);
     }
     k->n = numbers;
     k->reached = numbers + n;
-    k->attempt = numbers + 2 * n;
     for (size_t i = 0; i < n; i++) {
         if (k->n_ids == 0 || !uuid_eq(k->ids[k->n_ids - 1], ids[i])) {
             k->ids[k->n_ids++] = ids[i];
@@ -123,8 +121,6 @@ static bool count_new(event_counts *k, const db_rows *new_rows, bool accepted, c
         ASSERT(at != NULL); // it came back as it went
         if ((db_get_i16(new_rows, i, 1) == RAIL_EVENT_ACCEPTED) == accepted) {
             const size_t of = (size_t)(at - k->ids);
-            const int32_t attempt = db_get_i32(new_rows, i, 3);
-            k->attempt[of] = k->n[of] == 0 || k->attempt[of] == attempt ? attempt : -1;
             k->reached[of] += db_get_i16(new_rows, i, 2) == RAIL_SOURCE_SUBMISSION ? 1 : 0;
             k->n[of]++;
         }
@@ -133,7 +129,6 @@ static bool count_new(event_counts *k, const db_rows *new_rows, bool accepted, c
     for (size_t i = 0; i < k->n_ids; i++) {
         if (k->n[i] > 0) {
             k->ids[n_heard] = k->ids[i];
-            k->attempt[n_heard] = k->attempt[i];
             k->reached[n_heard] = k->reached[i];
             k->n[n_heard++] = k->n[i];
         }
@@ -157,7 +152,6 @@ static bool tell_sagas(db_conn *c, int64_t book_id, bool accepted, const event_c
     db_uuid(p, k->ids[0]);
     db_uuid(p, k->ids[k->n_ids - 1]);
     if (accepted) {
-        db_i32_array(p, k->attempt, k->n_ids);
         db_i32_array(p, k->reached, k->n_ids);
     }
     return db_exec(c, saga_sql(accepted ? SAGA_SQL_COUNT_ACCEPTED : SAGA_SQL_COUNT_EVENTS), p, a,
@@ -333,17 +327,105 @@ static bool number_orders(db_conn *c, int64_t book_id, const rail_event *const *
     return true;
 }
 
-static bool record_chunk(db_conn *c, int64_t book_id, const rail_event *const *events, size_t n,
-                         arena *a, err *e) {
-    event_columns k;
-    if (!event_columns_alloc(&k, n, a)) {
+// --- What reached its bank -------------------------------------------------------------------------------------------
+
+static bool is_reached(const rail_event *event) {
+    return event->kind == RAIL_EVENT_ACCEPTED && event->source == RAIL_SOURCE_SUBMISSION;
+}
+
+// Moves those of n messages' payouts to SENT that have reached their bank and have nothing else to be weighed. rows: which ones; NULL
+// when no message says so. The messages come sorted by payout.
+static bool reach_bank(db_conn *c, int64_t book_id, const rail_event *const *events, size_t n,
+                       db_rows **rows, arena *a, err *e) {
+    uuid *ids = ARENA_ARRAY(a, uuid, n);
+    int32_t *attempts = ARENA_ARRAY(a, int32_t, n);
+    if (ids == NULL || attempts == NULL) {
         return out_of_memory(e);
     }
+    size_t n_ids = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (is_reached(events[i])) {
+            attempts[n_ids] = events[i]->attempt;
+            ids[n_ids++] = events[i]->payout_id;
+        }
+    }
+    *rows = NULL;
+    if (n_ids == 0) {
+        return true;
+    }
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_time(p, clock_wall_us(clock_system()));
+    db_uuid_array(p, ids, n_ids);
+    db_i32_array(p, attempts, n_ids);
+    db_uuid(p, ids[0]);
+    db_uuid(p, ids[n_ids - 1]);
+    return db_exec(c, saga_sql(SAGA_SQL_REACH_BANK), p, a, rows, NULL, e);
+}
+
+typedef struct reached {
+    uuid payout_id;
+    int32_t attempt;
+} reached;
+
+static int compare_reached(const void *a, const void *b) {
+    return uuid_cmp(((const reached *)a)->payout_id, ((const reached *)b)->payout_id);
+}
+
+// Takes the messages out that nothing more has to be recorded of: the row of the submission says the same for all of its payouts.
+// *n: how many are left of *events.
+static bool without_reached(db_conn *c, int64_t book_id, const rail_event *const **events,
+                            size_t *n, arena *a, err *e) {
+    db_rows *rows = NULL;
+    if (!reach_bank(c, book_id, *events, *n, &rows, a, e)) {
+        return false;
+    }
+    const size_t n_moved = rows == NULL ? 0 : db_count(rows);
+    if (n_moved == 0) {
+        return true;
+    }
+    reached *moved = ARENA_ARRAY(a, reached, n_moved);
+    const rail_event **left = ARENA_ARRAY(a, const rail_event *, *n);
+    if (moved == NULL || left == NULL) {
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < n_moved; i++) {
+        moved[i] = (reached){db_get_uuid(rows, i, 0), db_get_i32(rows, i, 1)};
+    }
+    qsort(moved, n_moved, sizeof moved[0], compare_reached);
+    size_t at = 0, n_left = 0;
+    for (size_t i = 0; i < *n; i++) {
+        const rail_event *event = (*events)[i];
+        while (at < n_moved && uuid_cmp(moved[at].payout_id, event->payout_id) < 0) {
+            at++;
+        }
+        if (at == n_moved || !is_reached(event) || moved[at].attempt != event->attempt ||
+            !uuid_eq(moved[at].payout_id, event->payout_id)) {
+            left[n_left++] = event;
+        }
+    }
+    *events = left;
+    *n = n_left;
+    return true;
+}
+
+static bool record_chunk(db_conn *c, int64_t book_id, const rail_event *const *events, size_t n,
+                         arena *a, err *e) {
     for (size_t i = 0; i < n; i++) {
         if (!can_be(events[i])) {
             return err_set(e, ERR_INVALID_ARGUMENT, "RAIL_EVENT",
                            "a message of a kind, attempt or amount that cannot be");
         }
+    }
+    if (!without_reached(c, book_id, &events, &n, a, e)) {
+        return false;
+    }
+    if (n == 0) {
+        return true;
+    }
+    event_columns k;
+    if (!event_columns_alloc(&k, n, a)) {
+        return out_of_memory(e);
     }
     const int32_t *numbers = NULL;
     if (!number_orders(c, book_id, events, n, &numbers, a, e)) {

@@ -216,11 +216,24 @@ static void test_handed_over__by_the_claim__without_a_lease_or_a_submit(void **s
     assert_int_equal(run(STEP_AWAIT).n_found, 0);
 }
 
+// As the submission says it of all that is in it.
+static void reached(uuid payout, int32_t attempt) {
+    const rail_event event = {.payout_id = payout,
+                              .attempt = attempt,
+                              .kind = RAIL_EVENT_ACCEPTED,
+                              .event_id = STR("reached"),
+                              .source = RAIL_SOURCE_SUBMISSION,
+                              .at_us = clock_wall_us(clock_system())};
+    err e;
+    assert_true(world_events(&event, 1, &e));
+}
+
 static void test_handed_over__accepted__sent_and_settled(void **state) {
     (void)state;
     const uuid id = handed_over();
-    world_event(id, 1, RAIL_EVENT_ACCEPTED, "a");
-    assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 1); // without a claim
+    reached(id, 1);
+    assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 1);               // without a claim
+    assert_int_equal(world_count("SELECT count(*) FROM rail_event"), 0); // the submission says it
     assert_int_equal(run(STEP_AWAIT).n_found, 0);
     assert_int_equal(world_look().queries, 0); // the submission asks, not the payout
     world_event(id, 1, RAIL_EVENT_SETTLED, "b");
@@ -232,17 +245,17 @@ static void test_handed_over__accepted__sent_and_settled(void **state) {
 // What the statement makes of a plain saga is what the machine makes of it.
 static void test_handed_over__accepted__as_the_machine_has_it(void **state) {
     (void)state;
-    static const char ROW[] = "SELECT (to_jsonb(s) - 'epoch' - 'updated_at')::text FROM saga AS s";
+    static const char ROW[] = "SELECT (to_jsonb(s) - 'epoch' - 'updated_at' - 'events' - "
+                              "'events_seen')::text FROM saga AS s";
     char by_statement[4000], by_machine[4000];
     const uuid id = handed_over();
-    world_event(id, 1, RAIL_EVENT_ACCEPTED, "a");
+    reached(id, 1);
     fixture_sql(ROW, by_statement, sizeof by_statement);
     assert_non_null(strstr(by_statement, "\"state\": 5"));
     // judged 0 says what NULL says, but not to the statement
-    fixture_sql("UPDATE saga SET state = 4, events = 0, events_seen = 0, judged = 0; "
-                "DELETE FROM rail_event",
-                NULL, 0);
-    world_event(id, 1, RAIL_EVENT_ACCEPTED, "a");
+    fixture_sql("UPDATE saga SET state = 4, judged = 0", NULL, 0);
+    reached(id, 1);
+    assert_int_equal(world_count("SELECT count(*) FROM rail_event"), 1);
     assert_int_equal(run(STEP_AWAIT).n_moved, 1);
     fixture_sql(ROW, by_machine, sizeof by_machine);
     assert_string_equal(by_statement, by_machine);
@@ -253,8 +266,9 @@ static void test_handed_over__accepted_and_more__the_machine_hears_it(void **sta
     (void)state;
     const uuid id = handed_over();
     world_event(id, 1, RAIL_EVENT_REFUSED, "a");
-    world_event(id, 1, RAIL_EVENT_ACCEPTED, "b");
+    reached(id, 1);
     assert_int_equal(in_state(STEP_AWAIT, STATE_PROCESSING), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM rail_event"), 2);
     assert_int_equal(run(STEP_AWAIT).n_moved, 1);
     assert_int_equal(in_state(STEP_DONE, STATE_FAILED), 1);
 }
@@ -263,9 +277,39 @@ static void test_handed_over__an_earlier_attempt_accepted__not_sent(void **state
     (void)state;
     const uuid id = handed_over();
     fixture_sql("UPDATE saga SET attempt = 2", NULL, 0);
-    world_event(id, 1, RAIL_EVENT_ACCEPTED, "a");
+    reached(id, 1);
     assert_int_equal(run(STEP_AWAIT).n_moved, 1);
     assert_int_equal(in_state(STEP_AWAIT, STATE_PROCESSING), 1);
+}
+
+// A word of the bank about one payout is a message, which the machine hears.
+static void test_handed_over__accepted_by_the_bank__heard(void **state) {
+    (void)state;
+    const uuid id = handed_over();
+    world_event(id, 1, RAIL_EVENT_ACCEPTED, "a");
+    assert_int_equal(world_count("SELECT count(*) FROM rail_event"), 1);
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 1);
+}
+
+// Said of two attempts at once, as no submission says it: the word about the other one is not lost.
+static void test_handed_over__two_attempts_accepted__both_are_kept(void **state) {
+    (void)state;
+    const uuid id = handed_over();
+    fixture_sql("UPDATE saga SET attempt = 2", NULL, 0);
+    const rail_event of_first = {.payout_id = id,
+                                 .attempt = 1,
+                                 .kind = RAIL_EVENT_ACCEPTED,
+                                 .event_id = STR("a"),
+                                 .source = RAIL_SOURCE_SUBMISSION,
+                                 .at_us = 1};
+    rail_event two[] = {of_first, of_first};
+    two[1].attempt = 2;
+    two[1].event_id = STR("b");
+    err e;
+    assert_true(world_events(two, 2, &e));
+    assert_int_equal(world_count("SELECT count(*) FROM rail_event WHERE attempt = 1"), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM rail_event"), 1);
 }
 
 // Its file is at the bank whatever a person still has to look at.
@@ -273,7 +317,7 @@ static void test_handed_over__accepted_while_held__sent_when_released(void **sta
     (void)state;
     const uuid id = handed_over();
     fixture_sql("UPDATE saga SET hold = 'A_REASON', held_state = state, state = 10", NULL, 0);
-    world_event(id, 1, RAIL_EVENT_ACCEPTED, "a");
+    reached(id, 1);
     assert_int_equal(run(STEP_AWAIT).n_moved, 1);
     assert_int_equal(world_count("SELECT count(*) FROM saga WHERE held_state = 5 AND hold <> '' "
                                  "AND step = 4"),
@@ -312,14 +356,7 @@ static void test_handed_over__accepted_at_execute__counts_of_a_submission(void *
     fixture_sql("UPDATE saga SET step = 2, tries = 1", NULL, 0);
     world_event(id, 1, RAIL_EVENT_ACCEPTED, "a"); // a bank's own word is an answer's, too
     assert_int_equal(world_count("SELECT events FROM saga"), 0);
-    const rail_event reached = {.payout_id = id,
-                                .attempt = 1,
-                                .kind = RAIL_EVENT_ACCEPTED,
-                                .event_id = STR("b"),
-                                .source = RAIL_SOURCE_SUBMISSION,
-                                .at_us = clock_wall_us(clock_system())};
-    err e;
-    assert_true(world_events(&reached, 1, &e));
+    reached(id, 1);
     assert_int_equal(world_count("SELECT events FROM saga"), 1);
     assert_int_equal(run(STEP_EXECUTE).n_moved, 1);
     assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 1);
@@ -386,6 +423,8 @@ int main(void) {
         cmocka_unit_test_setup(test_handed_over__accepted__as_the_machine_has_it, fresh),
         cmocka_unit_test_setup(test_handed_over__accepted_and_more__the_machine_hears_it, fresh),
         cmocka_unit_test_setup(test_handed_over__an_earlier_attempt_accepted__not_sent, fresh),
+        cmocka_unit_test_setup(test_handed_over__accepted_by_the_bank__heard, fresh),
+        cmocka_unit_test_setup(test_handed_over__two_attempts_accepted__both_are_kept, fresh),
         cmocka_unit_test_setup(test_handed_over__accepted_while_held__sent_when_released, fresh),
         cmocka_unit_test_setup(test_handed_over__held_before_it_left__taken_out, fresh),
         cmocka_unit_test_setup(test_handed_over__held_when_it_may_have_left__nothing_is_said,

@@ -54,14 +54,14 @@
 // As the index saga_due has it: the steps before the bank's word have lanes.
 #define LANE_OF_S "(CASE WHEN s.step <= 2 THEN s.lane ELSE 0::smallint END)"
 
-// A saga that waits for its bank with nothing unheard, nothing judged and nothing held, and the message is about its present attempt.
+// A saga that waits for its bank with nothing unheard, nothing judged and nothing held.
 #define PLAIN                                                                                      \
     "s.step = 4 AND s.phase = 0 AND s.state = 4 AND s.hold = '' AND s.due_at IS NULL "             \
-    "AND s.judged IS NULL AND s.events = s.events_seen AND s.attempt = u.attempt "
+    "AND s.judged IS NULL AND s.events = s.events_seen "
 
 // The numbers of steps and states in the statements below are the machine's.
 _Static_assert(STEP_EXECUTE == 2 && STEP_RESOLVE == 3, "saga_write: a step that goes in vain");
-_Static_assert(STEP_AWAIT == 4 && STATE_PROCESSING == 4, "saga_count_accepted: handed over");
+_Static_assert(STEP_AWAIT == 4 && STATE_PROCESSING == 4, "saga_reach_bank: handed over");
 _Static_assert(EVENT_RELEASE == 20 && EVENT_CANCEL == 25, "saga_count_orders: orders of a person");
 
 static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
@@ -233,7 +233,7 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "$13::int4[], $14::int2[], $15::text[], $16::int4[]) "
          "AS u(payout_id, event_id, attempt, kind, code, detail, rail_reference, at, amount, "
          "currency, inbox_id, inbox_line, source, actor, order_number) "
-         "ON CONFLICT DO NOTHING RETURNING payout_id, kind, source, attempt"},
+         "ON CONFLICT DO NOTHING RETURNING payout_id, kind, source"},
     // Where one payout stands: its row, whether a worker has it, and whether an order to cancel it (kind 25) waits.
     [SAGA_SQL_STANDING] =
         {"saga_standing",
@@ -258,19 +258,22 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
                                "AND s.payout_id BETWEEN $5 AND $6 "
                                "AND s.payout_id = u.payout_id"},
     // "Accepted" moves what was handed over and waits (step 4 AWAIT) without being SENT (state 4 PROCESSING): its submission has reached
-    // the bank. Where the machine has nothing to weigh, it is SENT (5) here and now, which touches no index; a test holds this against the
-    // machine. Else it is due, and the machine hears it, also while it is held. What a submission says ($8) moves as well what is about
-    // to be handed over once more (step 2 EXECUTE): the claim may have read what was said before this was.
+    // the bank. Where the machine has nothing to weigh, the submission's own row says so, and the saga is SENT (5) here and now, which
+    // touches no index; a test holds this against the machine. Those that it was done for come back from here.
+    [SAGA_SQL_REACH_BANK] = {"saga_reach_bank",
+                             "UPDATE saga AS s SET state = 5, updated_at = $2 "
+                             "FROM unnest($3::uuid[], $4::int4[]) AS u(payout_id, attempt) "
+                             "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) "
+                             "AND s.payout_id BETWEEN $5 AND $6 AND s.payout_id = u.payout_id "
+                             "AND s.attempt = u.attempt AND " PLAIN
+                             "RETURNING s.payout_id, s.attempt"},
+    // Else it is a message like any other, and the machine hears it, also while the saga is held. What a submission says ($8) moves as well
+    // what is about to be handed over once more (step 2 EXECUTE): the claim may have read what was said before this was.
     [SAGA_SQL_COUNT_ACCEPTED] =
         {"saga_count_accepted",
          "UPDATE saga AS s SET "
-         "events = s.events + CASE WHEN s.step = 4 THEN u.n ELSE u.reached END, "
-         "events_seen = s.events_seen + CASE WHEN " PLAIN "THEN u.n ELSE 0 END, "
-         "state = CASE WHEN " PLAIN "THEN 5 ELSE s.state END, "
-         "due_at = CASE WHEN " PLAIN "THEN s.due_at ELSE $2 END, "
-         "updated_at = CASE WHEN " PLAIN "THEN $2 ELSE s.updated_at END "
-         "FROM unnest($3::uuid[], $4::int4[], $7::int4[], $8::int4[]) "
-         "AS u(payout_id, n, attempt, reached) "
+         "events = s.events + CASE WHEN s.step = 4 THEN u.n ELSE u.reached END, due_at = $2 "
+         "FROM unnest($3::uuid[], $4::int4[], $7::int4[]) AS u(payout_id, n, reached) "
          "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) AND s.payout_id BETWEEN $5 AND $6 "
          "AND s.payout_id = u.payout_id "
          "AND (s.step = 4 AND coalesce(s.held_state, s.state) = 4 OR s.step = 2 "

@@ -32,6 +32,7 @@ typedef enum saga_sql_id {
     SAGA_SQL_LOCK_ORDERED,
     SAGA_SQL_COUNT_ORDERS,
     SAGA_SQL_COUNT_EVENTS,
+    SAGA_SQL_REACH_BANK,
     SAGA_SQL_COUNT_ACCEPTED,
     SAGA_SQL_COUNT
 } saga_sql_id;

@@ -146,7 +146,8 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
                         "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
                         "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id > $3 "
                         "ORDER BY p.payout_id LIMIT $4"},
-    // When there is more than fits, its end: that is what explains where the payout stands.
+    // When there is more than fits, its end: that is what explains where the payout stands. That its submission has reached the bank is
+    // told by the submission's row, where nothing had to be weighed (saga_reach_bank).
     [SQL_TIMELINE] =
         {"timeline",
          "SELECT * FROM ("
@@ -158,7 +159,14 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
          "UNION ALL "
          "SELECT at, 0, 0::int2, 3::int2, kind, attempt, code, detail, rail_reference, NULL::uuid, "
          "NULL::uuid, 0::int8, actor, amount "
-         "FROM rail_event WHERE book_id = $1 AND payout_id = $2) AS t ORDER BY at DESC, seq DESC "
+         "FROM rail_event WHERE book_id = $1 AND payout_id = $2 "
+         "UNION ALL "
+         "SELECT s.sent_at, 0, 0::int2, 3::int2, 1::int2, i.attempt, '', '', '', NULL::uuid, "
+         "NULL::uuid, 0::int8, '', 0::int8 FROM submission_item AS i JOIN submission AS s "
+         "ON s.book_id = $1 AND s.submission_id = i.submission_id AND s.sent_at IS NOT NULL "
+         "WHERE i.book_id = $1 AND i.payout_id = $2 AND NOT EXISTS (SELECT 1 FROM rail_event AS r "
+         "WHERE r.book_id = $1 AND r.payout_id = $2 AND r.event_id = s.submission_id || ':accepted'"
+         ")) AS t ORDER BY at DESC, seq DESC "
          "LIMIT $3) AS t "
          "ORDER BY at, seq"},
 };

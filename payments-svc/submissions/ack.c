@@ -39,7 +39,9 @@ static bool lock_it(db_conn *c, hearing *h, arena *a, err *e) {
     h->generation = db_get_i32(rows, 0, 2);
     h->total = db_get_i64(rows, 0, 4);
     (void)snprintf(h->currency, sizeof h->currency, "%.*s", (int)currency.len, currency.ptr);
-    return subm_evidence_read(c, h->book_id, h->id, &h->found, a, e);
+    return subm_evidence_read(c, h->book_id, h->id, &h->found, a, e) &&
+           (h->said->accepted || // which no word about an item is against
+            subm_items_heard(c, h->book_id, h->id, &h->found.known.items_heard, a, e));
 }
 
 static bool decide(db_conn *c, const hearing *h, submission_state state, const char *code, arena *a,
@@ -83,8 +85,9 @@ static bool accept(db_conn *c, const hearing *h, arena *a, err *e) {
     size_t n = 0;
     // A case about one that is SENT is about a contradiction, and stays.
     const bool was_open = h->state != SUBMISSION_SENT;
+    // Of one that is SENT, its payouts know already that it is at the bank.
     return note(c, h, EVIDENCE_ACCEPTED, a, e) && decide(c, h, SUBMISSION_ACKED, "", a, e) &&
-           subm_events_record(c, h->book_id, h->id, &said, &n, a, e) &&
+           (!was_open || subm_events_record(c, h->book_id, h->id, &said, &n, a, e)) &&
            (!was_open ||
             subm_cases_close(c, h->book_id, h->id, clock_wall_us(clock_system()), a, e));
 }
