@@ -184,11 +184,11 @@ typedef struct program {
     jobs *jobs;
 } program;
 
-static void on_events(void *arg, int64_t book_id) {
+static void on_events(void *arg, int64_t book_id, int connection) {
     program *p = arg;
     pthread_rwlock_rdlock(&p->engine_lock);
     if (p->engine != NULL) {
-        saga_engine_heard(p->engine, book_id);
+        saga_engine_heard(p->engine, book_id, connection);
     }
     pthread_rwlock_unlock(&p->engine_lock);
 }

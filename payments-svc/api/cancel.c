@@ -77,8 +77,8 @@ void handle_cancel_payout(rpc_call *call, void *service, const ProtobufCMessage 
         return;
     }
     CRASH_POINT("payout.cancel.recorded");
-    saga_engine_heard(s->o.engine, x.m->book_id);
-    saga_engine_wake(s->o.engine, x.m->book_id);
+    saga_engine_heard(s->o.engine, x.m->book_id, SAGA_ANY_RAIL);
+    saga_engine_wake(s->o.engine, x.m->book_id, SAGA_ANY_RAIL);
     answer.payout = x.payout;
     rpc_reply(call, &answer.base);
 }

@@ -401,7 +401,7 @@ static Payments__V1__Case *change(payments_service *s, rpc_call *call,
     }
     CRASH_POINT("case.changed");
     if (x.changed.order != NULL) {
-        saga_engine_heard(s->o.engine, what.book_id);
+        saga_engine_heard(s->o.engine, what.book_id, SAGA_ANY_RAIL);
     }
     return case_to_pb(&x.changed.row, rpc_arena(call));
 }

@@ -8,8 +8,8 @@
 #include "payments/v1/reconciliation_service.pb-c.h"
 #include "payments/v1/submission_service.pb-c.h"
 
-static void on_accepted(void *engine, int64_t book_id) {
-    saga_engine_wake(engine, book_id);
+static void on_accepted(void *engine, int64_t book_id, int connection) {
+    saga_engine_wake(engine, book_id, connection);
 }
 
 payments_service *payments_service_create(const payments_service_options *o, err *e) {

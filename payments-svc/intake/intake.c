@@ -133,6 +133,15 @@ static bool batch_begin(const intake *in, intake_batch *b, int64_t book_id, size
     return b->items != NULL && b->fresh != NULL;
 }
 
+// Says for each connection that payouts were taken in for it. Items of one mostly come together, so few are said twice.
+static void tell_accepted(const intake *in, const intake_batch *b) {
+    for (size_t i = 0; i < b->n_fresh; i++) {
+        if (i == 0 || b->fresh[i]->rail != b->fresh[i - 1]->rail) {
+            in->o.accepted(in->o.accepted_arg, b->book_id, b->fresh[i]->rail);
+        }
+    }
+}
+
 // Commits the jobs of one book, from the first unanswered job's on, as many as fit one transaction.
 static void run_book(intake_thread *t, intake_job **jobs, size_t n, size_t first) {
     const intake *in = t->owner;
@@ -165,8 +174,8 @@ static void run_book(intake_thread *t, intake_job **jobs, size_t n, size_t first
     CRASH_POINT("intake.committed");
     if (!ok) {
         log_err(LOG_WARN, "intake.failed", &e);
-    } else if (b.n_fresh > 0 && in->o.accepted != NULL) {
-        in->o.accepted(in->o.accepted_arg, b.book_id);
+    } else if (in->o.accepted != NULL) {
+        tell_accepted(in, &b);
     }
     // From the last: done may free a submission's memory, and later items point to earlier ones with the same key.
     for (size_t i = n_mine; i-- > 0;) {

@@ -66,7 +66,8 @@ typedef struct intake_options {
     const rule_rail *rails;
     size_t n_rails;
     int threads;
-    void (*accepted)(void *arg, int64_t book_id); // after a commit that took payouts in
+    // After a commit that took payouts of this connection in.
+    void (*accepted)(void *arg, int64_t book_id, int connection);
     void *accepted_arg;
 } intake_options;
 

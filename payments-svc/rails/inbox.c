@@ -101,13 +101,13 @@ void inbox_set_wake(inbox *box, rail_wake wake, void *arg) {
     ASSERT(pthread_mutex_unlock(&box->lock) == 0);
 }
 
-void inbox_wake(inbox *box, int64_t book_id) {
+void inbox_wake(inbox *box, int64_t book_id, int connection) {
     ASSERT(pthread_mutex_lock(&box->lock) == 0);
     const rail_wake wake = box->wake;
     void *arg = box->wake_arg;
     ASSERT(pthread_mutex_unlock(&box->lock) == 0);
     if (wake != NULL) {
-        wake(arg, book_id);
+        wake(arg, book_id, connection);
     }
 }
 

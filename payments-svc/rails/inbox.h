@@ -135,7 +135,7 @@ void inbox_unlisten(inbox *box, int connection);
 // wake is called after each commit of events, with their book, on the thread that applied. May be NULL.
 void inbox_set_wake(inbox *box, rail_wake wake, void *arg);
 // Calls it: events of this book were committed by somebody else.
-void inbox_wake(inbox *box, int64_t book_id);
+void inbox_wake(inbox *box, int64_t book_id, int connection);
 
 typedef struct inbox_raw {
     int64_t book_id; // 0 when unknown

@@ -485,11 +485,11 @@ static bool write_all(applying *x, arena *scratch, err *e) {
 static void wake_books(const applying *x) {
     for (size_t i = 0; i < x->said.n_events; i++) {
         if (i == 0 || x->said.events[i].book_id != x->said.events[i - 1].book_id) {
-            inbox_wake(x->box, x->said.events[i].book_id);
+            inbox_wake(x->box, x->said.events[i].book_id, x->item.connection);
         }
     }
     if (x->said.also_book != 0) {
-        inbox_wake(x->box, x->said.also_book);
+        inbox_wake(x->box, x->said.also_book, x->item.connection);
     }
 }
 

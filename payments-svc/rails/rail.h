@@ -157,8 +157,8 @@ struct rail {
     void *self;
 };
 
-// Tells the saga engine that events of a book were committed. Must be cheap and thread-safe.
-typedef void (*rail_wake)(void *arg, int64_t book_id);
+// Tells the saga engine that events of a book were committed, which this connection has brought. Must be cheap and thread-safe.
+typedef void (*rail_wake)(void *arg, int64_t book_id, int connection);
 
 // Where a rail's inbound thread (file poller, webhook listener) delivers what it has heard. Records each event once, with
 // the transaction c that also records the file or message it came from, and wakes the sagas. Events of unknown payouts are

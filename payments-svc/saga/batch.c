@@ -202,13 +202,15 @@ static void report_item(const saga_item *item) {
     log_ctx()->payout_id[0] = '\0';
 }
 
-// Where the sagas that were written stand now. One that waits for the rail may have heard of it while it was leased.
+// Where the sagas that were written stand now. One that waits for the rail may have heard of it while it was leased; what the claim itself
+// has brought there was not.
 static void count_next(const saga_batch *b, saga_result *r) {
     const int64_t now_us = clock_wall_us(b->from.clock);
     for (size_t i = 0; i < b->n; i++) {
         const saga *s = &b->items[i].now;
-        if ((b->items[i].acting == STEP_NONE || b->written) &&
-            (s->step == STEP_AWAIT || (s->due_at_us != SAGA_NEVER && s->due_at_us <= now_us))) {
+        const bool leased = b->items[i].acting != STEP_NONE;
+        if ((!leased || b->written) && ((leased && s->step == STEP_AWAIT) ||
+                                        (s->due_at_us != SAGA_NEVER && s->due_at_us <= now_us))) {
             r->n_next[s->step]++;
         }
     }
@@ -307,6 +309,7 @@ saga_result saga_batch_run(saga_batch *b, const saga_tools *tools, saga_keeper *
         goto out;
     }
     result.n_found = b->n_found;
+    result.n_lanes = b->n_lanes;
     if (b->n == 0) {
         goto out;
     }

@@ -26,6 +26,7 @@ enum {
     CLAIM_BACKOFF_BASE_MS = 100,
     CLAIM_BACKOFF_CAP_MS = 5000,
     SCAN_TIMEOUT_MS = 5000,
+    SCAN_SHARE = 20, // a look takes at most a twentieth of the time
     ENGINE_ARENA_MAX = 16 * 1024 * 1024,
     US_PER_MS = 1000
 };
@@ -37,6 +38,7 @@ typedef struct slot {
     int failures;          // claims that failed in a row
     int64_t not_before_us; // gathering, or backing off (wall time)
     int64_t gathered;      // how many are known to wait, of those that are gathered
+    int n_lanes;           // that the last claim found something in; 0: not known
 } slot;
 
 typedef struct book {
@@ -48,7 +50,8 @@ typedef struct task {
     book *book;
     size_t rail;
     saga_step step;
-    bool probe; // of a connection that was down: one payout only
+    bool probe;  // of a connection that was down: one payout only
+    int n_lanes; // that the slot's last claim found something in
 } task;
 
 struct saga_engine {
@@ -205,7 +208,7 @@ static bool pick(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
             *wake_us = s->not_before_us < *wake_us ? s->not_before_us : *wake_us;
             continue;
         }
-        *t = (task){home, rail_index, (saga_step)step, false};
+        *t = (task){home, rail_index, (saga_step)step, false, s->n_lanes};
         if (!may_try(g, t, now_us, wake_us)) {
             continue;
         }
@@ -247,6 +250,7 @@ static void put_back(saga_engine *g, const task *t, const saga_result *r) {
     slot *s = &t->book->slots[t->rail][t->step];
     const int64_t now_us = clock_wall_us(g->clock);
     s->busy--;
+    s->n_lanes = r->failed ? 0 : r->n_lanes;
     g->at_rail[t->rail] -= acts_at_rail(t->step) ? 1 : 0;
     tell_breaker(g, t, r);
     if (r->failed) {
@@ -343,13 +347,14 @@ static void take_scan(saga_engine *g, const scan *s) {
     }
 }
 
-// When to look again: soon while there is work, ever later while there is none, and in time for what will be due.
-static void plan_scan(saga_engine *g, const saga_scan *found, int64_t now_us) {
+// When to look again: soon while there is work, ever later while there is none, and in time for what will be due. A look costs the more,
+// the more is due: SCAN_SHARE keeps it a small part of what the work itself takes.
+static void plan_scan(saga_engine *g, const saga_scan *found, int64_t now_us, int64_t took_ms) {
     const int64_t more_ms = g->pause_ms + g->pause_ms / 4 + 1;
     g->pause_ms = found == NULL || found->n > 0 ? g->o.poll_ms
                   : more_ms < g->o.idle_poll_ms ? more_ms
                                                 : g->o.idle_poll_ms;
-    int64_t pause_ms = g->pause_ms;
+    int64_t pause_ms = g->pause_ms > took_ms * SCAN_SHARE ? g->pause_ms : took_ms * SCAN_SHARE;
     if (found != NULL && found->next_us != INT64_MAX) {
         const int64_t due_ms = (found->next_us - now_us) / US_PER_MS + 1;
         pause_ms = due_ms < pause_ms ? due_ms : pause_ms;
@@ -382,7 +387,7 @@ static void run_scan(saga_engine *g, arena *a) {
         g->books_at_ms = s->refresh ? now_ms : g->books_at_ms;
         take_scan(g, s);
     }
-    plan_scan(g, ok ? &s->found : NULL, s->now_us);
+    plan_scan(g, ok ? &s->found : NULL, s->now_us, clock_mono_ms(g->clock) - now_ms);
     arena_reset(a);
     wake_all(g);
 }
@@ -447,6 +452,7 @@ static saga_result run_task(worker *w, const task *t) {
                              .book_id = t->book->id,
                              .step = t->step,
                              .limit = t->probe ? 1 : limit_of(g, t->rail, t->step),
+                             .n_lanes = t->n_lanes,
                              .owner = w->owner,
                              .lease_ms = g->o.lease_ms},
                     .a = w->a,
@@ -621,28 +627,28 @@ saga_engine *saga_engine_start(const saga_engine_options *o, err *e) {
     return g;
 }
 
-static void mark_step(saga_engine *g, int64_t book_id, saga_step step) {
+static void mark_step(saga_engine *g, int64_t book_id, int rail_id, saga_step step) {
     pthread_mutex_lock(&g->mutex);
     book *home = find_book(g, book_id);
     for (size_t r = 0; home != NULL && r < g->o.n_rails; r++) {
-        home->slots[r][step].marked = true;
+        home->slots[r][step].marked |= rail_id == SAGA_ANY_RAIL || rail_id == g->rails[r]->id;
     }
     wake_one(g);
     pthread_mutex_unlock(&g->mutex);
 }
 
-void saga_engine_wake(saga_engine *g, int64_t book_id) {
-    mark_step(g, book_id, STEP_RESERVE);
+void saga_engine_wake(saga_engine *g, int64_t book_id, int rail_id) {
+    mark_step(g, book_id, rail_id, STEP_RESERVE);
 }
 
-void saga_engine_heard(saga_engine *g, int64_t book_id) {
+void saga_engine_heard(saga_engine *g, int64_t book_id, int rail_id) {
     pthread_mutex_lock(&g->mutex);
     const int64_t soon_ms =
         clock_mono_ms(g->clock) + g->o.poll_ms; // for those that stand elsewhere
     g->pause_ms = g->o.poll_ms;
     g->next_scan_ms = soon_ms < g->next_scan_ms ? soon_ms : g->next_scan_ms;
     pthread_mutex_unlock(&g->mutex);
-    mark_step(g, book_id, STEP_AWAIT); // where nearly all of them are
+    mark_step(g, book_id, rail_id, STEP_AWAIT); // where nearly all of them are
 }
 
 int64_t saga_engine_down_since_us(saga_engine *g, int rail_id) {

@@ -19,6 +19,8 @@ typedef struct saga_engine saga_engine;
 
 enum { SAGA_WORKERS_MAX = 64, SAGA_BATCH_MAX = 8000, SAGA_RAILS_MAX = 16, SAGA_BOOKS_MAX = 1024 };
 
+enum { SAGA_ANY_RAIL = 0 }; // connections are numbered from 1
+
 typedef struct saga_engine_options {
     db_pool *pool; // of the workers: one connection each
     // Of the keeper of leases (one connection), and of the looks at what is due and what is over (two), so that no worker and no reader
@@ -49,10 +51,10 @@ typedef struct saga_engine_options {
 // Starts the worker threads. Books are found from merchant_book. @borrows everything in the options until stop.
 // NULL and *e on bad options.
 saga_engine *saga_engine_start(const saga_engine_options *o, err *e);
-// New payouts of a book are due. Cheap; any thread; between start and stop.
-void saga_engine_wake(saga_engine *g, int64_t book_id);
-// A rail has spoken of payouts of a book. The same.
-void saga_engine_heard(saga_engine *g, int64_t book_id);
+// New payouts of a book are due, all of this connection; SAGA_ANY_RAIL: of whichever. Cheap; any thread; between start and stop.
+void saga_engine_wake(saga_engine *g, int64_t book_id, int rail_id);
+// A bank has spoken of payouts of a book, nearly all of this connection. The same.
+void saga_engine_heard(saga_engine *g, int64_t book_id, int rail_id);
 // Something may have become due in any book, as when a pause was lifted. The same.
 void saga_engine_look(saga_engine *g);
 // Since when the bank of a connection does not answer and is left alone; 0: it answers, as far as is known. The same.

@@ -100,7 +100,7 @@ static void test_engine__sync_settlement__settled_without_events(void **state) {
     saga_engine *g = start(world_rail(RAIL_INSTANT, 0), 60000, 5000); // never polls: only woken
     nap(100);
     world_payouts(RAIL_INSTANT, 1, 100, NULL);
-    saga_engine_wake(g, WORLD_BOOK);
+    saga_engine_wake(g, WORLD_BOOK, SAGA_ANY_RAIL);
     assert_true(reach(STATE_SETTLED, 1, 5000));
     saga_engine_stop(g);
 }
@@ -111,11 +111,11 @@ static void test_engine__heard__settled_without_a_poll(void **state) {
     saga_engine *g = start(world_rail(RAIL_INSTANT, 0), 60000, 5000);
     nap(100);
     world_payouts(RAIL_INSTANT, 1, 100, &id);
-    saga_engine_wake(g, WORLD_BOOK);
+    saga_engine_wake(g, WORLD_BOOK, SAGA_ANY_RAIL);
     assert_true(reach(STATE_SENT, 1, 5000));
     nap(300);
     world_event(id, 1, RAIL_EVENT_SETTLED, "a");
-    saga_engine_heard(g, WORLD_BOOK);
+    saga_engine_heard(g, WORLD_BOOK, SAGA_ANY_RAIL);
     assert_true(reach(STATE_SETTLED, 1, 5000));
     saga_engine_stop(g);
 }
@@ -125,7 +125,7 @@ static void test_engine__gathers_one_file(void **state) {
     saga_engine *g = start(world_rail(RAIL_ACH, 600), 10, 5000);
     for (int i = 0; i < 8; i++) {
         world_payouts(RAIL_ACH, 10, 100, NULL);
-        saga_engine_wake(g, WORLD_BOOK);
+        saga_engine_wake(g, WORLD_BOOK, SAGA_ANY_RAIL);
         nap(30);
     }
     assert_int_equal(world_look().submits, 0);
@@ -172,7 +172,7 @@ static void bank_answers(bool yes) {
 
 static void one_more(saga_engine *g) {
     world_payouts(RAIL_INSTANT, 1, 100, NULL);
-    saga_engine_wake(g, WORLD_BOOK);
+    saga_engine_wake(g, WORLD_BOOK, SAGA_ANY_RAIL);
 }
 
 // Payouts that come later are submitted all the same, until half of the workers wait; the rest goes on with the ledger.
@@ -245,7 +245,7 @@ static void test_engine__two_engines__each_payout_once(void **state) {
     saga_engine *one = start(r, 10, 5000), *two = start(r, 10, 5000);
     for (int i = 0; i < 10; i++) {
         world_payouts(RAIL_INSTANT, 300, 100, NULL);
-        saga_engine_wake(i % 2 == 0 ? one : two, WORLD_BOOK);
+        saga_engine_wake(i % 2 == 0 ? one : two, WORLD_BOOK, SAGA_ANY_RAIL);
     }
     assert_true(reach(STATE_SETTLED, 3000, 30000));
     saga_engine_stop(one);

@@ -66,6 +66,7 @@ typedef struct saga_claim {
     int64_t book_id;
     saga_step step;
     size_t limit;
+    int n_lanes; // that gave something last time; 0: not known
     uuid owner;
     int64_t lease_ms;
 } saga_claim;
@@ -75,6 +76,7 @@ typedef struct saga_batch {
     saga_item *items; // sorted by payout_id
     size_t n;
     size_t n_found;        // rows that the claim saw; n is that too, but is 0 when the claim failed
+    int n_lanes;           // that gave something
     rail_item *rail_items; // EXECUTE first, then RESOLVE
     size_t n_execute, n_resolve;
     str *paused; // merchants whose payouts stay where they stand (saga_brake)
@@ -252,6 +254,7 @@ void saga_lease_end(saga_keeper *k, saga_lease *l);          // waits for a rene
 
 typedef struct saga_result {
     size_t n_found; // rows that were due
+    int n_lanes;    // that they came from
     size_t n_moved; // rows whose outcome is written, or that were moved by the claim
     bool failed;    // the claim could not be made: come back later
     size_t n_next

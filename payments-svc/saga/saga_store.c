@@ -97,11 +97,20 @@ static bool ask_lanes(saga_batch *b, db_conn *c, int64_t now_us, lanes *k, int64
     return true;
 }
 
+enum { LANES_EXPECTED_MIN = 4 }; // so that a wrong guess reads at most four times the limit
+
+// How many of n lanes the first question reckons with. Each is asked for its share of as many.
+static int64_t lanes_expected(const saga_claim *from, int64_t n) {
+    const int64_t last = from->n_lanes > LANES_EXPECTED_MIN ? from->n_lanes : LANES_EXPECTED_MIN;
+    return from->n_lanes == 0 || last > n ? n : last;
+}
+
 // Each lane gives its share; what the others leave goes to those that have more. Under the slot's lock nobody else takes any, so
-// asking a lane again gives the same and what follows it.
+// asking a lane again gives the same and what follows it. Mostly as many lanes have something as had last time, and one question does.
 static bool ask_fairly(saga_batch *b, db_conn *c, int64_t now_us, lanes *k, err *e) {
     const int64_t limit = (int64_t)b->from.limit;
-    int64_t each = (limit + k->n - 1) / k->n;
+    const int64_t expected = lanes_expected(&b->from, k->n);
+    int64_t each = (limit + expected - 1) / expected;
     for (int round = 0; round < 3; round++) {
         if (!ask_lanes(b, c, now_us, k, each, e)) {
             return false;
@@ -132,6 +141,9 @@ static bool read_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     b->items = ARENA_ARRAY(b->a, saga_item, found);
     if (b->items == NULL) {
         return out_of_memory(e);
+    }
+    for (int16_t i = 0; i < k.n; i++) {
+        b->n_lanes += k.of[i].n > 0 ? 1 : 0;
     }
     // One of each lane in turn, so that the limit cuts all of them alike.
     for (size_t nth = 0; b->n < found && b->n < b->from.limit; nth++) {
@@ -281,6 +293,7 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     (void)a;
     saga_batch *b = arg;
     b->n = b->n_execute = b->n_resolve = 0;
+    b->n_lanes = 0;
     b->rail_items = NULL;
     const int64_t now_us = clock_wall_us(b->from.clock);
     // The two clocks are read one after the other, this one first: the lease that we believe in is never the longer one.

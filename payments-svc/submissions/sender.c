@@ -79,7 +79,8 @@ static bool write_change(run *r, const subm_change *change) {
         return false;
     }
     r->c.state = change->state;
-    if (change->event_kind != 0 && r->s->o.heard != NULL) {
+    // That it has reached the bank moves its payouts where they stand; what else must hear of it is found by a look.
+    if (change->event_kind == RAIL_EVENT_NOT_TAKEN && r->s->o.heard != NULL) {
         r->s->o.heard(r->s->o.heard_arg, r->c.book_id);
     }
     log_info("submission.moved", F_STR("name", r->c.name), F_INT("book", r->c.book_id),

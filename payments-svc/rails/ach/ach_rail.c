@@ -599,7 +599,7 @@ static void make_metrics(ach_rail *r) {
 static void on_events(void *arg, int64_t book_id) {
     const ach_rail *r = arg;
     if (r->box != NULL) {
-        inbox_wake(r->box, book_id);
+        inbox_wake(r->box, book_id, r->base.id);
     }
 }
 

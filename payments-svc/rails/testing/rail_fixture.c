@@ -109,7 +109,7 @@ void rail_fixture_nap_ms(int ms) {
     (void)nanosleep(&t, NULL);
 }
 
-void rail_fixture_wake(void *arg, int64_t book_id) {
-    ASSERT(book_id > 0);
+void rail_fixture_wake(void *arg, int64_t book_id, int connection) {
+    ASSERT(book_id > 0 && connection > 0);
     atomic_fetch_add((atomic_int *)arg, 1);
 }

@@ -22,6 +22,6 @@ void rail_fixture_payout(int64_t book_id, uuid payout_id, int rail_id, int64_t a
 extern atomic_bool rail_fixture_events_fail;
 // While waiting for another process or thread; bounded by the caller's count of naps.
 void rail_fixture_nap_ms(int ms);
-void rail_fixture_wake(void *arg, int64_t book_id); // counts in *(atomic_int *)arg
+void rail_fixture_wake(void *arg, int64_t book_id, int connection); // counts in *(atomic_int *)arg
 
 #endif
