@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "cli/cli.h"
 #include "payments/v1/case_service.pb-c.h"
+#include "payments/v1/inbox_service.pb-c.h"
 
 static const char *const CASES = "payments.v1.CaseService";
 
@@ -150,7 +151,7 @@ static void print_what_to_do(const Payments__V1__GetCaseResponse *r) {
     for (size_t i = 0; i < r->n_resolutions; i++) {
         const Payments__V1__CaseResolution *x = r->resolutions[i];
         cli_print(stdout, "  %-10s %s%s\n", x->name, x->meaning,
-                  x->needs_evidence ? " (needs --evidence)" : "");
+                  x->needs_evidence ? " (needs --evidence TEXT)" : "");
     }
 }
 
@@ -272,6 +273,34 @@ static bool do_resolve(cli *c, case_doing *d, ProtobufCMessage **answer, err *e)
                     &payments__v1__resolve_case_response__descriptor, answer, e);
 }
 
+// Of a case of the inbox that was resolved: the lines of the item that wait for somebody still.
+static void tell_what_is_left(cli *c, const Payments__V1__Case *k) {
+    Payments__V1__ListExceptionsRequest request = PAYMENTS__V1__LIST_EXCEPTIONS_REQUEST__INIT;
+    ProtobufCMessage *answer = NULL;
+    err e = {0};
+    if (strcmp(k->subject_type, "inbox") != 0) {
+        return;
+    }
+    char *id = arena_strdup(c->arena, k->subject_id);
+    id[strcspn(id, ":")] = '\0';
+    request.inbox_id = id;
+    request.page_size = 1;
+    if (cli_call(c, "payments.v1.InboxService", "ListExceptions", &request.base,
+                 &payments__v1__list_exceptions_response__descriptor, &answer, &e) &&
+        ((const Payments__V1__ListExceptionsResponse *)answer)->n_exceptions > 0) {
+        cli_print(stderr,
+                  "payctl: other lines of it are still set aside: payctl inbox %s shows them\n",
+                  id);
+    }
+}
+
+static int after_change(cli *c, const case_doing *d, const ProtobufCMessage *answer) {
+    if (strcmp(d->verb, "resolve") == 0) {
+        tell_what_is_left(c, ((const Payments__V1__ResolveCaseResponse *)answer)->case_);
+    }
+    return show_case(c, d->book, d->id);
+}
+
 static int change_case(cli *c, case_doing *d) {
     static const struct {
         const char *verb;
@@ -283,7 +312,7 @@ static int change_case(cli *c, case_doing *d) {
     for (size_t i = 0; i < sizeof VERBS / sizeof VERBS[0]; i++) {
         if (strcmp(d->verb, VERBS[i].verb) == 0) {
             return VERBS[i].run(c, d, &answer, &e)
-                       ? show_case(c, d->book, d->id)
+                       ? after_change(c, d, answer)
                        : cli_failed(c, arena_printf(c->arena, "%s the case", d->verb), &e);
         }
     }
@@ -372,9 +401,14 @@ const cli_command COMMAND_CASE = {
     .help =
         "  assign NAME           gives it an owner\n"
         "  comment TEXT          adds a note\n"
-        "  resolve ORDER         ends it with one of the orders that the case names; orders that "
-        "move money\n"
-        "                        need --evidence\n"
+        "  resolve ORDER         ends it with one of the orders that the case names. SEND_AGAIN, "
+        "MARK_PAID, GIVE_BACK,\n"
+        "                        WRITE_OFF, BANK_HAS_IT and BANK_HAS_IT_NOT need --evidence, such "
+        "as "
+        "the bank's answer;\n"
+        "                        RELEASE, RETRY, CANCEL, DONE and IGNORE do not\n"
+        "  --evidence TEXT       how it is known\n"
+        "  --comment TEXT        what else should be remembered\n"
         "  --person NAME         who does it; the login name if not given\n"
         "\n"
         "JSON\n"

@@ -183,7 +183,8 @@ def test_HEARD_real_files_of_an_unkind_bank(payer):
             merchant.wait_for([key for key, end in ids.items() if end == state], {state})
         wait_until(lambda: rows(payer, "SELECT 1 FROM inbox_exception WHERE reason = 'CHANGE'"), "the notification of change")
         # R93, which nobody knows, is booked, and a person looks at it.
-        assert rows(payer, "SELECT amount FROM payment_case WHERE code = 'UNKNOWN_CODE' AND state = 1") == [["40955"]]
+        assert rows(payer, "SELECT amount FROM payment_case WHERE code = 'UNKNOWN_CODE' AND state = 1 AND text LIKE "
+                           "'%the reason code R93, which is not known here; the money came back and is booked%'") == [["40955"]]
         reasons = {row[0] for row in rows(payer, "SELECT DISTINCT reason FROM inbox_exception")}
         assert {"DISPUTE", "UNKNOWN_ENTRY", "UNKNOWN_COMPANY", "CHANGE"} <= reasons
         assert rows(payer, "SELECT count(*) FROM inbox WHERE state = 3 AND name <> 'broken'") == [["0"]]
@@ -298,3 +299,35 @@ def test_what_the_inbox_refuses(payer, method, request_, code):
     with pytest.raises(grpc.RpcError) as failure:
         getattr(ask, method)(getattr(pb, f"{method}Request")(**request_))
     assert failure.value.code() == code
+
+
+def test_a_case_of_the_inbox_that_is_resolved_leaves_nothing_open(payer, tmp_path):
+    """Its line is dismissed with it; another line of the same file stays, and payctl says so."""
+    payctl = Payctl(payer.world, tmp_path)
+    _, (payout,) = sent(payer, [1_000])
+    ours, _ = company_of(payer, payout)
+    put(payer, "two-odd-lines", returns([("R03", f"09100001999999{n}", 70 + n, "X", "998877665544") for n in (1, 2)], ours))
+    assert applied(payer, "two-odd-lines")[3] == "2"
+    first, second = [found for found in listed(payctl, "--exceptions", key="exceptions") if found["amount_minor"] in (71, 72)]
+    item_id = first["inbox_id"]
+
+    def resolve(odd, order):
+        subject = f"{item_id}:{odd['line']}"
+        ((case,),) = rows(payer, f"SELECT book_id || '/' || case_id FROM payment_case WHERE subject_id = '{subject}' AND state = 1")
+        code, _, err = payctl.run("case", case, "resolve", order, "--comment", "the bank takes it back", "--person", "ann")
+        assert code == DONE, err
+        return err
+
+    assert f"payctl inbox {item_id} shows them" in resolve(first, "DONE")
+    assert "still set aside" not in resolve(second, "IGNORE")
+    assert rows(payer, f"SELECT state, closed_by, closed_reason FROM inbox_exception WHERE inbox_id = '{item_id}' ORDER BY line") == 2 * [
+        ["2", rows(payer, f"SELECT closed_by FROM inbox_exception WHERE inbox_id = '{item_id}'")[0][0], "the bank takes it back"]]
+    assert listed(payctl, item_id, key="exceptions")[0]["closed_by"].endswith("for ann")
+    # A file that was refused as a whole.
+    put(payer, "refused-whole", returns([("R03", payout.rail_reference, 1_000, "X", "1")], ours).replace("0000001000", "0000001001", 1))
+    assert applied(payer, "refused-whole")[0] == "3"
+    ((case, refused_id),) = rows(payer, "SELECT k.book_id || '/' || k.case_id, k.subject_id FROM payment_case k JOIN inbox i ON "
+                                        "i.inbox_id::text = k.subject_id WHERE i.name = 'refused-whole' AND k.state = 1")
+    assert payctl.run("case", case, "resolve", "DONE", "--comment", "the bank sends another one")[0] == DONE
+    assert item(payer, "refused-whole")[0] == "4"
+    assert listed(payctl, refused_id, key="exceptions")[0]["state"] == "DISMISSED"

@@ -9,6 +9,7 @@
 #include "cases/cases.h"
 #include "domain/machine.h"
 #include "payments/v1/case_service.pb-c.h"
+#include "rails/inbox_desk.h"
 #include "store/payments_sql.h"
 #include "submissions/decide.h"
 
@@ -365,6 +366,21 @@ static bool decide_submission(db_conn *c, const case_changing *x, bool bank_has_
            submission_decide(c, x->changed.row.book_id, id, &d, a, e);
 }
 
+// What the case was about in the inbox is dealt with, too.
+static bool close_inbox(db_conn *c, const case_changing *x, arena *a, err *e) {
+    const case_row *k = &x->changed.row;
+    const case_change *in = &x->change;
+    str actor;
+    if (!str_eq_c(k->subject_type, "inbox")) {
+        return true;
+    }
+    const str reason = in->text.len > 0       ? in->text
+                       : in->evidence.len > 0 ? in->evidence
+                                              : STR("its case was resolved");
+    return actor_of(in, a, &actor, e) &&
+           inbox_case_resolved(c, k->book_id, k->subject_id, actor, reason, in->now_us, a, e);
+}
+
 static bool change_tx(db_conn *c, arena *a, void *arg, err *e) {
     case_changing *x = arg;
     if (!cases_change(c, &x->change, a, &x->changed, e)) {
@@ -378,7 +394,7 @@ static bool change_tx(db_conn *c, arena *a, void *arg, err *e) {
     if (order == case_order_at(CASE_BANK_HAS_IT) || order == case_order_at(CASE_BANK_HAS_IT_NOT)) {
         return decide_submission(c, x, order == case_order_at(CASE_BANK_HAS_IT), a, e);
     }
-    return order->event_kind == 0 || give_order(c, x, a, e);
+    return order->event_kind == 0 ? close_inbox(c, x, a, e) : give_order(c, x, a, e);
 }
 
 // The case as it stands afterwards; NULL when the call has failed, and was answered.

@@ -22,8 +22,10 @@
     X(BANK_HAS_IT, 0, true, "the bank has the submission: its payouts wait for the bank's word")   \
     X(BANK_HAS_IT_NOT, 0, true,                                                                    \
       "the bank has not got the submission: its payouts are sent anew in another one")             \
-    X(DONE, 0, false, "it was dealt with elsewhere: the comment says how")                         \
-    X(IGNORE, 0, false, "it means nothing: nothing needs to follow from it")
+    X(DONE, 0, false,                                                                              \
+      "it was dealt with elsewhere, the comment says how; a line of the inbox is dismissed")       \
+    X(IGNORE, 0, false,                                                                            \
+      "it means nothing, nothing needs to follow from it; a line of the inbox is dismissed")
 
 // Bits for the allowed resolutions of a kind.
 #define CASE_ORDERS_OF_A_HOLD                                                                      \

@@ -271,3 +271,45 @@ bool inbox_dismiss(inbox *box, const inbox_order *o, int32_t line, err *e) {
     tell(&x, "dismissed");
     return true;
 }
+
+// --- A case that is resolved -----------------------------------------------------------------------------------------
+
+static bool read_subject(str subject, uuid *id, int64_t *line) {
+    const char *colon = memchr(subject.ptr, ':', subject.len);
+    const size_t len = colon == NULL ? subject.len : (size_t)(colon - subject.ptr);
+    *line = 0;
+    return uuid_parse((str){subject.ptr, len}, id) &&
+           (colon == NULL ||
+            str_to_i64((str){colon + 1, subject.len - len - 1}, 1, INT32_MAX, line));
+}
+
+static bool resolve_in(db_conn *c, int64_t item_book_id, int64_t book_id, uuid id, int32_t line,
+                       str actor, str reason, int64_t now_us, arena *a, err *e) {
+    db_params *p = db_params_create(a);
+    db_i64(p, item_book_id);
+    db_uuid(p, id);
+    db_i32(p, line);
+    db_text(p, actor);
+    db_text(p, reason);
+    db_time(p, now_us);
+    db_i64(p, book_id);
+    if (!db_exec(c, &INBOX_SQL[INBOX_SQL_RESOLVED_LINE], p, a, NULL, NULL, e)) {
+        return false;
+    }
+    db_params *q = db_params_create(a);
+    db_i64(q, item_book_id);
+    db_uuid(q, id);
+    db_time(q, now_us);
+    return line != 0 || db_exec(c, &INBOX_SQL[INBOX_SQL_DISMISS], q, a, NULL, NULL, e);
+}
+
+// Files are in book 0, messages in the book that they are about.
+bool inbox_case_resolved(db_conn *c, int64_t book_id, str subject, str actor, str reason,
+                         int64_t now_us, arena *a, err *e) {
+    uuid id;
+    int64_t line = 0;
+    return !read_subject(subject, &id, &line) ||
+           (resolve_in(c, 0, book_id, id, (int32_t)line, actor, reason, now_us, a, e) &&
+            (book_id == 0 ||
+             resolve_in(c, book_id, book_id, id, (int32_t)line, actor, reason, now_us, a, e)));
+}

@@ -137,6 +137,12 @@ const db_stmt INBOX_SQL[INBOX_SQL_COUNT] = {
          "UPDATE inbox_exception SET state = 2, closed_by = $5, closed_reason = $6, closed_at = $7"
          " WHERE book_id = $1 AND inbox_id = $2 AND version = $3 AND line = $4 AND state = 1"
          " RETURNING line, about_book_id"},
+    // Of the book that the case is in ($7): an item that several books share has exceptions of each.
+    [INBOX_SQL_RESOLVED_LINE] =
+        {"inbox_resolved_line",
+         "UPDATE inbox_exception SET state = 2, closed_by = $4, closed_reason = $5, closed_at = $6"
+         " WHERE book_id = $1 AND inbox_id = $2 AND line = $3 AND state = 1"
+         " AND about_book_id = $7"},
     [INBOX_SQL_LINE_STATE] = {"inbox_line_state",
                               "SELECT state FROM inbox_exception WHERE book_id = $1"
                               " AND inbox_id = $2 AND line = $3 ORDER BY version DESC LIMIT 1"},

@@ -322,7 +322,9 @@ static void test_returns__unknown_code_or_late__booked_with_a_case(void **state)
     put_returns("r", "1800000003", e, 2);
     look();
     assert_count("rail_event WHERE kind = 4", 2);
-    assert_count("rail_event WHERE code = 'R93' AND detail = 'return'", 1);
+    assert_count(
+        "rail_event WHERE code = 'R93' AND detail = 'return, for a reason that is not known here'",
+        1);
     assert_count("payment_case WHERE code = 'LATE_RETURN' AND book_id = 3 AND amount = 2000", 1);
     assert_count("payment_case WHERE code = 'UNKNOWN_CODE' AND text LIKE '%late%'", 1);
     assert_count("inbox_exception", 0);

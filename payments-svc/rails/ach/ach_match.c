@@ -242,6 +242,16 @@ static str event_id(const matcher *x, size_t i, int32_t attempt) {
     return (str){out, n};
 }
 
+// The money is in order; what the code stands for a person must find out.
+static const char *text_of_unknown_code(const matcher *x, const ach_line *l, bool late) {
+    const char *text = arena_printf(x->a,
+                                    "the bank gives the reason code %.*s, which is not known here; "
+                                    "the money came back%s and is "
+                                    "booked: ask the bank what the code means",
+                                    shown(l->code), l->code.ptr, late ? " late" : "");
+    return text != NULL ? text : "the bank gives a reason code that is not known here";
+}
+
 static void add_event(matcher *x, size_t i, const ach_candidate *c) {
     const ach_line *l = &x->m->report->lines[i];
     inbox_event *v = &x->out->events[x->out->n_events++];
@@ -263,11 +273,7 @@ static void add_event(matcher *x, size_t i, const ach_candidate *c) {
         v->event.text = str_of(nacha_return_text(l->code));
         const bool late = l->at_us - c->sent_us > x->m->r->settings.returns_days * US_PER_DAY;
         if (nacha_return_text_known(l->code) == NULL) { // one case a line
-            remark(
-                x, l, c, "UNKNOWN_CODE",
-                late ? "the money came back late, for a reason that nobody knows; the return is "
-                       "booked"
-                     : "the money came back for a reason that nobody knows; the return is booked");
+            remark(x, l, c, "UNKNOWN_CODE", text_of_unknown_code(x, l, late));
         } else if (late) {
             remark(x, l, c, "LATE_RETURN",
                    "the money came back after the time that returns have; the return is booked");

@@ -114,5 +114,5 @@ const char *nacha_return_text_known(str code) {
 
 const char *nacha_return_text(str code) {
     const char *text = nacha_return_text_known(code);
-    return text == NULL ? "return" : text;
+    return text == NULL ? "return, for a reason that is not known here" : text;
 }

@@ -46,7 +46,7 @@ bool nacha_is_digits(str s, size_t len);
 // The file id modifier of an index from 0 to 35.
 char nacha_modifier(int index);
 
-// "R03" → what it means; "return" for a code without a text.
+// "R03" → what it means; a sentence that says so for a code without a text.
 const char *nacha_return_text(str code);
 // The same; NULL for a code without a text: nobody knows what it means, and a person must look.
 const char *nacha_return_text_known(str code);

@@ -460,7 +460,8 @@ static void test_codes__each_known_one__a_text_of_its_own(void **state) {
     assert_int_equal(known, 47 + 4 + 2 + 11 + 6 + 1);
     assert_null(nacha_return_text_known(STR("R3")));
     assert_null(nacha_return_text_known(STR("")));
-    assert_string_equal(nacha_return_text(STR("R93")), "return");
+    assert_string_equal(nacha_return_text(STR("R93")),
+                        "return, for a reason that is not known here");
 }
 
 // Damage must neither crash nor be read out of bounds (the sanitizers watch), and what is accepted adds up.

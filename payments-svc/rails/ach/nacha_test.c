@@ -419,7 +419,8 @@ static void test_read__return_file__codes_and_traces(void **state) {
     }
     assert_string_equal(f->entries[0].return_info, "NOT ENOUGH");
     assert_string_equal(nacha_return_text(STR("R03")), "no account, or unable to locate it");
-    assert_string_equal(nacha_return_text(STR("R99")), "return");
+    assert_string_equal(nacha_return_text(STR("R99")),
+                        "return, for a reason that is not known here");
 }
 
 static void test_read__without_padding__accepted(void **state) {
