@@ -71,7 +71,8 @@ static int deposit_one(cli *c, const char *id, int64_t amount, const char *curre
         json_object_set_new(deposit, "merchant_id", json_string(id));
         json_array_append_new(made, deposit);
     } else {
-        cli_print(stdout, "%s has received %s\n", id, cli_money(c, amount, currency_code));
+        cli_print(stdout, "%s has received %s under the key %s, once however often this is run\n",
+                  id, cli_money(c, amount, currency_code), key);
     }
     return EXIT_DONE;
 }

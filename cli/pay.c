@@ -164,7 +164,9 @@ static int not_checked(payment *p, bool check_only, const err *e) {
 
 static int check_and_pay(payment *p, const char *path, const asked *q) {
     err e = {0};
-    if (!q->offline && !pay_check(p, payout_file_name(path), &e)) {
+    const bool checked = q->offline || pay_check(p, &e);
+    payout_file_tell(&p->file, payout_file_name(path));
+    if (!checked) {
         // Lines that are bad already are told; what the service says of the others is told the next time.
         if (p->file.bad > 0 && !q->skip_bad && !payout_file_is_good(p->c, &p->file)) {
             (void)cli_failed(p->c, "check the other lines", &e);

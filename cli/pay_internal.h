@@ -35,7 +35,7 @@ typedef struct payment {
 // --- pay_send.c --------------------------------------------------------------------------------------------------------
 // Asks the service what it would say of each row. Those that it would refuse become bad lines of the file, which are printed as others
 // are. False: it could not be asked.
-bool pay_check(payment *p, const char *path, err *e) WARN_UNUSED;
+bool pay_check(payment *p, err *e) WARN_UNUSED;
 // Registers the recipients of all rows and sends the payouts. False: stopped half way.
 bool pay_send(payment *p, err *e) WARN_UNUSED;
 // A payout as the service says that it stands. Copies texts.

@@ -97,20 +97,19 @@ static const char *column_of(const char *field) {
     return last;
 }
 
-static void make_bad(payment *p, const char *path, const sent *s, const char *field,
-                     const char *reason, const char *text) {
+static void make_bad(payment *p, const sent *s, const char *field, const char *reason,
+                     const char *text) {
     err why = {0};
     const char *column = column_of(field);
     // "items[3].payout.amount_minor must be above 0" is about a request that the file's owner has never seen.
     const bool names_field = field[0] != '\0' && strncmp(text, field, strlen(field)) == 0;
     err_set_field(&why, ERR_INVALID_ARGUMENT, reason, column, "%s%s", names_field ? column : "",
                   names_field ? text + strlen(field) : text);
-    payout_file_complain(&p->file, path, s->row->line, &why);
+    payout_file_complain(&p->file, s->row->line, &why);
 }
 
 // bad[i]: the service would refuse rows[i].
-static bool check_chunk(payment *p, const char *path, const sent *rows, size_t n, bool *bad,
-                        arena *a, err *e) {
+static bool check_chunk(payment *p, const sent *rows, size_t n, bool *bad, arena *a, err *e) {
     Payments__V1__ValidatePayoutsRequest request = PAYMENTS__V1__VALIDATE_PAYOUTS_REQUEST__INIT;
     ProtobufCMessage *answer = NULL;
     request.merchant_id = (char *)rows[0].row->merchant_id;
@@ -130,7 +129,7 @@ static bool check_chunk(payment *p, const char *path, const sent *rows, size_t n
         }
         for (size_t i = 0; i < n; i++) {
             bad[i] = true;
-            make_bad(p, path, &rows[i], e->field, e->reason, e->message);
+            make_bad(p, &rows[i], e->field, e->reason, e->message);
         }
         err_clear(e);
         return true;
@@ -141,15 +140,14 @@ static bool check_chunk(payment *p, const char *path, const sent *rows, size_t n
         const Payments__V1__ItemError *x = i < r->n_results ? r->results[i]->error : NULL;
         bad[i] = i >= r->n_results || x != NULL;
         if (bad[i]) {
-            make_bad(p, path, &rows[i], x != NULL ? x->field : "",
-                     x != NULL ? x->reason : "NO_ANSWER",
+            make_bad(p, &rows[i], x != NULL ? x->field : "", x != NULL ? x->reason : "NO_ANSWER",
                      x != NULL ? x->message : "no answer for this row");
         }
     }
     return true;
 }
 
-bool pay_check(payment *p, const char *path, err *e) {
+bool pay_check(payment *p, err *e) {
     arena *a = arena_create(CHUNK_BYTES_MAX);
     bool *bad = calloc(p->file.n + 1, sizeof *bad);
     bool ok = true;
@@ -158,7 +156,7 @@ bool pay_check(payment *p, const char *path, err *e) {
     progress_begin(&p->bar, p->c, "checking", p->file.n);
     for (size_t at = 0, n = 0; ok && at < p->file.n; at += n) {
         n = run_length(p, at);
-        ok = check_chunk(p, path, &p->rows[at], n, &bad[at], a, e);
+        ok = check_chunk(p, &p->rows[at], n, &bad[at], a, e);
         arena_reset(a);
         progress_set(&p->bar, at + n, p->rows[at].row->merchant_id);
     }

@@ -71,10 +71,8 @@ static void keep_complaint(payout_file *f, size_t line, const err *e) {
     (void)snprintf(x->text, sizeof x->text, "%s", e->message);
 }
 
-void payout_file_complain(payout_file *f, const char *path, size_t line, const err *e) {
+void payout_file_complain(payout_file *f, size_t line, const err *e) {
     keep_complaint(f, line, e);
-    cli_print(stderr, "%s:%zu: %s: %s\n", path, line, e->field[0] != '\0' ? e->field : "line",
-              e->message);
 }
 
 static int by_line(const void *a, const void *b) {
@@ -88,8 +86,17 @@ void payout_file_sort_complaints(payout_file *f) {
     }
 }
 
+void payout_file_tell(payout_file *f, const char *path) {
+    payout_file_sort_complaints(f);
+    for (; f->told < f->bad; f->told++) {
+        const payout_complaint *x = &f->complaints[f->told];
+        cli_print(stderr, "%s:%zu: %s: %s\n", path, x->line,
+                  x->field[0] != '\0' ? x->field : "line", x->text);
+    }
+}
+
 static void complain(reader *r, const err *e) {
-    payout_file_complain(r->file, r->path, r->record->line, e);
+    payout_file_complain(r->file, r->record->line, e);
 }
 
 // --- the header line -------------------------------------------------------------------------------------------------------
@@ -341,6 +348,7 @@ bool payout_file_load(cli *c, const char *path, payout_file *f) {
     if (payout_file_read(c, path, f, &e)) {
         return true;
     }
+    payout_file_tell(f, payout_file_name(path));
     keep_complaint(f, 0, &e);
     cli_print(stderr, "payctl: %s: %s; nothing was sent\n", payout_file_name(path), e.message);
     if (c->json) {
@@ -360,7 +368,11 @@ bool payout_file_is_good(const cli *c, const payout_file *f) {
 }
 
 bool payout_file_read_good(cli *c, const char *path, payout_file *f) {
-    return payout_file_load(c, path, f) && payout_file_is_good(c, f);
+    if (!payout_file_load(c, path, f)) {
+        return false;
+    }
+    payout_file_tell(f, payout_file_name(path));
+    return payout_file_is_good(c, f);
 }
 
 json_t *payout_file_bad_json(const payout_file *f) {

@@ -27,13 +27,14 @@ typedef struct payout_file {
     size_t n, cap;
     payout_complaint *complaints; // one for each bad line
     size_t bad, complaints_cap;
+    size_t told;        // so many of them, by payout_file_tell
     uint8_t sha256[32]; // of the bytes
 } payout_file;
 
 // How messages name the file: its path, or "stdin" for "-". @borrowed
 const char *payout_file_name(const char *path);
-// Reads and checks; "-" is stdin. False and *e when the file cannot be read at all or has no usable header; bad lines are printed to
-// stderr as "FILE:LINE: field: reason" and counted in f->bad (a file with bad lines must not be sent). Strings live in
+// Reads and checks; "-" is stdin. False and *e when the file cannot be read at all or has no usable header; bad lines are kept
+// for payout_file_tell, which prints them to stderr as "FILE:LINE: field: reason" and counted in f->bad (a file with bad lines must not be sent). Strings live in
 // c->arena, rows and complaints until payout_file_free, which is due either way.
 bool payout_file_read(cli *c, const char *path, payout_file *f, err *e) WARN_UNUSED;
 // The same for a command: false when it cannot be read, and that was said, on stderr and with --json on stdout.
@@ -42,8 +43,10 @@ bool payout_file_load(cli *c, const char *path, payout_file *f) WARN_UNUSED;
 bool payout_file_is_good(const cli *c, const payout_file *f) WARN_UNUSED;
 // Both together.
 bool payout_file_read_good(cli *c, const char *path, payout_file *f) WARN_UNUSED;
-// A bad line that was found otherwise, such as by the service: printed and counted as the others. path: as payout_file_name has it.
-void payout_file_complain(payout_file *f, const char *path, size_t line, const err *e);
+// A bad line that was found otherwise, such as by the service: counted as the others.
+void payout_file_complain(payout_file *f, size_t line, const err *e);
+// Prints what is bad to stderr, in the order of the file: once all of it is known. path: as payout_file_name has it.
+void payout_file_tell(payout_file *f, const char *path);
 void payout_file_sort_complaints(payout_file *f); // by line
 // [{"line","field","reason","error"}]. @owned
 struct json_t *payout_file_bad_json(const payout_file *f);

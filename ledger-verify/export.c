@@ -327,6 +327,10 @@ int main(int argc, char **argv) {
     arguments args;
     err e;
     err_clear(&e);
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        (void)fputs(USAGE, stdout);
+        return 0;
+    }
     if (!parse(argc, argv, &args)) {
         (void)fputs(USAGE, stderr);
         return 2;

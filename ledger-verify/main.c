@@ -34,6 +34,10 @@ int main(int argc, char **argv) {
                                             {"help", no_argument, NULL, '?'},
                                             {NULL, 0, NULL, 0}};
     const char *journal = NULL, *heads = NULL, *keys_path = NULL;
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        (void)fputs(USAGE, stdout);
+        return VERIFY_PROVEN;
+    }
     for (int c; (c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1;) {
         switch (c) {
         case 'j': journal = optarg; break;

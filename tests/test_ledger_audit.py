@@ -247,6 +247,9 @@ def test_exit_codes(book, world, tmp_path):
     assert verify(world, tmp_path, "empty")[0] == 3
     assert verify(world, tmp_path, "missing")[0] == 2
     assert run_program(world, "ledger-verify").returncode == 2
+    for program in ("ledger-verify", "ledger-export"):
+        helped = run_program(world, program, "--help")
+        assert helped.returncode == 0 and "Exit code" in helped.stdout
     assert run_program(world, "ledger-export", "--book", "x").returncode == 2
 
 

@@ -6,7 +6,7 @@ import pwd
 
 import pytest
 from support.paying import INSTANT, SETTLED, Payer
-from support.payctl import DONE, NOT_SETTLED, SERVICE, USAGE, Payctl
+from support.payctl import DONE, NOT_SETTLED, SERVICE, USAGE, Payctl, row
 
 
 @pytest.fixture(scope="module")
@@ -103,3 +103,21 @@ def test_who_gives_an_order_is_known_without_being_said(payctl, payer):
     nobody = {"USER": "", "LOGNAME": "", "SUDO_USER": ""}
     assert actor(nobody).endswith(pwd.getpwuid(os.geteuid()).pw_name)
     assert actor({**nobody, "SUDO_USER": "ann"}).endswith("ann")
+
+
+def test_bad_lines_are_told_in_the_order_of_the_file(payctl, payer):
+    """What payctl finds and what the service finds, which is asked later."""
+    merchant = payer.merchant()
+    limit = {"rail": "instant", "amount": "99999999.00"}  # which only the service knows
+    file = payctl.file([row(merchant.id, "a", **limit), row(merchant.id, "b", amount="x"), row(merchant.id, "c", **limit),
+                        row(merchant.id, "d", currency="XQX"), row(merchant.id, "e")])
+    code, _, err = payctl.run("pay", file, "--check")
+    assert code == USAGE and [int(line.split(":")[1]) for line in err.splitlines() if f"{file}:" in line] == [2, 3, 4, 5]
+
+
+def test_a_deposit_says_that_its_key_counts_once(payctl, payer):
+    merchant = payer.merchant()
+    for _ in range(2):
+        code, out, err = payctl.run("merchants", "deposit", merchant.id, "--amount", "5.00", "--currency", "USD", "--key", "d-1")
+        assert code == DONE and "under the key d-1, once however often this is run" in out, err
+    assert merchant.balance()[0] == 500

@@ -32,8 +32,9 @@ typedef struct retention {
     db_pool *pool;
     const maintain_settings *s;
     bool dry;
-    arena *a;    // of one statement
-    arena *kept; // of one archive
+    int64_t counted; // dry: of the kind, in all books so far
+    arena *a;        // of one statement
+    arena *kept;     // of one archive
     err *e;
 } retention;
 
@@ -274,6 +275,7 @@ static bool count_book(retention *r, const maintain_kind *kind, int64_t book_id,
         printf("%-12s book %" PRId64 ": %" PRId64 " would be archived\n", kind->name, book_id,
                x.n_ids);
     }
+    r->counted += x.n_ids;
     return ok;
 }
 
@@ -326,16 +328,20 @@ static bool do_kind(retention *r, const maintain_kind *kind, const all_books *bo
     (void)fflush(stdout);
     const char *before = kind->by_time ? time_text : id_text;
     bool ok = true;
+    r->counted = 0;
     for (size_t i = 0; ok && i < books->n; i++) {
         ok = r->dry ? count_book(r, kind, books->books[i], before)
                     : archive_book(r, kind, books->books[i], before, time_text);
+    }
+    if (ok && r->dry) {
+        printf("%-12s %" PRId64 " in all would be archived\n", kind->name, r->counted);
     }
     return ok;
 }
 
 bool maintain_retain(db_pool *pool, const maintain_settings *s, bool dry, err *e) {
     arena *of_books = arena_create((size_t)4 << 20);
-    retention r = {pool, s, dry, arena_create(PAGE_BYTES), arena_create(IDS_BYTES), e};
+    retention r = {pool, s, dry, 0, arena_create(PAGE_BYTES), arena_create(IDS_BYTES), e};
     all_books books = {0};
     const int64_t deadline = clock_mono_ms(clock_system()) + MAINTAIN_TIME_MS;
     bool ok = db_read(pool, deadline, of_books, read_books, &books, e);
