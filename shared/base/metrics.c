@@ -210,13 +210,13 @@ int64_t metric_value(const metric *m) {
 
 static void render_head(const metric *m, strbuf *out) {
     strbuf_printf(out, "# HELP %s ", m->name);
-    for (const char *at = m->help; *at != '\0'; at++) {
-        if (*at == '\n') {
-            strbuf_add_c(out, "\\n");
-        } else if (*at == '\\') {
-            strbuf_add_c(out, "\\\\");
-        } else {
-            strbuf_add_char(out, *at);
+    for (const char *at = m->help; *at != '\0';) {
+        const size_t plain = strcspn(at, "\n\\");
+        strbuf_add(out, at, plain);
+        at += plain;
+        if (*at != '\0') {
+            strbuf_add_c(out, *at == '\n' ? "\\n" : "\\\\");
+            at++;
         }
     }
     strbuf_printf(out, "\n# TYPE %s %s\n", m->name, TYPE_NAMES[m->type]);

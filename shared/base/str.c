@@ -317,12 +317,19 @@ void strbuf_printf(strbuf *b, const char *fmt, ...) {
     va_list args, again;
     va_start(args, fmt);
     va_copy(again, args);
-    int n = vsnprintf(NULL, 0, fmt, args);
+    // Most of the time there is room already.
+    const size_t room = b->failed || b->cap == 0 ? 0 : b->cap - b->len;
+    const int n = vsnprintf(room == 0 ? NULL : b->ptr + b->len, room, fmt, args);
     if (n < 0) {
         b->failed = true;
     } else if (n > 0 && reserve(b, (size_t)n)) {
-        vsnprintf(b->ptr + b->len, (size_t)n + 1, fmt, again);
+        if ((size_t)n >= room) {
+            vsnprintf(b->ptr + b->len, (size_t)n + 1, fmt, again);
+        }
         b->len += (size_t)n;
+    }
+    if (b->failed && room > 0) {
+        b->ptr[b->len] = '\0'; // without what did not fit
     }
     va_end(again);
     va_end(args);

@@ -210,6 +210,24 @@ static void test_strbuf_init_fixed__full__fails_without_the_heap(void **state) {
     strbuf_deinit(&b);
 }
 
+static void test_strbuf_printf__more_than_there_is_room__nothing_of_it(void **state) {
+    (void)state;
+    char memory[8];
+    strbuf b;
+    strbuf_init_fixed(&b, memory, sizeof(memory));
+    strbuf_printf(&b, "%s%d", "12", 34);
+    assert_true(strbuf_ok(&b));
+    assert_string_equal(memory, "1234");
+    strbuf_printf(&b, "%d", 5678);
+    assert_false(strbuf_ok(&b));
+    assert_string_equal(memory, "1234");
+    strbuf_clear(&b);
+    strbuf_printf(&b, "%d", 1234567);
+    assert_true(strbuf_ok(&b));
+    assert_string_equal(memory, "1234567");
+    strbuf_deinit(&b);
+}
+
 static void test_strbuf_add_json__every_byte__valid_json(void **state) {
     (void)state;
     strbuf b;
@@ -236,6 +254,7 @@ int main(void) {
         cmocka_unit_test(test_str_base64__rfc_4648_vectors__both_ways),
         cmocka_unit_test(test_strbuf__appends__grow_up_to_the_maximum),
         cmocka_unit_test(test_strbuf_init_fixed__full__fails_without_the_heap),
+        cmocka_unit_test(test_strbuf_printf__more_than_there_is_room__nothing_of_it),
         cmocka_unit_test(test_strbuf_add_json__every_byte__valid_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
