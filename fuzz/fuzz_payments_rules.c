@@ -5,8 +5,8 @@
 #include "fuzz.h"
 
 static bool apply(uint8_t which, str s, err *e) {
-    static const rule_rail rails[] = {{1, 1, true, "ach", "USD", 9999999999},
-                                      {2, 2, true, "instant", "USD,EUR,INR", 1000000}};
+    static const rule_rail rails[] = {{1, 1, true, "ach", "USD", 9999999999, "USD 0.25"},
+                                      {2, 2, true, "instant", "USD,EUR,INR", 1000000, ""}};
     uuid id;
     const currency *found = NULL;
     int64_t amount = 0;
