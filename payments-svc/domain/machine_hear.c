@@ -1,6 +1,4 @@
 // What was said of a payout: messages become one word and two sums, and these are weighed against the ledger.
-#include <string.h>
-
 #include "domain/machine_internal.h"
 
 enum { ORDER_FIRST = EVENT_RELEASE, ORDER_LAST = EVENT_CANCEL };
@@ -28,9 +26,11 @@ static int64_t larger(int64_t a, int64_t b) {
 enum {
     // Movements that are weighed. Whoever writes them down stops earlier (SAGA_MOVEMENTS_MAX), each for himself.
     WEIGHED_MAX = 2 * SAGA_MOVEMENTS_MAX,
-    SLOTS_MAX = 2 * WEIGHED_MAX
+    SLOTS_MAX = 2 * WEIGHED_MAX,
+    SLOTS_FEW = 16 // enough for nearly every payout
 };
-_Static_assert((SLOTS_MAX & (SLOTS_MAX - 1)) == 0, "slots are found by a mask");
+_Static_assert((SLOTS_MAX & (SLOTS_MAX - 1)) == 0 && (SLOTS_FEW & (SLOTS_FEW - 1)) == 0,
+               "slots are found by a mask");
 
 typedef struct tally {
     int32_t attempt; // 0: free
@@ -49,9 +49,9 @@ typedef struct settlement {
 
 // One tally for each attempt of which money moved, made once: what a bank says may be long, so nothing is compared with everything.
 typedef struct tallies {
-    tally of[SLOTS_MAX];
-    settlement settlements[SLOTS_MAX];
-    uint32_t mask;
+    tally *of;
+    settlement *settlements;
+    uint32_t mask; // there are mask + 1 of each, all of them free at first
 } tallies;
 
 static bool is_movement(saga_event_kind kind) {
@@ -171,14 +171,7 @@ static size_t count_movements(const saga_event *events, size_t n) {
     return count;
 }
 
-static void fill_tallies(tallies *x, const saga_event *events, size_t n, size_t n_movements,
-                         int32_t present) {
-    x->mask = 15;
-    while (x->mask + 1 < 2 * (n_movements + 1)) { // and the present attempt
-        x->mask = 2 * x->mask + 1;
-    }
-    memset(x->of, 0, (x->mask + 1) * sizeof x->of[0]);
-    memset(x->settlements, 0, (x->mask + 1) * sizeof x->settlements[0]);
+static void fill_tallies(tallies *x, const saga_event *events, size_t n, int32_t present) {
     for (size_t i = 0; i < n; i++) {
         if (is_movement(events[i].kind) && !is_odd(&events[i], present)) {
             add_movement(x, &events[i]);
@@ -234,12 +227,11 @@ static const saga_event *find_words(const saga *s, const saga_event *events, siz
     return odd;
 }
 
-static void weigh(const saga *s, const saga_event *events, size_t n, size_t n_movements,
-                  int32_t present, saga_said *said) {
-    tallies x;
-    fill_tallies(&x, events, n, n_movements, present);
-    const tally *t = tally_of(&x, present);
-    const saga_event *odd = find_words(s, events, n, present, &x, said);
+static void weigh(const saga *s, const saga_event *events, size_t n, int32_t present, tallies *x,
+                  saga_said *said) {
+    fill_tallies(x, events, n, present);
+    const tally *t = tally_of(x, present);
+    const saga_event *odd = find_words(s, events, n, present, x, said);
     said->settled = settled_of(t, s->amount);
     said->returned = returned_of(t, s->amount);
     said->refused = t->heard[EVENT_REFUSED];
@@ -251,9 +243,29 @@ static void weigh(const saga *s, const saga_event *events, size_t n, size_t n_mo
     }
 }
 
+static void weigh_few(const saga *s, const saga_event *events, size_t n, int32_t present,
+                      saga_said *said) {
+    tally of[SLOTS_FEW] = {0};
+    settlement settlements[SLOTS_FEW] = {0};
+    tallies x = {of, settlements, SLOTS_FEW - 1};
+    weigh(s, events, n, present, &x, said);
+}
+
+// Its places are many pages, which are cleared at each call.
+static void weigh_many(const saga *s, const saga_event *events, size_t n, int32_t present,
+                       saga_said *said) {
+    tally of[SLOTS_MAX] = {0};
+    settlement settlements[SLOTS_MAX] = {0};
+    tallies x = {of, settlements, SLOTS_MAX - 1};
+    weigh(s, events, n, present, &x, said);
+}
+
 saga_said saga_hear(const saga *s, const saga_event *events, size_t n, int32_t heard) {
     const int32_t present = s->attempt + (saga_next_attempt_is_new(s) ? 1 : 0);
     saga_said said = {.word = WORD_NONE, .heard = heard};
+    if (n == 0) {
+        return said;
+    }
     said.never_taken = was_never_taken(s, events, n);
     find_order(s, events, n, &said);
     if (heard > 0 && s->judged >= heard) {
@@ -266,8 +278,10 @@ saga_said saga_hear(const saga *s, const saga_event *events, size_t n, int32_t h
         said.word = WORD_CONTRADICTION;
         said.code = STR("TOO_MANY_MOVEMENTS");
         said.text = STR("the bank tells of more movements than can be weighed");
-    } else if (n > 0) {
-        weigh(s, events, n, n_movements, present, &said);
+    } else if (2 * (n_movements + 1) <= SLOTS_FEW) { // and the present attempt
+        weigh_few(s, events, n, present, &said);
+    } else {
+        weigh_many(s, events, n, present, &said);
     }
     return said;
 }
