@@ -11,8 +11,10 @@ from support.metrics import metric
 from support.payctl import ACCOUNT, DONE, Payctl
 from support.paying import ACH, SETTLED, Payer, assert_bank_agrees, assert_books_at_rest, of_bank
 from support.waiting import wait_until
+from test_connections import DOWN, ON, Connections
 
 LEASE_MS = 1000
+CANCELED = 9
 FAST = {"saga.lease_ms": 1000, "instant.timeout_ms": 500, "saga.poll_ms": 25, "saga.backoff_base_ms": 20, "saga.backoff_cap_ms": 500, "ach.gather_ms": 40,
         "ach.poll_ms": 40, "ach.lease_ms": LEASE_MS, "ach.retry_base_ms": 20, "ach.retry_cap_ms": 200, "ach.send_poll_ms": 25,
         "ach.case_after": 4}
@@ -45,6 +47,37 @@ def paid_once(payer, merchant, ids):
     final = merchant.wait_for(ids, {SETTLED})
     rows = payer.bank.payments()
     assert all(len(of_bank(rows, payout)) == 1 for payout in final.values()), "an entry was sent twice"
+    assert_bank_agrees(payer, list(final.values()))
+    assert_books_at_rest(payer, [merchant.book_id])
+
+
+@pytest.mark.parametrize("rebuild_ms", [0, 5_000], ids=["bank away", "waits"])
+def test_several_that_are_canceled_out_of_one_file_cost_one_file_id(new_world, rebuild_ms, tmp_path):
+    """The bank is away, so the file lies there: the payouts that are not canceled go out in one more, when the bank is back. Neither they nor
+    new ones use up file ids meanwhile, and the connection is seen to be down."""
+    world = new_world({"payments-svc": {**FAST, "ach.gather_ms": 300, "ach.rebuild_ms": rebuild_ms}})
+    payer, connections = Payer(world), Connections(world)
+    merchant = payer.merchant(deposit=100_000)
+    merchant.recipient()
+    world.bank.kill()
+    ids = [result.payout.payout_id for result in merchant.pay_many([merchant.new_payout(1_000 + n, ACH) for n in range(6)])]
+    wait_until(lambda: world.payments_rows("SELECT count(*) FROM submission_item") == [["6"]], "they are in a file")
+    assert len(states(world)) == 1
+    if rebuild_ms == 0:
+        wait_until(lambda: connections.list()["ach"].state == DOWN, "the bank is found to be away")
+        assert "DOWN" in Payctl(world, tmp_path).run("connections")[1]
+    for payout_id in ids[:4]:
+        payer.call("Payout", "CancelPayout", payer.pb.CancelPayoutRequest(merchant_id=merchant.id, payout_id=payout_id))
+        merchant.wait_for([payout_id], {CANCELED})
+    late = merchant.pay(1_900, ACH).payout_id
+    if rebuild_ms == 0:
+        wait_until(lambda: world.payments_rows(f"SELECT step, reason FROM saga WHERE payout_id = '{late}'") == [["2", "WAITS_FOR_BANK"]],
+                   "what is new waits for the bank")
+        assert len(states(world)) == 1
+    world.bank.start()
+    final = merchant.wait_for([*ids[4:], late], {SETTLED})
+    assert len(states(world)) <= 3, "the first, the rest of it, and what was new"
+    assert connections.list()["ach"].state == ON
     assert_bank_agrees(payer, list(final.values()))
     assert_books_at_rest(payer, [merchant.book_id])
 

@@ -435,7 +435,7 @@ static saga_step claim_at_rail(saga *s, const saga_said *said, const saga_policy
     }
     if (said->word == WORD_NOT_TAKEN) {
         saga_head_for_attempt(s);
-        return saga_rest(s, clock_wall_us(clock));
+        return saga_rest(s, after_ms(clock, p->rebuild_ms));
     }
     if (from == STEP_AWAIT && to == STEP_RESOLVE && p->resolve_after_ms == 0) {
         s->state = said->word == WORD_ACCEPTED ? STATE_SENT : s->state;

@@ -165,6 +165,9 @@ typedef struct saga_policy {
     // How long a worker that was presumed dead may still have a submission under way: before an order to cancel frees the money of a
     // doubtful attempt, the rail says that it has not got it at the beginning and at the end of this time. 0: once is enough.
     int64_t cancel_wait_ms;
+    // How long what was never taken waits before a new attempt, so that others that are taken out of the same submission meanwhile do not
+    // take the next one apart.
+    int64_t rebuild_ms;
 } saga_policy;
 
 enum { SAGA_REASON_MAX = 64, SAGA_TEXT_MAX = 160 };

@@ -626,6 +626,23 @@ static void test_cancel__in_a_submission__once_it_was_taken_out(void **state) {
     assert_true(s.due_at_us == SAGA_NEVER);
 }
 
+// What shared a submission with one that was taken out waits a while, so that others can be taken out meanwhile.
+static void test_not_taken__waits_before_it_is_handed_over_again(void **state) {
+    (void)state;
+    saga s = handed_over();
+    const saga_event out = event(1, EVENT_NOT_TAKEN);
+    const saga_said said = hear(&s, &out, 1);
+    saga_policy patient = FILES;
+    patient.rebuild_ms = 7000;
+    assert_int_equal(saga_on_claim(&s, &said, &patient, &CLOCK.source, &note), STEP_NONE);
+    assert_int_equal(s.step, STEP_EXECUTE);
+    assert_int_equal(s.due_at_us, CLOCK.now_us + INT64_C(7000000));
+    // Meanwhile it is canceled at once: it is in nothing.
+    const saga_event events[] = {out, ordered(EVENT_CANCEL, 1)};
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_int_equal(s.step, STEP_CANCEL);
+}
+
 static void test_cancel__while_it_is_reserved__waits_for_the_reservation(void **state) {
     (void)state;
     saga s = fresh();
@@ -719,6 +736,7 @@ int main(void) {
         cmocka_unit_test(test_cancel__that_the_bank_has_accepted__refused),
         cmocka_unit_test(test_cancel__after_a_restore__asks_by_key_first__NO_DOUBLE),
         cmocka_unit_test(test_cancel__in_a_submission__once_it_was_taken_out),
+        cmocka_unit_test(test_not_taken__waits_before_it_is_handed_over_again),
         cmocka_unit_test(test_cancel__while_it_is_reserved__waits_for_the_reservation),
         cmocka_unit_test(test_held_at_reserve__given_up__the_reservation_is_released),
         cmocka_unit_test(test_gate__no_control_is_configured__passes_at_once),

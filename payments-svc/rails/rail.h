@@ -120,6 +120,9 @@ struct rail {
     int64_t amount_max;     // minor units, one item
     int batch_max;          // items of one submit
     int64_t gather_ms;      // wait so long for more items before a batch is cut (0: at once)
+    // Of a rail that hands over: how long payouts wait for the next submission when theirs was taken apart, so that several that are
+    // taken out, one after the other, cost one submission (0: not at all).
+    int64_t rebuild_ms;
     // So long after a submit, query may say RAIL_NOT_SENT of what the bank has (0: never).
     int64_t query_lag_ms;
     int64_t
@@ -152,6 +155,8 @@ struct rail {
     // had forgotten, under this attempt. In the caller's transaction. May be NULL: it cannot.
     bool (*may_have)(rail *r, db_conn *c, int64_t book_id, uuid intent_id, int32_t attempt,
                      bool *may, arena *a, err *e);
+    // Of a rail that hands over: since when its sender cannot reach the bank; 0: it can. Any thread; cheap. May be NULL.
+    int64_t (*down_since_us)(rail *r);
     // Reads only. May be NULL.
     bool (*outlook)(rail *r, db_conn *c, int64_t now_us, rail_outlook *out, arena *a, err *e);
     void *self;

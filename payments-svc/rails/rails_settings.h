@@ -36,12 +36,15 @@ typedef struct ach_settings {
     bool archive_complete; // the bank shows for ever what it took, in archive_dir
     int64_t list_lag_ms;   // for so long the bank may not list yet what it has taken
     int64_t lease_ms, retry_base_ms, retry_cap_ms, sender_poll_ms,
-        case_after;   // of the sender; 0: the defaults
-    int64_t poll_ms;  // pause between two looks into outbox_dir
+        case_after;     // of the sender; 0: the defaults
+    int64_t rebuild_ms; // payouts of a file that was taken apart wait so long for the next one
+    int64_t poll_ms;    // pause between two looks into outbox_dir
     int64_t quiet_ms; // a file that does not add up must not change for so long before it is judged
     int64_t returns_days; // a return that comes later than that is a case as well
     const char *
         rebuild_reasons; // "a,b*": why the bank rejects files that it has not taken; NULL or "": nothing is rebuilt by itself
+    const char *
+        refusal_reasons; // the same of single entries that the bank refuses and has certainly not paid
     const char *settlement;  // how it is known: "report" or "timetable"; NULL or "": "report"
     int64_t settlement_days; // by the timetable: banking days after the effective date
 } ach_settings;

@@ -437,6 +437,7 @@ static saga_policy policy_for(const saga_engine *g, const rail *r) {
             0; // files: the bank's word comes when it comes, and asking would not hurry it
     }
     policy.absence_ms = r->query_lag_ms;
+    policy.rebuild_ms = r->rebuild_ms;
     policy.cancel_wait_ms = g->o.lease_ms + r->call_ms;
     return policy;
 }
@@ -655,7 +656,10 @@ int64_t saga_engine_down_since_us(saga_engine *g, int rail_id) {
     int64_t since_us = 0;
     pthread_mutex_lock(&g->mutex);
     for (size_t i = 0; i < g->o.n_rails; i++) {
-        since_us = g->rails[i]->id == rail_id ? g->down_since_us[i] : since_us;
+        rail *r = g->rails[i];
+        if (r->id == rail_id) {
+            since_us = r->down_since_us != NULL ? r->down_since_us(r) : g->down_since_us[i];
+        }
     }
     pthread_mutex_unlock(&g->mutex);
     return since_us;

@@ -78,6 +78,15 @@ static subm_said words(const hearing *h, int kind, const char *tag, const char *
                        .inbox_id = h->said->inbox_id};
 }
 
+// Those that the bank refuses by name. One of which it has said something else before is the machine's to judge.
+static bool refuse_items(db_conn *c, const hearing *h, arena *a, err *e) {
+    subm_said refused = words(h, RAIL_EVENT_REFUSED, "refused", "ITEM_REJECTED");
+    size_t n = 0;
+    refused.listed = h->said->refused;
+    refused.n_listed = h->said->n_refused;
+    return h->said->n_refused == 0 || subm_events_record(c, h->book_id, h->id, &refused, &n, a, e);
+}
+
 static bool accept(db_conn *c, const hearing *h, arena *a, err *e) {
     subm_said said = words(h, RAIL_EVENT_ACCEPTED, "accepted", "");
     said.text = STR("");
@@ -88,6 +97,7 @@ static bool accept(db_conn *c, const hearing *h, arena *a, err *e) {
     // Of one that is SENT, its payouts know already that it is at the bank.
     return note(c, h, EVIDENCE_ACCEPTED, a, e) && decide(c, h, SUBMISSION_ACKED, "", a, e) &&
            (!was_open || subm_events_record(c, h->book_id, h->id, &said, &n, a, e)) &&
+           refuse_items(c, h, a, e) &&
            (!was_open ||
             subm_cases_close(c, h->book_id, h->id, clock_wall_us(clock_system()), a, e));
 }
@@ -102,10 +112,7 @@ static bool reject(db_conn *c, const hearing *h, arena *a, err *e) {
         return false;
     }
     if (h->said->n_refused > 0) {
-        subm_said refused = words(h, RAIL_EVENT_REFUSED, "refused", "ITEM_REJECTED");
-        refused.numbers = h->said->refused;
-        refused.n_numbers = h->said->n_refused;
-        if (!subm_events_record(c, h->book_id, h->id, &refused, &n, a, e)) {
+        if (!refuse_items(c, h, a, e)) {
             return false;
         }
     } else if (h->generation > most) {
@@ -115,9 +122,9 @@ static bool reject(db_conn *c, const hearing *h, arena *a, err *e) {
                open_case(c, h, "SUBMISSION_REJECTED", SUBM_TOO_OFTEN, a, e);
     }
     subm_said again = words(h, RAIL_EVENT_NOT_TAKEN, "not-taken", "FILE_REJECTED");
-    again.numbers = h->said->refused;
-    again.n_numbers = h->said->n_refused;
-    again.but_numbers = true;
+    again.listed = h->said->refused;
+    again.n_listed = h->said->n_refused;
+    again.but_listed = true;
     return subm_events_record(c, h->book_id, h->id, &again, &n, a, e);
 }
 
@@ -163,7 +170,9 @@ bool submission_ack(db_conn *c, int64_t book_id, uuid submission_id,
         submission_hear(h.state, &h.found.known, said->accepted, said->sure || said->n_refused > 0);
     bool ok = true;
     switch (*word) {
-    case WORD_REPEAT: break;
+    case WORD_REPEAT:
+        ok = h.state != SUBMISSION_ACKED || !said->accepted || refuse_items(c, &h, a, e);
+        break;
     case WORD_ACCEPT: ok = accept(c, &h, a, e); break;
     case WORD_REJECT: ok = reject(c, &h, a, e); break;
     case WORD_DISPUTE: ok = dispute(c, &h, a, e); break;

@@ -13,20 +13,23 @@ static bool no_memory(err *e) {
 }
 
 static int compare_numbers(const void *a, const void *b) {
-    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
-    return (x > y) - (x < y);
+    const submission_refusal *x = a, *y = b;
+    return (x->number > y->number) - (x->number < y->number);
 }
 
-static bool is_meant(const subm_said *said, uuid payout_id, int64_t number) {
+// *refusal: what the bank says of this one item; NULL: what is said of all.
+static bool is_meant(const subm_said *said, uuid payout_id, int64_t number,
+                     const submission_refusal **refusal) {
+    const submission_refusal key = {.number = number};
+    *refusal = NULL;
     if (!uuid_is_nil(said->but) && uuid_eq(payout_id, said->but)) {
         return false;
     }
-    if (said->n_numbers == 0) {
+    if (said->n_listed == 0) {
         return true;
     }
-    const bool listed =
-        bsearch(&number, said->numbers, said->n_numbers, sizeof number, compare_numbers) != NULL;
-    return listed != said->but_numbers;
+    *refusal = bsearch(&key, said->listed, said->n_listed, sizeof key, compare_numbers);
+    return (*refusal != NULL) != said->but_listed;
 }
 
 bool subm_events_record(db_conn *c, int64_t book_id, uuid id, const subm_said *said, size_t *n,
@@ -52,7 +55,8 @@ bool subm_events_record(db_conn *c, int64_t book_id, uuid id, const subm_said *s
     *n = 0;
     for (size_t i = 0; i < count; i++) {
         const uuid payout_id = db_get_uuid(rows, i, 0);
-        if (!is_meant(said, payout_id, db_get_i64(rows, i, 2))) {
+        const submission_refusal *refusal = NULL;
+        if (!is_meant(said, payout_id, db_get_i64(rows, i, 2), &refusal)) {
             continue;
         }
         events[(*n)++] = (rail_event){
@@ -60,8 +64,8 @@ bool subm_events_record(db_conn *c, int64_t book_id, uuid id, const subm_said *s
             .attempt = db_get_i32(rows, i, 1),
             .kind = (rail_event_kind)said->kind,
             .event_id = str_of(event_id),
-            .code = said->code,
-            .text = said->text,
+            .code = refusal != NULL && refusal->code.len > 0 ? refusal->code : said->code,
+            .text = refusal != NULL && refusal->text.len > 0 ? refusal->text : said->text,
             .at_us = said->at_us,
             .source = said->source,
             .inbox_id = said->inbox_id,

@@ -2,6 +2,7 @@
 #include "submissions/sender.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@ enum {
     DUE_MAX = 64,
     ARENA_MAX = 256 * 1024 * 1024, // most of it is never touched
     EXPECT_FIRST_MS = 10,
+    DOWN_AFTER = 3, // questions in a row that the bank did not answer
     GAUGES_EVERY_MS = 5000,
     COMPLAIN_EVERY_MS = 1000
 };
@@ -28,6 +30,11 @@ struct submission_sender {
     arena *a, *scratch;
     metric *sent, *not_sent, *unknown, *withdrawn, *lost, *open, *unknown_now, *oldest;
     int64_t gauges_at_ms, complained_at_ms;
+    // The circuit breaker, of the thread: while the bank cannot be asked, one submission finds out whether it is back.
+    int unanswered;           // in a row
+    int64_t not_before_ms;    // monotonic: of the next try while it is down
+    _Atomic int64_t since_us; // 0: it answers
+    metric *down;
 
     pthread_t thread;
     bool started;
@@ -44,6 +51,56 @@ static void complain(submission_sender *s, const char *event, const err *e) {
         s->complained_at_ms = now_ms;
         log_err(LOG_WARN, event, e);
     }
+}
+
+// --- The circuit breaker -----------------------------------------------------------------------------------------------
+
+int64_t submission_sender_down_since_us(const submission_sender *s) {
+    return atomic_load(&s->since_us);
+}
+
+static void set_down(submission_sender *s, bool down) {
+    if (down == (atomic_load(&s->since_us) != 0)) {
+        return;
+    }
+    atomic_store(&s->since_us, down ? clock_wall_us(s->o.clock) : 0);
+    metric_set(s->down, down ? 1 : 0);
+    log_warn(down ? "submission.connection_down" : "submission.connection_back",
+             F_STR("connection", s->o.channel.name));
+}
+
+// The bank was asked about a submission, and did or did not answer, whatever it said.
+static void tell_breaker(submission_sender *s, bool answered) {
+    const submission_sender_options *o = &s->o;
+    if (answered) {
+        s->unanswered = 0;
+        set_down(s, false);
+        return;
+    }
+    s->unanswered++;
+    if (s->unanswered >= DOWN_AFTER) {
+        set_down(s, true);
+        s->not_before_ms = clock_mono_ms(clock_system()) + o->retry_base_ms / 2 +
+                           clock_backoff_ms(o->clock, o->retry_base_ms, o->retry_cap_ms,
+                                            s->unanswered - DOWN_AFTER);
+    }
+}
+
+// How many of the n that are due may be handled now. Where none is, the bank is asked for a file that it cannot have: what was left to find
+// out with may have been withdrawn meanwhile.
+static size_t may_handle(submission_sender *s, size_t n) {
+    static const submission_file NONE = {.name = "is-there-anybody"};
+    const submission_channel *bank = &s->o.channel;
+    if (submission_sender_down_since_us(s) == 0) {
+        return n;
+    }
+    if (clock_mono_ms(clock_system()) < s->not_before_ms) {
+        return 0;
+    }
+    if (n == 0) {
+        tell_breaker(s, bank->look(bank->self, &NONE, s->scratch) != LOOK_FAILED);
+    }
+    return n > 1 ? 1 : n;
 }
 
 // --- One submission ----------------------------------------------------------------------------------------------------
@@ -177,6 +234,7 @@ static void ask(run *r) {
         CRASH_POINT("submission.taken_back");
         look = bank->look(bank->self, &r->file, r->s->scratch);
     }
+    tell_breaker(r->s, look != LOOK_FAILED);
     const bool counts =
         submission_absence_counts(&r->c.known, bank->archive_complete, bank->lag_ms);
     const bool proven = r->c.known.at_risk == 0 || (was_there && r->c.known.at_risk == 1);
@@ -210,6 +268,7 @@ static void ask(run *r) {
 static bool may_begin(run *r) {
     const submission_channel *bank = &r->s->o.channel;
     const submission_look look = bank->look(bank->self, &r->file, r->s->scratch);
+    tell_breaker(r->s, look != LOOK_FAILED);
     if (look == LOOK_FAILED) {
         later(r, SUBMISSION_PREPARED, 0, 0, "RAIL_UNREACHABLE", "the bank could not be asked");
         return false;
@@ -373,6 +432,7 @@ size_t submission_sender_run(submission_sender *s) {
     if (n > 0) {
         memcpy(keys, due, n * sizeof keys[0]);
     }
+    n = may_handle(s, n);
     for (size_t i = 0; i < n; i++) {
         arena_reset(s->a);
         arena_reset(s->scratch);
@@ -380,7 +440,7 @@ size_t submission_sender_run(submission_sender *s) {
         pthread_mutex_lock(&s->mutex);
         const bool stop = s->stopping;
         pthread_mutex_unlock(&s->mutex);
-        if (stop) {
+        if (stop || submission_sender_down_since_us(s) != 0) {
             break;
         }
     }
@@ -487,6 +547,8 @@ static void make_metrics(submission_sender *s) {
     s->open = metric_gauge("submissions_waiting", l.text, "submissions that are still to be sent");
     s->unknown_now = metric_gauge("submissions_unknown", l.text,
                                   "submissions of which nobody knows whether the bank has them");
+    s->down = metric_gauge("submissions_connection_down", l.text,
+                           "1 while the bank of the connection cannot be asked and is left alone");
     s->oldest = metric_gauge("submissions_oldest_seconds", l.text,
                              "age of the oldest submission that is still to be sent");
 }

@@ -67,6 +67,9 @@ void submission_sender_use_guard(submission_sender *s, guard *g);
 bool submission_sender_start(submission_sender *s, err *e) WARN_UNUSED; // at most once
 // A submission is about to be committed: the database is asked more often for a moment. Any thread; cheap.
 void submission_sender_expect(submission_sender *s);
+// Since when the bank cannot be asked and is left alone, but for one question now and then; 0: it answers, as far as is known. Any
+// thread; cheap.
+int64_t submission_sender_down_since_us(const submission_sender *s);
 // Handles what is due now, on the caller's thread: what the thread does again and again. The number of submissions handled.
 size_t submission_sender_run(submission_sender *s);
 void submission_sender_destroy(

@@ -187,6 +187,56 @@ static void test_killed__before_the_last_step__sent_again_once(void **state) {
     assert_int_equal(count_evidence(id, EVIDENCE_TAKEN_BACK), 1);
 }
 
+// Ten files, and a bank that cannot be reached: it is not asked about each of them again and again.
+static void test_send__bank_is_away__the_connection_is_left_alone(void **state) {
+    (void)state;
+    enum { N = 10 };
+    for (uint32_t i = 0; i < N; i++) {
+        (void)prepare_one(1 + i, 1, arena_printf(mem, "f%u", i), tomorrow(), 1 + (int)i);
+    }
+    retry_ms = 3600000; // so that only the first tries are made
+    submission_sender *s = make_sender(LEASE_MS, false);
+    retry_ms = 1;
+    the_bank.down = true;
+    assert_int_equal(submission_sender_down_since_us(s), 0);
+    run(s, 5);
+    assert_true(submission_sender_down_since_us(s) != 0);
+    assert_int_equal(the_bank.looks, 3);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM submission WHERE tries > 0"), 3);
+    submission_sender_destroy(s);
+    // Once it may be tried, one finds out; and when the bank is back, all of them go.
+    s = make_sender(LEASE_MS, false); // pauses of a millisecond
+    the_bank.looks = 0;
+    run(s, 1);
+    assert_int_equal(the_bank.looks, 3);
+    the_bank.down = false;
+    const int64_t until_ms = fixture_deadline(20000);
+    while (the_bank.n_taken < N && fixture_deadline(0) < until_ms) {
+        run(s, 1);
+    }
+    assert_int_equal(the_bank.n_taken, N);
+    assert_int_equal(submission_sender_down_since_us(s), 0);
+    submission_sender_destroy(s);
+}
+
+// What was left to find out with was withdrawn meanwhile: the bank is asked all the same, or it would never be found to be back.
+static void test_send__bank_is_away_and_nothing_is_left__is_found_to_be_back(void **state) {
+    (void)state;
+    (void)prepare_one(1, 1, "f1", tomorrow(), 1);
+    the_bank.down = true;
+    run(sender, 4);
+    assert_true(submission_sender_down_since_us(sender) != 0);
+    fixture_sql("UPDATE submission SET state = 7, due_at = NULL", NULL, 0);
+    run(sender, 2);
+    assert_true(submission_sender_down_since_us(sender) != 0);
+    the_bank.down = false;
+    const int64_t until_ms = fixture_deadline(20000);
+    while (submission_sender_down_since_us(sender) != 0 && fixture_deadline(0) < until_ms) {
+        run(sender, 1);
+    }
+    assert_int_equal(submission_sender_down_since_us(sender), 0);
+}
+
 static void test_send__bank_is_away__prepared_until_it_is_back(void **state) {
     (void)state;
     const uuid id = prepare_one(1, 2, "f1", tomorrow(), 1);
@@ -361,12 +411,36 @@ static void test_rejected__reason_of_the_file__payouts_are_built_anew(void **sta
 static void test_rejected__reason_of_an_item__refuses_it_and_rebuilds_the_others(void **state) {
     (void)state;
     const uuid id = sent_one();
-    const int64_t refused[] = {1002};
+    const submission_refusal refused[] = {{1002, STR("R03"), STR("no account")}};
     assert_int_equal(
         ack(id, (submission_ack_text){.reason = STR("entry"), .refused = refused, .n_refused = 1}),
         WORD_REJECT);
     assert_int_equal(count_events(RAIL_EVENT_REFUSED), 1);
     assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN), 2);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event WHERE kind = 2 AND "
+                                     "code = 'R03' AND detail = 'no account'"),
+                     1);
+}
+
+static void test_accepted__single_items_refused__each_with_the_banks_words(void **state) {
+    (void)state;
+    const uuid id = sent_one();
+    const submission_refusal refused[] = {{1001, STR("R03"), STR("no account")},
+                                          {1003, STR(""), STR("closed")}};
+    const submission_ack_text said = {.accepted = true, .refused = refused, .n_refused = 1};
+    assert_int_equal(ack(id, said), WORD_ACCEPT);
+    assert_int_equal(state_of(id), SUBMISSION_ACKED);
+    assert_int_equal(count_events(RAIL_EVENT_ACCEPTED), 3);
+    assert_int_equal(count_events(RAIL_EVENT_REFUSED), 1);
+    assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN), 0);
+    // The bank says more later, and repeats what it has said.
+    assert_int_equal(
+        ack(id, (submission_ack_text){.accepted = true, .refused = refused, .n_refused = 2}),
+        WORD_REPEAT);
+    assert_int_equal(count_events(RAIL_EVENT_REFUSED), 2);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event WHERE kind = 2 AND "
+                                     "code = 'ITEM_REJECTED' AND detail = 'closed'"),
+                     1);
 }
 
 static void test_rejected__too_often__a_case_and_no_new_file(void **state) {
@@ -588,6 +662,8 @@ int main(void) {
         TEST(test_NO_DOUBLE_killed__archive_shows_it_late__not_sent_again),
         TEST(test_killed__archive_is_complete__sent_again_once),
         TEST(test_killed__before_the_last_step__sent_again_once),
+        TEST(test_send__bank_is_away__the_connection_is_left_alone),
+        TEST(test_send__bank_is_away_and_nothing_is_left__is_found_to_be_back),
         TEST(test_send__bank_is_away__prepared_until_it_is_back),
         TEST(test_send__bank_refuses_each_rename__pauses_between),
         TEST(test_NO_LOSS_forgotten_file_of_the_same_name__is_not_ours),
@@ -597,6 +673,7 @@ int main(void) {
         TEST(test_take_out__prepared__withdrawn_and_the_others_handed_over_again),
         TEST(test_take_out__begun__too_late),
         TEST(test_rejected__reason_of_the_file__payouts_are_built_anew),
+        TEST(test_accepted__single_items_refused__each_with_the_banks_words),
         TEST(test_rejected__reason_of_an_item__refuses_it_and_rebuilds_the_others),
         TEST(test_rejected__too_often__a_case_and_no_new_file),
         TEST(test_NO_DOUBLE_rejection_of_a_copy__voids_nothing),

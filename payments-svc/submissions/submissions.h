@@ -86,18 +86,26 @@ bool submission_take_out(db_conn *c, int64_t book_id, uuid payout_id, int32_t at
 
 // --- What the bank says of one ----------------------------------------------------------------------------------------
 
+// An item that the bank refuses by itself, with its own words. @borrowed
+typedef struct submission_refusal {
+    int64_t number;
+    str code, text; // code "": ITEM_REJECTED
+} submission_refusal;
+
 typedef struct submission_ack_text {
     bool accepted;
     bool sure;  // rejected for a reason that the bank never gives for what it has taken
     str reason; // of a rejection, for people
-    const int64_t *
-        refused; // numbers of items that the bank refuses each for a reason of its own; the others are handed over again
+    // Items that the bank refuses each for a reason of its own, sorted by number. The others stay accepted, or are handed over again where
+    // the whole was rejected.
+    const submission_refusal *refused;
     size_t n_refused;
     int64_t at_us; // by the bank's clock
     uuid inbox_id; // where the bytes are; nil when unknown
     int rebuilds_max; // how often payouts of a rejected submission are put into a new one; 0: the default, 3
 } submission_ack_text;
-// An acknowledgement or rejection of the whole, in the transaction that records its bytes. Accepted: ACKED, and its items ACCEPTED.
+// An acknowledgement or rejection of the whole, in the transaction that records its bytes. Accepted: ACKED, and its items ACCEPTED, and
+// REFUSED where the bank names them; a bank may name them in a second acknowledgement.
 // Rejected for a sure reason, or with the items that the bank refuses: REJECTED, its items NOT_TAKEN (or REFUSED where the bank names
 // them), so that they are sent anew; when that was done too often, a case instead. Rejected otherwise: DISPUTED, and a person says whether
 // the bank has it: the rejection of a copy never voids what the original sent. What contradicts what is known moves nothing and opens a

@@ -100,10 +100,11 @@ typedef struct subm_said {
     int64_t at_us;
     rail_event_source source;
     uuid inbox_id;
-    uuid but;               // this payout is left out; nil: none
-    const int64_t *numbers; // sorted; only (or all but) these items, when there are any
-    size_t n_numbers;
-    bool but_numbers; // all but them
+    uuid but; // this payout is left out; nil: none
+    // Sorted by number; only (or all but) these items, when there are any. Only these: with their words, in the place of code and text.
+    const submission_refusal *listed;
+    size_t n_listed;
+    bool but_listed; // all but them
     bool silent;  // only items of which nothing was said that decides: see submission_items_silent
     bool rebuilt; // only items that wait for another submission: see submission_items_rebuilt
 } subm_said;

@@ -45,6 +45,53 @@ static void test_ack__accepted_rejected_or_odd__each_its_own(void **state) {
     assert_count("submission WHERE state = 5", 1);
 }
 
+// Single entries that the bank refuses fail with its words; the rest of the file goes on.
+static void test_ack__refuses_single_entries__the_rest_goes_on(void **state) {
+    (void)state;
+    static const char *const COUNTS[] = {"\"entries\":3,\"total\":6000",
+                                         "\"entries\":2,\"total\":4000"};
+    for (size_t i = 0; i < 2; i++) { // with the refused ones, or without them
+        char ack[640], name[8];
+        if (i > 0) {
+            fixture_sql("UPDATE submission SET state = 3; DELETE FROM rail_event", NULL, 0);
+        } else {
+            send_entries(3, 3);
+        }
+        snprintf(name, sizeof name, "a%zu", i);
+        snprintf(ack, sizeof ack,
+                 "{\"file\":\"%s\",\"status\":\"accepted\",%s,\"refused\":[{\"trace\":"
+                 "\"121042880000002\",\"code\":\"R03\",\"reason\":\"no such account\"}],"
+                 "\"at\":\"2026-11-21T09:00:01Z\"}",
+                 FILE_3, COUNTS[i]);
+        put_text(name, ack);
+        look();
+        assert_count("rail_event WHERE kind = 5", 0);
+        assert_count("rail_event WHERE kind = 2", 1);
+        assert_count("rail_event AS v JOIN submission_item AS i USING (book_id, payout_id) WHERE "
+                     "v.kind = 2 AND i.number = 2 AND v.code = 'R03' AND v.detail = "
+                     "'no such account'",
+                     1);
+        assert_count("submission WHERE state = 4", 1);
+        assert_count("inbox_exception", 0);
+    }
+}
+
+// What the bank calls a duplicate may be paid by what came first: a person must look, and nothing moves.
+static void test_NO_DOUBLE_ack__refuses_for_another_reason__a_case_and_nothing_moves(void **state) {
+    (void)state;
+    send_entries(3, 3);
+    put_text("a1", "{\"file\":\"" FILE_3 "\",\"status\":\"accepted\",\"entries\":3,"
+                   "\"total\":6000,\"at\":\"2026-11-21T09:00:01Z\",\"refused\":["
+                   "{\"trace\":\"121042880000001\",\"reason\":\"duplicate\"},"
+                   "{\"trace\":\"121042880009999\",\"code\":\"R03\"},"
+                   "{\"trace\":\"x\",\"code\":\"R03\"}, 7]}");
+    look();
+    assert_count("rail_event", 0);
+    assert_odd("REFUSED_ENTRY", 1);
+    assert_odd("UNKNOWN_ENTRY", 3);
+    assert_count("inbox_exception WHERE payout_id IS NOT NULL", 1);
+}
+
 // Promise HEARD: what the bank says of a file that it rejected is evidence that it processed it, whether it was paid or came back.
 static void test_HEARD__moved_after_it_was_rejected__a_case_of_the_file(void **state) {
     (void)state;
@@ -98,6 +145,8 @@ test_NO_DOUBLE_rejected_for_a_reason_that_is_not_listed__waits_for_a_person(void
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_ack__accepted_rejected_or_odd__each_its_own),
+        TEST(test_ack__refuses_single_entries__the_rest_goes_on),
+        TEST(test_NO_DOUBLE_ack__refuses_for_another_reason__a_case_and_nothing_moves),
         TEST(test_HEARD__moved_after_it_was_rejected__a_case_of_the_file),
         TEST(test_reason__on_the_list__whole_or_its_beginning),
         TEST(test_NO_DOUBLE_rejected_for_a_reason_that_is_not_listed__waits_for_a_person),

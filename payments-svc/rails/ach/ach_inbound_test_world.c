@@ -48,6 +48,7 @@ rail *open_rail(int64_t quiet_ms) {
         .quiet_ms = quiet_ms,
         .returns_days = 60,
         .rebuild_reasons = "bad header, Because,wrong*",
+        .refusal_reasons = "R03,R04,no such *",
     };
     err e = {0};
     rail *r = ach_rail_create(RAIL_ACH, "ach", &s, pool, keys, &clock_of_test, &e);

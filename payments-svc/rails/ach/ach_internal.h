@@ -177,12 +177,19 @@ ach_about ach_look(str bytes);
 // Whether the file seems to be all there: its totals fit, its trailer stands. What is not may still be growing.
 bool ach_is_whole(str bytes, arena *a);
 
+// An entry that the bank refuses in an acknowledgement.
+typedef struct ach_refusal {
+    str trace, code, reason; // @arena; trace may be anything
+} ach_refusal;
+
 typedef struct ach_ack {
     bool accepted;
     bool entries_told,
         total_told; // a bank that rejects a file may not have counted it, and write 0
     int64_t entries, total, at_us;
-    str file, reason; // @arena; file is the one of ours that it is about
+    str file, reason;     // @arena; file is the one of ours that it is about
+    ach_refusal *refused; // single entries; the rest of the file goes on
+    size_t n_refused;
 } ach_ack;
 
 typedef enum ach_saying {
@@ -248,6 +255,13 @@ bool ach_match_lines(const ach_match *m, arena *a, inbox_said *out, err *e) WARN
 
 // ach_read.c: the inbox's reader of this connection. self is the ach_rail.
 bool ach_read(void *self, db_conn *c, const inbox_item *item, inbox_said *out, arena *a, err *e);
+// ach_refused.c: which entries of the file an acknowledgement refuses. Those whose reason is listed go into *said, sorted; what is not, or
+// is about no entry of the file, is set aside. *amount: what all of them together are worth. out->odd has room for all of them.
+bool ach_refused_read(const ach_rail *r, db_conn *c, const inbox_item *item, const ach_ack *ack,
+                      const submission_ref *ref, submission_ack_text *said, int64_t *amount,
+                      inbox_said *out, arena *a, err *e) WARN_UNUSED;
+// The sequence of a trace; 0 when it has none. Whose the trace is, the submission says that it is found in.
+int64_t ach_sequence_of(str trace);
 // What an acknowledgement does to its submission, in the transaction that ends the item.
 bool ach_read_also(void *self, db_conn *c, const inbox_item *item, inbox_said *said, arena *a,
                    err *e);

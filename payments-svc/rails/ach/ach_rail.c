@@ -353,6 +353,24 @@ static bool wait_for_recovery(preparing *p) {
     return true;
 }
 
+// While the bank cannot be reached, files would only use up ids. With a timetable its window may be over when the bank is back, so they
+// are cut all the same.
+static bool wait_for_bank(preparing *p) {
+    if (p->r->timetable.n > 0 || submission_sender_down_since_us(p->r->sender) == 0) {
+        return false;
+    }
+    for (size_t i = 0; i < p->n_chosen; i++) {
+        rail_item *item = &p->items[p->chosen[i]];
+        set_verdict(item, RAIL_NOT_SENT, "WAITS_FOR_BANK", "waits until the bank can be reached");
+        item->retry_at_us = clock_wall_us(p->r->clock) + p->r->settings.retry_cap_ms * 1000;
+    }
+    return true;
+}
+
+static int64_t ach_down_since_us(rail *r) {
+    return submission_sender_down_since_us(self_of(r)->sender);
+}
+
 static bool ach_prepare(rail *base, db_conn *c, int64_t book_id, rail_item *items, size_t n,
                         arena *a, err *e) {
     ach_build b = {0};
@@ -376,7 +394,7 @@ static bool ach_prepare(rail *base, db_conn *c, int64_t book_id, rail_item *item
             p.chosen[p.n_chosen++] = i;
         }
     }
-    ok = p.n_chosen == 0 || wait_for_recovery(&p) ||
+    ok = p.n_chosen == 0 || wait_for_recovery(&p) || wait_for_bank(&p) ||
          (meet_forgotten(&p, p.scratch, e) && (p.n_chosen == 0 || cut_files(&p, &b, a, e)));
     CRASH_POINT("ach.file.prepared");
 out:
@@ -675,6 +693,8 @@ rail *ach_rail_create(int number, const char *name, const ach_settings *settings
         .query = ach_query,
         .take_out = ach_take_out,
         .may_have = ach_may_have,
+        .down_since_us = ach_down_since_us,
+        .rebuild_ms = settings->rebuild_ms,
         .outlook = ach_outlook,
         .self = r,
     };

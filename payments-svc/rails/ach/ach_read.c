@@ -54,14 +54,6 @@ typedef struct search {
     size_t n_found;
 } search;
 
-// The sequence of a trace; 0 when it has none. Whose the trace is, the submission says that it is found in.
-static int64_t sequence_of(str trace) {
-    int64_t sequence = 0;
-    const bool whole = trace.len == NACHA_TRACE_LEN &&
-                       str_to_i64((str){trace.ptr + 8, 7}, 0, NACHA_TRACE_SEQUENCE_MAX, &sequence);
-    return whole ? sequence : 0;
-}
-
 // Whether a line names the sender that a submission was sent by. Settings change, and what was sent before comes back for weeks.
 static bool is_sender(const search *s, size_t line, const submission_match *m) {
     const ach_line *l = &s->report->lines[line];
@@ -159,7 +151,7 @@ static bool search_all(search *s, db_conn *c, arena *a, err *e) {
         return no_memory(e);
     }
     for (size_t i = 0; i < s->report->n; i++) {
-        const int64_t sequence = sequence_of(s->report->lines[i].trace);
+        const int64_t sequence = ach_sequence_of(s->report->lines[i].trace);
         if ((s->books[i] != 0 || !s->settlement) && sequence > 0) {
             lines[n] = i;
             sequences[n++] = sequence;
@@ -305,16 +297,19 @@ typedef struct objection {
     const char *reason, *text;
 } objection;
 
+// refused: what the entries are worth that the bank refuses: it may count them or not.
 static objection object(const ach_ack *ack, const inbox_item *item, const submission_ref *ref,
-                        size_t known) {
+                        size_t known, int64_t refused) {
+    const int64_t n_refused = (int64_t)ack->n_refused;
     if (known == 0) {
         return (objection){"UNKNOWN_FILE", "acknowledges a file that we never made"};
     }
     if (known > 1) {
         return (objection){"AMBIGUOUS_FILE", "more than one file of ours has this name"};
     }
-    if ((ack->entries_told && ack->entries != ref->items) ||
-        (ack->total_told && ack->total != ref->total)) {
+    if ((ack->entries_told && ack->entries != ref->items &&
+         ack->entries != ref->items - n_refused) ||
+        (ack->total_told && ack->total != ref->total && ack->total != ref->total - refused)) {
         return (objection){"OTHER_COUNT", "acknowledges another count or total than the file has"};
     }
     if (item->received_us < ref->created_us || ack->at_us < ref->created_us - ACK_CLOCK_US) {
@@ -331,20 +326,16 @@ static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, cons
                      inbox_said *out, arena *a, err *e) {
     submission_ref ref = {0};
     size_t known = 0;
-    out->lines = 1;
-    out->odd = ARENA_ARRAY(a, inbox_odd, 2);
-    out->odd_max = 2;
+    out->lines = ack->n_refused > 1 ? (int32_t)ack->n_refused : 1;
+    out->odd_max = 2 + ack->n_refused;
+    out->odd = ARENA_ARRAY(a, inbox_odd, out->odd_max);
+    int64_t refused = 0;
     own *o = ARENA_NEW(a, own);
     if (out->odd == NULL || o == NULL) {
         return no_memory(e);
     }
     if (!find_file(r, c, ack->file, &ref, &known, a, e)) {
         return false;
-    }
-    const objection why = object(ack, item, &ref, known);
-    if (why.reason != NULL) {
-        odd_ack(ack, item, ref.book_id, why.reason, why.text, out, a);
-        return true;
     }
     *o = (own){.is_ack = true,
                .ref = ref,
@@ -353,6 +344,15 @@ static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, cons
                         .reason = ack->reason,
                         .at_us = ack->at_us,
                         .inbox_id = item->inbox_id}};
+    if (known == 1 && !ach_refused_read(r, c, item, ack, &ref, &o->said, &refused, out, a, e)) {
+        return false;
+    }
+    const objection why = object(ack, item, &ref, known, refused);
+    if (why.reason != NULL) {
+        out->n_odd = 0;
+        odd_ack(ack, item, ref.book_id, why.reason, why.text, out, a);
+        return true;
+    }
     out->own = o;
     out->also_book = ref.book_id;
     return true;

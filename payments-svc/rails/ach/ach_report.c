@@ -67,6 +67,32 @@ static bool is_count(const json_t *value) {
            json_integer_value(value) <= INT64_C(999999999999);
 }
 
+static bool copy_text(json_t *value, const char *name, str *out, arena *a) {
+    const str text = str_of(json_string_value(json_object_get(value, name)));
+    const char *copy = arena_strndup(a, text.len > 0 ? text.ptr : "",
+                                     text.len < REASON_LEN_MAX ? text.len : REASON_LEN_MAX);
+    *out = copy == NULL ? (str){0} : str_of(copy);
+    return copy != NULL;
+}
+
+// What it is about is judged one by one: an entry that is odd does not take the others' refusals away.
+static bool ack_refused(json_t *root, arena *a, ach_ack *out, err *e) {
+    json_t *list = json_object_get(root, "refused");
+    if (list != NULL && !json_is_array(list)) {
+        return bad(e, 1, "'refused' must be a list of entries");
+    }
+    const size_t n = json_array_size(list);
+    out->refused = ARENA_ARRAY(a, ach_refusal, n + 1);
+    bool ok = out->refused != NULL;
+    for (size_t i = 0; ok && i < n; i++) {
+        json_t *entry = json_array_get(list, i);
+        ach_refusal *to = &out->refused[out->n_refused++];
+        ok = copy_text(entry, "trace", &to->trace, a) && copy_text(entry, "code", &to->code, a) &&
+             copy_text(entry, "reason", &to->reason, a);
+    }
+    return ok || err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for refusals");
+}
+
 static bool ack_fields(json_t *root, arena *a, ach_ack *out, err *e) {
     const char *named = json_string_value(json_object_get(root, "file"));
     const char *status = json_string_value(json_object_get(root, "status"));
@@ -100,7 +126,7 @@ static bool ack_fields(json_t *root, arena *a, ach_ack *out, err *e) {
     }
     out->reason = str_of(copy);
     out->file = str_of(file);
-    return true;
+    return ack_refused(root, a, out, e);
 }
 
 static str trimmed(str s) {

@@ -1,0 +1,94 @@
+// Entries that a bank refuses one by one in its acknowledgement of a file.
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "rails/ach/ach_internal.h"
+
+int64_t ach_sequence_of(str trace) {
+    int64_t sequence = 0;
+    const bool whole = trace.len == NACHA_TRACE_LEN &&
+                       str_to_i64((str){trace.ptr + 8, 7}, 0, NACHA_TRACE_SEQUENCE_MAX, &sequence);
+    return whole ? sequence : 0;
+}
+
+// at: in the list; the text has no lines of its own.
+static void set_aside(const ach_refusal *refusal, size_t at, const inbox_item *item,
+                      const submission_ref *ref, const submission_match *found, inbox_said *out,
+                      arena *a) {
+    const char *compared =
+        arena_printf(a, "trace %.*s; the bank says %.*s %.*s",
+                     (int)(refusal->trace.len < 40 ? refusal->trace.len : 40), refusal->trace.ptr,
+                     (int)(refusal->code.len < 40 ? refusal->code.len : 40), refusal->code.ptr,
+                     (int)refusal->reason.len, refusal->reason.ptr);
+    inbox_odd *odd = &out->odd[out->n_odd++];
+    *odd =
+        (inbox_odd){.line = (int32_t)at + 1,
+                    .reason = found == NULL ? "UNKNOWN_ENTRY" : "REFUSED_ENTRY",
+                    .text = found == NULL ? "refuses an entry that is not in the file"
+                                          : "refuses an entry for a reason that is not on the list",
+                    .compared = compared == NULL ? "" : compared,
+                    .raw = item->bytes,
+                    .about_book_id = ref->book_id,
+                    .currency = "USD",
+                    .case_kind = "INBOX_LINE"};
+    if (found != NULL) {
+        odd->payout_id = found->payout_id;
+        odd->amount = found->amount;
+    }
+}
+
+static int by_number(const void *a, const void *b) {
+    const submission_refusal *x = a, *y = b;
+    return (x->number > y->number) - (x->number < y->number);
+}
+
+static const submission_match *find_in_file(const submission_match *all, size_t n, size_t at,
+                                            const submission_ref *ref) {
+    for (size_t i = 0; i < n; i++) {
+        if (all[i].at == at && all[i].book_id == ref->book_id &&
+            uuid_eq(all[i].submission_id, ref->id)) {
+            return &all[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_listed(const ach_rail *r, const ach_refusal *refusal) {
+    return ach_is_listed(r->settings.refusal_reasons, refusal->code) ||
+           ach_is_listed(r->settings.refusal_reasons, refusal->reason);
+}
+
+bool ach_refused_read(const ach_rail *r, db_conn *c, const inbox_item *item, const ach_ack *ack,
+                      const submission_ref *ref, submission_ack_text *said, int64_t *amount,
+                      inbox_said *out, arena *a, err *e) {
+    const size_t n = ack->n_refused;
+    int64_t *numbers = ARENA_ARRAY(a, int64_t, n + 1);
+    submission_refusal *refused = ARENA_ARRAY(a, submission_refusal, n + 1);
+    submission_match *matches = NULL;
+    size_t n_matches = 0;
+    *amount = 0;
+    if (numbers == NULL || refused == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for refusals");
+    }
+    for (size_t i = 0; i < n; i++) {
+        numbers[i] = ach_sequence_of(ack->refused[i].trace);
+    }
+    if (n > 0 && !submission_find_numbers(c, r->base.id, numbers, n, &matches, &n_matches, a, e)) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const ach_refusal *one = &ack->refused[i];
+        const submission_match *found = find_in_file(matches, n_matches, i, ref);
+        *amount += found != NULL ? found->amount : 0;
+        // As with whole files: what the bank calls a duplicate may be paid by what came first, so only reasons that it gives for nothing
+        // else are acted upon.
+        if (found == NULL || !is_listed(r, one)) {
+            set_aside(one, i, item, ref, found, out, a);
+            continue;
+        }
+        refused[said->n_refused++] = (submission_refusal){numbers[i], one->code, one->reason};
+    }
+    qsort(refused, said->n_refused, sizeof *refused, by_number);
+    said->refused = refused;
+    return true;
+}
