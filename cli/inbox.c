@@ -13,7 +13,13 @@
 
 static const char *const INBOX = "payments.v1.InboxService";
 
-enum { INBOX_PAGE = 1000, INBOX_SHOWN_MAX = 10000, STATES_MAX = 4, REPAIR_BYTES_MAX = 3000000 };
+enum {
+    INBOX_PAGE = 1000,
+    INBOX_SHOWN_MAX = 10000,
+    STATES_MAX = 4,
+    REPAIR_BYTES_MAX = 32 * 1024 * 1024,
+    PART_BYTES = 3000000
+};
 
 static const char *at(cli *c, const Google__Protobuf__Timestamp *t) {
     return t == NULL ? "-" : cli_time(c, t->seconds, t->nanos);
@@ -265,9 +271,17 @@ static int repair_item(cli *c, inbox_words *w, int64_t book, char *id, const cha
     r.inbox_id = id;
     r.person = (char *)w->person;
     r.reason = (char *)w->reason;
-    r.content = (ProtobufCBinaryData){len, (uint8_t *)bytes};
-    const bool ok = cli_call(c, INBOX, "RepairInbox", &r.base,
-                             &payments__v1__repair_inbox_response__descriptor, &answer, &e);
+    r.total_bytes = len > PART_BYTES ? (int64_t)len : 0;
+    bool ok = true;
+    for (size_t at = 0; ok && (at < len || len == 0); at += PART_BYTES) {
+        const size_t left = len - at;
+        r.offset_bytes = (int64_t)at;
+        r.content =
+            (ProtobufCBinaryData){left < PART_BYTES ? left : PART_BYTES, (uint8_t *)bytes + at};
+        ok = cli_call(c, INBOX, "RepairInbox", &r.base,
+                      &payments__v1__repair_inbox_response__descriptor, &answer, &e) &&
+             len > 0;
+    }
     free(bytes);
     if (!ok) {
         return cli_failed(c, "repair the item", &e);

@@ -234,7 +234,8 @@ def test_HEARD_a_person_repairs_a_file_and_dismisses_a_line(payer, tmp_path):
     assert code == DONE and payout.rail_reference in shown and number not in shown and number[-4:] in shown
 
     repaired = tmp_path / "repaired.ach"
-    repaired.write_text(good)
+    repaired.write_text(good + ("9" * 94 + "\n") * 110_000)  # more than ten megabytes: it goes in parts
+    assert repaired.stat().st_size > 10_000_000
     assert payctl.run("inbox", "repair", item_["inbox_id"], str(repaired))[0] == USAGE, "without a reason"
     code, after, err = payctl.json("inbox", "repair", item_["inbox_id"], str(repaired), "--reason", "a digit was wrong", "--person", "ann")
     assert code == DONE, err

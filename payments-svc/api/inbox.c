@@ -15,7 +15,7 @@ enum {
     CONTENT_SHOWN_MAX = 95 * 30000,      // an answer stays below 4 MiB
     RAW_SHOWN_MAX = 1000,                // of a line
     EXCEPTIONS_PAGE_MAX = 500,           // of 4 KiB each, with room for the rest
-    REPAIR_MAX = 3000000,
+    PART_MAX = 3000000,                  // of a repair, in one message
     SCRATCH_MAX = 128 * 1024 * 1024,
     POSITION_LEN = 8 + 16 + 4 + 4
 };
@@ -526,21 +526,55 @@ static void handle_dismiss(rpc_call *call, void *service, const ProtobufCMessage
     }
 }
 
+static bool check_part(const Payments__V1__RepairInboxRequest *r, err *e) {
+    if (r->content.len == 0 || r->content.len > PART_MAX) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "CONTENT_INVALID", "content",
+                             "content has 1 to %d bytes", PART_MAX);
+    }
+    if (r->total_bytes < 0 || r->total_bytes > INBOX_BYTES_MAX) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "CONTENT_INVALID", "total_bytes",
+                             "all parts together have at most %d bytes", INBOX_BYTES_MAX);
+    }
+    if (r->offset_bytes < 0 || r->offset_bytes > r->total_bytes) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "CONTENT_INVALID", "offset_bytes",
+                             "the part must lie within the whole");
+    }
+    return true;
+}
+
+// Of parts: *whole is empty when there are more to come. To be freed.
+static bool gather(payments_service *s, const Payments__V1__RepairInboxRequest *r,
+                   const inbox_order *o, str *whole, err *e) {
+    const inbox_part part = {.inbox_id = o->inbox_id,
+                             .actor = o->actor,
+                             .bytes = {(const char *)r->content.data, r->content.len},
+                             .offset = (size_t)r->offset_bytes,
+                             .total = (size_t)r->total_bytes};
+    return inbox_upload_add(s->repairs, &part, whole, e);
+}
+
 static void handle_repair(rpc_call *call, void *service, const ProtobufCMessage *request) {
     payments_service *s = service;
     const Payments__V1__RepairInboxRequest *r = (const Payments__V1__RepairInboxRequest *)request;
     Payments__V1__RepairInboxResponse answer = PAYMENTS__V1__REPAIR_INBOX_RESPONSE__INIT;
-    const str bytes = {(const char *)r->content.data, r->content.len};
+    const bool parts = r->total_bytes > 0;
+    str whole = {0};
     inbox_order o = {0};
     err e = {0}, not_applied = {0};
-    if (bytes.len == 0 || bytes.len > REPAIR_MAX) {
-        err_set_field(&e, ERR_INVALID_ARGUMENT, "CONTENT_INVALID", "content",
-                      "content has 1 to %d bytes", REPAIR_MAX);
+    if (!check_part(r, &e) ||
+        !order_of(call, request, r->book_id, r->inbox_id, r->person, r->reason, &o, &e) ||
+        (parts && !gather(s, r, &o, &whole, &e))) {
         rpc_fail(call, &e);
         return;
     }
-    if (!order_of(call, request, r->book_id, r->inbox_id, r->person, r->reason, &o, &e) ||
-        !inbox_repair(s->o.inbox, &o, bytes, &not_applied, &e)) {
+    if (parts && whole.len == 0) {
+        rpc_reply(call, &answer.base);
+        return;
+    }
+    const str bytes = parts ? whole : (str){(const char *)r->content.data, r->content.len};
+    const bool ok = inbox_repair(s->o.inbox, &o, bytes, &not_applied, &e);
+    inbox_upload_free(whole);
+    if (!ok) {
         rpc_fail(call, &e);
         return;
     }

@@ -26,6 +26,7 @@ payments_service *payments_service_create(const payments_service_options *o, err
                                .threads = o->intake_threads,
                                .accepted = on_accepted,
                                .accepted_arg = o->engine};
+    s->repairs = inbox_upload_create();
     s->intake = intake_create(&in, e);
     const deposits_options money_in = {.pool = o->pool,
                                        .keys = o->keys,
@@ -65,6 +66,7 @@ void payments_service_destroy(payments_service *s) {
     if (s == NULL) {
         return;
     }
+    inbox_upload_destroy(s->repairs);
     deposits_destroy(s->deposits);
     intake_destroy(s->intake);
     merchant_store_destroy(s->merchants);

@@ -2,6 +2,7 @@
 #ifndef API_SERVICE_INTERNAL_H
 #define API_SERVICE_INTERNAL_H
 
+#include "api/inbox_upload.h"
 #include "api/service.h"
 #include "base/uuid.h"
 #include "deposits/deposits.h"
@@ -22,6 +23,7 @@ struct payments_service {
     intake *intake;
     ledger_accounts *accounts;
     deposits *deposits;
+    inbox_upload *repairs;
 };
 
 // --- handlers, by file -------------------------------------------------------------------------------------------------

@@ -1,0 +1,94 @@
+// The bytes of a repair that is larger than a message: they come in parts, one call after the other, and are gathered here. One upload at a
+// time: who begins another one ends the one before, which only costs its client a new beginning.
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/inbox_upload.h"
+#include "base/assert.h"
+
+struct inbox_upload {
+    pthread_mutex_t mutex; // guards all below
+    char *bytes;           // NULL: there is none
+    size_t len, total;
+    uuid inbox_id;
+    str actor; // owned
+};
+
+inbox_upload *inbox_upload_create(void) {
+    inbox_upload *u = calloc(1, sizeof *u);
+    ASSERT(u != NULL);
+    ASSERT(pthread_mutex_init(&u->mutex, NULL) == 0);
+    return u;
+}
+
+static void forget(inbox_upload *u) {
+    if (u->bytes != NULL) {
+        explicit_bzero(u->bytes, u->total); // account numbers
+    }
+    free(u->bytes);
+    free((char *)(uintptr_t)u->actor.ptr);
+    u->bytes = NULL;
+    u->actor = (str){0};
+    u->len = u->total = 0;
+}
+
+void inbox_upload_destroy(inbox_upload *u) {
+    if (u != NULL) {
+        forget(u);
+        ASSERT(pthread_mutex_destroy(&u->mutex) == 0);
+        free(u);
+    }
+}
+
+static bool begin(inbox_upload *u, const inbox_part *part, err *e) {
+    char *actor = strndup(part->actor.ptr, part->actor.len);
+    forget(u);
+    u->bytes = malloc(part->total);
+    u->actor = (str){actor, part->actor.len};
+    if (u->bytes == NULL || actor == NULL) {
+        forget(u);
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for the content");
+    }
+    u->total = part->total;
+    u->inbox_id = part->inbox_id;
+    return true;
+}
+
+static bool add(inbox_upload *u, const inbox_part *part, str *whole, err *e) {
+    if (part->offset == 0 && !begin(u, part, e)) {
+        return false;
+    }
+    const bool goes_on = u->bytes != NULL && uuid_eq(u->inbox_id, part->inbox_id) &&
+                         str_eq(u->actor, part->actor) && u->total == part->total &&
+                         u->len == part->offset && part->bytes.len <= u->total - u->len;
+    if (!goes_on) {
+        return err_set(e, ERR_FAILED_PRECONDITION, "UPLOAD_LOST",
+                       "the part does not go on from what is there: begin with the first one");
+    }
+    memcpy(u->bytes + u->len, part->bytes.ptr, part->bytes.len);
+    u->len += part->bytes.len;
+    if (u->len < u->total) {
+        return true;
+    }
+    *whole = (str){u->bytes, u->total};
+    u->bytes = NULL; // the caller's now
+    forget(u);
+    return true;
+}
+
+void inbox_upload_free(str whole) {
+    if (whole.ptr != NULL) {
+        explicit_bzero((char *)(uintptr_t)whole.ptr, whole.len); // account numbers
+        free((char *)(uintptr_t)whole.ptr);
+    }
+}
+
+bool inbox_upload_add(inbox_upload *u, const inbox_part *part, str *whole, err *e) {
+    *whole = (str){0};
+    ASSERT(part->bytes.len > 0 && part->total > 0);
+    ASSERT(pthread_mutex_lock(&u->mutex) == 0);
+    const bool ok = add(u, part, whole, e);
+    ASSERT(pthread_mutex_unlock(&u->mutex) == 0);
+    return ok;
+}
