@@ -91,6 +91,7 @@ static int list_items(cli *c, inbox_words *w) {
             all.items[all.n_items++] = r->items[i];
         }
         w->list.page_token = r->next_page_token;
+        all.books_left_out = r->books_left_out;
     } while (w->list.page_token[0] != '\0' && all.n_items < most);
     table t;
     table_begin(&t, 8, 24u, TITLES);
@@ -105,6 +106,10 @@ static int list_items(cli *c, inbox_words *w) {
                                x->about,
                                x->reason_text[0] != '\0' ? x->reason_text : x->reason};
         table_row(&t, cells);
+    }
+    if (all.books_left_out) {
+        cli_print(stderr, "payctl: there are more books than one list looks into: what is of the "
+                          "others is missing\n");
     }
     print_list(c, &all.base, &t, all.n_items, w->list.page_token[0] != '\0',
                "file(s) or message(s)");

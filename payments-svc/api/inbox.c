@@ -190,6 +190,7 @@ static void handle_list(rpc_call *call, void *service, const ProtobufCMessage *r
     }
     answer.items = l->out;
     answer.n_items = l->n > (size_t)l->size ? (size_t)l->size : l->n;
+    answer.books_left_out = l->filter.n_books == BOOKS_MAX;
     if (l->n > answer.n_items) {
         answer.next_page_token = page_token_make(a, filters, l->last.b, sizeof l->last.b);
     }

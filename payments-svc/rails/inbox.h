@@ -26,7 +26,8 @@ enum {
     INBOX_ODD_MAX =
         5000, // exceptions of one item, those that moved money first; the rest share one
     INBOX_MESSAGE_CASES_MAX =
-        100,             // cases of messages of one connection within an hour; the rest share one
+        100, // cases of messages of one connection within an hour; the rest share one
+    INBOX_FILE_CASES_MAX = 1000, // the same of its files
     INBOX_TRIES_MAX = 10 // failures of ours after which a person must look
 };
 

@@ -281,23 +281,32 @@ static void cases_of_lines(const applying *x, case_list *l, arena *a) {
     }
 }
 
-// Messages come one by one, so that each would be a case, at the bank's pace. The exceptions are all there, whatever becomes of cases.
+// Each would be a case, at the bank's pace. The exceptions are all there, whatever becomes of cases; beyond the budget of an hour they
+// share one.
 static void share_case(const applying *x, case_list *l, arena *a) {
     const int64_t hour = x->now_us / (INT64_C(3600) * 1000000);
-    if (x->item.kind == INBOX_FILE || l->n == 0 ||
-        inbox_has_budget(x->box, x->item.connection, hour)) {
+    const bool file = x->item.kind == INBOX_FILE || x->item.kind == INBOX_OURS;
+    const size_t own = inbox_take_budget(x->box, x->item.connection, file, hour, l->n);
+    if (own == l->n) {
         return;
     }
-    const char *subject = arena_printf(a, "messages:%d:%" PRId64, x->item.connection, hour);
-    l->n = 1;
-    l->books[0] = 0;
-    l->cases[0] = (case_new){
+    case_new shared = {
         .kind = "INBOX_LINE",
         .subject_type = "inbox",
-        .subject_id = str_of(subject == NULL ? "messages" : subject),
-        .code = STR("MANY_MESSAGES"),
-        .text = STR("This connection sent more messages that match nothing than can be cases of "
-                    "their own within an hour. Each is an exception in the inbox.")};
+        .subject_id = STR("many"),
+        .code = file ? STR("MANY_FILES") : STR("MANY_MESSAGES"),
+        .text = file ? STR("Files of this connection have more that matches nothing than can be "
+                           "cases of their own within an hour. Each is an exception in the inbox, "
+                           "or a file that is refused there.")
+                     : STR("This connection sent more messages that match nothing than can be "
+                           "cases of their own within an hour. Each is an exception in the "
+                           "inbox.")};
+    const char *subject = arena_printf(a, "%s:%d:%" PRId64, file ? "files" : "messages",
+                                       x->item.connection, hour);
+    shared.subject_id = subject == NULL ? shared.subject_id : str_of(subject);
+    l->n = own;
+    l->books[l->n] = 0;
+    l->cases[l->n++] = shared;
 }
 
 static bool open_cases(const applying *x, db_conn *c, arena *a, err *e) {
@@ -499,7 +508,11 @@ static void tell(const applying *x) {
     uuid_format(x->item.inbox_id, id);
     metric_add(s->refused != NULL ? x->box->refused : x->box->applied, 1);
     metric_add(x->box->exceptions, (int64_t)s->n_odd);
+    static log_gate gate;
     if (s->refused != NULL) {
+        if (!log_gate_pass(&gate, "inbox.refused", clock_mono_ms(x->box->clock))) {
+            return;
+        }
         log_error("inbox.refused", F_STR("id", id), F_STR("reason", s->refused),
                   F_STR("why", s->refused_text));
     } else {
@@ -621,8 +634,11 @@ static bool apply_one(inbox *box, int64_t book_id, uuid inbox_id, bool waited, e
         tell(&x);
         wake_books(&x);
     } else if (!ok) {
+        static log_gate gate;
         if (e->code != ERR_FAILED_PRECONDITION) {
-            log_err(LOG_WARN, "inbox.not_applied", e);
+            if (log_gate_pass(&gate, "inbox.not_applied", clock_mono_ms(box->clock))) {
+                log_err(LOG_WARN, "inbox.not_applied", e);
+            }
             metric_add(box->failed, 1);
         }
         give_up_later(&x, e, scratch);

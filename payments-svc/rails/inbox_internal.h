@@ -17,11 +17,11 @@ enum {
     INBOX_AAD_MAX = 160
 };
 
-// Cases that messages of one connection have got in this hour.
+// Cases that messages and files of one connection have got in this hour.
 typedef struct inbox_budget {
     int connection;
     int64_t hour;
-    int cases;
+    size_t messages, files;
 } inbox_budget;
 
 struct inbox {
@@ -52,8 +52,8 @@ bool inbox_know(db_conn *c, const inbox_item *item, inbox_said *s, int32_t *befo
 // Of very many exceptions those that moved money come first, and the rest, *folded of them, becomes one of the whole item: a few bytes
 // of a line must not cost many of a table. Their lines are in the item's bytes. Nothing is changed that s points to. @arena
 bool inbox_fold(inbox_said *s, size_t *folded, arena *a, err *e) WARN_UNUSED;
-// Whether one more message of this connection gets a case of its own in this hour; if so, it is counted.
-bool inbox_has_budget(inbox *box, int connection, int64_t hour);
+// How many of n cases an item of this kind and connection gets in this hour; they are counted.
+size_t inbox_take_budget(inbox *box, int connection, bool file, int64_t hour, size_t n);
 // inbox_get that locks the row.
 bool inbox_lock(db_conn *c, int64_t book_id, uuid inbox_id, inbox_row *row, arena *a,
                 err *e) WARN_UNUSED;

@@ -40,8 +40,8 @@ bool inbox_fold(inbox_said *s, size_t *folded, arena *a, err *e) {
     return true;
 }
 
-bool inbox_has_budget(inbox *box, int connection, int64_t hour) {
-    bool has = true;
+size_t inbox_take_budget(inbox *box, int connection, bool file, int64_t hour, size_t n) {
+    size_t taken = n;
     ASSERT(pthread_mutex_lock(&box->lock) == 0);
     for (size_t i = 0; i < INBOX_SOURCES_MAX; i++) {
         inbox_budget *b = &box->budgets[i];
@@ -49,11 +49,14 @@ bool inbox_has_budget(inbox *box, int connection, int64_t hour) {
             if (b->hour != hour) {
                 *b = (inbox_budget){.connection = connection, .hour = hour};
             }
-            has = b->cases < INBOX_MESSAGE_CASES_MAX;
-            b->cases += has ? 1 : 0;
+            size_t *used = file ? &b->files : &b->messages;
+            const size_t left =
+                (file ? (size_t)INBOX_FILE_CASES_MAX : (size_t)INBOX_MESSAGE_CASES_MAX) - *used;
+            taken = n < left ? n : left;
+            *used += taken;
             break;
         }
     }
     ASSERT(pthread_mutex_unlock(&box->lock) == 0);
-    return has;
+    return taken;
 }

@@ -316,6 +316,25 @@ static void test_apply__messages_at_the_banks_pace__share_a_case(void **state) {
     }
 }
 
+static void test_apply__files_at_the_banks_pace__share_a_case(void **state) {
+    (void)state;
+    enum { FILES = INBOX_FILE_CASES_MAX / 100 + 2 };
+    static char words[4 * 100 + 32];
+    const int64_t hour = hour_now();
+    for (int i = 0; i < FILES; i++) {
+        size_t n = (size_t)snprintf(words, sizeof words, "file %d\n", i);
+        for (int k = 0; k < 100; k++, n += 4) {
+            memcpy(words + n, "odd\n", 5);
+        }
+        put(words);
+    }
+    assert_count("inbox_exception", 100 * FILES);
+    if (hour == hour_now()) { // else the budget began anew in between
+        assert_count("payment_case", INBOX_FILE_CASES_MAX + 1);
+        assert_count("payment_case WHERE code = 'MANY_FILES' AND seen = 2 AND book_id = 0", 1);
+    }
+}
+
 // --- Reading ---------------------------------------------------------------------------------------------------------
 
 typedef struct looking {
@@ -483,6 +502,7 @@ int main(void) {
         TEST(test_record__as_large_as_it_says__recorded),
         TEST(test_apply__very_many_odd_lines__the_rest_is_one_row),
         TEST(test_apply__long_line__kept_in_part),
+        TEST(test_apply__files_at_the_banks_pace__share_a_case),
         TEST(test_apply__messages_at_the_banks_pace__share_a_case),
         TEST(test_apply__try__counted_before_it_begins),
         TEST(test_apply__process_that_died_each_time__waits_for_a_person),

@@ -214,6 +214,18 @@ void log_panic(const char *event, const char *condition, const char *site) {
     (void)write_line(&line, STALL_WAIT_MS);
 }
 
+bool log_gate_pass(log_gate *g, const char *event, int64_t now_mono_ms) {
+    const int64_t minute = 1 + now_mono_ms / 60000;
+    int64_t was = atomic_load(&g->minute);
+    if (was != minute && atomic_compare_exchange_strong(&g->minute, &was, minute)) {
+        const int64_t lines = atomic_exchange(&g->lines, 0);
+        if (lines > LOG_GATE_LINES) {
+            log_warn("log.suppressed", F_STR("of", event), F_INT("lines", lines - LOG_GATE_LINES));
+        }
+    }
+    return atomic_fetch_add(&g->lines, 1) < LOG_GATE_LINES;
+}
+
 void log_err(log_level level, const char *event, const err *e) {
     log_field fields[12];
     size_t n = 0;

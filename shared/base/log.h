@@ -51,6 +51,14 @@ typedef struct log_field {
 // An err with its private detail, sqlstate and site.
 void log_err(log_level level, const char *event, const err *e);
 
+// Lines that somebody outside can cause at will: some of a minute are written, and the next minute says how many were not. Static and
+// zero at first, one for each place; any thread.
+enum { LOG_GATE_LINES = 20 };
+typedef struct log_gate {
+    _Atomic int64_t minute, lines;
+} log_gate;
+bool log_gate_pass(log_gate *g, const char *event, int64_t now_mono_ms) WARN_UNUSED;
+
 void log_write(log_level level, const char *event, const char *site, const log_field *fields);
 
 #endif

@@ -216,6 +216,25 @@ static void test_log__reader_stalls__drops_counts_and_says_so(void **state) {
     json_decref(json);
 }
 
+static void test_gate__at_somebody_s_will__some_of_a_minute_and_a_count(void **state) {
+    (void)state;
+    log_gate g = {0};
+    int passed = 0;
+    for (int i = 0; i < 1000; i++) {
+        passed += log_gate_pass(&g, "hostile", 59999) ? 1 : 0;
+    }
+    assert_int_equal(passed, LOG_GATE_LINES);
+    assert_string_equal(read_lines(), "");
+    assert_true(log_gate_pass(&g, "hostile", 60000));
+    json_t *json = read_one();
+    assert_member(json, "event", "log.suppressed");
+    assert_member(json, "of", "hostile");
+    assert_int_equal(json_integer_value(json_object_get(json, "lines")), 1000 - LOG_GATE_LINES);
+    json_decref(json);
+    assert_true(log_gate_pass(&g, "hostile", 120000));
+    assert_string_equal(read_lines(), ""); // nothing was left out
+}
+
 static void test_assert__broken__says_what_and_where(void **state) {
     (void)state;
     fflush(NULL);
@@ -245,6 +264,7 @@ int main(void) {
         LOG_TEST(test_log__long_values__cut_but_valid),
         LOG_TEST(test_log_err__every_part__in_the_line),
         LOG_TEST(test_log__reader_stalls__drops_counts_and_says_so),
+        LOG_TEST(test_gate__at_somebody_s_will__some_of_a_minute_and_a_count),
         LOG_TEST(test_assert__broken__says_what_and_where),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

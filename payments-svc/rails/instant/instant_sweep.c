@@ -185,6 +185,7 @@ bool instant_ask_one(instant_rail *r, int64_t book_id, const char *key, payment 
 // *answered: whether the bank has said anything of use. One that it fails to answer does not hold up the others.
 static bool ask(const sweep *s, const question *questions, size_t n, bool *answered, arena *a,
                 err *e) {
+    static log_gate gate;
     http_exchange *x = ARENA_ARRAY(a, http_exchange, n + 1);
     if (x == NULL || !run(s->r, x, questions, n, a, e)) {
         return x != NULL ||
@@ -198,7 +199,7 @@ static bool ask(const sweep *s, const question *questions, size_t n, bool *answe
             }
         } else if (x[i].outcome == HTTP_ANSWERED && x[i].status == 404) {
             *answered = true; // it has forgotten: nothing that a sweep could mend
-        } else {
+        } else if (log_gate_pass(&gate, "instant.sweep.no_answer", clock_mono_ms(s->r->clock))) {
             log_warn("instant.sweep.no_answer", F_STR("key", questions[i].key),
                      F_INT("status", x[i].status));
         }

@@ -33,7 +33,10 @@ static bool verify(const instant_rail *r, const http_request *request, http_resp
                                http_request_header(request, "webhook-timestamp"),
                                http_request_header(request, "webhook-signature"), request->body,
                                now_s, &e)) {
-        log_warn("webhook.unverified", F_STR("reason", e.reason), F_STR("why", e.message));
+        static log_gate gate;
+        if (log_gate_pass(&gate, "webhook.unverified", clock_mono_ms(r->clock))) {
+            log_warn("webhook.unverified", F_STR("reason", e.reason), F_STR("why", e.message));
+        }
         answer(response, 401, "{\"error\":\"signature\"}");
         return false;
     }
