@@ -36,6 +36,7 @@ static connection_info describe(connected *k, const rail *r, const rail_scheme *
                              .scheme_id = s->id,
                              .on = true,
                              .in_files = s->in_files,
+                             .notes_looks = s->notes_looks,
                              .currencies = r->currencies,
                              .amount_max = r->amount_max,
                              .description_max = RULE_DESCRIPTION_MAX,

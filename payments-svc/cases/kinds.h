@@ -109,10 +109,11 @@
       "The bank of a connection does not answer, so nothing is sent to it.",                       \
       "Ask the bank; the connection goes on by itself when the bank answers.")                     \
     X(CONNECTION_UNHEARD, "connection", 2, CASE_NOTES_ONLY,                                        \
-      "What the bank of a connection says has not been looked through for longer than allowed.",   \
-      "Look into the log why (ach.inbound.down). Check that the bank's server is there, that it "  \
-      "takes our key, and that its folder can be listed and does not hold too many files. The "    \
-      "case closes by itself when a look succeeds.")                                               \
+      "What the bank of a connection says has not been looked for with success for longer than "   \
+      "allowed.",                                                                                  \
+      "Look into the log why (ach.inbound.down, instant.sweep_failed). Check that the bank's "     \
+      "server is there, that it takes our key, and that its folder can be listed and does not "    \
+      "hold too many files. The case closes by itself when a look succeeds.")                      \
     X(CONNECTION_NUMBERS, "connection", 4, CASE_NOTES_ONLY,                                        \
       "The numbers that the scheme allows in a day or cycle run low.",                             \
       "Send fewer, larger submissions, or agree on more numbers with the bank.")                   \

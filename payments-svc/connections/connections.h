@@ -16,12 +16,13 @@ typedef struct connection_outlook {
 } connection_outlook;
 
 typedef struct connection_info {
-    int id;                  // its number, 1 … CONNECTIONS_MAX; saga.rail
-    const char *name;        // "ach", or as the settings name it
-    const char *scheme;      // "ach", "instant"; "" of one that only a later version knows
-    int scheme_id;           // payments.v1.Rail
-    bool on;                 // switched on in this instance; the rest says nothing when it is not
-    bool in_files;           // its payouts leave in submissions
+    int id;             // its number, 1 … CONNECTIONS_MAX; saga.rail
+    const char *name;   // "ach", or as the settings name it
+    const char *scheme; // "ach", "instant"; "" of one that only a later version knows
+    int scheme_id;      // payments.v1.Rail
+    bool on;            // switched on in this instance; the rest says nothing when it is not
+    bool in_files;      // its payouts leave in submissions
+    bool notes_looks;   // connection.looked_at tells when what its bank says was last looked for
     const char *currencies;  // comma-separated
     int64_t amount_max;      // minor units
     int description_max;     // bytes of the text that the recipient sees

@@ -157,7 +157,7 @@ static bool read_unheard(const deadlines *d, db_conn *c, int64_t now_us, arena *
     for (size_t k = 0; k < n_known && k < d->gauges->n_connections; k++) {
         int64_t age = 0;
         for (size_t i = 0; i < db_count(rows); i++) {
-            const bool watched = known[k].on && known[k].in_files && !db_is_null(rows, i, 1);
+            const bool watched = known[k].on && known[k].notes_looks && !db_is_null(rows, i, 1);
             age = watched && db_get_i16(rows, i, 0) == known[k].id
                       ? age_s(now_us, db_get_time(rows, i, 1))
                       : age;

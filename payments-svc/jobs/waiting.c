@@ -41,7 +41,8 @@ bool deadlines_inbox(const deadlines *d, db_conn *c, int64_t now_us, arena *a, e
            deadlines_close(c, &CLOSING, now_us, a, e);
 }
 
-// One case for each connection whose bank's folder was not looked through for too long; closed when a look succeeds.
+// One case for each connection of which nobody has heard for too long what the bank says: its folder was not looked through, or the bank did
+// not answer when it was asked again; closed when a look succeeds.
 bool deadlines_unheard(const deadlines *d, db_conn *c, int64_t now_us, arena *a, err *e) {
     size_t n_known = 0, n_cases = 0, n_heard = 0;
     const connection_info *known = connections_all(d->connections, &n_known);
@@ -50,7 +51,7 @@ bool deadlines_unheard(const deadlines *d, db_conn *c, int64_t now_us, arena *a,
     str heard[CONNECTIONS_MAX];
     size_t n = 0;
     for (size_t i = 0; i < n_known; i++) {
-        if (known[i].on && known[i].in_files) {
+        if (known[i].on && known[i].notes_looks) {
             ids[n++] = (int16_t)known[i].id;
         } else {
             heard[n_heard++] = str_of(known[i].name); // nobody looks, so nothing is late
@@ -81,13 +82,13 @@ bool deadlines_unheard(const deadlines *d, db_conn *c, int64_t now_us, arena *a,
             .subject_type = "connection",
             .subject_id = str_of(name),
             .code = STR("NOT_LOOKED_THROUGH"),
-            .text = str_of(arena_printf(a, "the bank's folder was last looked through %s", since)),
+            .text = str_of(arena_printf(a, "what the bank says was last looked for %s", since)),
         };
     }
     return cases_keep(c, 0, cases, n_cases, now_us, a, e) &&
            cases_close(c, 0, "CONNECTION_UNHEARD", "connection", heard, n_heard,
-                       STR("the bank's folder was looked through again, or is not any more"),
-                       now_us, a, NULL, e);
+                       STR("what the bank says was looked for again, or is not any more"), now_us,
+                       a, NULL, e);
 }
 
 // Deposits that the ledger has neither taken nor refused, and those that are on their way back.

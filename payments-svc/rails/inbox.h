@@ -28,7 +28,7 @@ enum {
     INBOX_MESSAGE_CASES_MAX =
         100, // cases of messages of one connection within an hour; the rest share one
     INBOX_FILE_CASES_MAX = 1000, // the same of its files
-    INBOX_TRIES_MAX = 10 // failures of ours after which a person must look
+    INBOX_TRIES_MAX = 10         // failures of ours after which a person must look
 };
 
 // Of an exception: more movements of one payout than SAGA_MOVEMENTS_MAX. For people.

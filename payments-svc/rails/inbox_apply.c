@@ -301,8 +301,8 @@ static void share_case(const applying *x, case_list *l, arena *a) {
                      : STR("This connection sent more messages that match nothing than can be "
                            "cases of their own within an hour. Each is an exception in the "
                            "inbox.")};
-    const char *subject = arena_printf(a, "%s:%d:%" PRId64, file ? "files" : "messages",
-                                       x->item.connection, hour);
+    const char *subject =
+        arena_printf(a, "%s:%d:%" PRId64, file ? "files" : "messages", x->item.connection, hour);
     shared.subject_id = subject == NULL ? shared.subject_id : str_of(subject);
     l->n = own;
     l->books[l->n] = 0;

@@ -24,6 +24,7 @@ typedef struct rail_scheme {
     int id;           // payments.v1.Rail
     const char *name; // also the section of its settings
     bool in_files;    // its payouts leave in submissions
+    bool notes_looks; // it writes connection.looked_at when what its bank says was looked for
     // One connection. Nothing is sent or heard before start. NULL with *e naming the setting at fault. @owned
     rail *(*open)(int number, const char *name, const void *settings, const rail_host *host,
                   err *e);

@@ -42,6 +42,7 @@ const rail_scheme ACH_SCHEME = {
     .id = RAIL_ACH,
     .name = "ach",
     .in_files = true,
+    .notes_looks = true,
     .open = open_one,
     .start = start,
     .stop = ach_rail_stop,

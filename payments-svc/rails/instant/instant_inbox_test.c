@@ -278,9 +278,14 @@ static void settled_payout(uint32_t n, int64_t age_s) {
     snprintf(sql, sizeof sql,
              "INSERT INTO merchant_book VALUES ('m', 7) ON CONFLICT DO NOTHING;"
              "UPDATE payout SET payout_id = '%s' WHERE payout_id = '%s';"
-             "UPDATE saga SET payout_id = '%s', state = 6 WHERE payout_id = '%s'",
-             id, old, id, old);
+             "UPDATE saga SET payout_id = '%s', state = 6, step = 8, step_since = now() - "
+             "interval '%d s' WHERE payout_id = '%s'",
+             id, old, id, (int)age_s, old);
     fixture_sql(sql, NULL, 0);
+}
+
+static void again_is_due(void) {
+    fixture_sql("UPDATE inbox_sweep_again SET due_at = now() - interval '1 s'", NULL, 0);
 }
 
 static const char *returned_json(uint32_t n, const char *extra) {
@@ -323,6 +328,66 @@ static void test_sweep__return_that_was_never_told__found_by_asking(void **state
     sweep_ok();
     assert_int_equal(events("kind = 4 AND amount = 600"), 1);
     assert_int_equal(events("kind = 4"), 2);
+}
+
+// One question that fails does not wait for the next age, which may come after the bank has forgotten.
+static void test_sweep__no_answer_about_one__asked_again_soon(void **state) {
+    (void)state;
+    settled_payout(1, 60);
+    script.status = 500;
+    script.body = "{}";
+    err e = {0};
+    assert_false(instant_sweep(instant->self, &e)); // nobody was answered: the page is tried again
+    assert_int_equal(count_of("inbox_sweep WHERE pass = 0"), 0);
+    fixture_sql(
+        "INSERT INTO inbox_sweep_again SELECT book_id, payout_id, 0, 2, now(), 1 FROM payout", NULL,
+        0);
+    script.status = 200;
+    script.body = answer_json("settled", "");
+    sweep_ok(); // the page is through, and so is the one that waited
+    assert_int_equal(count_of("inbox_sweep_again"), 0);
+    fixture_sql(
+        "INSERT INTO inbox_sweep_again SELECT book_id, payout_id, 0, 2, now(), 1 FROM payout", NULL,
+        0);
+    script.status = 500;
+    script.body = "{}";
+    sweep_ok(); // does not hold up the others
+    assert_int_equal(count_of("inbox_sweep_again WHERE tries = 2 AND due_at BETWEEN now() +"
+                              " interval '1 minute' AND now() + interval '3 minutes'"),
+                     1);
+    again_is_due();
+    script.status = 200;
+    script.body = returned_json(1, ",\"returned_amount\":400");
+    sweep_ok();
+    assert_int_equal(events("kind = 4 AND amount = 400"), 1);
+    assert_int_equal(count_of("inbox_sweep_again"), 0);
+}
+
+// What was paused for long settles long after it was made, and its bank is asked when its own time has come.
+static void test_sweep__settled_late__age_counts_from_settlement(void **state) {
+    (void)state;
+    settled_payout(1, 60);
+    fixture_sql("UPDATE saga SET step = 4, state = 5, step_since = now()", NULL, 0);
+    script.status = 200;
+    script.body = returned_json(1, ",\"returned_amount\":400");
+    sweep_ok();
+    assert_int_equal(atomic_load(&gets), 0); // it has not settled
+    assert_int_equal(count_of("inbox_sweep_again WHERE pass = 0 AND tries = 0"), 1);
+    fixture_sql("UPDATE saga SET step = 8, state = 6, step_since = now()", NULL, 0);
+    again_is_due();
+    sweep_ok();
+    assert_int_equal(atomic_load(&gets), 0); // it has only just settled
+    assert_int_equal(count_of("inbox_sweep_again WHERE due_at > now()"), 1);
+    fixture_sql("UPDATE saga SET step_since = now() - interval '1 hour'", NULL, 0);
+    again_is_due();
+    sweep_ok();
+    assert_int_equal(events("kind = 4 AND amount = 400"), 1);
+    assert_int_equal(count_of("inbox_sweep_again"), 0);
+    // One that came to another end is not asked for.
+    fixture_sql("DELETE FROM inbox_sweep; UPDATE saga SET state = 7", NULL, 0);
+    sweep_ok();
+    assert_int_equal(atomic_load(&gets), 1);
+    assert_int_equal(count_of("inbox_sweep_again"), 0);
 }
 
 // The message comes after all: it tells what is known already.
@@ -425,6 +490,8 @@ int main(void) {
         TEST(test_webhook__more_movements_than_are_taken_in__one_case__NO_LOSS),
         TEST(test_webhook__database_fails__recorded_and_applied_later),
         TEST(test_sweep__return_that_was_never_told__found_by_asking),
+        TEST(test_sweep__no_answer_about_one__asked_again_soon),
+        TEST(test_sweep__settled_late__age_counts_from_settlement),
         TEST(test_sweep__message_comes_later__counted_once),
         TEST(test_sweep__bank_is_away__asked_later),
     };

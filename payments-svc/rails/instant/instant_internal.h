@@ -32,6 +32,8 @@ typedef struct instant_rail {
     inbox *box; // NULL until instant_rail_use_inbox
     ticker *sweeper;
     int64_t sweep_at_ms; // monotonic; of the sweeper
+    int64_t noted_ms;    // when a look was written down last
+    bool silent;         // in the last look the bank was asked and said nothing of use
     metric *asked_again, *hooks_ok, *hooks_refused, *hooks_failed;
 } instant_rail;
 
@@ -79,6 +81,10 @@ typedef enum instant_sql {
     INSTANT_SQL_SWEEP_POSITION,
     INSTANT_SQL_SWEEP_PAGE,
     INSTANT_SQL_SWEEP_STORE,
+    INSTANT_SQL_SWEEP_AGAIN,
+    INSTANT_SQL_SWEEP_LATER,
+    INSTANT_SQL_SWEEP_OVER,
+    INSTANT_SQL_LOOKED,
     INSTANT_SQL_COUNT
 } instant_sql;
 extern const db_stmt INSTANT_SQL[INSTANT_SQL_COUNT];

@@ -36,6 +36,7 @@ static const char *clash(const void *settings, const void *other) {
 const rail_scheme INSTANT_SCHEME = {
     .id = RAIL_INSTANT,
     .name = "instant",
+    .notes_looks = true,
     .open = open_one,
     .start = start,
     .stop = stop,

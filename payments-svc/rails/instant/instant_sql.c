@@ -28,7 +28,8 @@ const db_stmt INSTANT_SQL[INSTANT_SQL_COUNT] = {
     // Payouts between two times, by the time in their ids, whatever their rail: a page costs the same wherever it is.
     [INSTANT_SQL_SWEEP_PAGE] =
         {"instant_sweep_page",
-         "SELECT p.payout_id, p.intent_id, p.amount, p.currency, p.rail, s.state, s.attempt"
+         "SELECT p.payout_id, p.intent_id, p.amount, p.currency, p.rail, s.state, s.attempt,"
+         " s.step_since"
          " FROM (SELECT book_id, payout_id, intent_id, amount, currency, rail FROM payout"
          " WHERE book_id = $1 AND payout_id > $2 AND payout_id < $3 ORDER BY payout_id LIMIT $4) p"
          " CROSS JOIN LATERAL (SELECT state, attempt FROM saga WHERE book_id = $1"
@@ -38,4 +39,29 @@ const db_stmt INSTANT_SQL[INSTANT_SQL_COUNT] = {
          "INSERT INTO inbox_sweep (book_id, connection, pass, upto, at) VALUES ($1, $5, $2, $3, $4)"
          " ON CONFLICT (book_id, connection, pass) DO UPDATE SET upto = EXCLUDED.upto,"
          " at = EXCLUDED.at WHERE inbox_sweep.upto < EXCLUDED.upto"},
+    // As a page, of those whose own time has come. One whose payout is not there any more is over, too.
+    [INSTANT_SQL_SWEEP_AGAIN] =
+        {"instant_sweep_again",
+         "SELECT g.payout_id, coalesce(p.intent_id, g.payout_id), coalesce(p.amount, 0),"
+         " coalesce(p.currency, ''), coalesce(p.rail, 0::int2), coalesce(s.state, 0::int2),"
+         " coalesce(s.attempt, 0), coalesce(s.step_since, g.due_at), g.pass, g.tries"
+         " FROM (SELECT * FROM inbox_sweep_again WHERE book_id = $1 AND connection = $2"
+         " AND due_at <= $3 ORDER BY due_at LIMIT $4) g"
+         " LEFT JOIN payout p ON p.book_id = $1 AND p.payout_id = g.payout_id"
+         " LEFT JOIN saga s ON s.book_id = $1 AND s.payout_id = g.payout_id"
+         " ORDER BY g.due_at"},
+    [INSTANT_SQL_SWEEP_LATER] =
+        {"instant_sweep_later",
+         "INSERT INTO inbox_sweep_again (book_id, payout_id, pass, connection, due_at, tries)"
+         " SELECT $1::int8, k.payout_id, k.pass, $2::int2, k.due_at, k.tries"
+         " FROM unnest($3::uuid[], $4::int2[], $5::timestamptz[], $6::int4[])"
+         " AS k(payout_id, pass, due_at, tries) ON CONFLICT (book_id, payout_id, pass)"
+         " DO UPDATE SET due_at = EXCLUDED.due_at, tries = EXCLUDED.tries"},
+    [INSTANT_SQL_SWEEP_OVER] =
+        {"instant_sweep_over",
+         "DELETE FROM inbox_sweep_again g USING unnest($2::uuid[], $3::int2[])"
+         " AS k(payout_id, pass) WHERE g.book_id = $1 AND g.payout_id = k.payout_id"
+         " AND g.pass = k.pass"},
+    [INSTANT_SQL_LOOKED] = {"instant_looked", "UPDATE connection SET looked_at = $2 "
+                                              "WHERE book_id = 0 AND number = $1"},
 };

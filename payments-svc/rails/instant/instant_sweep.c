@@ -1,6 +1,7 @@
 // Payouts that have settled are asked for again: a bank tells of a return for some minutes only, and nobody may be there to hear
 // it. Each payout is asked for three times in its life, by pages in the order of their ids, which have the time in them; how far
-// each of the three has come stands in inbox_sweep.
+// each of the three has come stands in inbox_sweep. The ages count from settlement. Most payouts settle at once, and so are asked for by
+// their page; the others, and those of which the bank gave no answer, stand in inbox_sweep_again until their own time.
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "base/crash.h"
 #include "base/log.h"
 #include "domain/ids.h"
+#include "domain/machine.h"
 #include "rails/instant/instant_internal.h"
 
 enum {
@@ -17,7 +19,10 @@ enum {
     PAGES_MAX = 20, // of one look, for each book and time
     SWEEP_REST_MAX_MS = 60 * 1000,
     STEPS_OF_AN_AGE = 20,
-    STATE_SETTLED = 6, // payments.v1.PayoutState
+    RETRY_MS =
+        60 * 1000, // after the first question without an answer; then twice as long each time
+    RETRY_DOUBLINGS_MAX = 6,
+    NOTE_EVERY_MS = 30 * 1000,
     SCRATCH_MAX = 64 * 1024 * 1024
 };
 #define DAY_MS (INT64_C(24) * 3600 * 1000)
@@ -30,7 +35,23 @@ typedef struct sweep {
     int64_t next_book_id; // 0: none is left
     db_rows *positions, *page;
     uuid from, to;
+    // Of the page: who is asked for at another time, and who not any more.
+    struct later *later;
+    size_t n_later;
+    uuid *over;
+    int16_t *over_pass;
+    size_t n_over;
+    bool page_of_again;      // it comes from inbox_sweep_again
+    int64_t asked, answered; // of the whole look
 } sweep;
+
+// A payout that is asked for at a time of its own.
+typedef struct later {
+    uuid payout_id;
+    int16_t pass;
+    int64_t due_ms;
+    int32_t tries;
+} later;
 
 static int64_t deadline_of(const instant_rail *r) {
     return clock_mono_ms(r->clock) + INSTANT_DB_TIMEOUT_MS;
@@ -90,8 +111,62 @@ static bool find_page(db_conn *c, arena *a, void *arg, err *e) {
     return db_exec(c, &INSTANT_SQL[INSTANT_SQL_SWEEP_PAGE], p, a, &s->page, NULL, e);
 }
 
-static bool store_position(db_conn *c, arena *a, void *arg, err *e) {
+static bool find_again(db_conn *c, arena *a, void *arg, err *e) {
+    sweep *s = arg;
+    db_params *p = db_params_create(a);
+    db_i64(p, s->book_id);
+    db_i16(p, (int16_t)s->r->base.id);
+    db_time(p, s->now_ms * 1000);
+    db_i64(p, PAGE);
+    return db_exec(c, &INSTANT_SQL[INSTANT_SQL_SWEEP_AGAIN], p, a, &s->page, NULL, e);
+}
+
+static bool no_memory(err *e) {
+    return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for questions");
+}
+
+static bool store_later(const sweep *s, db_conn *c, arena *a, err *e) {
+    const size_t n = s->n_later;
+    uuid *ids = ARENA_ARRAY(a, uuid, n + 1);
+    int16_t *passes = ARENA_ARRAY(a, int16_t, n + 1);
+    int64_t *due = ARENA_ARRAY(a, int64_t, n + 1);
+    int32_t *tries = ARENA_ARRAY(a, int32_t, n + 1);
+    if (ids == NULL || passes == NULL || due == NULL || tries == NULL) {
+        return no_memory(e);
+    }
+    for (size_t i = 0; i < n; i++) {
+        ids[i] = s->later[i].payout_id;
+        passes[i] = s->later[i].pass;
+        due[i] = s->later[i].due_ms * 1000;
+        tries[i] = s->later[i].tries;
+    }
+    db_params *p = db_params_create(a);
+    db_i64(p, s->book_id);
+    db_i16(p, (int16_t)s->r->base.id);
+    db_uuid_array(p, ids, n);
+    db_i16_array(p, passes, n);
+    db_time_array(p, due, n);
+    db_i32_array(p, tries, n);
+    return n == 0 || db_exec(c, &INSTANT_SQL[INSTANT_SQL_SWEEP_LATER], p, a, NULL, NULL, e);
+}
+
+static bool store_over(const sweep *s, db_conn *c, arena *a, err *e) {
+    db_params *p = db_params_create(a);
+    db_i64(p, s->book_id);
+    db_uuid_array(p, s->over, s->n_over);
+    db_i16_array(p, s->over_pass, s->n_over);
+    return s->n_over == 0 || db_exec(c, &INSTANT_SQL[INSTANT_SQL_SWEEP_OVER], p, a, NULL, NULL, e);
+}
+
+// What came of a page.
+static bool store_page(db_conn *c, arena *a, void *arg, err *e) {
     const sweep *s = arg;
+    if (!store_later(s, c, a, e)) {
+        return false;
+    }
+    if (s->page_of_again) {
+        return store_over(s, c, a, e);
+    }
     db_params *p = db_params_create(a);
     db_i64(p, s->book_id);
     db_i16(p, (int16_t)s->pass);
@@ -108,6 +183,7 @@ typedef struct question {
     char key[65];
     int64_t amount;
     str currency;
+    later place; // as it is when there is no answer
 } question;
 
 // Recorded as the bank's answer, and read like everything else that it says. What is recorded and cannot be applied now is applied
@@ -182,24 +258,44 @@ bool instant_ask_one(instant_rail *r, int64_t book_id, const char *key, payment 
     return record(r, book_id, key, x.response, a, e);
 }
 
-// *answered: whether the bank has said anything of use. One that it fails to answer does not hold up the others.
-static bool ask(const sweep *s, const question *questions, size_t n, bool *answered, arena *a,
-                err *e) {
+static void put_off(sweep *s, const question *q) {
+    const int doublings =
+        q->place.tries < RETRY_DOUBLINGS_MAX ? (int)q->place.tries : RETRY_DOUBLINGS_MAX;
+    later *l = &s->later[s->n_later++];
+    *l = q->place;
+    l->due_ms = s->now_ms + ((int64_t)RETRY_MS << doublings);
+    l->tries++;
+}
+
+static void is_over(sweep *s, const later *place) {
+    s->over[s->n_over] = place->payout_id;
+    s->over_pass[s->n_over++] = place->pass;
+}
+
+// *answered: whether the bank has said anything of use. One that it fails to answer does not hold up the others, and is asked for again
+// soon.
+static bool ask(sweep *s, const question *questions, size_t n, bool *answered, arena *a, err *e) {
     static log_gate gate;
     http_exchange *x = ARENA_ARRAY(a, http_exchange, n + 1);
     if (x == NULL || !run(s->r, x, questions, n, a, e)) {
-        return x != NULL ||
-               err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for questions");
+        return x == NULL ? no_memory(e) : false;
     }
+    s->asked += (int64_t)n;
     for (size_t i = 0; i < n; i++) {
-        if (x[i].outcome == HTTP_ANSWERED && x[i].status == 200) {
+        const bool known = x[i].outcome == HTTP_ANSWERED && x[i].status == 200;
+        // It has forgotten: nothing that a sweep could mend.
+        const bool forgotten = x[i].outcome == HTTP_ANSWERED && x[i].status == 404;
+        if (known && !hear(s, &x[i], &questions[i], a, e)) {
+            return false;
+        }
+        if (known || forgotten) {
             *answered = true;
-            if (!hear(s, &x[i], &questions[i], a, e)) {
-                return false;
-            }
-        } else if (x[i].outcome == HTTP_ANSWERED && x[i].status == 404) {
-            *answered = true; // it has forgotten: nothing that a sweep could mend
-        } else if (log_gate_pass(&gate, "instant.sweep.no_answer", clock_mono_ms(s->r->clock))) {
+            s->answered++;
+            is_over(s, &questions[i].place);
+            continue;
+        }
+        put_off(s, &questions[i]);
+        if (log_gate_pass(&gate, "instant.sweep.no_answer", clock_mono_ms(s->r->clock))) {
             log_warn("instant.sweep.no_answer", F_STR("key", questions[i].key),
                      F_INT("status", x[i].status));
         }
@@ -207,21 +303,47 @@ static bool ask(const sweep *s, const question *questions, size_t n, bool *answe
     return true;
 }
 
+// Whether a payout is asked for now. Of one that settled later than its id says, and of one that may still settle, another time is noted.
+static bool is_due(sweep *s, size_t row, later *place) {
+    const int state = db_get_i16(s->page, row, 5);
+    const int64_t since_ms = db_get_time(s->page, row, 7) / 1000;
+    const int64_t age_ms = age_of(s->r, place->pass);
+    const bool ours = db_get_i16(s->page, row, 4) == s->r->base.id;
+    if (ours && state == STATE_SETTLED && s->now_ms - since_ms >= age_ms - age_ms / 10) {
+        return true;
+    }
+    const bool open = state != STATE_SETTLED && !saga_state_is_final((saga_state)state);
+    if (ours && (state == STATE_SETTLED || open)) {
+        place->due_ms = open ? s->now_ms + (age_ms < DAY_MS ? age_ms : DAY_MS) : since_ms + age_ms;
+        s->later[s->n_later++] = *place;
+    } else {
+        is_over(s, place);
+    }
+    return false;
+}
+
 static bool ask_page(sweep *s, arena *a, err *e) {
     const size_t rows = db_count(s->page), batch = (size_t)s->r->base.batch_max;
     question *questions = ARENA_ARRAY(a, question, rows + 1);
     bool answered = false;
     size_t n = 0;
-    if (questions == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for questions");
+    s->n_later = s->n_over = 0;
+    s->later = ARENA_ARRAY(a, later, rows + 1);
+    s->over = ARENA_ARRAY(a, uuid, rows + 1);
+    s->over_pass = ARENA_ARRAY(a, int16_t, rows + 1);
+    if (questions == NULL || s->later == NULL || s->over == NULL || s->over_pass == NULL) {
+        return no_memory(e);
     }
     for (size_t i = 0; i < rows; i++) {
-        if (db_get_i16(s->page, i, 4) == s->r->base.id &&
-            db_get_i16(s->page, i, 5) == STATE_SETTLED) {
-            question *q = &questions[n++];
+        question *q = &questions[n];
+        q->place = (later){.payout_id = db_get_uuid(s->page, i, 0),
+                           .pass = s->page_of_again ? db_get_i16(s->page, i, 8) : (int16_t)s->pass,
+                           .tries = s->page_of_again ? db_get_i32(s->page, i, 9) : 0};
+        if (is_due(s, i, &q->place)) {
             attempt_key(db_get_uuid(s->page, i, 1), db_get_i32(s->page, i, 6), q->key);
             q->amount = db_get_i64(s->page, i, 2);
             q->currency = db_get_str(s->page, i, 3);
+            n++;
         }
     }
     for (size_t i = 0; i < n; i += batch) {
@@ -229,7 +351,7 @@ static bool ask_page(sweep *s, arena *a, err *e) {
             return false;
         }
     }
-    return answered || n == 0 ||
+    return answered || n == 0 || s->page_of_again ||
            err_set(e, ERR_UNAVAILABLE, "RAIL_UNREACHABLE", "the bank could not be asked");
 }
 
@@ -256,13 +378,24 @@ static bool sweep_pass(sweep *s, arena *a, err *e) {
         }
         full = db_count(s->page) == PAGE;
         s->to = full ? db_get_uuid(s->page, PAGE - 1, 0) : end;
-        if (!db_transact(s->r->pool, deadline_of(s->r), a, store_position, s, e)) {
+        if (!db_transact(s->r->pool, deadline_of(s->r), a, store_page, s, e)) {
             return false;
         }
         CRASH_POINT("instant.sweep.stored");
         s->from = s->to;
     }
     return true;
+}
+
+// Those whose own time has come: a page of them.
+static bool sweep_again(sweep *s, arena *a, err *e) {
+    s->page_of_again = true;
+    const bool ok =
+        db_read(s->r->pool, deadline_of(s->r), a, find_again, s, e) &&
+        (db_count(s->page) == 0 ||
+         (ask_page(s, a, e) && db_transact(s->r->pool, deadline_of(s->r), a, store_page, s, e)));
+    s->page_of_again = false;
+    return ok;
 }
 
 bool instant_sweep(instant_rail *r, err *e) {
@@ -275,11 +408,38 @@ bool instant_sweep(instant_rail *r, err *e) {
         for (s.pass = 0; ok && s.pass < PASSES; s.pass++) {
             ok = sweep_pass(&s, a, e);
         }
-        ok = ok && db_read(r->pool, deadline_of(r), a, find_book, &s, e);
+        ok = ok && sweep_again(&s, a, e) && db_read(r->pool, deadline_of(r), a, find_book, &s, e);
         arena_reset(a);
     }
     arena_destroy(a);
+    r->silent = s.asked > 0 && s.answered == 0;
     return ok;
+}
+
+// --- Noting that it was looked ---------------------------------------------------------------------------------------
+
+static bool note_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    const instant_rail *r = arg;
+    db_params *p = db_params_create(a);
+    db_i16(p, (int16_t)r->base.id);
+    db_time(p, clock_wall_us(r->clock));
+    return db_exec(c, &INSTANT_SQL[INSTANT_SQL_LOOKED], p, a, NULL, NULL, e);
+}
+
+// Now and then: the deadline that watches it is far longer.
+static void note_look(instant_rail *r) {
+    const int64_t now_ms = clock_mono_ms(r->clock);
+    err e = {0};
+    if (r->noted_ms != 0 && now_ms - r->noted_ms < NOTE_EVERY_MS) {
+        return;
+    }
+    arena *a = arena_create(1 << 16);
+    if (db_transact(r->pool, deadline_of(r), a, note_in_tx, r, &e)) {
+        r->noted_ms = now_ms;
+    } else {
+        log_err(LOG_WARN, "instant.sweep.not_noted", &e);
+    }
+    arena_destroy(a);
 }
 
 void instant_sweep_look(void *arg) {
@@ -297,5 +457,7 @@ void instant_sweep_look(void *arg) {
     r->sweep_at_ms = now_ms + (rest_ms < SWEEP_REST_MAX_MS ? rest_ms : SWEEP_REST_MAX_MS);
     if (!instant_sweep(r, &e)) {
         log_err(LOG_WARN, "instant.sweep_failed", &e);
+    } else if (!r->silent) {
+        note_look(r);
     }
 }

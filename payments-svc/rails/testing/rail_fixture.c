@@ -25,6 +25,7 @@ void rail_fixture_clear(void) {
     fixture_sql("TRUNCATE submission, submission_item, submission_upload, submission_directory, "
                 "submission_number, submission_day, inbound_file, rail_event, payout, "
                 "saga, step_log, recipient, inbox, inbox_version, inbox_exception, inbox_sweep, "
+                "inbox_sweep_again, "
                 "payment_case, "
                 "case_note",
                 NULL, 0);
