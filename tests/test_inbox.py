@@ -332,3 +332,18 @@ def test_a_case_of_the_inbox_that_is_resolved_leaves_nothing_open(payer, tmp_pat
     assert payctl.run("case", case, "resolve", "DONE", "--comment", "the bank sends another one")[0] == DONE
     assert item(payer, "refused-whole")[0] == "4"
     assert listed(payctl, refused_id, key="exceptions")[0]["state"] == "DISMISSED"
+
+
+def test_SEEN_more_books_than_a_list_looks_into(payer, tmp_path):
+    """What is missing in a list is told, also by payctl."""
+    pb = stubs.modules("payments/v1/inbox_service")[0]
+    ask = payer.world.stub("payments/v1/inbox_service", "InboxService", "payments-svc")
+    assert not ask.ListInbox(pb.ListInboxRequest()).books_left_out
+    rows(payer, """INSERT INTO inbox SELECT 1000000 + n, gen_random_uuid(), 1, 2, '', 0, sha256(n::text::bytea), sha256(n::text::bytea), '',
+                   now(), now(), 2, 1, '', 0, 0, 0, '', '', 0, 1, now() FROM generate_series(1, 4096) AS n""")
+    try:
+        assert ask.ListInbox(pb.ListInboxRequest()).books_left_out
+        code, _, err = Payctl(payer.world, tmp_path).run("inbox")
+        assert (code, "more books" in err) == (DONE, True)
+    finally:
+        rows(payer, "DELETE FROM inbox WHERE book_id > 1000000")

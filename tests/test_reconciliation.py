@@ -231,6 +231,13 @@ def test_a_proof_goes_on_where_it_broke_off(new_world, tmp_path):
     for at, message in enumerate(whole[:-1]):
         rest = proof(payctl, book_id, resume_token=message.resume_token)
         assert rest == whole[at + 1:]
+    # What it says is believed, so it must be ours: another place to go on from, another sum, another MAC.
+    for place in (100, 140, len(whole[0].resume_token) - 1):
+        token = whole[0].resume_token
+        forged = token[:place] + ("1" if token[place] == "0" else "0") + token[place + 1:]
+        with pytest.raises(grpc.RpcError) as refused:
+            proof(payctl, book_id, resume_token=forged)
+        assert rpc.failure(refused.value).reason == "RESUME_TOKEN_INVALID"
     with pytest.raises(grpc.RpcError) as refused:
         proof(payctl, book_id + 1, resume_token=whole[0].resume_token)
     assert rpc.failure(refused.value).reason == "RESUME_TOKEN_INVALID"

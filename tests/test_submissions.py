@@ -219,6 +219,9 @@ def test_submissions_are_filtered_and_paged(sent, submissions):
         if not token:
             break
     assert paged == every
+    twice = stub.ListSubmissions(pb.ListSubmissionsRequest(states=[4, 3, 4]))
+    once = stub.ListSubmissions(pb.ListSubmissionsRequest(states=[3, 4]))
+    assert [one.submission_id for one in twice.submissions] == [one.submission_id for one in once.submissions]
     for request in (pb.ListSubmissionsRequest(states=[6]), pb.ListSubmissionsRequest(rail=2)):
         assert not stub.ListSubmissions(request).submissions
     made = stub.GetSubmission(pb.GetSubmissionRequest(submission_id=every[0])).submission.create_time

@@ -19,7 +19,8 @@ static atomic_int under_way;
 
 // --- resume tokens -----------------------------------------------------------------------------------------------------
 
-// Where the proof stands, and the hash of what it is about, in hexadecimal.
+// Where the proof stands, and the hash of what it is about, in hexadecimal. The sums in it are believed when it comes back, so a MAC by the
+// key ring follows.
 typedef struct resume {
     uint8_t about[32];
     recon_progress progress;
@@ -31,23 +32,37 @@ static void hash_request(const Payments__V1__ProveBookRequest *r, arena *a, uint
     crypto_sha256(about, strlen(about), out);
 }
 
-static char *make_token(const Payments__V1__ProveBookRequest *r, const recon_progress *progress,
-                        arena *a) {
+#define MAC_PURPOSE "ProveBook"
+
+static char *make_token(const crypto_keyring *keys, const Payments__V1__ProveBookRequest *r,
+                        const recon_progress *progress, arena *a) {
     resume x;
+    crypto_mac mac;
     memset(&x, 0, sizeof x);
     hash_request(r, a, x.about);
     x.progress = *progress;
-    char *hex = arena_must(a, 2 * sizeof x + 1);
+    const str whole = {(const char *)&x, sizeof x};
+    crypto_mac_make(keys, MAC_PURPOSE, &whole, 1, &mac);
+    char *hex = arena_must(a, 2 * (sizeof x + mac.len) + 1);
     str_hex((const uint8_t *)&x, sizeof x, hex);
+    str_hex(mac.bytes, mac.len, hex + 2 * sizeof x);
     return hex;
 }
 
-static bool read_token(const Payments__V1__ProveBookRequest *r, recon_progress *progress, arena *a,
-                       err *e) {
+static bool read_token(const crypto_keyring *keys, const Payments__V1__ProveBookRequest *r,
+                       recon_progress *progress, arena *a, err *e) {
     resume x;
-    uint8_t about[32];
+    uint8_t about[32], mac[CRYPTO_MAC_LEN_MAX];
+    const str token = str_of(r->resume_token);
+    const size_t mac_len = token.len > 2 * sizeof x ? token.len / 2 - sizeof x : 0;
+    const str whole = {(const char *)&x, sizeof x}, kept = {(const char *)mac, mac_len};
+    bool ours = false;
+    err unknown = {0};
     hash_request(r, a, about);
-    if (!str_unhex(str_of(r->resume_token), (uint8_t *)&x, sizeof x) ||
+    if (mac_len == 0 || mac_len > sizeof mac ||
+        !str_unhex((str){token.ptr, 2 * sizeof x}, (uint8_t *)&x, sizeof x) ||
+        !str_unhex((str){token.ptr + 2 * sizeof x, token.len - 2 * sizeof x}, mac, mac_len) ||
+        !crypto_mac_matches(keys, MAC_PURPOSE, &whole, 1, kept, &ours, &unknown) || !ours ||
         memcmp(x.about, about, sizeof about) != 0) {
         return recon_progress_refuse(e);
     }
@@ -59,6 +74,7 @@ static bool read_token(const Payments__V1__ProveBookRequest *r, recon_progress *
 
 typedef struct proof {
     const connections *k;
+    const crypto_keyring *keys;
     rpc_call *call;
     const Payments__V1__ProveBookRequest *request;
     arena *a; // of one message
@@ -185,15 +201,15 @@ static bool on_part(void *arg, const recon_part *part) {
             account_to_pb(f->k, f->request->book_id, &part->accounts[i], f->a);
     }
     if (!part->last) {
-        m.resume_token = make_token(f->request, part->progress, f->a);
+        m.resume_token = make_token(f->keys, f->request, part->progress, f->a);
     }
     ok = ok && rpc_write(f->call, &m.base);
     arena_reset(f->a);
     return ok;
 }
 
-static bool check_request(const Payments__V1__ProveBookRequest *r, recon_progress *progress,
-                          arena *a, err *e) {
+static bool check_request(const payments_service *s, const Payments__V1__ProveBookRequest *r,
+                          recon_progress *progress, arena *a, err *e) {
     if (r->book_id <= 0) {
         return err_set_field(e, ERR_INVALID_ARGUMENT, "BOOK_INVALID", "book_id",
                              "book_id must be above 0");
@@ -201,7 +217,7 @@ static bool check_request(const Payments__V1__ProveBookRequest *r, recon_progres
     if (r->merchant_id[0] != '\0' && !rule_merchant_id(str_of(r->merchant_id), "merchant_id", e)) {
         return false;
     }
-    return r->resume_token[0] == '\0' || read_token(r, progress, a, e);
+    return r->resume_token[0] == '\0' || read_token(s->o.keys, r, progress, a, e);
 }
 
 static void handle_prove_book(rpc_call *call, void *service, const ProtobufCMessage *request) {
@@ -209,7 +225,7 @@ static void handle_prove_book(rpc_call *call, void *service, const ProtobufCMess
     const Payments__V1__ProveBookRequest *r = (const Payments__V1__ProveBookRequest *)request;
     recon_progress progress = {.sequence = 0};
     err e = {0};
-    if (!check_request(r, &progress, rpc_arena(call), &e)) {
+    if (!check_request(s, r, &progress, rpc_arena(call), &e)) {
         rpc_fail(call, &e);
         return;
     }
@@ -220,8 +236,11 @@ static void handle_prove_book(rpc_call *call, void *service, const ProtobufCMess
         rpc_fail(call, &e);
         return;
     }
-    proof f = {
-        .k = s->o.connections, .call = call, .request = r, .a = arena_create(PROOF_ARENA_MAX)};
+    proof f = {.k = s->o.connections,
+               .keys = s->o.keys,
+               .call = call,
+               .request = r,
+               .a = arena_create(PROOF_ARENA_MAX)};
     const recon_job job = {.pool = s->o.stream_pool,
                            .ledger = s->o.ledger,
                            .book_id = r->book_id,

@@ -101,7 +101,13 @@ static bool filter_of(const Payments__V1__ListSubmissionsRequest *r, submission_
             return err_set_field(e, ERR_INVALID_ARGUMENT, "STATE_UNKNOWN", "states",
                                  "states[%zu] is not one of SubmissionState", i);
         }
-        l->states[f->n_states++] = (int16_t)r->states[i];
+        // One that is given twice counts once: each is looked for by itself.
+        bool given = false;
+        for (size_t k = 0; k < f->n_states; k++) {
+            given = given || l->states[k] == (int16_t)r->states[i];
+        }
+        l->states[f->n_states] = (int16_t)r->states[i];
+        f->n_states += given ? 0 : 1;
     }
     for (int16_t state = 1; r->n_states == 0 && state < SUBMISSION_STATES_END; state++) {
         l->states[f->n_states++] = state;

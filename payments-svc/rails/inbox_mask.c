@@ -67,7 +67,7 @@ static size_t run_end(const char *s, size_t n, size_t at, size_t *digits) {
     return at;
 }
 
-static void hide_runs(char *s, size_t n) {
+void inbox_hide_digits(char *s, size_t n) {
     for (size_t i = 0; i < n;) {
         if (!is_digit(s[i])) {
             i++;
@@ -144,7 +144,7 @@ static bool has_form(const char *record, size_t n) {
 static void mask_record(char *record, size_t n) {
     bool shown[NACHA_LINE_LEN] = {false};
     if (n == 0 || !has_form(record, n)) {
-        hide_runs(record, n);
+        inbox_hide_digits(record, n);
         return;
     }
     for (size_t i = 0; i < N_PLACES; i++) {
@@ -165,7 +165,7 @@ static void mask_record(char *record, size_t n) {
             end++;
         }
         if (!shown[i]) {
-            hide_runs(record + i, end - i);
+            inbox_hide_digits(record + i, end - i);
         }
         i = end;
     }
@@ -219,11 +219,11 @@ static void mask_line(char *line, size_t n) {
     const size_t count = split(line, n, fields);
     const char type = count > 0 && fields[0].len == 1 ? line[0] : ' ';
     if (count == 0) {
-        hide_runs(line, n);
+        inbox_hide_digits(line, n);
     }
     for (size_t i = 0; i < count; i++) {
         if (!is_shown(type, count, i, &fields[i])) {
-            hide_runs(fields[i].at, fields[i].len);
+            inbox_hide_digits(fields[i].at, fields[i].len);
         }
     }
 }
@@ -290,7 +290,7 @@ static void hide_string(char *s, size_t n) {
             return;
         }
     }
-    hide_runs(s, n);
+    inbox_hide_digits(s, n);
 }
 
 // The string that begins at `at`: a key when a colon follows, else a value.
@@ -334,7 +334,7 @@ static void mask_token(json *j) {
     }
     const bool number = all_digits(j->bytes + j->at, trimmed - j->at);
     if (!number || !is_value_shown(j, trimmed - j->at)) {
-        hide_runs(j->bytes + j->at, end - j->at);
+        inbox_hide_digits(j->bytes + j->at, end - j->at);
     }
     j->key = (str){0};
     j->at = end;
@@ -390,7 +390,7 @@ void inbox_mask(char *bytes, size_t len) {
     } else if (c == '6' || nacha_looks_like((str){bytes, len})) {
         mask_records(bytes, len);
     } else {
-        hide_runs(bytes, len);
+        inbox_hide_digits(bytes, len);
     }
     if (mark && !text) {
         memset(bytes, '?', 3);

@@ -10,4 +10,7 @@
 // the lines of one that were set aside.
 void inbox_mask(char *bytes, size_t len);
 
+// In a bank's own words, which are kept: each run of five and more digits, also in groups, becomes '*', but for the last four of a long one.
+void inbox_hide_digits(char *text, size_t len);
+
 #endif

@@ -170,6 +170,18 @@ static void test_ack__rejected_with_other_counts__exception_and_nothing_moves(vo
     assert_count("submission WHERE state = 5", 1);
 }
 
+static void test_ack__account_number_in_its_reason__hidden_where_it_is_kept(void **state) {
+    (void)state;
+    send_entries(3, 3);
+    put_text("a", "{\"file\":\"" FILE_3 "\",\"status\":\"rejected\",\"reason\":\"wrong account "
+                  "918273645546\",\"at\":\"2026-11-21T09:00:01Z\"}");
+    look();
+    assert_count("submission WHERE state = 5 AND reason_text = 'wrong account ********5546'", 1);
+    assert_count("rail_event WHERE kind = 5 AND detail = 'wrong account ********5546'", 3);
+    assert_count("payment_case WHERE text LIKE '%918273645546%'", 0);
+    assert_count("submission_upload WHERE detail LIKE '%918273645546%'", 0);
+}
+
 // The late rejection of yesterday's file, which had the same name.
 static void test_ack__older_than_the_file__exception_and_nothing_moves(void **state) {
     (void)state;
@@ -220,6 +232,7 @@ int main(void) {
         TEST(test_NO_DOUBLE_moved_after_it_was_rejected__those_that_wait_are_told),
         TEST(test_NO_LOSS_returns__after_our_numbers_have_changed__matched_as_sent),
         TEST(test_ack__rejected_with_other_counts__exception_and_nothing_moves),
+        TEST(test_ack__account_number_in_its_reason__hidden_where_it_is_kept),
         TEST(test_ack__older_than_the_file__exception_and_nothing_moves),
         TEST(test_ack__rejects_what_was_not_sent__exception_and_it_goes_on),
         TEST(test_ack__of_a_name_that_two_files_have__exception_and_nothing_moves),

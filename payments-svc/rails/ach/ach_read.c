@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "rails/ach/ach_internal.h"
+#include "rails/inbox_mask.h"
 
 // By so much a bank's clock may be behind ours.
 #define ACK_CLOCK_US (INT64_C(3600) * 1000000)
@@ -337,11 +338,16 @@ static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, cons
     if (!find_file(r, c, ack->file, &ref, &known, a, e)) {
         return false;
     }
+    char *reason = arena_strndup(a, ack->reason.ptr, ack->reason.len);
+    if (reason == NULL) {
+        return no_memory(e);
+    }
+    inbox_hide_digits(reason, ack->reason.len); // it is kept, and may name an account
     *o = (own){.is_ack = true,
                .ref = ref,
                .said = {.accepted = ack->accepted,
                         .sure = ach_is_listed(r->settings.rebuild_reasons, ack->reason),
-                        .reason = ack->reason,
+                        .reason = {reason, ack->reason.len},
                         .at_us = ack->at_us,
                         .inbox_id = item->inbox_id}};
     if (known == 1 && !ach_refused_read(r, c, item, ack, &ref, &o->said, &refused, out, a, e)) {

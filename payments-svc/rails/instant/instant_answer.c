@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "rails/inbox_mask.h"
 #include "rails/instant/instant_internal.h"
 #include "rails/rail_time.h"
 
@@ -34,6 +35,26 @@ static str text_of(json_t *object, const char *member, arena *a) {
     // An escaped NUL would be no text for the database.
     char *copy = str_is_text(text, len) ? arena_strndup(a, text, len) : NULL;
     return copy == NULL ? (str){"", 0} : (str){copy, len};
+}
+
+// What a bank writes for people may name an account, and is kept in many places.
+static str words_of(json_t *object, const char *member, arena *a) {
+    const str words = text_of(object, member, a);
+    char *copy = words.len == 0 ? NULL : arena_strndup(a, words.ptr, words.len);
+    if (copy == NULL) {
+        return (str){"", 0};
+    }
+    inbox_hide_digits(copy, words.len);
+    return (str){copy, words.len};
+}
+
+static bool is_currency(const json_t *value) {
+    const char *text = json_string_value(value);
+    bool letters = json_string_length(value) == 3;
+    for (size_t i = 0; letters && i < 3; i++) {
+        letters = text[i] >= 'A' && text[i] <= 'Z';
+    }
+    return letters;
 }
 
 static bool status_of(json_t *object, payment_status *out) {
@@ -68,8 +89,8 @@ static bool payment_of(json_t *object, arena *a, payment *out, err *e) {
     if (json_string_length(key) != 64) {
         return bad(e, "key", "must have 64 characters");
     }
-    if (json_string_length(currency) != 3) {
-        return bad(e, "currency", "must have 3 characters");
+    if (!is_currency(currency)) {
+        return bad(e, "currency", "must be three capital letters");
     }
     if (!json_is_integer(amount) || json_integer_value(amount) <= 0) {
         return bad(e, "amount", "must be a whole number greater than zero");
@@ -87,8 +108,8 @@ static bool payment_of(json_t *object, arena *a, payment *out, err *e) {
     out->returned = json_integer_value(returned);
     out->retriable = json_is_true(retriable);
     out->payment_id = text_of(object, "payment_id", a);
-    out->code = text_of(object, "code", a);
-    out->text = text_of(object, "text", a);
+    out->code = words_of(object, "code", a);
+    out->text = words_of(object, "text", a);
     out->reference = text_of(object, "reference", a);
     return true;
 }
@@ -117,7 +138,7 @@ static void name_payment(const char *type, json_t *data, arena *a, payment *out)
     if (json_string_length(key) == 64) {
         memcpy(out->key, json_string_value(key), 64);
     }
-    if (json_string_length(currency) == 3 && str_is_text(json_string_value(currency), 3)) {
+    if (is_currency(currency)) {
         memcpy(out->currency, json_string_value(currency), 3);
     }
     if (json_is_integer(amount) && json_integer_value(amount) > 0) {

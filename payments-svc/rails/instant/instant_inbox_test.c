@@ -54,6 +54,26 @@ static void test_webhook__forged_or_old__refused(void **state) {
     assert_int_equal(send_hook((hook){.body = good}), 200);
 }
 
+static const char *with_currency(const char *currency) {
+    const char *body = hook_body("payment.settled", "settled", 1, 1000, NULL);
+    const char *at = strstr(body, "INR");
+    return arena_printf(mem, "%.*s%s%s", (int)(at - body), body, currency, at + 3);
+}
+
+// The bank's words are kept in many places, so an account number in them is not.
+static void test_webhook__account_number_in_its_words__hidden(void **state) {
+    (void)state;
+    start_webhook();
+    const char *body = hook_body("payment.refused", "refused", 1, 1000, NULL);
+    const char *at = strstr(body, "closed");
+    body = arena_printf(mem, "%.*saccount 9182 7364 5546 closed on 2026-11-21, reason 42%s",
+                        (int)(at - body), body, at + 6);
+    assert_int_equal(send_hook((hook){.body = body}), 200);
+    assert_int_equal(events("kind = 2 AND rail_reference = 'pay_9' AND detail ="
+                            " 'account **** **** 5546 closed on 2026-11-21, reason 42'"),
+                     1);
+}
+
 // Whatever a verified message says is kept, and the bank has done its part.
 static void test_webhook__odd__recorded_raw_with_an_exception(void **state) {
     (void)state;
@@ -64,6 +84,9 @@ static void test_webhook__odd__recorded_raw_with_an_exception(void **state) {
         {"{", "BAD_MESSAGE"},
         {"[]", "BAD_MESSAGE"},
         {hook_body("payment.settled", "refused", 1, 1000, NULL), "BAD_MESSAGE"},
+        {with_currency("inr"), "BAD_MESSAGE"},
+        {with_currency("I\\u0000R"), "BAD_MESSAGE"},
+        {with_currency("\xe2\x82\xac"), "BAD_MESSAGE"}, // three bytes
         {hook_body("payment.settled", "settled", 2000, 1000, NULL), "OTHER_KEY"},
         {hook_body("payment.settled", "settled", 1, 1000, "nonsense"), "UNKNOWN_PAYMENT"},
         {hook_body("payment.settled", "settled", 1, 1000, "8/01930000-0000-7000-8000-000000000001"),
@@ -88,7 +111,7 @@ static void test_webhook__odd__recorded_raw_with_an_exception(void **state) {
     }
     assert_int_equal(count_of("inbox WHERE book_id = 8"), 0); // no merchant has it
     assert_int_equal(events("true"), 0);
-    assert_int_equal(count_of("payment_case WHERE kind = 'INBOX_FILE'"), 3);
+    assert_int_equal(count_of("payment_case WHERE kind = 'INBOX_FILE'"), 6);
     assert_int_equal(count_of("payment_case WHERE kind = 'INBOX_LINE'"), 10);
     assert_int_equal(count_of("payment_case WHERE code = 'UNKNOWN_TYPE' AND book_id = 7"), 3);
     assert_int_equal(count_of("payment_case WHERE code = 'OTHER_AMOUNT' AND book_id = 7"), 3);
@@ -480,6 +503,7 @@ int main(void) {
         TEST(test_webhook__signed__recorded_once_with_its_attempt),
         TEST(test_webhook__attempt_that_is_not_known_here__recorded),
         TEST(test_webhook__forged_or_old__refused),
+        TEST(test_webhook__account_number_in_its_words__hidden),
         TEST(test_webhook__odd__recorded_raw_with_an_exception),
         TEST(test_webhook__same_movement_delivered_again__counts_once__NO_DOUBLE),
         TEST(test_webhook__settled_after_a_return__bank_shows_it_settled__a_case),
