@@ -167,7 +167,6 @@ PAYMENTS_MUTABLE = {"saga": ["book_id", "payout_id", "rail"],
                     "inbox": ["book_id", "inbox_id", "connection", "kind", "name", "size", "sha256", "once", "content_sealed", "said_at",
                               "received_at"],
                     "inbox_sweep": ["book_id", "connection", "pass"],
-                    "inbox_sweep_again": ["book_id", "payout_id", "pass", "connection"],
                     "deposit": ["book_id", "deposit_id", "merchant_id", "key", "amount", "currency", "reference", "created_at"],
                     "payment_case": ["book_id", "case_id", "kind", "subject_type", "subject_id", "merchant_id", "opened_at"],
                     "job": ["book_id", "name"],
@@ -179,7 +178,7 @@ PAYMENTS_MUTABLE = {"saga": ["book_id", "payout_id", "rail"],
                                         "about_book_id", "payout_id", "amount", "currency", "at"]}
 # A lease is given back: its row goes; what was done under it stands in step_log. A pause ends: its history stands in pause_log. What the
 # sums of payouts keep apart is taken in. What a merchant owes is told by the ledger; a row says whom to look at.
-PAYMENTS_TEMPORARY = {"saga_lease", "pause", "payout_apart", "receivable"}
+PAYMENTS_TEMPORARY = {"saga_lease", "pause", "payout_apart", "receivable", "inbox_sweep_again"}
 TABLES = ([("ledger_service", 0, table) for table in LEDGER_APPEND_ONLY]
           + [("payments_service", 1, table) for table in PAYMENTS_APPEND_ONLY])
 COLUMNS = [(role, which, table, column)

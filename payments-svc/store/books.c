@@ -6,16 +6,21 @@
 
 // The least book beyond each of those that are known, before the next of them. With the known ones sorted, all that there are are found in
 // a few rounds. DISTINCT would read every row of the table.
-#define OF_GAPS                                                                                    \
-    "SELECT m.book_id FROM unnest($1::int8[], $2::int8[]) AS g(after, before) "                    \
+#define GAPS                                                                                       \
+    "FROM unnest($1::int8[], $2::int8[]) AS g(after, before) "                                     \
     "CROSS JOIN LATERAL (SELECT book_id FROM "
-#define IN_GAP                                                                                     \
-    " WHERE book_id > g.after AND book_id < g.before ORDER BY book_id LIMIT 1) AS m "              \
-    "ORDER BY m.book_id"
+#define IN_GAP " WHERE book_id > g.after AND book_id < g.before ORDER BY book_id LIMIT 1) AS m "
 
 static const db_stmt STATEMENTS[BOOKS_OF_COUNT] = {
-    [BOOKS_OF_MERCHANTS] = {"books_of_merchants", OF_GAPS "merchant_book" IN_GAP},
-    [BOOKS_OF_INBOX] = {"books_of_inbox", OF_GAPS "inbox" IN_GAP},
+    [BOOKS_OF_MERCHANTS] = {"books_of_merchants",
+                            "SELECT m.book_id " GAPS "merchant_book" IN_GAP "ORDER BY m.book_id"},
+    // Looked for anew by each list: so of the 63 numbers behind each as well those that are there, as books often have numbers in a row.
+    [BOOKS_OF_INBOX] =
+        {"books_of_inbox",
+         "SELECT b.book_id " GAPS "inbox" IN_GAP "CROSS JOIN LATERAL generate_series(m.book_id, "
+         "least(m.book_id + 63, g.before - 1)) AS c(n) "
+         "CROSS JOIN LATERAL (SELECT book_id FROM inbox WHERE book_id = c.n "
+         "ORDER BY book_id LIMIT 1) AS b ORDER BY b.book_id"},
 };
 
 const db_stmt *books_stmt(books_of which) {
@@ -35,11 +40,7 @@ static int by_number(const void *a, const void *b) {
 
 // One round: the least unknown book in each gap between the known ones, which are sorted.
 static bool look_in_gaps(db_conn *c, books_of which, int64_t *books, size_t max, size_t *n,
-                         arena *a, err *e) {
-    int64_t *after = ARENA_ARRAY(a, int64_t, *n + 1), *before = ARENA_ARRAY(a, int64_t, *n + 1);
-    if (after == NULL || before == NULL) {
-        return no_memory(e);
-    }
+                         int64_t *after, int64_t *before, arena *a, err *e) {
     size_t n_gaps = 0;
     for (size_t i = 0; i <= *n; i++) {
         after[n_gaps] = i == 0 ? -1 : books[i - 1];
@@ -63,12 +64,16 @@ static bool look_in_gaps(db_conn *c, books_of which, int64_t *books, size_t max,
 bool books_more(db_conn *c, books_of which, int64_t *books, size_t max, size_t *n, arena *a,
                 err *e) {
     ASSERT(*n <= max);
+    int64_t *after = ARENA_ARRAY(a, int64_t, max + 1), *before = ARENA_ARRAY(a, int64_t, max + 1);
+    if (after == NULL || before == NULL) {
+        return no_memory(e);
+    }
     if (*n > 1) {
         qsort(books, *n, sizeof books[0], by_number);
     }
-    for (size_t before = *n + 1; *n != before && *n < max;) {
-        before = *n;
-        if (!look_in_gaps(c, which, books, max, n, a, e)) {
+    for (size_t was = *n + 1; *n != was && *n < max;) {
+        was = *n;
+        if (!look_in_gaps(c, which, books, max, n, after, before, a, e)) {
             return false;
         }
     }
