@@ -271,6 +271,8 @@ void saga_head_for_attempt(saga *s) {
     s->state = STATE_PROCESSING;
     s->doubt = DOUBT_NONE;
     s->tries = 0; // so that the attempt is a new one
+    s->judged_settled = s->judged_returned = 0;
+    s->judged_refusals = s->judged_odd = 0;
 }
 
 void saga_finish(saga *s, saga_state state, const saga_said *said, const clock_source *clock) {

@@ -152,7 +152,9 @@ typedef struct saga_said {
     bool refused;              // among whatever else there is
     bool never_taken; // what was handed over is in no submission any more, whatever else is said
     int32_t heard;    // how many messages there are, as saga.events counts them
-    saga_event order; // the next order that was not taken up yet; number 0: none
+    int64_t all_settled, all_returned; // the two sums without what was judged
+    int32_t refusals, odd;             // of the present attempt; and what cannot be
+    saga_event order;                  // the next order that was not taken up yet; number 0: none
 } saga_said;
 
 typedef struct saga_policy {
@@ -206,6 +208,10 @@ typedef struct saga {
     int32_t reserve_leg; // the number that the reservation was made under
     int32_t orders;      // number of the last order that was taken up
     int32_t judged;      // so many messages were judged by a person: they hold it no more
+    // What was judged stays so. Of what the messages of the present attempt add up to: below 0, so much was not believed; above 0, so much
+    // was believed, told or not. Of what speaks against it: so many messages were judged.
+    int64_t judged_settled, judged_returned;
+    int32_t judged_refusals, judged_odd;
 } saga;
 
 // What came of the step that was acted on. Strings are borrowed.

@@ -101,9 +101,17 @@ static int64_t returned_of(const tally *t, int64_t amount) {
     return larger(t->returned, t->returned_all ? amount : 0);
 }
 
-static saga_word word_of(const tally *t, int64_t amount) {
-    const int64_t settled = settled_of(t, amount), returned = returned_of(t, amount);
-    const bool refused = t->heard[EVENT_REFUSED], not_taken = t->heard[EVENT_NOT_TAKEN];
+// What a person did not believe stays away, whatever comes to it; what the person believed before the bank has told it is no more when it
+// does.
+static int64_t with_judgement(int64_t sum, int64_t judged) {
+    return judged > 0 ? larger(sum, judged) : larger(sum + judged, 0);
+}
+
+// refusals: whether there are such that nobody has judged.
+static saga_word word_of(const tally *t, int64_t amount, int64_t settled, int64_t returned,
+                         bool refusals) {
+    const bool refused = refusals && t->heard[EVENT_REFUSED],
+               not_taken = refusals && t->heard[EVENT_NOT_TAKEN];
     if (settled > 0) {
         const bool adds_up =
             settled >= amount && settled - returned <= amount && returned <= settled;
@@ -206,6 +214,7 @@ static const saga_event *find_words(const saga *s, const saga_event *events, siz
         }
         if (is_odd(event, present)) {
             odd = event;
+            said->odd++;
             continue;
         }
         if (event->attempt < present) {
@@ -215,8 +224,10 @@ static const saga_event *find_words(const saga *s, const saga_event *events, siz
             const bool taken =
                 event->kind == EVENT_ACCEPTED && str_eq_c(event->code, SAGA_TAKEN_AFTER_ALL);
             odd = moved || taken ? event : odd;
+            said->odd += moved || taken ? 1 : 0;
             continue;
         }
+        said->refusals += event->kind == EVENT_REFUSED || event->kind == EVENT_NOT_TAKEN ? 1 : 0;
         said->reference = event->reference.len > 0 ? event->reference : said->reference;
         if (event->kind >= decisive && event->kind != EVENT_NOT_TAKEN) {
             decisive = event->kind;
@@ -232,10 +243,15 @@ static void weigh(const saga *s, const saga_event *events, size_t n, int32_t pre
     fill_tallies(x, events, n, present);
     const tally *t = tally_of(x, present);
     const saga_event *odd = find_words(s, events, n, present, x, said);
-    said->settled = settled_of(t, s->amount);
-    said->returned = returned_of(t, s->amount);
-    said->refused = t->heard[EVENT_REFUSED];
-    said->word = odd != NULL ? WORD_CONTRADICTION : word_of(t, s->amount);
+    said->all_settled = settled_of(t, s->amount);
+    said->all_returned = returned_of(t, s->amount);
+    said->settled = with_judgement(said->all_settled, s->judged_settled);
+    said->returned = with_judgement(said->all_returned, s->judged_returned);
+    const bool refusals = said->refusals > s->judged_refusals;
+    said->refused = refusals && t->heard[EVENT_REFUSED];
+    odd = said->odd > s->judged_odd ? odd : NULL;
+    said->word = odd != NULL ? WORD_CONTRADICTION
+                             : word_of(t, s->amount, said->settled, said->returned, refusals);
     if (odd != NULL) {
         said->code = odd->code;
         said->text = odd->text;

@@ -97,6 +97,75 @@ static void test_NO_DOUBLE_file_of_the_attempt_before_was_taken__held(void **sta
     assert_held(&t, STEP_AWAIT, "RAIL_CONTRADICTION");
 }
 
+// --- What was judged ---------------------------------------------------------------------------------------------------
+
+static saga_event paid_under(str reference, int64_t amount) {
+    saga_event e = moved(EVENT_SETTLED, amount);
+    e.reference = reference;
+    return e;
+}
+
+// A person has looked at two settlements of one payout and left it as it is. What comes back afterwards is the merchant's.
+static void test_NO_LOSS_return_after_a_judgement__weighed_alone(void **state) {
+    (void)state;
+    saga_event events[] = {paid_under(STR("pay_1"), AMOUNT), paid_under(STR("pay_2"), AMOUNT),
+                           ordered(EVENT_RELEASE, 1), moved(EVENT_RETURNED, AMOUNT),
+                           event(1, EVENT_REFUSED)};
+    saga s = settled();
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_held(&s, STEP_DONE, "RAIL_CONTRADICTION");
+    assert_int_equal(claim_events(&s, events, 3), STEP_NONE);
+    assert_int_equal(s.hold[0], '\0');
+    assert_int_equal(claim_events(&s, events, 4), STEP_RETURN);
+    assert_int_equal(s.moving, AMOUNT);
+    assert_true(come_events(&s, OUT_DONE, events, 4));
+    assert_int_equal(s.state, STATE_RETURNED);
+    assert_int_equal(claim_events(&s, events, 4), STEP_NONE);
+    assert_int_equal(s.hold[0], '\0');
+    // What speaks against it anew is heard as well.
+    assert_int_equal(claim_events(&s, events, 5), STEP_NONE);
+    assert_held(&s, STEP_DONE, "RAIL_CONTRADICTION");
+}
+
+// It was refused and settled; a person has found out that it was paid. Old words hold it no more, whatever else is said.
+static void test_judged__mark_paid__then_a_part_comes_back(void **state) {
+    (void)state;
+    saga_event events[] = {event(1, EVENT_REFUSED), moved(EVENT_SETTLED, AMOUNT),
+                           ordered(EVENT_MARK_PAID, 1), event(1, EVENT_ACCEPTED),
+                           moved(EVENT_RETURNED, 300)};
+    saga s = sent();
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_held(&s, STEP_AWAIT, "RAIL_CONTRADICTION");
+    assert_int_equal(claim_events(&s, events, 3), STEP_NONE);
+    assert_int_equal(claim_events(&s, events, 3), STEP_CONFIRM);
+    assert_true(come_events(&s, OUT_DONE, events, 4));
+    assert_int_equal(s.state, STATE_SETTLED);
+    assert_int_equal(claim_events(&s, events, 4), STEP_NONE);
+    assert_int_equal(s.hold[0], '\0');
+    assert_int_equal(claim_events(&s, events, 5), STEP_RETURN);
+    assert_int_equal(s.moving, 300);
+}
+
+// The money was given back, and then the bank says once more that it was paid: under a number that was judged that is nothing new.
+static void test_judged__given_back__told_again_and_paid_again(void **state) {
+    (void)state;
+    saga_event events[] = {event(1, EVENT_REFUSED), paid_under(STR("pay_1"), AMOUNT),
+                           ordered(EVENT_GIVE_BACK, 1), paid_under(STR("pay_1"), AMOUNT),
+                           paid_under(STR("pay_2"), AMOUNT)};
+    saga s = settled();
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_held(&s, STEP_DONE, "RAIL_CONTRADICTION");
+    assert_int_equal(claim_events(&s, events, 3), STEP_NONE);
+    assert_int_equal(claim_events(&s, events, 3), STEP_RETURN);
+    assert_true(come_events(&s, OUT_DONE, events, 3));
+    assert_int_equal(s.state, STATE_RETURNED);
+    assert_int_equal(claim_events(&s, events, 4), STEP_NONE);
+    assert_int_equal(s.hold[0], '\0');
+    assert_int_equal(claim_events(&s, events, 5),
+                     STEP_CONFIRM); // the merchant pays for what went out anew
+    assert_int_equal(s.moving, AMOUNT);
+}
+
 // --- Very many -------------------------------------------------------------------------------------------------------
 
 enum { VERY_MANY = 200000 };
@@ -164,6 +233,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hear__any_messages__as_a_simple_rule_weighs_them),
         cmocka_unit_test(test_NO_DOUBLE_file_of_the_attempt_before_was_taken__held),
+        cmocka_unit_test(test_NO_LOSS_return_after_a_judgement__weighed_alone),
+        cmocka_unit_test(test_judged__mark_paid__then_a_part_comes_back),
+        cmocka_unit_test(test_judged__given_back__told_again_and_paid_again),
         cmocka_unit_test(test_hear__more_movements_than_are_weighed__held),
         cmocka_unit_test(test_hear__as_many_as_are_taken_in__weighed),
         cmocka_unit_test(test_hear__very_many_that_move_nothing__heard),

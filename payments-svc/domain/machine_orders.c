@@ -262,12 +262,62 @@ static void cancel(saga *s, saga_step to, str text, const saga_said *said,
     stand_at(s, STEP_CANCEL, clock);
 }
 
+// What counts as settled and returned from here on, whatever the messages so far add up to: as the ledger has it when the order is
+// carried out. False: the order says nothing of that, or what it leads to is still to be weighed.
+static bool believed(const saga *s, saga_event_kind order, int64_t *settled, int64_t *returned) {
+    *settled = s->amount;
+    *returned = 0;
+    switch (order) {
+    case EVENT_RELEASE:
+        *settled = s->state == STATE_SETTLED || s->state == STATE_RETURNED ? s->amount : 0;
+        *returned = s->state == STATE_SETTLED ? s->returned : *settled;
+        return s->step == STEP_DONE && s->written_off == 0;
+    case EVENT_MARK_PAID:
+        *returned = s->step == STEP_DONE && s->state == STATE_SETTLED ? s->returned : 0;
+        return s->moving == 0 && s->written_off == 0;
+    case EVENT_GIVE_BACK:
+        if (s->step == STEP_DONE) {
+            *settled = s->state == STATE_SETTLED || s->state == STATE_RETURNED ? s->amount : 0;
+            *returned = *settled;
+        } else {
+            *settled = 0;
+        }
+        return s->moving == 0 && s->written_off == 0 && s->step != STEP_RETURN;
+    case EVENT_CANCEL: *settled = 0; return true;
+    case EVENT_RETRY:
+    case EVENT_WRITE_OFF:
+    case EVENT_ACCEPTED:
+    case EVENT_REFUSED:
+    case EVENT_SETTLED:
+    case EVENT_RETURNED:
+    case EVENT_NOT_TAKEN: break;
+    }
+    return false;
+}
+
+// See saga.judged_settled.
+static int64_t judgement(int64_t believed_sum, int64_t told) {
+    return believed_sum > told ? believed_sum : believed_sum - told;
+}
+
+// A later message is weighed by what it adds, and not with what was judged.
+static void judge(saga *s, const saga_said *said) {
+    int64_t settled, returned;
+    s->judged = said->heard;
+    if (believed(s, said->order.kind, &settled, &returned)) {
+        s->judged_settled = judgement(settled, said->all_settled);
+        s->judged_returned = judgement(returned, said->all_returned);
+        s->judged_refusals = said->refusals;
+        s->judged_odd = said->odd;
+    }
+}
+
 static void carry_out(saga *s, saga_step to, const saga_said *said, const clock_source *clock) {
     const str text = said->order.text;
     saga_said seen = *said; // whoever gave the order has seen what was said
     seen.word = WORD_NONE;
     saga_unhold(s);
-    s->judged = said->heard;
+    judge(s, said);
     switch (said->order.kind) {
     case EVENT_RETRY:
         saga_head_for_attempt(s);

@@ -93,7 +93,7 @@ typedef struct saga_batch {
 // --- store (saga_store.c) --------------------------------------------------------------------------------------------
 
 enum {
-    SAGA_N_COLUMNS = 25
+    SAGA_N_COLUMNS = 29
 }; // of SAGA_COLUMNS in saga_sql.c; what a statement adds comes behind them
 // A row of SAGA_COLUMNS becomes item->was and item->now; all else is zero. (saga_rows.c)
 void saga_row_read(const db_rows *rows, size_t row, saga_item *item);

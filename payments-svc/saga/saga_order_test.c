@@ -131,6 +131,24 @@ static void test_closed__held_at_its_step__released_under_the_next_number(void *
     assert_int_equal(world_paid_out(), 100);
 }
 
+// Two settlements were told of one payout, and a person left it as it is. What comes back afterwards is the merchant's.
+static void test_NO_LOSS_return_after_a_judgement__goes_back(void **state) {
+    (void)state;
+    const uuid id = settled_payout();
+    say_once_more(id, RAIL_EVENT_SETTLED, 100, "again");
+    assert_int_equal(run(STEP_DONE).n_moved, 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE hold = 'RAIL_CONTRADICTION'"), 1);
+    give(id, RAIL_EVENT_RELEASE, "order");
+    assert_int_equal(run(STEP_DONE).n_moved, 1);
+    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE hold = '' AND judged_settled = "
+                                 "-100 AND judged_returned IS NULL AND judged_odd IS NULL"),
+                     1);
+    say(id, RAIL_EVENT_RETURNED, 100, "back");
+    assert_int_equal(run(STEP_DONE).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_RETURNED), 1);
+    assert_int_equal(world_available(), 1000000);
+}
+
 static void test_orders__are_numbered_and_taken_up_one_by_one(void **state) {
     (void)state;
     const uuid id = sent_payout();
@@ -396,6 +414,7 @@ int main(void) {
         cmocka_unit_test_setup(test_return__whose_worker_died__is_repeated_as_it_was, fresh),
         cmocka_unit_test_setup(test_closed__held_at_its_step__released_under_the_next_number,
                                fresh),
+        cmocka_unit_test_setup(test_NO_LOSS_return_after_a_judgement__goes_back, fresh),
         cmocka_unit_test_setup(test_orders__are_numbered_and_taken_up_one_by_one, fresh),
         cmocka_unit_test_setup(test_write_off__makes_suspense_and_leaves_the_state, fresh),
         cmocka_unit_test_setup(test_log__tries_in_vain__the_first_and_every_tenth, fresh),

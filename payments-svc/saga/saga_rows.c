@@ -42,13 +42,17 @@ void saga_row_read(const db_rows *rows, size_t row, saga_item *item) {
     s->orders = db_get_i32(rows, row, 22);
     s->judged = db_get_i32(rows, row, 23);
     s->absent_since_us = db_is_null(rows, row, 24) ? 0 : db_get_time(rows, row, 24);
+    s->judged_settled = db_get_i64(rows, row, 25);
+    s->judged_returned = db_get_i64(rows, row, 26);
+    s->judged_refusals = db_get_i32(rows, row, 27);
+    s->judged_odd = db_get_i32(rows, row, 28);
     item->now = *s;
 }
 
 // --- Writing ---------------------------------------------------------------------------------------------------------
 
 // What most rows of a batch have in common is sent once, as a shape, and picked by its number (see saga_sql.c).
-enum { SHAPE_NUMBERS = 19, SHAPE_TEXTS = 4 };
+enum { SHAPE_NUMBERS = 23, SHAPE_TEXTS = 4 };
 typedef struct shape {
     int64_t numbers[SHAPE_NUMBERS];
     str texts[SHAPE_TEXTS];
@@ -61,10 +65,29 @@ static shape shape_of(const saga_item *item) {
     const saga *s = &item->now;
     const bool held = s->hold[0] != '\0';
     return (shape){
-        {s->step, s->phase, saga_public_state(s), held ? (int64_t)s->state : 0, s->outlook,
-         s->attempt, s->tries, item->log_seq, item->events, s->doubt, s->returned, s->moving,
-         s->written_off, s->leg, s->reserve_leg, s->orders, s->judged, s->absent_since_us,
-         s->tries > 0},
+        {s->step,
+         s->phase,
+         saga_public_state(s),
+         held ? (int64_t)s->state : 0,
+         s->outlook,
+         s->attempt,
+         s->tries,
+         item->log_seq,
+         item->events,
+         s->doubt,
+         s->returned,
+         s->moving,
+         s->written_off,
+         s->leg,
+         s->reserve_leg,
+         s->orders,
+         s->judged,
+         s->absent_since_us,
+         s->tries > 0,
+         s->judged_settled,
+         s->judged_returned,
+         s->judged_refusals,
+         s->judged_odd},
         {str_of(s->reason), str_of(s->reason_text), str_of(s->hold), str_of(s->hold_text)}};
 }
 

@@ -10,7 +10,8 @@
     "s.rail_reference, s.hold, s.hold_text, coalesce(s.doubt, 0::int2), "                          \
     "coalesce(s.returned, 0), coalesce(s.moving, 0), coalesce(s.written_off, 0), "                 \
     "coalesce(s.leg, 1), coalesce(s.reserve_leg, 1), coalesce(s.orders, 0), "                      \
-    "coalesce(s.judged, 0), s.absent_since "
+    "coalesce(s.judged, 0), s.absent_since, coalesce(s.judged_settled, 0), "                       \
+    "coalesce(s.judged_returned, 0), coalesce(s.judged_refusals, 0), coalesce(s.judged_odd, 0) "
 
 // The first and the last payout of a batch, which mostly came one after the other, stand beside the list of all of them: without those,
 // the planner would read a book from end to end while it believes that the table is small.
@@ -30,6 +31,9 @@
     "moving = nullif(h.moving, 0), written_off = nullif(h.written_off, 0), "                       \
     "leg = nullif(h.leg, 1), reserve_leg = nullif(h.reserve_leg, 1), "                             \
     "orders = nullif(h.orders, 0), judged = nullif(h.judged, 0), "                                 \
+    "judged_settled = nullif(h.judged_settled, 0), "                                               \
+    "judged_returned = nullif(h.judged_returned, 0), "                                             \
+    "judged_refusals = nullif(h.judged_refusals, 0), judged_odd = nullif(h.judged_odd, 0), "       \
     "absent_since = timestamptz 'epoch' + nullif(h.absent_us, 0) * interval '1 microsecond', "     \
     "due_at = CASE WHEN s.events > h.events_seen THEN $2 ELSE u.due_at END, "                      \
     "step_since = CASE WHEN s.step = h.step OR (h.in_vain = 1 AND h.step IN (2, 3)) "              \
@@ -44,11 +48,13 @@
     "JOIN unnest($8::int4[], $9::int8[], $10::int8[], $11::int8[], $12::int8[], $13::int8[], "     \
     "$14::int8[], $15::int8[], $16::int8[], $17::int8[], $18::int8[], $19::int8[], "               \
     "$20::int8[], $21::int8[], $22::int8[], $23::int8[], $24::int8[], $25::int8[], "               \
-    "$26::int8[], $27::int8[], $28::text[], $29::text[], $30::text[], $31::text[]) "               \
+    "$26::int8[], $27::int8[], $28::int8[], $29::int8[], $30::int8[], $31::int8[], "               \
+    "$32::text[], $33::text[], $34::text[], $35::text[]) "                                         \
     "AS h(shape, step, phase, state, held_state, outlook, attempt, tries, log_seq, "               \
     "events_seen, doubt, returned, moving, written_off, leg, reserve_leg, orders, judged, "        \
-    "absent_us, in_vain, reason, reason_text, hold, hold_text) ON h.shape = u.shape "              \
-    "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) AND s.payout_id BETWEEN $32 AND $33 "  \
+    "absent_us, in_vain, judged_settled, judged_returned, judged_refusals, judged_odd, reason, "   \
+    "reason_text, hold, hold_text) ON h.shape = u.shape "                                          \
+    "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) AND s.payout_id BETWEEN $36 AND $37 "  \
     "AND s.payout_id = u.payout_id AND s.epoch = u.epoch - 1"
 
 // As the index saga_due has it: the steps before the bank's word have lanes.
