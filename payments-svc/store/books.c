@@ -15,12 +15,12 @@ static const db_stmt STATEMENTS[BOOKS_OF_COUNT] = {
     [BOOKS_OF_MERCHANTS] = {"books_of_merchants",
                             "SELECT m.book_id " GAPS "merchant_book" IN_GAP "ORDER BY m.book_id"},
     // Looked for anew by each list: so of the 63 numbers behind each as well those that are there, as books often have numbers in a row.
-    [BOOKS_OF_INBOX] = {"books_of_inbox",
-                        "SELECT b.book_id " GAPS "inbox" IN_GAP
-                        "CROSS JOIN LATERAL generate_series(m.book_id, "
-                        "least(m.book_id + 63, g.before - 1)) AS c(n) "
-                        "CROSS JOIN LATERAL (SELECT book_id FROM inbox WHERE book_id = c.n "
-                        "ORDER BY book_id LIMIT 1) AS b ORDER BY b.book_id"},
+    [BOOKS_OF_INBOX] =
+        {"books_of_inbox",
+         "SELECT b.book_id " GAPS "inbox" IN_GAP "CROSS JOIN LATERAL generate_series(m.book_id, "
+         "least(m.book_id + 63, g.before - 1)) AS c(n) "
+         "CROSS JOIN LATERAL (SELECT book_id FROM inbox WHERE book_id BETWEEN c.n AND c.n "
+         "ORDER BY book_id LIMIT 1) AS b ORDER BY b.book_id"},
 };
 
 const db_stmt *books_stmt(books_of which) {

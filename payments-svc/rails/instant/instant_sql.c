@@ -32,7 +32,7 @@ const db_stmt INSTANT_SQL[INSTANT_SQL_COUNT] = {
          " s.step_since"
          " FROM (SELECT book_id, payout_id, intent_id, amount, currency, rail FROM payout"
          " WHERE book_id = $1 AND payout_id > $2 AND payout_id < $3 ORDER BY payout_id LIMIT $4) p"
-         " CROSS JOIN LATERAL (SELECT state, attempt FROM saga WHERE book_id = $1"
+         " CROSS JOIN LATERAL (SELECT state, attempt, step_since FROM saga WHERE book_id = $1"
          " AND payout_id = p.payout_id LIMIT 1) AS s ORDER BY p.payout_id"},
     [INSTANT_SQL_SWEEP_STORE] =
         {"instant_sweep_store",
@@ -47,8 +47,10 @@ const db_stmt INSTANT_SQL[INSTANT_SQL_COUNT] = {
          " coalesce(s.attempt, 0), coalesce(s.step_since, g.due_at), g.pass, g.tries"
          " FROM (SELECT * FROM inbox_sweep_again WHERE book_id = $1 AND connection = $2"
          " AND due_at <= $3 ORDER BY due_at LIMIT $4) g"
-         " LEFT JOIN payout p ON p.book_id = $1 AND p.payout_id = g.payout_id"
-         " LEFT JOIN saga s ON s.book_id = $1 AND s.payout_id = g.payout_id"
+         " LEFT JOIN LATERAL (SELECT intent_id, amount, currency, rail FROM payout"
+         " WHERE book_id = $1 AND payout_id = g.payout_id LIMIT 1) AS p ON true"
+         " LEFT JOIN LATERAL (SELECT state, attempt, step_since FROM saga"
+         " WHERE book_id = $1 AND payout_id = g.payout_id LIMIT 1) AS s ON true"
          " ORDER BY g.due_at"},
     [INSTANT_SQL_SWEEP_LATER] =
         {"instant_sweep_later",
