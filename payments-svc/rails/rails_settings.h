@@ -17,6 +17,7 @@ typedef struct ach_settings {
     const char
         *host_key_file; // the bank's public key, OpenSSH format: the only host key that is accepted
     const char *inbox_dir;  // we upload here
+    const char *upload_dir; // where a file lies until it is whole; NULL or "": inbox_dir
     const char *outbox_dir; // the bank writes here; done/ and bad/ below it are ours
     const char
         *archive_dir; // where the bank moves what it took from inbox_dir; NULL or "": "archive"

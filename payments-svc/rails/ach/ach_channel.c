@@ -8,19 +8,23 @@
 #include "base/log.h"
 #include "rails/ach/ach_internal.h"
 
-enum { PATH_LEN_MAX = 512 };
+enum { PATH_LEN_MAX = 512, TEMPORARY_SUFFIX = 16 };
 
 static void path_in(const char *dir, const char *name, const char *suffix, char *out) {
     const int n = snprintf(out, PATH_LEN_MAX, "%s/%s%s", dir, name, suffix);
     ASSERT(n > 0 && n < PATH_LEN_MAX); // settings and names are bounded
 }
 
+static void temporary_suffix(int64_t epoch, char out[TEMPORARY_SUFFIX]) {
+    (void)snprintf(out, TEMPORARY_SUFFIX, ".%08" PRIx32 ".tmp", (uint32_t)epoch);
+}
+
 // Derived, so that whoever takes over can remove it; of each upload its own, so that a sender that was stopped never renames what its
 // heir is writing.
 static void temporary_path(const ach_rail *r, const char *name, int64_t epoch, char *out) {
-    char suffix[32];
-    (void)snprintf(suffix, sizeof suffix, ".%08" PRIx32 ".tmp", (uint32_t)epoch);
-    path_in(r->settings.inbox_dir, name, suffix, out);
+    char suffix[TEMPORARY_SUFFIX];
+    temporary_suffix(epoch, suffix);
+    path_in(r->settings.upload_dir, name, suffix, out);
 }
 
 static void log_failure(const char *event, const char *name, const err *e) {
@@ -59,6 +63,20 @@ static submission_look compare(ach_rail *r, const char *path, const submission_f
     return same ? LOOK_THERE : LOOK_OTHER;
 }
 
+// A bank that takes whatever it sees may have taken an upload under its temporary name.
+static submission_look look_for_temporaries(ach_rail *r, const submission_file *f, arena *a) {
+    for (size_t i = 0; i < f->n_epochs; i++) {
+        char path[PATH_LEN_MAX], suffix[TEMPORARY_SUFFIX];
+        temporary_suffix(f->epochs[i], suffix);
+        path_in(r->settings.archive_dir, f->name, suffix, path);
+        const submission_look found = compare(r, path, f, a);
+        if (found == LOOK_THERE || found == LOOK_FAILED) {
+            return found;
+        }
+    }
+    return LOOK_ABSENT;
+}
+
 // The bank moves a file from the inbox to the archive, so looking in this order cannot miss it.
 static submission_look look(void *self, const submission_file *f, arena *a) {
     ach_rail *r = self;
@@ -73,7 +91,8 @@ static submission_look look(void *self, const submission_file *f, arena *a) {
         }
         worst = found == LOOK_ABSENT ? worst : found;
     }
-    return worst;
+    const submission_look temporary = look_for_temporaries(r, f, a);
+    return temporary == LOOK_ABSENT ? worst : temporary;
 }
 
 // --- Uploading ---------------------------------------------------------------------------------------------------------

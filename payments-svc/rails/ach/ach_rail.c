@@ -510,6 +510,8 @@ static bool check_file_name(const ach_settings *s, err *e) {
 static void fill_defaults(ach_settings *s) {
     s->archive_dir =
         s->archive_dir == NULL || s->archive_dir[0] == '\0' ? "archive" : s->archive_dir;
+    s->upload_dir =
+        s->upload_dir == NULL || s->upload_dir[0] == '\0' ? s->inbox_dir : s->upload_dir;
     s->file_name = s->file_name == NULL || s->file_name[0] == '\0' ? FILE_NAME : s->file_name;
     s->windows = s->windows == NULL ? "" : s->windows;
     s->settlement = s->settlement == NULL || s->settlement[0] == '\0' ? "report" : s->settlement;
@@ -566,7 +568,8 @@ static bool check_settings(const ach_settings *s, ach_rail *r, err *e) {
         const char *name, *value;
     } dirs[] = {{"ach.inbox_dir", s->inbox_dir},
                 {"ach.outbox_dir", s->outbox_dir},
-                {"ach.archive_dir", s->archive_dir}};
+                {"ach.archive_dir", s->archive_dir},
+                {"ach.upload_dir", s->upload_dir}};
     for (size_t i = 0; i < sizeof dirs / sizeof dirs[0]; i++) {
         size_t len = str_of(dirs[i].value).len;
         if ((len == 0 && i < 2) || len > 256) {

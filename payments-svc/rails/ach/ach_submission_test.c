@@ -679,6 +679,44 @@ static void test_UNKNOWN_IS_A_STATE_answer_to_rename_lost__not_uploaded_again(vo
                      1);
 }
 
+static const char *first_upload(const char *folder, const rail_item *item) {
+    return arena_strdup(mem, sftp_server_path(server, arena_printf(mem, "root/%s/%s.00000001.tmp",
+                                                                   folder, item_file(item))));
+}
+
+// A bank that takes whatever it sees in the inbox: what is not whole lies elsewhere.
+static void test_send__upload_folder__only_whole_files_come_into_the_inbox(void **state) {
+    (void)state;
+    ach_settings s = settings_good();
+    s.upload_dir = "staging";
+    (void)mkdir(sftp_server_path(server, "root/staging"), 0700);
+    rail *r = open_rail(&s);
+    rail_item *item = make_items(1, 1);
+    prepare_ok(r, item, 1);
+    sftp_server_refuse(server, "rename,posix-rename");
+    send_due(r);
+    assert_int_equal(access(first_upload("inbox", item), F_OK), -1);
+    assert_int_equal(access(first_upload("staging", item), F_OK), 0);
+    sftp_server_refuse(server, "");
+    assert_true(send_due(r) + send_due(r) + send_due(r) + send_due(r) > 0);
+    assert_true(is_there("inbox", item_file(item)));
+    ach_rail_destroy(r);
+}
+
+// The bank took it before it was renamed.
+static void test_NO_DOUBLE_taken_under_its_temporary_name__sent(void **state) {
+    (void)state;
+    rail_item *item = make_items(1, 1);
+    prepare_ok(ach, item, 1);
+    sftp_server_refuse(server, "rename,posix-rename");
+    send_due(ach);
+    assert_int_equal(rename(first_upload("inbox", item), first_upload("archive", item)), 0);
+    sftp_server_refuse(server, "");
+    assert_true(send_due(ach) + send_due(ach) + send_due(ach) > 0);
+    assert_int_equal(item_state(item), SUBMISSION_SENT);
+    assert_false(is_there("inbox", item_file(item)));
+}
+
 // --- Main ------------------------------------------------------------------------------------------------------------
 
 static int group_setup(void **state) {
@@ -752,6 +790,8 @@ int main(void) {
         TEST(test_prepare__two_books__one_sequence_of_traces),
         TEST(test_prepare__clock_jumps__refused_loudly_and_nothing_stays),
         TEST(test_send__line_cut_anywhere__state_is_true_and_it_arrives_once),
+        TEST(test_send__upload_folder__only_whole_files_come_into_the_inbox),
+        TEST(test_NO_DOUBLE_taken_under_its_temporary_name__sent),
         TEST(test_UNKNOWN_IS_A_STATE_answer_to_rename_lost__not_uploaded_again),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
