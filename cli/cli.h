@@ -61,6 +61,10 @@ void cli_print_cases_of_payout(cli *c, const char *merchant, const char *payout_
 // Who is at the keyboard: whoever called sudo, else the user that the process runs as. "unknown" when that one has no name. Static.
 const char *cli_login_name(void);
 
+// --- submissions.c -----------------------------------------------------------------------------------------------------
+// One line for each call of the payout; nothing when it leaves in files, or when the service does not tell of calls.
+void cli_print_calls_of_payout(cli *c, const char *merchant, const char *payout_id);
+
 // --- connect.c ---------------------------------------------------------------------------------------------------------
 // "CreatePayout" of "payments.v1.PayoutService"; the service decides which process is asked.
 bool cli_call(cli *c, const char *service, const char *method, const ProtobufCMessage *request,

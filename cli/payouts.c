@@ -101,6 +101,7 @@ static int cmd_payout(cli *c, int argc, char **argv) {
             (const Payments__V1__GetPayoutTimelineResponse *)answer;
         print_payout(c, r->payout);
         cli_print_cases_of_payout(c, merchant, id);
+        cli_print_calls_of_payout(c, merchant, id);
         print_timeline(c, r);
     }
     return EXIT_DONE;

@@ -45,6 +45,11 @@ static bool collect(cli *c, Payments__V1__ListSubmissionsRequest *request,
     return true;
 }
 
+static const char *name_of(const Payments__V1__Submission *s) {
+    const bool call = s->kind == PAYMENTS__V1__SUBMISSION_KIND__SUBMISSION_KIND_CALL;
+    return call ? s->bank_reference : s->name; // the key of a call tells a person nothing
+}
+
 static void print_submissions(cli *c, const Payments__V1__ListSubmissionsResponse *all, bool more) {
     static const char *const TITLES[] = {"submission", "state", "through", "made",
                                          "payouts",    "sum",   "name",    "reason"};
@@ -58,7 +63,7 @@ static void print_submissions(cli *c, const Payments__V1__ListSubmissionsRespons
                                at(c, s->create_time),
                                arena_printf(c->arena, "%d", s->item_count),
                                cli_money(c, s->total_minor, s->currency),
-                               s->name,
+                               name_of(s),
                                s->reason_text[0] != '\0' ? s->reason_text : s->reason};
         table_row(&t, cells);
     }
@@ -79,8 +84,10 @@ static bool add_state(Payments__V1__ListSubmissionsRequest *r,
 }
 
 static int cmd_submissions(cli *c, int argc, char **argv) {
-    static const struct option OPTIONS[] = {
-        {"state", required_argument, NULL, 's'}, {"connection", required_argument, NULL, 'k'}, {0}};
+    static const struct option OPTIONS[] = {{"state", required_argument, NULL, 's'},
+                                            {"connection", required_argument, NULL, 'k'},
+                                            {"kind", required_argument, NULL, 'd'},
+                                            {0}};
     Payments__V1__ListSubmissionsRequest request = PAYMENTS__V1__LIST_SUBMISSIONS_REQUEST__INIT;
     Payments__V1__ListSubmissionsResponse all = PAYMENTS__V1__LIST_SUBMISSIONS_RESPONSE__INIT;
     Payments__V1__SubmissionState states[STATES_MAX];
@@ -93,6 +100,13 @@ static int cmd_submissions(cli *c, int argc, char **argv) {
         }
         if (opt == 'k') {
             request.connection = optarg;
+        } else if (opt == 'd') {
+            int kind = 0;
+            if (!cli_enum_value(&payments__v1__submission_kind__descriptor, optarg, &kind)) {
+                return cli_bad_value(OPTIONS, opt, optarg,
+                                     &payments__v1__submission_kind__descriptor, NULL);
+            }
+            request.kind = (Payments__V1__SubmissionKind)kind;
         } else if (!add_state(&request, states, optarg)) {
             return cli_bad_value(OPTIONS, opt, optarg, &payments__v1__submission_state__descriptor,
                                  NULL);
@@ -121,16 +135,27 @@ static void print_head(cli *c, const Payments__V1__Submission *s) {
     if (s->reason_text[0] != '\0') {
         cli_print(stdout, "           %s\n", s->reason_text);
     }
-    cli_print(stdout, "name       %s\n", s->name);
+    const bool call = s->kind == PAYMENTS__V1__SUBMISSION_KIND__SUBMISSION_KIND_CALL;
+    cli_print(stdout, "through    %s, as a %s\n", s->connection, call ? "single call" : "file");
+    cli_print(stdout, "%s %s\n", call ? "key       " : "name      ", s->name);
+    if (s->bank_reference[0] != '\0') {
+        cli_print(stdout, "rail ref.  %s\n", s->bank_reference);
+    }
     cli_print(stdout, "payouts    %d, %s\n", s->item_count,
               cli_money(c, s->total_minor, s->currency));
-    cli_print(stdout, "content    %lld bytes, SHA-256 %s\n", (long long)s->size_bytes, s->sha256);
+    if (!call) {
+        cli_print(stdout, "content    %lld bytes, SHA-256 %s\n", (long long)s->size_bytes,
+                  s->sha256);
+    }
     cli_print(stdout, "made       %s\n", at(c, s->create_time));
     cli_print(stdout, "sent       %s\n", at(c, s->send_time));
     if (s->due_time != NULL) {
         cli_print(stdout, "next look  %s, after %d tries\n", at(c, s->due_time), s->tries);
     }
-    if (s->generation > 1) {
+    if (s->generation > 1 && call) {
+        cli_print(stdout, "attempt    %d: those before were refused, or given up by a person\n",
+                  s->generation);
+    } else if (s->generation > 1) {
         cli_print(stdout, "made anew  its payouts were in %d rejected submission(s) before\n",
                   s->generation - 1);
     }
@@ -223,13 +248,50 @@ static int cmd_submission(cli *c, int argc, char **argv) {
     return EXIT_DONE;
 }
 
+// --- for payctl payout -------------------------------------------------------------------------------------------------
+
+void cli_print_calls_of_payout(cli *c, const char *merchant, const char *payout_id) {
+    static const char *const TITLES[] = {"call", "state", "tries", "sent", "reason"};
+    Payments__V1__ListSubmissionsRequest request = PAYMENTS__V1__LIST_SUBMISSIONS_REQUEST__INIT;
+    ProtobufCMessage *answer = NULL;
+    table t;
+    err e = {0};
+    request.kind = PAYMENTS__V1__SUBMISSION_KIND__SUBMISSION_KIND_CALL;
+    request.merchant_id = (char *)merchant;
+    request.payout_id = (char *)payout_id;
+    if (!cli_call(c, SUBMISSIONS, "ListSubmissions", &request.base,
+                  &payments__v1__list_submissions_response__descriptor, &answer, &e)) {
+        return; // what cannot be told is left out: the payout itself is shown
+    }
+    const Payments__V1__ListSubmissionsResponse *r =
+        (const Payments__V1__ListSubmissionsResponse *)answer;
+    if (r->n_submissions == 0 || r->submissions[0]->kind != request.kind) {
+        return; // none, or an older service has listed its files
+    }
+    cli_print(stdout, "\nsent as\n");
+    table_begin(&t, 5, 4u, TITLES);
+    for (size_t i = 0; i < r->n_submissions; i++) {
+        const Payments__V1__Submission *s = r->submissions[i];
+        const char *cells[] = {s->submission_id, state_name(s->state),
+                               s->tries > 0 ? arena_printf(c->arena, "%d", s->tries) : "",
+                               at(c, s->send_time),
+                               s->reason_text[0] != '\0' ? s->reason_text : s->reason};
+        table_row(&t, cells);
+    }
+    table_print(&t);
+}
+
 // --- commands ----------------------------------------------------------------------------------------------------------
 
 const cli_command COMMAND_SUBMISSIONS = {
     .name = "submissions",
-    .usage = "[--state S]... [--connection K]",
-    .summary = "what was sent to banks as one thing, newest first",
+    .usage = "[--kind FILE|CALL] [--state S]... [--connection K]",
+    .summary = "files to banks, newest first; or single calls that are not finished",
     .help =
+        "  --kind K              FILE (if not given), or CALL: instant payments on their way, "
+        "those "
+        "that wait\n"
+        "                        longest first, at most 1,000\n"
         "  --state S             only these: PREPARED, SENDING, SENT, ACKED, REJECTED, UNKNOWN, "
         "WITHDRAWN,\n"
         "                        DISPUTED\n"
@@ -244,7 +306,8 @@ const cli_command COMMAND_SUBMISSION = {
     .name = "submission",
     .usage = "ID [--content] [--items N]",
     .summary = "one submission: where it stands, what is known about it, what is in it",
-    .help = "  --content             shows the file, with account numbers masked\n"
+    .help = "  ID                    of a file its UUID; of a single call MERCHANT/PAYOUT:ATTEMPT\n"
+            "  --content             shows the file, with account numbers masked\n"
             "  --items N             so many of its payouts, at most 1000; 20 if not given\n"
             "\n"
             "JSON\n"

@@ -13,6 +13,7 @@
 #include "payments/v1/merchant_service.pb-c.h"
 #include "payments/v1/payout_service.pb-c.h"
 #include "payments/v1/recipient_service.pb-c.h"
+#include "payments/v1/submission_service.pb-c.h"
 #include "store/merchant_store.h"
 
 enum { BULK_MAX = 10000, PAGE_DEFAULT = 100, PAGE_MAX = 1000, WATCH_MAX = 10000 };
@@ -53,6 +54,8 @@ void handle_create_deposit(rpc_call *call, void *service, const ProtobufCMessage
 void handle_get_deposit(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_take_back_deposit(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_list_deposits(rpc_call *call, void *service, const ProtobufCMessage *request);
+void handle_list_calls(rpc_call *call, void *service, const ProtobufCMessage *request);
+void handle_get_call(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_create_recipient(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_bulk_create_recipients(rpc_call *call, void *service, const ProtobufCMessage *request);
 

@@ -5,9 +5,9 @@
 #include "api/service_internal.h"
 #include "base/assert.h"
 #include "base/clock.h"
-#include "payments/v1/submission_service.pb-c.h"
 #include "store/books.h"
 #include "submissions/mask.h"
+#include "submissions/single_call.h"
 #include "submissions/submissions.h"
 
 enum {
@@ -27,6 +27,7 @@ static Payments__V1__Submission *submission_to_pb(const connections *k, const su
     out->connection = pb_connection(k, s->connection, a);
     out->name = pb_text(a, s->name);
     out->origin = pb_text(a, s->origin);
+    out->kind = (Payments__V1__SubmissionKind)s->kind;
     out->state = (Payments__V1__SubmissionState)s->state;
     out->reason = pb_text(a, s->reason);
     out->reason_text = pb_text(a, s->reason_text);
@@ -136,6 +137,18 @@ static bool filter_hash(const Payments__V1__ListSubmissionsRequest *r, arena *a,
     return filters->ptr != NULL;
 }
 
+static bool is_of_files(const Payments__V1__ListSubmissionsRequest *r, err *e) {
+    if ((int)r->kind > PAYMENTS__V1__SUBMISSION_KIND__SUBMISSION_KIND_FILE || (int)r->kind < 0) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "KIND_UNKNOWN", "kind",
+                             "kind is not one of SubmissionKind");
+    }
+    if (r->payout_id[0] != '\0' || r->merchant_id[0] != '\0') {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "FILTER_NOT_FOR_FILES", "payout_id",
+                             "only single calls are listed by payout: set kind");
+    }
+    return true;
+}
+
 static void handle_list(rpc_call *call, void *service, const ProtobufCMessage *request) {
     payments_service *s = service;
     const Payments__V1__ListSubmissionsRequest *r =
@@ -145,6 +158,10 @@ static void handle_list(rpc_call *call, void *service, const ProtobufCMessage *r
     submission_listing *l = ARENA_NEW(a, submission_listing);
     str filters = {0};
     err e = {0};
+    if (r->kind == PAYMENTS__V1__SUBMISSION_KIND__SUBMISSION_KIND_CALL) {
+        handle_list_calls(call, service, request);
+        return;
+    }
     if (l == NULL) {
         out_of_memory(&e);
         rpc_fail(call, &e);
@@ -152,7 +169,7 @@ static void handle_list(rpc_call *call, void *service, const ProtobufCMessage *r
     }
     l->k = s->o.connections;
     const bool ok =
-        page_size_of(r->page_size, &l->size, &e) && filter_of(r, l, &e) &&
+        is_of_files(r, &e) && page_size_of(r->page_size, &l->size, &e) && filter_of(r, l, &e) &&
         filter_hash(r, a, &filters, &e) &&
         (r->page_token[0] == '\0' || page_token_read(r->page_token, filters, l->filter.before.b,
                                                      sizeof l->filter.before.b, &e));
@@ -271,6 +288,10 @@ static void handle_get(rpc_call *call, void *service, const ProtobufCMessage *re
     payments__v1__get_submission_response__init(&x.answer);
     arena *a = rpc_arena(call);
     err e = {0};
+    if (single_call_id_is(str_of(r->submission_id))) {
+        handle_get_call(call, service, request);
+        return;
+    }
     if (!rule_uuid(str_of(r->submission_id), "", "submission_id", &x.id, &e) ||
         !page_size_of(r->item_page_size, &x.size, &e) ||
         !db_read(s->o.pool, rpc_deadline_mono_ms(call), a, get_tx, &x, &e)) {

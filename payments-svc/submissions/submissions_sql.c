@@ -7,6 +7,14 @@
     "s.currency, s.size, s.sha256, s.generation, s.tries, s.state, s.reason, s.reason_text, "      \
     "s.created_at, s.changed_at, s.window_at, s.stale_at, s.due_at, s.sent_at"
 
+// Where a payout stands whose attempts are single calls. What a worker has in hand stands in its lease; few leases are there at a time.
+#define CALL_COLUMNS                                                                               \
+    "s.book_id, s.payout_id, s.rail, s.step, s.phase, coalesce(s.held_state, s.state), "           \
+    "s.outlook, s.attempt, s.tries, s.log_seq, s.due_at, s.step_since, s.updated_at, s.reason, "   \
+    "s.reason_text, s.hold, s.hold_text, p.merchant_id, p.amount, p.currency, p.intent_id, "
+// As the index saga_due has it.
+#define CALL_LANE "(CASE WHEN s.step <= 2 THEN s.lane ELSE 0::smallint END)"
+
 // What is paused (room connections) is not begun; what was begun is asked for all the same.
 #define NOT_PAUSED                                                                                 \
     "NOT (submission.state = 1 AND EXISTS (SELECT 1 FROM pause AS z WHERE z.merchant_id = '' "     \
@@ -341,6 +349,57 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "AND f.individual_id = upper(right(replace(p.intent_id::text, '-', ''), 15)) "
          "AND coalesce(f.met_attempt, i.attempt) >= i.attempt "
          "WHERE i.book_id = $1 AND i.submission_id = $2)"},
+    [SUBM_SQL_CALL_GET] =
+        {"call_get",
+         "SELECT " CALL_COLUMNS "EXISTS (SELECT 1 FROM saga_lease AS l WHERE l.book_id = $1 "
+         "AND l.rail = s.rail AND s.payout_id = ANY(l.payout_ids)) "
+         "FROM saga AS s JOIN payout AS p ON p.book_id = $1 AND p.payout_id = s.payout_id "
+         "WHERE s.book_id = $1 AND s.payout_id = $2 AND p.merchant_id = $3"},
+    // Across books: what stands at the steps of the rail. It is in one of three indexes, each of which is read from its beginning and only
+    // as far as asked for: what is due, what waits for its bank with no time set (4 AWAIT), and what is held.
+    [SUBM_SQL_CALLS_OPEN] =
+        {"calls_open",
+         "SELECT " CALL_COLUMNS "s.payout_id IN (SELECT unnest(payout_ids) FROM saga_lease "
+         "WHERE book_id = ANY($1::int8[])) FROM ("
+         "SELECT o.* FROM unnest($1::int8[]) AS b(book_id) CROSS JOIN unnest($2::int2[]) AS "
+         "r(rail) "
+         "CROSS JOIN unnest($3::int2[], $4::int2[]) AS t(step, lane) CROSS JOIN LATERAL ("
+         "SELECT s.book_id, s.payout_id, s.due_at AS since FROM saga AS s "
+         "WHERE s.book_id = b.book_id AND s.rail = r.rail AND s.step = t.step "
+         "AND " CALL_LANE " = t.lane AND s.due_at IS NOT NULL ORDER BY s.due_at LIMIT $5) AS o "
+         "UNION ALL "
+         "SELECT o.* FROM unnest($1::int8[]) AS b(book_id) CROSS JOIN unnest($2::int2[]) AS "
+         "r(rail) "
+         "CROSS JOIN LATERAL (SELECT s.book_id, s.payout_id, s.step_since AS since FROM saga AS s "
+         "WHERE s.book_id = b.book_id AND s.rail = r.rail AND s.step = 4 AND 4 = ANY($3::int2[]) "
+         "AND s.due_at IS NULL AND s.step <> 8 AND s.hold = '' ORDER BY s.step_since LIMIT $5) AS "
+         "o "
+         "UNION ALL "
+         "SELECT o.* FROM unnest($1::int8[]) AS b(book_id) CROSS JOIN LATERAL ("
+         "SELECT s.book_id, s.payout_id, s.step_since AS since FROM saga AS s "
+         "WHERE s.book_id = b.book_id AND s.hold <> '' AND s.due_at IS NULL "
+         "AND s.rail = ANY($2::int2[]) AND s.step = ANY($3::int2[]) LIMIT $5) AS o"
+         ") AS o JOIN saga AS s ON s.book_id = o.book_id AND s.payout_id = o.payout_id "
+         "JOIN payout AS p ON p.book_id = o.book_id AND p.payout_id = o.payout_id "
+         "ORDER BY o.since, o.payout_id LIMIT $5"},
+    // What is known about the calls of payouts, up to a row of each one's log: the rows of the rail's steps (2 EXECUTE, 3 RESOLVE), what a
+    // worker is about to do, and what the bank said by itself (kinds 1 to 5; the others are orders).
+    [SUBM_SQL_CALL_ROWS] =
+        {"call_rows",
+         "SELECT u.n, x.kind, x.step, x.what, x.attempt, x.seq, x.outlook, x.reason, x.detail, "
+         "x.rail_reference, x.at, x.owner, x.epoch, x.inbox_id "
+         "FROM unnest($1::int8[], $2::uuid[], $3::int4[], $4::int4[]) WITH ORDINALITY "
+         "AS u(book_id, payout_id, log_seq, last_seq, n) CROSS JOIN LATERAL (SELECT * FROM ("
+         "SELECT l.kind, l.step, l.outcome AS what, l.attempt, l.seq, l.outlook, l.reason, "
+         "l.detail, l.rail_reference, l.at, l.owner, l.epoch, NULL::uuid AS inbox_id "
+         "FROM step_log AS l WHERE l.book_id = u.book_id AND l.payout_id = u.payout_id "
+         "AND l.seq <= u.last_seq AND (l.step IN (2, 3) OR l.seq > u.log_seq) "
+         "UNION ALL "
+         "SELECT 3::int2, 0::int2, e.kind, e.attempt, 0, 0::int2, e.code, e.detail, "
+         "e.rail_reference, e.at, NULL::uuid, 0::int8, e.inbox_id "
+         "FROM rail_event AS e WHERE e.book_id = u.book_id AND e.payout_id = u.payout_id "
+         "AND e.kind <= 5) AS r ORDER BY r.at DESC, r.seq DESC LIMIT $5) AS x "
+         "ORDER BY u.n, x.at, x.seq"},
 };
 
 const db_stmt *submissions_sql(submissions_sql_id id) {

@@ -62,6 +62,9 @@ typedef enum submissions_sql_id {
     SUBM_SQL_FORGOTTEN_FIND,
     SUBM_SQL_FORGOTTEN_MEET,
     SUBM_SQL_MEETS_FORGOTTEN,
+    SUBM_SQL_CALL_GET,
+    SUBM_SQL_CALLS_OPEN,
+    SUBM_SQL_CALL_ROWS,
     SUBM_SQL_COUNT
 } submissions_sql_id;
 
