@@ -98,7 +98,7 @@ static const config_setting SETTINGS[] = {
     ROW("deadlines.await_instant_s", CONFIG_INT, deadlines.await_s, "1800", 1, 31536000, "how long it may wait for its settlement by the instant bank"),
     ROW("deadlines.confirm_s", CONFIG_INT, deadlines.confirm_s, "300", 1, 31536000, "how long it may wait to be booked, voided or given back in the ledger"),
     ROW("deadlines.switched_off_s", CONFIG_INT, deadlines.switched_off_s, "60", 1, 31536000, "how long payouts may wait for a connection that is switched off before it is a case"),
-    ROW("deadlines.unheard_s", CONFIG_INT, deadlines.unheard_s, "900", 1, 31536000, "how long a bank's folder may not have been looked through, or a bank not have answered when it was asked again, before it is a case; more than eight times ach.poll_ms and half a minute"),
+    ROW("deadlines.unheard_s", CONFIG_INT, deadlines.unheard_s, "900", 1, 31536000, "how long a bank's folder may not have been looked through, or a bank not have answered when it was asked again, before it is a case; more than eight times ach.poll_ms, and than two minutes"),
     ROW("deadlines.deposit_s", CONFIG_INT, deadlines.deposit_s, "600", 1, 31536000, "how long a deposit may wait for the ledger before it is a case"),
     ROW("deadlines.inbox_s", CONFIG_INT, deadlines.inbox_s, "600", 1, 31536000, "how long a file or message of a bank may wait to be applied"),
     ROW("sums.every_ms", CONFIG_INT, sums_every_ms, "600000", 50, 86400000, "how often payouts that came two days ago are added to the kept sums of their merchants"),
