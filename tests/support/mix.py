@@ -63,7 +63,7 @@ def judge(payer: Payer, mixed: Mixed) -> None:
     assert_bank_agrees(payer, payouts)
     # BALANCED, the transit accounts empty, and the merchant's money exactly what it must be.
     assert_books_at_rest(payer, [mixed.merchant.book_id])
-    gone = sum(payout.amount_minor for payout in payouts if payout.state == SETTLED)
+    gone = sum(payout.amount_minor + payout.fee_minor for payout in payouts if payout.state == SETTLED)
     assert mixed.merchant.balance() == (DEPOSIT - gone, 0, DEPOSIT - gone)
     # EXPLAINED: each step log is gapless, and ends with an outcome.
     rows = payer.world.payments_rows(
