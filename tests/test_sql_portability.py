@@ -20,7 +20,8 @@ ACROSS_BOOKS = {"deposit_pending", "deposit_going_back", "receivable_open", "due
                 "inbox_list_refused", "books_of_inbox", "inbox_exceptions_open", "submission_due", "submission_waiting"}
 # The statements that set or compare the end of a lease, which is by the database's clock (promise FENCED). statement_timestamp() is
 # STABLE: it is not refused, but each node of a cluster has its own.
-BY_THE_DATABASES_CLOCK = {"submission_insert", "submission_evidence_add", "submission_due", "submission_claim", "submission_still_ours",
+BY_THE_DATABASES_CLOCK = {"submission_insert", "submission_evidence_add", "submission_due", "submission_claim", "submission_evidence",
+                          "submission_still_ours",
                           "submission_move", "submission_decide", "submission_recover", "submission_recover_evidence",
                           "submission_now", "submission_waiting",
                           "saga_lease", "saga_renew", "saga_expired", "saga_lock_expired", "saga_take_over"}
