@@ -81,7 +81,7 @@ static const config_setting SETTINGS[] = {
     ROW("recon.window", CONFIG_INT, recon_window, "200000", RECON_WINDOW_MIN, RECON_WINDOW_MAX, "payouts that a proof of a book compares in one reading of the ledger's journal"),
     ROW("deposits.amount_max", CONFIG_INT, deposits_amount_max, "1000000000000", 1, INT64_C(1000000000000000), "minor units that one deposit may have"),
     ROW("deposits.balance_max", CONFIG_INT, deposits_balance_max, "1000000000000000", 1, INT64_C(100000000000000000), "minor units that a merchant's balance may reach by a deposit"),
-    ROW("saga.workers", CONFIG_INT, saga_workers, "4", 1, SAGA_WORKERS_MAX, "threads that carry payouts out"),
+    ROW("saga.workers", CONFIG_INT, saga_workers, "4", 1, SAGA_WORKERS_MAX, "threads that carry payouts out; half of them, while they wait for a bank"),
     ROW("saga.batch_max", CONFIG_INT, saga_batch_max, "8000", 1, SAGA_BATCH_MAX, "payouts of one batch"),
     ROW("saga.lease_ms", CONFIG_INT, saga_lease_ms, "10000", 200, 600000, "a worker that is silent for so long has lost its batch"),
     ROW("saga.poll_ms", CONFIG_INT, saga_poll_ms, "200", 5, 60000, "how often the database is asked what is due, while there is work"),

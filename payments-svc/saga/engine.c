@@ -7,7 +7,8 @@
 //
 // A rail that does not gather answers each payout by itself, and may take its time. There, up to half of the workers may be
 // in further batches of a slot, so that a merchant whose payment hangs at the bank does not hold up the book's others; the
-// rest stays for all other work.
+// rest stays for all other work. That work does not wait, so half of the workers are enough for it: more of them would only take the
+// processors from those who hand payouts in.
 #include "saga/engine.h"
 
 #include <pthread.h>
@@ -80,7 +81,8 @@ struct saga_engine {
     book *books[SAGA_BOOKS_MAX];
     size_t n_books;
     size_t cursor;               // where the round robin goes on
-    int at_rail[SAGA_RAILS_MAX]; // workers that submit to a rail, or ask it
+    int at_rail[SAGA_RAILS_MAX]; // workers that submit to a rail, or ask it, and wait for it
+    int at_work;                 // workers that do anything else
     saga_breaker breakers[SAGA_RAILS_MAX];
     int64_t down_since_us[SAGA_RAILS_MAX]; // 0: it answers
     metric *down[SAGA_RAILS_MAX];
@@ -142,15 +144,30 @@ static bool acts_at_rail(saga_step step) {
     return step == STEP_EXECUTE || step == STEP_RESOLVE;
 }
 
+static bool waits_for_rail(const saga_engine *g, size_t rail_index, saga_step step) {
+    return acts_at_rail(step) && g->rails[rail_index]->gather_ms == 0;
+}
+
+static int half_of_workers(const saga_engine *g) {
+    return (g->o.workers + 1) / 2;
+}
+
+// A worker takes this slot (by 1), or has done with it (by -1).
+static void count_worker(saga_engine *g, slot *s, size_t rail_index, saga_step step, int by) {
+    s->busy += by;
+    *(waits_for_rail(g, rail_index, step) ? &g->at_rail[rail_index] : &g->at_work) += by;
+}
+
 // May one more worker take this slot?
 static bool has_room(const saga_engine *g, const slot *s, size_t rail_index, saga_step step) {
+    if (!waits_for_rail(g, rail_index, step) && g->at_work >= half_of_workers(g)) {
+        return false;
+    }
     if (s->busy == 0) {
         return true;
     }
-    if (acts_at_rail(step) && g->rails[rail_index]->gather_ms == 0) {
-        return g->at_rail[rail_index] < (g->o.workers + 1) / 2;
-    }
-    return s->more;
+    return waits_for_rail(g, rail_index, step) ? g->at_rail[rail_index] < half_of_workers(g)
+                                               : s->more;
 }
 
 // A connection that is down is left alone. Rails that hand over have a sender that does so by itself.
@@ -214,8 +231,7 @@ static bool pick(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
         }
         s->marked = s->more;
         s->gathered = 0;
-        s->busy++;
-        g->at_rail[rail_index] += acts_at_rail((saga_step)step) ? 1 : 0;
+        count_worker(g, s, rail_index, (saga_step)step, 1);
         g->cursor = at + 1;
         return true;
     }
@@ -249,9 +265,8 @@ static void arrived(saga_engine *g, book *home, size_t rail_index, saga_step ste
 static void put_back(saga_engine *g, const task *t, const saga_result *r) {
     slot *s = &t->book->slots[t->rail][t->step];
     const int64_t now_us = clock_wall_us(g->clock);
-    s->busy--;
+    count_worker(g, s, t->rail, t->step, -1);
     s->n_lanes = r->failed ? 0 : r->n_lanes;
-    g->at_rail[t->rail] -= acts_at_rail(t->step) ? 1 : 0;
     tell_breaker(g, t, r);
     if (r->failed) {
         const int64_t wait_ms =
@@ -348,13 +363,15 @@ static void take_scan(saga_engine *g, const scan *s) {
 }
 
 // When to look again: soon while there is work, ever later while there is none, and in time for what will be due. A look costs the more,
-// the more is due: SCAN_SHARE keeps it a small part of what the work itself takes.
+// the more is due: SCAN_SHARE keeps it a small part of what the work itself takes. One that took long because the database was away does
+// not put off the next one for longer than idle_poll_ms.
 static void plan_scan(saga_engine *g, const saga_scan *found, int64_t now_us, int64_t took_ms) {
     const int64_t more_ms = g->pause_ms + g->pause_ms / 4 + 1;
     g->pause_ms = found == NULL || found->n > 0 ? g->o.poll_ms
                   : more_ms < g->o.idle_poll_ms ? more_ms
                                                 : g->o.idle_poll_ms;
     int64_t pause_ms = g->pause_ms > took_ms * SCAN_SHARE ? g->pause_ms : took_ms * SCAN_SHARE;
+    pause_ms = pause_ms < g->o.idle_poll_ms ? pause_ms : g->o.idle_poll_ms;
     if (found != NULL && found->next_us != INT64_MAX) {
         const int64_t due_ms = (found->next_us - now_us) / US_PER_MS + 1;
         pause_ms = due_ms < pause_ms ? due_ms : pause_ms;

@@ -39,15 +39,16 @@ static void nap(int64_t ms) {
     (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
 }
 
-static saga_engine *start(rail *r, int64_t poll_ms, int64_t lease_ms) {
+static saga_engine *start_with(rail *r, int64_t poll_ms, int64_t lease_ms, int workers,
+                               int batch_max) {
     static char ledger; // the fake ledger never looks at it
     saga_engine_options o = {.pool = world_pool(),
                              .ledger = (rpc_client *)&ledger,
                              .keys = world_keys(),
                              .rails = &r,
                              .n_rails = 1,
-                             .workers = 3,
-                             .batch_max = 8000,
+                             .workers = workers,
+                             .batch_max = batch_max,
                              .lease_ms = lease_ms,
                              .poll_ms = poll_ms,
                              .idle_poll_ms = poll_ms,
@@ -60,6 +61,10 @@ static saga_engine *start(rail *r, int64_t poll_ms, int64_t lease_ms) {
     saga_engine *g = saga_engine_start(&o, &e);
     assert_non_null(g);
     return g;
+}
+
+static saga_engine *start(rail *r, int64_t poll_ms, int64_t lease_ms) {
+    return start_with(r, poll_ms, lease_ms, 3, 8000);
 }
 
 static int64_t in_state(saga_state state) {
@@ -217,6 +222,35 @@ static void test_engine__ledger_down_for_a_while__nothing_is_dropped(void **stat
     assert_int_equal(world_look().twice, 0);
 }
 
+// Work that waits for nobody: more workers at it would only take the processors from those who hand payouts in.
+static void test_engine__much_work__half_of_the_workers_do_it(void **state) {
+    (void)state;
+    world.ledger_takes_ms = 20;
+    world_payouts(RAIL_INSTANT, 400, 100, NULL);
+    saga_engine *g = start_with(world_rail(RAIL_INSTANT, 0), 10, 5000, 6, 10);
+    assert_true(reach(STATE_SENT, 400, 30000));
+    saga_engine_stop(g);
+    assert_int_equal(world_look().ledger_at_once, 3);
+}
+
+static void *lock_sagas(void *arg) {
+    (void)arg;
+    fixture_sql("BEGIN; LOCK TABLE saga; SELECT pg_sleep(1.5); COMMIT", NULL, 0);
+    return NULL;
+}
+
+// A look that took long, as while the database was away, does not put off the next one.
+static void test_engine__a_slow_look__the_next_one_comes_soon(void **state) {
+    (void)state;
+    pthread_t thread;
+    saga_engine *g = start(world_rail(RAIL_INSTANT, 0), 10, 5000);
+    assert_int_equal(pthread_create(&thread, NULL, lock_sagas, NULL), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    world_payouts(RAIL_INSTANT, 1, 100, NULL); // nobody wakes the engine
+    assert_true(reach(STATE_SENT, 1, 10000));
+    saga_engine_stop(g);
+}
+
 static void test_engine__stop_under_load__no_lease_is_left(void **state) {
     (void)state;
     world.submit_verdict = RAIL_SETTLED;
@@ -346,6 +380,8 @@ int main(void) {
         cmocka_unit_test_setup(test_engine__gathers_one_file, fresh),
         cmocka_unit_test_setup(test_engine__bank_hangs__half_of_the_workers_wait_for_it, fresh),
         cmocka_unit_test_setup(test_engine__ledger_down_for_a_while__nothing_is_dropped, fresh),
+        cmocka_unit_test_setup(test_engine__much_work__half_of_the_workers_do_it, fresh),
+        cmocka_unit_test_setup(test_engine__a_slow_look__the_next_one_comes_soon, fresh),
         cmocka_unit_test_setup(test_engine__stop_under_load__no_lease_is_left, fresh),
         cmocka_unit_test_setup(test_engine__two_engines__each_payout_once, fresh),
         cmocka_unit_test_setup(test_engine__rail_speaks_while_it_is_asked__nothing_is_missed,

@@ -92,6 +92,8 @@ static Ledger__V1__CreateTransferStatus commit_one(const ledger_transfer *t) {
     return STATUS(CREATED);
 }
 
+static int calls_now; // of the ledger
+
 bool ledger_create_transfers(rpc_client *c, int64_t book_id, const ledger_transfer *transfers,
                              size_t n, ledger_result *results, int64_t deadline_mono_ms, arena *a,
                              err *e) {
@@ -101,6 +103,15 @@ bool ledger_create_transfers(rpc_client *c, int64_t book_id, const ledger_transf
     ASSERT(book_id == WORLD_BOOK && n > 0 && n <= LEDGER_BATCH_MAX);
     pthread_mutex_lock(&mutex);
     seen.ledger_calls++;
+    calls_now++;
+    seen.ledger_at_once = calls_now > seen.ledger_at_once ? calls_now : seen.ledger_at_once;
+    if (world.ledger_takes_ms > 0) {
+        const struct timespec t = {.tv_nsec = (long)world.ledger_takes_ms * 1000000};
+        pthread_mutex_unlock(&mutex);
+        (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+        pthread_mutex_lock(&mutex);
+    }
+    calls_now--;
     const bool fails = world.ledger_failures > 0;
     world.ledger_failures -= fails ? 1 : 0;
     if (!fails || world.ledger_lost_answer) {

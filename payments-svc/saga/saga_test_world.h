@@ -11,6 +11,7 @@ enum { WORLD_BOOK = 7 };
 typedef struct world_plan {
     int ledger_failures; // so many calls fail with UNAVAILABLE, after having done the work when ledger_lost_answer
     bool ledger_lost_answer;
+    int ledger_takes_ms;         // each call
     bool no_accounts;            // the ledger makes none
     bool ledger_closed;          // the merchant's account is closed
     rail_verdict submit_verdict; // of every item
@@ -26,7 +27,8 @@ typedef struct world_plan {
 extern world_plan world;
 
 typedef struct world_seen {
-    int ledger_calls, ledger_transfers, accounts_asked, accounts_made, submits, submitted, queries;
+    int ledger_calls, ledger_at_once, ledger_transfers, accounts_asked, accounts_made, submits,
+        submitted, queries;
     int twice; // attempts that were taken under a key for the second time
 } world_seen;
 world_seen world_look(void);
