@@ -97,7 +97,9 @@ def test_a_token_that_was_never_ours(listed, token):
 
 @pytest.mark.parametrize("fields, reason", [
     ({"page_size": -1}, "PAGE_SIZE_INVALID"), ({"currency": "XQX"}, "CURRENCY_UNKNOWN"), ({"rail": 99}, "RAIL_UNKNOWN"),
-    ({"states": [99]}, "STATE_UNKNOWN"), ({"states": [0]}, "STATE_UNKNOWN"), ({"recipient_id": "x"}, "UUID_INVALID"),
+    ({"states": [99]}, "STATE_UNKNOWN"), ({"states": [0]}, "STATE_UNKNOWN"),
+    ({"states": [-1]}, "STATE_UNKNOWN"), ({"states": [-2**31]}, "STATE_UNKNOWN"), ({"rail": -1}, "RAIL_UNKNOWN"),
+    ({"recipient_id": "x"}, "UUID_INVALID"),
     ({"create_time_from": Timestamp(nanos=-1)}, "TIMESTAMP_INVALID"),
     ({"create_time_to": Timestamp(seconds=2**62)}, "TIMESTAMP_INVALID"),
 ])

@@ -190,7 +190,8 @@ def test_what_is_no_call(calls, merchant):
     {"kind": 3}, {"kind": CALL, "page_token": "x"}, {"kind": CALL, "states": [99]}, {"kind": CALL, "page_size": -1},
     {"kind": CALL, "payout_id": "01930000-0000-7000-8000-000000000000"}, {"kind": CALL, "merchant_id": "m"},
     {"kind": CALL, "payout_id": "x", "merchant_id": "m"}, {"merchant_id": "m", "payout_id": "01930000-0000-7000-8000-000000000000"},
-    {"kind": CALL, "connection": "none"}])
+    {"kind": CALL, "connection": "none"},
+    *({"kind": kind, "states": [state]} for kind in (FILE, CALL) for state in (0, -1, -5, -2**31, 2**31 - 1))])
 def test_bad_questions_about_calls_are_refused(calls, fields):
     assert calls.refused("ListSubmissions", **fields) == grpc.StatusCode.INVALID_ARGUMENT
 

@@ -71,16 +71,16 @@ static bool id_decode(const char *text, uuid *out, const char *field, err *e) {
 // --- Transfers -------------------------------------------------------------------------------------------------------
 
 static bool enums_check(const Ledger__V1__TransferFilter *m, err *e) {
-    if (m->side > LEDGER__V1__ENTRY_SIDE__ENTRY_SIDE_CREDIT) {
+    if ((unsigned)m->side > LEDGER__V1__ENTRY_SIDE__ENTRY_SIDE_CREDIT) {
         return refuse(e, "side", "must be DEBIT or CREDIT");
     }
     if (m->side != LEDGER__V1__ENTRY_SIDE__ENTRY_SIDE_UNSPECIFIED && m->account_id[0] == '\0') {
         return refuse(e, "side", "needs filter.account_id");
     }
-    if (m->kind > LEDGER__V1__TRANSFER_KIND__TRANSFER_KIND_EXPIRE) {
+    if ((unsigned)m->kind > LEDGER__V1__TRANSFER_KIND__TRANSFER_KIND_EXPIRE) {
         return refuse(e, "kind", "is not a TransferKind");
     }
-    if (m->pending_state > LEDGER__V1__PENDING_STATE__PENDING_STATE_EXPIRED) {
+    if ((unsigned)m->pending_state > LEDGER__V1__PENDING_STATE__PENDING_STATE_EXPIRED) {
         return refuse(e, "pending_state", "is not a PendingState");
     }
     if (m->pending_state != LEDGER__V1__PENDING_STATE__PENDING_STATE_UNSPECIFIED &&

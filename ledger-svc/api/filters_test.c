@@ -131,6 +131,8 @@ static void test_transfers__values_out_of_range__refused(void **state) {
     m.kind = (Ledger__V1__TransferKind)99;
     expect_refused(&m, "INVALID_FILTER", "filter.kind");
     m = transfers();
+    m.pending_state = (Ledger__V1__PendingState)-1;
+    expect_refused(&m, "INVALID_FILTER", "filter.pending_state");
     m.pending_state = (Ledger__V1__PendingState)99;
     expect_refused(&m, "INVALID_FILTER", "filter.pending_state");
     m = transfers();

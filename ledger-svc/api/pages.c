@@ -18,7 +18,7 @@ bool api_page_size(uint32_t asked, size_t *out, err *e) {
 }
 
 bool api_order(Ledger__V1__ListOrder order, bool *newest_first, err *e) {
-    if (order > LEDGER__V1__LIST_ORDER__LIST_ORDER_NEWEST_FIRST) {
+    if ((unsigned)order > LEDGER__V1__LIST_ORDER__LIST_ORDER_NEWEST_FIRST) {
         return api_refuse_field(e, "INVALID_ORDER", "order",
                                 "must be OLDEST_FIRST or NEWEST_FIRST");
     }

@@ -186,6 +186,7 @@ static void test_order__known_ones_only(void **state) {
     assert_true(api_order(LEDGER__V1__LIST_ORDER__LIST_ORDER_OLDEST_FIRST, &newest_first, &e));
     assert_false(newest_first);
     assert_false(api_order((Ledger__V1__ListOrder)3, &newest_first, &e));
+    assert_false(api_order((Ledger__V1__ListOrder)-1, &newest_first, &e));
     assert_string_equal(e.reason, "INVALID_ORDER");
     assert_string_equal(e.field, "order");
 }

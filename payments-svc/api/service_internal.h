@@ -55,6 +55,10 @@ void handle_get_deposit(rpc_call *call, void *service, const ProtobufCMessage *r
 void handle_take_back_deposit(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_list_deposits(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_list_calls(rpc_call *call, void *service, const ProtobufCMessage *request);
+// One of the states that are asked for, checked. A number of the wire may be negative, and the enum of the generated code has no sign:
+// it is compared and used as this int only.
+bool pb_submission_state(const Payments__V1__ListSubmissionsRequest *r, size_t i, int *state,
+                         err *e) WARN_UNUSED;
 void handle_get_call(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_create_recipient(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_bulk_create_recipients(rpc_call *call, void *service, const ProtobufCMessage *request);

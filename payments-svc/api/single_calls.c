@@ -243,11 +243,11 @@ static bool list_tx(db_conn *c, arena *a, void *arg, err *e) {
 static bool states_of(call_listing *l, err *e) {
     const Payments__V1__ListSubmissionsRequest *r = l->r;
     for (size_t i = 0; i < r->n_states; i++) {
-        if (r->states[i] < 1 || (int)r->states[i] >= SUBMISSION_STATES_END) {
-            return err_set_field(e, ERR_INVALID_ARGUMENT, "STATE_UNKNOWN", "states",
-                                 "states[%zu] is not one of SubmissionState", i);
+        int state = 0;
+        if (!pb_submission_state(r, i, &state, e)) {
+            return false;
         }
-        l->states[r->states[i]] = true;
+        l->states[state] = true;
     }
     for (size_t state = 1; r->n_states == 0 && state < SUBMISSION_STATES_END; state++) {
         l->states[state] = true;

@@ -48,6 +48,14 @@ static Payments__V1__Submission *submission_to_pb(const connections *k, const su
 
 // --- listing -------------------------------------------------------------------------------------------------------------
 
+bool pb_submission_state(const Payments__V1__ListSubmissionsRequest *r, size_t i, int *state,
+                         err *e) {
+    *state = (int)r->states[i];
+    return (*state >= 1 && *state < SUBMISSION_STATES_END) ||
+           err_set_field(e, ERR_INVALID_ARGUMENT, "STATE_UNKNOWN", "states",
+                         "states[%zu] is not one of SubmissionState", i);
+}
+
 typedef struct submission_listing {
     const connections *k;
     submission_filter filter;
@@ -97,17 +105,16 @@ static bool filter_of(const Payments__V1__ListSubmissionsRequest *r, submission_
     submission_filter *f = &l->filter;
     int64_t from_us = 0, to_us = 0;
     for (size_t i = 0; i < r->n_states; i++) {
-        if (r->states[i] < 1 || (int)r->states[i] >= SUBMISSION_STATES_END ||
-            f->n_states == SUBMISSION_STATES_END) {
-            return err_set_field(e, ERR_INVALID_ARGUMENT, "STATE_UNKNOWN", "states",
-                                 "states[%zu] is not one of SubmissionState", i);
+        int state = 0;
+        if (!pb_submission_state(r, i, &state, e)) {
+            return false;
         }
         // One that is given twice counts once: each is looked for by itself.
         bool given = false;
         for (size_t k = 0; k < f->n_states; k++) {
-            given = given || l->states[k] == (int16_t)r->states[i];
+            given = given || l->states[k] == state;
         }
-        l->states[f->n_states] = (int16_t)r->states[i];
+        l->states[f->n_states] = (int16_t)state;
         f->n_states += given ? 0 : 1;
     }
     for (int16_t state = 1; r->n_states == 0 && state < SUBMISSION_STATES_END; state++) {
