@@ -681,6 +681,9 @@ static void submission_came_out(saga *s, saga_step *to, const saga_answer *answe
     }
     if (answer->outcome == OUT_UNKNOWN && s->doubt == DOUBT_NONE) {
         s->doubt = DOUBT_UNKNOWN;
+    } else if (answer->outcome == OUT_AGAIN) { // what became of this attempt is known now
+        s->doubt = DOUBT_NONE;
+        s->absent_since_us = 0;
     }
     if (answer->outcome == OUT_AGAIN && s->attempt >= p->attempts_max) {
         *to = STEP_VOID;
