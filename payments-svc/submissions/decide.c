@@ -69,6 +69,19 @@ bool submission_is_contradiction(str code) {
     return str_eq_c(code, SUBM_CONTRADICTS) || str_eq_c(code, SUBM_MOVED);
 }
 
+// That this one never left is true whatever became of the earlier one, and says nothing of it: so that is decided first.
+static bool earlier_is_decided(db_conn *c, int64_t book_id, uuid id, arena *a, err *e) {
+    db_params *p = db_params_create(a);
+    db_rows *rows = NULL;
+    db_i64(p, book_id);
+    db_uuid(p, id);
+    return db_exec(c, submissions_sql(SUBM_SQL_EARLIER_OPEN), p, a, &rows, NULL, e) &&
+           (db_count(rows) == 0 ||
+            err_set(e, ERR_FAILED_PRECONDITION, "EARLIER_UNDECIDED",
+                    "the bank may have an earlier submission of its payouts: decide about that "
+                    "one's case first"));
+}
+
 typedef enum verdict { VERDICT_DONE, VERDICT_WRITE, VERDICT_NO } verdict;
 
 // Whether a person may say so of it. reason: why it stands where it stands.
@@ -104,6 +117,10 @@ bool submission_decide(db_conn *c, int64_t book_id, uuid id, const submission_de
     if (!lock_it(c, book_id, id, &state, &reason, a, e) ||
         !subm_evidence_read(c, book_id, id, &found, a, e) ||
         !subm_items_heard(c, book_id, id, &found.known.items_heard, a, e)) {
+        return false;
+    }
+    if (state == SUBMISSION_DISPUTED && !d->bank_has_it && str_eq_c(reason, SUBM_EARLIER_TAKEN) &&
+        !earlier_is_decided(c, book_id, id, a, e)) {
         return false;
     }
     switch (judge(state, reason, &found.known, d)) {

@@ -16,7 +16,8 @@ typedef struct submission_decision {
 // Ends UNKNOWN and DISPUTED, in the caller's transaction, and writes the evidence; where the bank contradicts itself, any state in which
 // it is not being sent. The bank has it: SENT or ACKED, and its items ACCEPTED. It has not: REJECTED, and its items NOT_TAKEN, so that
 // they are sent anew; never once the bank has settled or returned one of them. Decided so before is success. Errors: NOT_FOUND;
-// FAILED_PRECONDITION, SUBMISSION_NOT_UNKNOWN: it is known where it is, being sent, or the bank has spoken of it.
+// FAILED_PRECONDITION, SUBMISSION_NOT_UNKNOWN: it is known where it is, being sent, or the bank has spoken of it; EARLIER_UNDECIDED: it
+// was stopped since the bank may have an earlier one of its payouts, and nobody has decided about that one.
 bool submission_decide(db_conn *c, int64_t book_id, uuid id, const submission_decision *d, arena *a,
                        err *e) WARN_UNUSED;
 

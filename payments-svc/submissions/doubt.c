@@ -47,15 +47,15 @@ static bool stop_one(db_conn *c, int64_t book_id, uuid id, arena *a, err *e) {
     db_i64(p, book_id);
     db_uuid(p, id);
     db_i16(p, SUBMISSION_DISPUTED);
-    db_text(p, STR("EARLIER_ONE_TAKEN"));
+    db_text(p, STR(SUBM_EARLIER_TAKEN));
     db_text(p, STR(""));
     return db_exec(c, submissions_sql(SUBM_SQL_DECIDE), p, a, NULL, NULL, e) &&
-           subm_case_open(c, book_id, id, "SUBMISSION_UNKNOWN", STR("EARLIER_ONE_TAKEN"),
+           subm_case_open(c, book_id, id, "SUBMISSION_UNKNOWN", STR(SUBM_EARLIER_TAKEN),
                           str_of(TEXT), it.total, it.currency, clock_wall_us(clock_system()), a, e);
 }
 
-// Those that wait for the next file.
-static bool tell_waiting(db_conn *c, int64_t book_id, uuid id, str text, arena *a, err *e) {
+// Those that wait for the next file, and those in one that the bank has not got: once that is known, they would go into a third.
+static bool tell_not_sent(db_conn *c, int64_t book_id, uuid id, str text, arena *a, err *e) {
     const subm_said said = {.kind = RAIL_EVENT_ACCEPTED,
                             .tag = "after-all",
                             .code = STR(SAGA_TAKEN_AFTER_ALL),
@@ -80,7 +80,7 @@ bool subm_stop_rebuilt(db_conn *c, int64_t book_id, uuid id, str text, arena *a,
             return false;
         }
     }
-    return tell_waiting(c, book_id, id, text, a, e);
+    return tell_not_sent(c, book_id, id, text, a, e);
 }
 
 bool submission_moved(db_conn *c, int64_t book_id, uuid submission_id, str text, arena *a, err *e) {

@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "submissions/decide.h"
 #include "submissions/sender_test_world.h"
 #include "testing/fixture.h"
 #include "testing/rail_fixture.h"
@@ -490,6 +491,28 @@ static void test_NO_DOUBLE_rejection_after_an_acknowledgement__disputed(void **s
                      1);
 }
 
+typedef struct deciding {
+    uuid id;
+    bool bank_has_it;
+} deciding;
+
+static bool decide_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    const deciding *k = arg;
+    const submission_decision d = {.bank_has_it = k->bank_has_it,
+                                   .contradicted = k->bank_has_it,
+                                   .actor = STR("ada"),
+                                   .evidence = STR("their letter of today"),
+                                   .now_us = clock_wall_us(clock_system())};
+    return submission_decide(c, BOOK, k->id, &d, a, e);
+}
+
+static const char *decide(uuid id, bool bank_has_it) {
+    static err e;
+    deciding k = {id, bank_has_it};
+    err_clear(&e);
+    return db_transact(pool, fixture_deadline(30000), mem, decide_in_tx, &k, &e) ? "" : e.reason;
+}
+
 // Promise NO-DOUBLE: the bank rejected a file, its payouts are in a new one, and then the bank accepts the first, or speaks of its entries.
 static void rebuilt_and_then(bool accepts) {
     const uuid id = sent_one();
@@ -509,6 +532,15 @@ static void rebuilt_and_then(bool accepts) {
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE state = 1 AND kind = "
                                      "'SUBMISSION_UNKNOWN'"),
                      2);
+    // Those in the new one are held, so that they go out no third time, whatever is true of the new one.
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event WHERE kind = 1 AND attempt = "
+                                     "1 AND code = 'TAKEN_AFTER_ALL' AND source = 4"),
+                     3);
+    assert_string_equal(decide(anew, false), "EARLIER_UNDECIDED");
+    assert_int_equal(state_of(anew), SUBMISSION_DISPUTED);
+    assert_string_equal(decide(id, true), "");
+    assert_string_equal(decide(anew, false), "");
+    assert_int_equal(state_of(anew), SUBMISSION_REJECTED);
 }
 
 static void test_NO_DOUBLE_rejected_and_then_accepted__the_new_one_is_not_sent(void **state) {

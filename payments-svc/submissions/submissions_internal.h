@@ -16,6 +16,7 @@ enum {
 #define SUBM_TOO_OFTEN "REBUILT_TOO_OFTEN"
 #define SUBM_CONTRADICTS "BANK_CONTRADICTS"
 #define SUBM_MOVED "MOVED_AFTER_ALL"
+#define SUBM_EARLIER_TAKEN "EARLIER_ONE_TAKEN"
 
 // A submission that its sender has claimed.
 typedef struct subm_claimed {
@@ -106,7 +107,7 @@ typedef struct subm_said {
     size_t n_listed;
     bool but_listed; // all but them
     bool silent;  // only items of which nothing was said that decides: see submission_items_silent
-    bool rebuilt; // only items that wait for another submission: see submission_items_rebuilt
+    bool rebuilt; // only items that are made anew and not sent yet: see submission_items_rebuilt
 } subm_said;
 // One event for each item, in the caller's transaction. *n: how many.
 bool subm_events_record(db_conn *c, int64_t book_id, uuid id, const subm_said *said, size_t *n,
@@ -115,8 +116,8 @@ bool subm_case_open(db_conn *c, int64_t book_id, uuid id, const char *kind, str 
                     int64_t amount, const char *currency, int64_t now_us, arena *a,
                     err *e) WARN_UNUSED;
 
-// What was made anew of a submission's payouts, and has not begun to leave, becomes DISPUTED, and what of them waits for a new one is told,
-// so that it is held: the bank may have the first one. text is for people.
+// What was made anew of a submission's payouts, and has not begun to leave, becomes DISPUTED. All of its payouts that are not known to have
+// been sent anew are told, so that they are held: the bank may have the first one. text is for people.
 bool subm_stop_rebuilt(db_conn *c, int64_t book_id, uuid id, str text, arena *a,
                        err *e) WARN_UNUSED;
 

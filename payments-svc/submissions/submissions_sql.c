@@ -86,15 +86,18 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "AND payout_id = i.payout_id AND attempt = i.attempt AND (kind IN (2, 3, 5) "
          "OR (kind = 4 AND amount IN (0, i.amount))) LIMIT 1) AS v ON true "
          "WHERE i.book_id = $1 AND i.submission_id = $2 AND v.said IS NULL ORDER BY i.number"},
-    // That were never taken, are to be sent anew, and are in no other submission yet.
+    // That were never taken, are to be sent anew, and are in no other submission that the bank has (3 SENT, 4 ACKED).
     [SUBM_SQL_ITEMS_REBUILT] =
         {"submission_items_rebuilt",
          "SELECT i.payout_id, i.attempt, i.number, i.amount FROM submission_item AS i "
          "CROSS JOIN LATERAL (SELECT 1 FROM rail_event WHERE book_id = $1 "
          "AND payout_id = i.payout_id AND attempt = i.attempt AND kind = 5 LIMIT 1) AS v "
-         "LEFT JOIN LATERAL (SELECT 1 AS later FROM submission_item WHERE book_id = $1 "
-         "AND payout_id = i.payout_id AND attempt > i.attempt LIMIT 1) AS j ON true "
-         "WHERE i.book_id = $1 AND i.submission_id = $2 AND j.later IS NULL ORDER BY i.number"},
+         "LEFT JOIN LATERAL (SELECT 1 AS sent FROM submission_item AS l "
+         "CROSS JOIN LATERAL (SELECT state FROM submission WHERE book_id = $1 "
+         "AND submission_id = l.submission_id LIMIT 1) AS t WHERE l.book_id = $1 "
+         "AND l.payout_id = i.payout_id AND l.attempt > i.attempt AND t.state IN (3, 4) LIMIT 1) "
+         "AS j ON true "
+         "WHERE i.book_id = $1 AND i.submission_id = $2 AND j.sent IS NULL ORDER BY i.number"},
     // What the bank has (3 SENT, 4 ACKED) and settles now. What is not known to be there waits until it is.
     [SUBM_SQL_SETTLES] = {"submission_settles",
                           "SELECT book_id, submission_id FROM submission "
@@ -156,6 +159,16 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "AND j.attempt > i.attempt "
          "JOIN submission AS s ON s.book_id = $1 AND s.submission_id = j.submission_id "
          "AND s.state = 1 WHERE i.book_id = $1 AND i.submission_id = $2"},
+    // Whether a person has still to say of an earlier submission of its payouts whether the bank has it.
+    [SUBM_SQL_EARLIER_OPEN] =
+        {"submission_earlier_open",
+         "SELECT 1 FROM (SELECT DISTINCT e.submission_id FROM submission_item AS i "
+         "CROSS JOIN LATERAL (SELECT submission_id FROM submission_item WHERE book_id = $1 "
+         "AND payout_id = i.payout_id AND attempt < i.attempt) AS e "
+         "WHERE i.book_id = $1 AND i.submission_id = $2) AS earlier "
+         "CROSS JOIN LATERAL (SELECT 1 FROM payment_case WHERE book_id = $1 AND state = 1 "
+         "AND subject_type = 'submission' AND subject_id = earlier.submission_id::text "
+         "AND kind = 'SUBMISSION_UNKNOWN' LIMIT 1) AS k LIMIT 1"},
     [SUBM_SQL_BY_NAME] = {"submission_by_name",
                           "SELECT home_book, submission_id FROM submission_directory "
                           "WHERE book_id = 0 AND connection = $1 AND name = $2 ORDER BY "

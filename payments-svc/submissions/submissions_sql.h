@@ -26,6 +26,7 @@ typedef enum submissions_sql_id {
     SUBM_SQL_MOVE,
     SUBM_SQL_DECIDE,
     SUBM_SQL_REBUILT,
+    SUBM_SQL_EARLIER_OPEN,
     SUBM_SQL_BY_NAME,
     SUBM_SQL_BY_ID,
     SUBM_SQL_OLD_RANGES,

@@ -102,25 +102,44 @@ static void test_returns__of_a_file_that_has_not_left__exception_and_case(void *
     }
 }
 
-// The bank processed what it had rejected. Whose payouts wait for the next file must not go into it.
-static void test_NO_DOUBLE_moved_after_it_was_rejected__those_that_wait_are_told(void **state) {
+// The payout of this number in another file, which stands so.
+static void put_in_next(int number, submission_state state) {
+    char sql[900];
+    snprintf(sql, sizeof sql,
+             "INSERT INTO submission (book_id, submission_id, connection, kind, name, origin, "
+             "cycle, number_first, number_last, items, total, currency, size, sha256, "
+             "content_sealed, seal, generation, window_at, stale_at, created_at, state, changed_at)"
+             " SELECT book_id, ('01930000-0000-7000-9000-0000000000f' || %d)::uuid, connection, "
+             "kind, 'next' || %d, '', 0, 11, 11, 1, total, currency, 0, sha256, '', seal, 2, "
+             "now(), now(), created_at, %d, now() FROM submission WHERE generation = 1;"
+             "INSERT INTO submission_item (book_id, number, payout_id, attempt, amount, "
+             "submission_id) SELECT book_id, 11, payout_id, 2, amount, "
+             "('01930000-0000-7000-9000-0000000000f' || %d)::uuid FROM submission_item "
+             "WHERE number = %d AND attempt = 1",
+             number, number, (int)state, number, number);
+    fixture_sql(sql, NULL, 0);
+}
+
+// The bank processed what it had rejected. Whose payouts wait for the next file must not go into it, and whose are in one that has not
+// left, or of which nobody knows that, must not go into a third.
+static void test_NO_DOUBLE_moved_after_it_was_rejected__those_not_sent_anew_are_told(void **state) {
     (void)state;
     send_entries(3, 4);
     put_ack("a", "rejected", "", "2026-11-21T09:00:01Z");
     assert_count("rail_event WHERE kind = 5", 4);
-    fixture_sql("INSERT INTO submission_item (book_id, number, payout_id, attempt, amount,"
-                " submission_id) SELECT book_id, 11, payout_id, 2, amount,"
-                " '01930000-0000-7000-9000-0000000000ff' FROM submission_item WHERE number = 1",
-                NULL, 0); // in the next one already
+    put_in_next(1, SUBMISSION_SENT);
+    put_in_next(2, SUBMISSION_PREPARED);
+    put_in_next(3, SUBMISSION_UNKNOWN);
     const bank_entry e = return_of(4, "R03");
     put_returns("r", "1800000003", &e, 1);
     look();
     assert_count("payment_case WHERE code = 'MOVED_AFTER_ALL'", 1);
     assert_count("rail_event v JOIN submission_item i USING (book_id, payout_id, attempt)"
                  " WHERE v.kind = 1 AND v.code = 'TAKEN_AFTER_ALL' AND v.source = 4"
-                 " AND i.number IN (2, 3, 4)",
+                 " AND i.attempt = 1 AND i.number IN (2, 3, 4)",
                  3);
     assert_count("rail_event WHERE kind = 1", 3);
+    assert_count("submission WHERE state = 8 AND reason = 'EARLIER_ONE_TAKEN'", 1);
 }
 
 // --- Settings that have changed ----------------------------------------------------------------------------------------
@@ -229,7 +248,7 @@ int main(void) {
         TEST(test_returns__cent_by_cent__some_are_taken_in_and_the_rest_is_one_case),
         TEST(test_returns__more_than_one_entry_agrees__exception_and_case),
         TEST(test_returns__of_a_file_that_has_not_left__exception_and_case),
-        TEST(test_NO_DOUBLE_moved_after_it_was_rejected__those_that_wait_are_told),
+        TEST(test_NO_DOUBLE_moved_after_it_was_rejected__those_not_sent_anew_are_told),
         TEST(test_NO_LOSS_returns__after_our_numbers_have_changed__matched_as_sent),
         TEST(test_ack__rejected_with_other_counts__exception_and_nothing_moves),
         TEST(test_ack__account_number_in_its_reason__hidden_where_it_is_kept),
