@@ -111,11 +111,10 @@ static bool reject(db_conn *c, const hearing *h, arena *a, err *e) {
         !open_case(c, h, "SUBMISSION_REJECTED", "FILE_REJECTED", a, e)) {
         return false;
     }
-    if (h->said->n_refused > 0) {
-        if (!refuse_items(c, h, a, e)) {
-            return false;
-        }
-    } else if (h->generation > most) {
+    if (!refuse_items(c, h, a, e)) {
+        return false;
+    }
+    if (h->generation > most) { // whatever is named: the others could go on for ever
         log_error("submission.rebuilt_too_often", F_INT("book", h->book_id),
                   F_INT("generation", h->generation));
         return decide(c, h, SUBMISSION_REJECTED, SUBM_TOO_OFTEN, a, e) &&
@@ -166,8 +165,7 @@ bool submission_ack(db_conn *c, int64_t book_id, uuid submission_id,
     if (!lock_it(c, &h, a, e)) {
         return false;
     }
-    *word =
-        submission_hear(h.state, &h.found.known, said->accepted, said->sure || said->n_refused > 0);
+    *word = submission_hear(h.state, &h.found.known, said->accepted, said->sure);
     bool ok = true;
     switch (*word) {
     case WORD_REPEAT:

@@ -48,7 +48,8 @@ static bool write_it(db_conn *c, int64_t book_id, uuid id, const submission_deci
                             .code = str_of(code),
                             .text = d->bank_has_it ? STR("") : detail,
                             .at_us = d->now_us,
-                            .source = RAIL_SOURCE_SUBMISSION};
+                            .source = RAIL_SOURCE_SUBMISSION,
+                            .silent = !d->bank_has_it}; // what was refused by name stays so
     size_t n = 0;
     db_params *p = db_params_create(a);
     db_i64(p, book_id);

@@ -396,6 +396,20 @@ static uuid sent_one(void) {
     return id;
 }
 
+static bool not_there_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    const submission_decision d = {.actor = STR("ann"),
+                                   .evidence = STR("the bank says so"),
+                                   .now_us = clock_wall_us(clock_system())};
+    return submission_decide(c, BOOK, *(const uuid *)arg, &d, a, e);
+}
+
+static void decide_not_there(uuid id) {
+    err e = {0};
+    if (!db_transact(pool, fixture_deadline(30000), mem, not_there_in_tx, &id, &e)) {
+        fail_msg("%s %s", e.message, e.detail);
+    }
+}
+
 static void test_rejected__reason_of_the_file__payouts_are_built_anew(void **state) {
     (void)state;
     const uuid id = sent_one();
@@ -413,9 +427,11 @@ static void test_rejected__reason_of_an_item__refuses_it_and_rebuilds_the_others
     (void)state;
     const uuid id = sent_one();
     const submission_refusal refused[] = {{1002, STR("R03"), STR("no account")}};
-    assert_int_equal(
-        ack(id, (submission_ack_text){.reason = STR("entry"), .refused = refused, .n_refused = 1}),
-        WORD_REJECT);
+    assert_int_equal(ack(id, (submission_ack_text){.sure = true,
+                                                   .reason = STR("entry"),
+                                                   .refused = refused,
+                                                   .n_refused = 1}),
+                     WORD_REJECT);
     assert_int_equal(count_events(RAIL_EVENT_REFUSED), 1);
     assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN), 2);
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event WHERE kind = 2 AND "
@@ -459,6 +475,46 @@ static void test_rejected__too_often__a_case_and_no_new_file(void **state) {
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE state = 1"
                                      " AND code = 'REBUILT_TOO_OFTEN'"),
                      1);
+}
+
+// A bank that names an entry each time is no reason to try without an end. The entry fails, and the others wait for a person.
+static void test_rejected__too_often_with_an_item_named__a_case_and_no_new_file(void **state) {
+    (void)state;
+    uuid id = {{0}};
+    for (int attempt = 1; attempt <= 3; attempt++) {
+        char name[16];
+        snprintf(name, sizeof name, "r%d", attempt);
+        id = prepare_one((uint32_t)attempt, 2, name, tomorrow(), attempt);
+        run(sender, 1);
+        const submission_refusal refused[] = {{attempt * 1000 + 2, STR("R03"), STR("none")}};
+        assert_int_equal(ack(id, (submission_ack_text){.sure = true,
+                                                       .reason = STR("no"),
+                                                       .refused = refused,
+                                                       .n_refused = 1,
+                                                       .rebuilds_max = 2}),
+                         WORD_REJECT);
+        assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN), attempt <= 2 ? attempt : 2);
+        assert_int_equal(count_events(RAIL_EVENT_REFUSED), attempt);
+    }
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE state = 1"
+                                     " AND code = 'REBUILT_TOO_OFTEN'"),
+                     1);
+    // Told that the bank has it not, only what waits is sent anew.
+    decide_not_there(id);
+    assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN), 3);
+}
+
+// A named entry does not make a rejection sure whose own reason is not.
+static void test_NO_DOUBLE_rejected_not_for_sure__item_named__disputed(void **state) {
+    (void)state;
+    const uuid id = sent_one();
+    const submission_refusal refused[] = {{1002, STR("R03"), STR("no account")}};
+    assert_int_equal(ack(id, (submission_ack_text){.reason = STR("duplicate file"),
+                                                   .refused = refused,
+                                                   .n_refused = 1}),
+                     WORD_DISPUTE);
+    assert_int_equal(state_of(id), SUBMISSION_DISPUTED);
+    assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN) + count_events(RAIL_EVENT_REFUSED), 0);
 }
 
 // The rejection of a copy never voids what the original sent: only what is sure is rejected.
@@ -708,6 +764,8 @@ int main(void) {
         TEST(test_accepted__single_items_refused__each_with_the_banks_words),
         TEST(test_rejected__reason_of_an_item__refuses_it_and_rebuilds_the_others),
         TEST(test_rejected__too_often__a_case_and_no_new_file),
+        TEST(test_rejected__too_often_with_an_item_named__a_case_and_no_new_file),
+        TEST(test_NO_DOUBLE_rejected_not_for_sure__item_named__disputed),
         TEST(test_NO_DOUBLE_rejection_of_a_copy__voids_nothing),
         TEST(test_NO_DOUBLE_rejection_after_an_acknowledgement__disputed),
         TEST(test_NO_DOUBLE_rejected_and_then_accepted__the_new_one_is_not_sent),

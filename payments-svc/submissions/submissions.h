@@ -94,7 +94,8 @@ typedef struct submission_refusal {
 
 typedef struct submission_ack_text {
     bool accepted;
-    bool sure;  // rejected for a reason that the bank never gives for what it has taken
+    // Rejected for a reason that the bank never gives for what it has taken: that of the whole, or those of its items and no other one.
+    bool sure;
     str reason; // of a rejection, for people
     // Items that the bank refuses each for a reason of its own, sorted by number. The others stay accepted, or are handed over again where
     // the whole was rejected.
@@ -106,8 +107,8 @@ typedef struct submission_ack_text {
 } submission_ack_text;
 // An acknowledgement or rejection of the whole, in the transaction that records its bytes. Accepted: ACKED, and its items ACCEPTED, and
 // REFUSED where the bank names them; a bank may name them in a second acknowledgement.
-// Rejected for a sure reason, or with the items that the bank refuses: REJECTED, its items NOT_TAKEN (or REFUSED where the bank names
-// them), so that they are sent anew; when that was done too often, a case instead. Rejected otherwise: DISPUTED, and a person says whether
+// Rejected for sure: REJECTED, its items NOT_TAKEN, so that they are sent anew, or REFUSED where the bank names them; when that was done
+// too often, a case instead for those that are not named. Rejected otherwise: DISPUTED, and a person says whether
 // the bank has it: the rejection of a copy never voids what the original sent. What contradicts what is known moves nothing and opens a
 // case. *word says which it was.
 bool submission_ack(db_conn *c, int64_t book_id, uuid submission_id,

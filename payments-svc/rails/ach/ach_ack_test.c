@@ -142,6 +142,52 @@ test_NO_DOUBLE_rejected_for_a_reason_that_is_not_listed__waits_for_a_person(void
     }
 }
 
+static void put_refused(const char *name, const char *status, const char *reason,
+                        const char *refused) {
+    char ack[4096];
+    const int n =
+        snprintf(ack, sizeof ack,
+                 "{\"file\":\"" FILE_3 "\",\"status\":\"%s\",\"reason\":\"%s\",\"entries\":3,"
+                 "\"total\":6000,\"at\":\"2026-11-21T09:00:01Z\",\"refused\":[%s]}",
+                 status, reason, refused);
+    assert_in_range(n, 1, sizeof ack - 1);
+    put_text(name, ack);
+}
+
+#define REFUSED(n, reason)                                                                         \
+    "{\"trace\":\"12104288000000" n "\",\"code\":\"\",\"reason\":\"" reason "\"}"
+
+// Entries that are named do not say why the whole was rejected, unless each of them does and the whole has no other reason.
+static void test_NO_DOUBLE_rejected_with_entries_named__sure_only_when_all_of_it_is(void **state) {
+    (void)state;
+    static const struct {
+        const char *reason, *refused;
+        int refusals, anew;
+    } CASES[] = {
+        {"", REFUSED("1", "no such account"), 1, 2},
+        {"because", REFUSED("1", "no such account") "," REFUSED("3", "R03"), 2, 1},
+        {"duplicate file", REFUSED("1", "no such account"), 0, 0},
+        {"", REFUSED("1", "no such account") "," REFUSED("2", "duplicate"), 0, 0},
+        {"because", REFUSED("2", "duplicate"), 0, 0},
+        {"", REFUSED("1", "no such account") "," REFUSED("9", "R03"), 0, 0},
+        {"", "", 0, 0},
+    };
+    send_entries(3, 3);
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        char name[16];
+        snprintf(name, sizeof name, "a%zu", i);
+        fixture_sql("UPDATE submission SET state = 3; DELETE FROM rail_event;"
+                    "DELETE FROM submission_upload; DELETE FROM payment_case",
+                    NULL, 0);
+        put_refused(name, "rejected", CASES[i].reason, CASES[i].refused);
+        look();
+        assert_count("rail_event WHERE kind = 2", CASES[i].refusals);
+        assert_count("rail_event WHERE kind = 5", CASES[i].anew);
+        assert_count("submission WHERE state = 8", CASES[i].anew == 0);
+        assert_count("payment_case WHERE kind = 'SUBMISSION_REJECTED' AND state = 1", 1);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_ack__accepted_rejected_or_odd__each_its_own),
@@ -150,6 +196,7 @@ int main(void) {
         TEST(test_HEARD__moved_after_it_was_rejected__a_case_of_the_file),
         TEST(test_reason__on_the_list__whole_or_its_beginning),
         TEST(test_NO_DOUBLE_rejected_for_a_reason_that_is_not_listed__waits_for_a_person),
+        TEST(test_NO_DOUBLE_rejected_with_entries_named__sure_only_when_all_of_it_is),
     };
     return cmocka_run_group_tests(tests, ach_world_begin, ach_world_end);
 }

@@ -323,6 +323,16 @@ static objection object(const ach_ack *ack, const inbox_item *item, const submis
     return (objection){0};
 }
 
+// n_refused: entries that are in the file and refused for a reason on the list. One that is not may be paid by what came first, and it
+// must not be sent anew because the bank names another one.
+static bool is_sure(const ach_rail *r, const ach_ack *ack, size_t n_refused) {
+    const bool listed = ach_is_listed(r->settings.rebuild_reasons, ack->reason);
+    if (ack->n_refused == 0) {
+        return listed;
+    }
+    return n_refused == ack->n_refused && (listed || ack->reason.len == 0);
+}
+
 static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, const ach_ack *ack,
                      inbox_said *out, arena *a, err *e) {
     submission_ref ref = {0};
@@ -346,13 +356,13 @@ static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, cons
     *o = (own){.is_ack = true,
                .ref = ref,
                .said = {.accepted = ack->accepted,
-                        .sure = ach_is_listed(r->settings.rebuild_reasons, ack->reason),
                         .reason = {reason, ack->reason.len},
                         .at_us = ack->at_us,
                         .inbox_id = item->inbox_id}};
     if (known == 1 && !ach_refused_read(r, c, item, ack, &ref, &o->said, &refused, out, a, e)) {
         return false;
     }
+    o->said.sure = is_sure(r, ack, o->said.n_refused);
     const objection why = object(ack, item, &ref, known, refused);
     if (why.reason != NULL) {
         out->n_odd = 0;
