@@ -1,6 +1,7 @@
 // payctl prove: does each payout of a book agree with the ledger's journal? Needs no bank.
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <jansson.h>
@@ -10,7 +11,40 @@
 #include "payments/v1/merchant_service.pb-c.h"
 #include "payments/v1/reconciliation_service.pb-c.h"
 
-enum { PROVE_MS = 3600 * 1000, BOOKS_MAX = 1000 };
+enum { PROVE_MS = 3600 * 1000 };
+
+// None is left out, however many there are: what was not looked at is not proven.
+typedef struct book_list {
+    int64_t *ids; // freed by the caller
+    size_t n, cap;
+} book_list;
+
+static void add_book(book_list *l, int64_t book_id) {
+    if (l->n == l->cap) {
+        l->cap = l->cap == 0 ? 64 : 2 * l->cap;
+        l->ids = realloc(l->ids, l->cap * sizeof *l->ids);
+        ASSERT(l->ids != NULL);
+    }
+    l->ids[l->n++] = book_id;
+}
+
+static int by_number(const void *a, const void *b) {
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static void each_once(book_list *l) {
+    size_t kept = 0;
+    if (l->n > 1) {
+        qsort(l->ids, l->n, sizeof *l->ids, by_number);
+    }
+    for (size_t i = 0; i < l->n; i++) {
+        if (kept == 0 || l->ids[kept - 1] != l->ids[i]) {
+            l->ids[kept++] = l->ids[i];
+        }
+    }
+    l->n = kept;
+}
 
 typedef struct proving {
     cli *c;
@@ -89,8 +123,8 @@ static bool prove_book(proving *p, err *e) {
     return ok;
 }
 
-// The books of the merchants that there are, or of the one; each once.
-static bool find_books(cli *c, const char *merchant, int64_t books[BOOKS_MAX], size_t *n, err *e) {
+// The books of the merchants that there are, or of the one.
+static bool find_books(cli *c, const char *merchant, book_list *books, err *e) {
     Payments__V1__ListMerchantsRequest request = PAYMENTS__V1__LIST_MERCHANTS_REQUEST__INIT;
     request.page_size = 1000;
     do {
@@ -103,18 +137,13 @@ static bool find_books(cli *c, const char *merchant, int64_t books[BOOKS_MAX], s
             (const Payments__V1__ListMerchantsResponse *)answer;
         for (size_t i = 0; i < r->n_merchants; i++) {
             const Payments__V1__Merchant *m = r->merchants[i];
-            size_t k = 0;
-            while (k < *n && books[k] != m->book_id) {
-                k++;
-            }
-            if (k == *n && *n < BOOKS_MAX &&
-                (merchant[0] == '\0' || strcmp(m->merchant_id, merchant) == 0)) {
-                books[(*n)++] = m->book_id;
+            if (merchant[0] == '\0' || strcmp(m->merchant_id, merchant) == 0) {
+                add_book(books, m->book_id);
             }
         }
         request.page_token = r->next_page_token;
     } while (request.page_token[0] != '\0');
-    return *n > 0 || merchant[0] == '\0' ||
+    return books->n > 0 || merchant[0] == '\0' ||
            err_set(e, ERR_NOT_FOUND, "MERCHANT_NOT_FOUND", "there is no such merchant");
 }
 
@@ -136,43 +165,54 @@ static int say(proving *p, size_t n_books) {
     return p->differing == 0 ? EXIT_DONE : EXIT_NOT_SETTLED;
 }
 
-static int cmd_prove(cli *c, int argc, char **argv) {
-    static const struct option OPTIONS[] = {{"merchant", required_argument, NULL, 'm'}, {0}};
+static int prove_books(proving *p, const book_list *books) {
     static const char *const TITLES[] = {"book",   "about",    "through",
                                          "figure", "expected", "in the ledger"};
-    int64_t books[BOOKS_MAX];
-    proving p = {.c = c, .merchant = ""};
-    size_t n = 0;
+    cli *c = p->c;
     err e = {0};
-    int opt = 0;
+    int code = EXIT_DONE;
+    p->books = json_array();
+    table_begin(&p->t, 6, 48u, TITLES);
+    for (size_t i = 0; code == EXIT_DONE && i < books->n; i++) {
+        p->book = books->ids[i];
+        code = prove_book(p, &e) ? EXIT_DONE : EXIT_SERVICE;
+    }
+    if (code == EXIT_DONE) {
+        code = say(p, books->n);
+    } else {
+        table_drop(&p->t);
+        code = cli_failed(c, arena_printf(c->arena, "prove book %lld", (long long)p->book), &e);
+    }
+    json_decref(p->books);
+    return code;
+}
+
+static int cmd_prove(cli *c, int argc, char **argv) {
+    static const struct option OPTIONS[] = {{"merchant", required_argument, NULL, 'm'}, {0}};
+    proving p = {.c = c, .merchant = ""};
+    book_list books = {0};
+    err e = {0};
+    int opt = 0, code = EXIT_DONE;
     while ((opt = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
         if (opt == '?') {
             return EXIT_USAGE;
         }
         p.merchant = optarg;
     }
-    for (; optind < argc && n < BOOKS_MAX; optind++) {
-        if (!str_to_i64(str_of(argv[optind]), 0, INT64_MAX, &books[n++])) {
-            return cli_usage("\"%s\" is not the number of a book", argv[optind]);
+    for (; code == EXIT_DONE && optind < argc; optind++) {
+        int64_t book_id = 0;
+        if (str_to_i64(str_of(argv[optind]), 0, INT64_MAX, &book_id)) {
+            add_book(&books, book_id);
+        } else {
+            code = cli_usage("\"%s\" is not the number of a book", argv[optind]);
         }
     }
-    if (n == 0 && !find_books(c, p.merchant, books, &n, &e)) {
-        return cli_failed(c, "find the books", &e);
+    if (code == EXIT_DONE && books.n == 0 && !find_books(c, p.merchant, &books, &e)) {
+        code = cli_failed(c, "find the books", &e);
     }
-    p.books = json_array();
-    table_begin(&p.t, 6, 48u, TITLES);
-    int code = EXIT_DONE;
-    for (size_t i = 0; code == EXIT_DONE && i < n; i++) {
-        p.book = books[i];
-        code = prove_book(&p, &e) ? EXIT_DONE : EXIT_SERVICE;
-    }
-    if (code == EXIT_DONE) {
-        code = say(&p, n);
-    } else {
-        table_drop(&p.t);
-        code = cli_failed(c, arena_printf(c->arena, "prove book %lld", (long long)p.book), &e);
-    }
-    json_decref(p.books);
+    each_once(&books);
+    code = code == EXIT_DONE ? prove_books(&p, &books) : code;
+    free(books.ids);
     return code;
 }
 

@@ -72,6 +72,15 @@ def test_prove_of_a_book_a_merchant_and_all(payctl, paid, payer):
         payer.world.payments_rows(f"UPDATE saga SET returned = NULL {where} RETURNING 1")
 
 
+def test_prove_leaves_out_no_book(payctl, paid):
+    """However many are named: one that the ledger does not have is the last of them, and is not passed over."""
+    merchant, _ = paid
+    code, out, err = payctl.run("prove", *[str(merchant.book_id)] * 1000, "700001")
+    assert code == SERVICE and "PROVEN" not in out and "700001" in err and "BOOK_NOT_FOUND" in err
+    code, answer, err = payctl.json("prove", *[str(merchant.book_id)] * 1000)
+    assert code == DONE and [book["book_id"] for book in answer["books"]] == [merchant.book_id], (answer, err)
+
+
 @pytest.mark.parametrize("words, option, takes", [
     (("payouts", "--state", "PAID"), "--state", "SETTLED"), (("payouts", "--rail", "wire"), "--rail", "ACH, INSTANT"),
     (("payouts", "--limit", "0"), "--limit", "1 to 1,000,000"), (("submissions", "--state", "GONE"), "--state", "DISPUTED"),
