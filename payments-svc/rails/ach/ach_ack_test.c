@@ -1,5 +1,6 @@
 // What a bank says of whole files: acknowledgements, and rejections in words of its own.
 #include <stdio.h>
+#include <string.h>
 
 #include "rails/ach/ach_inbound_test_world.h"
 #include "testing/fixture.h"
@@ -188,6 +189,23 @@ static void test_NO_DOUBLE_rejected_with_entries_named__sure_only_when_all_of_it
     }
 }
 
+// A database takes no half of a character, and would not take the whole acknowledgement for it.
+static void test_ack__refusal_longer_than_is_kept__cut_at_a_character(void **state) {
+    (void)state;
+    char refused[512], long_reason[292];
+    memset(long_reason, 'a', sizeof long_reason - 1);
+    long_reason[sizeof long_reason - 1] = '\0';
+    snprintf(refused, sizeof refused,
+             "{\"trace\":\"121042880000001\",\"code\":\"\",\"reason\":\"no such %s\u00fc\"}",
+             long_reason);
+    send_entries(3, 3);
+    put_refused("a1", "accepted", "", refused);
+    look();
+    assert_count("inbox WHERE state = 2", 1);
+    assert_count("submission WHERE state = 4", 1);
+    assert_count("rail_event WHERE kind = 2 AND octet_length(detail) = 299", 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_ack__accepted_rejected_or_odd__each_its_own),
@@ -197,6 +215,7 @@ int main(void) {
         TEST(test_reason__on_the_list__whole_or_its_beginning),
         TEST(test_NO_DOUBLE_rejected_for_a_reason_that_is_not_listed__waits_for_a_person),
         TEST(test_NO_DOUBLE_rejected_with_entries_named__sure_only_when_all_of_it_is),
+        TEST(test_ack__refusal_longer_than_is_kept__cut_at_a_character),
     };
     return cmocka_run_group_tests(tests, ach_world_begin, ach_world_end);
 }

@@ -69,9 +69,15 @@ static bool is_count(const json_t *value) {
 
 static bool copy_text(json_t *value, const char *name, str *out, arena *a) {
     const str text = str_of(json_string_value(json_object_get(value, name)));
-    const char *copy = arena_strndup(a, text.len > 0 ? text.ptr : "",
-                                     text.len < REASON_LEN_MAX ? text.len : REASON_LEN_MAX);
-    *out = copy == NULL ? (str){0} : str_of(copy);
+    size_t len = text.len;
+    if (len > REASON_LEN_MAX) {
+        len = REASON_LEN_MAX;
+        while (len > 0 && ((unsigned char)text.ptr[len] & 0xc0) == 0x80) {
+            len--; // not in the middle of a character
+        }
+    }
+    const char *copy = arena_strndup(a, len > 0 ? text.ptr : "", len);
+    *out = copy == NULL ? (str){0} : (str){copy, len};
     return copy != NULL;
 }
 
@@ -96,7 +102,6 @@ static bool ack_refused(json_t *root, arena *a, ach_ack *out, err *e) {
 static bool ack_fields(json_t *root, arena *a, ach_ack *out, err *e) {
     const char *named = json_string_value(json_object_get(root, "file"));
     const char *status = json_string_value(json_object_get(root, "status"));
-    const char *reason = json_string_value(json_object_get(root, "reason"));
     const char *at = json_string_value(json_object_get(root, "at"));
     json_t *entries = json_object_get(root, "entries"), *total = json_object_get(root, "total");
     if (named == NULL || named[0] == '\0') {
@@ -117,14 +122,10 @@ static bool ack_fields(json_t *root, arena *a, ach_ack *out, err *e) {
     out->total = is_count(total) ? json_integer_value(total) : 0;
     out->entries_told = out->accepted || out->entries > 0;
     out->total_told = out->accepted || out->total > 0;
-    size_t len = str_of(reason).len;
-    char *copy =
-        arena_strndup(a, reason == NULL ? "" : reason, len < REASON_LEN_MAX ? len : REASON_LEN_MAX);
     char *file = arena_strdup(a, named);
-    if (copy == NULL || file == NULL) {
+    if (!copy_text(root, "reason", &out->reason, a) || file == NULL) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a reason");
     }
-    out->reason = str_of(copy);
     out->file = str_of(file);
     return ack_refused(root, a, out, e);
 }
