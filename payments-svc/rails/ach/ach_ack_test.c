@@ -206,6 +206,25 @@ static void test_ack__refusal_longer_than_is_kept__cut_at_a_character(void **sta
     assert_count("rail_event WHERE kind = 2 AND octet_length(detail) = 299", 1);
 }
 
+// What a bank writes of an entry is kept in many places, and shown on terminals.
+static void test_ack__refusal_names_an_account__hidden_where_it_is_kept(void **state) {
+    (void)state;
+    send_entries(3, 3);
+    put_refused("a1", "accepted", "",
+                "{\"trace\":\"121042880000001\",\"code\":\"918273645546 \\u001b[1m\","
+                "\"reason\":\"no such account 918273645546 \\u001b[1m\"},"
+                "{\"trace\":\"121042880000002\",\"code\":\"918273645546 \\u001b[1m\","
+                "\"reason\":\"duplicate of 918273645546 \\u202e\"}");
+    look();
+    assert_count("rail_event WHERE kind = 2 AND code = '********5546 ?[1m'"
+                 " AND detail = 'no such account ********5546 ?[1m'",
+                 1);
+    assert_odd("REFUSED_ENTRY", 1);
+    assert_count("inbox_exception WHERE compared LIKE 'trace 121042880000002; the bank says "
+                 "********5546 _[1m duplicate of ********5546 _'",
+                 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_ack__accepted_rejected_or_odd__each_its_own),
@@ -216,6 +235,7 @@ int main(void) {
         TEST(test_NO_DOUBLE_rejected_for_a_reason_that_is_not_listed__waits_for_a_person),
         TEST(test_NO_DOUBLE_rejected_with_entries_named__sure_only_when_all_of_it_is),
         TEST(test_ack__refusal_longer_than_is_kept__cut_at_a_character),
+        TEST(test_ack__refusal_names_an_account__hidden_where_it_is_kept),
     };
     return cmocka_run_group_tests(tests, ach_world_begin, ach_world_end);
 }

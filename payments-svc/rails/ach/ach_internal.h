@@ -262,6 +262,8 @@ bool ach_refused_read(const ach_rail *r, db_conn *c, const inbox_item *item, con
                       inbox_said *out, arena *a, err *e) WARN_UNUSED;
 // The sequence of a trace; 0 when it has none. Whose the trace is, the submission says that it is found in.
 int64_t ach_sequence_of(str trace);
+// A bank's words as they may be kept and shown (@arena): plain, and the digits hidden that may be an account. Empty when there is no memory.
+str ach_words(str text, arena *a);
 // What an acknowledgement does to its submission, in the transaction that ends the item.
 bool ach_read_also(void *self, db_conn *c, const inbox_item *item, inbox_said *said, arena *a,
                    err *e);

@@ -348,15 +348,10 @@ static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, cons
     if (!find_file(r, c, ack->file, &ref, &known, a, e)) {
         return false;
     }
-    char *reason = arena_strndup(a, ack->reason.ptr, ack->reason.len);
-    if (reason == NULL) {
-        return no_memory(e);
-    }
-    inbox_hide_digits(reason, ack->reason.len); // it is kept, and may name an account
     *o = (own){.is_ack = true,
                .ref = ref,
                .said = {.accepted = ack->accepted,
-                        .reason = {reason, ack->reason.len},
+                        .reason = ach_words(ack->reason, a),
                         .at_us = ack->at_us,
                         .inbox_id = item->inbox_id}};
     if (known == 1 && !ach_refused_read(r, c, item, ack, &ref, &o->said, &refused, out, a, e)) {

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "rails/ach/ach_internal.h"
+#include "rails/inbox_mask.h"
 
 int64_t ach_sequence_of(str trace) {
     int64_t sequence = 0;
@@ -11,15 +12,26 @@ int64_t ach_sequence_of(str trace) {
     return whole ? sequence : 0;
 }
 
+str ach_words(str text, arena *a) {
+    char *copy = arena_strndup(a, text.len > 0 ? text.ptr : "", text.len);
+    if (copy == NULL) {
+        return STR("");
+    }
+    const size_t len = str_make_plain(copy, text.len, "");
+    copy[len] = '\0';
+    inbox_hide_digits(copy, len);
+    return (str){copy, len};
+}
+
 // at: in the list; the text has no lines of its own.
 static void set_aside(const ach_refusal *refusal, size_t at, const inbox_item *item,
                       const submission_ref *ref, const submission_match *found, inbox_said *out,
                       arena *a) {
+    const str code = ach_words(refusal->code, a), reason = ach_words(refusal->reason, a);
     const char *compared =
         arena_printf(a, "trace %.*s; the bank says %.*s %.*s",
-                     (int)(refusal->trace.len < 40 ? refusal->trace.len : 40), refusal->trace.ptr,
-                     (int)(refusal->code.len < 40 ? refusal->code.len : 40), refusal->code.ptr,
-                     (int)refusal->reason.len, refusal->reason.ptr);
+                     refusal->trace.len == NACHA_TRACE_LEN ? NACHA_TRACE_LEN : 0,
+                     refusal->trace.ptr, (int)code.len, code.ptr, (int)reason.len, reason.ptr);
     inbox_odd *odd = &out->odd[out->n_odd++];
     *odd =
         (inbox_odd){.line = (int32_t)at + 1,
@@ -86,7 +98,8 @@ bool ach_refused_read(const ach_rail *r, db_conn *c, const inbox_item *item, con
             set_aside(one, i, item, ref, found, out, a);
             continue;
         }
-        refused[said->n_refused++] = (submission_refusal){numbers[i], one->code, one->reason};
+        refused[said->n_refused++] =
+            (submission_refusal){numbers[i], ach_words(one->code, a), ach_words(one->reason, a)};
     }
     qsort(refused, said->n_refused, sizeof *refused, by_number);
     said->refused = refused;
