@@ -84,12 +84,11 @@ static void test_NO_DOUBLE_ack__refuses_for_another_reason__a_case_and_nothing_m
     put_text("a1", "{\"file\":\"" FILE_3 "\",\"status\":\"accepted\",\"entries\":3,"
                    "\"total\":6000,\"at\":\"2026-11-21T09:00:01Z\",\"refused\":["
                    "{\"trace\":\"121042880000001\",\"reason\":\"duplicate\"},"
-                   "{\"trace\":\"121042880009999\",\"code\":\"R03\"},"
-                   "{\"trace\":\"x\",\"code\":\"R03\"}, 7]}");
+                   "{\"trace\":\"121042880009999\",\"code\":\"R03\"}]}");
     look();
     assert_count("rail_event", 0);
     assert_odd("REFUSED_ENTRY", 1);
-    assert_odd("UNKNOWN_ENTRY", 3);
+    assert_odd("UNKNOWN_ENTRY", 1);
     assert_count("inbox_exception WHERE payout_id IS NOT NULL", 1);
 }
 
@@ -225,6 +224,34 @@ static void test_ack__refusal_names_an_account__hidden_where_it_is_kept(void **s
                  1);
 }
 
+// A short element must not become a row that is larger than the whole text.
+static void test_ack__refuses_many__its_bytes_are_kept_once(void **state) {
+    (void)state;
+    send_entries(3, 3);
+    put_refused("a1", "accepted", "",
+                REFUSED("1", "x") "," REFUSED("2", "x") "," REFUSED("9", "R03"));
+    look();
+    assert_odd("REFUSED_ENTRY", 2);
+    assert_odd("UNKNOWN_ENTRY", 1);
+    assert_count("inbox_exception WHERE octet_length(raw_sealed) > 150", 1);
+    assert_count("inbox_exception WHERE octet_length(raw_sealed) > 150 AND line = 1", 1);
+}
+
+static void test_ack__refuses_more_than_the_file_has__refused_as_a_whole(void **state) {
+    (void)state;
+    send_entries(3, 2);
+    put_text("a1", "{\"file\":\"" FILE_3 "\",\"status\":\"accepted\",\"entries\":2,"
+                   "\"total\":3000,\"at\":\"2026-11-21T09:00:01Z\",\"refused\":[" REFUSED(
+                       "1", "R03") "," REFUSED("2", "R03") "," REFUSED("2", "R03") "]}");
+    look();
+    assert_count("inbox WHERE state = 3 AND reason = 'BAD_FILE'", 1);
+    assert_odd("BAD_FILE", 1);
+    assert_count("inbox_exception", 1);
+    assert_count("rail_event", 0);
+    assert_count("submission WHERE state = 3", 1);
+    assert_count("payment_case WHERE kind = 'INBOX_FILE' AND code = 'BAD_FILE'", 1);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_ack__accepted_rejected_or_odd__each_its_own),
@@ -236,6 +263,8 @@ int main(void) {
         TEST(test_NO_DOUBLE_rejected_with_entries_named__sure_only_when_all_of_it_is),
         TEST(test_ack__refusal_longer_than_is_kept__cut_at_a_character),
         TEST(test_ack__refusal_names_an_account__hidden_where_it_is_kept),
+        TEST(test_ack__refuses_many__its_bytes_are_kept_once),
+        TEST(test_ack__refuses_more_than_the_file_has__refused_as_a_whole),
     };
     return cmocka_run_group_tests(tests, ach_world_begin, ach_world_end);
 }

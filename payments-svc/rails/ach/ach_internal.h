@@ -179,7 +179,7 @@ bool ach_is_whole(str bytes, arena *a);
 
 // An entry that the bank refuses in an acknowledgement.
 typedef struct ach_refusal {
-    str trace, code, reason; // @arena; trace may be anything
+    str trace, code, reason; // @arena; trace: 15 digits
 } ach_refusal;
 
 typedef struct ach_ack {

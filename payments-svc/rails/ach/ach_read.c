@@ -354,6 +354,11 @@ static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, cons
                         .reason = ach_words(ack->reason, a),
                         .at_us = ack->at_us,
                         .inbox_id = item->inbox_id}};
+    if (known == 1 && ack->n_refused > (size_t)ref.items) {
+        out->refused = "BAD_FILE";
+        out->refused_text = "refuses more entries than the file has";
+        return true;
+    }
     if (known == 1 && !ach_refused_read(r, c, item, ack, &ref, &o->said, &refused, out, a, e)) {
         return false;
     }

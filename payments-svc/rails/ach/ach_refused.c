@@ -29,8 +29,7 @@ static void set_aside(const ach_refusal *refusal, size_t at, const inbox_item *i
                       arena *a) {
     const str code = ach_words(refusal->code, a), reason = ach_words(refusal->reason, a);
     const char *compared =
-        arena_printf(a, "trace %.*s; the bank says %.*s %.*s",
-                     refusal->trace.len == NACHA_TRACE_LEN ? NACHA_TRACE_LEN : 0,
+        arena_printf(a, "trace %.*s; the bank says %.*s %.*s", (int)refusal->trace.len,
                      refusal->trace.ptr, (int)code.len, code.ptr, (int)reason.len, reason.ptr);
     inbox_odd *odd = &out->odd[out->n_odd++];
     *odd =
@@ -39,7 +38,8 @@ static void set_aside(const ach_refusal *refusal, size_t at, const inbox_item *i
                     .text = found == NULL ? "refuses an entry that is not in the file"
                                           : "refuses an entry for a reason that is not on the list",
                     .compared = compared == NULL ? "" : compared,
-                    .raw = item->bytes,
+                    // Once: it is all of the item, and so the same of each.
+                    .raw = out->n_odd == 1 ? item->bytes : STR(""),
                     .about_book_id = ref->book_id,
                     .currency = "USD",
                     .case_kind = "INBOX_LINE"};

@@ -81,7 +81,7 @@ static bool copy_text(json_t *value, const char *name, str *out, arena *a) {
     return copy != NULL;
 }
 
-// What it is about is judged one by one: an entry that is odd does not take the others' refusals away.
+// What could be an entry is judged one by one. What cannot be one is little text, and must not become a row for each.
 static bool ack_refused(json_t *root, arena *a, ach_ack *out, err *e) {
     json_t *list = json_object_get(root, "refused");
     if (list != NULL && !json_is_array(list)) {
@@ -92,6 +92,10 @@ static bool ack_refused(json_t *root, arena *a, ach_ack *out, err *e) {
     bool ok = out->refused != NULL;
     for (size_t i = 0; ok && i < n; i++) {
         json_t *entry = json_array_get(list, i);
+        const str trace = str_of(json_string_value(json_object_get(entry, "trace")));
+        if (trace.len != NACHA_TRACE_LEN || !nacha_is_digits(trace, NACHA_TRACE_LEN)) {
+            return bad(e, 1, "'refused' must be a list of entries with a trace of 15 digits");
+        }
         ach_refusal *to = &out->refused[out->n_refused++];
         ok = copy_text(entry, "trace", &to->trace, a) && copy_text(entry, "code", &to->code, a) &&
              copy_text(entry, "reason", &to->reason, a);

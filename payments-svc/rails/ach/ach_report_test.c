@@ -60,10 +60,39 @@ static void test_ack__counts_beyond_a_file__refused_or_none(void **state) {
     arena_destroy(a);
 }
 
+// Elements of no use are small, and each would become an exception.
+static void test_ack__refuses_what_is_no_entry__refused(void **state) {
+    (void)state;
+    static const char *const ELEMENTS[] = {
+        "0",
+        "null",
+        "[]",
+        "{}",
+        "{\"trace\":121042880000001}",
+        "{\"trace\":\"12104288000001\"}",
+        "{\"trace\":\"1210428800000011\"}",
+        "{\"trace\":\"12104288000000x\"}",
+        "\"121042880000001\"",
+    };
+    arena *a = arena_create(1024 * 1024);
+    for (size_t i = 0; i <= sizeof ELEMENTS / sizeof ELEMENTS[0]; i++) {
+        const bool good = i == sizeof ELEMENTS / sizeof ELEMENTS[0];
+        const char *bytes =
+            arena_printf(a, SAYS ",\"refused\":[{\"trace\":\"121042880000002\"},%s]}",
+                         good ? "{\"trace\":\"121042880000001\"}" : ELEMENTS[i]);
+        ach_ack ack;
+        err e = {0};
+        assert_int_equal(ach_ack_parse(str_of(bytes), a, &ack, &e), good);
+        assert_true(good ? ack.n_refused == 2 : strcmp(e.reason, "BAD_FILE") == 0);
+    }
+    arena_destroy(a);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ack__counts_beyond_a_file__refused_or_none),
         cmocka_unit_test(test_ack__larger_than_any__refused_unread),
+        cmocka_unit_test(test_ack__refuses_what_is_no_entry__refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
