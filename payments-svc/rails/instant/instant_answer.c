@@ -342,8 +342,11 @@ void answer_to_submit(const http_exchange *x, rail_item *item, arena *a) {
     }
 }
 
-static bool says_not_found(const http_exchange *x) {
+bool answer_says_not_found(const http_exchange *x) {
     err e = {0};
+    if (x->outcome != HTTP_ANSWERED || x->status != 404) {
+        return false;
+    }
     json_t *root = load(x->response, &e);
     const char *error = json_string_value(json_object_get(root, "error"));
     bool yes = error != NULL && strcmp(error, "not_found") == 0;
@@ -354,7 +357,7 @@ static bool says_not_found(const http_exchange *x) {
 void answer_to_query(const http_exchange *x, rail_item *item, arena *a) {
     if (x->outcome == HTTP_ANSWERED && x->status == 200) {
         from_payment(x, item, true, a);
-    } else if (x->outcome == HTTP_ANSWERED && x->status == 404 && says_not_found(x)) {
+    } else if (answer_says_not_found(x)) {
         decide(item, RAIL_NOT_SENT, STR("NOT_FOUND"), STR("the bank has not got it"));
     } else {
         if (x->outcome == HTTP_ANSWERED) {

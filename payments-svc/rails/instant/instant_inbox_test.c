@@ -386,6 +386,31 @@ static void test_sweep__no_answer_about_one__asked_again_soon(void **state) {
     assert_int_equal(count_of("inbox_sweep_again"), 0);
 }
 
+// A gateway says 404, too, while the bank behind it is away. Only the bank's own word ends the question.
+static void test_NO_LOSS_sweep__not_found_of_somebody_else__asked_again(void **state) {
+    (void)state;
+    settled_payout(1, 60);
+    script.status = 404;
+    script.body = "<html>no such page</html>";
+    err e = {0};
+    assert_false(instant_sweep(instant->self, &e)); // nobody was answered: the page is tried again
+    assert_int_equal(count_of("inbox_sweep WHERE pass = 0"), 0);
+    fixture_sql(
+        "INSERT INTO inbox_sweep_again SELECT book_id, payout_id, 0, 2, now(), 1 FROM payout", NULL,
+        0);
+    const char *page = "INSERT INTO inbox_sweep SELECT book_id, 2, n, "
+                       "'ffffffff-ffff-7fff-bfff-ffffffffffff', now() FROM payout, "
+                       "generate_series(0, 2) AS n";
+    fixture_sql(page, NULL, 0); // the pages are through
+    script.body = "{\"error\":\"no such route\"}";
+    sweep_ok();
+    assert_int_equal(count_of("inbox_sweep_again WHERE tries = 2"), 1);
+    again_is_due();
+    script.body = "{\"error\":\"not_found\"}";
+    sweep_ok(); // the bank has forgotten it
+    assert_int_equal(count_of("inbox_sweep_again"), 0);
+}
+
 // What was paused for long settles long after it was made, and its bank is asked when its own time has come.
 static void test_sweep__settled_late__age_counts_from_settlement(void **state) {
     (void)state;
@@ -515,6 +540,7 @@ int main(void) {
         TEST(test_webhook__database_fails__recorded_and_applied_later),
         TEST(test_sweep__return_that_was_never_told__found_by_asking),
         TEST(test_sweep__no_answer_about_one__asked_again_soon),
+        TEST(test_NO_LOSS_sweep__not_found_of_somebody_else__asked_again),
         TEST(test_sweep__settled_late__age_counts_from_settlement),
         TEST(test_sweep__message_comes_later__counted_once),
         TEST(test_sweep__bank_is_away__asked_later),

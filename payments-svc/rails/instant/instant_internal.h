@@ -65,6 +65,8 @@ bool webhook_parse(str json, arena *a, bool *known, payment *out, int64_t *at_us
 // Fills the verdict (and code, text, reference) of an item from one exchange.
 void answer_to_submit(const http_exchange *x, rail_item *item, arena *a);
 void answer_to_query(const http_exchange *x, rail_item *item, arena *a);
+// Whether the bank itself says that it has no payment of this key. A 404 of a gateway in front of it says nothing of that.
+bool answer_says_not_found(const http_exchange *x);
 // The body of POST /v1/payments. {0} when it does not fit into the arena. The same item always gives the same bytes, so
 // that a repeat under the same key is the same request.
 str payment_request(int64_t book_id, const rail_item *item, arena *a);

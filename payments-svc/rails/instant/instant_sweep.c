@@ -284,7 +284,7 @@ static bool ask(sweep *s, const question *questions, size_t n, bool *answered, a
     for (size_t i = 0; i < n; i++) {
         const bool known = x[i].outcome == HTTP_ANSWERED && x[i].status == 200;
         // It has forgotten: nothing that a sweep could mend.
-        const bool forgotten = x[i].outcome == HTTP_ANSWERED && x[i].status == 404;
+        const bool forgotten = answer_says_not_found(&x[i]);
         if (known && !hear(s, &x[i], &questions[i], a, e)) {
             return false;
         }
