@@ -411,6 +411,48 @@ static void test_NO_LOSS_sweep__not_found_of_somebody_else__asked_again(void **s
     assert_int_equal(count_of("inbox_sweep_again"), 0);
 }
 
+static int64_t late_s(void) {
+    return metric_value(metric_gauge("instant_asked_late_seconds", "connection=\"instant\"", ""));
+}
+
+// After a pause or an outage of the bank many have a time of their own, more than a page of them.
+static void test_NO_LOSS_sweep__more_than_a_page_of_own_time__all_in_one_look(void **state) {
+    (void)state;
+    settled_payout(1, 0);
+    // Of payouts that are gone, which needs no question.
+    fixture_sql("INSERT INTO inbox_sweep_again SELECT 7, ('01930000-0000-7000-8000-' || "
+                "lpad(to_hex(n), 12, '0'))::uuid, 1, 2, now() - n * interval '1 s', 0 "
+                "FROM generate_series(1, 2500) AS n",
+                NULL, 0);
+    sweep_ok();
+    assert_int_equal(count_of("inbox_sweep_again WHERE pass = 1"), 0);
+    assert_int_equal(late_s(), 0);
+}
+
+// A look has an end, and what it leaves over is seen. A bank that answers nothing is not asked page after page.
+static void test_SEEN_sweep__what_a_look_leaves_over__how_late_it_is(void **state) {
+    (void)state;
+    settled_payout(1, 0);
+    const char *many = "INSERT INTO inbox_sweep_again SELECT 7, ('01930000-0000-7000-8000-' || "
+                       "lpad(to_hex(n), 12, '0'))::uuid, 1, 2, now() - interval '1 hour', 0 "
+                       "FROM generate_series(1, 20500) AS n";
+    fixture_sql(many, NULL, 0);
+    sweep_ok();
+    assert_int_equal(count_of("inbox_sweep_again WHERE pass = 1"), 500);
+    assert_in_range(late_s(), 3600, 3700);
+    sweep_ok();
+    assert_int_equal(count_of("inbox_sweep_again WHERE pass = 1"), 0);
+    assert_int_equal(late_s(), 0);
+    fixture_sql(many, NULL, 0);
+    fixture_sql("UPDATE saga SET step_since = now() - interval '1 hour';"
+                "INSERT INTO inbox_sweep_again SELECT book_id, payout_id, 0, 2, now() - interval "
+                "'2 hours', 1 FROM payout",
+                NULL, 0);
+    script.status = 500;
+    sweep_ok();
+    assert_int_equal(count_of("inbox_sweep_again WHERE pass = 1"), 19501);
+}
+
 // What was paused for long settles long after it was made, and its bank is asked when its own time has come.
 static void test_sweep__settled_late__age_counts_from_settlement(void **state) {
     (void)state;
@@ -541,6 +583,8 @@ int main(void) {
         TEST(test_sweep__return_that_was_never_told__found_by_asking),
         TEST(test_sweep__no_answer_about_one__asked_again_soon),
         TEST(test_NO_LOSS_sweep__not_found_of_somebody_else__asked_again),
+        TEST(test_NO_LOSS_sweep__more_than_a_page_of_own_time__all_in_one_look),
+        TEST(test_SEEN_sweep__what_a_look_leaves_over__how_late_it_is),
         TEST(test_sweep__settled_late__age_counts_from_settlement),
         TEST(test_sweep__message_comes_later__counted_once),
         TEST(test_sweep__bank_is_away__asked_later),

@@ -34,7 +34,7 @@ typedef struct instant_rail {
     int64_t sweep_at_ms; // monotonic; of the sweeper
     int64_t noted_ms;    // when a look was written down last
     bool silent;         // in the last look the bank was asked and said nothing of use
-    metric *asked_again, *hooks_ok, *hooks_refused, *hooks_failed;
+    metric *asked_again, *asked_late, *hooks_ok, *hooks_refused, *hooks_failed;
 } instant_rail;
 
 // instant_answer.c: what the bank says, as data. Pure.
@@ -84,6 +84,7 @@ typedef enum instant_sql {
     INSTANT_SQL_SWEEP_PAGE,
     INSTANT_SQL_SWEEP_STORE,
     INSTANT_SQL_SWEEP_AGAIN,
+    INSTANT_SQL_SWEEP_LATE,
     INSTANT_SQL_SWEEP_LATER,
     INSTANT_SQL_SWEEP_OVER,
     INSTANT_SQL_LOOKED,
@@ -105,7 +106,7 @@ void instant_sweep_look(void *arg); // what the ticker calls; arg is the instant
 // then. said: @arena
 bool instant_ask_one(instant_rail *r, int64_t book_id, const char *key, payment *said, arena *a,
                      err *e) WARN_UNUSED;
-// One look: at most a page of payouts for each book and time. False when the bank or the database could not be reached.
+// One look: some pages of payouts for each book and time, and of those with a time of their own. False when the bank or the database could not be reached.
 bool instant_sweep(instant_rail *r, err *e) WARN_UNUSED;
 
 // webhook.c

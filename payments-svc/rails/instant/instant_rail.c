@@ -135,6 +135,9 @@ static void make_metrics(instant_rail *r, const char *name) {
     (void)snprintf(own, sizeof own, "connection=\"%s\"", name);
     r->asked_again = metric_counter("instant_asked_again_total", own,
                                     "settled payments that were asked for again");
+    r->asked_late = metric_gauge("instant_asked_late_seconds", own,
+                                 "how long the first payment waits whose question is due, and "
+                                 "for which a look had no room");
     r->hooks_ok = hooks(name, "ok");
     r->hooks_refused = hooks(name, "refused");
     r->hooks_failed = hooks(name, "failed");

@@ -52,6 +52,9 @@ const db_stmt INSTANT_SQL[INSTANT_SQL_COUNT] = {
          " LEFT JOIN LATERAL (SELECT state, attempt, step_since FROM saga"
          " WHERE book_id = $1 AND payout_id = g.payout_id LIMIT 1) AS s ON true"
          " ORDER BY g.due_at"},
+    [INSTANT_SQL_SWEEP_LATE] = {"instant_sweep_late",
+                                "SELECT due_at FROM inbox_sweep_again WHERE book_id = $1"
+                                " AND connection = $2 ORDER BY due_at LIMIT 1"},
     [INSTANT_SQL_SWEEP_LATER] =
         {"instant_sweep_later",
          "INSERT INTO inbox_sweep_again (book_id, payout_id, pass, connection, due_at, tries)"

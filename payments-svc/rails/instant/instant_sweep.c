@@ -16,7 +16,7 @@
 enum {
     PASSES = 3,
     PAGE = 1000,    // payouts of one statement, whatever their rail and state
-    PAGES_MAX = 20, // of one look, for each book and time
+    PAGES_MAX = 20, // of one look, for each book and time, and for those with a time of their own
     SWEEP_REST_MAX_MS = 60 * 1000,
     STEPS_OF_AN_AGE = 20,
     RETRY_MS =
@@ -43,6 +43,7 @@ typedef struct sweep {
     size_t n_over;
     bool page_of_again;      // it comes from inbox_sweep_again
     int64_t asked, answered; // of the whole look
+    int64_t late_ms;         // what was left over of it waits for so long
 } sweep;
 
 // A payout that is asked for at a time of its own.
@@ -387,8 +388,22 @@ static bool sweep_pass(sweep *s, arena *a, err *e) {
     return true;
 }
 
-// Those whose own time has come: a page of them.
-static bool sweep_again(sweep *s, arena *a, err *e) {
+// Since when the first of those that are left over waits for its question.
+static bool find_late(db_conn *c, arena *a, void *arg, err *e) {
+    sweep *s = arg;
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i64(p, s->book_id);
+    db_i16(p, (int16_t)s->r->base.id);
+    if (!db_exec(c, &INSTANT_SQL[INSTANT_SQL_SWEEP_LATE], p, a, &rows, NULL, e)) {
+        return false;
+    }
+    const int64_t late_ms = db_count(rows) == 0 ? 0 : s->now_ms - db_get_time(rows, 0, 0) / 1000;
+    s->late_ms = late_ms > s->late_ms ? late_ms : s->late_ms;
+    return true;
+}
+
+static bool again_page(sweep *s, arena *a, err *e) {
     s->page_of_again = true;
     const bool ok =
         db_read(s->r->pool, deadline_of(s->r), a, find_again, s, e) &&
@@ -396,6 +411,22 @@ static bool sweep_again(sweep *s, arena *a, err *e) {
          (ask_page(s, a, e) && db_transact(s->r->pool, deadline_of(s->r), a, store_page, s, e)));
     s->page_of_again = false;
     return ok;
+}
+
+// Those whose own time has come, the oldest first. Each of a page is over or gets a later time, so no page comes twice. A bank that
+// answers nothing of a page is not asked for another one. What is before in the arena goes.
+static bool sweep_again(sweep *s, arena *a, err *e) {
+    bool full = true, silent = false;
+    for (int i = 0; full && !silent && i < PAGES_MAX; i++) {
+        const int64_t asked = s->asked, answered = s->answered;
+        arena_reset(a);
+        if (!again_page(s, a, e)) {
+            return false;
+        }
+        full = db_count(s->page) == PAGE;
+        silent = s->asked > asked && s->answered == answered;
+    }
+    return !full || db_read(s->r->pool, deadline_of(s->r), a, find_late, s, e);
 }
 
 bool instant_sweep(instant_rail *r, err *e) {
@@ -413,6 +444,9 @@ bool instant_sweep(instant_rail *r, err *e) {
     }
     arena_destroy(a);
     r->silent = s.asked > 0 && s.answered == 0;
+    if (ok) {
+        metric_set(r->asked_late, s.late_ms / 1000);
+    }
     return ok;
 }
 
