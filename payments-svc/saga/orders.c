@@ -82,16 +82,23 @@ static bool record(db_conn *c, const saga_cancellation *x, const rail_event *eve
     return rail_events_record(c, x->book_id, event, 1, a, e);
 }
 
-static str cancel_code(const saga_cancellation *x) {
-    return x->may_be_forgotten ? STR(SAGA_CANCEL_ASKED) : STR("CANCEL");
+// Of a rail that cannot be asked about one payout: what was found of it when its bank's folders were listed.
+static bool is_looked_up(const saga_engine *g, const standing *s) {
+    const rail *r = g != NULL ? saga_engine_rail(g, s->rail_id) : NULL;
+    return r != NULL && r->may_have != NULL;
 }
 
-static bool give(db_conn *c, const saga_cancellation *x, const standing *s, arena *a, err *e) {
+static str cancel_code(const saga_engine *g, const saga_cancellation *x, const standing *s) {
+    return x->may_be_forgotten && !is_looked_up(g, s) ? STR(SAGA_CANCEL_ASKED) : STR("CANCEL");
+}
+
+static bool give(const saga_engine *g, db_conn *c, const saga_cancellation *x, const standing *s,
+                 arena *a, err *e) {
     const rail_event order = {.payout_id = x->payout_id,
                               .kind = RAIL_EVENT_CANCEL,
                               .event_id =
                                   str_of(arena_printf(a, "cancel/%d", (int)s->item.was.orders + 1)),
-                              .code = cancel_code(x),
+                              .code = cancel_code(g, x, s),
                               .text = x->reason,
                               .at_us = x->now_us,
                               .source = RAIL_SOURCE_PERSON,
@@ -123,15 +130,14 @@ static bool take_out(saga_engine *g, db_conn *c, const saga_cancellation *x, con
     return record(c, x, &out, a, e);
 }
 
-// Of a rail that cannot be asked about one payout: what was found of it when its bank's folders were listed.
 static bool check_forgotten(saga_engine *g, db_conn *c, const saga_cancellation *x,
                             const standing *s, arena *a, err *e) {
-    rail *r = x->may_be_forgotten && g != NULL ? saga_engine_rail(g, s->rail_id) : NULL;
     const int32_t attempt = s->item.was.attempt > 0 ? s->item.was.attempt : 1;
     bool may = false;
-    if (r == NULL || r->may_have == NULL) {
+    if (!x->may_be_forgotten || !is_looked_up(g, s)) {
         return true;
     }
+    rail *r = saga_engine_rail(g, s->rail_id);
     if (x->recovering) {
         return err_set(e, ERR_UNAVAILABLE, "RECOVERING",
                        "what the bank has is being compared after a restore: ask again later");
@@ -162,16 +168,16 @@ bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *
         return not_cancelable("it is on its way to the bank", e);
     }
     if (is_in_a_submission(&s)) {
-        return take_out(g, c, x, &s, a, e) && give(c, x, &s, a, e);
+        return take_out(g, c, x, &s, a, e) && give(g, c, x, &s, a, e);
     }
     const char *why = NULL;
     s.item.said.order.kind = EVENT_CANCEL;
-    s.item.said.order.code = cancel_code(x);
+    s.item.said.order.code = cancel_code(g, x, &s);
     if (!check_forgotten(g, c, x, &s, a, e)) {
         return false;
     }
     if (!saga_takes_order(&s.item.was, &s.item.said, EVENT_CANCEL, &why)) {
         return not_cancelable(why, e);
     }
-    return give(c, x, &s, a, e);
+    return give(g, c, x, &s, a, e);
 }

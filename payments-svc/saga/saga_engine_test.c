@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "base/log.h"
+#include "saga/orders.h"
 #include "saga/saga_test_world.h"
 
 static int setup(void **state) {
@@ -372,8 +373,58 @@ static void test_bench__when_asked(void **state) {
     bench((size_t)count);
 }
 
+typedef struct cancel {
+    saga_engine *engine;
+    uuid payout_id;
+} cancel;
+
+static bool cancel_after_a_restore(db_conn *c, arena *a, void *arg, err *e) {
+    const cancel *x = arg;
+    const saga_cancellation order = {.book_id = WORLD_BOOK,
+                                     .payout_id = x->payout_id,
+                                     .may_be_forgotten = true,
+                                     .actor = STR("ada"),
+                                     .reason = STR("a mistake"),
+                                     .now_us = clock_wall_us(clock_system())};
+    return saga_cancel(x->engine, c, &order, a, e);
+}
+
+static bool nothing_forgotten(rail *r, db_conn *c, int64_t book_id, uuid intent_id, int32_t attempt,
+                              bool *may, arena *a, err *e) {
+    (void)r, (void)c, (void)book_id, (void)intent_id, (void)attempt, (void)a, (void)e;
+    *may = false;
+    return true;
+}
+
+// What the bank may have was looked up in its folders, under the lock of the order: there is nobody to ask about one payout.
+static void test_cancel__after_a_restore__rail_of_files__nobody_is_asked(void **state) {
+    (void)state;
+    err e = {0};
+    arena *a = arena_create(1 << 20);
+    world.hands_over = true;
+    world.prepare_verdict = RAIL_NOT_SENT; // it waits for its file
+    rail *r = world_rail(RAIL_ACH, 0);
+    r->may_have = nothing_forgotten;
+    saga_engine *g = start(r, 20, 5000);
+    cancel x = {.engine = g};
+    world_payouts(RAIL_ACH, 1, 100, &x.payout_id);
+    const int64_t until_ms = fixture_deadline(10000);
+    while (!db_transact(world_pool(), until_ms, a, cancel_after_a_restore, &x, &e)) {
+        assert_string_equal(e.reason, "PAYOUT_NOT_CANCELABLE"); // a worker has it: again
+        assert_true(fixture_deadline(0) < until_ms);
+        nap(1);
+    }
+    saga_engine_heard(g, WORLD_BOOK, SAGA_ANY_RAIL);
+    const bool canceled = reach(STATE_CANCELED, 1, 10000);
+    saga_engine_stop(g);
+    assert_true(canceled);
+    assert_int_equal(world_look().queries, 0);
+    arena_destroy(a);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_cancel__after_a_restore__rail_of_files__nobody_is_asked, fresh),
         cmocka_unit_test_setup(test_engine__all_the_way__settled, fresh),
         cmocka_unit_test_setup(test_engine__sync_settlement__settled_without_events, fresh),
         cmocka_unit_test_setup(test_engine__heard__settled_without_a_poll, fresh),

@@ -431,6 +431,11 @@ static bool lookup_run(db_conn *c, arena *a, void *arg, err *e) {
                              : find_places(c, l->book_id, l->items, l->n, l->places, a, e);
 }
 
+// Whoever was in there is in no file: it waits for the next one.
+static bool never_taken(submission_state state) {
+    return state == SUBMISSION_REJECTED || state == SUBMISSION_WITHDRAWN;
+}
+
 static bool ach_take_out(rail *r, db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt,
                          bool *taken, arena *a, err *e) {
     (void)r;
@@ -442,8 +447,7 @@ static bool ach_take_out(rail *r, db_conn *c, int64_t book_id, uuid payout_id, i
         return false;
     }
     // Rejected or withdrawn as a whole, it is out already.
-    *taken = removal == REMOVAL_DONE || (place.known && (place.state == SUBMISSION_REJECTED ||
-                                                         place.state == SUBMISSION_WITHDRAWN));
+    *taken = removal == REMOVAL_DONE || (place.known && never_taken(place.state));
     return true;
 }
 
@@ -471,6 +475,8 @@ static void ach_query(rail *base, int64_t book_id, rail_item *items, size_t n, a
                         "the prepared file could not be looked up");
         } else if (!l.places[i].known) {
             set_verdict(&items[i], RAIL_NOT_SENT, "NO_FILE", "no file was made for it");
+        } else if (never_taken(l.places[i].state)) {
+            set_verdict(&items[i], RAIL_NOT_SENT, "NO_FILE", "its file was never taken");
         } else {
             const bool has_it =
                 l.places[i].state == SUBMISSION_SENT || l.places[i].state == SUBMISSION_ACKED;
