@@ -104,6 +104,20 @@ def test_no_statement_reads_a_growing_table_from_end_to_end(filled, name, sql):
     assert not scanned_whole(generic_plan(filled, name, sql)), name
 
 
+def rows_read(plan, table):
+    own = plan["Actual Rows"] * plan["Actual Loops"] if plan.get("Relation Name") == table else 0
+    return own + sum(rows_read(below, table) for below in plan.get("Plans", []))
+
+
+def test_a_list_of_open_calls_joins_no_more_than_it_shows(filled):
+    (sql,) = [text for name, text in payments_statements() if name == "calls_open"]
+    rows = filled.payments_rows(f"SET plan_cache_mode = force_generic_plan; PREPARE o AS {sql}; EXPLAIN (ANALYZE, FORMAT JSON) "
+                                "EXECUTE o('{1,2,3}', '{1,2}', '{2,3,4}', '{0,0,0}', 10)")
+    plan = json.loads("\n".join("|".join(row) for row in rows))[0]["Plan"]
+    assert plan["Actual Rows"] == 10, "there is more than that"
+    assert rows_read(plan, "payout") == 10
+
+
 def test_the_check_can_fail(filled):
     plan = generic_plan(filled, "bad", "SELECT count(*) FROM payout AS p JOIN saga AS s USING (book_id, payout_id) WHERE p.amount > $1")
     assert scanned_whole(plan) >= {"payout"}

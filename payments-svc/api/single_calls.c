@@ -284,7 +284,8 @@ static bool connections_for(call_listing *l, err *e) {
         }
     }
     l->filter.connections = l->connections;
-    l->filter.limit = CALL_LOOKED_MAX;
+    // Only what is picked out by its state is looked for among more than the page.
+    l->filter.limit = l->r->n_states == 0 ? (size_t)l->size : CALL_LOOKED_MAX;
     return true;
 }
 

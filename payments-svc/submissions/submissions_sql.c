@@ -369,11 +369,12 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "FROM saga AS s JOIN payout AS p ON p.book_id = $1 AND p.payout_id = s.payout_id "
          "WHERE s.book_id = $1 AND s.payout_id = $2 AND p.merchant_id = $3"},
     // Across books: what stands at the steps of the rail. It is in one of three indexes, each of which is read from its beginning and only
-    // as far as asked for: what is due, what waits for its bank with no time set (4 AWAIT), and what is held.
+    // as far as asked for: what is due, what waits for its bank with no time set (4 AWAIT), and what is held. It is cut to the list before it is
+    // joined, or each index of each book would have its share joined for a list of one.
     [SUBM_SQL_CALLS_OPEN] =
         {"calls_open",
          "SELECT " CALL_COLUMNS "s.payout_id IN (SELECT unnest(payout_ids) FROM saga_lease "
-         "WHERE book_id = ANY($1::int8[])) FROM ("
+         "WHERE book_id = ANY($1::int8[])) FROM (SELECT u.* FROM ("
          "SELECT o.* FROM unnest($1::int8[]) AS b(book_id) CROSS JOIN unnest($2::int2[]) AS "
          "r(rail) "
          "CROSS JOIN unnest($3::int2[], $4::int2[]) AS t(step, lane) CROSS JOIN LATERAL ("
@@ -392,9 +393,10 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "SELECT s.book_id, s.payout_id, s.step_since AS since FROM saga AS s "
          "WHERE s.book_id = b.book_id AND s.hold <> '' AND s.due_at IS NULL "
          "AND s.rail = ANY($2::int2[]) AND s.step = ANY($3::int2[]) LIMIT $5) AS o"
+         ") AS u ORDER BY u.since, u.payout_id LIMIT $5"
          ") AS o JOIN saga AS s ON s.book_id = o.book_id AND s.payout_id = o.payout_id "
          "JOIN payout AS p ON p.book_id = o.book_id AND p.payout_id = o.payout_id "
-         "ORDER BY o.since, o.payout_id LIMIT $5"},
+         "ORDER BY o.since, o.payout_id"},
     // What is known about the calls of payouts, up to a row of each one's log: the rows of the rail's steps (2 EXECUTE, 3 RESOLVE), what a
     // worker is about to do, and what the bank said by itself (kinds 1 to 5; the others are orders).
     [SUBM_SQL_CALL_ROWS] =
