@@ -238,7 +238,7 @@ typedef struct saga_intent {
 
 // --- Functions -------------------------------------------------------------------------------------------------------
 
-// Movements (messages of kind SETTLED and RETURNED) of one payout that are taken in; what a bank tells beyond that is for a person.
+// Messages of kind SETTLED, RETURNED and REFUSED of one payout that are taken in; what a bank tells beyond that is for a person.
 enum { SAGA_MOVEMENTS_MAX = 256 };
 
 // Boils the messages down, in a time that grows as n does. heard: as many as saga.events counts. A message about an attempt that was superseded counts only when

@@ -31,10 +31,10 @@ enum {
     INBOX_TRIES_MAX = 10         // failures of ours after which a person must look
 };
 
-// Of an exception: more movements of one payout than SAGA_MOVEMENTS_MAX. For people.
+// Of an exception: more movements and refusals of one payout than SAGA_MOVEMENTS_MAX. For people.
 #define INBOX_TOO_MANY_MOVEMENTS                                                                   \
-    "the bank tells of more movements of this payout than are taken in: find out from its "        \
-    "statement what became of the money"
+    "the bank tells of more movements or refusals of this payout than are taken in: find out "     \
+    "from its statement what became of the money"
 
 typedef enum inbox_kind {
     INBOX_FILE = 1,

@@ -33,7 +33,7 @@ typedef struct prior {
     bool settled;           // its attempt, under the same reference of the bank
     bool returned;          // something of its attempt
     bool same_amount;       // of that, as much as it says
-    int64_t movements;      // of its payout, of all attempts
+    int64_t movements;      // of its payout, of all attempts, and refusals
 } prior;
 
 static prior prior_of(const knowing *x, const db_rows *rows, size_t row) {
@@ -75,7 +75,7 @@ static bool is_repeat(knowing *x, const inbox_event *v, const prior *f) {
     return true;
 }
 
-// A movement that would be a new one, and how many of its payout there are.
+// A movement or a refusal that would be a new one, and how many of its payout there are.
 typedef struct newcomer {
     uuid payout_id;
     size_t at; // among the events
@@ -99,8 +99,8 @@ static void set_aside_beyond(knowing *x, const inbox_event *v, bool first) {
     }
 }
 
-// One payout takes so many movements in, and all beyond that share one case: each is weighed whenever the payout is, and a part of
-// an amount may be as small as one cent. Of `newcomers`, which are events of [from, *to).
+// One payout takes so many movements and refusals in, and all beyond that share one case: each is read whenever the payout is, a part of
+// an amount may be as small as one cent, and a refusal costs the bank nothing. Of `newcomers`, which are events of [from, *to).
 static bool limit_movements(knowing *x, newcomer *newcomers, size_t n, size_t from, size_t *to,
                             err *e) {
     inbox_said *s = x->said;
@@ -148,7 +148,7 @@ static bool sift(knowing *x, const db_rows *rows, size_t from, size_t to, err *e
         } else if (f.known) {
             (*x->before)++;
         } else {
-            if (v.event.kind == RAIL_EVENT_SETTLED || v.event.kind == RAIL_EVENT_RETURNED) {
+            if (v.event.kind != RAIL_EVENT_ACCEPTED) { // which comes from submissions, once
                 newcomers[n++] = (newcomer){v.event.payout_id, kept, f.movements};
             }
             s->events[kept++] = v;

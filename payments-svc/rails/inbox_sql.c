@@ -51,11 +51,11 @@ const db_stmt INBOX_SQL[INBOX_SQL_COUNT] = {
          " AND r.rail_reference = k.reference), false) AS settled,"
          " coalesce(bool_or(r.kind = 4 AND r.attempt = k.attempt), false) AS returned,"
          " coalesce(bool_or(r.kind = 4 AND r.attempt = k.attempt AND r.amount = k.amount), false)"
-         " AS same_amount, count(*) FILTER (WHERE r.kind IN (3, 4)) AS movements"
+         " AS same_amount, count(*) FILTER (WHERE r.kind IN (2, 3, 4)) AS movements"
          " FROM (SELECT inbox_id, kind, amount, attempt, rail_reference, event_id = k.event_id AS "
          "id"
          " FROM rail_event WHERE book_id = $1 AND payout_id = k.payout_id"
-         " AND (event_id = k.event_id OR kind IN (3, 4))"
+         " AND (event_id = k.event_id OR kind IN (2, 3, 4))"
          " ORDER BY event_id <> k.event_id LIMIT $8) AS r) AS v ORDER BY k.n"},
     [INBOX_SQL_EXCEPTIONS] =
         {"inbox_exceptions",

@@ -263,6 +263,30 @@ static void test_webhook__more_movements_than_are_taken_in__one_case__NO_LOSS(vo
                      1);
 }
 
+// So is each refusal, and the bank may give each an id of its own.
+static void test_webhook__refused_again_and_again__some_are_taken_in_and_one_case(void **state) {
+    (void)state;
+    start_webhook();
+    add_movements(SAGA_MOVEMENTS_MAX - 3);
+    for (int i = 0; i < 7; i++) {
+        char *body = arena_strdup(mem, hook_body("payment.refused", "refused", 2, 1000, NULL));
+        *(strstr(body, "pay_9") + 4) = (char)('0' + i);
+        assert_int_equal(send_hook((hook){.id = arena_printf(mem, "msg_%d", i), .body = body}),
+                         200);
+    }
+    assert_int_equal(events("kind = 2"), 3);
+    assert_int_equal(count_of("inbox_exception WHERE reason = 'TOO_MANY_MOVEMENTS'"), 4);
+    assert_int_equal(count_of("payment_case WHERE state = 1 AND seen = 4 AND kind = 'INBOX_LINE'"
+                              " AND code = 'TOO_MANY_MOVEMENTS'"),
+                     1);
+    assert_int_equal(
+        send_hook(
+            (hook){.id = "back", .body = hook_body("payment.returned", "returned", 3, 400, NULL)}),
+        200);
+    assert_int_equal(events("true"), SAGA_MOVEMENTS_MAX);
+    assert_int_equal(count_of("inbox_exception WHERE reason = 'TOO_MANY_MOVEMENTS'"), 5);
+}
+
 static void test_webhook__database_fails__recorded_and_applied_later(void **state) {
     (void)state;
     start_webhook();
@@ -579,6 +603,7 @@ int main(void) {
         TEST(test_sweep__answer_contradicts__heard),
         TEST(test_webhook__part_of_it_returned__an_event_of_its_amount),
         TEST(test_webhook__more_movements_than_are_taken_in__one_case__NO_LOSS),
+        TEST(test_webhook__refused_again_and_again__some_are_taken_in_and_one_case),
         TEST(test_webhook__database_fails__recorded_and_applied_later),
         TEST(test_sweep__return_that_was_never_told__found_by_asking),
         TEST(test_sweep__no_answer_about_one__asked_again_soon),

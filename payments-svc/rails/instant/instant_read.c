@@ -128,7 +128,7 @@ static void add_event(reading *x, rail_event_kind kind, str event_id, int64_t am
 typedef struct known {
     int64_t returned;  // in all
     int64_t limit;     // how much can come back: what was paid
-    int64_t movements; // messages of such, of all attempts
+    int64_t movements; // messages of such, and of refusals, of all attempts
 } known;
 
 static bool find_known(const reading *x, db_conn *c, known *out, err *e) {

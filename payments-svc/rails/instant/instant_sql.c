@@ -5,13 +5,13 @@ const db_stmt INSTANT_SQL[INSTANT_SQL_COUNT] = {
                                  "SELECT payout_id, amount, currency, rail, created_at FROM payout"
                                  " WHERE book_id = $1 AND intent_id = $2"},
     // What is known of an attempt: returned in all, events of that of the first version, which say no amount and mean all, and settled. And
-    // how many movements of the payout there are.
+    // how many movements and refusals of the payout there are.
     [INSTANT_SQL_MOVED] =
         {"instant_moved",
          "SELECT coalesce(sum(amount) FILTER (WHERE kind = 4 AND attempt = $3), 0)::int8,"
          " count(*) FILTER (WHERE kind = 4 AND attempt = $3 AND amount = 0),"
          " coalesce(sum(amount) FILTER (WHERE kind = 3 AND attempt = $3), 0)::int8,"
-         " count(*) FILTER (WHERE kind IN (3, 4)) FROM rail_event"
+         " count(*) FILTER (WHERE kind IN (2, 3, 4)) FROM rail_event"
          " WHERE book_id = $1 AND payout_id = $2"},
     [INSTANT_SQL_LOCK] = {"instant_lock",
                           "SELECT 1 FROM saga WHERE book_id = $1 AND payout_id = $2 FOR UPDATE"},
