@@ -119,7 +119,7 @@ static const config_setting SETTINGS[] = {
     ROW("ach.user", CONFIG_STRING, ach.user, "", 0, 0, "our user there"),
     ROW("ach.key_file", CONFIG_SECRET_FILE, ach.key_file, "", 0, 0, "our private key, OpenSSH format, without a passphrase"),
     ROW("ach.host_key_file", CONFIG_PATH, ach.host_key_file, "", 0, 0, "the bank's public host key: the only one that is accepted"),
-    ROW("ach.upload_dir", CONFIG_STRING, ach.upload_dir, "", 0, 0, "folder in which an upload lies, as *.tmp, until it is whole and is renamed into inbox_dir, for a bank that takes whatever it sees there; empty: inbox_dir itself"),
+    ROW("ach.upload_dir", CONFIG_STRING, ach.upload_dir, "", 0, 0, "folder in which an upload lies, as *.tmp, until it is whole and is renamed into inbox_dir, for a bank that takes whatever it sees there; empty: inbox_dir itself; changed only when nothing is SENDING or UNKNOWN"),
     ROW("ach.inbox_dir", CONFIG_STRING, ach.inbox_dir, "inbox", 0, 0, "folder that we upload to"),
     ROW("ach.outbox_dir", CONFIG_STRING, ach.outbox_dir, "outbox", 0, 0, "folder that the bank writes to"),
     ROW("ach.archive_dir", CONFIG_STRING, ach.archive_dir, "archive", 0, 0, "folder that the bank moves our files to"),

@@ -19,6 +19,18 @@ static void temporary_suffix(int64_t epoch, char out[TEMPORARY_SUFFIX]) {
     (void)snprintf(out, TEMPORARY_SUFFIX, ".%08" PRIx32 ".tmp", (uint32_t)epoch);
 }
 
+static str without_slashes(const char *dir) {
+    str s = str_of(dir);
+    while (s.len > 0 && s.ptr[s.len - 1] == '/') {
+        s.len--;
+    }
+    return s;
+}
+
+bool ach_has_upload_folder(const ach_rail *r) {
+    return !str_eq(without_slashes(r->settings.upload_dir), without_slashes(r->settings.inbox_dir));
+}
+
 // Derived, so that whoever takes over can remove it; of each upload its own, so that a sender that was stopped never renames what its
 // heir is writing.
 static void temporary_path(const ach_rail *r, const char *name, int64_t epoch, char *out) {
@@ -137,6 +149,34 @@ static submission_sent upload(void *self, const submission_file *f, submission_f
     return SENT_DONE;
 }
 
+// From the bank's sight, or out of its sender's way. *there: whether it lies under the other name.
+static bool put_away(ach_rail *r, const char *path, const char *taken_path, bool *there, err *e) {
+    bool exists = false;
+    if (!ach_sftp_exists(r->out, path, &exists, e) ||
+        (exists && !*there && !ach_sftp_rename(r->out, path, taken_path, e)) ||
+        (exists && *there && !ach_sftp_remove(r->out, path, e))) {
+        return false;
+    }
+    *there = *there || exists;
+    return true;
+}
+
+// What was begun, or taken back, where uploads lie in the inbox itself: by an older process, or one that still has other settings. The bank
+// may take whatever it sees there, so nothing of it stays.
+static bool put_away_from_inbox(ach_rail *r, const char *name, int64_t epoch, int64_t taken_epoch,
+                                const char *taken_path, bool *there, err *e) {
+    const int64_t epochs[] = {epoch, taken_epoch};
+    for (size_t i = 0; i < sizeof epochs / sizeof epochs[0]; i++) {
+        char path[PATH_LEN_MAX], suffix[TEMPORARY_SUFFIX];
+        temporary_suffix(epochs[i], suffix);
+        path_in(r->settings.inbox_dir, name, suffix, path);
+        if (!put_away(r, path, taken_path, there, e)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 // An upload is taken back by a rename to a name that can never be an upload's, since epochs do not grow so far: its sender's rename
 // fails from then on, and whoever died before writing that down, or only thought that the submission was still his, leaves the proof
 // where it was. It is swept when it is old.
@@ -144,16 +184,16 @@ static bool take_back_one(ach_rail *r, const submission_file *f, int64_t epoch, 
                           err *e) {
     enum { TAKEN = INT32_MIN };
     char upload_path[PATH_LEN_MAX], taken_path[PATH_LEN_MAX];
-    bool taken = false, exists = false;
+    bool taken = false;
     temporary_path(r, f->name, epoch, upload_path);
     temporary_path(r, f->name, epoch ^ TAKEN, taken_path);
     if (!ach_sftp_exists(r->out, taken_path, &taken, e) ||
-        !ach_sftp_exists(r->out, upload_path, &exists, e) ||
-        (exists && !taken && !ach_sftp_rename(r->out, upload_path, taken_path, e)) ||
-        (exists && taken && !ach_sftp_remove(r->out, upload_path, e))) {
+        !put_away(r, upload_path, taken_path, &taken, e) ||
+        (ach_has_upload_folder(r) &&
+         !put_away_from_inbox(r, f->name, epoch, epoch ^ TAKEN, taken_path, &taken, e))) {
         return false;
     }
-    *was_there = *was_there || taken || exists;
+    *was_there = *was_there || taken;
     return true;
 }
 

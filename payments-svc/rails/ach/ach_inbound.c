@@ -435,24 +435,31 @@ static bool is_our_upload(const ach_rail *r, const char *name, arena *a) {
            n.known;
 }
 
-bool ach_inbound_sweep(ach_rail *r, err *e) {
-    arena *a = arena_create(ACH_SCRATCH_MAX);
+static bool sweep_folder(ach_rail *r, const char *dir, arena *a, err *e) {
     ach_sftp_file *files = NULL;
     size_t n = 0;
     const int64_t old_s = clock_wall_us(r->clock) / 1000000 - ACH_UPLOAD_OLD_S;
-    bool ok = ach_sftp_list(r->in, r->settings.upload_dir, ACH_INBOUND_LIST_MAX, a, &files, &n, e);
+    bool ok = ach_sftp_list(r->in, dir, ACH_INBOUND_LIST_MAX, a, &files, &n, e);
     for (size_t i = 0; ok && i < n; i++) {
         char path[PATH_LEN_MAX];
         if (files[i].modified_s >= old_s || !is_our_upload(r, files[i].name, a)) {
             continue;
         }
-        int len = snprintf(path, sizeof path, "%s/%s", r->settings.upload_dir, files[i].name);
+        int len = snprintf(path, sizeof path, "%s/%s", dir, files[i].name);
         ASSERT(len > 0 && (size_t)len < sizeof path);
         ok = ach_sftp_remove(r->in, path, e);
         if (ok) {
             log_info("ach.upload.swept", F_STR("file", files[i].name));
         }
     }
+    return ok;
+}
+
+// The inbox, too, in which uploads lay before another folder was named for them.
+bool ach_inbound_sweep(ach_rail *r, err *e) {
+    arena *a = arena_create(ACH_SCRATCH_MAX);
+    const bool ok = sweep_folder(r, r->settings.upload_dir, a, e) &&
+                    (!ach_has_upload_folder(r) || sweep_folder(r, r->settings.inbox_dir, a, e));
     arena_destroy(a);
     return ok;
 }

@@ -149,6 +149,8 @@ void ach_trace_format(const ach_rail *r, int64_t sequence, char out[16]);
 
 // ach_channel.c: the bank's folders, as the sender of submissions uses them.
 submission_channel ach_channel(ach_rail *r);
+// Whether uploads lie in a folder other than the one that the bank takes files from.
+bool ach_has_upload_folder(const ach_rail *r);
 
 // ach_inbound.c
 bool ach_inbound_look(

@@ -146,8 +146,8 @@ static void test_create__bad_setting__named(void **state) {
 
 // --- Inbound ---------------------------------------------------------------------------------------------------------
 
-static void test_sweep__old_uploads_of_ours__and_nothing_else(void **state) {
-    (void)state;
+// r: swept; what lies in this folder of the bank.
+static void sweep_in(rail *r, const char *folder) {
     static const struct {
         const char *name;
         int64_t age_s;
@@ -163,23 +163,75 @@ static void test_sweep__old_uploads_of_ours__and_nothing_else(void **state) {
         {"something.else.tmp", INT64_C(2) * ACH_UPLOAD_OLD_S, true},
     };
     enum { CASES_N = sizeof CASES / sizeof CASES[0] };
-    prepare_ok(ach, make_items(1, 1), 1);
     for (size_t i = 0; i < CASES_N; i++) {
         char name[128];
-        snprintf(name, sizeof name, "root/inbox/%s", CASES[i].name);
+        snprintf(name, sizeof name, "root/%s/%s", folder, CASES[i].name);
         write_local(name, "half");
         const time_t at = (time_t)(clock_wall_us(&clock_of_test) / 1000000 - CASES[i].age_s);
         const struct timespec times[2] = {{.tv_sec = at}, {.tv_sec = at}};
         assert_int_equal(utimensat(AT_FDCWD, sftp_server_path(server, name), times, 0), 0);
     }
     err e = {0};
-    assert_true(ach_inbound_sweep(ach->self, &e));
+    assert_true(ach_inbound_sweep(r->self, &e));
     for (size_t i = 0; i < CASES_N; i++) {
-        if (is_there("inbox", CASES[i].name) != CASES[i].stays) {
+        if (is_there(folder, CASES[i].name) != CASES[i].stays) {
             fail_msg("%s", CASES[i].name);
         }
     }
-    assert_true(ach_inbound_sweep(ach->self, &e));
+    assert_true(ach_inbound_sweep(r->self, &e));
+}
+
+static void test_sweep__old_uploads_of_ours__and_nothing_else(void **state) {
+    (void)state;
+    prepare_ok(ach, make_items(1, 1), 1);
+    sweep_in(ach, "inbox");
+}
+
+static rail *open_with_upload_folder(void) {
+    ach_settings s = settings_good();
+    s.upload_dir = "staging";
+    (void)mkdir(sftp_server_path(server, "root/staging"), 0700);
+    sftp_server_empty(server, "root/staging");
+    return open_rail(&s);
+}
+
+// The folder was named while uploads lay in the inbox.
+static void test_sweep__upload_folder__both_are_swept(void **state) {
+    (void)state;
+    rail *r = open_with_upload_folder();
+    prepare_ok(r, make_items(1, 1), 1);
+    sweep_in(r, "staging");
+    sweep_in(r, "inbox");
+    ach_rail_destroy(r);
+}
+
+static bool take_back(rail *r, const char *name, int64_t epoch) {
+    const submission_channel channel = ach_channel(r->self);
+    submission_file f = {.name = name, .n_epochs = 1};
+    bool was_there = false;
+    f.epochs = &epoch;
+    assert_true(channel.take_back(channel.self, &f, &was_there));
+    return was_there;
+}
+
+// A sender with other settings was stopped before its rename: it lies in the inbox, and it would rename it when it goes on.
+static void test_NO_DOUBLE_take_back__upload_of_older_settings__found_in_the_inbox(void **state) {
+    (void)state;
+    rail *r = open_with_upload_folder();
+    write_local("root/inbox/a.ach.00000001.tmp", "whole");
+    write_local("root/inbox/b.ach.80000002.tmp", "taken back by a process of older settings");
+    write_local("root/staging/c.ach.00000003.tmp", "whole");
+    for (int i = 0; i < 2; i++) { // whoever asks next finds the proof
+        assert_true(take_back(r, "a.ach", 1));
+        assert_true(take_back(r, "b.ach", 2));
+        assert_true(take_back(r, "c.ach", 3));
+        assert_false(take_back(r, "a.ach", 2));
+    }
+    assert_false(is_there("inbox", "a.ach.00000001.tmp"));
+    assert_false(is_there("inbox", "a.ach.80000001.tmp")); // the bank may take what it sees there
+    assert_false(is_there("inbox", "b.ach.80000002.tmp"));
+    assert_false(is_there("staging", "c.ach.00000003.tmp"));
+    ach_rail_destroy(r);
 }
 
 // --- Main ------------------------------------------------------------------------------------------------------------
@@ -242,6 +294,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_create__bad_setting__named),
         TEST(test_sweep__old_uploads_of_ours__and_nothing_else),
+        TEST(test_sweep__upload_folder__both_are_swept),
+        TEST(test_NO_DOUBLE_take_back__upload_of_older_settings__found_in_the_inbox),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);
 }
