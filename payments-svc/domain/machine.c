@@ -270,6 +270,7 @@ void saga_head_for_attempt(saga *s) {
     s->step = STEP_EXECUTE;
     s->state = STATE_PROCESSING;
     s->doubt = DOUBT_NONE;
+    s->absent_since_us = 0;
     s->tries = 0; // so that the attempt is a new one
     s->judged_settled = s->judged_returned = 0;
     s->judged_refusals = s->judged_odd = 0;
@@ -454,9 +455,8 @@ static saga_step claim_at_rail(saga *s, const saga_said *said, const saga_policy
     if (to != (int)from) {
         s->tries = to == STEP_RESOLVE ? s->tries : 0;
     }
-    if (orphan && to == STEP_RESOLVE && s->doubt == DOUBT_NONE) {
-        s->doubt = DOUBT_UNKNOWN;
-        s->attempt += s->attempt == 0 ? 1 : 0; // it is asked for under the key that it would get
+    if (orphan && to == STEP_RESOLVE) {
+        saga_head_for_question(s);
     }
     begin(s, (saga_step)to);
     return s->step;

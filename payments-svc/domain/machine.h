@@ -141,7 +141,7 @@ typedef struct saga_event {
 #define SAGA_TAKEN_AFTER_ALL "TAKEN_AFTER_ALL"
 
 // The code of an order to CANCEL that was given when the database may have forgotten that the payout was sent: the rail is asked first,
-// even about a payout of which nothing is known to have happened.
+// even about a payout of which nothing is known to have happened, and about the attempt that would come next.
 #define SAGA_CANCEL_ASKED "CANCEL_ASKED"
 
 typedef struct saga_said {

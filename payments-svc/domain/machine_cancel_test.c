@@ -56,8 +56,128 @@ static void test_refused_for_now__ends_the_doubt_about_its_attempt(void **state)
     assert_int_equal(note.outcome, OUT_ORDERED);
 }
 
+// --- After a restore -------------------------------------------------------------------------------------------------
+
+static saga_event ordered_after_a_restore(void) {
+    saga_event order = ordered(EVENT_CANCEL, 1);
+    order.code = STR(SAGA_CANCEL_ASKED);
+    return order;
+}
+
+// So many attempts were refused for now, as the bank has said once more since; the next one may be among what was forgotten.
+static saga refused_for_now(int32_t attempts) {
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    for (int32_t i = 0; i < attempts; i++) {
+        act(&s, STEP_EXECUTE, OUT_AGAIN);
+    }
+    assert_int_equal(s.step, STEP_EXECUTE);
+    assert_int_equal(s.attempt, attempts);
+    return s;
+}
+
+// Twice, a time apart, the bank says that it has not got the attempt: then it is canceled.
+static void assert_canceled_after_two_answers(saga *s, const saga_event *order) {
+    assert_true(come_events(s, OUT_RETRY, order, 1));
+    assert_int_equal(s->step, STEP_RESOLVE);
+    test_clock_advance(&CLOCK, POLICY.cancel_wait_ms * 1000);
+    assert_int_equal(claim_events(s, order, 1), STEP_RESOLVE);
+    assert_true(come_events(s, OUT_RETRY, order, 1));
+    assert_int_equal(claim_events(s, order, 1), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_ORDERED);
+    assert_int_equal(s->step, STEP_CANCEL);
+}
+
+static void test_cancel__after_a_restore__the_next_attempt_is_asked_for__NO_DOUBLE(void **state) {
+    (void)state;
+    const saga_event order = ordered_after_a_restore();
+    for (int32_t attempts = 0; attempts < POLICY.attempts_max; attempts++) {
+        saga s = refused_for_now(attempts);
+        assert_int_equal(claim_events(&s, &order, 1), STEP_RESOLVE);
+        assert_int_equal(s.attempt, attempts + 1);
+        saga paid = s;
+        assert_canceled_after_two_answers(&s, &order);
+        assert_int_equal(s.attempt, attempts + 1);
+        assert_true(come_events(&paid, OUT_SETTLED, &order, 1));
+        assert_int_equal(paid.step, STEP_CONFIRM);
+    }
+}
+
+// It was sent again since, to a bank that could not be reached: that attempt has its number.
+static void test_cancel__after_a_restore__attempt_that_will_be_repeated__NO_DOUBLE(void **state) {
+    (void)state;
+    const saga_event order = ordered_after_a_restore();
+    for (int32_t attempts = 0; attempts < POLICY.attempts_max; attempts++) {
+        saga s = refused_for_now(attempts);
+        act(&s, STEP_EXECUTE, OUT_RETRY);
+        assert_int_equal(claim_events(&s, &order, 1), STEP_RESOLVE);
+        assert_int_equal(s.attempt, attempts + 1);
+        assert_canceled_after_two_answers(&s, &order);
+    }
+}
+
+// Each answer leads to the question about the next attempt, until there were enough.
+static void test_cancel__after_a_restore__all_were_refused_for_now__ends(void **state) {
+    (void)state;
+    const saga_event order = ordered_after_a_restore();
+    saga s = refused_for_now(0);
+    for (int32_t attempt = 1; attempt <= POLICY.attempts_max; attempt++) {
+        assert_int_equal(claim_events(&s, &order, 1), STEP_RESOLVE);
+        assert_int_equal(s.attempt, attempt);
+        assert_true(come_events(&s, OUT_AGAIN, &order, 1));
+    }
+    assert_int_equal(s.step, STEP_VOID);
+    assert_string_equal(s.reason, "ATTEMPTS_EXHAUSTED");
+}
+
+// That the bank has not got one attempt says nothing of the next one.
+static void
+test_cancel__after_a_restore__absence_of_the_attempt_before__means_nothing(void **state) {
+    (void)state;
+    const saga_event order = ordered_after_a_restore();
+    saga_policy late = POLICY;
+    late.absence_ms = 5000;
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    act(&s, STEP_EXECUTE, OUT_UNKNOWN);
+    assert_int_equal(claim(&s), STEP_RESOLVE);
+    const saga_said nothing = word(WORD_NONE);
+    const saga_answer absent = {OUT_RETRY, STR(""), STR(""), 0};
+    assert_true(saga_on_outcome(&s, &absent, &nothing, &late, &CLOCK.source));
+    assert_true(s.absent_since_us != 0);
+    saga_event again = ordered(EVENT_RETRY, 1); // a person has evidence
+    again.code = STR(SAGA_SEND_AGAIN);
+    assert_int_equal(claim_events(&s, &again, 1), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_ORDERED);
+    saga_event cancel = order;
+    cancel.order = 2;
+    assert_int_equal(claim_events(&s, &cancel, 1), STEP_RESOLVE);
+    assert_int_equal(s.attempt, 2);
+}
+
+// A worker that dies while it asks leaves the question about the same attempt.
+static void test_cancel__after_a_restore__worker_died_asking__asked_once_more(void **state) {
+    (void)state;
+    const saga_event order = ordered_after_a_restore();
+    const saga before = refused_for_now(2);
+    saga s = before, heir = before;
+    assert_int_equal(claim_events(&s, &order, 1), STEP_RESOLVE);
+    const saga_intent intent = {.step = STEP_RESOLVE, .attempt = s.attempt};
+    saga_take_over(&heir, &intent, &POLICY, &CLOCK.source);
+    assert_int_equal(heir.attempt, 3);
+    assert_int_equal(claim_events(&heir, &order, 1), STEP_RESOLVE);
+    assert_int_equal(heir.attempt, 3);
+    assert_canceled_after_two_answers(&heir, &order);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cancel__after_a_restore__the_next_attempt_is_asked_for__NO_DOUBLE),
+        cmocka_unit_test(test_cancel__after_a_restore__attempt_that_will_be_repeated__NO_DOUBLE),
+        cmocka_unit_test(test_cancel__after_a_restore__all_were_refused_for_now__ends),
+        cmocka_unit_test(
+            test_cancel__after_a_restore__absence_of_the_attempt_before__means_nothing),
+        cmocka_unit_test(test_cancel__after_a_restore__worker_died_asking__asked_once_more),
         cmocka_unit_test(test_cancel__unknown_then_refused_for_now__canceled_at_once),
         cmocka_unit_test(test_cancel__before_the_answer__refused_for_now__canceled),
         cmocka_unit_test(test_refused_for_now__ends_the_doubt_about_its_attempt),

@@ -42,6 +42,8 @@ saga_step saga_rest(saga *s, int64_t due_at_us);
 // The next order, if it can be carried out now: *s stands where it leads, and *note says what became of it. False: there is none, or
 // it has to wait for what is under way.
 bool saga_take_order(saga *s, const saga_said *said, const clock_source *clock, saga_note *note);
+// The rail will be asked about the present attempt, or about the next one when that is what it may have: under the key that it would get.
+void saga_head_for_question(saga *s);
 // An order to cancel waits for its turn.
 bool saga_wants_cancel(const saga_said *said);
 // It does, and the rail must be asked before the money may be freed: the present attempt was unknown once, or was perhaps forgotten.

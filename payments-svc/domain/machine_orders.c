@@ -61,10 +61,20 @@ static bool is_untouched(const saga *s) {
     return s->step == STEP_RESERVE && s->phase == PHASE_READY && s->tries == 0 && !is_held(s);
 }
 
-// Nobody knows that anything was sent, and that proves nothing: the database was restored. Once the rail was asked, absent_since_us says so.
+// Nobody knows that the attempt which would come next was sent, and that proves nothing: the database was restored. That those before were
+// refused may be what the bank has only repeated. Once the rail was asked about it, absent_since_us says so.
 static bool may_be_forgotten(const saga *s, const saga_said *said) {
-    return s->attempt <= 1 && s->absent_since_us == 0 && said->order.kind == EVENT_CANCEL &&
+    return s->absent_since_us == 0 && said->order.kind == EVENT_CANCEL &&
            str_eq_c(said->order.code, SAGA_CANCEL_ASKED);
+}
+
+void saga_head_for_question(saga *s) {
+    if (saga_next_attempt_is_new(s)) {
+        s->attempt++;
+        s->doubt = DOUBT_UNKNOWN;
+    } else if (s->doubt == DOUBT_NONE) {
+        s->doubt = DOUBT_UNKNOWN;
+    }
 }
 
 bool saga_wants_cancel(const saga_said *said) {
