@@ -340,8 +340,14 @@ static bool start_service(program *p, err *e) {
     return p->service != NULL;
 }
 
+static bool tidy_service(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {
+    (void)c, (void)now_us, (void)a, (void)e;
+    payments_service_tidy(arg);
+    return true;
+}
+
 static bool start_jobs(program *p, err *e) {
-    job table[DEADLINES_JOBS + 2];
+    job table[DEADLINES_JOBS + 3];
     p->deadlines = deadlines_create(&p->settings.deadlines, p->connected.known);
     size_t n = deadlines_jobs(p->deadlines, table);
     table[n++] = sums_job(p->settings.sums_every_ms);
@@ -349,6 +355,11 @@ static bool start_jobs(program *p, err *e) {
                        .every_ms = p->settings.deadlines.every_ms,
                        .run = submission_settle_due,
                        .arg = p->guard};
+    table[n++] = (job){.name = "service.tidy",
+                       .every_ms = 60000,
+                       .each_instance = true,
+                       .run = tidy_service,
+                       .arg = p->service};
     p->jobs = jobs_start(p->pool, clock_system(), table, n, e);
     return p->jobs != NULL;
 }

@@ -293,6 +293,7 @@ def test_the_inbox_is_listed_page_by_page(payer):
     ("DismissException", {"inbox_id": NOBODY, "person": "ann", "reason": "r"}, grpc.StatusCode.NOT_FOUND),
     ("RepairInbox", {"inbox_id": NOBODY, "person": "ann", "reason": "r"}, grpc.StatusCode.INVALID_ARGUMENT),
     ("RepairInbox", {"inbox_id": NOBODY, "person": "ann", "reason": "r", "content": b"x"}, grpc.StatusCode.NOT_FOUND),
+    ("RepairInbox", {"inbox_id": NOBODY, "person": "ann", "reason": "r", "content": b"x", "total_bytes": 2}, grpc.StatusCode.NOT_FOUND),
 ])
 def test_what_the_inbox_refuses(payer, method, request_, code):
     pb = stubs.modules("payments/v1/inbox_service")[0]

@@ -543,9 +543,20 @@ static bool check_part(const Payments__V1__RepairInboxRequest *r, err *e) {
     return true;
 }
 
+static bool repairable_tx(db_conn *c, arena *a, void *arg, err *e) {
+    const inbox_order *o = *(const inbox_order *const *)arg;
+    inbox_row row;
+    return inbox_get(c, o->book_id, o->inbox_id, &row, a, e) && inbox_may_be_repaired(&row, e);
+}
+
 // Of parts: *whole is empty when there are more to come. To be freed.
-static bool gather(payments_service *s, const Payments__V1__RepairInboxRequest *r,
+static bool gather(payments_service *s, rpc_call *call, const Payments__V1__RepairInboxRequest *r,
                    const inbox_order *o, str *whole, err *e) {
+    // Before the first part, so that nobody's upload ends for what cannot be repaired.
+    if (r->offset_bytes == 0 &&
+        !db_read(s->o.pool, rpc_deadline_mono_ms(call), rpc_arena(call), repairable_tx, &o, e)) {
+        return false;
+    }
     const inbox_part part = {.inbox_id = o->inbox_id,
                              .actor = o->actor,
                              .bytes = {(const char *)r->content.data, r->content.len},
@@ -564,7 +575,7 @@ static void handle_repair(rpc_call *call, void *service, const ProtobufCMessage 
     err e = {0}, not_applied = {0};
     if (!check_part(r, &e) ||
         !order_of(call, request, r->book_id, r->inbox_id, r->person, r->reason, &o, &e) ||
-        (parts && !gather(s, r, &o, &whole, &e))) {
+        (parts && !gather(s, call, r, &o, &whole, &e))) {
         rpc_fail(call, &e);
         return;
     }

@@ -1,5 +1,6 @@
 // The bytes of a repair that is larger than a message: they come in parts, one call after the other, and are gathered here. One upload at a
-// time: who begins another one ends the one before, which only costs its client a new beginning.
+// time: who begins another one ends the one before, which only costs its client a new beginning. Who is in the midst of one is not
+// interrupted by others.
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,24 +8,29 @@
 #include "api/inbox_upload.h"
 #include "base/assert.h"
 
+enum { BUSY_MS = 60 * 1000, UNFINISHED_MS = 10 * 60 * 1000 }; // since the last part
+
 struct inbox_upload {
+    const clock_source *clock;
     pthread_mutex_t mutex; // guards all below
     char *bytes;           // NULL: there is none
     size_t len, total;
     uuid inbox_id;
-    str actor; // owned
+    str actor;       // owned
+    int64_t last_ms; // when its last part came
 };
 
-inbox_upload *inbox_upload_create(void) {
+inbox_upload *inbox_upload_create(const clock_source *clock) {
     inbox_upload *u = calloc(1, sizeof *u);
     ASSERT(u != NULL);
+    u->clock = clock;
     ASSERT(pthread_mutex_init(&u->mutex, NULL) == 0);
     return u;
 }
 
 static void forget(inbox_upload *u) {
     if (u->bytes != NULL) {
-        explicit_bzero(u->bytes, u->total); // account numbers
+        explicit_bzero(u->bytes, u->len); // account numbers; behind them nothing was written
     }
     free(u->bytes);
     free((char *)(uintptr_t)u->actor.ptr);
@@ -41,7 +47,24 @@ void inbox_upload_destroy(inbox_upload *u) {
     }
 }
 
-static bool begin(inbox_upload *u, const inbox_part *part, err *e) {
+// How long the upload under way keeps another actor from beginning; 0: not at all.
+static int64_t busy_ms(const inbox_upload *u, str actor, int64_t now_ms) {
+    const int64_t left = u->last_ms + BUSY_MS - now_ms;
+    return u->bytes == NULL || str_eq(u->actor, actor) || left < 0 ? 0 : left;
+}
+
+static bool begin(inbox_upload *u, const inbox_part *part, int64_t now_ms, err *e) {
+    const int64_t busy = busy_ms(u, part->actor, now_ms);
+    if (busy > 0) {
+        err_set(e, ERR_RESOURCE_EXHAUSTED, "UPLOAD_BUSY",
+                "somebody else is sending a repair in parts: begin again later");
+        e->retry_after_ms = (int32_t)busy;
+        return false;
+    }
+    if (part->bytes.len > part->total) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "CONTENT_INVALID", "content",
+                             "the part must lie within the whole");
+    }
     char *actor = strndup(part->actor.ptr, part->actor.len);
     forget(u);
     u->bytes = malloc(part->total);
@@ -55,8 +78,16 @@ static bool begin(inbox_upload *u, const inbox_part *part, err *e) {
     return true;
 }
 
+static void end_unfinished(inbox_upload *u, int64_t now_ms) {
+    if (u->bytes != NULL && now_ms - u->last_ms >= UNFINISHED_MS) {
+        forget(u);
+    }
+}
+
 static bool add(inbox_upload *u, const inbox_part *part, str *whole, err *e) {
-    if (part->offset == 0 && !begin(u, part, e)) {
+    const int64_t now_ms = clock_mono_ms(u->clock);
+    end_unfinished(u, now_ms);
+    if (part->offset == 0 && !begin(u, part, now_ms, e)) {
         return false;
     }
     const bool goes_on = u->bytes != NULL && uuid_eq(u->inbox_id, part->inbox_id) &&
@@ -68,6 +99,7 @@ static bool add(inbox_upload *u, const inbox_part *part, str *whole, err *e) {
     }
     memcpy(u->bytes + u->len, part->bytes.ptr, part->bytes.len);
     u->len += part->bytes.len;
+    u->last_ms = now_ms;
     if (u->len < u->total) {
         return true;
     }
@@ -91,4 +123,12 @@ bool inbox_upload_add(inbox_upload *u, const inbox_part *part, str *whole, err *
     const bool ok = add(u, part, whole, e);
     ASSERT(pthread_mutex_unlock(&u->mutex) == 0);
     return ok;
+}
+
+bool inbox_upload_tidy(inbox_upload *u) {
+    ASSERT(pthread_mutex_lock(&u->mutex) == 0);
+    end_unfinished(u, clock_mono_ms(u->clock));
+    const bool any = u->bytes != NULL;
+    ASSERT(pthread_mutex_unlock(&u->mutex) == 0);
+    return any;
 }

@@ -26,7 +26,7 @@ payments_service *payments_service_create(const payments_service_options *o, err
                                .threads = o->intake_threads,
                                .accepted = on_accepted,
                                .accepted_arg = o->engine};
-    s->repairs = inbox_upload_create();
+    s->repairs = inbox_upload_create(clock_system());
     s->intake = intake_create(&in, e);
     const deposits_options money_in = {.pool = o->pool,
                                        .keys = o->keys,
@@ -60,6 +60,10 @@ void payments_service_describe(payments_service *s, rpc_service out[PAYMENTS_SER
                            N_SUBMISSION_METHODS, s};
     out[7] =
         (rpc_service){&payments__v1__inbox_service__descriptor, INBOX_METHODS, N_INBOX_METHODS, s};
+}
+
+void payments_service_tidy(payments_service *s) {
+    (void)inbox_upload_tidy(s->repairs);
 }
 
 void payments_service_destroy(payments_service *s) {

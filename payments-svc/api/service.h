@@ -40,6 +40,8 @@ typedef struct payments_service_options {
 // @borrows everything in the options until destroy.
 payments_service *payments_service_create(const payments_service_options *o, err *e);
 void payments_service_describe(payments_service *s, rpc_service out[PAYMENTS_SERVICES]);
+// Lets go of what was begun and not finished; to be called every minute or so. Any thread.
+void payments_service_tidy(payments_service *s);
 // After the server has drained: no call is in flight.
 void payments_service_destroy(payments_service *s);
 

@@ -111,6 +111,8 @@ bool inbox_again(inbox *box, const inbox_order *o, err *not_applied, err *e) WAR
 // FAILED_PRECONDITION, reason INBOX_WAITS, while it is still to be applied.
 bool inbox_repair(inbox *box, const inbox_order *o, str bytes, err *not_applied,
                   err *e) WARN_UNUSED;
+// Whether its bytes may be replaced now: FAILED_PRECONDITION, INBOX_WAITS, otherwise.
+bool inbox_may_be_repaired(const inbox_row *row, err *e) WARN_UNUSED;
 // The line means nothing; its case is closed with a note. Line 0 of a refused item dismisses the item. Again is fine. NOT_FOUND
 // (EXCEPTION_NOT_FOUND) when nothing was set aside on this line, FAILED_PRECONDITION (EXCEPTION_REPLACED) when it counts no more.
 bool inbox_dismiss(inbox *box, const inbox_order *o, int32_t line, err *e) WARN_UNUSED;

@@ -176,6 +176,12 @@ static bool insert_version(const ordering *x, db_conn *c, int32_t version, arena
     return db_exec(c, &INBOX_SQL[INBOX_SQL_VERSION_INSERT], p, a, NULL, NULL, e);
 }
 
+bool inbox_may_be_repaired(const inbox_row *row, err *e) {
+    return row->state != INBOX_RECORDED ||
+           err_set(e, ERR_FAILED_PRECONDITION, "INBOX_WAITS",
+                   "it is still to be applied; what cannot be read is repaired after that");
+}
+
 static bool repair(db_conn *c, arena *a, void *arg, err *e) {
     const ordering *x = arg;
     const inbox_order *o = x->order;
@@ -186,9 +192,8 @@ static bool repair(db_conn *c, arena *a, void *arg, err *e) {
         same) {
         return same;
     }
-    if (row.state == INBOX_RECORDED) {
-        return err_set(e, ERR_FAILED_PRECONDITION, "INBOX_WAITS",
-                       "it is still to be applied; what cannot be read is repaired after that");
+    if (!inbox_may_be_repaired(&row, e)) {
+        return false;
     }
     db_params *p = name_item(x, a);
     db_i32(p, row.version + 1);
