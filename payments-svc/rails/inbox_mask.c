@@ -10,11 +10,14 @@
 #include "rails/ach/nacha_inbound.h"
 
 enum {
-    SHOWN = 4,      // the last characters of an account
-    RUN_MIN = 5,    // digits that may be a part of an account number
-    RUN_LONG = 8,   // so many that the last of them may be shown
-    DATE_LEN = 10,  // 2026-11-30
-    FIELDS_MAX = 5, // of a line of a report
+    SHOWN = 4,     // the last characters of an account
+    RUN_MIN = 5,   // digits that may be a part of an account number
+    RUN_LONG = 8,  // so many that the last of them may be shown
+    DATE_LEN = 10, // 2026-11-30
+    TIME_LEN = 8,
+    ZONE_LEN = 6,
+    BETWEEN_MAX = 3, // bytes between two groups of a number
+    FIELDS_MAX = 5,  // of a line of a report
     AMOUNT_MAX = 10,
     FILE_NAME_MAX = 95,
     DEPTH_MAX = 16,
@@ -52,19 +55,86 @@ static bool is_date(const char *s, size_t n) {
            (n == DATE_LEN || !is_digit(s[DATE_LEN]));
 }
 
-// Digits with at most one blank or hyphen between two of them: people write numbers in groups. Returns the end of the run.
+// People write numbers in groups. Where the next one begins when at most a few bytes that are neither letters nor digits stand
+// between; 0: not on this line.
+static size_t next_group(const char *s, size_t n, size_t at) {
+    for (size_t i = at; i < n && i <= at + BETWEEN_MAX; i++) {
+        if (is_digit(s[i])) {
+            return i;
+        }
+        if (isalpha((unsigned char)s[i]) != 0 || s[i] == '\n' || s[i] == '\r') {
+            return 0;
+        }
+    }
+    return 0;
+}
+
+static size_t count_digits(const char *s, size_t n) {
+    size_t i = 0;
+    while (i < n && is_digit(s[i])) {
+        i++;
+    }
+    return i;
+}
+
+// 1000.00, 12,500, 1,234,567.89. Returns its length; 0: it is none.
+static size_t amount_len(const char *s, size_t n) {
+    const size_t whole = count_digits(s, n);
+    size_t end = whole, groups = 0;
+    while (whole <= 3 && end < n && s[end] == ',' && count_digits(s + end + 1, n - end - 1) == 3) {
+        end += 4;
+        groups++;
+    }
+    const bool cents = end < n && s[end] == '.' && count_digits(s + end + 1, n - end - 1) == 2;
+    const bool fits = cents ? whole <= 4 && groups <= 2 : groups == 1;
+    return fits && (s[0] != '0' || end == 1) ? end + (cents ? 3 : 0) : 0;
+}
+
+// 10:15:59, 10:15:59.25, 10:15:59+05:30
+static size_t time_len(const char *s, size_t n) {
+    const bool is = n >= TIME_LEN && all_digits(s, 2) && s[2] == ':' && all_digits(s + 3, 2) &&
+                    s[5] == ':' && all_digits(s + 6, 2) && s[0] <= '2' && s[3] <= '5' &&
+                    s[6] <= '5';
+    size_t len = TIME_LEN;
+    if (!is || count_digits(s + len, n - len) > 0) {
+        return 0;
+    }
+    const size_t parts = len < n && s[len] == '.' ? count_digits(s + len + 1, n - len - 1) : 0;
+    len += parts > 0 && parts <= 6 ? parts + 1 : 0;
+    const bool zone = n - len >= ZONE_LEN && (s[len] == '+' || s[len] == '-') &&
+                      all_digits(s + len + 1, 2) && s[len + 3] == ':' &&
+                      count_digits(s + len + 4, n - len - 4) == 2;
+    return len + (zone ? ZONE_LEN : 0);
+}
+
+// The end of what can be no number of an account: a date, or amounts and times with nothing else in their groups. `at`: it can be one.
+static size_t harmless_end(const char *s, size_t n, size_t at) {
+    for (size_t i = at;;) {
+        if (is_date(s + i, n - i)) {
+            return i + DATE_LEN;
+        }
+        const size_t amount = amount_len(s + i, n - i);
+        const size_t len = amount > 0 ? amount : time_len(s + i, n - i);
+        const size_t next = len == 0 ? 0 : next_group(s, n, i + len);
+        if (next == 0) {
+            return len == 0 ? at : i + len;
+        }
+        i = next;
+    }
+}
+
+// Returns the end of the groups that begin here.
 static size_t run_end(const char *s, size_t n, size_t at, size_t *digits) {
     *digits = 0;
-    while (at < n) {
-        const bool joins =
-            (s[at] == ' ' || s[at] == '-') && at + 1 < n && is_digit(s[at + 1]) && *digits > 0;
-        if (!is_digit(s[at]) && !joins) {
-            break;
+    for (;;) {
+        const size_t len = count_digits(s + at, n - at);
+        *digits += len;
+        const size_t next = next_group(s, n, at + len);
+        if (next == 0) {
+            return at + len;
         }
-        *digits += is_digit(s[at]) ? 1 : 0;
-        at++;
+        at = next;
     }
-    return at;
 }
 
 void inbox_hide_digits(char *s, size_t n) {
@@ -73,8 +143,9 @@ void inbox_hide_digits(char *s, size_t n) {
             i++;
             continue;
         }
-        if (is_date(s + i, n - i)) {
-            i += DATE_LEN;
+        const size_t harmless = harmless_end(s, n, i);
+        if (harmless > i) {
+            i = harmless;
             continue;
         }
         size_t digits = 0;
@@ -245,9 +316,9 @@ static void mask_lines(char *bytes, size_t len) {
 
 // What the parsers read of an acknowledgement, a message or an answer, and what cannot be an account there.
 static const char *const MEMBERS[] = {
-    "file", "status",    "at",         "entries",   "total",    "id",
-    "type", "timestamp", "reference",  "amount",    "currency", "returned_amount",
-    "key",  "code",      "payment_id", "retriable",
+    "file", "status",     "at",        "entries", "total",    "id",
+    "type", "timestamp",  "reference", "amount",  "currency", "returned_amount",
+    "key",  "payment_id", "retriable",
 };
 
 typedef struct json {

@@ -10,7 +10,9 @@
 // the lines of one that were set aside.
 void inbox_mask(char *bytes, size_t len);
 
-// In a bank's own words, which are kept: each run of five and more digits, also in groups, becomes '*', but for the last four of a long one.
+// In a bank's own words, which are kept: each run of five and more digits becomes '*', but for the last four of a long one. A run may be
+// in groups with up to three bytes between two of them that are neither letters nor digits nor the end of a line. Dates, times and
+// amounts in their usual form stay.
 void inbox_hide_digits(char *text, size_t len);
 
 #endif

@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -69,6 +70,68 @@ static void test_message__escaped_or_nested__hidden(void **state) {
                         "\"GB29NWBK**********6819\",\"id\":{\"id\":\"*******\"}}}");
 }
 
+static const char *hidden(const char *words) {
+    const size_t len = strlen(words);
+    assert_true(len < sizeof text);
+    memcpy(text, words, len + 1);
+    inbox_hide_digits(text, len);
+    return text;
+}
+
+// People write numbers in groups, and with whatever between them.
+static void test_words__number_in_groups__hidden(void **state) {
+    (void)state;
+    static const char *const BETWEEN[] = {
+        " ",        "-",  ".",   "/", "  ",          " - ", "_", ":", ", ", "\t", "\xe2\x80\x93",
+        "\xc2\xa0", "??", "...", "*", "\xe2\x80\xaf"};
+    for (size_t i = 0; i < sizeof BETWEEN / sizeof BETWEEN[0]; i++) {
+        char words[80], wanted[80];
+        snprintf(words, sizeof words, "no 0001%s2345%s6789 is here", BETWEEN[i], BETWEEN[i]);
+        snprintf(wanted, sizeof wanted, "no ****%s****%s6789 is here", BETWEEN[i], BETWEEN[i]);
+        assert_string_equal(hidden(words), wanted);
+    }
+    assert_string_equal(hidden("0001.23.4567"), "****.**.4567");
+    assert_string_equal(hidden("0001.23, 4567"), "****.**, 4567");
+    assert_string_equal(hidden("12:34:56:78"), "**:**:56:78");
+    assert_string_equal(hidden("1,234,5678"), "*,***,5678");
+    assert_string_equal(hidden("2026-11-30-12345678"), "2026-11-30-****5678");
+    assert_string_equal(hidden("1234:5678"), "****:5678");
+    assert_string_equal(hidden("445,566,778,899"), "***,***,**8,899");
+    assert_string_equal(hidden("10:15:59.1234567"), "**:**:**.***4567");
+    assert_string_equal(hidden("10:15:59-05:301"), "**:**:**-*5:301");
+    assert_string_equal(hidden("12,345,678"), "**,**5,678");
+    assert_string_equal(hidden("445566778899;10.00"), "************;10.00");
+    assert_string_equal(hidden("10.00 10.00 445566778899"), "**.** **.** ********8899");
+}
+
+static void test_words__amounts_dates_and_times__shown(void **state) {
+    (void)state;
+    static const char *const SHOWN[] = {
+        "paid 1000.00 USD, of 1,000.00",
+        "1,234,567.89",
+        "1,000.00 2026-11-30",
+        "2026-11-30 10:15:59, 10:15:59 and 2026-11-30T10:15:59Z",
+        "R03 and C01 in line 12 of 345",
+        "12,500 entries",
+        "0.50 of 9.99",
+        "1234\n5678",
+        "2026-11-30T10:15:59.123456Z",
+        "2026-11-30 10:15:59.25+05:30, 5.00",
+    };
+    for (size_t i = 0; i < sizeof SHOWN / sizeof SHOWN[0]; i++) {
+        assert_string_equal(hidden(SHOWN[i]), SHOWN[i]);
+    }
+}
+
+// What is called a code may be anything that is long.
+static void test_message__code_that_is_long__hidden(void **state) {
+    (void)state;
+    assert_string_equal(masked("{\"data\":{\"code\":\"acct 000123456789\"}}"),
+                        "{\"data\":{\"code\":\"acct ********6789\"}}");
+    assert_string_equal(masked("{\"data\":{\"code\":\"AC06\"}}"), "{\"data\":{\"code\":\"AC06\"}}");
+    assert_string_equal(masked("{\"code\":\"12345678\"}"), "{\"code\":\"****5678\"}");
+}
+
 static void test_bytes__not_printable__readable(void **state) {
     (void)state;
     assert_string_equal(masked("H\x01\xff\x1b[0m\n"), "H???[0m\n");
@@ -87,6 +150,9 @@ int main(void) {
         cmocka_unit_test(test_records__corrected_data__hidden),
         cmocka_unit_test(test_message__named_account__hidden),
         cmocka_unit_test(test_message__escaped_or_nested__hidden),
+        cmocka_unit_test(test_words__number_in_groups__hidden),
+        cmocka_unit_test(test_words__amounts_dates_and_times__shown),
+        cmocka_unit_test(test_message__code_that_is_long__hidden),
         cmocka_unit_test(test_bytes__not_printable__readable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

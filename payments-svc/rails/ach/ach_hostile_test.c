@@ -201,6 +201,16 @@ static void test_ack__account_number_in_its_reason__hidden_where_it_is_kept(void
     assert_count("submission_upload WHERE detail LIKE '%918273645546%'", 0);
 }
 
+static void test_report__account_number_instead_of_a_trace__hidden(void **state) {
+    (void)state;
+    send_entries(3, 3);
+    put_text("s", "H," FILE_3 ",1,2026-11-22T09:00:01Z\nD,918273645546,5\n"
+                  "D,121042880000001,6\nT,2,11\n");
+    look();
+    assert_count("inbox_exception WHERE compared LIKE 'trace ********5546; %'", 1);
+    assert_count("inbox_exception WHERE compared LIKE 'trace 121042880000001; %'", 1);
+}
+
 // The late rejection of yesterday's file, which had the same name.
 static void test_ack__older_than_the_file__exception_and_nothing_moves(void **state) {
     (void)state;
@@ -252,6 +262,7 @@ int main(void) {
         TEST(test_NO_LOSS_returns__after_our_numbers_have_changed__matched_as_sent),
         TEST(test_ack__rejected_with_other_counts__exception_and_nothing_moves),
         TEST(test_ack__account_number_in_its_reason__hidden_where_it_is_kept),
+        TEST(test_report__account_number_instead_of_a_trace__hidden),
         TEST(test_ack__older_than_the_file__exception_and_nothing_moves),
         TEST(test_ack__rejects_what_was_not_sent__exception_and_it_goes_on),
         TEST(test_ack__of_a_name_that_two_files_have__exception_and_nothing_moves),

@@ -7,8 +7,9 @@
 #include "base/assert.h"
 #include "rails/ach/ach_internal.h"
 #include "rails/ach/nacha_inbound.h"
+#include "rails/inbox_mask.h"
 
-enum { ID_LEN_MAX = 64, COMPARED_LEN_MAX = 600 };
+enum { ID_LEN_MAX = 64, COMPARED_LEN_MAX = 600, TRACE_SHOWN_MAX = 40 };
 // The slot of a payout is anywhere in the table: it is asked for so many candidates before it is looked at.
 enum { AHEAD = 8 };
 #define US_PER_DAY (INT64_C(24) * 3600 * 1000000)
@@ -32,7 +33,7 @@ typedef struct matcher {
 } matcher;
 
 static int shown(str s) {
-    return (int)(s.len < 40 ? s.len : 40);
+    return (int)(s.len < TRACE_SHOWN_MAX ? s.len : TRACE_SHOWN_MAX);
 }
 
 static str last_four(str account) {
@@ -80,11 +81,20 @@ static difference differ(const ach_match *m, const ach_line *l, const ach_candid
 }
 
 // Field by field: the bank's, and ours where there is a candidate. No bank details but the last four characters of accounts.
+// What is no trace may be an account.
+static void trace_text(str trace, char out[TRACE_SHOWN_MAX + 1]) {
+    const int len = snprintf(out, TRACE_SHOWN_MAX + 1, "%.*s", shown(trace),
+                             trace.ptr == NULL ? "" : trace.ptr);
+    if (!nacha_is_digits(trace, NACHA_TRACE_LEN)) {
+        inbox_hide_digits(out, (size_t)(len < TRACE_SHOWN_MAX ? len : TRACE_SHOWN_MAX));
+    }
+}
+
 static const char *compare_text(const matcher *x, const ach_line *l, const ach_candidate *c) {
-    char text[COMPARED_LEN_MAX];
+    char text[COMPARED_LEN_MAX], trace[TRACE_SHOWN_MAX + 1];
     const str account = last_four(l->account);
-    int n = snprintf(text, sizeof text, "trace %.*s; amount %" PRId64, shown(l->trace),
-                     l->trace.ptr == NULL ? "" : l->trace.ptr, l->amount);
+    trace_text(l->trace, trace);
+    int n = snprintf(text, sizeof text, "trace %s; amount %" PRId64, trace, l->amount);
     if (c != NULL) {
         n += snprintf(text + n, sizeof text - (size_t)n, ", ours %" PRId64, c->amount);
     }
