@@ -10,6 +10,7 @@
 
 enum {
     INBOX_DB_TIMEOUT_MS = 60 * 1000,
+    INBOX_ORDERS_MAX = 2,                  // of people, at a time
     INBOX_SCRATCH_MAX = 512 * 1024 * 1024, // of one item; most of it is never touched
     INBOX_EVENTS_CHUNK = 8000,             // events of one transaction
     INBOX_WAITING_MAX = 100,               // items of one look
@@ -28,10 +29,11 @@ struct inbox {
     db_pool *pool;
     crypto_keyring *keys;
     const clock_source *clock;
-    pthread_mutex_t lock; // guards readers, wake, budgets
+    pthread_mutex_t lock; // guards readers, wake, budgets, orders
     inbox_budget budgets[INBOX_SOURCES_MAX];
     inbox_reader readers[INBOX_SOURCES_MAX];
     size_t n_readers;
+    int orders; // of people, that are under way
     rail_wake wake;
     void *wake_arg;
     metric *recorded, *repeated, *applied, *refused, *exceptions, *failed;

@@ -1,5 +1,6 @@
 // What a person does about the inbox.
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -112,6 +113,40 @@ static void tell(const ordering *x, const char *what) {
     log_info("inbox.ordered", F_STR("id", id), F_STR("what", what), F_STR("actor", actor));
 }
 
+// An item of a few megabytes takes hundreds of them while it is applied, and its thread is one of those that serve all clients.
+static bool take_place(inbox *box, err *e) {
+    ASSERT(pthread_mutex_lock(&box->lock) == 0);
+    const bool free_one = box->orders < INBOX_ORDERS_MAX;
+    box->orders += free_one ? 1 : 0;
+    ASSERT(pthread_mutex_unlock(&box->lock) == 0);
+    if (!free_one) {
+        err_set(e, ERR_RESOURCE_EXHAUSTED, "INBOX_BUSY", "other items are being applied");
+        e->retry_after_ms = 1000;
+    }
+    return free_one;
+}
+
+static void give_place_back(inbox *box) {
+    ASSERT(pthread_mutex_lock(&box->lock) == 0);
+    box->orders--;
+    ASSERT(pthread_mutex_unlock(&box->lock) == 0);
+}
+
+// Does the step, and applies the item as it then stands.
+static bool run_and_apply(ordering *x, db_tx_fn step, const char *what, err *not_applied, err *e) {
+    const inbox_order *o = x->order;
+    if (!take_place(x->box, e)) {
+        return false;
+    }
+    const bool ok = run(x, step, e);
+    if (ok) {
+        tell(x, what);
+        (void)!inbox_apply(x->box, o->book_id, o->inbox_id, not_applied);
+    }
+    give_place_back(x->box);
+    return ok;
+}
+
 static str why_of(const ordering *x, const char *what, arena *a) {
     const inbox_order *o = x->order;
     const char *why = arena_printf(a, "%s by %.*s: %.*s", what, (int)o->actor.len, o->actor.ptr,
@@ -133,12 +168,7 @@ static bool again(db_conn *c, arena *a, void *arg, err *e) {
 bool inbox_again(inbox *box, const inbox_order *o, err *not_applied, err *e) {
     ordering x = {.box = box, .order = o};
     err_clear(not_applied);
-    if (!run(&x, again, e)) {
-        return false;
-    }
-    tell(&x, "applied again");
-    (void)!inbox_apply(box, o->book_id, o->inbox_id, not_applied);
-    return true;
+    return run_and_apply(&x, again, "applied again", not_applied, e);
 }
 
 // The bytes that count now are these already.
@@ -216,12 +246,7 @@ bool inbox_repair(inbox *box, const inbox_order *o, str bytes, err *not_applied,
         return err_set(e, ERR_INVALID_ARGUMENT, "TOO_LARGE", "more bytes than can be recorded");
     }
     crypto_sha256(bytes.ptr, bytes.len, x.sha256);
-    if (!run(&x, repair, e)) {
-        return false;
-    }
-    tell(&x, "repaired");
-    (void)!inbox_apply(box, o->book_id, o->inbox_id, not_applied);
-    return true;
+    return run_and_apply(&x, repair, "repaired", not_applied, e);
 }
 
 // Nothing was open on this line: was it dismissed before?

@@ -28,6 +28,7 @@ static err fails;          // with which each try ends, if with any
 static int64_t tries_seen; // in the database while an item is read
 static int reads;
 static bool raw_is_all; // of an exception
+static void (*while_read)(void);
 
 // "bad": refused. Otherwise each line that is "odd" is one, and the others say something.
 static bool read_words(void *self, db_conn *c, const inbox_item *item, inbox_said *out, arena *a,
@@ -35,6 +36,9 @@ static bool read_words(void *self, db_conn *c, const inbox_item *item, inbox_sai
     (void)self;
     (void)c;
     reads++;
+    if (while_read != NULL) {
+        while_read();
+    }
     tries_seen = fixture_sql_i64("SELECT max(tries) FROM inbox");
     if (err_is_set(&fails)) {
         *e = fails;
@@ -180,6 +184,47 @@ static void test_order__nothing_there_or_switched_off__told(void **state) {
     o.book_id = 7;
     assert_false(inbox_dismiss(box, &o, 1, &e));
     assert_string_equal(e.reason, "INBOX_NOT_FOUND");
+}
+
+static inbox_ref others[2]; // those that are ordered while another one is read
+static size_t n_ordered;
+static err refusal;
+
+static void order_more(void) {
+    err e = {0}, not_applied = {0};
+    const inbox_order o = order_of(others[n_ordered]);
+    if (n_ordered == 0) {
+        n_ordered++;
+        assert_true(inbox_again(box, &o, &not_applied, &e));
+        assert_int_equal(not_applied.code, ERR_OK);
+        return;
+    }
+    while_read = NULL;
+    assert_false(inbox_repair(box, &o, STR("good\n"), &not_applied, &e));
+    assert_string_equal(e.reason, "INBOX_BUSY");
+    assert_false(inbox_again(box, &o, &not_applied, &refusal));
+}
+
+static void test_order__third_at_once__refused_and_nothing_changed(void **state) {
+    (void)state;
+    const inbox_ref first = put("odd\n");
+    others[0] = put("odd\nodd\n");
+    others[1] = put("odd\nodd\nodd\n");
+    n_ordered = 0;
+    while_read = order_more;
+    inbox_order o = order_of(first);
+    err e = {0}, not_applied = {0};
+    assert_true(inbox_again(box, &o, &not_applied, &e));
+    assert_int_equal(not_applied.code, ERR_OK);
+    assert_int_equal(refusal.code, ERR_RESOURCE_EXHAUSTED);
+    assert_string_equal(refusal.reason, "INBOX_BUSY");
+    assert_true(refusal.retry_after_ms > 0);
+    assert_count("inbox WHERE state = 2 AND version = 1", 3);
+    o = order_of(others[1]);
+    for (int i = 0; i < 3; i++) { // each gives its place back
+        assert_true(inbox_again(box, &o, &not_applied, &e));
+    }
+    assert_true(inbox_repair(box, &o, STR("good\n"), &not_applied, &e));
 }
 
 // --- Recording -------------------------------------------------------------------------------------------------------
@@ -476,6 +521,7 @@ static int setup(void **state) {
     rail_fixture_clear();
     understands = raw_is_all = false;
     err_clear(&fails);
+    while_read = NULL;
     mem = arena_create(64 * 1024 * 1024);
     box = inbox_create(pool, keys, clock_system());
     inbox_listen(box, &READER);
@@ -499,6 +545,7 @@ int main(void) {
         TEST(test_dismiss__refused_file__dismissed),
         TEST(test_again__understood_by_now__closed),
         TEST(test_order__nothing_there_or_switched_off__told),
+        TEST(test_order__third_at_once__refused_and_nothing_changed),
         TEST(test_record__as_large_as_it_says__recorded),
         TEST(test_apply__very_many_odd_lines__the_rest_is_one_row),
         TEST(test_apply__long_line__kept_in_part),
