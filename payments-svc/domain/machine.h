@@ -152,8 +152,9 @@ typedef struct saga_said {
     bool refused;              // among whatever else there is
     bool never_taken; // what was handed over is in no submission any more, whatever else is said
     int32_t heard;    // how many messages there are, as saga.events counts them
+    // What an order judges: where one waits, of the attempt that is the present one once it was carried out.
     int64_t all_settled, all_returned; // the two sums without what was judged
-    int32_t refusals, odd;             // of the present attempt; and what cannot be
+    int32_t refusals, odd;             // of the attempt; and what cannot be
     saga_event order;                  // the next order that was not taken up yet; number 0: none
 } saga_said;
 

@@ -276,6 +276,31 @@ static void weigh_many(const saga *s, const saga_event *events, size_t n, int32_
     weigh(s, events, n, present, &x, said);
 }
 
+static void weigh_all(const saga *s, const saga_event *events, size_t n, int32_t present,
+                      saga_said *said) {
+    const size_t n_movements = count_movements(events, n);
+    if (n_movements > WEIGHED_MAX) {
+        said->word = WORD_CONTRADICTION;
+        said->code = STR("TOO_MANY_MOVEMENTS");
+        said->text = STR("the bank tells of more movements than can be weighed");
+    } else if (2 * (n_movements + 1) <= SLOTS_FEW) { // and the present attempt
+        weigh_few(s, events, n, present, said);
+    } else {
+        weigh_many(s, events, n, present, said);
+    }
+}
+
+// What an order judges is counted of the attempt that stays, also when the next one has no number yet: whoever says what is to be believed
+// leads to no other attempt. It is counted, too, when an order before it has judged all of it.
+static void count_for_order(const saga *s, const saga_event *events, size_t n, saga_said *said) {
+    saga_said stays = {.word = WORD_NONE};
+    weigh_all(s, events, n, s->attempt, &stays);
+    said->all_settled = stays.all_settled;
+    said->all_returned = stays.all_returned;
+    said->refusals = stays.refusals;
+    said->odd = stays.odd;
+}
+
 saga_said saga_hear(const saga *s, const saga_event *events, size_t n, int32_t heard) {
     const int32_t present = s->attempt + (saga_next_attempt_is_new(s) ? 1 : 0);
     saga_said said = {.word = WORD_NONE, .heard = heard};
@@ -284,20 +309,14 @@ saga_said saga_hear(const saga *s, const saga_event *events, size_t n, int32_t h
     }
     said.never_taken = was_never_taken(s, events, n);
     find_order(s, events, n, &said);
-    if (heard > 0 && s->judged >= heard) {
-        // a person has seen all of it
+    const bool judged = heard > 0 && s->judged >= heard; // a person has seen all of it
+    if (judged) {
         said.word = said.never_taken ? WORD_NOT_TAKEN : WORD_NONE;
-        return said;
-    }
-    const size_t n_movements = count_movements(events, n);
-    if (n_movements > WEIGHED_MAX) {
-        said.word = WORD_CONTRADICTION;
-        said.code = STR("TOO_MANY_MOVEMENTS");
-        said.text = STR("the bank tells of more movements than can be weighed");
-    } else if (2 * (n_movements + 1) <= SLOTS_FEW) { // and the present attempt
-        weigh_few(s, events, n, present, &said);
     } else {
-        weigh_many(s, events, n, present, &said);
+        weigh_all(s, events, n, present, &said);
+    }
+    if (said.order.order != 0 && (judged || present != s->attempt)) {
+        count_for_order(s, events, n, &said);
     }
     return said;
 }

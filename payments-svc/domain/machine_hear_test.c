@@ -166,6 +166,76 @@ static void test_judged__given_back__told_again_and_paid_again(void **state) {
     assert_int_equal(s.moving, AMOUNT);
 }
 
+// A file counts as never taken, and its bank speaks of it as taken all the same, while the next attempt has no number yet: the order is
+// about the attempt that stays.
+static saga taken_after_all(const saga_event *events) {
+    saga s = handed_over();
+    assert_int_equal(claim_events(&s, events, 1), STEP_NONE);
+    assert_int_equal(s.step, STEP_EXECUTE);
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_held(&s, STEP_EXECUTE, "RAIL_CONTRADICTION");
+    return s;
+}
+
+static void test_judged__taken_after_all__marked_paid__settles_in_peace(void **state) {
+    (void)state;
+    saga_event events[] = {event(1, EVENT_NOT_TAKEN), event(1, EVENT_ACCEPTED),
+                           ordered(EVENT_MARK_PAID, 1), moved(EVENT_SETTLED, AMOUNT),
+                           moved(EVENT_RETURNED, AMOUNT)};
+    events[1].code = STR(SAGA_TAKEN_AFTER_ALL);
+    saga s = taken_after_all(events);
+    assert_int_equal(claim_events(&s, events, 3), STEP_NONE);
+    assert_int_equal(claim_events(&s, events, 3), STEP_CONFIRM);
+    assert_true(come_events(&s, OUT_DONE, events, 3));
+    assert_int_equal(s.state, STATE_SETTLED);
+    saga odd = s;
+    assert_int_equal(claim_events(&s, events, 4), STEP_NONE); // the bank's report
+    assert_int_equal(s.hold[0], '\0');
+    assert_int_equal(claim_events(&s, events, 5), STEP_RETURN); // it is the merchant's
+    assert_int_equal(s.moving, AMOUNT);
+    // What cannot be is new: nothing like it was judged.
+    events[3].foreign = true;
+    assert_int_equal(claim_events(&odd, events, 4), STEP_NONE);
+    assert_held(&odd, STEP_DONE, "RAIL_CONTRADICTION");
+}
+
+static void test_judged__taken_after_all__given_back_or_canceled__attempt_that_stays(void **state) {
+    (void)state;
+    const saga_event_kind orders[] = {EVENT_GIVE_BACK, EVENT_CANCEL};
+    for (size_t i = 0; i < 2; i++) {
+        saga_event events[] = {event(1, EVENT_NOT_TAKEN), event(1, EVENT_ACCEPTED),
+                               ordered(orders[i], 1)};
+        saga s = handed_over();
+        assert_int_equal(claim_events(&s, events, 1), STEP_NONE);
+        if (orders[i] == EVENT_GIVE_BACK) {
+            events[1].code = STR(SAGA_TAKEN_AFTER_ALL);
+            s = taken_after_all(events);
+        }
+        assert_int_equal(claim_events(&s, events, 3), STEP_NONE);
+        assert_int_equal(note.outcome, OUT_ORDERED);
+        assert_int_equal(s.judged_refusals, 1);
+        assert_int_equal(s.judged_odd, 0);
+    }
+}
+
+// Two orders wait: the second finds everything judged, and judges it once more.
+static void test_judged__by_the_second_of_two_orders__stays_so(void **state) {
+    (void)state;
+    const saga_event events[] = {event(1, EVENT_REFUSED), ordered(EVENT_RELEASE, 1),
+                                 ordered(EVENT_MARK_PAID, 2), moved(EVENT_SETTLED, AMOUNT)};
+    saga s = sent();
+    saga_hold(&s, STR("HELD"), STR("a person looks"));
+    assert_int_equal(claim_events(&s, events, 3), STEP_NONE);
+    assert_int_equal(s.step, STEP_AWAIT);
+    assert_int_equal(claim_events(&s, events, 3), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_ORDERED);
+    assert_int_equal(claim_events(&s, events, 3), STEP_CONFIRM);
+    assert_true(come_events(&s, OUT_DONE, events, 3));
+    assert_int_equal(claim_events(&s, events, 4), STEP_NONE);
+    assert_int_equal(s.hold[0], '\0');
+    assert_int_equal(s.state, STATE_SETTLED);
+}
+
 // --- Very many -------------------------------------------------------------------------------------------------------
 
 enum { VERY_MANY = 200000 };
@@ -236,6 +306,9 @@ int main(void) {
         cmocka_unit_test(test_NO_LOSS_return_after_a_judgement__weighed_alone),
         cmocka_unit_test(test_judged__mark_paid__then_a_part_comes_back),
         cmocka_unit_test(test_judged__given_back__told_again_and_paid_again),
+        cmocka_unit_test(test_judged__taken_after_all__marked_paid__settles_in_peace),
+        cmocka_unit_test(test_judged__taken_after_all__given_back_or_canceled__attempt_that_stays),
+        cmocka_unit_test(test_judged__by_the_second_of_two_orders__stays_so),
         cmocka_unit_test(test_hear__more_movements_than_are_weighed__held),
         cmocka_unit_test(test_hear__as_many_as_are_taken_in__weighed),
         cmocka_unit_test(test_hear__very_many_that_move_nothing__heard),
