@@ -127,6 +127,9 @@ static int run(cli *c, int argc, char **argv) {
         return EXIT_DONE;
     }
     const bool help = strcmp(argv[0], "help") == 0;
+    if (help && argc > 2) {
+        return cli_usage("help takes one command");
+    }
     const cli_command *command = find_command(argv[help ? 1 : 0]);
     if (command == NULL) {
         return cli_usage("there is no command \"%s\"", argv[help ? 1 : 0]);

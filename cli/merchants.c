@@ -77,14 +77,23 @@ static int deposit_one(cli *c, const char *id, int64_t amount, const char *curre
     return EXIT_DONE;
 }
 
+static const char *joined(cli *c, char *const *words, size_t n) {
+    const char *all = "";
+    for (size_t i = 0; i < n; i++) {
+        all = arena_printf(c->arena, "%s%s%s", all, i > 0 ? " " : "", words[i]);
+        ASSERT(all != NULL);
+    }
+    return all;
+}
+
 static int list(cli *c) {
     Payments__V1__ListMerchantsRequest request = PAYMENTS__V1__LIST_MERCHANTS_REQUEST__INIT;
-    static const char *const TITLES[] = {"merchant", "name", "book", "created"};
+    static const char *const TITLES[] = {"merchant", "name", "book", "currencies", "created"};
     json_t *all = json_array();
     table t;
     err e = {0};
     request.page_size = 1000;
-    table_begin(&t, 4, 4u, TITLES);
+    table_begin(&t, 5, 4u, TITLES);
     do {
         ProtobufCMessage *answer = NULL;
         if (!cli_call(c, SERVICE, "ListMerchants", &request.base,
@@ -99,6 +108,7 @@ static int list(cli *c) {
             const Payments__V1__Merchant *m = r->merchants[i];
             const char *cells[] = {m->merchant_id, m->name,
                                    arena_printf(c->arena, "%lld", (long long)m->book_id),
+                                   joined(c, m->currencies, m->n_currencies),
                                    cli_time(c, m->create_time->seconds, m->create_time->nanos)};
             table_row(&t, cells);
             json_array_append_new(all, cli_to_json(&m->base));
@@ -246,12 +256,17 @@ static int cmd_merchants(cli *c, int argc, char **argv) {
     }
     const char *what = optind < argc ? argv[optind] : "list";
     const char *id = optind + 1 < argc ? argv[optind + 1] : NULL;
-    if (strcmp(what, "list") == 0) {
-        return list(c);
-    }
-    const bool create = strcmp(what, "create") == 0;
-    if (!create && strcmp(what, "deposit") != 0) {
+    const bool lists = strcmp(what, "list") == 0, create = strcmp(what, "create") == 0;
+    if (!lists && !create && strcmp(what, "deposit") != 0) {
         return cli_usage("merchants knows list, create and deposit, not \"%s\"", what);
+    }
+    const int takes = lists ? 1 : 2;
+    if (optind + takes < argc) {
+        return cli_usage("merchants %s does not take \"%s\"%s", what, argv[optind + takes],
+                         create ? ": each currency has a --currency of its own" : "");
+    }
+    if (lists) {
+        return list(c);
     }
     if ((a.from == NULL) == (id == NULL)) {
         return cli_usage("merchants %s takes a merchant id, or --from FILE", what);

@@ -36,6 +36,28 @@ def test_capabilities(payctl):
     assert payctl.run("capabilities", "more")[0] == USAGE
 
 
+@pytest.mark.parametrize("words", [
+    ("help", "pay", "x"), ("pay", "a.csv", "x"), ("payout", "m/i", "x"), ("payouts", "x"), ("watch", "m", "x"), ("cancel", "m/i", "x"),
+    ("balance", "m", "x"), ("deposits", "m", "x"), ("deposits", "take-back", "m/i", "x"), ("merchants", "list", "x"),
+    ("merchants", "create", "surplus-words", "--currency", "USD", "x"), ("merchants", "deposit", "m", "x"), ("report", "x"), ("cases", "x"),
+    ("case", "1/i", "resolve", "DONE", "x"), ("case", "1/i", "assign"), ("connections", "x"), ("recovery", "x"),
+    ("connection", "ach", "pause", "x"), ("submissions", "x"), ("submission", "i", "x"), ("inbox", "apply", "1/i", "x"),
+    ("inbox", "dismiss", "1/i", "0", "x"), ("capabilities", "x")])
+def test_words_that_a_command_does_not_take(payctl, words):
+    """Nothing is done with a part of what was said."""
+    code, out, err = payctl.run(*words)
+    assert code == USAGE and out == "" and err, (out, err)
+
+
+def test_currencies_of_a_merchant(payctl):
+    code, _, err = payctl.run("merchants", "create", "two-currencies", "--currency", "USD", "INR")
+    assert code == USAGE and '"INR"' in err and "--currency" in err
+    assert payctl.run("merchants", "create", "two-currencies", "--currency", "USD", "--currency", "INR")[0] == DONE
+    code, out, _ = payctl.run("merchants")
+    line, = [line for line in out.splitlines() if line.startswith("two-currencies ")]
+    assert code == DONE and "INR USD" in line, line
+
+
 def test_recipients(payctl, paid):
     merchant, payout = paid
     code, answer, err = payctl.json("recipients", f"{merchant.id}/{payout.recipient_id}")
