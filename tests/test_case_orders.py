@@ -154,16 +154,34 @@ def test_WRITE_OFF_leaves_it_and_books_the_difference_elsewhere(payer, cases):
     wait_until(lambda: not cases.list(merchant_id=merchant.id), "no case is left")
 
 
-def test_SEEN_an_order_that_cannot_be_carried_out_comes_back_as_a_case(payer, cases):
+def is_refused(cases, case, resolution, why):
+    """The order is not taken: nothing is noted, and the case is open."""
+    failure = cases.refused("ResolveCase", book_id=case.book_id, case_id=case.case_id, resolution=resolution, person="ada",
+                            idempotency_key=f"refused-{resolution}")
+    assert (failure.code, failure.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "ORDER_NOT_POSSIBLE"), failure
+    assert why in failure.message, failure
+    answer = cases.get(case)
+    assert answer.case.state == OPEN and all(note.kind != "RESOLVED" for note in answer.notes)
+
+
+def test_SEEN_an_order_that_cannot_be_carried_out_is_refused(payer, cases):
     merchant, payout_id, case = contradicted(payer, cases)
-    cases.resolve(case, "RELEASE")  # what the bank says does not add up: letting it go on would not help
-    wait_until(lambda: orders(merchant, payout_id), "the order was heard")
-    again = case_of(cases, merchant, payout_id)
-    assert again.case_id != case.case_id and again.kind == "PAYOUT_CONTRADICTION"
-    assert again.text
-    assert merchant.payout(payout_id).state == HELD
-    cases.resolve(again, "GIVE_BACK", evidence="letter of the bank")
+    is_refused(cases, case, "RELEASE", "does not add up")  # letting it go on would not help
+    assert merchant.payout(payout_id).state == HELD and orders(merchant, payout_id) == []
+    cases.resolve(case, "GIVE_BACK", evidence="letter of the bank")
     goes_on_to(FAILED, merchant, payout_id)
+
+
+def test_what_waits_for_its_bank_is_neither_canceled_nor_released(payer, cases):
+    """Its case says that it is overdue, and offers both orders to what stands at another step."""
+    merchant = payer.merchant(deposit=10_000)
+    payout_id = merchant.pay(1_000, INSTANT).payout_id
+    merchant.wait_for([payout_id], {SENT})
+    case = cases.insert(book_id=merchant.book_id, kind="PAYOUT_OVERDUE", subject_type="payout", subject_id=payout_id, merchant_id=merchant.id)
+    is_refused(cases, case, "CANCEL", "at the bank")
+    is_refused(cases, case, "RELEASE", "not held")
+    assert merchant.payout(payout_id).state == SENT and orders(merchant, payout_id) == []
+    cases.resolve(case, "DONE", comment="the bank will tell")
 
 
 # --- What the bank says after an order ---
@@ -225,11 +243,8 @@ def test_SEEN_refused_by_the_bank_after_it_was_paid(payer, cases, order, state, 
 
 def test_CANCEL_of_what_is_at_the_bank_is_not_possible(payer, cases):
     merchant, payout_id, case = contradicted(payer, cases)
-    cases.resolve(case, "CANCEL")
-    wait_until(lambda: orders(merchant, payout_id), "the order is taken up")
-    assert [entry.outcome for entry in orders(merchant, payout_id)] == ["NOT_ORDERED"]
-    again = case_of(cases, merchant, payout_id)
-    assert again.case_id != case.case_id and "at the bank" in again.text
+    is_refused(cases, case, "CANCEL", "at the bank")
+    assert orders(merchant, payout_id) == []
     assert merchant.payout(payout_id).state == HELD and merchant.balance() == (9_000, 1_000, 10_000)
 
 

@@ -10,6 +10,7 @@
 #include "domain/machine.h"
 #include "payments/v1/case_service.pb-c.h"
 #include "rails/inbox_desk.h"
+#include "saga/orders.h"
 #include "store/payments_sql.h"
 #include "submissions/decide.h"
 
@@ -348,6 +349,7 @@ static bool give_order(db_conn *c, const case_changing *x, arena *a, err *e) {
         return out_of_memory(e);
     }
     return actor_of(in, a, &order.actor, e) && make_way(c, k->book_id, &order, a, e) &&
+           saga_order_check(c, k->book_id, order.payout_id, order.kind, order.code, a, e) &&
            rail_events_record(c, k->book_id, &order, 1, a, e);
 }
 

@@ -43,6 +43,13 @@ bool saga_cancel_look(guard *g, db_conn *c, saga_cancellation *x, arena *a, err 
     return true;
 }
 
+static bool lock_row(db_conn *c, int64_t book_id, uuid payout_id, arena *a, err *e) {
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_uuid_array(p, &payout_id, 1);
+    return db_exec(c, saga_sql(SAGA_SQL_LOCK_ORDERED), p, a, NULL, NULL, e);
+}
+
 static bool not_cancelable(const char *why, err *e) {
     return err_set(e, ERR_FAILED_PRECONDITION, "PAYOUT_NOT_CANCELABLE",
                    "the payout cannot be canceled: %s", why);
@@ -57,11 +64,11 @@ static bool lock_slot(db_conn *c, int64_t book_id, int rail_id, saga_step step, 
 }
 
 // Where the payout stands, with what was said of it.
-static bool look(db_conn *c, const saga_cancellation *x, standing *s, arena *a, err *e) {
+static bool look(db_conn *c, int64_t book_id, uuid payout_id, standing *s, arena *a, err *e) {
     db_params *p = db_params_create(a);
     db_rows *rows = NULL;
-    db_i64(p, x->book_id);
-    db_uuid(p, x->payout_id);
+    db_i64(p, book_id);
+    db_uuid(p, payout_id);
     if (!db_exec(c, saga_sql(SAGA_SQL_STANDING), p, a, &rows, NULL, e)) {
         return false;
     }
@@ -73,7 +80,7 @@ static bool look(db_conn *c, const saga_cancellation *x, standing *s, arena *a, 
     s->leased = db_get_bool(rows, 0, SAGA_N_COLUMNS + 1);
     s->is_ordered = db_get_bool(rows, 0, SAGA_N_COLUMNS + 2);
     s->item.events += 1; // even what only says "accepted" is to be heard here
-    saga_batch b = {.from = {.book_id = x->book_id}, .items = &s->item, .n = 1, .a = a};
+    saga_batch b = {.from = {.book_id = book_id}, .items = &s->item, .n = 1, .a = a};
     return saga_intent_payouts(&b, c, e) && saga_store_hear(&b, c, e);
 }
 
@@ -156,8 +163,9 @@ static bool is_in_a_submission(const standing *s) {
 bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *a, err *e) {
     standing s = {0};
     // What is claimed to be sent is claimed under this lock, and what was claimed before is seen behind it.
-    if (!look(c, x, &s, a, e) || !lock_slot(c, x->book_id, s.rail_id, STEP_EXECUTE, a, e) ||
-        !look(c, x, &s, a, e)) {
+    if (!look(c, x->book_id, x->payout_id, &s, a, e) ||
+        !lock_slot(c, x->book_id, s.rail_id, STEP_EXECUTE, a, e) ||
+        !look(c, x->book_id, x->payout_id, &s, a, e)) {
         return false;
     }
     // Who asks again is answered as before.
@@ -180,4 +188,32 @@ bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *
         return not_cancelable(why, e);
     }
     return give(g, c, x, &s, a, e);
+}
+
+// The machine takes such an order up later: after the orders before it, after the worker that has the payout, or, of a cancel, after the
+// rail has said what it has. What it then makes of the order is not known yet.
+static bool is_for_later(const standing *s, saga_event_kind kind) {
+    const saga *now = &s->item.was;
+    const bool is_asked_for =
+        now->step == STEP_RESOLVE || (now->step == STEP_EXECUTE && now->phase == PHASE_ACTING);
+    return s->item.said.order.order > 0 || (s->leased && kind != EVENT_RELEASE) ||
+           (kind == EVENT_CANCEL && now->hold[0] == '\0' && is_asked_for);
+}
+
+bool saga_order_check(db_conn *c, int64_t book_id, uuid payout_id, rail_event_kind kind, str code,
+                      arena *a, err *e) {
+    standing s = {0};
+    const saga_event_kind order = (saga_event_kind)kind;
+    const char *why = NULL;
+    if (!lock_row(c, book_id, payout_id, a, e) || !look(c, book_id, payout_id, &s, a, e)) {
+        return false;
+    }
+    if (is_for_later(&s, order)) {
+        return true;
+    }
+    s.item.said.order.kind = order;
+    s.item.said.order.code = code;
+    return saga_takes_order(&s.item.was, &s.item.said, order, &why) ||
+           err_set(e, ERR_FAILED_PRECONDITION, "ORDER_NOT_POSSIBLE",
+                   "the payout cannot be given this order now: %s", why);
 }
