@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/uuid.h"
 #include "cli/cli.h"
 #include "payments/v1/case_service.pb-c.h"
 #include "payments/v1/inbox_service.pb-c.h"
@@ -24,7 +25,25 @@ static const char *case_id(cli *c, const Payments__V1__Case *k) {
     return arena_printf(c->arena, "%lld/%s", (long long)k->book_id, k->case_id);
 }
 
+// The id of the item of the inbox that a case is about; NULL when it is about none. A subject that names a line has it behind the id.
+static char *inbox_id(cli *c, const Payments__V1__Case *k) {
+    const size_t len = strcspn(k->subject_id, ":");
+    return strcmp(k->subject_type, "inbox") != 0 || len != UUID_TEXT_LEN
+               ? NULL
+               : arena_printf(c->arena, "%.*s", (int)len, k->subject_id);
+}
+
+// An item as payctl inbox takes it: "UUID" of book 0, else "BOOK/UUID".
+static const char *inbox_name(cli *c, int64_t book, const char *id) {
+    return book == 0 ? id : arena_printf(c->arena, "%lld/%s", (long long)book, id);
+}
+
 static const char *subject(cli *c, const Payments__V1__Case *k) {
+    const char *item = inbox_id(c, k);
+    if (item != NULL) {
+        return arena_printf(c->arena, "inbox %s%s", inbox_name(c, k->book_id, item),
+                            k->subject_id + UUID_TEXT_LEN);
+    }
     return k->merchant_id[0] != '\0' && strcmp(k->subject_type, "payout") == 0
                ? arena_printf(c->arena, "payout %s/%s", k->merchant_id, k->subject_id)
                : arena_printf(c->arena, "%s %s", k->subject_type, k->subject_id);
@@ -84,10 +103,37 @@ static void print_cases(cli *c, const Payments__V1__ListCasesResponse *all, bool
     }
 }
 
+// In place: kinds and orders are taken in either case, as the names of enums are.
+static char *upper(char *text) {
+    for (char *at = text; *at != '\0'; at++) {
+        *at = (char)(*at >= 'a' && *at <= 'z' ? *at - 'a' + 'A' : *at);
+    }
+    return text;
+}
+
+// Those of the service; a test holds them to docs/payments/cases.md.
+static const char KINDS[] =
+    "PAYOUT_HELD, PAYOUT_CONTRADICTION, PAYOUT_UNREADABLE, PAYOUT_LEDGER, PAYOUT_OVERDUE, "
+    "SUBMISSION_UNKNOWN, SUBMISSION_REJECTED, SUBMISSION_OVERDUE, INBOX_FILE, INBOX_WAITING, "
+    "INBOX_LINE, INBOX_NOTICE, DEPOSIT_OVERDUE, DEPOSIT_REFUSED, FORGOTTEN_FILE, "
+    "CONNECTION_OFF, CONNECTION_DOWN, CONNECTION_UNHEARD, CONNECTION_NUMBERS, MERCHANT_OWES, "
+    "RECOVERY, CLOCK";
+
+static bool kind_is_known(const char *name) {
+    const size_t len = strlen(name);
+    for (const char *at = KINDS; at != NULL; at = strchr(at, ' ')) {
+        at += *at == ' ' ? 1 : 0;
+        if (len > 0 && strcspn(at, ",") == len && strncmp(at, name, len) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool cases_option(Payments__V1__ListCasesRequest *q, int64_t *book,
                          Payments__V1__CaseState states[2], int opt) {
     switch (opt) {
-    case 'k': q->kind = optarg; return true;
+    case 'k': q->kind = upper(optarg); return kind_is_known(optarg);
     case 'm': q->merchant_id = optarg; return true;
     case 'o': q->owner = optarg; return true;
     case 'a':
@@ -120,7 +166,8 @@ static int cmd_cases(cli *c, int argc, char **argv) {
             return EXIT_USAGE;
         }
         if (!cases_option(&request, &book, states, opt)) {
-            return cli_bad_value(OPTIONS, opt, optarg, NULL, "the number of a book");
+            return cli_bad_value(OPTIONS, opt, optarg, NULL,
+                                 opt == 'k' ? KINDS : "the number of a book");
         }
     }
     if (optind != argc) {
@@ -162,6 +209,11 @@ static void print_case(cli *c, const Payments__V1__GetCaseResponse *r) {
               k->resolution[0] != '\0' ? "  " : "", k->resolution);
     cli_print(stdout, "kind       %s\n", k->kind);
     cli_print(stdout, "about      %s\n", subject(c, k));
+    const char *item = inbox_id(c, k);
+    if (item != NULL) {
+        cli_print(stdout, "           payctl inbox %s shows it\n",
+                  inbox_name(c, cli_inbox_book(c, k->book_id, item), item));
+    }
     if (r->payout != NULL) {
         cli_print(stdout, "           now %s%s%s\n",
                   cli_enum_name(&payments__v1__payout_state__descriptor, (int)r->payout->state),
@@ -278,19 +330,18 @@ static void tell_what_is_left(cli *c, const Payments__V1__Case *k) {
     Payments__V1__ListExceptionsRequest request = PAYMENTS__V1__LIST_EXCEPTIONS_REQUEST__INIT;
     ProtobufCMessage *answer = NULL;
     err e = {0};
-    if (strcmp(k->subject_type, "inbox") != 0) {
+    request.inbox_id = inbox_id(c, k);
+    if (request.inbox_id == NULL) {
         return;
     }
-    char *id = arena_strdup(c->arena, k->subject_id);
-    id[strcspn(id, ":")] = '\0';
-    request.inbox_id = id;
+    request.book_id = cli_inbox_book(c, k->book_id, request.inbox_id);
     request.page_size = 1;
     if (cli_call(c, "payments.v1.InboxService", "ListExceptions", &request.base,
                  &payments__v1__list_exceptions_response__descriptor, &answer, &e) &&
         ((const Payments__V1__ListExceptionsResponse *)answer)->n_exceptions > 0) {
         cli_print(stderr,
                   "payctl: other lines of it are still set aside: payctl inbox %s shows them\n",
-                  id);
+                  inbox_name(c, request.book_id, request.inbox_id));
     }
 }
 
@@ -354,7 +405,7 @@ static int cmd_case(cli *c, int argc, char **argv) {
         return show_case(c, d.book, d.id);
     }
     d.verb = argv[optind + 1];
-    d.value = argv[optind + 2];
+    d.value = strcmp(d.verb, "resolve") == 0 ? upper(argv[optind + 2]) : argv[optind + 2];
     return change_case(c, &d);
 }
 

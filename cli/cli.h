@@ -61,6 +61,11 @@ void cli_print_cases_of_payout(cli *c, const char *merchant, const char *payout_
 // Who is at the keyboard: whoever called sudo, else the user that the process runs as. "unknown" when that one has no name. Static.
 const char *cli_login_name(void);
 
+// --- inbox.c -----------------------------------------------------------------------------------------------------------
+// The book in which an item of the inbox is: messages are in the book that they are about, files in book 0, whatever book a case about
+// one of their lines is in.
+int64_t cli_inbox_book(cli *c, int64_t about, const char *inbox_id);
+
 // --- submissions.c -----------------------------------------------------------------------------------------------------
 // One line for each call of the payout; nothing when it leaves in files, or when the service does not tell of calls.
 void cli_print_calls_of_payout(cli *c, const char *merchant, const char *payout_id);

@@ -34,17 +34,37 @@ static const char *item_id(cli *c, int64_t book, const char *id) {
 }
 
 // BOOK/UUID; a UUID alone is of book 0, as files are.
+int64_t cli_inbox_book(cli *c, int64_t about, const char *inbox_id) {
+    Payments__V1__GetInboxRequest request = PAYMENTS__V1__GET_INBOX_REQUEST__INIT;
+    ProtobufCMessage *answer = NULL;
+    err e = {0};
+    request.book_id = about;
+    request.inbox_id = (char *)inbox_id;
+    return about != 0 &&
+                   !cli_call(c, INBOX, "GetInbox", &request.base,
+                             &payments__v1__get_inbox_response__descriptor, &answer, &e) &&
+                   e.code == ERR_NOT_FOUND
+               ? 0
+               : about;
+}
+
 static bool split_id(cli *c, const char *text, int64_t *book, char **id) {
     const char *number = NULL, *rest = NULL;
+    char *copy = arena_strdup(c->arena, text);
+    ASSERT(copy != NULL);
+    copy[strcspn(copy, ":")] = '\0'; // a case names a line behind its item
+    text = copy;
     *book = 0;
-    *id = (char *)text;
+    *id = copy;
     if (strchr(text, '/') == NULL) {
         return true;
     }
-    const bool ok =
-        cli_split_id(c, text, &number, &rest) && str_to_i64(str_of(number), 0, INT64_MAX, book);
+    if (!cli_split_id(c, text, &number, &rest) || !str_to_i64(str_of(number), 0, INT64_MAX, book)) {
+        return false;
+    }
     *id = (char *)rest;
-    return ok;
+    *book = cli_inbox_book(c, *book, *id);
+    return true;
 }
 
 // The words of one command line.
@@ -433,7 +453,9 @@ const cli_command COMMAND_INBOX = {
             "                        file\n"
             "  --reason TEXT         why it is repaired or dismissed\n"
             "  --person NAME         who does it; the login name if not given\n"
-            "  An ID without a book is of book 0, as files are.\n"
+            "  An ID without a book is of book 0, as files are; one that is not in its book is "
+            "looked for in "
+            "book 0.\n"
             "\n"
             "JSON\n"
             "  {items: [{...}], limit_reached}; with --exceptions {exceptions: [{...}], "

@@ -1,6 +1,7 @@
 """SEEN: what a person must look at is a case; the person's word is recorded, and the payout goes on."""
 
 import uuid
+from pathlib import Path
 
 import grpc
 import pytest
@@ -9,6 +10,7 @@ from support.paying import Payer, unique
 from support.payctl import DONE, SERVICE, USAGE, Payctl
 
 OPEN, RESOLVED = 1, 2
+CASES_PAGE = Path(__file__).parents[1] / "docs" / "payments" / "cases.md"
 
 
 class Cases:
@@ -147,8 +149,10 @@ def test_payctl_shows_and_resolves(cases, payctl):
         code, out, _ = payctl.run("case", name, "resolve", "DONE", "--comment", "it is back", "--person", "grace")
         assert code == DONE and "RESOLVED  DONE" in out
     assert out.count("it is back") == 1
-    code, _, err = payctl.run("case", name, "resolve", "IGNORE")
+    code, _, err = payctl.run("case", name, "resolve", "ignore")  # in either case
     assert code == SERVICE and "another way" in err
+    code, _, err = payctl.run("case", name, "resolve", "pay_it")
+    assert code == SERVICE and "RELEASE, RETRY" in err and "DONE, IGNORE" in err
     code, answer, _ = payctl.json("case", name)
     assert code == DONE and answer["case"]["resolution"] == "DONE" and len(answer["notes"]) == 3
     code, answer, _ = payctl.json("cases", "--book", str(case.book_id), "--all")
@@ -156,3 +160,14 @@ def test_payctl_shows_and_resolves(cases, payctl):
     for wrong in (("case",), ("case", "x"), ("case", name, "close", "x"), ("cases", "--all"), ("cases", "more"),
                   ("cases", "--book", "x")):
         assert payctl.run(*wrong)[0] == USAGE, wrong
+
+
+def test_payctl_takes_kinds_in_either_case_and_refuses_others(cases, payctl):
+    case = cases.insert(kind="CONNECTION_NUMBERS")
+    code, answer, _ = payctl.json("cases", "--kind", "connection_numbers", "--book", str(case.book_id))
+    assert code == DONE and case.case_id in {found["case_id"] for found in answer["cases"]}
+    code, out, err = payctl.run("cases", "--kind", "foo")
+    assert code == USAGE and out == "" and '"FOO"' in err
+    of_the_page = [line.split(" |")[0].removeprefix("| ") for line in CASES_PAGE.read_text().split("## Kinds")[1].splitlines()
+                   if line.startswith("| ") and not line.startswith("| kind")]
+    assert len(of_the_page) > 20 and ", ".join(of_the_page) in " ".join(err.split()), err

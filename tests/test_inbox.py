@@ -315,7 +315,12 @@ def test_a_case_of_the_inbox_that_is_resolved_leaves_nothing_open(payer, tmp_pat
 
     def resolve(odd, order):
         subject = f"{item_id}:{odd['line']}"
-        ((case,),) = rows(payer, f"SELECT book_id || '/' || case_id FROM payment_case WHERE subject_id = '{subject}' AND state = 1")
+        ((case, book),) = rows(
+            payer, f"SELECT book_id || '/' || case_id, book_id FROM payment_case WHERE subject_id = '{subject}' AND state = 1")
+        # The case names the command that shows its item, and what it says that it is about is taken, too.
+        assert f"payctl inbox {item_id} shows it" in payctl.run("case", case)[1]
+        assert payctl.run("inbox", f"{book}/{subject}")[0] == DONE
+        assert payctl.run("inbox", f"900001/{subject}")[0] == DONE, "a file is in book 0, whatever book its lines are about"
         code, _, err = payctl.run("case", case, "resolve", order, "--comment", "the bank takes it back", "--person", "ann")
         assert code == DONE, err
         return err

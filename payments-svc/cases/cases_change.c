@@ -56,7 +56,7 @@ static bool validate(const case_change *x, const case_row *now, err *e) {
     const case_order *order = case_order_of(x->resolution);
     if (order == NULL) {
         return err_set_field(e, ERR_INVALID_ARGUMENT, "RESOLUTION_UNKNOWN", "resolution",
-                             "resolution is not one that there is");
+                             "resolution must be one of %s", case_order_names());
     }
     if (!rule_text(x->evidence, order->moves_money ? 1 : 0, CASE_TEXT_MAX, "", "evidence", e)) {
         return false;

@@ -312,6 +312,8 @@ static void test_DEFINITE_ERRORS__a_repeat_is_the_same_and_another_is_refused(vo
     assert_string_equal(e.field, "person");
     e = changed(resolve("PAY_IT", "x", "k1"), &out);
     assert_string_equal(e.reason, "RESOLUTION_UNKNOWN");
+    assert_non_null(strstr(e.message, " RELEASE, ")); // the whole list
+    assert_non_null(strstr(e.message, ", IGNORE"));
     e = changed(resolve("IGNORE", "", "k1"), &out);
     assert_string_equal(e.reason, "RESOLUTION_NOT_ALLOWED");
     e = changed(resolve("GIVE_BACK", "letter", "k1"), &out); // the key is free: nothing was written

@@ -46,6 +46,13 @@ const case_order *case_order_of(str name) {
     return NULL;
 }
 
+const char *case_order_names(void) {
+#define ORDER_NAME(name, event, moves_money, meaning) ", " #name
+    static const char NAMES[] = CASE_RESOLUTIONS(ORDER_NAME);
+#undef ORDER_NAME
+    return NAMES + sizeof ", " - 1;
+}
+
 const case_order *case_order_at(case_resolution which) {
     ASSERT((int)which >= 0 && which < CASE_N_RESOLUTIONS);
     return &ORDERS[which];
