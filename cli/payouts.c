@@ -38,7 +38,10 @@ static void print_payout(cli *c, const Payments__V1__Payout *p) {
     cli_print(stdout, "amount     %s by %s\n", cli_money(c, p->amount_minor, p->currency),
               rail_name(p->rail));
     if (p->fee_minor > 0) {
-        cli_print(stdout, "fee        %s\n", cli_money(c, p->fee_minor, p->currency));
+        const bool is_free = p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_FAILED ||
+                             p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_CANCELED;
+        cli_print(stdout, "fee        %s%s\n", cli_money(c, p->fee_minor, p->currency),
+                  is_free ? " (not charged)" : "");
     }
     if (p->returned_minor > 0) {
         cli_print(stdout, "came back  %s\n", cli_money(c, p->returned_minor, p->currency));
@@ -55,6 +58,15 @@ static void print_payout(cli *c, const Payments__V1__Payout *p) {
               cli_time(c, p->update_time->seconds, p->update_time->nanos));
 }
 
+// " by ada" of an order that was given for a person, else by which program; "" of anything else.
+static const char *by_whom(cli *c, const char *actor) {
+    static const char FOR[] = " for ";
+    const char *person = strstr(actor, FOR);
+    return actor[0] == '\0'
+               ? ""
+               : arena_printf(c->arena, " by %s", person != NULL ? person + strlen(FOR) : actor);
+}
+
 static void print_timeline(cli *c, const Payments__V1__GetPayoutTimelineResponse *r) {
     static const char *const TITLES[] = {"time", "step", "what", "outcome", "attempt", "detail"};
     table t;
@@ -63,11 +75,12 @@ static void print_timeline(cli *c, const Payments__V1__GetPayoutTimelineResponse
     for (size_t i = 0; i < r->n_entries; i++) {
         const Payments__V1__TimelineEntry *x = r->entries[i];
         const char *detail = arena_printf(
-            c->arena, "%s%s%s%s%s%s%s%s%s", x->reason, x->reason[0] != '\0' ? " " : "", x->detail,
+            c->arena, "%s%s%s%s%s%s%s%s%s%s", x->reason, x->reason[0] != '\0' ? " " : "", x->detail,
             x->amount_minor > 0 ? " of " : "",
             x->amount_minor > 0 ? cli_money(c, x->amount_minor, r->payout->currency) : "",
             x->rail_reference[0] != '\0' ? " rail " : "", x->rail_reference,
-            x->ledger_transfer_id[0] != '\0' ? " ledger " : "", x->ledger_transfer_id);
+            x->ledger_transfer_id[0] != '\0' ? " ledger " : "", x->ledger_transfer_id,
+            by_whom(c, x->actor));
         const char *cells[] = {cli_time(c, x->time->seconds, x->time->nanos),
                                x->step,
                                x->kind,

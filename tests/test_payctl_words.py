@@ -8,6 +8,8 @@ import pytest
 from support.paying import INSTANT, SETTLED, Payer
 from support.payctl import DONE, NOT_SETTLED, SERVICE, USAGE, Payctl, row
 
+CANCELED = 9
+
 
 @pytest.fixture(scope="module")
 def payer(world):
@@ -134,6 +136,20 @@ def test_who_gives_an_order_is_known_without_being_said(payctl, payer):
     nobody = {"USER": "", "LOGNAME": "", "SUDO_USER": ""}
     assert actor(nobody).endswith(pwd.getpwuid(os.geteuid()).pw_name)
     assert actor({**nobody, "SUDO_USER": "ann"}).endswith("ann")
+
+
+def test_timeline_says_who_gave_an_order(payctl, payer):
+    merchant = payer.merchant(deposit=10_000)
+    assert payctl.run("connection", "instant", "pause", "--merchant", merchant.id, "--reason", "a look")[0] == DONE
+    payout = merchant.pay(1_000, INSTANT)
+    name = f"{merchant.id}/{payout.payout_id}"
+    code, _, err = payctl.run("cancel", name, "--reason", "a mistake", "--person", "bob")
+    assert code == DONE, err
+    assert payctl.run("connection", "instant", "resume", "--merchant", merchant.id, "--reason", "seen")[0] == DONE
+    merchant.wait_for([payout.payout_id], {CANCELED})
+    code, out, _ = payctl.run("payout", name)
+    (line,) = [line for line in out.splitlines() if "a mistake" in line and " by " in line]
+    assert code == DONE and line.rstrip().endswith("by bob"), out
 
 
 def test_bad_lines_are_told_in_the_order_of_the_file(payctl, payer):
