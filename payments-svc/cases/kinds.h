@@ -83,9 +83,11 @@
       "Look into the log why it could not be applied. It is tried again by itself, and the case "  \
       "closes when that succeeds.")                                                                \
     X(INBOX_LINE, "inbox", 24, CASE_NOTES_ONLY,                                                    \
-      "A line of the bank matches no payout of ours, or does not agree with it.",                  \
-      "Show the line with payctl inbox, find what it is about with the bank, and apply it or "     \
-      "ignore it with a comment.")                                                                 \
+      "A line of the bank matches no payout of ours, does not agree with it, or says what is "     \
+      "not known here.",                                                                           \
+      "Show the line with payctl inbox, and find what it is about with the bank. End the case "    \
+      "with DONE and a comment if its reason says that the line is booked; else apply it again, "  \
+      "or ignore it with a comment.")                                                              \
     X(INBOX_NOTICE, "inbox", 72, CASE_NOTES_ONLY,                                                  \
       "The bank tells of a change that needs no money to move, such as a corrected account.",      \
       "Correct the recipient's details within six banking days.")                                  \

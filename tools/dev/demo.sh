@@ -52,7 +52,7 @@ demo_look_around() {
     cat <<'END'
 
 All of it is still running. To look around:
-  ./dev payctl payouts --state FAILED     which payouts did not reach their recipient, and why
+  ./dev payctl payouts --state FAILED     which payouts were never paid, and why
   ./dev payctl payouts --state RETURNED   which of them came back from the recipient's bank, and why
   ./dev payctl payout MERCHANT/ID         one payout: attempts, rail references, timeline
   ./dev payctl report                     the report again
