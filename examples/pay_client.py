@@ -1,12 +1,12 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """A small client of payments-svc: registers a recipient, pays it once, and waits for the end.
 
     . .run/env                                   # after ./dev up: where the services are, and a certificate
-    python3 examples/pay_client.py MERCHANT REFERENCE AMOUNT_MINOR
+    /usr/bin/python3 examples/pay_client.py MERCHANT REFERENCE AMOUNT_MINOR
 
 The merchant must be there (`payctl merchants create`) and have money (`payctl merchants deposit`). The same reference pays once, however
 often this is run. Exit code: 0 settled, 1 not settled, 3 refused. Stubs are made into build/example-stubs, with Debian's packages
-protobuf-compiler, protobuf-compiler-grpc and python3-grpcio. docs/clients.md explains what is done here.
+protobuf-compiler, protobuf-compiler-grpc and python3-grpcio, which only Debian's own python3 finds. docs/clients.md explains what is done here.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ def make_stubs(folder: Path) -> None:
 
 def open_channel() -> grpc.Channel:
     """With the client's certificate. The certificate of the server names another host than the address, which is 127.0.0.1."""
+    missing = [name for name in ("PAYCTL_PAYMENTS", "PAYCTL_CA_FILE", "PAYCTL_KEY_FILE", "PAYCTL_CERT_FILE") if not os.environ.get(name)]
+    if missing:
+        sys.exit(f"{', '.join(missing)} must be set in the environment: . .run/env does it after ./dev up")
     files = [Path(os.environ[name]).read_bytes() for name in ("PAYCTL_CA_FILE", "PAYCTL_KEY_FILE", "PAYCTL_CERT_FILE")]
     options = [("grpc.ssl_target_name_override", os.environ.get("PAYCTL_SERVER_NAME", "localhost")), ("grpc.enable_http_proxy", 0)]
     return grpc.secure_channel(os.environ["PAYCTL_PAYMENTS"], grpc.ssl_channel_credentials(*files), options=options)

@@ -44,3 +44,9 @@ def test_it_tells_why_it_is_refused(payer, tmp_path):
     assert code == 3 and err.startswith("ALREADY_EXISTS IDEMPOTENCY_KEY_REUSED "), err
     code, out, _ = run(payer, tmp_path, merchant.id, unique("invoice"), "2000")
     assert code == 1 and "INSUFFICIENT_FUNDS" in out
+
+
+def test_without_the_environment_it_says_what_is_missing(payer, tmp_path):
+    code, _, err = run(payer, tmp_path, "nobody", unique("invoice"), "1", PAYCTL_CERT_FILE="")
+    assert code != 0
+    assert err.startswith("PAYCTL_CERT_FILE must be set") and "Traceback" not in err, err

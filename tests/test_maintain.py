@@ -227,7 +227,7 @@ def test_it_says_what_it_needs(new_world):
     world = new_world(up=False)
     world.stack.up_database()
     code, _, err = maintain(world)
-    assert code == 2 and "retention.dir must be a folder" in err
+    assert code == 2 and "retention.dir is not set" in err
     code, _, err = maintain(world, "--everything")
     assert code == 2 and "--help" in err
     code, out, _ = maintain(world, "--help")

@@ -175,8 +175,12 @@ int maintain_main(const maintain_settings *s, const char *conninfo, int n_words,
     if (conninfo[0] == '\0') {
         return wrong("migrate.conninfo must be given: this runs as the owner of the tables");
     }
-    if (s->dir[0] == '\0' || stat(s->dir, &st) != 0 || !S_ISDIR(st.st_mode)) {
-        return wrong("retention.dir must be a folder: nothing is removed without an archive");
+    if (s->dir[0] == '\0') {
+        return wrong("retention.dir is not set: set it to a folder for the archives, as nothing is "
+                     "removed without one");
+    }
+    if (stat(s->dir, &st) != 0 || !S_ISDIR(st.st_mode)) {
+        return wrong("retention.dir is not a folder: nothing is removed without an archive");
     }
     const db_pool_options o = {.conninfo = conninfo,
                                .application_name = "payments-svc-maintain",
