@@ -16,7 +16,7 @@ FEE = 25
 REFUSED_KIND, CANCELED = 2, 9
 FEES = 400  # code of the book's account
 RESERVE, BANK_OUT, BANK_RETURN, RETURN, PAY_AGAIN, WRITE_OFF, OWE, REPAY, TAKEN, BACK = 10, 12, 13, 14, 15, 16, 17, 18, 19, 20
-WITH_FEES = {**SETTINGS, "payments-svc": {**SETTINGS["payments-svc"], "books.count": 1, "saga.lease_ms": 1500,
+WITH_FEES = {**SETTINGS, "payments-svc": {**SETTINGS["payments-svc"], "books.count": 1, "saga.lease_ms": 1500, "instant.timeout_ms": 700,
                                           "instant.fees": f"USD 0.{FEE}, INR 3.00", "ach.fees": "USD 0.10",
                                           "ach.gather_ms": 40, "ach.send_poll_ms": 25}}
 

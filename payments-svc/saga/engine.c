@@ -563,11 +563,15 @@ static bool check_options(const saga_engine_options *o, err *e) {
         wrong = "ledger.timeout_ms must be 1 or more";
     }
     for (size_t i = 0; wrong == NULL && i < o->n_rails; i++) {
+        wrong = o->rails[i]->batch_max < 1 ? "a rail takes no items" : NULL;
         // What is under way when its lease has ended must not be so for long.
-        wrong = o->rails[i]->batch_max < 1               ? "a rail takes no items"
-                : o->rails[i]->call_ms > o->lease_ms / 2 ? "a connection's timeout_ms must be at "
-                                                           "most half of saga.lease_ms"
-                                                         : NULL;
+        if (wrong == NULL && o->rails[i]->call_ms > o->lease_ms / 2) {
+            return err_set(e, ERR_INVALID_ARGUMENT, "SETTING",
+                           "timeout_ms of the connection %s is %lld, and must be at most half of "
+                           "saga.lease_ms, which is %lld",
+                           o->rails[i]->name, (long long)o->rails[i]->call_ms,
+                           (long long)o->lease_ms);
+        }
     }
     return wrong == NULL || err_set(e, ERR_INVALID_ARGUMENT, "SETTING", "%s", wrong);
 }
