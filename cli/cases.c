@@ -411,14 +411,10 @@ static int cmd_case(cli *c, int argc, char **argv) {
 
 // --- for payctl payout -------------------------------------------------------------------------------------------------------
 
-void cli_print_cases_of_payout(cli *c, const char *merchant, const char *payout_id) {
-    Payments__V1__ListCasesRequest request = PAYMENTS__V1__LIST_CASES_REQUEST__INIT;
+static void print_open(cli *c, const Payments__V1__ListCasesRequest *request) {
     ProtobufCMessage *answer = NULL;
     err e = {0};
-    request.merchant_id = (char *)merchant;
-    request.subject_type = (char *)"payout";
-    request.subject_id = (char *)payout_id;
-    if (!cli_call(c, CASES, "ListCases", &request.base,
+    if (!cli_call(c, CASES, "ListCases", &request->base,
                   &payments__v1__list_cases_response__descriptor, &answer, &e)) {
         return; // an older service has no cases
     }
@@ -427,6 +423,23 @@ void cli_print_cases_of_payout(cli *c, const char *merchant, const char *payout_
         cli_print(stdout, "open case  %s  %s: payctl case %s says what to do\n", r->cases[i]->kind,
                   r->cases[i]->text, case_id(c, r->cases[i]));
     }
+}
+
+void cli_print_cases_of_payout(cli *c, const char *merchant, const char *payout_id) {
+    Payments__V1__ListCasesRequest request = PAYMENTS__V1__LIST_CASES_REQUEST__INIT;
+    request.merchant_id = (char *)merchant;
+    request.subject_type = (char *)"payout";
+    request.subject_id = (char *)payout_id;
+    print_open(c, &request);
+}
+
+void cli_print_cases_of_submission(cli *c, int64_t book, const char *submission_id) {
+    Payments__V1__ListCasesRequest request = PAYMENTS__V1__LIST_CASES_REQUEST__INIT;
+    request.book_ids = &book;
+    request.n_book_ids = 1;
+    request.subject_type = (char *)"submission";
+    request.subject_id = (char *)submission_id;
+    print_open(c, &request);
 }
 
 // --- commands --------------------------------------------------------------------------------------------------------------

@@ -58,6 +58,8 @@ extern const cli_command COMMAND_SUBMISSIONS, COMMAND_SUBMISSION;               
 // --- cases.c -----------------------------------------------------------------------------------------------------------
 // One line for each open case of the payout; nothing when there is none, or when the service does not know cases.
 void cli_print_cases_of_payout(cli *c, const char *merchant, const char *payout_id);
+// The same of a submission.
+void cli_print_cases_of_submission(cli *c, int64_t book, const char *submission_id);
 // Who is at the keyboard: whoever called sudo, else the user that the process runs as. "unknown" when that one has no name. Static.
 const char *cli_login_name(void);
 
@@ -69,6 +71,8 @@ int64_t cli_inbox_book(cli *c, int64_t about, const char *inbox_id);
 // --- submissions.c -----------------------------------------------------------------------------------------------------
 // One line for each call of the payout; nothing when it leaves in files, or when the service does not tell of calls.
 void cli_print_calls_of_payout(cli *c, const char *merchant, const char *payout_id);
+// A line for the submission that a payout is in, and its open cases.
+void cli_print_submission_of_payout(cli *c, const char *submission_id);
 
 // --- connect.c ---------------------------------------------------------------------------------------------------------
 // "CreatePayout" of "payments.v1.PayoutService"; the service decides which process is asked.

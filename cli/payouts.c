@@ -113,6 +113,9 @@ static int cmd_payout(cli *c, int argc, char **argv) {
         const Payments__V1__GetPayoutTimelineResponse *r =
             (const Payments__V1__GetPayoutTimelineResponse *)answer;
         print_payout(c, r->payout);
+        if (r->submission_id[0] != '\0') {
+            cli_print_submission_of_payout(c, r->submission_id);
+        }
         cli_print_cases_of_payout(c, merchant, id);
         cli_print_calls_of_payout(c, merchant, id);
         print_timeline(c, r);
@@ -352,7 +355,7 @@ const cli_command COMMAND_PAYOUT = {
     .usage = "MERCHANT/ID",
     .summary = "one payout: state, attempts, references of its bank, timeline",
     .help = "JSON\n"
-            "  {payout: {...}, entries: [...]}\n",
+            "  {payout: {...}, entries: [...], submission_id}\n",
     .run = cmd_payout,
 };
 

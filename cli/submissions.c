@@ -315,3 +315,20 @@ const cli_command COMMAND_SUBMISSION = {
             "content_missing}\n",
     .run = cmd_submission,
 };
+
+void cli_print_submission_of_payout(cli *c, const char *submission_id) {
+    Payments__V1__GetSubmissionRequest request = PAYMENTS__V1__GET_SUBMISSION_REQUEST__INIT;
+    ProtobufCMessage *answer = NULL;
+    err e = {0};
+    request.submission_id = (char *)submission_id;
+    request.item_page_size = 1; // of its payouts none are shown
+    if (!cli_call(c, SUBMISSIONS, "GetSubmission", &request.base,
+                  &payments__v1__get_submission_response__descriptor, &answer, &e)) {
+        return; // what cannot be told is left out: the payout itself is shown
+    }
+    const Payments__V1__Submission *s =
+        ((const Payments__V1__GetSubmissionResponse *)answer)->submission;
+    cli_print(stdout, "sent in    %s  %s: payctl submission %s shows it\n", s->name,
+              state_name(s->state), submission_id);
+    cli_print_cases_of_submission(c, s->book_id, submission_id);
+}

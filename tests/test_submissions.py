@@ -11,6 +11,7 @@ from support.metrics import metric
 from support.payctl import ACCOUNT, DONE, Payctl
 from support.paying import ACH, SETTLED, Payer, assert_bank_agrees, assert_books_at_rest, of_bank
 from support.waiting import wait_until
+from test_cases import Cases
 from test_connections import DOWN, ON, Connections
 
 LEASE_MS = 1000
@@ -256,4 +257,12 @@ def test_payctl_shows_submissions(sent, tmp_path):
     code, out, err = payctl.run("submission", id, "--content")
     assert code == DONE and not err
     assert "FINISHED" in out and "ACCEPTED" in out and any(payout_id in out for payout_id in ids)
+    # From a payout to its file, and to what a person must decide about that.
+    merchant, in_it = sent[1].id, next(payout_id for payout_id in ids if payout_id in out)
+    ((book,),) = payer.world.payments_rows(f"SELECT book_id FROM submission WHERE submission_id = '{id}'")
+    case = Cases(payer.world).insert(book_id=int(book), kind="SUBMISSION_UNKNOWN", subject_type="submission", subject_id=id)
+    code, shown, err = payctl.run("payout", f"{merchant}/{in_it}")
+    assert code == DONE and f"ACKED: payctl submission {id} shows it" in shown, (shown, err)
+    assert f"payctl case {book}/{case.case_id} says what to do" in shown
+    Cases(payer.world).resolve(case, "DONE")
     assert ACCOUNT not in out and re.search(r"\*{5}", out)

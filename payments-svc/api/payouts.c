@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "domain/machine.h"
 #include "store/payments_sql.h"
+#include "submissions/submissions.h"
 
 enum {
     KIND_EVENT = 3, // beside step_log.kind 1 and 2: a row of rail_event
@@ -31,6 +32,7 @@ typedef struct payout_read {
     Payments__V1__Payout *payout;
     Payments__V1__TimelineEntry **entries;
     size_t n_entries;
+    char *submission_id; // of the present attempt; empty when it is in none
 } payout_read;
 
 // What a later version has written has no name here: it is told by its number.
@@ -76,6 +78,20 @@ static Payments__V1__TimelineEntry *timeline_entry(const db_rows *rows, size_t i
     return t;
 }
 
+static bool read_submission(db_conn *c, arena *a, payout_read *r, err *e) {
+    submission_place place = {0};
+    const int32_t attempt = r->payout->attempts;
+    r->submission_id = pb_text(a, STR(""));
+    if (attempt == 0) {
+        return true;
+    }
+    if (!submission_places(c, r->m->book_id, &r->id, &attempt, 1, &place, a, e)) {
+        return false;
+    }
+    r->submission_id = place.known ? uuid_text(a, place.submission_id) : r->submission_id;
+    return true;
+}
+
 static bool read_tx(db_conn *c, arena *a, void *arg, err *e) {
     payout_read *r = arg;
     db_rows *rows = NULL;
@@ -109,7 +125,7 @@ static bool read_tx(db_conn *c, arena *a, void *arg, err *e) {
     for (size_t i = 0; i < db_count(rows); i++) {
         r->entries[r->n_entries++] = timeline_entry(rows, i, a);
     }
-    return true;
+    return read_submission(c, a, r, e);
 }
 
 static bool read_one(payments_service *s, rpc_call *call, const char *merchant_id,
@@ -150,6 +166,7 @@ static void handle_get_timeline(rpc_call *call, void *service, const ProtobufCMe
     answer.payout = read.payout;
     answer.entries = read.entries;
     answer.n_entries = read.n_entries;
+    answer.submission_id = read.submission_id;
     rpc_reply(call, &answer.base);
 }
 
