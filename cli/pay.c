@@ -137,10 +137,13 @@ static int pay_rows(payment *p, const char *path, bool wait) {
         return EXIT_REFUSED;
     }
     if (!wait && !p->c->json) {
+        const char *again = strcmp(path, "-") == 0
+                                ? "`payctl pay -` with the same lines"
+                                : arena_printf(p->c->arena, "`payctl pay %s`", path);
         cli_print(stdout,
-                  "Accepted and on its way. `payctl pay %s` again shows how it stands: nothing "
-                  "is paid twice.\n",
-                  payout_file_name(path));
+                  "Accepted and on its way. %s again shows how it stands: nothing is paid "
+                  "twice.\n",
+                  again);
     }
     return wait && p->by_state[PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_SETTLED] <
                        map_count(p->by_payout)

@@ -160,6 +160,8 @@ def test_a_pipe_is_a_file(payctl, merchant, tmp_path):
     data = f"{HEADER}\n{line(merchant, 'pipe')}\n".encode()
     code, out, err = payctl.run("pay", "-", stdin=data)
     assert code == DONE and out.startswith("1 rows: 1 accepted"), (out, err)
+    code, out, err = payctl.run("pay", "-", "--no-wait", stdin=data)
+    assert "`payctl pay -` with the same lines again shows how it stands" in out, (out, err)
     code, out, err = payctl.run("pay", "-", "--check", stdin=data.replace(b"12.50", b"x"))
     assert code == USAGE and 'stdin:2: amount: "x"' in err, err
     fifo = tmp_path / "fifo"
