@@ -115,7 +115,15 @@ def cancel(merchant, payout):
     return payer.call("Payout", "CancelPayout", payer.pb.CancelPayoutRequest(merchant_id=merchant.id, payout_id=payout.payout_id))
 
 
-def test_NO_DOUBLE_what_a_restored_database_knows_as_untouched_is_asked_for_before_it_is_canceled(payer):
+def cancel_by_a_case(merchant, payout):
+    """As a person does it whose case says that the payout is overdue."""
+    cases = Cases(merchant.payer.world)
+    cases.resolve(cases.insert(book_id=merchant.book_id, kind="PAYOUT_OVERDUE", subject_type="payout", subject_id=payout.payout_id,
+                               merchant_id=merchant.id), "CANCEL")
+
+
+@pytest.mark.parametrize("cancel", [cancel, cancel_by_a_case])
+def test_NO_DOUBLE_what_a_restored_database_knows_as_untouched_is_asked_for_before_it_is_canceled(payer, cancel):
     """One of two payouts was paid after the copy was made; as far as the restored database knows, nothing was done for either."""
     merchant, connections = payer.merchant(deposit=100_000), Connections(payer.world)
     merchant.recipient()

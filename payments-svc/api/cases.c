@@ -274,6 +274,7 @@ static void handle_get_case(rpc_call *call, void *service, const ProtobufCMessag
 // --- changing ------------------------------------------------------------------------------------------------------------
 
 typedef struct case_changing {
+    payments_service *s;
     case_change change;
     case_changed changed;
 } case_changing;
@@ -349,6 +350,9 @@ static bool give_order(db_conn *c, const case_changing *x, arena *a, err *e) {
         return out_of_memory(e);
     }
     return actor_of(in, a, &order.actor, e) && make_way(c, k->book_id, &order, a, e) &&
+           (order.kind != RAIL_EVENT_CANCEL ||
+            saga_cancel_code(x->s->o.engine, x->s->o.guard, c, k->book_id, order.payout_id,
+                             &order.code, a, e)) &&
            saga_order_check(c, k->book_id, order.payout_id, order.kind, order.code, a, e) &&
            rail_events_record(c, k->book_id, &order, 1, a, e);
 }
@@ -403,7 +407,7 @@ static bool change_tx(db_conn *c, arena *a, void *arg, err *e) {
 static Payments__V1__Case *change(payments_service *s, rpc_call *call,
                                   const ProtobufCMessage *request, case_change what,
                                   const char *case_id, const char *person, const char *key) {
-    case_changing x = {.change = what};
+    case_changing x = {.s = s, .change = what};
     const char *identity = rpc_peer_identity(call);
     err e = {0}, unknown = {0};
     x.change.refusal = pb_is_known(request, "", &unknown) ? NULL : &unknown;

@@ -190,6 +190,18 @@ bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *
     return give(g, c, x, &s, a, e);
 }
 
+bool saga_cancel_code(saga_engine *g, guard *known, db_conn *c, int64_t book_id, uuid payout_id,
+                      str *code, arena *a, err *e) {
+    saga_cancellation x = {.book_id = book_id, .payout_id = payout_id};
+    standing s = {0};
+    if (!saga_cancel_look(known, c, &x, a, e) || !look(c, book_id, payout_id, &s, a, e) ||
+        !check_forgotten(g, c, &x, &s, a, e)) {
+        return false;
+    }
+    *code = cancel_code(g, &x, &s);
+    return true;
+}
+
 // The machine takes such an order up later: after the orders before it, after the worker that has the payout, or, of a cancel, after the
 // rail has said what it has. What it then makes of the order is not known yet.
 static bool is_for_later(const standing *s, saga_event_kind kind) {

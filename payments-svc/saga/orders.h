@@ -28,6 +28,11 @@ bool saga_cancel_look(guard *g, db_conn *c, saga_cancellation *x, arena *a, err 
 bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *a,
                  err *e) WARN_UNUSED;
 
+// What a CANCEL is called that comes otherwise, as with a case: where the database may have forgotten the payout, the one that asks its bank
+// first. g, known and the errors as of saga_cancel and saga_cancel_look. *code lives as long as the program.
+bool saga_cancel_code(saga_engine *g, guard *known, db_conn *c, int64_t book_id, uuid payout_id,
+                      str *code, arena *a, err *e) WARN_UNUSED;
+
 // Whether an order of a person other than CancelPayout's can be carried out as the payout stands, judged by the machine, in the
 // transaction in which it is given: the saga's row stays locked until its end. An order that a payout takes up later counts as possible:
 // one behind another order, and one that waits for a worker or for the rail's answer. Errors: NOT_FOUND; FAILED_PRECONDITION,
