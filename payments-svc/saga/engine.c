@@ -7,8 +7,9 @@
 //
 // A rail that does not gather answers each payout by itself, and may take its time. There, up to half of the workers may be
 // in further batches of a slot, so that a merchant whose payment hangs at the bank does not hold up the book's others; the
-// rest stays for all other work. That work does not wait, so half of the workers are enough for it: more of them would only take the
-// processors from those who hand payouts in.
+// rest stays for all other work. That work hardly waits, so half of the workers are enough for it: more of them would only take the
+// processors from those who hand payouts in. A worker that has been at it for HANGS_AFTER_MS waits after all, as for a lock in one book,
+// and others may take its place.
 #include "saga/engine.h"
 
 #include <pthread.h>
@@ -27,6 +28,7 @@ enum {
     CLAIM_BACKOFF_BASE_MS = 100,
     CLAIM_BACKOFF_CAP_MS = 5000,
     SCAN_TIMEOUT_MS = 5000,
+    HANGS_AFTER_MS = 500,
     SCAN_SHARE = 20, // a look takes at most a twentieth of the time
     ENGINE_ARENA_MAX = 16 * 1024 * 1024,
     US_PER_MS = 1000
@@ -53,6 +55,7 @@ typedef struct task {
     saga_step step;
     bool probe;  // of a connection that was down: one payout only
     int n_lanes; // that the slot's last claim found something in
+    int place;   // in at_work; NO_PLACE where it may wait for a rail
 } task;
 
 struct saga_engine {
@@ -82,7 +85,8 @@ struct saga_engine {
     size_t n_books;
     size_t cursor;               // where the round robin goes on
     int at_rail[SAGA_RAILS_MAX]; // workers that submit to a rail, or ask it, and wait for it
-    int at_work;                 // workers that do anything else
+    // Since when a worker does anything else (monotonic); 0: nobody has this place.
+    int64_t at_work_ms[SAGA_WORKERS_MAX];
     saga_breaker breakers[SAGA_RAILS_MAX];
     int64_t down_since_us[SAGA_RAILS_MAX]; // 0: it answers
     metric *down[SAGA_RAILS_MAX];
@@ -152,15 +156,51 @@ static int half_of_workers(const saga_engine *g) {
     return (g->o.workers + 1) / 2;
 }
 
-// A worker takes this slot (by 1), or has done with it (by -1).
-static void count_worker(saga_engine *g, slot *s, size_t rail_index, saga_step step, int by) {
-    s->busy += by;
-    *(waits_for_rail(g, rail_index, step) ? &g->at_rail[rail_index] : &g->at_work) += by;
+// Workers at work that do not hang.
+static int at_work(const saga_engine *g) {
+    const int64_t now_ms = clock_mono_ms(g->clock);
+    int n = 0;
+    for (int i = 0; i < g->o.workers; i++) {
+        n += g->at_work_ms[i] != 0 && now_ms - g->at_work_ms[i] < HANGS_AFTER_MS ? 1 : 0;
+    }
+    return n;
+}
+
+enum { NO_PLACE = -1 };
+
+static int take_place(saga_engine *g) {
+    for (int i = 0; i < g->o.workers; i++) {
+        if (g->at_work_ms[i] == 0) {
+            g->at_work_ms[i] = clock_mono_ms(g->clock);
+            return i;
+        }
+    }
+    ASSERT(!"there are as many places as workers");
+    return NO_PLACE;
+}
+
+static void begin(saga_engine *g, slot *s, task *t) {
+    s->busy++;
+    if (waits_for_rail(g, t->rail, t->step)) {
+        g->at_rail[t->rail]++;
+        t->place = NO_PLACE;
+    } else {
+        t->place = take_place(g);
+    }
+}
+
+static void end(saga_engine *g, slot *s, const task *t) {
+    s->busy--;
+    if (t->place == NO_PLACE) {
+        g->at_rail[t->rail]--;
+    } else {
+        g->at_work_ms[t->place] = 0;
+    }
 }
 
 // May one more worker take this slot?
 static bool has_room(const saga_engine *g, const slot *s, size_t rail_index, saga_step step) {
-    if (!waits_for_rail(g, rail_index, step) && g->at_work >= half_of_workers(g)) {
+    if (!waits_for_rail(g, rail_index, step) && at_work(g) >= half_of_workers(g)) {
         return false;
     }
     if (s->busy == 0) {
@@ -225,13 +265,13 @@ static bool pick(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
             *wake_us = s->not_before_us < *wake_us ? s->not_before_us : *wake_us;
             continue;
         }
-        *t = (task){home, rail_index, (saga_step)step, false, s->n_lanes};
+        *t = (task){home, rail_index, (saga_step)step, false, s->n_lanes, NO_PLACE};
         if (!may_try(g, t, now_us, wake_us)) {
             continue;
         }
         s->marked = s->more;
         s->gathered = 0;
-        count_worker(g, s, rail_index, (saga_step)step, 1);
+        begin(g, s, t);
         g->cursor = at + 1;
         return true;
     }
@@ -265,7 +305,7 @@ static void arrived(saga_engine *g, book *home, size_t rail_index, saga_step ste
 static void put_back(saga_engine *g, const task *t, const saga_result *r) {
     slot *s = &t->book->slots[t->rail][t->step];
     const int64_t now_us = clock_wall_us(g->clock);
-    count_worker(g, s, t->rail, t->step, -1);
+    end(g, s, t);
     s->n_lanes = r->failed ? 0 : r->n_lanes;
     tell_breaker(g, t, r);
     if (r->failed) {
