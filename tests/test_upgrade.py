@@ -21,7 +21,7 @@ from test_holds import reach, say
 LONG_MS = 600_000  # nobody takes away what a worker has left, before the upgrade
 SETTINGS = {"payments-svc": {"books.count": 4, "saga.lease_ms": LONG_MS, "saga.poll_ms": 50, "saga.backoff_base_ms": 50,
                              "saga.backoff_cap_ms": 500, "saga.resolve_after_ms": 60_000, "ach.gather_ms": 100, "ach.poll_ms": 100,
-                             "ach.lease_ms": LONG_MS, "ach.case_after": 3},
+                             "ach.lease_ms": LONG_MS, "ach.list_lag_ms": 200, "ach.rebuild_ms": 0, "ach.case_after": 3},
             "bank-sim": {"instant.settle_delay_ms": 2000}}
 FIRST = ("0001_payouts.sql", "0002_batch_leases.sql")
 # Columns of the first version; what names a payout is told by its intent, which the payout's id was then.

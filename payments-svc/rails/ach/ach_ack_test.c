@@ -210,17 +210,17 @@ static void test_ack__refusal_names_an_account__hidden_where_it_is_kept(void **s
     (void)state;
     send_entries(3, 3);
     put_refused("a1", "accepted", "",
-                "{\"trace\":\"121042880000001\",\"code\":\"918273645546 \\u001b[1m\","
-                "\"reason\":\"no such account 918273645546 \\u001b[1m\"},"
-                "{\"trace\":\"121042880000002\",\"code\":\"918273645546 \\u001b[1m\","
+                "{\"trace\":\"121042880000001\",\"code\":\"918273645546 \\u001b[m\","
+                "\"reason\":\"no such account 918273645546 \\u001b[m\"},"
+                "{\"trace\":\"121042880000002\",\"code\":\"918273645546 \\u001b[m\","
                 "\"reason\":\"duplicate of 918273645546 \\u202e\"}");
     look();
-    assert_count("rail_event WHERE kind = 2 AND code = '********5546 ?[1m'"
-                 " AND detail = 'no such account ********5546 ?[1m'",
+    assert_count("rail_event WHERE kind = 2 AND code = '********5546 ?[m'"
+                 " AND detail = 'no such account ********5546 ?[m'",
                  1);
     assert_odd("REFUSED_ENTRY", 1);
     assert_count("inbox_exception WHERE compared LIKE 'trace 121042880000002; the bank says "
-                 "********5546 _[1m duplicate of ********5546 _'",
+                 "********5546 _[m duplicate of ********5546 _'",
                  1);
 }
 
