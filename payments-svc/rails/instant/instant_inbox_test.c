@@ -386,16 +386,16 @@ static void test_sweep__no_answer_about_one__asked_again_soon(void **state) {
     err e = {0};
     assert_false(instant_sweep(instant->self, &e)); // nobody was answered: the page is tried again
     assert_int_equal(count_of("inbox_sweep WHERE pass = 0"), 0);
-    fixture_sql(
-        "INSERT INTO inbox_sweep_again SELECT book_id, payout_id, 0, 2, now(), 1 FROM payout", NULL,
-        0);
+    fixture_sql("INSERT INTO inbox_sweep_again SELECT book_id, payout_id, 0, 2, now() - interval "
+                "'1 s', 1 FROM payout",
+                NULL, 0);
     script.status = 200;
     script.body = answer_json("settled", "");
     sweep_ok(); // the page is through, and so is the one that waited
     assert_int_equal(count_of("inbox_sweep_again"), 0);
-    fixture_sql(
-        "INSERT INTO inbox_sweep_again SELECT book_id, payout_id, 0, 2, now(), 1 FROM payout", NULL,
-        0);
+    fixture_sql("INSERT INTO inbox_sweep_again SELECT book_id, payout_id, 0, 2, now() - interval "
+                "'1 s', 1 FROM payout",
+                NULL, 0);
     script.status = 500;
     script.body = "{}";
     sweep_ok(); // does not hold up the others
@@ -419,9 +419,9 @@ static void test_NO_LOSS_sweep__not_found_of_somebody_else__asked_again(void **s
     err e = {0};
     assert_false(instant_sweep(instant->self, &e)); // nobody was answered: the page is tried again
     assert_int_equal(count_of("inbox_sweep WHERE pass = 0"), 0);
-    fixture_sql(
-        "INSERT INTO inbox_sweep_again SELECT book_id, payout_id, 0, 2, now(), 1 FROM payout", NULL,
-        0);
+    fixture_sql("INSERT INTO inbox_sweep_again SELECT book_id, payout_id, 0, 2, now() - interval "
+                "'1 s', 1 FROM payout",
+                NULL, 0);
     const char *page = "INSERT INTO inbox_sweep SELECT book_id, 2, n, "
                        "'ffffffff-ffff-7fff-bfff-ffffffffffff', now() FROM payout, "
                        "generate_series(0, 2) AS n";
