@@ -142,6 +142,10 @@ void table_drop(table *t);  // frees what is not to be printed
 struct json_t; // of jansson
 
 // --- each_merchant.c ---------------------------------------------------------------------------------------------------
+struct Payments__V1__Merchant;
+// Gives each merchant to take, which says whether it wants another one. What take keeps of m lives in the arena.
+bool cli_each_merchant(cli *c, bool (*take)(void *arg, const struct Payments__V1__Merchant *m),
+                       void *arg, err *e) WARN_UNUSED;
 // The ids of all merchants, or `only` that one. @arena
 bool cli_merchants(cli *c, const char *only, char ***ids, size_t *n, err *e) WARN_UNUSED;
 // Appends what a service says of one merchant, with the merchant's id.

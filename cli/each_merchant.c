@@ -7,15 +7,9 @@
 
 enum { IDS_MAX = 10000 };
 
-bool cli_merchants(cli *c, const char *only, char ***ids, size_t *n, err *e) {
+bool cli_each_merchant(cli *c, bool (*take)(void *arg, const Payments__V1__Merchant *m), void *arg,
+                       err *e) {
     Payments__V1__ListMerchantsRequest request = PAYMENTS__V1__LIST_MERCHANTS_REQUEST__INIT;
-    *ids = ARENA_ARRAY(c->arena, char *, IDS_MAX);
-    *n = 0;
-    ASSERT(*ids != NULL);
-    if (only != NULL) {
-        (*ids)[(*n)++] = (char *)only;
-        return true;
-    }
     request.page_size = 1000;
     do {
         ProtobufCMessage *answer = NULL;
@@ -25,12 +19,37 @@ bool cli_merchants(cli *c, const char *only, char ***ids, size_t *n, err *e) {
         }
         const Payments__V1__ListMerchantsResponse *r =
             (const Payments__V1__ListMerchantsResponse *)answer;
-        for (size_t i = 0; i < r->n_merchants && *n < IDS_MAX; i++) {
-            (*ids)[(*n)++] = r->merchants[i]->merchant_id;
+        for (size_t i = 0; i < r->n_merchants; i++) {
+            if (!take(arg, r->merchants[i])) {
+                return true;
+            }
         }
         request.page_token = r->next_page_token;
-    } while (request.page_token[0] != '\0' && *n < IDS_MAX);
+    } while (request.page_token[0] != '\0');
     return true;
+}
+
+typedef struct id_list {
+    char **ids;
+    size_t *n;
+} id_list;
+
+static bool take_id(void *arg, const Payments__V1__Merchant *m) {
+    const id_list *l = arg;
+    l->ids[(*l->n)++] = m->merchant_id;
+    return *l->n < IDS_MAX;
+}
+
+bool cli_merchants(cli *c, const char *only, char ***ids, size_t *n, err *e) {
+    *ids = ARENA_ARRAY(c->arena, char *, IDS_MAX);
+    *n = 0;
+    ASSERT(*ids != NULL);
+    if (only != NULL) {
+        (*ids)[(*n)++] = (char *)only;
+        return true;
+    }
+    id_list l = {*ids, n};
+    return cli_each_merchant(c, take_id, &l, e);
 }
 
 void cli_append_of_merchant(json_t *list, const char *merchant, const ProtobufCMessage *m) {

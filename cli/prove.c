@@ -123,28 +123,25 @@ static bool prove_book(proving *p, err *e) {
     return ok;
 }
 
+typedef struct book_search {
+    book_list *books;
+    const char *merchant; // empty: any
+} book_search;
+
+static bool take_book(void *arg, const Payments__V1__Merchant *m) {
+    const book_search *x = arg;
+    if (x->merchant[0] == '\0' || strcmp(m->merchant_id, x->merchant) == 0) {
+        add_book(x->books, m->book_id);
+    }
+    return true;
+}
+
 // The books of the merchants that there are, or of the one.
 static bool find_books(cli *c, const char *merchant, book_list *books, err *e) {
-    Payments__V1__ListMerchantsRequest request = PAYMENTS__V1__LIST_MERCHANTS_REQUEST__INIT;
-    request.page_size = 1000;
-    do {
-        ProtobufCMessage *answer = NULL;
-        if (!cli_call(c, "payments.v1.MerchantService", "ListMerchants", &request.base,
-                      &payments__v1__list_merchants_response__descriptor, &answer, e)) {
-            return false;
-        }
-        const Payments__V1__ListMerchantsResponse *r =
-            (const Payments__V1__ListMerchantsResponse *)answer;
-        for (size_t i = 0; i < r->n_merchants; i++) {
-            const Payments__V1__Merchant *m = r->merchants[i];
-            if (merchant[0] == '\0' || strcmp(m->merchant_id, merchant) == 0) {
-                add_book(books, m->book_id);
-            }
-        }
-        request.page_token = r->next_page_token;
-    } while (request.page_token[0] != '\0');
-    return books->n > 0 || merchant[0] == '\0' ||
-           err_set(e, ERR_NOT_FOUND, "MERCHANT_NOT_FOUND", "there is no such merchant");
+    book_search x = {books, merchant};
+    return cli_each_merchant(c, take_book, &x, e) &&
+           (books->n > 0 || merchant[0] == '\0' ||
+            err_set(e, ERR_NOT_FOUND, "MERCHANT_NOT_FOUND", "there is no such merchant"));
 }
 
 static int say(proving *p, size_t n_books) {

@@ -66,7 +66,7 @@ static bool read_row(const crypto_keyring *keys, idem_operation op, const db_row
                        "the request was answered by a newer version of this service: ask again");
     }
     entry->kept_answer = db_get_str(rows, i, 2);
-    entry->kept_made = db_is_null(rows, i, 3) ? (uuid){{0}} : db_get_uuid(rows, i, 3);
+    entry->kept_made = db_get_uuid_or_nil(rows, i, 3);
     return idem_hash_matches(keys, op, entry, db_get_str(rows, i, 1), &entry->same, e);
 }
 

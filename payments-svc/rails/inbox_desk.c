@@ -153,7 +153,7 @@ static inbox_exception_row exception_of(const db_rows *rows, size_t i) {
         .compared = db_get_str(rows, i, 6),
         .raw_sealed = db_get_str(rows, i, 7),
         .about_book_id = db_get_i64(rows, i, 8),
-        .payout_id = db_is_null(rows, i, 9) ? (uuid){{0}} : db_get_uuid(rows, i, 9),
+        .payout_id = db_get_uuid_or_nil(rows, i, 9),
         .amount = db_get_i64(rows, i, 10),
         .currency = db_get_str(rows, i, 11),
         .state = db_get_i16(rows, i, 12),

@@ -198,9 +198,10 @@ static void end(saga_engine *g, slot *s, const task *t) {
     }
 }
 
-// May one more worker take this slot?
-static bool has_room(const saga_engine *g, const slot *s, size_t rail_index, saga_step step) {
-    if (!waits_for_rail(g, rail_index, step) && at_work(g) >= half_of_workers(g)) {
+// May one more worker take this slot? may_work: also where it does not wait for a rail.
+static bool has_room(const saga_engine *g, const slot *s, size_t rail_index, saga_step step,
+                     bool may_work) {
+    if (!waits_for_rail(g, rail_index, step) && !may_work) {
         return false;
     }
     if (s->busy == 0) {
@@ -249,6 +250,7 @@ static void tell_breaker(saga_engine *g, const task *t, const saga_result *r) {
 static bool pick(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
     const size_t per_book = g->o.n_rails * STEP_COUNT;
     const size_t total = g->n_books * per_book;
+    const bool may_work = at_work(g) < half_of_workers(g);
     for (size_t i = 0; i < total; i++) {
         const size_t at = (g->cursor + i) % total;
         book *home = g->books[at / per_book];
@@ -258,7 +260,7 @@ static bool pick(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
         if (step == STEP_EXECUTE && !g->sends) {
             continue; // in recovery mode; it stays marked
         }
-        if (!s->marked || !has_room(g, s, rail_index, (saga_step)step)) {
+        if (!s->marked || !has_room(g, s, rail_index, (saga_step)step, may_work)) {
             continue;
         }
         if (s->not_before_us > now_us) {

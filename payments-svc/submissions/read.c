@@ -87,10 +87,6 @@ bool submission_get(db_conn *c, uuid id, submission_row *row, arena *a, err *e) 
     return true;
 }
 
-static uuid uuid_or_nil(const db_rows *rows, size_t i, int col) {
-    return db_is_null(rows, i, col) ? (uuid){{0}} : db_get_uuid(rows, i, col);
-}
-
 bool submission_steps(db_conn *c, int64_t book_id, uuid id, submission_step **steps, size_t *n,
                       arena *a, err *e) {
     db_params *p = db_params_create(a);
@@ -106,9 +102,9 @@ bool submission_steps(db_conn *c, int64_t book_id, uuid id, submission_step **st
         return no_memory(e);
     }
     for (size_t i = 0; i < *n; i++) {
-        (*steps)[i] = (submission_step){db_get_i16(rows, i, 0),  db_get_i64(rows, i, 1),
-                                        uuid_or_nil(rows, i, 2), uuid_or_nil(rows, i, 3),
-                                        db_get_str(rows, i, 4),  db_get_time(rows, i, 5)};
+        (*steps)[i] = (submission_step){
+            db_get_i16(rows, i, 0),         db_get_i64(rows, i, 1), db_get_uuid_or_nil(rows, i, 2),
+            db_get_uuid_or_nil(rows, i, 3), db_get_str(rows, i, 4), db_get_time(rows, i, 5)};
     }
     return true;
 }

@@ -7,10 +7,6 @@ static bool no_memory(err *e) {
     return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a page of submissions");
 }
 
-static uuid uuid_or_nil(const db_rows *rows, size_t i, int col) {
-    return db_is_null(rows, i, col) ? (uuid){{0}} : db_get_uuid(rows, i, col);
-}
-
 static single_call call_of(const db_rows *rows, size_t i) {
     return (single_call){.book_id = db_get_i64(rows, i, 0),
                          .payout_id = db_get_uuid(rows, i, 1),
@@ -47,9 +43,9 @@ static single_call_row row_of(const db_rows *rows, size_t i) {
                              .text = db_get_str(rows, i, 8),
                              .reference = db_get_str(rows, i, 9),
                              .at_us = db_get_time(rows, i, 10),
-                             .owner = uuid_or_nil(rows, i, 11),
+                             .owner = db_get_uuid_or_nil(rows, i, 11),
                              .epoch = db_get_i64(rows, i, 12),
-                             .inbox_id = uuid_or_nil(rows, i, 13)};
+                             .inbox_id = db_get_uuid_or_nil(rows, i, 13)};
 }
 
 static bool read_rows(db_conn *db, single_call *calls, size_t n, int64_t rows_max, arena *a,

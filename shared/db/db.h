@@ -135,7 +135,8 @@ bool db_get_bool(const db_rows *r, size_t row, int col);
 // text, bytea, json, jsonb or an enum of ours; borrowed from the rows. NULL gives {NULL, 0}; every other getter asserts on NULL.
 str db_get_str(const db_rows *r, size_t row, int col);
 uuid db_get_uuid(const db_rows *r, size_t row, int col);
-int64_t db_get_time(const db_rows *r, size_t row, int col); // timestamptz → wall_us
+uuid db_get_uuid_or_nil(const db_rows *r, size_t row, int col); // nil for NULL
+int64_t db_get_time(const db_rows *r, size_t row, int col);     // timestamptz → wall_us
 
 // --- Transactions. ---------------------------------------------------------------------------------------------------
 // READ COMMITTED; SET LOCAL statement_timeout from the deadline, same round trip.

@@ -252,6 +252,10 @@ uuid db_get_uuid(const db_rows *r, size_t row, int col) {
     return id;
 }
 
+uuid db_get_uuid_or_nil(const db_rows *r, size_t row, int col) {
+    return db_is_null(r, row, col) ? (uuid){{0}} : db_get_uuid(r, row, col);
+}
+
 int64_t db_get_time(const db_rows *r, size_t row, int col) {
     int64_t t = (int64_t)read64(cell(r, row, col, OID_TIMESTAMPTZ, 8));
     // 'infinity' and '-infinity' keep their extreme values; the server's last years do not fit and become 'infinity'.

@@ -68,6 +68,8 @@ static void test_scalars__round_trip__same_values(void **state) {
     assert_int_equal(db_get_str(r, 0, 5).len, sizeof raw);
     assert_memory_equal(db_get_str(r, 0, 5).ptr, raw, sizeof raw);
     assert_true(uuid_eq(db_get_uuid(r, 0, 6), id));
+    assert_true(uuid_eq(db_get_uuid_or_nil(r, 0, 6), id));
+    assert_true(uuid_is_nil(db_get_uuid_or_nil(r, 0, 8)));
     assert_true(db_get_time(r, 0, 7) == INT64_C(1795254120123456));
     assert_true(db_is_null(r, 0, 8));
     assert_false(db_is_null(r, 0, 9)); // an empty text is not NULL
