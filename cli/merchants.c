@@ -12,7 +12,7 @@
 #include "cli/payout_file.h"
 #include "payments/v1/merchant_service.pb-c.h"
 
-enum { CURRENCIES_MAX = 16, NEEDS_MAX = 10000 };
+enum { CURRENCIES_MAX = 16, CONNECTIONS_MAX = 16, NEEDS_MAX = 10000 };
 
 static const char *const SERVICE = "payments.v1.MerchantService";
 
@@ -20,6 +20,11 @@ typedef struct asked {
     const char *from, *name, *key, *reference, *amount;
     char *currencies[CURRENCIES_MAX];
     size_t n_currencies;
+    char *connections[CONNECTIONS_MAX];
+    size_t n_connections;
+    int without[CONNECTIONS_MAX];
+    size_t n_without;
+    const char *person;
 } asked;
 
 // What a file's rows of one merchant and currency add up to.
@@ -28,27 +33,67 @@ typedef struct need {
     int64_t sum;
 } need;
 
+static const char *joined(cli *c, char *const *words, size_t n) {
+    const char *all = "";
+    for (size_t i = 0; i < n; i++) {
+        all = arena_printf(c->arena, "%s%s%s", all, i > 0 ? " " : "", words[i]);
+        ASSERT(all != NULL);
+    }
+    return all;
+}
+
 // What was made is said for people at once, and with --json by the command at its end: made, an array.
-static int create_one(cli *c, const char *id, const char *name, char **currencies, size_t n,
-                      json_t *made) {
+static void say_merchant(cli *c, const Payments__V1__Merchant *m, json_t *made) {
+    if (c->json) {
+        json_array_append_new(made, cli_to_json(&m->base));
+        return;
+    }
+    const size_t n = m->n_default_connections;
+    cli_print(stdout, "merchant %s in book %lld%s%s%s\n", m->merchant_id, (long long)m->book_id,
+              n > 0 ? ", pays through " : "", joined(c, m->default_connections, n),
+              n > 0 ? " unless a payout names a connection" : "");
+}
+
+static int create_one(cli *c, const char *id, const asked *x, json_t *made) {
     Payments__V1__CreateMerchantRequest request = PAYMENTS__V1__CREATE_MERCHANT_REQUEST__INIT;
     ProtobufCMessage *answer = NULL;
     err e = {0};
     request.merchant_id = (char *)id;
-    request.name = (char *)name;
-    request.currencies = currencies;
-    request.n_currencies = n;
+    request.name = (char *)(x->name != NULL ? x->name : id);
+    request.currencies = (char **)x->currencies;
+    request.n_currencies = x->n_currencies;
+    request.default_connections = (char **)x->connections;
+    request.n_default_connections = x->n_connections;
     if (!cli_call(c, SERVICE, "CreateMerchant", &request.base,
                   &payments__v1__create_merchant_response__descriptor, &answer, &e)) {
         return cli_failed(c, arena_printf(c->arena, "create merchant %s", id), &e);
     }
-    const Payments__V1__Merchant *m =
-        ((const Payments__V1__CreateMerchantResponse *)answer)->merchant;
-    if (c->json) {
-        json_array_append_new(made, cli_to_json(&m->base));
-    } else {
-        cli_print(stdout, "merchant %s in book %lld\n", m->merchant_id, (long long)m->book_id);
+    say_merchant(c, ((const Payments__V1__CreateMerchantResponse *)answer)->merchant, made);
+    return EXIT_DONE;
+}
+
+static int update_one(cli *c, const char *id, const asked *x, json_t *made) {
+    Payments__V1__UpdateMerchantRequest request = PAYMENTS__V1__UPDATE_MERCHANT_REQUEST__INIT;
+    Payments__V1__Rail without[CONNECTIONS_MAX];
+    ProtobufCMessage *answer = NULL;
+    err e = {0};
+    if (x->n_connections + x->n_without == 0) {
+        return cli_usage("merchants update needs --connection NAME or --no-connection RAIL");
     }
+    for (size_t i = 0; i < x->n_without; i++) {
+        without[i] = (Payments__V1__Rail)x->without[i];
+    }
+    request.merchant_id = (char *)id;
+    request.default_connections = (char **)x->connections;
+    request.n_default_connections = x->n_connections;
+    request.rails_without_default = without;
+    request.n_rails_without_default = x->n_without;
+    request.person = (char *)x->person;
+    if (!cli_call(c, SERVICE, "UpdateMerchant", &request.base,
+                  &payments__v1__update_merchant_response__descriptor, &answer, &e)) {
+        return cli_failed(c, arena_printf(c->arena, "change merchant %s", id), &e);
+    }
+    say_merchant(c, ((const Payments__V1__UpdateMerchantResponse *)answer)->merchant, made);
     return EXIT_DONE;
 }
 
@@ -77,23 +122,15 @@ static int deposit_one(cli *c, const char *id, int64_t amount, const char *curre
     return EXIT_DONE;
 }
 
-static const char *joined(cli *c, char *const *words, size_t n) {
-    const char *all = "";
-    for (size_t i = 0; i < n; i++) {
-        all = arena_printf(c->arena, "%s%s%s", all, i > 0 ? " " : "", words[i]);
-        ASSERT(all != NULL);
-    }
-    return all;
-}
-
 static int list(cli *c) {
     Payments__V1__ListMerchantsRequest request = PAYMENTS__V1__LIST_MERCHANTS_REQUEST__INIT;
-    static const char *const TITLES[] = {"merchant", "name", "book", "currencies", "created"};
+    static const char *const TITLES[] = {"merchant",   "name",         "book",
+                                         "currencies", "pays through", "created"};
     json_t *all = json_array();
     table t;
     err e = {0};
     request.page_size = 1000;
-    table_begin(&t, 5, 4u, TITLES);
+    table_begin(&t, 6, 4u, TITLES);
     do {
         ProtobufCMessage *answer = NULL;
         if (!cli_call(c, SERVICE, "ListMerchants", &request.base,
@@ -106,9 +143,13 @@ static int list(cli *c) {
             (const Payments__V1__ListMerchantsResponse *)answer;
         for (size_t i = 0; i < r->n_merchants; i++) {
             const Payments__V1__Merchant *m = r->merchants[i];
-            const char *cells[] = {m->merchant_id, m->name,
+            const char *cells[] = {m->merchant_id,
+                                   m->name,
                                    arena_printf(c->arena, "%lld", (long long)m->book_id),
                                    joined(c, m->currencies, m->n_currencies),
+                                   m->n_default_connections == 0 ? "-"
+                                                                 : joined(c, m->default_connections,
+                                                                          m->n_default_connections),
                                    cli_time(c, m->create_time->seconds, m->create_time->nanos)};
             table_row(&t, cells);
             json_array_append_new(all, cli_to_json(&m->base));
@@ -162,15 +203,14 @@ static bool file_needs(cli *c, const payout_file *f, need **needs, size_t *n) {
 static int create_from(cli *c, const need *needs, size_t n, json_t *made) {
     int code = EXIT_DONE;
     for (size_t i = 0; code == EXIT_DONE && i < n;) {
-        char *currencies[CURRENCIES_MAX];
-        size_t n_currencies = 0;
+        asked x = {0};
         const char *merchant = needs[i].merchant;
-        for (; i < n && strcmp(needs[i].merchant, merchant) == 0 && n_currencies < CURRENCIES_MAX;
+        for (; i < n && strcmp(needs[i].merchant, merchant) == 0 && x.n_currencies < CURRENCIES_MAX;
              i++) {
-            currencies[n_currencies++] = (char *)needs[i].currency;
+            x.currencies[x.n_currencies++] = (char *)needs[i].currency;
         }
-        qsort(currencies, n_currencies, sizeof currencies[0], by_text);
-        code = create_one(c, merchant, merchant, currencies, n_currencies, made);
+        qsort(x.currencies, x.n_currencies, sizeof x.currencies[0], by_text);
+        code = create_one(c, merchant, &x, made);
     }
     return code;
 }
@@ -214,71 +254,117 @@ static int deposit_by_hand(cli *c, const asked *a, const char *id, json_t *made)
                        made);
 }
 
-static int make(cli *c, asked *a, bool create, const char *id) {
+enum { LIST, CREATE, UPDATE, DEPOSIT, N_VERBS };
+static const char *const VERBS[N_VERBS] = {"list", "create", "update", "deposit"};
+
+static int make(cli *c, const asked *a, int verb, const char *id) {
     json_t *made = json_array();
-    const int code = a->from != NULL ? from_file(c, create, a->from, made)
-                     : create ? create_one(c, id, a->name != NULL ? a->name : id, a->currencies,
-                                           a->n_currencies, made)
-                              : deposit_by_hand(c, a, id, made);
+    const int code = a->from != NULL  ? from_file(c, verb == CREATE, a->from, made)
+                     : verb == CREATE ? create_one(c, id, a, made)
+                     : verb == UPDATE ? update_one(c, id, a, made)
+                                      : deposit_by_hand(c, a, id, made);
     if (c->json &&
         (code == EXIT_DONE || json_array_size(made) > 0)) { // also what came before a failure
-        cli_print_value(json_pack("{s:O}", create ? "merchants" : "deposits", made));
+        cli_print_value(json_pack("{s:O}", verb == DEPOSIT ? "deposits" : "merchants", made));
     }
     json_decref(made);
     return code;
 }
 
-static int cmd_merchants(cli *c, int argc, char **argv) {
+// One more of an option that may be given several times.
+static bool keep_word(char **words, size_t *n, size_t max, char *word) {
+    if (*n == max) {
+        (void)cli_usage("too many of one option");
+        return false;
+    }
+    words[(*n)++] = word;
+    return true;
+}
+
+static bool keep_without(asked *a, const struct option *options, int opt, const char *word) {
+    if (a->n_without == CONNECTIONS_MAX ||
+        !cli_enum_value(&payments__v1__rail__descriptor, word, &a->without[a->n_without])) {
+        (void)cli_bad_value(options, opt, word, &payments__v1__rail__descriptor, NULL);
+        return false;
+    }
+    a->n_without++;
+    return true;
+}
+
+static bool read_options(int argc, char **argv, asked *a) {
     static const struct option OPTIONS[] = {{"from", required_argument, NULL, 'f'},
                                             {"name", required_argument, NULL, 'n'},
                                             {"currency", required_argument, NULL, 'c'},
+                                            {"connection", required_argument, NULL, 'C'},
+                                            {"no-connection", required_argument, NULL, 'N'},
+                                            {"person", required_argument, NULL, 'p'},
                                             {"key", required_argument, NULL, 'k'},
                                             {"amount", required_argument, NULL, 'a'},
                                             {"reference", required_argument, NULL, 'r'},
                                             {0}};
-    asked a = {0};
+    bool ok = true;
     int opt = 0;
-    while ((opt = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+    while (ok && (opt = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
         switch (opt) {
-        case 'f': a.from = optarg; break;
-        case 'n': a.name = optarg; break;
-        case 'k': a.key = optarg; break;
-        case 'a': a.amount = optarg; break;
-        case 'r': a.reference = optarg; break;
-        case 'c':
-            if (a.n_currencies == CURRENCIES_MAX) {
-                return cli_usage("too many currencies");
-            }
-            a.currencies[a.n_currencies++] = optarg;
-            break;
-        default: return EXIT_USAGE;
+        case 'f': a->from = optarg; break;
+        case 'n': a->name = optarg; break;
+        case 'k': a->key = optarg; break;
+        case 'a': a->amount = optarg; break;
+        case 'r': a->reference = optarg; break;
+        case 'p': a->person = optarg; break;
+        case 'c': ok = keep_word(a->currencies, &a->n_currencies, CURRENCIES_MAX, optarg); break;
+        case 'C': ok = keep_word(a->connections, &a->n_connections, CONNECTIONS_MAX, optarg); break;
+        case 'N': ok = keep_without(a, OPTIONS, opt, optarg); break;
+        default: return false;
         }
     }
-    const char *what = optind < argc ? argv[optind] : "list";
-    const char *id = optind + 1 < argc ? argv[optind + 1] : NULL;
-    const bool lists = strcmp(what, "list") == 0, create = strcmp(what, "create") == 0;
-    if (!lists && !create && strcmp(what, "deposit") != 0) {
-        return cli_usage("merchants knows list, create and deposit, not \"%s\"", what);
+    return ok;
+}
+
+static int cmd_merchants(cli *c, int argc, char **argv) {
+    asked a = {.person = cli_login_name()};
+    if (!read_options(argc, argv, &a)) {
+        return EXIT_USAGE;
     }
-    const int takes = lists ? 1 : 2;
+    const char *what = optind < argc ? argv[optind] : VERBS[LIST];
+    const char *id = optind + 1 < argc ? argv[optind + 1] : NULL;
+    int verb = LIST;
+    while (verb < N_VERBS && strcmp(what, VERBS[verb]) != 0) {
+        verb++;
+    }
+    if (verb == N_VERBS) {
+        return cli_usage("merchants knows list, create, update and deposit, not \"%s\"", what);
+    }
+    const int takes = verb == LIST ? 1 : 2;
     if (optind + takes < argc) {
         return cli_usage("merchants %s does not take \"%s\"%s", what, argv[optind + takes],
-                         create ? ": each currency has a --currency of its own" : "");
+                         verb == CREATE ? ": each currency has a --currency of its own" : "");
     }
-    if (lists) {
+    if ((a.n_connections > 0 && (a.from != NULL || (verb != CREATE && verb != UPDATE))) ||
+        (a.n_without > 0 && verb != UPDATE)) {
+        return cli_usage("--connection is for create ID and update ID, --no-connection for update");
+    }
+    if (verb == LIST) {
         return list(c);
     }
-    if ((a.from == NULL) == (id == NULL)) {
-        return cli_usage("merchants %s takes a merchant id, or --from FILE", what);
+    if ((a.from == NULL) == (id == NULL) || (verb == UPDATE && id == NULL)) {
+        return cli_usage("merchants %s takes a merchant id%s", what,
+                         verb == UPDATE ? "" : ", or --from FILE");
     }
-    return make(c, &a, create, id);
+    return make(c, &a, verb, id);
 }
 
 const cli_command COMMAND_MERCHANTS = {
     .name = "merchants",
-    .usage = "[list] | create ID|--from FILE.csv ... | deposit ID|--from FILE.csv ...",
-    .summary = "list merchants, create them, deposit money for them",
-    .help = "  create ID [--name N] --currency C...\n"
+    .usage = "[list] | create ID|--from FILE.csv ... | update ID ... | deposit ID|--from FILE.csv "
+             "...",
+    .summary = "list merchants, create and change them, deposit money for them",
+    .help = "  create ID [--name N] --currency C... [--connection NAME...]\n"
+            "                        --connection: carries the merchant's payouts that name only "
+            "the rail\n"
+            "  update ID [--connection NAME...] [--no-connection RAIL...] [--person NAME]\n"
+            "                        other default connections; --no-connection: as for all "
+            "merchants\n"
             "  deposit ID --amount 100.00 --currency C --key K [--reference R]\n"
             "                        the same key deposits once\n"
             "  create --from FILE.csv, deposit --from FILE.csv\n"

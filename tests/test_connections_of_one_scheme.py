@@ -21,7 +21,7 @@ from support.bank import Bank
 from support.bank_record import BankRecord
 from support.metrics import metric
 from support.paying import ACH, INSTANT, RETURNED, SETTLED, Payer, assert_books_at_rest, unique
-from support.payctl import COLUMNS, DONE, Payctl, row
+from support.payctl import COLUMNS, DONE, USAGE, Payctl, row
 from support.waiting import wait_until
 
 from test_cases import Cases
@@ -163,6 +163,101 @@ def test_DEFINITE_ERRORS_a_connection_must_be_there_and_of_the_rail(payer):
     merchant.wait_for([first.payout.payout_id], {SETTLED})
 
 
+def defaults(payer, merchant, method="UpdateMerchant", **fields):
+    """What the service says of the merchant's default connections after the call."""
+    pb = payer.merchants_pb
+    if method == "UpdateMerchant":
+        request = pb.UpdateMerchantRequest(**{"merchant_id": merchant.id, "person": "ada", **fields})
+    else:
+        request = pb.GetMerchantRequest(merchant_id=merchant.id)
+    return list(payer.call("Merchant", method, request).merchant.default_connections)
+
+
+def test_NO_DOUBLE_a_merchant_has_default_connections_and_repeats_stay_where_the_first_went(payer):
+    merchant, other = payer.merchant(deposit=100_000), payer.merchant(deposit=100_000)
+    before = merchant.request(1_000, ACH)
+    first = payer.call("Payout", "CreatePayout", before)
+    assert first.payout.connection == ""  # of the connection that has the rail's name it is not told
+    assert defaults(payer, merchant, default_connections=["fast", "wells"]) == ["wells", "fast"]
+    assert defaults(payer, merchant, "GetMerchant") == ["wells", "fast"]
+    request = merchant.request(1_001, ACH)
+    second = payer.call("Payout", "CreatePayout", request)
+    paid = {"ach": first.payout.payout_id, "wells": second.payout.payout_id, "fast": merchant.pay(1_002, INSTANT).payout_id,
+            "instant": merchant.pay(1_003, connection="instant", rail=0).payout_id}  # what is named counts
+    assert payer.call("Payout", "CreatePayout", before) == first
+    assert defaults(payer, merchant, rails_without_default=[ACH]) == ["fast"]
+    assert payer.call("Payout", "CreatePayout", request) == second
+    again = merchant.pay(1_004, ACH).payout_id
+    assert defaults(payer, other, "GetMerchant") == []
+    theirs = other.pay(1_000, ACH).payout_id
+    final = merchant.wait_for([*paid.values(), again], {SETTLED})
+    assert {name: final[payout_id].connection for name, payout_id in paid.items()} == {name: name for name in paid}
+    assert final[again].connection == "ach"
+    assert other.wait_for([theirs], {SETTLED})[theirs].connection == "ach"
+    BankRecord(payer.world, payer.bank).check()
+    rows = payer.world.payments_rows("SELECT d.rail, d.change, coalesce(c.name, ''), right(d.actor, 12) FROM merchant_connection d LEFT JOIN connection c"
+                                     f" ON c.number = d.connection WHERE d.merchant_id = '{merchant.id}' ORDER BY d.rail, d.change")
+    assert rows == [["1", "1", "wells", "test for ada"], ["1", "2", "", "test for ada"], ["2", "1", "fast", "test for ada"]]
+
+
+def test_DEFINITE_ERRORS_default_connections_that_cannot_be(payer):
+    pb, merchant = payer.merchants_pb, payer.merchant()
+    update = lambda **fields: pb.UpdateMerchantRequest(**{"merchant_id": merchant.id, "person": "ada", **fields})  # noqa: E731
+    for request, reason, field in (
+            (update(default_connections=["no-such"]), "CONNECTION_NOT_AVAILABLE", "default_connections"),
+            (update(default_connections=["wells", "ach"]), "DEFAULT_CONNECTION_TWICE", "default_connections"),
+            (update(default_connections=["wells"], rails_without_default=[ACH]), "DEFAULT_CONNECTION_TWICE", "rails_without_default"),
+            (update(rails_without_default=[77]), "RAIL_NOT_AVAILABLE", "rails_without_default"),
+            (update(default_connections=["wells"], person=""), "FIELD_MISSING", "person"),
+            (update(), "FIELD_MISSING", "default_connections")):
+        refusal = merchant.refused("UpdateMerchant", request, "Merchant")
+        assert (refusal.code, refusal.reason, refusal.metadata["field"]) == (INVALID, reason, field), refusal
+    assert merchant.refused("UpdateMerchant", update(merchant_id="no-such", default_connections=["wells"]), "Merchant").reason == \
+        "MERCHANT_NOT_FOUND"
+    assert defaults(payer, merchant, "GetMerchant") == []
+    # Made with the merchant: a part of what the request says.
+    new = pb.CreateMerchantRequest(merchant_id=unique("m"), name="New", currencies=["USD"], default_connections=["wells"])
+    made = payer.call("Merchant", "CreateMerchant", new)
+    assert list(made.merchant.default_connections) == ["wells"]
+    merchant.id = new.merchant_id
+    assert defaults(payer, merchant, default_connections=["later"]) == ["later"]
+    assert list(payer.call("Merchant", "CreateMerchant", new).merchant.default_connections) == ["later"]
+    new.default_connections[:] = ["later"]
+    assert merchant.refused("CreateMerchant", new, "Merchant").reason == "MERCHANT_EXISTS_WITH_DIFFERENT_FIELDS"
+    new.merchant_id, new.default_connections[:] = unique("m"), ["no-such"]
+    assert merchant.refused("CreateMerchant", new, "Merchant").reason == "CONNECTION_NOT_AVAILABLE"
+
+
+def test_payctl_sets_and_shows_default_connections(payer, tmp_path):
+    payctl = Payctl(payer.world, tmp_path)
+    name = unique("m")
+    code, out, err = payctl.run("merchants", "create", name, "--currency", "USD", "--connection", "wells")
+    assert code == DONE and "wells" in out, out + err
+    code, out, err = payctl.run("merchants", "update", name, "--connection", "fast", "--no-connection", "ach")
+    assert code == DONE and "fast" in out and "wells" not in out, out + err
+    code, out, _ = payctl.run("merchants")
+    assert code == DONE and "fast" in next(line for line in out.splitlines() if line.startswith(name))
+    code, _, err = payctl.run("merchants", "update", name, "--connection", "no-such")
+    assert code != DONE and "connection" in err
+    assert payctl.run("merchants", "update", name)[0] == USAGE
+    assert payctl.run("merchants", "deposit", name, "--connection", "wells")[0] == USAGE
+
+
+def test_another_instance_learns_of_a_default_connection(payer):
+    payer.world.stack.add_instance("payments-svc", "payments-svc.2", {"instant.webhook_port": 0, "connection.fast.webhook_port": 0}).start()
+    try:
+        merchant = payer.merchant()
+        there = Payer(payer.world, "payments-svc.2")
+        request = merchant.request(1_000, ACH)
+        request.validate_only = True
+        would_go = lambda: there.call("Payout", "CreatePayout", request).payout.connection  # noqa: E731
+        assert would_go() == ""
+        assert defaults(payer, merchant, default_connections=["wells"]) == ["wells"]
+        wait_until(lambda: would_go() == "wells", "the other instance would pay through the default connection")
+    finally:
+        payer.world.daemon("payments-svc.2").stop()
+
+
 def test_returns_come_through_each_connection(payer):
     merchant = payer.merchant(deposit=100_000)
     back = [through(merchant, "ach", 1_951), through(merchant, "wells", 1_951), through(merchant, "wells", 1_903),
@@ -264,6 +359,8 @@ def test_SEEN_a_connection_that_is_switched_off_is_a_case_and_keeps_its_number(p
     assert connections.pause(connection="wells")
     request = merchant.request(1_000, ACH, connection="wells")
     first = payer.call("Payout", "CreatePayout", request)
+    elsewhere = payer.merchant(deposit=100_000)
+    assert defaults(payer, elsewhere, default_connections=["wells"]) == ["wells"]
     about = {"book_ids": [0], "subject_type": "connection", "subject_id": "wells"}
     numbers = world.payments_rows("SELECT name, number FROM connection ORDER BY number")
 
@@ -275,6 +372,9 @@ def test_SEEN_a_connection_that_is_switched_off_is_a_case_and_keeps_its_number(p
     assert (found.state, found.scheme) == (OFF, "ach")
     assert merchant.payout(first.payout.payout_id).connection == "wells"
     assert payer.call("Payout", "CreatePayout", request) == first  # was accepted, whatever has changed since
+    refusal = elsewhere.refused("CreatePayout", elsewhere.request(1_000, ACH))  # nothing is taken in its place
+    assert (refusal.code, refusal.reason) == (INVALID, "CONNECTION_NOT_AVAILABLE") and "merchant's default" in refusal.message
+    assert defaults(payer, elsewhere, "GetMerchant") == ["wells"]
     refusal = merchant.refused("CreatePayout", merchant.request(1_000, ACH, connection="wells"))
     assert (refusal.code, refusal.reason) == (INVALID, "CONNECTION_NOT_AVAILABLE")
     merchant.wait_for([through(merchant, "ach"), through(merchant, "fast")], {SETTLED})

@@ -22,8 +22,8 @@ RARE_POINTS = {"submission.settled", "ach.recovery.listed",
                # test_crash_pairs.py
                "saga.takeover.written", "saga.takeover.committed",
                # test_crash_rooms.py
-               "payout.cancel.recorded", "case.noted", "case.changed", "connection.braked", "inbox.ordered", "instant.sweep.stored",
-               "recovery.marked", "recovery.begun", "recovery.ended",
+               "payout.cancel.recorded", "case.noted", "case.changed", "connection.braked", "merchant.changed", "inbox.ordered",
+               "instant.sweep.stored", "recovery.marked", "recovery.begun", "recovery.ended",
                # Of commands: test_maintain.py, test_partitions.py
                "maintain.written", "maintain.archived", "maintain.removed", "partitions.bound", "partitions.converted"}
 

@@ -18,6 +18,7 @@ from test_holds import CANCELED, cancel
 
 # For each point: by what it is passed, a function below.
 POINTS = {"payout.cancel.recorded": "cancels", "case.noted": "orders", "case.changed": "orders", "connection.braked": "brakes",
+          "merchant.changed": "changes",
           "inbox.ordered": "applies_again", "instant.sweep.stored": "asks_again", "recovery.marked": "recovers",
           "recovery.begun": "recovers", "recovery.ended": "recovers"}
 SETTINGS = {**pairs.SETTINGS, "payments-svc": {**pairs.SETTINGS["payments-svc"], "instant.sweep_ms": 50, "instant.ask_again_ms": 500,
@@ -118,6 +119,17 @@ def brakes(house, arm):
     merchant.wait_for([payout.payout_id], {SETTLED})
 
 
+def changes(house, arm):
+    merchant, pb = house.merchant(), house.payer.merchants_pb
+    request = pb.UpdateMerchantRequest(merchant_id=merchant.id, default_connections=["instant"], person="ada")
+    arm()
+    for _ in range(2):
+        assert list(house.payer.call("Merchant", "UpdateMerchant", request).merchant.default_connections) == ["instant"]
+    rows = f"SELECT change FROM merchant_connection WHERE merchant_id = '{merchant.id}'"
+    assert house.rows(rows) == [["1"]], "it is changed once"
+    settle(merchant, INSTANT)
+
+
 def applies_again(house, arm):
     merchant = house.merchant()
     payout, = settle(merchant, ACH)
@@ -148,13 +160,13 @@ def recovers(house, arm):
     merchant.wait_for(ids, {SETTLED})
 
 
-PASSED_BY = {"cancels": cancels, "orders": orders_of_a_case, "brakes": brakes, "applies_again": applies_again, "asks_again": asks_again,
+PASSED_BY = {"cancels": cancels, "orders": orders_of_a_case, "brakes": brakes, "changes": changes, "applies_again": applies_again, "asks_again": asks_again,
              "recovers": recovers}
 
 
 def test_each_rare_point_of_an_order_is_here():
     """So that a new one is not forgotten."""
-    rooms = ("payout.", "case.", "connection.", "inbox.ordered", "recovery.", "instant.sweep")
+    rooms = ("payout.", "case.", "merchant.", "connection.", "inbox.ordered", "recovery.", "instant.sweep")
     assert {point for point in RARE_POINTS if point.startswith(rooms)} == set(POINTS)
 
 

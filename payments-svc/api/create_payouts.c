@@ -174,8 +174,9 @@ static void on_done(void *owner, const payout_outcome *outcomes, size_t n, const
 
 // --- The request -----------------------------------------------------------------------------------------------------
 
-static bool payout_request_read(const Payments__V1__NewPayout *from, const char *path,
-                                const err *fault, payout_request *out, arena *a, err *e) {
+static bool payout_request_read(const Payments__V1__NewPayout *from, const merchant_defaults *d,
+                                const char *path, const err *fault, payout_request *out, arena *a,
+                                err *e) {
     err why = {0};
     *out = (payout_request){.key = str_of(from->idempotency_key),
                             .content = pb_pack(a, &from->base, e),
@@ -184,6 +185,7 @@ static bool payout_request_read(const Payments__V1__NewPayout *from, const char 
                             .currency = from->currency,
                             .rail = (int)from->rail,
                             .connection = str_of(from->connection),
+                            .preferred = merchant_default_of(d, (int)from->rail),
                             .external_reference = str_of(from->external_reference),
                             .description = str_of(from->description),
                             .path = path,
@@ -195,7 +197,8 @@ static bool payout_request_read(const Payments__V1__NewPayout *from, const char 
 }
 
 static bool read_all(Payments__V1__NewPayout *const *payouts, size_t n, bool single,
-                     const err *fault, payout_request *out, arena *a, err *e) {
+                     const merchant_defaults *d, const err *fault, payout_request *out, arena *a,
+                     err *e) {
     if (out == NULL) {
         return out_of_memory(e);
     }
@@ -204,7 +207,7 @@ static bool read_all(Payments__V1__NewPayout *const *payouts, size_t n, bool sin
         if (path == NULL) {
             return out_of_memory(e);
         }
-        if (!payout_request_read(payouts[i], path, fault, &out[i], a, e)) {
+        if (!payout_request_read(payouts[i], d, path, fault, &out[i], a, e)) {
             return false;
         }
     }
@@ -236,13 +239,15 @@ typedef struct create_args {
 
 static bool create(payments_service *s, rpc_call *call, const create_args *x, err *e) {
     arena *a = rpc_arena(call);
+    merchant_defaults defaults;
     err fault = {0};
     if (!rule_merchant_id(str_of(x->merchant_id), "merchant_id", e)) {
         return false;
     }
     const merchant *m =
         merchant_find(s->merchants, str_of(x->merchant_id), rpc_deadline_mono_ms(call), e);
-    if (m == NULL) {
+    if (m == NULL || !merchant_defaults_find(s->merchants, m, MERCHANT_DEFAULTS_FRESH_MS,
+                                             rpc_deadline_mono_ms(call), &defaults, e)) {
         return false;
     }
     // A field of the whole request that is not known is a fault of each payout whose key is new.
@@ -253,7 +258,7 @@ static bool create(payments_service *s, rpc_call *call, const create_args *x, er
         return out_of_memory(e);
     }
     *c = (create_call){call, s->o.connections, m, x->single};
-    if (!read_all(x->payouts, x->n, x->single, whole, requests, a, e)) {
+    if (!read_all(x->payouts, x->n, x->single, &defaults, whole, requests, a, e)) {
         return false;
     }
     if (x->validate_only) {
@@ -299,6 +304,7 @@ void handle_bulk_create_payouts(rpc_call *call, void *service, const ProtobufCMe
 typedef struct validation {
     const connections *k;
     const merchant *m;
+    merchant_defaults defaults;
     payout_request *requests;
     payout_outcome *outcomes;
     const err **recipient_faults; // of the recipients that came beside their payouts
@@ -318,7 +324,8 @@ static bool read_items(const Payments__V1__ValidatePayoutsRequest *r, validation
         if (v->recipient_ids[i] != NULL) {
             wanted->recipient_id = (char *)v->recipient_ids[i];
         }
-        if (path == NULL || !payout_request_read(wanted, path, NULL, &v->requests[i], a, e)) {
+        if (path == NULL ||
+            !payout_request_read(wanted, &v->defaults, path, NULL, &v->requests[i], a, e)) {
             return out_of_memory(e);
         }
         if (v->recipient_ids[i] == NULL && item->recipient != NULL &&
@@ -365,7 +372,8 @@ static bool validate(payments_service *s, rpc_call *call,
     }
     v->k = s->o.connections;
     v->m = merchant_find(s->merchants, str_of(r->merchant_id), deadline, e);
-    if (v->m == NULL) {
+    if (v->m == NULL || !merchant_defaults_find(s->merchants, v->m, MERCHANT_DEFAULTS_FRESH_MS,
+                                                deadline, &v->defaults, e)) {
         return false;
     }
     v->requests = ARENA_ARRAY(a, payout_request, v->n);

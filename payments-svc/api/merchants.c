@@ -63,17 +63,20 @@ static bool join_currencies(char **codes, size_t n, char *out, size_t out_len, e
 
 // What only a merchant that is new must meet: one that is there answers a repeat, whatever has changed since.
 static bool new_merchant_validate(const payments_service *s,
-                                  const Payments__V1__CreateMerchantRequest *r, err *e) {
+                                  const Payments__V1__CreateMerchantRequest *r,
+                                  merchant_defaults *first, err *e) {
     for (size_t i = 0; i < r->n_currencies; i++) {
         if (!currency_is_carried(s, str_of(r->currencies[i]))) {
             return err_set_field(e, ERR_INVALID_ARGUMENT, "CURRENCY_NOT_SUPPORTED", "currencies",
                                  "no rail carries %.3s", r->currencies[i]);
         }
     }
-    return pb_is_known(&r->base, "", e);
+    return defaults_read(s, r->default_connections, r->n_default_connections, first, e) &&
+           pb_is_known(&r->base, "", e);
 }
 
-static Payments__V1__Merchant *merchant_to_pb(const merchant *m, arena *a) {
+Payments__V1__Merchant *merchant_to_pb(const payments_service *s, const merchant *m,
+                                       const merchant_defaults *d, arena *a) {
     Payments__V1__Merchant *out = ARENA_NEW(a, Payments__V1__Merchant);
     payments__v1__merchant__init(out);
     out->merchant_id = pb_text(a, str_of(m->id));
@@ -85,13 +88,8 @@ static Payments__V1__Merchant *merchant_to_pb(const merchant *m, arena *a) {
          at += strcspn(at, ",") + (at[strcspn(at, ",")] == ',')) {
         out->currencies[out->n_currencies++] = pb_text(a, (str){at, strcspn(at, ",")});
     }
+    defaults_to_pb(s, d, out, a);
     return out;
-}
-
-static void answer_merchant(rpc_call *call, const merchant *m) {
-    Payments__V1__CreateMerchantResponse answer = PAYMENTS__V1__CREATE_MERCHANT_RESPONSE__INIT;
-    answer.merchant = merchant_to_pb(m, rpc_arena(call));
-    rpc_reply(call, &answer.base);
 }
 
 // A rail that is switched off today may be switched on tomorrow, and then finds its account.
@@ -126,11 +124,17 @@ static bool make_ledger_accounts(const payments_service *s, const merchant *m, i
     return ledger_accounts_ensure(s->accounts, book, accounts, n, deadline, a, e);
 }
 
-static bool same_merchant(const merchant *a, const merchant *b, err *e) {
-    if (strcmp(a->name, b->name) != 0 || strcmp(a->currencies, b->currencies) != 0) {
+// first: the default connections that the one that is there was made with.
+static bool same_merchant(const payments_service *s, const merchant *there,
+                          const merchant_defaults *first, const merchant *wanted,
+                          const Payments__V1__CreateMerchantRequest *r, arena *a, err *e) {
+    if (strcmp(there->name, wanted->name) != 0 ||
+        strcmp(there->currencies, wanted->currencies) != 0 ||
+        !defaults_are(s, first, r->default_connections, r->n_default_connections, a)) {
         return err_set_field(e, ERR_ALREADY_EXISTS, "MERCHANT_EXISTS_WITH_DIFFERENT_FIELDS",
                              "merchant_id",
-                             "the merchant exists with another name or other currencies");
+                             "the merchant exists, and was made with another name, other "
+                             "currencies or other default connections");
     }
     return true;
 }
@@ -147,14 +151,18 @@ static const merchant *find_or_create(payments_service *s, const rpc_call *call,
                                       const Payments__V1__CreateMerchantRequest *r,
                                       const merchant *wanted, err *e) {
     const int64_t deadline = rpc_deadline_mono_ms(call);
+    const char *identity = rpc_peer_identity(call);
     arena *a = arena_create(1u << 20);
+    merchant_defaults first;
     const merchant *found = merchant_find(s->merchants, str_of(wanted->id), deadline, e);
     if (found == NULL && e->code == ERR_NOT_FOUND) {
         err_clear(e);
-        bool ok = new_merchant_validate(s, r, e) &&
+        bool ok = new_merchant_validate(s, r, &first, e) &&
                   make_ledger_accounts(s, wanted, ledger_deadline(s, call), a, e);
         CRASH_POINT("merchant.ledger.done");
-        ok = ok && (merchant_insert(s->merchants, wanted, deadline, a, e) ||
+        ok = ok && (merchant_insert(s->merchants, wanted, &first,
+                                    identity[0] != '\0' ? str_of(identity) : STR("insecure"),
+                                    deadline, a, e) ||
                     e->code == ERR_ALREADY_EXISTS || (e->flags & ERR_COMMIT_UNKNOWN) != 0);
         if (ok) { // ours, or that of a faster instance: what the table says
             err_clear(e);
@@ -166,7 +174,8 @@ static const merchant *find_or_create(payments_service *s, const rpc_call *call,
             }
         }
     }
-    if (found != NULL && !same_merchant(found, wanted, e)) {
+    if (found != NULL && (!merchant_defaults_first(s->merchants, found, deadline, &first, e) ||
+                          !same_merchant(s, found, &first, wanted, r, a, e))) {
         found = NULL;
     }
     arena_destroy(a);
@@ -189,11 +198,15 @@ static void handle_create_merchant(rpc_call *call, void *service, const Protobuf
         wanted.book_id = book_of_new_merchant(s, str_of(wanted.id));
         m = find_or_create(s, call, r, &wanted, &e);
     }
-    if (m != NULL) {
-        answer_merchant(call, m);
-    } else {
+    merchant_defaults d;
+    if (m == NULL ||
+        !merchant_defaults_find(s->merchants, m, 0, rpc_deadline_mono_ms(call), &d, &e)) {
         rpc_fail(call, &e);
+        return;
     }
+    Payments__V1__CreateMerchantResponse answer = PAYMENTS__V1__CREATE_MERCHANT_RESPONSE__INIT;
+    answer.merchant = merchant_to_pb(s, m, &d, rpc_arena(call));
+    rpc_reply(call, &answer.base);
 }
 
 static void handle_get_merchant(rpc_call *call, void *service, const ProtobufCMessage *request) {
@@ -204,12 +217,14 @@ static void handle_get_merchant(rpc_call *call, void *service, const ProtobufCMe
     if (rule_merchant_id(str_of(r->merchant_id), "merchant_id", &e)) {
         m = merchant_find(s->merchants, str_of(r->merchant_id), rpc_deadline_mono_ms(call), &e);
     }
-    if (m == NULL) {
+    merchant_defaults d;
+    if (m == NULL ||
+        !merchant_defaults_find(s->merchants, m, 0, rpc_deadline_mono_ms(call), &d, &e)) {
         rpc_fail(call, &e);
         return;
     }
     Payments__V1__GetMerchantResponse answer = PAYMENTS__V1__GET_MERCHANT_RESPONSE__INIT;
-    answer.merchant = merchant_to_pb(m, rpc_arena(call));
+    answer.merchant = merchant_to_pb(s, m, &d, rpc_arena(call));
     rpc_reply(call, &answer.base);
 }
 
@@ -219,7 +234,7 @@ static void handle_list_merchants(rpc_call *call, void *service, const ProtobufC
         (const Payments__V1__ListMerchantsRequest *)request;
     Payments__V1__ListMerchantsResponse answer = PAYMENTS__V1__LIST_MERCHANTS_RESPONSE__INIT;
     arena *a = rpc_arena(call);
-    merchant *list = NULL;
+    merchant_listed *list = NULL;
     int64_t size = 0;
     size_t n = 0;
     err e = {0};
@@ -236,10 +251,11 @@ static void handle_list_merchants(rpc_call *call, void *service, const ProtobufC
     const size_t shown = n > (size_t)size ? (size_t)size : n;
     answer.merchants = arena_must(a, (shown + 1) * sizeof *answer.merchants);
     for (size_t i = 0; i < shown; i++) {
-        answer.merchants[answer.n_merchants++] = merchant_to_pb(&list[i], a);
+        answer.merchants[answer.n_merchants++] =
+            merchant_to_pb(s, &list[i].m, &list[i].defaults, a);
     }
     if (n > shown) {
-        answer.next_page_token = list[shown - 1].id;
+        answer.next_page_token = list[shown - 1].m.id;
     }
     rpc_reply(call, &answer.base);
 }
@@ -304,6 +320,7 @@ static void handle_get_balance(rpc_call *call, void *service, const ProtobufCMes
 
 const rpc_method MERCHANT_METHODS[] = {
     {.name = "CreateMerchant", .unary = handle_create_merchant},
+    {.name = "UpdateMerchant", .unary = handle_update_merchant},
     {.name = "GetMerchant", .unary = handle_get_merchant},
     {.name = "ListMerchants", .unary = handle_list_merchants},
     {.name = "CreateDeposit", .unary = handle_create_deposit},

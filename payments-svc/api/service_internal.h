@@ -69,6 +69,19 @@ bool recipients_check(payments_service *s, const merchant *m,
                       Payments__V1__PayoutToValidate *const *items, size_t n, const err **faults,
                       const char **ids, int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
 
+// --- merchants (merchants.c, merchant_defaults.c) ----------------------------------------------------------------------
+Payments__V1__Merchant *merchant_to_pb(const payments_service *s, const merchant *m,
+                                       const merchant_defaults *d, arena *a);
+void defaults_to_pb(const payments_service *s, const merchant_defaults *d,
+                    Payments__V1__Merchant *out, arena *a);
+// Names of connections that are switched on, one a rail. INVALID_ARGUMENT.
+bool defaults_read(const payments_service *s, char *const *names, size_t n, merchant_defaults *out,
+                   err *e) WARN_UNUSED;
+// Whether the names are just these connections, switched on or not.
+bool defaults_are(const payments_service *s, const merchant_defaults *d, char *const *names,
+                  size_t n, arena *a);
+void handle_update_merchant(rpc_call *call, void *service, const ProtobufCMessage *request);
+
 // --- small helpers (pb.c) ----------------------------------------------------------------------------------------------
 Google__Protobuf__Timestamp *pb_time(arena *a, int64_t wall_us);
 // False when the timestamp is outside of years 1 … 9999 or its nanos are out of range.

@@ -141,20 +141,30 @@ bool rule_amount(int64_t amount_minor, const char *path, err *e) {
     return true;
 }
 
+// Whether this one is what a payout asks for.
+static bool is_meant(const rule_rail *r, int rail, str connection, int preferred) {
+    if (connection.len > 0) {
+        return str_eq_c(connection, r->name);
+    }
+    return r->scheme == rail && (preferred != 0 ? r->id == preferred : r->is_default);
+}
+
 bool rule_connection(const rule_rail *rails, size_t n_rails, int rail, str connection,
-                     const char *path, int *id, err *e) {
+                     int preferred, const char *path, int *id, err *e) {
     const field_path f_rail = path_of(path, "rail");
     const field_path f_connection = path_of(path, "connection");
     const rule_rail *found = NULL;
     for (size_t i = 0; i < n_rails; i++) {
-        if (connection.len > 0 ? str_eq_c(connection, rails[i].name)
-                               : rails[i].is_default && rails[i].scheme == rail) {
-            found = &rails[i];
-        }
+        found = is_meant(&rails[i], rail, connection, preferred) ? &rails[i] : found;
     }
     if (found == NULL && connection.len > 0) {
         return err_set_field(e, ERR_INVALID_ARGUMENT, "CONNECTION_NOT_AVAILABLE", f_connection.text,
                              "%s must name a connection that is switched on", f_connection.text);
+    }
+    if (found == NULL && preferred != 0) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "CONNECTION_NOT_AVAILABLE", f_rail.text,
+                             "the merchant's default connection of this rail is not switched on: "
+                             "name another one, or change the default");
     }
     if (found == NULL) {
         return err_set_field(e, ERR_INVALID_ARGUMENT,

@@ -49,9 +49,10 @@ bool rule_uuid(str s, const char *path, const char *name, uuid *out, err *e) WAR
 bool rule_currency(str s, const char *path, const currency **out, err *e) WARN_UNUSED;
 bool rule_amount(int64_t amount_minor, const char *path, err *e) WARN_UNUSED;
 // What carries a payout that names a rail (0: none), a connection (empty: none), or both: *id is its number. Both must agree, and it
-// must be switched on.
+// must be switched on. preferred: the number of the connection that the merchant has for this rail, which carries what names only the
+// rail; 0: none, and the rail's own one does.
 bool rule_connection(const rule_rail *rails, size_t n_rails, int rail, str connection,
-                     const char *path, int *id, err *e) WARN_UNUSED;
+                     int preferred, const char *path, int *id, err *e) WARN_UNUSED;
 // The connection id, which is one of these, carries the currency, and the amount is within its limit.
 bool rule_rail_carries(const rule_rail *rails, size_t n_rails, int id, str currency_code,
                        int64_t amount_minor, const char *path, err *e) WARN_UNUSED;

@@ -102,24 +102,30 @@ static void test_connection__is_named_or_its_rails_own(void **state) {
         const char *connection;
         int id;
         const char *reason, *field;
+        int preferred;
     } CASES[] = {
-        {1, "", 4, NULL, NULL},
-        {2, "", 2, NULL, NULL},
-        {1, "wells", 3, NULL, NULL},
-        {0, "wells", 3, NULL, NULL},
-        {0, "fast", 7, NULL, NULL},
-        {0, "", 0, "FIELD_MISSING", "rail"},
-        {9, "", 0, "RAIL_NOT_AVAILABLE", "rail"},
-        {1, "ach", 0, "CONNECTION_NOT_AVAILABLE", "connection"},
-        {0, "Wells", 0, "CONNECTION_NOT_AVAILABLE", "connection"},
-        {2, "wells", 0, "CONNECTION_OF_ANOTHER_RAIL", "connection"},
-        {9, "fast", 0, "CONNECTION_OF_ANOTHER_RAIL", "connection"},
+        {1, "", 3, NULL, NULL, 3},
+        {1, "", 4, NULL, NULL, 4},
+        {2, "fast", 7, NULL, NULL, 2}, // what is named counts
+        {1, "", 0, "CONNECTION_NOT_AVAILABLE", "rail", 55},
+        {1, "", 0, "CONNECTION_NOT_AVAILABLE", "rail", 2}, // of another rail
+        {1, "", 4, NULL, NULL, 0},
+        {2, "", 2, NULL, NULL, 0},
+        {1, "wells", 3, NULL, NULL, 0},
+        {0, "wells", 3, NULL, NULL, 0},
+        {0, "fast", 7, NULL, NULL, 0},
+        {0, "", 0, "FIELD_MISSING", "rail", 0},
+        {9, "", 0, "RAIL_NOT_AVAILABLE", "rail", 0},
+        {1, "ach", 0, "CONNECTION_NOT_AVAILABLE", "connection", 0},
+        {0, "Wells", 0, "CONNECTION_NOT_AVAILABLE", "connection", 0},
+        {2, "wells", 0, "CONNECTION_OF_ANOTHER_RAIL", "connection", 0},
+        {9, "fast", 0, "CONNECTION_OF_ANOTHER_RAIL", "connection", 0},
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         int id = 0;
         err e = {0};
-        const bool ok =
-            rule_connection(some, 4, CASES[i].rail, str_of(CASES[i].connection), "", &id, &e);
+        const bool ok = rule_connection(some, 4, CASES[i].rail, str_of(CASES[i].connection),
+                                        CASES[i].preferred, "", &id, &e);
         if (CASES[i].reason == NULL) {
             assert_true(ok);
             assert_int_equal(id, CASES[i].id);
@@ -130,7 +136,7 @@ static void test_connection__is_named_or_its_rails_own(void **state) {
     // The rail's own one is switched off: nothing else is taken in its place.
     int id = 0;
     err e = {0};
-    refused(rule_connection(some, 1, 1, STR(""), "", &id, &e), &e, "RAIL_NOT_AVAILABLE", "rail");
+    refused(rule_connection(some, 1, 1, STR(""), 0, "", &id, &e), &e, "RAIL_NOT_AVAILABLE", "rail");
 }
 
 static void test_amount__zero_and_negative__refused(void **state) {

@@ -26,6 +26,7 @@ typedef struct payout_request {
     const char *currency;
     int rail;       // payments.v1.Rail; 0: the connection's
     str connection; // by name; empty: the rail's
+    int preferred;  // number of the connection that the merchant has for this rail; 0: none
     str external_reference, description;
     const char
         *path; // where it stands in what the caller sent; begins the names of fields: "payouts[3]."

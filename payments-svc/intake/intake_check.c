@@ -41,7 +41,8 @@ static bool item_validate(const intake_options *o, const merchant *m, intake_ite
         return false;
     }
     if (!rule_amount(w->amount, path, e) || !rule_currency(ccy, path, &found, e) ||
-        !rule_connection(o->rails, o->n_rails, w->rail, w->connection, path, &it->rail, e) ||
+        !rule_connection(o->rails, o->n_rails, w->rail, w->connection, w->preferred, path,
+                         &it->rail, e) ||
         !rule_rail_carries(o->rails, o->n_rails, it->rail, ccy, w->amount, path, e) ||
         (w->recipient_currency == NULL &&
          !rule_uuid(w->recipient_id, path, "recipient_id", &it->recipient_id, e)) ||

@@ -6,16 +6,24 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/crash.h"
 #include "base/map.h"
 #include "store/payments_sql.h"
 
 enum { MERCHANTS_KEPT_MAX = 1000000 };
 
+// m never changes once it is kept; defaults and read_ms are guarded by the store's lock.
+typedef struct kept_merchant {
+    merchant m;
+    merchant_defaults defaults;
+    int64_t read_ms; // monotonic: defaults are as of then, or later
+} kept_merchant;
+
 struct merchant_store {
     db_pool *pool;
-    pthread_mutex_t lock; // guards known
-    map *known;           // derived id of the merchant id → merchant, never removed
+    pthread_mutex_t lock; // guards known, and what changes in its values
+    map *known;           // derived id of the merchant id → kept_merchant, never removed
 };
 
 static uuid key_of(str merchant_id) {
@@ -50,17 +58,41 @@ static void copy_text(char *out, size_t out_len, str s) {
     out[s.len] = '\0';
 }
 
-static void from_row(const db_rows *rows, size_t i, merchant *m) {
+// "1:3,2:5". What a later version may have written there is left out.
+static void read_defaults(str text, merchant_defaults *out) {
+    *out = (merchant_defaults){0};
+    for (str left = text; left.len > 0;) {
+        const char *comma = memchr(left.ptr, ',', left.len);
+        const size_t len = comma == NULL ? left.len : (size_t)(comma - left.ptr);
+        const char *colon = memchr(left.ptr, ':', len);
+        int64_t rail = 0, connection = 0;
+        if (colon != NULL && out->n < MERCHANT_DEFAULTS_MAX &&
+            str_to_i64((str){left.ptr, (size_t)(colon - left.ptr)}, 1, INT16_MAX, &rail) &&
+            str_to_i64((str){colon + 1, len - (size_t)(colon + 1 - left.ptr)}, 1, INT16_MAX,
+                       &connection)) {
+            out->of[out->n].rail = (int)rail;
+            out->of[out->n++].connection = (int)connection;
+        }
+        left = comma == NULL ? (str){0} : (str){comma + 1, left.len - len - 1};
+    }
+}
+
+static void from_row(const db_rows *rows, size_t i, merchant *m, merchant_defaults *d) {
     copy_text(m->id, sizeof m->id, db_get_str(rows, i, 0));
     copy_text(m->name, sizeof m->name, db_get_str(rows, i, 1));
     m->book_id = db_get_i64(rows, i, 2);
     copy_text(m->currencies, sizeof m->currencies, db_get_str(rows, i, 3));
     m->created_us = db_get_time(rows, i, 4);
+    *d = (merchant_defaults){0};
+    if (!db_is_null(rows, i, 5)) {
+        read_defaults(db_get_str(rows, i, 5), d);
+    }
 }
 
 typedef struct find_args {
     str id;
-    merchant *found; // NULL: there is none
+    bool found;
+    kept_merchant read;
 } find_args;
 
 static bool find_in_db(db_conn *c, arena *a, void *arg, err *e) {
@@ -71,48 +103,52 @@ static bool find_in_db(db_conn *c, arena *a, void *arg, err *e) {
     if (!db_exec(c, payments_stmt(SQL_MERCHANT_GET), p, a, &rows, NULL, e)) {
         return false;
     }
-    if (db_count(rows) == 1) {
-        args->found = calloc(1, sizeof *args->found);
-        ASSERT(args->found != NULL);
-        from_row(rows, 0, args->found);
+    args->found = db_count(rows) == 1;
+    if (args->found) {
+        from_row(rows, 0, &args->read.m, &args->read.defaults);
     }
     return true;
 }
 
-// Keeps m unless another thread was faster; answers with the one that is kept.
-static const merchant *keep(merchant_store *s, uuid key, merchant *m) {
+// What is kept of the merchant is as new as what was read. NULL when no more merchants are kept.
+static const merchant *keep(merchant_store *s, uuid key, const kept_merchant *read) {
     pthread_mutex_lock(&s->lock);
-    const merchant *kept = map_get(s->known, key);
-    if (kept == NULL && map_put(s->known, key, m)) {
-        kept = m;
-        m = NULL;
+    kept_merchant *kept = map_get(s->known, key);
+    if (kept == NULL) {
+        kept_merchant *added = calloc(1, sizeof *added);
+        ASSERT(added != NULL);
+        *added = *read;
+        if (map_put(s->known, key, added)) {
+            kept = added;
+        } else {
+            free(added);
+        }
+    } else if (read->read_ms > kept->read_ms) {
+        kept->defaults = read->defaults;
+        kept->read_ms = read->read_ms;
     }
     pthread_mutex_unlock(&s->lock);
-    free(m);
-    return kept;
+    return kept == NULL ? NULL : &kept->m;
 }
 
-const merchant *merchant_find(merchant_store *s, str merchant_id, int64_t deadline_mono_ms,
-                              err *e) {
-    const uuid key = key_of(merchant_id);
-    pthread_mutex_lock(&s->lock);
-    const merchant *known = map_get(s->known, key);
-    pthread_mutex_unlock(&s->lock);
-    if (known != NULL) {
-        return known;
-    }
+// NULL with NOT_FOUND, or another error.
+static const merchant *read_one(merchant_store *s, str merchant_id, int64_t deadline_mono_ms,
+                                merchant_defaults *defaults, err *e) {
     arena *a = arena_create((size_t)64 * 1024);
-    find_args args = {.id = merchant_id};
+    find_args args = {.id = merchant_id, .read = {.read_ms = clock_mono_ms(clock_system())}};
     const bool ok = db_read(s->pool, deadline_mono_ms, a, find_in_db, &args, e);
     arena_destroy(a);
     if (!ok) {
         return NULL;
     }
-    if (args.found == NULL) {
+    if (!args.found) {
         err_set_field(e, ERR_NOT_FOUND, "MERCHANT_NOT_FOUND", "merchant_id", "no such merchant");
         return NULL;
     }
-    known = keep(s, key, args.found);
+    if (defaults != NULL) {
+        *defaults = args.read.defaults;
+    }
+    const merchant *known = keep(s, key_of(merchant_id), &args.read);
     if (known == NULL) {
         err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_MANY_MERCHANTS",
                 "this instance keeps no more than %d merchants", MERCHANTS_KEPT_MAX);
@@ -120,8 +156,116 @@ const merchant *merchant_find(merchant_store *s, str merchant_id, int64_t deadli
     return known;
 }
 
+const merchant *merchant_find(merchant_store *s, str merchant_id, int64_t deadline_mono_ms,
+                              err *e) {
+    pthread_mutex_lock(&s->lock);
+    const kept_merchant *known = map_get(s->known, key_of(merchant_id));
+    pthread_mutex_unlock(&s->lock);
+    return known != NULL ? &known->m : read_one(s, merchant_id, deadline_mono_ms, NULL, e);
+}
+
+// --- default connections ---------------------------------------------------------------------------------------------
+
+int merchant_default_of(const merchant_defaults *d, int rail) {
+    for (size_t i = 0; i < d->n; i++) {
+        if (d->of[i].rail == rail) {
+            return d->of[i].connection;
+        }
+    }
+    return 0;
+}
+
+bool merchant_defaults_find(merchant_store *s, const merchant *m, int64_t fresh_ms,
+                            int64_t deadline_mono_ms, merchant_defaults *out, err *e) {
+    pthread_mutex_lock(&s->lock);
+    const kept_merchant *known = map_get(s->known, key_of(str_of(m->id)));
+    ASSERT(known != NULL); // m is of this store
+    const bool fresh = clock_mono_ms(clock_system()) - known->read_ms < fresh_ms;
+    if (fresh) {
+        *out = known->defaults;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return fresh || read_one(s, str_of(m->id), deadline_mono_ms, out, e) != NULL;
+}
+
+typedef struct first_args {
+    const merchant *m;
+    merchant_defaults *out;
+} first_args;
+
+static bool first_in_db(db_conn *c, arena *a, void *arg, err *e) {
+    const first_args *args = arg;
+    db_params *p = db_params_create(a);
+    db_i64(p, args->m->book_id);
+    db_text(p, str_of(args->m->id));
+    db_rows *rows = NULL;
+    if (!db_exec(c, payments_stmt(SQL_MERCHANT_CONNECTION_FIRST), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    *args->out = (merchant_defaults){0};
+    if (db_count(rows) == 1 && !db_is_null(rows, 0, 0)) {
+        read_defaults(db_get_str(rows, 0, 0), args->out);
+    }
+    return true;
+}
+
+bool merchant_defaults_first(merchant_store *s, const merchant *m, int64_t deadline_mono_ms,
+                             merchant_defaults *out, err *e) {
+    arena *a = arena_create((size_t)64 * 1024);
+    first_args args = {m, out};
+    const bool ok = db_read(s->pool, deadline_mono_ms, a, first_in_db, &args, e);
+    arena_destroy(a);
+    return ok;
+}
+
+typedef struct write_args {
+    const merchant *m;
+    const merchant_defaults *defaults;
+    str actor;
+    int64_t at_us;
+} write_args;
+
+static bool write_defaults(db_conn *c, arena *a, payments_sql which, const write_args *w, err *e) {
+    int16_t rails[MERCHANT_DEFAULTS_MAX], connections[MERCHANT_DEFAULTS_MAX];
+    for (size_t i = 0; i < w->defaults->n; i++) {
+        rails[i] = (int16_t)w->defaults->of[i].rail;
+        connections[i] = (int16_t)w->defaults->of[i].connection;
+    }
+    db_params *p = db_params_create(a);
+    db_i64(p, w->m->book_id);
+    db_text(p, str_of(w->m->id));
+    db_i16_array(p, rails, w->defaults->n);
+    db_i16_array(p, connections, w->defaults->n);
+    db_text(p, w->actor);
+    db_time(p, w->at_us);
+    return w->defaults->n == 0 || db_exec(c, payments_stmt(which), p, a, NULL, NULL, e);
+}
+
+static bool change_in_db(db_conn *c, arena *a, void *arg, err *e) {
+    return write_defaults(c, a, SQL_MERCHANT_CONNECTION_CHANGE, arg, e);
+}
+
+bool merchant_defaults_change(merchant_store *s, const merchant *m,
+                              const merchant_defaults *changes, str actor, int64_t now_us,
+                              int64_t deadline_mono_ms, err *e) {
+    arena *a = arena_create((size_t)64 * 1024);
+    write_args args = {m, changes, actor, now_us};
+    bool ok = db_transact(s->pool, deadline_mono_ms, a, change_in_db, &args, e);
+    CRASH_POINT("merchant.changed");
+    if (!ok && e->code == ERR_ALREADY_EXISTS) {
+        err_clear(e);
+        ok = err_set(e, ERR_ABORTED, "MERCHANT_CHANGED",
+                     "the merchant was changed at the same moment: ask again");
+    }
+    arena_destroy(a);
+    return ok;
+}
+
+// --- new ones, and lists ---------------------------------------------------------------------------------------------
+
 static bool insert_in_db(db_conn *c, arena *a, void *arg, err *e) {
-    const merchant *m = arg;
+    const write_args *w = arg;
+    const merchant *m = w->m;
     db_params *book = db_params_create(a);
     db_text(book, str_of(m->id));
     db_i64(book, m->book_id);
@@ -132,13 +276,14 @@ static bool insert_in_db(db_conn *c, arena *a, void *arg, err *e) {
     db_text(row, str_of(m->currencies));
     db_time(row, m->created_us);
     return db_exec(c, payments_stmt(SQL_MERCHANT_BOOK_INSERT), book, a, NULL, NULL, e) &&
-           db_exec(c, payments_stmt(SQL_MERCHANT_INSERT), row, a, NULL, NULL, e);
+           db_exec(c, payments_stmt(SQL_MERCHANT_INSERT), row, a, NULL, NULL, e) &&
+           write_defaults(c, a, SQL_MERCHANT_CONNECTION_INSERT, w, e);
 }
 
-bool merchant_insert(merchant_store *s, const merchant *m, int64_t deadline_mono_ms, arena *a,
-                     err *e) {
-    merchant copy = *m;
-    const bool ok = db_transact(s->pool, deadline_mono_ms, a, insert_in_db, &copy, e);
+bool merchant_insert(merchant_store *s, const merchant *m, const merchant_defaults *first,
+                     str actor, int64_t deadline_mono_ms, arena *a, err *e) {
+    write_args args = {m, first, actor, m->created_us};
+    const bool ok = db_transact(s->pool, deadline_mono_ms, a, insert_in_db, &args, e);
     CRASH_POINT("merchant.kept");
     return ok;
 }
@@ -146,7 +291,7 @@ bool merchant_insert(merchant_store *s, const merchant *m, int64_t deadline_mono
 typedef struct list_args {
     str after;
     int64_t limit;
-    merchant *out;
+    merchant_listed *out;
     size_t n;
 } list_args;
 
@@ -160,19 +305,19 @@ static bool list_in_db(db_conn *c, arena *a, void *arg, err *e) {
         return false;
     }
     args->n = db_count(rows);
-    args->out = ARENA_ARRAY(a, merchant, args->n);
+    args->out = ARENA_ARRAY(a, merchant_listed, args->n);
     if (args->out == NULL && args->n > 0) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
                        "the answer takes too much memory");
     }
     for (size_t i = 0; i < args->n; i++) {
-        from_row(rows, i, &args->out[i]);
+        from_row(rows, i, &args->out[i].m, &args->out[i].defaults);
     }
     return true;
 }
 
 bool merchant_list(merchant_store *s, str after, int64_t limit, int64_t deadline_mono_ms, arena *a,
-                   merchant **out, size_t *n, err *e) {
+                   merchant_listed **out, size_t *n, err *e) {
     list_args args = {.after = after, .limit = limit};
     const bool ok = db_read(s->pool, deadline_mono_ms, a, list_in_db, &args, e);
     *out = args.out;

@@ -40,16 +40,21 @@
     "WHERE book_id = $1 AND payout_id = a.payout_id LIMIT 1) AS p "
 #define APART_WHERE "WHERE a.book_id = $1 AND a.merchant_id = $2 AND a.payout_id <= " SUMS_UPTO
 
+// Read by from_row: keep the order. The last one is "1:3,2:5": for each rail that has one, the number of its default connection.
+#define MERCHANT_COLUMNS "m.merchant_id, m.name, m.book_id, m.currencies, m.created_at, d.defaults "
+#define MERCHANT_TABLES                                                                            \
+    "JOIN merchant m ON m.book_id = b.book_id AND m.merchant_id = b.merchant_id "                  \
+    "LEFT JOIN LATERAL (SELECT string_agg(l.rail || ':' || l.connection, ',' ORDER BY l.rail) AS " \
+    "defaults FROM (SELECT DISTINCT ON (rail) rail, connection FROM merchant_connection "          \
+    "WHERE book_id = m.book_id AND merchant_id = m.merchant_id ORDER BY rail, change DESC) AS l "  \
+    "WHERE l.connection > 0) AS d ON true "
+
 static const db_stmt STATEMENTS[SQL_COUNT] = {
     [SQL_MERCHANT_GET] = {"merchant_get",
-                          "SELECT m.merchant_id, m.name, m.book_id, m.currencies, m.created_at "
-                          "FROM merchant_book b JOIN merchant m ON m.book_id = b.book_id AND "
-                          "m.merchant_id = b.merchant_id "
+                          "SELECT " MERCHANT_COLUMNS "FROM merchant_book b " MERCHANT_TABLES
                           "WHERE b.merchant_id = $1"},
     [SQL_MERCHANT_LIST] = {"merchant_list",
-                           "SELECT m.merchant_id, m.name, m.book_id, m.currencies, m.created_at "
-                           "FROM merchant_book b JOIN merchant m ON m.book_id = b.book_id AND "
-                           "m.merchant_id = b.merchant_id "
+                           "SELECT " MERCHANT_COLUMNS "FROM merchant_book b " MERCHANT_TABLES
                            "WHERE b.merchant_id > $1 ORDER BY b.merchant_id LIMIT $2"},
     [SQL_MERCHANT_BOOK_INSERT] =
         {"merchant_book_insert",
@@ -57,6 +62,25 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
     [SQL_MERCHANT_INSERT] = {"merchant_insert",
                              "INSERT INTO merchant (book_id, merchant_id, name, currencies, "
                              "created_at) VALUES ($1, $2, $3, $4, $5)"},
+    [SQL_MERCHANT_CONNECTION_FIRST] =
+        {"merchant_connection_first",
+         "SELECT string_agg(rail || ':' || connection, ',' ORDER BY rail) FROM merchant_connection "
+         "WHERE book_id = $1 AND merchant_id = $2 AND change = 0"},
+    [SQL_MERCHANT_CONNECTION_INSERT] =
+        {"merchant_connection_insert",
+         "INSERT INTO merchant_connection (book_id, merchant_id, rail, change, connection, actor, "
+         "changed_at) SELECT $1::bigint, $2::text, u.rail, 0, u.connection, $5::text, "
+         "$6::timestamptz FROM unnest($3::int2[], $4::int2[]) AS u(rail, connection)"},
+    // Two that change the same rail at once take the same number, and one of them fails.
+    [SQL_MERCHANT_CONNECTION_CHANGE] =
+        {"merchant_connection_change",
+         "INSERT INTO merchant_connection (book_id, merchant_id, rail, change, connection, actor, "
+         "changed_at) SELECT $1::bigint, $2::text, u.rail, coalesce(l.change, 0) + 1, "
+         "u.connection, $5::text, $6::timestamptz "
+         "FROM unnest($3::int2[], $4::int2[]) AS u(rail, connection) LEFT JOIN LATERAL (SELECT "
+         "change, connection FROM merchant_connection WHERE book_id = $1 AND merchant_id = $2 AND "
+         "rail = u.rail ORDER BY change DESC LIMIT 1) AS l ON true "
+         "WHERE coalesce(l.connection, 0) <> u.connection"},
     // Lists are looked up key by key, whatever the planner believes of the tables: as a join, or by = ANY in a plan that is
     // kept, a handful of keys may read all of the book.
     [SQL_IDEMPOTENCY_LOOKUP] =
