@@ -182,24 +182,6 @@ void saga_unhold(saga *s) {
     s->hold[0] = s->hold_text[0] = '\0';
 }
 
-void saga_hold_contradiction(saga *s, saga_state state, const saga_said *said) {
-    char text[SAGA_TEXT_MAX];
-    const str more = saga_clip(said->text, 60);
-    int len = 0;
-    if (said->settled > 0 || said->returned > 0) {
-        len = snprintf(text, sizeof text,
-                       "settled %lld and returned %lld of %lld while the payout is %s",
-                       (long long)said->settled, (long long)said->returned, (long long)s->amount,
-                       saga_state_name((int)state));
-    } else {
-        len = snprintf(text, sizeof text, "the rail's word is %s while the payout is %s%s%.*s",
-                       saga_word_name((int)said->word), saga_state_name((int)state),
-                       more.len > 0 ? ": " : "", (int)more.len, more.len > 0 ? more.ptr : "");
-    }
-    ASSERT(len > 0 && (size_t)len < sizeof text);
-    saga_hold(s, STR("RAIL_CONTRADICTION"), str_of(text));
-}
-
 static int64_t returned_after(const saga *s) {
     return s->moving == 0 ? s->amount : s->returned + s->moving;
 }

@@ -140,6 +140,9 @@ typedef struct saga_event {
 // was in there must not go out once more before a person has looked.
 #define SAGA_TAKEN_AFTER_ALL "TAKEN_AFTER_ALL"
 
+// The code of NOT_TAKEN by which one such message is taken back: a person has found out that the bank has not got the submission.
+#define SAGA_NOT_TAKEN_AFTER_ALL "NOT_TAKEN_AFTER_ALL"
+
 // The code of an order to CANCEL that was given when the database may have forgotten that the payout was sent: the rail is asked first,
 // even about a payout of which nothing is known to have happened, and about the attempt that would come next.
 #define SAGA_CANCEL_ASKED "CANCEL_ASKED"
@@ -150,10 +153,12 @@ typedef struct saga_said {
     str reference;             // the rail's, of the present attempt; empty when no message has one
     int64_t settled, returned; // of the present attempt, as far as messages say
     bool refused;              // among whatever else there is
+    bool earlier;     // CONTRADICTION: an attempt before the present one may have been paid
     bool never_taken; // what was handed over is in no submission any more, whatever else is said
     int32_t heard;    // how many messages there are, as saga.events counts them
     // What an order judges: where one waits, of the attempt that is the present one once it was carried out.
     int64_t all_settled, all_returned; // the two sums without what was judged
+    int64_t earlier_returned;          // came back of attempts before it, and is not in the sums
     int32_t refusals, odd;             // of the attempt; and what cannot be
     saga_event order;                  // the next order that was not taken up yet; number 0: none
 } saga_said;

@@ -1,4 +1,7 @@
 // What was said of a payout: messages become one word and two sums, and these are weighed against the ledger.
+#include <stdio.h>
+
+#include "base/assert.h"
 #include "domain/machine_internal.h"
 
 enum { ORDER_FIRST = EVENT_RELEASE, ORDER_LAST = EVENT_CANCEL };
@@ -202,10 +205,71 @@ static void fill_tallies(tallies *x, const saga_event *events, size_t n, int32_t
     }
 }
 
-// What the messages about the present attempt say in words, and the last one that cannot be; NULL: there is none.
-static const saga_event *find_words(const saga *s, const saga_event *events, size_t n,
-                                    int32_t present, tallies *x, saga_said *said) {
-    const saga_event *odd = NULL;
+// Attempts before the present one, of which money moved all the same.
+typedef struct earlier {
+    int64_t settled, returned; // of all of them
+    // What moved there is what a person has marked as paid, before the bank told of it: it counts as the present attempt's.
+    bool is_the_payment;
+    bool is_odd; // nobody has said what it means: so what moves anywhere is for a person
+} earlier;
+
+// saga.judged_settled above 0 says that one payment was made, whichever attempt it was: see judge() of the orders.
+static earlier find_earlier(const saga *s, const tallies *x, int32_t present) {
+    earlier o = {0};
+    int64_t settled = 0, returned = 0;
+    bool for_good = false;
+    for (size_t i = 0; i <= x->mask; i++) {
+        const tally *t = &x->of[i];
+        const int64_t in = settled_of(t, s->amount), out = returned_of(t, s->amount);
+        if (t->attempt == 0 || t->attempt > present) {
+            continue;
+        }
+        settled = add(settled, in);
+        returned = add(returned, out);
+        if (t->attempt < present) {
+            o.settled = add(o.settled, in);
+            o.returned = add(o.returned, out);
+            for_good |= moved_for_good(t, s->amount);
+        }
+    }
+    const bool marked = s->judged_settled > 0 && o.settled > 0;
+    o.is_the_payment = marked && settled <= s->judged_settled && returned <= settled;
+    o.is_odd = !o.is_the_payment && (for_good || marked);
+    return o;
+}
+
+// What speaks against the present attempt, and whether that is new.
+typedef struct oddities {
+    int32_t n, explained;      // n counts both
+    int32_t taken, taken_back; // files that were taken after all, and how often that was not true
+    const saga_event *last, *last_taken;
+} oddities;
+
+// One that is about an attempt before the present one. That this one was refused, or never taken, is why there is a later one.
+static void look_at_earlier(const saga *s, const earlier *o, tallies *x, const saga_event *event,
+                            oddities *odd) {
+    if (is_movement(event->kind)) {
+        if (o->is_odd || moved_for_good(tally_of(x, event->attempt), s->amount)) {
+            odd->n++;
+            odd->explained += o->is_the_payment ? 1 : 0;
+            odd->last = o->is_the_payment ? odd->last : event;
+        }
+    } else if (event->kind == EVENT_ACCEPTED && str_eq_c(event->code, SAGA_TAKEN_AFTER_ALL)) {
+        odd->n++;
+        if (o->is_the_payment && settled_of(tally_of(x, event->attempt), s->amount) > 0) {
+            odd->explained++;
+        } else {
+            odd->taken++;
+            odd->last_taken = event;
+        }
+    } else if (event->kind == EVENT_NOT_TAKEN && str_eq_c(event->code, SAGA_NOT_TAKEN_AFTER_ALL)) {
+        odd->taken_back++;
+    }
+}
+
+// What the messages about the present attempt say in words, and what cannot be.
+static void find_words(const saga *s, const saga_event *events, size_t n, int32_t present,
+                       const earlier *o, tallies *x, saga_said *said, oddities *odd) {
     saga_event_kind decisive = EVENT_ACCEPTED;
     for (size_t i = 0; i < n; i++) {
         const saga_event *event = &events[i];
@@ -213,19 +277,16 @@ static const saga_event *find_words(const saga *s, const saga_event *events, siz
             continue;
         }
         if (is_odd(event, present)) {
-            odd = event;
-            said->odd++;
+            odd->last = event;
+            odd->n++;
             continue;
         }
         if (event->attempt < present) {
-            // That this one was refused, or never taken, is why there is a later one.
-            const bool moved =
-                is_movement(event->kind) && moved_for_good(tally_of(x, event->attempt), s->amount);
-            const bool taken =
-                event->kind == EVENT_ACCEPTED && str_eq_c(event->code, SAGA_TAKEN_AFTER_ALL);
-            odd = moved || taken ? event : odd;
-            said->odd += moved || taken ? 1 : 0;
+            look_at_earlier(s, o, x, event, odd);
             continue;
+        }
+        if (o->is_odd && is_movement(event->kind)) {
+            odd->n++; // whose money it is depends on what the other one was
         }
         said->refusals += event->kind == EVENT_REFUSED || event->kind == EVENT_NOT_TAKEN ? 1 : 0;
         said->reference = event->reference.len > 0 ? event->reference : said->reference;
@@ -235,26 +296,37 @@ static const saga_event *find_words(const saga *s, const saga_event *events, siz
             said->text = event->text;
         }
     }
-    return odd;
+    odd->explained += odd->taken < odd->taken_back ? odd->taken : odd->taken_back;
+    odd->last = odd->taken > odd->taken_back ? odd->last_taken : odd->last;
+}
+
+// Of what was judged, as much as can be is what has found its explanation since.
+static bool is_new(const saga *s, const oddities *odd) {
+    const int32_t judged = s->judged_odd - odd->explained;
+    return odd->n - odd->explained > (judged > 0 ? judged : 0);
 }
 
 static void weigh(const saga *s, const saga_event *events, size_t n, int32_t present, tallies *x,
                   saga_said *said) {
     fill_tallies(x, events, n, present);
     const tally *t = tally_of(x, present);
-    const saga_event *odd = find_words(s, events, n, present, x, said);
-    said->all_settled = settled_of(t, s->amount);
-    said->all_returned = returned_of(t, s->amount);
+    const earlier o = find_earlier(s, x, present);
+    oddities odd = {0};
+    find_words(s, events, n, present, &o, x, said, &odd);
+    said->odd = odd.n;
+    said->earlier_returned = o.is_the_payment ? 0 : o.returned;
+    said->all_settled = add(settled_of(t, s->amount), o.is_the_payment ? o.settled : 0);
+    said->all_returned = add(returned_of(t, s->amount), o.is_the_payment ? o.returned : 0);
     said->settled = with_judgement(said->all_settled, s->judged_settled);
     said->returned = with_judgement(said->all_returned, s->judged_returned);
     const bool refusals = said->refusals > s->judged_refusals;
     said->refused = refusals && t->heard[EVENT_REFUSED];
-    odd = said->odd > s->judged_odd ? odd : NULL;
-    said->word = odd != NULL ? WORD_CONTRADICTION
-                             : word_of(t, s->amount, said->settled, said->returned, refusals);
-    if (odd != NULL) {
-        said->code = odd->code;
-        said->text = odd->text;
+    said->word = word_of(t, s->amount, said->settled, said->returned, refusals);
+    if (is_new(s, &odd)) {
+        said->word = WORD_CONTRADICTION;
+        said->earlier = o.is_odd || odd.taken > odd.taken_back;
+        said->code = odd.last != NULL ? odd.last->code : said->code;
+        said->text = odd.last != NULL ? odd.last->text : said->text;
         said->reference = (str){"", 0};
     }
 }
@@ -297,6 +369,7 @@ static void count_for_order(const saga *s, const saga_event *events, size_t n, s
     weigh_all(s, events, n, s->attempt, &stays);
     said->all_settled = stays.all_settled;
     said->all_returned = stays.all_returned;
+    said->earlier_returned = stays.earlier_returned;
     said->refusals = stays.refusals;
     said->odd = stays.odd;
 }
@@ -363,4 +436,28 @@ int64_t saga_difference(const saga *s, const saga_said *said) {
                                 : said->settled;
     const int64_t paid = settled > said->returned ? settled - said->returned : 0;
     return paid - ledger_has(s, s->state, s->returned);
+}
+
+void saga_hold_contradiction(saga *s, saga_state state, const saga_said *said) {
+    char text[SAGA_TEXT_MAX];
+    const str more = saga_clip(said->text, 60);
+    const char *const colon = more.len > 0 ? ": " : "";
+    const char *const clipped = more.len > 0 ? more.ptr : "";
+    int len = 0;
+    if (said->settled > 0 || said->returned > 0) {
+        len = snprintf(
+            text, sizeof text, "%ssettled %lld and returned %lld of %lld while the payout is %s",
+            said->earlier ? "an earlier attempt may be paid, too: " : "", (long long)said->settled,
+            (long long)said->returned, (long long)s->amount, saga_state_name((int)state));
+    } else if (said->earlier) {
+        len = snprintf(text, sizeof text,
+                       "an earlier attempt may be paid, too, while the payout is %s%s%.*s",
+                       saga_state_name((int)state), colon, (int)more.len, clipped);
+    } else {
+        len = snprintf(text, sizeof text, "the rail's word is %s while the payout is %s%s%.*s",
+                       saga_word_name((int)said->word), saga_state_name((int)state), colon,
+                       (int)more.len, clipped);
+    }
+    ASSERT(len > 0 && (size_t)len < sizeof text);
+    saga_hold(s, STR("RAIL_CONTRADICTION"), str_of(text));
 }

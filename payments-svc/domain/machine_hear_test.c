@@ -236,6 +236,148 @@ static void test_judged__by_the_second_of_two_orders__stays_so(void **state) {
     assert_int_equal(s.state, STATE_SETTLED);
 }
 
+// --- The next file was sent, too -------------------------------------------------------------------------------------
+
+static saga_event after_all(void) {
+    saga_event e = event(1, EVENT_ACCEPTED);
+    e.code = STR(SAGA_TAKEN_AFTER_ALL);
+    e.text = STR("the bank accepted its file after it had rejected it");
+    return e;
+}
+
+static saga_event second(saga_event_kind kind) {
+    saga_event e = moved(kind, AMOUNT);
+    e.attempt = 2;
+    return e;
+}
+
+// Its first file was rejected, and it was sent in the next one.
+static saga sent_anew(void) {
+    saga s = at(STEP_AWAIT, PHASE_READY, STATE_SENT, 2);
+    return s;
+}
+
+// Both files may be paid: what settles, in whatever order, is not booked before a person has looked.
+static void test_NO_DOUBLE_first_file_taken_when_the_next_was_sent__held(void **state) {
+    (void)state;
+    const saga_event both[] = {event(1, EVENT_NOT_TAKEN), after_all(), second(EVENT_SETTLED),
+                               moved(EVENT_SETTLED, AMOUNT)};
+    const saga_event first[] = {event(1, EVENT_NOT_TAKEN), after_all(),
+                                moved(EVENT_SETTLED, AMOUNT), moved(EVENT_RETURNED, AMOUNT)};
+    const saga_event *const orders[] = {both, first};
+    for (size_t i = 0; i < 2; i++) {
+        saga s = sent_anew();
+        for (size_t n = 2; n <= 4; n++) {
+            assert_int_equal(claim_events(&s, orders[i], n), STEP_NONE);
+            assert_held(&s, STEP_AWAIT, "RAIL_CONTRADICTION");
+        }
+        assert_non_null(strstr(s.hold_text, "earlier attempt"));
+    }
+    // It had settled already, and the bank says so of the first one later.
+    const saga_event late[] = {event(1, EVENT_NOT_TAKEN), second(EVENT_SETTLED), after_all()};
+    saga s = sent_anew();
+    assert_int_equal(claim_events(&s, late, 2), STEP_CONFIRM);
+    assert_true(come_events(&s, OUT_DONE, late, 2));
+    assert_int_equal(claim_events(&s, late, 3), STEP_NONE);
+    assert_held(&s, STEP_DONE, "RAIL_CONTRADICTION");
+}
+
+// The bank has not got the first file after all, as a person has found out: the next one goes on by itself.
+static void test_hear__not_taken_after_all__goes_on(void **state) {
+    (void)state;
+    saga_event events[] = {event(1, EVENT_NOT_TAKEN), after_all(), event(1, EVENT_NOT_TAKEN),
+                           second(EVENT_SETTLED), after_all()};
+    events[2].code = STR(SAGA_NOT_TAKEN_AFTER_ALL);
+    saga s = sent_anew();
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_int_equal(claim_events(&s, events, 3), STEP_NONE);
+    assert_held(&s, STEP_AWAIT, "RAIL_CONTRADICTION"); // until the bank or a person says more
+    saga again = s;
+    assert_int_equal(claim_events(&s, events, 4), STEP_NONE);
+    assert_int_equal(s.hold[0], '\0');
+    assert_int_equal(claim_events(&s, events, 4), STEP_CONFIRM);
+    assert_true(come_events(&s, OUT_DONE, events, 4));
+    assert_int_equal(s.state, STATE_SETTLED);
+    // The bank insists, which is new.
+    assert_int_equal(claim_events(&s, events, 5), STEP_NONE);
+    assert_held(&s, STEP_DONE, "RAIL_CONTRADICTION");
+    events[3] = ordered(EVENT_RELEASE, 1);
+    assert_int_equal(claim_events(&again, events, 4), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_ORDERED);
+    assert_int_equal(again.hold[0], '\0');
+}
+
+// What was marked as paid has settled under the attempt before, which is what the person has said.
+static saga marked_paid_anew(saga_event *events, size_t before) {
+    saga s = sent_anew();
+    assert_int_equal(claim_events(&s, events, before - 1), STEP_NONE);
+    assert_held(&s, STEP_AWAIT, "RAIL_CONTRADICTION");
+    assert_int_equal(claim_events(&s, events, before), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_ORDERED);
+    assert_int_equal(claim_events(&s, events, before), STEP_CONFIRM);
+    assert_true(come_events(&s, OUT_DONE, events, before));
+    assert_int_equal(s.state, STATE_SETTLED);
+    return s;
+}
+
+static void test_judged__marked_paid__settled_by_the_attempt_before(void **state) {
+    (void)state;
+    saga_event events[] = {event(1, EVENT_NOT_TAKEN),     after_all(),
+                           ordered(EVENT_MARK_PAID, 1),   moved(EVENT_SETTLED, AMOUNT),
+                           moved(EVENT_RETURNED, AMOUNT), second(EVENT_SETTLED)};
+    saga s = marked_paid_anew(events, 3);
+    assert_int_equal(claim_events(&s, events, 4), STEP_NONE);
+    assert_int_equal(s.hold[0], '\0');
+    saga twice = s, odd = s;
+    assert_int_equal(claim_events(&s, events, 5), STEP_RETURN); // it is the merchant's
+    assert_int_equal(s.moving, AMOUNT);
+    assert_true(come_events(&s, OUT_DONE, events, 5));
+    assert_int_equal(s.state, STATE_RETURNED);
+    assert_int_equal(claim_events(&s, events, 6), STEP_NONE); // and the next file was paid, too
+    assert_held(&s, STEP_DONE, "RAIL_CONTRADICTION");
+    events[4] = second(EVENT_SETTLED);
+    assert_int_equal(claim_events(&twice, events, 5), STEP_NONE);
+    assert_held(&twice, STEP_DONE, "RAIL_CONTRADICTION");
+    events[4].foreign = true;
+    assert_int_equal(claim_events(&odd, events, 5), STEP_NONE);
+    assert_held(&odd, STEP_DONE, "RAIL_CONTRADICTION");
+}
+
+// Both have settled, a person has marked it as paid, and one of the two comes back: the merchant has paid for the other one.
+static void test_judged__paid_twice__what_comes_back_is_held(void **state) {
+    (void)state;
+    for (int32_t attempt = 1; attempt <= 2; attempt++) {
+        saga_event events[] = {event(1, EVENT_NOT_TAKEN), moved(EVENT_SETTLED, AMOUNT),
+                               second(EVENT_SETTLED), ordered(EVENT_MARK_PAID, 1),
+                               moved(EVENT_RETURNED, AMOUNT)};
+        events[4].attempt = attempt;
+        saga s = marked_paid_anew(events, 4);
+        assert_int_equal(claim_events(&s, events, 4), STEP_NONE);
+        assert_int_equal(s.hold[0], '\0');
+        assert_int_equal(claim_events(&s, events, 5), STEP_NONE);
+        assert_held(&s, STEP_DONE, "RAIL_CONTRADICTION");
+    }
+}
+
+// That it had settled was an answer of the bank; a person has left it as it is. An earlier attempt that settles then is a second payment.
+static void test_judged__settled_and_left__attempt_before_is_held(void **state) {
+    (void)state;
+    static const saga_event_kind ORDERS[] = {EVENT_RELEASE, EVENT_MARK_PAID};
+    for (size_t i = 0; i < 2; i++) {
+        const saga_event events[] = {ordered(ORDERS[i], 1), moved(EVENT_SETTLED, AMOUNT)};
+        saga s = at(STEP_DONE, PHASE_READY, STATE_SETTLED, 2);
+        saga_hold(&s, STR("HELD"), STR("a person looks"));
+        assert_int_equal(claim_events(&s, events, 1), STEP_NONE);
+        assert_int_equal(note.outcome, OUT_ORDERED);
+        if (s.step == STEP_CONFIRM) {
+            assert_int_equal(claim_events(&s, events, 1), STEP_CONFIRM);
+            assert_true(come_events(&s, OUT_DONE, events, 1));
+        }
+        assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+        assert_held(&s, STEP_DONE, "RAIL_CONTRADICTION");
+    }
+}
+
 // --- Very many -------------------------------------------------------------------------------------------------------
 
 enum { VERY_MANY = 200000 };
@@ -309,6 +451,11 @@ int main(void) {
         cmocka_unit_test(test_judged__taken_after_all__marked_paid__settles_in_peace),
         cmocka_unit_test(test_judged__taken_after_all__given_back_or_canceled__attempt_that_stays),
         cmocka_unit_test(test_judged__by_the_second_of_two_orders__stays_so),
+        cmocka_unit_test(test_NO_DOUBLE_first_file_taken_when_the_next_was_sent__held),
+        cmocka_unit_test(test_hear__not_taken_after_all__goes_on),
+        cmocka_unit_test(test_judged__marked_paid__settled_by_the_attempt_before),
+        cmocka_unit_test(test_judged__paid_twice__what_comes_back_is_held),
+        cmocka_unit_test(test_judged__settled_and_left__attempt_before_is_held),
         cmocka_unit_test(test_hear__more_movements_than_are_weighed__held),
         cmocka_unit_test(test_hear__as_many_as_are_taken_in__weighed),
         cmocka_unit_test(test_hear__very_many_that_move_nothing__heard),

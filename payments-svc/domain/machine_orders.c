@@ -310,13 +310,19 @@ static int64_t judgement(int64_t believed_sum, int64_t told) {
     return believed_sum > told ? believed_sum : believed_sum - told;
 }
 
-// A later message is weighed by what it adds, and not with what was judged.
+// A later message is weighed by what it adds, and not with what was judged. Above 0 the sum that settled is the mark of a person who says
+// that it was paid, whichever attempt that was. Where the payout's state has told that already, it would take another payment for that one.
 static void judge(saga *s, const saga_said *said) {
+    const bool marks = said->order.kind == EVENT_MARK_PAID && s->step != STEP_DONE &&
+                       s->step != STEP_CONFIRM && s->step != STEP_RETURN;
+    const int64_t mark = s->judged_settled > 0 ? s->judged_settled : 0;
     int64_t settled, returned;
     s->judged = said->heard;
     if (believed(s, said->order.kind, &settled, &returned)) {
         s->judged_settled = judgement(settled, said->all_settled);
-        s->judged_returned = judgement(returned, said->all_returned);
+        s->judged_settled = s->judged_settled > 0 && !marks ? mark : s->judged_settled;
+        s->judged_returned =
+            judgement(returned, said->all_returned + (marks ? said->earlier_returned : 0));
         s->judged_refusals = said->refusals;
         s->judged_odd = said->odd;
     }

@@ -362,6 +362,42 @@ static void test_handed_over__accepted_at_execute__counts_of_a_submission(void *
     assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 1);
 }
 
+// Its first file was rejected and was taken after all, which is heard wherever the payout stands by now.
+static void test_NO_DOUBLE_first_file_taken_after_all__heard_at_any_step(void **state) {
+    (void)state;
+    const uuid id = handed_over();
+    world_event(id, 1, RAIL_EVENT_NOT_TAKEN, "a");
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(run(STEP_EXECUTE).n_moved, 1);
+    reached(id, 2);
+    assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 1);
+    rail_event after_all = {.payout_id = id,
+                            .attempt = 1,
+                            .kind = RAIL_EVENT_ACCEPTED,
+                            .event_id = STR("after-all"),
+                            .code = STR(SAGA_TAKEN_AFTER_ALL),
+                            .source = RAIL_SOURCE_SUBMISSION,
+                            .at_us = clock_wall_us(clock_system())};
+    err e;
+    assert_true(world_events(&after_all, 1, &e));
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(in_state(STEP_AWAIT, STATE_HELD), 1);
+    assert_int_equal(world_count("SELECT count(*) FROM payment_case WHERE kind = "
+                                 "'PAYOUT_CONTRADICTION' AND strpos(text, 'earlier attempt') > 0"),
+                     1);
+    world_event(id, 2, RAIL_EVENT_SETTLED, "b"); // which is not booked as if nothing had happened
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(in_state(STEP_AWAIT, STATE_HELD), 1);
+    assert_int_equal(world_paid_out(), 0);
+    fixture_sql("UPDATE saga SET step = 8, state = 6, hold = '', held_state = NULL, due_at = NULL,"
+                " events_seen = events",
+                NULL, 0);
+    after_all.event_id = STR("after-all/2");
+    assert_true(world_events(&after_all, 1, &e));
+    assert_int_equal(run(STEP_DONE).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_HELD), 1);
+}
+
 static void test_handed_over__not_taken__handed_over_again_as_a_new_attempt(void **state) {
     (void)state;
     const uuid id = handed_over();
@@ -433,6 +469,7 @@ int main(void) {
                                fresh),
         cmocka_unit_test_setup(test_handed_over__not_taken__handed_over_again_as_a_new_attempt,
                                fresh),
+        cmocka_unit_test_setup(test_NO_DOUBLE_first_file_taken_after_all__heard_at_any_step, fresh),
         cmocka_unit_test_setup(test_handed_over__no_room_or_refused_by_the_rail, fresh),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

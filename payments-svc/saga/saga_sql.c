@@ -239,7 +239,7 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "$13::int4[], $14::int2[], $15::text[], $16::int4[]) "
          "AS u(payout_id, event_id, attempt, kind, code, detail, rail_reference, at, amount, "
          "currency, inbox_id, inbox_line, source, actor, order_number) "
-         "ON CONFLICT DO NOTHING RETURNING payout_id, kind, source"},
+         "ON CONFLICT DO NOTHING RETURNING payout_id, kind, source, code"},
     // Where one payout stands: its row, whether a worker has it, and whether an order to cancel it (kind 25) waits.
     [SAGA_SQL_STANDING] =
         {"saga_standing",

@@ -59,11 +59,23 @@ static bool write_it(db_conn *c, int64_t book_id, uuid id, const submission_deci
                               : SUBMISSION_SENT);
     db_text(p, str_of(code));
     db_text(p, detail);
-    return subm_evidence_add(c, book_id, id, d->bank_has_it ? EVIDENCE_SEEN : EVIDENCE_REFUSED, 0,
+    return (d->bank_has_it || subm_not_after_all(c, book_id, id, detail, a, e)) &&
+           subm_evidence_add(c, book_id, id, d->bank_has_it ? EVIDENCE_SEEN : EVIDENCE_REFUSED, 0,
                              nil, nil, text, a, e) &&
            db_exec(c, submissions_sql(SUBM_SQL_DECIDE), p, a, NULL, NULL, e) &&
            subm_events_record(c, book_id, id, &said, &n, a, e) &&
            subm_cases_close(c, book_id, id, d->now_us, a, e);
+}
+
+// It counts as never taken already, and stays so: its payouts that were held because the bank spoke of it as taken may go on.
+static bool confirm_it(db_conn *c, int64_t book_id, uuid id, const submission_decision *d, arena *a,
+                       err *e) {
+    const uuid nil = {{0}};
+    char text[DETAIL_MAX + 1];
+    const str detail = detail_of(d, text);
+    return d->bank_has_it || !d->contradicted ||
+           (subm_not_after_all(c, book_id, id, detail, a, e) &&
+            subm_evidence_add(c, book_id, id, EVIDENCE_REFUSED, 0, nil, nil, text, a, e));
 }
 
 bool submission_is_contradiction(str code) {
@@ -125,7 +137,7 @@ bool submission_decide(db_conn *c, int64_t book_id, uuid id, const submission_de
         return false;
     }
     switch (judge(state, reason, &found.known, d)) {
-    case VERDICT_DONE: return true;
+    case VERDICT_DONE: return confirm_it(c, book_id, id, d, a, e);
     case VERDICT_WRITE: return write_it(c, book_id, id, d, found.known.accepted, a, e);
     case VERDICT_NO: break;
     }

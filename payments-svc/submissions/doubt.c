@@ -1,4 +1,5 @@
 // What counts as never taken, and of which the bank speaks all the same.
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -54,17 +55,31 @@ static bool stop_one(db_conn *c, int64_t book_id, uuid id, arena *a, err *e) {
                           str_of(TEXT), it.total, it.currency, clock_wall_us(clock_system()), a, e);
 }
 
-// Those that wait for the next file, and those in one that the bank has not got: once that is known, they would go into a third.
-static bool tell_not_sent(db_conn *c, int64_t book_id, uuid id, str text, arena *a, err *e) {
-    const subm_said said = {.kind = RAIL_EVENT_ACCEPTED,
-                            .tag = "after-all",
-                            .code = STR(SAGA_TAKEN_AFTER_ALL),
+// Events of a submission are told once for each tag: so the tag counts what the bank, or a person for it, has refused so far. A person who
+// decides refuses, so that the bank may insist.
+static bool tell(db_conn *c, int64_t book_id, uuid id, bool taken, str text, arena *a, err *e) {
+    subm_claimed found = {0};
+    char tag[32];
+    size_t n = 0;
+    if (!subm_evidence_read(c, book_id, id, &found, a, e)) {
+        return false;
+    }
+    (void)snprintf(tag, sizeof tag, "%s/%d", taken ? "after-all" : "not-after-all",
+                   (int)found.known.refusals);
+    const subm_said said = {.kind = taken ? RAIL_EVENT_ACCEPTED : RAIL_EVENT_NOT_TAKEN,
+                            .tag = tag,
+                            .code =
+                                taken ? STR(SAGA_TAKEN_AFTER_ALL) : STR(SAGA_NOT_TAKEN_AFTER_ALL),
                             .text = text,
                             .at_us = clock_wall_us(clock_system()),
                             .source = RAIL_SOURCE_SUBMISSION,
-                            .rebuilt = true};
-    size_t n = 0;
+                            .not_told = taken,
+                            .told = !taken};
     return subm_events_record(c, book_id, id, &said, &n, a, e);
+}
+
+bool subm_not_after_all(db_conn *c, int64_t book_id, uuid id, str text, arena *a, err *e) {
+    return tell(c, book_id, id, false, text, a, e);
 }
 
 bool subm_stop_rebuilt(db_conn *c, int64_t book_id, uuid id, str text, arena *a, err *e) {
@@ -80,7 +95,7 @@ bool subm_stop_rebuilt(db_conn *c, int64_t book_id, uuid id, str text, arena *a,
             return false;
         }
     }
-    return tell_not_sent(c, book_id, id, text, a, e);
+    return tell(c, book_id, id, true, text, a, e);
 }
 
 bool submission_moved(db_conn *c, int64_t book_id, uuid submission_id, str text, arena *a, err *e) {

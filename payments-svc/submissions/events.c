@@ -38,9 +38,13 @@ bool subm_events_record(db_conn *c, int64_t book_id, uuid id, const subm_said *s
     db_rows *rows = NULL;
     db_i64(p, book_id);
     db_uuid(p, id);
-    const submissions_sql_id which = said->silent    ? SUBM_SQL_ITEMS_SILENT
-                                     : said->rebuilt ? SUBM_SQL_ITEMS_REBUILT
-                                                     : SUBM_SQL_ITEMS;
+    const bool after_all = said->not_told || said->told;
+    const submissions_sql_id which = said->silent ? SUBM_SQL_ITEMS_SILENT
+                                     : after_all  ? SUBM_SQL_ITEMS_AFTER_ALL
+                                                  : SUBM_SQL_ITEMS;
+    if (after_all) {
+        db_bool(p, said->told);
+    }
     if (!db_exec(c, submissions_sql(which), p, a, &rows, NULL, e)) {
         return false;
     }

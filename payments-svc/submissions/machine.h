@@ -60,6 +60,7 @@ typedef struct submission_evidence {
     bool finished;     // one of those was confirmed, or seen at the bank
     bool accepted;     // the bank has acknowledged it
     bool refused;      // the bank has rejected it
+    int32_t refusals;  // how often it has, or a person has said so
     bool items_heard;  // the bank has settled or returned one of its items
     int64_t absent_ms; // since a look first did not show what was begun last; 0: no look has yet
 } submission_evidence;

@@ -380,15 +380,6 @@ static void test_take_out__begun__too_late(void **state) {
 
 // --- The bank's word -----------------------------------------------------------------------------------------------------
 
-static bool moved_in_tx(db_conn *c, arena *a, void *arg, err *e) {
-    return submission_moved(c, BOOK, *(const uuid *)arg, STR("it was settled"), a, e);
-}
-
-static void moved(uuid id) {
-    err e = {0};
-    assert_true(db_transact(pool, fixture_deadline(30000), mem, moved_in_tx, &id, &e));
-}
-
 static uuid sent_one(void) {
     const uuid id = prepare_one(1, 3, "f1", tomorrow(), 1);
     run(sender, 1);
@@ -545,68 +536,6 @@ static void test_NO_DOUBLE_rejection_after_an_acknowledgement__disputed(void **s
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE state = 1"
                                      " AND code = 'BANK_CONTRADICTS'"),
                      1);
-}
-
-typedef struct deciding {
-    uuid id;
-    bool bank_has_it;
-} deciding;
-
-static bool decide_in_tx(db_conn *c, arena *a, void *arg, err *e) {
-    const deciding *k = arg;
-    const submission_decision d = {.bank_has_it = k->bank_has_it,
-                                   .contradicted = k->bank_has_it,
-                                   .actor = STR("ada"),
-                                   .evidence = STR("their letter of today"),
-                                   .now_us = clock_wall_us(clock_system())};
-    return submission_decide(c, BOOK, k->id, &d, a, e);
-}
-
-static const char *decide(uuid id, bool bank_has_it) {
-    static err e;
-    deciding k = {id, bank_has_it};
-    err_clear(&e);
-    return db_transact(pool, fixture_deadline(30000), mem, decide_in_tx, &k, &e) ? "" : e.reason;
-}
-
-// Promise NO-DOUBLE: the bank rejected a file, its payouts are in a new one, and then the bank accepts the first, or speaks of its entries.
-static void rebuilt_and_then(bool accepts) {
-    const uuid id = sent_one();
-    assert_int_equal(ack(id, (submission_ack_text){.sure = true, .reason = STR("no")}),
-                     WORD_REJECT);
-    const uuid anew = prepare_one(2, 3, "f2", tomorrow(), 2);
-    if (accepts) {
-        assert_int_equal(ack(id, (submission_ack_text){.accepted = true}), WORD_CONTRARY);
-    } else {
-        moved(id);
-        moved(id);
-    }
-    assert_int_equal(state_of(anew), SUBMISSION_DISPUTED);
-    assert_int_equal(state_of(id), SUBMISSION_REJECTED);
-    run(sender, 0);
-    assert_int_equal(the_bank.n_taken, 1);
-    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE state = 1 AND kind = "
-                                     "'SUBMISSION_UNKNOWN'"),
-                     2);
-    // Those in the new one are held, so that they go out no third time, whatever is true of the new one.
-    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event WHERE kind = 1 AND attempt = "
-                                     "1 AND code = 'TAKEN_AFTER_ALL' AND source = 4"),
-                     3);
-    assert_string_equal(decide(anew, false), "EARLIER_UNDECIDED");
-    assert_int_equal(state_of(anew), SUBMISSION_DISPUTED);
-    assert_string_equal(decide(id, true), "");
-    assert_string_equal(decide(anew, false), "");
-    assert_int_equal(state_of(anew), SUBMISSION_REJECTED);
-}
-
-static void test_NO_DOUBLE_rejected_and_then_accepted__the_new_one_is_not_sent(void **state) {
-    (void)state;
-    rebuilt_and_then(true);
-}
-
-static void test_NO_DOUBLE_rejected_and_then_moved__the_new_one_is_not_sent(void **state) {
-    (void)state;
-    rebuilt_and_then(false);
 }
 
 static uuid under_way;
@@ -768,8 +697,6 @@ int main(void) {
         TEST(test_NO_DOUBLE_rejected_not_for_sure__item_named__disputed),
         TEST(test_NO_DOUBLE_rejection_of_a_copy__voids_nothing),
         TEST(test_NO_DOUBLE_rejection_after_an_acknowledgement__disputed),
-        TEST(test_NO_DOUBLE_rejected_and_then_accepted__the_new_one_is_not_sent),
-        TEST(test_NO_DOUBLE_rejected_and_then_moved__the_new_one_is_not_sent),
         TEST(test_ack__before_the_sender_has_written__acked_and_told_once),
         TEST(test_find__numbers_and_names__all_candidates_newest_first),
         TEST(test_find__more_submissions_than_a_page__none_is_left_out),

@@ -104,7 +104,10 @@ bool subm_evidence_read(db_conn *c, int64_t book_id, uuid id, subm_claimed *out,
         case EVIDENCE_FINISHED:
         case EVIDENCE_SEEN: known->finished = true; break;
         case EVIDENCE_ACCEPTED: known->accepted = true; break;
-        case EVIDENCE_REFUSED: known->refused = true; break;
+        case EVIDENCE_REFUSED:
+            known->refused = true;
+            known->refusals++;
+            break;
         default: break; // WITHDREW, and what a newer version writes
         }
     }

@@ -106,8 +106,9 @@ typedef struct subm_said {
     const submission_refusal *listed;
     size_t n_listed;
     bool but_listed; // all but them
-    bool silent;  // only items of which nothing was said that decides: see submission_items_silent
-    bool rebuilt; // only items that are made anew and not sent yet: see submission_items_rebuilt
+    bool silent; // only items of which nothing was said that decides: see submission_items_silent
+    // Only items that count as never taken: those whose payouts have not been told that they were, or have been.
+    bool not_told, told;
 } subm_said;
 // One event for each item, in the caller's transaction. *n: how many.
 bool subm_events_record(db_conn *c, int64_t book_id, uuid id, const subm_said *said, size_t *n,
@@ -116,10 +117,14 @@ bool subm_case_open(db_conn *c, int64_t book_id, uuid id, const char *kind, str 
                     int64_t amount, const char *currency, int64_t now_us, arena *a,
                     err *e) WARN_UNUSED;
 
-// What was made anew of a submission's payouts, and has not begun to leave, becomes DISPUTED. All of its payouts that are not known to have
-// been sent anew are told, so that they are held: the bank may have the first one. text is for people.
+// What was made anew of a submission's payouts, and has not begun to leave, becomes DISPUTED. Each of its payouts that counts as never
+// taken is told, and held, wherever it stands by now: what was sent anew may be paid twice. text is for people.
 bool subm_stop_rebuilt(db_conn *c, int64_t book_id, uuid id, str text, arena *a,
                        err *e) WARN_UNUSED;
+
+// A person has found out that the bank has not got the submission: its payouts that were told otherwise hear that this is not so.
+bool subm_not_after_all(db_conn *c, int64_t book_id, uuid id, str text, arena *a,
+                        err *e) WARN_UNUSED;
 
 // It is known where the submission is: what was opened because nobody knew, or because it could not be sent, is closed.
 bool subm_cases_close(db_conn *c, int64_t book_id, uuid id, int64_t now_us, arena *a,

@@ -1,6 +1,7 @@
 #include "submissions/submissions_sql.h"
 
 #include "base/assert.h"
+#include "domain/machine.h"
 
 #define ROW_COLUMNS                                                                                \
     "s.book_id, s.submission_id, s.connection, s.kind, s.name, s.origin, s.items, s.total, "       \
@@ -86,18 +87,18 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "AND payout_id = i.payout_id AND attempt = i.attempt AND (kind IN (2, 3, 5) "
          "OR (kind = 4 AND amount IN (0, i.amount))) LIMIT 1) AS v ON true "
          "WHERE i.book_id = $1 AND i.submission_id = $2 AND v.said IS NULL ORDER BY i.number"},
-    // That were never taken, are to be sent anew, and are in no other submission that the bank has (3 SENT, 4 ACKED).
-    [SUBM_SQL_ITEMS_REBUILT] =
-        {"submission_items_rebuilt",
+    // That count as never taken, and whose payouts do not know yet that the bank took them all the same ($3 false), or do ($3 true). Each
+    // decision of a person takes one such message back.
+    [SUBM_SQL_ITEMS_AFTER_ALL] =
+        {"submission_items_after_all",
          "SELECT i.payout_id, i.attempt, i.number, i.amount FROM submission_item AS i "
-         "CROSS JOIN LATERAL (SELECT 1 FROM rail_event WHERE book_id = $1 "
-         "AND payout_id = i.payout_id AND attempt = i.attempt AND kind = 5 LIMIT 1) AS v "
-         "LEFT JOIN LATERAL (SELECT 1 AS sent FROM submission_item AS l "
-         "CROSS JOIN LATERAL (SELECT state FROM submission WHERE book_id = $1 "
-         "AND submission_id = l.submission_id LIMIT 1) AS t WHERE l.book_id = $1 "
-         "AND l.payout_id = i.payout_id AND l.attempt > i.attempt AND t.state IN (3, 4) LIMIT 1) "
-         "AS j ON true "
-         "WHERE i.book_id = $1 AND i.submission_id = $2 AND j.sent IS NULL ORDER BY i.number"},
+         "CROSS JOIN LATERAL (SELECT count(*) FILTER (WHERE kind = 5) AS never, "
+         "count(*) FILTER (WHERE kind = 1 AND code = '" SAGA_TAKEN_AFTER_ALL "') AS taken, "
+         "count(*) FILTER (WHERE kind = 5 AND code = '" SAGA_NOT_TAKEN_AFTER_ALL "') AS back "
+         "FROM rail_event WHERE book_id = $1 AND payout_id = i.payout_id "
+         "AND attempt = i.attempt AND kind IN (1, 5)) AS v "
+         "WHERE i.book_id = $1 AND i.submission_id = $2 AND v.never > 0 "
+         "AND (v.taken > v.back) = $3::bool ORDER BY i.number"},
     // What the bank has (3 SENT, 4 ACKED) and settles now. What is not known to be there waits until it is.
     [SUBM_SQL_SETTLES] = {"submission_settles",
                           "SELECT book_id, submission_id FROM submission "
