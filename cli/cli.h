@@ -24,7 +24,7 @@ enum {
 enum { CLI_CALL_TIMEOUT_MS = 30000, CLI_ARENA_MAX = 512u << 20 };
 
 typedef struct cli {
-    const char *payments, *ledger, *bank; // targets; bank: admin address, only for `report`
+    const char *payments, *ledger, *bank; // targets; bank: admin addresses, only for `report`
     const char *ca_file, *cert_file, *key_file, *server_name;
     bool insecure, json, progress;
     rpc_client *payments_client, *ledger_client; // made on first use
@@ -87,8 +87,8 @@ bool cli_stream(cli *c, const char *service, const char *method, const ProtobufC
                 const ProtobufCMessageDescriptor *response_type, int64_t timeout_ms,
                 rpc_on_message on_message, void *arg, err *e) WARN_UNUSED;
 void cli_disconnect(cli *c);
-// GET of the simulator bank's admin address. *body is in a.
-bool cli_bank_get(const cli *c, const char *path, arena *a, str *body, err *e) WARN_UNUSED;
+// GET of a simulator bank's admin address. *body is in a.
+bool cli_bank_get(const char *address, const char *path, arena *a, str *body, err *e) WARN_UNUSED;
 
 // --- out.c -------------------------------------------------------------------------------------------------------------
 // The one way of text to a terminal: much of it was written by banks and clients, so what would steer the terminal becomes '?' (line

@@ -64,11 +64,7 @@ void cli_disconnect(cli *c) {
     rpc_client_destroy(c->ledger_client);
 }
 
-bool cli_bank_get(const cli *c, const char *path, arena *a, str *body, err *e) {
-    if (c->bank == NULL || c->bank[0] == '\0') {
-        return err_set(e, ERR_INVALID_ARGUMENT, "NOT_CONFIGURED",
-                       "no address of the bank: set PAYCTL_BANK or give --bank");
-    }
+bool cli_bank_get(const char *address, const char *path, arena *a, str *body, err *e) {
     const http_client_options o = {.connect_timeout_ms = 2000,
                                    .total_timeout_ms = 20000,
                                    .max_connections = 1,
@@ -77,12 +73,12 @@ bool cli_bank_get(const cli *c, const char *path, arena *a, str *body, err *e) {
     if (client == NULL) {
         return false;
     }
-    http_exchange x = {.method = "GET", .url = arena_printf(a, "http://%s%s", c->bank, path)};
+    http_exchange x = {.method = "GET", .url = arena_printf(a, "http://%s%s", address, path)};
     http_client_run(client, &x, 1, a);
     http_client_destroy(client);
     if (x.outcome != HTTP_ANSWERED || x.status != 200) {
         return err_set(e, ERR_UNAVAILABLE, "BANK_UNREACHABLE",
-                       "the bank did not answer at %s (status %d)", c->bank, x.status);
+                       "the bank did not answer at %s (status %d)", address, x.status);
     }
     *body = x.response;
     return true;

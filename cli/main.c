@@ -27,7 +27,9 @@ static const char OPTIONS_HELP[] =
     "  --ca-file PEM         PAYCTL_CA_FILE      --cert-file PEM     PAYCTL_CERT_FILE\n"
     "  --key-file PEM        PAYCTL_KEY_FILE     --server-name NAME  PAYCTL_SERVER_NAME (default: "
     "the host)\n"
-    "  --bank HOST:PORT      PAYCTL_BANK         the simulator bank's admin address, for `report`\n"
+    "  --bank HOST:PORT      PAYCTL_BANK         the simulator bank's admin address, for `report`; "
+    "of\n"
+    "                                            several banks: see `payctl report --help`\n"
     "  --insecure                            plaintext, without certificates: never outside of a "
     "laptop\n"
     "  --help, --version\n";

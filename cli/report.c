@@ -25,9 +25,9 @@ enum {
     REFERENCE_MAX = 72
 };
 
-// What the bank's books have of one payout, all its attempts together.
+// What a bank's books have of one payout, all its attempts together.
 typedef struct bank_item {
-    int rail;
+    int bank, rail;
     char currency[4], reference[REFERENCE_MAX];
     int64_t credited, returned;
     bool known; // one of our payouts has this reference
@@ -36,6 +36,7 @@ typedef struct bank_item {
 // A payout whose figures were not the bank's, when the bank was read before it.
 typedef struct doubt {
     Payments__V1__ProvenPayout payout; // strings in the run's arena
+    int bank;
     struct doubt *next;
 } doubt;
 
@@ -43,7 +44,8 @@ typedef struct comparison {
     report *r;
     int64_t books[BOOKS_MAX];
     size_t n_books;
-    map *at_bank; // (rail, reference) → bank_item
+    map *at_bank; // (bank, rail, reference) → bank_item
+    int bank;     // the one that is read
     doubt *doubts;
     size_t n_doubts;
     err *e;
@@ -54,18 +56,23 @@ static bool add(int64_t *sum, int64_t n, err *e) {
            err_set(e, ERR_OUT_OF_RANGE, "SUM_TOO_LARGE", "the sums are too large for this report");
 }
 
-static report_flow *flow_of(report *r, int rail, const char *currency_code, err *e) {
+// connection: of the run's arena, or static.
+static report_flow *flow_of(report *r, const char *connection, int bank, int rail,
+                            const char *currency_code, err *e) {
     for (size_t i = 0; i < r->n_flows; i++) {
-        if (r->flows[i].rail == rail && strcmp(r->flows[i].currency, currency_code) == 0) {
-            return &r->flows[i];
+        report_flow *f = &r->flows[i];
+        if (strcmp(f->connection, connection) == 0 && f->bank == bank && f->rail == rail &&
+            strcmp(f->currency, currency_code) == 0) {
+            return f;
         }
     }
     if (r->n_flows == REPORT_LINES_MAX) {
-        err_set(e, ERR_OUT_OF_RANGE, "TOO_MANY_LINES", "there are too many rails and currencies");
+        err_set(e, ERR_OUT_OF_RANGE, "TOO_MANY_LINES",
+                "there are too many connections and currencies");
         return NULL;
     }
     report_flow *f = &r->flows[r->n_flows++];
-    *f = (report_flow){.rail = rail};
+    *f = (report_flow){.connection = connection, .bank = bank, .rail = rail};
     (void)snprintf(f->currency, sizeof f->currency, "%.3s", currency_code);
     return f;
 }
@@ -88,9 +95,9 @@ static report_state *state_of(report *r, int state, const char *currency_code, e
 
 // --- the bank --------------------------------------------------------------------------------------------------------------
 
-static uuid bank_key(int rail, const char *reference) {
-    char number[16];
-    (void)snprintf(number, sizeof number, "%d", rail);
+static uuid bank_key(int bank, int rail, const char *reference) {
+    char number[32];
+    (void)snprintf(number, sizeof number, "%d/%d", bank, rail);
     const str parts[] = {str_of(number), str_of(reference)};
     return uuid_derive(parts, 2);
 }
@@ -112,7 +119,7 @@ static bool take_bank_line(comparison *x, const json_t *line, json_int_t *id, er
         strlen(reference) >= REFERENCE_MAX) {
         return bank_nonsense(e);
     }
-    const uuid key = bank_key(rail, reference);
+    const uuid key = bank_key(x->bank, rail, reference);
     bank_item *item = map_get(x->at_bank, key);
     if (item == NULL) {
         item = arena_alloc(x->r->c->arena, sizeof *item);
@@ -120,20 +127,18 @@ static bool take_bank_line(comparison *x, const json_t *line, json_int_t *id, er
             return err_set(e, ERR_RESOURCE_EXHAUSTED, "REPORT_TOO_LARGE",
                            "the bank has too many payments for this report");
         }
-        *item = (bank_item){.rail = rail};
+        *item = (bank_item){.bank = x->bank, .rail = rail};
         memcpy(item->currency, ccy, sizeof item->currency);
         (void)snprintf(item->reference, sizeof item->reference, "%s", reference);
     }
-    report_flow *f = flow_of(x->r, rail, ccy, e);
-    return f != NULL && add(&item->credited, credited, e) && add(&item->returned, returned, e) &&
-           add(&f->bank_paid, credited, e) && add(&f->bank_returned, returned, e);
+    return add(&item->credited, credited, e) && add(&item->returned, returned, e);
 }
 
-// One page of the bank's payments. *n: lines, *after: the last one's id.
+// One page of the payments of x->bank. *n: lines, *after: the last one's id.
 static bool read_bank_page(comparison *x, const char *path, size_t *n, json_int_t *after, err *e) {
     arena *page = arena_create(BANK_PAGE_BYTES + (1 << 20));
     str body = {0};
-    bool ok = cli_bank_get(x->r->c, path, page, &body, e);
+    bool ok = cli_bank_get(x->r->banks.list[x->bank].address, path, page, &body, e);
     json_t *all = ok ? json_loadb(body.ptr, body.len, JSON_REJECT_DUPLICATES, NULL) : NULL;
     if (ok && !json_is_array(all)) {
         ok = bank_nonsense(e);
@@ -168,6 +173,16 @@ static bool read_bank(comparison *x, err *e) {
     return true;
 }
 
+static bool read_banks(comparison *x, err *e) {
+    for (size_t i = 0; i < x->r->banks.n; i++) {
+        x->bank = (int)i;
+        if (!read_bank(x, e)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 // --- payouts, and what the service says of them and the ledger -------------------------------------------------------------
 
 static bool is_final(int state) {
@@ -183,19 +198,23 @@ static bool fits(const Payments__V1__ProvenPayout *p, int64_t net_at_bank) {
            (!is_final((int)p->state) && (net_at_bank == 0 || net_at_bank == p->amount_minor));
 }
 
-static void note(report *r, const char *record, json_t *rest) {
+// bank: the one that it is about; -1: none, or another.
+static void note(report *r, const char *record, int bank, json_t *rest) {
     json_t *line = json_pack("{s:s}", "record", record);
     ASSERT(line != NULL && rest != NULL);
     json_object_update(line, rest);
     json_decref(rest);
     json_array_append_new(r->differences, line);
+    if (bank >= 0) {
+        r->banks.list[bank].differences++;
+    }
 }
 
-static bool keep_doubt(comparison *x, const Payments__V1__ProvenPayout *p, err *e) {
+static bool keep_doubt(comparison *x, const Payments__V1__ProvenPayout *p, int bank, err *e) {
     arena *a = x->r->c->arena;
     doubt *d = arena_alloc(a, sizeof *d);
     if (d != NULL) {
-        *d = (doubt){.payout = *p, .next = x->doubts};
+        *d = (doubt){.payout = *p, .bank = bank, .next = x->doubts};
         d->payout.payout_id = arena_strdup(a, p->payout_id);
         d->payout.merchant_id = arena_strdup(a, p->merchant_id);
         d->payout.currency = arena_strdup(a, p->currency);
@@ -213,10 +232,19 @@ static bool keep_doubt(comparison *x, const Payments__V1__ProvenPayout *p, err *
     return true;
 }
 
+// What the bank has of a payout is of the payout's connection.
+static bool take_item(report_flow *f, bank_item *item, err *e) {
+    const bool first = !item->known;
+    item->known = true;
+    return !first ||
+           (add(&f->bank_paid, item->credited, e) && add(&f->bank_returned, item->returned, e));
+}
+
 static bool take_payout(comparison *x, const Payments__V1__ProvenPayout *p, err *e) {
-    report_flow *f = flow_of(x->r, (int)p->rail, p->currency, e);
+    const report_connection *k = report_connection_of(x->r->c, &x->r->banks, p->connection, e);
+    report_flow *f =
+        k == NULL ? NULL : flow_of(x->r, k->name, k->bank, (int)p->rail, p->currency, e);
     report_state *s = state_of(x->r, (int)p->state, p->currency, e);
-    bank_item *item = map_get(x->at_bank, bank_key((int)p->rail, p->bank_reference));
     if (f == NULL || s == NULL || !add(&s->sum, p->amount_minor, e) ||
         !add(&f->ledger, p->at_bank_minor, e)) {
         return false;
@@ -229,29 +257,64 @@ static bool take_payout(comparison *x, const Payments__V1__ProvenPayout *p, err 
             return false;
         }
     }
-    if (item != NULL) {
-        item->known = true;
+    if (k->bank < 0) {
+        return true; // said once, for all of them
+    }
+    bank_item *item = map_get(x->at_bank, bank_key(k->bank, (int)p->rail, p->bank_reference));
+    if (item != NULL && !take_item(f, item, e)) {
+        return false;
     }
     const bool same_currency = item == NULL || strcmp(item->currency, p->currency) == 0;
     return (same_currency && fits(p, item != NULL ? item->credited - item->returned : 0)) ||
-           keep_doubt(x, p, e);
+           keep_doubt(x, p, k->bank, e);
+}
+
+static int bank_behind(report *r, const char *connection) {
+    for (size_t i = 0; i < r->banks.n_known; i++) {
+        if (strcmp(r->banks.known[i].name, connection) == 0) {
+            return r->banks.known[i].bank;
+        }
+    }
+    return r->banks.all;
+}
+
+// The bank of an account's connection, or of the connections that pay from it; -1 where these are of several, or of none.
+static int bank_of_account(report *r, const Payments__V1__ProvenAccount *a) {
+    int bank = -1;
+    if (a->connection[0] != '\0') {
+        return bank_behind(r, a->connection);
+    }
+    for (size_t i = 0; a->bank_account[0] != '\0' && i < r->banks.n_known; i++) {
+        const report_connection *k = &r->banks.known[i];
+        if (strcmp(k->bank_account, a->bank_account) == 0) {
+            if (bank >= 0 && k->bank != bank) {
+                return -1;
+            }
+            bank = k->bank;
+        }
+    }
+    return bank;
 }
 
 static void take_difference(report *r, const Payments__V1__PayoutDifference *d) {
-    note(r, "ledger", cli_to_json(&d->base));
+    note(r, "ledger", bank_behind(r, d->connection), cli_to_json(&d->base));
 }
 
 static void take_account(report *r, int64_t book, const Payments__V1__ProvenAccount *a) {
+    const int bank = bank_of_account(r, a);
     json_t *line = cli_to_json(&a->base);
     json_object_set_new(line, "book_id", json_integer(book));
     json_array_append_new(r->accounts, line);
     if (strcmp(a->kind, "TRANSIT") == 0 &&
         (a->found_posted_minor != 0 || a->found_reserved_minor != 0)) {
         r->transit_empty = false;
+        if (bank >= 0) {
+            r->banks.list[bank].transit_empty = false;
+        }
     }
     if (a->expected_posted_minor != a->found_posted_minor ||
         a->expected_reserved_minor != a->found_reserved_minor) {
-        note(r, "account", json_deep_copy(line));
+        note(r, "account", bank, json_deep_copy(line));
     }
 }
 
@@ -345,7 +408,7 @@ static bool trial_balance(report *r, int64_t book, err *e) {
 
 // The bank was read before the payout was: asks again what it has of it now.
 static bool ask_again(comparison *x, doubt *d, bool *right, err *e) {
-    comparison now = {.r = &(report){.c = x->r->c}, .at_bank = map_create(16, BANK_PAGE)};
+    comparison now = {.r = x->r, .bank = d->bank, .at_bank = map_create(16, BANK_PAGE)};
     char path[192], rail[32];
     size_t n = 0;
     json_int_t after = 0;
@@ -354,7 +417,7 @@ static bool ask_again(comparison *x, doubt *d, bool *right, err *e) {
                    d->payout.bank_reference);
     const bool ok = read_bank_page(&now, path, &n, &after, e);
     const bank_item *item =
-        map_get(now.at_bank, bank_key((int)d->payout.rail, d->payout.bank_reference));
+        map_get(now.at_bank, bank_key(d->bank, (int)d->payout.rail, d->payout.bank_reference));
     const int64_t net = item != NULL ? item->credited - item->returned : 0;
     *right = ok && (item == NULL || strcmp(item->currency, d->payout.currency) == 0) &&
              fits(&d->payout, net);
@@ -363,7 +426,7 @@ static bool ask_again(comparison *x, doubt *d, bool *right, err *e) {
         json_object_set_new(line, "figure", json_string("PAID_BY_BANK"));
         json_object_set_new(line, "expected_minor", json_integer(d->payout.at_bank_minor));
         json_object_set_new(line, "found_minor", json_integer(net));
-        note(x->r, "bank", line);
+        note(x->r, "bank", d->bank, line);
     }
     map_destroy(now.at_bank);
     return ok;
@@ -387,25 +450,35 @@ static bool judge_doubts(comparison *x, err *e) {
 }
 
 // Payments that none of our payouts stands for.
-static void note_strangers(comparison *x) {
+static bool note_strangers(comparison *x, err *e) {
     map_iter it = map_begin(x->at_bank);
     while (map_next(&it)) {
         const bank_item *item = it.value;
-        if (!item->known && item->credited != item->returned) {
-            note(x->r, "bank",
-                 json_pack("{s:s,s:s,s:s,s:s,s:I,s:I}", "figure", "PAID_BY_BANK", "rail",
-                           cli_enum_name(&payments__v1__rail__descriptor, item->rail), "currency",
-                           item->currency, "bank_reference", item->reference, "expected_minor",
-                           (json_int_t)0, "found_minor",
-                           (json_int_t)(item->credited - item->returned)));
+        if (item->known || item->credited == item->returned) {
+            continue;
         }
+        report_flow *f = flow_of(x->r, "", item->bank, item->rail, item->currency, e);
+        if (f == NULL || !add(&f->bank_paid, item->credited, e) ||
+            !add(&f->bank_returned, item->returned, e)) {
+            return false;
+        }
+        note(x->r, "bank", item->bank,
+             json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I}", "figure", "PAID_BY_BANK", "bank",
+                       x->r->banks.list[item->bank].address, "rail",
+                       cli_enum_name(&payments__v1__rail__descriptor, item->rail), "currency",
+                       item->currency, "bank_reference", item->reference, "expected_minor",
+                       (json_int_t)0, "found_minor",
+                       (json_int_t)(item->credited - item->returned)));
     }
+    return true;
 }
 
 // --- all together ----------------------------------------------------------------------------------------------------------
 
 static bool compare(comparison *x, err *e) {
-    if (!find_books(x, e) || !read_bank(x, e)) {
+    report_banks *banks = &x->r->banks;
+    if (!report_banks_read(x->r->c, x->r->c->bank, banks, e) ||
+        !report_banks_ask(x->r->c, banks, e) || !find_books(x, e) || !read_banks(x, e)) {
         return false;
     }
     for (size_t i = 0; i < x->n_books; i++) {
@@ -413,19 +486,17 @@ static bool compare(comparison *x, err *e) {
             return false;
         }
     }
-    if (!judge_doubts(x, e)) {
-        return false;
-    }
-    note_strangers(x);
-    return true;
+    return judge_doubts(x, e) && note_strangers(x, e);
 }
 
 bool report_agrees(const report *r) {
-    return json_array_size(r->differences) == 0 && r->balanced && r->transit_empty;
+    return json_array_size(r->differences) == 0 && r->balanced && r->transit_empty &&
+           report_all_compared(r);
 }
 
 static int cmd_report(cli *c, int argc, char **argv) {
-    report r = {.c = c, .balanced = true, .transit_empty = true};
+    static report r;
+    r = (report){.c = c, .balanced = true, .transit_empty = true};
     err e = {0};
     (void)argv;
     if (argc != 1) {
@@ -456,20 +527,26 @@ static int cmd_report(cli *c, int argc, char **argv) {
 const cli_command COMMAND_REPORT = {
     .name = "report",
     .usage = "",
-    .summary = "do our payouts, the ledger and the bank agree, payout by payout?",
+    .summary = "do our payouts, the ledger and the banks agree, payout by payout?",
     .help =
-        "Compares each payout with the ledger's journal and with the simulator bank's books, and "
-        "the transit and\n"
+        "Compares each payout with the ledger's journal and with the books of its simulator bank, "
+        "and the transit and\n"
         "bank accounts with the sum of the payouts. PROVEN: nothing differs, and nothing is on its "
         "way.\n"
-        "Exit code 1: something differs, or is on its way.\n"
+        "Exit code 1: something differs, is on its way, or went through a bank that is not "
+        "given.\n"
+        "\n"
+        "Several banks: --bank HOST:PORT,NAME=HOST:PORT,... with the connections of the others by "
+        "name.\n"
         "\n"
         "JSON\n"
         "  {agree, balanced, transit_empty, payouts,\n"
         "   states: [{state, currency, count, sum_minor}],\n"
-        "   flows: [{rail, currency, settled_count, settled_minor, ledger_minor, "
-        "bank_paid_minor,\n"
-        "            bank_returned_minor, bank_minor, equal}],\n"
+        "   banks: [{address, connections, differences, transit_empty, proven}],\n"
+        "   not_compared: [connections of banks that are not given],\n"
+        "   flows: [{connection, bank_account, bank, rail, currency, settled_count, "
+        "settled_minor,\n"
+        "            ledger_minor, bank_paid_minor, bank_returned_minor, bank_minor, equal}],\n"
         "   accounts: [{book_id, kind, rail, currency, expected_posted_minor, "
         "found_posted_minor, ...}],\n"
         "   differences: [{record: ledger|bank|account, payout_id, figure, expected_minor, "

@@ -4,10 +4,43 @@
 
 #include "cli/cli.h"
 
-enum { REPORT_LINES_MAX = 64, REPORT_STATES_MAX = 16, REPORT_SHOWN_MAX = 50 };
+enum {
+    REPORT_LINES_MAX = 256,
+    REPORT_STATES_MAX = 16,
+    REPORT_SHOWN_MAX = 50,
+    REPORT_BANKS_MAX = 16,
+    REPORT_CONNECTIONS_MAX = 64
+};
 
-// One rail and currency, as each of the three records has it, minor units.
+// A bank whose books are read, and what was found there.
+typedef struct report_bank {
+    const char *address; // host:port
+    size_t differences;
+    bool transit_empty; // of its connections
+} report_bank;
+
+// A connection that the service has, or that some payout went through.
+typedef struct report_connection {
+    const char *name;
+    const char *bank_account; // label; "" when the connection is switched off
+    int bank;                 // index; -1: no address of its bank was given
+} report_connection;
+
+// Which bank is behind which connection, and which account there.
+typedef struct report_banks {
+    report_bank list[REPORT_BANKS_MAX];
+    size_t n;
+    int all; // index of the bank of connections that are not named; -1: there is none
+    report_connection named[REPORT_CONNECTIONS_MAX]; // by the command line
+    size_t n_named;
+    report_connection known[REPORT_CONNECTIONS_MAX];
+    size_t n_known;
+} report_banks;
+
+// One connection and currency, as each of the three records has it, minor units. Of payments that no payout stands for: no connection.
 typedef struct report_flow {
+    const char *connection; // ""
+    int bank;               // -1: its bank was not read
     int rail;
     char currency[4];
     int64_t settled, settled_n;       // ours: payouts that are SETTLED
@@ -29,6 +62,7 @@ typedef struct report {
     size_t n_flows;
     report_state states[REPORT_LINES_MAX * REPORT_STATES_MAX];
     size_t n_states;
+    report_banks banks;
     bool balanced, transit_empty;
     struct json_t *differences; // as --json has them
     struct json_t *accounts;    // of all books
@@ -37,6 +71,19 @@ typedef struct report {
 
 // True when nothing differs, and nothing is on its way.
 bool report_agrees(const report *r);
+// --- report_banks.c
+// "host:port" for all connections, or "wells=host:port,host:port": the one without a name is for the others. In the run's arena.
+bool report_banks_read(cli *c, const char *list, report_banks *b, err *e) WARN_UNUSED;
+// What the service says of its connections.
+bool report_banks_ask(cli *c, report_banks *b, err *e) WARN_UNUSED;
+// The connection of this name, made known if it is not. NULL with *e when there are too many.
+const report_connection *report_connection_of(cli *c, report_banks *b, const char *name, err *e);
+// The names of the connections of a bank, -1: of none, joined by ", ", and those alone that some payout went through. @arena
+const char *report_connections_text(const report *r, int bank);
+// Whether nothing differs there, and nothing is on its way.
+bool report_bank_agrees(const report_bank *b);
+// True when every payout was compared with a bank.
+bool report_all_compared(const report *r);
 void report_print_text(report *r);
 void report_print_json(const report *r);
 

@@ -71,27 +71,93 @@ static void print_trial(const report *r) {
     table_print(&t);
 }
 
+static const char *account_of(const report *r, const char *connection) {
+    for (size_t i = 0; i < r->banks.n_known; i++) {
+        if (strcmp(r->banks.known[i].name, connection) == 0) {
+            return r->banks.known[i].bank_account;
+        }
+    }
+    return "";
+}
+
 static void print_flows(const report *r) {
-    static const char *const TITLES[] = {"rail",
+    static const char *const TITLES[] = {"connection",
+                                         "bank account",
                                          "payouts settled",
                                          "settled by our books",
                                          "ledger: paid out, net",
                                          "bank: paid out, net",
                                          ""};
     table t;
-    table_begin(&t, 6, 30u, TITLES);
+    table_begin(&t, 7, 60u, TITLES);
     for (size_t i = 0; i < r->n_flows; i++) {
         const report_flow *f = &r->flows[i];
-        const char *cells[] = {cli_enum_name(&payments__v1__rail__descriptor, f->rail),
-                               arena_printf(r->c->arena, "%" PRId64, f->settled_n),
-                               cli_money(r->c, f->settled, f->currency),
-                               cli_money(r->c, f->ledger, f->currency),
-                               cli_money(r->c, f->bank_paid - f->bank_returned, f->currency),
-                               agrees(f) ? "equal" : "DIFFERENT"};
+        const char *account = account_of(r, f->connection);
+        const char *cells[] = {
+            f->connection[0] != '\0'
+                ? f->connection
+                : arena_printf(r->c->arena, "no payout, at %s", r->banks.list[f->bank].address),
+            account[0] != '\0' ? account : "-",
+            arena_printf(r->c->arena, "%" PRId64, f->settled_n),
+            cli_money(r->c, f->settled, f->currency),
+            cli_money(r->c, f->ledger, f->currency),
+            f->bank < 0 ? "?" : cli_money(r->c, f->bank_paid - f->bank_returned, f->currency),
+            f->bank < 0 ? "NOT COMPARED"
+            : agrees(f) ? "equal"
+                        : "DIFFERENT"};
         table_row(&t, cells);
     }
     cli_print(stdout, "\nThe same money in three records\n");
     table_print(&t);
+}
+
+static void print_accounts(const report *r) {
+    static const char *const TITLES[] = {"book", "bank account", "ledger", "payouts and deposits",
+                                         ""};
+    table t;
+    size_t i = 0;
+    const json_t *a = NULL;
+    table_begin(&t, 5, 13u, TITLES);
+    json_array_foreach(r->accounts, i, a) {
+        const char *ccy = text_of(a, "currency"), *label = text_of(a, "bank_account");
+        const int64_t found = number_of(a, "found_posted_minor");
+        const int64_t expected = number_of(a, "expected_posted_minor");
+        const char *cells[] = {arena_printf(r->c->arena, "%" PRId64, number_of(a, "book_id")),
+                               label[0] != '\0' ? label : text_of(a, "account_id"),
+                               cli_money(r->c, found, ccy), cli_money(r->c, expected, ccy),
+                               found == expected ? "equal" : "DIFFERENT"};
+        if (strcmp(text_of(a, "kind"), "BANK") == 0) {
+            table_row(&t, cells);
+        }
+    }
+    cli_print(stdout, "\nThe accounts at the banks\n");
+    table_print(&t);
+}
+
+// With one bank the last line says it.
+static void print_banks(const report *r) {
+    const char *missing = report_connections_text(r, -1);
+    for (size_t i = 0; r->banks.n > 1 && i < r->banks.n; i++) {
+        const report_bank *b = &r->banks.list[i];
+        const char *names = report_connections_text(r, (int)i);
+        cli_print(stdout, "bank %s (%s): %s", b->address, names[0] != '\0' ? names : "no payouts",
+                  report_bank_agrees(b) ? "PROVEN\n" : "NOT PROVEN: ");
+        if (!report_bank_agrees(b)) {
+            cli_print(stdout, "%zu difference(s)%s\n", b->differences,
+                      b->transit_empty ? "" : ", and money is on its way");
+        }
+    }
+    if (missing[0] != '\0') {
+        cli_print(stdout,
+                  "NOT COMPARED with a bank: what went through %s. Give its address: --bank "
+                  "HOST:PORT,NAME=HOST:PORT\n",
+                  missing);
+    }
+}
+
+static const char *transit_name(const json_t *a) {
+    const char *connection = text_of(a, "connection");
+    return connection[0] != '\0' ? connection : text_of(a, "rail");
 }
 
 static void print_transit(const report *r) {
@@ -104,7 +170,7 @@ static void print_transit(const report *r) {
         const int64_t posted = number_of(a, "found_posted_minor");
         if (strcmp(text_of(a, "kind"), "TRANSIT") == 0 && (reserved != 0 || posted != 0)) {
             cli_print(stdout, "  book %" PRId64 ", %s: %s reserved, %s posted\n",
-                      number_of(a, "book_id"), text_of(a, "rail"),
+                      number_of(a, "book_id"), transit_name(a),
                       cli_money(r->c, reserved, text_of(a, "currency")),
                       cli_money(r->c, posted, text_of(a, "currency")));
         }
@@ -128,7 +194,9 @@ static void print_account_difference(const report *r, const json_t *d) {
     cli_print(stdout,
               "  account  book %" PRId64 ", %s %s: %s posted and %s reserved, and the payouts add "
               "up to %s and %s\n",
-              number_of(d, "book_id"), text_of(d, "kind"), text_of(d, "rail"),
+              number_of(d, "book_id"), text_of(d, "kind"),
+              strcmp(text_of(d, "kind"), "BANK") == 0 ? text_of(d, "bank_account")
+                                                      : transit_name(d),
               cli_money(r->c, number_of(d, "found_posted_minor"), ccy),
               cli_money(r->c, number_of(d, "found_reserved_minor"), ccy),
               cli_money(r->c, number_of(d, "expected_posted_minor"), ccy),
@@ -171,17 +239,47 @@ void report_print_text(report *r) {
     print_states(r);
     print_trial(r);
     print_flows(r);
+    print_accounts(r);
     print_transit(r);
     print_owed(r);
     print_differences(r);
     cli_print(stdout, "%" PRId64 " payouts were compared one by one\n", r->n_payouts);
-    cli_print(stdout, "%s\n",
-              report_agrees(r) ? "PROVEN: our payouts, the ledger and the bank agree to the last "
-                                 "cent."
-                               : "NOT PROVEN: see the lines above.");
+    print_banks(r);
+    if (report_agrees(r)) {
+        cli_print(stdout,
+                  "PROVEN: our payouts, the ledger and the bank%s agree to the last cent.\n",
+                  r->banks.n > 1 ? "s" : "");
+    } else {
+        cli_print(stdout, "NOT PROVEN: see the lines above.\n");
+    }
 }
 
 // --- for programs ----------------------------------------------------------------------------------------------------------
+
+// "a, b" as an array.
+static json_t *names_of(const char *list) {
+    json_t *names = json_array();
+    for (const char *at = list; *at != '\0';) {
+        const size_t len = strcspn(at, ",");
+        json_array_append_new(names, json_stringn(at, len));
+        at += len;
+        at += strspn(at, ", ");
+    }
+    return names;
+}
+
+static json_t *banks_json(const report *r) {
+    json_t *banks = json_array();
+    for (size_t i = 0; i < r->banks.n; i++) {
+        const report_bank *b = &r->banks.list[i];
+        json_array_append_new(banks,
+                              json_pack("{s:s,s:o,s:I,s:b,s:b}", "address", b->address,
+                                        "connections", names_of(report_connections_text(r, (int)i)),
+                                        "differences", (json_int_t)b->differences, "transit_empty",
+                                        b->transit_empty, "proven", report_bank_agrees(b)));
+    }
+    return banks;
+}
 
 void report_print_json(const report *r) {
     json_t *flows = json_array();
@@ -197,17 +295,21 @@ void report_print_json(const report *r) {
     for (size_t i = 0; i < r->n_flows; i++) {
         const report_flow *f = &r->flows[i];
         json_array_append_new(
-            flows, json_pack("{s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:b}", "rail",
+            flows, json_pack("{s:s,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I,s:I,s:I,s:b}", "connection",
+                             f->connection, "bank_account", account_of(r, f->connection), "bank",
+                             f->bank < 0 ? "" : r->banks.list[f->bank].address, "rail",
                              cli_enum_name(&payments__v1__rail__descriptor, f->rail), "currency",
                              f->currency, "settled_count", (json_int_t)f->settled_n,
                              "settled_minor", (json_int_t)f->settled, "ledger_minor",
                              (json_int_t)f->ledger, "bank_paid_minor", (json_int_t)f->bank_paid,
                              "bank_returned_minor", (json_int_t)f->bank_returned, "bank_minor",
-                             (json_int_t)(f->bank_paid - f->bank_returned), "equal", agrees(f)));
+                             (json_int_t)(f->bank_paid - f->bank_returned), "equal",
+                             f->bank >= 0 && agrees(f)));
     }
-    cli_print_value(json_pack("{s:b,s:b,s:b,s:I,s:o,s:o,s:O,s:O,s:O}", "agree", report_agrees(r),
-                              "balanced", r->balanced, "transit_empty", r->transit_empty, "payouts",
-                              (json_int_t)r->n_payouts, "states", states, "flows", flows,
-                              "accounts", r->accounts, "differences", r->differences,
-                              "trial_balance", r->trial));
+    cli_print_value(json_pack("{s:b,s:b,s:b,s:I,s:o,s:o,s:o,s:o,s:O,s:O,s:O}", "agree",
+                              report_agrees(r), "balanced", r->balanced, "transit_empty",
+                              r->transit_empty, "payouts", (json_int_t)r->n_payouts, "states",
+                              states, "flows", flows, "banks", banks_json(r), "not_compared",
+                              names_of(report_connections_text(r, -1)), "accounts", r->accounts,
+                              "differences", r->differences, "trial_balance", r->trial));
 }

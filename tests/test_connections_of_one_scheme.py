@@ -6,6 +6,7 @@ import datetime
 import hashlib
 import hmac
 import json
+import sqlite3
 import ssl
 import time
 import urllib.request
@@ -21,7 +22,7 @@ from support.bank import Bank
 from support.bank_record import BankRecord
 from support.metrics import metric
 from support.paying import ACH, INSTANT, RETURNED, SETTLED, Payer, assert_books_at_rest, unique
-from support.payctl import COLUMNS, DONE, USAGE, Payctl, row
+from support.payctl import COLUMNS, DONE, NOT_SETTLED, SERVICE, USAGE, Payctl, row
 from support.waiting import wait_until
 
 from test_cases import Cases
@@ -123,6 +124,43 @@ def test_NO_DOUBLE_each_payout_goes_to_the_bank_of_its_connection(payer):
     assert {"ach", "wells", "instant", "fast"} <= {line.connection for line in accounts if line.kind == "TRANSIT"}
     assert len({line.account_id for line in accounts if line.kind == "TRANSIT"}) == len([a for a in accounts if a.kind == "TRANSIT"])
     assert {line.payout_id: line.connection for line in payouts if line.payout_id in made} == {p: way[2] for p, way in made.items()}
+
+
+def test_the_report_is_of_each_bank_and_of_all(payer, tmp_path):
+    merchant = payer.merchant(deposit=100_000)
+    ids = {name: through(merchant, name, 1_000 + n) for n, name in enumerate(("ach", "instant", "wells", "fast"))}
+    merchant.wait_for(list(ids.values()), {SETTLED})
+    world = payer.world
+    ours, theirs = (f"127.0.0.1:{world.daemon(name).ready()['admin_port']}" for name in ("bank-sim", SECOND))
+    payctl, both = Payctl(world, tmp_path), f"{ours},wells={theirs},fast={theirs}"
+    answer = payctl.json("--bank", both, "report")[1]
+    assert answer["agree"] is True and answer["differences"] == [] and answer["not_compared"] == [], answer["differences"]
+    assert {(bank["address"], tuple(bank["connections"]), bank["proven"]) for bank in answer["banks"]} == {
+        (ours, ("ach", "instant"), True), (theirs, ("wells", "fast"), True)}
+    flows = {flow["connection"]: flow for flow in answer["flows"]}
+    assert {name: (flow["bank"], flow["bank_account"], flow["equal"]) for name, flow in flows.items()} == {
+        "ach": (ours, "main", True), "instant": (ours, "main", True), "wells": (theirs, "main", True), "fast": (theirs, "main", True)}
+    code, out, _ = payctl.run("--bank", both, "report")
+    assert code == DONE and f"bank {theirs} (wells, fast): PROVEN" in out and "the banks agree to the last cent" in out, out
+    # A bank that is not given: neither found false nor taken for granted.
+    code, out, _ = payctl.run("--bank", f"ach={ours},instant={ours}", "report")
+    assert code == NOT_SETTLED and "NOT COMPARED with a bank: what went through wells, fast" in out and "NOT PROVEN" in out, out
+    assert payctl.json("--bank", f"ach={ours},instant={ours}", "report")[1]["not_compared"] == ["wells", "fast"]
+    # A cent too much at one of them is a difference there, and at no other.
+    with sqlite3.connect(world.stack.folder / SECOND / "bank.db") as book:
+        item = book.execute("SELECT rail, item FROM movements WHERE kind = 1 LIMIT 1").fetchone()
+        change = "UPDATE movements SET amount = amount + ? WHERE rail = ? AND item = ? AND kind = 1"
+        book.execute(change, (1, *item))
+        book.commit()
+        try:
+            code, out, _ = payctl.run("--bank", both, "report")
+        finally:
+            book.execute(change, (-1, *item))
+            book.commit()
+    assert code == NOT_SETTLED and "DIFFERENT" in out and f"bank {theirs} (wells, fast): NOT PROVEN: 1 difference(s)" in out, out
+    assert f"bank {ours} (ach, instant): PROVEN" in out and "\nNOT PROVEN" in out
+    for wrong in ("nonsense", f"{ours},{theirs}", f"=x:1,{ours}", f"wells={ours},wells={theirs}"):
+        assert payctl.run("--bank", wrong, "report")[0] == SERVICE
 
 
 def test_lists_and_sums_are_by_connection(payer):

@@ -345,7 +345,8 @@ def test_progress_in_a_pipe(payctl, merchant):
     assert (code, err) == (DONE, "")
 
 
-REPORT_KEYS = {"agree", "balanced", "transit_empty", "payouts", "states", "flows", "accounts", "differences", "trial_balance"}
+REPORT_KEYS = {"agree", "balanced", "transit_empty", "payouts", "states", "banks", "not_compared", "flows", "accounts", "differences",
+               "trial_balance"}
 
 
 def report_as_json(payctl, payer):

@@ -108,7 +108,7 @@ def test_money_on_its_way_is_said_before_anything_settled(new_world, tmp_path):
     transit, = (account for account in answer["accounts"] if account["kind"] == "TRANSIT")
     assert (transit["rail"], transit["currency"], transit["found_posted_minor"]) == ("ACH", "USD", 0)
     assert transit["found_reserved_minor"] == transit["expected_reserved_minor"] == 3750
-    assert "transit accounts are NOT empty" in people and "ACH: 37.50 USD reserved" in people
+    assert "transit accounts are NOT empty" in people and "ach: 37.50 USD reserved" in people
 
 
 def proof(payctl, book_id, **fields):
@@ -155,7 +155,7 @@ def test_a_transfer_that_no_payout_stands_for_shows_on_its_account(payctl):
     answer, people = report(payctl)
     assert {(line["record"], line["kind"], line["expected_posted_minor"], line["found_posted_minor"])
             for line in answer["differences"]} == {("account", "TRANSIT", 0, 7), ("account", "BANK", -98_750, -98_757)}
-    assert answer["transit_empty"] is False and "INSTANT: 0.00 USD reserved, 0.07 USD posted" in people
+    assert answer["transit_empty"] is False and "instant: 0.00 USD reserved, 0.07 USD posted" in people
 
 
 def test_every_end_of_a_payout_is_right(payctl):
