@@ -4,6 +4,8 @@
 
 #include "domain/machine.h"
 
+enum { SAGA_TRIES_MAX = 1000000 }; // counted no further: the backoff reached its cap long before
+
 // The bank's money against the ledger's, of a payout in a state.
 typedef enum saga_tilt {
     TILT_EVEN,  // they agree, or nothing speaks against it
