@@ -140,7 +140,14 @@ typedef struct saga_event {
 // was in there must not go out once more before a person has looked.
 #define SAGA_TAKEN_AFTER_ALL "TAKEN_AFTER_ALL"
 
-// The code of NOT_TAKEN by which one such message is taken back: a person has found out that the bank has not got the submission.
+// The code of ACCEPTED about a payment that its bank refuses for a reason which it may also give for what it pays, such as a duplicate.
+// Whether it pays, a person must say, unless the bank says it: by amounts, by a refusal that holds, or because it has none of it.
+#define SAGA_REFUSED_UNSURE "REFUSED_UNSURE"
+
+// Whether a message says that the rail has it, and nothing else.
+bool saga_is_plain_acceptance(int kind, str code);
+
+// The code of NOT_TAKEN by which SAGA_TAKEN_AFTER_ALL is taken back: a person has found out that the bank has not got the submission.
 #define SAGA_NOT_TAKEN_AFTER_ALL "NOT_TAKEN_AFTER_ALL"
 
 // The code of an order to CANCEL that was given when the database may have forgotten that the payout was sent: the rail is asked first,

@@ -267,6 +267,23 @@ static void look_at_earlier(const saga *s, const earlier *o, tallies *x, const s
     }
 }
 
+bool saga_is_plain_acceptance(int kind, str code) {
+    return kind == EVENT_ACCEPTED && !str_eq_c(code, SAGA_TAKEN_AFTER_ALL) &&
+           !str_eq_c(code, SAGA_REFUSED_UNSURE);
+}
+
+// The rail refuses the present attempt, and that need not mean that it does not pay it. It does mean so, or the contrary, when the rail
+// says more: what settles by the time alone has no amount.
+static void look_at_refusal(const tally *t, const saga_event *event, oddities *odd) {
+    if (event->kind == EVENT_ACCEPTED && str_eq_c(event->code, SAGA_REFUSED_UNSURE)) {
+        const bool is_clear = t->settled > 0 || t->returned > 0 || t->heard[EVENT_REFUSED] ||
+                              t->heard[EVENT_NOT_TAKEN];
+        odd->n++;
+        odd->explained += is_clear ? 1 : 0;
+        odd->last = is_clear ? odd->last : event;
+    }
+}
+
 // What the messages about the present attempt say in words, and what cannot be.
 static void find_words(const saga *s, const saga_event *events, size_t n, int32_t present,
                        const earlier *o, tallies *x, saga_said *said, oddities *odd) {
@@ -288,6 +305,7 @@ static void find_words(const saga *s, const saga_event *events, size_t n, int32_
         if (o->is_odd && is_movement(event->kind)) {
             odd->n++; // whose money it is depends on what the other one was
         }
+        look_at_refusal(tally_of(x, present), event, odd);
         said->refusals += event->kind == EVENT_REFUSED || event->kind == EVENT_NOT_TAKEN ? 1 : 0;
         said->reference = event->reference.len > 0 ? event->reference : said->reference;
         if (event->kind >= decisive && event->kind != EVENT_NOT_TAKEN) {

@@ -236,6 +236,82 @@ static void test_judged__by_the_second_of_two_orders__stays_so(void **state) {
     assert_int_equal(s.state, STATE_SETTLED);
 }
 
+// --- Refused, and perhaps paid -----------------------------------------------------------------------------------------
+
+static saga_event unsure(void) {
+    saga_event e = event(1, EVENT_ACCEPTED);
+    e.code = STR(SAGA_REFUSED_UNSURE);
+    e.text = STR("D09 duplicate");
+    return e;
+}
+
+static bool can_order(const saga *s, const saga_event *events, size_t n, saga_event_kind order) {
+    const char *why = NULL;
+    saga_said said = hear(s, events, n);
+    said.order = ordered(order, 1);
+    return saga_takes_order(s, &said, order, &why);
+}
+
+// That the time for it has come is no word of the bank: a person must say whether it pays what it refuses.
+static void
+test_UNKNOWN_IS_A_STATE_refused_for_an_unlisted_reason__not_settled_by_the_time(void **state) {
+    (void)state;
+    const saga_event events[] = {event(1, EVENT_ACCEPTED), unsure(), event(1, EVENT_SETTLED)};
+    saga s = sent();
+    for (size_t n = 2; n <= 3; n++) {
+        assert_int_equal(claim_events(&s, events, n), STEP_NONE);
+        assert_held(&s, STEP_AWAIT, "RAIL_CONTRADICTION");
+        assert_true(n > 2 || strstr(s.hold_text, "duplicate") != NULL);
+        assert_true(can_order(&s, events, n, EVENT_MARK_PAID));
+    }
+    assert_true(can_order(&s, events, 2, EVENT_GIVE_BACK));
+    saga late = settled(); // by the time, and the bank refuses it after that
+    const saga_event after[] = {event(1, EVENT_SETTLED), unsure()};
+    assert_int_equal(claim_events(&late, after, 2), STEP_NONE);
+    assert_held(&late, STEP_DONE, "RAIL_CONTRADICTION");
+    assert_true(can_order(&late, after, 2, EVENT_GIVE_BACK));
+}
+
+static void test_refused_for_an_unlisted_reason__the_bank_says_more__goes_on(void **state) {
+    (void)state;
+    const struct {
+        saga_event more;
+        saga_step step;
+        bool held;
+    } CASES[] = {
+        {moved(EVENT_SETTLED, AMOUNT), STEP_CONFIRM, false},
+        {moved(EVENT_RETURNED, AMOUNT), STEP_VOID, false},
+        {event(1, EVENT_REFUSED), STEP_VOID, false},
+        {event(1, EVENT_NOT_TAKEN), STEP_EXECUTE, true}, // sent anew once a person has looked
+    };
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        const saga_event events[] = {unsure(), CASES[i].more};
+        saga s = handed_over();
+        assert_int_equal(claim_events(&s, events, 1), STEP_NONE);
+        assert_held(&s, STEP_AWAIT, "RAIL_CONTRADICTION");
+        assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+        assert_int_equal(s.step, CASES[i].step);
+        assert_int_equal(s.hold[0] != '\0', CASES[i].held);
+    }
+}
+
+static void test_refused_for_an_unlisted_reason__judged__holds_no_more(void **state) {
+    (void)state;
+    const saga_event events[] = {unsure(), ordered(EVENT_MARK_PAID, 1), event(1, EVENT_SETTLED),
+                                 moved(EVENT_SETTLED, AMOUNT), moved(EVENT_RETURNED, AMOUNT)};
+    saga s = sent();
+    assert_int_equal(claim_events(&s, events, 1), STEP_NONE);
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_int_equal(claim_events(&s, events, 2), STEP_CONFIRM);
+    assert_true(come_events(&s, OUT_DONE, events, 2));
+    for (size_t n = 3; n <= 4; n++) {
+        assert_int_equal(claim_events(&s, events, n), STEP_NONE);
+        assert_int_equal(s.hold[0], '\0');
+        assert_int_equal(s.state, STATE_SETTLED);
+    }
+    assert_int_equal(claim_events(&s, events, 5), STEP_RETURN);
+}
+
 // --- The next file was sent, too -------------------------------------------------------------------------------------
 
 static saga_event after_all(void) {
@@ -456,6 +532,10 @@ int main(void) {
         cmocka_unit_test(test_judged__marked_paid__settled_by_the_attempt_before),
         cmocka_unit_test(test_judged__paid_twice__what_comes_back_is_held),
         cmocka_unit_test(test_judged__settled_and_left__attempt_before_is_held),
+        cmocka_unit_test(
+            test_UNKNOWN_IS_A_STATE_refused_for_an_unlisted_reason__not_settled_by_the_time),
+        cmocka_unit_test(test_refused_for_an_unlisted_reason__the_bank_says_more__goes_on),
+        cmocka_unit_test(test_refused_for_an_unlisted_reason__judged__holds_no_more),
         cmocka_unit_test(test_hear__more_movements_than_are_weighed__held),
         cmocka_unit_test(test_hear__as_many_as_are_taken_in__weighed),
         cmocka_unit_test(test_hear__very_many_that_move_nothing__heard),

@@ -100,11 +100,6 @@ typedef struct event_counts {
     size_t n_ids;
 } event_counts;
 
-// That the bank took what it had rejected is weighed wherever the payout stands by now.
-static bool says_accepted(int kind, str code) {
-    return kind == RAIL_EVENT_ACCEPTED && !str_eq_c(code, SAGA_TAKEN_AFTER_ALL);
-}
-
 // How many of the new messages say "accepted", or how many say something else. ids: of the payouts of all n messages, sorted.
 static bool count_new(event_counts *k, const db_rows *new_rows, bool accepted, const uuid *ids,
                       size_t n, arena *a, err *e) {
@@ -124,7 +119,8 @@ static bool count_new(event_counts *k, const db_rows *new_rows, bool accepted, c
         const uuid id = db_get_uuid(new_rows, i, 0);
         const uuid *at = bsearch(&id, k->ids, k->n_ids, sizeof ids[0], compare_uuids);
         ASSERT(at != NULL); // it came back as it went
-        if (says_accepted(db_get_i16(new_rows, i, 1), db_get_str(new_rows, i, 3)) == accepted) {
+        if (saga_is_plain_acceptance(db_get_i16(new_rows, i, 1), db_get_str(new_rows, i, 3)) ==
+            accepted) {
             const size_t of = (size_t)(at - k->ids);
             k->reached[of] += db_get_i16(new_rows, i, 2) == RAIL_SOURCE_SUBMISSION ? 1 : 0;
             k->n[of]++;
@@ -335,7 +331,8 @@ static bool number_orders(db_conn *c, int64_t book_id, const rail_event *const *
 // --- What reached its bank -------------------------------------------------------------------------------------------
 
 static bool is_reached(const rail_event *event) {
-    return says_accepted((int)event->kind, event->code) && event->source == RAIL_SOURCE_SUBMISSION;
+    return saga_is_plain_acceptance((int)event->kind, event->code) &&
+           event->source == RAIL_SOURCE_SUBMISSION;
 }
 
 // Moves those of n messages' payouts to SENT that have reached their bank and have nothing else to be weighed. rows: which ones; NULL

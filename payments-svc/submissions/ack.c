@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/crash.h"
 #include "base/log.h"
+#include "domain/machine.h"
 #include "submissions/submissions_internal.h"
 #include "submissions/submissions_sql.h"
 
@@ -87,6 +88,17 @@ static bool refuse_items(db_conn *c, const hearing *h, arena *a, err *e) {
     return h->said->n_refused == 0 || subm_events_record(c, h->book_id, h->id, &refused, &n, a, e);
 }
 
+// Those of which a person must say whether the bank pays what it refuses, and those that it certainly does not pay: what it says of an
+// entry holds, whatever becomes of the file.
+static bool tell_items(db_conn *c, const hearing *h, arena *a, err *e) {
+    subm_said unsure = words(h, RAIL_EVENT_ACCEPTED, "unsure", SAGA_REFUSED_UNSURE);
+    size_t n = 0;
+    unsure.listed = h->said->unsure;
+    unsure.n_listed = h->said->n_unsure;
+    return refuse_items(c, h, a, e) &&
+           (h->said->n_unsure == 0 || subm_events_record(c, h->book_id, h->id, &unsure, &n, a, e));
+}
+
 static bool accept(db_conn *c, const hearing *h, arena *a, err *e) {
     subm_said said = words(h, RAIL_EVENT_ACCEPTED, "accepted", "");
     said.text = STR("");
@@ -97,7 +109,7 @@ static bool accept(db_conn *c, const hearing *h, arena *a, err *e) {
     // Of one that is SENT, its payouts know already that it is at the bank.
     return note(c, h, EVIDENCE_ACCEPTED, a, e) && decide(c, h, SUBMISSION_ACKED, "", a, e) &&
            (!was_open || subm_events_record(c, h->book_id, h->id, &said, &n, a, e)) &&
-           refuse_items(c, h, a, e) &&
+           tell_items(c, h, a, e) &&
            (!was_open ||
             subm_cases_close(c, h->book_id, h->id, clock_wall_us(clock_system()), a, e));
 }
@@ -127,7 +139,7 @@ static bool reject(db_conn *c, const hearing *h, arena *a, err *e) {
     return subm_events_record(c, h->book_id, h->id, &again, &n, a, e);
 }
 
-// Whether the bank has it, only a person can find out: its payouts are told nothing.
+// Whether the bank has it, only a person can find out: its payouts are told nothing but what the bank says of them by name.
 static bool dispute(db_conn *c, const hearing *h, arena *a, err *e) {
     const bool contradicts = h->found.known.accepted;
     log_error("submission.disputed", F_INT("book", h->book_id),
@@ -135,7 +147,8 @@ static bool dispute(db_conn *c, const hearing *h, arena *a, err *e) {
     return note(c, h, EVIDENCE_REFUSED, a, e) &&
            decide(c, h, SUBMISSION_DISPUTED, "FILE_REJECTED", a, e) &&
            open_case(c, h, contradicts ? "SUBMISSION_UNKNOWN" : "SUBMISSION_REJECTED",
-                     contradicts ? SUBM_CONTRADICTS : "REASON_NOT_LISTED", a, e);
+                     contradicts ? SUBM_CONTRADICTS : "REASON_NOT_LISTED", a, e) &&
+           tell_items(c, h, a, e);
 }
 
 // What contradicts the rest changes no state, but what could still leave must wait.
@@ -149,7 +162,8 @@ static bool contradict(db_conn *c, const hearing *h, arena *a, err *e) {
             subm_stop_rebuilt(c, h->book_id, h->id,
                               STR("the bank accepted its file after it had rejected it, or "
                                   "after it was withdrawn"),
-                              a, e));
+                              a, e)) &&
+           tell_items(c, h, a, e);
 }
 
 bool submission_ack(db_conn *c, int64_t book_id, uuid submission_id,
@@ -168,9 +182,7 @@ bool submission_ack(db_conn *c, int64_t book_id, uuid submission_id,
     *word = submission_hear(h.state, &h.found.known, said->accepted, said->sure);
     bool ok = true;
     switch (*word) {
-    case WORD_REPEAT:
-        ok = h.state != SUBMISSION_ACKED || !said->accepted || refuse_items(c, &h, a, e);
-        break;
+    case WORD_REPEAT: ok = tell_items(c, &h, a, e); break; // it may name more of them
     case WORD_ACCEPT: ok = accept(c, &h, a, e); break;
     case WORD_REJECT: ok = reject(c, &h, a, e); break;
     case WORD_DISPUTE: ok = dispute(c, &h, a, e); break;

@@ -87,6 +87,18 @@ static void test_settle__items_that_were_spoken_of__are_left_out(void **state) {
                      1);
 }
 
+// Whether the bank pays what it refuses for a reason that is not on the list, the time does not know.
+static void test_settle__refused_for_a_reason_that_is_not_listed__left_out(void **state) {
+    (void)state;
+    const uuid id = prepare_one(1, 3, "f1", tomorrow(), 1);
+    run(sender, 1);
+    const submission_refusal unsure[] = {{1002, STR(""), STR("D09 duplicate")}};
+    (void)ack(id, (submission_ack_text){.accepted = true, .unsure = unsure, .n_unsure = 1});
+    bring_day("0 s");
+    settle();
+    assert_int_equal(count_events(RAIL_EVENT_SETTLED), 2);
+}
+
 static void test_settle__in_a_recovery__nothing(void **state) {
     (void)state;
     (void)prepare_one(1, 2, "f1", tomorrow(), 1);
@@ -108,6 +120,7 @@ int main(void) {
         TEST(test_settle__only_the_bank_can_tell__never_by_the_time),
         TEST(test_UNKNOWN_IS_A_STATE_settle__what_may_not_be_there__waits),
         TEST(test_settle__items_that_were_spoken_of__are_left_out),
+        TEST(test_settle__refused_for_a_reason_that_is_not_listed__left_out),
         TEST(test_settle__in_a_recovery__nothing),
     };
     return cmocka_run_group_tests(tests, world_create, world_destroy);

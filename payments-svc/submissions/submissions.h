@@ -101,6 +101,10 @@ typedef struct submission_ack_text {
     // the whole was rejected.
     const submission_refusal *refused;
     size_t n_refused;
+    // Items that the bank refuses for a reason which it may also give for what it pays, sorted by number; their codes stay empty. Unless
+    // the whole is rejected for sure, they are held until the bank or a person says whether they are paid.
+    const submission_refusal *unsure;
+    size_t n_unsure;
     int64_t at_us; // by the bank's clock
     uuid inbox_id; // where the bytes are; nil when unknown
     int rebuilds_max; // how often payouts of a rejected submission are put into a new one; 0: the default, 3

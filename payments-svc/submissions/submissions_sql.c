@@ -79,13 +79,14 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
     [SUBM_SQL_ITEMS] = {"submission_items",
                         "SELECT payout_id, attempt, number, amount FROM submission_item "
                         "WHERE book_id = $1 AND submission_id = $2 ORDER BY number"},
-    // Nobody has said that it was refused, has settled, was never taken, or came back whole.
+    // Nobody has said that it was refused, for whatever reason, has settled, was never taken, or came back whole.
     [SUBM_SQL_ITEMS_SILENT] =
         {"submission_items_silent",
          "SELECT i.payout_id, i.attempt, i.number, i.amount FROM submission_item AS i "
          "LEFT JOIN LATERAL (SELECT 1 AS said FROM rail_event WHERE book_id = $1 "
          "AND payout_id = i.payout_id AND attempt = i.attempt AND (kind IN (2, 3, 5) "
-         "OR (kind = 4 AND amount IN (0, i.amount))) LIMIT 1) AS v ON true "
+         "OR (kind = 4 AND amount IN (0, i.amount)) "
+         "OR (kind = 1 AND code = '" SAGA_REFUSED_UNSURE "')) LIMIT 1) AS v ON true "
          "WHERE i.book_id = $1 AND i.submission_id = $2 AND v.said IS NULL ORDER BY i.number"},
     // That count as never taken, and whose payouts do not know yet that the bank took them all the same ($3 false), or do ($3 true). Each
     // decision of a person takes one such message back.

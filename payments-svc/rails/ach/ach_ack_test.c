@@ -77,8 +77,8 @@ static void test_ack__refuses_single_entries__the_rest_goes_on(void **state) {
     }
 }
 
-// What the bank calls a duplicate may be paid by what came first: a person must look, and nothing moves.
-static void test_NO_DOUBLE_ack__refuses_for_another_reason__a_case_and_nothing_moves(void **state) {
+// What the bank calls a duplicate may be paid by what came first: a person must look, and its payout is held until then.
+static void test_NO_DOUBLE_ack__refuses_for_another_reason__a_case_and_it_is_held(void **state) {
     (void)state;
     send_entries(3, 3);
     put_text("a1", "{\"file\":\"" FILE_3 "\",\"status\":\"accepted\",\"entries\":3,"
@@ -86,7 +86,11 @@ static void test_NO_DOUBLE_ack__refuses_for_another_reason__a_case_and_nothing_m
                    "{\"trace\":\"121042880000001\",\"reason\":\"duplicate\"},"
                    "{\"trace\":\"121042880009999\",\"code\":\"R03\"}]}");
     look();
-    assert_count("rail_event", 0);
+    assert_count("rail_event AS v JOIN submission_item AS i USING (book_id, payout_id) WHERE "
+                 "v.kind = 1 AND v.code = 'REFUSED_UNSURE' AND v.detail = 'duplicate' "
+                 "AND i.number = 1",
+                 1);
+    assert_count("rail_event WHERE code <> ''", 1);
     assert_odd("REFUSED_ENTRY", 1);
     assert_odd("UNKNOWN_ENTRY", 1);
     assert_count("inbox_exception WHERE payout_id IS NOT NULL", 1);
@@ -162,15 +166,15 @@ static void test_NO_DOUBLE_rejected_with_entries_named__sure_only_when_all_of_it
     (void)state;
     static const struct {
         const char *reason, *refused;
-        int refusals, anew;
+        int refusals, unsure, anew;
     } CASES[] = {
-        {"", REFUSED("1", "no such account"), 1, 2},
-        {"because", REFUSED("1", "no such account") "," REFUSED("3", "R03"), 2, 1},
-        {"duplicate file", REFUSED("1", "no such account"), 0, 0},
-        {"", REFUSED("1", "no such account") "," REFUSED("2", "duplicate"), 0, 0},
-        {"because", REFUSED("2", "duplicate"), 0, 0},
-        {"", REFUSED("1", "no such account") "," REFUSED("9", "R03"), 0, 0},
-        {"", "", 0, 0},
+        {"", REFUSED("1", "no such account"), 1, 0, 2},
+        {"because", REFUSED("1", "no such account") "," REFUSED("3", "R03"), 2, 0, 1},
+        {"duplicate file", REFUSED("1", "no such account"), 1, 0, 0},
+        {"", REFUSED("1", "no such account") "," REFUSED("2", "duplicate"), 1, 1, 0},
+        {"because", REFUSED("2", "duplicate"), 0, 1, 0},
+        {"", REFUSED("1", "no such account") "," REFUSED("9", "R03"), 1, 0, 0},
+        {"", "", 0, 0, 0},
     };
     send_entries(3, 3);
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
@@ -182,6 +186,7 @@ static void test_NO_DOUBLE_rejected_with_entries_named__sure_only_when_all_of_it
         put_refused(name, "rejected", CASES[i].reason, CASES[i].refused);
         look();
         assert_count("rail_event WHERE kind = 2", CASES[i].refusals);
+        assert_count("rail_event WHERE kind = 1 AND code <> ''", CASES[i].unsure);
         assert_count("rail_event WHERE kind = 5", CASES[i].anew);
         assert_count("submission WHERE state = 8", CASES[i].anew == 0);
         assert_count("payment_case WHERE kind = 'SUBMISSION_REJECTED' AND state = 1", 1);
@@ -256,7 +261,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_ack__accepted_rejected_or_odd__each_its_own),
         TEST(test_ack__refuses_single_entries__the_rest_goes_on),
-        TEST(test_NO_DOUBLE_ack__refuses_for_another_reason__a_case_and_nothing_moves),
+        TEST(test_NO_DOUBLE_ack__refuses_for_another_reason__a_case_and_it_is_held),
         TEST(test_HEARD__moved_after_it_was_rejected__a_case_of_the_file),
         TEST(test_reason__on_the_list__whole_or_its_beginning),
         TEST(test_NO_DOUBLE_rejected_for_a_reason_that_is_not_listed__waits_for_a_person),

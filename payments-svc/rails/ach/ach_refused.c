@@ -70,16 +70,26 @@ static bool is_listed(const ach_rail *r, const ach_refusal *refusal) {
            ach_is_listed(r->settings.refusal_reasons, refusal->reason);
 }
 
+// Code and reason in one text, of which a payout's own row keeps the beginning.
+static str both_words(const ach_refusal *refusal, arena *a) {
+    const str code = ach_words(refusal->code, a), reason = ach_words(refusal->reason, a);
+    const char *both =
+        arena_printf(a, "%.*s%s%.*s", (int)code.len, code.ptr,
+                     code.len > 0 && reason.len > 0 ? " " : "", (int)reason.len, reason.ptr);
+    return both == NULL ? reason : str_of(both);
+}
+
 bool ach_refused_read(const ach_rail *r, db_conn *c, const inbox_item *item, const ach_ack *ack,
                       const submission_ref *ref, submission_ack_text *said, int64_t *amount,
                       inbox_said *out, arena *a, err *e) {
     const size_t n = ack->n_refused;
     int64_t *numbers = ARENA_ARRAY(a, int64_t, n + 1);
     submission_refusal *refused = ARENA_ARRAY(a, submission_refusal, n + 1);
+    submission_refusal *unsure = ARENA_ARRAY(a, submission_refusal, n + 1);
     submission_match *matches = NULL;
     size_t n_matches = 0;
     *amount = 0;
-    if (numbers == NULL || refused == NULL) {
+    if (numbers == NULL || refused == NULL || unsure == NULL) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for refusals");
     }
     for (size_t i = 0; i < n; i++) {
@@ -96,12 +106,18 @@ bool ach_refused_read(const ach_rail *r, db_conn *c, const inbox_item *item, con
         // else are acted upon.
         if (found == NULL || !is_listed(r, one)) {
             set_aside(one, i, item, ref, found, out, a);
+            if (found != NULL) {
+                unsure[said->n_unsure++] =
+                    (submission_refusal){numbers[i], STR(""), both_words(one, a)};
+            }
             continue;
         }
         refused[said->n_refused++] =
             (submission_refusal){numbers[i], ach_words(one->code, a), ach_words(one->reason, a)};
     }
     qsort(refused, said->n_refused, sizeof *refused, by_number);
+    qsort(unsure, said->n_unsure, sizeof *unsure, by_number);
     said->refused = refused;
+    said->unsure = unsure;
     return true;
 }
