@@ -191,14 +191,21 @@ static int cmd_cases(cli *c, int argc, char **argv) {
 
 static void print_what_to_do(const Payments__V1__GetCaseResponse *r) {
     cli_print(stdout, "\nmeaning    %s\n", r->meaning);
-    if (r->n_resolutions == 0) {
+    if (r->n_resolutions + r->n_refused == 0) {
         return;
     }
-    cli_print(stdout, "next step  %s\n\nhow it can be resolved\n", r->next_step);
+    cli_print(stdout, "next step  %s\n\nhow it can be resolved now\n", r->next_step);
     for (size_t i = 0; i < r->n_resolutions; i++) {
         const Payments__V1__CaseResolution *x = r->resolutions[i];
         cli_print(stdout, "  %-10s %s%s\n", x->name, x->meaning,
                   x->needs_evidence ? " (needs --evidence TEXT)" : "");
+    }
+    if (r->n_resolutions == 0) {
+        cli_print(stdout, "  not at all, as it stands\n");
+    }
+    for (size_t i = 0; i < r->n_refused; i++) {
+        cli_print(stdout, "%s  %-10s %s\n", i == 0 ? "\nwhat is not possible now\n" : "",
+                  r->refused[i]->name, r->refused[i]->why);
     }
 }
 
@@ -476,6 +483,7 @@ const cli_command COMMAND_CASE = {
         "  --person NAME         who does it; the login name if not given\n"
         "\n"
         "JSON\n"
-        "  {case: {...}, meaning, next_step, resolutions: [...], notes: [...], payout}\n",
+        "  {case: {...}, meaning, next_step, resolutions: [...], refused: [{name, why}], notes: "
+        "[...], payout}\n",
     .run = cmd_case,
 };

@@ -5,6 +5,7 @@ import pytest
 from support import stubs
 from support.crash import Plan
 from support.paying import ACH, FAILED, HELD, INSTANT, RETURNED, SETTLED, Payer, of_bank
+from support.payctl import Payctl
 from support.waiting import wait_until
 
 from test_cases import OPEN, RESOLVED, Cases
@@ -89,13 +90,62 @@ def orders(merchant, payout_id):
     return [entry for entry in merchant.timeline(payout_id).entries if entry.outcome in ("ORDERED", "NOT_ORDERED")]
 
 
+NEED_EVIDENCE = {"SEND_AGAIN", "MARK_PAID", "GIVE_BACK", "WRITE_OFF", "BANK_HAS_IT", "BANK_HAS_IT_NOT"}
+
+
+def offered(cases, case, of_its_kind):
+    """{resolution: needs evidence} that the case offers. Each of the others is told with the reason for which it is refused."""
+    answer = cases.get(case)
+    ways = {way.name: way.needs_evidence for way in answer.resolutions}
+    why = {refusal.name: refusal.why for refusal in answer.refused}
+    assert set(ways) | set(why) == of_its_kind and not set(ways) & set(why)
+    assert all(needs == (name in NEED_EVIDENCE) for name, needs in ways.items())
+    for name, text in why.items():
+        failure = cases.refused("ResolveCase", book_id=case.book_id, case_id=case.case_id, resolution=name, person="ada",
+                                evidence="the bank's letter", idempotency_key=f"offered-{name}")
+        assert failure.code == grpc.StatusCode.FAILED_PRECONDITION and failure.message == text, (name, failure)
+    left = cases.get(case)
+    assert left.case.state == OPEN and [note.kind for note in left.notes] == [note.kind for note in answer.notes], "to look changes nothing"
+    return ways
+
+
+@pytest.mark.parametrize("situation", ["contradicted", "unreadable"])
+def test_what_a_case_offers_is_accepted(payer, cases, situation):
+    """Each that is offered, of one of its own."""
+    make = contradicted if situation == "contradicted" else unreadable
+    kind = {"RELEASE", "RETRY", "SEND_AGAIN", "MARK_PAID", "GIVE_BACK", "WRITE_OFF", "CANCEL"}
+    ways = offered(cases, make(payer, cases)[2], kind)
+    assert ways
+    for name in ways:
+        case = make(payer, cases)[2]
+        assert name in offered(cases, case, kind)
+        assert cases.resolve(case, name, evidence="the bank's letter").case.state == RESOLVED
+
+
+def test_a_case_of_what_the_bank_has_offers_no_cancel(payer, cases, tmp_path):
+    """PAYOUT_OVERDUE of a payout that is SENT."""
+    merchant = payer.merchant(deposit=10_000)
+    payout_id = merchant.pay(1_000, INSTANT).payout_id
+    merchant.wait_for([payout_id], {SENT})
+    case = cases.insert(book_id=merchant.book_id, kind="PAYOUT_OVERDUE", subject_type="payout", subject_id=payout_id, merchant_id=merchant.id)
+    ways = offered(cases, case, {"RELEASE", "SEND_AGAIN", "MARK_PAID", "GIVE_BACK", "WRITE_OFF", "CANCEL", "DONE", "IGNORE"})
+    assert "CANCEL" not in ways and "RELEASE" not in ways and {"DONE", "IGNORE"} <= set(ways)
+    code, out, err = Payctl(payer.world, tmp_path).run("case", f"{case.book_id}/{case.case_id}")
+    assert code == 0, err
+    possible, refused = out.split("how it can be resolved now")[1].split("what is not possible now")
+    assert "CANCEL" not in possible and "DONE" in possible
+    assert "CANCEL" in refused and "it is at the bank, or may be" in refused
+    cases.resolve(case, "DONE", comment="it is no matter")
+
+
 def test_a_contradiction_is_in_a_case_that_says_what_to_do(payer, cases):
     merchant, payout_id, case = contradicted(payer, cases)
     assert (case.kind, case.state, case.amount_minor) == ("PAYOUT_CONTRADICTION", OPEN, 1_000)
     answer = cases.get(case)
     assert answer.payout.state == HELD and answer.next_step
     names = {way.name: way.needs_evidence for way in answer.resolutions}
-    assert names == {"RELEASE": False, "RETRY": False, "SEND_AGAIN": True, "MARK_PAID": True, "GIVE_BACK": True, "WRITE_OFF": True, "CANCEL": False}
+    assert names == offered(cases, case, {"RELEASE", "RETRY", "SEND_AGAIN", "MARK_PAID", "GIVE_BACK", "WRITE_OFF", "CANCEL"})
+    assert set(names) == {"MARK_PAID", "GIVE_BACK"}
     assert [note.kind for note in answer.notes] == ["OPENED"]
 
 

@@ -85,7 +85,7 @@ def test_a_token_belongs_to_its_filters(cases):
     for _ in range(2):
         cases.insert()
     token = cases.call("ListCases", page_size=1).next_page_token
-    assert cases.refused("ListCases", page_size=1, page_token=token, kind="X").reason == "PAGE_TOKEN_INVALID"
+    assert cases.refused("ListCases", page_size=1, page_token=token, kind="CLOCK").reason == "PAGE_TOKEN_INVALID"
 
 
 def test_refusals_name_the_field(cases):
@@ -94,6 +94,13 @@ def test_refusals_name_the_field(cases):
     assert cases.refused("ListCases", states=[RESOLVED]).metadata["field"] == "book_ids"
     assert cases.refused("ListCases", subject_type="payout").metadata["field"] == "subject_id"
     assert cases.refused("ListCases", states=[7]).reason == "STATE_UNKNOWN"
+    unknown = cases.refused("ListCases", kind="PAYOUT_HOLD")
+    assert (unknown.reason, unknown.metadata["field"]) == ("KIND_UNKNOWN", "kind") and "PAYOUT_HELD, PAYOUT_CONTRADICTION" in unknown.message
+    unknown = cases.refused("ListCases", book_ids=[99])
+    assert (unknown.reason, unknown.metadata["field"]) == ("BOOK_NOT_FOUND", "book_ids") and "no book 99" in unknown.message
+    assert cases.list(book_ids=[2]) == []  # one of those that new merchants are spread over
+    beyond = cases.insert(book_id=98)  # a bank may name a book that no merchant has
+    assert [case.case_id for case in cases.list(book_ids=[98])] == [beyond.case_id]
     assert cases.refused("ListCases", merchant_id="no-such-merchant").code == grpc.StatusCode.NOT_FOUND
     assert cases.refused("GetCase", book_id=1, case_id=str(uuid.uuid4())).reason == "CASE_NOT_FOUND"
     assert cases.refused("GetCase", book_id=-1, case_id=case.case_id).metadata["field"] == "book_id"

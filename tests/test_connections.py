@@ -117,11 +117,17 @@ def test_what_was_sent_is_heard_and_booked_while_all_is_paused(new_world):
     merchant.wait_for([waits.payout_id], {SETTLED})
 
 
-def test_refusals_name_the_field(connections):
+def test_refusals_name_the_field(payer, connections):
     why = {"reason": "r", "person": "ada"}
     assert connections.refused("PauseConnection", connection="wire", **why).code == grpc.StatusCode.NOT_FOUND
     assert connections.refused("PauseConnection", merchant_id="no-such", **why).code == grpc.StatusCode.NOT_FOUND
     assert connections.refused("PauseConnection", book_id=-1, **why).metadata["field"] == "book_id"
+    nowhere = connections.refused("PauseConnection", book_id=99, **why)
+    assert (nowhere.reason, nowhere.metadata["field"]) == ("BOOK_NOT_FOUND", "book_id"), nowhere
+    merchant = payer.merchant()
+    other = 1 + merchant.book_id % 4
+    assert connections.refused("PauseConnection", merchant_id=merchant.id, book_id=other, **why).reason == "BOOK_OF_ANOTHER_MERCHANT"
+    assert list(connections.call("ListConnections").pauses) == []
     assert connections.refused("PauseConnection", person="ada").metadata["field"] == "reason"
     assert connections.refused("ResumeConnection", reason="r").metadata["field"] == "person"
     assert len(connections.call("ListConnections").pauses) == 0

@@ -253,5 +253,8 @@ def test_requests_that_are_refused(payctl):
         with pytest.raises(grpc.RpcError) as refused:
             proof(payctl, **fields)
         assert (refused.value.code(), rpc.failure(refused.value).reason) == (grpc.StatusCode.INVALID_ARGUMENT, reason)
+    with pytest.raises(grpc.RpcError) as refused:
+        proof(payctl, 99)
+    assert rpc.failure(refused.value).reason == "BOOK_NOT_FOUND"
     empty, = proof(payctl, book_id)
     assert (empty.payouts_compared, len(empty.differences), len(empty.accounts), empty.resume_token) == (0, 0, 1, "")

@@ -50,6 +50,7 @@ static bool case_name(int64_t book_id, const char *id, uuid *out, err *e) {
 // --- listing -------------------------------------------------------------------------------------------------------------
 
 typedef struct case_listing {
+    const payments_service *s;
     case_filter filter;
     Payments__V1__Case **out;
     size_t n;
@@ -62,6 +63,11 @@ static bool list_tx(db_conn *c, arena *a, void *arg, err *e) {
     case_row *rows = NULL;
     size_t n = 0;
     if (!cases_list(c, &l->filter, a, &rows, &n, e)) {
+        return false;
+    }
+    // Where nothing is, a book that there is not is told from one in which all is well.
+    if (n == 0 && l->filter.in_book &&
+        !pb_book_exists(l->s, c, l->filter.book_id, "book_ids", a, e)) {
         return false;
     }
     l->n = n;
@@ -102,8 +108,11 @@ static bool filter_texts(const Payments__V1__ListCasesRequest *r, case_filter *f
         return err_set_field(e, ERR_INVALID_ARGUMENT, "SUBJECT_INCOMPLETE", "subject_id",
                              "give subject_type and subject_id, or none of them");
     }
-    return rule_text(f->kind, 0, 64, "", "kind", e) &&
-           rule_text(f->owner, 0, CASE_PERSON_MAX, "", "owner", e) &&
+    if (f->kind.len > 0 && !case_kind_is_known(f->kind)) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "KIND_UNKNOWN", "kind",
+                             "kind must be one of %s", case_kind_names());
+    }
+    return rule_text(f->owner, 0, CASE_PERSON_MAX, "", "owner", e) &&
            rule_text(f->subject_type, 0, 32, "", "subject_type", e) &&
            rule_text(f->subject_id, 0, 200, "", "subject_id", e) &&
            (f->merchant_id.len == 0 || rule_merchant_id(f->merchant_id, "merchant_id", e));
@@ -147,7 +156,7 @@ static void handle_list_cases(rpc_call *call, void *service, const ProtobufCMess
     payments_service *s = service;
     const Payments__V1__ListCasesRequest *r = (const Payments__V1__ListCasesRequest *)request;
     Payments__V1__ListCasesResponse answer = PAYMENTS__V1__LIST_CASES_RESPONSE__INIT;
-    case_listing l = {0};
+    case_listing l = {.s = s};
     arena *a = rpc_arena(call);
     str filters = {0};
     err e = {0};
@@ -169,109 +178,7 @@ static void handle_list_cases(rpc_call *call, void *service, const ProtobufCMess
     rpc_reply(call, &answer.base);
 }
 
-// --- one -----------------------------------------------------------------------------------------------------------------
-
-typedef struct case_reading {
-    const connections *known;
-    int64_t book_id;
-    uuid case_id;
-    Payments__V1__GetCaseResponse answer;
-} case_reading;
-
-static bool read_payout(db_conn *c, const case_row *k, arena *a, case_reading *x, err *e) {
-    uuid id;
-    if (!str_eq_c(k->subject_type, "payout") || !uuid_parse(k->subject_id, &id)) {
-        return true;
-    }
-    db_rows *rows = NULL;
-    db_params *p = db_params_create(a);
-    db_i64(p, k->book_id);
-    db_uuid(p, id);
-    db_text(p, k->merchant_id);
-    if (!db_exec(c, payments_stmt(SQL_PAYOUT_GET), p, a, &rows, NULL, e)) {
-        return false;
-    }
-    x->answer.payout = db_count(rows) == 0 ? NULL : payout_from_row(x->known, rows, 0, a);
-    return true;
-}
-
-static bool read_notes(db_conn *c, arena *a, case_reading *x, err *e) {
-    case_note *notes = NULL;
-    size_t n = 0;
-    if (!cases_history(c, x->book_id, x->case_id, a, &notes, &n, e)) {
-        return false;
-    }
-    x->answer.n_notes = 0;
-    x->answer.notes = ARENA_ARRAY(a, Payments__V1__CaseNote *, n + 1);
-    if (x->answer.notes == NULL) {
-        return out_of_memory(e);
-    }
-    for (size_t i = 0; i < n; i++) {
-        Payments__V1__CaseNote *note = ARENA_NEW(a, Payments__V1__CaseNote);
-        payments__v1__case_note__init(note);
-        note->time = pb_time(a, notes[i].at_us);
-        note->kind = pb_text(a, str_of(notes[i].kind));
-        note->program = pb_text(a, notes[i].program);
-        note->person = pb_text(a, notes[i].person);
-        note->text = pb_text(a, notes[i].text);
-        note->resolution = pb_text(a, notes[i].resolution);
-        note->evidence = pb_text(a, notes[i].evidence);
-        x->answer.notes[x->answer.n_notes++] = note;
-    }
-    return true;
-}
-
-// What can be done about an open case, in plain words.
-static void tell_resolutions(const case_row *k, arena *a, case_reading *x) {
-    const case_kind *kind = case_kind_of(k->kind);
-    x->answer.meaning = pb_text(a, str_of(kind->meaning));
-    x->answer.n_resolutions = 0;
-    x->answer.resolutions = arena_must(a, CASE_N_RESOLUTIONS * sizeof *x->answer.resolutions);
-    if (k->state != CASE_STATE_OPEN) {
-        return;
-    }
-    x->answer.next_step = pb_text(a, str_of(kind->next_step));
-    for (int i = 0; i < CASE_N_RESOLUTIONS; i++) {
-        const case_order *order = case_order_at((case_resolution)i);
-        if ((kind->allowed & case_order_bit(order)) != 0) {
-            Payments__V1__CaseResolution *out = ARENA_NEW(a, Payments__V1__CaseResolution);
-            payments__v1__case_resolution__init(out);
-            out->name = pb_text(a, str_of(order->name));
-            out->meaning = pb_text(a, str_of(order->meaning));
-            out->needs_evidence = order->moves_money;
-            x->answer.resolutions[x->answer.n_resolutions++] = out;
-        }
-    }
-}
-
-static bool get_tx(db_conn *c, arena *a, void *arg, err *e) {
-    case_reading *x = arg;
-    case_row k;
-    if (!cases_get(c, x->book_id, x->case_id, a, &k, e) || !read_notes(c, a, x, e) ||
-        !read_payout(c, &k, a, x, e)) {
-        return false;
-    }
-    x->answer.case_ = case_to_pb(&k, a);
-    tell_resolutions(&k, a, x);
-    return true;
-}
-
-static void handle_get_case(rpc_call *call, void *service, const ProtobufCMessage *request) {
-    payments_service *s = service;
-    const Payments__V1__GetCaseRequest *r = (const Payments__V1__GetCaseRequest *)request;
-    case_reading x = {.known = s->o.connections,
-                      .book_id = r->book_id,
-                      .answer = PAYMENTS__V1__GET_CASE_RESPONSE__INIT};
-    err e = {0};
-    if (!case_name(r->book_id, r->case_id, &x.case_id, &e) ||
-        !db_read(s->o.pool, rpc_deadline_mono_ms(call), rpc_arena(call), get_tx, &x, &e)) {
-        rpc_fail(call, &e);
-        return;
-    }
-    rpc_reply(call, &x.answer.base);
-}
-
-// --- changing ------------------------------------------------------------------------------------------------------------
+// --- orders ------------------------------------------------------------------------------------------------------------
 
 typedef struct case_changing {
     payments_service *s;
@@ -387,20 +294,176 @@ static bool close_inbox(db_conn *c, const case_changing *x, arena *a, err *e) {
            inbox_case_resolved(c, k->book_id, k->subject_id, actor, reason, in->now_us, a, e);
 }
 
+// What follows from a resolution, besides the case's own rows.
+static bool follow(db_conn *c, const case_changing *x, arena *a, err *e) {
+    const case_order *order = x->changed.order;
+    if (order == case_order_at(CASE_BANK_HAS_IT) || order == case_order_at(CASE_BANK_HAS_IT_NOT)) {
+        return decide_submission(c, x, order == case_order_at(CASE_BANK_HAS_IT), a, e);
+    }
+    return order->event_kind == 0 ? close_inbox(c, x, a, e) : give_order(c, x, a, e);
+}
+
+// --- one -----------------------------------------------------------------------------------------------------------------
+
+typedef struct case_reading {
+    const connections *known;
+    int64_t book_id;
+    uuid case_id;
+    case_row row;
+    Payments__V1__GetCaseResponse answer;
+} case_reading;
+
+static bool read_payout(db_conn *c, const case_row *k, arena *a, case_reading *x, err *e) {
+    uuid id;
+    if (!str_eq_c(k->subject_type, "payout") || !uuid_parse(k->subject_id, &id)) {
+        return true;
+    }
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i64(p, k->book_id);
+    db_uuid(p, id);
+    db_text(p, k->merchant_id);
+    if (!db_exec(c, payments_stmt(SQL_PAYOUT_GET), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    x->answer.payout = db_count(rows) == 0 ? NULL : payout_from_row(x->known, rows, 0, a);
+    return true;
+}
+
+static bool read_notes(db_conn *c, arena *a, case_reading *x, err *e) {
+    case_note *notes = NULL;
+    size_t n = 0;
+    if (!cases_history(c, x->book_id, x->case_id, a, &notes, &n, e)) {
+        return false;
+    }
+    x->answer.n_notes = 0;
+    x->answer.notes = ARENA_ARRAY(a, Payments__V1__CaseNote *, n + 1);
+    if (x->answer.notes == NULL) {
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < n; i++) {
+        Payments__V1__CaseNote *note = ARENA_NEW(a, Payments__V1__CaseNote);
+        payments__v1__case_note__init(note);
+        note->time = pb_time(a, notes[i].at_us);
+        note->kind = pb_text(a, str_of(notes[i].kind));
+        note->program = pb_text(a, notes[i].program);
+        note->person = pb_text(a, notes[i].person);
+        note->text = pb_text(a, notes[i].text);
+        note->resolution = pb_text(a, notes[i].resolution);
+        note->evidence = pb_text(a, notes[i].evidence);
+        x->answer.notes[x->answer.n_notes++] = note;
+    }
+    return true;
+}
+
+// What the kind of the case says, in plain words.
+static void tell_kind(arena *a, case_reading *x) {
+    const case_kind *kind = case_kind_of(x->row.kind);
+    x->answer.meaning = pb_text(a, str_of(kind->meaning));
+    if (x->row.state == CASE_STATE_OPEN) {
+        x->answer.next_step = pb_text(a, str_of(kind->next_step));
+    }
+}
+
+static bool get_tx(db_conn *c, arena *a, void *arg, err *e) {
+    case_reading *x = arg;
+    if (!cases_get(c, x->book_id, x->case_id, a, &x->row, e) || !read_notes(c, a, x, e) ||
+        !read_payout(c, &x->row, a, x, e)) {
+        return false;
+    }
+    x->answer.case_ = case_to_pb(&x->row, a);
+    tell_kind(a, x);
+    return true;
+}
+
+// What ResolveCase would do, up to its commit. Whatever comes of it, the transaction is rolled back: it ends with an error, TRIED when
+// nothing stands against the order.
+#define TRIED "TRIED"
+static bool try_tx(db_conn *c, arena *a, void *arg, err *e) {
+    return follow(c, arg, a, e) && err_set(e, ERR_ABORTED, TRIED, "it would be accepted");
+}
+
+static bool tell_possible(const case_order *order, arena *a, case_reading *x) {
+    Payments__V1__CaseResolution *out = ARENA_NEW(a, Payments__V1__CaseResolution);
+    payments__v1__case_resolution__init(out);
+    out->name = pb_text(a, str_of(order->name));
+    out->meaning = pb_text(a, str_of(order->meaning));
+    out->needs_evidence = order->moves_money;
+    x->answer.resolutions[x->answer.n_resolutions++] = out;
+    return true;
+}
+
+static bool tell_refused(const case_order *order, const err *why, arena *a, case_reading *x) {
+    Payments__V1__CaseRefusal *out = ARENA_NEW(a, Payments__V1__CaseRefusal);
+    payments__v1__case_refusal__init(out);
+    out->name = pb_text(a, str_of(order->name));
+    out->why = pb_text(a, str_of(why->message));
+    x->answer.refused[x->answer.n_refused++] = out;
+    return true;
+}
+
+// Asks as ResolveCase does, so that what is offered is what would be accepted.
+static bool try_one(payments_service *s, rpc_call *call, const case_order *order, case_reading *x,
+                    err *e) {
+    case_changing trial = {.s = s,
+                           .change = {.act = CASE_ACT_RESOLVE,
+                                      .program = STR("payments-svc"),
+                                      .person = STR("nobody"),
+                                      .evidence = STR("a look at what is possible"),
+                                      .now_us = clock_wall_us(clock_system())},
+                           .changed = {.row = x->row, .order = order}};
+    err why = {0};
+    if (db_transact(s->o.pool, rpc_deadline_mono_ms(call), rpc_arena(call), try_tx, &trial, &why) ||
+        strcmp(why.reason, TRIED) == 0) {
+        return tell_possible(order, rpc_arena(call), x);
+    }
+    if (why.code == ERR_FAILED_PRECONDITION || why.code == ERR_NOT_FOUND ||
+        strcmp(why.reason, "RECOVERING") == 0) {
+        return tell_refused(order, &why, rpc_arena(call), x);
+    }
+    *e = why;
+    return false;
+}
+
+static bool tell_resolutions(payments_service *s, rpc_call *call, case_reading *x, err *e) {
+    arena *a = rpc_arena(call);
+    const uint32_t allowed = case_kind_of(x->row.kind)->allowed;
+    x->answer.resolutions = arena_must(a, CASE_N_RESOLUTIONS * sizeof *x->answer.resolutions);
+    x->answer.refused = arena_must(a, CASE_N_RESOLUTIONS * sizeof *x->answer.refused);
+    for (int i = 0; x->row.state == CASE_STATE_OPEN && i < CASE_N_RESOLUTIONS; i++) {
+        const case_order *order = case_order_at((case_resolution)i);
+        if ((allowed & case_order_bit(order)) != 0 && !try_one(s, call, order, x, e)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void handle_get_case(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    payments_service *s = service;
+    const Payments__V1__GetCaseRequest *r = (const Payments__V1__GetCaseRequest *)request;
+    case_reading x = {.known = s->o.connections,
+                      .book_id = r->book_id,
+                      .answer = PAYMENTS__V1__GET_CASE_RESPONSE__INIT};
+    err e = {0};
+    if (!case_name(r->book_id, r->case_id, &x.case_id, &e) ||
+        !db_read(s->o.pool, rpc_deadline_mono_ms(call), rpc_arena(call), get_tx, &x, &e) ||
+        !tell_resolutions(s, call, &x, &e)) {
+        rpc_fail(call, &e);
+        return;
+    }
+    rpc_reply(call, &x.answer.base);
+}
+
+// --- changing ------------------------------------------------------------------------------------------------------------
+
 static bool change_tx(db_conn *c, arena *a, void *arg, err *e) {
     case_changing *x = arg;
     if (!cases_change(c, &x->change, a, &x->changed, e)) {
         return false;
     }
-    const case_order *order = x->changed.order;
     CRASH_POINT("case.noted");
-    if (order == NULL) {
-        return true;
-    }
-    if (order == case_order_at(CASE_BANK_HAS_IT) || order == case_order_at(CASE_BANK_HAS_IT_NOT)) {
-        return decide_submission(c, x, order == case_order_at(CASE_BANK_HAS_IT), a, e);
-    }
-    return order->event_kind == 0 ? close_inbox(c, x, a, e) : give_order(c, x, a, e);
+    return x->changed.order == NULL || follow(c, x, a, e);
 }
 
 // The case as it stands afterwards; NULL when the call has failed, and was answered.

@@ -130,15 +130,35 @@ static void handle_list_connections(rpc_call *call, void *service,
 // --- the brake -----------------------------------------------------------------------------------------------------------
 
 typedef struct braking {
+    const payments_service *s;
     pause_row row;
     bool lift, changed;
 } braking;
 
 static bool brake_tx(db_conn *c, arena *a, void *arg, err *e) {
     braking *x = arg;
+    // What was paused can be resumed, whatever it names.
+    if (!x->lift && !pb_book_exists(x->s, c, x->row.scope.book_id, "book_id", a, e)) {
+        return false;
+    }
     return x->lift ? pause_lift(c, &x->row.scope, x->row.reason, x->row.actor, x->row.since_us, a,
                                 &x->changed, e)
                    : pause_set_one(c, &x->row, a, &x->changed, e);
+}
+
+// A pause of a merchant in another book than its own would stop nothing.
+static bool merchant_is_there(payments_service *s, const rpc_call *call,
+                              const Payments__V1__PauseConnectionRequest *r, bool lift, err *e) {
+    if (!rule_merchant_id(str_of(r->merchant_id), "merchant_id", e)) {
+        return false;
+    }
+    const merchant *m =
+        merchant_find(s->merchants, str_of(r->merchant_id), rpc_deadline_mono_ms(call), e);
+    if (m != NULL && !lift && r->book_id != 0 && r->book_id != m->book_id) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "BOOK_OF_ANOTHER_MERCHANT", "book_id",
+                             "the merchant is in book %lld", (long long)m->book_id);
+    }
+    return m != NULL;
 }
 
 // Both requests have the same fields, so one place checks them.
@@ -146,6 +166,7 @@ static bool brake(payments_service *s, rpc_call *call, braking *x,
                   const Payments__V1__PauseConnectionRequest *r, err *e) {
     arena *a = rpc_arena(call);
     const char *identity = rpc_peer_identity(call);
+    x->s = s;
     x->row.scope.book_id = r->book_id;
     x->row.scope.merchant_id = str_of(r->merchant_id);
     x->row.reason = str_of(r->reason);
@@ -169,9 +190,7 @@ static bool brake(payments_service *s, rpc_call *call, braking *x,
         }
         x->row.scope.connection = k->id;
     }
-    if (r->merchant_id[0] != '\0' && (!rule_merchant_id(str_of(r->merchant_id), "merchant_id", e) ||
-                                      merchant_find(s->merchants, str_of(r->merchant_id),
-                                                    rpc_deadline_mono_ms(call), e) == NULL)) {
+    if (r->merchant_id[0] != '\0' && !merchant_is_there(s, call, r, x->lift, e)) {
         return false;
     }
     x->row.actor = str_of(

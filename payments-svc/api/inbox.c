@@ -369,6 +369,10 @@ static bool exceptions_tx(db_conn *c, arena *a, void *arg, err *e) {
     if (!inbox_exceptions(c, &l->filter, &rows, &l->n, a, e)) {
         return false;
     }
+    if (l->n == 0 &&
+        !pb_book_exists(l->service, c, l->filter.about_book_id, "about_book_id", a, e)) {
+        return false;
+    }
     l->out = ARENA_ARRAY(l->kept, Payments__V1__InboxException *, l->n + 1);
     if (l->out == NULL) {
         return out_of_memory(e);

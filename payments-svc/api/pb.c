@@ -4,6 +4,7 @@
 #include "api/service_internal.h"
 #include "base/assert.h"
 #include "crypto/crypto.h"
+#include "store/payments_sql.h"
 
 enum { US_PER_S = 1000000, PAGE_HASH_LEN = 8, PAGE_POSITION_MAX = 64 };
 
@@ -253,6 +254,22 @@ bool page_token_read(const char *token, str filters, uint8_t *position, size_t l
     }
     memcpy(position, raw + PAGE_HASH_LEN, len);
     return true;
+}
+
+bool pb_book_exists(const payments_service *s, db_conn *c, int64_t book_id, const char *field,
+                    arena *a, err *e) {
+    if (book_id <= s->o.books_count) {
+        return true;
+    }
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    if (!db_exec(c, payments_stmt(SQL_BOOK_HAS_MERCHANT), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    return db_count(rows) > 0 || err_set_field(e, ERR_NOT_FOUND, "BOOK_NOT_FOUND", field,
+                                               "there is no book %lld: books are 1 to %lld",
+                                               (long long)book_id, (long long)s->o.books_count);
 }
 
 bool page_size_of(int32_t asked, int64_t *size, err *e) {

@@ -208,6 +208,16 @@ static bool on_part(void *arg, const recon_part *part) {
     return ok;
 }
 
+typedef struct book_look {
+    const payments_service *s;
+    int64_t book_id;
+} book_look;
+
+static bool book_tx(db_conn *c, arena *a, void *arg, err *e) {
+    const book_look *x = arg;
+    return pb_book_exists(x->s, c, x->book_id, "book_id", a, e);
+}
+
 static bool check_request(const payments_service *s, const Payments__V1__ProveBookRequest *r,
                           recon_progress *progress, arena *a, err *e) {
     if (r->book_id <= 0) {
@@ -224,8 +234,10 @@ static void handle_prove_book(rpc_call *call, void *service, const ProtobufCMess
     const payments_service *s = service;
     const Payments__V1__ProveBookRequest *r = (const Payments__V1__ProveBookRequest *)request;
     recon_progress progress = {.sequence = 0};
+    book_look book = {s, r->book_id};
     err e = {0};
-    if (!check_request(s, r, &progress, rpc_arena(call), &e)) {
+    if (!check_request(s, r, &progress, rpc_arena(call), &e) ||
+        !db_read(s->o.pool, rpc_deadline_mono_ms(call), rpc_arena(call), book_tx, &book, &e)) {
         rpc_fail(call, &e);
         return;
     }

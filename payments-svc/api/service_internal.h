@@ -107,6 +107,11 @@ char *pb_connection(const connections *k, int number, arena *a);
 bool pb_connections_of(const connections *k, Payments__V1__Rail scheme, const char *name,
                        int16_t *out, size_t *n, err *e) WARN_UNUSED;
 
+// False with NOT_FOUND, reason BOOK_NOT_FOUND, for a number that is no book: above those that new merchants are spread over, and without a
+// merchant. Book 0, which stands for no book or for all, is fine.
+bool pb_book_exists(const payments_service *s, db_conn *c, int64_t book_id, const char *field,
+                    arena *a, err *e) WARN_UNUSED;
+
 // The payout of a row of PAYOUT_COLUMNS (store/payments_sql.c). @arena
 Payments__V1__Payout *payout_from_row(const connections *k, const db_rows *rows, size_t i,
                                       arena *a);

@@ -37,6 +37,17 @@ const case_kind *case_kind_of(str name) {
     return &UNKNOWN;
 }
 
+bool case_kind_is_known(str name) {
+    return case_kind_of(name) != &UNKNOWN;
+}
+
+const char *case_kind_names(void) {
+#define KIND_NAME(name, subject, hours, allowed, meaning, next_step) ", " #name
+    static const char NAMES[] = CASE_KINDS(KIND_NAME);
+#undef KIND_NAME
+    return NAMES + sizeof ", " - 1;
+}
+
 const case_order *case_order_of(str name) {
     for (size_t i = 0; i < CASE_N_RESOLUTIONS; i++) {
         if (str_eq_c(name, ORDERS[i].name)) {

@@ -158,7 +158,10 @@ typedef struct case_order {
 const case_kind *case_kind_of(str name);
 // NULL when there is no such resolution.
 const case_order *case_order_of(str name);
-const char *case_order_names(void); // "RELEASE, RETRY ...". Static.
+const char *case_order_names(void);
+// "PAYOUT_HELD, …": all that this version knows. Static.
+const char *case_kind_names(void);
+bool case_kind_is_known(str name); // "RELEASE, RETRY ...". Static.
 const case_order *case_order_at(case_resolution which);
 uint32_t case_order_bit(const case_order *o); // CASE_BIT of an order of the table
 // In the order of the table; NULL at its end.

@@ -81,6 +81,9 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
          "change, connection FROM merchant_connection WHERE book_id = $1 AND merchant_id = $2 AND "
          "rail = u.rail ORDER BY change DESC LIMIT 1) AS l ON true "
          "WHERE coalesce(l.connection, 0) <> u.connection"},
+    [SQL_BOOK_HAS_MERCHANT] = {"book_has_merchant",
+                               "SELECT book_id FROM merchant_book WHERE book_id BETWEEN $1 AND $1 "
+                               "ORDER BY book_id LIMIT 1"},
     // Lists are looked up key by key, whatever the planner believes of the tables: as a join, or by = ANY in a plan that is
     // kept, a handful of keys may read all of the book.
     [SQL_IDEMPOTENCY_LOOKUP] =
