@@ -38,17 +38,19 @@ submission_finding submission_judge(const submission_evidence *known, submission
     if (known->finished || known->accepted || known->items_heard) {
         return FINDING_SENT;
     }
+    // What is still there under its temporary name was not taken under it.
+    const bool exposed = known->exposed && !taken_back;
     switch (look) {
     case LOOK_THERE: return FINDING_SENT;
     case LOOK_SAME_SIZE: // where the bank prescribes names, a forgotten file may have the same name and size
-        return known->at_risk > 0 ? FINDING_SENT : FINDING_NAME_TAKEN;
+        return known->at_risk > 0 ? FINDING_SENT : exposed ? FINDING_UNKNOWN : FINDING_NAME_TAKEN;
     case LOOK_FAILED: return FINDING_UNKNOWN;
     case LOOK_OTHER:
         // Ours may have been renamed over, or may have been taken before the other one came.
-        return known->at_risk == 0 ? FINDING_NAME_TAKEN : FINDING_UNKNOWN;
+        return known->at_risk == 0 && !exposed ? FINDING_NAME_TAKEN : FINDING_UNKNOWN;
     case LOOK_ABSENT: break;
     }
-    if (known->at_risk == 0) {
+    if (known->at_risk == 0 && !exposed) {
         return FINDING_NOT_SENT;
     }
     // With more than one last step begun, a temporary file proves nothing about the other one.

@@ -56,12 +56,14 @@ typedef enum submission_evidence_kind {
 typedef struct submission_evidence {
     int32_t
         at_risk; // uploads whose last step has begun, and that were not taken back afterwards: they may have arrived
-    int32_t possible;  // the same, but without belief in an archive: TAKEN_BACK alone ends them
-    bool finished;     // one of those was confirmed, or seen at the bank
-    bool accepted;     // the bank has acknowledged it
-    bool refused;      // the bank has rejected it
-    int32_t refusals;  // how often it has, or a person has said so
-    bool items_heard;  // the bank has settled or returned one of its items
+    int32_t possible; // the same, but without belief in an archive: TAKEN_BACK alone ends them
+    bool finished;    // one of those was confirmed, or seen at the bank
+    bool accepted;    // the bank has acknowledged it
+    bool refused;     // the bank has rejected it
+    int32_t refusals; // how often it has, or a person has said so
+    bool items_heard; // the bank has settled or returned one of its items
+    // An upload was begun where the bank may take it before its last step, and none of these has begun the last step.
+    bool exposed;
     int64_t absent_ms; // since a look first did not show what was begun last; 0: no look has yet
 } submission_evidence;
 

@@ -59,12 +59,22 @@ static void test_UNKNOWN_IS_A_STATE_begun_and_not_shown_is_unknown(void **state)
     (void)state;
     const submission_evidence begun = {.at_risk = 1};
     const submission_evidence twice = {.at_risk = 2};
+    const submission_evidence exposed = {.exposed = true}; // the bank sees temporary files
     const struct {
         const submission_evidence *known;
         submission_look look;
         bool taken_back, absence_counts;
         submission_finding finding;
     } CASES[] = {
+        {&exposed, LOOK_ABSENT, false, false, FINDING_UNKNOWN},
+        {&exposed, LOOK_ABSENT, true, false, FINDING_NOT_SENT},
+        {&exposed, LOOK_ABSENT, false, true, FINDING_NOT_SENT},
+        {&exposed, LOOK_THERE, false, false, FINDING_SENT},
+        {&exposed, LOOK_SAME_SIZE, false, false, FINDING_UNKNOWN},
+        {&exposed, LOOK_SAME_SIZE, true, false, FINDING_NAME_TAKEN},
+        {&exposed, LOOK_OTHER, false, true, FINDING_UNKNOWN},
+        {&exposed, LOOK_OTHER, true, false, FINDING_NAME_TAKEN},
+        {&exposed, LOOK_FAILED, true, true, FINDING_UNKNOWN},
         {&begun, LOOK_ABSENT, false, false, FINDING_UNKNOWN},
         {&begun, LOOK_ABSENT, true, false, FINDING_NOT_SENT}, // its temporary file was still there
         {&begun, LOOK_ABSENT, false, true, FINDING_NOT_SENT},

@@ -116,6 +116,8 @@ static bool still_ours(void *arg, bool last_step) {
     run *r = arg;
     // Counted before it is written: when the answer is lost, it may have been.
     r->c.known.at_risk += last_step ? 1 : 0;
+    r->c.epochs[0] = r->c.epoch;
+    r->c.n_epochs = 1;
     return subm_still_ours(r->s->o.pool, r->s->o.guard, &r->c, last_step, r->s->o.lease_ms,
                            r->s->scratch);
 }
@@ -235,9 +237,11 @@ static void ask(run *r) {
         look = bank->look(bank->self, &r->file, r->s->scratch);
     }
     tell_breaker(r->s, look != LOOK_FAILED);
+    r->c.known.exposed = bank->exposed && r->c.n_epochs > 0 && r->c.known.at_risk == 0;
     const bool counts =
         submission_absence_counts(&r->c.known, bank->archive_complete, bank->lag_ms);
-    const bool proven = r->c.known.at_risk == 0 || (was_there && r->c.known.at_risk == 1);
+    const bool proven =
+        was_there ? r->c.known.at_risk <= 1 : r->c.known.at_risk == 0 && !r->c.known.exposed;
     switch (submission_judge(&r->c.known, look, was_there, counts)) {
     case FINDING_SENT: record_sent(r, EVIDENCE_SEEN, "the bank shows it"); break;
     case FINDING_NOT_SENT:
@@ -325,13 +329,10 @@ static void send(run *r) {
                                .reason = "",
                                .text = "",
                                .keep_lease = true,
-                               .evidence = EVIDENCE_BEGUN,
                                .evidence_text = ""};
     if (!write_change(r, &begun)) {
         return;
     }
-    r->c.epochs[0] = r->c.epoch;
-    r->c.n_epochs = 1;
     CRASH_POINT("submission.begun");
     err e = {0};
     switch (bank->send(bank->self, &r->file, still_ours, r)) {

@@ -21,11 +21,12 @@ typedef struct submission_file {
 typedef enum submission_sent {
     SENT_DONE,    // the bank's server has confirmed it
     SENT_NOT,     // certain that it has not arrived and will not
-    SENT_UNKNOWN, // the last step was begun, and its answer is missing
+    SENT_UNKNOWN, // it may have arrived: an answer is missing
     SENT_FENCED   // it is not ours any more: nothing irrevocable was done
 } submission_sent;
 
-// Asks whether the submission is still ours. last_step: what comes next cannot be taken back; it is written down with the answer.
+// Asks whether the submission is still ours, right before the upload begins and right before its last step, after which it cannot be taken
+// back. Either is written down with the answer.
 typedef bool (*submission_fence)(void *arg, bool last_step);
 
 // A bank, as the sender sees it. All functions block, and are called from the sender's thread only.
@@ -35,6 +36,8 @@ typedef struct submission_channel {
     // The bank shows for ever what it took, so what it does not show in two looks, lag_ms apart, it does not have.
     bool archive_complete;
     int64_t lag_ms;
+    bool
+        exposed; // the bank may take an upload before its last step: it lies where the bank takes files from
     submission_look (*look)(void *self, const submission_file *f, arena *a);
     submission_sent (*send)(void *self, const submission_file *f, submission_fence still_ours,
                             void *arg);

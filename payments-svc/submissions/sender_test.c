@@ -188,6 +188,54 @@ static void test_killed__before_the_last_step__sent_again_once(void **state) {
     assert_int_equal(count_evidence(id, EVIDENCE_TAKEN_BACK), 1);
 }
 
+// A bank that takes whatever it sees may have taken what was never renamed. Only what is still there, or a complete archive, proves that it
+// has not.
+static void test_NO_DOUBLE_killed__bank_takes_temporary_files__not_sent_again(void **state) {
+    (void)state;
+    expose_uploads = true;
+    submission_sender *s = make_sender(LEASE_MS, false), *complete = make_sender(LEASE_MS, true);
+    expose_uploads = false;
+    the_bank.no_archive = true;
+    const uuid id = prepare_one(1, 2, "f1", tomorrow(), 1);
+    leave_as_killed(id, "(1, 1)");
+    run(s, 4);
+    assert_int_equal(state_of(id), SUBMISSION_UNKNOWN);
+    assert_int_equal(the_bank.n_taken, 0);
+    assert_int_equal(count_evidence(id, EVIDENCE_NOT_SEEN), 1);
+    pass_lag();
+    run(complete, 2);
+    assert_int_equal(state_of(id), SUBMISSION_SENT);
+    assert_int_equal(count_evidence(id, EVIDENCE_NOT_THERE), 1);
+    // So there may be two, of which the bank may reject the copy.
+    assert_int_equal(ack(id, (submission_ack_text){.sure = true, .reason = STR("no")}),
+                     WORD_DISPUTE);
+    submission_sender_destroy(s);
+    submission_sender_destroy(complete);
+}
+
+static void
+test_killed__bank_takes_temporary_files__what_is_still_there_is_sent_again(void **state) {
+    (void)state;
+    expose_uploads = true;
+    submission_sender *s = make_sender(LEASE_MS, false);
+    expose_uploads = false;
+    the_bank.no_archive = true;
+    const uuid id = prepare_one(1, 2, "f1", tomorrow(), 1);
+    leave_as_killed(id, "(1, 1)");
+    char name[160];
+    temporary_name("f1", 1, name);
+    the_bank.temporary[the_bank.n_temporary++] = bank_file_of(name, CONTENT);
+    run(s, 2);
+    assert_int_equal(state_of(id), SUBMISSION_SENT);
+    assert_int_equal(count_evidence(id, EVIDENCE_TAKEN_BACK), 1);
+    // Killed before it began to write, it has left nothing.
+    const uuid other_one = prepare_one(2, 2, "f2", tomorrow(), 2);
+    fixture_sql("UPDATE submission SET state = 2, epoch = 1 WHERE name = 'f2'", NULL, 0);
+    run(s, 2);
+    assert_int_equal(state_of(other_one), SUBMISSION_SENT);
+    submission_sender_destroy(s);
+}
+
 // Ten files, and a bank that cannot be reached: it is not asked about each of them again and again.
 static void test_send__bank_is_away__the_connection_is_left_alone(void **state) {
     (void)state;
@@ -721,6 +769,8 @@ int main(void) {
         TEST(test_NO_DOUBLE_killed__archive_shows_it_late__not_sent_again),
         TEST(test_killed__archive_is_complete__sent_again_once),
         TEST(test_killed__before_the_last_step__sent_again_once),
+        TEST(test_NO_DOUBLE_killed__bank_takes_temporary_files__not_sent_again),
+        TEST(test_killed__bank_takes_temporary_files__what_is_still_there_is_sent_again),
         TEST(test_send__bank_is_away__the_connection_is_left_alone),
         TEST(test_send__bank_is_away_and_nothing_is_left__is_found_to_be_back),
         TEST(test_send__bank_is_away__prepared_until_it_is_back),

@@ -130,6 +130,7 @@ db_pool *pool;
 crypto_keyring *keys;
 arena *mem;
 int64_t retry_ms = 1;
+bool expose_uploads;
 bank the_bank;
 submission_sender *sender, *other; // of two processes
 
@@ -145,6 +146,7 @@ submission_sender *make_sender(int64_t lease_ms, bool archive_complete) {
                     .name = "test",
                     .archive_complete = archive_complete,
                     .lag_ms = LAG_MS,
+                    .exposed = expose_uploads,
                     .look = bank_look,
                     .send = bank_send,
                     .take_back = bank_take_back,

@@ -91,6 +91,8 @@ bool subm_evidence_read(db_conn *c, int64_t book_id, uuid id, subm_claimed *out,
         case EVIDENCE_NOT_THERE:
             if (db_get_i16(rows, i, 0) == EVIDENCE_TAKEN_BACK) {
                 known->possible -= known->at_risk;
+            } else if (known->at_risk == 0 && out->n_epochs > 0) {
+                known->possible++; // the bank may have taken it under its temporary name
             }
             known->at_risk = 0;
             known->absent_ms = 0;
@@ -221,9 +223,9 @@ static bool fence_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     db_i64(p, f->lease_ms);
     return check_timeline(c, f->g, a, e) &&
            db_exec(c, submissions_sql(SUBM_SQL_STILL_OURS), p, a, NULL, &f->n, e) &&
-           (f->n != 1 || !f->last_step ||
-            subm_evidence_add(c, f->s->book_id, f->s->id, EVIDENCE_LAST_STEP, f->s->epoch,
-                              f->s->owner, (uuid){{0}}, "", a, e));
+           (f->n != 1 || subm_evidence_add(c, f->s->book_id, f->s->id,
+                                           f->last_step ? EVIDENCE_LAST_STEP : EVIDENCE_BEGUN,
+                                           f->s->epoch, f->s->owner, (uuid){{0}}, "", a, e));
 }
 
 bool subm_still_ours(db_pool *pool, guard *g, const subm_claimed *s, bool last_step,

@@ -51,8 +51,7 @@ bool subm_due(db_pool *pool, int connection, bool sends, size_t max, subm_key **
 bool subm_claim(db_pool *pool, guard *g, subm_key key, uuid owner, int64_t lease_ms,
                 subm_claimed *out, arena *a, err *e) WARN_UNUSED;
 // Renews the lease if it is still ours: the fence (promise FENCED). False when it is not, nobody can say, or the
-// guard lets nothing be sent. last_step: writes down, in
-// the same transaction, that the step begins which cannot be taken back.
+// guard lets nothing be sent. Writes down, in the same transaction, what begins: the upload, or the last step, which cannot be taken back.
 bool subm_still_ours(db_pool *pool, guard *g, const subm_claimed *s, bool last_step,
                      int64_t lease_ms, arena *a);
 

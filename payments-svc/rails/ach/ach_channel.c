@@ -109,15 +109,18 @@ static submission_look look(void *self, const submission_file *f, arena *a) {
 
 // --- Uploading ---------------------------------------------------------------------------------------------------------
 
-// What is left of an upload that ended midway; what cannot be removed now is swept later.
-static void drop(ach_rail *r, const char *path) {
+// An upload has ended midway, and its file may be there. Where the bank takes files from, it may have taken that one, or may do so later:
+// only what could be removed was not taken. Elsewhere what cannot be removed now is swept later.
+static submission_sent drop(ach_rail *r, const char *path) {
     err e = {0};
-    if (!ach_sftp_remove(r->out, path, &e)) {
-        log_failure("ach.upload.left_over", path, &e);
+    if (ach_sftp_remove(r->out, path, &e)) {
+        return SENT_NOT;
     }
+    log_failure("ach.upload.left_over", path, &e);
+    return ach_has_upload_folder(r) ? SENT_NOT : SENT_UNKNOWN;
 }
 
-// Until the rename has begun, the bank has certainly not got the file; after that, only looking tells.
+// Until the rename has begun, the bank has not got the file, unless it takes what is not whole; after that, only looking tells.
 static submission_sent upload(void *self, const submission_file *f, submission_fence still_ours,
                               void *arg) {
     ach_rail *r = self;
@@ -129,10 +132,11 @@ static submission_sent upload(void *self, const submission_file *f, submission_f
     if (!still_ours(arg, false)) {
         return SENT_FENCED;
     }
-    if (!ach_sftp_write(r->out, temporary, f->content, &e)) {
+    bool begun = false;
+    if (!ach_sftp_write(r->out, temporary, f->content, &begun, &e)) {
         log_failure("ach.upload.not_sent", f->name, &e);
-        drop(r, temporary);
-        return SENT_NOT;
+        const submission_sent dropped = drop(r, temporary);
+        return begun ? dropped : SENT_NOT;
     }
     CRASH_POINT("ach.upload.written");
     if (!still_ours(arg, true)) {
@@ -214,6 +218,7 @@ submission_channel ach_channel(ach_rail *r) {
                                 .name = r->base.name,
                                 .archive_complete = r->settings.archive_complete,
                                 .lag_ms = r->settings.list_lag_ms,
+                                .exposed = !ach_has_upload_folder(r),
                                 .look = look,
                                 .send = upload,
                                 .take_back = take_back,

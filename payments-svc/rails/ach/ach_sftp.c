@@ -291,13 +291,14 @@ bool ach_sftp_size(ach_sftp *s, const char *path, bool *exists, uint64_t *size, 
     return known;
 }
 
-static bool write_all(ach_sftp *s, const char *path, str content, err *e) {
+static bool write_all(ach_sftp *s, const char *path, str content, bool *begun, err *e) {
     sftp_file file =
         sftp_open(s->sftp, path, O_WRONLY | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR | S_IRGRP);
     if (file == NULL) {
         settle_failure(s, sftp_get_error(s->sftp), "open for writing", e);
         return false;
     }
+    *begun = true;
     bool ok = true;
     for (size_t at = 0; ok && at < content.len;) {
         size_t len = content.len - at < WRITE_CHUNK_LEN ? content.len - at : WRITE_CHUNK_LEN;
@@ -316,11 +317,12 @@ static bool write_all(ach_sftp *s, const char *path, str content, err *e) {
     return ok;
 }
 
-bool ach_sftp_write(ach_sftp *s, const char *path, str content, err *e) {
+bool ach_sftp_write(ach_sftp *s, const char *path, str content, bool *begun, err *e) {
+    *begun = false;
     if (!op_begin(s, e)) {
         return false;
     }
-    bool ok = write_all(s, path, content, e);
+    bool ok = write_all(s, path, content, begun, e);
     op_end(s);
     return ok;
 }

@@ -148,34 +148,14 @@ static bool is_named(const char *name, const char *begin) {
     return strncmp(name, begin, strlen(begin)) == 0 && strlen(name) == strlen(begin) + 16;
 }
 
-static str read_local(const char *name) {
-    FILE *in = fopen(sftp_server_path(server, name), "rb");
-    char *bytes = arena_alloc(mem, 4 << 20);
-    assert_non_null(in);
-    assert_non_null(bytes);
-    size_t n = fread(bytes, 1, 4 << 20, in);
-    fclose(in);
-    return (str){bytes, n};
-}
-
-static void write_local(const char *name, const char *content) {
-    FILE *out = fopen(sftp_server_path(server, name), "wb");
-    assert_non_null(out);
-    assert_int_equal(fwrite(content, 1, strlen(content), out), strlen(content));
-    assert_int_equal(fclose(out), 0);
-}
-
-static bool is_there(const char *folder, const char *name) {
-    char path[256];
-    snprintf(path, sizeof path, "root/%s/%s", folder, name);
-    return access(sftp_server_path(server, path), F_OK) == 0;
-}
-
 static nacha_file *file_of(const rail_item *item) {
     char path[256];
     nacha_fault fault;
     snprintf(path, sizeof path, "root/inbox/%s", item_file(item));
-    nacha_file *f = nacha_read(read_local(path), mem, &fault);
+    char *bytes = arena_alloc(mem, 4 << 20);
+    assert_non_null(bytes);
+    const str content = {bytes, sftp_server_get(server, path, bytes, 4 << 20)};
+    nacha_file *f = nacha_read(content, mem, &fault);
     assert_non_null(f);
     return f;
 }
@@ -203,9 +183,9 @@ static void test_prepare__items__handed_over_in_one_valid_file(void **state) {
     prepare_ok(ach, items, N);
     assert_all(items, N, RAIL_HANDED_OVER);
     assert_true(is_named(item_file(&items[0]), ORIGIN "-20261120-A-"));
-    assert_false(is_there("inbox", item_file(&items[0])));
+    assert_false(sftp_server_has(server, "inbox", item_file(&items[0])));
     assert_int_equal(send_due(ach), 1);
-    assert_true(is_there("inbox", item_file(&items[0])));
+    assert_true(sftp_server_has(server, "inbox", item_file(&items[0])));
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event WHERE kind = 1"), N);
 
     nacha_file *f = file_of(&items[0]);
@@ -249,7 +229,8 @@ static void test_prepare__again__keeps_numbers_and_adds_only_the_new(void **stat
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM submission"), 2);
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM submission_item"), 9);
     assert_int_equal(send_due(ach), 2);
-    assert_true(is_there("inbox", item_file(&again[0])) && is_there("inbox", item_file(&again[7])));
+    assert_true(sftp_server_has(server, "inbox", item_file(&again[0])) &&
+                sftp_server_has(server, "inbox", item_file(&again[7])));
 }
 
 typedef struct racer {
@@ -319,7 +300,7 @@ static void test_NO_LOSS_old_file_of_the_same_name__not_taken_for_ours(void **st
         rail_item *items = make_items(1 + 10 * i, 3);
         prepare_ok(r, items, 3);
         snprintf(path, sizeof path, "root/%s/%s", FOLDERS[i], item_file(&items[0]));
-        write_local(path, "an older file of this name");
+        sftp_server_put(server, path, "an older file of this name");
         send_due(r);
         assert_int_equal(item_state(&items[0]), SUBMISSION_WITHDRAWN);
     }
@@ -619,7 +600,7 @@ static void test_send__line_cut_anywhere__state_is_true_and_it_arrives_once(void
         prepare_ok(ach, &items[i], 1);
         sftp_server_cut_after(server, whole * (long)i / CUTS);
         send_due(ach);
-        const bool there = is_there("inbox", item_file(&items[i]));
+        const bool there = sftp_server_has(server, "inbox", item_file(&items[i]));
         const int found = item_state(&items[i]);
         counts[found]++;
         if (found == SUBMISSION_SENT) {
@@ -634,13 +615,38 @@ static void test_send__line_cut_anywhere__state_is_true_and_it_arrives_once(void
             send_due(ach);
         }
         assert_int_equal(item_state(&items[i]), SUBMISSION_SENT);
-        assert_true(is_there("inbox", item_file(&items[i])));
+        assert_true(sftp_server_has(server, "inbox", item_file(&items[i])));
     }
-    print_message("%d bytes; sent %d, prepared %d, sending %d\n", (int)whole,
-                  (int)counts[SUBMISSION_SENT], (int)counts[SUBMISSION_PREPARED],
-                  (int)counts[SUBMISSION_SENDING]);
-    assert_true(counts[SUBMISSION_PREPARED] > 5 && counts[SUBMISSION_SENT] >= 1);
+    assert_true(counts[SUBMISSION_PREPARED] >= 1 && counts[SUBMISSION_SENT] >= 1);
+    assert_true(counts[SUBMISSION_PREPARED] + counts[SUBMISSION_SENDING] > 5);
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event WHERE kind = 1"), CUTS + 1);
+}
+
+static const char *first_upload(const char *folder, const rail_item *item) {
+    return arena_strdup(mem, sftp_server_path(server, arena_printf(mem, "root/%s/%s.00000001.tmp",
+                                                                   folder, item_file(item))));
+}
+
+// The line breaks while the file is written, and the bank takes whatever it sees in the inbox, and shows no archive.
+static void test_NO_DOUBLE_taken_while_it_was_written__not_sent_again(void **state) {
+    (void)state;
+    rail_item *items = make_items(1, 40);
+    bool taken = false;
+    for (uint32_t i = 0; i < 40 && !taken; i++) {
+        prepare_ok(ach, &items[i], 1);
+        sftp_server_cut_after(server, 200 + 80L * i);
+        send_due(ach);
+        const char *const temporary = first_upload("inbox", &items[i]);
+        taken = access(temporary, F_OK) == 0 &&
+                !sftp_server_has(server, "inbox", item_file(&items[i])) && unlink(temporary) == 0;
+        sftp_server_cut_after(server, -1);
+        for (int tries = 0; tries < 3; tries++) {
+            send_due(ach);
+        }
+        assert_int_equal(item_state(&items[i]), taken ? SUBMISSION_UNKNOWN : SUBMISSION_SENT);
+        assert_int_equal(sftp_server_has(server, "inbox", item_file(&items[i])), !taken);
+    }
+    assert_true(taken);
 }
 
 // The bank renames and takes the file, its answer is lost, and it shows no archive.
@@ -658,10 +664,10 @@ static void test_UNKNOWN_IS_A_STATE_answer_to_rename_lost__not_uploaded_again(vo
     prepare_ok(ach, third, 1);
     sftp_server_lose_answer_after(server, whole - 8); // its last bytes are the request to rename
     (void)submission_sender_run(self_of(ach)->sender);
-    for (int i = 0; i < 250 && !is_there("inbox", item_file(third)); i++) {
+    for (int i = 0; i < 250 && !sftp_server_has(server, "inbox", item_file(third)); i++) {
         rail_fixture_nap_ms(20);
     }
-    assert_true(is_there("inbox", item_file(third)));
+    assert_true(sftp_server_has(server, "inbox", item_file(third)));
     assert_int_equal(item_state(third),
                      SUBMISSION_SENDING); // the line stayed dead: not even asking helped
     sftp_server_lose_answer_after(server, -1);
@@ -672,16 +678,11 @@ static void test_UNKNOWN_IS_A_STATE_answer_to_rename_lost__not_uploaded_again(vo
     for (int i = 0; i < 5; i++) {
         send_due(ach);
         assert_int_equal(item_state(third), SUBMISSION_UNKNOWN);
-        assert_false(is_there("inbox", item_file(third)));
+        assert_false(sftp_server_has(server, "inbox", item_file(third)));
     }
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case"
                                      " WHERE kind = 'SUBMISSION_UNKNOWN'"),
                      1);
-}
-
-static const char *first_upload(const char *folder, const rail_item *item) {
-    return arena_strdup(mem, sftp_server_path(server, arena_printf(mem, "root/%s/%s.00000001.tmp",
-                                                                   folder, item_file(item))));
 }
 
 // A bank that takes whatever it sees in the inbox: what is not whole lies elsewhere.
@@ -699,7 +700,7 @@ static void test_send__upload_folder__only_whole_files_come_into_the_inbox(void 
     assert_int_equal(access(first_upload("staging", item), F_OK), 0);
     sftp_server_refuse(server, "");
     assert_true(send_due(r) + send_due(r) + send_due(r) + send_due(r) > 0);
-    assert_true(is_there("inbox", item_file(item)));
+    assert_true(sftp_server_has(server, "inbox", item_file(item)));
     ach_rail_destroy(r);
 }
 
@@ -714,7 +715,7 @@ static void test_NO_DOUBLE_taken_under_its_temporary_name__sent(void **state) {
     sftp_server_refuse(server, "");
     assert_true(send_due(ach) + send_due(ach) + send_due(ach) > 0);
     assert_int_equal(item_state(item), SUBMISSION_SENT);
-    assert_false(is_there("inbox", item_file(item)));
+    assert_false(sftp_server_has(server, "inbox", item_file(item)));
 }
 
 // --- Main ------------------------------------------------------------------------------------------------------------
@@ -792,6 +793,7 @@ int main(void) {
         TEST(test_send__line_cut_anywhere__state_is_true_and_it_arrives_once),
         TEST(test_send__upload_folder__only_whole_files_come_into_the_inbox),
         TEST(test_NO_DOUBLE_taken_under_its_temporary_name__sent),
+        TEST(test_NO_DOUBLE_taken_while_it_was_written__not_sent_again),
         TEST(test_UNKNOWN_IS_A_STATE_answer_to_rename_lost__not_uploaded_again),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);

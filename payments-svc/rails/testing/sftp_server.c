@@ -299,3 +299,24 @@ void sftp_server_hang_up(sftp_server *s) {
 long sftp_server_sent(const sftp_server *s) {
     return atomic_load(&s->sent);
 }
+
+void sftp_server_put(const sftp_server *s, const char *name, const char *text) {
+    FILE *out = fopen(sftp_server_path(s, name), "wb");
+    ASSERT(out != NULL && fwrite(text, 1, strlen(text), out) == strlen(text));
+    ASSERT(fclose(out) == 0);
+}
+
+size_t sftp_server_get(const sftp_server *s, const char *name, char *out, size_t max) {
+    FILE *in = fopen(sftp_server_path(s, name), "rb");
+    ASSERT(in != NULL);
+    const size_t n = fread(out, 1, max, in);
+    ASSERT(n < max && fclose(in) == 0);
+    return n;
+}
+
+bool sftp_server_has(const sftp_server *s, const char *folder, const char *name) {
+    char path[256];
+    const int n = snprintf(path, sizeof path, "root/%s/%s", folder, name);
+    ASSERT(n > 0 && (size_t)n < sizeof path);
+    return access(sftp_server_path(s, path), F_OK) == 0;
+}

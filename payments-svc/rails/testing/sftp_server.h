@@ -16,6 +16,12 @@ const char *sftp_server_user(const sftp_server *s);
 // "client_key", "host_key.pub", "other_key", "other_key.pub", or "root/inbox/x": a path in the folder; static memory.
 const char *sftp_server_path(const sftp_server *s, const char *name);
 
+// Of "root/inbox/x" as above: writes a text as a file; reads one, of less than max bytes, and says how many they are.
+void sftp_server_put(const sftp_server *s, const char *name, const char *text);
+size_t sftp_server_get(const sftp_server *s, const char *name, char *out, size_t max);
+// Whether a file is in one of root's folders, such as "inbox".
+bool sftp_server_has(const sftp_server *s, const char *folder, const char *name);
+
 // Removes the files of one of its folders, named as above; not folders in it.
 void sftp_server_empty(const sftp_server *s, const char *folder);
 
