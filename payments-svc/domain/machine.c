@@ -391,6 +391,9 @@ static saga_step claim_held(saga *s, const saga_said *said, const clock_source *
         s->step = at_rail ? (saga_step)to : s->step;
         return saga_rest(s, clock_wall_us(clock));
     }
+    if (s->step == STEP_AWAIT && said->left) {
+        s->state = STATE_SENT; // whatever else is odd
+    }
     if (at_rail && said->word == WORD_NOT_TAKEN) {
         saga_head_for_attempt(s); // held all the same
     } else if (said->word == WORD_ACCEPTED && (s->step == STEP_AWAIT || to == STEP_AWAIT)) {

@@ -162,6 +162,7 @@ typedef struct saga_said {
     bool refused;              // among whatever else there is
     bool earlier;     // CONTRADICTION: an attempt before the present one may have been paid
     bool never_taken; // what was handed over is in no submission any more, whatever else is said
+    bool left;        // the rail has spoken of the present attempt as one that it got
     int32_t heard;    // how many messages there are, as saga.events counts them
     // What an order judges: where one waits, of the attempt that is the present one once it was carried out.
     int64_t all_settled, all_returned; // the two sums without what was judged

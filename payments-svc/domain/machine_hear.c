@@ -174,6 +174,17 @@ static bool was_never_taken(const saga *s, const saga_event *events, size_t n) {
     return s->step == STEP_AWAIT && s->state == STATE_PROCESSING && not_taken && !other;
 }
 
+// It is no longer on its way: the rail has it, or has said what became of it.
+static bool has_left(const saga *s, const saga_event *events, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if (events[i].attempt == s->attempt && (int)events[i].kind >= EVENT_ACCEPTED &&
+            (int)events[i].kind <= EVENT_RETURNED) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static size_t count_movements(const saga_event *events, size_t n) {
     size_t count = 0;
     for (size_t i = 0; i < n; i++) {
@@ -399,6 +410,7 @@ saga_said saga_hear(const saga *s, const saga_event *events, size_t n, int32_t h
         return said;
     }
     said.never_taken = was_never_taken(s, events, n);
+    said.left = has_left(s, events, n);
     find_order(s, events, n, &said);
     const bool judged = heard > 0 && s->judged >= heard; // a person has seen all of it
     if (judged) {

@@ -517,6 +517,29 @@ static void test_hear__very_many_that_move_nothing__heard(void **state) {
     free(events);
 }
 
+// --- Held while its file leaves -----------------------------------------------------------------------------------------
+
+// Whoever was held before the file left is none the less at the bank: a person can say what became of it.
+static void test_NO_LOSS_held_while_its_file_leaves__can_be_given_back(void **state) {
+    (void)state;
+    const saga_event events[] = {event(1, EVENT_NOT_TAKEN), after_all(), event(2, EVENT_ACCEPTED),
+                                 event(2, EVENT_REFUSED)};
+    saga s = handed_over();
+    assert_int_equal(claim_events(&s, events, 1), STEP_NONE);
+    act(&s, STEP_EXECUTE, OUT_HANDED_OVER);
+    assert_int_equal(s.attempt, 2);
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+    assert_held(&s, STEP_AWAIT, "RAIL_CONTRADICTION");
+    assert_false(can_order(&s, events, 2, EVENT_GIVE_BACK)); // the file sends what is in it
+    for (size_t n = 3; n <= 4; n++) {
+        assert_int_equal(claim_events(&s, events, n), STEP_NONE);
+        assert_held(&s, STEP_AWAIT, "RAIL_CONTRADICTION");
+        assert_int_equal(s.state, STATE_SENT);
+        assert_true(can_order(&s, events, n, EVENT_GIVE_BACK));
+        assert_true(can_order(&s, events, n, EVENT_MARK_PAID));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hear__any_messages__as_a_simple_rule_weighs_them),
@@ -536,6 +559,7 @@ int main(void) {
             test_UNKNOWN_IS_A_STATE_refused_for_an_unlisted_reason__not_settled_by_the_time),
         cmocka_unit_test(test_refused_for_an_unlisted_reason__the_bank_says_more__goes_on),
         cmocka_unit_test(test_refused_for_an_unlisted_reason__judged__holds_no_more),
+        cmocka_unit_test(test_NO_LOSS_held_while_its_file_leaves__can_be_given_back),
         cmocka_unit_test(test_hear__more_movements_than_are_weighed__held),
         cmocka_unit_test(test_hear__as_many_as_are_taken_in__weighed),
         cmocka_unit_test(test_hear__very_many_that_move_nothing__heard),

@@ -120,10 +120,10 @@ static bool takes_again(const saga *s) {
     return s->step == STEP_CONFIRM && s->moving > 0;
 }
 
-// The submission of a file rail sends what is in it, whatever becomes of the payout meanwhile.
+// The submission of a file rail sends what is in it, whatever becomes of the payout meanwhile. What has left is no more in there.
 static bool is_in_a_submission(const saga *s, const saga_said *said) {
     return s->step == STEP_AWAIT && s->state == STATE_PROCESSING && said->word != WORD_NOT_TAKEN &&
-           !said->never_taken;
+           !said->never_taken && !said->left;
 }
 
 // What was said of it does not add up: neither sending it nor asking about it would make that better.
