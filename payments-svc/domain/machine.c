@@ -344,6 +344,15 @@ static int led_by(const saga *s, const saga_said *said) {
     return drawn ? to : TO_HELD;
 }
 
+// What was said decides about the attempt that would come next: it was made, and its number forgotten.
+static void count_attempt(saga *s, int to) {
+    if (saga_next_attempt_is_new(s) &&
+        (to == STEP_CONFIRM || to == STEP_VOID || to == STEP_AWAIT)) {
+        s->attempt++;
+        s->doubt = DOUBT_NONE;
+    }
+}
+
 static void head_by_word(saga *s, const saga_said *said) {
     saga_head_for_void(s, said->word == WORD_RETURNED ? STATE_RETURNED : STATE_FAILED, said->code,
                        said->text);
@@ -383,6 +392,7 @@ static saga_step claim_held(saga *s, const saga_said *said, const clock_source *
     if (clear) {
         saga_unhold(s);
         *note = (saga_note){OUT_RELEASED, str_of(saga_word_name((int)said->word)), said->text};
+        count_attempt(s, to);
         if (to == STEP_VOID) {
             head_by_word(s, said);
         }
@@ -397,6 +407,7 @@ static saga_step claim_held(saga *s, const saga_said *said, const clock_source *
     if (at_rail && said->word == WORD_NOT_TAKEN) {
         saga_head_for_attempt(s); // held all the same
     } else if (said->word == WORD_ACCEPTED && (s->step == STEP_AWAIT || to == STEP_AWAIT)) {
+        count_attempt(s, to);
         s->step = STEP_AWAIT;
         s->state = STATE_SENT;
     } else if (odd) {
@@ -424,6 +435,7 @@ static saga_step claim_at_rail(saga *s, const saga_said *said, const saga_policy
         s->state = said->word == WORD_ACCEPTED ? STATE_SENT : s->state;
         return saga_rest(s, SAGA_NEVER);
     }
+    count_attempt(s, to);
     if (to == STEP_AWAIT) {
         s->step = STEP_AWAIT;
         s->state = STATE_SENT;
@@ -454,20 +466,15 @@ static saga_step claim_gate(saga *s, const saga_said *said, saga_note *note) {
     return s->step;
 }
 
-saga_step saga_on_claim(saga *s, const saga_said *said, const saga_policy *p,
-                        const clock_source *clock, saga_note *note) {
-    *note = (saga_note){.outcome = OUT_NONE};
-    if (!is_known(s)) {
-        if (s->hold[0] == '\0') {
-            saga_hold(s, STR("VALUE_NOT_KNOWN"),
-                      STR("a later version has written what this one cannot follow"));
-            *note = hold_note(s);
-        }
-        return saga_rest(s, SAGA_NEVER);
+// An order that waited for what has come to its end is taken up by the next claim: where the saga rests now, none has to wait.
+static void mind_order(saga *s, const saga_said *said, const clock_source *clock) {
+    if (s->due_at_us == SAGA_NEVER && said->order.order > s->orders) {
+        s->due_at_us = clock_wall_us(clock);
     }
-    if (saga_take_order(s, said, clock, note)) {
-        return STEP_NONE;
-    }
+}
+
+static saga_step claim_step(saga *s, const saga_said *said, const saga_policy *p,
+                            const clock_source *clock, saga_note *note) {
     if (s->hold[0] != '\0') {
         return claim_held(s, said, clock, note);
     }
@@ -485,6 +492,25 @@ saga_step saga_on_claim(saga *s, const saga_said *said, const saga_policy *p,
     case STEP_AWAIT: break;
     }
     return claim_at_rail(s, said, p, clock, note);
+}
+
+saga_step saga_on_claim(saga *s, const saga_said *said, const saga_policy *p,
+                        const clock_source *clock, saga_note *note) {
+    *note = (saga_note){.outcome = OUT_NONE};
+    if (!is_known(s)) {
+        if (s->hold[0] == '\0') {
+            saga_hold(s, STR("VALUE_NOT_KNOWN"),
+                      STR("a later version has written what this one cannot follow"));
+            *note = hold_note(s);
+        }
+        return saga_rest(s, SAGA_NEVER);
+    }
+    if (saga_take_order(s, said, clock, note)) {
+        return STEP_NONE;
+    }
+    const saga_step acting = claim_step(s, said, p, clock, note);
+    mind_order(s, said, clock);
+    return acting;
 }
 
 // --- A worker that died ----------------------------------------------------------------------------------------------
@@ -674,26 +700,17 @@ static void submission_came_out(saga *s, saga_step *to, const saga_answer *answe
     }
 }
 
-bool saga_on_outcome(saga *s, const saga_answer *answer, const saga_said *said,
+// What was acted on has come out, and leads to a step.
+static void come_out(saga *s, saga_step to, const saga_answer *answer, const saga_said *said,
                      const saga_policy *p, const clock_source *clock) {
-    int edge = TO_HELD;
-    if (s->phase != PHASE_ACTING ||
-        !fsm_next(&OUTCOMES, (int)s->step, (int)answer->outcome, &edge)) {
-        return false;
-    }
-    if (edge == TO_HELD) {
-        saga_hold(s, answer->code, answer->text);
-        return true;
-    }
     const saga_step from = s->step;
-    saga_step to = (saga_step)edge;
     s->phase = PHASE_READY;
     if (may_be_late(s, answer, said, p, clock) || is_denial(s, answer)) {
-        return true;
+        return;
     }
     if (to == STEP_DONE) {
         end_ledger_step(s, answer, said, clock);
-        return true;
+        return;
     }
     if (from == STEP_EXECUTE || from == STEP_RESOLVE) {
         submission_came_out(s, &to, answer, p);
@@ -709,5 +726,20 @@ bool saga_on_outcome(saga *s, const saga_answer *answer, const saga_said *said,
     if (answer->outcome == OUT_BURNED) {
         next_leg(s);
     }
+}
+
+bool saga_on_outcome(saga *s, const saga_answer *answer, const saga_said *said,
+                     const saga_policy *p, const clock_source *clock) {
+    int edge = TO_HELD;
+    if (s->phase != PHASE_ACTING ||
+        !fsm_next(&OUTCOMES, (int)s->step, (int)answer->outcome, &edge)) {
+        return false;
+    }
+    if (edge == TO_HELD) {
+        saga_hold(s, answer->code, answer->text);
+    } else {
+        come_out(s, (saga_step)edge, answer, said, p, clock);
+    }
+    mind_order(s, said, clock);
     return true;
 }

@@ -56,6 +56,45 @@ static void test_refused_for_now__ends_the_doubt_about_its_attempt(void **state)
     assert_int_equal(note.outcome, OUT_ORDERED);
 }
 
+// --- Orders that wait, and what they wait for ends ---------------------------------------------------------------------
+
+// What was asked for is handed over, and nothing but an event would wake it: the order is answered at once.
+static void test_cancel__waits_for_the_rail__handed_over__answered(void **state) {
+    (void)state;
+    const saga_outcome outcomes[] = {OUT_HANDED_OVER, OUT_ACCEPTED};
+    for (size_t i = 0; i < 2; i++) {
+        saga s = at(STEP_RESOLVE, PHASE_READY, STATE_PROCESSING, 1);
+        const saga_event order = ordered(EVENT_CANCEL, 1);
+        const saga_said said = hear(&s, &order, 1);
+        const saga_answer answer = {outcomes[i], STR(""), STR(""), 0};
+        assert_int_equal(saga_on_claim(&s, &said, &FILES, &CLOCK.source, &note), STEP_RESOLVE);
+        assert_true(saga_on_outcome(&s, &answer, &said, &FILES, &CLOCK.source));
+        assert_int_equal(s.step, STEP_AWAIT);
+        assert_true(s.due_at_us != SAGA_NEVER);
+        assert_int_equal(claim_events(&s, &order, 1), STEP_NONE);
+        assert_int_equal(note.outcome, OUT_NOT_ORDERED);
+    }
+}
+
+// It waits for a step that comes to a hold, or for the rail's word that does not add up.
+static void test_cancel__waits_and_the_payout_is_held__taken_up(void **state) {
+    (void)state;
+    const saga_event events[] = {ordered(EVENT_CANCEL, 1), event(7, EVENT_SETTLED)};
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_RETRY);
+    assert_int_equal(claim_events(&s, events, 1), STEP_RESERVE);
+    assert_true(come_events(&s, OUT_BROKEN, events, 1));
+    assert_true(s.hold[0] != '\0' && s.due_at_us != SAGA_NEVER);
+    assert_int_equal(claim_events(&s, events, 1), STEP_NONE);
+    assert_int_equal(note.outcome, OUT_ORDERED);
+    assert_int_equal(s.step, STEP_CANCEL);
+    saga odd = at(STEP_RESOLVE, PHASE_READY, STATE_PROCESSING, 1);
+    assert_int_equal(claim_events(&odd, events, 2), STEP_NONE);
+    assert_true(odd.hold[0] != '\0' && odd.due_at_us != SAGA_NEVER);
+    assert_int_equal(claim_events(&odd, events, 2), STEP_NONE);
+    assert_int_equal(odd.orders, 1);
+}
+
 // --- After a restore -------------------------------------------------------------------------------------------------
 
 static saga_event ordered_after_a_restore(void) {
@@ -172,6 +211,8 @@ static void test_cancel__after_a_restore__worker_died_asking__asked_once_more(vo
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cancel__waits_for_the_rail__handed_over__answered),
+        cmocka_unit_test(test_cancel__waits_and_the_payout_is_held__taken_up),
         cmocka_unit_test(test_cancel__after_a_restore__the_next_attempt_is_asked_for__NO_DOUBLE),
         cmocka_unit_test(test_cancel__after_a_restore__attempt_that_will_be_repeated__NO_DOUBLE),
         cmocka_unit_test(test_cancel__after_a_restore__all_were_refused_for_now__ends),

@@ -705,8 +705,59 @@ static void test_hold__a_second_reason__stands_beside_the_first(void **state) {
     assert_int_equal(note.outcome, OUT_NONE);
 }
 
+// --- What a database has forgotten ------------------------------------------------------------------------------------
+
+// The attempt that comes next was made before the restore: what the bank says of it moves the payout, and is counted as its own.
+static saga refused_for_now(void) {
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    act(&s, STEP_EXECUTE, OUT_AGAIN);
+    assert_int_equal(s.attempt, 1);
+    return s;
+}
+
+static void test_forgotten_attempt__settled__is_the_present_one(void **state) {
+    (void)state;
+    const saga_event events[] = {event(2, EVENT_SETTLED), event(2, EVENT_RETURNED)};
+    for (int held = 0; held <= 1; held++) {
+        saga s = refused_for_now();
+        if (held != 0) {
+            saga_hold(&s, STR("HELD"), STR("a person looks"));
+            assert_int_equal(claim_events(&s, events, 1), STEP_NONE);
+            assert_int_equal(note.outcome, OUT_RELEASED);
+        }
+        assert_int_equal(claim_events(&s, events, 1), STEP_CONFIRM);
+        assert_int_equal(s.attempt, 2);
+        assert_true(come_events(&s, OUT_DONE, events, 1));
+        assert_int_equal(claim_events(&s, events, 1), STEP_NONE);
+        assert_int_equal(s.hold[0], '\0');
+        assert_int_equal(claim_events(&s, events, 2), STEP_RETURN); // it is the merchant's
+        assert_true(come_events(&s, OUT_DONE, events, 2));
+        assert_int_equal(s.state, STATE_RETURNED);
+    }
+}
+
+static void test_forgotten_attempt__refused_or_accepted__is_the_present_one(void **state) {
+    (void)state;
+    const saga_event_kind kinds[] = {EVENT_REFUSED, EVENT_ACCEPTED};
+    for (int i = 0; i < 4; i++) {
+        const saga_event said = event(2, kinds[i % 2]);
+        saga s = refused_for_now();
+        if (i >= 2) {
+            saga_hold(&s, STR("HELD"), STR("a person looks"));
+        }
+        (void)claim_events(&s, &said, 1);
+        assert_int_equal(s.step, i % 2 == 0 ? STEP_VOID : STEP_AWAIT);
+        assert_int_equal(s.attempt, 2);
+        const saga_said again = hear(&s, &said, 1);
+        assert_int_equal(again.word, i % 2 == 0 ? WORD_REFUSED : WORD_ACCEPTED);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_forgotten_attempt__settled__is_the_present_one),
+        cmocka_unit_test(test_forgotten_attempt__refused_or_accepted__is_the_present_one),
         cmocka_unit_test(test_net__partial_return_then_the_rest),
         cmocka_unit_test(test_net__paid_again_after_a_return__leaves_the_merchant_again),
         cmocka_unit_test(test_net__settlement_told_twice__is_one__NO_DOUBLE),

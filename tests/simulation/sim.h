@@ -191,6 +191,8 @@ typedef struct sim {
 
 // life.c. False, with what is wrong in *why (static), when a promise was broken.
 bool sim_run(uint64_t seed, bool trace, const char **why) __attribute__((warn_unused_result));
+// walk.c. The same of one saga alone.
+bool sim_walk(uint64_t seed, bool trace, const char **why) __attribute__((warn_unused_result));
 int64_t sim_now(const sim *s);
 bool sim_chance(sim *s, int percent); // never while the faults are off
 uint64_t sim_below(sim *s, uint64_t bound);

@@ -1,4 +1,4 @@
-// Thousands of lives; one of them again, step by step: simulation_test --seed N
+// Thousands of lives and walks; one of them again, step by step: simulation_test --seed N, simulation_test --walk N
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -12,7 +12,7 @@
 #include "base/str.h"
 #include "sim.h"
 
-enum { SEEDS = 10000 };
+enum { SEEDS = 10000, WALKS = 50000 };
 
 static void test_simulation__ten_thousand_lives__NO_DOUBLE_and_NO_LOSS(void **state) {
     (void)state;
@@ -24,14 +24,24 @@ static void test_simulation__ten_thousand_lives__NO_DOUBLE_and_NO_LOSS(void **st
     }
 }
 
-static int replay(const char *text) {
+static void test_simulation__fifty_thousand_walks__each_ends_or_can_be_ended(void **state) {
+    (void)state;
+    for (uint64_t seed = 1; seed <= WALKS; seed++) {
+        const char *why = NULL;
+        if (!sim_walk(seed, false, &why)) {
+            fail_msg("%s; replay it with: simulation_test --walk %" PRIu64, why, seed);
+        }
+    }
+}
+
+static int replay(const char *text, bool walk) {
     int64_t seed = 0;
     const char *why = NULL;
     if (!str_to_i64(str_of(text), 0, INT64_MAX, &seed)) {
-        (void)fprintf(stderr, "simulation_test: --seed takes a number\n");
+        (void)fprintf(stderr, "simulation_test: --seed and --walk take a number\n");
         return 2;
     }
-    if (sim_run((uint64_t)seed, true, &why)) {
+    if (walk ? sim_walk((uint64_t)seed, true, &why) : sim_run((uint64_t)seed, true, &why)) {
         return 0;
     }
     (void)printf("%s\n", why);
@@ -39,11 +49,13 @@ static int replay(const char *text) {
 }
 
 int main(int argc, char **argv) {
-    if (argc == 3 && strcmp(argv[1], "--seed") == 0) {
-        return replay(argv[2]);
+    const bool walk = argc == 3 && strcmp(argv[1], "--walk") == 0;
+    if (walk || (argc == 3 && strcmp(argv[1], "--seed") == 0)) {
+        return replay(argv[2], walk);
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_simulation__ten_thousand_lives__NO_DOUBLE_and_NO_LOSS),
+        cmocka_unit_test(test_simulation__fifty_thousand_walks__each_ends_or_can_be_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
