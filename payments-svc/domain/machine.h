@@ -169,6 +169,7 @@ typedef struct saga_said {
     int64_t earlier_returned;          // came back of attempts before it, and is not in the sums
     int32_t refusals, odd;             // of the attempt; and what cannot be
     saga_event order;                  // the next order that was not taken up yet; number 0: none
+    bool ordered_more;                 // another order than one to cancel waits behind it
 } saga_said;
 
 typedef struct saga_policy {

@@ -95,6 +95,42 @@ static void test_cancel__waits_and_the_payout_is_held__taken_up(void **state) {
     assert_int_equal(odd.orders, 1);
 }
 
+// The bank answers nothing of use: a person who knows more is not kept waiting for it by a cancel that came first.
+static void test_cancel__waits_without_an_end__gives_way_to_what_a_person_says(void **state) {
+    (void)state;
+    const saga_event_kind kinds[] = {EVENT_MARK_PAID, EVENT_GIVE_BACK};
+    for (size_t i = 0; i < 2; i++) {
+        const saga_event events[] = {ordered(EVENT_CANCEL, 1), ordered(EVENT_CANCEL, 2),
+                                     ordered(kinds[i], 3)};
+        saga s = fresh();
+        act(&s, STEP_RESERVE, OUT_DONE);
+        act(&s, STEP_EXECUTE, OUT_UNKNOWN);
+        for (int n = 0; n < 3; n++) {
+            assert_int_equal(claim_events(&s, events, 2), STEP_RESOLVE);
+            assert_true(come_events(&s, OUT_UNKNOWN, events, 2));
+        }
+        for (int n = 1; n <= 2; n++) {
+            assert_int_equal(claim_events(&s, events, 3), STEP_NONE);
+            assert_int_equal(note.outcome, OUT_NOT_ORDERED);
+            assert_int_equal(s.orders, n);
+        }
+        assert_int_equal(claim_events(&s, events, 3), STEP_NONE);
+        assert_int_equal(note.outcome, OUT_ORDERED);
+        assert_int_equal(s.step, i == 0 ? STEP_CONFIRM : STEP_VOID);
+    }
+}
+
+// What cannot be carried out makes nothing give way, and a cancel waits as the first one did.
+static void test_cancel__waits__another_cancel_behind_it__still_waits(void **state) {
+    (void)state;
+    const saga_event events[] = {ordered(EVENT_CANCEL, 1), ordered(EVENT_CANCEL, 2)};
+    saga s = fresh();
+    act(&s, STEP_RESERVE, OUT_DONE);
+    act(&s, STEP_EXECUTE, OUT_UNKNOWN);
+    assert_int_equal(claim_events(&s, events, 2), STEP_RESOLVE);
+    assert_int_equal(s.orders, 0);
+}
+
 // --- After a restore -------------------------------------------------------------------------------------------------
 
 static saga_event ordered_after_a_restore(void) {
@@ -211,6 +247,8 @@ static void test_cancel__after_a_restore__worker_died_asking__asked_once_more(vo
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cancel__waits_without_an_end__gives_way_to_what_a_person_says),
+        cmocka_unit_test(test_cancel__waits__another_cancel_behind_it__still_waits),
         cmocka_unit_test(test_cancel__waits_for_the_rail__handed_over__answered),
         cmocka_unit_test(test_cancel__waits_and_the_payout_is_held__taken_up),
         cmocka_unit_test(test_cancel__after_a_restore__the_next_attempt_is_asked_for__NO_DOUBLE),

@@ -152,6 +152,10 @@ static void find_order(const saga *s, const saga_event *events, size_t n, saga_s
             said->order = *event;
         }
     }
+    for (size_t i = 0; i < n && said->order.order > 0; i++) {
+        said->ordered_more |= is_order(events[i].kind) && events[i].kind != EVENT_CANCEL &&
+                              events[i].order > said->order.order;
+    }
 }
 
 // What can be of no attempt of this payout, as far as this version knows.

@@ -107,7 +107,8 @@ static bool is_dead(const saga *s, const saga_said *said) {
 static const char *guard_cancel(const saga *s, const saga_said *said) {
     const bool is_early = s->step == STEP_GATE || s->step == STEP_RESERVE;
     if (is_held(s) && (is_doubtful(s, said) || (is_early && may_be_forgotten(s, said)))) {
-        return "it may be at the bank, which is not asked while it is held: release it first";
+        return "it may be at the bank, which is not asked while it is held: say GIVE_BACK "
+               "when it was not paid";
     }
     if (is_early || is_doubtful(s, said)) {
         return NULL;
@@ -371,9 +372,15 @@ static bool has_to_wait(const saga *s, const saga_said *said) {
            (is_asked_for && !is_away_from_the_bank(s, said));
 }
 
+// The rail may not answer for ever, and who ordered something else after it knows more than the rail has said.
+static bool gives_way(const saga *s, const saga_said *said) {
+    return s->step == STEP_RESOLVE && said->ordered_more;
+}
+
 bool saga_take_order(saga *s, const saga_said *said, const clock_source *clock, saga_note *note) {
     const saga_event *order = &said->order;
-    if (order->order == 0 || has_to_wait(s, said)) {
+    const bool waits = order->order > 0 && has_to_wait(s, said);
+    if (order->order == 0 || (waits && !gives_way(s, said))) {
         return false;
     }
     const char *why = NULL;
@@ -381,11 +388,12 @@ bool saga_take_order(saga *s, const saga_said *said, const clock_source *clock, 
     const bool again = order->kind == EVENT_RETRY && str_eq_c(order->code, SAGA_SEND_AGAIN);
     const str name = again ? STR(SAGA_SEND_AGAIN) : str_of(saga_event_name((int)order->kind));
     s->orders = order->order;
-    if (find(s, said, order->kind, &to, &why)) {
+    if (!waits && find(s, said, order->kind, &to, &why)) {
         *note = (saga_note){OUT_ORDERED, name, order->text};
         carry_out(s, (saga_step)to, said, clock);
     } else {
-        *note = (saga_note){OUT_NOT_ORDERED, name, str_of(why)};
+        *note = (saga_note){OUT_NOT_ORDERED, name,
+                            waits ? STR("another order came after it") : str_of(why)};
         // An orphan stays one: what its worker has done is asked for first.
         s->due_at_us = clock_wall_us(clock);
     }

@@ -17,6 +17,8 @@ typedef struct walk {
     saga_event events[WALK_EVENTS_MAX];
     size_t n;
     int32_t orders; // given so far
+    int32_t asked,
+        about; // how often the bank was asked about this attempt while a person's word waited
     const char **why;
 } walk;
 
@@ -112,6 +114,20 @@ static saga_outcome outcome_of(walk *w, saga_step acting) {
     return LEDGER[below(w, 7)];
 }
 
+// What a person says is not kept waiting for a bank.
+static bool check_asked(walk *w, saga_step acting) {
+    bool waits = false;
+    for (size_t i = 0; i < w->n; i++) {
+        const saga_event *e = &w->events[i];
+        waits |=
+            e->order > w->s.orders && (e->kind == EVENT_MARK_PAID || e->kind == EVENT_GIVE_BACK);
+    }
+    const bool same = w->about == w->s.attempt;
+    w->asked = waits && acting == STEP_RESOLVE ? 1 + (same ? w->asked : 0) : 0;
+    w->about = w->s.attempt;
+    return w->asked <= 1 || broken(w, "an order waits behind one that waits for the bank");
+}
+
 // The bank's words lead to another step when they are about the own attempt alone, unless a person has judged them.
 static bool check_moved(const walk *w, saga_step from) {
     const bool at_rail = from == STEP_EXECUTE || from == STEP_RESOLVE || from == STEP_AWAIT;
@@ -133,7 +149,7 @@ static bool claim(walk *w) {
     const saga_step acting = saga_on_claim(&w->s, &said, w->policy, &w->clock.source, &note);
     show(w, "claim",
          acting != STEP_NONE ? saga_step_name(acting) : saga_outcome_name(note.outcome));
-    if (!check_moved(w, before.step)) {
+    if (!check_moved(w, before.step) || !check_asked(w, acting)) {
         return false;
     }
     if (acting == STEP_NONE) {
