@@ -10,8 +10,9 @@
 typedef struct standing {
     saga_item item;
     int rail_id;
-    bool leased;     // a worker has it
-    bool is_ordered; // an order to cancel was accepted before, whatever has become of it
+    bool leased; // a worker has it
+    int32_t
+        canceling; // number of the last order to cancel that was accepted, whatever has become of it; 0: none
 } standing;
 
 // Clients repeat for so long what a database has forgotten; such a payout was made after the restore, and may have been sent before it.
@@ -78,7 +79,7 @@ static bool look(db_conn *c, int64_t book_id, uuid payout_id, standing *s, arena
     saga_row_read(rows, 0, &s->item);
     s->rail_id = db_get_i16(rows, 0, SAGA_N_COLUMNS);
     s->leased = db_get_bool(rows, 0, SAGA_N_COLUMNS + 1);
-    s->is_ordered = db_get_bool(rows, 0, SAGA_N_COLUMNS + 2);
+    s->canceling = db_get_i32(rows, 0, SAGA_N_COLUMNS + 2);
     s->item.events += 1; // even what only says "accepted" is to be heard here
     saga_batch b = {.from = {.book_id = book_id}, .items = &s->item, .n = 1, .a = a};
     return saga_intent_payouts(&b, c, e) && saga_store_hear(&b, c, e);
@@ -160,6 +161,27 @@ static bool is_in_a_submission(const standing *s) {
            s->item.said.word == WORD_NONE;
 }
 
+// Gives the order when it is possible now.
+static bool try_to_give(saga_engine *g, db_conn *c, const saga_cancellation *x, standing *s,
+                        arena *a, err *e) {
+    const char *why = NULL;
+    if (s->leased && s->item.was.step != STEP_RESERVE && s->item.was.step != STEP_GATE) {
+        return not_cancelable("it is on its way to the bank", e);
+    }
+    if (is_in_a_submission(s)) {
+        return take_out(g, c, x, s, a, e) && give(g, c, x, s, a, e);
+    }
+    s->item.said.order.kind = EVENT_CANCEL;
+    s->item.said.order.code = cancel_code(g, x, s);
+    if (!check_forgotten(g, c, x, s, a, e)) {
+        return false;
+    }
+    if (!saga_takes_order(&s->item.was, &s->item.said, EVENT_CANCEL, &why)) {
+        return not_cancelable(why, e);
+    }
+    return give(g, c, x, s, a, e);
+}
+
 bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *a, err *e) {
     standing s = {0};
     // What is claimed to be sent is claimed under this lock, and what was claimed before is seen behind it.
@@ -168,26 +190,19 @@ bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *
         !look(c, x->book_id, x->payout_id, &s, a, e)) {
         return false;
     }
-    // Who asks again is answered as before.
-    if (s.item.was.state == STATE_CANCELED || s.item.was.step == STEP_CANCEL || s.is_ordered) {
+    if (s.item.was.state == STATE_CANCELED || s.item.was.step == STEP_CANCEL ||
+        s.canceling > s.item.was.orders) {
         return true;
     }
-    if (s.leased && s.item.was.step != STEP_RESERVE && s.item.was.step != STEP_GATE) {
-        return not_cancelable("it is on its way to the bank", e);
+    if (try_to_give(g, c, x, &s, a, e)) {
+        return true;
     }
-    if (is_in_a_submission(&s)) {
-        return take_out(g, c, x, &s, a, e) && give(g, c, x, &s, a, e);
+    // Who asks again is answered as before, unless the order that came to nothing then is possible now.
+    const bool before = s.canceling > 0 && strcmp(e->reason, "PAYOUT_NOT_CANCELABLE") == 0;
+    if (before) {
+        err_clear(e);
     }
-    const char *why = NULL;
-    s.item.said.order.kind = EVENT_CANCEL;
-    s.item.said.order.code = cancel_code(g, x, &s);
-    if (!check_forgotten(g, c, x, &s, a, e)) {
-        return false;
-    }
-    if (!saga_takes_order(&s.item.was, &s.item.said, EVENT_CANCEL, &why)) {
-        return not_cancelable(why, e);
-    }
-    return give(g, c, x, &s, a, e);
+    return before;
 }
 
 bool saga_cancel_code(saga_engine *g, guard *known, db_conn *c, int64_t book_id, uuid payout_id,

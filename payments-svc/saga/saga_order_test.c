@@ -269,6 +269,27 @@ static void test_cancel__accepted_before__is_answered_as_before(void **state) {
     assert_int_equal(world_count("SELECT count(*) FROM rail_event WHERE kind = 25"), 1);
 }
 
+// The first order came to nothing, since the bank had it then; now it waits to be sent anew, and must not be.
+static void test_cancel__came_to_nothing_before__is_given_again(void **state) {
+    (void)state;
+    const uuid id = sent_payout();
+    give(id, RAIL_EVENT_CANCEL, "order");
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE outcome = 14"), 1);
+    fixture_sql("UPDATE saga SET due_at = now() - interval '1 hour'", NULL, 0);
+    world.query_verdict = RAIL_REFUSED_RETRY;
+    assert_int_equal(run(STEP_AWAIT).n_moved, 1);
+    assert_int_equal(in_state(STEP_EXECUTE, STATE_SENT), 1); // the second attempt is to come
+    assert_true(cancels(id));
+    assert_true(cancels(id)); // while that one waits, it is the same order
+    assert_int_equal(world_count("SELECT count(*) FROM rail_event WHERE kind = 25"), 2);
+    fixture_sql("UPDATE saga SET due_at = now() - interval '1 hour'", NULL, 0);
+    assert_int_equal(run(STEP_EXECUTE).n_moved, 1);
+    assert_int_equal(run(STEP_CANCEL).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_CANCELED), 1);
+    assert_int_equal(world_look().submits, 1);
+}
+
 // Nothing was done yet, as far as the restored database knows; and yet the bank has paid it.
 static void test_cancel__after_a_restore__the_bank_is_asked_first__NO_DOUBLE(void **state) {
     (void)state;
@@ -409,6 +430,7 @@ static void test_numbers__of_the_machine_are_those_of_the_schema(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_cancel__came_to_nothing_before__is_given_again, fresh),
         cmocka_unit_test_setup(test_return__by_the_events_amount__each_part_with_ids_of_its_own,
                                fresh),
         cmocka_unit_test_setup(test_return__whose_worker_died__is_repeated_as_it_was, fresh),

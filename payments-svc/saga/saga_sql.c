@@ -240,13 +240,13 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "AS u(payout_id, event_id, attempt, kind, code, detail, rail_reference, at, amount, "
          "currency, inbox_id, inbox_line, source, actor, order_number) "
          "ON CONFLICT DO NOTHING RETURNING payout_id, kind, source, code"},
-    // Where one payout stands: its row, whether a worker has it, and whether an order to cancel it (kind 25) waits.
+    // Where one payout stands: its row, whether a worker has it, and the last order to cancel it (kind 25).
     [SAGA_SQL_STANDING] =
         {"saga_standing",
          "SELECT " SAGA_COLUMNS ", s.rail, EXISTS (SELECT 1 FROM saga_lease AS l WHERE l.book_id = "
          "s.book_id AND l.rail = s.rail AND s.payout_id = ANY(l.payout_ids)), "
-         "EXISTS (SELECT 1 FROM rail_event AS e WHERE e.book_id = s.book_id AND e.payout_id = "
-         "s.payout_id AND e.kind = 25) "
+         "coalesce((SELECT max(e.order_number) FROM rail_event AS e WHERE e.book_id = s.book_id "
+         "AND e.payout_id = s.payout_id AND e.kind = 25), 0) "
          "FROM saga AS s WHERE s.book_id = $1 AND s.payout_id = $2"},
     // Orders of one payout are numbered one after the other, whoever gives them. The next statement sees those before.
     [SAGA_SQL_LOCK_ORDERED] = {"saga_lock_ordered",
