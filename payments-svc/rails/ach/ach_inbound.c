@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/assert.h"
 #include "base/crash.h"
@@ -157,8 +158,10 @@ static bool fetch(ach_rail *r, const ach_sftp_file *file, str *content, arena *a
     return true;
 }
 
-// A file that is not whole may still be written by somebody who is slow: it is taken when it has not changed for quiet_ms.
-static looked take(ach_rail *r, const ach_sftp_file *file, bool quiet, arena *a, err *e) {
+// A file that is not whole may still be written by somebody who is slow: it is taken when it has not changed for quiet_ms. An empty one
+// says nothing yet, and what is written into it after it was put away nobody would read.
+static looked take(ach_rail *r, const ach_sftp_file *file, int64_t still_ms, arena *a, err *e) {
+    const bool quiet = still_ms >= r->settings.quiet_ms;
     str content;
     inbox_ref ref;
     if (file->size > INBOX_BYTES_MAX) {
@@ -166,10 +169,14 @@ static looked take(ach_rail *r, const ach_sftp_file *file, bool quiet, arena *a,
                : !quarantine(r, file->name, e) ? LOOKED_FAILED
                                                : try_to_put_away(r, file->name, "/bad", e);
     }
+    if (file->size == 0 && still_ms < ACH_EMPTY_STAYS_MS) {
+        return LOOKED_WAIT;
+    }
     if (!fetch(r, file, &content, a, e)) {
         return LOOKED_UNREAD;
     }
-    if (!quiet && !ach_is_whole(content, a)) {
+    if ((!quiet && !ach_is_whole(content, a)) ||
+        (still_ms < ACH_EMPTY_STAYS_MS && ach_look(content) == ACH_EMPTY)) {
         return LOOKED_WAIT;
     }
     const inbox_raw raw = {.connection = r->base.id,
@@ -190,10 +197,10 @@ static looked take(ach_rail *r, const ach_sftp_file *file, bool quiet, arena *a,
 
 static bool ends_with(str s, const char *end) {
     const size_t len = strlen(end);
-    return s.len >= len && memcmp(s.ptr + s.len - len, end, len) == 0;
+    return s.len >= len && strncasecmp(s.ptr + s.len - len, end, len) == 0;
 }
 
-// Names by which programs say that they are not done yet.
+// Names by which programs say that they are not done yet, in whatever case.
 static bool is_temporary(const char *name) {
     const str s = str_of(name);
     return s.len == 0 || s.ptr[0] == '.' || ends_with(s, ".tmp") || ends_with(s, ".part") ||
@@ -309,7 +316,7 @@ static bool take_all(ach_rail *r, const ach_sftp_file *files, size_t n, standing
             make_folders(r);
             folders = true;
         }
-        const looked l = take(r, &files[i], now_ms - s->since_ms >= r->settings.quiet_ms, a, &one);
+        const looked l = take(r, &files[i], now_ms - s->since_ms, a, &one);
         if (l == LOOKED_LEFT) {
             s->recorded_ms = now_ms;
         } else if (l == LOOKED_TAKEN) {
@@ -442,7 +449,9 @@ static bool sweep_folder(ach_rail *r, const char *dir, arena *a, err *e) {
     bool ok = ach_sftp_list(r->in, dir, ACH_INBOUND_LIST_MAX, a, &files, &n, e);
     for (size_t i = 0; ok && i < n; i++) {
         char path[PATH_LEN_MAX];
-        if (files[i].modified_s >= old_s || !is_our_upload(r, files[i].name, a)) {
+        // A server that gives no times does not say how old it is.
+        if (files[i].modified_s <= 0 || files[i].modified_s >= old_s ||
+            !is_our_upload(r, files[i].name, a)) {
             continue;
         }
         int len = snprintf(path, sizeof path, "%s/%s", dir, files[i].name);

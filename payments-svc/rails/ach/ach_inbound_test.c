@@ -376,11 +376,18 @@ static void test_file__totals_do_not_fit__refused_with_a_case(void **state) {
 static void test_file__empty_or_without_batches__nothing_to_complain_of(void **state) {
     (void)state;
     const bank_file none = {0};
+    const ach_rail *r = ach->self;
     put_text("empty", "");
     put_text("blank", "\r\n  \n");
     put_file("none", &none);
     put_text("settled.nothing", "H,1900000003-20261121-A.ach,1,2026-11-22T09:00:01Z\nT,0,0\n");
     look();
+    assert_count("inbox WHERE state = 2 AND exceptions = 0 AND events = 0", 2);
+    assert_true(is_there("outbox", "empty") && is_there("outbox", "blank")); // may still be written
+    for (size_t i = 0; i < r->n_seen; i++) {
+        r->seen[i].since_ms -= ACH_EMPTY_STAYS_MS;
+    }
+    look_once();
     assert_count("inbox WHERE state = 2 AND exceptions = 0 AND events = 0", 4);
     assert_count("payment_case", 0);
     assert_true(is_there("outbox/done", "empty") && is_there("outbox/done", "none"));

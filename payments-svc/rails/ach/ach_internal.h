@@ -26,6 +26,7 @@ enum {
     ACH_INBOUND_NAME_MAX = 255,        // as file systems have it
     ACH_INBOUND_FAILURES_TOLD = 5,     // of one file, after which a person is told
     ACH_INBOUND_LIES_MS = 3600 * 1000, // a file that is not taken for so long is told, too
+    ACH_EMPTY_STAYS_MS = 1800 * 1000,  // a file without content may so long still be written
     ACH_NOTE_EVERY_MS = 30 * 1000,     // how often it is written down that looks succeed
     ACH_AGAIN_EVERY_MS = 3600 * 1000,  // what cannot be put away is fetched again so often
     ACH_BOOK_MAX = 1000000,

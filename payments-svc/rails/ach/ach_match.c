@@ -343,13 +343,27 @@ static const ach_candidate *choose(const matcher *x, const ach_line *l, const ac
     return agreeing == 1 ? one : NULL;
 }
 
+// The entry that a line of a settlement report names, whatever else is wrong with the line; NULL: none, or that is not certain.
+static const ach_candidate *named(const matcher *x, const ach_candidate *c, size_t n) {
+    const ach_candidate *one = NULL;
+    for (size_t k = 0; x->m->settlement && k < n; k++) {
+        if (str_eq(c[k].file, x->m->report->file)) {
+            if (one != NULL) {
+                return NULL;
+            }
+            one = &c[k];
+        }
+    }
+    return one;
+}
+
 static void judge(matcher *x, size_t i, const ach_candidate *c, size_t n) {
     const ach_line *l = &x->m->report->lines[i];
     const char *text = NULL;
     const char *reason = unfit(x, i, &text);
     const char *kind = l->saying == ACH_SAYS_CHANGE ? "INBOX_NOTICE" : "INBOX_LINE";
     if (reason != NULL) {
-        set_aside(x, i, reason, text, NULL, kind);
+        set_aside(x, i, reason, text, named(x, c, n), kind);
         return;
     }
     if (n == 0) {

@@ -8,6 +8,9 @@
 
 #include "testing/fixture.h"
 
+// A report in which nothing has settled.
+static const char NOTHING[] = "H,none,1,2026-11-22T09:00:01Z\nT,0,0\n";
+
 static ach_seen *seen_of(const char *name) {
     ach_rail *r = ach->self;
     for (size_t i = 0; i < r->n_seen; i++) {
@@ -28,8 +31,8 @@ static void test_look__file_that_always_fails__rarer_and_told(void **state) {
     (void)state;
     const ach_rail *r = ach->self;
     fixture_sql("ALTER TABLE inbox ADD CONSTRAINT poison CHECK (name <> 'a-poison')", NULL, 0);
-    put_text("a-poison", "");
-    put_text("b-good", "");
+    put_text("a-poison", NOTHING);
+    put_text("b-good", NOTHING);
     assert_true(poll());
     assert_false(poll());
     assert_true(is_there("outbox/done", "b-good"));
@@ -58,13 +61,13 @@ static void test_look__unfinished_uploads__hide_no_file(void **state) {
     (void)state;
     ach_rail *r = ach->self;
     r->list_max = 100;
-    put_text("first", "");
+    put_text("first", NOTHING);
     for (int i = 0; i < 500; i++) {
         char name[32];
         (void)snprintf(name, sizeof name, "%04d.tmp", i);
         put_text(name, "");
     }
-    put_text("last", "");
+    put_text("last", NOTHING);
     look();
     assert_true(is_there("outbox/done", "first"));
     assert_true(is_there("outbox/done", "last"));
@@ -80,7 +83,7 @@ static void test_look__longest_name__taken(void **state) {
     char name[ACH_INBOUND_NAME_MAX + 2];
     memset(name, 'n', sizeof name);
     name[ACH_INBOUND_NAME_MAX] = '\0';
-    put_text(name, "");
+    put_text(name, NOTHING);
     look();
     assert_true(is_there("outbox/done", name));
     assert_true(ach_inbound_name_ok(name));

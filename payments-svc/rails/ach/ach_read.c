@@ -298,6 +298,17 @@ typedef struct objection {
     const char *reason, *text;
 } objection;
 
+// Whether no other file can have this name, as it carries the submission's id or the hash of the content. Then it is this file that the
+// bank speaks of, whatever its clock and its zone say of the time.
+static bool has_own_name(str name, const submission_ref *ref) {
+    enum { HASH_LEN = 16 };
+    char id[SUBMISSION_SHORT_ID_LEN + 1], hex[65];
+    submission_short_id(ref->id, id);
+    str_hex((const uint8_t *)ref->sha256.ptr, ref->sha256.len < 32 ? ref->sha256.len : 32, hex);
+    return memmem(name.ptr, name.len, id, strlen(id)) != NULL ||
+           (ref->sha256.len == 32 && memmem(name.ptr, name.len, hex, HASH_LEN) != NULL);
+}
+
 // refused: what the entries are worth that the bank refuses: it may count them or not.
 static objection object(const ach_ack *ack, const inbox_item *item, const submission_ref *ref,
                         size_t known, int64_t refused) {
@@ -313,7 +324,8 @@ static objection object(const ach_ack *ack, const inbox_item *item, const submis
         (ack->total_told && ack->total != ref->total && ack->total != ref->total - refused)) {
         return (objection){"OTHER_COUNT", "acknowledges another count or total than the file has"};
     }
-    if (item->received_us < ref->created_us || ack->at_us < ref->created_us - ACK_CLOCK_US) {
+    if (item->received_us < ref->created_us ||
+        (!has_own_name(ack->file, ref) && ack->at_us < ref->created_us - ACK_CLOCK_US)) {
         return (objection){"OLDER_THAN_FILE", "the file was made after the bank has said this"};
     }
     // That the bank has it although it was never sent may be true of what a database has forgotten, and then it must not go.

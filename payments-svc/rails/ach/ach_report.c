@@ -81,6 +81,17 @@ static bool copy_text(json_t *value, const char *name, str *out, arena *a) {
     return copy != NULL;
 }
 
+// A trace, which some write as a number. {0} when it is none.
+static str trace_of(const json_t *entry, char number[24]) {
+    const json_t *value = json_object_get(entry, "trace");
+    str trace = str_of(json_string_value(value));
+    if (json_is_integer(value) && json_integer_value(value) > 0) {
+        const int n = snprintf(number, 24, "%015" JSON_INTEGER_FORMAT, json_integer_value(value));
+        trace = (str){number, n > 0 ? (size_t)n : 0};
+    }
+    return nacha_is_digits(trace, NACHA_TRACE_LEN) ? trace : (str){0};
+}
+
 // What could be an entry is judged one by one. What cannot be one is little text, and must not become a row for each.
 static bool ack_refused(json_t *root, arena *a, ach_ack *out, err *e) {
     json_t *list = json_object_get(root, "refused");
@@ -92,12 +103,15 @@ static bool ack_refused(json_t *root, arena *a, ach_ack *out, err *e) {
     bool ok = out->refused != NULL;
     for (size_t i = 0; ok && i < n; i++) {
         json_t *entry = json_array_get(list, i);
-        const str trace = str_of(json_string_value(json_object_get(entry, "trace")));
-        if (trace.len != NACHA_TRACE_LEN || !nacha_is_digits(trace, NACHA_TRACE_LEN)) {
+        char number[24];
+        const str trace = trace_of(entry, number);
+        if (trace.len == 0) {
             return bad(e, 1, "'refused' must be a list of entries with a trace of 15 digits");
         }
         ach_refusal *to = &out->refused[out->n_refused++];
-        ok = copy_text(entry, "trace", &to->trace, a) && copy_text(entry, "code", &to->code, a) &&
+        const char *copy = arena_strndup(a, trace.ptr, trace.len);
+        to->trace = (str){copy, copy == NULL ? 0 : trace.len};
+        ok = copy != NULL && copy_text(entry, "code", &to->code, a) &&
              copy_text(entry, "reason", &to->reason, a);
     }
     return ok || err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for refusals");
@@ -248,7 +262,7 @@ static bool settlement_detail(const csv *c, ach_line *out, err *e) {
     *out = (ach_line){.line = c->line, .raw = c->text, .saying = ACH_SAYS_SETTLED, .credit = true};
     // Without an amount nothing can be added up, so that decides about the file.
     if (c->n < 3 || !str_eq_c(c->field[0], "D") ||
-        !str_to_i64(c->field[2], 0, NACHA_ENTRY_CENTS_MAX, &out->amount)) {
+        !str_to_i64(c->field[2], -NACHA_ENTRY_CENTS_MAX, NACHA_ENTRY_CENTS_MAX, &out->amount)) {
         return bad(e, c->line,
                    "must be D,<15-digit trace>,<amount>,SETTLED,<time>, or the trailer");
     }
@@ -257,6 +271,9 @@ static bool settlement_detail(const csv *c, ach_line *out, err *e) {
         out->fault = "UNREADABLE_LINE";
         out->fault_text =
             "the line has another form than D,<15-digit trace>,<amount>,SETTLED,<time>";
+    } else if (out->amount < 0) {
+        out->fault = "NEGATIVE_AMOUNT";
+        out->fault_text = "the line takes money back: ask the bank what it corrects";
     } else if (!str_eq_c(c->field[3], "SETTLED")) {
         out->fault = "UNKNOWN_STATUS";
         out->fault_text = "the line says something else than SETTLED";
@@ -270,7 +287,7 @@ static bool settlement_detail(const csv *c, ach_line *out, err *e) {
 static bool settlement_trailer(const csv *c, size_t n, int64_t sum, err *e) {
     int64_t stated_n, stated_sum;
     return (str_to_i64(c->field[1], 0, INT64_MAX, &stated_n) &&
-            str_to_i64(c->field[2], 0, INT64_MAX, &stated_sum) && (size_t)stated_n == n &&
+            str_to_i64(c->field[2], INT64_MIN, INT64_MAX, &stated_sum) && (size_t)stated_n == n &&
             stated_sum == sum) ||
            bad(e, c->line, "the trailer's count or sum is not that of the lines");
 }

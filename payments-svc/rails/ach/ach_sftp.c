@@ -15,6 +15,13 @@
 
 enum { WRITE_CHUNK_LEN = 128 * 1024, READ_CHUNK_LEN = 32 * 1024 };
 
+// What a listing says of a name.
+typedef enum kind_of_name {
+    NAME_FILE,
+    NAME_UNSURE, // a link, or not enough is said: it must be asked for
+    NAME_OTHER   // a folder, a device
+} kind_of_name;
+
 struct ach_sftp {
     ach_sftp_options options;
     ssh_key key, host_key;
@@ -291,6 +298,32 @@ bool ach_sftp_size(ach_sftp *s, const char *path, bool *exists, uint64_t *size, 
     return known;
 }
 
+// Of a name in a listing: whether it is a file, and what the listing has not said of it. One operation.
+static bool stat_one(ach_sftp *s, const char *path, ach_sftp_file *file, bool *is_file, err *e) {
+    err why = {0};
+    if (!op_begin(s, e)) {
+        return false;
+    }
+    bool known = true;
+    sftp_attributes at = sftp_stat(s->sftp, path);
+    if (at != NULL) {
+        *is_file = at->type != SSH_FILEXFER_TYPE_DIRECTORY && at->type != SSH_FILEXFER_TYPE_SPECIAL;
+        file->size = (at->flags & SSH_FILEXFER_ATTR_SIZE) != 0 ? at->size : file->size;
+        file->modified_s =
+            (at->flags & SSH_FILEXFER_ATTR_ACMODTIME) != 0 ? (int64_t)at->mtime : file->modified_s;
+    } else {
+        const int status = settle_failure(s, sftp_get_error(s->sftp), "stat", &why);
+        *is_file = status != SSH_FX_NO_SUCH_FILE && status != SSH_FX_NO_SUCH_PATH;
+        known = status != SSH_FX_OK; // a refusal is an answer
+    }
+    sftp_attributes_free(at);
+    op_end(s);
+    if (!known) {
+        *e = why;
+    }
+    return known;
+}
+
 static bool write_all(ach_sftp *s, const char *path, str content, bool *begun, err *e) {
     sftp_file file =
         sftp_open(s->sftp, path, O_WRONLY | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR | S_IRGRP);
@@ -371,8 +404,51 @@ bool ach_sftp_mkdir(ach_sftp *s, const char *path, err *e) {
     return ach_sftp_exists(s, path, &exists, e) && exists;
 }
 
+// What a listing says that a name is. Not each server gives the kinds: then the line for people, as of ls, has it.
+static kind_of_name kind_of(const struct sftp_attributes_struct *at) {
+    const char *line = at->longname == NULL ? "" : at->longname;
+    switch (at->type) {
+    case SSH_FILEXFER_TYPE_REGULAR: break;
+    case SSH_FILEXFER_TYPE_DIRECTORY:
+    case SSH_FILEXFER_TYPE_SPECIAL: return NAME_OTHER;
+    case SSH_FILEXFER_TYPE_SYMLINK: return NAME_UNSURE;
+    default:
+        if (strcmp(at->name, ".") == 0 || strcmp(at->name, "..") == 0 || line[0] == 'd') {
+            return NAME_OTHER;
+        }
+        if (line[0] != '-') {
+            return NAME_UNSURE;
+        }
+    }
+    return (at->flags & SSH_FILEXFER_ATTR_SIZE) != 0 ? NAME_FILE : NAME_UNSURE;
+}
+
+// Looks behind the names of which a listing does not say enough: links, and what has no kind or size. One that leads nowhere or to
+// a folder is no file; of one that the server says nothing of we keep what was listed, and the read tells.
+static bool look_behind(ach_sftp *s, const char *dir, ach_sftp_file *files, const bool *unsure,
+                        size_t *n, arena *a, err *e) {
+    const size_t listed = *n;
+    *n = 0;
+    for (size_t i = 0; i < listed; i++) {
+        bool is_file = true;
+        if (unsure[i]) {
+            const char *path = arena_printf(a, "%s/%s", dir, files[i].name);
+            if (path == NULL) {
+                return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a listing");
+            }
+            if (!stat_one(s, path, &files[i], &is_file, e)) {
+                return false;
+            }
+        }
+        if (is_file) {
+            files[(*n)++] = files[i];
+        }
+    }
+    return true;
+}
+
 static bool list_all(ach_sftp *s, const char *dir, const ach_sftp_filter *filter, size_t max,
-                     arena *a, ach_sftp_file *files, size_t *n, err *e) {
+                     arena *a, ach_sftp_file *files, bool *unsure, size_t *n, err *e) {
     sftp_dir handle = sftp_opendir(s->sftp, dir);
     if (handle == NULL) {
         settle_failure(s, sftp_get_error(s->sftp), "list", e);
@@ -384,8 +460,10 @@ static bool list_all(ach_sftp *s, const char *dir, const ach_sftp_filter *filter
         if (attributes == NULL) {
             break;
         }
-        if (attributes->type == SSH_FILEXFER_TYPE_REGULAR &&
+        const kind_of_name kind = kind_of(attributes);
+        if (kind != NAME_OTHER &&
             (filter == NULL || filter->wanted(filter->arg, attributes->name))) {
+            unsure[*n] = kind == NAME_UNSURE;
             files[*n] = (ach_sftp_file){arena_strdup(a, attributes->name), attributes->size,
                                         (int64_t)attributes->mtime};
             ok = files[*n].name != NULL;
@@ -416,15 +494,16 @@ bool ach_sftp_list_some(ach_sftp *s, const char *dir, const ach_sftp_filter *fil
                         arena *a, ach_sftp_file **files, size_t *n, err *e) {
     *n = 0;
     *files = arena_calloc(a, max, sizeof(ach_sftp_file));
-    if (*files == NULL) {
+    bool *unsure = arena_calloc(a, max, sizeof *unsure);
+    if (*files == NULL || unsure == NULL) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a listing");
     }
     if (!op_begin(s, e)) {
         return false;
     }
-    bool ok = list_all(s, dir, filter, max, a, *files, n, e);
+    bool ok = list_all(s, dir, filter, max, a, *files, unsure, n, e);
     op_end(s);
-    return ok;
+    return ok && look_behind(s, dir, *files, unsure, n, a, e);
 }
 
 static bool read_all(ach_sftp *s, const char *path, size_t max, char *out, size_t *len, err *e) {

@@ -47,7 +47,7 @@ typedef struct ach_sftp_filter {
     bool (*wanted)(void *arg, const char *name);
     void *arg;
 } ach_sftp_filter;
-// Plain files of a folder that the filter wants, at most max of them, in the server's order. @arena
+// Files of a folder that the filter wants, at most max of them, in the server's order; links to files are files, too. @arena
 bool ach_sftp_list_some(ach_sftp *s, const char *dir, const ach_sftp_filter *filter, size_t max,
                         arena *a, ach_sftp_file **files, size_t *n, err *e) WARN_UNUSED;
 // All of them.

@@ -75,6 +75,11 @@ static bool status_of(json_t *object, payment_status *out) {
     return false;
 }
 
+// A bank may write members that have nothing to say, too.
+static bool is_told(const json_t *value) {
+    return value != NULL && !json_is_null(value);
+}
+
 static bool payment_of(json_t *object, arena *a, payment *out, err *e) {
     *out = (payment){0};
     json_t *key = json_object_get(object, "key"), *currency = json_object_get(object, "currency");
@@ -95,15 +100,15 @@ static bool payment_of(json_t *object, arena *a, payment *out, err *e) {
     if (!json_is_integer(amount) || json_integer_value(amount) <= 0) {
         return bad(e, "amount", "must be a whole number greater than zero");
     }
-    if (retriable != NULL && !json_is_boolean(retriable)) {
+    if (is_told(retriable) && !json_is_boolean(retriable)) {
         return bad(e, "retriable", "must be true or false");
     }
     memcpy(out->key, json_string_value(key), 64);
     memcpy(out->currency, json_string_value(currency), 3);
     out->amount = json_integer_value(amount);
     json_t *returned = json_object_get(object, "returned_amount");
-    if (returned != NULL && (!json_is_integer(returned) || json_integer_value(returned) <= 0)) {
-        return bad(e, "returned_amount", "must be a whole number greater than zero");
+    if (is_told(returned) && (!json_is_integer(returned) || json_integer_value(returned) < 0)) {
+        return bad(e, "returned_amount", "must be a whole number, and not less than zero");
     }
     out->returned = json_integer_value(returned);
     out->retriable = json_is_true(retriable);
@@ -130,11 +135,25 @@ bool payment_parse(str json, arena *a, payment *out, err *e) {
     return ok;
 }
 
+// Whether anything in it has a name that stands for a payment or a sum, however deep. Of bytes, as a bank's own types have forms of their
+// own; what only looks like it is read by a person for nothing.
+static bool speaks_of_money(str json) {
+    static const char *const NAMES[] = {"\"payment_id\"", "\"reference\"", "\"key\"",
+                                        "\"amount\"",     "\"currency\"",  "\"returned_amount\""};
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        if (memmem(json.ptr, json.len, NAMES[i], strlen(NAMES[i])) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 // Of a message whose type we do not know: which payment it names, as far as it does so in the way of the others.
-static void name_payment(const char *type, json_t *data, arena *a, payment *out) {
+static void name_payment(const char *type, str json, json_t *data, arena *a, payment *out) {
     json_t *key = json_object_get(data, "key"), *amount = json_object_get(data, "amount"),
            *currency = json_object_get(data, "currency");
-    *out = (payment){.status = strncasecmp(type, "payment.", 8) == 0 ? PAYMENT_OF_OTHER_TYPE : 0};
+    const bool money = strncasecmp(type, "payment.", 8) == 0 || speaks_of_money(json);
+    *out = (payment){.status = money ? PAYMENT_OF_OTHER_TYPE : 0};
     if (json_string_length(key) == 64) {
         memcpy(out->key, json_string_value(key), 64);
     }
@@ -176,7 +195,7 @@ bool webhook_parse(str json, arena *a, bool *known, payment *out, int64_t *at_us
         }
     }
     if (!*known) {
-        name_payment(type, json_object_get(root, "data"), a, out);
+        name_payment(type, json, json_object_get(root, "data"), a, out);
         ok = true;
         goto out;
     }
@@ -350,6 +369,14 @@ bool answer_says_not_found(const http_exchange *x) {
     json_t *root = load(x->response, &e);
     const char *error = json_string_value(json_object_get(root, "error"));
     bool yes = error != NULL && strcmp(error, "not_found") == 0;
+    json_decref(root);
+    return yes;
+}
+
+bool answer_names_payment(const http_exchange *x) {
+    // One that is malformed otherwise is about a payment all the same.
+    json_t *root = json_loadb(x->response.ptr, x->response.len, 0, NULL);
+    const bool yes = json_string_length(json_object_get(root, "key")) > 0;
     json_decref(root);
     return yes;
 }

@@ -43,7 +43,7 @@ typedef enum payment_status {
     PAYMENT_SETTLED,
     PAYMENT_REFUSED,
     PAYMENT_RETURNED,
-    PAYMENT_OF_OTHER_TYPE // of a message: it says payment.… and is none of those above
+    PAYMENT_OF_OTHER_TYPE // of a message: it speaks of a payment or of money, and is none of those above
 } payment_status;
 
 typedef struct payment {
@@ -67,6 +67,8 @@ void answer_to_submit(const http_exchange *x, rail_item *item, arena *a);
 void answer_to_query(const http_exchange *x, rail_item *item, arena *a);
 // Whether the bank itself says that it has no payment of this key. A 404 of a gateway in front of it says nothing of that.
 bool answer_says_not_found(const http_exchange *x);
+// Whether the body is about some payment at all, be it odd. An error page under a good status is not.
+bool answer_names_payment(const http_exchange *x);
 // The body of POST /v1/payments. {0} when it does not fit into the arena. The same item always gives the same bytes, so
 // that a repeat under the same key is the same request.
 str payment_request(int64_t book_id, const rail_item *item, arena *a);

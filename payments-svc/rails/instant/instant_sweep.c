@@ -283,7 +283,9 @@ static bool ask(sweep *s, const question *questions, size_t n, bool *answered, a
     }
     s->asked += (int64_t)n;
     for (size_t i = 0; i < n; i++) {
-        const bool known = x[i].outcome == HTTP_ANSWERED && x[i].status == 200;
+        // A page of a gateway, or an error under a good status, is no answer.
+        const bool known =
+            x[i].outcome == HTTP_ANSWERED && x[i].status == 200 && answer_names_payment(&x[i]);
         // It has forgotten: nothing that a sweep could mend.
         const bool forgotten = answer_says_not_found(&x[i]);
         if (known && !hear(s, &x[i], &questions[i], a, e)) {

@@ -1,0 +1,171 @@
+// Banks with other habits than most: how they list, write and time their files, and what else they say in a report.
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "rails/ach/ach_inbound_test_world.h"
+#include "testing/fixture.h"
+#include "testing/rail_fixture.h"
+
+static const char *path_of(const char *name) {
+    char path[400];
+    (void)snprintf(path, sizeof path, "root/%s", name);
+    return sftp_server_path(server, path);
+}
+
+// --- Listing ---------------------------------------------------------------------------------------------------------
+
+// Promise HEARD: a bank may deliver by links into a store of its own.
+static void test_HEARD_outbox__link_to_a_file__taken(void **state) {
+    (void)state;
+    send_entries(3, 3);
+    const bank_entry e = return_of(1, "R03");
+    put_returns("stored", "1800000003", &e, 1);
+    assert_int_equal(rename(path_of("outbox/stored"), path_of("stored")), 0);
+    (void)unlink(path_of("outbox/returns.ach"));
+    assert_int_equal(symlink("../stored", path_of("outbox/returns.ach")), 0);
+    (void)unlink(path_of("outbox/broken"));
+    assert_int_equal(symlink("../nowhere", path_of("outbox/broken")), 0);
+    (void)unlink(path_of("outbox/folder"));
+    assert_int_equal(symlink("../inbox", path_of("outbox/folder")), 0);
+    look();
+    assert_count("rail_event WHERE kind = 4", 1);
+    (void)unlink(path_of("outbox/broken"));
+    (void)unlink(path_of("outbox/folder"));
+    (void)unlink(path_of("outbox/done/returns.ach"));
+}
+
+// A program that shouts its names is not done either.
+static void test_outbox__unfinished_in_capitals__waits(void **state) {
+    (void)state;
+    put_text("RETURNS.ACH.TMP", "");
+    put_text("RETURNS.PART", "");
+    look();
+    assert_count("inbox", 0);
+    assert_true(is_there("outbox", "RETURNS.ACH.TMP") && is_there("outbox", "RETURNS.PART"));
+}
+
+// --- Writing ---------------------------------------------------------------------------------------------------------
+
+// A name that is there at once, and its content later. What is put away is not looked at again, so nothing empty is.
+static void test_NO_LOSS_outbox__empty_and_then_written__taken(void **state) {
+    (void)state;
+    send_entries(3, 3);
+    put_text("r", "");
+    look();
+    assert_true(is_there("outbox", "r"));
+    assert_count("inbox", 0);
+    assert_count("payment_case", 0);
+    const bank_entry e = return_of(1, "R03");
+    put_returns("r", "1800000003", &e, 1);
+    look();
+    assert_count("rail_event WHERE kind = 4", 1);
+    assert_true(is_there("outbox/done", "r"));
+}
+
+// --- Settlement reports ------------------------------------------------------------------------------------------------
+
+// A correction takes back what an earlier line said. A person must look at it; the others are settled.
+static void test_settlement__negative_line__the_others_count(void **state) {
+    (void)state;
+    send_entries(3, 3);
+    put_text("s", "H,1900000003-20261121-A.ach,1,2026-11-22T09:00:01Z\n"
+                  "D,121042880000001,1000,SETTLED,2026-11-22T09:00:01Z\n"
+                  "D,121042880000002,-2000,SETTLED,2026-11-22T09:00:01Z\n"
+                  "D,121042880000003,3000,REVERSED,2026-11-22T09:00:01Z\n"
+                  "T,3,2000\n");
+    look();
+    assert_count("inbox WHERE state = 2", 1);
+    assert_count("rail_event WHERE kind = 3 AND amount = 1000", 1);
+    assert_count("rail_event", 1);
+    assert_odd("NEGATIVE_AMOUNT", 1);
+    assert_odd("UNKNOWN_STATUS", 1);
+    // Both name the payout that they are about, in its book.
+    assert_count("inbox_exception WHERE payout_id IS NOT NULL AND about_book_id = 3", 2);
+    assert_count("payment_case WHERE kind = 'INBOX_LINE' AND book_id = 3", 2);
+}
+
+// --- Acknowledgements --------------------------------------------------------------------------------------------------
+
+static void put_ack_at(const char *name, const char *at, const char *more) {
+    char ack[512];
+    (void)snprintf(ack, sizeof ack,
+                   "{\"file\":\"" FILE_3 "\",\"status\":\"accepted\",\"entries\":3,\"total\":6000,"
+                   "\"at\":\"%s\"%s}",
+                   at, more);
+    put_text(name, ack);
+}
+
+// The bank's clock is in New York, and says that it is in Greenwich. The name is of this file only, so the time says nothing against it.
+static void test_ack__time_of_another_zone__counts(void **state) {
+    (void)state;
+    send_entries(3, 3); // made at 09:00
+    put_ack_at("a", "2026-11-21T04:00:30Z", "");
+    look();
+    assert_odd("OLDER_THAN_FILE", 1); // another file may have had such a name
+    static const char *const OWN[] = {"substr(submission_id::text, 25, 12)",
+                                      "substr(encode(sha256, 'hex'), 1, 16)"};
+    for (size_t i = 0; i < sizeof OWN / sizeof OWN[0]; i++) {
+        char sql[512], name[80], ack[300], as[8];
+        (void)snprintf(sql, sizeof sql,
+                       "UPDATE submission SET state = 3, name = 'x-' || %s || '.ach'; UPDATE "
+                       "submission_directory d SET name = s.name FROM submission s WHERE "
+                       "s.submission_id = d.submission_id",
+                       OWN[i]);
+        fixture_sql(sql, NULL, 0);
+        fixture_sql("SELECT name FROM submission", name, sizeof name);
+        (void)snprintf(ack, sizeof ack,
+                       "{\"file\":\"%s\",\"status\":\"accepted\",\"entries\":3,\"total\":6000,"
+                       "\"at\":\"2026-11-21T04:00:30Z\"}",
+                       name);
+        (void)snprintf(as, sizeof as, "own%zu", i);
+        put_text(as, ack);
+        look();
+        assert_count("submission WHERE state = 4", 1);
+    }
+    assert_count("inbox_exception", 1);
+}
+
+static void test_ack__trace_as_a_number__as_the_text(void **state) {
+    (void)state;
+    send_entries(3, 3);
+    put_ack_at("a", "2026-11-21T09:00:30Z",
+               ",\"refused\":[{\"trace\":121042880000002,\"code\":\"R03\"}]");
+    look();
+    assert_count("submission WHERE state = 4", 1);
+    assert_count("rail_event WHERE kind = 2 AND code = 'R03'", 1);
+}
+
+// --- Sweeping ----------------------------------------------------------------------------------------------------------
+
+// A server that gives no times: nobody knows how old an upload is.
+static void test_sweep__no_time_of_change__stays(void **state) {
+    (void)state;
+    send_entries(3, 1);
+    char path[300];
+    (void)snprintf(path, sizeof path, "%s", path_of("inbox/" FILE_3 ".0000000a.tmp"));
+    FILE *out = fopen(path, "w");
+    assert_non_null(out);
+    assert_int_equal(fclose(out), 0);
+    const struct timespec never[2] = {{0}, {0}};
+    assert_int_equal(utimensat(AT_FDCWD, path, never, 0), 0);
+    err e = {0};
+    assert_true(ach_inbound_sweep(ach->self, &e));
+    assert_int_equal(access(path, F_OK), 0);
+    (void)unlink(path);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(test_HEARD_outbox__link_to_a_file__taken),
+        TEST(test_outbox__unfinished_in_capitals__waits),
+        TEST(test_NO_LOSS_outbox__empty_and_then_written__taken),
+        TEST(test_settlement__negative_line__the_others_count),
+        TEST(test_ack__time_of_another_zone__counts),
+        TEST(test_ack__trace_as_a_number__as_the_text),
+        TEST(test_sweep__no_time_of_change__stays),
+    };
+    return cmocka_run_group_tests(tests, ach_world_begin, ach_world_end);
+}
