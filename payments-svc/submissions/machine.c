@@ -48,6 +48,7 @@ submission_finding submission_judge(const submission_evidence *known, submission
     case LOOK_OTHER:
         // Ours may have been renamed over, or may have been taken before the other one came.
         return known->at_risk == 0 && !exposed ? FINDING_NAME_TAKEN : FINDING_UNKNOWN;
+    case LOOK_UNPROVEN: absence_counts = false; break; // whatever its archive is said to be
     case LOOK_ABSENT: break;
     }
     if (known->at_risk == 0 && !exposed) {

@@ -86,6 +86,7 @@ typedef enum submission_look {
     LOOK_SAME_SIZE, // name and size are ours; the content cannot be read
     LOOK_ABSENT,    // no such name
     LOOK_OTHER,     // the name is there with another content
+    LOOK_UNPROVEN,  // no such name, but neither is one there that the bank certainly has
     LOOK_FAILED     // it could not be asked
 } submission_look;
 

@@ -79,6 +79,9 @@ static void test_UNKNOWN_IS_A_STATE_begun_and_not_shown_is_unknown(void **state)
         {&begun, LOOK_ABSENT, true, false, FINDING_NOT_SENT}, // its temporary file was still there
         {&begun, LOOK_ABSENT, false, true, FINDING_NOT_SENT},
         {&twice, LOOK_ABSENT, true, false, FINDING_UNKNOWN},
+        {&begun, LOOK_UNPROVEN, false, true, FINDING_UNKNOWN}, // the archive is not complete
+        {&begun, LOOK_UNPROVEN, true, true, FINDING_NOT_SENT},
+        {&NOTHING, LOOK_UNPROVEN, false, true, FINDING_NOT_SENT},
         {&begun, LOOK_THERE, false, false, FINDING_SENT},
         {&begun, LOOK_SAME_SIZE, false, false, FINDING_SENT},
         {&begun, LOOK_OTHER, true, true, FINDING_UNKNOWN},

@@ -45,6 +45,14 @@ static void log_failure(const char *event, const char *name, const err *e) {
 
 // --- Looking -----------------------------------------------------------------------------------------------------------
 
+// There are folders into which one may only write: their server refuses to say what is in them. That it shows nothing is then as good as
+// at a bank without an archive, where nothing is proven by it, and a name of our own belongs to no other file.
+static bool may_be_silent(const ach_rail *r) {
+    const char *pattern = r->settings.file_name;
+    return !r->settings.archive_complete &&
+           (strstr(pattern, "{id}") != NULL || strstr(pattern, "{hash}") != NULL);
+}
+
 // Compares what the bank has under the name with what we have.
 static submission_look compare(ach_rail *r, const char *path, const submission_file *f, arena *a) {
     uint8_t sha256[32];
@@ -53,7 +61,7 @@ static submission_look compare(ach_rail *r, const char *path, const submission_f
     str bytes;
     err e = {0};
     if (!ach_sftp_size(r->out, path, &exists, &size, &e)) {
-        return LOOK_FAILED;
+        return e.code == ERR_FAILED_PRECONDITION && may_be_silent(r) ? LOOK_ABSENT : LOOK_FAILED;
     }
     if (!exists) {
         return LOOK_ABSENT;
@@ -89,6 +97,89 @@ static submission_look look_for_temporaries(ach_rail *r, const submission_file *
     return LOOK_ABSENT;
 }
 
+// --- What an archive proves ----------------------------------------------------------------------------------------------
+
+// The newest file that the bank certainly has.
+typedef struct witness {
+    const ach_rail *r;
+    arena *a;
+    const char *name; // NULL: there is none
+    uint64_t size;
+} witness;
+
+static bool find_witness(db_conn *c, arena *a, void *arg, err *e) {
+    witness *w = arg;
+    db_rows *files = NULL;
+    db_params *p = db_params_create(a);
+    const int64_t shown_us = clock_wall_us(w->r->clock) - w->r->settings.list_lag_ms * 1000;
+    w->name = NULL;
+    db_i16(p, (int16_t)w->r->base.id);
+    if (!db_exec(c, &ACH_SQL[ACH_SQL_NEWEST_FILES], p, a, &files, NULL, e)) {
+        return false;
+    }
+    for (size_t i = 0; w->name == NULL && i < db_count(files); i++) {
+        db_rows *rows = NULL;
+        p = db_params_create(a);
+        db_i64(p, db_get_i64(files, i, 0));
+        db_uuid(p, db_get_uuid(files, i, 1));
+        db_time(p, shown_us);
+        if (!db_exec(c, &ACH_SQL[ACH_SQL_SENT_FILE], p, a, &rows, NULL, e)) {
+            return false;
+        }
+        if (db_count(rows) == 1) {
+            const str name = db_get_str(rows, 0, 0);
+            w->name = arena_strndup(w->a, name.ptr, name.len);
+            w->size = (uint64_t)db_get_i64(rows, 0, 1);
+            return w->name != NULL || err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory");
+        }
+    }
+    return true;
+}
+
+static void tell_that_archive_is_not_complete(ach_rail *r, const char *name) {
+    char subject[320];
+    err e = {0};
+    log_error("ach.archive.not_complete", F_STR("connection", r->base.name), F_STR("file", name));
+    (void)snprintf(subject, sizeof subject, "%s/archive", r->base.name);
+    if (r->box != NULL &&
+        !inbox_complain(r->box, subject, "ARCHIVE_NOT_COMPLETE",
+                        "ach.archive_complete is set, and the bank's archive does not show the "
+                        "newest file that the bank has, under its name. What it does not show is "
+                        "therefore not sent again. Set ach.archive_complete to false.",
+                        &e)) {
+        log_err(LOG_WARN, "ach.archive.not_told", &e);
+    }
+}
+
+// A bank that gives files other names in its archive, or clears it, must not have us send again what it does not show. So what is
+// absent counts only where a file that the bank certainly has is shown.
+static submission_look absent(ach_rail *r, const submission_file *f, arena *a) {
+    const char *const dirs[] = {r->settings.archive_dir, r->settings.inbox_dir};
+    witness w = {.r = r, .a = a};
+    err e = {0};
+    if (!r->settings.archive_complete || f->n_epochs == 0) {
+        return LOOK_ABSENT; // it proves nothing, or nothing has to be proven
+    }
+    if (!db_read(r->pool, clock_mono_ms(r->clock) + ACH_DB_TIMEOUT_MS, a, find_witness, &w, &e)) {
+        log_failure("ach.archive.not_compared", f->name, &e);
+        return LOOK_FAILED;
+    }
+    bool shown = w.name == NULL;
+    for (size_t i = 0; !shown && i < sizeof dirs / sizeof dirs[0]; i++) {
+        char path[PATH_LEN_MAX];
+        uint64_t size = 0;
+        path_in(dirs[i], w.name, "", path);
+        if (!ach_sftp_size(r->out, path, &shown, &size, &e)) {
+            return LOOK_FAILED;
+        }
+        shown = shown && size == w.size;
+    }
+    if (!shown) {
+        tell_that_archive_is_not_complete(r, w.name);
+    }
+    return shown ? LOOK_ABSENT : LOOK_UNPROVEN;
+}
+
 // The bank moves a file from the inbox to the archive, so looking in this order cannot miss it.
 static submission_look look(void *self, const submission_file *f, arena *a) {
     ach_rail *r = self;
@@ -104,7 +195,8 @@ static submission_look look(void *self, const submission_file *f, arena *a) {
         worst = found == LOOK_ABSENT ? worst : found;
     }
     const submission_look temporary = look_for_temporaries(r, f, a);
-    return temporary == LOOK_ABSENT ? worst : temporary;
+    worst = temporary == LOOK_ABSENT ? worst : temporary;
+    return worst == LOOK_ABSENT ? absent(r, f, a) : worst;
 }
 
 // --- Uploading ---------------------------------------------------------------------------------------------------------

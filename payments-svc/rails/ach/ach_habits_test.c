@@ -138,6 +138,81 @@ static void test_ack__trace_as_a_number__as_the_text(void **state) {
     assert_count("rail_event WHERE kind = 2 AND code = 'R03'", 1);
 }
 
+// --- Showing what was sent ---------------------------------------------------------------------------------------------
+
+static bool always_ours(void *arg, bool last_step) {
+    (void)arg, (void)last_step;
+    return true;
+}
+
+static submission_look look_for(const char *name) {
+    static const int64_t epochs[] = {1};
+    const submission_channel channel = ach_channel(ach->self);
+    arena *a = arena_create(1 << 20);
+    const submission_file f = {.name = name, .sha256 = STR(""), .epochs = epochs, .n_epochs = 1};
+    const submission_look found = channel.look(channel.self, &f, a);
+    arena_destroy(a);
+    return found;
+}
+
+static void write_in(const char *folder, const char *name, const char *content) {
+    char path[300];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *out = fopen(path_of(path), "w");
+    assert_non_null(out);
+    assert_true(fputs(content, out) >= 0);
+    assert_int_equal(fclose(out), 0);
+}
+
+// Promise NO-DOUBLE: the archive is said to be complete, but its files have other names there, or it is cleared. What the bank certainly
+// has is not shown, so that it does not show another one proves nothing.
+static void test_NO_DOUBLE_archive__does_not_show_what_the_bank_has__proves_nothing(void **state) {
+    (void)state;
+    ach_rail *r = ach->self;
+    send_entries(3, 1);
+    fixture_sql("UPDATE submission SET state = 4, size = 5, sent_at = '2026-11-21T09:00:00Z'", NULL,
+                0);
+    assert_int_equal(look_for("lost.ach"), LOOK_ABSENT); // nobody says that the archive is complete
+    r->settings.archive_complete = true;
+    assert_int_equal(look_for("lost.ach"), LOOK_UNPROVEN);
+    assert_count("payment_case WHERE code = 'ARCHIVE_NOT_COMPLETE' AND subject_id = 'ach/archive'",
+                 1);
+    write_in("archive", FILE_3 ".done", "bytes");
+    assert_int_equal(look_for("lost.ach"), LOOK_UNPROVEN);
+    write_in("archive", FILE_3, "other bytes");
+    assert_int_equal(look_for("lost.ach"), LOOK_UNPROVEN);
+    write_in("archive", FILE_3, "bytes");
+    assert_int_equal(look_for("lost.ach"), LOOK_ABSENT);
+    // What it has taken a moment ago it may not show yet.
+    fixture_sql("UPDATE submission SET sent_at = '2026-11-24T08:59:59Z'", NULL, 0);
+    r->settings.list_lag_ms = 60000;
+    (void)unlink(path_of("archive/" FILE_3));
+    (void)unlink(path_of("archive/" FILE_3 ".done"));
+    assert_int_equal(look_for("lost.ach"), LOOK_ABSENT);
+}
+
+// A bank into whose folder one may only write: it says nothing of what lies there. A name of our own can be no other file's.
+static void test_send__server_tells_nothing_of_files__sent(void **state) {
+    (void)state;
+    const submission_channel channel = ach_channel(ach->self);
+    arena *a = arena_create(1 << 20);
+    const submission_file f = {
+        .name = "own-name.ach", .content = STR("whole"), .sha256 = STR(""), .epoch = 7};
+    sftp_server_refuse(server, "stat,lstat,fstat");
+    assert_int_equal(channel.look(channel.self, &f, a), LOOK_ABSENT);
+    assert_int_equal(channel.send(channel.self, &f, always_ours, NULL), SENT_DONE);
+    assert_true(is_there("inbox", "own-name.ach"));
+    ach_rail *r = ach->self;
+    r->settings.archive_complete = true; // then its silence would prove that it has nothing
+    assert_int_equal(channel.look(channel.self, &f, a), LOOK_FAILED);
+    r->settings.archive_complete = false;
+    r->settings.file_name = "{origin}-{date}-{modifier}.ach"; // may be another file's
+    assert_int_equal(channel.look(channel.self, &f, a), LOOK_FAILED);
+    sftp_server_refuse(server, "");
+    (void)unlink(path_of("inbox/own-name.ach"));
+    arena_destroy(a);
+}
+
 // --- Sweeping ----------------------------------------------------------------------------------------------------------
 
 // A server that gives no times: nobody knows how old an upload is.
@@ -165,6 +240,8 @@ int main(void) {
         TEST(test_settlement__negative_line__the_others_count),
         TEST(test_ack__time_of_another_zone__counts),
         TEST(test_ack__trace_as_a_number__as_the_text),
+        TEST(test_NO_DOUBLE_archive__does_not_show_what_the_bank_has__proves_nothing),
+        TEST(test_send__server_tells_nothing_of_files__sent),
         TEST(test_sweep__no_time_of_change__stays),
     };
     return cmocka_run_group_tests(tests, ach_world_begin, ach_world_end);

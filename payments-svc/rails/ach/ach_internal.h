@@ -104,6 +104,8 @@ typedef enum ach_sql {
     ACH_SQL_CANDIDATES,
     ACH_SQL_INBOUND_BY_NAME,
     ACH_SQL_LOOKED,
+    ACH_SQL_NEWEST_FILES,
+    ACH_SQL_SENT_FILE,
     ACH_SQL_COUNT
 } ach_sql;
 extern const db_stmt ACH_SQL[ACH_SQL_COUNT];

@@ -324,6 +324,25 @@ static bool stat_one(ach_sftp *s, const char *path, ach_sftp_file *file, bool *i
     return known;
 }
 
+// Whether what was written is all there, as far as the server tells: some keep files in stores that know their size late, and some tell
+// nothing of what they were given. Each write was confirmed.
+static bool has_size(ach_sftp *s, const char *path, size_t len, err *e) {
+    err ignored = {0};
+    sftp_attributes at = sftp_stat(s->sftp, path);
+    if (at == NULL) {
+        const int status = settle_failure(s, sftp_get_error(s->sftp), "stat", &ignored);
+        if (status == SSH_FX_OK) {
+            *e = ignored;
+        }
+        return status != SSH_FX_OK;
+    }
+    const bool told = (at->flags & SSH_FILEXFER_ATTR_SIZE) != 0;
+    const bool ok = !told || at->size == len;
+    sftp_attributes_free(at);
+    return ok || err_set(e, ERR_UNAVAILABLE, "RAIL_UNREACHABLE",
+                         "the bank's file server has less of the file than it confirmed");
+}
+
 static bool write_all(ach_sftp *s, const char *path, str content, bool *begun, err *e) {
     sftp_file file =
         sftp_open(s->sftp, path, O_WRONLY | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR | S_IRGRP);
@@ -339,15 +358,13 @@ static bool write_all(ach_sftp *s, const char *path, str content, bool *begun, e
         ok = n > 0;
         at += ok ? (size_t)n : 0;
     }
-    sftp_attributes attributes = ok ? sftp_fstat(file) : NULL;
-    ok = attributes != NULL && attributes->size == content.len;
-    sftp_attributes_free(attributes);
     int status = sftp_get_error(s->sftp);
     ok = sftp_close(file) == SSH_OK && ok;
     if (!ok) {
         settle_failure(s, status, "write", e);
+        return false;
     }
-    return ok;
+    return has_size(s, path, content.len, e);
 }
 
 bool ach_sftp_write(ach_sftp *s, const char *path, str content, bool *begun, err *e) {
