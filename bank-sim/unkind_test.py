@@ -4,6 +4,7 @@
 usage: unkind_test.py PATH/TO/bank-sim [TEST...]
 """
 
+import json
 import os
 import sys
 import time
@@ -13,7 +14,8 @@ import integration_test as kind  # noqa: E402
 from integration_test import ORIGIN, TODAY, key_of, nacha, payment, wait_for  # noqa: E402
 
 OTHER = "1100000002"
-_modifiers = iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789" * 3)
+OF_REFUSED = "1100000003"  # an origin has 36 files a day
+_modifiers = {origin: iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") for origin in (ORIGIN, OTHER, OF_REFUSED)}
 _days = iter(range(1, 10**6))
 
 
@@ -27,7 +29,7 @@ class Unkind(kind.Bank):
     def file(self, entries, **how):
         """A file that nobody sent before: traces of its own."""
         number = next(_days)
-        return nacha.make(entries, modifier=how.pop("modifier", None) or next(_modifiers), first_trace=1000 * number, **how)
+        return nacha.make(entries, modifier=how.pop("modifier", None) or next(_modifiers[how.get("origin", ORIGIN)]), first_trace=1000 * number, **how)
 
     def taken(self, name):
         return wait_for(name, lambda: [f for f in self.admin("GET", "/admin/files") if f["file"] == name])[0]
@@ -125,6 +127,72 @@ def test_no_acknowledgements_and_no_settlement_lines(bank):
     assert bank.upload_and_flush(b"rubbish\n", "rubbish.ach") == {}
     assert bank.taken("rubbish.ach")["status"] == "rejected"
     assert bank.money("ach")[:2] == [before[0] + 2, before[1] + 33]
+
+
+def acks_in(outputs):
+    return [json.loads(data) for name, data in sorted(outputs.items()) if ".ack" in name]
+
+
+def statuses(bank, name):
+    return {row["amount"]: (row["status"], row["times_credited"], row["times_returned"])
+            for row in bank.items(rail="ach") if row["file"] == name}
+
+
+def traces_of(bank, name):
+    return {row["amount"]: row["key_or_trace"] for row in bank.items(rail="ach") if row["file"] == name}
+
+
+def test_entries_that_are_refused_by_name(bank):
+    """They are never paid and never come back, and the others are paid. One that is called a duplicate is paid all the same."""
+    for counted in (1, 2):
+        bank.habits(refuse_entries=counted)
+        before, name = bank.money("ach"), "refuses-%d.ach" % counted
+        outputs = bank.upload_and_flush(bank.file([100, 970, 971, 972], origin=OF_REFUSED), name)
+        ack, = acks_in(outputs)
+        trace = traces_of(bank, name)
+        gone = {"code": "R03", "reason": "no such account"}
+        assert ack["refused"] == [{"trace": trace[970], **gone},
+                                  {"trace": trace[971], "code": "DUP", "reason": "duplicate of an earlier entry"},
+                                  {"trace": trace[972], **gone}, {"trace": trace[972], **gone}], ack
+        assert ack["status"] == "accepted" and ack["reason"] == "", ack
+        assert (ack["entries"], ack["total"]) == ((4, 3013) if counted == 1 else (1, 100)), ack
+        assert statuses(bank, name) == {100: ("settled", 1, 0), 970: ("refused", 0, 0), 971: ("settled", 1, 0),
+                                        972: ("refused", 0, 0)}
+        assert list(bank.money("ach")) == [before[0] + 2, before[1] + 1071, *before[2:]], "only those that it pays"
+        assert not returns_in(outputs), outputs
+        assert outputs[name + ".settle.1"].decode().splitlines()[-1] == "T,2,1071"
+    assert bank.admin("GET", "/admin/report")["ach_entries_refused"] == 4
+
+
+def test_refused_entries_come_back_at_a_bank_that_names_none(bank):
+    for habits in ({}, {"refuse_entries": 1, "acks": 0}):
+        bank.habits(**habits)
+        outputs = bank.upload_and_flush(bank.file([100, 970], origin=OF_REFUSED))
+        assert [nacha.returns(f)[0][0] for f in returns_in(outputs)] == ["R03"], outputs
+        assert not any("refused" in ack for ack in acks_in(outputs)), outputs
+        bank.reset()
+
+
+def test_refused_entries_cost_the_whole_file(bank):
+    bank.habits(refuse_entries=3)
+    before = bank.money("ach")
+    ack, = acks_in(bank.upload_and_flush(bank.file([100, 970], origin=OF_REFUSED), "whole.ach"))
+    assert (ack["status"], ack["reason"], ack["entries"]) == ("rejected", "entries refused", 0), ack
+    assert [r["code"] for r in ack["refused"]] == ["R03"], ack
+    assert bank.money("ach") == before and statuses(bank, "whole.ach") == {}
+    # One that it pays is no reason to take nothing.
+    ack, = acks_in(bank.upload_and_flush(bank.file([100, 971], origin=OF_REFUSED), "most.ach"))
+    assert (ack["status"], len(ack["refused"])) == ("accepted", 1), ack
+
+
+def test_refused_entries_are_named_late(bank):
+    bank.habits(refuse_entries=2, refuse_late=1)
+    first, second = acks_in(bank.upload_and_flush(bank.file([100, 970], origin=OF_REFUSED), "late-names.ach"))
+    assert "refused" not in first and len(second["refused"]) == 1, (first, second)
+    assert all((ack["file"], ack["status"]) == ("late-names.ach", "accepted") for ack in (first, second)), (first, second)
+    assert (first["entries"], second["entries"]) == (2, 1), (first, second)
+    only, = acks_in(bank.upload_and_flush(bank.file([100], origin=OF_REFUSED), "late-none.ach"))
+    assert "refused" not in only, only
 
 
 def test_settlement_after_days(bank):
@@ -345,6 +413,30 @@ def test_lists_late_and_slowly(bank):
     start = time.monotonic()
     bank.sftp("ls outbox")
     assert time.monotonic() - start >= 0.3
+
+
+def test_lists_names_only(bank):
+    bank.upload("bare.ach", bank.file([58]))
+    wait_for("the ack", lambda: os.path.exists(bank.dir + "/bank/sftp/outbox/bare.ach.ack"))
+    assert b"-rw" in bank.sftp("ls -l outbox").stdout
+    bank.habits(sftp_bare_names=1)
+    listed = bank.sftp("ls outbox").stdout
+    assert b"bare.ach.ack" in listed and b"done" in listed, listed
+    assert b"-rw" not in bank.sftp("ls -n outbox").stdout, "what the server tells of itself"
+
+
+def test_long_requests_end_the_session(bank):
+    local = bank.dir + "/long"
+    with open(local, "wb") as f:
+        f.write(b"x" * 5000)
+    bank.habits(sftp_packet_max=4000)
+    assert bank.sftp("put %s inbox/long.tmp" % local, check=False).returncode != 0
+    bank.habits(sftp_packet_max=6000)
+    bank.sftp("put %s inbox/long-2.tmp" % local)
+    for name in ("long.tmp", "long-2.tmp"):
+        path = bank.dir + "/bank/sftp/inbox/" + name
+        assert os.path.getsize(path) == (0 if name == "long.tmp" else 5000)
+        os.remove(path)
 
 
 def main():

@@ -7,7 +7,9 @@ nothing to us is an exception, while its file goes on.
 from __future__ import annotations
 
 import pytest
-from support.bank_habits import ACH, BASE, DEPOSIT, HELD, INSTANT, RETURNED, SETTINGS, SETTLED, TIMED, UNKIND, Unkind, judge, pay
+from support.bank_habits import (ACH, BASE, DEPOSIT, FAILED, HELD, INSTANT, RETURNED, SETTINGS, SETTLED, TIMED, UNKIND, Unkind, judge,
+                                 pay, wait)
+from support.bank_record import BankRecord
 from support.waiting import wait_until
 
 
@@ -117,18 +119,66 @@ def test_no_acknowledgement(place):
     judge(place, pay(place), exceptions={})
 
 
+# --- Entries that are refused one by one ------------------------------------------------------------------------------------
+
+REFUSED, CALLED_DUPLICATE, NAMED_TWICE = 3_970, 3_971, 3_972
+
+
+@pytest.mark.parametrize("habits", [{}, {"refuse_late": 1}, {"bank_names": 1, "refuse_late": 1, "grow_ms": 400}],
+                         ids=["at once", "late", "late and slowly"])
+@pytest.mark.parametrize("counted", [1, 2])
+def test_refused_entries_fail_and_the_others_are_paid(place, counted, habits):
+    """Named twice it fails once. What the bank calls a duplicate may be paid, and here it is: it moves nothing, and a person looks."""
+    place.begin(refuse_entries=counted, **habits)
+    paid = pay(place, [*BASE, (ACH, REFUSED, FAILED), (ACH, CALLED_DUPLICATE, SETTLED), (ACH, NAMED_TWICE, FAILED)])
+    judge(place, paid, exceptions={"REFUSED_ENTRY": 2})
+    for payout_id in paid.of(REFUSED) + paid.of(NAMED_TWICE):
+        said = place.world.payments_rows(f"SELECT kind, code, detail FROM rail_event WHERE payout_id = '{payout_id}' AND kind <> 1")
+        assert said == [["2", "R03", "no such account"]], said
+    mine = ",".join(f"'{payout_id}'" for payout_id in paid.wanted)
+    states = place.world.payments_rows("SELECT DISTINCT s.state FROM submission AS s JOIN submission_item AS i USING (book_id, submission_id)"
+                                       f" WHERE i.payout_id IN ({mine})")
+    assert states == [["4"]], "each file is acknowledged"
+
+
+def test_refused_entries_that_cost_the_whole_file(place):
+    """The bank takes nothing of it: those that it names fail, and the others go out in another file."""
+    place.begin(refuse_entries=3)
+    paid = pay(place, [(ACH, 3_100, SETTLED), (ACH, 3_200, SETTLED), (ACH, REFUSED, FAILED)])
+    wait(place, paid)
+    files = place.rejected()[:len(place.rejected()) - place.rejected_before]  # the newest come first
+    assert len(files) >= 2 and all(f["reason"] == "entries refused" for f in files), files
+    judge(place, paid, exceptions={}, rejected=len(files))
+
+
+def test_refused_entries_come_back_where_nothing_is_acknowledged(place):
+    place.begin(refuse_entries=1, acks=0)
+    judge(place, pay(place, [(ACH, 3_100, SETTLED), (ACH, REFUSED, RETURNED)]), exceptions={})
+
+
 # --- The file server ------------------------------------------------------------------------------------------------------
 
 @pytest.mark.parametrize("habits", [
     {"sftp_drop_writes": 2}, {"sftp_refuse_renames": 2}, {"sftp_lose_renames": 2}, {"sftp_slow_ms": 20},
-    {"sftp_list_late_ms": 1500},
+    {"sftp_list_late_ms": 1500}, {"sftp_bare_names": 1},
     # A rename of which nobody knows, at a bank that has no archive and takes every file.
     {"sftp_lose_renames": 2, "archive": 0, "duplicate_check": 0},
     {"sftp_drop_writes": 3, "archive": 0, "duplicate_check": 0, "acks": 0},
-], ids=["drops", "refuses renames", "loses renames", "slow", "lists late", "loses renames, no archive", "drops, no words"])
+], ids=["drops", "refuses renames", "loses renames", "slow", "lists late", "lists names only", "loses renames, no archive", "drops, no words"])
 def test_NO_DOUBLE_with_a_file_server_that(place, habits):
     place.begin(**habits)
     judge(place, pay(place), exceptions={})
+
+
+def test_a_file_server_that_ends_the_session_over_a_long_request(place):
+    """The protocol promises 34,000 bytes, and not more. Each description is a batch of its own, so the file is longer than that."""
+    place.begin(sftp_packet_max=34_000)
+    merchant = place.payer.merchant(deposit=DEPOSIT, prefix="unkind")
+    answer = merchant.pay_many([merchant.new_payout(3_100, ACH, description=f"WAGES {n}") for n in range(150)])
+    merchant.wait_for([each.payout.payout_id for each in answer], {SETTLED})
+    longest = max(path.stat().st_size for path in (place.world.stack.folder / "bank/sftp/archive").iterdir())
+    assert longest > 34_000, longest
+    BankRecord(place.world, place.payer.bank).check()
 
 
 # --- Instant --------------------------------------------------------------------------------------------------------------

@@ -6,8 +6,16 @@
 #include "base/log.h"
 #include "crypto/crypto.h"
 
+// An entry that the acknowledgement names as refused.
+typedef struct refusal {
+    int64_t trace, amount;
+    const char *code, *reason;
+    bool paid; // all the same
+} refusal;
+
 typedef struct taking {
     ach *a;
+    arena *mem;
     const char *
         name; // of the acknowledgement and the archive; the input's own, or a new one for a reused name
     str bytes;
@@ -15,31 +23,76 @@ typedef struct taking {
     nacha_file content;
     nacha_fault fault; // reason "" : good so far
     habits_config habits;
+    refusal *refused; // @mem
+    size_t n_refused;
 } taking;
 
+// --- The acknowledgement -------------------------------------------------------------------------------------------------
+
+static void add_refused(const taking *t, strbuf *json) {
+    strbuf_add_c(json, ",\"refused\":[");
+    for (size_t i = 0; i < t->n_refused; i++) {
+        const refusal *r = &t->refused[i];
+        strbuf_printf(json, "%s{\"trace\":\"%015lld\",\"code\":\"%s\",\"reason\":\"%s\"}",
+                      i > 0 ? "," : "", (long long)r->trace, r->code, r->reason);
+    }
+    strbuf_add_char(json, ']');
+}
+
+// Whether a refused entry is named a second time: then it counts once.
+static bool is_named_before(const taking *t, size_t at) {
+    return at > 0 && t->refused[at].trace == t->refused[at - 1].trace;
+}
+
+// What the acknowledgement counts: the whole file, or what is left of it.
+static void count(const taking *t, bool named, int64_t *entries, int64_t *total) {
+    const bool without = named && t->file.accepted && t->habits.refuse_entries == 2;
+    *entries = t->file.entries;
+    *total = t->file.total;
+    for (size_t i = 0; without && i < t->n_refused; i++) {
+        if (!is_named_before(t, i)) {
+            *entries -= 1;
+            *total -= t->refused[i].amount;
+        }
+    }
+}
+
+// named: with the entries that are refused.
+static bool write_ack(taking *t, books_tx *tx, bool named, const char *suffix, err *e) {
+    char name[BOOKS_NAME_MAX + 8], at[32], given[BOOKS_NAME_MAX];
+    strbuf *json = &t->a->text;
+    int64_t entries = 0, total = 0;
+    count(t, named, &entries, &total);
+    time_format_rfc3339(t->file.taken_us, at, sizeof(at));
+    strbuf_clear(json);
+    strbuf_add_c(json, "{\"file\":");
+    strbuf_add_json(json, str_of(t->name));
+    strbuf_printf(json,
+                  ",\"status\":\"%s\",\"reason\":", t->file.accepted ? "accepted" : "rejected");
+    strbuf_add_json(json, str_of(t->file.reason));
+    if (t->fault.line > 0) {
+        strbuf_printf(json, ",\"line\":%d", t->fault.line);
+    }
+    if (named && t->n_refused > 0) {
+        add_refused(t, json);
+    }
+    strbuf_printf(json, ",\"entries\":%lld,\"total\":%lld,\"at\":\"%s\"}\n", (long long)entries,
+                  (long long)total, at);
+    (void)snprintf(name, sizeof(name), "%s%s", t->name, suffix);
+    return (strbuf_ok(json) ||
+            err_set(e, ERR_INTERNAL, "ACK", "the acknowledgement is too long")) &&
+           ach_output_add(t->a, tx, ACH_OUT_ACK, name, strbuf_str(json), given, e);
+}
+
 static bool add_ack(taking *t, books_tx *tx, err *e) {
-    char memory[1024], name[BOOKS_NAME_MAX + 8], at[32], given[BOOKS_NAME_MAX];
-    strbuf json;
+    const bool late = t->habits.refuse_late != 0 && t->file.accepted && t->n_refused > 0;
     if (t->habits.acks == 0) {
         return true;
     }
-    strbuf_init_fixed(&json, memory, sizeof(memory));
-    time_format_rfc3339(t->file.taken_us, at, sizeof(at));
-    strbuf_add_c(&json, "{\"file\":");
-    strbuf_add_json(&json, str_of(t->name));
-    strbuf_printf(&json,
-                  ",\"status\":\"%s\",\"reason\":", t->file.accepted ? "accepted" : "rejected");
-    strbuf_add_json(&json, str_of(t->file.reason));
-    if (t->fault.line > 0) {
-        strbuf_printf(&json, ",\"line\":%d", t->fault.line);
-    }
-    strbuf_printf(&json, ",\"entries\":%lld,\"total\":%lld,\"at\":\"%s\"}\n",
-                  (long long)t->file.entries, (long long)t->file.total, at);
-    (void)snprintf(name, sizeof(name), "%s.ack", t->name);
-    return (strbuf_ok(&json) ||
-            err_set(e, ERR_INTERNAL, "ACK", "the acknowledgement is too long")) &&
-           ach_output_add(t->a, tx, ACH_OUT_ACK, name, strbuf_str(&json), given, e);
+    return write_ack(t, tx, !late, ".ack", e) && (!late || write_ack(t, tx, true, ".ack-2", e));
 }
+
+// --- Booking -------------------------------------------------------------------------------------------------------------
 
 static bool reject(taking *t, books_tx *tx, err *e) {
     char reason[NACHA_REASON_MAX + 32];
@@ -67,11 +120,52 @@ static bool plan_part(taking *t, books_tx *tx, const nacha_entry *in, const faul
     return books_return_plan(tx, r, e);
 }
 
-static bool plan_return(taking *t, books_tx *tx, const nacha_entry *in, int64_t entry_id, err *e) {
+static faults_ach plan_of(const taking *t, const nacha_entry *in) {
     char identity[64];
     int n = snprintf(identity, sizeof(identity), "%s-%s-%015lld", t->content.origin,
                      t->content.date, (long long)in->trace);
-    faults_ach plan = faults_plan_ach(t->a->o.faults, (str){identity, (size_t)n}, in->amount);
+    return faults_plan_ach(t->a->o.faults, (str){identity, (size_t)n}, in->amount);
+}
+
+// A bank that refuses single entries names them in its acknowledgement, so one that acknowledges nothing refuses none.
+static bool is_refused(const taking *t, const faults_ach *plan) {
+    return plan->refusal != FAULTS_TAKEN && t->habits.refuse_entries != 0 && t->habits.acks != 0;
+}
+
+static void note_refusal(taking *t, const nacha_entry *in, faults_refusal how) {
+    const bool paid = how == FAULTS_REFUSED_AND_PAID;
+    const refusal r = {.trace = in->trace,
+                       .amount = in->amount,
+                       .code = paid ? "DUP" : "R03",
+                       .reason = paid ? "duplicate of an earlier entry" : "no such account",
+                       .paid = paid};
+    t->refused[t->n_refused++] = r;
+    if (how == FAULTS_REFUSED_TWICE) {
+        t->refused[t->n_refused++] = r;
+    }
+}
+
+// Of all of them before any is booked: where they cost the whole file, the acknowledgement names each.
+static bool find_refused(taking *t, err *e) {
+    t->n_refused = 0;
+    t->refused = ARENA_ARRAY(t->mem, refusal, 2 * t->content.n_entries + 1);
+    if (t->refused == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "FILE_TOO_LARGE", "no memory for refusals");
+    }
+    for (size_t i = 0; i < t->content.n_entries; i++) {
+        const faults_ach plan = plan_of(t, &t->content.entries[i]);
+        if (is_refused(t, &plan)) {
+            note_refusal(t, &t->content.entries[i], plan.refusal);
+        }
+    }
+    return true;
+}
+
+static bool plan_return(taking *t, books_tx *tx, const nacha_entry *in, int64_t entry_id, err *e) {
+    faults_ach plan = plan_of(t, in);
+    if (is_refused(t, &plan)) {
+        return plan.refusal == FAULTS_REFUSED_AND_PAID || books_entry_refuse(tx, entry_id, e);
+    }
     if (plan.code == NULL) {
         return true;
     }
@@ -147,6 +241,15 @@ static bool accept_file(taking *t, books_tx *tx, err *e) {
            ach_settle_file(t->a, tx, t->file.id, t->name, t->content.origin, t->file.taken_us, e);
 }
 
+// A bank that takes a file whole or not at all, and says whose fault it is.
+static void judge_refused(taking *t) {
+    for (size_t i = 0; t->habits.refuse_entries == 3 && i < t->n_refused; i++) {
+        if (!t->refused[i].paid) {
+            (void)snprintf(t->fault.reason, sizeof(t->fault.reason), "entries refused");
+        }
+    }
+}
+
 // In the writer of the books.
 static bool take_job(books_tx *tx, void *arg, err *e) {
     taking *t = arg;
@@ -160,6 +263,12 @@ static bool take_job(books_tx *tx, void *arg, err *e) {
                            "duplicate file: same origin, date and modifier, or same content, as %s",
                            earlier);
         }
+    }
+    if (t->fault.reason[0] == '\0') {
+        if (!find_refused(t, e)) {
+            return false;
+        }
+        judge_refused(t);
     }
     return t->fault.reason[0] == '\0' ? accept_file(t, tx, e) : reject(t, tx, e);
 }
@@ -271,7 +380,7 @@ bool ach_take(ach *a, const char *name) {
     char answer_name[BOOKS_NAME_MAX];
     bool done = false;
     arena *mem = arena_create(ACH_ARENA_MAX);
-    taking t = {.a = a, .name = answer_name, .habits = habits_get(a->o.habits)};
+    taking t = {.a = a, .mem = mem, .name = answer_name, .habits = habits_get(a->o.habits)};
     bool ok = ach_inbox_read(a, name, mem, &t.bytes, &e);
     if (ok) {
         uint8_t sha256[32];

@@ -89,6 +89,8 @@ typedef struct books_entry {
 int64_t books_scope(const char *origin, const char *date);
 // strict: ALREADY_EXISTS when the origin used this trace number on this day.
 bool books_entry_insert(books_tx *tx, books_entry *entry, bool strict, err *e) WARN_UNUSED;
+// It is never credited, and nothing of it comes back.
+bool books_entry_refuse(books_tx *tx, int64_t id, err *e) WARN_UNUSED;
 // An entry of the origin that was credited and has no return. *trace 0: none.
 bool books_entry_settled(books_tx *tx, const char *origin, int64_t *trace, int64_t *amount,
                          err *e) WARN_UNUSED;

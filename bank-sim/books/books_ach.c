@@ -179,6 +179,15 @@ bool books_entry_insert(books_tx *tx, books_entry *entry, bool strict, err *e) {
     return true;
 }
 
+bool books_entry_refuse(books_tx *tx, int64_t id, err *e) {
+    sqlite3_stmt *s = books_stmt(tx, S_ENTRY_REFUSED, e);
+    if (s == NULL) {
+        return false;
+    }
+    bind_i64(s, 1, id);
+    return books_exec(tx, s, e);
+}
+
 bool books_return_plan(books_tx *tx, const books_return *r, err *e) {
     sqlite3_stmt *s = books_stmt(tx, S_RETURN_PLAN, e);
     if (s == NULL) {

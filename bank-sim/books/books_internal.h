@@ -35,6 +35,7 @@ typedef enum books_statement {
     S_CREDITOR_INSERT,
     S_ENTRY_SETTLED,
     S_ENTRY_RETURNED,
+    S_ENTRY_REFUSED,
     S_RETURN_PLAN,
     S_RETURNS_OF_FILE,
     S_RETURNS_LATER,

@@ -51,7 +51,8 @@ bool books_report(books_tx *tx, strbuf *out, err *e) {
                                         "instant_refused",
                                         "webhooks_waiting",
                                         "webhooks_delivered",
-                                        "webhooks_given_up"};
+                                        "webhooks_given_up",
+                                        "ach_entries_refused"};
     if (!add_money(tx, out, e)) {
         return false;
     }

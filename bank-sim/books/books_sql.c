@@ -69,7 +69,7 @@ const char *const BOOKS_SCHEMA =
     "CREATE INDEX IF NOT EXISTS ach_files_identity ON ach_files(origin, date, modifier) WHERE accepted = 1;"
     "CREATE INDEX IF NOT EXISTS ach_files_content ON ach_files(sha256) WHERE accepted = 1;"
     "CREATE INDEX IF NOT EXISTS ach_files_due ON ach_files(settle_due_us) WHERE settle_due_us IS NOT NULL;"
-    // status: 0 taken, 1 settled, 2 returned before settlement, 3 settled and returned. scope: origin and date.
+    // status: 0 taken, 1 settled, 2 returned before settlement, 3 settled and returned, 4 refused when it was taken. scope: origin and date.
     "CREATE TABLE IF NOT EXISTS ach_entries("
     "  id INTEGER PRIMARY KEY, file_id INTEGER NOT NULL REFERENCES ach_files(id), scope INTEGER NOT NULL,"
     "  trace INTEGER NOT NULL, individual_id TEXT NOT NULL, amount INTEGER NOT NULL CHECK(amount > 0),"
@@ -107,8 +107,8 @@ const char *const BOOKS_SCHEMA =
 // One row for an item, whatever its rail: what the admin interface lists.
 #define ITEMS                                                                                                        \
     "SELECT 1 AS rail, e.id AS item, printf('%015d', e.trace) AS ref, e.individual_id AS payout, e.amount AS amount," \
-    "  'USD' AS currency, CASE e.status WHEN 0 THEN 'accepted' WHEN 1 THEN 'settled' ELSE 'returned' END AS status,"  \
-    "  f.origin AS origin, f.date AS date, f.name AS file FROM ach_entries e JOIN ach_files f ON f.id = e.file_id"    \
+    "  'USD' AS currency, CASE e.status WHEN 0 THEN 'accepted' WHEN 1 THEN 'settled' WHEN 4 THEN 'refused'"  \
+    "  ELSE 'returned' END AS status, f.origin AS origin, f.date AS date, f.name AS file FROM ach_entries e JOIN ach_files f ON f.id = e.file_id"    \
     " UNION ALL SELECT 2, p.id, p.key, p.reference, p.amount, p.currency, CASE p.status WHEN 1 THEN 'accepted'"       \
     "  WHEN 2 THEN 'settled' WHEN 3 THEN 'refused' ELSE 'returned' END, '', '', p.payment_id FROM instant_payments p"
 
@@ -153,6 +153,7 @@ const char *const BOOKS_SQL[N_STATEMENTS] = {
     [S_ENTRY_KNOWN] = "SELECT 1 FROM ach_entries WHERE scope=?1 AND trace=?2 LIMIT 1",
     // Of values: an INSERT of a SELECT keeps a journal of its own, which costs more than the row.
     [S_ENTRY_INSERT] = "INSERT INTO ach_entries(file_id,scope,trace,individual_id,amount,line) VALUES(?1,?2,?3,?4,?5,?6)",
+    [S_ENTRY_REFUSED] = "UPDATE ach_entries SET status=4 WHERE id=?1 AND status=0",
     [S_CREDITOR_INSERT] = "INSERT INTO creditors(rail,item,who,account_type,sec,company_id,company_name,effective,"
                           "description) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
     // The one with the highest trace, so that a test can tell which one it was.
@@ -215,7 +216,8 @@ const char *const BOOKS_SQL[N_STATEMENTS] = {
         "(SELECT count(*) FROM ach_entries WHERE status=2),(SELECT count(*) FROM outputs WHERE written=0),"
         "(SELECT count(*) FROM instant_payments),(SELECT count(*) FROM instant_payments WHERE status=1),"
         "(SELECT count(*) FROM instant_payments WHERE status=3),(SELECT count(*) FROM webhooks WHERE state=0),"
-        "(SELECT count(*) FROM webhooks WHERE state=1),(SELECT count(*) FROM webhooks WHERE state=2)",
+        "(SELECT count(*) FROM webhooks WHERE state=1),(SELECT count(*) FROM webhooks WHERE state=2),"
+        "(SELECT count(*) FROM ach_entries WHERE status=4)",
     [S_REPORT_PAYMENTS] = LISTED " ORDER BY i.item,i.rail LIMIT ?3",
     [S_REPORT_PAYMENTS_PAYOUT] = LISTED " AND i.payout=?4 ORDER BY i.item,i.rail LIMIT ?3",
     // A payout is its reference, or, over ACH, the individual id that its origin gave it. ?1 = 1: ACH entries count each for

@@ -231,11 +231,14 @@ faults_instant faults_plan_instant(faults *f, str key, int64_t amount, int64_t t
 
 static faults_ach ach_by_odd_amount(int64_t amount) {
     switch (amount % 1000) {
-    case 952: return (faults_ach){"R03", true, FAULTS_RETURN_PART};
-    case 953: return (faults_ach){"R03", true, FAULTS_RETURN_HALVES};
-    case 954: return (faults_ach){"R03", true, FAULTS_RETURN_TWICE};
+    case 952: return (faults_ach){"R03", true, .returns = FAULTS_RETURN_PART};
+    case 953: return (faults_ach){"R03", true, .returns = FAULTS_RETURN_HALVES};
+    case 954: return (faults_ach){"R03", true, .returns = FAULTS_RETURN_TWICE};
     case 955: return (faults_ach){.code = "R93", .after_settlement = true};
     case 960: return (faults_ach){.code = "C01", .after_settlement = true};
+    case 970: return (faults_ach){.code = "R03", .refusal = FAULTS_REFUSED};
+    case 971: return (faults_ach){.code = "R03", .refusal = FAULTS_REFUSED_AND_PAID};
+    case 972: return (faults_ach){.code = "R03", .refusal = FAULTS_REFUSED_TWICE};
     default: return (faults_ach){0};
     }
 }

@@ -69,11 +69,21 @@ typedef struct faults_instant {
 faults_instant faults_plan_instant(faults *f, str key, int64_t amount, int64_t tries,
                                    int64_t refusals);
 
+// What the acknowledgement says of an entry, at a bank that refuses entries one by one (habits).
+typedef enum faults_refusal {
+    FAULTS_TAKEN,
+    FAULTS_REFUSED,          // no such account: it is not paid
+    FAULTS_REFUSED_AND_PAID, // called a duplicate, and paid all the same
+    FAULTS_REFUSED_TWICE     // no such account, named two times
+} faults_refusal;
+
 // What happens to one ACH entry. code NULL: it settles and stays.
 typedef struct faults_ach {
     const char *code; // "R03"; "C01": it settles and stays, and a notification of change follows
     bool after_settlement; // else it never settles
     faults_returns returns;
+    faults_refusal
+        refusal; // code is what comes of it at a bank that does not refuse single entries
 } faults_ach;
 // identity: origin, date and trace.
 faults_ach faults_plan_ach(faults *f, str identity, int64_t amount);

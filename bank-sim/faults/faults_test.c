@@ -286,6 +286,15 @@ static void test_faults_plan__amounts_of_odd_tellings__as_the_table_says(void **
         assert_string_equal(p.code, ACH[i].code);
         assert_int_equal(p.returns, ACH[i].returns);
         assert_true(p.after_settlement);
+        assert_int_equal(p.refusal, FAULTS_TAKEN);
+    }
+    static const faults_refusal REFUSED[] = {FAULTS_REFUSED, FAULTS_REFUSED_AND_PAID,
+                                             FAULTS_REFUSED_TWICE};
+    for (int64_t i = 0; i < 3; i++) {
+        faults_ach p = faults_plan_ach(f, STR("k"), 1970 + i);
+        assert_string_equal(p.code, "R03"); // where nobody is refused by name it comes back
+        assert_false(p.after_settlement);
+        assert_int_equal(p.refusal, REFUSED[i]);
     }
     faults_destroy(f);
 }
@@ -301,7 +310,8 @@ test_faults_plan__no_dice__only_the_amounts_of_its_rail_and_only_when_asked(void
         faults *f = faults_create(&c);
         for (int64_t amount = 1; amount < 1000; amount++) {
             const bool instant = amount >= 801 && amount <= (c.odd_amounts ? 817 : 809);
-            const bool odd = (amount >= 952 && amount <= 955) || amount == 960;
+            const bool odd = (amount >= 952 && amount <= 955) || amount == 960 ||
+                             (amount >= 970 && amount <= 972);
             const bool ach = (amount >= 901 && amount <= 904) || amount == 910 || amount == 916 ||
                              amount == 920 || amount == 951 || (odd && c.odd_amounts);
             faults_instant p = faults_plan_instant(f, STR("k"), amount, 0, 0);

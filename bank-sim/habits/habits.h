@@ -24,6 +24,8 @@ enum {
     X(archive_ms, 0, 0, HABIT_DAY_MS, "how long a file stays in archive/; 0: for ever")                                \
     X(duplicate_check, 1, 0, 1, "1: a file name, content, modifier or trace that was used is rejected; 0: taken and paid") \
     X(acks, 1, 0, 1, "1: each file is acknowledged; 0: never")                                                         \
+    X(refuse_entries, 0, 0, 3, "entries that the bank will not pay: 0 come back as returns; named in the acknowledgement, 1 and counted there, 2 and not counted, 3 and the whole file is rejected") \
+    X(refuse_late, 0, 0, 1, "1: the acknowledgement names nobody, and a second one names those that are refused")      \
     X(settlement_lines, 1, 0, 1, "1: a settlement report for each file; 0: nobody tells of a settlement")              \
     X(settle_days, 0, 0, HABIT_DAYS_MAX, "a file settles so many days later; a flush brings the day")                  \
     X(bank_names, 0, 0, 1, "1: files of the bank have names of its own, which do not tell what they answer")           \
@@ -53,7 +55,9 @@ enum {
     X(sftp_refuse_renames, 0, 0, HABIT_COUNT_MAX, "so many renames are refused")                                       \
     X(sftp_lose_renames, 0, 0, HABIT_COUNT_MAX, "so many renames are done, and the connection is lost before the answer") \
     X(sftp_slow_ms, 0, 0, HABIT_MS_MAX, "how long each request waits")                                                 \
-    X(sftp_list_late_ms, 0, 0, HABIT_MS_MAX, "a file is there, but not listed before it is so old")
+    X(sftp_list_late_ms, 0, 0, HABIT_MS_MAX, "a file is there, but not listed before it is so old")                    \
+    X(sftp_bare_names, 0, 0, 1, "1: a listing gives names and nothing else: no kinds, sizes and times")                \
+    X(sftp_packet_max, 0, 0, HABIT_COUNT_MAX, "a longer request, in bytes, ends the session; 0: any length")
 // clang-format on
 
 #define HABITS_FIELD(name, kind, least, most, help) int64_t name;

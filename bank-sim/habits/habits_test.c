@@ -36,7 +36,7 @@ static void test_habits_config_json__kind_bank__each_field_once(void **state) {
     strbuf_init(&out, 4096);
     habits_config_json(&KIND_BANK, &out);
     assert_non_null(strstr(out.ptr, "{\"archive\":1,\"archive_files\":0,"));
-    assert_non_null(strstr(out.ptr, ",\"sftp_list_late_ms\":0}"));
+    assert_non_null(strstr(out.ptr, ",\"sftp_packet_max\":0}"));
     strbuf_deinit(&out);
 }
 

@@ -186,3 +186,35 @@ size_t packet_hide_young(uint8_t *packet, size_t len, int64_t now_ms, int64_t la
     put_u32(packet, (uint32_t)(to - 4));
     return to;
 }
+
+size_t packet_bare_names(uint8_t *packet, size_t len) {
+    // The line for people says nothing, but has its columns: clients look for the owner in that of an OpenSSH server.
+    static const char LINE[] = "? ? ? ? ? ? ? ? ?";
+    const uint32_t line = sizeof(LINE) - 1;
+    cursor c = {packet, len, BODY_AT};
+    uint32_t count = 0, ignored = 0;
+    size_t to = BODY_AT + 4;
+    if (!read_u32(&c, &count)) {
+        return len;
+    }
+    cursor probe = c;
+    for (uint32_t i = 0; i < count; i++) {
+        size_t from = probe.at;
+        if (!read_name(&probe, &ignored) ||
+            probe.at - from < 4 + (size_t)get_u32(packet + from) + 4 + line + 4) {
+            return len; // malformed, or it says so little already that there is no room
+        }
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        size_t from = c.at, name = 4 + (size_t)get_u32(packet + from);
+        (void)read_name(&c, &ignored);
+        memmove(packet + to, packet + from, name);
+        to += name;
+        put_u32(packet + to, line);
+        memcpy(packet + to + 4, LINE, line);
+        put_u32(packet + to + 4 + line, 0); // no attributes
+        to += 4 + line + 4;
+    }
+    put_u32(packet, (uint32_t)(to - 4));
+    return to;
+}

@@ -132,6 +132,25 @@ static void test_packet_hide_young__none_left__the_folder_itself(void **state) {
     assert_memory_equal(m.bytes + 13, "\0\0\0\1.", 5);
 }
 
+static void test_packet_bare_names__nothing_but_names(void **state) {
+    (void)state;
+    made m = begin(104, 5);
+    add_u32(&m, 2);
+    add_name(&m, "one.ack", 1000);
+    add_name(&m, "two", 900);
+    finish(&m);
+    made cut = m;
+    m.len = packet_bare_names(m.bytes, m.len);
+    assert_int_equal(packet_length(m.bytes), m.len - 4);
+    assert_int_equal(m.len, 13 + (4 + 7 + 25) + (4 + 3 + 25));
+    assert_memory_equal(m.bytes + 9,
+                        "\0\0\0\2\0\0\0\7one.ack\0\0\0\21? ? ? ? ? ? ? ? ?\0\0\0\0"
+                        "\0\0\0\3two\0\0\0\21? ? ? ? ? ? ? ? ?\0\0\0\0",
+                        m.len - 9);
+    assert_int_equal(packet_bare_names(cut.bytes, cut.len - 3), cut.len - 3); // as it came
+    assert_non_null(memmem(cut.bytes, cut.len, "-rw-", 4));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_packet_kind__both_renames__are_renames),
@@ -139,6 +158,7 @@ int main(void) {
         cmocka_unit_test(test_packet_refusal__answers_the_request),
         cmocka_unit_test(test_packet_hide_young__only_old_names_and_folders_stay),
         cmocka_unit_test(test_packet_hide_young__none_left__the_folder_itself),
+        cmocka_unit_test(test_packet_bare_names__nothing_but_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -72,8 +72,12 @@ static bool pass_request(relay *r, const uint8_t *packet, size_t len) {
     uint8_t answer[PACKET_STATUS_MAX];
     uint32_t id = packet_id(packet, len);
     int64_t slow_ms = atomic_load(&r->habits->sftp_slow_ms);
+    int64_t longest = atomic_load(&r->habits->sftp_packet_max);
     if (slow_ms > 0) {
         pause_ms(slow_ms);
+    }
+    if (longest > 0 && (int64_t)len > longest) {
+        return false; // as servers do that have no room for it
     }
     switch (packet_kind(packet, len)) {
     case PACKET_WRITE:
@@ -110,6 +114,9 @@ static bool pass_answer(relay *r, uint8_t *packet, size_t len) {
     if (listing && kind == PACKET_NAME && late_ms > 0) {
         int64_t now_ms = clock_wall_us(clock_system()) / 1000;
         len = packet_hide_young(packet, len, now_ms, late_ms);
+    }
+    if (listing && kind == PACKET_NAME && atomic_load(&r->habits->sftp_bare_names) != 0) {
+        len = packet_bare_names(packet, len);
     }
     return write_all(r->down.to, packet, len);
 }

@@ -13,7 +13,8 @@ from .waiting import wait_until
 
 SETTINGS = {"payments-svc": {**mix.SETTINGS["payments-svc"], "saga.resolve_after_ms": 400,
                              "instant.sweep_ms": 100, "instant.ask_again_ms": 3000,
-                             "instant.query_lag_ms": 3000, "ach.list_lag_ms": 3000},
+                             "instant.query_lag_ms": 3000, "ach.list_lag_ms": 3000,
+                             "ach.refusal_reasons": "R03", "ach.rebuild_reasons": "entries refused"},
             "ledger-svc": {"journal.checkpoint_ms": 250},
             "bank-sim": {**mix.SETTINGS["bank-sim"], "sftp.relay": "true", "faults.odd_amounts": "true",
                          "faults.slow_ms": 300}}
@@ -25,7 +26,7 @@ BASE = [(ACH, 3_100, SETTLED), (ACH, 3_200, SETTLED), (ACH, 3_300, SETTLED), (AC
         (INSTANT, 5_803, SETTLED), (INSTANT, 5_807, SETTLED), (INSTANT, 5_809, RETURNED)]
 DEPOSIT = 1_000_000
 # What a bank does that owes nobody a kindness. The file server's habits that count down break the first of what they can.
-UNKIND = {"archive": 0, "duplicate_check": 0, "acks": 0, "settlement_lines": 0, "bank_names": 1, "returns_together": 1,
+UNKIND = {"refuse_entries": 2, "sftp_bare_names": 1, "sftp_packet_max": 34_000, "archive": 0, "duplicate_check": 0, "acks": 0, "settlement_lines": 0, "bank_names": 1, "returns_together": 1,
           "odd_dishonored": 1, "odd_web": 1, "odd_trace": 1, "odd_company": 1, "crlf": 1, "trim_blanks": 1, "no_padding": 1,
           "descending_traces": 1, "blank_date": 1, "status_2": 1, "blank_names": 1, "forward_codes": 1, "grow_ms": 400,
           "refusals_stored": 0, "key_first": 0, "query_lag_count": 1, "sftp_drop_writes": 1, "sftp_refuse_renames": 1,
@@ -54,10 +55,15 @@ class Unkind:
         self.payer = Payer(world)
         self.kind = self.payer.bank.get("/admin/habits")
         self.before = Heard.now(self.payer)
+        self.rejected_before = len(self.rejected())
+
+    def rejected(self) -> list[dict]:
+        return [f for f in self.payer.bank.get("/admin/files") if f["status"] != "accepted"]
 
     def begin(self, **habits) -> Unkind:
         self.payer.bank.post("/admin/habits", {**self.kind, **habits})
         self.before = Heard.now(self.payer)
+        self.rejected_before = len(self.rejected())
         return self
 
     def flush(self) -> None:
@@ -132,7 +138,7 @@ def judge(unkind: Unkind, paid: Paid, *, exceptions: dict[str, int] | None = Non
     # No file went out twice, whatever the bank did with the second one.
     files = payer.bank.get("/admin/files")
     assert not [f for f in files if ".duplicate-" in f["file"] or ".copy-" in f["file"]], files
-    assert len([f for f in files if f["status"] != "accepted"]) == rejected, files
+    assert len(unkind.rejected()) - unkind.rejected_before == rejected, files
     outbox = unkind.world.stack.folder / "bank" / "sftp" / "outbox"
     assert not list((outbox / "bad").iterdir()), "files that were put aside as unreadable"
     names = [path.name for folder in (outbox, outbox / "done") for path in folder.iterdir()]
