@@ -247,7 +247,7 @@ static void test_ack__refuses_more_than_the_file_has__refused_as_a_whole(void **
     send_entries(3, 2);
     put_text("a1", "{\"file\":\"" FILE_3 "\",\"status\":\"accepted\",\"entries\":2,"
                    "\"total\":3000,\"at\":\"2026-11-21T09:00:01Z\",\"refused\":[" REFUSED(
-                       "1", "R03") "," REFUSED("2", "R03") "," REFUSED("2", "R03") "]}");
+                       "1", "R03") "," REFUSED("2", "R03") "," REFUSED("3", "R03") "]}");
     look();
     assert_count("inbox WHERE state = 3 AND reason = 'BAD_FILE'", 1);
     assert_odd("BAD_FILE", 1);

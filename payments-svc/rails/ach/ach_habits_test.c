@@ -138,6 +138,41 @@ static void test_ack__trace_as_a_number__as_the_text(void **state) {
     assert_count("rail_event WHERE kind = 2 AND code = 'R03'", 1);
 }
 
+// Named twice it is refused once, and what is left of the file counts it once.
+static void test_ack__entry_named_twice__refused_once(void **state) {
+    (void)state;
+    static const char TWICE[] = "\"refused\":[{\"trace\":\"121042880000002\",\"code\":\"R03\"},"
+                                "{\"trace\":\"121042880000002\",\"code\":\"R04\"}]";
+    char ack[512];
+    send_entries(3, 3);
+    (void)snprintf(ack, sizeof ack,
+                   "{\"file\":\"" FILE_3 "\",\"status\":\"accepted\",\"entries\":2,\"total\":4000,"
+                   "\"at\":\"2026-11-21T09:00:30Z\",%s}",
+                   TWICE);
+    put_text("a", ack);
+    look();
+    assert_count("submission WHERE state = 4", 1);
+    assert_count("rail_event WHERE kind = 2", 1);
+    assert_count("inbox_exception", 0);
+}
+
+// Promise NO-LOSS: of two reasons for one entry, one does not say that it is certainly not paid. What may be paid is not given back.
+static void test_NO_LOSS_ack__entry_refused_for_two_reasons__one_not_listed__waits(void **state) {
+    (void)state;
+    send_entries(3, 3);
+    put_ack_at("a", "2026-11-21T09:00:30Z",
+               ",\"refused\":[{\"trace\":\"121042880000002\",\"code\":\"R03\"},"
+               "{\"trace\":\"121042880000002\",\"code\":\"DUP\"},"
+               "{\"trace\":\"121042880000003\",\"code\":\"R03\"}]");
+    look();
+    assert_count("submission WHERE state = 4", 1);
+    assert_count("rail_event WHERE kind = 2", 1); // of the third entry
+    assert_odd("REFUSED_ENTRY", 1);
+    assert_count("rail_event AS v JOIN submission_item AS i USING (book_id, payout_id) WHERE "
+                 "v.code = 'REFUSED_UNSURE' AND v.detail = 'DUP' AND i.number = 2",
+                 1); // which holds it
+}
+
 // --- Showing what was sent ---------------------------------------------------------------------------------------------
 
 static bool always_ours(void *arg, bool last_step) {
@@ -240,6 +275,8 @@ int main(void) {
         TEST(test_settlement__negative_line__the_others_count),
         TEST(test_ack__time_of_another_zone__counts),
         TEST(test_ack__trace_as_a_number__as_the_text),
+        TEST(test_ack__entry_named_twice__refused_once),
+        TEST(test_NO_LOSS_ack__entry_refused_for_two_reasons__one_not_listed__waits),
         TEST(test_NO_DOUBLE_archive__does_not_show_what_the_bank_has__proves_nothing),
         TEST(test_send__server_tells_nothing_of_files__sent),
         TEST(test_sweep__no_time_of_change__stays),

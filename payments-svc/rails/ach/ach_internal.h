@@ -261,9 +261,12 @@ bool ach_match_lines(const ach_match *m, arena *a, inbox_said *out, err *e) WARN
 // ach_read.c: the inbox's reader of this connection. self is the ach_rail.
 bool ach_read(void *self, db_conn *c, const inbox_item *item, inbox_said *out, arena *a, err *e);
 // ach_refused.c: which entries of the file an acknowledgement refuses. Those whose reason is listed go into *said, sorted; what is not, or
-// is about no entry of the file, is set aside. *amount: what all of them together are worth. out->odd has room for all of them.
+// is about no entry of the file, is set aside. *sum: of all of them, each once. out->odd has room for all of them.
+typedef struct ach_refused_sum {
+    int64_t entries, amount;
+} ach_refused_sum;
 bool ach_refused_read(const ach_rail *r, db_conn *c, const inbox_item *item, const ach_ack *ack,
-                      const submission_ref *ref, submission_ack_text *said, int64_t *amount,
+                      const submission_ref *ref, submission_ack_text *said, ach_refused_sum *sum,
                       inbox_said *out, arena *a, err *e) WARN_UNUSED;
 // The sequence of a trace; 0 when it has none. Whose the trace is, the submission says that it is found in.
 int64_t ach_sequence_of(str trace);

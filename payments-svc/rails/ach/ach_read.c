@@ -309,10 +309,9 @@ static bool has_own_name(str name, const submission_ref *ref) {
            (ref->sha256.len == 32 && memmem(name.ptr, name.len, hex, HASH_LEN) != NULL);
 }
 
-// refused: what the entries are worth that the bank refuses: it may count them or not.
+// refused: the entries that the bank refuses: it may count them or not.
 static objection object(const ach_ack *ack, const inbox_item *item, const submission_ref *ref,
-                        size_t known, int64_t refused) {
-    const int64_t n_refused = (int64_t)ack->n_refused;
+                        size_t known, const ach_refused_sum *refused) {
     if (known == 0) {
         return (objection){"UNKNOWN_FILE", "acknowledges a file that we never made"};
     }
@@ -320,8 +319,9 @@ static objection object(const ach_ack *ack, const inbox_item *item, const submis
         return (objection){"AMBIGUOUS_FILE", "more than one file of ours has this name"};
     }
     if ((ack->entries_told && ack->entries != ref->items &&
-         ack->entries != ref->items - n_refused) ||
-        (ack->total_told && ack->total != ref->total && ack->total != ref->total - refused)) {
+         ack->entries != ref->items - refused->entries) ||
+        (ack->total_told && ack->total != ref->total &&
+         ack->total != ref->total - refused->amount)) {
         return (objection){"OTHER_COUNT", "acknowledges another count or total than the file has"};
     }
     if (item->received_us < ref->created_us ||
@@ -337,12 +337,13 @@ static objection object(const ach_ack *ack, const inbox_item *item, const submis
 
 // n_refused: entries that are in the file and refused for a reason on the list. One that is not may be paid by what came first, and it
 // must not be sent anew because the bank names another one.
-static bool is_sure(const ach_rail *r, const ach_ack *ack, size_t n_refused) {
+static bool is_sure(const ach_rail *r, const ach_ack *ack, size_t n_refused,
+                    const ach_refused_sum *named) {
     const bool listed = ach_is_listed(r->settings.rebuild_reasons, ack->reason);
     if (ack->n_refused == 0) {
         return listed;
     }
-    return n_refused == ack->n_refused && (listed || ack->reason.len == 0);
+    return (int64_t)n_refused == named->entries && (listed || ack->reason.len == 0);
 }
 
 static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, const ach_ack *ack,
@@ -352,7 +353,7 @@ static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, cons
     out->lines = ack->n_refused > 1 ? (int32_t)ack->n_refused : 1;
     out->odd_max = 2 + ack->n_refused;
     out->odd = ARENA_ARRAY(a, inbox_odd, out->odd_max);
-    int64_t refused = 0;
+    ach_refused_sum refused = {0};
     own *o = ARENA_NEW(a, own);
     if (out->odd == NULL || o == NULL) {
         return no_memory(e);
@@ -366,16 +367,17 @@ static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, cons
                         .reason = ach_words(ack->reason, a),
                         .at_us = ack->at_us,
                         .inbox_id = item->inbox_id}};
-    if (known == 1 && ack->n_refused > (size_t)ref.items) {
-        out->refused = "BAD_FILE";
-        out->refused_text = "refuses more entries than the file has";
-        return true;
-    }
     if (known == 1 && !ach_refused_read(r, c, item, ack, &ref, &o->said, &refused, out, a, e)) {
         return false;
     }
-    o->said.sure = is_sure(r, ack, o->said.n_refused);
-    const objection why = object(ack, item, &ref, known, refused);
+    if (known == 1 && (refused.entries > ref.items || ack->n_refused > 2 * (size_t)ref.items)) {
+        out->refused = "BAD_FILE"; // an entry may have two reasons, and each may become a row
+        out->refused_text = "refuses more entries than the file has";
+        out->n_odd = 0;
+        return true;
+    }
+    o->said.sure = is_sure(r, ack, o->said.n_refused, &refused);
+    const objection why = object(ack, item, &ref, known, &refused);
     if (why.reason != NULL) {
         out->n_odd = 0;
         odd_ack(ack, item, ref.book_id, why.reason, why.text, out, a);

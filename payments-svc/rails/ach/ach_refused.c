@@ -49,11 +49,6 @@ static void set_aside(const ach_refusal *refusal, size_t at, const inbox_item *i
     }
 }
 
-static int by_number(const void *a, const void *b) {
-    const submission_refusal *x = a, *y = b;
-    return (x->number > y->number) - (x->number < y->number);
-}
-
 static const submission_match *find_in_file(const submission_match *all, size_t n, size_t at,
                                             const submission_ref *ref) {
     for (size_t i = 0; i < n; i++) {
@@ -79,17 +74,69 @@ static str both_words(const ach_refusal *refusal, arena *a) {
     return both == NULL ? reason : str_of(both);
 }
 
+// One naming of an entry.
+typedef struct naming {
+    int64_t number;
+    size_t at;
+    const submission_match *found;
+    bool listed;
+} naming;
+
+static int by_number_and_place(const void *a, const void *b) {
+    const naming *x = a, *y = b;
+    const int order = (x->number > y->number) - (x->number < y->number);
+    return order != 0 ? order : (x->at > y->at) - (x->at < y->at);
+}
+
+typedef struct reading {
+    const ach_ack *ack;
+    const inbox_item *item;
+    const submission_ref *ref;
+    submission_refusal *refused, *unsure;
+    submission_ack_text *said;
+    inbox_said *out;
+    arena *a;
+} reading;
+
+// The namings of one entry, sorted: it is refused once, for the first reason, and only when each of its reasons is listed. As with whole
+// files: what the bank calls a duplicate may be paid by what came first, so only reasons that it gives for nothing else are acted upon.
+static void judge(const reading *x, const naming *of, size_t n) {
+    const ach_refusal *doubtful = NULL;
+    for (size_t i = 0; i < n; i++) {
+        const ach_refusal *one = &x->ack->refused[of[i].at];
+        if (of[i].found == NULL || !of[i].listed) {
+            set_aside(one, of[i].at, x->item, x->ref, of[i].found, x->out, x->a);
+            doubtful = doubtful == NULL ? one : doubtful;
+        }
+    }
+    if (doubtful == NULL) {
+        const ach_refusal *first = &x->ack->refused[of[0].at];
+        x->refused[x->said->n_refused++] = (submission_refusal){
+            of[0].number, ach_words(first->code, x->a), ach_words(first->reason, x->a)};
+    } else if (of[0].found != NULL) {
+        x->unsure[x->said->n_unsure++] =
+            (submission_refusal){of[0].number, STR(""), both_words(doubtful, x->a)};
+    }
+}
+
 bool ach_refused_read(const ach_rail *r, db_conn *c, const inbox_item *item, const ach_ack *ack,
-                      const submission_ref *ref, submission_ack_text *said, int64_t *amount,
+                      const submission_ref *ref, submission_ack_text *said, ach_refused_sum *sum,
                       inbox_said *out, arena *a, err *e) {
     const size_t n = ack->n_refused;
     int64_t *numbers = ARENA_ARRAY(a, int64_t, n + 1);
-    submission_refusal *refused = ARENA_ARRAY(a, submission_refusal, n + 1);
-    submission_refusal *unsure = ARENA_ARRAY(a, submission_refusal, n + 1);
+    naming *namings = ARENA_ARRAY(a, naming, n + 1);
+    const reading x = {.ack = ack,
+                       .item = item,
+                       .ref = ref,
+                       .refused = ARENA_ARRAY(a, submission_refusal, n + 1),
+                       .unsure = ARENA_ARRAY(a, submission_refusal, n + 1),
+                       .said = said,
+                       .out = out,
+                       .a = a};
     submission_match *matches = NULL;
     size_t n_matches = 0;
-    *amount = 0;
-    if (numbers == NULL || refused == NULL || unsure == NULL) {
+    *sum = (ach_refused_sum){0};
+    if (numbers == NULL || namings == NULL || x.refused == NULL || x.unsure == NULL) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for refusals");
     }
     for (size_t i = 0; i < n; i++) {
@@ -99,25 +146,21 @@ bool ach_refused_read(const ach_rail *r, db_conn *c, const inbox_item *item, con
         return false;
     }
     for (size_t i = 0; i < n; i++) {
-        const ach_refusal *one = &ack->refused[i];
-        const submission_match *found = find_in_file(matches, n_matches, i, ref);
-        *amount += found != NULL ? found->amount : 0;
-        // As with whole files: what the bank calls a duplicate may be paid by what came first, so only reasons that it gives for nothing
-        // else are acted upon.
-        if (found == NULL || !is_listed(r, one)) {
-            set_aside(one, i, item, ref, found, out, a);
-            if (found != NULL) {
-                unsure[said->n_unsure++] =
-                    (submission_refusal){numbers[i], STR(""), both_words(one, a)};
-            }
-            continue;
-        }
-        refused[said->n_refused++] =
-            (submission_refusal){numbers[i], ach_words(one->code, a), ach_words(one->reason, a)};
+        namings[i] = (naming){numbers[i], i, find_in_file(matches, n_matches, i, ref),
+                              is_listed(r, &ack->refused[i])};
     }
-    qsort(refused, said->n_refused, sizeof *refused, by_number);
-    qsort(unsure, said->n_unsure, sizeof *unsure, by_number);
-    said->refused = refused;
-    said->unsure = unsure;
+    qsort(namings, n, sizeof *namings, by_number_and_place);
+    for (size_t i = 0; i < n;) {
+        size_t end = i + 1;
+        while (end < n && namings[end].number == namings[i].number) {
+            end++;
+        }
+        sum->entries++;
+        sum->amount += namings[i].found != NULL ? namings[i].found->amount : 0;
+        judge(&x, namings + i, end - i);
+        i = end;
+    }
+    said->refused = x.refused; // sorted, as the namings are
+    said->unsure = x.unsure;
     return true;
 }
