@@ -11,9 +11,19 @@
 #include <time.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/log.h"
 
-enum { WRITE_CHUNK_LEN = 128 * 1024, READ_CHUNK_LEN = 32 * 1024 };
+enum {
+    WRITE_CHUNK_LEN = 128 * 1024,
+    // With its frame still below the 34,000 bytes that each server must take; some end the session over a longer one.
+    WRITE_SMALL_LEN = 32 * 1024,
+    READ_CHUNK_LEN = 32 * 1024,
+    // A file that goes on takes longer than one request, but not for ever: so many times the limit of a request. An upload must end within
+    // its sender's lease.
+    WRITE_LIMITS = 2,
+    READ_LIMITS = 30
+};
 
 // What a listing says of a name.
 typedef enum kind_of_name {
@@ -28,6 +38,7 @@ struct ach_sftp {
     pthread_mutex_t lock; // guards session, sftp: held during each operation
     ssh_session session;  // NULL: not connected
     sftp_session sftp;
+    bool small_writes; // the server has refused a long one, or the line was lost with it
 
     // libssh waits for an answer without a limit, so a watchdog ends the connection of an operation that takes too long.
     pthread_t watchdog;
@@ -63,20 +74,38 @@ static void *watchdog_run(void *arg) {
     return NULL;
 }
 
+static void set_limit(const ach_sftp *s, struct timespec *until) {
+    clock_gettime(CLOCK_MONOTONIC, until);
+    until->tv_sec += s->options.timeout_ms / 1000;
+    until->tv_nsec += s->options.timeout_ms % 1000 * 1000000;
+    if (until->tv_nsec >= 1000000000) {
+        until->tv_sec++;
+        until->tv_nsec -= 1000000000;
+    }
+}
+
 static void watch_begin(ach_sftp *s, int fd) {
     struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += s->options.timeout_ms / 1000;
-    until.tv_nsec += s->options.timeout_ms % 1000 * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    set_limit(s, &until);
     pthread_mutex_lock(&s->watch_lock);
     s->watch_fd = fd;
     s->watch_until = until;
     s->watch_fired = false;
     pthread_cond_signal(&s->watch_changed);
+    pthread_mutex_unlock(&s->watch_lock);
+}
+
+// A request of a longer operation was answered: the next one has its own time, until all of it has taken too long.
+static void watch_again(ach_sftp *s, int64_t begun_ms, int limits) {
+    struct timespec until;
+    if (clock_mono_ms(clock_system()) - begun_ms >= (limits - 1) * s->options.timeout_ms) {
+        return;
+    }
+    set_limit(s, &until);
+    pthread_mutex_lock(&s->watch_lock);
+    if (s->watch_fd >= 0) {
+        s->watch_until = until; // the watchdog wakes at the old one, and sees that it is not late
+    }
     pthread_mutex_unlock(&s->watch_lock);
 }
 
@@ -352,11 +381,15 @@ static bool write_all(ach_sftp *s, const char *path, str content, bool *begun, e
     }
     *begun = true;
     bool ok = true;
+    const int64_t begun_ms = clock_mono_ms(clock_system());
+    const size_t most = s->small_writes ? WRITE_SMALL_LEN : WRITE_CHUNK_LEN;
     for (size_t at = 0; ok && at < content.len;) {
-        size_t len = content.len - at < WRITE_CHUNK_LEN ? content.len - at : WRITE_CHUNK_LEN;
+        size_t len = content.len - at < most ? content.len - at : most;
         ssize_t n = sftp_write(file, content.ptr + at, len);
         ok = n > 0;
         at += ok ? (size_t)n : 0;
+        s->small_writes = s->small_writes || (!ok && len > WRITE_SMALL_LEN);
+        watch_again(s, begun_ms, WRITE_LIMITS);
     }
     int status = sftp_get_error(s->sftp);
     ok = sftp_close(file) == SSH_OK && ok;
@@ -529,12 +562,14 @@ static bool read_all(ach_sftp *s, const char *path, size_t max, char *out, size_
         settle_failure(s, sftp_get_error(s->sftp), "open for reading", e);
         return false;
     }
+    const int64_t begun_ms = clock_mono_ms(clock_system());
     ssize_t n = 1;
     *len = 0;
     while (n > 0 && *len <= max) {
         size_t want = max + 1 - *len < READ_CHUNK_LEN ? max + 1 - *len : READ_CHUNK_LEN;
         n = want > 0 ? sftp_read(file, out + *len, want) : 0;
         *len += n > 0 ? (size_t)n : 0;
+        watch_again(s, begun_ms, READ_LIMITS);
     }
     int status = sftp_get_error(s->sftp);
     sftp_close(file);

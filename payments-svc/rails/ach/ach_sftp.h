@@ -17,7 +17,7 @@ typedef struct ach_sftp_options {
     const char *user;
     const char *key_file;      // private key
     const char *host_key_file; // public key, OpenSSH format
-    int64_t timeout_ms;        // of connecting, and of each operation
+    int64_t timeout_ms; // of connecting, and of each request; a file may take some times as long
 } ach_sftp_options;
 
 // Loads the keys; connects on first use. NULL with *e when a key cannot be read. @owned

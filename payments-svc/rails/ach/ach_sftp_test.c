@@ -158,6 +158,31 @@ static void test_server_silent__operation__ends_at_its_limit(void **state) {
     ach_sftp_destroy(s);
 }
 
+// Far away, each request takes its time, and a large file is many requests.
+static void test_read__many_slow_requests__each_has_its_own_time(void **state) {
+    (void)state;
+    enum { SIZE = 60 * 32 * 1024, LIMIT_MS = 1000, SLOW_MS = 30 };
+    ach_sftp *s = open_with("client_key", "host_key.pub", LIMIT_MS);
+    err e = {0};
+    str back;
+    char *content = calloc(SIZE, 1);
+    assert_non_null(content);
+    FILE *out = fopen(sftp_server_path(server, "root/inbox/far"), "w");
+    assert_non_null(out);
+    assert_int_equal(fwrite(content, 1, SIZE, out), SIZE);
+    assert_int_equal(fclose(out), 0);
+    bool exists = false;
+    assert_true(ach_sftp_exists(s, "inbox/far", &exists, &e) && exists);
+    sftp_server_slow(server, SLOW_MS);
+    const bool read = ach_sftp_read(s, "inbox/far", SIZE, mem, &back, &e);
+    sftp_server_slow(server, 0);
+    assert_true(read);
+    assert_int_equal(back.len, SIZE);
+    assert_true(ach_sftp_remove(s, "inbox/far", &e));
+    free(content);
+    ach_sftp_destroy(s);
+}
+
 static int group_setup(void **state) {
     (void)state;
     log_init("ach-sftp-test", LOG_ERROR);
@@ -191,6 +216,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_connection_lost__next_operation__connects_again, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(test_server_silent__operation__ends_at_its_limit, setup,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(test_read__many_slow_requests__each_has_its_own_time, setup,
                                         teardown),
     };
     return cmocka_run_group_tests(tests, group_setup, group_teardown);

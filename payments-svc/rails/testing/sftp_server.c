@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -32,7 +33,7 @@ struct sftp_server {
     int sshd_port, port, listener, wake[2];
     pthread_t thread;
     pair pairs[PAIRS_MAX];
-    atomic_long cut_after, lose_after, sent;
+    atomic_long cut_after, lose_after, sent, slow_ms;
     atomic_bool stalled, hang_up, stop;
 };
 
@@ -117,6 +118,11 @@ static void forward(sftp_server *s, pair *p, bool from_client) {
     char chunk[CHUNK_LEN];
     ssize_t n = recv(from_client ? p->client : p->server, chunk, sizeof chunk, 0);
     bool cut = n <= 0;
+    const long slow_ms = from_client ? atomic_load(&s->slow_ms) : 0;
+    if (slow_ms > 0) {
+        const struct timespec pause = {.tv_nsec = slow_ms * 1000000};
+        (void)nanosleep(&pause, NULL);
+    }
     if (from_client && !cut) {
         long limit = atomic_load(&s->cut_after), sent = atomic_load(&s->sent);
         if (limit >= 0 && sent + n > limit) {
@@ -284,6 +290,10 @@ void sftp_server_cut_after(sftp_server *s, long bytes) {
 void sftp_server_lose_answer_after(sftp_server *s, long bytes) {
     atomic_store(&s->sent, 0);
     atomic_store(&s->lose_after, bytes);
+}
+
+void sftp_server_slow(sftp_server *s, long ms) {
+    atomic_store(&s->slow_ms, ms);
 }
 
 void sftp_server_stall(sftp_server *s, bool stalled) {

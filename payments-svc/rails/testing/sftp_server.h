@@ -32,6 +32,7 @@ void sftp_server_refuse(sftp_server *s, const char *requests);
 void sftp_server_cut_after(sftp_server *s, long bytes);
 // Once clients have sent so many more bytes, the next answer of the server is lost, and the line with it; -1: never.
 void sftp_server_lose_answer_after(sftp_server *s, long bytes);
+void sftp_server_slow(sftp_server *s, long ms); // each piece of a client's waits so long; 0: none
 void sftp_server_stall(sftp_server *s, bool stalled); // forwards nothing, hangs up on nobody
 void sftp_server_hang_up(sftp_server *s);             // all connections
 long sftp_server_sent(
