@@ -68,6 +68,11 @@ const char *cli_login_name(void);
 // one of their lines is in.
 int64_t cli_inbox_book(cli *c, int64_t about, const char *inbox_id);
 
+// --- connections.c -----------------------------------------------------------------------------------------------------
+struct Payments__V1__Pause;
+// What it stops, since when, by whom, why, and how it is lifted, after "waits": two lines. @arena
+const char *cli_pause_text(cli *c, const struct Payments__V1__Pause *p);
+
 // --- submissions.c -----------------------------------------------------------------------------------------------------
 // One line for each call of the payout; nothing when it leaves in files, or when the service does not tell of calls.
 void cli_print_calls_of_payout(cli *c, const char *merchant, const char *payout_id);

@@ -53,6 +53,27 @@ static const char *scope_text(cli *c, const Payments__V1__Pause *p) {
                : text;
 }
 
+// The options that name the same pause to `payctl connection`.
+static const char *scope_options(cli *c, const Payments__V1__Pause *p) {
+    const char *text = p->connection[0] != '\0' ? p->connection : "all";
+    const char *merchant =
+        p->merchant_id[0] != '\0' ? arena_printf(c->arena, " --merchant %s", p->merchant_id) : "";
+    const char *book =
+        p->book_id != 0 ? arena_printf(c->arena, " --book %lld", (long long)p->book_id) : "";
+    return arena_printf(c->arena, "%s resume%s%s --reason TEXT", text, merchant, book);
+}
+
+const char *cli_pause_text(cli *c, const Payments__V1__Pause *p) {
+    static const char FOR[] = " for ";
+    const char *person = strstr(p->actor, FOR);
+    return arena_printf(c->arena,
+                        "until a pause ends: %s, since %s by %s: %s\n"
+                        "           payctl connection %s lifts it",
+                        scope_text(c, p), at(c, p->since_time),
+                        person != NULL ? person + strlen(FOR) : p->actor, p->reason,
+                        scope_options(c, p));
+}
+
 static void print_connections(cli *c, const Payments__V1__ListConnectionsResponse *r) {
     static const char *const TITLES[] = {"connection", "scheme",       "state", "waiting",
                                          "oldest",     "next cut-off", "left",  "bank last heard"};

@@ -11,7 +11,8 @@
 enum {
     WATCH_IDS_MAX = 10000,
     WATCH_SLICE_MS =
-        300000 // one watch call; it is begun again while there is something to wait for
+        30000,            // one watch call; it is begun again while there is something to wait for
+    PAUSES_ASKED_MAX = 16 // rows of one chunk that are asked what they wait for
 };
 
 static int by_merchant(const void *a, const void *b) {
@@ -98,6 +99,48 @@ static bool watch_chunk(payment *p, const sent *rows, size_t n, err *e) {
                       p, e);
 }
 
+static bool goes_alike(const payout_row *a, const payout_row *b) {
+    return a->rail == b->rail && strcmp(a->connection, b->connection) == 0;
+}
+
+// Says once of each pause what the row waits for. An older service does not tell.
+static void tell_pause(payment *p, const sent *s) {
+    Payments__V1__GetPayoutTimelineRequest request =
+        PAYMENTS__V1__GET_PAYOUT_TIMELINE_REQUEST__INIT;
+    ProtobufCMessage *answer = NULL;
+    err e = {0};
+    request.merchant_id = (char *)s->row->merchant_id;
+    request.payout_id = (char *)s->payout_id;
+    if (!cli_call(p->c, "payments.v1.PayoutService", "GetPayoutTimeline", &request.base,
+                  &payments__v1__get_payout_timeline_response__descriptor, &answer, &e)) {
+        return;
+    }
+    const Payments__V1__Pause *pause =
+        ((const Payments__V1__GetPayoutTimelineResponse *)answer)->pause;
+    const char *text = pause == NULL ? "" : cli_pause_text(p->c, pause);
+    if (pause != NULL && (p->told_pause == NULL || strcmp(p->told_pause, text) != 0)) {
+        p->told_pause = text;
+        cli_print(stderr, "%spayctl: payouts of %s wait %s\n",
+                  p->bar.terminal && !p->bar.quiet ? "\n" : "", s->row->merchant_id, text);
+    }
+}
+
+// Of those that go the same way one is asked.
+static void tell_pauses(payment *p, const sent *rows, size_t n) {
+    const sent *asked[PAUSES_ASKED_MAX];
+    size_t n_asked = 0;
+    for (size_t i = 0; i < n && n_asked < PAUSES_ASKED_MAX; i++) {
+        bool known = rows[i].payout_id == NULL || is_resting(rows[i].state);
+        for (size_t k = 0; !known && k < n_asked; k++) {
+            known = goes_alike(asked[k]->row, rows[i].row);
+        }
+        if (!known) {
+            asked[n_asked++] = &rows[i];
+            tell_pause(p, &rows[i]);
+        }
+    }
+}
+
 // A stream that breaks is begun again: the service may be restarting, and the payouts go on without us.
 static bool wait_all(payment *p, err *e) {
     bool ok = true;
@@ -106,7 +149,9 @@ static bool wait_all(payment *p, err *e) {
     for (size_t at = 0, n = 0; ok && at < p->file.n; at += n) {
         n = watch_length(p, at);
         err_clear(e);
+        tell_pauses(p, &p->rows[at], n);
         while (ok && !watch_chunk(p, &p->rows[at], n, e)) {
+            tell_pauses(p, &p->rows[at], n);
             failures = e->code == ERR_DEADLINE_EXCEEDED ? 0 : failures + 1;
             ok = failures < 20 && (e->code == ERR_UNAVAILABLE || e->code == ERR_DEADLINE_EXCEEDED);
             err_clear(ok ? e : NULL);

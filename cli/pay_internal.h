@@ -29,6 +29,7 @@ typedef struct payment {
     bool was_sent;  // rows were given to the service to be paid
     map *by_payout; // payout id → sent
     progress bar;
+    const char *told_pause; // the last one that was told; NULL: none
     size_t by_state[PAY_STATES];
 } payment;
 

@@ -113,6 +113,9 @@ static int cmd_payout(cli *c, int argc, char **argv) {
         const Payments__V1__GetPayoutTimelineResponse *r =
             (const Payments__V1__GetPayoutTimelineResponse *)answer;
         print_payout(c, r->payout);
+        if (r->pause != NULL) {
+            cli_print(stdout, "waits      %s\n", cli_pause_text(c, r->pause));
+        }
         if (r->submission_id[0] != '\0') {
             cli_print_submission_of_payout(c, r->submission_id);
         }
@@ -355,7 +358,7 @@ const cli_command COMMAND_PAYOUT = {
     .usage = "MERCHANT/ID",
     .summary = "one payout: state, attempts, references of its bank, timeline",
     .help = "JSON\n"
-            "  {payout: {...}, entries: [...], submission_id}\n",
+            "  {payout: {...}, entries: [...], submission_id, pause: {...}, or null}\n",
     .run = cmd_payout,
 };
 

@@ -1,11 +1,13 @@
 """The brake and the connections: who may stop what, what stands there, and what can be carried."""
 
+import subprocess
+
 import grpc
 import pytest
 from support import rpc, stubs
 from support.metrics import metric
-from support.paying import ACH, INSTANT, SETTLED, Payer
-from support.payctl import DONE, SERVICE, USAGE, Payctl
+from support.paying import ACH, INSTANT, SETTLED, Payer, unique
+from support.payctl import DONE, SERVICE, USAGE, Payctl, row
 from support.waiting import wait_until
 
 from test_cases import Cases
@@ -115,6 +117,35 @@ def test_what_was_sent_is_heard_and_booked_while_all_is_paused(new_world):
     assert steps(merchant, waits.payout_id) == set()
     connections.resume()
     merchant.wait_for([waits.payout_id], {SETTLED})
+
+
+def test_EXPLAINED_what_waits_for_a_pause_says_so(payer, connections, tmp_path):
+    payctl = Payctl(payer.world, tmp_path)
+    merchant, other = payer.merchant(deposit=10_000), payer.merchant(deposit=10_000)
+    connections.pause(reason="a strange file", connection="instant", merchant_id=merchant.id)
+    waits, free = merchant.pay(1_000, INSTANT).payout_id, other.pay(1_000, INSTANT).payout_id
+    by_ach = merchant.pay(1_000, ACH).payout_id
+    pause = merchant.timeline(waits).pause
+    assert (pause.connection, pause.merchant_id, pause.reason) == ("instant", merchant.id, "a strange file")
+    _, out, _ = payctl.run("payout", f"{merchant.id}/{waits}")
+    line = next(line for line in out.splitlines() if line.startswith("waits"))
+    assert f"instant, merchant {merchant.id}, since " in line and "by ada: a strange file" in line
+    assert f"payctl connection instant resume --merchant {merchant.id} --reason TEXT lifts it" in out
+    other.wait_for([free], {SETTLED})
+    merchant.wait_for([by_ach], {SETTLED})
+    assert not other.timeline(free).HasField("pause") and not merchant.timeline(by_ach).HasField("pause")
+    # payctl pay says it while it waits, and goes on when the pause ends.
+    file = payctl.file([row(merchant.id, unique("r"))])
+    with payctl._start(["pay", file], None, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as paying:
+        said = [paying.stderr.readline().decode()]
+        while "wait until a pause ends" not in said[-1]:
+            assert said[-1], said
+            said.append(paying.stderr.readline().decode())
+        assert "by ada: a strange file" in said[-1] and "payctl connection instant resume" in paying.stderr.readline().decode()
+        connections.resume(connection="instant", merchant_id=merchant.id)
+        assert paying.wait(60) == DONE
+    merchant.wait_for([waits], {SETTLED})
+    assert not merchant.timeline(waits).HasField("pause")
 
 
 def test_refusals_name_the_field(payer, connections):

@@ -13,11 +13,11 @@
 
 enum { PERSON_MAX = 128 };
 
-static Payments__V1__Pause *pause_to_pb(const payments_service *s, const pause_row *row, arena *a) {
+Payments__V1__Pause *pb_pause(const connections *k, const pause_row *row, arena *a) {
     Payments__V1__Pause *out = ARENA_NEW(a, Payments__V1__Pause);
     payments__v1__pause__init(out);
     if (row->scope.connection != 0) {
-        out->connection = pb_connection(s->o.connections, row->scope.connection, a);
+        out->connection = pb_connection(k, row->scope.connection, a);
     }
     out->book_id = row->scope.book_id;
     out->merchant_id = pb_text(a, row->scope.merchant_id);
@@ -98,7 +98,7 @@ static Payments__V1__Connection *connection_to_pb(const connection_listing *l,
                  : paused != NULL ? PAYMENTS__V1__CONNECTION_STATE__CONNECTION_STATE_PAUSED
                  : down           ? PAYMENTS__V1__CONNECTION_STATE__CONNECTION_STATE_DOWN
                                   : PAYMENTS__V1__CONNECTION_STATE__CONNECTION_STATE_ON;
-    out->pause = paused == NULL ? NULL : pause_to_pb(l->s, paused, a);
+    out->pause = paused == NULL ? NULL : pb_pause(l->s->o.connections, paused, a);
     tell_queue(l, k->id, out, a);
     return out;
 }
@@ -122,7 +122,7 @@ static void handle_list_connections(rpc_call *call, void *service,
     }
     answer.pauses = arena_must(a, (l.pauses.n + 1) * sizeof *answer.pauses); // PAUSE_ROWS_MAX
     for (size_t i = 0; i < l.pauses.n; i++) {
-        answer.pauses[answer.n_pauses++] = pause_to_pb(s, &l.pauses.rows[i], a);
+        answer.pauses[answer.n_pauses++] = pb_pause(s->o.connections, &l.pauses.rows[i], a);
     }
     rpc_reply(call, &answer.base);
 }

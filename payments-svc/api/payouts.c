@@ -5,6 +5,7 @@
 #include "api/service_internal.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "connections/pause.h"
 #include "domain/machine.h"
 #include "store/payments_sql.h"
 #include "submissions/submissions.h"
@@ -29,10 +30,13 @@ typedef struct payout_read {
     const merchant *m;
     uuid id;
     bool with_timeline;
+    int connection; // number
     Payments__V1__Payout *payout;
     Payments__V1__TimelineEntry **entries;
     size_t n_entries;
     char *submission_id; // of the present attempt; empty when it is in none
+    bool prepared;       // and that submission has not left
+    Payments__V1__Pause *pause;
 } payout_read;
 
 // What a later version has written has no name here: it is told by its number.
@@ -89,6 +93,36 @@ static bool read_submission(db_conn *c, arena *a, payout_read *r, err *e) {
         return false;
     }
     r->submission_id = place.known ? uuid_text(a, place.submission_id) : r->submission_id;
+    r->prepared = place.known && place.state == SUBMISSION_PREPARED;
+    return true;
+}
+
+// What waits to be reserved or sent waits for a pause of its merchant, too; a submission is stopped as a whole.
+static bool read_pause(db_conn *c, arena *a, payout_read *r, err *e) {
+    pause_set set;
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    r->pause = NULL;
+    if (payout_is_terminal(r->payout->state) ||
+        r->payout->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_HELD) {
+        return true;
+    }
+    db_i64(p, r->m->book_id);
+    db_uuid(p, r->id);
+    if (!pause_read(c, &set, a, e) ||
+        (set.n > 0 && !db_exec(c, payments_stmt(SQL_PAYOUT_ATTEMPT), p, a, &rows, NULL, e))) {
+        return false;
+    }
+    if (set.n == 0 || db_count(rows) == 0) {
+        return true;
+    }
+    const int step = db_get_i16(rows, 0, 0);
+    const bool to_begin = step == STEP_GATE || step == STEP_RESERVE || step == STEP_EXECUTE;
+    if (to_begin || (step == STEP_AWAIT && r->prepared)) {
+        const pause_row *row =
+            pause_over(&set, r->m->book_id, r->connection, to_begin ? str_of(r->m->id) : STR(""));
+        r->pause = row == NULL ? NULL : pb_pause(r->k, row, a);
+    }
     return true;
 }
 
@@ -107,6 +141,7 @@ static bool read_tx(db_conn *c, arena *a, void *arg, err *e) {
                              "the merchant has no such payout");
     }
     r->payout = payout_from_row(r->k, rows, 0, a);
+    r->connection = db_get_i16(rows, 0, 5);
     if (!r->with_timeline) {
         return true;
     }
@@ -125,7 +160,7 @@ static bool read_tx(db_conn *c, arena *a, void *arg, err *e) {
     for (size_t i = 0; i < db_count(rows); i++) {
         r->entries[r->n_entries++] = timeline_entry(rows, i, a);
     }
-    return read_submission(c, a, r, e);
+    return read_submission(c, a, r, e) && read_pause(c, a, r, e);
 }
 
 static bool read_one(payments_service *s, rpc_call *call, const char *merchant_id,
@@ -167,6 +202,7 @@ static void handle_get_timeline(rpc_call *call, void *service, const ProtobufCMe
     answer.entries = read.entries;
     answer.n_entries = read.n_entries;
     answer.submission_id = read.submission_id;
+    answer.pause = read.pause;
     rpc_reply(call, &answer.base);
 }
 

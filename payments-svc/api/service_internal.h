@@ -112,6 +112,9 @@ bool pb_connections_of(const connections *k, Payments__V1__Rail scheme, const ch
 bool pb_book_exists(const payments_service *s, db_conn *c, int64_t book_id, const char *field,
                     arena *a, err *e) WARN_UNUSED;
 
+struct pause_row;
+Payments__V1__Pause *pb_pause(const connections *k, const struct pause_row *row, arena *a);
+
 // The payout of a row of PAYOUT_COLUMNS (store/payments_sql.c). @arena
 Payments__V1__Payout *payout_from_row(const connections *k, const db_rows *rows, size_t i,
                                       arena *a);

@@ -40,14 +40,19 @@ static bool covers(const pause_scope *s, int64_t book_id, int connection) {
            (s->connection == 0 || s->connection == connection);
 }
 
-const pause_row *pause_of(const pause_set *s, int64_t book_id, int connection) {
+const pause_row *pause_over(const pause_set *s, int64_t book_id, int connection, str merchant_id) {
     for (size_t i = 0; i < s->n; i++) {
-        if (s->rows[i].scope.merchant_id.len == 0 &&
+        const str named = s->rows[i].scope.merchant_id;
+        if ((named.len == 0 || str_eq(named, merchant_id)) &&
             covers(&s->rows[i].scope, book_id, connection)) {
             return &s->rows[i];
         }
     }
     return NULL;
+}
+
+const pause_row *pause_of(const pause_set *s, int64_t book_id, int connection) {
+    return pause_over(s, book_id, connection, STR(""));
 }
 
 bool pause_stops(const pause_set *s, int64_t book_id, int connection) {

@@ -31,6 +31,8 @@ bool pause_read(db_conn *c, pause_set *out, arena *a, err *e) WARN_UNUSED;
 bool pause_stops(const pause_set *s, int64_t book_id, int connection);
 // The row that says so; NULL when it is not paused as a whole.
 const pause_row *pause_of(const pause_set *s, int64_t book_id, int connection);
+// The oldest row that stops this merchant's payouts there, as a whole or by name; NULL: none. merchant_id empty: rows that name none.
+const pause_row *pause_over(const pause_set *s, int64_t book_id, int connection, str merchant_id);
 // Merchants that are paused in this book and connection: fills out with up to max of them, and answers how many there are.
 size_t pause_merchants(const pause_set *s, int64_t book_id, int connection, str *out, size_t max);
 
