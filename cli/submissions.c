@@ -168,9 +168,12 @@ static void print_evidence(cli *c, const Payments__V1__GetSubmissionResponse *r)
     table_begin(&t, 4, 0, TITLES);
     for (size_t i = 0; i < r->n_evidence; i++) {
         const Payments__V1__SubmissionEvidence *v = r->evidence[i];
+        // Neither a sender's nor the bank's: what follows from a person's order, or was decided by one. The detail names the person.
+        const bool is_ours = strcmp(v->kind, "WITHDREW") == 0;
         const char *by = v->sender[0] != '\0'     ? v->sender
                          : v->inbox_id[0] != '\0' ? arena_printf(c->arena, "inbox %s", v->inbox_id)
-                                                  : "the bank";
+                         : is_ours                ? "the service"
+                                                  : "a person";
         const char *cells[] = {at(c, v->time), v->kind, by, v->detail};
         table_row(&t, cells);
     }

@@ -10,6 +10,7 @@ from support.paying import ACH, FAILED, FINAL, HELD, RETURNED, SETTLED, Payer, a
 from support.payctl import DONE, SERVICE, Payctl
 from support.waiting import wait_until
 from test_cases import Cases
+from test_connections import Connections
 
 PROCESSING, SENT, CANCELED = 4, 5, 9
 CLOSING_DEBIT = 64
@@ -69,7 +70,7 @@ def cancel(payer, merchant, payout_id, **more):
 def try_to_cancel(payer, merchant, payout_id):
     """Whether it was canceled; not so while a worker is trying to send it."""
     try:
-        payer.stub("Payout").CancelPayout(payer.pb.CancelPayoutRequest(merchant_id=merchant.id, payout_id=payout_id), timeout=10)
+        payer.stub("Payout").CancelPayout(payer.pb.CancelPayoutRequest(merchant_id=merchant.id, payout_id=payout_id, person="ada"), timeout=10)
     except grpc.RpcError as error:
         assert error.code() == grpc.StatusCode.FAILED_PRECONDITION
         return False
@@ -283,7 +284,7 @@ def test_cancel__before_its_file_is_cut(new_world):
     assert payer.bank.payments() == []
 
 
-def test_cancel__in_a_file__is_taken_out_or_refused(new_world):
+def test_cancel__in_a_file__is_taken_out_or_refused(new_world, tmp_path):
     """The file server is away. What is taken out is never paid, the other payout of the file is, and what is refused goes its way."""
     payer = Payer(new_world({**FAST, "payments-svc": {**FAST["payments-svc"], "ach.gather_ms": 100, "ach.poll_ms": 100}}))
     merchant = payer.merchant(deposit=10_000)
@@ -293,7 +294,16 @@ def test_cancel__in_a_file__is_taken_out_or_refused(new_world):
     for payout in payouts:
         wait_until(lambda: payer.world.payments_rows(
             f"SELECT 1 FROM saga WHERE payout_id = '{payout.payout_id}' AND step = 4"), "it is in a file", 30)
+    connections = Connections(payer.world)
+    connections.pause(connection="ach", reason="a strange file")
+    wait_until(lambda: merchant.timeline(payouts[1].payout_id).pause.reason == "a strange file", "a file that has not left waits, too")
+    submission = merchant.timeline(payouts[0].payout_id).submission_id
     canceled = try_to_cancel(payer, merchant, payouts[0].payout_id)
+    connections.resume(connection="ach")
+    if canceled:  # who had it withdrawn, not the bank
+        _, out, _ = Payctl(payer.world, tmp_path).run("submission", submission)
+        line = next(line for line in out.splitlines() if "WITHDREW" in line)
+        assert "canceled by spiffe://" in line and " for ada" in line and "the bank" not in line, out
     payer.world.bank.start()
     final = merchant.wait_for([payout.payout_id for payout in payouts], {SETTLED, CANCELED}, 120)
     assert (final[payouts[0].payout_id].state == CANCELED) == canceled

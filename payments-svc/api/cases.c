@@ -223,7 +223,12 @@ static bool make_way(db_conn *c, int64_t book_id, const rail_event *order, arena
         return true;
     }
     const int32_t attempt = db_get_i32(rows, 0, 1);
-    if (!submission_make_way(c, book_id, order->payout_id, attempt, &gone, a, e)) {
+    const char *why = arena_printf(a, "%.*s by %.*s", (int)order->code.len, order->code.ptr,
+                                   (int)order->actor.len, order->actor.ptr);
+    if (why == NULL) {
+        return out_of_memory(e);
+    }
+    if (!submission_make_way(c, book_id, order->payout_id, attempt, str_of(why), &gone, a, e)) {
         return false;
     }
     if (order->kind == RAIL_EVENT_RETRY && !gone && !str_eq_c(order->code, SAGA_SEND_AGAIN)) {

@@ -148,8 +148,9 @@ struct rail {
     void (*query)(rail *r, int64_t book_id, rail_item *items, size_t n, arena *a);
     // Of a rail that hands over: takes the entry of an attempt out of a submission that has not begun to leave, in the caller's
     // transaction. *taken is true, too, when that submission was rejected or withdrawn as a whole, and false when it has left, or
-    // may have, or the attempt is in none. Writes no event about it. May be NULL: nothing can be taken out.
-    bool (*take_out)(rail *r, db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt,
+    // may have, or the attempt is in none. Writes no event about it. why: for people, such as by whom it was canceled. May be NULL:
+    // nothing can be taken out.
+    bool (*take_out)(rail *r, db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, str why,
                      bool *taken, arena *a, err *e);
     // Of a rail that hands over, when the database was restored: whether the bank may have this payout in a submission that the database
     // had forgotten, under this attempt. In the caller's transaction. May be NULL: it cannot.

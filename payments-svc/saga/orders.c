@@ -122,7 +122,13 @@ static bool take_out(saga_engine *g, db_conn *c, const saga_cancellation *x, con
     if (r == NULL || r->take_out == NULL) {
         return not_cancelable("it is in a submission", e);
     }
-    if (!r->take_out(r, c, x->book_id, x->payout_id, s->item.was.attempt, &taken, a, e)) {
+    const char *why = arena_printf(a, "canceled by %.*s", (int)x->actor.len, x->actor.ptr);
+    if (why == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
+                       "the order takes too much memory");
+    }
+    if (!r->take_out(r, c, x->book_id, x->payout_id, s->item.was.attempt, str_of(why), &taken, a,
+                     e)) {
         return false;
     }
     if (!taken) {

@@ -31,9 +31,10 @@ bool saga_withdraw_held(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     for (size_t i = 0; i < b->n; i++) { // few are held
         const saga_item *item = &b->items[i];
         bool taken = false;
-        if (is_held_before_it_left(item) && (!r->take_out(r, c, b->from.book_id, item->payout_id,
-                                                          item->now.attempt, &taken, b->a, e) ||
-                                             (taken && !record_not_taken(b, c, item, now_us, e)))) {
+        if (is_held_before_it_left(item) &&
+            (!r->take_out(r, c, b->from.book_id, item->payout_id, item->now.attempt, STR("held"),
+                          &taken, b->a, e) ||
+             (taken && !record_not_taken(b, c, item, now_us, e)))) {
             return false;
         }
     }

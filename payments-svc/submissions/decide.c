@@ -5,8 +5,6 @@
 #include "submissions/submissions_internal.h"
 #include "submissions/submissions_sql.h"
 
-enum { DETAIL_MAX = 160 };
-
 // --- Of a whole submission ---------------------------------------------------------------------------------------------
 
 static bool lock_it(db_conn *c, int64_t book_id, uuid id, submission_state *state, str *reason,
@@ -26,11 +24,10 @@ static bool lock_it(db_conn *c, int64_t book_id, uuid id, submission_state *stat
     return true;
 }
 
-// "actor: evidence", as long as a row takes it.
-static str detail_of(const submission_decision *d, char out[DETAIL_MAX + 1]) {
-    int n = snprintf(out, DETAIL_MAX + 1, "%.*s: %.*s", (int)d->actor.len, d->actor.ptr,
-                     (int)d->evidence.len, d->evidence.ptr);
-    n = n > DETAIL_MAX ? DETAIL_MAX : n;
+str subm_detail(char out[SUBM_DETAIL_MAX + 1], str first, str second) {
+    int n = snprintf(out, SUBM_DETAIL_MAX + 1, "%.*s: %.*s", (int)first.len, first.ptr,
+                     (int)second.len, second.ptr);
+    n = n > SUBM_DETAIL_MAX ? SUBM_DETAIL_MAX : n;
     while (n > 0 && !str_is_text(out, (size_t)n)) {
         out[--n] = '\0'; // not in the middle of a character
     }
@@ -40,8 +37,8 @@ static str detail_of(const submission_decision *d, char out[DETAIL_MAX + 1]) {
 static bool write_it(db_conn *c, int64_t book_id, uuid id, const submission_decision *d,
                      bool accepted, arena *a, err *e) {
     const uuid nil = {{0}};
-    char text[DETAIL_MAX + 1];
-    const str detail = detail_of(d, text);
+    char text[SUBM_DETAIL_MAX + 1];
+    const str detail = subm_detail(text, d->actor, d->evidence);
     const char *code = d->bank_has_it ? "" : "BANK_HAS_IT_NOT";
     const subm_said said = {.kind = d->bank_has_it ? RAIL_EVENT_ACCEPTED : RAIL_EVENT_NOT_TAKEN,
                             .tag = d->bank_has_it ? "accepted" : "not-taken",
@@ -71,8 +68,8 @@ static bool write_it(db_conn *c, int64_t book_id, uuid id, const submission_deci
 static bool confirm_it(db_conn *c, int64_t book_id, uuid id, const submission_decision *d, arena *a,
                        err *e) {
     const uuid nil = {{0}};
-    char text[DETAIL_MAX + 1];
-    const str detail = detail_of(d, text);
+    char text[SUBM_DETAIL_MAX + 1];
+    const str detail = subm_detail(text, d->actor, d->evidence);
     return d->bank_has_it || !d->contradicted ||
            (subm_not_after_all(c, book_id, id, detail, a, e) &&
             subm_evidence_add(c, book_id, id, EVIDENCE_REFUSED, 0, nil, nil, text, a, e));
@@ -155,8 +152,8 @@ static bool undecided(err *e) {
                    "that first");
 }
 
-bool submission_make_way(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, bool *gone,
-                         arena *a, err *e) {
+bool submission_make_way(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, str why,
+                         bool *gone, arena *a, err *e) {
     submission_place place = {0};
     submission_removal removal = REMOVAL_ABSENT;
     *gone = false;
@@ -170,7 +167,7 @@ bool submission_make_way(db_conn *c, int64_t book_id, uuid payout_id, int32_t at
     case SUBMISSION_REJECTED:
     case SUBMISSION_WITHDRAWN: *gone = true; return true;
     case SUBMISSION_PREPARED:
-        if (!submission_take_out(c, book_id, payout_id, attempt, &removal, a, e)) {
+        if (!submission_take_out(c, book_id, payout_id, attempt, why, &removal, a, e)) {
             return false;
         }
         *gone = removal != REMOVAL_TOO_LATE; // ABSENT: withdrawn or rejected meanwhile

@@ -26,8 +26,8 @@ bool submission_is_contradiction(str code);
 
 // An order about an attempt, before it is given, in the same transaction: what has not left is taken out. *gone is true when the attempt
 // was never taken and never will be, which the caller records when the order makes a new attempt or gives the money back.
-// FAILED_PRECONDITION, SUBMISSION_UNDECIDED: it is leaving, or nobody knows whether it has left.
-bool submission_make_way(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, bool *gone,
-                         arena *a, err *e) WARN_UNUSED;
+// why: as submission_take_out takes it. FAILED_PRECONDITION, SUBMISSION_UNDECIDED: it is leaving, or nobody knows whether it has left.
+bool submission_make_way(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, str why,
+                         bool *gone, arena *a, err *e) WARN_UNUSED;
 
 #endif

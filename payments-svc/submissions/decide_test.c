@@ -200,7 +200,7 @@ static void test_decide__rebuilt_too_often__sent_anew(void **state) {
 }
 
 static bool way_in_tx(db_conn *c, arena *a, void *arg, err *e) {
-    return submission_make_way(c, BOOK, payout(0), 1, arg, a, e);
+    return submission_make_way(c, BOOK, payout(0), 1, STR("CANCEL by ada"), arg, a, e);
 }
 
 static void test_make_way__by_the_state_of_the_submission(void **state) {

@@ -152,9 +152,11 @@ bool submission_generation(db_conn *c, int64_t book_id, const uuid *payouts, siz
 // --- Taking out --------------------------------------------------------------------------------------------------------
 
 // Withdraws what was never begun: its other items are handed over again.
-static bool withdraw(db_conn *c, int64_t book_id, uuid id, uuid but, int64_t now_us, arena *a,
-                     err *e) {
+static bool withdraw(db_conn *c, int64_t book_id, uuid id, uuid but, str why, int64_t now_us,
+                     arena *a, err *e) {
     static const char TEXT[] = "an item was taken out of it before it was sent";
+    char told[SUBM_DETAIL_MAX + 1];
+    subm_detail(told, str_of(TEXT), why);
     const subm_said said = {.kind = RAIL_EVENT_NOT_TAKEN,
                             .tag = "not-taken",
                             .code = STR("SUBMISSION_WITHDRAWN"),
@@ -171,11 +173,11 @@ static bool withdraw(db_conn *c, int64_t book_id, uuid id, uuid but, int64_t now
     db_text(p, STR("ITEM_TAKEN_OUT"));
     db_text(p, str_of(TEXT));
     return db_exec(c, submissions_sql(SUBM_SQL_DECIDE), p, a, NULL, NULL, e) &&
-           subm_evidence_add(c, book_id, id, EVIDENCE_WITHDREW, 0, nil, nil, TEXT, a, e) &&
+           subm_evidence_add(c, book_id, id, EVIDENCE_WITHDREW, 0, nil, nil, told, a, e) &&
            subm_events_record(c, book_id, id, &said, &n, a, e);
 }
 
-bool submission_take_out(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt,
+bool submission_take_out(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, str why,
                          submission_removal *removal, arena *a, err *e) {
     db_params *p = db_params_create(a);
     db_rows *rows = NULL;
@@ -210,5 +212,5 @@ bool submission_take_out(db_conn *c, int64_t book_id, uuid payout_id, int32_t at
     }
     // Its sender may have claimed it already; it must write "begun" first, and finds that it is not its own any more.
     *removal = REMOVAL_DONE;
-    return withdraw(c, book_id, id, payout_id, clock_wall_us(clock_system()), a, e);
+    return withdraw(c, book_id, id, payout_id, why, clock_wall_us(clock_system()), a, e);
 }

@@ -383,7 +383,7 @@ typedef struct taking {
 
 static bool take_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     taking *t = arg;
-    return submission_take_out(c, BOOK, t->payout_id, 1, &t->removal, a, e);
+    return submission_take_out(c, BOOK, t->payout_id, 1, STR("canceled by ada"), &t->removal, a, e);
 }
 
 static submission_removal take_out(uint32_t payout) {

@@ -80,8 +80,8 @@ typedef enum submission_removal {
     REMOVAL_TOO_LATE // SENDING or later: only the bank can tell
 } submission_removal;
 // For cancels and holds, in the caller's transaction, which then decides about the payout itself: it gets no event. Locks the
-// submission's row before the sagas' rows of the other items.
-bool submission_take_out(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt,
+// submission's row before the sagas' rows of the other items. why: for people, told with the evidence and cut to what a row takes.
+bool submission_take_out(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, str why,
                          submission_removal *removal, arena *a, err *e) WARN_UNUSED;
 
 // --- What the bank says of one ----------------------------------------------------------------------------------------

@@ -83,6 +83,10 @@ bool subm_items_heard(db_conn *c, int64_t book_id, uuid id, bool *heard, arena *
 bool subm_evidence_add(db_conn *c, int64_t book_id, uuid id, int kind, int64_t epoch, uuid owner,
                        uuid inbox_id, const char *text, arena *a, err *e) WARN_UNUSED;
 
+// "first: second" as long as a row of evidence takes it: out, and what was written of it.
+enum { SUBM_DETAIL_MAX = 160 };
+str subm_detail(char out[SUBM_DETAIL_MAX + 1], str first, str second);
+
 // Gauges of what is open. *oldest_us by the database's clock; 0: none.
 typedef struct subm_waiting {
     int64_t count[SUBMISSION_STATES_END];

@@ -437,12 +437,12 @@ static bool never_taken(submission_state state) {
 }
 
 static bool ach_take_out(rail *r, db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt,
-                         bool *taken, arena *a, err *e) {
+                         str why, bool *taken, arena *a, err *e) {
     (void)r;
     submission_removal removal = REMOVAL_ABSENT;
     submission_place place = {0};
     *taken = false;
-    if (!submission_take_out(c, book_id, payout_id, attempt, &removal, a, e) ||
+    if (!submission_take_out(c, book_id, payout_id, attempt, why, &removal, a, e) ||
         !submission_places(c, book_id, &payout_id, &attempt, 1, &place, a, e)) {
         return false;
     }
