@@ -15,6 +15,7 @@ static const char *const INBOX = "payments.v1.InboxService";
 
 enum {
     INBOX_PAGE = 1000,
+    INBOX_SHOWN = 50, // of a list, unless --limit says otherwise
     INBOX_SHOWN_MAX = 10000,
     STATES_MAX = 4,
     REPAIR_BYTES_MAX = 32 * 1024 * 1024,
@@ -87,7 +88,7 @@ static void print_list(const cli *c, const ProtobufCMessage *all, table *t, size
         return;
     }
     table_print(t);
-    cli_print(stdout, "%zu %s%s\n", n, what, more ? "; there are more" : "");
+    cli_print(stdout, "%zu %s%s\n", n, what, more ? "; there are more: --limit N" : "");
 }
 
 static int list_items(cli *c, inbox_words *w) {
@@ -97,7 +98,7 @@ static int list_items(cli *c, inbox_words *w) {
     err e = {0};
     all.items = ARENA_ARRAY(c->arena, Payments__V1__InboxItem *, INBOX_SHOWN_MAX);
     ASSERT(all.items != NULL);
-    const size_t most = (size_t)(w->limit > 0 ? w->limit : INBOX_SHOWN_MAX);
+    const size_t most = (size_t)(w->limit > 0 ? w->limit : INBOX_SHOWN);
     do {
         w->list.page_size =
             (int32_t)(most - all.n_items < INBOX_PAGE ? most - all.n_items : INBOX_PAGE);
@@ -158,10 +159,18 @@ static bool collect_exceptions(cli *c, Payments__V1__ListExceptionsRequest *requ
     return true;
 }
 
+// As `payctl payout` takes it.
+static const char *payout_name(cli *c, const Payments__V1__InboxException *x) {
+    return x->payout_id[0] == '\0' ? "-"
+           : x->merchant_id[0] == '\0'
+               ? x->payout_id
+               : arena_printf(c->arena, "%s/%s", x->merchant_id, x->payout_id);
+}
+
 static void fill_exceptions(cli *c, const Payments__V1__ListExceptionsResponse *all, table *t) {
-    static const char *const TITLES[] = {"item",   "line",   "state", "set aside",
-                                         "amount", "reason", "text",  "compared"};
-    table_begin(t, 8, 18u, TITLES);
+    static const char *const TITLES[] = {"item",   "line", "state",  "set aside", "amount",
+                                         "reason", "text", "payout", "compared"};
+    table_begin(t, 9, 18u, TITLES);
     for (size_t i = 0; i < all->n_exceptions; i++) {
         const Payments__V1__InboxException *x = all->exceptions[i];
         const char *cells[] = {
@@ -172,6 +181,7 @@ static void fill_exceptions(cli *c, const Payments__V1__ListExceptionsResponse *
             x->currency[0] != '\0' ? cli_money(c, x->amount_minor, x->currency) : "-",
             x->reason,
             x->reason_text,
+            payout_name(c, x),
             x->compared};
         table_row(t, cells);
     }
@@ -181,7 +191,7 @@ static int list_exceptions(cli *c, inbox_words *w) {
     Payments__V1__ListExceptionsResponse all = PAYMENTS__V1__LIST_EXCEPTIONS_RESPONSE__INIT;
     err e = {0};
     table t;
-    if (!collect_exceptions(c, &w->odd, (size_t)(w->limit > 0 ? w->limit : INBOX_SHOWN_MAX), &all,
+    if (!collect_exceptions(c, &w->odd, (size_t)(w->limit > 0 ? w->limit : INBOX_SHOWN), &all,
                             &e)) {
         return cli_failed(c, "list the exceptions", &e);
     }
@@ -440,7 +450,7 @@ const cli_command COMMAND_INBOX = {
             "  --state S             only these: RECORDED, APPLIED, REFUSED, DISMISSED\n"
             "  --rail R              only what came from this rail\n"
             "  --connection K        only what came through this connection\n"
-            "  --limit N             at most N, the newest, 1 to 10,000, which it is if not given\n"
+            "  --limit N             at most N, the newest, 1 to 10,000; 50 if not given\n"
             "  --content             shows the bytes, with account numbers masked\n"
             "  apply ID              reads it again; what counts already does not count twice\n"
             "  repair ID FILE        puts the bytes of FILE (- for stdin) in its place and applies "

@@ -193,7 +193,7 @@ def test_HEARD_real_files_of_an_unkind_bank(payer):
                no_padding=0, descending_traces=0, blank_date=0, status_2=0, blank_names=0, forward_codes=0, grow_ms=0)
 
 
-def test_HEARD_webhooks_that_match_nothing_are_kept_and_answered(payer):
+def test_HEARD_webhooks_that_match_nothing_are_kept_and_answered(payer, tmp_path):
     """812: the message tells one minor unit more than moved. 813: one more message, about a payment that nobody ordered."""
     merchant = payer.merchant(deposit=10_000_000)
     ids = [merchant.pay(amount, INSTANT).payout_id for amount in (10_812, 20_813)]
@@ -202,6 +202,14 @@ def test_HEARD_webhooks_that_match_nothing_are_kept_and_answered(payer):
         wait_until(lambda reason=reason: rows(payer, "SELECT 1 FROM inbox_exception x JOIN inbox b USING (book_id, inbox_id)"
                                                      f" WHERE b.kind = 2 AND x.reason = '{reason}'"), reason)
     assert rows(payer, "SELECT amount FROM payment_case WHERE code = 'OTHER_AMOUNT' AND amount = 10813") == [["10813"]]
+    # What it seems to be about is named as payctl payout takes it.
+    payctl = Payctl(payer.world, tmp_path)
+    (odd,) = [found for found in listed(payctl, "--exceptions", key="exceptions") if found["amount_minor"] == 10_813]
+    name = f"{merchant.id}/{ids[0]}"
+    assert f"{odd['merchant_id']}/{odd['payout_id']}" == name
+    assert name in payctl.run("inbox", "--exceptions")[1] and payctl.run("payout", name)[0] == DONE
+    assert name in payctl.run("inbox", f"{odd['book_id']}/{odd['inbox_id']}")[1]
+    assert "1 exception(s); there are more: --limit N" in payctl.run("inbox", "--exceptions", "--limit", "1")[1]
 
 
 def test_a_return_that_was_never_told_is_found_by_asking_again(payer):

@@ -72,6 +72,40 @@ def test_recipients(payctl, paid):
     assert payctl.run("recipients")[0] == USAGE
 
 
+def test_recipients_of_a_merchant(payctl, payer):
+    """Newest first, by pages, and of no other merchant."""
+    merchant, other = payer.merchant(currencies=("USD", "INR")), payer.merchant()
+    made = [merchant.recipient(which=n) for n in range(4)] + [merchant.recipient("INR", which=n) for n in range(4)]
+    other.recipient()
+    pb, found, token = payer.recipients_pb, [], ""
+    while True:
+        page = payer.call("Recipient", "ListRecipients", pb.ListRecipientsRequest(merchant_id=merchant.id, page_size=3, page_token=token))
+        assert 1 <= len(page.recipients) <= 3
+        found += page.recipients
+        token = page.next_page_token
+        if not token:
+            break
+    assert [one.recipient_id for one in found] == sorted(made, reverse=True)
+    for one in found:
+        assert one == payer.call("Recipient", "GetRecipient", pb.GetRecipientRequest(merchant_id=merchant.id, recipient_id=one.recipient_id)).recipient
+    first = payer.call("Recipient", "ListRecipients", pb.ListRecipientsRequest(merchant_id=merchant.id, page_size=1))
+    with_other = pb.ListRecipientsRequest(merchant_id=other.id, page_token=first.next_page_token)
+    assert merchant.refused("ListRecipients", with_other, "Recipient").reason == "PAGE_TOKEN_INVALID"
+    code, out, err = payctl.run("recipients", "--merchant", merchant.id)
+    assert code == DONE and "8 recipient(s)\n" in out and all(one in out for one in made), out + err
+    assert all(merchant.person(one).account not in out for one in made)
+    code, out, _ = payctl.run("recipients", "--merchant", merchant.id, "--limit", "3")
+    assert code == DONE and "3 recipient(s); there are more: --limit N" in out and max(made) in out
+    assert payctl.run("recipients", "--merchant", merchant.id, f"{merchant.id}/{made[0]}")[0] == USAGE
+    assert payctl.run("recipients", "--merchant", "no-such")[0] == SERVICE
+
+
+def test_a_routing_code_of_the_other_currency(payctl, paid):
+    """The row's rail and currency do not go together: the words say where the wish for an IFSC comes from."""
+    code, _, err = payctl.run("pay", "--check", payctl.file([row(paid[0].id, "inr", rail="ach", currency="INR")]))
+    assert code == USAGE and "since the currency is INR: a payout by ACH is in USD" in err, err
+
+
 def test_prove_of_a_book_a_merchant_and_all(payctl, paid, payer):
     merchant, payout = paid
     code, answer, err = payctl.json("prove", str(merchant.book_id))

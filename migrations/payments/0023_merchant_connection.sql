@@ -11,3 +11,6 @@ CREATE TABLE merchant_connection (
     PRIMARY KEY (book_id, merchant_id, rail, change)
 );
 GRANT SELECT, INSERT ON merchant_connection TO payments_service;
+
+-- The recipients of a merchant, newest first.
+CREATE INDEX recipient_merchant ON recipient (book_id, merchant_id, recipient_id);

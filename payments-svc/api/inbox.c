@@ -9,6 +9,7 @@
 #include "rails/inbox_desk.h"
 #include "rails/inbox_mask.h"
 #include "store/books.h"
+#include "store/payments_sql.h"
 
 enum {
     CONTENT_READ_MAX = 16 * 1024 * 1024, // more is not opened to be shown
@@ -363,6 +364,44 @@ static void position_of(const inbox_exception_row *x, uint8_t out[POSITION_LEN])
     memcpy(out + 28, &x->line, 4);
 }
 
+// Whose payouts they are, by one look into each book. A payout that is archived has no merchant here.
+static bool tell_merchants(db_conn *c, const exception_listing *l, const inbox_exception_row *rows,
+                           arena *a, err *e) {
+    uuid *ids = ARENA_ARRAY(a, uuid, l->n + 1);
+    if (ids == NULL) {
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < l->n; i++) {
+        const int64_t book = rows[i].about_book_id;
+        bool before = uuid_is_nil(rows[i].payout_id);
+        for (size_t k = 0; !before && k < i; k++) {
+            before = rows[k].about_book_id == book && !uuid_is_nil(rows[k].payout_id);
+        }
+        size_t n = 0;
+        for (size_t k = i; !before && k < l->n; k++) {
+            if (rows[k].about_book_id == book && !uuid_is_nil(rows[k].payout_id)) {
+                ids[n++] = rows[k].payout_id;
+            }
+        }
+        db_rows *found = NULL;
+        db_params *p = db_params_create(a);
+        db_i64(p, book);
+        db_uuid_array(p, ids, n);
+        if (n > 0 && !db_exec(c, payments_stmt(SQL_PAYOUT_MERCHANTS), p, a, &found, NULL, e)) {
+            return false;
+        }
+        for (size_t f = 0; n > 0 && f < db_count(found); f++) {
+            for (size_t k = i; k < l->n; k++) {
+                if (rows[k].about_book_id == book &&
+                    uuid_eq(rows[k].payout_id, db_get_uuid(found, f, 0))) {
+                    l->out[k]->merchant_id = pb_text(l->kept, db_get_str(found, f, 1));
+                }
+            }
+        }
+    }
+    return true;
+}
+
 static bool exceptions_tx(db_conn *c, arena *a, void *arg, err *e) {
     exception_listing *l = arg;
     inbox_exception_row *rows = NULL;
@@ -383,7 +422,7 @@ static bool exceptions_tx(db_conn *c, arena *a, void *arg, err *e) {
             position_of(&rows[i], l->last);
         }
     }
-    return true;
+    return tell_merchants(c, l, rows, a, e);
 }
 
 static bool exception_filter_of(const connections *k, const Payments__V1__ListExceptionsRequest *r,

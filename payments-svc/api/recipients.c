@@ -13,12 +13,40 @@ typedef struct recipient_read {
     Payments__V1__Recipient *found;
 } recipient_read;
 
+// Of a row of RECIPIENT_COLUMNS (store/payments_sql.c).
+static Payments__V1__Recipient *recipient_without_name(const db_rows *rows, size_t i, arena *a) {
+    Payments__V1__Recipient *out = ARENA_NEW(a, Payments__V1__Recipient);
+    payments__v1__recipient__init(out);
+    out->recipient_id = uuid_text(a, db_get_uuid(rows, i, 0));
+    out->merchant_id = pb_text(a, db_get_str(rows, i, 1));
+    out->holder_type = (Payments__V1__HolderType)db_get_i16(rows, i, 2);
+    out->currency = pb_text(a, db_get_str(rows, i, 3));
+    out->routing_code = pb_text(a, db_get_str(rows, i, 4));
+    out->account_last4 = pb_text(a, db_get_str(rows, i, 5));
+    out->create_time = pb_time(a, db_get_time(rows, i, 7));
+    return out;
+}
+
+// The same with the name. NULL when its name cannot be opened.
+static Payments__V1__Recipient *recipient_from_row(const payments_service *s, const merchant *m,
+                                                   const db_rows *rows, size_t i, arena *a,
+                                                   err *e) {
+    const uuid of = db_get_uuid(rows, i, 0);
+    char aad[128], id[UUID_TEXT_LEN + 1];
+    str name = {0};
+    uuid_format(of, id);
+    const int len = snprintf(aad, sizeof aad, "recipient|name|%" PRId64 "|%s", m->book_id, id);
+    if (!crypto_open(s->o.keys, (str){aad, (size_t)len}, db_get_str(rows, i, 6), a, &name, e)) {
+        return NULL;
+    }
+    Payments__V1__Recipient *out = recipient_without_name(rows, i, a);
+    out->name = pb_text(a, name);
+    return out;
+}
 static bool recipient_tx(db_conn *c, arena *a, void *arg, err *e) {
     recipient_read *r = arg;
     db_rows *rows = NULL;
     db_params *p = db_params_create(a);
-    char aad[128], id[UUID_TEXT_LEN + 1];
-    str name = {0};
     db_i64(p, r->m->book_id);
     db_uuid(p, r->id);
     db_text(p, str_of(r->m->id));
@@ -29,22 +57,8 @@ static bool recipient_tx(db_conn *c, arena *a, void *arg, err *e) {
         return err_set_field(e, ERR_NOT_FOUND, "RECIPIENT_NOT_FOUND", "recipient_id",
                              "the merchant has no such recipient");
     }
-    uuid_format(r->id, id);
-    const int len = snprintf(aad, sizeof aad, "recipient|name|%" PRId64 "|%s", r->m->book_id, id);
-    if (!crypto_open(r->s->o.keys, (str){aad, (size_t)len}, db_get_str(rows, 0, 6), a, &name, e)) {
-        return false;
-    }
-    r->found = ARENA_NEW(a, Payments__V1__Recipient);
-    payments__v1__recipient__init(r->found);
-    r->found->recipient_id = uuid_text(a, r->id);
-    r->found->merchant_id = pb_text(a, db_get_str(rows, 0, 1));
-    r->found->holder_type = (Payments__V1__HolderType)db_get_i16(rows, 0, 2);
-    r->found->currency = pb_text(a, db_get_str(rows, 0, 3));
-    r->found->routing_code = pb_text(a, db_get_str(rows, 0, 4));
-    r->found->account_last4 = pb_text(a, db_get_str(rows, 0, 5));
-    r->found->name = pb_text(a, name);
-    r->found->create_time = pb_time(a, db_get_time(rows, 0, 7));
-    return true;
+    r->found = recipient_from_row(r->s, r->m, rows, 0, a, e);
+    return r->found != NULL;
 }
 
 static void handle_get_recipient(rpc_call *call, void *service, const ProtobufCMessage *request) {
@@ -68,9 +82,80 @@ static void handle_get_recipient(rpc_call *call, void *service, const ProtobufCM
     }
 }
 
+// --- listing -------------------------------------------------------------------------------------------------------------
+
+typedef struct recipient_list {
+    payments_service *s;
+    const merchant *m;
+    uuid before; // ids below this one: they are in the order of time
+    int64_t size;
+    Payments__V1__Recipient **out;
+    size_t n;  // with the one that begins the next page
+    uuid last; // of the page
+} recipient_list;
+
+static bool list_tx(db_conn *c, arena *a, void *arg, err *e) {
+    recipient_list *l = arg;
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i64(p, l->m->book_id);
+    db_text(p, str_of(l->m->id));
+    db_uuid(p, l->before);
+    db_i64(p, l->size + 1);
+    if (!db_exec(c, payments_stmt(SQL_RECIPIENT_LIST), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    l->n = db_count(rows);
+    l->out = ARENA_ARRAY(a, Payments__V1__Recipient *, l->n + 1);
+    if (l->out == NULL) {
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < l->n && (int64_t)i < l->size; i++) {
+        err unread = {0};
+        // One that cannot be opened hides no other: its name is missing.
+        l->out[i] = recipient_from_row(l->s, l->m, rows, i, a, &unread);
+        if (l->out[i] == NULL) {
+            l->out[i] = recipient_without_name(rows, i, a);
+        }
+        l->last = db_get_uuid(rows, i, 0);
+    }
+    return true;
+}
+
+static void handle_list_recipients(rpc_call *call, void *service, const ProtobufCMessage *request) {
+    const Payments__V1__ListRecipientsRequest *r =
+        (const Payments__V1__ListRecipientsRequest *)request;
+    Payments__V1__ListRecipientsResponse answer = PAYMENTS__V1__LIST_RECIPIENTS_RESPONSE__INIT;
+    recipient_list l = {.s = service};
+    arena *a = rpc_arena(call);
+    const int64_t deadline = rpc_deadline_mono_ms(call);
+    const str filters = str_of(r->merchant_id);
+    err e = {0};
+    memset(l.before.b, 0xff, sizeof l.before.b);
+    bool ok = rule_merchant_id(filters, "merchant_id", &e) &&
+              page_size_of(r->page_size, &l.size, &e) &&
+              (r->page_token[0] == '\0' ||
+               page_token_read(r->page_token, filters, l.before.b, sizeof l.before.b, &e));
+    if (ok) {
+        l.m = merchant_find(l.s->merchants, filters, deadline, &e);
+        ok = l.m != NULL && db_read(l.s->o.pool, deadline, a, list_tx, &l, &e);
+    }
+    if (!ok) {
+        rpc_fail(call, &e);
+        return;
+    }
+    answer.recipients = l.out;
+    answer.n_recipients = l.n > (size_t)l.size ? (size_t)l.size : l.n;
+    if (l.n > answer.n_recipients) {
+        answer.next_page_token = page_token_make(a, filters, l.last.b, sizeof l.last.b);
+    }
+    rpc_reply(call, &answer.base);
+}
+
 const rpc_method RECIPIENT_METHODS[] = {
     {.name = "CreateRecipient", .unary = handle_create_recipient},
     {.name = "BulkCreateRecipients", .unary = handle_bulk_create_recipients},
     {.name = "GetRecipient", .unary = handle_get_recipient},
+    {.name = "ListRecipients", .unary = handle_list_recipients},
 };
 const size_t N_RECIPIENT_METHODS = sizeof RECIPIENT_METHODS / sizeof RECIPIENT_METHODS[0];

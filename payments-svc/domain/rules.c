@@ -229,13 +229,16 @@ bool rule_routing_code(str code, str currency_code, const char *path, err *e) {
                              f.text);
     }
     if (str_eq_c(currency_code, "USD") && !aba_check_digit_ok(code)) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "ROUTING_NUMBER_INVALID", f.text,
-                             "%s must be nine digits with a right check digit", f.text);
+        return err_set_field(
+            e, ERR_INVALID_ARGUMENT, "ROUTING_NUMBER_INVALID", f.text,
+            "%s must be nine digits with a right check digit, since the currency is USD", f.text);
     }
     if (str_eq_c(currency_code, "INR") && !ifsc_ok(code)) {
-        return err_set_field(e, ERR_INVALID_ARGUMENT, "IFSC_INVALID", f.text,
-                             "%s must be an IFSC: four letters, a zero, six letters or digits",
-                             f.text);
+        return err_set_field(
+            e, ERR_INVALID_ARGUMENT, "IFSC_INVALID", f.text,
+            "%s must be an IFSC (four letters, a zero, six letters or digits), since the "
+            "currency is INR: a payout by ACH is in USD",
+            f.text);
     }
     if (!str_eq_c(currency_code, "USD") && !str_eq_c(currency_code, "INR")) {
         const field_path f_currency = path_of(path, "currency");

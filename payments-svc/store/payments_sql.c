@@ -40,6 +40,9 @@
     "WHERE book_id = $1 AND payout_id = a.payout_id LIMIT 1) AS p "
 #define APART_WHERE "WHERE a.book_id = $1 AND a.merchant_id = $2 AND a.payout_id <= " SUMS_UPTO
 
+#define RECIPIENT_COLUMNS                                                                          \
+    "recipient_id, merchant_id, holder_type, currency, routing_code, account_last4, name_sealed, " \
+    "created_at "
 // Read by from_row: keep the order. The last one is "1:3,2:5": for each rail that has one, the number of its default connection.
 #define MERCHANT_COLUMNS "m.merchant_id, m.name, m.book_id, m.currencies, m.created_at, d.defaults "
 #define MERCHANT_TABLES                                                                            \
@@ -106,9 +109,18 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
                              "AS r"},
     [SQL_RECIPIENT_GET] =
         {"recipient_get",
-         "SELECT recipient_id, merchant_id, holder_type, currency, routing_code, account_last4, "
-         "name_sealed, created_at "
+         "SELECT " RECIPIENT_COLUMNS
          "FROM recipient WHERE book_id = $1 AND recipient_id = $2 AND merchant_id = $3"},
+    [SQL_RECIPIENT_LIST] = {"recipient_list",
+                            "SELECT " RECIPIENT_COLUMNS
+                            "FROM recipient WHERE book_id = $1 AND merchant_id = $2 AND "
+                            "recipient_id < $3 ORDER BY recipient_id DESC LIMIT $4"},
+    // Whose payouts these are.
+    [SQL_PAYOUT_MERCHANTS] =
+        {"payout_merchants",
+         "SELECT found.payout_id, found.merchant_id FROM unnest($2::uuid[]) AS w(id) "
+         "CROSS JOIN LATERAL (SELECT payout_id, merchant_id FROM payout "
+         "WHERE book_id = $1 AND payout_id = w.id LIMIT 1) AS found"},
     [SQL_PAYOUT_GET] = {"payout_get",
                         "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
                         "WHERE p.book_id = $1 AND p.payout_id = $2 AND p.merchant_id = $3"},
