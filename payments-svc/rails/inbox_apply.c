@@ -20,7 +20,7 @@ typedef struct applying {
     inbox_said said;
     int32_t tries;   // that failed before this one
     bool counted;    // this one is counted before it begins
-    bool waits;      // else there is nothing to do
+    bool waits;      // else there is nothing to do, or nothing is left to do
     bool again;      // it was applied before, and lines were set aside
     bool may_ask;    // on a thread that nobody waits for
     size_t from, to; // events of this transaction
@@ -154,9 +154,24 @@ static bool write_events(const applying *x, db_conn *c, arena *a, size_t from, s
            rail_events_record(c, x->said.events[from].book_id, events, to - from, a, e);
 }
 
+// Whether these bytes are still to be applied. Somebody else may have done so since they were read, and a person may have replaced them.
+static bool still_waits(const applying *x, db_conn *c, arena *a, bool *waits, err *e) {
+    db_params *p = db_params_create(a);
+    db_rows *rows = NULL;
+    db_i64(p, x->item.book_id);
+    db_uuid(p, x->item.inbox_id);
+    db_i32(p, x->item.version);
+    if (!db_exec(c, &INBOX_SQL[INBOX_SQL_STILL_WAITS], p, a, &rows, NULL, e)) {
+        return false;
+    }
+    *waits = db_count(rows) == 1;
+    return true;
+}
+
 static bool write_chunk(db_conn *c, arena *a, void *arg, err *e) {
-    const applying *x = arg;
-    return write_events(x, c, a, x->from, x->to, e);
+    applying *x = arg;
+    return still_waits(x, c, a, &x->waits, e) &&
+           (!x->waits || write_events(x, c, a, x->from, x->to, e));
 }
 
 static db_params *odd_params(const applying *x, const inbox_odd *odd, size_t n, arena *a, err *e) {
@@ -346,10 +361,9 @@ static bool open_cases(const applying *x, db_conn *c, arena *a, err *e) {
 
 // --- The end ---------------------------------------------------------------------------------------------------------
 
-static bool finish_row(const applying *x, db_conn *c, arena *a, bool *mine, err *e) {
+static bool finish_row(const applying *x, db_conn *c, arena *a, err *e) {
     const inbox_said *s = &x->said;
     const bool refused = s->refused != NULL;
-    int64_t n = 0;
     db_params *p = db_params_create(a);
     db_i64(p, x->item.book_id);
     db_uuid(p, x->item.inbox_id);
@@ -363,11 +377,7 @@ static bool finish_row(const applying *x, db_conn *c, arena *a, bool *mine, err 
     db_text(p, inbox_text(a, str_of(refused ? s->refused_text : ""), TEXT_MAX));
     db_time(p, x->now_us);
     db_i32(p, x->tries);
-    if (!db_exec(c, &INBOX_SQL[INBOX_SQL_FINISH], p, a, NULL, &n, e)) {
-        return false;
-    }
-    *mine = n == 1;
-    return true;
+    return db_exec(c, &INBOX_SQL[INBOX_SQL_FINISH], p, a, NULL, NULL, e);
 }
 
 // --- Again -----------------------------------------------------------------------------------------------------------
@@ -427,11 +437,14 @@ static bool close_understood(const applying *x, db_conn *c, arena *a, err *e) {
                              e);
 }
 
-// The transaction that ends an item: its last events, its exceptions, their cases, and that it is applied.
+// The transaction that ends an item: its last events, its exceptions, their cases, and that it is applied. The row first: of two that apply
+// the same, one waits here, and finds that there is nothing left to do.
 static bool finish(db_conn *c, arena *a, void *arg, err *e) {
     applying *x = arg;
     const inbox_said before = x->said; // a repeated transaction begins with what was read
-    bool mine = false;
+    if (!still_waits(x, c, a, &x->waits, e) || !x->waits) {
+        return !x->waits;
+    }
     if (x->said.refused != NULL) {
         inbox_odd *o = x->said.odd;
         *o = (inbox_odd){.reason = x->said.refused,
@@ -446,17 +459,10 @@ static bool finish(db_conn *c, arena *a, void *arg, err *e) {
         return false;
     }
     x->to = x->item.kind == INBOX_FILE ? x->to : x->said.n_events;
-    if (!inbox_fold(&x->said, &x->folded, a, e)) {
-        x->said = before;
-        return false;
-    }
-    // The row first: of two that apply the same, one waits here, and finds that there is nothing left to do.
-    bool ok = finish_row(x, c, a, &mine, e);
-    if (ok && mine) {
-        ok = write_events(x, c, a, x->from, x->to, e) &&
-             (!x->again || (keep_dismissed(x, c, a, e) && close_understood(x, c, a, e))) &&
-             write_odd(x, c, a, e) && open_cases(x, c, a, e);
-    }
+    const bool ok = inbox_fold(&x->said, &x->folded, a, e) && finish_row(x, c, a, e) &&
+                    write_events(x, c, a, x->from, x->to, e) &&
+                    (!x->again || (keep_dismissed(x, c, a, e) && close_understood(x, c, a, e))) &&
+                    write_odd(x, c, a, e) && open_cases(x, c, a, e);
     if (!ok) {
         x->said = before;
     }
@@ -485,6 +491,9 @@ static bool write_all(applying *x, arena *scratch, err *e) {
         }
         arena_reset(scratch);
         CRASH_POINT("inbox.apply.chunk");
+        if (!x->waits) {
+            return true;
+        }
         x->from = x->to;
     }
     x->to = x->item.kind == INBOX_FILE ? x->from : x->to;
@@ -630,9 +639,11 @@ static bool apply_one(inbox *box, int64_t book_id, uuid inbox_id, bool waited, e
     bool ok = (!waited || db_transact(box->pool, deadline_of(box), scratch, note_try, &x, e)) &&
               db_read(box->pool, deadline_of(box), scratch, load, &x, e);
     ok = ok && (!x.waits || apply_tried(&x, scratch, e));
+    if (ok) {
+        wake_books(&x);
+    }
     if (ok && x.waits) {
         tell(&x);
-        wake_books(&x);
     } else if (!ok) {
         static log_gate gate;
         if (e->code != ERR_FAILED_PRECONDITION) {

@@ -33,7 +33,7 @@ struct inbox {
     inbox_budget budgets[INBOX_SOURCES_MAX];
     inbox_reader readers[INBOX_SOURCES_MAX];
     size_t n_readers;
-    int orders; // of people, that are under way
+    uuid orders[INBOX_ORDERS_MAX]; // of people, that are under way: the items; nil: a free place
     rail_wake wake;
     void *wake_arg;
     metric *recorded, *repeated, *applied, *refused, *exceptions, *failed;

@@ -113,29 +113,42 @@ static void tell(const ordering *x, const char *what) {
     log_info("inbox.ordered", F_STR("id", id), F_STR("what", what), F_STR("actor", actor));
 }
 
-// An item of a few megabytes takes hundreds of them while it is applied, and its thread is one of those that serve all clients.
-static bool take_place(inbox *box, err *e) {
+// An item of a few megabytes takes hundreds of them while it is applied, and its thread is one of those that serve all clients. One item is
+// applied for one person at a time.
+static bool take_place(inbox *box, uuid inbox_id, err *e) {
+    uuid *place = NULL;
+    bool same = false;
     ASSERT(pthread_mutex_lock(&box->lock) == 0);
-    const bool free_one = box->orders < INBOX_ORDERS_MAX;
-    box->orders += free_one ? 1 : 0;
+    for (size_t i = 0; i < INBOX_ORDERS_MAX; i++) {
+        same = same || uuid_eq(box->orders[i], inbox_id);
+        place = uuid_is_nil(box->orders[i]) ? &box->orders[i] : place;
+    }
+    if (place != NULL && !same) {
+        *place = inbox_id;
+    }
     ASSERT(pthread_mutex_unlock(&box->lock) == 0);
-    if (!free_one) {
-        err_set(e, ERR_RESOURCE_EXHAUSTED, "INBOX_BUSY", "other items are being applied");
+    if (place == NULL || same) {
+        err_set(e, ERR_RESOURCE_EXHAUSTED, "INBOX_BUSY",
+                same ? "it is being applied" : "other items are being applied");
         e->retry_after_ms = 1000;
     }
-    return free_one;
+    return place != NULL && !same;
 }
 
-static void give_place_back(inbox *box) {
+static void give_place_back(inbox *box, uuid inbox_id) {
     ASSERT(pthread_mutex_lock(&box->lock) == 0);
-    box->orders--;
+    for (size_t i = 0; i < INBOX_ORDERS_MAX; i++) {
+        if (uuid_eq(box->orders[i], inbox_id)) {
+            box->orders[i] = (uuid){{0}};
+        }
+    }
     ASSERT(pthread_mutex_unlock(&box->lock) == 0);
 }
 
 // Does the step, and applies the item as it then stands.
 static bool run_and_apply(ordering *x, db_tx_fn step, const char *what, err *not_applied, err *e) {
     const inbox_order *o = x->order;
-    if (!take_place(x->box, e)) {
+    if (!take_place(x->box, o->inbox_id, e)) {
         return false;
     }
     const bool ok = run(x, step, e);
@@ -143,7 +156,7 @@ static bool run_and_apply(ordering *x, db_tx_fn step, const char *what, err *not
         tell(x, what);
         (void)!inbox_apply(x->box, o->book_id, o->inbox_id, not_applied);
     }
-    give_place_back(x->box);
+    give_place_back(x->box, o->inbox_id);
     return ok;
 }
 

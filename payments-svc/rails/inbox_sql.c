@@ -35,6 +35,10 @@ const db_stmt INBOX_SQL[INBOX_SQL_COUNT] = {
     [INBOX_SQL_LOAD_VERSION] = {"inbox_load_version",
                                 "SELECT content_sealed FROM inbox_version"
                                 " WHERE book_id = $1 AND inbox_id = $2 AND version = $3"},
+    // Held until the transaction ends: of two that apply the same bytes, one writes at a time.
+    [INBOX_SQL_STILL_WAITS] = {"inbox_still_waits",
+                               "SELECT 1 FROM inbox WHERE book_id = $1 AND inbox_id = $2"
+                               " AND version = $3 AND state = 1 FOR UPDATE"},
     // For each event a row, in their order: what is known under the same id, and of the movements (3 settled, 4 returned) of its
     // payout. The row of the same id first, so that it is among the $8 that are looked at. LATERAL with LIMIT: always one look into the
     // index for each, also under a plan that was cached when the table was empty.

@@ -29,15 +29,50 @@ static int64_t tries_seen; // in the database while an item is read
 static int reads;
 static bool raw_is_all; // of an exception
 static void (*while_read)(void);
+static bool pays;        // each reading finds a settlement of its own
+static int others_calls; // of what else an item moves, such as a submission
+
+static void add_settlement(inbox_said *out, arena *a, int number) {
+    out->events = ARENA_ARRAY(a, inbox_event, 1);
+    out->events[out->n_events++] =
+        (inbox_event){.book_id = 7,
+                      .line = 1,
+                      .raw = STR(""),
+                      .event = {.payout_id = {{7}},
+                                .attempt = number,
+                                .kind = RAIL_EVENT_SETTLED,
+                                .event_id = str_of(arena_printf(a, "read-%d", number)),
+                                .code = STR(""),
+                                .text = STR(""),
+                                .reference = STR(""),
+                                .amount = 100,
+                                .currency = "USD",
+                                .at_us = 1}};
+}
+
+static bool move_others(void *self, db_conn *c, const inbox_item *item, inbox_said *said, arena *a,
+                        err *e) {
+    (void)self;
+    (void)c;
+    (void)item;
+    (void)said;
+    (void)a;
+    (void)e;
+    others_calls++;
+    return true;
+}
 
 // "bad": refused. Otherwise each line that is "odd" is one, and the others say something.
 static bool read_words(void *self, db_conn *c, const inbox_item *item, inbox_said *out, arena *a,
                        err *e) {
     (void)self;
     (void)c;
-    reads++;
+    const int number = ++reads;
     if (while_read != NULL) {
         while_read();
+    }
+    if (pays) {
+        add_settlement(out, a, number);
     }
     tries_seen = fixture_sql_i64("SELECT max(tries) FROM inbox");
     if (err_is_set(&fails)) {
@@ -225,6 +260,72 @@ static void test_order__third_at_once__refused_and_nothing_changed(void **state)
         assert_true(inbox_again(box, &o, &not_applied, &e));
     }
     assert_true(inbox_repair(box, &o, STR("good\n"), &not_applied, &e));
+}
+
+static inbox_ref the_one;
+static inbox *another; // of another instance
+
+static void other_instance_applies(void) {
+    err e = {0}, not_applied = {0};
+    const inbox_order o = order_of(the_one);
+    while_read = NULL;
+    assert_true(inbox_apply(another, 0, the_one.inbox_id, &e));
+    assert_count("inbox WHERE state = 2 AND version = 1", 1);
+    assert_true(inbox_repair(another, &o, STR("better\n"), &not_applied, &e));
+    assert_int_equal(not_applied.code, ERR_OK);
+    assert_count("inbox WHERE state = 2 AND version = 2", 1);
+}
+
+// What somebody else has applied meanwhile, and a person has replaced, is not written any more by whoever read it before.
+static void test_apply__applied_meanwhile_by_another__writes_nothing(void **state) {
+    (void)state;
+    static const inbox_reader READER = {
+        .connection = CONNECTION, .read = read_words, .also = move_others};
+    another = inbox_create(pool, keys, clock_system());
+    inbox_listen(another, &READER);
+    inbox_unlisten(box, CONNECTION);
+    inbox_listen(box, &READER);
+    const inbox_raw raw = {.connection = CONNECTION,
+                           .kind = INBOX_FILE,
+                           .name = STR("file"),
+                           .bytes = STR("good\n"),
+                           .said_us = 1};
+    err e = {0};
+    assert_true(inbox_record(box, &raw, &the_one, &e));
+    pays = true;
+    reads = others_calls = 0;
+    while_read = other_instance_applies;
+    assert_true(inbox_apply(box, 0, the_one.inbox_id, &e));
+    assert_int_equal(reads, 3); // its own, the other's, and that of the better bytes
+    assert_count("rail_event", 2);
+    assert_count("rail_event WHERE event_id = 'read-1'", 0);
+    assert_int_equal(others_calls, 2);
+    assert_count("inbox WHERE state = 2 AND version = 2", 1);
+    inbox_unlisten(another, CONNECTION);
+    inbox_destroy(another);
+}
+
+static void order_the_same(void) {
+    err e = {0}, not_applied = {0};
+    const inbox_order o = order_of(the_one);
+    while_read = NULL;
+    assert_false(inbox_again(box, &o, &not_applied, &refusal));
+    assert_false(inbox_repair(box, &o, STR("better\n"), &not_applied, &e));
+    assert_string_equal(e.reason, "INBOX_BUSY");
+}
+
+static void test_order__of_one_item_twice_at_once__one_of_them_waits(void **state) {
+    (void)state;
+    the_one = put("odd\n");
+    const inbox_order o = order_of(the_one);
+    err e = {0}, not_applied = {0};
+    err_clear(&refusal);
+    reads = 0;
+    while_read = order_the_same;
+    assert_true(inbox_again(box, &o, &not_applied, &e));
+    assert_string_equal(refusal.reason, "INBOX_BUSY");
+    assert_int_equal(reads, 1);
+    assert_true(inbox_again(box, &o, &not_applied, &e));
 }
 
 // --- Recording -------------------------------------------------------------------------------------------------------
@@ -519,7 +620,7 @@ static int setup(void **state) {
     (void)state;
     static const inbox_reader READER = {.connection = CONNECTION, .read = read_words};
     rail_fixture_clear();
-    understands = raw_is_all = false;
+    understands = raw_is_all = pays = false;
     err_clear(&fails);
     while_read = NULL;
     mem = arena_create(64 * 1024 * 1024);
@@ -546,6 +647,8 @@ int main(void) {
         TEST(test_again__understood_by_now__closed),
         TEST(test_order__nothing_there_or_switched_off__told),
         TEST(test_order__third_at_once__refused_and_nothing_changed),
+        TEST(test_order__of_one_item_twice_at_once__one_of_them_waits),
+        TEST(test_apply__applied_meanwhile_by_another__writes_nothing),
         TEST(test_record__as_large_as_it_says__recorded),
         TEST(test_apply__very_many_odd_lines__the_rest_is_one_row),
         TEST(test_apply__long_line__kept_in_part),
