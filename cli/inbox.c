@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <jansson.h>
 
@@ -70,7 +71,7 @@ static bool split_id(cli *c, const char *text, int64_t *book, char **id) {
 
 // The words of one command line.
 typedef struct inbox_words {
-    bool exceptions, content;
+    bool exceptions, content, yes;
     const char *reason, *person;
     int64_t limit; // of a list; 0: not given
     Payments__V1__ListInboxRequest list;
@@ -293,6 +294,35 @@ static int apply_item(cli *c, inbox_words *w, int64_t book, char *id) {
                       ((const Payments__V1__ApplyInboxResponse *)answer)->not_applied);
 }
 
+// Sends the bytes, in parts where they are too many for one message.
+static bool send_repair(cli *c, Payments__V1__RepairInboxRequest *r, char *bytes, size_t len,
+                        ProtobufCMessage **answer, err *e) {
+    bool ok = true;
+    err_clear(e);
+    r->total_bytes = len > PART_BYTES ? (int64_t)len : 0;
+    for (size_t at = 0; ok && (at < len || len == 0); at += PART_BYTES) {
+        const size_t left = len - at;
+        r->offset_bytes = (int64_t)at;
+        r->content =
+            (ProtobufCBinaryData){left < PART_BYTES ? left : PART_BYTES, (uint8_t *)bytes + at};
+        ok = cli_call(c, INBOX, "RepairInbox", &r->base,
+                      &payments__v1__repair_inbox_response__descriptor, answer, e) &&
+             len > 0;
+    }
+    return ok;
+}
+
+// Only a person at a terminal is asked.
+static bool is_confirmed(const char *path) {
+    char answer[8] = "";
+    if (strcmp(path, "-") == 0 || isatty(STDIN_FILENO) != 1 || isatty(STDERR_FILENO) != 1) {
+        return false;
+    }
+    cli_print(stderr, "It was applied, and what it said counts on. Replace its bytes all the same? "
+                      "[y/N] ");
+    return fgets(answer, sizeof answer, stdin) != NULL && (answer[0] == 'y' || answer[0] == 'Y');
+}
+
 static int repair_item(cli *c, inbox_words *w, int64_t book, char *id, const char *path) {
     Payments__V1__RepairInboxRequest r = PAYMENTS__V1__REPAIR_INBOX_REQUEST__INIT;
     ProtobufCMessage *answer = NULL;
@@ -306,20 +336,19 @@ static int repair_item(cli *c, inbox_words *w, int64_t book, char *id, const cha
     r.inbox_id = id;
     r.person = (char *)w->person;
     r.reason = (char *)w->reason;
-    r.total_bytes = len > PART_BYTES ? (int64_t)len : 0;
-    bool ok = true;
-    for (size_t at = 0; ok && (at < len || len == 0); at += PART_BYTES) {
-        const size_t left = len - at;
-        r.offset_bytes = (int64_t)at;
-        r.content =
-            (ProtobufCBinaryData){left < PART_BYTES ? left : PART_BYTES, (uint8_t *)bytes + at};
-        ok = cli_call(c, INBOX, "RepairInbox", &r.base,
-                      &payments__v1__repair_inbox_response__descriptor, &answer, &e) &&
-             len > 0;
+    r.replace_applied = w->yes;
+    bool ok = send_repair(c, &r, bytes, len, &answer, &e);
+    if (!ok && !w->yes && strcmp(e.reason, "INBOX_APPLIED") == 0 && is_confirmed(path)) {
+        r.replace_applied = true;
+        ok = send_repair(c, &r, bytes, len, &answer, &e);
     }
     free(bytes);
     if (!ok) {
-        return cli_failed(c, "repair the item", &e);
+        const int code = cli_failed(c, "repair the item", &e);
+        if (strcmp(e.reason, "INBOX_APPLIED") == 0) {
+            cli_print(stderr, "  --yes replaces it. What it said counts on.\n");
+        }
+        return code;
     }
     return show_after(c, w, book, id,
                       ((const Payments__V1__RepairInboxResponse *)answer)->not_applied);
@@ -353,6 +382,7 @@ static bool take_word(inbox_words *w, int opt) {
     case 'c': w->content = true; return true;
     case 'r': w->reason = optarg; return true;
     case 'p': w->person = optarg; return true;
+    case 'y': w->yes = true; return true;
     case 's':
         if (w->list.n_states == STATES_MAX ||
             !cli_enum_value(&payments__v1__inbox_state__descriptor, optarg, &value)) {
@@ -395,15 +425,12 @@ static int do_order(cli *c, inbox_words *w, int n, char **words) {
 }
 
 static int cmd_inbox(cli *c, int argc, char **argv) {
-    static const struct option OPTIONS[] = {{"exceptions", no_argument, NULL, 'x'},
-                                            {"content", no_argument, NULL, 'c'},
-                                            {"reason", required_argument, NULL, 'r'},
-                                            {"person", required_argument, NULL, 'p'},
-                                            {"state", required_argument, NULL, 's'},
-                                            {"rail", required_argument, NULL, 'a'},
-                                            {"connection", required_argument, NULL, 'k'},
-                                            {"limit", required_argument, NULL, 'l'},
-                                            {0}};
+    static const struct option OPTIONS[] = {
+        {"exceptions", no_argument, NULL, 'x'},   {"content", no_argument, NULL, 'c'},
+        {"reason", required_argument, NULL, 'r'}, {"person", required_argument, NULL, 'p'},
+        {"yes", no_argument, NULL, 'y'},          {"state", required_argument, NULL, 's'},
+        {"rail", required_argument, NULL, 'a'},   {"connection", required_argument, NULL, 'k'},
+        {"limit", required_argument, NULL, 'l'},  {0}};
     inbox_words w = {.reason = "",
                      .person = cli_login_name(),
                      .list = PAYMENTS__V1__LIST_INBOX_REQUEST__INIT,
@@ -424,6 +451,9 @@ static int cmd_inbox(cli *c, int argc, char **argv) {
         }
     }
     const int n = argc - optind;
+    if (w.yes && (n < 2 || strcmp(argv[optind], "repair") != 0)) {
+        return cli_usage("--yes is for a repair");
+    }
     if (n == 0) {
         return w.exceptions ? list_exceptions(c, &w) : list_items(c, &w);
     }
@@ -444,7 +474,7 @@ const cli_command COMMAND_INBOX = {
     .usage = "[--exceptions] [--state S]... [--rail R] [--connection K] [--limit N] | [BOOK/]ID "
              "[--content] | "
              "apply ID | repair ID "
-             "FILE --reason TEXT | dismiss ID LINE --reason TEXT [--person NAME]",
+             "FILE --reason TEXT [--yes] | dismiss ID LINE --reason TEXT [--person NAME]",
     .summary = "what banks wrote, what was set aside, and what to do about it",
     .help = "  --exceptions          the lines that were set aside and need a person\n"
             "  --state S             only these: RECORDED, APPLIED, REFUSED, DISMISSED\n"
@@ -462,6 +492,8 @@ const cli_command COMMAND_INBOX = {
             "a refused\n"
             "                        file\n"
             "  --reason TEXT         why it is repaired or dismissed\n"
+            "  --yes                 repairs also what was applied; without it a person at a "
+            "terminal is asked\n"
             "  --person NAME         who does it; the login name if not given\n"
             "  An ID without a book is of book 0, as files are; one that is not in its book is "
             "looked for in "

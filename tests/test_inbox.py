@@ -253,6 +253,13 @@ def test_HEARD_a_person_repairs_a_file_and_dismisses_a_line(payer, tmp_path):
     assert rows(payer, "SELECT count(*) FROM payment_case WHERE kind = 'INBOX_FILE' AND state = 1"
                        f" AND subject_id = '{item_['inbox_id']}'") == [["0"]]
 
+    other = tmp_path / "other.ach"
+    other.write_text(good.replace("998877665544", "998877665533"))
+    repair = ("inbox", "repair", item_["inbox_id"], str(other), "--reason", "a slip of the hand")
+    code, _, err = payctl.run(*repair)
+    assert code == SERVICE and "--yes" in err, "it counts by now"
+    assert rows(payer, f"SELECT version FROM inbox WHERE inbox_id = '{item_['inbox_id']}'") == [["2"]]
+
     (odd,) = [found for found in listed(payctl, "--exceptions", key="exceptions") if found["inbox_id"] == item_["inbox_id"]]
     assert odd["reason"] == "UNKNOWN_ENTRY" and "998877665544" not in odd["raw"] and "5544" in odd["raw"]
     subject = f"{item_['inbox_id']}:{odd['line']}"
@@ -268,6 +275,9 @@ def test_HEARD_a_person_repairs_a_file_and_dismisses_a_line(payer, tmp_path):
     assert rows(payer, f"SELECT state FROM payment_case WHERE subject_id = '{subject}'") == [["2"]]
     assert rows(payer, f"SELECT count(*) FROM rail_event WHERE payout_id = '{payout.payout_id}' AND kind = 4") == [["1"]]
     assert payctl.run("inbox", "dismiss", item_["inbox_id"], "77", "--reason", "none")[0] == SERVICE
+    code, _, err = payctl.run(*repair, "--yes")
+    assert code == DONE, err
+    assert rows(payer, f"SELECT version, state FROM inbox WHERE inbox_id = '{item_['inbox_id']}'") == [["3", "2"]]
 
 
 def test_the_inbox_is_listed_page_by_page(payer):

@@ -589,7 +589,9 @@ static bool check_part(const Payments__V1__RepairInboxRequest *r, err *e) {
 static bool repairable_tx(db_conn *c, arena *a, void *arg, err *e) {
     const inbox_order *o = *(const inbox_order *const *)arg;
     inbox_row row;
-    return inbox_get(c, o->book_id, o->inbox_id, &row, a, e) && inbox_may_be_repaired(&row, e);
+    // That the same bytes are there already is only known when all of them are.
+    return inbox_get(c, o->book_id, o->inbox_id, &row, a, e) &&
+           inbox_may_be_repaired(&row, true, e);
 }
 
 // Of parts: *whole is empty when there are more to come. To be freed.
@@ -627,7 +629,7 @@ static void handle_repair(rpc_call *call, void *service, const ProtobufCMessage 
         return;
     }
     const str bytes = parts ? whole : (str){(const char *)r->content.data, r->content.len};
-    const bool ok = inbox_repair(s->o.inbox, &o, bytes, &not_applied, &e);
+    const bool ok = inbox_repair(s->o.inbox, &o, bytes, r->replace_applied, &not_applied, &e);
     inbox_upload_free(whole);
     if (!ok) {
         rpc_fail(call, &e);

@@ -109,11 +109,12 @@ typedef struct inbox_order {
 // Reads it again, whatever became of it. What counts already does not count twice; an exception that is understood now is closed.
 bool inbox_again(inbox *box, const inbox_order *o, err *not_applied, err *e) WARN_UNUSED;
 // Puts these bytes in the place of those that count, which stay, and applies them. The same bytes again change nothing.
-// FAILED_PRECONDITION, reason INBOX_WAITS, while it is still to be applied.
-bool inbox_repair(inbox *box, const inbox_order *o, str bytes, err *not_applied,
-                  err *e) WARN_UNUSED;
-// Whether its bytes may be replaced now: FAILED_PRECONDITION, INBOX_WAITS, otherwise.
-bool inbox_may_be_repaired(const inbox_row *row, err *e) WARN_UNUSED;
+// FAILED_PRECONDITION, reason INBOX_WAITS, while it is still to be applied; reason INBOX_APPLIED, when it was applied, unless
+// replace_applied says that it is meant all the same.
+bool inbox_repair(inbox *box, const inbox_order *o, str bytes, bool replace_applied,
+                  err *not_applied, err *e) WARN_UNUSED;
+// Whether its bytes may be replaced now; how it fails as above.
+bool inbox_may_be_repaired(const inbox_row *row, bool replace_applied, err *e) WARN_UNUSED;
 // The line means nothing; its case is closed with a note. Line 0 of a refused item dismisses the item. Again is fine. NOT_FOUND
 // (EXCEPTION_NOT_FOUND) when nothing was set aside on this line, FAILED_PRECONDITION (EXCEPTION_REPLACED) when it counts no more.
 bool inbox_dismiss(inbox *box, const inbox_order *o, int32_t line, err *e) WARN_UNUSED;

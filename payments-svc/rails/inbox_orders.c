@@ -81,7 +81,8 @@ bool inbox_close_cases(db_conn *c, int64_t book_id, uuid inbox_id, const db_rows
 typedef struct ordering {
     inbox *box;
     const inbox_order *order;
-    str bytes;    // of a repair
+    str bytes; // of a repair
+    bool replace_applied;
     int32_t line; // of a dismissal
     uint8_t sha256[32];
     int64_t now_us;
@@ -219,10 +220,15 @@ static bool insert_version(const ordering *x, db_conn *c, int32_t version, arena
     return db_exec(c, &INBOX_SQL[INBOX_SQL_VERSION_INSERT], p, a, NULL, NULL, e);
 }
 
-bool inbox_may_be_repaired(const inbox_row *row, err *e) {
-    return row->state != INBOX_RECORDED ||
-           err_set(e, ERR_FAILED_PRECONDITION, "INBOX_WAITS",
-                   "it is still to be applied; what cannot be read is repaired after that");
+bool inbox_may_be_repaired(const inbox_row *row, bool replace_applied, err *e) {
+    if (row->state == INBOX_RECORDED) {
+        return err_set(e, ERR_FAILED_PRECONDITION, "INBOX_WAITS",
+                       "it is still to be applied; what cannot be read is repaired after that");
+    }
+    return row->state != INBOX_APPLIED || replace_applied ||
+           err_set(e, ERR_FAILED_PRECONDITION, "INBOX_APPLIED",
+                   "it was applied, and what it said counts: say that it is to be replaced all "
+                   "the same");
 }
 
 static bool repair(db_conn *c, arena *a, void *arg, err *e) {
@@ -235,7 +241,7 @@ static bool repair(db_conn *c, arena *a, void *arg, err *e) {
         same) {
         return same;
     }
-    if (!inbox_may_be_repaired(&row, e)) {
+    if (!inbox_may_be_repaired(&row, x->replace_applied, e)) {
         return false;
     }
     db_params *p = name_item(x, a);
@@ -252,8 +258,9 @@ static bool repair(db_conn *c, arena *a, void *arg, err *e) {
                              x->now_us, a, e);
 }
 
-bool inbox_repair(inbox *box, const inbox_order *o, str bytes, err *not_applied, err *e) {
-    ordering x = {.box = box, .order = o, .bytes = bytes};
+bool inbox_repair(inbox *box, const inbox_order *o, str bytes, bool replace_applied,
+                  err *not_applied, err *e) {
+    ordering x = {.box = box, .order = o, .bytes = bytes, .replace_applied = replace_applied};
     err_clear(not_applied);
     if (bytes.len > INBOX_BYTES_MAX) {
         return err_set(e, ERR_INVALID_ARGUMENT, "TOO_LARGE", "more bytes than can be recorded");

@@ -144,7 +144,7 @@ static void test_repair__refused__applied_and_the_old_bytes_stay(void **state) {
     const inbox_order o = order_of(ref);
     err e = {0}, not_applied = {0};
     for (int i = 0; i < 2; i++) { // the same bytes again change nothing
-        assert_true(inbox_repair(box, &o, STR("good\nodd\n"), &not_applied, &e));
+        assert_true(inbox_repair(box, &o, STR("good\nodd\n"), false, &not_applied, &e));
         assert_int_equal(not_applied.code, ERR_OK);
         assert_count("inbox WHERE state = 2 AND version = 2 AND lines = 2 AND exceptions = 1", 1);
         assert_count("inbox_version WHERE version = 2 AND actor = 'test for ann'"
@@ -155,6 +155,23 @@ static void test_repair__refused__applied_and_the_old_bytes_stay(void **state) {
     assert_count("inbox_exception WHERE version = 2 AND line = 2 AND state = 1", 1);
     assert_count("payment_case WHERE kind = 'INBOX_FILE' AND state = 1", 0);
     assert_count("case_note WHERE text LIKE 'repaired by test for ann: the bank said so'", 1);
+}
+
+// What counts already is not replaced by a slip of the hand.
+static void test_repair__applied__only_when_that_is_said(void **state) {
+    (void)state;
+    const inbox_ref ref = put("good\n");
+    const inbox_order o = order_of(ref);
+    err e = {0}, not_applied = {0};
+    assert_false(inbox_repair(box, &o, STR("better\n"), false, &not_applied, &e));
+    assert_int_equal(e.code, ERR_FAILED_PRECONDITION);
+    assert_string_equal(e.reason, "INBOX_APPLIED");
+    assert_count("inbox WHERE state = 2 AND version = 1", 1);
+    assert_count("inbox_version", 0);
+    for (int i = 0; i < 2; i++) { // the same bytes again change nothing, and nothing has to be said
+        assert_true(inbox_repair(box, &o, STR("better\n"), i == 0, &not_applied, &e));
+        assert_count("inbox WHERE state = 2 AND version = 2", 1);
+    }
 }
 
 static void test_dismiss__line__closed_with_its_case_and_stays_so(void **state) {
@@ -214,7 +231,7 @@ static void test_order__nothing_there_or_switched_off__told(void **state) {
     assert_true(inbox_again(box, &o, &not_applied, &e));
     assert_string_equal(not_applied.reason, "CONNECTION_OFF");
     assert_count("inbox WHERE state = 1", 1);
-    assert_false(inbox_repair(box, &o, STR("good\n"), &not_applied, &e));
+    assert_false(inbox_repair(box, &o, STR("good\n"), true, &not_applied, &e));
     assert_string_equal(e.reason, "INBOX_WAITS");
     o.book_id = 7;
     assert_false(inbox_dismiss(box, &o, 1, &e));
@@ -235,7 +252,7 @@ static void order_more(void) {
         return;
     }
     while_read = NULL;
-    assert_false(inbox_repair(box, &o, STR("good\n"), &not_applied, &e));
+    assert_false(inbox_repair(box, &o, STR("good\n"), true, &not_applied, &e));
     assert_string_equal(e.reason, "INBOX_BUSY");
     assert_false(inbox_again(box, &o, &not_applied, &refusal));
 }
@@ -259,7 +276,7 @@ static void test_order__third_at_once__refused_and_nothing_changed(void **state)
     for (int i = 0; i < 3; i++) { // each gives its place back
         assert_true(inbox_again(box, &o, &not_applied, &e));
     }
-    assert_true(inbox_repair(box, &o, STR("good\n"), &not_applied, &e));
+    assert_true(inbox_repair(box, &o, STR("good\n"), true, &not_applied, &e));
 }
 
 static inbox_ref the_one;
@@ -271,7 +288,7 @@ static void other_instance_applies(void) {
     while_read = NULL;
     assert_true(inbox_apply(another, 0, the_one.inbox_id, &e));
     assert_count("inbox WHERE state = 2 AND version = 1", 1);
-    assert_true(inbox_repair(another, &o, STR("better\n"), &not_applied, &e));
+    assert_true(inbox_repair(another, &o, STR("better\n"), true, &not_applied, &e));
     assert_int_equal(not_applied.code, ERR_OK);
     assert_count("inbox WHERE state = 2 AND version = 2", 1);
 }
@@ -310,7 +327,7 @@ static void order_the_same(void) {
     const inbox_order o = order_of(the_one);
     while_read = NULL;
     assert_false(inbox_again(box, &o, &not_applied, &refusal));
-    assert_false(inbox_repair(box, &o, STR("better\n"), &not_applied, &e));
+    assert_false(inbox_repair(box, &o, STR("better\n"), true, &not_applied, &e));
     assert_string_equal(e.reason, "INBOX_BUSY");
 }
 
@@ -642,6 +659,7 @@ static int teardown(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_repair__refused__applied_and_the_old_bytes_stay),
+        TEST(test_repair__applied__only_when_that_is_said),
         TEST(test_dismiss__line__closed_with_its_case_and_stays_so),
         TEST(test_dismiss__refused_file__dismissed),
         TEST(test_again__understood_by_now__closed),
