@@ -55,16 +55,53 @@ static bool is_date(const char *s, size_t n) {
            (n == DATE_LEN || !is_digit(s[DATE_LEN]));
 }
 
-// People write numbers in groups. Where the next one begins when at most a few bytes that are neither letters nor digits stand
+// A text, perhaps as it stands in a string of JSON: then an escape is one sign, whatever it is written with.
+typedef struct words {
+    const char *s;
+    size_t n;
+    bool json;
+} words;
+
+// The escape that begins here. *letter: it stands for one. Backslashes in a row may be an escape that was escaped. 0: it is none.
+static size_t escape_len(const words *w, size_t at, bool *letter) {
+    size_t i = at;
+    *letter = false;
+    while (w->json && i < w->n && w->s[i] == '\\') {
+        i++;
+    }
+    const size_t slashes = i - at;
+    if (slashes == 0 || i == w->n) {
+        return slashes;
+    }
+    if (w->s[i] == 'u' && w->n - i > 4) {
+        int value = 0;
+        for (size_t k = 1; k <= 4; k++) {
+            const char *const hex = "00112233445566778899aAbBcCdDeEfF";
+            const char *const found = w->s[i + k] == '\0' ? NULL : strchr(hex, w->s[i + k]);
+            value = found == NULL || value < 0 ? -1 : value * 16 + (int)(found - hex) / 2;
+        }
+        *letter = value >= 0 && value < 128 && isalpha(value) != 0;
+        return value < 0 ? slashes + slashes % 2 : slashes + 5;
+    }
+    return slashes + slashes % 2;
+}
+
+// People write numbers in groups. Where the next one begins when at most a few signs that are neither letters nor digits stand
 // between; 0: not on this line.
-static size_t next_group(const char *s, size_t n, size_t at) {
-    for (size_t i = at; i < n && i <= at + BETWEEN_MAX; i++) {
-        if (is_digit(s[i])) {
+static size_t next_group(const words *w, size_t at) {
+    const char *const s = w->s;
+    size_t i = at;
+    for (int between = 0; i < w->n && between <= BETWEEN_MAX; between++) {
+        bool letter = false;
+        const size_t escape = escape_len(w, i, &letter);
+        if (escape == 0 && is_digit(s[i])) {
             return i;
         }
-        if (isalpha((unsigned char)s[i]) != 0 || s[i] == '\n' || s[i] == '\r') {
+        if (letter ||
+            (escape == 0 && (isalpha((unsigned char)s[i]) != 0 || s[i] == '\n' || s[i] == '\r'))) {
             return 0;
         }
+        i += escape == 0 ? 1 : escape;
     }
     return 0;
 }
@@ -108,14 +145,16 @@ static size_t time_len(const char *s, size_t n) {
 }
 
 // The end of what can be no number of an account: a date, or amounts and times with nothing else in their groups. `at`: it can be one.
-static size_t harmless_end(const char *s, size_t n, size_t at) {
+static size_t harmless_end(const words *w, size_t at) {
+    const char *const s = w->s;
+    const size_t n = w->n;
     for (size_t i = at;;) {
         if (is_date(s + i, n - i)) {
             return i + DATE_LEN;
         }
         const size_t amount = amount_len(s + i, n - i);
         const size_t len = amount > 0 ? amount : time_len(s + i, n - i);
-        const size_t next = len == 0 ? 0 : next_group(s, n, i + len);
+        const size_t next = len == 0 ? 0 : next_group(w, i + len);
         if (next == 0) {
             return len == 0 ? at : i + len;
         }
@@ -124,12 +163,12 @@ static size_t harmless_end(const char *s, size_t n, size_t at) {
 }
 
 // Returns the end of the groups that begin here.
-static size_t run_end(const char *s, size_t n, size_t at, size_t *digits) {
+static size_t run_end(const words *w, size_t at, size_t *digits) {
     *digits = 0;
     for (;;) {
-        const size_t len = count_digits(s + at, n - at);
+        const size_t len = count_digits(w->s + at, w->n - at);
         *digits += len;
-        const size_t next = next_group(s, n, at + len);
+        const size_t next = next_group(w, at + len);
         if (next == 0) {
             return at + len;
         }
@@ -137,27 +176,36 @@ static size_t run_end(const char *s, size_t n, size_t at, size_t *digits) {
     }
 }
 
-void inbox_hide_digits(char *s, size_t n) {
+static void hide_digits(char *s, size_t n, bool json) {
+    const words w = {s, n, json};
     for (size_t i = 0; i < n;) {
-        if (!is_digit(s[i])) {
-            i++;
+        bool letter = false;
+        const size_t escape = escape_len(&w, i, &letter);
+        if (escape > 0 || !is_digit(s[i])) {
+            i += escape > 0 ? escape : 1;
             continue;
         }
-        const size_t harmless = harmless_end(s, n, i);
+        const size_t harmless = harmless_end(&w, i);
         if (harmless > i) {
             i = harmless;
             continue;
         }
         size_t digits = 0;
-        const size_t end = run_end(s, n, i, &digits);
+        const size_t end = run_end(&w, i, &digits);
         size_t hidden = digits < RUN_MIN ? 0 : digits < RUN_LONG ? digits : digits - SHOWN;
-        for (; i < end; i++) {
-            if (hidden > 0 && is_digit(s[i])) {
+        while (i < end) {
+            const size_t skipped = escape_len(&w, i, &letter);
+            if (skipped == 0 && hidden > 0 && is_digit(s[i])) {
                 s[i] = '*';
                 hidden--;
             }
+            i += skipped > 0 ? skipped : 1;
         }
     }
+}
+
+void inbox_hide_digits(char *text, size_t len) {
+    hide_digits(text, len, false);
 }
 
 // --- Files of records ------------------------------------------------------------------------------------------------
@@ -361,7 +409,7 @@ static void hide_string(char *s, size_t n) {
             return;
         }
     }
-    inbox_hide_digits(s, n);
+    hide_digits(s, n, true);
 }
 
 // The string that begins at `at`: a key when a colon follows, else a value.
@@ -393,6 +441,14 @@ static void mask_string(json *j) {
     j->at = next < j->len ? next : j->len;
 }
 
+// 1000, 1000.5 or 1000.50: as an amount may be written.
+static bool is_number(const char *s, size_t n) {
+    const size_t whole = count_digits(s, n);
+    return whole == n ? n > 0
+                      : whole > 0 && s[whole] == '.' && n - whole <= 3 &&
+                            all_digits(s + whole + 1, n - whole - 1);
+}
+
 // A number, a word, or whatever stands there, up to the next mark.
 static void mask_token(json *j) {
     size_t end = j->at;
@@ -403,7 +459,7 @@ static void mask_token(json *j) {
     while (trimmed > j->at && isspace((unsigned char)j->bytes[trimmed - 1]) != 0) {
         trimmed--;
     }
-    const bool number = all_digits(j->bytes + j->at, trimmed - j->at);
+    const bool number = is_number(j->bytes + j->at, trimmed - j->at);
     if (!number || !is_value_shown(j, trimmed - j->at)) {
         inbox_hide_digits(j->bytes + j->at, end - j->at);
     }

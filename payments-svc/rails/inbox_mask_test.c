@@ -123,6 +123,38 @@ static void test_words__amounts_dates_and_times__shown(void **state) {
     }
 }
 
+// What stands between two groups may be written as an escape, which has letters and digits of its own.
+static void test_message__number_in_groups_with_escapes__hidden(void **state) {
+    (void)state;
+    static const char *const BETWEEN[] = {
+        "\\u0020", "\\t",     "\\n",  "\\r\\n",          "\\/",
+        "\\u00A0", "\\u2013", "\\\\", "\\u0020-\\u0020", "\\\\u0020"};
+    for (size_t i = 0; i < sizeof BETWEEN / sizeof BETWEEN[0]; i++) {
+        char words[160], wanted[160];
+        snprintf(words, sizeof words, "{\"text\":\"no 0001%s2345%s6789\"}", BETWEEN[i], BETWEEN[i]);
+        snprintf(wanted, sizeof wanted, "{\"text\":\"no ****%s****%s6789\"}", BETWEEN[i],
+                 BETWEEN[i]);
+        assert_string_equal(masked(words), wanted);
+    }
+    assert_string_equal(masked("{\"text\":\"12\\u006134 and\\tline 345\"}"),
+                        "{\"text\":\"12\\u006134 and\\tline 345\"}");
+    assert_string_equal(masked("{\"text\":\"12\\u002"), "{\"text\":\"**\\u***");
+}
+
+static void test_message__amounts_and_times_of_members__shown(void **state) {
+    (void)state;
+    static const char *const SHOWN[] = {
+        "{\"id\":\"e1\",\"amount\":123456.78,\"at\":\"2026-11-30T10:15:59Z\"}",
+        "{\"total\":1234567890}",
+        "{\"data\":{\"returned_amount\":100000.00}}",
+    };
+    for (size_t i = 0; i < sizeof SHOWN / sizeof SHOWN[0]; i++) {
+        assert_string_equal(masked(SHOWN[i]), SHOWN[i]);
+    }
+    assert_string_equal(masked("{\"amount\":1234.5678.9012}"), "{\"amount\":****.****.9012}");
+    assert_string_equal(masked("{\"other\":123456.78}"), "{\"other\":****56.78}");
+}
+
 // What is called a code may be anything that is long.
 static void test_message__code_that_is_long__hidden(void **state) {
     (void)state;
@@ -152,6 +184,8 @@ int main(void) {
         cmocka_unit_test(test_message__escaped_or_nested__hidden),
         cmocka_unit_test(test_words__number_in_groups__hidden),
         cmocka_unit_test(test_words__amounts_dates_and_times__shown),
+        cmocka_unit_test(test_message__number_in_groups_with_escapes__hidden),
+        cmocka_unit_test(test_message__amounts_and_times_of_members__shown),
         cmocka_unit_test(test_message__code_that_is_long__hidden),
         cmocka_unit_test(test_bytes__not_printable__readable),
     };
