@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/assert.h"
 #include "domain/ids.h"
@@ -224,6 +225,66 @@ bool ach_file_name(const char *pattern, const submission_numbers *numbers, ach_f
     return (strbuf_ok(&name) && name.len > 0) ||
            err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "ach.file_name",
                          "ach.file_name makes names that are empty or too long");
+}
+
+// What stands for a part of the pattern: so many characters of a kind, in our case.
+typedef struct name_part {
+    const char *part;
+    size_t len;
+    const char *characters; // in our case
+} name_part;
+
+static const name_part NAME_PARTS[] = {{"{origin}", 10, "0123456789"},
+                                       {"{date}", 8, "0123456789"},
+                                       {"{modifier}", 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"},
+                                       {"{id}", SUBMISSION_SHORT_ID_LEN, "0123456789abcdef"},
+                                       {"{hash}", 16, "0123456789abcdef"}};
+
+// The bank's character as one of those, whatever its case; '\0': it is none.
+static char in_our_case(char c, const char *characters) {
+    for (const char *ours = characters; *ours != '\0'; ours++) {
+        if (strncasecmp(&c, ours, 1) == 0) {
+            return *ours;
+        }
+    }
+    return '\0';
+}
+
+static const name_part *part_at(const char *pattern) {
+    for (size_t i = 0; i < sizeof NAME_PARTS / sizeof NAME_PARTS[0]; i++) {
+        if (strncmp(pattern, NAME_PARTS[i].part, strlen(NAME_PARTS[i].part)) == 0) {
+            return &NAME_PARTS[i];
+        }
+    }
+    return NULL;
+}
+
+bool ach_file_name_restore(const char *pattern, str said, char out[ACH_NAME_LEN_MAX]) {
+    size_t n = 0, at = 0;
+    while (said.len > 0 && said.ptr[said.len - 1] == ' ') {
+        said.len--;
+    }
+    for (size_t i = 0; i < said.len; i++) {
+        at = said.ptr[i] == '/' || said.ptr[i] == '\\' || (said.ptr[i] == ' ' && at == i) ? i + 1
+                                                                                          : at;
+    }
+    while (*pattern != '\0') {
+        const name_part *part = part_at(pattern);
+        const char literal[2] = {*pattern, '\0'};
+        for (size_t k = 0; k < (part == NULL ? 1 : part->len); k++, at++) {
+            const char c =
+                at < said.len && n + 1 < ACH_NAME_LEN_MAX
+                    ? in_our_case(said.ptr[at], part == NULL ? literal : part->characters)
+                    : '\0';
+            if (c == '\0') {
+                return false;
+            }
+            out[n++] = c;
+        }
+        pattern += part == NULL ? 1 : strlen(part->part);
+    }
+    out[n] = '\0';
+    return at == said.len;
 }
 
 static bool write_file(const planner *p, ach_file_plan *f, arena *a, err *e) {

@@ -173,6 +173,101 @@ static void test_NO_LOSS_ack__entry_refused_for_two_reasons__one_not_listed__wai
                  1); // which holds it
 }
 
+// A routing number that is not served any more: very many of one file are refused at once, and each by its name.
+static void test_ack__refuses_a_thousand__each_fails(void **state) {
+    (void)state;
+    enum { N = 1000 };
+    send_entries(3, N);
+    strbuf_clear(&text);
+    strbuf_add_c(&text, "{\"file\":\"" FILE_3 "\",\"status\":\"accepted\",\"entries\":1000,"
+                        "\"total\":500500000,\"at\":\"2026-11-21T09:00:30Z\",\"refused\":[");
+    for (int i = 1; i <= N; i++) {
+        strbuf_printf(&text,
+                      "%s{\"trace\":\"12104288%07d\",\"code\":\"R03\",\"reason\":\"no such %s\"}",
+                      i > 1 ? "," : "", i, "account at this bank, or none that takes entries");
+    }
+    strbuf_add_c(&text, "]}");
+    assert_true(text.len > 64 * 1024);
+    put_bytes("a", strbuf_str(&text));
+    look();
+    assert_count("submission WHERE state = 4", 1);
+    assert_count("rail_event WHERE kind = 2 AND code = 'R03'", N);
+}
+
+// --- Names and times -----------------------------------------------------------------------------------------------------
+
+// As prepare names it with the default pattern.
+static void name_by_pattern(char name[80]) {
+    fixture_sql("UPDATE submission SET state = 3, name = '1900000003-20261121-A-' ||"
+                " substr(submission_id::text, 25, 12) || '.ach'; UPDATE submission_directory d"
+                " SET name = s.name FROM submission s WHERE s.submission_id = d.submission_id",
+                NULL, 0);
+    fixture_sql("SELECT name FROM submission", name, 80);
+}
+
+// A mainframe knows capitals only, and some banks say in which folder it was.
+static void test_HEARD_names__in_capitals_or_with_a_folder__are_ours(void **state) {
+    (void)state;
+    static const char *const BEFORE[] = {"", "/inbox/", "INBOX\\\\", " "};
+    char name[80], as[100], file[400];
+    for (size_t i = 0; i < sizeof BEFORE / sizeof BEFORE[0]; i++) {
+        rail_fixture_clear();
+        send_entries(3, 3);
+        fixture_sql("UPDATE submission SET submission_id = '01930000-0000-7000-9000-0000abcdef03';"
+                    "UPDATE submission_directory SET submission_id ="
+                    " '01930000-0000-7000-9000-0000abcdef03'; UPDATE submission_item SET"
+                    " submission_id = '01930000-0000-7000-9000-0000abcdef03'",
+                    NULL, 0);
+        name_by_pattern(name);
+        for (char *c = name; *c != '\0'; c++) {
+            *c = (char)(*c >= 'a' && *c <= 'z' ? *c - 32 : *c);
+        }
+        (void)snprintf(as, sizeof as, "%s%s%s", BEFORE[i], name, i == 3 ? " " : "");
+        (void)snprintf(file, sizeof file,
+                       "{\"file\":\"%s\",\"status\":\"accepted\",\"entries\":3,\"total\":6000,"
+                       "\"at\":\"2026-11-21T09:00:30Z\"}",
+                       as);
+        put_text("a", file);
+        look();
+        assert_count("submission WHERE state = 4", 1);
+        (void)snprintf(file, sizeof file,
+                       "H,%s,1,2026-11-22T09:00:01Z\n"
+                       "D,121042880000001,1000,SETTLED,2026-11-22T09:00:01Z\nT,1,1000\n",
+                       name);
+        put_text("s", file);
+        look();
+        assert_count("rail_event WHERE kind = 3 AND amount = 1000", 1);
+        assert_count("inbox_exception", 0);
+    }
+    // What only looks like one is none.
+    put_ack_at("other", "2026-11-21T09:00:30Z", "");
+    look();
+    assert_odd("UNKNOWN_FILE", 1);
+}
+
+// When it was, nobody needs to know to the second: what cannot be read as a time is as old as its arrival.
+static void test_HEARD_times__of_another_form__the_rest_counts(void **state) {
+    (void)state;
+    static const char *const TIMES[] = {"2026-11-22 09:00:01",  "22.11.2026 09:00", "1795254067",
+                                        "20261122T090001+0530", "yesterday",        ""};
+    for (size_t i = 0; i < sizeof TIMES / sizeof TIMES[0]; i++) {
+        char report[400];
+        rail_fixture_clear();
+        send_entries(3, 3);
+        put_ack_at("a", TIMES[i], "");
+        look();
+        assert_count("submission WHERE state = 4", 1);
+        (void)snprintf(report, sizeof report,
+                       "H," FILE_3 ",1,%s\nD,121042880000001,1000,SETTLED,%s\nT,1,1000\n", TIMES[i],
+                       TIMES[i]);
+        put_text("s", report);
+        look();
+        assert_count("rail_event WHERE kind = 3 AND amount = 1000 AND at = '2026-11-24T09:00:00Z'",
+                     1);
+        assert_count("inbox_exception", 0);
+    }
+}
+
 // --- Showing what was sent ---------------------------------------------------------------------------------------------
 
 static bool always_ours(void *arg, bool last_step) {
@@ -277,6 +372,9 @@ int main(void) {
         TEST(test_ack__trace_as_a_number__as_the_text),
         TEST(test_ack__entry_named_twice__refused_once),
         TEST(test_NO_LOSS_ack__entry_refused_for_two_reasons__one_not_listed__waits),
+        TEST(test_ack__refuses_a_thousand__each_fails),
+        TEST(test_HEARD_names__in_capitals_or_with_a_folder__are_ours),
+        TEST(test_HEARD_times__of_another_form__the_rest_counts),
         TEST(test_NO_DOUBLE_archive__does_not_show_what_the_bank_has__proves_nothing),
         TEST(test_send__server_tells_nothing_of_files__sent),
         TEST(test_sweep__no_time_of_change__stays),

@@ -30,8 +30,9 @@ enum {
     ACH_NOTE_EVERY_MS = 30 * 1000,     // how often it is written down that looks succeed
     ACH_AGAIN_EVERY_MS = 3600 * 1000,  // what cannot be put away is fetched again so often
     ACH_BOOK_MAX = 1000000,
-    // An acknowledgement is some hundred bytes. JSON in memory may take forty times its bytes, so no larger one is looked into.
-    ACH_ACK_BYTES_MAX = 64 * 1024,
+    // An acknowledgement is some hundred bytes, and as many for each entry that it refuses. JSON in memory may take forty times its bytes,
+    // so no larger one is looked into.
+    ACH_ACK_BYTES_MAX = 1024 * 1024,
     // Nobody needs it any more: until then it may be what tells a sender that its upload did not arrive.
     ACH_UPLOAD_OLD_S = 24 * 3600,
     ACH_SWEEP_EVERY_MS = 5 * 60 * 1000
@@ -145,6 +146,9 @@ bool ach_build_files(const ach_rail *r, int64_t book_id, const rail_item *items,
 // Names a written file after the pattern, and notes its hash. FAILED_PRECONDITION when the pattern is wrong.
 bool ach_file_name(const char *pattern, const submission_numbers *numbers, ach_file_plan *f,
                    err *e) WARN_UNUSED;
+// Our own spelling of a file name that a bank tells in capitals, with blanks around it, or with the folder in front. False when no file
+// that is named after the pattern can have it.
+bool ach_file_name_restore(const char *pattern, str said, char out[ACH_NAME_LEN_MAX]) WARN_UNUSED;
 void ach_build_free(ach_build *b);
 // "1" and nine digits; out holds 11. False when the book's number does not fit.
 bool ach_origin_of_book(int64_t base, int64_t book_id, char out[11]);
@@ -191,9 +195,9 @@ typedef struct ach_ack {
     bool accepted;
     bool entries_told,
         total_told; // a bank that rejects a file may not have counted it, and write 0
-    int64_t entries, total, at_us;
-    str file, reason;     // @arena; file is the one of ours that it is about
-    ach_refusal *refused; // single entries; the rest of the file goes on
+    int64_t entries, total, at_us; // at_us 0: the bank gives no time that can be read
+    str file, reason;              // @arena; file is the one of ours that it is about
+    ach_refusal *refused;          // single entries; the rest of the file goes on
     size_t n_refused;
 } ach_ack;
 
@@ -215,7 +219,7 @@ typedef struct ach_line {
     str own_trace; // of the returning bank
     str company_id, rdfi, individual_id, account, code, info;
     bool credit;
-    int64_t amount, at_us;
+    int64_t amount, at_us; // at_us 0: the bank gives no time that can be read
 } ach_line;
 
 typedef struct ach_report {

@@ -25,8 +25,7 @@ int64_t ach_book_of(int64_t base, str id) {
     return book_id >= 1 && book_id <= ACH_BOOK_MAX ? book_id : 0;
 }
 
-// The submission that has this name, and how many have it: a name that a bank prescribes may come again, and the newest one is told then.
-static bool find_file(const ach_rail *r, db_conn *c, str name, submission_ref *ref, size_t *found,
+static bool find_name(const ach_rail *r, db_conn *c, str name, submission_ref *ref, size_t *found,
                       arena *a, err *e) {
     submission_ref *refs = NULL;
     size_t n = 0;
@@ -41,6 +40,28 @@ static bool find_file(const ach_rail *r, db_conn *c, str name, submission_ref *r
     if (n > 0) {
         *ref = refs[0];
     }
+    return true;
+}
+
+// The submission that has this name, and how many have it: a name that a bank prescribes may come again, and the newest one is told then.
+// Where none has it as the bank spells it, the one whose name it stands for; *name is then our own spelling.
+static bool find_file(const ach_rail *r, db_conn *c, str *name, submission_ref *ref, size_t *found,
+                      arena *a, err *e) {
+    char restored[ACH_NAME_LEN_MAX];
+    if (!find_name(r, c, *name, ref, found, a, e)) {
+        return false;
+    }
+    if (*found > 0 || !ach_file_name_restore(r->settings.file_name, *name, restored)) {
+        return true;
+    }
+    const char *ours = arena_strdup(a, restored);
+    if (ours == NULL) {
+        return no_memory(e);
+    }
+    if (!find_name(r, c, str_of(ours), ref, found, a, e)) {
+        return false;
+    }
+    *name = *found > 0 ? str_of(ours) : *name;
     return true;
 }
 
@@ -244,8 +265,8 @@ static bool find_moved(const search *s, inbox_said *out, arena *a, err *e) {
 
 // --- Reports and returns ---------------------------------------------------------------------------------------------
 
-static bool read_lines(const ach_rail *r, db_conn *c, const ach_report *report, bool settlement,
-                       inbox_said *out, arena *a, err *e) {
+static bool read_lines(const ach_rail *r, db_conn *c, const inbox_item *item, ach_report *report,
+                       bool settlement, inbox_said *out, arena *a, err *e) {
     search s = {.r = r,
                 .report = report,
                 .settlement = settlement,
@@ -255,11 +276,13 @@ static bool read_lines(const ach_rail *r, db_conn *c, const ach_report *report, 
     }
     submission_ref ref = {0};
     size_t known = 0;
-    if (settlement && !find_file(r, c, report->file, &ref, &known, a, e)) {
+    if (settlement && !find_file(r, c, &report->file, &ref, &known, a, e)) {
         return false;
     }
     const int64_t of_file = known > 0 ? ref.book_id : 0;
     for (size_t i = 0; i < report->n; i++) {
+        ach_line *l = &report->lines[i];
+        l->at_us = l->at_us != 0 ? l->at_us : item->received_us;
         s.books[i] =
             settlement ? of_file : ach_book_of(r->company_base, report->lines[i].company_id);
     }
@@ -346,9 +369,10 @@ static bool is_sure(const ach_rail *r, const ach_ack *ack, size_t n_refused,
     return (int64_t)n_refused == named->entries && (listed || ack->reason.len == 0);
 }
 
-static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, const ach_ack *ack,
+static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, ach_ack *ack,
                      inbox_said *out, arena *a, err *e) {
     submission_ref ref = {0};
+    ack->at_us = ack->at_us != 0 ? ack->at_us : item->received_us;
     size_t known = 0;
     out->lines = ack->n_refused > 1 ? (int32_t)ack->n_refused : 1;
     out->odd_max = 2 + ack->n_refused;
@@ -358,7 +382,7 @@ static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, cons
     if (out->odd == NULL || o == NULL) {
         return no_memory(e);
     }
-    if (!find_file(r, c, ack->file, &ref, &known, a, e)) {
+    if (!find_file(r, c, &ack->file, &ref, &known, a, e)) {
         return false;
     }
     *o = (own){.is_ack = true,
@@ -474,12 +498,12 @@ bool ach_read(void *self, db_conn *c, const inbox_item *item, inbox_said *out, a
     case ACH_SETTLEMENT:
         out->about = "settlement report";
         return ach_settlement_parse(item->bytes, a, &report, &why)
-                   ? read_lines(r, c, &report, true, out, a, e)
+                   ? read_lines(r, c, item, &report, true, out, a, e)
                    : refuse(out, &why, a, e);
     case ACH_NACHA:
         out->about = "returns";
         return ach_returns_parse(item->bytes, item->received_us, a, &report, &why)
-                   ? read_lines(r, c, &report, false, out, a, e)
+                   ? read_lines(r, c, item, &report, false, out, a, e)
                    : refuse(out, &why, a, e);
     case ACH_UNKNOWN: break;
     }

@@ -130,7 +130,7 @@ static bool ack_fields(json_t *root, arena *a, ach_ack *out, err *e) {
         return bad(e, 1, "'status' must be accepted or rejected");
     }
     if (at == NULL || !rail_time_parse(str_of(at), &out->at_us)) {
-        return bad(e, 1, "'at' must be a time");
+        out->at_us = 0; // no money depends on it
     }
     // A file that was refused may not have been understood, so its counts need not be there.
     if (out->accepted && (!is_count(entries) || !is_count(total))) {
@@ -247,13 +247,12 @@ static bool is_record(const csv *c, const char *type, size_t n) {
 }
 
 static bool settlement_header(csv *c, ach_report *out, err *e) {
-    int64_t at_us;
     if (!csv_next(c, e)) {
         return err_is_set(e) ? false : bad(e, 1, "the file is empty");
     }
-    const bool ok =
-        is_record(c, "H", 4) && c->field[1].len > 0 && c->field[1].len < ACH_NAME_LEN_MAX &&
-        str_to_i64(c->field[2], 0, INT64_MAX, &out->number) && rail_time_parse(c->field[3], &at_us);
+    const bool ok = is_record(c, "H", 4) && c->field[1].len > 0 &&
+                    c->field[1].len < ACH_NAME_LEN_MAX &&
+                    str_to_i64(c->field[2], 0, INT64_MAX, &out->number);
     out->file = c->field[1];
     return ok || bad(e, c->line, "must be the header: H,<file>,<number>,<time>");
 }
@@ -278,8 +277,7 @@ static bool settlement_detail(const csv *c, ach_line *out, err *e) {
         out->fault = "UNKNOWN_STATUS";
         out->fault_text = "the line says something else than SETTLED";
     } else if (!rail_time_parse(c->field[4], &out->at_us)) {
-        out->fault = "UNREADABLE_LINE";
-        out->fault_text = "the line has no time that can be read";
+        out->at_us = 0; // it settled all the same
     }
     return true;
 }

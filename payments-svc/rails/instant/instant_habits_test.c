@@ -61,6 +61,26 @@ static void test_HEARD_message__unknown_type_that_speaks_of_money__a_case(void *
     assert_int_equal(count_of("payment_case"), 5);
 }
 
+// The bank's clock writes as it likes. What moved is what counts, and it was told now.
+static void test_HEARD_message__time_of_another_form__counts(void **state) {
+    (void)state;
+    start_webhook();
+    static const char *const TIMES[] = {"1795254067", "\"2026-11-21 09:00:00\"", "\"now\"", "null"};
+    const char *body = hook_body("payment.settled", "settled", 1, 1000, NULL);
+    const char *at = strstr(body, "\"2026-11-21T09:00:00.25Z\"");
+    for (size_t i = 0; i < sizeof TIMES / sizeof TIMES[0]; i++) {
+        fixture_sql("DELETE FROM rail_event", NULL, 0);
+        const hook h = {.id = arena_printf(mem, "t%zu", i),
+                        .body = arena_printf(mem, "%.*s%s%s", (int)(at - body), body, TIMES[i],
+                                             at + strlen("\"2026-11-21T09:00:00.25Z\""))};
+        assert_int_equal(send_hook(h), 200);
+        assert_int_equal(events("kind = 3 AND amount = 1000 AND at BETWEEN now() - interval"
+                                " '1 minute' AND now() + interval '1 minute'"),
+                         1);
+    }
+    assert_int_equal(count_of("inbox_exception"), 0);
+}
+
 // --- Answers that are none ---------------------------------------------------------------------------------------------
 
 static void sweep(bool expected) {
@@ -101,6 +121,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_answer__members_without_a_value__as_if_not_there),
         TEST(test_HEARD_message__unknown_type_that_speaks_of_money__a_case),
+        TEST(test_HEARD_message__time_of_another_form__counts),
         TEST(test_NO_LOSS_sweep__good_status_and_no_payment__asked_again),
     };
     return cmocka_run_group_tests(tests, instant_world_begin, instant_world_end);

@@ -58,7 +58,7 @@ typedef struct payment {
 
 // A payment object; unknown members are ignored. INVALID_ARGUMENT with the member at fault.
 bool payment_parse(str json, arena *a, payment *out, err *e) WARN_UNUSED;
-// A webhook's body: {"type":"payment.…","timestamp":…,"data":{…}}. *known is false for types that are none of ours; then nothing is
+// A webhook's body: {"type":"payment.…","timestamp":…,"data":{…}}. *at_us is 0 when it has no time that can be read. *known is false for types that are none of ours; then nothing is
 // wrong with it, and of its data only what names a payment was read.
 bool webhook_parse(str json, arena *a, bool *known, payment *out, int64_t *at_us,
                    err *e) WARN_UNUSED;

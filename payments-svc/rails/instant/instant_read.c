@@ -241,7 +241,11 @@ static bool parse(reading *x, err *e) {
     if (!is_event_id(x->item->name)) {
         return err_set(e, ERR_INVALID_ARGUMENT, "BAD_ANSWER", "the message's id is none");
     }
-    return webhook_parse(x->item->bytes, x->a, &x->known, &x->payment, &x->at_us, e);
+    if (!webhook_parse(x->item->bytes, x->a, &x->known, &x->payment, &x->at_us, e)) {
+        return false;
+    }
+    x->at_us = x->at_us != 0 ? x->at_us : x->item->received_us;
+    return true;
 }
 
 static bool find_payment(reading *x, db_conn *c, err *e) {
