@@ -50,7 +50,7 @@ typedef struct settings {
     const char *state_file, *recovery_force_end;
     int64_t intake_pool_size, stream_pool_size, inbound_pool_size;
     int64_t saga_workers, saga_batch_max, saga_lease_ms, saga_poll_ms, saga_idle_poll_ms;
-    int64_t recon_window;
+    int64_t recon_window, recon_reader_wait_ms;
     int64_t saga_attempts_max, saga_backoff_base_ms, saga_backoff_cap_ms, saga_resolve_after_ms;
     ach_settings ach;
     instant_settings instant;
@@ -79,6 +79,7 @@ static const config_setting SETTINGS[] = {
     ROW("keys.file", CONFIG_SECRET_FILE, keys_file, NULL, 0, 0, "data keys: lines of key id and 64 hex digits; the last one encrypts"),
     ROW("books.count", CONFIG_INT, books_count, "4", 1, 1000, "ledger books that new merchants are spread over"),
     ROW("recon.window", CONFIG_INT, recon_window, "200000", RECON_WINDOW_MIN, RECON_WINDOW_MAX, "payouts that a proof of a book compares in one reading of the ledger's journal"),
+    ROW("recon.reader_wait_ms", CONFIG_INT, recon_reader_wait_ms, "60000", 1000, 3600000, "how long a proof of a book waits for its reader, all in all, before it is ended: few are made at a time"),
     ROW("deposits.amount_max", CONFIG_INT, deposits_amount_max, "1000000000000", 1, INT64_C(1000000000000000), "minor units that one deposit may have"),
     ROW("deposits.balance_max", CONFIG_INT, deposits_balance_max, "1000000000000000", 1, INT64_C(100000000000000000), "minor units that a merchant's balance may reach by a deposit"),
     ROW("saga.workers", CONFIG_INT, saga_workers, "4", 1, SAGA_WORKERS_MAX, "threads that carry payouts out; half of them, while they wait for a bank"),
@@ -332,6 +333,7 @@ static bool start_service(program *p, err *e) {
         .books_count = p->settings.books_count,
         .ledger_timeout_ms = p->settings.ledger_timeout_ms,
         .recon_window = p->settings.recon_window,
+        .recon_reader_wait_ms = p->settings.recon_reader_wait_ms,
         .deposit_amount_max = p->settings.deposits_amount_max,
         .deposit_balance_max = p->settings.deposits_balance_max,
         .intake_threads = INTAKE_THREADS,

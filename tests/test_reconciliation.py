@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+import time
 from contextlib import contextmanager
 
 import grpc
@@ -242,6 +243,24 @@ def test_a_proof_goes_on_where_it_broke_off(new_world, tmp_path):
         proof(payctl, book_id + 1, resume_token=whole[0].resume_token)
     assert rpc.failure(refused.value).reason == "RESUME_TOKEN_INVALID"
     assert report(payctl)[0]["payouts"] == 230
+
+
+def test_a_proof_does_not_wait_for_ever_for_its_reader(new_world, tmp_path):
+    """It reads a message now and then, so that no single one takes long, and holds one of two places meanwhile."""
+    payctl = Payctl(new_world({"payments-svc": {"recon.window": 100, "recon.reader_wait_ms": 1000}}), tmp_path)
+    shop = unique("shop")
+    book_id = make(payctl, shop, "USD")
+    code, _, err = payctl.run("pay", payctl.file([row(shop, f"r{i}", amount="0.10") for i in range(950)]))
+    assert code == DONE, err
+    pb, stub = stubs.modules("payments/v1/reconciliation_service")
+    world = payctl.world
+    small = [("grpc.http2.lookahead_bytes", 1024), ("grpc.http2.bdp_probe", 0)]
+    with rpc.channel(world.daemon("payments-svc").ready()["grpc_port"], world.stack.certs, options=small) as channel:
+        messages = stub.ReconciliationServiceStub(channel).ProveBook(pb.ProveBookRequest(book_id=book_id, with_payouts=True), timeout=60)
+        with pytest.raises(grpc.RpcError) as cut_off:
+            for _ in messages:
+                time.sleep(0.3)
+    assert rpc.failure(cut_off.value).reason == "READER_SLOW"
 
 
 def test_requests_that_are_refused(payctl):

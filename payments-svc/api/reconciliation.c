@@ -77,8 +77,17 @@ typedef struct proof {
     const crypto_keyring *keys;
     rpc_call *call;
     const Payments__V1__ProveBookRequest *request;
-    arena *a; // of one message
+    arena *a;         // of one message
+    int64_t waits_ms; // for the reader, that are left
 } proof;
+
+// A reader that is slow but steady would keep one of a few places for as long as it likes.
+static bool send_to(proof *f, const Payments__V1__ProveBookResponse *m) {
+    const int64_t began_ms = clock_mono_ms(clock_system());
+    const bool ok = rpc_write(f->call, &m->base);
+    f->waits_ms -= clock_mono_ms(clock_system()) - began_ms;
+    return ok && f->waits_ms > 0;
+}
 
 static Payments__V1__PayoutDifference *difference_to_pb(const connections *k,
                                                         const recon_difference *d, arena *a) {
@@ -164,7 +173,7 @@ static bool send_payouts(proof *f, const recon_part *part) {
             items[m.n_payouts] =
                 payout_to_pb(f->k, f->request->book_id, &part->payouts[at + m.n_payouts], f->a);
         }
-        ok = rpc_write(f->call, &m.base);
+        ok = send_to(f, &m);
         arena_reset(f->a);
     }
     return ok;
@@ -182,7 +191,7 @@ static bool send_differences(proof *f, const recon_part *part) {
             items[m.n_differences] =
                 difference_to_pb(f->k, &part->differences[at + m.n_differences], f->a);
         }
-        ok = rpc_write(f->call, &m.base);
+        ok = send_to(f, &m);
         arena_reset(f->a);
     }
     return ok;
@@ -203,7 +212,7 @@ static bool on_part(void *arg, const recon_part *part) {
     if (!part->last) {
         m.resume_token = make_token(f->keys, f->request, part->progress, f->a);
     }
-    ok = ok && rpc_write(f->call, &m.base);
+    ok = ok && send_to(f, &m);
     arena_reset(f->a);
     return ok;
 }
@@ -252,7 +261,8 @@ static void handle_prove_book(rpc_call *call, void *service, const ProtobufCMess
                .keys = s->o.keys,
                .call = call,
                .request = r,
-               .a = arena_create(PROOF_ARENA_MAX)};
+               .a = arena_create(PROOF_ARENA_MAX),
+               .waits_ms = s->o.recon_reader_wait_ms};
     const recon_job job = {.pool = s->o.stream_pool,
                            .ledger = s->o.ledger,
                            .book_id = r->book_id,
@@ -260,7 +270,11 @@ static void handle_prove_book(rpc_call *call, void *service, const ProtobufCMess
                            .deadline_mono_ms = rpc_deadline_mono_ms(call),
                            .read_timeout_ms = s->o.ledger_timeout_ms,
                            .window = (size_t)s->o.recon_window};
-    const bool ok = recon_prove(&job, &progress, on_part, &f, &e);
+    const bool ok =
+        recon_prove(&job, &progress, on_part, &f, &e) &&
+        (f.waits_ms > 0 || err_set(&e, ERR_RESOURCE_EXHAUSTED, "READER_SLOW",
+                                   "the proof waited too long for its reader: go on from the last "
+                                   "resume_token, and read faster"));
     arena_destroy(f.a);
     atomic_fetch_sub(&under_way, 1);
     if (!ok) {

@@ -32,7 +32,8 @@ typedef struct payments_service_options {
     connections *connections; // all that are known, also those that are switched off
     int64_t books_count;      // new merchants are spread over books 1 … books_count
     int64_t ledger_timeout_ms;
-    int64_t recon_window; // payouts that a proof compares in one reading of the journal
+    int64_t recon_window;         // payouts that a proof compares in one reading of the journal
+    int64_t recon_reader_wait_ms; // that a proof waits for its reader, all in all
     int64_t deposit_amount_max, deposit_balance_max; // minor units: see deposits/deposits.h
     int intake_threads;
 } payments_service_options;
