@@ -40,6 +40,18 @@ def timed(servers):
         world.remove()
 
 
+@pytest.fixture(scope="module")
+def direct(servers):
+    """A connection to a file server that renames nothing."""
+    world = servers.world({**SETTINGS, "payments-svc": {**SETTINGS["payments-svc"], "ach.direct_upload": "true"},
+                           "bank-sim": {**SETTINGS["bank-sim"], "habits.sftp_refuse_renames": 1_000_000}})
+    try:
+        yield Unkind(world.up())
+        world.stop_and_check()
+    finally:
+        world.remove()
+
+
 # --- Files ----------------------------------------------------------------------------------------------------------------
 
 FORMS = ["crlf", "fixed_94", "trim_blanks", "no_padding", "descending_traces", "blank_date", "status_2", "blank_names",
@@ -168,6 +180,14 @@ def test_refused_entries_come_back_where_nothing_is_acknowledged(place):
 def test_NO_DOUBLE_with_a_file_server_that(place, habits):
     place.begin(**habits)
     judge(place, pay(place), exceptions={})
+
+
+@pytest.mark.parametrize("habits", [{}, {"archive": 0, "duplicate_check": 0}], ids=["archive", "no archive"])
+def test_NO_DOUBLE_a_file_server_that_renames_nothing(direct, habits):
+    """Neither can what the bank writes be put away."""
+    direct.begin(**habits)
+    judge(direct, pay(direct), exceptions={})
+    assert direct.payer.bank.get("/admin/habits")["sftp_refuse_renames"] < 1_000_000, "renames were asked for, and refused"
 
 
 def test_a_file_server_that_ends_the_session_over_a_long_request(place):

@@ -34,6 +34,7 @@ typedef struct ach_settings {
     const char *file_name; // pattern of {origin} {date} {modifier} {id} {hash}; NULL: the default
     int64_t entries_max;   // of one file; also of one claim
     int64_t lines_max;     // of one file, its padding included; 0: the default
+    bool direct_upload;    // nothing is renamed at the bank: an upload has its own name at once
     bool archive_complete; // the bank shows for ever what it took, in archive_dir
     int64_t list_lag_ms;   // for so long the bank may not list yet what it has taken
     int64_t lease_ms, retry_base_ms, retry_cap_ms, sender_poll_ms,

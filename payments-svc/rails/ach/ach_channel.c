@@ -212,12 +212,37 @@ static submission_sent drop(ach_rail *r, const char *path) {
     return ach_has_upload_folder(r) ? SENT_NOT : SENT_UNKNOWN;
 }
 
+// Under its own name, for a server that renames nothing: the first byte is the last step. What breaks off is neither repeated nor removed,
+// since the bank may have taken what was there.
+static submission_sent upload_directly(ach_rail *r, const submission_file *f,
+                                       submission_fence still_ours, void *arg) {
+    char final_path[PATH_LEN_MAX];
+    bool begun = false;
+    err e = {0};
+    path_in(r->settings.inbox_dir, f->name, "", final_path);
+    CRASH_POINT("ach.upload.begin");
+    if (!still_ours(arg, false) || !still_ours(arg, true)) {
+        return SENT_FENCED;
+    }
+    CRASH_POINT("ach.upload.fenced");
+    if (!ach_sftp_write(r->out, final_path, f->content, &begun, &e)) {
+        log_failure("ach.upload.broken_off", f->name, &e);
+        return SENT_UNKNOWN;
+    }
+    CRASH_POINT("ach.upload.written");
+    log_info("ach.upload.done", F_STR("file", f->name), F_INT("bytes", f->content.len));
+    return SENT_DONE;
+}
+
 // Until the rename has begun, the bank has not got the file, unless it takes what is not whole; after that, only looking tells.
 static submission_sent upload(void *self, const submission_file *f, submission_fence still_ours,
                               void *arg) {
     ach_rail *r = self;
     char final_path[PATH_LEN_MAX], temporary[PATH_LEN_MAX];
     err e = {0};
+    if (r->settings.direct_upload) {
+        return upload_directly(r, f, still_ours, arg);
+    }
     path_in(r->settings.inbox_dir, f->name, "", final_path);
     temporary_path(r, f->name, f->epoch, temporary);
     CRASH_POINT("ach.upload.begin");
@@ -294,8 +319,10 @@ static bool take_back_one(ach_rail *r, const submission_file *f, int64_t epoch, 
 }
 
 static bool take_back(void *self, const submission_file *f, bool *was_there) {
+    const ach_rail *r = self;
     *was_there = false;
-    for (size_t i = 0; i < f->n_epochs; i++) {
+    // Where nothing is renamed there is nothing to take back, and nothing that could be.
+    for (size_t i = 0; !r->settings.direct_upload && i < f->n_epochs; i++) {
         err e = {0};
         if (!take_back_one(self, f, f->epochs[i], was_there, &e)) {
             log_failure("ach.upload.not_taken_back", f->name, &e);

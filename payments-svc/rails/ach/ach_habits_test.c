@@ -275,6 +275,11 @@ static bool always_ours(void *arg, bool last_step) {
     return true;
 }
 
+static bool never_ours(void *arg, bool last_step) {
+    (void)arg, (void)last_step;
+    return false;
+}
+
 static submission_look look_for(const char *name) {
     static const int64_t epochs[] = {1};
     const submission_channel channel = ach_channel(ach->self);
@@ -343,6 +348,45 @@ static void test_send__server_tells_nothing_of_files__sent(void **state) {
     arena_destroy(a);
 }
 
+// A server that knows no rename. Whatever breaks off is not sent again by itself: the bank may have taken what was there, or it may go on.
+static void test_NO_DOUBLE_send__server_without_rename__directly_and_once(void **state) {
+    (void)state;
+    enum { SIZE = 300000 };
+    ach_rail *r = ach->self;
+    const submission_channel channel = ach_channel(r);
+    static const int64_t epochs[] = {7};
+    static char content[SIZE];
+    arena *a = arena_create(1 << 20);
+    bool was_there = true;
+    memset(content, '9', sizeof content);
+    submission_file f = {.name = "direct.ach",
+                         .content = {content, SIZE},
+                         .size = SIZE,
+                         .sha256 = STR(""),
+                         .epoch = 7,
+                         .epochs = epochs,
+                         .n_epochs = 1};
+    sftp_server_refuse(server, "rename,posix-rename");
+    assert_int_equal(channel.send(channel.self, &f, always_ours, NULL), SENT_UNKNOWN); // as it is
+    r->settings.direct_upload = true;
+    f.epoch = 8;
+    assert_int_equal(channel.send(channel.self, &f, never_ours, NULL), SENT_FENCED);
+    assert_false(is_there("inbox", "direct.ach"));
+    assert_int_equal(channel.send(channel.self, &f, always_ours, NULL), SENT_DONE);
+    assert_true(is_there("inbox", "direct.ach"));
+    assert_true(channel.take_back(channel.self, &f, &was_there) && !was_there);
+    (void)unlink(path_of("inbox/direct.ach"));
+    (void)unlink(path_of("inbox/direct.ach.00000007.tmp"));
+    sftp_server_cut_after(server, SIZE / 2);
+    assert_int_equal(channel.send(channel.self, &f, always_ours, NULL), SENT_UNKNOWN);
+    sftp_server_cut_after(server, -1);
+    assert_true(is_there("inbox", "direct.ach")); // a part of it, which stays
+    assert_int_equal(channel.look(channel.self, &f, a), LOOK_OTHER);
+    sftp_server_refuse(server, "");
+    (void)unlink(path_of("inbox/direct.ach"));
+    arena_destroy(a);
+}
+
 // --- Sweeping ----------------------------------------------------------------------------------------------------------
 
 // A server that gives no times: nobody knows how old an upload is.
@@ -377,6 +421,7 @@ int main(void) {
         TEST(test_HEARD_times__of_another_form__the_rest_counts),
         TEST(test_NO_DOUBLE_archive__does_not_show_what_the_bank_has__proves_nothing),
         TEST(test_send__server_tells_nothing_of_files__sent),
+        TEST(test_NO_DOUBLE_send__server_without_rename__directly_and_once),
         TEST(test_sweep__no_time_of_change__stays),
     };
     return cmocka_run_group_tests(tests, ach_world_begin, ach_world_end);

@@ -529,6 +529,18 @@ static void fill_defaults(ach_settings *s) {
     s->case_after = s->case_after == 0 ? CASE_AFTER : s->case_after;
 }
 
+// Without a rename nothing ever disables an upload that was stopped: it may go on at any time. So nothing but the bank's word or a person's
+// says that it did not arrive.
+static bool check_direct(const ach_settings *s, err *e) {
+    if (s->direct_upload && s->archive_complete) {
+        return bad_setting(e, "ach.direct_upload",
+                           "needs ach.archive_complete = false: what the archive does not show may "
+                           "still be written");
+    }
+    return !s->direct_upload || strcmp(s->upload_dir, s->inbox_dir) == 0 ||
+           bad_setting(e, "ach.direct_upload", "needs no ach.upload_dir: nothing is renamed");
+}
+
 static bool check_settings(const ach_settings *s, ach_rail *r, err *e) {
     str destination = str_of(s->immediate_destination);
     if (!nacha_is_digits(destination, 9) ||
@@ -592,7 +604,8 @@ static bool check_settings(const ach_settings *s, ach_rail *r, err *e) {
     if (s->settlement_days < 0 || s->settlement_days > SETTLEMENT_DAYS_MAX) {
         return bad_setting(e, "ach.settlement_days", "must be from 0 to 60");
     }
-    return check_file_name(s, e) && ach_timetable_parse(s->windows, &r->timetable, e) &&
+    return check_direct(s, e) && check_file_name(s, e) &&
+           ach_timetable_parse(s->windows, &r->timetable, e) &&
            (s->poll_ms > 0 || bad_setting(e, "ach.poll_ms", "must be positive"));
 }
 

@@ -144,6 +144,19 @@ static void test_create__bad_setting__named(void **state) {
     }
 }
 
+static void test_create__direct_upload__proves_nothing_by_absence(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        ach_settings s = settings_good();
+        err e = {0};
+        s.direct_upload = true;
+        s.archive_complete = i == 0;
+        s.upload_dir = i == 0 ? "" : "staging";
+        assert_null(ach_rail_create(RAIL_ACH, "ach", &s, pool, keys, &clock_of_test, &e));
+        assert_string_equal(e.field, "ach.direct_upload");
+    }
+}
+
 // --- Inbound ---------------------------------------------------------------------------------------------------------
 
 // r: swept; what lies in this folder of the bank.
@@ -293,6 +306,7 @@ static int teardown(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_create__bad_setting__named),
+        TEST(test_create__direct_upload__proves_nothing_by_absence),
         TEST(test_sweep__old_uploads_of_ours__and_nothing_else),
         TEST(test_sweep__upload_folder__both_are_swept),
         TEST(test_NO_DOUBLE_take_back__upload_of_older_settings__found_in_the_inbox),
