@@ -253,3 +253,76 @@ def test_NO_DOUBLE_killed_between_the_ledger_and_our_row(fresh, tmp_path, point)
     left = {SENT: (10_000 - 1_000 - FEE, 1_000 + FEE, 0), SETTLED: (10_000 - 1_000 - FEE, 0, 0)}.get(state, (10_000, 0, 0))
     assert money(merchant) == left
     assert_proven(payer, tmp_path)
+
+
+def change(payer, payout, sets):
+    assert len(payer.world.payments_rows(f"UPDATE {sets} WHERE payout_id = '{payout.payout_id}' RETURNING 1")) == 1
+
+
+def reserve_again(payer, payout):
+    """As after a restore: what was reserved is forgotten, and reserved once more under the same id."""
+    change(payer, payout, "saga SET step = 1, state = 3, phase = 0, attempt = 0, tries = 0, due_at = now()")
+
+
+def cancel(payer, merchant, payout):
+    payer.call("Payout", "CancelPayout", payer.pb.CancelPayoutRequest(
+        merchant_id=merchant.id, payout_id=payout.payout_id, reason="not wanted", person="ann"))
+
+
+@pytest.mark.parametrize("kind, final, available", [(SET, SETTLED, 9_000), (REFUSED_KIND, FAILED, 10_000)])
+def test_a_fee_that_was_never_reserved_holds_up_nothing(payer, tmp_path, kind, final, available):
+    """An older instance has reserved, which knows no fees: confirmed or voided, the payout ends without its fee."""
+    restart_with(payer.world, instant__fees="")
+    try:
+        merchant = payer.merchant(deposit=10_000)
+        payout = sent(merchant)
+        change(payer, payout, f"payout SET fee = {FEE}")
+        say(payer, merchant, payout.payout_id, kind, amount=1_000 if kind == SET else 0)
+        merchant.wait_for([payout.payout_id], {final})
+        assert money(merchant) == (available, 0, 0)
+        change(payer, payout, "payout SET fee = NULL")
+        assert_proven(payer, tmp_path)
+    finally:
+        restart_with(payer.world, instant__fees=WITH_FEES["payments-svc"]["instant.fees"])
+
+
+def test_BALANCED_canceled_when_its_fee_was_never_reserved_the_amount_is_free(payer, tmp_path):
+    """Reserved once without a fee and once more with one, as after a restore; then canceled before it is sent."""
+    restart_with(payer.world, ach__windows="23:59", ach__fees="")
+    try:
+        for again in (False, True):
+            merchant = payer.merchant(deposit=10_000)
+            payout = merchant.pay(500, ACH)
+            wait_until(lambda: money(merchant) == (9_500, 500, 0), "the amount is reserved")
+            change(payer, payout, "payout SET fee = 10")
+            if again:
+                reserve_again(payer, payout)
+                wait_until(lambda: payer.world.payments_rows(
+                    f"SELECT 1 FROM saga WHERE payout_id = '{payout.payout_id}' AND step = 2 AND hold = ''"), "it goes on", 10)
+            cancel(payer, merchant, payout)
+            merchant.wait_for([payout.payout_id], {CANCELED})
+            assert money(merchant) == (10_000, 0, 0)
+            change(payer, payout, "payout SET fee = NULL")
+        assert_proven(payer, tmp_path)
+    finally:
+        restart_with(payer.world, ach__windows="", ach__fees=WITH_FEES["payments-svc"]["ach.fees"])
+
+
+def test_BALANCED_a_fee_that_was_reserved_and_forgotten_is_given_back_with_the_amount(payer, tmp_path):
+    """Reserved with a fee, and once more without: a person is told, and can give all of it back."""
+    restart_with(payer.world, ach__windows="23:59")
+    try:
+        merchant = payer.merchant(deposit=10_000)
+        payout = merchant.pay(500, ACH)
+        wait_until(lambda: money(merchant) == (9_490, 510, 0), "amount and fee are reserved")
+        change(payer, payout, "payout SET fee = NULL")
+        reserve_again(payer, payout)
+        cases = Cases(payer.world)
+        case = case_of(cases, merchant, payout.payout_id)
+        assert case.code == "RESERVED_OTHERWISE"
+        cases.resolve(case, "GIVE_BACK", evidence="nothing was sent")
+        goes_on_to(FAILED, merchant, payout.payout_id)
+        assert money(merchant) == (10_000, 0, 0)
+        assert_proven(payer, tmp_path)
+    finally:
+        restart_with(payer.world, ach__windows="")

@@ -7,6 +7,8 @@
 #include "domain/ids.h"
 #include "saga/saga_internal.h"
 
+#define LEDGER_IS(status, name)                                                                    \
+    ((status) == LEDGER__V1__CREATE_TRANSFER_STATUS__CREATE_TRANSFER_STATUS_##name)
 #define LEDGER_FLAG(name) LEDGER__V1__TRANSFER_FLAG__TRANSFER_FLAG_##name
 
 static int64_t paid_before(const saga *s) {
@@ -19,7 +21,7 @@ static bool by_merchant(const saga *s) {
 
 bool saga_fee_moves(const saga_item *item) {
     const saga *s = &item->now;
-    if (item->fee == 0) {
+    if (item->fee == 0 || item->no_fee) {
         return false;
     }
     switch (item->acting) {
@@ -36,6 +38,24 @@ bool saga_fee_moves(const saga_item *item) {
     case STEP_GATE: break;
     }
     return false;
+}
+
+// An instance that knew no fee, or another one, has reserved: an older one, or one of before the database was restored. The chain that was
+// made without the fee has other flags, and a chain with it finds nothing to post or to void.
+bool saga_fee_is_missing(const saga_item *item, const ledger_result *results, size_t n) {
+    if (!saga_fee_moves(item)) {
+        return false;
+    }
+    const bool frees = item->acting == STEP_VOID || item->acting == STEP_CANCEL;
+    const bool posts = item->acting == STEP_CONFIRM && item->now.moving == 0;
+    return ((frees || item->acting == STEP_RESERVE) &&
+            LEDGER_IS(results[0].status, EXISTS_WITH_DIFFERENT_FLAGS)) ||
+           ((frees || posts) && LEDGER_IS(results[0].status, LINKED_EVENT_FAILED) &&
+            LEDGER_IS(results[n - 1].status, PENDING_TRANSFER_NOT_FOUND));
+}
+
+bool saga_fee_may_be_left(const saga_item *item) {
+    return item->acting == STEP_VOID && item->now.attempt == 0 && item->fee == 0;
 }
 
 static ledger_transfer of_intent(const saga_item *item, const char *leg) {

@@ -51,6 +51,7 @@ typedef struct saga_item {
     str merchant_id, description, reference;
     int64_t amount;
     int64_t fee; // that the merchant pays beside; 0: none
+    bool no_fee; // the ledger has reserved none of it: the step's chain goes without
     char currency[4];
     rail_item *rail; // EXECUTE and RESOLVE
 } saga_item;
@@ -212,6 +213,10 @@ saga_legs saga_legs_of(const saga *s);
 
 // Whether the step that the item acts on moves its fee as well: then the chain of the step has one leg more, the last.
 bool saga_fee_moves(const saga_item *item);
+// Whether a chain with that leg has failed, or is there without it, because the fee was never reserved. results: of its n transfers.
+bool saga_fee_is_missing(const saga_item *item, const ledger_result *results, size_t n);
+// A payout that was held at its reservation is given back: its fee may be reserved under an id that the payout knows nothing of.
+bool saga_fee_may_be_left(const saga_item *item);
 // That leg. fees: the book's account in the item's currency. The leg before it must be linked to it.
 ledger_transfer saga_fee_leg(const saga_item *item, uuid fees);
 

@@ -153,6 +153,12 @@ static bool is_done(Ledger__V1__CreateTransferStatus status) {
 }
 
 static saga_answer judge_reserve(const saga_item *item, Ledger__V1__CreateTransferStatus status) {
+    if (LEDGER_IS(status, EXISTS_WITH_DIFFERENT_FLAGS)) {
+        return (saga_answer){OUT_BROKEN, STR("RESERVED_OTHERWISE"),
+                             STR("it was reserved before with a fee that the payout has not: give "
+                                 "it back"),
+                             0};
+    }
     if (LEDGER_IS(status, EXCEEDS_CREDITS)) {
         return (saga_answer){OUT_REFUSED, STR("INSUFFICIENT_FUNDS"),
                              item->fee > 0
@@ -232,31 +238,91 @@ typedef struct ledger_run {
     size_t n_transfers, n_items;
     saga_item **owing; // of those that were sent; NULL: none so far, which is nearly always
     size_t n_owing;
+    saga_item **again; // as above, to be sent once more, without a fee
+    size_t n_again;
     book_accounts accounts;
 } ledger_run;
 
 // The whole call failed: whatever it did, doing it again with the same ids is safe.
-static void retry_all(const saga_batch *b, ledger_run *run, const err *e) {
+static void retry_all(const saga_batch *b, saga_item *const *items, size_t n, const err *e) {
     static saga_complaint complaint;
     if (saga_may_complain(&complaint)) {
         log_err(LOG_WARN, "saga.ledger_failed", e);
     }
     const str code = STR("LEDGER_UNAVAILABLE");
     const char *text = arena_strdup(b->a, err_code_name(e->code));
-    for (size_t i = 0; i < run->n_items; i++) {
-        run->items[i]->answer = (saga_answer){OUT_RETRY, code, str_of(text), 0};
+    for (size_t i = 0; i < n; i++) {
+        items[i]->answer = (saga_answer){OUT_RETRY, code, str_of(text), 0};
     }
 }
 
-static void note_owing(const saga_batch *b, ledger_run *run, saga_item *item) {
-    if (run->owing == NULL) {
-        run->owing = ARENA_ARRAY(b->a, saga_item *, run->n_items);
+static void note(const saga_batch *b, const ledger_run *run, saga_item ***list, size_t *n,
+                 saga_item *item) {
+    if (*list == NULL) {
+        *list = ARENA_ARRAY(b->a, saga_item *, run->n_items);
     }
-    if (run->owing == NULL) {
+    if (*list == NULL) {
         item->answer = (saga_answer){OUT_RETRY, STR("REQUEST_MEMORY"), {"", 0}, 0};
     } else {
-        run->owing[run->n_owing++] = item;
+        (*list)[(*n)++] = item;
     }
+}
+
+// RULE: a chain without the fee is sent only where the ledger has none of it reserved, so of both one happens at most. Where this answer is
+// lost, the next try finds what there is.
+static void send_without_fee(saga_batch *b, const saga_tools *tools, ledger_run *run) {
+    size_t n = 0;
+    for (size_t i = 0; i < run->n_again; i++) {
+        run->again[i]->no_fee = true;
+        accounts_for(b, run->again[i], &run->accounts);
+        build(run->again[i], &run->accounts, &run->transfers[n]);
+        n += transfers_of(run->again[i]);
+    }
+    err e = {0};
+    const int64_t deadline = clock_mono_ms(b->from.clock) + tools->ledger_timeout_ms;
+    if (!ledger_create_transfers(tools->ledger, b->from.book_id, run->transfers, n, run->results,
+                                 deadline, b->a, &e)) {
+        retry_all(b, run->again, run->n_again, &e);
+        return;
+    }
+    const ledger_result *at = run->results;
+    for (size_t i = 0; i < run->n_again; i++) {
+        run->again[i]->answer = judge(run->again[i], at);
+        at += transfers_of(run->again[i]);
+    }
+}
+
+// Whether a fee is there the ledger says: mostly there is none, and nothing happens.
+static void free_what_is_left(saga_batch *b, const saga_tools *tools, saga_item *item) {
+    ledger_transfer t = saga_fee_leg(item, (uuid){{0}});
+    ledger_result result;
+    err e = {0};
+    const int64_t deadline = clock_mono_ms(b->from.clock) + tools->ledger_timeout_ms;
+    if (!ledger_create_transfers(tools->ledger, b->from.book_id, &t, 1, &result, deadline, b->a,
+                                 &e)) {
+        item->answer = (saga_answer){OUT_RETRY, STR("LEDGER_UNAVAILABLE"), {"", 0}, 0};
+    }
+}
+
+static void take_results(saga_batch *b, const saga_tools *tools, ledger_run *run) {
+    const ledger_result *at = run->results;
+    for (size_t i = 0; i < run->n_items; i++) {
+        saga_item *item = run->items[i];
+        const size_t legs = transfers_of(item);
+        item->answer = judge(item, at);
+        if (saga_owe_may(item, blamed(at, legs))) {
+            note(b, run, &run->owing, &run->n_owing, item);
+        } else if (saga_fee_is_missing(item, at, legs)) {
+            note(b, run, &run->again, &run->n_again, item);
+        } else if (saga_fee_may_be_left(item) && item->answer.outcome == OUT_DONE) {
+            free_what_is_left(b, tools, item);
+        }
+        at += legs;
+    }
+    if (run->n_again > 0) {
+        send_without_fee(b, tools, run);
+    }
+    saga_owe(b, tools, run->owing, run->n_owing);
 }
 
 static void send(saga_batch *b, const saga_tools *tools, ledger_run *run) {
@@ -276,21 +342,12 @@ static void send(saga_batch *b, const saga_tools *tools, ledger_run *run) {
                                             run->n_transfers, run->results, deadline, b->a, &e);
     saga_crash_at(b, AT_SENT, steps);
     if (!ok) {
-        retry_all(b, run, &e);
+        retry_all(b, run->items, run->n_items, &e);
     } else {
-        const ledger_result *at = run->results;
-        for (size_t i = 0; i < run->n_items; i++) {
-            run->items[i]->answer = judge(run->items[i], at);
-            const size_t legs = transfers_of(run->items[i]);
-            if (saga_owe_may(run->items[i], blamed(at, legs))) {
-                note_owing(b, run, run->items[i]);
-            }
-            at += legs;
-        }
-        saga_owe(b, tools, run->owing, run->n_owing);
+        take_results(b, tools, run);
     }
-    run->owing = NULL;
-    run->n_items = run->n_transfers = run->n_owing = 0;
+    run->owing = run->again = NULL;
+    run->n_items = run->n_transfers = run->n_owing = run->n_again = 0;
 }
 
 // The account for what is written off is made when something is, which is seldom.
@@ -357,6 +414,8 @@ static void act_on_ledger(saga_batch *b, const saga_tools *tools) {
                       ARENA_ARRAY(b->a, ledger_result, most),
                       ARENA_ARRAY(b->a, saga_item *, n),
                       0,
+                      0,
+                      NULL,
                       0,
                       NULL,
                       0,
