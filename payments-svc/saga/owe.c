@@ -88,7 +88,7 @@ static void answer(saga_item *item, const ledger_result *results) {
         item->answer = saga_judge_ledger(item, blamed(results, legs_of(item)));
         return;
     }
-    item->owes = true;
+    item->owed = owed_of(item); // at the end of the step nothing says any more how much has moved
     item->answer = (saga_answer){
         OUT_DONE, STR("MERCHANT_OWES"),
         STR("the merchant's balance did not cover what the bank has paid; the merchant owes it"),
@@ -155,7 +155,7 @@ void saga_owe(saga_batch *b, const saga_tools *tools, saga_item *const *items, s
 bool saga_owe_note(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     size_t n = 0;
     for (size_t i = 0; i < b->n; i++) {
-        n += b->items[i].owes ? 1 : 0;
+        n += b->items[i].owed > 0 ? 1 : 0;
     }
     if (n == 0) {
         return true;
@@ -169,7 +169,7 @@ bool saga_owe_note(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     for (size_t i = 0; i < b->n; i++) {
         const saga_item *item = &b->items[i];
         char id[UUID_TEXT_LEN + 1];
-        if (!item->owes) {
+        if (item->owed == 0) {
             continue;
         }
         uuid_format(item->payout_id, id);
@@ -177,7 +177,7 @@ bool saga_owe_note(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
             b->a, "the bank has paid the payout %s, which the merchant's balance did not cover",
             id);
         notes[n] = (receivable_note){.merchant_id = item->merchant_id,
-                                     .amount = owed_of(item),
+                                     .amount = item->owed,
                                      .text = str_of(text != NULL ? text : "")};
         memcpy(notes[n].currency, item->currency, sizeof notes[n].currency);
         n++;

@@ -43,7 +43,8 @@ typedef struct saga_item {
     bool quiet;  // a try in vain more: the log tells it only when it brings the saga on
     saga_note note; // what the claim has to tell the log: held, released, an order
     saga_answer answer;
-    bool owes;             // the ledger has booked it, and the merchant could not pay all of it
+    int64_t
+        owed; // minor units that the ledger has booked, and the merchant could not pay all of; 0: none
     uuid merchant_account; // merchant.available, for the steps of the ledger
     uuid transfer; // of an item that acts on the ledger: the first of its legs; nil otherwise
     bool has_recipient;

@@ -85,6 +85,23 @@ static void test_return__by_the_events_amount__each_part_with_ids_of_its_own(voi
         3);
 }
 
+// What the merchant cannot pay is owed, and the case says how much from the beginning.
+static void test_paid_again__beyond_the_balance__the_case_says_how_much(void **state) {
+    (void)state;
+    const uuid id = settled_payout();
+    say(id, RAIL_EVENT_RETURNED, 100, "back");
+    assert_int_equal(run(STEP_DONE).n_moved, 1);
+    uuid other;
+    world_payouts(RAIL_INSTANT, 1, world_available(), &other);
+    assert_int_equal(run(STEP_RESERVE).n_moved, 1);
+    assert_int_equal(world_available(), 0);
+    say_once_more(id, RAIL_EVENT_SETTLED, 100, "again");
+    assert_int_equal(run(STEP_DONE).n_moved, 1);
+    assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
+    assert_int_equal(
+        world_count("SELECT sum(amount) FROM payment_case WHERE kind = 'MERCHANT_OWES'"), 100);
+}
+
 // The worker dies between the ledger's answer and its own row, and more comes back meanwhile: the first part is repeated as it was.
 static void test_return__whose_worker_died__is_repeated_as_it_was(void **state) {
     (void)state;
@@ -433,6 +450,7 @@ int main(void) {
         cmocka_unit_test_setup(test_cancel__came_to_nothing_before__is_given_again, fresh),
         cmocka_unit_test_setup(test_return__by_the_events_amount__each_part_with_ids_of_its_own,
                                fresh),
+        cmocka_unit_test_setup(test_paid_again__beyond_the_balance__the_case_says_how_much, fresh),
         cmocka_unit_test_setup(test_return__whose_worker_died__is_repeated_as_it_was, fresh),
         cmocka_unit_test_setup(test_closed__held_at_its_step__released_under_the_next_number,
                                fresh),
