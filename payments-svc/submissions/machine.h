@@ -45,7 +45,8 @@ enum { SUBMISSION_STATES_END = 9 };
     X(REFUSED, 7)    /* the bank's rejection */                                                    \
     X(WITHDREW, 8)   /* it was withdrawn */                                                        \
     X(LAST_STEP, 9)  /* the step begins that cannot be taken back */                               \
-    X(NOT_THERE, 10) /* as TAKEN_BACK, by the word of the bank's complete archive alone */
+    X(NOT_THERE, 10) /* as TAKEN_BACK, by the word of the bank's complete archive alone */         \
+    X(NOT_CLEAR, 11) /* the look proves nothing: what did not show it before is no proof either */
 typedef enum submission_evidence_kind {
 #define SUBMISSION_ENUM(name, number) EVIDENCE_##name = (number),
     SUBMISSION_EVIDENCE(SUBMISSION_ENUM)
@@ -64,7 +65,8 @@ typedef struct submission_evidence {
     bool items_heard; // the bank has settled or returned one of its items
     // An upload was begun where the bank may take it before its last step, and none of these has begun the last step.
     bool exposed;
-    int64_t absent_ms; // since a look first did not show what was begun last; 0: no look has yet
+    int64_t
+        absent_ms; // since a look first did not show what was begun last, and none since then was unclear; 0: none
 } submission_evidence;
 
 typedef enum submission_task {

@@ -224,6 +224,17 @@ static int64_t until_shown_ms(const run *r, submission_look look) {
     return look == LOOK_ABSENT && bank->archive_complete && left_ms > 0 ? left_ms : 0;
 }
 
+// What is written down of a look that settles nothing. RULE: only what shows nothing of its name begins the wait after which absence proves
+// something: where another file of its name lies, the bank may be taking ours at this moment.
+static int evidence_of(const run *r, submission_look look) {
+    const bool waits = r->c.known.absent_ms > 0;
+    const bool known = r->c.state == SUBMISSION_UNKNOWN; // told before
+    if (look == LOOK_ABSENT) {
+        return waits && known ? 0 : EVIDENCE_NOT_SEEN;
+    }
+    return waits || !known ? EVIDENCE_NOT_CLEAR : 0;
+}
+
 // Does the bank have it? First what a stopped sender may have left is removed, so that its rename fails; then the bank is asked. The
 // order matters: a temporary file that was there until now proves that no rename had been done.
 static void ask(run *r) {
@@ -257,9 +268,7 @@ static void ask(run *r) {
         if (look == LOOK_FAILED) {
             later(r, r->c.state, 0, 0, "RAIL_UNREACHABLE", "the bank could not be asked");
         } else {
-            later(r, SUBMISSION_UNKNOWN, until_shown_ms(r, look),
-                  r->c.known.absent_ms > 0 && r->c.state == SUBMISSION_UNKNOWN ? 0
-                                                                               : EVIDENCE_NOT_SEEN,
+            later(r, SUBMISSION_UNKNOWN, until_shown_ms(r, look), evidence_of(r, look),
                   "NOT_SHOWN_BY_BANK",
                   look == LOOK_OTHER ? "the bank shows another file of its name"
                                      : "an upload was begun, and the bank does not show the file");

@@ -132,6 +132,31 @@ static void pass_lag(void) {
     fixture_sql("UPDATE submission_upload SET at = at - interval '1 minute'", NULL, 0);
 }
 
+// A file of its name that lies there changed is no look that did not show it: the bank may be taking it at this moment, and lists late.
+static void test_NO_DOUBLE_another_file_of_its_name__begins_no_wait(void **state) {
+    (void)state;
+    submission_sender *s = make_sender(LEASE_MS, true);
+    const uuid id = prepare_one(1, 2, "f1", tomorrow(), 1);
+    leave_as_killed(id, "(1, 1), (2, 9)");
+    the_bank.taken[the_bank.n_taken++] = bank_file_of("f1", "with other line ends");
+    run(s, 2);
+    assert_int_equal(state_of(id), SUBMISSION_UNKNOWN);
+    pass_lag();
+    the_bank.no_archive = true; // it was taken, and is not listed yet
+    run(s, 1);
+    assert_int_equal(state_of(id), SUBMISSION_UNKNOWN);
+    the_bank.no_archive = false; // nor does one that comes in the middle of a wait
+    run(s, 1);
+    pass_lag();
+    the_bank.no_archive = true;
+    run(s, 1);
+    assert_int_equal(state_of(id), SUBMISSION_UNKNOWN);
+    pass_lag();
+    run(s, 1); // two looks, and nothing of its name between them
+    assert_int_equal(count_evidence(id, EVIDENCE_NOT_THERE), 1);
+    submission_sender_destroy(s);
+}
+
 // A bank that lists late: the first look does not show the file that it has taken.
 static void test_NO_DOUBLE_killed__archive_shows_it_late__not_sent_again(void **state) {
     (void)state;
@@ -766,6 +791,7 @@ int main(void) {
         TEST(test_FENCED_stopped_before_the_rename__finds_its_file_gone),
         TEST(test_UNKNOWN_IS_A_STATE_bank_without_archive__never_sent_again),
         TEST(test_unknown__settled_item__is_evidence),
+        TEST(test_NO_DOUBLE_another_file_of_its_name__begins_no_wait),
         TEST(test_NO_DOUBLE_killed__archive_shows_it_late__not_sent_again),
         TEST(test_killed__archive_is_complete__sent_again_once),
         TEST(test_killed__before_the_last_step__sent_again_once),

@@ -98,6 +98,7 @@ bool subm_evidence_read(db_conn *c, int64_t book_id, uuid id, subm_claimed *out,
             known->absent_ms = 0;
             out->n_epochs = 0;
             break;
+        case EVIDENCE_NOT_CLEAR: known->absent_ms = 0; break;
         case EVIDENCE_NOT_SEEN:
             if (known->absent_ms == 0) {
                 known->absent_ms = db_get_i64(rows, i, 2) + 1;
