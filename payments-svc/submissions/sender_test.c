@@ -582,47 +582,6 @@ static void test_NO_DOUBLE_rejected_not_for_sure__item_named__disputed(void **st
     assert_int_equal(count_events(RAIL_EVENT_REFUSED), 1);
 }
 
-static int64_t count_unsure(void) {
-    return fixture_sql_i64("SELECT count(*) FROM rail_event WHERE kind = 1 AND code = "
-                           "'REFUSED_UNSURE' AND detail = 'D09 duplicate'");
-}
-
-// What the bank says of an entry holds, whatever becomes of the file: it is certainly not paid, or a person must say whether it is.
-static void test_HEARD_items_refused__whatever_the_file_becomes__told(void **state) {
-    const submission_refusal refused[] = {{1001, STR("R03"), STR("no account")}};
-    const submission_refusal unsure[] = {{1002, STR(""), STR("D09 duplicate")}};
-    submission_ack_text said = {
-        .refused = refused, .n_refused = 1, .unsure = unsure, .n_unsure = 1};
-    const struct {
-        bool accepted, sure;
-        int state;
-        submission_word word;
-        int64_t told, anew;
-    } CASES[] = {{true, false, SUBMISSION_SENT, WORD_ACCEPT, 1, 0},
-                 {true, false, SUBMISSION_ACKED, WORD_REPEAT, 1, 0},
-                 {true, false, SUBMISSION_DISPUTED, WORD_CONTRARY, 1, 0},
-                 {false, false, SUBMISSION_SENT, WORD_DISPUTE, 1, 0},
-                 {false, false, SUBMISSION_DISPUTED, WORD_REPEAT, 1, 0},
-                 {false, true, SUBMISSION_SENT, WORD_REJECT, 0, 2}};
-    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
-        if (i > 0) {
-            world_tear_down(state);
-            world_set_up(state);
-        }
-        const uuid id = sent_one();
-        fixture_sql(CASES[i].state == SUBMISSION_ACKED      ? "UPDATE submission SET state = 4"
-                    : CASES[i].state == SUBMISSION_DISPUTED ? "UPDATE submission SET state = 8"
-                                                            : "UPDATE submission SET state = 3",
-                    NULL, 0);
-        said.accepted = CASES[i].accepted;
-        said.sure = CASES[i].sure;
-        assert_int_equal(ack(id, said), CASES[i].word);
-        assert_int_equal(count_events(RAIL_EVENT_REFUSED), 1);
-        assert_int_equal(count_unsure(), CASES[i].told);
-        assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN), CASES[i].anew);
-    }
-}
-
 // The rejection of a copy never voids what the original sent: only what is sure is rejected.
 static void test_NO_DOUBLE_rejection_of_a_copy__voids_nothing(void **state) {
     (void)state;
@@ -813,7 +772,6 @@ int main(void) {
         TEST(test_rejected__too_often__a_case_and_no_new_file),
         TEST(test_rejected__too_often_with_an_item_named__a_case_and_no_new_file),
         TEST(test_NO_DOUBLE_rejected_not_for_sure__item_named__disputed),
-        TEST(test_HEARD_items_refused__whatever_the_file_becomes__told),
         TEST(test_NO_DOUBLE_rejection_of_a_copy__voids_nothing),
         TEST(test_NO_DOUBLE_rejection_after_an_acknowledgement__disputed),
         TEST(test_ack__before_the_sender_has_written__acked_and_told_once),

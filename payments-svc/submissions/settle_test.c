@@ -1,4 +1,5 @@
-// Settled by the timetable, against a real database: only what the bank has, only what nobody has spoken of, and once.
+// Settled by the timetable, against a real database: only what the bank has, only what nobody has spoken of, and once. And what is said of
+// items that the bank refuses.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -99,6 +100,48 @@ static void test_settle__refused_for_a_reason_that_is_not_listed__left_out(void 
     assert_int_equal(count_events(RAIL_EVENT_SETTLED), 2);
 }
 
+static int64_t count_unsure(void) {
+    return fixture_sql_i64("SELECT count(*) FROM rail_event WHERE kind = 1 AND code = "
+                           "'REFUSED_UNSURE' AND detail = 'D09 duplicate'");
+}
+
+// What the bank says of an entry holds, whatever becomes of the file: it is certainly not paid, or a person must say whether it is.
+static void test_HEARD_items_refused__whatever_the_file_becomes__told(void **state) {
+    const submission_refusal refused[] = {{1001, STR("R03"), STR("no account")}};
+    const submission_refusal unsure[] = {{1002, STR(""), STR("D09 duplicate")}};
+    submission_ack_text said = {
+        .refused = refused, .n_refused = 1, .unsure = unsure, .n_unsure = 1};
+    const struct {
+        bool accepted, sure;
+        int state;
+        submission_word word;
+        int64_t told, anew;
+    } CASES[] = {{true, false, SUBMISSION_SENT, WORD_ACCEPT, 1, 0},
+                 {true, false, SUBMISSION_ACKED, WORD_REPEAT, 1, 0},
+                 {true, false, SUBMISSION_DISPUTED, WORD_CONTRARY, 1, 0},
+                 {false, false, SUBMISSION_SENT, WORD_DISPUTE, 1, 0},
+                 {false, false, SUBMISSION_DISPUTED, WORD_REPEAT, 1, 0},
+                 {false, true, SUBMISSION_SENT, WORD_REJECT, 0, 2}};
+    for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
+        if (i > 0) {
+            world_tear_down(state);
+            world_set_up(state);
+        }
+        const uuid id = prepare_one(1, 3, "f1", tomorrow(), 1);
+        run(sender, 1);
+        fixture_sql(CASES[i].state == SUBMISSION_ACKED      ? "UPDATE submission SET state = 4"
+                    : CASES[i].state == SUBMISSION_DISPUTED ? "UPDATE submission SET state = 8"
+                                                            : "UPDATE submission SET state = 3",
+                    NULL, 0);
+        said.accepted = CASES[i].accepted;
+        said.sure = CASES[i].sure;
+        assert_int_equal(ack(id, said), CASES[i].word);
+        assert_int_equal(count_events(RAIL_EVENT_REFUSED), 1);
+        assert_int_equal(count_unsure(), CASES[i].told);
+        assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN), CASES[i].anew);
+    }
+}
+
 static void test_settle__in_a_recovery__nothing(void **state) {
     (void)state;
     (void)prepare_one(1, 2, "f1", tomorrow(), 1);
@@ -121,6 +164,7 @@ int main(void) {
         TEST(test_UNKNOWN_IS_A_STATE_settle__what_may_not_be_there__waits),
         TEST(test_settle__items_that_were_spoken_of__are_left_out),
         TEST(test_settle__refused_for_a_reason_that_is_not_listed__left_out),
+        TEST(test_HEARD_items_refused__whatever_the_file_becomes__told),
         TEST(test_settle__in_a_recovery__nothing),
     };
     return cmocka_run_group_tests(tests, world_create, world_destroy);
