@@ -73,10 +73,14 @@ static bool check_defaults(const connected *k, err *e) {
     return true;
 }
 
+static bool too_many(err *e) {
+    return err_set(e, ERR_FAILED_PRECONDITION, "BAD_SETTING",
+                   "more than %d connections are switched on", (int)SAGA_RAILS_MAX);
+}
+
 static bool open_one(connected *k, const rail_wanted *w, int number, err *e) {
     if (k->n == SAGA_RAILS_MAX) {
-        return err_set(e, ERR_FAILED_PRECONDITION, "BAD_SETTING",
-                       "more than %d connections are switched on", (int)SAGA_RAILS_MAX);
+        return too_many(e);
     }
     rail *r = rail_open(w, number, &k->o.host, e);
     if (r == NULL) {
@@ -172,24 +176,26 @@ bool connected_open(connected *c, const connected_options *o, err *e) {
     return connections_load(c->known, o->pool, e);
 }
 
-bool connected_check(const connected_options *o, err *e) {
-    const connected k = {.o = *o};
-    bool some = false;
-    if (!rail_wanted_check(o->wanted, o->n, e) || !check_defaults(&k, e)) {
-        return false;
-    }
-    for (size_t i = 0; i < o->n; i++) {
-        if (!o->wanted[i].enabled) {
+bool connected_check(const connected_options *o,
+                     bool (*also)(void *arg, rail **rails, size_t n, err *e), err *e) {
+    connected k = {.o = *o};
+    bool ok = rail_wanted_check(o->wanted, o->n, e) && check_defaults(&k, e);
+    for (size_t i = 0; ok && i < o->n; i++) {
+        const rail_wanted *w = &o->wanted[i];
+        if (!w->enabled) {
             continue;
         }
-        rail *r = rail_open(&o->wanted[i], (int)i + 1, &o->host, e);
-        if (r == NULL) {
-            return false;
-        }
-        o->wanted[i].scheme->close(r);
-        some = true;
+        ok = k.n < SAGA_RAILS_MAX || too_many(e);
+        k.rails[k.n] = ok ? rail_open(w, (int)i + 1, &o->host, e) : NULL;
+        k.schemes[k.n] = w->scheme;
+        ok = ok && k.rails[k.n] != NULL;
+        k.n += ok ? 1 : 0;
     }
-    return some || no_rail(e);
+    ok = ok && (k.n > 0 || no_rail(e)) && also(o->arg, k.rails, k.n, e);
+    for (size_t i = 0; i < k.n; i++) {
+        k.schemes[i]->close(k.rails[i]);
+    }
+    return ok;
 }
 
 bool connected_start(connected *c, err *e) {

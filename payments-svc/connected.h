@@ -30,8 +30,10 @@ typedef struct connected {
 
 // *c is empty before. On failure connected_close is called all the same.
 bool connected_open(connected *c, const connected_options *o, err *e) WARN_UNUSED;
-// Opens each and closes it again: whether its settings, and the files that they name, can be used. Needs no database.
-bool connected_check(const connected_options *o, err *e) WARN_UNUSED;
+// Opens each and closes it again: whether its settings, and the files that they name, can be used. also: what else must hold of all of
+// them, while they are open. Needs no database.
+bool connected_check(const connected_options *o,
+                     bool (*also)(void *arg, rail **rails, size_t n, err *e), err *e) WARN_UNUSED;
 // Their own threads: there must be an engine to wake.
 bool connected_start(connected *c, err *e) WARN_UNUSED;
 void connected_stop(connected *c); // what they send by themselves; then the guard may go

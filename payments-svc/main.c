@@ -256,6 +256,37 @@ static bool start_rails(program *p, err *e) {
     return connected_open(&p->connected, &o, e);
 }
 
+static saga_engine_options engine_options(program *p, rail **rails, size_t n) {
+    const settings *s = &p->settings;
+    return (saga_engine_options){
+        .pool = p->pools.engine,
+        .keeper_pool = p->pools.keeper,
+        .look_pool = p->pools.look,
+        .guard = p->guard,
+        .ledger = p->ledger,
+        .accounts = p->accounts,
+        .keys = p->keys,
+        .rails = rails,
+        .n_rails = n,
+        .workers = (int)s->saga_workers,
+        .batch_max = (int)s->saga_batch_max,
+        .lease_ms = s->saga_lease_ms,
+        .poll_ms = s->saga_poll_ms,
+        .idle_poll_ms =
+            s->saga_idle_poll_ms > s->saga_poll_ms ? s->saga_idle_poll_ms : s->saga_poll_ms,
+        .policy = {.attempts_max = (int32_t)s->saga_attempts_max,
+                   .backoff_base_ms = s->saga_backoff_base_ms,
+                   .backoff_cap_ms = s->saga_backoff_cap_ms,
+                   .resolve_after_ms = s->saga_resolve_after_ms},
+        .ledger_timeout_ms = s->ledger_timeout_ms,
+    };
+}
+
+static bool check_engine(void *self, rail **rails, size_t n, err *e) {
+    const saga_engine_options o = engine_options(self, rails, n);
+    return saga_engine_check(&o, e);
+}
+
 static bool check(void *self, err *e) {
     program *p = self;
     p->keys = crypto_keyring_load(p->settings.keys_file, e);
@@ -263,7 +294,8 @@ static bool check(void *self, err *e) {
         return false;
     }
     const connected_options o = connections_wanted(p);
-    const bool ok = connected_check(&o, e);
+    const bool ok =
+        connected_check(&o, check_engine, e) && maintain_check(&p->settings.retention, e);
     inbox_destroy(p->inbox);
     crypto_keyring_destroy(p->keys);
     return ok;
@@ -284,35 +316,13 @@ static bool start_ledger_client(program *p, err *e) {
 }
 
 static bool start_engine(program *p, err *e) {
-    const settings *s = &p->settings;
     p->sagas = (saga_recovery){p->pools.look, p->connected.rails, p->connected.n};
     p->submissions = (submission_recovery){p->connected.rails, p->connected.n};
     const guard_part parts[] = {saga_recovery_part(&p->sagas),
                                 submission_recovery_part(&p->submissions),
                                 submission_listing_part(&p->submissions)};
     guard_watch(p->guard, parts, sizeof parts / sizeof parts[0]);
-    const saga_engine_options o = {
-        .pool = p->pools.engine,
-        .keeper_pool = p->pools.keeper,
-        .look_pool = p->pools.look,
-        .guard = p->guard,
-        .ledger = p->ledger,
-        .accounts = p->accounts,
-        .keys = p->keys,
-        .rails = p->connected.rails,
-        .n_rails = p->connected.n,
-        .workers = (int)s->saga_workers,
-        .batch_max = (int)s->saga_batch_max,
-        .lease_ms = s->saga_lease_ms,
-        .poll_ms = s->saga_poll_ms,
-        .idle_poll_ms =
-            s->saga_idle_poll_ms > s->saga_poll_ms ? s->saga_idle_poll_ms : s->saga_poll_ms,
-        .policy = {.attempts_max = (int32_t)s->saga_attempts_max,
-                   .backoff_base_ms = s->saga_backoff_base_ms,
-                   .backoff_cap_ms = s->saga_backoff_cap_ms,
-                   .resolve_after_ms = s->saga_resolve_after_ms},
-        .ledger_timeout_ms = s->ledger_timeout_ms,
-    };
+    const saga_engine_options o = engine_options(p, p->connected.rails, p->connected.n);
     p->engine = saga_engine_start(&o, e);
     return p->engine != NULL;
 }

@@ -12,6 +12,18 @@ BROKEN = [
     ("payments-svc", "ach.key_file", "../secrets/keyring", "ach.key_file cannot be read as a private key"),
     ("payments-svc", "ach.host_key_file", "../secrets/none", "ach.host_key_file cannot be read as a public key"),
     ("payments-svc", "ach.fees", "a quarter", "ach.fees must be sums"),
+    ("payments-svc", "ach.fees", "EUR 0.25", "ach.fees must be sums in USD"),
+    ("payments-svc", "instant.fees", "JPY 1", "instant.fees must be sums in INR,USD"),
+    ("payments-svc", "instant.timeout_ms", "9000", "must be at most half of saga.lease_ms"),
+    ("payments-svc", "saga.backoff_cap_ms", "1", "saga.attempts_max, backoff_base_ms, backoff_cap_ms"),
+    ("payments-svc", "ach.immediate_destination", "121042883", "ach.immediate_destination must be a routing number"),
+    ("payments-svc", "ach.upload_dir", "outbox/", "ach.upload_dir is ach.outbox_dir"),
+    ("payments-svc", "ach.inbox_dir", "outbox", "ach.inbox_dir is ach.outbox_dir"),
+    ("payments-svc", "ach.refusal_reasons", "R03,,R04", "ach.refusal_reasons must be reasons"),
+    ("payments-svc", "ach.rebuild_reasons", "*", "ach.rebuild_reasons must be reasons"),
+    ("payments-svc", "ach.rebuild_reasons", "bad*header", "ach.rebuild_reasons must be reasons"),
+    ("payments-svc", "rail.ach", "instant", "rail.ach must name a connection of the scheme ach"),
+    ("payments-svc", "retention.dir", "../secrets/none", "retention.dir is not a folder"),
     ("payments-svc", "instant.api_key_file", "../secrets/none", "none"),
     ("payments-svc", "instant.webhook_secret_file", "../secrets/none", "none"),
     ("payments-svc", "instant.ca_file", "../secrets/none", "instant.ca_file cannot be read"),
@@ -35,7 +47,7 @@ def test_what_runs_can_be_checked_beside_it(world):
         assert world.daemon(service).ready() == before
 
 
-@pytest.mark.parametrize("service, setting, value, said", BROKEN, ids=[f"{row[0]}-{row[1]}" for row in BROKEN])
+@pytest.mark.parametrize("service, setting, value, said", BROKEN, ids=[f"{row[0]}-{row[1]}-{row[2]}" for row in BROKEN])
 def test_a_file_that_cannot_be_used_is_named(new_stopped_world, service, setting, value, said):
     world = new_stopped_world
     known = world.stack.settings[service]

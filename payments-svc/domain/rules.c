@@ -324,12 +324,13 @@ static bool read_fee_line(str *rest, fee_line *out) {
            money_parse(words[at + 1], out->ccy, &out->amount) && out->amount <= FEE_MAX;
 }
 
-bool rule_fees(const char *fees) {
+bool rule_fees(const char *fees, const char *currencies) {
     str rest = str_of(fees);
     fee_line line;
     bool ok = true;
     while (ok && rest.len > 0) {
-        ok = rest.ptr[rest.len - 1] != ',' && read_fee_line(&rest, &line);
+        ok = rest.ptr[rest.len - 1] != ',' && read_fee_line(&rest, &line) &&
+             list_has(currencies, str_of(line.ccy->code));
     }
     return ok;
 }

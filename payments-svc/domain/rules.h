@@ -32,8 +32,9 @@ typedef struct rule_rail {
     const char *fees; // as rule_fees takes it; NULL or "": none
 } rule_rail;
 
-// Fees of a connection: "USD 0.25, INR 3.00, some-merchant USD 0.10". The line of a merchant stands above the line of all.
-bool rule_fees(const char *fees);
+// Fees of a connection: "USD 0.25, INR 3.00, some-merchant USD 0.10", in currencies that it carries, comma-separated. The line of a
+// merchant stands above the line of all.
+bool rule_fees(const char *fees, const char *currencies);
 // Minor units that a payout of this merchant costs through the connection id; 0: nothing.
 int64_t rule_fee(const rule_rail *rails, size_t n_rails, int id, str merchant_id,
                  str currency_code);

@@ -79,16 +79,18 @@ static void test_fees__by_currency_and_merchant(void **state) {
     assert_int_equal(rule_fee(some, 2, 1, STR("other"), STR("EUR")), 0);
     assert_int_equal(rule_fee(some, 2, 2, STR("other"), STR("USD")), 0);
     assert_int_equal(rule_fee(some, 2, 9, STR("other"), STR("USD")), 0);
-    assert_true(rule_fees(NULL));
-    assert_true(rule_fees(""));
-    assert_true(rule_fees(some[0].fees));
+    assert_true(rule_fees(NULL, "INR,USD"));
+    assert_true(rule_fees("", "INR,USD"));
+    assert_true(rule_fees(some[0].fees, "INR,USD"));
     static const char *const wrong[] = {
         "USD",         "0.25",       "USD -1",         "USD 0.255",      "usd 0.25",
         "USD 0.25,",   ", USD 0.25", "USD 0.25 USD 1", "USD 1e3",        "JPY 0.5",
         "Acme! USD 1", "a b USD 1",  "USD 0.25;",      "USD 99999999999"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-        assert_false(rule_fees(wrong[i]));
+        assert_false(rule_fees(wrong[i], "INR,USD"));
     }
+    assert_false(rule_fees("INR 3.00", "USD")); // would be charged to nobody
+    assert_false(rule_fees("USD 0.25, acme EUR 1.00", "INR,USD"));
 }
 
 static void test_connection__is_named_or_its_rails_own(void **state) {

@@ -165,10 +165,17 @@ static bool is_reached(db_pool *pool, err *e) {
     return ok;
 }
 
+bool maintain_check(const maintain_settings *s, err *e) {
+    struct stat st;
+    return s->dir[0] == '\0' || (stat(s->dir, &st) == 0 && S_ISDIR(st.st_mode)) ||
+           err_set(e, ERR_FAILED_PRECONDITION, "BAD_SETTING",
+                   "retention.dir is not a folder: nothing is removed without an archive");
+}
+
 int maintain_main(const maintain_settings *s, const char *conninfo, int n_words, char **words) {
     mode m;
     const char *archive = NULL;
-    struct stat st;
+    err e = {0};
     if (!parse(n_words, words, &m, &archive)) {
         return wrong("what is asked for? try --help");
     }
@@ -179,15 +186,14 @@ int maintain_main(const maintain_settings *s, const char *conninfo, int n_words,
         return wrong("retention.dir is not set: set it to a folder for the archives, as nothing is "
                      "removed without one");
     }
-    if (stat(s->dir, &st) != 0 || !S_ISDIR(st.st_mode)) {
-        return wrong("retention.dir is not a folder: nothing is removed without an archive");
+    if (!maintain_check(s, &e)) {
+        return wrong(e.message);
     }
     const db_pool_options o = {.conninfo = conninfo,
                                .application_name = "payments-svc-maintain",
                                .size = 1,
                                .statement_timeout_ms = MAINTAIN_TIME_MS,
                                .metrics_prefix = "maintain"};
-    err e = {0};
     db_pool *pool = db_pool_create(&o, &e);
     bool good = true;
     const bool ok = pool != NULL && is_reached(pool, &e) &&

@@ -3,7 +3,10 @@
 #ifndef MAINTAIN_MAINTAIN_H
 #define MAINTAIN_MAINTAIN_H
 
+#include <stdbool.h>
 #include <stdint.h>
+
+#include "base/err.h"
 
 typedef struct maintain_settings {
     const char *dir; // of the files
@@ -11,6 +14,9 @@ typedef struct maintain_settings {
 } maintain_settings;
 
 extern const char MAINTAIN_HELP[];
+
+// Whether the folder for the archives, if one is set, is one.
+bool maintain_check(const maintain_settings *s, err *e) WARN_UNUSED;
 
 // words: what stands on the command line behind `maintain`, without --config. conninfo: the owner's. Prints what it does.
 // The exit code: 0 done, 1 failed, 2 wrong use.

@@ -583,11 +583,14 @@ static void *worker_main(void *arg) {
 
 // --- Life ------------------------------------------------------------------------------------------------------------
 
-static bool check_options(const saga_engine_options *o, err *e) {
+static bool is_given(const saga_engine_options *o, err *e) {
+    return (o->pool != NULL && o->ledger != NULL && o->keys != NULL) ||
+           err_set(e, ERR_INVALID_ARGUMENT, "SETTING", "pool, ledger and keys must be given");
+}
+
+bool saga_engine_check(const saga_engine_options *o, err *e) {
     const char *wrong = NULL;
-    if (o->pool == NULL || o->ledger == NULL || o->keys == NULL) {
-        wrong = "pool, ledger and keys must be given";
-    } else if (o->n_rails < 1 || o->n_rails > SAGA_RAILS_MAX) {
+    if (o->n_rails < 1 || o->n_rails > SAGA_RAILS_MAX) {
         wrong = "at least one rail must be enabled";
     } else if (o->workers < 1 || o->workers > SAGA_WORKERS_MAX) {
         wrong = "saga.workers must be 1 to 64";
@@ -652,7 +655,7 @@ static void make_down_gauges(saga_engine *g) {
 }
 
 saga_engine *saga_engine_start(const saga_engine_options *o, err *e) {
-    if (!check_options(o, e)) {
+    if (!is_given(o, e) || !saga_engine_check(o, e)) {
         return NULL;
     }
     saga_engine *g = calloc(1, sizeof *g);

@@ -48,6 +48,9 @@ typedef struct saga_engine_options {
     "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off "        \
     "-c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
 
+// Whether the settings among the options fit each other and the rails: what the start refuses of them. pool, ledger and keys do not
+// count.
+bool saga_engine_check(const saga_engine_options *o, err *e) WARN_UNUSED;
 // Starts the worker threads. Books are found from merchant_book. @borrows everything in the options until stop.
 // NULL and *e on bad options.
 saga_engine *saga_engine_start(const saga_engine_options *o, err *e);

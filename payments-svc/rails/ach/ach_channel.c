@@ -27,6 +27,33 @@ static str without_slashes(const char *dir) {
     return s;
 }
 
+static bool same_folder(const char *a, const char *b) {
+    return str_eq(without_slashes(a), without_slashes(b));
+}
+
+bool ach_settings_fit(const ach_settings *s, err *e) {
+    // What the bank writes would be taken for what we write, and the other way round.
+    const struct {
+        const char *name, *dir;
+    } ours[] = {{"ach.inbox_dir", s->inbox_dir},
+                {"ach.upload_dir", s->upload_dir},
+                {"ach.archive_dir", s->archive_dir}};
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++) {
+        if (same_folder(ours[i].dir, s->outbox_dir)) {
+            return err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", ours[i].name,
+                                 "%s is ach.outbox_dir: it must be another folder", ours[i].name);
+        }
+    }
+    const char *wrong = !ach_is_list(s->refusal_reasons)   ? "ach.refusal_reasons"
+                        : !ach_is_list(s->rebuild_reasons) ? "ach.rebuild_reasons"
+                                                           : NULL;
+    return wrong == NULL ||
+           err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", wrong,
+                         "%s must be reasons with commas between, each whole, or its beginning "
+                         "and * at its end",
+                         wrong);
+}
+
 bool ach_has_upload_folder(const ach_rail *r) {
     return !str_eq(without_slashes(r->settings.upload_dir), without_slashes(r->settings.inbox_dir));
 }

@@ -234,6 +234,10 @@ typedef struct ach_report {
 bool ach_ack_parse(str bytes, arena *a, ach_ack *out, err *e) WARN_UNUSED;
 // Whether a reason is on a list such as "bad header,unknown origin*": whole, or its beginning where * ends the item; capitals do not count.
 bool ach_is_listed(const char *list, str reason);
+// Whether it is such a list: no item is empty, and * stands at the end of one only, behind something. NULL and "" are.
+bool ach_is_list(const char *list);
+// Whether folders and lists of reasons can be what they say: FAILED_PRECONDITION with the setting at fault.
+bool ach_settings_fit(const ach_settings *s, err *e) WARN_UNUSED;
 bool ach_settlement_parse(str bytes, arena *a, ach_report *out, err *e) WARN_UNUSED;
 bool ach_returns_parse(str bytes, int64_t at_us, arena *a, ach_report *out, err *e) WARN_UNUSED;
 

@@ -14,6 +14,8 @@
 #include "domain/rules.h"
 #include "rails/ach/ach_internal.h"
 
+#define CURRENCIES "USD"
+
 enum {
     LEASE_MS = 60 * 1000, // three operations of the bank's server may take this long
     RETRY_BASE_MS = 1000,
@@ -561,10 +563,10 @@ static bool check_settings(const ach_settings *s, ach_rail *r, err *e) {
     if (s->bank_account != NULL && !rule_bank_account(str_of(s->bank_account))) {
         return bad_setting(e, "ach.bank_account", "must have 1 to 32 of a-z, 0-9, - and _");
     }
-    if (!rule_fees(s->fees)) {
-        return bad_setting(
-            e, "ach.fees",
-            "must be sums with their currency, such as USD 0.25, some-merchant USD 0.10");
+    if (!rule_fees(s->fees, CURRENCIES)) {
+        return bad_setting(e, "ach.fees",
+                           "must be sums in " CURRENCIES
+                           ", such as USD 0.25, some-merchant USD 0.10");
     }
     str company = str_of(s->company_name);
     bool printable = company.len >= 1 && company.len <= 16, blank = true;
@@ -604,7 +606,7 @@ static bool check_settings(const ach_settings *s, ach_rail *r, err *e) {
     if (s->settlement_days < 0 || s->settlement_days > SETTLEMENT_DAYS_MAX) {
         return bad_setting(e, "ach.settlement_days", "must be from 0 to 60");
     }
-    return check_direct(s, e) && check_file_name(s, e) &&
+    return check_direct(s, e) && check_file_name(s, e) && ach_settings_fit(s, e) &&
            ach_timetable_parse(s->windows, &r->timetable, e) &&
            (s->poll_ms > 0 || bad_setting(e, "ach.poll_ms", "must be positive"));
 }
@@ -701,7 +703,7 @@ rail *ach_rail_create(int number, const char *name, const ach_settings *settings
         .name = name,
         .bank_account = settings->bank_account,
         .fees = settings->fees,
-        .currencies = "USD",
+        .currencies = CURRENCIES,
         .amount_max = NACHA_ENTRY_CENTS_MAX,
         .batch_max = (int)settings->entries_max,
         .gather_ms = settings->gather_ms,

@@ -177,6 +177,20 @@ bool ach_is_listed(const char *list, str reason) {
     return false;
 }
 
+bool ach_is_list(const char *list) {
+    const char *at = list == NULL ? "" : list;
+    bool ok = true;
+    for (bool more = at[0] != '\0'; ok && more;) {
+        const size_t len = strcspn(at, ",");
+        const str item = trimmed((str){at, len});
+        const char *star = memchr(item.ptr, '*', item.len);
+        ok = item.len > 0 && (star == NULL || (star > item.ptr && star == item.ptr + item.len - 1));
+        more = at[len] == ',';
+        at += len + 1;
+    }
+    return ok;
+}
+
 bool ach_ack_parse(str bytes, arena *a, ach_ack *out, err *e) {
     json_error_t fault;
     *out = (ach_ack){0};

@@ -18,6 +18,7 @@ enum {
     WEBHOOK_SECRET_LEN_MAX = 512,
     ITEMS_PER_CONNECTION = 4, // of one submit, so that a batch ends well inside of its lease
 };
+#define CURRENCIES "INR,USD"
 #define AMOUNT_MAX INT64_C(1000000000) // 10 M in both currencies: the networks' own limit
 
 static instant_rail *self_of(rail *r) {
@@ -180,9 +181,9 @@ static bool open_client(instant_rail *r, err *e) {
         return err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "instant.ca_file",
                              "instant.ca_file cannot be read: %.150s", s->ca_file);
     }
-    if (!rule_fees(s->fees)) {
+    if (!rule_fees(s->fees, CURRENCIES)) {
         return err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "instant.fees",
-                             "instant.fees must be sums with their currency, such as USD 0.25, "
+                             "instant.fees must be sums in " CURRENCIES ", such as USD 0.25, "
                              "some-merchant USD 0.10");
     }
     if (s->connections < 1 || s->connections > 1024 || s->timeout_ms < 1) {
@@ -224,7 +225,7 @@ rail *instant_rail_create(int number, const char *name, const instant_settings *
         .name = name,
         .bank_account = settings->bank_account,
         .fees = settings->fees,
-        .currencies = "INR,USD",
+        .currencies = CURRENCIES,
         .amount_max = AMOUNT_MAX,
         .batch_max = (int)settings->connections * ITEMS_PER_CONNECTION,
         .gather_ms = 0,
