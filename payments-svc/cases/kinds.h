@@ -113,7 +113,9 @@
     X(CONNECTION_UNHEARD, "connection", 2, CASE_NOTES_ONLY,                                        \
       "What the bank of a connection says has not been looked for with success for longer than "   \
       "allowed.",                                                                                  \
-      "Look into the log why (ach.inbound.down, instant.sweep_failed). Check that the bank's "     \
+      "Look into the log why (ach.inbound.down, instant.sweep_failed); a high "                    \
+      "instant_asked_late_seconds says that more is to be asked for again than is managed. "       \
+      "Check that the bank's "                                                                     \
       "server is there, that it takes our key, and that its folder can be listed and does not "    \
       "hold too many files. The case closes by itself when a look succeeds.")                      \
     X(CONNECTION_NUMBERS, "connection", 4, CASE_NOTES_ONLY,                                        \

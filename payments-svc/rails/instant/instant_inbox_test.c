@@ -453,6 +453,28 @@ static void test_NO_LOSS_sweep__more_than_a_page_of_own_time__all_in_one_look(vo
     assert_int_equal(late_s(), 0);
 }
 
+// What the look has left over was not looked for: a person hears of that as of a bank that says nothing.
+static void test_SEEN_sweep__far_behind__not_looked_since_then(void **state) {
+    (void)state;
+    instant_rail *r = instant->self;
+    settled_payout(1, -600);
+    fixture_sql("INSERT INTO connection (book_id, number, name, scheme, made_at) "
+                "VALUES (0, 2, 'instant', 2, now()) ON CONFLICT DO NOTHING;"
+                "UPDATE connection SET looked_at = NULL;"
+                "INSERT INTO inbox_sweep_again SELECT 7, ('01930000-0000-7000-8000-' || "
+                "lpad(to_hex(n), 12, '0'))::uuid, 1, 2, now() - interval '1 hour', 0 "
+                "FROM generate_series(1, 20500) AS n",
+                NULL, 0);
+    const int64_t ages[] = {3600, 0};
+    for (size_t i = 0; i < 2; i++) {
+        r->sweep_at_ms = r->noted_ms = 0;
+        instant_sweep_look(r);
+        assert_in_range(fixture_sql_i64("SELECT extract(epoch FROM now() - looked_at)::int8 "
+                                        "FROM connection WHERE number = 2"),
+                        ages[i], ages[i] + 100);
+    }
+}
+
 // A look has an end, and what it leaves over is seen. A bank that answers nothing is not asked page after page.
 static void test_SEEN_sweep__what_a_look_leaves_over__how_late_it_is(void **state) {
     (void)state;
@@ -610,6 +632,7 @@ int main(void) {
         TEST(test_NO_LOSS_sweep__not_found_of_somebody_else__asked_again),
         TEST(test_NO_LOSS_sweep__more_than_a_page_of_own_time__all_in_one_look),
         TEST(test_SEEN_sweep__what_a_look_leaves_over__how_late_it_is),
+        TEST(test_SEEN_sweep__far_behind__not_looked_since_then),
         TEST(test_sweep__settled_late__age_counts_from_settlement),
         TEST(test_sweep__message_comes_later__counted_once),
         TEST(test_sweep__bank_is_away__asked_later),

@@ -33,7 +33,8 @@ typedef struct instant_rail {
     ticker *sweeper;
     int64_t sweep_at_ms; // monotonic; of the sweeper
     int64_t noted_ms;    // when a look was written down last
-    bool silent;         // in the last look the bank was asked and said nothing of use
+    int64_t late_ms; // what the last look has left over waits for so long; 0: it left nothing over
+    bool silent;     // in the last look the bank was asked and said nothing of use
     metric *asked_again, *asked_late, *hooks_ok, *hooks_refused, *hooks_failed;
 } instant_rail;
 
