@@ -76,7 +76,7 @@ static bool file(str text, arena *a, err *e) {
     switch (ach_look(text)) {
     case ACH_ACK: good = ach_ack_parse(text, a, &ack, e); break;
     case ACH_SETTLEMENT:
-        good = ach_settlement_parse(text, a, &report, e);
+        good = ach_settlement_parse(text, "02104288", a, &report, e);
         if (good) {
             match(&report, true, a);
         }

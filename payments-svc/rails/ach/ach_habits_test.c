@@ -224,7 +224,7 @@ static void test_HEARD_names__in_capitals_or_with_a_folder__are_ours(void **stat
         }
         (void)snprintf(as, sizeof as, "%s%s%s", BEFORE[i], name, i == 3 ? " " : "");
         (void)snprintf(file, sizeof file,
-                       "{\"file\":\"%s\",\"status\":\"accepted\",\"entries\":3,\"total\":6000,"
+                       "{\"file\":\"%s\",\"status\":\"ACCEPTED\",\"entries\":3,\"total\":6000,"
                        "\"at\":\"2026-11-21T09:00:30Z\"}",
                        as);
         put_text("a", file);
@@ -243,6 +243,42 @@ static void test_HEARD_names__in_capitals_or_with_a_folder__are_ours(void **stat
     put_ack_at("other", "2026-11-21T09:00:30Z", "");
     look();
     assert_odd("UNKNOWN_FILE", 1);
+}
+
+// Whoever keeps traces as numbers drops the zero that many of them begin with.
+static void test_HEARD_settlement__trace_without_its_zero__counts(void **state) {
+    (void)state;
+    ach_rail *r = ach->self;
+    send_entries(3, 3);
+    r->settings.odfi_routing = "02104288";
+    put_text("s", "H," FILE_3 ",1,2026-11-22T09:00:01Z\n"
+                  "D,21042880000001,1000,Settled,2026-11-22T09:00:01Z\n"
+                  "D,021042880000002,2000,SETTLED,2026-11-22T09:00:01Z\n"
+                  "D,99104288000003,3000,SETTLED,2026-11-22T09:00:01Z\n" // an account, perhaps
+                  "D,0,0,SETTLED,2026-11-22T09:00:01Z\nT,4,6000\n");
+    look();
+    assert_count("rail_event WHERE kind = 3", 2);
+    assert_count("rail_event WHERE rail_reference = '021042880000001' AND amount = 1000", 1);
+    assert_odd("UNREADABLE_LINE", 2);
+    assert_count("inbox_exception WHERE compared LIKE '%99104288%'", 0);
+    r->settings.odfi_routing = "12104288";
+}
+
+// What a conversion from a mainframe's code leaves of its line ends.
+static void test_returns__line_ends_of_a_mainframe__read(void **state) {
+    (void)state;
+    static const char *const ENDS[] = {"\x85", "\x15", "\xc2\x85"};
+    for (size_t i = 0; i < sizeof ENDS / sizeof ENDS[0]; i++) {
+        rail_fixture_clear();
+        send_entries(3, 3);
+        const bank_entry e = return_of(1, "R03");
+        const bank_batch b = {.company_id = "1800000003", .entries = &e, .n = 1};
+        const bank_file f = {.batches = &b, .n = 1, .line_end = ENDS[i]};
+        put_file("r", &f);
+        look();
+        assert_count("rail_event WHERE kind = 4 AND amount = 1000", 1);
+        assert_count("inbox_exception", 0);
+    }
 }
 
 // When it was, nobody needs to know to the second: what cannot be read as a time is as old as its arrival.
@@ -418,6 +454,8 @@ int main(void) {
         TEST(test_NO_LOSS_ack__entry_refused_for_two_reasons__one_not_listed__waits),
         TEST(test_ack__refuses_a_thousand__each_fails),
         TEST(test_HEARD_names__in_capitals_or_with_a_folder__are_ours),
+        TEST(test_HEARD_settlement__trace_without_its_zero__counts),
+        TEST(test_returns__line_ends_of_a_mainframe__read),
         TEST(test_HEARD_times__of_another_form__the_rest_counts),
         TEST(test_NO_DOUBLE_archive__does_not_show_what_the_bank_has__proves_nothing),
         TEST(test_send__server_tells_nothing_of_files__sent),

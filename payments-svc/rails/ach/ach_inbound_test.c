@@ -112,7 +112,7 @@ static void test_settlement__odd_lines__the_others_count(void **state) {
              "D,999999990000003,3000,SETTLED,2026-11-22T09:00:01Z\n" // of another bank
              "D,121042880000004,4000,PAID,2026-11-22T09:00:01Z\n"    // another word
              "D,121042880000005,5000,SETTLED,today\n"                // no time: it settled
-             "D,12104288000000,1,SETTLED,2026-11-22T09:00:01Z\n"     // no trace
+             "D,1210428x0000000,1,SETTLED,2026-11-22T09:00:01Z\n"    // no trace
              "D,121042880000006,6000,SETTLED,2026-11-22T09:00:01Z\n"
              "D,121042880000006,6000,SETTLED,2026-11-22T09:00:01Z\n" // twice
              "T,9,27003\n");

@@ -238,7 +238,9 @@ bool ach_is_listed(const char *list, str reason);
 bool ach_is_list(const char *list);
 // Whether folders and lists of reasons can be what they say: FAILED_PRECONDITION with the setting at fault.
 bool ach_settings_fit(const ach_settings *s, err *e) WARN_UNUSED;
-bool ach_settlement_parse(str bytes, arena *a, ach_report *out, err *e) WARN_UNUSED;
+// bank: the 8 digits that our traces begin with, or "".
+bool ach_settlement_parse(str bytes, const char *bank, arena *a, ach_report *out,
+                          err *e) WARN_UNUSED;
 bool ach_returns_parse(str bytes, int64_t at_us, arena *a, ach_report *out, err *e) WARN_UNUSED;
 
 // ach_match.c: which line is about which entry. Pure.

@@ -157,7 +157,7 @@ static void test_settlement__lines_shown_and_the_rest_hidden(void **state) {
                          "T,1,1000000\r\n");
     ach_report report;
     err e = {0};
-    assert_true(ach_settlement_parse(good, mem, &report, &e));
+    assert_true(ach_settlement_parse(good, "", mem, &report, &e));
     assert_string_equal(shown((str){good.ptr + 3, good.len - 3}),
                         arena_strndup(mem, good.ptr + 3, good.len - 3));
     assert_string_equal(shown(report.lines[0].raw),

@@ -497,7 +497,7 @@ bool ach_read(void *self, db_conn *c, const inbox_item *item, inbox_said *out, a
                                                          : refuse(out, &why, a, e);
     case ACH_SETTLEMENT:
         out->about = "settlement report";
-        return ach_settlement_parse(item->bytes, a, &report, &why)
+        return ach_settlement_parse(item->bytes, r->settings.odfi_routing, a, &report, &why)
                    ? read_lines(r, c, item, &report, true, out, a, e)
                    : refuse(out, &why, a, e);
     case ACH_NACHA:

@@ -51,7 +51,7 @@ bool ach_is_whole(str bytes, arena *a) {
     ach_report report;
     switch (ach_look(bytes)) {
     case ACH_ACK: return ach_ack_parse(bytes, a, &ack, &e);
-    case ACH_SETTLEMENT: return ach_settlement_parse(bytes, a, &report, &e);
+    case ACH_SETTLEMENT: return ach_settlement_parse(bytes, "", a, &report, &e);
     case ACH_NACHA: return ach_returns_parse(bytes, 0, a, &report, &e);
     case ACH_EMPTY:
     case ACH_UNKNOWN: break;
@@ -125,8 +125,8 @@ static bool ack_fields(json_t *root, arena *a, ach_ack *out, err *e) {
     if (named == NULL || named[0] == '\0') {
         return bad(e, 1, "'file' must name a file");
     }
-    out->accepted = status != NULL && strcmp(status, "accepted") == 0;
-    if (!out->accepted && (status == NULL || strcmp(status, "rejected") != 0)) {
+    out->accepted = status != NULL && strcasecmp(status, "accepted") == 0;
+    if (!out->accepted && (status == NULL || strcasecmp(status, "rejected") != 0)) {
         return bad(e, 1, "'status' must be accepted or rejected");
     }
     if (at == NULL || !rail_time_parse(str_of(at), &out->at_us)) {
@@ -271,7 +271,25 @@ static bool settlement_header(csv *c, ach_report *out, err *e) {
     return ok || bad(e, c->line, "must be the header: H,<file>,<number>,<time>");
 }
 
-static bool settlement_detail(const csv *c, ach_line *out, err *e) {
+// A trace begins with the number of our bank, and its zero is lost where traces are kept as numbers. No other number is taken for one: it may
+// be an account's.
+static str whole_trace(str told, const char *bank, arena *a) {
+    enum { BANK_LEN = 8 };
+    char whole[NACHA_TRACE_LEN + 1] = "0";
+    if (told.len != NACHA_TRACE_LEN - 1 || !nacha_is_digits(told, told.len) || bank[0] != '0' ||
+        memcmp(told.ptr, bank + 1, BANK_LEN - 1) != 0) {
+        return told;
+    }
+    memcpy(whole + 1, told.ptr, told.len);
+    const char *copy = arena_strndup(a, whole, NACHA_TRACE_LEN);
+    return copy == NULL ? told : (str){copy, NACHA_TRACE_LEN};
+}
+
+static bool says_settled(str status) {
+    return status.len == 7 && strncasecmp(status.ptr, "SETTLED", 7) == 0;
+}
+
+static bool settlement_detail(const csv *c, const char *bank, arena *a, ach_line *out, err *e) {
     *out = (ach_line){.line = c->line, .raw = c->text, .saying = ACH_SAYS_SETTLED, .credit = true};
     // Without an amount nothing can be added up, so that decides about the file.
     if (c->n < 3 || !str_eq_c(c->field[0], "D") ||
@@ -279,15 +297,15 @@ static bool settlement_detail(const csv *c, ach_line *out, err *e) {
         return bad(e, c->line,
                    "must be D,<15-digit trace>,<amount>,SETTLED,<time>, or the trailer");
     }
-    out->trace = c->field[1];
-    if (c->n != 5 || !nacha_is_digits(c->field[1], NACHA_TRACE_LEN)) {
+    out->trace = whole_trace(c->field[1], bank, a);
+    if (c->n != 5 || !nacha_is_digits(out->trace, NACHA_TRACE_LEN)) {
         out->fault = "UNREADABLE_LINE";
         out->fault_text =
             "the line has another form than D,<15-digit trace>,<amount>,SETTLED,<time>";
     } else if (out->amount < 0) {
         out->fault = "NEGATIVE_AMOUNT";
         out->fault_text = "the line takes money back: ask the bank what it corrects";
-    } else if (!str_eq_c(c->field[3], "SETTLED")) {
+    } else if (!says_settled(c->field[3])) {
         out->fault = "UNKNOWN_STATUS";
         out->fault_text = "the line says something else than SETTLED";
     } else if (!rail_time_parse(c->field[4], &out->at_us)) {
@@ -304,7 +322,7 @@ static bool settlement_trailer(const csv *c, size_t n, int64_t sum, err *e) {
            bad(e, c->line, "the trailer's count or sum is not that of the lines");
 }
 
-bool ach_settlement_parse(str bytes, arena *a, ach_report *out, err *e) {
+bool ach_settlement_parse(str bytes, const char *bank, arena *a, ach_report *out, err *e) {
     csv c = {.bytes = without_mark(bytes)};
     int64_t sum = 0;
     err_clear(e);
@@ -327,7 +345,7 @@ bool ach_settlement_parse(str bytes, arena *a, ach_report *out, err *e) {
         if (is_record(&c, "T", 3)) {
             break;
         }
-        if (!settlement_detail(&c, &out->lines[out->n], e)) {
+        if (!settlement_detail(&c, bank, a, &out->lines[out->n], e)) {
             return false;
         }
         sum += out->lines[out->n++].amount; // 10 digits each: no overflow

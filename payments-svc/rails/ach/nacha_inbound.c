@@ -58,9 +58,11 @@ static size_t record_len(str left) {
     return len;
 }
 
-// What mailboxes, editors and mainframes leave behind records and around files: it says nothing.
+// What mailboxes, editors and mainframes leave behind records and around files: it says nothing. The last three are a mainframe's line end,
+// as it was, as it is converted, and with the byte that UTF-8 puts before that.
 static bool is_blank(char c) {
-    return c == ' ' || c == '\t' || c == '\v' || c == '\f' || c == '\0' || c == 0x1a;
+    return c == ' ' || c == '\t' || c == '\v' || c == '\f' || c == '\0' || c == 0x1a || c == 0x15 ||
+           c == '\x85' || c == '\xc2';
 }
 
 // Where the next record begins, after one that ends at i: behind its padding and one line end.
