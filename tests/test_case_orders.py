@@ -1,5 +1,8 @@
 """SEEN and EXPLAINED: a payout that is held is in a case; what a person orders goes on as said, and says who ordered it."""
 
+import json
+from datetime import UTC, datetime
+
 import grpc
 import pytest
 from support import stubs
@@ -406,5 +409,38 @@ def test_SEEN_BANK_HAS_IT_NOT_was_wrong_what_is_paid_twice_is_a_case(silent, tmp
     assert odd.kind == "PAYOUT_CONTRADICTION"
     cases.resolve(odd, "RELEASE", comment="the bank reverses its second entry")
     goes_on_to(SETTLED, merchant, ids[0])
+    assert merchant.balance() == (7_999, 0, 7_999)
+    assert_proven(merchant)
+
+
+def accepted_after_all(payer, submission_id):
+    """The bank's acknowledgement of a file that counts as never taken."""
+    ((name, items, total),) = payer.world.payments_rows(f"SELECT name, items, total FROM submission WHERE submission_id = '{submission_id}'")
+    said = {"file": name, "status": "accepted", "entries": int(items), "total": int(total), "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    (payer.world.stack.folder / "bank" / "sftp" / "outbox" / f"after-all-{submission_id}").write_text(json.dumps(said))
+
+
+def test_NO_DOUBLE_the_first_file_is_taken_after_the_next_was_sent(silent, tmp_path):
+    """Each payout may be paid twice: none is booked before a person has looked, and then as the person has found out."""
+    cases = Cases(silent.world)
+    merchant, ids, case = unknown(silent, tmp_path, "ach.upload.fenced")
+    cases.resolve(case, "BANK_HAS_IT_NOT", evidence="the bank's operator, by telephone")
+    wait_until(lambda: entries_at_the_bank(silent, merchant, ids) == [1, 1], "the bank has each once")
+    merchant.wait_for(ids, {SENT})
+    accepted_after_all(silent, case.subject_id)
+    merchant.wait_for(ids, {HELD})
+    for i, payout_id in enumerate(ids):
+        odd = case_of(cases, merchant, payout_id)
+        assert odd.kind == "PAYOUT_CONTRADICTION" and "earlier attempt" in odd.text
+        say(silent, merchant, payout_id, SET, attempt=2, amount=1_000 + i)
+    wait_until(lambda: silent.world.payments_rows(
+        f"SELECT count(*) FROM saga WHERE book_id = {merchant.book_id} AND events = events_seen AND state = 10") == [["2"]], "both are heard")
+    assert merchant.balance() == (7_999, 2_001, 10_000), "neither is booked"
+    # One of them was paid by the second file, as the bank says by telephone; the first file it has not got after all.
+    cases.resolve(case_of(cases, merchant, ids[0]), "MARK_PAID", evidence="the bank's operator, by telephone")
+    goes_on_to(SETTLED, merchant, ids[0])
+    (again,) = [one for one in cases.list(kind="SUBMISSION_UNKNOWN") if one.subject_id == case.subject_id]
+    cases.resolve(again, "BANK_HAS_IT_NOT", evidence="the bank's letter")
+    goes_on_to(SETTLED, merchant, ids[1])
     assert merchant.balance() == (7_999, 0, 7_999)
     assert_proven(merchant)
