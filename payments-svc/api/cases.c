@@ -265,8 +265,10 @@ static bool give_order(db_conn *c, const case_changing *x, arena *a, err *e) {
            (order.kind != RAIL_EVENT_CANCEL ||
             saga_cancel_code(x->s->o.engine, x->s->o.guard, c, k->book_id, order.payout_id,
                              &order.code, a, e)) &&
-           saga_order_check(c, k->book_id, order.payout_id, order.kind, order.code, a, e) &&
-           rail_events_record(c, k->book_id, &order, 1, a, e);
+           saga_order_check(x->s->o.engine, c, k->book_id, order.payout_id, order.kind, order.code,
+                            a, e) &&
+           rail_events_record(c, k->book_id, &order, 1, a, e) &&
+           saga_orders_take(x->s->o.engine, c, k->book_id, order.payout_id, a, e);
 }
 
 static bool decide_submission(db_conn *c, const case_changing *x, bool bank_has_it, arena *a,

@@ -64,8 +64,7 @@ static bool lock_slot(db_conn *c, int64_t book_id, int rail_id, saga_step step, 
     return db_exec(c, saga_sql(SAGA_SQL_LOCK_SLOT), p, a, NULL, NULL, e);
 }
 
-// Where the payout stands, with what was said of it.
-static bool look(db_conn *c, int64_t book_id, uuid payout_id, standing *s, arena *a, err *e) {
+static bool read_row(db_conn *c, int64_t book_id, uuid payout_id, standing *s, arena *a, err *e) {
     db_params *p = db_params_create(a);
     db_rows *rows = NULL;
     db_i64(p, book_id);
@@ -80,10 +79,76 @@ static bool look(db_conn *c, int64_t book_id, uuid payout_id, standing *s, arena
     s->rail_id = db_get_i16(rows, 0, SAGA_N_COLUMNS);
     s->leased = db_get_bool(rows, 0, SAGA_N_COLUMNS + 1);
     s->canceling = db_get_i32(rows, 0, SAGA_N_COLUMNS + 2);
+    return true;
+}
+
+// Where the payout stands, with what was said of it.
+static bool look(db_conn *c, int64_t book_id, uuid payout_id, standing *s, arena *a, err *e) {
+    *s = (standing){0};
+    if (!read_row(c, book_id, payout_id, s, a, e)) {
+        return false;
+    }
     s->item.events += 1; // even what only says "accepted" is to be heard here
     saga_batch b = {.from = {.book_id = book_id}, .items = &s->item, .n = 1, .a = a};
     return saga_intent_payouts(&b, c, e) && saga_store_hear(&b, c, e);
 }
+
+// --- Carrying them out -----------------------------------------------------------------------------------------------
+
+enum { ORDERS_AT_ONCE = 4 };
+
+// Workers may have no claim of it, for hours or days: what is paused does not begin, a bank that does not answer is left alone, and a connection that
+// is switched off has none.
+static bool may_be_stopped(const saga_engine *g, const standing *s) {
+    const saga_step step = s->item.was.step;
+    return step == STEP_GATE || step == STEP_RESERVE || step == STEP_EXECUTE ||
+           step == STEP_RESOLVE || (g != NULL && saga_engine_rail(g, s->rail_id) == NULL);
+}
+
+// No worker claims it until the transaction ends.
+static bool lock_standing(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id,
+                          arena *a, err *e) {
+    standing s = {0};
+    return read_row(c, book_id, payout_id, &s, a, e) &&
+           (!may_be_stopped(g, &s) || lock_slot(c, book_id, s.rail_id, s.item.was.step, a, e));
+}
+
+static bool take_one(db_conn *c, int64_t book_id, standing *s, bool *taken, arena *a, err *e) {
+    saga_batch b = {.from = {.clock = clock_system(), .book_id = book_id, .step = s->item.was.step},
+                    .items = &s->item,
+                    .n = 1,
+                    .a = a};
+    b.from.owner = uuid_v7(b.from.clock);
+    s->item.epoch++;
+    return saga_store_take_order(&b, c, taken, e);
+}
+
+bool saga_orders_take(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id, arena *a,
+                      err *e) {
+    saga_step at = STEP_NONE;
+    for (int i = 0; i < ORDERS_AT_ONCE; i++) {
+        standing s = {0};
+        bool taken = false;
+        if (!read_row(c, book_id, payout_id, &s, a, e)) {
+            return false;
+        }
+        // At another step it would need another slot's lock; there it goes on by itself.
+        const bool moved = i > 0 && s.item.was.step != at;
+        if (s.leased || moved || !may_be_stopped(g, &s)) {
+            return true;
+        }
+        at = s.item.was.step;
+        if (!take_one(c, book_id, &s, &taken, a, e)) {
+            return false;
+        }
+        if (!taken) {
+            return true;
+        }
+    }
+    return true;
+}
+
+// --- To cancel -------------------------------------------------------------------------------------------------------
 
 static bool record(db_conn *c, const saga_cancellation *x, const rail_event *event, arena *a,
                    err *e) {
@@ -111,7 +176,7 @@ static bool give(const saga_engine *g, db_conn *c, const saga_cancellation *x, c
                               .at_us = x->now_us,
                               .source = RAIL_SOURCE_PERSON,
                               .actor = x->actor};
-    return record(c, x, &order, a, e);
+    return record(c, x, &order, a, e) && saga_orders_take(g, c, x->book_id, x->payout_id, a, e);
 }
 
 // Out of a submission that has not left: that attempt will never be taken.
@@ -193,6 +258,7 @@ bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *
     // What is claimed to be sent is claimed under this lock, and what was claimed before is seen behind it.
     if (!look(c, x->book_id, x->payout_id, &s, a, e) ||
         !lock_slot(c, x->book_id, s.rail_id, STEP_EXECUTE, a, e) ||
+        !lock_standing(g, c, x->book_id, x->payout_id, a, e) ||
         !look(c, x->book_id, x->payout_id, &s, a, e)) {
         return false;
     }
@@ -233,12 +299,15 @@ static bool is_for_later(const standing *s, saga_event_kind kind) {
            (kind == EVENT_CANCEL && now->hold[0] == '\0' && is_asked_for);
 }
 
-bool saga_order_check(db_conn *c, int64_t book_id, uuid payout_id, rail_event_kind kind, str code,
-                      arena *a, err *e) {
+// --- Any order -------------------------------------------------------------------------------------------------------
+
+bool saga_order_check(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id,
+                      rail_event_kind kind, str code, arena *a, err *e) {
     standing s = {0};
     const saga_event_kind order = (saga_event_kind)kind;
     const char *why = NULL;
-    if (!lock_row(c, book_id, payout_id, a, e) || !look(c, book_id, payout_id, &s, a, e)) {
+    if (!lock_standing(g, c, book_id, payout_id, a, e) || !lock_row(c, book_id, payout_id, a, e) ||
+        !look(c, book_id, payout_id, &s, a, e)) {
         return false;
     }
     if (is_for_later(&s, order)) {

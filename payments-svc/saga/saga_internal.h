@@ -109,6 +109,9 @@ bool saga_cases_open(saga_batch *b, db_conn *c, bool acting, int64_t now_us, err
 
 // Claims, decides, and writes the intents, in one transaction. True with n == 0 when nothing was due. The batch is sorted.
 bool saga_store_claim(saga_batch *b, err *e) WARN_UNUSED;
+// Takes up the next order of the one item, which is as its row stands, under its slot's lock and in that transaction. *taken is false, and
+// nothing is written, when there is none, or it waits for what only a worker does.
+bool saga_store_take_order(saga_batch *b, db_conn *c, bool *taken, err *e) WARN_UNUSED;
 // Writes what came of the items that act, all or none, and gives the lease back; b says whether it was written or lost.
 // Repeating it is safe.
 bool saga_store_outcome(saga_batch *b, int64_t deadline_mono_ms, err *e) WARN_UNUSED;

@@ -316,6 +316,19 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
            write_claim(b, c, now_us, e);
 }
 
+bool saga_store_take_order(saga_batch *b, db_conn *c, bool *taken, err *e) {
+    ASSERT(b->n == 1);
+    if (!saga_intent_payouts(b, c, e) || !saga_store_hear(b, c, e)) {
+        return false;
+    }
+    decide(b);
+    const saga_item *item = &b->items[0];
+    *taken = item->acting == STEP_NONE &&
+             (item->note.outcome == OUT_ORDERED || item->note.outcome == OUT_NOT_ORDERED);
+    return !*taken ||
+           (saga_plan_each_time(c, b->a, e) && write_claim(b, c, clock_wall_us(b->from.clock), e));
+}
+
 bool saga_store_claim(saga_batch *b, err *e) {
     err_clear(e);
     const int64_t deadline = clock_mono_ms(b->from.clock) + SAGA_DB_TIMEOUT_MS;
