@@ -155,6 +155,25 @@ static bool no_rail(err *e) {
                    "no rail is switched on: set ach.enabled or instant.enabled");
 }
 
+// Only what the engine needs to free reserved money.
+static void add_off(connected *k) {
+    enum { BATCH = 100 };
+    size_t n = 0;
+    const connection_info *all = connections_all(k->known, &n);
+    for (size_t i = 0; i < n && k->n + k->n_off < SAGA_RAILS_MAX; i++) {
+        if (!all[i].on) {
+            rail *r = &k->off[k->n_off];
+            *r = (rail){.id = all[i].id,
+                        .scheme = all[i].scheme_id,
+                        .name = all[i].name,
+                        .currencies = "",
+                        .batch_max = BATCH,
+                        .off = true};
+            k->rails[k->n + k->n_off++] = r;
+        }
+    }
+}
+
 bool connected_open(connected *c, const connected_options *o, err *e) {
     int numbers[CONNECTIONS_MAX];
     int number = 0;
@@ -173,7 +192,11 @@ bool connected_open(connected *c, const connected_options *o, err *e) {
     if (c->n == 0) {
         return no_rail(e);
     }
-    return connections_load(c->known, o->pool, e);
+    if (!connections_load(c->known, o->pool, e)) {
+        return false;
+    }
+    add_off(c);
+    return true;
 }
 
 bool connected_check(const connected_options *o,

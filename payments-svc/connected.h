@@ -21,10 +21,13 @@ typedef struct connected_options {
 
 typedef struct connected {
     connections *known;          // all that there are, also those that are switched off
-    rail *rails[SAGA_RAILS_MAX]; // those that are switched on
+    rail *rails[SAGA_RAILS_MAX]; // those that are switched on, and behind them those of `off`
     const rail_scheme *schemes[SAGA_RAILS_MAX];
     rule_rail rules[SAGA_RAILS_MAX];
     size_t n;
+    rail off
+        [SAGA_RAILS_MAX]; // as many of those that are switched off as there is room for; without functions
+    size_t n_off;
     connected_options o;
 } connected;
 

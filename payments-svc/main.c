@@ -322,7 +322,8 @@ static bool start_engine(program *p, err *e) {
                                 submission_recovery_part(&p->submissions),
                                 submission_listing_part(&p->submissions)};
     guard_watch(p->guard, parts, sizeof parts / sizeof parts[0]);
-    const saga_engine_options o = engine_options(p, p->connected.rails, p->connected.n);
+    const saga_engine_options o =
+        engine_options(p, p->connected.rails, p->connected.n + p->connected.n_off);
     p->engine = saga_engine_start(&o, e);
     return p->engine != NULL;
 }

@@ -135,6 +135,8 @@ struct rail {
     // Items leave in submissions that have a sender of their own: prepare gives each item its verdict (RAIL_HANDED_OVER,
     // RAIL_NOT_SENT or RAIL_REFUSED), and submit is never called.
     bool hands_over;
+    // The connection is switched off: nothing is sent or asked, and all functions are NULL. What frees reserved money goes on.
+    bool off;
 
     // Inside the claiming transaction, before anything is sent: writes what the rail must remember about these attempts
     // (numbers, the file itself) and fills item->reference. An attempt that was prepared before keeps what it has. May be NULL.

@@ -148,6 +148,12 @@ static bool acts_at_rail(saga_step step) {
     return step == STEP_EXECUTE || step == STEP_RESOLVE;
 }
 
+// Of a connection that is switched off, what was ordered of a payout still frees its money. What moves money at the bank's account waits: which
+// account it is, the settings of the connection say.
+static bool may_run(const saga_engine *g, size_t rail_index, saga_step step) {
+    return !g->rails[rail_index]->off || step == STEP_VOID || step == STEP_CANCEL;
+}
+
 static bool waits_for_rail(const saga_engine *g, size_t rail_index, saga_step step) {
     return acts_at_rail(step) && g->rails[rail_index]->gather_ms == 0;
 }
@@ -260,7 +266,8 @@ static bool pick(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
         if (step == STEP_EXECUTE && !g->sends) {
             continue; // in recovery mode; it stays marked
         }
-        if (!s->marked || !has_room(g, s, rail_index, (saga_step)step, may_work)) {
+        if (!s->marked || !may_run(g, rail_index, (saga_step)step) ||
+            !has_room(g, s, rail_index, (saga_step)step, may_work)) {
             continue;
         }
         if (s->not_before_us > now_us) {
@@ -647,6 +654,9 @@ static void make_down_gauges(saga_engine *g) {
         strbuf_init_fixed(&text, labels, sizeof labels);
         strbuf_printf(&text, "connection=\"%s\"", g->rails[i]->name);
         ASSERT(strbuf_ok(&text));
+        if (g->rails[i]->off) {
+            continue;
+        }
         g->down[i] =
             metric_gauge("payments_connection_down", labels,
                          "1 while the bank does not answer and is left alone; 0: it answers");
@@ -741,7 +751,7 @@ void saga_engine_look(saga_engine *g) {
 
 rail *saga_engine_rail(const saga_engine *g, int id) {
     for (size_t i = 0; i < g->o.n_rails; i++) {
-        if (g->rails[i]->id == id) {
+        if (g->rails[i]->id == id && !g->rails[i]->off) {
             return g->rails[i];
         }
     }
