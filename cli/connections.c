@@ -93,6 +93,13 @@ static void print_connections(cli *c, const Payments__V1__ListConnectionsRespons
         table_row(&t, cells);
     }
     table_print(&t);
+    for (size_t i = 0; i < r->n_connections; i++) {
+        const Payments__V1__Connection *k = r->connections[i];
+        if (k->trouble[0] != '\0') {
+            cli_print(stdout, "trouble: %s at %s: %s\n", k->name, at(c, k->trouble_time),
+                      k->trouble);
+        }
+    }
     for (size_t i = 0; i < r->n_pauses; i++) {
         const Payments__V1__Pause *p = r->pauses[i];
         cli_print(stdout, "paused: %s since %s by %s: %s\n", scope_text(c, p), at(c, p->since_time),

@@ -15,7 +15,11 @@ static bool outlook_of(void *arg, int id, db_conn *c, connection_outlook *out, a
             return false;
         }
     }
-    *out = (connection_outlook){.next_cut_us = told.next_cut_us, .n_numbers = told.n_numbers};
+    *out = (connection_outlook){.next_cut_us = told.next_cut_us,
+                                .n_numbers = told.n_numbers,
+                                .trouble_us = told.trouble_us};
+    _Static_assert(sizeof out->trouble == sizeof told.trouble, "one text, whole");
+    memcpy(out->trouble, told.trouble, sizeof out->trouble);
     for (size_t i = 0; i < told.n_numbers; i++) {
         out->numbers[i].name = told.numbers[i].name;
         out->numbers[i].left = told.numbers[i].left;

@@ -148,6 +148,23 @@ def test_EXPLAINED_what_waits_for_a_pause_says_so(payer, connections, tmp_path):
     assert not merchant.timeline(waits).HasField("pause")
 
 
+def test_SEEN_a_folder_that_is_not_there_at_the_bank(new_world, tmp_path):
+    """What can be seen at the bank only stands with the connection, and is gone when it goes well."""
+    pace = {"ach.upload_dir": "nowhere", "ach.retry_base_ms": 20, "ach.retry_cap_ms": 200, "ach.gather_ms": 50}
+    payer = Payer(new_world({**FAST, "payments-svc": {**FAST["payments-svc"], **pace}}))
+    payctl, connections = Payctl(payer.world, tmp_path), Connections(payer.world)
+    merchant = payer.merchant(deposit=10_000)
+    payout_id = merchant.pay(1_000, ACH).payout_id
+    wait_until(lambda: "a file could not be written" in connections.list()["ach"].trouble, "the trouble is told")
+    found = connections.list()
+    assert found["ach"].trouble_time.seconds > 0 and found["instant"].trouble == "" and not found["instant"].HasField("trouble_time")
+    code, out, _ = payctl.run("connections")
+    assert code == DONE and "trouble: ach at " in out and "a file could not be written" in out, out
+    (payer.world.stack.folder / "bank" / "sftp" / "nowhere").mkdir()
+    merchant.wait_for([payout_id], {SETTLED})
+    assert connections.list()["ach"].trouble == "" and "trouble" not in payctl.run("connections")[1]
+
+
 def test_refusals_name_the_field(payer, connections):
     why = {"reason": "r", "person": "ada"}
     assert connections.refused("PauseConnection", connection="wire", **why).code == grpc.StatusCode.NOT_FOUND

@@ -75,6 +75,8 @@ static void tell_queue(const connection_listing *l, int id, Payments__V1__Connec
 static void tell_outlook(const connection_outlook *o, int64_t last_word_us,
                          Payments__V1__Connection *out, arena *a) {
     out->next_cut_off_time = o->next_cut_us == 0 ? NULL : pb_time(a, o->next_cut_us);
+    out->trouble = pb_text(a, o->trouble_us == 0 ? STR("") : str_of(o->trouble));
+    out->trouble_time = o->trouble_us == 0 ? NULL : pb_time(a, o->trouble_us);
     out->last_word_time = last_word_us == 0 ? NULL : pb_time(a, last_word_us);
     out->numbers = arena_must(a, sizeof o->numbers / sizeof o->numbers[0] * sizeof *out->numbers);
     for (size_t i = 0; i < o->n_numbers; i++) {

@@ -13,6 +13,9 @@ typedef struct connection_outlook {
         int64_t left;
     } numbers[4];
     size_t n_numbers;
+    char trouble
+        [201]; // what last went wrong with its bank, as this instance met it, and has not gone well since
+    int64_t trouble_us; // when; 0: nothing
 } connection_outlook;
 
 typedef struct connection_info {

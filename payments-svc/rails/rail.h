@@ -98,7 +98,7 @@ typedef struct rail_event {
 } rail_event;
 
 // What people want to know before they rely on a connection today.
-enum { RAIL_NUMBERS_MAX = 4 };
+enum { RAIL_NUMBERS_MAX = 4, RAIL_TROUBLE_MAX = 200 };
 typedef struct rail_outlook {
     int64_t next_cut_us; // when items are put into the next submission; 0: there is no timetable
     struct {
@@ -106,6 +106,10 @@ typedef struct rail_outlook {
         int64_t left;
     } numbers[RAIL_NUMBERS_MAX]; // that the scheme limits, the scarcest first
     size_t n_numbers;
+    char trouble
+        [RAIL_TROUBLE_MAX +
+         1]; // what last went wrong with the bank here, and has not gone well since; printable ASCII
+    int64_t trouble_us; // when; 0: nothing
 } rail_outlook;
 
 typedef struct rail rail;

@@ -254,9 +254,11 @@ static submission_sent upload_directly(ach_rail *r, const submission_file *f,
     CRASH_POINT("ach.upload.fenced");
     if (!ach_sftp_write(r->out, final_path, f->content, &begun, &e)) {
         log_failure("ach.upload.broken_off", f->name, &e);
+        ach_trouble_is(r, ACH_TROUBLE_SENDING, "a file was broken off", &e);
         return SENT_UNKNOWN;
     }
     CRASH_POINT("ach.upload.written");
+    ach_trouble_over(r, ACH_TROUBLE_SENDING);
     log_info("ach.upload.done", F_STR("file", f->name), F_INT("bytes", f->content.len));
     return SENT_DONE;
 }
@@ -279,6 +281,7 @@ static submission_sent upload(void *self, const submission_file *f, submission_f
     bool begun = false;
     if (!ach_sftp_write(r->out, temporary, f->content, &begun, &e)) {
         log_failure("ach.upload.not_sent", f->name, &e);
+        ach_trouble_is(r, ACH_TROUBLE_SENDING, "a file could not be written", &e);
         const submission_sent dropped = drop(r, temporary);
         return begun ? dropped : SENT_NOT;
     }
@@ -290,9 +293,11 @@ static submission_sent upload(void *self, const submission_file *f, submission_f
     CRASH_POINT("ach.upload.fenced");
     if (!ach_sftp_rename(r->out, temporary, final_path, &e)) {
         log_failure("ach.upload.rename_failed", f->name, &e);
+        ach_trouble_is(r, ACH_TROUBLE_SENDING, "a file could not be renamed", &e);
         return SENT_UNKNOWN;
     }
     CRASH_POINT("ach.upload.renamed");
+    ach_trouble_over(r, ACH_TROUBLE_SENDING);
     log_info("ach.upload.done", F_STR("file", f->name), F_INT("bytes", f->content.len));
     return SENT_DONE;
 }

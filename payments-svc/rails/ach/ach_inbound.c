@@ -487,7 +487,13 @@ bool ach_inbound_look(void *arg) {
         r->sweep_at_ms = clock_mono_ms(r->clock) + ACH_SWEEP_EVERY_MS;
         if (!ach_inbound_sweep(r, &e)) { // nothing waits for it
             log_err(LOG_WARN, "ach.sweep_failed", &e);
+            ach_trouble_is(r, ACH_TROUBLE_SENDING, "the folders of uploads cannot be listed", &e);
         }
+    }
+    if (ok) {
+        ach_trouble_over(r, ACH_TROUBLE_HEARING);
+    } else {
+        ach_trouble_is(r, ACH_TROUBLE_HEARING, "the bank's folders cannot be looked through", &e);
     }
     if (!ok && !r->inbound_down) { // once, not at every look
         log_err(LOG_WARN, "ach.inbound.down", &e);

@@ -58,6 +58,12 @@ typedef struct ach_seen {
     bool told;                  // a case says that it is not taken
 } ach_seen;
 
+typedef enum ach_trouble_of {
+    ACH_TROUBLE_HEARING, // looking through the bank's folders
+    ACH_TROUBLE_SENDING, // sending, and what is left of it there
+    ACH_TROUBLES
+} ach_trouble_of;
+
 typedef struct ach_rail {
     rail base;
     ach_settings settings;
@@ -68,7 +74,12 @@ typedef struct ach_rail {
     ach_sftp *out; // the sender's
     ach_timetable timetable;
     submission_sender *sender;
-    guard *guard; // NULL: there is none
+    guard *guard;                 // NULL: there is none
+    pthread_mutex_t trouble_lock; // guards troubles
+    struct {
+        char text[RAIL_TROUBLE_MAX + 1];
+        int64_t at_us; // 0: none
+    } troubles[ACH_TROUBLES];
     // Trace numbers that this process has taken and not used yet.
     pthread_mutex_t traces_lock; // guards the next three
     int64_t trace_next, trace_end;
@@ -158,6 +169,14 @@ void ach_trace_format(const ach_rail *r, int64_t sequence, char out[16]);
 submission_channel ach_channel(ach_rail *r);
 // Whether uploads lie in a folder other than the one that the bank takes files from.
 bool ach_has_upload_folder(const ach_rail *r);
+// --- ach_trouble.c. Any thread.
+void ach_trouble_init(ach_rail *r);
+void ach_trouble_destroy(ach_rail *r);
+// What failed, after "doing: ", and that it has gone well.
+void ach_trouble_is(ach_rail *r, ach_trouble_of of, const char *doing, const err *e);
+void ach_trouble_over(ach_rail *r, ach_trouble_of of);
+// The latest of them.
+void ach_trouble_tell(ach_rail *r, rail_outlook *out);
 
 // ach_inbound.c
 bool ach_inbound_look(

@@ -663,10 +663,11 @@ static void make_sender(ach_rail *r) {
 
 static bool ach_outlook(rail *base, db_conn *c, int64_t now_us, rail_outlook *out, arena *a,
                         err *e) {
-    const ach_rail *r = base->self;
+    ach_rail *r = self_of(base);
     int64_t next = 0;
     int used = 0;
     *out = (rail_outlook){.next_cut_us = ach_timetable_next(&r->timetable, now_us)};
+    ach_trouble_tell(r, out);
     if (!submission_numbers_look(c, base->id, ach_day_of(now_us), &next, &used, a, e)) {
         return false;
     }
@@ -688,6 +689,7 @@ rail *ach_rail_create(int number, const char *name, const ach_settings *settings
     r->clock = clock;
     fill_defaults(&r->settings);
     ASSERT(pthread_mutex_init(&r->traces_lock, NULL) == 0);
+    ach_trouble_init(r);
     r->traces_at_once = TRACES_AT_ONCE;
     const ach_sftp_options sftp = {
         .host = settings->host,
@@ -785,5 +787,6 @@ void ach_rail_destroy(rail *base) {
     ach_sftp_destroy(r->in);
     ach_sftp_destroy(r->out);
     pthread_mutex_destroy(&r->traces_lock);
+    ach_trouble_destroy(r);
     free(r);
 }
