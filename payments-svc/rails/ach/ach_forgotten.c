@@ -210,8 +210,9 @@ bool ach_forgotten_look(ach_rail *r, err *e) {
         ok = list_all(&l, &end.shown, a, e);
         end.found = l.found;
         CRASH_POINT("ach.recovery.listed");
-        if (ok && r->listed_ms == 0) {
+        if (ok && (r->listed_ms == 0 || r->listed_since_us != x.since_us)) {
             r->listed_ms = clock_boot_ms(r->clock);
+            r->listed_since_us = x.since_us;
             log_info("ach.recovery.listed_once", F_INT("found", l.found));
             arena_destroy(a);
             return true;
@@ -219,6 +220,7 @@ bool ach_forgotten_look(ach_rail *r, err *e) {
         ok = ok && db_transact(r->pool, clock_mono_ms(r->clock) + ACH_DB_TIMEOUT_MS, a, end_in_tx,
                                &end, e);
         if (ok) {
+            r->listed_ms = 0; // the next recovery may begin before anything could be sent
             log_warn("ach.recovery.listed", F_INT("found", l.found), F_INT("shown", end.shown));
         }
     }

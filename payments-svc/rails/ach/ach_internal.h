@@ -107,6 +107,7 @@ typedef struct ach_rail {
     bool names_told;      // a case speaks of names that cannot be taken
     int64_t
         listed_ms; // clock_boot_ms: when the bank's folders were first listed in this recovery; 0: not yet
+    int64_t listed_since_us; // and since when what was in them was asked for
     int64_t noted_ms; // monotonic: when it was last written down that a look succeeded; 0: not yet
     int64_t sweep_at_ms; // monotonic
 } ach_rail;
