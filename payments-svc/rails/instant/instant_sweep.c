@@ -360,7 +360,8 @@ static bool ask_page(sweep *s, arena *a, err *e) {
 
 // --- One look --------------------------------------------------------------------------------------------------------
 
-static bool sweep_pass(sweep *s, arena *a, err *e) {
+// pages: an arena of its own, so that a pass may have many of them while the positions stay.
+static bool sweep_pass(sweep *s, arena *pages, err *e) {
     s->age_ms = age_of(s->r, s->pass);
     s->from = id_at(s->now_ms - s->r->settings.returns_days * DAY_MS); // at the first time
     for (size_t i = 0; i < db_count(s->positions); i++) {
@@ -376,12 +377,14 @@ static bool sweep_pass(sweep *s, arena *a, err *e) {
     bool full = true;
     for (int i = 0; full && i < PAGES_MAX; i++) {
         s->to = end;
-        if (!db_read(s->r->pool, deadline_of(s->r), a, find_page, s, e) || !ask_page(s, a, e)) {
+        arena_reset(pages);
+        if (!db_read(s->r->pool, deadline_of(s->r), pages, find_page, s, e) ||
+            !ask_page(s, pages, e)) {
             return false;
         }
         full = db_count(s->page) == PAGE;
         s->to = full ? db_get_uuid(s->page, PAGE - 1, 0) : end;
-        if (!db_transact(s->r->pool, deadline_of(s->r), a, store_page, s, e)) {
+        if (!db_transact(s->r->pool, deadline_of(s->r), pages, store_page, s, e)) {
             return false;
         }
         CRASH_POINT("instant.sweep.stored");
@@ -432,18 +435,19 @@ static bool sweep_again(sweep *s, arena *a, err *e) {
 }
 
 bool instant_sweep(instant_rail *r, err *e) {
-    arena *a = arena_create(SCRATCH_MAX);
+    arena *a = arena_create(SCRATCH_MAX), *pages = arena_create(SCRATCH_MAX);
     sweep s = {.r = r, .now_ms = clock_wall_us(r->clock) / 1000};
     bool ok = db_read(r->pool, deadline_of(r), a, find_book, &s, e);
     while (ok && s.next_book_id != 0) {
         s.book_id = s.next_book_id;
         ok = db_read(r->pool, deadline_of(r), a, find_positions, &s, e);
         for (s.pass = 0; ok && s.pass < PASSES; s.pass++) {
-            ok = sweep_pass(&s, a, e);
+            ok = sweep_pass(&s, pages, e);
         }
         ok = ok && sweep_again(&s, a, e) && db_read(r->pool, deadline_of(r), a, find_book, &s, e);
         arena_reset(a);
     }
+    arena_destroy(pages);
     arena_destroy(a);
     r->silent = s.asked > 0 && s.answered == 0;
     if (ok) {
