@@ -67,6 +67,7 @@ typedef struct inbox_event {
     int64_t book_id;
     int32_t line;
     str raw;
+    bool fresh; // nobody spoke of its payout before (filled in by the inbox)
     rail_event event;
 } inbox_event;
 

@@ -22,6 +22,7 @@ typedef struct applying {
     bool counted;    // this one is counted before it begins
     bool waits;      // else there is nothing to do, or nothing is left to do
     bool again;      // it was applied before, and lines were set aside
+    bool raced;      // somebody said the same at the same time
     bool may_ask;    // on a thread that nobody waits for
     size_t from, to; // events of this transaction
     int64_t now_us;
@@ -147,11 +148,13 @@ static bool write_events(const applying *x, db_conn *c, arena *a, size_t from, s
     if (events == NULL) {
         return inbox_no_memory(e);
     }
+    bool fresh = !x->raced;
     for (size_t i = from; i < to; i++) {
         events[i - from] = x->said.events[i].event;
+        fresh &= x->said.events[i].fresh;
     }
-    return to == from ||
-           rail_events_record(c, x->said.events[from].book_id, events, to - from, a, e);
+    return to == from || (fresh ? rail_events_add : rail_events_record)(
+                             c, x->said.events[from].book_id, events, to - from, a, e);
 }
 
 // Whether these bytes are still to be applied. Somebody else may have done so since they were read, and a person may have replaced them.
@@ -473,6 +476,20 @@ static int64_t deadline_of(const inbox *box) {
     return clock_mono_ms(box->clock) + INBOX_DB_TIMEOUT_MS;
 }
 
+// Runs one transaction that writes events. Where somebody has said the same since it was looked up, it runs again, and looks.
+static bool write_in_tx(applying *x, db_tx_fn write, arena *scratch, err *e) {
+    if (db_transact(x->box->pool, deadline_of(x->box), scratch, write, x, e)) {
+        return true;
+    }
+    if (x->raced || e->code != ERR_ALREADY_EXISTS) {
+        return false;
+    }
+    x->raced = true;
+    err_clear(e);
+    arena_reset(scratch);
+    return db_transact(x->box->pool, deadline_of(x->box), scratch, write, x, e);
+}
+
 // The events of a file, each chunk in a transaction of its own; then the end.
 static bool write_all(applying *x, arena *scratch, err *e) {
     const inbox_said *s = &x->said;
@@ -486,7 +503,7 @@ static bool write_all(applying *x, arena *scratch, err *e) {
         if (x->to == s->n_events && x->item.kind != INBOX_FILE) {
             break; // these go with the end: a message has one
         }
-        if (!db_transact(x->box->pool, deadline_of(x->box), scratch, write_chunk, x, e)) {
+        if (!write_in_tx(x, write_chunk, scratch, e)) {
             return false;
         }
         arena_reset(scratch);
@@ -497,7 +514,7 @@ static bool write_all(applying *x, arena *scratch, err *e) {
         x->from = x->to;
     }
     x->to = x->item.kind == INBOX_FILE ? x->from : x->to;
-    return db_transact(x->box->pool, deadline_of(x->box), scratch, finish, x, e);
+    return write_in_tx(x, finish, scratch, e);
 }
 
 static void wake_books(const applying *x) {

@@ -127,18 +127,17 @@ static bool limit_movements(knowing *x, newcomer *newcomers, size_t n, size_t fr
     return true;
 }
 
-// Of events that are there: those of this item were written before something was killed; those of another one say it twice. A row each.
-static bool sift(knowing *x, const db_rows *rows, size_t from, size_t to, err *e) {
+// Of events that are there: those of this item were written before something was killed; those of another one say it twice.
+static bool sift(knowing *x, const prior *priors, size_t from, size_t to, err *e) {
     inbox_said *s = x->said;
     newcomer *newcomers = ARENA_ARRAY(x->keep, newcomer, to - from);
     size_t kept = from, n = 0;
     if (newcomers == NULL) {
         return inbox_no_memory(e);
     }
-    ASSERT(db_count(rows) == to - from); // an aggregate of each
     for (size_t i = from; i < to; i++) {
         const inbox_event v = s->events[i];
-        const prior f = prior_of(x, rows, i - from);
+        const prior f = priors[i - from];
         if (is_repeat(x, &v, &f)) {
             continue;
         }
@@ -162,10 +161,34 @@ static bool sift(knowing *x, const db_rows *rows, size_t from, size_t to, err *e
     return true;
 }
 
-// What is known of one book's events.
-static bool find_known(const knowing *x, db_conn *c, size_t from, size_t to, db_rows **rows,
-                       arena *a, err *e) {
-    const size_t n = to - from;
+// The events whose payouts were spoken of before, as indexes into those of one book. *n: how many.
+static bool find_spoken_of(const knowing *x, db_conn *c, size_t from, size_t to, size_t **at,
+                           size_t *n, arena *a, err *e) {
+    uuid *ids = ARENA_ARRAY(a, uuid, to - from);
+    *at = ARENA_ARRAY(a, size_t, to - from);
+    if (ids == NULL || *at == NULL) {
+        return inbox_no_memory(e);
+    }
+    for (size_t i = from; i < to; i++) {
+        ids[i - from] = x->said->events[i].event.payout_id;
+    }
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i64(p, x->said->events[from].book_id);
+    db_uuid_array(p, ids, to - from);
+    if (!db_exec(c, &INBOX_SQL[INBOX_SQL_SPOKEN_OF], p, a, &rows, NULL, e)) {
+        return false;
+    }
+    *n = db_count(rows);
+    for (size_t i = 0; i < *n; i++) {
+        (*at)[i] = (size_t)(db_get_i64(rows, i, 0) - 1);
+    }
+    return true;
+}
+
+// What is known of n events of one book, the first of which is `from`.
+static bool find_known(const knowing *x, db_conn *c, size_t from, const size_t *at, size_t n,
+                       db_rows **rows, arena *a, err *e) {
     uuid *ids = ARENA_ARRAY(a, uuid, n);
     str *names = ARENA_ARRAY(a, str, 2 * n);
     int32_t *attempts = ARENA_ARRAY(a, int32_t, n);
@@ -175,7 +198,7 @@ static bool find_known(const knowing *x, db_conn *c, size_t from, size_t to, db_
         return inbox_no_memory(e);
     }
     for (size_t i = 0; i < n; i++) {
-        const rail_event *v = &x->said->events[from + i].event;
+        const rail_event *v = &x->said->events[from + at[i]].event;
         ids[i] = v->payout_id;
         names[i] = v->event_id;
         names[n + i] = v->reference.ptr == NULL ? STR("") : v->reference;
@@ -195,6 +218,30 @@ static bool find_known(const knowing *x, db_conn *c, size_t from, size_t to, db_
     return db_exec(c, &INBOX_SQL[INBOX_SQL_KNOWN_EVENTS], p, a, rows, NULL, e);
 }
 
+// What speaks against each event of one book being a new one. NULL: out of memory, or the database.
+static prior *find_priors(const knowing *x, db_conn *c, size_t from, size_t to, arena *a, err *e) {
+    prior *priors = ARENA_ARRAY(a, prior, to - from); // all say that nothing does
+    size_t *at = NULL, n = 0;
+    db_rows *rows = NULL;
+    if (priors == NULL) {
+        (void)inbox_no_memory(e);
+        return NULL;
+    }
+    if (!find_spoken_of(x, c, from, to, &at, &n, a, e) ||
+        (n > 0 && !find_known(x, c, from, at, n, &rows, a, e))) {
+        return NULL;
+    }
+    ASSERT(n == 0 || db_count(rows) == n); // an aggregate of each
+    for (size_t i = from; i < to; i++) {
+        x->said->events[i].fresh = x->said->events[i].event.kind != RAIL_EVENT_ACCEPTED;
+    }
+    for (size_t i = 0; i < n; i++) {
+        priors[at[i]] = prior_of(x, rows, i);
+        x->said->events[from + at[i]].fresh = false;
+    }
+    return priors;
+}
+
 // The books from the last to the first, so that taking events out does not move those that are still to be looked at.
 bool inbox_know(db_conn *c, const inbox_item *item, inbox_said *s, int32_t *before, arena *keep,
                 arena *a, err *e) {
@@ -204,8 +251,8 @@ bool inbox_know(db_conn *c, const inbox_item *item, inbox_said *s, int32_t *befo
         while (from > 0 && s->events[from - 1].book_id == s->events[to - 1].book_id) {
             from--;
         }
-        db_rows *rows = NULL;
-        if (!find_known(&x, c, from, to, &rows, a, e) || !sift(&x, rows, from, to, e)) {
+        const prior *priors = find_priors(&x, c, from, to, a, e);
+        if (priors == NULL || !sift(&x, priors, from, to, e)) {
             return false;
         }
         to = from;

@@ -39,6 +39,11 @@ const db_stmt INBOX_SQL[INBOX_SQL_COUNT] = {
     [INBOX_SQL_STILL_WAITS] = {"inbox_still_waits",
                                "SELECT 1 FROM inbox WHERE book_id = $1 AND inbox_id = $2"
                                " AND version = $3 AND state = 1 FOR UPDATE"},
+    // Which of the payouts were spoken of before. Most are spoken of once, and of those nothing more is asked.
+    [INBOX_SQL_SPOKEN_OF] =
+        {"inbox_spoken_of", "SELECT k.n FROM unnest($2::uuid[]) WITH ORDINALITY AS k (payout_id, n)"
+                            " CROSS JOIN LATERAL (SELECT 1 FROM rail_event WHERE book_id = $1"
+                            " AND payout_id = k.payout_id LIMIT 1) AS s ORDER BY k.n"},
     // For each event a row, in their order: what is known under the same id, and of the movements (3 settled, 4 returned) of its
     // payout. The row of the same id first, so that it is among the $8 that are looked at. LATERAL with LIMIT: always one look into the
     // index for each, also under a plan that was cached when the table was empty.

@@ -177,5 +177,9 @@ typedef void (*rail_wake)(void *arg, int64_t book_id, int connection);
 // an error of the caller: check first.
 bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a,
                         err *e) WARN_UNUSED;
+// The same for what banks say of payouts that nobody has spoken of, as far as the caller knows: settlements, returns and refusals. It costs
+// half. Where somebody has said the same meanwhile: ERR_ALREADY_EXISTS, and the transaction has failed; then record them.
+bool rail_events_add(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a,
+                     err *e) WARN_UNUSED;
 
 #endif

@@ -29,7 +29,7 @@ enum {
     CLAIM_BACKOFF_CAP_MS = 5000,
     SCAN_TIMEOUT_MS = 5000,
     HANGS_AFTER_MS = 500,
-    SCAN_SHARE = 20, // a look takes at most a twentieth of the time
+    SCAN_SHARE = 40, // a look takes at most a fortieth of the time
     ENGINE_ARENA_MAX = 16 * 1024 * 1024,
     US_PER_MS = 1000
 };

@@ -14,7 +14,7 @@ static bool out_of_memory(err *e) {
 
 // --- What the rail has said ------------------------------------------------------------------------------------------
 
-static bool fetch_events(saga_batch *b, db_conn *c, db_rows **rows, err *e) {
+bool saga_store_events(saga_batch *b, db_conn *c, db_rows **rows, err *e) {
     uuid *ids = ARENA_ARRAY(b->a, uuid, b->n);
     if (ids == NULL) {
         return out_of_memory(e);
@@ -36,7 +36,7 @@ static bool fetch_events(saga_batch *b, db_conn *c, db_rows **rows, err *e) {
 }
 
 // Items and rows are both sorted by payout, so one walk joins them.
-static bool hear_events(saga_batch *b, const db_rows *rows, err *e) {
+bool saga_store_hear(saga_batch *b, const db_rows *rows, err *e) {
     const size_t n_rows = rows == NULL ? 0 : db_count(rows);
     saga_event *events = ARENA_ARRAY(b->a, saga_event, n_rows + 1);
     if (events == NULL) {
@@ -66,11 +66,6 @@ static bool hear_events(saga_batch *b, const db_rows *rows, err *e) {
     }
     ASSERT(row == n_rows);
     return true;
-}
-
-bool saga_store_hear(saga_batch *b, db_conn *c, err *e) {
-    db_rows *rows = NULL;
-    return fetch_events(b, c, &rows, e) && hear_events(b, rows, e);
 }
 
 // --- Recording -------------------------------------------------------------------------------------------------------
@@ -159,6 +154,10 @@ static bool tell_sagas(db_conn *c, int64_t book_id, bool accepted, const event_c
                    NULL, n_told, e);
 }
 
+static bool not_there(err *e) {
+    return err_set(e, ERR_INTERNAL, "RAIL_EVENT", "a message about a payout that is not there");
+}
+
 static bool tell_new(db_conn *c, int64_t book_id, const db_rows *new_rows, const uuid *ids,
                      size_t n, arena *a, err *e) {
     event_counts moving, accepted;
@@ -168,7 +167,7 @@ static bool tell_new(db_conn *c, int64_t book_id, const db_rows *new_rows, const
         return false;
     }
     if (n_told != (int64_t)moving.n_ids) {
-        return err_set(e, ERR_INTERNAL, "RAIL_EVENT", "a message about a payout that is not there");
+        return not_there(e);
     }
     return count_new(&accepted, new_rows, true, ids, n, a, e) &&
            tell_sagas(c, book_id, true, &accepted, &n_sent, a, e);
@@ -189,6 +188,11 @@ static bool can_be(const rail_event *event) {
         is_order(event->kind);
     return known && event->attempt >= (is_order(event->kind) ? 0 : 1) && event->amount >= 0 &&
            memchr(event->currency, '\0', sizeof event->currency) != NULL;
+}
+
+static bool cannot_be(err *e) {
+    return err_set(e, ERR_INVALID_ARGUMENT, "RAIL_EVENT",
+                   "a message of a kind, attempt or amount that cannot be");
 }
 
 // The columns of rail_event, but for the book, in the order of the statement.
@@ -415,8 +419,7 @@ static bool record_chunk(db_conn *c, int64_t book_id, const rail_event *const *e
                          arena *a, err *e) {
     for (size_t i = 0; i < n; i++) {
         if (!can_be(events[i])) {
-            return err_set(e, ERR_INVALID_ARGUMENT, "RAIL_EVENT",
-                           "a message of a kind, attempt or amount that cannot be");
+            return cannot_be(e);
         }
     }
     if (!without_reached(c, book_id, &events, &n, a, e)) {
@@ -442,22 +445,28 @@ static bool record_chunk(db_conn *c, int64_t book_id, const rail_event *const *e
            tell_new(c, book_id, new_rows, k.payout_id, n, a, e);
 }
 
-bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a,
-                        err *e) {
-    if (n == 0) {
-        return true;
-    }
-    if (!saga_plan_each_time(c, a, e) || !saga_join_by_key(c, a, e)) {
-        return false;
-    }
+static const rail_event **sort_events(const rail_event *events, size_t n, arena *a, err *e) {
     const rail_event **sorted = ARENA_ARRAY(a, const rail_event *, n);
     if (sorted == NULL) {
-        return out_of_memory(e);
+        (void)out_of_memory(e);
+        return NULL;
     }
     for (size_t i = 0; i < n; i++) {
         sorted[i] = &events[i];
     }
     qsort(sorted, n, sizeof sorted[0], by_payout_and_id);
+    return sorted;
+}
+
+bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a,
+                        err *e) {
+    if (n == 0) {
+        return true;
+    }
+    const rail_event **sorted = sort_events(events, n, a, e);
+    if (sorted == NULL || !saga_join_by_key(c, a, e)) {
+        return false;
+    }
     for (size_t i = 0; i < n; i += SAGA_EVENTS_CHUNK) {
         const size_t m = n - i < SAGA_EVENTS_CHUNK ? n - i : SAGA_EVENTS_CHUNK;
         if (!record_chunk(c, book_id, sorted + i, m, a, e)) {
@@ -466,4 +475,91 @@ bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, s
     }
     CRASH_POINT("saga.event.recorded");
     return true;
+}
+
+// --- What nobody has said before -------------------------------------------------------------------------------------
+
+#define EVENT_COLUMNS                                                                              \
+    "book_id, payout_id, event_id, attempt, kind, code, detail, rail_reference, at, amount, "      \
+    "currency, inbox_id, inbox_line, source, actor"
+enum { EVENT_N_COLUMNS = 15 };
+
+static void copy_event(db_copy *w, int64_t book_id, const rail_event *event) {
+    db_copy_row(w);
+    db_copy_i64(w, book_id);
+    db_copy_uuid(w, event->payout_id);
+    db_copy_text(w, event->event_id);
+    db_copy_i32(w, event->attempt);
+    db_copy_i16(w, (int16_t)event->kind);
+    db_copy_text(w, text_or_empty(event->code));
+    db_copy_text(w, text_or_empty(event->text));
+    db_copy_text(w, text_or_empty(event->reference));
+    db_copy_time(w, event->at_us);
+    db_copy_i64(w, event->amount);
+    db_copy_text(w, str_of(event->currency));
+    if (uuid_is_nil(event->inbox_id)) {
+        db_copy_null(w);
+    } else {
+        db_copy_uuid(w, event->inbox_id);
+    }
+    db_copy_i32(w, event->inbox_line);
+    db_copy_i16(w, (int16_t)(event->source == 0 ? RAIL_SOURCE_BANK : event->source));
+    db_copy_text(w, text_or_empty(event->actor));
+}
+
+static bool copy_events(db_conn *c, int64_t book_id, const rail_event *const *events, size_t n,
+                        err *e) {
+    db_copy *w = db_copy_begin(c, "rail_event", EVENT_COLUMNS, EVENT_N_COLUMNS, e);
+    if (w == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        copy_event(w, book_id, events[i]);
+    }
+    return db_copy_end(w, NULL, e);
+}
+
+// The payouts of n messages, which are sorted by them, and how many there are of each.
+static bool count_all(event_counts *k, const rail_event *const *events, size_t n, arena *a,
+                      err *e) {
+    *k = (event_counts){.ids = ARENA_ARRAY(a, uuid, n), .n = ARENA_ARRAY(a, int32_t, n)};
+    if (k->ids == NULL || k->n == NULL) {
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (i == 0 || !uuid_eq(k->ids[k->n_ids - 1], events[i]->payout_id)) {
+            k->ids[k->n_ids++] = events[i]->payout_id;
+        }
+        k->n[k->n_ids - 1]++;
+    }
+    return true;
+}
+
+static bool is_movement(const rail_event *event) {
+    return event->kind != RAIL_EVENT_ACCEPTED && !is_order(event->kind);
+}
+
+bool rail_events_add(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a,
+                     err *e) {
+    event_counts k;
+    int64_t n_told = 0;
+    if (n == 0) {
+        return true;
+    }
+    const rail_event **sorted = sort_events(events, n, a, e);
+    if (sorted == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        ASSERT(is_movement(sorted[i]));
+        if (!can_be(sorted[i])) {
+            return cannot_be(e);
+        }
+    }
+    if (!saga_join_by_key(c, a, e) || !copy_events(c, book_id, sorted, n, e) ||
+        !count_all(&k, sorted, n, a, e) || !tell_sagas(c, book_id, false, &k, &n_told, a, e)) {
+        return false;
+    }
+    CRASH_POINT("saga.event.recorded");
+    return n_told == (int64_t)k.n_ids || not_there(e);
 }

@@ -37,7 +37,7 @@ bool saga_cancel_look(guard *g, db_conn *c, saga_cancellation *x, arena *a, err 
     if (!db_exec(c, saga_sql(SAGA_SQL_CLAIM_BEGIN), NULL, a, &rows, NULL, e)) {
         return false;
     }
-    x->recovering = !guard_same_timeline(g, db_get_str(rows, 0, 1)) || !guard_may_send(g);
+    x->recovering = !guard_same_timeline(g, db_get_str(rows, 0, 0)) || !guard_may_send(g);
     guard_look(g, &now);
     x->may_be_forgotten = x->recovering || (now.ended_us != 0 &&
                                             made_at_us(x->payout_id) < now.ended_us + repeats_us);
@@ -90,7 +90,9 @@ static bool look(db_conn *c, int64_t book_id, uuid payout_id, standing *s, arena
     }
     s->item.events += 1; // even what only says "accepted" is to be heard here
     saga_batch b = {.from = {.book_id = book_id}, .items = &s->item, .n = 1, .a = a};
-    return saga_intent_payouts(&b, c, e) && saga_store_hear(&b, c, e);
+    db_rows *said = NULL;
+    return saga_intent_payouts(&b, c, e) && saga_store_events(&b, c, &said, e) &&
+           saga_store_hear(&b, said, e);
 }
 
 // --- Carrying them out -----------------------------------------------------------------------------------------------

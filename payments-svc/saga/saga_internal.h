@@ -116,8 +116,10 @@ bool saga_store_take_order(saga_batch *b, db_conn *c, bool *taken, err *e) WARN_
 // Repeating it is safe.
 bool saga_store_outcome(saga_batch *b, int64_t deadline_mono_ms, err *e) WARN_UNUSED;
 
-// Inside the claiming transaction: reads what was said of the batch's items, and fills item->said. (event_store.c)
-bool saga_store_hear(saga_batch *b, db_conn *c, err *e) WARN_UNUSED;
+// Inside the claiming transaction: reads what was said of the batch's items. *rows: NULL when nothing was. (event_store.c)
+bool saga_store_events(saga_batch *b, db_conn *c, db_rows **rows, err *e) WARN_UNUSED;
+// Fills item->said with it, once the items' payouts are read.
+bool saga_store_hear(saga_batch *b, const db_rows *rows, err *e) WARN_UNUSED;
 
 // --- what there is to do (scan_store.c) ------------------------------------------------------------------------------
 

@@ -70,19 +70,24 @@ _Static_assert(STEP_EXECUTE == 2 && STEP_RESOLVE == 3, "saga_write: a step that 
 _Static_assert(STEP_AWAIT == 4 && STATE_PROCESSING == 4, "saga_reach_bank: handed over");
 _Static_assert(EVENT_RELEASE == 20 && EVENT_CANCEL == 25, "saga_count_orders: orders of a person");
 
+// What is off costs so much that its plan would be compiled, so that is off, too.
+#define ONLY_BY_INDEX                                                                              \
+    "set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true), "    \
+    "set_config('jit', 'off', true)"
+
 static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     // A plan made while the tables were small would be kept, and reads them from end to end for each item of a batch when
     // they are not small any more. Planning costs a millisecond; a batch is thousands of rows.
     [SAGA_SQL_PLAN_EACH_TIME] = {"saga_plan_each_time",
-                                 "SELECT set_config('plan_cache_mode', 'force_custom_plan', true)"},
+                                 "SELECT set_config('plan_cache_mode', 'force_custom_plan', true), "
+                                 "set_config('enable_bitmapscan', 'on', true), "
+                                 "set_config('enable_seqscan', 'on', true)"},
     // For the writes that join the rows of a batch with what is to be written to them. The planner may expect few of them, and
     // so would compare each with each, or read the whole book: found by key and joined by a hash, they cost the same whatever
     // it expects, and are locked in the order of their keys.
-    [SAGA_SQL_JOIN_BY_KEY] =
-        {"saga_join_by_key",
-         "SELECT set_config('enable_nestloop', 'off', true), "
-         "set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true), "
-         "set_config('jit', 'off', true)"}, // what is off costs so much that its plan would be compiled
+    [SAGA_SQL_JOIN_BY_KEY] = {"saga_join_by_key",
+                              "SELECT set_config('plan_cache_mode', 'force_custom_plan', true), "
+                              "set_config('enable_nestloop', 'off', true), " ONLY_BY_INDEX},
     // For each book, rail, step and lane: how many are due (counted up to a limit), since when the oldest, and when the next one will
     // be. Those that are leased stay due, and are told beside them. Planned once, on connections whose settings leave only the index
     // (SAGA_LOOK_SESSION): planning it costs more than running it.
@@ -119,11 +124,15 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "AND ($7::text[] IS NULL OR NOT EXISTS (SELECT 1 FROM payout AS p WHERE p.book_id = $1 "
          "AND p.payout_id = s.payout_id AND p.merchant_id = ANY($7::text[]))) "
          "ORDER BY s.due_at LIMIT $6) AS q"},
+    // OFFSET keeps the look-up of each payout to itself, which goes into the one month that the payout is in. To plan an ANY of thousands of
+    // ids over all months costs as much as to look them up.
     [SAGA_SQL_EVENTS] =
         {"saga_events",
-         "SELECT payout_id, attempt, kind, code, detail, rail_reference, amount, currency, "
-         "coalesce(order_number, 0) FROM rail_event "
-         "WHERE book_id = $1 AND payout_id = ANY($2::uuid[]) ORDER BY payout_id, at, event_id"},
+         "SELECT k.payout_id, v.attempt, v.kind, v.code, v.detail, v.rail_reference, v.amount, "
+         "v.currency, coalesce(v.order_number, 0) FROM unnest($2::uuid[]) AS k(payout_id) "
+         "CROSS JOIN LATERAL (SELECT * FROM rail_event "
+         "WHERE book_id = $1 AND payout_id = k.payout_id OFFSET 0) AS v "
+         "ORDER BY k.payout_id, v.at, v.event_id"},
     [SAGA_SQL_PAYOUTS] =
         {"saga_payouts",
          "SELECT payout_id, merchant_id, recipient_id, amount, currency, description, intent_id, "
@@ -194,11 +203,12 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "SELECT u.payout_id FROM saga_lease AS l CROSS JOIN LATERAL unnest(l.payout_ids) "
          "AS u(payout_id) WHERE l.book_id = $1 AND l.lease_id = $2 AND NOT EXISTS ("
          "SELECT 1 FROM saga AS s WHERE s.book_id = $1 AND s.payout_id = u.payout_id)"},
-    // As saga_plan_each_time, and which timeline the database is on: a claim is the last moment at which a database that has forgotten
-    // can be told from the one that it was.
-    [SAGA_SQL_CLAIM_BEGIN] = {"saga_claim_begin",
-                              "SELECT set_config('plan_cache_mode', 'force_custom_plan', true), "
-                              "substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)"},
+    // Which timeline the database is on: a claim is the last moment at which a database that has forgotten can be told from the one that it
+    // was. And for the statements that look up each row by its key: their plan does not depend on how many there are, and is kept.
+    [SAGA_SQL_CLAIM_BEGIN] =
+        {"saga_claim_begin",
+         "SELECT substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8), "
+         "set_config('plan_cache_mode', 'force_generic_plan', true), " ONLY_BY_INDEX},
     // The database may have forgotten: whatever stands before or behind a submission of its own is asked for by its key (3 RESOLVE), under
     // the attempt that would come next (of step 2 EXECUTE) or was the last, and of which it is not known (doubt 1) whether it was made. What
     // is held stays. What is leased is left to its worker, or to whoever takes the lease away.

@@ -284,7 +284,7 @@ static bool begin_claim(saga_batch *b, db_conn *c, err *e) {
     if (!db_exec(c, saga_sql(SAGA_SQL_CLAIM_BEGIN), NULL, b->a, &rows, NULL, e)) {
         return false;
     }
-    return b->from.guard == NULL || guard_same_timeline(b->from.guard, db_get_str(rows, 0, 1)) ||
+    return b->from.guard == NULL || guard_same_timeline(b->from.guard, db_get_str(rows, 0, 0)) ||
            err_set(e, ERR_FAILED_PRECONDITION, "TIMELINE",
                    "the database is on another timeline than before: it may have forgotten");
 }
@@ -307,7 +307,9 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     if (b->n == 0) {
         return true;
     }
-    if (!saga_intent_payouts(b, c, e) || !saga_store_hear(b, c, e)) {
+    db_rows *said = NULL;
+    if (!saga_store_events(b, c, &said, e) || !saga_plan_each_time(c, b->a, e) ||
+        !saga_intent_payouts(b, c, e) || !saga_store_hear(b, said, e)) {
         return false;
     }
     decide(b);
@@ -372,9 +374,8 @@ static bool outcome_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     if (!ours) {
         return true;
     }
-    if (!saga_plan_each_time(c, b->a, e) || !write_sagas(b, c, true, now_us, e) ||
-        !log_outcomes(b, c, now_us, e) || !saga_cases_open(b, c, true, now_us, e) ||
-        !saga_owe_note(b, c, now_us, e)) {
+    if (!write_sagas(b, c, true, now_us, e) || !log_outcomes(b, c, now_us, e) ||
+        !saga_cases_open(b, c, true, now_us, e) || !saga_owe_note(b, c, now_us, e)) {
         return false;
     }
     b->written = true;

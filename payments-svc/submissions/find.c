@@ -236,7 +236,8 @@ static size_t list_probes(const range *ranges, size_t n_ranges, const numbered *
 typedef struct file {
     bool found;
     submission_state state;
-    str name, origin, sender_bank, sender_company;
+    str name, origin, sender_bank, sender_company, currency;
+    int64_t created_us;
 } file;
 
 // The submissions of one book's probes, which are sorted by them: file_of[i] is that of probe i.
@@ -270,53 +271,148 @@ static bool read_files(db_conn *c, const probe *probes, size_t n, const file **f
                           db_get_str(rows, i, 2),
                           db_get_str(rows, i, 3),
                           db_get_str(rows, i, 4),
-                          db_get_str(rows, i, 5)};
+                          db_get_str(rows, i, 5),
+                          db_get_str(rows, i, 6),
+                          db_get_time(rows, i, 7)};
     }
     return true;
 }
 
-// The items of one book's probes.
-static bool read_items(db_conn *c, const probe *probes, size_t n, submission_match *out,
-                       size_t *n_out, arena *a, err *e) {
+// What is found of probes: one list, filled from both ways of reading.
+typedef struct finds {
+    submission_match *of;
+    size_t n;
+} finds;
+
+static void add_find(finds *out, const probe *p, const file *f, uuid payout_id, int32_t attempt,
+                     int64_t amount) {
+    if (f->found) {
+        out->of[out->n++] = (submission_match){.at = p->at,
+                                               .book_id = p->book_id,
+                                               .submission_id = p->id,
+                                               .payout_id = payout_id,
+                                               .attempt = attempt,
+                                               .amount = amount,
+                                               .cycle = p->cycle,
+                                               .state = f->state,
+                                               .name = f->name,
+                                               .origin = f->origin,
+                                               .sender_bank = f->sender_bank,
+                                               .sender_company = f->sender_company,
+                                               .currency = f->currency,
+                                               .created_us = f->created_us};
+    }
+}
+
+// Probes of one submission that lie so close together that reading all between them costs less than looking each up.
+static bool are_dense(const probe *probes, size_t n) {
+    enum { SPREAD_MAX = 4 };
+    return probes[n - 1].number - probes[0].number < SPREAD_MAX * (int64_t)n;
+}
+
+static size_t of_one_submission(const probe *probes, size_t n) {
+    size_t end = 1;
+    while (end < n && uuid_eq(probes[end].id, probes[0].id)) {
+        end++;
+    }
+    return end;
+}
+
+// Runs of probes, each of one submission, that are read from the first number to the last.
+typedef struct run {
+    size_t from, to; // among the probes
+} run;
+
+static bool read_runs(db_conn *c, const probe *probes, const file *const *file_of, const run *runs,
+                      size_t n, finds *out, arena *a, err *e) {
     uuid *ids = ARENA_ARRAY(a, uuid, n);
-    int64_t *numbers = ARENA_ARRAY(a, int64_t, n);
-    const file **file_of = ARENA_ARRAY(a, const file *, n);
-    if (ids == NULL || numbers == NULL || file_of == NULL) {
+    int64_t *lows = ARENA_ARRAY(a, int64_t, n), *highs = ARENA_ARRAY(a, int64_t, n);
+    if (ids == NULL || lows == NULL || highs == NULL) {
         return no_memory(e);
     }
     for (size_t i = 0; i < n; i++) {
-        ids[i] = probes[i].id;
-        numbers[i] = probes[i].number;
+        ids[i] = probes[runs[i].from].id;
+        lows[i] = probes[runs[i].from].number;
+        highs[i] = probes[runs[i].to - 1].number;
+    }
+    db_params *p = db_params_create(a);
+    db_rows *rows = NULL;
+    db_i64(p, probes[0].book_id);
+    db_uuid_array(p, ids, n);
+    db_i64_array(p, lows, n);
+    db_i64_array(p, highs, n);
+    if (!db_exec(c, submissions_sql(SUBM_SQL_ITEMS_BETWEEN), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    size_t k = 0, at = n == 0 ? 0 : runs[0].from; // the run and the probe that a row may be of
+    for (size_t i = 0; i < db_count(rows); i++) {
+        const size_t of = (size_t)(db_get_i64(rows, i, 0) - 1);
+        const int64_t number = db_get_i64(rows, i, 1);
+        ASSERT(of < n && of >= k); // they come as they went
+        if (of > k) {
+            k = of;
+            at = runs[k].from;
+        }
+        while (at < runs[k].to && probes[at].number < number) {
+            at++;
+        }
+        for (size_t same = at; same < runs[k].to && probes[same].number == number; same++) {
+            add_find(out, &probes[same], file_of[same], db_get_uuid(rows, i, 2),
+                     db_get_i32(rows, i, 3), db_get_i64(rows, i, 4));
+        }
+    }
+    return true;
+}
+
+static bool read_single(db_conn *c, const probe *probes, const file *const *file_of,
+                        const size_t *at, size_t n, finds *out, arena *a, err *e) {
+    uuid *ids = ARENA_ARRAY(a, uuid, n);
+    int64_t *numbers = ARENA_ARRAY(a, int64_t, n);
+    if (ids == NULL || numbers == NULL) {
+        return no_memory(e);
+    }
+    for (size_t i = 0; i < n; i++) {
+        ids[i] = probes[at[i]].id;
+        numbers[i] = probes[at[i]].number;
     }
     db_params *p = db_params_create(a);
     db_rows *rows = NULL;
     db_i64(p, probes[0].book_id);
     db_uuid_array(p, ids, n);
     db_i64_array(p, numbers, n);
-    if (!read_files(c, probes, n, file_of, a, e) ||
-        !db_exec(c, submissions_sql(SUBM_SQL_ITEMS_BY_NUMBER), p, a, &rows, NULL, e)) {
+    if (!db_exec(c, submissions_sql(SUBM_SQL_ITEMS_BY_NUMBER), p, a, &rows, NULL, e)) {
         return false;
     }
     for (size_t i = 0; i < db_count(rows); i++) {
         const int64_t k = db_get_i64(rows, i, 0) - 1;
         ASSERT(k >= 0 && (size_t)k < n); // the statement numbers what it was given
-        if (!file_of[k]->found) {
-            continue;
-        }
-        out[(*n_out)++] = (submission_match){.at = probes[k].at,
-                                             .book_id = probes[k].book_id,
-                                             .submission_id = probes[k].id,
-                                             .payout_id = db_get_uuid(rows, i, 1),
-                                             .attempt = db_get_i32(rows, i, 2),
-                                             .amount = db_get_i64(rows, i, 3),
-                                             .cycle = probes[k].cycle,
-                                             .state = file_of[k]->state,
-                                             .name = file_of[k]->name,
-                                             .origin = file_of[k]->origin,
-                                             .sender_bank = file_of[k]->sender_bank,
-                                             .sender_company = file_of[k]->sender_company};
+        add_find(out, &probes[at[k]], file_of[at[k]], db_get_uuid(rows, i, 1),
+                 db_get_i32(rows, i, 2), db_get_i64(rows, i, 3));
     }
     return true;
+}
+
+// The items of one book's probes, which are sorted by submission and number.
+static bool read_items(db_conn *c, const probe *probes, size_t n, finds *out, arena *a, err *e) {
+    const file **file_of = ARENA_ARRAY(a, const file *, n);
+    run *runs = ARENA_ARRAY(a, run, n);
+    size_t *single = ARENA_ARRAY(a, size_t, n), n_runs = 0, n_single = 0;
+    if (file_of == NULL || runs == NULL || single == NULL) {
+        return no_memory(e);
+    }
+    for (size_t i = 0; i < n;) {
+        const size_t end = i + of_one_submission(probes + i, n - i);
+        if (are_dense(probes + i, end - i)) {
+            runs[n_runs++] = (run){i, end};
+            i = end;
+        }
+        for (; i < end; i++) {
+            single[n_single++] = i;
+        }
+    }
+    return read_files(c, probes, n, file_of, a, e) &&
+           (n_runs == 0 || read_runs(c, probes, file_of, runs, n_runs, out, a, e)) &&
+           (n_single == 0 || read_single(c, probes, file_of, single, n_single, out, a, e));
 }
 
 static int by_place_and_age(const void *a, const void *b) {
@@ -349,17 +445,19 @@ static bool find_part(db_conn *c, int connection, const int64_t *numbers, size_t
         return no_memory(e);
     }
     (void)list_probes(ranges.of, ranges.n, sorted, n, probes);
+    finds found = {.of = *matches};
     qsort(probes, n_probes, sizeof *probes, by_book);
     for (size_t i = 0; i < n_probes;) {
         size_t end = i + 1;
         while (end < n_probes && probes[end].book_id == probes[i].book_id) {
             end++;
         }
-        if (!read_items(c, probes + i, end - i, *matches, n_matches, a, e)) {
+        if (!read_items(c, probes + i, end - i, &found, a, e)) {
             return false;
         }
         i = end;
     }
+    *n_matches = found.n;
     qsort(*matches, *n_matches, sizeof **matches, by_place_and_age);
     return true;
 }

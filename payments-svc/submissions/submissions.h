@@ -154,6 +154,8 @@ typedef struct submission_match {
     submission_state state; // PREPARED and WITHDRAWN ones were never sent
     str name, origin;       // of the submission
     str sender_bank, sender_company; // that it was sent with; empty where that was not kept
+    str currency;
+    int64_t created_us; // of the submission
 } submission_match;
 // All attempts of a connection with these numbers: sorted by (at, newest submission first). A number alone names nothing: compare
 // everything else that the bank says. Asked for in parts of SUBMISSION_FIND_MAX, which bound a statement.

@@ -205,12 +205,22 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "CROSS JOIN LATERAL (SELECT payout_id, attempt, amount FROM submission_item "
          "WHERE book_id = $1 AND submission_id = k.submission_id AND number = k.number LIMIT 1) "
          "AS i"},
+    // Of each submission those with numbers from one to another, in their order.
+    [SUBM_SQL_ITEMS_BETWEEN] =
+        {"submission_items_between",
+         "SELECT k.n, i.number, i.payout_id, i.attempt, i.amount "
+         "FROM unnest($2::uuid[], $3::int8[], $4::int8[]) WITH ORDINALITY "
+         "AS k (submission_id, low, high, n) "
+         "CROSS JOIN LATERAL (SELECT number, payout_id, attempt, amount FROM submission_item "
+         "WHERE book_id = $1 AND submission_id = k.submission_id "
+         "AND number BETWEEN k.low AND k.high ORDER BY number OFFSET 0) AS i ORDER BY k.n, "
+         "i.number"},
     [SUBM_SQL_FILES] = {"submission_files",
                         "SELECT k.n, s.state, s.name, s.origin, coalesce(s.sender_bank, ''), "
-                        "coalesce(s.sender_company, '') "
+                        "coalesce(s.sender_company, ''), s.currency, s.created_at "
                         "FROM unnest($2::uuid[]) WITH ORDINALITY AS k (submission_id, n) "
                         "CROSS JOIN LATERAL (SELECT state, name, origin, sender_bank, "
-                        "sender_company FROM submission "
+                        "sender_company, currency, created_at FROM submission "
                         "WHERE book_id = $1 AND submission_id = k.submission_id LIMIT 1) AS s"},
     [SUBM_SQL_REFS] = {"submission_ref",
                        "SELECT state, items, total, size, sha256, origin, cycle, created_at "

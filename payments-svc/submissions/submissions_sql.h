@@ -32,6 +32,7 @@ typedef enum submissions_sql_id {
     SUBM_SQL_OLD_RANGES,
     SUBM_SQL_RANGES,
     SUBM_SQL_ITEMS_BY_NUMBER,
+    SUBM_SQL_ITEMS_BETWEEN,
     SUBM_SQL_FILES,
     SUBM_SQL_REFS,
     SUBM_SQL_NOW,

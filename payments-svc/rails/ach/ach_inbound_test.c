@@ -91,6 +91,18 @@ static void test_settlement__told_again_by_another_report__counts_once__NO_DOUBL
 }
 
 // What the version before has recorded has another id, and is the same settlement.
+// Another instance says the same between the look and the write.
+static void test_settlement__said_at_the_same_moment__counts_once__NO_DOUBLE(void **state) {
+    (void)state;
+    send_entries(3, 1);
+    atomic_store(&rail_fixture_events_race, true);
+    put_report("one", 1);
+    assert_false(atomic_load(&rail_fixture_events_race));
+    assert_count("rail_event WHERE kind = 3", 1);
+    assert_count("inbox WHERE state = 2 AND tries = 0 AND exceptions = 0", 1);
+    assert_count("payment_case", 0);
+}
+
 static void test_settlement__known_from_the_version_before__counts_once(void **state) {
     (void)state;
     send_entries(3, 1);
@@ -567,6 +579,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_settlement__as_banks_have_it__events_once),
         TEST(test_settlement__told_again_by_another_report__counts_once__NO_DOUBLE),
+        TEST(test_settlement__said_at_the_same_moment__counts_once__NO_DOUBLE),
         TEST(test_settlement__known_from_the_version_before__counts_once),
         TEST(test_settlement__odd_lines__the_others_count),
         TEST(test_settlement__of_another_file__exception),

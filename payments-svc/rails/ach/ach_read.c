@@ -94,42 +94,45 @@ static int by_book(const void *a, const void *b) {
                                     : (x > y) - (x < y);
 }
 
-// What else is compared, of the matches of one book. out: a candidate for each match of the whole list.
+// What a match itself says. A settlement report has nothing else to be compared with.
+static ach_candidate candidate_of(const submission_match *m) {
+    ach_candidate c = {.book_id = m->book_id,
+                       .payout_id = m->payout_id,
+                       .submission_id = m->submission_id,
+                       .state = m->state,
+                       .attempt = m->attempt,
+                       .amount = m->amount,
+                       .file = m->name,
+                       .sent_us = m->created_us};
+    memcpy(c.currency, m->currency.ptr, m->currency.len < 3 ? m->currency.len : 3);
+    return c;
+}
+
+// What else a return is compared with, of the matches of one book. out: a candidate for each match of the whole list.
 static bool compare_with(db_conn *c, const submission_match *all,
                          const submission_match *const *matches, size_t n, ach_candidate *out,
                          arena *a, err *e) {
-    uuid *payouts = ARENA_ARRAY(a, uuid, n), *submissions = ARENA_ARRAY(a, uuid, n);
-    if (payouts == NULL || submissions == NULL) {
+    uuid *payouts = ARENA_ARRAY(a, uuid, n);
+    if (payouts == NULL) {
         return no_memory(e);
     }
     for (size_t i = 0; i < n; i++) {
         payouts[i] = matches[i]->payout_id;
-        submissions[i] = matches[i]->submission_id;
     }
     db_params *p = db_params_create(a);
     db_rows *rows = NULL;
     db_i64(p, matches[0]->book_id);
     db_uuid_array(p, payouts, n);
-    db_uuid_array(p, submissions, n);
     if (!db_exec(c, &ACH_SQL[ACH_SQL_CANDIDATES], p, a, &rows, NULL, e)) {
         return false;
     }
     for (size_t i = 0; i < db_count(rows); i++) {
         const submission_match *m = matches[db_get_i64(rows, i, 0) - 1];
         ach_candidate *to = &out[m - all];
-        *to = (ach_candidate){.book_id = m->book_id,
-                              .payout_id = m->payout_id,
-                              .submission_id = m->submission_id,
-                              .state = m->state,
-                              .attempt = m->attempt,
-                              .amount = m->amount,
-                              .file = m->name,
-                              .sent_us = db_get_time(rows, i, 1),
-                              .routing = db_get_str(rows, i, 4),
-                              .last4 = db_get_str(rows, i, 5)};
-        const str currency = db_get_str(rows, i, 2);
-        memcpy(to->currency, currency.ptr, currency.len < 3 ? currency.len : 3);
-        ach_individual_id(db_get_uuid(rows, i, 3), to->individual_id);
+        *to = candidate_of(m);
+        to->routing = db_get_str(rows, i, 2);
+        to->last4 = db_get_str(rows, i, 3);
+        ach_individual_id(db_get_uuid(rows, i, 1), to->individual_id);
     }
     return true;
 }
@@ -195,7 +198,10 @@ static bool search_all(search *s, db_conn *c, arena *a, err *e) {
     if (s->found == NULL) {
         return no_memory(e);
     }
-    if (!compare_all(c, matches, kept, s->found, a, e)) {
+    for (size_t i = 0; s->settlement && i < kept; i++) {
+        s->found[i] = candidate_of(&matches[i]);
+    }
+    if (!s->settlement && !compare_all(c, matches, kept, s->found, a, e)) {
         return false;
     }
     for (size_t i = 0; i < kept; i++) {

@@ -3,16 +3,13 @@
 const db_stmt ACH_SQL[ACH_SQL_COUNT] = {
     // What a bank's line is compared with, of items of one book. Positions come back as they went in. LATERAL with LIMIT: one look into the
     // index for each, also under a plan from when the tables were small.
-    [ACH_SQL_CANDIDATES] =
-        {"ach_candidates",
-         "SELECT k.n, s.created_at, p.currency, p.intent_id, r.routing_code, r.account_last4"
-         " FROM unnest($2::uuid[], $3::uuid[]) WITH ORDINALITY AS k (payout_id, submission_id, n)"
-         " CROSS JOIN LATERAL (SELECT created_at FROM submission WHERE book_id = $1"
-         " AND submission_id = k.submission_id LIMIT 1) AS s"
-         " CROSS JOIN LATERAL (SELECT currency, intent_id, recipient_id FROM payout"
-         " WHERE book_id = $1 AND payout_id = k.payout_id LIMIT 1) AS p"
-         " CROSS JOIN LATERAL (SELECT routing_code, account_last4 FROM recipient"
-         " WHERE book_id = $1 AND recipient_id = p.recipient_id LIMIT 1) AS r"},
+    [ACH_SQL_CANDIDATES] = {"ach_candidates",
+                            "SELECT k.n, p.intent_id, r.routing_code, r.account_last4"
+                            " FROM unnest($2::uuid[]) WITH ORDINALITY AS k (payout_id, n)"
+                            " CROSS JOIN LATERAL (SELECT intent_id, recipient_id FROM payout"
+                            " WHERE book_id = $1 AND payout_id = k.payout_id LIMIT 1) AS p"
+                            " CROSS JOIN LATERAL (SELECT routing_code, account_last4 FROM recipient"
+                            " WHERE book_id = $1 AND recipient_id = p.recipient_id LIMIT 1) AS r"},
     [ACH_SQL_LOOKED] = {"ach_looked", "UPDATE connection SET looked_at = $2 "
                                       "WHERE book_id = 0 AND number = $1"},
     // The newest submissions of a connection; their ids have the time in them.

@@ -8,7 +8,7 @@
 #include "base/assert.h"
 #include "testing/fixture.h"
 
-atomic_bool rail_fixture_events_fail;
+atomic_bool rail_fixture_events_fail, rail_fixture_events_race;
 
 void rail_fixture_migrate(void) {
     err e = {0};
@@ -68,34 +68,38 @@ void rail_fixture_payout(int64_t book_id, uuid payout_id, int rail_id, int64_t a
     fixture_sql(sql, NULL, 0);
 }
 
-static const db_stmt INSERT_EVENT = {
-    "fixture_event",
-    "INSERT INTO rail_event (book_id, payout_id, event_id, attempt, kind, code, "
-    "detail, rail_reference, at, amount, currency, source, actor, inbox_id, inbox_line)"
+#define INSERT                                                                                     \
+    "INSERT INTO rail_event (book_id, payout_id, event_id, attempt, kind, code, "                  \
+    "detail, rail_reference, at, amount, currency, source, actor, inbox_id, inbox_line)"           \
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) "
-    "ON CONFLICT DO NOTHING"};
+static const db_stmt RECORD_EVENT = {"fixture_record_event", INSERT "ON CONFLICT DO NOTHING"};
+static const db_stmt ADD_EVENT = {"fixture_add_event", INSERT};
 
-bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a,
-                        err *e) {
+static bool insert_event(db_conn *c, const db_stmt *insert, int64_t book_id, const rail_event *v,
+                         arena *a, err *e) {
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_uuid(p, v->payout_id);
+    db_text(p, v->event_id);
+    db_i32(p, v->attempt);
+    db_i16(p, (int16_t)v->kind);
+    db_text(p, v->code);
+    db_text(p, v->text);
+    db_text(p, v->reference);
+    db_time(p, v->at_us);
+    db_i64(p, v->amount);
+    db_text(p, str_of(v->currency));
+    db_i16(p, (int16_t)(v->source == 0 ? RAIL_SOURCE_BANK : v->source));
+    db_text(p, v->actor.ptr == NULL ? (str){"", 0} : v->actor);
+    db_uuid(p, v->inbox_id);
+    db_i32(p, v->inbox_line);
+    return db_exec(c, insert, p, a, NULL, NULL, e);
+}
+
+static bool insert_events(db_conn *c, const db_stmt *insert, int64_t book_id,
+                          const rail_event *events, size_t n, arena *a, err *e) {
     for (size_t i = 0; i < n; i++) {
-        const rail_event *v = &events[i];
-        db_params *p = db_params_create(a);
-        db_i64(p, book_id);
-        db_uuid(p, v->payout_id);
-        db_text(p, v->event_id);
-        db_i32(p, v->attempt);
-        db_i16(p, (int16_t)v->kind);
-        db_text(p, v->code);
-        db_text(p, v->text);
-        db_text(p, v->reference);
-        db_time(p, v->at_us);
-        db_i64(p, v->amount);
-        db_text(p, str_of(v->currency));
-        db_i16(p, (int16_t)(v->source == 0 ? RAIL_SOURCE_BANK : v->source));
-        db_text(p, v->actor.ptr == NULL ? (str){"", 0} : v->actor);
-        db_uuid(p, v->inbox_id);
-        db_i32(p, v->inbox_line);
-        if (!db_exec(c, &INSERT_EVENT, p, a, NULL, NULL, e)) {
+        if (!insert_event(c, insert, book_id, &events[i], a, e)) {
             return false;
         }
         if (atomic_load(&rail_fixture_events_fail)) {
@@ -103,6 +107,31 @@ bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, s
         }
     }
     return true;
+}
+
+bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a,
+                        err *e) {
+    return insert_events(c, &RECORD_EVENT, book_id, events, n, a, e);
+}
+
+static void say_the_same(int64_t book_id, const rail_event *v) {
+    char sql[1024], id[UUID_TEXT_LEN + 1];
+    uuid_format(v->payout_id, id);
+    (void)snprintf(sql, sizeof sql,
+                   "INSERT INTO rail_event (book_id, payout_id, event_id, attempt, kind, code, "
+                   "detail, rail_reference, at, amount, currency) VALUES (%" PRId64
+                   ", '%s', '%.*s', %d, %d, '', '', '', now(), %" PRId64 ", '%s')",
+                   book_id, id, (int)v->event_id.len, v->event_id.ptr, (int)v->attempt,
+                   (int)v->kind, v->amount, v->currency);
+    fixture_sql(sql, NULL, 0);
+}
+
+bool rail_events_add(db_conn *c, int64_t book_id, const rail_event *events, size_t n, arena *a,
+                     err *e) {
+    if (atomic_exchange(&rail_fixture_events_race, false)) {
+        say_the_same(book_id, &events[n - 1]);
+    }
+    return insert_events(c, &ADD_EVENT, book_id, events, n, a, e);
 }
 
 void rail_fixture_nap_ms(int ms) {

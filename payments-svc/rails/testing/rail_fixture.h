@@ -20,6 +20,8 @@ void rail_fixture_payout(int64_t book_id, uuid payout_id, int rail_id, int64_t a
 
 // The double writes each event into rail_event, as the real one does, and fails when told to.
 extern atomic_bool rail_fixture_events_fail;
+// The next that is added is said by somebody else at the same moment.
+extern atomic_bool rail_fixture_events_race;
 // While waiting for another process or thread; bounded by the caller's count of naps.
 void rail_fixture_nap_ms(int ms);
 void rail_fixture_wake(void *arg, int64_t book_id, int connection); // counts in *(atomic_int *)arg
