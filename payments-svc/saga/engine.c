@@ -29,7 +29,8 @@ enum {
     CLAIM_BACKOFF_CAP_MS = 5000,
     SCAN_TIMEOUT_MS = 5000,
     HANGS_AFTER_MS = 500,
-    SCAN_SHARE = 40, // a look takes at most a fortieth of the time
+    MUCH = 100,       // of one lane; what is beyond is seen when a batch is full
+    SCAN_SHARE = 100, // a look takes at most a hundredth of the time
     ENGINE_ARENA_MAX = 16 * 1024 * 1024,
     US_PER_MS = 1000
 };
@@ -357,8 +358,8 @@ static void mark(saga_engine *g, const saga_due *due, size_t rail_index, int64_t
     }
     s->more = due->count > limit;
     // A file is cut when it is full, or when its oldest payout has waited long enough.
-    const bool gather = gathers(g, rail_index, due->step) && due->count < limit;
-    s->gathered = due->count;
+    s->gathered = due->count > s->gathered ? due->count : s->gathered;
+    const bool gather = gathers(g, rail_index, due->step) && s->gathered < limit;
     s->not_before_us = gather ? due->oldest_us + gather_us : now_us;
 }
 
@@ -386,7 +387,7 @@ static bool scan_database(saga_engine *g, scan *s, arena *a, err *e) {
     s->found = (saga_scan){NULL, 0, INT64_MAX};
     return s->n_books == 0 ||
            (saga_store_scan(g->o.look_pool, s->books, s->n_books, rails, g->o.n_rails, s->now_us,
-                            (int64_t)g->o.batch_max + 1, &s->found, deadline, a, e) &&
+                            MUCH, &s->found, deadline, a, e) &&
             saga_brake_scan(g->o.look_pool, &s->found, deadline, a, e));
 }
 
@@ -642,8 +643,9 @@ static void make_gauges(saga_engine *g) {
         strbuf text;
         strbuf_init_fixed(&text, labels, sizeof labels);
         strbuf_printf(&text, "step=\"%s\"", saga_step_name(step));
-        g->due[step] = metric_gauge("saga_due", labels,
-                                    "Sagas that are due, counted up to one batch a book and rail.");
+        g->due[step] =
+            metric_gauge("saga_due", labels,
+                         "Sagas that are due, at most 100 of each lane of merchants counted.");
     }
 }
 

@@ -74,6 +74,8 @@ bool saga_intent_payouts(saga_batch *b, db_conn *c, err *e) {
     db_params *p = db_params_create(b->a);
     db_i64(p, b->from.book_id);
     db_uuid_array(p, ids, b->n);
+    db_uuid(p, ids[0]); // they are sorted
+    db_uuid(p, ids[b->n - 1]);
     if (!db_exec(c, saga_sql(SAGA_SQL_PAYOUTS), p, b->a, &rows, NULL, e)) {
         return false;
     }

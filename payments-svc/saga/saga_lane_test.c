@@ -8,7 +8,9 @@
 #include <cmocka.h>
 
 #include "domain/ids.h"
+#include "saga/engine.h"
 #include "saga/saga_test_worker.h"
+#include "testing/fixture.h"
 
 // The n oldest payouts of lane 0 go to another one.
 static void move_oldest(int n, int lane) {
@@ -94,12 +96,22 @@ static void test_lane__of_a_merchant__the_same_everywhere_and_spread(void **stat
 
 // --- Looks -----------------------------------------------------------------------------------------------------------
 
+// Sessions as the engine's looks have them.
+static db_pool *look_pool(void) {
+    static db_pool *pool;
+    char conninfo[512];
+    (void)snprintf(conninfo, sizeof conninfo,
+                   "host=%s user=payments_service dbname=postgres options='" SAGA_LOOK_SESSION "'",
+                   fixture_server_dir());
+    return pool != NULL ? pool : (pool = fixture_pool(conninfo, 2, 5000));
+}
+
 static saga_scan look(int64_t limit) {
     static const int64_t BOOKS[] = {WORLD_BOOK - 1, WORLD_BOOK};
     static const int16_t RAILS[] = {RAIL_ACH, RAIL_INSTANT};
     saga_scan s;
     err e;
-    if (!saga_store_scan(world_pool(), BOOKS, 2, RAILS, 2, clock_wall_us(clock_system()), limit, &s,
+    if (!saga_store_scan(look_pool(), BOOKS, 2, RAILS, 2, clock_wall_us(clock_system()), limit, &s,
                          fixture_deadline(5000), memory, &e)) {
         fail_msg("%s: %s / %s", e.reason, e.message, e.detail);
     }
@@ -124,6 +136,22 @@ static void test_scan__counts_over_lanes_without_what_is_leased(void **state) {
     saga_batch rest = batch(STEP_RESERVE, 2, 5000);
     assert_int_equal(claim(&rest), 18);
     assert_int_equal(look(100).n, 0); // all of it is somebody's
+}
+
+// Whatever order the database joins in: one line a book, rail and step, and what is leased is taken off once.
+static void test_scan__two_rails__each_step_is_told_once(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 30, 1, NULL);
+    move_oldest(10, 9);
+    world_payouts(RAIL_ACH, 30, 1, NULL);
+    move_oldest(20, 5);
+    saga_batch b = batch(STEP_RESERVE, 1, 5000);
+    b.from.limit = 12;
+    assert_int_equal(claim(&b), 12);
+    const saga_scan s = look(100);
+    assert_int_equal(s.n, 2);
+    assert_int_equal(s.due[0].count + s.due[1].count, 48);
+    assert_int_equal(s.due[0].rail == RAIL_INSTANT ? s.due[0].count : s.due[1].count, 18);
 }
 
 static void test_scan__nothing_is_due__says_when_something_will_be(void **state) {
@@ -156,6 +184,11 @@ static void test_books__some_known__the_others_are_found(void **state) {
     assert_int_equal(n, 5);
 }
 
+static int end(void **state) {
+    db_pool_destroy(look_pool());
+    return teardown(state);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(
@@ -165,8 +198,9 @@ int main(void) {
         cmocka_unit_test_setup(test_lanes__after_the_banks_word__one_for_all, fresh),
         cmocka_unit_test(test_lane__of_a_merchant__the_same_everywhere_and_spread),
         cmocka_unit_test_setup(test_scan__counts_over_lanes_without_what_is_leased, fresh),
+        cmocka_unit_test_setup(test_scan__two_rails__each_step_is_told_once, fresh),
         cmocka_unit_test_setup(test_scan__nothing_is_due__says_when_something_will_be, fresh),
         cmocka_unit_test_setup(test_books__some_known__the_others_are_found, fresh),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, setup, end);
 }

@@ -60,9 +60,10 @@
 // As the index saga_due has it: the steps before the bank's word have lanes.
 #define LANE_OF_S "(CASE WHEN s.step <= 2 THEN s.lane ELSE 0::smallint END)"
 
-// A saga that waits for its bank with nothing unheard, nothing judged and nothing held.
+// A saga that waits for its bank with nothing unheard, nothing judged and nothing held. Written so that the index saga_waiting does not
+// offer itself: it would lead to all that wait.
 #define PLAIN                                                                                      \
-    "s.step = 4 AND s.phase = 0 AND s.state = 4 AND s.hold = '' AND s.due_at IS NULL "             \
+    "s.step = 4 AND s.phase = 0 AND s.state = 4 AND length(s.hold) = 0 AND s.due_at IS NULL "      \
     "AND s.judged IS NULL AND s.events = s.events_seen "
 
 // The numbers of steps and states in the statements below are the machine's.
@@ -88,31 +89,36 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     [SAGA_SQL_JOIN_BY_KEY] = {"saga_join_by_key",
                               "SELECT set_config('plan_cache_mode', 'force_custom_plan', true), "
                               "set_config('enable_nestloop', 'off', true), " ONLY_BY_INDEX},
-    // For each book, rail, step and lane: how many are due (counted up to a limit), since when the oldest, and when the next one will
-    // be. Those that are leased stay due, and are told beside them. Planned once, on connections whose settings leave only the index
-    // (SAGA_LOOK_SESSION): planning it costs more than running it.
+    // For each book, rail and step: how many are due (of each lane counted up to a limit), since when the oldest, when the next one will
+    // be, and how many are leased, which stay due. Lanes are looked at where there is anything. Planned once, on connections whose settings
+    // leave only the index (SAGA_LOOK_SESSION): planning it costs more than running it.
     [SAGA_SQL_SCAN] =
         {"saga_scan",
-         "SELECT b.book_id, r.rail, t.step, d.n, d.oldest, f.due_at, coalesce(l.n, 0) "
+         "SELECT b.book_id, r.rail, t.step, d.n, d.oldest, d.due_at, coalesce(l.n, 0) "
          "FROM unnest($1::int8[]) AS b(book_id) CROSS JOIN unnest($2::int2[]) AS r(rail) "
-         "CROSS JOIN unnest($3::int2[], $4::int2[]) AS t(step, lane) "
+         "CROSS JOIN unnest($3::int2[], $4::int4[]) AS t(step, lanes) "
+         "CROSS JOIN LATERAL (SELECT 1 FROM saga AS s WHERE s.book_id = b.book_id "
+         "AND s.rail = r.rail AND s.step = t.step AND s.due_at IS NOT NULL LIMIT 1) AS e "
          "LEFT JOIN (SELECT book_id, rail, step, sum(n)::int8 AS n FROM saga_lease "
          "WHERE book_id = ANY($1::int8[]) GROUP BY book_id, rail, step) AS l "
          "ON l.book_id = b.book_id AND l.rail = r.rail AND l.step = t.step "
+         "CROSS JOIN LATERAL (SELECT sum(c.n)::int8 AS n, min(c.oldest) AS oldest, "
+         "min(f.due_at) AS due_at FROM generate_series(0, t.lanes - 1) AS g(lane) "
          "CROSS JOIN LATERAL (SELECT count(*) AS n, min(due_at) AS oldest FROM ("
          "SELECT s.due_at FROM saga AS s WHERE s.book_id = b.book_id AND s.rail = r.rail "
-         "AND s.step = t.step AND " LANE_OF_S " = t.lane AND s.due_at <= $5 "
-         "ORDER BY s.due_at LIMIT $6 + coalesce(l.n, 0)) AS q) AS d "
+         "AND s.step = t.step AND " LANE_OF_S " = g.lane::int2 AND s.due_at <= $5 "
+         "ORDER BY s.due_at LIMIT $6 + coalesce(l.n, 0)) AS q) AS c "
          "LEFT JOIN LATERAL (SELECT s.due_at FROM saga AS s WHERE s.book_id = b.book_id "
-         "AND s.rail = r.rail AND s.step = t.step AND " LANE_OF_S " = t.lane AND s.due_at > $5 "
-         "ORDER BY s.due_at LIMIT 1) AS f ON true "
-         "WHERE d.n > 0 OR f.due_at IS NOT NULL"},
+         "AND s.rail = r.rail AND s.step = t.step AND " LANE_OF_S " = g.lane::int2 "
+         "AND s.due_at > $5 ORDER BY s.due_at LIMIT 1) AS f ON true) AS d "
+         "WHERE d.n > 0 OR d.due_at IS NOT NULL"},
     // Waits for the claim before. The next statement sees what that one has leased.
     [SAGA_SQL_LOCK_SLOT] = {"saga_lock_slot",
                             "INSERT INTO saga_slot (book_id, rail, step, claims) "
                             "VALUES ($1, $2, $3, 1) ON CONFLICT (book_id, rail, step) "
                             "DO UPDATE SET claims = saga_slot.claims + 1"},
-    // So many of each lane, the oldest first.
+    // So many of each lane, the oldest first. The merchant of each is looked up: an EXISTS may be answered by a list of all payouts of the
+    // merchants that are paused.
     [SAGA_SQL_DUE] =
         {"saga_due",
          "SELECT q.* FROM unnest($5::int2[]) AS t(lane) CROSS JOIN LATERAL ("
@@ -121,8 +127,8 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "AND " LANE_OF_S " = t.lane AND s.due_at <= $4 "
          "AND s.payout_id NOT IN (SELECT unnest(payout_ids) FROM saga_lease "
          "WHERE book_id = $1 AND rail = $2 AND step = $3) "
-         "AND ($7::text[] IS NULL OR NOT EXISTS (SELECT 1 FROM payout AS p WHERE p.book_id = $1 "
-         "AND p.payout_id = s.payout_id AND p.merchant_id = ANY($7::text[]))) "
+         "AND ($7::text[] IS NULL OR (SELECT p.merchant_id FROM payout AS p WHERE p.book_id = $1 "
+         "AND p.payout_id = s.payout_id) <> ALL($7::text[])) "
          "ORDER BY s.due_at LIMIT $6) AS q"},
     // OFFSET keeps the look-up of each payout to itself, which goes into the one month that the payout is in. To plan an ANY of thousands of
     // ids over all months costs as much as to look them up.
@@ -138,7 +144,7 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "SELECT payout_id, merchant_id, recipient_id, amount, currency, description, intent_id, "
          "coalesce(fee, 0) "
          "FROM payout "
-         "WHERE book_id = $1 AND payout_id = ANY($2::uuid[])"},
+         "WHERE book_id = $1 AND payout_id = ANY($2::uuid[]) AND payout_id BETWEEN $3 AND $4"},
     [SAGA_SQL_RECIPIENTS] =
         {"saga_recipients",
          "SELECT p.payout_id, m.name, r.holder_type, r.account_type, r.routing_code, "

@@ -319,8 +319,10 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
 }
 
 bool saga_store_take_order(saga_batch *b, db_conn *c, bool *taken, err *e) {
+    db_rows *said = NULL;
     ASSERT(b->n == 1);
-    if (!saga_intent_payouts(b, c, e) || !saga_store_hear(b, c, e)) {
+    if (!saga_intent_payouts(b, c, e) || !saga_store_events(b, c, &said, e) ||
+        !saga_store_hear(b, said, e)) {
         return false;
     }
     decide(b);

@@ -36,48 +36,34 @@ bool saga_store_books(db_pool *pool, int64_t *books, size_t max, size_t *n,
     return db_read(pool, deadline_mono_ms, a, more_books, &k, e);
 }
 
-static bool same_slot(const saga_due *d, int64_t book_id, int rail_id, saga_step step) {
-    return d->book_id == book_id && d->rail == rail_id && d->step == step;
-}
-
-// The lanes of a slot are told one by one, and come together.
 static void take_row(saga_scan *s, const db_rows *rows, size_t i) {
-    const int64_t book_id = db_get_i64(rows, i, 0);
-    const int rail_id = db_get_i16(rows, i, 1);
-    const saga_step step = (saga_step)db_get_i16(rows, i, 2);
     if (!db_is_null(rows, i, 5)) {
         const int64_t next_us = db_get_time(rows, i, 5);
         s->next_us = next_us < s->next_us ? next_us : s->next_us;
     }
-    const int64_t count = db_get_i64(rows, i, 3);
-    if (count == 0) {
-        return;
+    const int64_t leased = db_get_i64(rows, i, 6), count = db_get_i64(rows, i, 3) - leased;
+    if (count > 0) { // what is leased is somebody's already
+        s->due[s->n++] =
+            (saga_due){db_get_i64(rows, i, 0), db_get_i16(rows, i, 1),
+                       (saga_step)db_get_i16(rows, i, 2), count, db_get_time(rows, i, 4)};
     }
-    if (s->n == 0 || !same_slot(&s->due[s->n - 1], book_id, rail_id, step)) {
-        s->due[s->n++] = (saga_due){book_id, rail_id, step, -db_get_i64(rows, i, 6), INT64_MAX};
-    }
-    saga_due *d = &s->due[s->n - 1];
-    const int64_t oldest_us = db_get_time(rows, i, 4);
-    d->count += count;
-    d->oldest_us = oldest_us < d->oldest_us ? oldest_us : d->oldest_us;
 }
 
 bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const int16_t *rails,
                      size_t n_rails, int64_t now_us, int64_t limit, saga_scan *s,
                      int64_t deadline_mono_ms, arena *a, err *e) {
-    int16_t steps[STEP_COUNT * MERCHANT_LANES], lanes[STEP_COUNT * MERCHANT_LANES];
-    size_t n_lanes = 0;
+    int16_t steps[STEP_COUNT];
+    int32_t lanes[STEP_COUNT];
+    size_t n_steps = 0;
     for (int step = STEP_RESERVE; step < STEP_COUNT; step++) {
-        for (int16_t i = 0; i < saga_step_lanes((saga_step)step); i++) {
-            steps[n_lanes] = (int16_t)step;
-            lanes[n_lanes++] = i;
-        }
+        steps[n_steps] = (int16_t)step;
+        lanes[n_steps++] = saga_step_lanes((saga_step)step);
     }
     reading r = {db_params_create(a), SAGA_SQL_SCAN, NULL};
     db_i64_array(r.params, books, n_books);
     db_i16_array(r.params, rails, n_rails);
-    db_i16_array(r.params, steps, n_lanes);
-    db_i16_array(r.params, lanes, n_lanes);
+    db_i16_array(r.params, steps, n_steps);
+    db_i32_array(r.params, lanes, n_steps);
     db_time(r.params, now_us);
     db_i64(r.params, limit);
     if (!db_read(pool, deadline_mono_ms, a, read_rows, &r, e)) {
@@ -90,12 +76,5 @@ bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const 
     for (size_t i = 0; i < db_count(r.rows); i++) {
         take_row(s, r.rows, i);
     }
-    size_t n = 0;
-    for (size_t i = 0; i < s->n; i++) { // what is leased is somebody's already
-        if (s->due[i].count > 0) {
-            s->due[n++] = s->due[i];
-        }
-    }
-    s->n = n;
     return true;
 }
