@@ -15,6 +15,15 @@ static void copy_column(char *to, size_t size, str from) {
 }
 
 // In the order of SAGA_COLUMNS (saga_sql.c).
+// What nearly no saga has is NULL in its row.
+static int64_t rare_i64(const db_rows *rows, size_t row, int col) {
+    return db_is_null(rows, row, col) ? 0 : db_get_i64(rows, row, col);
+}
+
+static int32_t rare_i32(const db_rows *rows, size_t row, int col, int32_t mostly) {
+    return db_is_null(rows, row, col) ? mostly : db_get_i32(rows, row, col);
+}
+
 void saga_row_read(const db_rows *rows, size_t row, saga_item *item) {
     saga *s = &item->was;
     *item = (saga_item){.payout_id = db_get_uuid(rows, row, 0)};
@@ -33,19 +42,19 @@ void saga_row_read(const db_rows *rows, size_t row, saga_item *item) {
     item->reference = db_get_str(rows, row, 13);
     copy_column(s->hold, sizeof s->hold, db_get_str(rows, row, 14));
     copy_column(s->hold_text, sizeof s->hold_text, db_get_str(rows, row, 15));
-    s->doubt = (saga_doubt)db_get_i16(rows, row, 16);
-    s->returned = db_get_i64(rows, row, 17);
-    s->moving = db_get_i64(rows, row, 18);
-    s->written_off = db_get_i64(rows, row, 19);
-    s->leg = db_get_i32(rows, row, 20);
-    s->reserve_leg = db_get_i32(rows, row, 21);
-    s->orders = db_get_i32(rows, row, 22);
-    s->judged = db_get_i32(rows, row, 23);
+    s->doubt = db_is_null(rows, row, 16) ? DOUBT_NONE : (saga_doubt)db_get_i16(rows, row, 16);
+    s->returned = rare_i64(rows, row, 17);
+    s->moving = rare_i64(rows, row, 18);
+    s->written_off = rare_i64(rows, row, 19);
+    s->leg = rare_i32(rows, row, 20, 1);
+    s->reserve_leg = rare_i32(rows, row, 21, 1);
+    s->orders = rare_i32(rows, row, 22, 0);
+    s->judged = rare_i32(rows, row, 23, 0);
     s->absent_since_us = db_is_null(rows, row, 24) ? 0 : db_get_time(rows, row, 24);
-    s->judged_settled = db_get_i64(rows, row, 25);
-    s->judged_returned = db_get_i64(rows, row, 26);
-    s->judged_refusals = db_get_i32(rows, row, 27);
-    s->judged_odd = db_get_i32(rows, row, 28);
+    s->judged_settled = rare_i64(rows, row, 25);
+    s->judged_returned = rare_i64(rows, row, 26);
+    s->judged_refusals = rare_i32(rows, row, 27, 0);
+    s->judged_odd = rare_i32(rows, row, 28, 0);
     item->now = *s;
 }
 

@@ -7,11 +7,9 @@
 #define SAGA_COLUMNS                                                                               \
     "s.payout_id, s.step, s.phase, coalesce(s.held_state, s.state), s.outlook, s.attempt, "        \
     "s.tries, s.log_seq, s.events, s.epoch, s.due_at, s.reason, s.reason_text, "                   \
-    "s.rail_reference, s.hold, s.hold_text, coalesce(s.doubt, 0::int2), "                          \
-    "coalesce(s.returned, 0), coalesce(s.moving, 0), coalesce(s.written_off, 0), "                 \
-    "coalesce(s.leg, 1), coalesce(s.reserve_leg, 1), coalesce(s.orders, 0), "                      \
-    "coalesce(s.judged, 0), s.absent_since, coalesce(s.judged_settled, 0), "                       \
-    "coalesce(s.judged_returned, 0), coalesce(s.judged_refusals, 0), coalesce(s.judged_odd, 0) "
+    "s.rail_reference, s.hold, s.hold_text, s.doubt, s.returned, s.moving, s.written_off, "        \
+    "s.leg, s.reserve_leg, s.orders, s.judged, s.absent_since, s.judged_settled, "                 \
+    "s.judged_returned, s.judged_refusals, s.judged_odd "
 
 // The first and the last payout of a batch, which mostly came one after the other, stand beside the list of all of them: without those,
 // the planner would read a book from end to end while it believes that the table is small.
