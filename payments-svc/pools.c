@@ -2,6 +2,12 @@
 
 #include "saga/engine.h"
 
+// All that intake asks is found by key, one by one, so that its plans do not depend on how much there is, and are kept: planning would
+// take as long as the answer.
+#define BY_KEY_SESSION                                                                             \
+    "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off "        \
+    "-c jit=off"
+
 enum { KEEPER_SIZE = 2, LOOK_SIZE = 4 };
 
 static bool open_pool(db_pool **pool, const daemon_common *c, const char *name, int64_t size,
@@ -23,7 +29,7 @@ bool pools_open(pools *p, const daemon_common *c, const pools_sizes *sizes, err 
     const bool ok = open_pool(&p->engine, c, "engine", sizes->engine, NULL, e) &&
                     open_pool(&p->keeper, c, "keeper", KEEPER_SIZE, NULL, e) &&
                     open_pool(&p->look, c, "look", LOOK_SIZE, SAGA_LOOK_SESSION, e) &&
-                    open_pool(&p->intake, c, "intake", sizes->intake, NULL, e) &&
+                    open_pool(&p->intake, c, "intake", sizes->intake, BY_KEY_SESSION, e) &&
                     open_pool(&p->streams, c, "streams", sizes->streams, NULL, e) &&
                     open_pool(&p->inbound, c, "inbound", sizes->inbound, NULL, e);
     if (!ok) {

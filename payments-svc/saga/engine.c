@@ -356,7 +356,7 @@ static void mark(saga_engine *g, const saga_due *due, size_t rail_index, int64_t
     if (s->failures > 0) {
         return; // backing off
     }
-    s->more = due->count > limit;
+    s->more |= due->count > limit; // not all are counted; what put_back has found out stays
     // A file is cut when it is full, or when its oldest payout has waited long enough.
     s->gathered = due->count > s->gathered ? due->count : s->gathered;
     const bool gather = gathers(g, rail_index, due->step) && s->gathered < limit;
