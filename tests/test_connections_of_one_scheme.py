@@ -266,6 +266,22 @@ def test_DEFINITE_ERRORS_default_connections_that_cannot_be(payer):
     assert merchant.refused("CreateMerchant", new, "Merchant").reason == "CONNECTION_NOT_AVAILABLE"
 
 
+def test_a_default_connection_changes_a_hundred_times_a_day_at_most(payer):
+    pb, merchant = payer.merchants_pb, payer.merchant()
+    rows = f"SELECT count(*) FROM merchant_connection WHERE merchant_id = '{merchant.id}' AND rail = 1"
+    for n in range(100):
+        assert defaults(payer, merchant, default_connections=[("wells", "ach")[n % 2]]) == [("wells", "ach")[n % 2]]
+    request = pb.UpdateMerchantRequest(merchant_id=merchant.id, person="ada", default_connections=["wells"])
+    refusal = merchant.refused("UpdateMerchant", request, "Merchant")
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_CHANGES")
+    assert payer.world.payments_rows(rows) == [["100"]]
+    # A repeat of what is so already writes nothing, and another rail has changes of its own.
+    assert defaults(payer, merchant, default_connections=["ach", "fast"]) == ["ach", "fast"]
+    payer.world.payments_rows(f"UPDATE merchant_connection SET changed_at = changed_at - interval '1 day' WHERE merchant_id = '{merchant.id}'"
+                              " AND rail = 1 AND change = 1")
+    assert defaults(payer, merchant, default_connections=["wells"]) == ["wells", "fast"]
+
+
 def test_payctl_sets_and_shows_default_connections(payer, tmp_path):
     payctl = Payctl(payer.world, tmp_path)
     name = unique("m")

@@ -141,6 +141,21 @@ def test_a_list_of_open_calls_joins_no_more_than_it_shows(filled):
     assert rows_read(plan, "payout") == 10
 
 
+@pytest.mark.parametrize("name, given", [("merchant_get", "'changing'"), ("merchant_list", "'changinf', 1"),
+                                         ("merchant_connection_many", "1, 'changing', '{1,2}', '{9,9}', 100, now()"),
+                                         ("merchant_connection_change", "1, 'changing', '{1,2}', '{9,9}', 'a', now()")])
+def test_a_merchant_with_many_changes_is_read_as_one_with_few(filled, name, given):
+    (sql,) = [text for of, text in payments_statements() if of == name]
+    rows = filled.payments_rows("BEGIN; INSERT INTO merchant_book VALUES ('changing', 1); "
+                                "INSERT INTO merchant VALUES (1, 'changing', 'Name', 'USD', now()); "
+                                "INSERT INTO merchant_connection SELECT 1, 'changing', 1 + n % 2, n / 2, n % 4, '', now() "
+                                "FROM generate_series(0, 19999) AS n; SET LOCAL plan_cache_mode = force_generic_plan; "
+                                f"PREPARE c AS {sql}; EXPLAIN (ANALYZE, FORMAT JSON) EXECUTE c({given}); ROLLBACK; DEALLOCATE c")
+    plan = json.loads("\n".join("|".join(row) for row in rows))[0]["Plan"]
+    limit = 2 * (100 + 1) if name == "merchant_connection_many" else 2
+    assert rows_read(plan, "merchant_connection") <= limit
+
+
 def test_the_check_can_fail(filled):
     plan = generic_plan(filled, "bad", "SELECT count(*) FROM payout AS p JOIN saga AS s USING (book_id, payout_id) WHERE p.amount > $1")
     assert scanned_whole(plan) >= {"payout"}

@@ -32,6 +32,33 @@ def locked(world, table):
             psql.kill()
 
 
+def test_who_reads_merchants_keeps_no_payout_out(new_world):
+    """Nobody can read what connections a merchant has chosen, and many wait to: its payouts are accepted, as was last known."""
+    world = new_world({"payments-svc": {**mix.SETTINGS["payments-svc"], "server.workers": 24}, "bank-sim": mix.SETTINGS["bank-sim"]})
+    payer = Payer(world)
+    merchant = payer.merchant(deposit=mix.DEPOSIT)
+    merchant.recipient()
+    merchant.pay(1_000, INSTANT)
+    messages, services = stubs.modules("payments/v1/merchant_service")
+
+    def read(_):
+        try:
+            services.MerchantServiceStub(world.channel("payments-svc")).GetMerchant(
+                messages.GetMerchantRequest(merchant_id=merchant.id), timeout=25)
+        except Exception:  # whether and how it ends is not the question
+            pass
+
+    def paid_unread():
+        merchant.pay(1_000, INSTANT)
+        return any("merchant.defaults.not_read" in line for line in world.payments.log_file.read_text().splitlines())
+
+    with ThreadPoolExecutor(READERS) as pool, locked(world, "merchant_connection"):
+        reading = [pool.submit(read, n) for n in range(READERS)]
+        wait_until(lambda: metric(world.payments, "db_pool_in_use", pool="payments-svc") > 0, "they wait")
+        wait_until(paid_unread, "paid, although it could not be read", 20)
+        assert not all(one.done() for one in reading), "they must have waited all the time"
+
+
 def test_FENCED_slow_readers_starve_no_renewal(new_world):
     """The bank answers one payment after the other, for longer than a lease: it is kept while every connection for reading waits."""
     settings = {"payments-svc": {**mix.SETTINGS["payments-svc"], "saga.lease_ms": 2_000, "instant.timeout_ms": 1_000,

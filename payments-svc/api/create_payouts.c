@@ -246,10 +246,10 @@ static bool create(payments_service *s, rpc_call *call, const create_args *x, er
     }
     const merchant *m =
         merchant_find(s->merchants, str_of(x->merchant_id), rpc_deadline_mono_ms(call), e);
-    if (m == NULL || !merchant_defaults_find(s->merchants, m, MERCHANT_DEFAULTS_FRESH_MS,
-                                             rpc_deadline_mono_ms(call), &defaults, e)) {
+    if (m == NULL) {
         return false;
     }
+    merchant_defaults_known(s->merchants, m, rpc_deadline_mono_ms(call), &defaults);
     // A field of the whole request that is not known is a fault of each payout whose key is new.
     const err *whole = pb_is_known_here(x->request, "", &fault) ? NULL : pb_keep_err(a, &fault);
     payout_request *requests = ARENA_ARRAY(a, payout_request, x->n);
@@ -372,10 +372,10 @@ static bool validate(payments_service *s, rpc_call *call,
     }
     v->k = s->o.connections;
     v->m = merchant_find(s->merchants, str_of(r->merchant_id), deadline, e);
-    if (v->m == NULL || !merchant_defaults_find(s->merchants, v->m, MERCHANT_DEFAULTS_FRESH_MS,
-                                                deadline, &v->defaults, e)) {
+    if (v->m == NULL) {
         return false;
     }
+    merchant_defaults_known(s->merchants, v->m, deadline, &v->defaults);
     v->requests = ARENA_ARRAY(a, payout_request, v->n);
     v->outcomes = ARENA_ARRAY(a, payout_outcome, v->n);
     v->recipient_faults = ARENA_ARRAY(a, const err *, v->n);

@@ -124,7 +124,7 @@ void handle_update_merchant(rpc_call *call, void *service, const ProtobufCMessag
              str_of(arena_printf(a, "%s for %s", identity[0] != '\0' ? identity : "insecure",
                                  r->person)),
              clock_wall_us(clock_system()), deadline, &e) &&
-         merchant_defaults_find(s->merchants, m, 0, deadline, &d, &e);
+         merchant_defaults_find(s->merchants, m, deadline, &d, &e);
     if (!ok) {
         rpc_fail(call, &e);
         return;

@@ -199,8 +199,7 @@ static void handle_create_merchant(rpc_call *call, void *service, const Protobuf
         m = find_or_create(s, call, r, &wanted, &e);
     }
     merchant_defaults d;
-    if (m == NULL ||
-        !merchant_defaults_find(s->merchants, m, 0, rpc_deadline_mono_ms(call), &d, &e)) {
+    if (m == NULL || !merchant_defaults_find(s->merchants, m, rpc_deadline_mono_ms(call), &d, &e)) {
         rpc_fail(call, &e);
         return;
     }
@@ -218,8 +217,7 @@ static void handle_get_merchant(rpc_call *call, void *service, const ProtobufCMe
         m = merchant_find(s->merchants, str_of(r->merchant_id), rpc_deadline_mono_ms(call), &e);
     }
     merchant_defaults d;
-    if (m == NULL ||
-        !merchant_defaults_find(s->merchants, m, 0, rpc_deadline_mono_ms(call), &d, &e)) {
+    if (m == NULL || !merchant_defaults_find(s->merchants, m, rpc_deadline_mono_ms(call), &d, &e)) {
         rpc_fail(call, &e);
         return;
     }

@@ -16,7 +16,7 @@ payments_service *payments_service_create(const payments_service_options *o, err
     payments_service *s = calloc(1, sizeof *s);
     ASSERT(s != NULL);
     s->o = *o;
-    s->merchants = merchant_store_create(o->intake_pool);
+    s->merchants = merchant_store_create(o->pool, o->intake_pool);
     s->accounts = o->accounts;
     const intake_options in = {.pool = o->intake_pool,
                                .read_pool = o->pool,

@@ -8,10 +8,12 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/crash.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "store/payments_sql.h"
 
-enum { MERCHANTS_KEPT_MAX = 1000000 };
+enum { MERCHANTS_KEPT_MAX = 1000000, DEFAULTS_READ_MS = 1000 };
+static const int64_t DAY_US = (int64_t)24 * 3600 * 1000000;
 
 // m never changes once it is kept; defaults and read_ms are guarded by the store's lock.
 typedef struct kept_merchant {
@@ -21,7 +23,7 @@ typedef struct kept_merchant {
 } kept_merchant;
 
 struct merchant_store {
-    db_pool *pool;
+    db_pool *pool, *intake;
     pthread_mutex_t lock; // guards known, and what changes in its values
     map *known;           // derived id of the merchant id → kept_merchant, never removed
 };
@@ -30,10 +32,11 @@ static uuid key_of(str merchant_id) {
     return uuid_derive(&merchant_id, 1);
 }
 
-merchant_store *merchant_store_create(db_pool *pool) {
+merchant_store *merchant_store_create(db_pool *pool, db_pool *intake) {
     merchant_store *s = calloc(1, sizeof *s);
     ASSERT(s != NULL);
     s->pool = pool;
+    s->intake = intake;
     s->known = map_create(1024, MERCHANTS_KEPT_MAX);
     pthread_mutex_init(&s->lock, NULL);
     return s;
@@ -132,11 +135,11 @@ static const merchant *keep(merchant_store *s, uuid key, const kept_merchant *re
 }
 
 // NULL with NOT_FOUND, or another error.
-static const merchant *read_one(merchant_store *s, str merchant_id, int64_t deadline_mono_ms,
-                                merchant_defaults *defaults, err *e) {
+static const merchant *read_one(merchant_store *s, db_pool *pool, str merchant_id,
+                                int64_t deadline_mono_ms, merchant_defaults *defaults, err *e) {
     arena *a = arena_create((size_t)64 * 1024);
     find_args args = {.id = merchant_id, .read = {.read_ms = clock_mono_ms(clock_system())}};
-    const bool ok = db_read(s->pool, deadline_mono_ms, a, find_in_db, &args, e);
+    const bool ok = db_read(pool, deadline_mono_ms, a, find_in_db, &args, e);
     arena_destroy(a);
     if (!ok) {
         return NULL;
@@ -161,7 +164,8 @@ const merchant *merchant_find(merchant_store *s, str merchant_id, int64_t deadli
     pthread_mutex_lock(&s->lock);
     const kept_merchant *known = map_get(s->known, key_of(merchant_id));
     pthread_mutex_unlock(&s->lock);
-    return known != NULL ? &known->m : read_one(s, merchant_id, deadline_mono_ms, NULL, e);
+    return known != NULL ? &known->m
+                         : read_one(s, s->intake, merchant_id, deadline_mono_ms, NULL, e);
 }
 
 // --- default connections ---------------------------------------------------------------------------------------------
@@ -175,17 +179,34 @@ int merchant_default_of(const merchant_defaults *d, int rail) {
     return 0;
 }
 
-bool merchant_defaults_find(merchant_store *s, const merchant *m, int64_t fresh_ms,
-                            int64_t deadline_mono_ms, merchant_defaults *out, err *e) {
+bool merchant_defaults_find(merchant_store *s, const merchant *m, int64_t deadline_mono_ms,
+                            merchant_defaults *out, err *e) {
+    return read_one(s, s->pool, str_of(m->id), deadline_mono_ms, out, e) != NULL;
+}
+
+void merchant_defaults_known(merchant_store *s, const merchant *m, int64_t deadline_mono_ms,
+                             merchant_defaults *out) {
+    const int64_t now = clock_mono_ms(clock_system()), soon = now + DEFAULTS_READ_MS;
+    err e = {0};
     pthread_mutex_lock(&s->lock);
     const kept_merchant *known = map_get(s->known, key_of(str_of(m->id)));
     ASSERT(known != NULL); // m is of this store
-    const bool fresh = clock_mono_ms(clock_system()) - known->read_ms < fresh_ms;
-    if (fresh) {
-        *out = known->defaults;
-    }
+    const bool fresh = now - known->read_ms < MERCHANT_DEFAULTS_FRESH_MS;
+    *out = known->defaults;
     pthread_mutex_unlock(&s->lock);
-    return fresh || read_one(s, str_of(m->id), deadline_mono_ms, out, e) != NULL;
+    merchant_defaults read;
+    if (fresh) {
+        return;
+    }
+    if (read_one(s, s->intake, str_of(m->id), soon < deadline_mono_ms ? soon : deadline_mono_ms,
+                 &read, &e) != NULL) {
+        *out = read;
+        return;
+    }
+    static log_gate gate;
+    if (log_gate_pass(&gate, "merchant.defaults.not_read", now)) {
+        log_err(LOG_WARN, "merchant.defaults.not_read", &e);
+    }
 }
 
 typedef struct first_args {
@@ -225,23 +246,42 @@ typedef struct write_args {
     int64_t at_us;
 } write_args;
 
-static bool write_defaults(db_conn *c, arena *a, payments_sql which, const write_args *w, err *e) {
+static void name_defaults(db_params *p, const write_args *w) {
     int16_t rails[MERCHANT_DEFAULTS_MAX], connections[MERCHANT_DEFAULTS_MAX];
     for (size_t i = 0; i < w->defaults->n; i++) {
         rails[i] = (int16_t)w->defaults->of[i].rail;
         connections[i] = (int16_t)w->defaults->of[i].connection;
     }
-    db_params *p = db_params_create(a);
     db_i64(p, w->m->book_id);
     db_text(p, str_of(w->m->id));
     db_i16_array(p, rails, w->defaults->n);
     db_i16_array(p, connections, w->defaults->n);
+}
+
+static bool write_defaults(db_conn *c, arena *a, payments_sql which, const write_args *w, err *e) {
+    db_params *p = db_params_create(a);
+    name_defaults(p, w);
     db_text(p, w->actor);
     db_time(p, w->at_us);
     return w->defaults->n == 0 || db_exec(c, payments_stmt(which), p, a, NULL, NULL, e);
 }
 
 static bool change_in_db(db_conn *c, arena *a, void *arg, err *e) {
+    const write_args *w = arg;
+    db_params *p = db_params_create(a);
+    db_rows *many = NULL;
+    name_defaults(p, w);
+    db_i64(p, MERCHANT_CHANGES_MAX);
+    db_time(p, w->at_us - DAY_US);
+    if (!db_exec(c, payments_stmt(SQL_MERCHANT_CONNECTION_MANY), p, a, &many, NULL, e)) {
+        return false;
+    }
+    if (db_count(many) > 0) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_MANY_CHANGES",
+                       "a rail's default connection has been changed %d times within a day, and "
+                       "each change is kept: change it later",
+                       MERCHANT_CHANGES_MAX);
+    }
     return write_defaults(c, a, SQL_MERCHANT_CONNECTION_CHANGE, arg, e);
 }
 

@@ -13,8 +13,13 @@ typedef struct merchant {
     int64_t created_us;
 } merchant;
 
-// Rails of which a merchant may have a default connection, and how old what is known of them may be where a payout is taken in.
-enum { MERCHANT_DEFAULTS_MAX = 16, MERCHANT_DEFAULTS_FRESH_MS = 5000 };
+// Rails of which a merchant may have a default connection, and how old what is known of them may be where a payout is taken in. Their
+// changes are kept for ever, so a rail has no more than that many within a day.
+enum {
+    MERCHANT_DEFAULTS_MAX = 16, // as merchant_get and merchant_list
+    MERCHANT_DEFAULTS_FRESH_MS = 5000,
+    MERCHANT_CHANGES_MAX = 100
+};
 
 // The connections that carry payouts which name only a rail: one a rail, sorted by rail.
 typedef struct merchant_defaults {
@@ -32,7 +37,8 @@ typedef struct merchant_listed {
 
 typedef struct merchant_store merchant_store;
 
-merchant_store *merchant_store_create(db_pool *pool);
+// intake: for what the payouts that come in need; pool: for all else. Those who only read hold nothing up that comes in. @borrows both.
+merchant_store *merchant_store_create(db_pool *pool, db_pool *intake);
 void merchant_store_destroy(merchant_store *s);
 // NULL with NOT_FOUND (reason MERCHANT_NOT_FOUND), or another error. @borrowed: lives as long as the store. Thread-safe.
 const merchant *merchant_find(merchant_store *s, str merchant_id, int64_t deadline_mono_ms, err *e);
@@ -43,14 +49,18 @@ bool merchant_insert(merchant_store *s, const merchant *m, const merchant_defaul
 bool merchant_list(merchant_store *s, str after, int64_t limit, int64_t deadline_mono_ms, arena *a,
                    merchant_listed **out, size_t *n, err *e) WARN_UNUSED;
 
-// The default connections of a merchant of this store, as they were fresh_ms ago or later; 0: as they are now. Thread-safe.
-bool merchant_defaults_find(merchant_store *s, const merchant *m, int64_t fresh_ms,
-                            int64_t deadline_mono_ms, merchant_defaults *out, err *e) WARN_UNUSED;
+// The default connections of a merchant of this store as they are now. Thread-safe.
+bool merchant_defaults_find(merchant_store *s, const merchant *m, int64_t deadline_mono_ms,
+                            merchant_defaults *out, err *e) WARN_UNUSED;
+// As they were MERCHANT_DEFAULTS_FRESH_MS ago or later. When they cannot be read within a second, as they were when they last could be:
+// that a merchant's choice cannot be read is no reason to pay for none. Thread-safe.
+void merchant_defaults_known(merchant_store *s, const merchant *m, int64_t deadline_mono_ms,
+                             merchant_defaults *out);
 // Those that it was made with.
 bool merchant_defaults_first(merchant_store *s, const merchant *m, int64_t deadline_mono_ms,
                              merchant_defaults *out, err *e) WARN_UNUSED;
 // Rails that changes does not name stay as they are; what is so already writes nothing. ABORTED, reason MERCHANT_CHANGED, when another
-// call was faster.
+// call was faster; RESOURCE_EXHAUSTED, reason TOO_MANY_CHANGES, when a rail has had MERCHANT_CHANGES_MAX within a day.
 bool merchant_defaults_change(merchant_store *s, const merchant *m,
                               const merchant_defaults *changes, str actor, int64_t now_us,
                               int64_t deadline_mono_ms, err *e) WARN_UNUSED;

@@ -44,12 +44,14 @@
     "recipient_id, merchant_id, holder_type, currency, routing_code, account_last4, name_sealed, " \
     "created_at "
 // Read by from_row: keep the order. The last one is "1:3,2:5": for each rail that has one, the number of its default connection.
+// Changes are never removed, so the newest one of each rail is looked up by its key. The rails are those that a merchant_defaults holds.
 #define MERCHANT_COLUMNS "m.merchant_id, m.name, m.book_id, m.currencies, m.created_at, d.defaults "
 #define MERCHANT_TABLES                                                                            \
     "JOIN merchant m ON m.book_id = b.book_id AND m.merchant_id = b.merchant_id "                  \
     "LEFT JOIN LATERAL (SELECT string_agg(l.rail || ':' || l.connection, ',' ORDER BY l.rail) AS " \
-    "defaults FROM (SELECT DISTINCT ON (rail) rail, connection FROM merchant_connection "          \
-    "WHERE book_id = m.book_id AND merchant_id = m.merchant_id ORDER BY rail, change DESC) AS l "  \
+    "defaults FROM generate_series(1, 16) AS u(rail) CROSS JOIN LATERAL (SELECT rail, connection " \
+    "FROM merchant_connection WHERE book_id = m.book_id AND merchant_id = m.merchant_id "          \
+    "AND rail = u.rail::int2 ORDER BY change DESC LIMIT 1) AS l "                                  \
     "WHERE l.connection > 0) AS d ON true "
 
 static const db_stmt STATEMENTS[SQL_COUNT] = {
@@ -84,6 +86,15 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
          "change, connection FROM merchant_connection WHERE book_id = $1 AND merchant_id = $2 AND "
          "rail = u.rail ORDER BY change DESC LIMIT 1) AS l ON true "
          "WHERE coalesce(l.connection, 0) <> u.connection"},
+    // A rail that would be changed, and of which the change before so many others is younger than that.
+    [SQL_MERCHANT_CONNECTION_MANY] =
+        {"merchant_connection_many",
+         "SELECT u.rail FROM unnest($3::int2[], $4::int2[]) AS u(rail, connection) "
+         "CROSS JOIN LATERAL (SELECT connection FROM merchant_connection WHERE book_id = $1 AND "
+         "merchant_id = $2 AND rail = u.rail ORDER BY change DESC LIMIT 1) AS l "
+         "CROSS JOIN LATERAL (SELECT changed_at FROM merchant_connection WHERE book_id = $1 AND "
+         "merchant_id = $2 AND rail = u.rail ORDER BY change DESC OFFSET $5::bigint - 1 LIMIT 1) "
+         "AS o WHERE l.connection <> u.connection AND o.changed_at > $6::timestamptz LIMIT 1"},
     [SQL_BOOK_HAS_MERCHANT] = {"book_has_merchant",
                                "SELECT book_id FROM merchant_book WHERE book_id BETWEEN $1 AND $1 "
                                "ORDER BY book_id LIMIT 1"},
