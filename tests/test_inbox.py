@@ -1,6 +1,8 @@
 """HEARD: every word of a bank is recorded raw before it is matched; one odd line never holds up the others; what matches nothing is an
 exception that a person sees. With the real bank-sim, its sshd, and files that are put into its outbox by hand."""
 
+import uuid
+
 import grpc
 import pytest
 from support import stubs
@@ -258,6 +260,18 @@ def test_HEARD_a_person_repairs_a_file_and_dismisses_a_line(payer, tmp_path):
     repair = ("inbox", "repair", item_["inbox_id"], str(other), "--reason", "a slip of the hand")
     code, _, err = payctl.run(*repair)
     assert code == SERVICE and "--yes" in err, "it counts by now"
+    # The first of many parts already says so, unless the item was repaired, since this may be that repair once more.
+    put(payer, "applied-as-it-came", returns([("R03", "091000019999997", 79, "X", "998877665544")], ours))
+    assert applied(payer, "applied-as-it-came")[0] == "2"
+    ((as_it_came,),) = rows(payer, "SELECT inbox_id FROM inbox WHERE name = 'applied-as-it-came'")
+    pb = stubs.modules("payments/v1/inbox_service")[0]
+    ask = payer.world.stub("payments/v1/inbox_service", "InboxService", "payments-svc")
+    part = pb.RepairInboxRequest(inbox_id=as_it_came, person="ann", reason="r", content=b"x", total_bytes=2)
+    with pytest.raises(grpc.RpcError) as failure:
+        ask.RepairInbox(part)
+    assert failure.value.code() == grpc.StatusCode.FAILED_PRECONDITION and "was applied" in failure.value.details()
+    part.inbox_id = item_["inbox_id"]
+    ask.RepairInbox(part)
     assert rows(payer, f"SELECT version FROM inbox WHERE inbox_id = '{item_['inbox_id']}'") == [["2"]]
 
     (odd,) = [found for found in listed(payctl, "--exceptions", key="exceptions") if found["inbox_id"] == item_["inbox_id"]]
@@ -312,6 +326,7 @@ def test_the_inbox_is_listed_page_by_page(payer):
     ("RepairInbox", {"inbox_id": NOBODY, "person": "ann", "reason": "r"}, grpc.StatusCode.INVALID_ARGUMENT),
     ("RepairInbox", {"inbox_id": NOBODY, "person": "ann", "reason": "r", "content": b"x"}, grpc.StatusCode.NOT_FOUND),
     ("RepairInbox", {"inbox_id": NOBODY, "person": "ann", "reason": "r", "content": b"x", "total_bytes": 2}, grpc.StatusCode.NOT_FOUND),
+    ("ApplyInbox", {"inbox_id": str(uuid.UUID(int=0)), "person": "ann"}, grpc.StatusCode.NOT_FOUND),
 ])
 def test_what_the_inbox_refuses(payer, method, request_, code):
     pb = stubs.modules("payments/v1/inbox_service")[0]

@@ -586,20 +586,26 @@ static bool check_part(const Payments__V1__RepairInboxRequest *r, err *e) {
     return true;
 }
 
+typedef struct repairable {
+    const inbox_order *order;
+    bool replace_applied;
+} repairable;
+
 static bool repairable_tx(db_conn *c, arena *a, void *arg, err *e) {
-    const inbox_order *o = *(const inbox_order *const *)arg;
+    const repairable *x = arg;
     inbox_row row;
-    // That the same bytes are there already is only known when all of them are.
-    return inbox_get(c, o->book_id, o->inbox_id, &row, a, e) &&
-           inbox_may_be_repaired(&row, true, e);
+    // Of an item that was repaired, these may be the same bytes once more: that is only known when all of them are there.
+    return inbox_get(c, x->order->book_id, x->order->inbox_id, &row, a, e) &&
+           inbox_may_be_repaired(&row, x->replace_applied || row.version > 1, e);
 }
 
 // Of parts: *whole is empty when there are more to come. To be freed.
 static bool gather(payments_service *s, rpc_call *call, const Payments__V1__RepairInboxRequest *r,
                    const inbox_order *o, str *whole, err *e) {
+    repairable x = {o, r->replace_applied != 0};
     // Before the first part, so that nobody's upload ends for what cannot be repaired.
     if (r->offset_bytes == 0 &&
-        !db_read(s->o.pool, rpc_deadline_mono_ms(call), rpc_arena(call), repairable_tx, &o, e)) {
+        !db_read(s->o.pool, rpc_deadline_mono_ms(call), rpc_arena(call), repairable_tx, &x, e)) {
         return false;
     }
     const inbox_part part = {.inbox_id = o->inbox_id,

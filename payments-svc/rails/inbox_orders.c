@@ -149,6 +149,10 @@ static void give_place_back(inbox *box, uuid inbox_id) {
 // Does the step, and applies the item as it then stands.
 static bool run_and_apply(ordering *x, db_tx_fn step, const char *what, err *not_applied, err *e) {
     const inbox_order *o = x->order;
+    if (uuid_is_nil(o->inbox_id)) { // as a place that is free has it
+        return err_set_field(e, ERR_NOT_FOUND, "INBOX_NOT_FOUND", "inbox_id",
+                             "no item has this id");
+    }
     if (!take_place(x->box, o->inbox_id, e)) {
         return false;
     }

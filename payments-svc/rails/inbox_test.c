@@ -257,6 +257,16 @@ static void order_more(void) {
     assert_false(inbox_again(box, &o, &not_applied, &refusal));
 }
 
+static void test_order__id_of_zeros__not_found(void **state) {
+    (void)state;
+    err e = {0}, not_applied = {0};
+    const inbox_order o = order_of((inbox_ref){0});
+    assert_false(inbox_again(box, &o, &not_applied, &e));
+    assert_string_equal(e.reason, "INBOX_NOT_FOUND");
+    assert_false(inbox_repair(box, &o, STR("good\n"), true, &not_applied, &e));
+    assert_string_equal(e.reason, "INBOX_NOT_FOUND");
+}
+
 static void test_order__third_at_once__refused_and_nothing_changed(void **state) {
     (void)state;
     const inbox_ref first = put("odd\n");
@@ -664,6 +674,7 @@ int main(void) {
         TEST(test_dismiss__refused_file__dismissed),
         TEST(test_again__understood_by_now__closed),
         TEST(test_order__nothing_there_or_switched_off__told),
+        TEST(test_order__id_of_zeros__not_found),
         TEST(test_order__third_at_once__refused_and_nothing_changed),
         TEST(test_order__of_one_item_twice_at_once__one_of_them_waits),
         TEST(test_apply__applied_meanwhile_by_another__writes_nothing),

@@ -166,7 +166,11 @@ static bool find_witness(db_conn *c, arena *a, void *arg, err *e) {
 static void tell_that_archive_is_not_complete(ach_rail *r, const char *name) {
     char subject[320];
     err e = {0};
-    log_error("ach.archive.not_complete", F_STR("connection", r->base.name), F_STR("file", name));
+    static log_gate gate; // each look finds it so, and the case says it once
+    if (log_gate_pass(&gate, "ach.archive.not_complete", clock_mono_ms(r->clock))) {
+        log_error("ach.archive.not_complete", F_STR("connection", r->base.name),
+                  F_STR("file", name));
+    }
     (void)snprintf(subject, sizeof subject, "%s/archive", r->base.name);
     if (r->box != NULL &&
         !inbox_complain(r->box, subject, "ARCHIVE_NOT_COMPLETE",
