@@ -397,11 +397,14 @@ static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, ach_
                         .reason = ach_words(ack->reason, a),
                         .at_us = ack->at_us,
                         .inbox_id = item->inbox_id}};
-    if (known == 1 && !ach_refused_read(r, c, item, ack, &ref, &o->said, &refused, out, a, e)) {
+    // An entry may have two reasons, and each may become a row. More than that are not even looked up.
+    const bool many = known == 1 && ack->n_refused > 2 * (size_t)ref.items;
+    if (known == 1 && !many &&
+        !ach_refused_read(r, c, item, ack, &ref, &o->said, &refused, out, a, e)) {
         return false;
     }
-    if (known == 1 && (refused.entries > ref.items || ack->n_refused > 2 * (size_t)ref.items)) {
-        out->refused = "BAD_FILE"; // an entry may have two reasons, and each may become a row
+    if (many || (known == 1 && refused.entries > ref.items)) {
+        out->refused = "BAD_FILE";
         out->refused_text = "refuses more entries than the file has";
         out->n_odd = 0;
         return true;
