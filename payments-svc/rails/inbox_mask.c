@@ -62,7 +62,19 @@ typedef struct words {
     bool json;
 } words;
 
-// The escape that begins here. *letter: it stands for one. Backslashes in a row may be an escape that was escaped. 0: it is none.
+// What four hexadecimal digits stand for; -1: they are none.
+static int hex_value(const char *s) {
+    int value = 0;
+    for (size_t k = 0; k < 4; k++) {
+        const char *const hex = "00112233445566778899aAbBcCdDeEfF";
+        const char *const found = s[k] == '\0' ? NULL : strchr(hex, s[k]);
+        value = found == NULL || value < 0 ? -1 : value * 16 + (int)(found - hex) / 2;
+    }
+    return value;
+}
+
+// The escape that begins here. *letter: it stands for one. Backslashes in a row may be an escape that was escaped, however often. Digits
+// are a part of it only where no digit follows: else they may be the begin of a number. 0: it is none.
 static size_t escape_len(const words *w, size_t at, bool *letter) {
     size_t i = at;
     *letter = false;
@@ -70,20 +82,15 @@ static size_t escape_len(const words *w, size_t at, bool *letter) {
         i++;
     }
     const size_t slashes = i - at;
-    if (slashes == 0 || i == w->n) {
+    if (slashes == 0 || i == w->n || w->s[i] == '\0' || strchr("\"/bfnrtu", w->s[i]) == NULL) {
         return slashes;
     }
-    if (w->s[i] == 'u' && w->n - i > 4) {
-        int value = 0;
-        for (size_t k = 1; k <= 4; k++) {
-            const char *const hex = "00112233445566778899aAbBcCdDeEfF";
-            const char *const found = w->s[i + k] == '\0' ? NULL : strchr(hex, w->s[i + k]);
-            value = found == NULL || value < 0 ? -1 : value * 16 + (int)(found - hex) / 2;
-        }
-        *letter = value >= 0 && value < 128 && isalpha(value) != 0;
-        return value < 0 ? slashes + slashes % 2 : slashes + 5;
+    const int value = w->s[i] == 'u' && w->n - i > 4 ? hex_value(w->s + i + 1) : -1;
+    if (value < 0 || (w->n - i > 5 && is_digit(w->s[i + 5]))) {
+        return slashes + 1;
     }
-    return slashes + slashes % 2;
+    *letter = value < 128 && isalpha(value) != 0;
+    return slashes + 5;
 }
 
 // People write numbers in groups. Where the next one begins when at most a few signs that are neither letters nor digits stand

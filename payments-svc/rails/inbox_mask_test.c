@@ -127,8 +127,9 @@ static void test_words__amounts_dates_and_times__shown(void **state) {
 static void test_message__number_in_groups_with_escapes__hidden(void **state) {
     (void)state;
     static const char *const BETWEEN[] = {
-        "\\u0020", "\\t",     "\\n",  "\\r\\n",          "\\/",
-        "\\u00A0", "\\u2013", "\\\\", "\\u0020-\\u0020", "\\\\u0020"};
+        "\\t",   "\\n",      "\\r\\n",     "\\/",        "\\\\",        "\\u0020 ",
+        "\\\\n", "\\\\\\n",  "\\\\r\\\\n", "\\\\\\\\t",  "\\\\/",       "\\\\\\\"",
+        "\\",    "\\u00A0 ", "-\\u2013 ",  "\\\\u0020 ", "\\\\\\u0020 "};
     for (size_t i = 0; i < sizeof BETWEEN / sizeof BETWEEN[0]; i++) {
         char words[160], wanted[160];
         snprintf(words, sizeof words, "{\"text\":\"no 0001%s2345%s6789\"}", BETWEEN[i], BETWEEN[i]);
@@ -136,9 +137,31 @@ static void test_message__number_in_groups_with_escapes__hidden(void **state) {
                  BETWEEN[i]);
         assert_string_equal(masked(words), wanted);
     }
-    assert_string_equal(masked("{\"text\":\"12\\u006134 and\\tline 345\"}"),
-                        "{\"text\":\"12\\u006134 and\\tline 345\"}");
+    assert_string_equal(masked("{\"text\":\"12\\u0061 34 and\\tline 345\"}"),
+                        "{\"text\":\"12\\u0061 34 and\\tline 345\"}");
     assert_string_equal(masked("{\"text\":\"12\\u002"), "{\"text\":\"**\\u***");
+}
+
+// A bank's text has backslashes that are no escapes: digits behind one are digits, and so may be those of an escape that others follow.
+static void test_message__digits_in_what_looks_like_an_escape__hidden(void **state) {
+    (void)state;
+    static const char *const PAIRS[][2] = {
+        {"acct \\1\\2\\3\\4\\5\\6\\7\\8\\9", "acct \\*\\*\\*\\*\\*\\6\\7\\8\\9"},
+        {"acct \\\\1\\\\2\\\\3\\\\4\\\\5", "acct \\\\*\\\\*\\\\*\\\\*\\\\*"},
+        {"acct \\u12345678", "acct \\u****5678"},
+        {"acct \\\\u123456789012", "acct \\\\u********9012"},
+        {"0001\\u00202345\\u00206789", "****\\u********\\u****6789"},
+        {"0001\\u00A02345\\u00A06789", "****\\u**A*****\\u**A*****"},
+        {"12\\u006134 and", "**\\u**6134 and"},
+        {"0001\\u0020-\\u00202345\\u0020-\\u00206789",
+         "****\\u0020-\\u********\\u0020-\\u****6789"},
+    };
+    for (size_t i = 0; i < sizeof PAIRS / sizeof PAIRS[0]; i++) {
+        char words[160], wanted[160];
+        snprintf(words, sizeof words, "{\"text\":\"%s\"}", PAIRS[i][0]);
+        snprintf(wanted, sizeof wanted, "{\"text\":\"%s\"}", PAIRS[i][1]);
+        assert_string_equal(masked(words), wanted);
+    }
 }
 
 static void test_message__amounts_and_times_of_members__shown(void **state) {
@@ -185,6 +208,7 @@ int main(void) {
         cmocka_unit_test(test_words__number_in_groups__hidden),
         cmocka_unit_test(test_words__amounts_dates_and_times__shown),
         cmocka_unit_test(test_message__number_in_groups_with_escapes__hidden),
+        cmocka_unit_test(test_message__digits_in_what_looks_like_an_escape__hidden),
         cmocka_unit_test(test_message__amounts_and_times_of_members__shown),
         cmocka_unit_test(test_message__code_that_is_long__hidden),
         cmocka_unit_test(test_bytes__not_printable__readable),
