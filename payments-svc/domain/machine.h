@@ -169,7 +169,8 @@ typedef struct saga_said {
     int64_t earlier_returned;          // came back of attempts before it, and is not in the sums
     int32_t refusals, odd;             // of the attempt; and what cannot be
     saga_event order;                  // the next order that was not taken up yet; number 0: none
-    bool ordered_more;                 // another order than one to cancel waits behind it
+    bool overtaken; // behind it is one of who knows more than the rail has said, and it is possible
+    int32_t last_order; // number of the last order there is; 0: none is to be taken up
 } saga_said;
 
 typedef struct saga_policy {

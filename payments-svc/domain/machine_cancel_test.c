@@ -120,6 +120,29 @@ static void test_cancel__waits_without_an_end__gives_way_to_what_a_person_says(v
     }
 }
 
+// What would come to nothing itself, or is not about what the rail has, leaves the cancel where it was: it is what a person still wants.
+static void test_cancel__waits__what_is_not_possible_comes_behind_it__NO_LOSS(void **state) {
+    (void)state;
+    const saga_event_kind kinds[] = {EVENT_RELEASE, EVENT_WRITE_OFF, EVENT_RETRY};
+    for (size_t i = 0; i < 3; i++) {
+        const saga_event events[] = {ordered(EVENT_CANCEL, 1), ordered(kinds[i], 2)};
+        saga s = fresh();
+        act(&s, STEP_RESERVE, OUT_DONE);
+        act(&s, STEP_EXECUTE, OUT_UNKNOWN);
+        assert_int_equal(claim_events(&s, events, 1), STEP_RESOLVE);
+        assert_true(come_events(&s, OUT_UNKNOWN, events, 2));
+        assert_int_equal(claim_events(&s, events, 2), STEP_RESOLVE);
+        assert_int_equal(s.orders, 0);
+        assert_true(come_events(&s, OUT_RETRY, events, 2)); // the bank has not got it
+        test_clock_advance(&CLOCK, POLICY.cancel_wait_ms * 1000);
+        assert_int_equal(claim_events(&s, events, 2), STEP_RESOLVE);
+        assert_true(come_events(&s, OUT_RETRY, events, 2)); // and still has not
+        assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
+        assert_int_equal(note.outcome, OUT_ORDERED);
+        assert_int_equal(s.step, STEP_CANCEL);
+    }
+}
+
 // What cannot be carried out makes nothing give way, and a cancel waits as the first one did.
 static void test_cancel__waits__another_cancel_behind_it__still_waits(void **state) {
     (void)state;
@@ -248,6 +271,7 @@ static void test_cancel__after_a_restore__worker_died_asking__asked_once_more(vo
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cancel__waits_without_an_end__gives_way_to_what_a_person_says),
+        cmocka_unit_test(test_cancel__waits__what_is_not_possible_comes_behind_it__NO_LOSS),
         cmocka_unit_test(test_cancel__waits__another_cancel_behind_it__still_waits),
         cmocka_unit_test(test_cancel__waits_for_the_rail__handed_over__answered),
         cmocka_unit_test(test_cancel__waits_and_the_payout_is_held__taken_up),

@@ -153,9 +153,31 @@ static void find_order(const saga *s, const saga_event *events, size_t n, saga_s
         }
     }
     for (size_t i = 0; i < n && said->order.order > 0; i++) {
-        said->ordered_more |= is_order(events[i].kind) && events[i].kind != EVENT_CANCEL &&
-                              events[i].order > said->order.order;
+        if (is_order(events[i].kind) && events[i].order > said->last_order) {
+            said->last_order = events[i].order;
+        }
     }
+}
+
+// Of a cancel that waits for the rail: whether a person has said later what the rail was asked for, or what is to be done without it. What
+// would come to nothing, or leaves open what the rail has, takes the place of nothing.
+static bool is_overtaken(const saga *s, const saga_event *events, size_t n, const saga_said *said) {
+    if (said->order.kind != EVENT_CANCEL || s->step != STEP_RESOLVE) {
+        return false;
+    }
+    for (size_t i = 0; i < n; i++) {
+        const saga_event_kind kind = events[i].kind;
+        const bool knows =
+            kind == EVENT_MARK_PAID || kind == EVENT_GIVE_BACK || kind == EVENT_RETRY;
+        const char *why = NULL;
+        saga_said then = *said;
+        then.order = events[i];
+        if (knows && events[i].order > said->order.order &&
+            saga_takes_order(s, &then, kind, &why)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 // What can be of no attempt of this payout, as far as this version knows.
@@ -425,6 +447,7 @@ saga_said saga_hear(const saga *s, const saga_event *events, size_t n, int32_t h
     if (said.order.order != 0 && (judged || present != s->attempt)) {
         count_for_order(s, events, n, &said);
     }
+    said.overtaken = said.order.order != 0 && is_overtaken(s, events, n, &said);
     return said;
 }
 

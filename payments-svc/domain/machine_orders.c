@@ -372,9 +372,9 @@ static bool has_to_wait(const saga *s, const saga_said *said) {
            (is_asked_for && !is_away_from_the_bank(s, said));
 }
 
-// The rail may not answer for ever, and who ordered something else after it knows more than the rail has said.
+// The rail may not answer for ever: see saga_said.overtaken.
 static bool gives_way(const saga *s, const saga_said *said) {
-    return s->step == STEP_RESOLVE && said->ordered_more;
+    return s->step == STEP_RESOLVE && said->overtaken;
 }
 
 bool saga_take_order(saga *s, const saga_said *said, const clock_source *clock, saga_note *note) {
