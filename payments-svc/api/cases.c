@@ -245,6 +245,7 @@ static bool make_way(db_conn *c, int64_t book_id, const rail_event *order, arena
 static bool give_order(db_conn *c, const case_changing *x, arena *a, err *e) {
     const case_change *in = &x->change;
     const case_row *k = &x->changed.row;
+    saga_slots held;
     rail_event order = {
         .kind = (rail_event_kind)x->changed.order->event_kind,
         .code = str_of(x->changed.order->name),
@@ -266,9 +267,9 @@ static bool give_order(db_conn *c, const case_changing *x, arena *a, err *e) {
             saga_cancel_code(x->s->o.engine, x->s->o.guard, c, k->book_id, order.payout_id,
                              &order.code, a, e)) &&
            saga_order_check(x->s->o.engine, c, k->book_id, order.payout_id, order.kind, order.code,
-                            a, e) &&
+                            &held, a, e) &&
            rail_events_record(c, k->book_id, &order, 1, a, e) &&
-           saga_orders_take(x->s->o.engine, c, k->book_id, order.payout_id, a, e);
+           saga_orders_take(x->s->o.engine, c, k->book_id, order.payout_id, &held, a, e);
 }
 
 static bool decide_submission(db_conn *c, const case_changing *x, bool bank_has_it, arena *a,

@@ -107,12 +107,24 @@ static bool may_be_stopped(const saga_engine *g, const standing *s) {
            step == STEP_RESOLVE || (g != NULL && saga_engine_rail(g, s->rail_id) == NULL);
 }
 
-// No worker claims it until the transaction ends.
+// No worker claims it until the transaction ends, unless it moves before the lock is there: to a step that is not in *held. What is to be
+// canceled is stopped from being sent wherever it stands. EXECUTE comes first, so that two such orders cannot wait for each other.
 static bool lock_standing(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id,
-                          arena *a, err *e) {
+                          bool cancels, saga_slots *held, arena *a, err *e) {
     standing s = {0};
-    return read_row(c, book_id, payout_id, &s, a, e) &&
-           (!may_be_stopped(g, &s) || lock_slot(c, book_id, s.rail_id, s.item.was.step, a, e));
+    *held = (saga_slots){.has = {false}};
+    if (!read_row(c, book_id, payout_id, &s, a, e) ||
+        (cancels && (!lock_slot(c, book_id, s.rail_id, STEP_EXECUTE, a, e) ||
+                     !read_row(c, book_id, payout_id, &s, a, e)))) {
+        return false;
+    }
+    const saga_step at = s.item.was.step;
+    held->has[STEP_EXECUTE] = cancels;
+    if (!may_be_stopped(g, &s) || held->has[at]) {
+        return true;
+    }
+    held->has[at] = true;
+    return lock_slot(c, book_id, s.rail_id, at, a, e);
 }
 
 static bool take_one(db_conn *c, int64_t book_id, standing *s, bool *taken, arena *a, err *e) {
@@ -125,21 +137,18 @@ static bool take_one(db_conn *c, int64_t book_id, standing *s, bool *taken, aren
     return saga_store_take_order(&b, c, taken, e);
 }
 
-bool saga_orders_take(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id, arena *a,
-                      err *e) {
-    saga_step at = STEP_NONE;
+bool saga_orders_take(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id,
+                      const saga_slots *held, arena *a, err *e) {
     for (int i = 0; i < ORDERS_AT_ONCE; i++) {
         standing s = {0};
         bool taken = false;
         if (!read_row(c, book_id, payout_id, &s, a, e)) {
             return false;
         }
-        // At another step it would need another slot's lock; there it goes on by itself.
-        const bool moved = i > 0 && s.item.was.step != at;
-        if (s.leased || moved || !may_be_stopped(g, &s)) {
+        // A claim locks no row: without the slot's lock, a worker may have it at any moment. There it goes on by itself.
+        if (s.leased || !held->has[s.item.was.step] || !may_be_stopped(g, &s)) {
             return true;
         }
-        at = s.item.was.step;
         if (!take_one(c, book_id, &s, &taken, a, e)) {
             return false;
         }
@@ -168,7 +177,7 @@ static str cancel_code(const saga_engine *g, const saga_cancellation *x, const s
 }
 
 static bool give(const saga_engine *g, db_conn *c, const saga_cancellation *x, const standing *s,
-                 arena *a, err *e) {
+                 const saga_slots *held, arena *a, err *e) {
     const rail_event order = {.payout_id = x->payout_id,
                               .kind = RAIL_EVENT_CANCEL,
                               .event_id =
@@ -178,7 +187,8 @@ static bool give(const saga_engine *g, db_conn *c, const saga_cancellation *x, c
                               .at_us = x->now_us,
                               .source = RAIL_SOURCE_PERSON,
                               .actor = x->actor};
-    return record(c, x, &order, a, e) && saga_orders_take(g, c, x->book_id, x->payout_id, a, e);
+    return record(c, x, &order, a, e) &&
+           saga_orders_take(g, c, x->book_id, x->payout_id, held, a, e);
 }
 
 // Out of a submission that has not left: that attempt will never be taken.
@@ -236,13 +246,13 @@ static bool is_in_a_submission(const standing *s) {
 
 // Gives the order when it is possible now.
 static bool try_to_give(saga_engine *g, db_conn *c, const saga_cancellation *x, standing *s,
-                        arena *a, err *e) {
+                        const saga_slots *held, arena *a, err *e) {
     const char *why = NULL;
     if (s->leased && s->item.was.step != STEP_RESERVE && s->item.was.step != STEP_GATE) {
         return not_cancelable("it is on its way to the bank", e);
     }
     if (is_in_a_submission(s)) {
-        return take_out(g, c, x, s, a, e) && give(g, c, x, s, a, e);
+        return take_out(g, c, x, s, a, e) && give(g, c, x, s, held, a, e);
     }
     s->item.said.order.kind = EVENT_CANCEL;
     s->item.said.order.code = cancel_code(g, x, s);
@@ -252,15 +262,14 @@ static bool try_to_give(saga_engine *g, db_conn *c, const saga_cancellation *x, 
     if (!saga_takes_order(&s->item.was, &s->item.said, EVENT_CANCEL, &why)) {
         return not_cancelable(why, e);
     }
-    return give(g, c, x, s, a, e);
+    return give(g, c, x, s, held, a, e);
 }
 
 bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *a, err *e) {
     standing s = {0};
+    saga_slots held;
     // What is claimed to be sent is claimed under this lock, and what was claimed before is seen behind it.
-    if (!look(c, x->book_id, x->payout_id, &s, a, e) ||
-        !lock_slot(c, x->book_id, s.rail_id, STEP_EXECUTE, a, e) ||
-        !lock_standing(g, c, x->book_id, x->payout_id, a, e) ||
+    if (!lock_standing(g, c, x->book_id, x->payout_id, true, &held, a, e) ||
         !look(c, x->book_id, x->payout_id, &s, a, e)) {
         return false;
     }
@@ -268,7 +277,7 @@ bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *
         s.canceling > s.item.was.orders) {
         return true;
     }
-    if (try_to_give(g, c, x, &s, a, e)) {
+    if (try_to_give(g, c, x, &s, &held, a, e)) {
         return true;
     }
     // Who asks again is answered as before, unless the order that came to nothing then is possible now.
@@ -304,12 +313,12 @@ static bool is_for_later(const standing *s, saga_event_kind kind) {
 // --- Any order -------------------------------------------------------------------------------------------------------
 
 bool saga_order_check(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id,
-                      rail_event_kind kind, str code, arena *a, err *e) {
+                      rail_event_kind kind, str code, saga_slots *held, arena *a, err *e) {
     standing s = {0};
     const saga_event_kind order = (saga_event_kind)kind;
     const char *why = NULL;
-    if (!lock_standing(g, c, book_id, payout_id, a, e) || !lock_row(c, book_id, payout_id, a, e) ||
-        !look(c, book_id, payout_id, &s, a, e)) {
+    if (!lock_standing(g, c, book_id, payout_id, kind == RAIL_EVENT_CANCEL, held, a, e) ||
+        !lock_row(c, book_id, payout_id, a, e) || !look(c, book_id, payout_id, &s, a, e)) {
         return false;
     }
     if (is_for_later(&s, order)) {

@@ -33,17 +33,23 @@ bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *
 bool saga_cancel_code(saga_engine *g, guard *known, db_conn *c, int64_t book_id, uuid payout_id,
                       str *code, arena *a, err *e) WARN_UNUSED;
 
+// The steps of a payout's connection whose slots the transaction has locked: no worker claims anything there until its end.
+typedef struct saga_slots {
+    bool has[STEP_COUNT];
+} saga_slots;
+
 // Whether an order of a person other than CancelPayout's can be carried out as the payout stands, judged by the machine, in the
-// transaction in which it is given: the saga's row stays locked until its end. An order that a payout takes up later counts as possible:
+// transaction in which it is given: the saga's row and the slots in *held stay locked until its end. An order that a payout takes up later counts as possible:
 // one behind another order, and one that waits for a worker or for the rail's answer. Errors: NOT_FOUND; FAILED_PRECONDITION,
 // ORDER_NOT_POSSIBLE, with the reason.
 bool saga_order_check(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id,
-                      rail_event_kind kind, str code, arena *a, err *e) WARN_UNUSED;
+                      rail_event_kind kind, str code, saga_slots *held, arena *a,
+                      err *e) WARN_UNUSED;
 
 // Takes up what was ordered, in the transaction that has checked and recorded the order, where workers may have no claim of the payout for long: in
 // a pause, while its bank does not answer, or when its connection is switched off. An order that waits for a worker or for the bank's
-// answer is left to the workers. g may be NULL.
-bool saga_orders_take(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id, arena *a,
-                      err *e) WARN_UNUSED;
+// answer is left to the workers, and so is one of a payout at a step whose slot is not in *held. g may be NULL.
+bool saga_orders_take(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id,
+                      const saga_slots *held, arena *a, err *e) WARN_UNUSED;
 
 #endif

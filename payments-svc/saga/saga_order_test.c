@@ -1,4 +1,5 @@
 // Holds, orders and money that moves more than once, against a real PostgreSQL.
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -342,6 +343,76 @@ static void test_cancel__after_a_restore__the_bank_is_asked_first__NO_DOUBLE(voi
     assert_int_equal(world_available(), 1000000 - 100);
 }
 
+// --- An order that meets a worker -------------------------------------------------------------------------------------
+
+static int64_t free_slots; // seen from outside while the order's transaction is still open
+
+// As ResolveCase gives it.
+static bool cancel_by_a_case(db_conn *c, arena *a, void *arg, err *e) {
+    const rail_event order = {.payout_id = *(const uuid *)arg,
+                              .kind = RAIL_EVENT_CANCEL,
+                              .event_id = STR("case"),
+                              .code = STR("CANCEL"),
+                              .at_us = 1,
+                              .source = RAIL_SOURCE_PERSON,
+                              .actor = STR("ada")};
+    saga_slots held;
+    if (!saga_order_check(NULL, c, WORLD_BOOK, order.payout_id, order.kind, order.code, &held, a,
+                          e) ||
+        !rail_events_record(c, WORLD_BOOK, &order, 1, a, e) ||
+        !saga_orders_take(NULL, c, WORLD_BOOK, order.payout_id, &held, a, e)) {
+        return false;
+    }
+    free_slots = world_count("SELECT count(*) FROM (SELECT 1 FROM saga_slot WHERE step = 2 "
+                             "FOR UPDATE SKIP LOCKED) AS free");
+    return true;
+}
+
+static void *resolve_case(void *arg) {
+    err e = {0};
+    arena *own = arena_create(SAGA_ARENA_MAX);
+    const bool given =
+        db_transact(world_pool(), fixture_deadline(5000), own, cancel_by_a_case, arg, &e);
+    arena_destroy(own);
+    return given ? arg : NULL;
+}
+
+// A worker has RESOLVE's slot, and what it hears moves the payout to EXECUTE while the order waits for that slot.
+static bool move_meanwhile(db_conn *c, arena *a, void *arg, err *e) {
+    pthread_t *thread = ((void **)arg)[0];
+    static const db_stmt MOVE = {"test_move",
+                                 "UPDATE saga SET step = 2, doubt = 0, due_at = now()"};
+    static const db_stmt LOCK = {"test_lock",
+                                 "UPDATE saga_slot SET claims = claims + 1 WHERE step = 3"};
+    if (!db_exec(c, &LOCK, NULL, a, NULL, NULL, e) ||
+        pthread_create(thread, NULL, resolve_case, ((void **)arg)[1]) != 0) {
+        return false;
+    }
+    while (world_count("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                       "AND wait_event_type = 'Lock'") == 0) {
+    }
+    return db_exec(c, &MOVE, NULL, a, NULL, NULL, e);
+}
+
+static void test_cancel__moves_while_the_order_waits__no_worker_sends_it__NO_LOSS(void **state) {
+    (void)state;
+    pthread_t thread;
+    uuid id;
+    void *given = NULL, *args[] = {&thread, &id};
+    err e = {0};
+    world_payouts(RAIL_INSTANT, 1, 100, &id);
+    assert_int_equal(run(STEP_RESERVE).n_moved, 1);
+    world.submit_verdict = world.query_verdict = RAIL_UNKNOWN;
+    assert_int_equal(run(STEP_EXECUTE).n_moved, 1);
+    assert_int_equal(run_soon(STEP_RESOLVE).n_moved, 1);
+    assert_true(
+        db_transact(world_pool(), fixture_deadline(5000), memory_2, move_meanwhile, args, &e));
+    assert_int_equal(pthread_join(thread, &given), 0);
+    assert_non_null(given);
+    assert_int_equal(in_state(STEP_CANCEL, STATE_PROCESSING), 1);
+    assert_int_equal(free_slots, 0);
+}
+
 // A ledger that is down is asked once for a batch, not once for each of its payouts.
 static void test_reserve__no_transit_account__the_ledger_is_asked_once(void **state) {
     (void)state;
@@ -478,6 +549,8 @@ int main(void) {
                                fresh),
         cmocka_unit_test_setup(test_cancel__accepted_before__is_answered_as_before, fresh),
         cmocka_unit_test_setup(test_cancel__no_worker_comes_by__the_order_is_carried_out, fresh),
+        cmocka_unit_test_setup(
+            test_cancel__moves_while_the_order_waits__no_worker_sends_it__NO_LOSS, fresh),
         cmocka_unit_test_setup(test_reserve__no_transit_account__the_ledger_is_asked_once, fresh),
         cmocka_unit_test_setup(test_log__a_step_of_the_ledger_after_many_tries, fresh),
         cmocka_unit_test_setup(test_log__a_hand_over_after_many_tries, fresh),
