@@ -110,6 +110,10 @@ static bool payment_of(json_t *object, arena *a, payment *out, err *e) {
     if (is_told(returned) && (!json_is_integer(returned) || json_integer_value(returned) < 0)) {
         return bad(e, "returned_amount", "must be a whole number, and not less than zero");
     }
+    // Zero is how a bank says that there is no such sum. One that came back without a sum is a contradiction, and not a return of all.
+    if (out->status == PAYMENT_RETURNED && is_told(returned) && json_integer_value(returned) == 0) {
+        return bad(e, "returned_amount", "must not be zero where money came back");
+    }
     out->returned = json_integer_value(returned);
     out->retriable = json_is_true(retriable);
     out->payment_id = text_of(object, "payment_id", a);

@@ -21,6 +21,29 @@ static void test_answer__members_without_a_value__as_if_not_there(void **state) 
     assert_verdict(query_one(), RAIL_UNKNOWN, "BAD_ANSWER");
 }
 
+// Promise NO-LOSS: "returned", and "nothing came back". A bank that says both has said neither, and a person reads it.
+static void test_NO_LOSS_answer__returned_and_nothing_came_back__believed_by_nobody(void **state) {
+    (void)state;
+    static const char *const ZERO = ",\"returned_amount\":0";
+    const rail_item *item = make_items(1);
+    script.status = 200;
+    script.body = payment_json(item, "returned", 1000, ZERO);
+    assert_verdict(query_one(), RAIL_UNKNOWN, "BAD_ANSWER");
+    start_webhook();
+    const char *body = hook_body("payment.returned", "returned", 1, 1000, NULL);
+    const char *data = strstr(body, "\"amount\"");
+    assert_non_null(data);
+    const hook h = {.id = "zero",
+                    .body =
+                        arena_printf(mem, "%.*s%s,%s", (int)(data - body), body, ZERO + 1, data)};
+    assert_int_equal(send_hook(h), 200);
+    assert_int_equal(count_of("rail_event"), 0);
+    assert_int_equal(count_of("inbox b JOIN inbox_exception x USING (book_id, inbox_id)"
+                              " WHERE b.name = 'zero' AND x.reason = 'BAD_MESSAGE'"),
+                     1);
+    assert_int_equal(count_of("payment_case"), 1);
+}
+
 // --- Messages of types that are not ours -------------------------------------------------------------------------------
 
 // Promise HEARD: whatever speaks of money is for a person to read. A bank has types of its own, and names a payment where it likes.
@@ -120,6 +143,7 @@ static void test_NO_LOSS_sweep__good_status_and_no_payment__asked_again(void **s
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_answer__members_without_a_value__as_if_not_there),
+        TEST(test_NO_LOSS_answer__returned_and_nothing_came_back__believed_by_nobody),
         TEST(test_HEARD_message__unknown_type_that_speaks_of_money__a_case),
         TEST(test_HEARD_message__time_of_another_form__counts),
         TEST(test_NO_LOSS_sweep__good_status_and_no_payment__asked_again),
