@@ -1,4 +1,5 @@
-// Recovery mode against a real database: what may have been forgotten of a submission is asked for, and never simply sent.
+// Recovery mode against a real database: what may have been forgotten of a submission is asked for, and never simply sent. And what is not
+// forgotten: what one look has proven, the next one goes on from.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -134,6 +135,61 @@ static void test_NO_DOUBLE_recovery__temporary_file_says_nothing_of_the_forgotte
     assert_int_equal(the_bank.n_taken, 0);
 }
 
+// Its temporary file was there, and is gone with that look; then the bank could not be asked what else it shows. That it never arrived is
+// proven all the same, and nobody is asked about it.
+static void test_killed__look_fails_after_it_was_taken_back__sent_again_once(void **state) {
+    (void)state;
+    static const char *const LEFT[] = {"(1, 1)", "(1, 1), (2, 9)"};
+    expose_uploads = true;
+    submission_sender *s = make_sender(LEASE_MS, false);
+    expose_uploads = false;
+    the_bank.no_archive = true;
+    for (uint32_t i = 0; i < 2; i++) {
+        char file[16], name[160];
+        snprintf(file, sizeof file, "f%u", i);
+        const uuid id = prepare_one(i, 1, file, tomorrow(), 1 + (int)i);
+        leave_as_killed(id, LEFT[i]);
+        temporary_name(file, 1, name);
+        the_bank.temporary[the_bank.n_temporary++] = bank_file_of(name, CONTENT);
+        the_bank.fails_looks = 1;
+        run(s, 1);
+        assert_int_equal(state_of(id), SUBMISSION_SENDING);
+        run(s, 2);
+        assert_int_equal(state_of(id), SUBMISSION_SENT);
+        assert_int_equal(the_bank.n_taken, i + 1);
+    }
+    submission_sender_destroy(s);
+}
+
+static submission_sender *heir; // of one that has lost its lease
+
+static void heir_runs(bank *b) {
+    char name[160];
+    temporary_name("f1", 1,
+                   name); // under its other name the proof lies there for the next one, too
+    b->temporary[b->n_temporary++] = bank_file_of(name, CONTENT);
+    end_leases();
+    run(heir, 2);
+}
+
+// Its lease was lost after it had taken the file away: by now the file is on its way once more, of which the old proof says nothing.
+static void test_FENCED_taken_back_and_lost__proves_nothing_of_the_next_upload(void **state) {
+    (void)state;
+    const uuid id = prepare_one(1, 1, "f1", tomorrow(), 1);
+    leave_as_killed(id, "(1, 1), (2, 9)");
+    char name[160];
+    temporary_name("f1", 1, name);
+    the_bank.temporary[the_bank.n_temporary++] = bank_file_of(name, CONTENT);
+    the_bank.no_archive = the_bank.loses_answer = true;
+    heir = other;
+    the_bank.on_taken_back = heir_runs;
+    run(sender, 1);
+    assert_int_equal(the_bank.n_taken, 1);
+    run(sender, 3);
+    assert_int_equal(state_of(id), SUBMISSION_UNKNOWN);
+    assert_int_equal(the_bank.n_taken, 1);
+}
+
 // Its line comes back settled before anybody has begun it: another one of its kind must not be sent.
 static void test_NO_DOUBLE_prepared_and_heard_of__is_not_sent_again(void **state) {
     (void)state;
@@ -158,6 +214,8 @@ int main(void) {
         TEST(test_NO_DOUBLE_guard_says_no_during_an_upload__no_last_step),
         TEST(test_NO_DOUBLE_recovery__prepared_is_asked_for_and_never_simply_sent),
         TEST(test_NO_DOUBLE_recovery__temporary_file_says_nothing_of_the_forgotten),
+        TEST(test_killed__look_fails_after_it_was_taken_back__sent_again_once),
+        TEST(test_FENCED_taken_back_and_lost__proves_nothing_of_the_next_upload),
         TEST(test_NO_DOUBLE_prepared_and_heard_of__is_not_sent_again),
     };
     return cmocka_run_group_tests(tests, world_create, world_destroy);

@@ -235,29 +235,48 @@ static int evidence_of(const run *r, submission_look look) {
     return waits || !known ? EVIDENCE_NOT_CLEAR : 0;
 }
 
+// That its temporary file was there is written down before anything else can fail: whoever asks next may find nothing in its place, and would
+// have to think that the bank has taken it. Fenced, since in another sender's hands it may be on its way once more. False when it could
+// not be written: then the lease runs out.
+static bool keep_proof(run *r) {
+    const subm_change proven = {.state = r->c.state,
+                                .tries = r->c.tries,
+                                .reason = "RAIL_UNREACHABLE",
+                                .text = "an upload that was not finished was removed",
+                                .keep_lease = true,
+                                .evidence = EVIDENCE_TAKEN_BACK,
+                                .evidence_text = "an upload that was not finished was removed"};
+    return write_change(r, &proven);
+}
+
 // Does the bank have it? First what a stopped sender may have left is removed, so that its rename fails; then the bank is asked. The
 // order matters: a temporary file that was there until now proves that no rename had been done.
 static void ask(run *r) {
     const submission_channel *bank = &r->s->o.channel;
-    bool was_there = false;
+    bool was_there = false, kept = false;
     submission_look look = LOOK_FAILED;
     r->file.epochs = r->c.epochs;
     r->file.n_epochs = r->c.n_epochs;
     if (bank->take_back(bank->self, &r->file, &was_there)) {
         CRASH_POINT("submission.taken_back");
+        kept = was_there && r->c.known.at_risk <= 1;
+        if (kept && !keep_proof(r)) {
+            return;
+        }
         look = bank->look(bank->self, &r->file, r->s->scratch);
     }
     tell_breaker(r->s, look != LOOK_FAILED);
     r->c.known.exposed = bank->exposed && r->c.n_epochs > 0 && r->c.known.at_risk == 0;
     const bool counts =
         submission_absence_counts(&r->c.known, bank->archive_complete, bank->lag_ms);
-    const bool proven =
-        was_there ? r->c.known.at_risk <= 1 : r->c.known.at_risk == 0 && !r->c.known.exposed;
+    const bool proven = !was_there && r->c.known.at_risk == 0 && !r->c.known.exposed;
     switch (submission_judge(&r->c.known, look, was_there, counts)) {
     case FINDING_SENT: record_sent(r, EVIDENCE_SEEN, "the bank shows it"); break;
     case FINDING_NOT_SENT:
         not_sent(r, r->c.tries == 0, // a bank that refuses each rename is not asked without a pause
-                 proven ? EVIDENCE_TAKEN_BACK : EVIDENCE_NOT_THERE,
+                 kept     ? 0
+                 : proven ? EVIDENCE_TAKEN_BACK
+                          : EVIDENCE_NOT_THERE,
                  was_there ? "an upload that was not finished was removed"
                            : "the bank's archive does not have it");
         break;

@@ -48,7 +48,8 @@ static submission_look bank_look(void *self, const submission_file *f, arena *a)
     (void)a;
     bank *b = self;
     b->looks++;
-    if (b->down) {
+    if (b->down || b->fails_looks > 0) {
+        b->fails_looks -= b->fails_looks > 0 ? 1 : 0;
         return LOOK_FAILED;
     }
     const bank_file *found = b->no_archive ? NULL : find_file(b->taken, b->n_taken, f->name);
@@ -120,6 +121,11 @@ static bool bank_take_back(void *self, const submission_file *f, bool *was_there
         char name[160];
         temporary_name(f->name, f->epochs[i], name);
         *was_there = drop_temporary(b, name) || *was_there;
+    }
+    void (*on_taken_back)(bank *) = *was_there ? b->on_taken_back : NULL;
+    if (on_taken_back != NULL) {
+        b->on_taken_back = NULL;
+        on_taken_back(b);
     }
     return !b->down;
 }

@@ -20,14 +20,16 @@ typedef struct bank_file {
 typedef struct bank {
     bank_file taken[FILES_MAX], temporary[FILES_MAX];
     size_t n_taken, n_temporary;
-    bool no_archive;                    // shows nothing of what it took
-    bool unreadable;                    // shows names and sizes only
-    bool down;                          // cannot be asked
-    bool refuses_writes;                // an upload ends before its last step
-    bool refuses_renames;               // the last step is refused, and nothing has changed
-    bool loses_answer;                  // the rename is done, and its answer is lost
-    void (*on_written)(struct bank *b); // called once between the write and the second fence
-    void (*on_fenced)(struct bank *b);  // called once between the second fence and the rename
+    bool no_archive;                       // shows nothing of what it took
+    bool unreadable;                       // shows names and sizes only
+    bool down;                             // cannot be asked
+    bool refuses_writes;                   // an upload ends before its last step
+    bool refuses_renames;                  // the last step is refused, and nothing has changed
+    bool loses_answer;                     // the rename is done, and its answer is lost
+    int fails_looks;                       // so many of the next ones have no answer
+    void (*on_written)(struct bank *b);    // called once between the write and the second fence
+    void (*on_fenced)(struct bank *b);     // called once between the second fence and the rename
+    void (*on_taken_back)(struct bank *b); // called once when a temporary file was taken away
     int looks;
 } bank;
 
