@@ -155,7 +155,7 @@ def test_two_readers_agree_while_writers_write(book):
 LEDGER_APPEND_ONLY = ["book", "transfer", "posting", "transfer_metadata", "account_metadata", "burned_transfer", "tree_node",
                       "tree_head"]
 PAYMENTS_APPEND_ONLY = ["merchant_book", "merchant", "idempotency", "recipient", "payout", "step_log", "rail_event",
-                        "inbound_file", "submission_item", "submission_upload", "submission_directory", "inbox_version", "case_note", "pause_log",
+                        "inbound_file", "submission_item", "submission_upload", "submission_directory", "inbox_version", "case_note", "pause_log", "merchant_connection",
                         "archive", "payout_archived"]
 LEDGER_MUTABLE = {"account": ["book_id", "account_id", "code", "flags", "currency", "user_data_128", "timestamp_us",
                               "lowest_balance", "effective_us", "external_reference", "metadata"],

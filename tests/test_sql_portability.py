@@ -223,8 +223,8 @@ def tables():
         text = re.sub(r"--[^\n]*", "", path.read_text(encoding="utf-8"))
         for table, body in re.findall(r"CREATE TABLE (\w+) \((.*?)\n\)", text, re.DOTALL):
             found[table] = body
-        for table, column in re.findall(r"ALTER TABLE (\w+) ADD COLUMN ([^;]*);", text):
-            found[table] += f",\n    {column}"
+        for table, columns in re.findall(r"ALTER TABLE (\w+)\s+ADD COLUMN ([^;]*);", text):
+            found[table] += "".join(f",\n    {column}" for column in columns.split("ADD COLUMN "))
     return found
 
 
