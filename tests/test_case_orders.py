@@ -1,10 +1,15 @@
 """SEEN and EXPLAINED: a payout that is held is in a case; what a person orders goes on as said, and says who ordered it."""
 
 import json
+import subprocess
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import grpc
 import pytest
+from run import keys
+from run.cluster import ADMIN, BIN, PORT
+from run.layout import clean_environment
 from support import stubs
 from support.crash import Plan
 from support.paying import ACH, FAILED, HELD, INSTANT, RETURNED, SETTLED, Payer, of_bank
@@ -301,6 +306,53 @@ def test_CANCEL_of_what_is_at_the_bank_is_not_possible(payer, cases):
     assert merchant.payout(payout_id).state == HELD and merchant.balance() == (9_000, 1_000, 10_000)
 
 
+# --- Looking ---
+
+LOCKED = ("saga_slot, saga_lease, saga, submission, submission_item, submission_upload, forgotten_entry, rail_event, inbox, inbox_exception, "
+          "payment_case, case_note")
+
+
+@contextmanager
+def nobody_writes(world):
+    """Meanwhile rows can be read by whoever locks none of them, and by nobody else."""
+    env = {**clean_environment(), "PGPASSFILE": str(keys.password_file(world.cluster.secrets, ADMIN))}
+    argv = [str(BIN / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", str(world.cluster.socket), "-p", PORT, "-U", ADMIN,
+            "-d", world.stack.databases[1], "-w"]
+
+    def hold():
+        """None when the service had some of them, and wanted the others: PostgreSQL ends one of the two."""
+        psql = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+        psql.stdin.write(f"BEGIN;\nLOCK TABLE {LOCKED} IN EXCLUSIVE MODE;\nSELECT 'held';\n")
+        psql.stdin.flush()
+        if psql.stdout.readline().strip() == "held":
+            return psql
+        psql.kill()
+        psql.wait()
+        return None
+    psql = wait_until(hold, "the tables are locked")
+    try:
+        yield
+    finally:
+        psql.kill()
+        psql.wait()
+
+
+def looks_only(payer, cases, case):
+    """What a case offers is told without a lock and without a write. Returns the answer."""
+    before = cases.get(case)
+    assert before.refused, "else it is not told from an answer that judges nothing"
+    with nobody_writes(payer.world):
+        during = cases.stub().GetCase(cases.pb.GetCaseRequest(book_id=case.book_id, case_id=case.case_id), timeout=10)
+    assert (list(during.resolutions), list(during.refused)) == (list(before.resolutions), list(before.refused))
+    return during
+
+
+@pytest.mark.parametrize("situation", ["contradicted", "unreadable"])
+def test_who_looks_at_a_case_of_a_payout_neither_locks_nor_writes(payer, cases, situation):
+    make = contradicted if situation == "contradicted" else unreadable
+    looks_only(payer, cases, make(payer, cases)[2])
+
+
 # --- Submissions ---
 
 ACH_FAST = {"saga.lease_ms": 1000, "instant.timeout_ms": 500, "saga.poll_ms": 25, "saga.backoff_base_ms": 20, "ach.gather_ms": 40, "ach.poll_ms": 40,
@@ -411,6 +463,57 @@ def test_SEEN_BANK_HAS_IT_NOT_was_wrong_what_is_paid_twice_is_a_case(silent, tmp
     goes_on_to(SETTLED, merchant, ids[0])
     assert merchant.balance() == (7_999, 0, 7_999)
     assert_proven(merchant)
+
+
+def test_who_looks_at_a_case_of_a_submission_neither_locks_nor_writes(silent):
+    """The bank has settled it, and nobody knows whether it has it: BANK_HAS_IT would write of each of its items."""
+    cases = Cases(silent.world)
+    merchant = silent.merchant(deposit=10_000)
+    ids = [result.payout.payout_id for result in merchant.pay_many([merchant.new_payout(1_000 + i, ACH) for i in range(2)])]
+    merchant.wait_for(ids, {SENT})
+    settle(silent, merchant, ids, 1)
+    ((submission_id, state),) = submissions(merchant)
+    where = f"WHERE book_id = {merchant.book_id} AND submission_id = '{submission_id}' RETURNING 1"
+    silent.world.payments_rows(f"UPDATE submission SET state = {SUBMISSION_UNKNOWN} {where}")
+    case = cases.insert(book_id=merchant.book_id, kind="SUBMISSION_UNKNOWN", subject_type="submission", subject_id=submission_id)
+    answer = looks_only(silent, cases, case)
+    assert [way.name for way in answer.resolutions] == ["BANK_HAS_IT", "DONE", "IGNORE"]
+    assert [way.name for way in answer.refused] == ["BANK_HAS_IT_NOT"]
+    cases.resolve(case, "BANK_HAS_IT", evidence="seen in the bank's portal")
+    assert submissions(merchant) == [[submission_id, state]]
+
+
+@pytest.fixture
+def stuck(servers):
+    """No submission leaves: the folder for them is not there."""
+    pace = {**ACH_FAST, "ach.upload_dir": "nowhere", "ach.retry_base_ms": 60_000, "ach.retry_cap_ms": 60_000}
+    world = servers.world({"payments-svc": pace})
+    try:
+        yield Payer(world.up())
+        world.stop_and_check(of_the_bank=False)
+    finally:
+        world.remove()
+
+
+def test_a_case_of_what_waits_in_a_submission_offers_what_is_accepted(stuck):
+    """An order takes the payout out of it, which whoever looks does not."""
+    payer, cases = stuck, Cases(stuck.world)
+
+    def waiting():
+        merchant = payer.merchant(deposit=10_000)
+        payout_id = merchant.pay(1_000, ACH).payout_id
+        wait_until(lambda: submissions(merchant) and payer.world.payments_rows(
+            f"SELECT count(*) FROM saga WHERE book_id = {merchant.book_id} AND payout_id = '{payout_id}' AND step = 4") == [["1"]], "it waits")
+        return merchant, cases.insert(book_id=merchant.book_id, kind="PAYOUT_OVERDUE", subject_type="payout", subject_id=payout_id,
+                                      merchant_id=merchant.id)
+    merchant, case = waiting()
+    ways = looks_only(payer, cases, case).resolutions
+    ((_, state),) = submissions(merchant)
+    assert state == "1" and {"CANCEL", "GIVE_BACK"} <= {way.name for way in ways}, (state, ways)
+    for way in ways:
+        _, case = waiting()
+        assert way.name in offered(cases, case, {"RELEASE", "SEND_AGAIN", "MARK_PAID", "GIVE_BACK", "WRITE_OFF", "CANCEL", "DONE", "IGNORE"})
+        assert cases.resolve(case, way.name, evidence="the bank's letter").case.state == RESOLVED
 
 
 def accepted_after_all(payer, submission_id):

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/crash.h"
+#include "base/log.h"
 #include "cases/cases.h"
 #include "domain/machine.h"
 #include "payments/v1/case_service.pb-c.h"
@@ -205,11 +206,25 @@ static bool record_gone(db_conn *c, int64_t book_id, const rail_event *order, in
                                   : rail_events_record(c, book_id, &gone, 1, a, e);
 }
 
-// What waits in a submission is taken out before it is ordered otherwise; what may have left is not.
-static bool make_way(db_conn *c, int64_t book_id, const rail_event *order, arena *a, err *e) {
+typedef enum how { HOW_FOR_GOOD, HOW_LOOK } how;
+
+static bool take_out(db_conn *c, int64_t book_id, const rail_event *order, int32_t attempt,
+                     bool *gone, arena *a, err *e) {
+    const char *why = arena_printf(a, "%.*s by %.*s", (int)order->code.len, order->code.ptr,
+                                   (int)order->actor.len, order->actor.ptr);
+    return why == NULL ? out_of_memory(e)
+                       : submission_make_way(c, book_id, order->payout_id, attempt, str_of(why),
+                                             gone, a, e);
+}
+
+// What waits in a submission is taken out before it is ordered otherwise; what may have left is not. *never_taken: the attempt of which
+// this is recorded before the order; 0: none. HOW_LOOK: only finds out what would be done.
+static bool make_way(db_conn *c, how h, int64_t book_id, const rail_event *order,
+                     int32_t *never_taken, arena *a, err *e) {
     db_rows *rows = NULL;
     db_params *p = db_params_create(a);
     bool gone = false;
+    *never_taken = 0;
     if (order->kind != RAIL_EVENT_RETRY && order->kind != RAIL_EVENT_GIVE_BACK &&
         order->kind != RAIL_EVENT_MARK_PAID && order->kind != RAIL_EVENT_CANCEL) {
         return true;
@@ -223,12 +238,8 @@ static bool make_way(db_conn *c, int64_t book_id, const rail_event *order, arena
         return true;
     }
     const int32_t attempt = db_get_i32(rows, 0, 1);
-    const char *why = arena_printf(a, "%.*s by %.*s", (int)order->code.len, order->code.ptr,
-                                   (int)order->actor.len, order->actor.ptr);
-    if (why == NULL) {
-        return out_of_memory(e);
-    }
-    if (!submission_make_way(c, book_id, order->payout_id, attempt, str_of(why), &gone, a, e)) {
+    if (!(h == HOW_LOOK ? submission_way_look(c, book_id, order->payout_id, attempt, &gone, a, e)
+                        : take_out(c, book_id, order, attempt, &gone, a, e))) {
         return false;
     }
     if (order->kind == RAIL_EVENT_RETRY && !gone && !str_eq_c(order->code, SAGA_SEND_AGAIN)) {
@@ -237,42 +248,63 @@ static bool make_way(db_conn *c, int64_t book_id, const rail_event *order, arena
                        "resolve with " SAGA_SEND_AGAIN
                        " and evidence that the bank has not got it");
     }
-    return !gone || order->kind == RAIL_EVENT_MARK_PAID ||
-           record_gone(c, book_id, order, attempt, a, e);
+    *never_taken = gone && order->kind != RAIL_EVENT_MARK_PAID ? attempt : 0;
+    return true;
 }
 
 // The order that a resolution gives to a payout, as an event of a person.
-static bool give_order(db_conn *c, const case_changing *x, arena *a, err *e) {
+static bool order_of(const case_changing *x, rail_event *order, arena *a, err *e) {
     const case_change *in = &x->change;
     const case_row *k = &x->changed.row;
-    saga_slots held;
-    rail_event order = {
+    *order = (rail_event){
         .kind = (rail_event_kind)x->changed.order->event_kind,
         .code = str_of(x->changed.order->name),
         .text = in->evidence.len > 0 ? in->evidence : in->text,
         .at_us = in->now_us,
         .source = RAIL_SOURCE_PERSON,
     };
-    if (!uuid_parse(k->subject_id, &order.payout_id)) {
+    if (!uuid_parse(k->subject_id, &order->payout_id)) {
         return err_set(e, ERR_FAILED_PRECONDITION, "SUBJECT_UNREADABLE",
                        "the case is not about a payout that can be given an order");
     }
     // One order for a case: its id makes it once-only.
-    order.event_id = str_of(arena_printf(a, "case/%s", uuid_text(a, k->case_id)));
-    if (order.event_id.len == 0) {
-        return out_of_memory(e);
-    }
-    return actor_of(in, a, &order.actor, e) && make_way(c, k->book_id, &order, a, e) &&
-           (order.kind != RAIL_EVENT_CANCEL ||
-            saga_cancel_code(x->s->o.engine, x->s->o.guard, c, k->book_id, order.payout_id,
-                             &order.code, a, e)) &&
-           saga_order_check(x->s->o.engine, c, k->book_id, order.payout_id, order.kind, order.code,
-                            &held, a, e) &&
-           rail_events_record(c, k->book_id, &order, 1, a, e) &&
-           saga_orders_take(x->s->o.engine, c, k->book_id, order.payout_id, &held, a, e);
+    order->event_id = str_of(arena_printf(a, "case/%s", uuid_text(a, k->case_id)));
+    return order->event_id.len == 0 ? out_of_memory(e) : actor_of(in, a, &order->actor, e);
 }
 
-static bool decide_submission(db_conn *c, const case_changing *x, bool bank_has_it, arena *a,
+static bool name_cancel(db_conn *c, const case_changing *x, rail_event *order, arena *a, err *e) {
+    return order->kind != RAIL_EVENT_CANCEL ||
+           saga_cancel_code(x->s->o.engine, x->s->o.guard, c, x->changed.row.book_id,
+                            order->payout_id, &order->code, a, e);
+}
+
+static bool give_order(db_conn *c, const case_changing *x, arena *a, err *e) {
+    const int64_t book_id = x->changed.row.book_id;
+    saga_engine *g = x->s->o.engine;
+    rail_event order;
+    saga_slots held;
+    int32_t never_taken = 0;
+    return order_of(x, &order, a, e) &&
+           make_way(c, HOW_FOR_GOOD, book_id, &order, &never_taken, a, e) &&
+           (never_taken == 0 || record_gone(c, book_id, &order, never_taken, a, e)) &&
+           name_cancel(c, x, &order, a, e) &&
+           saga_order_check(g, c, book_id, order.payout_id, order.kind, order.code, &held, a, e) &&
+           rail_events_record(c, book_id, &order, 1, a, e) &&
+           saga_orders_take(g, c, book_id, order.payout_id, &held, a, e);
+}
+
+// Whether give_order would give it as the payout stands, with the same errors. Reads only.
+static bool look_at_order(db_conn *c, const case_changing *x, arena *a, err *e) {
+    const int64_t book_id = x->changed.row.book_id;
+    rail_event order;
+    int32_t never_taken = 0;
+    return order_of(x, &order, a, e) &&
+           make_way(c, HOW_LOOK, book_id, &order, &never_taken, a, e) &&
+           name_cancel(c, x, &order, a, e) &&
+           saga_order_look(c, book_id, order.payout_id, never_taken, order.kind, order.code, a, e);
+}
+
+static bool decide_submission(db_conn *c, how h, const case_changing *x, bool bank_has_it, arena *a,
                               err *e) {
     uuid id;
     submission_decision d = {.bank_has_it = bank_has_it,
@@ -284,7 +316,8 @@ static bool decide_submission(db_conn *c, const case_changing *x, bool bank_has_
                        "the case is not about a submission that can be decided about");
     }
     return actor_of(&x->change, a, &d.actor, e) &&
-           submission_decide(c, x->changed.row.book_id, id, &d, a, e);
+           (h == HOW_LOOK ? submission_decide_look(c, x->changed.row.book_id, id, &d, a, e)
+                          : submission_decide(c, x->changed.row.book_id, id, &d, a, e));
 }
 
 // What the case was about in the inbox is dealt with, too.
@@ -302,13 +335,28 @@ static bool close_inbox(db_conn *c, const case_changing *x, arena *a, err *e) {
            inbox_case_resolved(c, k->book_id, k->subject_id, actor, reason, in->now_us, a, e);
 }
 
+static bool is_decision(const case_order *order) {
+    return order == case_order_at(CASE_BANK_HAS_IT) || order == case_order_at(CASE_BANK_HAS_IT_NOT);
+}
+
 // What follows from a resolution, besides the case's own rows.
 static bool follow(db_conn *c, const case_changing *x, arena *a, err *e) {
     const case_order *order = x->changed.order;
-    if (order == case_order_at(CASE_BANK_HAS_IT) || order == case_order_at(CASE_BANK_HAS_IT_NOT)) {
-        return decide_submission(c, x, order == case_order_at(CASE_BANK_HAS_IT), a, e);
+    if (is_decision(order)) {
+        return decide_submission(c, HOW_FOR_GOOD, x, order == case_order_at(CASE_BANK_HAS_IT), a,
+                                 e);
     }
     return order->event_kind == 0 ? close_inbox(c, x, a, e) : give_order(c, x, a, e);
+}
+
+// Whether follow would be carried out as things stand, with the same errors. Whoever may read may ask this as often as he likes, so it
+// neither writes nor locks. What is about the inbox, or about nothing, is never refused.
+static bool look_ahead(db_conn *c, const case_changing *x, arena *a, err *e) {
+    const case_order *order = x->changed.order;
+    if (is_decision(order)) {
+        return decide_submission(c, HOW_LOOK, x, order == case_order_at(CASE_BANK_HAS_IT), a, e);
+    }
+    return order->event_kind == 0 || look_at_order(c, x, a, e);
 }
 
 // --- one -----------------------------------------------------------------------------------------------------------------
@@ -384,67 +432,87 @@ static bool get_tx(db_conn *c, arena *a, void *arg, err *e) {
     return true;
 }
 
-// What ResolveCase would do, up to its commit. Whatever comes of it, the transaction is rolled back: it ends with an error, TRIED when
-// nothing stands against the order.
-#define TRIED "TRIED"
-static bool try_tx(db_conn *c, arena *a, void *arg, err *e) {
-    return follow(c, arg, a, e) && err_set(e, ERR_ABORTED, TRIED, "it would be accepted");
-}
-
-static bool tell_possible(const case_order *order, arena *a, case_reading *x) {
+static void tell_possible(const case_order *order, arena *a, case_reading *x) {
     Payments__V1__CaseResolution *out = ARENA_NEW(a, Payments__V1__CaseResolution);
     payments__v1__case_resolution__init(out);
     out->name = pb_text(a, str_of(order->name));
     out->meaning = pb_text(a, str_of(order->meaning));
     out->needs_evidence = order->moves_money;
     x->answer.resolutions[x->answer.n_resolutions++] = out;
-    return true;
 }
 
-static bool tell_refused(const case_order *order, const err *why, arena *a, case_reading *x) {
+static void tell_refused(const case_order *order, const err *why, arena *a, case_reading *x) {
     Payments__V1__CaseRefusal *out = ARENA_NEW(a, Payments__V1__CaseRefusal);
     payments__v1__case_refusal__init(out);
     out->name = pb_text(a, str_of(order->name));
     out->why = pb_text(a, str_of(why->message));
     x->answer.refused[x->answer.n_refused++] = out;
-    return true;
 }
 
-// Asks as ResolveCase does, so that what is offered is what would be accepted.
-static bool try_one(payments_service *s, rpc_call *call, const case_order *order, case_reading *x,
-                    err *e) {
-    case_changing trial = {.s = s,
-                           .change = {.act = CASE_ACT_RESOLVE,
-                                      .program = STR("payments-svc"),
-                                      .person = STR("nobody"),
-                                      .evidence = STR("a look at what is possible"),
-                                      .now_us = clock_wall_us(clock_system())},
-                           .changed = {.row = x->row, .order = order}};
+typedef struct case_judging {
+    payments_service *s;
+    case_reading *x;
+} case_judging;
+
+static bool is_offered(const case_reading *x, const case_order *order) {
+    return x->row.state == CASE_STATE_OPEN &&
+           (case_kind_of(x->row.kind)->allowed & case_order_bit(order)) != 0;
+}
+
+static bool judge_one(db_conn *c, const case_judging *j, const case_order *order, arena *a,
+                      err *e) {
+    const case_changing trial = {.s = j->s,
+                                 .change = {.act = CASE_ACT_RESOLVE,
+                                            .program = STR("payments-svc"),
+                                            .person = STR("nobody"),
+                                            .evidence = STR("a look at what is possible"),
+                                            .now_us = clock_wall_us(clock_system())},
+                                 .changed = {.row = j->x->row, .order = order}};
     err why = {0};
-    if (db_transact(s->o.pool, rpc_deadline_mono_ms(call), rpc_arena(call), try_tx, &trial, &why) ||
-        strcmp(why.reason, TRIED) == 0) {
-        return tell_possible(order, rpc_arena(call), x);
+    if (look_ahead(c, &trial, a, &why)) {
+        tell_possible(order, a, j->x);
+        return true;
     }
     if (why.code == ERR_FAILED_PRECONDITION || why.code == ERR_NOT_FOUND ||
         strcmp(why.reason, "RECOVERING") == 0) {
-        return tell_refused(order, &why, rpc_arena(call), x);
+        tell_refused(order, &why, a, j->x);
+        return true;
     }
     *e = why;
     return false;
 }
 
-static bool tell_resolutions(payments_service *s, rpc_call *call, case_reading *x, err *e) {
-    arena *a = rpc_arena(call);
-    const uint32_t allowed = case_kind_of(x->row.kind)->allowed;
-    x->answer.resolutions = arena_must(a, CASE_N_RESOLUTIONS * sizeof *x->answer.resolutions);
-    x->answer.refused = arena_must(a, CASE_N_RESOLUTIONS * sizeof *x->answer.refused);
-    for (int i = 0; x->row.state == CASE_STATE_OPEN && i < CASE_N_RESOLUTIONS; i++) {
+static bool judge_tx(db_conn *c, arena *a, void *arg, err *e) {
+    const case_judging *j = arg;
+    j->x->answer.n_resolutions = j->x->answer.n_refused = 0; // it may run again
+    for (int i = 0; i < CASE_N_RESOLUTIONS; i++) {
         const case_order *order = case_order_at((case_resolution)i);
-        if ((allowed & case_order_bit(order)) != 0 && !try_one(s, call, order, x, e)) {
+        if (is_offered(j->x, order) && !judge_one(c, j, order, a, e)) {
             return false;
         }
     }
     return true;
+}
+
+// What would be accepted now. Where that cannot be found out, all that the kind knows: ResolveCase decides in any case.
+static void tell_resolutions(payments_service *s, rpc_call *call, case_reading *x) {
+    arena *a = rpc_arena(call);
+    case_judging j = {s, x};
+    err e = {0};
+    x->answer.resolutions = arena_must(a, CASE_N_RESOLUTIONS * sizeof *x->answer.resolutions);
+    x->answer.refused = arena_must(a, CASE_N_RESOLUTIONS * sizeof *x->answer.refused);
+    if (x->row.state != CASE_STATE_OPEN ||
+        db_read(s->o.pool, rpc_deadline_mono_ms(call), a, judge_tx, &j, &e)) {
+        return;
+    }
+    log_err(LOG_DEBUG, "case.not_judged", &e);
+    x->answer.n_resolutions = x->answer.n_refused = 0;
+    for (int i = 0; i < CASE_N_RESOLUTIONS; i++) {
+        const case_order *order = case_order_at((case_resolution)i);
+        if (is_offered(x, order)) {
+            tell_possible(order, a, x);
+        }
+    }
 }
 
 static void handle_get_case(rpc_call *call, void *service, const ProtobufCMessage *request) {
@@ -455,11 +523,11 @@ static void handle_get_case(rpc_call *call, void *service, const ProtobufCMessag
                       .answer = PAYMENTS__V1__GET_CASE_RESPONSE__INIT};
     err e = {0};
     if (!case_name(r->book_id, r->case_id, &x.case_id, &e) ||
-        !db_read(s->o.pool, rpc_deadline_mono_ms(call), rpc_arena(call), get_tx, &x, &e) ||
-        !tell_resolutions(s, call, &x, &e)) {
+        !db_read(s->o.pool, rpc_deadline_mono_ms(call), rpc_arena(call), get_tx, &x, &e)) {
         rpc_fail(call, &e);
         return;
     }
+    tell_resolutions(s, call, &x);
     rpc_reply(call, &x.answer.base);
 }
 

@@ -159,7 +159,7 @@ struct rail {
     bool (*take_out)(rail *r, db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, str why,
                      bool *taken, arena *a, err *e);
     // Of a rail that hands over, when the database was restored: whether the bank may have this payout in a submission that the database
-    // had forgotten, under this attempt. In the caller's transaction. May be NULL: it cannot.
+    // had forgotten, under this attempt. Reads only. May be NULL: it cannot.
     bool (*may_have)(rail *r, db_conn *c, int64_t book_id, uuid intent_id, int32_t attempt,
                      bool *may, arena *a, err *e);
     // Of a rail that hands over: since when its sender cannot reach the bank; 0: it can. Any thread; cheap. May be NULL.

@@ -36,11 +36,16 @@ bool saga_store_events(saga_batch *b, db_conn *c, db_rows **rows, err *e) {
 }
 
 // Items and rows are both sorted by payout, so one walk joins them.
-bool saga_store_hear(saga_batch *b, const db_rows *rows, err *e) {
+bool saga_store_hear_also(saga_batch *b, const db_rows *rows, const saga_event *also, err *e) {
     const size_t n_rows = rows == NULL ? 0 : db_count(rows);
+    const size_t n_also = also == NULL ? 0 : 1;
     saga_event *events = ARENA_ARRAY(b->a, saga_event, n_rows + 1);
     if (events == NULL) {
         return out_of_memory(e);
+    }
+    ASSERT(also == NULL || b->n == 1);
+    if (also != NULL) {
+        events[n_rows] = *also;
     }
     size_t row = 0;
     for (size_t i = 0; i < b->n; i++) {
@@ -59,13 +64,18 @@ bool saga_store_hear(saga_batch *b, const db_rows *rows, err *e) {
                              .order = db_get_i32(rows, row, 8)};
             row++;
         }
-        item->said = saga_hear(&item->was, events + first, row - first, item->events);
+        item->said = saga_hear(&item->was, events + first, row - first + n_also,
+                               item->events + (int32_t)n_also);
         if (item->reference.len == 0 && item->said.reference.len > 0) {
             item->reference = item->said.reference; // the answer with it may never have come
         }
     }
     ASSERT(row == n_rows);
     return true;
+}
+
+bool saga_store_hear(saga_batch *b, const db_rows *rows, err *e) {
+    return saga_store_hear_also(b, rows, NULL, e);
 }
 
 // --- Recording -------------------------------------------------------------------------------------------------------

@@ -83,7 +83,8 @@ static bool read_row(db_conn *c, int64_t book_id, uuid payout_id, standing *s, a
 }
 
 // Where the payout stands, with what was said of it.
-static bool look(db_conn *c, int64_t book_id, uuid payout_id, standing *s, arena *a, err *e) {
+static bool look_with(db_conn *c, int64_t book_id, uuid payout_id, const saga_event *also,
+                      standing *s, arena *a, err *e) {
     *s = (standing){0};
     if (!read_row(c, book_id, payout_id, s, a, e)) {
         return false;
@@ -92,7 +93,11 @@ static bool look(db_conn *c, int64_t book_id, uuid payout_id, standing *s, arena
     saga_batch b = {.from = {.book_id = book_id}, .items = &s->item, .n = 1, .a = a};
     db_rows *said = NULL;
     return saga_intent_payouts(&b, c, e) && saga_store_events(&b, c, &said, e) &&
-           saga_store_hear(&b, said, e);
+           saga_store_hear_also(&b, said, also, e);
+}
+
+static bool look(db_conn *c, int64_t book_id, uuid payout_id, standing *s, arena *a, err *e) {
+    return look_with(c, book_id, payout_id, NULL, s, a, e);
 }
 
 // --- Carrying them out -----------------------------------------------------------------------------------------------
@@ -312,21 +317,34 @@ static bool is_for_later(const standing *s, saga_event_kind kind) {
 
 // --- Any order -------------------------------------------------------------------------------------------------------
 
+static bool judge_order(standing *s, saga_event_kind order, str code, err *e) {
+    const char *why = NULL;
+    if (is_for_later(s, order)) {
+        return true;
+    }
+    s->item.said.order.kind = order;
+    s->item.said.order.code = code;
+    return saga_takes_order(&s->item.was, &s->item.said, order, &why) ||
+           err_set(e, ERR_FAILED_PRECONDITION, "ORDER_NOT_POSSIBLE",
+                   "the payout cannot be given this order now: %s", why);
+}
+
 bool saga_order_check(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id,
                       rail_event_kind kind, str code, saga_slots *held, arena *a, err *e) {
     standing s = {0};
-    const saga_event_kind order = (saga_event_kind)kind;
-    const char *why = NULL;
-    if (!lock_standing(g, c, book_id, payout_id, kind == RAIL_EVENT_CANCEL, held, a, e) ||
-        !lock_row(c, book_id, payout_id, a, e) || !look(c, book_id, payout_id, &s, a, e)) {
-        return false;
-    }
-    if (is_for_later(&s, order)) {
-        return true;
-    }
-    s.item.said.order.kind = order;
-    s.item.said.order.code = code;
-    return saga_takes_order(&s.item.was, &s.item.said, order, &why) ||
-           err_set(e, ERR_FAILED_PRECONDITION, "ORDER_NOT_POSSIBLE",
-                   "the payout cannot be given this order now: %s", why);
+    return lock_standing(g, c, book_id, payout_id, kind == RAIL_EVENT_CANCEL, held, a, e) &&
+           lock_row(c, book_id, payout_id, a, e) && look(c, book_id, payout_id, &s, a, e) &&
+           judge_order(&s, (saga_event_kind)kind, code, e);
+}
+
+bool saga_order_look(db_conn *c, int64_t book_id, uuid payout_id, int32_t gone,
+                     rail_event_kind kind, str code, arena *a, err *e) {
+    const saga_event never_taken = {.attempt = gone,
+                                    .kind = EVENT_NOT_TAKEN,
+                                    .code = STR(""),
+                                    .text = STR(""),
+                                    .reference = STR("")};
+    standing s = {0};
+    return look_with(c, book_id, payout_id, gone > 0 ? &never_taken : NULL, &s, a, e) &&
+           judge_order(&s, (saga_event_kind)kind, code, e);
 }

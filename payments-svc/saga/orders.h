@@ -29,7 +29,7 @@ bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *
                  err *e) WARN_UNUSED;
 
 // What a CANCEL is called that comes otherwise, as with a case: where the database may have forgotten the payout, the one that asks its bank
-// first. g, known and the errors as of saga_cancel and saga_cancel_look. *code lives as long as the program.
+// first. g, known and the errors as of saga_cancel and saga_cancel_look. *code lives as long as the program. Reads only.
 bool saga_cancel_code(saga_engine *g, guard *known, db_conn *c, int64_t book_id, uuid payout_id,
                       str *code, arena *a, err *e) WARN_UNUSED;
 
@@ -45,6 +45,11 @@ typedef struct saga_slots {
 bool saga_order_check(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id,
                       rail_event_kind kind, str code, saga_slots *held, arena *a,
                       err *e) WARN_UNUSED;
+
+// What saga_order_check would say as the payout stands. Reads only, and locks nothing: what is found may have changed when the order is
+// given. gone: the attempt that would be recorded as never taken before the order; 0: none.
+bool saga_order_look(db_conn *c, int64_t book_id, uuid payout_id, int32_t gone,
+                     rail_event_kind kind, str code, arena *a, err *e) WARN_UNUSED;
 
 // Takes up what was ordered, in the transaction that has checked and recorded the order, where workers may have no claim of the payout for long: in
 // a pause, while its bank does not answer, or when its connection is switched off. An order that waits for a worker or for the bank's

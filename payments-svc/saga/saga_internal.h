@@ -120,6 +120,9 @@ bool saga_store_outcome(saga_batch *b, int64_t deadline_mono_ms, err *e) WARN_UN
 bool saga_store_events(saga_batch *b, db_conn *c, db_rows **rows, err *e) WARN_UNUSED;
 // Fills item->said with it, once the items' payouts are read.
 bool saga_store_hear(saga_batch *b, const db_rows *rows, err *e) WARN_UNUSED;
+// The same of one payout, with one message more, as if it had been recorded last. NULL: none.
+bool saga_store_hear_also(saga_batch *b, const db_rows *rows, const saga_event *also,
+                          err *e) WARN_UNUSED;
 
 // --- what there is to do (scan_store.c) ------------------------------------------------------------------------------
 

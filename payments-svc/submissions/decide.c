@@ -7,20 +7,21 @@
 
 // --- Of a whole submission ---------------------------------------------------------------------------------------------
 
-static bool lock_it(db_conn *c, int64_t book_id, uuid id, submission_state *state, str *reason,
-                    arena *a, err *e) {
+// how: locking its row, or looking at it.
+static bool read_it(db_conn *c, submissions_sql_id how, int64_t book_id, uuid id,
+                    submission_state *state, str *reason, arena *a, err *e) {
     db_params *p = db_params_create(a);
     db_rows *rows = NULL;
     db_i64(p, book_id);
     db_uuid(p, id);
-    if (!db_exec(c, submissions_sql(SUBM_SQL_LOCK), p, a, &rows, NULL, e)) {
+    if (!db_exec(c, submissions_sql(how), p, a, &rows, NULL, e)) {
         return false;
     }
     if (db_count(rows) != 1) {
         return err_set(e, ERR_NOT_FOUND, "SUBMISSION_NOT_FOUND", "there is no such submission");
     }
     *state = (submission_state)db_get_i16(rows, 0, 0);
-    *reason = db_get_str(rows, 0, 7);
+    *reason = db_get_str(rows, 0, how == SUBM_SQL_LOCK ? 7 : 1);
     return true;
 }
 
@@ -119,12 +120,14 @@ static verdict judge(submission_state state, str reason, const submission_eviden
     return VERDICT_NO;
 }
 
-bool submission_decide(db_conn *c, int64_t book_id, uuid id, const submission_decision *d, arena *a,
-                       err *e) {
+// Says what follows from the decision, and writes nothing. VERDICT_NO is an error.
+static bool reach_verdict(db_conn *c, submissions_sql_id how, int64_t book_id, uuid id,
+                          const submission_decision *d, verdict *out, bool *accepted, arena *a,
+                          err *e) {
     submission_state state = SUBMISSION_WITHDRAWN;
     str reason = {0};
     subm_claimed found = {0};
-    if (!lock_it(c, book_id, id, &state, &reason, a, e) ||
+    if (!read_it(c, how, book_id, id, &state, &reason, a, e) ||
         !subm_evidence_read(c, book_id, id, &found, a, e) ||
         !subm_items_heard(c, book_id, id, &found.known.items_heard, a, e)) {
         return false;
@@ -133,15 +136,33 @@ bool submission_decide(db_conn *c, int64_t book_id, uuid id, const submission_de
         !earlier_is_decided(c, book_id, id, a, e)) {
         return false;
     }
-    switch (judge(state, reason, &found.known, d)) {
-    case VERDICT_DONE: return confirm_it(c, book_id, id, d, a, e);
-    case VERDICT_WRITE: return write_it(c, book_id, id, d, found.known.accepted, a, e);
-    case VERDICT_NO: break;
+    *out = judge(state, reason, &found.known, d);
+    *accepted = found.known.accepted;
+    if (*out != VERDICT_NO) {
+        return true;
     }
     const bool heard = found.known.finished || found.known.accepted || found.known.items_heard;
     return err_set(e, ERR_FAILED_PRECONDITION, "SUBMISSION_NOT_UNKNOWN", "the submission is %s%s",
                    submission_state_name((int)state),
                    heard ? ", and the bank has spoken of it" : "");
+}
+
+bool submission_decide(db_conn *c, int64_t book_id, uuid id, const submission_decision *d, arena *a,
+                       err *e) {
+    verdict v = VERDICT_NO;
+    bool accepted = false;
+    if (!reach_verdict(c, SUBM_SQL_LOCK, book_id, id, d, &v, &accepted, a, e)) {
+        return false;
+    }
+    return v == VERDICT_WRITE ? write_it(c, book_id, id, d, accepted, a, e)
+                              : confirm_it(c, book_id, id, d, a, e);
+}
+
+bool submission_decide_look(db_conn *c, int64_t book_id, uuid id, const submission_decision *d,
+                            arena *a, err *e) {
+    verdict v = VERDICT_NO;
+    bool accepted = false;
+    return reach_verdict(c, SUBM_SQL_STANDING, book_id, id, d, &v, &accepted, a, e);
 }
 
 // --- Of one attempt ----------------------------------------------------------------------------------------------------
@@ -152,10 +173,30 @@ static bool undecided(err *e) {
                    "that first");
 }
 
-bool submission_make_way(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, str why,
-                         bool *gone, arena *a, err *e) {
-    submission_place place = {0};
+// Takes an item out of what is PREPARED.
+static bool take_out(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, str why,
+                     bool *gone, arena *a, err *e) {
     submission_removal removal = REMOVAL_ABSENT;
+    if (!submission_take_out(c, book_id, payout_id, attempt, why, &removal, a, e)) {
+        return false;
+    }
+    *gone = removal != REMOVAL_TOO_LATE; // ABSENT: withdrawn or rejected meanwhile
+    return *gone || undecided(e);
+}
+
+static bool may_take_out(db_conn *c, int64_t book_id, uuid id, bool *gone, arena *a, err *e) {
+    subm_claimed found = {0};
+    if (!subm_evidence_read(c, book_id, id, &found, a, e)) {
+        return false;
+    }
+    *gone = subm_may_withdraw(&found.known);
+    return *gone || undecided(e);
+}
+
+// why NULL: only looks.
+static bool way(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, const str *why,
+                bool *gone, arena *a, err *e) {
+    submission_place place = {0};
     *gone = false;
     if (!submission_places(c, book_id, &payout_id, &attempt, 1, &place, a, e)) {
         return false;
@@ -167,11 +208,8 @@ bool submission_make_way(db_conn *c, int64_t book_id, uuid payout_id, int32_t at
     case SUBMISSION_REJECTED:
     case SUBMISSION_WITHDRAWN: *gone = true; return true;
     case SUBMISSION_PREPARED:
-        if (!submission_take_out(c, book_id, payout_id, attempt, why, &removal, a, e)) {
-            return false;
-        }
-        *gone = removal != REMOVAL_TOO_LATE; // ABSENT: withdrawn or rejected meanwhile
-        return *gone || undecided(e);
+        return why == NULL ? may_take_out(c, book_id, place.submission_id, gone, a, e)
+                           : take_out(c, book_id, payout_id, attempt, *why, gone, a, e);
     case SUBMISSION_SENDING:
     case SUBMISSION_UNKNOWN:
     case SUBMISSION_DISPUTED: return undecided(e);
@@ -179,4 +217,14 @@ bool submission_make_way(db_conn *c, int64_t book_id, uuid payout_id, int32_t at
     case SUBMISSION_ACKED: break;
     }
     return true;
+}
+
+bool submission_make_way(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, str why,
+                         bool *gone, arena *a, err *e) {
+    return way(c, book_id, payout_id, attempt, &why, gone, a, e);
+}
+
+bool submission_way_look(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, bool *gone,
+                         arena *a, err *e) {
+    return way(c, book_id, payout_id, attempt, NULL, gone, a, e);
 }

@@ -21,6 +21,10 @@ typedef struct submission_decision {
 bool submission_decide(db_conn *c, int64_t book_id, uuid id, const submission_decision *d, arena *a,
                        err *e) WARN_UNUSED;
 
+// Whether submission_decide would take it as the submission stands, with the same errors. Reads only, and locks nothing.
+bool submission_decide_look(db_conn *c, int64_t book_id, uuid id, const submission_decision *d,
+                            arena *a, err *e) WARN_UNUSED;
+
 // Whether a case of this code says that the bank contradicts itself.
 bool submission_is_contradiction(str code);
 
@@ -29,5 +33,8 @@ bool submission_is_contradiction(str code);
 // why: as submission_take_out takes it. FAILED_PRECONDITION, SUBMISSION_UNDECIDED: it is leaving, or nobody knows whether it has left.
 bool submission_make_way(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, str why,
                          bool *gone, arena *a, err *e) WARN_UNUSED;
+// What submission_make_way would find, with the same errors. Reads only, and locks nothing.
+bool submission_way_look(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, bool *gone,
+                         arena *a, err *e) WARN_UNUSED;
 
 #endif

@@ -64,21 +64,43 @@ static void prepare(submission_state state) {
 
 static bool contradicted;
 
+// A write or a lock in this transaction is an error from now on.
+static bool only_read(db_conn *c, arena *a, err *e) {
+    static const db_stmt READ_ONLY = {"test_read_only",
+                                      "SELECT set_config('transaction_read_only', 'on', true)"};
+    return db_exec(c, &READ_ONLY, NULL, a, NULL, NULL, e);
+}
+
+static submission_decision decision(bool bank_has_it) {
+    return (submission_decision){.bank_has_it = bank_has_it,
+                                 .contradicted = contradicted,
+                                 .actor = STR("ada"),
+                                 .evidence = STR("their letter of today"),
+                                 .now_us = clock_wall_us(clock_system())};
+}
+
+static bool look_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    const submission_decision d = decision(*(const bool *)arg);
+    return only_read(c, a, e) && submission_decide_look(c, BOOK, ID, &d, a, e);
+}
+
 static bool decide_in_tx(db_conn *c, arena *a, void *arg, err *e) {
-    const submission_decision d = {.bank_has_it = *(const bool *)arg,
-                                   .contradicted = contradicted,
-                                   .actor = STR("ada"),
-                                   .evidence = STR("their letter of today"),
-                                   .now_us = clock_wall_us(clock_system())};
+    const submission_decision d = decision(*(const bool *)arg);
     return submission_decide(c, BOOK, ID, &d, a, e);
 }
 
+// Whoever looks before is told the same.
 static const char *decide(bool bank_has_it) {
     static err e;
+    err before = {0};
     err_clear(&e);
-    return db_transact(pool, fixture_deadline(30000), mem, decide_in_tx, &bank_has_it, &e)
-               ? ""
-               : e.reason;
+    const bool may =
+        db_transact(pool, fixture_deadline(30000), mem, look_in_tx, &bank_has_it, &before);
+    const bool done =
+        db_transact(pool, fixture_deadline(30000), mem, decide_in_tx, &bank_has_it, &e);
+    assert_int_equal(may, done);
+    assert_string_equal(before.message, e.message);
+    return done ? "" : e.reason;
 }
 
 static int64_t state_of(void) {
@@ -203,6 +225,10 @@ static bool way_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     return submission_make_way(c, BOOK, payout(0), 1, STR("CANCEL by ada"), arg, a, e);
 }
 
+static bool way_look_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    return only_read(c, a, e) && submission_way_look(c, BOOK, payout(0), 1, arg, a, e);
+}
+
 static void test_make_way__by_the_state_of_the_submission(void **state) {
     (void)state;
     const struct {
@@ -215,14 +241,19 @@ static void test_make_way__by_the_state_of_the_submission(void **state) {
     prepare(SUBMISSION_PREPARED);
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char sql[128];
-        bool gone = false;
-        err e = {0};
+        bool gone = false, would_be_gone = false;
+        err e = {0}, before = {0};
         (void)snprintf(sql, sizeof sql, "UPDATE submission SET state = %d", (int)cases[i].state);
         fixture_sql(sql, NULL, 0);
+        assert_int_equal(db_transact(pool, fixture_deadline(30000), mem, way_look_in_tx,
+                                     &would_be_gone, &before),
+                         !cases[i].refused);
+        assert_int_equal(would_be_gone, cases[i].gone);
         assert_int_equal(db_transact(pool, fixture_deadline(30000), mem, way_in_tx, &gone, &e),
                          !cases[i].refused);
         assert_int_equal(gone, cases[i].gone);
         assert_true(!cases[i].refused || strcmp(e.reason, "SUBMISSION_UNDECIDED") == 0);
+        assert_string_equal(before.reason, e.reason);
     }
     assert_int_equal(state_of(), SUBMISSION_WITHDRAWN); // the last one was taken out
     assert_int_equal(events_of(RAIL_EVENT_NOT_TAKEN), ITEMS - 1);

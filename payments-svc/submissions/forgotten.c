@@ -193,10 +193,10 @@ static db_params *attempts_params(int64_t book_id, int connection, const str *id
     return p;
 }
 
-bool submission_forgotten_meet(db_conn *c, int64_t book_id, int connection, const str *ids,
-                               const int32_t *attempts, size_t n, bool *met, arena *a, err *e) {
+bool submission_forgotten_find(db_conn *c, int64_t book_id, int connection, const str *ids,
+                               const int32_t *attempts, size_t n, bool *found, arena *a, err *e) {
     db_rows *rows = NULL;
-    memset(met, 0, n * sizeof *met);
+    memset(found, 0, n * sizeof *found);
     if (!db_exec(c, submissions_sql(SUBM_SQL_FORGOTTEN_FIND),
                  attempts_params(book_id, connection, ids, attempts, n, a), a, &rows, NULL, e)) {
         return false;
@@ -204,10 +204,22 @@ bool submission_forgotten_meet(db_conn *c, int64_t book_id, int connection, cons
     for (size_t i = 0; i < db_count(rows); i++) {
         const int64_t at = db_get_i64(rows, i, 0) - 1;
         if (at >= 0 && (size_t)at < n) {
-            met[at] = true;
+            found[at] = true;
         }
     }
-    return db_count(rows) == 0 ||
+    return true;
+}
+
+bool submission_forgotten_meet(db_conn *c, int64_t book_id, int connection, const str *ids,
+                               const int32_t *attempts, size_t n, bool *met, arena *a, err *e) {
+    if (!submission_forgotten_find(c, book_id, connection, ids, attempts, n, met, a, e)) {
+        return false;
+    }
+    bool any = false;
+    for (size_t i = 0; i < n; i++) {
+        any |= met[i];
+    }
+    return !any ||
            db_exec(c, submissions_sql(SUBM_SQL_FORGOTTEN_MEET),
                    attempts_params(book_id, connection, ids, attempts, n, a), a, NULL, NULL, e);
 }

@@ -35,7 +35,11 @@ bool submission_forgotten_add(db_conn *c, int64_t book_id, int connection, uuid 
 // Numbers that such a file has used: they are not given again. modifiers: file ids that its origin has used on its day.
 bool submission_forgotten_numbers(db_conn *c, int connection, int64_t last_number, str origin,
                                   int64_t yyyymmdd, int modifiers, arena *a, err *e) WARN_UNUSED;
-// Which of these attempts the bank may have in such a file, and notes that they were met. The next attempt, which only a person orders, is
+// Which of these attempts the bank may have in such a file. Reads only.
+bool submission_forgotten_find(db_conn *c, int64_t book_id, int connection, const str *ids,
+                               const int32_t *attempts, size_t n, bool *found, arena *a,
+                               err *e) WARN_UNUSED;
+// The same, and notes that they were met. The next attempt, which only a person orders, is
 // not met again.
 bool submission_forgotten_meet(db_conn *c, int64_t book_id, int connection, const str *ids,
                                const int32_t *attempts, size_t n, bool *met, arena *a,

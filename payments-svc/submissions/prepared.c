@@ -177,6 +177,10 @@ static bool withdraw(db_conn *c, int64_t book_id, uuid id, uuid but, str why, in
            subm_events_record(c, book_id, id, &said, &n, a, e);
 }
 
+bool subm_may_withdraw(const submission_evidence *known) {
+    return known->at_risk == 0 && !known->finished;
+}
+
 bool submission_take_out(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, str why,
                          submission_removal *removal, arena *a, err *e) {
     db_params *p = db_params_create(a);
@@ -206,7 +210,7 @@ bool submission_take_out(db_conn *c, int64_t book_id, uuid payout_id, int32_t at
     if (!subm_evidence_read(c, book_id, id, &found, a, e)) {
         return false;
     }
-    if (state != SUBMISSION_PREPARED || found.known.at_risk > 0 || found.known.finished) {
+    if (state != SUBMISSION_PREPARED || !subm_may_withdraw(&found.known)) {
         *removal = REMOVAL_TOO_LATE;
         return true;
     }

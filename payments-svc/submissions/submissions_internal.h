@@ -77,6 +77,8 @@ bool subm_evidence_write(db_pool *pool, const subm_claimed *s, int kind, const c
 // What is known of uploads and of the whole: out->known but for items_heard, and out->epochs.
 bool subm_evidence_read(db_conn *c, int64_t book_id, uuid id, subm_claimed *out, arena *a,
                         err *e) WARN_UNUSED;
+// Whether one that is PREPARED may still be withdrawn: nothing of it has left.
+bool subm_may_withdraw(const submission_evidence *known);
 // Whether the bank has settled or returned one of its items, which is asked of each of them.
 bool subm_items_heard(db_conn *c, int64_t book_id, uuid id, bool *heard, arena *a,
                       err *e) WARN_UNUSED;

@@ -53,6 +53,8 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
     [SUBM_SQL_LOCK] = {"submission_lock",
                        "SELECT state, epoch, generation, connection, total, currency, name, reason "
                        "FROM submission WHERE book_id = $1 AND submission_id = $2 FOR UPDATE"},
+    [SUBM_SQL_STANDING] = {"submission_standing", "SELECT state, reason FROM submission "
+                                                  "WHERE book_id = $1 AND submission_id = $2"},
     [SUBM_SQL_LOCK_ITEM] = {"submission_lock_item",
                             "SELECT submission_id FROM submission_item "
                             "WHERE book_id = $1 AND payout_id = $2 AND attempt = $3"},

@@ -10,6 +10,7 @@ typedef enum submissions_sql_id {
     SUBM_SQL_PLACES,
     SUBM_SQL_GENERATION,
     SUBM_SQL_LOCK,
+    SUBM_SQL_STANDING,
     SUBM_SQL_LOCK_ITEM,
     SUBM_SQL_EVIDENCE,
     SUBM_SQL_HEARD,

@@ -458,7 +458,7 @@ static bool ach_may_have(rail *r, db_conn *c, int64_t book_id, uuid intent_id, i
     char text[ACH_INDIVIDUAL_ID_LEN + 1];
     ach_individual_id(intent_id, text);
     const str id = str_of(text);
-    return submission_forgotten_meet(c, book_id, r->id, &id, &attempt, 1, may, a, e);
+    return submission_forgotten_find(c, book_id, r->id, &id, &attempt, 1, may, a, e);
 }
 
 // Of attempts of the first version that were being resolved: they are in submissions by now, which ask the bank themselves.
