@@ -51,9 +51,13 @@ static bool lock_row(db_conn *c, int64_t book_id, uuid payout_id, arena *a, err 
     return db_exec(c, saga_sql(SAGA_SQL_LOCK_ORDERED), p, a, NULL, NULL, e);
 }
 
-static bool not_cancelable(const char *why, err *e) {
+static bool not_cancelable_as(str why, err *e) {
     return err_set(e, ERR_FAILED_PRECONDITION, "PAYOUT_NOT_CANCELABLE",
-                   "the payout cannot be canceled: %s", why);
+                   "the payout cannot be canceled: %.*s", (int)why.len, why.ptr);
+}
+
+static bool not_cancelable(const char *why, err *e) {
+    return not_cancelable_as(str_of(why), e);
 }
 
 static bool lock_slot(db_conn *c, int64_t book_id, int rail_id, saga_step step, arena *a, err *e) {
@@ -142,8 +146,10 @@ static bool take_one(db_conn *c, int64_t book_id, standing *s, bool *taken, aren
     return saga_store_take_order(&b, c, taken, e);
 }
 
-bool saga_orders_take(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id,
-                      const saga_slots *held, arena *a, err *e) {
+// *refused: why the last order that was given has come to nothing; empty: it has not, as far as is known.
+static bool take_orders(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id,
+                        const saga_slots *held, str *refused, arena *a, err *e) {
+    *refused = STR("");
     for (int i = 0; i < ORDERS_AT_ONCE; i++) {
         standing s = {0};
         bool taken = false;
@@ -160,8 +166,24 @@ bool saga_orders_take(const saga_engine *g, db_conn *c, int64_t book_id, uuid pa
         if (!taken) {
             return true;
         }
+        if (s.item.note.outcome == OUT_NOT_ORDERED &&
+            s.item.said.order.order == s.item.said.last_order) {
+            *refused = s.item.note.text;
+        }
     }
     return true;
+}
+
+static bool not_possible(str why, err *e) {
+    return err_set(e, ERR_FAILED_PRECONDITION, "ORDER_NOT_POSSIBLE",
+                   "the payout cannot be given this order now: %.*s", (int)why.len, why.ptr);
+}
+
+bool saga_orders_take(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id,
+                      const saga_slots *held, arena *a, err *e) {
+    str refused;
+    return take_orders(g, c, book_id, payout_id, held, &refused, a, e) &&
+           (refused.len == 0 || not_possible(refused, e));
 }
 
 // --- To cancel -------------------------------------------------------------------------------------------------------
@@ -192,8 +214,10 @@ static bool give(const saga_engine *g, db_conn *c, const saga_cancellation *x, c
                               .at_us = x->now_us,
                               .source = RAIL_SOURCE_PERSON,
                               .actor = x->actor};
+    str refused;
     return record(c, x, &order, a, e) &&
-           saga_orders_take(g, c, x->book_id, x->payout_id, held, a, e);
+           take_orders(g, c, x->book_id, x->payout_id, held, &refused, a, e) &&
+           (refused.len == 0 || not_cancelable_as(refused, e));
 }
 
 // Out of a submission that has not left: that attempt will never be taken.
@@ -306,12 +330,16 @@ bool saga_cancel_code(saga_engine *g, guard *known, db_conn *c, int64_t book_id,
 }
 
 // The machine takes such an order up later: after the orders before it, after the worker that has the payout, or, of a cancel, after the
-// rail has said what it has. What it then makes of the order is not known yet.
+// rail has said what it has. What it then makes of the order is not known yet. A cancel that waits for the rail gives way to what is possible
+// now, and to nothing else.
 static bool is_for_later(const standing *s, saga_event_kind kind) {
     const saga *now = &s->item.was;
     const bool is_asked_for =
         now->step == STEP_RESOLVE || (now->step == STEP_EXECUTE && now->phase == PHASE_ACTING);
-    return s->item.said.order.order > 0 || (s->leased && kind != EVENT_RELEASE) ||
+    const bool may_overtake = now->step == STEP_RESOLVE && kind != EVENT_CANCEL &&
+                              s->item.said.order.kind == EVENT_CANCEL;
+    return (s->item.said.order.order > 0 && !may_overtake) ||
+           (s->leased && kind != EVENT_RELEASE) ||
            (kind == EVENT_CANCEL && now->hold[0] == '\0' && is_asked_for);
 }
 
@@ -325,8 +353,7 @@ static bool judge_order(standing *s, saga_event_kind order, str code, err *e) {
     s->item.said.order.kind = order;
     s->item.said.order.code = code;
     return saga_takes_order(&s->item.was, &s->item.said, order, &why) ||
-           err_set(e, ERR_FAILED_PRECONDITION, "ORDER_NOT_POSSIBLE",
-                   "the payout cannot be given this order now: %s", why);
+           not_possible(str_of(why), e);
 }
 
 bool saga_order_check(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id,

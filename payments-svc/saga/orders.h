@@ -53,7 +53,8 @@ bool saga_order_look(db_conn *c, int64_t book_id, uuid payout_id, int32_t gone,
 
 // Takes up what was ordered, in the transaction that has checked and recorded the order, where workers may have no claim of the payout for long: in
 // a pause, while its bank does not answer, or when its connection is switched off. An order that waits for a worker or for the bank's
-// answer is left to the workers, and so is one of a payout at a step whose slot is not in *held. g may be NULL.
+// answer is left to the workers, and so is one of a payout at a step whose slot is not in *held. Errors: FAILED_PRECONDITION,
+// ORDER_NOT_POSSIBLE: the order that was given last has come to nothing; the transaction is to be rolled back. g may be NULL.
 bool saga_orders_take(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id,
                       const saga_slots *held, arena *a, err *e) WARN_UNUSED;
 

@@ -377,6 +377,42 @@ static void *resolve_case(void *arg) {
     return given ? arg : NULL;
 }
 
+static bool order_by_a_case(db_conn *c, arena *a, void *arg, err *e) {
+    const rail_event *order = arg;
+    saga_slots held;
+    return saga_order_check(NULL, c, WORLD_BOOK, order->payout_id, order->kind, order->code, &held,
+                            a, e) &&
+           rail_events_record(c, WORLD_BOOK, order, 1, a, e) &&
+           saga_orders_take(NULL, c, WORLD_BOOK, order->payout_id, &held, a, e);
+}
+
+// The bank is silent, and a cancel waits for it. Who says what is not possible hears so, and the cancel goes on waiting.
+static void test_cancel__waits__what_is_not_possible_behind_it_is_refused(void **state) {
+    (void)state;
+    const rail_event_kind kinds[] = {RAIL_EVENT_RELEASE, RAIL_EVENT_WRITE_OFF};
+    uuid id;
+    world_payouts(RAIL_INSTANT, 1, 100, &id);
+    assert_int_equal(run(STEP_RESERVE).n_moved, 1);
+    world.submit_verdict = world.query_verdict = RAIL_UNKNOWN;
+    assert_int_equal(run(STEP_EXECUTE).n_moved, 1);
+    assert_int_equal(run_soon(STEP_RESOLVE).n_moved, 1);
+    give(id, RAIL_EVENT_CANCEL, "cancel");
+    for (size_t i = 0; i < 2; i++) {
+        rail_event order = {.payout_id = id,
+                            .kind = kinds[i],
+                            .event_id = STR("case"),
+                            .at_us = 1,
+                            .source = RAIL_SOURCE_PERSON,
+                            .actor = STR("ada")};
+        err e = {0};
+        assert_false(db_transact(world_pool(), fixture_deadline(5000), memory_2, order_by_a_case,
+                                 &order, &e));
+        assert_string_equal(e.reason, "ORDER_NOT_POSSIBLE");
+    }
+    assert_int_equal(world_count("SELECT coalesce(orders, 0) FROM saga"), 0);
+    assert_int_equal(world_count("SELECT count(*) FROM rail_event WHERE kind >= 20"), 1);
+}
+
 // A worker has RESOLVE's slot, and what it hears moves the payout to EXECUTE while the order waits for that slot.
 static bool move_meanwhile(db_conn *c, arena *a, void *arg, err *e) {
     pthread_t *thread = ((void **)arg)[0];
@@ -551,6 +587,8 @@ int main(void) {
         cmocka_unit_test_setup(test_cancel__no_worker_comes_by__the_order_is_carried_out, fresh),
         cmocka_unit_test_setup(
             test_cancel__moves_while_the_order_waits__no_worker_sends_it__NO_LOSS, fresh),
+        cmocka_unit_test_setup(test_cancel__waits__what_is_not_possible_behind_it_is_refused,
+                               fresh),
         cmocka_unit_test_setup(test_reserve__no_transit_account__the_ledger_is_asked_once, fresh),
         cmocka_unit_test_setup(test_log__a_step_of_the_ledger_after_many_tries, fresh),
         cmocka_unit_test_setup(test_log__a_hand_over_after_many_tries, fresh),
