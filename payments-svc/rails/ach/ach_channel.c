@@ -256,7 +256,7 @@ static submission_sent upload_directly(ach_rail *r, const submission_file *f,
         return SENT_FENCED;
     }
     CRASH_POINT("ach.upload.fenced");
-    if (!ach_sftp_write(r->out, final_path, f->content, &begun, &e)) {
+    if (!ach_sftp_write(r->out, final_path, f->content, NULL, NULL, &begun, &e)) {
         log_failure("ach.upload.broken_off", f->name, &e);
         ach_trouble_is(r, ACH_TROUBLE_SENDING, "a file was broken off", &e);
         return SENT_UNKNOWN;
@@ -265,6 +265,20 @@ static submission_sent upload_directly(ach_rail *r, const submission_file *f,
     ach_trouble_over(r, ACH_TROUBLE_SENDING);
     log_info("ach.upload.done", F_STR("file", f->name), F_INT("bytes", f->content.len));
     return SENT_DONE;
+}
+
+// That an upload begins is written down when its file is there and still empty: whoever finds the one without the other knows that the
+// bank took what was there.
+typedef struct beginning {
+    submission_fence still_ours;
+    void *arg;
+    bool fenced;
+} beginning;
+
+static bool begin(void *arg) {
+    beginning *b = arg;
+    b->fenced = !b->still_ours(b->arg, false);
+    return !b->fenced;
 }
 
 // Until the rename has begun, the bank has not got the file, unless it takes what is not whole; after that, only looking tells.
@@ -279,11 +293,12 @@ static submission_sent upload(void *self, const submission_file *f, submission_f
     path_in(r->settings.inbox_dir, f->name, "", final_path);
     temporary_path(r, f->name, f->epoch, temporary);
     CRASH_POINT("ach.upload.begin");
-    if (!still_ours(arg, false)) {
-        return SENT_FENCED;
-    }
+    beginning b = {.still_ours = still_ours, .arg = arg};
     bool begun = false;
-    if (!ach_sftp_write(r->out, temporary, f->content, &begun, &e)) {
+    if (!ach_sftp_write(r->out, temporary, f->content, begin, &b, &begun, &e)) {
+        if (b.fenced) {
+            return SENT_FENCED; // the empty file stays: that it begins may be written down all the same
+        }
         log_failure("ach.upload.not_sent", f->name, &e);
         ach_trouble_is(r, ACH_TROUBLE_SENDING, "a file could not be written", &e);
         const submission_sent dropped = drop(r, temporary);

@@ -372,16 +372,22 @@ static bool has_size(ach_sftp *s, const char *path, size_t len, err *e) {
                          "the bank's file server has less of the file than it confirmed");
 }
 
-static bool write_all(ach_sftp *s, const char *path, str content, bool *begun, err *e) {
+static bool write_all(ach_sftp *s, const char *path, str content, ach_sftp_made made, void *arg,
+                      bool *begun, err *e) {
     sftp_file file =
         sftp_open(s->sftp, path, O_WRONLY | O_CREAT | O_EXCL, S_IRUSR | S_IWUSR | S_IRGRP);
     if (file == NULL) {
         settle_failure(s, sftp_get_error(s->sftp), "open for writing", e);
         return false;
     }
+    if (made != NULL && !made(arg)) {
+        (void)sftp_close(file);
+        return err_set(e, ERR_ABORTED, "NOT_OURS", "the file is another sender's by now");
+    }
     *begun = true;
     bool ok = true;
     const int64_t begun_ms = clock_mono_ms(clock_system());
+    watch_again(s, begun_ms, WRITE_LIMITS);
     const size_t most = s->small_writes ? WRITE_SMALL_LEN : WRITE_CHUNK_LEN;
     for (size_t at = 0; ok && at < content.len;) {
         size_t len = content.len - at < most ? content.len - at : most;
@@ -400,12 +406,13 @@ static bool write_all(ach_sftp *s, const char *path, str content, bool *begun, e
     return has_size(s, path, content.len, e);
 }
 
-bool ach_sftp_write(ach_sftp *s, const char *path, str content, bool *begun, err *e) {
+bool ach_sftp_write(ach_sftp *s, const char *path, str content, ach_sftp_made made, void *arg,
+                    bool *begun, err *e) {
     *begun = false;
     if (!op_begin(s, e)) {
         return false;
     }
-    bool ok = write_all(s, path, content, begun, e);
+    bool ok = write_all(s, path, content, made, arg, begun, e);
     op_end(s);
     return ok;
 }
