@@ -135,7 +135,7 @@ static const config_setting SETTINGS[] = {
     ROW("ach.entries_max", CONFIG_INT, ach.entries_max, "8000", 1, SAGA_BATCH_MAX, "entries of one file"),
     ROW("ach.lines_max", CONFIG_INT, ach.lines_max, "10000", 10, 1000000, "lines of one file, with its padding"),
     ROW("ach.direct_upload", CONFIG_BOOL, ach.direct_upload, "false", 0, 0, "files are written under their own name, for a bank whose server renames nothing: an upload that breaks off then waits for the bank's word, or a person's"),
-    ROW("ach.archive_complete", CONFIG_BOOL, ach.archive_complete, "false", 0, 0, "the bank shows in archive_dir for ever what it took, so that what it does not show was not sent"),
+    ROW("ach.archive_complete", CONFIG_BOOL, ach.archive_complete, "false", 0, 0, "the bank shows in archive_dir for ever what it took, so that what it does not show was not sent; counts once the archive shows a file that the bank certainly has"),
     ROW("ach.rebuild_ms", CONFIG_INT, ach.rebuild_ms, "10000", 0, 3600000, "how long payouts wait for the next file when one was taken out of theirs: several that are canceled meanwhile cost one file id"),
     ROW("ach.list_lag_ms", CONFIG_INT, ach.list_lag_ms, "60000", 0, 86400000, "for how long the bank may not list yet what it has taken: only what two looks, so far apart, do not show is not there"),
     ROW("ach.lease_ms", CONFIG_INT, ach.lease_ms, "60000", 1000, 3600000, "a sender that is silent for so long has lost its file"),

@@ -13,7 +13,8 @@ from test_failover import assert_recovered, fail_over, judge, pay_again, replica
 
 SENT, ACKED = 5, "4"
 # Settlements wait for the test: what the bank says after the failover is said to the database that is there then.
-SETTINGS = {**mix.SETTINGS, "payments-svc": {**mix.SETTINGS["payments-svc"], "books.count": 4, "ach.case_after": 2},
+SETTINGS = {**mix.SETTINGS, "payments-svc": {**mix.SETTINGS["payments-svc"], "books.count": 4, "ach.case_after": 2,
+                                                "ach.list_lag_ms": 2000},
             "bank-sim": {**mix.SETTINGS["bank-sim"], "ach.settle_delay_ms": 86_400_000}}
 N = 4
 
@@ -37,6 +38,11 @@ class Place:
         self.merchant = self.payer.merchant(deposit=mix.DEPOSIT, prefix="ach")
         self.merchant.recipient()
         self.requests = [self.merchant.request(1_000 + n, ACH) for n in range(N)]
+        self.earlier = [self.merchant.request(2_000, ACH)] if archive_complete else []
+        for request in self.earlier:  # what the archive shows of it is what makes absence count
+            self.payer.call("Payout", "CreatePayout", request)
+            wait_until(lambda: self.world.payments_rows("SELECT count(*) FROM submission WHERE state = " + ACKED) == [["1"]],
+                       "the bank has a first file")
 
     def pay_until(self, point):
         """The service stands still at the point."""
@@ -53,15 +59,16 @@ class Place:
 
     def end(self):
         """All payouts again, by the same keys; then the bank's days pass, and everything is judged."""
-        for request in self.requests:
+        requests = self.earlier + self.requests
+        for request in requests:
             self.payer.call("Payout", "CreatePayout", request)
-        wait_until(lambda: len(self.merchant.payouts()) == N and all(payout.state == SENT for payout in self.merchant.payouts()),
+        wait_until(lambda: len(self.merchant.payouts()) == len(requests) and all(payout.state == SENT for payout in self.merchant.payouts()),
                    "all are with the bank", 90)
         assert_recovered(self.world, "the database is on a new timeline", sending=False)
         for _ in range(2):
             self.payer.bank.post("/admin/flush")
-        payouts = pay_again(self.payer, self.merchant, self.requests)
-        assert len(payouts) == N and {payout.state for payout in payouts} == {SETTLED}
+        payouts = pay_again(self.payer, self.merchant, requests)
+        assert len(payouts) == len(requests) and {payout.state for payout in payouts} == {SETTLED}
         judge(self.world, self.payer, self.merchant, payouts)
         files = self.files()
         assert len({line["file"] for line in files}) == len(files)
@@ -109,7 +116,7 @@ def test_NO_DOUBLE_an_asynchronous_standby_has_forgotten_all_since(new_world, tm
     place.standby.stop()
     place.world.payments.resume()
     known = "SELECT count(*) FROM submission_item i JOIN submission s USING (book_id, submission_id) WHERE s.state = " + ACKED
-    wait_until(lambda: place.world.payments_rows(known) == [[str(N)]], "the bank has acknowledged them all")
+    wait_until(lambda: place.world.payments_rows(known) == [[str(N + len(place.earlier))]], "the bank has acknowledged them all")
     assert metric(place.world.payments, "engine_stopped", reason="recovery") == 0
     fail_over(place.world, place.primary, place.standby, restarted=False)
     place.end()

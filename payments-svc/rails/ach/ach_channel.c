@@ -126,25 +126,32 @@ static submission_look look_for_temporaries(ach_rail *r, const submission_file *
 
 // --- What an archive proves ----------------------------------------------------------------------------------------------
 
-// The newest file that the bank certainly has.
+// Files that the bank certainly has, newest first.
+enum { WITNESSES_MAX = 50 }; // as many as ACH_SQL_NEWEST_FILES reads
+
 typedef struct witness {
-    const ach_rail *r;
-    arena *a;
-    const char *name; // NULL: there is none
+    const char *name;
     uint64_t size;
 } witness;
 
-static bool find_witness(db_conn *c, arena *a, void *arg, err *e) {
-    witness *w = arg;
+typedef struct witnesses {
+    const ach_rail *r;
+    arena *a;
+    witness of[WITNESSES_MAX];
+    size_t n;
+} witnesses;
+
+static bool find_witnesses(db_conn *c, arena *a, void *arg, err *e) {
+    witnesses *w = arg;
     db_rows *files = NULL;
     db_params *p = db_params_create(a);
     const int64_t shown_us = clock_wall_us(w->r->clock) - w->r->settings.list_lag_ms * 1000;
-    w->name = NULL;
+    w->n = 0;
     db_i16(p, (int16_t)w->r->base.id);
     if (!db_exec(c, &ACH_SQL[ACH_SQL_NEWEST_FILES], p, a, &files, NULL, e)) {
         return false;
     }
-    for (size_t i = 0; w->name == NULL && i < db_count(files); i++) {
+    for (size_t i = 0; w->n < WITNESSES_MAX && i < db_count(files); i++) {
         db_rows *rows = NULL;
         p = db_params_create(a);
         db_i64(p, db_get_i64(files, i, 0));
@@ -155,9 +162,12 @@ static bool find_witness(db_conn *c, arena *a, void *arg, err *e) {
         }
         if (db_count(rows) == 1) {
             const str name = db_get_str(rows, 0, 0);
-            w->name = arena_strndup(w->a, name.ptr, name.len);
-            w->size = (uint64_t)db_get_i64(rows, 0, 1);
-            return w->name != NULL || err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory");
+            witness *found = &w->of[w->n++];
+            found->name = arena_strndup(w->a, name.ptr, name.len);
+            found->size = (uint64_t)db_get_i64(rows, 0, 1);
+            if (found->name == NULL) {
+                return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory");
+            }
         }
     }
     return true;
@@ -182,31 +192,45 @@ static void tell_that_archive_is_not_complete(ach_rail *r, const char *name) {
     }
 }
 
-// A bank that gives files other names in its archive, or clears it, must not have us send again what it does not show. So what is
-// absent counts only where a file that the bank certainly has is shown.
+static bool shows(ach_rail *r, const char *dir, const witness *w, bool *shown, err *e) {
+    char path[PATH_LEN_MAX];
+    uint64_t size = 0;
+    path_in(dir, w->name, "", path);
+    if (!ach_sftp_size(r->out, path, shown, &size, e)) {
+        return false;
+    }
+    *shown = *shown && size == w->size;
+    return true;
+}
+
+// What one witness says. In this order, since the bank moves a file from the inbox to the archive. One that still lies in the inbox says nothing
+// of the archive: *open.
+static bool hear_witness(ach_rail *r, const witness *w, bool *shown, bool *open, err *e) {
+    return shows(r, r->settings.inbox_dir, w, open, e) &&
+           shows(r, r->settings.archive_dir, w, shown, e);
+}
+
+// RULE: a bank that gives files other names in its archive, or clears it, must not have us send again what it does not show. So what is
+// absent counts only where the archive shows a file that the bank certainly has. Without such a file nothing is proven: the first
+// files of a connection are those by which it is found out what its bank does to names.
 static submission_look absent(ach_rail *r, const submission_file *f, arena *a) {
-    const char *const dirs[] = {r->settings.archive_dir, r->settings.inbox_dir};
-    witness w = {.r = r, .a = a};
+    witnesses w = {.r = r, .a = a};
+    bool shown = false, open = true;
     err e = {0};
     if (!r->settings.archive_complete || f->n_epochs == 0) {
         return LOOK_ABSENT; // it proves nothing, or nothing has to be proven
     }
-    if (!db_read(r->pool, clock_mono_ms(r->clock) + ACH_DB_TIMEOUT_MS, a, find_witness, &w, &e)) {
+    if (!db_read(r->pool, clock_mono_ms(r->clock) + ACH_DB_TIMEOUT_MS, a, find_witnesses, &w, &e)) {
         log_failure("ach.archive.not_compared", f->name, &e);
         return LOOK_FAILED;
     }
-    bool shown = w.name == NULL;
-    for (size_t i = 0; !shown && i < sizeof dirs / sizeof dirs[0]; i++) {
-        char path[PATH_LEN_MAX];
-        uint64_t size = 0;
-        path_in(dirs[i], w.name, "", path);
-        if (!ach_sftp_size(r->out, path, &shown, &size, &e)) {
+    for (size_t i = 0; i < w.n && open && !shown; i++) {
+        if (!hear_witness(r, &w.of[i], &shown, &open, &e)) {
             return LOOK_FAILED;
         }
-        shown = shown && size == w.size;
-    }
-    if (!shown) {
-        tell_that_archive_is_not_complete(r, w.name);
+        if (!open && !shown) {
+            tell_that_archive_is_not_complete(r, w.of[i].name);
+        }
     }
     return shown ? LOOK_ABSENT : LOOK_UNPROVEN;
 }

@@ -354,11 +354,43 @@ static void test_NO_DOUBLE_archive__does_not_show_what_the_bank_has__proves_noth
     assert_int_equal(look_for("lost.ach"), LOOK_UNPROVEN);
     write_in("archive", FILE_3, "bytes");
     assert_int_equal(look_for("lost.ach"), LOOK_ABSENT);
-    // What it has taken a moment ago it may not show yet.
+    // What it has taken a moment ago it may not show yet, so that it does not says nothing against its archive.
     fixture_sql("UPDATE submission SET sent_at = '2026-11-24T08:59:59Z'", NULL, 0);
+    fixture_sql("DELETE FROM payment_case", NULL, 0);
     r->settings.list_lag_ms = 60000;
     (void)unlink(path_of("archive/" FILE_3));
     (void)unlink(path_of("archive/" FILE_3 ".done"));
+    assert_int_equal(look_for("lost.ach"), LOOK_UNPROVEN);
+    assert_count("payment_case", 0);
+}
+
+// Promise NO-DOUBLE: a file that the bank certainly has is what shows whether its archive keeps names. Before there is one in the archive, what
+// is absent there proves nothing: the first file of a connection may lie there under another name.
+static void test_NO_DOUBLE_archive__nothing_in_it_that_the_bank_has__proves_nothing(void **state) {
+    (void)state;
+    ach_rail *r = ach->self;
+    r->settings.archive_complete = true;
+    assert_int_equal(look_for("lost.ach"), LOOK_UNPROVEN); // the first file of all
+    send_entries(3, 1);
+    fixture_sql("UPDATE submission SET state = 6, size = 5", NULL, 0);
+    assert_int_equal(look_for("lost.ach"), LOOK_UNPROVEN); // nobody knows of the other one either
+    fixture_sql("UPDATE submission SET state = 3, sent_at = '2026-11-21T09:00:00Z'", NULL, 0);
+    write_in("inbox", FILE_3, "bytes");
+    assert_int_equal(look_for("lost.ach"), LOOK_UNPROVEN); // it says nothing of the archive
+    assert_count("payment_case", 0);
+    // An older one, which the bank has put into its archive.
+    send_entries(2, 1);
+    fixture_sql("UPDATE submission SET state = 4, size = 7, sent_at = '2026-11-20T09:00:00Z'"
+                " WHERE book_id = 2",
+                NULL, 0);
+    write_in("archive", "1900000002-20261121-A.ach.done", "earlier");
+    assert_int_equal(look_for("lost.ach"), LOOK_UNPROVEN);
+    assert_count("payment_case WHERE code = 'ARCHIVE_NOT_COMPLETE'", 1);
+    write_in("archive", "1900000002-20261121-A.ach", "earlier");
+    assert_int_equal(look_for("lost.ach"), LOOK_ABSENT);
+    // A bank that copies what it takes.
+    (void)unlink(path_of("archive/1900000002-20261121-A.ach"));
+    write_in("archive", FILE_3, "bytes");
     assert_int_equal(look_for("lost.ach"), LOOK_ABSENT);
 }
 
@@ -458,6 +490,7 @@ int main(void) {
         TEST(test_returns__line_ends_of_a_mainframe__read),
         TEST(test_HEARD_times__of_another_form__the_rest_counts),
         TEST(test_NO_DOUBLE_archive__does_not_show_what_the_bank_has__proves_nothing),
+        TEST(test_NO_DOUBLE_archive__nothing_in_it_that_the_bank_has__proves_nothing),
         TEST(test_send__server_tells_nothing_of_files__sent),
         TEST(test_NO_DOUBLE_send__server_without_rename__directly_and_once),
         TEST(test_sweep__no_time_of_change__stays),
