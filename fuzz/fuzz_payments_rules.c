@@ -24,7 +24,7 @@ static bool apply(uint8_t which, str s, err *e) {
     case 9:
         memcpy(&amount, s.ptr, s.len < sizeof amount ? s.len : sizeof amount);
         return rule_amount(amount, "payout.", e);
-    case 10: return rule_connection(rails, 2, which % 3, s, "payout.", &number, e);
+    case 10: return rule_connection(rails, 2, which % 3, s, which % 4, "payout.", &number, e);
     default:
         memcpy(&amount, s.ptr, s.len < sizeof amount ? s.len : sizeof amount);
         return rule_rail_carries(rails, 2, 1 + which % 2, s, amount, "payout.", e);
