@@ -12,7 +12,7 @@ from run.cluster import ADMIN, BIN, PORT
 from run.layout import clean_environment
 from support import stubs
 from support.crash import Plan
-from support.paying import ACH, FAILED, HELD, INSTANT, RETURNED, SETTLED, Payer, of_bank
+from support.paying import ACH, FAILED, HELD, INSTANT, RETURNED, SETTLED, of_bank, paying
 from support.payctl import Payctl
 from support.waiting import wait_until
 
@@ -28,12 +28,7 @@ SETTINGS = {"payments-svc": {"saga.poll_ms": 50, "saga.resolve_after_ms": 86_400
 @pytest.fixture(scope="module")
 def payer(servers):
     """Its bank takes payouts and says no more: whatever is said in these tests, the tests say."""
-    world = servers.world(SETTINGS)
-    try:
-        yield Payer(world.up())
-        world.stop_and_check(of_the_bank=False)
-    finally:
-        world.remove()
+    yield from paying(servers, SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -364,12 +359,7 @@ SILENT = {"habits.archive": 0, "habits.acks": 0, "habits.duplicate_check": 0, "h
 
 @pytest.fixture(scope="module")
 def silent(servers):
-    world = servers.world({"payments-svc": ACH_FAST, "bank-sim": SILENT})
-    try:
-        yield Payer(world.up())
-        world.stop_and_check(of_the_bank=False)
-    finally:
-        world.remove()
+    yield from paying(servers, {"payments-svc": ACH_FAST, "bank-sim": SILENT})
 
 
 def submissions(merchant):
@@ -487,12 +477,7 @@ def test_who_looks_at_a_case_of_a_submission_neither_locks_nor_writes(silent):
 def stuck(servers):
     """No submission leaves: the folder for them is not there."""
     pace = {**ACH_FAST, "ach.upload_dir": "nowhere", "ach.retry_base_ms": 60_000, "ach.retry_cap_ms": 60_000}
-    world = servers.world({"payments-svc": pace})
-    try:
-        yield Payer(world.up())
-        world.stop_and_check(of_the_bank=False)
-    finally:
-        world.remove()
+    yield from paying(servers, {"payments-svc": pace})
 
 
 def test_a_case_of_what_waits_in_a_submission_offers_what_is_accepted(stuck):

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 from support.crash import Plan
-from support.paying import ACH, FAILED, INSTANT, RETURNED, SETTLED, Payer, assert_books_at_rest, unique
+from support.paying import ACH, FAILED, INSTANT, RETURNED, SETTLED, Payer, assert_books_at_rest, paying, unique
 from support.payctl import DONE, Payctl
 from support.waiting import wait_until
 
@@ -24,23 +24,13 @@ WITH_FEES = {**SETTINGS, "payments-svc": {**SETTINGS["payments-svc"], "books.cou
 @pytest.fixture(scope="module")
 def payer(servers):
     """Its bank takes payouts and says no more: whatever is said in these tests, the tests say."""
-    world = servers.world(WITH_FEES)
-    try:
-        yield Payer(world.up())
-        world.stop_and_check(of_the_bank=False)
-    finally:
-        world.remove()
+    yield from paying(servers, WITH_FEES)
 
 
 @pytest.fixture
 def fresh(servers):
     """The same, of one test that kills its services."""
-    world = servers.world(WITH_FEES)
-    try:
-        yield Payer(world.up())
-        world.stop_and_check(of_the_bank=False)
-    finally:
-        world.remove()
+    yield from paying(servers, WITH_FEES)
 
 
 def money(merchant):

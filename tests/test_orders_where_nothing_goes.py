@@ -1,7 +1,7 @@
 """Orders of people where no worker comes by: in a pause, and of a connection that is switched off."""
 
 import pytest
-from support.paying import ACH, Payer
+from support.paying import ACH, paying
 from support.waiting import wait_until
 
 from test_case_orders import SETTINGS
@@ -15,12 +15,7 @@ LATE = {**SETTINGS, "payments-svc": {**SETTINGS["payments-svc"], "books.count": 
 @pytest.fixture
 def payer(servers):
     """What goes by files waits, its money reserved."""
-    world = servers.world(LATE)
-    try:
-        yield Payer(world.up())
-        world.stop_and_check(of_the_bank=False)
-    finally:
-        world.remove()
+    yield from paying(servers, LATE)
 
 
 def waiting(payer):

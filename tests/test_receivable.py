@@ -7,7 +7,7 @@ import grpc
 import pytest
 from support.crash import Plan
 from support.ledger import PENDING, VOID
-from support.paying import FAILED, HELD, INSTANT, RETURNED, SETTLED, Payer, unique
+from support.paying import FAILED, HELD, INSTANT, RETURNED, SETTLED, Payer, paying, unique
 from support.payctl import DONE, NOT_SETTLED, Payctl
 from support.waiting import wait_until
 
@@ -23,12 +23,7 @@ DEPOSIT, TAKE_BACK, BANK_OUT, OWE, REPAY = 1, 2, 12, 17, 18  # of its transfers
 @pytest.fixture(scope="module")
 def payer(servers):
     """Its bank takes payouts and says no more: whatever is said in these tests, the tests say."""
-    world = servers.world(SETTINGS)
-    try:
-        yield Payer(world.up())
-        world.stop_and_check(of_the_bank=False)
-    finally:
-        world.remove()
+    yield from paying(servers, SETTINGS)
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +34,7 @@ def cases(payer):
 @pytest.fixture
 def fresh(servers):
     """The same, of one test that kills its services."""
-    world = servers.world(SETTINGS)
-    try:
-        yield Payer(world.up())
-        world.stop_and_check(of_the_bank=False)
-    finally:
-        world.remove()
+    yield from paying(servers, SETTINGS)
 
 
 def money(merchant, currency="USD"):

@@ -207,3 +207,14 @@ def assert_ledger_equals_bank(payer: Payer) -> None:
     ours = {currency: int(total) for currency, total in rows if int(total) != 0}
     theirs = {currency: net for currency, net in payer.bank.net_by_currency().items() if net != 0}
     assert ours == theirs
+
+
+def paying(servers, settings):
+    """For a fixture: a Payer on a Disburse of its own. What its bank would have said the tests say themselves, so it is not held against
+    the bank's record."""
+    world = servers.world(settings)
+    try:
+        yield Payer(world.up())
+        world.stop_and_check(of_the_bank=False)
+    finally:
+        world.remove()

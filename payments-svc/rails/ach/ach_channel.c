@@ -267,6 +267,12 @@ static submission_sent drop(ach_rail *r, const char *path) {
     return ach_has_upload_folder(r) ? SENT_NOT : SENT_UNKNOWN;
 }
 
+static submission_sent done(ach_rail *r, const submission_file *f) {
+    ach_trouble_over(r, ACH_TROUBLE_SENDING);
+    log_info("ach.upload.done", F_STR("file", f->name), F_INT("bytes", f->content.len));
+    return SENT_DONE;
+}
+
 // Under its own name, for a server that renames nothing: the first byte is the last step. What breaks off is neither repeated nor removed,
 // since the bank may have taken what was there.
 static submission_sent upload_directly(ach_rail *r, const submission_file *f,
@@ -286,9 +292,7 @@ static submission_sent upload_directly(ach_rail *r, const submission_file *f,
         return SENT_UNKNOWN;
     }
     CRASH_POINT("ach.upload.written");
-    ach_trouble_over(r, ACH_TROUBLE_SENDING);
-    log_info("ach.upload.done", F_STR("file", f->name), F_INT("bytes", f->content.len));
-    return SENT_DONE;
+    return done(r, f);
 }
 
 // That an upload begins is written down when its file is there and still empty: whoever finds the one without the other knows that the
@@ -340,9 +344,7 @@ static submission_sent upload(void *self, const submission_file *f, submission_f
         return SENT_UNKNOWN;
     }
     CRASH_POINT("ach.upload.renamed");
-    ach_trouble_over(r, ACH_TROUBLE_SENDING);
-    log_info("ach.upload.done", F_STR("file", f->name), F_INT("bytes", f->content.len));
-    return SENT_DONE;
+    return done(r, f);
 }
 
 // From the bank's sight, or out of its sender's way. *there: whether it lies under the other name.
