@@ -487,8 +487,9 @@ def test_a_case_of_what_waits_in_a_submission_offers_what_is_accepted(stuck):
     def waiting():
         merchant = payer.merchant(deposit=10_000)
         payout_id = merchant.pay(1_000, ACH).payout_id
-        wait_until(lambda: submissions(merchant) and payer.world.payments_rows(
-            f"SELECT count(*) FROM saga WHERE book_id = {merchant.book_id} AND payout_id = '{payout_id}' AND step = 4") == [["1"]], "it waits")
+        wait_until(lambda: payer.world.payments_rows(
+            f"SELECT count(*) FROM saga AS s, submission AS f WHERE s.book_id = {merchant.book_id} AND s.payout_id = '{payout_id}' AND s.step = 4 "
+            f"AND f.book_id = s.book_id AND f.state = 1 AND f.tries > 0 AND f.owner IS NULL") == [["1"]], "the first try to send it has failed")
         return merchant, cases.insert(book_id=merchant.book_id, kind="PAYOUT_OVERDUE", subject_type="payout", subject_id=payout_id,
                                       merchant_id=merchant.id)
     merchant, case = waiting()
