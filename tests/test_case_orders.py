@@ -488,8 +488,9 @@ def test_a_case_of_what_waits_in_a_submission_offers_what_is_accepted(stuck):
         merchant = payer.merchant(deposit=10_000)
         payout_id = merchant.pay(1_000, ACH).payout_id
         wait_until(lambda: payer.world.payments_rows(
-            f"SELECT count(*) FROM saga AS s, submission AS f WHERE s.book_id = {merchant.book_id} AND s.payout_id = '{payout_id}' AND s.step = 4 "
-            f"AND f.book_id = s.book_id AND f.state = 1 AND f.tries > 0 AND f.owner IS NULL") == [["1"]], "the first try to send it has failed")
+            f"SELECT f.state, f.tries > 0 FROM saga AS s JOIN submission_item AS i USING (book_id, payout_id, attempt) JOIN submission AS f "
+            f"USING (book_id, submission_id) WHERE s.book_id = {merchant.book_id} AND s.payout_id = '{payout_id}' AND s.step = 4 "
+            "AND f.lease_ends_at IS NULL") == [["1", "t"]], "the first try to send it has failed")
         return merchant, cases.insert(book_id=merchant.book_id, kind="PAYOUT_OVERDUE", subject_type="payout", subject_id=payout_id,
                                       merchant_id=merchant.id)
     merchant, case = waiting()
