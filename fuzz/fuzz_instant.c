@@ -19,7 +19,7 @@ static void check_payment(const payment *p) {
     ASSERT(str_is_text(p->text.ptr, p->text.len) && str_is_text(p->code.ptr, p->code.len));
     int64_t book_id;
     uuid payout_id;
-    ASSERT(!reference_parse(p->reference, &book_id, &payout_id) || book_id > 0);
+    MUST(!reference_parse(p->reference, &book_id, &payout_id) || book_id > 0);
 }
 
 static void answer(const uint8_t *data, size_t size, arena *a) {

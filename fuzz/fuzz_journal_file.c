@@ -10,7 +10,7 @@ static void check_row(const journal_record *record) {
     int64_t book_id = 0;
     ledger_row row;
     if (ledger_leaf_decode(record->form, record->len, &book_id, &row)) {
-        ASSERT(ledger_leaf_encode(book_id, &row, again) == record->len);
+        MUST(ledger_leaf_encode(book_id, &row, again) == record->len);
         ASSERT(memcmp(again, record->form, record->len) == 0);
     }
 }
@@ -28,6 +28,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
             check_row(&record);
         }
     }
-    ASSERT(fclose(file) == 0);
+    MUST(fclose(file) == 0);
     return 0;
 }

@@ -42,18 +42,18 @@ static void check_message(rpc_call *c, const ProtobufCMessage *m) {
     if (bytes != NULL) {
         err e;
         err_clear(&e);
-        ASSERT(protobuf_c_message_pack(m, bytes) == len);
-        ASSERT(wire_validate(fuzz_str(bytes, len), m->descriptor, &e));
+        MUST(protobuf_c_message_pack(m, bytes) == len);
+        MUST(wire_validate(fuzz_str(bytes, len), m->descriptor, &e));
     }
 }
 
 void rpc_reply(rpc_call *c, const ProtobufCMessage *response) {
-    ASSERT(c->answers++ == 0);
+    MUST(c->answers++ == 0);
     check_message(c, response);
 }
 
 void rpc_fail(rpc_call *c, const err *e) {
-    ASSERT(c->answers++ == 0);
+    MUST(c->answers++ == 0);
     fuzz_check_refusal(e);
 }
 
@@ -64,7 +64,7 @@ bool rpc_write(rpc_call *c, const ProtobufCMessage *message) {
 }
 
 void rpc_stream_end(rpc_call *c) {
-    ASSERT(c->answers++ == 0);
+    MUST(c->answers++ == 0);
 }
 
 bool rpc_stream_wait(rpc_call *c, int64_t ms) {

@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (page_token_read(token, filters, position, sizeof position, &e)) {
         char *again = page_token_make(a, filters, position, sizeof position);
         uint8_t read[POSITION_LEN];
-        ASSERT(page_token_read(again, filters, read, sizeof read, &e));
+        MUST(page_token_read(again, filters, read, sizeof read, &e));
         ASSERT(memcmp(read, position, sizeof read) == 0);
     } else {
         fuzz_check_refusal(&e);
@@ -28,8 +28,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     // One that we made is taken back, and not with other filters.
     char *made = page_token_make(a, filters, position, sizeof position);
     err_clear(&e);
-    ASSERT(page_token_read(made, filters, position, sizeof position, &e));
-    ASSERT(n == 0 || !page_token_read(made, STR(""), position, sizeof position, &e));
+    MUST(page_token_read(made, filters, position, sizeof position, &e));
+    MUST(n == 0 || !page_token_read(made, STR(""), position, sizeof position, &e));
     arena_destroy(a);
     return 0;
 }

@@ -23,15 +23,15 @@ static bool take(void *arg, const char *where, const char *section, const char *
     (void)fprintf(out, "[s]\nk = ");
     config_ini_print_value(value, out);
     (void)fprintf(out, "\n");
-    ASSERT(fclose(out) == 0);
+    MUST(fclose(out) == 0);
     FILE *in = fmemopen(text, len, "rb");
     ASSERT(in != NULL);
     err again;
     err_clear(&again);
     // Escaping may make a line too long to be read back: that is the one excuse.
-    ASSERT(config_ini_parse(in, "again", read_back, (void *)(uintptr_t)value, &again) ||
-           len > CONFIG_LINE_MAX);
-    ASSERT(fclose(in) == 0);
+    MUST(config_ini_parse(in, "again", read_back, (void *)(uintptr_t)value, &again) ||
+         len > CONFIG_LINE_MAX);
+    MUST(fclose(in) == 0);
     free(text);
     return true;
 }
@@ -47,6 +47,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (!config_ini_parse(in, "fuzz.ini", take, NULL, &e)) {
         fuzz_check_refusal(&e);
     }
-    ASSERT(fclose(in) == 0);
+    MUST(fclose(in) == 0);
     return 0;
 }

@@ -22,7 +22,7 @@ static void walk(str bytes) {
     wire_field field;
     size_t fields = 0;
     for (size_t at = 0; at < bytes.len && wire_next(bytes, &at, &field);) {
-        ASSERT(at <= bytes.len && fields++ < bytes.len);
+        MUST(at <= bytes.len && fields++ < bytes.len);
         ASSERT(field.type != 2 || (field.bytes.ptr >= bytes.ptr &&
                                    field.bytes.ptr + field.bytes.len <= bytes.ptr + bytes.len));
     }
@@ -49,8 +49,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         const size_t len = protobuf_c_message_get_packed_size(m);
         uint8_t *packed = arena_alloc(a, len + 1);
         err_clear(&e);
-        ASSERT(packed == NULL || (protobuf_c_message_pack(m, packed) == len &&
-                                  wire_validate(fuzz_str(packed, len), type, &e)));
+        MUST(packed == NULL || (protobuf_c_message_pack(m, packed) == len &&
+                                wire_validate(fuzz_str(packed, len), type, &e)));
     } else {
         fuzz_check_refusal(&e);
     }

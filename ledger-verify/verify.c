@@ -102,7 +102,7 @@ static ledger_balances *balances_of(verify *v, uuid account_id) {
     ledger_balances *b = map_get(v->balances, account_id);
     if (b == NULL) {
         b = calloc(1, sizeof *b);
-        ASSERT(b != NULL && map_put(v->balances, account_id, b));
+        MUST(b != NULL && map_put(v->balances, account_id, b));
     }
     return b;
 }

@@ -84,10 +84,10 @@ ach *ach_start(const ach_options *o, err *e) {
     ASSERT(a->returns != NULL);
     strbuf_init(&a->text, ACH_OUTPUT_MAX);
     pthread_condattr_t monotonic;
-    ASSERT(pthread_condattr_init(&monotonic) == 0 &&
-           pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    ASSERT(pthread_mutex_init(&a->lock, NULL) == 0 &&
-           pthread_cond_init(&a->changed, &monotonic) == 0);
+    MUST(pthread_condattr_init(&monotonic) == 0 &&
+         pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+    MUST(pthread_mutex_init(&a->lock, NULL) == 0 &&
+         pthread_cond_init(&a->changed, &monotonic) == 0);
     (void)pthread_condattr_destroy(&monotonic);
     if (pthread_create(&a->thread, NULL, ach_main, a) != 0) {
         (void)err_set(e, ERR_RESOURCE_EXHAUSTED, "THREAD", "no thread for ACH");

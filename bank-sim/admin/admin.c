@@ -33,7 +33,7 @@ static void release(void *b) {
 static strbuf *request_buffer(const http_request *r) {
     strbuf *b = ARENA_NEW(r->arena, strbuf);
     strbuf_init(b, REPORT_MAX);
-    ASSERT(arena_defer(r->arena, release, b));
+    MUST(arena_defer(r->arena, release, b));
     return b;
 }
 

@@ -80,12 +80,12 @@ bool books_simple(books_tx *tx, books_statement s, err *e) {
 
 // A bind fails only for want of memory or on a wrong index: both are broken beyond a request.
 void bind_i64(sqlite3_stmt *s, int at, int64_t value) {
-    ASSERT(sqlite3_bind_int64(s, at, value) == SQLITE_OK);
+    MUST(sqlite3_bind_int64(s, at, value) == SQLITE_OK);
 }
 
 void bind_str(sqlite3_stmt *s, int at, str value) {
-    ASSERT(sqlite3_bind_text64(s, at, value.len == 0 ? "" : value.ptr, value.len, SQLITE_STATIC,
-                               SQLITE_UTF8) == SQLITE_OK);
+    MUST(sqlite3_bind_text64(s, at, value.len == 0 ? "" : value.ptr, value.len, SQLITE_STATIC,
+                             SQLITE_UTF8) == SQLITE_OK);
 }
 
 void bind_c(sqlite3_stmt *s, int at, const char *value) {
@@ -93,7 +93,7 @@ void bind_c(sqlite3_stmt *s, int at, const char *value) {
 }
 
 void bind_blob(sqlite3_stmt *s, int at, const void *bytes, size_t len) {
-    ASSERT(sqlite3_bind_blob64(s, at, len == 0 ? "" : bytes, len, SQLITE_STATIC) == SQLITE_OK);
+    MUST(sqlite3_bind_blob64(s, at, len == 0 ? "" : bytes, len, SQLITE_STATIC) == SQLITE_OK);
 }
 
 str column_str(sqlite3_stmt *s, int column) {
@@ -218,7 +218,7 @@ books *books_open(const char *path, err *e) {
     books *b = calloc(1, sizeof(*b));
     ASSERT(b != NULL);
     for (int i = 0; i < BOOKS_LANES; i++) {
-        ASSERT(pthread_mutex_init(&b->reader_locks[i], NULL) == 0);
+        MUST(pthread_mutex_init(&b->reader_locks[i], NULL) == 0);
     }
     b->jobs = queue_create(JOBS_MAX);
     bool ok = open_connection(&b->writer, path, true, e);
@@ -256,7 +256,7 @@ void books_close(books *b) {
 bool books_write(books *b, books_job fn, void *arg, err *e) {
     err own = {0};
     job j = {.fn = fn, .arg = arg, .error = &own};
-    ASSERT(pthread_mutex_init(&j.lock, NULL) == 0 && pthread_cond_init(&j.changed, NULL) == 0);
+    MUST(pthread_mutex_init(&j.lock, NULL) == 0 && pthread_cond_init(&j.changed, NULL) == 0);
     if (queue_push(b->jobs, &j)) {
         pthread_mutex_lock(&j.lock);
         while (!j.done) {

@@ -59,7 +59,7 @@ static const char TEXT_FUNDS[] = "not enough liquidity at the creditor's bank, t
 faults *faults_create(const faults_config *c) {
     faults *f = calloc(1, sizeof(*f));
     ASSERT(f != NULL);
-    ASSERT(pthread_mutex_init(&f->lock, NULL) == 0);
+    MUST(pthread_mutex_init(&f->lock, NULL) == 0);
     f->config = *c;
     return f;
 }

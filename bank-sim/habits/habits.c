@@ -70,7 +70,7 @@ static void share(habits *h) {
 habits *habits_create(const habits_config *c, habits_shared *shared) {
     habits *h = calloc(1, sizeof(*h));
     ASSERT(h != NULL);
-    ASSERT(pthread_mutex_init(&h->lock, NULL) == 0);
+    MUST(pthread_mutex_init(&h->lock, NULL) == 0);
     h->config = *c;
     h->shared = shared;
     share(h);

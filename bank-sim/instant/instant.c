@@ -122,10 +122,10 @@ instant *instant_start(const instant_options *o, err *e) {
     ASSERT(i != NULL);
     i->o = *o;
     pthread_condattr_t monotonic;
-    ASSERT(pthread_condattr_init(&monotonic) == 0 &&
-           pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    ASSERT(pthread_mutex_init(&i->lock, NULL) == 0 &&
-           pthread_cond_init(&i->changed, &monotonic) == 0);
+    MUST(pthread_condattr_init(&monotonic) == 0 &&
+         pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+    MUST(pthread_mutex_init(&i->lock, NULL) == 0 &&
+         pthread_cond_init(&i->changed, &monotonic) == 0);
     (void)pthread_condattr_destroy(&monotonic);
     if (!start_parts(i, e)) {
         instant_stop(i);

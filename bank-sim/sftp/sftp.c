@@ -223,10 +223,10 @@ sftp *sftp_start(const sftp_options *o, err *e) {
     sftp *s = calloc(1, sizeof(*s));
     ASSERT(s != NULL);
     pthread_condattr_t monotonic;
-    ASSERT(pthread_condattr_init(&monotonic) == 0 &&
-           pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    ASSERT(pthread_mutex_init(&s->lock, NULL) == 0 &&
-           pthread_cond_init(&s->changed, &monotonic) == 0);
+    MUST(pthread_condattr_init(&monotonic) == 0 &&
+         pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+    MUST(pthread_mutex_init(&s->lock, NULL) == 0 &&
+         pthread_cond_init(&s->changed, &monotonic) == 0);
     (void)pthread_condattr_destroy(&monotonic);
     if (!sftp_prepare(s, o, e)) {
         destroy(s);

@@ -300,7 +300,7 @@ static void is_at_most_a_second_or_10000_rows_behind_a_writer_at_full_speed(void
         writers[k].book = book;
         writers[k].first_id = 1000 + k * 100000000;
         writers[k].until_ms = until_ms;
-        ASSERT(pthread_create(&writers[k].thread, NULL, write_on, &writers[k]) == 0);
+        MUST(pthread_create(&writers[k].thread, NULL, write_on, &writers[k]) == 0);
     }
     lag most_rows = {0}, oldest = {0}, too_late = {0};
     int samples = 0;
@@ -314,7 +314,7 @@ static void is_at_most_a_second_or_10000_rows_behind_a_writer_at_full_speed(void
     }
     bool ok = true;
     for (int k = 0; k < WRITERS; k++) {
-        ASSERT(pthread_join(writers[k].thread, NULL) == 0);
+        MUST(pthread_join(writers[k].thread, NULL) == 0);
         ok = ok && writers[k].ok;
     }
     free(writers);

@@ -93,7 +93,7 @@ static tally *tally_of(check *k, uuid account_id) {
     if (t == NULL && k->n_tallies < k->o->accounts_max) {
         t = &k->tally_memory[k->n_tallies++];
         *t = (tally){.account_id = account_id};
-        ASSERT(map_put(k->tallies, account_id, t));
+        MUST(map_put(k->tallies, account_id, t));
     } else if (t == NULL) {
         find(k, "ACCOUNT_MISSING", 0, "the rows name more accounts than the book has");
     }

@@ -165,8 +165,8 @@ void head_sign(head_signer *s, tree_head *head) {
     memcpy(head->key_id, s->id, sizeof s->id);
     signed_bytes(head, bytes);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-    ASSERT(ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, s->key) == 1);
-    ASSERT(EVP_DigestSign(ctx, head->signature, &len, bytes, sizeof bytes) == 1);
+    MUST(ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, s->key) == 1);
+    MUST(EVP_DigestSign(ctx, head->signature, &len, bytes, sizeof bytes) == 1);
     ASSERT(len == HEAD_SIGNATURE_LEN);
     EVP_MD_CTX_free(ctx);
 }

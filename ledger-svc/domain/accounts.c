@@ -115,17 +115,17 @@ static ledger_account *account_append(ledger_tx *tx, const ledger_account_event 
     if ((account->flags & LEDGER_ACCOUNT_FLAG_IMPORTED) != 0) {
         account->effective_us = tx->imported_us = event->timestamp_us;
     }
-    ASSERT(map_put(tx->accounts, account->id, account));
+    MUST(map_put(tx->accounts, account->id, account));
     if (!uuid_is_nil(account->reference_digest)) {
-        ASSERT(map_put(tx->references, account->reference_digest, account));
+        MUST(map_put(tx->references, account->reference_digest, account));
     }
     return account;
 }
 
 void ledger_account_remove(ledger_tx *tx, const ledger_account *account) {
-    ASSERT(map_remove(tx->accounts, account->id) == account);
+    MUST(map_remove(tx->accounts, account->id) == account);
     if (!uuid_is_nil(account->reference_digest)) {
-        ASSERT(map_remove(tx->references, account->reference_digest) == account);
+        MUST(map_remove(tx->references, account->reference_digest) == account);
     }
 }
 

@@ -16,7 +16,7 @@ static void touch(ledger_tx *tx, ledger_account *account) {
 }
 
 static void shift(int64_t *total, int64_t by) {
-    ASSERT(ck_add_i64(*total, by, total) && *total >= 0);
+    MUST(ck_add_i64(*total, by, total) && *total >= 0);
 }
 
 // sign +1 does what the row says, -1 takes it back.
@@ -85,7 +85,7 @@ static ledger_row *row_append(ledger_tx *tx) {
         tx->next_expires_us = row->expires_us;
     }
     if (row->kind != LEDGER_KIND_EXPIRE) {
-        ASSERT(map_put(tx->transfers, row->id, row));
+        MUST(map_put(tx->transfers, row->id, row));
     }
     return row;
 }
@@ -107,7 +107,7 @@ static void savepoint_return_to(ledger_tx *tx, const ledger_savepoint *to) {
         if (row->pending != NULL) {
             row->pending->resolution = LEDGER_KIND_NONE;
         }
-        ASSERT(map_remove(tx->transfers, row->id) == row);
+        MUST(map_remove(tx->transfers, row->id) == row);
     }
     while (tx->n_new_accounts > to->n_new_accounts) {
         ledger_account_remove(tx, &tx->new_accounts[--tx->n_new_accounts]);
@@ -122,7 +122,7 @@ static void burn(ledger_tx *tx, uuid id, ledger_transfer_status status) {
     ASSERT(tx->n_new_burned < tx->new_burned_max);
     ledger_burned *burned = &tx->new_burned[tx->n_new_burned++];
     *burned = (ledger_burned){id, status, ++tx->timestamp_us};
-    ASSERT(map_put(tx->burned, id, burned));
+    MUST(map_put(tx->burned, id, burned));
 }
 
 // --- Linked chains, the same for accounts and transfers --------------------------------------------------------------
@@ -261,7 +261,7 @@ void ledger_tx_verify(const ledger_tx *tx, int64_t sequence_before, int64_t time
     for (size_t i = 0; i < tx->n_rows; i++) {
         const ledger_row *row = &tx->rows[i];
         const ledger_effect effect = ledger_row_effect(row);
-        ASSERT(row->sequence == ++sequence);
+        MUST(row->sequence == ++sequence);
         ASSERT(row->timestamp_us > timestamp_us);
         ASSERT(row->amount >= 0 && row->released >= 0);
         ASSERT(row->effective_us > 0 && row->effective_us <= row->timestamp_us);

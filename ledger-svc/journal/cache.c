@@ -92,7 +92,7 @@ void cache_shrink(cache *c, size_t n) {
         c->hand = (c->hand + 1) % c->n_slots;
         cache_account *slot = slot_at(c, c->hand);
         if (slot->taken && !slot->used) {
-            ASSERT(map_remove(c->accounts, slot->account.id) == slot);
+            MUST(map_remove(c->accounts, slot->account.id) == slot);
             slot_free(c, c->hand);
         }
         slot->used = false;
@@ -138,8 +138,8 @@ static void pending_remember(cache *c, const ledger_row *row) {
     place->pending = place->reversed = place->reversal = NULL;
     place->resolution = LEDGER_KIND_NONE;
     c->ring_next = (c->ring_next + 1) % CACHE_PENDINGS;
-    ASSERT(map_put(c->pendings, row->id, // a number, not an address
-                   (void *)(uintptr_t)(place - c->ring + 1)));
+    MUST(map_put(c->pendings, row->id, // a number, not an address
+                 (void *)(uintptr_t)(place - c->ring + 1)));
 }
 
 void cache_fold_pendings(cache *c, const ledger_row *rows, size_t n) {
@@ -166,7 +166,7 @@ const ledger_row *cache_pending(const cache *c, uuid id) {
 // --- Burned ids ------------------------------------------------------------------------------------------------------
 
 void cache_burn(cache *c, uuid id, int64_t time_us) {
-    ASSERT(map_put(c->burned, id, c->burned)); // any address
+    MUST(map_put(c->burned, id, c->burned)); // any address
     c->burned_until_us = time_us;
     if (map_count(c->burned) > CACHE_BURNED_MAX) {
         map_clear(c->burned);

@@ -128,7 +128,7 @@ static void keep(commit *k) {
     const ledger_tx *tx = &k->tx;
     ledger_tx_finish(&k->tx, false);
     for (size_t i = 0; i < tx->n_new_accounts; i++) { // they lie in this transaction's memory
-        ASSERT(cache_put(&b->cache, &tx->new_accounts[i]) != NULL);
+        MUST(cache_put(&b->cache, &tx->new_accounts[i]) != NULL);
     }
     cache_fold_pendings(&b->cache, tx->rows, tx->n_rows);
     for (size_t i = 0; i < tx->n_new_burned && b->cache.burned_complete; i++) {

@@ -128,7 +128,7 @@ bool journal_refresh_accounts(journal *j, db_conn *c, arena *a, int64_t book_id,
     }
     map *by_id = map_create(n_fresh, n_fresh + 1);
     for (size_t i = 0; i < n_fresh; i++) {
-        ASSERT(map_put(by_id, fresh[i].id, &fresh[i]));
+        MUST(map_put(by_id, fresh[i].id, &fresh[i]));
     }
     for (size_t i = 0; i < n; i++) {
         const ledger_account *now = map_get(by_id, accounts[i].id);

@@ -19,7 +19,7 @@ static uuid book_key(int64_t book_id) {
 void follower_init(follower *w, size_t books_max, size_t idle_max, size_t rows_max) {
     *w = (follower){.idle_max = idle_max, .rows_max = rows_max};
     w->books = map_create(64, books_max);
-    ASSERT(pthread_mutex_init(&w->lock, NULL) == 0);
+    MUST(pthread_mutex_init(&w->lock, NULL) == 0);
 }
 
 static followed *followed_create(int64_t book_id, size_t rows_max) {
@@ -28,10 +28,10 @@ static followed *followed_create(int64_t book_id, size_t rows_max) {
     ASSERT(f != NULL);
     f->book_id = book_id;
     f->tail = tail_create(rows_max);
-    ASSERT(pthread_mutex_init(&f->lock, NULL) == 0);
-    ASSERT(pthread_condattr_init(&attr) == 0);
-    ASSERT(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    ASSERT(pthread_cond_init(&f->moved, &attr) == 0);
+    MUST(pthread_mutex_init(&f->lock, NULL) == 0);
+    MUST(pthread_condattr_init(&attr) == 0);
+    MUST(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
+    MUST(pthread_cond_init(&f->moved, &attr) == 0);
     (void)pthread_condattr_destroy(&attr);
     return f;
 }
@@ -55,7 +55,7 @@ static void idle_remove(follower *w, followed *f) {
 static void forget_first(follower *w) {
     followed *f = w->first;
     idle_remove(w, f);
-    ASSERT(map_remove(w->books, book_key(f->book_id)) == f);
+    MUST(map_remove(w->books, book_key(f->book_id)) == f);
     followed_destroy(f);
 }
 
@@ -73,7 +73,7 @@ followed *follow_hold(follower *w, int64_t book_id) {
     followed *f = map_get(w->books, book_key(book_id));
     if (f == NULL) {
         f = followed_create(book_id, w->rows_max);
-        ASSERT(map_put(w->books, book_key(book_id), f));
+        MUST(map_put(w->books, book_key(book_id), f));
     } else if (f->holders == 0) {
         idle_remove(w, f);
     }

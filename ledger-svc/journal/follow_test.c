@@ -277,10 +277,10 @@ static void used_ids__by_two_instances_at_once(void **state) {
     pthread_t threads[4];
     size_t n_created = 0;
     for (size_t k = 0; k < 4; k++) {
-        ASSERT(pthread_create(&threads[k], NULL, send_same_ids, &r[k]) == 0);
+        MUST(pthread_create(&threads[k], NULL, send_same_ids, &r[k]) == 0);
     }
     for (size_t k = 0; k < 4; k++) {
-        ASSERT(pthread_join(threads[k], NULL) == 0);
+        MUST(pthread_join(threads[k], NULL) == 0);
         n_created += r[k].n_created;
     }
     assert_int_equal(n_created, 210); // each of the ids once
@@ -314,7 +314,7 @@ static void expect_these(bench_instance *i, int64_t book, journal_entries_query 
     arena *a = arena_create(1 << 20);
     err e;
     size_t n = 0;
-    ASSERT(db_read(i->pool, fixture_deadline(5000), a, read_entries, &r, &e));
+    MUST(db_read(i->pool, fixture_deadline(5000), a, read_entries, &r, &e));
     assert_true(r.out.exists);
     assert_int_equal(r.out.at_sequence, last);
     for (int64_t k = 1; k <= last; k++) {
@@ -448,11 +448,11 @@ static void entries__no_such_account_or_book__said_so(void **state) {
     bench_make_accounts(&i, book, 1, 0);
     entries_read r = {
         .j = i.j, .book = book, .q = {bench_uuid(book, 99), 1, INT64_MAX, true, 10, true}};
-    ASSERT(db_read(i.pool, fixture_deadline(5000), a, read_entries, &r, &e));
+    MUST(db_read(i.pool, fixture_deadline(5000), a, read_entries, &r, &e));
     assert_true(r.out.exists);
     assert_int_equal(r.out.n, 0);
     r.book = INT64_C(987654321);
-    ASSERT(db_read(i.pool, fixture_deadline(5000), a, read_entries, &r, &e));
+    MUST(db_read(i.pool, fixture_deadline(5000), a, read_entries, &r, &e));
     assert_false(r.out.exists);
     arena_destroy(a);
     bench_stop(&i);

@@ -21,7 +21,7 @@ static uuid book_key(int64_t book_id) {
 static void book_forget(journal *j, book *b) {
     ASSERT(b->state == BOOK_IDLE);
     book_list_remove(&j->idle, b);
-    ASSERT(map_remove(j->books, book_key(b->id)) == b);
+    MUST(map_remove(j->books, book_key(b->id)) == b);
     atomic_fetch_sub(&j->cached_accounts, map_count(b->cache.accounts));
     book_destroy(j, b);
 }
@@ -39,7 +39,7 @@ static book *book_find(journal *j, int64_t book_id) {
         book_forget(j, j->idle.first);
     }
     b = book_create(j, book_id);
-    ASSERT(map_put(j->books, book_key(book_id), b));
+    MUST(map_put(j->books, book_key(book_id), b));
     book_list_append(&j->idle, b);
     return b;
 }
@@ -312,9 +312,9 @@ static void metrics_create(journal_metrics *m) {
 
 static void cond_init_monotonic(pthread_cond_t *cond) {
     pthread_condattr_t attr;
-    ASSERT(pthread_condattr_init(&attr) == 0);
-    ASSERT(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    ASSERT(pthread_cond_init(cond, &attr) == 0);
+    MUST(pthread_condattr_init(&attr) == 0);
+    MUST(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
+    MUST(pthread_cond_init(cond, &attr) == 0);
     (void)pthread_condattr_destroy(&attr);
 }
 
@@ -341,17 +341,17 @@ journal *journal_create(const journal_options *o, err *e) {
     // Readers may follow any number of books, but no more at a time than there are threads.
     follower_init(&j->follower, o->books_max + JOURNAL_READERS_MAX, JOURNAL_IDLE_TAILS_MAX,
                   JOURNAL_TAIL_ROWS_MAX);
-    ASSERT(pthread_mutex_init(&j->lock, NULL) == 0);
-    ASSERT(pthread_cond_init(&j->work, NULL) == 0);
+    MUST(pthread_mutex_init(&j->lock, NULL) == 0);
+    MUST(pthread_cond_init(&j->work, NULL) == 0);
     for (size_t i = 0; i < JOURNAL_WATCH_BUCKETS; i++) {
-        ASSERT(pthread_mutex_init(&j->watches[i].lock, NULL) == 0);
+        MUST(pthread_mutex_init(&j->watches[i].lock, NULL) == 0);
         cond_init_monotonic(&j->watches[i].moved);
     }
     for (int i = 0; i < o->commit_threads; i++) {
         commit_worker *w = &j->workers[i];
         w->j = j;
         w->a = arena_create(JOURNAL_ARENA_MAX);
-        ASSERT(pthread_create(&w->thread, NULL, commit_thread, w) == 0);
+        MUST(pthread_create(&w->thread, NULL, commit_thread, w) == 0);
     }
     j->sweeper_arena = arena_create(JOURNAL_ARENA_MAX);
     j->sweeper = ticker_start(o->expiry_poll_ms, sweep, j);

@@ -69,7 +69,7 @@ static void want_account(const commit *k, id_list *l, uuid id) {
         cache_use(cached);
     } else if (map_get(k->asked, id) == NULL) {
         list_add(l, id);
-        ASSERT(map_put(k->asked, id, k->asked));
+        MUST(map_put(k->asked, id, k->asked));
     }
 }
 
@@ -160,7 +160,7 @@ static bool know_accounts(commit *k, const store_found *f, err *e) {
 
 static void know_transfers(commit *k, const store_found *f) {
     for (size_t i = 0; i < f->n_transfers; i++) {
-        ASSERT(map_put(k->transfers, f->transfers[i].id, &f->transfers[i]));
+        MUST(map_put(k->transfers, f->transfers[i].id, &f->transfers[i]));
     }
     for (size_t i = 0; i < f->n_resolutions; i++) {
         ledger_row *pending = map_get(k->transfers, f->resolutions[i].pending_id);
@@ -173,7 +173,7 @@ static void know_transfers(commit *k, const store_found *f) {
         reversed->reversal = &f->reversals[i];
     }
     for (size_t i = 0; i < f->n_references; i++) {
-        ASSERT(map_put(k->references, ledger_digest(f->references[i]), &f->references[i]));
+        MUST(map_put(k->references, ledger_digest(f->references[i]), &f->references[i]));
     }
 }
 
@@ -192,7 +192,7 @@ static bool know_open_pendings(commit *k, err *e) {
                 return too_large(e);
             }
             *copy = *open;
-            ASSERT(map_put(k->transfers, copy->id, copy));
+            MUST(map_put(k->transfers, copy->id, copy));
         }
     }
     return true;
@@ -351,7 +351,7 @@ static bool look_up_burned(commit *k, err *e) {
         return false;
     }
     for (size_t i = 0; i < f.n_burned; i++) {
-        ASSERT(map_put(k->burned, f.burned[i], &f.burned[i]));
+        MUST(map_put(k->burned, f.burned[i], &f.burned[i]));
     }
     return true;
 }
@@ -435,7 +435,7 @@ bool commit_recall(commit *k, err *e) {
 bool commit_know_due(commit *k, ledger_row *due, size_t n, err *e) {
     for (size_t i = 0; i < n; i++) {
         if (map_get(k->transfers, due[i].id) == NULL) { // else a request names it too
-            ASSERT(map_put(k->transfers, due[i].id, &due[i]));
+            MUST(map_put(k->transfers, due[i].id, &due[i]));
         }
     }
     return load_accounts_of(k, due, n, e);

@@ -35,10 +35,10 @@ static uint64_t next_random(caller *c) { // splitmix64
 
 static void run_callers(caller *callers, size_t n, void *(*fn)(void *)) {
     for (size_t k = 0; k < n; k++) {
-        ASSERT(pthread_create(&callers[k].thread, NULL, fn, &callers[k]) == 0);
+        MUST(pthread_create(&callers[k].thread, NULL, fn, &callers[k]) == 0);
     }
     for (size_t k = 0; k < n; k++) {
-        ASSERT(pthread_join(callers[k].thread, NULL) == 0);
+        MUST(pthread_join(callers[k].thread, NULL) == 0);
     }
 }
 

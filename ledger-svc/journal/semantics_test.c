@@ -87,7 +87,7 @@ static lookup look_up(bench_instance *i, arena *a, db_tx_fn fn, int64_t book, ui
     lookup l = {.j = i->j, .book = book, .id = bench_uuid(book, n)};
     err e;
     err_clear(&e);
-    ASSERT(db_read(i->pool, fixture_deadline(5000), a, fn, &l, &e));
+    MUST(db_read(i->pool, fixture_deadline(5000), a, fn, &l, &e));
     return l;
 }
 

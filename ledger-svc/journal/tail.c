@@ -83,7 +83,7 @@ static tail_account *account_of(tail *t, uuid id, ledger_currency currency,
     t->accounts = grown(t->accounts, t->n_accounts, &t->accounts_room, sizeof *t->accounts);
     tail_account *account = &t->accounts[t->n_accounts++];
     *account = (tail_account){.id = id, .currency = currency, .before = *before, .after = *before};
-    ASSERT(map_put(t->places, id, (void *)(uintptr_t)t->n_accounts)); // a number, not an address
+    MUST(map_put(t->places, id, (void *)(uintptr_t)t->n_accounts)); // a number, not an address
     return account;
 }
 

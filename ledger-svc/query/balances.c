@@ -90,7 +90,7 @@ bool query_balances_read(journal *j, db_conn *c, arena *a, query_balances *q, er
     }
     map *by_id = map_create(n, n + 1);
     for (size_t i = 0; i < n; i++) {
-        ASSERT(map_put(by_id, accounts[i].id, &accounts[i]));
+        MUST(map_put(by_id, accounts[i].id, &accounts[i]));
     }
     const bool ok = fill(&at, q, by_id, head, &moment, e);
     map_destroy(by_id);

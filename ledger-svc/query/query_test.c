@@ -204,7 +204,7 @@ static void derive_outcomes(void) {
     map *by_id = map_create(n_rows, n_rows + 1);
     for (size_t i = 0; i < n_rows; i++) {
         if (!uuid_is_nil(rows[i].id)) {
-            ASSERT(map_put(by_id, rows[i].id, &rows[i]));
+            MUST(map_put(by_id, rows[i].id, &rows[i]));
         }
     }
     for (size_t i = 0; i < n_rows; i++) {

@@ -43,7 +43,7 @@ static bool sequences_of(arena *a, store_ids ids, const ledger_row *rows, size_t
     }
     map *by_id = map_create(n_rows, n_rows + 1);
     for (size_t i = 0; i < n_rows; i++) {
-        ASSERT(map_put(by_id, rows[i].id, (void *)&rows[i]));
+        MUST(map_put(by_id, rows[i].id, (void *)&rows[i]));
     }
     for (size_t i = 0; i < ids.n; i++) {
         const ledger_row *row = map_get(by_id, ids.ids[i]);

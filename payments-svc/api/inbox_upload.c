@@ -24,7 +24,7 @@ inbox_upload *inbox_upload_create(const clock_source *clock) {
     inbox_upload *u = calloc(1, sizeof *u);
     ASSERT(u != NULL);
     u->clock = clock;
-    ASSERT(pthread_mutex_init(&u->mutex, NULL) == 0);
+    MUST(pthread_mutex_init(&u->mutex, NULL) == 0);
     return u;
 }
 
@@ -42,7 +42,7 @@ static void forget(inbox_upload *u) {
 void inbox_upload_destroy(inbox_upload *u) {
     if (u != NULL) {
         forget(u);
-        ASSERT(pthread_mutex_destroy(&u->mutex) == 0);
+        MUST(pthread_mutex_destroy(&u->mutex) == 0);
         free(u);
     }
 }
@@ -119,16 +119,16 @@ void inbox_upload_free(str whole) {
 bool inbox_upload_add(inbox_upload *u, const inbox_part *part, str *whole, err *e) {
     *whole = (str){0};
     ASSERT(part->bytes.len > 0 && part->total > 0);
-    ASSERT(pthread_mutex_lock(&u->mutex) == 0);
+    MUST(pthread_mutex_lock(&u->mutex) == 0);
     const bool ok = add(u, part, whole, e);
-    ASSERT(pthread_mutex_unlock(&u->mutex) == 0);
+    MUST(pthread_mutex_unlock(&u->mutex) == 0);
     return ok;
 }
 
 bool inbox_upload_tidy(inbox_upload *u) {
-    ASSERT(pthread_mutex_lock(&u->mutex) == 0);
+    MUST(pthread_mutex_lock(&u->mutex) == 0);
     end_unfinished(u, clock_mono_ms(u->clock));
     const bool any = u->bytes != NULL;
-    ASSERT(pthread_mutex_unlock(&u->mutex) == 0);
+    MUST(pthread_mutex_unlock(&u->mutex) == 0);
     return any;
 }

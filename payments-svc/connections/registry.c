@@ -110,7 +110,7 @@ connections *connections_create(const connection_scheme *schemes, size_t n) {
     ASSERT(k != NULL);
     k->schemes = schemes;
     k->n_schemes = n;
-    ASSERT(pthread_mutex_init(&k->adding, NULL) == 0);
+    MUST(pthread_mutex_init(&k->adding, NULL) == 0);
     return k;
 }
 
@@ -170,7 +170,7 @@ bool connections_refresh(connections *k, db_conn *c, arena *a, err *e) {
                  e)) {
         return false;
     }
-    ASSERT(pthread_mutex_lock(&k->adding) == 0);
+    MUST(pthread_mutex_lock(&k->adding) == 0);
     for (size_t i = 0; i < db_count(rows); i++) {
         const int number = db_get_i16(rows, i, 0);
         const str name = db_get_str(rows, i, 1);
@@ -183,7 +183,7 @@ bool connections_refresh(connections *k, db_conn *c, arena *a, err *e) {
         const connection_info off = switched_off(k, number, k->names[at], db_get_i16(rows, i, 2));
         connections_add(k, &off);
     }
-    ASSERT(pthread_mutex_unlock(&k->adding) == 0);
+    MUST(pthread_mutex_unlock(&k->adding) == 0);
     return true;
 }
 

@@ -430,7 +430,7 @@ guard *guard_start(const guard_options *o, err *e) {
     guard *g = calloc(1, sizeof *g);
     ASSERT(g != NULL);
     g->o = *o;
-    ASSERT(pthread_mutex_init(&g->mutex, NULL) == 0);
+    MUST(pthread_mutex_init(&g->mutex, NULL) == 0);
     g->a = arena_create(ARENA_MAX);
     g->clock = db_clock_start(o->pool, CLOCK_EVERY_MS);
     make_metrics(g);
@@ -453,6 +453,6 @@ void guard_stop(guard *g) {
     guard_unwatch(g);
     db_clock_stop(g->clock);
     arena_destroy(g->a);
-    ASSERT(pthread_mutex_destroy(&g->mutex) == 0);
+    MUST(pthread_mutex_destroy(&g->mutex) == 0);
     free(g);
 }

@@ -47,7 +47,7 @@ static bool damaged(err *e, const char *path, const char *what) {
 static void hex_of(EVP_MD_CTX *sum, char out[ARCHIVE_HASH_HEX]) {
     unsigned char bytes[EVP_MAX_MD_SIZE];
     unsigned len = 0;
-    ASSERT(EVP_DigestFinal_ex(sum, bytes, &len) == 1 && len == 32);
+    MUST(EVP_DigestFinal_ex(sum, bytes, &len) == 1 && len == 32);
     for (unsigned i = 0; i < len; i++) {
         (void)snprintf(out + 2 * (size_t)i, 3, "%02x", bytes[i]);
     }
@@ -55,12 +55,12 @@ static void hex_of(EVP_MD_CTX *sum, char out[ARCHIVE_HASH_HEX]) {
 
 static EVP_MD_CTX *sum_begin(void) {
     EVP_MD_CTX *sum = EVP_MD_CTX_new();
-    ASSERT(sum != NULL && EVP_DigestInit_ex(sum, EVP_sha256(), NULL) == 1);
+    MUST(sum != NULL && EVP_DigestInit_ex(sum, EVP_sha256(), NULL) == 1);
     return sum;
 }
 
 static void sum_add(EVP_MD_CTX *sum, const void *bytes, size_t n) {
-    ASSERT(EVP_DigestUpdate(sum, bytes, n) == 1);
+    MUST(EVP_DigestUpdate(sum, bytes, n) == 1);
 }
 
 // --- Writing ---------------------------------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ inbox *inbox_create(db_pool *pool, crypto_keyring *keys, const clock_source *clo
     box->pool = pool;
     box->keys = keys;
     box->clock = clock;
-    ASSERT(pthread_mutex_init(&box->lock, NULL) == 0);
+    MUST(pthread_mutex_init(&box->lock, NULL) == 0);
     static const char HELP[] = "files and messages of banks";
     box->recorded = metric_counter("inbox_items_total", "result=\"recorded\"", HELP);
     box->repeated = metric_counter("inbox_items_total", "result=\"repeated\"", HELP);
@@ -73,39 +73,39 @@ void inbox_destroy(inbox *box) {
         return;
     }
     ASSERT(box->n_readers == 0);
-    ASSERT(pthread_mutex_destroy(&box->lock) == 0);
+    MUST(pthread_mutex_destroy(&box->lock) == 0);
     free(box);
 }
 
 void inbox_listen(inbox *box, const inbox_reader *reader) {
-    ASSERT(pthread_mutex_lock(&box->lock) == 0);
+    MUST(pthread_mutex_lock(&box->lock) == 0);
     ASSERT(box->n_readers < INBOX_SOURCES_MAX);
     box->readers[box->n_readers++] = *reader;
-    ASSERT(pthread_mutex_unlock(&box->lock) == 0);
+    MUST(pthread_mutex_unlock(&box->lock) == 0);
 }
 
 void inbox_unlisten(inbox *box, int connection) {
-    ASSERT(pthread_mutex_lock(&box->lock) == 0);
+    MUST(pthread_mutex_lock(&box->lock) == 0);
     for (size_t i = 0; i < box->n_readers; i++) {
         if (box->readers[i].connection == connection) {
             box->readers[i--] = box->readers[--box->n_readers];
         }
     }
-    ASSERT(pthread_mutex_unlock(&box->lock) == 0);
+    MUST(pthread_mutex_unlock(&box->lock) == 0);
 }
 
 void inbox_set_wake(inbox *box, rail_wake wake, void *arg) {
-    ASSERT(pthread_mutex_lock(&box->lock) == 0);
+    MUST(pthread_mutex_lock(&box->lock) == 0);
     box->wake = wake;
     box->wake_arg = arg;
-    ASSERT(pthread_mutex_unlock(&box->lock) == 0);
+    MUST(pthread_mutex_unlock(&box->lock) == 0);
 }
 
 void inbox_wake(inbox *box, int64_t book_id, int connection) {
-    ASSERT(pthread_mutex_lock(&box->lock) == 0);
+    MUST(pthread_mutex_lock(&box->lock) == 0);
     const rail_wake wake = box->wake;
     void *arg = box->wake_arg;
-    ASSERT(pthread_mutex_unlock(&box->lock) == 0);
+    MUST(pthread_mutex_unlock(&box->lock) == 0);
     if (wake != NULL) {
         wake(arg, book_id, connection);
     }

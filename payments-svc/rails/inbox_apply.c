@@ -34,14 +34,14 @@ typedef struct applying {
 
 static bool find_reader(inbox *box, int connection, inbox_reader *out) {
     bool found = false;
-    ASSERT(pthread_mutex_lock(&box->lock) == 0);
+    MUST(pthread_mutex_lock(&box->lock) == 0);
     for (size_t i = 0; i < box->n_readers; i++) {
         if (box->readers[i].connection == connection) {
             *out = box->readers[i];
             found = true;
         }
     }
-    ASSERT(pthread_mutex_unlock(&box->lock) == 0);
+    MUST(pthread_mutex_unlock(&box->lock) == 0);
     return found;
 }
 

@@ -42,7 +42,7 @@ bool inbox_fold(inbox_said *s, size_t *folded, arena *a, err *e) {
 
 size_t inbox_take_budget(inbox *box, int connection, bool file, int64_t hour, size_t n) {
     size_t taken = n;
-    ASSERT(pthread_mutex_lock(&box->lock) == 0);
+    MUST(pthread_mutex_lock(&box->lock) == 0);
     for (size_t i = 0; i < INBOX_SOURCES_MAX; i++) {
         inbox_budget *b = &box->budgets[i];
         if (b->connection == connection || b->connection == 0) {
@@ -57,6 +57,6 @@ size_t inbox_take_budget(inbox *box, int connection, bool file, int64_t hour, si
             break;
         }
     }
-    ASSERT(pthread_mutex_unlock(&box->lock) == 0);
+    MUST(pthread_mutex_unlock(&box->lock) == 0);
     return taken;
 }

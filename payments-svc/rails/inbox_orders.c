@@ -119,7 +119,7 @@ static void tell(const ordering *x, const char *what) {
 static bool take_place(inbox *box, uuid inbox_id, err *e) {
     uuid *place = NULL;
     bool same = false;
-    ASSERT(pthread_mutex_lock(&box->lock) == 0);
+    MUST(pthread_mutex_lock(&box->lock) == 0);
     for (size_t i = 0; i < INBOX_ORDERS_MAX; i++) {
         same = same || uuid_eq(box->orders[i], inbox_id);
         place = uuid_is_nil(box->orders[i]) ? &box->orders[i] : place;
@@ -127,7 +127,7 @@ static bool take_place(inbox *box, uuid inbox_id, err *e) {
     if (place != NULL && !same) {
         *place = inbox_id;
     }
-    ASSERT(pthread_mutex_unlock(&box->lock) == 0);
+    MUST(pthread_mutex_unlock(&box->lock) == 0);
     if (place == NULL || same) {
         err_set(e, ERR_RESOURCE_EXHAUSTED, "INBOX_BUSY",
                 same ? "it is being applied" : "other items are being applied");
@@ -137,13 +137,13 @@ static bool take_place(inbox *box, uuid inbox_id, err *e) {
 }
 
 static void give_place_back(inbox *box, uuid inbox_id) {
-    ASSERT(pthread_mutex_lock(&box->lock) == 0);
+    MUST(pthread_mutex_lock(&box->lock) == 0);
     for (size_t i = 0; i < INBOX_ORDERS_MAX; i++) {
         if (uuid_eq(box->orders[i], inbox_id)) {
             box->orders[i] = (uuid){{0}};
         }
     }
-    ASSERT(pthread_mutex_unlock(&box->lock) == 0);
+    MUST(pthread_mutex_unlock(&box->lock) == 0);
 }
 
 // Does the step, and applies the item as it then stands.

@@ -55,7 +55,7 @@ static void make_metrics(void) {
 
 void saga_batch_metrics_init(void) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    ASSERT(pthread_once(&once, make_metrics) == 0);
+    MUST(pthread_once(&once, make_metrics) == 0);
 }
 
 // --- Crash points ----------------------------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ static void make_crash_names(void) {
 
 void saga_crash_at(const saga_batch *b, saga_boundary boundary, unsigned step_mask) {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
-    ASSERT(pthread_once(&once, make_crash_names) == 0);
+    MUST(pthread_once(&once, make_crash_names) == 0);
     unsigned acting = 0;
     for (size_t i = 0; i < b->n; i++) {
         acting |= b->items[i].acting == STEP_NONE ? 0 : SAGA_STEP_BIT(b->items[i].acting);
@@ -139,7 +139,7 @@ static void decide(saga_batch *b, saga_item *item) {
               F_STR("outcome", saga_outcome_name((int)item->answer.outcome)));
     item->answer = (saga_answer){OUT_BROKEN, STR("OUTCOME_UNEXPECTED"),
                                  str_of(saga_outcome_name((int)item->answer.outcome)), 0};
-    ASSERT(saga_on_outcome(&item->now, &item->answer, &item->said, policy, b->from.clock));
+    MUST(saga_on_outcome(&item->now, &item->answer, &item->said, policy, b->from.clock));
 }
 
 static void decide_all(saga_batch *b) {

@@ -542,7 +542,7 @@ static void wait_until(saga_engine *g, int64_t wake_us) {
     int64_t ms = poll_left_ms < task_left_ms ? poll_left_ms : task_left_ms;
     ms = ms < 1 ? 1 : ms;
     struct timespec until;
-    ASSERT(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+    MUST(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
     until.tv_sec += ms / 1000;
     until.tv_nsec += (ms % 1000) * 1000000;
     if (until.tv_nsec >= 1000000000) {
@@ -681,12 +681,12 @@ saga_engine *saga_engine_start(const saga_engine_options *o, err *e) {
     make_gauges(g);
     make_down_gauges(g);
     pthread_condattr_t monotonic;
-    ASSERT(pthread_condattr_init(&monotonic) == 0);
-    ASSERT(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    ASSERT(pthread_mutex_init(&g->mutex, NULL) == 0);
-    ASSERT(pthread_cond_init(&g->changed, &monotonic) == 0);
-    ASSERT(pthread_cond_init(&g->others, NULL) == 0);
-    ASSERT(pthread_condattr_destroy(&monotonic) == 0);
+    MUST(pthread_condattr_init(&monotonic) == 0);
+    MUST(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+    MUST(pthread_mutex_init(&g->mutex, NULL) == 0);
+    MUST(pthread_cond_init(&g->changed, &monotonic) == 0);
+    MUST(pthread_cond_init(&g->others, NULL) == 0);
+    MUST(pthread_condattr_destroy(&monotonic) == 0);
     g->o.keeper_pool = o->keeper_pool == NULL ? o->pool : o->keeper_pool;
     g->o.look_pool = o->look_pool == NULL ? o->pool : o->look_pool;
     g->pause_ms = o->poll_ms;
@@ -769,14 +769,14 @@ void saga_engine_stop(saga_engine *g) {
     wake_all(g);
     pthread_mutex_unlock(&g->mutex);
     for (int i = 0; i < g->n_threads; i++) {
-        ASSERT(pthread_join(g->threads[i], NULL) == 0);
+        MUST(pthread_join(g->threads[i], NULL) == 0);
     }
     ticker_stop(g->take_over);
     arena_destroy(g->take_over_arena);
     saga_keeper_stop(g->keeper);
-    ASSERT(pthread_cond_destroy(&g->changed) == 0);
-    ASSERT(pthread_cond_destroy(&g->others) == 0);
-    ASSERT(pthread_mutex_destroy(&g->mutex) == 0);
+    MUST(pthread_cond_destroy(&g->changed) == 0);
+    MUST(pthread_cond_destroy(&g->others) == 0);
+    MUST(pthread_mutex_destroy(&g->mutex) == 0);
     arena_destroy(g->a);
     free(g);
 }

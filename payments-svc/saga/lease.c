@@ -74,7 +74,7 @@ static void renew_all(saga_keeper *k) {
 
 static void wait_ms(saga_keeper *k, int64_t ms) {
     struct timespec until;
-    ASSERT(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+    MUST(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
     until.tv_sec += ms / 1000;
     until.tv_nsec += (ms % 1000) * 1000000;
     if (until.tv_nsec >= 1000000000) {
@@ -125,12 +125,12 @@ saga_keeper *saga_keeper_start(db_pool *pool, const clock_source *clock, int64_t
     k->lease_ms = lease_ms;
     k->a = arena_create(SAGA_ARENA_MAX);
     pthread_condattr_t monotonic;
-    ASSERT(pthread_condattr_init(&monotonic) == 0);
-    ASSERT(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    ASSERT(pthread_mutex_init(&k->mutex, NULL) == 0);
-    ASSERT(pthread_cond_init(&k->changed, &monotonic) == 0);
-    ASSERT(pthread_condattr_destroy(&monotonic) == 0);
-    ASSERT(pthread_create(&k->thread, NULL, keep, k) == 0);
+    MUST(pthread_condattr_init(&monotonic) == 0);
+    MUST(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+    MUST(pthread_mutex_init(&k->mutex, NULL) == 0);
+    MUST(pthread_cond_init(&k->changed, &monotonic) == 0);
+    MUST(pthread_condattr_destroy(&monotonic) == 0);
+    MUST(pthread_create(&k->thread, NULL, keep, k) == 0);
     return k;
 }
 
@@ -140,12 +140,12 @@ void saga_keeper_stop(saga_keeper *k) {
     k->sleeping = false;
     pthread_cond_broadcast(&k->changed);
     pthread_mutex_unlock(&k->mutex);
-    ASSERT(pthread_join(k->thread, NULL) == 0);
+    MUST(pthread_join(k->thread, NULL) == 0);
     for (size_t i = 0; i < LEASES_MAX; i++) {
         ASSERT(!k->leases[i].used);
     }
-    ASSERT(pthread_cond_destroy(&k->changed) == 0);
-    ASSERT(pthread_mutex_destroy(&k->mutex) == 0);
+    MUST(pthread_cond_destroy(&k->changed) == 0);
+    MUST(pthread_mutex_destroy(&k->mutex) == 0);
     arena_destroy(k->a);
     free(k);
 }

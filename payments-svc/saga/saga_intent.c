@@ -271,8 +271,8 @@ static void hand_over(saga_batch *b) {
             item->answer.outcome != OUT_BROKEN) {
             item->answer.outcome = OUT_RETRY; // nothing was written about it
         }
-        ASSERT(saga_on_outcome(&item->now, &item->answer, &item->said, &b->from.policy,
-                               b->from.clock));
+        MUST(saga_on_outcome(&item->now, &item->answer, &item->said, &b->from.policy,
+                             b->from.clock));
         item->quiet =
             item->quiet && !saga_is_progress(&item->was, &item->now, item->answer.outcome);
         item->acting = STEP_NONE;

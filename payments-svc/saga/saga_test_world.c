@@ -39,7 +39,7 @@ const char *ledger_status_name(Ledger__V1__CreateTransferStatus s) {
 static void keep(const ledger_transfer *t, int state) {
     ASSERT(n_ledger < KEPT_MAX);
     ledger[n_ledger] = (kept){*t, state};
-    ASSERT(map_put(by_id, t->id, &ledger[n_ledger]));
+    MUST(map_put(by_id, t->id, &ledger[n_ledger]));
     n_ledger++;
 }
 
@@ -269,8 +269,8 @@ static void make_keys(void) {
     const int fd = mkstemp(path);
     ASSERT(fd >= 0);
     const char line[] = "k1 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n";
-    ASSERT(write(fd, line, sizeof line - 1) == (ssize_t)(sizeof line - 1));
-    ASSERT(close(fd) == 0);
+    MUST(write(fd, line, sizeof line - 1) == (ssize_t)(sizeof line - 1));
+    MUST(close(fd) == 0);
     err e;
     keys = crypto_keyring_load(path, &e);
     (void)unlink(path);
@@ -314,7 +314,7 @@ static str seal(const char *what, uuid recipient, const char *plain, arena *a) {
     const char *aad = arena_printf(a, "recipient|%s|%d|%s", what, WORLD_BOOK, id);
     str sealed;
     err e;
-    ASSERT(crypto_seal(keys, str_of(aad), str_of(plain), a, &sealed, &e));
+    MUST(crypto_seal(keys, str_of(aad), str_of(plain), a, &sealed, &e));
     return sealed;
 }
 
@@ -351,7 +351,7 @@ void world_reset(void) {
     arena *a = arena_create(1 << 20);
     uuid id = recipient_id();
     err e;
-    ASSERT(db_transact(pool, fixture_deadline(5000), a, insert_recipient, &id, &e));
+    MUST(db_transact(pool, fixture_deadline(5000), a, insert_recipient, &id, &e));
     arena_destroy(a);
     map_clear(by_id);
     n_ledger = n_taken = 0;

@@ -504,7 +504,7 @@ static void wait_for_next(submission_sender *s) {
         if (left_ms <= 0) {
             break;
         }
-        ASSERT(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+        MUST(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
         until.tv_sec += left_ms / 1000;
         until.tv_nsec += left_ms % 1000 * 1000000;
         if (until.tv_nsec >= 1000000000) {

@@ -18,7 +18,7 @@ static const int64_t US_PER_DAY = INT64_C(86400) * US_PER_S;
 
 static int64_t read_us(clockid_t id) {
     struct timespec now;
-    ASSERT(clock_gettime(id, &now) == 0);
+    MUST(clock_gettime(id, &now) == 0);
     return (int64_t)now.tv_sec * US_PER_S + now.tv_nsec / NS_PER_US;
 }
 

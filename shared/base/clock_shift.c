@@ -19,14 +19,14 @@ static void shift_open(void) {
     // A file that cannot be read must not become a run with the machine's clock.
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     ASSERT(fd >= 0);
-    ASSERT(lseek(fd, 0, SEEK_END) >= (off_t)sizeof *shift);
+    MUST(lseek(fd, 0, SEEK_END) >= (off_t)sizeof *shift);
     const void *mapped = mmap(NULL, sizeof *shift, PROT_READ, MAP_SHARED, fd, 0);
     ASSERT(mapped != MAP_FAILED);
-    ASSERT(close(fd) == 0);
+    MUST(close(fd) == 0);
     shift = mapped;
 }
 
 int64_t clock_shift_us(void) {
-    ASSERT(pthread_once(&shift_once, shift_open) == 0);
+    MUST(pthread_once(&shift_once, shift_open) == 0);
     return shift == NULL ? 0 : atomic_load_explicit(shift, memory_order_relaxed);
 }

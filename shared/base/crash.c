@@ -57,7 +57,7 @@ static void parse_at(const char *at, crash_plan *p) {
     memcpy(p->at, at, len);
     p->at[len] = '\0';
     p->nth = 1;
-    ASSERT(colon == NULL || str_to_i64(str_of(colon + 1), 1, HIT_MAX, &p->nth));
+    MUST(colon == NULL || str_to_i64(str_of(colon + 1), 1, HIT_MAX, &p->nth));
 }
 
 static void parse_action(const char *action, crash_plan *p) {
@@ -139,7 +139,7 @@ static void record(const char *name) {
     text[len] = '\n';
     int fd = open(plan.record_path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
     ASSERT(fd >= 0);
-    ASSERT(write(fd, text, len + 1) == (ssize_t)(len + 1));
+    MUST(write(fd, text, len + 1) == (ssize_t)(len + 1));
     close(fd);
 }
 
@@ -164,17 +164,17 @@ static void run_program(const char *program, const char *name) {
     sigemptyset(&none);
     sigemptyset(&defaults);
     sigaddset(&defaults, SIGPIPE);
-    ASSERT(posix_spawnattr_init(&attr) == 0);
-    ASSERT(posix_spawnattr_setsigmask(&attr, &none) == 0);
-    ASSERT(posix_spawnattr_setsigdefault(&attr, &defaults) == 0);
-    ASSERT(posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF) == 0);
+    MUST(posix_spawnattr_init(&attr) == 0);
+    MUST(posix_spawnattr_setsigmask(&attr, &none) == 0);
+    MUST(posix_spawnattr_setsigdefault(&attr, &defaults) == 0);
+    MUST(posix_spawnattr_setflags(&attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF) == 0);
     char path[LINE_MAX_LEN], argument[NAME_MAX_LEN + 1];
     ASSERT(strlen(program) < sizeof(path) && strlen(name) < sizeof(argument));
     memcpy(path, program, strlen(program) + 1);
     memcpy(argument, name, strlen(name) + 1);
     char *argv[] = {path, argument, NULL};
     pid_t pid = 0;
-    ASSERT(posix_spawn(&pid, path, NULL, &attr, argv, environ) == 0);
+    MUST(posix_spawn(&pid, path, NULL, &attr, argv, environ) == 0);
     posix_spawnattr_destroy(&attr);
     int status = 0;
     while (waitpid(pid, &status, 0) < 0) {

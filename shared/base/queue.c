@@ -17,8 +17,8 @@ queue *queue_create(size_t max) {
     ASSERT(max > 0 && max < SIZE_MAX / sizeof(void *) / 2);
     queue *q = calloc(1, sizeof(*q) + max * sizeof(void *));
     ASSERT(q != NULL);
-    ASSERT(pthread_mutex_init(&q->lock, NULL) == 0);
-    ASSERT(pthread_cond_init(&q->more, NULL) == 0);
+    MUST(pthread_mutex_init(&q->lock, NULL) == 0);
+    MUST(pthread_cond_init(&q->more, NULL) == 0);
     q->max = max;
     return q;
 }

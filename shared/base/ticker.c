@@ -22,7 +22,7 @@ struct ticker {
 // True when it is time to end.
 static bool pause_or_stop(ticker *t) {
     struct timespec until;
-    ASSERT(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+    MUST(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
     until.tv_sec += t->pause_ms / 1000;
     until.tv_nsec += t->pause_ms % 1000 * 1000000;
     until.tv_sec += until.tv_nsec / 1000000000;
@@ -67,10 +67,10 @@ static ticker *start(ticker options) {
     *t = options;
     t->pause_ms = t->pause_min_ms;
     pthread_condattr_t monotonic;
-    ASSERT(pthread_condattr_init(&monotonic) == 0 &&
-           pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0 &&
-           pthread_cond_init(&t->changed, &monotonic) == 0 &&
-           pthread_mutex_init(&t->lock, NULL) == 0);
+    MUST(pthread_condattr_init(&monotonic) == 0 &&
+         pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0 &&
+         pthread_cond_init(&t->changed, &monotonic) == 0 &&
+         pthread_mutex_init(&t->lock, NULL) == 0);
     (void)pthread_condattr_destroy(&monotonic);
     if (pthread_create(&t->thread, NULL, run, t) != 0) {
         destroy(t);
@@ -105,6 +105,6 @@ void ticker_stop(ticker *t) {
     t->stopping = true;
     pthread_cond_signal(&t->changed);
     pthread_mutex_unlock(&t->lock);
-    ASSERT(pthread_join(t->thread, NULL) == 0);
+    MUST(pthread_join(t->thread, NULL) == 0);
     destroy(t);
 }

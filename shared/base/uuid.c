@@ -68,17 +68,17 @@ uuid uuid_derive(const str *parts, size_t n_parts) {
     pthread_once(&sha256_once, sha256_fetch);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     ASSERT(ctx != NULL);
-    ASSERT(EVP_DigestInit_ex2(ctx, sha256, NULL) == 1);
+    MUST(EVP_DigestInit_ex2(ctx, sha256, NULL) == 1);
     for (size_t i = 0; i < n_parts; i++) {
         uint8_t len[8]; // big endian
         for (int k = 0; k < 8; k++) {
             len[k] = (uint8_t)((uint64_t)parts[i].len >> (56 - 8 * k));
         }
-        ASSERT(EVP_DigestUpdate(ctx, len, sizeof(len)) == 1);
-        ASSERT(EVP_DigestUpdate(ctx, parts[i].ptr, parts[i].len) == 1);
+        MUST(EVP_DigestUpdate(ctx, len, sizeof(len)) == 1);
+        MUST(EVP_DigestUpdate(ctx, parts[i].ptr, parts[i].len) == 1);
     }
     uint8_t digest[EVP_MAX_MD_SIZE];
-    ASSERT(EVP_DigestFinal_ex(ctx, digest, NULL) == 1);
+    MUST(EVP_DigestFinal_ex(ctx, digest, NULL) == 1);
     EVP_MD_CTX_free(ctx);
     uuid id;
     memcpy(id.b, digest, sizeof(id.b));

@@ -22,12 +22,12 @@ static void fetch(void) {
 }
 
 void crypto_sha256(const void *data, size_t len, uint8_t out[32]) {
-    ASSERT(pthread_once(&fetched, fetch) == 0);
-    ASSERT(EVP_Digest(len == 0 ? "" : data, len, out, NULL, sha256, NULL) == 1);
+    MUST(pthread_once(&fetched, fetch) == 0);
+    MUST(EVP_Digest(len == 0 ? "" : data, len, out, NULL, sha256, NULL) == 1);
 }
 
 void crypto_hmac_parts(str key, const str *parts, size_t n_parts, uint8_t out[32]) {
-    ASSERT(pthread_once(&fetched, fetch) == 0);
+    MUST(pthread_once(&fetched, fetch) == 0);
     char digest[] = "SHA256";
     const OSSL_PARAM params[] = {
         OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
@@ -37,13 +37,13 @@ void crypto_hmac_parts(str key, const str *parts, size_t n_parts, uint8_t out[32
     ASSERT(ctx != NULL);
     // A key of no bytes is legal, but NULL would mean "the key of before".
     const void *key_ptr = key.len == 0 ? "" : key.ptr;
-    ASSERT(EVP_MAC_init(ctx, key_ptr, key.len, params) == 1);
+    MUST(EVP_MAC_init(ctx, key_ptr, key.len, params) == 1);
     for (size_t i = 0; i < n_parts; i++) {
-        ASSERT(parts[i].len == 0 ||
-               EVP_MAC_update(ctx, (const uint8_t *)parts[i].ptr, parts[i].len) == 1);
+        MUST(parts[i].len == 0 ||
+             EVP_MAC_update(ctx, (const uint8_t *)parts[i].ptr, parts[i].len) == 1);
     }
     size_t len = 0;
-    ASSERT(EVP_MAC_final(ctx, out, &len, 32) == 1 && len == 32);
+    MUST(EVP_MAC_final(ctx, out, &len, 32) == 1 && len == 32);
     EVP_MAC_CTX_free(ctx);
 }
 

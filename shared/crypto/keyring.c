@@ -214,17 +214,17 @@ bool crypto_seal(crypto_keyring *k, str aad, str plain, arena *a, str *sealed, e
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     ASSERT(ctx != NULL);
     // None of these can fail but for a broken library: then nothing may be stored as if it were sealed.
-    ASSERT(RAND_bytes(nonce, NONCE_LEN) == 1);
-    ASSERT(EVP_EncryptInit_ex2(ctx, k->cipher, d->key, nonce, NULL) == 1);
-    ASSERT(EVP_EncryptUpdate(ctx, NULL, &n, out, (int)head_len) == 1);
-    ASSERT(aad.len == 0 ||
-           EVP_EncryptUpdate(ctx, NULL, &n, (const uint8_t *)aad.ptr, (int)aad.len) == 1);
+    MUST(RAND_bytes(nonce, NONCE_LEN) == 1);
+    MUST(EVP_EncryptInit_ex2(ctx, k->cipher, d->key, nonce, NULL) == 1);
+    MUST(EVP_EncryptUpdate(ctx, NULL, &n, out, (int)head_len) == 1);
+    MUST(aad.len == 0 ||
+         EVP_EncryptUpdate(ctx, NULL, &n, (const uint8_t *)aad.ptr, (int)aad.len) == 1);
     n = 0;
-    ASSERT(plain.len == 0 ||
-           EVP_EncryptUpdate(ctx, body, &n, (const uint8_t *)plain.ptr, (int)plain.len) == 1);
+    MUST(plain.len == 0 ||
+         EVP_EncryptUpdate(ctx, body, &n, (const uint8_t *)plain.ptr, (int)plain.len) == 1);
     ASSERT((size_t)n == plain.len);
-    ASSERT(EVP_EncryptFinal_ex(ctx, body + n, &n) == 1 && n == 0);
-    ASSERT(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG_LEN, body + plain.len) == 1);
+    MUST(EVP_EncryptFinal_ex(ctx, body + n, &n) == 1 && n == 0);
+    MUST(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_GET_TAG, TAG_LEN, body + plain.len) == 1);
     EVP_CIPHER_CTX_free(ctx);
     *sealed = (str){(const char *)out, len};
     return true;
@@ -262,12 +262,12 @@ bool crypto_open(crypto_keyring *k, str aad, str sealed, arena *a, str *plain, e
     int n_out = 0;
     EVP_CIPHER_CTX *ctx = EVP_CIPHER_CTX_new();
     ASSERT(ctx != NULL);
-    ASSERT(EVP_DecryptInit_ex2(ctx, k->cipher, d->key, nonce, NULL) == 1);
-    ASSERT(EVP_DecryptUpdate(ctx, NULL, &n, in, (int)head_len) == 1);
-    ASSERT(aad.len == 0 ||
-           EVP_DecryptUpdate(ctx, NULL, &n, (const uint8_t *)aad.ptr, (int)aad.len) == 1);
-    ASSERT(len == 0 || EVP_DecryptUpdate(ctx, out, &n_out, body, (int)len) == 1);
-    ASSERT(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG_LEN, tag) == 1);
+    MUST(EVP_DecryptInit_ex2(ctx, k->cipher, d->key, nonce, NULL) == 1);
+    MUST(EVP_DecryptUpdate(ctx, NULL, &n, in, (int)head_len) == 1);
+    MUST(aad.len == 0 ||
+         EVP_DecryptUpdate(ctx, NULL, &n, (const uint8_t *)aad.ptr, (int)aad.len) == 1);
+    MUST(len == 0 || EVP_DecryptUpdate(ctx, out, &n_out, body, (int)len) == 1);
+    MUST(EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_AEAD_SET_TAG, TAG_LEN, tag) == 1);
     bool ok = EVP_DecryptFinal_ex(ctx, out + n_out, &n) == 1;
     EVP_CIPHER_CTX_free(ctx);
     if (!ok) {

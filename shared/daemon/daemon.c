@@ -50,20 +50,20 @@ static sigset_t stop_signals(void) {
 // Before the first thread is made, so that every thread inherits it and only sigwait sees the signals.
 static void prepare_process(void) {
     sigset_t set = stop_signals();
-    ASSERT(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
+    MUST(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigemptyset(&ignore.sa_mask);
-    ASSERT(sigaction(SIGPIPE, &ignore, NULL) == 0);
+    MUST(sigaction(SIGPIPE, &ignore, NULL) == 0);
 #ifdef DISBURSE_RELEASE
     // Keys are in memory: no core dump, and no other process of the user may look in.
-    ASSERT(prctl(PR_SET_DUMPABLE, 0) == 0);
+    MUST(prctl(PR_SET_DUMPABLE, 0) == 0);
 #endif
 }
 
 static int wait_for_stop(void) {
     sigset_t set = stop_signals();
     int number = 0;
-    ASSERT(sigwait(&set, &number) == 0);
+    MUST(sigwait(&set, &number) == 0);
     return number;
 }
 

@@ -74,7 +74,7 @@ int64_t db_result_affected(PGresult *r) {
     int64_t n = 0;
     const char *tuples = PQcmdTuples(r);
     if (tuples[0] != '\0') {
-        ASSERT(str_to_i64(str_of(tuples), 0, INT64_MAX, &n));
+        MUST(str_to_i64(str_of(tuples), 0, INT64_MAX, &n));
     }
     return n;
 }

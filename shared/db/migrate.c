@@ -200,8 +200,8 @@ static bool lock_versions(migrator *m, int last, bool *overtaken, err *e) {
     if (r == NULL) {
         return false;
     }
-    ASSERT(PQntuples(r) == 0 ||
-           str_to_i64(str_of(PQgetvalue(r, 0, 0)), 1, MIGRATION_FILES_MAX, &latest));
+    MUST(PQntuples(r) == 0 ||
+         str_to_i64(str_of(PQgetvalue(r, 0, 0)), 1, MIGRATION_FILES_MAX, &latest));
     PQclear(r);
     *overtaken = latest != last;
     return true;
@@ -311,7 +311,7 @@ static bool check_applied(migrator *m, int *last, err *e) {
     *last = 0;
     for (int i = 0; ok && i < PQntuples(r); i++) {
         int64_t version = 0;
-        ASSERT(str_to_i64(str_of(PQgetvalue(r, i, 0)), 1, MIGRATION_FILES_MAX, &version));
+        MUST(str_to_i64(str_of(PQgetvalue(r, i, 0)), 1, MIGRATION_FILES_MAX, &version));
         const migration *file = at < m->n_files ? &m->files[at] : NULL;
         if (file != NULL && file->version < version) {
             ok = bad_file(e, file->name, "comes before one that is applied already");

@@ -117,7 +117,7 @@ db_pool *db_pool_create(const db_pool_options *o, err *e) {
         copy_string(o->application_name == NULL ? "disburse" : o->application_name);
     p->size = o->size;
     p->statement_timeout_ms = o->statement_timeout_ms;
-    ASSERT(pthread_mutex_init(&p->lock, NULL) == 0);
+    MUST(pthread_mutex_init(&p->lock, NULL) == 0);
     create_metrics(p, o->metrics_prefix);
     return p;
 }
@@ -173,9 +173,9 @@ static void release_slot(db_pool *p, db_conn *c) {
 static bool wait_in_line(db_pool *p, int64_t deadline_ms, db_conn **c) {
     db_waiter w = {.granted = false};
     pthread_condattr_t attr;
-    ASSERT(pthread_condattr_init(&attr) == 0);
-    ASSERT(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    ASSERT(pthread_cond_init(&w.wake, &attr) == 0);
+    MUST(pthread_condattr_init(&attr) == 0);
+    MUST(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
+    MUST(pthread_cond_init(&w.wake, &attr) == 0);
     (void)pthread_condattr_destroy(&attr);
     if (p->last == NULL) {
         p->first = &w;

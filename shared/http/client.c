@@ -53,9 +53,9 @@ typedef struct transfer {
 static pthread_once_t initialised = PTHREAD_ONCE_INIT;
 
 static void initialise(void) {
-    ASSERT(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
+    MUST(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
     // With CURLOPT_NOSIGNAL a peer that hangs up must not kill the process.
-    ASSERT(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
+    MUST(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
 }
 
 http_client *http_client_create(const http_client_options *o, err *e) {
@@ -66,7 +66,7 @@ http_client *http_client_create(const http_client_options *o, err *e) {
                       "the HTTP client's options are out of range");
         return NULL;
     }
-    ASSERT(pthread_once(&initialised, initialise) == 0);
+    MUST(pthread_once(&initialised, initialise) == 0);
     http_client *c = calloc(1, sizeof(*c));
     ASSERT(c != NULL);
     if (o->ca_file != NULL) {
@@ -77,7 +77,7 @@ http_client *http_client_create(const http_client_options *o, err *e) {
     c->total_timeout_ms = (long)o->total_timeout_ms;
     c->max_connections = (size_t)o->max_connections;
     c->response_max = o->response_max;
-    ASSERT(pthread_mutex_init(&c->lock, NULL) == 0);
+    MUST(pthread_mutex_init(&c->lock, NULL) == 0);
     return c;
 }
 
@@ -121,9 +121,8 @@ static lane *lane_take(http_client *c) {
         l->spare = calloc(c->max_connections, sizeof(CURL *));
         ASSERT(l->multi != NULL && l->spare != NULL);
         long max = (long)c->max_connections;
-        ASSERT(curl_multi_setopt(l->multi, CURLMOPT_MAXCONNECTS, max) == CURLM_OK);
-        ASSERT(curl_multi_setopt(l->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) ==
-               CURLM_OK);
+        MUST(curl_multi_setopt(l->multi, CURLMOPT_MAXCONNECTS, max) == CURLM_OK);
+        MUST(curl_multi_setopt(l->multi, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) == CURLM_OK);
     }
     return l;
 }
@@ -242,7 +241,7 @@ static bool build_headers(transfer *t) {
     return true;
 }
 
-#define SET(option, value) ASSERT(curl_easy_setopt(easy, (option), (value)) == CURLE_OK)
+#define SET(option, value) MUST(curl_easy_setopt(easy, (option), (value)) == CURLE_OK)
 
 static void set_common(const http_client *c, CURL *easy, const char *protocol) {
     SET(CURLOPT_NOSIGNAL, 1L);
@@ -307,8 +306,8 @@ static bool never_sent(CURL *easy, CURLcode rc) {
     long request_len = -1;
     curl_off_t pretransfer_us = -1;
     // Both stay 0 until the connection and its handshake stand.
-    ASSERT(curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_len) == CURLE_OK);
-    ASSERT(curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer_us) == CURLE_OK);
+    MUST(curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_len) == CURLE_OK);
+    MUST(curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer_us) == CURLE_OK);
     if (request_len != 0 || pretransfer_us != 0) {
         return false;
     }
@@ -321,7 +320,7 @@ static bool never_sent(CURL *easy, CURLcode rc) {
 static void conclude(transfer *t, CURLcode rc, arena *a) {
     http_exchange *x = t->x;
     long status = 0;
-    ASSERT(curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK);
+    MUST(curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK);
     const char *why = t->error[0] != '\0' ? t->error : curl_easy_strerror(rc);
     if (!strbuf_ok(&t->response)) {
         why = "the answer is too large";
@@ -367,7 +366,7 @@ static bool transfer_start(http_client *c, lane *l, http_exchange *x) {
     x->failure[0] = '\0';
     bool ok = set_request(c, t);
     if (ok) {
-        ASSERT(curl_multi_add_handle(l->multi, t->easy) == CURLM_OK);
+        MUST(curl_multi_add_handle(l->multi, t->easy) == CURLM_OK);
     } else {
         transfer_end(l, t);
     }
@@ -384,7 +383,7 @@ void http_client_run(http_client *c, http_exchange *x, size_t n, arena *a) {
             running += transfer_start(c, l, &x[next++]) ? 1 : 0;
         }
         int active = 0;
-        ASSERT(curl_multi_perform(l->multi, &active) == CURLM_OK);
+        MUST(curl_multi_perform(l->multi, &active) == CURLM_OK);
         CURLMsg *m;
         int left = 0;
         bool ended = false;
@@ -392,16 +391,16 @@ void http_client_run(http_client *c, http_exchange *x, size_t n, arena *a) {
             if (m->msg == CURLMSG_DONE) {
                 transfer *t = NULL;
                 CURLcode rc = m->data.result; // m dies with the handle's removal
-                ASSERT(curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &t) == CURLE_OK);
+                MUST(curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &t) == CURLE_OK);
                 conclude(t, rc, a);
-                ASSERT(curl_multi_remove_handle(l->multi, t->easy) == CURLM_OK);
+                MUST(curl_multi_remove_handle(l->multi, t->easy) == CURLM_OK);
                 transfer_end(l, t);
                 running--;
                 ended = true;
             }
         }
         if (!ended && running > 0) {
-            ASSERT(curl_multi_poll(l->multi, NULL, 0, POLL_MS, NULL) == CURLM_OK);
+            MUST(curl_multi_poll(l->multi, NULL, 0, POLL_MS, NULL) == CURLM_OK);
         }
     }
     lane_give_back(c, l);

@@ -71,14 +71,14 @@ static struct MHD_Response *make_response(const char *content_type, str body) {
     struct MHD_Response *r =
         MHD_create_response_from_buffer(body.len, (void *)body.ptr, MHD_RESPMEM_MUST_COPY);
     ASSERT(r != NULL);
-    ASSERT(MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, content_type) == MHD_YES);
+    MUST(MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, content_type) == MHD_YES);
     return r;
 }
 
 // An answer of the server itself, from the I/O thread. The connection is not kept.
 static enum MHD_Result answer_now(struct MHD_Connection *connection, unsigned status) {
     struct MHD_Response *r = make_response("text/plain", STR(""));
-    ASSERT(MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close") == MHD_YES);
+    MUST(MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close") == MHD_YES);
     enum MHD_Result result = MHD_queue_response(connection, status, r);
     MHD_destroy_response(r);
     return result;
@@ -323,10 +323,10 @@ static http_server *create_server(const http_server_options *o) {
     s->waiting = queue_create(QUEUE_MAX);
     ASSERT(s->threads != NULL && s->waiting != NULL);
     pthread_condattr_t attr;
-    ASSERT(pthread_mutex_init(&s->lock, NULL) == 0);
-    ASSERT(pthread_condattr_init(&attr) == 0);
-    ASSERT(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    ASSERT(pthread_cond_init(&s->idle, &attr) == 0);
+    MUST(pthread_mutex_init(&s->lock, NULL) == 0);
+    MUST(pthread_condattr_init(&attr) == 0);
+    MUST(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
+    MUST(pthread_cond_init(&s->idle, &attr) == 0);
     (void)pthread_condattr_destroy(&attr);
     return s;
 }
@@ -357,7 +357,7 @@ http_server *http_server_start(const http_server_options *o, err *e) {
     ASSERT(info != NULL);
     s->port = info->port;
     for (int i = 0; i < s->n_threads; i++) {
-        ASSERT(pthread_create(&s->threads[i], NULL, worker, s) == 0);
+        MUST(pthread_create(&s->threads[i], NULL, worker, s) == 0);
     }
 out:
     config_wipe(files.key, files.key_len); // GnuTLS has its own copy by now
@@ -380,7 +380,7 @@ void http_server_stop(http_server *s) {
     // Handlers end in their own time.
     queue_close(s->waiting);
     for (int i = 0; i < s->n_threads; i++) {
-        ASSERT(pthread_join(s->threads[i], NULL) == 0);
+        MUST(pthread_join(s->threads[i], NULL) == 0);
     }
     // Then their answers go out, as far as the clients read them.
     int64_t until_ms = clock_mono_ms(clock_system()) + STOP_TIMEOUT_MS;

@@ -53,7 +53,7 @@ static void pack(packed *p, const ProtobufCMessage *m) {
     const size_t len = protobuf_c_message_get_packed_size(m);
     uint8_t *bytes = malloc(len);
     ASSERT(bytes != NULL && len > 1);
-    ASSERT(protobuf_c_message_pack(m, bytes) == len);
+    MUST(protobuf_c_message_pack(m, bytes) == len);
     ASSERT((bytes[0] & 0x80) == 0);
     *p = (packed){
         .m = {.descriptor = &RAW, .n_unknown_fields = 1},
@@ -213,10 +213,10 @@ static void run_threads(senders *s, size_t n, void *(*work)(void *)) {
     pthread_t threads[THREADS_MAX];
     ASSERT(n <= THREADS_MAX);
     for (size_t i = 0; i < n; i++) {
-        ASSERT(pthread_create(&threads[i], NULL, work, s) == 0);
+        MUST(pthread_create(&threads[i], NULL, work, s) == 0);
     }
     for (size_t i = 0; i < n; i++) {
-        ASSERT(pthread_join(threads[i], NULL) == 0);
+        MUST(pthread_join(threads[i], NULL) == 0);
     }
 }
 

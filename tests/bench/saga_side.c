@@ -234,11 +234,11 @@ saga_figures bench_run_saga(bench *b, long round) {
     const int64_t started_us = bench_now_us();
     for (long i = 0; i < o->in_flight + o->bulk_threads; i++) {
         void *(*work)(void *) = i < o->in_flight ? send_singles : send_bulk;
-        ASSERT(pthread_create(&threads[i], NULL, work, &s) == 0);
+        MUST(pthread_create(&threads[i], NULL, work, &s) == 0);
     }
     wait_until_settled(b, o->payouts, started_us, &out);
     for (long i = 0; i < o->in_flight + o->bulk_threads; i++) {
-        ASSERT(pthread_join(threads[i], NULL) == 0);
+        MUST(pthread_join(threads[i], NULL) == 0);
     }
     take_latencies(&s, (size_t)o->singles, &out);
     out.accepted_us = atomic_load(&s.last_accepted_us) - started_us;
@@ -299,11 +299,11 @@ saga_figures bench_run_paced(bench *b, long round) {
     p.started_us = bench_now_us();
     for (long i = 0; i < o->in_flight + o->bulk_threads; i++) {
         void *(*work)(void *) = i < o->in_flight ? pace_singles : pace_chunks;
-        ASSERT(pthread_create(&threads[i], NULL, work, &p) == 0);
+        MUST(pthread_create(&threads[i], NULL, work, &p) == 0);
     }
     wait_until_settled(b, p.singles + p.chunks * o->chunk, p.started_us, &out);
     for (long i = 0; i < o->in_flight + o->bulk_threads; i++) {
-        ASSERT(pthread_join(threads[i], NULL) == 0);
+        MUST(pthread_join(threads[i], NULL) == 0);
     }
     take_latencies(&p.s, (size_t)p.singles, &out);
     out.accepted_us = atomic_load(&p.s.last_accepted_us) - p.started_us;

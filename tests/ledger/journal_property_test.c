@@ -204,7 +204,7 @@ static bool read_accounts(db_conn *c, arena *a, void *arg, err *e) {
     }
     map *by_id = map_create(n, MODEL_ACCOUNTS_MAX);
     for (size_t k = 0; k < n; k++) {
-        ASSERT(map_put(by_id, accounts[k].id, &accounts[k]));
+        MUST(map_put(by_id, accounts[k].id, &accounts[k]));
     }
     for (size_t k = 0; k < n && r->found == NULL; k++) {
         const ledger_account *account = map_get(by_id, ids[k]);

@@ -126,13 +126,13 @@ static bool in_a_process(const lives *l, const ledger_case *given, uint64_t numb
     ASSERT(child >= 0);
     if (child == 0) {
         if (given != NULL) { // a replay: what it has to say was said the first time
-            ASSERT(freopen("/dev/null", "w", stderr) != NULL);
+            MUST(freopen("/dev/null", "w", stderr) != NULL);
         }
         live(l, given, number, seed, wanted);
         _exit(0);
     }
     int status = 0;
-    ASSERT(waitpid(child, &status, 0) == child);
+    MUST(waitpid(child, &status, 0) == child);
     if (!shared->ended && shared->message[0] == '\0') {
         (void)snprintf(shared->message, sizeof shared->message, "aborted (status %d)", status);
     }
@@ -284,5 +284,5 @@ void lives_run(const lives *l) {
     if (wanted >= EVENTS_WANTED) {
         expect_reached();
     }
-    ASSERT(munmap(shared, sizeof *shared) == 0);
+    MUST(munmap(shared, sizeof *shared) == 0);
 }

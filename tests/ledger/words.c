@@ -42,7 +42,7 @@ static str metadata_of(arena *a, int n) {
     ledger_metadata_entry entries[] = {{STR("number"), text_of(a, "m", n)},
                                        {STR("kind"), STR("test")}};
     size_t len = 0;
-    ASSERT(ledger_metadata_encode(entries, n == 0 ? 0 : 2, out, &len));
+    MUST(ledger_metadata_encode(entries, n == 0 ? 0 : 2, out, &len));
     return (str){out, len};
 }
 

@@ -39,6 +39,14 @@ CLI_PRINTERS = ("cli/out.c", "cli/pb_json.c")
 _PRINTS = re.compile(r"(?<![\w.>])(?:v?f?printf|putchar|puts)\s*\(")
 _GRPC_INCLUDE = re.compile(r"#\s*include\s*<grpc/")
 _TIME_NULL = re.compile(r"(?<![\w.>])time\s*\(\s*(?:NULL|0)\s*\)")
+_ASSERT = re.compile(r"(?<!\w)ASSERT\s*\(")
+_CALLED = re.compile(r"(?<![\w.>])(\w+)\s*\(")
+# What an ASSERT may call: casts, macros, sizeof, and functions that only look. What only looks has such a name, or stands here.
+_ONLY_LOOKS = re.compile(
+    r"[A-Z][A-Z0-9_]*|(?:\w+_)?(?:is|has)_\w+|\w+_(?:of|eq|eq_c|cmp|count|ok)|str(?:n?len|n?cmp|pbrk|chr)|mem(?:cmp|chr)|sizeof"
+    r"|atomic_load|PQ(?:ntuples|nfields|f?format|ftype|getlength|getvalue|resultStatus|cmdStatus)|sqlite3_column_bytes"
+    r"|protobuf_c_message_get_packed_size|db_pipe_affected|tail_(?:sequence|checkpoint)|nacha_corrected|fuzz_str|fixture_deadline")
+_CHANGES = re.compile(r"\+\+|--|(?<![=!<>])=(?!=)")
 _UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME)\b")
 _WAIVER = re.compile(r"lint: allow ([\w-]+): \S")
 _OPTIONAL = re.compile(r"^\s*optional\s+[\w.]+\s+\w+\s*=")
@@ -59,7 +67,7 @@ class Finding:
 
 
 RULES = ("file-length", "function-length", "banned-function", "money-float", "grpc-include", "wall-clock", "include-guard",
-         "unfinished", "proto-optional", "folder-readme", "promise-test", "cli-print")
+         "unfinished", "proto-optional", "folder-readme", "promise-test", "cli-print", "assert-effect")
 
 
 def strip_c(text: str) -> str:
@@ -138,6 +146,18 @@ def has_guard(path: str, lines: list[str]) -> bool:
     return False
 
 
+def asserted(code: str) -> list[tuple[int, str]]:
+    """(line, condition) of each ASSERT in stripped code."""
+    found = []
+    for match in _ASSERT.finditer(code):
+        end, depth = match.end(), 1
+        while depth > 0 and end < len(code):
+            depth += {"(": 1, ")": -1}.get(code[end], 0)
+            end += 1
+        found.append((code.count("\n", 0, match.start()) + 1, code[match.end():end - 1]))
+    return found
+
+
 def lint_c(path: str, text: str) -> list[Finding]:
     raw = text.splitlines()
     code = strip_c(text)
@@ -166,6 +186,10 @@ def lint_c(path: str, text: str) -> list[Finding]:
             add(i, "grpc-include", "only shared/rpc includes <grpc/*>")
         if not path.startswith("shared/base/clock") and _TIME_NULL.search(line):
             add(i, "wall-clock", "time comes through base/clock.h")
+    for i, condition in asserted(code):
+        effects = [name for name in _CALLED.findall(condition) if not _ONLY_LOOKS.fullmatch(name)]
+        if effects or _CHANGES.search(condition):
+            add(i, "assert-effect", f"{effects[0] if effects else 'an assignment'}: what has an effect stands in MUST")
     for i, line in enumerate(raw, 1):
         if _UNFINISHED.search(line):
             add(i, "unfinished", "finish it or write it down elsewhere")

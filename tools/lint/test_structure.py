@@ -141,3 +141,16 @@ def test_all_promises_are_in_the_table():
     rows = [match.group(1) for match in map(structure._PROMISE.match, text.splitlines()) if match]
     assert rows == ["NO-DOUBLE", "NO-LOSS", "BALANCED", "NO-OVERDRAFT", "UNKNOWN-IS-A-STATE", "DEFINITE-ERRORS", "APPEND-ONLY",
                     "FENCED", "EXPLAINED", "SEEN"]
+
+
+@pytest.mark.parametrize("condition", ["map_put(m, key, v)", "n++ == 0", "--n > 0", "(n = left) > 0", "a &&\n           close(fd) == 0"])
+def test_an_assert_has_no_effect(condition):
+    assert rules("shared/base/a.c", f"    ASSERT({condition});\n") == ["assert-effect"]
+    assert rules("shared/base/a.c", f"    MUST({condition});\n") == []
+
+
+@pytest.mark.parametrize("condition", [
+    "a == b && c <= d && e != f", "str_eq_c(s, \"x++\")", "strlen(s) < sizeof(path)", "uuid_is_nil(id) || is_name(n)",
+    "map_count(m) == 0 && s->next == NULL", "n < MAX(1, 2)", "s->ops.look(s) > 0"])
+def test_an_assert_may_look(condition):
+    assert rules("shared/base/a.c", f"    ASSERT({condition});\n") == []

@@ -109,7 +109,7 @@ static bool create_book(db_conn *c, arena *a, void *arg, err *e) {
 static void make_book(db_pool *pool, int64_t book_id) {
     arena *a = arena_create(1 << 20);
     err e;
-    ASSERT(db_transact(pool, fixture_deadline(5000), a, create_book, &book_id, &e));
+    MUST(db_transact(pool, fixture_deadline(5000), a, create_book, &book_id, &e));
     arena_destroy(a);
 }
 
@@ -289,7 +289,7 @@ ledger_balances bench_balances(bench_instance *i, int64_t book_id, uint64_t acco
     balance_read r = {.j = i->j, .book_id = book_id, .id = bench_uuid(book_id, account)};
     arena *a = arena_create(1 << 20);
     err e;
-    ASSERT(db_read(i->pool, fixture_deadline(5000), a, read_balances, &r, &e));
+    MUST(db_read(i->pool, fixture_deadline(5000), a, read_balances, &r, &e));
     arena_destroy(a);
     return r.balances;
 }

@@ -181,9 +181,9 @@ static bool list_all(listing *l, submission_shown *shown, arena *a, err *e) {
 
 // Numbers that this process has taken: the database may have forgotten that, and give them to another one.
 static void forget_numbers(ach_rail *r) {
-    ASSERT(pthread_mutex_lock(&r->traces_lock) == 0);
+    MUST(pthread_mutex_lock(&r->traces_lock) == 0);
     r->trace_next = r->trace_end = 0;
-    ASSERT(pthread_mutex_unlock(&r->traces_lock) == 0);
+    MUST(pthread_mutex_unlock(&r->traces_lock) == 0);
 }
 
 // A bank may list late what it has: the listing that counts is one that comes so much later than the first.

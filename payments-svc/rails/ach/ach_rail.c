@@ -220,7 +220,7 @@ static bool take_traces(preparing *p, err *e) {
     const int64_t room = (int64_t)p->cut.files * r->settings.entries_max;
     const int64_t n = (int64_t)p->n_chosen < room ? (int64_t)p->n_chosen : room;
     bool ok = true;
-    ASSERT(pthread_mutex_lock(&r->traces_lock) == 0);
+    MUST(pthread_mutex_lock(&r->traces_lock) == 0);
     if (r->trace_end - r->trace_next < n) {
         const int64_t block = n > r->traces_at_once ? n : r->traces_at_once;
         ok = submission_numbers_take(r->pool, r->base.id, block, NACHA_TRACE_SEQUENCE_MAX,
@@ -230,7 +230,7 @@ static bool take_traces(preparing *p, err *e) {
     p->numbers.next_number = r->trace_next;
     p->numbers.cycle = r->trace_cycle;
     r->trace_next += ok ? n : 0;
-    ASSERT(pthread_mutex_unlock(&r->traces_lock) == 0);
+    MUST(pthread_mutex_unlock(&r->traces_lock) == 0);
     return ok;
 }
 
@@ -688,7 +688,7 @@ rail *ach_rail_create(int number, const char *name, const ach_settings *settings
     r->keys = keys;
     r->clock = clock;
     fill_defaults(&r->settings);
-    ASSERT(pthread_mutex_init(&r->traces_lock, NULL) == 0);
+    MUST(pthread_mutex_init(&r->traces_lock, NULL) == 0);
     ach_trouble_init(r);
     r->traces_at_once = TRACES_AT_ONCE;
     const ach_sftp_options sftp = {

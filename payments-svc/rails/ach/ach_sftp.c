@@ -276,7 +276,7 @@ ach_sftp *ach_sftp_create(const ach_sftp_options *o, err *e) {
     pthread_condattr_destroy(&attributes);
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->watch_lock, NULL);
-    ASSERT(pthread_create(&s->watchdog, NULL, watchdog_run, s) == 0);
+    MUST(pthread_create(&s->watchdog, NULL, watchdog_run, s) == 0);
     return s;
 fail:
     ssh_key_free(s->key);

@@ -6,7 +6,7 @@
 #include "rails/ach/ach_internal.h"
 
 void ach_trouble_init(ach_rail *r) {
-    ASSERT(pthread_mutex_init(&r->trouble_lock, NULL) == 0);
+    MUST(pthread_mutex_init(&r->trouble_lock, NULL) == 0);
 }
 
 void ach_trouble_destroy(ach_rail *r) {
@@ -21,25 +21,25 @@ void ach_trouble_is(ach_rail *r, ach_trouble_of of, const char *doing, const err
     for (int i = 0; i < len; i++) { // a server's own words: of them what is ASCII
         text[i] = (char)(text[i] >= 0x20 && text[i] <= 0x7e ? text[i] : '?');
     }
-    ASSERT(pthread_mutex_lock(&r->trouble_lock) == 0);
+    MUST(pthread_mutex_lock(&r->trouble_lock) == 0);
     memcpy(r->troubles[of].text, text, sizeof text);
     r->troubles[of].at_us = clock_wall_us(r->clock);
-    ASSERT(pthread_mutex_unlock(&r->trouble_lock) == 0);
+    MUST(pthread_mutex_unlock(&r->trouble_lock) == 0);
 }
 
 void ach_trouble_over(ach_rail *r, ach_trouble_of of) {
-    ASSERT(pthread_mutex_lock(&r->trouble_lock) == 0);
+    MUST(pthread_mutex_lock(&r->trouble_lock) == 0);
     r->troubles[of].at_us = 0;
-    ASSERT(pthread_mutex_unlock(&r->trouble_lock) == 0);
+    MUST(pthread_mutex_unlock(&r->trouble_lock) == 0);
 }
 
 void ach_trouble_tell(ach_rail *r, rail_outlook *out) {
-    ASSERT(pthread_mutex_lock(&r->trouble_lock) == 0);
+    MUST(pthread_mutex_lock(&r->trouble_lock) == 0);
     for (int i = 0; i < ACH_TROUBLES; i++) {
         if (r->troubles[i].at_us > out->trouble_us) {
             memcpy(out->trouble, r->troubles[i].text, sizeof out->trouble);
             out->trouble_us = r->troubles[i].at_us;
         }
     }
-    ASSERT(pthread_mutex_unlock(&r->trouble_lock) == 0);
+    MUST(pthread_mutex_unlock(&r->trouble_lock) == 0);
 }

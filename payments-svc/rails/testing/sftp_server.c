@@ -62,15 +62,15 @@ static void shell(const char *script, const char *arg0, const char *arg1) {
         _exit(127);
     }
     int status = 0;
-    ASSERT(waitpid(child, &status, 0) == child && status == 0);
+    MUST(waitpid(child, &status, 0) == child && status == 0);
 }
 
 static int listen_on_free_port(int *port) {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof a;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ASSERT(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(fd, 16) == 0);
-    ASSERT(getsockname(fd, (struct sockaddr *)&a, &len) == 0);
+    MUST(fd >= 0 && bind(fd, (struct sockaddr *)&a, sizeof a) == 0 && listen(fd, 16) == 0);
+    MUST(getsockname(fd, (struct sockaddr *)&a, &len) == 0);
     *port = ntohs(a.sin_port);
     return fd;
 }
@@ -185,7 +185,7 @@ static void *run(void *arg) {
 }
 
 static void wake(sftp_server *s) {
-    ASSERT(write(s->wake[1], "w", 1) == 1);
+    MUST(write(s->wake[1], "w", 1) == 1);
 }
 
 sftp_server *sftp_server_start(void) {
@@ -195,7 +195,7 @@ sftp_server *sftp_server_start(void) {
         s->pairs[i] = (pair){-1, -1};
     }
     (void)snprintf(s->dir, sizeof s->dir, "/tmp/disburse-sftp.XXXXXX");
-    ASSERT(mkdtemp(s->dir) != NULL);
+    MUST(mkdtemp(s->dir) != NULL);
     const struct passwd *me = getpwuid(getuid());
     ASSERT(me != NULL);
     (void)snprintf(s->user, sizeof s->user, "%s", me->pw_name);
@@ -221,7 +221,7 @@ sftp_server *sftp_server_start(void) {
     s->listener = listen_on_free_port(&s->port);
     atomic_store(&s->cut_after, -1);
     atomic_store(&s->lose_after, -1);
-    ASSERT(pipe(s->wake) == 0 && pthread_create(&s->thread, NULL, run, s) == 0);
+    MUST(pipe(s->wake) == 0 && pthread_create(&s->thread, NULL, run, s) == 0);
     return s;
 }
 
@@ -276,9 +276,9 @@ void sftp_server_refuse(sftp_server *s, const char *requests) {
     FILE *out = fopen(sftp_server_path(s, "options"), "w");
     ASSERT(out != NULL);
     if (requests[0] != '\0') {
-        ASSERT(fprintf(out, "-P %s\n", requests) > 0);
+        MUST(fprintf(out, "-P %s\n", requests) > 0);
     }
-    ASSERT(fclose(out) == 0);
+    MUST(fclose(out) == 0);
     sftp_server_hang_up(s);
 }
 
@@ -312,15 +312,15 @@ long sftp_server_sent(const sftp_server *s) {
 
 void sftp_server_put(const sftp_server *s, const char *name, const char *text) {
     FILE *out = fopen(sftp_server_path(s, name), "wb");
-    ASSERT(out != NULL && fwrite(text, 1, strlen(text), out) == strlen(text));
-    ASSERT(fclose(out) == 0);
+    MUST(out != NULL && fwrite(text, 1, strlen(text), out) == strlen(text));
+    MUST(fclose(out) == 0);
 }
 
 size_t sftp_server_get(const sftp_server *s, const char *name, char *out, size_t max) {
     FILE *in = fopen(sftp_server_path(s, name), "rb");
     ASSERT(in != NULL);
     const size_t n = fread(out, 1, max, in);
-    ASSERT(n < max && fclose(in) == 0);
+    MUST(n < max && fclose(in) == 0);
     return n;
 }
 

@@ -80,6 +80,6 @@ int64_t fixture_sql_i64(const char *sql) {
     char text[32];
     int64_t v = 0;
     fixture_sql(sql, text, sizeof text);
-    ASSERT(str_to_i64(str_of(text), INT64_MIN, INT64_MAX, &v));
+    MUST(str_to_i64(str_of(text), INT64_MIN, INT64_MAX, &v));
     return v;
 }

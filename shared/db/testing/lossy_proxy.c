@@ -153,14 +153,13 @@ lossy_proxy *lossy_proxy_start(const char *server_dir) {
     }
     (void)snprintf(x->server_dir, sizeof x->server_dir, "%s", server_dir);
     (void)snprintf(x->dir, sizeof x->dir, "/tmp/disburse-proxy.XXXXXX");
-    ASSERT(mkdtemp(x->dir) != NULL);
+    MUST(mkdtemp(x->dir) != NULL);
     struct sockaddr_un at = address_of(x->dir);
     (void)snprintf(x->path, sizeof x->path, "%s", at.sun_path);
     x->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ASSERT(bind(x->listener, (struct sockaddr *)&at, sizeof at) == 0 &&
-           listen(x->listener, 64) == 0);
-    ASSERT(pipe(x->stop_pipe) == 0);
-    ASSERT(pthread_create(&x->thread, NULL, run, x) == 0);
+    MUST(bind(x->listener, (struct sockaddr *)&at, sizeof at) == 0 && listen(x->listener, 64) == 0);
+    MUST(pipe(x->stop_pipe) == 0);
+    MUST(pthread_create(&x->thread, NULL, run, x) == 0);
     return x;
 }
 
@@ -174,12 +173,12 @@ void lossy_proxy_commits_with(lossy_proxy *p, const char *statement) {
 
 void lossy_proxy_set(lossy_proxy *p, lossy_mode mode) {
     atomic_store(&p->mode, (int)mode);
-    ASSERT(write(p->stop_pipe[1], "m", 1) == 1);
+    MUST(write(p->stop_pipe[1], "m", 1) == 1);
 }
 
 void lossy_proxy_stop(lossy_proxy *p) {
-    ASSERT(write(p->stop_pipe[1], "s", 1) == 1);
-    ASSERT(pthread_join(p->thread, NULL) == 0);
+    MUST(write(p->stop_pipe[1], "s", 1) == 1);
+    MUST(pthread_join(p->thread, NULL) == 0);
     for (size_t i = 0; i < PAIRS_MAX; i++) {
         if (p->pairs[i].client >= 0) {
             hang_up(&p->pairs[i]);
