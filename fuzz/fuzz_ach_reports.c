@@ -98,8 +98,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     }
     arena *a = arena_create(FUZZ_ARENA_MAX);
-    err e;
-    err_clear(&e);
+    err e = {0};
     const str text = fuzz_str(data + 1, size - 1);
     if (!file(text, a, &e)) {
         fuzz_check_refusal(&e);

@@ -8,8 +8,7 @@ enum { AMOUNT_MAX = 1000000 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     instant_request request;
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (instant_request_parse(fuzz_str(data, size), AMOUNT_MAX, &request, &e)) {
         ASSERT(request.amount > 0 && request.amount <= AMOUNT_MAX && strlen(request.currency) == 3);
     } else {

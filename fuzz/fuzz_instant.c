@@ -47,8 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     payment p = {0};
     bool known = false;
     int64_t at_us = 0;
-    err e;
-    err_clear(&e);
+    err e = {0};
     switch (data[0] % 3) {
     case 0:
         if (payment_parse(text, a, &p, &e)) {

@@ -40,8 +40,7 @@ static void check_message(rpc_call *c, const ProtobufCMessage *m) {
     const size_t len = protobuf_c_message_get_packed_size(m);
     uint8_t *bytes = arena_alloc(c->a, len + 1);
     if (bytes != NULL) {
-        err e;
-        err_clear(&e);
+        err e = {0};
         MUST(protobuf_c_message_pack(m, bytes) == len);
         MUST(wire_validate(fuzz_str(bytes, len), m->descriptor, &e));
     }
@@ -398,8 +397,7 @@ static void make_token(arena *a, ProtobufCMessage *request) {
     const bool is_statement = field_of(request, "basis") != NULL;
     page_token t = {.request = request, .n = is_statement ? 7 : 1};
     const uint32_t size_asked = *page_size;
-    err e;
-    err_clear(&e);
+    err e = {0};
     place_read(*text + 1, &t);
     *page_size = 0;
     *text = (char *)protobuf_c_empty_string;
@@ -434,8 +432,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         &service.descriptor->methods[data[0] % service.descriptor->n_methods];
     const rpc_method *method = method_of(&service, asked->name);
     rpc_call call = {.a = arena_create(FUZZ_ARENA_MAX)};
-    err e;
-    err_clear(&e);
+    err e = {0};
     ProtobufCMessage *request = wire_unpack(fuzz_str(data + 1, size - 1), asked->input, call.a, &e);
     if (request == NULL) {
         fuzz_check_refusal(&e);

@@ -15,8 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const str filters = fuzz_str(data + 1, n);
     const char *token = arena_strndup(a, (const char *)data + 1 + n, size - 1 - n);
     uint8_t position[POSITION_LEN] = {0};
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (page_token_read(token, filters, position, sizeof position, &e)) {
         char *again = page_token_make(a, filters, position, sizeof position);
         uint8_t read[POSITION_LEN];

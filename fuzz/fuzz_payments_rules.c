@@ -35,8 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (size < 2) {
         return 0;
     }
-    err e;
-    err_clear(&e);
+    err e = {0};
     const str s = fuzz_str(data + 1, size - 1);
     if (apply(data[0], s, &e)) {
         ASSERT(e.code == ERR_OK);

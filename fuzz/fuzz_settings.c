@@ -26,8 +26,7 @@ static bool take(void *arg, const char *where, const char *section, const char *
     MUST(fclose(out) == 0);
     FILE *in = fmemopen(text, len, "rb");
     ASSERT(in != NULL);
-    err again;
-    err_clear(&again);
+    err again = {0};
     // Escaping may make a line too long to be read back: that is the one excuse.
     MUST(config_ini_parse(in, "again", read_back, (void *)(uintptr_t)value, &again) ||
          len > CONFIG_LINE_MAX);
@@ -42,8 +41,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     FILE *in = fmemopen((void *)(uintptr_t)data, size, "rb");
     ASSERT(in != NULL);
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (!config_ini_parse(in, "fuzz.ini", take, NULL, &e)) {
         fuzz_check_refusal(&e);
     }

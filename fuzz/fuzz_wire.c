@@ -36,8 +36,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     const ProtobufCMessageDescriptor *type = message_type(data[0]);
     walk(bytes);
     arena *a = arena_create(FUZZ_ARENA_MAX);
-    err e;
-    err_clear(&e);
+    err e = {0};
     const bool valid = wire_validate(bytes, type, &e);
     if (!valid) {
         fuzz_check_refusal(&e);

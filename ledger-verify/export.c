@@ -325,8 +325,7 @@ static bool run(const arguments *args, err *e) {
 
 int main(int argc, char **argv) {
     arguments args;
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (argc == 2 && strcmp(argv[1], "--help") == 0) {
         (void)fputs(USAGE, stdout);
         return 0;

@@ -51,7 +51,7 @@ int main(int argc, char **argv) {
         return VERIFY_UNREADABLE;
     }
     head_keys keys;
-    err e;
+    err e = {0};
     if (!head_keys_load(&keys, keys_path, &e)) {
         (void)fprintf(stderr, "ledger-verify: %s\n", e.message);
         return VERIFY_UNREADABLE;

@@ -180,7 +180,7 @@ static void make_heads(head_signer *first, head_signer *second) {
 
 static head_signer *new_signer(void) {
     char path[64];
-    err e;
+    err e = {0};
     (void)snprintf(path, sizeof path, "%s/key", dir);
     EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
     FILE *f = fdopen(open(path, O_WRONLY | O_CREAT | O_EXCL, 0600), "w");

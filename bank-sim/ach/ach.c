@@ -1,11 +1,10 @@
 #include "ach/ach.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "ach/ach_internal.h"
 #include "base/assert.h"
+#include "base/cond.h"
 #include "base/log.h"
 
 static void report(const char *event, const err *e) {
@@ -60,14 +59,9 @@ static void *ach_main(void *arg) {
             a->flush_done = wanted;
             pthread_cond_broadcast(&a->changed);
         }
-        struct timespec until;
-        (void)clock_gettime(CLOCK_MONOTONIC, &until);
-        int64_t ns = until.tv_nsec + pause_ms % 1000 * 1000000;
-        until.tv_sec += (time_t)(pause_ms / 1000 + ns / 1000000000);
-        until.tv_nsec = (long)(ns % 1000000000);
-        int rc = 0;
-        while (!a->stop && a->flush_wanted == a->flush_done && rc != ETIMEDOUT) {
-            rc = pthread_cond_timedwait(&a->changed, &a->lock, &until);
+        const struct timespec until = cond_after_ms(pause_ms);
+        while (!a->stop && a->flush_wanted == a->flush_done &&
+               cond_wait_until(&a->changed, &a->lock, &until)) {
         }
     }
     a->flush_done = UINT64_MAX; // whoever waits need not wait any longer
@@ -83,12 +77,8 @@ ach *ach_start(const ach_options *o, err *e) {
     a->returns = calloc(ACH_RETURNS_PER_FILE + ACH_ODD_MAX, sizeof(*a->returns));
     ASSERT(a->returns != NULL);
     strbuf_init(&a->text, ACH_OUTPUT_MAX);
-    pthread_condattr_t monotonic;
-    MUST(pthread_condattr_init(&monotonic) == 0 &&
-         pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    MUST(pthread_mutex_init(&a->lock, NULL) == 0 &&
-         pthread_cond_init(&a->changed, &monotonic) == 0);
-    (void)pthread_condattr_destroy(&monotonic);
+    MUST(pthread_mutex_init(&a->lock, NULL) == 0);
+    cond_init(&a->changed);
     if (pthread_create(&a->thread, NULL, ach_main, a) != 0) {
         (void)err_set(e, ERR_RESOURCE_EXHAUSTED, "THREAD", "no thread for ACH");
         strbuf_deinit(&a->text);

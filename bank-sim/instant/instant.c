@@ -1,12 +1,11 @@
 #include "instant/instant.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/assert.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "instant/instant_internal.h"
 
@@ -48,15 +47,9 @@ static void *instant_main(void *arg) {
         i->wake = false;
         pthread_mutex_unlock(&i->lock);
         int64_t idle_ms = round_trip(i);
-        struct timespec end;
-        (void)clock_gettime(CLOCK_MONOTONIC, &end);
-        int64_t ns = end.tv_nsec + idle_ms % 1000 * 1000000;
-        end.tv_sec += (time_t)(idle_ms / 1000 + ns / 1000000000);
-        end.tv_nsec = (long)(ns % 1000000000);
+        const struct timespec until = cond_after_ms(idle_ms);
         pthread_mutex_lock(&i->lock);
-        int rc = 0;
-        while (!i->stop && !i->wake && rc != ETIMEDOUT) {
-            rc = pthread_cond_timedwait(&i->changed, &i->lock, &end);
+        while (!i->stop && !i->wake && cond_wait_until(&i->changed, &i->lock, &until)) {
         }
     }
     pthread_mutex_unlock(&i->lock);
@@ -121,12 +114,8 @@ instant *instant_start(const instant_options *o, err *e) {
     instant *i = calloc(1, sizeof(*i));
     ASSERT(i != NULL);
     i->o = *o;
-    pthread_condattr_t monotonic;
-    MUST(pthread_condattr_init(&monotonic) == 0 &&
-         pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    MUST(pthread_mutex_init(&i->lock, NULL) == 0 &&
-         pthread_cond_init(&i->changed, &monotonic) == 0);
-    (void)pthread_condattr_destroy(&monotonic);
+    MUST(pthread_mutex_init(&i->lock, NULL) == 0);
+    cond_init(&i->changed);
     if (!start_parts(i, e)) {
         instant_stop(i);
         return NULL;

@@ -1,9 +1,9 @@
 // The handler of the HTTPS interface.
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/assert.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "base/uuid.h"
 #include "crypto/crypto.h"
@@ -163,13 +163,9 @@ static void answer_invalid(const http_request *r, http_response *out, const err 
 }
 
 void instant_wait(instant *i, int64_t ms) {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t ns = until.tv_nsec + ms % 1000 * 1000000;
-    until.tv_sec += (time_t)(ms / 1000 + ns / 1000000000);
-    until.tv_nsec = (long)(ns % 1000000000);
+    const struct timespec until = cond_after_ms(ms);
     pthread_mutex_lock(&i->lock);
-    while (!i->stop && pthread_cond_timedwait(&i->changed, &i->lock, &until) == 0) {
+    while (!i->stop && cond_wait_until(&i->changed, &i->lock, &until)) {
     }
     pthread_mutex_unlock(&i->lock);
 }

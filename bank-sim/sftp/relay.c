@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -46,11 +45,6 @@ static bool write_all(int fd, const uint8_t *bytes, size_t len) {
     return true;
 }
 
-static void pause_ms(int64_t ms) {
-    const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    (void)nanosleep(&t, NULL);
-}
-
 static void remember_readdir(relay *r, uint32_t id) {
     if (r->n_readdirs < READDIRS_MAX) {
         r->readdirs[r->n_readdirs++] = id;
@@ -74,7 +68,7 @@ static bool pass_request(relay *r, const uint8_t *packet, size_t len) {
     int64_t slow_ms = atomic_load(&r->habits->sftp_slow_ms);
     int64_t longest = atomic_load(&r->habits->sftp_packet_max);
     if (slow_ms > 0) {
-        pause_ms(slow_ms);
+        clock_pause_ms(slow_ms);
     }
     if (longest > 0 && (int64_t)len > longest) {
         return false; // as servers do that have no room for it

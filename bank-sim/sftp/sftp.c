@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "sftp/sftp_internal.h"
@@ -28,13 +29,9 @@ enum {
 
 // Waits, or returns true early because of a stop.
 static bool stopped_within(sftp *s, int64_t ms) {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    int64_t ns = until.tv_nsec + ms * 1000000;
-    until.tv_sec += (time_t)(ns / 1000000000);
-    until.tv_nsec = (long)(ns % 1000000000);
+    const struct timespec until = cond_after_ms(ms);
     pthread_mutex_lock(&s->lock);
-    while (!s->stop && pthread_cond_timedwait(&s->changed, &s->lock, &until) == 0) {
+    while (!s->stop && cond_wait_until(&s->changed, &s->lock, &until)) {
     }
     bool stop = s->stop;
     pthread_mutex_unlock(&s->lock);
@@ -222,12 +219,8 @@ static void destroy(sftp *s) {
 sftp *sftp_start(const sftp_options *o, err *e) {
     sftp *s = calloc(1, sizeof(*s));
     ASSERT(s != NULL);
-    pthread_condattr_t monotonic;
-    MUST(pthread_condattr_init(&monotonic) == 0 &&
-         pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
-    MUST(pthread_mutex_init(&s->lock, NULL) == 0 &&
-         pthread_cond_init(&s->changed, &monotonic) == 0);
-    (void)pthread_condattr_destroy(&monotonic);
+    MUST(pthread_mutex_init(&s->lock, NULL) == 0);
+    cond_init(&s->changed);
     if (!sftp_prepare(s, o, e)) {
         destroy(s);
         return NULL;

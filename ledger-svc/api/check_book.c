@@ -74,8 +74,7 @@ static bool on_progress(void *arg, const check_result *so_far) {
 void api_check_book(rpc_call *call, void *service, const ProtobufCMessage *request) {
     const Ledger__V1__CheckBookRequest *r = (const Ledger__V1__CheckBookRequest *)request;
     const ledger_api *api = service;
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (!api_book_id_check(r->book_id, &e)) {
         rpc_fail(call, &e);
         return;

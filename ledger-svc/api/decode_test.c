@@ -49,7 +49,7 @@ static bool decode(Ledger__V1__Transfer *t, ledger_transfer_event **events, err 
 
 static void expect_refusal(Ledger__V1__Transfer *t, const char *reason, const char *field) {
     ledger_transfer_event *events = NULL;
-    err e;
+    err e = {0};
     assert_false(decode(t, &events, &e));
     assert_int_equal(e.code, ERR_INVALID_ARGUMENT);
     assert_string_equal(e.reason, reason);
@@ -87,7 +87,7 @@ static void absent_fields_are_nil(void **state) {
     (void)state;
     Ledger__V1__Transfer t = LEDGER__V1__TRANSFER__INIT;
     ledger_transfer_event *events = NULL;
-    err e;
+    err e = {0};
     assert_true(decode(&t, &events, &e));
     assert_true(uuid_is_nil(events[1].id) && uuid_is_nil(events[1].pending_id));
     assert_int_equal(events[1].currency, 0);
@@ -98,8 +98,7 @@ static void sizes_and_book(void **state) {
     (void)state;
     Ledger__V1__CreateTransfersRequest r = LEDGER__V1__CREATE_TRANSFERS_REQUEST__INIT;
     ledger_transfer_event *events = NULL;
-    err e;
-    err_clear(&e);
+    err e = {0};
     assert_false(api_transfers_decode(mem, &r, &events, &e));
     assert_string_equal(e.reason, "INVALID_BOOK_ID");
     r.book_id = 1;
@@ -127,8 +126,7 @@ static void ids_keep_their_order_and_lose_repeats(void **state) {
     char *texts[] = {other, ID, upper, other};
     uuid *ids = NULL;
     size_t n = 0;
-    err e;
-    err_clear(&e);
+    err e = {0};
     assert_true(api_ids_decode(mem, texts, 4, 10, "ids", &ids, &n, &e));
     assert_int_equal(n, 2);
     assert_int_equal(ids[0].b[15], 2);
@@ -146,8 +144,7 @@ static void accounts_too(void **state) {
     Ledger__V1__Account *list[] = {&a};
     Ledger__V1__CreateAccountsRequest r = LEDGER__V1__CREATE_ACCOUNTS_REQUEST__INIT;
     ledger_account_event *events = NULL;
-    err e;
-    err_clear(&e);
+    err e = {0};
     r.book_id = 1;
     r.accounts = list;
     r.n_accounts = 1;
@@ -167,7 +164,7 @@ static void accounts_too(void **state) {
 
 static void rows_are_encoded_whole(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     ledger_row row = {.kind = LEDGER_KIND_EXPIRE,
                       .amount = INT64_MAX,
                       .released = INT64_MAX,

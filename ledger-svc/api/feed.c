@@ -91,8 +91,7 @@ static bool feed_check(const Ledger__V1__ReadJournalRequest *r, err *e) {
 
 void api_read_journal(rpc_call *call, void *service, const ProtobufCMessage *request) {
     const Ledger__V1__ReadJournalRequest *r = (const Ledger__V1__ReadJournalRequest *)request;
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (!feed_check(r, &e)) {
         rpc_fail(call, &e);
         return;

@@ -60,8 +60,7 @@ void api_list_accounts(rpc_call *call, void *service, const ProtobufCMessage *re
     page_token token = {.request = &bound.base, .ranges = {PAGE_POSITION}, .n = 1};
     Ledger__V1__ListAccountsResponse response = LEDGER__V1__LIST_ACCOUNTS_RESPONSE__INIT;
     accounts_read r = {.journal = api->journal};
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (decode_accounts(call, m, &token, &r.q, &e) &&
         db_read(api->pool, rpc_deadline_mono_ms(call), rpc_arena(call), read_accounts, &r, &e) &&
         api_found(r.q.book_exists, true, "", &e) &&
@@ -152,8 +151,7 @@ void api_get_account_balances(rpc_call *call, void *service, const ProtobufCMess
     Ledger__V1__GetAccountBalancesResponse response =
         LEDGER__V1__GET_ACCOUNT_BALANCES_RESPONSE__INIT;
     balances_read r = {.journal = api->journal};
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (decode_balances(call, m, &r.q, &e) &&
         db_read(api->pool, rpc_deadline_mono_ms(call), rpc_arena(call), read_balances, &r, &e) &&
         api_found(r.q.book_exists, true, "", &e) &&

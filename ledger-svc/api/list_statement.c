@@ -135,8 +135,7 @@ void api_get_account_statement(rpc_call *call, void *service, const ProtobufCMes
     Ledger__V1__GetAccountStatementResponse response =
         LEDGER__V1__GET_ACCOUNT_STATEMENT_RESPONSE__INIT;
     statement_read r = {.journal = api->journal};
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (decode(call, m, &token, &r.q, &e) &&
         db_read(api->pool, rpc_deadline_mono_ms(call), rpc_arena(call), read_statement, &r, &e) &&
         api_found(r.q.book_exists, r.q.account_exists, "account_id", &e) &&

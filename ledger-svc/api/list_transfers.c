@@ -88,8 +88,7 @@ void api_list_transfers(rpc_call *call, void *service, const ProtobufCMessage *r
                       m->page_size, m->page_token, {.request = &bound.base}};
     Ledger__V1__ListTransfersResponse response = LEDGER__V1__LIST_TRANSFERS_RESPONSE__INIT;
     query_transfers q = {0};
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (decode(call, &r, &q, &e) && run(call, service, &r, &q, &response.next_page_token, &e) &&
         encode_transfers(rpc_arena(call), &q, &response, &e)) {
         rpc_reply(call, &response.base);
@@ -155,8 +154,7 @@ void api_list_account_balances(rpc_call *call, void *service, const ProtobufCMes
     Ledger__V1__ListAccountBalancesResponse response =
         LEDGER__V1__LIST_ACCOUNT_BALANCES_RESPONSE__INIT;
     query_transfers q = {0};
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (decode(call, &r, &q, &e) && account_given(m->filter, &e) &&
         run(call, service, &r, &q, &response.next_page_token, &e) &&
         encode_balances(rpc_arena(call), &q, &response, &e)) {

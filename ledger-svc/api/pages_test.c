@@ -130,8 +130,7 @@ static bool accepted(int64_t place, page_range range) {
     Ledger__V1__TransferFilter filter;
     const Ledger__V1__ListTransfersRequest r = request(&filter);
     page_token t = {.request = &r.base, .ranges = {{0, 0}, range}, .place = {0, place}, .n = 2};
-    err e;
-    err_clear(&e);
+    err e = {0};
     const char *text = api_page_token_make(mem, &t, &e);
     assert_non_null(text);
     t.place[1] = 77;

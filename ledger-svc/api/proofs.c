@@ -105,8 +105,7 @@ static bool run(rpc_call *call, const ledger_api *api, db_tx_fn fn, proof_read *
 void api_get_tree_head(rpc_call *call, void *service, const ProtobufCMessage *request) {
     const Ledger__V1__GetTreeHeadRequest *r = (const Ledger__V1__GetTreeHeadRequest *)request;
     proof_read p = {.book_id = r->book_id, .second_size = (uint64_t)r->tree_size};
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (!api_book_id_check(r->book_id, &e) || !size_check(r->tree_size, 0, "tree_size", &e) ||
         !run(call, service, read_head, &p, &e)) {
         rpc_fail(call, &e);
@@ -137,8 +136,7 @@ void api_get_inclusion_proof(rpc_call *call, void *service, const ProtobufCMessa
     proof_read p = {.book_id = r->book_id,
                     .sequence = (uint64_t)r->sequence,
                     .second_size = (uint64_t)r->tree_size};
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (!api_book_id_check(r->book_id, &e) || !size_check(r->tree_size, 0, "tree_size", &e) ||
         !row_decode(r, &p, &e) || !run(call, service, read_proof, &p, &e)) {
         rpc_fail(call, &e);
@@ -164,8 +162,7 @@ void api_get_consistency_proof(rpc_call *call, void *service, const ProtobufCMes
                     .first_size = (uint64_t)r->first_tree_size,
                     .second_size = (uint64_t)r->second_tree_size,
                     .consistency = true};
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (!api_book_id_check(r->book_id, &e) ||
         !size_check(r->first_tree_size, 1, "first_tree_size", &e) ||
         !size_check(r->second_tree_size, 0, "second_tree_size", &e) ||

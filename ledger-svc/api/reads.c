@@ -98,8 +98,7 @@ void api_lookup_accounts(rpc_call *call, void *service, const ProtobufCMessage *
     const Ledger__V1__LookupAccountsRequest *r = (const Ledger__V1__LookupAccountsRequest *)request;
     Ledger__V1__LookupAccountsResponse response = LEDGER__V1__LOOKUP_ACCOUNTS_RESPONSE__INIT;
     lookup l = {.book_id = r->book_id};
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (decode_ids(call, r->ids, r->n_ids, API_LOOKUP_MAX, &l, &e) &&
         run(call, service, read_accounts, &l, &e) &&
         encode_accounts(rpc_arena(call), &l, &response, &e)) {
@@ -133,8 +132,7 @@ void api_lookup_transfers(rpc_call *call, void *service, const ProtobufCMessage 
         (const Ledger__V1__LookupTransfersRequest *)request;
     Ledger__V1__LookupTransfersResponse response = LEDGER__V1__LOOKUP_TRANSFERS_RESPONSE__INIT;
     lookup l = {.book_id = r->book_id};
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (decode_ids(call, r->ids, r->n_ids, API_LOOKUP_MAX, &l, &e) &&
         run(call, service, read_transfers, &l, &e) &&
         encode_transfers(rpc_arena(call), &l, &response, &e)) {
@@ -179,8 +177,7 @@ void api_get_trial_balance(rpc_call *call, void *service, const ProtobufCMessage
         (const Ledger__V1__GetTrialBalanceRequest *)request;
     Ledger__V1__GetTrialBalanceResponse response = LEDGER__V1__GET_TRIAL_BALANCE_RESPONSE__INIT;
     lookup l = {.book_id = r->book_id};
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (api_book_id_check(r->book_id, &e) && run(call, service, read_totals, &l, &e) &&
         encode_totals(rpc_arena(call), &l, &response, &e)) {
         rpc_reply(call, &response.base);
@@ -238,8 +235,7 @@ void api_check_accounts(rpc_call *call, void *service, const ProtobufCMessage *r
     const Ledger__V1__CheckAccountsRequest *r = (const Ledger__V1__CheckAccountsRequest *)request;
     Ledger__V1__CheckAccountsResponse response = LEDGER__V1__CHECK_ACCOUNTS_RESPONSE__INIT;
     lookup l = {.book_id = r->book_id};
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (at_least_one(r->n_ids, &e) && decode_ids(call, r->ids, r->n_ids, API_CHECK_MAX, &l, &e) &&
         run(call, service, read_checks, &l, &e) &&
         encode_checks(rpc_arena(call), &l, &response, &e)) {

@@ -251,8 +251,7 @@ void api_reverse_transfers(rpc_call *call, void *service, const ProtobufCMessage
         (const Ledger__V1__ReverseTransfersRequest *)request;
     arena *a = rpc_arena(call);
     group_read groups = {.book_id = r->book_id};
-    err e;
-    err_clear(&e);
+    err e = {0};
     reversals_call *c = reversals_decode(call, r, &e);
     if (c != NULL && c->n_asked == 0) {
         Ledger__V1__ReverseTransfersResponse empty = LEDGER__V1__REVERSE_TRANSFERS_RESPONSE__INIT;

@@ -42,8 +42,7 @@ static bool book_create_certainly(rpc_call *call, book_creation *b, err *e) {
 void api_create_book(rpc_call *call, void *service, const ProtobufCMessage *request) {
     const Ledger__V1__CreateBookRequest *r = (const Ledger__V1__CreateBookRequest *)request;
     book_creation b = {.api = service, .book_id = r->book_id, .name = str_of(r->name)};
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (!api_book_id_check(r->book_id, &e) || !book_name_check(b.name, &e) ||
         !book_create_certainly(call, &b, &e)) {
         rpc_fail(call, &e);
@@ -122,8 +121,7 @@ static accounts_call *accounts_call_create(rpc_call *call,
 void api_create_accounts(rpc_call *call, void *service, const ProtobufCMessage *request) {
     const ledger_api *api = service;
     const Ledger__V1__CreateAccountsRequest *r = (const Ledger__V1__CreateAccountsRequest *)request;
-    err e;
-    err_clear(&e);
+    err e = {0};
     accounts_call *c = accounts_call_create(call, r, &e);
     if (c != NULL && r->n_accounts == 0) {
         Ledger__V1__CreateAccountsResponse empty = LEDGER__V1__CREATE_ACCOUNTS_RESPONSE__INIT;
@@ -209,8 +207,7 @@ void api_create_transfers(rpc_call *call, void *service, const ProtobufCMessage 
     const ledger_api *api = service;
     const Ledger__V1__CreateTransfersRequest *r =
         (const Ledger__V1__CreateTransfersRequest *)request;
-    err e;
-    err_clear(&e);
+    err e = {0};
     transfers_call *c = transfers_call_create(call, r, &e);
     if (c != NULL && r->n_transfers == 0) {
         Ledger__V1__CreateTransfersResponse empty = LEDGER__V1__CREATE_TRANSFERS_RESPONSE__INIT;

@@ -54,7 +54,7 @@ typedef struct sealing {
 
 static sealing sealing_start_with(const char *heads_name, int64_t interval_ms, int64_t rows_max) {
     char conninfo[256];
-    err e;
+    err e = {0};
     (void)snprintf(conninfo, sizeof conninfo, "host=%s user=ledger_sealer dbname=postgres",
                    fixture_server_dir());
     sealing x = {.pool = fixture_pool(conninfo, 1, 5000)};
@@ -134,7 +134,7 @@ static void forget(int64_t book) {
 }
 
 static void public_keys(head_keys *keys) {
-    err e;
+    err e = {0};
     uint8_t raw[HEAD_KEY_LEN];
     head_signer *s = head_signer_load(key_path, &e);
     assert_non_null(s);
@@ -154,8 +154,7 @@ static bool no_progress(void *arg, const check_result *so_far) {
 static void check(int64_t book, check_result *r) {
     char conninfo[256];
     head_keys keys;
-    err e;
-    err_clear(&e);
+    err e = {0};
     public_keys(&keys);
     (void)snprintf(conninfo, sizeof conninfo, "host=%s user=ledger_auditor dbname=postgres",
                    fixture_server_dir());
@@ -381,7 +380,7 @@ static void heads_file__survives_a_torn_line_and_nothing_else(void **state) {
     (void)state;
     (void)sealed_book_of(10, "torn");
     size_t before = 0, after = 0;
-    err e;
+    err e = {0};
     heads_file *f = heads_file_open(path_of("torn"), ignore_head, &before, &e);
     assert_non_null(f);
     size_t none = 0;
@@ -555,7 +554,7 @@ static void proofs_from_kept_nodes(void **state) {
     assert_int_equal(sealed_size(p.book), 70000);
     assert_int_equal(sql_i64("count(*) FROM tree_node", p.book, "AND level = 8"), 273);
     assert_int_equal(sql_i64("count(*) FROM tree_node", p.book, "AND level = 16"), 1);
-    err e;
+    err e = {0};
     arena *a = arena_create(64 * 1024 * 1024);
     db_pool *pool = fixture_pool(bench_service_conninfo(), 1, 5000); // the role that answers calls
     assert_true(db_read(pool, fixture_deadline(20000), a, grow, &p, &e));

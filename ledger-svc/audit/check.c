@@ -261,8 +261,7 @@ static bool check_nodes(check *k, err *e) {
         const tree_node *node = &k->nodes[i];
         const uint64_t size = (node->index + 1) << node->level;
         merkle_hash stored;
-        err why;
-        err_clear(&why);
+        err why = {0};
         if (tree_read_subtree(&reader, node->level, node->index, &stored, &why)) {
             if (!merkle_equal(&stored, &node->hash)) {
                 find(k, "TREE_NODE_DIFFERS", (int64_t)size, "a stored hash of level %u is wrong",

@@ -21,7 +21,7 @@ static head_signer *new_signer(void) {
     assert_int_equal(PEM_write_PUBKEY(f, key), 1);
     assert_int_equal(fclose(f), 0);
     EVP_PKEY_free(key);
-    err e;
+    err e = {0};
     head_signer *s = head_signer_load(key_path, &e);
     assert_non_null(s);
     return s;
@@ -135,7 +135,7 @@ static void test_heads_make_a_chain(void **state) {
 
 static void test_key_files_that_are_none(void **state) {
     head_keys keys;
-    err e;
+    err e = {0};
     assert_false(head_keys_load(&keys, "/nonexistent", &e));
     assert_int_equal(e.code, ERR_INVALID_ARGUMENT);
     assert_false(head_keys_load(&keys, key_path, &e)); // a private key is not a public one

@@ -153,7 +153,7 @@ static void test_inclusion_of_every_leaf_in_every_size(void **state) {
         }
     }
     merkle_proof p;
-    err e;
+    err e = {0};
     uint64_t size = 5;
     assert_false(merkle_prove_inclusion(5, 5, read_subtree, &size, &p, &e));
     assert_int_equal(e.code, ERR_OUT_OF_RANGE);

@@ -369,8 +369,7 @@ static bool read_books(db_conn *c, arena *a, void *arg, err *e) {
 
 // One page of books; false at the end. Their ids are copied out, since the arena is reset book by book.
 static bool page_step(sealer *s, int64_t *after_book_id, bool now) {
-    err e;
-    err_clear(&e);
+    err e = {0};
     book_page p = {.after_book_id = *after_book_id};
     tree_book books[BOOKS_PAGE];
     arena_reset(s->step);

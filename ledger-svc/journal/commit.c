@@ -227,8 +227,7 @@ static bool settle_once(commit *k, bool *committed, err *e) {
 static void pause_before(const journal *j, int try_number) {
     const int64_t ms =
         1 + clock_backoff_ms(j->o.clock, JOURNAL_RETRY_BASE_MS, JOURNAL_RETRY_CAP_MS, try_number);
-    const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
-    (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
+    clock_pause_ms(ms);
 }
 
 // False: it could not be found out in time; *e then says "ask again with the same ids".
@@ -240,8 +239,7 @@ static bool settle(commit *k, bool *committed, err *e) {
         return true;
     }
     for (int try_number = 0; clock_mono_ms(k->j->o.clock) < give_up_ms; try_number++) {
-        err why;
-        err_clear(&why);
+        err why = {0};
         k->c = db_pool_checkout(k->j->o.pool, give_up_ms, &why);
         const bool known = k->c != NULL && settle_once(k, committed, &why);
         db_pool_checkin(k->j->o.pool, k->c);

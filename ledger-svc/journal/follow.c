@@ -2,9 +2,9 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/assert.h"
+#include "base/cond.h"
 
 enum { PAGE_ROWS = LEDGER_BATCH_MAX, PATIENCE_MS = 1000, NS_PER_MS = 1000000 };
 
@@ -24,15 +24,11 @@ void follower_init(follower *w, size_t books_max, size_t idle_max, size_t rows_m
 
 static followed *followed_create(int64_t book_id, size_t rows_max) {
     followed *f = calloc(1, sizeof *f);
-    pthread_condattr_t attr;
     ASSERT(f != NULL);
     f->book_id = book_id;
     f->tail = tail_create(rows_max);
     MUST(pthread_mutex_init(&f->lock, NULL) == 0);
-    MUST(pthread_condattr_init(&attr) == 0);
-    MUST(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    MUST(pthread_cond_init(&f->moved, &attr) == 0);
-    (void)pthread_condattr_destroy(&attr);
+    cond_init(&f->moved);
     return f;
 }
 
@@ -112,11 +108,9 @@ static bool on_its_way(const followed *f, const store_head *head) {
 
 // @locks f->lock held. Waits for whom is at work on the tail; not for ever, since a COMMIT may hang.
 static void wait_for_others(followed *f, const store_head *head) {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += PATIENCE_MS / 1000;
+    const struct timespec until = cond_after_ms(PATIENCE_MS);
     while (!reached(f, head) && on_its_way(f, head) &&
-           pthread_cond_timedwait(&f->moved, &f->lock, &until) == 0) {
+           cond_wait_until(&f->moved, &f->lock, &until)) {
     }
 }
 

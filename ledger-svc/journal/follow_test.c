@@ -312,7 +312,7 @@ static void expect_these(bench_instance *i, int64_t book, journal_entries_query 
     const size_t max = q.max;
     entries_read r = {.j = i->j, .book = book, .q = q};
     arena *a = arena_create(1 << 20);
-    err e;
+    err e = {0};
     size_t n = 0;
     MUST(db_read(i->pool, fixture_deadline(5000), a, read_entries, &r, &e));
     assert_true(r.out.exists);
@@ -444,7 +444,7 @@ static void entries__no_such_account_or_book__said_so(void **state) {
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, NULL);
     arena *a = arena_create(1 << 20);
-    err e;
+    err e = {0};
     bench_make_accounts(&i, book, 1, 0);
     entries_read r = {
         .j = i.j, .book = book, .q = {bench_uuid(book, 99), 1, INT64_MAX, true, 10, true}};

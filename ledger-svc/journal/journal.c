@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/cond.h"
 #include "base/crash.h"
 #include "base/log.h"
 #include "store/store.h"
@@ -172,8 +173,7 @@ static void answer(const journal *j, journal_batch *batch) {
     for (journal_request *r = batch->requests; r != NULL; r = next) {
         next = r->next; // r is gone after done
         if (r->left_out) {
-            err late;
-            err_clear(&late);
+            err late = {0};
             (void)err_set(&late, ERR_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED",
                           "the deadline passed in the queue");
             metric_add(j->m.deadline_passed, 1);
@@ -244,8 +244,7 @@ static void sweep_unsaved(journal *j) {
 static void sweep(void *arg) {
     journal *j = arg;
     due_search s = {.j = j};
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (db_read(j->o.pool, clock_mono_ms(j->o.clock) + j->o.commit_timeout_ms, j->sweeper_arena,
                 find_due, &s, &e)) {
         sweep_books(j, &s);
@@ -310,14 +309,6 @@ static void metrics_create(journal_metrics *m) {
                                         "requests left out: their deadline passed");
 }
 
-static void cond_init_monotonic(pthread_cond_t *cond) {
-    pthread_condattr_t attr;
-    MUST(pthread_condattr_init(&attr) == 0);
-    MUST(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    MUST(pthread_cond_init(cond, &attr) == 0);
-    (void)pthread_condattr_destroy(&attr);
-}
-
 static bool options_ok(const journal_options *o, err *e) {
     if (o->commit_threads < 1 || o->commit_threads > JOURNAL_THREADS_MAX ||
         o->queue_requests_max < 2 || o->queue_events_max < (size_t)2 * LEDGER_BATCH_MAX ||
@@ -345,7 +336,7 @@ journal *journal_create(const journal_options *o, err *e) {
     MUST(pthread_cond_init(&j->work, NULL) == 0);
     for (size_t i = 0; i < JOURNAL_WATCH_BUCKETS; i++) {
         MUST(pthread_mutex_init(&j->watches[i].lock, NULL) == 0);
-        cond_init_monotonic(&j->watches[i].moved);
+        cond_init(&j->watches[i].moved);
     }
     for (int i = 0; i < o->commit_threads; i++) {
         commit_worker *w = &j->workers[i];

@@ -458,8 +458,7 @@ static void least_privilege(void **state) {
     for (size_t k = 0; k < sizeof FORBIDDEN / sizeof FORBIDDEN[0]; k++) {
         db_pool *pool = fixture_pool(bench_service_conninfo(), 1, 5000);
         arena *a = arena_create(1 << 20);
-        err e;
-        err_clear(&e);
+        err e = {0};
         assert_false(
             db_read(pool, fixture_deadline(5000), a, run_sql, (void *)(uintptr_t)FORBIDDEN[k], &e));
         assert_string_equal(e.sqlstate, "42501");
@@ -478,8 +477,7 @@ static void limits_are_checks_of_the_schema(void **state) {
     (void)snprintf(sql, sizeof sql, "UPDATE account SET debits_posted = 1 WHERE book_id = %lld",
                    (long long)book);
     arena *a = arena_create(1 << 20);
-    err e;
-    err_clear(&e);
+    err e = {0};
     assert_false(db_read(i.pool, fixture_deadline(5000), a, run_sql, sql, &e));
     assert_string_equal(e.constraint, "account_debits_limit");
     arena_destroy(a);

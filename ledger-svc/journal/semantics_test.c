@@ -85,8 +85,7 @@ static bool read_row(db_conn *c, arena *a, void *arg, err *e) {
 // The texts of what is found live as long as the arena.
 static lookup look_up(bench_instance *i, arena *a, db_tx_fn fn, int64_t book, uint64_t n) {
     lookup l = {.j = i->j, .book = book, .id = bench_uuid(book, n)};
-    err e;
-    err_clear(&e);
+    err e = {0};
     MUST(db_read(i->pool, fixture_deadline(5000), a, fn, &l, &e));
     return l;
 }
@@ -294,8 +293,7 @@ static void groups_are_found_in_the_journal(void **state) {
     ASSERT(c != NULL);
     bool exists = false;
     store_group *groups = NULL;
-    err e;
-    err_clear(&e);
+    err e = {0};
     assert_true(store_read_groups(c, a, book, (store_ids){asked, 5}, &exists, &groups, &e));
     assert_true(exists);
     for (size_t k = 0; k < 5; k++) {

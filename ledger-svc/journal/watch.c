@@ -1,6 +1,5 @@
 // Readers who follow a book sleep here until a commit of this instance wakes them, or for as long as they asked.
-#include <time.h>
-
+#include "base/cond.h"
 #include "journal/journal_internal.h"
 
 static journal_watch *watch_of(journal *j, int64_t book_id) {
@@ -25,16 +24,11 @@ uint64_t journal_mark(journal *j, int64_t book_id) {
 }
 
 void journal_wait(journal *j, int64_t book_id, uint64_t mark, int64_t ms) {
-    struct timespec until;
-    (void)clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += ms % 1000 * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    const struct timespec until = cond_after_ms(ms);
     journal_watch *w = watch_of(j, book_id);
     (void)pthread_mutex_lock(&w->lock);
     while (w->mark == mark && !atomic_load(&j->quiet) &&
-           pthread_cond_timedwait(&w->moved, &w->lock, &until) == 0) {
+           cond_wait_until(&w->moved, &w->lock, &until)) {
     }
     (void)pthread_mutex_unlock(&w->lock);
 }

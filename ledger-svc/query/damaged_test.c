@@ -38,7 +38,7 @@ static query_transfers page_of(int64_t book, size_t page_size, bool newest_first
 static void expect_missing(db_pool *pool, int64_t book, size_t page_size) {
     arena *a = arena_create(1 << 20);
     for (int newest_first = 0; newest_first < 2; newest_first++) {
-        err e;
+        err e = {0};
         query_transfers q = page_of(book, page_size, newest_first != 0);
         assert_false(db_read(pool, fixture_deadline(60000), a, read_transfers, &q, &e));
         assert_int_equal(e.code, ERR_INTERNAL);
@@ -51,7 +51,7 @@ static void transfers__a_row_was_removed__refused_and_not_left_out(void **state)
     (void)state;
     const int64_t book = make_damaged_book(5, 3);
     arena *a = arena_create(1 << 20);
-    err e;
+    err e = {0};
     expect_missing(instance.pool, book, 2); // the third tells whether there is more
     query_transfers q = page_of(book, 1, true);
     assert_true(db_read(instance.pool, fixture_deadline(5000), a, read_transfers, &q, &e));

@@ -191,8 +191,7 @@ static bool read_all(db_conn *c, arena *a, void *arg, err *e) {
 }
 
 static void run(arena *a, db_tx_fn fn, void *arg) {
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (!db_read(pool, fixture_deadline(20000), a, fn, arg, &e)) {
         (void)fprintf(stderr, "%s %s %s\n", e.reason, e.message, e.detail);
         fail();

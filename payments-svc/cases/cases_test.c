@@ -52,7 +52,7 @@ static bool open_in_tx(db_conn *c, arena *a, void *arg, err *e) {
 
 static void open_at(const case_new *cases, size_t n, int64_t now_us) {
     opening o = {cases, n, now_us};
-    err e;
+    err e = {0};
     if (!db_transact(pool, fixture_deadline(5000), memory, open_in_tx, &o, &e)) {
         fail_msg("%s: %s / %s", e.reason, e.message, e.detail);
     }
@@ -142,7 +142,7 @@ static void test_open__takes_any_bytes_as_text(void **state) {
 
 static void test_open__nothing_costs_nothing(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     assert_true(cases_open(NULL, BOOK, NULL, 0, 0, memory, &e));
 }
 
@@ -171,7 +171,7 @@ static bool list_in_tx(db_conn *c, arena *a, void *arg, err *e) {
 
 // How many; f->after becomes the last of them.
 static size_t listed(case_filter *f) {
-    err e;
+    err e = {0};
     if (!db_read(pool, fixture_deadline(5000), memory, list_in_tx, f, &e)) {
         fail_msg("%s: %s / %s", e.reason, e.message, e.detail);
     }
@@ -355,7 +355,7 @@ static void test_close__by_kind_and_with_a_note(void **state) {
     cases[1].kind = "PAYOUT_OVERDUE";
     open_at(cases, 3, 1000000);
     closing x = {"PAYOUT_OVERDUE", STR("p1"), 0};
-    err e;
+    err e = {0};
     assert_true(db_transact(pool, fixture_deadline(5000), memory, close_in_tx, &x, &e));
     assert_int_equal(x.n, 1);
     assert_true(db_transact(pool, fixture_deadline(5000), memory, close_in_tx, &x, &e));

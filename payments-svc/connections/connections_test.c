@@ -57,7 +57,7 @@ static bool changed(int64_t book, int connection, const char *merchant, bool lif
                         .actor = STR("spiffe://test for ada"),
                         .since_us = 1000000},
                 .lift = lift};
-    err e;
+    err e = {0};
     if (!db_transact(pool, fixture_deadline(5000), memory, act, &x, &e)) {
         fail_msg("%s: %s / %s", e.reason, e.message, e.detail);
     }
@@ -70,7 +70,7 @@ static bool read_all(db_conn *c, arena *a, void *arg, err *e) {
 
 static pause_set now(void) {
     pause_set s;
-    err e;
+    err e = {0};
     assert_true(db_read(pool, fixture_deadline(5000), memory, read_all, &s, &e));
     return s;
 }
@@ -122,7 +122,7 @@ static void test_pause__is_refused_before_there_are_too_many(void **state) {
                 NULL, 0);
     assert_true(changed(0, 2, "", false));
     acting x = {.row = {.scope = {0, 3, STR("")}, .reason = STR("r"), .actor = STR("a")}};
-    err e;
+    err e = {0};
     assert_false(db_transact(pool, fixture_deadline(5000), memory, act, &x, &e));
     assert_string_equal(e.reason, "TOO_MANY_PAUSES");
     const pause_set s = now();
@@ -153,7 +153,7 @@ static void test_queue__counts_by_step_over_all_books(void **state) {
         NULL, 0);
     const connection_info list[] = {{.id = 1, .name = "ach"}, {.id = 2, .name = "instant"}};
     queue_read q = {.list = list};
-    err e;
+    err e = {0};
     assert_true(db_read(pool, fixture_deadline(5000), memory, read_queue, &q, &e));
     assert_int_equal(q.n, 3);
     assert_int_equal(q.out[0].connection, 1);

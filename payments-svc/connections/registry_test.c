@@ -38,7 +38,7 @@ static int fresh(void **state) {
 }
 
 static void number(const connection_wanted *wanted, size_t n, int *numbers) {
-    err e;
+    err e = {0};
     if (!connections_number(pool, wanted, n, numbers, &e)) {
         fail_msg("%s: %s / %s", e.reason, e.message, e.detail);
     }
@@ -65,7 +65,7 @@ static void test_numbers__a_name_never_changes_its_scheme(void **state) {
     (void)state;
     const connection_wanted was = {"wells", ACH}, is = {"wells", INSTANT};
     int got;
-    err e;
+    err e = {0};
     number(&was, 1, &got);
     assert_false(connections_number(pool, &is, 1, &got, &e));
     assert_string_equal(e.reason, "CONNECTION_SCHEME");
@@ -79,7 +79,7 @@ static void test_numbers__end(void **state) {
                 NULL, 0);
     const connection_wanted known = {"c64", ACH}, more = {"one-more", ACH};
     int got;
-    err e;
+    err e = {0};
     number(&known, 1, &got);
     assert_int_equal(got, 64);
     assert_false(connections_number(pool, &more, 1, &got, &e));
@@ -101,7 +101,7 @@ static void *start(void *arg) {
     instance *x = arg;
     connection_wanted wanted[NAMES];
     int numbers[NAMES];
-    err e;
+    err e = {0};
     for (int i = 0; i < NAMES; i++) {
         wanted[i] = (connection_wanted){NAME[(i + x->first) % NAMES], ACH};
     }
@@ -149,7 +149,7 @@ static void test_registry__knows_what_is_switched_off(void **state) {
                                 .currencies = "USD",
                                 .instruments = "us_bank",
                                 .finality = "f"};
-    err e;
+    err e = {0};
     connections_add(k, &on);
     assert_null(connections_of(k, 4));
     assert_true(connections_load(k, pool, &e));

@@ -321,7 +321,7 @@ void guard_look(guard *g, guard_status *out) {
 
 // True: it is over.
 static bool try_to_end(guard *g, const char *id) {
-    err e;
+    err e = {0};
     ending x = {.g = g, .id = id, .reason = forced(g, id)};
     if (!db_transact(g->o.pool, clock_mono_ms(clock_system()) + LOOK_TIMEOUT_MS, g->a, end_in_tx,
                      &x, &e)) {
@@ -349,7 +349,7 @@ static bool try_to_end(guard *g, const char *id) {
 
 // True: something is under way, so look again soon.
 static bool look_once(guard *g) {
-    err e;
+    err e = {0};
     look l = {.g = g};
     const bool ok = db_transact(g->o.pool, clock_mono_ms(clock_system()) + LOOK_TIMEOUT_MS, g->a,
                                 look_in_tx, &l, &e);

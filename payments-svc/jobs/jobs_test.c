@@ -80,7 +80,7 @@ static bool count_run(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {
 
 static bool run_job(const job *which) {
     bool ran = false;
-    err e;
+    err e = {0};
     if (!jobs_run_one(pool, clock_system(), which, memory, &ran, &e)) {
         assert_string_equal(e.reason, "TEST");
         return false;

@@ -90,7 +90,7 @@ static void test_transfers__fields_and_results(void **state) {
          .currency = "USD"},
         {.id = id(6), .pending_id = id(1), .amount = INT64_MAX, .flags = 4}};
     ledger_result results[2];
-    err e;
+    err e = {0};
     assert_true(ledger_create_transfers(NULL, 9, transfers, 2, results, 0, memory, &e));
     assert_string_equal(paths[0], "/ledger.v1.LedgerService/CreateTransfers");
     const Ledger__V1__CreateTransfersRequest *sent = (const void *)requests[0];
@@ -117,7 +117,7 @@ static void test_transfers__wrong_count__error(void **state) {
     answers[0] = &answer.base;
     const ledger_transfer one = {.id = id(1)};
     ledger_result result;
-    err e;
+    err e = {0};
     assert_false(ledger_create_transfers(NULL, 9, &one, 1, &result, 0, memory, &e));
     assert_string_equal(e.reason, "LEDGER_ANSWER");
     assert_false(
@@ -137,7 +137,7 @@ static void test_accounts__refused__named(void **state) {
     rows[1].status = A_STATUS(EXISTS);
     const ledger_account accounts[] = {{.id = id(1), .code = 100, .currency = "USD"},
                                        {.id = id(2), .code = 200, .currency = "USD"}};
-    err e;
+    err e = {0};
     answers[0] = answers[1] = &answer.base;
     assert_true(ledger_create_accounts(NULL, 9, accounts, 2, 0, memory, &e));
     rows[1].status = A_STATUS(EXISTS_WITH_DIFFERENT_CODE);
@@ -177,7 +177,7 @@ static void test_lookup__with_proof(void **state) {
     answers[1] = &proof.base;
     ledger_account accounts[] = {{.id = id(1)}, {.id = id(2)}};
     int64_t sequence = 0;
-    err e;
+    err e = {0};
     assert_true(ledger_lookup_accounts(NULL, 9, accounts, 2, true, &sequence, 0, memory, &e));
     assert_int_equal(sequence, 12);
     assert_int_equal(accounts[0].credits_posted, 50); // one reading: the proof's
@@ -191,7 +191,7 @@ static void test_lookup__unknown_account__error(void **state) {
     answers[0] = &found.base;
     ledger_account account = {.id = id(1)};
     int64_t sequence = 0;
-    err e;
+    err e = {0};
     assert_false(ledger_lookup_accounts(NULL, 9, &account, 1, false, &sequence, 0, memory, &e));
     assert_int_equal(e.code, ERR_INTERNAL);
 }

@@ -2,9 +2,9 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -112,11 +112,6 @@ bool saga_may_complain(saga_complaint *c) {
 
 enum { REFUSALS_MAX = 5 }; // of the write of an outcome, before its batch is given up
 
-static void pause_ms(int64_t ms) {
-    const struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
-    (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
-}
-
 static size_t count_acting(const saga_batch *b) {
     size_t n = 0;
     for (size_t i = 0; i < b->n; i++) {
@@ -165,8 +160,7 @@ static bool write_outcomes(saga_batch *b, bool *uncertain) {
     static saga_complaint complaint;
     *uncertain = false;
     for (int try_number = 0;; try_number++) {
-        err e;
-        err_clear(&e);
+        err e = {0};
         const int64_t deadline = clock_mono_ms(b->from.clock) + SAGA_DB_TIMEOUT_MS;
         if (saga_store_outcome(b, deadline, &e)) {
             return true;
@@ -180,7 +174,7 @@ static bool write_outcomes(saga_batch *b, bool *uncertain) {
             clock_boot_ms(b->from.clock) + wait_ms >= atomic_load(&b->until_boot_ms)) {
             return false;
         }
-        pause_ms(wait_ms);
+        clock_pause_ms(wait_ms);
     }
 }
 
@@ -298,8 +292,7 @@ saga_result saga_batch_run(saga_batch *b, const saga_tools *tools, saga_keeper *
     static saga_complaint complaint;
     saga_result result = {0};
     const int64_t started_us = clock_mono_us(b->from.clock);
-    err e;
-    err_clear(&e);
+    err e = {0};
     begin_trace();
     if (!saga_store_claim(b, &e)) {
         if (saga_may_complain(&complaint)) {

@@ -15,9 +15,9 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/assert.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/ticker.h"
@@ -442,8 +442,7 @@ static void run_scan(saga_engine *g, arena *a) {
     g->scanning = true;
     g->scan_wanted = false;
     pthread_mutex_unlock(&g->mutex);
-    err e;
-    err_clear(&e);
+    err e = {0};
     const bool ok = scan_database(g, s, a, &e);
     if (!ok && saga_may_complain(&complaint)) {
         log_err(LOG_WARN, "saga.scan_failed", &e);
@@ -471,8 +470,7 @@ static bool take_over(void *arg) {
     }
     pthread_mutex_unlock(&g->mutex);
     int64_t n = 0;
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (n_books > 0 &&
         !saga_store_take_over(g->o.look_pool, books, n_books, &g->stuck, &n,
                               clock_mono_ms(g->clock) + SCAN_TIMEOUT_MS, g->take_over_arena, &e) &&
@@ -541,16 +539,9 @@ static void wait_until(saga_engine *g, int64_t wake_us) {
     const int64_t task_left_ms = (wake_us - clock_wall_us(g->clock)) / US_PER_MS + 1;
     int64_t ms = poll_left_ms < task_left_ms ? poll_left_ms : task_left_ms;
     ms = ms < 1 ? 1 : ms;
-    struct timespec until;
-    MUST(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += (ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
+    const struct timespec until = cond_after_ms(ms);
     g->waiting = true;
-    (void)pthread_cond_timedwait(&g->changed, &g->mutex, &until);
+    (void)cond_wait_until(&g->changed, &g->mutex, &until);
     g->waiting = false;
 }
 
@@ -680,13 +671,9 @@ saga_engine *saga_engine_start(const saga_engine_options *o, err *e) {
     saga_batch_metrics_init();
     make_gauges(g);
     make_down_gauges(g);
-    pthread_condattr_t monotonic;
-    MUST(pthread_condattr_init(&monotonic) == 0);
-    MUST(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
     MUST(pthread_mutex_init(&g->mutex, NULL) == 0);
-    MUST(pthread_cond_init(&g->changed, &monotonic) == 0);
+    cond_init(&g->changed);
     MUST(pthread_cond_init(&g->others, NULL) == 0);
-    MUST(pthread_condattr_destroy(&monotonic) == 0);
     g->o.keeper_pool = o->keeper_pool == NULL ? o->pool : o->keeper_pool;
     g->o.look_pool = o->look_pool == NULL ? o->pool : o->look_pool;
     g->pause_ms = o->poll_ms;

@@ -2,9 +2,9 @@
 // its leases run out as they must.
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/assert.h"
+#include "base/cond.h"
 #include "saga/saga_internal.h"
 
 enum { LEASES_MAX = SAGA_LEASES_MAX };
@@ -31,8 +31,7 @@ struct saga_keeper {
 
 static void renew(saga_keeper *k, saga_lease *l) {
     static saga_complaint complaint;
-    err e;
-    err_clear(&e);
+    err e = {0};
     const int64_t now_ms = clock_mono_ms(k->clock), from_ms = clock_boot_ms(k->clock);
     bool kept = false;
     const bool ok = saga_store_renew(&l->renewal, &kept, now_ms + k->lease_ms / 3, k->a, &e);
@@ -73,15 +72,8 @@ static void renew_all(saga_keeper *k) {
 }
 
 static void wait_ms(saga_keeper *k, int64_t ms) {
-    struct timespec until;
-    MUST(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-    until.tv_sec += ms / 1000;
-    until.tv_nsec += (ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
-    }
-    (void)pthread_cond_timedwait(&k->changed, &k->mutex, &until);
+    const struct timespec until = cond_after_ms(ms);
+    (void)cond_wait_until(&k->changed, &k->mutex, &until);
 }
 
 static bool has_leases(const saga_keeper *k) {
@@ -124,12 +116,8 @@ saga_keeper *saga_keeper_start(db_pool *pool, const clock_source *clock, int64_t
     k->clock = clock;
     k->lease_ms = lease_ms;
     k->a = arena_create(SAGA_ARENA_MAX);
-    pthread_condattr_t monotonic;
-    MUST(pthread_condattr_init(&monotonic) == 0);
-    MUST(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
     MUST(pthread_mutex_init(&k->mutex, NULL) == 0);
-    MUST(pthread_cond_init(&k->changed, &monotonic) == 0);
-    MUST(pthread_condattr_destroy(&monotonic) == 0);
+    cond_init(&k->changed);
     MUST(pthread_create(&k->thread, NULL, keep, k) == 0);
     return k;
 }

@@ -58,7 +58,7 @@ static saga_engine *start_with(rail *r, int64_t poll_ms, int64_t lease_ms, int w
                                         .backoff_cap_ms = 50,
                                         .resolve_after_ms = 60000},
                              .ledger_timeout_ms = 1000};
-    err e;
+    err e = {0};
     saga_engine *g = saga_engine_start(&o, &e);
     assert_non_null(g);
     return g;
@@ -327,8 +327,7 @@ static void test_options__timeout_near_the_lease__refused(void **state) {
         .idle_poll_ms = 10,
         .policy = {.attempts_max = 5, .backoff_base_ms = 5, .backoff_cap_ms = 50},
         .ledger_timeout_ms = 1000};
-    err e;
-    err_clear(&e);
+    err e = {0};
     r->call_ms = 5001;
     assert_null(saga_engine_start(&o, &e));
     assert_non_null(strstr(e.message, "saga.lease_ms"));
@@ -341,7 +340,7 @@ static void test_options__timeout_near_the_lease__refused(void **state) {
 static void test_options__wrong__refused_by_name(void **state) {
     (void)state;
     const saga_engine_options none = {0};
-    err e;
+    err e = {0};
     assert_null(saga_engine_start(&none, &e));
     assert_int_equal(e.code, ERR_INVALID_ARGUMENT);
 }

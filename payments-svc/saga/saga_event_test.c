@@ -72,7 +72,7 @@ static void test_event__of_no_payout__is_refused_whole(void **state) {
                                   .kind = RAIL_EVENT_SETTLED,
                                   .event_id = STR("a"),
                                   .at_us = 1}};
-    err e;
+    err e = {0};
     assert_false(world_events(events, 2, &e));
     assert_int_equal(e.code, ERR_INTERNAL);
     assert_int_equal(world_count("SELECT count(*) FROM rail_event"), 0);
@@ -105,8 +105,7 @@ static void test_event__added__counted_or_refused_whole(void **state) {
                                  .inbox_id = {{5}},
                                  .inbox_line = 3 + i};
     }
-    err e;
-    err_clear(&e);
+    err e = {0};
     arena *a = arena_create(1 << 20);
     assert_true(db_transact(world_pool(), fixture_deadline(5000), a, add, events, &e));
     assert_int_equal(world_count("SELECT count(*) FROM rail_event WHERE kind = 4 AND code = 'R03' "
@@ -196,7 +195,7 @@ static void test_event__says_amount_source_actor_and_where_its_bytes_are(void **
                               .inbox_line = 17,
                               .source = RAIL_SOURCE_SUBMISSION,
                               .actor = STR("operator")};
-    err e;
+    err e = {0};
     assert_true(world_events(&event, 1, &e));
     assert_int_equal(
         world_count("SELECT count(*) FROM rail_event WHERE amount = 100 AND currency = "
@@ -214,7 +213,7 @@ static void test_event__says_amount_source_actor_and_where_its_bytes_are(void **
 static void test_event__that_cannot_be__is_refused(void **state) {
     (void)state;
     rail_event event = {.payout_id = sent_payout(), .attempt = 1, .event_id = STR("a"), .at_us = 1};
-    err e;
+    err e = {0};
     for (int kind = -1; kind < 40; kind++) {
         if (strcmp(saga_event_name(kind), "?") == 0) {
             event.kind = (rail_event_kind)kind;
@@ -279,7 +278,7 @@ static void reached(uuid payout, int32_t attempt) {
                               .event_id = STR("reached"),
                               .source = RAIL_SOURCE_SUBMISSION,
                               .at_us = clock_wall_us(clock_system())};
-    err e;
+    err e = {0};
     assert_true(world_events(&event, 1, &e));
 }
 
@@ -361,7 +360,7 @@ static void test_handed_over__two_attempts_accepted__both_are_kept(void **state)
     rail_event two[] = {of_first, of_first};
     two[1].attempt = 2;
     two[1].event_id = STR("b");
-    err e;
+    err e = {0};
     assert_true(world_events(two, 2, &e));
     assert_int_equal(world_count("SELECT count(*) FROM rail_event WHERE attempt = 1"), 1);
     assert_int_equal(world_count("SELECT count(*) FROM rail_event"), 1);
@@ -433,7 +432,7 @@ static void test_NO_DOUBLE_first_file_taken_after_all__heard_at_any_step(void **
                             .code = STR(SAGA_TAKEN_AFTER_ALL),
                             .source = RAIL_SOURCE_SUBMISSION,
                             .at_us = clock_wall_us(clock_system())};
-    err e;
+    err e = {0};
     assert_true(world_events(&after_all, 1, &e));
     assert_int_equal(run(STEP_AWAIT).n_moved, 1);
     assert_int_equal(in_state(STEP_AWAIT, STATE_HELD), 1);

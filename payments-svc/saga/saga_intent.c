@@ -192,8 +192,7 @@ static bool read_recipient(saga_batch *b, const db_rows *rows, size_t row, err *
     r->holder_type = db_get_i16(rows, row, 2);
     r->account_type = db_get_i16(rows, row, 3);
     r->routing_code = db_get_str(rows, row, 4);
-    err why;
-    err_clear(&why);
+    err why = {0};
     if (open_value(b, item, "name", db_get_str(rows, row, 5), &r->recipient_name, &why) &&
         open_value(b, item, "account", db_get_str(rows, row, 6), &r->account_number, &why)) {
         return true;

@@ -110,7 +110,7 @@ static saga_scan look(int64_t limit) {
     static const int64_t BOOKS[] = {WORLD_BOOK - 1, WORLD_BOOK};
     static const int16_t RAILS[] = {RAIL_ACH, RAIL_INSTANT};
     saga_scan s;
-    err e;
+    err e = {0};
     if (!saga_store_scan(look_pool(), BOOKS, 2, RAILS, 2, clock_wall_us(clock_system()), limit, &s,
                          fixture_deadline(5000), memory, &e)) {
         fail_msg("%s: %s / %s", e.reason, e.message, e.detail);
@@ -173,7 +173,7 @@ static void test_books__some_known__the_others_are_found(void **state) {
                 NULL, 0);
     int64_t books[100] = {10, WORLD_BOOK};
     size_t n = 2;
-    err e;
+    err e = {0};
     assert_true(saga_store_books(world_pool(), books, 100, &n, fixture_deadline(5000), memory, &e));
     assert_int_equal(n, 40); // 1, 4, 7 (WORLD_BOOK), 10 … 118
     for (size_t i = 0; i < n; i++) {

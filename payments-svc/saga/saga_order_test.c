@@ -21,7 +21,7 @@ static void say(uuid id, rail_event_kind kind, int64_t amount, const char *event
                               .amount = amount,
                               .currency = "USD",
                               .at_us = clock_wall_us(clock_system())};
-    err e;
+    err e = {0};
     assert_true(world_events(&event, 1, &e));
 }
 
@@ -35,7 +35,7 @@ static void say_once_more(uuid id, rail_event_kind kind, int64_t amount, const c
                               .amount = amount,
                               .currency = "USD",
                               .at_us = clock_wall_us(clock_system())};
-    err e;
+    err e = {0};
     assert_true(world_events(&event, 1, &e));
 }
 
@@ -47,7 +47,7 @@ static void give(uuid id, rail_event_kind kind, const char *event_id) {
                               .source = RAIL_SOURCE_PERSON,
                               .actor = STR("ada"),
                               .at_us = 1}; // whatever the clock of the one who orders says
-    err e;
+    err e = {0};
     assert_true(world_events(&order, 1, &e));
 }
 
@@ -270,8 +270,7 @@ static bool cancel_in_tx(db_conn *c, arena *a, void *arg, err *e) {
 }
 
 static bool cancels(uuid id) {
-    err e;
-    err_clear(&e);
+    err e = {0};
     return db_transact(world_pool(), fixture_deadline(5000), memory_2, cancel_in_tx, &id, &e);
 }
 

@@ -124,7 +124,7 @@ static void test_fenced__who_lost_the_lease_writes_nothing(void **state) {
 
 // Rows that the take-over of this lease would find.
 static size_t lockable(uuid lease_id) {
-    err e;
+    err e = {0};
     db_rows *rows = NULL;
     db_params *p = db_params_create(memory);
     db_i64(p, WORLD_BOOK);
@@ -147,7 +147,7 @@ static void test_take_over__a_lease_was_renewed_meanwhile__it_stays(void **state
     end_leases();
     assert_int_equal(lockable(b.lease_id), 1);
     bool kept = false;
-    err e;
+    err e = {0};
     const saga_renewal renewal = {.pool = world_pool(),
                                   .book_id = WORLD_BOOK,
                                   .lease_id = b.lease_id,
@@ -163,7 +163,7 @@ static void test_take_over__a_lease_is_locked__the_others_are_taken(void **state
     (void)state;
     static const db_stmt LOCK_OLDEST = {
         "lock_oldest", "SELECT 1 FROM saga_lease ORDER BY lease_id LIMIT 1 FOR UPDATE"};
-    err e;
+    err e = {0};
     world_payouts(RAIL_INSTANT, 5, 100, NULL);
     saga_batch first = batch(STEP_RESERVE, 1, 5000), second = batch(STEP_RESERVE, 2, 5000);
     first.from.limit = 2;
@@ -308,7 +308,7 @@ static void test_fenced__foreign_epoch__nothing_is_written(void **state) {
                 "(SELECT min(payout_id::text)::uuid FROM saga)",
                 NULL, 0);
     finish_all(&b, OUT_DONE);
-    err e;
+    err e = {0};
     assert_false(saga_store_outcome(&b, fixture_deadline(5000), &e));
     assert_string_equal(e.reason, "SAGA_ROWS");
     assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE kind = 2"), 0);
@@ -385,7 +385,7 @@ static void test_lease__renewed_only_by_its_owner(void **state) {
     assert_int_equal(claim(&b), 2);
     saga_renewal r = {world_pool(), WORLD_BOOK, b.lease_id, b.from.owner, 9000};
     bool kept = false;
-    err e;
+    err e = {0};
     end_leases();
     assert_true(saga_store_renew(&r, &kept, fixture_deadline(5000), memory, &e));
     assert_true(kept);

@@ -62,7 +62,7 @@ saga_batch batch(saga_step step, uint8_t owner, int64_t lease_ms) {
 }
 
 size_t claim(saga_batch *b) {
-    err e;
+    err e = {0};
     if (!saga_store_claim(b, &e)) {
         fail_msg("%s: %s / %s", e.reason, e.message, e.detail);
     }
@@ -82,7 +82,7 @@ void finish_all(saga_batch *b, saga_outcome outcome) {
 }
 
 size_t written(saga_batch *b) {
-    err e;
+    err e = {0};
     if (!saga_store_outcome(b, fixture_deadline(5000), &e)) {
         fail_msg("%s: %s / %s", e.reason, e.message, e.detail);
     }
@@ -96,7 +96,7 @@ size_t written(saga_batch *b) {
 // As the engine does before it looks what is due.
 void take_over(void) {
     static const int64_t BOOKS[] = {WORLD_BOOK};
-    err e;
+    err e = {0};
     int64_t n = 0;
     static saga_stuck stuck;
     if (!saga_store_take_over(world_pool(), BOOKS, 1, &stuck, &n, fixture_deadline(5000), memory,

@@ -271,7 +271,7 @@ static void make_keys(void) {
     const char line[] = "k1 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f\n";
     MUST(write(fd, line, sizeof line - 1) == (ssize_t)(sizeof line - 1));
     MUST(close(fd) == 0);
-    err e;
+    err e = {0};
     keys = crypto_keyring_load(path, &e);
     (void)unlink(path);
     ASSERT(keys != NULL);
@@ -280,7 +280,7 @@ static void make_keys(void) {
 int world_setup(void **state) {
     (void)state;
     static char conninfo[256];
-    err e;
+    err e = {0};
     fixture_sql("CREATE ROLE payments_service LOGIN", NULL, 0);
     if (!db_migrate(fixture_conninfo(), SAGA_TEST_MIGRATIONS, &e)) {
         (void)fprintf(stderr, "%s / %s\n", e.message, e.detail);
@@ -313,7 +313,7 @@ static str seal(const char *what, uuid recipient, const char *plain, arena *a) {
     uuid_format(recipient, id);
     const char *aad = arena_printf(a, "recipient|%s|%d|%s", what, WORLD_BOOK, id);
     str sealed;
-    err e;
+    err e = {0};
     MUST(crypto_seal(keys, str_of(aad), str_of(plain), a, &sealed, &e));
     return sealed;
 }
@@ -350,7 +350,7 @@ void world_reset(void) {
                 NULL, 0);
     arena *a = arena_create(1 << 20);
     uuid id = recipient_id();
-    err e;
+    err e = {0};
     MUST(db_transact(pool, fixture_deadline(5000), a, insert_recipient, &id, &e));
     arena_destroy(a);
     map_clear(by_id);
@@ -433,7 +433,7 @@ void world_payouts(int rail_id, size_t n, int64_t amount, uuid *ids) {
     for (size_t i = 0; i < n; i++) {
         m.ids[i] = uuid_v7(clock_system());
     }
-    err e;
+    err e = {0};
     if (!db_transact(pool, fixture_deadline(20000), a, insert_payouts, &m, &e)) {
         (void)fprintf(stderr, "%s / %s\n", e.message, e.detail);
         ASSERT(!"payouts");
@@ -470,7 +470,7 @@ void world_event(uuid payout, int32_t attempt, rail_event_kind kind, const char 
                               .code = STR("R03"),
                               .reference = str_of(reference),
                               .at_us = clock_wall_us(clock_system())};
-    err e;
+    err e = {0};
     if (!world_events(&event, 1, &e)) {
         (void)fprintf(stderr, "%s / %s\n", e.message, e.detail);
         ASSERT(!"event");
@@ -502,7 +502,7 @@ static bool settle_all(db_conn *c, arena *a, void *arg, err *e) {
 
 void world_settle_all(int rail_id) {
     arena *a = arena_create(64 << 20);
-    err e;
+    err e = {0};
     if (!db_transact(pool, fixture_deadline(20000), a, settle_all, &rail_id, &e)) {
         (void)fprintf(stderr, "%s / %s\n", e.message, e.detail);
         ASSERT(!"settle");

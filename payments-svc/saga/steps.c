@@ -334,8 +334,7 @@ static void send(saga_batch *b, const saga_tools *tools, ledger_run *run) {
         steps |= SAGA_STEP_BIT(run->items[i]->acting);
     }
     (void)steps; // only crash points look at it
-    err e;
-    err_clear(&e);
+    err e = {0};
     saga_crash_at(b, AT_PREPARED, steps);
     const int64_t deadline = clock_mono_ms(b->from.clock) + tools->ledger_timeout_ms;
     const bool ok = ledger_create_transfers(tools->ledger, b->from.book_id, run->transfers,
@@ -356,8 +355,7 @@ static bool make_suspense(saga_batch *b, const saga_tools *tools, const saga_ite
     static saga_complaint complaint;
     ledger_account account = {.id = accounts->suspense, .code = ACCOUNT_SUSPENSE};
     memcpy(account.currency, item->currency, sizeof account.currency);
-    err e;
-    err_clear(&e);
+    err e = {0};
     const int64_t deadline = clock_mono_ms(b->from.clock) + tools->ledger_timeout_ms;
     if (ledger_create_accounts(tools->ledger, b->from.book_id, &account, 1, deadline, b->a, &e)) {
         return true;

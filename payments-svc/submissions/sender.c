@@ -6,9 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/assert.h"
+#include "base/cond.h"
 #include "base/crash.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -497,21 +497,14 @@ static void read_gauges(submission_sender *s) {
 }
 
 static void wait_for_next(submission_sender *s) {
-    struct timespec until;
     pthread_mutex_lock(&s->mutex);
     while (!s->stopping) {
         const int64_t left_ms = s->next_ms - clock_mono_ms(clock_system());
         if (left_ms <= 0) {
             break;
         }
-        MUST(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-        until.tv_sec += left_ms / 1000;
-        until.tv_nsec += left_ms % 1000 * 1000000;
-        if (until.tv_nsec >= 1000000000) {
-            until.tv_sec++;
-            until.tv_nsec -= 1000000000;
-        }
-        (void)pthread_cond_timedwait(&s->changed, &s->mutex, &until);
+        const struct timespec until = cond_after_ms(left_ms);
+        (void)cond_wait_until(&s->changed, &s->mutex, &until);
     }
     // After an announcement the pauses double until they are as long as they are without one.
     s->step_ms = s->step_ms * 2 < s->o.poll_ms ? s->step_ms * 2 : s->o.poll_ms;
@@ -584,7 +577,6 @@ static void make_metrics(submission_sender *s) {
 
 submission_sender *submission_sender_create(const submission_sender_options *o) {
     submission_sender *s = calloc(1, sizeof *s);
-    pthread_condattr_t monotonic;
     ASSERT(s != NULL);
     s->o = *o;
     s->owner = uuid_v7(o->clock);
@@ -592,11 +584,8 @@ submission_sender *submission_sender_create(const submission_sender_options *o) 
     s->scratch = arena_create(ARENA_MAX);
     s->step_ms = o->poll_ms;
     make_metrics(s);
-    pthread_mutex_init(&s->mutex, NULL);
-    pthread_condattr_init(&monotonic);
-    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->changed, &monotonic);
-    pthread_condattr_destroy(&monotonic);
+    MUST(pthread_mutex_init(&s->mutex, NULL) == 0);
+    cond_init(&s->changed);
     return s;
 }
 

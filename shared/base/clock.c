@@ -95,6 +95,15 @@ int64_t clock_boot_ms(const clock_source *c) {
     return c->mono_us == system_mono_us ? read_us(CLOCK_BOOTTIME) / US_PER_MS : clock_mono_ms(c);
 }
 
+void clock_pause_ms(int64_t ms) {
+    struct timespec left = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
+    int rc = EINTR;
+    while (rc == EINTR) {
+        rc = clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left);
+    }
+    ASSERT(rc == 0);
+}
+
 void clock_random(const clock_source *c, void *out, size_t len) {
     c->random(c->self, out, len);
 }

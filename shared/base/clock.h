@@ -26,6 +26,8 @@ int64_t clock_mono_us(const clock_source *c);
 int64_t clock_mono_ms(const clock_source *c);
 // As clock_mono_ms, and goes on while the machine is suspended: for what ends whether or not this process is awake, such as a lease.
 int64_t clock_boot_ms(const clock_source *c);
+// Sleeps on the machine's monotonic time, and sleeps on after a signal. For pauses that nothing ends; else base/cond.h.
+void clock_pause_ms(int64_t ms);
 void clock_random(const clock_source *c, void *out, size_t len);
 uint64_t clock_random_below(const clock_source *c, uint64_t bound); // unbiased; bound > 0
 

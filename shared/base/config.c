@@ -151,7 +151,7 @@ static void begin(loading *l) {
     for (size_t i = 0; i < t->n_settings; i++) {
         const config_setting *s = &t->settings[i];
         if (s->default_value != NULL) {
-            err wrong;
+            err wrong = {0};
             bool valid = set_value(s, s->default_value, l->cwd, "default", l->settings, &wrong);
             ASSERT(valid); // the table is ours
         }

@@ -82,7 +82,7 @@ static bool load(const char *text, settings *s, err *e) {
 
 static void assert_refused(const char *text, const char *part) {
     settings s;
-    err e;
+    err e = {0};
     assert_false(load(text, &s, &e));
     if (strstr(e.message, part) == NULL) {
         fail_msg("\"%s\" does not say \"%s\"", e.message, part);
@@ -121,7 +121,7 @@ static void test_named__have_the_keys_and_defaults_of_their_kind(void **state) {
 static void test_named__come_by_the_environment_too(void **state) {
     (void)state;
     settings s;
-    err e;
+    err e = {0};
     setenv("NAMEDTEST_LINK_FAST_1_URL", "https://y", 1);
     assert_true(load(TWO, &s, &e));
     assert_string_equal(s.named[1].call.url, "https://y");
@@ -156,7 +156,7 @@ static void test_named__that_the_environment_cannot_tell_apart_are_refused(void 
         "file.host_port", CONFIG_INT, offsetof(settings, file.port), "1", 1, 9, "another port"};
     const config_table table = {"NAMEDTEST", rows, N_OF(rows), &NAMED};
     settings s;
-    err e;
+    err e = {0};
     test_write_file(path, "[link.a]\nkind = file\n[link.a-host]\nkind = file\n", 0600);
     assert_false(config_load(&table, path, &s, &e));
     assert_non_null(strstr(e.message, "NAMEDTEST_LINK_A_HOST_PORT"));
@@ -165,7 +165,7 @@ static void test_named__that_the_environment_cannot_tell_apart_are_refused(void 
 static void test_named__print_loads_to_the_same(void **state) {
     (void)state;
     settings s, again;
-    err e;
+    err e = {0};
     assert_true(load(TWO, &s, &e));
     char *text = NULL;
     size_t len = 0;

@@ -61,7 +61,7 @@ static bool load(const char *text, settings *s, err *e) {
 
 static void assert_refused(const char *text, const char *reason, const char *part) {
     settings s;
-    err e;
+    err e = {0};
     assert_false(load(text, &s, &e));
     assert_string_equal(e.reason, reason);
     if (strstr(e.message, part) == NULL) {
@@ -72,7 +72,7 @@ static void assert_refused(const char *text, const char *reason, const char *par
 static void test_config__defaults_file_environment__the_later_wins(void **state) {
     (void)state;
     settings s;
-    err e;
+    err e = {0};
     assert_true(!load("# comment\n", &s, &e)); // the required one is missing
     assert_string_equal(e.reason, "CONFIG_MISSING");
     assert_non_null(strstr(e.message, "TESTSVC_DB_CONNINFO"));
@@ -96,7 +96,7 @@ static void test_config__defaults_file_environment__the_later_wins(void **state)
 static void test_config__no_file__environment_is_enough(void **state) {
     (void)state;
     settings s;
-    err e;
+    err e = {0};
     assert_false(config_load(&TABLE, NULL, &s, &e));
     setenv("TESTSVC_DB_CONNINFO", "x=y", 1);
     assert_true(config_load(&TABLE, NULL, &s, &e));
@@ -152,7 +152,7 @@ static void test_config__broken_files__refused_by_line(void **state) {
     assert_refused(text, "CONFIG_SYNTAX", "test.ini:2");
     assert_refused("[db]\nconninfo=x ; y\n", "CONFIG_SYNTAX", "test.ini:2: a comment has a line");
     settings s;
-    err e;
+    err e = {0};
     // A NUL must not hide the rest of its line, with and without a line end behind it.
     static const char *const ENDS[] = {"", "\n", "\n[server]\nworkers=7\n"};
     for (size_t i = 0; i < N_OF(ENDS); i++) {
@@ -171,7 +171,7 @@ static void test_config__broken_files__refused_by_line(void **state) {
 static void test_config__long_line__whole_or_refused__never_cut(void **state) {
     (void)state;
     settings s;
-    err e;
+    err e = {0};
     static char text[4000] = "[db]\nconninfo=";
     for (size_t line = 150; line <= 220; line++) {
         memset(text + 14, 'x', line - 9);
@@ -194,7 +194,7 @@ static void test_config__long_line__whole_or_refused__never_cut(void **state) {
 static void test_config__relative_paths__belong_to_what_named_them(void **state) {
     (void)state;
     settings s;
-    err e;
+    err e = {0};
     char want[PATH_MAX], cwd[PATH_MAX / 2];
     assert_true(load("[db]\nconninfo=x\n[server]\nca_file=tls/ca.pem\n[rail_ach]\nkey_file=/abs\n",
                      &s, &e));
@@ -211,7 +211,7 @@ static void test_config__relative_paths__belong_to_what_named_them(void **state)
 static void test_config_print__any_settings__loads_to_the_same(void **state) {
     (void)state;
     settings s, back;
-    err e;
+    err e = {0};
     setenv("TESTSVC_SERVER_LISTEN", "  \"odd\\\" ; # [x] = y  ", 1);
     setenv("TESTSVC_RAIL_ACH_KEY_FILE", "k", 1);
     assert_true(load("[db]\nconninfo = \"\"\n[server]\nworkers=7\ninsecure=true\nca_file=a b\n", &s,
@@ -239,7 +239,7 @@ static void test_config_print__any_settings__loads_to_the_same(void **state) {
 static void test_config_print__secret_file__path_but_never_content(void **state) {
     (void)state;
     settings s;
-    err e;
+    err e = {0};
     char secret_path[PATH_MAX + 8];
     snprintf(secret_path, sizeof(secret_path), "%s/secret", folder);
     test_write_file(secret_path, "hunter2hunter2\n", 0600);
@@ -266,7 +266,7 @@ static void assert_secret(const char *content, mode_t mode, size_t max, const ch
     test_write_file(secret_path, content, mode);
     char *secret = NULL;
     size_t len = 0;
-    err e;
+    err e = {0};
     bool ok = config_read_secret(secret_path, max, &secret, &len, &e);
     assert_int_equal(ok, want != NULL);
     if (ok && want != NULL) {
@@ -294,7 +294,7 @@ static void test_config_read_secret__files__content_or_refusal(void **state) {
     assert_secret("s3cret", 0660, 10, NULL);
     char *secret = NULL;
     size_t len = 0;
-    err e;
+    err e = {0};
     assert_false(config_read_secret("/nonexistent", 5, &secret, &len, &e));
     assert_false(config_read_secret(folder, 5, &secret, &len, &e));
     config_wipe(NULL, 0);

@@ -32,7 +32,7 @@ static void test_err_set__no_err__returns_false(void **state) {
 
 static void test_err_set__arguments_of_the_same_err__are_read_first(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     err_set(&e, ERR_NOT_FOUND, "FIRST", "inner");
     err_set(&e, ERR_UNAVAILABLE, e.reason, "outer: %s", e.message);
     assert_string_equal(e.reason, "FIRST");
@@ -51,7 +51,7 @@ static void test_err_set__long_text__is_cut_between_characters(void **state) {
             memcpy(text + i, "\xe2\x82\xac", 3);
         }
         text[sizeof(text) - 1] = '\0';
-        err e;
+        err e = {0};
         err_set(&e, ERR_INTERNAL, text, "%s", text);
         size_t len = strlen(e.message);
         assert_true(len > sizeof(e.message) - 5 && len < sizeof(e.message));

@@ -169,7 +169,7 @@ static void test_log__long_values__cut_but_valid(void **state) {
 
 static void test_log_err__every_part__in_the_line(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     err_set_field(&e, ERR_ABORTED, "SERIALIZATION", "book", "try again");
     err_detail(&e, "private");
     snprintf(e.sqlstate, sizeof(e.sqlstate), "40001");

@@ -1,11 +1,10 @@
 #include "base/ticker.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "base/assert.h"
+#include "base/cond.h"
 
 struct ticker {
     int64_t pause_min_ms, pause_max_ms;
@@ -21,16 +20,9 @@ struct ticker {
 
 // True when it is time to end.
 static bool pause_or_stop(ticker *t) {
-    struct timespec until;
-    MUST(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-    until.tv_sec += t->pause_ms / 1000;
-    until.tv_nsec += t->pause_ms % 1000 * 1000000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    const struct timespec until = cond_after_ms(t->pause_ms);
     pthread_mutex_lock(&t->lock);
-    int rc = 0;
-    while (!t->stopping && !t->woken && rc != ETIMEDOUT) {
-        rc = pthread_cond_timedwait(&t->changed, &t->lock, &until);
+    while (!t->stopping && !t->woken && cond_wait_until(&t->changed, &t->lock, &until)) {
     }
     const bool stop = t->stopping;
     t->pause_ms = t->woken ? t->pause_min_ms : t->pause_ms;
@@ -66,12 +58,8 @@ static ticker *start(ticker options) {
     ASSERT(t != NULL);
     *t = options;
     t->pause_ms = t->pause_min_ms;
-    pthread_condattr_t monotonic;
-    MUST(pthread_condattr_init(&monotonic) == 0 &&
-         pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0 &&
-         pthread_cond_init(&t->changed, &monotonic) == 0 &&
-         pthread_mutex_init(&t->lock, NULL) == 0);
-    (void)pthread_condattr_destroy(&monotonic);
+    cond_init(&t->changed);
+    MUST(pthread_mutex_init(&t->lock, NULL) == 0);
     if (pthread_create(&t->thread, NULL, run, t) != 0) {
         destroy(t);
         return NULL;

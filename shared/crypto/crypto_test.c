@@ -76,7 +76,7 @@ static void test_equal__any_difference__false(void **state) {
 
 static void test_seal__opened__same_value(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     crypto_keyring *k = ring_of(KEY_A, &e);
     assert_non_null(k);
     str values[] = {STR(""), STR("a"), STR("DE89370400440532013000")};
@@ -96,7 +96,7 @@ static void test_seal__opened__same_value(void **state) {
 
 static void test_open__any_bit_flipped_or_cut__data_loss(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     crypto_keyring *k = ring_of(KEY_A KEY_B, &e);
     str sealed, plain = {NULL, 0};
     assert_true(crypto_seal(k, STR("place"), STR("021000021"), mem, &sealed, &e));
@@ -117,7 +117,7 @@ static void test_open__any_bit_flipped_or_cut__data_loss(void **state) {
 
 static void test_open__another_place__data_loss(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     crypto_keyring *k = ring_of(KEY_A, &e);
     str sealed, plain;
     const str places[] = {STR("recipient|bank_account|b1|r2"), STR(""),
@@ -132,7 +132,7 @@ static void test_open__another_place__data_loss(void **state) {
 
 static void test_rotation__new_key_appended__old_values_open(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     crypto_keyring *before = ring_of(KEY_A, &e);
     crypto_keyring *after = ring_of(KEY_A KEY_B, &e);
     str old, new, plain;
@@ -151,7 +151,7 @@ static void test_rotation__new_key_appended__old_values_open(void **state) {
 static bool mac_matches(const crypto_keyring *k, const char *purpose, str data,
                         const crypto_mac *mac) {
     bool matches = false;
-    err e;
+    err e = {0};
     const str kept = {(const char *)mac->bytes, mac->len};
     assert_true(crypto_mac_matches(k, purpose, &data, 1, kept, &matches, &e));
     return matches;
@@ -159,7 +159,7 @@ static bool mac_matches(const crypto_keyring *k, const char *purpose, str data,
 
 static void test_mac__only_of_the_same_data_purpose_and_key(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     crypto_keyring *k = ring_of(KEY_A, &e);
     const str data = STR("abc");
     const str parts[] = {STR("a"), STR("bc")};
@@ -180,7 +180,7 @@ static void test_mac__only_of_the_same_data_purpose_and_key(void **state) {
 
 static void test_mac__key_rotated_or_missing(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     crypto_keyring *before = ring_of(KEY_A, &e), *after = ring_of(KEY_A KEY_B, &e);
     const str data = STR("abc");
     crypto_mac old, new;
@@ -204,7 +204,7 @@ static void test_mac__key_rotated_or_missing(void **state) {
 
 static void test_keyring__bad_files__refused_without_quoting(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     const char *const bad[] = {
         "k1\n",
         "k1 0001\n",
@@ -227,7 +227,7 @@ static void test_keyring__bad_files__refused_without_quoting(void **state) {
 
 static void test_seal__arena_full__resource_exhausted(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     static const char block[64 << 10];
     crypto_keyring *k = ring_of(KEY_A, &e);
     arena *tiny = arena_create(16 << 10);
@@ -273,8 +273,7 @@ static void test_sign__bad_input__refused(void **state) {
 }
 
 static bool verify_at(str signatures, int64_t now_s) {
-    err e;
-    err_clear(&e);
+    err e = {0};
     bool ok =
         crypto_webhook_verify(V1_SECRET, V1_ID, STR("1614265330"), signatures, V1_BODY, now_s, &e);
     assert_int_equal(e.code, ok ? ERR_OK : ERR_UNAUTHENTICATED);
@@ -305,7 +304,7 @@ static void test_verify__list_of_signatures__any_may_match(void **state) {
 
 static void test_verify__anything_changed__unauthenticated(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     str good = STR(V1_SIGNATURE);
     assert_false(crypto_webhook_verify(V1_SECRET, STR("msg_other"), STR("1614265330"), good,
                                        V1_BODY, V1_TIME, &e));

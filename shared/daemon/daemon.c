@@ -263,7 +263,7 @@ static void stop(running *r) {
 static int run(const daemon_program *p) {
     prepare_process();
     running r = {.p = p};
-    err e;
+    err e = {0};
     bool ok = start(&r, &e);
     if (ok) {
         int number = wait_for_stop();
@@ -284,7 +284,7 @@ static int migrate(const daemon_program *p) {
         fprintf(stderr, "%s: migrate.conninfo and migrate.dir must be given\n", p->name);
         return EXIT_WRONG_USE;
     }
-    err e;
+    err e = {0};
     if (!db_migrate(c->migrate_conninfo, c->migrate_dir, &e) ||
         (p->migrated != NULL && !p->migrated(p->self, c->migrate_conninfo, &e))) {
         log_err(LOG_ERROR, "daemon.migrate_failed", &e);
@@ -300,8 +300,7 @@ static int refuse(const daemon_program *p, const err *e) {
 
 static int check(const daemon_program *p) {
     const rpc_tls tls = tls_of(p->common);
-    err e;
-    err_clear(&e);
+    err e = {0};
     if (!rpc_tls_check(&tls, &e) || (p->check != NULL && !p->check(p->self, &e))) {
         return refuse(p, &e);
     }
@@ -317,7 +316,7 @@ static int run_own(const daemon_program *p, int argc, char **argv) {
     const char *config_file = NULL;
     int n_words = 0;
     bool help = false;
-    err e;
+    err e = {0};
     if (!command_line_own(argc, argv, &config_file, &n_words, &help, &e)) {
         return refuse(p, &e);
     }
@@ -339,7 +338,7 @@ int daemon_main(const daemon_program *p, int argc, char **argv) {
     }
     command_line line;
     log_level level = LOG_INFO;
-    err e;
+    err e = {0};
     if (!command_line_parse(argc, argv, &line, &e)) {
         return refuse(p, &e);
     }

@@ -15,7 +15,7 @@ static bool may_run_aside(const db_conn *c, const db_params *p) {
 }
 
 db_aside *db_aside_start(db_conn *c, const db_stmt *s, const db_params *p, arena *a) {
-    err e;
+    err e = {0};
     db_rows *rows = may_run_aside(c, p) ? db_rows_create(a, &e) : NULL;
     db_aside *x = rows == NULL ? NULL : arena_alloc(a, sizeof *x);
     db_conn *spare = x == NULL ? NULL : db_pool_spare(c->pool);
@@ -35,7 +35,7 @@ db_aside *db_aside_start(db_conn *c, const db_stmt *s, const db_params *p, arena
 }
 
 db_rows *db_aside_finish(db_aside *x) {
-    err e;
+    err e = {0};
     if (x == NULL) {
         return NULL;
     }

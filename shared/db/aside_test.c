@@ -38,7 +38,7 @@ static int teardown(void **state) {
 
 // fn is run as a read is, with a deadline that is far away.
 static void in_read(db_tx_fn fn) {
-    err e;
+    err e = {0};
     assert_true(db_read(pool, fixture_deadline(60000), mem, fn, NULL, &e));
 }
 
@@ -48,7 +48,7 @@ static int pid_of(const db_rows *r) {
 }
 
 static db_rows *on(db_conn *c, const db_stmt *s) {
-    err e;
+    err e = {0};
     db_rows *r = NULL;
     assert_true(db_exec(c, s, NULL, mem, &r, NULL, &e));
     return r;
@@ -118,7 +118,7 @@ static void test_start__only_one_open__none(void **state) {
 
 static void test_start__others_at_work__none(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     open_idle(3);
     db_conn *other = db_pool_checkout(pool, fixture_deadline(5000), &e);
     in_read(none);
@@ -128,14 +128,14 @@ static void test_start__others_at_work__none(void **state) {
 
 static void test_start__deadline_before_the_sessions_limit__none(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     open_idle(2);
     assert_true(db_read(pool, fixture_deadline(STATEMENT_MS / 2), mem, none, NULL, &e));
 }
 
 static void test_start__not_in_a_read__none(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     open_idle(2);
     db_conn *c = db_pool_checkout(pool, fixture_deadline(5000), &e);
     expect_none(c);
@@ -194,7 +194,7 @@ static bool columns(db_conn *c, arena *a, void *arg, err *e) {
 }
 
 static void expect_columns(int n) {
-    err e;
+    err e = {0};
     assert_true(db_read(pool, fixture_deadline(60000), mem, columns, &n, &e));
 }
 

@@ -22,7 +22,7 @@ static void copy_fail(db_copy *w, const err *e) {
 
 static void put(db_copy *w, const void *bytes, size_t len) {
     db_conn *c = w->c;
-    err e;
+    err e = {0};
     int64_t until_ms = db_wire_until(c);
     if (w->failed || len == 0) {
         return;
@@ -111,7 +111,7 @@ static void value(db_copy *w, const void *bytes, size_t len) {
     ASSERT(w->active && w->column < w->n_columns);
     w->column++;
     if (len > DB_VALUE_MAX) {
-        err e;
+        err e = {0};
         (void)err_set(&e, ERR_RESOURCE_EXHAUSTED, "VALUE_TOO_LARGE", "a value is too large");
         copy_fail(w, &e);
         return;
@@ -147,7 +147,7 @@ void db_copy_bool(db_copy *w, bool v) {
 
 void db_copy_text(db_copy *w, str v) {
     if (v.len > 0 && !str_is_text(v.ptr, v.len)) {
-        err e;
+        err e = {0};
         (void)err_set(&e, ERR_INVALID_ARGUMENT, "INVALID_TEXT",
                       "a text is not valid UTF-8 or holds a NUL");
         copy_fail(w, &e);
@@ -167,7 +167,7 @@ void db_copy_time(db_copy *w, int64_t wall_us) {
     int64_t t = wall_us;
     if (wall_us != INT64_MAX && wall_us != INT64_MIN &&
         __builtin_sub_overflow(wall_us, DB_EPOCH_US, &t)) {
-        err e;
+        err e = {0};
         (void)err_set(&e, ERR_OUT_OF_RANGE, "TIME_OUT_OF_RANGE", "a time is out of range");
         copy_fail(w, &e);
     }
@@ -185,8 +185,7 @@ void db_copy_null(db_copy *w) {
 bool db_copy_end(db_copy *w, int64_t *n_rows, err *e) {
     ASSERT(w->active);
     db_conn *c = w->c;
-    err server;
-    err_clear(&server);
+    err server = {0};
     PGresult *r = NULL;
     if (!w->failed) {
         ASSERT(w->column == w->n_columns);

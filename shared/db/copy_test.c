@@ -19,7 +19,7 @@ static arena *mem;
 
 static int setup(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     fixture_sql("DROP TABLE IF EXISTS copy_t; CREATE TABLE copy_t (id int8 CONSTRAINT copy_pk "
                 "PRIMARY KEY, a int4, b int2,"
                 " c bool, d text, e bytea, f uuid, g timestamptz)",
@@ -41,7 +41,7 @@ static int teardown(void **state) {
 }
 
 static db_copy *begin_all(void) {
-    err e;
+    err e = {0};
     db_copy *w = db_copy_begin(conn, "copy_t", "id, a, b, c, d, e, f, g", 8, &e);
     assert_non_null(w);
     return w;
@@ -61,7 +61,7 @@ static void put_row(db_copy *w, int64_t id) {
 
 static void test_copy__100000_rows__all_there(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     int64_t n = 0;
     db_copy *w = begin_all();
     for (int64_t i = 0; i < 100000; i++) {
@@ -80,7 +80,7 @@ static void test_copy__100000_rows__all_there(void **state) {
 
 static void test_copy__nulls__are_null(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     db_copy *w = begin_all();
     db_copy_row(w);
     db_copy_i64(w, 1);
@@ -94,7 +94,7 @@ static void test_copy__nulls__are_null(void **state) {
 
 static void test_copy__values_around_the_buffer__written_whole(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     const size_t sizes[] = {
         0, 1, DB_COPY_BUFFER_LEN - 1, DB_COPY_BUFFER_LEN, DB_COPY_BUFFER_LEN + 1, 5 << 20};
     uint8_t *block = malloc(5 << 20);
@@ -113,7 +113,7 @@ static void test_copy__values_around_the_buffer__written_whole(void **state) {
 
 static void test_copy__duplicate_key__already_exists_and_connection_lives(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     int64_t n = 0;
     db_copy *w = begin_all();
     put_row(w, 5);
@@ -136,7 +136,7 @@ static void test_copy__duplicate_key__already_exists_and_connection_lives(void *
 
 static void test_copy__bad_text__given_up_and_connection_lives(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     db_copy *w = db_copy_begin(conn, "copy_t", "id, d", 2, &e);
     db_copy_row(w);
     db_copy_i64(w, 1);
@@ -149,7 +149,7 @@ static void test_copy__bad_text__given_up_and_connection_lives(void **state) {
 
 static void test_copy__no_such_table__an_error(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     assert_null(db_copy_begin(conn, "copy_nowhere", "id", 1, &e));
     assert_int_equal(e.code, ERR_INTERNAL);
     assert_string_equal(e.sqlstate, "42P01");
@@ -158,7 +158,7 @@ static void test_copy__no_such_table__an_error(void **state) {
 
 static void test_copy__backend_killed__unavailable(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     db_copy *w = begin_all();
     put_row(w, 1);
     fixture_sql("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE "
@@ -176,7 +176,7 @@ static void test_copy__backend_killed__unavailable(void **state) {
 
 static void test_copy__network_is_stuck__fails_while_writing(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     char conninfo[128];
     static uint8_t block[1 << 20];
     lossy_proxy *x = lossy_proxy_start(fixture_server_dir());

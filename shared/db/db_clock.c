@@ -64,7 +64,7 @@ static bool read_once(db_clock *c, err *e) {
 }
 
 static void read_again(void *arg) {
-    err e;
+    err e = {0};
     if (!read_once(arg, &e)) {
         log_err(LOG_DEBUG, "db.clock_not_read", &e); // others say that the database is not there
     }

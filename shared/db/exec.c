@@ -147,7 +147,7 @@ static bool exec_plain(db_conn *c, const db_stmt *s, const db_params *p, db_rows
 
 bool db_exec(db_conn *c, const db_stmt *s, const db_params *p, arena *a, db_rows **rows,
              int64_t *n_affected, err *e) {
-    err local;
+    err local = {0};
     e = e == NULL ? &local : e;
     if (p != NULL && p->failed != ERR_OK) {
         return db_err_from_params(e, p, s->name);

@@ -19,7 +19,7 @@ static int setup(void **state) {
     (void)state;
     pool = fixture_pool(fixture_conninfo(), 4, 5000);
     mem = arena_create(8 << 20);
-    err e;
+    err e = {0};
     conn = db_pool_checkout(pool, fixture_deadline(5000), &e);
     assert_non_null(conn);
     return 0;
@@ -34,7 +34,7 @@ static int teardown(void **state) {
 }
 
 static db_rows *must_exec(const db_stmt *s, const db_params *p) {
-    err e;
+    err e = {0};
     db_rows *rows = NULL;
     if (!db_exec(conn, s, p, mem, &rows, NULL, &e)) {
         fail_msg("%s: %s %s", s->name, e.message, e.detail);
@@ -156,7 +156,7 @@ static void test_jsonb__read_as_str__without_version_byte(void **state) {
 static void test_text__not_utf8__refused_before_sending(void **state) {
     (void)state;
     static const db_stmt S = {"bad_text", "SELECT $1"};
-    err e;
+    err e = {0};
     db_params *p = db_params_create(mem);
     db_text(p, (str){"a\0b", 3});
     assert_false(db_exec(conn, &S, p, mem, NULL, NULL, &e));
@@ -171,7 +171,7 @@ static void test_memory__arena_full__resource_exhausted(void **state) {
     static const db_stmt S = {"large", "SELECT $1"};
     arena *tiny = arena_create(16 << 10);
     static const char block[64 << 10];
-    err e;
+    err e = {0};
     db_params *p = db_params_create(tiny);
     db_bytes(p, block, sizeof block);
     assert_false(db_exec(conn, &S, p, tiny, NULL, NULL, &e));
@@ -186,7 +186,7 @@ static void test_affected__update__counts_rows(void **state) {
     fixture_sql("DROP TABLE IF EXISTS exec_t; CREATE TABLE exec_t (id int8 CONSTRAINT exec_t_pk "
                 "PRIMARY KEY)",
                 NULL, 0);
-    err e;
+    err e = {0};
     int64_t n = -1;
     assert_true(db_exec(conn, &INSERT, NULL, mem, NULL, &n, &e));
     assert_int_equal(n, 7);
@@ -202,7 +202,7 @@ static void test_affected__update__counts_rows(void **state) {
 static void test_error__ours__internal_without_sql(void **state) {
     (void)state;
     static const db_stmt S = {"broken", "SELECT nonsense FROM nowhere"};
-    err e;
+    err e = {0};
     assert_false(db_exec(conn, &S, NULL, mem, NULL, NULL, &e));
     assert_int_equal(e.code, ERR_INTERNAL);
     assert_null(strstr(e.message, "nonsense"));
@@ -213,7 +213,7 @@ static void test_timeout__server_side__deadline_exceeded(void **state) {
     (void)state;
     static const db_stmt S = {"sleep", "SELECT pg_sleep(10)"};
     db_pool *quick = fixture_pool(fixture_conninfo(), 1, 100);
-    err e;
+    err e = {0};
     db_conn *c = db_pool_checkout(quick, fixture_deadline(5000), &e);
     int64_t start = fixture_deadline(0);
     assert_false(db_exec(c, &S, NULL, mem, NULL, NULL, &e));
@@ -235,7 +235,7 @@ static void test_stale_plan__result_type_changed__prepared_again(void **state) {
     must_exec(&S, NULL);
     // In a transaction the try is lost, and the next one succeeds.
     fixture_sql("ALTER TABLE stale_t ADD c int8", NULL, 0);
-    err e;
+    err e = {0};
     assert_true(db_begin(conn, fixture_deadline(5000), &e));
     assert_false(db_exec(conn, &S, NULL, mem, NULL, NULL, &e));
     assert_int_equal(e.code, ERR_ABORTED);
@@ -274,7 +274,7 @@ static int pipe_setup(void **state) {
 
 static void test_pipe__all_good__results_in_order(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     for (int64_t round = 0; round < 3; round++) { // unprepared first, prepared after
         db_pipe *p = db_pipe_begin(conn, mem);
         db_pipe_add(p, &PIPE_INSERT, id_param(round * 10 + 1));
@@ -289,7 +289,7 @@ static void test_pipe__all_good__results_in_order(void **state) {
 static void
 test_pipe__one_fails_in_transaction__rest_do_not_run_and_connection_lives(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     assert_true(db_begin(conn, fixture_deadline(5000), &e));
     db_pipe *p = db_pipe_begin(conn, mem);
     db_pipe_add(p, &PIPE_INSERT, id_param(1));
@@ -310,7 +310,7 @@ test_pipe__one_fails_in_transaction__rest_do_not_run_and_connection_lives(void *
 
 static void test_pipe__one_fails_outside__nothing_is_kept(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     db_pipe *p = db_pipe_begin(conn, mem);
     db_pipe_add(p, &PIPE_INSERT, id_param(1));
     db_pipe_add(p, &PIPE_SYNTAX, NULL); // its Parse fails
@@ -323,7 +323,7 @@ static void test_pipe__one_fails_outside__nothing_is_kept(void **state) {
 
 static void test_pipe__commit_of_failed_transaction__is_an_error(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     assert_true(db_begin(conn, fixture_deadline(5000), &e));
     assert_false(db_exec(conn, &PIPE_SYNTAX, NULL, mem, NULL, NULL, &e));
     assert_false(db_commit(conn, &e)); // the error was passed over
@@ -335,7 +335,7 @@ static void test_pipe__large_both_ways__does_not_deadlock(void **state) {
     (void)state;
     static const db_stmt ECHO = {"pipe_echo", "SELECT $1"};
     static uint8_t block[100 << 10];
-    err e;
+    err e = {0};
     db_pipe *p = db_pipe_begin(conn, mem);
     memset(block, 7, sizeof block);
     for (int i = 0; i < DB_PIPE_MAX; i++) {
@@ -350,7 +350,7 @@ static void test_pipe__large_both_ways__does_not_deadlock(void **state) {
 static void test_pipe__stale_plan_outside__run_again(void **state) {
     (void)state;
     static const db_stmt STALE = {"pipe_stale", "SELECT * FROM pipe_t"};
-    err e;
+    err e = {0};
     for (int i = 0; i < 2; i++) {
         db_pipe *p = db_pipe_begin(conn, mem);
         db_pipe_add(p, &PIPE_INSERT, id_param(i));
@@ -364,7 +364,7 @@ static void test_pipe__stale_plan_outside__run_again(void **state) {
 static void test_pipe__backend_killed__unknown_and_broken(void **state) {
     (void)state;
     static const db_stmt KILL = {"pipe_kill", "SELECT pg_terminate_backend(pg_backend_pid())"};
-    err e;
+    err e = {0};
     const int64_t unknown = metric_value(pool->commit_unknown);
     db_pipe *p = db_pipe_begin(conn, mem);
     db_pipe_add(p, &PIPE_INSERT, id_param(1));
@@ -383,7 +383,7 @@ static void test_pipe__backend_killed__unknown_and_broken(void **state) {
 static void test_pipe__refused_at_its_end__unknown_and_nothing_is_kept(void **state) {
     (void)state;
     static const db_stmt INSERT = {"pipe_late", "INSERT INTO pipe_late VALUES ($1)"};
-    err e;
+    err e = {0};
     fixture_sql("DROP TABLE IF EXISTS pipe_late; CREATE TABLE pipe_late "
                 "(id int8 UNIQUE DEFERRABLE INITIALLY DEFERRED)",
                 NULL, 0);

@@ -170,8 +170,7 @@ static bool run_file(migrator *m, const migration *f, const char *text, err *e) 
     if (!ok) {
         char what[MIGRATION_NAME_LEN + 32];
         (void)snprintf(what, sizeof what, "%s line %d", f->name, line_of(text, r));
-        err why;
-        err_clear(&why);
+        err why = {0};
         r = checked(m, r, what, &why);
         ASSERT(r == NULL);
         (void)err_set(e, why.code == ERR_UNAVAILABLE ? ERR_UNAVAILABLE : ERR_FAILED_PRECONDITION,
@@ -332,8 +331,7 @@ static bool check_applied(migrator *m, int *last, err *e) {
 
 // Two programs that make it at once: the second one fails when the first has committed, and then finds it there.
 static bool make_table(migrator *m, err *e) {
-    err why;
-    err_clear(&why);
+    err why = {0};
     return command(m, TABLE_SQL, &why) || command(m, TABLE_SQL, e);
 }
 

@@ -54,14 +54,14 @@ static int teardown(void **state) {
 }
 
 static void must_migrate(void) {
-    err e;
+    err e = {0};
     if (!db_migrate(fixture_conninfo(), dir, &e)) {
         fail_msg("%s / %s", e.message, e.detail);
     }
 }
 
 static void must_refuse(const char *message_part) {
-    err e;
+    err e = {0};
     assert_false(db_migrate(fixture_conninfo(), dir, &e));
     assert_int_equal(e.code, ERR_FAILED_PRECONDITION);
     if (strstr(e.message, message_part) == NULL) {
@@ -120,7 +120,7 @@ static void test_migrate__bad_names__refused(void **state) {
 
 static void test_migrate__statement_fails__nothing_of_the_file_is_kept(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     write_file("0003_third.sql", "INSERT INTO one VALUES (3);\n\nSELECT nowhere FROM one;\n");
     assert_false(db_migrate(fixture_conninfo(), dir, &e));
     assert_string_equal(e.reason, "MIGRATION_FAILED");
@@ -136,7 +136,7 @@ static void test_migrate__file_commits_itself__refused(void **state) {
 }
 
 static void *migrate_in_thread(void *arg) {
-    err e;
+    err e = {0};
     *(bool *)arg = db_migrate(fixture_conninfo(), dir, &e);
     return NULL;
 }
@@ -175,7 +175,7 @@ static void test_migrate__four_at_once_into_nothing__applied_once(void **state) 
 
 static void run(db_conn *c, arena *a, const char *name, const char *sql) {
     const db_stmt statement = {name, sql};
-    err e;
+    err e = {0};
     if (!db_exec(c, &statement, NULL, a, NULL, NULL, &e)) {
         fail_msg("%s / %s", e.message, e.detail);
     }
@@ -209,7 +209,7 @@ static void test_migrate__overtaken_by_a_program_with_other_files__refused(void 
     (void)state;
     pthread_t thread;
     attempt late = {.ok = true};
-    err e;
+    err e = {0};
     must_migrate();
     write_file("0003_third.sql", "INSERT INTO one VALUES (3)");
     arena *a = arena_create(1 << 20);
@@ -236,7 +236,7 @@ static void test_migrate__overtaken_by_a_program_with_other_files__refused(void 
 
 static void test_migrate__no_database__unavailable(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     assert_false(db_migrate("host=/nonexistent", dir, &e));
     assert_int_equal(e.code, ERR_UNAVAILABLE);
 }

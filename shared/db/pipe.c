@@ -141,7 +141,7 @@ static bool send_all(db_pipe *p, expected *out, size_t *n_out, err *e) {
 static bool read_answer(db_pipe *p, expected want, int64_t until_ms, bool *refused, err *e) {
     db_conn *c = p->c;
     pipe_item *it = &p->items[want.item];
-    err lost;
+    err lost = {0};
     if (!db_wire_wait(c, until_ms, &lost)) {
         if (!*refused) { // else the server said why before it hung up
             *e = lost;
@@ -182,7 +182,7 @@ static bool read_answer(db_pipe *p, expected want, int64_t until_ms, bool *refus
 
 // The mark at the end of the segment: after it the connection can be used again, whatever happened before.
 static bool read_sync(db_conn *c, int64_t until_ms, bool refused, err *e) {
-    err lost;
+    err lost = {0};
     if (!db_wire_wait(c, until_ms, &lost)) {
         if (!refused) {
             *e = lost;
@@ -266,7 +266,7 @@ static bool end_transaction(db_pipe *p, bool ok, const err *e) {
 }
 
 bool db_pipe_run(db_pipe *p, err *e) {
-    err local;
+    err local = {0};
     e = e == NULL ? &local : e;
     if (!prepare_run(p, e) || !db_wire_ready(p->c, e)) {
         return false;

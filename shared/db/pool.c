@@ -2,11 +2,11 @@
 // the oldest first.
 #include "db_internal.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
 
+#include "base/cond.h"
 #include "base/log.h"
 
 static char *copy_string(const char *s) {
@@ -172,23 +172,15 @@ static void release_slot(db_pool *p, db_conn *c) {
 // @locks held. Stands in the line until granted or the deadline.
 static bool wait_in_line(db_pool *p, int64_t deadline_ms, db_conn **c) {
     db_waiter w = {.granted = false};
-    pthread_condattr_t attr;
-    MUST(pthread_condattr_init(&attr) == 0);
-    MUST(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    MUST(pthread_cond_init(&w.wake, &attr) == 0);
-    (void)pthread_condattr_destroy(&attr);
+    cond_init(&w.wake);
     if (p->last == NULL) {
         p->first = &w;
     } else {
         p->last->next = &w;
     }
     p->last = &w;
-    struct timespec until = {.tv_sec = deadline_ms / 1000,
-                             .tv_nsec = (deadline_ms % 1000) * 1000000};
-    int rc = 0;
-    while (!w.granted && rc != ETIMEDOUT) {
-        rc = pthread_cond_timedwait(&w.wake, &p->lock, &until);
-        ASSERT(rc == 0 || rc == ETIMEDOUT);
+    const struct timespec until = cond_at_ms(deadline_ms);
+    while (!w.granted && cond_wait_until(&w.wake, &p->lock, &until)) {
     }
     if (!w.granted) {
         db_waiter **at = &p->first;
@@ -215,7 +207,7 @@ static bool may_connect(db_pool *p, err *e) {
         p->probing = true;
         return true;
     }
-    err local;
+    err local = {0};
     e = e == NULL ? &local : e;
     (void)err_set(e, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE", "the database is not available");
     (void)err_detail(e, "not tried, last: %s", p->connect_error);
@@ -228,7 +220,7 @@ static bool may_connect(db_pool *p, err *e) {
 static db_conn *connect_slot(db_pool *p, int64_t deadline_ms, err *e) {
     db_conn *c = NULL;
     if (may_connect(p, e)) {
-        err why;
+        err why = {0};
         (void)pthread_mutex_unlock(&p->lock);
         c = db_wire_connect(p, deadline_ms, &why);
         (void)pthread_mutex_lock(&p->lock);
@@ -297,7 +289,7 @@ db_conn *db_pool_checkout(db_pool *p, int64_t deadline_mono_ms, err *e) {
     (void)pthread_mutex_unlock(&p->lock);
     metric_observe_us(p->wait, clock_mono_us(clock_system()) - start_us);
     if (!have_slot) {
-        err local;
+        err local = {0};
         e = e == NULL ? &local : e;
         (void)err_set(e, ERR_RESOURCE_EXHAUSTED, "DATABASE_POOL_EXHAUSTED",
                       "no database connection came free in time");

@@ -24,7 +24,7 @@ static void nap_ms(long ms) {
 }
 
 static int pid_of(db_conn *c) {
-    err e;
+    err e = {0};
     arena *a = arena_create(1 << 20);
     db_rows *r = NULL;
     assert_true(db_exec(c, &PID, NULL, a, &r, NULL, &e));
@@ -43,7 +43,7 @@ static void test_create__bad_options__refused(void **state) {
         {.conninfo = "password=secret nonsense", .size = 1, .statement_timeout_ms = 100},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        err e;
+        err e = {0};
         assert_null(db_pool_create(&bad[i], &e));
         assert_int_equal(e.code, ERR_INVALID_ARGUMENT);
         assert_null(strstr(e.message, "secret"));
@@ -53,7 +53,7 @@ static void test_create__bad_options__refused(void **state) {
 
 static void test_checkout__exhausted__resource_exhausted_at_the_deadline(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     db_pool *p = fixture_pool(fixture_conninfo(), 2, 5000);
     db_conn *a = db_pool_checkout(p, fixture_deadline(5000), &e);
     db_conn *b = db_pool_checkout(p, fixture_deadline(5000), &e);
@@ -78,7 +78,7 @@ static void test_checkout__several_idle__the_oldest(void **state) {
     (void)state;
     enum { N = 3 };
     const int orders[][N] = {{0, 1, 2}, {2, 1, 0}, {1, 2, 0}};
-    err e;
+    err e = {0};
     db_pool *p = fixture_pool(fixture_conninfo(), N, 5000);
     db_conn *opened[N];
     for (int i = 0; i < N; i++) {
@@ -113,7 +113,7 @@ typedef struct stander {
 
 static void *stand_in_line(void *arg) {
     stander *s = arg;
-    err e;
+    err e = {0};
     db_conn *c = db_pool_checkout(s->l->p, fixture_deadline(10000), &e);
     if (c != NULL) {
         (void)pthread_mutex_lock(&s->l->lock);
@@ -137,7 +137,7 @@ static int waiting(db_pool *p) {
 
 static void test_checkout__many_wait__first_come_first_served(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     line l = {.p = fixture_pool(fixture_conninfo(), 1, 5000), .lock = PTHREAD_MUTEX_INITIALIZER};
     db_conn *held = db_pool_checkout(l.p, fixture_deadline(5000), &e);
     assert_non_null(held);
@@ -163,7 +163,7 @@ static void test_checkout__many_wait__first_come_first_served(void **state) {
 
 static void test_checkin__broken_connection__slot_goes_to_who_waits(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     line l = {.p = fixture_pool(fixture_conninfo(), 1, 5000), .lock = PTHREAD_MUTEX_INITIALIZER};
     db_conn *held = db_pool_checkout(l.p, fixture_deadline(5000), &e);
     pthread_t thread;
@@ -182,7 +182,7 @@ static void test_checkin__broken_connection__slot_goes_to_who_waits(void **state
 
 static void test_checkin__open_transaction__discarded(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     db_pool *p = fixture_pool(fixture_conninfo(), 1, 5000);
     db_conn *c = db_pool_checkout(p, fixture_deadline(5000), &e);
     int pid = pid_of(c);
@@ -197,7 +197,7 @@ static void test_checkin__open_transaction__discarded(void **state) {
 
 static void test_checkout__idle_backend_was_killed__a_new_one(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     db_pool *p = fixture_pool(fixture_conninfo(), 3, 5000);
     db_conn *c[3];
     for (int i = 0; i < 3; i++) {
@@ -222,7 +222,7 @@ static void test_checkout__idle_backend_was_killed__a_new_one(void **state) {
 
 static void test_checkout__database_down__unavailable_without_spinning_then_back(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     char dir[] = "/tmp/disburse-down.XXXXXX";
     char link[64], conninfo[128];
     assert_non_null(mkdtemp(dir));
@@ -260,7 +260,7 @@ static void test_session__settings__ours_and_the_conninfos(void **state) {
     static const db_stmt SETTINGS = {
         "settings", "SELECT current_setting('statement_timeout'), current_setting('search_path'),"
                     " current_setting('application_name'), current_setting('synchronous_commit')"};
-    err e;
+    err e = {0};
     char conninfo[256];
     (void)snprintf(conninfo, sizeof conninfo, "%s options='-c search_path=pg_temp'",
                    fixture_conninfo());
@@ -281,7 +281,7 @@ static void test_session__settings__ours_and_the_conninfos(void **state) {
 
 static void test_exec__network_is_stuck__unavailable_and_discarded(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     char conninfo[128];
     lossy_proxy *x = lossy_proxy_start(fixture_server_dir());
     (void)snprintf(conninfo, sizeof conninfo, "host=%s user=postgres dbname=postgres",
@@ -316,7 +316,7 @@ static void test_pool_create__conninfo_weakens_commits__refused(void **state) {
                                        "options='--synchronous_commit=remote_write'"};
     static const char *const FINE[] = {"options='-c synchronous_commit=on'",
                                        "options='-c synchronous_commit=remote_apply -c jit=off'"};
-    err e;
+    err e = {0};
     for (size_t i = 0; i < sizeof WEAK / sizeof WEAK[0]; i++) {
         const db_pool_options o = {.conninfo = WEAK[i], .size = 1, .statement_timeout_ms = 1000};
         assert_null(db_pool_create(&o, &e));

@@ -57,7 +57,7 @@ struct db_watch {
 static bool look(void *arg) {
     db_watch *w = arg;
     int64_t n = 0;
-    err e;
+    err e = {0};
     if (!db_end_stalled(w->pool, db_now_ms() + LOOK_TIMEOUT_MS, w->a, &n, &e)) {
         log_err(LOG_DEBUG, "db.watch_failed", &e);
     }

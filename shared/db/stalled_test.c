@@ -39,7 +39,7 @@ static int teardown(void **state) {
 }
 
 static db_conn *begin(db_pool *p) {
-    err e;
+    err e = {0};
     db_conn *c = db_pool_checkout(p, fixture_deadline(5000), &e);
     assert_non_null(c);
     assert_true(db_begin(c, fixture_deadline(20000), &e));
@@ -47,7 +47,7 @@ static db_conn *begin(db_pool *p) {
 }
 
 static int64_t end_stalled_now(void) {
-    err e;
+    err e = {0};
     int64_t n = -1;
     assert_true(db_end_stalled(pool, fixture_deadline(5000), mem, &n, &e));
     arena_reset(mem);
@@ -65,7 +65,7 @@ static void await_ended(void) {
 static void
 test_stalled__in_the_middle_of_copy__ended_after_the_time_and_its_lock_is_free(void **s) {
     (void)s;
-    err e;
+    err e = {0};
     db_conn *c = begin(others);
     const int64_t start_ms = db_now_ms();
     db_copy *w = db_copy_begin(c, "stalled_t", "id", 1, &e);
@@ -103,7 +103,7 @@ static void test_stalled__in_the_middle_of_a_pipeline__ended(void **s) {
 // Others who hold a lock for long are PostgreSQL's business, or nobody's: those that work, and those idle between statements.
 static void test_stalled__works_or_is_idle__left_alone(void **s) {
     (void)s;
-    err e;
+    err e = {0};
     static const db_stmt LOOK = {"stalled_look", "SELECT id FROM stalled_t"};
     static const db_stmt SLEEP = {"stalled_sleep", "SELECT pg_sleep(0.6)::text"};
     db_conn *idle = begin(others), *waiting = begin(others), *working = begin(others);
@@ -128,7 +128,7 @@ static void test_stalled__works_or_is_idle__left_alone(void **s) {
 
 static void test_stalled__no_limit_is_set__left_alone(void **s) {
     (void)s;
-    err e;
+    err e = {0};
     char conninfo[512];
     (void)snprintf(conninfo, sizeof conninfo,
                    "%s options='-c idle_in_transaction_session_timeout=0'", fixture_conninfo());
@@ -147,7 +147,7 @@ static void test_stalled__no_limit_is_set__left_alone(void **s) {
 
 static void test_watch__somebody_stands_still__ended(void **s) {
     (void)s;
-    err e;
+    err e = {0};
     db_watch *watch = db_watch_start(pool);
     db_conn *c = begin(others);
     db_copy *w = db_copy_begin(c, "stalled_t", "id", 1, &e);

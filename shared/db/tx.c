@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 
 bool db_begin(db_conn *c, int64_t deadline_mono_ms, err *e) {
@@ -38,7 +39,7 @@ static bool commit_outcome_unknown(const err *e) {
 }
 
 bool db_commit(db_conn *c, err *e) {
-    err local;
+    err local = {0};
     e = e == NULL ? &local : e;
     ASSERT(c->in_tx);
     // Nothing was sent yet, so these failures are definite: the transaction never happened.
@@ -86,7 +87,7 @@ void db_rollback(db_conn *c) {
     if (PQtransactionStatus(c->pg) == PQTRANS_IDLE) {
         return;
     }
-    err e;
+    err e = {0};
     if (!db_wire_command(c, "ROLLBACK", "ROLLBACK", db_now_ms() + DB_ROLLBACK_TIMEOUT_MS, &e)) {
         c->broken = true;
         log_err(LOG_WARN, "db.rollback_failed", &e);
@@ -102,11 +103,6 @@ static bool may_try_again(const err *e) {
            (e->code == ERR_ABORTED &&
             (strcmp(e->sqlstate, "40001") == 0 || strcmp(e->sqlstate, "40P01") == 0)) ||
            db_err_is_stale_plan(e);
-}
-
-static void pause_ms(int64_t ms) {
-    struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = (ms % 1000) * 1000000};
-    (void)clock_nanosleep(CLOCK_MONOTONIC, 0, &t, NULL);
 }
 
 // fn did not say what is wrong, or there was no fn yet.
@@ -146,7 +142,7 @@ static bool attempt_read(db_conn *c, int64_t deadline_ms, arena *a, db_tx_fn fn,
 
 static bool run_with_retry(db_pool *p, int64_t deadline_ms, arena *a, attempt_fn attempt,
                            db_tx_fn fn, void *arg, err *e) {
-    err last;
+    err last = {0};
     for (int try_number = 0;; try_number++) {
         err_clear(&last);
         db_conn *c = db_pool_checkout(p, deadline_ms, &last);
@@ -162,7 +158,7 @@ static bool run_with_retry(db_pool *p, int64_t deadline_ms, arena *a, attempt_fn
             break;
         }
         metric_add(p->retries, 1);
-        pause_ms(wait_ms);
+        clock_pause_ms(wait_ms);
     }
     if (e != NULL) {
         *e = last;

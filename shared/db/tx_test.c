@@ -76,7 +76,7 @@ static bool insert_with_trouble(db_conn *c, arena *a, void *arg, err *e) {
 
 static void test_transact__succeeds__committed(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     plan pl = {0};
     assert_true(db_transact(pool, fixture_deadline(5000), mem, insert_with_trouble, &pl, &e));
     assert_int_equal(pl.tries, 1);
@@ -86,7 +86,7 @@ static void test_transact__succeeds__committed(void **state) {
 
 static void test_transact__fn_refuses__rolled_back_and_not_tried_again(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     plan pl = {.refuse = true};
     assert_false(db_transact(pool, fixture_deadline(5000), mem, insert_with_trouble, &pl, &e));
     assert_string_equal(e.reason, "NOT_NOW");
@@ -97,7 +97,7 @@ static void test_transact__fn_refuses__rolled_back_and_not_tried_again(void **st
 
 static void test_transact__backend_killed_midway__tried_again(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     plan pl = {.trouble = &KILL, .n_troubles = 2};
     int64_t before = metric_value(pool->retries);
     assert_true(db_transact(pool, fixture_deadline(5000), mem, insert_with_trouble, &pl, &e));
@@ -108,7 +108,7 @@ static void test_transact__backend_killed_midway__tried_again(void **state) {
 
 static void test_transact__serialization_failure__tried_again_until_the_deadline(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     plan pl = {.trouble = &CLASH, .n_troubles = 3};
     assert_true(db_transact(pool, fixture_deadline(5000), mem, insert_with_trouble, &pl, &e));
     assert_int_equal(pl.tries, 4);
@@ -124,7 +124,7 @@ static void test_transact__serialization_failure__tried_again_until_the_deadline
 
 static void test_transact__statement_too_slow__ends_at_the_deadline(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     plan pl = {.trouble = &SLEEP, .n_troubles = 1};
     int64_t start = fixture_deadline(0);
     assert_false(db_transact(pool, fixture_deadline(200), mem, insert_with_trouble, &pl, &e));
@@ -142,7 +142,7 @@ static void test_transact__statement_too_slow__ends_at_the_deadline(void **state
 
 static void test_commit__deadline_passed__definite_and_rolled_back(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     db_conn *c = db_pool_checkout(pool, fixture_deadline(5000), &e);
     assert_true(db_begin(c, fixture_deadline(50), &e));
     assert_true(exec_id(c, &INSERT, mem, 1, &e));
@@ -157,7 +157,7 @@ static void test_commit__deadline_passed__definite_and_rolled_back(void **state)
 
 static void test_read__backend_killed__tried_again(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     plan pl = {.trouble = &KILL, .n_troubles = 1};
     // A read that writes, so that the first try shows: the row is there, and the second try finds it.
     assert_false(db_read(pool, fixture_deadline(5000), mem, insert_with_trouble, &pl, &e));
@@ -195,7 +195,7 @@ static int64_t statements_under_way(void) {
 
 // Ends in time, says so, and the server has ended the statement, too: else this goes on until the socket is missed.
 static void expect_read_ends(db_tx_fn fn, void *arg) {
-    err e;
+    err e = {0};
     const int64_t start = fixture_deadline(0);
     assert_false(db_read(pool, fixture_deadline(300), mem, fn, arg, &e));
     const int64_t took_ms = fixture_deadline(0) - start;
@@ -215,7 +215,7 @@ static void test_read__too_slow__the_server_ends_it_at_the_deadline(void **state
     assert_int_equal(failed, 1); // counted as the caller does
     // The limit was of those statements only.
     static const db_stmt NAP = {"tx_nap", "SELECT pg_sleep(0.4)"};
-    err e;
+    err e = {0};
     db_conn *c = db_pool_checkout(pool, fixture_deadline(5000), &e);
     assert_true(db_exec(c, &NAP, NULL, mem, NULL, NULL, &e));
     db_pool_checkin(pool, c);
@@ -223,7 +223,7 @@ static void test_read__too_slow__the_server_ends_it_at_the_deadline(void **state
 
 static void test_read__waits_for_a_locked_row__ends_at_the_deadline(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     db_pool *other = fixture_pool(fixture_conninfo(), 1, 5000);
     fixture_sql("INSERT INTO tx_t (id) VALUES (1)", NULL, 0);
     db_conn *c = db_pool_checkout(other, fixture_deadline(5000), &e);
@@ -239,7 +239,7 @@ static void test_read__waits_for_a_locked_row__ends_at_the_deadline(void **state
 // --- A lost answer to COMMIT -----------------------------------------------------------------------------------------
 
 static void lose_commit(lossy_mode mode, int64_t rows_expected) {
-    err e;
+    err e = {0};
     char conninfo[128];
     plan pl = {0};
     lossy_proxy *x = lossy_proxy_start(fixture_server_dir());
@@ -282,7 +282,7 @@ static void test_deadline__network_is_stuck__holds_without_the_server(void **sta
     (void)state;
     char conninfo[128];
     for (int reading = 0; reading < 2; reading++) {
-        err e;
+        err e = {0};
         int tries = 0;
         stalling = lossy_proxy_start(fixture_server_dir());
         (void)snprintf(conninfo, sizeof conninfo, "host=%s user=postgres dbname=postgres",
@@ -304,7 +304,7 @@ static void test_deadline__network_is_stuck__holds_without_the_server(void **sta
 
 static void test_commit__refused_by_a_deferred_constraint__definite(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     fixture_sql("ALTER TABLE tx_t ADD CONSTRAINT tx_later UNIQUE (n) DEFERRABLE INITIALLY DEFERRED",
                 NULL, 0);
     db_conn *c = db_pool_checkout(pool, fixture_deadline(5000), &e);
@@ -343,7 +343,7 @@ static bool lock_both(db_conn *c, arena *a, void *arg, err *e) {
 
 static void *cross(void *arg) {
     crossing *x = arg;
-    err e;
+    err e = {0};
     arena *a = arena_create(1 << 20);
     x->ok = db_transact(pool, fixture_deadline(10000), a, lock_both, x, &e);
     arena_destroy(a);

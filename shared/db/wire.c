@@ -87,7 +87,7 @@ bool db_err_from_result(err *e, const PGresult *r, const char *what) {
     const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
     const char *primary = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
     const char *constraint = PQresultErrorField(r, PG_DIAG_CONSTRAINT_NAME);
-    err local;
+    err local = {0};
     if (e == NULL) {
         e = &local;
     }
@@ -127,7 +127,7 @@ bool db_err_from_params(err *e, const db_params *p, const char *what) {
 
 bool db_wire_lost(db_conn *c, err *e, const char *what) {
     c->broken = true;
-    err local;
+    err local = {0};
     if (e == NULL) {
         e = &local;
     }
@@ -204,10 +204,10 @@ bool db_wire_flush(db_conn *c, int64_t until_ms, err *e) {
 PGresult *db_wire_result(db_conn *c, int64_t until_ms, const char *what, err *e) {
     PGresult *kept = NULL;
     bool failed = false;
-    err local;
+    err local = {0};
     e = e == NULL ? &local : e;
     for (;;) {
-        err lost;
+        err lost = {0};
         if (!db_wire_wait(c, until_ms, &lost)) {
             // If the server said why before it hung up, that is the error to tell.
             if (!failed) {

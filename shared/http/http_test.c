@@ -131,7 +131,7 @@ static void handler(void *arg, const http_request *r, http_response *out) {
 }
 
 static http_server *start(bool tls, int n_threads) {
-    err e;
+    err e = {0};
     http_server_options o = {.address = "127.0.0.1",
                              .cert_file = tls ? cert_file : NULL,
                              .key_file = tls ? key_file : NULL,
@@ -147,7 +147,7 @@ static http_server *start(bool tls, int n_threads) {
 
 static http_client *client_of(const char *ca, int64_t total_ms, int connections,
                               size_t response_max) {
-    err e;
+    err e = {0};
     http_client_options o = {.ca_file = ca,
                              .connect_timeout_ms = total_ms,
                              .total_timeout_ms = total_ms,
@@ -643,7 +643,7 @@ static void test_server__chunked_body__counted(void **state) {
 
 static void test_server__options__refused(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     http_server *s = start(false, 1);
     const http_server_options good = {.address = "127.0.0.1", .n_threads = 1, .handler = handler};
     http_server_options o[8];
@@ -695,7 +695,7 @@ static void test_stop__handler_is_running__its_answer_goes_out(void **state) {
 
 static void test_metrics__scraped__text(void **state) {
     (void)state;
-    err e;
+    err e = {0};
     metric_add(metric_counter("http_test_total", "", "a counter"), 3);
     http_server *s = http_metrics_start("127.0.0.1", 0, &e);
     assert_non_null(s);

@@ -10,6 +10,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/config.h"
 #include "base/log.h"
 #include "base/queue.h"
@@ -322,12 +323,8 @@ static http_server *create_server(const http_server_options *o) {
     s->threads = calloc((size_t)o->n_threads, sizeof(*s->threads));
     s->waiting = queue_create(QUEUE_MAX);
     ASSERT(s->threads != NULL && s->waiting != NULL);
-    pthread_condattr_t attr;
     MUST(pthread_mutex_init(&s->lock, NULL) == 0);
-    MUST(pthread_condattr_init(&attr) == 0);
-    MUST(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
-    MUST(pthread_cond_init(&s->idle, &attr) == 0);
-    (void)pthread_condattr_destroy(&attr);
+    cond_init(&s->idle);
     return s;
 }
 
@@ -383,12 +380,9 @@ void http_server_stop(http_server *s) {
         MUST(pthread_join(s->threads[i], NULL) == 0);
     }
     // Then their answers go out, as far as the clients read them.
-    int64_t until_ms = clock_mono_ms(clock_system()) + STOP_TIMEOUT_MS;
-    struct timespec until = {.tv_sec = until_ms / 1000, .tv_nsec = until_ms % 1000 * 1000000};
-    int rc = 0;
+    const struct timespec until = cond_after_ms(STOP_TIMEOUT_MS);
     (void)pthread_mutex_lock(&s->lock);
-    while (s->in_flight > 0 && rc == 0) {
-        rc = pthread_cond_timedwait(&s->idle, &s->lock, &until);
+    while (s->in_flight > 0 && cond_wait_until(&s->idle, &s->lock, &until)) {
     }
     (void)pthread_mutex_unlock(&s->lock);
     MHD_stop_daemon(s->daemon);

@@ -357,9 +357,7 @@ static bool back_off(const err *e, int try_number, int64_t deadline_ms) {
     if (deadline_ms != INT64_MAX && mono_ms() + wait_ms >= deadline_ms) {
         return false;
     }
-    struct timespec t = {.tv_sec = wait_ms / 1000, .tv_nsec = (wait_ms % 1000) * 1000000};
-    while (clock_nanosleep(CLOCK_MONOTONIC, 0, &t, &t) != 0) {
-    }
+    clock_pause_ms(wait_ms);
     return true;
 }
 

@@ -1,11 +1,11 @@
 // Start, the completion-queue threads, and the drain.
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "base/assert.h"
+#include "base/cond.h"
 #include "grpc/health/v1/health.pb-c.h"
 #include "grpc/reflection/v1/reflection.pb-c.h"
 #include "grpc/reflection/v1alpha/reflection.pb-c.h"
@@ -266,12 +266,8 @@ static rpc_server *server_create(const rpc_server_options *o) {
     s->identities = strdup(o->allowed_identities != NULL ? o->allowed_identities : "");
     ASSERT(s->domain != NULL && s->identities != NULL);
     s->tag_shutdown.on_done = on_shutdown;
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_mutex_init(&s->lock, NULL);
-    pthread_cond_init(&s->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    MUST(pthread_mutex_init(&s->lock, NULL) == 0);
+    cond_init(&s->changed);
     s->in_flight_gauge =
         metric_gauge("rpc_in_flight", "", "Unary calls received and not yet answered");
     s->queue_gauge = metric_gauge("rpc_queue", "", "Unary calls that wait for a worker");
@@ -382,13 +378,11 @@ static bool is_flushed(rpc_server *s) {
 
 // Waits under the lock until the condition holds. False: the time is over.
 static bool wait_for(rpc_server *s, bool (*condition)(rpc_server *), int64_t ms) {
-    int64_t until_ms = mono_ms() + ms;
-    struct timespec t = {.tv_sec = until_ms / 1000, .tv_nsec = (until_ms % 1000) * 1000000};
+    const struct timespec until = cond_after_ms(ms);
     pthread_mutex_lock(&s->lock);
-    int rc = 0;
     bool holds = condition(s);
-    while (!holds && rc != ETIMEDOUT) {
-        rc = pthread_cond_timedwait(&s->changed, &s->lock, &t);
+    for (bool left = true; !holds && left;) {
+        left = cond_wait_until(&s->changed, &s->lock, &until);
         holds = condition(s);
     }
     pthread_mutex_unlock(&s->lock);

@@ -1,8 +1,8 @@
 // Streams: blocking writes and reads of the stream's own thread on top of tags that come back on a CQ thread.
 #include <string.h>
-#include <time.h>
 
 #include "base/assert.h"
+#include "base/cond.h"
 #include "rpc/rpc_internal.h"
 #include "rpc/wire_internal.h"
 
@@ -35,12 +35,8 @@ void stream_init(rpc_call *c) {
     if (!call_is_stream(c)) {
         return;
     }
-    pthread_condattr_t attr;
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_mutex_init(&c->lock, NULL);
-    pthread_cond_init(&c->changed, &attr);
-    pthread_condattr_destroy(&attr);
+    MUST(pthread_mutex_init(&c->lock, NULL) == 0);
+    cond_init(&c->changed);
 }
 
 void stream_deinit(rpc_call *c) {
@@ -51,8 +47,8 @@ void stream_deinit(rpc_call *c) {
 }
 
 static void wait_until(rpc_call *c, int64_t until_ms) {
-    struct timespec t = {.tv_sec = until_ms / 1000, .tv_nsec = (until_ms % 1000) * 1000000};
-    pthread_cond_timedwait(&c->changed, &c->lock, &t);
+    const struct timespec until = cond_at_ms(until_ms);
+    (void)cond_wait_until(&c->changed, &c->lock, &until);
 }
 
 // The tag of a write must come back before its memory may go, so a reader that takes nothing is cut off, not left.

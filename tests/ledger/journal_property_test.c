@@ -238,7 +238,7 @@ static bool read_rows(db_conn *c, arena *a, void *arg, err *e) {
 static const char *read_differs(bench_instance *i, int64_t book, const model *m, db_tx_fn work) {
     reading r = {.i = i, .book = book, .m = m};
     arena *a = arena_create(MEMORY_MAX);
-    err e;
+    err e = {0};
     if (!db_read(i->pool, fixture_deadline(CALL_TIMEOUT_MS), a, work, &r, &e)) {
         (void)snprintf(difference, sizeof difference, "reading: %s %s", e.reason, e.message);
         r.found = difference;

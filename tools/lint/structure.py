@@ -47,6 +47,8 @@ _ONLY_LOOKS = re.compile(
     r"|atomic_load|PQ(?:ntuples|nfields|f?format|ftype|getlength|getvalue|resultStatus|cmdStatus)|sqlite3_column_bytes"
     r"|protobuf_c_message_get_packed_size|db_pipe_affected|tail_(?:sequence|checkpoint)|nacha_corrected|fuzz_str|fixture_deadline")
 _CHANGES = re.compile(r"\+\+|--|(?<![=!<>])=(?!=)")
+_ERR_OPEN = re.compile(r"^\s+err \w+\s*[,;]")
+_WAITS_BY_HAND = re.compile(r"(?<![\w.>])(?:pthread_condattr_setclock|pthread_cond_(?:timed|clock)wait)\s*\(")
 _UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME)\b")
 _WAIVER = re.compile(r"lint: allow ([\w-]+): \S")
 _OPTIONAL = re.compile(r"^\s*optional\s+[\w.]+\s+\w+\s*=")
@@ -67,7 +69,8 @@ class Finding:
 
 
 RULES = ("file-length", "function-length", "banned-function", "money-float", "grpc-include", "wall-clock", "include-guard",
-         "unfinished", "proto-optional", "folder-readme", "promise-test", "cli-print", "assert-effect")
+         "unfinished", "proto-optional", "folder-readme", "promise-test", "cli-print", "assert-effect", "err-begin",
+         "timed-wait")
 
 
 def strip_c(text: str) -> str:
@@ -186,6 +189,13 @@ def lint_c(path: str, text: str) -> list[Finding]:
             add(i, "grpc-include", "only shared/rpc includes <grpc/*>")
         if not path.startswith("shared/base/clock") and _TIME_NULL.search(line):
             add(i, "wall-clock", "time comes through base/clock.h")
+    for first, length, _ in functions(code):
+        for i, line in enumerate(code.split("\n")[first:first + length - 1], first + 1):
+            if _ERR_OPEN.match(line):
+                add(i, "err-begin", "an error begins empty: err e = {0};")
+    for i, line in enumerate(code.split("\n"), 1):
+        if not path.startswith("shared/base/cond") and _WAITS_BY_HAND.search(line):
+            add(i, "timed-wait", "a wait with an end is made by base/cond.h")
     for i, condition in asserted(code):
         effects = [name for name in _CALLED.findall(condition) if not _ONLY_LOOKS.fullmatch(name)]
         if effects or _CHANGES.search(condition):

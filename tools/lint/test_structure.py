@@ -154,3 +154,17 @@ def test_an_assert_has_no_effect(condition):
     "map_count(m) == 0 && s->next == NULL", "n < MAX(1, 2)", "s->ops.look(s) > 0"])
 def test_an_assert_may_look(condition):
     assert rules("shared/base/a.c", f"    ASSERT({condition});\n") == []
+
+
+def test_an_error_begins_empty():
+    body = "static bool f(void) {{\n    {}\n    return g(&e);\n}}\n"
+    assert rules("shared/base/a.c", body.format("err e;")) == ["err-begin"]
+    assert rules("shared/base/a.c", body.format("err why, e;")) == ["err-begin"]
+    assert rules("shared/base/a.c", body.format("err e = {0};")) == []
+    assert rules("shared/base/a.c", "typedef struct answer {\n    err e;\n} answer;\n") == []
+
+
+def test_a_wait_with_an_end_is_made_in_one_place():
+    line = "    pthread_cond_timedwait(&c, &l, &until);\n"
+    assert rules("bank-sim/ach/ach.c", line) == ["timed-wait"]
+    assert rules("shared/base/cond.c", line) == []

@@ -44,8 +44,7 @@ void bench_clock_set(int64_t us) {
 }
 
 void bench_database(void) {
-    err e;
-    err_clear(&e);
+    err e = {0};
     fixture_sql("CREATE ROLE ledger_migrator LOGIN; CREATE ROLE ledger_service LOGIN; "
                 "CREATE ROLE ledger_sealer LOGIN; CREATE ROLE "
                 "ledger_auditor LOGIN",
@@ -70,8 +69,7 @@ const char *bench_service_conninfo(void) {
 
 bench_instance bench_start(const char *host, void (*change)(journal_options *)) {
     char conninfo[512];
-    err e;
-    err_clear(&e);
+    err e = {0};
     conninfo_make(host, conninfo, sizeof conninfo);
     journal_options o = {
         .clock = &SHIFTED_CLOCK,
@@ -108,7 +106,7 @@ static bool create_book(db_conn *c, arena *a, void *arg, err *e) {
 
 static void make_book(db_pool *pool, int64_t book_id) {
     arena *a = arena_create(1 << 20);
-    err e;
+    err e = {0};
     MUST(db_transact(pool, fixture_deadline(5000), a, create_book, &book_id, &e));
     arena_destroy(a);
 }
@@ -288,7 +286,7 @@ static bool read_balances(db_conn *c, arena *a, void *arg, err *e) {
 ledger_balances bench_balances(bench_instance *i, int64_t book_id, uint64_t account) {
     balance_read r = {.j = i->j, .book_id = book_id, .id = bench_uuid(book_id, account)};
     arena *a = arena_create(1 << 20);
-    err e;
+    err e = {0};
     MUST(db_read(i->pool, fixture_deadline(5000), a, read_balances, &r, &e));
     arena_destroy(a);
     return r.balances;

@@ -12,6 +12,7 @@
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 
 enum {
@@ -60,7 +61,7 @@ static void *watchdog_run(void *arg) {
             continue;
         }
         struct timespec until = s->watch_until, now;
-        pthread_cond_timedwait(&s->watch_changed, &s->watch_lock, &until);
+        (void)cond_wait_until(&s->watch_changed, &s->watch_lock, &until);
         clock_gettime(CLOCK_MONOTONIC, &now);
         bool late = now.tv_sec > s->watch_until.tv_sec ||
                     (now.tv_sec == s->watch_until.tv_sec && now.tv_nsec >= s->watch_until.tv_nsec);
@@ -74,19 +75,8 @@ static void *watchdog_run(void *arg) {
     return NULL;
 }
 
-static void set_limit(const ach_sftp *s, struct timespec *until) {
-    clock_gettime(CLOCK_MONOTONIC, until);
-    until->tv_sec += s->options.timeout_ms / 1000;
-    until->tv_nsec += s->options.timeout_ms % 1000 * 1000000;
-    if (until->tv_nsec >= 1000000000) {
-        until->tv_sec++;
-        until->tv_nsec -= 1000000000;
-    }
-}
-
 static void watch_begin(ach_sftp *s, int fd) {
-    struct timespec until;
-    set_limit(s, &until);
+    const struct timespec until = cond_after_ms(s->options.timeout_ms);
     pthread_mutex_lock(&s->watch_lock);
     s->watch_fd = fd;
     s->watch_until = until;
@@ -97,11 +87,10 @@ static void watch_begin(ach_sftp *s, int fd) {
 
 // A request of a longer operation was answered: the next one has its own time, until all of it has taken too long.
 static void watch_again(ach_sftp *s, int64_t begun_ms, int limits) {
-    struct timespec until;
     if (clock_mono_ms(clock_system()) - begun_ms >= (limits - 1) * s->options.timeout_ms) {
         return;
     }
-    set_limit(s, &until);
+    const struct timespec until = cond_after_ms(s->options.timeout_ms);
     pthread_mutex_lock(&s->watch_lock);
     if (s->watch_fd >= 0) {
         s->watch_until = until; // the watchdog wakes at the old one, and sees that it is not late
@@ -269,11 +258,7 @@ ach_sftp *ach_sftp_create(const ach_sftp_options *o, err *e) {
                 "ach.host_key_file cannot be read as a public key");
         goto fail;
     }
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&s->watch_changed, &attributes);
-    pthread_condattr_destroy(&attributes);
+    cond_init(&s->watch_changed);
     pthread_mutex_init(&s->lock, NULL);
     pthread_mutex_init(&s->watch_lock, NULL);
     MUST(pthread_create(&s->watchdog, NULL, watchdog_run, s) == 0);

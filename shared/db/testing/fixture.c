@@ -21,7 +21,7 @@ const char *fixture_server_dir(void) {
 }
 
 db_pool *fixture_pool(const char *conninfo, int size, int64_t statement_timeout_ms) {
-    err e;
+    err e = {0};
     db_pool_options o = {.conninfo = conninfo,
                          .application_name = "db-test",
                          .size = size,
@@ -34,7 +34,7 @@ db_pool *fixture_pool(const char *conninfo, int size, int64_t statement_timeout_
 
 db_pool *fixture_payments_pool(const char *migrations, int size, int64_t statement_timeout_ms) {
     static char conninfo[256]; // the pool borrows it
-    err e;
+    err e = {0};
     fixture_sql("CREATE ROLE payments_service LOGIN", NULL, 0);
     if (!db_migrate(fixture_conninfo(), migrations, &e)) {
         (void)fprintf(stderr, "%s: %s %s\n", e.reason, e.message, e.detail);
