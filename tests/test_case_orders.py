@@ -1,19 +1,16 @@
 """SEEN and EXPLAINED: a payout that is held is in a case; what a person orders goes on as said, and says who ordered it."""
 
 import json
-import subprocess
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 import grpc
 import pytest
-from run import keys
-from run.cluster import ADMIN, BIN, PORT
-from run.layout import clean_environment
 from support import stubs
 from support.crash import Plan
 from support.paying import ACH, FAILED, HELD, INSTANT, RETURNED, SETTLED, of_bank, paying
 from support.payctl import Payctl
+from support.session import Session
 from support.waiting import wait_until
 
 from test_cases import OPEN, RESOLVED, Cases
@@ -310,26 +307,18 @@ LOCKED = ("saga_slot, saga_lease, saga, submission, submission_item, submission_
 @contextmanager
 def nobody_writes(world):
     """Meanwhile rows can be read by whoever locks none of them, and by nobody else."""
-    env = {**clean_environment(), "PGPASSFILE": str(keys.password_file(world.cluster.secrets, ADMIN))}
-    argv = [str(BIN / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-h", str(world.cluster.socket), "-p", PORT, "-U", ADMIN,
-            "-d", world.stack.databases[1], "-w"]
-
     def hold():
         """None when the service had some of them, and wanted the others: PostgreSQL ends one of the two."""
-        psql = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
-        psql.stdin.write(f"BEGIN;\nLOCK TABLE {LOCKED} IN EXCLUSIVE MODE;\nSELECT 'held';\n")
-        psql.stdin.flush()
-        if psql.stdout.readline().strip() == "held":
-            return psql
-        psql.kill()
-        psql.wait()
+        one = Session(world)
+        if one.run(f"BEGIN;\nLOCK TABLE {LOCKED} IN EXCLUSIVE MODE;\nSELECT 'held'") == "held":
+            return one
+        one.end()
         return None
-    psql = wait_until(hold, "the tables are locked")
+    one = wait_until(hold, "the tables are locked")
     try:
         yield
     finally:
-        psql.kill()
-        psql.wait()
+        one.end()
 
 
 def looks_only(payer, cases, case):

@@ -185,6 +185,7 @@ typedef struct case_changing {
     payments_service *s;
     case_change change;
     case_changed changed;
+    saga_slots held; // for the order, locked before the case
 } case_changing;
 
 static bool actor_of(const case_change *in, arena *a, str *actor, err *e) {
@@ -282,15 +283,14 @@ static bool give_order(db_conn *c, const case_changing *x, arena *a, err *e) {
     const int64_t book_id = x->changed.row.book_id;
     saga_engine *g = x->s->o.engine;
     rail_event order;
-    saga_slots held;
     int32_t never_taken = 0;
     return order_of(x, &order, a, e) &&
            make_way(c, HOW_FOR_GOOD, book_id, &order, &never_taken, a, e) &&
            (never_taken == 0 || record_gone(c, book_id, &order, never_taken, a, e)) &&
            name_cancel(c, x, &order, a, e) &&
-           saga_order_check(g, c, book_id, order.payout_id, order.kind, order.code, &held, a, e) &&
+           saga_order_check(c, book_id, order.payout_id, order.kind, order.code, a, e) &&
            rail_events_record(c, book_id, &order, 1, a, e) &&
-           saga_orders_take(g, c, book_id, order.payout_id, &held, a, e);
+           saga_orders_take(g, c, book_id, order.payout_id, &x->held, a, e);
 }
 
 // Whether give_order would give it as the payout stands, with the same errors. Reads only.
@@ -533,9 +533,40 @@ static void handle_get_case(rpc_call *call, void *service, const ProtobufCMessag
 
 // --- changing ------------------------------------------------------------------------------------------------------------
 
+// What follows from a resolution locks, besides the case, what workers and senders have locked when they write a case. So it is locked
+// before the case, in their order: the slot, the submission, the sagas, the case. Where nothing follows, nothing is locked.
+static bool lock_ahead(db_conn *c, case_changing *x, arena *a, err *e) {
+    const case_order *order = case_order_of(x->change.resolution);
+    const int64_t book_id = x->change.book_id;
+    case_row k;
+    uuid id;
+    if (x->change.act != CASE_ACT_RESOLVE || order == NULL) {
+        return true;
+    }
+    if (!cases_get(c, book_id, x->change.case_id, a, &k, e)) {
+        return false;
+    }
+    if (k.state != CASE_STATE_OPEN ||
+        (case_kind_of(k.kind)->allowed & case_order_bit(order)) == 0) {
+        return true;
+    }
+    if (str_eq_c(k.subject_type, "inbox")) {
+        return inbox_case_lock(c, book_id, k.subject_id, a, e);
+    }
+    if (!uuid_parse(k.subject_id, &id)) {
+        return true;
+    }
+    return is_decision(order) ? submission_lock(c, book_id, id, a, e)
+           : order->event_kind == 0
+               ? true
+               : saga_orders_lock(x->s->o.engine, c, book_id, id,
+                                  (rail_event_kind)order->event_kind, &x->held, a, e);
+}
+
 static bool change_tx(db_conn *c, arena *a, void *arg, err *e) {
     case_changing *x = arg;
-    if (!cases_change(c, &x->change, a, &x->changed, e)) {
+    x->held = (saga_slots){.has = {false}};
+    if (!lock_ahead(c, x, a, e) || !cases_change(c, &x->change, a, &x->changed, e)) {
         return false;
     }
     CRASH_POINT("case.noted");

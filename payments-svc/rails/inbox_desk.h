@@ -119,6 +119,8 @@ bool inbox_may_be_repaired(const inbox_row *row, bool replace_applied, err *e) W
 // (EXCEPTION_NOT_FOUND) when nothing was set aside on this line, FAILED_PRECONDITION (EXCEPTION_REPLACED) when it counts no more.
 bool inbox_dismiss(inbox *box, const inbox_order *o, int32_t line, err *e) WARN_UNUSED;
 
+// Locks the item that a case of a book with this subject is about, before the case.
+bool inbox_case_lock(db_conn *c, int64_t book_id, str subject, arena *a, err *e) WARN_UNUSED;
 // A person has resolved the case of a book with this subject ("UUID:LINE", or "UUID" of a refused item), in the caller's transaction: what
 // was set aside there is dismissed with it. Other lines of the item stay as they are. A subject of another form is left alone.
 bool inbox_case_resolved(db_conn *c, int64_t book_id, str subject, str actor, str reason,

@@ -357,6 +357,20 @@ static bool resolve_in(db_conn *c, int64_t item_book_id, int64_t book_id, uuid i
     return line != 0 || db_exec(c, &INBOX_SQL[INBOX_SQL_DISMISS], q, a, NULL, NULL, e);
 }
 
+static bool lock_in(db_conn *c, int64_t book_id, uuid id, arena *a, err *e) {
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_uuid(p, id);
+    return db_exec(c, &INBOX_SQL[INBOX_SQL_LOCK], p, a, NULL, NULL, e);
+}
+
+bool inbox_case_lock(db_conn *c, int64_t book_id, str subject, arena *a, err *e) {
+    uuid id;
+    int64_t line = 0;
+    return !read_subject(subject, &id, &line) ||
+           (lock_in(c, 0, id, a, e) && (book_id == 0 || lock_in(c, book_id, id, a, e)));
+}
+
 // Files are in book 0, messages in the book that they are about.
 bool inbox_case_resolved(db_conn *c, int64_t book_id, str subject, str actor, str reason,
                          int64_t now_us, arena *a, err *e) {

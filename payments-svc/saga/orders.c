@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "saga/saga_internal.h"
 #include "saga/saga_sql.h"
+#include "submissions/submissions.h"
 
 typedef struct standing {
     saga_item item;
@@ -44,10 +45,11 @@ bool saga_cancel_look(guard *g, db_conn *c, saga_cancellation *x, arena *a, err 
     return true;
 }
 
-static bool lock_row(db_conn *c, int64_t book_id, uuid payout_id, arena *a, err *e) {
+static bool lock_rows(db_conn *c, int64_t book_id, const uuid *payouts, size_t n, arena *a,
+                      err *e) {
     db_params *p = db_params_create(a);
     db_i64(p, book_id);
-    db_uuid_array(p, &payout_id, 1);
+    db_uuid_array(p, payouts, n);
     return db_exec(c, saga_sql(SAGA_SQL_LOCK_ORDERED), p, a, NULL, NULL, e);
 }
 
@@ -134,6 +136,25 @@ static bool lock_standing(const saga_engine *g, db_conn *c, int64_t book_id, uui
     }
     held->has[at] = true;
     return lock_slot(c, book_id, s.rail_id, at, a, e);
+}
+
+// The submission that it waits in, and the sagas of all that are in it, when it can be taken out of it; else its own saga.
+static bool lock_with_siblings(db_conn *c, int64_t book_id, uuid payout_id, arena *a, err *e) {
+    standing s = {0};
+    uuid *payouts = NULL;
+    size_t n = 0;
+    if (!read_row(c, book_id, payout_id, &s, a, e) ||
+        (s.item.was.step == STEP_AWAIT &&
+         !submission_lock_of(c, book_id, payout_id, s.item.was.attempt, &payouts, &n, a, e))) {
+        return false;
+    }
+    return lock_rows(c, book_id, n > 0 ? payouts : &payout_id, n > 0 ? n : 1, a, e);
+}
+
+bool saga_orders_lock(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id,
+                      rail_event_kind kind, saga_slots *held, arena *a, err *e) {
+    return lock_standing(g, c, book_id, payout_id, kind == RAIL_EVENT_CANCEL, held, a, e) &&
+           lock_with_siblings(c, book_id, payout_id, a, e);
 }
 
 static bool take_one(db_conn *c, int64_t book_id, standing *s, bool *taken, arena *a, err *e) {
@@ -298,7 +319,7 @@ bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *
     standing s = {0};
     saga_slots held;
     // What is claimed to be sent is claimed under this lock, and what was claimed before is seen behind it.
-    if (!lock_standing(g, c, x->book_id, x->payout_id, true, &held, a, e) ||
+    if (!saga_orders_lock(g, c, x->book_id, x->payout_id, RAIL_EVENT_CANCEL, &held, a, e) ||
         !look(c, x->book_id, x->payout_id, &s, a, e)) {
         return false;
     }
@@ -356,12 +377,10 @@ static bool judge_order(standing *s, saga_event_kind order, str code, err *e) {
            not_possible(str_of(why), e);
 }
 
-bool saga_order_check(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id,
-                      rail_event_kind kind, str code, saga_slots *held, arena *a, err *e) {
+bool saga_order_check(db_conn *c, int64_t book_id, uuid payout_id, rail_event_kind kind, str code,
+                      arena *a, err *e) {
     standing s = {0};
-    return lock_standing(g, c, book_id, payout_id, kind == RAIL_EVENT_CANCEL, held, a, e) &&
-           lock_row(c, book_id, payout_id, a, e) && look(c, book_id, payout_id, &s, a, e) &&
-           judge_order(&s, (saga_event_kind)kind, code, e);
+    return look(c, book_id, payout_id, &s, a, e) && judge_order(&s, (saga_event_kind)kind, code, e);
 }
 
 bool saga_order_look(db_conn *c, int64_t book_id, uuid payout_id, int32_t gone,

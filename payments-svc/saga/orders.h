@@ -38,13 +38,18 @@ typedef struct saga_slots {
     bool has[STEP_COUNT];
 } saga_slots;
 
+// Locks what an order of this kind needs, for the transaction in which it is given and before it locks anything else: the slots in *held,
+// then the submission that the payout waits in, then the sagas of its payouts, ascending. Who writes cases has locked these before, so an
+// order locks its case after this. Errors: NOT_FOUND. g may be NULL.
+bool saga_orders_lock(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id,
+                      rail_event_kind kind, saga_slots *held, arena *a, err *e) WARN_UNUSED;
+
 // Whether an order of a person other than CancelPayout's can be carried out as the payout stands, judged by the machine, in the
-// transaction in which it is given: the saga's row and the slots in *held stay locked until its end. An order that a payout takes up later counts as possible:
+// transaction that has called saga_orders_lock. An order that a payout takes up later counts as possible:
 // one behind another order, and one that waits for a worker or for the rail's answer. Errors: NOT_FOUND; FAILED_PRECONDITION,
 // ORDER_NOT_POSSIBLE, with the reason.
-bool saga_order_check(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id,
-                      rail_event_kind kind, str code, saga_slots *held, arena *a,
-                      err *e) WARN_UNUSED;
+bool saga_order_check(db_conn *c, int64_t book_id, uuid payout_id, rail_event_kind kind, str code,
+                      arena *a, err *e) WARN_UNUSED;
 
 // What saga_order_check would say as the payout stands. Reads only, and locks nothing: what is found may have changed when the order is
 // given. gone: the attempt that would be recorded as never taken before the order; 0: none.

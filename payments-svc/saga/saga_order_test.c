@@ -356,8 +356,8 @@ static bool cancel_by_a_case(db_conn *c, arena *a, void *arg, err *e) {
                               .source = RAIL_SOURCE_PERSON,
                               .actor = STR("ada")};
     saga_slots held;
-    if (!saga_order_check(NULL, c, WORLD_BOOK, order.payout_id, order.kind, order.code, &held, a,
-                          e) ||
+    if (!saga_orders_lock(NULL, c, WORLD_BOOK, order.payout_id, order.kind, &held, a, e) ||
+        !saga_order_check(c, WORLD_BOOK, order.payout_id, order.kind, order.code, a, e) ||
         !rail_events_record(c, WORLD_BOOK, &order, 1, a, e) ||
         !saga_orders_take(NULL, c, WORLD_BOOK, order.payout_id, &held, a, e)) {
         return false;
@@ -379,8 +379,8 @@ static void *resolve_case(void *arg) {
 static bool order_by_a_case(db_conn *c, arena *a, void *arg, err *e) {
     const rail_event *order = arg;
     saga_slots held;
-    return saga_order_check(NULL, c, WORLD_BOOK, order->payout_id, order->kind, order->code, &held,
-                            a, e) &&
+    return saga_orders_lock(NULL, c, WORLD_BOOK, order->payout_id, order->kind, &held, a, e) &&
+           saga_order_check(c, WORLD_BOOK, order->payout_id, order->kind, order->code, a, e) &&
            rail_events_record(c, WORLD_BOOK, order, 1, a, e) &&
            saga_orders_take(NULL, c, WORLD_BOOK, order->payout_id, &held, a, e);
 }

@@ -1,6 +1,7 @@
 // Writing submissions down, and taking items out of them again before they are sent.
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -177,32 +178,92 @@ static bool withdraw(db_conn *c, int64_t book_id, uuid id, uuid but, str why, in
            subm_events_record(c, book_id, id, &said, &n, a, e);
 }
 
+static int compare_uuids(const void *a, const void *b) {
+    return uuid_cmp(*(const uuid *)a, *(const uuid *)b);
+}
+
+// *known is false when the attempt is in none.
+static bool find_of(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, bool *known,
+                    uuid *id, arena *a, err *e) {
+    db_params *p = db_params_create(a);
+    db_rows *rows = NULL;
+    db_i64(p, book_id);
+    db_uuid(p, payout_id);
+    db_i32(p, attempt);
+    if (!db_exec(c, submissions_sql(SUBM_SQL_OF_ATTEMPT), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    *known = db_count(rows) > 0;
+    *id = *known ? db_get_uuid(rows, 0, 0) : (uuid){{0}};
+    return true;
+}
+
+// *state is WITHDRAWN where there is none.
+static bool lock_it(db_conn *c, int64_t book_id, uuid id, int *state, arena *a, err *e) {
+    db_params *p = db_params_create(a);
+    db_rows *rows = NULL;
+    db_i64(p, book_id);
+    db_uuid(p, id);
+    if (!db_exec(c, submissions_sql(SUBM_SQL_LOCK), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    *state = db_count(rows) == 1 ? db_get_i16(rows, 0, 0) : SUBMISSION_WITHDRAWN;
+    return true;
+}
+
+static bool read_payouts(db_conn *c, int64_t book_id, uuid id, uuid **payouts, size_t *n, arena *a,
+                         err *e) {
+    db_params *p = db_params_create(a);
+    db_rows *rows = NULL;
+    db_i64(p, book_id);
+    db_uuid(p, id);
+    if (!db_exec(c, submissions_sql(SUBM_SQL_ITEMS), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    *n = db_count(rows);
+    *payouts = ARENA_ARRAY(a, uuid, *n + 1);
+    if (*payouts == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
+                       "the submission has too many payouts");
+    }
+    for (size_t i = 0; i < *n; i++) {
+        (*payouts)[i] = db_get_uuid(rows, i, 0);
+    }
+    qsort(*payouts, *n, sizeof **payouts, compare_uuids);
+    return true;
+}
+
+bool submission_lock(db_conn *c, int64_t book_id, uuid id, arena *a, err *e) {
+    int state = SUBMISSION_WITHDRAWN;
+    return lock_it(c, book_id, id, &state, a, e);
+}
+
+bool submission_lock_of(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt,
+                        uuid **payouts, size_t *n, arena *a, err *e) {
+    int state = SUBMISSION_WITHDRAWN;
+    bool known = false;
+    uuid id;
+    *payouts = NULL;
+    *n = 0;
+    return find_of(c, book_id, payout_id, attempt, &known, &id, a, e) &&
+           (!known || lock_it(c, book_id, id, &state, a, e)) &&
+           (state != SUBMISSION_PREPARED || read_payouts(c, book_id, id, payouts, n, a, e));
+}
+
 bool subm_may_withdraw(const submission_evidence *known) {
     return known->at_risk == 0 && !known->finished;
 }
 
 bool submission_take_out(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, str why,
                          submission_removal *removal, arena *a, err *e) {
-    db_params *p = db_params_create(a);
-    db_rows *rows = NULL;
-    db_i64(p, book_id);
-    db_uuid(p, payout_id);
-    db_i32(p, attempt);
+    int state = SUBMISSION_WITHDRAWN;
+    bool in_one = false;
+    uuid id;
     *removal = REMOVAL_ABSENT;
-    if (!db_exec(c, submissions_sql(SUBM_SQL_LOCK_ITEM), p, a, &rows, NULL, e)) {
+    if (!find_of(c, book_id, payout_id, attempt, &in_one, &id, a, e) ||
+        (in_one && !lock_it(c, book_id, id, &state, a, e))) {
         return false;
     }
-    if (db_count(rows) == 0) {
-        return true;
-    }
-    const uuid id = db_get_uuid(rows, 0, 0);
-    p = db_params_create(a);
-    db_i64(p, book_id);
-    db_uuid(p, id);
-    if (!db_exec(c, submissions_sql(SUBM_SQL_LOCK), p, a, &rows, NULL, e)) {
-        return false;
-    }
-    const int state = db_count(rows) == 1 ? db_get_i16(rows, 0, 0) : SUBMISSION_WITHDRAWN;
     if (state == SUBMISSION_WITHDRAWN || state == SUBMISSION_REJECTED) {
         return true;
     }

@@ -79,6 +79,12 @@ typedef enum submission_removal {
     REMOVAL_ABSENT,  // it is in no submission that could still be sent
     REMOVAL_TOO_LATE // SENDING or later: only the bank can tell
 } submission_removal;
+// Locks the row of the submission that the attempt is in, before the sagas of what is in it: until the transaction ends it neither leaves
+// nor is decided about. *payouts: all that are in one that is PREPARED, ascending, whose sagas come next; none otherwise. @arena
+bool submission_lock_of(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt,
+                        uuid **payouts, size_t *n, arena *a, err *e) WARN_UNUSED;
+// Locks a submission's row. One that is not there is none to lock.
+bool submission_lock(db_conn *c, int64_t book_id, uuid id, arena *a, err *e) WARN_UNUSED;
 // For cancels and holds, in the caller's transaction, which then decides about the payout itself: it gets no event. Locks the
 // submission's row before the sagas' rows of the other items. why: for people, told with the evidence and cut to what a row takes.
 bool submission_take_out(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, str why,

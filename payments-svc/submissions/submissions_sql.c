@@ -55,9 +55,9 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
                        "FROM submission WHERE book_id = $1 AND submission_id = $2 FOR UPDATE"},
     [SUBM_SQL_STANDING] = {"submission_standing", "SELECT state, reason FROM submission "
                                                   "WHERE book_id = $1 AND submission_id = $2"},
-    [SUBM_SQL_LOCK_ITEM] = {"submission_lock_item",
-                            "SELECT submission_id FROM submission_item "
-                            "WHERE book_id = $1 AND payout_id = $2 AND attempt = $3"},
+    [SUBM_SQL_OF_ATTEMPT] = {"submission_of_attempt",
+                             "SELECT submission_id FROM submission_item "
+                             "WHERE book_id = $1 AND payout_id = $2 AND attempt = $3"},
     [SUBM_SQL_EVIDENCE] = {"submission_evidence",
                            "SELECT kind, epoch, (extract(epoch FROM statement_timestamp() - at) "
                            "* 1000)::int8 FROM submission_upload "
