@@ -49,15 +49,6 @@ typedef struct reader {
     map *references; // (merchant, reference) → line
 } reader;
 
-// At most max bytes of a text, and no half letter of UTF-8 at their end.
-static int shown_len(str text, size_t max) {
-    size_t len = text.len < max ? text.len : max;
-    while (len > 0 && len < text.len && ((unsigned char)text.ptr[len] & 0xc0) == 0x80) {
-        len--;
-    }
-    return (int)len;
-}
-
 static void keep_complaint(payout_file *f, size_t line, const err *e) {
     if (f->bad == f->complaints_cap) {
         f->complaints_cap = f->complaints_cap == 0 ? 64 : f->complaints_cap * 2;
@@ -124,7 +115,7 @@ static bool note_column(reader *r, size_t place, err *e) {
                                    "column %zu of the header line has no name", place + 1)
                          : err_set_field(e, ERR_INVALID_ARGUMENT, "COLUMN_UNKNOWN", "header",
                                          "the column \"%.*s\" is not known",
-                                         shown_len(name, SHOWN_MAX), name.ptr);
+                                         (int)str_clip(name, SHOWN_MAX).len, name.ptr);
 }
 
 // Every column is known and named once, and none but the description and the connection is missing.
@@ -212,7 +203,7 @@ static bool read_amount(const reader *r, payout_row *row, err *e) {
         return err_set_field(
             e, ERR_INVALID_ARGUMENT, "AMOUNT_INVALID", "amount",
             "\"%.*s\" is not an amount of %s: digits only, and at most %d after a point",
-            shown_len(text, SHOWN_MAX), text.ptr, ccy->code, ccy->exponent);
+            (int)str_clip(text, SHOWN_MAX).len, text.ptr, ccy->code, ccy->exponent);
     }
     if (!rule_amount(row->amount_minor, "", e)) {
         return err_set_field(e, ERR_INVALID_ARGUMENT, "AMOUNT_NOT_POSITIVE", "amount",

@@ -62,7 +62,7 @@ static bool advance_job(books_tx *tx, void *arg, err *e) {
 bool instant_settle_due(instant *i, int64_t *next_us, err *e) {
     due_payments *d = calloc(1, sizeof(*d));
     if (d == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "MEMORY", "no memory for the due payments");
+        return err_no_memory(e, "the list of due payments");
     }
     d->bank = i;
     d->now_us = clock_wall_us(i->o.clock);
@@ -167,7 +167,7 @@ bool instant_webhooks_due(instant *i, int64_t *next_us, err *e) {
     }
     round *r = calloc(1, sizeof(*r));
     if (r == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "MEMORY", "no memory for the webhooks");
+        return err_no_memory(e, "the list of webhooks");
     }
     r->now_us = clock_wall_us(i->o.clock);
     bool ok = books_read(i->o.books, BOOKS_LANE_QUERY, find_webhooks, r, e);

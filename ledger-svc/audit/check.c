@@ -459,7 +459,7 @@ bool check_book(const check_options *o, check_result *result, err *e) {
     k->tallies = map_create(1024, o->accounts_max);
     k->tally_memory = calloc(o->accounts_max, sizeof *k->tally_memory); // touched as it is used
     if (k->tally_memory == NULL) {
-        (void)err_set(e, ERR_RESOURCE_EXHAUSTED, "OUT_OF_MEMORY", "no memory for the check");
+        (void)err_no_memory(e, "the check");
         goto out;
     }
     k->c = db_pool_checkout(o->pool, o->deadline_mono_ms, e);

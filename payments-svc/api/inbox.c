@@ -235,15 +235,6 @@ static bool read_versions(db_conn *c, arena *a, inbox_reading *x, err *e) {
     return true;
 }
 
-// So many bytes of readable text that no character is cut.
-static size_t text_end(str s, size_t max) {
-    size_t len = s.len < max ? s.len : max;
-    while (len > 0 && len < s.len && ((unsigned char)s.ptr[len] & 0xc0) == 0x80) {
-        len--;
-    }
-    return len;
-}
-
 // The bytes for a person's eyes; what was opened is overwritten.
 static bool read_content(db_conn *c, arena *a, inbox_reading *x, err *e) {
     str bytes = {0};
@@ -271,7 +262,7 @@ static bool read_content(db_conn *c, arena *a, inbox_reading *x, err *e) {
     }
     char *open = (char *)(uintptr_t)bytes.ptr;
     inbox_mask(open, bytes.len);
-    const size_t len = text_end(bytes, CONTENT_SHOWN_MAX);
+    const size_t len = str_clip(bytes, CONTENT_SHOWN_MAX).len;
     x->answer.content = pb_text(x->kept, (str){bytes.ptr, len});
     x->answer.content_cut = len < bytes.len;
     explicit_bzero(open, bytes.len);
@@ -331,7 +322,7 @@ exception_to_pb(const payments_service *s, const inbox_exception_row *x, arena *
     if (inbox_line_open(s->o.keys, x, &raw, scratch, &unread)) {
         char *open = (char *)(uintptr_t)raw.ptr;
         inbox_mask(open, raw.len);
-        const size_t len = text_end(raw, RAW_SHOWN_MAX);
+        const size_t len = str_clip(raw, RAW_SHOWN_MAX).len;
         out->raw = pb_text(a, (str){raw.ptr, len});
         out->raw_cut = len < raw.len;
         explicit_bzero(open, raw.len);

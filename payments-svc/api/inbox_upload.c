@@ -71,7 +71,7 @@ static bool begin(inbox_upload *u, const inbox_part *part, int64_t now_ms, err *
     u->actor = (str){actor, part->actor.len};
     if (u->bytes == NULL || actor == NULL) {
         forget(u);
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for the content");
+        return err_no_memory(e, "the content");
     }
     u->total = part->total;
     u->inbox_id = part->inbox_id;

@@ -28,8 +28,7 @@ bool pb_time_us(const Google__Protobuf__Timestamp *t, const char *field, int64_t
 }
 
 bool out_of_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
-                   "the request takes too much memory");
+    return err_no_memory(e, "the request");
 }
 
 static void *pb_alloc(void *a, size_t size) {

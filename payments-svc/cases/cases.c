@@ -15,19 +15,14 @@ enum {
 };
 
 bool cases_no_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
-                   "the request takes too much memory");
+    return err_no_memory(e, "the request");
 }
 
 str cases_clip(arena *a, str s, size_t max) {
     if (s.len <= max && str_is_plain(s.ptr, s.len)) {
         return s;
     }
-    size_t len = s.len < max ? s.len : max;
-    // Not in the middle of a character.
-    while (len > 0 && len < s.len && ((unsigned char)s.ptr[len] & 0xC0) == 0x80) {
-        len--;
-    }
+    size_t len = str_clip(s, max).len;
     char *copy = arena_strndup(a, s.ptr, len);
     if (copy == NULL) {
         return STR("");

@@ -13,11 +13,6 @@ const connection_info *connection_named(const connection_info *list, size_t n, s
     return NULL;
 }
 
-static bool no_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
-                   "the answer takes too much memory");
-}
-
 bool connections_queue(db_conn *c, const connection_info *list, size_t n_list, arena *a,
                        connection_queue **out, size_t *n, err *e) {
     ASSERT(n_list <= CONNECTIONS_MAX);
@@ -45,7 +40,7 @@ bool connections_queue(db_conn *c, const connection_info *list, size_t n_list, a
     *n = db_count(rows);
     *out = ARENA_ARRAY(a, connection_queue, *n + 1);
     if (*out == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "the answer");
     }
     for (size_t i = 0; i < *n; i++) {
         (*out)[i] = (connection_queue){.connection = db_get_i16(rows, i, 0),

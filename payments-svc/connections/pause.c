@@ -20,8 +20,7 @@ bool pause_read(db_conn *c, pause_set *out, arena *a, err *e) {
     }
     pause_row *list = ARENA_ARRAY(a, pause_row, n);
     if (list == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
-                       "the pauses take too much memory");
+        return err_no_memory(e, "the list of pauses");
     }
     for (size_t i = 0; i < n; i++) {
         list[i] = (pause_row){.scope = {.book_id = db_get_i64(rows, i, 0),

@@ -426,8 +426,7 @@ static bool read_rows(const db_rows *rows, arena *a, deposit **out, size_t *n, e
     *n = db_count(rows);
     *out = ARENA_ARRAY(a, deposit, *n + 1);
     if (*out == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
-                       "the answer takes too much memory");
+        return err_no_memory(e, "the answer");
     }
     for (size_t i = 0; i < *n; i++) {
         (*out)[i] = deposit_read(rows, i);
@@ -475,8 +474,7 @@ bool deposits_read_list(const db_rows *rows, arena *a, deposit_of_book **out, si
     for (size_t i = 0; *out != NULL && i < *n; i++) {
         (*out)[i] = (deposit_of_book){db_get_i64(rows, i, COLUMN_BOOK), list[i]};
     }
-    return *out != NULL || err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
-                                   "the answer takes too much memory");
+    return *out != NULL || err_no_memory(e, "the answer");
 }
 
 static bool going_back_tx(db_conn *c, arena *a, void *arg, err *e) {

@@ -111,16 +111,8 @@ static const fsm CLAIMS = {"saga.claim", EDGES(CLAIM_EDGES), NULL, NULL};
 
 // --- Small parts -----------------------------------------------------------------------------------------------------
 
-str saga_clip(str text, size_t len_max) {
-    size_t len = text.len < len_max ? text.len : len_max;
-    while (len > 0 && len < text.len && ((unsigned char)text.ptr[len] & 0xC0) == 0x80) {
-        len--;
-    }
-    return (str){text.ptr, len};
-}
-
 static void copy_text(char *to, size_t size, str from) {
-    const str text = saga_clip(from, size - 1);
+    const str text = str_clip(from, size - 1);
     if (text.len > 0) {
         memcpy(to, text.ptr, text.len);
     }
@@ -552,7 +544,7 @@ void saga_take_over(saga *s, const saga_intent *intent, const saga_policy *p,
 // Enough submissions: the last refusal is kept for the person who asks why.
 static void exhausted(saga *s, const saga_answer *answer) {
     char text[SAGA_TEXT_MAX];
-    const str code = saga_clip(answer->code, 32), more = saga_clip(answer->text, 80);
+    const str code = str_clip(answer->code, 32), more = str_clip(answer->text, 80);
     const int len =
         snprintf(text, sizeof text, "after %d attempts: %.*s%s%.*s", (int)s->attempt, (int)code.len,
                  code.len > 0 ? code.ptr : "", code.len > 0 && more.len > 0 ? " " : "",

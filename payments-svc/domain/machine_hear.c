@@ -497,7 +497,7 @@ int64_t saga_difference(const saga *s, const saga_said *said) {
 
 void saga_hold_contradiction(saga *s, saga_state state, const saga_said *said) {
     char text[SAGA_TEXT_MAX];
-    const str more = saga_clip(said->text, 60);
+    const str more = str_clip(said->text, 60);
     const char *const colon = more.len > 0 ? ": " : "";
     const char *const clipped = more.len > 0 ? more.ptr : "";
     int len = 0;

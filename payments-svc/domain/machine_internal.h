@@ -27,7 +27,6 @@ int64_t saga_difference(const saga *s, const saga_said *said);
 // The attempt that the rail may speak of next has no number yet.
 bool saga_next_attempt_is_new(const saga *s);
 
-str saga_clip(str text, size_t len_max); // what fits, never cut inside a UTF-8 character
 void saga_set_reason(saga *s, str code, str text);
 // Holds because of what the rail said of a payout that is, or is about to be, in a state.
 void saga_hold_contradiction(saga *s, saga_state state, const saga_said *said);

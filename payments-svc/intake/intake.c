@@ -49,8 +49,7 @@ static bool prepare(const intake *in, intake_job *job, err *e) {
     const intake_submission *s = &job->from;
     ASSERT(s->n > 0 && s->n <= INTAKE_REQUEST_MAX);
     job->items = ARENA_ARRAY(s->a, intake_item, s->n);
-    bool ok = job->items != NULL || err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
-                                            "the request takes too much memory");
+    bool ok = job->items != NULL || err_no_memory(e, "the request");
     for (size_t i = 0; ok && i < s->n; i++) {
         ok = intake_item_prepare(&in->o, s->merchant, &s->requests[i], &job->items[i], s->a, e);
     }
@@ -294,8 +293,7 @@ bool intake_check(intake *in, const merchant *m, const payout_request *requests,
         return false;
     }
     if (!batch_begin(in, &b, m->book_id, n, a)) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
-                       "the request takes too much memory");
+        return err_no_memory(e, "the request");
     }
     map *keys = map_create(n, INTAKE_ITEMS_MAX);
     batch_add(&b, keys, job.items, n);

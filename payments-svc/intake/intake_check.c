@@ -8,11 +8,6 @@
 #include "intake/intake_internal.h"
 #include "store/payments_sql.h"
 
-static bool out_of_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
-                   "the request takes too much memory");
-}
-
 static const err *err_keep(arena *a, const err *e) {
     err *kept = ARENA_NEW(a, err);
     *kept = *e;
@@ -69,7 +64,7 @@ bool intake_item_prepare(const intake_options *o, const merchant *m, const payou
     if (it->unreadable || !item_validate(o, m, it, &why)) {
         err *kept = arena_alloc(a, sizeof *kept);
         if (kept == NULL) {
-            return out_of_memory(e);
+            return err_no_memory(e, "the request");
         }
         *kept = why;
         it->invalid = kept;
@@ -87,7 +82,7 @@ bool intake_item_prepare(const intake_options *o, const merchant *m, const payou
 static bool look_keys_up(intake_batch *b, db_conn *c, arena *a, err *e) {
     idem_entry **entries = ARENA_ARRAY(a, idem_entry *, b->n);
     if (entries == NULL) {
-        return out_of_memory(e);
+        return err_no_memory(e, "the request");
     }
     for (size_t i = 0; i < b->n; i++) {
         entries[i] = &b->items[i]->idem;
@@ -114,7 +109,7 @@ static bool load_accepted(const intake_batch *b, db_conn *c, arena *a, err *e) {
     uuid *ids = ARENA_ARRAY(a, uuid, b->n);
     size_t n = 0;
     if (ids == NULL) {
-        return out_of_memory(e);
+        return err_no_memory(e, "the request");
     }
     for (size_t i = 0; i < b->n; i++) {
         const idem_entry *idem = &b->items[i]->idem;
@@ -187,7 +182,7 @@ static bool check_recipients(intake_batch *b, db_conn *c, arena *a, err *e) {
     db_rows *rows = NULL;
     size_t n = 0;
     if (ids == NULL) {
-        return out_of_memory(e);
+        return err_no_memory(e, "the request");
     }
     for (size_t i = 0; i < b->n_fresh; i++) {
         if (b->fresh[i]->wanted->recipient_currency == NULL) {

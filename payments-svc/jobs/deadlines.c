@@ -25,8 +25,7 @@ const int16_t DEADLINES_STEP[DEADLINES_STEPS] = {STEP_GATE,    STEP_RESERVE, STE
                                                  STEP_VOID,    STEP_RETURN,  STEP_CANCEL};
 
 bool deadlines_no_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
-                   "what waits takes too much memory");
+    return err_no_memory(e, "what waits");
 }
 
 const char *deadlines_connection_name(const deadlines *d, int id, arena *a) {

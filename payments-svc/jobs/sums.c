@@ -15,10 +15,6 @@ enum {
     US_PER_S = 1000000,
 };
 
-static bool no_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "the sums need too much memory");
-}
-
 // The lowest id of a time: ids of payouts are UUIDv7, which begin with their time.
 static uuid id_of_time(int64_t wall_us) {
     uuid id = {{0}};
@@ -87,7 +83,7 @@ static bool fold(db_conn *c, int64_t book_id, arena *a, err *e) {
     size_t n = db_count(rows);
     uuid *ids = ARENA_ARRAY(a, uuid, n + 1);
     if (ids == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "the list of sums");
     }
     for (size_t i = 0; i < n; i++) {
         ids[i] = db_get_uuid(rows, i, 0);

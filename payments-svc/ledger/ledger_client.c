@@ -8,11 +8,6 @@
 
 // --- Small parts -----------------------------------------------------------------------------------------------------
 
-static bool out_of_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                   "the request needs too much memory");
-}
-
 // The ledger answered, but not what was asked: a bug on one of the two sides, never something to go on from.
 static bool nonsense(err *e, const char *what) {
     return err_set(e, ERR_INTERNAL, "LEDGER_ANSWER", "the ledger's answer is not usable: %s", what);
@@ -54,7 +49,7 @@ bool ledger_create_book(rpc_client *c, int64_t book_id, const char *name, int64_
     Ledger__V1__CreateBookRequest request = LEDGER__V1__CREATE_BOOK_REQUEST__INIT;
     request.book_id = book_id;
     if ((request.name = arena_strdup(a, name)) == NULL) {
-        return out_of_memory(e);
+        return err_no_memory(e, "the request");
     }
     ProtobufCMessage *response = NULL;
     return rpc_client_call(c, LEDGER_PATH("CreateBook"), &request.base,
@@ -92,7 +87,7 @@ bool ledger_create_accounts(rpc_client *c, int64_t book_id, const ledger_account
         request.accounts[i] = &rows[i];
     }
     if (!ok) {
-        return out_of_memory(e);
+        return err_no_memory(e, "the request");
     }
     request.book_id = book_id;
     request.n_accounts = n;
@@ -145,7 +140,7 @@ bool ledger_create_transfers(rpc_client *c, int64_t book_id, const ledger_transf
         request.transfers[i] = &rows[i];
     }
     if (!ok) {
-        return out_of_memory(e);
+        return err_no_memory(e, "the request");
     }
     request.book_id = book_id;
     request.n_transfers = n;
@@ -262,7 +257,7 @@ static bool lookup(rpc_client *c, int64_t book_id, ledger_account *accounts, siz
     request.ids = id_list(a, accounts, n);
     request.n_ids = n;
     if (request.ids == NULL) {
-        return out_of_memory(e);
+        return err_no_memory(e, "the request");
     }
     ProtobufCMessage *response = NULL;
     if (!rpc_client_call(c, LEDGER_PATH("LookupAccounts"), &request.base,

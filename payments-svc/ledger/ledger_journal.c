@@ -109,8 +109,7 @@ bool ledger_balances_as_of(rpc_client *c, int64_t book_id, ledger_account *accou
     request.book_id = book_id;
     request.account_ids = ARENA_ARRAY(a, char *, n);
     if (request.account_ids == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                       "the request needs too much memory");
+        return err_no_memory(e, "the request");
     }
     for (size_t i = 0; i < n; i++) {
         request.account_ids[request.n_account_ids++] = uuid_text(a, accounts[i].id);
@@ -139,8 +138,7 @@ static bool take_page(const Ledger__V1__ListAccountsResponse *answer, size_t n_m
     }
     ledger_account *more = ARENA_ARRAY(a, ledger_account, *n + answer->n_accounts + 1);
     if (more == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                       "the request needs too much memory");
+        return err_no_memory(e, "the request");
     }
     if (*n > 0) {
         memcpy(more, *list, *n * sizeof *more);

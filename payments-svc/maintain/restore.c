@@ -91,8 +91,7 @@ static bool on_row(void *arg, str table, str json, err *e) {
     r->table[table.len] = '\0';
     r->rows[r->n] = (str){arena_strndup(r->a, json.ptr, json.len), json.len};
     r->n_read++;
-    return r->rows[r->n++].ptr != NULL ||
-           err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "the rows need too much memory");
+    return r->rows[r->n++].ptr != NULL || err_no_memory(e, "the list of rows");
 }
 
 bool maintain_restore(db_pool *pool, const char *path, err *e) {

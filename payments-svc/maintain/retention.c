@@ -48,10 +48,6 @@ typedef struct piece {
     int64_t n_ids;
 } piece;
 
-static bool no_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "too much memory is needed");
-}
-
 static db_params *of_page(const retention *r, int64_t book_id, const page *g) {
     db_params *p = db_params_create(r->a);
     db_i64(p, book_id);
@@ -76,12 +72,12 @@ static bool pick(retention *r, db_conn *c, piece *x, page *g) {
         const str id = db_get_str(rows, i, 0);
         g->ids[i] = (str){arena_strndup(r->kept, id.ptr, id.len), id.len};
         if (g->ids[i].ptr == NULL) {
-            return no_memory(r->e);
+            return err_no_memory(r->e, "the work");
         }
         x->after = g->ids[i];
     }
     x->n_ids += (int64_t)g->n;
-    return g->ids != NULL || no_memory(r->e);
+    return g->ids != NULL || err_no_memory(r->e, "the work");
 }
 
 static bool write_page(retention *r, db_conn *c, const piece *x, const page *g, archive_writer *w) {
@@ -297,7 +293,7 @@ static bool read_books(db_conn *c, arena *a, void *arg, err *e) {
     }
     b->books = ARENA_ARRAY(a, int64_t, n_merchants + n_heard + 1);
     if (b->books == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "the work");
     }
     b->n = 1; // books[0] is 0
     for (size_t i = 0, k = 0; i < n_merchants || k < n_heard;) {

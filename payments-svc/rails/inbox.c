@@ -12,7 +12,7 @@
 #include "rails/inbox_internal.h"
 
 bool inbox_no_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for what a bank says");
+    return err_no_memory(e, "what a bank says");
 }
 
 str inbox_content_aad(int64_t book_id, uuid inbox_id, int32_t version, char out[INBOX_AAD_MAX]) {
@@ -36,10 +36,7 @@ str inbox_line_aad(int64_t book_id, uuid inbox_id, int32_t version, int32_t line
 
 str inbox_text(arena *a, str s, size_t max) {
     const bool whole = str_is_text(s.ptr, s.len);
-    size_t len = s.len < max ? s.len : max;
-    while (whole && len > 0 && len < s.len && ((unsigned char)s.ptr[len] & 0xc0) == 0x80) {
-        len--; // not in the middle of a character
-    }
+    size_t len = whole ? str_clip(s, max).len : s.len < max ? s.len : max;
     char *copy = arena_strndup(a, len == 0 ? "" : s.ptr, len);
     if (copy == NULL) {
         return STR("");

@@ -44,10 +44,6 @@ typedef struct look {
     size_t n;
 } look;
 
-static bool no_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "the look needs too much memory");
-}
-
 // --- The rows --------------------------------------------------------------------------------------------------------
 
 static bool read_page(db_conn *c, arena *a, void *arg, err *e) {
@@ -70,7 +66,7 @@ static bool read_page(db_conn *c, arena *a, void *arg, err *e) {
                               .noted = db_get_i64(rows, i, 3),
                               .seen = db_get_i64(rows, i, 4)};
     }
-    return l->rows != NULL || no_memory(e);
+    return l->rows != NULL || err_no_memory(e, "the look");
 }
 
 // --- The ledger ------------------------------------------------------------------------------------------------------
@@ -80,7 +76,7 @@ static bool read_balances(const look *l, debtor *rows, size_t n, int64_t *there,
     ledger_account *accounts = ARENA_ARRAY(l->a, ledger_account, 2 * n);
     int64_t sequence = 0;
     if (accounts == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "the look");
     }
     for (size_t i = 0; i < n; i++) {
         const int64_t book = rows[i].book_id;
@@ -106,7 +102,7 @@ static bool repay(const look *l, const debtor *rows, size_t n, const int64_t *th
     ledger_result *results = ARENA_ARRAY(l->a, ledger_result, n);
     size_t n_sent = 0;
     if (transfers == NULL || results == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "the look");
     }
     for (size_t i = 0; i < n; i++) {
         if (rows[i].owed > 0 && there[i] > 0) {
@@ -193,7 +189,7 @@ static bool look_at(const look *l, debtor *rows, size_t n, err *e) {
     ending x = {rows, n};
     bool any = false;
     if (there == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "the look");
     }
     if (!read_balances(l, rows, n, there, e) || !repay(l, rows, n, there, &any, e)) {
         return false;

@@ -19,8 +19,7 @@ static bool write_rows(db_conn *c, int64_t book_id, const receivable_note *notes
                        int64_t now_us, arena *a, err *e) {
     str *merchants = ARENA_ARRAY(a, str, 2 * n);
     if (merchants == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                       "the request needs too much memory");
+        return err_no_memory(e, "the request");
     }
     for (size_t i = 0; i < n; i++) {
         merchants[i] = notes[i].merchant_id;
@@ -41,8 +40,7 @@ bool receivables_note(db_conn *c, int64_t book_id, const receivable_note *notes,
     }
     case_new *cases = ARENA_ARRAY(a, case_new, n);
     if (cases == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                       "the request needs too much memory");
+        return err_no_memory(e, "the request");
     }
     for (size_t i = 0; i < n; i++) {
         cases[i] = (case_new){

@@ -7,17 +7,12 @@
 #include "saga/saga_internal.h"
 #include "saga/saga_sql.h"
 
-static bool out_of_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                   "the messages need too much memory");
-}
-
 // --- What the rail has said ------------------------------------------------------------------------------------------
 
 bool saga_store_events(saga_batch *b, db_conn *c, db_rows **rows, err *e) {
     uuid *ids = ARENA_ARRAY(b->a, uuid, b->n);
     if (ids == NULL) {
-        return out_of_memory(e);
+        return err_no_memory(e, "the batch of messages");
     }
     size_t n = 0;
     for (size_t i = 0; i < b->n; i++) {
@@ -41,7 +36,7 @@ bool saga_store_hear_also(saga_batch *b, const db_rows *rows, const saga_event *
     const size_t n_also = also == NULL ? 0 : 1;
     saga_event *events = ARENA_ARRAY(b->a, saga_event, n_rows + 1);
     if (events == NULL) {
-        return out_of_memory(e);
+        return err_no_memory(e, "the batch of messages");
     }
     ASSERT(also == NULL || b->n == 1);
     if (also != NULL) {
@@ -111,7 +106,7 @@ static bool count_new(event_counts *k, const db_rows *new_rows, bool accepted, c
     int32_t *numbers = ARENA_ARRAY(a, int32_t, 2 * n); // all 0
     *k = (event_counts){.ids = ARENA_ARRAY(a, uuid, n)};
     if (k->ids == NULL || numbers == NULL) {
-        return out_of_memory(e);
+        return err_no_memory(e, "the batch of messages");
     }
     k->n = numbers;
     k->reached = numbers + n;
@@ -312,7 +307,7 @@ static bool number_orders(db_conn *c, int64_t book_id, const rail_event *const *
         if (is_order(events[i]->kind)) {
             ids = ids == NULL ? ARENA_ARRAY(a, uuid, n) : ids;
             if (ids == NULL) {
-                return out_of_memory(e);
+                return err_no_memory(e, "the batch of messages");
             }
             ids[n_ids++] = events[i]->payout_id;
         }
@@ -323,7 +318,7 @@ static bool number_orders(db_conn *c, int64_t book_id, const rail_event *const *
     int32_t *given = ARENA_ARRAY(a, int32_t, n);
     db_rows *locked = NULL, *rows = NULL;
     if (given == NULL) {
-        return out_of_memory(e);
+        return err_no_memory(e, "the batch of messages");
     }
     if (!of_payouts(c, book_id, SAGA_SQL_LOCK_ORDERED, ids, n_ids, &locked, a, e) ||
         !of_payouts(c, book_id, SAGA_SQL_COUNT_ORDERS, ids, n_ids, &rows, a, e)) {
@@ -356,7 +351,7 @@ static bool reach_bank(db_conn *c, int64_t book_id, const rail_event *const *eve
     uuid *ids = ARENA_ARRAY(a, uuid, n);
     int32_t *attempts = ARENA_ARRAY(a, int32_t, n);
     if (ids == NULL || attempts == NULL) {
-        return out_of_memory(e);
+        return err_no_memory(e, "the batch of messages");
     }
     size_t n_ids = 0;
     for (size_t i = 0; i < n; i++) {
@@ -403,7 +398,7 @@ static bool without_reached(db_conn *c, int64_t book_id, const rail_event *const
     reached *moved = ARENA_ARRAY(a, reached, n_moved);
     const rail_event **left = ARENA_ARRAY(a, const rail_event *, *n);
     if (moved == NULL || left == NULL) {
-        return out_of_memory(e);
+        return err_no_memory(e, "the batch of messages");
     }
     for (size_t i = 0; i < n_moved; i++) {
         moved[i] = (reached){db_get_uuid(rows, i, 0), db_get_i32(rows, i, 1)};
@@ -440,7 +435,7 @@ static bool record_chunk(db_conn *c, int64_t book_id, const rail_event *const *e
     }
     event_columns k;
     if (!event_columns_alloc(&k, n, a)) {
-        return out_of_memory(e);
+        return err_no_memory(e, "the batch of messages");
     }
     const int32_t *numbers = NULL;
     if (!number_orders(c, book_id, events, n, &numbers, a, e)) {
@@ -458,7 +453,7 @@ static bool record_chunk(db_conn *c, int64_t book_id, const rail_event *const *e
 static const rail_event **sort_events(const rail_event *events, size_t n, arena *a, err *e) {
     const rail_event **sorted = ARENA_ARRAY(a, const rail_event *, n);
     if (sorted == NULL) {
-        (void)out_of_memory(e);
+        (void)err_no_memory(e, "the batch of messages");
         return NULL;
     }
     for (size_t i = 0; i < n; i++) {
@@ -534,7 +529,7 @@ static bool count_all(event_counts *k, const rail_event *const *events, size_t n
                       err *e) {
     *k = (event_counts){.ids = ARENA_ARRAY(a, uuid, n), .n = ARENA_ARRAY(a, int32_t, n)};
     if (k->ids == NULL || k->n == NULL) {
-        return out_of_memory(e);
+        return err_no_memory(e, "the batch of messages");
     }
     for (size_t i = 0; i < n; i++) {
         if (i == 0 || !uuid_eq(k->ids[k->n_ids - 1], events[i]->payout_id)) {

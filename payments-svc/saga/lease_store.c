@@ -14,8 +14,7 @@ db_params *saga_lease_params(arena *a, int64_t book_id, uuid lease_id) {
 bool saga_lease_take(saga_batch *b, db_conn *c, err *e) {
     uuid *ids = ARENA_ARRAY(b->a, uuid, b->n);
     if (ids == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                       "the batch needs too much memory");
+        return err_no_memory(e, "the batch");
     }
     size_t n = 0;
     for (size_t i = 0; i < b->n; i++) {

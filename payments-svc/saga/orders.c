@@ -251,8 +251,7 @@ static bool take_out(saga_engine *g, db_conn *c, const saga_cancellation *x, con
     }
     const char *why = arena_printf(a, "canceled by %.*s", (int)x->actor.len, x->actor.ptr);
     if (why == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                       "the order takes too much memory");
+        return err_no_memory(e, "the order");
     }
     if (!r->take_out(r, c, x->book_id, x->payout_id, s->item.was.attempt, str_of(why), &taken, a,
                      e)) {

@@ -99,8 +99,7 @@ static bool make_accounts(const saga_batch *b, const saga_tools *tools, saga_ite
                           size_t n, int64_t deadline, err *e) {
     ledger_account *accounts = ARENA_ARRAY(b->a, ledger_account, n);
     if (accounts == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                       "the batch needs too much memory");
+        return err_no_memory(e, "the batch");
     }
     for (size_t i = 0; i < n; i++) {
         accounts[i] = account_of_receivable(b->from.book_id, items[i]->merchant_id,
@@ -116,8 +115,7 @@ static bool send(saga_batch *b, const saga_tools *tools, saga_item *const *items
     ledger_result *results = ARENA_ARRAY(b->a, ledger_result, LEGS_MAX * n);
     size_t n_legs = 0;
     if (transfers == NULL || results == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                       "the batch needs too much memory");
+        return err_no_memory(e, "the batch");
     }
     for (size_t i = 0; i < n; i++) {
         build(b, items[i], transfers + n_legs);
@@ -162,8 +160,7 @@ bool saga_owe_note(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     }
     receivable_note *notes = ARENA_ARRAY(b->a, receivable_note, n);
     if (notes == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                       "the batch needs too much memory");
+        return err_no_memory(e, "the batch");
     }
     n = 0;
     for (size_t i = 0; i < b->n; i++) {

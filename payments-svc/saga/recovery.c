@@ -17,7 +17,7 @@ typedef struct where {
 static bool look_where(const saga_recovery *r, where *w, arena *a, err *e) {
     *w = (where){.books = ARENA_ARRAY(a, int64_t, SAGA_BOOKS_MAX)};
     if (w->books == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "too many books");
+        return err_no_memory(e, "the list of books");
     }
     for (size_t i = 0; i < r->n_rails; i++) {
         if (!r->rails[i]->hands_over) {

@@ -26,7 +26,7 @@ bool saga_brake(saga_batch *b, db_conn *c, bool *stopped, err *e) {
     }
     b->paused = ARENA_ARRAY(b->a, str, n);
     if (b->paused == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "too much is paused");
+        return err_no_memory(e, "the list of pauses");
     }
     b->n_paused = pause_merchants(&set, b->from.book_id, b->from.rail->id, b->paused, n);
     return true;

@@ -52,8 +52,7 @@ bool saga_cases_open(saga_batch *b, db_conn *c, bool acting, int64_t now_us, err
     case_new *cases = ARENA_ARRAY(b->a, case_new, n);
     char(*ids)[UUID_TEXT_LEN + 1] = arena_calloc(b->a, n, sizeof *ids);
     if (cases == NULL || ids == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                       "the batch needs too much memory");
+        return err_no_memory(e, "the batch");
     }
     n = 0;
     for (size_t i = 0; i < b->n; i++) {

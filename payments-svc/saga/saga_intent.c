@@ -7,10 +7,6 @@
 #include "saga/saga_internal.h"
 #include "saga/saga_sql.h"
 
-static bool out_of_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "the batch needs too much memory");
-}
-
 static int compare_id(const void *key, const void *item) {
     return uuid_cmp(*(const uuid *)key, ((const saga_item *)item)->payout_id);
 }
@@ -26,7 +22,7 @@ static bool fetch_for(saga_batch *b, db_conn *c, saga_sql_id sql, unsigned step_
                       db_rows **rows, err *e) {
     uuid *ids = ARENA_ARRAY(b->a, uuid, b->n);
     if (ids == NULL) {
-        return out_of_memory(e);
+        return err_no_memory(e, "the batch");
     }
     size_t n = 0;
     for (size_t i = 0; i < b->n; i++) {
@@ -66,7 +62,7 @@ bool saga_intent_payouts(saga_batch *b, db_conn *c, err *e) {
     db_rows *rows = NULL;
     uuid *ids = ARENA_ARRAY(b->a, uuid, b->n);
     if (ids == NULL) {
-        return out_of_memory(e);
+        return err_no_memory(e, "the batch");
     }
     for (size_t i = 0; i < b->n; i++) {
         ids[i] = b->items[i].payout_id;
@@ -147,7 +143,7 @@ static void fill_rail_item(saga_item *item, rail_item *r) {
 static bool make_rail_items(saga_batch *b, err *e) {
     b->rail_items = ARENA_ARRAY(b->a, rail_item, b->n);
     if (b->rail_items == NULL) {
-        return out_of_memory(e);
+        return err_no_memory(e, "the batch");
     }
     for (size_t i = 0; i < b->n; i++) {
         if (b->items[i].acting == STEP_EXECUTE) {

@@ -193,8 +193,7 @@ static bool set_apart(db_conn *c, int64_t book_id, const saga_item *const *items
     uuid *ids = ARENA_ARRAY(a, uuid, n_left);
     int16_t *states = ARENA_ARRAY(a, int16_t, n_left);
     if (ids == NULL || states == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                       "the batch needs too much memory");
+        return err_no_memory(e, "the batch");
     }
     n_left = 0;
     for (size_t i = 0; i < n; i++) {
@@ -221,8 +220,7 @@ bool saga_rows_write(db_conn *c, int64_t book_id, const saga_item *const *items,
     shape *shapes = ARENA_ARRAY(a, shape, n);
     db_params *p = db_params_create(a);
     if (shapes == NULL || !fill(&k, shapes, &n_shapes, items, n, a)) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                       "the batch needs too much memory");
+        return err_no_memory(e, "the batch");
     }
     db_i64(p, book_id);
     db_time(p, now_us);
@@ -232,8 +230,7 @@ bool saga_rows_write(db_conn *c, int64_t book_id, const saga_item *const *items,
     db_time_array(p, k.due_at, n);
     db_text_array(p, k.reference, n);
     if (!shape_params(p, shapes, n_shapes, a)) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                       "the batch needs too much memory");
+        return err_no_memory(e, "the batch");
     }
     ASSERT(uuid_cmp(k.payout_id[0], k.payout_id[n - 1]) <= 0); // they are sorted
     db_uuid(p, k.payout_id[0]);

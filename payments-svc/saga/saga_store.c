@@ -8,10 +8,6 @@
 #include "saga/saga_internal.h"
 #include "saga/saga_sql.h"
 
-static bool out_of_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "the batch needs too much memory");
-}
-
 bool saga_plan_each_time(db_conn *c, arena *a, err *e) {
     return db_exec(c, saga_sql(SAGA_SQL_PLAN_EACH_TIME), NULL, a, NULL, NULL, e);
 }
@@ -140,7 +136,7 @@ static bool read_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     }
     b->items = ARENA_ARRAY(b->a, saga_item, found);
     if (b->items == NULL) {
-        return out_of_memory(e);
+        return err_no_memory(e, "the batch");
     }
     for (int16_t i = 0; i < k.n; i++) {
         b->n_lanes += k.of[i].n > 0 ? 1 : 0;
@@ -259,7 +255,7 @@ static bool write_intents(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
 static bool write_sagas(saga_batch *b, db_conn *c, bool acting, int64_t now_us, err *e) {
     const saga_item **picked = ARENA_ARRAY(b->a, const saga_item *, b->n);
     if (picked == NULL) {
-        return out_of_memory(e);
+        return err_no_memory(e, "the batch");
     }
     size_t n = 0;
     for (size_t i = 0; i < b->n; i++) {

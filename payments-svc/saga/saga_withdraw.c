@@ -11,8 +11,7 @@ static bool record_not_taken(const saga_batch *b, db_conn *c, const saga_item *i
                              err *e) {
     const char *id = arena_printf(b->a, "held-out/%d", (int)item->now.attempt);
     if (id == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                       "the batch needs too much memory");
+        return err_no_memory(e, "the batch");
     }
     const rail_event out = {.payout_id = item->payout_id,
                             .attempt = item->now.attempt,

@@ -71,7 +71,7 @@ bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const 
     }
     *s = (saga_scan){ARENA_ARRAY(a, saga_due, db_count(r.rows) + 1), 0, INT64_MAX};
     if (s->due == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", "too much is due");
+        return err_no_memory(e, "what is due");
     }
     for (size_t i = 0; i < db_count(r.rows); i++) {
         take_row(s, r.rows, i);

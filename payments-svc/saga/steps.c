@@ -454,11 +454,8 @@ static str clean(str text, size_t len_max) {
     if (text.len == 0) {
         return (str){"", 0};
     }
-    size_t len = text.len < len_max ? text.len : len_max;
-    while (len > 0 && len < text.len && ((unsigned char)text.ptr[len] & 0xC0) == 0x80) {
-        len--;
-    }
-    return str_is_text(text.ptr, len) ? (str){text.ptr, len} : STR("(not text)");
+    const str kept = str_clip(text, len_max);
+    return str_is_text(kept.ptr, kept.len) ? kept : STR("(not text)");
 }
 
 static saga_outcome outcome_of(rail_verdict verdict) {

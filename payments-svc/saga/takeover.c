@@ -158,8 +158,7 @@ static bool tell_orphans(db_conn *c, const takeover *t, const orphans *o, arena 
     char(*ids)[UUID_TEXT_LEN + 1] = arena_calloc(a, o->n + 1, sizeof *ids);
     char lease[UUID_TEXT_LEN + 1];
     if (cases == NULL || ids == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                       "the lease needs too much memory");
+        return err_no_memory(e, "the lease");
     }
     uuid_format(t->lease_id, lease);
     for (size_t i = 0; i < o->n; i++) {
@@ -188,14 +187,12 @@ static bool take_over_sagas(db_conn *c, const takeover *t, arena *a, err *e) {
     saga_item *items = ARENA_ARRAY(a, saga_item, n + 1);
     const saga_item **all = ARENA_ARRAY(a, const saga_item *, n + 1);
     if (items == NULL || all == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                       "the lease needs too much memory");
+        return err_no_memory(e, "the lease");
     }
     const size_t max = (size_t)t->n > n ? (size_t)t->n : n;
     orphans o = {ARENA_ARRAY(a, uuid, max + 1), 0};
     if (o.ids == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                       "the lease needs too much memory");
+        return err_no_memory(e, "the lease");
     }
     for (size_t i = 0; i < n; i++) {
         if (!bring_up(rows, i, &items[i])) {

@@ -28,11 +28,6 @@ const db_stmt *books_stmt(books_of which) {
     return &STATEMENTS[which];
 }
 
-static bool no_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
-                   "the list of books takes too much memory");
-}
-
 static int by_number(const void *a, const void *b) {
     const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
     return (x > y) - (x < y);
@@ -66,7 +61,7 @@ bool books_more(db_conn *c, books_of which, int64_t *books, size_t max, size_t *
     ASSERT(*n <= max);
     int64_t *after = ARENA_ARRAY(a, int64_t, max + 1), *before = ARENA_ARRAY(a, int64_t, max + 1);
     if (after == NULL || before == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "the list of books");
     }
     if (*n > 1) {
         qsort(books, *n, sizeof books[0], by_number);
@@ -83,5 +78,6 @@ bool books_more(db_conn *c, books_of which, int64_t *books, size_t max, size_t *
 bool books_list(db_conn *c, books_of which, int64_t **books, size_t *n, arena *a, err *e) {
     *n = 0;
     *books = ARENA_ARRAY(a, int64_t, BOOKS_MAX);
-    return *books != NULL ? books_more(c, which, *books, BOOKS_MAX, n, a, e) : no_memory(e);
+    return *books != NULL ? books_more(c, which, *books, BOOKS_MAX, n, a, e)
+                          : err_no_memory(e, "the list of books");
 }

@@ -347,8 +347,7 @@ static bool list_in_db(db_conn *c, arena *a, void *arg, err *e) {
     args->n = db_count(rows);
     args->out = ARENA_ARRAY(a, merchant_listed, args->n);
     if (args->out == NULL && args->n > 0) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
-                       "the answer takes too much memory");
+        return err_no_memory(e, "the answer");
     }
     for (size_t i = 0; i < args->n; i++) {
         from_row(rows, i, &args->out[i].m, &args->out[i].defaults);

@@ -8,10 +8,6 @@
 
 enum { EVENT_ID_LEN = UUID_TEXT_LEN + 24 };
 
-static bool no_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a submission's events");
-}
-
 static int compare_numbers(const void *a, const void *b) {
     const submission_refusal *x = a, *y = b;
     return (x->number > y->number) - (x->number < y->number);
@@ -52,7 +48,7 @@ bool subm_events_record(db_conn *c, int64_t book_id, uuid id, const subm_said *s
     rail_event *events = ARENA_ARRAY(a, rail_event, count + 1);
     char *event_id = arena_alloc(a, EVENT_ID_LEN), text[UUID_TEXT_LEN + 1];
     if (events == NULL || event_id == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "the list of a submission's events");
     }
     uuid_format(id, text);
     (void)snprintf(event_id, EVENT_ID_LEN, "%s:%s", text, said->tag);

@@ -8,10 +8,6 @@
 
 enum { RANGES_PAGE = 10000 };
 
-static bool no_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for what a bank speaks of");
-}
-
 // --- By name -----------------------------------------------------------------------------------------------------------
 
 static bool read_ref(db_conn *c, submission_ref *ref, bool *found, arena *a, err *e) {
@@ -48,7 +44,7 @@ bool submission_find_name(db_conn *c, int connection, str name, submission_ref *
     }
     *refs = ARENA_ARRAY(a, submission_ref, db_count(rows) + 1);
     if (*refs == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "what a bank speaks of");
     }
     for (size_t i = 0; i < db_count(rows); i++) {
         submission_ref *ref = &(*refs)[*n];
@@ -90,7 +86,7 @@ static bool add_ranges(range_list *l, const db_rows *rows, arena *a, err *e) {
         const size_t room = 2 * (l->n + more) + 64;
         range *of = ARENA_ARRAY(a, range, room);
         if (of == NULL) {
-            return no_memory(e);
+            return err_no_memory(e, "what a bank speaks of");
         }
         if (l->n > 0) {
             memcpy(of, l->of, l->n * sizeof *of);
@@ -191,7 +187,7 @@ static bool read_ranges(db_conn *c, int connection, const numbered *sorted, size
     int64_t *lows = ARENA_ARRAY(a, int64_t, n), *highs = ARENA_ARRAY(a, int64_t, n);
     size_t n_runs = 0;
     if (lows == NULL || highs == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "what a bank speaks of");
     }
     for (size_t i = 0; i < n; i++) {
         if (i == 0 || sorted[i].number - highs[n_runs - 1] > GAP_MAX) {
@@ -247,7 +243,7 @@ static bool read_files(db_conn *c, const probe *probes, size_t n, const file **f
     file *files = ARENA_ARRAY(a, file, n);
     size_t n_files = 0;
     if (ids == NULL || files == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "what a bank speaks of");
     }
     for (size_t i = 0; i < n; i++) {
         if (i == 0 || !uuid_eq(ids[n_files - 1], probes[i].id)) {
@@ -328,7 +324,7 @@ static bool read_runs(db_conn *c, const probe *probes, const file *const *file_o
     uuid *ids = ARENA_ARRAY(a, uuid, n);
     int64_t *lows = ARENA_ARRAY(a, int64_t, n), *highs = ARENA_ARRAY(a, int64_t, n);
     if (ids == NULL || lows == NULL || highs == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "what a bank speaks of");
     }
     for (size_t i = 0; i < n; i++) {
         ids[i] = probes[runs[i].from].id;
@@ -369,7 +365,7 @@ static bool read_single(db_conn *c, const probe *probes, const file *const *file
     uuid *ids = ARENA_ARRAY(a, uuid, n);
     int64_t *numbers = ARENA_ARRAY(a, int64_t, n);
     if (ids == NULL || numbers == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "what a bank speaks of");
     }
     for (size_t i = 0; i < n; i++) {
         ids[i] = probes[at[i]].id;
@@ -398,7 +394,7 @@ static bool read_items(db_conn *c, const probe *probes, size_t n, finds *out, ar
     run *runs = ARENA_ARRAY(a, run, n);
     size_t *single = ARENA_ARRAY(a, size_t, n), n_runs = 0, n_single = 0;
     if (file_of == NULL || runs == NULL || single == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "what a bank speaks of");
     }
     for (size_t i = 0; i < n;) {
         const size_t end = i + of_one_submission(probes + i, n - i);
@@ -428,7 +424,7 @@ static bool find_part(db_conn *c, int connection, const int64_t *numbers, size_t
     *matches = NULL;
     numbered *sorted = ARENA_ARRAY(a, numbered, n);
     if (sorted == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "what a bank speaks of");
     }
     for (size_t i = 0; i < n; i++) {
         sorted[i] = (numbered){numbers[i], i};
@@ -442,7 +438,7 @@ static bool find_part(db_conn *c, int connection, const int64_t *numbers, size_t
     probe *probes = ARENA_ARRAY(a, probe, n_probes + 1);
     *matches = ARENA_ARRAY(a, submission_match, n_probes + 1);
     if (probes == NULL || *matches == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "what a bank speaks of");
     }
     (void)list_probes(ranges.of, ranges.n, sorted, n, probes);
     finds found = {.of = *matches};
@@ -467,7 +463,7 @@ static bool add_part(submission_match **all, size_t *n_all, const submission_mat
                      size_t from, arena *a, err *e) {
     submission_match *more = ARENA_ARRAY(a, submission_match, *n_all + n + 1);
     if (more == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "what a bank speaks of");
     }
     if (*n_all > 0) {
         memcpy(more, *all, *n_all * sizeof *more);

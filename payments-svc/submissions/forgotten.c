@@ -11,10 +11,6 @@
 // A file keeps the time at which it was uploaded, by the bank's clock; and the newest that is known may have waited for its window.
 #define MARGIN_US (INT64_C(2) * 86400 * 1000000)
 
-static bool no_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a list of entries");
-}
-
 // --- The listing -------------------------------------------------------------------------------------------------------
 
 // UUIDv7 begins with its time, in milliseconds.
@@ -149,7 +145,7 @@ bool submission_forgotten_add(db_conn *c, int64_t book_id, int connection, uuid 
     str *ids = ARENA_ARRAY(a, str, n + 1);
     int64_t *numbers = ARENA_ARRAY(a, int64_t, n + 1), *amounts = ARENA_ARRAY(a, int64_t, n + 1);
     if (ids == NULL || numbers == NULL || amounts == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "a list of entries");
     }
     for (size_t i = 0; i < n; i++) {
         ids[i] = entries[i].individual_id;

@@ -2,10 +2,6 @@
 #include "submissions/submissions_internal.h"
 #include "submissions/submissions_sql.h"
 
-static bool no_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a page of submissions");
-}
-
 static int64_t time_or_none(const db_rows *rows, size_t i, int col) {
     return db_is_null(rows, i, col) ? INT64_MIN : db_get_time(rows, i, col);
 }
@@ -51,7 +47,7 @@ bool submission_list(db_conn *c, const submission_filter *f, submission_row **ou
     *n = db_count(rows);
     *out = ARENA_ARRAY(a, submission_row, *n + 1);
     if (*out == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "a page of submissions");
     }
     for (size_t i = 0; i < *n; i++) {
         (*out)[i] = row_of(rows, i);
@@ -99,7 +95,7 @@ bool submission_steps(db_conn *c, int64_t book_id, uuid id, submission_step **st
     *n = db_count(rows);
     *steps = ARENA_ARRAY(a, submission_step, *n + 1);
     if (*steps == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "a page of submissions");
     }
     for (size_t i = 0; i < *n; i++) {
         (*steps)[i] = (submission_step){
@@ -123,7 +119,7 @@ bool submission_members(db_conn *c, int64_t book_id, uuid id, int64_t after, siz
     *n = db_count(rows);
     *members = ARENA_ARRAY(a, submission_member, *n + 1);
     if (*members == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "a page of submissions");
     }
     for (size_t i = 0; i < *n; i++) {
         (*members)[i] = (submission_member){db_get_uuid(rows, i, 0), db_get_i32(rows, i, 1),

@@ -3,10 +3,6 @@
 #include "submissions/single_call.h"
 #include "submissions/submissions_sql.h"
 
-static bool no_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a page of submissions");
-}
-
 static single_call call_of(const db_rows *rows, size_t i) {
     return (single_call){.book_id = db_get_i64(rows, i, 0),
                          .payout_id = db_get_uuid(rows, i, 1),
@@ -58,7 +54,7 @@ static bool read_rows(db_conn *db, single_call *calls, size_t n, int64_t rows_ma
         return true;
     }
     if (books == NULL || payouts == NULL || seqs == NULL || lasts == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "a page of submissions");
     }
     for (size_t i = 0; i < n; i++) {
         books[i] = calls[i].book_id;
@@ -78,7 +74,7 @@ static bool read_rows(db_conn *db, single_call *calls, size_t n, int64_t rows_ma
     }
     single_call_row *all = ARENA_ARRAY(a, single_call_row, db_count(rows) + 1);
     if (all == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "a page of submissions");
     }
     for (size_t i = 0; i < db_count(rows); i++) { // those of one payout come together
         single_call *c = &calls[db_get_i64(rows, i, 0) - 1];
@@ -143,7 +139,7 @@ bool single_call_open(db_conn *db, const single_call_filter *f, single_call **ca
     }
     *calls = ARENA_ARRAY(a, single_call, db_count(rows) + 1);
     if (*calls == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "a page of submissions");
     }
     for (size_t i = 0; i < db_count(rows); i++) {
         (*calls)[i] = call_of(rows, i);

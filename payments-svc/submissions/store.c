@@ -36,7 +36,7 @@ bool subm_due(db_pool *pool, int connection, bool sends, size_t max, subm_key **
     *n = db_count(r.rows);
     *keys = ARENA_ARRAY(a, subm_key, *n + 1);
     if (*keys == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for what is due");
+        return err_no_memory(e, "what is due");
     }
     for (size_t i = 0; i < *n; i++) {
         (*keys)[i] = (subm_key){db_get_i64(r.rows, i, 0), db_get_uuid(r.rows, i, 1)};

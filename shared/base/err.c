@@ -58,6 +58,11 @@ bool err_set_field_at(err *e, err_code code, const char *reason, const char *fie
     return false;
 }
 
+bool err_no_memory_at(err *e, const char *what, const char *site) {
+    return err_set_at(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY", site, "%s needs too much memory",
+                      what);
+}
+
 bool err_detail(err *e, const char *fmt, ...) {
     if (e != NULL) {
         char detail[sizeof(e->detail)];

@@ -69,6 +69,10 @@ bool err_set_at(err *e, err_code code, const char *reason, const char *site, con
     PRINTF_LIKE(5, 6);
 bool err_set_field_at(err *e, err_code code, const char *reason, const char *field,
                       const char *site, const char *fmt, ...) PRINTF_LIKE(6, 7);
+// The one error for an arena that is full: RESOURCE_EXHAUSTED, reason REQUEST_MEMORY, "<what> needs too much memory". Returns false.
+#define err_no_memory(e, what) err_no_memory_at((e), (what), ERR_SITE)
+
+bool err_no_memory_at(err *e, const char *what, const char *site);
 // Adds the private detail (log only) to an error that is set. Returns false.
 bool err_detail(err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 

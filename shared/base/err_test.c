@@ -78,12 +78,25 @@ static void test_err_is_definite__every_code__only_the_promised_five(void **stat
     }
 }
 
+static void test_no_memory__says_what_and_where(void **state) {
+    (void)state;
+    err e = {0};
+    assert_false(err_no_memory(&e, "the list of files"));
+    assert_int_equal(e.code, ERR_RESOURCE_EXHAUSTED);
+    assert_string_equal(e.reason, "REQUEST_MEMORY");
+    assert_string_equal(e.message, "the list of files needs too much memory");
+    assert_non_null(strstr(e.site, "err_test.c:"));
+    assert_int_equal(e.flags, 0);
+    assert_false(err_no_memory(NULL, "nothing"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_err_set__all_fields__returns_false),
         cmocka_unit_test(test_err_set__no_err__returns_false),
         cmocka_unit_test(test_err_set__arguments_of_the_same_err__are_read_first),
         cmocka_unit_test(test_err_set__long_text__is_cut_between_characters),
+        cmocka_unit_test(test_no_memory__says_what_and_where),
         cmocka_unit_test(test_err_code_name__every_code__is_the_grpc_name),
         cmocka_unit_test(test_err_is_definite__every_code__only_the_promised_five),
     };

@@ -82,10 +82,7 @@ static void add_text(strbuf *line, const char *text) {
         strbuf_add_json(line, (str){text, len});
         return;
     }
-    len = TEXT_MAX;
-    while (len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80) {
-        len--; // not in the middle of a character
-    }
+    len = str_clip((str){text, len}, TEXT_MAX).len;
     char cut[TEXT_MAX + 3];
     memcpy(cut, text, len);
     memcpy(cut + len, "\xe2\x80\xa6", 3); // an ellipsis shows the cut

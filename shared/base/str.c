@@ -61,6 +61,14 @@ void str_utf8_trim(char *text, size_t len) {
     }
 }
 
+str str_clip(str text, size_t len_max) {
+    size_t len = text.len < len_max ? text.len : len_max;
+    while (len > 0 && len < text.len && is_continuation((uint8_t)text.ptr[len])) {
+        len--;
+    }
+    return (str){text.ptr, len};
+}
+
 bool str_is_text(const char *bytes, size_t len) {
     size_t i = 0;
     while (i < len) {

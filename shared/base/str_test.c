@@ -54,6 +54,20 @@ static void test_str_is_text__well_formed_and_not__as_rfc_3629(void **state) {
     assert_false(str_is_text("\xe2\x82\xac", 2));
 }
 
+static void test_str_clip__every_length__whole_characters_only(void **state) {
+    (void)state;
+    const str text = STR("a\xc3\xbc\xe2\x82\xac\xf0\x90\x80\x80z");
+    static const size_t KEPT[] = {0, 1, 1, 3, 3, 3, 6, 6, 6, 6, 10, 11, 11, 11};
+    for (size_t max = 0; max < N_OF(KEPT); max++) {
+        const str kept = str_clip(text, max);
+        assert_ptr_equal(kept.ptr, text.ptr);
+        assert_int_equal(kept.len, KEPT[max]);
+        assert_true(str_is_text(kept.ptr, kept.len));
+    }
+    assert_int_equal(str_clip((str){NULL, 0}, 5).len, 0);
+    assert_int_equal(str_clip(STR("\xbf\xbf\xbf"), 2).len, 0);
+}
+
 static void test_str_make_plain__what_steers_a_terminal__one_mark_each(void **state) {
     (void)state;
     static const struct {
@@ -248,6 +262,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_str_eq__lengths_and_bytes__compared),
         cmocka_unit_test(test_str_is_text__well_formed_and_not__as_rfc_3629),
+        cmocka_unit_test(test_str_clip__every_length__whole_characters_only),
         cmocka_unit_test(test_str_make_plain__what_steers_a_terminal__one_mark_each),
         cmocka_unit_test(test_str_to_i64__every_form__exact),
         cmocka_unit_test(test_str_hex__both_ways__round_trip),

@@ -188,11 +188,6 @@ bool crypto_mac_matches(const crypto_keyring *k, const char *purpose, const str 
 
 // --- The envelope ----------------------------------------------------------------------------------------------------
 
-static bool no_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                   "the request needs too much memory");
-}
-
 bool crypto_seal(crypto_keyring *k, str aad, str plain, arena *a, str *sealed, err *e) {
     const data_key *d = &k->keys[k->n - 1];
     if (plain.len > CRYPTO_VALUE_MAX || aad.len > CRYPTO_VALUE_MAX) {
@@ -203,7 +198,7 @@ bool crypto_seal(crypto_keyring *k, str aad, str plain, arena *a, str *sealed, e
     size_t len = head_len + NONCE_LEN + plain.len + TAG_LEN;
     uint8_t *out = arena_alloc(a, len);
     if (out == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "the request");
     }
     out[0] = ENVELOPE_VERSION;
     out[1] = d->id_len;
@@ -256,7 +251,7 @@ bool crypto_open(crypto_keyring *k, str aad, str sealed, arena *a, str *plain, e
     memcpy(tag, body + len, TAG_LEN);
     uint8_t *out = arena_alloc(a, len + 1); // never NULL for an empty value
     if (out == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "the request");
     }
     int n = 0;
     int n_out = 0;

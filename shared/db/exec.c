@@ -88,8 +88,7 @@ static void clear_rows(void *ptr) {
 db_rows *db_rows_create(arena *a, err *e) {
     db_rows *r = arena_alloc(a, sizeof *r);
     if (r == NULL || !arena_defer(a, clear_rows, r)) {
-        (void)err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_MEMORY",
-                      "the request needs too much memory");
+        (void)err_no_memory(e, "the request");
         return NULL;
     }
     return r;

@@ -161,8 +161,7 @@ static bool plan(planner *p, const placed *sorted, size_t n, arena *a, err *e) {
             batches = 0;
             new_batch = 1;
             if (f == NULL) {
-                return p->out->exhausted ||
-                       err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a file");
+                return p->out->exhausted || err_no_memory(e, "a file");
             }
         }
         f->entries[f->n_entries++] =
@@ -291,7 +290,7 @@ static bool write_file(const planner *p, ach_file_plan *f, arena *a, err *e) {
     nacha_credit *credits = ARENA_ARRAY(a, nacha_credit, f->n_entries);
     char(*ids)[NACHA_ID_LEN + 1] = arena_calloc(a, f->n_entries, sizeof *ids);
     if (credits == NULL || ids == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a file");
+        return err_no_memory(e, "a file");
     }
     for (size_t i = 0; i < f->n_entries; i++) {
         const rail_item *item = &p->items[f->entries[i].item];
@@ -324,7 +323,7 @@ bool ach_build_files(const ach_rail *r, int64_t book_id, const rail_item *items,
     out->files = ARENA_ARRAY(a, ach_file_plan, p.files_max);
     const placed *sorted = sort_by_batch(items, chosen, n_chosen, a);
     if (out->files == NULL || sorted == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a file");
+        return err_no_memory(e, "a file");
     }
     if (!plan(&p, sorted, n_chosen, a, e)) {
         return false;

@@ -166,7 +166,7 @@ static bool find_witnesses(db_conn *c, arena *a, void *arg, err *e) {
             found->name = arena_strndup(w->a, name.ptr, name.len);
             found->size = (uint64_t)db_get_i64(rows, 0, 1);
             if (found->name == NULL) {
-                return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory");
+                return err_no_memory(e, "the list");
             }
         }
     }

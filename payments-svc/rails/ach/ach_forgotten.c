@@ -82,7 +82,7 @@ static bool choose(const listing *l, const ach_sftp_file *files, size_t n, inbox
                    bool *wanted, arena *a, err *e) {
     str *names = ARENA_ARRAY(a, str, n + 1);
     if (names == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a list of files");
+        return err_no_memory(e, "a list of files");
     }
     for (size_t i = 0; i < n; i++) {
         names[i] = str_of(files[i].name);
@@ -263,12 +263,11 @@ bool ach_forgotten_read(const ach_rail *r, const inbox_item *item, inbox_said *o
     if (f == NULL) {
         out->refused = "BAD_FILE";
         out->refused_text = arena_printf(a, "line %d: %s", fault.line, fault.reason);
-        return out->refused_text != NULL ||
-               err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a file");
+        return out->refused_text != NULL || err_no_memory(e, "a file");
     }
     if (own == NULL || out->odd == NULL ||
         (own->entries = ARENA_ARRAY(a, submission_forgotten, f->n_entries + 1)) == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a file");
+        return err_no_memory(e, "a file");
     }
     own->book_id = book_of_file(r, item->bytes);
     for (size_t i = 0; i < f->n_entries; i++) {

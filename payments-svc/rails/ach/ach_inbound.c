@@ -352,7 +352,7 @@ static bool look_through(ach_rail *r, arena *a, err *e) {
     }
     standing *standings = ARENA_ARRAY(a, standing, n + 1);
     if (standings == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a list of files");
+        return err_no_memory(e, "a list of files");
     }
     const bool whole = n <= r->list_max;
     n = whole ? n : r->list_max; // the server gives them in an order of its own

@@ -398,7 +398,7 @@ bool ach_match_lines(const ach_match *m, arena *a, inbox_said *out, err *e) {
     out->odd_max = n + 1;
     if (x.table == NULL || x.spoken == NULL || x.ids == NULL || out->events == NULL ||
         out->odd == NULL || out->remarks == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for the lines of a file");
+        return err_no_memory(e, "the list of lines");
     }
     for (size_t i = 0, k = 0; i < n; i++) {
         const size_t from = k;

@@ -41,10 +41,6 @@ static int64_t db_deadline(const ach_rail *r) {
     return clock_mono_ms(r->clock) + ACH_DB_TIMEOUT_MS;
 }
 
-static bool no_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a batch of entries");
-}
-
 static void set_reference(const ach_rail *r, rail_item *item, int64_t trace, arena *a) {
     char text[16];
     ach_trace_format(r, trace, text);
@@ -74,7 +70,7 @@ static bool find_places(db_conn *c, int64_t book_id, const rail_item *items, siz
     uuid *ids = ARENA_ARRAY(a, uuid, n);
     int32_t *attempts = ARENA_ARRAY(a, int32_t, n);
     if (ids == NULL || attempts == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "a batch of entries");
     }
     for (size_t i = 0; i < n; i++) {
         ids[i] = items[i].payout_id;
@@ -103,7 +99,7 @@ static bool find_generation(preparing *p, err *e) {
     uuid *ids = ARENA_ARRAY(p->scratch, uuid, p->n_chosen);
     size_t n = 0;
     if (ids == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "a batch of entries");
     }
     for (size_t i = 0; i < p->n_chosen; i++) {
         if (p->items[p->chosen[i]].attempt > 1) {
@@ -166,7 +162,7 @@ static bool store_file(preparing *p, const ach_file_plan *f, err *e) {
         .n_items = f->n_entries,
     };
     if (members == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "a batch of entries");
     }
     if (!ach_origin_of_book(p->r->company_base, p->book_id, company_id)) {
         return err_set(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "the book has no ACH company id");
@@ -317,7 +313,7 @@ static bool meet_forgotten(preparing *p, arena *a, err *e) {
     bool *met = ARENA_ARRAY(p->scratch, bool, n + 1);
     char(*texts)[ACH_INDIVIDUAL_ID_LEN + 1] = arena_calloc(p->scratch, n + 1, sizeof *texts);
     if (ids == NULL || attempts == NULL || met == NULL || texts == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "a batch of entries");
     }
     for (size_t i = 0; i < n; i++) {
         const rail_item *item = &p->items[p->chosen[i]];
@@ -382,7 +378,7 @@ static bool ach_prepare(rail *base, db_conn *c, int64_t book_id, rail_item *item
     submission_place *places = ARENA_ARRAY(p.scratch, submission_place, n);
     p.chosen = ARENA_ARRAY(p.scratch, size_t, n);
     if (places == NULL || p.chosen == NULL) {
-        no_memory(e);
+        err_no_memory(e, "a batch of entries");
         goto out;
     }
     if (!find_places(c, book_id, items, n, places, p.scratch, e)) {
@@ -429,7 +425,7 @@ typedef struct lookup {
 static bool lookup_run(db_conn *c, arena *a, void *arg, err *e) {
     lookup *l = arg;
     l->places = ARENA_ARRAY(a, submission_place, l->n);
-    return l->places == NULL ? no_memory(e)
+    return l->places == NULL ? err_no_memory(e, "a batch of entries")
                              : find_places(c, l->book_id, l->items, l->n, l->places, a, e);
 }
 

@@ -11,10 +11,6 @@
 // By so much a bank's clock may be behind ours.
 #define ACK_CLOCK_US (INT64_C(3600) * 1000000)
 
-static bool no_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for the lines of a file");
-}
-
 int64_t ach_book_of(int64_t base, str id) {
     int64_t number = 0;
     if (id.len != 10 || id.ptr[0] != '1' || !nacha_is_digits(id, 10) ||
@@ -56,7 +52,7 @@ static bool find_file(const ach_rail *r, db_conn *c, str *name, submission_ref *
     }
     const char *ours = arena_strdup(a, restored);
     if (ours == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "the list of lines");
     }
     if (!find_name(r, c, str_of(ours), ref, found, a, e)) {
         return false;
@@ -114,7 +110,7 @@ static bool compare_with(db_conn *c, const submission_match *all,
                          arena *a, err *e) {
     uuid *payouts = ARENA_ARRAY(a, uuid, n);
     if (payouts == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "the list of lines");
     }
     for (size_t i = 0; i < n; i++) {
         payouts[i] = matches[i]->payout_id;
@@ -144,7 +140,7 @@ static bool compare_all(db_conn *c, const submission_match *matches, size_t n, a
     const submission_match **sorted = ARENA_ARRAY(a, const submission_match *, n + 1);
     size_t n_books = 0;
     if (sorted == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "the list of lines");
     }
     for (size_t i = 0; i < n; i++) {
         sorted[i] = &matches[i];
@@ -173,7 +169,7 @@ static bool search_all(search *s, db_conn *c, arena *a, err *e) {
     submission_match *matches = NULL;
     size_t n = 0, n_matches = 0;
     if (lines == NULL || sequences == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "the list of lines");
     }
     for (size_t i = 0; i < s->report->n; i++) {
         const int64_t sequence = ach_sequence_of(s->report->lines[i].trace);
@@ -196,7 +192,7 @@ static bool search_all(search *s, db_conn *c, arena *a, err *e) {
     }
     s->found = ARENA_ARRAY(a, ach_candidate, kept + 1);
     if (s->found == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "the list of lines");
     }
     for (size_t i = 0; s->settlement && i < kept; i++) {
         s->found[i] = candidate_of(&matches[i]);
@@ -249,7 +245,7 @@ static bool find_moved(const search *s, inbox_said *out, arena *a, err *e) {
     moved *all = ARENA_ARRAY(a, moved, MOVED_MAX);
     size_t v = 0;
     if (o == NULL || all == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "the list of lines");
     }
     *o = (own){.moved = all};
     for (size_t k = 0; k < s->n_found; k++) {
@@ -278,7 +274,7 @@ static bool read_lines(const ach_rail *r, db_conn *c, const inbox_item *item, ac
                 .settlement = settlement,
                 .books = ARENA_ARRAY(a, int64_t, report->n + 1)};
     if (s.books == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "the list of lines");
     }
     submission_ref ref = {0};
     size_t known = 0;
@@ -386,7 +382,7 @@ static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, ach_
     ach_refused_sum refused = {0};
     own *o = ARENA_NEW(a, own);
     if (out->odd == NULL || o == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "the list of lines");
     }
     if (!find_file(r, c, &ack->file, &ref, &known, a, e)) {
         return false;
@@ -479,7 +475,7 @@ static bool refuse(inbox_said *out, const err *why, arena *a, err *e) {
     }
     out->refused = "BAD_FILE";
     out->refused_text = arena_strdup(a, why->message);
-    return out->refused_text != NULL || no_memory(e);
+    return out->refused_text != NULL || err_no_memory(e, "the list of lines");
 }
 
 bool ach_read(void *self, db_conn *c, const inbox_item *item, inbox_said *out, arena *a, err *e) {

@@ -137,7 +137,7 @@ bool ach_refused_read(const ach_rail *r, db_conn *c, const inbox_item *item, con
     size_t n_matches = 0;
     *sum = (ach_refused_sum){0};
     if (numbers == NULL || namings == NULL || x.refused == NULL || x.unsure == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for refusals");
+        return err_no_memory(e, "the list of refusals");
     }
     for (size_t i = 0; i < n; i++) {
         numbers[i] = ach_sequence_of(ack->refused[i].trace);

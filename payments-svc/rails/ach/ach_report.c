@@ -68,16 +68,10 @@ static bool is_count(const json_t *value) {
 }
 
 static bool copy_text(json_t *value, const char *name, str *out, arena *a) {
-    const str text = str_of(json_string_value(json_object_get(value, name)));
-    size_t len = text.len;
-    if (len > REASON_LEN_MAX) {
-        len = REASON_LEN_MAX;
-        while (len > 0 && ((unsigned char)text.ptr[len] & 0xc0) == 0x80) {
-            len--; // not in the middle of a character
-        }
-    }
-    const char *copy = arena_strndup(a, len > 0 ? text.ptr : "", len);
-    *out = copy == NULL ? (str){0} : (str){copy, len};
+    const str text =
+        str_clip(str_of(json_string_value(json_object_get(value, name))), REASON_LEN_MAX);
+    const char *copy = arena_strndup(a, text.len > 0 ? text.ptr : "", text.len);
+    *out = copy == NULL ? (str){0} : (str){copy, text.len};
     return copy != NULL;
 }
 
@@ -114,7 +108,7 @@ static bool ack_refused(json_t *root, arena *a, ach_ack *out, err *e) {
         ok = copy != NULL && copy_text(entry, "code", &to->code, a) &&
              copy_text(entry, "reason", &to->reason, a);
     }
-    return ok || err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for refusals");
+    return ok || err_no_memory(e, "the list of refusals");
 }
 
 static bool ack_fields(json_t *root, arena *a, ach_ack *out, err *e) {
@@ -142,7 +136,7 @@ static bool ack_fields(json_t *root, arena *a, ach_ack *out, err *e) {
     out->total_told = out->accepted || out->total > 0;
     char *file = arena_strdup(a, named);
     if (!copy_text(root, "reason", &out->reason, a) || file == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a reason");
+        return err_no_memory(e, "a reason");
     }
     out->file = str_of(file);
     return ack_refused(root, a, out, e);
@@ -333,7 +327,7 @@ bool ach_settlement_parse(str bytes, const char *bank, arena *a, ach_report *out
     }
     out->lines = arena_calloc(a, ends, sizeof(ach_line));
     if (out->lines == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a report");
+        return err_no_memory(e, "a report");
     }
     if (!settlement_header(&c, out, e)) {
         return false;
@@ -410,7 +404,7 @@ bool ach_returns_parse(str bytes, int64_t at_us, arena *a, ach_report *out, err 
     }
     out->lines = arena_calloc(a, f.n_entries + 1, sizeof(ach_line));
     if (out->lines == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for returns");
+        return err_no_memory(e, "the list of returns");
     }
     for (size_t i = 0; i < f.n_entries; i++) {
         line_of(&f.entries[i], &f.batches[f.entries[i].batch], at_us, &out->lines[i]);

@@ -476,7 +476,7 @@ static bool look_behind(ach_sftp *s, const char *dir, ach_sftp_file *files, cons
         if (unsure[i]) {
             const char *path = arena_printf(a, "%s/%s", dir, files[i].name);
             if (path == NULL) {
-                return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a listing");
+                return err_no_memory(e, "a listing");
             }
             if (!stat_one(s, path, &files[i], &is_file, e)) {
                 return false;
@@ -518,7 +518,7 @@ static bool list_all(ach_sftp *s, const char *dir, const ach_sftp_filter *filter
     int status = sftp_get_error(s->sftp);
     sftp_closedir(handle);
     if (!ok) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE",
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_MANY_FILES",
                        "too many files in the bank's folder");
     }
     if (!whole) {
@@ -538,7 +538,7 @@ bool ach_sftp_list_some(ach_sftp *s, const char *dir, const ach_sftp_filter *fil
     *files = arena_calloc(a, max, sizeof(ach_sftp_file));
     bool *unsure = arena_calloc(a, max, sizeof *unsure);
     if (*files == NULL || unsure == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a listing");
+        return err_no_memory(e, "a listing");
     }
     if (!op_begin(s, e)) {
         return false;
@@ -577,7 +577,7 @@ bool ach_sftp_read(ach_sftp *s, const char *path, size_t max, arena *a, str *out
     char *bytes = arena_alloc(a, max + 1);
     size_t len = 0;
     if (bytes == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a file");
+        return err_no_memory(e, "a file");
     }
     if (!op_begin(s, e)) {
         return false;

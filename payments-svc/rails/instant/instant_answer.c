@@ -21,20 +21,14 @@ static bool bad(err *e, const char *member, const char *why) {
 // An optional string, cut at a character's start to what we keep.
 static str text_of(json_t *object, const char *member, arena *a) {
     json_t *value = json_object_get(object, member);
-    size_t len = json_string_length(value);
-    if (len == 0) {
+    const str text =
+        str_clip((str){json_string_value(value), json_string_length(value)}, INSTANT_TEXT_MAX);
+    if (text.len == 0) {
         return (str){"", 0};
     }
-    const char *text = json_string_value(value);
-    if (len > INSTANT_TEXT_MAX) {
-        len = INSTANT_TEXT_MAX;
-        while (len > 0 && ((unsigned char)text[len] & 0xc0) == 0x80) {
-            len--;
-        }
-    }
     // An escaped NUL would be no text for the database.
-    char *copy = str_is_text(text, len) ? arena_strndup(a, text, len) : NULL;
-    return copy == NULL ? (str){"", 0} : (str){copy, len};
+    char *copy = str_is_text(text.ptr, text.len) ? arena_strndup(a, text.ptr, text.len) : NULL;
+    return copy == NULL ? (str){"", 0} : (str){copy, text.len};
 }
 
 // What a bank writes for people may name an account, and is kept in many places.

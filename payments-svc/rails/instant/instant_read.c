@@ -38,10 +38,6 @@ typedef struct asked {
     int64_t total; // that has come back
 } asked;
 
-static bool no_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for a message");
-}
-
 // The attempt whose key this is; 0 when it is none of the payout's. Only we can have made the key, so the bank may speak of any
 // attempt, be it one that this database has forgotten.
 static int32_t find_attempt(uuid intent_id, const char *key) {
@@ -177,7 +173,7 @@ static bool movement_id(const reading *x, const char *word, str *out, err *e) {
     const char *text = arena_printf(x->a, "%s:%" PRId32 ":%.*s%s", word, x->attempt,
                                     plain ? (int)id.len : 0, plain ? id.ptr : "", digest);
     *out = str_of(text);
-    return text != NULL || no_memory(e);
+    return text != NULL || err_no_memory(e, "a message");
 }
 
 static bool judge(reading *x, err *e) {
@@ -272,14 +268,14 @@ bool instant_read(void *self, db_conn *c, const inbox_item *item, inbox_said *ou
     out->remarks = ARENA_ARRAY(a, inbox_remark, 1);
     out->odd_max = 1;
     if (x == NULL || out->events == NULL || out->odd == NULL || out->remarks == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "a message");
     }
     *x = (reading){.r = self, .item = item, .out = out, .a = a};
     out->own = x;
     if (!parse(x, &why)) {
         out->refused = "BAD_MESSAGE";
         out->refused_text = arena_strdup(a, why.message);
-        return out->refused_text != NULL || no_memory(e);
+        return out->refused_text != NULL || err_no_memory(e, "a message");
     }
     if (!find_payment(x, c, e)) {
         return false;
@@ -303,7 +299,7 @@ static bool set_aside_beyond(reading *x, err *e) {
     set_aside(x, "TOO_MANY_MOVEMENTS", INBOX_TOO_MANY_MOVEMENTS);
     const char *subject = arena_printf(x->a, "movements:%s", id);
     x->out->odd[0].case_subject = subject;
-    return subject != NULL || no_memory(e);
+    return subject != NULL || err_no_memory(e, "a message");
 }
 
 static bool add_return(reading *x, const known *k, int64_t total, int64_t amount, err *e) {
@@ -313,7 +309,7 @@ static bool add_return(reading *x, const known *k, int64_t total, int64_t amount
     const char *id =
         arena_printf(x->a, "returned:%" PRId32 ":%" PRId64, x->attempt, total); // grows with each
     if (id == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "a message");
     }
     x->out->n_events = x->out->n_remarks = 0;
     add_event(x, RAIL_EVENT_RETURNED, str_of(id), amount);
@@ -387,7 +383,7 @@ bool instant_ask(void *self, const inbox_item *item, const void **out, arena *a,
     asked *answer = ARENA_ARRAY(a, asked, 1);
     err why = {0};
     if (x == NULL || answer == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "a message");
     }
     *x = (reading){.r = self, .item = item, .a = a};
     question q = {.x = x};

@@ -122,10 +122,6 @@ static bool find_again(db_conn *c, arena *a, void *arg, err *e) {
     return db_exec(c, &INSTANT_SQL[INSTANT_SQL_SWEEP_AGAIN], p, a, &s->page, NULL, e);
 }
 
-static bool no_memory(err *e) {
-    return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for questions");
-}
-
 static bool store_later(const sweep *s, db_conn *c, arena *a, err *e) {
     const size_t n = s->n_later;
     uuid *ids = ARENA_ARRAY(a, uuid, n + 1);
@@ -133,7 +129,7 @@ static bool store_later(const sweep *s, db_conn *c, arena *a, err *e) {
     int64_t *due = ARENA_ARRAY(a, int64_t, n + 1);
     int32_t *tries = ARENA_ARRAY(a, int32_t, n + 1);
     if (ids == NULL || passes == NULL || due == NULL || tries == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "the list of questions");
     }
     for (size_t i = 0; i < n; i++) {
         ids[i] = s->later[i].payout_id;
@@ -234,7 +230,7 @@ static bool run(instant_rail *r, http_exchange *x, const question *questions, si
         ok = x[i].url != NULL;
     }
     if (!ok) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_LARGE", "no memory for questions");
+        return err_no_memory(e, "the list of questions");
     }
     headers[0] = r->authorization;
     http_client_run(r->client, x, n, a);
@@ -279,7 +275,7 @@ static bool ask(sweep *s, const question *questions, size_t n, bool *answered, a
     static log_gate gate;
     http_exchange *x = ARENA_ARRAY(a, http_exchange, n + 1);
     if (x == NULL || !run(s->r, x, questions, n, a, e)) {
-        return x == NULL ? no_memory(e) : false;
+        return x == NULL ? err_no_memory(e, "the list of questions") : false;
     }
     s->asked += (int64_t)n;
     for (size_t i = 0; i < n; i++) {
@@ -335,7 +331,7 @@ static bool ask_page(sweep *s, arena *a, err *e) {
     s->over = ARENA_ARRAY(a, uuid, rows + 1);
     s->over_pass = ARENA_ARRAY(a, int16_t, rows + 1);
     if (questions == NULL || s->later == NULL || s->over == NULL || s->over_pass == NULL) {
-        return no_memory(e);
+        return err_no_memory(e, "the list of questions");
     }
     for (size_t i = 0; i < rows; i++) {
         question *q = &questions[n];
