@@ -131,11 +131,19 @@ def plain_hash(operation, merchant, message):
     return hashlib.sha256(bytes([operation, len(merchant.id)]) + merchant.id.encode() + message.SerializeToString()).hexdigest()
 
 
-def kept(payer, merchant, key):
-    (row,) = payer.world.payments_rows(
-        "SELECT encode(request_hash, 'hex'), response IS NULL, made IS NULL FROM idempotency "
-        f"WHERE merchant_id = '{merchant.id}' AND key = '{key}'")
-    return row
+def kept(payer, merchant, operation, message):
+    """The hash that is kept of a request. A payout's is in the payout's row, and it has no other."""
+    where = f"merchant_id = '{merchant.id}' AND key = '{message.idempotency_key}'"
+    rows = payer.world.payments_rows(f"SELECT encode(request_hash, 'hex') FROM idempotency WHERE {where}")
+    if operation == PAYOUT:
+        assert not rows
+        rows = payer.world.payments_rows(f"SELECT encode(request_hash, 'hex') FROM payout WHERE payout_id = '{made_of(payer, merchant, message)}'")
+    ((found,),) = rows
+    return found
+
+
+def made_of(payer, merchant, message):
+    return merchant.pay_many([message])[0].payout.payout_id
 
 
 def test_a_copy_of_the_table_lets_nobody_guess_an_account_number(payer):
@@ -147,22 +155,25 @@ def test_a_copy_of_the_table_lets_nobody_guess_an_account_number(payer):
     payout = merchant.new_payout(10)
     merchant.pay_many([payout])
     for operation, message in ((RECIPIENT, recipient), (PAYOUT, payout)):
-        found = kept(payer, merchant, message.idempotency_key)[0]
+        found = kept(payer, merchant, operation, message)
         assert plain_hash(operation, merchant, message) not in found
         version, key_id_len = bytes.fromhex(found)[:2]
         assert version == 1 and len(bytes.fromhex(found)) == 2 + key_id_len + 32
 
 
 def test_rows_of_the_first_version_are_still_known(payer):
-    """A payout and a recipient whose rows are made what the first version wrote: hash without a key, answer kept whole."""
+    """A payout and a recipient whose rows are made what the first version wrote: hash without a key, answer kept whole, a row for each key."""
     merchant = payer.merchant(deposit=1000)
     request = merchant.request(10)
     account = payer.recipients_pb.CreateRecipientRequest(merchant_id=merchant.id, recipient=merchant.new_recipient())
     answer = raw(payer, "Payout", "CreatePayout", request)
     registered = raw(payer, "Recipient", "CreateRecipient", account)
+    made = payer.pb.CreatePayoutResponse.FromString(answer).payout.payout_id
     payer.world.payments_rows(
-        f"UPDATE idempotency SET request_hash = '\\x{plain_hash(PAYOUT, merchant, request.payout)}', made = NULL, "
-        f"response = '\\x{answer.hex()}' WHERE key = '{request.payout.idempotency_key}'")
+        f"UPDATE payout SET request_hash = NULL WHERE payout_id = '{made}'; "
+        "INSERT INTO idempotency (book_id, merchant_id, key, operation, request_hash, response, created_at) "
+        f"SELECT book_id, merchant_id, '{request.payout.idempotency_key}', {PAYOUT}, "
+        f"'\\x{plain_hash(PAYOUT, merchant, request.payout)}', '\\x{answer.hex()}', created_at FROM payout WHERE payout_id = '{made}'")
     payer.world.payments_rows(
         f"UPDATE idempotency SET request_hash = '\\x{plain_hash(RECIPIENT, merchant, account.recipient)}' "
         f"WHERE key = '{account.recipient.idempotency_key}'")
@@ -176,12 +187,27 @@ def test_rows_of_the_first_version_are_still_known(payer):
     assert merchant.refused("CreateRecipient", account, "Recipient").reason == REUSED
 
 
-def test_the_answer_of_a_payout_is_kept_once(payer):
+def test_rows_of_keys_that_say_what_was_made_are_still_known(payer):
+    """Between the first version and now a payout's key had a row of its own, which said which payout it made."""
+    merchant = payer.merchant(deposit=1000)
+    request = merchant.request(10)
+    answer = raw(payer, "Payout", "CreatePayout", request)
+    made = payer.pb.CreatePayoutResponse.FromString(answer).payout.payout_id
+    payer.world.payments_rows(
+        "INSERT INTO idempotency (book_id, merchant_id, key, operation, request_hash, made, created_at) "
+        f"SELECT book_id, merchant_id, '{request.payout.idempotency_key}', {PAYOUT}, request_hash, payout_id, created_at "
+        f"FROM payout WHERE payout_id = '{made}'; UPDATE payout SET request_hash = NULL WHERE payout_id = '{made}'")
+    assert raw(payer, "Payout", "CreatePayout", request) == answer
+    request.payout.amount_minor = 11
+    assert merchant.refused("CreatePayout", request).reason == REUSED
+
+
+def test_the_answer_of_a_payout_is_not_kept(payer):
     """It is rebuilt from the payout's own row, which never changes."""
     merchant = payer.merchant(deposit=1000)
     request = merchant.request(10, external_reference="größe 'x'", description="A B")
     answer = raw(payer, "Payout", "CreatePayout", request)
-    assert kept(payer, merchant, request.payout.idempotency_key)[1:] == ["t", "f"]
+    assert kept(payer, merchant, PAYOUT, request.payout)
     made = payer.pb.CreatePayoutResponse.FromString(answer).payout
     merchant.wait_for([made.payout_id])
     assert raw(payer, "Payout", "CreatePayout", request) == answer

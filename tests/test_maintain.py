@@ -78,6 +78,10 @@ def old(new_world, tmp_path):
     mix.judge(payer, mixed)
     wait_until(lambda: not world.payments_rows("SELECT 1 FROM submission WHERE due_at IS NOT NULL"), "all files are at their end")
     wait_until(lambda: not world.payments_rows("SELECT 1 FROM inbox WHERE state = 1"), "all that the bank said is applied")
+    # Their keys are rows of their own, as they were before a payout's row had its key.
+    world.payments_rows("""INSERT INTO idempotency (book_id, merchant_id, key, operation, request_hash, made, created_at)
+        SELECT book_id, merchant_id, 'key of ' || payout_id, 1, request_hash, payout_id, created_at FROM payout;
+        UPDATE payout SET request_hash = NULL""")
     age(world)
     young = [mixed.merchant.pay(amount, INSTANT).payout_id for amount in (700, 800)]
     mixed.merchant.wait_for(young)
@@ -172,7 +176,7 @@ def test_NO_LOSS_nothing_that_is_open_is_archived(old):
     assert len(left["deposit"]) == 1
     # The keys of what is kept are kept.
     made = {json.loads(row)["made"] for row in left["idempotency"]}
-    assert {held, due, cased, unheard, of_a_file, *young} <= made
+    assert {held, due, cased, unheard, of_a_file} <= made
 
 
 @pytest.mark.parametrize("point", ["maintain.written", "maintain.archived", "maintain.removed"])

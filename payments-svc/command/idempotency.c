@@ -74,13 +74,16 @@ bool idem_lookup(db_conn *c, const crypto_keyring *keys, int64_t book_id, idem_o
                  idem_entry *const *entries, size_t n, arena *a, err *e) {
     str *merchants = ARENA_ARRAY(a, str, n);
     str *keys_of = ARENA_ARRAY(a, str, n);
-    if (n > 0 && (merchants == NULL || keys_of == NULL)) {
+    uuid *intents = ARENA_ARRAY(a, uuid, n);
+    if (n > 0 && (merchants == NULL || keys_of == NULL || intents == NULL)) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
                        "the request takes too much memory");
     }
     for (size_t i = 0; i < n; i++) {
+        ASSERT((op == IDEM_PAYOUT) == !uuid_is_nil(entries[i]->intent));
         merchants[i] = entries[i]->merchant_id;
         keys_of[i] = entries[i]->key;
+        intents[i] = entries[i]->intent;
         entries[i]->known = false;
         entries[i]->same = true;
     }
@@ -89,8 +92,13 @@ bool idem_lookup(db_conn *c, const crypto_keyring *keys, int64_t book_id, idem_o
     db_text_array(p, merchants, n);
     db_text_array(p, keys_of, n);
     db_i16(p, (int16_t)op);
+    if (op == IDEM_PAYOUT) {
+        db_uuid_array(p, intents, n);
+    }
     db_rows *rows = NULL;
-    if (!db_exec(c, payments_stmt(SQL_IDEMPOTENCY_LOOKUP), p, a, &rows, NULL, e)) {
+    const payments_sql how =
+        op == IDEM_PAYOUT ? SQL_IDEMPOTENCY_LOOKUP_PAYOUT : SQL_IDEMPOTENCY_LOOKUP;
+    if (!db_exec(c, payments_stmt(how), p, a, &rows, NULL, e)) {
         return false;
     }
     for (size_t i = 0; i < db_count(rows); i++) {
@@ -105,6 +113,7 @@ bool idem_lookup(db_conn *c, const crypto_keyring *keys, int64_t book_id, idem_o
 
 bool idem_insert(db_conn *c, int64_t book_id, idem_operation op, idem_entry *const *entries,
                  size_t n, int64_t now_us, err *e) {
+    ASSERT(op != IDEM_PAYOUT);
     db_copy *w = db_copy_begin(
         c, "idempotency",
         "book_id, merchant_id, operation, key, request_hash, response, made, created_at", 8, e);

@@ -1,6 +1,8 @@
 // A request that changes something happens once: its key, what the key stands for, and what was answered first.
 //
-// A key belongs to a merchant and an operation, and is kept for ever. Look keys up before anything else is looked at: a repeat of
+// A key belongs to a merchant and an operation, and is kept as long as what it made. That of a payout is in the payout's own row, found by
+// its intent, which is derived from the key; those of payouts that were accepted before migration 0027, and of all else, are rows of
+// `idempotency`. Look keys up before anything else is looked at: a repeat of
 // what was accepted gets its first answer, whatever has changed since (promise DEFINITE-ERRORS).
 #ifndef COMMAND_IDEMPOTENCY_H
 #define COMMAND_IDEMPOTENCY_H
@@ -19,6 +21,7 @@ enum { IDEM_ANSWER_FORMAT = 1 };
 
 typedef struct idem_entry {
     str merchant_id, key;
+    uuid intent; // of a payout: payout_intent of book, merchant and key
     str content; // the request as bytes: the same request is the same bytes
     // A new key's, for idem_insert:
     crypto_mac hash; // of the content: idem_hash
@@ -37,7 +40,7 @@ void idem_hash(const crypto_keyring *keys, idem_operation op, idem_entry *entry)
 // the ring.
 bool idem_lookup(db_conn *c, const crypto_keyring *keys, int64_t book_id, idem_operation op,
                  idem_entry *const *entries, size_t n, arena *a, err *e) WARN_UNUSED;
-// Writes new entries; ALREADY_EXISTS with constraint "idempotency_pkey" when another instance used a key meanwhile: look
+// Writes new entries of operations that keep their keys in rows of their own, which is all but payouts; ALREADY_EXISTS with constraint "idempotency_pkey" when another instance used a key meanwhile: look
 // up again. Inside a transaction, by COPY.
 bool idem_insert(db_conn *c, int64_t book_id, idem_operation op, idem_entry *const *entries,
                  size_t n, int64_t now_us, err *e) WARN_UNUSED;

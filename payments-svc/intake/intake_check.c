@@ -61,6 +61,9 @@ bool intake_item_prepare(const intake_options *o, const merchant *m, const payou
     it->idem.key = wanted->key;
     it->idem.content = wanted->content;
     it->unreadable = !rule_key(wanted->key, wanted->path, &why);
+    if (!it->unreadable) {
+        it->idem.intent = payout_intent(m->book_id, it->idem.merchant_id, it->idem.key);
+    }
     if (it->unreadable || !item_validate(o, m, it, &why)) {
         err *kept = arena_alloc(a, sizeof *kept);
         if (kept == NULL) {
@@ -72,7 +75,6 @@ bool intake_item_prepare(const intake_options *o, const merchant *m, const payou
     }
     it->fee =
         rule_fee(o->rails, o->n_rails, it->rail, it->idem.merchant_id, str_of(wanted->currency));
-    it->intent_id = payout_intent(m->book_id, it->idem.merchant_id, it->idem.key);
     idem_hash(o->keys, IDEM_PAYOUT, &it->idem);
     return true;
 }
@@ -252,7 +254,7 @@ bool intake_item_is_replay(const intake_item *it) {
 static void accepted_now(const intake_item *it, payout_accepted *p) {
     const payout_request *w = it->wanted;
     *p = (payout_accepted){.payout_id = it->payout_id,
-                           .intent_id = it->intent_id,
+                           .intent_id = it->idem.intent,
                            .recipient_id = it->recipient_id,
                            .amount = w->amount,
                            .currency = str_of(w->currency),

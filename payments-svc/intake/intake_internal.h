@@ -10,7 +10,6 @@ enum { INTAKE_ITEMS_MAX = 20000 }; // payouts of one transaction
 typedef struct intake_item {
     const payout_request *wanted;
     idem_entry idem;
-    uuid intent_id;
     int rail;          // number of the connection; 0 when the item is invalid
     int64_t fee;       // minor units; 0: none
     uuid recipient_id; // nil when the request's is no UUID, and then the item is invalid
@@ -52,6 +51,6 @@ bool intake_item_is_replay(const intake_item *it);
 // --- writing (intake_write.c) ----------------------------------------------------------------------------------------
 
 // The rows of fresh.
-bool intake_write(intake_batch *b, db_conn *c, arena *a, err *e) WARN_UNUSED;
+bool intake_write(intake_batch *b, db_conn *c, err *e) WARN_UNUSED;
 
 #endif

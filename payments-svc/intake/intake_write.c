@@ -1,4 +1,4 @@
-// The rows of accepted payouts, by COPY.
+// The rows of accepted payouts, by COPY. The key of a payout is in its own row.
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/crash.h"
@@ -27,12 +27,12 @@ static bool some_have_a_fee(const intake_batch *b) {
 
 #define PAYOUT_COLUMNS                                                                             \
     "book_id, payout_id, intent_id, merchant_id, recipient_id, amount, currency, rail, "           \
-    "external_reference, description, created_at"
+    "external_reference, description, created_at, request_hash"
 
 static bool copy_payouts(const intake_batch *b, db_conn *c, err *e) {
     const bool fees = some_have_a_fee(b);
-    db_copy *w = fees ? db_copy_begin(c, "payout", PAYOUT_COLUMNS ", fee", 12, e)
-                      : db_copy_begin(c, "payout", PAYOUT_COLUMNS, 11, e);
+    db_copy *w = fees ? db_copy_begin(c, "payout", PAYOUT_COLUMNS ", fee", 13, e)
+                      : db_copy_begin(c, "payout", PAYOUT_COLUMNS, 12, e);
     if (w == NULL) {
         return false;
     }
@@ -41,7 +41,7 @@ static bool copy_payouts(const intake_batch *b, db_conn *c, err *e) {
         db_copy_row(w);
         db_copy_i64(w, b->book_id);
         db_copy_uuid(w, it->payout_id);
-        db_copy_uuid(w, it->intent_id);
+        db_copy_uuid(w, it->idem.intent);
         db_copy_text(w, it->idem.merchant_id);
         db_copy_uuid(w, it->recipient_id);
         db_copy_i64(w, it->wanted->amount);
@@ -50,6 +50,7 @@ static bool copy_payouts(const intake_batch *b, db_conn *c, err *e) {
         db_copy_text(w, it->wanted->external_reference);
         db_copy_text(w, it->wanted->description);
         db_copy_time(w, it->created_us);
+        db_copy_bytes(w, it->idem.hash.bytes, it->idem.hash.len);
         if (fees && it->fee > 0) {
             db_copy_i64(w, it->fee);
         } else if (fees) {
@@ -61,11 +62,8 @@ static bool copy_payouts(const intake_batch *b, db_conn *c, err *e) {
 
 static bool copy_sagas(const intake_batch *b, db_conn *c, int64_t now_us, err *e) {
     db_copy *w = db_copy_begin(
-        c, "saga",
-        "book_id, payout_id, rail, step, phase, state, attempt, tries, log_seq, events, "
-        "events_seen, due_at, epoch, reason, reason_text, rail_reference, updated_at, step_since, "
-        "lane",
-        19, e);
+        c, "saga", "book_id, payout_id, rail, step, state, due_at, updated_at, step_since, lane", 9,
+        e);
     if (w == NULL) {
         return false;
     }
@@ -75,16 +73,8 @@ static bool copy_sagas(const intake_batch *b, db_conn *c, int64_t now_us, err *e
         db_copy_uuid(w, b->fresh[i]->payout_id);
         db_copy_i16(w, (int16_t)b->fresh[i]->rail);
         db_copy_i16(w, STEP_RESERVE);
-        db_copy_i16(w, 0);
         db_copy_i16(w, STATE_PENDING);
-        for (int zero = 0; zero < 5; zero++) { // attempt, tries, log_seq, events, events_seen
-            db_copy_i32(w, 0);
-        }
         db_copy_time(w, now_us);
-        db_copy_i64(w, 0);
-        for (int empty = 0; empty < 3; empty++) { // reason, reason_text, rail_reference
-            db_copy_text(w, STR(""));
-        }
         db_copy_time(w, b->fresh[i]->created_us); // updated_at, step_since
         db_copy_time(w, b->fresh[i]->created_us);
         db_copy_i16(w, merchant_lane(b->fresh[i]->idem.merchant_id));
@@ -92,22 +82,14 @@ static bool copy_sagas(const intake_batch *b, db_conn *c, int64_t now_us, err *e
     return db_copy_end(w, NULL, e);
 }
 
-bool intake_write(intake_batch *b, db_conn *c, arena *a, err *e) {
+bool intake_write(intake_batch *b, db_conn *c, err *e) {
     const int64_t now_us = clock_wall_us(clock_system());
-    idem_entry **entries = ARENA_ARRAY(a, idem_entry *, b->n_fresh);
-    if (entries == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "REQUEST_TOO_COMPLEX",
-                       "the request takes too much memory");
-    }
     for (size_t i = 0; i < b->n_fresh; i++) {
         intake_item *it = b->fresh[i];
         it->payout_id = uuid_v7(clock_system());
         it->created_us = created_us_of(it->payout_id);
-        it->idem.made = it->payout_id;
-        entries[i] = &it->idem;
     }
-    if (!copy_payouts(b, c, e) || !copy_sagas(b, c, now_us, e) ||
-        !idem_insert(c, b->book_id, IDEM_PAYOUT, entries, b->n_fresh, now_us, e)) {
+    if (!copy_payouts(b, c, e) || !copy_sagas(b, c, now_us, e)) {
         return false;
     }
     CRASH_POINT("intake.copied");

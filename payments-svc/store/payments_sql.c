@@ -107,6 +107,18 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
          "CROSS JOIN LATERAL (SELECT request_hash, response, made, format FROM idempotency "
          "WHERE book_id = $1 AND merchant_id = u.merchant_id AND operation = $4 AND key = u.key "
          "LIMIT 1) AS i"},
+    // A payout is found by the intent that its key makes. One that was accepted before its row had the hash of the request has a row of
+    // idempotency beside it. Each is looked up by itself: the second only where the first has found nothing.
+    [SQL_IDEMPOTENCY_LOOKUP_PAYOUT] =
+        {"idempotency_lookup_payout",
+         "SELECT u.n, i.request_hash, i.response, i.made, i.format "
+         "FROM unnest($2::text[], $3::text[], $5::uuid[]) WITH ORDINALITY "
+         "AS u(merchant_id, key, intent, n) CROSS JOIN LATERAL ("
+         "SELECT request_hash, NULL::bytea AS response, payout_id AS made, 1::int2 AS format "
+         "FROM payout WHERE book_id = $1 AND intent_id = u.intent AND request_hash IS NOT NULL "
+         "UNION ALL SELECT request_hash, response, made, format FROM idempotency "
+         "WHERE book_id = $1 AND merchant_id = u.merchant_id AND operation = $4 AND key = u.key "
+         "LIMIT 1) AS i"},
     [SQL_PAYOUT_ACCEPTED] =
         {"payout_accepted",
          "SELECT p.* FROM (SELECT DISTINCT unnest($2::uuid[])) AS w(id) CROSS JOIN LATERAL "
