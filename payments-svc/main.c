@@ -59,6 +59,7 @@ typedef struct settings {
     size_t n_named;
     deadlines_settings deadlines;
     int64_t sums_every_ms;
+    int64_t await_max, await_client_max;
     maintain_settings retention;
 } settings;
 
@@ -103,6 +104,8 @@ static const config_setting SETTINGS[] = {
     ROW("deadlines.deposit_s", CONFIG_INT, deadlines.deposit_s, "600", 1, 31536000, "how long a deposit may wait for the ledger before it is a case"),
     ROW("deadlines.inbox_s", CONFIG_INT, deadlines.inbox_s, "600", 1, 31536000, "how long a file or message of a bank may wait to be applied"),
     ROW("sums.every_ms", CONFIG_INT, sums_every_ms, "600000", 50, 86400000, "how often payouts that came two days ago are added to the kept sums of their merchants"),
+    ROW("await.max", CONFIG_INT, await_max, "1000", 1, 10000, "calls of AwaitPayout that may wait at once; never more than half of server.in_flight_max"),
+    ROW("await.client_max", CONFIG_INT, await_client_max, "250", 1, 10000, "how many of them may be of one client"),
     ROW("rail.ach", CONFIG_STRING, of_ach, "ach", 0, 0, "name of the connection of payouts that name the rail ACH and no connection"),
     ROW("rail.instant", CONFIG_STRING, of_instant, "instant", 0, 0, "the same for the instant rail"),
     ROW("retention.dir", CONFIG_PATH, retention.dir, "", 0, 0, "folder for the archives of `payments-svc maintain`; on a disk of its own, and backed up"),
@@ -182,6 +185,7 @@ typedef struct program {
     size_t n_wanted;
     inbox *inbox;
     pthread_rwlock_t engine_lock; // guards engine against the rails' listeners, which outlive it
+    awaits *awaits;               // outlives the engine and the service
     saga_engine *engine;
     payments_service *service;
     receivables *receivables;
@@ -263,6 +267,7 @@ static saga_engine_options engine_options(program *p, rail **rails, size_t n) {
         .keeper_pool = p->pools.keeper,
         .look_pool = p->pools.look,
         .guard = p->guard,
+        .awaits = p->awaits,
         .ledger = p->ledger,
         .accounts = p->accounts,
         .keys = p->keys,
@@ -315,7 +320,15 @@ static bool start_ledger_client(program *p, err *e) {
     return p->ledger != NULL;
 }
 
+// A call that waits must not take the place of one that has something to do.
+static awaits *make_awaits(const settings *s) {
+    const int64_t half = (s->common.in_flight_max + 1) / 2;
+    const int64_t max = s->await_max < half ? s->await_max : half;
+    return awaits_create((size_t)max, (size_t)s->await_client_max);
+}
+
 static bool start_engine(program *p, err *e) {
+    p->awaits = make_awaits(&p->settings);
     p->sagas = (saga_recovery){p->pools.look, p->connected.rails, p->connected.n};
     p->submissions = (submission_recovery){p->connected.rails, p->connected.n};
     const guard_part parts[] = {saga_recovery_part(&p->sagas),
@@ -333,10 +346,12 @@ static bool start_service(program *p, err *e) {
         .pool = p->pool,
         .intake_pool = p->pools.intake,
         .stream_pool = p->pools.streams,
+        .look_pool = p->pools.look,
         .ledger = p->ledger,
         .accounts = p->accounts,
         .keys = p->keys,
         .engine = p->engine,
+        .awaits = p->awaits,
         .inbox = p->inbox,
         .guard = p->guard,
         .rails = p->connected.rules,
@@ -397,6 +412,7 @@ static void stop(void *self) {
     p->engine = NULL;
     pthread_rwlock_unlock(&p->engine_lock);
     saga_engine_stop(engine);
+    awaits_destroy(p->awaits);
     connected_stop(&p->connected);
     guard_unwatch(p->guard);
     connected_close(&p->connected);
@@ -448,6 +464,7 @@ static void on_guard(void *server, bool serves) {
 static void quiesce(void *self) {
     const program *p = self;
     guard_tell(p->guard, NULL, NULL);
+    payments_service_quiesce(p->service);
 }
 
 static bool started(void *self, rpc_server *server, strbuf *extra_json, err *e) {

@@ -466,6 +466,7 @@ const rpc_method PAYOUT_METHODS[] = {
     {.name = "SummarizePayouts", .unary = handle_summarize},
     {.name = "GetPayoutTimeline", .unary = handle_get_timeline},
     {.name = "CancelPayout", .unary = handle_cancel_payout},
+    {.name = "AwaitPayout", .unary = handle_await_payout},
     {.name = "WatchPayouts", .stream = handle_watch_payouts},
 };
 const size_t N_PAYOUT_METHODS = sizeof PAYOUT_METHODS / sizeof PAYOUT_METHODS[0];

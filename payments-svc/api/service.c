@@ -40,6 +40,7 @@ payments_service *payments_service_create(const payments_service_options *o, err
         payments_service_destroy(s);
         return NULL;
     }
+    await_start(s);
     return s;
 }
 
@@ -66,10 +67,15 @@ void payments_service_tidy(payments_service *s) {
     (void)inbox_upload_tidy(s->repairs);
 }
 
+void payments_service_quiesce(payments_service *s) {
+    awaits_close(s->o.awaits);
+}
+
 void payments_service_destroy(payments_service *s) {
     if (s == NULL) {
         return;
     }
+    awaits_close(s->o.awaits);
     inbox_upload_destroy(s->repairs);
     deposits_destroy(s->deposits);
     intake_destroy(s->intake);

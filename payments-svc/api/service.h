@@ -3,6 +3,7 @@
 #ifndef API_SERVICE_H
 #define API_SERVICE_H
 
+#include "awaits/awaits.h"
 #include "connections/registry.h"
 #include "crypto/crypto.h"
 #include "db/db.h"
@@ -21,10 +22,12 @@ typedef struct payments_service_options {
     db_pool *pool;        // reads, and writes of all but payouts
     db_pool *intake_pool; // payouts that come in
     db_pool *stream_pool; // WatchPayouts, ProveBook
+    db_pool *look_pool;   // AwaitPayout: one connection
     rpc_client *ledger;
     ledger_accounts *accounts; // made on first use
     crypto_keyring *keys;
     saga_engine *engine; // woken when payouts arrive
+    awaits *awaits;      // AwaitPayout; started here, and closed by payments_service_quiesce
     inbox *inbox;        // what banks say
     guard *guard;        // how a recovery stands
     const rule_rail *rails;
@@ -43,6 +46,8 @@ payments_service *payments_service_create(const payments_service_options *o, err
 void payments_service_describe(payments_service *s, rpc_service out[PAYMENTS_SERVICES]);
 // Lets go of what was begun and not finished; to be called every minute or so. Any thread.
 void payments_service_tidy(payments_service *s);
+// Before the server drains: calls that only wait are answered.
+void payments_service_quiesce(payments_service *s);
 // After the server has drained: no call is in flight.
 void payments_service_destroy(payments_service *s);
 

@@ -49,6 +49,8 @@ void handle_create_payout(rpc_call *call, void *service, const ProtobufCMessage 
 void handle_bulk_create_payouts(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_validate_payouts(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_cancel_payout(rpc_call *call, void *service, const ProtobufCMessage *request);
+void handle_await_payout(rpc_call *call, void *service, const ProtobufCMessage *request);
+void await_start(payments_service *s); // s->o.awaits look and answer from now on
 void handle_watch_payouts(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_create_deposit(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_get_deposit(rpc_call *call, void *service, const ProtobufCMessage *request);

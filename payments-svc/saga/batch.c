@@ -262,6 +262,25 @@ static size_t report(const saga_batch *b, bool uncertain, int64_t started_us) {
     return n_moved;
 }
 
+// What the batch has written, for those who wait for it. Where nobody does, it costs nothing.
+static void tell_awaits(const saga_batch *b) {
+    if (!awaits_any(b->from.awaits)) {
+        return;
+    }
+    uuid *ids = ARENA_ARRAY(b->a, uuid, b->n);
+    size_t n = 0;
+    for (size_t i = 0; ids != NULL && i < b->n; i++) {
+        if (b->items[i].acting == STEP_NONE || b->written) {
+            ids[n++] = b->items[i].payout_id;
+        }
+    }
+    if (ids == NULL) {
+        awaits_heard(b->from.awaits, b->from.book_id);
+    } else {
+        awaits_tell(b->from.awaits, b->from.book_id, ids, n);
+    }
+}
+
 // --- The run ---------------------------------------------------------------------------------------------------------
 
 static void act(saga_batch *b, const saga_tools *tools, saga_keeper *keeper, bool *uncertain) {
@@ -311,6 +330,7 @@ saga_result saga_batch_run(saga_batch *b, const saga_tools *tools, saga_keeper *
     if (count_acting(b) > 0) {
         act(b, tools, keeper, &uncertain);
     }
+    tell_awaits(b);
     result.n_moved = report(b, uncertain, started_us);
     count_next(b, &result);
     if (!b->lost) { // what somebody else has, was perhaps not even tried

@@ -511,6 +511,7 @@ static saga_result run_task(worker *w, const task *t) {
     saga_engine *g = w->engine;
     saga_batch b = {.from = {.pool = g->o.pool,
                              .guard = g->o.guard,
+                             .awaits = g->o.awaits,
                              .keys = g->o.keys,
                              .clock = g->clock,
                              .policy = policy_for(g, g->rails[t->rail]),
@@ -708,6 +709,7 @@ void saga_engine_wake(saga_engine *g, int64_t book_id, int rail_id) {
 }
 
 void saga_engine_heard(saga_engine *g, int64_t book_id, int rail_id) {
+    awaits_heard(g->o.awaits, book_id);
     pthread_mutex_lock(&g->mutex);
     const int64_t soon_ms =
         clock_mono_ms(g->clock) + g->o.poll_ms; // for those that stand elsewhere

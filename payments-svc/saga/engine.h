@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "awaits/awaits.h"
 #include "base/err.h"
 #include "crypto/crypto.h"
 #include "db/db.h"
@@ -26,7 +27,8 @@ typedef struct saga_engine_options {
     // Of the keeper of leases (one connection), and of the looks at what is due and what is over (two), so that no worker and no reader
     // of the API can starve them. NULL: pool, which needs two more then. The sessions of the looks have SAGA_LOOK_SESSION.
     db_pool *keeper_pool, *look_pool;
-    guard *guard; // asked before each claim; NULL: all may be claimed
+    awaits *awaits; // told what was written; NULL: nobody waits
+    guard *guard;   // asked before each claim; NULL: all may be claimed
     rpc_client *ledger;
     ledger_accounts *accounts; // made on first use; NULL: all are there
     crypto_keyring *keys;

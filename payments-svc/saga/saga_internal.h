@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "awaits/awaits.h"
 #include "base/arena.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -60,7 +61,8 @@ typedef struct saga_item {
 // What a batch is claimed from. The same for all batches of an engine, but for book, rail and step.
 typedef struct saga_claim {
     db_pool *pool;
-    guard *guard; // NULL: the database is not asked which one it is
+    guard *guard;   // NULL: the database is not asked which one it is
+    awaits *awaits; // told what is written; NULL: nobody waits
     crypto_keyring *keys;
     const clock_source *clock;
     saga_policy policy;

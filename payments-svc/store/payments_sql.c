@@ -154,6 +154,13 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
          "SELECT found.* FROM unnest($3::uuid[]) AS w(id) "
          "CROSS JOIN LATERAL (SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
          "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id = w.id LIMIT 1) AS found"},
+    // Those that calls wait for, of any merchant of the book, and where they stand beside a hold.
+    [SQL_PAYOUT_AWAITED] =
+        {"payout_awaited",
+         "SELECT found.* FROM (SELECT DISTINCT unnest($2::uuid[])) AS w(id) "
+         "CROSS JOIN LATERAL (SELECT " PAYOUT_COLUMNS
+         ", s.step, coalesce(s.held_state, s.state), s.outlook, s.hold " PAYOUT_TABLES
+         "WHERE p.book_id = $1 AND p.payout_id = w.id LIMIT 1) AS found"},
     // The same page in as many ways as there are indexes that can find it: the API chooses by the filters that are given.
     [SQL_PAYOUT_LIST] =
         {"payout_list",

@@ -50,6 +50,7 @@ class Failure:
     domain: str = ""
     metadata: dict[str, str] = field(default_factory=dict)
     fields: list[str] = field(default_factory=list)
+    retry_after_s: float | None = None  # of google.rpc.RetryInfo
 
 
 def failure(error: grpc.RpcError) -> Failure:
@@ -69,6 +70,9 @@ def failure(error: grpc.RpcError) -> Failure:
             elif kind == "google.rpc.BadRequest":
                 bad = error_details_pb2.BadRequest.FromString(detail.value)
                 found.fields = [violation.field for violation in bad.field_violations]
+            elif kind == "google.rpc.RetryInfo":
+                delay = error_details_pb2.RetryInfo.FromString(detail.value).retry_delay
+                found.retry_after_s = delay.seconds + delay.nanos / 1e9
     return found
 
 
