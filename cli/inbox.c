@@ -9,7 +9,7 @@
 
 #include "base/assert.h"
 #include "cli/cli.h"
-#include "cli/csv_file.h"
+#include "cli/pay_file.h"
 #include "payments/v1/inbox_service.pb-c.h"
 
 static const char *const INBOX = "payments.v1.InboxService";
@@ -329,7 +329,7 @@ static int repair_item(cli *c, inbox_words *w, int64_t book, char *id, const cha
     char *bytes = NULL;
     size_t len = 0;
     err e = {0};
-    if (!csv_file_load(path, REPAIR_BYTES_MAX, &bytes, &len, &e)) {
+    if (!cli_load_file(path, REPAIR_BYTES_MAX, &bytes, &len, &e)) {
         return cli_usage("%s: %s", path, e.message);
     }
     r.book_id = book;

@@ -9,7 +9,7 @@
 #include "base/assert.h"
 #include "base/money.h"
 #include "cli/cli.h"
-#include "cli/payout_file.h"
+#include "cli/pay_file.h"
 #include "payments/v1/merchant_service.pb-c.h"
 
 enum { CURRENCIES_MAX = 16, CONNECTIONS_MAX = 16, NEEDS_MAX = 10000 };
@@ -233,7 +233,7 @@ static int from_file(cli *c, bool create, const char *path, json_t *made) {
     need *needs = NULL;
     size_t n = 0;
     int code = EXIT_USAGE;
-    if (payout_file_read_good(c, path, &f) && file_needs(c, &f, &needs, &n)) {
+    if (pay_file_read_good(c, path, &f) && file_needs(c, &f, &needs, &n)) {
         code = create ? create_from(c, needs, n, made) : deposit_from(c, &f, needs, n, made);
     }
     payout_file_free(&f);

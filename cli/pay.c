@@ -213,24 +213,24 @@ static int not_checked(payment *p, bool check_only, const err *e) {
 static int check_and_pay(payment *p, const char *path, const asked *q) {
     err e = {0};
     const bool checked = q->offline || pay_check(p, &e);
-    payout_file_tell(&p->file, payout_file_name(path));
+    pay_file_tell(&p->file, pay_file_name(path));
     if (!checked) {
         // Lines that are bad already are told; what the service says of the others is told the next time.
-        if (p->file.bad > 0 && !q->skip_bad && !payout_file_is_good(p->c, &p->file)) {
+        if (p->file.bad > 0 && !q->skip_bad && !pay_file_is_good(p->c, &p->file)) {
             (void)cli_failed(p->c, "check the other lines", &e);
             return EXIT_USAGE;
         }
         return not_checked(p, q->check_only, &e);
     }
     const bool pays_some = q->skip_bad && p->file.n > 0 && !q->check_only;
-    if (!pays_some && !payout_file_is_good(p->c, &p->file)) {
+    if (!pays_some && !pay_file_is_good(p->c, &p->file)) {
         return EXIT_USAGE;
     }
     if (!q->check_only) {
         return pay_rows(p, path, q->wait);
     }
     if (p->c->json) {
-        payout_file_print_json(&p->file);
+        pay_file_print_json(&p->file);
     } else {
         cli_print(stdout, "%zu rows, all good: nothing was sent\n", p->file.n);
     }
@@ -240,7 +240,7 @@ static int check_and_pay(payment *p, const char *path, const asked *q) {
 static int pay_file(cli *c, const char *path, const asked *q) {
     payment p = {.c = c, .started_us = clock_wall_us(clock_system())};
     int code = EXIT_USAGE;
-    if (payout_file_load(c, path, &p.file)) {
+    if (pay_file_load(c, path, &p.file)) {
         p.rows = calloc(p.file.n + 1, sizeof *p.rows);
         p.by_payout = map_create(p.file.n + 1, PAYOUT_FILE_ROWS_MAX);
         ASSERT(p.rows != NULL);

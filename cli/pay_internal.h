@@ -4,7 +4,7 @@
 
 #include "base/map.h"
 #include "cli/cli.h"
-#include "cli/payout_file.h"
+#include "cli/pay_file.h"
 #include "payments/v1/payout_service.pb-c.h"
 
 enum { PAY_STATES = 11 };

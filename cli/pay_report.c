@@ -156,5 +156,5 @@ void pay_report_json(payment *p) {
         (json_int_t)p->file.n, "accepted", (json_int_t)map_count(p->by_payout), "accepted_earlier",
         (json_int_t)p->n_earlier, "refused", (json_int_t)p->n_refused, "unanswered",
         (json_int_t)count_unanswered(p), "sums", report_sums(p), "refusals", refusals_json(p),
-        "unsettled", unsettled_json(p), "bad", payout_file_bad_json(&p->file)));
+        "unsettled", unsettled_json(p), "bad", pay_file_bad_json(&p->file)));
 }

@@ -78,33 +78,10 @@ static bool concerns_one_merchant(const payment *p, const err *e) {
 
 // --- checking --------------------------------------------------------------------------------------------------------------
 
-// The column that a field of a request comes from: "items[3].payout.amount_minor" is the amount.
-static const char *column_of(const char *field) {
-    static const struct {
-        const char *field, *column;
-    } NAMES[] = {{"amount_minor", "amount"},
-                 {"name", "recipient_name"},
-                 {"idempotency_key", "reference"},
-                 {"external_reference", "reference"},
-                 {"recipient_id", ""}};
-    const char *dot = strrchr(field, '.');
-    const char *last = dot != NULL ? dot + 1 : field;
-    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
-        if (strcmp(last, NAMES[i].field) == 0) {
-            return NAMES[i].column;
-        }
-    }
-    return last;
-}
-
 static void make_bad(payment *p, const sent *s, const char *field, const char *reason,
                      const char *text) {
-    err why = {0};
-    const char *column = column_of(field);
-    // "items[3].payout.amount_minor must be above 0" is about a request that the file's owner has never seen.
-    const bool names_field = field[0] != '\0' && strncmp(text, field, strlen(field)) == 0;
-    err_set_field(&why, ERR_INVALID_ARGUMENT, reason, column, "%s%s", names_field ? column : "",
-                  names_field ? text + strlen(field) : text);
+    err why;
+    payout_file_refusal(field, reason, text, &why);
     payout_file_complain(&p->file, s->row->line, &why);
 }
 

@@ -1,6 +1,6 @@
 // A file of comma-separated values (RFC 4180, UTF-8) as records of cells. Knows nothing of payouts.
-#ifndef CLI_CSV_FILE_H
-#define CLI_CSV_FILE_H
+#ifndef PAYOUT_FILE_CSV_FILE_H
+#define PAYOUT_FILE_CSV_FILE_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -21,10 +21,6 @@ typedef struct csv_record {
 // False ends the reading: *e says why.
 typedef bool (*csv_file_on_record)(void *arg, const csv_record *record, err *e);
 
-// All bytes of a file, a pipe, or ("-") stdin; at most bytes_max. *bytes is the caller's to free, NULL on failure. FILE_UNREADABLE,
-// FILE_TOO_LARGE.
-bool csv_file_load(const char *path, size_t bytes_max, char **bytes, size_t *len,
-                   err *e) WARN_UNUSED;
 // Calls on_record for each record in order. Empty lines, and records whose cells are all empty, are none. A byte order mark of UTF-8
 // and CRLF are taken. Fails when the file as a whole is of another kind (FILE_UTF16, FILE_NOT_CSV, SEPARATOR_UNKNOWN, LINE_ENDS_CR)
 // or has a quote out of place (CSV_INVALID).

@@ -1,17 +1,16 @@
-#include "cli/payout_file.h"
+#include "payout_file/payout_file.h"
 
-#include <jansson.h>
 #include <openssl/sha.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/assert.h"
 #include "base/map.h"
 #include "base/money.h"
-#include "cli/csv_file.h"
 #include "domain/rules.h"
-#include "payments/v1/common.pb-c.h"
+#include "payout_file/csv_file.h"
 
 enum { SHOWN_MAX = 40 };
 
@@ -37,8 +36,7 @@ static const char *const COLUMNS[COL_COUNT] = {
 };
 
 typedef struct reader {
-    cli *c;
-    const char *path;
+    arena *a; // of the texts
     payout_file *file;
     const csv_record *record;          // that is being read
     int column_at[CSV_FILE_CELLS_MAX]; // which column each cell of a record is
@@ -49,7 +47,7 @@ typedef struct reader {
     map *references; // (merchant, reference) → line
 } reader;
 
-static void keep_complaint(payout_file *f, size_t line, const err *e) {
+void payout_file_complain(payout_file *f, size_t line, const err *e) {
     if (f->bad == f->complaints_cap) {
         f->complaints_cap = f->complaints_cap == 0 ? 64 : f->complaints_cap * 2;
         f->complaints = realloc(f->complaints, f->complaints_cap * sizeof *f->complaints);
@@ -62,10 +60,6 @@ static void keep_complaint(payout_file *f, size_t line, const err *e) {
     (void)snprintf(x->text, sizeof x->text, "%s", e->message);
 }
 
-void payout_file_complain(payout_file *f, size_t line, const err *e) {
-    keep_complaint(f, line, e);
-}
-
 static int by_line(const void *a, const void *b) {
     const payout_complaint *x = a, *y = b;
     return (x->line > y->line) - (x->line < y->line);
@@ -74,15 +68,6 @@ static int by_line(const void *a, const void *b) {
 void payout_file_sort_complaints(payout_file *f) {
     if (f->bad > 0) {
         qsort(f->complaints, f->bad, sizeof *f->complaints, by_line);
-    }
-}
-
-void payout_file_tell(payout_file *f, const char *path) {
-    payout_file_sort_complaints(f);
-    for (; f->told < f->bad; f->told++) {
-        const payout_complaint *x = &f->complaints[f->told];
-        cli_print(stderr, "%s:%zu: %s: %s\n", path, x->line,
-                  x->field[0] != '\0' ? x->field : "line", x->text);
     }
 }
 
@@ -165,32 +150,44 @@ static const char *cell(const reader *r, int column) {
         return "";
     }
     const str text = r->record->cells[r->place[column]];
-    return arena_strndup(r->c->arena, text.ptr, text.len);
+    return arena_strndup(r->a, text.ptr, text.len);
 }
 
-// "ach, instant": the names of an enum as a file writes them.
-static void list_choices(const ProtobufCEnumDescriptor *d, char *out, size_t size) {
+// What a cell may say, and the number that stands for it (payments.v1).
+typedef struct choice {
+    const char *name;
+    int value;
+} choice;
+
+static const choice HOLDERS[] = {{"individual", 1}, {"company", 2}};
+static const choice RAILS[] = {{"ach", 1}, {"instant", 2}};
+static const choice ACCOUNT_TYPES[] = {{"checking", 1}, {"savings", 2}};
+#define CHOICES(table) (table), sizeof(table) / sizeof((table)[0])
+
+// "ach, instant"
+static void list_choices(const choice *choices, size_t n, char *out, size_t size) {
     size_t len = 0;
     out[0] = '\0';
-    for (unsigned i = 0; i < d->n_values && len < size; i++) {
-        char name[32];
-        if (d->values[i].value != 0) {
-            cli_enum_name_lower(d, d->values[i].value, name, sizeof name);
-            len += (size_t)snprintf(out + len, size - len, "%s%s", len > 0 ? ", " : "", name);
-        }
+    for (size_t i = 0; i < n && len < size; i++) {
+        len +=
+            (size_t)snprintf(out + len, size - len, "%s%s", len > 0 ? ", " : "", choices[i].name);
     }
 }
 
-static bool read_choice(const reader *r, int column, const ProtobufCEnumDescriptor *d, int *out,
+// Capitals are taken, too.
+static bool read_choice(const reader *r, int column, const choice *choices, size_t n, int *out,
                         err *e) {
-    char choices[128];
+    char names[128];
     const char *name = cell(r, column);
-    if (name != NULL && cli_enum_value(d, name, out)) {
-        return true;
+    for (size_t i = 0; name != NULL && i < n; i++) {
+        if (strcasecmp(choices[i].name, name) == 0) {
+            *out = choices[i].value;
+            return true;
+        }
     }
-    list_choices(d, choices, sizeof choices);
+    list_choices(choices, n, names, sizeof names);
     return err_set_field(e, ERR_INVALID_ARGUMENT, "FIELD_INVALID", COLUMNS[column],
-                         "must be one of %s", choices);
+                         "must be one of %s", names);
 }
 
 static bool read_amount(const reader *r, payout_row *row, err *e) {
@@ -231,14 +228,11 @@ static bool check_row(const reader *r, payout_row *row, err *e) {
     return rule_text(str_of(row->reference), 1, RULE_KEY_MAX, "", "reference", e) &&
            rule_merchant_id(str_of(row->merchant_id), "merchant_id", e) &&
            rule_text(str_of(row->recipient_name), 1, RULE_NAME_MAX, "", "recipient_name", e) &&
-           read_choice(r, COL_HOLDER, &payments__v1__holder_type__descriptor, &row->holder_type,
-                       e) &&
-           read_choice(r, COL_RAIL, &payments__v1__rail__descriptor, &row->rail, e) &&
-           read_amount(r, row, e) &&
+           read_choice(r, COL_HOLDER, CHOICES(HOLDERS), &row->holder_type, e) &&
+           read_choice(r, COL_RAIL, CHOICES(RAILS), &row->rail, e) && read_amount(r, row, e) &&
            rule_routing_code(str_of(row->routing_code), str_of(row->currency), "", e) &&
            rule_account_number(str_of(row->account_number), "", e) &&
-           read_choice(r, COL_ACCOUNT_TYPE, &payments__v1__bank_account_type__descriptor,
-                       &row->account_type, e) &&
+           read_choice(r, COL_ACCOUNT_TYPE, CHOICES(ACCOUNT_TYPES), &row->account_type, e) &&
            rule_description(str_of(row->description), "", e);
 }
 
@@ -309,77 +303,42 @@ static bool on_record(void *arg, const csv_record *record, err *e) {
     return r->header_done ? take_row(r, e) : read_header(r, e);
 }
 
-const char *payout_file_name(const char *path) {
-    return strcmp(path, "-") == 0 ? "stdin" : path;
-}
-
-bool payout_file_read(cli *c, const char *path, payout_file *f, err *e) {
-    reader r = {.c = c,
-                .path = payout_file_name(path),
-                .file = f,
-                .references = map_create(1024, PAYOUT_FILE_ROWS_MAX)};
-    char *bytes = NULL;
-    size_t len = 0;
+bool payout_file_parse(str bytes, arena *a, payout_file *f, err *e) {
+    reader r = {.a = a, .file = f, .references = map_create(1024, PAYOUT_FILE_ROWS_MAX)};
     *f = (payout_file){0};
-    bool ok = csv_file_load(path, PAYOUT_FILE_BYTES_MAX, &bytes, &len, e);
-    if (ok) {
-        SHA256((const unsigned char *)bytes, len, f->sha256);
-        ok = csv_file_each((str){bytes, len}, on_record, &r, e);
-    }
+    SHA256((const unsigned char *)bytes.ptr, bytes.len, f->sha256);
+    bool ok = csv_file_each(bytes, on_record, &r, e);
     if (ok && f->n == 0 && f->bad == 0) {
         ok = err_set(e, ERR_INVALID_ARGUMENT, "FILE_EMPTY", "the file has no payouts");
     }
     map_destroy(r.references);
-    free(bytes);
     return ok;
 }
 
-bool payout_file_load(cli *c, const char *path, payout_file *f) {
-    err e = {0};
-    if (payout_file_read(c, path, f, &e)) {
-        return true;
+const char *payout_file_column_of(const char *field) {
+    static const struct {
+        const char *field, *column;
+    } NAMES[] = {{"amount_minor", "amount"},
+                 {"name", "recipient_name"},
+                 {"idempotency_key", "reference"},
+                 {"external_reference", "reference"},
+                 {"recipient_id", ""}};
+    const char *dot = strrchr(field, '.');
+    const char *last = dot != NULL ? dot + 1 : field;
+    for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
+        if (strcmp(last, NAMES[i].field) == 0) {
+            return NAMES[i].column;
+        }
     }
-    payout_file_tell(f, payout_file_name(path));
-    keep_complaint(f, 0, &e);
-    cli_print(stderr, "payctl: %s: %s; nothing was sent\n", payout_file_name(path), e.message);
-    if (c->json) {
-        payout_file_print_json(f);
-    }
-    return false;
+    return last;
 }
 
-bool payout_file_is_good(const cli *c, const payout_file *f) {
-    if (f->bad > 0) {
-        cli_print(stderr, "payctl: %zu bad line(s), %zu good: nothing was sent\n", f->bad, f->n);
-    }
-    if (f->bad > 0 && c->json) {
-        payout_file_print_json(f);
-    }
-    return f->bad == 0;
-}
-
-bool payout_file_read_good(cli *c, const char *path, payout_file *f) {
-    if (!payout_file_load(c, path, f)) {
-        return false;
-    }
-    payout_file_tell(f, payout_file_name(path));
-    return payout_file_is_good(c, f);
-}
-
-json_t *payout_file_bad_json(const payout_file *f) {
-    json_t *bad = json_array();
-    for (size_t i = 0; i < f->bad; i++) {
-        const payout_complaint *x = &f->complaints[i];
-        json_array_append_new(bad, json_pack("{s:I,s:s,s:s,s:o}", "line", (json_int_t)x->line,
-                                             "field", x->field, "reason", x->reason, "error",
-                                             cli_json_text(x->text)));
-    }
-    return bad;
-}
-
-void payout_file_print_json(const payout_file *f) {
-    cli_print_value(json_pack("{s:b,s:I,s:o}", "sent", 0, "good", (json_int_t)f->n, "bad",
-                              payout_file_bad_json(f)));
+void payout_file_refusal(const char *field, const char *reason, const char *message, err *out) {
+    const char *column = payout_file_column_of(field);
+    // "items[3].payout.amount_minor must be above 0"
+    const bool names_field = field[0] != '\0' && strncmp(message, field, strlen(field)) == 0;
+    (void)err_set_field(out, ERR_INVALID_ARGUMENT, reason, column, "%s%s",
+                        names_field ? column : "", names_field ? message + strlen(field) : message);
 }
 
 void payout_file_free(payout_file *f) {

@@ -1,59 +1,11 @@
-#include "cli/csv_file.h"
+#include "payout_file/csv_file.h"
 
 #include <csv.h>
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 
-enum { LOAD_STEP = 64 << 10, LOOKED_AT = 512 };
-
-// --- bytes -----------------------------------------------------------------------------------------------------------------
-
-// A pipe has no size, so the room grows as the bytes come.
-static bool load_all(FILE *in, size_t bytes_max, char **bytes, size_t *len, err *e) {
-    size_t room = 0;
-    for (;;) {
-        if (*len == room) {
-            room = room == 0 ? LOAD_STEP : room * 2;
-            char *larger = realloc(*bytes, room);
-            ASSERT(larger != NULL);
-            *bytes = larger;
-        }
-        const size_t n = fread(*bytes + *len, 1, room - *len, in);
-        *len += n;
-        if (*len > bytes_max) {
-            return err_set(e, ERR_INVALID_ARGUMENT, "FILE_TOO_LARGE",
-                           "the file has more than %zu bytes", bytes_max);
-        }
-        if (n == 0) {
-            return ferror(in) == 0 || err_set(e, ERR_INVALID_ARGUMENT, "FILE_UNREADABLE",
-                                              "cannot be read: %s", strerror(errno));
-        }
-    }
-}
-
-bool csv_file_load(const char *path, size_t bytes_max, char **bytes, size_t *len, err *e) {
-    const bool from_stdin = strcmp(path, "-") == 0;
-    FILE *in = from_stdin ? stdin : fopen(path, "rb");
-    *bytes = NULL;
-    *len = 0;
-    if (in == NULL) {
-        return err_set(e, ERR_INVALID_ARGUMENT, "FILE_UNREADABLE", "cannot be read: %s",
-                       strerror(errno));
-    }
-    const bool ok = load_all(in, bytes_max, bytes, len, e);
-    if (!from_stdin) {
-        (void)fclose(in);
-    }
-    if (!ok) {
-        free(*bytes);
-        *bytes = NULL;
-    }
-    return ok;
-}
+enum { LOOKED_AT = 512 };
 
 // --- what kind of file it is -----------------------------------------------------------------------------------------------
 
