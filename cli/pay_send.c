@@ -80,7 +80,7 @@ static bool concerns_one_merchant(const payment *p, const err *e) {
 
 static void make_bad(payment *p, const sent *s, const char *field, const char *reason,
                      const char *text) {
-    err why;
+    err why = {0};
     payout_file_refusal(field, reason, text, &why);
     payout_file_complain(&p->file, s->row->line, &why);
 }

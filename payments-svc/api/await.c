@@ -81,8 +81,7 @@ static bool look_tx(db_conn *c, arena *a, void *arg, err *e) {
     }
     map *by_id = map_create(db_count(rows) + 1, db_count(rows) + 1);
     for (size_t i = 0; i < db_count(rows); i++) {
-        const bool put = map_put(by_id, db_get_uuid(rows, i, 0), (void *)(uintptr_t)(i + 1));
-        ASSERT(put); // the map holds all rows
+        MUST(map_put(by_id, db_get_uuid(rows, i, 0), (void *)(uintptr_t)(i + 1)));
     }
     take_rows(l, rows, by_id, a);
     map_destroy(by_id);

@@ -4,10 +4,10 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/cond.h"
 #include "base/log.h"
 #include "base/map.h"
 #include "base/metrics.h"
@@ -81,8 +81,7 @@ static void put_in(awaits *w, awaits_client *c, payout_await *one) {
     one->pause_ms = FIRST_PAUSE_MS;
     one->next_look_ms = clock_mono_ms(clock_system());
     one->same = map_get(w->by_payout, one->payout_id);
-    const bool put = map_put(w->by_payout, one->payout_id, one);
-    ASSERT(put); // the map holds as many as there may be
+    MUST(map_put(w->by_payout, one->payout_id, one)); // the map holds as many as there may be
     one->place = w->n;
     w->all[w->n++] = one;
     atomic_store(&w->waiting, w->n);
@@ -93,8 +92,7 @@ static void take_from_payout(awaits *w, payout_await *one) {
     payout_await *first = map_get(w->by_payout, one->payout_id);
     if (first == one) {
         (void)map_remove(w->by_payout, one->payout_id);
-        const bool put = one->same == NULL || map_put(w->by_payout, one->payout_id, one->same);
-        ASSERT(put);
+        MUST(one->same == NULL || map_put(w->by_payout, one->payout_id, one->same));
         return;
     }
     while (first->same != one) {
@@ -207,7 +205,7 @@ static size_t take_ended(awaits *w, size_t n, bool seen, int64_t asked_ms) {
 // Entered and left with the mutex held.
 static void look_at(awaits *w, int64_t book_id, size_t n, bool by_time, int64_t now_ms) {
     pthread_mutex_unlock(&w->mutex);
-    err e;
+    err e = {0};
     const bool seen = look(w, book_id, n, &e);
     const int64_t after_ms = clock_mono_ms(clock_system());
     pthread_mutex_lock(&w->mutex);
@@ -224,8 +222,8 @@ static void look_at(awaits *w, int64_t book_id, size_t n, bool by_time, int64_t 
 }
 
 static void wait_until(awaits *w, int64_t wake_ms) {
-    struct timespec until = {.tv_sec = wake_ms / 1000, .tv_nsec = (wake_ms % 1000) * 1000000};
-    (void)pthread_cond_timedwait(&w->changed, &w->mutex, &until);
+    const struct timespec until = cond_at_ms(wake_ms);
+    (void)cond_wait_until(&w->changed, &w->mutex, &until);
 }
 
 static bool stopping(err *e) {
@@ -236,7 +234,7 @@ static bool stopping(err *e) {
 }
 
 static void answer_all(awaits *w) {
-    err e;
+    err e = {0};
     (void)stopping(&e);
     while (w->n > 0) {
         payout_await *one = w->all[w->n - 1];
@@ -352,20 +350,14 @@ awaits *awaits_create(size_t max, size_t client_max) {
     w->refused = metric_counter("payout_awaits_refused_total", "",
                                 "Calls of AwaitPayout beyond the limits.");
     w->waiting_gauge = metric_gauge("payout_awaits", "", "Calls of AwaitPayout that wait.");
-    pthread_condattr_t monotonic;
-    int failed = pthread_condattr_init(&monotonic);
-    failed |= pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    failed |= pthread_mutex_init(&w->mutex, NULL);
-    failed |= pthread_cond_init(&w->changed, &monotonic);
-    failed |= pthread_condattr_destroy(&monotonic);
-    ASSERT(failed == 0);
+    MUST(pthread_mutex_init(&w->mutex, NULL) == 0);
+    cond_init(&w->changed);
     return w;
 }
 
 void awaits_start(awaits *w, const awaits_calls *calls) {
     w->calls = *calls;
-    const int failed = pthread_create(&w->thread, NULL, run, w);
-    ASSERT(failed == 0);
+    MUST(pthread_create(&w->thread, NULL, run, w) == 0);
     pthread_mutex_lock(&w->mutex);
     w->started = true;
     pthread_mutex_unlock(&w->mutex);
@@ -381,8 +373,7 @@ void awaits_close(awaits *w) {
     pthread_cond_signal(&w->changed);
     pthread_mutex_unlock(&w->mutex);
     if (first) {
-        const int failed = pthread_join(w->thread, NULL);
-        ASSERT(failed == 0);
+        MUST(pthread_join(w->thread, NULL) == 0);
     }
 }
 
@@ -395,8 +386,7 @@ void awaits_destroy(awaits *w) {
     free(w->clients);
     free(w->all);
     arena_destroy(w->a);
-    int failed = pthread_cond_destroy(&w->changed);
-    failed |= pthread_mutex_destroy(&w->mutex);
-    ASSERT(failed == 0);
+    MUST(pthread_cond_destroy(&w->changed) == 0);
+    MUST(pthread_mutex_destroy(&w->mutex) == 0);
     free(w);
 }
