@@ -102,8 +102,8 @@ bool cli_bank_get(const char *address, const char *path, arena *a, str *body, er
 void cli_print(FILE *to, const char *fmt, ...) PRINTF_LIKE(2, 3);
 // Says in plain words on stderr what went wrong, and returns the exit code that fits.
 int cli_failed(const cli *c, const char *doing, const err *e);
-int cli_usage(const char *fmt, ...)
-    PRINTF_LIKE(1, 2); // prints "payctl: …" and how to get help; returns EXIT_USAGE
+// prints "payctl: …" and how to get help; returns EXIT_USAGE
+int cli_usage(const char *fmt, ...) PRINTF_LIKE(1, 2);
 // The value of an option is not one of those that it takes: names the option (of getopt_long, the one that opt stands for) and what it
 // takes, the names of the enum, or, with NULL for it, the text. Returns EXIT_USAGE.
 struct option;

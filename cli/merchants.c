@@ -263,8 +263,8 @@ static int make(cli *c, const asked *a, int verb, const char *id) {
                      : verb == CREATE ? create_one(c, id, a, made)
                      : verb == UPDATE ? update_one(c, id, a, made)
                                       : deposit_by_hand(c, a, id, made);
-    if (c->json &&
-        (code == EXIT_DONE || json_array_size(made) > 0)) { // also what came before a failure
+    // also what came before a failure
+    if (c->json && (code == EXIT_DONE || json_array_size(made) > 0)) {
         cli_print_value(json_pack("{s:O}", verb == DEPOSIT ? "deposits" : "merchants", made));
     }
     json_decref(made);

@@ -79,8 +79,8 @@ const char *cli_money_text(cli *c, const char *minor, const char *currency_code)
     const bool negative = minor[0] == '-';
     const char *digits = minor + (negative ? 1 : 0);
     const size_t len = strlen(digits);
-    const size_t padded =
-        len > exponent ? len : exponent + 1; // at least one digit before the point
+    // at least one digit before the point
+    const size_t padded = len > exponent ? len : exponent + 1;
     char *out = arena_must(c->arena, 2 * padded + 16);
     size_t n = 0;
     if (negative) {

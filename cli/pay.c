@@ -10,8 +10,8 @@
 
 enum {
     WATCH_IDS_MAX = 10000,
-    WATCH_SLICE_MS =
-        30000,            // one watch call; it is begun again while there is something to wait for
+    // one watch call; it is begun again while there is something to wait for
+    WATCH_SLICE_MS = 30000,
     PAUSES_ASKED_MAX = 16 // rows of one chunk that are asked what they wait for
 };
 

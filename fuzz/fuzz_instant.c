@@ -36,9 +36,8 @@ static void answer(const uint8_t *data, size_t size, arena *a) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    log_set_level(
-        (log_level)(LOG_ERROR +
-                    1)); // a bank that answers nonsense is an error in the log; here it always does
+    // a bank that answers nonsense is an error in the log; here it always does
+    log_set_level((log_level)(LOG_ERROR + 1));
     if (size < 2) {
         return 0;
     }

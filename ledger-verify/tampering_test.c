@@ -351,8 +351,8 @@ static void resign_one(void) {
     case 0: head_sign(foreign_key, &heads[i]); break;
     case 1: head_sign(was_old || took_over ? foreign_key : old_key, &heads[i]); break;
     default:
-        heads[i].root.b[below(32)] ^=
-            1; // with its own key, and then not what follows from the rows
+        // with its own key, and then not what follows from the rows
+        heads[i].root.b[below(32)] ^= 1;
         head_sign(was_old ? old_key : new_key, &heads[i]);
         break;
     }

@@ -10,10 +10,10 @@
 typedef enum verify_outcome {
     VERIFY_PROVEN = 0, // every row is what was signed, and none is missing up to the last head
     VERIFY_WRONG = 1,  // something is not what was signed
-    VERIFY_UNREADABLE =
-        2, // wrong command line, or a file that cannot be read: nothing is said about the journal
-    VERIFY_UNSEALED =
-        3, // nothing is wrong, but no head covers the last rows (or any): they are not proven
+    // wrong command line, or a file that cannot be read: nothing is said about the journal
+    VERIFY_UNREADABLE = 2,
+    // nothing is wrong, but no head covers the last rows (or any): they are not proven
+    VERIFY_UNSEALED = 3,
 } verify_outcome;
 
 typedef struct verify_options {

@@ -25,8 +25,8 @@ typedef struct connected {
     const rail_scheme *schemes[SAGA_RAILS_MAX];
     rule_rail rules[SAGA_RAILS_MAX];
     size_t n;
-    rail off
-        [SAGA_RAILS_MAX]; // as many of those that are switched off as there is room for; without functions
+    // as many of those that are switched off as there is room for; without functions
+    rail off[SAGA_RAILS_MAX];
     size_t n_off;
     connected_options o;
 } connected;

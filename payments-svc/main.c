@@ -444,9 +444,9 @@ static bool start(void *self, db_pool *pool, rpc_service *services, size_t servi
         return false;
     }
     p->keys = crypto_keyring_load(p->settings.keys_file, e);
+    // The banks are heard only when there is an engine to wake.
     if (p->keys == NULL || !start_ledger_client(p, e) || !start_rails(p, e) ||
-        !start_engine(p, e) || !start_service(p, e) ||
-        !connected_start(&p->connected, e) || // heard only when there is an engine to wake
+        !start_engine(p, e) || !start_service(p, e) || !connected_start(&p->connected, e) ||
         !start_jobs(p, e) || !start_collector(p, e)) {
         stop(p);
         return false;

@@ -9,8 +9,8 @@
 typedef struct pools {
     db_pool *engine; // workers and what they hand to
     db_pool *keeper; // renewals of leases, nothing else
-    db_pool *
-        look; // what is due and what is over, the clock, what calls wait for: few statements, planned once (SAGA_LOOK_SESSION)
+    // what is due and what is over, the clock, what calls wait for: few statements, planned once (SAGA_LOOK_SESSION)
+    db_pool *look;
     db_pool *intake;  // payouts that come in
     db_pool *streams; // WatchPayouts
     db_pool *inbound; // what banks say: webhooks, files

@@ -35,9 +35,8 @@ static void pass(ach *a) {
     }
 }
 
-enum {
-    IDLE_FACTOR = 8
-}; // how much more rarely the inbox is looked at after a while without a file
+// How much more rarely the inbox is looked at after a while without a file.
+enum { IDLE_FACTOR = 8 };
 
 static int64_t next_pause_ms(const ach *a, int64_t pause_ms) {
     const int64_t more_ms = pause_ms + pause_ms / 8 + 1, most_ms = a->o.poll_ms * IDLE_FACTOR;

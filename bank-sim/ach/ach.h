@@ -29,8 +29,8 @@ typedef struct ach_options {
 } ach_options;
 
 ach *ach_start(const ach_options *o, err *e); // @owned by the caller
-void ach_flush(
-    ach *a); // a whole pass that begins after the call; returns when it has ended. @thread any
+// a whole pass that begins after the call; returns when it has ended. @thread any
+void ach_flush(ach *a);
 void ach_stop(ach *a); // accepts NULL
 
 #endif

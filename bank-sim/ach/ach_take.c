@@ -16,8 +16,8 @@ typedef struct refusal {
 typedef struct taking {
     ach *a;
     arena *mem;
-    const char *
-        name; // of the acknowledgement and the archive; the input's own, or a new one for a reused name
+    // of the acknowledgement and the archive; the input's own, or a new one for a reused name
+    const char *name;
     str bytes;
     books_file file;
     nacha_file content;

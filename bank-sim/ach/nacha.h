@@ -47,8 +47,8 @@ typedef struct nacha_file {
 typedef struct nacha_rules {
     const char *destination;   // nine digits: the immediate destination must be this one
     const char *origin_prefix; // "" : any
-    bool
-        returns; // a return file: codes 21/31/41/51 and addenda 99, instead of 22/32/42/52 and addenda 05
+    // a return file: codes 21/31/41/51 and addenda 99, instead of 22/32/42/52 and addenda 05
+    bool returns;
 } nacha_rules;
 
 typedef struct nacha_fault {

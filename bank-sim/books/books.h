@@ -161,8 +161,8 @@ typedef struct books_payment {
 bool books_payment_by_key(books_tx *tx, str key, bool *found, books_payment *out,
                           err *e) WARN_UNUSED;
 bool books_payment_insert(books_tx *tx, books_payment *p, err *e) WARN_UNUSED; // sets id
-bool books_payment_update(books_tx *tx, const books_payment *p,
-                          err *e) WARN_UNUSED; // status, code, text, due times, returned
+// status, code, text, due times, returned
+bool books_payment_update(books_tx *tx, const books_payment *p, err *e) WARN_UNUSED;
 // What is due: settlements and returns. @owned by the caller's array; *n out of max.
 bool books_payments_due(books_tx *tx, int64_t now_us, books_payment *out, size_t max, size_t *n,
                         int64_t *next_due_us, err *e) WARN_UNUSED;

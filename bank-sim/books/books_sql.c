@@ -69,7 +69,8 @@ const char *const BOOKS_SCHEMA =
     "CREATE INDEX IF NOT EXISTS ach_files_identity ON ach_files(origin, date, modifier) WHERE accepted = 1;"
     "CREATE INDEX IF NOT EXISTS ach_files_content ON ach_files(sha256) WHERE accepted = 1;"
     "CREATE INDEX IF NOT EXISTS ach_files_due ON ach_files(settle_due_us) WHERE settle_due_us IS NOT NULL;"
-    // status: 0 taken, 1 settled, 2 returned before settlement, 3 settled and returned, 4 refused when it was taken. scope: origin and date.
+    // status: 0 taken, 1 settled, 2 returned before settlement, 3 settled and returned, 4 refused when it was taken.
+    // scope: origin and date.
     "CREATE TABLE IF NOT EXISTS ach_entries("
     "  id INTEGER PRIMARY KEY, file_id INTEGER NOT NULL REFERENCES ach_files(id), scope INTEGER NOT NULL,"
     "  trace INTEGER NOT NULL, individual_id TEXT NOT NULL, amount INTEGER NOT NULL CHECK(amount > 0),"

@@ -22,10 +22,10 @@ typedef struct faults_config {
 
 typedef struct faults faults;
 
-faults *
-faults_create(const faults_config *c); // @owned by the caller; aborts when there is no memory
-void faults_destroy(faults *f);        // accepts NULL
-faults_config faults_get(faults *f);   // @thread any
+// @owned by the caller; aborts when there is no memory
+faults *faults_create(const faults_config *c);
+void faults_destroy(faults *f);                         // accepts NULL
+faults_config faults_get(faults *f);                    // @thread any
 void faults_replace(faults *f, const faults_config *c); // @thread any; holds from the next item on
 
 // Sets one field of *c by its name ("slow_pct"). by_amount and odd_amounts take 0 or 1. INVALID_ARGUMENT with the field.
@@ -82,8 +82,8 @@ typedef struct faults_ach {
     const char *code; // "R03"; "C01": it settles and stays, and a notification of change follows
     bool after_settlement; // else it never settles
     faults_returns returns;
-    faults_refusal
-        refusal; // code is what comes of it at a bank that does not refuse single entries
+    // code is what comes of it at a bank that does not refuse single entries
+    faults_refusal refusal;
 } faults_ach;
 // identity: origin, date and trace.
 faults_ach faults_plan_ach(faults *f, str identity, int64_t amount);

@@ -85,9 +85,8 @@ typedef struct habits habits;
 habits *habits_create(const habits_config *c, habits_shared *shared);
 void habits_destroy(habits *h);      // accepts NULL; the mapping stays
 habits_config habits_get(habits *h); // @thread any; what counts down stands where it is now
-bool habits_replace(habits *h, const habits_config *c,
-                    err *e)
-    WARN_UNUSED; // @thread any; INVALID_ARGUMENT for the file server without a relay
+// @thread any; INVALID_ARGUMENT for the file server without a relay
+bool habits_replace(habits *h, const habits_config *c, err *e) WARN_UNUSED;
 
 // Sets one field of *c by its name. INVALID_ARGUMENT with the field.
 bool habits_config_set(habits_config *c, const char *name, int64_t value, err *e) WARN_UNUSED;

@@ -31,9 +31,9 @@ typedef struct instant_options {
 
 instant *instant_start(const instant_options *o, err *e); // @owned by the caller
 int instant_port(const instant *i);
-bool instant_set_webhook_url(instant *i, str url,
-                             err *e) WARN_UNUSED; // until the next start. @thread any
-void instant_wake(instant *i);                    // something became due. @thread any
+// until the next start. @thread any
+bool instant_set_webhook_url(instant *i, str url, err *e) WARN_UNUSED;
+void instant_wake(instant *i); // something became due. @thread any
 void instant_stop(instant *i); // accepts NULL; webhooks that wait are sent after the next start
 
 #endif

@@ -120,8 +120,8 @@ static bool results_job(books_tx *tx, void *arg, err *e) {
         const books_webhook *w = &r->hooks[k];
         int status = r->exchanges[k].status;
         bool delivered = status >= 200 && status <= 299;
-        bool again = !delivered && status != 410 &&
-                     w->tries < RETRIES; // 410: the receiver wants no more of it
+        // 410: the receiver wants no more of it
+        bool again = !delivered && status != 410 && w->tries < RETRIES;
         int64_t due_us = again ? r->now_us + RETRY_MS[w->tries] * 1000 : 0;
         if (!books_webhook_result(tx, w->id, delivered, due_us, e)) {
             return false;

@@ -25,7 +25,8 @@ uint32_t packet_id(const uint8_t *packet, size_t len); // 0 when it is too short
 size_t packet_halve_write(const uint8_t *packet, size_t len, uint8_t *out);
 // Writes the answer "failure" to a request. Returns its length, at most PACKET_STATUS_MAX.
 size_t packet_refusal(uint32_t id, uint8_t *out);
-// Takes those names out of a listing whose time of change is younger than late_ms. What is malformed stays as it is. Returns the new length.
+// Takes those names out of a listing whose time of change is younger than late_ms. What is malformed stays as it is.
+// Returns the new length.
 size_t packet_hide_young(uint8_t *packet, size_t len, int64_t now_ms, int64_t late_ms);
 // Takes everything but the names out of a listing. What is malformed, or says hardly more, stays as it is. Returns the new length.
 size_t packet_bare_names(uint8_t *packet, size_t len);

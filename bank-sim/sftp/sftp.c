@@ -139,8 +139,8 @@ static void *supervise(void *arg) {
     sftp *s = arg;
     int failures = 0;
     bool was_ready = false;
-    while (failures < START_TRIES ||
-           was_ready) { // once ready, it is tried for ever: the port is known to others
+    // once ready, it is tried for ever: the port is known to others
+    while (failures < START_TRIES || was_ready) {
         pid_t pid = 0;
         if (start_once(s, &pid)) {
             failures = 0;

@@ -14,8 +14,8 @@ typedef struct sftp_options {
     const char *host_key_file; // "" : one is made in dir
     const char *authorized_key_file;
     const char *user; // "" : the user that we run as
-    const char
-        *relay; // "" : sshd serves the files itself; else this program does, as a forced command
+    // "" : sshd serves the files itself; else this program does, as a forced command
+    const char *relay;
     const char *relay_state; // file with the habits of the relay
     const char *server;      // OpenSSH's sftp-server, which the relay starts
 } sftp_options;

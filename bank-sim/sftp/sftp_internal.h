@@ -16,8 +16,8 @@ struct sftp {
         server[SFTP_PATH_MAX]; // relay "" : none
     char user[SFTP_USER_MAX];
     int port;
-    pthread_t
-        thread; // starts sshd and waits for it: the death signal of a child is tied to the thread that forked it
+    // starts sshd and waits for it: the death signal of a child is tied to the thread that forked it
+    pthread_t thread;
     pthread_mutex_t lock; // guards pid, stop, ready, failed
     pthread_cond_t changed;
     pid_t pid; // 0: none

@@ -12,8 +12,8 @@ enum {
     API_BOOK_NAME_MAX = 200,
     API_PAGE_DEFAULT = 500,
     API_PAGE_MAX = 1000,
-    API_FOLLOW_POLL_MS =
-        200, // how late a commit of another instance is seen by a follower, at most
+    // how late a commit of another instance is seen by a follower, at most
+    API_FOLLOW_POLL_MS = 200,
 };
 
 // --- decode.c: what came, checked, in the words of the domain --------------------------------------------------------

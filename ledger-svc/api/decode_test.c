@@ -158,8 +158,8 @@ static void accounts_too(void **state) {
     a.currency = USD;
     a.debits_posted = 3;
     assert_true(api_accounts_decode(mem, &r, &events, &e));
-    assert_int_equal(events[0].balances.debits_posted,
-                     3); // refused by its status, not by the envelope
+    // refused by its status, not by the envelope
+    assert_int_equal(events[0].balances.debits_posted, 3);
 }
 
 static void rows_are_encoded_whole(void **state) {

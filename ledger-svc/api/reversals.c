@@ -12,8 +12,8 @@ typedef struct reversal_answer {
 
 // What was asked for: one event, or those of a group, one after the other.
 typedef struct asked {
-    ledger_transfer_event
-        event; // of a group: what its events have in common, with the id that was given
+    // of a group: what its events have in common, with the id that was given
+    ledger_transfer_event event;
     bool whole_group;
     size_t first, n;
 } asked;

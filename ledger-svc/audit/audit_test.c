@@ -672,8 +672,8 @@ static void check__finds_wrong_balances(void **state) {
     assert_int_equal(r.n_differences, 1);
     assert_int_equal(r.differences[0].kept.debits_posted,
                      r.differences[0].recomputed.debits_posted + 1);
-    assert_true(r.differences[0].entries == 25 ||
-                r.differences[0].entries == 0); // at the last checkpoint
+    // at the last checkpoint
+    assert_true(r.differences[0].entries == 25 || r.differences[0].entries == 0);
 
     forget(book);
     book = sealed_book_of(50, "check9");

@@ -28,8 +28,8 @@ merkle_hash merkle_node(const merkle_hash *left, const merkle_hash *right);
 // takes to append and to know the root. Zeroed memory is the empty tree. A plain value: copy it to try something.
 typedef struct merkle_tree {
     uint64_t size;
-    merkle_hash peaks
-        [MERKLE_LEVELS_MAX]; // [l] is of 2^l leaves; means something where bit l of size is set
+    // [l] is of 2^l leaves; means something where bit l of size is set
+    merkle_hash peaks[MERKLE_LEVELS_MAX];
 } merkle_tree;
 
 // Called for each subtree that an append completes, the lowest first: the index-th one of 2^level leaves.

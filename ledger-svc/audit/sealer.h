@@ -17,8 +17,8 @@ typedef struct sealer_options {
     db_pool *pool;             // @borrowed: of the role ledger_sealer; one connection is enough
     const clock_source *clock; // @borrowed
     const char *key_file;      // PEM private key
-    const char
-        *public_keys_file;  // PEM public keys that have signed heads before; "" for only this one
+    // PEM public keys that have signed heads before; "" for only this one
+    const char *public_keys_file;
     const char *heads_file; // made when missing
     int64_t interval_ms;    // seal no later than this after a commit was seen
     int64_t rows_max;       // … or at this many rows

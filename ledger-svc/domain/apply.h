@@ -33,8 +33,8 @@ typedef struct ledger_tx {
     map *burned;      // → any non-NULL pointer
     map *references;  // ledger_digest of an account's external reference → any non-NULL pointer
     int64_t sequence; // of the last row of the journal
-    int64_t
-        timestamp_us; // of the last object of the book, or the present minus one if that is later
+    // of the last object of the book, or the present minus one if that is later
+    int64_t timestamp_us;
     int64_t next_expires_us; // no open pending expires before it; LEDGER_NEVER_US
 
     // Of the call at work.

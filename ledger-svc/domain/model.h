@@ -55,8 +55,8 @@ typedef enum ledger_kind {
     LEDGER_KIND_NONE = 0,
     LEDGER_KIND_SINGLE = 1,  // moves the amount
     LEDGER_KIND_PENDING = 2, // reserves the amount
-    LEDGER_KIND_POST =
-        3, // moves the amount, at most what was reserved, and releases the reservation
+    // moves the amount, at most what was reserved, and releases the reservation
+    LEDGER_KIND_POST = 3,
     LEDGER_KIND_VOID = 4,   // releases the reservation
     LEDGER_KIND_EXPIRE = 5, // the same, written by the ledger itself when the time is up; has no id
 } ledger_kind;
@@ -140,8 +140,8 @@ typedef struct ledger_transfer_event {
 // One immutable row of the journal.
 typedef struct ledger_row {
     ledger_kind kind;
-    ledger_kind
-        resolution; // of a pending: LEDGER_KIND_NONE while it is open, else what ended it. Not stored in this row
+    // of a pending: LEDGER_KIND_NONE while it is open, else what ended it. Not stored in this row
+    ledger_kind resolution;
     uuid id; // nil for an expiry
     uuid debit_account_id;
     uuid credit_account_id;
@@ -153,8 +153,8 @@ typedef struct ledger_row {
     uint32_t code;
     uint32_t flags;
     ledger_currency currency;
-    int64_t
-        amount; // what moved (single, post), was reserved (pending), or was given back (void, expire)
+    // what moved (single, post), was reserved (pending), or was given back (void, expire)
+    int64_t amount;
     int64_t released;   // of a post, void or expire: the reservation that it ends; else 0
     int64_t expires_us; // of a pending with a timeout; else 0
     int64_t sequence;
@@ -181,8 +181,8 @@ typedef struct ledger_effect {
 } ledger_effect;
 ledger_effect ledger_row_effect(const ledger_row *row);
 
-// --- Metadata: entries sorted by key, no key twice; each is the length of the key (1 byte), the key, the length of the value (2 bytes, big-endian),
-// the value. No entries is the empty string. The form is stored, compared and hashed as it is.
+// --- Metadata: entries sorted by key, no key twice. Each is the length of the key (1 byte), the key, the length of the
+// value (2 bytes, big-endian), and the value. No entries is the empty string. The form is stored, compared and hashed as it is.
 
 enum {
     LEDGER_METADATA_ENTRIES_MAX = 16,

@@ -245,8 +245,8 @@ static void case_32_33_exact_without_the_sweeper(void **state) {
     EXPECT_RESULT(b, 2, PENDING_TRANSFER_EXPIRED);
     bench_expect_balances(b, 1, 20, 2, 0, 0); // refused, though the release is not written yet …
     bench_apply(b, NULL, 0);
-    bench_expect_balances(b, 1, 10, 2, 0,
-                          0); // … then it is, once; the other has a microsecond to live
+    // … then it is, once; the other has a microsecond to live
+    bench_expect_balances(b, 1, 10, 2, 0, 0);
     b->now_us = expires_us + 1;
     bench_apply(b, NULL, 0);
     bench_expect_balances(b, 1, 0, 2, 0, 0);

@@ -155,8 +155,8 @@ static void case_58_pass_through_account(void **state) {
     bench_book *b = *state;
     EXPECT(b, bench_transfer(1, 1, 2, 30), CREATED);
     EXPECT(b, bench_transfer(2, 2, 3, 30), CREATED);
-    EXPECT(b, bench_reversal(11, 2),
-           CREATED); // the last first, and the money is back for the other
+    // the last first, and the money is back for the other
+    EXPECT(b, bench_reversal(11, 2), CREATED);
     EXPECT(b, bench_reversal(12, 1), CREATED);
     bench_expect_balances(b, 2, 0, 60, 0, 60);
     bench_expect_balances(b, 3, 0, 30, 0, 30);

@@ -201,8 +201,8 @@ static void case_30_38_limit_is_exact(void **state) {
     ledger_transfer_event hold = bench_transfer(101, 3, 2, 40);
     hold.flags = LEDGER_TRANSFER_FLAG_PENDING;
     EXPECT(b, hold, CREATED);
-    ledger_transfer_event promise =
-        bench_transfer(102, 1, 3, 1000); // pending credits are not spendable
+    // pending credits are not spendable
+    ledger_transfer_event promise = bench_transfer(102, 1, 3, 1000);
     promise.flags = LEDGER_TRANSFER_FLAG_PENDING;
     EXPECT(b, promise, CREATED);
     EXPECT(b, bench_transfer(103, 3, 2, 61), EXCEEDS_CREDITS);

@@ -438,8 +438,8 @@ void commit_run(commit_worker *w, journal_batch *batch) {
     cache_make_room(&k);
     const bool ok = run_tries(&k, &batch->failure);
     const size_t cached_now = map_count(k.book->cache.accounts);
-    atomic_fetch_add(&k.j->cached_accounts,
-                     cached_now - cached_before); // wraps around where it shrinks
+    // wraps around where it shrinks
+    atomic_fetch_add(&k.j->cached_accounts, cached_now - cached_before);
     metric_set(k.j->m.cache_accounts, (int64_t)atomic_load(&k.j->cached_accounts));
     if (ok) {
         err_clear(&batch->failure);

@@ -45,8 +45,9 @@ int64_t commit_now_us(const commit *k);
 // has nothing else to do. Otherwise k->optimistic is false, and nothing has happened.
 bool commit_recall(commit *k, err *e) WARN_UNUSED;
 
-// Begins the transaction, takes the head's lock, brings the book in memory up to that head, and brings all that the requests name into the cache and
-// the maps: in one round trip when nothing is missing. NOT_FOUND / BOOK_NOT_FOUND when there is no such book.
+// Begins the transaction, takes the head's lock, brings the book in memory up to that head, and brings all that the
+// requests name into the cache and the maps: in one round trip when nothing is missing. NOT_FOUND / BOOK_NOT_FOUND when
+// there is no such book.
 bool commit_lock_and_load(commit *k, err *e) WARN_UNUSED;
 
 // Makes due pending transfers, and the accounts that they name, known to the posting rules.

@@ -43,9 +43,9 @@ typedef struct journal_entries {
     bool exists; // the book
     // Without with_head: where the range is known to end before the book does, that may be all that was looked at.
     int64_t at_sequence;
-    int64_t *
-        sequences; // of the journal rows that name the account on either side, in the order asked for
-    size_t n;      // fewer than max: there are no more in the range (at at_sequence)
+    // of the journal rows that name the account on either side, in the order asked for
+    int64_t *sequences;
+    size_t n; // fewer than max: there are no more in the range (at at_sequence)
 } journal_entries;
 
 // The journal rows that name an account, by their sequences. The rows themselves are in the transfer table, all up to

@@ -351,8 +351,8 @@ static void ended_elsewhere__and_named_twice(void **state) {
     ledger_transfer_event hold = bench_event(book, 100, 1, 2, 10);
     hold.flags = LEDGER_TRANSFER_FLAG_PENDING;
     EXPECT_STATUS(bench_commit_one(&i[0], book, hold), CREATED);
-    EXPECT_STATUS(bench_commit_one(&i[0], book, hold),
-                  EXISTS); // it looks every id up for a while now
+    // it looks every id up for a while now
+    EXPECT_STATUS(bench_commit_one(&i[0], book, hold), EXISTS);
     const ledger_transfer_event post = {.id = bench_uuid(book, 101),
                                         .pending_id = hold.id,
                                         .amount = 10,
@@ -380,8 +380,8 @@ static void entries__from_postings_and_tail(void **state) {
     bench_make_accounts(&i, book, 4, 0);
     int64_t last = 0;
     for (uint64_t b = 0; b < BATCHES; b++) {
-        if (b ==
-            5) { // what came before is written now, with two postings for account 1; the rest stays in the tail
+        // what came before is written now, with two postings for account 1; the rest stays in the tail
+        if (b == 5) {
             bench_stop(&i);
             i = bench_start(NULL, checkpoint_each_commit);
         } else if (b == 6) {

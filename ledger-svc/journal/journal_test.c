@@ -533,8 +533,8 @@ static void follower_is_woken_by_a_commit(void **state) {
     assert_true(journal_mark(i.j, book) != mark);
     journal_wait(i.j, book, mark, 60000); // returns at once: the mark is old
     journal_quiesce(i.j);
-    journal_wait(i.j, book, journal_mark(i.j, book),
-                 60000); // and nobody waits for a journal that ends
+    // and nobody waits for a journal that ends
+    journal_wait(i.j, book, journal_mark(i.j, book), 60000);
     bench_stop(&i);
 }
 

@@ -24,8 +24,8 @@ void tail_destroy(tail *t);
 void tail_restart(tail *t, int64_t checkpoint_sequence);
 
 int64_t tail_checkpoint(const tail *t); // the sequence that it begins after
-int64_t
-tail_sequence(const tail *t); // the last one that it holds; the checkpoint's when it is empty
+// the last one that it holds; the checkpoint's when it is empty
+int64_t tail_sequence(const tail *t);
 int64_t tail_since_us(const tail *t); // commit time of its first row; INT64_MAX when it is empty
 
 // Takes in the rows that come next. Rows that it holds already are passed over, and so are rows after a gap.

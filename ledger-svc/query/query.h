@@ -15,8 +15,8 @@
 enum {
     QUERY_PAGE_MAX = 1000,
     QUERY_EXAMINE_MAX = 50000, // journal rows or accounts looked at for one page
-    QUERY_PAGE_BYTES_MAX =
-        2 * 1024 * 1024, // of labels in one page: an answer has to fit into a message
+    // of labels in one page: an answer has to fit into a message
+    QUERY_PAGE_BYTES_MAX = 2 * 1024 * 1024,
     QUERY_BALANCES_MAX = 1000,
 };
 

@@ -66,8 +66,8 @@ static int64_t now_us(void) {
 static void small_checkpoints(journal_options *o) {
     o->checkpoint_rows = 300; // so that a part of what is read is in postings, and a part is not
     o->checkpoint_ms = 600000;
-    o->expiry_poll_ms =
-        3600000; // no row is added behind the back of a run, however slow the machine is
+    // no row is added behind the back of a run, however slow the machine is
+    o->expiry_poll_ms = 3600000;
 }
 
 static ledger_currency currency_of(uint64_t account) {

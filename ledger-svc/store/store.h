@@ -35,8 +35,8 @@ typedef struct store_ids {
 
 // What to look for. An empty list costs nothing.
 typedef struct store_wanted {
-    bool
-        lock_head; // begins a transaction, takes the head row's lock, and reads it, before the rest
+    // begins a transaction, takes the head row's lock, and reads it, before the rest
+    bool lock_head;
     int64_t deadline_mono_ms; // of that transaction
     store_ids accounts;
     store_ids transfers;   // by id: repeats and pendings
@@ -68,8 +68,8 @@ typedef struct store_found {
     size_t n_burned;
 } store_found;
 
-// One round trip for all of it. With lock_head the transaction is for the caller to end, whatever comes of this. A book that does not exist is a head with
-// exists == false, and no error.
+// One round trip for all of it. With lock_head the transaction is for the caller to end, whatever comes of this. A book
+// that does not exist is a head with exists == false, and no error.
 bool store_load(db_conn *c, arena *a, int64_t book_id, const store_wanted *w, store_found *f,
                 err *e) WARN_UNUSED;
 

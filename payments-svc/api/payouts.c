@@ -424,9 +424,8 @@ static bool summary_tx(db_conn *c, arena *a, void *arg, err *e) {
         return false;
     }
     x->answer.n_lines = 0;
-    x->answer.lines =
-        arena_must(a, (db_count(rows) + 1) *
-                          sizeof *x->answer.lines); // states x connections x currencies: few
+    // states x connections x currencies: few
+    x->answer.lines = arena_must(a, (db_count(rows) + 1) * sizeof *x->answer.lines);
     for (size_t i = 0; i < db_count(rows); i++) {
         Payments__V1__PayoutSummaryLine *line = ARENA_NEW(a, Payments__V1__PayoutSummaryLine);
         payments__v1__payout_summary_line__init(line);

@@ -235,8 +235,8 @@ char *page_token_make(arena *a, str filters, const uint8_t *position, size_t len
     crypto_sha256(filters.ptr, filters.len, hash);
     memcpy(raw, hash, PAGE_HASH_LEN);
     memcpy(raw + PAGE_HASH_LEN, position, len);
-    char *hex =
-        arena_must(a, 2 * (PAGE_HASH_LEN + len) + 1); // hexadecimal is safe in a URL as it is
+    // hexadecimal is safe in a URL as it is
+    char *hex = arena_must(a, 2 * (PAGE_HASH_LEN + len) + 1);
     str_hex(raw, PAGE_HASH_LEN + len, hex);
     return hex;
 }

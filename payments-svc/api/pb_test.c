@@ -70,8 +70,8 @@ static void test_page_token__there_and_back(void **state) {
         err e = {0};
         uint8_t back[sizeof position] = {0};
         const char *token = page_token_make(mem, STR("m1|USD"), position, lengths[i]);
-        assert_int_equal(strspn(token, "0123456789abcdef"),
-                         strlen(token)); // safe in a URL as it is
+        // safe in a URL as it is
+        assert_int_equal(strspn(token, "0123456789abcdef"), strlen(token));
         assert_true(page_token_read(token, STR("m1|USD"), back, lengths[i], &e));
         assert_memory_equal(back, position, lengths[i]);
     }

@@ -83,9 +83,9 @@ typedef struct case_change {
     str program, person; // identity of the program, and the person it acts for
     str text;            // the new owner, or the comment
     str resolution, evidence;
-    const err *
-        refusal; // what is wrong with the request besides; NULL: nothing. A key that is known is answered all the same
-    str key;     // idempotency key, 1 … RULE_KEY_MAX bytes; looked up before all else
+    // what is wrong with the request besides; NULL: nothing. A key that is known is answered all the same
+    const err *refusal;
+    str key; // idempotency key, 1 … RULE_KEY_MAX bytes; looked up before all else
     int64_t now_us;
 } case_change;
 

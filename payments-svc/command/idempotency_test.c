@@ -62,9 +62,8 @@ static void test_plain_hash__of_the_first_version__still_known(void **state) {
     idem_plain_hash(IDEM_PAYOUT, STR("m1"), STR("abc"), hash);
     char hex[65];
     str_hex(hash, sizeof hash, hex);
-    assert_string_equal(
-        hex,
-        "6b4c412321f1d8b78e41ff8da9c7acd88f29bded58225d348cad19eb501db776"); // SHA-256 of 01 02 "m1abc"
+    // SHA-256 of 01 02 "m1abc"
+    assert_string_equal(hex, "6b4c412321f1d8b78e41ff8da9c7acd88f29bded58225d348cad19eb501db776");
     expect_only_its_own(keys, (str){(const char *)hash, sizeof hash});
     crypto_keyring_destroy(keys);
 }

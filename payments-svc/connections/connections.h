@@ -13,8 +13,8 @@ typedef struct connection_outlook {
         int64_t left;
     } numbers[4];
     size_t n_numbers;
-    char trouble
-        [201]; // what last went wrong with its bank, as this instance met it, and has not gone well since
+    // what last went wrong with its bank, as this instance met it, and has not gone well since
+    char trouble[201];
     int64_t trouble_us; // when; 0: nothing
 } connection_outlook;
 
@@ -31,8 +31,8 @@ typedef struct connection_info {
     int description_max;     // bytes of the text that the recipient sees
     const char *instruments; // comma-separated: us_bank, in_bank
     const char *finality;    // one sentence, for people
-    const char
-        *bank_account; // label of the account at the bank that it pays from; NULL: the main one
+    // label of the account at the bank that it pays from; NULL: the main one
+    const char *bank_account;
     const char *settlement; // how it is known: answer, report or timetable
     // Since when nothing is sent because the bank does not answer; 0: it answers. May be NULL.
     int64_t (*down_since_us)(void *arg, int id);

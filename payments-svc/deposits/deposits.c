@@ -526,8 +526,8 @@ static void sweep_once(void *arg) {
     bool (*const looks[SWEEP_LOOKS])(db_conn *, arena *, void *, err *) = {pending_tx,
                                                                            going_back_tx};
     for (size_t k = 0; k < SWEEP_LOOKS; k++) {
-        const int64_t deadline =
-            clock_mono_ms(clock_system()) + SWEEP_TIMEOUT_MS; // each has its own
+        // each has its own
+        const int64_t deadline = clock_mono_ms(clock_system()) + SWEEP_TIMEOUT_MS;
         sweep s = {.after = d->places[k]};
         size_t i = 0;
         err e = {0};

@@ -63,7 +63,8 @@ typedef struct deposit_request {
 
 typedef struct deposit_answer {
     deposit made; // CREDITED, whatever has become of it since
-    str kept_answer; // .ptr not NULL: these bytes were answered first, by the first version, and are all that is filled
+    // .ptr not NULL: these bytes were answered first, by the first version, and are all that is filled
+    str kept_answer;
 } deposit_answer;
 
 // Credits it, or finds that it was. A definite error means that it was not credited and never will be under this key. @arena

@@ -10,8 +10,8 @@
 // Chart of accounts: ledger account codes.
 enum {
     ACCOUNT_MERCHANT_AVAILABLE = 100,
-    ACCOUNT_MERCHANT_RECEIVABLE =
-        110, // what a merchant owes, after a bank has paid or taken back more than there was
+    // what a merchant owes, after a bank has paid or taken back more than there was
+    ACCOUNT_MERCHANT_RECEIVABLE = 110,
     ACCOUNT_TRANSIT = 200,
     ACCOUNT_BANK = 300,
     ACCOUNT_FEES = 400,
@@ -29,8 +29,8 @@ enum {
     TRANSFER_WRITE_OFF = 16,
     TRANSFER_OWE = 17,   // as PAY_AGAIN, where available does not suffice: out of receivable
     TRANSFER_REPAY = 18, // available to receivable: as much as is there, and as is owed
-    TRANSFER_FEE =
-        19, // available to fees: pending beside a reservation, or with a payment once more
+    // available to fees: pending beside a reservation, or with a payment once more
+    TRANSFER_FEE = 19,
     TRANSFER_FEE_BACK = 20 // fees to available, with the return that leaves nothing at the bank
 };
 

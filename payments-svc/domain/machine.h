@@ -176,8 +176,8 @@ typedef struct saga_said {
 typedef struct saga_policy {
     int32_t attempts_max; // submissions to the rail
     int64_t backoff_base_ms, backoff_cap_ms;
-    int64_t
-        resolve_after_ms; // how long AWAIT waits for the rail's word before it asks; 0: never (files)
+    // how long AWAIT waits for the rail's word before it asks; 0: never (files)
+    int64_t resolve_after_ms;
     // How long after a submission the rail may still say that it has not got it; 0: what it says holds at once.
     int64_t absence_ms;
     // How long a worker that was presumed dead may still have a submission under way: before an order to cancel frees the money of a
@@ -193,8 +193,8 @@ enum { SAGA_REASON_MAX = 64, SAGA_TEXT_MAX = 160 };
 
 typedef enum saga_doubt {
     DOUBT_NONE = 0,
-    DOUBT_UNKNOWN =
-        1, // the present attempt was unknown once: a refusal of a repeat says nothing of the first
+    // the present attempt was unknown once: a refusal of a repeat says nothing of the first
+    DOUBT_UNKNOWN = 1,
     DOUBT_REFUSED = 2 // and then a repeat of it was refused
 } saga_doubt;
 
@@ -207,15 +207,15 @@ typedef struct saga {
     int32_t attempt;   // submissions so far; the present one
     int32_t tries;     // fruitless tries since there last was progress
     int64_t due_at_us; // when to act next, or SAGA_NEVER
-    char reason
-        [SAGA_REASON_MAX]; // why it is, or will be, FAILED, RETURNED or CANCELED: UPPER_SNAKE or the rail's code
-    char reason_text
-        [SAGA_TEXT_MAX]; // the same for people; of a step that is tried again, why the last try bore no fruit
+    // why it is, or will be, FAILED, RETURNED or CANCELED: UPPER_SNAKE or the rail's code
+    char reason[SAGA_REASON_MAX];
+    // the same for people; of a step that is tried again, why the last try bore no fruit
+    char reason_text[SAGA_TEXT_MAX];
     char hold[SAGA_REASON_MAX];    // why a person must look; empty: not held
     char hold_text[SAGA_TEXT_MAX]; // the same for people
     saga_doubt doubt;
-    int64_t
-        absent_since_us; // RESOLVE: when the rail first said that it has not got it; 0: it has not
+    // RESOLVE: when the rail first said that it has not got it; 0: it has not
+    int64_t absent_since_us;
     int64_t amount;   // of the payout, minor units; known before anything that was said is judged
     int64_t returned; // SETTLED: how much of it was moved back since
     int64_t moving;   // CONFIRM without a reservation, RETURN: how much; 0: all of it
@@ -257,8 +257,8 @@ typedef struct saga_intent {
 // Messages of kind SETTLED, RETURNED and REFUSED of one payout that are taken in; what a bank tells beyond that is for a person.
 enum { SAGA_MOVEMENTS_MAX = 256 };
 
-// Boils the messages down, in a time that grows as n does. heard: as many as saga.events counts. A message about an attempt that was superseded counts only when
-// it says that money was paid and stayed paid.
+// Boils the messages down, in a time that grows as n does. heard: as many as saga.events counts. A message about an
+// attempt that was superseded counts only when it says that money was paid and stayed paid.
 saga_said saga_hear(const saga *s, const saga_event *events, size_t n, int32_t heard);
 
 // A worker has taken the saga: decides what to act on now, counting what was said and ordered. The answer is a step other than

@@ -161,8 +161,8 @@ static void test_judged__given_back__told_again_and_paid_again(void **state) {
     assert_int_equal(s.state, STATE_RETURNED);
     assert_int_equal(claim_events(&s, events, 4), STEP_NONE);
     assert_int_equal(s.hold[0], '\0');
-    assert_int_equal(claim_events(&s, events, 5),
-                     STEP_CONFIRM); // the merchant pays for what went out anew
+    // the merchant pays for what went out anew
+    assert_int_equal(claim_events(&s, events, 5), STEP_CONFIRM);
     assert_int_equal(s.moving, AMOUNT);
 }
 

@@ -227,8 +227,8 @@ static void test_handed_over__never_taken__new_attempt(void **state) {
     assert_int_equal(s.step, STEP_EXECUTE);
     assert_int_equal(s.attempt, 1);
     assert_true(s.due_at_us == CLOCK.now_us);
-    assert_int_equal(claim_file(&s, EVENT_NOT_TAKEN),
-                     STEP_EXECUTE); // the word is of the attempt before
+    // the word is of the attempt before
+    assert_int_equal(claim_file(&s, EVENT_NOT_TAKEN), STEP_EXECUTE);
     assert_int_equal(s.attempt, 2);
     // Money that moves for it all the same is a person's business.
     assert_true(come(&s, OUT_HANDED_OVER, WORD_NONE));
@@ -400,8 +400,8 @@ static void test_word__settled_after_void__held(void **state) {
 
     saga during = s;
     assert_int_equal(claim(&during), STEP_VOID);
-    assert_int_equal(claim_events(&during, &paid, 1),
-                     STEP_VOID); // it may be voided already: complete it
+    // it may be voided already: complete it
+    assert_int_equal(claim_events(&during, &paid, 1), STEP_VOID);
     assert_true(come(&during, OUT_DONE, WORD_SETTLED));
     assert_int_equal(during.state, STATE_FAILED);
     assert_true(during.due_at_us == CLOCK.now_us);

@@ -36,8 +36,8 @@ saga_step claim(saga *s);
 saga_step claim_events(saga *s, const saga_event *events, size_t n);
 bool come(saga *s, saga_outcome outcome, saga_word w);
 bool come_events(saga *s, saga_outcome outcome, const saga_event *events, size_t n);
-void act(saga *s, saga_step expected,
-         saga_outcome outcome); // claims and comes out, nothing being said
+// claims and comes out, nothing being said
+void act(saga *s, saga_step expected, saga_outcome outcome);
 void assert_held(const saga *s, saga_step step, const char *hold);
 void assert_sane(const saga *s); // what must hold of any saga that the machine has made
 extern saga_note note;           // of the last claim

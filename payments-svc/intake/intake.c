@@ -265,8 +265,8 @@ bool intake_submit(intake *in, const intake_submission *s, err *e) {
     intake_job *job = calloc(1, sizeof *job);
     ASSERT(job != NULL);
     for (size_t i = 0; i < s->n; i++) {
-        ASSERT(s->requests[i].recipient_currency ==
-               NULL); // of a recipient that is not registered: intake_check only
+        // of a recipient that is not registered: intake_check only
+        ASSERT(s->requests[i].recipient_currency == NULL);
     }
     job->from = *s;
     bool ok = prepare(in, job, e);

@@ -28,8 +28,8 @@ typedef struct payout_request {
     str connection; // by name; empty: the rail's
     int preferred;  // number of the connection that the merchant has for this rail; 0: none
     str external_reference, description;
-    const char
-        *path; // where it stands in what the caller sent; begins the names of fields: "payouts[3]."
+    // where it stands in what the caller sent; begins the names of fields: "payouts[3]."
+    const char *path;
     // A fault that its reader found, such as a field that this version does not know. Refuses it, unless its key is known. NULL: none.
     const err *fault;
     // Only for intake_check: the currency of a recipient that is not registered yet and comes beside. NULL: recipient_id counts.

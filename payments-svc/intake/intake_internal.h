@@ -16,8 +16,8 @@ typedef struct intake_item {
     // An earlier item of this gathering with the same key: if the key is new, its answer is this one's.
     struct intake_item *same_key;
     bool unreadable; // has no key that could be looked up: invalid, whatever else holds
-    const err *
-        invalid; // the fault of a new request, found before the transaction; a known key's does not count
+    // the fault of a new request, found before the transaction; a known key's does not count
+    const err *invalid;
     // Decided in the transaction, each time anew:
     const err *refused;
     uuid payout_id;

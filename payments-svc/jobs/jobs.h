@@ -17,8 +17,8 @@ typedef struct job {
 
 enum {
     JOBS_MAX = 32,
-    JOB_TIME_MS = 20000
-}; // a run that takes longer is rolled back, and tried again
+    JOB_TIME_MS = 20000, // a run that takes longer is rolled back, and tried again
+};
 
 typedef struct jobs jobs;
 

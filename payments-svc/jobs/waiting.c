@@ -41,8 +41,8 @@ bool deadlines_inbox(const deadlines *d, db_conn *c, int64_t now_us, arena *a, e
            deadlines_close(c, &CLOSING, now_us, a, e);
 }
 
-// One case for each connection of which nobody has heard for too long what the bank says: its folder was not looked through, or the bank did
-// not answer when it was asked again; closed when a look succeeds.
+// One case for each connection of which nobody has heard for too long what the bank says: its folder was not looked
+// through, or the bank did not answer when it was asked again; closed when a look succeeds.
 bool deadlines_unheard(const deadlines *d, db_conn *c, int64_t now_us, arena *a, err *e) {
     size_t n_known = 0, n_cases = 0, n_heard = 0;
     const connection_info *known = connections_all(d->connections, &n_known);

@@ -120,8 +120,8 @@ static void test_transfers__wrong_count__error(void **state) {
     err e = {0};
     assert_false(ledger_create_transfers(NULL, 9, &one, 1, &result, 0, memory, &e));
     assert_string_equal(e.reason, "LEDGER_ANSWER");
-    assert_false(
-        ledger_create_transfers(NULL, 9, &one, 1, &result, 0, memory, &e)); // no answer at all
+    // no answer at all
+    assert_false(ledger_create_transfers(NULL, 9, &one, 1, &result, 0, memory, &e));
     assert_int_equal(e.code, ERR_UNAVAILABLE);
 }
 

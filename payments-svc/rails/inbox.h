@@ -19,14 +19,14 @@ enum {
     // Of one file: it is sealed as one value, and what its lines need fits into memory.
     INBOX_BYTES_MAX = CRYPTO_VALUE_MAX,
     INBOX_SOURCES_MAX = 64,
-    INBOX_LINE_CASES_MAX =
-        200, // cases of their own that the lines of one file get; the rest share one
-    INBOX_RAW_MAX =
-        4096, // bytes of a line that are kept beside its exception; the whole is in the item
-    INBOX_ODD_MAX =
-        5000, // exceptions of one item, those that moved money first; the rest share one
-    INBOX_MESSAGE_CASES_MAX =
-        100, // cases of messages of one connection within an hour; the rest share one
+    // cases of their own that the lines of one file get; the rest share one
+    INBOX_LINE_CASES_MAX = 200,
+    // bytes of a line that are kept beside its exception; the whole is in the item
+    INBOX_RAW_MAX = 4096,
+    // exceptions of one item, those that moved money first; the rest share one
+    INBOX_ODD_MAX = 5000,
+    // cases of messages of one connection within an hour; the rest share one
+    INBOX_MESSAGE_CASES_MAX = 100,
     INBOX_FILE_CASES_MAX = 1000, // the same of its files
     INBOX_TRIES_MAX = 10         // failures of ours after which a person must look
 };
@@ -40,8 +40,8 @@ typedef enum inbox_kind {
     INBOX_FILE = 1,
     INBOX_MESSAGE = 2,
     INBOX_ANSWER = 3,
-    INBOX_OURS = 4
-} inbox_kind; // OURS: a file of ours, found at the bank in a recovery
+    INBOX_OURS = 4 // a file of ours, found at the bank in a recovery
+} inbox_kind;
 
 typedef enum inbox_state {
     INBOX_RECORDED = 1, // waits to be applied
@@ -104,8 +104,8 @@ typedef struct inbox_said {
     inbox_event *events;
     size_t n_events;
     inbox_odd *odd;
-    size_t n_odd,
-        odd_max; // odd has room for odd_max, at least one more than the reader used when it has `also`
+    size_t n_odd;
+    size_t odd_max; // the room of odd: at least one more than the reader used, when it has `also`
     inbox_remark *remarks;
     size_t n_remarks;
     void *own;         // of the reader, for `also`

@@ -103,8 +103,8 @@ typedef struct inbox_order {
 } inbox_order;
 
 // Each is durable when it returns true. NOT_FOUND (INBOX_NOT_FOUND) when there is no such item. *not_applied says why it could not be
-// applied now, and is zero otherwise: it waits, and is tried again by itself. Those that apply run two at a time: RESOURCE_EXHAUSTED, reason
-// INBOX_BUSY, otherwise, and nothing was done.
+// applied now, and is zero otherwise: it waits, and is tried again by itself. Those that apply run two at a time:
+// RESOURCE_EXHAUSTED, reason INBOX_BUSY, otherwise, and nothing was done.
 
 // Reads it again, whatever became of it. What counts already does not count twice; an exception that is understood now is closed.
 bool inbox_again(inbox *box, const inbox_order *o, err *not_applied, err *e) WARN_UNUSED;

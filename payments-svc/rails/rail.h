@@ -17,11 +17,11 @@
 enum { RAIL_ACH = 1, RAIL_INSTANT = 2 };
 
 typedef enum rail_verdict {
-    RAIL_NOT_SENT =
-        1,         // certain that the rail never got it: the same attempt may be submitted again
-    RAIL_ACCEPTED, // the rail has it; a settlement or refusal will follow
-    RAIL_SETTLED,  // done, final
-    RAIL_REFUSED,  // will never be done; code and text say why
+    // certain that the rail never got it: the same attempt may be submitted again
+    RAIL_NOT_SENT = 1,
+    RAIL_ACCEPTED,      // the rail has it; a settlement or refusal will follow
+    RAIL_SETTLED,       // done, final
+    RAIL_REFUSED,       // will never be done; code and text say why
     RAIL_REFUSED_RETRY, // refused for now; a new attempt may succeed
     RAIL_UNKNOWN,       // may or may not have been taken: ask with query
     RAIL_RETURNED,      // query only: it was done and came back
@@ -53,8 +53,8 @@ typedef struct rail_item {
     rail_verdict verdict;
     str reference;  // the rail's reference; empty when none
     str code, text; // reason of a refusal or return, for people
-    int64_t
-        retry_at_us; // RAIL_NOT_SENT: when it is worth another try (wall clock); 0: the engine decides
+    // RAIL_NOT_SENT: when it is worth another try (wall clock); 0: the engine decides
+    int64_t retry_at_us;
 } rail_item;
 
 // What is said about one attempt to pay. A reader holds the payout when it does not know a kind.
@@ -106,9 +106,8 @@ typedef struct rail_outlook {
         int64_t left;
     } numbers[RAIL_NUMBERS_MAX]; // that the scheme limits, the scarcest first
     size_t n_numbers;
-    char trouble
-        [RAIL_TROUBLE_MAX +
-         1]; // what last went wrong with the bank here, and has not gone well since; printable ASCII
+    // what last went wrong with the bank here, and has not gone well since; printable ASCII
+    char trouble[RAIL_TROUBLE_MAX + 1];
     int64_t trouble_us; // when; 0: nothing
 } rail_outlook;
 
@@ -117,9 +116,9 @@ struct rail {
     int id;           // number of the connection; saga.rail
     int scheme;       // RAIL_ACH …
     const char *name; // of the connection: "ach"
-    const char
-        *bank_account; // label of the account at the bank that it pays from; NULL: the main one
-    const char *fees;  // what payouts through it cost merchants (rule_fees); NULL or "": nothing
+    // label of the account at the bank that it pays from; NULL: the main one
+    const char *bank_account;
+    const char *fees; // what payouts through it cost merchants (rule_fees); NULL or "": nothing
     const char *currencies; // "USD" or "INR,USD"
     int64_t amount_max;     // minor units, one item
     int batch_max;          // items of one submit
@@ -129,8 +128,8 @@ struct rail {
     int64_t rebuild_ms;
     // So long after a submit, query may say RAIL_NOT_SENT of what the bank has (0: never).
     int64_t query_lag_ms;
-    int64_t
-        call_ms; // the longest that one item of a submit may be under way; 0: nothing is submitted
+    // the longest that one item of a submit may be under way; 0: nothing is submitted
+    int64_t call_ms;
     const char *instruments; // comma-separated ways to be paid that it carries: us_bank, in_bank
     const char *finality;    // one sentence, for people
     // How it is known that an item has settled: "answer" (of a submit, a query or a message about the payment), "report" (a file of

@@ -14,23 +14,23 @@ typedef struct ach_settings {
     int64_t port;
     const char *user;
     const char *key_file; // our private key, without a passphrase
-    const char
-        *host_key_file; // the bank's public key, OpenSSH format: the only host key that is accepted
+    // the bank's public key, OpenSSH format: the only host key that is accepted
+    const char *host_key_file;
     const char *inbox_dir;  // we upload here
     const char *upload_dir; // where a file lies until it is whole; NULL or "": inbox_dir
     const char *outbox_dir; // the bank writes here; done/ and bad/ below it are ours
-    const char
-        *archive_dir; // where the bank moves what it took from inbox_dir; NULL or "": "archive"
+    // where the bank moves what it took from inbox_dir; NULL or "": "archive"
+    const char *archive_dir;
     const char *immediate_destination; // 9 digits, the bank's routing number
     const char *odfi_routing;          // 8 digits
-    const char *
-        immediate_origin_base; // 9 digits; the origin of book b is "1" and the 9 digits of base + b
-    const char *company_name;  // 1 … 16 characters
-    const char
-        *company_id_base; // 9 digits; the company id of book b is "1" and the 9 digits of base + b
-    int64_t gather_ms;    // how long the saga engine waits for more entries of one file
-    const char
-        *windows; // "08:15,14:30": times in New York at which files are cut; "": when gathered
+    // 9 digits; the origin of book b is "1" and the 9 digits of base + b
+    const char *immediate_origin_base;
+    const char *company_name; // 1 … 16 characters
+    // 9 digits; the company id of book b is "1" and the 9 digits of base + b
+    const char *company_id_base;
+    int64_t gather_ms; // how long the saga engine waits for more entries of one file
+    // "08:15,14:30": times in New York at which files are cut; "": when gathered
+    const char *windows;
     const char *file_name; // pattern of {origin} {date} {modifier} {id} {hash}; NULL: the default
     int64_t entries_max;   // of one file; also of one claim
     int64_t lines_max;     // of one file, its padding included; 0: the default
@@ -43,10 +43,10 @@ typedef struct ach_settings {
     int64_t poll_ms;    // pause between two looks into outbox_dir
     int64_t quiet_ms; // a file that does not add up must not change for so long before it is judged
     int64_t returns_days; // a return that comes later than that is a case as well
-    const char *
-        rebuild_reasons; // "a,b*": why the bank rejects files that it has not taken; NULL or "": nothing is rebuilt by itself
-    const char *
-        refusal_reasons; // the same of single entries that the bank refuses and has certainly not paid
+    // "a,b*": why the bank rejects files that it has not taken; NULL or "": nothing is rebuilt by itself
+    const char *rebuild_reasons;
+    // the same of single entries that the bank refuses and has certainly not paid
+    const char *refusal_reasons;
     const char *settlement;  // how it is known: "report" or "timetable"; NULL or "": "report"
     int64_t settlement_days; // by the timetable: banking days after the effective date
 } ach_settings;
@@ -62,8 +62,8 @@ typedef struct instant_settings {
     int64_t webhook_port; // 0: a free one
     int64_t connections;
     int64_t timeout_ms;
-    int64_t
-        sweep_ms; // pause between two looks for what was recorded and not applied, and for lost returns
+    // pause between two looks for what was recorded and not applied, and for lost returns
+    int64_t sweep_ms;
     int64_t ask_again_ms; // a payout that has settled is asked for again so long after it was made
     int64_t returns_days; // … and so many days after; a return that comes later is a case as well
     int64_t query_lag_ms; // the bank may for so long not find what it has accepted

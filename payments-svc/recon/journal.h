@@ -47,7 +47,8 @@ typedef struct recon_window {
 
 // Adds a row of the journal to the figures of its payout, and to the sums.
 void recon_add_row(recon_window *w, const ledger_row *row);
-// The sum of a rail (or RECON_BANK with the account, RECON_RECEIVABLE) and currency; made when it is not there, NULL when there are too many.
+// The sum of a rail (or RECON_BANK with the account, RECON_RECEIVABLE) and currency; made when it is not there, NULL
+// when there are too many.
 struct recon_sum *recon_sum_of(recon_progress *p, int rail, const char *currency_code,
                                uuid account);
 // Payouts that are archived: accounts at banks bear so much for them, and their transit account nothing. It is added to the main account,

@@ -468,8 +468,8 @@ static bool join_banks(prover *p, recon_account *out, size_t *n) {
                 out[kept++] = out[i];
                 continue;
             }
-            size_t to =
-                0; // made when the proof began, so it stands before all others of its currency
+            // made when the proof began, so it stands before all others of its currency
+            size_t to = 0;
             while (to < kept && !uuid_eq(out[to].account_id, progress->sums[m].account)) {
                 to++;
             }

@@ -19,8 +19,8 @@ typedef struct recon_payout {
     int rail;
     saga_state state; // as the world sees it: HELD while it is held
     recon_saga saga;
-    bool
-        acts; // a worker has it: the step that it acts on stands in the log, and not yet in the saga's row
+    // a worker has it: the step that it acts on stands in the log, and not yet in the saga's row
+    bool acts;
     recon_saga acting; // the same with that step
     int64_t updated_us;
     recon_figures found;
@@ -49,8 +49,8 @@ typedef struct recon_progress {
         int32_t rail;
         char currency[4];
         uuid account; // RECON_BANK: which one; else nil
-        int32_t
-            archived; // 1: what archived payouts have moved on any of the currency's banks is in it
+        // 1: what archived payouts have moved on any of the currency's banks is in it
+        int32_t archived;
         int64_t posted, reserved;
     } sums[RECON_ACCOUNTS_MAX];
 } recon_progress;

@@ -11,8 +11,8 @@
 // What the journal's rows of one payout add up to, minor units.
 typedef struct recon_figures {
     int64_t reserved; // set aside on the merchant's account, neither posted nor voided
-    int64_t
-        from_merchant; // debits less credits that are posted to the merchant's accounts: what it had, and what it owes
+    // debits less credits that are posted to the merchant's accounts: what it had, and what it owes
+    int64_t from_merchant;
     int64_t transit; // credits less debits that are posted to the transit account
     int64_t at_bank; // credits less debits that are posted to the bank account
     int64_t fee_reserved,
@@ -25,8 +25,8 @@ enum { RECON_FIGURES = 6 };
 typedef struct recon_saga {
     saga_step step;
     saga_state state; // also of a held one: the state that it has beside the hold
-    saga_state
-        outlook; // CONFIRM, RETURN: not NONE when suspense bears what moves, and not the merchant
+    // CONFIRM, RETURN: not NONE when suspense bears what moves, and not the merchant
+    saga_state outlook;
     int64_t amount;      // of the payout
     int64_t fee;         // that it costs the merchant; 0: none
     int64_t returned;    // of a settled payout: what was moved back since
@@ -36,8 +36,8 @@ typedef struct recon_saga {
 
 // One figure that is not as it should be.
 typedef struct recon_deviation {
-    const char
-        *figure; // "RESERVED", "FROM_MERCHANT", "TRANSIT", "AT_BANK", "FEE_RESERVED", "FEE": static
+    // "RESERVED", "FROM_MERCHANT", "TRANSIT", "AT_BANK", "FEE_RESERVED", "FEE": static
+    const char *figure;
     int64_t expected, found;
 } recon_deviation;
 

@@ -23,9 +23,10 @@ typedef struct saga_breaker {
 } saga_breaker;
 
 typedef enum saga_breaker_says {
-    BREAKER_GO,    // nothing is known against it
-    BREAKER_PROBE, // go with one payout; the next ask is answered with WAIT until its result is told
-    BREAKER_WAIT   // not before *until_mono_ms
+    BREAKER_GO, // nothing is known against it
+    // go with one payout; the next ask is answered with WAIT until its result is told
+    BREAKER_PROBE,
+    BREAKER_WAIT // not before *until_mono_ms
 } saga_breaker_says;
 
 saga_breaker_says saga_breaker_ask(saga_breaker *b, int64_t now_mono_ms, int64_t *until_mono_ms);

@@ -1,9 +1,10 @@
 // The threads of the engine, and the board that says where there is work.
 //
 // The board has a slot for each (book, rail, step). A slot is marked when the database was asked what is due (a scan), when the
-// API says that payouts have arrived, when a batch has moved sagas to its step, or when a batch was full, so that there is more. A free worker takes the next marked
-// slot, round robin; when there is none, one of them scans, and the others wait. One worker has a slot at a time, so that what
-// arrives meanwhile is gathered into the next batch, unless there is more than one batch of it.
+// API says that payouts have arrived, when a batch has moved sagas to its step, or when a batch was full, so that there
+// is more. A free worker takes the next marked slot, round robin; when there is none, one of them scans, and the others
+// wait. One worker has a slot at a time, so that what arrives meanwhile is gathered into the next batch, unless there
+// is more than one batch of it.
 //
 // A rail that does not gather answers each payout by itself, and may take its time. There, up to half of the workers may be
 // in further batches of a slot, so that a merchant whose payment hangs at the bank does not hold up the book's others; the
@@ -78,8 +79,8 @@ struct saga_engine {
     pthread_cond_t others;  // for all others that wait
     bool stopping, scanning, scan_wanted;
     bool sends; // as the guard said when work was looked for
-    bool
-        waiting; // one worker waits for the time of the next scan or task; the others wait to be woken
+    // one worker waits for the time of the next scan or task; the others wait to be woken
+    bool waiting;
     int64_t pause_ms;                  // between two scans: grows while nothing is found
     int64_t next_scan_ms, books_at_ms; // monotonic
     book *books[SAGA_BOOKS_MAX];
@@ -149,8 +150,8 @@ static bool acts_at_rail(saga_step step) {
     return step == STEP_EXECUTE || step == STEP_RESOLVE;
 }
 
-// Of a connection that is switched off, what was ordered of a payout still frees its money. What moves money at the bank's account waits: which
-// account it is, the settings of the connection say.
+// Of a connection that is switched off, what was ordered of a payout still frees its money. What moves money at the
+// bank's account waits: which account it is, the settings of the connection say.
 static bool may_run(const saga_engine *g, size_t rail_index, saga_step step) {
     return !g->rails[rail_index]->off || step == STEP_VOID || step == STEP_CANCEL;
 }
@@ -398,8 +399,8 @@ static void take_scan(saga_engine *g, const scan *s) {
     }
     for (size_t i = 0; i < s->found.n; i++) {
         const saga_due *due = &s->found.due[i];
-        ASSERT(due->step >= STEP_RESERVE &&
-               (int)due->step < STEP_COUNT); // of those that were asked for
+        // of those that were asked for
+        ASSERT(due->step >= STEP_RESERVE && (int)due->step < STEP_COUNT);
         counts[due->step] += due->count;
         for (size_t r = 0; r < g->o.n_rails; r++) {
             if (g->rails[r]->id == due->rail) {
@@ -498,8 +499,8 @@ typedef struct worker {
 static saga_policy policy_for(const saga_engine *g, const rail *r) {
     saga_policy policy = g->o.policy;
     if (r->hands_over || r->scheme == RAIL_ACH) {
-        policy.resolve_after_ms =
-            0; // files: the bank's word comes when it comes, and asking would not hurry it
+        // files: the bank's word comes when it comes, and asking would not hurry it
+        policy.resolve_after_ms = 0;
     }
     policy.absence_ms = r->query_lag_ms;
     policy.rebuild_ms = r->rebuild_ms;
@@ -711,8 +712,8 @@ void saga_engine_wake(saga_engine *g, int64_t book_id, int rail_id) {
 void saga_engine_heard(saga_engine *g, int64_t book_id, int rail_id) {
     awaits_heard(g->o.awaits, book_id);
     pthread_mutex_lock(&g->mutex);
-    const int64_t soon_ms =
-        clock_mono_ms(g->clock) + g->o.poll_ms; // for those that stand elsewhere
+    // for those that stand elsewhere
+    const int64_t soon_ms = clock_mono_ms(g->clock) + g->o.poll_ms;
     g->pause_ms = g->o.poll_ms;
     g->next_scan_ms = soon_ms < g->next_scan_ms ? soon_ms : g->next_scan_ms;
     pthread_mutex_unlock(&g->mutex);

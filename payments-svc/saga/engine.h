@@ -40,8 +40,9 @@ typedef struct saga_engine_options {
     // How often the database is asked what is due, when nobody calls saga_engine_wake: from poll_ms while there is work, to
     // idle_poll_ms when there was none for long. What is known to become due is asked for in time.
     int64_t poll_ms, idle_poll_ms;
-    saga_policy
-        policy; // resolve_after_ms is for rails that answer one by one; a rail of files is never asked. absence_ms and cancel_wait_ms are each rail's own
+    // resolve_after_ms is for rails that answer one by one; a rail of files is never asked. absence_ms and
+    // cancel_wait_ms are each rail's own
+    saga_policy policy;
     int64_t ledger_timeout_ms;
 } saga_engine_options;
 

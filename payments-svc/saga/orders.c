@@ -12,8 +12,8 @@ typedef struct standing {
     saga_item item;
     int rail_id;
     bool leased; // a worker has it
-    int32_t
-        canceling; // number of the last order to cancel that was accepted, whatever has become of it; 0: none
+    // number of the last order to cancel that was accepted, whatever has become of it; 0: none
+    int32_t canceling;
 } standing;
 
 // Clients repeat for so long what a database has forgotten; such a payout was made after the restore, and may have been sent before it.
@@ -110,8 +110,8 @@ static bool look(db_conn *c, int64_t book_id, uuid payout_id, standing *s, arena
 
 enum { ORDERS_AT_ONCE = 4 };
 
-// Workers may have no claim of it, for hours or days: what is paused does not begin, a bank that does not answer is left alone, and a connection that
-// is switched off has none.
+// Workers may have no claim of it, for hours or days: what is paused does not begin, a bank that does not answer is
+// left alone, and a connection that is switched off has none.
 static bool may_be_stopped(const saga_engine *g, const standing *s) {
     const saga_step step = s->item.was.step;
     return step == STEP_GATE || step == STEP_RESERVE || step == STEP_EXECUTE ||
@@ -350,8 +350,8 @@ bool saga_cancel_code(saga_engine *g, guard *known, db_conn *c, int64_t book_id,
 }
 
 // The machine takes such an order up later: after the orders before it, after the worker that has the payout, or, of a cancel, after the
-// rail has said what it has. What it then makes of the order is not known yet. A cancel that waits for the rail gives way to what is possible
-// now, and to nothing else.
+// rail has said what it has. What it then makes of the order is not known yet. A cancel that waits for the rail gives
+// way to what is possible now, and to nothing else.
 static bool is_for_later(const standing *s, saga_event_kind kind) {
     const saga *now = &s->item.was;
     const bool is_asked_for =

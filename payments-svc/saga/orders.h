@@ -28,8 +28,9 @@ bool saga_cancel_look(guard *g, db_conn *c, saga_cancellation *x, arena *a, err 
 bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *a,
                  err *e) WARN_UNUSED;
 
-// What a CANCEL is called that comes otherwise, as with a case: where the database may have forgotten the payout, the one that asks its bank
-// first. g, known and the errors as of saga_cancel and saga_cancel_look. *code lives as long as the program. Reads only.
+// What a CANCEL is called that comes otherwise, as with a case: where the database may have forgotten the payout, the
+// one that asks its bank first. g, known and the errors as of saga_cancel and saga_cancel_look. *code lives as long as
+// the program. Reads only.
 bool saga_cancel_code(saga_engine *g, guard *known, db_conn *c, int64_t book_id, uuid payout_id,
                       str *code, arena *a, err *e) WARN_UNUSED;
 
@@ -56,10 +57,11 @@ bool saga_order_check(db_conn *c, int64_t book_id, uuid payout_id, rail_event_ki
 bool saga_order_look(db_conn *c, int64_t book_id, uuid payout_id, int32_t gone,
                      rail_event_kind kind, str code, arena *a, err *e) WARN_UNUSED;
 
-// Takes up what was ordered, in the transaction that has checked and recorded the order, where workers may have no claim of the payout for long: in
-// a pause, while its bank does not answer, or when its connection is switched off. An order that waits for a worker or for the bank's
-// answer is left to the workers, and so is one of a payout at a step whose slot is not in *held. Errors: FAILED_PRECONDITION,
-// ORDER_NOT_POSSIBLE: the order that was given last has come to nothing; the transaction is to be rolled back. g may be NULL.
+// Takes up what was ordered, in the transaction that has checked and recorded the order, where workers may have no
+// claim of the payout for long: in a pause, while its bank does not answer, or when its connection is switched off. An
+// order that waits for a worker or for the bank's answer is left to the workers, and so is one of a payout at a step
+// whose slot is not in *held. Errors: FAILED_PRECONDITION, ORDER_NOT_POSSIBLE: the order that was given last has come
+// to nothing; the transaction is to be rolled back. g may be NULL.
 bool saga_orders_take(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id,
                       const saga_slots *held, arena *a, err *e) WARN_UNUSED;
 

@@ -44,8 +44,8 @@ typedef struct saga_item {
     bool quiet;  // a try in vain more: the log tells it only when it brings the saga on
     saga_note note; // what the claim has to tell the log: held, released, an order
     saga_answer answer;
-    int64_t
-        owed; // minor units that the ledger has booked, and the merchant could not pay all of; 0: none
+    // minor units that the ledger has booked, and the merchant could not pay all of; 0: none
+    int64_t owed;
     uuid merchant_account; // merchant.available, for the steps of the ledger
     uuid transfer; // of an item that acts on the ledger: the first of its legs; nil otherwise
     bool has_recipient;
@@ -86,19 +86,18 @@ typedef struct saga_batch {
     str *paused; // merchants whose payouts stay where they stand (saga_brake)
     size_t n_paused;
     uuid lease_id; // of the items that act
-    _Atomic int64_t
-        until_boot_ms; // the lease's end (clock_boot_ms); acting on a rail after it is forbidden
-    bool lost;         // somebody else has it now, or will: nothing may be written
-    bool written;      // the outcomes are
-    arena *a;          // everything of the batch
-    arena *secrets;    // decrypted bank details and what a rail makes of them
+    // the lease's end (clock_boot_ms); acting on a rail after it is forbidden
+    _Atomic int64_t until_boot_ms;
+    bool lost;      // somebody else has it now, or will: nothing may be written
+    bool written;   // the outcomes are
+    arena *a;       // everything of the batch
+    arena *secrets; // decrypted bank details and what a rail makes of them
 } saga_batch;
 
 // --- store (saga_store.c) --------------------------------------------------------------------------------------------
 
-enum {
-    SAGA_N_COLUMNS = 29
-}; // of SAGA_COLUMNS in saga_sql.c; what a statement adds comes behind them
+// Of SAGA_COLUMNS in saga_sql.c; what a statement adds comes behind them.
+enum { SAGA_N_COLUMNS = 29 };
 // A row of SAGA_COLUMNS becomes item->was and item->now; all else is zero. (saga_rows.c)
 void saga_row_read(const db_rows *rows, size_t row, saga_item *item);
 // Writes item->now of each, whose row must be as it was claimed. Sorted by payout_id. (saga_rows.c)
@@ -258,8 +257,8 @@ bool saga_owe_note(saga_batch *b, db_conn *c, int64_t now_us, err *e) WARN_UNUSE
 
 // --- the keeper of leases (lease.c) ------------------------------------------------------------------------------------------------
 
-typedef struct saga_keeper
-    saga_keeper; // one thread that renews the leases of batches that take long
+// one thread that renews the leases of batches that take long
+typedef struct saga_keeper saga_keeper;
 saga_keeper *saga_keeper_start(db_pool *pool, const clock_source *clock, int64_t lease_ms);
 void saga_keeper_stop(saga_keeper *k); // no batch may be registered
 typedef struct saga_lease saga_lease;
@@ -273,10 +272,10 @@ typedef struct saga_result {
     int n_lanes;    // that they came from
     size_t n_moved; // rows whose outcome is written, or that were moved by the claim
     bool failed;    // the claim could not be made: come back later
-    size_t n_next
-        [STEP_COUNT]; // rows that stand before a step now, and are due or may have heard of the rail meanwhile
-    uuid in_vain
-        [SAGA_BREAKER_TRIES]; // payouts that the rail was tried with, or asked about, without any answer
+    // rows that stand before a step now, and are due or may have heard of the rail meanwhile
+    size_t n_next[STEP_COUNT];
+    // payouts that the rail was tried with, or asked about, without any answer
+    uuid in_vain[SAGA_BREAKER_TRIES];
     size_t n_in_vain;
     size_t n_answered; // that it answered, whatever it said
 } saga_result;

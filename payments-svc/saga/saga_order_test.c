@@ -74,8 +74,8 @@ static void test_return__by_the_events_amount__each_part_with_ids_of_its_own(voi
     assert_int_equal(in_state(STEP_DONE, STATE_RETURNED), 1);
     assert_int_equal(world_paid_out(), 0);
     assert_int_equal(world_available(), 1000000);
-    say_once_more(id, RAIL_EVENT_SETTLED, 100,
-                  "again"); // paid once more: it leaves the merchant again
+    // paid once more: it leaves the merchant again
+    say_once_more(id, RAIL_EVENT_SETTLED, 100, "again");
     assert_int_equal(run(STEP_DONE).n_moved, 1);
     assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
     assert_int_equal(world_paid_out(), 100);

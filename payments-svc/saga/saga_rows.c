@@ -8,8 +8,8 @@
 // --- Reading ---------------------------------------------------------------------------------------------------------
 
 static void copy_column(char *to, size_t size, str from) {
-    const size_t len =
-        from.len < size - 1 ? from.len : size - 1; // the table holds what this program wrote
+    // the table holds what this program wrote
+    const size_t len = from.len < size - 1 ? from.len : size - 1;
     memcpy(to, from.ptr, len);
     to[len] = '\0';
 }

@@ -128,8 +128,8 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "AND ($7::text[] IS NULL OR (SELECT p.merchant_id FROM payout AS p WHERE p.book_id = $1 "
          "AND p.payout_id = s.payout_id) <> ALL($7::text[])) "
          "ORDER BY s.due_at LIMIT $6) AS q"},
-    // OFFSET keeps the look-up of each payout to itself, which goes into the one month that the payout is in. To plan an ANY of thousands of
-    // ids over all months costs as much as to look them up.
+    // OFFSET keeps the look-up of each payout to itself, which goes into the one month that the payout is in. To plan
+    // an ANY of thousands of ids over all months costs as much as to look them up.
     [SAGA_SQL_EVENTS] =
         {"saga_events",
          "SELECT k.payout_id, v.attempt, v.kind, v.code, v.detail, v.rail_reference, v.amount, "
@@ -154,8 +154,8 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
     // Of sagas that only move, under the slot's lock; and of those that acted, in the transaction that has ended their lease, and so
     // was still its owner.
     [SAGA_SQL_WRITE] = {"saga_write", WRITE_SAGAS},
-    // The sums of payouts may have these in the state that they leave. The first of such states counts. A row that is there is locked, since
-    // the sums may be about to take it in.
+    // The sums of payouts may have these in the state that they leave. The first of such states counts. A row that is
+    // there is locked, since the sums may be about to take it in.
     [SAGA_SQL_SET_APART] =
         {"saga_set_apart",
          "INSERT INTO payout_apart (book_id, merchant_id, payout_id, counted_as) "
@@ -214,8 +214,9 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "SELECT substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8), "
          "set_config('plan_cache_mode', 'force_generic_plan', true), " ONLY_BY_INDEX},
     // The database may have forgotten: whatever stands before or behind a submission of its own is asked for by its key (3 RESOLVE), under
-    // the attempt that would come next (of step 2 EXECUTE) or was the last, and of which it is not known (doubt 1) whether it was made. What
-    // is held stays. What is leased is left to its worker, or to whoever takes the lease away.
+    // the attempt that would come next (of step 2 EXECUTE) or was the last, and of which it is not known (doubt 1)
+    // whether it was made. What is held stays. What is leased is left to its worker, or to whoever takes the lease
+    // away.
     [SAGA_SQL_RECOVER] =
         {"saga_recover",
          "UPDATE saga SET step = 3, phase = 0, tries = 0, due_at = $3, updated_at = $3, "

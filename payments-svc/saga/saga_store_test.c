@@ -576,8 +576,8 @@ static void test_batch__unreadable_recipient__held_and_the_others_go_on(void **s
                 "UPDATE payout SET recipient_id = '11111111-1111-4111-8111-111111111111' "
                 "WHERE payout_id = (SELECT min(payout_id::text)::uuid FROM payout)",
                 NULL, 0);
-    assert_int_equal(run(STEP_EXECUTE).n_moved,
-                     3); // its bank details belong to another row: the AAD does not fit
+    // its bank details belong to another row: the AAD does not fit
+    assert_int_equal(run(STEP_EXECUTE).n_moved, 3);
     assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 2);
     assert_int_equal(world_count("SELECT count(*) FROM saga WHERE state = 10 AND attempt = 0 AND "
                                  "hold = 'RECIPIENT_UNREADABLE' AND step = 2 AND held_state = 4"),

@@ -9,7 +9,8 @@ enum { WORLD_BOOK = 7 };
 
 // What the fakes shall do next, and what they have seen. Guarded by the fakes' own mutex; set between runs.
 typedef struct world_plan {
-    int ledger_failures; // so many calls fail with UNAVAILABLE, after having done the work when ledger_lost_answer
+    // so many calls fail with UNAVAILABLE, after having done the work when ledger_lost_answer
+    int ledger_failures;
     bool ledger_lost_answer;
     int ledger_takes_ms;         // each call
     bool no_accounts;            // the ledger makes none
@@ -44,8 +45,8 @@ void world_payouts(int rail_id, size_t n, int64_t amount, uuid *ids);
 // The rail's word, through rail_events_record in a transaction of its own; its reference is "said-<attempt>".
 void world_event(uuid payout, int32_t attempt, rail_event_kind kind, const char *event_id);
 bool world_events(const rail_event *events, size_t n, err *e) WARN_UNUSED;
-void world_settle_all(
-    int rail_id); // every payout that the rail may have is settled, as by one file
+// every payout that the rail may have is settled, as by one file
+void world_settle_all(int rail_id);
 int64_t world_count(const char *format, ...) PRINTF_LIKE(1, 2); // SQL of one number
 // In the fake ledger: posted balance of the transfers' two sides must be what the payouts say.
 int64_t world_available(void); // credits posted − debits posted − debits pending of the merchant

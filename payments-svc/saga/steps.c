@@ -431,7 +431,8 @@ static void act_on_ledger(saga_batch *b, const saga_tools *tools) {
         }
         const bool other_currency = strcmp(run.accounts.currency, item->currency) != 0;
         if (other_currency && !make_accounts(b, tools, item)) {
-            break; // every answer from here on still says RETRY: the ledger is not asked again for each
+            // every answer from here on still says RETRY: the ledger is not asked again for each
+            break;
         }
         accounts_for(b, item, &run.accounts);
         if (saga_writes_off(&item->now) && !make_suspense(b, tools, item, &run.accounts)) {

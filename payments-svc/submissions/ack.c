@@ -40,8 +40,9 @@ static bool lock_it(db_conn *c, hearing *h, arena *a, err *e) {
     h->generation = db_get_i32(rows, 0, 2);
     h->total = db_get_i64(rows, 0, 4);
     (void)snprintf(h->currency, sizeof h->currency, "%.*s", (int)currency.len, currency.ptr);
+    // No word about an item is against an acknowledgement that accepts the file.
     return subm_evidence_read(c, h->book_id, h->id, &h->found, a, e) &&
-           (h->said->accepted || // which no word about an item is against
+           (h->said->accepted ||
             subm_items_heard(c, h->book_id, h->id, &h->found.known.items_heard, a, e));
 }
 

@@ -7,8 +7,8 @@
 // Where the bank's word can be had from a person only. Strings are borrowed.
 typedef struct submission_decision {
     bool bank_has_it;
-    bool
-        contradicted; // the bank's words about it contradict each other (submission_is_contradiction of the case)
+    // the bank's words about it contradict each other (submission_is_contradiction of the case)
+    bool contradicted;
     str actor;    // program and person
     str evidence; // what it rests on, for people; cut to what a row takes
     int64_t now_us;

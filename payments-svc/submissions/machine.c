@@ -42,7 +42,8 @@ submission_finding submission_judge(const submission_evidence *known, submission
     const bool exposed = known->exposed && !taken_back;
     switch (look) {
     case LOOK_THERE: return FINDING_SENT;
-    case LOOK_SAME_SIZE: // where the bank prescribes names, a forgotten file may have the same name and size
+    case LOOK_SAME_SIZE:
+        // Where the bank prescribes names, a forgotten file may have the same name and size.
         return known->at_risk > 0 ? FINDING_SENT : exposed ? FINDING_UNKNOWN : FINDING_NAME_TAKEN;
     case LOOK_FAILED: return FINDING_UNKNOWN;
     case LOOK_OTHER:
@@ -65,7 +66,8 @@ submission_word submission_hear(submission_state state, const submission_evidenc
                                 bool accepted, bool sure) {
     if (accepted) {
         switch (state) {
-        case SUBMISSION_PREPARED: // sent by what the database has forgotten: the bank has it, so it must not go again
+        // PREPARED: it was sent by what the database has forgotten. The bank has it, so it must not go again.
+        case SUBMISSION_PREPARED:
         case SUBMISSION_SENDING:
         case SUBMISSION_SENT:
         case SUBMISSION_UNKNOWN: return WORD_ACCEPT;

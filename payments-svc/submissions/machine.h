@@ -55,8 +55,8 @@ typedef enum submission_evidence_kind {
 
 // What the rows say, taken together.
 typedef struct submission_evidence {
-    int32_t
-        at_risk; // uploads whose last step has begun, and that were not taken back afterwards: they may have arrived
+    // uploads whose last step has begun, and that were not taken back afterwards: they may have arrived
+    int32_t at_risk;
     int32_t possible; // the same, but without belief in an archive: TAKEN_BACK alone ends them
     bool finished;    // one of those was confirmed, or seen at the bank
     bool accepted;    // the bank has acknowledged it
@@ -65,8 +65,8 @@ typedef struct submission_evidence {
     bool items_heard; // the bank has settled or returned one of its items
     // An upload was begun where the bank may take it before its last step, and none of these has begun the last step.
     bool exposed;
-    int64_t
-        absent_ms; // since a look first did not show what was begun last, and none since then was unclear; 0: none
+    // since a look first did not show what was begun last, and none since then was unclear; 0: none
+    int64_t absent_ms;
 } submission_evidence;
 
 typedef enum submission_task {
@@ -111,9 +111,10 @@ submission_finding submission_judge(const submission_evidence *known, submission
 
 // What the bank's word about the whole submission means.
 typedef enum submission_word {
-    WORD_ACCEPT,  // now ACKED
-    WORD_REJECT,  // now REJECTED: nothing of it was or will be paid
-    WORD_DISPUTE, // now DISPUTED: rejected, but perhaps as a copy of what was taken, so a person must say whether the bank has it
+    WORD_ACCEPT, // now ACKED
+    WORD_REJECT, // now REJECTED: nothing of it was or will be paid
+    // now DISPUTED: rejected, but perhaps as a copy of what was taken, so a person must say whether the bank has it
+    WORD_DISPUTE,
     WORD_REPEAT,  // said before
     WORD_CONTRARY // it contradicts what else is known: a person must look, and nothing moves
 } submission_word;

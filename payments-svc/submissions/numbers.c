@@ -62,8 +62,8 @@ static bool take_in_tx(db_conn *c, arena *a, void *arg, err *e) {
         return false;
     }
     if (t->next + t->n - 1 > t->max) {
-        t->next =
-            1; // what is left of the cycle is given up: numbers of one submission stand in a row
+        // what is left of the cycle is given up: numbers of one submission stand in a row
+        t->next = 1;
         t->cycle++;
     }
     db_params *p = db_params_create(a);

@@ -165,8 +165,8 @@ static submission_sender *heir; // of one that has lost its lease
 
 static void heir_runs(bank *b) {
     char name[160];
-    temporary_name("f1", 1,
-                   name); // under its other name the proof lies there for the next one, too
+    // under its other name the proof lies there for the next one, too
+    temporary_name("f1", 1, name);
     b->temporary[b->n_temporary++] = bank_file_of(name, CONTENT);
     end_leases();
     run(heir, 2);

@@ -235,9 +235,9 @@ static int evidence_of(const run *r, submission_look look) {
     return waits || !known ? EVIDENCE_NOT_CLEAR : 0;
 }
 
-// That its temporary file was there is written down before anything else can fail: whoever asks next may find nothing in its place, and would
-// have to think that the bank has taken it. Fenced, since in another sender's hands it may be on its way once more. False when it could
-// not be written: then the lease runs out.
+// That its temporary file was there is written down before anything else can fail: whoever asks next may find nothing
+// in its place, and would have to think that the bank has taken it. Fenced, since in another sender's hands it may be
+// on its way once more. False when it could not be written: then the lease runs out.
 static bool keep_proof(run *r) {
     const subm_change proven = {.state = r->c.state,
                                 .tries = r->c.tries,

@@ -36,8 +36,8 @@ typedef struct submission_channel {
     // The bank shows for ever what it took, so what it does not show in two looks, lag_ms apart, it does not have.
     bool archive_complete;
     int64_t lag_ms;
-    bool
-        exposed; // the bank may take an upload before its last step: it lies where the bank takes files from
+    // the bank may take an upload before its last step: it lies where the bank takes files from
+    bool exposed;
     submission_look (*look)(void *self, const submission_file *f, arena *a);
     submission_sent (*send)(void *self, const submission_file *f, submission_fence still_ours,
                             void *arg);
@@ -75,7 +75,7 @@ void submission_sender_expect(submission_sender *s);
 int64_t submission_sender_down_since_us(const submission_sender *s);
 // Handles what is due now, on the caller's thread: what the thread does again and again. The number of submissions handled.
 size_t submission_sender_run(submission_sender *s);
-void submission_sender_destroy(
-    submission_sender *s); // finishes the submission at hand; accepts NULL
+// finishes the submission at hand; accepts NULL
+void submission_sender_destroy(submission_sender *s);
 
 #endif

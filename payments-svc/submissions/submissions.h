@@ -39,8 +39,8 @@ typedef struct submission_new {
     str sealed; // by submission_seal
     int32_t generation;
     int64_t window_us, stale_us, created_us;
-    int64_t
-        settles_us; // when its items have settled without a word of the bank; 0: only the bank can tell
+    // when its items have settled without a word of the bank; 0: only the bank can tell
+    int64_t settles_us;
     const submission_item *items; // ascending numbers
     size_t n_items;
 } submission_new;
@@ -75,7 +75,8 @@ bool submission_generation(db_conn *c, int64_t book_id, const uuid *payouts, siz
 // --- Taking an item out -----------------------------------------------------------------------------------------------
 
 typedef enum submission_removal {
-    REMOVAL_DONE, // it will not be sent; its submission is withdrawn, and the others in it are handed over again
+    // it will not be sent; its submission is withdrawn, and the others in it are handed over again
+    REMOVAL_DONE,
     REMOVAL_ABSENT,  // it is in no submission that could still be sent
     REMOVAL_TOO_LATE // SENDING or later: only the bank can tell
 } submission_removal;
@@ -113,7 +114,8 @@ typedef struct submission_ack_text {
     size_t n_unsure;
     int64_t at_us; // by the bank's clock
     uuid inbox_id; // where the bytes are; nil when unknown
-    int rebuilds_max; // how often payouts of a rejected submission are put into a new one; 0: the default, 3
+    // how often payouts of a rejected submission are put into a new one; 0: the default, 3
+    int rebuilds_max;
 } submission_ack_text;
 // An acknowledgement or rejection of the whole, in the transaction that records its bytes. Accepted: ACKED, and its items ACCEPTED, and
 // REFUSED where the bank names them; a bank may name them in a second acknowledgement.

@@ -62,8 +62,8 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
                            "SELECT kind, epoch, (extract(epoch FROM statement_timestamp() - at) "
                            "* 1000)::int8 FROM submission_upload "
                            "WHERE book_id = $1 AND submission_id = $2 ORDER BY seq"},
-    // What was said of each item is looked up by its key, here and below: a join would be planned while the tables are small, and then compares
-    // each with each.
+    // What was said of each item is looked up by its key, here and below: a join would be planned while the tables are
+    // small, and then compares each with each.
     [SUBM_SQL_HEARD] = {"submission_heard",
                         "SELECT count(*) FROM (SELECT 1 FROM submission_item AS i "
                         "CROSS JOIN LATERAL (SELECT 1 FROM rail_event WHERE book_id = $1 "
@@ -383,8 +383,8 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "FROM saga AS s JOIN payout AS p ON p.book_id = $1 AND p.payout_id = s.payout_id "
          "WHERE s.book_id = $1 AND s.payout_id = $2 AND p.merchant_id = $3"},
     // Across books: what stands at the steps of the rail. It is in one of three indexes, each of which is read from its beginning and only
-    // as far as asked for: what is due, what waits for its bank with no time set (4 AWAIT), and what is held. It is cut to the list before it is
-    // joined, or each index of each book would have its share joined for a list of one.
+    // as far as asked for: what is due, what waits for its bank with no time set (4 AWAIT), and what is held. It is cut
+    // to the list before it is joined, or each index of each book would have its share joined for a list of one.
     [SUBM_SQL_CALLS_OPEN] =
         {"calls_open",
          "SELECT " CALL_COLUMNS "s.payout_id IN (SELECT unnest(payout_ids) FROM saga_lease "

@@ -14,7 +14,8 @@ typedef enum config_type {
     CONFIG_PATH,   // const char *, relative paths are relative to the file that named them
     CONFIG_INT,    // int64_t in [min, max]
     CONFIG_BOOL,   // bool: true/false
-    CONFIG_SECRET_FILE // const char *: path of a file that holds a secret; the path may be printed, the content never
+    // const char *: path of a file that holds a secret; the path may be printed, the content never
+    CONFIG_SECRET_FILE
 } config_type;
 
 // One row. `offset` is of the field in the service's settings struct.

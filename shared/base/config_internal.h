@@ -8,8 +8,8 @@
 
 enum {
     CONFIG_NAME_MAX = 128, // PREFIX_SECTION_KEY and its NUL
-    CONFIG_VALUE_MAX =
-        3500, // bytes; one that does not fit into a line of a file comes by the environment
+    // bytes; one that does not fit into a line of a file comes by the environment
+    CONFIG_VALUE_MAX = 3500,
     CONFIG_LINE_MAX = 197,  // bytes of one line of the file without its end: what inih takes whole
     CONFIG_READ_MAX = 8192, // bytes of one line that are looked at
     CONFIG_SECRET_MAX = 1024 * 1024,

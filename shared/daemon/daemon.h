@@ -109,8 +109,8 @@ typedef struct daemon_program {
     // After the drain: everything else. Never called while a call is in flight.
     void (*stop)(void *self);
     const char *error_domain;
-    const char
-        *db_session_options;    // of the pool that start is given: db_pool_options.session_options
+    // of the pool that start is given: db_pool_options.session_options
+    const char *db_session_options;
     daemon_own_command command; // all zero: none
     // After `migrate` has applied what there was, as its role. May be NULL.
     bool (*migrated)(void *self, const char *conninfo, err *e);

@@ -24,8 +24,8 @@ typedef struct db_pool_options {
     int size;                     // 1 … 256 connections
     int64_t statement_timeout_ms; // upper bound for any statement
     const char *metrics_prefix;   // label value pool="…"
-    const char *
-        session_options; // "-c name=value …" for every session; NULL: none. What the conninfo has wins
+    // "-c name=value …" for every session; NULL: none. What the conninfo has wins
+    const char *session_options;
 } db_pool_options;
 
 // Connects lazily; a database that is down is an UNAVAILABLE at checkout, not at create. NULL and *e on bad options.

@@ -391,8 +391,8 @@ static void test_pipe__refused_at_its_end__unknown_and_nothing_is_kept(void **st
     db_pipe_add(p, &INSERT, id_param(1));
     db_pipe_add(p, &INSERT, id_param(1));
     assert_false(db_pipe_run(p, &e));
-    assert_true(e.flags &
-                ERR_COMMIT_UNKNOWN); // for its caller to look up, as with an answer that was lost
+    // for its caller to look up, as with an answer that was lost
+    assert_true(e.flags & ERR_COMMIT_UNKNOWN);
     assert_true(conn->broken);
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM pipe_late"), 0);
 }

@@ -108,8 +108,8 @@ static void test_stalled__works_or_is_idle__left_alone(void **s) {
     static const db_stmt SLEEP = {"stalled_sleep", "SELECT pg_sleep(0.6)::text"};
     db_conn *idle = begin(others), *waiting = begin(others), *working = begin(others);
     assert_true(db_exec(idle, &LOOK, NULL, mem, NULL, NULL, &e));
-    assert_int_equal(PQsendQuery(waiting->pg, "LOCK TABLE stalled_t"),
-                     1); // waits for the one that is idle
+    // waits for the one that is idle
+    assert_int_equal(PQsendQuery(waiting->pg, "LOCK TABLE stalled_t"), 1);
     assert_int_equal(PQflush(waiting->pg), 0);
     assert_true(db_exec(working, &SLEEP, NULL, mem, NULL, NULL, &e));
     assert_int_equal(

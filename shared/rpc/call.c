@@ -434,8 +434,8 @@ bool rpc_cancelled(const rpc_call *c) {
                    : mono_ms() >= c->deadline_ms ? ERR_DEADLINE_EXCEEDED
                    : draining                    ? ERR_UNAVAILABLE
                                                  : ERR_OK;
-    if (why != ERR_OK &&
-        call_is_stream(c)) { // unary handlers may ask from any thread; nothing is noted for them
+    // unary handlers may ask from any thread; nothing is noted for them
+    if (why != ERR_OK && call_is_stream(c)) {
         ((rpc_call *)(uintptr_t)c)->told_to_stop = why;
     }
     return why != ERR_OK;

@@ -332,8 +332,8 @@ static void test_restart__same_port__client_comes_back(void **state) {
     fixture_stop(&f, 1000);
     o.listen = listen;
     fixture_start(&f, &o);
-    assert_true(fixture_call(patient, ECHO_PATH("Echo"), "", 0, 10000, a, &response,
-                             &e)); // by its own retries
+    // by its own retries
+    assert_true(fixture_call(patient, ECHO_PATH("Echo"), "", 0, 10000, a, &response, &e));
     arena_destroy(a);
     rpc_client_destroy(patient);
     fixture_stop(&f, 1000);

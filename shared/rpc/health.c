@@ -118,8 +118,8 @@ void health_watch(rpc_call *c, void *self, const ProtobufCMessage *request) {
         if (last) {
             break;
         }
-        last = !stream_wait(c, WATCH_WAIT_MS, &h->version,
-                            seen); // and then once more: NOT_SERVING is the last word
+        // and then once more: NOT_SERVING is the last word
+        last = !stream_wait(c, WATCH_WAIT_MS, &h->version, seen);
     }
     rpc_stream_end(c);
 }

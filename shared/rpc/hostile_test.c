@@ -261,8 +261,8 @@ static void test_identity__foreign_authority__no_connection(void **state) {
     (void)state;
     raw_result r = call_as("foreign", "ca", ECHO_PATH("Echo"));
     assert_int_equal(r.status, ERR_UNAVAILABLE);
-    r = call_as("client", "other-ca",
-                ECHO_PATH("Echo")); // and a client that does not trust the server
+    // and a client that does not trust the server
+    r = call_as("client", "other-ca", ECHO_PATH("Echo"));
     assert_int_equal(r.status, ERR_UNAVAILABLE);
 }
 
@@ -444,8 +444,8 @@ static void test_stream__slow_reader__is_waited_for_and_bounded(void **state) {
     while (fixture_now_ms() < until_ms) {
         assert_int_equal(still_usable(NULL), 0); // others are served meanwhile
     }
-    assert_true(atomic_load(&f.echo.count_sent) <
-                190); // flow control held it back: memory does not hold the rest
+    // flow control held it back: memory does not hold the rest
+    assert_true(atomic_load(&f.echo.count_sent) < 190);
     pthread_join(thread, NULL);
     assert_int_equal(r.result.status, ERR_OK);
     assert_int_equal(r.result.messages, 200);
@@ -484,8 +484,8 @@ static void test_overload__refused_at_once_with_retry_info(void **state) {
     arena *a = arena_create(65536);
     Rpc__Testing__EchoResponse *response = NULL;
     err e = {0};
-    assert_true(
-        fixture_call(small.client, ECHO_PATH("Echo"), "", 0, 5000, a, &response, &e)); // connects
+    // connects
+    assert_true(fixture_call(small.client, ECHO_PATH("Echo"), "", 0, 5000, a, &response, &e));
     enum { N = 12 };
     member members[N];
     memset(members, 0, sizeof(members));

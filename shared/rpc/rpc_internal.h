@@ -136,8 +136,8 @@ struct rpc_call {
     int64_t begun_us, deadline_ms;
     atomic_bool cancelled;
     bool counted; // in server->in_flight
-    bool
-        at_once; // small, and its handler never waits: needs no worker, and nobody asks whether it was cancelled
+    // small, and its handler never waits: needs no worker, and nobody asks whether it was cancelled
+    bool at_once;
     char identity[RPC_IDENTITY_MAX];
     char trace_id[33], span_id[17], request_id[RPC_REQUEST_ID_MAX];
     arena *memory;
@@ -157,10 +157,10 @@ struct rpc_call {
 };
 
 // call.c
-void call_arm(rpc_server *s, method_state *m,
-              grpc_completion_queue *cq); // @thread any, while not closing
-void call_run(
-    rpc_call *c); // @thread worker, stream, or queue (never_waits): decodes and runs the handler
+// @thread any, while not closing
+void call_arm(rpc_server *s, method_state *m, grpc_completion_queue *cq);
+// @thread worker, stream, or queue (never_waits): decodes and runs the handler
+void call_run(rpc_call *c);
 bool call_is_stream(const rpc_call *c);
 // Less than RPC_DEADLINE_MIN_MS is left (or nothing). INT64_MAX is no deadline.
 bool deadline_too_short(int64_t deadline_ms, int64_t now_ms);

@@ -128,8 +128,8 @@ static void test_unary__unavailable__is_retried(void **state) {
 static void test_unary__other_failures__are_not_retried(void **state) {
     (void)state;
     assert_int_equal(times_asked("field", ERR_INVALID_ARGUMENT), 1);
-    assert_int_equal(times_asked("retry", ERR_RESOURCE_EXHAUSTED),
-                     1); // though it says when to come back
+    // though it says when to come back
+    assert_int_equal(times_asked("retry", ERR_RESOURCE_EXHAUSTED), 1);
     assert_int_equal(times_asked("aborted", ERR_ABORTED), 1);
     assert_int_equal(times_asked("cut", ERR_INTERNAL), 1);
 }
@@ -254,8 +254,8 @@ static void test_deadline__passes_while_working__client_is_told(void **state) {
     assert_true(e.code == ERR_DEADLINE_EXCEEDED || e.code == ERR_ABORTED);
     assert_true(e.flags & ERR_RETRIABLE);
     assert_true(fixture_now_ms() - begun_ms < 2000);
-    assert_true(
-        fixture_wait_for(&f.echo.saw_cancel, before + 1, 2000)); // the handler noticed as well
+    // the handler noticed as well
+    assert_true(fixture_wait_for(&f.echo.saw_cancel, before + 1, 2000));
     arena_destroy(a);
 }
 

@@ -49,8 +49,8 @@ static void test_wire__sound_message__passes(void **state) {
 static void test_wire__text_not_utf8__refused_with_path(void **state) {
     (void)state;
     expect_refused(BYTES("\x0a\x02\xc3\x28"), ERR_INVALID_ARGUMENT, "INVALID_UTF8", "text");
-    expect_refused(BYTES("\x0a\x03\xed\xa0\x80"), ERR_INVALID_ARGUMENT, "INVALID_UTF8",
-                   "text"); // surrogate
+    // surrogate
+    expect_refused(BYTES("\x0a\x03\xed\xa0\x80"), ERR_INVALID_ARGUMENT, "INVALID_UTF8", "text");
     expect_refused(BYTES("\x4a\x01\xff"), ERR_INVALID_ARGUMENT, "INVALID_UTF8", "alias");
     // The second tag of the third item.
     expect_refused(BYTES("\x12\x00\x12\x00\x12\x06\x12\x01"
@@ -83,8 +83,9 @@ static void test_wire__malformed__refused(void **state) {
     (void)state;
     const str cases[] = {
         BYTES("\x0a"), // no length
+        // shorter than it says
         BYTES("\x0a\x05"
-              "ab"),                           // shorter than it says
+              "ab"),
         BYTES("\x0a\xff\xff\xff\xff\x0f"),     // length beyond 2^31
         BYTES("\x0a\x80\x80\x80\x80\x80\x01"), // length of six bytes
         BYTES("\x02\x00"),                     // field number 0
@@ -102,8 +103,8 @@ static void test_wire__malformed__refused(void **state) {
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         expect_refused(cases[i], ERR_INVALID_ARGUMENT, "MALFORMED_MESSAGE", "");
     }
-    expect_refused(BYTES("\x08\x01"), ERR_INVALID_ARGUMENT, "MALFORMED_MESSAGE",
-                   "text"); // a varint for a string
+    // a varint for a string
+    expect_refused(BYTES("\x08\x01"), ERR_INVALID_ARGUMENT, "MALFORMED_MESSAGE", "text");
     expect_refused(BYTES("\x12\x01\x0a"), ERR_INVALID_ARGUMENT, "MALFORMED_MESSAGE", "items[0]");
 }
 

@@ -10,8 +10,8 @@
 #include "rpc/rpc.h"
 
 enum {
-    ROUNDS =
-        2, // the first one is the figure; what the later ones add to the memory says whether it grows
+    // the first one is the figure; what the later ones add to the memory says whether it grows
+    ROUNDS = 2,
     MERCHANTS_MAX = 64,
     RECIPIENTS = 100,       // of each merchant
     AMOUNT_MINOR_MAX = 900, // below 901: no amount asks the simulator bank for a fault

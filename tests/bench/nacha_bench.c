@@ -108,8 +108,8 @@ static ach_candidate *candidates_of(const texts *t, char (*last4)[5]) {
                                .routing = STR("021000021"),
                                .last4 = {last4[i], 4},
                                .currency = "USD"};
-        const uint64_t mixed =
-            (uint64_t)i * UINT64_C(0x9E3779B97F4A7C15); // ids end in random bytes
+        // ids end in random bytes
+        const uint64_t mixed = (uint64_t)i * UINT64_C(0x9E3779B97F4A7C15);
         memcpy(c[i].payout_id.b, &i, sizeof i);
         memcpy(c[i].payout_id.b + 8, &mixed, sizeof mixed);
         memcpy(c[i].individual_id, t[i].id, NACHA_ID_LEN);

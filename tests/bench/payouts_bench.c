@@ -82,8 +82,8 @@ static rpc_client *connect_to(const bench_options *o, const char *target) {
                                         .tls = {o->ca_file, o->cert_file, o->key_file, false},
                                         .tls_server_name = "localhost",
                                         .message_max = MESSAGE_BYTES_MAX,
-                                        .retries_max =
-                                            0}; // a call that is made twice has no latency
+                                        // a call that is made twice has no latency
+                                        .retries_max = 0};
     err e = {0};
     rpc_client *client = rpc_client_create(&options, &e);
     if (client == NULL) {

@@ -51,9 +51,10 @@ static uint64_t zipf_account(generator *g) {
 }
 
 static uint64_t some_account(generator *g) {
+    // The last number is nobody's.
     return one_in(g, 150)   ? 0
            : one_in(g, 150) ? MODEL_ID_MAX
-           : one_in(g, 100) ? 1000000 // nobody's
+           : one_in(g, 100) ? 1000000
                             : zipf_account(g);
 }
 
@@ -144,9 +145,8 @@ static model_event some_new_account(generator *g) {
                      .currency = one_in(g, 6) ? C_EUR : C_USD};
     labels(g, &e);
     e.reference = one_in(g, 6) ? 1 + (int)below(g, 30) : 0;
-    switch (g->huge && !one_in(g, 4)
-                ? 7
-                : below(g, 8)) { // amounts that overflow need accounts without limits
+    // amounts that overflow need accounts without limits
+    switch (g->huge && !one_in(g, 4) ? 7 : below(g, 8)) {
     case 0:
     case 1: e.flags = A_NO_OVERDRAFT; break;
     case 2:
@@ -444,8 +444,8 @@ static int64_t some_advance_us(generator *g) {
         return one_in(g, 3) ? (int64_t)COARSE_S * US_PER_S : 0;
     }
     const model *m = g->m;
-    if (m->n_rows != 0 &&
-        one_in(g, 3)) { // to the deadline of an open pending, or one before or after
+    // to the deadline of an open pending, or one before or after
+    if (m->n_rows != 0 && one_in(g, 3)) {
         const model_row *row = &m->rows[below(g, m->n_rows)];
         if (row->expires_us > g->now_us && row->ended_by == 0) {
             return row->expires_us - g->now_us + (int64_t)below(g, 5) - 3;

@@ -9,8 +9,10 @@ enum { CASE_STEPS_MAX = 64 };
 #define GENERATE_LIFE_US (INT64_C(100000) * 1000000)
 
 typedef enum generate_time {
-    TIME_EXACT, // deadlines and imported times are hit to the microsecond: for a subject whose clock the caller holds
-    TIME_COARSE // all that time decides is hundreds of seconds away: for a subject that takes its time
+    // deadlines and imported times are hit to the microsecond: for a subject whose clock the caller holds
+    TIME_EXACT,
+    // all that time decides is hundreds of seconds away: for a subject that takes its time
+    TIME_COARSE
 } generate_time;
 
 // One book's life: from empty, step by step.

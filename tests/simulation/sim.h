@@ -29,8 +29,8 @@ enum {
 typedef struct sim_habits {
     bool no_archive;  // what the bank took is not shown any more
     bool pays_copies; // a second file of the same name is taken and paid
-    bool
-        forgets_refusals; // a refusal is not kept under the key, and is decided before the key is looked up
+    // a refusal is not kept under the key, and is decided before the key is looked up
+    bool forgets_refusals;
     bool query_lags;               // a query by key may not know yet what was posted
     bool no_lines;                 // no settlement is told by itself
     bool no_acks;                  // no file is acknowledged
@@ -202,8 +202,8 @@ void sim_say(const sim *s, const char *format, ...) __attribute__((format(printf
 typedef enum sim_commit {
     COMMITTED,
     COMMIT_FAILED,
-    ANSWER_LOST
-} sim_commit; // of ANSWER_LOST the transaction is there
+    ANSWER_LOST // the transaction is there
+} sim_commit;
 sim_commit sim_begin_commit(sim *s);
 void sim_record(sim *s, int payout, const saga_event *said, int id, int movement);
 saga_said sim_hear(const sim_payout *p);
@@ -211,8 +211,8 @@ sim_lease *sim_lease_find(sim *s, int id, int owner); // NULL: it was taken away
 void sim_take_over(sim *s);
 int sim_submission_new(sim *s, const int *payouts, const int32_t *attempts, size_t n,
                        int generation);
-void sim_submission_tell(sim *s, int submission,
-                         saga_event_kind kind); // an event for each of its items
+// an event for each of its items
+void sim_submission_tell(sim *s, int submission, saga_event_kind kind);
 
 // worker.c, sender.c: one turn
 void sim_worker_turn(sim *s, sim_worker *w);
@@ -221,13 +221,13 @@ extern const saga_policy SIM_DIRECT, SIM_FILE;
 
 // bank.c
 typedef enum sim_answer {
-    ANSWER_NONE,
+    ANSWER_NONE, // nobody knows
     ANSWER_NOT_SENT,
     ANSWER_SAID
-} sim_answer; // NONE: nobody knows
+} sim_answer;
 sim_answer sim_bank_post(sim *s, int payout, int32_t attempt, sim_attempt *said);
-sim_answer sim_bank_query(sim *s, int payout, int32_t attempt,
-                          sim_attempt *said); // NOT_SENT: no such key
+// NOT_SENT: no such key
+sim_answer sim_bank_query(sim *s, int payout, int32_t attempt, sim_attempt *said);
 submission_look sim_bank_look(sim *s, int submission);
 bool sim_bank_rename(sim *s, int submission, int upload, bool *known); // *known: its answer arrived
 void sim_bank_turn(sim *s);

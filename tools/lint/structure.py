@@ -15,6 +15,8 @@ from pathlib import Path
 
 FILE_LINES_MAX = 800
 FUNCTION_LINES_MAX = 70
+CODE_COLUMNS_MAX = 100  # of a line of code with a comment behind it; clang-format holds code alone to it
+COMMENT_COLUMNS_MAX = 140  # of a comment that stands by itself
 C_FOLDERS = ("shared", "ledger-svc", "ledger-verify", "payments-svc", "bank-sim", "cli", "tests", "fuzz")
 # Where amounts of money are handled: no binary fractions at all.
 # Folders whose files need no README of their own: the one above them says what they are.
@@ -70,7 +72,7 @@ class Finding:
 
 RULES = ("file-length", "function-length", "banned-function", "money-float", "grpc-include", "wall-clock", "include-guard",
          "unfinished", "proto-optional", "folder-readme", "promise-test", "cli-print", "assert-effect", "err-begin",
-         "timed-wait")
+         "timed-wait", "comment-width", "torn-line")
 
 
 def strip_c(text: str) -> str:
@@ -149,6 +151,45 @@ def has_guard(path: str, lines: list[str]) -> bool:
     return False
 
 
+def comment_at(line: str) -> int:
+    """Where a line's comment begins; -1: it has none."""
+    quote, i = "", 0
+    while i < len(line):
+        if quote:
+            i += line[i] == "\\"
+            quote = "" if line[i:i + 1] == quote else quote
+        elif line[i] in "\"'":
+            quote = line[i]
+        elif line.startswith("//", i):
+            return i
+        i += 1
+    return -1
+
+
+def _goes_on(code: str) -> bool:
+    """True when the statement of a line of code, which has no comment, does not end with it."""
+    return (code.strip() != "" and not code.endswith((";", "{", "}", "\\", ":")) and not code.lstrip().startswith(("#", "\""))
+            and (not code.endswith(",") or code.count("(") > code.count(")")))
+
+
+def comments(raw: list[str]) -> list[tuple[int, str, str]]:
+    """(line, rule, message) of each comment that is too wide, or that has torn the code before it apart."""
+    found, before = [], ""
+    for i, line in enumerate(raw, 1):
+        at = comment_at(line)
+        code = line if at < 0 else line[:at].rstrip()
+        if at >= 0 and not code and len(line) > COMMENT_COLUMNS_MAX:
+            found.append((i, "comment-width", f"{len(line)} columns, at most {COMMENT_COLUMNS_MAX} for a comment by itself"))
+        if at >= 0 and code:
+            if len(line) > CODE_COLUMNS_MAX:
+                found.append((i, "comment-width", "a comment behind code fits its line, or stands above it"))
+            elif (_goes_on(before) and not code.lstrip().startswith("}")
+                  and len(before) + 1 + len(code.lstrip()) <= CODE_COLUMNS_MAX):
+                found.append((i, "torn-line", "the code would fit one line without its comment: the comment stands above it"))
+        before = code if at < 0 else ""
+    return found
+
+
 def asserted(code: str) -> list[tuple[int, str]]:
     """(line, condition) of each ASSERT in stripped code."""
     found = []
@@ -196,6 +237,8 @@ def lint_c(path: str, text: str) -> list[Finding]:
     for i, line in enumerate(code.split("\n"), 1):
         if not path.startswith("shared/base/cond") and _WAITS_BY_HAND.search(line):
             add(i, "timed-wait", "a wait with an end is made by base/cond.h")
+    for i, rule, message in comments(raw):
+        add(i, rule, message)
     for i, condition in asserted(code):
         effects = [name for name in _CALLED.findall(condition) if not _ONLY_LOOKS.fullmatch(name)]
         if effects or _CHANGES.search(condition):

@@ -168,3 +168,27 @@ def test_a_wait_with_an_end_is_made_in_one_place():
     line = "    pthread_cond_timedwait(&c, &l, &until);\n"
     assert rules("bank-sim/ach/ach.c", line) == ["timed-wait"]
     assert rules("shared/base/cond.c", line) == []
+
+
+def test_a_comment_has_a_width():
+    assert rules("shared/base/a.c", "// " + "x" * (structure.COMMENT_COLUMNS_MAX - 3) + "\n") == []
+    assert rules("shared/base/a.c", "// " + "x" * (structure.COMMENT_COLUMNS_MAX - 2) + "\n") == ["comment-width"]
+    code = "    f(a); // "
+    assert rules("shared/base/a.c", code + "x" * (structure.CODE_COLUMNS_MAX - len(code)) + "\n") == []
+    assert rules("shared/base/a.c", code + "x" * (structure.CODE_COLUMNS_MAX - len(code) + 1) + "\n") == ["comment-width"]
+    assert rules("shared/base/a.c", '    f("https://' + "x" * 120 + '");\n') == []  # clang-format's business
+
+
+@pytest.mark.parametrize("text", [
+    "    const char\n        *name; // of the file\n", "    KIND_POST =\n        3, // moves the amount\n",
+    "    char reason\n        [REASON_MAX]; // why\n", "    f(a, b,\n      c); // why\n", "    if (a &&\n        b) { // why\n"])
+def test_a_comment_does_not_tear_its_line(text):
+    assert rules("shared/base/a.c", text) == ["torn-line"]
+
+
+@pytest.mark.parametrize("text", [
+    "enum {\n    A,\n    B // last\n};\n", "    f(a);\n    g(b); // why\n", "    // above\n    g(b); // why\n",
+    "    const bool x = " + "a" * 60 + " &&\n                   " + "b" * 60 + "; // why\n",
+    "#define X 1\nint x; // why\n", "    case A:\n        return 1; // why\n"])
+def test_a_comment_may_stand_behind_its_line(text):
+    assert rules("shared/base/a.c", text) == []

@@ -203,8 +203,8 @@ static bool shows(ach_rail *r, const char *dir, const witness *w, bool *shown, e
     return true;
 }
 
-// What one witness says. In this order, since the bank moves a file from the inbox to the archive. One that still lies in the inbox says nothing
-// of the archive: *open.
+// What one witness says. In this order, since the bank moves a file from the inbox to the archive. One that still lies
+// in the inbox says nothing of the archive: *open.
 static bool hear_witness(ach_rail *r, const witness *w, bool *shown, bool *open, err *e) {
     return shows(r, r->settings.inbox_dir, w, open, e) &&
            shows(r, r->settings.archive_dir, w, shown, e);
@@ -325,7 +325,8 @@ static submission_sent upload(void *self, const submission_file *f, submission_f
     bool begun = false;
     if (!ach_sftp_write(r->out, temporary, f->content, begin, &b, &begun, &e)) {
         if (b.fenced) {
-            return SENT_FENCED; // the empty file stays: that it begins may be written down all the same
+            // the empty file stays: that it begins may be written down all the same
+            return SENT_FENCED;
         }
         log_failure("ach.upload.not_sent", f->name, &e);
         ach_trouble_is(r, ACH_TROUBLE_SENDING, "a file could not be written", &e);

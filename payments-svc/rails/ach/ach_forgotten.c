@@ -272,8 +272,8 @@ bool ach_forgotten_read(const ach_rail *r, const inbox_item *item, inbox_said *o
     own->book_id = book_of_file(r, item->bytes);
     for (size_t i = 0; i < f->n_entries; i++) {
         int64_t number = 0;
-        if (str_to_i64(str_of(f->entries[i].trace), 0, INT64_MAX,
-                       &number)) { // digits, as it was read
+        // digits, as it was read
+        if (str_to_i64(str_of(f->entries[i].trace), 0, INT64_MAX, &number)) {
             own->entries[own->n++] = (submission_forgotten){str_of(f->entries[i].individual_id),
                                                             number, f->entries[i].amount_cents};
         }

@@ -364,8 +364,9 @@ static void test_NO_DOUBLE_archive__does_not_show_what_the_bank_has__proves_noth
     assert_count("payment_case", 0);
 }
 
-// Promise NO-DOUBLE: a file that the bank certainly has is what shows whether its archive keeps names. Before there is one in the archive, what
-// is absent there proves nothing: the first file of a connection may lie there under another name.
+// Promise NO-DOUBLE: a file that the bank certainly has is what shows whether its archive keeps names. Before there is
+// one in the archive, what is absent there proves nothing: the first file of a connection may lie there under another
+// name.
 static void test_NO_DOUBLE_archive__nothing_in_it_that_the_bank_has__proves_nothing(void **state) {
     (void)state;
     ach_rail *r = ach->self;

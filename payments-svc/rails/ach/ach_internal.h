@@ -51,8 +51,8 @@ typedef struct ach_seen {
     uint64_t size;
     int64_t modified_s;
     int64_t since_ms; // monotonic: since when it is like this
-    int64_t
-        recorded_ms; // monotonic: when it was recorded like this and could not be put away; 0: it was not
+    // monotonic: when it was recorded like this and could not be put away; 0: it was not
+    int64_t recorded_ms;
     int64_t first_ms, retry_ms; // monotonic: since when it lies there, and when it is tried again
     int failures;               // of tries to take it
     bool told;                  // a case says that it is not taken
@@ -85,8 +85,8 @@ typedef struct ach_rail {
     int64_t trace_next, trace_end;
     int32_t trace_cycle;
     int64_t traces_at_once; // that are taken, at least
-    int64_t
-        database_shift_us; // added to the database's clock where files are dated; 0 but in tests
+    // added to the database's clock where files are dated; 0 but in tests
+    int64_t database_shift_us;
 
     metric *files, *exhausted, *entries, *ids_left, *clock_refused;
     metric *inbound[INBOUND_RESULTS];
@@ -105,8 +105,8 @@ typedef struct ach_rail {
     bool inbound_found;   // the last look found files that were not recorded yet
     bool cannot_put_away; // said already
     bool names_told;      // a case speaks of names that cannot be taken
-    int64_t
-        listed_ms; // clock_boot_ms: when the bank's folders were first listed in this recovery; 0: not yet
+    // clock_boot_ms: when the bank's folders were first listed in this recovery; 0: not yet
+    int64_t listed_ms;
     int64_t listed_since_us; // and since when what was in them was asked for
     int64_t noted_ms; // monotonic: when it was last written down that a look succeeded; 0: not yet
     int64_t sweep_at_ms; // monotonic
@@ -180,8 +180,8 @@ void ach_trouble_over(ach_rail *r, ach_trouble_of of);
 void ach_trouble_tell(ach_rail *r, rail_outlook *out);
 
 // ach_inbound.c
-bool ach_inbound_look(
-    void *arg); // what the ticker calls; arg is the ach_rail; whether there was any file
+// what the ticker calls; arg is the ach_rail; whether there was any file
+bool ach_inbound_look(void *arg);
 // One look into the outbox: handles all that is there. False when the bank or the database could not be reached.
 bool ach_inbound_poll(ach_rail *r, err *e) WARN_UNUSED;
 // Whether a file of this name can be fetched and put away: a server may name anything, also what is a path.
@@ -300,7 +300,8 @@ bool ach_refused_read(const ach_rail *r, db_conn *c, const inbox_item *item, con
                       inbox_said *out, arena *a, err *e) WARN_UNUSED;
 // The sequence of a trace; 0 when it has none. Whose the trace is, the submission says that it is found in.
 int64_t ach_sequence_of(str trace);
-// A bank's words as they may be kept and shown (@arena): plain, and the digits hidden that may be an account. Empty when there is no memory.
+// A bank's words as they may be kept and shown (@arena): plain, and the digits hidden that may be an account. Empty
+// when there is no memory.
 str ach_words(str text, arena *a);
 // What an acknowledgement does to its submission, in the transaction that ends the item.
 bool ach_read_also(void *self, db_conn *c, const inbox_item *item, inbox_said *said, arena *a,

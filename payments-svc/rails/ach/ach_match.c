@@ -26,8 +26,8 @@ typedef struct matcher {
     inbox_said *out;
     char (*ids)[ID_LEN_MAX];
     spoken *spoken; // of each line
-    uint32_t
-        *table; // by payout and attempt: index + 1 of the first line that speaks of it; 0: free
+    // by payout and attempt: index + 1 of the first line that speaks of it; 0: free
+    uint32_t *table;
     size_t mask;
     size_t remarks_max;
 } matcher;

@@ -25,8 +25,8 @@ enum {
     RECOVERY_PAUSE_S = 5,
     LINES_MAX = 10000, // a limit that banks name
     TRACES_AT_ONCE = 10000,
-    SETTLED_MINUTE =
-        8 * 60 + 30, // of the day in New York: when the Federal Reserve settles credits of the day
+    // of the day in New York: when the Federal Reserve settles credits of the day
+    SETTLED_MINUTE = 8 * 60 + 30,
     SETTLEMENT_DAYS_MAX = 60
 };
 static const char FILE_NAME[] = "{origin}-{date}-{modifier}-{id}.ach";

@@ -265,8 +265,8 @@ static bool settlement_header(csv *c, ach_report *out, err *e) {
     return ok || bad(e, c->line, "must be the header: H,<file>,<number>,<time>");
 }
 
-// A trace begins with the number of our bank, and its zero is lost where traces are kept as numbers. No other number is taken for one: it may
-// be an account's.
+// A trace begins with the number of our bank, and its zero is lost where traces are kept as numbers. No other number is
+// taken for one: it may be an account's.
 static str whole_trace(str told, const char *bank, arena *a) {
     enum { BANK_LEN = 8 };
     char whole[NACHA_TRACE_LEN + 1] = "0";

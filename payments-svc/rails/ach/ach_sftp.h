@@ -32,13 +32,14 @@ bool ach_sftp_size(ach_sftp *s, const char *path, bool *exists, uint64_t *size, 
 // A file is made and still empty. False: nothing is to be written.
 typedef bool (*ach_sftp_made)(void *arg);
 // Makes a new file (an existing one is an error) and checks its size at the end, if the server tells it. made: asked before the first byte,
-// and ABORTED where it says no; the empty file stays. NULL: not asked. *begun: the server may have some of the content, also when it failed.
+// and ABORTED where it says no; the empty file stays. NULL: not asked. *begun: the server may have some of the content,
+// also when it failed.
 bool ach_sftp_write(ach_sftp *s, const char *path, str content, ach_sftp_made made, void *arg,
                     bool *begun, err *e) WARN_UNUSED;
 bool ach_sftp_rename(ach_sftp *s, const char *from, const char *to, err *e) WARN_UNUSED;
 bool ach_sftp_remove(ach_sftp *s, const char *path, err *e) WARN_UNUSED;
-bool ach_sftp_mkdir(ach_sftp *s, const char *path,
-                    err *e) WARN_UNUSED; // a folder that is there already is fine
+// a folder that is there already is fine
+bool ach_sftp_mkdir(ach_sftp *s, const char *path, err *e) WARN_UNUSED;
 
 typedef struct ach_sftp_file {
     const char *name; // @arena

@@ -50,8 +50,8 @@ static void test_write__then_list_read_rename_remove__as_told(void **state) {
     assert_true(ach_sftp_write(s, "inbox/a", (str){content, SIZE}, NULL, NULL, &begun, &e));
     assert_true(begun);
     assert_true(ach_sftp_exists(s, "inbox/a", &exists, &e) && exists);
-    assert_false(ach_sftp_write(s, "inbox/a", (str){content, 5}, NULL, NULL, &begun,
-                                &e)); // never over a file that is there
+    // never over a file that is there
+    assert_false(ach_sftp_write(s, "inbox/a", (str){content, 5}, NULL, NULL, &begun, &e));
     assert_false(begun);
     assert_int_equal(e.code, ERR_FAILED_PRECONDITION);
 

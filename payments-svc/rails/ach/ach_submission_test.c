@@ -668,8 +668,8 @@ static void test_UNKNOWN_IS_A_STATE_answer_to_rename_lost__not_uploaded_again(vo
         rail_fixture_nap_ms(20);
     }
     assert_true(sftp_server_has(server, "inbox", item_file(third)));
-    assert_int_equal(item_state(third),
-                     SUBMISSION_SENDING); // the line stayed dead: not even asking helped
+    // the line stayed dead: not even asking helped
+    assert_int_equal(item_state(third), SUBMISSION_SENDING);
     sftp_server_lose_answer_after(server, -1);
     // The bank takes it, and keeps nothing that we can see.
     char path[256];

@@ -329,7 +329,8 @@ static bool read_batch_control(reader *r) {
     return true;
 }
 
-// Advices of an accounting system (280) have a layout of their own and are about no entry of ours; only their part of the file's sums counts.
+// Advices of an accounting system (280) have a layout of their own and are about no entry of ours; only their part of
+// the file's sums counts.
 static bool read_advice(reader *r, char type) {
     sums *s = &r->advices;
     int64_t code = 0, rdfi = 0, cents = 0;

@@ -523,8 +523,8 @@ static void test_read__lines_missing_doubled_or_cut__refused(void **state) {
     }
     memcpy(changed, whole.ptr, whole.len);
     memcpy(changed + whole.len, "\n", 1);
-    assert_null(
-        nacha_read((str){changed, whole.len + 1}, a, &fault)); // something follows the padding
+    // something follows the padding
+    assert_null(nacha_read((str){changed, whole.len + 1}, a, &fault));
     memcpy(changed, "\xef\xbb\xbf", 3);
     memcpy(changed + 3, whole.ptr, whole.len);
     assert_null(nacha_read((str){changed, whole.len + 3}, a, &fault)); // a byte order mark

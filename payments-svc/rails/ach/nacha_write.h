@@ -42,8 +42,8 @@ typedef struct nacha_totals {
 bool nacha_credit_check(const nacha_credit *c, err *e) WARN_UNUSED;
 
 // Appends the whole file to *out (whose maximum bounds it): PPD batches, then CCD batches, in the order given; a batch has one
-// description, so those with the same one should stand together. Fails with INVALID_ARGUMENT naming the field, OUT_OF_RANGE when the file's totals do not fit into its control record, or
-// RESOURCE_EXHAUSTED. *totals may be NULL.
+// description, so those with the same one should stand together. Fails with INVALID_ARGUMENT naming the field,
+// OUT_OF_RANGE when the file's totals do not fit into its control record, or RESOURCE_EXHAUSTED. *totals may be NULL.
 bool nacha_write(const nacha_file_spec *spec, const nacha_credit *credits, size_t n, strbuf *out,
                  nacha_totals *totals, err *e) WARN_UNUSED;
 

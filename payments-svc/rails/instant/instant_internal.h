@@ -44,7 +44,8 @@ typedef enum payment_status {
     PAYMENT_SETTLED,
     PAYMENT_REFUSED,
     PAYMENT_RETURNED,
-    PAYMENT_OF_OTHER_TYPE // of a message: it speaks of a payment or of money, and is none of those above
+    // of a message: it speaks of a payment or of money, and is none of those above
+    PAYMENT_OF_OTHER_TYPE
 } payment_status;
 
 typedef struct payment {
@@ -59,8 +60,9 @@ typedef struct payment {
 
 // A payment object; unknown members are ignored. INVALID_ARGUMENT with the member at fault.
 bool payment_parse(str json, arena *a, payment *out, err *e) WARN_UNUSED;
-// A webhook's body: {"type":"payment.…","timestamp":…,"data":{…}}. *at_us is 0 when it has no time that can be read. *known is false for types that are none of ours; then nothing is
-// wrong with it, and of its data only what names a payment was read.
+// A webhook's body: {"type":"payment.…","timestamp":…,"data":{…}}. *at_us is 0 when it has no time that can be read.
+// *known is false for types that are none of ours; then nothing is wrong with it, and of its data only what names a
+// payment was read.
 bool webhook_parse(str json, arena *a, bool *known, payment *out, int64_t *at_us,
                    err *e) WARN_UNUSED;
 // Fills the verdict (and code, text, reference) of an item from one exchange.
@@ -109,11 +111,12 @@ void instant_sweep_look(void *arg); // what the ticker calls; arg is the instant
 // then. said: @arena
 bool instant_ask_one(instant_rail *r, int64_t book_id, const char *key, payment *said, arena *a,
                      err *e) WARN_UNUSED;
-// One look: some pages of payouts for each book and time, and of those with a time of their own. False when the bank or the database could not be reached.
+// One look: some pages of payouts for each book and time, and of those with a time of their own. False when the bank or
+// the database could not be reached.
 bool instant_sweep(instant_rail *r, err *e) WARN_UNUSED;
 
 // webhook.c
-void webhook_handle(void *arg, const http_request *request,
-                    http_response *response); // arg: the instant_rail
+// arg: the instant_rail
+void webhook_handle(void *arg, const http_request *request, http_response *response);
 
 #endif

@@ -306,8 +306,8 @@ static bool add_return(reading *x, const known *k, int64_t total, int64_t amount
     if (k->movements >= SAGA_MOVEMENTS_MAX) {
         return set_aside_beyond(x, e);
     }
-    const char *id =
-        arena_printf(x->a, "returned:%" PRId32 ":%" PRId64, x->attempt, total); // grows with each
+    // grows with each
+    const char *id = arena_printf(x->a, "returned:%" PRId32 ":%" PRId64, x->attempt, total);
     if (id == NULL) {
         return err_no_memory(e, "a message");
     }

@@ -19,8 +19,8 @@ enum {
     PAGES_MAX = 20, // of one look, for each book and time, and for those with a time of their own
     SWEEP_REST_MAX_MS = 60 * 1000,
     STEPS_OF_AN_AGE = 20,
-    RETRY_MS =
-        60 * 1000, // after the first question without an answer; then twice as long each time
+    // after the first question without an answer; then twice as long each time
+    RETRY_MS = 60 * 1000,
     RETRY_DOUBLINGS_MAX = 6,
     NOTE_EVERY_MS = 30 * 1000,
     SCRATCH_MAX = 64 * 1024 * 1024

@@ -35,7 +35,7 @@ void sftp_server_lose_answer_after(sftp_server *s, long bytes);
 void sftp_server_slow(sftp_server *s, long ms); // each piece of a client's waits so long; 0: none
 void sftp_server_stall(sftp_server *s, bool stalled); // forwards nothing, hangs up on nobody
 void sftp_server_hang_up(sftp_server *s);             // all connections
-long sftp_server_sent(
-    const sftp_server *s); // bytes of clients since the last call of one of the two above
+// bytes of clients since the last call of one of the two above
+long sftp_server_sent(const sftp_server *s);
 
 #endif

@@ -5,8 +5,9 @@
 typedef struct lossy_proxy lossy_proxy;
 
 typedef enum lossy_mode {
-    LOSSY_PASS,              // loses nothing
-    LOSSY_DROP_AFTER_COMMIT, // forwards COMMIT, waits for the server's answer, swallows it and hangs up
+    LOSSY_PASS, // loses nothing
+    // forwards COMMIT, waits for the server's answer, swallows it and hangs up
+    LOSSY_DROP_AFTER_COMMIT,
     LOSSY_DROP_BEFORE_COMMIT, // hangs up instead of forwarding COMMIT
     LOSSY_STALL               // a dead network: forwards nothing any more, and does not hang up
 } lossy_mode;
