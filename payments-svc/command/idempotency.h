@@ -40,8 +40,9 @@ void idem_hash(const crypto_keyring *keys, idem_operation op, idem_entry *entry)
 // the ring.
 bool idem_lookup(db_conn *c, const crypto_keyring *keys, int64_t book_id, idem_operation op,
                  idem_entry *const *entries, size_t n, arena *a, err *e) WARN_UNUSED;
-// Writes new entries of operations that keep their keys in rows of their own, which is all but payouts; ALREADY_EXISTS with constraint "idempotency_pkey" when another instance used a key meanwhile: look
-// up again. Inside a transaction, by COPY.
+// Writes new entries of operations that keep their keys in rows of their own, which is all but payouts; ALREADY_EXISTS
+// with constraint "idempotency_pkey" when another instance used a key meanwhile: look up again. Inside a transaction,
+// by COPY.
 bool idem_insert(db_conn *c, int64_t book_id, idem_operation op, idem_entry *const *entries,
                  size_t n, int64_t now_us, err *e) WARN_UNUSED;
 // True for the error of a lost race or a lost COMMIT answer: the transaction is to be run again, and will find the keys.
