@@ -15,8 +15,8 @@ typedef enum milestone {
 typedef enum milestone_answer {
     MILESTONE_AHEAD = 0, // not yet
     MILESTONE_REACHED = 1,
-    MILESTONE_MISSED =
-        2 // as far as is known it will never be: its money is free again, or about to be
+    // as far as is known it will never be: its money is free again, or about to be
+    MILESTONE_MISSED = 2
 } milestone_answer;
 
 // The saga as its row says, which a later version may have written: what is not known is ahead. Of the saga count step, state, outlook
