@@ -173,6 +173,12 @@ def rest() -> None:
         for at, section in enumerate(path.read_text(encoding="utf-8").split("\n\n")):
             write("settings", section.encode()[:600] + b"\n" * (at % 2))
     write("settings", b'[a]\nk = "x \\" \\\\ \\; y"\n')
+    page = (HERE.parent / "docs" / "operating" / "policy.md").read_text(encoding="utf-8")
+    example = page.split("```")[1].strip("\n") + "\n"
+    write("policy", example.encode())
+    for section in example.split("\n\n"):
+        write("policy", section.encode() + b"\n")
+    write("policy", b"[identity spiffe://d/x]\nroles = gateway, payer\n")
     zero = "00" * 32
     write("tree_head", (f'{{"book_id":1,"tree_size":2,"root_hash":"{zero}","previous_tree_size":0,"previous_root_hash":"{zero}",'
                         f'"timestamp_us":3,"key_id":"{zero}","signature":"{zero}{zero}"}}').encode())

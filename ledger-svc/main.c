@@ -181,6 +181,8 @@ int main(int argc, char **argv) {
         .quiesce = quiesce,
         .stop = stop,
         .error_domain = "ledger.disburse",
+        .permissions = LEDGER_PERMISSIONS,
+        .n_permissions = N_LEDGER_PERMISSIONS,
         .db_session_options = STORE_READER_OPTIONS,
         .self = &svc,
     };

@@ -524,6 +524,8 @@ int main(int argc, char **argv) {
         .quiesce = quiesce,
         .stop = stop,
         .error_domain = "payments.disburse",
+        .permissions = PAYMENTS_PERMISSIONS,
+        .n_permissions = N_PAYMENTS_PERMISSIONS,
         .command = {"maintain", "archive what is finished and kept no longer, and remove it",
                     MAINTAIN_HELP, run_maintain},
         .migrated = migrated,

@@ -213,6 +213,7 @@ def test_a_stop_does_not_wait_for_them(new_world):
         assert rpc.failure(failed.value).reason == "SHUTTING_DOWN"
         # After a restart the same call goes on waiting.
         world.payments.start()
+        merchant.payout(payout_id)  # with patience: until the channel has seen that its old connection is gone
         waiting = merchant.payer.stub("Payout").AwaitPayout.future(request(merchant, payout_id, RESERVED), timeout=25,
                                                                     wait_for_ready=True)
         wait_until(lambda: metric(world.payments, "payout_awaits") == 1 or waiting.done(), "it waits again")

@@ -290,6 +290,6 @@ def test_an_identity_that_may_not_call(world, strangers, service, identity, code
 
 def test_each_service_has_its_own_callers(world):
     assert business(world, "payments-svc", "ledger-svc").reason == "IDENTITY_NOT_ALLOWED"
-    assert business(world, "payments-svc", "payments-svc").reason == "IDENTITY_NOT_ALLOWED"
+    assert business(world, "payments-svc", "payments-svc").reason == "ROLE_MISSING"
     assert business(world, "ledger-svc", "ledger-svc").reason == "IDENTITY_NOT_ALLOWED"
     assert business(world, "ledger-svc", "payments-svc").reason == "INVALID_BOOK_ID"

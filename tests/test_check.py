@@ -27,6 +27,8 @@ BROKEN = [
     ("payments-svc", "instant.api_key_file", "../secrets/none", "none"),
     ("payments-svc", "instant.webhook_secret_file", "../secrets/none", "none"),
     ("payments-svc", "instant.ca_file", "../secrets/none", "instant.ca_file cannot be read"),
+    ("payments-svc", "server.policy_file", "../secrets/none", "secrets/none: cannot be opened"),
+    ("ledger-svc", "server.policy_file", "ledger-svc.ini", "ledger-svc.ini:3: "),
     ("ledger-svc", "server.cert_file", "../certs/none.crt", "cannot open the certificate file"),
     ("ledger-svc", "audit.key_file", "../secrets/keyring", "key"),
     ("bank-sim", "https.api_key_file", "../secrets/none", "none"),

@@ -16,6 +16,10 @@ typedef struct ledger_api {
     const head_keys *audit_keys; // @borrowed: that tree heads may be signed with; may be none
 } ledger_api;
 
+// permissions.c: what each method takes, for the server.
+extern const authz_permission LEDGER_PERMISSIONS[];
+extern const size_t N_LEDGER_PERMISSIONS;
+
 // The service's table of methods; api must live as long as the server.
 rpc_service ledger_api_service(ledger_api *api);
 

@@ -44,7 +44,7 @@ static bool fill(payments_service *s, rpc_call *call, const Payments__V1__Cancel
                  canceling *x, err *e) {
     arena *a = rpc_arena(call);
     const char *identity = rpc_peer_identity(call);
-    const char *program = identity[0] != '\0' ? identity : "insecure";
+    const char *program = identity;
     if (!pb_is_known(&r->base, "", e) ||
         !rule_uuid(str_of(r->payout_id), "", "payout_id", &x->order.payout_id, e) ||
         !rule_text(str_of(r->reason), 0, REASON_MAX, "", "reason", e) ||

@@ -581,7 +581,7 @@ static Payments__V1__Case *change(payments_service *s, rpc_call *call,
     const char *identity = rpc_peer_identity(call);
     err e = {0}, unknown = {0};
     x.change.refusal = pb_is_known(request, "", &unknown) ? NULL : &unknown;
-    x.change.program = identity[0] != '\0' ? str_of(identity) : STR("insecure");
+    x.change.program = str_of(identity);
     x.change.person = str_of(person);
     x.change.key = str_of(key);
     x.change.now_us = clock_wall_us(clock_system());

@@ -215,8 +215,7 @@ static bool brake(payments_service *s, rpc_call *call, braking *x,
     if (r->merchant_id[0] != '\0' && !merchant_is_there(s, call, x, r, e)) {
         return false;
     }
-    x->row.actor = str_of(
-        arena_printf(a, "%s for %s", identity[0] != '\0' ? identity : "insecure", r->person));
+    x->row.actor = str_of(arena_printf(a, "%s for %s", identity, r->person));
     const bool ok = db_transact(s->o.pool, rpc_deadline_mono_ms(call), a, brake_tx, x, e);
     CRASH_POINT("connection.braked");
     return ok;

@@ -497,8 +497,7 @@ static bool order_of(rpc_call *call, const ProtobufCMessage *request, int64_t bo
         (reason != NULL && !rule_text(str_of(reason), 1, INBOX_REASON_MAX, "", "reason", e))) {
         return false;
     }
-    const char *actor = arena_printf(rpc_arena(call), "%s for %s",
-                                     identity[0] != '\0' ? identity : "insecure", person);
+    const char *actor = arena_printf(rpc_arena(call), "%s for %s", identity, person);
     if (actor == NULL) {
         return out_of_memory(e);
     }

@@ -119,11 +119,9 @@ void handle_update_merchant(rpc_call *call, void *service, const ProtobufCMessag
         m = merchant_find(s->merchants, str_of(r->merchant_id), deadline, &e);
     }
     ok = m != NULL &&
-         merchant_defaults_change(
-             s->merchants, m, &d,
-             str_of(arena_printf(a, "%s for %s", identity[0] != '\0' ? identity : "insecure",
-                                 r->person)),
-             clock_wall_us(clock_system()), deadline, &e) &&
+         merchant_defaults_change(s->merchants, m, &d,
+                                  str_of(arena_printf(a, "%s for %s", identity, r->person)),
+                                  clock_wall_us(clock_system()), deadline, &e) &&
          merchant_defaults_find(s->merchants, m, deadline, &d, &e);
     if (!ok) {
         rpc_fail(call, &e);

@@ -160,10 +160,9 @@ static const merchant *find_or_create(payments_service *s, const rpc_call *call,
         bool ok = new_merchant_validate(s, r, &first, e) &&
                   make_ledger_accounts(s, wanted, ledger_deadline(s, call), a, e);
         CRASH_POINT("merchant.ledger.done");
-        ok = ok && (merchant_insert(s->merchants, wanted, &first,
-                                    identity[0] != '\0' ? str_of(identity) : STR("insecure"),
-                                    deadline, a, e) ||
-                    e->code == ERR_ALREADY_EXISTS || (e->flags & ERR_COMMIT_UNKNOWN) != 0);
+        ok = ok &&
+             (merchant_insert(s->merchants, wanted, &first, str_of(identity), deadline, a, e) ||
+              e->code == ERR_ALREADY_EXISTS || (e->flags & ERR_COMMIT_UNKNOWN) != 0);
         if (ok) { // ours, or that of a faster instance: what the table says
             err_clear(e);
             found = merchant_find(s->merchants, str_of(wanted->id), deadline, e);

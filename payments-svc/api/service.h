@@ -16,6 +16,10 @@
 
 enum { PAYMENTS_SERVICES = 8 };
 
+// permissions.c: what each method takes, for the server.
+extern const authz_permission PAYMENTS_PERMISSIONS[];
+extern const size_t N_PAYMENTS_PERMISSIONS;
+
 typedef struct payments_service payments_service;
 
 typedef struct payments_service_options {

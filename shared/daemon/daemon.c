@@ -33,12 +33,13 @@ typedef struct running {
     rpc_service services[SERVICES_MAX];
     size_t n_services;
     rpc_server *server;
+    policy_file policy;
     ready_file ready;
 } running;
 
 // --- Process-wide ----------------------------------------------------------------------------------------------------
 
-static sigset_t stop_signals(void) {
+static sigset_t our_signals(void) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
@@ -49,7 +50,7 @@ static sigset_t stop_signals(void) {
 
 // Before the first thread is made, so that every thread inherits it and only sigwait sees the signals.
 static void prepare_process(void) {
-    sigset_t set = stop_signals();
+    sigset_t set = our_signals();
     MUST(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
     struct sigaction ignore = {.sa_handler = SIG_IGN};
     sigemptyset(&ignore.sa_mask);
@@ -60,11 +61,16 @@ static void prepare_process(void) {
 #endif
 }
 
-static int wait_for_stop(void) {
-    sigset_t set = stop_signals();
-    int number = 0;
-    MUST(sigwait(&set, &number) == 0);
-    return number;
+static int wait_for_stop(running *r) {
+    const sigset_t set = our_signals();
+    for (;;) {
+        int number = 0;
+        MUST(sigwait(&set, &number) == 0);
+        if (number != SIGHUP) {
+            return number;
+        }
+        policy_reload(&r->policy, r->server);
+    }
 }
 
 static void publish_build(const daemon_program *p) {
@@ -108,6 +114,10 @@ static bool check_settings(const daemon_common *c, log_level *level, err *e) {
         return err_set(e, ERR_INVALID_ARGUMENT, "CONFIG_MISSING",
                        "server.ca_file, server.cert_file and server.key_file must be given "
                        "(or, on a laptop, server.insecure = true)");
+    }
+    if (c->policy_file[0] == '\0') {
+        return err_set(e, ERR_INVALID_ARGUMENT, "CONFIG_MISSING",
+                       "server.policy_file must be given: without it nobody may call");
     }
     return true;
 }
@@ -155,7 +165,9 @@ static bool start_server(running *r, err *e) {
         .deadline_max_ms = c->deadline_max_ms,
         .descriptor_file = c->descriptor_file[0] == '\0' ? NULL : c->descriptor_file,
         .error_domain = r->p->error_domain,
-        .allowed_identities = c->allowed_identities,
+        .policy = r->policy.current,
+        .permissions = r->p->permissions,
+        .n_permissions = r->p->n_permissions,
     };
     if (c->insecure) {
         log_warn("daemon.insecure", F_STR("listen", c->listen));
@@ -207,6 +219,9 @@ static bool start(running *r, err *e) {
         return err_set(e, ERR_UNAVAILABLE, "READY_FILE", "cannot remove %.120s: %s",
                        p->common->ready_file, strerrordesc_np(errno));
     }
+    if (!policy_start(&r->policy, p->common->policy_file, e)) {
+        return false;
+    }
     rpc_init();
     r->rpc_ready = true;
     publish_build(p);
@@ -254,6 +269,7 @@ static void stop(running *r) {
     if (r->rpc_ready) {
         rpc_shutdown();
     }
+    policy_stop(&r->policy);
     ready_file_remove(&r->ready);
     (void)alarm(0);
 }
@@ -266,7 +282,7 @@ static int run(const daemon_program *p) {
     err e = {0};
     bool ok = start(&r, &e);
     if (ok) {
-        int number = wait_for_stop();
+        int number = wait_for_stop(&r);
         log_info("daemon.stopping", F_STR("signal", sigabbrev_np(number)));
     } else {
         log_err(LOG_ERROR, "daemon.start_failed", &e);
@@ -301,7 +317,10 @@ static int refuse(const daemon_program *p, const err *e) {
 static int check(const daemon_program *p) {
     const rpc_tls tls = tls_of(p->common);
     err e = {0};
-    if (!rpc_tls_check(&tls, &e) || (p->check != NULL && !p->check(p->self, &e))) {
+    authz_policy *policy = NULL;
+    bool ok = rpc_tls_check(&tls, &e) && (policy = policy_read(p->common->policy_file, &e)) != NULL;
+    authz_policy_release(policy);
+    if (!ok || (p->check != NULL && !p->check(p->self, &e))) {
         return refuse(p, &e);
     }
     printf("%s: the settings and the files that they name can be used\n", p->name);

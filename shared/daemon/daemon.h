@@ -15,7 +15,7 @@
 // The settings that each gRPC service has. Embed as a member named `common` and put
 // DAEMON_COMMON_SETTINGS(type) among the rows of the service's table.
 typedef struct daemon_common {
-    const char *listen, *ready_file, *ca_file, *cert_file, *key_file, *allowed_identities,
+    const char *listen, *ready_file, *ca_file, *cert_file, *key_file, *policy_file,
         *descriptor_file;
     bool insecure;
     int64_t workers, queue_max, in_flight_max, streams_max, message_max, arena_max, deadline_max_ms,
@@ -42,9 +42,8 @@ typedef struct daemon_common {
                    "PEM certificate of this service, as server and as client"),                    \
         DAEMON_ROW(T, "server.key_file", CONFIG_PATH, key_file, "", 0, 0,                          \
                    "PEM private key of the certificate"),                                          \
-        DAEMON_ROW(T, "server.allowed_identities", CONFIG_STRING, allowed_identities, "", 0, 0,    \
-                   "URI SANs of clients that may call, comma-separated; * for all that our "       \
-                   "authority signed; empty: nobody"),                                             \
+        DAEMON_ROW(T, "server.policy_file", CONFIG_PATH, policy_file, "", 0, 0,                    \
+                   "who may call what: docs/operating/policy.md; read again on SIGHUP"),           \
         DAEMON_ROW(T, "server.descriptor_file", CONFIG_PATH, descriptor_file, "", 0, 0,            \
                    "descriptor set for server reflection; empty: off"),                            \
         DAEMON_ROW(T, "server.workers", CONFIG_INT, workers, "16", 1, 256,                         \
@@ -109,6 +108,9 @@ typedef struct daemon_program {
     // After the drain: everything else. Never called while a call is in flight.
     void (*stop)(void *self);
     const char *error_domain;
+    // One row for each method of the services. @static
+    const authz_permission *permissions;
+    size_t n_permissions;
     // of the pool that start is given: db_pool_options.session_options
     const char *db_session_options;
     daemon_own_command command; // all zero: none
@@ -118,8 +120,9 @@ typedef struct daemon_program {
 } daemon_program;
 
 // The whole life of a service process: parses argv (--config FILE, --check, --print-config, --print-config-markdown,
-// --help, --version, the command `migrate`, and the program's own), blocks SIGTERM/SIGINT/SIGHUP, starts, waits for the signal,
-// drains, stops. Exit codes: 0 stopped as asked, 1 could not start, 2 wrong command line or setting.
+// --help, --version, the command `migrate`, and the program's own), blocks SIGTERM/SIGINT/SIGHUP, starts, waits for a signal,
+// drains, stops. SIGHUP stops nothing: the policy is read again.
+// Exit codes: 0 stopped as asked, 1 could not start, 2 wrong command line or setting.
 int daemon_main(const daemon_program *p, int argc, char **argv);
 
 #endif

@@ -37,6 +37,19 @@ typedef struct ready_file {
     ino_t inode;
 } ready_file;
 
+// The policy file, and what was read of it last. Zeroed: nothing.
+typedef struct policy_file {
+    const char *path;
+    authz_current *current;
+} policy_file;
+
+// @owned: authz_policy_release. NULL with INVALID_ARGUMENT, reason POLICY_INVALID.
+authz_policy *policy_read(const char *path, err *e);
+bool policy_start(policy_file *f, const char *path, err *e) WARN_UNUSED;
+// What is faulty is said in the log, and what was in force stays.
+void policy_reload(policy_file *f, rpc_server *server);
+void policy_stop(policy_file *f); // when no server uses it any more
+
 bool ready_file_write(ready_file *f, const char *path, str content, err *e) WARN_UNUSED;
 void ready_file_remove(ready_file *f);
 

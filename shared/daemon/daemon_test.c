@@ -27,6 +27,8 @@ static bool step(const char *name, err *e) {
 
 // --- The other rooms -------------------------------------------------------------------------------------------------
 
+static authz_current *current; // that the server was given
+
 static char a_pool, a_watch, a_server, a_metrics; // things to point to
 
 bool rpc_tls_check(const rpc_tls *tls, err *e) {
@@ -67,8 +69,17 @@ rpc_server *rpc_server_start(const rpc_server_options *o, err *e) {
     assert_int_equal(o->workers, 3);
     assert_int_equal(o->n_services, 1);
     assert_null(o->descriptor_file);
+    assert_non_null(o->policy);
+    assert_int_equal(o->n_permissions, 1);
+    current = o->policy;
     assert_string_equal(o->error_domain, "test.disburse");
     return step("server", e) ? (rpc_server *)&a_server : NULL;
+}
+void rpc_server_policy_changed(rpc_server *s) {
+    assert_ptr_equal(s, &a_server);
+    authz_policy *p = authz_current_hold(current, NULL);
+    dprintf(events_fd, "policy of %d\n", (int)authz_policy_identities(p));
+    authz_policy_release(p);
 }
 int rpc_server_port(const rpc_server *s) {
     assert_ptr_equal(s, &a_server);
@@ -109,7 +120,13 @@ static const config_table TABLE = {
 static settings values;
 
 static char folder[] = "/tmp/daemon-test-XXXXXX";
-static char config_path[128], ready_path[128];
+static char config_path[128], ready_path[128], policy_path[128];
+static const char *next_policy; // written before a SIGHUP, when the service has started
+
+static void write_policy(const char *text) {
+    test_write_file(policy_path, text, 0600);
+}
+#define POLICY_ENTRY(name) "[identity spiffe://t/" name "]\nroles = payer\nmerchants = all\n"
 
 static bool on_check(void *self, err *e) {
     (void)self;
@@ -130,7 +147,11 @@ static bool on_started(void *self, rpc_server *server, strbuf *extra_json, err *
     assert_ptr_equal(self, &values);
     assert_ptr_equal(server, &a_server);
     strbuf_add_c(extra_json, ",\"webhook_port\":7003");
-    // Blocked until daemon_main waits for it.
+    // Blocked until daemon_main waits for them: the lower number comes first.
+    if (next_policy != NULL) {
+        write_policy(next_policy);
+        kill(getpid(), SIGHUP);
+    }
     kill(getpid(), SIGTERM);
     return step("started", e);
 }
@@ -156,6 +177,9 @@ static void on_stop(void *self) {
     note("stop");
 }
 
+static const authz_permission PERMISSIONS[] = {
+    {"test.v1.Test/Nothing", AUTHZ_PAYER, AUTHZ_ON_NOTHING}};
+
 static const daemon_program PROGRAM = {
     .name = "test-svc",
     .summary = "a test",
@@ -168,6 +192,8 @@ static const daemon_program PROGRAM = {
     .quiesce = on_quiesce,
     .stop = on_stop,
     .error_domain = "test.disburse",
+    .permissions = PERMISSIONS,
+    .n_permissions = 1,
     .self = &values,
 };
 
@@ -206,8 +232,9 @@ static char out[65536];
 #define RUN(want_output, ...)                                                                      \
     run((char *[]){(char *)"test-svc", __VA_ARGS__, NULL}, (want_output), out, sizeof(out))
 
-static const char CONFIG[] = "[server]\nready_file=ready\ninsecure=true\nworkers=3\n[db]\n"
-                             "conninfo=dbname=x\n[migrate]\nconninfo=dbname=m\ndir=sql\n";
+static const char CONFIG[] =
+    "[server]\nready_file=ready\npolicy_file=policy\ninsecure=true\nworkers=3\n[db]\n"
+    "conninfo=dbname=x\n[migrate]\nconninfo=dbname=m\ndir=sql\n";
 
 static int setup(void **state) {
     (void)state;
@@ -216,12 +243,15 @@ static int setup(void **state) {
     }
     snprintf(config_path, sizeof(config_path), "%s/test.ini", folder);
     snprintf(ready_path, sizeof(ready_path), "%s/ready", folder);
+    snprintf(policy_path, sizeof(policy_path), "%s/policy", folder);
     return 0;
 }
 
 static int each_setup(void **state) {
     (void)state;
     failing = "";
+    next_policy = NULL;
+    write_policy(POLICY_ENTRY("a"));
     test_write_file(config_path, CONFIG, 0600);
     return 0;
 }
@@ -229,6 +259,7 @@ static int each_setup(void **state) {
 static int teardown(void **state) {
     (void)state;
     unlink(config_path);
+    unlink(policy_path);
     return rmdir(folder); // fails when a ready file or its temporary was left
 }
 
@@ -271,7 +302,7 @@ static void test_daemon__step_fails__stops_what_was_started_and_exits_1(void **s
 static void test_daemon__ready_file_cannot_be_written__exits_1(void **state) {
     (void)state;
     test_write_file(config_path,
-                    "[server]\nready_file=/nonexistent/"
+                    "[server]\npolicy_file=policy\nready_file=/nonexistent/"
                     "ready\ninsecure=true\nworkers=3\n[db]\nconninfo=dbname=x\n",
                     0600);
     assert_int_equal(RUN(true, "--config", config_path), 1);
@@ -311,9 +342,12 @@ static void test_daemon__settings_that_are_unsafe__exits_2(void **state) {
                            "loopback");
     assert_setting_refused("[db]\nconninfo=x\n[server]\ninsecure=true\nlisten=127.0.0.1.evil:1\n",
                            "loopback");
-    assert_setting_refused("[db]\nconninfo=x\n[server]\ninsecure=true\n[log]\nlevel=loud\n",
-                           "log.level");
+    assert_setting_refused(
+        "[db]\nconninfo=x\n[server]\ninsecure=true\npolicy_file=p\n[log]\nlevel=loud\n",
+        "log.level");
     assert_setting_refused("[server]\ninsecure=true\n", "db.conninfo must be given");
+    assert_setting_refused("[db]\nconninfo=x\n[server]\ninsecure=true\n",
+                           "server.policy_file must be given");
 }
 
 static void test_daemon__insecure__is_said_in_the_log(void **state) {
@@ -355,6 +389,48 @@ static void test_daemon__check__opens_and_starts_nothing(void **state) {
     assert_int_equal(RUN(false, "--check", "migrate", "--config", config_path), 2);
 }
 
+static void test_daemon__sighup__reads_the_policy_again_and_goes_on(void **state) {
+    (void)state;
+    next_policy = POLICY_ENTRY("a") POLICY_ENTRY("b");
+    assert_int_equal(RUN(true, "--config", config_path), 0);
+    const char *changed = strstr(out, "policy of 2\n");
+    assert_non_null(changed);
+    assert_non_null(strstr(changed, "quiesce\n")); // by the SIGTERM after it
+    assert_non_null(strstr(out, "\"authz.policy.loaded\""));
+    assert_null(strstr(out, "authz.policy.refused"));
+}
+
+static void test_daemon__sighup_with_a_faulty_policy__keeps_the_old_one_and_says_so(void **state) {
+    (void)state;
+    next_policy = POLICY_ENTRY("a") "[identity spiffe://t/b]\nroles = payr\n";
+    assert_int_equal(RUN(true, "--config", config_path), 0);
+    assert_null(strstr(out, "policy of"));
+    assert_non_null(strstr(out, "\"authz.policy.refused\""));
+    assert_non_null(strstr(out, "/policy:5: roles: \\\"payr\\\" is not a role"));
+}
+
+static void test_daemon__faulty_policy__stops_the_start_and_is_found_by_check(void **state) {
+    (void)state;
+    static const char PART[] = "/policy:1: this is no section";
+    write_policy("hello\n");
+    assert_int_equal(RUN(true, "--config", config_path), 1);
+    assert_non_null(strstr(out, PART));
+    assert_null(strstr(out, "rpc_init"));
+    assert_int_equal(RUN(true, "--check", "--config", config_path), 2);
+    assert_non_null(strstr(out, PART));
+    write_policy(POLICY_ENTRY("a"));
+    assert_int_equal(chmod(policy_path, 0664), 0);
+    assert_int_equal(RUN(true, "--check", "--config", config_path), 2);
+    assert_non_null(strstr(out, "its group or others may write it"));
+    unlink(policy_path);
+    assert_int_equal(RUN(true, "--check", "--config", config_path), 2);
+    assert_non_null(strstr(out, "cannot be opened"));
+    assert_int_equal(mkdir(policy_path, 0700), 0);
+    assert_int_equal(RUN(true, "--check", "--config", config_path), 2);
+    assert_non_null(strstr(out, "this is not a file"));
+    assert_int_equal(rmdir(policy_path), 0);
+}
+
 static void test_daemon_migrate__settings__handed_on(void **state) {
     (void)state;
     char want[256];
@@ -380,6 +456,9 @@ int main(void) {
         DAEMON_TEST(test_daemon__insecure__is_said_in_the_log),
         DAEMON_TEST(test_daemon__print_commands__print_and_exit_0),
         DAEMON_TEST(test_daemon__check__opens_and_starts_nothing),
+        DAEMON_TEST(test_daemon__sighup__reads_the_policy_again_and_goes_on),
+        DAEMON_TEST(test_daemon__sighup_with_a_faulty_policy__keeps_the_old_one_and_says_so),
+        DAEMON_TEST(test_daemon__faulty_policy__stops_the_start_and_is_found_by_check),
         DAEMON_TEST(test_daemon_migrate__settings__handed_on),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -63,27 +63,12 @@ bool message_fits(size_t len, size_t max, err *e) {
                                  "the request has %zu bytes, and at most %zu are taken", len, max);
 }
 
-static bool check_caller(rpc_call *c, err *e) {
-    const rpc_server *s = c->server;
-    if (s->options.tls.insecure) {
-        return true;
-    }
-    if (!identity_read(c, e)) {
-        return false;
-    }
-    if (!c->method->system && !identity_allowed(s->identities, c->identity)) {
-        return err_set(e, ERR_PERMISSION_DENIED, "IDENTITY_NOT_ALLOWED",
-                       "this client may not call this service");
-    }
-    return true;
-}
-
 static size_t payload_bytes(const rpc_call *c) {
     return c->payload == NULL ? 0 : grpc_byte_buffer_length(c->payload);
 }
 
 static bool check_arrival(rpc_call *c, err *e) {
-    if (!check_caller(c, e)) {
+    if (!caller_check(c, e)) {
         return false;
     }
     if (c->method == &c->server->unknown) {
@@ -237,7 +222,8 @@ void call_run(rpc_call *c) {
     memcpy(ctx->request_id, c->request_id, sizeof(ctx->request_id));
     err e = {0};
     const ProtobufCMessage *request = NULL;
-    if (!check_still_wanted(c, &e) || !call_decode(c, &request, &e)) {
+    if (!check_still_wanted(c, &e) || !call_decode(c, &request, &e) ||
+        !object_check(c, request, &e)) {
         rpc_fail(c, &e);
     } else if (c->method->stream != NULL) {
         c->method->stream(c, c->method->self, request);
@@ -367,7 +353,7 @@ void rpc_reply_packed(rpc_call *c, const void *bytes, size_t len) {
 static void log_failure(const rpc_call *c, const err *e) {
     bool ours = e->code == ERR_INTERNAL || e->code == ERR_UNKNOWN || e->code == ERR_DATA_LOSS;
     bool load = e->code == ERR_UNAVAILABLE || e->code == ERR_RESOURCE_EXHAUSTED;
-    bool door = e->code == ERR_UNAUTHENTICATED || e->code == ERR_PERMISSION_DENIED;
+    bool door = e->code == ERR_UNAUTHENTICATED; // PERMISSION_DENIED has a line of its own
     log_level level = ours ? LOG_ERROR : load || door ? LOG_INFO : LOG_DEBUG;
     const log_context saved = enter_context(c);
     log_err(level, "rpc.failed", e);
@@ -412,6 +398,7 @@ void rpc_stream_end(rpc_call *c) {
         err_set(&e, ERR_DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED",
                 "the deadline passed before the end of the stream");
         break;
+    case ERR_PERMISSION_DENIED: (void)authz_refuse(c->withdrawn, &e); break;
     default: err_set(&e, ERR_CANCELLED, "CANCELLED", "the caller gave up"); break;
     }
     rpc_fail(c, &e);
@@ -435,8 +422,14 @@ bool rpc_cancelled(const rpc_call *c) {
                    : draining                    ? ERR_UNAVAILABLE
                                                  : ERR_OK;
     // unary handlers may ask from any thread; nothing is noted for them
-    if (why != ERR_OK && call_is_stream(c)) {
-        ((rpc_call *)(uintptr_t)c)->told_to_stop = why;
+    if (call_is_stream(c)) {
+        rpc_call *own = (rpc_call *)(uintptr_t)c;
+        if (why == ERR_OK && !caller_still_allowed(own)) {
+            why = ERR_PERMISSION_DENIED;
+        }
+        if (why != ERR_OK) {
+            own->told_to_stop = why;
+        }
     }
     return why != ERR_OK;
 }

@@ -49,6 +49,7 @@ static void call_free(rpc_call *c) {
     grpc_byte_buffer_destroy(c->body);
     grpc_byte_buffer_destroy(c->read_buffer);
     arena_destroy(c->memory);
+    authz_policy_release(c->policy);
     stream_deinit(c);
     grpc_call_unref(c->core);
     rpc_server *s = c->server;

@@ -67,7 +67,22 @@ static void id_hex(uint8_t *bytes, size_t n, char *out) {
     str_hex(bytes, n, out);
 }
 
+// What a gateway says of whom it acts for. What cannot be understood must not be taken for nothing.
+static void read_claim(rpc_call *c, bool person, str value) {
+    authz_claim *claim = &c->claim;
+    str bad;
+    if (person) {
+        c->claim_ok = c->claim_ok && claim->person.ptr == NULL && value.len > 0 &&
+                      value.len <= AUTHZ_PERSON_MAX && str_is_plain(value.ptr, value.len);
+        claim->person = value;
+    } else {
+        c->claim_ok =
+            c->claim_ok && claim->roles == 0 && authz_roles_read(value, &claim->roles, &bad);
+    }
+}
+
 void context_read(rpc_call *c) {
+    c->claim_ok = true;
     for (size_t i = 0; i < c->metadata.count; i++) {
         const grpc_metadata *md = &c->metadata.metadata[i];
         str value = {(const char *)GRPC_SLICE_START_PTR(md->value), GRPC_SLICE_LENGTH(md->value)};
@@ -78,6 +93,10 @@ void context_read(rpc_call *c) {
         } else if (grpc_slice_str_cmp(md->key, "x-request-id") == 0 && request_id_ok(value)) {
             memcpy(c->request_id, value.ptr, value.len);
             c->request_id[value.len] = '\0';
+        } else if (grpc_slice_str_cmp(md->key, RPC_PERSON_KEY) == 0) {
+            read_claim(c, true, value);
+        } else if (grpc_slice_str_cmp(md->key, RPC_ROLES_KEY) == 0) {
+            read_claim(c, false, value);
         }
     }
     uint8_t ids[TRACE_BYTES + SPAN_BYTES];
@@ -127,22 +146,6 @@ bool identity_read(rpc_call *c, err *e) {
                        "the client certificate must name exactly one URI");
     }
     return true;
-}
-
-bool identity_allowed(const char *list, const char *identity) {
-    size_t identity_len = strlen(identity);
-    for (const char *p = list; *p != '\0';) {
-        p += strspn(p, " ,");
-        size_t len = strcspn(p, " ,");
-        if (len == 1 && p[0] == '*') {
-            return true;
-        }
-        if (len > 0 && len == identity_len && memcmp(p, identity, len) == 0) {
-            return true;
-        }
-        p += len;
-    }
-    return false;
 }
 
 const char *rpc_peer_identity(const rpc_call *c) {

@@ -372,6 +372,8 @@ static void test_start__wrong_settings__refused_by_name(void **state) {
     rpc_service service = echo_service_table(&echo);
     o.services = &service;
     o.n_services = 1;
+    o.permissions = ECHO_PERMISSIONS;
+    o.n_permissions = ECHO_METHODS;
     service.n_methods--;
     expect_no_start(&o, "METHODS_INCOMPLETE");
     rpc_method methods[7];
@@ -398,7 +400,7 @@ static void test_start__port_taken__refused(void **state) {
     fixture_stop(&f, 1000);
 }
 
-static void test_insecure__loopback__works_without_identity(void **state) {
+static void test_insecure__loopback__has_an_identity_of_its_own(void **state) {
     (void)state;
     rpc_server_options o = fixture_options();
     o.tls = (rpc_tls){.insecure = true};
@@ -408,7 +410,7 @@ static void test_insecure__loopback__works_without_identity(void **state) {
     Rpc__Testing__EchoResponse *response = NULL;
     err e = {0};
     assert_true(fixture_call(f.client, ECHO_PATH("Echo"), "x", 0, 5000, a, &response, &e));
-    assert_string_equal(response->identity, "");
+    assert_string_equal(response->identity, AUTHZ_INSECURE);
     arena_destroy(a);
     fixture_stop(&f, 1000);
 }
@@ -425,7 +427,7 @@ int main(void) {
         cmocka_unit_test(test_restart__same_port__client_comes_back),
         cmocka_unit_test(test_start__wrong_settings__refused_by_name),
         cmocka_unit_test(test_start__port_taken__refused),
-        cmocka_unit_test(test_insecure__loopback__works_without_identity),
+        cmocka_unit_test(test_insecure__loopback__has_an_identity_of_its_own),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

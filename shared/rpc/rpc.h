@@ -10,6 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "authz/actor.h"
+#include "authz/authz.h"
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/str.h"
@@ -67,9 +69,16 @@ typedef struct rpc_server_options {
     int64_t deadline_max_ms;     // a call without a deadline, or with a longer one, gets this one
     const char *descriptor_file; // FileDescriptorSet for reflection; NULL turns reflection off
     const char *error_domain;    // google.rpc.ErrorInfo.domain: "ledger.disburse"
-    // URI SANs that may call at all, comma-separated; "*" allows every certificate of our CA. Deny by default.
-    const char *allowed_identities;
+    // Who may call. @borrowed until the drain has ended. NULL: nobody, but for health checks.
+    authz_current *policy;
+    // What each method of the services takes: just one row for each, or the server refuses to start. @borrowed: static.
+    const authz_permission *permissions;
+    size_t n_permissions;
 } rpc_server_options;
+
+// Metadata in which a gateway says for whom it acts; refused from anyone else. The roles, separated by commas, may be left out.
+#define RPC_PERSON_KEY "x-disburse-person"
+#define RPC_ROLES_KEY "x-disburse-roles"
 
 rpc_server *rpc_server_start(const rpc_server_options *o, err *e);
 int rpc_server_port(const rpc_server *s);
@@ -81,10 +90,18 @@ void rpc_server_set_serving(rpc_server *s, const char *service, bool serving);
 // process when one does not within a minute. @thread any but a handler's; NULL is fine.
 void rpc_server_drain(rpc_server *s, int64_t grace_ms);
 
+// A new policy was set: calls are decided by it at once, and streams end whose caller it does not allow any more.
+void rpc_server_policy_changed(rpc_server *s);
+
 arena *rpc_arena(rpc_call *c);
 int64_t rpc_deadline_mono_ms(const rpc_call *c);
-// URI SAN of the client certificate; "" when insecure.
+// URI SAN of the client certificate; AUTHZ_INSECURE when there are none.
 const char *rpc_peer_identity(const rpc_call *c);
+// Who causes what the call writes. Valid until the call is answered.
+actor_info rpc_actor(const rpc_call *c);
+// The same with roles and merchants, and the policy that says so. Valid until the call is answered.
+const authz_who *rpc_caller(const rpc_call *c);
+const authz_policy *rpc_policy(const rpc_call *c);
 const char *rpc_trace_id(const rpc_call *c); // from traceparent, or a new one
 // Metadata x-request-id, or a new one; also sent back.
 const char *rpc_request_id(const rpc_call *c);

@@ -55,7 +55,10 @@ typedef struct method_state {
     rpc_stream_handler stream;
     bool bidi;        // the handler reads requests itself (reflection only)
     bool never_waits; // of rpc_method
-    bool system;      // ours: any certificate of our CA may call it, and it has lanes of its own
+    bool system;      // ours: it has lanes of its own, and no row in the service's table
+    bool open;        // any certificate of our CA may call it; of a system's method only
+    const authz_permission *permission; // NULL: system
+    unsigned merchant_offset; // of merchant_id in the unpacked request; 0: nobody looks at it
     void *self;
     void *handle;
     metric *started, *handling, *handled[RPC_CODES];
@@ -89,7 +92,8 @@ struct rpc_server {
     size_t n_methods;
     method_state unknown;       // for paths that nobody registered
     rpc_server_options options; // strings are copies
-    char *domain, *identities;
+    char *domain;
+    metric *decisions[AUTHZ_VERDICT_COUNT];
     lane workers, system;
     stream_lane streams, system_streams;
     atomic_int in_flight;  // received and not answered
@@ -139,6 +143,13 @@ struct rpc_call {
     // small, and its handler never waits: needs no worker, and nobody asks whether it was cancelled
     bool at_once;
     char identity[RPC_IDENTITY_MAX];
+    authz_claim claim; // points into metadata
+    bool claim_ok;
+    authz_policy *policy; // held until the call is freed; NULL: it was never asked
+    uint64_t policy_generation;
+    authz_who who;
+    str merchant;            // that the request names; in the arena
+    authz_verdict withdrawn; // why a stream may not go on
     char trace_id[33], span_id[17], request_id[RPC_REQUEST_ID_MAX];
     arena *memory;
 
@@ -184,8 +195,15 @@ void call_free_slot(rpc_call *c); // of a call that never began
 // context.c: what the metadata and the certificate say about the caller.
 void context_read(rpc_call *c);
 bool identity_read(rpc_call *c, err *e) WARN_UNUSED;
-bool identity_allowed(const char *list, const char *identity);
 bool trace_parse(str header, char trace_id[33]) WARN_UNUSED;
+
+// permission.c
+bool permissions_bind(rpc_server *s, const rpc_server_options *o, err *e) WARN_UNUSED;
+void permissions_metrics(rpc_server *s);
+bool caller_check(rpc_call *c, err *e) WARN_UNUSED; // before the request is looked at
+bool object_check(rpc_call *c, const ProtobufCMessage *request, err *e) WARN_UNUSED;
+// Of a stream, on its own thread: looks again when there is a new policy. False: told why in `withdrawn`.
+bool caller_still_allowed(rpc_call *c) WARN_UNUSED;
 
 // lanes.c
 bool lane_start(lane *l, const char *name, int n_threads, int queue_max, err *e) WARN_UNUSED;

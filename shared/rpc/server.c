@@ -103,6 +103,7 @@ static bool add_service(rpc_server *s, const rpc_service *service, bool system, 
         m->never_waits = handler->never_waits;
         m->bidi = handler->stream == reflection_stream;
         m->system = system;
+        m->open = system && d == &grpc__health__v1__health__descriptor;
         m->self = service->self;
         method_metrics(m);
     }
@@ -263,8 +264,8 @@ static rpc_server *server_create(const rpc_server_options *o) {
     ASSERT(s != NULL);
     s->options = *o;
     s->domain = strdup(o->error_domain != NULL ? o->error_domain : "");
-    s->identities = strdup(o->allowed_identities != NULL ? o->allowed_identities : "");
-    ASSERT(s->domain != NULL && s->identities != NULL);
+    ASSERT(s->domain != NULL);
+    permissions_metrics(s);
     s->tag_shutdown.on_done = on_shutdown;
     MUST(pthread_mutex_init(&s->lock, NULL) == 0);
     cond_init(&s->changed);
@@ -307,7 +308,6 @@ static void server_free(rpc_server *s) {
     health_destroy(s->health);
     reflection_destroy(s->reflection);
     free(s->domain);
-    free(s->identities);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
     free(s);
@@ -330,7 +330,7 @@ rpc_server *rpc_server_start(const rpc_server_options *o, err *e) {
         grpc_server_register_completion_queue(s->core, s->cq[i], NULL);
     }
     // The port comes last of what can fail: with a listener core could not be destroyed without a shutdown.
-    if (!register_methods(s, e) || !listen_on(s, o, e)) {
+    if (!register_methods(s, e) || !permissions_bind(s, o, e) || !listen_on(s, o, e)) {
         goto fail;
     }
     run_core(s);

@@ -503,7 +503,7 @@ reflect(const char *version, const char *asked, size_t len, arena *a, raw_result
              version);
     raw_call call = {.target = f.target,
                      .ca = "ca",
-                     .cert = "stranger",
+                     .cert = "limited",
                      .path = path,
                      .bytes = asked,
                      .len = len,

@@ -107,19 +107,6 @@ static void test_context__traceparent(void **state) {
     }
 }
 
-static void test_context__allow_list__denies_by_default(void **state) {
-    (void)state;
-    assert_false(identity_allowed("", "spiffe://d/a"));
-    assert_false(identity_allowed("", ""));
-    assert_false(identity_allowed(" , ,", ""));
-    assert_true(identity_allowed("spiffe://d/a", "spiffe://d/a"));
-    assert_true(identity_allowed("spiffe://d/b, spiffe://d/a", "spiffe://d/a"));
-    assert_false(identity_allowed("spiffe://d/ab", "spiffe://d/a"));
-    assert_false(identity_allowed("spiffe://d/a", "spiffe://d/ab"));
-    assert_true(identity_allowed("*", "spiffe://d/a"));
-    assert_false(identity_allowed("spiffe://d/*", "spiffe://d/a"));
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status__all_details__come_back),
@@ -129,7 +116,6 @@ int main(void) {
         cmocka_unit_test(test_status__garbage__is_ignored),
         cmocka_unit_test(test_status__text_cut_in_a_character__is_cleaned),
         cmocka_unit_test(test_context__traceparent),
-        cmocka_unit_test(test_context__allow_list__denies_by_default),
     };
     grpc_init();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

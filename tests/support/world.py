@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
+import signal
 from pathlib import Path
 
 import grpc
 
-from run import Daemon, RunError, Stack
+from run import Daemon, RunError, Stack, config
 from run.layout import PROJECT
 
-from . import rpc, stubs
+from . import metrics, rpc, stubs
 from .bank import Bank
 from .bank_record import BankRecord, People
+from .waiting import wait_until
 
 BUILD = Path(os.environ.get("DISBURSE_BUILD", PROJECT / "build" / "dev"))
 _REPORT = re.compile(r"ERROR: (?:Address|Leak|Undefined\w*)Sanitizer|runtime error: |AddressSanitizer:DEADLYSIGNAL")
@@ -137,6 +140,26 @@ class World:
         """Its databases in a shared cluster stay until the cluster goes: dropping one waits for a checkpoint, seconds each."""
         self.close()
         self.stack.remove()
+
+    def metric(self, service: str, name: str, **labels: str) -> float:
+        return metrics.metric(self.daemon(service), name, **labels)
+
+    def reload_policy(self, more: str) -> str:
+        """Entries beside the usual ones. Both services have read them, and judged them, when this returns; the version of the file."""
+        self.stack.more_policy = more
+        config.replace(self.stack.policy_file, config.policy(more))
+        for service in ("payments-svc", "ledger-svc"):
+            read = self.metric(service, "authz_policy_reads_total")
+            self.daemon(service).signal(signal.SIGHUP)
+            wait_until(lambda service=service, read=read: self.metric(service, "authz_policy_reads_total") > read,
+                       f"{service} has read the new policy")
+        return hashlib.sha256(self.stack.policy_file.read_bytes()).hexdigest()[:12]
+
+    def set_policy(self, more: str) -> None:
+        """The same, of a policy that must be taken."""
+        version = self.reload_policy(more)
+        for service in ("payments-svc", "ledger-svc"):
+            assert self.metric(service, "authz_policy_version") == int(version, 16), f"{service} has refused the policy"
 
     # Clients.
 

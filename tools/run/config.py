@@ -6,6 +6,7 @@ import os
 import re
 from pathlib import Path
 
+from .certs import DOMAIN
 from .errors import RunError
 from .layout import PROJECT
 
@@ -46,12 +47,24 @@ def override(text: str, settings: dict[str, object]) -> str:
     return text
 
 
+def replace(target: Path, text: str) -> None:
+    """In one step, so that nobody reads half of it."""
+    temporary = target.with_name(target.name + ".tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.chmod(0o600)
+    os.replace(temporary, target)
+
+
+def policy(more: str = "") -> str:
+    """The policy file of a run folder, and further entries."""
+    template = TEMPLATES / "policy.conf.in"
+    return fill(template.read_text(encoding="utf-8") + more, {"domain": DOMAIN}, template.name)
+
+
 def render(service: str, values: dict[str, object], settings: dict[str, object], target: Path) -> None:
     template = TEMPLATES / f"{service}.ini.in"
     text = override(fill(template.read_text(encoding="utf-8"), values, template.name), settings)
     for line in text.splitlines():
         if len(line.encode()) > LINE_BYTES_MAX:
             raise RunError(f"{target.name}: this line is too long for the settings reader: {line}")
-    temporary = target.with_name(target.name + ".tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, target)
+    replace(target, text)

@@ -10,6 +10,7 @@ import os
 import pwd
 import shlex
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 from typing import Callable, Iterator
@@ -17,7 +18,7 @@ from typing import Callable, Iterator
 from . import keys
 from .certs import DOMAIN, Authority
 from .cluster import Cluster
-from .config import render
+from .config import policy, render, replace
 from .errors import RunError
 from .layout import PROJECT, clean_environment, free_port, make_private, port_is_free
 from .process import Daemon, reap
@@ -51,6 +52,7 @@ class Stack:
         self.databases = databases
         self.settings = {service: dict((settings or {}).get(service, {})) for service in SERVICES}
         self.extra_env = dict(env or {})
+        self.more_policy = ""  # entries beside those of tools/dev/policy.conf.in
         self.say = say
         self.etc, self.certs = self.folder / "etc", self.folder / "certs"
         self.secrets, self.run = self.folder / "secrets", self.folder / "run"
@@ -83,7 +85,23 @@ class Stack:
         values = self.values()
         for service in SERVICES:
             render(service, values, self.settings[service], self.etc / f"{service}.ini")
+        self.write_policy()
         self._write_env(values)
+
+    @property
+    def policy_file(self) -> Path:
+        return self.etc / "policy.conf"
+
+    def write_policy(self) -> None:
+        """Services that run already read it again."""
+        text = policy(self.more_policy)
+        if self.policy_file.exists() and self.policy_file.read_text(encoding="utf-8") == text:
+            return
+        replace(self.policy_file, text)
+        for service in MIGRATED:
+            if self._runs_as_wanted(service):
+                self.daemon(service).signal(signal.SIGHUP)
+                self.say(f"{service:<14} reads the new policy")
 
     def values(self) -> dict[str, object]:
         """What templates may name. Paths in them are relative to etc/, and so short."""

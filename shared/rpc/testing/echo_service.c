@@ -29,6 +29,8 @@ static void answer(rpc_call *c, const Rpc__Testing__EchoRequest *request) {
     response.identity = arena_strdup(rpc_arena(c), rpc_peer_identity(c));
     response.trace_id = arena_strdup(rpc_arena(c), rpc_trace_id(c));
     response.request_id = arena_strdup(rpc_arena(c), rpc_request_id(c));
+    const actor_info who = rpc_actor(c);
+    response.person = arena_strndup(rpc_arena(c), who.person.ptr, who.person.len);
     response.blob = request->blob;
     response.left_ms = rpc_deadline_mono_ms(c) - now_ms();
     rpc_reply(c, &response.base);
@@ -163,6 +165,17 @@ void echo_service_stop(echo_service *s) {
     pthread_join(s->late_thread, NULL);
     queue_destroy(s->late);
 }
+
+#define ECHO "rpc.testing.EchoService/"
+const authz_permission ECHO_PERMISSIONS[ECHO_METHODS] = {
+    {ECHO "Echo", AUTHZ_PAYER | AUTHZ_MAKER, AUTHZ_ON_MERCHANT_OR_ALL},
+    {ECHO "Late", AUTHZ_PAYER, AUTHZ_ON_NOTHING},
+    {ECHO "Slow", AUTHZ_PAYER, AUTHZ_ON_MERCHANT_OR_ALL},
+    {ECHO "Fail", AUTHZ_PAYER, AUTHZ_ON_MERCHANT},
+    {ECHO "Stubborn", AUTHZ_PAYER, AUTHZ_ON_ALL},
+    {ECHO "Count", AUTHZ_PAYER | AUTHZ_GATEWAY, AUTHZ_ON_NOTHING},
+    {ECHO "Follow", AUTHZ_PAYER | AUTHZ_AUDITOR, AUTHZ_ON_MERCHANT_OR_ALL},
+};
 
 rpc_service echo_service_table(echo_service *s) {
     static const rpc_method methods[] = {

@@ -17,6 +17,9 @@ typedef struct echo_service {
     pthread_t late_thread;
 } echo_service;
 
+enum { ECHO_METHODS = 7 };
+extern const authz_permission ECHO_PERMISSIONS[ECHO_METHODS];
+
 void echo_service_start(echo_service *s);
 void echo_service_stop(echo_service *s);
 rpc_service echo_service_table(echo_service *s);

@@ -65,6 +65,22 @@ static void make_certs(void) {
     ASSERT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
+static authz_current *policy;
+
+static authz_policy *policy_of(const char *text) {
+    err e = {0};
+    authz_policy *p = authz_policy_parse(str_of(text), "fixture", "fixture", &e);
+    if (p == NULL) {
+        fprintf(stderr, "policy: %s\n", e.message);
+    }
+    ASSERT(p != NULL);
+    return p;
+}
+
+void fixture_set_policy(const char *text) {
+    authz_current_set(policy, policy_of(text));
+}
+
 static int remove_one(const char *path, const struct stat *st, int flag, struct FTW *ftw) {
     (void)st;
     (void)flag;
@@ -76,10 +92,12 @@ void fixture_process_init(void) {
     log_init("rpc-test", LOG_ERROR);
     make_certs(); // before core has threads: no fork after that
     rpc_init();
+    policy = authz_current_create(policy_of(FIXTURE_POLICY));
 }
 
 void fixture_process_deinit(void) {
     rpc_shutdown();
+    authz_current_destroy(policy);
     nftw(dir, remove_one, 8, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -96,7 +114,7 @@ rpc_server_options fixture_options(void) {
         .deadline_max_ms = 20000,
         .descriptor_file = RPC_TEST_DESCRIPTORS,
         .error_domain = "rpc.test",
-        .allowed_identities = "spiffe://disburse/somebody, spiffe://disburse/test",
+        .policy = policy,
     };
 }
 
@@ -107,6 +125,8 @@ void fixture_start(fixture *f, const rpc_server_options *o) {
     rpc_server_options options = *o;
     options.services = &service;
     options.n_services = 1;
+    options.permissions = ECHO_PERMISSIONS;
+    options.n_permissions = ECHO_METHODS;
     err e = {0};
     f->server = rpc_server_start(&options, &e);
     if (f->server == NULL) {

@@ -24,6 +24,16 @@ const char *fixture_key(const char *name);
 const char *fixture_descriptors(void);
 
 rpc_server_options fixture_options(void); // sane limits; the caller may change them
+// Of all servers of this process. At first FIXTURE_POLICY.
+void fixture_set_policy(const char *text);
+// What a policy has of spiffe://disburse/test, the client of every fixture.
+#define FIXTURE_TEST_ENTRY "[identity spiffe://disburse/test]\nroles = payer\nmerchants = all\n"
+#define FIXTURE_POLICY                                                                             \
+    FIXTURE_TEST_ENTRY                                                                             \
+    "[identity spiffe://disburse/limited]\nroles = payer\nmerchants = acme\n"                      \
+    "[identity spiffe://disburse/edge]\nroles = gateway\nacts_as = maker\nmerchants = all\n"       \
+    "[person ada]\nroles = maker, payer\nmerchants = acme\n"                                       \
+    "[identity insecure]\nroles = payer\nmerchants = all\n"
 void fixture_start(fixture *f, const rpc_server_options *o);
 void fixture_stop(fixture *f, int64_t grace_ms); // drains
 rpc_client *fixture_client(const fixture *f, const char *cert, const char *ca, int retries);

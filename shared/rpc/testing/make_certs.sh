@@ -18,6 +18,8 @@ authority ca
 authority other-ca
 leaf server ca "DNS:localhost,IP:127.0.0.1,URI:spiffe://disburse/server"
 leaf client ca "URI:spiffe://disburse/test"
+leaf limited ca "URI:spiffe://disburse/limited"
+leaf edge ca "URI:spiffe://disburse/edge"
 leaf stranger ca "URI:spiffe://disburse/stranger"
 leaf no-uri ca "DNS:localhost"
 leaf two-uris ca "URI:spiffe://disburse/test,URI:spiffe://disburse/other"

@@ -147,7 +147,7 @@ void raw_call_run(const raw_call *r, raw_result *out) {
     grpc_slice path = grpc_slice_from_copied_string(r->path);
     grpc_call *call = grpc_channel_create_call(channel, NULL, 0, cq, path, NULL, deadline, NULL);
     grpc_slice_unref(path);
-    grpc_metadata sent[2];
+    grpc_metadata sent[2 + RAW_EXTRA];
     size_t n_sent = 0;
     if (r->traceparent != NULL) {
         sent[n_sent].key = grpc_slice_from_static_string("traceparent");
@@ -156,6 +156,10 @@ void raw_call_run(const raw_call *r, raw_result *out) {
     if (r->request_id != NULL) {
         sent[n_sent].key = grpc_slice_from_static_string("x-request-id");
         sent[n_sent++].value = grpc_slice_from_static_string(r->request_id);
+    }
+    for (int i = 0; i < RAW_EXTRA && r->keys[i] != NULL; i++) {
+        sent[n_sent].key = grpc_slice_from_static_string(r->keys[i]);
+        sent[n_sent++].value = grpc_slice_from_static_string(r->values[i]);
     }
     grpc_metadata_array initial, trailing;
     grpc_metadata_array_init(&initial);

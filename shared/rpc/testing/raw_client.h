@@ -4,6 +4,8 @@
 
 #include "rpc/rpc.h"
 
+enum { RAW_EXTRA = 3 };
+
 typedef struct raw_call {
     const char *target, *ca, *cert; // names of the fixture; cert NULL: none is shown
     const char *path;
@@ -17,6 +19,7 @@ typedef struct raw_call {
     int pauses;
     bool keep_open; // does not half-close
     const char *traceparent, *request_id;
+    const char *keys[RAW_EXTRA], *values[RAW_EXTRA]; // further metadata, up to the first NULL
 } raw_call;
 
 typedef struct raw_result {
