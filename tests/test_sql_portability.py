@@ -219,7 +219,7 @@ def test_the_ledger_removes_nothing_and_inserts_values_only(name, sql):
 def tables():
     """{table: columns text} of the migrations."""
     found = {}
-    for path in sorted((PROJECT / "migrations").rglob("*.sql")):
+    for path in sorted((PROJECT / "migrations").rglob("[0-9]*.sql")):
         text = re.sub(r"--[^\n]*", "", path.read_text(encoding="utf-8"))
         for table, body in re.findall(r"CREATE TABLE (\w+) \((.*?)\n\)", text, re.DOTALL):
             found[table] = body
@@ -260,7 +260,7 @@ def test_each_copy_begins_with_the_book(table, columns, n):
         assert re.search(rf"^\s*{name}\s+\w", TABLES[table], re.MULTILINE), f"{table} has no column {name}"
 
 
-@pytest.mark.parametrize("path", sorted((PROJECT / "migrations").rglob("*.sql")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted((PROJECT / "migrations").rglob("[0-9]*.sql")), ids=lambda path: path.name)
 def test_migrations_are_portable(path):
     text = re.sub(r"--[^\n]*", "", path.read_text(encoding="utf-8"))
     found = banned(text, BANNED)
@@ -280,7 +280,7 @@ def test_book_id_comes_first_in_each_key(table):
 
 
 def test_book_id_comes_first_in_each_index():
-    for path in sorted((PROJECT / "migrations").rglob("*.sql")):
+    for path in sorted((PROJECT / "migrations").rglob("[0-9]*.sql")):
         text = re.sub(r"--[^\n]*", "", path.read_text(encoding="utf-8"))
         for table, key in re.findall(r"CREATE (?:UNIQUE )?INDEX \w+ ON (\w+) \(([^)]*)\)", text):
             assert table in REFERENCE_TABLES or key.split(",")[0].strip() == "book_id", (table, key)

@@ -72,7 +72,9 @@ static bool list_files(migrator *m, err *e) {
     const struct dirent *entry;
     while (ok && m->n_files < MIGRATION_FILES_MAX && (entry = readdir(d)) != NULL) {
         size_t len = strlen(entry->d_name);
-        if (len < 4 || strcmp(entry->d_name + len - 4, ".sql") != 0) {
+        // schema.sql shows people what all of them make.
+        if (len < 4 || strcmp(entry->d_name + len - 4, ".sql") != 0 ||
+            strcmp(entry->d_name, "schema.sql") == 0) {
             continue;
         }
         int version = version_of(entry->d_name);

@@ -118,6 +118,13 @@ static void test_migrate__bad_names__refused(void **state) {
     must_refuse("has the number of another");
 }
 
+static void test_migrate__the_schema_for_people__is_no_migration(void **state) {
+    (void)state;
+    write_file("schema.sql", "this is not run");
+    must_migrate();
+    remove_file("schema.sql");
+}
+
 static void test_migrate__statement_fails__nothing_of_the_file_is_kept(void **state) {
     (void)state;
     err e = {0};
@@ -251,6 +258,7 @@ int main(void) {
         T(test_migrate__applied_file_missing__refused),
         T(test_migrate__late_number__refused),
         T(test_migrate__bad_names__refused),
+        T(test_migrate__the_schema_for_people__is_no_migration),
         T(test_migrate__statement_fails__nothing_of_the_file_is_kept),
         T(test_migrate__file_commits_itself__refused),
         T(test_migrate__four_at_once__applied_once),
