@@ -26,6 +26,8 @@ NO_README = ("fuzz/corpus",  # inputs that a fuzzer found
 _MADE = ("build", "node_modules", "__pycache__")
 MONEY_FOLDERS = ("shared/base/money", "ledger-svc", "payments-svc", "bank-sim", "cli")
 
+DOCUMENTED = (".c", ".h", ".md", ".py", ".sh", ".proto", ".sql")
+NO_DOCUMENTS = ("tools/lint", "tools/docs")  # their tests name pages that are not there
 BANNED = {
     "strcpy": "base/str.h", "strncpy": "base/str.h", "strcat": "base/str.h",
     "sprintf": "snprintf or strbuf", "vsprintf": "vsnprintf or strbuf", "gets": "fgets", "strtok": "strtok_r or str",
@@ -51,6 +53,7 @@ _ONLY_LOOKS = re.compile(
 _CHANGES = re.compile(r"\+\+|--|(?<![=!<>])=(?!=)")
 _ERR_OPEN = re.compile(r"^\s+err \w+\s*[,;]")
 _WAITS_BY_HAND = re.compile(r"(?<![\w.>])(?:pthread_condattr_setclock|pthread_cond_(?:timed|clock)wait)\s*\(")
+_DOCUMENT = re.compile(r"(?<![\w./-])((?:\.\./)*\w[\w./-]*\.md)\b")
 _UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME)\b")
 _WAIVER = re.compile(r"lint: allow ([\w-]+): \S")
 _OPTIONAL = re.compile(r"^\s*optional\s+[\w.]+\s+\w+\s*=")
@@ -72,7 +75,7 @@ class Finding:
 
 RULES = ("file-length", "function-length", "banned-function", "money-float", "grpc-include", "wall-clock", "include-guard",
          "unfinished", "proto-optional", "folder-readme", "promise-test", "cli-print", "assert-effect", "err-begin",
-         "timed-wait", "comment-width", "torn-line")
+         "timed-wait", "comment-width", "torn-line", "document-there")
 
 
 def strip_c(text: str) -> str:
@@ -292,8 +295,24 @@ def lint_promises(root: Path) -> list[Finding]:
     return found
 
 
+def lint_documents(root: Path) -> list[Finding]:
+    """A page that a text names is there: below the root, below docs/, or beside the text; by its bare name, anywhere."""
+    found, folders = [], ["", *folders_with_files(root)]
+    pages = {file.name for folder in folders for file in (root / folder).glob("*.md")}
+    for folder in folders:
+        for file in sorted((root / folder).iterdir()):
+            if not file.is_file() or file.suffix not in DOCUMENTED or folder in NO_DOCUMENTS:
+                continue
+            path = file.relative_to(root).as_posix()
+            for i, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+                for name in _DOCUMENT.findall(line):
+                    if name not in pages and not any((place / name).exists() for place in (root, root / "docs", file.parent)):
+                        found.append(Finding(path, i, "document-there", f"there is no {name}"))
+    return found
+
+
 def lint_tree(root: Path) -> list[Finding]:
-    found = lint_readmes(root) + lint_promises(root)
+    found = lint_readmes(root) + lint_promises(root) + lint_documents(root)
     for name in C_FOLDERS:
         for file in sorted((root / name).rglob("*.[ch]")):
             path = file.relative_to(root)

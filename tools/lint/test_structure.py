@@ -192,3 +192,13 @@ def test_a_comment_does_not_tear_its_line(text):
     "#define X 1\nint x; // why\n", "    case A:\n        return 1; // why\n"])
 def test_a_comment_may_stand_behind_its_line(text):
     assert rules("shared/base/a.c", text) == []
+
+
+def test_a_page_that_is_named_is_there(tmp_path):
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "a.md").write_text("see b.md, b/README.md and [x](../README.md)\n", encoding="utf-8")
+    (tmp_path / "README.md").write_text("docs/a.md, a.md\n", encoding="utf-8")
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "a.c").write_text("// docs/a.md\n// reference/c.md, 4.3\n", encoding="utf-8")
+    assert sorted((f.path, f.line, f.message) for f in structure.lint_documents(tmp_path)) == [
+        ("code/a.c", 2, "there is no reference/c.md"), ("docs/a.md", 1, "there is no b.md"), ("docs/a.md", 1, "there is no b/README.md")]

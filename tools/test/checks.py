@@ -16,6 +16,9 @@ sys.path.insert(0, str(PROJECT / "tools" / "lint"))
 import recursion  # noqa: E402
 import structure  # noqa: E402
 
+sys.path.insert(0, str(PROJECT / "tools" / "docs"))
+import rooms  # noqa: E402
+
 BUF = PROJECT / "tools" / "proto" / "node_modules" / ".bin" / "buf"
 SECONDS_MAX = 300
 OUTPUT_LINES_MAX = 60
@@ -76,6 +79,7 @@ def checks() -> list[tuple[str, Callable[[], str]]]:
         ("release hardening", lambda: command(sys.executable, "tools/test/hardening.py", "--probe")),
         ("shellcheck", lambda: command("shellcheck", "-x", *shell_files())),
         ("Python syntax", python_syntax),
+        ("the table of rooms is true", lambda: rooms.check(PROJECT)),
         *lint,
     ]
 

@@ -8,7 +8,7 @@
 #include "base/clock.h"
 
 // True from Monday to Friday, except on the 11 holidays of the Federal Reserve. A holiday on a Sunday is observed on
-// Monday; one on a Saturday is not observed on Friday (reference/nacha.md, 4.3).
+// Monday; one on a Saturday is not observed on Friday.
 bool fed_is_banking_day(civil_date d);
 // The n-th banking day after d (n ≥ 0). n = 0: d itself when it is a banking day, else the next one.
 civil_date fed_add_banking_days(civil_date d, int n);

@@ -14,7 +14,7 @@ static void assert_day(civil_date got, civil_date want) {
     assert_int_equal(got.day, want.day);
 }
 
-// The dates of reference/nacha.md, 4.3.
+// Dates as the Federal Reserve publishes them.
 static void test_banking_day__reference_dates__as_published(void **state) {
     (void)state;
     const civil_date open[] = {DAY(2023, 11, 10), DAY(2026, 7, 3), DAY(2027, 6, 18),
