@@ -112,7 +112,8 @@ class World:
         drained = self.stack.down()
         reports = self.sanitizer_reports()
         assert not reports, "a sanitizer reported:\n" + "\n".join(reports)
-        assert drained, "a service did not stop within its grace"
+        killed = "\n".join(f"{name}, whose log ends with:\n{end}" for name, end in self.stack.killed.items())
+        assert drained, f"did not stop within its grace: {killed}"
         assert not difference, difference
 
     def _bank_record_differs(self) -> str:

@@ -21,7 +21,7 @@ from .cluster import Cluster
 from .config import policy, render, replace
 from .errors import RunError
 from .layout import PROJECT, clean_environment, free_port, make_private, port_is_free
-from .process import Daemon, reap
+from .process import Daemon, log_tail, reap
 
 # In the order of start; stopped in the other order.
 SERVICES = ("bank-sim", "ledger-svc", "payments-svc")
@@ -60,6 +60,7 @@ class Stack:
         self.bank_authority = Authority(self.certs, "bank-ca")  # the bank is another house: its own authority
         self.services_file = self.etc / "pg_service.conf"
         self._daemons: dict[str, Daemon] = {}
+        self.killed: dict[str, str] = {}  # services that `down` had to kill, and the end of their logs
 
     # Preparation.
 
@@ -244,7 +245,7 @@ class Stack:
                 self.say(f"{service:<14} pid {daemon.pid}, {ports}")
 
     def down(self) -> bool:
-        """Stops in order. False: some service did not drain in time and was killed."""
+        """Stops in order. False: some service did not drain in time and was killed; `killed` has the end of its log."""
         if not self.folder.is_dir():
             return True
         drained = True
@@ -253,6 +254,8 @@ class Stack:
                 if daemon.alive():
                     clean = daemon.stop()
                     drained = drained and clean
+                    if not clean:
+                        self.killed[daemon.name] = log_tail(daemon.log_file)
                     self.say(f"{daemon.name:<14} {'stopped' if clean else 'did not stop in time: killed'}")
             left = reap(self.folder)
             if left:
