@@ -114,11 +114,9 @@ static void batch_add(intake_batch *b, map *keys, intake_item *items, size_t n) 
         }
         b->items[b->n++] = it;
         if (it->invalid == NULL) {
-            const str parts[] = {it->idem.merchant_id, it->idem.key};
-            const uuid key = uuid_derive(parts, 2);
-            it->same_key = map_get(keys, key);
+            it->same_key = map_get(keys, it->idem.intent); // which stands for merchant and key
             if (it->same_key == NULL) {
-                const bool put = map_put(keys, key, it);
+                const bool put = map_put(keys, it->idem.intent, it);
                 ASSERT(put);
             }
         }

@@ -11,14 +11,23 @@
 #include "crypto_internal.h"
 
 static pthread_once_t fetched = PTHREAD_ONCE_INIT;
-static EVP_MAC *hmac;
+static EVP_MAC_CTX *hmac; // HMAC-SHA-256 without a key: copied for each use, never used itself
 static EVP_MD *sha256;
 
 // Looked up once: a fetch takes OpenSSL's locks, and longer than the hash of a short text. Live until the process ends.
 static void fetch(void) {
-    hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    char digest[] = "SHA256";
+    const OSSL_PARAM params[] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+        OSSL_PARAM_construct_end(),
+    };
+    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
     sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-    ASSERT(hmac != NULL && sha256 != NULL);
+    ASSERT(mac != NULL && sha256 != NULL);
+    hmac = EVP_MAC_CTX_new(mac);
+    ASSERT(hmac != NULL);
+    MUST(EVP_MAC_CTX_set_params(hmac, params) == 1);
+    EVP_MAC_free(mac); // the context holds it
 }
 
 void crypto_sha256(const void *data, size_t len, uint8_t out[32]) {
@@ -28,16 +37,11 @@ void crypto_sha256(const void *data, size_t len, uint8_t out[32]) {
 
 void crypto_hmac_parts(str key, const str *parts, size_t n_parts, uint8_t out[32]) {
     MUST(pthread_once(&fetched, fetch) == 0);
-    char digest[] = "SHA256";
-    const OSSL_PARAM params[] = {
-        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
-        OSSL_PARAM_construct_end(),
-    };
-    EVP_MAC_CTX *ctx = EVP_MAC_CTX_new(hmac);
+    EVP_MAC_CTX *ctx = EVP_MAC_CTX_dup(hmac);
     ASSERT(ctx != NULL);
     // A key of no bytes is legal, but NULL would mean "the key of before".
     const void *key_ptr = key.len == 0 ? "" : key.ptr;
-    MUST(EVP_MAC_init(ctx, key_ptr, key.len, params) == 1);
+    MUST(EVP_MAC_init(ctx, key_ptr, key.len, NULL) == 1);
     for (size_t i = 0; i < n_parts; i++) {
         MUST(parts[i].len == 0 ||
              EVP_MAC_update(ctx, (const uint8_t *)parts[i].ptr, parts[i].len) == 1);
