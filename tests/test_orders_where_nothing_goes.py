@@ -4,7 +4,7 @@ import pytest
 from support.paying import ACH, paying
 from support.waiting import wait_until
 
-from test_case_orders import SETTINGS
+from test_case_orders import ACH_FAST, SETTINGS
 from test_connections import Connections
 from test_deposits import restart_with
 
@@ -52,3 +52,23 @@ def test_a_payout_of_a_connection_that_is_switched_off_can_be_canceled(payer):
     cancel(payer, merchant, payout)
     assert_free(merchant, payout, CANCELED)
     restart_with(payer.world, ach__enabled="true")
+
+
+@pytest.fixture
+def quick(servers):
+    """What goes by files is put into one at once."""
+    yield from paying(servers, {**SETTINGS, "payments-svc": {**ACH_FAST, **SETTINGS["payments-svc"]}})
+
+
+def test_a_payout_in_a_file_of_a_connection_that_is_switched_off_can_be_canceled(quick):
+    quick.world.bank.stop()
+    merchant, payout = waiting(quick)
+    prepared = ("SELECT s.state FROM submission s JOIN submission_item i USING (book_id, submission_id) "
+                f"WHERE i.payout_id = '{payout.payout_id}'")
+    wait_until(lambda: quick.world.payments_rows(prepared) == [["1"]], "it is in a file that has not left")
+    restart_with(quick.world, ach__enabled="false")
+    cancel(quick, merchant, payout)
+    assert_free(merchant, payout, CANCELED)
+    assert quick.world.payments_rows(prepared) == [["7"]], "its file does not leave any more"
+    quick.world.bank.start()
+    restart_with(quick.world, ach__enabled="true")

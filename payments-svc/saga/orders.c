@@ -6,7 +6,7 @@
 #include "base/assert.h"
 #include "saga/saga_internal.h"
 #include "saga/saga_sql.h"
-#include "submissions/submissions.h"
+#include "submissions/decide.h"
 
 typedef struct standing {
     saga_item item;
@@ -241,23 +241,27 @@ static bool give(const saga_engine *g, db_conn *c, const saga_cancellation *x, c
            (refused.len == 0 || not_cancelable_as(refused, e));
 }
 
-// Out of a submission that has not left: that attempt will never be taken.
+// Out of a submission that has not left: that attempt will never be taken. Of a connection that is switched off no rail
+// is there to do it, and the rows of its submissions say as much.
 static bool take_out(saga_engine *g, db_conn *c, const saga_cancellation *x, const standing *s,
                      arena *a, err *e) {
     rail *r = saga_engine_rail(g, s->rail_id);
     bool taken = false;
-    if (r == NULL || r->take_out == NULL) {
+    if (r != NULL && r->take_out == NULL) {
         return not_cancelable("it is in a submission", e);
     }
     const char *why = arena_printf(a, "canceled by %.*s", (int)x->actor.len, x->actor.ptr);
     if (why == NULL) {
         return err_no_memory(e, "the order");
     }
-    if (!r->take_out(r, c, x->book_id, x->payout_id, s->item.was.attempt, str_of(why), &taken, a,
-                     e)) {
+    const bool ok = r == NULL ? submission_make_way(c, x->book_id, x->payout_id,
+                                                    s->item.was.attempt, str_of(why), &taken, a, e)
+                              : r->take_out(r, c, x->book_id, x->payout_id, s->item.was.attempt,
+                                            str_of(why), &taken, a, e);
+    if (!ok && strcmp(e->reason, "SUBMISSION_UNDECIDED") != 0) {
         return false;
     }
-    if (!taken) {
+    if (!ok || !taken) {
         return not_cancelable("its submission has left, or is leaving", e);
     }
     const int attempt = s->item.was.attempt;
