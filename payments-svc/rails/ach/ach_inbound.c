@@ -298,42 +298,86 @@ static void tell_what_lies(ach_rail *r, const outbox *o, const ach_sftp_file *fi
     metric_set(r->oldest_s, (now_ms - oldest_ms) / 1000);
 }
 
-// Takes what stands still; what is new or has changed is looked at again next time. One that fails holds up no other.
+// What one look may still take.
+typedef struct budget {
+    size_t files, bytes;
+    int64_t until_ms;
+} budget;
+
+static bool is_spent(const ach_rail *r, const budget *left) {
+    return left->files == 0 || left->bytes == 0 || clock_mono_ms(r->clock) >= left->until_ms;
+}
+
+static bool is_its_turn(const standing *s, int64_t now_ms) {
+    const bool known = s->recorded_ms != 0 && now_ms - s->recorded_ms < ACH_AGAIN_EVERY_MS;
+    return !known && now_ms >= s->retry_ms;
+}
+
+// One that fails holds up no other. False: the rest would fail as well.
+static bool take_one(ach_rail *r, const ach_sftp_file *file, standing *s, int64_t now_ms, arena *a,
+                     bool *ok, err *e) {
+    err one = {0};
+    const looked l = take(r, file, now_ms - s->since_ms, a, &one);
+    if (l == LOOKED_LEFT) {
+        s->recorded_ms = now_ms;
+    } else if (l == LOOKED_TAKEN) {
+        s->first_ms = now_ms; // whatever is there under this name later is another file
+    } else if (l == LOOKED_UNREAD || l == LOOKED_FAILED) {
+        log_err(LOG_WARN, "ach.inbound.postponed", &one);
+        *e = one;
+        *ok = false;
+        if (l == LOOKED_UNREAD || one.code != ERR_UNAVAILABLE) {
+            postpone(r, file->name, s, &one);
+        }
+    }
+    arena_reset(a);
+    return *ok || one.code != ERR_UNAVAILABLE;
+}
+
+static size_t first_after(const ach_sftp_file *files, size_t n, const char *name) {
+    size_t i = 0;
+    while (i < n && strcmp(files[i].name, name) <= 0) {
+        i++;
+    }
+    return i;
+}
+
+// Takes what stands still; what is new or has changed is looked at again next time. It goes on where the last look has ended, and comes
+// round once at most.
 static bool take_all(ach_rail *r, const ach_sftp_file *files, size_t n, standing *standings,
                      int64_t now_ms, err *e) {
     arena *a = arena_create(ACH_SCRATCH_MAX);
-    bool ok = true, folders = false;
-    for (size_t i = 0; i < n; i++) {
-        err one = {0};
+    bool ok = true, folders = false, goes_on = true;
+    budget left = {r->look_files_max, r->look_bytes_max, now_ms + r->look_ms};
+    const size_t from = first_after(files, n, r->look_after);
+    size_t done = 0;
+    for (; goes_on && done < n; done++) {
+        const size_t i = (from + done) % n;
         standing *s = &standings[i];
-        const bool known = s->recorded_ms != 0 && now_ms - s->recorded_ms < ACH_AGAIN_EVERY_MS;
-        const bool postponed = now_ms < s->retry_ms;
-        r->inbound_found = r->inbound_found || (!known && !postponed);
-        if (!s->still || known || postponed) {
+        if (!is_its_turn(s, now_ms)) {
             continue;
+        }
+        r->inbound_found = true;
+        if (!s->still) {
+            continue;
+        }
+        if (is_spent(r, &left)) {
+            break;
         }
         if (!folders) {
             make_folders(r);
             folders = true;
         }
-        const looked l = take(r, &files[i], now_ms - s->since_ms, a, &one);
-        if (l == LOOKED_LEFT) {
-            s->recorded_ms = now_ms;
-        } else if (l == LOOKED_TAKEN) {
-            s->first_ms = now_ms; // whatever is there under this name later is another file
-        } else if (l == LOOKED_UNREAD || l == LOOKED_FAILED) {
-            log_err(LOG_WARN, "ach.inbound.postponed", &one);
-            *e = one;
-            ok = false;
-            if (l == LOOKED_UNREAD || one.code != ERR_UNAVAILABLE) {
-                postpone(r, files[i].name, s, &one);
-            }
-        }
-        arena_reset(a);
-        if (!ok && one.code == ERR_UNAVAILABLE) {
-            break; // then the rest would fail as well
-        }
+        goes_on = take_one(r, &files[i], s, now_ms, a, &ok, e);
+        left.files--;
+        left.bytes -= files[i].size < left.bytes ? files[i].size : left.bytes;
+        memcpy(r->look_after, files[i].name, strlen(files[i].name) + 1);
     }
+    // Where all had their turn, the next look may as well begin with the first.
+    if (done == n) {
+        r->look_after[0] = '\0';
+    }
+    r->looked_to_the_end = from + done >= n;
     arena_destroy(a);
     return ok;
 }
@@ -345,7 +389,7 @@ static bool look_through(ach_rail *r, arena *a, err *e) {
     size_t n = 0;
     outbox o = {0};
     const ach_sftp_filter filter = {.wanted = is_wanted, .arg = &o};
-    r->inbound_found = false;
+    r->inbound_found = r->looked_to_the_end = false;
     if (!ach_sftp_list_some(r->in, r->settings.outbox_dir, &filter, r->list_max + 1, a, &files, &n,
                             e)) {
         return false;
@@ -480,7 +524,7 @@ bool ach_inbound_look(void *arg) {
     err e = {0};
     const bool listed = ach_forgotten_look(r, &e);
     const bool ok = ach_inbound_poll(r, &e) && listed;
-    if (ok) {
+    if (ok && r->looked_to_the_end) {
         note_look(r);
     }
     if (ok && clock_mono_ms(r->clock) >= r->sweep_at_ms) {

@@ -22,7 +22,10 @@ enum {
     ACH_DB_TIMEOUT_MS = 15 * 1000,
     ACH_SCRATCH_MAX = 192 * 1024 * 1024, // memory of one call; most of it is never touched
     ACH_IDLE_FACTOR = 8, // how much more rarely the outbox is looked at while nothing comes
-    ACH_INBOUND_LIST_MAX = 20000,      // files of one look into the outbox
+    ACH_INBOUND_LIST_MAX = 20000, // files of one look into the outbox
+    ACH_LOOK_FILES_MAX = 500, // of those that one look takes: what it has recorded is then applied
+    ACH_LOOK_BYTES_MAX = 64 << 20,     // after so much it takes no further one
+    ACH_LOOK_MS = 20 * 1000,           // and after so long
     ACH_INBOUND_NAME_MAX = 255,        // as file systems have it
     ACH_INBOUND_FAILURES_TOLD = 5,     // of one file, after which a person is told
     ACH_INBOUND_LIES_MS = 3600 * 1000, // a file that is not taken for so long is told, too
@@ -101,6 +104,13 @@ typedef struct ach_rail {
     ach_seen *seen; // of the last look, sorted by name
     size_t n_seen;
     size_t list_max; // ACH_INBOUND_LIST_MAX but in tests
+    // ACH_LOOK_FILES_MAX, _BYTES_MAX and _MS but in tests
+    size_t look_files_max, look_bytes_max;
+    int64_t look_ms;
+    // The file after which the next look goes on; empty: from the first. So what comes to lie before it keeps no other
+    // from its turn.
+    char look_after[ACH_INBOUND_NAME_MAX + 1];
+    bool looked_to_the_end; // the last look came to the last file of the folder
     bool inbound_down;
     bool inbound_found;   // the last look found files that were not recorded yet
     bool cannot_put_away; // said already

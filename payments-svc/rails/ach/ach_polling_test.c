@@ -83,6 +83,80 @@ static void test_HEARD__more_files_than_are_listed__is_no_look(void **state) {
     assert_count("rail_event WHERE kind = 3", 3);
 }
 
+// One look takes so much and no more, and what it has taken is applied before the next one.
+static void test_HEARD__thousands_of_files__some_at_each_look(void **state) {
+    (void)state;
+    enum { MANY = 2300 };
+    ach_rail *r = ach->self;
+    send_entries(3, 3);
+    for (int i = 0; i < MANY; i++) {
+        char name[32];
+        (void)snprintf(name, sizeof name, "many-%04d", i);
+        put_text(name, "H,nothing,1,2026-11-22T09:00:01Z\nT,0,0\n");
+    }
+    put_settlement("settled", 1);
+    r->look_ms = INT64_MAX / 2; // the machine may be busy
+    const int64_t before = downloaded();
+    look_once();
+    assert_int_equal(downloaded() - before, 0); // what is new must stand still first
+    for (int64_t taken = 0; taken < MANY + 1; taken = downloaded() - before) {
+        look_once();
+        assert_in_range(downloaded() - before - taken, 1, ACH_LOOK_FILES_MAX);
+        assert_count("inbox WHERE state = 1", 0);
+        assert_true(r->inbound_found); // so the next look comes at once
+    }
+    assert_count("rail_event WHERE kind = 3", 1);
+}
+
+static int64_t taken_by_one_look(void) {
+    const int64_t before = downloaded();
+    look_once();
+    return downloaded() - before;
+}
+
+static void test_HEARD__a_look_ends_by_files_bytes_and_time(void **state) {
+    (void)state;
+    ach_rail *r = ach->self;
+    send_entries(3, 3);
+    put_settlement("s1", 1);
+    put_settlement("s2", 2);
+    put_settlement("s3", 3);
+    look_once();
+    assert_true(r->looked_to_the_end);
+    r->look_ms = -1;
+    assert_int_equal(taken_by_one_look(), 0);
+    assert_false(r->looked_to_the_end); // so it is not noted as a look
+    r->look_ms = ACH_LOOK_MS;
+    r->look_bytes_max = 1;
+    assert_int_equal(taken_by_one_look(), 1);
+    assert_false(r->looked_to_the_end);
+    r->look_bytes_max = ACH_LOOK_BYTES_MAX;
+    r->look_files_max = 1;
+    assert_int_equal(taken_by_one_look(), 1);
+    assert_int_equal(taken_by_one_look(), 1);
+    assert_true(r->looked_to_the_end);
+    assert_count("rail_event WHERE kind = 3", 3);
+}
+
+// A bank that puts new files before the others all the time keeps none of them from its turn.
+static void test_HEARD__new_files_before_an_old_one__it_has_its_turn(void **state) {
+    (void)state;
+    ach_rail *r = ach->self;
+    send_entries(3, 1);
+    r->look_files_max = 2;
+    put_settlement("z", 1);
+    for (int i = 0; i < 3; i++) {
+        char name[2][16];
+        for (int k = 0; k < 2; k++) {
+            (void)snprintf(name[k], sizeof name[k], "%c%d", 'd' - i, k);
+            put_text(name[k], "H,nothing,1,2026-11-22T09:00:01Z\nT,0,0\n");
+        }
+        look_once();
+    }
+    look_once();
+    assert_count("rail_event WHERE kind = 3", 1);
+}
+
 // When the folder was last looked through is in the database, so that a case can tell that it was not.
 static void test_SEEN__each_look_is_noted__and_a_failure_is_not(void **state) {
     (void)state;
@@ -106,6 +180,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_HEARD__nothing_can_be_put_away__each_file_once),
         TEST(test_HEARD__more_files_than_are_listed__is_no_look),
+        TEST(test_HEARD__thousands_of_files__some_at_each_look),
+        TEST(test_HEARD__a_look_ends_by_files_bytes_and_time),
+        TEST(test_HEARD__new_files_before_an_old_one__it_has_its_turn),
         TEST(test_SEEN__each_look_is_noted__and_a_failure_is_not),
     };
     return cmocka_run_group_tests(tests, ach_world_begin, ach_world_end);

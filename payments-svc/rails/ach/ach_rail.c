@@ -721,6 +721,9 @@ rail *ach_rail_create(int number, const char *name, const ach_settings *settings
         .self = r,
     };
     r->list_max = ACH_INBOUND_LIST_MAX;
+    r->look_files_max = ACH_LOOK_FILES_MAX;
+    r->look_bytes_max = ACH_LOOK_BYTES_MAX;
+    r->look_ms = ACH_LOOK_MS;
     make_metrics(r);
     make_sender(r);
     bool ok = check_settings(&r->settings, r, e) && (r->out = ach_sftp_create(&sftp, e)) != NULL &&

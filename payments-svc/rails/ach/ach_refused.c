@@ -49,15 +49,17 @@ static void set_aside(const ach_refusal *refusal, size_t at, const inbox_item *i
     }
 }
 
-static const submission_match *find_in_file(const submission_match *all, size_t n, size_t at,
-                                            const submission_ref *ref) {
-    for (size_t i = 0; i < n; i++) {
-        if (all[i].at == at && all[i].book_id == ref->book_id &&
-            uuid_eq(all[i].submission_id, ref->id)) {
-            return &all[i];
+// Of each naming the entry of this file; NULL: there is none. A bank may name each entry of a large file, twice.
+static const submission_match **find_in_file(const submission_match *all, size_t n_all, size_t n,
+                                             const submission_ref *ref, arena *a) {
+    const submission_match **found = ARENA_ARRAY(a, const submission_match *, n + 1); // all NULL
+    for (size_t i = 0; found != NULL && i < n_all; i++) {
+        if (all[i].book_id == ref->book_id && uuid_eq(all[i].submission_id, ref->id) &&
+            found[all[i].at] == NULL) {
+            found[all[i].at] = &all[i];
         }
     }
-    return NULL;
+    return found;
 }
 
 static bool is_listed(const ach_rail *r, const ach_refusal *refusal) {
@@ -145,9 +147,12 @@ bool ach_refused_read(const ach_rail *r, db_conn *c, const inbox_item *item, con
     if (n > 0 && !submission_find_numbers(c, r->base.id, numbers, n, &matches, &n_matches, a, e)) {
         return false;
     }
+    const submission_match **found = find_in_file(matches, n_matches, n, ref, a);
+    if (found == NULL) {
+        return err_no_memory(e, "the list of refusals");
+    }
     for (size_t i = 0; i < n; i++) {
-        namings[i] = (naming){numbers[i], i, find_in_file(matches, n_matches, i, ref),
-                              is_listed(r, &ack->refused[i])};
+        namings[i] = (naming){numbers[i], i, found[i], is_listed(r, &ack->refused[i])};
     }
     qsort(namings, n, sizeof *namings, by_number_and_place);
     for (size_t i = 0; i < n;) {
