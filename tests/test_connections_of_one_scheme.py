@@ -274,6 +274,7 @@ def test_a_default_connection_changes_a_hundred_times_a_day_at_most(payer):
     request = pb.UpdateMerchantRequest(merchant_id=merchant.id, person="ada", default_connections=["wells"])
     refusal = merchant.refused("UpdateMerchant", request, "Merchant")
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "TOO_MANY_CHANGES")
+    assert 86_000 < refusal.retry_after_s < 86_400, "until the first of them is a day ago"
     assert payer.world.payments_rows(rows) == [["100"]]
     # A repeat of what is so already writes nothing, and another rail has changes of its own.
     assert defaults(payer, merchant, default_connections=["ach", "fast"]) == ["ach", "fast"]

@@ -18,6 +18,7 @@ typedef struct standing {
 
 // Clients repeat for so long what a database has forgotten; such a payout was made after the restore, and may have been sent before it.
 enum { REPEATS_DAYS = 7 };
+enum { RECOVERY_RETRY_MS = 5000 };
 
 static int64_t made_at_us(uuid payout_id) {
     int64_t ms = 0;
@@ -283,8 +284,10 @@ static bool check_forgotten(saga_engine *g, db_conn *c, const saga_cancellation 
     }
     rail *r = saga_engine_rail(g, s->rail_id);
     if (x->recovering) {
-        return err_set(e, ERR_UNAVAILABLE, "RECOVERING",
-                       "what the bank has is being compared after a restore: ask again later");
+        (void)err_set(e, ERR_UNAVAILABLE, "RECOVERING",
+                      "what the bank has is being compared after a restore: ask again later");
+        e->retry_after_ms = RECOVERY_RETRY_MS;
+        return false;
     }
     if (!r->may_have(r, c, x->book_id, s->item.intent_id, attempt, &may, a, e)) {
         return false;

@@ -277,10 +277,13 @@ static bool change_in_db(db_conn *c, arena *a, void *arg, err *e) {
         return false;
     }
     if (db_count(many) > 0) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_MANY_CHANGES",
-                       "a rail's default connection has been changed %d times within a day, and "
-                       "each change is kept: change it later",
-                       MERCHANT_CHANGES_MAX);
+        const int64_t wait_us = db_get_time(many, 0, 0) + DAY_US - w->at_us;
+        (void)err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_MANY_CHANGES",
+                      "a rail's default connection has been changed %d times within a day, and "
+                      "each change is kept: change it later",
+                      MERCHANT_CHANGES_MAX);
+        e->retry_after_ms = (int32_t)(wait_us < DAY_US ? wait_us / 1000 + 1 : DAY_US / 1000);
+        return false;
     }
     return write_defaults(c, a, SQL_MERCHANT_CONNECTION_CHANGE, arg, e);
 }

@@ -89,12 +89,13 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
     // A rail that would be changed, and of which the change before so many others is younger than that.
     [SQL_MERCHANT_CONNECTION_MANY] =
         {"merchant_connection_many",
-         "SELECT u.rail FROM unnest($3::int2[], $4::int2[]) AS u(rail, connection) "
+         "SELECT o.changed_at FROM unnest($3::int2[], $4::int2[]) AS u(rail, connection) "
          "CROSS JOIN LATERAL (SELECT connection FROM merchant_connection WHERE book_id = $1 AND "
          "merchant_id = $2 AND rail = u.rail ORDER BY change DESC LIMIT 1) AS l "
          "CROSS JOIN LATERAL (SELECT changed_at FROM merchant_connection WHERE book_id = $1 AND "
          "merchant_id = $2 AND rail = u.rail ORDER BY change DESC OFFSET $5::bigint - 1 LIMIT 1) "
-         "AS o WHERE l.connection <> u.connection AND o.changed_at > $6::timestamptz LIMIT 1"},
+         "AS o WHERE l.connection <> u.connection AND o.changed_at > $6::timestamptz "
+         "ORDER BY o.changed_at DESC LIMIT 1"},
     [SQL_BOOK_HAS_MERCHANT] = {"book_has_merchant",
                                "SELECT book_id FROM merchant_book WHERE book_id BETWEEN $1 AND $1 "
                                "ORDER BY book_id LIMIT 1"},

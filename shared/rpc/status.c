@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "google/rpc/error_details.pb-c.h"
 #include "google/rpc/status.pb-c.h"
+#include "rpc/rpc_internal.h"
 #include "rpc/wire_internal.h"
 
 enum {
@@ -95,6 +96,13 @@ static void add_bad_request(details *d, const char *field, char *message) {
     details_add(d, &bad.base);
 }
 
+// A time to wait goes with each answer whose repeat helps, so that a client can tell it from one that is too large for ever.
+static int32_t retry_after_of(const err *e) {
+    const bool helps = e->code == ERR_UNAVAILABLE ||
+                       (e->code == ERR_RESOURCE_EXHAUSTED && (e->flags & ERR_RETRIABLE) != 0);
+    return e->retry_after_ms > 0 ? e->retry_after_ms : helps ? RPC_RETRY_AFTER_MS : 0;
+}
+
 grpc_slice status_pack(const err *e, const char *domain, const char *request_id) {
     details d;
     d.n = 0;
@@ -102,8 +110,8 @@ grpc_slice status_pack(const err *e, const char *domain, const char *request_id)
     status_clean_text(e->message, message, sizeof(message));
     status_clean_text(e->field, field, sizeof(field));
     add_error_info(&d, e, domain, field);
-    if (e->retry_after_ms > 0) {
-        add_retry_info(&d, e->retry_after_ms);
+    if (retry_after_of(e) > 0) {
+        add_retry_info(&d, retry_after_of(e));
     }
     if (field[0] != '\0' && e->code == ERR_INVALID_ARGUMENT) {
         add_bad_request(&d, field, message);

@@ -40,6 +40,22 @@ static void test_status__no_reason__is_the_codes_name(void **state) {
     assert_string_equal(out.field, "");
 }
 
+static int32_t told_to_wait(err_code code, unsigned flags) {
+    err in = {0}, out = {0};
+    err_set(&in, code, "X", "oops");
+    in.flags = flags;
+    round_trip(&in, &out);
+    return out.retry_after_ms;
+}
+
+static void test_status__a_repeat_helps__says_after_what_time(void **state) {
+    (void)state;
+    assert_int_equal(told_to_wait(ERR_UNAVAILABLE, 0), RPC_RETRY_AFTER_MS);
+    assert_int_equal(told_to_wait(ERR_RESOURCE_EXHAUSTED, ERR_RETRIABLE), RPC_RETRY_AFTER_MS);
+    assert_int_equal(told_to_wait(ERR_RESOURCE_EXHAUSTED, 0), 0); // it is too large, and stays so
+    assert_int_equal(told_to_wait(ERR_NOT_FOUND, 0), 0);
+}
+
 static void test_status__longest_error__fits(void **state) {
     (void)state;
     err in = {0}, out = {0};
@@ -111,6 +127,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status__all_details__come_back),
         cmocka_unit_test(test_status__no_reason__is_the_codes_name),
+        cmocka_unit_test(test_status__a_repeat_helps__says_after_what_time),
         cmocka_unit_test(test_status__longest_error__fits),
         cmocka_unit_test(test_status__private_detail__is_not_packed),
         cmocka_unit_test(test_status__garbage__is_ignored),
