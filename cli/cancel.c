@@ -9,12 +9,12 @@ static int cmd_cancel(cli *c, int argc, char **argv) {
     static const struct option OPTIONS[] = {
         {"reason", required_argument, NULL, 'r'}, {"person", required_argument, NULL, 'p'}, {0}};
     Payments__V1__CancelPayoutRequest request = PAYMENTS__V1__CANCEL_PAYOUT_REQUEST__INIT;
-    request.person = (char *)cli_login_name();
+    const char *person = NULL;
     int opt = 0;
     while ((opt = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
         switch (opt) {
         case 'r': request.reason = optarg; break;
-        case 'p': request.person = optarg; break;
+        case 'p': person = optarg; break;
         default: return EXIT_USAGE;
         }
     }
@@ -24,6 +24,7 @@ static int cmd_cancel(cli *c, int argc, char **argv) {
     }
     request.merchant_id = (char *)merchant;
     request.payout_id = (char *)id;
+    request.person = (char *)cli_person(c, person);
     ProtobufCMessage *answer = NULL;
     err e = {0};
     if (!cli_call(c, "payments.v1.PayoutService", "CancelPayout", &request.base,
@@ -47,11 +48,12 @@ const cli_command COMMAND_CANCEL = {
     .name = "cancel",
     .usage = "MERCHANT/ID [--reason TEXT] [--person NAME]",
     .summary = "cancel a payout that has not been sent",
-    .help = "  --reason TEXT         why; shown with the payout\n"
-            "  --person NAME         who does it; the login name if not given\n"
-            "  Refused (exit code 3) when it is at the bank, or may be. A repeat is fine.\n"
-            "\n"
-            "JSON\n"
-            "  {payout: {...}}\n",
+    .help =
+        "  --reason TEXT         why; shown with the payout\n"
+        "  --person NAME         who does it, if the service does not know; else the login name\n"
+        "  Refused (exit code 3) when it is at the bank, or may be. A repeat is fine.\n"
+        "\n"
+        "JSON\n"
+        "  {payout: {...}}\n",
     .run = cmd_cancel,
 };

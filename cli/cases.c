@@ -288,6 +288,7 @@ typedef struct case_doing {
 
 // The same command again is the same request: the key comes from what it says.
 static void make_key(cli *c, case_doing *d) {
+    d->person = cli_person(c, d->person);
     const char *all = arena_printf(c->arena, "%s|%s|%s|%s|%s|%s", d->id, d->verb, d->value,
                                    d->evidence, d->comment, d->person);
     ASSERT(all != NULL);
@@ -391,7 +392,7 @@ static int cmd_case(cli *c, int argc, char **argv) {
                                             {"comment", required_argument, NULL, 'c'},
                                             {"person", required_argument, NULL, 'p'},
                                             {0}};
-    case_doing d = {.evidence = "", .comment = "", .person = cli_login_name()};
+    case_doing d = {.evidence = "", .comment = "", .person = NULL};
     const char *book = NULL;
     int opt = 0;
     while ((opt = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
@@ -480,7 +481,7 @@ const cli_command COMMAND_CASE = {
         "                        RELEASE, RETRY, CANCEL, DONE and IGNORE do not\n"
         "  --evidence TEXT       how it is known\n"
         "  --comment TEXT        what else should be remembered\n"
-        "  --person NAME         who does it; the login name if not given\n"
+        "  --person NAME         who does it, if the service does not know; else the login name\n"
         "\n"
         "JSON\n"
         "  {case: {...}, meaning, next_step, resolutions: [...], refused: [{name, why}], notes: "

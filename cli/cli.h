@@ -55,6 +55,7 @@ extern const cli_command COMMAND_PROVE;                                         
 extern const cli_command COMMAND_RECIPIENTS;                                        // recipients.c
 extern const cli_command COMMAND_REPORT;                                            // report.c
 extern const cli_command COMMAND_SUBMISSIONS, COMMAND_SUBMISSION;                   // submissions.c
+extern const cli_command COMMAND_WHOAMI;                                            // whoami.c
 
 // --- cases.c -----------------------------------------------------------------------------------------------------------
 // One line for each open case of the payout; nothing when there is none, or when the service does not know cases.
@@ -63,6 +64,10 @@ void cli_print_cases_of_payout(cli *c, const char *merchant, const char *payout_
 void cli_print_cases_of_submission(cli *c, int64_t book, const char *submission_id);
 // Who is at the keyboard: whoever called sudo, else the user that the process runs as. "unknown" when that one has no name. Static.
 const char *cli_login_name(void);
+
+// --- whoami.c ----------------------------------------------------------------------------------------------------------
+// Who gives an order: the given name, or without one (NULL) the person that the service knows us as, or else the login name. @arena
+const char *cli_person(cli *c, const char *given);
 
 // --- inbox.c -----------------------------------------------------------------------------------------------------------
 // The book in which an item of the inbox is: messages are in the book that they are about, files in book 0, whatever book a case about

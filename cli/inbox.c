@@ -432,7 +432,6 @@ static int cmd_inbox(cli *c, int argc, char **argv) {
         {"rail", required_argument, NULL, 'a'},   {"connection", required_argument, NULL, 'k'},
         {"limit", required_argument, NULL, 'l'},  {0}};
     inbox_words w = {.reason = "",
-                     .person = cli_login_name(),
                      .list = PAYMENTS__V1__LIST_INBOX_REQUEST__INIT,
                      .odd = PAYMENTS__V1__LIST_EXCEPTIONS_REQUEST__INIT};
     int64_t book = 0;
@@ -463,6 +462,7 @@ static int cmd_inbox(cli *c, int argc, char **argv) {
             "--exceptions, --state, --rail, --connection and --limit are for the list");
     }
     if (n > 1) {
+        w.person = cli_person(c, w.person);
         return do_order(c, &w, n, argv + optind);
     }
     return split_id(c, argv[optind], &book, &id) ? show_item(c, &w, book, id)
@@ -476,34 +476,35 @@ const cli_command COMMAND_INBOX = {
              "apply ID | repair ID "
              "FILE --reason TEXT [--yes] | dismiss ID LINE --reason TEXT [--person NAME]",
     .summary = "what banks wrote, what was set aside, and what to do about it",
-    .help = "  --exceptions          the lines that were set aside and need a person\n"
-            "  --state S             only these: RECORDED, APPLIED, REFUSED, DISMISSED\n"
-            "  --rail R              only what came from this rail\n"
-            "  --connection K        only what came through this connection\n"
-            "  --limit N             at most N, the newest, 1 to 10,000; 50 if not given\n"
-            "  --content             shows the bytes, with account numbers masked\n"
-            "  apply ID              reads it again; what counts already does not count twice\n"
-            "  repair ID FILE        puts the bytes of FILE (- for stdin) in its place and applies "
-            "them; "
-            "the old\n"
-            "                        ones stay\n"
-            "  dismiss ID LINE       the line means nothing, and its case is closed; 0 stands for "
-            "all of "
-            "a refused\n"
-            "                        file\n"
-            "  --reason TEXT         why it is repaired or dismissed\n"
-            "  --yes                 repairs also what was applied; without it a person at a "
-            "terminal is asked\n"
-            "  --person NAME         who does it; the login name if not given\n"
-            "  An ID without a book is of book 0, as files are; one that is not in its book is "
-            "looked for in "
-            "book 0.\n"
-            "\n"
-            "JSON\n"
-            "  {items: [{...}], limit_reached}; with --exceptions {exceptions: [{...}], "
-            "limit_reached}; "
-            "of one\n"
-            "  {item: {...}, versions: [...], content, content_cut, content_missing, exceptions: "
-            "[...]}\n",
+    .help =
+        "  --exceptions          the lines that were set aside and need a person\n"
+        "  --state S             only these: RECORDED, APPLIED, REFUSED, DISMISSED\n"
+        "  --rail R              only what came from this rail\n"
+        "  --connection K        only what came through this connection\n"
+        "  --limit N             at most N, the newest, 1 to 10,000; 50 if not given\n"
+        "  --content             shows the bytes, with account numbers masked\n"
+        "  apply ID              reads it again; what counts already does not count twice\n"
+        "  repair ID FILE        puts the bytes of FILE (- for stdin) in its place and applies "
+        "them; "
+        "the old\n"
+        "                        ones stay\n"
+        "  dismiss ID LINE       the line means nothing, and its case is closed; 0 stands for "
+        "all of "
+        "a refused\n"
+        "                        file\n"
+        "  --reason TEXT         why it is repaired or dismissed\n"
+        "  --yes                 repairs also what was applied; without it a person at a "
+        "terminal is asked\n"
+        "  --person NAME         who does it, if the service does not know; else the login name\n"
+        "  An ID without a book is of book 0, as files are; one that is not in its book is "
+        "looked for in "
+        "book 0.\n"
+        "\n"
+        "JSON\n"
+        "  {items: [{...}], limit_reached}; with --exceptions {exceptions: [{...}], "
+        "limit_reached}; "
+        "of one\n"
+        "  {item: {...}, versions: [...], content, content_cut, content_missing, exceptions: "
+        "[...]}\n",
     .run = cmd_inbox,
 };

@@ -88,7 +88,7 @@ static int update_one(cli *c, const char *id, const asked *x, json_t *made) {
     request.n_default_connections = x->n_connections;
     request.rails_without_default = without;
     request.n_rails_without_default = x->n_without;
-    request.person = (char *)x->person;
+    request.person = (char *)cli_person(c, x->person);
     if (!cli_call(c, SERVICE, "UpdateMerchant", &request.base,
                   &payments__v1__update_merchant_response__descriptor, &answer, &e)) {
         return cli_failed(c, arena_printf(c->arena, "change merchant %s", id), &e);
@@ -322,7 +322,7 @@ static bool read_options(int argc, char **argv, asked *a) {
 }
 
 static int cmd_merchants(cli *c, int argc, char **argv) {
-    asked a = {.person = cli_login_name()};
+    asked a = {0};
     if (!read_options(argc, argv, &a)) {
         return EXIT_USAGE;
     }

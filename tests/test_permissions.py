@@ -10,9 +10,11 @@ from support.paying import Payer, unique
 from support.permissions import ROLES
 
 from run.certs import DOMAIN
+from run.config import entry
 
 OK, INVALID, NOT_FOUND, DENIED = "OK", "INVALID_ARGUMENT", "NOT_FOUND", "PERMISSION_DENIED"
 OWN, FOREIGN, UNKNOWN = "own", "foreign", "unknown"
+PASSED_ON = ("payer", "maker", "operator", "auditor")  # by the gateway of these tests
 # What whoever may call hears about the three merchants, when nothing but merchant_id is given. INVALID_ARGUMENT where this says nothing.
 ANSWERS = {
     **dict.fromkeys(("MerchantService.GetMerchant", "MerchantService.ListDeposits", "MerchantService.GetBalance",
@@ -20,7 +22,7 @@ ANSWERS = {
                      "CaseService.ListCases"), {OWN: OK, FOREIGN: OK, UNKNOWN: NOT_FOUND}),
     **dict.fromkeys(("MerchantService.ListMerchants", "ConnectionService.ListConnections", "ConnectionService.GetCapabilities",
                      "ConnectionService.GetRecovery", "InboxService.ListInbox",
-                     "InboxService.ListExceptions"), dict.fromkeys((OWN, FOREIGN, UNKNOWN), OK)),
+                     "InboxService.ListExceptions", "IdentityService.WhoAmI"), dict.fromkeys((OWN, FOREIGN, UNKNOWN), OK)),
     "MerchantService.CreateDeposit": {UNKNOWN: NOT_FOUND},
 }
 # What must be in a request so that it has an end, or is refused for nothing else.
@@ -37,17 +39,32 @@ class Callers:
         policy = ""
         for name, (role, kind) in self.names.items():
             authority.ensure_leaf(name)
-            policy += permissions.entry(f"{DOMAIN}/{name}", roles=role, merchants="all" if kind == "all" else own)
+            policy += entry("identity", f"{DOMAIN}/{name}", roles=role, merchants="all" if kind == "all" else own)
         for name in ("door", "nobody"):
             authority.ensure_leaf(name)
-        policy += permissions.entry(f"{DOMAIN}/door", roles="gateway", acts_as="payer, maker, auditor", merchants="all")
+        policy += entry("identity", f"{DOMAIN}/door", roles="gateway", acts_as=", ".join(PASSED_ON), merchants="all")
+        # The same through a door: each of them is a person, too.
+        for name, (role, kind) in self.names.items():
+            if role != "bookkeeper":
+                policy += entry("person", name, roles=role, merchants="all" if kind == "all" else own)
         world.set_policy(policy)
+
+    def all(self):
+        """(name, identity, metadata)"""
+        for name, (role, _) in self.names.items():
+            yield name, name, ()
+            if role != "bookkeeper":
+                yield f"{name} by the door", "door", (("x-disburse-person", name),)
+        yield "door", "door", ()
+        yield "nobody", "nobody", ()
 
     def expected(self, name: str, row: permissions.Row, whose: str, named: bool) -> str | None:
         """DENIED, or None: let in. named: the request says whose."""
-        if name not in self.names or self.names[name][0] not in row.roles:
+        who, _, door = name.partition(" by the ")
+        role, kind = self.names.get(who, ("gateway" if who == "door" else "", "all"))
+        if role not in row.roles or (door and role not in PASSED_ON):
             return DENIED
-        if self.names[name][1] == "all" or row.merchants == "none":
+        if kind == "all" or row.merchants == "none":
             return None
         return None if row.merchants != "all" and named and whose == OWN else DENIED
 
@@ -68,10 +85,10 @@ def test_every_method_has_a_row_in_the_page(world):
     assert set(permissions.table()) == set(permissions.methods())
 
 
-def outcome(channel, method, request):
+def outcome(channel, method, request, metadata=()):
     """(code, reason, message)"""
     try:
-        permissions.call(channel, method, request, timeout=20)
+        permissions.call(channel, method, request, timeout=20, metadata=metadata)
     except grpc.RpcError as error:
         failure = rpc.failure(error)
         return failure.code.name, failure.reason, failure.message
@@ -86,12 +103,12 @@ def test_TENANT_who_may_call(world, callers, merchants, name):
     assert named or row.merchants in ("all", "none")
     wrong = []
     messages = method.input_type._concrete_class
-    for caller in [*callers.names, "door", "nobody"]:
-        channel = world.channel(service, caller)
+    for caller, identity, metadata in callers.all():
+        channel = world.channel(service, identity)
         told = {}
         for whose in merchants if named else [OWN]:
             request = messages(**({"merchant_id": merchants[whose]} if named else {}), **MORE.get(name, {}))
-            told[whose] = outcome(channel, method, request.SerializeToString())
+            told[whose] = outcome(channel, method, request.SerializeToString(), metadata)
             expected = callers.expected(caller, row, whose, named) or ANSWERS.get(name, {}).get(whose, INVALID)
             if told[whose][0] != expected:
                 wrong.append(f"{caller}, {whose} merchant: {told[whose]}, not {expected}")
@@ -130,7 +147,7 @@ def test_a_new_policy_counts_at_once_and_a_faulty_one_never(new_world):
     stub = world.stub("payments/v1/payout_service", "PayoutService", "payments-svc", "shop")
     request = messages.ListPayoutsRequest(merchant_id=merchant)
     assert rpc.refused(stub.ListPayouts, request).reason == "IDENTITY_NOT_ALLOWED"
-    shop = permissions.entry(f"{DOMAIN}/shop", roles="payer", merchants=merchant)
+    shop = entry("identity", f"{DOMAIN}/shop", roles="payer", merchants=merchant)
     world.set_policy(shop)
     stub.ListPayouts(request, timeout=10)
     watch = stub.WatchPayouts(messages.WatchPayoutsRequest(merchant_id=merchant), timeout=60)

@@ -5,7 +5,7 @@
 #include "saga/orders.h"
 #include "store/payments_sql.h"
 
-enum { REASON_MAX = 500, PERSON_MAX = 128 };
+enum { REASON_MAX = 500 };
 
 typedef struct canceling {
     const connections *k;
@@ -42,13 +42,10 @@ static bool cancel_tx(db_conn *c, arena *a, void *arg, err *e) {
 
 static bool fill(payments_service *s, rpc_call *call, const Payments__V1__CancelPayoutRequest *r,
                  canceling *x, err *e) {
-    arena *a = rpc_arena(call);
-    const char *identity = rpc_peer_identity(call);
-    const char *program = identity;
     if (!pb_is_known(&r->base, "", e) ||
         !rule_uuid(str_of(r->payout_id), "", "payout_id", &x->order.payout_id, e) ||
         !rule_text(str_of(r->reason), 0, REASON_MAX, "", "reason", e) ||
-        !rule_text(str_of(r->person), 0, PERSON_MAX, "", "person", e)) {
+        !pb_actor_text(call, r->person, 0, &x->order.actor, e)) {
         return false;
     }
     x->m = merchant_find(s->merchants, str_of(r->merchant_id), rpc_deadline_mono_ms(call), e);
@@ -61,8 +58,6 @@ static bool fill(payments_service *s, rpc_call *call, const Payments__V1__Cancel
     x->order.book_id = x->m->book_id;
     x->order.reason = str_of(r->reason);
     x->order.now_us = clock_wall_us(clock_system());
-    x->order.actor =
-        str_of(r->person[0] == '\0' ? program : arena_printf(a, "%s for %s", program, r->person));
     return true;
 }
 

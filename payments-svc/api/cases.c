@@ -578,11 +578,13 @@ static Payments__V1__Case *change(payments_service *s, rpc_call *call,
                                   const ProtobufCMessage *request, case_change what,
                                   const char *case_id, const char *person, const char *key) {
     case_changing x = {.s = s, .change = what};
-    const char *identity = rpc_peer_identity(call);
-    err e = {0}, unknown = {0};
-    x.change.refusal = pb_is_known(request, "", &unknown) ? NULL : &unknown;
-    x.change.program = str_of(identity);
-    x.change.person = str_of(person);
+    actor_info who;
+    err e = {0}, wrong = {0};
+    // A key that is known is answered whatever is wrong with the request now.
+    const bool fine = pb_actor(call, person, 1, &who, &wrong) && pb_is_known(request, "", &wrong);
+    x.change.refusal = fine ? NULL : &wrong;
+    x.change.program = who.program;
+    x.change.person = who.person;
     x.change.key = str_of(key);
     x.change.now_us = clock_wall_us(clock_system());
     if (!case_name(what.book_id, case_id, &x.change.case_id, &e) ||

@@ -11,8 +11,6 @@
 #include "domain/machine.h"
 #include "payments/v1/connection_service.pb-c.h"
 
-enum { PERSON_MAX = 128 };
-
 Payments__V1__Pause *pb_pause(const connections *k, const pause_row *row, arena *a) {
     Payments__V1__Pause *out = ARENA_NEW(a, Payments__V1__Pause);
     payments__v1__pause__init(out);
@@ -187,7 +185,6 @@ static bool merchant_is_there(payments_service *s, const rpc_call *call, braking
 static bool brake(payments_service *s, rpc_call *call, braking *x,
                   const Payments__V1__PauseConnectionRequest *r, err *e) {
     arena *a = rpc_arena(call);
-    const char *identity = rpc_peer_identity(call);
     x->s = s;
     x->row.scope.book_id = r->book_id;
     x->row.scope.merchant_id = str_of(r->merchant_id);
@@ -199,7 +196,7 @@ static bool brake(payments_service *s, rpc_call *call, braking *x,
     }
     if (!pb_is_known(&r->base, "", e) ||
         !rule_text(x->row.reason, 1, PAUSE_REASON_MAX, "", "reason", e) ||
-        !rule_text(str_of(r->person), 1, PERSON_MAX, "", "person", e)) {
+        !pb_actor_text(call, r->person, 1, &x->row.actor, e)) {
         return false;
     }
     if (r->connection[0] != '\0') {
@@ -215,7 +212,6 @@ static bool brake(payments_service *s, rpc_call *call, braking *x,
     if (r->merchant_id[0] != '\0' && !merchant_is_there(s, call, x, r, e)) {
         return false;
     }
-    x->row.actor = str_of(arena_printf(a, "%s for %s", identity, r->person));
     const bool ok = db_transact(s->o.pool, rpc_deadline_mono_ms(call), a, brake_tx, x, e);
     CRASH_POINT("connection.braked");
     return ok;

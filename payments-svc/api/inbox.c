@@ -491,18 +491,12 @@ static void handle_exceptions(rpc_call *call, void *service, const ProtobufCMess
 static bool order_of(rpc_call *call, const ProtobufCMessage *request, int64_t book_id,
                      const char *id, const char *person, const char *reason, inbox_order *out,
                      err *e) {
-    const char *identity = rpc_peer_identity(call);
     if (!pb_is_known(request, "", e) || !item_name(book_id, id, &out->inbox_id, e) ||
-        !rule_text(str_of(person), 1, CASE_PERSON_MAX, "", "person", e) ||
+        !pb_actor_text(call, person, 1, &out->actor, e) ||
         (reason != NULL && !rule_text(str_of(reason), 1, INBOX_REASON_MAX, "", "reason", e))) {
         return false;
     }
-    const char *actor = arena_printf(rpc_arena(call), "%s for %s", identity, person);
-    if (actor == NULL) {
-        return out_of_memory(e);
-    }
     out->book_id = book_id;
-    out->actor = str_of(actor);
     out->reason = str_of(reason == NULL ? "" : reason);
     return true;
 }

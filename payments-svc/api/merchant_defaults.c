@@ -5,8 +5,6 @@
 #include "base/assert.h"
 #include "base/clock.h"
 
-enum { PERSON_MAX = 128 };
-
 static bool twice(const char *field, err *e) {
     return err_set_field(e, ERR_INVALID_ARGUMENT, "DEFAULT_CONNECTION_TWICE", field,
                          "a rail is named twice: it has one default connection, or none");
@@ -81,10 +79,11 @@ static bool is_scheme(const payments_service *s, int id) {
     return false;
 }
 
-static bool changes_of(const payments_service *s, const Payments__V1__UpdateMerchantRequest *r,
-                       merchant_defaults *out, err *e) {
+static bool changes_of(const payments_service *s, rpc_call *call,
+                       const Payments__V1__UpdateMerchantRequest *r, merchant_defaults *out,
+                       str *by, err *e) {
     if (!rule_merchant_id(str_of(r->merchant_id), "merchant_id", e) ||
-        !rule_text(str_of(r->person), 1, PERSON_MAX, "", "person", e) ||
+        !pb_actor_text(call, r->person, 1, by, e) ||
         !defaults_read(s, r->default_connections, r->n_default_connections, out, e)) {
         return false;
     }
@@ -110,18 +109,17 @@ void handle_update_merchant(rpc_call *call, void *service, const ProtobufCMessag
     Payments__V1__UpdateMerchantResponse answer = PAYMENTS__V1__UPDATE_MERCHANT_RESPONSE__INIT;
     arena *a = rpc_arena(call);
     const int64_t deadline = rpc_deadline_mono_ms(call);
-    const char *identity = rpc_peer_identity(call);
     const merchant *m = NULL;
+    str by = {0};
     merchant_defaults d;
     err e = {0};
-    bool ok = pb_is_known(request, "", &e) && changes_of(s, r, &d, &e);
+    bool ok = pb_is_known(request, "", &e) && changes_of(s, call, r, &d, &by, &e);
     if (ok) {
         m = merchant_find(s->merchants, str_of(r->merchant_id), deadline, &e);
     }
     ok = m != NULL &&
-         merchant_defaults_change(s->merchants, m, &d,
-                                  str_of(arena_printf(a, "%s for %s", identity, r->person)),
-                                  clock_wall_us(clock_system()), deadline, &e) &&
+         merchant_defaults_change(s->merchants, m, &d, by, clock_wall_us(clock_system()), deadline,
+                                  &e) &&
          merchant_defaults_find(s->merchants, m, deadline, &d, &e);
     if (!ok) {
         rpc_fail(call, &e);

@@ -151,8 +151,8 @@ static const merchant *find_or_create(payments_service *s, const rpc_call *call,
                                       const Payments__V1__CreateMerchantRequest *r,
                                       const merchant *wanted, err *e) {
     const int64_t deadline = rpc_deadline_mono_ms(call);
-    const char *identity = rpc_peer_identity(call);
     arena *a = arena_create(1u << 20);
+    const actor_info who = rpc_actor(call);
     merchant_defaults first;
     const merchant *found = merchant_find(s->merchants, str_of(wanted->id), deadline, e);
     if (found == NULL && e->code == ERR_NOT_FOUND) {
@@ -160,9 +160,9 @@ static const merchant *find_or_create(payments_service *s, const rpc_call *call,
         bool ok = new_merchant_validate(s, r, &first, e) &&
                   make_ledger_accounts(s, wanted, ledger_deadline(s, call), a, e);
         CRASH_POINT("merchant.ledger.done");
-        ok = ok &&
-             (merchant_insert(s->merchants, wanted, &first, str_of(identity), deadline, a, e) ||
-              e->code == ERR_ALREADY_EXISTS || (e->flags & ERR_COMMIT_UNKNOWN) != 0);
+        ok = ok && (merchant_insert(s->merchants, wanted, &first, str_of(actor_text(&who, a)),
+                                    deadline, a, e) ||
+                    e->code == ERR_ALREADY_EXISTS || (e->flags & ERR_COMMIT_UNKNOWN) != 0);
         if (ok) { // ours, or that of a faster instance: what the table says
             err_clear(e);
             found = merchant_find(s->merchants, str_of(wanted->id), deadline, e);

@@ -10,7 +10,8 @@ enum {
     LOOKS_AT_PAYOUTS = SENDS | AUTHZ_CHECKER | AUTHZ_OPERATOR | AUTHZ_COMPLIANCE | AUTHZ_AUDITOR,
     LOOKS_AT_MERCHANTS = LOOKS_AT_PAYOUTS | AUTHZ_PLATFORM,
     LOOKS_AT_CASES = AUTHZ_OPERATOR | AUTHZ_COMPLIANCE | AUTHZ_AUDITOR,
-    LOOKS_AT_BANKS = AUTHZ_OPERATOR | AUTHZ_AUDITOR
+    LOOKS_AT_BANKS = AUTHZ_OPERATOR | AUTHZ_AUDITOR,
+    EVERYBODY = LOOKS_AT_MERCHANTS | AUTHZ_GATEWAY | AUTHZ_BOOKKEEPER
 };
 
 #define MERCHANTS "payments.v1.MerchantService/"
@@ -21,6 +22,7 @@ enum {
 #define CONNECTIONS "payments.v1.ConnectionService/"
 #define SUBMISSIONS "payments.v1.SubmissionService/"
 #define INBOX "payments.v1.InboxService/"
+#define IDENTITY "payments.v1.IdentityService/"
 
 // clang-format off
 const authz_permission PAYMENTS_PERMISSIONS[] = {
@@ -75,6 +77,8 @@ const authz_permission PAYMENTS_PERMISSIONS[] = {
     {INBOX "ApplyInbox", AUTHZ_OPERATOR, AUTHZ_ON_ALL},
     {INBOX "DismissException", AUTHZ_OPERATOR, AUTHZ_ON_ALL},
     {INBOX "RepairInbox", AUTHZ_OPERATOR, AUTHZ_ON_ALL},
+
+    {IDENTITY "WhoAmI", EVERYBODY, AUTHZ_ON_NOTHING},
 };
 // clang-format on
 const size_t N_PAYMENTS_PERMISSIONS = sizeof PAYMENTS_PERMISSIONS / sizeof PAYMENTS_PERMISSIONS[0];

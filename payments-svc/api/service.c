@@ -4,6 +4,7 @@
 
 #include "api/service_internal.h"
 #include "base/assert.h"
+#include "payments/v1/identity_service.pb-c.h"
 #include "payments/v1/inbox_service.pb-c.h"
 #include "payments/v1/reconciliation_service.pb-c.h"
 #include "payments/v1/submission_service.pb-c.h"
@@ -61,6 +62,8 @@ void payments_service_describe(payments_service *s, rpc_service out[PAYMENTS_SER
                            N_SUBMISSION_METHODS, s};
     out[7] =
         (rpc_service){&payments__v1__inbox_service__descriptor, INBOX_METHODS, N_INBOX_METHODS, s};
+    out[8] = (rpc_service){&payments__v1__identity_service__descriptor, IDENTITY_METHODS,
+                           N_IDENTITY_METHODS, s};
 }
 
 void payments_service_tidy(payments_service *s) {

@@ -1,5 +1,6 @@
 // The public services of payments-svc: MerchantService, RecipientService, PayoutService, CaseService,
-// ReconciliationService, ConnectionService, SubmissionService, InboxService.
+// ReconciliationService, ConnectionService, SubmissionService, InboxService,
+// IdentityService.
 #ifndef API_SERVICE_H
 #define API_SERVICE_H
 
@@ -14,7 +15,7 @@
 #include "rpc/rpc.h"
 #include "saga/engine.h"
 
-enum { PAYMENTS_SERVICES = 8 };
+enum { PAYMENTS_SERVICES = 9 };
 
 // permissions.c: what each method takes, for the server.
 extern const authz_permission PAYMENTS_PERMISSIONS[];

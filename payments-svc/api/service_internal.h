@@ -42,6 +42,8 @@ extern const rpc_method CONNECTION_METHODS[];
 extern const size_t N_CONNECTION_METHODS;
 extern const rpc_method SUBMISSION_METHODS[];
 extern const size_t N_SUBMISSION_METHODS;
+extern const rpc_method IDENTITY_METHODS[];
+extern const size_t N_IDENTITY_METHODS;
 extern const rpc_method INBOX_METHODS[];
 extern const size_t N_INBOX_METHODS;
 
@@ -83,6 +85,14 @@ bool defaults_read(const payments_service *s, char *const *names, size_t n, merc
 bool defaults_are(const payments_service *s, const merchant_defaults *d, char *const *names,
                   size_t n, arena *a);
 void handle_update_merchant(rpc_call *call, void *service, const ProtobufCMessage *request);
+
+// --- who acts (acting.c) -----------------------------------------------------------------------------------------------
+// Who causes what the call writes. The person is the policy's; where it names none, the one that the request states, at least min bytes
+// of text (0 or 1). INVALID_ARGUMENT; PERMISSION_DENIED, PERSON_DIFFERS, when a known person states another one.
+bool pb_actor(const rpc_call *call, const char *stated, size_t min, actor_info *out,
+              err *e) WARN_UNUSED;
+// The same as "PROGRAM for PERSON". @arena of the call
+bool pb_actor_text(rpc_call *call, const char *stated, size_t min, str *out, err *e) WARN_UNUSED;
 
 // --- small helpers (pb.c) ----------------------------------------------------------------------------------------------
 Google__Protobuf__Timestamp *pb_time(arena *a, int64_t wall_us);

@@ -274,7 +274,7 @@ def figures(measured: dict) -> dict:
 @contextlib.contextmanager
 def ledger(folder: Path) -> Iterator[Stack]:
     """A ledger-svc on a cluster of its own, and nothing else."""
-    stack = Stack(folder, build=BUILD, say=progress)
+    stack = Stack(folder, build=BUILD, say=progress, testing=True)
     stack.cluster.settings.update(CLUSTER)
     try:
         stack.up()

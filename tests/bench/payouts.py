@@ -87,7 +87,7 @@ def measured(stack: Stack, pace: int = 0) -> dict:
 def started(folder: Path, **changed: object) -> Iterator[Stack]:
     """A Disburse of its own: a bank takes 36 files a day of a customer, so no two measurements share one."""
     settings = {**SETTINGS, "payments-svc": {**SETTINGS["payments-svc"], **changed}}
-    stack = Stack(folder, build=BUILD, settings=settings, say=say)
+    stack = Stack(folder, build=BUILD, settings=settings, say=say, testing=True)
     try:
         stack.up()
         stack.cluster.psql(stack.databases[1], f"SET ROLE payments_owner; {TABLE}", role="payments_migrator")
@@ -152,7 +152,7 @@ def full(folder: Path, empty_per_s: float) -> dict:
 
 def idle(folder: Path) -> dict:
     """What all of it costs when nothing happens, as it is installed: with the settings that nobody has changed."""
-    stack = Stack(folder, build=BUILD, say=say)
+    stack = Stack(folder, build=BUILD, say=say, testing=True)
     try:
         stack.up()
         say(f"idle for {IDLE_SECONDS} s")

@@ -13,6 +13,7 @@ from . import stubs
 
 PAGE = PROJECT / "docs" / "operating" / "policy.md"
 ROLES = ("platform", "payer", "maker", "checker", "operator", "compliance", "auditor", "bookkeeper")
+COLUMNS = (*ROLES, "gateway")
 SERVICES = {"payments": "payments-svc", "ledger": "ledger-svc"}
 
 
@@ -33,7 +34,7 @@ def table() -> dict[str, Row]:
             break
         given = dict(zip(cells[head][1:], marks, strict=True))
         assert name not in rows, f"{name} stands twice in the table"
-        rows[name] = Row(frozenset(role for role in ROLES if given[role] == "x"), given["merchants"])
+        rows[name] = Row(frozenset(role for role in COLUMNS if given[role] == "x"), given["merchants"])
     return rows
 
 
@@ -59,11 +60,3 @@ def call(channel, method: MethodDescriptor, request: bytes, **how):
     if method.server_streaming:
         return next(channel.unary_stream(path)(request, **how), b"")
     return channel.unary_unary(path)(request, **how)
-
-
-def entry(identity: str, **keys: str) -> str:
-    return f"\n[identity {identity}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())
-
-
-def person(name: str, **keys: str) -> str:
-    return f"\n[person {name}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())

@@ -40,7 +40,7 @@ class Servers:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.shared = Stack(folder / "shared", build=BUILD, env=SANITIZER_ENV)
+        self.shared = Stack(folder / "shared", build=BUILD, env=SANITIZER_ENV, testing=True)
         self.shared.cluster.sync = False
         self.made = 0
 
@@ -55,14 +55,14 @@ class Servers:
         settings = with_ours(settings)
         folder = self.folder / f"w{self.made}"
         if own_cluster:
-            stack = Stack(folder, build=BUILD, settings=settings, env=SANITIZER_ENV)
+            stack = Stack(folder, build=BUILD, settings=settings, env=SANITIZER_ENV, testing=True)
             stack.cluster.sync = False
             return World(stack)
         names = (f"ledger_{self.made}", f"payments_{self.made}")
         cluster = self.shared.cluster
         for source, target in zip(self.shared.databases, names):
             cluster.copy_database(source, target)
-        return World(Stack(folder, build=BUILD, cluster=cluster, databases=names, settings=settings, env=SANITIZER_ENV))
+        return World(Stack(folder, build=BUILD, cluster=cluster, databases=names, settings=settings, env=SANITIZER_ENV, testing=True))
 
     def remove(self) -> None:
         self.shared.remove()
@@ -148,7 +148,7 @@ class World:
     def reload_policy(self, more: str) -> str:
         """Entries beside the usual ones. Both services have read them, and judged them, when this returns; the version of the file."""
         self.stack.more_policy = more
-        config.replace(self.stack.policy_file, config.policy(more))
+        config.replace(self.stack.policy_file, self.stack.policy_text())
         for service in ("payments-svc", "ledger-svc"):
             read = self.metric(service, "authz_policy_reads_total")
             self.daemon(service).signal(signal.SIGHUP)

@@ -51,6 +51,22 @@ cmd_payctl() {
     exec "$build/bin/payctl" "$@"
 }
 
+help_person() {
+    cat <<'END'
+./dev person NAME [--roles ROLE,...] [--merchants all|MERCHANT,...]
+
+Makes a certificate in a person's name, and gives it roles and merchants (auditor of all, if nothing is said) in the policy
+of .run/, at once. `. .run/env.NAME` makes payctl act as that person. docs/operating/policy.md lists the roles.
+END
+}
+
+cmd_person() {
+    [[ $# -gt 0 && "$1" != -* ]] || fail "person takes a name first"
+    local name="$1"
+    shift
+    run_python person --name "$name" "$@"
+}
+
 help_logs() {
     cat <<'END'
 ./dev logs [bank-sim|ledger-svc|payments-svc]

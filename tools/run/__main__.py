@@ -1,4 +1,4 @@
-"""python3 -m run {up|down|status|remove|new-folder|sweep}: the environment commands behind ./dev."""
+"""python3 -m run {up|down|status|remove|person|new-folder|sweep}: the environment commands behind ./dev."""
 
 from __future__ import annotations
 
@@ -50,6 +50,13 @@ def remove(args: argparse.Namespace) -> int:
     return 0
 
 
+def person(args: argparse.Namespace) -> int:
+    stack = Stack(Path(args.folder), say=print)
+    path = stack.add_person(args.name, args.roles, args.merchants)
+    print(f"`. {os.path.relpath(path)}` in a shell makes payctl act as {args.name}; `payctl whoami` says so")
+    return 0
+
+
 def new_folder(args: argparse.Namespace) -> int:
     """A folder for one test run, named after the process that owns it (and told apart by its start time)."""
     parent = Path(args.folder)
@@ -89,7 +96,7 @@ def sweep(args: argparse.Namespace) -> int:
     return 0
 
 
-COMMANDS = {"up": up, "down": down, "status": status, "remove": remove, "new-folder": new_folder, "sweep": sweep}
+COMMANDS = {"up": up, "down": down, "status": status, "remove": remove, "person": person, "new-folder": new_folder, "sweep": sweep}
 
 
 def main() -> int:
@@ -100,6 +107,9 @@ def main() -> int:
     parser.add_argument("--settings", help="file with settings that differ, a section for each service")
     parser.add_argument("--database-only", action="store_true", help="stop after PostgreSQL is up")
     parser.add_argument("--owner", type=int, help="pid of the process that a test folder belongs to")
+    parser.add_argument("--name", default="", help="of a person")
+    parser.add_argument("--roles", default="auditor", help="of the person, separated by commas")
+    parser.add_argument("--merchants", default="all", help="of the person, separated by commas")
     args = parser.parse_args()
     try:
         return COMMANDS[args.command](args)

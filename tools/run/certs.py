@@ -39,8 +39,8 @@ class Authority:
                     "-addext", "keyUsage=critical,keyCertSign,cRLSign")
         return self
 
-    def ensure_leaf(self, name: str) -> tuple[Path, Path]:
-        """A leaf for spiffe://disburse/<name> that is valid for some time to come."""
+    def ensure_leaf(self, name: str, *, uri: str | None = None) -> tuple[Path, Path]:
+        """A leaf for spiffe://disburse/<name>, or another URI, that is valid for some time to come."""
         cert, key = self.folder / f"{name}.crt", self.folder / f"{name}.key"
         if cert.exists() and key.exists():
             fresh = subprocess.run(["openssl", "x509", "-in", str(cert), "-noout", "-checkend", str(RENEW_BEFORE_S)],
@@ -49,7 +49,7 @@ class Authority:
                                     capture_output=True, check=False)
             if fresh.returncode == 0 and signed.returncode == 0:
                 return cert, key
-        return self.issue(name)
+        return self.issue(name, uris=None if uri is None else [uri])
 
     def issue(self, name: str, *, uris: list[str] | None = None, days: int = LEAF_DAYS, is_ca: bool = False,
               usage: str = "digitalSignature", extended: str = "serverAuth,clientAuth") -> tuple[Path, Path]:

@@ -55,6 +55,19 @@ def replace(target: Path, text: str) -> None:
     os.replace(temporary, target)
 
 
+# Tests and benchmarks do everything, and write into the ledger themselves.
+TESTING = """
+[identity @domain@/test]
+roles = platform, payer, maker, checker, operator, compliance, auditor, bookkeeper
+merchants = all
+"""
+
+
+def entry(kind: str, name: str, **keys: str) -> str:
+    """A section of the policy."""
+    return f"\n[{kind} {name}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())
+
+
 def policy(more: str = "") -> str:
     """The policy file of a run folder, and further entries."""
     template = TEMPLATES / "policy.conf.in"

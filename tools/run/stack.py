@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import pwd
+import re
 import shlex
 import shutil
 import signal
@@ -18,15 +19,16 @@ from typing import Callable, Iterator
 from . import keys
 from .certs import DOMAIN, Authority
 from .cluster import Cluster
-from .config import policy, render, replace
+from .config import TESTING, entry, policy, render, replace
 from .errors import RunError
 from .layout import PROJECT, clean_environment, free_port, make_private, port_is_free
 from .process import Daemon, log_tail, reap
 
 # In the order of start; stopped in the other order.
+PERSON = re.compile(r"[A-Za-z0-9._@+-]{1,128}")
 SERVICES = ("bank-sim", "ledger-svc", "payments-svc")
 MIGRATED = ("ledger-svc", "payments-svc")
-LEAVES = ("ledger-svc", "payments-svc", "payctl", "test")
+LEAVES = ("ledger-svc", "payments-svc", "payctl")
 PORTS = ("ledger", "payments", "webhook", "bank_https", "bank_sftp", "bank_admin")
 BANK_ROUTING = "091000019"  # nine digits with a valid check digit
 MIGRATE_SECONDS_MAX = 120
@@ -43,7 +45,7 @@ class Stack:
     def __init__(self, folder: Path, *, build: Path | None = None, cluster: Cluster | None = None,
                  databases: tuple[str, str] = ("disburse_ledger", "disburse_payments"),
                  settings: dict[str, dict[str, object]] | None = None, env: dict[str, str] | None = None,
-                 say: Callable[[str], None] = quiet):
+                 say: Callable[[str], None] = quiet, testing: bool = False):
         self.folder = folder.resolve()
         self.build = build if build is not None else self._recorded_build()
         self.cluster = cluster if cluster is not None else Cluster(self.folder)
@@ -53,6 +55,7 @@ class Stack:
         self.settings = {service: dict((settings or {}).get(service, {})) for service in SERVICES}
         self.extra_env = dict(env or {})
         self.more_policy = ""  # entries beside those of tools/dev/policy.conf.in
+        self.testing = testing  # whether the identity `test` may do everything
         self.say = say
         self.etc, self.certs = self.folder / "etc", self.folder / "certs"
         self.secrets, self.run = self.folder / "secrets", self.folder / "run"
@@ -74,7 +77,7 @@ class Stack:
         (self.run / "build").write_text(f"{self.build}\n", encoding="utf-8")
         keys.ensure_all(self.secrets)
         self.authority.ensure()
-        for leaf in LEAVES:
+        for leaf in (*LEAVES, "test") if self.testing else LEAVES:
             self.authority.ensure_leaf(leaf)
         self.bank_authority.ensure().ensure_leaf("bank")
         if self.owns_cluster:
@@ -93,9 +96,42 @@ class Stack:
     def policy_file(self) -> Path:
         return self.etc / "policy.conf"
 
+    def policy_text(self) -> str:
+        return policy((TESTING if self.testing else "") + "".join(self._people()) + self.more_policy)
+
+    @property
+    def _people_file(self) -> Path:
+        return self.folder / "people.json"
+
+    def _people(self) -> Iterator[str]:
+        if self._people_file.exists():
+            for name, rights in json.loads(self._people_file.read_text(encoding="utf-8")).items():
+                yield entry("identity", f"{DOMAIN}/person/{name}", person=name)
+                yield entry("person", name, roles=rights["roles"], merchants=rights["merchants"])
+
+    def add_person(self, name: str, roles: str, merchants: str) -> Path:
+        """A certificate in the person's name, and rights in force at once; the file that a shell of the person's reads."""
+        if not PERSON.fullmatch(name):
+            raise RunError(f"{name} is no name of a person: letters, digits and . _ - @ +")
+        if not self.policy_file.exists():
+            raise RunError("nothing is set up yet: ./dev up")
+        with self.locked():
+            before = self._people_file.read_text(encoding="utf-8") if self._people_file.exists() else "{}"
+            people = {**json.loads(before), name: {"roles": roles, "merchants": merchants}}
+            replace(self._people_file, json.dumps(people, indent=1) + "\n")
+            self.write_policy()
+            try:
+                self.check("payments-svc")
+            except RunError:
+                replace(self._people_file, before)
+                self.write_policy()
+                raise
+            self.authority.ensure_leaf(f"person-{name}", uri=f"{DOMAIN}/person/{name}")
+            return self._write_env(self.values(), name)
+
     def write_policy(self) -> None:
         """Services that run already read it again."""
-        text = policy(self.more_policy)
+        text = self.policy_text()
         if self.policy_file.exists() and self.policy_file.read_text(encoding="utf-8") == text:
             return
         replace(self.policy_file, text)
@@ -329,8 +365,14 @@ class Stack:
             "no_proxy": "127.0.0.1,localhost",
         }
 
-    def _write_env(self, values: dict[str, object]) -> None:
-        lines = ["# For a shell: `. .run/env`, then payctl, or psql service=ledger_auditor."]
-        lines += [f"export {name}={shlex.quote(value)}" for name, value in self._client_env(values).items()]
+    def _write_env(self, values: dict[str, object], person: str | None = None) -> Path:
+        path = self.folder / (f"env.{person}" if person else "env")
+        variables = self._client_env(values)
+        if person:
+            variables |= {"PAYCTL_CERT_FILE": str(self.certs / f"person-{person}.crt"),
+                          "PAYCTL_KEY_FILE": str(self.certs / f"person-{person}.key")}
+        lines = [f"# For a shell: `. .run/{path.name}`, then payctl, or psql service=ledger_auditor."]
+        lines += [f"export {name}={shlex.quote(value)}" for name, value in variables.items()]
         lines.append(f"export PATH={shlex.quote(str(self.build / 'bin'))}:\"$PATH\"")
-        (self.folder / "env").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        return path

@@ -1,0 +1,133 @@
+"""For whom a call acts: certificates of people, gateways that name a person, and what is written down of them."""
+
+import os
+import subprocess
+
+import grpc
+import pytest
+from support import rpc, stubs
+from support.paying import Payer
+from support.payctl import DONE, SERVICE, Payctl
+from support.world import BUILD, SANITIZER_ENV
+
+from run import RunError
+from run.certs import DOMAIN
+from run.config import entry
+from run.layout import clean_environment
+
+ADA = (("x-disburse-person", "ada@example.com"),)
+POLICY = (entry("identity", f"{DOMAIN}/portal", roles="gateway", acts_as="operator, payer", merchants="all")
+          + entry("identity", f"{DOMAIN}/ada", person="ada@example.com")
+          + entry("person", "ada@example.com", roles="operator, auditor", merchants="all"))
+
+
+@pytest.fixture(scope="module")
+def acting(world):
+    for leaf in ("portal", "ada"):
+        world.stack.authority.ensure_leaf(leaf)
+    world.set_policy(POLICY)
+    return world
+
+
+@pytest.fixture(scope="module")
+def pb():
+    return stubs.modules("payments/v1/connection_service")[0]
+
+
+def who_am_i(world, identity, metadata=()):
+    messages, _ = stubs.modules("payments/v1/identity_service")
+    stub = world.stub("payments/v1/identity_service", "IdentityService", "payments-svc", identity)
+    return stub.WhoAmI(messages.WhoAmIRequest(), timeout=10, metadata=metadata)
+
+
+def connections(world, identity):
+    return world.stub("payments/v1/connection_service", "ConnectionService", "payments-svc", identity)
+
+
+def pauses(world, pb):
+    return {pause.merchant_id: pause for pause in connections(world, "test").ListConnections(
+        pb.ListConnectionsRequest(), timeout=10).pauses}
+
+
+def test_who_am_i(acting):
+    me = who_am_i(acting, "test")
+    assert (me.identity, me.person, me.all_merchants) == (f"{DOMAIN}/test", "", True)
+    assert {"payer", "operator", "bookkeeper"} <= set(me.roles) and not me.merchant_ids
+    assert int(me.policy_version, 16) == acting.metric("payments-svc", "authz_policy_version")
+    me = who_am_i(acting, "ada")
+    assert (me.person, sorted(me.roles)) == ("ada@example.com", ["auditor", "operator"])
+    me = who_am_i(acting, "portal")
+    assert (me.person, list(me.roles)) == ("", ["gateway"])
+    me = who_am_i(acting, "portal", ADA)
+    assert (me.identity, me.person, list(me.roles)) == (f"{DOMAIN}/portal", "ada@example.com", ["operator"])
+
+
+def test_orders_are_recorded_with_program_and_person(acting, pb):
+    payer = Payer(acting)
+    for identity, metadata, stated, actor in [
+            ("ada", (), "", f"{DOMAIN}/ada for ada@example.com"),
+            ("ada", (), "ada@example.com", f"{DOMAIN}/ada for ada@example.com"),
+            ("portal", ADA, "", f"{DOMAIN}/portal for ada@example.com"),
+            ("test", (), "grace", f"{DOMAIN}/test for grace")]:
+        merchant = payer.merchant().id
+        order = pb.PauseConnectionRequest(merchant_id=merchant, reason="a test", person=stated)
+        assert connections(acting, identity).PauseConnection(order, timeout=10, metadata=metadata).changed
+        assert pauses(acting, pb)[merchant].actor == actor
+        connections(acting, "test").ResumeConnection(
+            pb.ResumeConnectionRequest(merchant_id=merchant, reason="a test", person="test"), timeout=10)
+
+
+@pytest.mark.parametrize("identity, metadata", [("ada", ()), ("portal", ADA)])
+def test_nobody_signs_with_another_name(acting, pb, identity, metadata):
+    merchant = Payer(acting).merchant().id
+    order = pb.PauseConnectionRequest(merchant_id=merchant, reason="a test", person="grace")
+    refusal = rpc.refused(connections(acting, identity).PauseConnection, order, metadata=metadata)
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.PERMISSION_DENIED, "PERSON_DIFFERS")
+    assert merchant not in pauses(acting, pb)
+
+
+def test_a_cancel_names_the_person_in_the_timeline(acting, pb):
+    merchant = Payer(acting).merchant(deposit=10_000)
+    paused = {"merchant_id": merchant.id, "reason": "a test", "person": "test"}
+    connections(acting, "test").PauseConnection(pb.PauseConnectionRequest(**paused), timeout=10)
+    payout_id = merchant.pay(1_000).payout_id
+    messages, _ = stubs.modules("payments/v1/payout_service")
+    stub = acting.stub("payments/v1/payout_service", "PayoutService", "payments-svc", "portal")
+    stub.CancelPayout(messages.CancelPayoutRequest(merchant_id=merchant.id, payout_id=payout_id), timeout=60, metadata=ADA)
+    assert f"{DOMAIN}/portal for ada@example.com" in {line.actor for line in merchant.timeline(payout_id).entries}
+    connections(acting, "test").ResumeConnection(pb.ResumeConnectionRequest(**paused), timeout=10)
+
+
+def shell(world, path, *words):
+    """payctl in a shell that has read the file."""
+    run = subprocess.run(["sh", "-c", '. "$0" && exec "$@"', str(path), str(BUILD / "bin" / "payctl"), *words], check=False,
+                         capture_output=True, text=True, timeout=60, env={**clean_environment(), **SANITIZER_ENV})
+    return run.returncode, run.stdout, run.stderr
+
+
+def test_a_certificate_for_a_person(acting, pb):
+    merchant = Payer(acting).merchant().id
+    path = acting.stack.add_person("grace", "operator", merchant)
+    code, out, err = shell(acting, path, "whoami")
+    assert code == DONE and "person     grace\n" in out and f"merchants  {merchant}\n" in out, (out, err)
+    code, out, err = shell(acting, path, "connection", "all", "pause", "--merchant", merchant, "--reason", "a test")
+    assert code == DONE, (out, err)
+    assert pauses(acting, pb)[merchant].actor == f"{DOMAIN}/person/grace for grace"
+    code, out, err = shell(acting, path, "connection", "all", "resume", "--merchant", merchant, "--reason", "a test",
+                           "--person", "ada")
+    assert code == SERVICE and "you are known as grace" in err, (out, err)
+    code, out, err = shell(acting, path, "balance", Payer(acting).merchant().id)
+    assert code == SERVICE and "may not act for this merchant" in err, (out, err)
+    assert shell(acting, path, "connection", "all", "resume", "--merchant", merchant, "--reason", "a test")[0] == DONE
+    before = acting.stack.policy_file.read_text(encoding="utf-8")
+    with pytest.raises(RunError, match='"boss" is not a role'):
+        acting.stack.add_person("eve", "boss", "all")
+    assert acting.stack.policy_file.read_text(encoding="utf-8") == before
+
+
+def test_payctl_whoami(acting, tmp_path):
+    payctl = Payctl(acting, tmp_path)
+    code, me, _ = payctl.json("whoami")
+    assert code == DONE and me["identity"] == f"{DOMAIN}/payctl" and me["all_merchants"] is True
+    assert "auditor" in me["roles"] and "bookkeeper" not in me["roles"]
+    assert payctl.run("whoami", "x")[0] == os.EX_OK + 2
