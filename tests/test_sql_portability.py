@@ -25,7 +25,7 @@ BY_THE_DATABASES_CLOCK = {"submission_insert", "submission_evidence_add", "submi
                           "submission_move", "submission_decide", "submission_recover", "submission_recover_evidence",
                           "submission_now", "submission_waiting",
                           "saga_lease", "saga_renew", "saga_expired", "saga_lock_expired", "saga_take_over"}
-ACROSS_BOOKS |= {"submission_settles", "calls_open"}
+ACROSS_BOOKS |= {"submission_settles", "submission_begun_elsewhere", "calls_open"}
 BY_THE_DATABASES_CLOCK |= {"submission_settles"}
 
 # Those of the deadlines, of the gauges and of the connections' queues.

@@ -112,14 +112,18 @@ typedef struct run {
     submission_file file;
 } run;
 
+static const char *folders_of(const submission_sender *s) {
+    return s->o.channel.folders == NULL ? "" : s->o.channel.folders;
+}
+
 static bool still_ours(void *arg, bool last_step) {
     run *r = arg;
     // Counted before it is written: when the answer is lost, it may have been.
     r->c.known.at_risk += last_step ? 1 : 0;
     r->c.epochs[0] = r->c.epoch;
     r->c.n_epochs = 1;
-    return subm_still_ours(r->s->o.pool, r->s->o.guard, &r->c, last_step, r->s->o.lease_ms,
-                           r->s->scratch);
+    return subm_still_ours(r->s->o.pool, r->s->o.guard, &r->c, last_step, folders_of(r->s),
+                           r->s->o.lease_ms, r->s->scratch);
 }
 
 // Writes a change; false when the submission is not ours any more, or it could not be written: then its lease runs out, and the next
@@ -594,8 +598,28 @@ void submission_sender_use_guard(submission_sender *s, guard *g) {
     s->o.guard = g;
 }
 
+bool submission_sender_fits(submission_sender *s, err *e) {
+    arena *a = arena_create((size_t)64 * 1024);
+    subm_elsewhere x = {0};
+    const bool ok =
+        folders_of(s)[0] == '\0' ||
+        subm_begun_elsewhere(s->o.pool, s->o.channel.connection, folders_of(s), &x, a, e);
+    if (ok && x.found) {
+        (void)err_set(e, ERR_FAILED_PRECONDITION, "BAD_SETTING",
+                      "%.32s: %.64s is still open and was begun %.60s: set its folders back",
+                      s->o.channel.name, arena_strndup(a, x.name.ptr, x.name.len),
+                      arena_strndup(a, x.folders.ptr, x.folders.len));
+        (void)err_detail(e, "the settings say %s", folders_of(s));
+    }
+    arena_destroy(a);
+    return ok && !x.found;
+}
+
 bool submission_sender_start(submission_sender *s, err *e) {
     ASSERT(!s->started);
+    if (!submission_sender_fits(s, e)) {
+        return false;
+    }
     s->started = pthread_create(&s->thread, NULL, thread_main, s) == 0;
     return s->started ||
            err_set(e, ERR_RESOURCE_EXHAUSTED, "NO_THREAD", "the sender's thread cannot be started");

@@ -38,6 +38,9 @@ typedef struct submission_channel {
     int64_t lag_ms;
     // the bank may take an upload before its last step: it lies where the bank takes files from
     bool exposed;
+    // In which folders its uploads lie, as people read it: an upload that was interrupted is looked for there, so it must
+    // stay the same while a file is open. NULL: it does not matter.
+    const char *folders;
     submission_look (*look)(void *self, const submission_file *f, arena *a);
     submission_sent (*send)(void *self, const submission_file *f, submission_fence still_ours,
                             void *arg);
@@ -67,7 +70,11 @@ typedef struct submission_sender submission_sender;
 submission_sender *submission_sender_create(const submission_sender_options *o);
 // As the option. Before the start.
 void submission_sender_use_guard(submission_sender *s, guard *g);
-bool submission_sender_start(submission_sender *s, err *e) WARN_UNUSED; // at most once
+// At most once. FAILED_PRECONDITION as submission_sender_fits.
+bool submission_sender_start(submission_sender *s, err *e) WARN_UNUSED;
+// Whether each file of the connection that is SENDING or UNKNOWN was begun in the folders that the channel has now. Blocks.
+// FAILED_PRECONDITION, BAD_SETTING: one was not, and is named.
+bool submission_sender_fits(submission_sender *s, err *e) WARN_UNUSED;
 // A submission is about to be committed: the database is asked more often for a moment. Any thread; cheap.
 void submission_sender_expect(submission_sender *s);
 // Since when the bank cannot be asked and is left alone, but for one question now and then; 0: it answers, as far as is known. Any

@@ -139,6 +139,7 @@ int64_t retry_ms = 1;
 bool expose_uploads;
 bank the_bank;
 submission_sender *sender, *other; // of two processes
+const char *upload_folders;
 
 guard the_guard;
 
@@ -153,6 +154,7 @@ submission_sender *make_sender(int64_t lease_ms, bool archive_complete) {
                     .archive_complete = archive_complete,
                     .lag_ms = LAG_MS,
                     .exposed = expose_uploads,
+                    .folders = upload_folders,
                     .look = bank_look,
                     .send = bank_send,
                     .take_back = bank_take_back,

@@ -38,8 +38,9 @@ extern bank the_bank;
 extern db_pool *pool;
 extern crypto_keyring *keys;
 extern arena *mem;
-extern bool expose_uploads; // of the senders that are made: the bank sees temporary files
-extern int64_t retry_ms;    // pause of the senders that are made; 1 at first
+extern bool expose_uploads;        // of the senders that are made: the bank sees temporary files
+extern const char *upload_folders; // of the senders that are made; NULL at first
+extern int64_t retry_ms;           // pause of the senders that are made; 1 at first
 extern submission_sender *sender, *other; // of two processes
 
 submission_sender *make_sender(int64_t lease_ms, bool archive_complete);

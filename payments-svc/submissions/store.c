@@ -211,6 +211,7 @@ typedef struct fencing {
     const subm_claimed *s;
     int64_t lease_ms;
     bool last_step;
+    const char *folders;
     int64_t n;
 } fencing;
 
@@ -224,19 +225,49 @@ static bool fence_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     db_i64(p, f->lease_ms);
     return check_timeline(c, f->g, a, e) &&
            db_exec(c, submissions_sql(SUBM_SQL_STILL_OURS), p, a, NULL, &f->n, e) &&
-           (f->n != 1 || subm_evidence_add(c, f->s->book_id, f->s->id,
-                                           f->last_step ? EVIDENCE_LAST_STEP : EVIDENCE_BEGUN,
-                                           f->s->epoch, f->s->owner, (uuid){{0}}, "", a, e));
+           (f->n != 1 ||
+            subm_evidence_add(c, f->s->book_id, f->s->id,
+                              f->last_step ? EVIDENCE_LAST_STEP : EVIDENCE_BEGUN, f->s->epoch,
+                              f->s->owner, (uuid){{0}}, f->last_step ? "" : f->folders, a, e));
 }
 
 bool subm_still_ours(db_pool *pool, guard *g, const subm_claimed *s, bool last_step,
-                     int64_t lease_ms, arena *a) {
-    fencing f = {g, s, lease_ms, last_step, 0};
+                     const char *folders, int64_t lease_ms, arena *a) {
+    fencing f = {g, s, lease_ms, last_step, folders, 0};
     err e = {0};
     // Far below the lease, so that an answer that comes late is not believed.
     const int64_t until = clock_mono_ms(clock_system()) + lease_ms / 4;
     return (g == NULL || guard_may_send(g)) && db_transact(pool, until, a, fence_in_tx, &f, &e) &&
            f.n == 1 && clock_mono_ms(clock_system()) < until;
+}
+
+typedef struct looking_elsewhere {
+    int connection;
+    const char *folders;
+    subm_elsewhere *out;
+} looking_elsewhere;
+
+static bool find_elsewhere(db_conn *c, arena *a, void *arg, err *e) {
+    const looking_elsewhere *l = arg;
+    db_params *p = db_params_create(a);
+    db_rows *rows = NULL;
+    db_i16(p, (int16_t)l->connection);
+    db_text(p, str_of(l->folders));
+    if (!db_exec(c, submissions_sql(SUBM_SQL_BEGUN_ELSEWHERE), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    *l->out = (subm_elsewhere){.found = db_count(rows) > 0};
+    if (l->out->found) {
+        l->out->name = db_get_str(rows, 0, 0);
+        l->out->folders = db_get_str(rows, 0, 1);
+    }
+    return true;
+}
+
+bool subm_begun_elsewhere(db_pool *pool, int connection, const char *folders, subm_elsewhere *out,
+                          arena *a, err *e) {
+    looking_elsewhere l = {connection, folders, out};
+    return db_read(pool, deadline(), a, find_elsewhere, &l, e);
 }
 
 // --- Writing -----------------------------------------------------------------------------------------------------------

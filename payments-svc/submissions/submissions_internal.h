@@ -52,8 +52,17 @@ bool subm_claim(db_pool *pool, guard *g, subm_key key, uuid owner, int64_t lease
                 subm_claimed *out, arena *a, err *e) WARN_UNUSED;
 // Renews the lease if it is still ours: the fence (promise FENCED). False when it is not, nobody can say, or the
 // guard lets nothing be sent. Writes down, in the same transaction, what begins: the upload, or the last step, which cannot be taken back.
+// folders: in which the upload lies, as its row of evidence keeps it.
 bool subm_still_ours(db_pool *pool, guard *g, const subm_claimed *s, bool last_step,
-                     int64_t lease_ms, arena *a);
+                     const char *folders, int64_t lease_ms, arena *a);
+
+// A file of the connection that is open and was begun in other folders than these. *found is false when there is none.
+typedef struct subm_elsewhere {
+    bool found;
+    str name, folders;
+} subm_elsewhere;
+bool subm_begun_elsewhere(db_pool *pool, int connection, const char *folders, subm_elsewhere *out,
+                          arena *a, err *e) WARN_UNUSED;
 
 // What a change of the sender writes, in one transaction and only while the submission is still its own.
 typedef struct subm_change {

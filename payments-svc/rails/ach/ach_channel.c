@@ -410,12 +410,26 @@ static bool take_back(void *self, const submission_file *f, bool *was_there) {
     return true;
 }
 
+// Of the folders in which an upload lies, as the evidence of uploads keeps them.
+static const char *name_folders(ach_rail *r) {
+    const str upload = without_slashes(r->settings.upload_dir),
+              inbox_dir = without_slashes(r->settings.inbox_dir);
+    const int n =
+        ach_has_upload_folder(r)
+            ? snprintf(r->folders, sizeof r->folders, "in %.*s, then in %.*s", (int)upload.len,
+                       upload.ptr, (int)inbox_dir.len, inbox_dir.ptr)
+            : snprintf(r->folders, sizeof r->folders, "in %.*s", (int)inbox_dir.len, inbox_dir.ptr);
+    ASSERT(n > 0);
+    return r->folders;
+}
+
 submission_channel ach_channel(ach_rail *r) {
     return (submission_channel){.connection = r->base.id,
                                 .name = r->base.name,
                                 .archive_complete = r->settings.archive_complete,
                                 .lag_ms = r->settings.list_lag_ms,
                                 .exposed = !ach_has_upload_folder(r),
+                                .folders = name_folders(r),
                                 .look = look,
                                 .send = upload,
                                 .take_back = take_back,

@@ -77,6 +77,7 @@ typedef struct ach_rail {
     ach_sftp *out; // the sender's
     ach_timetable timetable;
     submission_sender *sender;
+    char folders[600];            // in which uploads lie, for the evidence
     guard *guard;                 // NULL: there is none
     pthread_mutex_t trouble_lock; // guards troubles
     struct {

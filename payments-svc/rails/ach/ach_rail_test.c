@@ -212,6 +212,7 @@ static rail *open_with_upload_folder(void) {
 static void test_sweep__upload_folder__both_are_swept(void **state) {
     (void)state;
     rail *r = open_with_upload_folder();
+    assert_string_equal(ach_channel(r->self).folders, "in staging, then in inbox");
     prepare_ok(r, make_items(1, 1), 1);
     sweep_in(r, "staging");
     sweep_in(r, "inbox");
