@@ -72,6 +72,30 @@ function(disburse_library target)
   target_link_libraries(${target} PUBLIC ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS})
 endfunction()
 
+# disburse_never_links(target other …): the configuration fails when the target reaches one of the others through its LINKS, directly or by
+# way of other rooms.
+function(disburse_never_links target)
+  set(seen "")
+  set(open ${target})
+  while(open)
+    list(POP_FRONT open at)
+    if(at IN_LIST seen OR NOT TARGET ${at})
+      continue()
+    endif()
+    list(APPEND seen ${at})
+    if(at IN_LIST ARGN)
+      message(FATAL_ERROR "${target} reaches ${at} through its LINKS, and must not")
+    endif()
+    foreach(property LINK_LIBRARIES INTERFACE_LINK_LIBRARIES)
+      get_target_property(more ${at} ${property})
+      if(more)
+        string(REGEX REPLACE "\\$<LINK_ONLY:([^>]*)>" "\\1" more "${more}")
+        list(APPEND open ${more})
+      endif()
+    endforeach()
+  endwhile()
+endfunction()
+
 # What runs: every program, without the unit tests. `./dev build release` builds this.
 add_custom_target(programs)
 

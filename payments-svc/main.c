@@ -16,6 +16,7 @@
 #include "jobs/sums.h"
 #include "maintain/maintain.h"
 #include "maintain/partitions.h"
+#include "payout_file/payout_file.h"
 #include "pools.h"
 #include "rails/rails_settings.h"
 #include "receivables/receivables.h"
@@ -60,6 +61,7 @@ typedef struct settings {
     deadlines_settings deadlines;
     int64_t sums_every_ms;
     int64_t await_max, await_client_max;
+    payments_import_settings imports;
     maintain_settings retention;
 } settings;
 
@@ -106,6 +108,12 @@ static const config_setting SETTINGS[] = {
     ROW("sums.every_ms", CONFIG_INT, sums_every_ms, "600000", 50, 86400000, "how often payouts that came two days ago are added to the kept sums of their merchants"),
     ROW("await.max", CONFIG_INT, await_max, "1000", 1, 10000, "calls of AwaitPayout that may wait at once; never more than half of server.in_flight_max"),
     ROW("await.client_max", CONFIG_INT, await_client_max, "250", 1, 10000, "how many of them may be of one client"),
+    ROW("import.bytes_max", CONFIG_INT, imports.bytes_max, "33554432", 1024, PAYOUT_FILE_BYTES_MAX, "bytes that the file of an import may have"),
+    ROW("import.rows_max", CONFIG_INT, imports.rows_max, "100000", 1, PAYOUT_FILE_ROWS_MAX, "rows that it may have"),
+    ROW("import.open_max", CONFIG_INT, imports.open_max, "10", 1, 1000, "imports of a merchant that are not at their end"),
+    ROW("import.lease_ms", CONFIG_INT, imports.lease_ms, "60000", 500, 3600000, "an instance that is silent for so long about an import has lost it; more than a batch of rows may take"),
+    ROW("import.poll_ms", CONFIG_INT, imports.poll_ms, "1000", 20, 60000, "how often to look for imports that another instance has left; five times as rarely while there are none"),
+    ROW("import.idle_s", CONFIG_INT, imports.idle_s, "86400", 1, 31536000, "after which an import is canceled that nobody uploads to, finishes or starts"),
     ROW("rail.ach", CONFIG_STRING, of_ach, "ach", 0, 0, "name of the connection of payouts that name the rail ACH and no connection"),
     ROW("rail.instant", CONFIG_STRING, of_instant, "instant", 0, 0, "the same for the instant rail"),
     ROW("retention.dir", CONFIG_PATH, retention.dir, "", 0, 0, "folder for the archives of `payments-svc maintain`; on a disk of its own, and backed up"),
@@ -364,6 +372,7 @@ static bool start_service(program *p, err *e) {
         .deposit_amount_max = p->settings.deposits_amount_max,
         .deposit_balance_max = p->settings.deposits_balance_max,
         .intake_threads = INTAKE_THREADS,
+        .imports = p->settings.imports,
     };
     p->service = payments_service_create(&o, e);
     return p->service != NULL;

@@ -19,11 +19,12 @@ PASSED_ON = ("payer", "maker", "operator", "auditor")  # by the gateway of these
 ANSWERS = {
     **dict.fromkeys(("MerchantService.GetMerchant", "MerchantService.ListDeposits", "MerchantService.GetBalance",
                      "RecipientService.ListRecipients", "PayoutService.ListPayouts", "PayoutService.SummarizePayouts",
-                     "CaseService.ListCases"), {OWN: OK, FOREIGN: OK, UNKNOWN: NOT_FOUND}),
+                     "CaseService.ListCases", "ImportService.ListImports"), {OWN: OK, FOREIGN: OK, UNKNOWN: NOT_FOUND}),
     **dict.fromkeys(("MerchantService.ListMerchants", "ConnectionService.ListConnections", "ConnectionService.GetCapabilities",
                      "ConnectionService.GetRecovery", "InboxService.ListInbox",
                      "InboxService.ListExceptions", "IdentityService.WhoAmI"), dict.fromkeys((OWN, FOREIGN, UNKNOWN), OK)),
     "MerchantService.CreateDeposit": {UNKNOWN: NOT_FOUND},
+    "ImportService.CreateImport": {UNKNOWN: NOT_FOUND},
 }
 # What must be in a request so that it has an end, or is refused for nothing else.
 MORE = {"PayoutService.WatchPayouts": {"payout_ids": ["x"]}}

@@ -17,14 +17,15 @@ REFERENCE_TABLES = {"merchant_book", "pause"}
 ACROSS_BOOKS = {"deposit_pending", "deposit_going_back", "receivable_open", "due_books", "tree_books", "cases_list_across",
                 "inbox_waiting",
                 "instant_sweep_books",
-                "inbox_list_refused", "books_of_inbox", "inbox_exceptions_open", "submission_due", "submission_waiting"}
+                "inbox_list_refused", "books_of_inbox", "inbox_exceptions_open", "submission_due", "submission_waiting", "import_waiting", "import_idle"}
 # The statements that set or compare the end of a lease, which is by the database's clock (promise FENCED). statement_timestamp() is
 # STABLE: it is not refused, but each node of a cluster has its own.
 BY_THE_DATABASES_CLOCK = {"submission_insert", "submission_evidence_add", "submission_due", "submission_claim", "submission_evidence",
                           "submission_still_ours",
                           "submission_move", "submission_decide", "submission_recover", "submission_recover_evidence",
                           "submission_now", "submission_waiting",
-                          "saga_lease", "saga_renew", "saga_expired", "saga_lock_expired", "saga_take_over"}
+                          "saga_lease", "saga_renew", "saga_expired", "saga_lock_expired", "saga_take_over",
+                          "import_waiting", "import_claim", "import_renew", "import_handed"}
 ACROSS_BOOKS |= {"submission_settles", "submission_begun_elsewhere", "calls_open"}
 BY_THE_DATABASES_CLOCK |= {"submission_settles"}
 
@@ -175,7 +176,7 @@ def test_the_statements_of_the_payments_were_found():
     enums = (("saga/saga_sql.h", "saga_sql_id"), ("guard/guard_sql.h", "guard_sql_id"), ("store/payments_sql.h", "payments_sql"),
              ("store/books.h", "books_of"), ("maintain/maintain_sql.h", "maintain_sql_id"),
              ("cases/cases_sql.h", "cases_sql_id"), ("connections/connections_sql.h", "connections_sql_id"),
-             ("deposits/deposits_sql.h", "deposits_sql_id"), ("rails/ach/ach_internal.h", "ach_sql"),
+             ("deposits/deposits_sql.h", "deposits_sql_id"), ("imports/imports_sql.h", "imports_sql_id"), ("rails/ach/ach_internal.h", "ach_sql"),
              ("submissions/submissions_sql.h", "submissions_sql_id"),
              ("rails/inbox_sql.h", "inbox_sql"), ("recon/recon_sql.h", "recon_sql"),
              ("jobs/jobs_sql.h", "jobs_sql_id"), ("receivables/receivables_sql.h", "receivables_sql_id"),

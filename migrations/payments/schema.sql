@@ -87,6 +87,34 @@ CREATE TABLE public.idempotency (
     CONSTRAINT idempotency_request_hash_check CHECK (((octet_length(request_hash) >= 32) AND (octet_length(request_hash) <= 66)))
 );
 
+CREATE TABLE public.import_fault (
+    book_id bigint NOT NULL,
+    import_id uuid NOT NULL,
+    number integer NOT NULL,
+    line integer NOT NULL,
+    field text NOT NULL,
+    reason text NOT NULL,
+    detail text NOT NULL
+);
+
+CREATE TABLE public.import_part (
+    book_id bigint NOT NULL,
+    import_id uuid NOT NULL,
+    at_byte bigint NOT NULL,
+    sealed bytea NOT NULL
+);
+
+CREATE TABLE public.import_result (
+    book_id bigint NOT NULL,
+    import_id uuid NOT NULL,
+    line integer NOT NULL,
+    reference text NOT NULL,
+    payout_id uuid,
+    field text NOT NULL,
+    reason text NOT NULL,
+    detail text NOT NULL
+);
+
 CREATE TABLE public.inbound_file (
     book_id bigint NOT NULL,
     name text NOT NULL,
@@ -275,6 +303,34 @@ CREATE TABLE public.payment_case (
     CONSTRAINT payment_case_subject_id_check CHECK (((octet_length(subject_id) >= 1) AND (octet_length(subject_id) <= 200))),
     CONSTRAINT payment_case_subject_type_check CHECK (((octet_length(subject_type) >= 1) AND (octet_length(subject_type) <= 32))),
     CONSTRAINT payment_case_text_check CHECK ((octet_length(text) <= 1000))
+);
+
+CREATE TABLE public.payment_import (
+    book_id bigint NOT NULL,
+    import_id uuid NOT NULL,
+    merchant_id text NOT NULL,
+    key text NOT NULL,
+    file_name text NOT NULL,
+    size_bytes bigint NOT NULL,
+    state smallint NOT NULL,
+    slot smallint,
+    received bigint NOT NULL,
+    sha256 text,
+    row_count integer NOT NULL,
+    fault_count integer NOT NULL,
+    handed integer NOT NULL,
+    accepted integer NOT NULL,
+    refused integer NOT NULL,
+    stop boolean NOT NULL,
+    actor text NOT NULL,
+    started_by text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    owner uuid,
+    lease_ends_at timestamp with time zone,
+    CONSTRAINT payment_import_book_id_check CHECK ((book_id > 0)),
+    CONSTRAINT payment_import_size_bytes_check CHECK ((size_bytes > 0)),
+    CONSTRAINT payment_import_state_check CHECK (((state >= 1) AND (state <= 7)))
 );
 
 CREATE TABLE public.payout (
@@ -625,6 +681,15 @@ ALTER TABLE ONLY public.forgotten_entry
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (book_id, merchant_id, operation, key);
 
+ALTER TABLE ONLY public.import_fault
+    ADD CONSTRAINT import_fault_pkey PRIMARY KEY (book_id, import_id, number);
+
+ALTER TABLE ONLY public.import_part
+    ADD CONSTRAINT import_part_pkey PRIMARY KEY (book_id, import_id, at_byte);
+
+ALTER TABLE ONLY public.import_result
+    ADD CONSTRAINT import_result_pkey PRIMARY KEY (book_id, import_id, line);
+
 ALTER TABLE ONLY public.inbound_file
     ADD CONSTRAINT inbound_file_pkey PRIMARY KEY (book_id, name);
 
@@ -663,6 +728,9 @@ ALTER TABLE ONLY public.pause
 
 ALTER TABLE ONLY public.payment_case
     ADD CONSTRAINT payment_case_pkey PRIMARY KEY (book_id, case_id);
+
+ALTER TABLE ONLY public.payment_import
+    ADD CONSTRAINT payment_import_pkey PRIMARY KEY (book_id, import_id);
 
 ALTER TABLE ONLY public.payout_apart
     ADD CONSTRAINT payout_apart_pkey PRIMARY KEY (book_id, merchant_id, payout_id);
@@ -749,6 +817,8 @@ CREATE INDEX deposit_merchant ON public.deposit USING btree (book_id, merchant_i
 
 CREATE INDEX deposit_open ON public.deposit USING btree (book_id, deposit_id) WHERE (state = 1);
 
+CREATE INDEX import_result_refused ON public.import_result USING btree (book_id, import_id, line) WHERE (payout_id IS NULL);
+
 CREATE INDEX inbox_by_state ON public.inbox USING btree (book_id, connection, state, inbox_id);
 
 CREATE INDEX inbox_exception_open ON public.inbox_exception USING btree (book_id, inbox_id, version, line) WHERE (state = 1);
@@ -772,6 +842,14 @@ CREATE INDEX payment_case_of_subject ON public.payment_case USING btree (book_id
 CREATE UNIQUE INDEX payment_case_one_open ON public.payment_case USING btree (book_id, subject_type, subject_id, kind) WHERE (state = 1);
 
 CREATE INDEX payment_case_open ON public.payment_case USING btree (book_id, case_id) WHERE (state = 1);
+
+CREATE UNIQUE INDEX payment_import_key ON public.payment_import USING btree (book_id, merchant_id, key);
+
+CREATE INDEX payment_import_list ON public.payment_import USING btree (book_id, merchant_id, import_id);
+
+CREATE UNIQUE INDEX payment_import_slot ON public.payment_import USING btree (book_id, merchant_id, slot) WHERE (slot IS NOT NULL);
+
+CREATE INDEX payment_import_work ON public.payment_import USING btree (book_id, import_id) WHERE (state = ANY (ARRAY[2, 5]));
 
 CREATE UNIQUE INDEX payout_intent ON public.payout USING btree (book_id, intent_id);
 
@@ -836,6 +914,12 @@ GRANT SELECT,INSERT ON TABLE public.forgotten_entry TO payments_service;
 GRANT UPDATE(met_attempt) ON TABLE public.forgotten_entry TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.idempotency TO payments_service;
+
+GRANT SELECT,INSERT ON TABLE public.import_fault TO payments_service;
+
+GRANT SELECT,INSERT,DELETE ON TABLE public.import_part TO payments_service;
+
+GRANT SELECT,INSERT ON TABLE public.import_result TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.inbound_file TO payments_service;
 
@@ -926,6 +1010,36 @@ GRANT UPDATE(seen) ON TABLE public.payment_case TO payments_service;
 GRANT UPDATE(seen_at) ON TABLE public.payment_case TO payments_service;
 
 GRANT UPDATE(resolved_at) ON TABLE public.payment_case TO payments_service;
+
+GRANT SELECT,INSERT ON TABLE public.payment_import TO payments_service;
+
+GRANT UPDATE(state) ON TABLE public.payment_import TO payments_service;
+
+GRANT UPDATE(slot) ON TABLE public.payment_import TO payments_service;
+
+GRANT UPDATE(received) ON TABLE public.payment_import TO payments_service;
+
+GRANT UPDATE(sha256) ON TABLE public.payment_import TO payments_service;
+
+GRANT UPDATE(row_count) ON TABLE public.payment_import TO payments_service;
+
+GRANT UPDATE(fault_count) ON TABLE public.payment_import TO payments_service;
+
+GRANT UPDATE(handed) ON TABLE public.payment_import TO payments_service;
+
+GRANT UPDATE(accepted) ON TABLE public.payment_import TO payments_service;
+
+GRANT UPDATE(refused) ON TABLE public.payment_import TO payments_service;
+
+GRANT UPDATE(stop) ON TABLE public.payment_import TO payments_service;
+
+GRANT UPDATE(started_by) ON TABLE public.payment_import TO payments_service;
+
+GRANT UPDATE(updated_at) ON TABLE public.payment_import TO payments_service;
+
+GRANT UPDATE(owner) ON TABLE public.payment_import TO payments_service;
+
+GRANT UPDATE(lease_ends_at) ON TABLE public.payment_import TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.payout TO payments_service;
 

@@ -384,9 +384,15 @@ static bool validate(payments_service *s, rpc_call *call,
         v->recipient_ids == NULL) {
         return out_of_memory(e);
     }
-    return recipients_check(s, v->m, r->items, v->n, v->recipient_faults, v->recipient_ids,
-                            deadline, a, e) &&
-           read_items(r, v, a, e) &&
+    Payments__V1__NewRecipient **wanted = ARENA_ARRAY(a, Payments__V1__NewRecipient *, v->n);
+    if (wanted == NULL) {
+        return out_of_memory(e);
+    }
+    for (size_t i = 0; i < v->n; i++) {
+        wanted[i] = r->items[i]->recipient;
+    }
+    const recipients_asked beside = {v->m, wanted, v->n, v->recipient_faults, v->recipient_ids};
+    return recipients_look(s, &beside, deadline, a, e) && read_items(r, v, a, e) &&
            intake_check(s->intake, v->m, v->requests, v->n, v->outcomes, deadline, a, e);
 }
 

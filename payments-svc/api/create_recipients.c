@@ -449,12 +449,8 @@ void handle_bulk_create_recipients(rpc_call *call, void *service, const Protobuf
     arena_destroy(b.work);
 }
 
-// The id of a recipient that was registered under this key before; NULL: it was not. @arena
-static bool id_of_known(const new_recipient *it, str packed, const char **id, arena *a, err *e) {
-    *id = NULL;
-    if (!it->entry.known) {
-        return true;
-    }
+// The id that an answer names. @arena
+static bool id_of(str packed, const char **id, arena *a, err *e) {
     ProtobufCAllocator memory = pb_allocator(a);
     const Payments__V1__CreateRecipientResponse *known =
         payments__v1__create_recipient_response__unpack(&memory, packed.len,
@@ -466,33 +462,41 @@ static bool id_of_known(const new_recipient *it, str packed, const char **id, ar
     return true;
 }
 
-bool recipients_check(payments_service *s, const merchant *m,
-                      Payments__V1__PayoutToValidate *const *items, size_t n, const err **faults,
-                      const char **ids, int64_t deadline_mono_ms, arena *a, err *e) {
+static bool recipients_do(payments_service *s, const recipients_asked *x, bool enter,
+                          int64_t deadline, arena *a, err *e) {
     static const path_shape shape = {"items", "recipient."};
-    recipient_batch b = {.s = s, .m = m, .n = n, .work = arena_create(RECIPIENTS_ARENA_MAX)};
-    Payments__V1__NewRecipient **wanted = ARENA_ARRAY(a, Payments__V1__NewRecipient *, n);
-    bool ok = wanted != NULL || out_of_memory(e);
-    for (size_t i = 0; ok && i < n; i++) {
-        wanted[i] = items[i]->recipient;
+    recipient_batch b = {.s = s, .m = x->m, .n = x->n, .work = arena_create(RECIPIENTS_ARENA_MAX)};
+    bool ok = batch_fill(&b, x->wanted, &shape, NULL, a, e);
+    if (ok && b.n_entries > 0) {
+        ok = enter ? recipients_commit(&b, deadline, e)
+                   : db_read(s->o.pool, deadline, b.work, check_tx, &b, e);
     }
-    ok = ok && batch_fill(&b, wanted, &shape, NULL, a, e) &&
-         (b.n_entries == 0 || db_read(s->o.pool, deadline_mono_ms, b.work, check_tx, &b, e)) &&
-         open_answers(&b, b.work, e);
-    for (size_t i = 0; ok && i < n; i++) {
+    ok = ok && open_answers(&b, b.work, e);
+    for (size_t i = 0; ok && i < x->n; i++) {
+        const new_recipient *it = &b.items[i];
         err why = {0};
         str packed = {0};
-        faults[i] = NULL;
-        ids[i] = NULL;
-        if (wanted[i] == NULL) {
+        x->faults[i] = NULL;
+        x->ids[i] = NULL;
+        if (x->wanted[i] == NULL) {
             continue;
         }
-        if (item_outcome(&b.items[i], &packed, &why)) {
-            ok = id_of_known(&b.items[i], packed, &ids[i], a, e);
-        } else {
-            faults[i] = pb_keep_err(a, &why);
+        if (!item_outcome(it, &packed, &why)) {
+            x->faults[i] = pb_keep_err(a, &why);
+        } else if (enter || it->entry.known) {
+            ok = id_of(packed, &x->ids[i], a, e);
         }
     }
     arena_destroy(b.work);
     return ok;
+}
+
+bool recipients_look(payments_service *s, const recipients_asked *x, int64_t deadline_mono_ms,
+                     arena *a, err *e) {
+    return recipients_do(s, x, false, deadline_mono_ms, a, e);
+}
+
+bool recipients_enter(payments_service *s, const recipients_asked *x, int64_t deadline_mono_ms,
+                      arena *a, err *e) {
+    return recipients_do(s, x, true, deadline_mono_ms, a, e);
 }

@@ -22,6 +22,7 @@ enum {
 #define CONNECTIONS "payments.v1.ConnectionService/"
 #define SUBMISSIONS "payments.v1.SubmissionService/"
 #define INBOX "payments.v1.InboxService/"
+#define IMPORTS "payments.v1.ImportService/"
 #define IDENTITY "payments.v1.IdentityService/"
 
 // clang-format off
@@ -77,6 +78,16 @@ const authz_permission PAYMENTS_PERMISSIONS[] = {
     {INBOX "ApplyInbox", AUTHZ_OPERATOR, AUTHZ_ON_ALL},
     {INBOX "DismissException", AUTHZ_OPERATOR, AUTHZ_ON_ALL},
     {INBOX "RepairInbox", AUTHZ_OPERATOR, AUTHZ_ON_ALL},
+
+    {IMPORTS "CreateImport", SENDS, AUTHZ_ON_MERCHANT},
+    {IMPORTS "UploadImport", SENDS, AUTHZ_ON_MERCHANT},
+    {IMPORTS "FinishImport", SENDS, AUTHZ_ON_MERCHANT},
+    {IMPORTS "StartImport", SENDS, AUTHZ_ON_MERCHANT},
+    {IMPORTS "CancelImport", SENDS | AUTHZ_OPERATOR, AUTHZ_ON_MERCHANT},
+    {IMPORTS "GetImport", LOOKS_AT_PAYOUTS, AUTHZ_ON_MERCHANT},
+    {IMPORTS "ListImports", LOOKS_AT_PAYOUTS, AUTHZ_ON_MERCHANT},
+    {IMPORTS "ListImportFaults", LOOKS_AT_PAYOUTS, AUTHZ_ON_MERCHANT},
+    {IMPORTS "ListImportResults", LOOKS_AT_PAYOUTS, AUTHZ_ON_MERCHANT},
 
     {IDENTITY "WhoAmI", EVERYBODY, AUTHZ_ON_NOTHING},
 };

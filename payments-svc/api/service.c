@@ -5,6 +5,7 @@
 #include "api/service_internal.h"
 #include "base/assert.h"
 #include "payments/v1/identity_service.pb-c.h"
+#include "payments/v1/import_service.pb-c.h"
 #include "payments/v1/inbox_service.pb-c.h"
 #include "payments/v1/reconciliation_service.pb-c.h"
 #include "payments/v1/submission_service.pb-c.h"
@@ -37,7 +38,19 @@ payments_service *payments_service_create(const payments_service_options *o, err
                                        .amount_max = o->deposit_amount_max,
                                        .balance_max = o->deposit_balance_max};
     s->deposits = s->intake == NULL ? NULL : deposits_create(&money_in, e);
-    if (s->deposits == NULL) {
+    const imports_options files = {.pool = o->pool,
+                                   .keys = o->keys,
+                                   .intake = s->intake,
+                                   .merchants = s->merchants,
+                                   .calls = import_calls_of(s),
+                                   .bytes_max = o->imports.bytes_max,
+                                   .rows_max = o->imports.rows_max,
+                                   .open_max = o->imports.open_max,
+                                   .lease_ms = o->imports.lease_ms,
+                                   .poll_ms = o->imports.poll_ms,
+                                   .idle_ms = o->imports.idle_s * 1000};
+    s->imports = s->deposits == NULL ? NULL : imports_start(&files, e);
+    if (s->imports == NULL) {
         payments_service_destroy(s);
         return NULL;
     }
@@ -64,6 +77,8 @@ void payments_service_describe(payments_service *s, rpc_service out[PAYMENTS_SER
         (rpc_service){&payments__v1__inbox_service__descriptor, INBOX_METHODS, N_INBOX_METHODS, s};
     out[8] = (rpc_service){&payments__v1__identity_service__descriptor, IDENTITY_METHODS,
                            N_IDENTITY_METHODS, s};
+    out[9] = (rpc_service){&payments__v1__import_service__descriptor, IMPORT_METHODS,
+                           N_IMPORT_METHODS, s};
 }
 
 void payments_service_tidy(payments_service *s) {
@@ -79,6 +94,7 @@ void payments_service_destroy(payments_service *s) {
         return;
     }
     awaits_close(s->o.awaits);
+    imports_stop(s->imports);
     inbox_upload_destroy(s->repairs);
     deposits_destroy(s->deposits);
     intake_destroy(s->intake);

@@ -1,6 +1,6 @@
 // The public services of payments-svc: MerchantService, RecipientService, PayoutService, CaseService,
 // ReconciliationService, ConnectionService, SubmissionService, InboxService,
-// IdentityService.
+// IdentityService, ImportService.
 #ifndef API_SERVICE_H
 #define API_SERVICE_H
 
@@ -15,7 +15,12 @@
 #include "rpc/rpc.h"
 #include "saga/engine.h"
 
-enum { PAYMENTS_SERVICES = 9 };
+enum { PAYMENTS_SERVICES = 10 };
+
+// Of imports: see imports/imports.h.
+typedef struct payments_import_settings {
+    int64_t bytes_max, rows_max, open_max, lease_ms, poll_ms, idle_s;
+} payments_import_settings;
 
 // permissions.c: what each method takes, for the server.
 extern const authz_permission PAYMENTS_PERMISSIONS[];
@@ -44,6 +49,7 @@ typedef struct payments_service_options {
     int64_t recon_reader_wait_ms; // that a proof waits for its reader, all in all
     int64_t deposit_amount_max, deposit_balance_max; // minor units: see deposits/deposits.h
     int intake_threads;
+    payments_import_settings imports;
 } payments_service_options;
 
 // @borrows everything in the options until destroy.

@@ -6,6 +6,7 @@
 #include "api/service.h"
 #include "base/uuid.h"
 #include "deposits/deposits.h"
+#include "imports/imports.h"
 #include "intake/intake.h"
 #include "payments/v1/case_service.pb-c.h"
 #include "payments/v1/common.pb-c.h"
@@ -25,6 +26,7 @@ struct payments_service {
     ledger_accounts *accounts;
     deposits *deposits;
     inbox_upload *repairs;
+    imports *imports;
 };
 
 // --- handlers, by file -------------------------------------------------------------------------------------------------
@@ -46,6 +48,8 @@ extern const rpc_method IDENTITY_METHODS[];
 extern const size_t N_IDENTITY_METHODS;
 extern const rpc_method INBOX_METHODS[];
 extern const size_t N_INBOX_METHODS;
+extern const rpc_method IMPORT_METHODS[];
+extern const size_t N_IMPORT_METHODS;
 
 void handle_create_payout(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_bulk_create_payouts(rpc_call *call, void *service, const ProtobufCMessage *request);
@@ -67,11 +71,24 @@ void handle_get_call(rpc_call *call, void *service, const ProtobufCMessage *requ
 void handle_create_recipient(rpc_call *call, void *service, const ProtobufCMessage *request);
 void handle_bulk_create_recipients(rpc_call *call, void *service, const ProtobufCMessage *request);
 
-// What CreateRecipient would refuse of the recipients that come beside payouts: faults[i] is NULL where it would not, or where
-// there is none. ids[i]: of one that was registered under this key already; else NULL. Writes nothing. @arena
-bool recipients_check(payments_service *s, const merchant *m,
-                      Payments__V1__PayoutToValidate *const *items, size_t n, const err **faults,
-                      const char **ids, int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
+// Recipients that come beside payouts, or in a file. wanted[i] may be NULL. Filled: faults[i] is NULL where CreateRecipient would not
+// refuse it, or where there is none; ids[i] is that of one which is registered under its key, else NULL. @arena
+typedef struct recipients_asked {
+    const merchant *m;
+    Payments__V1__NewRecipient *const *wanted;
+    size_t n;
+    const err **faults;
+    const char **ids;
+} recipients_asked;
+// Writes nothing.
+bool recipients_look(payments_service *s, const recipients_asked *x, int64_t deadline_mono_ms,
+                     arena *a, err *e) WARN_UNUSED;
+// Registers them, each once.
+bool recipients_enter(payments_service *s, const recipients_asked *x, int64_t deadline_mono_ms,
+                      arena *a, err *e) WARN_UNUSED;
+
+// --- imports (imports.c, import_calls.c) -------------------------------------------------------------------------------
+import_calls import_calls_of(payments_service *s);
 
 // --- merchants (merchants.c, merchant_defaults.c) ----------------------------------------------------------------------
 Payments__V1__Merchant *merchant_to_pb(const payments_service *s, const merchant *m,

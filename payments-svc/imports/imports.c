@@ -1,0 +1,431 @@
+// What callers do with imports: one short transaction each, under the lock of the import's row.
+#include "imports/imports.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/crash.h"
+#include "domain/rules.h"
+#include "imports/imports_internal.h"
+
+enum { RACES_MAX = 8, SHA256_LEN = 64 };
+
+// --- Rows ------------------------------------------------------------------------------------------------------------
+
+void import_read(const db_rows *rows, size_t i, import_row *out) {
+    *out = (import_row){.id = db_get_uuid(rows, i, 0),
+                        .merchant_id = db_get_str(rows, i, 1),
+                        .key = db_get_str(rows, i, 2),
+                        .file_name = db_get_str(rows, i, 3),
+                        .size_bytes = db_get_i64(rows, i, 4),
+                        .state = (import_state)db_get_i16(rows, i, 5),
+                        .received = db_get_i64(rows, i, 6),
+                        .rows = db_get_i32(rows, i, 7),
+                        .faults = db_get_i32(rows, i, 8),
+                        .handed = db_get_i32(rows, i, 9),
+                        .accepted = db_get_i32(rows, i, 10),
+                        .refused = db_get_i32(rows, i, 11),
+                        .stop = db_get_bool(rows, i, 12),
+                        .actor = db_get_str(rows, i, 13),
+                        .started_by = db_get_str(rows, i, 14),
+                        .created_us = db_get_time(rows, i, 15),
+                        .updated_us = db_get_time(rows, i, 16),
+                        .sha256 = db_get_str(rows, i, 17)};
+}
+
+str import_part_aad(int64_t book_id, uuid id, int64_t at_byte, arena *a) {
+    char text[UUID_TEXT_LEN + 1];
+    uuid_format(id, text);
+    const char *aad =
+        arena_printf(a, "import|part|%" PRId64 "|%s|%" PRId64, book_id, text, at_byte);
+    return aad == NULL ? (str){0} : str_of(aad);
+}
+
+static db_params *of_import(int64_t book_id, uuid id, arena *a) {
+    db_params *p = db_params_create(a);
+    db_i64(p, book_id);
+    db_uuid(p, id);
+    return p;
+}
+
+static bool read_one(db_conn *c, imports_sql_id sql, const db_params *p, import_row *out, arena *a,
+                     err *e) {
+    db_rows *rows = NULL;
+    if (!db_exec(c, imports_sql(sql), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    if (db_count(rows) == 0) {
+        return err_set_field(e, ERR_NOT_FOUND, "IMPORT_NOT_FOUND", "import_id",
+                             "the merchant has no such import");
+    }
+    import_read(rows, 0, out);
+    return true;
+}
+
+bool import_move(db_conn *c, int64_t book_id, uuid id, import_state to, str sha256, str started_by,
+                 arena *a, err *e) {
+    db_params *p = of_import(book_id, id, a);
+    db_i16(p, (int16_t)to);
+    db_time(p, clock_wall_us(clock_system()));
+    if (sha256.ptr == NULL) {
+        db_null(p, OID_TEXT);
+    } else {
+        db_text(p, sha256);
+    }
+    db_text(p, started_by);
+    const bool ends = to == IMPORT_INVALID || to == IMPORT_DONE || to == IMPORT_CANCELED;
+    return db_exec(c, imports_sql(IMPORTS_SQL_MOVE), p, a, NULL, NULL, e) &&
+           (!ends || db_exec(c, imports_sql(IMPORTS_SQL_DROP_PARTS), of_import(book_id, id, a), a,
+                             NULL, NULL, e));
+}
+
+// --- Making one ------------------------------------------------------------------------------------------------------
+
+typedef struct creating {
+    imports *s;
+    const merchant *m;
+    const import_new *n;
+    import_row *out;
+} creating;
+
+static bool find_by_key(db_conn *c, const creating *x, bool *found, arena *a, err *e) {
+    db_rows *rows = NULL;
+    db_params *p = db_params_create(a);
+    db_i64(p, x->m->book_id);
+    db_text(p, str_of(x->m->id));
+    db_text(p, x->n->key);
+    if (!db_exec(c, imports_sql(IMPORTS_SQL_BY_KEY), p, a, &rows, NULL, e)) {
+        return false;
+    }
+    *found = db_count(rows) > 0;
+    if (!*found) {
+        return true;
+    }
+    import_read(rows, 0, x->out);
+    return (str_eq(x->out->file_name, x->n->file_name) && x->out->size_bytes == x->n->size_bytes) ||
+           err_set_field(e, ERR_ALREADY_EXISTS, "IDEMPOTENCY_KEY_REUSED", "idempotency_key",
+                         "the key stands for another import");
+}
+
+static bool create_tx(db_conn *c, arena *a, void *arg, err *e) {
+    const creating *x = arg;
+    bool found = false;
+    int64_t n = 0;
+    if (!find_by_key(c, x, &found, a, e) || found) {
+        return found && !err_is_set(e);
+    }
+    db_params *p = of_import(x->m->book_id, uuid_v7(clock_system()), a);
+    db_text(p, str_of(x->m->id));
+    db_text(p, x->n->key);
+    db_text(p, x->n->file_name);
+    db_i64(p, x->n->size_bytes);
+    db_text(p, x->n->actor);
+    db_time(p, clock_wall_us(clock_system()));
+    db_i32(p, (int32_t)x->s->o.open_max);
+    if (!db_exec(c, imports_sql(IMPORTS_SQL_INSERT), p, a, NULL, &n, e)) {
+        return false;
+    }
+    if (n == 0) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_MANY_IMPORTS",
+                       "the merchant has %" PRId64
+                       " open imports: start, finish or cancel one of them",
+                       x->s->o.open_max);
+    }
+    return find_by_key(c, x, &found, a, e) &&
+           (found || err_set(e, ERR_INTERNAL, "IMPORT_LOST", "a new import is not there"));
+}
+
+bool import_create(imports *s, const merchant *m, const import_new *n, import_row *out,
+                   int64_t deadline_mono_ms, arena *a, err *e) {
+    creating x = {s, m, n, out};
+    if (!rule_key(n->key, "", e) ||
+        !rule_text(n->file_name, 1, IMPORT_NAME_MAX, "", "file_name", e)) {
+        return false;
+    }
+    if (n->size_bytes < 1 || n->size_bytes > s->o.bytes_max) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "FILE_TOO_LARGE", "size_bytes",
+                             "a file has 1 to %" PRId64 " bytes", s->o.bytes_max);
+    }
+    bool ok = false, again = true;
+    for (int i = 0; again && i < RACES_MAX; i++) {
+        err_clear(e);
+        ok = db_transact(s->o.pool, deadline_mono_ms, a, create_tx, &x, e);
+        // Another one has taken the place, or the key, or the answer to the commit was lost.
+        again = !ok && ((e->code == ERR_ALREADY_EXISTS && e->constraint[0] != '\0') ||
+                        (e->flags & ERR_COMMIT_UNKNOWN) != 0);
+    }
+    if (again) {
+        (void)err_set(e, ERR_UNAVAILABLE, "ASK_AGAIN", "other imports were made at this moment");
+        e->flags |= ERR_RETRIABLE;
+    }
+    return ok;
+}
+
+// --- What happens under the lock of its row --------------------------------------------------------------------------
+
+typedef struct change {
+    imports *s;
+    const merchant *m;
+    uuid id;
+    import_row *out;
+    str sha256, actor, bytes, sealed;
+    int64_t offset;
+    bool (*make)(struct change *x, db_conn *c, arena *a, err *e);
+} change;
+
+static bool change_tx(db_conn *c, arena *a, void *arg, err *e) {
+    change *x = arg;
+    db_params *p = of_import(x->m->book_id, x->id, a);
+    db_text(p, str_of(x->m->id));
+    return read_one(c, IMPORTS_SQL_LOCK, p, x->out, a, e) && x->make(x, c, a, e) &&
+           read_one(c, IMPORTS_SQL_GET, p, x->out, a, e);
+}
+
+static bool make_change(change *x, int64_t deadline_mono_ms, arena *a, err *e) {
+    return db_transact(x->s->o.pool, deadline_mono_ms, a, change_tx, x, e);
+}
+
+static bool to_state(change *x, db_conn *c, import_state to, arena *a, err *e) {
+    const str actor = x->actor.ptr == NULL ? STR("") : x->actor;
+    return import_move(c, x->m->book_id, x->id, to, x->sha256, actor, a, e);
+}
+
+static bool wrong_state(const char *reason, const char *text, err *e) {
+    return err_set_field(e, ERR_FAILED_PRECONDITION, reason, "import_id", "%s", text);
+}
+
+// --- Uploading -------------------------------------------------------------------------------------------------------
+
+static bool upload(change *x, db_conn *c, arena *a, err *e) {
+    const int64_t end = x->offset + (int64_t)x->bytes.len;
+    const import_row *r = x->out;
+    if (end <= r->received) {
+        return true; // a repeat; the sum at the end of the upload is of the bytes that are there
+    }
+    if (r->state != IMPORT_UPLOADING) {
+        return wrong_state("IMPORT_NOT_UPLOADING", "the upload of this import is over", e);
+    }
+    if (x->offset != r->received) {
+        return err_set_field(e, ERR_FAILED_PRECONDITION, "UPLOAD_OFFSET", "offset",
+                             "the upload stands at byte %" PRId64 ": go on there", r->received);
+    }
+    if (end > r->size_bytes || (x->bytes.len < IMPORT_PART_MIN && end < r->size_bytes)) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "PART_SIZE_INVALID", "data",
+                             "a part has %d to %d bytes, the last one what is left",
+                             (int)IMPORT_PART_MIN, (int)IMPORT_PART_MAX);
+    }
+    db_params *part = of_import(x->m->book_id, x->id, a);
+    db_i64(part, x->offset);
+    db_bytes(part, x->sealed.ptr, x->sealed.len);
+    db_params *sum = of_import(x->m->book_id, x->id, a);
+    db_i64(sum, end);
+    db_time(sum, clock_wall_us(clock_system()));
+    return db_exec(c, imports_sql(IMPORTS_SQL_ADD_PART), part, a, NULL, NULL, e) &&
+           db_exec(c, imports_sql(IMPORTS_SQL_RECEIVED), sum, a, NULL, NULL, e);
+}
+
+bool import_upload(imports *s, const merchant *m, uuid id, int64_t offset, str bytes,
+                   import_row *out, int64_t deadline_mono_ms, arena *a, err *e) {
+    change x = {
+        .s = s, .m = m, .id = id, .out = out, .offset = offset, .bytes = bytes, .make = upload};
+    if (offset < 0 || offset > s->o.bytes_max || bytes.len < 1 || bytes.len > IMPORT_PART_MAX) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "PART_SIZE_INVALID", "data",
+                             "a part has 1 to %d bytes within the file", (int)IMPORT_PART_MAX);
+    }
+    const str aad = import_part_aad(m->book_id, id, offset, a);
+    if (aad.ptr == NULL) {
+        return err_no_memory(e, "the part");
+    }
+    const bool ok = crypto_seal(s->o.keys, aad, bytes, a, &x.sealed, e) &&
+                    make_change(&x, deadline_mono_ms, a, e);
+    CRASH_POINT("import.part.written");
+    return ok;
+}
+
+static bool finish(change *x, db_conn *c, arena *a, err *e) {
+    const import_row *r = x->out;
+    if (r->state != IMPORT_UPLOADING) {
+        const bool same = r->sha256.ptr != NULL && str_eq(r->sha256, x->sha256);
+        return same || wrong_state("IMPORT_NOT_UPLOADING", "the upload of this import is over", e);
+    }
+    if (r->received != r->size_bytes) {
+        return err_set_field(e, ERR_FAILED_PRECONDITION, "UPLOAD_INCOMPLETE", "import_id",
+                             "the upload stands at byte %" PRId64 " of %" PRId64, r->received,
+                             r->size_bytes);
+    }
+    return to_state(x, c, IMPORT_VALIDATING, a, e);
+}
+
+bool import_finish(imports *s, const merchant *m, uuid id, str sha256, import_row *out,
+                   int64_t deadline_mono_ms, arena *a, err *e) {
+    change x = {.s = s, .m = m, .id = id, .out = out, .sha256 = sha256, .make = finish};
+    if (sha256.len != SHA256_LEN || strspn(sha256.ptr, "0123456789abcdef") != SHA256_LEN) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "SHA256_INVALID", "sha256",
+                             "a SHA-256 has %d hexadecimal digits in lower case", (int)SHA256_LEN);
+    }
+    const bool ok = make_change(&x, deadline_mono_ms, a, e);
+    ticker_wake(s->ticker);
+    return ok;
+}
+
+// --- Starting and canceling ------------------------------------------------------------------------------------------
+
+static bool begin(change *x, db_conn *c, arena *a, err *e) {
+    switch (x->out->state) {
+    case IMPORT_RUNNING:
+    case IMPORT_DONE: return true;
+    case IMPORT_VALID: return to_state(x, c, IMPORT_RUNNING, a, e);
+    case IMPORT_UPLOADING:
+    case IMPORT_VALIDATING:
+    case IMPORT_INVALID:
+    case IMPORT_CANCELED: break;
+    }
+    return wrong_state("IMPORT_NOT_VALID", "only an import whose file was found good is started",
+                       e);
+}
+
+bool import_begin(imports *s, const merchant *m, uuid id, str actor, import_row *out,
+                  int64_t deadline_mono_ms, arena *a, err *e) {
+    change x = {.s = s, .m = m, .id = id, .out = out, .actor = actor, .make = begin};
+    const bool ok = make_change(&x, deadline_mono_ms, a, e);
+    ticker_wake(s->ticker);
+    return ok;
+}
+
+static bool cancel(change *x, db_conn *c, arena *a, err *e) {
+    switch (x->out->state) {
+    case IMPORT_CANCELED: return true;
+    case IMPORT_UPLOADING:
+    case IMPORT_VALIDATING:
+    case IMPORT_VALID: return to_state(x, c, IMPORT_CANCELED, a, e);
+    case IMPORT_RUNNING: { // whoever works on it knows what was handed in, and ends it
+        db_params *p = of_import(x->m->book_id, x->id, a);
+        db_time(p, clock_wall_us(clock_system()));
+        return db_exec(c, imports_sql(IMPORTS_SQL_STOP), p, a, NULL, NULL, e);
+    }
+    case IMPORT_INVALID:
+    case IMPORT_DONE: break;
+    }
+    return wrong_state("IMPORT_ENDED", "the import is at its end", e);
+}
+
+bool import_cancel(imports *s, const merchant *m, uuid id, import_row *out,
+                   int64_t deadline_mono_ms, arena *a, err *e) {
+    change x = {.s = s, .m = m, .id = id, .out = out, .make = cancel};
+    return make_change(&x, deadline_mono_ms, a, e);
+}
+
+// --- Reading ---------------------------------------------------------------------------------------------------------
+
+typedef struct reading {
+    const merchant *m;
+    uuid id;
+    int64_t after, limit;
+    bool refused_only;
+    imports_sql_id sql; // of what the import has, or IMPORTS_SQL_LIST
+    import_row *one;
+    db_rows *rows;
+} reading;
+
+static bool read_tx(db_conn *c, arena *a, void *arg, err *e) {
+    reading *x = arg;
+    if (x->sql == IMPORTS_SQL_LIST) {
+        db_params *p = db_params_create(a);
+        db_i64(p, x->m->book_id);
+        db_text(p, str_of(x->m->id));
+        db_uuid(p, x->id);
+        db_i64(p, x->limit);
+        return db_exec(c, imports_sql(x->sql), p, a, &x->rows, NULL, e);
+    }
+    db_params *p = of_import(x->m->book_id, x->id, a);
+    db_text(p, str_of(x->m->id));
+    if (!read_one(c, IMPORTS_SQL_GET, p, x->one, a, e) || x->sql == IMPORTS_SQL_GET) {
+        return !err_is_set(e);
+    }
+    p = of_import(x->m->book_id, x->id, a);
+    db_i32(p, (int32_t)x->after);
+    db_i64(p, x->limit);
+    if (x->sql == IMPORTS_SQL_RESULTS) {
+        db_bool(p, x->refused_only);
+    }
+    return db_exec(c, imports_sql(x->sql), p, a, &x->rows, NULL, e);
+}
+
+static bool read_all(imports *s, reading *x, int64_t deadline_mono_ms, arena *a, err *e) {
+    return db_read(s->o.pool, deadline_mono_ms, a, read_tx, x, e);
+}
+
+bool import_get(imports *s, const merchant *m, uuid id, import_row *out, int64_t deadline_mono_ms,
+                arena *a, err *e) {
+    reading x = {.m = m, .id = id, .sql = IMPORTS_SQL_GET, .one = out};
+    return read_all(s, &x, deadline_mono_ms, a, e);
+}
+
+bool import_list(imports *s, const merchant *m, uuid before, int64_t limit, import_row **out,
+                 size_t *n, int64_t deadline_mono_ms, arena *a, err *e) {
+    reading x = {.m = m, .id = before, .limit = limit, .sql = IMPORTS_SQL_LIST};
+    if (!read_all(s, &x, deadline_mono_ms, a, e)) {
+        return false;
+    }
+    *n = db_count(x.rows);
+    *out = ARENA_ARRAY(a, import_row, *n + 1);
+    if (*out == NULL) {
+        return err_no_memory(e, "the list");
+    }
+    for (size_t i = 0; i < *n; i++) {
+        import_read(x.rows, i, &(*out)[i]);
+    }
+    return true;
+}
+
+bool import_faults(imports *s, const merchant *m, uuid id, int32_t after, int64_t limit,
+                   import_fault **out, size_t *n, int64_t deadline_mono_ms, arena *a, err *e) {
+    import_row one;
+    reading x = {
+        .m = m, .id = id, .after = after, .limit = limit, .sql = IMPORTS_SQL_FAULTS, .one = &one};
+    if (!read_all(s, &x, deadline_mono_ms, a, e)) {
+        return false;
+    }
+    *n = db_count(x.rows);
+    *out = ARENA_ARRAY(a, import_fault, *n + 1);
+    if (*out == NULL) {
+        return err_no_memory(e, "the list");
+    }
+    for (size_t i = 0; i < *n; i++) {
+        (*out)[i] = (import_fault){db_get_i32(x.rows, i, 0), db_get_i32(x.rows, i, 1),
+                                   db_get_str(x.rows, i, 2), db_get_str(x.rows, i, 3),
+                                   db_get_str(x.rows, i, 4)};
+    }
+    return true;
+}
+
+bool import_results(imports *s, const merchant *m, uuid id, int32_t after, int64_t limit,
+                    bool refused_only, import_result **out, size_t *n, int64_t deadline_mono_ms,
+                    arena *a, err *e) {
+    import_row one;
+    reading x = {.m = m,
+                 .id = id,
+                 .after = after,
+                 .limit = limit,
+                 .refused_only = refused_only,
+                 .sql = IMPORTS_SQL_RESULTS,
+                 .one = &one};
+    if (!read_all(s, &x, deadline_mono_ms, a, e)) {
+        return false;
+    }
+    *n = db_count(x.rows);
+    *out = ARENA_ARRAY(a, import_result, *n + 1);
+    if (*out == NULL) {
+        return err_no_memory(e, "the list");
+    }
+    for (size_t i = 0; i < *n; i++) {
+        (*out)[i] = (import_result){.line = db_get_i32(x.rows, i, 0),
+                                    .reference = db_get_str(x.rows, i, 1),
+                                    .payout_id = db_get_uuid_or_nil(x.rows, i, 2),
+                                    .field = db_get_str(x.rows, i, 3),
+                                    .reason = db_get_str(x.rows, i, 4),
+                                    .detail = db_get_str(x.rows, i, 5)};
+    }
+    return true;
+}
