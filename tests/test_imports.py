@@ -3,6 +3,8 @@
 import csv
 import hashlib
 import io
+import os
+import signal
 
 import grpc
 import pytest
@@ -451,6 +453,29 @@ def test_FENCED_an_instance_that_was_stopped_records_nothing_twice(pair, tmp_pat
     assert importer.results(import_id) == before and importer.get(import_id) == done
     assert len({result.payout_id for result in before}) == 1500
     world.daemon(OTHER).kill()
+
+
+def test_a_stop_leaves_the_import_to_another_instance_at_once(new_world, tmp_path):
+    """Not when its lease is over: that would be in a minute."""
+    world = new_world({**SETTINGS, "payments-svc": {**SETTINGS["payments-svc"], "import.lease_ms": 60_000}}, up=False)
+    world.up()
+    world.stack.add_instance("payments-svc", OTHER, {"instant.webhook_port": 0})
+    merchant = Payer(world).merchant(deposit=10_000_000)
+    content = table([{**line, "amount": "1.00"} for line in rows_of(merchant, LARGE)])
+    world.payments.kill()
+    plan = Plan(tmp_path, "import.payouts.taken", action="stop")
+    world.payments.start(env=plan.env)
+    importer = Importer(merchant)
+    import_id = began(importer, content)
+    wait_until(lambda: plan.hit() and stopped(world.payments), "the first instance is in the middle of it")
+    os.kill(world.payments.pid, signal.SIGTERM)
+    world.payments.resume()
+    world.daemon(OTHER).start()
+    merchant.payer = Payer(world, OTHER)
+    done = importer.wait_for(import_id, FINISHED)
+    assert (done.handed_count, done.accepted_count) == (LARGE, LARGE)
+    assert len({result.payout_id for result in importer.results(import_id)}) == LARGE
+    world.daemon(OTHER).stop()
 
 
 @pytest.mark.parametrize("point", ["import.payouts.taken", "import.recipients.entered"])

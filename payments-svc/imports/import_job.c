@@ -21,7 +21,8 @@ enum {
     IDLE_AT_ONCE = 20,
     TICK_MAX_MS = 5000,
     DIGITS_SHOWN = 6, // a run of more digits may be an account number
-    STARTED_MAX = 8
+    STARTED_MAX = 8,
+    RETRY_MS = 5000
 };
 
 typedef struct job {
@@ -185,11 +186,17 @@ static bool read_file(job *j, err *why, err *e) {
 
 // --- Checking --------------------------------------------------------------------------------------------------------
 
+typedef struct lease_left {
+    job *j;
+    int64_t ms;
+} lease_left;
+
 static bool renew_tx(db_conn *c, arena *a, void *arg, err *e) {
-    job *j = arg;
+    const lease_left *x = arg;
+    job *j = x->j;
     int64_t n = 0;
     db_params *p = of_job(j, a);
-    db_i64(p, j->s->o.lease_ms);
+    db_i64(p, x->ms);
     const bool ok = db_exec(c, imports_sql(IMPORTS_SQL_RENEW), p, a, NULL, &n, e);
     j->lost = ok && n == 0;
     return ok;
@@ -220,6 +227,7 @@ static void check_merchants(job *j) {
 
 static bool check_rows(job *j, err *e) {
     import_outcome out[IMPORT_BATCH];
+    lease_left lease = {j, j->s->o.lease_ms};
     bool ok = true;
     for (size_t at = 0; ok && !j->lost && at < j->file.n; at += IMPORT_BATCH) {
         const size_t left = j->file.n - at;
@@ -227,7 +235,7 @@ static bool check_rows(job *j, err *e) {
         if (atomic_load(&j->s->stopping)) {
             return err_set(e, ERR_UNAVAILABLE, "SHUTTING_DOWN", "the service is stopping");
         }
-        ok = db_transact(j->s->o.pool, soon(), j->s->batch, renew_tx, j, e) && !j->lost &&
+        ok = db_transact(j->s->o.pool, soon(), j->s->batch, renew_tx, &lease, e) && !j->lost &&
              import_rows_check(j->s, j->m, &j->file.rows[at], n, out, j->s->batch, e);
         for (size_t i = 0; ok && i < n; i++) {
             if (out[i].refused != NULL) {
@@ -452,13 +460,17 @@ static bool pay(job *j, err *e) {
 
 // --- Imports that nobody goes on with --------------------------------------------------------------------------------
 
+typedef struct idle_look {
+    int64_t since_us;
+    db_rows *rows;
+} idle_look;
+
 static bool idle_tx(db_conn *c, arena *a, void *arg, err *e) {
-    void **x = arg;
-    const imports *s = x[0];
+    idle_look *x = arg;
     db_params *p = db_params_create(a);
-    db_time(p, clock_wall_us(clock_system()) - s->o.idle_ms * 1000);
+    db_time(p, x->since_us);
     db_i64(p, IDLE_AT_ONCE);
-    return db_exec(c, imports_sql(IMPORTS_SQL_IDLE), p, a, x[1], NULL, e);
+    return db_exec(c, imports_sql(IMPORTS_SQL_IDLE), p, a, &x->rows, NULL, e);
 }
 
 static void cancel_idle(imports *s) {
@@ -468,14 +480,13 @@ static void cancel_idle(imports *s) {
         return;
     }
     s->looked_idle_ms = now_ms;
-    db_rows *rows = NULL;
-    void *x[2] = {s, &rows};
+    idle_look x = {clock_wall_us(clock_system()) - s->o.idle_ms * 1000, NULL};
     err e = {0};
-    bool ok = db_read(s->o.pool, soon(), s->a, idle_tx, x, &e);
-    for (size_t i = 0; ok && i < db_count(rows); i++) {
-        import_row out;
-        const merchant *m = merchant_find(s->o.merchants, db_get_str(rows, i, 2), soon(), &e);
-        ok = m != NULL && import_cancel(s, m, db_get_uuid(rows, i, 1), &out, soon(), s->batch, &e);
+    bool ok = db_read(s->o.pool, soon(), s->a, idle_tx, &x, &e);
+    for (size_t i = 0; ok && i < db_count(x.rows); i++) {
+        const merchant *m = merchant_find(s->o.merchants, db_get_str(x.rows, i, 2), soon(), &e);
+        ok = m != NULL &&
+             import_cancel_idle(s, m, db_get_uuid(x.rows, i, 1), x.since_us, soon(), s->batch, &e);
         arena_reset(s->batch);
     }
     if (!ok) {
@@ -485,7 +496,17 @@ static void cancel_idle(imports *s) {
 
 // --- A tick ----------------------------------------------------------------------------------------------------------
 
-// What fails is taken up again when the lease is over: by then the database, or the key ring, may be there again.
+// The lease ends in so many milliseconds: whoever looks then takes the import up.
+static void let_go(job *j, int64_t ms) {
+    lease_left x = {j, ms};
+    err e = {0};
+    if (!db_transact(j->s->o.pool, soon(), j->s->batch, renew_tx, &x, &e)) {
+        log_err(LOG_WARN, "import.not_let_go", &e); // then it ends by itself
+    }
+}
+
+// What fails is taken up again: by then the database, or the key ring, may be there again. One that a stop has interrupted another
+// instance takes up at once.
 static void work_on(job *j) {
     err e = {0};
     const bool ok = j->row.state == IMPORT_VALIDATING ? validate(j, &e) : pay(j, &e);
@@ -497,6 +518,8 @@ static void work_on(job *j) {
                            "Works on an import that ended with an error, and are tried again."),
             1);
         job_log(LOG_WARN, "failed", j, &e);
+        const int64_t pause_ms = j->s->o.lease_ms < RETRY_MS ? j->s->o.lease_ms : RETRY_MS;
+        let_go(j, atomic_load(&j->s->stopping) ? 0 : pause_ms);
     } else {
         job_log(LOG_INFO, "done", j, NULL);
     }

@@ -170,7 +170,7 @@ typedef struct change {
     uuid id;
     import_row *out;
     str sha256, actor, bytes, sealed;
-    int64_t offset;
+    int64_t offset, idle_since_us;
     bool (*make)(struct change *x, db_conn *c, arena *a, err *e);
 } change;
 
@@ -313,6 +313,21 @@ static bool cancel(change *x, db_conn *c, arena *a, err *e) {
 bool import_cancel(imports *s, const merchant *m, uuid id, import_row *out,
                    int64_t deadline_mono_ms, arena *a, err *e) {
     change x = {.s = s, .m = m, .id = id, .out = out, .make = cancel};
+    return make_change(&x, deadline_mono_ms, a, e);
+}
+
+// Whoever went on with it meanwhile, or started it, keeps it.
+static bool cancel_idle(change *x, db_conn *c, arena *a, err *e) {
+    const import_row *r = x->out;
+    const bool waits = r->state == IMPORT_UPLOADING || r->state == IMPORT_VALID;
+    return !waits || r->updated_us >= x->idle_since_us || to_state(x, c, IMPORT_CANCELED, a, e);
+}
+
+bool import_cancel_idle(imports *s, const merchant *m, uuid id, int64_t idle_since_us,
+                        int64_t deadline_mono_ms, arena *a, err *e) {
+    import_row out;
+    change x = {
+        .s = s, .m = m, .id = id, .out = &out, .idle_since_us = idle_since_us, .make = cancel_idle};
     return make_change(&x, deadline_mono_ms, a, e);
 }
 

@@ -31,6 +31,9 @@ str import_part_aad(int64_t book_id, uuid id, int64_t at_byte, arena *a);
 // Moves the import, whose row the transaction has locked. What comes to its end loses its file.
 bool import_move(db_conn *c, int64_t book_id, uuid id, import_state to, str sha256, str started_by,
                  arena *a, err *e) WARN_UNUSED;
+// Cancels the import if nobody has done anything about it since, and it waits for somebody.
+bool import_cancel_idle(imports *s, const merchant *m, uuid id, int64_t idle_since_us,
+                        int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
 // A tick of the job: takes one import up and works on it, as far as it comes. True: there was one.
 bool import_work(void *arg);
 
