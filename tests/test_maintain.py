@@ -5,6 +5,7 @@ import hashlib
 import json
 import re
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -16,10 +17,12 @@ from support.waiting import wait_until
 
 AGE_DAYS = 3000
 TABLES = ("payout", "saga", "step_log", "rail_event", "submission_item", "idempotency", "deposit", "submission", "submission_upload",
-          "submission_directory", "inbox", "inbox_version", "inbox_exception", "payment_case", "case_note", "pause_log")
+          "submission_directory", "inbox", "inbox_version", "inbox_exception", "payment_case", "case_note", "pause_log",
+          "payment_import", "import_result", "import_fault")
 # Ids that begin with a time, and times, of everything that is archived.
 IDS = {"payout_id": ("payout", "saga", "step_log", "rail_event", "submission_item"), "made": ("idempotency",),
        "submission_id": ("submission", "submission_item", "submission_upload", "submission_directory"),
+       "import_id": ("payment_import", "import_result", "import_fault"),
        "inbox_id": ("inbox", "inbox_version", "inbox_exception", "rail_event")}
 TIMES = {"created_at": ("payout", "deposit", "idempotency", "submission"), "received_at": ("inbox",)}
 
@@ -59,6 +62,19 @@ def maintained(world, *words):
     return out
 
 
+OPEN_IMPORT = "valid.csv"
+
+
+def made_imports(world, merchant):
+    """One that is done, one with a fault, and one that waits for somebody (state 3), which stays whatever its age."""
+    for n, (name, state, slot) in enumerate([("done.csv", 6, "NULL"), ("bad.csv", 4, "NULL"), (OPEN_IMPORT, 3, "1")]):
+        import_id = f"{int(time.time() * 1000):012x}700{n}800000000000000{n}"
+        world.payments_rows(f"""INSERT INTO payment_import VALUES ({merchant.book_id}, '{import_id}', '{merchant.id}', '{name}', '{name}',
+            10, {state}, {slot}, 10, repeat('0', 64), 1, 1, 1, 1, 0, false, 'test', '', now(), now(), NULL, NULL);
+            INSERT INTO import_result VALUES ({merchant.book_id}, '{import_id}', 2, 'ref', NULL, 'amount', 'R', 'text');
+            INSERT INTO import_fault VALUES ({merchant.book_id}, '{import_id}', 1, 2, 'amount', 'R', 'text')""")
+
+
 def archives(world, folder):
     """The files that the database knows."""
     known = {name for (name,) in world.payments_rows("SELECT file FROM archive")}
@@ -82,6 +98,7 @@ def old(new_world, tmp_path):
     world.payments_rows("""INSERT INTO idempotency (book_id, merchant_id, key, operation, request_hash, made, created_at)
         SELECT book_id, merchant_id, 'key of ' || payout_id, 1, request_hash, payout_id, created_at FROM payout;
         UPDATE payout SET request_hash = NULL""")
+    made_imports(world, mixed.merchant)
     age(world)
     young = [mixed.merchant.pay(amount, INSTANT).payout_id for amount in (700, 800)]
     mixed.merchant.wait_for(young)
@@ -125,6 +142,8 @@ def test_EXPLAINED_what_is_archived_comes_back_as_it_was(old):
     assert f"{len(archives(world, folder))} archives" in maintained(world, "--verify")
     left, restored = assert_nothing_is_lost(world, before, folder)
     assert {json.loads(row)["payout_id"] for row in left["payout"]} == set(young)
+    assert [json.loads(row)["file_name"] for row in left["payment_import"]] == [OPEN_IMPORT]
+    assert (len(left["import_result"]), len(restored["import_result"]), len(restored["import_fault"])) == (1, 2, 2)
     for table in ("payout", "saga", "step_log", "rail_event", "submission_item", "submission", "submission_upload",
                   "submission_directory", "inbox", "deposit", "idempotency"):
         assert restored[table], table

@@ -77,6 +77,29 @@ static const db_stmt STATEMENTS[MAINTAIN_SQL_COUNT] = {
         {"maintain_pick_pauses", "SELECT t.entry_id::text FROM pause_log AS t WHERE t.book_id = $1 "
                                  "AND t.entry_id > $3::text::uuid AND t.entry_id < $2::text::uuid "
                                  "ORDER BY t.entry_id" PAGE},
+    // At its end: INVALID, DONE or CANCELED. Its file is gone since then.
+    [MAINTAIN_SQL_PICK_IMPORTS] =
+        {"maintain_pick_imports",
+         "SELECT t.import_id::text FROM payment_import AS t WHERE t.book_id = $1 "
+         "AND t.import_id > $3::text::uuid AND t.import_id < $2::text::uuid "
+         "AND t.state IN (4, 6, 7) ORDER BY t.import_id" PAGE},
+    [MAINTAIN_SQL_READ_RESULTS] = {"maintain_read_results",
+                                   ROW "import_result AS t WHERE t.book_id = $1 "
+                                       "AND t.import_id" IDS},
+    [MAINTAIN_SQL_READ_FAULTS] = {"maintain_read_faults",
+                                  ROW "import_fault AS t WHERE t.book_id = $1 AND t.import_id" IDS},
+    [MAINTAIN_SQL_READ_IMPORT] = {"maintain_read_import",
+                                  ROW "payment_import AS t WHERE t.book_id = $1 "
+                                      "AND t.import_id" IDS},
+    [MAINTAIN_SQL_DROP_RESULTS] = {"maintain_drop_results",
+                                   "DELETE FROM import_result AS t WHERE t.book_id = $1 "
+                                   "AND t.import_id" IDS},
+    [MAINTAIN_SQL_DROP_FAULTS] = {"maintain_drop_faults",
+                                  "DELETE FROM import_fault AS t WHERE t.book_id = $1 "
+                                  "AND t.import_id" IDS},
+    [MAINTAIN_SQL_DROP_IMPORT] = {"maintain_drop_import",
+                                  "DELETE FROM payment_import AS t WHERE t.book_id = $1 "
+                                  "AND t.import_id" IDS},
     [MAINTAIN_SQL_READ_PAYOUT] = {"maintain_read_payout", ROW "payout AS t WHERE t.book_id = $1 "
                                                               "AND t.payout_id" IDS},
     [MAINTAIN_SQL_READ_SAGA] = {"maintain_read_saga", ROW "saga AS t WHERE t.book_id = $1 "
