@@ -7,6 +7,7 @@
 #include "api/service.h"
 #include "base/assert.h"
 #include "base/clock.h"
+#include "base/log.h"
 #include "connected.h"
 #include "crypto/crypto.h"
 #include "daemon/daemon.h"
@@ -477,6 +478,15 @@ static void quiesce(void *self) {
     payments_service_quiesce(p->service);
 }
 
+// Calls of the ledger go on with the new certificate.
+static void certificate_changed(void *self) {
+    const program *p = self;
+    err e = {0};
+    if (!rpc_client_tls_changed(p->ledger, &e)) {
+        log_err(LOG_ERROR, "ledger.tls.refused", &e);
+    }
+}
+
 static bool started(void *self, rpc_server *server, strbuf *extra_json, err *e) {
     const program *p = self;
     (void)e;
@@ -531,6 +541,7 @@ int main(int argc, char **argv) {
         .start = start,
         .check = check,
         .started = started,
+        .certificate_changed = certificate_changed,
         .quiesce = quiesce,
         .stop = stop,
         .error_domain = "payments.disburse",

@@ -93,7 +93,8 @@ void command_line_print_help(const daemon_program *p, FILE *out) {
     fprintf(
         out,
         "%s: %s\n\n"
-        "  %s --config FILE            run until SIGTERM or SIGINT; SIGHUP reads the policy again\n"
+        "  %s --config FILE            run until SIGTERM or SIGINT; SIGHUP reads policy and "
+        "certificate again\n"
         "  %s migrate --config FILE    bring the database's schema up to date, and end\n"
         "%s"
         "  %s --check --config FILE    open every file that the settings name, start nothing, and "

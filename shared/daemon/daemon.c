@@ -34,6 +34,7 @@ typedef struct running {
     size_t n_services;
     rpc_server *server;
     policy_file policy;
+    file_watch files;
     ready_file ready;
 } running;
 
@@ -64,12 +65,13 @@ static void prepare_process(void) {
 static int wait_for_stop(running *r) {
     const sigset_t set = our_signals();
     for (;;) {
-        int number = 0;
-        MUST(sigwait(&set, &number) == 0);
-        if (number != SIGHUP) {
+        const int number = watch_wait(&set);
+        if (number != 0 && number != SIGHUP) {
             return number;
         }
-        policy_reload(&r->policy, r->server);
+        if (watch_signal(&r->files, r->server, number) && r->p->certificate_changed != NULL) {
+            r->p->certificate_changed(r->p->self);
+        }
     }
 }
 
@@ -237,6 +239,8 @@ static bool start(running *r, err *e) {
     if (!start_server(r, e)) {
         return false;
     }
+    const rpc_tls tls = tls_of(p->common);
+    watch_start(&r->files, &r->policy, &tls);
     set_serving(r, true);
     return announce(r, e);
 }
@@ -269,6 +273,7 @@ static void stop(running *r) {
     if (r->rpc_ready) {
         rpc_shutdown();
     }
+    watch_stop(&r->files);
     policy_stop(&r->policy);
     ready_file_remove(&r->ready);
     (void)alarm(0);

@@ -43,7 +43,7 @@ typedef struct daemon_common {
         DAEMON_ROW(T, "server.key_file", CONFIG_PATH, key_file, "", 0, 0,                          \
                    "PEM private key of the certificate"),                                          \
         DAEMON_ROW(T, "server.policy_file", CONFIG_PATH, policy_file, "", 0, 0,                    \
-                   "who may call what: docs/operating/policy.md; read again on SIGHUP"),           \
+                   "who may call what: docs/operating/policy.md; read again when it changes"),     \
         DAEMON_ROW(T, "server.descriptor_file", CONFIG_PATH, descriptor_file, "", 0, 0,            \
                    "descriptor set for server reflection; empty: off"),                            \
         DAEMON_ROW(T, "server.workers", CONFIG_INT, workers, "16", 1, 256,                         \
@@ -103,6 +103,8 @@ typedef struct daemon_program {
     // Called when the gRPC server accepts calls. May be NULL. extra_json may append members to the ready file,
     // such as `,"webhook_port":1`.
     bool (*started)(void *self, rpc_server *server, strbuf *extra_json, err *e);
+    // The files of the certificate were read again: whoever shows it as a client does so, too. May be NULL.
+    void (*certificate_changed)(void *self);
     // Before the drain: stop background producers. May be NULL. Also called when something after start has failed.
     void (*quiesce)(void *self);
     // After the drain: everything else. Never called while a call is in flight.
@@ -121,7 +123,7 @@ typedef struct daemon_program {
 
 // The whole life of a service process: parses argv (--config FILE, --check, --print-config, --print-config-markdown,
 // --help, --version, the command `migrate`, and the program's own), blocks SIGTERM/SIGINT/SIGHUP, starts, waits for a signal,
-// drains, stops. SIGHUP stops nothing: the policy is read again.
+// drains, stops. SIGHUP stops nothing: the policy and the certificate are read again, as they are when their files change.
 // Exit codes: 0 stopped as asked, 1 could not start, 2 wrong command line or setting.
 int daemon_main(const daemon_program *p, int argc, char **argv);
 

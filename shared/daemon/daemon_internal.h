@@ -2,6 +2,8 @@
 #ifndef DAEMON_DAEMON_INTERNAL_H
 #define DAEMON_DAEMON_INTERNAL_H
 
+#include <signal.h>
+#include <stdatomic.h>
 #include <sys/types.h>
 
 #include "daemon/daemon.h"
@@ -49,6 +51,28 @@ bool policy_start(policy_file *f, const char *path, err *e) WARN_UNUSED;
 // What is faulty is said in the log, and what was in force stays.
 void policy_reload(policy_file *f, rpc_server *server);
 void policy_stop(policy_file *f); // when no server uses it any more
+
+// One file as it was when it was looked at; all zero: there is none.
+typedef struct watched_file {
+    int64_t inode, size, changed_s, changed_ns;
+} watched_file;
+enum { WATCHED_FILES = 4 }; // the policy, the authority, the certificate, its key
+
+typedef struct file_watch {
+    policy_file *policy;
+    rpc_tls tls;
+    watched_file read[WATCHED_FILES],
+        seen[WATCHED_FILES];     // when they were read, and at the last look
+    _Atomic int64_t cert_ends_s; // Unix time
+    bool has_gauge;
+} file_watch;
+
+void watch_start(file_watch *w, policy_file *policy, const rpc_tls *tls);
+void watch_stop(file_watch *w);
+// The next of these signals, or 0 after a while.
+int watch_wait(const sigset_t *set);
+// After SIGHUP (number), or when there was no signal (0): reads again what must be. True when there is another certificate.
+bool watch_signal(file_watch *w, rpc_server *server, int number);
 
 bool ready_file_write(ready_file *f, const char *path, str content, err *e) WARN_UNUSED;
 void ready_file_remove(ready_file *f);

@@ -81,6 +81,14 @@ void rpc_server_policy_changed(rpc_server *s) {
     dprintf(events_fd, "policy of %d\n", (int)authz_policy_identities(p));
     authz_policy_release(p);
 }
+void rpc_server_tls_changed(rpc_server *s) {
+    assert_ptr_equal(s, &a_server);
+    note("tls_changed");
+}
+bool rpc_tls_expiry(const rpc_tls *tls, int64_t *unix_s, err *e) {
+    (void)tls, (void)unix_s;
+    return step("tls_expiry", e);
+}
 int rpc_server_port(const rpc_server *s) {
     assert_ptr_equal(s, &a_server);
     return 7001;

@@ -21,7 +21,9 @@ enum {
 };
 
 struct rpc_client {
-    grpc_channel *channel;
+    pthread_mutex_t lock;           // guards both
+    grpc_channel *channel, *before; // before: calls that were begun on it end there
+    rpc_client_options options;     // strings are copies
     size_t message_max;
     int retries_max;
 };
@@ -67,6 +69,29 @@ static grpc_channel *create_channel(const rpc_client_options *o, grpc_channel_cr
     return grpc_channel_create(o->target, creds, &list);
 }
 
+static const char *copy_of(const char *text) {
+    char *copy = text == NULL ? NULL : strdup(text);
+    ASSERT(text == NULL || copy != NULL);
+    return copy;
+}
+
+static void copy_options(rpc_client_options *to, const rpc_client_options *from) {
+    *to = *from;
+    to->target = copy_of(from->target);
+    to->tls_server_name = copy_of(from->tls_server_name);
+    to->tls.ca_file = copy_of(from->tls.ca_file);
+    to->tls.cert_file = copy_of(from->tls.cert_file);
+    to->tls.key_file = copy_of(from->tls.key_file);
+}
+
+static void free_options(const rpc_client_options *o) {
+    const char *const texts[] = {o->target, o->tls_server_name, o->tls.ca_file, o->tls.cert_file,
+                                 o->tls.key_file};
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        free((char *)(uintptr_t)texts[i]);
+    }
+}
+
 rpc_client *rpc_client_create(const rpc_client_options *o, err *e) {
     if (o->target == NULL || o->message_max < 1024 ||
         o->message_max > INT32_MAX / STREAM_MEMORY_FACTOR || o->retries_max < 0 ||
@@ -81,6 +106,8 @@ rpc_client *rpc_client_create(const rpc_client_options *o, err *e) {
     }
     rpc_client *c = calloc(1, sizeof(*c));
     ASSERT(c != NULL);
+    pthread_mutex_init(&c->lock, NULL);
+    copy_options(&c->options, o);
     c->channel = create_channel(o, creds);
     grpc_channel_credentials_release(creds);
     c->message_max = o->message_max;
@@ -90,9 +117,38 @@ rpc_client *rpc_client_create(const rpc_client_options *o, err *e) {
 
 void rpc_client_destroy(rpc_client *c) {
     if (c != NULL) {
+        if (c->before != NULL) {
+            grpc_channel_destroy(c->before);
+        }
         grpc_channel_destroy(c->channel);
+        pthread_mutex_destroy(&c->lock);
+        free_options(&c->options);
         free(c);
     }
+}
+
+bool rpc_client_tls_changed(rpc_client *c, err *e) {
+    if (c->options.tls.insecure) {
+        return true;
+    }
+    if (!rpc_tls_check(&c->options.tls, e)) {
+        return false; // core takes a key of another certificate, and then never connects
+    }
+    grpc_channel_credentials *creds = tls_channel_credentials(&c->options.tls, e);
+    if (creds == NULL) {
+        return false;
+    }
+    grpc_channel *fresh = create_channel(&c->options, creds);
+    grpc_channel_credentials_release(creds);
+    pthread_mutex_lock(&c->lock);
+    grpc_channel *oldest = c->before;
+    c->before = c->channel;
+    c->channel = fresh;
+    pthread_mutex_unlock(&c->lock);
+    if (oldest != NULL) {
+        grpc_channel_destroy(oldest);
+    }
+    return true;
 }
 
 // --- One call: all that its batches point to, with one cleanup -------------------------------------------------------
@@ -144,8 +200,10 @@ static void outcall_init(outcall *c, rpc_client *client, grpc_completion_queue *
     }
     // No parent call: whoever called us may hang up without cancelling what we have begun.
     grpc_slice method = grpc_slice_from_copied_string(path);
+    pthread_mutex_lock(&client->lock);
     c->core = grpc_channel_create_call(client->channel, NULL, GRPC_PROPAGATE_DEADLINE, cq, method,
                                        NULL, deadline, NULL);
+    pthread_mutex_unlock(&client->lock);
     grpc_slice_unref(method);
 }
 

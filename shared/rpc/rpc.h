@@ -26,6 +26,9 @@ typedef struct rpc_tls {
 // FAILED_PRECONDITION otherwise. True when it is insecure.
 bool rpc_tls_check(const rpc_tls *tls, err *e) WARN_UNUSED;
 
+// When the certificate ends, in Unix time. FAILED_PRECONDITION when there is none.
+bool rpc_tls_expiry(const rpc_tls *tls, int64_t *unix_s, err *e) WARN_UNUSED;
+
 // --- Server ----------------------------------------------------------------------------------------------------------
 typedef struct rpc_server rpc_server;
 typedef struct rpc_call rpc_call; // one call in flight; reference held until it is answered
@@ -92,6 +95,8 @@ void rpc_server_drain(rpc_server *s, int64_t grace_ms);
 
 // A new policy was set: calls are decided by it at once, and streams end whose caller it does not allow any more.
 void rpc_server_policy_changed(rpc_server *s);
+// The next handshake reads the files of the certificate, its key and the authority again. Connections that are there go on with theirs.
+void rpc_server_tls_changed(rpc_server *s);
 
 arena *rpc_arena(rpc_call *c);
 int64_t rpc_deadline_mono_ms(const rpc_call *c);
@@ -133,6 +138,8 @@ typedef struct rpc_client_options {
 } rpc_client_options;
 rpc_client *rpc_client_create(const rpc_client_options *o, err *e);
 void rpc_client_destroy(rpc_client *c);
+// Reads the files again: calls from then on go over a new connection, those under way end on the old one. On an error all stays as it was.
+bool rpc_client_tls_changed(rpc_client *c, err *e) WARN_UNUSED;
 
 // path: "/ledger.v1.LedgerService/CreateTransfers". The answer lives in the arena. The trace and request ids of this
 // thread's log context are passed on. On failure *e carries the peer's code, ErrorInfo reason and message.

@@ -93,6 +93,7 @@ struct rpc_server {
     method_state unknown;       // for paths that nobody registered
     rpc_server_options options; // strings are copies
     char *domain;
+    struct tls_files *tls;
     metric *decisions[AUTHZ_VERDICT_COUNT];
     lane workers, system;
     stream_lane streams, system_streams;

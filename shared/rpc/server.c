@@ -221,7 +221,8 @@ static bool register_methods(rpc_server *s, err *e) {
 }
 
 static bool listen_on(rpc_server *s, const rpc_server_options *o, err *e) {
-    grpc_server_credentials *creds = tls_server_credentials(&o->tls, e);
+    s->tls = tls_files_create(&o->tls);
+    grpc_server_credentials *creds = tls_server_credentials(s->tls, e);
     if (creds == NULL) {
         return false;
     }
@@ -308,6 +309,7 @@ static void server_free(rpc_server *s) {
     health_destroy(s->health);
     reflection_destroy(s->reflection);
     free(s->domain);
+    tls_files_destroy(s->tls);
     pthread_cond_destroy(&s->changed);
     pthread_mutex_destroy(&s->lock);
     free(s);
@@ -338,6 +340,10 @@ rpc_server *rpc_server_start(const rpc_server_options *o, err *e) {
 fail:
     server_free(s);
     return NULL;
+}
+
+void rpc_server_tls_changed(rpc_server *s) {
+    tls_files_read_again(s->tls);
 }
 
 int rpc_server_port(const rpc_server *s) {

@@ -3,12 +3,14 @@
 #include <grpc/grpc.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/config.h"
+#include "base/log.h"
 
 enum { PEM_MAX = 256 * 1024 };
 
@@ -66,29 +68,88 @@ static bool pem_set_read(const rpc_tls *tls, pem_set *out, err *e) {
            pem_read("private key file", tls->key_file, true, &out->key, e);
 }
 
-grpc_server_credentials *tls_server_credentials(const rpc_tls *tls, err *e) {
-    if (tls->insecure) {
+struct tls_files {
+    char *ca_file, *cert_file, *key_file;
+    bool insecure;
+    atomic_bool wanted; // the next handshake reads them
+};
+
+static char *copy_of(const char *path) {
+    char *copy = strdup(path != NULL ? path : "");
+    ASSERT(copy != NULL);
+    return copy;
+}
+
+tls_files *tls_files_create(const rpc_tls *tls) {
+    tls_files *f = calloc(1, sizeof(*f));
+    ASSERT(f != NULL);
+    f->ca_file = copy_of(tls->ca_file);
+    f->cert_file = copy_of(tls->cert_file);
+    f->key_file = copy_of(tls->key_file);
+    f->insecure = tls->insecure;
+    atomic_init(&f->wanted, true);
+    return f;
+}
+
+void tls_files_destroy(tls_files *f) {
+    if (f != NULL) {
+        free(f->ca_file);
+        free(f->cert_file);
+        free(f->key_file);
+        free(f);
+    }
+}
+
+void tls_files_read_again(tls_files *f) {
+    atomic_store(&f->wanted, true);
+}
+
+static bool read_config(const tls_files *f, grpc_ssl_server_certificate_config **config, err *e) {
+    const rpc_tls tls = {f->ca_file, f->cert_file, f->key_file, false};
+    pem_set p = {0};
+    const bool ok = pem_set_read(&tls, &p, e);
+    if (ok) {
+        grpc_ssl_pem_key_cert_pair pair = {.private_key = p.key.text, .cert_chain = p.cert.text};
+        *config = grpc_ssl_server_certificate_config_create(p.ca.text, &pair, 1);
+    }
+    pem_set_wipe(&p);
+    return ok;
+}
+
+// By core, under a lock of its own, before each handshake. When it fails, core goes on with what it had.
+static grpc_ssl_certificate_config_reload_status
+on_handshake(void *arg, grpc_ssl_server_certificate_config **config) {
+    tls_files *f = arg;
+    err e = {0};
+    if (!atomic_exchange(&f->wanted, false)) {
+        return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
+    }
+    if (!read_config(f, config, &e)) {
+        log_err(LOG_ERROR, "rpc.tls.refused", &e);
+        return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_FAIL;
+    }
+    return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
+}
+
+grpc_server_credentials *tls_server_credentials(tls_files *f, err *e) {
+    if (f->insecure) {
         return grpc_insecure_server_credentials_create();
     }
-    grpc_server_credentials *creds = NULL;
-    pem_set p = {0};
-    if (!pem_set_read(tls, &p, e)) {
-        goto out;
+    // Core would say less.
+    grpc_ssl_server_certificate_config *tried = NULL;
+    if (!read_config(f, &tried, e)) {
+        return NULL;
     }
-    grpc_ssl_pem_key_cert_pair pair = {.private_key = p.key.text, .cert_chain = p.cert.text};
-    grpc_ssl_server_certificate_config *config =
-        grpc_ssl_server_certificate_config_create(p.ca.text, &pair, 1);
-    // Both calls below take over what they are given.
+    grpc_ssl_server_certificate_config_destroy(tried);
+    // The call below takes the options over.
     grpc_ssl_server_credentials_options *options =
-        grpc_ssl_server_credentials_create_options_using_config(
-            GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY, config);
-    creds = grpc_ssl_server_credentials_create_with_options(options);
+        grpc_ssl_server_credentials_create_options_using_config_fetcher(
+            GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY, on_handshake, f);
+    grpc_server_credentials *creds = grpc_ssl_server_credentials_create_with_options(options);
     if (creds == NULL) {
         err_set(e, ERR_FAILED_PRECONDITION, "TLS_INVALID",
                 "the server's certificate or key is not usable");
     }
-out:
-    pem_set_wipe(&p);
     return creds;
 }
 
@@ -146,4 +207,22 @@ bool rpc_tls_check(const rpc_tls *tls, err *e) {
         SSL_CTX_free(ctx);
     }
     return ok;
+}
+
+static bool not_after(const X509 *cert, int64_t *unix_s) {
+    struct tm end;
+    if (cert == NULL || ASN1_TIME_to_tm(X509_get0_notAfter(cert), &end) != 1) {
+        return false;
+    }
+    *unix_s = timegm(&end);
+    return true;
+}
+
+bool rpc_tls_expiry(const rpc_tls *tls, int64_t *unix_s, err *e) {
+    SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+    ASSERT(ctx != NULL);
+    const bool ok = SSL_CTX_use_certificate_chain_file(ctx, tls->cert_file) == 1 &&
+                    not_after(SSL_CTX_get0_certificate(ctx), unix_s);
+    SSL_CTX_free(ctx);
+    return ok || unusable(e, "there is no certificate that can be used in", tls->cert_file);
 }

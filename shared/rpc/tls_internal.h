@@ -6,8 +6,14 @@
 
 #include "rpc/rpc.h"
 
+// Certificates of a server, which are read again for the next handshake after they were asked for. Strings are copies.
+typedef struct tls_files tls_files;
+tls_files *tls_files_create(const rpc_tls *tls);
+void tls_files_destroy(tls_files *f);    // when no handshake can come any more
+void tls_files_read_again(tls_files *f); // @thread any
+
 // NULL with *e. The private key's buffer is wiped before they return. @owned: grpc_*_credentials_release.
-grpc_server_credentials *tls_server_credentials(const rpc_tls *tls, err *e);
+grpc_server_credentials *tls_server_credentials(tls_files *f, err *e);
 grpc_channel_credentials *tls_channel_credentials(const rpc_tls *tls, err *e);
 
 #endif
