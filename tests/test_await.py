@@ -16,7 +16,7 @@ REACHED, MISSED, TIMED_OUT = 1, 2, 3
 PENDING, PROCESSING, SENT_STATE = 3, 4, 5
 OTHER = "payments-svc.2"
 CONNECTIONS = "payments/v1/connection_service"
-LOOKS = "payout_await_looks_total"
+LOOKS, TOLD = "payout_await_looks_total", "payout_awaits_told_total"
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +112,10 @@ def test_told_by_the_engine(payer):
         waiting = begin(merchant, payout_id, RESERVED)
         wait_until(lambda: metric(payer.world.payments, "payout_awaits") == 1, "the call waits")
         assert not waiting.done()
+        told = metric(payer.world.payments, TOLD)
         pause.resume()
         assert waiting.result().outcome == REACHED
+        wait_until(lambda: metric(payer.world.payments, TOLD) > told, "the engine has told of its payout")
     assert metric(payer.world.payments, "payout_awaits") == 0
     merchant.wait_for([payout_id])
 
@@ -255,6 +257,7 @@ def test_moved_by_the_other_instance(pair):
             assert waiting.result().outcome == REACHED
         merchant.wait_for([payout_id])
     assert metric(world.daemon(OTHER), "saga_claimed_total") == 0, "the second instance has moved something"
+    assert metric(world.daemon(OTHER), TOLD) == 0
     world.daemon(OTHER).stop()
 
 

@@ -34,7 +34,7 @@ struct awaits {
     arena *a; // of a look
     payout_await *picked[AWAITS_LOOK_MAX];
     int64_t complained_ms;
-    metric *looks, *refused, *waiting_gauge;
+    metric *looks, *told, *refused, *waiting_gauge;
 
     atomic_size_t waiting; // how many there are, for those who have not got the mutex
 
@@ -302,16 +302,17 @@ bool awaits_any(awaits *w) {
 }
 
 void awaits_tell(awaits *w, int64_t book_id, const uuid *payout_ids, size_t n) {
-    bool found = false;
+    int64_t found = 0;
     pthread_mutex_lock(&w->mutex);
     for (size_t i = 0; i < n && w->n > 0; i++) {
         for (payout_await *one = map_get(w->by_payout, payout_ids[i]); one != NULL;
              one = one->same) {
-            found = found || one->book_id == book_id;
+            found += one->book_id == book_id ? 1 : 0;
             one->told = one->told || one->book_id == book_id;
         }
     }
-    if (found) {
+    if (found > 0) {
+        metric_add(w->told, found);
         pthread_cond_signal(&w->changed);
     }
     pthread_mutex_unlock(&w->mutex);
@@ -347,6 +348,9 @@ awaits *awaits_create(size_t max, size_t client_max) {
     ASSERT(w->all != NULL && w->clients != NULL && w->by_payout != NULL);
     w->looks = metric_counter("payout_await_looks_total", "",
                               "Statements that have looked at payouts for which calls wait.");
+    w->told = metric_counter(
+        "payout_awaits_told_total", "",
+        "Calls of AwaitPayout that the engine of this process has told of their payout.");
     w->refused = metric_counter("payout_awaits_refused_total", "",
                                 "Calls of AwaitPayout beyond the limits.");
     w->waiting_gauge = metric_gauge("payout_awaits", "", "Calls of AwaitPayout that wait.");
