@@ -16,8 +16,7 @@ GROWING = {"payout", "saga", "step_log", "rail_event", "idempotency", "recipient
 BY_KEY = ("enable_nestloop", "enable_bitmapscan", "enable_seqscan")
 WRITES_BY_KEY = {"saga_write", "saga_set_apart", "saga_count_events", "saga_count_accepted", "saga_reach_bank"}
 
-LOOKS_BY_KEY = {"saga_due", "saga_due_in_a_pause", "saga_paused", "saga_events", "idempotency_lookup", "idempotency_lookup_payout",
-                "recipient_check", "payout_accepted"}
+LOOKS_BY_KEY = {"saga_due", "saga_events", "idempotency_lookup", "idempotency_lookup_payout", "recipient_check", "payout_accepted"}
 
 # Types that the service gives with a parameter, where they cannot be told from the text.
 TYPES = {"submission_move": "(int8, uuid, uuid, int8, int2)", "submission_decide": "(int8, uuid, int2)"}

@@ -132,29 +132,8 @@ static void handle_list_connections(rpc_call *call, void *service,
 typedef struct braking {
     const payments_service *s;
     pause_row row;
-    int64_t home; // the merchant's book
     bool lift, changed;
 } braking;
-
-// What was put off while the merchant was paused is due again.
-static bool resume_merchant(db_conn *c, const braking *x, arena *a, err *e) {
-    const pause_scope *s = &x->row.scope;
-    size_t n = 0;
-    const connection_info *known = connections_all(x->s->o.connections, &n);
-    for (size_t i = 0; i < n; i++) {
-        if ((s->connection == 0 || s->connection == known[i].id) &&
-            !saga_resume_merchant(c, x->home, known[i].id, s->merchant_id, x->row.since_us, a, e)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool lift(db_conn *c, braking *x, arena *a, err *e) {
-    return pause_lift(c, &x->row.scope, x->row.reason, x->row.actor, x->row.since_us, a,
-                      &x->changed, e) &&
-           (!x->changed || x->row.scope.merchant_id.len == 0 || resume_merchant(c, x, a, e));
-}
 
 static bool brake_tx(db_conn *c, arena *a, void *arg, err *e) {
     braking *x = arg;
@@ -162,19 +141,20 @@ static bool brake_tx(db_conn *c, arena *a, void *arg, err *e) {
     if (!x->lift && !pb_book_exists(x->s, c, x->row.scope.book_id, "book_id", a, e)) {
         return false;
     }
-    return x->lift ? lift(c, x, a, e) : pause_set_one(c, &x->row, a, &x->changed, e);
+    return x->lift ? pause_lift(c, &x->row.scope, x->row.reason, x->row.actor, x->row.since_us, a,
+                                &x->changed, e)
+                   : pause_set_one(c, &x->row, a, &x->changed, e);
 }
 
 // A pause of a merchant in another book than its own would stop nothing.
-static bool merchant_is_there(payments_service *s, const rpc_call *call, braking *x,
-                              const Payments__V1__PauseConnectionRequest *r, err *e) {
+static bool merchant_is_there(payments_service *s, const rpc_call *call,
+                              const Payments__V1__PauseConnectionRequest *r, bool lift, err *e) {
     if (!rule_merchant_id(str_of(r->merchant_id), "merchant_id", e)) {
         return false;
     }
     const merchant *m =
         merchant_find(s->merchants, str_of(r->merchant_id), rpc_deadline_mono_ms(call), e);
-    x->home = m != NULL ? m->book_id : 0;
-    if (m != NULL && !x->lift && r->book_id != 0 && r->book_id != m->book_id) {
+    if (m != NULL && !lift && r->book_id != 0 && r->book_id != m->book_id) {
         return err_set_field(e, ERR_INVALID_ARGUMENT, "BOOK_OF_ANOTHER_MERCHANT", "book_id",
                              "the merchant is in book %lld", (long long)m->book_id);
     }
@@ -209,7 +189,7 @@ static bool brake(payments_service *s, rpc_call *call, braking *x,
         }
         x->row.scope.connection = k->id;
     }
-    if (r->merchant_id[0] != '\0' && !merchant_is_there(s, call, x, r, e)) {
+    if (r->merchant_id[0] != '\0' && !merchant_is_there(s, call, r, x->lift, e)) {
         return false;
     }
     const bool ok = db_transact(s->o.pool, rpc_deadline_mono_ms(call), a, brake_tx, x, e);

@@ -57,10 +57,6 @@ bool saga_engine_check(const saga_engine_options *o, err *e) WARN_UNUSED;
 // Starts the worker threads. Books are found from merchant_book. @borrows everything in the options until stop.
 // NULL and *e on bad options.
 saga_engine *saga_engine_start(const saga_engine_options *o, err *e);
-// A merchant's pause ends, in the transaction that lifts it: what was put off in it on a connection is due again, up to some thousands of
-// each step. The others are looked at within four minutes.
-bool saga_resume_merchant(db_conn *c, int64_t book_id, int rail_id, str merchant_id, int64_t now_us,
-                          arena *a, err *e) WARN_UNUSED;
 // New payouts of a book are due, all of this connection; SAGA_ANY_RAIL: of whichever. Cheap; any thread; between start and stop.
 void saga_engine_wake(saga_engine *g, int64_t book_id, int rail_id);
 // A bank has spoken of payouts of a book, nearly all of this connection. The same.

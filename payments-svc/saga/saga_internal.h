@@ -24,7 +24,6 @@ enum {
     SAGA_ARENA_MAX = 128 * 1024 * 1024, // of one worker; a full batch takes about a quarter of it
     SAGA_LEDGER_PAIRS_MAX = 4095, // payouts whose step takes two transfers, in one CreateTransfers
     SAGA_EVENTS_CHUNK = 5000,     // rail events of one statement
-    SAGA_PUT_OFF_MAX = 1000,      // payouts of paused merchants that one claim puts off, of a lane
     SAGA_DB_TIMEOUT_MS = 15000,
     SAGA_COMPLAIN_EVERY_MS = 1000,
     SAGA_LEASES_MAX = 64 // batches under way in one engine: one for each worker
@@ -86,9 +85,7 @@ typedef struct saga_batch {
     size_t n_execute, n_resolve;
     str *paused; // merchants whose payouts stay where they stand (saga_brake)
     size_t n_paused;
-    int64_t paused_us; // since when the last of them is
-    bool more;         // payouts of theirs were put off, and others may stand behind them
-    uuid lease_id;     // of the items that act
+    uuid lease_id; // of the items that act
     // the lease's end (clock_boot_ms); acting on a rail after it is forbidden
     _Atomic int64_t until_boot_ms;
     bool lost;      // somebody else has it now, or will: nothing may be written
@@ -153,9 +150,6 @@ bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const 
 // Inside the claiming transaction, after the slot's lock: *stopped when all of it is paused; else fills b->paused. (saga_brake.c)
 bool saga_brake(saga_batch *b, db_conn *c, bool *stopped, err *e) WARN_UNUSED;
 // Takes what is paused as a whole out of a scan, so that nobody claims in vain.
-// Then, before it is looked what is due: payouts of paused merchants at the head of a lane, so many of each, are put off, lest each claim
-// reads them all. They are looked at again after a quarter of the time for which the merchant has been paused, four minutes at most.
-bool saga_put_off(saga_batch *b, db_conn *c, int64_t now_us, err *e) WARN_UNUSED;
 bool saga_brake_scan(db_pool *pool, saga_scan *s, int64_t deadline_mono_ms, arena *a,
                      err *e) WARN_UNUSED;
 // In how many lanes the sagas before a step stand.
@@ -278,7 +272,6 @@ typedef struct saga_result {
     int n_lanes;    // that they came from
     size_t n_moved; // rows whose outcome is written, or that were moved by the claim
     bool failed;    // the claim could not be made: come back later
-    bool more;      // the claim did not see all that is due
     // rows that stand before a step now, and are due or may have heard of the rail meanwhile
     size_t n_next[STEP_COUNT];
     // payouts that the rail was tried with, or asked about, without any answer

@@ -166,90 +166,6 @@ static void test_scan__nothing_is_due__says_when_something_will_be(void **state)
     assert_in_range(in_us, INT64_C(590) * 1000000, INT64_C(600) * 1000000);
 }
 
-// --- What is paused --------------------------------------------------------------------------------------------------
-
-static int64_t due_now(void) {
-    return world_count("SELECT count(*) FROM saga WHERE due_at <= now() + interval '1 s'");
-}
-
-// The n oldest payouts are those of a merchant that is paused since so many seconds.
-static void pause_oldest(int n, int since_s) {
-    char sql[400];
-    (void)snprintf(sql, sizeof sql,
-                   "UPDATE payout SET merchant_id = 'stopped' WHERE payout_id IN "
-                   "(SELECT payout_id FROM saga ORDER BY due_at, payout_id LIMIT %d); "
-                   "DELETE FROM pause; INSERT INTO pause VALUES (0, 0, 'stopped', 'why', 'who', "
-                   "now() - interval '%d s')",
-                   n, since_s);
-    move_oldest(n, merchant_lane(STR("stopped")));
-    fixture_sql(sql, NULL, 0);
-}
-
-static void test_pause__many_before_one_in_a_lane__are_put_off_some_at_a_time(void **state) {
-    (void)state;
-    enum { MANY = 2 * SAGA_PUT_OFF_MAX + 500 };
-    world_payouts(RAIL_INSTANT, MANY, 1, NULL);
-    pause_oldest(MANY, 40);
-    world_payouts(RAIL_INSTANT, 2, 1, NULL);
-    move_oldest(2, merchant_lane(STR("stopped")));
-    saga_batch one = batch(STEP_RESERVE, 1, 5000);
-    assert_int_equal(claim(&one), 0);
-    assert_true(one.more); // there may be others behind them
-    assert_int_equal(due_now(), MANY + 2 - SAGA_PUT_OFF_MAX);
-    saga_batch two = batch(STEP_RESERVE, 2, 5000);
-    assert_int_equal(claim(&two), 2);
-    saga_batch three = batch(STEP_RESERVE, 3, 5000);
-    assert_int_equal(claim(&three), 0);
-    assert_int_equal(due_now(), 2); // they are leased
-    assert_int_equal(look(100).n, 0);
-    saga_batch four = batch(STEP_RESERVE, 4, 5000);
-    assert_int_equal(claim(&four), 0);
-    assert_false(four.more);
-    // They are looked at again after a quarter of the time for which the merchant has been paused.
-    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE due_at BETWEEN now() + "
-                                 "interval '5 s' AND now() + interval '12 s'"),
-                     MANY);
-    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE planned_at IS NOT NULL"), 0);
-}
-
-static bool resume(db_conn *c, arena *a, void *arg, err *e) {
-    (void)arg;
-    return saga_resume_merchant(c, WORLD_BOOK, RAIL_INSTANT, STR("stopped"),
-                                clock_wall_us(clock_system()), a, e);
-}
-
-static void test_pause__long__looked_at_every_few_minutes_and_at_once_when_it_ends(void **state) {
-    (void)state;
-    world_payouts(RAIL_INSTANT, 30, 1, NULL);
-    world_payouts(RAIL_ACH, 10, 1, NULL);
-    pause_oldest(40, 100000);
-    saga_batch b = batch(STEP_RESERVE, 1, 5000);
-    assert_int_equal(claim(&b), 0);
-    assert_int_equal(due_now(), 10);
-    assert_int_equal(world_count("SELECT count(*) FROM saga WHERE due_at > now() + "
-                                 "interval '3 min' AND due_at < updated_at + interval '5 min'"),
-                     30);
-    err e = {0};
-    assert_true(db_transact(world_pool(), fixture_deadline(5000), memory_2, resume, NULL, &e));
-    assert_int_equal(due_now(), 40);
-    fixture_sql("DELETE FROM pause", NULL, 0);
-    saga_batch again = batch(STEP_RESERVE, 1, 5000);
-    assert_int_equal(claim(&again), 30);
-}
-
-static void test_pause__something_was_said__stays_due(void **state) {
-    (void)state;
-    world_payouts(RAIL_INSTANT, 3, 1, NULL);
-    pause_oldest(3, 40);
-    fixture_sql("UPDATE saga SET events = events + 1", NULL, 0);
-    saga_batch b = batch(STEP_RESERVE, 1, 5000);
-    assert_int_equal(claim(&b), 0);
-    assert_int_equal(due_now(), 3);
-    assert_false(b.more);
-}
-
-// --- Books -----------------------------------------------------------------------------------------------------------
-
 static void test_books__some_known__the_others_are_found(void **state) {
     (void)state;
     fixture_sql("INSERT INTO merchant_book SELECT 'm' || i, 1 + i % 40 * 3 FROM "
@@ -280,11 +196,6 @@ int main(void) {
         cmocka_unit_test_setup(test_lanes__all_full__each_has_its_share_and_no_more_than_the_limit,
                                fresh),
         cmocka_unit_test_setup(test_lanes__after_the_banks_word__one_for_all, fresh),
-        cmocka_unit_test_setup(test_pause__many_before_one_in_a_lane__are_put_off_some_at_a_time,
-                               fresh),
-        cmocka_unit_test_setup(
-            test_pause__long__looked_at_every_few_minutes_and_at_once_when_it_ends, fresh),
-        cmocka_unit_test_setup(test_pause__something_was_said__stays_due, fresh),
         cmocka_unit_test(test_lane__of_a_merchant__the_same_everywhere_and_spread),
         cmocka_unit_test_setup(test_scan__counts_over_lanes_without_what_is_leased, fresh),
         cmocka_unit_test_setup(test_scan__two_rails__each_step_is_told_once, fresh),

@@ -64,12 +64,6 @@
     "s.step = 4 AND s.phase = 0 AND s.state = 4 AND length(s.hold) = 0 AND s.due_at IS NULL "      \
     "AND s.judged IS NULL AND s.events = s.events_seen "
 
-// Of a book, rail, step and lane what is due by a time and nobody has.
-#define DUE_OF_LANE                                                                                \
-    "s.book_id = $1 AND s.rail = $2 AND s.step = $3 AND " LANE_OF_S " = t.lane "                   \
-    "AND s.due_at <= $4 AND s.payout_id NOT IN (SELECT unnest(payout_ids) FROM saga_lease "        \
-    "WHERE book_id = $1 AND rail = $2 AND step = $3) "
-
 // The numbers of steps and states in the statements below are the machine's.
 _Static_assert(STEP_EXECUTE == 2 && STEP_RESOLVE == 3, "saga_write: a step that goes in vain");
 _Static_assert(STEP_AWAIT == 4 && STATE_PROCESSING == 4, "saga_reach_bank: handed over");
@@ -121,33 +115,19 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
                             "INSERT INTO saga_slot (book_id, rail, step, claims) "
                             "VALUES ($1, $2, $3, 1) ON CONFLICT (book_id, rail, step) "
                             "DO UPDATE SET claims = saga_slot.claims + 1"},
-    // So many of each lane, the oldest first.
-    [SAGA_SQL_DUE] = {"saga_due",
-                      "SELECT q.* FROM unnest($5::int2[]) AS t(lane) CROSS JOIN LATERAL ("
-                      "SELECT " SAGA_COLUMNS ", t.lane FROM saga AS s WHERE " DUE_OF_LANE
-                      "ORDER BY s.due_at LIMIT $6) AS q"},
-    // The same while merchants ($7) are paused: it looks no further than $8 of each lane. The merchant of each is
-    // looked up: an EXISTS may be answered by a list of all payouts of the merchants that are paused.
-    [SAGA_SQL_DUE_IN_A_PAUSE] =
-        {"saga_due_in_a_pause",
+    // So many of each lane, the oldest first. The merchant of each is looked up: an EXISTS may be answered by a list of all payouts of the
+    // merchants that are paused.
+    [SAGA_SQL_DUE] =
+        {"saga_due",
          "SELECT q.* FROM unnest($5::int2[]) AS t(lane) CROSS JOIN LATERAL ("
-         "SELECT " SAGA_COLUMNS ", t.lane FROM (SELECT * FROM saga AS s WHERE " DUE_OF_LANE
-         "ORDER BY s.due_at LIMIT $8) AS s WHERE (SELECT p.merchant_id FROM payout AS p "
-         "WHERE p.book_id = $1 AND p.payout_id = s.payout_id) <> ALL($7::text[]) "
+         "SELECT " SAGA_COLUMNS ", t.lane "
+         "FROM saga AS s WHERE s.book_id = $1 AND s.rail = $2 AND s.step = $3 "
+         "AND " LANE_OF_S " = t.lane AND s.due_at <= $4 "
+         "AND s.payout_id NOT IN (SELECT unnest(payout_ids) FROM saga_lease "
+         "WHERE book_id = $1 AND rail = $2 AND step = $3) "
+         "AND ($7::text[] IS NULL OR (SELECT p.merchant_id FROM payout AS p WHERE p.book_id = $1 "
+         "AND p.payout_id = s.payout_id) <> ALL($7::text[])) "
          "ORDER BY s.due_at LIMIT $6) AS q"},
-    // Payouts of these merchants, of which nothing was said that is unheard, among the first $6 of each lane that are
-    // due between two times.
-    [SAGA_SQL_PAUSED] =
-        {"saga_paused", "SELECT s.payout_id FROM unnest($5::int2[]) AS t(lane) CROSS JOIN LATERAL ("
-                        "SELECT s.payout_id, s.events = s.events_seen AS heard FROM saga AS s "
-                        "WHERE " DUE_OF_LANE "AND s.due_at > $8 ORDER BY s.due_at LIMIT $6) AS s "
-                        "WHERE s.heard AND (SELECT p.merchant_id FROM payout AS p "
-                        "WHERE p.book_id = $1 AND p.payout_id = s.payout_id) = ANY($7::text[])"},
-    // Another time at which they are looked at. It is no plan of theirs: for how long they have waited is told as
-    // before.
-    [SAGA_SQL_PUT_OFF] = {"saga_put_off", "UPDATE saga AS s SET due_at = $3, updated_at = $4 "
-                                          "WHERE s.book_id = $1 AND s.payout_id = ANY($2::uuid[]) "
-                                          "AND s.events = s.events_seen"},
     // OFFSET keeps the look-up of each payout to itself, which goes into the one month that the payout is in. To plan
     // an ANY of thousands of ids over all months costs as much as to look them up.
     [SAGA_SQL_EVENTS] =

@@ -73,14 +73,13 @@ static bool ask_lanes(saga_batch *b, db_conn *c, int64_t now_us, lanes *k, int64
     db_time(p, now_us);
     db_i16_array(p, numbers, n);
     db_i64(p, each);
-    const bool pause = b->n_paused > 0;
-    if (pause) {
+    if (b->n_paused == 0) {
+        db_null(p, OID_TEXT_ARRAY);
+    } else {
         db_text_array(p, b->paused, b->n_paused);
-        db_i64(p, each + SAGA_PUT_OFF_MAX);
     }
     db_rows *rows = NULL;
-    if (!db_exec(c, saga_sql(pause ? SAGA_SQL_DUE_IN_A_PAUSE : SAGA_SQL_DUE), p, b->a, &rows, NULL,
-                 e)) {
+    if (!db_exec(c, saga_sql(SAGA_SQL_DUE), p, b->a, &rows, NULL, e)) {
         return false;
     }
     for (size_t i = 0; i < db_count(rows); i++) { // those of one lane come together
@@ -291,7 +290,6 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     saga_batch *b = arg;
     b->n = b->n_execute = b->n_resolve = 0;
     b->n_lanes = 0;
-    b->more = false;
     b->rail_items = NULL;
     const int64_t now_us = clock_wall_us(b->from.clock);
     // The two clocks are read one after the other, this one first: the lease that we believe in is never the longer one.
@@ -299,7 +297,7 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     CRASH_POINT("saga.claim.begin");
     bool stopped = false;
     if (!begin_claim(b, c, e) || !lock_slot(b, c, e) || !saga_brake(b, c, &stopped, e) ||
-        (!stopped && (!saga_put_off(b, c, now_us, e) || !read_due(b, c, now_us, e)))) {
+        (!stopped && !read_due(b, c, now_us, e))) {
         return false;
     }
     if (b->n == 0) {
