@@ -15,8 +15,9 @@
 enum {
     FIRST_PAUSE_MS = 100, // from the first look to the second; then it doubles
     LAST_PAUSE_MS = 1000,
-    GONE_MS = 200,   // how often those whose caller is gone are taken out
-    LOOK_SHARE = 20, // looks that nobody has asked for take at most a twentieth of the time
+    GONE_MS = 200,       // how often those whose caller is gone are taken out
+    LOOK_SHARE = 20,     // looks that nobody has asked for take at most a twentieth of the time
+    QUIET_MAX_MS = 2000, // but for this long at most there is none
     LOOK_TIMEOUT_MS = 2000,
     RETRY_MS = 1000,
     COMPLAIN_EVERY_MS = 1000,
@@ -210,7 +211,9 @@ static void look_at(awaits *w, int64_t book_id, size_t n, bool by_time, int64_t 
     const int64_t after_ms = clock_mono_ms(clock_system());
     pthread_mutex_lock(&w->mutex);
     if (by_time) {
-        w->quiet_until_ms = after_ms + (LOOK_SHARE - 1) * (after_ms - now_ms);
+        // A look that failed or was slow once puts the next one off by little: what it did not find must be found in time.
+        const int64_t quiet_ms = seen ? (LOOK_SHARE - 1) * (after_ms - now_ms) : 0;
+        w->quiet_until_ms = after_ms + (quiet_ms < QUIET_MAX_MS ? quiet_ms : QUIET_MAX_MS);
     }
     const size_t n_ended = take_ended(w, n, seen, now_ms);
     pthread_mutex_unlock(&w->mutex);
