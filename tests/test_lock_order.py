@@ -7,7 +7,7 @@ from support.paying import ACH, paying
 from support.session import session
 from support.waiting import wait_until
 
-from test_case_orders import ACH_FAST, SETTINGS, contradicted, unreadable
+from test_case_orders import ACH_FAST, SENT, SETTINGS, contradicted, unreadable
 from test_cases import RESOLVED, Cases
 from test_connections import ON, Connections
 from test_orders_where_nothing_goes import assert_free, cancel, waiting
@@ -25,6 +25,9 @@ def payer(servers):
 def bank_away(payer):
     """What goes by files waits in a submission that cannot leave."""
     wait_until(lambda: Connections(payer.world).list()["ach"].state == ON, "the bank is there")
+    # Behind an open breaker no payout is put into a file: one that has come to the bank shows that it is closed.
+    merchant = payer.merchant(deposit=10_000)
+    merchant.wait_for([merchant.pay(1_000, ACH).payout_id], {SENT})
     payer.world.bank.stop()
     yield
     payer.world.bank.start()
