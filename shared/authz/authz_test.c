@@ -41,7 +41,7 @@ static const char POLICY[] = "# Who may do what.\n"
                              "merchants = acme, hooli\n"
                              "[person grace]\n"
                              "roles = auditor\n"
-                             "merchants = all";
+                             "merchants = all\n";
 
 static authz_who who_is(const authz_policy *p, const char *identity, const char *person,
                         authz_roles roles, authz_verdict expected) {
@@ -239,6 +239,7 @@ static const fault FAULTS[] = {
     {SHOP "roles = pay\x01"
           "er\n",
      ":2: this is not plain UTF-8 text"},
+    {SHOP "roles = payer\nmerchants = all", ":3: this line has no end"},
     {SHOP "roles = payer\r\n", ":2: this is not plain UTF-8 text"},
     {"# caf\xc3\n", ":1: this is not plain UTF-8 text"},
 };

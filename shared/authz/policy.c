@@ -377,8 +377,10 @@ static bool read_text(reading *r, str text) {
         if (!read_line(r, (str){rest.ptr, len})) {
             return false;
         }
-        const size_t used = end == NULL ? len : len + 1;
-        rest = (str){rest.ptr + used, rest.len - used};
+        if (end == NULL) { // a name of which half is written may be another one's, or "all"
+            return WRONG(r, "", "this line has no end: the file may be half written");
+        }
+        rest = (str){end + 1, rest.len - len - 1};
     }
     if (!end_section(r) || !join_persons(r)) {
         return false;

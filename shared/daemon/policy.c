@@ -48,6 +48,9 @@ static bool open_policy(const char *path, int *fd, err *e) {
         return faulty(e, path, "this is not a file");
     }
     // Whoever may write it may do everything.
+    if (st.st_uid != 0 && st.st_uid != geteuid()) {
+        return faulty(e, path, "its owner is neither root nor the user of this service");
+    }
     if ((st.st_mode & (S_IWGRP | S_IWOTH)) != 0) {
         return faulty(e, path, "its group or others may write it; it must be 0644 or less");
     }
