@@ -283,14 +283,14 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
                           "WHERE book_id = $1 AND submission_id = $2"},
     // Across books: gauges of what is open.
     // Of all books, once at a start: open files (2 SENDING, 6 UNKNOWN) whose last upload was begun (kind 1) in other
-    // folders. Older rows do not say where.
+    // folders. Rows of older versions, and of a recovery, say something else there.
     [SUBM_SQL_BEGUN_ELSEWHERE] =
         {"submission_begun_elsewhere",
          "SELECT s.name, u.detail FROM submission AS s CROSS JOIN LATERAL ("
          "SELECT detail FROM submission_upload WHERE book_id = s.book_id "
          "AND submission_id = s.submission_id AND kind = 1 ORDER BY seq DESC LIMIT 1) AS u "
          "WHERE s.connection = $1 AND s.due_at IS NOT NULL AND s.state IN (2, 6) "
-         "AND u.detail <> '' AND u.detail <> $2 LIMIT 1"},
+         "AND u.detail LIKE 'in %' AND u.detail <> $2 LIMIT 1"},
     [SUBM_SQL_WAITING] =
         {"submission_waiting",
          "SELECT state, count(*), min(created_at), statement_timestamp() FROM submission "
