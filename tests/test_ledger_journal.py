@@ -156,7 +156,7 @@ LEDGER_APPEND_ONLY = ["book", "transfer", "posting", "transfer_metadata", "accou
                       "tree_head"]
 PAYMENTS_APPEND_ONLY = ["merchant_book", "merchant", "idempotency", "recipient", "payout", "step_log", "rail_event",
                         "inbound_file", "submission_item", "submission_upload", "submission_directory", "inbox_version", "case_note", "pause_log", "merchant_connection",
-                        "archive", "payout_archived"]
+                        "archive", "payout_archived", "import_fault", "import_result"]
 LEDGER_MUTABLE = {"account": ["book_id", "account_id", "code", "flags", "currency", "user_data_128", "timestamp_us",
                               "lowest_balance", "effective_us", "external_reference", "metadata"],
                   "book_head": ["book_id"]}
@@ -170,6 +170,7 @@ PAYMENTS_MUTABLE = {"saga": ["book_id", "payout_id", "rail"],
                     "deposit": ["book_id", "deposit_id", "merchant_id", "key", "amount", "currency", "reference", "created_at"],
                     "payment_case": ["book_id", "case_id", "kind", "subject_type", "subject_id", "merchant_id", "opened_at"],
                     "job": ["book_id", "name"],
+                    "payment_import": ["book_id", "import_id", "merchant_id", "created_at"],
                     "recovery_listing": ["book_id", "connection"],
                     "forgotten_entry": ["book_id", "connection", "individual_id", "inbox_id", "number", "amount"],
                     "timeline": ["book_id"], "connection": ["book_id", "number", "name", "scheme", "made_at"],
@@ -177,8 +178,9 @@ PAYMENTS_MUTABLE = {"saga": ["book_id", "payout_id", "rail"],
                     "inbox_exception": ["book_id", "inbox_id", "version", "line", "reason", "reason_text", "compared", "raw_sealed",
                                         "about_book_id", "payout_id", "amount", "currency", "at"]}
 # A lease is given back: its row goes; what was done under it stands in step_log. A pause ends: its history stands in pause_log. What the
-# sums of payouts keep apart is taken in. What a merchant owes is told by the ledger; a row says whom to look at.
-PAYMENTS_TEMPORARY = {"saga_lease", "pause", "payout_apart", "receivable", "inbox_sweep_again"}
+# sums of payouts keep apart is taken in. What a merchant owes is told by the ledger; a row says whom to look at. The bytes of a file go when
+# the file is dealt with: its results stay.
+PAYMENTS_TEMPORARY = {"saga_lease", "pause", "payout_apart", "receivable", "inbox_sweep_again", "import_part"}
 TABLES = ([("ledger_service", 0, table) for table in LEDGER_APPEND_ONLY]
           + [("payments_service", 1, table) for table in PAYMENTS_APPEND_ONLY])
 COLUMNS = [(role, which, table, column)
