@@ -71,11 +71,7 @@ void attempt_key(uuid intent_id, int32_t attempt, char out[65]) {
 }
 
 int16_t merchant_lane(str merchant_id) {
-    // FNV-1a: the lane is stored, so it must be the same in every process
-    uint32_t hash = 2166136261u;
-    for (size_t i = 0; i < merchant_id.len; i++) {
-        hash = (hash ^ (uint8_t)merchant_id.ptr[i]) * 16777619u;
-    }
+    const uint32_t hash = str_hash(merchant_id);
     return (int16_t)((hash >> 16 ^ hash) % MERCHANT_LANES);
 }
 

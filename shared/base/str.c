@@ -20,6 +20,14 @@ bool str_eq_c(str a, const char *c_string) {
     return str_eq(a, str_of(c_string));
 }
 
+uint32_t str_hash(str s) {
+    uint32_t hash = 2166136261u;
+    for (size_t i = 0; i < s.len; i++) {
+        hash = (hash ^ (uint8_t)s.ptr[i]) * 16777619u;
+    }
+    return hash;
+}
+
 static bool is_continuation(uint8_t byte) {
     return (byte & 0xc0) == 0x80;
 }

@@ -17,6 +17,8 @@ typedef struct str {
 str str_of(const char *c_string); // NULL gives the empty string
 bool str_eq(str a, str b);
 bool str_eq_c(str a, const char *c_string);
+// FNV-1a of the bytes, 32 bits, the same in every process. Whoever chooses the bytes can choose the hash.
+uint32_t str_hash(str s);
 // The first bytes of the text, at most len_max, and no character of UTF-8 cut at their end. Bytes that are no text are cut somewhere.
 str str_clip(str text, size_t len_max);
 // Valid UTF-8 (RFC 3629: no surrogates, no overlong forms) without U+0000.

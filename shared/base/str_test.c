@@ -13,6 +13,13 @@ static void test_str_eq__lengths_and_bytes__compared(void **state) {
     assert_false(str_eq_c((str){"a\0b", 3}, "a"));
 }
 
+static void test_str_hash__published_vectors__as_published(void **state) {
+    (void)state;
+    assert_int_equal(str_hash(STR("")), 0x811c9dc5u);
+    assert_int_equal(str_hash(STR("a")), 0xe40c292cu);
+    assert_int_equal(str_hash(STR("foobar")), 0xbf9cf968u);
+}
+
 static void test_str_is_text__well_formed_and_not__as_rfc_3629(void **state) {
     (void)state;
     static const char *const GOOD[] = {"",
@@ -261,6 +268,7 @@ static void test_strbuf_add_json__every_byte__valid_json(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_str_eq__lengths_and_bytes__compared),
+        cmocka_unit_test(test_str_hash__published_vectors__as_published),
         cmocka_unit_test(test_str_is_text__well_formed_and_not__as_rfc_3629),
         cmocka_unit_test(test_str_clip__every_length__whole_characters_only),
         cmocka_unit_test(test_str_make_plain__what_steers_a_terminal__one_mark_each),

@@ -66,14 +66,11 @@ void permissions_metrics(rpc_server *s) {
 
 // --- One call ----------------------------------------------------------------------------------------------------------
 
-// Strangers share one gate, callers that the policy names have one of few: nobody hides another's refusals behind their own.
+// Strangers share one gate, callers that the policy names are spread over some: a stranger hides no caller's refusals behind its own, and a
+// caller few others'.
 static log_gate *gate_of(const rpc_call *c) {
     static log_gate gates[1 + 64];
-    const str identity = str_of(c->identity);
-    uint32_t hash = 2166136261u; // FNV-1a
-    for (size_t i = 0; i < identity.len; i++) {
-        hash = (hash ^ (uint8_t)identity.ptr[i]) * 16777619u;
-    }
+    const uint32_t hash = str_hash(str_of(c->identity));
     return &gates[c->who.program == NULL ? 0 : 1 + (hash >> 16 ^ hash) % 64];
 }
 
