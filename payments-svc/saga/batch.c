@@ -58,57 +58,7 @@ void saga_batch_metrics_init(void) {
     MUST(pthread_once(&once, make_metrics) == 0);
 }
 
-// --- Crash points ----------------------------------------------------------------------------------------------------
-
-#ifdef DISBURSE_CRASH_POINTS
-static char crash_names[STEP_COUNT][AT_COUNT][48];
-
-static void make_crash_names(void) {
-    static const char *const BOUNDARIES[AT_COUNT] = {"prepared", "sent", "acked", "recorded",
-                                                     "committed"};
-    for (int step = 0; step < STEP_COUNT; step++) {
-        for (int at = 0; at < AT_COUNT; at++) {
-            char *name = crash_names[step][at];
-            (void)snprintf(name, sizeof crash_names[step][at], "saga.%s.%s", saga_step_name(step),
-                           BOUNDARIES[at]);
-            for (; *name != '\0'; name++) {
-                *name = (char)(*name >= 'A' && *name <= 'Z' ? *name - 'A' + 'a' : *name);
-            }
-        }
-    }
-}
-
-void saga_crash_at(const saga_batch *b, saga_boundary boundary, unsigned step_mask) {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    MUST(pthread_once(&once, make_crash_names) == 0);
-    unsigned acting = 0;
-    for (size_t i = 0; i < b->n; i++) {
-        acting |= b->items[i].acting == STEP_NONE ? 0 : SAGA_STEP_BIT(b->items[i].acting);
-    }
-    for (int step = STEP_RESERVE; step < STEP_COUNT; step++) {
-        if ((acting & step_mask & SAGA_STEP_BIT(step)) != 0) {
-            CRASH_POINT(crash_names[step][boundary]);
-        }
-    }
-}
-#endif
-
 // --- Small parts -----------------------------------------------------------------------------------------------------
-
-bool saga_may_complain(saga_complaint *c) {
-    const int64_t now_ms = clock_mono_ms(clock_system());
-    int64_t last_ms = atomic_load(&c->last_ms);
-    if ((last_ms != 0 && now_ms - last_ms < SAGA_COMPLAIN_EVERY_MS) ||
-        !atomic_compare_exchange_strong(&c->last_ms, &last_ms, now_ms)) {
-        atomic_fetch_add(&c->suppressed, 1);
-        return false;
-    }
-    const int64_t suppressed = atomic_exchange(&c->suppressed, 0);
-    if (suppressed > 0) {
-        log_warn("saga.complaints_suppressed", F_INT("n", suppressed));
-    }
-    return true;
-}
 
 enum { REFUSALS_MAX = 5 }; // of the write of an outcome, before its batch is given up
 

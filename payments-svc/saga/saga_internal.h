@@ -94,17 +94,19 @@ typedef struct saga_batch {
     arena *secrets; // decrypted bank details and what a rail makes of them
 } saga_batch;
 
-// --- store (saga_store.c) --------------------------------------------------------------------------------------------
+// --- claim and outcome (claim.c, outcome.c) --------------------------------------------------------------------------
 
 // Of SAGA_COLUMNS in saga_sql.c; what a statement adds comes behind them.
 enum { SAGA_N_COLUMNS = 29 };
-// A row of SAGA_COLUMNS becomes item->was and item->now; all else is zero. (saga_rows.c)
+// A row of SAGA_COLUMNS becomes item->was and item->now; all else is zero. (rows.c)
 void saga_row_read(const db_rows *rows, size_t row, saga_item *item);
-// Writes item->now of each, whose row must be as it was claimed. Sorted by payout_id. (saga_rows.c)
+// Writes item->now of each, whose row must be as it was claimed. Sorted by payout_id. (rows.c)
 bool saga_rows_write(db_conn *c, int64_t book_id, const saga_item *const *items, size_t n,
                      int64_t now_us, arena *a, err *e) WARN_UNUSED;
-// Opens a case for each item that the claim or the outcome has held, or that has heard a contradiction while held. (saga_cases.c)
-// Takes the entries of those that this claim has come to hold out of files that have not left, and says so (saga_withdraw.c).
+// The same of the batch's items that act, or of those that only move.
+bool saga_rows_of_batch(saga_batch *b, db_conn *c, bool acting, int64_t now_us, err *e) WARN_UNUSED;
+// Opens a case for each item that the claim or the outcome has held, or that has heard a contradiction while held. (hold_cases.c)
+// Takes the entries of those that this claim has come to hold out of files that have not left, and says so (withdraw.c).
 bool saga_withdraw_held(saga_batch *b, db_conn *c, int64_t now_us, err *e) WARN_UNUSED;
 bool saga_cases_open(saga_batch *b, db_conn *c, bool acting, int64_t now_us, err *e) WARN_UNUSED;
 
@@ -125,7 +127,15 @@ bool saga_store_hear(saga_batch *b, const db_rows *rows, err *e) WARN_UNUSED;
 bool saga_store_hear_also(saga_batch *b, const db_rows *rows, const saga_event *also,
                           err *e) WARN_UNUSED;
 
-// --- what there is to do (scan_store.c) ------------------------------------------------------------------------------
+// --- the step log (step_log.c) ---------------------------------------------------------------------------------------
+
+// A COPY of rows. NULL with *e; it ends with db_copy_end.
+db_copy *saga_log_begin(db_conn *c, err *e);
+// An intent where the answer has no outcome; else an outcome or a note.
+void saga_log_row(db_copy *w, const saga_batch *b, const saga_item *item, saga_step step,
+                  const saga_answer *answer, int64_t now_us);
+
+// --- what there is to do (scan.c) ------------------------------------------------------------------------------------
 
 // Adds the books of the database that are not among the n known ones, sorts them all.
 bool saga_store_books(db_pool *pool, int64_t *books, size_t max, size_t *n,
@@ -147,13 +157,15 @@ typedef struct saga_scan {
 bool saga_store_scan(db_pool *pool, const int64_t *books, size_t n_books, const int16_t *rails,
                      size_t n_rails, int64_t now_us, int64_t limit, saga_scan *s,
                      int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
-// Inside the claiming transaction, after the slot's lock: *stopped when all of it is paused; else fills b->paused. (saga_brake.c)
+// Inside the claiming transaction, after the slot's lock: *stopped when all of it is paused; else fills b->paused. (brake.c)
 bool saga_brake(saga_batch *b, db_conn *c, bool *stopped, err *e) WARN_UNUSED;
 // Takes what is paused as a whole out of a scan, so that nobody claims in vain.
 bool saga_brake_scan(db_pool *pool, saga_scan *s, int64_t deadline_mono_ms, arena *a,
                      err *e) WARN_UNUSED;
 // In how many lanes the sagas before a step stand.
 int16_t saga_step_lanes(saga_step step);
+
+// --- plans (plans.c) -------------------------------------------------------------------------------------------------
 
 // For statements whose best plan changes as the tables grow: until the end of the transaction.
 bool saga_plan_each_time(db_conn *c, arena *a, err *e) WARN_UNUSED;
@@ -163,7 +175,7 @@ bool saga_join_by_key(db_conn *c, arena *a, err *e) WARN_UNUSED;
 // The step that the log and the logs tell of an item: the one that it acts on, EXECUTE where it was handed over, else where it stood.
 saga_step saga_logged_step(const saga_item *item) WARN_UNUSED;
 
-// --- leases in the database (lease_store.c) --------------------------------------------------------------------------
+// --- leases in the database (leases.c) -------------------------------------------------------------------------------
 
 // Inside the claiming transaction: the items that act are the batch's for lease_ms of the database's clock. Nothing when none acts.
 bool saga_lease_take(saga_batch *b, db_conn *c, err *e) WARN_UNUSED;
@@ -205,7 +217,7 @@ typedef struct saga_stuck {
 bool saga_store_take_over(db_pool *pool, const int64_t *books, size_t n_books, saga_stuck *stuck,
                           int64_t *n, int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
 
-// --- intents (saga_intent.c): inside the claiming transaction --------------------------------------------------------
+// --- intents (intent.c): inside the claiming transaction -------------------------------------------------------------
 
 // Loads the payouts of all items, before anything is decided: what was said is judged by their amounts.
 bool saga_intent_payouts(saga_batch *b, db_conn *c, err *e) WARN_UNUSED;
@@ -230,19 +242,27 @@ bool saga_fee_may_be_left(const saga_item *item);
 // That leg. fees: the book's account in the item's currency. The leg before it must be linked to it.
 ledger_transfer saga_fee_leg(const saga_item *item, uuid fees);
 
-// --- steps (steps.c) -------------------------------------------------------------------------------------------------
+// --- accounts (accounts.c) -------------------------------------------------------------------------------------------
+
+// The account at the bank that the batch's connection pays from.
+str saga_bank_account(const saga_batch *b);
+
+// --- what answers mean (judge.c) -------------------------------------------------------------------------------------
+
+// What the verdict of a rail's item says, as texts that the database takes.
+saga_answer saga_answer_of(const rail_item *item);
+// A text of the bank, as the database and people can take it.
+str saga_clean_text(str text);
+// What a transfer of the ledger that was refused means for the step.
+saga_answer saga_judge_ledger(const saga_item *item, Ledger__V1__CreateTransferStatus status);
+
+// --- acting (act.c) --------------------------------------------------------------------------------------------------
 
 typedef struct saga_tools {
     rpc_client *ledger;
     ledger_accounts *accounts; // NULL: all are there
     int64_t ledger_timeout_ms;
 } saga_tools;
-// What the verdict of a rail's item says, as texts that the database takes.
-saga_answer saga_answer_of(const rail_item *item);
-// The account at the bank that the batch's connection pays from.
-str saga_bank_account(const saga_batch *b);
-// What a transfer of the ledger that was refused means for the step.
-saga_answer saga_judge_ledger(const saga_item *item, Ledger__V1__CreateTransferStatus status);
 // Acts on every item and fills its answer. Never fails: what could not be done is OUT_RETRY or OUT_UNKNOWN.
 void saga_steps_act(saga_batch *b, const saga_tools *tools);
 
@@ -255,7 +275,7 @@ void saga_owe(saga_batch *b, const saga_tools *tools, saga_item *const *items, s
 // In the outcome's transaction: writes down whose merchants owe.
 bool saga_owe_note(saga_batch *b, db_conn *c, int64_t now_us, err *e) WARN_UNUSED;
 
-// --- the keeper of leases (lease.c) ------------------------------------------------------------------------------------------------
+// --- the keeper of leases (keeper.c) ---------------------------------------------------------------------------------
 
 // one thread that renews the leases of batches that take long
 typedef struct saga_keeper saga_keeper;
@@ -281,6 +301,8 @@ typedef struct saga_result {
 } saga_result;
 saga_result saga_batch_run(saga_batch *b, const saga_tools *tools, saga_keeper *keeper);
 void saga_batch_metrics_init(void);
+
+// --- crash points (crash_points.c) and complaints (complaint.c) ------------------------------------------------------
 
 // The crash points "saga.<step>.<boundary>" of every step that the batch acts on. The names are made here, so grep for the
 // boundary: prepared, sent, acked, recorded, committed.

@@ -9,7 +9,7 @@
 
 #include "domain/ids.h"
 #include "saga/engine.h"
-#include "saga/saga_test_worker.h"
+#include "saga/testing/saga_test_worker.h"
 #include "testing/fixture.h"
 
 // The n oldest payouts of lane 0 go to another one.

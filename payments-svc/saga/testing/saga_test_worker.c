@@ -1,4 +1,4 @@
-#include "saga/saga_test_worker.h"
+#include "saga/testing/saga_test_worker.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

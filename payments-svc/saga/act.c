@@ -8,8 +8,6 @@
 #include "ledger/ledger_client.h"
 #include "saga/saga_internal.h"
 
-enum { REASON_BYTES_MAX = 64, TEXT_BYTES_MAX = 300 };
-
 #define LEDGER_IS(status, name)                                                                    \
     ((status) == LEDGER__V1__CREATE_TRANSFER_STATUS__CREATE_TRANSFER_STATUS_##name)
 #define LEDGER_FLAG(name) LEDGER__V1__TRANSFER_FLAG__TRANSFER_FLAG_##name
@@ -53,11 +51,6 @@ static ledger_transfer release(const saga_item *item, int64_t amount, uint32_t f
         .user_data_128 = item->intent_id,
         .amount = amount,
         .flags = flags};
-}
-
-str saga_bank_account(const saga_batch *b) {
-    const char *label = b->from.rail->bank_account;
-    return str_of(label != NULL ? label : BANK_ACCOUNT_MAIN);
 }
 
 // The book's own accounts of one currency. A batch has few currencies, mostly one: they are derived when it changes.
@@ -137,75 +130,10 @@ static void build(const saga_item *item, const book_accounts *accounts, ledger_t
     }
 }
 
-// --- Reading the ledger's answers ------------------------------------------------------------------------------------
-
-static saga_answer broken(const saga_item *item, Ledger__V1__CreateTransferStatus status) {
-    char id[UUID_TEXT_LEN + 1];
-    uuid_format(item->payout_id, id);
-    const char *name = ledger_status_name(status);
-    log_error("saga.ledger_answer_unexpected", F_STR("payout", id),
-              F_STR("step", saga_step_name((int)item->acting)), F_STR("status", name));
-    return (saga_answer){OUT_BROKEN, STR("LEDGER_ANSWER_UNEXPECTED"), str_of(name), 0};
-}
+// --- Reading the ledger's answers -----------------------------------------------------------------------------------
 
 static bool is_done(Ledger__V1__CreateTransferStatus status) {
     return LEDGER_IS(status, CREATED) || LEDGER_IS(status, EXISTS);
-}
-
-static saga_answer judge_reserve(const saga_item *item, Ledger__V1__CreateTransferStatus status) {
-    if (LEDGER_IS(status, EXISTS_WITH_DIFFERENT_FLAGS)) {
-        return (saga_answer){OUT_BROKEN, STR("RESERVED_OTHERWISE"),
-                             STR("it was reserved before with a fee that the payout has not: give "
-                                 "it back"),
-                             0};
-    }
-    if (LEDGER_IS(status, EXCEEDS_CREDITS)) {
-        return (saga_answer){OUT_REFUSED, STR("INSUFFICIENT_FUNDS"),
-                             item->fee > 0
-                                 ? STR("the merchant's available balance is too low for the "
-                                       "amount and its fee")
-                                 : STR("the merchant's available balance is too low"),
-                             0};
-    }
-    if (LEDGER_IS(status, DEBIT_ACCOUNT_ALREADY_CLOSED)) {
-        return (saga_answer){OUT_REFUSED, STR("MERCHANT_ACCOUNT_CLOSED"),
-                             STR("the merchant's account is closed in the ledger"), 0};
-    }
-    return broken(item, status);
-}
-
-// Of the transfer that speaks for the step: the one of a pair that is to blame.
-saga_answer saga_judge_ledger(const saga_item *item, Ledger__V1__CreateTransferStatus status) {
-    const saga_answer done = {OUT_DONE, {"", 0}, {"", 0}, 0};
-    if (LEDGER_IS(status, ID_ALREADY_FAILED)) {
-        // An earlier try under this id was refused, and its answer never reached us, or a person has ordered it again: nothing has
-        // happened under it, nor will. The next number is tried, and what stands against it is said then.
-        return (saga_answer){OUT_BURNED, STR("LEDGER_ID_BURNED"),
-                             STR("an earlier try under this id was refused"), 0};
-    }
-    const bool frees = item->acting == STEP_VOID || item->acting == STEP_CANCEL;
-    if ((frees && LEDGER_IS(status, PENDING_TRANSFER_ALREADY_VOIDED)) ||
-        (item->acting == STEP_CONFIRM && item->now.moving == 0 &&
-         LEDGER_IS(status, PENDING_TRANSFER_ALREADY_POSTED))) {
-        return done; // under another number
-    }
-    // Given up while it stood at RESERVE, before any attempt: then the reservation was never made, or its id has failed.
-    if (frees && item->now.attempt == 0 && LEDGER_IS(status, PENDING_TRANSFER_NOT_FOUND)) {
-        return done;
-    }
-    if (item->acting == STEP_RESERVE) {
-        return judge_reserve(item, status);
-    }
-    if (LEDGER_IS(status, DEBIT_ACCOUNT_ALREADY_CLOSED) ||
-        LEDGER_IS(status, CREDIT_ACCOUNT_ALREADY_CLOSED)) {
-        return (saga_answer){OUT_BROKEN, STR("LEDGER_ACCOUNT_CLOSED"),
-                             STR("an account that the money must pass is closed in the ledger"), 0};
-    }
-    if (LEDGER_IS(status, EXCEEDS_CREDITS)) {
-        return (saga_answer){OUT_BROKEN, STR("INSUFFICIENT_FUNDS"),
-                             STR("the balance that the money must come from is too low"), 0};
-    }
-    return broken(item, status);
 }
 
 // In a broken chain the innocent ones say LINKED_EVENT_FAILED: another one is to blame. A chain that is there already ends its
@@ -450,41 +378,12 @@ static void act_on_ledger(saga_batch *b, const saga_tools *tools) {
 
 // --- The rail --------------------------------------------------------------------------------------------------------
 
-// What came from outside, as the database and people can take it: valid text, bounded.
-static str clean(str text, size_t len_max) {
-    if (text.len == 0) {
-        return (str){"", 0};
-    }
-    const str kept = str_clip(text, len_max);
-    return str_is_text(kept.ptr, kept.len) ? kept : STR("(not text)");
-}
-
-static saga_outcome outcome_of(rail_verdict verdict) {
-    switch (verdict) {
-    case RAIL_NOT_SENT: return OUT_RETRY;
-    case RAIL_ACCEPTED: return OUT_ACCEPTED;
-    case RAIL_SETTLED: return OUT_SETTLED;
-    case RAIL_REFUSED: return OUT_REFUSED;
-    case RAIL_REFUSED_RETRY: return OUT_AGAIN;
-    case RAIL_UNKNOWN: return OUT_UNKNOWN;
-    case RAIL_RETURNED: return OUT_RETURNED;
-    case RAIL_HANDED_OVER: return OUT_HANDED_OVER;
-    case RAIL_HELD: return OUT_BROKEN;
-    }
-    return OUT_UNKNOWN; // the rail has said nothing: never guess
-}
-
-saga_answer saga_answer_of(const rail_item *item) {
-    return (saga_answer){outcome_of(item->verdict), clean(item->code, REASON_BYTES_MAX),
-                         clean(item->text, TEXT_BYTES_MAX), item->retry_at_us};
-}
-
 static void take_verdicts(saga_batch *b, saga_step step) {
     for (size_t i = 0; i < b->n; i++) {
         saga_item *item = &b->items[i];
         if (item->acting == step) {
             item->answer = saga_answer_of(item->rail);
-            const str reference = clean(item->rail->reference, TEXT_BYTES_MAX);
+            const str reference = saga_clean_text(item->rail->reference);
             item->reference = reference.len > 0 ? reference : item->reference;
         }
     }

@@ -1,8 +1,8 @@
 // What the tests of the saga room do as a worker: claim a batch, say what came of it, or run it whole. Tests only; one thread.
-#ifndef SAGA_SAGA_TEST_WORKER_H
-#define SAGA_SAGA_TEST_WORKER_H
+#ifndef SAGA_TESTING_SAGA_TEST_WORKER_H
+#define SAGA_TESTING_SAGA_TEST_WORKER_H
 
-#include "saga/saga_test_world.h"
+#include "saga/testing/saga_test_world.h"
 
 extern arena *memory, *memory_2; // of the batches
 extern saga_keeper *keeper;

@@ -1,6 +1,6 @@
 // A small world for the tests of the saga room: payouts in a real database, a ledger and a rail made of arrays.
-#ifndef SAGA_SAGA_TEST_WORLD_H
-#define SAGA_SAGA_TEST_WORLD_H
+#ifndef SAGA_TESTING_SAGA_TEST_WORLD_H
+#define SAGA_TESTING_SAGA_TEST_WORLD_H
 
 #include "saga/saga_internal.h"
 #include "testing/fixture.h"

@@ -244,3 +244,17 @@ bool saga_rows_write(db_conn *c, int64_t book_id, const saga_item *const *items,
     return n_written == (int64_t)n ||
            err_set(e, ERR_INTERNAL, "SAGA_ROWS", "a saga was not as it was when it was claimed");
 }
+
+bool saga_rows_of_batch(saga_batch *b, db_conn *c, bool acting, int64_t now_us, err *e) {
+    const saga_item **picked = ARENA_ARRAY(b->a, const saga_item *, b->n);
+    if (picked == NULL) {
+        return err_no_memory(e, "the batch");
+    }
+    size_t n = 0;
+    for (size_t i = 0; i < b->n; i++) {
+        if ((b->items[i].acting != STEP_NONE) == acting) {
+            picked[n++] = &b->items[i];
+        }
+    }
+    return saga_rows_write(c, b->from.book_id, picked, n, now_us, b->a, e);
+}

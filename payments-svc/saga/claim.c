@@ -1,4 +1,4 @@
-// The sagas' rows: claim, outcome, scan, and what the rails say. Everything in bulk, one batch a statement.
+// The claim of a batch: what is due, what each saga does next, and the intents, in one transaction. Everything in bulk.
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,15 +7,6 @@
 #include "domain/ids.h"
 #include "saga/saga_internal.h"
 #include "saga/saga_sql.h"
-
-bool saga_plan_each_time(db_conn *c, arena *a, err *e) {
-    return db_exec(c, saga_sql(SAGA_SQL_PLAN_EACH_TIME), NULL, a, NULL, NULL, e);
-}
-
-// Until the end of the transaction, so it comes right before the last statements.
-bool saga_join_by_key(db_conn *c, arena *a, err *e) {
-    return db_exec(c, saga_sql(SAGA_SQL_JOIN_BY_KEY), NULL, a, NULL, NULL, e);
-}
 
 // --- Reading what is due ---------------------------------------------------------------------------------------------
 
@@ -155,43 +146,6 @@ static bool read_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     return true;
 }
 
-// --- Writing ---------------------------------------------------------------------------------------------------------
-
-#define STEP_LOG_COLUMNS                                                                           \
-    "book_id, payout_id, seq, step, kind, outcome, attempt, reason, detail, rail_reference, "      \
-    "transfer_id, owner, epoch, at, outlook, moving"
-enum { STEP_LOG_N_COLUMNS = 16, LOG_INTENT = 1, LOG_OUTCOME = 2 };
-
-static void log_row(db_copy *w, const saga_batch *b, const saga_item *item, saga_step step,
-                    const saga_answer *answer, int64_t now_us) {
-    const bool intent = answer->outcome == OUT_NONE;
-    db_copy_row(w);
-    db_copy_i64(w, b->from.book_id);
-    db_copy_uuid(w, item->payout_id);
-    db_copy_i32(w, item->log_seq);
-    db_copy_i16(w, (int16_t)step);
-    db_copy_i16(w, intent ? LOG_INTENT : LOG_OUTCOME);
-    db_copy_i16(w, (int16_t)answer->outcome);
-    db_copy_i32(w, item->now.attempt);
-    db_copy_text(w, answer->code);
-    db_copy_text(w, answer->text);
-    db_copy_text(w, item->reference);
-    if (uuid_is_nil(item->transfer)) {
-        db_copy_null(w);
-    } else {
-        db_copy_uuid(w, item->transfer);
-    }
-    db_copy_uuid(w, b->from.owner);
-    db_copy_i64(w, item->epoch);
-    db_copy_time(w, now_us);
-    db_copy_i16(w, intent ? (int16_t)item->now.outlook : (int16_t)STATE_NONE);
-    if (intent && item->now.moving != 0) {
-        db_copy_i64(w, item->now.moving);
-    } else {
-        db_copy_null(w);
-    }
-}
-
 // --- Claim -----------------------------------------------------------------------------------------------------------
 
 // An item whose row in the log the claim writes: an intent, the outcome of a hand-over, or a note.
@@ -236,7 +190,7 @@ static saga_answer claim_answer(const saga_item *item, arena *a) {
 }
 
 static bool write_intents(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
-    db_copy *w = db_copy_begin(c, "step_log", STEP_LOG_COLUMNS, STEP_LOG_N_COLUMNS, e);
+    db_copy *w = saga_log_begin(c, e);
     if (w == NULL) {
         return false;
     }
@@ -245,25 +199,10 @@ static bool write_intents(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
         const saga_item *item = &b->items[i];
         if (claim_logs(item)) {
             const saga_answer answer = claim_answer(item, b->a);
-            log_row(w, b, item, saga_logged_step(item), &answer, now_us);
+            saga_log_row(w, b, item, saga_logged_step(item), &answer, now_us);
         }
     }
     return db_copy_end(w, NULL, e);
-}
-
-// The rows of the items that act, or of those that only move: each must be there as it was claimed.
-static bool write_sagas(saga_batch *b, db_conn *c, bool acting, int64_t now_us, err *e) {
-    const saga_item **picked = ARENA_ARRAY(b->a, const saga_item *, b->n);
-    if (picked == NULL) {
-        return err_no_memory(e, "the batch");
-    }
-    size_t n = 0;
-    for (size_t i = 0; i < b->n; i++) {
-        if ((b->items[i].acting != STEP_NONE) == acting) {
-            picked[n++] = &b->items[i];
-        }
-    }
-    return saga_rows_write(c, b->from.book_id, picked, n, now_us, b->a, e);
 }
 
 // Sagas that act are leased, and their rows stay as they are; those that only move are written at once.
@@ -271,7 +210,7 @@ static bool write_claim(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     for (size_t i = 0; i < b->n; i++) {
         b->items[i].log_seq += claim_logs(&b->items[i]) ? 1 : 0;
     }
-    return saga_lease_take(b, c, e) && write_sagas(b, c, false, now_us, e) &&
+    return saga_lease_take(b, c, e) && saga_rows_of_batch(b, c, false, now_us, e) &&
            write_intents(b, c, now_us, e) && saga_cases_open(b, c, false, now_us, e);
 }
 
@@ -340,56 +279,5 @@ bool saga_store_claim(saga_batch *b, err *e) {
     if (b->n > 0) {
         CRASH_POINT("saga.claim.committed");
     }
-    return true;
-}
-
-// --- Outcome ---------------------------------------------------------------------------------------------------------
-
-static bool log_outcomes(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
-    db_copy *w = db_copy_begin(c, "step_log", STEP_LOG_COLUMNS, STEP_LOG_N_COLUMNS, e);
-    if (w == NULL) {
-        return false;
-    }
-    CRASH_POINT("saga.outcome.copying");
-    for (size_t i = 0; i < b->n; i++) {
-        const saga_item *item = &b->items[i];
-        if (item->acting != STEP_NONE && !item->quiet) {
-            log_row(w, b, item, item->acting, &item->answer, now_us);
-        }
-    }
-    return db_copy_end(w, NULL, e);
-}
-
-static bool outcome_in_tx(db_conn *c, arena *a, void *arg, err *e) {
-    (void)a;
-    saga_batch *b = arg;
-    const int64_t now_us = clock_wall_us(b->from.clock);
-    b->written = false;
-    bool ours = false;
-    if (!saga_lease_give_back(b, c, &ours, e)) {
-        return false;
-    }
-    if (!ours) {
-        return true;
-    }
-    if (!write_sagas(b, c, true, now_us, e) || !log_outcomes(b, c, now_us, e) ||
-        !saga_cases_open(b, c, true, now_us, e) || !saga_owe_note(b, c, now_us, e)) {
-        return false;
-    }
-    b->written = true;
-    saga_crash_at(b, AT_RECORDED, SAGA_ALL_STEPS);
-    return true;
-}
-
-bool saga_store_outcome(saga_batch *b, int64_t deadline_mono_ms, err *e) {
-    err_clear(e);
-    if (b->lost) {
-        return true;
-    }
-    if (!db_transact(b->from.pool, deadline_mono_ms, b->a, outcome_in_tx, b, e)) {
-        b->written = false;
-        return false;
-    }
-    b->lost = !b->written;
     return true;
 }

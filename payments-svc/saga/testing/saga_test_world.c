@@ -1,4 +1,4 @@
-#include "saga/saga_test_world.h"
+#include "saga/testing/saga_test_world.h"
 
 #include <pthread.h>
 #include <stdarg.h>
