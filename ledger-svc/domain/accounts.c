@@ -122,13 +122,6 @@ static ledger_account *account_append(ledger_tx *tx, const ledger_account_event 
     return account;
 }
 
-void ledger_account_remove(ledger_tx *tx, const ledger_account *account) {
-    MUST(map_remove(tx->accounts, account->id) == account);
-    if (!uuid_is_nil(account->reference_digest)) {
-        MUST(map_remove(tx->references, account->reference_digest) == account);
-    }
-}
-
 static ledger_account_status account_check_envelope(const ledger_tx *tx,
                                                     const ledger_account_event *a) {
     const bool imported = (a->flags & LEDGER_ACCOUNT_FLAG_IMPORTED) != 0;

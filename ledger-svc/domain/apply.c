@@ -15,19 +15,6 @@ static void touch(ledger_tx *tx, ledger_account *account) {
     account->touched = (uint32_t)tx->n_touched;
 }
 
-static void shift(int64_t *total, int64_t by) {
-    MUST(ck_add_i64(*total, by, total) && *total >= 0);
-}
-
-// sign +1 does what the row says, -1 takes it back.
-static void row_shift_balances(ledger_row *row, int64_t sign) {
-    const ledger_effect effect = ledger_row_effect(row);
-    shift(&row->debit->balances.debits_pending, sign * effect.pending);
-    shift(&row->debit->balances.debits_posted, sign * effect.posted);
-    shift(&row->credit->balances.credits_pending, sign * effect.pending);
-    shift(&row->credit->balances.credits_posted, sign * effect.posted);
-}
-
 // What the row, when it is new, makes of an account's state: a pending transfer may close it, the void or expiry of that
 // transfer opens it again, and a forced reversal may take it beyond its limit, until it is back.
 static uint32_t state_after(const ledger_row *row, const ledger_account *account,
@@ -64,7 +51,7 @@ static ledger_row *row_append(ledger_tx *tx) {
     row->timestamp_us = ++tx->timestamp_us;
     touch(tx, row->debit);
     touch(tx, row->credit);
-    row_shift_balances(row, +1);
+    ledger_row_shift(row, +1);
     row_set_states(row);
     row->debit_after = row->debit->balances;
     row->credit_after = row->credit->balances;
@@ -90,67 +77,11 @@ static ledger_row *row_append(ledger_tx *tx) {
     return row;
 }
 
-static ledger_savepoint savepoint_take(const ledger_tx *tx) {
-    return (ledger_savepoint){tx->n_rows,       tx->n_new_accounts,  tx->sequence,
-                              tx->timestamp_us, tx->next_expires_us, tx->imported_us};
-}
-
-static void savepoint_return_to(ledger_tx *tx, const ledger_savepoint *to) {
-    while (tx->n_rows > to->n_rows) {
-        ledger_row *row = &tx->rows[--tx->n_rows];
-        row_shift_balances(row, -1);
-        row->debit->state = row->debit_state_before;
-        row->credit->state = row->credit_state_before;
-        if (row->reversed != NULL) {
-            row->reversed->reversal = NULL;
-        }
-        if (row->pending != NULL) {
-            row->pending->resolution = LEDGER_KIND_NONE;
-        }
-        MUST(map_remove(tx->transfers, row->id) == row);
-    }
-    while (tx->n_new_accounts > to->n_new_accounts) {
-        ledger_account_remove(tx, &tx->new_accounts[--tx->n_new_accounts]);
-    }
-    tx->sequence = to->sequence;
-    tx->timestamp_us = to->timestamp_us;
-    tx->next_expires_us = to->next_expires_us;
-    tx->imported_us = to->imported_us;
-}
-
 static void burn(ledger_tx *tx, uuid id, ledger_transfer_status status) {
     ASSERT(tx->n_new_burned < tx->new_burned_max);
     ledger_burned *burned = &tx->new_burned[tx->n_new_burned++];
     *burned = (ledger_burned){id, status, ++tx->timestamp_us};
     MUST(map_put(tx->burned, id, burned));
-}
-
-// --- Linked chains, the same for accounts and transfers --------------------------------------------------------------
-
-ledger_chain_step ledger_chain_enter(ledger_chain *c, const ledger_tx *tx, bool linked,
-                                     size_t index, size_t n) {
-    if (linked && !c->open) {
-        *c = (ledger_chain){.open = true, .first = index, .start = savepoint_take(tx)};
-    }
-    if (linked && index == n - 1) {
-        return CHAIN_LEFT_OPEN;
-    }
-    return c->broken ? CHAIN_ALREADY_BROKEN : CHAIN_EVALUATE;
-}
-
-bool ledger_chain_break(ledger_chain *c, ledger_tx *tx) {
-    if (!c->open || c->broken) {
-        return false;
-    }
-    savepoint_return_to(tx, &c->start);
-    c->broken = true;
-    return true;
-}
-
-void ledger_chain_leave(ledger_chain *c, bool linked) {
-    if (c->open && !linked) {
-        *c = (ledger_chain){0};
-    }
 }
 
 // --- Transfers -------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ ledger_transfer_status ledger_resolution_check(const ledger_tx *tx, const ledger
 ledger_transfer_status ledger_reversal_check(const ledger_tx *tx, const ledger_transfer_event *t,
                                              ledger_row *row, ledger_row **existing);
 
-// Parts that the families share. Each answers CREATED when nothing speaks against it.
+// Parts that the families share (bears.c). Each answers CREATED when nothing speaks against it.
 ledger_transfer_status ledger_check_closed(const ledger_account *dr, const ledger_account *cr);
 ledger_transfer_status ledger_check_overflows(int64_t amount, bool is_pending,
                                               const ledger_balances *dr, const ledger_balances *cr);
@@ -42,7 +42,7 @@ typedef enum ledger_envelope {
 } ledger_envelope;
 ledger_envelope ledger_envelope_check(const ledger_tx *tx, bool imported, int64_t timestamp_us);
 
-// --- Between apply.c and accounts.c: chains and undoing --------------------------------------------------------------
+// --- Chains and undoing (chain.c), for apply.c and accounts.c --------------------------------------------------------
 
 // Where a linked chain began. The rows since then are the undo log: each says exactly what it did.
 typedef struct ledger_savepoint {
@@ -68,7 +68,7 @@ ledger_chain_step ledger_chain_enter(ledger_chain *c, const ledger_tx *tx, bool 
 // True when this failure breaks the chain: all since its first event is undone, and the caller rewrites the results.
 bool ledger_chain_break(ledger_chain *c, ledger_tx *tx);
 void ledger_chain_leave(ledger_chain *c, bool linked);
-// Takes a new account back, in the way of a chain that is undone.
-void ledger_account_remove(ledger_tx *tx, const ledger_account *account);
+// What a row does to the balances of its accounts: sign +1 does it, -1 takes it back.
+void ledger_row_shift(ledger_row *row, int64_t sign);
 
 #endif

@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "journal/journal_internal.h"
@@ -50,4 +51,26 @@ void book_cache_drop(journal *j, book *b) {
     cache_clear(&b->cache);
     b->warm = false;
     metric_add(j->m.cache_drops, 1);
+}
+
+uuid journal_book_key(int64_t book_id) {
+    uuid key = {{0}};
+    memcpy(key.b, &book_id, sizeof book_id);
+    return key;
+}
+
+void book_forget(journal *j, book *b) {
+    ASSERT(b->state == BOOK_IDLE);
+    book_list_remove(&j->idle, b);
+    MUST(map_remove(j->books, journal_book_key(b->id)) == b);
+    atomic_fetch_sub(&j->cached_accounts, map_count(b->cache.accounts));
+    book_destroy(j, b);
+}
+
+void journal_trim(journal *j) {
+    (void)pthread_mutex_lock(&j->lock);
+    while (atomic_load(&j->cached_accounts) > j->o.cache_accounts_max && j->idle.first != NULL) {
+        book_forget(j, j->idle.first);
+    }
+    (void)pthread_mutex_unlock(&j->lock);
 }

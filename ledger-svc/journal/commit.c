@@ -35,13 +35,6 @@ static bool tx_prepare(commit *k, size_t n_due, err *e) {
     return true;
 }
 
-// The time of the first object that this transaction makes. Times of a book only grow, whatever the clock does: while it is
-// behind the book, the book's own time is what counts.
-int64_t commit_now_us(const commit *k) {
-    const int64_t wall_us = clock_wall_us(k->j->o.clock);
-    return wall_us > k->head.timestamp_us ? wall_us : k->head.timestamp_us + 1;
-}
-
 // What time has ended is released before any request is looked at, so that the first request of a restarted service already
 // sees the money free again. By the book's time, as the checks of a post or void: what they call expired is not still reserved.
 static bool release_due(commit *k, err *e) {
@@ -81,10 +74,6 @@ static void apply_requests(commit *k) {
 
 static bool made_something(const commit *k) {
     return k->tx.n_rows != 0 || k->tx.n_new_accounts != 0 || k->tx.n_new_burned != 0;
-}
-
-int64_t commit_deadline_ms(const commit *k) {
-    return clock_mono_ms(k->j->o.clock) + k->j->o.commit_timeout_ms;
 }
 
 // --- The end ---------------------------------------------------------------------------------------------------------

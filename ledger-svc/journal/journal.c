@@ -13,23 +13,9 @@
 
 // --- Books in memory. @locks journal.lock held -----------------------------------------------------------------------
 
-static uuid book_key(int64_t book_id) {
-    uuid key = {{0}};
-    memcpy(key.b, &book_id, sizeof book_id);
-    return key;
-}
-
-static void book_forget(journal *j, book *b) {
-    ASSERT(b->state == BOOK_IDLE);
-    book_list_remove(&j->idle, b);
-    MUST(map_remove(j->books, book_key(b->id)) == b);
-    atomic_fetch_sub(&j->cached_accounts, map_count(b->cache.accounts));
-    book_destroy(j, b);
-}
-
 // The book's place in memory; the one that was idle longest makes room. NULL when all are at work.
 static book *book_find(journal *j, int64_t book_id) {
-    book *b = map_get(j->books, book_key(book_id));
+    book *b = map_get(j->books, journal_book_key(book_id));
     if (b != NULL) {
         return b;
     }
@@ -40,7 +26,7 @@ static book *book_find(journal *j, int64_t book_id) {
         book_forget(j, j->idle.first);
     }
     b = book_create(j, book_id);
-    MUST(map_put(j->books, book_key(book_id), b));
+    MUST(map_put(j->books, journal_book_key(book_id), b));
     book_list_append(&j->idle, b);
     return b;
 }
@@ -52,14 +38,6 @@ static void book_make_ready(journal *j, book *b) {
         b->state = BOOK_READY;
         (void)pthread_cond_signal(&j->work);
     }
-}
-
-void journal_trim(journal *j) {
-    (void)pthread_mutex_lock(&j->lock);
-    while (atomic_load(&j->cached_accounts) > j->o.cache_accounts_max && j->idle.first != NULL) {
-        book_forget(j, j->idle.first);
-    }
-    (void)pthread_mutex_unlock(&j->lock);
 }
 
 // --- Taking in -------------------------------------------------------------------------------------------------------

@@ -72,6 +72,10 @@ void book_list_remove(book_list *l, book *b);
 book *book_create(journal *j, int64_t id);
 void book_destroy(journal *j, book *b);
 void book_cache_drop(journal *j, book *b);
+uuid journal_book_key(int64_t book_id); // of journal.books
+void book_forget(journal *j, book *b);  // an idle one. @locks journal.lock held
+// Frees idle books until the cached accounts fit, as far as idle books help. @locks none.
+void journal_trim(journal *j);
 
 // --- The journal (journal.c) -----------------------------------------------------------------------------------------
 
@@ -136,8 +140,6 @@ typedef struct journal_batch {
 void journal_notify(journal *j, int64_t book_id);
 // What the tail adds to an account as it was read from the tables. @locks the tail's, or held by the commit thread.
 void journal_overlay_account(const tail *t, ledger_account *account);
-// Frees idle books until the cached accounts fit, as far as idle books help. @locks none.
-void journal_trim(journal *j);
 
 // --- One transaction (commit.c) --------------------------------------------------------------------------------------
 
