@@ -54,12 +54,13 @@ if(CMAKE_C_COMPILER_ID MATCHES "Clang")
   list(REMOVE_ITEM DISBURSE_WARNINGS -Wbidi-chars=any -Wtrampolines -Werror) # gcc judges; clang builds for the fuzzers
 endif()
 
-# disburse_library(target FOLDER dir SOURCES a.c … [LINKS t …] [PRIVATE_LINKS t …])
+# disburse_library(target FOLDER dir [PURE] SOURCES a.c … [LINKS t …] [PRIVATE_LINKS t …])
 #
 # A room. Its headers are included as "<folder name>/<header>.h", and only by targets that link it: the include
 # root is a folder in the build tree that holds one link, to this room. So the arrows of ARCHITECTURE.md are what compiles.
+# PURE: no I/O, no clock, no lock of its own. It links base, and rooms that are pure themselves; the configuration fails otherwise.
 function(disburse_library target)
-  cmake_parse_arguments(ARG "" "FOLDER" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
+  cmake_parse_arguments(ARG "PURE" "FOLDER" "SOURCES;LINKS;PRIVATE_LINKS" ${ARGN})
   get_filename_component(folder "${ARG_FOLDER}" ABSOLUTE)
   get_filename_component(prefix "${folder}" NAME)
   set(root "${CMAKE_BINARY_DIR}/include/${target}")
@@ -70,6 +71,15 @@ function(disburse_library target)
   target_include_directories(${target} PUBLIC "${root}")
   target_compile_options(${target} PRIVATE ${DISBURSE_WARNINGS})
   target_link_libraries(${target} PUBLIC ${ARG_LINKS} PRIVATE ${ARG_PRIVATE_LINKS})
+  if(ARG_PURE)
+    foreach(link ${ARG_LINKS} ${ARG_PRIVATE_LINKS})
+      get_property(pure GLOBAL PROPERTY DISBURSE_PURE_${link})
+      if(NOT link STREQUAL "base" AND NOT pure)
+        message(FATAL_ERROR "${target} is PURE: it must not link ${link}")
+      endif()
+    endforeach()
+    set_property(GLOBAL PROPERTY DISBURSE_PURE_${target} TRUE)
+  endif()
 endfunction()
 
 # disburse_never_links(target other …): the configuration fails when the target reaches one of the others through its LINKS, directly or by

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "crypto/crypto.h"
+#include "base/sha256.h"
 
 // --- Writing: each call appends -----------------------------------------------------------------------------------
 
@@ -190,5 +190,5 @@ void ledger_leaf_hash(int64_t book_id, const ledger_row *row, uint8_t out[LEDGER
     // Not zeroed, as the release build does with all that is on the stack: that would cost a good part of the hash.
     uint8_t bytes[1 + LEDGER_LEAF_LEN_MAX] __attribute__((uninitialized));
     bytes[0] = 0x00; // of a leaf; 0x01 is of an inner node
-    crypto_sha256(bytes, 1 + ledger_leaf_encode(book_id, row, bytes + 1), out);
+    sha256(bytes, 1 + ledger_leaf_encode(book_id, row, bytes + 1), out);
 }

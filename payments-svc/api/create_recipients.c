@@ -9,7 +9,7 @@
 #include "base/crash.h"
 #include "base/map.h"
 #include "command/idempotency.h"
-#include "domain/nacha_text.h"
+#include "formats/nacha/nacha_text.h"
 
 // The memory of the transaction is not the call's: a try that is repeated takes its memory once more.
 enum { RACES_MAX = 8, RECIPIENTS_ARENA_MAX = 256u << 20 };

@@ -1,7 +1,8 @@
 #include "domain/ids.h"
 
-#include <openssl/sha.h>
 #include <stdio.h>
+
+#include "base/sha256.h"
 
 // Every derivation begins with a constant of its own, so that ids of different kinds can never meet.
 static uuid derive(const char *kind, str a, str b, int64_t n) {
@@ -59,14 +60,14 @@ uuid transfer_of_deposit_leg(uuid deposit_id, const char *leg, int32_t number) {
 }
 
 void attempt_key(uuid intent_id, int32_t attempt, char out[65]) {
-    uint8_t input[20], digest[SHA256_DIGEST_LENGTH];
+    uint8_t input[20], digest[SHA256_LEN];
     for (size_t i = 0; i < sizeof intent_id.b; i++) {
         input[i] = intent_id.b[i];
     }
     for (size_t i = 0; i < 4; i++) {
         input[16 + i] = (uint8_t)((uint32_t)attempt >> (24 - 8 * i));
     }
-    SHA256(input, sizeof input, digest);
+    sha256(input, sizeof input, digest);
     str_hex(digest, sizeof digest, out);
 }
 

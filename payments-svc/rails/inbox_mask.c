@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/str.h"
-#include "rails/ach/nacha_inbound.h"
+#include "formats/nacha/nacha_inbound.h"
 
 enum {
     SHOWN = 4,     // the last characters of an account

@@ -1,7 +1,7 @@
 #include "rails/rail_time.h"
 
 #include "base/clock.h"
-#include "rails/ach/fed_calendar.h"
+#include "calendar/fed_calendar.h"
 
 #define US_PER_S INT64_C(1000000)
 

@@ -8,11 +8,11 @@
 #include <pthread.h>
 
 #include "base/assert.h"
+#include "base/sha256.h"
 #include "crypto_internal.h"
 
 static pthread_once_t fetched = PTHREAD_ONCE_INIT;
 static EVP_MAC_CTX *hmac; // HMAC-SHA-256 without a key: copied for each use, never used itself
-static EVP_MD *sha256;
 
 // Looked up once: a fetch takes OpenSSL's locks, and longer than the hash of a short text. Live until the process ends.
 static void fetch(void) {
@@ -22,8 +22,7 @@ static void fetch(void) {
         OSSL_PARAM_construct_end(),
     };
     EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
-    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-    ASSERT(mac != NULL && sha256 != NULL);
+    ASSERT(mac != NULL);
     hmac = EVP_MAC_CTX_new(mac);
     ASSERT(hmac != NULL);
     MUST(EVP_MAC_CTX_set_params(hmac, params) == 1);
@@ -31,8 +30,7 @@ static void fetch(void) {
 }
 
 void crypto_sha256(const void *data, size_t len, uint8_t out[32]) {
-    MUST(pthread_once(&fetched, fetch) == 0);
-    MUST(EVP_Digest(len == 0 ? "" : data, len, out, NULL, sha256, NULL) == 1);
+    sha256(data, len, out);
 }
 
 void crypto_hmac_parts(str key, const str *parts, size_t n_parts, uint8_t out[32]) {

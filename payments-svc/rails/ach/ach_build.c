@@ -8,7 +8,7 @@
 #include "base/assert.h"
 #include "domain/ids.h"
 #include "rails/ach/ach_internal.h"
-#include "rails/ach/fed_calendar.h"
+#include "calendar/fed_calendar.h"
 
 // payments.v1.BankAccountType and HolderType
 enum { ACCOUNT_CHECKING = 1, ACCOUNT_SAVINGS = 2, HOLDER_INDIVIDUAL = 1, HOLDER_COMPANY = 2 };

@@ -7,7 +7,7 @@
 #include "base/crash.h"
 #include "base/log.h"
 #include "rails/ach/ach_internal.h"
-#include "rails/ach/nacha_read.h"
+#include "formats/nacha/nacha_read.h"
 
 enum { PATH_LEN_MAX = 512, LIST_MAX = 200000, HEADER_LEN = 23 };
 

@@ -10,7 +10,7 @@
 #include "rails/ach/ach_rail.h"
 #include "rails/ach/ach_sftp.h"
 #include "rails/ach/ach_timetable.h"
-#include "rails/ach/nacha_write.h"
+#include "formats/nacha/nacha_write.h"
 #include "rails/inbox.h"
 #include "submissions/forgotten.h"
 #include "submissions/sender.h"

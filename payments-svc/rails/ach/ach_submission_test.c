@@ -13,7 +13,7 @@
 
 #include "base/log.h"
 #include "rails/ach/ach_internal.h"
-#include "rails/ach/nacha_read.h"
+#include "formats/nacha/nacha_read.h"
 #include "testing/fixture.h"
 #include "testing/rail_fixture.h"
 #include "testing/sftp_server.h"

@@ -3,8 +3,8 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/str.h"
-#include "rails/ach/fed_calendar.h"
-#include "rails/ach/nacha.h"
+#include "calendar/fed_calendar.h"
+#include "formats/nacha/nacha.h"
 
 #define US_PER_MINUTE INT64_C(60000000)
 

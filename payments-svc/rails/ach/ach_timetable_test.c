@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "rails/ach/ach_timetable.h"
-#include "rails/ach/nacha.h"
+#include "formats/nacha/nacha.h"
 
 #define US_PER_S INT64_C(1000000)
 enum { MINUTE_US = 60 * 1000000, FRIDAY = 20261120 };

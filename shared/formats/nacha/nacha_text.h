@@ -1,7 +1,7 @@
-// The text that a NACHA record can hold, and what becomes of names and descriptions in it. Pure. It stands here and not in the
-// rail, because whether a name can be paid by ACH is asked when a recipient is made, long before a file is.
-#ifndef DOMAIN_NACHA_TEXT_H
-#define DOMAIN_NACHA_TEXT_H
+// The text that a NACHA record can hold, and what becomes of names and descriptions in it. Also asked when a recipient is made, long
+// before a file is.
+#ifndef FORMATS_NACHA_TEXT_H
+#define FORMATS_NACHA_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>

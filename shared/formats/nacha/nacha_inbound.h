@@ -4,11 +4,11 @@
 // ($$ lines in front) and mainframes (Ctrl-Z, NUL, tab and form feed behind records), advices of accounting systems (280), line
 // ends, padding. Strict where it does: counts, hashes and totals decide about the file as a whole, and an entry of which
 // not everything that names it can be read is a line of its own with a fault, which a person looks at.
-#ifndef ACH_NACHA_INBOUND_H
-#define ACH_NACHA_INBOUND_H
+#ifndef FORMATS_NACHA_INBOUND_H
+#define FORMATS_NACHA_INBOUND_H
 
 #include "base/arena.h"
-#include "rails/ach/nacha.h"
+#include "formats/nacha/nacha.h"
 
 // What an entry says, by its addenda.
 typedef enum nacha_word {

@@ -1,10 +1,10 @@
 // Reads NACHA files strictly: return files (addenda 99), and forward files of PPD and CCD entries. Pure.
-#ifndef ACH_NACHA_READ_H
-#define ACH_NACHA_READ_H
+#ifndef FORMATS_NACHA_READ_H
+#define FORMATS_NACHA_READ_H
 
 #include "base/arena.h"
 #include "base/clock.h"
-#include "rails/ach/nacha.h"
+#include "formats/nacha/nacha.h"
 
 // All texts are without the padding, NUL-terminated.
 typedef struct nacha_entry {

@@ -1,13 +1,13 @@
 // The NACHA file format, what writer and reader share. Facts: docs of the format, fields by position (1-based) in a line
 // of 94 characters.
-#ifndef ACH_NACHA_H
-#define ACH_NACHA_H
+#ifndef FORMATS_NACHA_H
+#define FORMATS_NACHA_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/str.h"
-#include "domain/nacha_text.h"
+#include "formats/nacha/nacha_text.h"
 
 enum {
     NACHA_LINE_LEN = 94,

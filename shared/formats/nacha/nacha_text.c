@@ -1,4 +1,4 @@
-#include "domain/nacha_text.h"
+#include "formats/nacha/nacha_text.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "rails/ach/fed_calendar.h"
+#include "calendar/fed_calendar.h"
 
 #include "base/assert.h"
 

@@ -8,8 +8,8 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "rails/ach/nacha_read.h"
-#include "rails/ach/nacha_write.h"
+#include "formats/nacha/nacha_read.h"
+#include "formats/nacha/nacha_write.h"
 
 static const nacha_file_spec SPEC = {
     .immediate_destination = {"121042882", 9},

@@ -1,11 +1,11 @@
-#include "rails/ach/nacha_write.h"
+#include "formats/nacha/nacha_write.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
-#include "rails/ach/fed_calendar.h"
+#include "calendar/fed_calendar.h"
 
 enum { COMPANY_NAME_LEN = 16, COMPANY_ID_LEN = 10, BATCHES_MAX = 999999 };
 

@@ -1,5 +1,5 @@
 // One pass over the records. Facts of the layout: positions from 1, in records of 94 characters.
-#include "rails/ach/nacha_inbound.h"
+#include "formats/nacha/nacha_inbound.h"
 
 #include <inttypes.h>
 #include <stdarg.h>

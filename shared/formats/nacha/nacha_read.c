@@ -1,11 +1,11 @@
-#include "rails/ach/nacha_read.h"
+#include "formats/nacha/nacha_read.h"
 
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/assert.h"
-#include "rails/ach/fed_calendar.h"
+#include "calendar/fed_calendar.h"
 
 typedef struct reader {
     str bytes;

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "domain/nacha_text.h"
+#include "formats/nacha/nacha_text.h"
 
 static void test_description__of_a_payout__fits_the_batch_header(void **state) {
     (void)state;

@@ -1,4 +1,4 @@
-#include "rails/ach/nacha.h"
+#include "formats/nacha/nacha.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
 
 #include <cmocka.h>
 
-#include "rails/ach/fed_calendar.h"
+#include "calendar/fed_calendar.h"
 
 #define DAY(y, m, d) ((civil_date){(y), (m), (d)})
 

@@ -1,6 +1,6 @@
 // Banking days of the Federal Reserve, and the time in New York, in which ACH files are dated. Pure.
-#ifndef ACH_FED_CALENDAR_H
-#define ACH_FED_CALENDAR_H
+#ifndef CALENDAR_FED_CALENDAR_H
+#define CALENDAR_FED_CALENDAR_H
 
 #include <stdbool.h>
 #include <stdint.h>

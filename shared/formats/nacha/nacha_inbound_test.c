@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "rails/ach/nacha_inbound.h"
+#include "formats/nacha/nacha_inbound.h"
 #include "testing/bank_file.h"
 
 static arena *mem;

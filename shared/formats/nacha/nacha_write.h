@@ -1,9 +1,9 @@
 // Writes a NACHA file of credits. Pure: no I/O, no clock.
-#ifndef ACH_NACHA_WRITE_H
-#define ACH_NACHA_WRITE_H
+#ifndef FORMATS_NACHA_WRITE_H
+#define FORMATS_NACHA_WRITE_H
 
 #include "base/clock.h"
-#include "rails/ach/nacha.h"
+#include "formats/nacha/nacha.h"
 
 // One credit to a receiver. Strings are borrowed.
 typedef struct nacha_credit {
