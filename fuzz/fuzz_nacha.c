@@ -1,7 +1,7 @@
 // Our reading of NACHA files, strict for what we write and lenient for what banks do. What is accepted adds up.
-#include "fuzz.h"
 #include "formats/nacha/nacha_inbound.h"
 #include "formats/nacha/nacha_read.h"
+#include "fuzz.h"
 
 static void strict(str bytes) {
     arena *a = arena_create(FUZZ_ARENA_MAX);

@@ -13,6 +13,7 @@ from typing import Callable
 
 PROJECT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(PROJECT / "tools" / "lint"))
+import house  # noqa: E402
 import recursion  # noqa: E402
 import structure  # noqa: E402
 
@@ -67,9 +68,9 @@ def python_syntax() -> str:
 
 
 def checks() -> list[tuple[str, Callable[[], str]]]:
-    findings = structure.lint_tree(PROJECT)
+    findings = structure.lint_tree(PROJECT) + house.lint_house(PROJECT)
     lint = [(f"structure {rule}",
-             lambda rule=rule: "\n".join(str(f) for f in findings if f.rule == rule)) for rule in structure.RULES]
+             lambda rule=rule: "\n".join(str(f) for f in findings if f.rule == rule)) for rule in structure.RULES + house.RULES]
     public = [arg for folder in ("proto/google", "proto/grpc") for arg in ("--exclude-path", folder)]
     return [
         ("C sources are formatted", formatted),

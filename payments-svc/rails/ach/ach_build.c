@@ -6,9 +6,9 @@
 #include <strings.h>
 
 #include "base/assert.h"
+#include "calendar/fed_calendar.h"
 #include "domain/ids.h"
 #include "rails/ach/ach_internal.h"
-#include "calendar/fed_calendar.h"
 
 // payments.v1.BankAccountType and HolderType
 enum { ACCOUNT_CHECKING = 1, ACCOUNT_SAVINGS = 2, HOLDER_INDIVIDUAL = 1, HOLDER_COMPANY = 2 };

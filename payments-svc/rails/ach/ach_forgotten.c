@@ -6,8 +6,8 @@
 #include "base/assert.h"
 #include "base/crash.h"
 #include "base/log.h"
-#include "rails/ach/ach_internal.h"
 #include "formats/nacha/nacha_read.h"
+#include "rails/ach/ach_internal.h"
 
 enum { PATH_LEN_MAX = 512, LIST_MAX = 200000, HEADER_LEN = 23 };
 

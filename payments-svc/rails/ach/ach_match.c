@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "rails/ach/ach_internal.h"
 #include "formats/nacha/nacha_inbound.h"
+#include "rails/ach/ach_internal.h"
 #include "rails/inbox_mask.h"
 
 enum { ID_LEN_MAX = 64, COMPARED_LEN_MAX = 600, TRACE_SHOWN_MAX = 40 };

@@ -6,8 +6,8 @@
 #include <strings.h>
 
 #include "base/assert.h"
-#include "rails/ach/ach_internal.h"
 #include "formats/nacha/nacha_inbound.h"
+#include "rails/ach/ach_internal.h"
 #include "rails/rail_time.h"
 
 enum { REASON_LEN_MAX = 300, CSV_FIELDS_MAX = 5, LINE_LEN_MAX = 200 };

@@ -12,8 +12,8 @@
 #include <cmocka.h>
 
 #include "base/log.h"
-#include "rails/ach/ach_internal.h"
 #include "formats/nacha/nacha_read.h"
+#include "rails/ach/ach_internal.h"
 #include "testing/fixture.h"
 #include "testing/rail_fixture.h"
 #include "testing/sftp_server.h"

@@ -5,8 +5,8 @@
 
 #include <cmocka.h>
 
-#include "rails/ach/ach_timetable.h"
 #include "formats/nacha/nacha.h"
+#include "rails/ach/ach_timetable.h"
 
 #define US_PER_S INT64_C(1000000)
 enum { MINUTE_US = 60 * 1000000, FRIDAY = 20261120 };
