@@ -122,7 +122,7 @@ struct rail {
     const char *currencies; // "USD" or "INR,USD"
     int64_t amount_max;     // minor units, one item
     int batch_max;          // items of one submit
-    int64_t gather_ms;      // wait so long for more items before a batch is cut (0: at once)
+    int64_t gather_ms;      // wait so long at most for more items before a batch is cut (0: at once)
     // Of a rail that hands over: how long payouts wait for the next submission when theirs was taken apart, so that several that are
     // taken out, one after the other, cost one submission (0: not at all).
     int64_t rebuild_ms;
@@ -145,6 +145,8 @@ struct rail {
     // (numbers, the file itself) and fills item->reference. An attempt that was prepared before keeps what it has. May be NULL.
     bool (*prepare)(rail *r, db_conn *c, int64_t book_id, rail_item *items, size_t n, arena *a,
                     err *e);
+    // Of a rail that hands over: what prepare has handed over is committed. Any thread; cheap. May be NULL: the rail finds it by itself.
+    void (*handed_over)(rail *r);
     // Sends; fills the verdict of every item. Right before an item leaves, it looks whether the items are still the caller's: they are
     // until *until_boot_ms (clock_boot_ms of clock_system), which another thread moves. What has not left by then is RAIL_NOT_SENT.
     void (*submit)(rail *r, int64_t book_id, rail_item *items, size_t n,

@@ -231,6 +231,18 @@ static void tell_awaits(const saga_batch *b) {
     }
 }
 
+// What the claim has handed over is for the rail's sender, who need not look for it.
+static void tell_rail(const saga_batch *b) {
+    rail *r = b->from.rail;
+    bool any = false;
+    for (size_t i = 0; i < b->n && !any; i++) {
+        any = b->items[i].handed;
+    }
+    if (any && r->handed_over != NULL) {
+        r->handed_over(r);
+    }
+}
+
 // --- The run ---------------------------------------------------------------------------------------------------------
 
 static void act(saga_batch *b, const saga_tools *tools, saga_keeper *keeper, bool *uncertain) {
@@ -276,6 +288,7 @@ saga_result saga_batch_run(saga_batch *b, const saga_tools *tools, saga_keeper *
         goto out;
     }
     metric_add(metrics.claimed, (int64_t)b->n);
+    tell_rail(b);
     bool uncertain = false;
     if (count_acting(b) > 0) {
         act(b, tools, keeper, &uncertain);

@@ -18,8 +18,7 @@
 enum {
     DUE_MAX = 64,
     ARENA_MAX = 256 * 1024 * 1024, // most of it is never touched
-    EXPECT_FIRST_MS = 10,
-    DOWN_AFTER = 3, // questions in a row that the bank did not answer
+    DOWN_AFTER = 3,                // questions in a row that the bank did not answer
     GAUGES_EVERY_MS = 5000,
     COMPLAIN_EVERY_MS = 1000
 };
@@ -41,8 +40,7 @@ struct submission_sender {
     pthread_mutex_t mutex; // guards what follows
     pthread_cond_t changed;
     bool stopping;
-    int64_t next_ms,
-        step_ms; // when to look next (monotonic), and how long the pause is that was chosen
+    int64_t next_ms; // when to look next (monotonic)
 };
 
 static void complain(submission_sender *s, const char *event, const err *e) {
@@ -510,9 +508,7 @@ static void wait_for_next(submission_sender *s) {
         const struct timespec until = cond_after_ms(left_ms);
         (void)cond_wait_until(&s->changed, &s->mutex, &until);
     }
-    // After an announcement the pauses double until they are as long as they are without one.
-    s->step_ms = s->step_ms * 2 < s->o.poll_ms ? s->step_ms * 2 : s->o.poll_ms;
-    s->next_ms = clock_mono_ms(clock_system()) + s->step_ms;
+    s->next_ms = clock_mono_ms(clock_system()) + s->o.poll_ms;
     pthread_mutex_unlock(&s->mutex);
 }
 
@@ -534,10 +530,9 @@ static void *thread_main(void *arg) {
     return NULL;
 }
 
-void submission_sender_expect(submission_sender *s) {
+void submission_sender_look(submission_sender *s) {
     pthread_mutex_lock(&s->mutex);
-    s->step_ms = EXPECT_FIRST_MS;
-    s->next_ms = clock_mono_ms(clock_system()) + EXPECT_FIRST_MS;
+    s->next_ms = 0;
     pthread_cond_signal(&s->changed);
     pthread_mutex_unlock(&s->mutex);
 }
@@ -586,7 +581,6 @@ submission_sender *submission_sender_create(const submission_sender_options *o) 
     s->owner = uuid_v7(o->clock);
     s->a = arena_create(ARENA_MAX);
     s->scratch = arena_create(ARENA_MAX);
-    s->step_ms = o->poll_ms;
     make_metrics(s);
     MUST(pthread_mutex_init(&s->mutex, NULL) == 0);
     cond_init(&s->changed);

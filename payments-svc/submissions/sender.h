@@ -75,8 +75,8 @@ bool submission_sender_start(submission_sender *s, err *e) WARN_UNUSED;
 // Whether each file of the connection that is SENDING or UNKNOWN was begun in the folders that the channel has now. Blocks.
 // FAILED_PRECONDITION, BAD_SETTING: one was not, and is named.
 bool submission_sender_fits(submission_sender *s, err *e) WARN_UNUSED;
-// A submission is about to be committed: the database is asked more often for a moment. Any thread; cheap.
-void submission_sender_expect(submission_sender *s);
+// A submission was committed: the database is asked now. Any thread; cheap.
+void submission_sender_look(submission_sender *s);
 // Since when the bank cannot be asked and is left alone, but for one question now and then; 0: it answers, as far as is known. Any
 // thread; cheap.
 int64_t submission_sender_down_since_us(const submission_sender *s);

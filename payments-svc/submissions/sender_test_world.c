@@ -135,6 +135,7 @@ static bool bank_take_back(void *self, const submission_file *f, bool *was_there
 db_pool *pool;
 crypto_keyring *keys;
 arena *mem;
+int64_t poll_ms = 10;
 int64_t retry_ms = 1;
 bool expose_uploads;
 bank the_bank;
@@ -160,7 +161,7 @@ submission_sender *make_sender(int64_t lease_ms, bool archive_complete) {
                     .take_back = bank_take_back,
                     .self = &the_bank},
         .lease_ms = lease_ms,
-        .poll_ms = 10,
+        .poll_ms = poll_ms,
         .retry_base_ms = retry_ms,
         .retry_cap_ms = retry_ms,
         .case_after = CASE_AFTER,

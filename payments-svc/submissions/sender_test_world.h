@@ -40,7 +40,8 @@ extern crypto_keyring *keys;
 extern arena *mem;
 extern bool expose_uploads;        // of the senders that are made: the bank sees temporary files
 extern const char *upload_folders; // of the senders that are made; NULL at first
-extern int64_t retry_ms;           // pause of the senders that are made; 1 at first
+extern int64_t poll_ms;  // of the senders that are made, if they have threads; 10 at first
+extern int64_t retry_ms; // pause of the senders that are made; 1 at first
 extern submission_sender *sender, *other; // of two processes
 
 submission_sender *make_sender(int64_t lease_ms, bool archive_complete);

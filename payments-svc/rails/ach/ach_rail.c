@@ -278,9 +278,6 @@ static void note_files(preparing *p, const ach_build *b, arena *a) {
     metric_add(p->r->files, (int64_t)b->n_files);
     metric_add(p->r->entries, (int64_t)placed);
     metric_add(p->r->exhausted, (int64_t)(p->n_chosen - placed));
-    if (b->n_files > 0) {
-        submission_sender_expect(p->r->sender);
-    }
 }
 
 static bool cut_files(preparing *p, ach_build *b, arena *a, err *e) {
@@ -634,10 +631,18 @@ static void make_metrics(ach_rail *r) {
     }
 }
 
+static void ach_handed_over(rail *base) {
+    submission_sender_look(self_of(base)->sender);
+}
+
+// The bank may answer soon to what it was given: its folder is looked at as often as if something had come.
 static void on_events(void *arg, int64_t book_id) {
     const ach_rail *r = arg;
     if (r->box != NULL) {
         inbox_wake(r->box, book_id, r->base.id);
+    }
+    if (r->inbound_ticker != NULL) {
+        ticker_wake(r->inbound_ticker);
     }
 }
 
@@ -711,6 +716,7 @@ rail *ach_rail_create(int number, const char *name, const ach_settings *settings
         .settlement = r->settings.settlement,
         .hands_over = true,
         .prepare = ach_prepare,
+        .handed_over = ach_handed_over,
         .submit = ach_submit,
         .query = ach_query,
         .take_out = ach_take_out,
@@ -753,13 +759,17 @@ void ach_rail_use_guard(rail *base, guard *g) {
 bool ach_rail_start_inbound(rail *base, err *e) {
     ach_rail *r = self_of(base);
     ASSERT(r->inbound_ticker == NULL && r->box != NULL);
-    if (!submission_sender_start(r->sender, e)) {
+    if (!submission_sender_fits(r->sender, e)) {
         return false;
     }
     r->inbound_ticker = ticker_start_lazy(
         r->settings.poll_ms, ACH_IDLE_FACTOR * r->settings.poll_ms, ach_inbound_look, r);
-    return r->inbound_ticker != NULL ||
-           err_set(e, ERR_RESOURCE_EXHAUSTED, "NO_THREAD", "the inbound thread cannot be started");
+    if (r->inbound_ticker == NULL) {
+        return err_set(e, ERR_RESOURCE_EXHAUSTED, "NO_THREAD",
+                       "the inbound thread cannot be started");
+    }
+    // The sender's thread wakes the ticker, so it is started last and ended first.
+    return submission_sender_start(r->sender, e);
 }
 
 void ach_rail_stop(rail *base) {
@@ -767,10 +777,10 @@ void ach_rail_stop(rail *base) {
         return;
     }
     ach_rail *r = self_of(base);
-    ticker_stop(r->inbound_ticker);
-    r->inbound_ticker = NULL;
     submission_sender_destroy(r->sender);
     r->sender = NULL;
+    ticker_stop(r->inbound_ticker);
+    r->inbound_ticker = NULL;
 }
 
 void ach_rail_destroy(rail *base) {
