@@ -222,7 +222,7 @@ def test_merchants_in_pages(payer):
 
 def test_a_balance_shows_what_is_held(new_world):
     """Held while it is on its way: here the bank takes no files, so an ACH payout stays on its way."""
-    world = new_world({"payments-svc": {"ach.gather_ms": 60_000}})
+    world = new_world({"payments-svc": {"ach.gather_ms": 600_000}})
     merchant = Payer(world).merchant(deposit=1000)
     payout = merchant.pay(300, ACH)
     merchant.wait_for([payout.payout_id], {4})

@@ -122,7 +122,8 @@ struct rail {
     const char *currencies; // "USD" or "INR,USD"
     int64_t amount_max;     // minor units, one item
     int batch_max;          // items of one submit
-    int64_t gather_ms;      // wait so long at most for more items before a batch is cut (0: at once)
+    // wait so long at most for more items before a batch is cut (0: at once)
+    int64_t gather_ms;
     // Of a rail that hands over: how long payouts wait for the next submission when theirs was taken apart, so that several that are
     // taken out, one after the other, cost one submission (0: not at all).
     int64_t rebuild_ms;

@@ -32,6 +32,7 @@ enum {
     HANGS_AFTER_MS = 500,
     MUCH = 100,       // of one lane; what is beyond is seen when a batch is full
     SCAN_SHARE = 100, // a look takes at most a hundredth of the time
+    QUIET_SHARE = 4,  // gathering ends when nothing has come for a quarter of its time
     ENGINE_ARENA_MAX = 16 * 1024 * 1024,
     US_PER_MS = 1000
 };
@@ -41,7 +42,8 @@ typedef struct slot {
     bool more;             // more than one batch of it
     int busy;              // workers that have it
     int failures;          // claims that failed in a row
-    int64_t not_before_us; // gathering, or backing off (wall time)
+    int64_t not_before_us; // gathering at the longest, or backing off (wall time)
+    int64_t quiet_us;      // gathering: when nothing will have come for long enough to stop it
     int64_t gathered;      // how many are known to wait, of those that are gathered
     int n_lanes;           // that the last claim found something in; 0: not known
 } slot;
@@ -254,6 +256,22 @@ static void tell_breaker(saga_engine *g, const task *t, const saga_result *r) {
     g->scan_wanted |= t->probe; // the probe was one payout, and more may be due
 }
 
+static bool gathers(const saga_engine *g, size_t rail_index, saga_step step) {
+    return step == STEP_EXECUTE && g->rails[rail_index]->gather_ms > 0;
+}
+
+// When a slot may be taken. What gathers waits for more of it, and hardly longer than more of it comes: payouts that are being reserved
+// at this moment come next, so it waits for those, too.
+static int64_t ready_us(const saga_engine *g, const book *home, size_t rail_index, saga_step step) {
+    const slot *s = &home->slots[rail_index][step];
+    const slot *before = &home->slots[rail_index][STEP_RESERVE];
+    const bool comes = before->marked || before->busy > 0;
+    return !gathers(g, rail_index, step) || s->failures > 0 || comes ||
+                   s->quiet_us > s->not_before_us
+               ? s->not_before_us
+               : s->quiet_us;
+}
+
 // Takes the next slot that has work. *wake_us is lowered to when the next one becomes ready.
 static bool pick(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
     const size_t per_book = g->o.n_rails * STEP_COUNT;
@@ -272,8 +290,9 @@ static bool pick(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
             !has_room(g, s, rail_index, (saga_step)step, may_work)) {
             continue;
         }
-        if (s->not_before_us > now_us) {
-            *wake_us = s->not_before_us < *wake_us ? s->not_before_us : *wake_us;
+        const int64_t ready = ready_us(g, home, rail_index, (saga_step)step);
+        if (ready > now_us) {
+            *wake_us = ready < *wake_us ? ready : *wake_us;
             continue;
         }
         *t = (task){home, rail_index, (saga_step)step, false, s->n_lanes, NO_PLACE};
@@ -289,8 +308,8 @@ static bool pick(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
     return false;
 }
 
-static bool gathers(const saga_engine *g, size_t rail_index, saga_step step) {
-    return step == STEP_EXECUTE && g->rails[rail_index]->gather_ms > 0;
+static int64_t quiet_from(const saga_engine *g, size_t rail_index, int64_t now_us) {
+    return now_us + g->rails[rail_index]->gather_ms * US_PER_MS / QUIET_SHARE;
 }
 
 // n more have come to a step, and are due.
@@ -305,6 +324,7 @@ static void arrived(saga_engine *g, book *home, size_t rail_index, saga_step ste
         return;
     }
     s->gathered += (int64_t)n;
+    s->quiet_us = quiet_from(g, rail_index, now_us);
     if (s->gathered >= (int64_t)limit_of(g, rail_index, step)) {
         s->not_before_us = now_us;
     } else if (!s->marked) {
@@ -353,6 +373,9 @@ static void mark(saga_engine *g, const saga_due *due, size_t rail_index, int64_t
     slot *s = &home->slots[rail_index][due->step];
     const int64_t limit = (int64_t)limit_of(g, rail_index, due->step);
     const int64_t gather_us = g->rails[rail_index]->gather_ms * US_PER_MS;
+    if (!s->marked || due->count > s->gathered) { // another instance has reserved them
+        s->quiet_us = quiet_from(g, rail_index, now_us);
+    }
     s->marked = true;
     if (s->failures > 0) {
         return; // backing off

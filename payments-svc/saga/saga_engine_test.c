@@ -140,6 +140,16 @@ static void test_engine__gathers_one_file(void **state) {
     saga_engine_stop(g);
 }
 
+static void test_engine__nothing_comes_any_more__gathering_ends(void **state) {
+    (void)state;
+    saga_engine *g = start(world_rail(RAIL_ACH, 10000), 10, 5000);
+    world_payouts(RAIL_ACH, 10, 100, NULL);
+    saga_engine_wake(g, WORLD_BOOK, SAGA_ANY_RAIL);
+    assert_true(reach(STATE_SENT, 10, 7500)); // a quarter is enough, the whole would be too late
+    assert_int_equal(world_look().submits, 1);
+    saga_engine_stop(g);
+}
+
 // A bank that takes payments and answers when the test says so.
 static struct {
     pthread_mutex_t lock;
@@ -428,6 +438,7 @@ int main(void) {
         cmocka_unit_test_setup(test_engine__sync_settlement__settled_without_events, fresh),
         cmocka_unit_test_setup(test_engine__heard__settled_without_a_poll, fresh),
         cmocka_unit_test_setup(test_engine__gathers_one_file, fresh),
+        cmocka_unit_test_setup(test_engine__nothing_comes_any_more__gathering_ends, fresh),
         cmocka_unit_test_setup(test_engine__bank_hangs__half_of_the_workers_wait_for_it, fresh),
         cmocka_unit_test_setup(test_engine__ledger_down_for_a_while__nothing_is_dropped, fresh),
         cmocka_unit_test_setup(test_engine__much_work__half_of_the_workers_do_it, fresh),

@@ -764,12 +764,10 @@ bool ach_rail_start_inbound(rail *base, err *e) {
     }
     r->inbound_ticker = ticker_start_lazy(
         r->settings.poll_ms, ACH_IDLE_FACTOR * r->settings.poll_ms, ach_inbound_look, r);
-    if (r->inbound_ticker == NULL) {
-        return err_set(e, ERR_RESOURCE_EXHAUSTED, "NO_THREAD",
-                       "the inbound thread cannot be started");
-    }
     // The sender's thread wakes the ticker, so it is started last and ended first.
-    return submission_sender_start(r->sender, e);
+    return r->inbound_ticker == NULL
+               ? err_set(e, ERR_RESOURCE_EXHAUSTED, "NO_THREAD", "the inbound thread cannot start")
+               : submission_sender_start(r->sender, e);
 }
 
 void ach_rail_stop(rail *base) {
