@@ -15,6 +15,10 @@ os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent / "tools")]
 
+from support import lanes  # noqa: E402
+
+lanes.take_ports()
+
 from support.world import Servers, World  # noqa: E402
 
 
@@ -30,12 +34,20 @@ def pytest_addoption(parser):
     group.addoption("--crash-worlds", type=int, default=2, help="chains that run at the same time")
 
 
+def pytest_collection_modifyitems(items):
+    """The files that take longest come first, so that lanes end at about the same time."""
+    lanes.longest_first(items)
+
+
 @pytest.fixture(scope="session")
 def test_folder():
-    """Below .run/test/, swept by ./dev however the run ends; for a bare pytest a temporary one."""
+    """The lane's folder. It is below .run/test/, and ./dev sweeps it however the run ends. A bare pytest gets a temporary folder."""
     given = os.environ.get("DISBURSE_TEST_FOLDER")
     if given:
-        yield Path(given)
+        folder = Path(given) / lanes.name()
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o711)
+        yield folder
         return
     with tempfile.TemporaryDirectory(prefix="disburse-test-", dir="/var/tmp") as name:
         Path(name).chmod(0o711)

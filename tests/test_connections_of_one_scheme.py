@@ -57,7 +57,7 @@ def far_window() -> str:
 
 def with_second_bank(world, *, routing: str = SECOND_ROUTING, company_base: int = 7000) -> Payer:
     """A running Disburse that is given further connections, as an operator does it: a section each, and a start."""
-    webhook_port = free_port(set())
+    webhook_port = free_port()
     bank = world.stack.add_instance("bank-sim", SECOND, {"ach.routing": routing,
                                                          "https.webhook_url": f"https://localhost:{webhook_port}/webhooks/instant"})
     bank.start()

@@ -184,7 +184,7 @@ class House:
         self.world, self.folder = world, folder
         folder.mkdir(parents=True, exist_ok=True)
         world.up()
-        world.stack.add_instance("payments-svc", OTHER, {"server.listen": f"127.0.0.1:{free_port(set())}"})
+        world.stack.add_instance("payments-svc", OTHER, {"server.listen": f"127.0.0.1:{free_port()}"})
         self.crasher = postgres_crasher(world, folder)
         self.daemons = [world.ledger, world.payments, world.daemon(OTHER)]
         self.plans = {daemon.name: PlanFile(folder / f"{daemon.name}.plan") for daemon in self.daemons}

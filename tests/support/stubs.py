@@ -5,6 +5,7 @@ That they can be made and used by another language is itself a test of the publi
 
 from __future__ import annotations
 
+import fcntl
 import importlib
 import os
 import shutil
@@ -22,7 +23,13 @@ PLUGIN = "/usr/bin/grpc_python_plugin"
 
 
 def generate(build: Path) -> Path:
-    """Makes build/python anew when a proto is newer than it."""
+    """Makes build/python anew when a proto is newer than it. Lanes that start together wait for the first of them."""
+    with (build / "python.lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        return _generate(build)
+
+
+def _generate(build: Path) -> Path:
     target = build / "python"
     protos = sorted(PROTO.rglob("*.proto"))
     stamp = target / "stamp"

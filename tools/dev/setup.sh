@@ -7,7 +7,7 @@ readonly PACKAGES=(
     libpq-dev libssl-dev libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev libinih-dev uthash-dev libssh-dev
     libsqlite3-dev libcmocka-dev libcsv-dev zlib1g-dev
     openssl openssh-server openssh-client sqlite3 postgresql-15 jq ca-certificates
-    python3 python3-grpcio python3-protobuf python3-pytest
+    python3 python3-grpcio python3-protobuf python3-pytest python3-pytest-xdist
     clang-14 clang-format-14 clang-tidy-14 libclang-rt-14-dev shellcheck
 )
 readonly POLICY=/usr/sbin/policy-rc.d

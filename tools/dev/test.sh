@@ -2,6 +2,7 @@
 # Tests and benchmarks. Each run has a folder of its own below .run/test/, named after this process, and removes it.
 
 readonly FUZZ_TEST_SECONDS=3
+readonly INTEGRATION_LANES=2 # each waits about half of its time: two fill two cores
 readonly INTEGRATION_MINUTES_MAX=55
 readonly CRASH_FULL_MINUTES_MAX=600
 TEST_FOLDER=''
@@ -14,7 +15,8 @@ help_test() {
 Without a part: packages, the dev build (AddressSanitizer and UndefinedBehaviorSanitizer), then
   unit         the C unit tests (CTest, cmocka)
   checks       formatting, the structure lint, buf lint and format, and the tests of the tools
-  integration  pytest against real servers: PostgreSQL, sshd, both services with TLS, crashes and faults
+  integration  pytest against real servers: PostgreSQL, sshd, both services with TLS, crashes and faults; two files at a time
+               (-n 0: one at a time)
   fuzz         libFuzzer on every decoder, a few seconds each on top of the inputs that are kept (its own clang build)
 and, only when it is asked for,
   crash        the crash tests of the integration alone: each point killed in three ways, and pairs, in which the second
@@ -57,6 +59,12 @@ keep_logs() {
     say "logs of this run: build/test-logs/"
 }
 
+# What each test took: tools/test/longest.py reads it.
+keep_results() {
+    mkdir -p build/test-results
+    cp "$RESULTS"/*.xml build/test-results/ 2>/dev/null || true
+}
+
 # A stage runs in a process group of its own, so that Ctrl-C reaches this script first and the stage through the cleanup.
 in_group() {
     set -m
@@ -90,11 +98,27 @@ stage_fuzz() {
     in_group "$PYTHON" tools/test/fuzz.py --build build/fuzz --seconds "$FUZZ_TEST_SECONDS" --junit "$RESULTS/fuzz.xml" >&2 || true
 }
 
+# What must have the terminal, or shows what tests print at once, runs in pytest's own process.
+lanes_for() {
+    local argument
+    for argument in "$@"; do
+        case "$argument" in
+            -s | --capture=no | --pdb | --trace)
+                echo 0
+                return
+                ;;
+        esac
+    done
+    echo "$INTEGRATION_LANES"
+}
+
+# A lane takes whole files; tests/support/lanes.py has what lanes do not share, and their order.
 stage_integration() {
     step "Integration tests"
     DISBURSE_TEST_FOLDER="$TEST_FOLDER" DISBURSE_BUILD="$PROJECT/build/dev" \
         in_group timeout --signal=INT --kill-after=60 "${INTEGRATION_MINUTES_MAX}m" \
-        "$PYTHON" -m pytest -p no:cacheprovider tests -v --durations=10 --junitxml="$RESULTS/integration.xml" "$@" >&2 || true
+        "$PYTHON" -m pytest -p no:cacheprovider -n "$(lanes_for "$@")" --dist loadfile tests -v --durations=10 \
+        --junitxml="$RESULTS/integration.xml" "$@" >&2 || true
 }
 
 # Options of pairs.py are passed on by the names that pytest knows them by.
@@ -174,6 +198,7 @@ cmd_test() {
         stage_mutations "$@"
         results+=("$RESULTS/mutations.xml")
     fi
+    keep_results
     "$PYTHON" tools/test/summary.py "${results[@]}"
 }
 

@@ -77,7 +77,8 @@ def new_folder(args: argparse.Namespace) -> int:
 def sweep_folder(folder: Path) -> None:
     """Ends and removes every stack below a test run's folder, then the folder. Those without a cluster of their own first."""
     reap(folder, grace_s=1)  # the test program itself, when its owner was killed
-    stacks = [Stack(lock.parent) for lock in folder.glob("*/.lock")]
+    # A benchmark has its stacks in the folder itself, the lanes of the tests have a folder each.
+    stacks = [Stack(lock.parent) for pattern in ("*/.lock", "*/*/.lock") for lock in folder.glob(pattern)]
     for stack in sorted(stacks, key=lambda stack: stack.cluster.folder.exists()):
         stack.remove()
     shutil.rmtree(folder, ignore_errors=True)

@@ -9,6 +9,7 @@ import random
 import socket
 import stat
 import subprocess
+import threading
 from pathlib import Path
 
 from .errors import RunError
@@ -101,10 +102,25 @@ def port_is_free(port: int) -> bool:
         return True
 
 
-def free_port(taken: set[int]) -> int:
-    """A loopback port that nobody uses now."""
-    for _ in range(1000):
-        port = random.SystemRandom().randint(PORT_MIN, PORT_MAX)
-        if port not in taken and port_is_free(port):
-            return port
-    raise RunError(f"no free loopback port between {PORT_MIN} and {PORT_MAX}")
+def port_range() -> range:
+    """The ports that this process may give to services. Test lanes that run at the same time have ranges that do not overlap: a
+    port is free from its choice until its service starts, and another lane could choose it in between."""
+    lanes, lane = (int(os.environ.get(name, default)) for name, default in (("DISBURSE_LANES", "1"), ("DISBURSE_LANE", "0")))
+    each = (PORT_MAX + 1 - PORT_MIN) // lanes
+    return range(PORT_MIN + lane * each, PORT_MIN + (lane + 1) * each)
+
+
+_given: set[int] = set()  # ports that this process has chosen already
+_giving = threading.Lock()
+
+
+def free_port() -> int:
+    """A loopback port that nobody uses now, and that this function has not returned before in this process."""
+    ports = port_range()
+    with _giving:
+        for _ in range(1000):
+            port = random.SystemRandom().choice(ports)
+            if port not in _given and port_is_free(port):
+                _given.add(port)
+                return port
+    raise RunError(f"no free loopback port between {ports[0]} and {ports[-1]}")

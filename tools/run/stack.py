@@ -166,7 +166,7 @@ class Stack:
         for name in PORTS:
             port = known.get(name)
             usable = isinstance(port, int) and (running or port_is_free(port))
-            ports[name] = port if usable else free_port(set(ports.values()))
+            ports[name] = port if usable else free_port()
         path.write_text(json.dumps(ports) + "\n", encoding="utf-8")
         return ports
 

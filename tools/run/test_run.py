@@ -372,7 +372,8 @@ class TestStack:
 
     def test_a_reused_pid_is_not_ours(self, stack):
         stack.up()
-        ledger = stack.daemon("ledger-svc")
+        # As another program sees it: whoever has started the process would wait for its end.
+        ledger = Stack(stack.folder, build=stack.build, cluster=stack.cluster).daemon("ledger-svc")
         real = ledger.identity
         mine = Identity.of(os.getpid())
         Identity(mine.pid, mine.start_ticks - 1, mine.boot_id).save(ledger.pid_file)
@@ -381,10 +382,12 @@ class TestStack:
         real.save(ledger.pid_file)
         assert ledger.alive()
 
-    def test_a_test_folder_is_swept_with_all_that_runs_in_it(self, place, build):
+    @pytest.mark.parametrize("below", ["a", "lane/a"])
+    def test_a_test_folder_is_swept_with_all_that_runs_in_it(self, place, build, below):
         folder = place / "sweep"
-        folder.mkdir(mode=0o711)
-        made = Stack(folder / "a", build=build)
+        (folder / below).parent.mkdir(mode=0o711, parents=True)
+        folder.chmod(0o711)
+        made = Stack(folder / below, build=build)
         made.cluster.sync = False
         made.up()
         daemons = [made.daemon(name).identity for name in ("bank-sim", "ledger-svc", "payments-svc")]
