@@ -56,7 +56,7 @@ static void expect_refusal(Ledger__V1__Transfer *t, const char *reason, const ch
     assert_string_equal(e.field, field);
 }
 
-static void bad_fields_are_named(void **state) {
+static void test_decode__bad_fields__are_named(void **state) {
     (void)state;
     Ledger__V1__Transfer t = transfer();
     t.id = NOT_ID;
@@ -83,7 +83,7 @@ static void bad_fields_are_named(void **state) {
     expect_refusal(&t, "INVALID_CURRENCY", "transfers[1].currency");
 }
 
-static void absent_fields_are_nil(void **state) {
+static void test_decode__absent_fields__are_nil(void **state) {
     (void)state;
     Ledger__V1__Transfer t = LEDGER__V1__TRANSFER__INIT;
     ledger_transfer_event *events = NULL;
@@ -94,7 +94,7 @@ static void absent_fields_are_nil(void **state) {
     assert_int_equal(events[0].amount, 5);
 }
 
-static void sizes_and_book(void **state) {
+static void test_decode__sizes_and_book__are_checked(void **state) {
     (void)state;
     Ledger__V1__CreateTransfersRequest r = LEDGER__V1__CREATE_TRANSFERS_REQUEST__INIT;
     ledger_transfer_event *events = NULL;
@@ -118,7 +118,7 @@ static void sizes_and_book(void **state) {
     free(list);
 }
 
-static void ids_keep_their_order_and_lose_repeats(void **state) {
+static void test_decode__ids__keep_their_order_and_lose_repeats(void **state) {
     (void)state;
     static char other[] = "0190B6A0-0000-7000-8000-000000000002";
     static char upper[] = "0190B6A0-0000-7000-8000-000000000001";
@@ -138,7 +138,7 @@ static void ids_keep_their_order_and_lose_repeats(void **state) {
     assert_string_equal(e.field, "ids[1]");
 }
 
-static void accounts_too(void **state) {
+static void test_decode__accounts__bad_fields_are_named(void **state) {
     (void)state;
     Ledger__V1__Account a = LEDGER__V1__ACCOUNT__INIT;
     Ledger__V1__Account *list[] = {&a};
@@ -162,7 +162,7 @@ static void accounts_too(void **state) {
     assert_int_equal(events[0].balances.debits_posted, 3);
 }
 
-static void rows_are_encoded_whole(void **state) {
+static void test_encode__rows__are_whole(void **state) {
     (void)state;
     err e = {0};
     ledger_row row = {.kind = LEDGER_KIND_EXPIRE,
@@ -188,12 +188,12 @@ static void rows_are_encoded_whole(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(bad_fields_are_named),
-        cmocka_unit_test(absent_fields_are_nil),
-        cmocka_unit_test(sizes_and_book),
-        cmocka_unit_test(ids_keep_their_order_and_lose_repeats),
-        cmocka_unit_test(accounts_too),
-        cmocka_unit_test(rows_are_encoded_whole),
+        cmocka_unit_test(test_decode__bad_fields__are_named),
+        cmocka_unit_test(test_decode__absent_fields__are_nil),
+        cmocka_unit_test(test_decode__sizes_and_book__are_checked),
+        cmocka_unit_test(test_decode__ids__keep_their_order_and_lose_repeats),
+        cmocka_unit_test(test_decode__accounts__bad_fields_are_named),
+        cmocka_unit_test(test_encode__rows__are_whole),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -207,7 +207,7 @@ static void expect_finding(int64_t book, const char *reason, int64_t sequence) {
 
 // --- The sealer ------------------------------------------------------------------------------------------------------
 
-static void follows_the_journal_while_it_grows(void **state) {
+static void test_sealer__follows_the_journal_while_it_grows(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, NULL);
@@ -285,7 +285,7 @@ static lag read_lag(int64_t book) {
     return (lag){rows, age_us};
 }
 
-static void is_at_most_a_second_or_10000_rows_behind_a_writer_at_full_speed(void **state) {
+static void test_sealer__writer_at_full_speed__a_second_or_10000_rows_behind(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, NULL);
@@ -332,7 +332,7 @@ static void is_at_most_a_second_or_10000_rows_behind_a_writer_at_full_speed(void
     expect_good(book, rows);
 }
 
-static void two_sealers__make_one_line_of_heads(void **state) {
+static void test_two_sealers__make_one_line_of_heads(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, NULL);
@@ -376,7 +376,7 @@ static bool ignore_head(void *arg, const tree_head *head, err *e) {
     return true;
 }
 
-static void heads_file__survives_a_torn_line_and_nothing_else(void **state) {
+static void test_heads_file__survives_a_torn_line_and_nothing_else(void **state) {
     (void)state;
     (void)sealed_book_of(10, "torn");
     size_t before = 0, after = 0;
@@ -413,7 +413,7 @@ static void expect_refused(int64_t book, const char *heads_name) {
     forget(book);
 }
 
-static void rewritten_history__is_not_signed(void **state) {
+static void test_rewritten_history__is_not_signed(void **state) {
     (void)state;
     int64_t book = sealed_book_of(100, "refused1");
     sql("UPDATE transfer SET leaf_hash = sha256('x') WHERE book_id = %lld AND sequence = 50",
@@ -451,7 +451,7 @@ static void rewritten_history__is_not_signed(void **state) {
 }
 
 // The same under a sealer that runs, and so has the tree in memory: it must look at what is stored.
-static void rewritten_under_a_running_sealer__is_not_signed(void **state) {
+static void test_rewritten_under_a_running_sealer__is_not_signed(void **state) {
     (void)state;
     static const char *const CHANGES[] = {
         "UPDATE transfer SET leaf_hash = sha256('x') WHERE sequence = 50 AND book_id = ",
@@ -547,7 +547,7 @@ static bool grow(db_conn *c, arena *a, void *arg, err *e) {
     return true;
 }
 
-static void proofs_from_kept_nodes(void **state) {
+static void test_proofs__from_kept_nodes__hold(void **state) {
     (void)state;
     prove p = {.book = wide_book(70000)};
     seal_all("wide");
@@ -567,7 +567,7 @@ static void proofs_from_kept_nodes(void **state) {
 
 // --- The check of a book ---------------------------------------------------------------------------------------------
 
-static void check__names_the_row_that_was_changed(void **state) {
+static void test_check__names_the_row_that_was_changed(void **state) {
     (void)state;
     const int64_t book = sealed_book_of(300, "check1");
     expect_good(book, 300);
@@ -616,7 +616,7 @@ static void check__names_the_row_that_was_changed(void **state) {
 }
 
 // A row and its hash changed together: the row is what it says it is, but not what was signed.
-static void check__finds_what_was_not_signed(void **state) {
+static void test_check__finds_what_was_not_signed(void **state) {
     (void)state;
     int64_t book = sealed_book_of(300, "check2");
     const int64_t size = 300;
@@ -659,7 +659,7 @@ static void check__finds_what_was_not_signed(void **state) {
     forget(book);
 }
 
-static void check__finds_wrong_balances(void **state) {
+static void test_check__finds_wrong_balances(void **state) {
     (void)state;
     static check_result r;
     int64_t book = sealed_book_of(50, "check8");
@@ -722,16 +722,16 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(follows_the_journal_while_it_grows),
-        cmocka_unit_test(is_at_most_a_second_or_10000_rows_behind_a_writer_at_full_speed),
-        cmocka_unit_test(two_sealers__make_one_line_of_heads),
-        cmocka_unit_test(heads_file__survives_a_torn_line_and_nothing_else),
-        cmocka_unit_test(proofs_from_kept_nodes),
-        cmocka_unit_test(check__names_the_row_that_was_changed),
-        cmocka_unit_test(check__finds_what_was_not_signed),
-        cmocka_unit_test(check__finds_wrong_balances),
-        cmocka_unit_test(rewritten_history__is_not_signed),
-        cmocka_unit_test(rewritten_under_a_running_sealer__is_not_signed),
+        cmocka_unit_test(test_sealer__follows_the_journal_while_it_grows),
+        cmocka_unit_test(test_sealer__writer_at_full_speed__a_second_or_10000_rows_behind),
+        cmocka_unit_test(test_two_sealers__make_one_line_of_heads),
+        cmocka_unit_test(test_heads_file__survives_a_torn_line_and_nothing_else),
+        cmocka_unit_test(test_proofs__from_kept_nodes__hold),
+        cmocka_unit_test(test_check__names_the_row_that_was_changed),
+        cmocka_unit_test(test_check__finds_what_was_not_signed),
+        cmocka_unit_test(test_check__finds_wrong_balances),
+        cmocka_unit_test(test_rewritten_history__is_not_signed),
+        cmocka_unit_test(test_rewritten_under_a_running_sealer__is_not_signed),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -52,7 +52,7 @@ static tree_head sample(void) {
                        .time_us = 5};
 }
 
-static void test_a_signature_covers_every_bit(void **state) {
+static void test_signature__covers_every_bit(void **state) {
     head_signer *old = new_signer();
     head_signer *s = new_signer();
     head_keys keys;
@@ -86,7 +86,7 @@ static void test_a_signature_covers_every_bit(void **state) {
     (void)state;
 }
 
-static void test_a_line_has_one_spelling(void **state) {
+static void test_line__has_one_spelling(void **state) {
     head_signer *s = new_signer();
     tree_head h = sample(), read;
     head_sign(s, &h);
@@ -111,7 +111,7 @@ static void test_a_line_has_one_spelling(void **state) {
     (void)state;
 }
 
-static void test_heads_make_a_chain(void **state) {
+static void test_heads__make_a_chain(void **state) {
     tree_head first = sample(), second = sample();
     second.size = 4;
     second.previous_size = 1;
@@ -133,7 +133,7 @@ static void test_heads_make_a_chain(void **state) {
     (void)state;
 }
 
-static void test_key_files_that_are_none(void **state) {
+static void test_key__files_that_are_none__refused(void **state) {
     head_keys keys;
     err e = {0};
     assert_false(head_keys_load(&keys, "/nonexistent", &e));
@@ -147,10 +147,10 @@ static void test_key_files_that_are_none(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_signature_covers_every_bit),
-        cmocka_unit_test(test_a_line_has_one_spelling),
-        cmocka_unit_test(test_heads_make_a_chain),
-        cmocka_unit_test(test_key_files_that_are_none),
+        cmocka_unit_test(test_signature__covers_every_bit),
+        cmocka_unit_test(test_line__has_one_spelling),
+        cmocka_unit_test(test_heads__make_a_chain),
+        cmocka_unit_test(test_key__files_that_are_none__refused),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -56,7 +56,7 @@ static void expect_hex(const merkle_hash *h, const char *hex) {
 }
 
 // The eight inputs and roots that Certificate Transparency implementations test with.
-static void test_known_vectors(void **state) {
+static void test_root__known_vectors__as_published(void **state) {
     static const char *const INPUTS[8] = {"",
                                           "00",
                                           "10",
@@ -89,7 +89,7 @@ static void test_known_vectors(void **state) {
     (void)state;
 }
 
-static void test_every_root_is_that_of_the_definition(void **state) {
+static void test_root__of_every_size__is_that_of_the_definition(void **state) {
     for (uint64_t n = 0; n <= LEAVES_MAX; n++) {
         const merkle_hash expected = mth(0, n);
         assert_true(merkle_equal(&roots[n], &expected));
@@ -112,7 +112,7 @@ static void on_complete(void *arg, unsigned level, uint64_t index, const merkle_
     c->n++;
 }
 
-static void test_append_names_each_completed_subtree(void **state) {
+static void test_append__names_each_completed_subtree(void **state) {
     merkle_tree t = {0};
     completed c = {0};
     for (size_t i = 0; i < 128; i++) {
@@ -143,7 +143,7 @@ static void expect_inclusion_refuses(uint64_t index, uint64_t size, const merkle
     assert_false(merkle_verify_inclusion(index, size, leaf, &p, root));
 }
 
-static void test_inclusion_of_every_leaf_in_every_size(void **state) {
+static void test_inclusion__every_leaf_in_every_size__is_proven(void **state) {
     for (uint64_t size = 1; size <= LEAVES_MAX; size++) {
         for (uint64_t index = 0; index < size; index++) {
             merkle_proof p;
@@ -182,7 +182,7 @@ static void expect_consistency_refuses(uint64_t first, uint64_t second, const me
     assert_false(merkle_verify_consistency(first, second, &roots[first], &roots[second], &p));
 }
 
-static void test_consistency_of_every_pair_of_sizes(void **state) {
+static void test_consistency__every_pair_of_sizes__is_proven(void **state) {
     for (uint64_t second = 0; second <= LEAVES_MAX; second++) {
         for (uint64_t first = 0; first <= second; first++) {
             merkle_proof p;
@@ -196,7 +196,7 @@ static void test_consistency_of_every_pair_of_sizes(void **state) {
 }
 
 // What was wrong in GHSA-672p-m5jq-mrh8: a proof whose ends are right and whose middle is not.
-static void test_consistency_with_a_forged_middle_is_refused(void **state) {
+static void test_consistency__forged_middle__refused(void **state) {
     for (uint64_t second = 3; second <= LEAVES_MAX; second++) {
         merkle_proof p;
         const uint64_t first = second / 2 + 1;
@@ -215,12 +215,12 @@ static void test_consistency_with_a_forged_middle_is_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_known_vectors),
-        cmocka_unit_test(test_every_root_is_that_of_the_definition),
-        cmocka_unit_test(test_append_names_each_completed_subtree),
-        cmocka_unit_test(test_inclusion_of_every_leaf_in_every_size),
-        cmocka_unit_test(test_consistency_of_every_pair_of_sizes),
-        cmocka_unit_test(test_consistency_with_a_forged_middle_is_refused),
+        cmocka_unit_test(test_root__known_vectors__as_published),
+        cmocka_unit_test(test_root__of_every_size__is_that_of_the_definition),
+        cmocka_unit_test(test_append__names_each_completed_subtree),
+        cmocka_unit_test(test_inclusion__every_leaf_in_every_size__is_proven),
+        cmocka_unit_test(test_consistency__every_pair_of_sizes__is_proven),
+        cmocka_unit_test(test_consistency__forged_middle__refused),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -13,7 +13,7 @@ static ledger_account_event usd(uint64_t id) {
         EXPECT_ACCOUNT((b), 0, wanted);                                                            \
     } while (0)
 
-static void precedence_from_the_top(void **state) {
+static void test_account__several_faults__the_topmost_is_named(void **state) {
     bench_book *b = *state;
     ledger_account_event a = {
         .id = bench_id(0),
@@ -52,7 +52,7 @@ static void precedence_from_the_top(void **state) {
     EXPECT_ONE(b, a, CREATED);
 }
 
-static void repeat__names_the_first_difference(void **state) {
+static void test_repeat__names_the_first_difference(void **state) {
     bench_book *b = *state;
     ledger_account_event a = usd(1);
     a.user_data_128 = bench_id(9);
@@ -76,7 +76,7 @@ static void repeat__names_the_first_difference(void **state) {
     assert_int_equal(b->account_results[0].timestamp_us, 0);
 }
 
-static void chain__all_or_none(void **state) {
+static void test_chain__all_or_none(void **state) {
     bench_book *b = *state;
     ledger_account_event batch[] = {usd(1), usd(2), usd(1)};
     batch[0].flags = batch[1].flags = LEDGER_ACCOUNT_FLAG_LINKED;
@@ -95,7 +95,7 @@ static void chain__all_or_none(void **state) {
 }
 
 // The first thing after a failed chain that had made the same account.
-static void case_09_later_event_does_not_see_the_failed_chain(void **state) {
+static void test_case_09__later_event_does_not_see_the_failed_chain(void **state) {
     bench_book *b = *state;
     ledger_account_event batch[] = {usd(1), usd(2), usd(1)};
     batch[0].flags = LEDGER_ACCOUNT_FLAG_LINKED;
@@ -106,7 +106,7 @@ static void case_09_later_event_does_not_see_the_failed_chain(void **state) {
     EXPECT_ACCOUNT(b, 2, CREATED);
 }
 
-static void currencies_pack_and_unpack(void **state) {
+static void test_currencies__pack_and_unpack(void **state) {
     (void)state;
     char text[4];
     ledger_currency_text(bench_currency("JPY"), text);
@@ -121,9 +121,11 @@ static void currencies_pack_and_unpack(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        T(precedence_from_the_top),    T(repeat__names_the_first_difference),
-        T(chain__all_or_none),         T(case_09_later_event_does_not_see_the_failed_chain),
-        T(currencies_pack_and_unpack),
+        T(test_account__several_faults__the_topmost_is_named),
+        T(test_repeat__names_the_first_difference),
+        T(test_chain__all_or_none),
+        T(test_case_09__later_event_does_not_see_the_failed_chain),
+        T(test_currencies__pack_and_unpack),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

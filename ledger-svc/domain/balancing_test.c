@@ -37,7 +37,7 @@ static void expect_amount(const bench_book *b, int64_t amount) {
 
 // --- Balancing -------------------------------------------------------------------------------------------------------
 
-static void case_39_balancing_debit(void **state) {
+static void test_case_39__balancing_debit(void **state) {
     bench_book *b = *state;
     EXPECT(b, move(1, 3, 1, 10, 0), CREATED);
     EXPECT(b, move(2, 1, 3, 1, PEN), CREATED);
@@ -54,14 +54,14 @@ static void case_39_balancing_debit(void **state) {
     EXPECT(b, move(4, 1, 3, 5, BDR), EXISTS_WITH_DIFFERENT_AMOUNT);
 }
 
-static void balancing_counts_debits_of_an_account_without_a_limit(void **state) {
+static void test_balancing__account_without_a_limit__its_debits_count(void **state) {
     bench_book *b = *state;
     EXPECT(b, move(1, 3, 1, 10, 0), CREATED); // 3 is below zero: nothing is there to move
     EXPECT(b, move(2, 3, 1, 10, BDR), CREATED);
     expect_amount(b, 0);
 }
 
-static void case_40_the_other_side_may_still_refuse(void **state) {
+static void test_case_40__the_other_side_may_still_refuse(void **state) {
     bench_book *b = *state;
     EXPECT(b, move(1, 2, 3, 10, 0), CREATED);
     EXPECT(b, move(2, 1, 2, 10, BCR), EXCEEDS_CREDITS);
@@ -70,7 +70,7 @@ static void case_40_the_other_side_may_still_refuse(void **state) {
     expect_amount(b, 10);
 }
 
-static void case_41_both_sides__the_smaller(void **state) {
+static void test_case_41_both_sides__the_smaller(void **state) {
     bench_book *b = *state;
     EXPECT(b, move(1, 3, 1, 20, 0), CREATED);
     EXPECT(b, move(2, 2, 3, 10, 0), CREATED);
@@ -82,7 +82,7 @@ static void case_41_both_sides__the_smaller(void **state) {
     }
 }
 
-static void case_42_balancing_pending(void **state) {
+static void test_case_42__balancing_pending(void **state) {
     bench_book *b = *state;
     EXPECT(b, move(1, 3, 1, 10, 0), CREATED);
     EXPECT(b, move(2, 1, 3, 3, PEN | BDR), CREATED);
@@ -97,7 +97,7 @@ static void case_42_balancing_pending(void **state) {
     bench_expect_balances(b, 1, 0, 8, 0, 10);
 }
 
-static void case_43_one_target_from_several_debits(void **state) {
+static void test_case_43__one_target_from_several_debits(void **state) {
     bench_book *b = *state;
     bench_account(b, 11, DC);
     bench_account(b, 12, DC);
@@ -129,7 +129,7 @@ static void gather(bench_book *b, uint64_t first_id) {
     bench_apply(b, chain, 4);
 }
 
-static void case_43_a_target_that_is_missed_by_one__moves_nothing(void **state) {
+static void test_case_43_a_target_that_is_missed_by_one__moves_nothing(void **state) {
     bench_book *b = *state;
     const int64_t available[] = {40, 40, 19};
     for (uint64_t k = 0; k < 3; k++) {
@@ -160,7 +160,7 @@ static void case_43_a_target_that_is_missed_by_one__moves_nothing(void **state) 
     bench_expect_balances(b, 31, 0, 0, 0, 100);
 }
 
-static void balancing_does_not_go_with_post_or_void(void **state) {
+static void test_balancing__with_post_or_void__refused(void **state) {
     bench_book *b = *state;
     EXPECT(b, move(1, 3, 2, 0, PEN), CREATED);
     const uint32_t others[] = {BDR, BCR, CLOSE_DR, CLOSE_CR, PEN};
@@ -182,7 +182,7 @@ static void credit_account(bench_book *b, uint64_t id, int64_t lowest_balance) {
     EXPECT_ACCOUNT(b, 0, CREATED);
 }
 
-static void case_38_credit_line__to_the_last_unit(void **state) {
+static void test_case_38_credit_line__to_the_last_unit(void **state) {
     bench_book *b = *state;
     credit_account(b, 4, -100);
     EXPECT(b, move(1, 4, 3, 101, 0), EXCEEDS_CREDITS);
@@ -197,7 +197,7 @@ static void case_38_credit_line__to_the_last_unit(void **state) {
     expect_amount(b, 5);
 }
 
-static void credit_line__the_largest(void **state) {
+static void test_credit_line__the_largest(void **state) {
     bench_book *b = *state;
     credit_account(b, 4, -LEDGER_AMOUNT_MAX);
     EXPECT(b, move(1, 4, 3, LEDGER_AMOUNT_MAX, 0), CREATED);
@@ -208,7 +208,7 @@ static void credit_line__the_largest(void **state) {
 
 // --- Closing ---------------------------------------------------------------------------------------------------------
 
-static void case_48_closing_and_opening_again(void **state) {
+static void test_case_48__closing_and_opening_again(void **state) {
     bench_book *b = *state;
     EXPECT(b, move(1, 3, 2, 0, CLOSE_DR), CLOSING_TRANSFER_MUST_BE_PENDING);
     EXPECT(b, move(1, 3, 2, 0, CLOSE_CR), CLOSING_TRANSFER_MUST_BE_PENDING);
@@ -235,7 +235,7 @@ static void case_48_closing_and_opening_again(void **state) {
     bench_expect_balances(b, 1, 0, 4, 0, 10);
 }
 
-static void case_48_both_sides_by_one__opened_by_the_clock(void **state) {
+static void test_case_48_both_sides_by_one__opened_by_the_clock(void **state) {
     bench_book *b = *state;
     bench_account(b, 4, 0);
     ledger_transfer_event close = move(1, 3, 4, 7, PEN | CLOSE_DR | CLOSE_CR);
@@ -254,7 +254,7 @@ static void case_48_both_sides_by_one__opened_by_the_clock(void **state) {
     bench_expect_state(b, 4, 0);
 }
 
-static void case_48_closed_from_the_start(void **state) {
+static void test_case_48__closed_from_the_start(void **state) {
     bench_book *b = *state;
     bench_account(b, 4, LEDGER_ACCOUNT_FLAG_CLOSED);
     bench_expect_state(b, 4, LEDGER_STATE_CLOSED);
@@ -262,7 +262,7 @@ static void case_48_closed_from_the_start(void **state) {
     EXPECT(b, move(2, 3, 4, 0, 0), CREDIT_ACCOUNT_ALREADY_CLOSED);
 }
 
-static void closing_comes_before_overflow_and_limit(void **state) {
+static void test_closing__comes_before_overflow_and_limit(void **state) {
     bench_book *b = *state;
     bench_account(b, 4, DC);
     EXPECT(b, move(1, 3, 4, LEDGER_AMOUNT_MAX, PEN), CREATED);
@@ -272,7 +272,7 @@ static void closing_comes_before_overflow_and_limit(void **state) {
     EXPECT(b, move(5, 4, 4, 0, 0), ACCOUNTS_MUST_BE_DIFFERENT);
 }
 
-static void a_chain_that_fails_opens_what_it_has_closed(void **state) {
+static void test_chain__fails__opens_what_it_has_closed(void **state) {
     bench_book *b = *state;
     const ledger_transfer_event chain[] = {move(1, 3, 2, 0, LNK | PEN | CLOSE_DR),
                                            move(2, 3, 2, 1, 0)};
@@ -290,7 +290,7 @@ static void a_chain_that_fails_opens_what_it_has_closed(void **state) {
 
 // --- Several pendings at once ----------------------------------------------------------------------------------------
 
-static void a_chain_ends_several_pendings__all_or_none(void **state) {
+static void test_a_chain_ends_several_pendings__all_or_none(void **state) {
     bench_book *b = *state;
     EXPECT(b, move(1, 3, 1, 5, PEN), CREATED);
     EXPECT(b, move(2, 3, 1, 6, PEN), CREATED);
@@ -317,22 +317,22 @@ static void a_chain_ends_several_pendings__all_or_none(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        T(case_39_balancing_debit),
-        T(balancing_counts_debits_of_an_account_without_a_limit),
-        T(case_40_the_other_side_may_still_refuse),
-        T(case_41_both_sides__the_smaller),
-        T(case_42_balancing_pending),
-        T(case_43_one_target_from_several_debits),
-        T(case_43_a_target_that_is_missed_by_one__moves_nothing),
-        T(balancing_does_not_go_with_post_or_void),
-        T(case_38_credit_line__to_the_last_unit),
-        T(credit_line__the_largest),
-        T(case_48_closing_and_opening_again),
-        T(case_48_both_sides_by_one__opened_by_the_clock),
-        T(case_48_closed_from_the_start),
-        T(closing_comes_before_overflow_and_limit),
-        T(a_chain_that_fails_opens_what_it_has_closed),
-        T(a_chain_ends_several_pendings__all_or_none),
+        T(test_case_39__balancing_debit),
+        T(test_balancing__account_without_a_limit__its_debits_count),
+        T(test_case_40__the_other_side_may_still_refuse),
+        T(test_case_41_both_sides__the_smaller),
+        T(test_case_42__balancing_pending),
+        T(test_case_43__one_target_from_several_debits),
+        T(test_case_43_a_target_that_is_missed_by_one__moves_nothing),
+        T(test_balancing__with_post_or_void__refused),
+        T(test_case_38_credit_line__to_the_last_unit),
+        T(test_credit_line__the_largest),
+        T(test_case_48__closing_and_opening_again),
+        T(test_case_48_both_sides_by_one__opened_by_the_clock),
+        T(test_case_48__closed_from_the_start),
+        T(test_closing__comes_before_overflow_and_limit),
+        T(test_chain__fails__opens_what_it_has_closed),
+        T(test_a_chain_ends_several_pendings__all_or_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -14,7 +14,7 @@ static ledger_transfer_event linked(ledger_transfer_event t) {
     return t;
 }
 
-static void case_03_linked_is_a_flag(void **state) {
+static void test_case_03__linked_is_a_flag(void **state) {
     bench_book *b = *state;
     const ledger_transfer_event batch[] = {linked(bench_transfer(100, 1, 2, 1)),
                                            bench_transfer(101, 1, 2, 1)};
@@ -23,7 +23,7 @@ static void case_03_linked_is_a_flag(void **state) {
     EXPECT(b, bench_transfer(100, 1, 2, 1), EXISTS_WITH_DIFFERENT_FLAGS);
 }
 
-static void case_07_rolled_back_ids_are_free__the_failed_one_is_burned(void **state) {
+static void test_case_07_rolled_back_ids_are_free__the_failed_one_is_burned(void **state) {
     bench_book *b = *state;
     const ledger_transfer_event batch[] = {linked(bench_transfer(100, 1, 2, 5)),
                                            linked(bench_transfer(101, 3, 2, 5)),
@@ -39,7 +39,7 @@ static void case_07_rolled_back_ids_are_free__the_failed_one_is_burned(void **st
     bench_expect_balances(b, 1, 0, 12, 0, 0);
 }
 
-static void case_08_duplicate_in_a_chain__breaks_it(void **state) {
+static void test_case_08_duplicate_in_a_chain__breaks_it(void **state) {
     bench_book *b = *state;
     const ledger_transfer_event batch[] = {linked(bench_transfer(100, 1, 2, 5)),
                                            linked(bench_transfer(100, 1, 2, 5)),
@@ -51,7 +51,7 @@ static void case_08_duplicate_in_a_chain__breaks_it(void **state) {
     bench_expect_balances(b, 1, 0, 0, 0, 0);
 }
 
-static void case_09_later_event_does_not_see_the_failed_chain(void **state) {
+static void test_case_09__later_event_does_not_see_the_failed_chain(void **state) {
     bench_book *b = *state;
     const ledger_transfer_event batch[] = {
         linked(bench_transfer(100, 1, 3, 50)), bench_transfer(101, 1, 1, 5),
@@ -65,7 +65,7 @@ static void case_09_later_event_does_not_see_the_failed_chain(void **state) {
     assert_int_equal(b->rows[0].sequence, 1);
 }
 
-static void case_15_ok_fail_ok(void **state) {
+static void test_case_15__ok_fail_ok(void **state) {
     bench_book *b = *state;
     const ledger_transfer_event batch[] = {linked(bench_transfer(100, 1, 2, 5)),
                                            linked(bench_transfer(101, 1, 1, 5)),
@@ -79,7 +79,7 @@ static void case_15_ok_fail_ok(void **state) {
     assert_int_equal(b->sequence, 0);
 }
 
-static void case_16_open_chain(void **state) {
+static void test_case_16__open_chain(void **state) {
     bench_book *b = *state;
     const ledger_transfer_event batch[] = {linked(bench_transfer(100, 1, 2, 5)),
                                            linked(bench_transfer(101, 1, 2, 5))};
@@ -90,7 +90,7 @@ static void case_16_open_chain(void **state) {
     bench_expect_balances(b, 1, 0, 0, 0, 0);
 }
 
-static void case_17_open_chain_that_had_failed(void **state) {
+static void test_case_17__open_chain_that_had_failed(void **state) {
     bench_book *b = *state;
     const ledger_transfer_event batch[] = {linked(bench_transfer(100, 1, 2, 5)),
                                            linked(bench_transfer(101, 1, 1, 5)),
@@ -101,7 +101,7 @@ static void case_17_open_chain_that_had_failed(void **state) {
     EXPECT_RESULT(b, 2, LINKED_EVENT_CHAIN_OPEN);
 }
 
-static void case_18_two_chains_are_independent(void **state) {
+static void test_case_18__two_chains_are_independent(void **state) {
     bench_book *b = *state;
     const ledger_transfer_event batch[] = {
         linked(bench_transfer(100, 1, 2, 5)), bench_transfer(101, 1, 1, 5),
@@ -115,7 +115,7 @@ static void case_18_two_chains_are_independent(void **state) {
     assert_int_equal(b->results[2].row->sequence, 1);
 }
 
-static void case_19_members_see_each_other(void **state) {
+static void test_case_19__members_see_each_other(void **state) {
     bench_book *b = *state;
     const ledger_transfer_event fund_and_spend[] = {linked(bench_transfer(100, 1, 3, 5)),
                                                     bench_transfer(101, 3, 2, 5)};
@@ -130,7 +130,7 @@ static void case_19_members_see_each_other(void **state) {
 }
 
 // A chain that reserves, posts and voids, and then fails: every trace of it is gone.
-static void rollback_of_two_phase(void **state) {
+static void test_chain__fails__two_phase_is_rolled_back(void **state) {
     bench_book *b = *state;
     ledger_transfer_event hold = bench_transfer(100, 1, 2, 10);
     hold.flags = LEDGER_TRANSFER_FLAG_PENDING;
@@ -157,7 +157,7 @@ static void rollback_of_two_phase(void **state) {
     bench_expect_balances(b, 1, 0, 4, 0, 0);
 }
 
-static void chain_of_posts__all_or_none(void **state) {
+static void test_chain_of_posts__all_or_none(void **state) {
     bench_book *b = *state;
     for (uint64_t id = 100; id < 103; id++) {
         ledger_transfer_event hold = bench_transfer(id, 1, 2, 10);
@@ -184,17 +184,17 @@ static void chain_of_posts__all_or_none(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        T(case_03_linked_is_a_flag),
-        T(case_07_rolled_back_ids_are_free__the_failed_one_is_burned),
-        T(case_08_duplicate_in_a_chain__breaks_it),
-        T(case_09_later_event_does_not_see_the_failed_chain),
-        T(case_15_ok_fail_ok),
-        T(case_16_open_chain),
-        T(case_17_open_chain_that_had_failed),
-        T(case_18_two_chains_are_independent),
-        T(case_19_members_see_each_other),
-        T(rollback_of_two_phase),
-        T(chain_of_posts__all_or_none),
+        T(test_case_03__linked_is_a_flag),
+        T(test_case_07_rolled_back_ids_are_free__the_failed_one_is_burned),
+        T(test_case_08_duplicate_in_a_chain__breaks_it),
+        T(test_case_09__later_event_does_not_see_the_failed_chain),
+        T(test_case_15__ok_fail_ok),
+        T(test_case_16__open_chain),
+        T(test_case_17__open_chain_that_had_failed),
+        T(test_case_18__two_chains_are_independent),
+        T(test_case_19__members_see_each_other),
+        T(test_chain__fails__two_phase_is_rolled_back),
+        T(test_chain_of_posts__all_or_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -30,7 +30,7 @@ static int two_old_accounts(void **state) {
     return 0;
 }
 
-static void case_56_accounts(void **state) {
+static void test_case_56__accounts(void **state) {
     bench_book *b = *state;
     const ledger_account *first = map_get(b->accounts, bench_id(1));
     assert_int_equal(first->effective_us, 100);
@@ -58,7 +58,7 @@ static void case_56_accounts(void **state) {
     EXPECT_ACCOUNT(b, 1, IMPORTED_EVENT_NOT_EXPECTED);
 }
 
-static void case_56_transfers(void **state) {
+static void test_case_56__transfers(void **state) {
     bench_book *b = *state;
     ledger_transfer_event late = old_transfer(13, 1, 502);
     late.timeout_s = 1;
@@ -102,7 +102,7 @@ static void case_56_transfers(void **state) {
     assert_int_equal(b->results[0].row->effective_us, b->results[0].row->timestamp_us);
 }
 
-static void case_57_backdated_after_later_entries(void **state) {
+static void test_case_57__backdated_after_later_entries(void **state) {
     bench_book *b = *state;
     EXPECT(b, bench_transfer(1, 1, 2, 5), CREATED);
     EXPECT(b, old_transfer(2, 1, 900), CREATED);
@@ -110,7 +110,7 @@ static void case_57_backdated_after_later_entries(void **state) {
     assert_int_equal(b->sequence, 3);
 }
 
-static void precedence_of_imported_transfers(void **state) {
+static void test_imported__several_faults__the_topmost_is_named(void **state) {
     bench_book *b = *state;
     // Everything is wrong at once; the order is TigerBeetle's.
     ledger_transfer_event t = {.flags = IMP | LEDGER_TRANSFER_FLAG_FORCED, .timestamp_us = 0};
@@ -139,7 +139,7 @@ static void precedence_of_imported_transfers(void **state) {
     EXPECT(b, t, CREATED);
 }
 
-static void post_of_an_imported_pending__not_before_it(void **state) {
+static void test_post_of_an_imported_pending__not_before_it(void **state) {
     bench_book *b = *state;
     ledger_transfer_event hold = old_transfer(1, 10, 500);
     hold.flags |= LEDGER_TRANSFER_FLAG_PENDING;
@@ -154,7 +154,7 @@ static void post_of_an_imported_pending__not_before_it(void **state) {
     EXPECT(b, post, EXISTS);
 }
 
-static void a_chain_that_fails_takes_its_time_back(void **state) {
+static void test_chain__fails__takes_its_time_back(void **state) {
     bench_book *b = *state;
     ledger_transfer_event first = old_transfer(1, 1, 600);
     first.flags |= LNK;
@@ -171,12 +171,12 @@ static void a_chain_that_fails_takes_its_time_back(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        T(case_56_accounts),
-        T(case_56_transfers),
-        T(case_57_backdated_after_later_entries),
-        T(precedence_of_imported_transfers),
-        T(post_of_an_imported_pending__not_before_it),
-        T(a_chain_that_fails_takes_its_time_back),
+        T(test_case_56__accounts),
+        T(test_case_56__transfers),
+        T(test_case_57__backdated_after_later_entries),
+        T(test_imported__several_faults__the_topmost_is_named),
+        T(test_post_of_an_imported_pending__not_before_it),
+        T(test_chain__fails__takes_its_time_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

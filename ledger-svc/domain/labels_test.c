@@ -17,7 +17,7 @@ static ledger_account_event usd(uint64_t id) {
         EXPECT_ACCOUNT((b), 0, wanted);                                                            \
     } while (0)
 
-static void metadata__sorted_and_read_back(void **state) {
+static void test_metadata__sorted_and_read_back(void **state) {
     (void)state;
     ledger_metadata_entry entries[] = {
         {STR("region"), STR("eu")}, {STR("a"), STR("")}, {STR("regio"), STR("x\0y")}};
@@ -41,7 +41,7 @@ static void metadata__sorted_and_read_back(void **state) {
     assert_int_equal(len, 0);
 }
 
-static void metadata__the_most_there_can_be(void **state) {
+static void test_metadata__the_most_there_can_be(void **state) {
     (void)state;
     static char keys[LEDGER_METADATA_ENTRIES_MAX][LEDGER_METADATA_KEY_MAX];
     static char value[LEDGER_METADATA_VALUE_MAX];
@@ -64,7 +64,7 @@ static void metadata__the_most_there_can_be(void **state) {
     assert_int_equal(n, LEDGER_METADATA_ENTRIES_MAX);
 }
 
-static void account__lowest_balance(void **state) {
+static void test_account__lowest_balance(void **state) {
     bench_book *b = *state;
     ledger_account_event a = usd(1);
     a.lowest_balance = 1;
@@ -83,7 +83,7 @@ static void account__lowest_balance(void **state) {
     EXPECT_ONE(b, a, EXISTS);
 }
 
-static void account__reference_is_unique_in_its_book(void **state) {
+static void test_account__reference_is_unique_in_its_book(void **state) {
     bench_book *b = *state;
     ledger_account_event a = usd(1);
     a.external_reference = STR("iban:1");
@@ -110,7 +110,7 @@ static void account__reference_is_unique_in_its_book(void **state) {
     EXPECT_ONE(b, chain[1], CREATED);
 }
 
-static void account__closed_since__is_the_same_request(void **state) {
+static void test_account__closed_since__is_the_same_request(void **state) {
     bench_book *b = *state;
     EXPECT_ONE(b, usd(1), CREATED);
     EXPECT_ONE(b, usd(2), CREATED);
@@ -123,7 +123,7 @@ static void account__closed_since__is_the_same_request(void **state) {
     EXPECT_ONE(b, closed, EXISTS_WITH_DIFFERENT_FLAGS);
 }
 
-static void transfer__labels_are_part_of_the_request(void **state) {
+static void test_transfer__labels_are_part_of_the_request(void **state) {
     bench_book *b = *state;
     bench_account(b, 1, 0);
     bench_account(b, 2, 0);
@@ -156,12 +156,12 @@ static void transfer__labels_are_part_of_the_request(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        T(metadata__sorted_and_read_back),
-        T(metadata__the_most_there_can_be),
-        T(account__lowest_balance),
-        T(account__reference_is_unique_in_its_book),
-        T(account__closed_since__is_the_same_request),
-        T(transfer__labels_are_part_of_the_request),
+        T(test_metadata__sorted_and_read_back),
+        T(test_metadata__the_most_there_can_be),
+        T(test_account__lowest_balance),
+        T(test_account__reference_is_unique_in_its_book),
+        T(test_account__closed_since__is_the_same_request),
+        T(test_transfer__labels_are_part_of_the_request),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -45,7 +45,7 @@ static ledger_row sample(void) {
 }
 
 // If this changes, every head that was ever signed becomes a lie: make a new version instead.
-static void test_the_form_is_fixed(void **state) {
+static void test_leaf__the_form_is_fixed(void **state) {
     const ledger_row row = sample();
     uint8_t bytes[LEDGER_LEAF_LEN_MAX], hash[LEDGER_LEAF_HASH_LEN];
     char hex[65];
@@ -56,7 +56,7 @@ static void test_the_form_is_fixed(void **state) {
     (void)state;
 }
 
-static void test_a_form_is_a_row_and_a_row_is_a_form(void **state) {
+static void test_leaf__a_form_is_a_row_and_a_row_is_a_form(void **state) {
     const ledger_row row = sample();
     uint8_t bytes[LEDGER_LEAF_LEN_MAX], again[LEDGER_LEAF_LEN_MAX];
     ledger_row read;
@@ -72,7 +72,7 @@ static void test_a_form_is_a_row_and_a_row_is_a_form(void **state) {
 }
 
 // Whatever bit is flipped: either these are no canonical bytes any more, or they are those of another row.
-static void test_every_bit_has_weight(void **state) {
+static void test_leaf__every_bit_has_weight(void **state) {
     const ledger_row row = sample();
     uint8_t bytes[LEDGER_LEAF_LEN_MAX], again[LEDGER_LEAF_LEN_MAX];
     const size_t len = ledger_leaf_encode(3, &row, bytes);
@@ -89,7 +89,7 @@ static void test_every_bit_has_weight(void **state) {
     (void)state;
 }
 
-static void test_other_lengths_are_refused(void **state) {
+static void test_leaf__other_lengths__refused(void **state) {
     const ledger_row row = sample();
     uint8_t bytes[LEDGER_LEAF_LEN_MAX + 1] = {0};
     ledger_row read;
@@ -102,7 +102,7 @@ static void test_other_lengths_are_refused(void **state) {
 }
 
 // Texts of the largest size have room.
-static void test_the_largest_row(void **state) {
+static void test_leaf__the_largest_row__fits(void **state) {
     static char text[LEDGER_METADATA_MAX];
     uint8_t bytes[LEDGER_LEAF_LEN_MAX];
     ledger_row row = sample(), read;
@@ -117,11 +117,11 @@ static void test_the_largest_row(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_form_is_fixed),
-        cmocka_unit_test(test_a_form_is_a_row_and_a_row_is_a_form),
-        cmocka_unit_test(test_every_bit_has_weight),
-        cmocka_unit_test(test_other_lengths_are_refused),
-        cmocka_unit_test(test_the_largest_row),
+        cmocka_unit_test(test_leaf__the_form_is_fixed),
+        cmocka_unit_test(test_leaf__a_form_is_a_row_and_a_row_is_a_form),
+        cmocka_unit_test(test_leaf__every_bit_has_weight),
+        cmocka_unit_test(test_leaf__other_lengths__refused),
+        cmocka_unit_test(test_leaf__the_largest_row__fits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,7 +15,7 @@ static ledger_transfer_event hold(uint64_t id, int64_t amount, uint32_t timeout_
     return t;
 }
 
-static void case_21_the_whole_life(void **state) {
+static void test_case_21__the_whole_life(void **state) {
     bench_book *b = *state;
     EXPECT(b, bench_transfer(1, 1, 2, 15), CREATED);
     EXPECT(b, hold(2, 15, 0), CREATED);
@@ -42,14 +42,14 @@ static void case_21_the_whole_life(void **state) {
     bench_expect_balances(b, 2, 0, 0, 0, 36);
 }
 
-static void case_22_how_much_can_be_posted(void **state) {
+static void test_case_22__how_much_can_be_posted(void **state) {
     bench_book *b = *state;
     EXPECT(b, hold(1, 10, 0), CREATED);
     EXPECT(b, bench_post(2, 1, 11), EXCEEDS_PENDING_TRANSFER_AMOUNT);
     EXPECT(b, bench_post(2, 1, 10), CREATED);
 }
 
-static void case_23_the_first_resolution_names_the_error(void **state) {
+static void test_case_23__the_first_resolution_names_the_error(void **state) {
     bench_book *b = *state;
     EXPECT(b, hold(1, 10, 0), CREATED);
     EXPECT(b, hold(2, 10, 0), CREATED);
@@ -65,7 +65,7 @@ static void case_23_the_first_resolution_names_the_error(void **state) {
     EXPECT(b, bench_void(13, 3, 0), PENDING_TRANSFER_EXPIRED);
 }
 
-static void case_24_amount_of_a_void(void **state) {
+static void test_case_24__amount_of_a_void(void **state) {
     bench_book *b = *state;
     EXPECT(b, hold(1, 10, 0), CREATED);
     EXPECT(b, bench_void(2, 1, 9), PENDING_TRANSFER_HAS_DIFFERENT_AMOUNT);
@@ -77,7 +77,7 @@ static void case_24_amount_of_a_void(void **state) {
     bench_expect_balances(b, 1, 0, 0, 0, 0);
 }
 
-static void case_25_repeat_of_a_post(void **state) {
+static void test_case_25__repeat_of_a_post(void **state) {
     bench_book *b = *state;
     EXPECT(b, hold(1, 10, 0), CREATED);
     EXPECT(b, hold(2, 10, 0), CREATED);
@@ -94,7 +94,7 @@ static void case_25_repeat_of_a_post(void **state) {
     EXPECT(b, bench_void(12, 2, 10), EXISTS_WITH_DIFFERENT_FLAGS);
 }
 
-static void repeat_of_a_void__and_fields_left_out(void **state) {
+static void test_repeat_of_a_void__and_fields_left_out(void **state) {
     bench_book *b = *state;
     ledger_transfer_event h = hold(1, 10, 0);
     h.user_data_128 = bench_id(7);
@@ -130,7 +130,7 @@ static void repeat_of_a_void__and_fields_left_out(void **state) {
     EXPECT(b, v, EXISTS);
 }
 
-static void case_26_what_cannot_be_posted(void **state) {
+static void test_case_26__what_cannot_be_posted(void **state) {
     bench_book *b = *state;
     EXPECT(b, bench_transfer(1, 1, 2, 5), CREATED);
     EXPECT(b, bench_post(2, 1, 5), PENDING_TRANSFER_NOT_PENDING);
@@ -153,7 +153,7 @@ static void case_26_what_cannot_be_posted(void **state) {
     }
 }
 
-static void case_27_post_that_contradicts_its_pending(void **state) {
+static void test_case_27__post_that_contradicts_its_pending(void **state) {
     bench_book *b = *state;
     EXPECT(b, hold(1, 10, 0), CREATED);
     ledger_transfer_event p = bench_post(2, 1, 99);
@@ -174,7 +174,7 @@ static void case_27_post_that_contradicts_its_pending(void **state) {
     EXPECT(b, p, CREATED);
 }
 
-static void case_28_user_data_is_inherited_or_replaced(void **state) {
+static void test_case_28__user_data_is_inherited_or_replaced(void **state) {
     bench_book *b = *state;
     ledger_transfer_event h = hold(1, 10, 0);
     h.user_data_64 = 7;
@@ -189,7 +189,7 @@ static void case_28_user_data_is_inherited_or_replaced(void **state) {
     EXPECT(b, p, EXISTS);
 }
 
-static void case_29_the_largest_amount(void **state) {
+static void test_case_29__the_largest_amount(void **state) {
     bench_book *b = *state;
     EXPECT(b, hold(1, LEDGER_AMOUNT_MAX, 0), CREATED);
     EXPECT(b, bench_post(2, 1, LEDGER_AMOUNT_MAX), CREATED);
@@ -197,7 +197,7 @@ static void case_29_the_largest_amount(void **state) {
     bench_expect_balances(b, 2, 0, 0, 0, LEDGER_AMOUNT_MAX);
 }
 
-static void case_31_expiry_releases_step_by_step(void **state) {
+static void test_case_31__expiry_releases_step_by_step(void **state) {
     bench_book *b = *state;
     const int64_t start_us = b->now_us = 10000000;
     const ledger_transfer_event batch[] = {hold(10, 10, 0), hold(11, 11, 1), hold(12, 12, 2),
@@ -227,7 +227,7 @@ static void case_31_expiry_releases_step_by_step(void **state) {
     bench_expect_balances(b, 1, 0, 10, 0, 0);
 }
 
-static void case_32_33_exact_without_the_sweeper(void **state) {
+static void test_case_32_33__exact_without_the_sweeper(void **state) {
     bench_book *b = *state;
     b->now_us = 10000000;
     EXPECT(b, hold(1, 10, 1), CREATED);
@@ -252,7 +252,7 @@ static void case_32_33_exact_without_the_sweeper(void **state) {
     bench_expect_balances(b, 1, 0, 2, 0, 0);
 }
 
-static void case_32_one_tick_before(void **state) {
+static void test_case_32__one_tick_before(void **state) {
     bench_book *b = *state;
     b->now_us = 10000000;
     EXPECT(b, hold(1, 10, 1), CREATED);
@@ -261,7 +261,7 @@ static void case_32_one_tick_before(void **state) {
     assert_int_equal(b->results[0].row->timestamp_us, 10999999);
 }
 
-static void case_34_timeout_that_overflows(void **state) {
+static void test_case_34__timeout_that_overflows(void **state) {
     bench_book *b = *state;
     b->timestamp_us = INT64_MAX - 1000;
     EXPECT(b, hold(1, 10, 1), OVERFLOWS_TIMEOUT);
@@ -269,7 +269,7 @@ static void case_34_timeout_that_overflows(void **state) {
 }
 
 // After the sums, before the limits: and so it burns no id.
-static void case_34_timeout_that_overflows__its_place_among_the_refusals(void **state) {
+static void test_case_34_timeout_that_overflows__its_place_among_the_refusals(void **state) {
     bench_book *b = *state;
     bench_account(b, 3, LEDGER_ACCOUNT_FLAG_DEBITS_MUST_NOT_EXCEED_CREDITS);
     bench_account(b, 4, LEDGER_ACCOUNT_FLAG_CREDITS_MUST_NOT_EXCEED_DEBITS);
@@ -293,21 +293,21 @@ static void case_34_timeout_that_overflows__its_place_among_the_refusals(void **
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        T(case_21_the_whole_life),
-        T(case_22_how_much_can_be_posted),
-        T(case_23_the_first_resolution_names_the_error),
-        T(case_24_amount_of_a_void),
-        T(case_25_repeat_of_a_post),
-        T(repeat_of_a_void__and_fields_left_out),
-        T(case_26_what_cannot_be_posted),
-        T(case_27_post_that_contradicts_its_pending),
-        T(case_28_user_data_is_inherited_or_replaced),
-        T(case_29_the_largest_amount),
-        T(case_31_expiry_releases_step_by_step),
-        T(case_32_33_exact_without_the_sweeper),
-        T(case_32_one_tick_before),
-        T(case_34_timeout_that_overflows),
-        T(case_34_timeout_that_overflows__its_place_among_the_refusals),
+        T(test_case_21__the_whole_life),
+        T(test_case_22__how_much_can_be_posted),
+        T(test_case_23__the_first_resolution_names_the_error),
+        T(test_case_24__amount_of_a_void),
+        T(test_case_25__repeat_of_a_post),
+        T(test_repeat_of_a_void__and_fields_left_out),
+        T(test_case_26__what_cannot_be_posted),
+        T(test_case_27__post_that_contradicts_its_pending),
+        T(test_case_28__user_data_is_inherited_or_replaced),
+        T(test_case_29__the_largest_amount),
+        T(test_case_31__expiry_releases_step_by_step),
+        T(test_case_32_33__exact_without_the_sweeper),
+        T(test_case_32__one_tick_before),
+        T(test_case_34__timeout_that_overflows),
+        T(test_case_34_timeout_that_overflows__its_place_among_the_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -191,7 +191,7 @@ static void one_round(size_t *seen) {
     (void)bench_teardown(&single_state);
 }
 
-static void a_batch_gives_what_its_events_give_one_by_one(void **state) {
+static void test_batch__at_random__gives_what_its_events_give_one_by_one(void **state) {
     (void)state;
     size_t seen[LEDGER_TRANSFER_STATUS_COUNT] = {0};
     const char *given = getenv("DISBURSE_TEST_SEED");
@@ -231,6 +231,6 @@ static void a_batch_gives_what_its_events_give_one_by_one(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_batch_gives_what_its_events_give_one_by_one)};
+        cmocka_unit_test(test_batch__at_random__gives_what_its_events_give_one_by_one)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

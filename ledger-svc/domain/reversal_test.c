@@ -27,7 +27,7 @@ static ledger_transfer_event forced(ledger_transfer_event t) {
     return t;
 }
 
-static void case_58_reversed_once(void **state) {
+static void test_case_58__reversed_once(void **state) {
     bench_book *b = *state;
     ledger_transfer_event t = bench_transfer(1, 1, 2, 30);
     t.user_data_64 = 7;
@@ -52,7 +52,7 @@ static void case_58_reversed_once(void **state) {
     EXPECT(b, bench_transfer(11, 1, 2, 1), CREATED);
 }
 
-static void many_at_once__one_created(void **state) {
+static void test_many_at_once__one_created(void **state) {
     bench_book *b = *state;
     EXPECT(b, bench_transfer(1, 1, 2, 30), CREATED);
     ledger_transfer_event batch[BENCH_BATCH_MAX];
@@ -69,7 +69,7 @@ static void many_at_once__one_created(void **state) {
     bench_expect_balances(b, 1, 0, 30, 0, 30);
 }
 
-static void what_cannot_be_reversed(void **state) {
+static void test_reversal__of_what_cannot_be_reversed__refused(void **state) {
     bench_book *b = *state;
     ledger_transfer_event hold = bench_transfer(1, 1, 2, 30);
     hold.flags = LEDGER_TRANSFER_FLAG_PENDING;
@@ -84,7 +84,7 @@ static void what_cannot_be_reversed(void **state) {
     EXPECT(b, bench_reversal(11, 99), CREATED);
 }
 
-static void precedence_of_reversals(void **state) {
+static void test_reversal__several_faults__the_topmost_is_named(void **state) {
     bench_book *b = *state;
     EXPECT(b, bench_transfer(1, 1, 2, 30), CREATED);
     ledger_transfer_event r = bench_reversal(0, 1);
@@ -122,7 +122,7 @@ static void precedence_of_reversals(void **state) {
     EXPECT(b, bench_reversal(10, 2), EXISTS_WITH_DIFFERENT_REVERSES_ID); // case 13
 }
 
-static void post_in_part__reversed_by_what_it_moved(void **state) {
+static void test_post_in_part__reversed_by_what_it_moved(void **state) {
     bench_book *b = *state;
     ledger_transfer_event hold = bench_transfer(1, 1, 2, 30);
     hold.flags = LEDGER_TRANSFER_FLAG_PENDING;
@@ -134,7 +134,7 @@ static void post_in_part__reversed_by_what_it_moved(void **state) {
     bench_expect_balances(b, 2, 0, 20, 0, 20);
 }
 
-static void case_58_money_has_moved_on__refused_unless_forced(void **state) {
+static void test_case_58_money_has_moved_on__refused_unless_forced(void **state) {
     bench_book *b = *state;
     EXPECT(b, bench_transfer(1, 1, 2, 30), CREATED);
     EXPECT(b, bench_transfer(2, 2, 3, 30), CREATED);
@@ -151,7 +151,7 @@ static void case_58_money_has_moved_on__refused_unless_forced(void **state) {
     bench_expect_state(b, 2, 0);
 }
 
-static void case_58_pass_through_account(void **state) {
+static void test_case_58__pass_through_account(void **state) {
     bench_book *b = *state;
     EXPECT(b, bench_transfer(1, 1, 2, 30), CREATED);
     EXPECT(b, bench_transfer(2, 2, 3, 30), CREATED);
@@ -162,7 +162,7 @@ static void case_58_pass_through_account(void **state) {
     bench_expect_balances(b, 3, 0, 30, 0, 30);
 }
 
-static void forced_does_not_open_what_is_closed(void **state) {
+static void test_reversal__forced__does_not_open_what_is_closed(void **state) {
     bench_book *b = *state;
     EXPECT(b, bench_transfer(1, 1, 2, 30), CREATED);
     ledger_transfer_event close = bench_transfer(2, 2, 1, 0);
@@ -173,7 +173,7 @@ static void forced_does_not_open_what_is_closed(void **state) {
     EXPECT(b, bench_reversal(11, 1), CREATED);
 }
 
-static void a_group_is_reversed_together_or_not_at_all(void **state) {
+static void test_reversal__of_a_group__together_or_not_at_all(void **state) {
     bench_book *b = *state;
     const ledger_transfer_event group[] = {linked(bench_transfer(1, 1, 2, 30)),
                                            linked(bench_transfer(2, 2, 3, 10)),
@@ -202,7 +202,7 @@ static void a_group_is_reversed_together_or_not_at_all(void **state) {
     EXPECT(b, bench_reversal(30, 2), ALREADY_REVERSED);
 }
 
-static void a_group_that_fails_leaves_all_as_it_was(void **state) {
+static void test_reversal__of_a_group_that_fails__leaves_all_as_it_was(void **state) {
     bench_book *b = *state;
     EXPECT(b, bench_transfer(1, 1, 2, 30), CREATED);
     const ledger_transfer_event twice[] = {linked(bench_reversal(10, 1)), bench_reversal(11, 1)};
@@ -214,7 +214,7 @@ static void a_group_that_fails_leaves_all_as_it_was(void **state) {
     EXPECT(b, bench_reversal(10, 1), CREATED);
 }
 
-static void a_reversal_can_be_reversed(void **state) {
+static void test_reversal__of_a_reversal__is_possible(void **state) {
     bench_book *b = *state;
     EXPECT(b, bench_transfer(1, 1, 2, 30), CREATED);
     EXPECT(b, bench_reversal(10, 1), CREATED);
@@ -227,17 +227,17 @@ static void a_reversal_can_be_reversed(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        T(case_58_reversed_once),
-        T(many_at_once__one_created),
-        T(what_cannot_be_reversed),
-        T(precedence_of_reversals),
-        T(post_in_part__reversed_by_what_it_moved),
-        T(case_58_money_has_moved_on__refused_unless_forced),
-        T(case_58_pass_through_account),
-        T(forced_does_not_open_what_is_closed),
-        T(a_group_is_reversed_together_or_not_at_all),
-        T(a_group_that_fails_leaves_all_as_it_was),
-        T(a_reversal_can_be_reversed),
+        T(test_case_58__reversed_once),
+        T(test_many_at_once__one_created),
+        T(test_reversal__of_what_cannot_be_reversed__refused),
+        T(test_reversal__several_faults__the_topmost_is_named),
+        T(test_post_in_part__reversed_by_what_it_moved),
+        T(test_case_58_money_has_moved_on__refused_unless_forced),
+        T(test_case_58__pass_through_account),
+        T(test_reversal__forced__does_not_open_what_is_closed),
+        T(test_reversal__of_a_group__together_or_not_at_all),
+        T(test_reversal__of_a_group_that_fails__leaves_all_as_it_was),
+        T(test_reversal__of_a_reversal__is_possible),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

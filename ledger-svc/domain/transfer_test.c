@@ -15,7 +15,7 @@ static int two_accounts(void **state) {
     return 0;
 }
 
-static void case_01_repeat__exists_with_the_first_time(void **state) {
+static void test_case_01_repeat__exists_with_the_first_time(void **state) {
     bench_book *b = *state;
     EXPECT(b, usd(100, 7), CREATED);
     const int64_t first_us = b->results[0].row->timestamp_us;
@@ -30,7 +30,7 @@ static void case_01_repeat__exists_with_the_first_time(void **state) {
     bench_expect_balances(b, 2, 0, 0, 0, 7);
 }
 
-static void case_02_repeat_differs__names_the_first_difference(void **state) {
+static void test_case_02_repeat_differs__names_the_first_difference(void **state) {
     bench_book *b = *state;
     bench_account(b, 3, 0);
     ledger_transfer_event t = usd(100, 7);
@@ -78,7 +78,7 @@ static void case_02_repeat_differs__names_the_first_difference(void **state) {
     EXPECT(b, w, EXISTS);
 }
 
-static void case_04_repeat_comes_before_static_checks(void **state) {
+static void test_case_04__repeat_comes_before_static_checks(void **state) {
     bench_book *b = *state;
     EXPECT(b, usd(100, 7), CREATED);
     ledger_transfer_event t = {.id = bench_id(100), .amount = 7};
@@ -95,7 +95,7 @@ static void case_04_repeat_comes_before_static_checks(void **state) {
     EXPECT(b, t, ID_MUST_NOT_BE_INT_MAX);
 }
 
-static void case_05_transient_refusal__burns_the_id(void **state) {
+static void test_case_05_transient_refusal__burns_the_id(void **state) {
     bench_book *b = *state;
     EXPECT(b, bench_transfer(100, 1, 3, 7), CREDIT_ACCOUNT_NOT_FOUND);
     EXPECT(b, bench_transfer(101, 3, 2, 7), DEBIT_ACCOUNT_NOT_FOUND);
@@ -112,7 +112,7 @@ static void case_05_transient_refusal__burns_the_id(void **state) {
     bench_expect_balances(b, 1, 0, 0, 0, 0);
 }
 
-static void case_06_static_refusal__spares_the_id(void **state) {
+static void test_case_06_static_refusal__spares_the_id(void **state) {
     bench_book *b = *state;
     const ledger_transfer_event good = usd(100, 7);
     ledger_transfer_event t = good;
@@ -150,7 +150,7 @@ static void case_06_static_refusal__spares_the_id(void **state) {
     EXPECT(b, good, CREATED);
 }
 
-static void ledgers_of_the_accounts_differ(void **state) {
+static void test_transfer__ledgers_of_the_accounts_differ__refused(void **state) {
     bench_book *b = *state;
     const ledger_account_event euro = {
         .id = bench_id(3), .code = 10, .currency = bench_currency("EUR")};
@@ -162,7 +162,7 @@ static void ledgers_of_the_accounts_differ(void **state) {
     EXPECT(b, t, LEDGER_MUST_NOT_BE_ZERO);
 }
 
-static void case_08_same_id_twice_in_a_batch(void **state) {
+static void test_case_08__same_id_twice_in_a_batch(void **state) {
     bench_book *b = *state;
     const ledger_transfer_event batch[] = {usd(100, 7), usd(100, 7), usd(100, 8)};
     bench_apply(b, batch, 3);
@@ -173,7 +173,7 @@ static void case_08_same_id_twice_in_a_batch(void **state) {
     bench_expect_balances(b, 1, 0, 7, 0, 0);
 }
 
-static void case_05_08_burned_id_again_in_the_batch(void **state) {
+static void test_case_05_08__burned_id_again_in_the_batch(void **state) {
     bench_book *b = *state;
     const ledger_transfer_event batch[] = {bench_transfer(100, 1, 77, 7), usd(100, 7), usd(101, 7)};
     bench_apply(b, batch, 3);
@@ -182,19 +182,19 @@ static void case_05_08_burned_id_again_in_the_batch(void **state) {
     EXPECT_RESULT(b, 2, CREATED);
 }
 
-static void case_20_empty_batch(void **state) {
+static void test_case_20__empty_batch(void **state) {
     bench_book *b = *state;
     bench_apply(b, NULL, 0);
     assert_int_equal(b->n_rows, 0);
 }
 
-static void zero_amount__is_created(void **state) {
+static void test_zero_amount__is_created(void **state) {
     bench_book *b = *state;
     EXPECT(b, usd(100, 0), CREATED);
     bench_expect_balances(b, 1, 0, 0, 0, 0);
 }
 
-static void case_30_38_limit_is_exact(void **state) {
+static void test_case_30_38__limit_is_exact(void **state) {
     bench_book *b = *state;
     bench_account(b, 3, LEDGER_ACCOUNT_FLAG_DEBITS_MUST_NOT_EXCEED_CREDITS);
     EXPECT(b, bench_transfer(100, 1, 3, 100), CREATED);
@@ -217,7 +217,7 @@ static void case_30_38_limit_is_exact(void **state) {
     EXPECT(b, bench_transfer(109, 2, 4, 10), CREATED);
 }
 
-static void case_44_numbers_beyond_doubles(void **state) {
+static void test_case_44__numbers_beyond_doubles(void **state) {
     bench_book *b = *state;
     const int64_t big = (INT64_C(1) << 53);
     bench_account(b, 3, LEDGER_ACCOUNT_FLAG_DEBITS_MUST_NOT_EXCEED_CREDITS);
@@ -226,7 +226,7 @@ static void case_44_numbers_beyond_doubles(void **state) {
     EXPECT(b, bench_transfer(102, 3, 2, big), CREATED);
 }
 
-static void case_45_overflow_of_each_sum__before_the_limits(void **state) {
+static void test_case_45_overflow_of_each_sum__before_the_limits(void **state) {
     bench_book *b = *state;
     const int64_t max = LEDGER_AMOUNT_MAX;
     ledger_transfer_event t;
@@ -260,7 +260,7 @@ static void case_45_overflow_of_each_sum__before_the_limits(void **state) {
     EXPECT(b, bench_transfer(101, 22, 23, 1), CREATED);
 }
 
-static void case_47_refusal_changes_nothing(void **state) {
+static void test_case_47__refusal_changes_nothing(void **state) {
     bench_book *b = *state;
     bench_account(b, 3, LEDGER_ACCOUNT_FLAG_DEBITS_MUST_NOT_EXCEED_CREDITS);
     EXPECT(b, bench_transfer(100, 1, 3, 10), CREATED);
@@ -278,7 +278,7 @@ static void case_47_refusal_changes_nothing(void **state) {
     assert_int_equal(b->sequence, sequence);
 }
 
-static void case_65_times_grow_when_the_clock_steps_back(void **state) {
+static void test_case_65__times_grow_when_the_clock_steps_back(void **state) {
     bench_book *b = *state;
     EXPECT(b, usd(100, 1), CREATED);
     const int64_t first_us = b->results[0].row->timestamp_us;
@@ -290,7 +290,7 @@ static void case_65_times_grow_when_the_clock_steps_back(void **state) {
     assert_int_equal(b->account_results[0].timestamp_us, first_us + 2);
 }
 
-static void statuses_have_names(void **state) {
+static void test_statuses__have_names(void **state) {
     (void)state;
     for (int i = 1; i < (int)LEDGER_TRANSFER_STATUS_COUNT; i++) {
         assert_string_not_equal(ledger_transfer_status_name((ledger_transfer_status)i), "?");
@@ -308,22 +308,22 @@ static void statuses_have_names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        T(case_01_repeat__exists_with_the_first_time),
-        T(case_02_repeat_differs__names_the_first_difference),
-        T(case_04_repeat_comes_before_static_checks),
-        T(case_05_transient_refusal__burns_the_id),
-        T(case_06_static_refusal__spares_the_id),
-        T(ledgers_of_the_accounts_differ),
-        T(case_08_same_id_twice_in_a_batch),
-        T(case_05_08_burned_id_again_in_the_batch),
-        T(case_20_empty_batch),
-        T(zero_amount__is_created),
-        T(case_30_38_limit_is_exact),
-        T(case_44_numbers_beyond_doubles),
-        T(case_45_overflow_of_each_sum__before_the_limits),
-        T(case_47_refusal_changes_nothing),
-        T(case_65_times_grow_when_the_clock_steps_back),
-        T(statuses_have_names),
+        T(test_case_01_repeat__exists_with_the_first_time),
+        T(test_case_02_repeat_differs__names_the_first_difference),
+        T(test_case_04__repeat_comes_before_static_checks),
+        T(test_case_05_transient_refusal__burns_the_id),
+        T(test_case_06_static_refusal__spares_the_id),
+        T(test_transfer__ledgers_of_the_accounts_differ__refused),
+        T(test_case_08__same_id_twice_in_a_batch),
+        T(test_case_05_08__burned_id_again_in_the_batch),
+        T(test_case_20__empty_batch),
+        T(test_zero_amount__is_created),
+        T(test_case_30_38__limit_is_exact),
+        T(test_case_44__numbers_beyond_doubles),
+        T(test_case_45_overflow_of_each_sum__before_the_limits),
+        T(test_case_47__refusal_changes_nothing),
+        T(test_case_65__times_grow_when_the_clock_steps_back),
+        T(test_statuses__have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -42,7 +42,7 @@ static void expect_posted(bench_instance *i, int64_t book, uint64_t account, int
     assert_int_equal(b.credits_posted, credits);
 }
 
-static void restart__folds_in_the_tail(void **state) {
+static void test_restart__folds_in_the_tail(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, no_checkpoints);
@@ -74,7 +74,7 @@ static void restart__folds_in_the_tail(void **state) {
 }
 
 // With the account table out of the way, whoever wants to read an account row fails.
-static void two_instances__alternate_without_reading_accounts(void **state) {
+static void test_two_instances__alternate_without_reading_accounts(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i[2] = {bench_start(NULL, no_checkpoints), bench_start(NULL, no_checkpoints)};
@@ -131,7 +131,7 @@ static int commit_and_checkpoint(const char *book_text, const char *id_text) {
     return 0;
 }
 
-static void crash_in_a_checkpoint__leaves_nothing(void **state) {
+static void test_crash_in_a_checkpoint__leaves_nothing(void **state) {
     (void)state;
     static const char *const POINTS[] = {"journal.copied", "journal.checkpoint.accounts",
                                          "journal.checkpoint.postings", "journal.commit.sent"};
@@ -159,7 +159,7 @@ static void crash_in_a_checkpoint__leaves_nothing(void **state) {
     bench_stop(&i);
 }
 
-static void evicted_accounts__come_back_as_they_are(void **state) {
+static void test_evicted_accounts__come_back_as_they_are(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, tiny_cache_no_checkpoints);
@@ -177,7 +177,7 @@ static void evicted_accounts__come_back_as_they_are(void **state) {
 
 // --- Ids that were used before ---------------------------------------------------------------------------------------
 
-static void used_ids__in_and_across_batches(void **state) {
+static void test_used_ids__in_and_across_batches(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, NULL);
@@ -219,7 +219,7 @@ static void used_ids__in_and_across_batches(void **state) {
     free(answer);
 }
 
-static void burned_ids__known_to_all_instances(void **state) {
+static void test_burned_ids__known_to_all_instances(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i[2] = {bench_start(NULL, NULL), bench_start(NULL, NULL)};
@@ -268,7 +268,7 @@ static void *send_same_ids(void *arg) {
     return NULL;
 }
 
-static void used_ids__by_two_instances_at_once(void **state) {
+static void test_used_ids__by_two_instances_at_once(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i[2] = {bench_start(NULL, NULL), bench_start(NULL, NULL)};
@@ -342,7 +342,7 @@ static void expect_entries(bench_instance *i, int64_t book, int64_t from, int64_
 
 // What this instance believes to be open was ended by another one, and the batch names it twice: as the hold that it posts, and
 // as an id that is used again, by which its row is known before anybody has asked how it ended.
-static void ended_elsewhere__and_named_twice(void **state) {
+static void test_ended_elsewhere__and_named_twice(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i[2] = {bench_start(NULL, NULL), bench_start(NULL, NULL)};
@@ -371,7 +371,7 @@ static void ended_elsewhere__and_named_twice(void **state) {
     bench_stop(&i[1]);
 }
 
-static void entries__from_postings_and_tail(void **state) {
+static void test_entries__from_postings_and_tail(void **state) {
     (void)state;
     enum { BATCHES = 8, ROWS = 240 };
     const int64_t book = bench_new_book();
@@ -413,7 +413,7 @@ static void entries__from_postings_and_tail(void **state) {
 }
 
 // What this instance follows begins where a checkpoint was, and by now another instance has made a later one.
-static void entries__checkpoint_made_elsewhere__read_again(void **state) {
+static void test_entries__checkpoint_made_elsewhere__read_again(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance here = bench_start(NULL, no_checkpoints);
@@ -439,7 +439,7 @@ static void entries__checkpoint_made_elsewhere__read_again(void **state) {
     bench_stop(&there);
 }
 
-static void entries__no_such_account_or_book__said_so(void **state) {
+static void test_entries__no_such_account_or_book__said_so(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, NULL);
@@ -465,7 +465,7 @@ static int setup(void **state) {
 }
 
 // More postings than are read at a time: one a row, and one for two rows.
-static void entries__from_very_many_postings(void **state) {
+static void test_entries__from_very_many_postings(void **state) {
     (void)state;
     enum { ROWS = 120 };
     const int64_t book = bench_new_book();
@@ -495,18 +495,18 @@ int main(int argc, char **argv) {
         return commit_and_checkpoint(argv[1], argv[2]);
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(restart__folds_in_the_tail),
-        cmocka_unit_test(two_instances__alternate_without_reading_accounts),
-        cmocka_unit_test(crash_in_a_checkpoint__leaves_nothing),
-        cmocka_unit_test(evicted_accounts__come_back_as_they_are),
-        cmocka_unit_test(used_ids__in_and_across_batches),
-        cmocka_unit_test(burned_ids__known_to_all_instances),
-        cmocka_unit_test(used_ids__by_two_instances_at_once),
-        cmocka_unit_test(ended_elsewhere__and_named_twice),
-        cmocka_unit_test(entries__from_postings_and_tail),
-        cmocka_unit_test(entries__from_very_many_postings),
-        cmocka_unit_test(entries__checkpoint_made_elsewhere__read_again),
-        cmocka_unit_test(entries__no_such_account_or_book__said_so),
+        cmocka_unit_test(test_restart__folds_in_the_tail),
+        cmocka_unit_test(test_two_instances__alternate_without_reading_accounts),
+        cmocka_unit_test(test_crash_in_a_checkpoint__leaves_nothing),
+        cmocka_unit_test(test_evicted_accounts__come_back_as_they_are),
+        cmocka_unit_test(test_used_ids__in_and_across_batches),
+        cmocka_unit_test(test_burned_ids__known_to_all_instances),
+        cmocka_unit_test(test_used_ids__by_two_instances_at_once),
+        cmocka_unit_test(test_ended_elsewhere__and_named_twice),
+        cmocka_unit_test(test_entries__from_postings_and_tail),
+        cmocka_unit_test(test_entries__from_very_many_postings),
+        cmocka_unit_test(test_entries__checkpoint_made_elsewhere__read_again),
+        cmocka_unit_test(test_entries__no_such_account_or_book__said_so),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }

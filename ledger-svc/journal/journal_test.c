@@ -22,7 +22,7 @@ static void pause_ms(long ms) {
     (void)nanosleep(&t, NULL);
 }
 
-static void committed__read_back_and_repeated_after_a_restart(void **state) {
+static void test_committed__read_back_and_repeated_after_a_restart(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, NULL);
@@ -60,7 +60,7 @@ static void committed__read_back_and_repeated_after_a_restart(void **state) {
     bench_stop(&i);
 }
 
-static void two_phase__across_a_restart(void **state) {
+static void test_two_phase__across_a_restart(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, NULL);
@@ -85,7 +85,7 @@ static void two_phase__across_a_restart(void **state) {
     bench_stop(&i);
 }
 
-static void two_instances__take_turns_on_one_book(void **state) {
+static void test_two_instances__take_turns_on_one_book(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i[2] = {bench_start(NULL, NULL), bench_start(NULL, NULL)};
@@ -101,7 +101,7 @@ static void two_instances__take_turns_on_one_book(void **state) {
     bench_stop(&i[1]);
 }
 
-static void case_65_clock_steps_back(void **state) {
+static void test_case_65__clock_steps_back(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, NULL);
@@ -133,7 +133,7 @@ static void wait_for_expiry(int64_t book, int64_t n) {
 }
 
 // Nobody calls: the sweeper must find the holds by itself, also those that ran out while the service was down.
-static void case_36_expiry_without_traffic_and_across_a_restart(void **state) {
+static void test_case_36__expiry_without_traffic_and_across_a_restart(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, NULL);
@@ -192,7 +192,7 @@ static int64_t hold_for_a_second(bench_instance *i, int64_t book, uint64_t id, i
 
 // What ends a hold is the book's time, for the release as for the refusal of a post: a hold that is called expired is not still
 // reserved, and one that may be posted is.
-static void clock_set_back__expiry_is_by_the_time_of_the_book(void **state) {
+static void test_clock_set_back__expiry_is_by_the_time_of_the_book(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, no_sweeper);
@@ -228,7 +228,7 @@ static void clock_set_back__expiry_is_by_the_time_of_the_book(void **state) {
 }
 
 // The money that a hold has kept while the service was down is there for the first request, and the hold cannot be posted.
-static void case_36_first_request_after_a_restart_across_the_deadline(void **state) {
+static void test_case_36__first_request_after_a_restart_across_the_deadline(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, NULL);
@@ -270,7 +270,7 @@ static void case_36_first_request_after_a_restart_across_the_deadline(void **sta
 
 // More holds run out while the service is down than one transaction releases: the rest is reserved for one transaction more,
 // cannot be posted in it all the same, and each is released once.
-static void case_36_more_due_at_once_than_one_transaction_releases(void **state) {
+static void test_case_36__more_due_at_once_than_one_transaction_releases(void **state) {
     (void)state;
     enum { DUE_MAX = LEDGER_BATCH_MAX, HOLDS = DUE_MAX + 110 };
     const int64_t book = bench_new_book();
@@ -317,7 +317,7 @@ static void case_36_more_due_at_once_than_one_transaction_releases(void **state)
     bench_stop(&i);
 }
 
-static void deadline_that_has_passed__is_left_out(void **state) {
+static void test_deadline_that_has_passed__is_left_out(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, NULL);
@@ -332,7 +332,7 @@ static void deadline_that_has_passed__is_left_out(void **state) {
 
 // A process believes a hold to be open that another one has ended since, and gets a request that names the hold twice: to end it,
 // and for another reason, for which alone nobody asks how it ended.
-static void ended_by_another_instance__and_named_twice(void **state) {
+static void test_ended_by_another_instance__and_named_twice(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i[2] = {bench_start(NULL, NULL), bench_start(NULL, NULL)};
@@ -358,7 +358,7 @@ static void ended_by_another_instance__and_named_twice(void **state) {
     bench_stop(&i[1]);
 }
 
-static void unknown_book__not_found(void **state) {
+static void test_unknown_book__not_found(void **state) {
     (void)state;
     bench_instance i = bench_start(NULL, NULL);
     const ledger_transfer_event t = bench_event(1, 100, 1, 2, 1);
@@ -370,7 +370,7 @@ static void unknown_book__not_found(void **state) {
 }
 
 // NO-DOUBLE and NO-LOSS when the answer to COMMIT is lost: the outcome is looked up, and the caller gets the true answer.
-static void lost_answer_to_commit__is_looked_up(void **state) {
+static void test_lost_answer_to_commit__is_looked_up(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance direct = bench_start(NULL, NULL);
@@ -409,7 +409,7 @@ static void tiny_cache(journal_options *o) {
     o->books_max = 3;
 }
 
-static void cache_smaller_than_the_work(void **state) {
+static void test_cache__smaller_than_the_work__all_is_committed(void **state) {
     (void)state;
     bench_instance i = bench_start(NULL, tiny_cache);
     int64_t books[5];
@@ -435,7 +435,7 @@ static bool run_sql(db_conn *c, arena *a, void *arg, err *e) {
 }
 
 // APPEND-ONLY: the service's role cannot do otherwise.
-static void least_privilege(void **state) {
+static void test_role__of_the_service__has_least_privilege(void **state) {
     (void)state;
     static const char *const FORBIDDEN[] = {
         "UPDATE transfer SET amount = 1",
@@ -468,7 +468,7 @@ static void least_privilege(void **state) {
 }
 
 // NO-OVERDRAFT is held by the database, whatever the service believes.
-static void limits_are_checks_of_the_schema(void **state) {
+static void test_schema__limits_are_its_checks(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, NULL);
@@ -489,7 +489,7 @@ static void checkpoint_each_commit(journal_options *o) {
 }
 
 // Somebody changes a balance behind the service's back: the checkpoint must notice before it writes, and end the process.
-static void violated_invariant__ends_the_process(void **state) {
+static void test_violated_invariant__ends_the_process(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     const pid_t child = fork();
@@ -523,7 +523,7 @@ static void violated_invariant__ends_the_process(void **state) {
     fixture_sql(sql, NULL, 0);
 }
 
-static void follower_is_woken_by_a_commit(void **state) {
+static void test_follower__is_woken_by_a_commit(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, NULL);
@@ -541,23 +541,23 @@ static void follower_is_woken_by_a_commit(void **state) {
 int main(void) {
     bench_database();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(committed__read_back_and_repeated_after_a_restart),
-        cmocka_unit_test(two_phase__across_a_restart),
-        cmocka_unit_test(two_instances__take_turns_on_one_book),
-        cmocka_unit_test(case_65_clock_steps_back),
-        cmocka_unit_test(case_36_expiry_without_traffic_and_across_a_restart),
-        cmocka_unit_test(clock_set_back__expiry_is_by_the_time_of_the_book),
-        cmocka_unit_test(case_36_first_request_after_a_restart_across_the_deadline),
-        cmocka_unit_test(case_36_more_due_at_once_than_one_transaction_releases),
-        cmocka_unit_test(deadline_that_has_passed__is_left_out),
-        cmocka_unit_test(ended_by_another_instance__and_named_twice),
-        cmocka_unit_test(unknown_book__not_found),
-        cmocka_unit_test(lost_answer_to_commit__is_looked_up),
-        cmocka_unit_test(cache_smaller_than_the_work),
-        cmocka_unit_test(least_privilege),
-        cmocka_unit_test(limits_are_checks_of_the_schema),
-        cmocka_unit_test(violated_invariant__ends_the_process),
-        cmocka_unit_test(follower_is_woken_by_a_commit),
+        cmocka_unit_test(test_committed__read_back_and_repeated_after_a_restart),
+        cmocka_unit_test(test_two_phase__across_a_restart),
+        cmocka_unit_test(test_two_instances__take_turns_on_one_book),
+        cmocka_unit_test(test_case_65__clock_steps_back),
+        cmocka_unit_test(test_case_36__expiry_without_traffic_and_across_a_restart),
+        cmocka_unit_test(test_clock_set_back__expiry_is_by_the_time_of_the_book),
+        cmocka_unit_test(test_case_36__first_request_after_a_restart_across_the_deadline),
+        cmocka_unit_test(test_case_36__more_due_at_once_than_one_transaction_releases),
+        cmocka_unit_test(test_deadline_that_has_passed__is_left_out),
+        cmocka_unit_test(test_ended_by_another_instance__and_named_twice),
+        cmocka_unit_test(test_unknown_book__not_found),
+        cmocka_unit_test(test_lost_answer_to_commit__is_looked_up),
+        cmocka_unit_test(test_cache__smaller_than_the_work__all_is_committed),
+        cmocka_unit_test(test_role__of_the_service__has_least_privilege),
+        cmocka_unit_test(test_schema__limits_are_its_checks),
+        cmocka_unit_test(test_violated_invariant__ends_the_process),
+        cmocka_unit_test(test_follower__is_woken_by_a_commit),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

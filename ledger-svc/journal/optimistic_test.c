@@ -49,7 +49,7 @@ static void expect_book(int64_t book, int64_t rows) {
     bench_stop(&i);
 }
 
-static void alone__all_that_is_small_takes_one_trip(void **state) {
+static void test_alone__all_that_is_small_takes_one_trip(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, no_checkpoints);
@@ -77,7 +77,7 @@ static void alone__all_that_is_small_takes_one_trip(void **state) {
 }
 
 // What memory refuses is refused only after a look under the lock, and then for a while the lock comes first.
-static void refused__is_looked_at_again_under_the_lock(void **state) {
+static void test_refused__is_looked_at_again_under_the_lock(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, no_checkpoints);
@@ -116,7 +116,7 @@ static void end_of_two(bench_instance *i, int64_t book, int64_t rows) {
     expect_book(book, rows);
 }
 
-static void another_instance_was_there__the_belief_is_dropped(void **state) {
+static void test_another_instance_was_there__the_belief_is_dropped(void **state) {
     (void)state;
     bench_instance i[2];
     const int64_t book = book_of_two(i);
@@ -130,7 +130,7 @@ static void another_instance_was_there__the_belief_is_dropped(void **state) {
     end_of_two(i, book, 4);
 }
 
-static void id_used_by_another_instance__exists(void **state) {
+static void test_id_used_by_another_instance__exists(void **state) {
     (void)state;
     bench_instance i[2];
     const int64_t book = book_of_two(i);
@@ -139,7 +139,7 @@ static void id_used_by_another_instance__exists(void **state) {
     end_of_two(i, book, 2);
 }
 
-static void money_that_came_meanwhile__is_seen(void **state) {
+static void test_money_that_came_meanwhile__is_seen(void **state) {
     (void)state;
     bench_instance i[2];
     const int64_t book = book_of_two(i);
@@ -148,7 +148,7 @@ static void money_that_came_meanwhile__is_seen(void **state) {
     end_of_two(i, book, 3);
 }
 
-static void money_that_went_meanwhile__is_seen(void **state) {
+static void test_money_that_went_meanwhile__is_seen(void **state) {
     (void)state;
     bench_instance i[2];
     const int64_t book = book_of_two(i);
@@ -158,7 +158,7 @@ static void money_that_went_meanwhile__is_seen(void **state) {
     end_of_two(i, book, 3);
 }
 
-static void pending_that_ended_meanwhile__is_seen(void **state) {
+static void test_pending_that_ended_meanwhile__is_seen(void **state) {
     (void)state;
     bench_instance i[2];
     const int64_t book = book_of_two(i);
@@ -171,7 +171,7 @@ static void pending_that_ended_meanwhile__is_seen(void **state) {
 }
 
 // The answer to the whole transaction is lost, not only that to its COMMIT.
-static void lost_answer__is_looked_up(void **state) {
+static void test_lost_answer__is_looked_up(void **state) {
     (void)state;
     const lossy_mode modes[] = {LOSSY_DROP_AFTER_COMMIT, LOSSY_DROP_BEFORE_COMMIT};
     lossy_proxy *proxy = lossy_proxy_start(fixture_server_dir());
@@ -203,14 +203,14 @@ static void lost_answer__is_looked_up(void **state) {
 int main(void) {
     bench_database();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(alone__all_that_is_small_takes_one_trip),
-        cmocka_unit_test(refused__is_looked_at_again_under_the_lock),
-        cmocka_unit_test(another_instance_was_there__the_belief_is_dropped),
-        cmocka_unit_test(id_used_by_another_instance__exists),
-        cmocka_unit_test(money_that_came_meanwhile__is_seen),
-        cmocka_unit_test(money_that_went_meanwhile__is_seen),
-        cmocka_unit_test(pending_that_ended_meanwhile__is_seen),
-        cmocka_unit_test(lost_answer__is_looked_up),
+        cmocka_unit_test(test_alone__all_that_is_small_takes_one_trip),
+        cmocka_unit_test(test_refused__is_looked_at_again_under_the_lock),
+        cmocka_unit_test(test_another_instance_was_there__the_belief_is_dropped),
+        cmocka_unit_test(test_id_used_by_another_instance__exists),
+        cmocka_unit_test(test_money_that_came_meanwhile__is_seen),
+        cmocka_unit_test(test_money_that_went_meanwhile__is_seen),
+        cmocka_unit_test(test_pending_that_ended_meanwhile__is_seen),
+        cmocka_unit_test(test_lost_answer__is_looked_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -60,7 +60,7 @@ static caller *callers_create(bench_instance *i, size_t n_instances, int64_t boo
     return callers;
 }
 
-static void case_10_same_id_at_once__one_created(void **state) {
+static void test_case_10_same_id_at_once__one_created(void **state) {
     (void)state;
     bench_instance i[2] = {bench_start(NULL, NULL), bench_start(NULL, NULL)};
     const int64_t book = bench_new_book();
@@ -86,7 +86,7 @@ static void case_10_same_id_at_once__one_created(void **state) {
     bench_stop(&i[1]);
 }
 
-static void many_posts_of_one_pending__one_effect(void **state) {
+static void test_many_posts_of_one_pending__one_effect(void **state) {
     (void)state;
     bench_instance i[2] = {bench_start(NULL, NULL), bench_start(NULL, NULL)};
     const int64_t book = bench_new_book();
@@ -143,7 +143,7 @@ static void *send_random(void *arg) {
 }
 
 // Overlapping accounts in every order, on two instances: no error reaches a caller, nothing is lost, nothing overdrawn.
-static void overlapping_batches_from_everywhere(void **state) {
+static void test_overlapping_batches__from_everywhere__each_once(void **state) {
     (void)state;
     bench_instance i[2] = {bench_start(NULL, NULL), bench_start(NULL, NULL)};
     const int64_t book = bench_new_book();
@@ -197,7 +197,7 @@ static void *send_one_many_times(void *arg) {
     return NULL;
 }
 
-static void single_transfers_are_gathered(void **state) {
+static void test_single_transfers__are_gathered(void **state) {
     (void)state;
     bench_instance i = bench_start(NULL, NULL);
     const int64_t book = bench_new_book();
@@ -239,7 +239,7 @@ static void *send_until_refused(void *arg) {
     return NULL;
 }
 
-static void full_queue__refuses_at_once(void **state) {
+static void test_full_queue__refuses_at_once(void **state) {
     (void)state;
     bench_instance i = bench_start(NULL, small_queue);
     const int64_t book = bench_new_book();
@@ -265,11 +265,11 @@ static void full_queue__refuses_at_once(void **state) {
 int main(void) {
     bench_database();
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(case_10_same_id_at_once__one_created),
-        cmocka_unit_test(many_posts_of_one_pending__one_effect),
-        cmocka_unit_test(overlapping_batches_from_everywhere),
-        cmocka_unit_test(single_transfers_are_gathered),
-        cmocka_unit_test(full_queue__refuses_at_once),
+        cmocka_unit_test(test_case_10_same_id_at_once__one_created),
+        cmocka_unit_test(test_many_posts_of_one_pending__one_effect),
+        cmocka_unit_test(test_overlapping_batches__from_everywhere__each_once),
+        cmocka_unit_test(test_single_transfers__are_gathered),
+        cmocka_unit_test(test_full_queue__refuses_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

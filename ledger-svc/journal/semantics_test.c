@@ -90,7 +90,7 @@ static lookup look_up(bench_instance *i, arena *a, db_tx_fn fn, int64_t book, ui
     return l;
 }
 
-static void labels_and_credit_line(void **state) {
+static void test_labels_and_credit_line__come_back_from_the_journal(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, NULL);
@@ -144,7 +144,7 @@ static void labels_and_credit_line(void **state) {
     bench_stop(&i);
 }
 
-static void case_48_closing__across_restarts_and_the_clock(void **state) {
+static void test_case_48_closing__across_restarts_and_the_clock(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, NULL);
@@ -175,7 +175,7 @@ static void case_48_closing__across_restarts_and_the_clock(void **state) {
     bench_stop(&i);
 }
 
-static void case_57_imported__keeps_both_times(void **state) {
+static void test_case_57_imported__keeps_both_times(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, NULL);
@@ -217,7 +217,7 @@ static void case_57_imported__keeps_both_times(void **state) {
     bench_stop(&i);
 }
 
-static void case_58_reversal__once_for_ever(void **state) {
+static void test_case_58_reversal__once_for_ever(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, NULL);
@@ -252,7 +252,7 @@ static void case_58_reversal__once_for_ever(void **state) {
     bench_stop(&i);
 }
 
-static void two_instances_reverse_the_same(void **state) {
+static void test_reversal__two_instances_at_once__one_created(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i[2] = {bench_start(NULL, NULL), bench_start(NULL, NULL)};
@@ -269,7 +269,7 @@ static void two_instances_reverse_the_same(void **state) {
     bench_stop(&i[1]);
 }
 
-static void groups_are_found_in_the_journal(void **state) {
+static void test_groups__are_found_in_the_journal(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
     bench_instance i = bench_start(NULL, NULL);
@@ -315,12 +315,12 @@ static int database(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(labels_and_credit_line),
-        cmocka_unit_test(case_48_closing__across_restarts_and_the_clock),
-        cmocka_unit_test(case_57_imported__keeps_both_times),
-        cmocka_unit_test(case_58_reversal__once_for_ever),
-        cmocka_unit_test(two_instances_reverse_the_same),
-        cmocka_unit_test(groups_are_found_in_the_journal),
+        cmocka_unit_test(test_labels_and_credit_line__come_back_from_the_journal),
+        cmocka_unit_test(test_case_48_closing__across_restarts_and_the_clock),
+        cmocka_unit_test(test_case_57_imported__keeps_both_times),
+        cmocka_unit_test(test_case_58_reversal__once_for_ever),
+        cmocka_unit_test(test_reversal__two_instances_at_once__one_created),
+        cmocka_unit_test(test_groups__are_found_in_the_journal),
     };
     return cmocka_run_group_tests(tests, database, NULL);
 }

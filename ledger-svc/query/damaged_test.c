@@ -47,7 +47,7 @@ static void expect_missing(db_pool *pool, int64_t book, size_t page_size) {
     arena_destroy(a);
 }
 
-static void transfers__a_row_was_removed__refused_and_not_left_out(void **state) {
+static void test_transfers__a_row_was_removed__refused_and_not_left_out(void **state) {
     (void)state;
     const int64_t book = make_damaged_book(5, 3);
     arena *a = arena_create(1 << 20);
@@ -61,7 +61,7 @@ static void transfers__a_row_was_removed__refused_and_not_left_out(void **state)
 }
 
 // Pages that are read by halves, with a connection to spare for one of them and without.
-static void transfers__a_row_of_either_half_was_removed__refused(void **state) {
+static void test_transfers__a_row_of_either_half_was_removed__refused(void **state) {
     (void)state;
     enum { ROWS = 70 };
     db_pool *pools[] = {fixture_pool(bench_service_conninfo(), 1, 5000),
@@ -92,8 +92,8 @@ static int stop(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(transfers__a_row_was_removed__refused_and_not_left_out),
-        cmocka_unit_test(transfers__a_row_of_either_half_was_removed__refused),
+        cmocka_unit_test(test_transfers__a_row_was_removed__refused_and_not_left_out),
+        cmocka_unit_test(test_transfers__a_row_of_either_half_was_removed__refused),
     };
     return cmocka_run_group_tests(tests, start, stop);
 }

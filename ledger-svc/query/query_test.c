@@ -439,7 +439,7 @@ static size_t compare_all_pages(query_transfers q, arena *a) {
     return n_found;
 }
 
-static void transfers__all_filters_at_random__as_brute_force(void **state) {
+static void test_transfers__all_filters_at_random__as_brute_force(void **state) {
     (void)state;
     arena *a = arena_create(ARENA_BYTES);
     size_t hits = 0;
@@ -453,7 +453,7 @@ static void transfers__all_filters_at_random__as_brute_force(void **state) {
     arena_destroy(a);
 }
 
-static void transfers__nothing_to_find__said_so(void **state) {
+static void test_transfers__nothing_to_find__said_so(void **state) {
     (void)state;
     arena *a = arena_create(ARENA_BYTES);
     query_transfers q = {.book_id = book + 1000, .page_size = 10};
@@ -485,7 +485,7 @@ static bool read_balances(db_conn *c, arena *a, void *arg, err *e) {
     return query_balances_read(instance.j, c, a, arg, e);
 }
 
-static void balances__as_known_and_as_effective__as_replay(void **state) {
+static void test_balances__as_known_and_as_effective__as_replay(void **state) {
     (void)state;
     arena *a = arena_create(ARENA_BYTES);
     uuid ids[ACCOUNTS + 1];
@@ -576,7 +576,7 @@ static void compare_statement(query_statement q, arena *a) {
     free(expected);
 }
 
-static void statements__at_random__opening_and_entries_are_closing(void **state) {
+static void test_statements__at_random__opening_and_entries_are_closing(void **state) {
     (void)state;
     arena *a = arena_create(ARENA_BYTES);
     for (size_t i = 0; i < STATEMENTS; i++) {
@@ -645,7 +645,7 @@ static query_accounts random_account_query(const ledger_account *all) {
     return q;
 }
 
-static void accounts__all_filters_at_random__as_brute_force(void **state) {
+static void test_accounts__all_filters_at_random__as_brute_force(void **state) {
     (void)state;
     arena *keep = arena_create(ARENA_BYTES);
     arena *a = arena_create(ARENA_BYTES);
@@ -728,7 +728,7 @@ static size_t walk(query_transfers q, int64_t *sequences, int64_t *first_head, i
     return n;
 }
 
-static void transfers__range_ends_early__still_tells_where_the_book_is(void **state) {
+static void test_transfers__range_ends_early__still_tells_where_the_book_is(void **state) {
     (void)state;
     bench_instance other = bench_start(NULL, NULL);
     const int64_t fresh = bench_new_book();
@@ -745,7 +745,7 @@ static void transfers__range_ends_early__still_tells_where_the_book_is(void **st
     bench_stop(&other);
 }
 
-static void transfers__paged_while_others_write__nothing_missing_or_twice(void **state) {
+static void test_transfers__paged_while_others_write__nothing_missing_or_twice(void **state) {
     (void)state;
     int64_t *sequences[4];
     int64_t first_head[4];
@@ -787,13 +787,13 @@ static void transfers__paged_while_others_write__nothing_missing_or_twice(void *
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(transfers__all_filters_at_random__as_brute_force),
-        cmocka_unit_test(transfers__nothing_to_find__said_so),
-        cmocka_unit_test(balances__as_known_and_as_effective__as_replay),
-        cmocka_unit_test(statements__at_random__opening_and_entries_are_closing),
-        cmocka_unit_test(accounts__all_filters_at_random__as_brute_force),
-        cmocka_unit_test(transfers__range_ends_early__still_tells_where_the_book_is),
-        cmocka_unit_test(transfers__paged_while_others_write__nothing_missing_or_twice),
+        cmocka_unit_test(test_transfers__all_filters_at_random__as_brute_force),
+        cmocka_unit_test(test_transfers__nothing_to_find__said_so),
+        cmocka_unit_test(test_balances__as_known_and_as_effective__as_replay),
+        cmocka_unit_test(test_statements__at_random__opening_and_entries_are_closing),
+        cmocka_unit_test(test_accounts__all_filters_at_random__as_brute_force),
+        cmocka_unit_test(test_transfers__range_ends_early__still_tells_where_the_book_is),
+        cmocka_unit_test(test_transfers__paged_while_others_write__nothing_missing_or_twice),
     };
     return cmocka_run_group_tests(tests, make_book, drop_book);
 }

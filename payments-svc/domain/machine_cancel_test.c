@@ -121,7 +121,7 @@ static void test_cancel__waits_without_an_end__gives_way_to_what_a_person_says(v
 }
 
 // What would come to nothing itself, or is not about what the rail has, leaves the cancel where it was: it is what a person still wants.
-static void test_cancel__waits__what_is_not_possible_comes_behind_it__NO_LOSS(void **state) {
+static void test_NO_LOSS_cancel__waits__what_is_not_possible_comes_behind_it(void **state) {
     (void)state;
     const saga_event_kind kinds[] = {EVENT_RELEASE, EVENT_WRITE_OFF, EVENT_RETRY};
     for (size_t i = 0; i < 3; i++) {
@@ -186,7 +186,7 @@ static void assert_canceled_after_two_answers(saga *s, const saga_event *order) 
     assert_int_equal(s->step, STEP_CANCEL);
 }
 
-static void test_cancel__after_a_restore__the_next_attempt_is_asked_for__NO_DOUBLE(void **state) {
+static void test_NO_DOUBLE_cancel__after_a_restore__the_next_attempt_is_asked_for(void **state) {
     (void)state;
     const saga_event order = ordered_after_a_restore();
     for (int32_t attempts = 0; attempts < POLICY.attempts_max; attempts++) {
@@ -202,7 +202,7 @@ static void test_cancel__after_a_restore__the_next_attempt_is_asked_for__NO_DOUB
 }
 
 // It was sent again since, to a bank that could not be reached: that attempt has its number.
-static void test_cancel__after_a_restore__attempt_that_will_be_repeated__NO_DOUBLE(void **state) {
+static void test_NO_DOUBLE_cancel__after_a_restore__attempt_that_will_be_repeated(void **state) {
     (void)state;
     const saga_event order = ordered_after_a_restore();
     for (int32_t attempts = 0; attempts < POLICY.attempts_max; attempts++) {
@@ -271,12 +271,12 @@ static void test_cancel__after_a_restore__worker_died_asking__asked_once_more(vo
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cancel__waits_without_an_end__gives_way_to_what_a_person_says),
-        cmocka_unit_test(test_cancel__waits__what_is_not_possible_comes_behind_it__NO_LOSS),
+        cmocka_unit_test(test_NO_LOSS_cancel__waits__what_is_not_possible_comes_behind_it),
         cmocka_unit_test(test_cancel__waits__another_cancel_behind_it__still_waits),
         cmocka_unit_test(test_cancel__waits_for_the_rail__handed_over__answered),
         cmocka_unit_test(test_cancel__waits_and_the_payout_is_held__taken_up),
-        cmocka_unit_test(test_cancel__after_a_restore__the_next_attempt_is_asked_for__NO_DOUBLE),
-        cmocka_unit_test(test_cancel__after_a_restore__attempt_that_will_be_repeated__NO_DOUBLE),
+        cmocka_unit_test(test_NO_DOUBLE_cancel__after_a_restore__the_next_attempt_is_asked_for),
+        cmocka_unit_test(test_NO_DOUBLE_cancel__after_a_restore__attempt_that_will_be_repeated),
         cmocka_unit_test(test_cancel__after_a_restore__all_were_refused_for_now__ends),
         cmocka_unit_test(
             test_cancel__after_a_restore__absence_of_the_attempt_before__means_nothing),

@@ -58,7 +58,7 @@ static void test_net__paid_again_after_a_return__leaves_the_merchant_again(void 
 }
 
 // A bank may tell of one payment as often as it likes. Told again after it came back, the payment has still gone out once only.
-static void test_net__settlement_told_twice__is_one__NO_DOUBLE(void **state) {
+static void test_NO_DOUBLE_net__settlement_told_twice__is_one(void **state) {
     (void)state;
     const str refs[] = {STR("pay_1"), STR("")};
     for (size_t i = 0; i < 2; i++) {
@@ -307,7 +307,7 @@ static void test_retry__makes_a_new_attempt(void **state) {
 }
 
 // A new key is a new payment: it is made only when the one before is provably none.
-static void test_retry__attempt_that_the_bank_may_have__refused__NO_DOUBLE(void **state) {
+static void test_NO_DOUBLE_retry__attempt_that_the_bank_may_have__refused(void **state) {
     (void)state;
     saga waits = sent();
     refuse(&waits, EVENT_RETRY);
@@ -537,7 +537,7 @@ static saga doubtful(void) {
     return s;
 }
 
-static void test_cancel__doubtful__asks_once_more_after_a_time__NO_DOUBLE(void **state) {
+static void test_NO_DOUBLE_cancel__doubtful__asks_once_more_after_a_time(void **state) {
     (void)state;
     const saga_event order = ordered(EVENT_CANCEL, 1);
     saga s = doubtful();
@@ -580,7 +580,7 @@ static void test_cancel__that_the_bank_has_accepted__refused(void **state) {
 }
 
 // The database was restored: nothing is known to have happened, which proves nothing.
-static void test_cancel__after_a_restore__asks_by_key_first__NO_DOUBLE(void **state) {
+static void test_NO_DOUBLE_cancel__after_a_restore__asks_by_key_first(void **state) {
     (void)state;
     saga_event order = ordered(EVENT_CANCEL, 1);
     order.code = STR(SAGA_CANCEL_ASKED);
@@ -760,7 +760,7 @@ int main(void) {
         cmocka_unit_test(test_forgotten_attempt__refused_or_accepted__is_the_present_one),
         cmocka_unit_test(test_net__partial_return_then_the_rest),
         cmocka_unit_test(test_net__paid_again_after_a_return__leaves_the_merchant_again),
-        cmocka_unit_test(test_net__settlement_told_twice__is_one__NO_DOUBLE),
+        cmocka_unit_test(test_NO_DOUBLE_net__settlement_told_twice__is_one),
         cmocka_unit_test(test_net__what_does_not_add_up__held),
         cmocka_unit_test(test_net__in_two_parts__held_until_it_adds_up),
         cmocka_unit_test(test_net__part_came_back_before_the_settlement__waits_for_it),
@@ -775,7 +775,7 @@ int main(void) {
         cmocka_unit_test(test_release__after_a_burned_confirm__posts_what_the_bank_has_paid),
         cmocka_unit_test(test_held__before_it_was_sent__the_banks_word_counts),
         cmocka_unit_test(test_retry__makes_a_new_attempt),
-        cmocka_unit_test(test_retry__attempt_that_the_bank_may_have__refused__NO_DOUBLE),
+        cmocka_unit_test(test_NO_DOUBLE_retry__attempt_that_the_bank_may_have__refused),
         cmocka_unit_test(test_release__of_what_does_not_add_up__is_not_possible_before_the_end),
         cmocka_unit_test(test_mark_paid__waiting__posts_the_reservation),
         cmocka_unit_test(test_mark_paid__after_the_money_was_given_back__takes_it_again),
@@ -783,9 +783,9 @@ int main(void) {
         cmocka_unit_test(test_give_back__settled_and_then_refused__moves_it_back),
         cmocka_unit_test(test_write_off__the_difference_goes_to_suspense__the_state_stays),
         cmocka_unit_test(test_cancel__until_it_is_at_the_bank),
-        cmocka_unit_test(test_cancel__doubtful__asks_once_more_after_a_time__NO_DOUBLE),
+        cmocka_unit_test(test_NO_DOUBLE_cancel__doubtful__asks_once_more_after_a_time),
         cmocka_unit_test(test_cancel__that_the_bank_has_accepted__refused),
-        cmocka_unit_test(test_cancel__after_a_restore__asks_by_key_first__NO_DOUBLE),
+        cmocka_unit_test(test_NO_DOUBLE_cancel__after_a_restore__asks_by_key_first),
         cmocka_unit_test(test_cancel__in_a_submission__once_it_was_taken_out),
         cmocka_unit_test(test_not_taken__waits_before_it_is_handed_over_again),
         cmocka_unit_test(test_cancel__while_it_is_reserved__waits_for_the_reservation),

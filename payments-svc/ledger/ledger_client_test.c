@@ -196,7 +196,7 @@ static void test_lookup__unknown_account__error(void **state) {
     assert_int_equal(e.code, ERR_INTERNAL);
 }
 
-static void test_names(void **state) {
+static void test_status_name__known_and_unknown__said(void **state) {
     (void)state;
     assert_string_equal(ledger_status_name(T_STATUS(EXCEEDS_CREDITS)), "EXCEEDS_CREDITS");
     assert_string_equal(ledger_status_name((Ledger__V1__CreateTransferStatus)999),
@@ -210,7 +210,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_accounts__refused__named, fresh, done),
         cmocka_unit_test_setup_teardown(test_lookup__with_proof, fresh, done),
         cmocka_unit_test_setup_teardown(test_lookup__unknown_account__error, fresh, done),
-        cmocka_unit_test_setup_teardown(test_names, fresh, done),
+        cmocka_unit_test_setup_teardown(test_status_name__known_and_unknown__said, fresh, done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

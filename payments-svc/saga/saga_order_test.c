@@ -323,7 +323,7 @@ static void test_cancel__came_to_nothing_before__is_given_again(void **state) {
 }
 
 // Nothing was done yet, as far as the restored database knows; and yet the bank has paid it.
-static void test_cancel__after_a_restore__the_bank_is_asked_first__NO_DOUBLE(void **state) {
+static void test_NO_DOUBLE_cancel__after_a_restore__the_bank_is_asked_first(void **state) {
     (void)state;
     uuid id;
     world_payouts(RAIL_INSTANT, 1, 100, &id);
@@ -429,7 +429,7 @@ static bool move_meanwhile(db_conn *c, arena *a, void *arg, err *e) {
     return db_exec(c, &MOVE, NULL, a, NULL, NULL, e);
 }
 
-static void test_cancel__moves_while_the_order_waits__no_worker_sends_it__NO_LOSS(void **state) {
+static void test_NO_LOSS_cancel__moves_while_the_order_waits__no_worker_sends_it(void **state) {
     (void)state;
     pthread_t thread;
     uuid id;
@@ -580,12 +580,12 @@ int main(void) {
         cmocka_unit_test_setup(test_write_off__makes_suspense_and_leaves_the_state, fresh),
         cmocka_unit_test_setup(test_log__tries_in_vain__the_first_and_every_tenth, fresh),
         cmocka_unit_test_setup(test_held_at_reserve__given_up__no_reservation_stays, fresh),
-        cmocka_unit_test_setup(test_cancel__after_a_restore__the_bank_is_asked_first__NO_DOUBLE,
+        cmocka_unit_test_setup(test_NO_DOUBLE_cancel__after_a_restore__the_bank_is_asked_first,
                                fresh),
         cmocka_unit_test_setup(test_cancel__accepted_before__is_answered_as_before, fresh),
         cmocka_unit_test_setup(test_cancel__no_worker_comes_by__the_order_is_carried_out, fresh),
-        cmocka_unit_test_setup(
-            test_cancel__moves_while_the_order_waits__no_worker_sends_it__NO_LOSS, fresh),
+        cmocka_unit_test_setup(test_NO_LOSS_cancel__moves_while_the_order_waits__no_worker_sends_it,
+                               fresh),
         cmocka_unit_test_setup(test_cancel__waits__what_is_not_possible_behind_it_is_refused,
                                fresh),
         cmocka_unit_test_setup(test_reserve__no_transit_account__the_ledger_is_asked_once, fresh),

@@ -55,7 +55,7 @@ static void test_next__each_state__its_task(void **state) {
 }
 
 // Promise UNKNOWN-IS-A-STATE: what was begun, and is not shown by the bank, is not "not sent" unless that is certain.
-static void test_UNKNOWN_IS_A_STATE_begun_and_not_shown_is_unknown(void **state) {
+static void test_UNKNOWN_IS_A_STATE_begun__and_not_shown__unknown(void **state) {
     (void)state;
     const submission_evidence begun = {.at_risk = 1};
     const submission_evidence twice = {.at_risk = 2};
@@ -202,7 +202,7 @@ static void test_mask__file__last_four_of_each_account_and_nothing_else(void **s
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_next__each_state__its_task),
-        cmocka_unit_test(test_UNKNOWN_IS_A_STATE_begun_and_not_shown_is_unknown),
+        cmocka_unit_test(test_UNKNOWN_IS_A_STATE_begun__and_not_shown__unknown),
         cmocka_unit_test(test_absence__of_a_complete_archive__counts_after_the_lag),
         cmocka_unit_test(test_judge__our_evidence__goes_before_the_bank),
         cmocka_unit_test(test_hear__word_of_the_bank__by_state_and_evidence),

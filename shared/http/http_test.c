@@ -187,7 +187,7 @@ static void assert_outcome(const http_exchange *x, int outcome) {
 }
 
 // What is not begun yet when the right to send ends is not written, on a kept connection as on a new one.
-static void test_client__right_ends__the_rest_is_not_written__FENCED(void **state) {
+static void test_FENCED_client__right_ends__the_rest_is_not_written(void **state) {
     (void)state;
     enum { N = 5 };
     http_server *s = start(true, 2);
@@ -726,7 +726,7 @@ int main(void) {
         T(test_exchange__200_at_once_over_tls__all_answered),
         T(test_server__slow_handlers__do_not_starve_the_others),
         T(test_client__many_threads__all_answered),
-        T(test_client__right_ends__the_rest_is_not_written__FENCED),
+        T(test_FENCED_client__right_ends__the_rest_is_not_written),
         T(test_drop__plain__unknown_and_sent_once),
         T(test_drop__tls__unknown_and_sent_once),
         T(test_slow__longer_than_the_time_out__unknown),

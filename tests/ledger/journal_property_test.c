@@ -335,7 +335,7 @@ static void live(const ledger_case *c) {
     free(l);
 }
 
-static void the_service_does_what_the_model_says(void **state) {
+static void test_service__lives_at_random__does_what_the_model_says(void **state) {
     (void)state;
     const lives l = {.name = "what the commit path does",
                      .together = 16,
@@ -349,6 +349,7 @@ static void the_service_does_what_the_model_says(void **state) {
 
 int main(void) {
     bench_database();
-    const struct CMUnitTest tests[] = {cmocka_unit_test(the_service_does_what_the_model_says)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_service__lives_at_random__does_what_the_model_says)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -44,7 +44,7 @@ static void live(const ledger_case *c) {
     model_destroy(m);
 }
 
-static void the_rules_do_what_the_model_says(void **state) {
+static void test_rules__lives_at_random__do_what_the_model_says(void **state) {
     (void)state;
     const lives l = {
         .name = "what the posting rules do", .together = 1, .replays_max = 4000, .live = live};
@@ -52,6 +52,7 @@ static void the_rules_do_what_the_model_says(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(the_rules_do_what_the_model_says)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rules__lives_at_random__do_what_the_model_says)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

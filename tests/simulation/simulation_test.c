@@ -14,7 +14,7 @@
 
 enum { SEEDS = 10000, WALKS = 50000 };
 
-static void test_simulation__ten_thousand_lives__NO_DOUBLE_and_NO_LOSS(void **state) {
+static void test_NO_DOUBLE_NO_LOSS_simulation__ten_thousand_lives(void **state) {
     (void)state;
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         const char *why = NULL;
@@ -54,7 +54,7 @@ int main(int argc, char **argv) {
         return replay(argv[2], walk);
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_simulation__ten_thousand_lives__NO_DOUBLE_and_NO_LOSS),
+        cmocka_unit_test(test_NO_DOUBLE_NO_LOSS_simulation__ten_thousand_lives),
         cmocka_unit_test(test_simulation__fifty_thousand_walks__each_ends_or_can_be_ended),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

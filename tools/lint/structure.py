@@ -54,6 +54,9 @@ _CHANGES = re.compile(r"\+\+|--|(?<![=!<>])=(?!=)")
 _ERR_OPEN = re.compile(r"^\s+err \w+\s*[,;]")
 _WAITS_BY_HAND = re.compile(r"(?<![\w.>])(?:pthread_condattr_setclock|pthread_cond_(?:timed|clock)wait)\s*\(")
 _DOCUMENT = re.compile(r"(?<![\w./-])((?:\.\./)*\w[\w./-]*\.md)\b")
+# A test of cmocka, and how it is named: the subject, perhaps behind the promises that it holds; what is the case; what must be.
+_C_TEST = re.compile(r"^(?:static )?void (\w+)\(void \*\*\w*\)", re.MULTILINE)
+_C_TEST_NAME = re.compile(r"test(?:_(?:[A-Z]+|[a-z0-9]+))+(?:__[a-z0-9]+(?:_[a-z0-9]+)*)+")
 _UNFINISHED = re.compile(r"\b(?:TO" r"DO|FIX" r"ME)\b")
 _WAIVER = re.compile(r"lint: allow ([\w-]+): \S")
 _OPTIONAL = re.compile(r"^\s*optional\s+[\w.]+\s+\w+\s*=")
@@ -75,7 +78,7 @@ class Finding:
 
 RULES = ("file-length", "function-length", "banned-function", "money-float", "grpc-include", "wall-clock", "include-guard",
          "unfinished", "proto-optional", "folder-readme", "promise-test", "cli-print", "assert-effect", "err-begin",
-         "timed-wait", "comment-width", "torn-line", "document-there")
+         "timed-wait", "comment-width", "torn-line", "document-there", "test-name")
 
 
 def strip_c(text: str) -> str:
@@ -246,6 +249,10 @@ def lint_c(path: str, text: str) -> list[Finding]:
         effects = [name for name in _CALLED.findall(condition) if not _ONLY_LOOKS.fullmatch(name)]
         if effects or _CHANGES.search(condition):
             add(i, "assert-effect", f"{effects[0] if effects else 'an assignment'}: what has an effect stands in MUST")
+    for match in _C_TEST.finditer(code):
+        if not _C_TEST_NAME.fullmatch(match.group(1)):
+            add(code.count("\n", 0, match.start()) + 1, "test-name",
+                f"{match.group(1)}: a test is named test_subject__what_is_the_case__what_must_be")
     for i, line in enumerate(raw, 1):
         if _UNFINISHED.search(line):
             add(i, "unfinished", "finish it or write it down elsewhere")

@@ -54,6 +54,24 @@ def test_banned_functions(name):
     assert rules("shared/base/a.c", f'    log("{name}(x)"); // {name}(x)\n') == []
 
 
+@pytest.mark.parametrize("name, good", [
+    ("test_queue__full__refuses", True),
+    ("test_queue__first_in_first_out", True),
+    ("test_case_30_38__limit_is_exact", True),
+    ("test_NO_DOUBLE_rename__answer_lost__not_uploaded_again", True),
+    ("test_SEEN__what_is_held_has_a_case", True),
+    ("queue__full__refuses", False),
+    ("test_a_full_queue_refuses", False),
+    ("test_queue__full__NO_LOSS", False),
+    ("test_Queue__full__refuses", False),
+    ("test_queue__", False),
+])
+def test_names_of_tests_in_c(name, good):
+    text = f"static void {name}(void **state) {{\n    (void)state;\n}}\n"
+    assert rules("shared/base/a_test.c", text) == ([] if good else ["test-name"])
+    assert rules("shared/base/a_test.c", text.replace("void **state", "const char *text").replace("state", "text")) == []
+
+
 def test_a_waiver_needs_the_rule_and_a_reason():
     assert rules("cli/a.c", "    sleep(1); // lint: allow banned-function: a person reads this\n") == []
     assert rules("cli/a.c", "    sleep(1); // lint: allow banned-function:\n") == ["banned-function"]

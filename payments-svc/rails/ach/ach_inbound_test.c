@@ -67,7 +67,7 @@ static void put_report(const char *name, int number) {
 }
 
 // An entry settles once, whichever report says so, and however often.
-static void test_settlement__told_again_by_another_report__counts_once__NO_DOUBLE(void **state) {
+static void test_NO_DOUBLE_settlement__told_again_by_another_report__counts_once(void **state) {
     (void)state;
     send_entries(3, 1);
     put_report("one", 1);
@@ -92,7 +92,7 @@ static void test_settlement__told_again_by_another_report__counts_once__NO_DOUBL
 
 // What the version before has recorded has another id, and is the same settlement.
 // Another instance says the same between the look and the write.
-static void test_settlement__said_at_the_same_moment__counts_once__NO_DOUBLE(void **state) {
+static void test_NO_DOUBLE_settlement__said_at_the_same_moment__counts_once(void **state) {
     (void)state;
     send_entries(3, 1);
     atomic_store(&rail_fixture_events_race, true);
@@ -578,8 +578,8 @@ static void test_thread__file_arrives__applied_and_woken(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_settlement__as_banks_have_it__events_once),
-        TEST(test_settlement__told_again_by_another_report__counts_once__NO_DOUBLE),
-        TEST(test_settlement__said_at_the_same_moment__counts_once__NO_DOUBLE),
+        TEST(test_NO_DOUBLE_settlement__told_again_by_another_report__counts_once),
+        TEST(test_NO_DOUBLE_settlement__said_at_the_same_moment__counts_once),
         TEST(test_settlement__known_from_the_version_before__counts_once),
         TEST(test_settlement__odd_lines__the_others_count),
         TEST(test_settlement__of_another_file__exception),

@@ -143,7 +143,7 @@ static const char *answer_json(const char *status, const char *extra) {
 }
 
 // Its id is that of the delivery, and says nothing of what moved.
-static void test_webhook__same_movement_delivered_again__counts_once__NO_DOUBLE(void **state) {
+static void test_NO_DOUBLE_webhook__same_movement_delivered_again__counts_once(void **state) {
     (void)state;
     start_webhook();
     const char *settled = hook_body("payment.settled", "settled", 1, 1000, NULL);
@@ -237,7 +237,7 @@ static void add_movements(int n) {
 }
 
 // Each is weighed whenever the payout is, so a payout takes some in, and a person looks at the rest.
-static void test_webhook__more_movements_than_are_taken_in__one_case__NO_LOSS(void **state) {
+static void test_NO_LOSS_webhook__more_movements_than_are_taken_in__one_case(void **state) {
     (void)state;
     start_webhook();
     add_movements(SAGA_MOVEMENTS_MAX - 1);
@@ -618,13 +618,13 @@ int main(void) {
         TEST(test_webhook__forged_or_old__refused),
         TEST(test_webhook__account_number_in_its_words__hidden),
         TEST(test_webhook__odd__recorded_raw_with_an_exception),
-        TEST(test_webhook__same_movement_delivered_again__counts_once__NO_DOUBLE),
+        TEST(test_NO_DOUBLE_webhook__same_movement_delivered_again__counts_once),
         TEST(test_webhook__settled_after_a_return__bank_shows_it_settled__a_case),
         TEST(test_webhook__further_return__the_total_is_asked_for),
         TEST(test_sweep__message_of_another_part_comes_later__counted),
         TEST(test_sweep__answer_contradicts__heard),
         TEST(test_webhook__part_of_it_returned__an_event_of_its_amount),
-        TEST(test_webhook__more_movements_than_are_taken_in__one_case__NO_LOSS),
+        TEST(test_NO_LOSS_webhook__more_movements_than_are_taken_in__one_case),
         TEST(test_webhook__refused_again_and_again__some_are_taken_in_and_one_case),
         TEST(test_webhook__database_fails__recorded_and_applied_later),
         TEST(test_sweep__return_that_was_never_told__found_by_asking),

@@ -25,7 +25,7 @@ static void test_submit__many__concurrent_and_each_its_own_answer(void **state) 
 }
 
 // A worker that is stopped past its lease: what it has not written yet when it wakes is not sent.
-static void test_submit__lease_is_over__nothing_more_leaves__FENCED(void **state) {
+static void test_FENCED_submit__lease_is_over__nothing_more_leaves(void **state) {
     (void)state;
     enum { N = 200 };
     rail_item *items = make_items(N);
@@ -230,7 +230,7 @@ static void test_create__api_key_with_newline__refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(test_submit__many__concurrent_and_each_its_own_answer),
-        TEST(test_submit__lease_is_over__nothing_more_leaves__FENCED),
+        TEST(test_FENCED_submit__lease_is_over__nothing_more_leaves),
         TEST(test_submit__request__as_agreed),
         TEST(test_submit__payment_object__verdict_by_its_status),
         TEST(test_submit__error_answers__as_the_contract_says),
