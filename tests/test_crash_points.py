@@ -11,9 +11,11 @@ from support import mix
 from support.crash import Plan, Reviver, postgres_crasher, record_env, recorded
 from support.pairs import named_in
 from support.paying import Payer
+from support.waiting import wait_until
 from support.worlds import Worlds
 
 POINTS_MIN = 20
+HIT_S = 60
 # Passed only after a crash or a delay (test_submissions.py kills there), when a merchant owes something or a deposit is taken back
 # (test_receivable.py), or by a job every few seconds, at once when a service starts.
 RARE_POINTS = {"submission.settled", "ach.recovery.listed",
@@ -46,15 +48,17 @@ class House:
         self.world, self.folder = world, folder
         self.payer = Payer(world)
 
-    def crash(self, service, plan):
-        """Runs the mix with the plan in one service; whoever dies is started again without it."""
+    def crash(self, service, plan, *, back=None):
+        """Runs the mix with the plan in one service; whoever dies is started again without it. The judgement reads the database, so it
+        comes when the crash has: a point may be passed when all payouts are at their ends. `back`: a file that is there afterwards."""
         daemon = self.world.daemon(service)
         daemon.kill()  # a stop would wait for the clients' connections, a second each time
         daemon.start(env=plan.env)
         with Reviver(daemon) as reviver:
             mixed = mix.start(self.payer)
+            wait_until(plan.hit, f"{plan.point} was listed, and is hit", HIT_S)
+            wait_until(lambda: back is None or back.exists(), "the database is back", HIT_S)
             mix.judge(self.payer, mixed)
-        assert plan.hit(), f"{plan.point} was listed, and never hit"
         return reviver.deaths
 
 
@@ -81,9 +85,11 @@ def stop_postgresql(house, service, point):
     """How often the service died, and whether it was another start of PostgreSQL afterwards."""
     crasher = postgres_crasher(house.world, house.folder)
     plan = Plan(house.folder / "postgres", point, action=f"exec:{crasher}")
+    back = house.folder / "back"
+    back.unlink(missing_ok=True)
     started = "SELECT pg_postmaster_start_time()"
     before = house.world.cluster.psql("postgres", started)
-    deaths = house.crash(service, plan)
+    deaths = house.crash(service, plan, back=back)
     return deaths, house.world.cluster.psql("postgres", started) != before
 
 

@@ -6,6 +6,8 @@ import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Callable
 
+from run import RunError
+
 
 class Worlds:
     """build(make) makes a house: whatever has the attribute `world`; make(...) is Servers.world, which is for one thread at a time.
@@ -26,6 +28,7 @@ class Worlds:
     def _run(self, work: Callable, args: tuple):
         house = getattr(self.mine, "house", None)
         if house is None or self.mine.uses >= self.uses:
+            self.mine.house = None  # nobody retires it a second time, whatever comes of the next two steps
             self._retire(house)
             self.mine.house = house = self._built()
             self.mine.uses = 0
@@ -51,7 +54,7 @@ class Worlds:
             return
         try:
             house.world.stop_and_check()
-        except AssertionError as error:
+        except (AssertionError, RunError) as error:
             self.ended.append(str(error))
         finally:
             with self.lock:
