@@ -9,7 +9,7 @@
 #include "base/sha256.h"
 
 // FIPS 180-2, appendix B, and the hash of nothing.
-static void test_vectors(void **state) {
+static void test_sha256__known_vectors__as_published(void **state) {
     (void)state;
     uint8_t out[SHA256_LEN];
     sha256("abc", 3, out);
@@ -25,6 +25,6 @@ static void test_vectors(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_vectors)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sha256__known_vectors__as_published)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
