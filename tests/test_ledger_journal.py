@@ -156,14 +156,14 @@ LEDGER_APPEND_ONLY = ["book", "transfer", "posting", "transfer_metadata", "accou
                       "tree_head"]
 PAYMENTS_APPEND_ONLY = ["merchant_book", "merchant", "idempotency", "recipient", "payout", "step_log", "rail_event",
                         "inbound_file", "submission_item", "submission_upload", "submission_directory", "inbox_version", "case_note", "pause_log", "merchant_connection",
-                        "archive", "payout_archived", "import_fault", "import_result"]
+                        "archive", "feed", "payout_archived", "import_fault", "import_result"]
 LEDGER_MUTABLE = {"account": ["book_id", "account_id", "code", "flags", "currency", "user_data_128", "timestamp_us",
                               "lowest_balance", "effective_us", "external_reference", "metadata"],
                   "book_head": ["book_id"]}
 PAYMENTS_MUTABLE = {"saga": ["book_id", "payout_id", "rail"],
                     "submission": ["book_id", "submission_id", "name", "sha256", "content_sealed", "total", "number_first"],
                     "submission_number": ["book_id", "connection"], "submission_day": ["book_id", "origin", "file_date"],
-                    "saga_slot": ["book_id", "rail", "step"],
+                    "saga_slot": ["book_id", "rail", "step"], "feed_head": ["book_id"],
                     "inbox": ["book_id", "inbox_id", "connection", "kind", "name", "size", "sha256", "once", "content_sealed", "said_at",
                               "received_at"],
                     "inbox_sweep": ["book_id", "connection", "pass"],

@@ -62,6 +62,28 @@ CREATE TABLE public.deposit (
     CONSTRAINT deposit_state_check CHECK (((state >= 1) AND (state <= 5)))
 );
 
+CREATE TABLE public.feed (
+    book_id bigint NOT NULL,
+    "position" bigint NOT NULL,
+    n integer NOT NULL,
+    at timestamp with time zone NOT NULL,
+    payout_ids uuid[] NOT NULL,
+    from_states smallint[] NOT NULL,
+    to_states smallint[] NOT NULL,
+    reasons text[],
+    CONSTRAINT feed_n_check CHECK ((n > 0))
+)
+WITH (autovacuum_vacuum_insert_scale_factor='0.05', autovacuum_analyze_scale_factor='0.02');
+ALTER TABLE ONLY public.feed ALTER COLUMN payout_ids SET STORAGE EXTERNAL;
+
+CREATE TABLE public.feed_head (
+    book_id bigint NOT NULL,
+    "position" bigint NOT NULL,
+    at timestamp with time zone NOT NULL,
+    CONSTRAINT feed_head_book_id_check CHECK ((book_id > 0))
+)
+WITH (fillfactor='10', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
+
 CREATE TABLE public.forgotten_entry (
     book_id bigint NOT NULL,
     connection smallint NOT NULL,
@@ -675,6 +697,12 @@ ALTER TABLE ONLY public.connection
 ALTER TABLE ONLY public.deposit
     ADD CONSTRAINT deposit_pkey PRIMARY KEY (book_id, deposit_id);
 
+ALTER TABLE ONLY public.feed_head
+    ADD CONSTRAINT feed_head_pkey PRIMARY KEY (book_id);
+
+ALTER TABLE ONLY public.feed
+    ADD CONSTRAINT feed_pkey PRIMARY KEY (book_id, "position");
+
 ALTER TABLE ONLY public.forgotten_entry
     ADD CONSTRAINT forgotten_entry_pkey PRIMARY KEY (book_id, connection, individual_id, inbox_id, number);
 
@@ -908,6 +936,14 @@ GRANT UPDATE(back_number) ON TABLE public.deposit TO payments_service;
 GRANT UPDATE(back_reason) ON TABLE public.deposit TO payments_service;
 
 GRANT UPDATE(back_at) ON TABLE public.deposit TO payments_service;
+
+GRANT SELECT,INSERT ON TABLE public.feed TO payments_service;
+
+GRANT SELECT,INSERT ON TABLE public.feed_head TO payments_service;
+
+GRANT UPDATE("position") ON TABLE public.feed_head TO payments_service;
+
+GRANT UPDATE(at) ON TABLE public.feed_head TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.forgotten_entry TO payments_service;
 

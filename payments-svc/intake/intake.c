@@ -61,7 +61,7 @@ static bool prepare(const intake *in, intake_job *job, err *e) {
 // Runs again as a whole when it must: everything that it decides is decided anew.
 static bool take_in(db_conn *c, arena *a, void *arg, err *e) {
     intake_batch *b = arg;
-    return intake_look(b, c, a, e) && (b->n_fresh == 0 || intake_write(b, c, e));
+    return intake_look(b, c, a, e) && (b->n_fresh == 0 || intake_write(b, c, a, e));
 }
 
 static bool commit(const intake *in, intake_batch *b, int64_t latest_ms, arena *a, err *e) {

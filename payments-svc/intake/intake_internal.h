@@ -50,7 +50,7 @@ bool intake_item_is_replay(const intake_item *it);
 
 // --- writing (intake_write.c) ----------------------------------------------------------------------------------------
 
-// The rows of fresh.
-bool intake_write(intake_batch *b, db_conn *c, err *e) WARN_UNUSED;
+// The rows of fresh, and that they are new in the feed.
+bool intake_write(intake_batch *b, db_conn *c, arena *a, err *e) WARN_UNUSED;
 
 #endif

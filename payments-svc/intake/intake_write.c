@@ -4,6 +4,7 @@
 #include "base/crash.h"
 #include "domain/ids.h"
 #include "domain/machine.h"
+#include "feed/feed.h"
 #include "intake/intake_internal.h"
 
 // When a payout was created is what its id says, to the millisecond: so a range of times is a range of ids.
@@ -82,14 +83,25 @@ static bool copy_sagas(const intake_batch *b, db_conn *c, int64_t now_us, err *e
     return db_copy_end(w, NULL, e);
 }
 
-bool intake_write(intake_batch *b, db_conn *c, err *e) {
+static bool tell_feed(const intake_batch *b, db_conn *c, arena *a, err *e) {
+    feed_entry *entries = ARENA_ARRAY(a, feed_entry, b->n_fresh);
+    if (entries == NULL) {
+        return err_no_memory(e, "the gathering");
+    }
+    for (size_t i = 0; i < b->n_fresh; i++) {
+        entries[i] = (feed_entry){b->fresh[i]->payout_id, STATE_NONE, STATE_PENDING, {NULL, 0}};
+    }
+    return feed_add(c, b->book_id, entries, b->n_fresh, a, e);
+}
+
+bool intake_write(intake_batch *b, db_conn *c, arena *a, err *e) {
     const int64_t now_us = clock_wall_us(clock_system());
     for (size_t i = 0; i < b->n_fresh; i++) {
         intake_item *it = b->fresh[i];
         it->payout_id = uuid_v7(clock_system());
         it->created_us = created_us_of(it->payout_id);
     }
-    if (!copy_payouts(b, c, e) || !copy_sagas(b, c, now_us, e)) {
+    if (!copy_payouts(b, c, e) || !copy_sagas(b, c, now_us, e) || !tell_feed(b, c, a, e)) {
         return false;
     }
     CRASH_POINT("intake.copied");

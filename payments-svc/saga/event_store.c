@@ -4,6 +4,7 @@
 
 #include "base/assert.h"
 #include "base/crash.h"
+#include "feed/feed.h"
 #include "saga/saga_internal.h"
 #include "saga/saga_sql.h"
 
@@ -383,6 +384,18 @@ static int compare_reached(const void *a, const void *b) {
     return uuid_cmp(((const reached *)a)->payout_id, ((const reached *)b)->payout_id);
 }
 
+static bool tell_sent(db_conn *c, int64_t book_id, const reached *moved, size_t n, arena *a,
+                      err *e) {
+    feed_entry *entries = ARENA_ARRAY(a, feed_entry, n);
+    if (entries == NULL) {
+        return err_no_memory(e, "the batch of messages");
+    }
+    for (size_t i = 0; i < n; i++) {
+        entries[i] = (feed_entry){moved[i].payout_id, STATE_PROCESSING, STATE_SENT, {NULL, 0}};
+    }
+    return feed_add(c, book_id, entries, n, a, e);
+}
+
 // Takes the messages out that nothing more has to be recorded of: the row of the submission says the same for all of its payouts.
 // *n: how many are left of *events.
 static bool without_reached(db_conn *c, int64_t book_id, const rail_event *const **events,
@@ -404,6 +417,9 @@ static bool without_reached(db_conn *c, int64_t book_id, const rail_event *const
         moved[i] = (reached){db_get_uuid(rows, i, 0), db_get_i32(rows, i, 1)};
     }
     qsort(moved, n_moved, sizeof moved[0], compare_reached);
+    if (!tell_sent(c, book_id, moved, n_moved, a, e)) {
+        return false;
+    }
     size_t at = 0, n_left = 0;
     for (size_t i = 0; i < *n; i++) {
         const rail_event *event = (*events)[i];

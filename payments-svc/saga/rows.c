@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "feed/feed.h"
 #include "saga/saga_internal.h"
 #include "saga/saga_sql.h"
 
@@ -210,6 +211,27 @@ static bool set_apart(db_conn *c, int64_t book_id, const saga_item *const *items
     return db_exec(c, saga_sql(SAGA_SQL_SET_APART), p, a, NULL, NULL, e);
 }
 
+// Why a payout is in a state that somebody may ask about.
+static str reason_of(const saga *s) {
+    return s->hold[0] != '\0'                              ? str_of(s->hold)
+           : is_end(s->state) && s->state != STATE_SETTLED ? str_of(s->reason)
+                                                           : (str){NULL, 0};
+}
+
+static bool tell_feed(db_conn *c, int64_t book_id, const saga_item *const *items, size_t n,
+                      arena *a, err *e) {
+    feed_entry *entries = ARENA_ARRAY(a, feed_entry, n);
+    if (entries == NULL) {
+        return err_no_memory(e, "the batch");
+    }
+    for (size_t i = 0; i < n; i++) {
+        entries[i] =
+            (feed_entry){items[i]->payout_id, (int16_t)saga_public_state(&items[i]->was),
+                         (int16_t)saga_public_state(&items[i]->now), reason_of(&items[i]->now)};
+    }
+    return feed_add(c, book_id, entries, n, a, e);
+}
+
 bool saga_rows_write(db_conn *c, int64_t book_id, const saga_item *const *items, size_t n,
                      int64_t now_us, arena *a, err *e) {
     if (n == 0) {
@@ -238,7 +260,7 @@ bool saga_rows_write(db_conn *c, int64_t book_id, const saga_item *const *items,
     int64_t n_written = 0;
     if (!saga_join_by_key(c, a, e) ||
         !db_exec(c, saga_sql(SAGA_SQL_WRITE), p, a, NULL, &n_written, e) ||
-        !set_apart(c, book_id, items, n, a, e)) {
+        !set_apart(c, book_id, items, n, a, e) || !tell_feed(c, book_id, items, n, a, e)) {
         return false;
     }
     return n_written == (int64_t)n ||

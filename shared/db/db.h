@@ -145,6 +145,19 @@ bool db_begin(db_conn *c, int64_t deadline_mono_ms, err *e) WARN_UNUSED;
 bool db_commit(db_conn *c, err *e) WARN_UNUSED;
 // Never fails: a connection that cannot roll back is discarded at checkin.
 void db_rollback(db_conn *c);
+// Statements that run last, in the round trip of the COMMIT: for locks that many transactions want, held for as short as can be.
+typedef struct db_last {
+    // Adds at most DB_LAST_MAX statements. False: the transaction is rolled back. @thread the one that commits.
+    bool (*add)(void *arg, db_pipe *p, err *e);
+    // Once the COMMIT was answered, with what the statements gave: the first of them is number 0.
+    void (*done)(void *arg, db_pipe *p);
+} db_last;
+enum { DB_LAST_MAX = 60 };
+// One for each transaction: until its end, db_last_arg gives arg. An earlier one must be gone with its transaction. The arena holds
+// what is sent. @borrows last: static; arg and a until the transaction's end.
+void db_at_commit(db_conn *c, const db_last *last, void *arg, arena *a);
+// NULL: none was given in this transaction.
+void *db_last_arg(const db_conn *c, const db_last *last);
 // Begins, runs fn, commits. Retries the whole on 40001, 40P01 and lost connections before COMMIT, with jitter, until the
 // deadline. fn must not keep effects outside of the database. The arena is not reset between tries.
 typedef bool (*db_tx_fn)(db_conn *c, arena *a, void *arg, err *e);

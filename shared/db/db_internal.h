@@ -83,7 +83,10 @@ struct db_conn {
     int64_t expires_ms;
     db_prepared *prepared; // DB_PREPARED_SLOTS
     size_t n_prepared;
-    db_copy *copy; // made at the first COPY, kept
+    db_copy *copy;       // made at the first COPY, kept
+    const db_last *last; // of the transaction; NULL: none
+    void *last_arg;
+    arena *last_arena;
 };
 
 typedef struct db_waiter {

@@ -8,6 +8,7 @@
 
 bool db_begin(db_conn *c, int64_t deadline_mono_ms, err *e) {
     ASSERT(!c->in_tx);
+    c->last = NULL;
     c->deadline_ms = deadline_mono_ms;
     if (!db_wire_ready(c, e)) {
         return false;
@@ -38,10 +39,44 @@ static bool commit_outcome_unknown(const err *e) {
     return (e->flags & ERR_CONNECTION_LOST) != 0 || strcmp(e->sqlstate, "40003") == 0;
 }
 
+void db_at_commit(db_conn *c, const db_last *last, void *arg, arena *a) {
+    ASSERT(c->in_tx && c->last == NULL);
+    c->last = last;
+    c->last_arg = arg;
+    c->last_arena = a;
+}
+
+void *db_last_arg(const db_conn *c, const db_last *last) {
+    ASSERT(c->last == NULL || c->last == last);
+    return c->in_tx && c->last != NULL ? c->last_arg : NULL;
+}
+
+static bool commit_with_last(db_conn *c, err *e) {
+    const db_last *last = c->last;
+    db_pipe *p = db_pipe_begin(c, c->last_arena);
+    c->last = NULL;
+    if (!last->add(c->last_arg, p, e)) {
+        db_rollback(c);
+        return false;
+    }
+    db_pipe_add_commit(p);
+    if (!db_pipe_run(p, e)) {
+        if (c->in_tx) {
+            db_rollback(c);
+        }
+        return false;
+    }
+    last->done(c->last_arg, p);
+    return true;
+}
+
 bool db_commit(db_conn *c, err *e) {
     err local = {0};
     e = e == NULL ? &local : e;
     ASSERT(c->in_tx);
+    if (c->last != NULL) {
+        return commit_with_last(c, e);
+    }
     // Nothing was sent yet, so these failures are definite: the transaction never happened.
     if (!db_wire_ready(c, e)) {
         db_rollback(c);

@@ -236,6 +236,75 @@ static void test_read__waits_for_a_locked_row__ends_at_the_deadline(void **state
     assert_true(db_read(pool, fixture_deadline(300), mem, read_locked_row, NULL, &e));
 }
 
+// --- What a transaction does last ------------------------------------------------------------------------------------
+
+static const db_stmt LAST_INSERT = {"tx_last", "INSERT INTO tx_t (id) SELECT $1 + count(*) FROM "
+                                               "tx_t RETURNING id"};
+
+typedef struct ending {
+    bool refuse, clash;
+    int adds, dones, tries;
+    int64_t got;
+} ending;
+
+static bool add_last(void *arg, db_pipe *p, err *e) {
+    ending *x = arg;
+    x->adds++;
+    db_params *params = db_params_create(mem);
+    db_i64(params, x->clash ? 0 : 100);
+    db_pipe_add(p, &LAST_INSERT, params);
+    return !x->refuse || err_set(e, ERR_FAILED_PRECONDITION, "NOT_NOW", "not now");
+}
+
+static void done_last(void *arg, db_pipe *p) {
+    ending *x = arg;
+    x->dones++;
+    x->got = db_get_i64(db_pipe_rows(p, 0), 0, 0);
+}
+
+static const db_last LAST = {add_last, done_last};
+
+static bool insert_with_last(db_conn *c, arena *a, void *arg, err *e) {
+    ending *x = arg;
+    x->tries++;
+    assert_null(db_last_arg(c, &LAST)); // that of an earlier try is gone with it
+    db_at_commit(c, &LAST, x, a);
+    assert_ptr_equal(db_last_arg(c, &LAST), x);
+    return exec_id(c, &INSERT, a, 1, e) &&
+           (x->tries > 1 || db_exec(c, &KILL, NULL, a, NULL, NULL, e));
+}
+
+static void test_last__runs_once_and_behind_all_else(void **state) {
+    (void)state;
+    err e = {0};
+    ending x = {0};
+    assert_true(db_transact(pool, fixture_deadline(5000), mem, insert_with_last, &x, &e));
+    assert_int_equal(x.tries, 2); // the first one had nothing to commit
+    assert_int_equal(x.adds, 1);
+    assert_int_equal(x.dones, 1);
+    assert_int_equal(x.got, 101);
+    assert_int_equal(rows_in_table(), 2);
+    plan pl = {0}; // and is not of the next transaction
+    fixture_sql("TRUNCATE tx_t", NULL, 0);
+    assert_true(db_transact(pool, fixture_deadline(5000), mem, insert_with_trouble, &pl, &e));
+    assert_int_equal(x.adds, 1);
+}
+
+static void test_last__refused_or_failed__nothing_is_committed(void **state) {
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        err e = {0};
+        ending x = {.refuse = i == 0, .clash = i == 1, .tries = 1};
+        assert_false(db_transact(pool, fixture_deadline(5000), mem, insert_with_last, &x, &e));
+        assert_string_equal(e.reason, i == 0 ? "NOT_NOW" : "ALREADY_EXISTS");
+        assert_int_equal(e.flags & ERR_COMMIT_UNKNOWN, 0);
+        assert_int_equal(x.tries, 2);
+        assert_int_equal(x.dones, 0);
+        assert_int_equal(rows_in_table(), 0);
+        assert_int_equal(pool->n_idle, 1);
+    }
+}
+
 // --- A lost answer to COMMIT -----------------------------------------------------------------------------------------
 
 static void lose_commit(lossy_mode mode, int64_t rows_expected) {
@@ -382,6 +451,8 @@ int main(void) {
         T(test_read__backend_killed__tried_again),
         T(test_read__too_slow__the_server_ends_it_at_the_deadline),
         T(test_read__waits_for_a_locked_row__ends_at_the_deadline),
+        T(test_last__runs_once_and_behind_all_else),
+        T(test_last__refused_or_failed__nothing_is_committed),
         T(test_commit__answer_lost_after_it_happened__unknown),
         T(test_commit__lost_before_it_happened__unknown_too),
         T(test_deadline__network_is_stuck__holds_without_the_server),

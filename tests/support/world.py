@@ -13,7 +13,7 @@ import grpc
 from run import Daemon, RunError, Stack, config
 from run.layout import PROJECT
 
-from . import metrics, rpc, stubs
+from . import feed_record, metrics, rpc, stubs
 from .bank import Bank
 from .bank_record import BankRecord, People
 from .waiting import wait_until
@@ -104,10 +104,12 @@ class World:
     def cluster(self):
         return self.stack.cluster
 
-    def stop_and_check(self, *, of_the_bank: bool = True) -> None:
+    def stop_and_check(self, *, of_the_bank: bool = True, of_the_feed: bool = True) -> None:
         """Stops all services and fails when one did not drain or a sanitizer reported. Databases stay for the caller. A module whose
-        tests say themselves what a bank would have said is not held against the bank's record."""
+        tests say themselves what a bank would have said is not held against the bank's record, and one that writes payouts into
+        the tables itself is not held against the feed."""
         difference = self._bank_record_differs() if of_the_bank else ""
+        difference = difference or (self._feed_differs() if of_the_feed else "")
         self.close()
         drained = self.stack.down()
         reports = self.sanitizer_reports()
@@ -127,6 +129,11 @@ class World:
         except AssertionError as error:
             return str(error)
         return ""
+
+    def _feed_differs(self) -> str:
+        """Whether the feed says what the tables say, at the end of every world: see feed_record.py."""
+        self.cluster.start()
+        return feed_record.check(self)
 
     def sanitizer_reports(self) -> list[str]:
         found = []

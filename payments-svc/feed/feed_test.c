@@ -1,0 +1,237 @@
+// The feed against a real PostgreSQL: promise TOLD, as far as one room can keep it.
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/log.h"
+#include "feed/feed.h"
+#include "testing/fixture.h"
+
+enum { BOOK = 7, OTHER_BOOK = 3, WRITERS = 4, ROUNDS = 40, MANY = 2500 };
+
+static db_pool *pool;
+static arena *memory;
+
+static int setup(void **state) {
+    (void)state;
+    log_init("feed-test", LOG_ERROR);
+    pool = fixture_payments_pool(FEED_TEST_MIGRATIONS, WRITERS, 5000);
+    memory = arena_create((size_t)32 << 20);
+    return 0;
+}
+
+static int teardown(void **state) {
+    (void)state;
+    db_pool_destroy(pool);
+    arena_destroy(memory);
+    return 0;
+}
+
+static int fresh(void **state) {
+    (void)state;
+    arena_reset(memory);
+    fixture_sql("TRUNCATE feed, feed_head", NULL, 0);
+    return 0;
+}
+
+static uuid id_of(int number) {
+    return (uuid){
+        {0, 0, 0, 0, 0, 0, 0x70, 0, 0x80, 0, 0, 0, 0, 0, (uint8_t)(number >> 8), (uint8_t)number}};
+}
+
+typedef struct change {
+    int64_t book_id;
+    const feed_entry *entries;
+    size_t n;
+} change;
+
+typedef struct changes {
+    const change *of;
+    size_t n;
+    bool refuse;
+} changes;
+
+static bool change_in_tx(db_conn *c, arena *a, void *arg, err *e) {
+    const changes *x = arg;
+    for (size_t i = 0; i < x->n; i++) {
+        if (!feed_add(c, x->of[i].book_id, x->of[i].entries, x->of[i].n, a, e)) {
+            return false;
+        }
+    }
+    return !x->refuse || err_set(e, ERR_FAILED_PRECONDITION, "NOT_NOW", "not now");
+}
+
+static void commit(const change *of, size_t n) {
+    changes x = {.of = of, .n = n};
+    err e = {0};
+    if (!db_transact(pool, fixture_deadline(5000), memory, change_in_tx, &x, &e)) {
+        fail_msg("%s: %s / %s", e.reason, e.message, e.detail);
+    }
+}
+
+// What the feed says, in its own order: "position payout from>to reason", with the last digits of the payout.
+static void expect_feed(int64_t book_id, const char *wanted) {
+    char sql[600], got[600];
+    (void)snprintf(sql, sizeof sql,
+                   "SELECT coalesce(string_agg(f.position - f.n + u.nth || ' ' || "
+                   "right(u.id::text, 2) || ' ' || u.was || '>' || u.became || coalesce(' ' || "
+                   "u.reason, ''), ', ' ORDER BY f.position, u.nth), '') FROM feed f, "
+                   "unnest(f.payout_ids, f.from_states, f.to_states, f.reasons) "
+                   "WITH ORDINALITY AS u(id, was, became, reason, nth) WHERE f.book_id = %d",
+                   (int)book_id);
+    fixture_sql(sql, got, sizeof got);
+    assert_string_equal(got, wanted);
+}
+
+static void test_TOLD__each_book_counts_its_own_entries(void **state) {
+    (void)state;
+    const feed_entry new[] = {{.payout_id = id_of(1), .to = 3}, {.payout_id = id_of(2), .to = 3}},
+                     moved[] = {{.payout_id = id_of(2), .from = 3, .to = 7, .reason = STR("R03")},
+                                {.payout_id = id_of(1), .from = 3, .to = 4}},
+                     other[] = {{.payout_id = id_of(9), .to = 3}};
+    const change first[] = {{BOOK, new, 2}}, both[] = {{BOOK, moved, 2}, {OTHER_BOOK, other, 1}};
+    commit(first, 1);
+    commit(both, 2);
+    expect_feed(BOOK, "1 01 0>3, 2 02 0>3, 3 02 3>7 R03, 4 01 3>4");
+    expect_feed(OTHER_BOOK, "1 09 0>3");
+    assert_int_equal(fixture_sql_i64("SELECT position FROM feed_head WHERE book_id = 7"), 4);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM feed WHERE reasons IS NOT NULL"), 1);
+}
+
+static void test_TOLD__what_one_transaction_adds_keeps_its_order(void **state) {
+    (void)state;
+    const feed_entry held[] = {{.payout_id = id_of(1), .from = 4, .to = 10, .reason = STR("ODD")}},
+                     freed[] = {{.payout_id = id_of(1), .from = 10, .to = 4}};
+    const change of[] = {{BOOK, held, 1}, {OTHER_BOOK, freed, 1}, {BOOK, freed, 1}};
+    commit(of, 3);
+    expect_feed(BOOK, "1 01 4>10 ODD, 2 01 10>4");
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM feed"), 2);
+}
+
+static void test_add__state_did_not_change__no_entry(void **state) {
+    (void)state;
+    const feed_entry still[] = {{.payout_id = id_of(1), .from = 4, .to = 4}},
+                     some[] = {{.payout_id = id_of(1), .from = 4, .to = 4},
+                               {.payout_id = id_of(2), .from = 4, .to = 5}};
+    const change none[] = {{BOOK, still, 1}}, one[] = {{BOOK, some, 2}};
+    commit(none, 1);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM feed_head"), 0);
+    commit(one, 1);
+    expect_feed(BOOK, "1 02 4>5");
+}
+
+static void test_TOLD__rolled_back__no_number_is_used(void **state) {
+    (void)state;
+    const feed_entry new[] = {{.payout_id = id_of(1), .to = 3}};
+    const change of[] = {{BOOK, new, 1}};
+    changes x = {.of = of, .n = 1, .refuse = true};
+    err e = {0};
+    assert_false(db_transact(pool, fixture_deadline(5000), memory, change_in_tx, &x, &e));
+    commit(of, 1);
+    expect_feed(BOOK, "1 01 0>3");
+}
+
+static void test_add__many__rows_that_a_reader_can_stop_between(void **state) {
+    (void)state;
+    feed_entry *entries = ARENA_ARRAY(memory, feed_entry, MANY);
+    for (int i = 0; i < MANY; i++) {
+        entries[i] = (feed_entry){.payout_id = id_of(i), .to = 3};
+    }
+    const change of[] = {{BOOK, entries, MANY}};
+    commit(of, 1);
+    char got[200];
+    fixture_sql("SELECT string_agg(position || ':' || n || ':' || cardinality(payout_ids), ' ' "
+                "ORDER BY position) FROM feed",
+                got, sizeof got);
+    assert_string_equal(got, "1000:1000:1000 2000:1000:1000 2500:500:500");
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM feed f, unnest(payout_ids) WITH "
+                                     "ORDINALITY AS u(id, nth) WHERE ('x' || right(id::text, "
+                                     "4))::bit(16)::int = position - n + nth - 1"),
+                     MANY);
+}
+
+static void test_TOLD__the_time_never_goes_back(void **state) {
+    (void)state;
+    const feed_entry new[] = {{.payout_id = id_of(1), .to = 3}};
+    const change of[] = {{BOOK, new, 1}};
+    commit(of, 1);
+    fixture_sql("UPDATE feed_head SET at = now() + interval '1 day'", NULL, 0);
+    commit(of, 1);
+    assert_int_equal(fixture_sql_i64("SELECT count(*) FROM feed f JOIN feed_head h ON f.at = h.at "
+                                     "WHERE f.position = 2 AND f.at > now() + interval '1 h'"),
+                     1);
+}
+
+typedef struct writer {
+    pthread_t thread;
+    int number;
+    bool ok;
+} writer;
+
+// A payout goes from state to state, in transactions of its own.
+static void *write_rounds(void *arg) {
+    writer *w = arg;
+    arena *a = arena_create((size_t)8 << 20);
+    w->ok = true;
+    for (int16_t i = 0; w->ok && i < ROUNDS; i++) {
+        const feed_entry moved[] = {{.payout_id = id_of(w->number), .from = i, .to = i + 1},
+                                    {.payout_id = id_of(100 + w->number), .from = i, .to = i + 1}};
+        // Heads of two books, in whichever order they are named.
+        const change of[] = {{w->number % 2 == 0 ? BOOK : OTHER_BOOK, moved, 2},
+                             {w->number % 2 == 0 ? OTHER_BOOK : BOOK, moved, 1}};
+        changes x = {.of = of, .n = 2};
+        err e = {0};
+        w->ok = db_transact(pool, fixture_deadline(20000), a, change_in_tx, &x, &e);
+    }
+    arena_destroy(a);
+    return NULL;
+}
+
+static void test_TOLD__writers_beside_each_other__gapless_and_in_order(void **state) {
+    (void)state;
+    writer w[WRITERS];
+    for (int i = 0; i < WRITERS; i++) {
+        w[i] = (writer){.number = i};
+        assert_int_equal(pthread_create(&w[i].thread, NULL, write_rounds, &w[i]), 0);
+    }
+    for (int i = 0; i < WRITERS; i++) {
+        (void)pthread_join(w[i].thread, NULL);
+        assert_true(w[i].ok);
+    }
+    assert_int_equal(fixture_sql_i64("SELECT sum(position)::int8 FROM feed_head"),
+                     WRITERS * ROUNDS * 3);
+    assert_int_equal(
+        fixture_sql_i64("SELECT count(*) FROM (SELECT position - n - lag(position, 1, 0::int8) "
+                        "OVER (PARTITION BY book_id ORDER BY position) AS gap FROM feed) AS g "
+                        "WHERE gap <> 0"),
+        0);
+    assert_int_equal(
+        fixture_sql_i64(
+            "SELECT count(*) FROM (SELECT u.was - lag(u.became, 1, 0::int2) OVER (PARTITION BY "
+            "f.book_id, u.id ORDER BY f.position, u.nth) AS jump FROM feed f, unnest(payout_ids, "
+            "from_states, to_states) WITH ORDINALITY AS u(id, was, became, nth)) AS j "
+            "WHERE jump <> 0"),
+        0);
+}
+
+#define T(f) cmocka_unit_test_setup(f, fresh)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        T(test_TOLD__each_book_counts_its_own_entries),
+        T(test_TOLD__what_one_transaction_adds_keeps_its_order),
+        T(test_add__state_did_not_change__no_entry),
+        T(test_TOLD__rolled_back__no_number_is_used),
+        T(test_add__many__rows_that_a_reader_can_stop_between),
+        T(test_TOLD__the_time_never_goes_back),
+        T(test_TOLD__writers_beside_each_other__gapless_and_in_order),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
