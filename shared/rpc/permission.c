@@ -148,6 +148,9 @@ bool object_check(rpc_call *c, const ProtobufCMessage *request, err *e) {
 
 bool caller_still_allowed(rpc_call *c) {
     authz_current *current = c->server->options.policy;
+    if (c->withdrawn != AUTHZ_ALLOWED) {
+        return false; // once is for good: whoever asks again hears the same
+    }
     if (c->policy == NULL || authz_current_generation(current) == c->policy_generation) {
         return true;
     }
