@@ -47,6 +47,7 @@ extern const cli_command COMMAND_CASES, COMMAND_CASE;                           
 extern const cli_command COMMAND_CAPABILITIES;                                      // connections.c
 extern const cli_command COMMAND_CONNECTIONS, COMMAND_CONNECTION, COMMAND_RECOVERY; // connections.c
 extern const cli_command COMMAND_DEPOSITS;                                          // deposits.c
+extern const cli_command COMMAND_FEED;                                              // feed.c
 extern const cli_command COMMAND_IMPORT, COMMAND_IMPORTS, COMMAND_IMPORT_RESULT;    // imports.c
 extern const cli_command COMMAND_INBOX;                                             // inbox.c
 extern const cli_command COMMAND_MERCHANTS;                                         // merchants.c

@@ -124,6 +124,7 @@ static const config_setting SETTINGS[] = {
     ROW("retention.submissions_days", CONFIG_INT, retention.submissions_days, "2557", 180, 36500, "how long files to banks are kept, and at least as long as a payout that is in them"),
     ROW("retention.inbox_days", CONFIG_INT, retention.inbox_days, "2557", 180, 36500, "how long files and messages of banks are kept that are applied or dismissed, with their exceptions"),
     ROW("retention.imports_days", CONFIG_INT, retention.imports_days, "2557", 180, 36500, "how long imports are kept that are at their end, with the results of their rows; their files are gone at once"),
+    ROW("retention.feed_days", CONFIG_INT, retention.feed_days, "90", 7, 180, "how long the changes in the feeds of books are kept: a reader that was away for longer begins anew"),
     ROW("retention.cases_days", CONFIG_INT, retention.cases_days, "2557", 180, 36500, "how long cases are kept after they are resolved, and the history of pauses"),
     ROW("ach.enabled", CONFIG_BOOL, ach.enabled, "false", 0, 0, "switches the ACH rail on"),
     ROW("ach.bank_account", CONFIG_STRING, ach.bank_account, BANK_ACCOUNT_MAIN, 0, 0, "label of the account at the bank that payouts are paid from, which the ledger keeps an account for; 1 to 32 of a-z, 0-9, - and _"),

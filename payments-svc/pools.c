@@ -8,7 +8,7 @@
     "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off "        \
     "-c jit=off"
 
-enum { KEEPER_SIZE = 2, LOOK_SIZE = 5 };
+enum { KEEPER_SIZE = 2, LOOK_SIZE = 6 };
 
 static bool open_pool(db_pool **pool, const daemon_common *c, const char *name, int64_t size,
                       const char *session, err *e) {

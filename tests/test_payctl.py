@@ -300,6 +300,23 @@ def test_watch_until_done(payctl, merchant):
     assert code == DONE and watched(out) == [listed["payouts"][0]], (out, err)
 
 
+def test_the_feed_of_a_merchant_and_of_its_book(payctl, merchant):
+    code, out, err = payctl.run("--json", "feed", "--merchant", merchant)
+    entries = watched(out)
+    assert code == DONE and entries and {entry["merchant_id"] for entry in entries} == {merchant}, (out, err)
+    assert set(entries[0]) == {"position", "at", "payout_id", "merchant_id", "from_state", "to_state", "reason"}
+    positions = [int(entry["position"]) for entry in entries]
+    assert positions == sorted(set(positions))
+    code, out, _ = payctl.run("--json", "feed", "--merchant", merchant, "--from", str(positions[0]), "--state", "SETTLED")
+    assert code == DONE and watched(out) == [entry for entry in entries[1:] if entry["to_state"] == "SETTLED"]
+    code, out, _ = payctl.run("feed", "--merchant", merchant)
+    assert code == DONE and len(out.splitlines()) == len(entries) and f"new         PENDING     {merchant}/" in out
+    for wrong in ([], ["--book", "x"], ["--merchant", merchant, "--from", "-1"], ["--merchant", merchant, "--state", "GONE"], ["x"]):
+        assert payctl.run("feed", *wrong)[0] == USAGE, wrong
+    code, _, err = payctl.run("feed", "--merchant", merchant, "--from", str(2**60))
+    assert code == SERVICE and "the feed ends at position" in err
+
+
 def test_watch_a_payout_that_does_not_settle(payctl, merchant):
     """Exit code 1, whether it ended before the watch began or under its eyes."""
     for reference, change, state in (("refused", {"amount": "8.01"}, "FAILED"), ("back", {"rail": "ach", "amount": "9.03"}, "RETURNED")):

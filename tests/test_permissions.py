@@ -23,6 +23,7 @@ ANSWERS = {
     **dict.fromkeys(("MerchantService.ListMerchants", "ConnectionService.ListConnections", "ConnectionService.GetCapabilities",
                      "ConnectionService.GetRecovery", "InboxService.ListInbox",
                      "InboxService.ListExceptions", "IdentityService.WhoAmI"), dict.fromkeys((OWN, FOREIGN, UNKNOWN), OK)),
+    **dict.fromkeys(("FeedService.Read", "FeedService.GetFeed"), {OWN: OK, FOREIGN: OK, UNKNOWN: NOT_FOUND}),
     "MerchantService.CreateDeposit": {UNKNOWN: NOT_FOUND},
     "ImportService.CreateImport": {UNKNOWN: NOT_FOUND},
 }

@@ -23,6 +23,7 @@ enum {
 #define SUBMISSIONS "payments.v1.SubmissionService/"
 #define INBOX "payments.v1.InboxService/"
 #define IMPORTS "payments.v1.ImportService/"
+#define FEED "payments.v1.FeedService/"
 #define IDENTITY "payments.v1.IdentityService/"
 
 // clang-format off
@@ -88,6 +89,9 @@ const authz_permission PAYMENTS_PERMISSIONS[] = {
     {IMPORTS "ListImports", LOOKS_AT_PAYOUTS, AUTHZ_ON_MERCHANT},
     {IMPORTS "ListImportFaults", LOOKS_AT_PAYOUTS, AUTHZ_ON_MERCHANT},
     {IMPORTS "ListImportResults", LOOKS_AT_PAYOUTS, AUTHZ_ON_MERCHANT},
+
+    {FEED "Read", LOOKS_AT_PAYOUTS, AUTHZ_ON_MERCHANT_OR_ALL},
+    {FEED "GetFeed", LOOKS_AT_PAYOUTS, AUTHZ_ON_MERCHANT_OR_ALL},
 
     {IDENTITY "WhoAmI", EVERYBODY, AUTHZ_ON_NOTHING},
 };

@@ -4,6 +4,7 @@
 
 #include "api/service_internal.h"
 #include "base/assert.h"
+#include "payments/v1/feed_service.pb-c.h"
 #include "payments/v1/identity_service.pb-c.h"
 #include "payments/v1/import_service.pb-c.h"
 #include "payments/v1/inbox_service.pb-c.h"
@@ -50,7 +51,8 @@ payments_service *payments_service_create(const payments_service_options *o, err
                                    .poll_ms = o->imports.poll_ms,
                                    .idle_ms = o->imports.idle_s * 1000};
     s->imports = s->deposits == NULL ? NULL : imports_start(&files, e);
-    if (s->imports == NULL) {
+    s->feed = s->imports == NULL ? NULL : feed_hub_start(o->look_pool, e);
+    if (s->feed == NULL) {
         payments_service_destroy(s);
         return NULL;
     }
@@ -79,6 +81,8 @@ void payments_service_describe(payments_service *s, rpc_service out[PAYMENTS_SER
                            N_IDENTITY_METHODS, s};
     out[9] = (rpc_service){&payments__v1__import_service__descriptor, IMPORT_METHODS,
                            N_IMPORT_METHODS, s};
+    out[10] =
+        (rpc_service){&payments__v1__feed_service__descriptor, FEED_METHODS, N_FEED_METHODS, s};
 }
 
 void payments_service_tidy(payments_service *s) {
@@ -95,6 +99,7 @@ void payments_service_destroy(payments_service *s) {
     }
     awaits_close(s->o.awaits);
     imports_stop(s->imports);
+    feed_hub_stop(s->feed);
     inbox_upload_destroy(s->repairs);
     deposits_destroy(s->deposits);
     intake_destroy(s->intake);

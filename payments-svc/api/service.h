@@ -15,7 +15,7 @@
 #include "rpc/rpc.h"
 #include "saga/engine.h"
 
-enum { PAYMENTS_SERVICES = 10 };
+enum { PAYMENTS_SERVICES = 11 };
 
 // Of imports: see imports/imports.h.
 typedef struct payments_import_settings {
@@ -31,8 +31,8 @@ typedef struct payments_service payments_service;
 typedef struct payments_service_options {
     db_pool *pool;        // reads, and writes of all but payouts
     db_pool *intake_pool; // payouts that come in
-    db_pool *stream_pool; // WatchPayouts, ProveBook
-    db_pool *look_pool;   // AwaitPayout: one connection
+    db_pool *stream_pool; // WatchPayouts, FeedService, ProveBook
+    db_pool *look_pool;   // AwaitPayout, and who looks how far feeds reach: a connection each
     rpc_client *ledger;
     ledger_accounts *accounts; // made on first use
     crypto_keyring *keys;

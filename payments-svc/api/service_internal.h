@@ -6,6 +6,7 @@
 #include "api/service.h"
 #include "base/uuid.h"
 #include "deposits/deposits.h"
+#include "feed/feed.h"
 #include "imports/imports.h"
 #include "intake/intake.h"
 #include "payments/v1/case_service.pb-c.h"
@@ -27,6 +28,7 @@ struct payments_service {
     deposits *deposits;
     inbox_upload *repairs;
     imports *imports;
+    feed_hub *feed;
 };
 
 // --- handlers, by file -------------------------------------------------------------------------------------------------
@@ -48,6 +50,8 @@ extern const rpc_method IDENTITY_METHODS[];
 extern const size_t N_IDENTITY_METHODS;
 extern const rpc_method INBOX_METHODS[];
 extern const size_t N_INBOX_METHODS;
+extern const rpc_method FEED_METHODS[];
+extern const size_t N_FEED_METHODS;
 extern const rpc_method IMPORT_METHODS[];
 extern const size_t N_IMPORT_METHODS;
 

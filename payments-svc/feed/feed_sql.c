@@ -14,6 +14,33 @@ static const db_stmt STATEMENTS[FEED_SQL_COUNT] = {
                                   "from_states, to_states, reasons) SELECT $1, h.position - $2, "
                                   "$3::int4, h.at, $4::uuid[], $5::int2[], $6::int2[], $7::text[] "
                                   "FROM feed_head AS h WHERE h.book_id = $1"},
+    // Where the feed ends and begins, and up to where the next page behind $2 goes: rows until they have $3 entries, at least one.
+    [FEED_SQL_SPAN] =
+        {"feed_span",
+         "SELECT h.position, coalesce((SELECT f.position - f.n FROM feed AS f "
+         "WHERE f.book_id = $1 ORDER BY f.position LIMIT 1), h.position), "
+         "coalesce((SELECT max(r.position) FROM (SELECT q.position, sum(q.n) OVER "
+         "(ORDER BY q.position) - q.n AS before FROM (SELECT f.position, f.n FROM feed AS f "
+         "WHERE f.book_id = $1 AND f.position > $2 ORDER BY f.position LIMIT 200) AS q) AS r "
+         "WHERE r.before < $3::int8), $2::int8) FROM feed_head AS h WHERE h.book_id = $1"},
+    // The entries of a page, in order, of one merchant ($4) and to some states ($5) when they are given. OFFSET keeps each look-up to
+    // itself, by key.
+    [FEED_SQL_READ] =
+        {"feed_read",
+         "SELECT f.position - f.n + u.nth, f.at, u.payout_id, u.was, u.became, "
+         "coalesce(u.reason, ''), coalesce(p.merchant_id, '') FROM feed AS f "
+         "CROSS JOIN LATERAL unnest(f.payout_ids, f.from_states, f.to_states, f.reasons) "
+         "WITH ORDINALITY AS u(payout_id, was, became, reason, nth) "
+         "LEFT JOIN LATERAL (SELECT merchant_id FROM payout WHERE book_id = $1 "
+         "AND payout_id = u.payout_id OFFSET 0) AS p ON true "
+         "WHERE f.book_id = $1 AND f.position > $2 AND f.position <= $3 "
+         "AND f.position - f.n + u.nth > $2 "
+         "AND ($4::text IS NULL OR p.merchant_id = $4::text) "
+         "AND ($5::int2[] IS NULL OR u.became = ANY($5::int2[])) "
+         "ORDER BY f.position, u.nth"},
+    [FEED_SQL_HEADS] = {"feed_heads",
+                        "SELECT h.book_id, h.position FROM unnest($1::int8[]) AS b(book_id) "
+                        "JOIN feed_head AS h ON h.book_id = b.book_id"},
 };
 
 const db_stmt *feed_sql(feed_sql_id id) {

@@ -4,7 +4,14 @@
 
 #include "db/db.h"
 
-typedef enum feed_sql_id { FEED_SQL_HEAD, FEED_SQL_ADD, FEED_SQL_COUNT } feed_sql_id;
+typedef enum feed_sql_id {
+    FEED_SQL_HEAD,
+    FEED_SQL_ADD,
+    FEED_SQL_SPAN,
+    FEED_SQL_READ,
+    FEED_SQL_HEADS,
+    FEED_SQL_COUNT
+} feed_sql_id;
 
 const db_stmt *feed_sql(feed_sql_id id);
 

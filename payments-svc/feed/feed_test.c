@@ -221,6 +221,139 @@ static void test_TOLD__writers_beside_each_other__gapless_and_in_order(void **st
         0);
 }
 
+// --- Reading ---------------------------------------------------------------------------------------------------------
+
+typedef struct reading {
+    int64_t after;
+    feed_filter filter;
+    int64_t entries;
+    feed_page page;
+    feed_ends ends;
+} reading;
+
+static bool read_in_db(db_conn *c, arena *a, void *arg, err *e) {
+    reading *x = arg;
+    return feed_look(c, BOOK, &x->ends, a, e) &&
+           feed_read(c, BOOK, x->after, &x->filter, x->entries, &x->page, a, e);
+}
+
+static bool try_to_read(reading *x, err *e) {
+    return db_read(pool, fixture_deadline(5000), memory, read_in_db, x, e);
+}
+
+static void must_read(reading *x) {
+    err e = {0};
+    if (!try_to_read(x, &e)) {
+        fail_msg("%s: %s / %s", e.reason, e.message, e.detail);
+    }
+}
+
+// Rows of one, three and two entries, in three transactions.
+static void fill_six(void) {
+    const feed_entry e[] = {{.payout_id = id_of(1), .to = 3},
+                            {.payout_id = id_of(2), .to = 3},
+                            {.payout_id = id_of(1), .from = 3, .to = 4},
+                            {.payout_id = id_of(3), .to = 3},
+                            {.payout_id = id_of(2), .from = 3, .to = 7, .reason = STR("R03")},
+                            {.payout_id = id_of(1), .from = 4, .to = 5}};
+    const change first = {BOOK, e, 1}, second = {BOOK, e + 1, 3}, third = {BOOK, e + 4, 2};
+    commit(&first, 1);
+    commit(&second, 1);
+    commit(&third, 1);
+}
+
+static void test_TOLD__pages_follow_each_other_from_any_position(void **state) {
+    (void)state;
+    fill_six();
+    for (int64_t entries = 1; entries <= 7; entries += 3) {
+        for (int64_t from = 0; from <= 6; from++) {
+            reading x = {.after = from, .entries = entries};
+            int64_t next = from + 1;
+            do {
+                must_read(&x);
+                for (size_t i = 0; i < x.page.n; i++) {
+                    assert_int_equal(x.page.changes[i].position, next++);
+                }
+                assert_int_equal(x.page.upto, next - 1);
+                assert_int_equal(x.page.head, 6);
+                x.after = x.page.upto;
+            } while (x.page.n > 0);
+            assert_int_equal(next, 7);
+        }
+    }
+}
+
+static void test_read__filtered__positions_stay(void **state) {
+    (void)state;
+    fill_six();
+    const int16_t failed[] = {7};
+    reading x = {.entries = 100, .filter = {.states = failed, .n_states = 1}};
+    must_read(&x);
+    assert_int_equal(x.page.n, 1);
+    assert_int_equal(x.page.changes[0].position, 5);
+    assert_true(str_eq_c(x.page.changes[0].entry.reason, "R03"));
+    assert_int_equal(x.page.upto, 6);
+    x.filter = (feed_filter){.merchant_id = STR("nobody")};
+    must_read(&x);
+    assert_int_equal(x.page.n, 0);
+    assert_int_equal(x.page.upto, 6);
+}
+
+static void test_read__nothing_was_written__nothing_is_there(void **state) {
+    (void)state;
+    reading x = {.entries = 100};
+    must_read(&x);
+    assert_int_equal(x.page.n, 0);
+    assert_int_equal(x.page.upto, 0);
+    assert_int_equal(x.ends.head, 0);
+}
+
+static void test_TOLD__what_is_gone_or_not_there_is_refused(void **state) {
+    (void)state;
+    fill_six();
+    fixture_sql("DELETE FROM feed WHERE position = 1", NULL, 0);
+    reading x = {.entries = 100};
+    err e = {0};
+    assert_false(try_to_read(&x, &e));
+    assert_string_equal(e.reason, "FEED_POSITION_GONE");
+    assert_int_equal(x.ends.oldest, 1);
+    x.after = 7;
+    err_clear(&e);
+    assert_false(try_to_read(&x, &e));
+    assert_string_equal(e.reason, "FEED_POSITION_AHEAD");
+    x.after = 1;
+    must_read(&x);
+    assert_int_equal(x.page.n, 5);
+    fixture_sql("DELETE FROM feed", NULL, 0);
+    x.after = 5;
+    err_clear(&e);
+    assert_false(try_to_read(&x, &e));
+    x.after = 6;
+    must_read(&x);
+    assert_int_equal(x.page.n, 0);
+}
+
+static void test_hub__wakes_readers_by_commits_of_this_process_and_of_others(void **state) {
+    (void)state;
+    err e = {0};
+    feed_hub *h = feed_hub_start(pool, &e);
+    feed_reader *r = feed_reader_join(h, BOOK, &e), *other = feed_reader_join(h, OTHER_BOOK, &e);
+    assert_false(feed_reader_wait(r, 1));
+    const feed_entry new[] = {{.payout_id = id_of(1), .to = 3}};
+    const change of[] = {{BOOK, new, 1}};
+    commit(of, 1);
+    assert_true(feed_reader_wait(r, 0)); // it was told before the commit was answered
+    assert_false(feed_reader_wait(other, 1));
+    feed_reader_note(r, 1, 1);
+    assert_false(feed_reader_wait(r, 1));
+    fixture_sql("UPDATE feed_head SET position = 2", NULL, 0);
+    assert_true(feed_reader_wait(r, 5000));
+    feed_reader_leave(r);
+    feed_reader_leave(other);
+    feed_hub_stop(h);
+    commit(of, 1); // nobody is told
+}
+
 #define T(f) cmocka_unit_test_setup(f, fresh)
 
 int main(void) {
@@ -232,6 +365,11 @@ int main(void) {
         T(test_add__many__rows_that_a_reader_can_stop_between),
         T(test_TOLD__the_time_never_goes_back),
         T(test_TOLD__writers_beside_each_other__gapless_and_in_order),
+        T(test_TOLD__pages_follow_each_other_from_any_position),
+        T(test_read__filtered__positions_stay),
+        T(test_read__nothing_was_written__nothing_is_there),
+        T(test_TOLD__what_is_gone_or_not_there_is_refused),
+        T(test_hub__wakes_readers_by_commits_of_this_process_and_of_others),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -73,6 +73,10 @@ static size_t row_of(const feed_book *b) {
     return least > ROW_MAX ? least : ROW_MAX;
 }
 
+static size_t statements_of(const feed_book *b) {
+    return 1 + (b->n + row_of(b) - 1) / row_of(b);
+}
+
 static void add_head(const feed_book *b, db_pipe *p, arena *a) {
     db_params *head = db_params_create(a);
     db_i64(head, b->book_id);
@@ -111,7 +115,7 @@ static bool write_all(void *arg, db_pipe *p, err *e) {
     const feed_tx *tx = arg;
     size_t n_statements = 0;
     for (const feed_book *b = tx->books; b != NULL; b = b->next) {
-        n_statements += 1 + (b->n + row_of(b) - 1) / row_of(b);
+        n_statements += statements_of(b);
     }
     if (n_statements > DB_LAST_MAX) {
         return err_set(e, ERR_INTERNAL, "FEED_BOOKS", "a transaction has changed too many books");
@@ -132,8 +136,13 @@ static bool write_all(void *arg, db_pipe *p, err *e) {
 }
 
 static void told(void *arg, db_pipe *p) {
-    (void)arg, (void)p;
+    const feed_tx *tx = arg;
+    size_t at = 0; // of a book's head among the statements
     CRASH_POINT("feed.committed");
+    for (const feed_book *b = tx->books; b != NULL; b = b->next) {
+        feed_tell(b->book_id, db_get_i64(db_pipe_rows(p, at), 0, 0));
+        at += statements_of(b);
+    }
 }
 
 static const db_last LAST = {write_all, told};
