@@ -301,6 +301,8 @@ def test_watch_until_done(payctl, merchant):
 
 
 def test_the_feed_of_a_merchant_and_of_its_book(payctl, merchant):
+    code, out, err = payctl.run("pay", payctl.file([row(merchant, "f1"), row(merchant, "f2")]))
+    assert code == DONE, (out, err)
     code, out, err = payctl.run("--json", "feed", "--merchant", merchant)
     entries = watched(out)
     assert code == DONE and entries and {entry["merchant_id"] for entry in entries} == {merchant}, (out, err)

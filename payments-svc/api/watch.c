@@ -1,244 +1,339 @@
-// WatchPayouts: a stream of what has changed. Reads in short statements and compares with what was sent, so that nothing is held
-// between two looks: no connection, no transaction.
+// WatchPayouts: payouts as they stand, and then each change, out of the feed of their book.
 #include <string.h>
 
-#include "api/service_internal.h"
+#include "api/feed_stream.h"
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/map.h"
+#include "domain/rules.h"
 #include "store/payments_sql.h"
 
 enum {
-    WATCH_POLL_MS = 100,
     WATCH_READ_TIMEOUT_MS = 5000,
     WATCH_ROUND_MAX = 64u << 20,
     WATCH_MESSAGE_MAX = 500,
-    WATCH_KNOWN_MAX = 4 * WATCH_MAX,
-    // Ids are made a moment before they are committed, by several processes: a new payout may have an id below one that was
-    // seen already, but not by more than this.
-    WATCH_LATE_MS = 10000,
-    NEVER_SENT = 1 // microseconds: a time that no payout has
+    WATCH_OPEN_MAX = 1000000, // payouts that are not at their end, and are waited for
+    COLUMN_POSITION = 18      // behind those that payout_from_row reads
 };
-
-// What is known of a payout: when it had changed last as it was sent, and whether that was terminal. As a word of the map.
-typedef struct watched {
-    int64_t updated_us;
-    bool terminal;
-} watched;
 
 typedef struct watch {
     payments_service *s;
+    rpc_call *call;
     const merchant *m;
-    bool all;         // every payout of the merchant, also new ones
-    bool first;       // the first look
-    int64_t begun_ms; // of the wall
-    uuid floor;       // all: what commits from now on has a higher id
-    map *known;       // id → watched, packed; terminal ones until they are below the floor
-    size_t n_open;    // of known: not terminal
-    uuid *ids;        // of those, for one look
+    bool all;            // every payout of the merchant, also new ones
+    bool resumed;        // behind a position: nothing is told as it stands
+    int64_t from;        // that one
+    bool until_terminal; // ends when all have come to their end
+    map *named;          // those that were asked for; NULL: all
+    uuid *ids;           // the same
     size_t n_ids;
-    Payments__V1__Payout **changed; // of one look
-    size_t n_changed;
+    map *open; // until_terminal: those that are not at their end
+    bool open_is_full;
+    int64_t seen; // the position at which open was read, and payouts were told as they stand
+    // Of the look at how payouts stand, or of a page of the feed:
+    Payments__V1__Payout **payouts;
+    size_t n_payouts;
+    const feed_change *first; // that payouts[0] is of
 } watch;
 
-static void *pack_watched(int64_t updated_us, bool terminal) {
-    return (void *)(uintptr_t)((uint64_t)updated_us << 1 | (terminal ? 1u : 0u));
-}
+static void *PRESENT = &PRESENT; // a value for maps that are sets
 
-static watched unpack_watched(const void *word) {
-    const uint64_t bits = (uint64_t)(uintptr_t)word;
-    return (watched){(int64_t)(bits >> 1), (bits & 1u) != 0};
-}
+enum { NO_TOKEN = -1 };
 
-static int64_t updated_us(const Payments__V1__Payout *p) {
-    return p->update_time->seconds * 1000000 + p->update_time->nanos / 1000;
-}
-
-static void take_row(watch *w, const db_rows *rows, size_t i, arena *a) {
-    Payments__V1__Payout *p = payout_from_row(w->s->o.connections, rows, i, a);
-    const uuid id = db_get_uuid(rows, i, 0);
-    const void *word = map_get(w->known, id);
-    const watched was = unpack_watched(word);
-    const bool was_open = word != NULL && !was.terminal;
-    const bool terminal = payout_is_terminal(p->state);
-    if (word != NULL && was.updated_us == updated_us(p)) {
-        return;
+// Whoever goes on behind `position` has heard of all that was sent so far.
+static bool send(const watch *w, Payments__V1__Payout **payouts, size_t n, int64_t position,
+                 arena *a) {
+    Payments__V1__WatchPayoutsResponse m = PAYMENTS__V1__WATCH_PAYOUTS_RESPONSE__INIT;
+    uint8_t bytes[sizeof position];
+    m.payouts = payouts;
+    m.n_payouts = n;
+    if (position != NO_TOKEN) {
+        for (size_t i = 0; i < sizeof bytes; i++) {
+            bytes[i] = (uint8_t)((uint64_t)position >> (8 * i));
+        }
+        m.resume_token = page_token_make(a, str_of(w->m->id), bytes, sizeof bytes);
     }
-    if (!map_put(w->known, id, pack_watched(updated_us(p), terminal))) {
-        return; // too many at once: a later look has room
-    }
-    // What had ended before the watch began is known, so that it is not taken for new, and is not told.
-    if (w->first && terminal && word == NULL && uuid_cmp(id, payout_lowest_id(w->begun_ms)) < 0) {
-        return;
-    }
-    w->changed[w->n_changed++] = p;
-    w->n_open -= was_open ? 1 : 0;
-    w->n_open += terminal ? 0 : 1;
+    return rpc_write(w->call, &m.base);
 }
 
-static bool read_known(watch *w, db_conn *c, arena *a, db_rows **rows, err *e) {
+static bool read_token(watch *w, const char *token, err *e) {
+    uint8_t bytes[sizeof w->from];
+    if (token[0] == '\0') {
+        return true;
+    }
+    if (!page_token_read(token, str_of(w->m->id), bytes, sizeof bytes, e)) {
+        err_clear(e);
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "RESUME_TOKEN_INVALID", "resume_token",
+                             "resume_token is not one that a stream of this merchant has given");
+    }
+    uint64_t from = 0;
+    for (size_t i = sizeof bytes; i-- > 0;) {
+        from = from << 8 | bytes[i];
+    }
+    w->from = (int64_t)from;
+    w->resumed = true;
+    return true;
+}
+
+static void note_state(watch *w, uuid id, Payments__V1__PayoutState state) {
+    if (payout_is_terminal(state)) {
+        (void)map_remove(w->open, id);
+    } else {
+        w->open_is_full = !map_put(w->open, id, PRESENT) || w->open_is_full;
+    }
+}
+
+// --- As they stand ---------------------------------------------------------------------------------------------------
+
+// Payouts that were named and that nobody has heard of: said at once, not waited for.
+static bool all_were_found(const watch *w, const db_rows *rows, err *e) {
+    for (size_t i = 0; i < db_count(rows); i++) {
+        (void)map_remove(w->named, db_get_uuid(rows, i, 0));
+    }
+    char missing[UUID_TEXT_LEN + 1] = "";
+    map_iter it = map_begin(w->named);
+    if (map_next(&it)) {
+        uuid_format(it.key, missing);
+    }
+    for (size_t i = 0; i < w->n_ids; i++) {
+        MUST(map_put(w->named, w->ids[i], PRESENT)); // there is room: they were there before
+    }
+    return missing[0] == '\0' || err_set_field(e, ERR_NOT_FOUND, "PAYOUT_NOT_FOUND", "payout_ids",
+                                               "the merchant has no payout %s", missing);
+}
+
+static bool read_rows(const watch *w, db_conn *c, arena *a, db_rows **rows, err *e) {
     db_params *p = db_params_create(a);
     db_i64(p, w->m->book_id);
     db_text(p, str_of(w->m->id));
-    db_uuid_array(p, w->ids, w->n_ids);
-    return w->n_ids == 0 || db_exec(c, payments_stmt(SQL_PAYOUT_GET_MANY), p, a, rows, NULL, e);
+    if (w->all) {
+        db_i64(p, (int64_t)WATCH_MAX);
+    } else {
+        db_uuid_array(p, w->ids, w->n_ids);
+    }
+    return db_exec(c, payments_stmt(w->all ? SQL_PAYOUT_OPEN : SQL_PAYOUT_WATCHED), p, a, rows,
+                   NULL, e);
 }
 
-// At first everything that is open.
-static bool read_open(const watch *w, db_conn *c, arena *a, db_rows **rows, err *e) {
-    db_params *p = db_params_create(a);
-    db_i64(p, w->m->book_id);
-    db_text(p, str_of(w->m->id));
-    db_i64(p, (int64_t)WATCH_MAX);
-    return !w->all || !w->first || db_exec(c, payments_stmt(SQL_PAYOUT_OPEN), p, a, rows, NULL, e);
-}
-
-// Everything above the floor, from the first look on: what was accepted as the watch began is in one of the two.
-static bool read_new(const watch *w, db_conn *c, arena *a, db_rows **rows, err *e) {
-    db_params *p = db_params_create(a);
-    db_i64(p, w->m->book_id);
-    db_text(p, str_of(w->m->id));
-    db_uuid(p, w->floor);
-    db_i64(p, (int64_t)WATCH_MAX);
-    return !w->all || w->n_open >= WATCH_MAX ||
-           db_exec(c, payments_stmt(SQL_PAYOUT_NEW), p, a, rows, NULL, e);
-}
-
-static bool look_tx(db_conn *c, arena *a, void *arg, err *e) {
+// The rows and the position of the feed are of one moment. Where there are no rows, a position from before is as good: what has
+// begun meanwhile is told by the feed.
+static bool stand_tx(db_conn *c, arena *a, void *arg, err *e) {
     watch *w = arg;
-    db_rows *rows[3] = {NULL, NULL, NULL};
-    size_t n = 0;
-    if (!read_known(w, c, a, &rows[0], e) || !read_open(w, c, a, &rows[1], e) ||
-        !read_new(w, c, a, &rows[2], e)) {
+    db_rows *rows = NULL;
+    feed_ends ends;
+    if (!feed_look(c, w->m->book_id, &ends, a, e) || !read_rows(w, c, a, &rows, e) ||
+        (!w->all && !all_were_found(w, rows, e))) {
         return false;
     }
-    for (size_t k = 0; k < 3; k++) {
-        n += rows[k] != NULL ? db_count(rows[k]) : 0;
-    }
-    w->changed = ARENA_ARRAY(a, Payments__V1__Payout *, n + 1);
-    w->n_changed = 0;
-    if (w->changed == NULL) {
+    w->seen = db_count(rows) > 0 ? db_get_i64(rows, 0, COLUMN_POSITION) : ends.head;
+    w->payouts = ARENA_ARRAY(a, Payments__V1__Payout *, db_count(rows) + 1);
+    w->n_payouts = db_count(rows);
+    if (w->payouts == NULL) {
         return out_of_memory(e);
     }
-    for (size_t k = 0; k < 3; k++) {
-        for (size_t i = 0; rows[k] != NULL && i < db_count(rows[k]); i++) {
-            take_row(w, rows[k], i, a);
-        }
-    }
-    w->first = false;
-    return true;
-}
-
-// What is to be asked again; and forgets what is terminal and so old that no look can meet it again.
-static bool begin_look(watch *w, arena *a) {
-    const int64_t late_ms = clock_wall_us(clock_system()) / 1000 - WATCH_LATE_MS;
-    const size_t n = map_count(w->known);
-    uuid *old = ARENA_ARRAY(a, uuid, n + 1);
-    size_t n_old = 0;
-    w->ids = ARENA_ARRAY(a, uuid, n + 1);
-    w->n_ids = 0;
-    if (w->ids == NULL || old == NULL) {
-        return false;
-    }
-    w->floor = payout_lowest_id(late_ms);
-    map_iter it = map_begin(w->known);
-    while (map_next(&it)) {
-        if (!unpack_watched(it.value).terminal) {
-            w->ids[w->n_ids++] = it.key;
-        } else if (uuid_cmp(it.key, w->floor) < 0) {
-            old[n_old++] = it.key;
-        }
-    }
-    for (size_t i = 0; i < n_old; i++) {
-        (void)map_remove(w->known, old[i]);
+    map_clear(w->open);
+    for (size_t i = 0; i < w->n_payouts; i++) {
+        w->payouts[i] = payout_from_row(w->s->o.connections, rows, i, a);
+        note_state(w, db_get_uuid(rows, i, 0), w->payouts[i]->state);
     }
     return true;
 }
 
-static bool send_changes(const watch *w, rpc_call *call) {
+// The token comes with the last message: who did not get it begins anew.
+static bool tell_standing(const watch *w, arena *a) {
     bool ok = true;
-    for (size_t at = 0; ok && at < w->n_changed; at += WATCH_MESSAGE_MAX) {
-        Payments__V1__WatchPayoutsResponse m = PAYMENTS__V1__WATCH_PAYOUTS_RESPONSE__INIT;
-        m.payouts = &w->changed[at];
-        m.n_payouts = w->n_changed - at < WATCH_MESSAGE_MAX ? w->n_changed - at : WATCH_MESSAGE_MAX;
-        ok = rpc_write(call, &m.base);
-    }
+    size_t at = 0;
+    do {
+        const bool last = w->n_payouts - at <= WATCH_MESSAGE_MAX;
+        const size_t n = last ? w->n_payouts - at : WATCH_MESSAGE_MAX;
+        ok = send(w, w->payouts + at, n, last ? w->seen : NO_TOKEN, a);
+        at += n;
+    } while (ok && at < w->n_payouts);
     return ok;
 }
 
-// One look: read, send. False: the stream is over (*e set: with an error).
-static bool watch_round(watch *w, rpc_call *call, arena *a, err *e) {
-    const int64_t deadline = clock_mono_ms(clock_system()) + WATCH_READ_TIMEOUT_MS;
-    if (!begin_look(w, a)) {
-        return out_of_memory(e);
+// --- As they change --------------------------------------------------------------------------------------------------
+
+static void leave_out_others(const watch *w, feed_page *page) {
+    size_t n = 0;
+    for (size_t i = 0; i < page->n; i++) {
+        if (w->named == NULL || map_get(w->named, page->changes[i].entry.payout_id) != NULL) {
+            page->changes[n++] = page->changes[i];
+        }
     }
-    return db_read(w->s->o.stream_pool, deadline, a, look_tx, w, e) && send_changes(w, call);
+    page->n = n;
 }
 
-static bool watch_named(watch *w, const Payments__V1__WatchPayoutsRequest *r, err *e) {
+static bool read_payouts(const watch *w, db_conn *c, const feed_page *page, arena *a,
+                         db_rows **rows, err *e) {
+    map *seen = map_create(page->n + 1, page->n + 1);
+    uuid *ids = ARENA_ARRAY(a, uuid, page->n + 1);
+    size_t n = 0;
+    for (size_t i = 0; ids != NULL && i < page->n; i++) {
+        const uuid id = page->changes[i].entry.payout_id;
+        if (map_get(seen, id) == NULL) {
+            MUST(map_put(seen, id, PRESENT));
+            ids[n++] = id;
+        }
+    }
+    map_destroy(seen);
+    if (ids == NULL) {
+        return out_of_memory(e);
+    }
+    db_params *p = db_params_create(a);
+    db_i64(p, w->m->book_id);
+    db_text(p, str_of(w->m->id));
+    db_uuid_array(p, ids, n);
+    return db_exec(c, payments_stmt(SQL_PAYOUT_GET_MANY), p, a, rows, NULL, e);
+}
+
+// The payout as it stood after a change, as far as the feed says: what the change does not say is as it is now.
+static Payments__V1__Payout *as_changed(Payments__V1__Payout *now, const feed_change *change,
+                                        arena *a) {
+    if ((int)now->state == change->entry.to) {
+        return now;
+    }
+    Payments__V1__Payout *then = ARENA_NEW(a, Payments__V1__Payout);
+    *then = *now;
+    then->state = (Payments__V1__PayoutState)change->entry.to;
+    then->reason = pb_text(a, change->entry.reason);
+    then->reason_text = (char *)protobuf_c_empty_string;
+    then->update_time = pb_time(a, change->at_us);
+    return then;
+}
+
+static bool take_page(watch *w, feed_page *page, const db_rows *rows, arena *a, err *e) {
+    map *by_id = map_create(db_count(rows) + 1, db_count(rows) + 1);
+    size_t n = 0;
+    w->payouts = ARENA_ARRAY(a, Payments__V1__Payout *, page->n + 1);
+    for (size_t i = 0; i < db_count(rows); i++) {
+        MUST(map_put(by_id, db_get_uuid(rows, i, 0),
+                     payout_from_row(w->s->o.connections, rows, i, a)));
+    }
+    for (size_t i = 0; w->payouts != NULL && i < page->n; i++) {
+        const feed_change *change = &page->changes[i];
+        Payments__V1__Payout *now = map_get(by_id, change->entry.payout_id);
+        if (now != NULL) { // else it was archived at this moment
+            w->payouts[n] = as_changed(now, change, a);
+            page->changes[n++] = *change;
+        }
+    }
+    map_destroy(by_id);
+    page->n = n;
+    w->first = page->changes;
+    return w->payouts != NULL || out_of_memory(e);
+}
+
+static bool more(void *owner, db_conn *c, feed_page *page, arena *a, err *e) {
+    watch *w = owner;
+    db_rows *rows = NULL;
+    leave_out_others(w, page);
+    if (page->n == 0) {
+        return true;
+    }
+    if (!read_payouts(w, c, page, a, &rows, e) || !take_page(w, page, rows, a, e)) {
+        return false;
+    }
+    for (size_t i = 0; w->until_terminal && i < page->n; i++) {
+        if (page->changes[i].position > w->seen) {
+            note_state(w, page->changes[i].entry.payout_id,
+                       (Payments__V1__PayoutState)page->changes[i].entry.to);
+        }
+    }
+    return !w->open_is_full || err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_MANY_PAYOUTS",
+                                       "too many payouts are open to wait for all of them");
+}
+
+static bool send_changes(void *owner, const feed_change *changes, size_t n, int64_t position,
+                         int64_t head, arena *a) {
+    const watch *w = owner;
+    (void)head;
+    return send(w, n > 0 ? w->payouts + (changes - w->first) : NULL, n, position, a);
+}
+
+static bool is_over(void *owner) {
+    const watch *w = owner;
+    return w->until_terminal && map_count(w->open) == 0;
+}
+
+// --- The call --------------------------------------------------------------------------------------------------------
+
+static bool read_named(watch *w, const Payments__V1__WatchPayoutsRequest *r, err *e) {
     if (r->n_payout_ids > WATCH_MAX) {
         return err_set_field(e, ERR_INVALID_ARGUMENT, "BATCH_SIZE_INVALID", "payout_ids",
                              "watch at most %d payouts", WATCH_MAX);
+    }
+    w->all = r->n_payout_ids == 0;
+    w->named = w->all ? NULL : map_create(r->n_payout_ids, WATCH_MAX);
+    w->ids = ARENA_ARRAY(rpc_arena(w->call), uuid, r->n_payout_ids + 1);
+    if (w->ids == NULL) {
+        return out_of_memory(e);
     }
     for (size_t i = 0; i < r->n_payout_ids; i++) {
         uuid id = {0};
         if (!rule_uuid(str_of(r->payout_ids[i]), "", "payout_ids", &id, e)) {
             return false;
         }
-        // A time that no row has: the first look sends it.
-        const bool put = map_put(w->known, id, pack_watched(NEVER_SENT, false));
-        ASSERT(put); // WATCH_MAX is below the map's
-    }
-    w->n_open = map_count(w->known);
-    return true;
-}
-
-static bool watch_begin(watch *w, const Payments__V1__WatchPayoutsRequest *r, err *e) {
-    if (!rule_merchant_id(str_of(r->merchant_id), "merchant_id", e) || !watch_named(w, r, e)) {
-        return false;
-    }
-    const int64_t deadline = clock_mono_ms(clock_system()) + WATCH_READ_TIMEOUT_MS;
-    w->m = merchant_find(w->s->merchants, str_of(r->merchant_id), deadline, e);
-    w->all = r->n_payout_ids == 0;
-    w->first = true;
-    return w->m != NULL;
-}
-
-// Payouts that were named and that nobody has heard of: said at once, not waited for.
-static bool all_were_found(const watch *w, err *e) {
-    map_iter it = map_begin(w->known);
-    while (map_next(&it)) {
-        if (unpack_watched(it.value).updated_us == NEVER_SENT) {
-            char id[UUID_TEXT_LEN + 1];
-            uuid_format(it.key, id);
-            return err_set_field(e, ERR_NOT_FOUND, "PAYOUT_NOT_FOUND", "payout_ids",
-                                 "the merchant has no payout %s", id);
+        if (map_get(w->named, id) == NULL) {
+            MUST(map_put(w->named, id, PRESENT));
+            w->ids[w->n_ids++] = id;
         }
     }
     return true;
+}
+
+static bool begin(watch *w, const Payments__V1__WatchPayoutsRequest *r, err *e) {
+    if (!rule_merchant_id(str_of(r->merchant_id), "merchant_id", e) || !read_named(w, r, e)) {
+        return false;
+    }
+    w->until_terminal = r->until_terminal;
+    w->open = map_create(256, WATCH_OPEN_MAX);
+    const int64_t deadline = clock_mono_ms(clock_system()) + WATCH_READ_TIMEOUT_MS;
+    w->m = merchant_find(w->s->merchants, str_of(r->merchant_id), deadline, e);
+    return w->m != NULL && read_token(w, r->resume_token, e);
+}
+
+// How they stand: to be told, or, after a resume, only to know which ones are waited for.
+static bool stand(watch *w, bool *told, err *e) {
+    *told = true;
+    if (w->resumed && w->all && !w->until_terminal) {
+        return true;
+    }
+    const int64_t deadline = clock_mono_ms(clock_system()) + WATCH_READ_TIMEOUT_MS;
+    arena *a = arena_create(WATCH_ROUND_MAX);
+    const bool ok = db_read(w->s->o.stream_pool, deadline, a, stand_tx, w, e);
+    *told = !ok || w->resumed || tell_standing(w, a);
+    arena_destroy(a);
+    return ok;
 }
 
 void handle_watch_payouts(rpc_call *call, void *service, const ProtobufCMessage *request) {
     const Payments__V1__WatchPayoutsRequest *r = (const Payments__V1__WatchPayoutsRequest *)request;
-    watch w = {.s = service, .known = map_create(256, WATCH_KNOWN_MAX)};
-    w.begun_ms = clock_wall_us(clock_system()) / 1000;
-    arena *a = arena_create(WATCH_ROUND_MAX);
+    watch w = {.s = service, .call = call};
     err e = {0};
-    bool go_on = watch_begin(&w, r, &e);
-    while (go_on && !rpc_cancelled(call)) {
-        const bool opening = w.first;
-        go_on = watch_round(&w, call, a, &e) && (!opening || w.all || all_were_found(&w, &e));
-        arena_reset(a);
-        if (go_on && r->until_terminal && w.n_open == 0) {
-            break;
-        }
-        go_on = go_on && rpc_stream_wait(call, WATCH_POLL_MS);
+    bool told = true;
+    bool ok = begin(&w, r, &e) && stand(&w, &told, &e);
+    if (ok && told && (w.resumed || !is_over(&w))) {
+        feed_stream f = {.s = service,
+                         .call = call,
+                         .book_id = w.m->book_id,
+                         .filter = {.merchant_id = str_of(w.m->id)},
+                         .position = w.resumed ? w.from : w.seen,
+                         .owner = &w,
+                         .more = more,
+                         .send = send_changes,
+                         .is_over = is_over};
+        ok = feed_stream_run(&f, &e);
     }
-    map_destroy(w.known);
-    arena_destroy(a);
-    if (err_is_set(&e)) {
-        rpc_fail(call, &e);
-    } else {
+    if (w.open != NULL) {
+        map_destroy(w.open);
+    }
+    if (w.named != NULL) {
+        map_destroy(w.named);
+    }
+    if (ok) {
         rpc_stream_end(call);
+    } else {
+        rpc_fail(call, &e);
     }
 }

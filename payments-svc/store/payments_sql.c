@@ -13,6 +13,8 @@
 #define PAYOUT_TABLES                                                                              \
     "FROM payout p JOIN saga s ON s.book_id = p.book_id AND s.payout_id = p.payout_id "
 
+#define FEED_POSITION "coalesce((SELECT h.position FROM feed_head AS h WHERE h.book_id = $1), 0) "
+
 // Sagas of a book that are not at their end (6 SETTLED 7 FAILED 8 RETURNED 9 CANCELED), by three partial indexes that hold no others:
 // what is due stands in saga_due, what waits for its bank in saga_waiting, what waits for a person in saga_held.
 #define OPEN_SAGAS                                                                                 \
@@ -206,16 +208,18 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
              APART_WHERE "AND a.counted_as IS NOT NULL) AS t "
          "GROUP BY state, rail, currency HAVING sum(n) <> 0 ORDER BY state, rail, currency"},
     // Of a merchant: those that are open, whatever their age, and those that are new, whatever their state.
+    // How payouts stand, and the last position of the feed at that moment: what the feed tells behind it is what comes after.
     [SQL_PAYOUT_OPEN] =
         {"payout_open",
-         "SELECT " PAYOUT_COLUMNS "FROM (" OPEN_SAGAS ") AS o "
+         "SELECT " PAYOUT_COLUMNS ", " FEED_POSITION "FROM (" OPEN_SAGAS ") AS o "
          "JOIN payout p ON p.book_id = o.book_id AND p.payout_id = o.payout_id "
          "JOIN saga s ON s.book_id = o.book_id AND s.payout_id = o.payout_id "
          "WHERE p.book_id = $1 AND p.merchant_id = $2 ORDER BY p.payout_id LIMIT $3"},
-    [SQL_PAYOUT_NEW] = {"payout_new",
-                        "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
-                        "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id > $3 "
-                        "ORDER BY p.payout_id LIMIT $4"},
+    [SQL_PAYOUT_WATCHED] =
+        {"payout_watched",
+         "SELECT found.*, " FEED_POSITION "FROM unnest($3::uuid[]) AS w(id) "
+         "CROSS JOIN LATERAL (SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
+         "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id = w.id LIMIT 1) AS found"},
     // When there is more than fits, its end: that is what explains where the payout stands. That its submission has reached the bank is
     // told by the submission's row, where nothing had to be weighed (saga_reach_bank).
     [SQL_TIMELINE] =

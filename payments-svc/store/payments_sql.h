@@ -32,7 +32,7 @@ typedef enum payments_sql {
     SQL_PAYOUT_LIST_ENDED_BADLY,
     SQL_PAYOUT_SUMMARY,
     SQL_PAYOUT_OPEN,
-    SQL_PAYOUT_NEW,
+    SQL_PAYOUT_WATCHED,
     SQL_TIMELINE,
     SQL_COUNT
 } payments_sql;

@@ -158,7 +158,7 @@ def test_all_promises_are_in_the_table():
     text = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
     rows = [match.group(1) for match in map(structure._PROMISE.match, text.splitlines()) if match]
     assert rows == ["NO-DOUBLE", "NO-LOSS", "BALANCED", "NO-OVERDRAFT", "UNKNOWN-IS-A-STATE", "DEFINITE-ERRORS", "APPEND-ONLY",
-                    "FENCED", "EXPLAINED", "SEEN", "TENANT"]
+                    "FENCED", "EXPLAINED", "TOLD", "SEEN", "TENANT"]
 
 
 @pytest.mark.parametrize("condition", ["map_put(m, key, v)", "n++ == 0", "--n > 0", "(n = left) > 0", "a &&\n           close(fd) == 0"])
