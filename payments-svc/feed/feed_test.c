@@ -90,7 +90,7 @@ static void expect_feed(int64_t book_id, const char *wanted) {
     assert_string_equal(got, wanted);
 }
 
-static void test_TOLD__each_book_counts_its_own_entries(void **state) {
+static void test_TOLD_add__two_books__each_counts_its_own(void **state) {
     (void)state;
     const feed_entry new[] = {{.payout_id = id_of(1), .to = 3}, {.payout_id = id_of(2), .to = 3}},
                      moved[] = {{.payout_id = id_of(2), .from = 3, .to = 7, .reason = STR("R03")},
@@ -105,7 +105,7 @@ static void test_TOLD__each_book_counts_its_own_entries(void **state) {
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM feed WHERE reasons IS NOT NULL"), 1);
 }
 
-static void test_TOLD__what_one_transaction_adds_keeps_its_order(void **state) {
+static void test_TOLD_add__several_in_a_transaction__order_is_kept(void **state) {
     (void)state;
     const feed_entry held[] = {{.payout_id = id_of(1), .from = 4, .to = 10, .reason = STR("ODD")}},
                      freed[] = {{.payout_id = id_of(1), .from = 10, .to = 4}};
@@ -127,7 +127,7 @@ static void test_add__state_did_not_change__no_entry(void **state) {
     expect_feed(BOOK, "1 02 4>5");
 }
 
-static void test_TOLD__rolled_back__no_number_is_used(void **state) {
+static void test_TOLD_add__rolled_back__no_number_is_used(void **state) {
     (void)state;
     const feed_entry new[] = {{.payout_id = id_of(1), .to = 3}};
     const change of[] = {{BOOK, new, 1}};
@@ -157,7 +157,7 @@ static void test_add__many__rows_that_a_reader_can_stop_between(void **state) {
                      MANY);
 }
 
-static void test_TOLD__the_time_never_goes_back(void **state) {
+static void test_TOLD_add__clock_behind__time_does_not_go_back(void **state) {
     (void)state;
     const feed_entry new[] = {{.payout_id = id_of(1), .to = 3}};
     const change of[] = {{BOOK, new, 1}};
@@ -194,7 +194,7 @@ static void *write_rounds(void *arg) {
     return NULL;
 }
 
-static void test_TOLD__writers_beside_each_other__gapless_and_in_order(void **state) {
+static void test_TOLD_add__writers_beside_each_other__gapless_and_in_order(void **state) {
     (void)state;
     writer w[WRITERS];
     for (int i = 0; i < WRITERS; i++) {
@@ -262,7 +262,7 @@ static void fill_six(void) {
     commit(&third, 1);
 }
 
-static void test_TOLD__pages_follow_each_other_from_any_position(void **state) {
+static void test_TOLD_read__from_any_position__pages_follow_each_other(void **state) {
     (void)state;
     fill_six();
     for (int64_t entries = 1; entries <= 7; entries += 3) {
@@ -308,7 +308,7 @@ static void test_read__nothing_was_written__nothing_is_there(void **state) {
     assert_int_equal(x.ends.head, 0);
 }
 
-static void test_TOLD__what_is_gone_or_not_there_is_refused(void **state) {
+static void test_TOLD_read__gone_or_not_there__refused(void **state) {
     (void)state;
     fill_six();
     fixture_sql("DELETE FROM feed WHERE position = 1", NULL, 0);
@@ -333,7 +333,7 @@ static void test_TOLD__what_is_gone_or_not_there_is_refused(void **state) {
     assert_int_equal(x.page.n, 0);
 }
 
-static void test_hub__wakes_readers_by_commits_of_this_process_and_of_others(void **state) {
+static void test_hub__a_head_moves__its_readers_wake(void **state) {
     (void)state;
     err e = {0};
     feed_hub *h = feed_hub_start(pool, &e);
@@ -358,18 +358,18 @@ static void test_hub__wakes_readers_by_commits_of_this_process_and_of_others(voi
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        T(test_TOLD__each_book_counts_its_own_entries),
-        T(test_TOLD__what_one_transaction_adds_keeps_its_order),
+        T(test_TOLD_add__two_books__each_counts_its_own),
+        T(test_TOLD_add__several_in_a_transaction__order_is_kept),
         T(test_add__state_did_not_change__no_entry),
-        T(test_TOLD__rolled_back__no_number_is_used),
+        T(test_TOLD_add__rolled_back__no_number_is_used),
         T(test_add__many__rows_that_a_reader_can_stop_between),
-        T(test_TOLD__the_time_never_goes_back),
-        T(test_TOLD__writers_beside_each_other__gapless_and_in_order),
-        T(test_TOLD__pages_follow_each_other_from_any_position),
+        T(test_TOLD_add__clock_behind__time_does_not_go_back),
+        T(test_TOLD_add__writers_beside_each_other__gapless_and_in_order),
+        T(test_TOLD_read__from_any_position__pages_follow_each_other),
         T(test_read__filtered__positions_stay),
         T(test_read__nothing_was_written__nothing_is_there),
-        T(test_TOLD__what_is_gone_or_not_there_is_refused),
-        T(test_hub__wakes_readers_by_commits_of_this_process_and_of_others),
+        T(test_TOLD_read__gone_or_not_there__refused),
+        T(test_hub__a_head_moves__its_readers_wake),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

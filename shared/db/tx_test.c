@@ -274,7 +274,7 @@ static bool insert_with_last(db_conn *c, arena *a, void *arg, err *e) {
            (x->tries > 1 || db_exec(c, &KILL, NULL, a, NULL, NULL, e));
 }
 
-static void test_last__runs_once_and_behind_all_else(void **state) {
+static void test_last__tried_again__runs_once_and_behind_all_else(void **state) {
     (void)state;
     err e = {0};
     ending x = {0};
@@ -451,7 +451,7 @@ int main(void) {
         T(test_read__backend_killed__tried_again),
         T(test_read__too_slow__the_server_ends_it_at_the_deadline),
         T(test_read__waits_for_a_locked_row__ends_at_the_deadline),
-        T(test_last__runs_once_and_behind_all_else),
+        T(test_last__tried_again__runs_once_and_behind_all_else),
         T(test_last__refused_or_failed__nothing_is_committed),
         T(test_commit__answer_lost_after_it_happened__unknown),
         T(test_commit__lost_before_it_happened__unknown_too),
