@@ -95,7 +95,8 @@ stage_checks() {
 stage_fuzz() {
     build_fuzz
     step "Fuzzing, $FUZZ_TEST_SECONDS s for each target"
-    in_group "$PYTHON" tools/test/fuzz.py --build build/fuzz --seconds "$FUZZ_TEST_SECONDS" --junit "$RESULTS/fuzz.xml" >&2 || true
+    in_group "$PYTHON" tools/test/fuzz.py --build build/fuzz --seconds "$FUZZ_TEST_SECONDS" \
+        --at-once "$(nproc)" --junit "$RESULTS/fuzz.xml" >&2 || true
 }
 
 # What must have the terminal, or shows what tests print at once, runs in pytest's own process.

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Runs the libFuzzer targets of a build on their corpora, one after the other, and says what they found.
+"""Runs the libFuzzer targets of a build on their corpora, and says what they found.
 
 Every input of the corpus is run first, so that a short run is a regression test of all that was ever found.
 """
@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import xml.etree.ElementTree as xml
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -62,6 +63,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--build", type=Path, required=True)
     parser.add_argument("--seconds", type=int, default=5)
+    parser.add_argument("--at-once", type=int, default=1, help="targets that run at the same time; each keeps one core busy")
     parser.add_argument("--grow", action="store_true", help="add to the corpora what reaches something new")
     parser.add_argument("--minimise", action="store_true")
     parser.add_argument("--junit", type=Path)
@@ -69,17 +71,20 @@ def main() -> int:
     args = parser.parse_args()
     suite = xml.Element("testsuite", name="fuzz")
     failed = 0
-    for target in args.targets or targets():
-        good, said = run(args.build, target, args.seconds, args.grow)
-        runs = _RUNS.search(said)
-        print(f"{'ok    ' if good else 'FAILED'} {target}: {runs.group(1) if runs else 'no'} runs", flush=True)
-        case = xml.SubElement(suite, "testcase", classname="fuzz", name=target)
-        if not good:
-            failed += 1
-            print(said[-8000:])
-            xml.SubElement(case, "failure", message="an input broke it").text = said[-8000:].encode("ascii", "replace").decode()
-        elif args.minimise:
-            minimise(args.build, target)
+    chosen = args.targets or targets()
+    with ThreadPoolExecutor(args.at_once) as pool:
+        told = pool.map(lambda target: run(args.build, target, args.seconds, args.grow), chosen)
+        for target, (good, said) in zip(chosen, told, strict=True):
+            runs = _RUNS.search(said)
+            print(f"{'ok    ' if good else 'FAILED'} {target}: {runs.group(1) if runs else 'no'} runs", flush=True)
+            case = xml.SubElement(suite, "testcase", classname="fuzz", name=target)
+            if not good:
+                failed += 1
+                print(said[-8000:])
+                output = said[-8000:].encode("ascii", "replace").decode()
+                xml.SubElement(case, "failure", message="an input broke it").text = output
+            elif args.minimise:
+                minimise(args.build, target)
     if args.junit:
         xml.ElementTree(suite).write(args.junit, encoding="unicode")
     return 1 if failed else 0
