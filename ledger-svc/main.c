@@ -19,7 +19,7 @@ typedef struct ledger_svc {
     ledger_api api;
 } ledger_svc;
 
-// --- The sealer: another role, and so other connections ----------------------------------------------------------------
+// --- The sealer: it has its own role, so its own connections -----------------------------------------------------------
 
 static void sealer_stop(ledger_svc *svc) {
     sealer_destroy(svc->sealer);
@@ -43,7 +43,7 @@ static bool sealer_start(ledger_svc *svc, err *e) {
     const db_pool_options pool_options = {
         .conninfo = s->audit_conninfo,
         .application_name = "ledger-svc sealer",
-        .size = 2, // the sealer, and the watch
+        .size = 2, // for the sealer and for the watch
         .statement_timeout_ms = SEALER_STATEMENT_TIMEOUT_MS,
         .metrics_prefix = "sealer",
         .session_options = STORE_KEYED_OPTIONS,
@@ -74,14 +74,14 @@ static bool sealer_start(ledger_svc *svc, err *e) {
 
 // --- The journal -------------------------------------------------------------------------------------------------------
 
-// The commit path has connections of its own, so that no read can make a commit wait.
+// The commit path has its own connections, so that no read makes a commit wait.
 static bool journal_start(ledger_svc *svc, err *e) {
     const ledger_settings *s = &svc->settings;
     const db_pool_options pool_options = {
         .conninfo = s->common.db_conninfo,
         .application_name = "ledger-svc journal",
         .size = (int)s->commit_threads + 1,
-        // Below the time that a commit has left when it begins, so that BEGIN need not set it again.
+        // Less than the time left to a commit when it begins, so that BEGIN need not set it again.
         .statement_timeout_ms = s->commit_timeout_ms / 2,
         .metrics_prefix = "journal",
         .session_options = STORE_KEYED_OPTIONS,
@@ -149,10 +149,10 @@ static void quiesce(void *self) {
 static void stop(void *self) {
     ledger_svc *svc = self;
     journal_stop(svc);
-    sealer_stop(svc); // last: it seals what the journal still wrote
+    sealer_stop(svc); // last: it seals the journal's last rows
 }
 
-// The keys of the sealer, where there is one.
+// Checks the sealer's keys, if there are any.
 static bool check(void *self, err *e) {
     const ledger_svc *svc = self;
     const ledger_settings *s = &svc->settings;

@@ -1,4 +1,4 @@
-// The settings of ledger-svc: the common ones of shared/daemon and those of its commit path.
+// The settings of ledger-svc: the common ones of shared/daemon, and the commit path's own.
 #ifndef LEDGER_SETTINGS_H
 #define LEDGER_SETTINGS_H
 

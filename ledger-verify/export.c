@@ -1,5 +1,5 @@
-// ledger-export: writes the journal of a book, and its tree heads, to files for ledger-verify. Asks the ledger's API and needs
-// no credentials of a database.
+// ledger-export: writes a book's journal and tree heads to files for ledger-verify. It asks the ledger's API, so it needs no database
+// credentials.
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,7 +43,7 @@ static const char USAGE[] =
 
 typedef struct export {
     rpc_client *client;
-    int64_t book_id, last_sequence; // to export; INT64_MAX for all
+    int64_t book_id, last_sequence; // last row to export; INT64_MAX for all
     FILE *journal;
     int64_t next_sequence;
     bool broken; // *e says why
@@ -90,7 +90,7 @@ static bool metadata_of(const Ledger__V1__Transfer *m, char *out, str *metadata)
     return true;
 }
 
-// texts holds LEDGER_METADATA_MAX bytes, and the row borrows from it and from the message.
+// texts has room for LEDGER_METADATA_MAX bytes. The row borrows from texts and from the message.
 static bool row_of(const Ledger__V1__Transfer *m, char *texts, ledger_row *row) {
     *row = (ledger_row){
         .kind = (ledger_kind)m->kind,
@@ -127,7 +127,7 @@ static bool stop_with(export *x, const char *what, int64_t sequence) {
     return err_set(&x->e, ERR_DATA_LOSS, "BAD_ROW", "sequence %lld: %s", (long long)sequence, what);
 }
 
-// Writes what the ledger says, whether it fits or not: that is for ledger-verify to find.
+// Writes the ledger's answer without judging it: ledger-verify finds faults.
 static bool put_row(export *x, const Ledger__V1__Transfer *m) {
     char texts[LEDGER_METADATA_MAX];
     uint8_t form[LEDGER_LEAF_LEN_MAX];
@@ -191,7 +191,7 @@ static bool bytes_of(ProtobufCBinaryData m, void *out, size_t len) {
     return m.len == len;
 }
 
-// size 0: the latest. *exists is false when there is none.
+// size 0: the latest. *exists is false when there is no head.
 static bool get_head(export *x, uint64_t size, arena *a, bool *exists, tree_head *h, err *e) {
     Ledger__V1__GetTreeHeadRequest request = LEDGER__V1__GET_TREE_HEAD_REQUEST__INIT;
     ProtobufCMessage *answer = NULL;
@@ -334,7 +334,7 @@ int main(int argc, char **argv) {
         (void)fputs(USAGE, stderr);
         return 2;
     }
-    (void)umask(077); // a journal is nobody else's business
+    (void)umask(077); // nobody else may read a journal
     rpc_init();
     const bool ok = run(&args, &e);
     rpc_shutdown();

@@ -1,4 +1,4 @@
-// ledger-verify: is this journal the one that was signed?
+// ledger-verify: is this the journal that was signed?
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>

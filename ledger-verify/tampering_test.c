@@ -1,5 +1,5 @@
-// Whoever changes an exported journal or its heads, in whatever way, is found out: every time, and where a row itself was
-// changed its sequence is named. Seeded: DISBURSE_TAMPERINGS and DISBURSE_SEED choose how many and which.
+// Every change of an exported journal or its heads is found. If a row was changed, its sequence is named. DISBURSE_TAMPERINGS and
+// DISBURSE_SEED choose how many changes and which.
 #include "ledger-verify/verify.h"
 
 #include <openssl/evp.h>
@@ -32,7 +32,7 @@ static uuid account_of(uint64_t n) {
     return id;
 }
 
-// What a row can be: each of the kinds, and what some have besides.
+// Kinds of rows: the ledger's kinds, and more for some special rows.
 enum { IMPORTED = LEDGER_KIND_EXPIRE, REVERSAL, CLOSING, LABELED, KINDS };
 
 static bool is_of_kind(const ledger_row *r, size_t kind) {
@@ -45,7 +45,7 @@ static bool is_of_kind(const ledger_row *r, size_t kind) {
     }
 }
 
-// The last pending before row i that nothing has ended; NULL when there is none.
+// The last open pending before row i; NULL when there is none.
 static const ledger_row *some_pending(size_t i) {
     for (size_t k = i; k-- > 0;) {
         bool ended = rows[k].kind != LEDGER_KIND_PENDING;
@@ -152,7 +152,7 @@ static void make_rows(void) {
     }
 }
 
-// Signs heads over the rows, at the places where the old ones are (or new places); the second half with the new key.
+// Signs heads over the rows, at the old heads' places if there are any, else at new ones; the second half with the new key.
 static void make_heads(head_signer *first, head_signer *second) {
     const bool again = n_heads != 0;
     merkle_tree t = {0};
@@ -198,12 +198,12 @@ static head_signer *new_signer(void) {
 typedef struct file {
     char bytes[256 * 1024];
     size_t len;
-    size_t at[ROWS + 2]; // where part n begins; one more for the end
+    size_t at[ROWS + 2]; // start of part n; one more for the end
     size_t n;
 } file;
 
-static file journal, lines;         // as they are
-static file bad_journal, bad_lines; // as they are shown
+static file journal, lines;         // the true files
+static file bad_journal, bad_lines; // the changed files
 
 static void write_journal(file *f) {
     FILE *out = fmemopen(f->bytes, sizeof f->bytes, "w");
@@ -233,7 +233,7 @@ static void write_lines(file *f) {
 static char said[16384];
 
 static verify_outcome verify(file *j, file *h) {
-    // An empty fmemopen is an error to some, so the files get a byte more and end by themselves.
+    // fmemopen of 0 bytes fails on some systems, so /dev/null stands for an empty file.
     FILE *jf = j->len == 0 ? fopen("/dev/null", "re") : fmemopen(j->bytes, j->len, "r");
     FILE *hf = h->len == 0 ? fopen("/dev/null", "re") : fmemopen(h->bytes, h->len, "r");
     memset(said, 0, sizeof said);
@@ -293,7 +293,7 @@ static void truncate_anywhere(file *f) {
     f->len = below(f->len);
 }
 
-// A row that is as good as any, with its right leaf hash: only what was signed tells. Balances stay as they add up.
+// Changes a row to another valid one, with its right leaf hash and balances that add up: only the signature tells.
 static void change_row(ledger_row *r) {
     switch (below(6)) {
     case 0: r->user_data_64 ^= 1 + below(1000); break;
@@ -340,18 +340,18 @@ static void rewrite_and_resign(head_signer *first, head_signer *second) {
     n_heads = saved_n;
 }
 
-// Any head, with any root, signed by the key that is not its own.
+// Signs some head wrongly: with a wrong key, or over a wrong root.
 static void resign_one(void) {
     const size_t i = below(n_heads);
     const tree_head saved = heads[i];
     const bool was_old = saved.size <= ROWS / 2;
-    // Where the new key took over, the same head signed by the old one claims nothing else: that is no lie.
+    // At the change of keys the same head signed by the old key claims nothing false.
     const bool took_over = !was_old && (i == 0 || heads[i - 1].size <= ROWS / 2);
     switch (below(3)) {
     case 0: head_sign(foreign_key, &heads[i]); break;
     case 1: head_sign(was_old || took_over ? foreign_key : old_key, &heads[i]); break;
     default:
-        // with its own key, and then not what follows from the rows
+        // signed with its own key, but with a root that does not follow from the rows
         heads[i].root.b[below(32)] ^= 1;
         head_sign(was_old ? old_key : new_key, &heads[i]);
         break;
@@ -360,7 +360,7 @@ static void resign_one(void) {
     heads[i] = saved;
 }
 
-// The journal cut off where the old key signed last: only that the new key must have signed last tells.
+// Cuts the journal where the old key signed last. Only the rule that the new key must have signed last reveals this.
 static void truncate_both(void) {
     size_t last = 0;
     while (heads[last + 1].size <= ROWS / 2) {
@@ -436,7 +436,7 @@ static int teardown(void **state) {
 static void test_what_was_not_touched__is_proven(void **state) {
     (void)state;
     assert_int_equal(verify(&journal, &lines), VERIFY_PROVEN);
-    // Heads of other books may stand between.
+    // Heads of other books may come in between.
     bad_lines = lines;
     tree_head other = heads[3];
     other.book_id = 8;
@@ -448,14 +448,14 @@ static void test_rows_after_the_last_head__are_not_proven(void **state) {
     (void)state;
     bad_lines = lines;
     bad_lines.len = lines.at[lines.n - 1];
-    // When that was the only head of the last key, the one before is signed by a key that was given up, which is worse.
+    // If this was the last key's only head, the head before is signed by a retired key, which is worse.
     const bool of_last_key = n_heads == 1 || heads[n_heads - 2].size > ROWS / 2;
     assert_int_equal(verify(&journal, &bad_lines), of_last_key ? VERIFY_UNSEALED : VERIFY_WRONG);
     bad_lines.len = 0;
     assert_int_equal(verify(&journal, &bad_lines), VERIFY_UNSEALED);
 }
 
-// A heads file that ends early is no lie: it only proves less. Nor is one whose last head has become that of another book.
+// A shorter heads file is no lie: it only proves less. The same holds if its last head became another book's.
 static bool proves_less(tampering t) {
     tree_head last;
     const size_t at = lines.at[lines.n - 1];
@@ -493,7 +493,7 @@ static void test_every_tampering__is_found(void **state) {
     print_message("%lld tamperings, all found\n", (long long)n);
 }
 
-// Every bit of a row of one kind, and here and there a bit of a row of each other: the sequence that it says is that row's.
+// Flips every bit of one row of one kind, and some bits of a row of each other kind. The report names that row's sequence.
 static void test_a_flipped_bit__names_its_sequence(void **state) {
     (void)state;
     char expected[64];

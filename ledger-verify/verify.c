@@ -9,7 +9,7 @@
 #include "base/map.h"
 
 enum {
-    LINES_MAX = 50,           // told one by one; the rest only counted
+    LINES_MAX = 50,           // these are printed; the rest is only counted
     ACCOUNTS_MAX = 100000000, // in memory: 40 bytes each, and the map
 };
 
@@ -21,7 +21,7 @@ typedef struct verify {
     int64_t last_us;
     merkle_tree tree;
     map *balances; // of each account: ledger_balances
-    // The heads so far: the one that the tree has not come to yet, and the one before it.
+    // The heads: the next one, which the tree has not reached, and the one before it.
     size_t line;
     bool has_next, has_previous;
     tree_head next, previous;
@@ -63,7 +63,7 @@ static void check_head(verify *v) {
     v->n_heads++;
 }
 
-// The next head of our book. Lines of other books must be whole, and are not looked into.
+// Reads the next head of our book. A line of another book must be whole; its contents are ignored.
 static void next_head(verify *v) {
     char line[HEAD_LINE_MAX];
     v->previous = v->next;
@@ -107,14 +107,14 @@ static ledger_balances *balances_of(verify *v, uuid account_id) {
     return b;
 }
 
-// Values may be anything: wrap, the comparison needs no more.
+// Values may be anything. Sums may wrap: the comparison needs no more.
 static int64_t add(int64_t a, int64_t b) {
     return (int64_t)((uint64_t)a + (uint64_t)b);
 }
 
 static bool is_after(ledger_balances *now, const ledger_balances *told) {
     const bool same = memcmp(now, told, sizeof *now) == 0;
-    *now = *told; // go on from what the row says, so that one wrong row is told once
+    *now = *told; // continue with the row's value, so that one wrong row is told once
     return same;
 }
 

@@ -1,4 +1,4 @@
-// Verifies an exported journal against signed tree heads: nothing but files and public keys, no database, no network.
+// Verifies an exported journal against signed tree heads. Needs only files and public keys: no database, no network.
 #ifndef LEDGER_VERIFY_VERIFY_H
 #define LEDGER_VERIFY_VERIFY_H
 
@@ -8,19 +8,19 @@
 
 // The exit codes of ledger-verify.
 typedef enum verify_outcome {
-    VERIFY_PROVEN = 0, // every row is what was signed, and none is missing up to the last head
-    VERIFY_WRONG = 1,  // something is not what was signed
-    // wrong command line, or a file that cannot be read: nothing is said about the journal
+    VERIFY_PROVEN = 0, // every row is as it was signed, and none is missing up to the last head
+    VERIFY_WRONG = 1,  // something is not as it was signed
+    // wrong command line, or an unreadable file: nothing is said about the journal
     VERIFY_UNREADABLE = 2,
-    // nothing is wrong, but no head covers the last rows (or any): they are not proven
+    // no fault, but no head covers the last rows (or any): they are not proven
     VERIFY_UNSEALED = 3,
 } verify_outcome;
 
 typedef struct verify_options {
-    FILE *journal; // as ledger-export writes it
-    FILE *heads;   // as the sealer writes it, of any books
+    FILE *journal; // as ledger-export wrote it
+    FILE *heads;   // as the sealer wrote it, of any books
     const head_keys *keys;
-    FILE *out; // what was found, a line each
+    FILE *out; // findings, one per line
 } verify_options;
 
 // Reads both files to their ends. @thread any.

@@ -1,5 +1,5 @@
-// The RPCs of ledger.v1.LedgerService. Handlers check the envelope and either read (on the worker thread) or hand the work
-// to the journal, which answers from its commit thread.
+// The RPCs of ledger.v1.LedgerService. A handler checks the envelope. Then it reads (on the worker thread), or hands the work to the
+// journal, which answers from its commit thread.
 #ifndef API_API_H
 #define API_API_H
 
@@ -13,10 +13,10 @@ typedef struct ledger_api {
     db_pool *pool;               // @borrowed: for reads
     journal *journal;            // @borrowed
     const clock_source *clock;   // @borrowed
-    const head_keys *audit_keys; // @borrowed: that tree heads may be signed with; may be none
+    const head_keys *audit_keys; // @borrowed: tree heads may be signed with these; may be empty
 } ledger_api;
 
-// permissions.c: what each method takes, for the server.
+// permissions.c: the permission that each method needs, for the server.
 extern const authz_permission LEDGER_PERMISSIONS[];
 extern const size_t N_LEDGER_PERMISSIONS;
 

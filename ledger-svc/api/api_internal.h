@@ -12,14 +12,14 @@ enum {
     API_BOOK_NAME_MAX = 200,
     API_PAGE_DEFAULT = 500,
     API_PAGE_MAX = 1000,
-    // how late a commit of another instance is seen by a follower, at most
+    // a follower sees another instance's commit at most this late
     API_FOLLOW_POLL_MS = 200,
 };
 
-// --- decode.c: what came, checked, in the words of the domain --------------------------------------------------------
+// --- decode.c: checks requests and turns them into the domain's words ------------------------------------------------
 
 bool api_book_id_check(int64_t book_id, err *e) WARN_UNUSED;
-// 0 … max items in the field.
+// The field must have 0 … max items.
 bool api_count_check(size_t n, size_t max, const char *field, err *e) WARN_UNUSED;
 bool api_accounts_decode(arena *a, const Ledger__V1__CreateAccountsRequest *request,
                          ledger_account_event **out, err *e) WARN_UNUSED;
@@ -28,14 +28,14 @@ bool api_transfers_decode(arena *a, const Ledger__V1__CreateTransfersRequest *re
 // INVALID_ARGUMENT about "transfers[3].debit_account_id"; "ids[3]" when the member is "". Always false.
 bool api_refuse(err *e, const char *reason, const char *list, size_t index, const char *member,
                 const char *what);
-// Empty is the nil id.
+// Empty text is the nil id.
 bool api_id_decode(const char *text, uuid *out, const char *list, size_t index, const char *member,
                    err *e) WARN_UNUSED;
-// External reference, borrowed from the message, and metadata, @arena.
+// Checks the external reference, borrowed from the message, and the metadata, @arena.
 bool api_labels_decode(arena *a, const char *reference, Ledger__V1__MetadataEntry *const *metadata,
                        size_t n_metadata, const char *list, size_t index, str *reference_out,
                        str *metadata_out, err *e) WARN_UNUSED;
-// The ids of a lookup, in order, each once.
+// The ids of a lookup, in order, without repeats.
 bool api_ids_decode(arena *a, char *const *texts, size_t n, size_t max, const char *field,
                     uuid **out, size_t *n_out, err *e) WARN_UNUSED;
 
@@ -45,7 +45,7 @@ void *api_array(arena *a, size_t n, size_t size, err *e);
 Ledger__V1__Account *api_account_encode(arena *a, const ledger_account *account, err *e);
 Ledger__V1__Transfer *api_transfer_encode(arena *a, const ledger_row *row, err *e);
 Ledger__V1__Balances api_balances(const ledger_balances *b);
-// Adds what has become of the transfer since: for rows whose resolution and reversal were loaded with them.
+// Adds the transfer's outcome. The row must have its resolution and reversal loaded.
 bool api_transfer_outcome_encode(arena *a, Ledger__V1__Transfer *m, const ledger_row *row,
                                  err *e) WARN_UNUSED;
 

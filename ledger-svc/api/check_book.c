@@ -6,7 +6,7 @@
 #include "audit/check.h"
 #include "base/assert.h"
 
-enum { CHECK_ACCOUNTS_MAX = 1 << 19 }; // in memory at a time: about 60 MB
+enum { CHECK_ACCOUNTS_MAX = 1 << 19 }; // at a time, in memory: about 60 MB
 
 static atomic_flag check_runs = ATOMIC_FLAG_INIT;
 
@@ -56,7 +56,7 @@ static bool send(rpc_call *call, const check_result *r) {
     for (size_t i = 0; i < m.n_findings; i++) {
         Ledger__V1__BookFinding *f = t->finding_list[i] = &t->findings[i];
         ledger__v1__book_finding__init(f);
-        // Strings of a message are not const; packing only reads them.
+        // Strings of a message are not const, but packing only reads them.
         f->reason = (char *)(uintptr_t)r->findings[i].reason;
         f->message = (char *)(uintptr_t)r->findings[i].message;
         f->sequence = r->findings[i].sequence;
@@ -102,7 +102,7 @@ void api_check_book(rpc_call *call, void *service, const ProtobufCMessage *reque
         rpc_fail(call, &e);
     } else {
         const bool sent = send(call, result);
-        (void)sent; // when not, the end of the stream says why
+        (void)sent; // if not sent, the end of the stream says why
         rpc_stream_end(call);
     }
     free(result);

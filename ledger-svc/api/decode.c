@@ -31,7 +31,7 @@ bool api_count_check(size_t n, size_t max, const char *field, err *e) {
     return true;
 }
 
-// "transfers[3].debit_account_id"; "ids[3]" when there is no member.
+// Names a field: "transfers[3].debit_account_id"; "ids[3]" when there is no member.
 bool api_refuse(err *e, const char *reason, const char *list, size_t index, const char *member,
                 const char *what) {
     char path[FIELD_PATH_MAX];
@@ -40,7 +40,7 @@ bool api_refuse(err *e, const char *reason, const char *list, size_t index, cons
     return err_set_field(e, ERR_INVALID_ARGUMENT, reason, path, "%s %s", path, what);
 }
 
-// Empty is the nil id: what that means is for the posting rules to say.
+// Empty text is the nil id; the posting rules decide what it means.
 bool api_id_decode(const char *text, uuid *out, const char *list, size_t index, const char *member,
                    err *e) {
     if (text[0] == '\0') {
@@ -53,7 +53,7 @@ bool api_id_decode(const char *text, uuid *out, const char *list, size_t index, 
     return true;
 }
 
-// Empty stands for "none". Whether three letters are a currency is for the posting rules to say.
+// Empty text is "none". The posting rules decide whether three letters are a currency.
 static bool currency_decode(const char *text, ledger_currency *out, const char *list, size_t index,
                             err *e) {
     *out = ledger_currency_pack(str_of(text));

@@ -1,4 +1,4 @@
-// The envelope: what is refused before anything is queued, with the code, the reason and the field.
+// The envelope: bad requests are refused before anything is queued, with the code, the reason and the field.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -35,7 +35,7 @@ static Ledger__V1__Transfer transfer(void) {
     return t;
 }
 
-// The second of two transfers is the one to look at.
+// Decodes two transfers; t is the second.
 static bool decode(Ledger__V1__Transfer *t, ledger_transfer_event **events, err *e) {
     Ledger__V1__Transfer first = transfer();
     Ledger__V1__Transfer *list[] = {&first, t};
@@ -158,7 +158,7 @@ static void test_decode__accounts__bad_fields_are_named(void **state) {
     a.currency = USD;
     a.debits_posted = 3;
     assert_true(api_accounts_decode(mem, &r, &events, &e));
-    // refused by its status, not by the envelope
+    // the posting rules refuse it with a status; the envelope passes it
     assert_int_equal(events[0].balances.debits_posted, 3);
 }
 

@@ -3,7 +3,7 @@
 #include "api/api_internal.h"
 #include "base/assert.h"
 
-// The numbers of the domain are those of the wire; where they part, this does not compile.
+// The numbers of the domain equal those of the wire. If they differ, this does not compile.
 #define SAME_TRANSFER_STATUS(name, number, burns)                                                  \
     _Static_assert(number == LEDGER__V1__CREATE_TRANSFER_STATUS__CREATE_TRANSFER_STATUS_##name,    \
                    #name);
@@ -65,7 +65,7 @@ typedef struct transfer_block {
     char pending_id[UUID_TEXT_LEN + 1], user_data_128[UUID_TEXT_LEN + 1], currency[4];
 } transfer_block;
 
-// The nil id is sent as the empty text.
+// The nil id is sent as empty text.
 static char *id_text(uuid id, char out[UUID_TEXT_LEN + 1]) {
     out[0] = '\0';
     if (!uuid_is_nil(id)) {
@@ -74,7 +74,7 @@ static char *id_text(uuid id, char out[UUID_TEXT_LEN + 1]) {
     return out;
 }
 
-// Rare, so not a part of the block.
+// Rare, so not in the block.
 static bool reference_encode(arena *a, str reference, char **out, err *e) {
     if (reference.len == 0) {
         return true;
@@ -113,7 +113,7 @@ static bool metadata_encode(arena *a, str metadata, Ledger__V1__MetadataEntry **
     return ok;
 }
 
-// Closed is what the account is now, whatever was asked for when it was made.
+// The flag "closed" tells the account's state now, whatever its request said.
 static uint32_t account_flags(const ledger_account *account) {
     const uint32_t rest = account->flags & ~(uint32_t)LEDGER_ACCOUNT_FLAG_CLOSED;
     return (account->state & LEDGER_STATE_CLOSED) != 0 ? rest | LEDGER_ACCOUNT_FLAG_CLOSED : rest;

@@ -1,5 +1,5 @@
-// ReadJournal: pages of the journal, on the stream's own thread. Each page is one read whose connection and memory are
-// given back before anything is sent, so a slow reader holds neither.
+// ReadJournal: pages of the journal, on the stream's own thread. Each page is one read. Its connection and memory are given back before the
+// page is sent, so a slow reader holds neither.
 #include "api/api_internal.h"
 
 #include "query/query.h"
@@ -9,10 +9,10 @@ enum { FEED_READ_TIMEOUT_MS = 10000, FEED_PAGE_BYTES_MAX = 32 * 1024 * 1024 };
 typedef struct feed {
     ledger_api *api;
     rpc_call *call;
-    arena *page; // of one page
+    arena *page; // memory of one page
     int64_t book_id, next_sequence;
     size_t batch_max;
-    // Of the last read.
+    // The results of the last read.
     bool exists;
     ledger_row *rows;
     size_t n;
@@ -34,8 +34,7 @@ static bool feed_read(feed *f, err *e) {
            err_set_field(e, ERR_NOT_FOUND, "BOOK_NOT_FOUND", "book_id", "there is no such book");
 }
 
-// False when the stream is over or *e is set. Rows with many labels may not fit into one message: the next page begins with
-// what was left.
+// False when the stream is over or *e is set. Rows with many labels may not fit into one message: the next page begins with the rest.
 static bool feed_write(feed *f, err *e) {
     Ledger__V1__ReadJournalResponse response = LEDGER__V1__READ_JOURNAL_RESPONSE__INIT;
     f->n = query_rows_fitting(f->rows, f->n);
@@ -54,7 +53,7 @@ static bool feed_write(feed *f, err *e) {
     return rpc_write(f->call, &response.base);
 }
 
-// False when the reader has all it asked for, is gone, or *e is set.
+// False when the reader has all its rows, is gone, or *e is set.
 static bool feed_step(feed *f, bool follow, err *e) {
     if (rpc_cancelled(f->call)) {
         return false;
@@ -70,7 +69,7 @@ static bool feed_step(feed *f, bool follow, err *e) {
         return false;
     }
     journal_wait(f->api->journal, f->book_id, mark, API_FOLLOW_POLL_MS);
-    // Nothing while it is not cancelled; and a bound on the pace when the journal no longer waits.
+    // Ends a cancelled stream. The millisecond bounds the pace when the journal no longer waits.
     return rpc_stream_wait(f->call, 1);
 }
 

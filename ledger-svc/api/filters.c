@@ -1,12 +1,11 @@
-// Filters, checked. One that cannot be meant is refused with the name of its field: an empty list is never the answer to a
-// mistake.
+// Checks filters. A senseless filter is refused with the name of its field: a mistake never gets an empty list.
 #include <stdio.h>
 
 #include "api/lists_internal.h"
 
 enum { FIELD_MAX = 64 };
 
-// What both filters have.
+// The fields of both filters.
 typedef struct common_filter {
     uint32_t code;
     const char *currency, *external_reference, *metadata_key, *metadata_value, *user_data_128;
@@ -61,7 +60,7 @@ static bool common_check(const common_filter *f, err *e) {
            api_times_check(f->from_us, f->to_us, "filter.from_us", "filter.to_us", e);
 }
 
-// Empty is nil: not given. The nil UUID itself is no user data.
+// Empty text is nil: not given. The nil UUID itself is refused as user data.
 static bool id_decode(const char *text, uuid *out, const char *field, err *e) {
     *out = (uuid){{0}};
     return text[0] == '\0' || (uuid_parse(str_of(text), out) && !uuid_is_nil(*out)) ||

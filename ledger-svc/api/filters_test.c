@@ -1,4 +1,4 @@
-// The filters of the lists: what each field becomes, and which mistakes are refused by name instead of finding nothing.
+// The filters of the lists: how each field is decoded, and which mistakes are refused by name instead of finding nothing.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,9 +15,9 @@ static char USD[] = "USD";
 static char LOWER[] = "usd";
 static char KEY[] = "invoice";
 static char VALUE[] = "17";
-static char CUT[] = "caf\xc3"; // no text
+static char CUT[] = "caf\xc3"; // no valid text
 
-// A string of n times the letter x; until the next call.
+// n times the letter x; valid until the next call.
 static char *xs(size_t n) {
     static char text[1024];
     memset(text, 'x', n);
@@ -46,7 +46,7 @@ static void expect_refused(const Ledger__V1__TransferFilter *m, const char *reas
     assert_int_equal(e.code, ERR_INVALID_ARGUMENT);
     assert_string_equal(e.reason, reason);
     assert_string_equal(e.field, field);
-    assert_memory_equal(e.message, field, strlen(field)); // says which one
+    assert_memory_equal(e.message, field, strlen(field)); // names the field
 }
 
 static void test_transfers__no_filter__nothing_is_set(void **state) {
@@ -187,7 +187,7 @@ static void test_transfers__ranges__not_negative_and_not_backwards(void **state)
     m = transfers();
     m.to_us = -1;
     expect_refused(&m, "INVALID_TIME_RANGE", "filter.to_us");
-    m.from_us = m.to_us = 5; // from is exclusive: nothing is in between
+    m.from_us = m.to_us = 5; // from is exclusive: an empty range
     expect_refused(&m, "INVALID_TIME_RANGE", "filter.to_us");
     m.to_us = 6;
     expect_fine(&m);

@@ -1,4 +1,4 @@
-// ListAccounts and GetAccountBalances: accounts as they are, and as they were.
+// ListAccounts and GetAccountBalances: accounts as of now, and balances as of a moment.
 #include "api/lists_internal.h"
 
 // --- ListAccounts ----------------------------------------------------------------------------------------------------

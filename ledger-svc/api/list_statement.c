@@ -19,7 +19,7 @@ enum { PLACE_NUMBERS = 7 };
 
 #define BALANCE                                                                                    \
     { 0, LEDGER_AMOUNT_MAX }
-// In the order of place_put. Before a statement from the beginning lies the time -1.
+// In the order of place_put. A statement from the beginning has the time -1 before it.
 static const page_range PLACE_RANGES[PLACE_NUMBERS] = {
     PAGE_POSITION, {-1, INT64_MAX}, PAGE_POSITION, BALANCE, BALANCE, BALANCE, BALANCE,
 };

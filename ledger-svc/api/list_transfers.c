@@ -1,4 +1,4 @@
-// ListTransfers and ListAccountBalances: the same pages, shown as transfers or as the balances of one account after them.
+// ListTransfers and ListAccountBalances: the same pages, as transfers or as one account's balances after them.
 #include "api/lists_internal.h"
 
 #include "base/assert.h"

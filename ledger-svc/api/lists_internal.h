@@ -18,22 +18,22 @@ typedef struct page_range {
     int64_t lowest, highest;
 } page_range;
 
-// Of a sequence or a time that a list goes on from: one more and one less are numbers as well.
+// The range of a sequence or time that a list continues from: adding or subtracting one must not overflow.
 #define PAGE_POSITION                                                                              \
     { 1, INT64_MAX - 1 }
 
-// Where a page ends, in numbers, and what it is a page of: the call, and its request without page_size and page_token.
+// The end of a page, in numbers, and the page's list: the call, and its request without page_size and page_token.
 typedef struct page_token {
     const ProtobufCMessage *request;   // with page_size 0 and page_token ""
-    page_range ranges[PAGE_PLACE_MAX]; // what the numbers of a place can be
+    page_range ranges[PAGE_PLACE_MAX]; // the allowed values of a place's numbers
     int64_t place[PAGE_PLACE_MAX];
     size_t n;
 } page_token;
 
-// NULL: the arena is full, *e says so.
+// Makes the token's text. NULL: the arena is full, *e says so.
 char *api_page_token_make(arena *a, const page_token *t, err *e);
-// Fills place. Refuses what api_page_token_make has not made for this request; and, since the checksum is nobody's secret, a
-// place that no page can end at, whoever made it.
+// Fills place. Refuses a token that api_page_token_make did not make for this request. Also refuses a place at which no page can end: the
+// checksum is no secret, so anyone can make a token.
 bool api_page_token_read(arena *a, const char *text, page_token *t, err *e) WARN_UNUSED;
 
 // --- filters.c -------------------------------------------------------------------------------------------------------
@@ -43,12 +43,12 @@ bool api_transfer_filter_decode(const Ledger__V1__TransferFilter *filter, query_
                                 err *e) WARN_UNUSED;
 bool api_account_filter_decode(const Ledger__V1__AccountFilter *filter, query_accounts *q,
                                err *e) WARN_UNUSED;
-// Times of a range; 0 is open.
+// Checks the times of a range; 0 is open.
 bool api_times_check(int64_t from_us, int64_t to_us, const char *from_field, const char *to_field,
                      err *e) WARN_UNUSED;
 bool api_refuse_field(err *e, const char *reason, const char *field, const char *what);
 
-// --- What all of them answer for what there is not; true when both are there ------------------------------------------
+// --- The common answer of all calls when book or account is missing; true when both exist ----------------------------
 
 bool api_found(bool book_exists, bool account_exists, const char *account_field,
                err *e) WARN_UNUSED;

@@ -1,6 +1,6 @@
-// Page tokens. A token is the place where a page ended, and a checksum of it together with the request: so a token works
-// with the same filters only, and a damaged one is refused. It is no secret and grants nothing: anybody can make one, so a
-// place is checked as any other number from outside.
+// Page tokens. A token is the place where a page ended, plus a checksum of place and request. So a token works with the same filters only,
+// and a damaged token is refused. A token is no secret and grants nothing: anyone can make one, so its place is checked like any number
+// from outside.
 #include <string.h>
 
 #include "api/lists_internal.h"

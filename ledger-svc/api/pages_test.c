@@ -32,7 +32,7 @@ static Ledger__V1__ListTransfersRequest request(Ledger__V1__TransferFilter *filt
     return r;
 }
 
-// A token to be read, whose place may be any numbers.
+// A token to read; its place may have any numbers.
 static page_token expected(const ProtobufCMessage *request, size_t n) {
     page_token t = {.request = request, .n = n};
     for (size_t i = 0; i < n; i++) {
@@ -69,7 +69,8 @@ static void test_token__there_and_back(void **state) {
         page_token t = sent;
         t.n = n;
         const char *text = make(&t);
-        assert_int_equal(strspn(text, "0123456789abcdef"), strlen(text)); // safe in a URL as it is
+        // safe in a URL without escapes
+        assert_int_equal(strspn(text, "0123456789abcdef"), strlen(text));
         page_token back = expected(&r.base, n);
         err e = {0};
         assert_true(api_page_token_read(mem, text, &back, &e));
@@ -95,7 +96,7 @@ static void test_token__each_digit_counts(void **state) {
     text[len - 2] = '\0';
     expect_refused(text, &r.base, 2);
     expect_refused("", &r.base, 2);
-    expect_refused(make(&sent), &r.base, 1); // of a place with another number of numbers
+    expect_refused(make(&sent), &r.base, 1); // its place has a different number of numbers
     expect_refused(make(&sent), &r.base, 3);
 }
 
@@ -108,7 +109,7 @@ static void test_token__of_another_request__refused(void **state) {
     Ledger__V1__ListTransfersRequest other = request(&changed);
     page_token same = expected(&other.base, 1);
     err e = {0};
-    assert_true(api_page_token_read(mem, text, &same, &e)); // an equal request is the same request
+    assert_true(api_page_token_read(mem, text, &same, &e)); // an equal copy of the request will do
     other.book_id = 8;
     expect_refused(text, &other.base, 1);
     other.book_id = 7;
@@ -125,7 +126,7 @@ static void test_token__of_another_request__refused(void **state) {
     expect_refused(make(&of_bare), &accounts.base, 1);
 }
 
-// Anybody can make a token with the right checksum. Makes one for the place and reads it again. False: refused, as it must be.
+// Anyone can make a token with the right checksum. Makes one for the place and reads it again. False: refused, as it must be.
 static bool accepted(int64_t place, page_range range) {
     Ledger__V1__TransferFilter filter;
     const Ledger__V1__ListTransfersRequest r = request(&filter);

@@ -1,7 +1,7 @@
-// Who may call what. One row for each method: without it the service does not start.
+// Which permission each method needs. A method without a row here stops the service's start.
 //
-// The ledger knows accounts and no merchants, so whoever reads it must have all of them. payments-svc alone writes: whoever could write
-// beside it would be past all of its rules.
+// The ledger knows accounts but no merchants, so a reader needs the right to read all. Only payments-svc writes: a second writer would
+// bypass all of its rules.
 #include "api/api.h"
 
 #define LEDGER "ledger.v1.LedgerService/"

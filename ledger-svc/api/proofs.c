@@ -4,11 +4,11 @@
 
 typedef struct proof_read {
     int64_t book_id;
-    // What is asked for.
-    uuid transfer_id; // nil: by sequence
+    // The request.
+    uuid transfer_id; // nil: ask by sequence
     uint64_t sequence, first_size, second_size;
     bool consistency;
-    // What was found.
+    // The results.
     tree_head first, second;
     merkle_hash leaf;
     merkle_proof proof;
@@ -41,7 +41,7 @@ static bool find_sequence(db_conn *c, arena *a, proof_read *p, err *e) {
                                              "there is no such transfer");
 }
 
-// Rows and heads are never changed, so what several statements read fits together.
+// Rows and heads never change, so several statements read a consistent whole.
 static bool read_proof(db_conn *c, arena *a, void *arg, err *e) {
     proof_read *p = arg;
     tree_reader reader = {c, a, p->book_id};

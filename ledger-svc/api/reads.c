@@ -5,7 +5,7 @@
 #include "base/map.h"
 #include "journal/entries.h"
 
-// What a read is asked for and what it found; one struct for all, since db_read carries one pointer.
+// A read's request and results; one struct for all reads, since db_read passes one pointer.
 typedef struct lookup {
     journal *journal;
     int64_t book_id;
@@ -62,7 +62,7 @@ static bool decode_ids(rpc_call *call, char *const *texts, size_t n, size_t max,
            api_ids_decode(rpc_arena(call), texts, n, max, "ids", &l->ids, &l->n_ids, e);
 }
 
-// Puts found messages, by id, into the order of the request; what was not found is left out.
+// Puts found messages, by id, into the order of the request. Ids that were not found are left out.
 static size_t in_order(const lookup *l, map *by_id, void **out) {
     size_t n = 0;
     for (size_t i = 0; i < l->n_ids; i++) {
@@ -162,7 +162,7 @@ static bool encode_totals(arena *a, const lookup *l, Ledger__V1__GetTrialBalance
         lines[i].credits_posted = t->credits_posted;
         lines[i].accounts = t->accounts;
         response->lines[i] = &lines[i];
-        // Decimal integers in canonical form: the same number is the same text.
+        // Decimal integers in canonical form: equal numbers are equal texts.
         response->balanced = response->balanced &&
                              strcmp(t->debits_pending, t->credits_pending) == 0 &&
                              strcmp(t->debits_posted, t->credits_posted) == 0;

@@ -1,5 +1,5 @@
-// ReverseTransfers. A reversal is a transfer like others on its way through the journal; a group is a linked chain of them. Which
-// transfers a group has is read before: the journal does not change, so it cannot be wrong by the time it commits.
+// ReverseTransfers. In the journal a reversal is a transfer like others, and a group is a linked chain of reversals. The members of a group
+// are read before: journal rows never change, so the members cannot be wrong at commit.
 #include <string.h>
 
 #include "api/api_internal.h"
@@ -10,9 +10,9 @@ typedef struct reversal_answer {
     char id[UUID_TEXT_LEN + 1], reverses_id[UUID_TEXT_LEN + 1];
 } reversal_answer;
 
-// What was asked for: one event, or those of a group, one after the other.
+// One requested reversal: a single event, or the events of a group, one after another.
 typedef struct asked {
-    // of a group: what its events have in common, with the id that was given
+    // of a group: the events' common fields, with the given id
     ledger_transfer_event event;
     bool whole_group;
     size_t first, n;
@@ -67,7 +67,7 @@ static bool read_groups(db_conn *c, arena *a, void *arg, err *e) {
     return store_read_groups(c, a, g->book_id, g->ids, &g->exists, &g->groups, e);
 }
 
-// The groups of those that ask for one, in order. None at all costs nothing.
+// Finds the groups of the requests that name one, in order. Without such a request this costs nothing.
 static bool groups_find(const ledger_api *api, rpc_call *call, const reversals_call *c,
                         group_read *g, err *e) {
     uuid *ids = api_array(rpc_arena(call), c->n_asked, sizeof *ids, e);
@@ -90,7 +90,7 @@ static bool groups_find(const ledger_api *api, rpc_call *call, const reversals_c
            err_set_field(e, ERR_NOT_FOUND, "BOOK_NOT_FOUND", "book_id", "there is no such book");
 }
 
-// The id of the reversal of one transfer of a group. An id that nobody may use stays what it is, to be refused.
+// The id of a group member's reversal. A forbidden id is kept as it is, to be refused.
 static uuid group_member_id(uuid id, uuid reverses_id) {
     if (uuid_is_nil(id) || uuid_is_max(id)) {
         return id;
@@ -101,9 +101,9 @@ static uuid group_member_id(uuid id, uuid reverses_id) {
     return uuid_derive(parts, sizeof parts / sizeof parts[0]);
 }
 
-// The last transfer of the group is reversed first, so that money comes back the way it went.
+// The last transfer of the group is reversed first, so that money goes back along its way.
 static size_t group_events(const asked *one, const store_group *group, ledger_transfer_event *out) {
-    const size_t n = group->n == 0 ? 1 : group->n; // unknown: for the posting rules to say
+    const size_t n = group->n == 0 ? 1 : group->n; // unknown group: the posting rules decide
     for (size_t k = 0; k < n; k++) {
         out[k] = one->event;
         out[k].reverses_id = group->n == 0 ? one->event.reverses_id : group->ids[n - 1 - k];
@@ -158,7 +158,7 @@ static void reversal_fill(reversal_answer *out, const ledger_row *row) {
     out->m.credit_balances = &out->credit;
 }
 
-// Of a group the event that speaks for it: the one that broke it, or else the first.
+// The event that answers for a group: the event that broke it, else the first.
 static size_t speaker(const asked *one, const ledger_transfer_result *results) {
     for (size_t i = one->first; i < one->first + one->n; i++) {
         if (results[i].status != LEDGER_TRANSFER_CREATED &&
@@ -233,7 +233,7 @@ static reversals_call *reversals_decode(rpc_call *call,
     return c;
 }
 
-// All memory of the answer, before the request is handed over: after the commit nothing can fail any more.
+// Takes all memory of the answer before the hand-over: after the commit nothing can fail.
 static bool answer_prepare(reversals_call *c, arena *a, err *e) {
     const size_t n = c->request.n;
     return (c->results = api_array(a, c->n_asked, sizeof *c->results, e)) != NULL &&

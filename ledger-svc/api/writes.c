@@ -26,7 +26,7 @@ static bool book_name_check(str name, err *e) {
     return true;
 }
 
-// Making a book twice is the same as making it once, so a lost answer to COMMIT is settled by making it again.
+// Making a book is idempotent, so a lost answer to COMMIT is settled by making the book again.
 static bool book_create_certainly(rpc_call *call, book_creation *b, err *e) {
     const ledger_api *api = b->api;
     if (db_transact(api->pool, rpc_deadline_mono_ms(call), rpc_arena(call), book_create, b, e)) {
@@ -66,8 +66,7 @@ void api_create_book(rpc_call *call, void *service, const ProtobufCMessage *requ
 
 // --- CreateAccounts --------------------------------------------------------------------------------------------------
 
-// A call that waits in the journal. All of its memory, that of its answer included, is taken before it is handed over:
-// after the commit nothing can fail any more.
+// A call that waits in the journal. All memory, also of the answer, is taken before the hand-over: after the commit nothing can fail.
 typedef struct accounts_call {
     journal_request request;
     rpc_call *call;

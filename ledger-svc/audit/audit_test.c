@@ -127,8 +127,7 @@ static int64_t sealed_book_of(size_t n, const char *heads_name) {
     return book;
 }
 
-// So that the sealers and journals of the tests after this one do not stumble over it: a journal whose rows have a gap ends
-// the process that meets it.
+// Removes the book's head, so that later tests do not meet the book: a journal whose rows have a gap ends the process that reads it.
 static void forget(int64_t book) {
     sql("DELETE FROM book_head WHERE book_id = %lld", (long long)book);
 }
@@ -150,7 +149,7 @@ static bool no_progress(void *arg, const check_result *so_far) {
     return true;
 }
 
-// As the auditor. Small enough a map that some books take more than one pass.
+// Checks the book as the auditor. The map of accounts is small, so that some books take more than one pass.
 static void check(int64_t book, check_result *r) {
     char conninfo[256];
     head_keys keys;
@@ -227,7 +226,7 @@ static void test_sealer__follows_the_journal_while_it_grows(void **state) {
     expect_good(book, 1500);
 }
 
-// The defaults of audit.seal_interval_ms and audit.seal_rows_max, and what they are there for.
+// The defaults of audit.seal_interval_ms and audit.seal_rows_max.
 enum {
     DEFAULT_INTERVAL_MS = 500,
     DEFAULT_ROWS = 10000,
@@ -247,7 +246,7 @@ typedef struct busy_writer {
     pthread_t thread;
 } busy_writer;
 
-// Batches without a pause: those of all writers that wait are committed together.
+// Writes batches without a pause. The journal commits the batches of all waiting writers together.
 static void *write_on(void *arg) {
     busy_writer *w = arg;
     ledger_transfer_event events[BENCH_EVENTS_MAX];
@@ -266,7 +265,7 @@ typedef struct lag {
     int64_t rows, age_us;
 } lag;
 
-// What no head covers, in one snapshot that is no older than the time it is compared with.
+// The rows that no head covers. Rows and heads come from one snapshot, no older than the time it is compared with.
 static lag read_lag(int64_t book) {
     char sql[512];
     char text[64];
@@ -344,7 +343,7 @@ static void test_two_sealers__make_one_line_of_heads(void **state) {
     bench_stop(&i);
     sealing_stop(&x);
     sealing_stop(&y);
-    seal_all("first"); // publishes what the other one signed last
+    seal_all("first"); // also publishes the head that the other sealer signed last
     seal_all("second");
     expect_good(book, 600);
     FILE *a = fopen(path_of("first"), "re"), *b = fopen(path_of("second"), "re");
@@ -401,7 +400,7 @@ static void test_heads_file__survives_a_torn_line_and_nothing_else(void **state)
     assert_int_equal(e.code, ERR_DATA_LOSS);
 }
 
-// What was signed is changed behind the service's back; the sealer must not sign on top of it.
+// Signed history is changed behind the service's back; the sealer must not sign on top of it.
 static void expect_refused(int64_t book, const char *heads_name) {
     bench_instance i = bench_start(NULL, NULL);
     const int64_t size = sealed_size(book), heads = heads_of(book);
@@ -427,19 +426,19 @@ static void test_rewritten_history__is_not_signed(void **state) {
     seal_all("elsewhere");
     assert_int_equal(sealed_size(book), 100);
     expect_refused(book, "refused2");
-    // Gone: a backup was restored.
+    // The rows are gone: a backup was restored.
     book = sealed_book_of(100, "refused3");
     sql("DELETE FROM tree_head WHERE book_id = %lld", (long long)book);
     seal_all("refused3");
     assert_int_equal(sealed_size(book), 0);
     forget(book);
-    // A head that no key of ours has signed.
+    // A head whose signature is of none of our keys.
     book = sealed_book_of(100, "refused4");
     sql("UPDATE tree_head SET signature = set_byte(signature, 5, 7) WHERE book_id = %lld",
         (long long)book);
     seal_all("fresh");
     expect_refused(book, "fresh");
-    // A row that is missing.
+    // A row is missing.
     book = sealed_book_of(100, "refused5");
     bench_instance i = bench_start(NULL, NULL);
     commit_rows(&i, book, 600000, 20);
@@ -450,7 +449,7 @@ static void test_rewritten_history__is_not_signed(void **state) {
     forget(book);
 }
 
-// The same under a sealer that runs, and so has the tree in memory: it must look at what is stored.
+// The same, while a sealer runs with the tree in memory: it must look at the stored rows.
 static void test_rewritten_under_a_running_sealer__is_not_signed(void **state) {
     (void)state;
     static const char *const CHANGES[] = {

@@ -26,7 +26,7 @@ typedef struct tally {
     ledger_balances balances;
     int64_t entries;
     uint32_t state;
-    bool known; // there is such an account
+    bool known; // the account exists
 } tally;
 
 typedef struct check {
@@ -34,21 +34,21 @@ typedef struct check {
     check_result *result;
     db_conn *c;
     arena *page;
-    int64_t checkpoint_sequence; // at which the accounts' kept balances are true
+    int64_t checkpoint_sequence; // the accounts' kept balances are true at this row
     int64_t account_count;
     uint64_t sealed_size; // of the latest head
-    // Of the pass at work: it looks at the accounts whose hash leaves this remainder.
+    // The current pass: it looks at the accounts whose hash leaves this remainder.
     size_t pass, n_passes;
     map *tallies;
     tally *tally_memory;
     size_t n_tallies;
-    // Of the rows, in the first pass.
+    // Progress through the rows, in the first pass.
     int64_t next_sequence, last_us;
     merkle_tree tree;
     bool tree_ended; // a row is missing: nothing after it can be compared with the tree
     tree_node nodes[NODES_PAGE_MAX];
     size_t n_nodes;
-    // The heads ahead.
+    // The next heads to check.
     tree_head heads[HEADS_PAGE];
     size_t n_heads, next_head;
     bool heads_ended;
@@ -74,7 +74,7 @@ static void find(check *k, const char *reason, int64_t sequence, const char *fmt
 
 // --- Balances --------------------------------------------------------------------------------------------------------
 
-// Values that were tampered with may be anything: wrap, as the comparison needs no more.
+// Values that were tampered with may be anything. Sums may wrap: the comparison needs no more.
 static int64_t add(int64_t a, int64_t b) {
     return (int64_t)((uint64_t)a + (uint64_t)b);
 }
@@ -84,7 +84,7 @@ static bool same_balances(const ledger_balances *a, const ledger_balances *b) {
            a->credits_pending == b->credits_pending && a->credits_posted == b->credits_posted;
 }
 
-// NULL: an account of another pass, or (with a finding) more accounts than the book has.
+// NULL: the account belongs to another pass, or (with a finding) the book has more accounts than it says.
 static tally *tally_of(check *k, uuid account_id) {
     if (uuid_hash(account_id) % k->n_passes != k->pass) {
         return NULL;
@@ -131,7 +131,7 @@ static void tally_row(check *k, const ledger_row *row) {
     }
 }
 
-// What it is in before any entry, or after its last one.
+// The account's state: before any entry, or after its last one.
 static uint32_t state_of(const tally *t, uint32_t flags) {
     if (t != NULL && t->entries != 0) {
         return t->state;
@@ -166,7 +166,7 @@ static void compare_account(check *k, const db_rows *r, size_t i) {
     }
 }
 
-// Every account that is kept, against what the rows up to the checkpoint add up to.
+// Compares every kept account with the sum of the rows up to the checkpoint.
 static bool compare_accounts(check *k, err *e) {
     uuid after = {{0}};
     for (size_t n = ACCOUNTS_PAGE; n == ACCOUNTS_PAGE;) {
@@ -226,7 +226,7 @@ static void check_head(check *k, const tree_head *head) {
     k->last_head = *head;
 }
 
-// All heads that end where the tree ends now.
+// Checks all heads that end where the tree ends now.
 static bool check_heads(check *k, err *e) {
     for (;;) {
         if (!heads_refill(k, e)) {
@@ -254,7 +254,7 @@ static void keep_node(void *arg, unsigned level, uint64_t index, const merkle_ha
     }
 }
 
-// What proofs are made of. A node that is not stored yet belongs to rows that are not sealed.
+// Compares the stored nodes that proofs are made of. A node that is not stored yet belongs to rows that are not sealed.
 static bool check_nodes(check *k, err *e) {
     tree_reader reader = {k->c, k->page, k->o->book_id};
     for (size_t i = 0; i < k->n_nodes; i++) {
@@ -302,7 +302,7 @@ static bool check_row(check *k, const ledger_row *row, err *e) {
     if (k->tree_ended) {
         return true;
     }
-    // What was signed is what the row was when it was written: its stored hash, if the row itself has been changed since.
+    // The signature covers the row as it was written. If the row was changed since, only its stored hash still says how it was.
     memcpy(leaf.b, row->leaf_hash, sizeof leaf.b);
     merkle_append(&k->tree, &leaf, keep_node, k);
     return check_heads(k, e);
@@ -328,7 +328,7 @@ static bool read_page(check *k, int64_t from, int64_t to, ledger_row **rows, siz
                               left < ROWS_PAGE ? (size_t)left : ROWS_PAGE, &exists, rows, n, e);
 }
 
-// The rows from … to, of which there may be fewer.
+// Checks the rows from … to; there may be fewer.
 static bool check_rows(check *k, int64_t from, int64_t to, err *e) {
     int64_t told_rows = k->result->rows;
     while (from <= to) {
@@ -338,7 +338,7 @@ static bool check_rows(check *k, int64_t from, int64_t to, err *e) {
             return false;
         }
         for (size_t i = 0; i < n; i++) {
-            if (rows[i].sequence > to) { // a gap, and then rows of after
+            if (rows[i].sequence > to) { // a gap, then rows beyond the range
                 n = 0;
                 break;
             }
@@ -365,7 +365,7 @@ static bool end_of_rows(check *k, err *e) {
              (long long)k->next_sequence, (long long)r->sequence);
     }
     const uint64_t checked_size = k->tree.size;
-    k->tree.size = MERKLE_SIZE_MAX; // the heads that are left are of rows that are not there
+    k->tree.size = MERKLE_SIZE_MAX; // the remaining heads cover rows that are missing
     for (bool more = true; more;) {
         if (!heads_refill(k, e)) {
             return false;
@@ -384,7 +384,7 @@ static bool end_of_rows(check *k, err *e) {
     return true;
 }
 
-// Accounts that rows name, and that do not exist.
+// Finds accounts that rows name but that do not exist.
 static void find_missing_accounts(check *k) {
     for (size_t i = 0; i < k->n_tallies; i++) {
         if (!k->tally_memory[i].known) {

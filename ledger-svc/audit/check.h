@@ -1,6 +1,6 @@
-// The check of a whole book: recomputes every balance, every leaf hash, the whole tree and every signed head from the
-// journal, as all of it is at one moment, and compares. Reads everything; holds one connection and one snapshot meanwhile,
-// and a bounded number of accounts in memory: a book with more of them is read more than once.
+// The check of a whole book. From one snapshot of the journal it recomputes every balance, every leaf hash, the whole tree and every signed
+// head, and compares. It reads everything. It holds one connection and one snapshot meanwhile, and a bounded number of accounts in memory:
+// a book with more accounts is read more than once.
 #ifndef AUDIT_CHECK_H
 #define AUDIT_CHECK_H
 
@@ -11,14 +11,14 @@
 
 enum { CHECK_FINDINGS_MAX = 100 };
 
-// Something that is wrong.
+// One fault in the book.
 typedef struct check_finding {
     const char *reason; // static, UPPER_SNAKE
     int64_t sequence;   // row, or tree size; 0 for none
     char message[160];
 } check_finding;
 
-// An account whose kept balances are not those of its entries.
+// An account whose kept balances differ from the sums of its entries.
 typedef struct check_difference {
     uuid account_id;
     ledger_balances kept, recomputed;
@@ -35,13 +35,13 @@ typedef struct check_result {
     check_difference differences[CHECK_FINDINGS_MAX];
 } check_result;
 
-// Told from time to time; false stops the check (CANCELLED).
+// Called from time to time with the result so far. Returning false stops the check (CANCELLED).
 typedef bool (*check_progress)(void *arg, const check_result *so_far);
 
 typedef struct check_options {
     db_pool *pool;             // @borrowed
     const clock_source *clock; // @borrowed
-    const head_keys *keys;     // @borrowed: that heads may be signed with
+    const head_keys *keys;     // @borrowed: heads may be signed with these
     int64_t book_id;
     int64_t deadline_mono_ms;
     size_t accounts_max; // in memory at a time
@@ -49,8 +49,8 @@ typedef struct check_options {
     void *arg;
 } check_options;
 
-// False when it could not be done (NOT_FOUND, the database, the deadline); what is wrong with the book is no error.
-// @thread any; blocks.
+// Fills *result. False when the check could not be done (NOT_FOUND, the database, the deadline). A fault in the book is a finding, not an
+// error. @thread any; blocks.
 bool check_book(const check_options *o, check_result *result, err *e) WARN_UNUSED;
 
 #endif

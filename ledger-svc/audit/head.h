@@ -1,7 +1,7 @@
 // A signed tree head: what the ledger says, for ever, about the first `size` rows of a book's journal. Its canonical form,
 // its signature, its line in the heads file, and the keys. Pure but for the loading of keys from files; any thread.
 //
-// What is signed (Ed25519, RFC 8032) are these bytes, numbers big-endian:
+// The signature (Ed25519, RFC 8032) covers these bytes, numbers big-endian:
 //   "disburse-ledger-tree-head-v1\n", book_id (8), size (8), root (32), previous_size (8), previous_root (32), time_us (8),
 //   key_id (32).
 #ifndef AUDIT_HEAD_H
@@ -28,7 +28,7 @@ typedef struct tree_head {
     uint8_t signature[HEAD_SIGNATURE_LEN];
 } tree_head;
 
-// Does the head follow the one before it? previous == NULL: is it a first one?
+// True when the head follows `previous`; with previous == NULL, when the head is a first one.
 bool head_follows(const tree_head *head, const tree_head *previous);
 
 // --- Public keys: those that have signed, the oldest first, the one that signs now last ------------------------------
@@ -43,9 +43,9 @@ typedef struct head_keys {
 // PEM: one "PUBLIC KEY" block after another, all Ed25519. INVALID_ARGUMENT names what is wrong.
 bool head_keys_load(head_keys *keys, const char *path, err *e) WARN_UNUSED;
 bool head_keys_add(head_keys *keys, const uint8_t raw[HEAD_KEY_LEN]) WARN_UNUSED; // false when full
-// The place of a key id; -1 when it is none of these.
+// The place of a key id in the list; -1 when the list does not have it.
 int head_keys_find(const head_keys *keys, const uint8_t id[32]);
-// True when one of the keys has signed exactly this head; *place, if wanted, is that of the key.
+// True when one of the keys has signed exactly this head. *place, if wanted, is the place of this key.
 bool head_verify(const tree_head *head, const head_keys *keys, int *place) WARN_UNUSED;
 
 // --- The key that signs ----------------------------------------------------------------------------------------------
@@ -60,9 +60,9 @@ void head_sign(head_signer *s, tree_head *head);
 
 // --- The line: JSON in one fixed form, so that no two lines say the same ---------------------------------------------
 
-// With its newline; answers the length.
+// Writes a line with its newline. Returns its length.
 size_t head_line_write(const tree_head *head, char out[HEAD_LINE_MAX]);
-// Without the newline. False for whatever head_line_write would not have written.
+// Reads a line without its newline. False for any text that head_line_write would not have written.
 bool head_line_read(str line, tree_head *head) WARN_UNUSED;
 
 #endif

@@ -1,4 +1,4 @@
-// Heads: what is signed is everything, lines have one spelling, keys are what they should be.
+// Heads: the signature covers every field, a line has one spelling, bad keys are refused.
 #include "audit/head.h"
 
 #include <openssl/evp.h>

@@ -12,7 +12,7 @@
 
 struct heads_file {
     int fd;
-    off_t len; // of what is whole and on disk
+    off_t len; // length of the whole lines on disk
 };
 
 static bool failed(err *e, const char *what) {
@@ -20,7 +20,7 @@ static bool failed(err *e, const char *what) {
     return err_detail(e, "%s", strerror(errno));
 }
 
-// Reads all lines; *len becomes that of the whole ones.
+// Reads all lines. *len becomes the length of the whole lines.
 static bool read_lines(int fd, off_t *len, heads_file_on_head on_head, void *arg, err *e) {
     FILE *in = fdopen(dup(fd), "r");
     if (in == NULL) {
@@ -91,7 +91,7 @@ static bool write_all(int fd, const char *bytes, size_t len) {
 
 bool heads_file_append(heads_file *f, const tree_head *heads, size_t n, err *e) {
     off_t len = f->len;
-    bool ok = ftruncate(f->fd, len) == 0; // of what an append before this one could not undo
+    bool ok = ftruncate(f->fd, len) == 0; // removes a half line that an earlier append left
     for (size_t i = 0; ok && i < n; i++) {
         char line[HEAD_LINE_MAX];
         const size_t line_len = head_line_write(&heads[i], line);
@@ -100,7 +100,7 @@ bool heads_file_append(heads_file *f, const tree_head *heads, size_t n, err *e) 
     }
     if (!ok || fdatasync(f->fd) != 0) {
         (void)failed(e, "writing");
-        // What is half written goes; if this fails too, the next append does it.
+        // Cuts off the half-written text. If this fails too, the next append does it.
         const int cut = ftruncate(f->fd, f->len);
         (void)cut;
         return false;

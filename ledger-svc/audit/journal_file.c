@@ -5,7 +5,7 @@
 
 #define MAGIC "disburse-journal-v1\n"
 
-// What could not be written shows in ferror at the end.
+// A failed write shows in ferror at the end.
 static void put(FILE *file, const void *bytes, size_t len) {
     (void)fwrite(bytes, 1, len, file);
 }

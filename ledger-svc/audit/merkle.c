@@ -85,8 +85,8 @@ static uint64_t split(uint64_t n) {
     return (uint64_t)1 << (63 - __builtin_clzll(n - 1));
 }
 
-// The root over leaves [begin, end), where begin is a multiple of a power of two that is at least the length: then the bits
-// of the length are its complete subtrees, the largest first.
+// The root over leaves [begin, end). begin is a multiple of a power of two that is at least the length. So the bits of the length are the
+// range's complete subtrees, the largest first.
 static bool range_root(uint64_t begin, uint64_t end, merkle_read read, void *arg, merkle_hash *out,
                        err *e) {
     const uint64_t length = end - begin;
@@ -162,7 +162,7 @@ bool merkle_prove_consistency(uint64_t first, uint64_t second, merkle_read read,
         begin = left ? begin : middle;
         end = left ? middle : end;
     }
-    // From 0 on it is the first tree itself, whose root the verifier has.
+    // A range from 0 is the first tree itself: the verifier has its root.
     if (begin != 0 && !push_range(proof, begin, end, read, arg, e)) {
         return false;
     }

@@ -195,7 +195,7 @@ static void test_consistency__every_pair_of_sizes__is_proven(void **state) {
     (void)state;
 }
 
-// What was wrong in GHSA-672p-m5jq-mrh8: a proof whose ends are right and whose middle is not.
+// The fault of GHSA-672p-m5jq-mrh8: a proof whose ends are right and whose middle is forged.
 static void test_consistency__forged_middle__refused(void **state) {
     for (uint64_t second = 3; second <= LEAVES_MAX; second++) {
         merkle_proof p;

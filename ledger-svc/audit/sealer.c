@@ -14,7 +14,7 @@
 
 enum {
     TICK_MS = 50,       // how often to look for new rows
-    IDLE_TICK_MS = 200, // and when there were none for a while
+    IDLE_TICK_MS = 200, // the same, after a while without new rows
     DATABASE_TIMEOUT_MS = 5000,
     BOOKS_PAGE = 1000,
     PUBLISH_PAGE = 1000,
@@ -23,15 +23,15 @@ enum {
     LOG_EVERY_MS = 10000,
 };
 
-// What the sealer knows of one book.
+// The sealer's knowledge of one book.
 typedef struct sealed_book {
     int64_t book_id;
     uint64_t sequence; // of the last journal row
-    bool loaded;       // head and tree are those of the database
-    bool refused;      // its history does not fit: nothing of it is signed or published
-    bool has_head;     // false: nothing is sealed
-    tree_head head;    // the latest
-    merkle_tree tree;  // of head.size
+    bool loaded;       // head and tree agree with the database
+    bool refused;   // its history does not fit: the sealer signs and publishes nothing of the book
+    bool has_head;  // false: nothing is sealed
+    tree_head head; // the latest
+    merkle_tree tree; // of head.size
     bool has_published;
     tree_head published;     // the last in the heads file
     int64_t behind_since_ms; // monotonic; 0 when all is sealed
@@ -42,11 +42,11 @@ struct sealer {
     head_signer *signer;
     head_keys keys;
     heads_file *file;
-    map *books; // the ticker's, once it runs
+    map *books; // belongs to the ticker's thread once it runs
     arena *step;
     int64_t logged_ms;
     metric *rows_behind, *heads_signed, *books_refused;
-    atomic_llong behind_since_ms; // of the book that is behind the longest; 0 for none
+    atomic_llong behind_since_ms; // of the book that is behind the longest; 0: no book is
     ticker *ticker;
 };
 
@@ -58,7 +58,7 @@ static uuid book_key(int64_t book_id) {
     return key;
 }
 
-// NULL when there are too many.
+// NULL when there are too many books.
 static sealed_book *book_of(sealer *s, int64_t book_id) {
     sealed_book *b = map_get(s->books, book_key(book_id));
     if (b == NULL) {
@@ -80,7 +80,7 @@ static void refuse(sealer *s, sealed_book *b, const err *e) {
               F_STR("message", e->message));
 }
 
-// A history that does not fit. Everything else may pass by itself.
+// True for a history that does not fit. Any other failure may pass by itself.
 static bool is_refusal(const err *e) {
     return e->code == ERR_DATA_LOSS;
 }
@@ -99,7 +99,7 @@ static bool same_head(const tree_head *a, const tree_head *b) {
            memcmp(a->signature, b->signature, sizeof a->signature) == 0;
 }
 
-// The database must still say what was published: a head that is gone or another one means that history was rewritten.
+// The database must still have the published head. A missing or different head means that history was rewritten.
 static bool check_published(db_conn *c, arena *a, const sealed_book *b, err *e) {
     bool exists = false;
     tree_head stored;
@@ -117,8 +117,8 @@ static bool check_published(db_conn *c, arena *a, const sealed_book *b, err *e) 
 typedef struct work {
     sealer *s;
     sealed_book *b;
-    // Of a seal.
-    uint64_t size; // to come to
+    // State of one seal.
+    uint64_t size; // the size after this seal
     merkle_tree tree;
     tree_head head;
     tree_node nodes[NODES_MAX];
@@ -161,7 +161,7 @@ static void keep_node(void *arg, unsigned level, uint64_t index, const merkle_ha
     }
 }
 
-// From what is stored, and not from what we remember: is the tree that was signed last the beginning of this one?
+// Is the last signed tree the beginning of this one? Answers from the stored tree, not from memory.
 static bool check_consistency(db_conn *c, arena *a, const work *w, err *e) {
     const sealed_book *b = w->b;
     tree_reader reader = {c, a, b->book_id};
@@ -245,7 +245,7 @@ static bool read_unpublished(db_conn *c, arena *a, void *arg, err *e) {
     return tree_heads_after(c, a, p->b->book_id, after, PUBLISH_PAGE, &p->heads, &p->n, e);
 }
 
-// The next heads after the last published one, whoever signed them. Each must fit to the one before.
+// Publishes the next heads after the last published one; any sealer may have signed them. Each must follow the head before.
 static bool publish_page(sealer *s, sealed_book *b, err *e) {
     published p = {.b = b};
     const int64_t deadline_ms = clock_mono_ms(s->o.clock) + DATABASE_TIMEOUT_MS;
@@ -274,7 +274,7 @@ static bool publish_page(sealer *s, sealed_book *b, err *e) {
 
 // --- The thread ------------------------------------------------------------------------------------------------------
 
-// Every failure comes here: it is told, but not at every tick.
+// Logs a failure, but not at every tick.
 static void on_failure(sealer *s, sealed_book *b, const err *e) {
     if (b != NULL && is_refusal(e)) {
         refuse(s, b, e);
@@ -311,14 +311,14 @@ static bool seal_once(sealer *s, sealed_book *b, err *e) {
     w->b = b;
     w->size = b->tree.size + (rows < (uint64_t)s->o.rows_max ? rows : (uint64_t)s->o.rows_max);
     if (!db_transact(s->o.pool, deadline_ms, s->step, seal, w, e)) {
-        // Lost, or perhaps there and only the answer is lost: either way the database knows.
+        // The seal failed, or only its answer was lost. Either way the next load asks the database.
         b->loaded = false;
-        return w->lost; // to be loaded again, and no failure
+        return w->lost; // a lost race is no failure: the book is loaded again
     }
     b->tree = w->tree;
     b->head = w->head;
     b->has_head = true;
-    b->behind_since_ms = 0; // what is left has only just been seen
+    b->behind_since_ms = 0; // the rest was first seen just now
     metric_add(s->heads_signed, 1);
     return true;
 }
@@ -336,8 +336,8 @@ static bool book_step(sealer *s, sealed_book *b, bool now, err *e) {
         b->loaded = true;
     }
     if (b->sequence < b->tree.size) {
-        // What the caller has read may be older than what another sealer did since; that passes. A journal that ended before
-        // its signed head does not: the load reads it again then, and the leaves are missing.
+        // The caller's numbers may be older than another sealer's last seal: that passes. A journal that ends before its signed head does
+        // not pass: the load reads the head again and finds leaves missing.
         b->loaded = false;
         return true;
     }
@@ -367,7 +367,7 @@ static bool read_books(db_conn *c, arena *a, void *arg, err *e) {
     return tree_books(c, a, p->after_book_id, BOOKS_PAGE, &p->books, &p->n, e);
 }
 
-// One page of books; false at the end. Their ids are copied out, since the arena is reset book by book.
+// Seals one page of books; false at the end. The ids are copied out, since the arena is reset after each book.
 static bool page_step(sealer *s, int64_t *after_book_id, bool now) {
     err e = {0};
     book_page p = {.after_book_id = *after_book_id};
@@ -425,7 +425,7 @@ static void seal_all(sealer *s, bool now) {
     tell_metrics(s);
 }
 
-// True: there are rows that no head covers.
+// True when some rows have no head yet.
 static bool tick(void *arg) {
     sealer *s = arg;
     seal_all(s, false);

@@ -3,7 +3,7 @@
 #define HEAD_COLUMNS "size, root, previous_size, previous_root, time_us, key_id, signature"
 
 const db_stmt TREE_STATEMENTS[TREE_STATEMENT_COUNT] = {
-    // Looks across books, as the search for what is due does: which have rows that are not sealed? It only reads.
+    // Reads across all books: which have rows that are not sealed?
     [TREE_BOOKS] = {"tree_books", "SELECT book_id, sequence FROM book_head WHERE book_id > $1 "
                                   "ORDER BY book_id LIMIT $2"},
     [TREE_LEAVES] = {"tree_leaves",
@@ -25,7 +25,7 @@ const db_stmt TREE_STATEMENTS[TREE_STATEMENT_COUNT] = {
     [TREE_TRANSFER_SEQUENCE] = {"tree_transfer_sequence",
                                 "SELECT sequence FROM transfer "
                                 "WHERE book_id = $1 AND transfer_id = $2"},
-    // The first statement of its transaction: all that follow see one moment.
+    // The first statement of its transaction. All later statements see the same moment.
     [TREE_CHECK_SNAPSHOT] = {"tree_check_snapshot",
                              "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"},
     [TREE_CHECK_BOOK] =

@@ -1,4 +1,4 @@
-// Every SQL string of the audit, in one table, so that a test can read them all. Plain statements, book_id in every WHERE.
+// Every SQL string of the audit in one table, so that a test can read all. Plain statements, book_id in every WHERE.
 #ifndef AUDIT_TREE_STATEMENTS_H
 #define AUDIT_TREE_STATEMENTS_H
 

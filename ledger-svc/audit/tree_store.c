@@ -38,7 +38,7 @@ static bool missing(err *e, const char *what, int64_t book_id, uint64_t place) {
                    (long long)book_id, what, (unsigned long long)place);
 }
 
-// Rows of (place, hash) that must be first … first + n - 1.
+// Reads rows of (place, hash). Their places must be first … first + n - 1.
 static bool hashes_read(const db_rows *r, int64_t book_id, const char *what, uint64_t first,
                         uint64_t n, merkle_hash *out, err *e) {
     for (uint64_t i = 0; i < n; i++) {

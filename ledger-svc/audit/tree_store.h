@@ -1,25 +1,25 @@
-// The tree's tables as typed C. Functions run on the caller's thread and block; memory of what they find is the arena's.
-// Errors are those of shared/db, plus DATA_LOSS when what must be there is not, and RESOURCE_EXHAUSTED when the arena is full.
+// The tree's tables as typed C. Functions run on the caller's thread and block. Results live in the arena. Errors are those of shared/db,
+// plus DATA_LOSS when a required row is missing, and RESOURCE_EXHAUSTED when the arena is full.
 #ifndef AUDIT_TREE_STORE_H
 #define AUDIT_TREE_STORE_H
 
 #include "audit/head.h"
 #include "db/db.h"
 
-// Levels that are kept: 8, 16, …
+// The kept levels: 8, 16, …
 enum { TREE_LEVEL_STEP = 8 };
 
-// For merkle_read: reads what is stored of a book's tree, and computes what lies between the stored levels.
+// Context of tree_read_subtree: reads a book's stored subtrees and computes the subtrees between the stored levels.
 typedef struct tree_reader {
     db_conn *c;
     arena *a;
     int64_t book_id;
 } tree_reader;
-// arg is a tree_reader.
+// A merkle_read; arg is a tree_reader.
 bool tree_read_subtree(void *arg, unsigned level, uint64_t index, merkle_hash *out,
                        err *e) WARN_UNUSED;
 
-// The leaves of the rows first … first + n - 1. DATA_LOSS, naming the sequence, unless each of them is there.
+// The leaves of the rows first … first + n - 1. DATA_LOSS names the first sequence that is missing.
 bool tree_leaves(db_conn *c, arena *a, int64_t book_id, uint64_t first_sequence, uint64_t n,
                  merkle_hash **leaves, err *e) WARN_UNUSED;
 
@@ -28,11 +28,11 @@ typedef struct tree_node {
     uint64_t index;
     merkle_hash hash;
 } tree_node;
-// Inside a transaction.
+// Adds nodes. Call inside a transaction.
 bool tree_nodes_insert(db_conn *c, int64_t book_id, const tree_node *nodes, size_t n,
                        err *e) WARN_UNUSED;
 
-// size 0: the latest. *exists is false when there is none.
+// Loads the head of this size; size 0: the latest. *exists is false when there is no such head.
 bool tree_head_load(db_conn *c, arena *a, int64_t book_id, uint64_t size, bool *exists,
                     tree_head *head, err *e) WARN_UNUSED;
 // Up to max heads larger than a size, in order.
@@ -50,7 +50,7 @@ typedef struct tree_book {
 bool tree_books(db_conn *c, arena *a, int64_t after_book_id, size_t max, tree_book **books,
                 size_t *n, err *e) WARN_UNUSED;
 
-// The sequence of a transfer; 0 when there is none with that id.
+// The sequence of a transfer; 0 when no transfer has this id.
 bool tree_transfer_sequence(db_conn *c, arena *a, int64_t book_id, uuid id, uint64_t *sequence,
                             err *e) WARN_UNUSED;
 

@@ -84,7 +84,8 @@ static void test_chain__all_or_none(void **state) {
     bench_apply_accounts(b, batch, 3);
     EXPECT_ACCOUNT(b, 0, LINKED_EVENT_FAILED);
     EXPECT_ACCOUNT(b, 1, LINKED_EVENT_FAILED);
-    EXPECT_ACCOUNT(b, 2, EXISTS_WITH_DIFFERENT_FLAGS); // it sees the first of its own chain
+    // the event sees the first one of its own chain
+    EXPECT_ACCOUNT(b, 2, EXISTS_WITH_DIFFERENT_FLAGS);
     assert_int_equal(map_count(b->accounts), 0);
     batch[2] = usd(3);
     bench_apply_accounts(b, batch, 3);
@@ -94,7 +95,7 @@ static void test_chain__all_or_none(void **state) {
     assert_true(b->account_results[0].timestamp_us < b->account_results[1].timestamp_us);
 }
 
-// The first thing after a failed chain that had made the same account.
+// A later event makes the same account as a failed chain before it.
 static void test_case_09__later_event_does_not_see_the_failed_chain(void **state) {
     bench_book *b = *state;
     ledger_account_event batch[] = {usd(1), usd(2), usd(1)};

@@ -1,8 +1,8 @@
-// New accounts: the checks in TigerBeetle's order of precedence, and what they make.
+// New accounts: the checks in TigerBeetle's order of precedence, and the accounts made.
 #include "base/assert.h"
 #include "domain/apply_internal.h"
 
-// The fields that TigerBeetle does not have, or does not compare.
+// Compares the fields that TigerBeetle lacks or does not compare.
 static ledger_account_status account_compare_own_fields(const ledger_account_event *a,
                                                         const ledger_account *e) {
     if ((a->flags & LEDGER_ACCOUNT_FLAG_IMPORTED) != 0 && a->timestamp_us != e->effective_us) {
@@ -20,7 +20,7 @@ static ledger_account_status account_compare_own_fields(const ledger_account_eve
     return LEDGER_ACCOUNT_EXISTS;
 }
 
-// The flags are compared as they were asked for: an account that was closed since is still the same request.
+// Compares the flags as requested: an account that was closed later is still the same request.
 static ledger_account_status account_compare(const ledger_account_event *a,
                                              const ledger_account *e) {
     if (a->flags != e->flags) {
@@ -44,7 +44,7 @@ static ledger_account_status account_compare(const ledger_account_event *a,
     return account_compare_own_fields(a, e);
 }
 
-// The balances of a request must be 0; the checks go in the order of the fields.
+// A request's balances must be 0. The checks go in the order of the fields.
 static ledger_account_status account_check_balances(const ledger_balances *b) {
     if (b->debits_pending != 0) {
         return LEDGER_ACCOUNT_DEBITS_PENDING_MUST_BE_ZERO;

@@ -15,8 +15,8 @@ static void touch(ledger_tx *tx, ledger_account *account) {
     account->touched = (uint32_t)tx->n_touched;
 }
 
-// What the row, when it is new, makes of an account's state: a pending transfer may close it, the void or expiry of that
-// transfer opens it again, and a forced reversal may take it beyond its limit, until it is back.
+// The account's state after a new row. A pending transfer may close the account; this transfer's void or expiry opens it again. A forced
+// reversal may take the account beyond its limit, until it is back.
 static uint32_t state_after(const ledger_row *row, const ledger_account *account,
                             uint32_t closing_flag) {
     uint32_t state = account->state;
@@ -44,7 +44,7 @@ static void row_set_states(ledger_row *row) {
     row->credit_state_after = (uint8_t)row->credit->state;
 }
 
-// Gives the checked row at the end of tx->rows its place in the journal and its effect.
+// Gives the checked row at the end of tx->rows its place in the journal, and applies it.
 static ledger_row *row_append(ledger_tx *tx) {
     ledger_row *row = &tx->rows[tx->n_rows++];
     row->sequence = ++tx->sequence;
@@ -99,7 +99,8 @@ static ledger_transfer_result transfer_evaluate(ledger_tx *tx, const ledger_tran
     return (ledger_transfer_result){status, tells ? existing : NULL};
 }
 
-// The chain from `first` on has broken at `failed`, whose row may be one that went with it: a repeat within the chain.
+// Rewrites the results of a chain that started at `first` and broke at `failed`. The result of `failed` may point to a row of the chain
+// that was undone: a repeat within the chain.
 static void chain_results_rewrite(const ledger_tx *tx, ledger_transfer_result *results,
                                   size_t first, size_t failed) {
     for (size_t k = first; k < failed; k++) {
@@ -111,7 +112,7 @@ static void chain_results_rewrite(const ledger_tx *tx, ledger_transfer_result *r
     }
 }
 
-// A repeat breaks a chain, as in TigerBeetle; but asking again for the reversal of a group finds all of it there.
+// A repeat breaks a chain, as in TigerBeetle. A repeated reversal of a group does not: all its reversals exist.
 static bool breaks_chain(const ledger_transfer_event *event, ledger_transfer_status status) {
     return status != LEDGER_TRANSFER_CREATED &&
            (status != LEDGER_TRANSFER_EXISTS || uuid_is_nil(event->reverses_id));
@@ -138,7 +139,7 @@ void ledger_apply_transfers(ledger_tx *tx, const ledger_transfer_event *events, 
         if (breaks_chain(&events[i], status) && ledger_chain_break(&c, tx)) {
             chain_results_rewrite(tx, results, c.first, i);
         }
-        // After the chain is undone, so that the burned id stays burned.
+        // Comes after the undoing of the chain, so that the burned id stays burned.
         if (ledger_transfer_status_burns(status)) {
             burn(tx, events[i].id, status);
         }
@@ -215,7 +216,7 @@ void ledger_tx_verify(const ledger_tx *tx, int64_t sequence_before, int64_t time
         credits_pending += (__int128)now->credits_pending - before->credits_pending;
         credits_posted += (__int128)now->credits_posted - before->credits_posted;
     }
-    // Both accounts of a row have its currency, so what balances over all rows balances in each currency.
+    // Both accounts of a row have its currency. So a balance over all rows is a balance in each currency.
     ASSERT(debits_pending == credits_pending && debits_pending == rows_pending);
     ASSERT(debits_posted == credits_posted && debits_posted == rows_posted);
 }

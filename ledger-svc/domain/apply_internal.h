@@ -4,34 +4,32 @@
 
 #include "domain/apply.h"
 
-// Checks one event against everything before it (check.c). On CREATED *row is filled, except for what appending it sets:
-// sequence, timestamps, balances and states after. On EXISTS *existing is the first one, on ALREADY_REVERSED the first
-// reversal. Changes nothing else.
+// Checks one event against everything before it (check.c). On CREATED *row is filled, except for sequence, timestamps, balances and states
+// after: appending sets these. On EXISTS *existing is the first transfer, on ALREADY_REVERSED the first reversal. Changes nothing else.
 ledger_transfer_status ledger_transfer_check(const ledger_tx *tx, const ledger_transfer_event *t,
                                              ledger_row *row, ledger_row **existing);
 
-// The two other families of checks, for events that name a pending transfer (check_pending.c) or one to be reversed
+// The two other families of checks: for events that end a pending transfer (check_pending.c), and for events that reverse a transfer
 // (check_reversal.c).
 ledger_transfer_status ledger_resolution_check(const ledger_tx *tx, const ledger_transfer_event *t,
                                                ledger_row *row);
 ledger_transfer_status ledger_reversal_check(const ledger_tx *tx, const ledger_transfer_event *t,
                                              ledger_row *row, ledger_row **existing);
 
-// Parts that the families share (bears.c). Each answers CREATED when nothing speaks against it.
+// Shared parts of the families (bears.c). Each returns CREATED when it has no objection.
 ledger_transfer_status ledger_check_closed(const ledger_account *dr, const ledger_account *cr);
 ledger_transfer_status ledger_check_overflows(int64_t amount, bool is_pending,
                                               const ledger_balances *dr, const ledger_balances *cr);
 ledger_transfer_status ledger_check_limits(int64_t amount, const ledger_account *dr,
                                            const ledger_account *cr);
-// True when the account is beyond its limit as it stands.
+// True when the account is now beyond its limit.
 bool ledger_account_over_limit(const ledger_account *account);
 
 // EXISTS, or the first field in which the repeat differs (compare.c).
 ledger_transfer_status ledger_transfer_compare(const ledger_tx *tx, const ledger_transfer_event *t,
                                                const ledger_row *existing);
 
-// Of the events of one call: is this one imported if they are, and is its time one that an imported event, or another, may
-// have?
+// Checks an event's import against its call: either all events of a call are imported or none. Then checks its time.
 typedef enum ledger_envelope {
     LEDGER_ENVELOPE_OK,
     LEDGER_ENVELOPE_IMPORTED_EXPECTED,
@@ -44,7 +42,7 @@ ledger_envelope ledger_envelope_check(const ledger_tx *tx, bool imported, int64_
 
 // --- Chains and undoing (chain.c), for apply.c and accounts.c --------------------------------------------------------
 
-// Where a linked chain began. The rows since then are the undo log: each says exactly what it did.
+// The beginning of a linked chain. The rows since then are the undo log: each says exactly what it did.
 typedef struct ledger_savepoint {
     size_t n_rows, n_new_accounts;
     int64_t sequence, timestamp_us, next_expires_us, imported_us;
@@ -62,13 +60,13 @@ typedef enum ledger_chain_step {
     CHAIN_LEFT_OPEN
 } ledger_chain_step;
 
-// Before an event: opens a chain where one starts, and says whether the event is evaluated at all.
+// Called before an event: opens a chain where one starts, and says whether the event is evaluated.
 ledger_chain_step ledger_chain_enter(ledger_chain *c, const ledger_tx *tx, bool linked,
                                      size_t index, size_t n);
 // True when this failure breaks the chain: all since its first event is undone, and the caller rewrites the results.
 bool ledger_chain_break(ledger_chain *c, ledger_tx *tx);
 void ledger_chain_leave(ledger_chain *c, bool linked);
-// What a row does to the balances of its accounts: sign +1 does it, -1 takes it back.
+// Applies a row to the balances of its accounts (sign +1), or undoes it (sign -1).
 void ledger_row_shift(ledger_row *row, int64_t sign);
 
 #endif

@@ -1,4 +1,4 @@
-// Balancing transfers, credit lines and closing: what depends on the state of the accounts.
+// Balancing transfers, credit lines and closing: cases that depend on the state of the accounts.
 #include "testing/bench_book.h"
 
 enum {
@@ -22,7 +22,7 @@ static ledger_transfer_event move(uint64_t id, uint64_t debit, uint64_t credit, 
     return with(bench_transfer(id, debit, credit, amount), flags);
 }
 
-// Accounts 1 (may not be overdrawn), 2 (the other way round), 3 (no limit).
+// Accounts: 1 may not be overdrawn, 2 may not owe, 3 has no limit.
 static int three_accounts(void **state) {
     (void)bench_setup(state);
     bench_account(*state, 1, DC);
@@ -56,7 +56,7 @@ static void test_case_39__balancing_debit(void **state) {
 
 static void test_balancing__account_without_a_limit__its_debits_count(void **state) {
     bench_book *b = *state;
-    EXPECT(b, move(1, 3, 1, 10, 0), CREATED); // 3 is below zero: nothing is there to move
+    EXPECT(b, move(1, 3, 1, 10, 0), CREATED); // 3 is below zero: no money to move
     EXPECT(b, move(2, 3, 1, 10, BDR), CREATED);
     expect_amount(b, 0);
 }
@@ -102,7 +102,7 @@ static void test_case_43__one_target_from_several_debits(void **state) {
     bench_account(b, 11, DC);
     bench_account(b, 12, DC);
     bench_account(b, 13, DC);
-    bench_account(b, 20, CD); // collects at most what it paid out: the target
+    bench_account(b, 20, CD); // target: collects at most what it paid out
     bench_account(b, 21, CD);
     EXPECT(b, move(1, 3, 11, 40, 0), CREATED);
     EXPECT(b, move(2, 3, 12, 40, 0), CREATED);
@@ -120,8 +120,7 @@ static void test_case_43__one_target_from_several_debits(void **state) {
     assert_int_equal(b->results[2].row->amount, 20);
 }
 
-// The legs that gather 100 in account 30, each with at most what is still missing if those before it found all they could, and
-// the one that moves all of it on.
+// A chain that gathers 100 in account 30 and moves it on. Each leg asks for what is missing if all legs before it found all they could.
 static void gather(bench_book *b, uint64_t first_id) {
     const ledger_transfer_event chain[] = {
         move(first_id, 11, 30, 100, LNK | BDR), move(first_id + 1, 12, 30, 60, LNK | BDR),

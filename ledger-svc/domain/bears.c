@@ -1,4 +1,4 @@
-// What an account bears: whether it is open, and what sums and limits it may reach. The families of checks share it.
+// What an account can bear: whether it is open, and which sums and limits it may reach. All families of checks use this.
 #include "base/money.h"
 #include "domain/apply_internal.h"
 
@@ -49,7 +49,7 @@ ledger_transfer_status ledger_check_overflows(int64_t amount, bool is_pending,
     if (sum_overflows(amount, cr->credits_posted)) {
         return LEDGER_TRANSFER_OVERFLOWS_CREDITS_POSTED;
     }
-    // The sums inside are safe: each was checked when the last of its parts was added.
+    // The inner sums are safe: each was checked when its last part was added.
     if (sum_overflows(amount, dr->debits_pending + dr->debits_posted)) {
         return LEDGER_TRANSFER_OVERFLOWS_DEBITS;
     }
@@ -61,7 +61,7 @@ ledger_transfer_status ledger_check_overflows(int64_t amount, bool is_pending,
 
 ledger_transfer_status ledger_check_limits(int64_t amount, const ledger_account *dr,
                                            const ledger_account *cr) {
-    // Nothing moves, nothing exceeds: not even where a forced reversal has left an account beyond its limit.
+    // A zero amount exceeds nothing, not even on an account that a forced reversal has left beyond its limit.
     if (amount != 0 && debits_exceed_credits(dr, amount)) {
         return LEDGER_TRANSFER_EXCEEDS_CREDITS;
     }

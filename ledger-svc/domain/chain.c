@@ -1,4 +1,4 @@
-// Linked chains, the same for accounts and transfers: where one began, and how it is undone.
+// Linked chains of accounts and transfers alike: where a chain began, and how it is undone.
 #include "base/assert.h"
 #include "base/money.h"
 #include "domain/apply_internal.h"

@@ -129,7 +129,7 @@ static void test_case_19__members_see_each_other(void **state) {
     EXPECT_RESULT(b, 1, LINKED_EVENT_FAILED);
 }
 
-// A chain that reserves, posts and voids, and then fails: every trace of it is gone.
+// A chain that reserves, posts and voids, and then fails, leaves no trace.
 static void test_chain__fails__two_phase_is_rolled_back(void **state) {
     bench_book *b = *state;
     ledger_transfer_event hold = bench_transfer(100, 1, 2, 10);

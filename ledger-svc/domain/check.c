@@ -1,5 +1,5 @@
-// The checks of one transfer, in TigerBeetle's order of precedence. Read from top to bottom, this is the specification of
-// single-phase and pending transfers; what ends a pending is in check_pending.c, what reverses in check_reversal.c.
+// The checks of one transfer, in TigerBeetle's order of precedence. Read from top to bottom, this is the specification of single-phase and
+// pending transfers. Posts and voids are in check_pending.c, reversals in check_reversal.c.
 #include "base/assert.h"
 #include "base/money.h"
 #include "domain/apply_internal.h"
@@ -84,7 +84,7 @@ static int64_t at_most(int64_t amount, __int128 room) {
     return room <= 0 ? 0 : room < amount ? (int64_t)room : amount;
 }
 
-// What a balancing transfer moves: as much of what is asked for as is there.
+// The amount that a balancing transfer moves: the requested amount, or less if the account has less.
 static int64_t balanced_amount(const ledger_transfer_event *t, const ledger_account *dr,
                                const ledger_account *cr) {
     int64_t amount = t->amount;
@@ -130,7 +130,7 @@ static ledger_transfer_status check_plain(const ledger_tx *tx, const ledger_tran
     }
     ledger_account *dr = map_get(tx->accounts, t->debit_account_id);
     ledger_account *cr = map_get(tx->accounts, t->credit_account_id);
-    // An account's currency is a known one, so a transfer that has the same needs no search in the table of currencies.
+    // An account's currency is known. A transfer in the same currency needs no search in the table of currencies.
     if ((dr == NULL || t->currency != dr->currency) && !ledger_currency_known(t->currency)) {
         return LEDGER_TRANSFER_LEDGER_MUST_NOT_BE_ZERO;
     }

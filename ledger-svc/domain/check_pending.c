@@ -55,7 +55,7 @@ static ledger_transfer_status check_against_pending(const ledger_tx *tx,
     if (p->resolution == LEDGER_KIND_VOID) {
         return LEDGER_TRANSFER_PENDING_TRANSFER_ALREADY_VOIDED;
     }
-    // The time counts, not whether the release has been written yet: exactly at expires_us it is over.
+    // The time decides, not whether the release is written yet: exactly at expires_us the hold is over.
     if (p->resolution == LEDGER_KIND_EXPIRE ||
         (p->expires_us != 0 && p->expires_us <= tx->timestamp_us + 1)) {
         return LEDGER_TRANSFER_PENDING_TRANSFER_EXPIRED;
@@ -63,7 +63,7 @@ static ledger_transfer_status check_against_pending(const ledger_tx *tx,
     return LEDGER_TRANSFER_CREATED;
 }
 
-// What ends a pending transfer cannot have taken effect before it.
+// A post or void cannot take effect before its pending transfer.
 static bool regresses(const ledger_tx *tx, const ledger_transfer_event *t, const ledger_row *p) {
     return (t->flags & LEDGER_TRANSFER_FLAG_IMPORTED) != 0 &&
            (t->timestamp_us <= tx->imported_us || t->timestamp_us <= p->effective_us);
@@ -92,7 +92,7 @@ ledger_transfer_status ledger_resolution_check(const ledger_tx *tx, const ledger
     ledger_account *dr = map_get(tx->accounts, p->debit_account_id);
     ledger_account *cr = map_get(tx->accounts, p->credit_account_id);
     ASSERT(dr != NULL && cr != NULL);
-    // A closed account gives back what it has reserved, and moves nothing.
+    // A closed account gives reserved money back, and moves none.
     status = is_post ? ledger_check_closed(dr, cr) : LEDGER_TRANSFER_CREATED;
     if (status != LEDGER_TRANSFER_CREATED) {
         return status;

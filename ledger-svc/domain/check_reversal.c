@@ -1,8 +1,8 @@
-// The checks of a reversal: a new transfer that takes back what another one has moved. Ours; TigerBeetle has none.
+// The checks of a reversal: a new transfer that takes a moved amount back. TigerBeetle has no reversals.
 #include "base/assert.h"
 #include "domain/apply_internal.h"
 
-// The row of a reversal: the reversed one with its sides swapped.
+// The row of a reversal: the reversed row with its sides swapped.
 static ledger_row reversal_row(const ledger_tx *tx, const ledger_transfer_event *t, ledger_row *r) {
     return (ledger_row){
         .kind = LEDGER_KIND_SINGLE,
@@ -25,7 +25,7 @@ static ledger_row reversal_row(const ledger_tx *tx, const ledger_transfer_event 
     };
 }
 
-// Can this row be reversed at all?
+// Can this row be reversed?
 static ledger_transfer_status check_reversed(const ledger_row *r, ledger_row **existing) {
     if (r->kind == LEDGER_KIND_PENDING) {
         return LEDGER_TRANSFER_REVERSED_TRANSFER_IS_PENDING;
@@ -65,7 +65,7 @@ ledger_transfer_status ledger_reversal_check(const ledger_tx *tx, const ledger_t
     if (status != LEDGER_TRANSFER_CREATED) {
         return status;
     }
-    // The money has moved on, unless nobody cares where it went.
+    // The money is no longer there; a forced reversal does not care.
     return (t->flags & LEDGER_TRANSFER_FLAG_FORCED) != 0
                ? LEDGER_TRANSFER_CREATED
                : ledger_check_limits(row->amount, row->debit, row->credit);

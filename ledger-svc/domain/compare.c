@@ -2,7 +2,7 @@
 #include "base/assert.h"
 #include "domain/apply_internal.h"
 
-// A request may leave user data out to take it from the transfer that it ends or reverses; the repeat may do the same.
+// A request may leave user data out to take it from the transfer that it ends or reverses. So may its repeat.
 typedef struct expected_fields {
     uuid user_data_128;
     uint64_t user_data_64;
@@ -30,7 +30,7 @@ static ledger_transfer_status compare_user_data(const expected_fields *x, const 
     return LEDGER_TRANSFER_EXISTS;
 }
 
-// The fields that TigerBeetle does not have, or does not compare. Nothing of them is ever taken from another transfer.
+// Compares the fields that TigerBeetle lacks or does not compare. None of them is ever taken from another transfer.
 static ledger_transfer_status compare_own_fields(const ledger_transfer_event *t,
                                                  const ledger_row *e) {
     if ((t->flags & LEDGER_TRANSFER_FLAG_IMPORTED) != 0 && t->timestamp_us != e->effective_us) {
@@ -95,8 +95,8 @@ static ledger_transfer_status compare_reversal(const ledger_tx *tx, const ledger
     return compare_own_fields(t, e);
 }
 
-// A balancing transfer moved what was there to move, at most what was asked for; asking for as much again, or more, is the
-// same request.
+// A balancing transfer moved the money that was there, at most the requested amount. A repeat with that amount, or more, is the same
+// request.
 static bool amount_differs(const ledger_transfer_event *t, const ledger_row *e) {
     const uint32_t balancing =
         LEDGER_TRANSFER_FLAG_BALANCING_DEBIT | LEDGER_TRANSFER_FLAG_BALANCING_CREDIT;

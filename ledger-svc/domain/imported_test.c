@@ -18,7 +18,7 @@ static ledger_transfer_event old_transfer(uint64_t id, int64_t amount, int64_t u
     return t;
 }
 
-// Accounts 1 and 2 were made at 100 and 200, elsewhere; now is 1,000,000.
+// Accounts 1 and 2 were made elsewhere at 100 and 200; now is 1,000,000.
 static int two_old_accounts(void **state) {
     (void)bench_setup(state);
     bench_book *b = *state;
@@ -86,13 +86,13 @@ static void test_case_56__transfers(void **state) {
     EXPECT_RESULT(b, 4, IMPORTED_EVENT_TIMESTAMP_MUST_POSTDATE_DEBIT_ACCOUNT);
     EXPECT_RESULT(b, 5, IMPORTED_EVENT_TIMESTAMP_MUST_POSTDATE_CREDIT_ACCOUNT);
     EXPECT_RESULT(b, 6, CREATED);
-    EXPECT_RESULT(b, 7, EXISTS); // a repeat is told before its time is looked at
+    EXPECT_RESULT(b, 7, EXISTS); // a repeat is recognised before its time is checked
     EXPECT_RESULT(b, 8, EXISTS_WITH_DIFFERENT_TIMESTAMP);
     EXPECT_RESULT(b, 9, IMPORTED_EVENT_TIMESTAMP_MUST_NOT_REGRESS);
     EXPECT_RESULT(b, 10, IMPORTED_EVENT_TIMESTAMP_MUST_NOT_REGRESS);
     EXPECT_RESULT(b, 11, CREATED);
     EXPECT_RESULT(b, 12, IMPORTED_EVENT_TIMEOUT_MUST_BE_ZERO);
-    // The journal's order is that of commit; when it took effect is kept beside it.
+    // The journal is in commit order; the effective time is stored beside it.
     assert_int_equal(b->results[6].row->effective_us, 500);
     assert_int_equal(b->results[6].row->timestamp_us, 2000000);
     const ledger_transfer_event other[] = {bench_transfer(20, 1, 2, 1), old_transfer(21, 1, 700)};
@@ -106,7 +106,7 @@ static void test_case_57__backdated_after_later_entries(void **state) {
     bench_book *b = *state;
     EXPECT(b, bench_transfer(1, 1, 2, 5), CREATED);
     EXPECT(b, old_transfer(2, 1, 900), CREATED);
-    EXPECT(b, old_transfer(3, 1, 300), CREATED); // another call may go back further
+    EXPECT(b, old_transfer(3, 1, 300), CREATED); // a new call may go further back
     assert_int_equal(b->sequence, 3);
 }
 

@@ -99,7 +99,7 @@ static void test_account__reference_is_unique_in_its_book(void **state) {
     EXPECT_ONE(b, a, EXISTS_WITH_DIFFERENT_METADATA);
     a.external_reference = STR("");
     EXPECT_ONE(b, a, EXISTS_WITH_DIFFERENT_EXTERNAL_REFERENCE);
-    // A chain that fails gives the reference back.
+    // A failed chain frees the reference.
     ledger_account_event chain[2] = {usd(3), usd(4)};
     chain[0].flags |= LEDGER_ACCOUNT_FLAG_LINKED;
     chain[0].external_reference = STR("iban:3");
@@ -140,7 +140,7 @@ static void test_transfer__labels_are_part_of_the_request(void **state) {
     EXPECT(b, t, EXISTS_WITH_DIFFERENT_EXTERNAL_REFERENCE);
     t.code = 5;
     EXPECT(b, t, EXISTS_WITH_DIFFERENT_CODE);
-    // Not unique, and not taken over by what ends the pending.
+    // A reference need not be unique, and the post does not take it from its pending transfer.
     ledger_transfer_event post = bench_post(2, 1, 5);
     EXPECT(b, post, CREATED);
     assert_int_equal(b->results[0].row->external_reference.len, 0);

@@ -187,8 +187,8 @@ bool ledger_leaf_decode(const uint8_t *bytes, size_t len, int64_t *book_id, ledg
 }
 
 void ledger_leaf_hash(int64_t book_id, const ledger_row *row, uint8_t out[LEDGER_LEAF_HASH_LEN]) {
-    // Not zeroed, as the release build does with all that is on the stack: that would cost a good part of the hash.
+    // Not zeroed, though the release build zeroes the stack: zeroing would cost a good part of the hash.
     uint8_t bytes[1 + LEDGER_LEAF_LEN_MAX] __attribute__((uninitialized));
-    bytes[0] = 0x00; // of a leaf; 0x01 is of an inner node
+    bytes[0] = 0x00; // marks a leaf; 0x01 marks an inner node
     sha256(bytes, 1 + ledger_leaf_encode(book_id, row, bytes + 1), out);
 }

@@ -8,8 +8,8 @@
 //   pending_id (16), released (8), expires_us (8), timeout_s (4), reverses_id (16),
 //   user_data_128 (16), user_data_64 (8), user_data_32 (4),
 //   length of external_reference (2), external_reference, length of metadata (2), metadata (its stored form: model.h).
-// An absent id is 16 zero bytes, an absent number 0: the same as they mean everywhere else. So each row has one form, and
-// each form is one row. What changes this list changes the version: heads that were signed must stay true.
+// An absent id is 16 zero bytes, an absent number 0, as everywhere else. So each row has one form, and each form is one row. A change of
+// this list needs a new version: signed heads must stay true.
 #ifndef DOMAIN_LEAF_H
 #define DOMAIN_LEAF_H
 
@@ -18,16 +18,16 @@
 
 enum {
     LEDGER_LEAF_VERSION = 1,
-    LEDGER_LEAF_FIXED_LEN = 251, // all of it but the two texts
+    LEDGER_LEAF_FIXED_LEN = 251, // the form without the two texts
     LEDGER_LEAF_LEN_MAX =
         LEDGER_LEAF_FIXED_LEN + LEDGER_EXTERNAL_REFERENCE_MAX + LEDGER_METADATA_MAX,
     LEDGER_LEAF_HASH_LEN = 32,
 };
 
-// Writes the canonical form; answers its length.
+// Writes the canonical form. Returns its length.
 size_t ledger_leaf_encode(int64_t book_id, const ledger_row *row, uint8_t out[LEDGER_LEAF_LEN_MAX]);
-// The other way round, for who verifies. The row's texts are borrowed from the bytes. False when they are not a canonical
-// form: then nothing of *row means anything. The texts are not looked into.
+// Reads the canonical form back, for a check. The row's texts are borrowed from the bytes. False when the bytes are no canonical form; *row
+// is then undefined. The texts' contents are not checked.
 bool ledger_leaf_decode(const uint8_t *bytes, size_t len, int64_t *book_id,
                         ledger_row *row) WARN_UNUSED;
 // SHA-256(0x00 || canonical form), RFC 6962.

@@ -44,7 +44,7 @@ static ledger_row sample(void) {
     };
 }
 
-// If this changes, every head that was ever signed becomes a lie: make a new version instead.
+// A change of this form makes every signed head false: make a new version instead.
 static void test_leaf__the_form_is_fixed(void **state) {
     const ledger_row row = sample();
     uint8_t bytes[LEDGER_LEAF_LEN_MAX], hash[LEDGER_LEAF_HASH_LEN];
@@ -71,7 +71,7 @@ static void test_leaf__a_form_is_a_row_and_a_row_is_a_form(void **state) {
     (void)state;
 }
 
-// Whatever bit is flipped: either these are no canonical bytes any more, or they are those of another row.
+// Flip any bit: the bytes are canonical no more, or they are another row's.
 static void test_leaf__every_bit_has_weight(void **state) {
     const ledger_row row = sample();
     uint8_t bytes[LEDGER_LEAF_LEN_MAX], again[LEDGER_LEAF_LEN_MAX];

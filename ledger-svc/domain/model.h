@@ -17,7 +17,7 @@ enum {
 
 // The largest amount there is; on a post it also means "all of it".
 #define LEDGER_AMOUNT_MAX INT64_MAX
-// next_expires_us of a book in which nothing can expire.
+// next_expires_us of a book without open pending transfers that expire.
 #define LEDGER_NEVER_US INT64_MAX
 
 enum {
@@ -30,10 +30,10 @@ enum {
     LEDGER_ACCOUNT_FLAGS_KNOWN = (1u << 6) - 1,
 };
 
-// What, beside its balances, can change of an account. Stored with it and, as it was right after each row, in the journal.
+// The state of an account, apart from its balances. Stored with the account and, after each row, in the journal.
 enum {
     LEDGER_STATE_CLOSED = 1u << 0,     // takes no debits and credits
-    LEDGER_STATE_OVER_LIMIT = 1u << 1, // beyond its limit, where a forced reversal has taken it
+    LEDGER_STATE_OVER_LIMIT = 1u << 1, // a forced reversal took the account beyond its limit
 };
 
 enum {
@@ -50,15 +50,15 @@ enum {
     LEDGER_TRANSFER_FLAG_FORCED = 1u << 9,       // of reversals only
 };
 
-// What a journal row is. The numbers are stored and sent.
+// The kinds of journal rows. The numbers are stored and sent.
 typedef enum ledger_kind {
     LEDGER_KIND_NONE = 0,
     LEDGER_KIND_SINGLE = 1,  // moves the amount
     LEDGER_KIND_PENDING = 2, // reserves the amount
-    // moves the amount, at most what was reserved, and releases the reservation
+    // moves at most the reserved amount and releases the reservation
     LEDGER_KIND_POST = 3,
     LEDGER_KIND_VOID = 4,   // releases the reservation
-    LEDGER_KIND_EXPIRE = 5, // the same, written by the ledger itself when the time is up; has no id
+    LEDGER_KIND_EXPIRE = 5, // the same, written by the ledger when the time is up; has no id
 } ledger_kind;
 
 // ISO 4217 code as three letters packed into a word; 0 is "none".
@@ -83,18 +83,18 @@ typedef struct ledger_account {
     uint32_t state; // bits of LEDGER_STATE_…
     ledger_currency currency;
     int64_t timestamp_us;
-    int64_t effective_us;   // timestamp_us, or when an imported account was made elsewhere
+    int64_t effective_us;   // timestamp_us, or an imported account's own time
     int64_t lowest_balance; // the credit line: 0 or negative
     ledger_balances balances;
     uuid reference_digest; // of external_reference and metadata; nil for none
     uuid metadata_digest;
-    // Empty for none. Only in accounts that are new or were just read: what stays in memory has the digests alone.
+    // Empty for none. Only in accounts that are new or were just read: a cached account has only the digests.
     str external_reference;
     str metadata;     // as in ledger_metadata_next
-    uint32_t touched; // place in ledger_tx.touched plus one while a transaction is at work; else 0
+    uint32_t touched; // place in ledger_tx.touched plus one during a transaction; else 0
 } ledger_account;
 
-// The state that a new account begins with, before anything is posted to it.
+// The state of a new account, before any posting.
 static inline uint32_t ledger_account_state_at_birth(const ledger_account *account) {
     return (account->flags & LEDGER_ACCOUNT_FLAG_CLOSED) != 0 ? LEDGER_STATE_CLOSED : 0;
 }
@@ -108,16 +108,16 @@ typedef struct ledger_account_event {
     uint32_t code;
     uint32_t flags;
     ledger_currency currency;
-    int64_t timestamp_us;     // must be 0, but for an imported one
+    int64_t timestamp_us;     // must be 0, except when imported
     int64_t lowest_balance;   // more than INT64_MIN: the decoder refuses it
     ledger_balances balances; // must be 0
     str external_reference;
     str metadata; // as in ledger_metadata_next
 } ledger_account_event;
 
-// A request for a transfer, as it came. A nil id, currency 0 and code 0 stand for "not given". One with a reverses_id is a
-// request for a reversal: it has the flags LINKED and FORCED at most, and of the rest only what is not taken from the
-// reversed transfer: code, user data, external reference, metadata.
+// A request for a transfer, as it came. A nil id, currency 0 and code 0 mean "not given". An event with a reverses_id asks for a reversal:
+// it has at most the flags LINKED and FORCED, and only fields that the reversed transfer does not give: code, user data, external
+// reference, metadata.
 typedef struct ledger_transfer_event {
     uuid id;
     uuid debit_account_id;
@@ -131,7 +131,7 @@ typedef struct ledger_transfer_event {
     uint32_t flags;
     ledger_currency currency;
     int64_t amount;       // never negative: the decoder refuses it
-    int64_t timestamp_us; // must be 0, but for an imported one
+    int64_t timestamp_us; // must be 0, except when imported
     uuid reverses_id;
     str external_reference;
     str metadata; // as in ledger_metadata_next
@@ -140,7 +140,7 @@ typedef struct ledger_transfer_event {
 // One immutable row of the journal.
 typedef struct ledger_row {
     ledger_kind kind;
-    // of a pending: LEDGER_KIND_NONE while it is open, else what ended it. Not stored in this row
+    // of a pending: LEDGER_KIND_NONE while open, else what ended it. Not stored in this row
     ledger_kind resolution;
     uuid id; // nil for an expiry
     uuid debit_account_id;
@@ -153,29 +153,29 @@ typedef struct ledger_row {
     uint32_t code;
     uint32_t flags;
     ledger_currency currency;
-    // what moved (single, post), was reserved (pending), or was given back (void, expire)
+    // the amount moved (single, post), reserved (pending) or given back (void, expire)
     int64_t amount;
-    int64_t released;   // of a post, void or expire: the reservation that it ends; else 0
+    int64_t released;   // of a post, void or expire: the reservation it ends; else 0
     int64_t expires_us; // of a pending with a timeout; else 0
     int64_t sequence;
     int64_t timestamp_us;
-    int64_t effective_us; // timestamp_us, or when an imported one took effect
+    int64_t effective_us; // timestamp_us, or an imported transfer's own time
     ledger_balances debit_after;
     ledger_balances credit_after;
     uint8_t debit_state_after, credit_state_after;   // bits of LEDGER_STATE_…
-    uint8_t debit_state_before, credit_state_before; // not stored: to undo
+    uint8_t debit_state_before, credit_state_before; // not stored: for undoing
     uuid reverses_id;                                // of a reversal; else nil
     str external_reference;                          // empty for none
     str metadata;                                    // as in ledger_metadata_next
     uint8_t leaf_hash[32];       // as stored; only in rows that were loaded (leaf.h makes it)
-    struct ledger_row *reversal; // what has reversed this one. Not stored in this row
-    // Of a row made by the transaction at work; NULL in rows that were loaded.
+    struct ledger_row *reversal; // the row that reverses this one. Not stored in this row
+    // Set in a row that the current transaction makes; NULL in a loaded row.
     ledger_account *debit, *credit;
     struct ledger_row *pending;
     struct ledger_row *reversed;
 } ledger_row;
 
-// What a row does to its debit account's debits and its credit account's credits.
+// A row's effect on its debit account's debits and its credit account's credits.
 typedef struct ledger_effect {
     int64_t pending, posted;
 } ledger_effect;
@@ -196,14 +196,13 @@ typedef struct ledger_metadata_entry {
     str key, value;
 } ledger_metadata_entry;
 
-// Sorts the entries and writes them. False when a key stands there twice; sizes are the caller's to check. out holds
-// LEDGER_METADATA_MAX bytes.
+// Sorts the entries and writes them. False when a key occurs twice. The caller checks the sizes. out holds LEDGER_METADATA_MAX bytes.
 bool ledger_metadata_encode(ledger_metadata_entry *entries, size_t n, char *out,
                             size_t *out_len) WARN_UNUSED;
-// Takes the first entry off the front of *metadata. False at the end. Aborts on bytes that are not of this form.
+// Takes the first entry off the front of *metadata. False at the end. Aborts on bytes that are not in this form.
 bool ledger_metadata_next(str *metadata, ledger_metadata_entry *out);
 
-// What stands for a text of any length where only equality matters. Nil for the empty text, and for no other.
+// A digest that stands for a text where only equality matters. Nil for the empty text only.
 uuid ledger_digest(str text);
 
 #endif

@@ -223,7 +223,7 @@ static void test_case_31__expiry_releases_step_by_step(void **state) {
     }
     b->now_us += 100000000;
     bench_apply(b, NULL, 0);
-    assert_int_equal(b->n_rows, 0); // released once only
+    assert_int_equal(b->n_rows, 0); // released only once
     bench_expect_balances(b, 1, 0, 10, 0, 0);
 }
 
@@ -234,8 +234,7 @@ static void test_case_32_33__exact_without_the_sweeper(void **state) {
     EXPECT(b, hold(2, 10, 1), CREATED);
     const int64_t expires_us = ((ledger_row *)map_get(b->transfers, bench_id(1)))->expires_us;
     assert_int_equal(expires_us, 11000000);
-    // The time of the posting transfer counts, not the time at which the batch began: two transfers before it in the
-    // batch bring it to the very microsecond.
+    // The posting transfer's own time decides, not the time of the batch: two transfers before it move its time to the very microsecond.
     b->now_us = expires_us - 2;
     const ledger_transfer_event batch[] = {bench_transfer(3, 1, 2, 1), bench_transfer(4, 1, 2, 1),
                                            bench_post(5, 1, 10)};
@@ -245,7 +244,7 @@ static void test_case_32_33__exact_without_the_sweeper(void **state) {
     EXPECT_RESULT(b, 2, PENDING_TRANSFER_EXPIRED);
     bench_expect_balances(b, 1, 20, 2, 0, 0); // refused, though the release is not written yet …
     bench_apply(b, NULL, 0);
-    // … then it is, once; the other has a microsecond to live
+    // … then it is, once; the other hold expires a microsecond later
     bench_expect_balances(b, 1, 10, 2, 0, 0);
     b->now_us = expires_us + 1;
     bench_apply(b, NULL, 0);
@@ -268,7 +267,7 @@ static void test_case_34__timeout_that_overflows(void **state) {
     EXPECT(b, hold(1, 10, 0), CREATED);
 }
 
-// After the sums, before the limits: and so it burns no id.
+// Checked after the sums and before the limits, so the refusal burns no id.
 static void test_case_34_timeout_that_overflows__its_place_among_the_refusals(void **state) {
     bench_book *b = *state;
     bench_account(b, 3, LEDGER_ACCOUNT_FLAG_DEBITS_MUST_NOT_EXCEED_CREDITS);

@@ -1,5 +1,5 @@
-// Random batches, with ids, flags and amounts drawn from so few that they collide all the time: a batch gives what its events
-// give one by one (each linked chain being one), and the journal replays to the balances.
+// Random batches. Ids, flags and amounts come from small sets, so that they collide often. A batch gives the same results as its events one
+// by one (a linked chain counts as one event), and the journal replays to the balances.
 #include "testing/bench_book.h"
 
 #include <inttypes.h>
@@ -30,11 +30,11 @@ static int64_t random_amount(void) {
     return one_in(8) ? special[below(4)] : (int64_t)below(50);
 }
 
-// The same request again, as a client that got no answer sends it.
+// Repeats a sent request, as a client does that got no answer.
 static ledger_transfer_event sent[64];
 static size_t n_sent;
 
-// Mostly of a transfer that was asked for before, so that there is something to end or to reverse.
+// Mostly the id of an earlier transfer, so that the event has something to end or reverse.
 static uint64_t random_other_id(void) {
     if (n_sent == 0 || one_in(3)) {
         return 1 + below(IDS);
@@ -94,7 +94,7 @@ static ledger_transfer_event random_event(void) {
     return t;
 }
 
-// Each chain, and each event outside of one, as a batch of its own.
+// Applies each chain, and each event outside of a chain, as a batch of its own.
 static void apply_one_by_one(bench_book *b, const ledger_transfer_event *events, size_t n,
                              ledger_transfer_status *out) {
     for (size_t first = 0; first < n;) {
@@ -110,7 +110,7 @@ static void apply_one_by_one(bench_book *b, const ledger_transfer_event *events,
     }
 }
 
-// What the last batch's rows do, added to what is known so far.
+// Adds the last batch's rows to the known balances.
 static void replay(const bench_book *b, ledger_balances *balances, uint8_t *states) {
     for (size_t i = 0; i < b->n_rows; i++) {
         const ledger_row *row = &b->rows[i];
@@ -202,7 +202,7 @@ static void test_batch__at_random__gives_what_its_events_give_one_by_one(void **
     for (int round = 0; round < ROUNDS; round++) {
         one_round(seen);
     }
-    // The generator must reach what it is there for.
+    // The generator must reach all these statuses.
     const ledger_transfer_status reached[] = {
         LEDGER_TRANSFER_CREATED,
         LEDGER_TRANSFER_EXISTS,

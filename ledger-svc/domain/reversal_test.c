@@ -1,4 +1,4 @@
-// Reversals: once, in full, and only of what moved.
+// Reversals: once, in full, and only of moved amounts.
 #include "testing/bench_book.h"
 
 enum {
@@ -48,7 +48,7 @@ static void test_case_58__reversed_once(void **state) {
     assert_int_equal(b->results[0].row->sequence, sequence);
     EXPECT(b, bench_reversal(10, 1), EXISTS);
     assert_int_equal(b->results[0].row->sequence, sequence);
-    EXPECT(b, bench_reversal(11, 1), ALREADY_REVERSED); // no id is burned by it
+    EXPECT(b, bench_reversal(11, 1), ALREADY_REVERSED); // burns no id
     EXPECT(b, bench_transfer(11, 1, 2, 1), CREATED);
 }
 
@@ -114,7 +114,7 @@ static void test_reversal__several_faults__the_topmost_is_named(void **state) {
     r.user_data_32 = 0;
     r.external_reference = STR("other");
     EXPECT(b, r, EXISTS_WITH_DIFFERENT_EXTERNAL_REFERENCE);
-    // A plain transfer with all that the reversal has is still another request.
+    // A plain transfer with all fields of the reversal is still a different request.
     ledger_transfer_event same = bench_transfer(10, 2, 1, 30);
     same.code = 5;
     EXPECT(b, same, EXISTS_WITH_DIFFERENT_REVERSES_ID);
@@ -144,7 +144,8 @@ static void test_case_58_money_has_moved_on__refused_unless_forced(void **state)
     assert_int_equal(b->results[0].row->debit_state_after, LEDGER_STATE_OVER_LIMIT);
     assert_int_equal(b->results[0].row->credit_state_after, 0);
     bench_expect_state(b, 2, LEDGER_STATE_OVER_LIMIT);
-    EXPECT(b, bench_transfer(3, 2, 3, 1), EXCEEDS_CREDITS); // the limit holds for everything else
+    // the limit holds for everything but the reversal
+    EXPECT(b, bench_transfer(3, 2, 3, 1), EXCEEDS_CREDITS);
     EXPECT(b, bench_transfer(4, 1, 2, 29), CREATED);
     bench_expect_state(b, 2, LEDGER_STATE_OVER_LIMIT);
     EXPECT(b, bench_transfer(5, 1, 2, 1), CREATED);
@@ -155,7 +156,7 @@ static void test_case_58__pass_through_account(void **state) {
     bench_book *b = *state;
     EXPECT(b, bench_transfer(1, 1, 2, 30), CREATED);
     EXPECT(b, bench_transfer(2, 2, 3, 30), CREATED);
-    // the last first, and the money is back for the other
+    // the last one first; its money is then back for the other reversal
     EXPECT(b, bench_reversal(11, 2), CREATED);
     EXPECT(b, bench_reversal(12, 1), CREATED);
     bench_expect_balances(b, 2, 0, 60, 0, 60);
@@ -194,7 +195,7 @@ static void test_reversal__of_a_group__together_or_not_at_all(void **state) {
     for (size_t k = 0; k < 3; k++) {
         EXPECT_RESULT(b, k, CREATED);
     }
-    bench_apply(b, again, 3); // asked again, each is there
+    bench_apply(b, again, 3); // the same again: each exists
     for (size_t k = 0; k < 3; k++) {
         EXPECT_RESULT(b, k, EXISTS);
         assert_non_null(b->results[k].row);
@@ -209,7 +210,7 @@ static void test_reversal__of_a_group_that_fails__leaves_all_as_it_was(void **st
     bench_apply(b, twice, 2);
     EXPECT_RESULT(b, 0, LINKED_EVENT_FAILED);
     EXPECT_RESULT(b, 1, ALREADY_REVERSED);
-    assert_null(b->results[1].row); // the reversal that was in its way has gone with the chain
+    assert_null(b->results[1].row); // the earlier reversal was undone with the chain
     bench_expect_balances(b, 2, 0, 0, 0, 30);
     EXPECT(b, bench_reversal(10, 1), CREATED);
 }

@@ -1,5 +1,5 @@
-// What can become of an account or a transfer of a batch: TigerBeetle's names, and some of our own. The numbers are those of
-// the wire; the order of precedence is that of the checks (check.c, accounts.c), and docs/ledger-semantics.md shows it.
+// The result of an account or a transfer in a batch: TigerBeetle's names, and some of our own. The numbers are those of the wire. The order
+// of precedence is that of the checks (check.c, accounts.c); docs/ledger-semantics.md shows it.
 #ifndef DOMAIN_STATUS_H
 #define DOMAIN_STATUS_H
 
@@ -7,8 +7,8 @@
 
 enum { BURNS = 1, SPARES = 0 };
 
-// X(name, number, does the refusal burn the id?). A refusal burns when the same request could succeed later: whoever was
-// told "no" must be able to rely on it, so the id is spent for ever.
+// X(name, number, does the refusal burn the id?). A refusal burns the id when the same request could succeed later: the caller must be able
+// to rely on "no", so the id is spent for ever.
 #define LEDGER_TRANSFER_STATUSES(X)                                                                \
     X(CREATED, 1, SPARES)                                                                          \
     X(LINKED_EVENT_FAILED, 2, SPARES)                                                              \
@@ -139,7 +139,7 @@ typedef enum ledger_account_status {
 // "CREATED", "EXCEEDS_CREDITS" …; "?" for a number outside of the set.
 const char *ledger_transfer_status_name(ledger_transfer_status status);
 const char *ledger_account_status_name(ledger_account_status status);
-// True for the refusals after which the id may never be used again.
+// True when this refusal burns the id: it may never be used again.
 bool ledger_transfer_status_burns(ledger_transfer_status status);
 
 #endif

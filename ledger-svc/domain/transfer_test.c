@@ -1,5 +1,5 @@
-// Single-phase transfers: idempotency, precedence, limits, overflow. Case numbers are those of the specification that
-// docs/ledger-semantics.md names.
+// Single-phase transfers: idempotency, precedence, limits, overflow. The case numbers are those of the specification in
+// docs/ledger-semantics.md.
 #include "testing/bench_book.h"
 
 #include <string.h>
@@ -38,7 +38,7 @@ static void test_case_02_repeat_differs__names_the_first_difference(void **state
     t.user_data_64 = 9;
     t.user_data_32 = 9;
     EXPECT(b, t, CREATED);
-    // All differ; then one after the other is put right, in the order of precedence.
+    // All fields differ; then they are corrected one by one, in the order of precedence.
     ledger_transfer_event w = {
         .id = t.id,
         .debit_account_id = bench_id(3),
@@ -86,7 +86,7 @@ static void test_case_04__repeat_comes_before_static_checks(void **state) {
     t.timestamp_us = 1;
     EXPECT(b, t, TIMESTAMP_MUST_BE_ZERO);
     t.timestamp_us = 0;
-    t.flags = LEDGER_TRANSFER_FLAG_FORCED; // of reversals only
+    t.flags = LEDGER_TRANSFER_FLAG_FORCED; // only reversals have it
     EXPECT(b, t, RESERVED_FLAG);
     t.flags = 0;
     t.id = bench_id(0);
@@ -233,12 +233,12 @@ static void test_case_45_overflow_of_each_sum__before_the_limits(void **state) {
     for (uint64_t n = 10; n < 30; n++) {
         bench_account(b, n, 0);
     }
-    // Posted: both sums, the debit account first.
+    // Posted sums; the debit account comes first.
     EXPECT(b, bench_transfer(100, 10, 11, max), CREATED);
     EXPECT(b, bench_transfer(101, 10, 12, 1), OVERFLOWS_DEBITS_POSTED);
     EXPECT(b, bench_transfer(102, 12, 11, 1), OVERFLOWS_CREDITS_POSTED);
     EXPECT(b, bench_transfer(103, 10, 11, 1), OVERFLOWS_DEBITS_POSTED);
-    // Pending.
+    // Pending sums.
     t = bench_transfer(104, 13, 14, max);
     t.flags = LEDGER_TRANSFER_FLAG_PENDING;
     EXPECT(b, t, CREATED);
@@ -248,7 +248,7 @@ static void test_case_45_overflow_of_each_sum__before_the_limits(void **state) {
     t = bench_transfer(106, 15, 14, 1);
     t.flags = LEDGER_TRANSFER_FLAG_PENDING;
     EXPECT(b, t, OVERFLOWS_CREDITS_PENDING);
-    // Both together.
+    // Pending plus posted.
     EXPECT(b, bench_transfer(107, 13, 15, 1), OVERFLOWS_DEBITS);
     EXPECT(b, bench_transfer(108, 15, 14, 1), OVERFLOWS_CREDITS);
     // Overflow wins over the limit.
@@ -256,7 +256,7 @@ static void test_case_45_overflow_of_each_sum__before_the_limits(void **state) {
     EXPECT(b, bench_transfer(109, 20, 40, max), CREATED);
     EXPECT(b, bench_transfer(110, 40, 21, max), CREATED);
     EXPECT(b, bench_transfer(111, 40, 21, 1), OVERFLOWS_DEBITS_POSTED);
-    // None of these burns its id.
+    // None of the refusals burned its id.
     EXPECT(b, bench_transfer(101, 22, 23, 1), CREATED);
 }
 

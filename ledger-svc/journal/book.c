@@ -35,7 +35,7 @@ book *book_create(journal *j, int64_t id) {
     b->id = id;
     b->followed = follow_hold(&j->follower, id);
     b->unsaved_since_us = INT64_MAX;
-    // The cache shrinks between transactions, so it may pass its size by what one transaction can name.
+    // The cache shrinks only between transactions, so one transaction may exceed the size by all accounts that it can name.
     cache_init(&b->cache, j->o.cache_accounts_max + JOURNAL_ACCOUNTS_MAX);
     return b;
 }

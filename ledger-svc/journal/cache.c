@@ -36,7 +36,7 @@ static void slot_free(cache *c, size_t slot) {
     c->free_slots[c->n_free++] = slot;
 }
 
-// One more block of slots, all free. Memory goes back when the book does.
+// Adds one block of free slots. The memory is freed with the book.
 static void block_add(cache *c) {
     const size_t n = c->n_blocks + 1;
     c->blocks = realloc(c->blocks, n * sizeof *c->blocks);
@@ -76,7 +76,7 @@ ledger_account *cache_put(cache *c, const ledger_account *account) {
     c->n_free--;
     *slot = (cache_account){.account = *account, .used = true, .taken = true};
     slot->account.touched = 0;
-    // Their memory is the transaction's; the digests stay.
+    // The texts lie in the transaction's memory; the digests stay.
     slot->account.external_reference = (str){0};
     slot->account.metadata = (str){0};
     return &slot->account;
@@ -86,7 +86,7 @@ void cache_use(ledger_account *account) {
     ((cache_account *)account)->used = true;
 }
 
-// A clock: the hand passes over the accounts, takes the mark off those that were used, and forgets those that were not.
+// A clock: the hand passes over the accounts, clears the mark of each used account, and forgets each unmarked one.
 void cache_shrink(cache *c, size_t n) {
     while (map_count(c->accounts) > n) {
         c->hand = (c->hand + 1) % c->n_slots;
@@ -145,7 +145,7 @@ static void pending_remember(cache *c, const ledger_row *row) {
 void cache_fold_pendings(cache *c, const ledger_row *rows, size_t n) {
     for (size_t i = 0; i < n; i++) {
         const ledger_row *row = &rows[i];
-        // One with texts is not remembered: their memory is not ours.
+        // A row with texts is not remembered: the cache does not own the texts.
         if (row->kind == LEDGER_KIND_PENDING && row->external_reference.len == 0 &&
             row->metadata.len == 0) {
             pending_remember(c, row);

@@ -1,6 +1,5 @@
-// A checkpoint: account rows and postings are brought to where the journal is, inside of a transaction of the commit path. Between
-// two of them a commit writes its journal rows and the head, and nothing else: an account that is touched a hundred times is
-// written once.
+// A checkpoint brings account rows and postings to the journal's head, inside a transaction of the commit path. Between two checkpoints a
+// commit writes only its journal rows and the head. So an account that is touched a hundred times is written once.
 #include "base/assert.h"
 #include "journal/commit_internal.h"
 
@@ -12,7 +11,7 @@ bool commit_checkpoint_is_due(const commit *k) {
            (rows > 0 && k->now_us - since_us >= o->checkpoint_ms * 1000);
 }
 
-// An account's sequences stand in the tail newest first; in a posting they ascend.
+// The tail lists an account's sequences newest first; a posting lists them ascending.
 static void take_sequences(const tail *t, const tail_account *account, int64_t *out) {
     uint32_t entry = account->newest;
     size_t at = account->n_entries;
@@ -23,7 +22,7 @@ static void take_sequences(const tail *t, const tail_account *account, int64_t *
     ASSERT(at == 0);
 }
 
-// The tail is that of the head which we hold: it stands still.
+// We hold the head's lock, so the tail stands still.
 bool commit_write_checkpoint(commit *k, err *e) {
     const tail *t = k->book->followed->tail;
     const size_t n = tail_n_accounts(t);

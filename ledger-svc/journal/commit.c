@@ -9,7 +9,7 @@
 
 // --- Preparing the work ----------------------------------------------------------------------------------------------
 
-// The arrays that the posting rules write into, as large as this batch can make them.
+// Makes the arrays that the posting rules write into, with room for the whole batch.
 static bool tx_prepare(commit *k, size_t n_due, err *e) {
     ledger_tx *tx = &k->tx;
     tx->accounts = k->book->cache.accounts;
@@ -35,8 +35,8 @@ static bool tx_prepare(commit *k, size_t n_due, err *e) {
     return true;
 }
 
-// What time has ended is released before any request is looked at, so that the first request of a restarted service already
-// sees the money free again. By the book's time, as the checks of a post or void: what they call expired is not still reserved.
+// Releases expired holds before any request is looked at: the first request after a restart already sees the money free. The book's time
+// decides, as in the checks of a post or void: a hold that they call expired is not still reserved.
 static bool release_due(commit *k, err *e) {
     ledger_row *due = NULL;
     size_t n_due = 0;
@@ -78,7 +78,7 @@ static bool made_something(const commit *k) {
 
 // --- The end ---------------------------------------------------------------------------------------------------------
 
-// The head as this transaction leaves it.
+// The head after this transaction.
 static store_head head_after(const commit *k) {
     store_head after = k->head;
     after.sequence = k->tx.sequence;
@@ -111,7 +111,7 @@ static bool send_commit(commit *k, err *e) {
     return true;
 }
 
-// Committed, or nothing to commit: what is in memory is what the database holds, up to the head after this transaction.
+// After a commit, or with nothing to commit: memory now holds what the database holds, up to the head after this transaction.
 static void keep(commit *k) {
     book *b = k->book;
     const ledger_tx *tx = &k->tx;
@@ -132,8 +132,8 @@ static void keep(commit *k) {
     b->head = head_after(k);
 }
 
-// Not committed, or nobody knows: the book in memory is again what it was at the head that we began with. Whatever has become of
-// the rest, the next transaction reads it in the journal.
+// Not committed, or outcome unknown: memory goes back to the head that the try began with. If rows were committed after all, the next
+// transaction reads them in the journal.
 static void take_back(commit *k) {
     cache *c = &k->book->cache;
     ledger_tx_finish(&k->tx, true);
@@ -151,13 +151,13 @@ static void phase_done(commit *k, journal_phase phase) {
     k->phase_us = now_us;
 }
 
-// An optimistic try must write something, or its answers would rest on a head that nobody has looked at; and nothing that needs
-// another round trip. So it is given up when anything was refused.
+// True when an optimistic try must be given up. It must write something, or its answers rest on a head that nobody has checked. It must
+// need no other round trip, so a refused event also ends it.
 static bool is_out_of_hand(const commit *k) {
     return k->optimistic && (k->tx.n_rows != k->n_transfer_events || !store_is_one_trip(&k->tx));
 }
 
-// The whole of one try. False: nothing was committed, or with ERR_COMMIT_UNKNOWN in *e, nobody knows yet.
+// One whole try. False: nothing was committed; with ERR_COMMIT_UNKNOWN in *e the outcome is still unknown.
 static bool commit_once(commit *k, err *e) {
     k->phase_us = clock_mono_us(k->j->o.clock);
     if (!commit_recall(k, e) || (!k->optimistic && !commit_lock_and_load(k, e))) {
@@ -180,7 +180,7 @@ static bool commit_once(commit *k, err *e) {
     CRASH_POINT("journal.applied");
     k->checkpoint = commit_checkpoint_is_due(k);
     if (!made_something(k) && !k->checkpoint && k->tx.next_expires_us == k->head.next_expires_us) {
-        db_rollback(k->c); // all were repeats and refusals: nothing to write, and nothing to lose
+        db_rollback(k->c); // only repeats and refusals: nothing to write, nothing to lose
         keep(k);
         return true;
     }
@@ -201,8 +201,8 @@ static bool commit_once(commit *k, err *e) {
 
 // --- When it fails ---------------------------------------------------------------------------------------------------
 
-// The answer to COMMIT was lost. Taking the head's lock waits until the lost transaction has ended one way or the other;
-// then the database says which. Never guessed.
+// The answer to COMMIT was lost. The head's lock is free only when the lost transaction has ended; then the database says how. The outcome
+// is never guessed.
 static bool settle_once(commit *k, bool *committed, err *e) {
     store_found found;
     const store_wanted only_the_lock = {.lock_head = true,
@@ -219,12 +219,12 @@ static void pause_before(const journal *j, int try_number) {
     clock_pause_ms(ms);
 }
 
-// False: it could not be found out in time; *e then says "ask again with the same ids".
+// False: the outcome could not be found in time; *e then says "ask again with the same ids".
 static bool settle(commit *k, bool *committed, err *e) {
     metric_add(k->j->m.settled, 1);
     const int64_t give_up_ms = clock_mono_ms(k->j->o.clock) + k->j->o.commit_timeout_ms;
     if (!made_something(k)) {
-        *committed = true; // only the look-out time was to be moved: either outcome is as good
+        *committed = true; // only the next expiry time moves: either outcome is fine
         return true;
     }
     for (int try_number = 0; clock_mono_ms(k->j->o.clock) < give_up_ms; try_number++) {
@@ -247,7 +247,7 @@ static bool settle(commit *k, bool *committed, err *e) {
     return false;
 }
 
-// The unique index has found an id that was used before, in a try that had not looked.
+// True when the unique index met a used id in a try that had not looked ids up.
 static bool is_used_id(const commit *k, const err *e) {
     return !k->careful && strcmp(e->sqlstate, "23505") == 0 &&
            strcmp(e->constraint, "transfer_id_key") == 0;
@@ -297,7 +297,7 @@ static bool try_commit(commit *k, err *e) {
 
 // --- The batch -------------------------------------------------------------------------------------------------------
 
-// Who is too late to be started is left out; who is in stays in. False when nobody is left.
+// Drops requests whose deadline has passed. A request that is in a transaction is never dropped. False when no request is left.
 static bool leave_out_late(commit *k) {
     const int64_t now_ms = clock_mono_ms(k->j->o.clock);
     k->n_account_events = 0;
@@ -317,7 +317,7 @@ static bool worth_another_try(const err *e, int try_number) {
            strcmp(e->reason, "COMMIT_UNKNOWN") != 0;
 }
 
-// A caller learns a definite code only where it is one (DEFINITE-ERRORS): a database's complaint about a batch is not.
+// Gives the caller a definite code only where the outcome is definite (DEFINITE-ERRORS): a database's complaint about a batch is not.
 static void make_public(err *e) {
     if (err_is_definite(e->code) && strcmp(e->reason, "BOOK_NOT_FOUND") != 0) {
         const err cause = *e;
@@ -358,7 +358,7 @@ static void count_results(const commit *k) {
     metric_add(m->expired, (int64_t)k->n_expired);
 }
 
-// A full cache makes room: first the books that nobody uses, then our own.
+// Makes room in a full cache: first drops idle books, then shrinks our own.
 static void cache_make_room(commit *k) {
     journal *j = k->j;
     journal_trim(j);
@@ -370,7 +370,7 @@ static void cache_make_room(commit *k) {
     }
 }
 
-// Whether another try is made, and with how much care. *tries counts those that the database's failures took.
+// True when another try follows; sets how careful it is. *tries counts the tries that database failures took.
 static bool try_again(commit *k, const err *e, int *tries) {
     if (k->met_used_id) {
         ASSERT(!k->careful); // a careful try knows every id
@@ -396,7 +396,7 @@ static bool try_again(commit *k, const err *e, int *tries) {
     return true;
 }
 
-// False: nothing came of it, and batch->failure says why.
+// False: nothing was committed, and batch->failure says why.
 static bool run_tries(commit *k, err *failure) {
     int tries = 0;
     while (leave_out_late(k)) {
@@ -409,7 +409,7 @@ static bool run_tries(commit *k, err *failure) {
         }
         arena_reset(k->a);
     }
-    return true; // nobody is left who wants to know
+    return true; // no caller waits any more
 }
 
 void commit_run(commit_worker *w, journal_batch *batch) {

@@ -1,4 +1,4 @@
-// Readers: the tables as they were at the last checkpoint, and what the tail in memory adds to them.
+// Reads for callers: the tables as of the last checkpoint, plus what the tail in memory adds.
 #include "journal/entries.h"
 
 #include <stdio.h>
@@ -7,7 +7,7 @@
 #include "base/assert.h"
 #include "journal/journal_internal.h"
 
-// A checkpoint that comes between reading the tables and reading the tail makes us read again; that many in a row do not come.
+// A checkpoint between the read of the tables and the read of the tail forces another try. So many in a row do not happen.
 enum { TRIES_MAX = 32, TEXT_OF_TOTAL = 48 };
 
 static bool moved_too_often(err *e) {
@@ -21,14 +21,14 @@ static bool out_of_room(err *e) {
                    "the answer is larger than one call may be");
 }
 
-// A read of the tables in one statement, which also tells the head as it was then, and what the tail then adds.
+// One statement reads the tables and the head of the same moment. Then the tail adds its part.
 typedef struct overlay {
     int64_t book_id;
     followed *f; // held while it is read
     bool (*read)(struct overlay *o, db_conn *c, arena *a, store_head *head, err *e);
-    // With the tail's lock held. Sets `again` when the tail is about things that were not there yet when the tables were read.
+    // Called with the tail's lock held. Sets `again` when the tail names things that did not exist when the tables were read.
     bool (*add)(struct overlay *o, arena *a, const tail *t, err *e);
-    // Of the reads below.
+    // Inputs of the reads below.
     store_ids ids;
     ledger_account *accounts;
     store_totals *lines;
@@ -197,7 +197,7 @@ static bool has_line(const overlay *o, ledger_currency currency) {
 }
 
 static bool totals_add(overlay *o, arena *a, const tail *t, err *e) {
-    // The first account of a currency may be younger than what was read.
+    // A currency's first account may be younger than the tables that were read.
     for (size_t i = 0; i < tail_n_accounts(t) && !o->again; i++) {
         o->again = !has_line(o, tail_account_at(t, i)->currency);
     }
@@ -232,7 +232,7 @@ bool journal_head(journal *j, db_conn *c, arena *a, int64_t book_id, bool *exist
     return true;
 }
 
-// Newest first: from the front. Sequences in the range that the tail has, at most max.
+// Copies newest first, from the front: at most max sequences of the range that the tail has.
 static size_t tail_newest(const tail *t, const journal_entries_query *q, int64_t *out) {
     const tail_account *account = tail_find(t, q->account_id);
     uint32_t entry = account == NULL ? 0 : account->newest;
@@ -246,7 +246,7 @@ static size_t tail_newest(const tail *t, const journal_entries_query *q, int64_t
     return n;
 }
 
-// Oldest first. The list runs the other way, so `out` is used as a ring of the last max seen; *n_seen counts all in range.
+// Oldest first. The list runs newest first, so `out` is a ring of the last max sequences; *n_seen counts all in range.
 static size_t tail_oldest(const tail *t, const journal_entries_query *q, int64_t *out) {
     const tail_account *account = tail_find(t, q->account_id);
     uint32_t entry = account == NULL ? 0 : account->newest;
@@ -270,7 +270,7 @@ typedef struct entries_read {
     const journal_entries_query *q;
     int64_t *late, *early; // from the tail, and from postings
     size_t n_late, n_early;
-    int64_t checkpoint; // where the tail begins: postings count up to there
+    int64_t checkpoint; // the tail begins after this row: postings count up to it
 } entries_read;
 
 static bool entries_alloc(entries_read *r, arena *a, err *e) {
@@ -279,14 +279,14 @@ static bool entries_alloc(entries_read *r, arena *a, err *e) {
     return (r->late != NULL && r->early != NULL) || out_of_room(e);
 }
 
-// @locks held. What the tail says, as of one moment, and where it begins and ends then.
+// @locks held. Reads the tail, and where it begins and ends, as of one moment.
 static void look_at_tail(entries_read *r, const tail *t, int64_t *at_sequence) {
     r->checkpoint = tail_checkpoint(t);
     *at_sequence = tail_sequence(t);
     r->n_late = r->q->newest_first ? tail_newest(t, r->q, r->late) : tail_oldest(t, r->q, r->late);
 }
 
-// Newest first, the tail comes before them.
+// With newest first, the tail's entries come before the postings.
 static size_t postings_wanted(const entries_read *r) {
     return r->q->newest_first ? r->q->max - r->n_late : r->q->max;
 }
@@ -323,7 +323,7 @@ static bool entries_join(const entries_read *r, arena *a, journal_entries *out, 
     return true;
 }
 
-// Postings are never changed: whatever is written after we looked at the tail lies beyond its checkpoint, and is left out.
+// Postings never change. A posting that is written after we looked at the tail lies beyond its checkpoint, and is left out.
 static bool read_entries(followed *f, db_conn *c, arena *a, const journal_entries_query *q,
                          journal_entries *out, err *e) {
     entries_read r = {.q = q};
@@ -348,7 +348,7 @@ static bool is_followed_to(followed *f, int64_t sequence) {
     return is;
 }
 
-// Entries up to the head as one overlay: postings up to where the tail begins now, while the head says where it should.
+// One overlay of entries up to the head: postings up to where the tail begins.
 typedef struct entries_overlay {
     overlay o;
     entries_read r;
@@ -391,7 +391,7 @@ bool journal_account_entries(journal *j, db_conn *c, arena *a, int64_t book_id,
     ASSERT(q->max > 0 && q->max <= JOURNAL_ENTRIES_MAX);
     *out = (journal_entries){0};
     followed *f = follow_hold(&j->follower, book_id);
-    // The end of the range is mostly a sequence that this very call has learned of: then there is no head to ask for.
+    // A caller mostly ends the range at a sequence that it has just learned of: then the head need not be asked.
     out->exists = !q->with_head && q->to_sequence > 0 && is_followed_to(f, q->to_sequence);
     const bool ok = out->exists ? read_entries(f, c, a, q, out, e)
                                 : read_entries_to_head(j, c, a, book_id, q, out, e);

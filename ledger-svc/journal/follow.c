@@ -106,7 +106,7 @@ static bool on_its_way(const followed *f, const store_head *head) {
     return f->reading || f->committing >= head->sequence;
 }
 
-// @locks f->lock held. Waits for whom is at work on the tail; not for ever, since a COMMIT may hang.
+// @locks f->lock held. Waits for the thread that moves the tail, but not for ever, since a COMMIT may hang.
 static void wait_for_others(followed *f, const store_head *head) {
     const struct timespec until = cond_after_ms(PATIENCE_MS);
     while (!reached(f, head) && on_its_way(f, head) &&
@@ -114,7 +114,7 @@ static void wait_for_others(followed *f, const store_head *head) {
     }
 }
 
-// @locks f->lock held; not while it reads. Reads what is missing, page by page.
+// @locks f->lock held, except during a read. Reads the missing rows, page by page.
 static bool read_missing(followed *f, db_conn *c, arena *a, const store_head *head, err *e) {
     bool ok = true;
     if (tail_checkpoint(f->tail) < head->checkpoint_sequence) {

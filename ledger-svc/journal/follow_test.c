@@ -1,4 +1,4 @@
-// What lives in memory between two checkpoints: the tail, the cache, ids that were used before. Against a real PostgreSQL.
+// The memory between two checkpoints: the tail, the cache, used ids. Against a real PostgreSQL.
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ static void no_checkpoints(journal_options *o) {
     o->checkpoint_ms = 60000;
 }
 
-// By their number, never by their age: what a process left behind is not the sweeper's business in these tests.
+// Checkpoints by number of rows, never by age: the sweeper must not write the tail of an ended process in these tests.
 static void checkpoint_each_commit(journal_options *o) {
     o->checkpoint_rows = 1;
     o->checkpoint_ms = 60000;
@@ -52,7 +52,7 @@ static void test_restart__folds_in_the_tail(void **state) {
                       CREATED);
     }
     bench_stop(&i);
-    // Nothing of it is in the account rows.
+    // The account rows have nothing of it yet.
     assert_int_equal(in_book("SELECT checkpoint_sequence FROM book_head WHERE book_id = ", book),
                      0);
     assert_int_equal(
@@ -73,7 +73,7 @@ static void test_restart__folds_in_the_tail(void **state) {
     bench_stop(&i);
 }
 
-// With the account table out of the way, whoever wants to read an account row fails.
+// The account table is renamed, so any read of an account row fails.
 static void test_two_instances__alternate_without_reading_accounts(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
@@ -83,7 +83,7 @@ static void test_two_instances__alternate_without_reading_accounts(void **state)
         EXPECT_STATUS(bench_commit_one(&i[k], book, bench_event(book, 90 + k, 1, 2, 0)), CREATED);
     }
     fixture_sql("ALTER TABLE account RENAME TO account_away", NULL, 0);
-    // Each sees at once what the other has moved, and what it has reserved and ended.
+    // Each instance sees at once the other's transfers, holds and ends of holds.
     for (uint64_t n = 0; n < 30; n++) {
         const ledger_transfer_event move = bench_event(book, 100 + n, 1 + n % 2, 2 - n % 2, 1);
         ledger_transfer_event hold = bench_event(book, 200 + n, 1, 2, 3);
@@ -106,7 +106,7 @@ static void test_two_instances__alternate_without_reading_accounts(void **state)
     bench_stop(&i[1]);
 }
 
-// This program again, with a crash point armed: they are read once a process.
+// Runs this program again with a crash point armed: a process reads crash points once.
 static void die_at(const char *point, int64_t book, uint64_t id) {
     const pid_t child = fork();
     assert_true(child >= 0);
@@ -186,7 +186,7 @@ static void test_used_ids__in_and_across_batches(void **state) {
     ledger_transfer_event fund = bench_event(book, 100, 1, 2, 10);
     fund.amount = 0;
     EXPECT_STATUS(bench_commit_one(&i, book, fund), CREATED);
-    // The same batch: known to it. A batch later: the index says so, and all others of the batch stand.
+    // The same batch again: the cache knows it. A batch later: the index finds the used id, and the other events stand.
     ledger_transfer_event batch[4] = {bench_event(book, 101, 1, 2, 0),
                                       bench_event(book, 101, 1, 2, 0), fund,
                                       bench_event(book, 102, 1, 2, 0)};
@@ -199,11 +199,11 @@ static void test_used_ids__in_and_across_batches(void **state) {
     EXPECT_STATUS(answer->status[3], CREATED);
     bench_check_book(book);
     bench_stop(&i);
-    // A used id whose repeat would now be refused for want of money: it exists all the same, and is not burned.
+    // A used id whose repeat would now be refused for lack of money: it answers EXISTS, and the id is not burned.
     i = bench_start(NULL, NULL);
     ledger_transfer_event dear = bench_event(book, 101, 1, 2, 999);
     EXPECT_STATUS(bench_commit_one(&i, book, dear), EXISTS_WITH_DIFFERENT_AMOUNT);
-    for (int k = 0; k < 20; k++) { // until it is careful no longer
+    for (int k = 0; k < 20; k++) { // until the careful commits are used up
         EXPECT_STATUS(bench_commit_one(&i, book, bench_event(book, 200 + (uint64_t)k, 1, 2, 0)),
                       CREATED);
     }
@@ -328,7 +328,7 @@ static void expect_these(bench_instance *i, int64_t book, journal_entries_query 
     arena_destroy(a);
 }
 
-// The entries that come with the head, before anybody else has followed the book here, and those up to a known end.
+// Reads entries with the head, before anyone follows the book here, and entries up to a known end.
 static void expect_entries(bench_instance *i, int64_t book, int64_t from, int64_t to, size_t max,
                            bool newest_first, int64_t last) {
     const uuid account = bench_uuid(book, 1);
@@ -340,8 +340,8 @@ static void expect_entries(bench_instance *i, int64_t book, int64_t from, int64_
     }
 }
 
-// What this instance believes to be open was ended by another one, and the batch names it twice: as the hold that it posts, and
-// as an id that is used again, by which its row is known before anybody has asked how it ended.
+// This instance believes a hold to be open that another has ended. The batch names the hold twice: to post it, and as a used id. The used
+// id makes the row known before anyone has asked how the hold ended.
 static void test_ended_elsewhere__and_named_twice(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
@@ -351,7 +351,7 @@ static void test_ended_elsewhere__and_named_twice(void **state) {
     ledger_transfer_event hold = bench_event(book, 100, 1, 2, 10);
     hold.flags = LEDGER_TRANSFER_FLAG_PENDING;
     EXPECT_STATUS(bench_commit_one(&i[0], book, hold), CREATED);
-    // it looks every id up for a while now
+    // for a while every id is looked up
     EXPECT_STATUS(bench_commit_one(&i[0], book, hold), EXISTS);
     const ledger_transfer_event post = {.id = bench_uuid(book, 101),
                                         .pending_id = hold.id,
@@ -380,7 +380,7 @@ static void test_entries__from_postings_and_tail(void **state) {
     bench_make_accounts(&i, book, 4, 0);
     int64_t last = 0;
     for (uint64_t b = 0; b < BATCHES; b++) {
-        // what came before is written now, with two postings for account 1; the rest stays in the tail
+        // writes the rows so far, with two postings for account 1; the later rows stay in the tail
         if (b == 5) {
             bench_stop(&i);
             i = bench_start(NULL, checkpoint_each_commit);
@@ -412,7 +412,7 @@ static void test_entries__from_postings_and_tail(void **state) {
     bench_stop(&i);
 }
 
-// What this instance follows begins where a checkpoint was, and by now another instance has made a later one.
+// This instance's tail begins at a checkpoint; meanwhile another instance has made a later one.
 static void test_entries__checkpoint_made_elsewhere__read_again(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
@@ -464,7 +464,7 @@ static int setup(void **state) {
     return 0;
 }
 
-// More postings than are read at a time: one a row, and one for two rows.
+// More postings than one read takes: one per row, and one for two rows.
 static void test_entries__from_very_many_postings(void **state) {
     (void)state;
     enum { ROWS = 120 };

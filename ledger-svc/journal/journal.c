@@ -1,4 +1,4 @@
-// Queues and threads of the commit path: who works for which book, and when.
+// Queues and threads of the commit path: they decide which thread works for which book, and when.
 #include "journal/journal_internal.h"
 
 #include <stdio.h>
@@ -13,7 +13,7 @@
 
 // --- Books in memory. @locks journal.lock held -----------------------------------------------------------------------
 
-// The book's place in memory; the one that was idle longest makes room. NULL when all are at work.
+// The book's place in memory; takes the place of the book that was idle longest. NULL when all are at work.
 static book *book_find(journal *j, int64_t book_id) {
     book *b = map_get(j->books, journal_book_key(book_id));
     if (b != NULL) {
@@ -50,7 +50,7 @@ static bool refuse_full(err *e) {
     return false;
 }
 
-// @locks journal.lock held. One book may take half of the queue, so that a busy one leaves room for the others.
+// @locks journal.lock held. One book may take half of the queue, so that a busy book leaves room for others.
 static bool enqueue(journal *j, journal_request *r, err *e) {
     if (j->stopping) {
         (void)err_set(e, ERR_UNAVAILABLE, "SHUTTING_DOWN", "the ledger is stopping");
@@ -93,7 +93,7 @@ bool journal_submit(journal *j, journal_request *r, err *e) {
 
 // --- The commit threads ----------------------------------------------------------------------------------------------
 
-// @locks journal.lock held. All that waits for the book, as far as one transaction takes it.
+// @locks journal.lock held. Collects the book's waiting requests, up to the limit of one transaction.
 static void gather(journal *j, book *b, journal_batch *batch) {
     journal_request **end = &batch->requests;
     while (b->first != NULL &&
@@ -134,7 +134,7 @@ static bool take(journal *j, journal_batch *batch) {
     return b != NULL;
 }
 
-// Before the answers are sent, so that the book's next commit need not wait for them.
+// Frees the book before the answers are sent, so that its next commit need not wait for them.
 static void release(journal *j, book *b, int64_t unsaved_since_us) {
     (void)pthread_mutex_lock(&j->lock);
     b->unsaved_since_us = unsaved_since_us;
@@ -186,7 +186,7 @@ typedef struct due_search {
 static bool find_due(db_conn *c, arena *a, void *arg, err *e) {
     due_search *s = arg;
     const int64_t now_us = clock_wall_us(s->j->o.clock);
-    // Twice the usual age: what a living process is about to do itself is left to it.
+    // Twice the usual age: a living process writes its own checkpoint sooner.
     const int64_t unsaved_before_us = now_us - 2 * s->j->o.checkpoint_ms * 1000;
     return store_due_books(c, a, now_us, unsaved_before_us, JOURNAL_DUE_BOOKS_MAX, &s->book_ids,
                            &s->n, e);
@@ -196,7 +196,7 @@ static void sweep_books(journal *j, const due_search *s) {
     (void)pthread_mutex_lock(&j->lock);
     for (size_t i = 0; i < s->n && !j->stopping; i++) {
         book *b = book_find(j, s->book_ids[i]);
-        if (b != NULL) { // else all books are at work, and look for expiries themselves
+        if (b != NULL) { // else all places are busy; busy books look for expiries themselves
             b->sweep = true;
             book_make_ready(j, b);
         }
@@ -204,7 +204,7 @@ static void sweep_books(journal *j, const due_search *s) {
     (void)pthread_mutex_unlock(&j->lock);
 }
 
-// Books that came to rest after a few rows: their next commit would make the checkpoint, but may be long in coming.
+// Books that came to rest after a few rows: the next commit would make the checkpoint, but may come late.
 static void sweep_unsaved(journal *j) {
     const int64_t before_us = clock_wall_us(j->o.clock) - j->o.checkpoint_ms * 1000;
     (void)pthread_mutex_lock(&j->lock);

@@ -19,12 +19,11 @@ typedef struct journal_options {
     size_t cache_accounts_max; // accounts in memory, all books together
     int64_t commit_timeout_ms; // bound of one try to commit
     int64_t expiry_poll_ms;    // how often to look for pending transfers whose time is up
-    // Account rows are written when there are so many journal rows since the last time (up to 262,144), or so old ones.
+    // A checkpoint is due after so many journal rows (up to 262,144), or when the oldest unsaved row has this age.
     int64_t checkpoint_rows, checkpoint_ms;
 } journal_options;
 
-// A request: accounts or transfers, of one book. It and all that it points to are the submitter's, and must live until
-// `done` is called.
+// A request: accounts or transfers of one book. The submitter owns it and everything it points to. Both must live until `done` is called.
 typedef struct journal_request journal_request;
 struct journal_request {
     int64_t book_id;
@@ -34,28 +33,27 @@ struct journal_request {
     const ledger_transfer_event *transfers;
     ledger_account_result *account_results;   // … and n results of its kind
     ledger_transfer_result *transfer_results; // rows in it are valid until `done` returns
-    // Called once, on a commit thread, when the outcome is durable, or known to be none: failure NULL means that the
-    // results stand. It must not block.
+    // Called once, on a commit thread, when the outcome is durable or definitely none. failure NULL: the results stand. Must not block.
     void (*done)(journal_request *r, const err *failure);
     void *owner;
-    // The journal's own.
+    // For the journal only.
     journal_request *next;
     bool left_out;
 };
 
 // Starts the threads. NULL and *e on bad options.
 journal *journal_create(const journal_options *o, err *e);
-// Every request that was taken in is answered before it returns. No submit may run or come.
+// Answers every request that was taken in, then returns. No submit may run meanwhile or follow.
 void journal_destroy(journal *j);
-// Ends the waiting of all readers, for good, and the look-out for expiries.
+// Ends all readers' waits for good, and the search for expiries.
 void journal_quiesce(journal *j);
 
 // Takes a request in; `done` will be called. False when the queue is full (RESOURCE_EXHAUSTED with RetryInfo): `done`
 // will not be called. Any thread.
 bool journal_submit(journal *j, journal_request *r, err *e) WARN_UNUSED;
 
-// For readers who follow a book: take the mark, read, and if there was nothing wait until the mark is old, ms have passed,
-// or the journal is quiesced. Sees commits of this instance only: for those of others, ms is the polling interval.
+// For a reader that follows a book: take the mark, read, and if there was nothing, wait until the mark is old, ms have passed, or the
+// journal is quiesced. The mark counts commits of this instance only: for commits of others, ms is the polling interval.
 uint64_t journal_mark(journal *j, int64_t book_id);
 void journal_wait(journal *j, int64_t book_id, uint64_t mark, int64_t ms);
 

@@ -15,19 +15,20 @@ enum {
     JOURNAL_THREADS_MAX = 64,
     JOURNAL_GATHER_EVENTS_MAX = 2 * LEDGER_BATCH_MAX, // events in one transaction
     JOURNAL_DUE_MAX = LEDGER_BATCH_MAX,               // expiries in one transaction
-    // The most accounts that one transaction can name: two for each transfer, two for what its id and its pending_id each
-    // stand for, two for each expiry.
+    // The most accounts that one transaction can name. Each transfer has two, and two each for the transfers behind its id and its
+    // pending_id. Each expiry has two.
     JOURNAL_ACCOUNTS_MAX = 6 * JOURNAL_GATHER_EVENTS_MAX + 2 * JOURNAL_DUE_MAX,
     JOURNAL_DUE_BOOKS_MAX = 1000,
     JOURNAL_CHECKPOINT_ROWS_MAX = 262144,
-    // The most rows between two checkpoints: one is made with the first commit that finds enough of them.
+    // The most rows between two checkpoints: the first commit after the limit makes a checkpoint.
     JOURNAL_TAIL_ROWS_MAX =
         JOURNAL_CHECKPOINT_ROWS_MAX + JOURNAL_GATHER_EVENTS_MAX + JOURNAL_DUE_MAX,
-    JOURNAL_CATCH_UP_ROWS_MAX = JOURNAL_TAIL_ROWS_MAX, // further behind, the cache begins anew
+    // when further behind, the cache starts empty
+    JOURNAL_CATCH_UP_ROWS_MAX = JOURNAL_TAIL_ROWS_MAX,
     JOURNAL_IDLE_TAILS_MAX = 64,
     JOURNAL_READERS_MAX = 4096,
-    JOURNAL_CAREFUL_COMMITS = 16, // after an id that was used before: they seldom come alone
-    JOURNAL_LOCKED_COMMITS = 16,  // after an optimistic try in vain: the same
+    JOURNAL_CAREFUL_COMMITS = 16, // after a used id: used ids seldom come alone
+    JOURNAL_LOCKED_COMMITS = 16,  // after a failed optimistic try: take the lock first
     JOURNAL_WATCH_BUCKETS = 64,
     JOURNAL_RETRIES_MAX = 8,
     JOURNAL_RETRY_BASE_MS = 5,
@@ -49,18 +50,18 @@ struct book {
     int64_t id;
     // Guarded by journal.lock.
     book_state state;
-    book *prev, *next; // of the list that its state says
+    book *prev, *next; // in the list that matches its state
     journal_request *first, *last;
     size_t n_requests, n_events;
     bool sweep;               // look for expiries even when there is no request
     int64_t unsaved_since_us; // commit time of the first row after the checkpoint; INT64_MAX: none
-    // What follows belongs to the thread that runs the book. The cache is as of `head`, if it is warm.
+    // The rest belongs to the thread that runs the book. A warm cache is as of `head`.
     followed *followed;
     cache cache;
     bool warm;
     store_head head;
-    int careful_commits; // so many more look every id up
-    int locked_commits;  // so many more take the head's lock first
+    int careful_commits; // so many next commits look every id up
+    int locked_commits;  // so many next commits take the head's lock first
 };
 
 typedef struct book_list {
@@ -73,8 +74,8 @@ book *book_create(journal *j, int64_t id);
 void book_destroy(journal *j, book *b);
 void book_cache_drop(journal *j, book *b);
 uuid journal_book_key(int64_t book_id); // of journal.books
-void book_forget(journal *j, book *b);  // an idle one. @locks journal.lock held
-// Frees idle books until the cached accounts fit, as far as idle books help. @locks none.
+void book_forget(journal *j, book *b);  // b is idle. @locks journal.lock held
+// Drops idle books until the cached accounts fit, or no idle book is left. @locks none.
 void journal_trim(journal *j);
 
 // --- The journal (journal.c) -----------------------------------------------------------------------------------------
@@ -85,7 +86,7 @@ typedef struct journal_watch {
     uint64_t mark; // counts the commits of the books of this bucket
 } journal_watch;
 
-// Where the time of a commit goes.
+// The phases of a commit, for the metric of its time.
 #define JOURNAL_PHASES(X) X(LOAD, "load") X(APPLY, "apply") X(WRITE, "write") X(COMMIT, "commit")
 typedef enum journal_phase {
 #define PHASE_ENUM(name, label) JOURNAL_PHASE_##name,
@@ -105,7 +106,7 @@ typedef struct journal_metrics {
 
 typedef struct commit_worker {
     journal *j;
-    arena *a; // of the commit under way
+    arena *a; // memory of the current commit
     pthread_t thread;
 } commit_worker;
 
@@ -128,22 +129,22 @@ struct journal {
     journal_watch watches[JOURNAL_WATCH_BUCKETS];
 };
 
-// What one commit thread takes on at once.
+// One transaction's work for a commit thread.
 typedef struct journal_batch {
     book *book;
     journal_request *requests; // by next
     size_t n_events;
-    err failure; // of all of them, when it is set
+    err failure; // if set: the failure of all requests
 } journal_batch;
 
 // Marks the book's readers' bucket as moved.
 void journal_notify(journal *j, int64_t book_id);
-// What the tail adds to an account as it was read from the tables. @locks the tail's, or held by the commit thread.
+// Adds the tail's balances to an account that was read from the tables. @locks the tail's, or on the commit thread.
 void journal_overlay_account(const tail *t, ledger_account *account);
 
 // --- One transaction (commit.c) --------------------------------------------------------------------------------------
 
-// Commits the batch; results or batch->failure are set afterwards. On a commit thread.
+// Commits the batch, then sets results or batch->failure. On a commit thread.
 void commit_run(commit_worker *w, journal_batch *batch);
 
 #endif

@@ -132,7 +132,7 @@ static void wait_for_expiry(int64_t book, int64_t n) {
     assert_int_equal(expired_rows(book), n);
 }
 
-// Nobody calls: the sweeper must find the holds by itself, also those that ran out while the service was down.
+// Nobody calls: the sweeper must find expired holds by itself, also those that expired while the service was down.
 static void test_case_36__expiry_without_traffic_and_across_a_restart(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
@@ -172,7 +172,7 @@ static void no_sweeper(journal_options *o) {
     o->expiry_poll_ms = 600000;
 }
 
-// The book as it stands after rows that ran ahead of a clock which was set back.
+// Sets the book's time as if rows had run ahead of a clock that was then set back.
 static void set_book_time(int64_t book, int64_t us) {
     char sql[128];
     (void)snprintf(sql, sizeof sql, "UPDATE book_head SET timestamp_us = %lld WHERE book_id = %lld",
@@ -190,8 +190,8 @@ static int64_t hold_for_a_second(bench_instance *i, int64_t book, uint64_t id, i
     return answer.rows[0].expires_us;
 }
 
-// What ends a hold is the book's time, for the release as for the refusal of a post: a hold that is called expired is not still
-// reserved, and one that may be posted is.
+// A hold ends by the book's time, for the release and for the refusal of a post alike. An expired hold is not still reserved; a hold that
+// may be posted is.
 static void test_clock_set_back__expiry_is_by_the_time_of_the_book(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
@@ -227,7 +227,7 @@ static void test_clock_set_back__expiry_is_by_the_time_of_the_book(void **state)
     bench_stop(&i);
 }
 
-// The money that a hold has kept while the service was down is there for the first request, and the hold cannot be posted.
+// A hold expired while the service was down: its money is free for the first request, and the hold cannot be posted.
 static void test_case_36__first_request_after_a_restart_across_the_deadline(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
@@ -268,8 +268,8 @@ static void test_case_36__first_request_after_a_restart_across_the_deadline(void
     bench_stop(&i);
 }
 
-// More holds run out while the service is down than one transaction releases: the rest is reserved for one transaction more,
-// cannot be posted in it all the same, and each is released once.
+// More holds expire while the service is down than one transaction releases. The rest stays reserved for one more transaction, cannot be
+// posted in it, and each hold is released once.
 static void test_case_36__more_due_at_once_than_one_transaction_releases(void **state) {
     (void)state;
     enum { DUE_MAX = LEDGER_BATCH_MAX, HOLDS = DUE_MAX + 110 };
@@ -330,8 +330,8 @@ static void test_deadline_that_has_passed__is_left_out(void **state) {
     bench_stop(&i);
 }
 
-// A process believes a hold to be open that another one has ended since, and gets a request that names the hold twice: to end it,
-// and for another reason, for which alone nobody asks how it ended.
+// A process believes a hold to be open that another has ended. A request names the hold twice: to end it, and for a second reason. For the
+// second reason alone nobody asks how the hold ended.
 static void test_ended_by_another_instance__and_named_twice(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
@@ -385,7 +385,7 @@ static void test_lost_answer_to_commit__is_looked_up(void **state) {
         const ledger_transfer_event t = bench_event(book, 200 + n, 1, 2, 1);
         bench_commit(&i, book, &t, 1, 20000, &answer);
         assert_true(answer.ok);
-        EXPECT_STATUS(answer.status[0], CREATED); // not EXISTS: it is this call that made it
+        EXPECT_STATUS(answer.status[0], CREATED); // not EXISTS: this call created the transfer
         assert_int_equal(answer.rows[0].sequence, n + 2);
         EXPECT_STATUS(bench_commit_one(&i, book, t), EXISTS);
     }
@@ -434,7 +434,7 @@ static bool run_sql(db_conn *c, arena *a, void *arg, err *e) {
     return db_exec(c, &statement, NULL, a, NULL, NULL, e);
 }
 
-// APPEND-ONLY: the service's role cannot do otherwise.
+// APPEND-ONLY: the service's role can do nothing else.
 static void test_role__of_the_service__has_least_privilege(void **state) {
     (void)state;
     static const char *const FORBIDDEN[] = {
@@ -467,7 +467,7 @@ static void test_role__of_the_service__has_least_privilege(void **state) {
     }
 }
 
-// NO-OVERDRAFT is held by the database, whatever the service believes.
+// NO-OVERDRAFT holds in the database, even if the service is wrong.
 static void test_schema__limits_are_its_checks(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
@@ -488,7 +488,7 @@ static void checkpoint_each_commit(journal_options *o) {
     o->checkpoint_rows = 1;
 }
 
-// Somebody changes a balance behind the service's back: the checkpoint must notice before it writes, and end the process.
+// A balance is changed behind the service's back: the checkpoint must notice before it writes, and end the process.
 static void test_violated_invariant__ends_the_process(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
@@ -518,7 +518,7 @@ static void test_violated_invariant__ends_the_process(void **state) {
     (void)snprintf(sql, sizeof sql, "SELECT count(*) FROM transfer WHERE book_id = %lld",
                    (long long)book);
     assert_int_equal(fixture_sql_i64(sql), 1);
-    // Out of the way of the tests after this one: whoever sweeps the book next would end as well.
+    // Removes the head: a sweeper of a later test would end at this book as well.
     (void)snprintf(sql, sizeof sql, "DELETE FROM book_head WHERE book_id = %lld", (long long)book);
     fixture_sql(sql, NULL, 0);
 }

@@ -1,4 +1,4 @@
-// What a transaction must know before it can decide: the head, the book as it is at that head, and all that its requests name.
+// Loads what a transaction needs to decide: the head, the book as of the head, and all that its requests name.
 #include "base/assert.h"
 #include "base/crash.h"
 #include "journal/commit_internal.h"
@@ -21,7 +21,7 @@ static bool list_create(arena *a, size_t max, id_list *l, err *e) {
     return l->ids != NULL || too_large(e);
 }
 
-// Ids that name nothing are not looked for.
+// The nil id names nothing and is not looked for.
 static void list_add(id_list *l, uuid id) {
     if (!uuid_is_nil(id)) {
         ASSERT(l->n < l->max);
@@ -62,7 +62,7 @@ void commit_end_try(commit *k) {
 
 // --- What the requests name ------------------------------------------------------------------------------------------
 
-// Each once: a cold cache would else ask for a busy account as often as it is named.
+// Adds each account once: else a cold cache would ask for a busy account as often as it is named.
 static void want_account(const commit *k, id_list *l, uuid id) {
     ledger_account *cached = map_get(k->book->cache.accounts, id);
     if (cached != NULL) {
@@ -73,7 +73,7 @@ static void want_account(const commit *k, id_list *l, uuid id) {
     }
 }
 
-// Accounts that the requests name and the cache does not have.
+// Lists the accounts that the requests name and the cache lacks.
 static bool missing_accounts(const commit *k, id_list *l, err *e) {
     if (!list_create(k->a, k->n_account_events + 2 * k->n_transfer_events, l, e)) {
         return false;
@@ -92,13 +92,13 @@ static bool missing_accounts(const commit *k, id_list *l, err *e) {
     return true;
 }
 
-// Transfers that the requests name: all to be looked for, and apart from that those that are ended and those reversed.
+// Transfers that the requests name: all to look for, and separately the pendings to end and the transfers to reverse.
 typedef struct wanted_ids {
     id_list all, pendings, reversed;
 } wanted_ids;
 
-// A transfer's own id is looked for only by a careful try: nearly always it is new, and the unique index says so when it is
-// not. A pending that is remembered as open needs no look either.
+// Only a careful try looks for a transfer's own id: an id is nearly always new, and otherwise the unique index says so. A pending that the
+// cache remembers as open needs no look either.
 static bool wanted_transfers(const commit *k, wanted_ids *w, err *e) {
     if (!list_create(k->a, 2 * k->n_transfer_events, &w->all, e) ||
         !list_create(k->a, k->n_transfer_events, &w->pendings, e) ||
@@ -143,7 +143,7 @@ static bool wanted_references(const commit *k, store_wanted *w, err *e) {
 
 // --- What was found --------------------------------------------------------------------------------------------------
 
-// Account rows are as of the checkpoint; the tail says what they are now.
+// Account rows are as of the checkpoint; the tail brings them to the head.
 static bool know_accounts(commit *k, const store_found *f, err *e) {
     for (size_t i = 0; i < f->n_accounts; i++) {
         if (map_get(k->book->cache.accounts, f->accounts[i].id) == NULL) {
@@ -177,7 +177,7 @@ static void know_transfers(commit *k, const store_found *f) {
     }
 }
 
-// Copies of the open pendings that the requests end: the posting rules write into them.
+// Copies the open pendings that the requests end: the posting rules write into the copies.
 static bool know_open_pendings(commit *k, err *e) {
     const cache *c = &k->book->cache;
     for (const journal_request *r = k->requests; r != NULL && map_count(c->pendings) != 0;
@@ -207,7 +207,7 @@ static bool load_accounts(commit *k, const id_list *l, err *e) {
     return l->n == 0 || (store_load(k->c, k->a, k->book->id, &w, &f, e) && know_accounts(k, &f, e));
 }
 
-// The accounts of transfers that are known: a request need not name them. All of a map, or the rows given.
+// Loads the accounts of known transfers, since a request need not name them. Takes the rows given, or a whole map.
 static bool load_accounts_of(commit *k, const ledger_row *rows, size_t n, err *e) {
     id_list l;
     if (!list_create(k->a, 2 * n, &l, e)) {
@@ -239,8 +239,8 @@ static bool load_accounts_of_transfers(commit *k, err *e) {
     return missing_accounts_of_transfers(k, &l, e) && load_accounts(k, &l, e);
 }
 
-// Another instance may have ended what we believed to be open when we asked: then nobody has asked for how it ended, even where the
-// row itself is known, because a request names it for another reason as well.
+// Another instance may have ended a pending that we believed open: then nobody has asked how it ended, even if a request names it for a
+// second reason and so made its row known.
 static bool load_pendings_that_ended(commit *k, err *e) {
     wanted_ids ids;
     store_found f;
@@ -274,8 +274,8 @@ static bool load_pendings_that_ended(commit *k, err *e) {
 
 // --- The book as it is -----------------------------------------------------------------------------------------------
 
-// Brings tail and cache to the head, whose lock is ours: what other instances have committed since is in the journal. A cache
-// that is far behind begins anew, and so does a cold one: it knows nothing yet, and what it reads is overlaid by the tail.
+// Brings tail and cache to the head, whose lock we hold, by reading other instances' rows in the journal. A cache that is far behind starts
+// empty, and so does a cold cache: the tail overlays what it reads.
 static bool catch_up(commit *k, err *e) {
     book *b = k->book;
     const int64_t rows_max = JOURNAL_CATCH_UP_ROWS_MAX;
@@ -296,7 +296,7 @@ static bool catch_up(commit *k, err *e) {
         ASSERT(n != 0); // the head names rows that are there
         follow_fold(b->followed, rows, n);
         if (b->warm) {
-            // Rows that the cache has already are the same again: an account's last row decides.
+            // Rows that the cache already has do no harm: an account's last row decides.
             cache_fold_accounts(&b->cache, rows, n);
             cache_fold_pendings(&b->cache, rows, n);
         }
@@ -309,7 +309,7 @@ static bool catch_up(commit *k, err *e) {
     return true;
 }
 
-// Ids that were burned: few are kept in memory, all of them; of many, those that this batch might use are looked up.
+// Burned ids. If there are few, memory keeps all; if there are many, a query finds those that this batch might use.
 static bool load_burned(commit *k, err *e) {
     cache *c = &k->book->cache;
     const size_t n_burned = (size_t)k->head.burned_ids;
@@ -367,7 +367,7 @@ bool commit_lock_and_load(commit *k, err *e) {
     if (!missing_accounts(k, &accounts, e) || !wanted_transfers(k, &ids, e)) {
         return false;
     }
-    // A hopeful round trip: it asks for what the cache lacks before we know, by the head, whether the cache is current.
+    // A hopeful round trip: it asks for what the cache lacks before the head says whether the cache is current.
     store_wanted w = {.lock_head = true,
                       .deadline_mono_ms = commit_deadline_ms(k),
                       .accounts = list_ids(&accounts),
@@ -391,7 +391,7 @@ bool commit_lock_and_load(commit *k, err *e) {
         return false;
     }
     if (was_warm && was_at != k->head.sequence) {
-        id_list again; // what was in the cache when we asked may have been dropped
+        id_list again; // cached objects may have been dropped since we asked
         if (!missing_accounts(k, &again, e) || !load_accounts(k, &again, e) ||
             !load_pendings_that_ended(k, e)) {
             return false;
@@ -403,7 +403,7 @@ bool commit_lock_and_load(commit *k, err *e) {
 
 // --- Nothing to ask --------------------------------------------------------------------------------------------------
 
-// A few transfers in a book that is as our last commit left it, as far as is known here, and has nothing else to do.
+// True for a few transfers in a book that, as far as we know, is as our last commit left it and has nothing else to do.
 static bool is_quiet(const commit *k) {
     const book *b = k->book;
     return !k->lock_first && !k->careful && b->warm && b->cache.burned_complete &&
@@ -443,8 +443,8 @@ bool commit_know_due(commit *k, ledger_row *due, size_t n, err *e) {
 
 // --- Afterwards ------------------------------------------------------------------------------------------------------
 
-// An id that was used before answers EXISTS, whatever else is wrong with the event. A try that was not careful knows that of
-// those that it created, by the unique index; of those that it refused it has to ask.
+// A used id answers EXISTS, whatever else is wrong with the event. For created events a careless try learns this from the unique index. For
+// refused events it has to ask.
 bool commit_check_refused(commit *k, bool *exists, err *e) {
     id_list refused;
     store_found f = {0};

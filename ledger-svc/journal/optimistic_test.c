@@ -1,5 +1,5 @@
-// Commits that believe the book to be as it was left, and find out with the COMMIT: when they are made, and that a belief that is
-// wrong is never answered with.
+// Optimistic commits: they believe the book to be as they left it, and learn the truth at COMMIT. Tests when they are made, and that a
+// wrong belief never reaches a caller.
 #include "base/metrics.h"
 #include "testing/bench_journal.h"
 #include "testing/fixture.h"
@@ -36,7 +36,7 @@ static ledger_transfer_event post_of(int64_t book, uint64_t id, uuid pending_id)
                                    .flags = LEDGER_TRANSFER_FLAG_POST};
 }
 
-// As another instance finds it, with a checkpoint of all rows.
+// The book as a fresh instance finds it, with a checkpoint of all rows.
 static void expect_book(int64_t book, int64_t rows) {
     bench_instance i = bench_start(NULL, NULL);
     const ledger_transfer_event last = bench_event(book, 999, 1, 2, 1);
@@ -62,7 +62,7 @@ static void test_alone__all_that_is_small_takes_one_trip(void **state) {
     EXPECT_STATUS(bench_commit_one(&i, book, hold), CREATED);
     EXPECT_STATUS(bench_commit_one(&i, book, post_of(book, 201, hold.id)), CREATED);
     assert_int_equal(n_optimistic() - before, 12);
-    // What needs more than one trip takes the lock: many rows, a pending that memory does not know.
+    // A commit that needs a second trip takes the lock: many rows, or a pending that memory does not know.
     ledger_transfer_event many[17];
     for (uint64_t n = 0; n < 17; n++) {
         many[n] = bench_event(book, 300 + n, 1, 2, 1);
@@ -76,7 +76,7 @@ static void test_alone__all_that_is_small_takes_one_trip(void **state) {
     expect_book(book, 12 + 17);
 }
 
-// What memory refuses is refused only after a look under the lock, and then for a while the lock comes first.
+// An event that memory refuses is refused only after a look under the lock. For a while the lock then comes first.
 static void test_refused__is_looked_at_again_under_the_lock(void **state) {
     (void)state;
     const int64_t book = bench_new_book();
@@ -91,7 +91,7 @@ static void test_refused__is_looked_at_again_under_the_lock(void **state) {
     bench_stop(&i);
 }
 
-// Makes i[0] believe in a book in which i[1] does something then. Balances of accounts 1 and 2 have no limits; 3 may not be overdrawn.
+// A book that i[0] believes unchanged while i[1] acts in it. Accounts 1 and 2 have no limits; 3 may not be overdrawn.
 static int64_t book_of_two(bench_instance *i) {
     const int64_t book = bench_new_book();
     i[0] = bench_start(NULL, no_checkpoints);
@@ -124,7 +124,7 @@ static void test_another_instance_was_there__the_belief_is_dropped(void **state)
     const int64_t conflicts = n_conflicts();
     EXPECT_STATUS(bench_commit_one(&i[0], book, bench_event(book, 102, 1, 2, 1)), CREATED);
     assert_int_equal(n_conflicts() - conflicts, 1);
-    // Its own id, used by the other one.
+    // The other instance has used the id.
     EXPECT_STATUS(bench_commit_one(&i[1], book, bench_event(book, 103, 1, 2, 1)), CREATED);
     EXPECT_STATUS(bench_commit_one(&i[0], book, bench_event(book, 103, 1, 2, 1)), EXISTS);
     end_of_two(i, book, 4);
@@ -191,7 +191,7 @@ static void test_lost_answer__is_looked_up(void **state) {
         EXPECT_STATUS(answer.status[0], CREATED);
         assert_int_equal(answer.rows[0].sequence, 2);
         assert_int_equal(metric_value(settled) - settled_before, 1);
-        // What was settled did not count; what was made again did.
+        // The lost commit is settled and does not count; the repeated one does.
         assert_int_equal(n_optimistic() - before, n);
         EXPECT_STATUS(bench_commit_one(&i, book, t), EXISTS);
         bench_stop(&i);

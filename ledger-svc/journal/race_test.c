@@ -22,7 +22,7 @@ typedef struct caller {
     uint64_t number, state;
     int n_calls;
     size_t created, refused, other;
-    ledger_transfer_event event; // for those who all send the same
+    ledger_transfer_event event; // for callers that all send the same
     bench_answer answer;
 } caller;
 

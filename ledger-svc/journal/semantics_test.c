@@ -1,4 +1,4 @@
-// What the posting rules say must survive the database: each test stops the instance and goes on with one that knows nothing.
+// The posting rules' results must survive the database: each test stops the instance and goes on with a fresh one.
 #include <stdio.h>
 #include <string.h>
 
@@ -38,7 +38,7 @@ static ledger_transfer_event flagged(ledger_transfer_event t, uint32_t flags) {
     return t;
 }
 
-// sql ends where the number of the book is to stand.
+// sql ends where the book's id goes.
 static int64_t in_book(const char *sql, int64_t book) {
     char text[512];
     (void)snprintf(text, sizeof text, "%s%lld", sql, (long long)book);
@@ -82,7 +82,7 @@ static bool read_row(db_conn *c, arena *a, void *arg, err *e) {
     return true;
 }
 
-// The texts of what is found live as long as the arena.
+// The texts of the rows live as long as the arena.
 static lookup look_up(bench_instance *i, arena *a, db_tx_fn fn, int64_t book, uint64_t n) {
     lookup l = {.j = i->j, .book = book, .id = bench_uuid(book, n)};
     err e = {0};

@@ -7,8 +7,8 @@
 #include "base/map.h"
 
 typedef struct tail_entry {
-    uint32_t offset; // sequence minus the checkpoint's
-    uint32_t older;  // place of the same account's entry before, plus one
+    uint32_t offset; // its sequence minus the checkpoint's
+    uint32_t older;  // place of the same account's previous entry, plus one
 } tail_entry;
 
 struct tail {
@@ -90,7 +90,7 @@ static tail_account *account_of(tail *t, uuid id, ledger_currency currency,
 static void entry_add(tail *t, uuid id, const ledger_row *row, const ledger_balances *before,
                       const ledger_balances *after, uint32_t state) {
     tail_account *account = account_of(t, id, row->currency, before);
-    // What a row says of an account begins where the row before it ended.
+    // A row's balances before must equal the previous row's balances after.
     ASSERT(memcmp(&account->after, before, sizeof *before) == 0);
     t->entries = grown(t->entries, t->n_entries, &t->entries_room, sizeof *t->entries);
     t->entries[t->n_entries++] =

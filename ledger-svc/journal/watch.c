@@ -1,4 +1,4 @@
-// Readers who follow a book sleep here until a commit of this instance wakes them, or for as long as they asked.
+// A reader that follows a book sleeps here until a commit of this instance wakes it, or its time is up.
 #include "base/cond.h"
 #include "journal/journal_internal.h"
 

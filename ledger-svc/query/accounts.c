@@ -1,4 +1,4 @@
-// A page of accounts, in order of the time at which they were made here.
+// A page of accounts, in order of their creation here.
 #include "query/query_internal.h"
 
 #include <string.h>
@@ -52,8 +52,8 @@ static bool passes_now(const query_accounts *q, const ledger_account *account) {
            (account->state & LEDGER_STATE_CLOSED) != 0;
 }
 
-// What the tables say of balances and state lags behind the journal: brings the accounts to one sequence and drops those
-// that the filter no longer lets through.
+// Balances and state in the tables lag behind the journal. Brings the accounts to one sequence, and drops accounts that the filter no
+// longer lets through.
 static bool refresh(pager *p, ledger_account *accounts, size_t *n, err *e) {
     query_accounts *q = p->q;
     size_t kept = 0;
@@ -95,7 +95,7 @@ static bool step(pager *p, err *e) {
     } else {
         end(p);
     }
-    // Else what is closed only in the tables would fill the page.
+    // Else accounts that are closed only in the tables would fill the page.
     if ((q->filter.flags & LEDGER_ACCOUNT_FLAG_CLOSED) != 0 && n != 0 &&
         !refresh(p, accounts, &n, e)) {
         return false;

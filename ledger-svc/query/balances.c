@@ -24,7 +24,7 @@ bool query_moment_find(const query_at *at, int64_t known, int64_t effective_at_u
            query_sequence_at(at, known, effective_at_us, &out->effective, e);
 }
 
-// Whatever was committed by then took effect by then. What was committed later counts if it was backdated far enough.
+// An entry committed by then also took effect by then. A later entry counts if it was backdated far enough.
 bool query_balances_of(const query_at *at, uuid account_id, const query_moment *moment,
                        ledger_balances *out, err *e) {
     bool exists = false;

@@ -1,4 +1,4 @@
-// Pages of a journal that somebody has damaged behind our back, with a private PostgreSQL.
+// Pages of a journal that was damaged behind our back, with a private PostgreSQL.
 #include <stdio.h>
 
 #include "testing/bench_journal.h"
@@ -12,7 +12,7 @@ static bool read_transfers(db_conn *c, arena *a, void *arg, err *e) {
     return query_transfers_read(instance.j, c, a, arg, e);
 }
 
-// A book of so many rows that name account 1, less one of them.
+// A book of n rows that name account 1, with one row removed.
 static int64_t make_damaged_book(int64_t n, int64_t removed) {
     char sql[128];
     const int64_t book = bench_new_book();
@@ -52,7 +52,7 @@ static void test_transfers__a_row_was_removed__refused_and_not_left_out(void **s
     const int64_t book = make_damaged_book(5, 3);
     arena *a = arena_create(1 << 20);
     err e = {0};
-    expect_missing(instance.pool, book, 2); // the third tells whether there is more
+    expect_missing(instance.pool, book, 2); // the third row tells whether there are more
     query_transfers q = page_of(book, 1, true);
     assert_true(db_read(instance.pool, fixture_deadline(5000), a, read_transfers, &q, &e));
     assert_int_equal(q.n, 1);
@@ -60,7 +60,7 @@ static void test_transfers__a_row_was_removed__refused_and_not_left_out(void **s
     arena_destroy(a);
 }
 
-// Pages that are read by halves, with a connection to spare for one of them and without.
+// Pages that are read in two halves, with a spare connection for one half and without.
 static void test_transfers__a_row_of_either_half_was_removed__refused(void **state) {
     (void)state;
     enum { ROWS = 70 };

@@ -1,11 +1,11 @@
-// What the reading calls ask: pages of transfers and accounts by filter, balances as of a moment, statements. No rpc here.
+// The reading calls' queries: pages of transfers and accounts by filter, balances as of a moment, statements. No rpc here.
 //
-// A query is a struct: the caller fills the first part, the read fills the second. Each read runs inside of db_read, on the
-// caller's thread, may be repeated there, and puts what it finds into the arena. It takes several statements, and still
-// answers for one definite state of the book: journal rows never change, so all that it needs is to hold itself to a sequence.
+// A query is a struct: the caller fills the first part, the read fills the second. Each read runs inside of db_read, on the caller's
+// thread, may be repeated there, and puts its results into the arena. A read takes several statements, and still answers for one state of
+// the book: journal rows never change, so a read only has to keep to one sequence.
 //
-// Pages are by position (keyset): a page begins behind the position of the one before, whatever was committed in between. A
-// page may be short, since the work for one is bounded: `more` alone says whether there is a next one.
+// Pages are by position (keyset): a page begins behind the last position of the page before, whatever was committed in between. A page may
+// be short, since its work is bounded: `more` alone says whether a next page exists.
 #ifndef QUERY_QUERY_H
 #define QUERY_QUERY_H
 
@@ -33,7 +33,7 @@ typedef struct query_transfers {
     size_t examine_max; // 0: QUERY_EXAMINE_MAX
 
     bool book_exists;
-    bool account_exists; // that of the filter; true without one
+    bool account_exists; // the filter's account exists; true without one
     int64_t sequence;    // the book's last when the page was read: no row after it is in the page
     ledger_row *rows;    // with resolution and reversal
     size_t n;
@@ -43,7 +43,7 @@ typedef struct query_transfers {
 
 bool query_transfers_read(journal *j, db_conn *c, arena *a, query_transfers *q, err *e) WARN_UNUSED;
 
-// How many of the rows fit into one message; at least 1 of 1.
+// How many of the rows fit into one message: at least 1 when n is at least 1.
 size_t query_rows_fitting(const ledger_row *rows, size_t n);
 
 // --- Accounts --------------------------------------------------------------------------------------------------------
@@ -77,12 +77,12 @@ typedef struct query_balance {
 
 typedef struct query_balances {
     int64_t book_id;
-    store_ids ids; // each once, at most QUERY_BALANCES_MAX
-    // 0: not given. At most one of the first two.
+    store_ids ids; // without repeats, at most QUERY_BALANCES_MAX
+    // 0: not given. At most one of the first two is given.
     int64_t known_at_us, known_at_sequence, effective_at_us;
 
     bool book_exists;
-    int64_t sequence;        // up to which the journal was taken into account
+    int64_t sequence;        // the journal counts up to here
     query_balance *balances; // in the order of ids; unknown ones left out
     size_t n;
 } query_balances;
@@ -91,7 +91,7 @@ bool query_balances_read(journal *j, db_conn *c, arena *a, query_balances *q, er
 
 // --- Statements ------------------------------------------------------------------------------------------------------
 
-// Where a page of a statement ends. With this the pages of a statement agree, whatever is committed between them.
+// The end of a page of a statement. It makes the pages of a statement agree, whatever is committed between them.
 typedef struct query_place {
     int64_t known_at;               // the sequence that the first page has settled on
     int64_t effective_us, sequence; // by commit time only the sequence counts
@@ -101,7 +101,7 @@ typedef struct query_place {
 typedef struct query_statement {
     int64_t book_id;
     uuid account_id;
-    bool effective; // entries by effective time, those of one time in journal order; else by commit
+    bool effective; // entries by effective time, equal times in journal order; else by commit
     int64_t from_us, to_us;    // 0: from the beginning; exclusive, 0: no end
     int64_t known_at_sequence; // 0: all
     size_t page_size;
@@ -113,9 +113,9 @@ typedef struct query_statement {
     ledger_account account;           // now
     ledger_balances opening, closing; // of the whole statement
     ledger_row *rows;
-    ledger_balances *balances; // the account's, after rows[i], in the order of the statement
+    ledger_balances *balances; // the account's balances after rows[i]
     size_t n;
-    int64_t sequence; // up to which the journal was taken into account
+    int64_t sequence; // the journal counts up to here
     bool more;
     query_place place;
 } query_statement;

@@ -44,7 +44,7 @@ static bool one_in(uint64_t n) {
 // --- The book --------------------------------------------------------------------------------------------------------
 
 static bench_instance instance;
-static db_pool *pool; // as the service's readers have it
+static db_pool *pool; // like the pool of the service's readers
 static int64_t book;
 static uint64_t next_id = 1000;
 static uint64_t reserved[4096]; // ids of transfers that were to be pending
@@ -64,9 +64,9 @@ static int64_t now_us(void) {
 }
 
 static void small_checkpoints(journal_options *o) {
-    o->checkpoint_rows = 300; // so that a part of what is read is in postings, and a part is not
+    o->checkpoint_rows = 300; // so that the reads use both postings and the tail
     o->checkpoint_ms = 600000;
-    // no row is added behind the back of a run, however slow the machine is
+    // the sweeper adds no row during a run, however slow the machine is
     o->expiry_poll_ms = 3600000;
 }
 
@@ -125,7 +125,7 @@ static ledger_transfer_event random_event(void) {
     return t;
 }
 
-// Of a transfer that may be there, may be pending, may be ended.
+// The id of a transfer that may exist, may be pending, may be ended.
 static uuid random_earlier(void) {
     return bench_uuid(book, 1000 + below(next_id - 1000));
 }
@@ -146,7 +146,7 @@ static ledger_transfer_event random_follower(void) {
     return t;
 }
 
-// Backdated to anywhere between the birth of the accounts and now; often to the very microsecond of another entry.
+// A random time between the accounts' birth and now, often to the very microsecond of another entry.
 static int64_t random_effective(int64_t after_us, int64_t started_us) {
     const int64_t end_us = now_us() - SECOND_US;
     int64_t t = one_in(2) && n_rows != 0 ? rows[below(n_rows)].effective_us
@@ -198,7 +198,7 @@ static void run(arena *a, db_tx_fn fn, void *arg) {
     }
 }
 
-// What has become of each row, once more from the rows alone.
+// Finds the outcome of each transfer again, from the rows alone.
 static void derive_outcomes(void) {
     map *by_id = map_create(n_rows, n_rows + 1);
     for (size_t i = 0; i < n_rows; i++) {
@@ -236,7 +236,7 @@ static bool state_is(const ledger_row *row, store_pending_state wanted) {
            (row->kind == LEDGER_KIND_PENDING && row->resolution == ENDED_BY[wanted]);
 }
 
-// Else the book would prove nothing.
+// Checks that the book is mixed enough: else it would prove nothing.
 static void check_mixture(void) {
     size_t by_kind[LEDGER_KIND_EXPIRE + 1] = {0};
     size_t reversed = 0;
@@ -259,7 +259,7 @@ static void check_mixture(void) {
     assert_true(n_rows > 500 && reversed >= 5 && backdated >= 100 && open >= 10);
 }
 
-// Holds that run out while the queries are at work would change the book under brute force.
+// Lets open holds expire now: later expiries would change the book under brute force.
 static void let_holds_run_out(void) {
     shift_us += 2 * TIMEOUT_MAX_S * INT64_C(1000000);
     bench_clock_shift(shift_us);
@@ -283,7 +283,7 @@ static int make_book(void **state) {
                    "host=%s user=ledger_service dbname=postgres options='" STORE_READER_OPTIONS "'",
                    fixture_server_dir());
     pool = fixture_pool(conninfo, 4, 20000);
-    fixture_open_idle(pool, 2); // one to spare for half of a page
+    fixture_open_idle(pool, 2); // one to spare for the second half of a page
     memory = arena_create(ARENA_BYTES);
     shift_us = -DAYS_BACK * DAY_US;
     bench_clock_shift(shift_us);
@@ -367,9 +367,9 @@ static int64_t random_time(void) {
 // Each part is given as often as not, so that parts meet in all combinations.
 static query_transfers random_query(void) {
     query_transfers q = {.book_id = book, .newest_first = one_in(2), .page_size = 1 + below(40)};
-    const ledger_row *like = &rows[below(n_rows)]; // so that something passes, mostly
+    const ledger_row *like = &rows[below(n_rows)]; // so that most queries find something
     store_transfer_filter *f = &q.filter;
-    const uint64_t parts = one_in(3) ? 2 : 5; // one in so many is given
+    const uint64_t parts = one_in(3) ? 2 : 5; // each part is given with this chance
     if (one_in(2)) {
         f->has_account = true;
         f->account_id = one_in(2) ? like->debit_account_id : like->credit_account_id;
@@ -379,7 +379,7 @@ static query_transfers random_query(void) {
     q.to_sequence = one_in(parts + 1) ? 1 + (int64_t)below(n_rows + 10) : 0;
     q.examine_max = one_in(3) ? 1 + below(100) : 0;
     if (one_in(5)) {
-        return q; // as most callers ask: an account, or all
+        return q; // the usual query: one account, or all
     }
     f->code = one_in(parts) ? like->code : 0;
     f->currency = one_in(parts) ? like->currency : 0;
@@ -708,7 +708,7 @@ static void *write_on(void *arg) {
     return NULL;
 }
 
-// Sequences of all pages, which must go one way only; how many, and the sequence of the first and of the last page.
+// The sequences of all pages, which must go in one direction. Returns their count, and the head of the first and of the last page.
 static size_t walk(query_transfers q, int64_t *sequences, int64_t *first_head, int64_t *last_head) {
     arena *a = arena_create(ARENA_BYTES);
     size_t n = 0;
@@ -770,7 +770,7 @@ static void test_transfers__paged_while_others_write__nothing_missing_or_twice(v
     assert_true(atomic_load(&written) > 0);
     load();
     for (size_t i = 0; i < 4; i++) {
-        // Newest first sees the book as it was at the first page, oldest first as it was at the last one.
+        // Newest first sees the book as of the first page, oldest first as of the last page.
         const int64_t head = q[i].newest_first ? first_head[i] : last_head[i];
         size_t k = 0;
         for (int64_t s = 1; s <= head; s++) {

@@ -1,6 +1,5 @@
-// The statement of an account. By commit time it is a page of the journal, whose rows say the balances themselves. By effective
-// time it is two lists merged: entries that took effect when they were committed, in journal order, and backdated ones, in
-// their own; balances run along.
+// The statement of an account. By commit time it is a page of the journal: its rows have the balances. By effective time it merges two
+// lists and computes running balances: entries that took effect at commit, in journal order, and backdated entries, in their own order.
 #include "query/query_internal.h"
 
 #include "base/assert.h"
@@ -9,8 +8,8 @@ typedef struct writer {
     query_at at;
     query_statement *q;
     int64_t known, first,
-        last;          // sequences: what is known; committed within the times of the statement
-    query_place place; // what stands on the page, up to now
+        last;          // sequences: the last known; the last within the times of the statement
+    query_place place; // the last entry on the page so far
     size_t want;       // one more than the page, to know whether there is more
 } writer;
 
@@ -72,7 +71,7 @@ static bool rows_of(writer *w, const int64_t *sequences, size_t n, entries *out,
                                         &out->rows, &out->n, e);
 }
 
-// The rows come in journal order: brings them into that of the sequences.
+// Sorts rows from journal order into the order of the sequences.
 static bool in_order(writer *w, const int64_t *sequences, entries *found, err *e) {
     ledger_row *ordered = arena_calloc(w->at.a, found->n + 1, sizeof *ordered);
     if (ordered == NULL) {
@@ -116,7 +115,7 @@ static bool read_backdated(writer *w, entries *out, err *e) {
 typedef struct prompt_run {
     entries found;
     bool all;              // there are no more in the range
-    int64_t seen_us, seen; // else: the row up to which all were looked at
+    int64_t seen_us, seen; // else: all rows up to this one were looked at
 } prompt_run;
 
 static bool read_prompt(writer *w, int64_t from, int64_t to, prompt_run *out, err *e) {
@@ -178,7 +177,7 @@ static bool put(writer *w, const ledger_row *row, err *e) {
     return true;
 }
 
-// Takes what took effect at or before until_us; *full when there was no room for all of it.
+// Merges entries that took effect at or before until_us; *full when the page had no room for all.
 static bool merge(writer *w, const entries *x, const entries *y, int64_t until_us, bool *full,
                   err *e) {
     query_statement *q = w->q;
@@ -203,7 +202,7 @@ static bool merge(writer *w, const entries *x, const entries *y, int64_t until_u
     return true;
 }
 
-// The page has all up to what was looked at, though the last of that may not be on it.
+// Moves the place to the last row that was looked at, even if this row is not on the page.
 static void move_place(query_place *place, const prompt_run *looked) {
     if (place->effective_us < looked->seen_us ||
         (place->effective_us == looked->seen_us && place->sequence < looked->seen)) {
@@ -227,7 +226,7 @@ static bool effective_page(writer *w, err *e) {
         !query_sequence_at(&w->at, w->known, w->place.effective_us, &before, e)) {
         return false;
     }
-    // With more of them than the page takes, nothing that comes after the last of them can be on it.
+    // The backdated entries alone fill the page: no entry after their last one can be on it.
     if (backdated.n == w->want &&
         !query_sequence_at(&w->at, last, backdated.rows[backdated.n - 1].effective_us, &last, e)) {
         return false;
@@ -258,7 +257,7 @@ static bool balances_at(writer *w, int64_t sequence, int64_t effective_at_us, bo
     return query_balances_of(&w->at, w->q->account_id, &moment, out, e);
 }
 
-// Opening and closing, for the whole statement, and the sequences in between.
+// Opening and closing balances of the whole statement, and its range of sequences.
 static bool frame(writer *w, err *e) {
     query_statement *q = w->q;
     int64_t before = 0;

@@ -3,7 +3,7 @@
 
 enum { PROBES_MAX = 63 };
 
-// One round trip: 63 rows at even distances. *low was committed at or before the time, *high was not.
+// Narrows the range in one round trip: 63 rows at even distances. *low was committed at or before the time, *high was not.
 static bool narrow(const query_at *at, int64_t time_us, int64_t *low, int64_t *high, err *e) {
     int64_t probes[PROBES_MAX];
     int64_t *sequences = NULL;

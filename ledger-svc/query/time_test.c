@@ -1,4 +1,4 @@
-// From a time to the last sequence that was committed by then, against a plain walk; the store's part is the test's own.
+// Compares the search from a time to its last sequence with a plain walk. The test plays the store.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -17,7 +17,7 @@ static int round_trips;
 static bool database_is_down;
 static arena *mem;
 
-// Stands in for the store at link time. In no particular order: from the last.
+// Stands in for the store at link time. Answers from the last to the first: the store promises no order.
 bool store_list_times(db_conn *c, arena *a, int64_t book_id, const int64_t *sequences, size_t n,
                       int64_t **found, int64_t **times_us, size_t *n_found, err *e) {
     (void)c;
@@ -30,7 +30,8 @@ bool store_list_times(db_conn *c, arena *a, int64_t book_id, const int64_t *sequ
     *times_us = ARENA_ARRAY(a, int64_t, n + 1);
     *n_found = 0;
     for (size_t i = n; i-- > 0;) {
-        ASSERT(sequences[i] >= 1 && sequences[i] <= n_rows); // asks for nothing that there is not
+        // never asks for a row that does not exist
+        ASSERT(sequences[i] >= 1 && sequences[i] <= n_rows);
         (*found)[*n_found] = sequences[i];
         (*times_us)[(*n_found)++] = times[sequences[i]];
     }
@@ -54,7 +55,7 @@ static int64_t walk(int64_t time_us) {
     return last;
 }
 
-// Times that stand still now and then, as those of one commit do.
+// Times that repeat now and then, like the rows of one commit.
 static void fill(int64_t n, unsigned seed) {
     n_rows = n;
     times[0] = 1000;
@@ -96,7 +97,7 @@ static void test_sequence_at__all_at_one_time(void **state) {
         times[s] = 5000;
     }
     assert_int_equal(sequence_at(4999), 0);
-    assert_int_equal(sequence_at(5000), 1000); // the last of them, never one in between
+    assert_int_equal(sequence_at(5000), 1000); // the last row of that time, never one in between
 }
 
 static void test_sequence_at__few_round_trips(void **state) {

@@ -1,5 +1,5 @@
-// A page of transfers: candidates in order of their sequence from the narrowest source that the filter has, their rows by
-// key, and the rest of the filter on each row.
+// A page of transfers. The narrowest source of the filter gives candidates in order of their sequence. Their rows are read by key, and the
+// rest of the filter is applied to each row.
 #include "query/query_internal.h"
 
 #include <string.h>
@@ -18,12 +18,12 @@ typedef struct pager {
     query_at at;
     query_transfers *q;
     source source;
-    bool all_pass;    // whatever the source has, since the filter says no more
-    store_range left; // what is still to be looked at; max is that of rows
-    size_t want;      // one more than the page, to know whether there is more
+    bool all_pass;    // every candidate passes: the filter has no other part
+    store_range left; // the range still to look at; max is its limit of rows
+    size_t want;      // one more than the page, to know whether there are more
     size_t candidates_max;
-    int64_t examine;       // how many rows may still be looked at
-    journal_entries first; // candidates that came with the head, for the first step
+    int64_t examine;       // how many more rows may be looked at
+    journal_entries first; // the first step's candidates, read together with the head
 } pager;
 
 // An external reference names few rows. A metadata entry may name half of the journal: an account is better then.
@@ -37,7 +37,7 @@ static source choose_source(const store_transfer_filter *f) {
     return f->metadata_key.len != 0 ? SOURCE_LABEL : SOURCE_JOURNAL;
 }
 
-// Whether an account on either side is all that is asked for.
+// True when the filter asks only for an account on either side.
 static bool is_account_only(const store_transfer_filter *f) {
     return f->has_account && f->side == STORE_SIDE_EITHER && f->code == 0 && f->currency == 0 &&
            f->external_reference.len == 0 && f->metadata_key.len == 0 &&
@@ -50,7 +50,7 @@ static bool is_account_only(const store_transfer_filter *f) {
 
 static bool limit_by_time(pager *p, int64_t head, err *e) {
     const query_transfers *q = p->q;
-    // Nothing takes effect after it was committed, so what took effect late enough was committed late enough.
+    // No transfer takes effect after its commit, so a late effect means a late commit.
     const int64_t from_us = query_higher(q->from_us, q->filter.effective_from_us);
     int64_t sequence = 0;
     if (from_us != 0) {
@@ -105,7 +105,7 @@ static void advance(pager *p, int64_t past) {
 
 // --- Steps -----------------------------------------------------------------------------------------------------------
 
-// Takes the rows of a step that has looked at all up to `end`, unless it stopped when it had enough.
+// Takes a step's rows. The step has looked at all rows up to `end`, unless it stopped when it had enough.
 static void take_rows(pager *p, const ledger_row *rows, size_t n, int64_t end) {
     query_transfers *q = p->q;
     ASSERT(n <= p->left.max);
@@ -240,14 +240,14 @@ static bool look_first(pager *p, err *e) {
                             e);
     }
     limit_by_sequence(p, INT64_MAX);
-    // Where the page begins does not depend on the head then, so that it comes with the first candidates.
+    // Here the page's beginning does not depend on the head, so the head comes with the first candidates.
     const bool entries_first = p->source == SOURCE_ACCOUNT && !has_times(q) && is_left(p);
     if (entries_first) {
         const bool ok = find_entries(p, true, &p->first, e);
         q->book_exists = p->first.exists;
         q->sequence = p->first.at_sequence;
         if (!ok || !q->book_exists || p->first.n != 0) {
-            return ok; // what has entries is an account
+            return ok; // an account with entries exists
         }
     }
     const bool ok =

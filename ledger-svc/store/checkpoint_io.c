@@ -1,4 +1,4 @@
-// Checkpoints: what the commit path writes only now and then, and what reads it back.
+// Checkpoints: the commit path's rare writes, and the reads of what they wrote.
 #include <endian.h>
 #include <string.h>
 
@@ -50,7 +50,7 @@ static bool update_accounts(db_conn *c, arena *a, int64_t book_id, const store_c
             !db_exec(c, &STORE_STATEMENTS[STORE_ACCOUNTS_UPDATE], p, a, NULL, &affected, e)) {
             return false;
         }
-        // Anything else means that an account row is not what the journal says: stop at once.
+        // Any other count means that an account row contradicts the journal: stop at once.
         ASSERT(affected == (int64_t)m);
     }
     return true;
@@ -148,8 +148,8 @@ typedef struct posting_range {
     const store_postings_query *q;
     int64_t *sequences;
     size_t n;
-    int64_t next; // where the postings go on that were not read yet: up to it, or from it on
-    bool done;    // there are none in the range
+    int64_t next; // the next postings to read start here
+    bool done;    // the range has no more
 } posting_range;
 
 static void posting_unpack(const db_rows *r, size_t row, posting_range *range) {
@@ -178,12 +178,13 @@ static db_params *postings_params(arena *a, int64_t book_id, uuid account_id, in
     return p;
 }
 
-// A posting has a dozen entries or more where an account is busy: as many as are enough then are read first, and more only where
-// they were not. Each lies in a page of its own.
+// A busy account's posting has a dozen entries or more. So first read as many postings as then suffice, and read more only if they did not.
+// Each posting lies in a page of its own.
 enum { POSTING_ENTRIES_BUSY = 12, POSTINGS_FIRST_MAX = 64, POSTINGS_GROWTH = 4 };
 
 static int64_t postings_first(size_t max_entries) {
-    const size_t n = max_entries / POSTING_ENTRIES_BUSY + 2; // the first and the last may give none
+    // the first and the last posting may give no entry
+    const size_t n = max_entries / POSTING_ENTRIES_BUSY + 2;
     return n < POSTINGS_FIRST_MAX ? (int64_t)n : POSTINGS_FIRST_MAX;
 }
 
@@ -192,8 +193,8 @@ static void add_postings(db_pipe *pipe, store_statement statement, db_params *p,
     db_pipe_add(pipe, &STORE_STATEMENTS[statement], p);
 }
 
-// The next postings of the range, `limit` at the most. Newest first, the first time, also the one that may have entries on both
-// sides of the range's end.
+// Reads the next postings of the range, at most `limit`. When newest first, the first step also reads the posting that may have entries on
+// both sides of the range's end.
 static bool postings_step(db_conn *c, arena *a, int64_t book_id, int64_t limit, bool is_first,
                           posting_range *range, store_head *head, err *e) {
     const store_postings_query *q = range->q;
@@ -235,7 +236,7 @@ bool store_read_postings(db_conn *c, arena *a, int64_t book_id, const store_post
                          int64_t *sequences, size_t *n, store_head *head, err *e) {
     posting_range range = {
         .q = q, .sequences = sequences, .next = q->newest_first ? q->to : q->from};
-    // Every posting but the first and the last of a range gives at least one entry, so one more than max give max of them.
+    // Each posting, except the first and last of a range, gives at least one entry. So max + 1 postings suffice for max entries.
     const int64_t most = (int64_t)q->max + 1;
     int64_t limit = postings_first(q->max);
     for (bool is_first = true; is_first || (range.n < q->max && !range.done); is_first = false) {

@@ -1,4 +1,4 @@
-// The columns of rows as rows.c reads and writes them. For the statement tables of the store only.
+// The columns of rows, as rows.c reads and writes them. For the statement tables of the store only.
 #ifndef STORE_COLUMNS_INTERNAL_H
 #define STORE_COLUMNS_INTERNAL_H
 

@@ -1,4 +1,4 @@
-// What the commit path reads and writes.
+// The reads and writes of the commit path.
 #include <string.h>
 
 #include "base/assert.h"
@@ -9,7 +9,7 @@
 
 enum { NOT_ASKED = -1 };
 
-// Adds the statement if there is something to look for; answers its place in the pipeline.
+// Adds the statement if the list has ids. Returns its place in the pipeline.
 static int add_ids(db_pipe *pipe, arena *a, int *n, store_statement statement, int64_t book_id,
                    store_ids ids) {
     if (ids.n == 0) {
@@ -69,7 +69,7 @@ bool store_load(db_conn *c, arena *a, int64_t book_id, const store_wanted *w, st
         db_pipe_add(pipe, &STORE_STATEMENTS[STORE_HEAD_LOCK], store_params(a, book_id));
         n += 2;
     }
-    // Each statement of a READ COMMITTED transaction sees what is committed when it starts: after the lock is ours.
+    // Each statement of a READ COMMITTED transaction sees what is committed when it starts. These start when we hold the lock.
     const int accounts = add_ids(pipe, a, &n, STORE_ACCOUNTS_LOAD, book_id, w->accounts);
     const int transfers = add_ids(pipe, a, &n, STORE_TRANSFERS_LOAD, book_id, w->transfers);
     const int resolutions = add_ids(pipe, a, &n, STORE_RESOLUTIONS_LOAD, book_id, w->resolutions);
@@ -148,7 +148,7 @@ static bool copy_accounts(db_conn *c, int64_t book_id, const ledger_tx *tx, err 
     return store_copy_finish(w, tx->n_new_accounts, e);
 }
 
-// A COPY takes two round trips, whatever it brings: a few rows are sooner there as INSERTs in the last one.
+// A COPY takes two round trips, whatever its size. A few rows are faster as INSERTs in the last round trip.
 static bool are_few(const ledger_tx *tx) {
     return tx->n_rows <= STORE_FEW_ROWS;
 }
@@ -167,7 +167,7 @@ static bool copy_transfers(db_conn *c, int64_t book_id, const ledger_tx *tx, err
     return store_copy_finish(w, tx->n_rows, e);
 }
 
-// Beside the rows that have metadata, one row for each entry, to be searched.
+// Besides the accounts with metadata, writes one row per metadata entry, for searches.
 static bool copy_account_metadata(db_conn *c, int64_t book_id, const ledger_tx *tx, err *e) {
     size_t n = 0;
     for (size_t i = 0; i < tx->n_new_accounts; i++) {
@@ -245,7 +245,7 @@ static void add_head(db_params *p, const store_head *head) {
     db_i64(p, head->burned_ids);
 }
 
-// The head comes first: whoever writes to a book has its lock before he writes anything else.
+// The head comes first: a writer holds the head's lock before it writes anything else to the book.
 static void add_head_and_rows(db_pipe *pipe, arena *a, int64_t book_id, const ledger_tx *tx,
                               const store_head *before, const store_head *after) {
     db_params *p = store_params(a, book_id);
@@ -279,7 +279,7 @@ bool store_is_one_trip(const ledger_tx *tx) {
            transfer_metadata_count(tx) == 0;
 }
 
-// A pipeline is a transaction by itself: neither a BEGIN nor a COMMIT is to be run.
+// A pipeline is a transaction by itself: it needs neither BEGIN nor COMMIT.
 bool store_commit_at_once(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
                           const store_head *before, const store_head *after, err *e) {
     ASSERT(store_is_one_trip(tx));

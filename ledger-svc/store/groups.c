@@ -1,4 +1,4 @@
-// Which transfers were linked together: what the reversal of a whole group has to know.
+// Which transfers were linked together, for the reversal of a whole group.
 #include "base/assert.h"
 #include "base/map.h"
 #include "store/rows_internal.h"
@@ -14,7 +14,7 @@ static bool group_take(arena *a, const db_rows *r, store_group *out, err *e) {
     return out->ids != NULL;
 }
 
-// At most PIPE_MAX groups in one round trip; a sequence of 0 stands for a transfer that there is not.
+// Reads at most PIPE_MAX groups in one round trip. A sequence of 0 stands for a missing transfer.
 static bool groups_read(db_conn *c, arena *a, int64_t book_id, const int64_t *sequences, size_t n,
                         store_group *groups, err *e) {
     db_pipe *pipe = db_pipe_begin(c, a);

@@ -1,11 +1,11 @@
-// One text for every combination of filters: a part that is not given is NULL, and true. A page never depends on which index
-// the planner likes: candidates come from one index each, by position, and rows are fetched by their key.
+// One text serves every combination of filters: a part that is not given is NULL, and true. A page never depends on the planner's choice of
+// index: candidates come from one index, by position, and rows are fetched by their key.
 #include "store/list_statements.h"
 
 #include "store/columns_internal.h"
 
-// What has become of a row, by the two unique indexes that keep it from happening twice. LIMIT keeps these lookups by key; they are
-// made only for the rows of which there may be something to say: in most books nothing has ever been reversed.
+// A row's outcome, by the two unique indexes that allow at most one. LIMIT keeps these lookups by key. They run only for rows that may have
+// an outcome: in most books nothing was ever reversed.
 #define ENDED                                                                                      \
     "(SELECT r.kind FROM transfer r "                                                              \
     "WHERE r.book_id = $1 AND r.pending_id = t.transfer_id LIMIT 1)"
@@ -91,7 +91,7 @@ const db_stmt LIST_STATEMENTS[LIST_STATEMENT_COUNT] = {
     [LIST_BY_ID] = {"list_by_id", "SELECT t.*, " OUTCOMES " FROM unnest($2::uuid[]) AS w (wanted) "
                                   "CROSS JOIN LATERAL (SELECT " TRANSFER_COLUMNS " FROM transfer "
                                   "WHERE book_id = $1 AND transfer_id = w.wanted LIMIT 1) t"},
-    // In whatever order: nothing has to be complete before the first row is on its way, so it is read while the next is found.
+    // In no order: the first row is sent while the next is still sought.
     [LIST_BY_SEQUENCE] = {"list_by_sequence",
                           "SELECT " TRANSFER_COLUMNS ", " OUTCOMES " FROM transfer t "
                           "WHERE t.book_id = $1 AND t.sequence = ANY($2::bigint[])"},
@@ -128,7 +128,7 @@ const db_stmt LIST_STATEMENTS[LIST_STATEMENT_COUNT] = {
                                POSITIONS("timestamp_us", "account", "", "")},
     [LIST_ACCOUNT_TIMES_DOWN] = {"list_account_times_down",
                                  POSITIONS("timestamp_us", "account", "", " DESC")},
-    // At most one: no order is needed.
+    // At most one row, so no ORDER BY.
     [LIST_ACCOUNT_REFERENCE] = {"list_account_reference",
                                 POSITIONS("timestamp_us", "account", " AND external_reference = $5",
                                           "")},

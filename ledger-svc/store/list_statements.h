@@ -4,7 +4,7 @@
 
 #include "db/db.h"
 
-// Those that have a direction come in two: _UP is oldest first, and the next one newest first.
+// A statement with a direction comes in two: _UP is oldest first, the next is newest first.
 typedef enum list_statement {
     LIST_TIMES,
     LIST_BY_ID,

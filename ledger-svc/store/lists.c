@@ -1,4 +1,4 @@
-// Lists: what the calls that page read. See lists.h.
+// The reads of the calls that page. See lists.h.
 #include "store/lists.h"
 
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 #include "store/list_statements.h"
 #include "store/rows_internal.h"
 
-// --- Parameters: what is not given is NULL ---------------------------------------------------------------------------
+// --- Parameters: a part that is not given is NULL --------------------------------------------------------------------
 
 static void put_uuid(db_params *p, uuid v) {
     if (uuid_is_nil(v)) {
@@ -58,7 +58,7 @@ static void put_currency(db_params *p, ledger_currency v) {
     put_text(p, v == 0 ? (str){0} : (str){text, 3}); // params copy
 }
 
-// What has ended a pending transfer that is in this state; 0 when nothing has.
+// The kind of transfer that ends a pending transfer in this state; 0 for an open one.
 static ledger_kind ended_by(store_pending_state state) {
     switch (state) {
     case STORE_PENDING_POSTED: return LEDGER_KIND_POST;
@@ -196,11 +196,11 @@ static bool all_read(arena *a, const db_rows *r, ledger_row *rows, size_t n, err
     return rows_read(a, r, rows, e);
 }
 
-// Fewer are not worth a second connection.
+// Fewer rows are not worth a second connection.
 enum { ROWS_ASIDE_MIN = 32 };
 
-// Half of the rows on a connection aside, when there is one to spare: what takes the time is the way down the index for each, and one
-// half is read while PostgreSQL looks for the other.
+// Reads half of the rows on a second connection, when one is spare. The time goes into the way down the index for each row: one half is
+// read while PostgreSQL looks for the other.
 bool store_list_rows_of(db_conn *c, arena *a, int64_t book_id, const int64_t *sequences, size_t n,
                         bool newest_first, ledger_row **rows, err *e) {
     const db_stmt *s = &LIST_STATEMENTS[LIST_BY_SEQUENCE];
@@ -316,7 +316,7 @@ bool store_sum_backdated(db_conn *c, arena *a, int64_t book_id, uuid account_id,
     db_i64(p, after_sequence);
     db_i64(p, to_sequence);
     if (!db_exec(c, &LIST_STATEMENTS[LIST_BACKDATED_SUM], p, a, &r, NULL, e)) {
-        if (strcmp(e->sqlstate, "22003") == 0) { // the sums are cast to what a balance is
+        if (strcmp(e->sqlstate, "22003") == 0) { // the sums are cast to the type of a balance
             (void)balance_out_of_range(e);
         }
         return false;

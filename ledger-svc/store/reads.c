@@ -1,4 +1,4 @@
-// What the calls read. Each is one statement, or one pipeline, and so sees one moment.
+// The reads of the calls. Each is one statement, or one pipeline, and so sees one moment.
 #include "base/assert.h"
 #include "store/list_statements.h"
 #include "store/rows_internal.h"
@@ -42,7 +42,7 @@ bool store_book_create(db_conn *c, arena *a, int64_t book_id, str name, int64_t 
     return book_read(a, rows, book_id, out, e);
 }
 
-// Whether the book exists, in the same round trip as the statement that is at place 1 afterwards.
+// A pipeline that first checks the book's existence. The caller's statement gets place 1.
 static db_pipe *pipe_with_book(db_conn *c, arena *a, int64_t book_id) {
     db_pipe *pipe = db_pipe_begin(c, a);
     db_pipe_add(pipe, &STORE_STATEMENTS[STORE_BOOK_READ], store_params(a, book_id));
@@ -73,7 +73,7 @@ bool store_lookup_accounts(db_conn *c, arena *a, int64_t book_id, store_ids ids,
         return false;
     }
     for (size_t i = 0; i < db_count(rows); i++) {
-        // The outer join's row of a book without such an account is NULL.
+        // The book exists without this account: the outer join gives NULL.
         if (!db_is_null(rows, i, STORE_HEAD_COLUMNS)) {
             store_account_read(rows, i, STORE_HEAD_COLUMNS, &(*accounts)[(*n)++]);
         }

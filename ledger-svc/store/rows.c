@@ -21,7 +21,7 @@ db_params *store_params(arena *a, int64_t book_id) {
 
 // --- Reading ---------------------------------------------------------------------------------------------------------
 
-// Absent means none.
+// NULL is the nil id.
 static uuid uuid_or_nil(const db_rows *r, size_t row, int col) {
     return db_is_null(r, row, col) ? (uuid){{0}} : db_get_uuid(r, row, col);
 }
@@ -49,7 +49,7 @@ static ledger_balances get_balances(const db_rows *r, size_t row, int col) {
     };
 }
 
-// Borrowed from the rows, which live as long as the arena. NULL is the empty text.
+// Borrowed from the rows, which live as long as the arena. NULL is empty text.
 static str get_text(const db_rows *r, size_t row, int col) {
     return db_get_str(r, row, col);
 }
@@ -92,10 +92,10 @@ void store_account_read(const db_rows *r, size_t row, int col, ledger_account *o
     out->metadata_digest = ledger_digest(out->metadata);
 }
 
-// Of both accounts, in one number; absent while both are nothing special, as nearly always.
+// Both accounts' states in one number; absent while both are 0, as nearly always.
 enum { STATES_CREDIT_SHIFT = 4, STATES_MASK = 0xf };
 
-// DATA-LOSS is found by who verifies, not by who reads: a hash of another length reads as zeros, which is no row's hash.
+// A check finds DATA-LOSS, a read does not: a hash of a wrong length reads as zeros, which is no row's hash.
 static void get_leaf_hash(const db_rows *r, size_t row, int col, ledger_row *out) {
     const str hash = db_get_str(r, row, col);
     if (hash.len == sizeof out->leaf_hash) {
@@ -158,7 +158,7 @@ bool store_transfers_read(arena *a, const db_rows *r, ledger_row **out, size_t *
 
 // --- Writing ---------------------------------------------------------------------------------------------------------
 
-// Where the values of a row go: into a COPY, or to the parameters of an INSERT.
+// Takes the values of a row: a COPY, or the parameters of an INSERT.
 typedef struct store_sink {
     db_copy *copy;
     db_params *params;
@@ -281,7 +281,7 @@ static void put_balances(store_sink s, const ledger_balances *b) {
     put_i64(s, b->credits_posted);
 }
 
-// Balances are written as 0: the next checkpoint brings them to what they are, together with all others.
+// Writes balances as 0. The next checkpoint sets them, together with all others.
 void store_account_copy(db_copy *w, int64_t book_id, const ledger_account *account) {
     const store_sink s = {.copy = w};
     db_copy_row(w);
@@ -351,7 +351,7 @@ static void put_transfer(store_sink s, int64_t book_id, const ledger_row *row) {
     if (uuid_is_nil(row->pending_id)) {
         put_null(s, OID_INT8);
     } else {
-        put_i64(s, row->released); // may be 0: a reservation of nothing
+        put_i64(s, row->released); // may be 0: the reservation of a zero amount
     }
     put_i64_unless_zero(s, row->expires_us);
     put_i64_unless_zero(s, row->timeout_s);

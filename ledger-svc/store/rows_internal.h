@@ -13,28 +13,28 @@ bool store_transfers_read(arena *a, const db_rows *r, ledger_row **out, size_t *
                           err *e) WARN_UNUSED;
 void store_transfer_read(const db_rows *r, size_t row, ledger_row *out);
 
-// The same with the two columns that say what has become of each: those of the lists (list_statements.c).
+// The same, with two more columns for each row's outcome, as the lists have them (list_statements.c).
 bool store_rows_with_outcomes(arena *a, const db_rows *r, ledger_row **rows, size_t *n,
                               err *e) WARN_UNUSED;
 
 void store_account_copy(db_copy *w, int64_t book_id, const ledger_account *account);
 void store_transfer_copy(db_copy *w, int64_t book_id, const ledger_row *row);
-// Of STORE_TRANSFER_INSERT.
+// Parameters of STORE_TRANSFER_INSERT.
 db_params *store_transfer_params(arena *a, int64_t book_id, const ledger_row *row);
-// One row for each entry.
+// The number of entries; each becomes one row.
 size_t store_metadata_count(str metadata);
 void store_account_metadata_copy(db_copy *w, int64_t book_id, const ledger_account *account);
 void store_transfer_metadata_copy(db_copy *w, int64_t book_id, const ledger_row *row);
 
-// The columns from 0 on are HEAD_COLUMNS of statements.c: of the first row, and all NULL-free. No row: exists is false.
+// Reads the head from columns 0 … of the first row: HEAD_COLUMNS of statements.c, never NULL. Without a row exists is false.
 enum { STORE_HEAD_COLUMNS = 5 };
 void store_head_read(const db_rows *r, store_head *head);
 
-// Parameters that begin with the book.
+// New parameters; the book is the first.
 db_params *store_params(arena *a, int64_t book_id);
 
 db_copy *store_copy_open(db_conn *c, const store_copy_target *t, err *e);
-// Aborts when the server counted other than we did.
+// Aborts when the server counted differently.
 bool store_copy_finish(db_copy *w, size_t n_expected, err *e) WARN_UNUSED;
 
 // n * size in the arena, or RESOURCE_EXHAUSTED.

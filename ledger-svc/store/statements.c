@@ -7,8 +7,8 @@
 #define HEAD_COLUMNS                                                                               \
     "h.sequence, h.timestamp_us, h.next_expires_us, h.checkpoint_sequence, h.burned_ids"
 
-// For each wanted id, the one row that has it. Written as a lookup by key, row by row, because a plan is made once and kept:
-// `= ANY($2)` planned while a table is empty becomes a scan of the whole book, and stays one while the book grows.
+// For each wanted id, its row. Written as a lookup by key, row by row, because a plan is made once and kept: `= ANY($2)`, planned on an
+// empty table, becomes a scan of the whole book, and stays one while the book grows.
 #define BY_ID(columns, table, column)                                                              \
     "SELECT t.* FROM unnest($2::uuid[]) AS w (id) CROSS JOIN LATERAL (SELECT " columns             \
     " FROM " table " WHERE book_id = $1 AND " column " = w.id LIMIT 1) t"
@@ -27,7 +27,7 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
          "SELECT external_reference FROM account "
          "WHERE book_id = $1 AND external_reference = w.reference LIMIT 1) t"},
     [STORE_BURNED_LOAD] = {"burned_load", BY_ID("transfer_id", "burned_transfer", "transfer_id")},
-    // What ended already stays in the index on expires_us, but behind next_expires_us, where this scan starts.
+    // The index on expires_us keeps ended transfers, but before next_expires_us, where this scan starts.
     [STORE_DUE_LOAD] = {"due_load",
                         "SELECT " TRANSFER_COLUMNS " FROM transfer t LEFT JOIN LATERAL ("
                         "SELECT 1::bigint AS ended FROM transfer r "
@@ -37,8 +37,8 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
     [STORE_NEXT_EXPIRY_LOAD] = {"next_expiry_load", "SELECT expires_us FROM transfer "
                                                     "WHERE book_id = $1 AND expires_us > $2 "
                                                     "ORDER BY expires_us LIMIT 1"},
-    // The balances of the checkpoint before are part of the condition: an account that is not as we know it is not updated,
-    // and then the count is wrong.
+    // The balances of the last checkpoint are part of the condition. An account with other balances is not updated, and then the count is
+    // wrong.
     [STORE_ACCOUNTS_UPDATE] =
         {"accounts_update",
          "UPDATE account a SET debits_pending = v.debits_pending, debits_posted = v.debits_posted, "
@@ -59,7 +59,7 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
     [STORE_ROWS_READ] = {"rows_read", "SELECT " TRANSFER_COLUMNS " FROM transfer "
                                       "WHERE book_id = $1 AND sequence >= $2 AND sequence <= $3 "
                                       "ORDER BY sequence LIMIT $4"},
-    // The posting that holds a sequence or comes next after it.
+    // The posting that has a sequence, or the next one after it.
     [STORE_POSTINGS_UP] = {"postings_up",
                            "SELECT first_sequence, entries FROM posting "
                            "WHERE book_id = $1 AND account_id = $2 AND last_sequence >= $3 "
@@ -75,14 +75,14 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
                                "$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, "
                                "$16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27, $28, "
                                "$29, $30, $31, $32)"},
-    // Goes out together with COMMIT, so a head that is not as we know it must fail: no sequence is negative.
+    // Sent together with COMMIT, so an unexpected head must fail: no sequence is negative.
     [STORE_HEAD_UPDATE] =
         {"head_update",
          "UPDATE book_head SET sequence = CASE WHEN sequence = $2 AND timestamp_us = $3 "
          "AND next_expires_us = $4 AND checkpoint_sequence = $5 AND burned_ids = $6 THEN $7 "
          "ELSE -1 END, timestamp_us = $8, next_expires_us = $9, checkpoint_sequence = $10, "
          "burned_ids = $11 WHERE book_id = $1"},
-    // Was our transaction committed? Every object's time is unique in its book, so time and id together are ours alone.
+    // Was our transaction committed? Object times are unique in a book, so only our row has this time and id.
     [STORE_ROW_COMMITTED] = {"row_committed",
                              "SELECT 1::bigint FROM transfer "
                              "WHERE book_id = $1 AND sequence = $2 AND timestamp_us = $3 "
@@ -94,8 +94,8 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
                                 "SELECT 1::bigint FROM burned_transfer "
                                 "WHERE book_id = $1 AND transfer_id = $2 AND timestamp_us = $3"},
 
-    // The transfers that were linked together with the one at $2: after the last unlinked row before it, up to the first
-    // unlinked row from it on. A chain is at most a batch long, so both scans end soon.
+    // The transfers that were linked with the one at $2. They begin after the last unlinked row before $2, and end with the first unlinked
+    // row from $2 on. A chain is at most a batch long, so both scans end soon.
     [STORE_GROUP_READ] = {"group_read",
                           "SELECT t.transfer_id FROM transfer t WHERE t.book_id = $1 "
                           "AND t.sequence > coalesce((SELECT b.sequence FROM transfer b "
@@ -105,8 +105,8 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
                           "WHERE f.book_id = $1 AND f.sequence >= $2 AND f.flags & 1 = 0 "
                           "ORDER BY f.sequence LIMIT 1) ORDER BY t.sequence"},
 
-    // The one statement that looks across books: where is something to release by the time that the book's next object gets,
-    // or a checkpoint to make for rows that came to rest long ago (their process died before it)? It only reads.
+    // The only statement that looks across books. It finds books with a hold to release, by the time of the book's next object, and books
+    // that need a checkpoint for rows that came to rest long ago (their process died first). It only reads.
     [STORE_DUE_BOOKS] = {"due_books", "SELECT book_id FROM book_head WHERE next_expires_us <= $1 "
                                       "OR next_expires_us <= timestamp_us + 1 "
                                       "OR (checkpoint_sequence < sequence AND timestamp_us <= $2) "
@@ -122,14 +122,14 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
     [STORE_BOOK_READ] = {"book_read",
                          "SELECT b.name, b.created_us, h.sequence FROM book b "
                          "JOIN book_head h ON h.book_id = b.book_id WHERE b.book_id = $1"},
-    // One statement sees one moment: the sequence is the one at which the balances are true.
+    // One statement sees one moment: the balances are true at this sequence.
     [STORE_ACCOUNTS_LOOKUP] =
         {"accounts_lookup",
          "SELECT " HEAD_COLUMNS ", a.* FROM book_head h LEFT JOIN ("
          "unnest($2::uuid[]) AS w (id) CROSS JOIN LATERAL (SELECT " ACCOUNT_COLUMNS
          " FROM account WHERE book_id = $1 AND account_id = w.id LIMIT 1) a"
          ") ON true WHERE h.book_id = $1"},
-    // The same for one, whose plan is made once: for an array it is made anew each time, since its length may matter.
+    // The same for a single account. Its plan is made once; for an array it is made at each call, since the length may matter.
     [STORE_ACCOUNT_LOOKUP] = {"account_lookup",
                               "SELECT " HEAD_COLUMNS ", a.* FROM book_head h LEFT JOIN LATERAL ("
                               "SELECT " ACCOUNT_COLUMNS " FROM account "
@@ -142,9 +142,8 @@ const db_stmt STORE_STATEMENTS[STORE_STATEMENT_COUNT] = {
          "sum(a.credits_pending)::text, sum(a.credits_posted)::text, count(a.account_id) "
          "FROM book_head h LEFT JOIN account a ON a.book_id = h.book_id "
          "WHERE h.book_id = $1 GROUP BY h.book_id, a.currency ORDER BY a.currency"},
-    // What a row does to its accounts: pending (kind 2) adds to the reserved, kinds 1 and 3 to the posted, and whatever
-    // ends a pending takes away all that was reserved. Kept is what the account row says, and of the rows after the
-    // checkpoint what they add to it.
+    // A row's effect on its accounts: kind 2 (pending) adds to the reserved balance, kinds 1 and 3 to the posted. A row that ends a pending
+    // transfer takes its whole reservation away. The kept balances are the account row plus the rows after the checkpoint.
     [STORE_ACCOUNTS_CHECK] =
         {"accounts_check",
          "SELECT h.sequence, a.account_id, "

@@ -1,4 +1,4 @@
-// Every SQL string of the service, in one table, so that a test can read them all.
+// Every SQL string of the service in one table, so that a test can read all.
 #ifndef STORE_STATEMENTS_H
 #define STORE_STATEMENTS_H
 

@@ -1,30 +1,30 @@
-// The ledger's tables as typed C: loads and writes of the commit path, and the reads of the calls. No rules here, only rows.
-// Functions that take a db_conn run on the caller's thread and block; memory of what they find is the arena's. Errors are
-// those of shared/db, plus RESOURCE_EXHAUSTED when the arena is full.
+// The ledger's tables as typed C: loads and writes of the commit path, and the reads of the calls. No rules here, only rows. Functions that
+// take a db_conn run on the caller's thread and block. Results live in the arena. Errors are those of shared/db, plus RESOURCE_EXHAUSTED
+// when the arena is full.
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
 #include "db/db.h"
 #include "domain/apply.h"
 
-// Session settings (libpq's "options") for connections of the commit path. All its statements go by a key, and their plans
-// are made once: these settings see to it that the plan by key is the one that is chosen, even while the tables are empty.
+// Session settings (libpq's "options") for connections of the commit path. All its statements go by a key, and their plans are made once.
+// These settings make the planner choose the plan by key, even while the tables are empty.
 #define STORE_KEYED_OPTIONS                                                                        \
     "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off "        \
     "-c enable_hashjoin=off -c enable_mergejoin=off -c enable_material=off -c cpu_tuple_cost=10 "  \
     "-c random_page_cost=0.1 -c jit=off"
 
-// The same for connections of the calls. A page is a walk along one index with a LIMIT; a planner that knows nothing of the
-// tables yet would rather collect and sort, and keep that plan.
+// The same for connections of the calls. A page is a walk along one index with a LIMIT. A planner that sees empty tables would rather
+// collect and sort, and keep that plan.
 #define STORE_READER_OPTIONS "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off"
 
 // --- The commit path -------------------------------------------------------------------------------------------------
 
-// Where a book's journal ends.
+// The end of a book's journal.
 typedef struct store_head {
     bool exists;
     int64_t sequence, timestamp_us, next_expires_us;
-    int64_t checkpoint_sequence; // account rows and postings are as they were after this row
+    int64_t checkpoint_sequence; // account rows and postings are as of this row
     int64_t burned_ids;          // rows in burned_transfer
 } store_head;
 
@@ -33,11 +33,11 @@ typedef struct store_ids {
     size_t n;
 } store_ids;
 
-// What to look for. An empty list costs nothing.
+// Objects to look for. An empty list costs nothing.
 typedef struct store_wanted {
-    // begins a transaction, takes the head row's lock, and reads it, before the rest
+    // first begins a transaction and reads the head row under its lock
     bool lock_head;
-    int64_t deadline_mono_ms; // of that transaction
+    int64_t deadline_mono_ms; // the transaction's deadline
     store_ids accounts;
     store_ids transfers;   // by id: repeats and pendings
     store_ids resolutions; // of these pending transfers
@@ -62,14 +62,14 @@ typedef struct store_found {
     size_t n_resolutions;
     ledger_row *reversals;
     size_t n_reversals;
-    str *references; // those that are taken
+    str *references; // the references that are taken
     size_t n_references;
     uuid *burned;
     size_t n_burned;
 } store_found;
 
-// One round trip for all of it. With lock_head the transaction is for the caller to end, whatever comes of this. A book
-// that does not exist is a head with exists == false, and no error.
+// Loads all in one round trip. With lock_head the caller ends the transaction, also after a failure. For a book that does not exist the
+// head has exists == false, without error.
 bool store_load(db_conn *c, arena *a, int64_t book_id, const store_wanted *w, store_found *f,
                 err *e) WARN_UNUSED;
 
@@ -79,11 +79,11 @@ bool store_load_due(db_conn *c, arena *a, int64_t book_id, int64_t from_us, int6
                     size_t max, ledger_row **rows, size_t *n_rows, int64_t *next_us,
                     err *e) WARN_UNUSED;
 
-// Writes what the transaction has made: new accounts, journal rows, burned ids, by COPY; but for journal rows that are so few
-// that store_commit takes them along. Inside a transaction that holds the head's lock.
+// Writes the transaction's new accounts, journal rows and burned ids, by COPY. Leaves a small number of journal rows to store_commit.
+// Inside a transaction that holds the head's lock.
 bool store_write(db_conn *c, int64_t book_id, const ledger_tx *tx, err *e) WARN_UNUSED;
 
-// An account that has changed since the last checkpoint, what it was then, and the sequences of its entries since.
+// An account that changed since the last checkpoint: its balances then and now, and the sequences of its entries since.
 typedef struct store_changed {
     uuid account_id;
     ledger_balances before, after;
@@ -94,36 +94,36 @@ typedef struct store_changed {
 
 enum { STORE_POSTING_ENTRIES_MAX = 480 };
 
-// Brings account rows and postings up to date. Aborts the process when the database does not hold what `before` says (a
-// violated invariant). Inside a transaction that holds the head's lock.
+// Brings account rows and postings up to date. Aborts the process when the database contradicts `before` (a violated invariant). Inside a
+// transaction that holds the head's lock.
 bool store_write_checkpoint(db_conn *c, arena *a, int64_t book_id, const store_changed *changed,
                             size_t n, err *e) WARN_UNUSED;
 
-// Inserts what store_write has left, moves the head, which must still be as it was when its lock was taken, and commits, in one
-// round trip. Errors as db_commit; a head that has moved is an integrity error (class 23), and nothing is committed.
+// Inserts the rows that store_write has left, moves the head, and commits, in one round trip. The head must be as it was when it was
+// locked. Errors as db_commit. A moved head is an integrity error (class 23): nothing is committed.
 bool store_commit(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
                   const store_head *before, const store_head *after, err *e) WARN_UNUSED;
 
-// A transaction that is a few journal rows and nothing else can be made in one round trip, and without the head's lock before.
+// A transaction of a few journal rows and nothing else takes one round trip, without locking the head first.
 enum { STORE_FEW_ROWS = 16 };
 bool store_is_one_trip(const ledger_tx *tx);
-// As store_commit, outside of a transaction: an integrity error says whether the head was what the caller believed.
+// As store_commit, outside of a transaction. An integrity error tells that the head was not as the caller believed.
 bool store_commit_at_once(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
                           const store_head *before, const store_head *after, err *e) WARN_UNUSED;
-// Of the error: the head had moved, and nothing was committed.
+// True when the error says that the head had moved: nothing was committed.
 bool store_head_moved(const err *e);
 
-// Ids that were burned after a time, in order of time.
+// Ids burned after a time, in order of time.
 bool store_burned_since(db_conn *c, arena *a, int64_t book_id, int64_t after_us, uuid **ids,
                         int64_t **times_us, size_t *n, err *e) WARN_UNUSED;
 
-// After a COMMIT whose answer was lost: is what tx made in the database? tx must have made something. The caller holds
-// the head's lock, so that a commit still under way has ended.
+// After a COMMIT whose answer was lost: does the database have tx's rows? tx must have made something. The caller holds the head's lock, so
+// a commit that was under way has ended.
 bool store_was_committed(db_conn *c, arena *a, int64_t book_id, const ledger_tx *tx,
                          const store_head *before, bool *committed, err *e) WARN_UNUSED;
 
-// Books in which a pending transfer may be due, at now_us or at the time that the book's next object gets, and those that came
-// to rest before unsaved_before_us without a checkpoint of their last rows. At most max.
+// Books with a pending transfer that may be due, at now_us or at the time of the book's next object. Also books whose last rows came to
+// rest before unsaved_before_us without a checkpoint. At most max.
 bool store_due_books(db_conn *c, arena *a, int64_t now_us, int64_t unsaved_before_us, size_t max,
                      int64_t **book_ids, size_t *n, err *e) WARN_UNUSED;
 
@@ -135,26 +135,25 @@ typedef struct store_book {
     int64_t created_us, sequence;
 } store_book;
 
-// Makes the book if there is none with this id, and reads what is there then. In a transaction.
+// Makes the book unless this id exists, then reads it. In a transaction.
 bool store_book_create(db_conn *c, arena *a, int64_t book_id, str name, int64_t now_us,
                        store_book *out, err *e) WARN_UNUSED;
 
-// All of the following answer *exists == false, and nothing else, for a book that does not exist.
+// For a book that does not exist, all of the following set *exists to false and nothing else.
 
-// In no particular order, and as of the head's checkpoint: journal/entries.h has them as they are.
+// In no particular order, as of the head's checkpoint; journal/entries.h reads them as of now.
 bool store_lookup_accounts(db_conn *c, arena *a, int64_t book_id, store_ids ids, store_head *head,
                            ledger_account **accounts, size_t *n, err *e) WARN_UNUSED;
 bool store_lookup_transfers(db_conn *c, arena *a, int64_t book_id, store_ids ids, bool *exists,
                             ledger_row **rows, size_t *n, err *e) WARN_UNUSED;
 
-// The transfers that were linked together with one of them, in journal order; just the one where it stood alone, none where
-// there is no such transfer.
+// The transfers that were linked with a given one, in journal order. Only the given one if it was not linked; none if it does not exist.
 typedef struct store_group {
     uuid *ids;
     size_t n;
 } store_group;
 
-// groups[i] is that of ids.ids[i]. What is once in the journal never changes, so the answer does not either, but for "none".
+// groups[i] is the group of ids.ids[i]. Journal rows never change, so only the answer "none" can change.
 bool store_read_groups(db_conn *c, arena *a, int64_t book_id, store_ids ids, bool *exists,
                        store_group **groups, err *e) WARN_UNUSED;
 
@@ -164,11 +163,11 @@ typedef struct store_totals {
     int64_t accounts;
 } store_totals;
 
-// As of the head's checkpoint: journal/entries.h has them as they are.
+// As of the head's checkpoint; journal/entries.h reads them as of now.
 bool store_trial_balance(db_conn *c, arena *a, int64_t book_id, store_head *head,
                          store_totals **lines, size_t *n, err *e) WARN_UNUSED;
 
-// An account's balances as kept, and as its journal entries add up to.
+// An account's kept balances, and the sums of its journal entries.
 typedef struct store_check {
     uuid account_id;
     ledger_balances kept, recomputed;
@@ -178,7 +177,7 @@ typedef struct store_check {
 bool store_check_accounts(db_conn *c, arena *a, int64_t book_id, store_ids ids, bool *exists,
                           int64_t *sequence, store_check **checks, size_t *n, err *e) WARN_UNUSED;
 
-// Up to max rows in sequence order, from a sequence on.
+// Up to max rows in order, beginning at a sequence.
 bool store_read_journal(db_conn *c, arena *a, int64_t book_id, int64_t from_sequence, size_t max,
                         bool *exists, ledger_row **rows, size_t *n, err *e) WARN_UNUSED;
 
@@ -191,13 +190,13 @@ bool store_read_rows(db_conn *c, arena *a, int64_t book_id, int64_t from, int64_
 typedef struct store_postings_query {
     uuid account_id;
     int64_t from, to;      // sequences, both inclusive
-    bool is_to_checkpoint; // `to` is one: then no posting has entries on both sides of it
+    bool is_to_checkpoint; // `to` is a checkpoint: no posting has entries on both sides of it
     bool newest_first;
     size_t max;
 } store_postings_query;
 
-// Sequences of an account's entries as far as postings tell, in the order asked for; all that there are when fewer than max. `head`, or
-// NULL: the head as it was before them, in the same round trip.
+// Sequences of an account's entries that are in postings, in the order asked for. Fewer than max: there are no more. `head`, or NULL: the
+// head before these reads, in the same round trip.
 bool store_read_postings(db_conn *c, arena *a, int64_t book_id, const store_postings_query *q,
                          int64_t *sequences, size_t *n, store_head *head, err *e) WARN_UNUSED;
 

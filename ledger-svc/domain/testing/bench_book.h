@@ -1,8 +1,8 @@
-// A book in memory, to try the posting rules on: what the shell does around them, without a database. For tests only.
+// A book in memory for tests of the posting rules. It plays the shell around them, without a database. For tests only.
 #ifndef TESTING_BENCH_BOOK_H
 #define TESTING_BENCH_BOOK_H
 
-// What cmocka.h needs before it.
+// cmocka.h needs these before it.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -31,7 +31,7 @@ int bench_teardown(void **state);
 uuid bench_id(uint64_t n); // 0 is nil, UINT64_MAX is all ones
 ledger_currency bench_currency(const char *code);
 
-// An account in USD with code 10, that must be created.
+// Makes an account in USD with code 10; it must be created.
 void bench_account(bench_book *b, uint64_t n, uint32_t flags);
 // A transfer in USD with code 1, single-phase.
 ledger_transfer_event bench_transfer(uint64_t id, uint64_t debit, uint64_t credit, int64_t amount);

@@ -13,7 +13,7 @@
 #include "testing/fixture.h"
 
 static atomic_int_least64_t clock_shift_us;
-static atomic_int_least64_t clock_stands_us; // 0: it goes
+static atomic_int_least64_t clock_stands_us; // 0: the clock runs
 static atomic_int_least64_t next_book = 1;
 
 static int64_t shifted_wall_us(void *self) {
@@ -309,7 +309,7 @@ void bench_await_checkpoint(int64_t book_id) {
     }
 }
 
-// What must hold in a book, as a statement that counts what does not. A '#' stands for the book's id.
+// A rule of a book, as a statement that counts its violations. A '#' stands for the book's id.
 typedef struct book_rule {
     const char *broken, *count;
 } book_rule;
