@@ -52,7 +52,7 @@ static bool make_dir(const char *path, err *e) {
     return mkdir(path, 0700) == 0 || errno == EEXIST || os_failed(e, "make the folder", path);
 }
 
-// Two banks on one folder would take each file twice.
+// Two banks on one folder would take each file twice, so the folder is locked.
 static bool lock_dir(bank *b, err *e) {
     char path[PATH_SIZE + 32];
     (void)snprintf(path, sizeof(path), "%s/lock", b->dir);
@@ -92,7 +92,7 @@ static bool prepare(bank *b, err *e) {
     (void)snprintf(b->sshd_dir, sizeof(b->sshd_dir), "%s/sshd", b->dir);
     (void)snprintf(b->who_path, sizeof(b->who_path), "%s/who_key", b->dir);
     (void)snprintf(b->habits_path, sizeof(b->habits_path), "%s/sftp_habits", b->dir);
-    // A session user of its own must be able to pass through to its folder.
+    // A separate session user must be able to reach its folder.
     if (chmod(b->dir, b->s.sftp_user[0] == '\0' ? 0700 : 0711) != 0) {
         return os_failed(e, "set the mode of", b->dir);
     }
@@ -102,7 +102,7 @@ static bool prepare(bank *b, err *e) {
                               &b->webhook_secret_len, e);
 }
 
-// Where we are ourselves: sshd starts us for each session.
+// Finds our own program file: sshd starts it for each session.
 static bool find_program(bank *b, err *e) {
     ssize_t n = readlink("/proc/self/exe", b->program, sizeof(b->program) - 1);
     if (n < 0) {
@@ -113,7 +113,8 @@ static bool find_program(bank *b, err *e) {
 }
 
 static bool start_habits(bank *b, err *e) {
-    static const habits_config KIND; // the habits of the file server are checked against the relay
+    // the check compares the file server's habits with the relay setting
+    static const habits_config KIND;
     habits_shared *shared = NULL;
     if (b->s.sftp_relay) {
         shared = habits_shared_map(b->habits_path, true, e);
@@ -259,7 +260,7 @@ static bool is_readable(const char *setting, const char *path, err *e) {
                    path);
 }
 
-// The bank makes what it has not got yet, so only what it is given is looked at.
+// Checks only what the bank is given: it makes all other files itself.
 static int check(bank *b) {
     const settings *s = &b->s;
     err e = {0};
@@ -329,7 +330,7 @@ static command parse(int argc, char **argv) {
     return c;
 }
 
-// What sshd runs for a session: bank-sim --sftp-session HABITS SERVER ROOT
+// Runs a session for sshd: bank-sim --sftp-session HABITS SERVER ROOT
 static int session(char **argv) {
     err e = {0};
     habits_shared *shared = habits_shared_map(argv[0], false, &e);
@@ -372,7 +373,7 @@ int main(int argc, char **argv) {
         return check(&b);
     }
     (void)umask(077);
-    // Before the first thread, so that all of them leave these signals to the main one.
+    // Blocks the signals before the first thread starts, so that all threads leave them to the main thread.
     sigset_t signals;
     (void)sigemptyset(&signals);
     (void)sigaddset(&signals, SIGTERM);

@@ -2,7 +2,7 @@
 
 #include <stddef.h>
 
-// A table, one row a setting.
+// One row per setting.
 // clang-format off
 #define ROW(name, type, field, def, lo, hi, help) {name, type, offsetof(settings, field), def, lo, hi, help}
 #define HABIT(name, kind, least, most, help) ROW("habits." #name, CONFIG_INT, habits.name, #kind, least, most, help),

@@ -16,7 +16,7 @@ static bool take(ach *a, const char *name) {
     return ach_take(a, name);
 }
 
-// Everything that is due. What fails is tried again at the next pass.
+// Does all due work. A failed step is repeated at the next pass.
 static void pass(ach *a) {
     err e = {0};
     a->took = false;
@@ -35,7 +35,7 @@ static void pass(ach *a) {
     }
 }
 
-// How much more rarely the inbox is looked at after a while without a file.
+// Slows the reading of the inbox by this factor after a while without files.
 enum { IDLE_FACTOR = 8 };
 
 static int64_t next_pause_ms(const ach *a, int64_t pause_ms) {
@@ -63,7 +63,7 @@ static void *ach_main(void *arg) {
                cond_wait_until(&a->changed, &a->lock, &until)) {
         }
     }
-    a->flush_done = UINT64_MAX; // whoever waits need not wait any longer
+    a->flush_done = UINT64_MAX; // a waiter need not wait any longer
     pthread_cond_broadcast(&a->changed);
     pthread_mutex_unlock(&a->lock);
     return NULL;
@@ -97,7 +97,7 @@ bool ach_stopping(ach *a) {
 
 void ach_flush(ach *a) {
     pthread_mutex_lock(&a->lock);
-    // The pass under way may have looked already: only one that begins now counts.
+    // A running pass may have read the inbox already. Only a pass that begins now counts.
     uint64_t mine = ++a->flush_wanted;
     pthread_cond_broadcast(&a->changed);
     while (a->flush_done < mine) {

@@ -1,4 +1,4 @@
-// The folders of inputs: reading them, archiving them.
+// The folders of inputs: reading and archiving.
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -64,7 +64,7 @@ bool ach_inbox_read(ach *a, const char *name, arena *mem, str *bytes, err *e) {
     if (!ach_path_of(path, a->o.root, "inbox", name)) {
         return err_set(e, ERR_INVALID_ARGUMENT, "FILE_NAME", "the file name is too long");
     }
-    // No links, and nothing that blocks: the folder is open to the other side.
+    // Follows no links and never blocks: the other side can write to the folder.
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
     if (fd < 0) {
         return ach_os_failed(e, "open", path);
@@ -73,7 +73,7 @@ bool ach_inbox_read(ach *a, const char *name, arena *mem, str *bytes, err *e) {
     if (ok && !S_ISREG(st.st_mode)) {
         ok = err_set(e, ERR_INVALID_ARGUMENT, "NOT_A_FILE", "it is not a regular file");
     }
-    // One byte more than the reader takes, so that the reader can say that it is too long.
+    // Reads one byte more than the reader takes, so that the reader can refuse a longer file.
     size_t max = NACHA_BYTES_MAX + 1, len = 0;
     char *text = NULL;
     if (ok) {
@@ -115,7 +115,7 @@ bool ach_archive(ach *a, const char *name, const char *to, err *e) {
 
 typedef struct kept {
     char name[NAME_MAX + 1];
-    int64_t at_us; // of its last change of any kind: the move into the archive is one
+    int64_t at_us; // of its last change of any kind; the move into the archive counts
 } kept;
 
 static int compare_kept(const void *a, const void *b) {

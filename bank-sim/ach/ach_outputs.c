@@ -1,4 +1,4 @@
-// What the bank says, put into the outbox once: whole, or slowly, under its own names or under those that answer ours.
+// Puts each output of the bank into the outbox once: whole, or slowly, under the bank's own name or a name that answers ours.
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -43,7 +43,7 @@ static bool write_whole(int fd, str content) {
     return fsync(fd) == 0;
 }
 
-// For a bank that runs as root: the file belongs to whom the folder belongs, the user of the sessions.
+// For a bank that runs as root: gives the file to the owner of the folder, the user of the sessions.
 static bool give(const ach *a, int fd) {
     char path[ACH_PATH_MAX];
     struct stat outbox;
@@ -51,7 +51,7 @@ static bool give(const ach *a, int fd) {
            stat(path, &outbox) != 0 || fchown(fd, outbox.st_uid, outbox.st_gid) == 0;
 }
 
-// The name appears in the outbox with all of its content, or not at all.
+// The name appears in the outbox with all of its content, or does not appear.
 static bool publish(ach *a, const char *name, str content, err *e) {
     char temporary[ACH_PATH_MAX], path[ACH_PATH_MAX];
     if (!ach_path_of(temporary, a->o.spool, "", name) ||
@@ -67,8 +67,8 @@ static bool publish(ach *a, const char *name, str content, err *e) {
     return ok && (rename(temporary, path) == 0 || ach_os_failed(e, "rename", temporary));
 }
 
-// As banks do whose server writes what it transmits: the name is there at once, its content comes by and by. Who takes the name
-// away meanwhile has a part of it.
+// Plays a bank whose server writes while it transmits: the name is there at once, its content grows. A reader that takes the file meanwhile
+// gets a part of it.
 static bool publish_growing(ach *a, const char *name, str content, int64_t grow_ms, err *e) {
     enum { STEPS = 8 };
     char path[ACH_PATH_MAX];
@@ -92,7 +92,7 @@ static bool publish_growing(ach *a, const char *name, str content, int64_t grow_
     return (close(fd) == 0 && ok) || ach_os_failed(e, "write", path);
 }
 
-// Of one that was growing when we died, a part is there.
+// A file that was growing when we died may be there in part.
 static bool is_whole(const ach *a, const char *name, size_t len) {
     char path[ACH_PATH_MAX];
     struct stat st;
@@ -140,7 +140,7 @@ static bool mark_written(books_tx *tx, void *arg, err *e) {
     return true;
 }
 
-// It is there already when we died between the rename and the mark; perhaps the other side has moved it on.
+// The output is there already if we died between the rename and the mark. The other side may have moved it on.
 static bool put_out(ach *a, const char *name, str content, err *e) {
     int64_t grow_ms = habits_get(a->o.habits).grow_ms;
     if (is_whole(a, name, content.len) || ach_exists(a, "outbox/done", name) ||

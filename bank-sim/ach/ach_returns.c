@@ -37,7 +37,7 @@ static bool number_returns(books_tx *tx, nacha_return *r, size_t n, err *e) {
     return true;
 }
 
-// Our own strict reader must take what we write: a bank that sends broken files is of no use to a test.
+// Our own strict reader must take the file: a bank that sends broken files is of no use to a test.
 static bool prove(str text, const char *destination, err *e) {
     nacha_rules rules = {.destination = destination, .origin_prefix = "", .returns = true};
     nacha_fault fault;
@@ -52,9 +52,9 @@ static bool prove(str text, const char *destination, err *e) {
     return true;
 }
 
-// --- Lines that belong to nothing ----------------------------------------------------------------------------------------
+// --- Foreign lines -------------------------------------------------------------------------------------------------------
 
-// In a line of an addenda and its entry, as the books would have them.
+// Sets a field of an addenda or entry record.
 static void set_field(char *record, int first, int last, const char *text) {
     int width = last - first + 1;
     char padded[NACHA_RECORD_LEN + 1];
@@ -64,13 +64,13 @@ static void set_field(char *record, int first, int last, const char *text) {
 
 static nacha_return *odd_line(collection *c, const char *code) {
     nacha_return *odd = &c->items[c->n++];
-    *odd = c->items[0]; // of a real one, until more is changed
+    *odd = c->items[0]; // a copy of a real line, until more is changed
     odd->id = 0;
     (void)snprintf(odd->code, sizeof(odd->code), "%s", code);
     return odd;
 }
 
-// Another customer of the bank's: its company, its receiver, its receiver's bank.
+// Turns the line into a return for another customer: another company, receiver and receiver's bank.
 static void make_strange(nacha_return *odd) {
     set_field(odd->batch, 5, 20, "SOMEBODY ELSE");
     set_field(odd->batch, 41, 50, "9999999999");
@@ -81,7 +81,7 @@ static void make_strange(nacha_return *odd) {
     set_field(odd->entry, 55, 76, "JO STRANGER");
 }
 
-// What the habits add to a file that has at least one return.
+// Adds the habits' foreign lines to a file that has at least one return.
 static bool add_odd(const habits_config *h, books_tx *tx, const char *origin, collection *c,
                     err *e) {
     char trace[32];
@@ -130,7 +130,7 @@ static nacha_form form_of(const habits_config *h) {
                         .forward_codes = h->forward_codes != 0};
 }
 
-// By the book of rules: what our own strict reader takes.
+// True when the file follows the book of rules, so that our own strict reader must take it.
 static bool is_plain(const habits_config *h, const nacha_return *r, size_t n) {
     static const nacha_form KIND;
     nacha_form form = form_of(h);

@@ -36,7 +36,7 @@ static bool send_report(ach *a, books_tx *tx, int64_t file_id, const char *name,
     }
     log_info("ach.settled", F_STR("file", name), F_INT("entries", r.count), F_INT("total", r.sum));
     if (r.count == 0 || habits_get(a->o.habits).settlement_lines == 0) {
-        return true; // all of it came back: there is nothing to report; or nobody reports
+        return true; // all entries came back, or the bank sends no reports
     }
     strbuf_printf(&a->text, "T,%lld,%lld\n", (long long)r.count, (long long)r.sum);
     (void)snprintf(output, sizeof(output), "%s.settle.%lld", name, (long long)number);
@@ -48,11 +48,12 @@ static bool send_report(ach *a, books_tx *tx, int64_t file_id, const char *name,
 bool ach_settle_file(ach *a, books_tx *tx, int64_t file_id, const char *name, const char *origin,
                      int64_t now_us, err *e) {
     size_t n = 0;
-    if (habits_get(a->o.habits).returns_together != 0) { // they wait for those of the others
+    // these returns wait for those of other files
+    if (habits_get(a->o.habits).returns_together != 0) {
         return books_returns_later(tx, file_id, now_us, e) &&
                send_report(a, tx, file_id, name, now_us, e);
     }
-    do { // the returned ones first: they never settle
+    do { // returned entries first: they never settle
         if (!ach_returns_send(a, tx, file_id, origin, now_us, &n, e)) {
             return false;
         }

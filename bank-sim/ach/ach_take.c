@@ -10,13 +10,13 @@
 typedef struct refusal {
     int64_t trace, amount;
     const char *code, *reason;
-    bool paid; // all the same
+    bool paid; // although refused
 } refusal;
 
 typedef struct taking {
     ach *a;
     arena *mem;
-    // of the acknowledgement and the archive; the input's own, or a new one for a reused name
+    // for acknowledgement and archive: the input's own name, or a new one if it was used before
     const char *name;
     str bytes;
     books_file file;
@@ -39,12 +39,12 @@ static void add_refused(const taking *t, strbuf *json) {
     strbuf_add_char(json, ']');
 }
 
-// Whether a refused entry is named a second time: then it counts once.
+// True when the acknowledgement names this refused entry a second time: it counts once.
 static bool is_named_before(const taking *t, size_t at) {
     return at > 0 && t->refused[at].trace == t->refused[at - 1].trace;
 }
 
-// What the acknowledgement counts: the whole file, or what is left of it.
+// Counts entries and total for the acknowledgement: of the whole file, or without the refused entries.
 static void count(const taking *t, bool named, int64_t *entries, int64_t *total) {
     const bool without = named && t->file.accepted && t->habits.refuse_entries == 2;
     *entries = t->file.entries;
@@ -57,7 +57,7 @@ static void count(const taking *t, bool named, int64_t *entries, int64_t *total)
     }
 }
 
-// named: with the entries that are refused.
+// named: also names the refused entries.
 static bool write_ack(taking *t, books_tx *tx, bool named, const char *suffix, err *e) {
     char name[BOOKS_NAME_MAX + 8], at[32], given[BOOKS_NAME_MAX];
     strbuf *json = &t->a->text;
@@ -127,7 +127,7 @@ static faults_ach plan_of(const taking *t, const nacha_entry *in) {
     return faults_plan_ach(t->a->o.faults, (str){identity, (size_t)n}, in->amount);
 }
 
-// A bank that refuses single entries names them in its acknowledgement, so one that acknowledges nothing refuses none.
+// Such a bank names single refused entries in its acknowledgement, so a bank without acknowledgements refuses none.
 static bool is_refused(const taking *t, const faults_ach *plan) {
     return plan->refusal != FAULTS_TAKEN && t->habits.refuse_entries != 0 && t->habits.acks != 0;
 }
@@ -145,7 +145,7 @@ static void note_refusal(taking *t, const nacha_entry *in, faults_refusal how) {
     }
 }
 
-// Of all of them before any is booked: where they cost the whole file, the acknowledgement names each.
+// Finds all refused entries before any is booked: if they cost the whole file, the acknowledgement names each.
 static bool find_refused(taking *t, err *e) {
     t->n_refused = 0;
     t->refused = ARENA_ARRAY(t->mem, refusal, 2 * t->content.n_entries + 1);
@@ -169,7 +169,7 @@ static bool plan_return(taking *t, books_tx *tx, const nacha_entry *in, int64_t 
     if (plan.code == NULL) {
         return true;
     }
-    // A notification of change moves nothing; what never settled has nothing to give back.
+    // A notification of change moves no money. An entry that never settled has none to give back.
     bool moves = plan.after_settlement && plan.code[0] == 'R';
     bool parts = plan.returns == FAULTS_RETURN_PART || plan.returns == FAULTS_RETURN_HALVES;
     bool second = plan.returns == FAULTS_RETURN_HALVES || plan.returns == FAULTS_RETURN_TWICE;
@@ -182,7 +182,7 @@ static bool plan_return(taking *t, books_tx *tx, const nacha_entry *in, int64_t 
     }
     r.part = 2;
     r.amount = parts ? in->amount - r.amount : in->amount;
-    r.moves = moves && parts; // what is told twice moves once
+    r.moves = moves && parts; // a return that is told twice moves money once
     return plan_part(t, tx, in, &plan, &r, e);
 }
 
@@ -236,12 +236,12 @@ static bool accept_file(taking *t, books_tx *tx, err *e) {
     if (!books_file_insert(tx, &t->file, e) || !book_entries(t, tx, e) || !add_ack(t, tx, e)) {
         return false;
     }
-    // Without a delay it settles in the same transaction.
+    // Without a delay the file settles in the same transaction.
     return t->file.settle_due_us > t->file.taken_us ||
            ach_settle_file(t->a, tx, t->file.id, t->name, t->content.origin, t->file.taken_us, e);
 }
 
-// A bank that takes a file whole or not at all, and says whose fault it is.
+// A bank that takes a file whole or rejects it whole, and names the bad entries.
 static void judge_refused(taking *t) {
     for (size_t i = 0; t->habits.refuse_entries == 3 && i < t->n_refused; i++) {
         if (!t->refused[i].paid) {
@@ -250,7 +250,7 @@ static void judge_refused(taking *t) {
     }
 }
 
-// In the writer of the books.
+// Runs in the writer of the books.
 static bool take_job(books_tx *tx, void *arg, err *e) {
     taking *t = arg;
     char earlier[BOOKS_NAME_MAX];
@@ -317,8 +317,8 @@ static bool is_name(const char *name) {
     return strlen(name) <= ACH_NAME_MAX;
 }
 
-// Under which name the file is answered and archived. A name that was used before gets another one, so that its rejection can
-// never be taken for the answer to the first file. *done: it was booked before we died, and only has to be archived.
+// Chooses the name for acknowledgement and archive. A file whose name was used before gets a new name, so that its rejection is never taken
+// for the answer to the first file. *done: it was booked before we died, and only has to be archived.
 static bool choose_name(ach *a, const char *name, const uint8_t sha256[32],
                         char out[BOOKS_NAME_MAX], nacha_fault *fault, bool *done, err *e) {
     naming n = {.name = is_name(name) ? name : "unnamed"};
@@ -342,7 +342,7 @@ static bool choose_name(ach *a, const char *name, const uint8_t sha256[32],
     }
     if (good_name && habits_get(a->o.habits).duplicate_check == 0) {
         (void)snprintf(out, BOOKS_NAME_MAX, "%s.copy-%lld", n.name, (long long)n.number);
-        return true; // a file like any other, to this bank
+        return true; // this bank takes it like any other file
     }
     (void)snprintf(out, BOOKS_NAME_MAX, good_name ? "%s.duplicate-%lld" : "%s-%lld", n.name,
                    (long long)n.number);
@@ -362,7 +362,8 @@ static bool take_new(taking *t, arena *mem, err *e) {
                             t->habits.settle_days * (int64_t)HABIT_DAY_MS * 1000;
     check(t, mem);
     bool ok = books_write(t->a->o.books, take_job, t, e);
-    if (!ok && t->fault.reason[0] != '\0') { // found only while booking: now it is rejected
+    // the fault was found during booking: reject the file now
+    if (!ok && t->fault.reason[0] != '\0') {
         err_clear(e);
         ok = books_write(t->a->o.books, take_job, t, e);
     }

@@ -1,4 +1,4 @@
-// The strict reader: one pass over the records, each allowed only where the layout has it.
+// The strict reader: one pass over the records. Each record is allowed only where the layout has it.
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -21,13 +21,13 @@ typedef struct checker {
     nacha_file *file;
     nacha_fault *fault;
     int n_lines;
-    int line; // of the record at hand, from 1
+    int line; // of the current record, from 1
     place at;
     const char *batch; // header of the open batch
     int64_t batch_number, last_trace;
     int service_class;
     size_t batch_entries;
-    bool wants_addenda; // the entry before said so
+    bool wants_addenda; // the entry before says that an addenda follows
     totals batch_totals, file_totals;
     int padding;
 } checker;
@@ -74,7 +74,7 @@ static bool is_left_justified(str f) {
     return f.len > 0 && f.ptr[0] != ' ';
 }
 
-// Only after is_digits.
+// Call only after is_digits.
 static int64_t number(str f) {
     int64_t n = 0;
     for (size_t i = 0; i < f.len; i++) {
@@ -124,7 +124,7 @@ static bool check_file_header(checker *c, const char *r) {
     if (!str_eq_c(nacha_field(r, 2, 3), "01")) {
         return bad(c, "file header: priority code must be 01");
     }
-    // A return goes to an origin of ten digits; everything else to a routing number with a space before it.
+    // A return goes to an origin of ten digits; any other file to a routing number after a space.
     str expected = str_of(c->rules->destination);
     if (!str_eq(nacha_trim(destination), expected) ||
         (expected.len == 9 && destination.ptr[0] != ' ')) {
@@ -208,8 +208,8 @@ static bool check_batch_header(checker *c, const char *r) {
     return true;
 }
 
-// Which side an entry is on and whether we take it. The unit digit of the code says it: 2 credit, 7 debit, 1 and 6 their
-// returns, 3, 4, 8 and 9 without money.
+// Checks the side of an entry, and whether we take it. The unit digit of the code tells: 2 credit, 7 debit, 1 and 6 their returns, 3, 4, 8
+// and 9 no money.
 static bool check_code(checker *c, str code) {
     bool known = is_digits(code) && code.ptr[0] >= '2' && code.ptr[0] <= '5' &&
                  code.ptr[1] != '0' && code.ptr[1] != '5';
@@ -346,7 +346,7 @@ static bool check_addenda(checker *c, const char *r) {
     return good;
 }
 
-// The five sums of a control record; the positions differ between the 8 and the 9 record.
+// Checks the five sums of a control record; positions differ between records 8 and 9.
 static bool check_sums(checker *c, const char *what, const char *r, const totals *t, int count_at,
                        int count_end) {
     int hash_at = count_end + 1;
@@ -466,7 +466,7 @@ static bool check_record(checker *c, const char *r) {
     return false;
 }
 
-// Cuts the bytes into records of 94 printable ASCII characters, each with the same kind of line end (the last may lack it).
+// Cuts the bytes into records of 94 printable ASCII characters. All line ends are of one kind; the last record may lack it.
 static bool split(checker *c, str bytes, const char **lines, size_t lines_max) {
     size_t at = 0;
     bool crlf = false;

@@ -1,4 +1,4 @@
-// The return file writer: what a receiving bank sends back through the operator.
+// The writer of return files: lines that a receiving bank sends back through the operator.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -6,7 +6,7 @@
 #include "ach/nacha.h"
 #include "base/assert.h"
 
-enum { LINE_ROOM = 192 }; // more than a record, so that a wrong one is seen and not cut
+enum { LINE_ROOM = 192 }; // more than a record, so that an overlong one is seen, not cut
 #define HASH_MODULUS INT64_C(10000000000)
 
 typedef struct sums {
@@ -33,7 +33,7 @@ static int kind_of(const nacha_return *r) {
     return is_change(r) ? 1 : is_dispute(r) ? 2 : 0;
 }
 
-// By the entry's transaction code, as it came.
+// By the entry's transaction code in the original file.
 static bool is_debit(const nacha_return *r) {
     return r->entry[2] == '7';
 }
@@ -84,7 +84,7 @@ static void write_file_header(writer *w) {
     line(w, r);
 }
 
-// The company of the original batch, but the returning bank as the one that originates.
+// Has the company of the original batch, with the returning bank as the originator.
 static void write_batch_header(writer *w, const nacha_return *first) {
     char r[LINE_ROOM];
     const char *b = first->batch;
@@ -97,13 +97,13 @@ static void write_batch_header(writer *w, const nacha_return *first) {
     line(w, r);
 }
 
-// The last of the columns of an addenda 99 or 98 before its trace: what belongs to the code.
+// Writes an addenda 99 or 98. The columns before its trace depend on the code.
 static void write_addenda(writer *w, const nacha_return *x, int64_t trace) {
     char r[LINE_ROOM], more[45];
     const char *e = x->entry;
     if (is_change(x)) { // the account number has changed
         (void)snprintf(more, sizeof(more), "%-44s", "987654321");
-    } else if (is_dispute(x)) { // the trace, date and reason of the return that is disputed
+    } else if (is_dispute(x)) { // trace, date and reason of the disputed return
         (void)snprintf(more, sizeof(more), "   %015lld%3s03%21s", (long long)trace, "", "");
     } else {
         (void)snprintf(more, sizeof(more), "%44s", "");
@@ -118,7 +118,7 @@ static void write_entry(writer *w, const nacha_return *x, int64_t trace) {
     const char *e = x->entry, *odfi = x->batch + 79;
     const nacha_form *form = &w->f->form;
     int digit = nacha_check_digit((str){odfi, 8});
-    // 22 comes back as 21, 32 as 31, 27 as 26 …; to the institution that the entry came from.
+    // 22 comes back as 21, 32 as 31, 27 as 26 …; it goes to the institution of the original entry.
     char unit = form->forward_codes ? e[2] : (char)(e[2] - 1);
     int64_t amount = is_change(x) ? 0 : x->amount, institution = 0;
     (void)snprintf(r, sizeof(r), "6%c%c%.8s%d%.17s%010lld%.15s%-22.22s%.2s1%015lld", e[1], unit,
@@ -127,7 +127,7 @@ static void write_entry(writer *w, const nacha_return *x, int64_t trace) {
     line(w, r);
     write_addenda(w, x, trace);
     bool digits = str_to_i64((str){odfi, 8}, 0, INT64_MAX, &institution);
-    ASSERT(digits); // they were when the bank took the entry
+    ASSERT(digits); // the bank took the entry, so these are digits
     w->batch.count += 2;
     w->batch.hash = (w->batch.hash + institution) % HASH_MODULUS;
     *(is_debit(x) ? &w->batch.debits : &w->batch.credits) += amount;

@@ -1,4 +1,4 @@
-// The bank's reader against one good file and that file with each rule broken once; the returns writer against the reader.
+// The bank's reader against one good file, and against this file after each rule is broken once; the writer of returns against the reader.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -72,7 +72,7 @@ static void test_nacha_check__crlf_and_no_last_line_end__are_taken(void **state)
     arena_destroy(a);
 }
 
-// One rule broken: the text put at a line and column (both from 1), and what must be said of which line.
+// One broken rule: a text at a line and column (both from 1), and the expected fault with its line.
 typedef struct breach {
     int line, column;
     const char *text;
@@ -197,7 +197,7 @@ static void test_nacha_check__wrong_shape__is_refused(void **state) {
     text[94] = ' ';
     memcpy(text + 95, good + 94, good_len - 94);
     refused(text, good_len + 1, 1, "a record has 94 characters, this one has 95");
-    // Padding that is not needed, a full block of it, and something after the control.
+    // Needless padding, a full block of padding, and text after the control.
     memcpy(text, good, good_len);
     memset(text + good_len, '9', 10 * LINE);
     for (int i = 1; i <= 10; i++) {
@@ -275,13 +275,13 @@ static void test_nacha_returns_write__two_banks__the_reader_takes_it(void **stat
                         "631091000019A-99 1           0000250000PAY-000000002  BOB EXAMPLE", 65);
     assert_memory_equal(file.entries[0].addenda, "799R03091000010000002      01140153", 35);
     assert_int_equal(file.entries[2].trace, 122000240000009);
-    // And it is not a file that may be sent in.
+    // The file is not valid as an input.
     assert_false(nacha_check(strbuf_str(&out), &RULES, a, &file, &fault));
     arena_destroy(a);
     strbuf_deinit(&out);
 }
 
-// One return, written in this form.
+// Writes one return in this form.
 static strbuf write_one(nacha_form form, const char *code, int64_t amount) {
     nacha_return r;
     make_return(&r, good + 2 * LINE, good + LINE, code, 21000020000001);
@@ -363,7 +363,7 @@ static void test_nacha_returns_write__changes_disputes_and_debits__their_own_lay
     assert_memory_equal(out.ptr + 3 * LINE,
                         "799R61091000010000001      02100002   021000020000001   03", 57);
     strbuf_deinit(&out);
-    out = write_one((nacha_form){0}, "R03", 574); // a part
+    out = write_one((nacha_form){0}, "R03", 574); // a part of the amount
     assert_memory_equal(out.ptr + 2 * LINE + 29, "0000000574", 10);
     strbuf_deinit(&out);
     char debit[NACHA_RECORD_LEN + 1];

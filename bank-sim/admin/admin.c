@@ -178,7 +178,7 @@ static json_t *parse_object(const http_request *r, err *e) {
     return root;
 }
 
-// All of the given fields, or none. Others stay as they are.
+// Sets all given fields, or none. Other fields stay unchanged.
 static void post_faults(admin *a, const http_request *r, http_response *out) {
     err e = {0};
     faults_config c = faults_get(a->o.faults);
@@ -201,7 +201,7 @@ static void get_habits(admin *a, const http_request *r, http_response *out) {
     answer(out, 200, json);
 }
 
-// As faults: all of the given fields, or none.
+// Like faults: sets all given fields, or none.
 static void post_habits(admin *a, const http_request *r, http_response *out) {
     err e = {0};
     habits_config c = habits_get(a->o.habits);
@@ -223,7 +223,7 @@ static bool who_part(const json_t *root, const char *name, str *out, err *e) {
            err_set_field(e, ERR_INVALID_ARGUMENT, "INVALID", name, "must be a short string");
 }
 
-// What the bank would note of this creditor: a test asks for the people that it paid, and compares.
+// Returns the bank's hash of a creditor: a test compares it with the people that it paid.
 static void post_who(admin *a, const http_request *r, http_response *out) {
     err e = {0};
     str routing, account, name;
@@ -253,7 +253,7 @@ static bool flush_job(books_tx *tx, void *arg, err *e) {
 
 static void post_flush(admin *a, const http_request *r, http_response *out) {
     err e = {0};
-    ach_flush(a->o.ach); // what lies in the inbox is taken first
+    ach_flush(a->o.ach); // first takes the files in the inbox
     if (!books_write(a->o.books, flush_job, NULL, &e)) {
         answer_err(r, out, &e);
         return;

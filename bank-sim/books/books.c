@@ -78,7 +78,7 @@ bool books_simple(books_tx *tx, books_statement s, err *e) {
     return stmt != NULL && books_exec(tx, stmt, e);
 }
 
-// A bind fails only for want of memory or on a wrong index: both are broken beyond a request.
+// A bind fails only without memory or on a wrong index: both are beyond repair for a request.
 void bind_i64(sqlite3_stmt *s, int at, int64_t value) {
     MUST(sqlite3_bind_int64(s, at, value) == SQLITE_OK);
 }
@@ -112,7 +112,7 @@ static bool run_sql(books_tx *tx, const char *sql, err *e) {
     return sqlite3_exec(tx->db, sql, NULL, NULL, NULL) == SQLITE_OK || books_failed(tx, e, sql);
 }
 
-// Books that were made before they had a version.
+// True for books that are older than the version number.
 static bool is_first_version(books_tx *tx, bool *old, err *e) {
     sqlite3_stmt *s = NULL;
     static const char SQL[] =
@@ -133,7 +133,7 @@ static bool open_connection(books_tx *tx, const char *path, bool writer, err *e)
         return books_failed(tx, e, path);
     }
     (void)sqlite3_busy_timeout(tx->db, BUSY_TIMEOUT_MS);
-    // What a savepoint may have to undo is needed by this process only: memory is enough for it.
+    // Only this process needs the undo data of a savepoint, so memory is enough.
     if (!run_sql(tx,
                  "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-32768;"
                  "PRAGMA temp_store=MEMORY;",
@@ -172,11 +172,11 @@ static void finish_job(job *j) {
     pthread_mutex_unlock(&j->lock);
 }
 
-// One transaction for all jobs that wait. When it cannot be committed, nothing of it happened for anyone.
+// Runs all waiting jobs in one transaction. If it cannot be committed, nothing happened for any job.
 static void run_group(books_tx *tx, job **jobs, size_t n) {
     err e = {0};
     bool begun = books_simple(tx, S_BEGIN, &e);
-    // A full disk can end the whole transaction under us. Then no later job may run on its own.
+    // A full disk can end the whole transaction early. Then no later job may run outside of it.
     bool intact = begun;
     for (size_t i = 0; intact && i < n; i++) {
         run_job(tx, jobs[i]);

@@ -1,9 +1,9 @@
-// The bank's own books: one SQLite file (WAL, synchronous=FULL). What is in them is what the bank did: each movement of money is
-// a row, and no item can be credited, or returned, twice.
+// The bank's own books: one SQLite file (WAL, synchronous=FULL). They hold everything the bank did. Each movement of money is a row, and no
+// item can be credited, or returned, twice.
 //
-// Writing: every write is a job, run by the one writer thread. It takes the jobs that wait and commits them together, so that
-// many requests share one fsync; each caller is answered after the commit. A job that fails is rolled back alone.
-// Reading: on connections of their own, which see only what is committed.
+// Writing: every write is a job for the one writer thread. It commits all waiting jobs together, so that many requests share one fsync.
+// Each caller is answered after the commit. A failed job is rolled back alone. Reading: on separate connections, which see committed data
+// only.
 #ifndef BOOKS_BOOKS_H
 #define BOOKS_BOOKS_H
 
@@ -15,24 +15,24 @@
 #include "base/str.h"
 
 typedef struct books books;
-typedef struct books_tx books_tx; // a connection, in the hands of one thread
+typedef struct books_tx books_tx; // a connection, used by one thread
 
 books *books_open(const char *path, err *e); // @owned by the caller; starts the writer thread
-void books_close(books *b); // after the last writer; finishes the jobs that wait; accepts NULL
+void books_close(books *b); // after the last write; finishes waiting jobs; accepts NULL
 
 typedef bool (*books_job)(books_tx *tx, void *arg, err *e);
-// Runs the job in the writer and returns when it is on disk. True: committed. @thread any but the writer.
+// Runs the job in the writer and returns when it is on disk. True: committed. @thread any except the writer.
 bool books_write(books *b, books_job job, void *arg, err *e) WARN_UNUSED;
 
 typedef enum books_lane { BOOKS_LANE_QUERY, BOOKS_LANE_REPORT, BOOKS_LANES } books_lane;
-// Runs the job on a read-only connection. A long report does not stand in the way of the other lane. @thread any
+// Runs the job on a read-only connection. A long report does not delay the lane of queries. @thread any
 bool books_read(books *b, books_lane lane, books_job job, void *arg, err *e) WARN_UNUSED;
 
 enum { BOOKS_RAIL_ACH = 1, BOOKS_RAIL_INSTANT = 2 };
 enum { BOOKS_CREDIT = 1, BOOKS_RETURN = 2 };
 
-// Money: at most one credit of an item, and one return of each of its parts, together no more than the credit.
-// ALREADY_EXISTS when it is there.
+// Money: an item has at most one credit. Each of its parts has at most one return; together they never exceed the
+// credit. ALREADY_EXISTS for a second one.
 typedef struct books_move {
     int rail, kind;
     int64_t item, part, amount, at_us; // part: from 1; a credit has only one
@@ -40,7 +40,7 @@ typedef struct books_move {
 } books_move;
 bool books_movement(books_tx *tx, const books_move *m, err *e) WARN_UNUSED;
 
-// Who was to be paid, and what the order said of it; for an instant payment some of it is "".
+// The creditor, and the order's words about the creditor. Some are "" for an instant payment.
 enum { BOOKS_WHO_LEN = 32 };
 typedef struct books_creditor_row {
     int rail;
@@ -89,7 +89,7 @@ typedef struct books_entry {
 int64_t books_scope(const char *origin, const char *date);
 // strict: ALREADY_EXISTS when the origin used this trace number on this day.
 bool books_entry_insert(books_tx *tx, books_entry *entry, bool strict, err *e) WARN_UNUSED;
-// It is never credited, and nothing of it comes back.
+// Refuses the entry: it is never credited, and nothing comes back.
 bool books_entry_refuse(books_tx *tx, int64_t id, err *e) WARN_UNUSED;
 // An entry of the origin that was credited and has no return. *trace 0: none.
 bool books_entry_settled(books_tx *tx, const char *origin, int64_t *trace, int64_t *amount,
@@ -98,7 +98,7 @@ bool books_entry_settled(books_tx *tx, const char *origin, int64_t *trace, int64
 typedef struct books_return {
     int64_t entry_id, part, amount, due_us; // part: from 1. due_us only counts after settlement
     const char *origin, *code;
-    bool after_settlement, moves; // moves: false when it is only words
+    bool after_settlement, moves; // moves: false when no money moves
     str entry_record, batch_record;
 } books_return;
 bool books_return_plan(books_tx *tx, const books_return *r, err *e) WARN_UNUSED;
@@ -106,7 +106,7 @@ bool books_return_plan(books_tx *tx, const books_return *r, err *e) WARN_UNUSED;
 // Due files, one at a time; *id 0: none.
 bool books_file_due(books_tx *tx, int64_t now_us, int64_t *id, char name[BOOKS_NAME_MAX],
                     char origin[16], int64_t *next_due_us, err *e) WARN_UNUSED;
-// Credits all entries of the file that are not to be returned first; the returned ones change state. Then each credited one:
+// Credits all entries of the file except those that are returned first; these change state. Calls on_credit for each credited one.
 typedef void (*books_on_entry)(void *arg, int64_t trace, int64_t amount);
 bool books_file_settle(books_tx *tx, int64_t id, int64_t now_us, books_on_entry on_credit,
                        void *arg, err *e) WARN_UNUSED;
@@ -116,15 +116,15 @@ typedef struct books_return_row {
     const char *code, *entry, *batch; // @borrowed
 } books_return_row;
 typedef void (*books_on_return)(void *arg, const books_return_row *r);
-// Returns of one file that were refused before settlement (file_id > 0), or due ones of one origin (file_id 0; origin "": of all).
+// A file's returns from before its settlement (file_id > 0), or an origin's due ones (file_id 0; origin "": all).
 bool books_returns_list(books_tx *tx, int64_t file_id, const char *origin, int64_t now_us,
                         int64_t limit, books_on_return on, void *arg, err *e) WARN_UNUSED;
 // An origin with returns due after settlement; "" : none.
 bool books_returns_due(books_tx *tx, int64_t now_us, char origin[16], int64_t *next_due_us,
                        err *e) WARN_UNUSED;
-// Those of a settled file that were refused before settlement become due now, instead of going out with it.
+// Makes a settled file's returns from before settlement due now, instead of sending them with the settlement.
 bool books_returns_later(books_tx *tx, int64_t file_id, int64_t now_us, err *e) WARN_UNUSED;
-// Marks it sent, and when it moves money, moves it back. id: of the return.
+// Marks the return (id) as sent, and moves the money back if it moves any.
 bool books_return_done(books_tx *tx, int64_t id, const char *file_name, int64_t now_us,
                        err *e) WARN_UNUSED;
 
@@ -152,18 +152,18 @@ typedef struct books_payment {
     char currency[4], code[8], text[96];
     bool retriable;
     books_status status, answered; // now, and what the first answer said
-    int webhooks;                  // 0, 1 or 2 for each event
+    int webhooks;                  // webhooks per event: 0, 1 or 2
     int64_t webhook_delay_us;
     int64_t settle_due_us, return_due_us; // 0: nothing due
-    int returns, oddity;                  // as faults_instant has them
-    int64_t returned;                     // what has come back so far
+    int returns, oddity;                  // as in faults_instant
+    int64_t returned;                     // the amount returned so far
 } books_payment;
 bool books_payment_by_key(books_tx *tx, str key, bool *found, books_payment *out,
                           err *e) WARN_UNUSED;
 bool books_payment_insert(books_tx *tx, books_payment *p, err *e) WARN_UNUSED; // sets id
-// status, code, text, due times, returned
+// Updates status, code, text, due times and returned.
 bool books_payment_update(books_tx *tx, const books_payment *p, err *e) WARN_UNUSED;
-// What is due: settlements and returns. @owned by the caller's array; *n out of max.
+// Due settlements and returns. The caller owns the array; *n of at most max.
 bool books_payments_due(books_tx *tx, int64_t now_us, books_payment *out, size_t max, size_t *n,
                         int64_t *next_due_us, err *e) WARN_UNUSED;
 bool books_refusals(books_tx *tx, const char *reference, int64_t *out, err *e) WARN_UNUSED;
@@ -180,13 +180,13 @@ bool books_webhook_insert(books_tx *tx, const char *message_id, int64_t due_us, 
                           err *e) WARN_UNUSED;
 bool books_webhooks_due(books_tx *tx, int64_t now_us, books_webhook *out, size_t max, size_t *n,
                         int64_t *next_due_us, err *e) WARN_UNUSED;
-// *out: nobody has tried yet to deliver this message.
+// *out: delivery of this message was never tried.
 bool books_webhook_untried(books_tx *tx, const char *message_id, bool *out, err *e) WARN_UNUSED;
-// due_us 0: done (delivered, or given up).
+// due_us 0: finished (delivered, or given up).
 bool books_webhook_result(books_tx *tx, int64_t id, bool delivered, int64_t due_us,
                           err *e) WARN_UNUSED;
 
-// Makes everything that waits for a time due at once: settlements, returns, webhooks.
+// Makes all waiting settlements, returns and webhooks due at once.
 bool books_flush(books_tx *tx, err *e) WARN_UNUSED;
 
 // --- Reports, as JSON ---------------------------------------------------------------------------------------------------

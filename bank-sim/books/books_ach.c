@@ -74,7 +74,7 @@ bool books_file_insert(books_tx *tx, books_file *f, err *e) {
     bind_i64(s, 9, f->total);
     bind_i64(s, 10, f->taken_us);
     if (f->accepted) {
-        bind_i64(s, 11, f->settle_due_us); // else it stays NULL: nothing is due
+        bind_i64(s, 11, f->settle_due_us); // else it stays NULL: no settlement is due
     }
     if (!books_exec(tx, s, e)) {
         return false;
@@ -137,11 +137,11 @@ int64_t books_scope(const char *origin, const char *date) {
     int64_t o = 0, d = 0;
     bool digits = str_to_i64(str_of(origin), 0, INT64_C(9999999999), &o) &&
                   str_to_i64(str_of(date), 0, DATE_FACTOR - 1, &d);
-    ASSERT(digits); // the reader let only digits through
+    ASSERT(digits); // the reader accepts only digits
     return o * DATE_FACTOR + d;
 }
 
-// ALREADY_EXISTS when another entry of its scope has its trace.
+// ALREADY_EXISTS when another entry of its scope has this trace.
 static bool trace_is_new(books_tx *tx, const books_entry *entry, err *e) {
     sqlite3_stmt *s = books_stmt(tx, S_ENTRY_KNOWN, e);
     bool known = false;
@@ -343,7 +343,7 @@ bool books_returns_due(books_tx *tx, int64_t now_us, char origin[16], int64_t *n
     return true;
 }
 
-// A settled entry gives its money back, all of it or a part; one that never settled has nothing to give.
+// A settled entry gives its money back, in full or in part. An entry that never settled has none.
 static bool money_back(books_tx *tx, int64_t id, int64_t now_us, err *e) {
     sqlite3_stmt *s = books_stmt(tx, S_RETURN_MONEY, e);
     bool row = false;

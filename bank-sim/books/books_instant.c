@@ -41,7 +41,7 @@ static void read_payment(sqlite3_stmt *s, books_payment *p) {
     p->returned = sqlite3_column_int64(s, 19);
 }
 
-// In the struct 0 means that nothing is due, in the table NULL does; a flush writes a due time of 0. So the struct has one more.
+// Not due is 0 in the struct and NULL in the table. A flush writes a due time of 0 to the table. So the struct adds one.
 static void bind_due(sqlite3_stmt *s, int at, int64_t due_us) {
     if (due_us > 0) {
         bind_i64(s, at, due_us - 1);
@@ -118,7 +118,7 @@ static bool next_due(books_tx *tx, books_statement which, int64_t *out, err *e) 
         return false;
     }
     if (row && sqlite3_column_type(s, 0) != SQLITE_NULL) {
-        *out = sqlite3_column_int64(s, 0) + 1; // 0: nothing
+        *out = sqlite3_column_int64(s, 0) + 1; // 0: nothing is due
     }
     (void)sqlite3_reset(s);
     return true;

@@ -1,4 +1,4 @@
-// What the files of the books share.
+// Shared by the files of the books.
 #ifndef BOOKS_BOOKS_INTERNAL_H
 #define BOOKS_BOOKS_INTERNAL_H
 
@@ -6,7 +6,7 @@
 
 #include "books/books.h"
 
-// The prepared statements. Each connection prepares what it uses, once.
+// The prepared statements. Each connection prepares a statement once, at its first use.
 typedef enum books_statement {
     S_BEGIN,
     S_COMMIT,
@@ -87,13 +87,13 @@ bool books_failed(books_tx *tx, err *e, const char *what);
 bool books_exec(books_tx *tx, sqlite3_stmt *s, err *e) WARN_UNUSED;
 // Steps to the next row: *row says whether there is one; at the end the statement is reset.
 bool books_step(books_tx *tx, sqlite3_stmt *s, bool *row, err *e) WARN_UNUSED;
-// A statement without values and rows.
+// Runs a statement without values and rows.
 bool books_simple(books_tx *tx, books_statement s, err *e) WARN_UNUSED;
 void bind_i64(sqlite3_stmt *s, int at, int64_t value);
-void bind_str(sqlite3_stmt *s, int at, str value); // must outlive the step
+void bind_str(sqlite3_stmt *s, int at, str value); // value must outlive the step
 void bind_c(sqlite3_stmt *s, int at, const char *value);
 void bind_blob(sqlite3_stmt *s, int at, const void *bytes, size_t len);
-// Copies a text column; cut when it is too long.
+// Copies a text column; cuts a text that is too long.
 void column_copy(sqlite3_stmt *s, int column, char *out, size_t out_len);
 str column_str(sqlite3_stmt *s, int column); // valid until the next step
 

@@ -69,7 +69,7 @@ bool books_report(books_tx *tx, strbuf *out, err *e) {
     return finished(out, e);
 }
 
-// Whom the order named: books of before have no row of it, and say "".
+// Adds the order's creditor. Older books have no row for it, and give "".
 static void add_creditor(strbuf *out, sqlite3_stmt *s, bool ach) {
     add_string(out, "who", s, 14);
     add_string(out, "account_type", s, 15);

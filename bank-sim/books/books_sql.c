@@ -4,14 +4,14 @@
 // SQL is laid out as SQL.
 // clang-format off
 
-// Each movement of money. The primary key is the promise that no item is credited twice, and no part of it returned twice.
+// Each movement of money. The primary key keeps the promise: no item is credited twice, and no part of it returned twice.
 #define CREATE_MOVEMENTS                                                                                             \
     "CREATE TABLE IF NOT EXISTS movements("                                                                          \
     "  rail INTEGER NOT NULL CHECK(rail IN (1,2)), item INTEGER NOT NULL, kind INTEGER NOT NULL CHECK(kind IN (1,2))," \
     "  part INTEGER NOT NULL CHECK(part = 1 OR kind = 2), amount INTEGER NOT NULL CHECK(amount > 0),"                \
     "  currency TEXT NOT NULL, at_us INTEGER NOT NULL, PRIMARY KEY(rail, item, kind, part)) WITHOUT ROWID;"
 
-// What the bank sends back, a row for each line: an entry may come back in parts, or be told of twice (moves = 0: words only).
+// The bank's returns, one row per line. An entry may come back in parts, or be told twice (moves = 0: no money moves).
 #define CREATE_ACH_RETURNS                                                                                           \
     "CREATE TABLE IF NOT EXISTS ach_returns("                                                                        \
     "  id INTEGER PRIMARY KEY, entry_id INTEGER NOT NULL REFERENCES ach_entries(id), part INTEGER NOT NULL,"         \
@@ -19,7 +19,7 @@
     "  moves INTEGER NOT NULL, after_settlement INTEGER NOT NULL, due_us INTEGER, entry_record TEXT,"                \
     "  batch_record TEXT, return_file TEXT, UNIQUE(entry_id, part));"
 
-// Books of the first version, in which a return had no parts and a duplicate could not be taken.
+// For books of the first version: a return had no parts, and a duplicate could not be taken.
 const char *const BOOKS_UPGRADE =
     "BEGIN IMMEDIATE;"
     "DROP TRIGGER movements_return;"
@@ -40,17 +40,17 @@ const char *const BOOKS_UPGRADE =
     "ALTER TABLE instant_payments ADD COLUMN returned INTEGER NOT NULL DEFAULT 0;"
     "COMMIT;";
 
-// Bank details are not in here: an ACH entry's record is kept only while it has a return to write, of an instant payment only
-// the hash of its request, and of each creditor a keyed hash.
+// Bank details are not in here. An ACH entry's record is kept only until its return is written. Of an instant payment only a hash of its
+// request is kept, of each creditor a keyed hash.
 const char *const BOOKS_SCHEMA =
     "BEGIN IMMEDIATE;" CREATE_MOVEMENTS
-    // Money can only come back that went out.
+    // Only money that went out can come back.
     "CREATE TRIGGER IF NOT EXISTS movements_return BEFORE INSERT ON movements WHEN NEW.kind = 2"
     "  AND NOT EXISTS (SELECT 1 FROM movements c WHERE c.rail = NEW.rail AND c.item = NEW.item AND c.kind = 1"
     "    AND c.currency = NEW.currency AND c.amount >= NEW.amount + (SELECT coalesce(sum(r.amount), 0) FROM movements r"
     "      WHERE r.rail = NEW.rail AND r.item = NEW.item AND r.kind = 2))"
     "  BEGIN SELECT RAISE(ABORT, 'a return without its credit'); END;"
-    // Who was paid, by the bank's own key, and what the order said besides: see who/.
+    // The creditor, as a hash under the bank's own key, and more of the order: see who/.
     "CREATE TABLE IF NOT EXISTS creditors("
     "  rail INTEGER NOT NULL, item INTEGER NOT NULL, who BLOB NOT NULL, account_type TEXT NOT NULL, sec TEXT NOT NULL,"
     "  company_id TEXT NOT NULL, company_name TEXT NOT NULL, effective TEXT NOT NULL, description TEXT NOT NULL,"
@@ -105,7 +105,7 @@ const char *const BOOKS_SCHEMA =
     "id,key,payment_id,reference,request_sha256,amount,currency,status,answered,code,text,retriable,created_us,"      \
     "webhooks,webhook_delay_us,settle_due_us,return_due_us,returns,oddity,returned"
 
-// One row for an item, whatever its rail: what the admin interface lists.
+// One row per item of either rail, for the lists of the admin interface.
 #define ITEMS                                                                                                        \
     "SELECT 1 AS rail, e.id AS item, printf('%015d', e.trace) AS ref, e.individual_id AS payout, e.amount AS amount," \
     "  'USD' AS currency, CASE e.status WHEN 0 THEN 'accepted' WHEN 1 THEN 'settled' WHEN 4 THEN 'refused'"  \
@@ -152,12 +152,12 @@ const char *const BOOKS_SQL[N_STATEMENTS] = {
     [S_FILE_LIST] = "SELECT trace,amount FROM ach_entries WHERE file_id=?1 AND status=1 ORDER BY id",
     [S_FILE_DONE] = "UPDATE ach_files SET settle_due_us=NULL WHERE id=?1",
     [S_ENTRY_KNOWN] = "SELECT 1 FROM ach_entries WHERE scope=?1 AND trace=?2 LIMIT 1",
-    // Of values: an INSERT of a SELECT keeps a journal of its own, which costs more than the row.
+    // Uses VALUES: an INSERT of a SELECT keeps a journal of its own, which costs more than the row.
     [S_ENTRY_INSERT] = "INSERT INTO ach_entries(file_id,scope,trace,individual_id,amount,line) VALUES(?1,?2,?3,?4,?5,?6)",
     [S_ENTRY_REFUSED] = "UPDATE ach_entries SET status=4 WHERE id=?1 AND status=0",
     [S_CREDITOR_INSERT] = "INSERT INTO creditors(rail,item,who,account_type,sec,company_id,company_name,effective,"
                           "description) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)",
-    // The one with the highest trace, so that a test can tell which one it was.
+    // The entry with the highest trace, so that a test knows which one.
     [S_ENTRY_SETTLED] = "SELECT e.trace,e.amount FROM ach_entries e JOIN ach_files f ON f.id=e.file_id WHERE f.origin=?1"
                         " AND e.status=1 AND NOT EXISTS (SELECT 1 FROM ach_returns r WHERE r.entry_id=e.id)"
                         " ORDER BY e.trace DESC LIMIT 1",
@@ -168,12 +168,12 @@ const char *const BOOKS_SQL[N_STATEMENTS] = {
     [S_RETURNS_OF_FILE] = "SELECT id,code,amount,entry_record,batch_record FROM ach_returns WHERE file_id=?1"
                           " AND after_settlement=0 AND return_file IS NULL ORDER BY entry_id LIMIT ?2",
     [S_RETURNS_LATER] = "UPDATE ach_returns SET due_us=?2 WHERE file_id=?1 AND after_settlement=0 AND return_file IS NULL",
-    // ?1 '': of all origins. One part of an entry in a file, in their order.
+    // ?1 '': all origins. A file has at most one part of an entry, in the parts' order.
     [S_RETURNS_OF_ORIGIN] = "SELECT r.id,r.code,r.amount,r.entry_record,r.batch_record FROM ach_returns r JOIN ach_entries e"
                             " ON e.id=r.entry_id WHERE (?1='' OR r.origin=?1) AND r.due_us<=?2 AND e.status<>0"
                             " AND NOT EXISTS (SELECT 1 FROM ach_returns p WHERE p.entry_id=r.entry_id AND p.part<r.part"
                             "  AND p.return_file IS NULL) ORDER BY r.entry_id LIMIT ?3",
-    // Due, and settled already: a return after settlement waits for it.
+    // Due, and already settled: a return after settlement waits for the settlement.
     [S_RETURNS_DUE] = "SELECT r.origin,r.due_us FROM ach_returns r JOIN ach_entries e ON e.id=r.entry_id"
                       " WHERE r.due_us IS NOT NULL AND e.status<>0 ORDER BY r.due_us LIMIT 1",
     [S_RETURN_DONE] = "UPDATE ach_returns SET return_file=?2,due_us=NULL,entry_record=NULL,batch_record=NULL"
@@ -221,8 +221,8 @@ const char *const BOOKS_SQL[N_STATEMENTS] = {
         "(SELECT count(*) FROM ach_entries WHERE status=4)",
     [S_REPORT_PAYMENTS] = LISTED " ORDER BY i.item,i.rail LIMIT ?3",
     [S_REPORT_PAYMENTS_PAYOUT] = LISTED " AND i.payout=?4 ORDER BY i.item,i.rail LIMIT ?3",
-    // A payout is its reference, or, over ACH, the individual id that its origin gave it. ?1 = 1: ACH entries count each for
-    // themselves (for originators who put something else there).
+    // A payout is its reference or, over ACH, the individual id from its origin. ?1 = 1: each ACH entry is a payout of its own (for
+    // originators whose individual ids are no payouts).
     [S_REPORT_DUPLICATES] =
         "SELECT rail,payout,origin,sum(kind=1) AS credits,sum(kind=2) AS returns FROM ("
         " SELECT 1 AS rail, CASE WHEN ?1=1 OR e.individual_id='' THEN printf('%015d',e.trace)||'/'||e.scope"

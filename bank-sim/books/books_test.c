@@ -1,5 +1,5 @@
-// The promises of the books: nothing is credited or returned twice, a job that fails leaves no trace, and what was committed is
-// there after a restart.
+// The promises of the books: no item is credited or returned twice, a failed job leaves no trace, and committed data is there after a
+// restart.
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -127,7 +127,7 @@ static void test_books_movement__second_credit_or_orphan_return__is_refused(void
     assert_false(books_write(b, move_job, &m, &e));
     m.move.kind = BOOKS_RETURN;
     m.move.amount = 101;
-    assert_false(books_write(b, move_job, &m, &e)); // more than was credited
+    assert_false(books_write(b, move_job, &m, &e)); // more than the credit
     m.move.amount = 100;
     assert_true(books_write(b, move_job, &m, &e));
     assert_false(books_write(b, move_job, &m, &e));
@@ -183,7 +183,7 @@ static void *pay_many(void *arg) {
     for (int i = 0; i < EACH; i++) {
         char key[32];
         err e = {0};
-        // Each key is tried by every thread: one of them wins.
+        // All threads try each key: one of them wins.
         (void)snprintf(key, sizeof(key), "key-%d", i);
         books_payment p = payment(key, key, 10);
         (void)snprintf(p.payment_id, sizeof(p.payment_id), "pay_%ld_%d", thread, i);
@@ -227,7 +227,7 @@ static void test_books_report_duplicates__two_keys_one_reference__named(void **s
                  .at_us = 2,
                  .currency = "USD"}};
     assert_true(books_write(b, move_job, &m, &e));
-    assert_report(duplicates_job, "[]"); // it came back: net of returns it was paid once
+    assert_report(duplicates_job, "[]"); // net of its return it was paid once
 }
 
 typedef struct file_job {
@@ -295,7 +295,7 @@ static void test_books_file__same_identity_content_or_trace__is_seen(void **stat
     assert_true(books_write(b, file_with_entry, &trace, &e));
 }
 
-// What the first version of the books had, with a payment that came back and an entry whose return was sent.
+// Books of the first version, with a returned payment and an entry whose return was sent.
 static const char OLD[] =
     "DROP TABLE movements; DROP TABLE ach_returns; DROP TABLE instant_payments; DROP TABLE "
     "creditors;"
@@ -387,7 +387,7 @@ static void test_books_output__after_a_restart__only_what_was_not_written(void *
     output o = {0};
     strbuf_init(&o.content, 100);
     assert_true(books_write(b, add_outputs, NULL, &e));
-    assert_false(books_write(b, add_outputs, NULL, &e)); // a name is used once
+    assert_false(books_write(b, add_outputs, NULL, &e)); // each name is used only once
     err_clear(&e);
     assert_true(books_read(b, BOOKS_LANE_QUERY, next_output, &o, &e));
     assert_string_equal(o.name, "one.ack");

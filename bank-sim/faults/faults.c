@@ -38,7 +38,7 @@ static const field FIELDS[] = {
 };
 enum { N_FIELDS = sizeof(FIELDS) / sizeof(FIELDS[0]) };
 
-// The kinds that are rolled for, each with a stream of its own: switching one on does not move the others.
+// Faults that a roll decides. Each has its own stream of numbers: switching one on does not change the others.
 enum {
     ROLL_SLOW = 1,
     ROLL_500,
@@ -119,7 +119,7 @@ void faults_config_json(const faults_config *c, strbuf *out) {
     strbuf_add_char(out, '}');
 }
 
-// A hash that spreads well (FNV-1a, then the finaliser of SplitMix64). Nobody attacks the simulator's dice.
+// A hash that spreads well (FNV-1a, then the finaliser of SplitMix64). The simulator's dice need no defence against attacks.
 static uint64_t roll(int64_t seed, str item, int kind, int64_t try_number) {
     uint64_t h = 14695981039346656037u ^ (uint64_t)seed;
     for (size_t i = 0; i < item.len; i++) {
@@ -175,7 +175,7 @@ static bool instant_by_odd_amount(int64_t amount, faults_instant *p) {
     }
 }
 
-// True when the amount asks for something.
+// True when the amount asks for a fault.
 static bool instant_by_amount(const faults_config *c, int64_t amount, int64_t tries,
                               int64_t refusals, faults_instant *p) {
     switch (amount % 1000) {
@@ -243,7 +243,7 @@ static faults_ach ach_by_odd_amount(int64_t amount) {
     }
 }
 
-// code NULL: the amount asks for nothing.
+// code NULL: the amount asks for no fault.
 static faults_ach ach_by_amount(int64_t amount) {
     switch (amount % 1000) {
     case 901: return (faults_ach){.code = "R01"};
@@ -260,7 +260,7 @@ static faults_ach ach_by_amount(int64_t amount) {
 
 faults_ach faults_plan_ach(faults *f, str identity, int64_t amount) {
     static const char *const CODES[] = {"R02", "R03", "R04", "R16",
-                                        "R20"}; // what credits come back with
+                                        "R20"}; // return codes of credits
     faults_config c = faults_get(f);
     faults_ach p = {0};
     if (c.by_amount) {

@@ -1,6 +1,6 @@
-// What goes wrong at the bank, and for whom: chosen by the amount (so that test data can ask for an outcome), or by
-// probability. A roll depends on the seed, the item and the try only, never on the order of arrival or on the thread, so
-// the same seed gives the same faults to the same items.
+// Which faults the bank makes, and on which items. The amount chooses (so that test data can ask for an outcome), or a probability. A roll
+// depends only on the seed, the item and the try, not on the order of arrival or on the thread. So the same seed gives the same faults to
+// the same items.
 #ifndef FAULTS_FAULTS_H
 #define FAULTS_FAULTS_H
 
@@ -13,7 +13,7 @@
 typedef struct faults_config {
     int64_t seed;
     bool by_amount,
-        odd_amounts; // odd_amounts: the amounts of odd tellings, too, when by_amount is on
+        odd_amounts; // with by_amount: also the amounts of odd tellings
     // percent, 0 … 100
     int64_t slow_pct, http_500_pct, refuse_pct, drop_answer_pct, answer_twice_pct;
     int64_t webhook_late_pct, webhook_missing_pct, return_after_settlement_pct, ach_return_pct;
@@ -32,35 +32,35 @@ void faults_replace(faults *f, const faults_config *c); // @thread any; holds fr
 bool faults_config_set(faults_config *c, const char *name, int64_t value, err *e) WARN_UNUSED;
 void faults_config_json(const faults_config *c, strbuf *out);
 
-// How something comes back.
+// The way in which an item comes back.
 typedef enum faults_returns {
     FAULTS_RETURN_WHOLE,
-    FAULTS_RETURN_PART,   // half of it; the rest stays out
-    FAULTS_RETURN_HALVES, // half of it, and later the rest
-    FAULTS_RETURN_TWICE   // all of it once, but told twice, under two names
+    FAULTS_RETURN_PART,   // half comes back; the rest never does
+    FAULTS_RETURN_HALVES, // half comes back, and later the rest
+    FAULTS_RETURN_TWICE   // all comes back once, but is told twice, under two names
 } faults_returns;
 
-// What is odd about the webhooks of one payment.
+// The oddity in a payment's webhooks.
 typedef enum faults_oddity {
     FAULTS_TOLD_WELL,
-    FAULTS_OTHER_AMOUNT,      // the settlement is told with another amount than what moved
-    FAULTS_UNKNOWN_REFERENCE, // one more webhook, of a payment that nobody ordered
+    FAULTS_OTHER_AMOUNT,      // the settlement tells an amount that did not move
+    FAULTS_UNKNOWN_REFERENCE, // one extra webhook, about a payment that nobody ordered
     FAULTS_TOLD_BEFORE,       // the webhook comes before the answer to the request
-    FAULTS_OTHER_CURRENCY,    // the settlement is told in another currency than what moved
+    FAULTS_OTHER_CURRENCY,    // the settlement tells a currency that did not move
     FAULTS_RETURN_LOST        // the settlement is told, the return is not
 } faults_oddity;
 
-// What happens to one instant payment.
+// The fate of one instant payment.
 typedef struct faults_instant {
     int http_status; // 500 or 503: nothing is taken; 0: none
     bool refuse;     // taken and refused, with code and text
     bool retriable;
     const char *code, *text;
     bool drop_answer; // taken, then the connection is closed without an answer
-    int64_t slow_ms;  // the answer waits so long
-    int webhooks;     // 0 missing, 1 normal, 2 sent twice
+    int64_t slow_ms;  // the answer waits this long
+    int webhooks;     // 0 never sent, 1 sent once, 2 sent twice
     int64_t webhook_delay_ms;
-    bool return_later; // settled, and returned afterwards
+    bool return_later; // settles first, then is returned
     const char *return_code, *return_text;
     faults_returns returns;
     faults_oddity oddity;
@@ -69,20 +69,20 @@ typedef struct faults_instant {
 faults_instant faults_plan_instant(faults *f, str key, int64_t amount, int64_t tries,
                                    int64_t refusals);
 
-// What the acknowledgement says of an entry, at a bank that refuses entries one by one (habits).
+// The acknowledgement's word about an entry, at a bank that refuses single entries (habits).
 typedef enum faults_refusal {
     FAULTS_TAKEN,
     FAULTS_REFUSED,          // no such account: it is not paid
-    FAULTS_REFUSED_AND_PAID, // called a duplicate, and paid all the same
-    FAULTS_REFUSED_TWICE     // no such account, named two times
+    FAULTS_REFUSED_AND_PAID, // refused as a duplicate, yet paid
+    FAULTS_REFUSED_TWICE     // no such account; named twice
 } faults_refusal;
 
-// What happens to one ACH entry. code NULL: it settles and stays.
+// The fate of one ACH entry. code NULL: it settles and stays.
 typedef struct faults_ach {
     const char *code; // "R03"; "C01": it settles and stays, and a notification of change follows
-    bool after_settlement; // else it never settles
+    bool after_settlement; // false: it never settles
     faults_returns returns;
-    // code is what comes of it at a bank that does not refuse single entries
+    // a bank that refuses no single entries uses the code instead
     faults_refusal refusal;
 } faults_ach;
 // identity: origin, date and trace.

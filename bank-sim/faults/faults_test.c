@@ -57,7 +57,7 @@ static void test_faults_plan__percent__is_kept_and_the_seed_matters(void **state
     assert_int_not_equal(count_refused(1, 20), count_refused(2, 20));
 }
 
-// Each kind that is rolled for an instant payment: the setting, and whether the plan has what it asks for, and only that.
+// For each rolled fault of an instant payment: its setting, and whether the plan has exactly this fault.
 static bool is_slow(const faults_instant *p) {
     return p->slow_ms == 11;
 }
@@ -133,13 +133,13 @@ static void test_faults_plan__instant_dice_together__what_excludes_what(void **s
     faults *f = faults_create(&c);
     faults_instant p = faults_plan_instant(f, STR("k"), 100, 0, 0);
     assert_true(p.refuse);
-    assert_false(p.return_later); // what was never paid does not come back
+    assert_false(p.return_later); // an unpaid payment does not come back
     assert_int_equal(p.webhooks, 0);
     c.http_500_pct = 100;
     faults_replace(f, &c);
     p = faults_plan_instant(f, STR("k"), 100, 0, 0);
     assert_int_equal(p.http_status, 500);
-    assert_false(p.refuse); // nothing was taken that could be refused
+    assert_false(p.refuse); // nothing was taken, so nothing can be refused
     faults_destroy(f);
 }
 
@@ -153,7 +153,7 @@ static bool is_credit_return(const char *code) {
     return false;
 }
 
-// Items that come back before their settlement, and after it.
+// Counts items that come back before their settlement, and after it.
 static void count_ach(int64_t before_pct, int64_t after_pct, int *before, int *after) {
     faults_config c = {
         .seed = 5, .ach_return_pct = before_pct, .return_after_settlement_pct = after_pct};
@@ -203,7 +203,7 @@ static void test_faults_plan__http_500__does_not_stick_to_a_key(void **state) {
 
 static void test_faults_plan__by_amount__as_the_table_says(void **state) {
     (void)state;
-    // By amount goes before the dice, which would refuse everything here.
+    // The amount goes before the dice; the dice alone would refuse everything here.
     faults_config c = {.by_amount = true,
                        .refuse_pct = 100,
                        .ach_return_pct = 100,
@@ -230,7 +230,7 @@ static void test_faults_plan__by_amount__as_the_table_says(void **state) {
     assert_int_equal(faults_plan_instant(f, k, 808, 0, 0).webhooks, 2);
     p = faults_plan_instant(f, k, 1809, 0, 0);
     assert_true(comes_back(&p));
-    assert_true(faults_plan_instant(f, k, 817, 0, 0).refuse); // not in the table: the dice
+    assert_true(faults_plan_instant(f, k, 817, 0, 0).refuse); // not in the table: the dice decide
     static const struct {
         int64_t amount;
         const char *code;
@@ -243,7 +243,8 @@ static void test_faults_plan__by_amount__as_the_table_says(void **state) {
         assert_string_equal(q.code, ACH[i].code);
         assert_int_equal(q.after_settlement, ACH[i].after);
     }
-    assert_true(is_credit_return(faults_plan_ach(f, k, 905).code)); // not in the table: the dice
+    // not in the table: the dice decide
+    assert_true(is_credit_return(faults_plan_ach(f, k, 905).code));
     faults_destroy(f);
 }
 
@@ -292,7 +293,7 @@ static void test_faults_plan__amounts_of_odd_tellings__as_the_table_says(void **
                                              FAULTS_REFUSED_TWICE};
     for (int64_t i = 0; i < 3; i++) {
         faults_ach p = faults_plan_ach(f, STR("k"), 1970 + i);
-        assert_string_equal(p.code, "R03"); // where nobody is refused by name it comes back
+        assert_string_equal(p.code, "R03"); // a bank that names no entry returns it instead
         assert_false(p.after_settlement);
         assert_int_equal(p.refusal, REFUSED[i]);
     }

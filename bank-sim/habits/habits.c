@@ -31,7 +31,7 @@ enum { N_FIELDS = sizeof(FIELDS) / sizeof(FIELDS[0]) };
 habits_shared *habits_shared_map(const char *path, bool create, err *e) {
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | (create ? O_CREAT : 0), 0600);
     void *at = MAP_FAILED;
-    // The sessions may run as another user than the bank; nothing but switches of a test is in it.
+    // The sessions may run as another user than the bank. The file holds only a test's switches.
     if (fd >= 0 && (!create || (ftruncate(fd, sizeof(habits_shared)) == 0 &&
                                 (geteuid() != 0 || fchmod(fd, 0666) == 0)))) {
         at = mmap(NULL, sizeof(habits_shared), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);

@@ -1,4 +1,4 @@
-// How the bank works, whoever pays: each habit has a kind value, which is the default, and the values of less kind banks.
+// The bank's habits, the same for every payer. Each has a kind value, the default, and values for less kind banks.
 #ifndef HABITS_HABITS_H
 #define HABITS_HABITS_H
 
@@ -16,7 +16,7 @@ enum {
     HABIT_DAYS_MAX = 30
 };
 
-// X(name, kind value, least, most, what it means). The settings, the JSON and the documentation come from this table.
+// X(name, kind value, least, most, meaning). Settings, JSON and documentation come from this table.
 // clang-format off
 #define HABITS(X)                                                                                                      \
     X(archive, 1, 0, 1, "1: a file that was taken goes to archive/; 0: it is gone")                                    \
@@ -49,7 +49,7 @@ enum {
     X(query_lag_ms, 0, 0, HABIT_MS_MAX, "a query by key does not find a payment that is younger")                      \
     X(query_lag_count, 0, 0, HABIT_COUNT_MAX, "the first queries by a key that find nothing, though it is there")
 
-// Of the file server; only with sftp.relay. The first three count down with each use.
+// Habits of the file server; only with sftp.relay. The first three count down with each use.
 #define HABITS_SFTP(X)                                                                                                 \
     X(sftp_drop_writes, 0, 0, HABIT_COUNT_MAX, "so many uploads lose the connection in the middle of their bytes")     \
     X(sftp_refuse_renames, 0, 0, HABIT_COUNT_MAX, "so many renames are refused")                                       \
@@ -66,7 +66,7 @@ typedef struct habits_config {
     HABITS_SFTP(HABITS_FIELD)
 } habits_config;
 
-// What the sessions of the file server see, in a mapped file.
+// The habits that the file server's sessions read, in a mapped file.
 #define HABITS_ATOMIC(name, kind, least, most, help) _Atomic int64_t name;
 typedef struct habits_shared {
     HABITS_SFTP(HABITS_ATOMIC)
@@ -74,17 +74,16 @@ typedef struct habits_shared {
 #undef HABITS_FIELD
 #undef HABITS_ATOMIC
 
-// Maps the file; create: makes it when it is not there. NULL with *e.
-// The mapping lives until the process ends.
+// Maps the file; create: makes a missing file. NULL with *e. The mapping lives until the process ends.
 habits_shared *habits_shared_map(const char *path, bool create, err *e);
-// Takes one of what is left: true when there was one. For the habits that count down.
+// For a habit that counts down: uses it once. False when none is left.
 bool habits_take(_Atomic int64_t *left);
 
 typedef struct habits habits;
-// shared may be NULL: then the habits of the file server cannot be set. @owned by the caller; aborts when there is no memory.
+// shared may be NULL: then the file server's habits cannot be set. @owned by the caller; aborts when there is no memory.
 habits *habits_create(const habits_config *c, habits_shared *shared);
 void habits_destroy(habits *h);      // accepts NULL; the mapping stays
-habits_config habits_get(habits *h); // @thread any; what counts down stands where it is now
+habits_config habits_get(habits *h); // @thread any; counters have their present values
 // @thread any; INVALID_ARGUMENT for the file server without a relay
 bool habits_replace(habits *h, const habits_config *c, err *e) WARN_UNUSED;
 

@@ -1,4 +1,4 @@
-// The table of habits, and what the bank and its file sessions share of it.
+// The table of habits, and the file that the bank shares with its file sessions.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -49,7 +49,7 @@ static void test_habits_replace__file_server_without_relay__is_refused(void **st
     c.acks = 0;
     assert_false(habits_replace(h, &c, &e));
     assert_string_equal(e.reason, "NO_RELAY");
-    assert_int_equal(habits_get(h).acks, 1); // nothing of it
+    assert_int_equal(habits_get(h).acks, 1); // nothing was set
     c.sftp_slow_ms = 0;
     err_clear(&e);
     assert_true(habits_replace(h, &c, &e));
@@ -65,7 +65,7 @@ static void test_habits_shared__a_session_takes_one__the_bank_sees_what_is_left(
     assert_true(fd >= 0);
     (void)close(fd);
     (void)unlink(path);
-    assert_null(habits_shared_map(path, false, &e)); // a session makes none
+    assert_null(habits_shared_map(path, false, &e)); // a session makes no file
     err_clear(&e);
     habits_shared *bank = habits_shared_map(path, true, &e);
     habits_shared *session = habits_shared_map(path, false, &e);

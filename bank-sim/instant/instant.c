@@ -18,7 +18,7 @@ enum {
     RESPONSE_MAX = 16 * 1024
 };
 
-// Milliseconds until next_us (0: nothing known), at most IDLE_MS.
+// Milliseconds until next_us (0: no such time), at most IDLE_MS.
 static int64_t until(const instant *i, int64_t next_us) {
     if (next_us == 0) {
         return IDLE_MS;
@@ -27,7 +27,7 @@ static int64_t until(const instant *i, int64_t next_us) {
     return ms < 0 ? 0 : ms > IDLE_MS ? IDLE_MS : ms;
 }
 
-// How long there is nothing to do.
+// Does the due work and returns the time until more is due.
 static int64_t round_trip(instant *i) {
     err e = {0};
     int64_t next_payment_us = 0, next_webhook_us = 0;

@@ -1,4 +1,4 @@
-// What the files of the instant room share.
+// Shared by the files of the instant room.
 #ifndef INSTANT_INSTANT_INTERNAL_H
 #define INSTANT_INSTANT_INTERNAL_H
 
@@ -23,7 +23,7 @@ struct instant {
     instant_options o;
     http_server *server;
     http_client *client;
-    pthread_t thread; // settles and returns what is due, and sends the webhooks
+    pthread_t thread; // settles and returns due payments, and sends webhooks
     bool thread_runs;
     pthread_mutex_t lock; // guards stop, wake, webhook_url
     pthread_cond_t changed;
@@ -31,7 +31,7 @@ struct instant {
     char webhook_url[INSTANT_URL_MAX];
 };
 
-// A request whose every field was found good. Of the creditor's details the bank keeps a hash only.
+// A request with valid fields. The bank keeps only a hash of the creditor's details.
 typedef struct instant_request {
     int64_t amount;
     char currency[4];
@@ -47,14 +47,14 @@ bool instant_is_key(str key); // 64 lower-case hex digits
 
 // payments.c
 void instant_handle(void *arg, const http_request *r, http_response *out);
-// Waits, or returns early because of a stop.
+// Waits, or returns early at a stop.
 void instant_wait(instant *i, int64_t ms);
 
 // tell.c
 void instant_payment_json(const books_payment *p, books_status shown, strbuf *out);
-// In the writer of the books: the payment becomes p->status, money moves, and the webhook is queued.
+// In the writer of the books: enters p->status, moves the money, and queues the webhook.
 bool instant_enter(instant *i, books_tx *tx, books_payment *p, int64_t now_us, err *e) WARN_UNUSED;
-// The id of the message that says so.
+// The id of the webhook's message for this status.
 void instant_message_id(const books_payment *p, char out[INSTANT_MESSAGE_ID_MAX]);
 
 // webhooks.c

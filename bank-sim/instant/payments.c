@@ -12,7 +12,7 @@
 static const char PATH_PAYMENTS[] = "/v1/payments";
 static const char PATH_BY_KEY[] = "/v1/payments/by-key/";
 
-// One POST on its way through the writer of the books.
+// A POST that waits for the writer of the books.
 typedef struct submission {
     instant *bank;
     instant_request request;
@@ -60,7 +60,7 @@ static void fill_payment(submission *s) {
     }
 }
 
-// Refusals that were not stored are counted by their reference, so that one "for now" ends some time.
+// Counts refusals that were not stored, by reference, so that a temporary refusal ends some time.
 static void forgotten_name(const submission *s, char out[BOOKS_REFERENCE_MAX + 16]) {
     (void)snprintf(out, BOOKS_REFERENCE_MAX + 16, "refused %s", s->request.reference);
 }
@@ -89,7 +89,7 @@ static bool add_creditor(const submission *s, books_tx *tx, err *e) {
     return books_creditor(tx, &c, e);
 }
 
-// A bank that looks at the payment before its key: a repeat is a duplicate, whatever it was before.
+// A bank that judges a payment before it looks the key up: a repeat is a duplicate, whatever became of the first.
 static void refuse_repeat(submission *s) {
     s->payment.answered = BOOKS_REFUSED;
     s->payment.retriable = false;
@@ -114,7 +114,7 @@ static bool submit_job(books_tx *tx, void *arg, err *e) {
         return false;
     }
     if (s->plan.http_status != 0) {
-        return books_tries_add(tx, s->key, e); // so that the same key gets through some time
+        return books_tries_add(tx, s->key, e); // so that this key succeeds some time
     }
     s->first = true;
     fill_payment(s);
@@ -180,7 +180,7 @@ static bool is_untried(books_tx *tx, void *arg, err *e) {
     return books_webhook_untried(tx, t->message_id, &t->untried, e);
 }
 
-// Until the first webhook of the payment was delivered, or somebody was not there to take it.
+// Waits until delivery of the payment's first webhook was tried.
 static void wait_until_told(instant *i, const books_payment *p) {
     enum { STEP_MS = 10, STEPS_MAX = 500 };
     telling t = {.untried = true};
@@ -256,7 +256,7 @@ static void post_payment(instant *i, const http_request *r, http_response *out) 
 typedef struct lookup {
     str key;
     bool found;
-    int64_t asked; // before
+    int64_t asked; // number of earlier queries
     books_payment payment;
 } lookup;
 
@@ -272,14 +272,14 @@ static bool count_query(books_tx *tx, void *arg, err *e) {
     return books_tries(tx, str_of(name), &l->asked, e) && books_tries_add(tx, str_of(name), e);
 }
 
-// Does the copy of the books that answers queries lag behind the one that takes payments?
+// Does the copy of the books that answers queries lag behind the copy that takes payments?
 static bool lags(instant *i, lookup *l, err *e) {
     habits_config h = habits_get(i->o.habits);
     int64_t age_us = clock_wall_us(i->o.clock) - l->payment.created_us;
     if (h.query_lag_count == 0) {
         return age_us < h.query_lag_ms * 1000;
     }
-    // A count that cannot be written is no reason to lie.
+    // If the count cannot be written, the query does not pretend to lag.
     return books_write(i->o.books, count_query, l, e) &&
            (l->asked < h.query_lag_count || age_us < h.query_lag_ms * 1000);
 }
@@ -305,7 +305,7 @@ static void get_payment(instant *i, const http_request *r, http_response *out) {
     answer_payment(r, out, 200, &l.payment, l.payment.status);
 }
 
-// Equal length for equal time: what is compared is the hash of both.
+// Compares hashes, which have equal length, so that the comparison takes equal time.
 static bool is_authorized(const instant *i, const http_request *r) {
     static const char SCHEME[] = "Bearer ";
     str given = http_request_header(r, "Authorization");

@@ -1,4 +1,4 @@
-// What the bank takes as a payment: every field there, of the right type, nothing else.
+// The rules for a payment: every field is there, of the right type, and no other field.
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -18,7 +18,7 @@ static bool is_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
-// Text of 1 (or 0) to max characters without control characters. Bytes bound characters from above: near enough for a bank.
+// Text of 1 (or 0) to max characters without control characters. Counts bytes, which is never less: near enough for a bank.
 static bool is_line(str s, size_t min, size_t max) {
     if (s.len < min || s.len > max) {
         return false;
@@ -74,7 +74,7 @@ static bool is_reference(str s) {
     return s.len >= 1 && s.len <= BOOKS_REFERENCE_MAX;
 }
 
-// The member as text; empty when it is missing or not a string, which no rule takes.
+// The member as text. A missing member, or one that is no string, is empty, which every rule refuses.
 static str text_of(const json_t *object, const char *key) {
     const json_t *v = json_object_get(object, key);
     return json_is_string(v) ? (str){json_string_value(v), json_string_length(v)} : (str){"", 0};

@@ -1,4 +1,4 @@
-// What a payment becomes, and what is told of it: well, or in one of the odd ways of faults.
+// Moves a payment to its next status, and tells it: correctly, or in an odd way of the faults.
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -12,7 +12,7 @@ void instant_payment_json(const books_payment *p, books_status shown, strbuf *ou
     strbuf_printf(out, "{\"payment_id\":\"%s\",\"key\":\"%s\",\"reference\":", p->payment_id,
                   p->key);
     strbuf_add_json(out, str_of(p->reference));
-    // A code belongs to what is shown: the first answer of a payment that came back later has none.
+    // The code belongs to the shown status: the first answer of a payment that came back later has no code.
     bool with_code = shown == BOOKS_REFUSED || shown == BOOKS_RETURNED;
     strbuf_printf(out, ",\"status\":\"%s\",\"code\":", books_status_name(shown));
     strbuf_add_json(out, str_of(with_code ? p->code : ""));
@@ -28,7 +28,7 @@ void instant_payment_json(const books_payment *p, books_status shown, strbuf *ou
 }
 
 void instant_message_id(const books_payment *p, char out[INSTANT_MESSAGE_ID_MAX]) {
-    // The id of the message is that of what happened: a repeated delivery keeps it. The rest of a split return happened later.
+    // Each event has its own message id, so a repeated delivery keeps its id. The rest of a split return is a later event.
     bool rest = p->status == BOOKS_RETURNED && p->returns == FAULTS_RETURN_HALVES &&
                 p->returned == p->amount;
     (void)snprintf(out, INSTANT_MESSAGE_ID_MAX, "msg_%s_%s%s", p->payment_id + strlen("pay_"),
@@ -51,7 +51,7 @@ static bool queue_one(books_tx *tx, const books_payment *p, const char *id, int6
     return books_webhook_insert(tx, id, now_us + p->webhook_delay_us, strbuf_str(&body), e);
 }
 
-// One more webhook: of a payment whose key and reference are of nobody, with good signature and form.
+// Queues an extra webhook with good signature and form, whose key and reference nobody has used.
 static bool queue_stranger(instant *i, books_tx *tx, const books_payment *p, int64_t now_us,
                            err *e) {
     books_payment other = *p;
@@ -75,7 +75,7 @@ static bool queue_webhooks(instant *i, books_tx *tx, const books_payment *p, int
         if (p->oddity == FAULTS_RETURN_LOST) {
             return true;
         }
-        said.amount = said.returned = part; // what this message is about
+        said.amount = said.returned = part; // the part that this message tells
     } else if (p->status == BOOKS_SETTLED && p->oddity == FAULTS_OTHER_AMOUNT) {
         said.amount++;
     } else if (p->status == BOOKS_SETTLED && p->oddity == FAULTS_OTHER_CURRENCY) {
@@ -90,7 +90,7 @@ static bool queue_webhooks(instant *i, books_tx *tx, const books_payment *p, int
             return false;
         }
     }
-    // The same return under another id, as from a bank that works through a day's list once more.
+    // Tells the same return under another id, like a bank that works through a day's list again.
     bool twice = p->status == BOOKS_RETURNED && p->returns == FAULTS_RETURN_TWICE;
     (void)snprintf(again, sizeof(again), "%s_again", id);
     return !twice || queue_one(tx, &said, again, now_us, e);

@@ -1,4 +1,4 @@
-// What happens to payments by itself: settlement and return when they are due, and the webhooks that tell of it.
+// Payments' work by the clock: due settlements and returns, and their webhooks.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,7 +7,7 @@
 #include "crypto/crypto.h"
 #include "instant/instant_internal.h"
 
-// Standard Webhooks proposes hours; a simulator's day is short. Then the receiver must ask for the status.
+// Standard Webhooks proposes hours; a simulator's day is short. After the last try the receiver must ask for the status.
 static const int64_t RETRY_MS[] = {100,   250,   500,   1000,  2000,  3000,  5000,
                                    5000,  5000,  5000,  10000, 10000, 10000, 10000,
                                    10000, 20000, 20000, 20000, 30000, 30000};
@@ -32,7 +32,7 @@ static bool find_payments(books_tx *tx, void *arg, err *e) {
 static bool advance(due_payments *d, books_tx *tx, books_payment *p, err *e) {
     if (p->status == BOOKS_ACCEPTED) {
         if (p->settle_due_us == 0 || p->settle_due_us > d->now_us + 1) {
-            return true; // only its return is due: that waits for the settlement
+            return true; // only its return is due, and waits for the settlement
         }
         p->status = BOOKS_SETTLED;
         p->settle_due_us = 0;
@@ -41,7 +41,7 @@ static bool advance(due_payments *d, books_tx *tx, books_payment *p, err *e) {
         p->return_due_us = p->returns == FAULTS_RETURN_HALVES
                                ? d->now_us + 1 + d->bank->o.return_delay_ms * 1000
                                : 0;
-    } else if (p->status == BOOKS_RETURNED && p->return_due_us > 0) { // the rest of it
+    } else if (p->status == BOOKS_RETURNED && p->return_due_us > 0) { // the rest of a split return
         p->return_due_us = 0;
     } else {
         return true;
@@ -93,7 +93,7 @@ static bool find_webhooks(books_tx *tx, void *arg, err *e) {
     return books_webhooks_due(tx, r->now_us, r->hooks, INSTANT_DUE_MAX, &r->n, &r->next_us, e);
 }
 
-// The timestamp is of this attempt, the id of the message.
+// Signs with this attempt's timestamp and the message's id.
 static bool sign(const instant *i, round *r, size_t k, const char *url) {
     char signature[128];
     int64_t now_s = clock_wall_us(i->o.clock) / 1000000;
@@ -120,7 +120,7 @@ static bool results_job(books_tx *tx, void *arg, err *e) {
         const books_webhook *w = &r->hooks[k];
         int status = r->exchanges[k].status;
         bool delivered = status >= 200 && status <= 299;
-        // 410: the receiver wants no more of it
+        // 410: the receiver refuses the message for good
         bool again = !delivered && status != 410 && w->tries < RETRIES;
         int64_t due_us = again ? r->now_us + RETRY_MS[w->tries] * 1000 : 0;
         if (!books_webhook_result(tx, w->id, delivered, due_us, e)) {
@@ -152,7 +152,7 @@ static bool send_round(instant *i, round *r, const char *url, err *e) {
     r->now_us = clock_wall_us(i->o.clock);
     log_round(r);
     arena_destroy(mem);
-    // Lost before it is noted: then they are delivered once more, which every receiver must bear.
+    // If the result is lost here, the webhooks are delivered again. Every receiver must bear this.
     return books_write(i->o.books, results_job, r, e);
 }
 
@@ -163,7 +163,7 @@ bool instant_webhooks_due(instant *i, int64_t *next_us, err *e) {
     pthread_mutex_unlock(&i->lock);
     *next_us = 0;
     if (url[0] == '\0') {
-        return true; // they wait until somebody says where to
+        return true; // the webhooks wait until an address is set
     }
     round *r = calloc(1, sizeof(*r));
     if (r == NULL) {

@@ -83,7 +83,7 @@ size_t packet_refusal(uint32_t id, uint8_t *out) {
     put_u32(out + BODY_AT, STATUS_FAILURE);
     put_u32(out + BODY_AT + 4, (uint32_t)text);
     memcpy(out + BODY_AT + 8, TEXT, text);
-    put_u32(out + BODY_AT + 8 + text, 0); // no language
+    put_u32(out + BODY_AT + 8 + text, 0); // empty language tag
     return len;
 }
 
@@ -114,7 +114,7 @@ static bool skip_string(cursor *c) {
     return read_u32(c, &n) && skip(c, n);
 }
 
-// One name: two strings and its attributes. *changed_s is 0 when it does not say.
+// Reads one name: two strings and attributes. *changed_s is 0 when the attributes have no time.
 static bool read_name(cursor *c, uint32_t *changed_s) {
     uint32_t flags = 0, more = 0, accessed = 0;
     *changed_s = 0;
@@ -139,7 +139,7 @@ static bool read_name(cursor *c, uint32_t *changed_s) {
     return true;
 }
 
-// "." and "..": folders, which change with what is in them.
+// True for "." and "..": their times change with the folder's files.
 static bool is_dots(const uint8_t *name) {
     uint32_t len = get_u32(name);
     return len >= 1 && len <= 2 && name[4] == '.' && name[4 + len - 1] == '.';
@@ -152,7 +152,7 @@ size_t packet_hide_young(uint8_t *packet, size_t len, int64_t now_ms, int64_t la
     if (!read_u32(&c, &count)) {
         return len;
     }
-    // Whole first: a malformed one must not be half rewritten.
+    // Checks the whole packet first: a malformed packet must not be half rewritten.
     cursor probe = c;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t ignored = 0;
@@ -173,7 +173,7 @@ size_t packet_hide_young(uint8_t *packet, size_t len, int64_t now_ms, int64_t la
         }
     }
     if (left == 0 && count > 0) {
-        // Clients take an answer without names for a fault: it says "." once more, in the room of the first name.
+        // Clients take an answer without names for a fault. So the answer repeats ".", which fits into the first name's room.
         static const uint8_t DOT[] = {0, 0, 0, 1, '.', 0, 0, 0, 1, '.', 0, 0, 0, 0};
         if (first < sizeof(DOT)) {
             return len;
@@ -188,7 +188,7 @@ size_t packet_hide_young(uint8_t *packet, size_t len, int64_t now_ms, int64_t la
 }
 
 size_t packet_bare_names(uint8_t *packet, size_t len) {
-    // The line for people says nothing, but has its columns: clients look for the owner in that of an OpenSSH server.
+    // The line for people has empty columns: clients look for the owner in the columns of an OpenSSH server.
     static const char LINE[] = "? ? ? ? ? ? ? ? ?";
     const uint32_t line = sizeof(LINE) - 1;
     cursor c = {packet, len, BODY_AT};
@@ -202,7 +202,7 @@ size_t packet_bare_names(uint8_t *packet, size_t len) {
         size_t from = probe.at;
         if (!read_name(&probe, &ignored) ||
             probe.at - from < 4 + (size_t)get_u32(packet + from) + 4 + line + 4) {
-            return len; // malformed, or it says so little already that there is no room
+            return len; // malformed, or the lines are so short that ours do not fit
         }
     }
     for (uint32_t i = 0; i < count; i++) {

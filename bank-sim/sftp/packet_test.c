@@ -1,4 +1,4 @@
-// What the relay reads and changes of the packets that pass by.
+// How the relay reads and changes passing packets.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,7 +42,7 @@ static void finish(made *m) {
     m->len = len;
 }
 
-// A name with all attributes that OpenSSH sends.
+// Adds a name with all attributes that OpenSSH sends.
 static void add_name(made *m, const char *name, uint32_t changed_s) {
     add_text(m, name);
     add_text(m, "-rw-------");
@@ -84,7 +84,7 @@ static void test_packet_halve_write__half_of_the_bytes__and_lengths_that_fit(voi
     assert_int_equal(len, m.len - 5);
     assert_int_equal(packet_length(out), len - 4);
     assert_memory_equal(out + len - 5, "01234", 5);
-    // One that lies about its length passes as it is.
+    // A packet with a wrong length passes unchanged.
     m.bytes[m.len - 11]++;
     assert_int_equal(packet_halve_write(m.bytes, m.len, out), m.len);
 }
@@ -113,9 +113,9 @@ static void test_packet_hide_young__only_old_names_and_folders_stay(void **state
     assert_int_equal(m.bytes[12], 2);
     assert_null(memmem(m.bytes, m.len, "young.ack", 9));
     assert_non_null(memmem(m.bytes, m.len, "old.ack", 7));
-    // Old enough some time later.
+    // Some time later the name is old enough.
     assert_int_equal(packet_hide_young(young.bytes, young.len, 1006 * 1000, 5000), young.len);
-    // Cut off in the middle: as it came.
+    // A packet that is cut off in the middle passes unchanged.
     assert_int_equal(packet_hide_young(young.bytes, young.len - 3, 1000 * 1000, 5000),
                      young.len - 3);
 }
@@ -147,7 +147,7 @@ static void test_packet_bare_names__nothing_but_names(void **state) {
                         "\0\0\0\2\0\0\0\7one.ack\0\0\0\21? ? ? ? ? ? ? ? ?\0\0\0\0"
                         "\0\0\0\3two\0\0\0\21? ? ? ? ? ? ? ? ?\0\0\0\0",
                         m.len - 9);
-    assert_int_equal(packet_bare_names(cut.bytes, cut.len - 3), cut.len - 3); // as it came
+    assert_int_equal(packet_bare_names(cut.bytes, cut.len - 3), cut.len - 3); // unchanged
     assert_non_null(memmem(cut.bytes, cut.len, "-rw-", 4));
 }
 

@@ -14,7 +14,7 @@
 
 enum { BUFFER_MAX = 1024 * 1024, READDIRS_MAX = 64, LENGTH_BYTES = 4 };
 
-// Bytes of one direction, cut into packets.
+// The bytes of one direction, cut into packets.
 typedef struct lane {
     int from, to;
     uint8_t *bytes;
@@ -25,9 +25,9 @@ typedef struct relay {
     habits_shared *habits;
     lane up, down;
     pid_t server;
-    uint32_t readdirs[READDIRS_MAX]; // ids of requests for a listing that are not answered yet
+    uint32_t readdirs[READDIRS_MAX]; // ids of requests for a listing that wait for an answer
     size_t n_readdirs;
-    uint32_t lost_rename; // id of a rename whose answer must not arrive
+    uint32_t lost_rename; // id of a rename whose answer must be lost
     bool rename_is_lost;
 } relay;
 
@@ -61,7 +61,7 @@ static bool was_readdir(relay *r, uint32_t id) {
     return false;
 }
 
-// A request of the client. False: the session ends.
+// Passes a client's request on. False: the session ends.
 static bool pass_request(relay *r, const uint8_t *packet, size_t len) {
     uint8_t answer[PACKET_STATUS_MAX];
     uint32_t id = packet_id(packet, len);
@@ -71,7 +71,7 @@ static bool pass_request(relay *r, const uint8_t *packet, size_t len) {
         clock_pause_ms(slow_ms);
     }
     if (longest > 0 && (int64_t)len > longest) {
-        return false; // as servers do that have no room for it
+        return false; // like a server without room for the request
     }
     switch (packet_kind(packet, len)) {
     case PACKET_WRITE:
@@ -96,12 +96,12 @@ static bool pass_request(relay *r, const uint8_t *packet, size_t len) {
     return write_all(r->up.to, packet, len);
 }
 
-// An answer of the server. False: the session ends.
+// Passes a server's answer on. False: the session ends.
 static bool pass_answer(relay *r, uint8_t *packet, size_t len) {
     uint32_t id = packet_id(packet, len);
     int kind = packet_kind(packet, len);
     if (r->rename_is_lost && kind == PACKET_STATUS && id == r->lost_rename) {
-        return false; // it is done, and nobody will hear of it
+        return false; // the rename is done, but its answer never arrives
     }
     bool listing = kind == PACKET_NAME || kind == PACKET_STATUS ? was_readdir(r, id) : false;
     int64_t late_ms = atomic_load(&r->habits->sftp_list_late_ms);
@@ -121,7 +121,7 @@ static bool pass_up(relay *r, uint8_t *packet, size_t len) {
     return pass_request(r, packet, len);
 }
 
-// Reads what is there and passes on the packets that are complete. False: this side has ended, or the session must.
+// Reads the available bytes and passes complete packets on. False: this side has ended, or the session must end.
 static bool pump(relay *r, lane *l, pass_packet pass) {
     ssize_t n = read(l->from, l->bytes + l->len, BUFFER_MAX - l->len);
     if (n <= 0) {

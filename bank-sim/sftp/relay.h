@@ -1,5 +1,5 @@
-// One SFTP session of a file server with bad habits: a process between sshd and OpenSSH's sftp-server that reads what passes by and
-// spoils some of it. sshd starts it as the forced command of a session.
+// One SFTP session of a file server with bad habits. A process between sshd and OpenSSH's sftp-server reads all packets and spoils some.
+// sshd starts it as the forced command of a session.
 #ifndef SFTP_RELAY_H
 #define SFTP_RELAY_H
 

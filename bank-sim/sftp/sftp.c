@@ -20,14 +20,14 @@
 #include "sftp/sftp_internal.h"
 
 enum {
-    START_TRIES = 20, // ports, or waits for a fixed port to come free
+    START_TRIES = 20, // tries with new ports, or waits for a fixed port to come free
     LISTEN_WAIT_MS = 5000,
     STEP_MS = 10,
     RESTART_MS = 200,
     STOP_ROUNDS = 300
 };
 
-// Waits, or returns true early because of a stop.
+// Waits. True: a stop came first.
 static bool stopped_within(sftp *s, int64_t ms) {
     const struct timespec until = cond_after_ms(ms);
     pthread_mutex_lock(&s->lock);
@@ -38,13 +38,13 @@ static bool stopped_within(sftp *s, int64_t ms) {
     return stop;
 }
 
-// In the child, between fork and exec: only what is safe there.
+// Runs in the child between fork and exec, so it makes only calls that are safe there.
 static _Noreturn void become_sshd(const sftp *s, int log, pid_t parent) {
     sigset_t none;
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     (void)signal(SIGPIPE, SIG_DFL);
-    // When the bank is killed, its sshd must not hold the port.
+    // A killed bank must not leave an sshd on the port.
     (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() == parent && dup2(log, STDOUT_FILENO) >= 0 && dup2(log, STDERR_FILENO) >= 0) {
         char *const argv[] = {(char *)s->sshd, (char *)"-D",      (char *)"-e",
@@ -73,7 +73,7 @@ static bool gone(pid_t pid) {
     return rc == pid || (rc < 0 && errno == ECHILD);
 }
 
-// sshd writes its pid file after it has bound its port. That, and not a connection, says that it is ours that listens.
+// sshd writes its pid file after it has bound its port. Only the pid file proves that our sshd listens; a connection does not.
 static bool listens(const sftp *s, pid_t pid) {
     char text[32] = "";
     int64_t found = 0;
@@ -118,14 +118,14 @@ static void set_pid(sftp *s, pid_t pid) {
     pthread_mutex_lock(&s->lock);
     s->pid = pid;
     s->ready = s->ready || pid > 0;
-    if (s->stop && pid > 0) { // asked to stop while it started
+    if (s->stop && pid > 0) { // asked to stop during the start
         (void)kill(pid, SIGTERM);
     }
     pthread_cond_broadcast(&s->changed);
     pthread_mutex_unlock(&s->lock);
 }
 
-// Reaps until sshd itself has ended. Sessions that outlive their sshd become our children too (we are a subreaper).
+// Reaps children until sshd itself has ended. Sessions that outlive their sshd become our children too (we are a subreaper).
 static void wait_for(pid_t pid) {
     for (;;) {
         pid_t got = waitpid(-1, NULL, 0);
@@ -139,7 +139,7 @@ static void *supervise(void *arg) {
     sftp *s = arg;
     int failures = 0;
     bool was_ready = false;
-    // once ready, it is tried for ever: the port is known to others
+    // after the first success it tries for ever: others know the port
     while (failures < START_TRIES || was_ready) {
         pid_t pid = 0;
         if (start_once(s, &pid)) {
@@ -152,7 +152,7 @@ static void *supervise(void *arg) {
         } else {
             failures++;
             if (!s->fixed_port && !was_ready) {
-                s->port = 0; // somebody took it: another one
+                s->port = 0; // the port is taken: choose another
             }
         }
         if (stopped_within(s, RESTART_MS)) {
@@ -167,7 +167,7 @@ static void *supervise(void *arg) {
     return NULL;
 }
 
-// The pids in one "children" file of /proc, separated by blanks. False when there is none.
+// Signals the pids of one "children" file of /proc, separated by blanks. False when there is none.
 static bool signal_listed(const char *path, int sig) {
     char text[4096];
     FILE *f = fopen(path, "re");
@@ -192,7 +192,7 @@ static bool signal_listed(const char *path, int sig) {
     return any;
 }
 
-// Tells our remaining children (sessions of the sshd that has ended) to end. False when there is none.
+// Ends our remaining children (sessions of the ended sshd). False when there is none.
 static bool end_children(int sig) {
     bool any = false;
     DIR *tasks = opendir("/proc/self/task");

@@ -68,7 +68,7 @@ void who_hash(const who *w, str routing, str account, str name, uint8_t out[WHO_
     char memory[TEXT_MAX];
     strbuf text;
     strbuf_init_fixed(&text, memory, sizeof(memory));
-    // Lengths before the parts: no two creditors have the same text.
+    // Puts lengths before the parts, so that no two creditors have the same text.
     strbuf_printf(&text, "%zu:%zu:%zu:", routing.len, account.len, name.len);
     strbuf_add(&text, routing.ptr, routing.len);
     strbuf_add(&text, account.ptr, account.len);

@@ -1,4 +1,4 @@
-// Whom the bank credited, as a keyed hash: enough to tell one person from another, not enough to find one.
+// A keyed hash of each credited person: enough to tell one person from another, not enough to find one.
 #ifndef WHO_WHO_H
 #define WHO_WHO_H
 
@@ -11,7 +11,7 @@ enum { WHO_LEN = 32 };
 
 typedef struct who who;
 
-// The key in this file; it is made when it is not there. NULL with *e. @owned by the caller
+// Reads the key from this file; makes a missing one. NULL with *e. @owned by the caller
 who *who_open(const char *key_path, err *e);
 void who_close(who *w); // wipes the key; accepts NULL
 
