@@ -1,4 +1,4 @@
-// What a bank says about a whole submission.
+// The bank's word about a whole submission.
 #include <stdio.h>
 #include <string.h>
 
@@ -15,15 +15,15 @@ typedef struct hearing {
     int64_t book_id;
     uuid id;
     const submission_ack_text *said;
-    str reason; // cut to what a row takes
+    str reason; // cut to the length of a row
     submission_state state;
     int32_t generation;
     int64_t total;
     char currency[4];
-    subm_claimed found; // its evidence
+    subm_claimed found; // the submission's evidence
 } hearing;
 
-// Locks it, and reads where it stands.
+// Locks the submission, and reads its state.
 static bool lock_it(db_conn *c, hearing *h, arena *a, err *e) {
     db_params *p = db_params_create(a);
     db_rows *rows = NULL;
@@ -40,7 +40,7 @@ static bool lock_it(db_conn *c, hearing *h, arena *a, err *e) {
     h->generation = db_get_i32(rows, 0, 2);
     h->total = db_get_i64(rows, 0, 4);
     (void)snprintf(h->currency, sizeof h->currency, "%.*s", (int)currency.len, currency.ptr);
-    // No word about an item is against an acknowledgement that accepts the file.
+    // No earlier word about an item contradicts an acknowledgement that accepts the file.
     return subm_evidence_read(c, h->book_id, h->id, &h->found, a, e) &&
            (h->said->accepted ||
             subm_items_heard(c, h->book_id, h->id, &h->found.known.items_heard, a, e));
@@ -80,7 +80,7 @@ static subm_said words(const hearing *h, int kind, const char *tag, const char *
                        .inbox_id = h->said->inbox_id};
 }
 
-// Those that the bank refuses by name. One of which it has said something else before is the machine's to judge.
+// Refuses the items that the bank names. If the bank has said otherwise of an item before, the payout's machine judges.
 static bool refuse_items(db_conn *c, const hearing *h, arena *a, err *e) {
     subm_said refused = words(h, RAIL_EVENT_REFUSED, "refused", "ITEM_REJECTED");
     size_t n = 0;
@@ -89,8 +89,8 @@ static bool refuse_items(db_conn *c, const hearing *h, arena *a, err *e) {
     return h->said->n_refused == 0 || subm_events_record(c, h->book_id, h->id, &refused, &n, a, e);
 }
 
-// Those of which a person must say whether the bank pays what it refuses, and those that it certainly does not pay: what it says of an
-// entry holds, whatever becomes of the file.
+// Tells the payouts of all named items: certainly not paid, or a person must say whether the bank pays them. The bank's word about an entry
+// holds, whatever becomes of the file.
 static bool tell_items(db_conn *c, const hearing *h, arena *a, err *e) {
     subm_said unsure = words(h, RAIL_EVENT_ACCEPTED, "unsure", SAGA_REFUSED_UNSURE);
     size_t n = 0;
@@ -103,11 +103,12 @@ static bool tell_items(db_conn *c, const hearing *h, arena *a, err *e) {
 static bool accept(db_conn *c, const hearing *h, arena *a, err *e) {
     subm_said said = words(h, RAIL_EVENT_ACCEPTED, "accepted", "");
     said.text = STR("");
-    said.source = RAIL_SOURCE_SUBMISSION; // as its sender says it: once, whoever is the first
+    // the same event as the sender's own, so that it is recorded once
+    said.source = RAIL_SOURCE_SUBMISSION;
     size_t n = 0;
-    // A case about one that is SENT is about a contradiction, and stays.
+    // A case about a SENT submission is about a contradiction, and stays open.
     const bool was_open = h->state != SUBMISSION_SENT;
-    // Of one that is SENT, its payouts know already that it is at the bank.
+    // The payouts of a SENT submission know already that it is at the bank.
     return note(c, h, EVIDENCE_ACCEPTED, a, e) && decide(c, h, SUBMISSION_ACKED, "", a, e) &&
            (!was_open || subm_events_record(c, h->book_id, h->id, &said, &n, a, e)) &&
            tell_items(c, h, a, e) &&
@@ -115,7 +116,7 @@ static bool accept(db_conn *c, const hearing *h, arena *a, err *e) {
             subm_cases_close(c, h->book_id, h->id, clock_wall_us(clock_system()), a, e));
 }
 
-// The payouts are sent anew, but those that the bank refuses by name; when that was done too often, a person must look first.
+// Has the payouts sent anew, except those that the bank refuses by name. After too many times a person must look first.
 static bool reject(db_conn *c, const hearing *h, arena *a, err *e) {
     const int most = h->said->rebuilds_max > 0 ? h->said->rebuilds_max : SUBM_REBUILDS_MAX;
     size_t n = 0;
@@ -127,7 +128,7 @@ static bool reject(db_conn *c, const hearing *h, arena *a, err *e) {
     if (!refuse_items(c, h, a, e)) {
         return false;
     }
-    if (h->generation > most) { // whatever is named: the others could go on for ever
+    if (h->generation > most) { // whatever is named: the other items could go on for ever
         log_error("submission.rebuilt_too_often", F_INT("book", h->book_id),
                   F_INT("generation", h->generation));
         return decide(c, h, SUBMISSION_REJECTED, SUBM_TOO_OFTEN, a, e) &&
@@ -140,7 +141,7 @@ static bool reject(db_conn *c, const hearing *h, arena *a, err *e) {
     return subm_events_record(c, h->book_id, h->id, &again, &n, a, e);
 }
 
-// Whether the bank has it, only a person can find out: its payouts are told nothing but what the bank says of them by name.
+// Only a person can find out whether the bank has the submission. Its payouts hear only the bank's words about named items.
 static bool dispute(db_conn *c, const hearing *h, arena *a, err *e) {
     const bool contradicts = h->found.known.accepted;
     log_error("submission.disputed", F_INT("book", h->book_id),
@@ -152,7 +153,7 @@ static bool dispute(db_conn *c, const hearing *h, arena *a, err *e) {
            tell_items(c, h, a, e);
 }
 
-// What contradicts the rest changes no state, but what could still leave must wait.
+// A contradiction changes no state, but stops everything that could still leave.
 static bool contradict(db_conn *c, const hearing *h, arena *a, err *e) {
     log_error("submission.contradicted", F_INT("book", h->book_id),
               F_STR("state", submission_state_name((int)h->state)),
@@ -174,7 +175,7 @@ bool submission_ack(db_conn *c, int64_t book_id, uuid submission_id,
         h.reason.len = h.reason.ptr == NULL ? 0 : REASON_LEN_MAX;
         h.reason.ptr = h.reason.ptr == NULL ? "" : h.reason.ptr;
         while (h.reason.len > 0 && !str_is_text(h.reason.ptr, h.reason.len)) {
-            h.reason.len--; // not in the middle of a character
+            h.reason.len--; // never inside of a character
         }
     }
     if (!lock_it(c, &h, a, e)) {
@@ -183,7 +184,7 @@ bool submission_ack(db_conn *c, int64_t book_id, uuid submission_id,
     *word = submission_hear(h.state, &h.found.known, said->accepted, said->sure);
     bool ok = true;
     switch (*word) {
-    case WORD_REPEAT: ok = tell_items(c, &h, a, e); break; // it may name more of them
+    case WORD_REPEAT: ok = tell_items(c, &h, a, e); break; // may name more items
     case WORD_ACCEPT: ok = accept(c, &h, a, e); break;
     case WORD_REJECT: ok = reject(c, &h, a, e); break;
     case WORD_DISPUTE: ok = dispute(c, &h, a, e); break;

@@ -29,7 +29,7 @@ static uuid sent_one(void) {
 typedef struct deciding {
     uuid id;
     bool bank_has_it;
-    bool contradicted; // by a case about what contradicts the rest
+    bool contradicted; // the case is about a contradiction
 } deciding;
 
 static bool decide_in_tx(db_conn *c, arena *a, void *arg, err *e) {
@@ -53,7 +53,8 @@ static const char *decide(uuid id, bool bank_has_it) {
     return decide_of(id, bank_has_it, bank_has_it);
 }
 
-// Promise NO-DOUBLE: the bank rejected a file, its payouts are in a new one, and then the bank accepts the first, or speaks of its entries.
+// Promise NO-DOUBLE: the bank rejected a file, and its payouts are in a new one. Then the bank accepts the first file, or speaks of its
+// entries.
 static void rebuilt_and_then(bool accepts) {
     const uuid id = sent_one();
     assert_int_equal(ack(id, (submission_ack_text){.sure = true, .reason = STR("no")}),
@@ -72,7 +73,7 @@ static void rebuilt_and_then(bool accepts) {
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE state = 1 AND kind = "
                                      "'SUBMISSION_UNKNOWN'"),
                      2);
-    // Those in the new one are held, so that they go out no third time, whatever is true of the new one.
+    // The payouts in the new file are held: they do not go out a third time, whatever is true of the new file.
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event WHERE kind = 1 AND attempt = "
                                      "1 AND code = 'TAKEN_AFTER_ALL' AND source = 4"),
                      3);
@@ -102,7 +103,7 @@ static void assert_told(int64_t taken, int64_t not_taken) {
                      not_taken);
 }
 
-// The next file has left: both may be paid, and each payout is told, until a person says that the bank has not got the first one.
+// The next file has left, so both may be paid. Each payout is told, until a person says that the bank does not have the first file.
 static void test_NO_DOUBLE_rejected_and_then_accepted__the_new_one_was_sent__told(void **state) {
     (void)state;
     const uuid id = sent_one();
@@ -116,7 +117,7 @@ static void test_NO_DOUBLE_rejected_and_then_accepted__the_new_one_was_sent__tol
         assert_told(3, 0);
     }
     assert_int_equal(state_of(anew), SUBMISSION_SENT);
-    assert_string_equal(decide_of(id, false, false), ""); // by a case about something else
+    assert_string_equal(decide_of(id, false, false), ""); // the case is about something else
     assert_told(3, 0);
     assert_string_equal(decide_of(id, false, true), "");
     assert_int_equal(state_of(id), SUBMISSION_REJECTED);

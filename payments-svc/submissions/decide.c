@@ -7,7 +7,7 @@
 
 // --- Of a whole submission ---------------------------------------------------------------------------------------------
 
-// how: locking its row, or looking at it.
+// how: the statement that locks the row, or only reads it.
 static bool read_it(db_conn *c, submissions_sql_id how, int64_t book_id, uuid id,
                     submission_state *state, str *reason, arena *a, err *e) {
     db_params *p = db_params_create(a);
@@ -30,7 +30,7 @@ str subm_detail(char out[SUBM_DETAIL_MAX + 1], str first, str second) {
                      (int)second.len, second.ptr);
     n = n > SUBM_DETAIL_MAX ? SUBM_DETAIL_MAX : n;
     while (n > 0 && !str_is_text(out, (size_t)n)) {
-        out[--n] = '\0'; // not in the middle of a character
+        out[--n] = '\0'; // never inside of a character
     }
     return (str){out, n > 0 ? (size_t)n : 0};
 }
@@ -47,7 +47,7 @@ static bool write_it(db_conn *c, int64_t book_id, uuid id, const submission_deci
                             .text = d->bank_has_it ? STR("") : detail,
                             .at_us = d->now_us,
                             .source = RAIL_SOURCE_SUBMISSION,
-                            .silent = !d->bank_has_it}; // what was refused by name stays so
+                            .silent = !d->bank_has_it}; // items refused by name stay refused
     size_t n = 0;
     db_params *p = db_params_create(a);
     db_i64(p, book_id);
@@ -65,7 +65,7 @@ static bool write_it(db_conn *c, int64_t book_id, uuid id, const submission_deci
            subm_cases_close(c, book_id, id, d->now_us, a, e);
 }
 
-// It counts as never taken already, and stays so: its payouts that were held because the bank spoke of it as taken may go on.
+// The submission counts as never taken already, and stays so. Payouts that were held because the bank spoke of it as taken may go on.
 static bool confirm_it(db_conn *c, int64_t book_id, uuid id, const submission_decision *d, arena *a,
                        err *e) {
     const uuid nil = {{0}};
@@ -80,7 +80,7 @@ bool submission_is_contradiction(str code) {
     return str_eq_c(code, SUBM_CONTRADICTS) || str_eq_c(code, SUBM_MOVED);
 }
 
-// That this one never left is true whatever became of the earlier one, and says nothing of it: so that is decided first.
+// "This one never left" is true whatever became of an earlier submission, and says nothing about it. So the earlier one is decided first.
 static bool earlier_is_decided(db_conn *c, int64_t book_id, uuid id, arena *a, err *e) {
     db_params *p = db_params_create(a);
     db_rows *rows = NULL;
@@ -95,7 +95,7 @@ static bool earlier_is_decided(db_conn *c, int64_t book_id, uuid id, arena *a, e
 
 typedef enum verdict { VERDICT_DONE, VERDICT_WRITE, VERDICT_NO } verdict;
 
-// Whether a person may say so of it. reason: why it stands where it stands.
+// Whether a person may decide so. reason: the reason of the submission's state.
 static verdict judge(submission_state state, str reason, const submission_evidence *known,
                      const submission_decision *d) {
     const bool heard = known->finished || known->accepted || known->items_heard;
@@ -120,7 +120,7 @@ static verdict judge(submission_state state, str reason, const submission_eviden
     return VERDICT_NO;
 }
 
-// Says what follows from the decision, and writes nothing. VERDICT_NO is an error.
+// Finds the verdict on a decision, and writes nothing. VERDICT_NO is an error.
 static bool reach_verdict(db_conn *c, submissions_sql_id how, int64_t book_id, uuid id,
                           const submission_decision *d, verdict *out, bool *accepted, arena *a,
                           err *e) {
@@ -173,7 +173,7 @@ static bool undecided(err *e) {
                    "that first");
 }
 
-// Takes an item out of what is PREPARED.
+// Takes an item out of a PREPARED submission.
 static bool take_out(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, str why,
                      bool *gone, arena *a, err *e) {
     submission_removal removal = REMOVAL_ABSENT;
@@ -193,7 +193,7 @@ static bool may_take_out(db_conn *c, int64_t book_id, uuid id, bool *gone, arena
     return *gone || undecided(e);
 }
 
-// why NULL: only looks.
+// why NULL: looks only.
 static bool way(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, const str *why,
                 bool *gone, arena *a, err *e) {
     submission_place place = {0};

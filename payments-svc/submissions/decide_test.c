@@ -1,4 +1,4 @@
-// What people decide about submissions, against a real PostgreSQL.
+// People's decisions about submissions, against a real PostgreSQL.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,7 +51,7 @@ static bool add_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     return submission_add(c, BOOK, &s, a, e);
 }
 
-// A submission that stands so.
+// A submission in this state.
 static void prepare(submission_state state) {
     char sql[128];
     err e = {0};
@@ -64,7 +64,7 @@ static void prepare(submission_state state) {
 
 static bool contradicted;
 
-// A write or a lock in this transaction is an error from now on.
+// Makes any later write or lock in this transaction an error.
 static bool only_read(db_conn *c, arena *a, err *e) {
     static const db_stmt READ_ONLY = {"test_read_only",
                                       "SELECT set_config('transaction_read_only', 'on', true)"};
@@ -89,7 +89,7 @@ static bool decide_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     return submission_decide(c, BOOK, ID, &d, a, e);
 }
 
-// Whoever looks before is told the same.
+// A look before the decision gives the same answer.
 static const char *decide(bool bank_has_it) {
     static err e;
     err before = {0};
@@ -138,7 +138,7 @@ static void test_decide__the_bank_has_it_not__rejected_and_sent_anew(void **stat
     assert_int_equal(events_of(RAIL_EVENT_ACCEPTED), 0);
 }
 
-// Somebody is sending it: whatever a person knows is older than that.
+// A sender is at work: a person's knowledge is older than that.
 static void test_decide__being_sent__is_refused(void **state) {
     (void)state;
     const submission_state others[] = {SUBMISSION_PREPARED, SUBMISSION_SENDING,
@@ -163,7 +163,7 @@ static void move_to(submission_state state, const char *reason) {
     fixture_sql(sql, NULL, 0);
 }
 
-// Rejected for a reason that may mean a copy, or rejected after it was acknowledged: it always has an order that ends it.
+// Rejected for a reason that may mean a copy, or rejected after an acknowledgement: some decision always ends it.
 static void test_decide__disputed__either_way(void **state) {
     (void)state;
     prepare(SUBMISSION_DISPUTED);
@@ -182,7 +182,7 @@ static void test_decide__disputed__either_way(void **state) {
     assert_int_equal(state_of(), SUBMISSION_ACKED);
 }
 
-// An entry that moved proves that the bank has it, whatever a person says.
+// An entry that moved proves that the bank has the file, whatever a person says.
 static void test_decide__an_entry_was_settled__never_not_there(void **state) {
     (void)state;
     prepare(SUBMISSION_DISPUTED);
@@ -195,7 +195,7 @@ static void test_decide__an_entry_was_settled__never_not_there(void **state) {
     assert_string_equal(decide(true), "");
 }
 
-// The bank contradicts itself: what it said first can be overruled with evidence.
+// The bank contradicts itself: a person's evidence can overrule its first word.
 static void test_decide__contradicted__either_way(void **state) {
     (void)state;
     prepare(SUBMISSION_ACKED);
@@ -209,7 +209,7 @@ static void test_decide__contradicted__either_way(void **state) {
     contradicted = false;
 }
 
-// Rejected too often: its payouts wait, and a person has them sent again.
+// Rejected too often: its payouts wait until a person has them sent again.
 static void test_decide__rebuilt_too_often__sent_anew(void **state) {
     (void)state;
     prepare(SUBMISSION_PREPARED);
@@ -255,7 +255,7 @@ static void test_make_way__by_the_state_of_the_submission(void **state) {
         assert_true(!cases[i].refused || strcmp(e.reason, "SUBMISSION_UNDECIDED") == 0);
         assert_string_equal(before.reason, e.reason);
     }
-    assert_int_equal(state_of(), SUBMISSION_WITHDRAWN); // the last one was taken out
+    assert_int_equal(state_of(), SUBMISSION_WITHDRAWN); // its last item was taken out
     assert_int_equal(events_of(RAIL_EVENT_NOT_TAKEN), ITEMS - 1);
 }
 

@@ -1,4 +1,4 @@
-// What counts as never taken, and of which the bank speaks all the same.
+// Submissions that count as never taken, yet of which the bank speaks.
 #include <stdio.h>
 #include <string.h>
 
@@ -32,7 +32,7 @@ static bool lock_it(db_conn *c, int64_t book_id, uuid id, locked *out, arena *a,
     return true;
 }
 
-// One that has begun to leave is not stopped any more.
+// Stops a submission, unless it has begun to leave.
 static bool stop_one(db_conn *c, int64_t book_id, uuid id, arena *a, err *e) {
     static const char TEXT[] = "The bank speaks of an earlier submission of its payouts as taken. "
                                "Nothing of this one is sent before a person has decided.";
@@ -55,8 +55,8 @@ static bool stop_one(db_conn *c, int64_t book_id, uuid id, arena *a, err *e) {
                           str_of(TEXT), it.total, it.currency, clock_wall_us(clock_system()), a, e);
 }
 
-// Events of a submission are told once for each tag: so the tag counts what the bank, or a person for it, has refused so far. A person who
-// decides refuses, so that the bank may insist.
+// An event with a given tag is told once. So the tag counts the refusals so far, by the bank or by a person. A person's decision counts as
+// a refusal, so that the bank may insist.
 static bool tell(db_conn *c, int64_t book_id, uuid id, bool taken, str text, arena *a, err *e) {
     subm_claimed found = {0};
     char tag[32];

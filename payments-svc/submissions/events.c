@@ -1,4 +1,4 @@
-// What becomes of a submission, told to the payouts in it.
+// Tells the payouts of a submission what becomes of it.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@ static int compare_numbers(const void *a, const void *b) {
     return (x->number > y->number) - (x->number < y->number);
 }
 
-// *refusal: what the bank says of this one item; NULL: what is said of all.
+// *refusal: the bank's word about this item; NULL: the common word applies.
 static bool is_meant(const subm_said *said, uuid payout_id, int64_t number,
                      const submission_refusal **refusal) {
     const submission_refusal key = {.number = number};

@@ -1,4 +1,4 @@
-// From what a bank writes back to submissions and their items.
+// Finds submissions and their items by the bank's replies.
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,7 +66,7 @@ typedef struct range {
     int32_t cycle;
 } range;
 
-// One look of an item by its number.
+// One search for an item by its number.
 typedef struct probe {
     int64_t book_id, number;
     uuid id;
@@ -74,7 +74,7 @@ typedef struct probe {
     size_t at;
 } probe;
 
-// What is there of ranges, and room for more of them: it doubles, since each array stays in the arena.
+// The ranges found, with spare room. The room doubles, since each array stays in the arena.
 typedef struct range_list {
     range *of;
     size_t n, room;
@@ -102,8 +102,8 @@ static bool add_ranges(range_list *l, const db_rows *rows, arena *a, err *e) {
     return true;
 }
 
-// Files of the first version, which counted by book: their ranges overlap, so all between the lowest and the highest number are read.
-// All of them: what is left out would be money that nobody is told of.
+// Files of the first version counted by book, so their ranges overlap. Reads every range between the lowest and the highest number: a range
+// left out would be money that nobody is told of.
 static bool read_old_ranges(db_conn *c, int connection, int64_t low, int64_t high, range_list *out,
                             arena *a, err *e) {
     static const range START = {.first = INT64_MIN};
@@ -164,7 +164,7 @@ static int by_id(const void *a, const void *b) {
     return uuid_cmp(((const range *)a)->id, ((const range *)b)->id);
 }
 
-// A range that several runs of numbers lie in was found by each of them.
+// Drops ranges that several runs of numbers have found.
 static void drop_repeated(range_list *l) {
     size_t kept = 0;
     if (l->n == 0) {
@@ -179,8 +179,8 @@ static void drop_repeated(range_list *l) {
     l->n = kept;
 }
 
-// Numbers of a connection are given once in a cycle, so each lies in one range of it, which the index finds. Neighbours are looked for
-// together: a return file of one day is a run or a few, however far apart the runs are.
+// A connection gives each number once in a cycle. So each number lies in one range per cycle, which the index finds. Neighbours are sought
+// together: a day's return file is a run or a few, however far apart the runs are.
 static bool read_ranges(db_conn *c, int connection, const numbered *sorted, size_t n,
                         range_list *out, arena *a, err *e) {
     enum { GAP_MAX = 50, RUNS_MAX = 10000 };
@@ -211,7 +211,7 @@ static bool read_ranges(db_conn *c, int connection, const numbered *sorted, size
     return true;
 }
 
-// Which numbers lie in which ranges: counted first, then listed.
+// Lists each number with the ranges it lies in: counts first, then lists.
 static size_t list_probes(const range *ranges, size_t n_ranges, const numbered *sorted, size_t n,
                           probe *out) {
     size_t count = 0;
@@ -228,7 +228,7 @@ static size_t list_probes(const range *ranges, size_t n_ranges, const numbered *
     return count;
 }
 
-// What the matches of one submission have in common.
+// The common part of all matches of one submission.
 typedef struct file {
     bool found;
     submission_state state;
@@ -236,7 +236,7 @@ typedef struct file {
     int64_t created_us;
 } file;
 
-// The submissions of one book's probes, which are sorted by them: file_of[i] is that of probe i.
+// The submissions of one book's probes; the probes are sorted by submission. file_of[i] belongs to probe i.
 static bool read_files(db_conn *c, const probe *probes, size_t n, const file **file_of, arena *a,
                        err *e) {
     uuid *ids = ARENA_ARRAY(a, uuid, n);
@@ -261,7 +261,7 @@ static bool read_files(db_conn *c, const probe *probes, size_t n, const file **f
     }
     for (size_t i = 0; i < db_count(rows); i++) {
         const int64_t k = db_get_i64(rows, i, 0) - 1;
-        ASSERT(k >= 0 && (size_t)k < n_files); // the statement numbers what it was given
+        ASSERT(k >= 0 && (size_t)k < n_files); // the statement numbers its input
         files[k] = (file){true,
                           (submission_state)db_get_i16(rows, i, 1),
                           db_get_str(rows, i, 2),
@@ -274,7 +274,7 @@ static bool read_files(db_conn *c, const probe *probes, size_t n, const file **f
     return true;
 }
 
-// What is found of probes: one list, filled from both ways of reading.
+// The results of probes: one list, filled by both ways of reading.
 typedef struct finds {
     submission_match *of;
     size_t n;
@@ -300,7 +300,7 @@ static void add_find(finds *out, const probe *p, const file *f, uuid payout_id, 
     }
 }
 
-// Probes of one submission that lie so close together that reading all between them costs less than looking each up.
+// True when a submission's probes are so close together that reading all between them costs less than looking each up.
 static bool are_dense(const probe *probes, size_t n) {
     enum { SPREAD_MAX = 4 };
     return probes[n - 1].number - probes[0].number < SPREAD_MAX * (int64_t)n;
@@ -314,9 +314,9 @@ static size_t of_one_submission(const probe *probes, size_t n) {
     return end;
 }
 
-// Runs of probes, each of one submission, that are read from the first number to the last.
+// A run of probes of one submission; its numbers are read from the first to the last.
 typedef struct run {
-    size_t from, to; // among the probes
+    size_t from, to; // indexes of probes
 } run;
 
 static bool read_runs(db_conn *c, const probe *probes, const file *const *file_of, const run *runs,
@@ -340,11 +340,12 @@ static bool read_runs(db_conn *c, const probe *probes, const file *const *file_o
     if (!db_exec(c, submissions_sql(SUBM_SQL_ITEMS_BETWEEN), p, a, &rows, NULL, e)) {
         return false;
     }
-    size_t k = 0, at = n == 0 ? 0 : runs[0].from; // the run and the probe that a row may be of
+    // the run and the probe that the next row may match
+    size_t k = 0, at = n == 0 ? 0 : runs[0].from;
     for (size_t i = 0; i < db_count(rows); i++) {
         const size_t of = (size_t)(db_get_i64(rows, i, 0) - 1);
         const int64_t number = db_get_i64(rows, i, 1);
-        ASSERT(of < n && of >= k); // they come as they went
+        ASSERT(of < n && of >= k); // rows come in the order of the runs
         if (of > k) {
             k = of;
             at = runs[k].from;
@@ -381,14 +382,14 @@ static bool read_single(db_conn *c, const probe *probes, const file *const *file
     }
     for (size_t i = 0; i < db_count(rows); i++) {
         const int64_t k = db_get_i64(rows, i, 0) - 1;
-        ASSERT(k >= 0 && (size_t)k < n); // the statement numbers what it was given
+        ASSERT(k >= 0 && (size_t)k < n); // the statement numbers its input
         add_find(out, &probes[at[k]], file_of[at[k]], db_get_uuid(rows, i, 1),
                  db_get_i32(rows, i, 2), db_get_i64(rows, i, 3));
     }
     return true;
 }
 
-// The items of one book's probes, which are sorted by submission and number.
+// The items of one book's probes; the probes are sorted by submission and number.
 static bool read_items(db_conn *c, const probe *probes, size_t n, finds *out, arena *a, err *e) {
     const file **file_of = ARENA_ARRAY(a, const file *, n);
     run *runs = ARENA_ARRAY(a, run, n);
@@ -458,7 +459,7 @@ static bool find_part(db_conn *c, int connection, const int64_t *numbers, size_t
     return true;
 }
 
-// Behind each other: a later part has the later places.
+// Appends a part; its places follow those of the parts before.
 static bool add_part(submission_match **all, size_t *n_all, const submission_match *part, size_t n,
                      size_t from, arena *a, err *e) {
     submission_match *more = ARENA_ARRAY(a, submission_match, *n_all + n + 1);

@@ -1,4 +1,4 @@
-// An upload that was interrupted is looked for in the folders of the settings: they must not change before it is decided.
+// An interrupted upload is looked for in the folders of the settings: the folders must not change before it is decided.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -28,7 +28,7 @@ static void test_start__other_folders_while_a_file_is_open__refused(void **state
     err e = {0};
     submission_sender *before = sender_of("in staging, then in inbox");
     const uuid id = prepare_one(1, 3, "f1", tomorrow(), 1);
-    assert_true(fits("in inbox", &e)); // it has not begun
+    assert_true(fits("in inbox", &e)); // the upload has not begun
     the_bank.loses_answer = true;
     the_bank.no_archive = true;
     run(before, 1);

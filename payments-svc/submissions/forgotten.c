@@ -1,4 +1,4 @@
-// What a recovery finds in the bank's folders, and what it means for the payouts that clients repeat.
+// A recovery's listing of the bank's folders, and its meaning for payouts that clients repeat.
 #include "submissions/forgotten.h"
 
 #include <stdio.h>
@@ -8,7 +8,7 @@
 #include "submissions/submissions_internal.h"
 #include "submissions/submissions_sql.h"
 
-// A file keeps the time at which it was uploaded, by the bank's clock; and the newest that is known may have waited for its window.
+// A file keeps its upload time, by the bank's clock. The newest known submission may have waited for its window. So this margin.
 #define MARGIN_US (INT64_C(2) * 86400 * 1000000)
 
 // --- The listing -------------------------------------------------------------------------------------------------------

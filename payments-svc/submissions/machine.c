@@ -5,10 +5,10 @@ submission_task submission_next(submission_state state, const submission_evidenc
     switch (state) {
     case SUBMISSION_PREPARED:
         if (known->finished || known->accepted || known->items_heard) {
-            return TASK_RECORD_SENT; // a database that has forgotten hears of its own file
+            return TASK_RECORD_SENT; // a database that has forgotten learns of its own file
         }
         if (known->at_risk > 0) {
-            return TASK_ASK; // cannot be, but a database may say it
+            return TASK_ASK; // impossible, but a database may say so
         }
         if (!readable || now_us >= stale_us) {
             return TASK_WITHDRAW;
@@ -38,7 +38,7 @@ submission_finding submission_judge(const submission_evidence *known, submission
     if (known->finished || known->accepted || known->items_heard) {
         return FINDING_SENT;
     }
-    // What is still there under its temporary name was not taken under it.
+    // A file that is still there under its temporary name was not taken under this name.
     const bool exposed = known->exposed && !taken_back;
     switch (look) {
     case LOOK_THERE: return FINDING_SENT;
@@ -47,15 +47,15 @@ submission_finding submission_judge(const submission_evidence *known, submission
         return known->at_risk > 0 ? FINDING_SENT : exposed ? FINDING_UNKNOWN : FINDING_NAME_TAKEN;
     case LOOK_FAILED: return FINDING_UNKNOWN;
     case LOOK_OTHER:
-        // Ours may have been renamed over, or may have been taken before the other one came.
+        // The other file may have replaced ours, or may have come after the bank took ours.
         return known->at_risk == 0 && !exposed ? FINDING_NAME_TAKEN : FINDING_UNKNOWN;
-    case LOOK_UNPROVEN: absence_counts = false; break; // whatever its archive is said to be
+    case LOOK_UNPROVEN: absence_counts = false; break; // whatever the settings say of its archive
     case LOOK_ABSENT: break;
     }
     if (known->at_risk == 0 && !exposed) {
         return FINDING_NOT_SENT;
     }
-    // With more than one last step begun, a temporary file proves nothing about the other one.
+    // If more than one last step was begun, a temporary file proves nothing about the other steps.
     if (taken_back && known->at_risk == 1) {
         return FINDING_NOT_SENT;
     }
@@ -66,7 +66,7 @@ submission_word submission_hear(submission_state state, const submission_evidenc
                                 bool accepted, bool sure) {
     if (accepted) {
         switch (state) {
-        // PREPARED: it was sent by what the database has forgotten. The bank has it, so it must not go again.
+        // PREPARED: a forgotten upload has sent it. The bank has it, so it must not go again.
         case SUBMISSION_PREPARED:
         case SUBMISSION_SENDING:
         case SUBMISSION_SENT:
@@ -84,8 +84,8 @@ submission_word submission_hear(submission_state state, const submission_evidenc
     if (state == SUBMISSION_WITHDRAWN || known->items_heard) {
         return WORD_CONTRARY;
     }
-    // A rejection speaks of one upload. When there may have been two, or the bank may have taken the file twice by itself, it speaks of
-    // the copy, and the original may be paid.
+    // A rejection speaks of one upload. There may have been two, or the bank may have taken the file twice by itself. Then the rejection
+    // may mean the copy, and the original may be paid.
     const bool under_way =
         state == SUBMISSION_SENDING || state == SUBMISSION_SENT || state == SUBMISSION_UNKNOWN;
     const bool once = known->at_risk <= 1 && known->possible <= 1;

@@ -1,5 +1,4 @@
-// A submission as a pure function: (where it stands, what is known about it, time) → what its sender does next, and
-// (what it did, what came of it) → where it stands then. No I/O.
+// A submission as a pure function: (state, evidence, time) → the sender's next task, and (task, result) → the next state. No I/O.
 //
 //   PREPARED ──begun──▶ SENDING ──done──▶ SENT ──bank──▶ ACKED
 //      │  ▲                │                ├───bank──▶ REJECTED
@@ -7,9 +6,9 @@
 //      │  └──not sent──────┼──nobody knows──▶ UNKNOWN ──evidence──▶ SENT, ACKED, REJECTED or PREPARED
 //      └──stale, taken out─▶ WITHDRAWN
 //
-// "Not sent" is only said of what certainly never arrives. Where the last step of an upload was begun, and the bank does not show the
-// file, it is UNKNOWN (promise UNKNOWN-IS-A-STATE). The last step is written down by the fence that goes before it, so an upload without
-// that row never arrived, and cannot any more once somebody else has the submission.
+// "Not sent" is only said when the submission certainly never arrives. If the last step of an upload was begun, and the bank does not show
+// the file, the submission is UNKNOWN (promise UNKNOWN-IS-A-STATE). The fence before the last step writes the step down. So an upload
+// without this row never arrived, and cannot arrive once another sender has the submission.
 #ifndef SUBMISSIONS_MACHINE_H
 #define SUBMISSIONS_MACHINE_H
 
@@ -53,19 +52,19 @@ typedef enum submission_evidence_kind {
 #undef SUBMISSION_ENUM
 } submission_evidence_kind;
 
-// What the rows say, taken together.
+// The evidence of all rows together.
 typedef struct submission_evidence {
-    // uploads whose last step has begun, and that were not taken back afterwards: they may have arrived
+    // uploads whose last step has begun and that were not taken back: they may have arrived
     int32_t at_risk;
-    int32_t possible; // the same, but without belief in an archive: TAKEN_BACK alone ends them
-    bool finished;    // one of those was confirmed, or seen at the bank
+    int32_t possible; // the same, but only TAKEN_BACK ends them: an archive proves nothing
+    bool finished;    // an upload was confirmed, or seen at the bank
     bool accepted;    // the bank has acknowledged it
     bool refused;     // the bank has rejected it
-    int32_t refusals; // how often it has, or a person has said so
+    int32_t refusals; // rejections so far, by the bank or by a person
     bool items_heard; // the bank has settled or returned one of its items
-    // An upload was begun where the bank may take it before its last step, and none of these has begun the last step.
+    // An upload was begun where the bank may take it before its last step, and no such upload has begun the last step.
     bool exposed;
-    // since a look first did not show what was begun last, and none since then was unclear; 0: none
+    // time since a first look did not show the last upload begun, with no unclear look since; 0: no such look
     int64_t absent_ms;
 } submission_evidence;
 
@@ -75,50 +74,50 @@ typedef enum submission_task {
     TASK_ASK,         // look whether the bank has it
     TASK_WITHDRAW,    // its dates are past, or it cannot be read: its payouts are built anew
     TASK_RECORD_SENT, // our evidence says that the bank has it
-    TASK_WAIT_READ    // it was begun and cannot be read any more: only the bank can tell
+    TASK_WAIT_READ    // it was begun and is unreadable now: only the bank can tell
 } submission_task;
 
-// What to do about a submission that is due. readable: its content could be opened and is whole.
+// The next task for a due submission. readable: its content can be opened and is whole.
 submission_task submission_next(submission_state state, const submission_evidence *known,
                                 bool readable, int64_t now_us, int64_t stale_us);
 
-// What a look into the bank's folders has shown.
+// The result of a look into the bank's folders.
 typedef enum submission_look {
     LOOK_THERE,     // name, size and content are ours
     LOOK_SAME_SIZE, // name and size are ours; the content cannot be read
     LOOK_ABSENT,    // no such name
     LOOK_OTHER,     // the name is there with another content
-    LOOK_UNPROVEN,  // no such name, but neither is one there that the bank certainly has
-    LOOK_FAILED     // it could not be asked
+    LOOK_UNPROVEN,  // no such name, but no file is shown either that the bank certainly has
+    LOOK_FAILED     // no answer
 } submission_look;
 
 typedef enum submission_finding {
     FINDING_SENT,       // the bank has it
-    FINDING_NOT_SENT,   // it certainly never arrived, and cannot any more
+    FINDING_NOT_SENT,   // it never arrived, and never will
     FINDING_NAME_TAKEN, // never begun, and its name belongs to another file: build it anew
     FINDING_UNKNOWN     // nobody knows
 } submission_finding;
 
-// Whether it proves anything that the bank does not show what may have arrived. archive_complete: it shows for ever what it took. lag_ms:
-// for so long it may not show it yet, so a first look that does not show it is only the beginning of the wait.
+// True when absence from the bank's folders proves something. archive_complete: the bank shows each taken file for ever. lag_ms: it may
+// show a file this late, so the first look without the file only begins the wait.
 bool submission_absence_counts(const submission_evidence *known, bool archive_complete,
                                int64_t lag_ms);
 
-// Whether the bank has it. taken_back: temporary files of all uploads begun are gone, and one of them was there until we removed it
-// (so no rename had been done, and none can be any more). absence_counts: as above.
+// Does the bank have the submission? taken_back: the temporary files of all begun uploads are gone, and one was there until we removed it.
+// So no rename had been done, and none can be done now. absence_counts: as above.
 submission_finding submission_judge(const submission_evidence *known, submission_look look,
                                     bool taken_back, bool absence_counts);
 
-// What the bank's word about the whole submission means.
+// The meaning of the bank's word about the whole submission.
 typedef enum submission_word {
     WORD_ACCEPT, // now ACKED
-    WORD_REJECT, // now REJECTED: nothing of it was or will be paid
-    // now DISPUTED: rejected, but perhaps as a copy of what was taken, so a person must say whether the bank has it
+    WORD_REJECT, // now REJECTED: no item was paid or will be
+    // now DISPUTED: rejected, but perhaps as a copy of a file that was taken; a person must say whether the bank has it
     WORD_DISPUTE,
     WORD_REPEAT,  // said before
-    WORD_CONTRARY // it contradicts what else is known: a person must look, and nothing moves
+    WORD_CONTRARY // contradicts other evidence: a person must look, and nothing moves
 } submission_word;
-// accepted: the word. sure: of a rejection, the bank gives a reason that it never gives for what it has taken.
+// accepted: the word. sure: the bank never gives this reason for rejecting a file that it has taken.
 submission_word submission_hear(submission_state state, const submission_evidence *known,
                                 bool accepted, bool sure);
 

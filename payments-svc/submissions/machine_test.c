@@ -1,4 +1,4 @@
-// The states of a submission: what its sender does next, what a look at the bank means, and what the bank's word does.
+// The states of a submission: its sender's next task, the meaning of a look at the bank, and the effect of the bank's word.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -30,7 +30,7 @@ static void test_next__each_state__its_task(void **state) {
         {SUBMISSION_PREPARED, &NOTHING, true, LATER, TASK_SEND},
         {SUBMISSION_PREPARED, &NOTHING, true, PAST, TASK_WITHDRAW},
         {SUBMISSION_PREPARED, &NOTHING, false, LATER, TASK_WITHDRAW},
-        {SUBMISSION_PREPARED, &begun, true, PAST, TASK_ASK}, // begun is never withdrawn
+        {SUBMISSION_PREPARED, &begun, true, PAST, TASK_ASK}, // a begun upload is never withdrawn
         {SUBMISSION_PREPARED, &told, true, PAST, TASK_RECORD_SENT},
         {SUBMISSION_PREPARED, &heard, false, LATER, TASK_RECORD_SENT},
         {SUBMISSION_SENDING, &begun, true, PAST, TASK_ASK},
@@ -54,7 +54,7 @@ static void test_next__each_state__its_task(void **state) {
     }
 }
 
-// Promise UNKNOWN-IS-A-STATE: what was begun, and is not shown by the bank, is not "not sent" unless that is certain.
+// Promise UNKNOWN-IS-A-STATE: a begun upload that the bank does not show is "not sent" only when that is certain.
 static void test_UNKNOWN_IS_A_STATE_begun__and_not_shown__unknown(void **state) {
     (void)state;
     const submission_evidence begun = {.at_risk = 1};
@@ -101,7 +101,7 @@ static void test_UNKNOWN_IS_A_STATE_begun__and_not_shown__unknown(void **state) 
     }
 }
 
-// One look that does not show it is the beginning of a wait, not a proof.
+// One look without the file begins a wait; it proves nothing.
 static void test_absence__of_a_complete_archive__counts_after_the_lag(void **state) {
     (void)state;
     const submission_evidence none = {.at_risk = 1}, early = {.at_risk = 1, .absent_ms = 100},
@@ -131,7 +131,7 @@ static void test_hear__word_of_the_bank__by_state_and_evidence(void **state) {
     const submission_evidence once = {.at_risk = 1};
     const submission_evidence twice = {.at_risk = 2};
     const submission_evidence again = {.at_risk = 1,
-                                       .possible = 2}; // an archive did not show the first
+                                       .possible = 2}; // an archive did not show the first upload
     const submission_evidence heard = {.at_risk = 1, .items_heard = true};
     const submission_evidence acked = {.at_risk = 1, .accepted = true};
     const struct {
@@ -152,7 +152,7 @@ static void test_hear__word_of_the_bank__by_state_and_evidence(void **state) {
         {SUBMISSION_UNKNOWN, &once, false, true, WORD_REJECT},
         {SUBMISSION_REJECTED, &once, false, true, WORD_REPEAT},
         {SUBMISSION_DISPUTED, &once, false, true, WORD_REPEAT},
-        // The rejection of a copy never voids what the original sent.
+        // The rejection of a copy never voids the payments of the original.
         {SUBMISSION_SENT, &once, false, false, WORD_DISPUTE},
         {SUBMISSION_SENDING, &once, false, false, WORD_DISPUTE},
         {SUBMISSION_SENT, &twice, false, true, WORD_DISPUTE},

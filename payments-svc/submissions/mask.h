@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-// Overwrites the account numbers of a NACHA file but for their last four characters. False, with nothing changed, when the bytes have
-// not that form: then nobody knows where account numbers are, and they must not be shown.
+// Overwrites the account numbers of a NACHA file except for their last four characters. False, with nothing changed, when the bytes have
+// another form: then the places of account numbers are unknown, and the bytes must not be shown.
 bool submission_mask_nacha(char *bytes, size_t len);
 
 #endif

@@ -20,7 +20,7 @@ bool submission_numbers_look(db_conn *c, int connection, int64_t yyyymmdd, int64
     db_params *p = db_params_create(a);
     db_i16(p, (int16_t)connection);
     db_text(p, date_text(yyyymmdd, date));
-    db_i64(p, 0); // the book of what belongs to a connection
+    db_i64(p, 0); // the book for rows of a connection
     db_rows *rows = NULL;
     if (!db_exec(c, submissions_sql(SUBM_SQL_NUMBERS_LOOK), p, a, &rows, NULL, e)) {
         return false;
@@ -62,7 +62,7 @@ static bool take_in_tx(db_conn *c, arena *a, void *arg, err *e) {
         return false;
     }
     if (t->next + t->n - 1 > t->max) {
-        // what is left of the cycle is given up: numbers of one submission stand in a row
+        // the rest of the cycle is given up: the numbers of one submission must be consecutive
         t->next = 1;
         t->cycle++;
     }

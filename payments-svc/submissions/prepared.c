@@ -1,4 +1,4 @@
-// Writing submissions down, and taking items out of them again before they are sent.
+// Adds submissions, and takes items out of them before they are sent.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -125,7 +125,7 @@ bool submission_places(db_conn *c, int64_t book_id, const uuid *payouts, const i
     memset(places, 0, n * sizeof *places);
     for (size_t i = 0; i < db_count(rows); i++) {
         const int64_t at = db_get_i64(rows, i, 0) - 1;
-        ASSERT(at >= 0 && (size_t)at < n); // the statement numbers what it was given
+        ASSERT(at >= 0 && (size_t)at < n); // the statement numbers its input
         places[at] =
             (submission_place){true, db_get_uuid(rows, i, 1),
                                (submission_state)db_get_i16(rows, i, 2), db_get_i64(rows, i, 3)};
@@ -152,7 +152,7 @@ bool submission_generation(db_conn *c, int64_t book_id, const uuid *payouts, siz
 
 // --- Taking out --------------------------------------------------------------------------------------------------------
 
-// Withdraws what was never begun: its other items are handed over again.
+// Withdraws a submission that was never begun: its other items are handed over again.
 static bool withdraw(db_conn *c, int64_t book_id, uuid id, uuid but, str why, int64_t now_us,
                      arena *a, err *e) {
     static const char TEXT[] = "an item was taken out of it before it was sent";
@@ -182,7 +182,7 @@ static int compare_uuids(const void *a, const void *b) {
     return uuid_cmp(*(const uuid *)a, *(const uuid *)b);
 }
 
-// *known is false when the attempt is in none.
+// *known is false when the attempt is in no submission.
 static bool find_of(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt, bool *known,
                     uuid *id, arena *a, err *e) {
     db_params *p = db_params_create(a);
@@ -198,7 +198,7 @@ static bool find_of(db_conn *c, int64_t book_id, uuid payout_id, int32_t attempt
     return true;
 }
 
-// *state is WITHDRAWN where there is none.
+// *state is WITHDRAWN when the submission does not exist.
 static bool lock_it(db_conn *c, int64_t book_id, uuid id, int *state, arena *a, err *e) {
     db_params *p = db_params_create(a);
     db_rows *rows = NULL;
@@ -275,7 +275,7 @@ bool submission_take_out(db_conn *c, int64_t book_id, uuid payout_id, int32_t at
         *removal = REMOVAL_TOO_LATE;
         return true;
     }
-    // Its sender may have claimed it already; it must write "begun" first, and finds that it is not its own any more.
+    // Its sender may have claimed it already. The sender must write "begun" first, and then finds that it has lost the submission.
     *removal = REMOVAL_DONE;
     return withdraw(c, book_id, id, payout_id, why, clock_wall_us(clock_system()), a, e);
 }

@@ -14,7 +14,7 @@ typedef struct where {
     size_t n_connections;
 } where;
 
-// A connection that is switched off sends nothing, and has nobody who could ask.
+// A connection that is switched off sends nothing, and has no sender that could ask.
 static bool look_where(const submission_recovery *r, where *w, db_conn *c, arena *a, err *e) {
     *w = (where){0};
     for (size_t i = 0; i < r->n_rails && w->n_connections < RAILS_MAX; i++) {
@@ -32,7 +32,7 @@ static db_params *of_book(const where *w, size_t book, arena *a) {
     return p;
 }
 
-// A file that the database has forgotten altogether cannot be asked for: a person must compare.
+// Nobody can ask for a file that the database has forgotten altogether: a person must compare.
 static bool open_cases(const submission_recovery *r, db_conn *c, arena *a, err *e) {
     for (size_t i = 0; i < r->n_rails; i++) {
         const case_new forgotten = {
@@ -57,7 +57,7 @@ static bool begin(void *arg, db_conn *c, arena *a, err *e) {
     }
     for (size_t i = 0; w.n_connections > 0 && i < w.n_books; i++) {
         int64_t n = 0;
-        // The rows first: they are locked then, so nobody adds evidence of his own meanwhile.
+        // Updates the rows first: this locks them, so no other writer adds evidence meanwhile.
         if (!db_exec(c, submissions_sql(SUBM_SQL_RECOVER), of_book(&w, i, a), a, NULL, &n, e) ||
             (n > 0 && !db_exec(c, submissions_sql(SUBM_SQL_RECOVER_EVIDENCE), of_book(&w, i, a), a,
                                NULL, NULL, e))) {
@@ -69,7 +69,7 @@ static bool begin(void *arg, db_conn *c, arena *a, err *e) {
     return open_cases(arg, c, a, e);
 }
 
-// Whoever asks the bank, and is answered, leads a submission out of SENDING; nothing is begun meanwhile.
+// A sender that asks the bank, and is answered, moves a submission out of SENDING. Nothing is begun meanwhile.
 static bool left(void *arg, db_conn *c, arena *a, int64_t *n, err *e) {
     where w;
     *n = 0;

@@ -1,5 +1,5 @@
-// What submissions have to do with a recovery (guard/guard.h): each that is open may have been sent by what the database has forgotten, so
-// its bank is asked before anything is sent.
+// The submissions' part of a recovery (guard/guard.h). A forgotten upload may have sent any open submission, so its bank is asked before
+// anything is sent.
 #ifndef SUBMISSIONS_RECOVERY_H
 #define SUBMISSIONS_RECOVERY_H
 
@@ -7,7 +7,7 @@
 #include "rails/rail.h"
 
 typedef struct submission_recovery {
-    rail *const *rails; // those that are switched on
+    rail *const *rails; // the rails that are switched on
     size_t n_rails;
 } submission_recovery;
 

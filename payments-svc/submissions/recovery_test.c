@@ -1,5 +1,5 @@
-// Recovery mode against a real database: what may have been forgotten of a submission is asked for, and never simply sent. And what is not
-// forgotten: what one look has proven, the next one goes on from.
+// Recovery mode against a real database: a submission that may be forgotten is asked for, and never simply sent. Also: a later sender
+// builds on what an earlier look has proven.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -79,7 +79,7 @@ static void change_timeline(bank *b) {
     the_guard.same_timeline = false;
 }
 
-// The database changes while an upload is under way: its last step is not taken.
+// The database changes during an upload: its last step is not taken.
 static void test_NO_DOUBLE_guard_says_no_during_an_upload__no_last_step(void **state) {
     (void)state;
     void (*const CHANGES[])(bank *) = {forbid, change_timeline};
@@ -95,7 +95,7 @@ static void test_NO_DOUBLE_guard_says_no_during_an_upload__no_last_step(void **s
     }
 }
 
-// The bank has a file that the database believes to be prepared, and has moved it where nobody sees it.
+// The bank has a file that the database believes to be prepared, and has moved it out of sight.
 static void test_NO_DOUBLE_recovery__prepared_is_asked_for_and_never_simply_sent(void **state) {
     (void)state;
     const uuid seen = prepare_one(1, 2, "f1", tomorrow(), 1);
@@ -107,7 +107,7 @@ static void test_NO_DOUBLE_recovery__prepared_is_asked_for_and_never_simply_sent
     assert_int_equal(count_evidence(hidden, EVIDENCE_LAST_STEP), 1);
     the_bank.down = true;
     run(sender, 1);
-    assert_int_equal(recovery_left(), 2); // not answered is not compared
+    assert_int_equal(recovery_left(), 2); // without an answer it does not count as compared
     the_bank.down = false;
     run(sender, 1);
     assert_int_equal(recovery_left(), 0);
@@ -121,7 +121,7 @@ static void test_NO_DOUBLE_recovery__prepared_is_asked_for_and_never_simply_sent
                      1);
 }
 
-// An upload is known, and its temporary file is still there: a later one may have been forgotten.
+// A known upload's temporary file is still there: a later upload may have been forgotten.
 static void test_NO_DOUBLE_recovery__temporary_file_says_nothing_of_the_forgotten(void **state) {
     (void)state;
     const uuid id = prepare_one(1, 2, "f1", tomorrow(), 1);
@@ -135,8 +135,8 @@ static void test_NO_DOUBLE_recovery__temporary_file_says_nothing_of_the_forgotte
     assert_int_equal(the_bank.n_taken, 0);
 }
 
-// Its temporary file was there, and is gone with that look; then the bank could not be asked what else it shows. That it never arrived is
-// proven all the same, and nobody is asked about it.
+// A look finds the temporary file and removes it; then the bank does not answer. The proof that the file never arrived stands, and nobody
+// asks again.
 static void test_killed__look_fails_after_it_was_taken_back__sent_again_once(void **state) {
     (void)state;
     static const char *const LEFT[] = {"(1, 1)", "(1, 1), (2, 9)"};
@@ -161,18 +161,19 @@ static void test_killed__look_fails_after_it_was_taken_back__sent_again_once(voi
     submission_sender_destroy(s);
 }
 
-static submission_sender *heir; // of one that has lost its lease
+static submission_sender *heir; // takes over from a sender that has lost its lease
 
 static void heir_runs(bank *b) {
     char name[160];
-    // under its other name the proof lies there for the next one, too
+    // the next sender finds the proof under the file's other name, too
     temporary_name("f1", 1, name);
     b->temporary[b->n_temporary++] = bank_file_of(name, CONTENT);
     end_leases();
     run(heir, 2);
 }
 
-// Its lease was lost after it had taken the file away: by now the file is on its way once more, of which the old proof says nothing.
+// The sender lost its lease after it had removed the file. By now the file is being sent again, and the old proof says nothing about this
+// upload.
 static void test_FENCED_taken_back_and_lost__proves_nothing_of_the_next_upload(void **state) {
     (void)state;
     const uuid id = prepare_one(1, 1, "f1", tomorrow(), 1);
@@ -190,7 +191,7 @@ static void test_FENCED_taken_back_and_lost__proves_nothing_of_the_next_upload(v
     assert_int_equal(the_bank.n_taken, 1);
 }
 
-// Its line comes back settled before anybody has begun it: another one of its kind must not be sent.
+// An entry comes back settled before any upload has begun: a file like this must not be sent again.
 static void test_NO_DOUBLE_prepared_and_heard_of__is_not_sent_again(void **state) {
     (void)state;
     const uuid heard = prepare_one(1, 2, "f1", tomorrow(), 1);

@@ -1,4 +1,4 @@
-// One submission from claim to outcome, and the thread that does them one after the other.
+// One submission from claim to outcome, and the thread that handles them one by one.
 #include "submissions/sender.h"
 
 #include <pthread.h>
@@ -17,8 +17,8 @@
 
 enum {
     DUE_MAX = 64,
-    ARENA_MAX = 256 * 1024 * 1024, // most of it is never touched
-    DOWN_AFTER = 3,                // questions in a row that the bank did not answer
+    ARENA_MAX = 256 * 1024 * 1024, // mostly untouched
+    DOWN_AFTER = 3,                // unanswered questions in a row
     GAUGES_EVERY_MS = 5000,
     COMPLAIN_EVERY_MS = 1000
 };
@@ -29,18 +29,18 @@ struct submission_sender {
     arena *a, *scratch;
     metric *sent, *not_sent, *unknown, *withdrawn, *lost, *open, *unknown_now, *oldest;
     int64_t gauges_at_ms, complained_at_ms;
-    // The circuit breaker, of the thread: while the bank cannot be asked, one submission finds out whether it is back.
+    // The circuit breaker, for the thread: while the bank is down, one submission finds out whether it is back.
     int unanswered;           // in a row
-    int64_t not_before_ms;    // monotonic: of the next try while it is down
-    _Atomic int64_t since_us; // 0: it answers
+    int64_t not_before_ms;    // monotonic: next try while the bank is down
+    _Atomic int64_t since_us; // 0: the bank answers
     metric *down;
 
     pthread_t thread;
     bool started;
-    pthread_mutex_t mutex; // guards what follows
+    pthread_mutex_t mutex; // guards the fields below
     pthread_cond_t changed;
     bool stopping;
-    int64_t next_ms; // when to look next (monotonic)
+    int64_t next_ms; // next look (monotonic)
 };
 
 static void complain(submission_sender *s, const char *event, const err *e) {
@@ -67,7 +67,7 @@ static void set_down(submission_sender *s, bool down) {
              F_STR("connection", s->o.channel.name));
 }
 
-// The bank was asked about a submission, and did or did not answer, whatever it said.
+// Notes that the bank answered a question, or did not. The answer itself does not matter.
 static void tell_breaker(submission_sender *s, bool answered) {
     const submission_sender_options *o = &s->o;
     if (answered) {
@@ -84,8 +84,8 @@ static void tell_breaker(submission_sender *s, bool answered) {
     }
 }
 
-// How many of the n that are due may be handled now. Where none is, the bank is asked for a file that it cannot have: what was left to find
-// out with may have been withdrawn meanwhile.
+// How many of n due submissions may be handled now. If none is due, asks the bank for a file that cannot exist: a submission that would
+// have found out may have been withdrawn.
 static size_t may_handle(submission_sender *s, size_t n) {
     static const submission_file NONE = {.name = "is-there-anybody"};
     const submission_channel *bank = &s->o.channel;
@@ -106,7 +106,7 @@ static size_t may_handle(submission_sender *s, size_t n) {
 typedef struct run {
     submission_sender *s;
     subm_claimed c;
-    str content; // empty when it cannot be read
+    str content; // empty when unreadable
     submission_file file;
 } run;
 
@@ -116,7 +116,7 @@ static const char *folders_of(const submission_sender *s) {
 
 static bool still_ours(void *arg, bool last_step) {
     run *r = arg;
-    // Counted before it is written: when the answer is lost, it may have been.
+    // Counts before it writes: if the answer is lost, the row may exist.
     r->c.known.at_risk += last_step ? 1 : 0;
     r->c.epochs[0] = r->c.epoch;
     r->c.n_epochs = 1;
@@ -124,8 +124,8 @@ static bool still_ours(void *arg, bool last_step) {
                            r->s->o.lease_ms, r->s->scratch);
 }
 
-// Writes a change; false when the submission is not ours any more, or it could not be written: then its lease runs out, and the next
-// sender goes on from the evidence.
+// Writes a change. False when the submission is not ours any more, or the write failed: then its lease runs out, and the next sender goes
+// on from the evidence.
 static bool write_change(run *r, const subm_change *change) {
     bool ours = false;
     err e = {0};
@@ -140,7 +140,7 @@ static bool write_change(run *r, const subm_change *change) {
         return false;
     }
     r->c.state = change->state;
-    // That it has reached the bank moves its payouts where they stand; what else must hear of it is found by a look.
+    // NOT_TAKEN lets the payouts go on, so it is told at once. A later look finds any other event.
     if (change->event_kind == RAIL_EVENT_NOT_TAKEN && r->s->o.heard != NULL) {
         r->s->o.heard(r->s->o.heard_arg, r->c.book_id);
     }
@@ -185,7 +185,7 @@ static int64_t pause_ms(const run *r) {
            clock_backoff_ms(o->clock, o->retry_base_ms, o->retry_cap_ms, r->c.tries);
 }
 
-// Comes back later, where it is (evidence 0) or with what was found out. wait_ms: after so long; 0: after a pause that grows.
+// Tries again later, in this state, with this evidence (0: none). wait_ms: wait this long; 0: a growing pause.
 static void later(run *r, submission_state state, int64_t wait_ms, int evidence, const char *reason,
                   const char *text) {
     const bool told = r->c.tries + 1 == r->s->o.case_after;
@@ -204,7 +204,7 @@ static void later(run *r, submission_state state, int64_t wait_ms, int evidence,
     (void)write_change(r, &change);
 }
 
-// It certainly did not arrive: from here it can be sent again, at once when it is the first time.
+// The file certainly did not arrive, so it can be sent again: at once after the first time.
 static void not_sent(run *r, bool at_once, int evidence, const char *text) {
     const subm_change change = {
         .state = SUBMISSION_PREPARED,
@@ -219,15 +219,15 @@ static void not_sent(run *r, bool at_once, int evidence, const char *text) {
     (void)write_change(r, &change);
 }
 
-// How long until the bank must show what it has; 0: that is not known, or over.
+// Time until the bank must show the file; 0: unknown, or over.
 static int64_t until_shown_ms(const run *r, submission_look look) {
     const submission_channel *bank = &r->s->o.channel;
     const int64_t left_ms = bank->lag_ms - r->c.known.absent_ms + 1;
     return look == LOOK_ABSENT && bank->archive_complete && left_ms > 0 ? left_ms : 0;
 }
 
-// What is written down of a look that settles nothing. RULE: only what shows nothing of its name begins the wait after which absence proves
-// something: where another file of its name lies, the bank may be taking ours at this moment.
+// The evidence to write after a look that settles nothing. RULE: absence proves something after a wait. Only a look that shows no file of
+// this name begins the wait: if another file has the name, the bank may be taking ours at this moment.
 static int evidence_of(const run *r, submission_look look) {
     const bool waits = r->c.known.absent_ms > 0;
     const bool known = r->c.state == SUBMISSION_UNKNOWN; // told before
@@ -237,9 +237,9 @@ static int evidence_of(const run *r, submission_look look) {
     return waits || !known ? EVIDENCE_NOT_CLEAR : 0;
 }
 
-// That its temporary file was there is written down before anything else can fail: whoever asks next may find nothing
-// in its place, and would have to think that the bank has taken it. Fenced, since in another sender's hands it may be
-// on its way once more. False when it could not be written: then the lease runs out.
+// Writes down that the temporary file was there, before anything else can fail: a later sender may find nothing in its place, and would
+// have to think that the bank has taken it. Fenced, since another sender may be uploading again. False when the write failed: then the
+// lease runs out.
 static bool keep_proof(run *r) {
     const subm_change proven = {.state = r->c.state,
                                 .tries = r->c.tries,
@@ -251,8 +251,8 @@ static bool keep_proof(run *r) {
     return write_change(r, &proven);
 }
 
-// Does the bank have it? First what a stopped sender may have left is removed, so that its rename fails; then the bank is asked. The
-// order matters: a temporary file that was there until now proves that no rename had been done.
+// Does the bank have it? First removes the temporary file of a stopped sender, so that its rename fails. Then asks the bank. The order
+// matters: a temporary file that was there until now proves that no rename had been done.
 static void ask(run *r) {
     const submission_channel *bank = &r->s->o.channel;
     bool was_there = false, kept = false;
@@ -275,7 +275,7 @@ static void ask(run *r) {
     switch (submission_judge(&r->c.known, look, was_there, counts)) {
     case FINDING_SENT: record_sent(r, EVIDENCE_SEEN, "the bank shows it"); break;
     case FINDING_NOT_SENT:
-        not_sent(r, r->c.tries == 0, // a bank that refuses each rename is not asked without a pause
+        not_sent(r, r->c.tries == 0, // pause before the next try at a bank that refuses each rename
                  kept     ? 0
                  : proven ? EVIDENCE_TAKEN_BACK
                           : EVIDENCE_NOT_THERE,
@@ -298,7 +298,7 @@ static void ask(run *r) {
     }
 }
 
-// The look before the first upload: is its name free?
+// The look before the first upload: is the name free?
 static bool may_begin(run *r) {
     const submission_channel *bank = &r->s->o.channel;
     const submission_look look = bank->look(bank->self, &r->file, r->s->scratch);
@@ -331,8 +331,8 @@ static bool meet_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     return submission_meets_forgotten(c, m->s->book_id, m->s->id, m->connection, &m->meets, a, e);
 }
 
-// A payout of it may be at the bank in a file that the database had forgotten: its payouts are looked at one by one when they are handed
-// over once more. When it cannot be known, the lease runs out, and it is looked at again.
+// True when the bank may have a payout of it in a forgotten file: the submission is withdrawn, and its payouts are checked one by one when
+// they are handed over again. If the query fails, the lease runs out, and the next sender checks again.
 static bool is_forgotten(run *r) {
     meeting m = {&r->c, r->s->o.channel.connection, false};
     err e = {0};
@@ -367,7 +367,7 @@ static void send(run *r) {
     err e = {0};
     switch (bank->send(bank->self, &r->file, still_ours, r)) {
     case SENT_DONE:
-        // By itself first, so that it is known even when the rest cannot be written.
+        // Written by itself first, so that it is known even if the rest cannot be written.
         if (!subm_evidence_write(r->s->o.pool, &r->c, EVIDENCE_FINISHED, "", r->s->a, &e)) {
             complain(r->s, "submission.write_failed", &e);
         }
@@ -541,7 +541,7 @@ typedef struct labels {
     char text[128];
 } labels;
 
-// result: NULL, or what came of it.
+// result: NULL, or the outcome.
 static labels labels_of(const submission_sender *s, const char *result) {
     labels l;
     const int n = snprintf(l.text, sizeof l.text, "connection=\"%s\"%s%s%s", s->o.channel.name,

@@ -1,4 +1,4 @@
-// Senders against a real database, and a bank that does what it is told.
+// Senders against a real database and an obedient bank.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,7 +29,7 @@ static void test_send__prepared__at_the_bank_once_and_items_told(void **state) {
     assert_int_equal(the_bank.n_taken, 1);
 }
 
-// What was prepared before the pause is not begun either; what was begun is still asked for.
+// A submission that was prepared before the pause is not begun either. A begun one is still asked for.
 static void test_pause__prepared__not_begun_until_it_is_lifted(void **state) {
     (void)state;
     const uuid id = prepare_one(1, 3, "f1", tomorrow(), 1);
@@ -37,13 +37,13 @@ static void test_pause__prepared__not_begun_until_it_is_lifted(void **state) {
     assert_int_equal(submission_sender_run(sender), 0);
     assert_int_equal(state_of(id), SUBMISSION_PREPARED);
     assert_int_equal(the_bank.n_taken, 0);
-    fixture_sql("UPDATE pause SET connection = 2", NULL, 0); // another one
+    fixture_sql("UPDATE pause SET connection = 2", NULL, 0); // another connection
     assert_int_equal(submission_sender_run(sender), 1);
     assert_int_equal(state_of(id), SUBMISSION_SENT);
     fixture_sql("DELETE FROM pause", NULL, 0);
 }
 
-// Two processes that hold different entries of one prepared file: the file is the unit that is sent, so it goes out once.
+// Two processes hold different entries of one prepared file. The file is sent as a unit, so it goes out once.
 static void test_NO_DOUBLE_two_senders__one_upload(void **state) {
     (void)state;
     uuid ids[8];
@@ -67,7 +67,7 @@ static void other_runs(bank *b) {
     run(other, 2);
 }
 
-// The sender stands still between its write and its second look at the lease; another one has the file by then.
+// The sender stalls between its write and its second look at the lease. By then another sender has the file.
 static void test_FENCED_stopped_before_the_fence__renames_nothing(void **state) {
     (void)state;
     const uuid id = prepare_one(1, 2, "f1", tomorrow(), 1);
@@ -79,7 +79,7 @@ static void test_FENCED_stopped_before_the_fence__renames_nothing(void **state) 
     assert_int_equal(count_events(RAIL_EVENT_ACCEPTED), 2);
 }
 
-// It stands still after that look: only the removal of its temporary file stops its rename.
+// The sender stalls after that look: only the removal of its temporary file stops its rename.
 static void test_FENCED_stopped_before_the_rename__finds_its_file_gone(void **state) {
     (void)state;
     const uuid id = prepare_one(1, 2, "f1", tomorrow(), 1);
@@ -104,7 +104,7 @@ static void test_UNKNOWN_IS_A_STATE_bank_without_archive__never_sent_again(void 
                                      " WHERE kind = 'SUBMISSION_UNKNOWN' AND state = 1"),
                      1);
     assert_int_equal(count_evidence(id, EVIDENCE_NOT_SEEN), 1);
-    // The acknowledgement that the inbox has recorded is evidence enough.
+    // The acknowledgement in the inbox is evidence enough.
     assert_int_equal(ack(id, (submission_ack_text){.accepted = true}), WORD_ACCEPT);
     assert_int_equal(state_of(id), SUBMISSION_ACKED);
     assert_int_equal(count_events(RAIL_EVENT_ACCEPTED), 2);
@@ -132,7 +132,7 @@ static void pass_lag(void) {
     fixture_sql("UPDATE submission_upload SET at = at - interval '1 minute'", NULL, 0);
 }
 
-// A file of its name that lies there changed is no look that did not show it: the bank may be taking it at this moment, and lists late.
+// A changed file of the same name does not count as "not shown": the bank may be taking ours at this moment, and lists late.
 static void test_NO_DOUBLE_another_file_of_its_name__begins_no_wait(void **state) {
     (void)state;
     submission_sender *s = make_sender(LEASE_MS, true);
@@ -142,22 +142,22 @@ static void test_NO_DOUBLE_another_file_of_its_name__begins_no_wait(void **state
     run(s, 2);
     assert_int_equal(state_of(id), SUBMISSION_UNKNOWN);
     pass_lag();
-    the_bank.no_archive = true; // it was taken, and is not listed yet
+    the_bank.no_archive = true; // the bank took it, and does not list it yet
     run(s, 1);
     assert_int_equal(state_of(id), SUBMISSION_UNKNOWN);
-    the_bank.no_archive = false; // nor does one that comes in the middle of a wait
+    the_bank.no_archive = false; // the same in the middle of a wait
     run(s, 1);
     pass_lag();
     the_bank.no_archive = true;
     run(s, 1);
     assert_int_equal(state_of(id), SUBMISSION_UNKNOWN);
     pass_lag();
-    run(s, 1); // two looks, and nothing of its name between them
+    run(s, 1); // two looks in a row without a file of its name
     assert_int_equal(count_evidence(id, EVIDENCE_NOT_THERE), 1);
     submission_sender_destroy(s);
 }
 
-// A bank that lists late: the first look does not show the file that it has taken.
+// A bank that lists late: the first look does not show the taken file.
 static void test_NO_DOUBLE_killed__archive_shows_it_late__not_sent_again(void **state) {
     (void)state;
     submission_sender *s = make_sender(LEASE_MS, true);
@@ -174,7 +174,7 @@ static void test_NO_DOUBLE_killed__archive_shows_it_late__not_sent_again(void **
     run(s, 1);
     assert_int_equal(state_of(id), SUBMISSION_SENT);
     assert_int_equal(the_bank.n_taken, 1);
-    // A last step that begins after a look begins the wait anew.
+    // A last step that begins after a look restarts the wait.
     const uuid again = prepare_one(2, 2, "f2", tomorrow(), 2);
     leave_as_killed(again, "(1, 1), (2, 9), (3, 5)");
     pass_lag();
@@ -191,13 +191,13 @@ static void test_killed__archive_is_complete__sent_again_once(void **state) {
     const uuid id = prepare_one(1, 2, "f1", tomorrow(), 1);
     leave_as_killed(id, "(1, 1), (2, 9)");
     run(s, 2);
-    assert_int_equal(state_of(id), SUBMISSION_UNKNOWN); // a bank may show late what it has
+    assert_int_equal(state_of(id), SUBMISSION_UNKNOWN); // a bank may list late
     pass_lag();
     run(s, 2);
     assert_int_equal(state_of(id), SUBMISSION_SENT);
     assert_int_equal(the_bank.n_taken, 1);
     submission_sender_destroy(s);
-    // The bank may have rejected the second copy, where it has paid the first.
+    // The bank may have rejected the second copy, and paid the first.
     assert_int_equal(ack(id, (submission_ack_text){.sure = true, .reason = STR("no")}),
                      WORD_DISPUTE);
 }
@@ -213,8 +213,8 @@ static void test_killed__before_the_last_step__sent_again_once(void **state) {
     assert_int_equal(count_evidence(id, EVIDENCE_TAKEN_BACK), 1);
 }
 
-// A bank that takes whatever it sees may have taken what was never renamed. Only what is still there, or a complete archive, proves that it
-// has not.
+// A bank that takes every file it sees may have taken a file that was never renamed. Only a file that is still there, or a complete
+// archive, proves that it has not.
 static void test_NO_DOUBLE_killed__bank_takes_temporary_files__not_sent_again(void **state) {
     (void)state;
     expose_uploads = true;
@@ -231,7 +231,7 @@ static void test_NO_DOUBLE_killed__bank_takes_temporary_files__not_sent_again(vo
     run(complete, 2);
     assert_int_equal(state_of(id), SUBMISSION_SENT);
     assert_int_equal(count_evidence(id, EVIDENCE_NOT_THERE), 1);
-    // So there may be two, of which the bank may reject the copy.
+    // So there may be two files, and the bank may reject the copy.
     assert_int_equal(ack(id, (submission_ack_text){.sure = true, .reason = STR("no")}),
                      WORD_DISPUTE);
     submission_sender_destroy(s);
@@ -253,7 +253,7 @@ test_killed__bank_takes_temporary_files__what_is_still_there_is_sent_again(void 
     run(s, 2);
     assert_int_equal(state_of(id), SUBMISSION_SENT);
     assert_int_equal(count_evidence(id, EVIDENCE_TAKEN_BACK), 1);
-    // Killed before it began to write, it has left nothing.
+    // A sender that was killed before it began to write has left nothing.
     const uuid other_one = prepare_one(2, 2, "f2", tomorrow(), 2);
     fixture_sql("UPDATE submission SET state = 2, epoch = 1 WHERE name = 'f2'", NULL, 0);
     run(s, 2);
@@ -261,14 +261,14 @@ test_killed__bank_takes_temporary_files__what_is_still_there_is_sent_again(void 
     submission_sender_destroy(s);
 }
 
-// Ten files, and a bank that cannot be reached: it is not asked about each of them again and again.
+// Ten files, and a bank that is down: it is not asked about each file again and again.
 static void test_send__bank_is_away__the_connection_is_left_alone(void **state) {
     (void)state;
     enum { N = 10 };
     for (uint32_t i = 0; i < N; i++) {
         (void)prepare_one(1 + i, 1, arena_printf(mem, "f%u", i), tomorrow(), 1 + (int)i);
     }
-    retry_ms = 3600000; // so that only the first tries are made
+    retry_ms = 3600000; // so that each file is tried once only
     submission_sender *s = make_sender(LEASE_MS, false);
     retry_ms = 1;
     the_bank.down = true;
@@ -278,7 +278,7 @@ static void test_send__bank_is_away__the_connection_is_left_alone(void **state) 
     assert_int_equal(the_bank.looks, 3);
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM submission WHERE tries > 0"), 3);
     submission_sender_destroy(s);
-    // Once it may be tried, one finds out; and when the bank is back, all of them go.
+    // After the pause one file finds out. When the bank is back, all go.
     s = make_sender(LEASE_MS, false); // pauses of a millisecond
     the_bank.looks = 0;
     run(s, 1);
@@ -293,7 +293,7 @@ static void test_send__bank_is_away__the_connection_is_left_alone(void **state) 
     submission_sender_destroy(s);
 }
 
-// What was left to find out with was withdrawn meanwhile: the bank is asked all the same, or it would never be found to be back.
+// The file that would find out was withdrawn: the bank is asked all the same, or nobody would notice its return.
 static void test_send__bank_is_away_and_nothing_is_left__is_found_to_be_back(void **state) {
     (void)state;
     (void)prepare_one(1, 1, "f1", tomorrow(), 1);
@@ -343,7 +343,7 @@ static void test_send__bank_refuses_each_rename__pauses_between(void **state) {
     for (int i = 0; i < 6; i++) {
         handled += submission_sender_run(s);
     }
-    assert_int_equal(handled, 2); // once more at once, and then later
+    assert_int_equal(handled, 2); // once more at once, and once later
     assert_int_equal(state_of(id), SUBMISSION_PREPARED);
     run(s, CASE_AFTER - 2);
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE kind ="
@@ -354,7 +354,7 @@ static void test_send__bank_refuses_each_rename__pauses_between(void **state) {
 
 // --- A database that forgot ----------------------------------------------------------------------------------------------
 
-// A file of the same name and size, but of other content, is at the bank from before a restore: ours is not there.
+// A file from before a restore has the same name and size, but other content: ours is not at the bank.
 static void test_NO_LOSS_forgotten_file_of_the_same_name__is_not_ours(void **state) {
     (void)state;
     static const bool UNREADABLE[] = {false, true};
@@ -514,7 +514,7 @@ static void test_accepted__single_items_refused__each_with_the_banks_words(void 
     assert_int_equal(count_events(RAIL_EVENT_ACCEPTED), 3);
     assert_int_equal(count_events(RAIL_EVENT_REFUSED), 1);
     assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN), 0);
-    // The bank says more later, and repeats what it has said.
+    // The bank says more later, and repeats its earlier words.
     assert_int_equal(
         ack(id, (submission_ack_text){.accepted = true, .refused = refused, .n_refused = 2}),
         WORD_REPEAT);
@@ -541,7 +541,7 @@ static void test_rejected__too_often__a_case_and_no_new_file(void **state) {
                      1);
 }
 
-// A bank that names an entry each time is no reason to try without an end. The entry fails, and the others wait for a person.
+// A bank that names another entry each time must not cause endless tries. The entry fails, and the others wait for a person.
 static void test_rejected__too_often_with_an_item_named__a_case_and_no_new_file(void **state) {
     (void)state;
     uuid id = {{0}};
@@ -563,12 +563,12 @@ static void test_rejected__too_often_with_an_item_named__a_case_and_no_new_file(
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case WHERE state = 1"
                                      " AND code = 'REBUILT_TOO_OFTEN'"),
                      1);
-    // Told that the bank has it not, only what waits is sent anew.
+    // After the answer "the bank does not have it", only the waiting payouts are sent anew.
     decide_not_there(id);
     assert_int_equal(count_events(RAIL_EVENT_NOT_TAKEN), 3);
 }
 
-// A named entry does not make a rejection sure whose own reason is not.
+// A named entry does not make an unsure rejection sure.
 static void test_NO_DOUBLE_rejected_not_for_sure__item_named__disputed(void **state) {
     (void)state;
     const uuid id = sent_one();
@@ -582,7 +582,7 @@ static void test_NO_DOUBLE_rejected_not_for_sure__item_named__disputed(void **st
     assert_int_equal(count_events(RAIL_EVENT_REFUSED), 1);
 }
 
-// The rejection of a copy never voids what the original sent: only what is sure is rejected.
+// The rejection of a copy never voids the payments of the original: only a sure word rejects.
 static void test_NO_DOUBLE_rejection_of_a_copy__voids_nothing(void **state) {
     (void)state;
     const uuid id = sent_one();
@@ -618,7 +618,7 @@ static void bank_acknowledges(bank *b) {
     assert_int_equal(ack(under_way, (submission_ack_text){.accepted = true}), WORD_ACCEPT);
 }
 
-// The bank is faster than our own note that it was sent.
+// The bank's word comes before our own note that the file was sent.
 static void test_ack__before_the_sender_has_written__acked_and_told_once(void **state) {
     (void)state;
     under_way = prepare_one(1, 3, "f1", tomorrow(), 1);
@@ -651,7 +651,7 @@ static void test_find__numbers_and_names__all_candidates_newest_first(void **sta
     (void)state;
     (void)prepare_one(1, 3, "same", tomorrow(), 1);
     const uuid newer = prepare_one(2, 2, "same", tomorrow(), 2);
-    // The same numbers again, in a later cycle.
+    // The same numbers, in a later cycle.
     char sql[512], text[UUID_TEXT_LEN + 1];
     uuid_format(newer, text);
     snprintf(sql, sizeof sql,
@@ -676,7 +676,7 @@ static void test_find__numbers_and_names__all_candidates_newest_first(void **sta
     assert_int_equal(f.refs[0].items, 2);
 }
 
-// A return file names an old entry and a new one: what was sent between them costs nothing.
+// A return file names an old entry and a new one: the submissions between them cost nothing.
 static void test_find__low_and_high_numbers__what_lies_between_is_not_read(void **state) {
     (void)state;
     (void)prepare_one(1, 3, "low", tomorrow(), 1);
@@ -706,7 +706,7 @@ static void test_find__more_numbers_than_one_statement_takes__all_are_found(void
     int64_t *numbers = calloc(n, sizeof *numbers);
     assert_non_null(numbers);
     for (size_t i = 0; i < n; i++) {
-        numbers[i] = 5000000 + (int64_t)i; // nobody has these
+        numbers[i] = 5000000 + (int64_t)i; // numbers that were never given
     }
     numbers[0] = 1001;
     numbers[n - 1] = 1002;
@@ -719,7 +719,7 @@ static void test_find__more_numbers_than_one_statement_takes__all_are_found(void
     free(numbers);
 }
 
-// More submissions have had the number, in the cycles of years, than one page holds.
+// Over years of cycles, more submissions have had the number than one page holds.
 static void test_find__more_submissions_than_a_page__none_is_left_out(void **state) {
     (void)state;
     (void)prepare_one(1, 1, "first", tomorrow(), 1);

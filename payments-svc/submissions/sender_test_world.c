@@ -1,4 +1,4 @@
-// What the tests of senders stand on.
+// The common ground of the tests of senders.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,7 +15,7 @@
 #include "testing/fixture.h"
 #include "testing/rail_fixture.h"
 
-// --- A guard that says what it is told, in the place of the real one -------------------------------------------------------
+// --- An obedient guard, in place of the real one -------------------------------------------------------------------------
 
 bool guard_may_send(const guard *g) {
     return g->may_send;
@@ -139,7 +139,7 @@ int64_t poll_ms = 10;
 int64_t retry_ms = 1;
 bool expose_uploads;
 bank the_bank;
-submission_sender *sender, *other; // of two processes
+submission_sender *sender, *other; // senders of two processes
 const char *upload_folders;
 
 guard the_guard;
@@ -186,7 +186,7 @@ static bool add_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     return submission_add(c, BOOK, &m->s, a, e);
 }
 
-// A submission of n payouts; ids, numbers and name follow from which.
+// A submission of n payouts; `which` determines ids, numbers and name.
 uuid prepare_one(uint32_t which, size_t n, const char *name, int64_t stale_us, int attempt) {
     err e = {0};
     making m = {.s = {.id = number_id(1, which),
@@ -242,7 +242,7 @@ int64_t count_events(int kind) {
     return fixture_sql_i64(sql);
 }
 
-// Whatever is due later is due now.
+// Makes everything due now.
 void make_due(void) {
     fixture_sql("UPDATE submission SET due_at = now() WHERE due_at IS NOT NULL", NULL, 0);
 }
@@ -280,7 +280,7 @@ submission_word ack(uuid id, submission_ack_text said) {
     return k.word;
 }
 
-// As a sender leaves it that was killed after it had written this evidence: "(seq, kind), …".
+// Leaves the submission as if its sender was killed right after writing this evidence: "(seq, kind), …".
 void leave_as_killed(uuid id, const char *evidence) {
     char sql[512], text[UUID_TEXT_LEN + 1];
     uuid_format(id, text);

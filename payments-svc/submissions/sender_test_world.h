@@ -1,4 +1,4 @@
-// Senders against a real database, a bank that does what it is told, and a guard that says what it is told in the place of the real one.
+// A real database, an obedient bank, and an obedient guard in place of the real one.
 #ifndef SUBMISSIONS_SENDER_TEST_WORLD_H
 #define SUBMISSIONS_SENDER_TEST_WORLD_H
 
@@ -20,16 +20,16 @@ typedef struct bank_file {
 typedef struct bank {
     bank_file taken[FILES_MAX], temporary[FILES_MAX];
     size_t n_taken, n_temporary;
-    bool no_archive;                       // shows nothing of what it took
+    bool no_archive;                       // does not show taken files
     bool unreadable;                       // shows names and sizes only
-    bool down;                             // cannot be asked
+    bool down;                             // does not answer
     bool refuses_writes;                   // an upload ends before its last step
-    bool refuses_renames;                  // the last step is refused, and nothing has changed
-    bool loses_answer;                     // the rename is done, and its answer is lost
-    int fails_looks;                       // so many of the next ones have no answer
+    bool refuses_renames;                  // the last step is refused without effect
+    bool loses_answer;                     // the rename is done, but its answer is lost
+    int fails_looks;                       // so many next looks get no answer
     void (*on_written)(struct bank *b);    // called once between the write and the second fence
     void (*on_fenced)(struct bank *b);     // called once between the second fence and the rename
-    void (*on_taken_back)(struct bank *b); // called once when a temporary file was taken away
+    void (*on_taken_back)(struct bank *b); // called once after a temporary file was removed
     int looks;
 } bank;
 
@@ -38,11 +38,11 @@ extern bank the_bank;
 extern db_pool *pool;
 extern crypto_keyring *keys;
 extern arena *mem;
-extern bool expose_uploads;        // of the senders that are made: the bank sees temporary files
-extern const char *upload_folders; // of the senders that are made; NULL at first
-extern int64_t poll_ms;  // of the senders that are made, if they have threads; 10 at first
-extern int64_t retry_ms; // pause of the senders that are made; 1 at first
-extern submission_sender *sender, *other; // of two processes
+extern bool expose_uploads;               // for new senders: the bank sees temporary files
+extern const char *upload_folders;        // for new senders; NULL at first
+extern int64_t poll_ms;                   // for new senders with threads; 10 at first
+extern int64_t retry_ms;                  // pause of new senders; 1 at first
+extern submission_sender *sender, *other; // senders of two processes
 
 submission_sender *make_sender(int64_t lease_ms, bool archive_complete);
 uuid prepare_one(uint32_t which, size_t n, const char *name, int64_t stale_us, int attempt);

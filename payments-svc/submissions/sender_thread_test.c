@@ -1,4 +1,4 @@
-// The sender's own thread: it looks when it is told to, and not only when its pause is over.
+// The sender's own thread looks when it is told to, not only after its pause.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,7 +26,7 @@ static void test_look__committed_in_a_long_pause__sent_now(void **state) {
     poll_ms = 10;
     const uuid first = prepare_one(1, 3, "f1", tomorrow(), 1);
     assert_true(submission_sender_start(s, &e));
-    assert_true(is_sent_within(first, 20000)); // by its first look: from here on it pauses
+    assert_true(is_sent_within(first, 20000)); // sent by the first look; then the thread pauses
     const uuid second = prepare_one(2, 3, "f2", tomorrow(), 2);
     submission_sender_look(s);
     assert_true(is_sent_within(second, 20000));

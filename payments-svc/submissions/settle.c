@@ -1,5 +1,5 @@
-// Settled by the timetable: where no word of the bank says that a file has settled, the time does. What came back before is left out,
-// and what comes back later is booked as a return.
+// Settles by the timetable: if the bank sends no word of settlement, the time settles. Items that came back before are left out. An item
+// that comes back later is booked as a return.
 #include "submissions/settle.h"
 
 #include "base/crash.h"
@@ -7,10 +7,10 @@
 #include "submissions/submissions_internal.h"
 #include "submissions/submissions_sql.h"
 
-enum { SETTLE_AT_ONCE = 20 }; // submissions of one run; the next run finds the others
+enum { SETTLE_AT_ONCE = 20 }; // submissions per run; the next run takes the rest
 
 static bool settle(db_conn *c, int64_t book_id, uuid id, int64_t now_us, arena *a, err *e) {
-    // Without an amount: all of it, however often it is said, so that a bank that tells it as well does not count twice.
+    // Without an amount: the whole amount, however often it is said. So the bank's own word does not count twice.
     const subm_said said = {.kind = RAIL_EVENT_SETTLED,
                             .tag = "timetable",
                             .text = STR("by the timetable: nobody said otherwise in time"),

@@ -1,5 +1,5 @@
-// Settled by the timetable, against a real database: only what the bank has, only what nobody has spoken of, and once. And what is said of
-// items that the bank refuses.
+// Settling by the timetable, against a real database: only items at the bank, only items without a word, and once. Also the events of items
+// that the bank refuses.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -72,7 +72,7 @@ static void test_settle__items_that_were_spoken_of__are_left_out(void **state) {
     (void)state;
     (void)prepare_one(1, 5, "f1", tomorrow(), 1);
     run(sender, 1);
-    // Refused, settled, came back whole, and in part; of the last one nothing is known.
+    // Items that were refused, settled, returned whole, and returned in part. The last item has no event.
     fixture_sql("INSERT INTO rail_event (book_id, payout_id, event_id, attempt, kind, code, detail,"
                 " rail_reference, at, amount) SELECT i.book_id, i.payout_id, 'bank', i.attempt,"
                 " (ARRAY[2, 3, 4, 4])[n], '', '', '', now(), (ARRAY[0, 100, 100, 40])[n] FROM"
@@ -88,7 +88,7 @@ static void test_settle__items_that_were_spoken_of__are_left_out(void **state) {
                      1);
 }
 
-// Whether the bank pays what it refuses for a reason that is not on the list, the time does not know.
+// The time does not know whether the bank pays an item that it refuses for an unlisted reason.
 static void test_settle__refused_for_a_reason_that_is_not_listed__left_out(void **state) {
     (void)state;
     const uuid id = prepare_one(1, 3, "f1", tomorrow(), 1);
@@ -105,7 +105,7 @@ static int64_t count_unsure(void) {
                            "'REFUSED_UNSURE' AND detail = 'D09 duplicate'");
 }
 
-// What the bank says of an entry holds, whatever becomes of the file: it is certainly not paid, or a person must say whether it is.
+// The bank's word about an entry holds, whatever becomes of the file: the entry is certainly not paid, or a person must say whether it is.
 static void test_HEARD_items_refused__whatever_the_file_becomes__told(void **state) {
     const submission_refusal refused[] = {{1001, STR("R03"), STR("no account")}};
     const submission_refusal unsure[] = {{1002, STR(""), STR("D09 duplicate")}};
@@ -147,7 +147,7 @@ static void test_settle__in_a_recovery__nothing(void **state) {
     (void)prepare_one(1, 2, "f1", tomorrow(), 1);
     run(sender, 1);
     bring_day("0 s");
-    the_guard.may_send = false; // what came back may have been forgotten
+    the_guard.may_send = false; // events of returns may have been forgotten
     settle();
     assert_int_equal(count_events(RAIL_EVENT_SETTLED), 0);
     the_guard.may_send = true;

@@ -1,4 +1,4 @@
-// What the rows of a payout say about the call of one of its attempts. Pure.
+// The state of an attempt's call, from the rows of its payout. Pure.
 #include "submissions/single_call.h"
 
 #include <string.h>
@@ -7,7 +7,7 @@
 
 // --- Where it stands ---------------------------------------------------------------------------------------------------
 
-// What a worker has written down that it is about to do, and whose outcome is not written; NULL: nothing.
+// A worker's written intent without a written outcome; NULL: none.
 static const single_call_row *intent_of(const single_call *c) {
     const single_call_row *intent = NULL;
     for (size_t i = 0; c->leased && i < c->n_rows; i++) {
@@ -27,10 +27,10 @@ int32_t single_call_newest(const single_call *c) {
     for (size_t i = 0; i < c->n_rows; i++) {
         const single_call_row *row = &c->rows[i];
         if (row->kind != CALL_EVENT && is_at_rail(row->step) && row->attempt > made) {
-            made = row->attempt; // the saga's row lags behind while it is leased
+            made = row->attempt; // the saga's row lags behind while leased
         }
     }
-    // As saga_next_attempt_is_new: the attempt before is over, and this one waits to be sent.
+    // As saga_next_attempt_is_new: the attempt before is over, and the next waits to be sent.
     const bool another = c->step == STEP_EXECUTE && c->phase == PHASE_READY && c->tries == 0;
     return another && made == c->attempt && intent_of(c) == NULL ? made + 1 : made;
 }
@@ -52,12 +52,12 @@ bool single_call_refuses(const single_call_row *row) {
            (row->what == OUT_REFUSED || row->what == OUT_AGAIN);
 }
 
-// What the rows of an attempt say, taken together.
+// The evidence of all rows of an attempt.
 typedef struct said {
-    bool any;     // it has rows at all
+    bool any;     // it has rows
     bool sent;    // the bank has it
-    bool paid;    // the bank has paid it, also when it came back
-    bool refused; // the bank has not taken it, and will not
+    bool paid;    // the bank has paid it, even if the payment came back
+    bool refused; // the bank has not taken it, and never will
     bool doubted; // a call came out otherwise than as "never sent"
 } said;
 
@@ -79,7 +79,7 @@ static said said_of(const single_call *c, int32_t attempt) {
     return s;
 }
 
-// Another attempt has taken its place: so it is known, or a person has said, that nothing of it was paid.
+// Another attempt has replaced this one. So evidence, or a person, says that nothing of it was paid.
 static submission_state superseded(const said *s) {
     if (s->paid) {
         return SUBMISSION_ACKED;
@@ -87,7 +87,7 @@ static submission_state superseded(const said *s) {
     return s->any && !s->doubted && !s->refused ? SUBMISSION_WITHDRAWN : SUBMISSION_REJECTED;
 }
 
-// A person must look, and it is not known whether the bank has it: DISPUTED when that is because of the bank's words.
+// A person must look, since nobody knows whether the bank has it. DISPUTED if the bank's words are the cause.
 static submission_state held(const said *s) {
     return s->sent || s->refused ? SUBMISSION_DISPUTED : SUBMISSION_UNKNOWN;
 }
@@ -113,7 +113,7 @@ submission_state single_call_state(const single_call *c, int32_t attempt) {
     }
     switch (step) {
     case STEP_EXECUTE:
-        // Whoever was sending it is gone: nobody knows, and the bank is asked next.
+        // The worker that was sending it is gone: the outcome is unknown, and the bank is asked next.
         return c->leased                  ? SUBMISSION_SENDING
                : c->phase == PHASE_ACTING ? SUBMISSION_UNKNOWN
                                           : SUBMISSION_PREPARED;
@@ -127,7 +127,7 @@ submission_state single_call_state(const single_call *c, int32_t attempt) {
     case STEP_VOID:
     case STEP_CANCEL: return ended(outlook, &s);
     case STEP_DONE: return ended(c->state, &s);
-    default: return SUBMISSION_UNKNOWN; // of a later version
+    default: return SUBMISSION_UNKNOWN; // a state of a later version
     }
 }
 

@@ -1,4 +1,4 @@
-// Reading single calls: the saga's row first, and then the rows behind it, no newer than that.
+// Reads single calls: first the saga's row, then the rows behind it, none newer than the saga's row.
 #include "domain/ids.h"
 #include "submissions/single_call.h"
 #include "submissions/submissions_sql.h"
@@ -60,7 +60,7 @@ static bool read_rows(db_conn *db, single_call *calls, size_t n, int64_t rows_ma
         books[i] = calls[i].book_id;
         payouts[i] = calls[i].payout_id;
         seqs[i] = calls[i].log_seq;
-        // A lease has one intent beyond the saga's row. What came after that row was read is left for the next reader.
+        // A lease has one intent beyond the saga's row. The next read shows rows that came later.
         lasts[i] = calls[i].log_seq + (calls[i].leased ? 1 : 0);
     }
     db_params *p = db_params_create(a);
@@ -76,7 +76,7 @@ static bool read_rows(db_conn *db, single_call *calls, size_t n, int64_t rows_ma
     if (all == NULL) {
         return err_no_memory(e, "a page of submissions");
     }
-    for (size_t i = 0; i < db_count(rows); i++) { // those of one payout come together
+    for (size_t i = 0; i < db_count(rows); i++) { // rows of one payout are adjacent
         single_call *c = &calls[db_get_i64(rows, i, 0) - 1];
         all[i] = row_of(rows, i);
         c->rows = c->n_rows == 0 ? &all[i] : c->rows;
@@ -103,7 +103,7 @@ bool single_call_get(db_conn *db, int64_t book_id, str merchant_id, uuid payout_
     return read_rows(db, c, 1, CALL_ROWS_MAX, a, e);
 }
 
-// The indexes of what is due keep the steps before the bank's word by lanes.
+// For the steps before the bank's word, the indexes of due sagas are split by lane.
 static size_t lanes_of(const single_call_filter *f, int16_t *steps, int16_t *lanes) {
     size_t n = 0;
     for (int16_t lane = 0; f->steps[STEP_EXECUTE] && lane < MERCHANT_LANES; lane++) {

@@ -1,4 +1,4 @@
-// A single call in the words of submissions: what the saga's row and the rows of its log and of the bank make of it.
+// Single calls in the words of submissions: the state that follows from the saga's row, its log and the bank's events.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,12 +26,12 @@ enum { ROWS_MAX = 6, READY = PHASE_READY, ACTING = PHASE_ACTING };
 
 typedef struct call_case {
     const char *name;
-    // Of the saga; its row ends with as many rows of the log as there are, or one before when a worker has it.
+    // The saga. Its log_seq is the number of log rows, or one less when a worker has the saga.
     int step, phase, state, outlook;
     int32_t attempt, tries;
     bool leased, held;
     single_call_row rows[ROWS_MAX];
-    // What is asked for, and what is seen.
+    // The question and the expected answer.
     int32_t of, newest;
     submission_state seen;
 } call_case;

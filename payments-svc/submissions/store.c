@@ -1,4 +1,4 @@
-// The sender's side of the rows: what is due, claims, the fence, and what a sender writes while a submission is its own.
+// The sender's side of the rows: due submissions, claims, the fence, and the writes of a sender that holds the submission.
 #include <stdio.h>
 #include <string.h>
 
@@ -111,7 +111,7 @@ bool subm_evidence_read(db_conn *c, int64_t book_id, uuid id, subm_claimed *out,
             known->refused = true;
             known->refusals++;
             break;
-        default: break; // WITHDREW, and what a newer version writes
+        default: break; // WITHDREW, and kinds of a newer version
         }
     }
     return true;
@@ -148,7 +148,7 @@ static void read_claimed(const db_rows *rows, subm_claimed *out) {
     out->now_us = db_get_time(rows, 0, 14);
 }
 
-// The database of this session is the one that the guard knows.
+// True when this session's database is the one that the guard knows.
 static bool check_timeline(db_conn *c, guard *g, arena *a, err *e) {
     db_rows *rows = NULL;
     if (g == NULL) {
@@ -189,7 +189,7 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     *k->out = (subm_claimed){.book_id = k->key.book_id, .id = k->key.id, .owner = k->owner};
     read_claimed(rows, k->out);
     k->ours = true;
-    // Whether or not an upload is known: the database may have forgotten it.
+    // Asked even if no upload is known: the database may have forgotten one.
     return subm_evidence_read(c, k->key.book_id, k->key.id, k->out, a, e) &&
            subm_items_heard(c, k->key.book_id, k->key.id, &k->out->known.items_heard, a, e);
 }
@@ -199,7 +199,7 @@ bool subm_claim(db_pool *pool, guard *g, subm_key key, uuid owner, int64_t lease
     claiming k = {g, key, owner, lease_ms, out, false};
     err_clear(e);
     if (!db_transact(pool, deadline(), a, claim_in_tx, &k, e)) {
-        return false; // a claim whose COMMIT is unknown ends with its lease
+        return false; // if COMMIT is unknown, the claim ends with its lease
     }
     return k.ours;
 }
@@ -235,7 +235,7 @@ bool subm_still_ours(db_pool *pool, guard *g, const subm_claimed *s, bool last_s
                      const char *folders, int64_t lease_ms, arena *a) {
     fencing f = {g, s, lease_ms, last_step, folders, 0};
     err e = {0};
-    // Far below the lease, so that an answer that comes late is not believed.
+    // Far below the lease, so that a late answer is not believed.
     const int64_t until = clock_mono_ms(clock_system()) + lease_ms / 4;
     return (g == NULL || guard_may_send(g)) && db_transact(pool, until, a, fence_in_tx, &f, &e) &&
            f.n == 1 && clock_mono_ms(clock_system()) < until;
@@ -340,7 +340,7 @@ static bool change_in_tx(db_conn *c, arena *a, void *arg, err *e) {
         return false;
     }
     if (w->n != 1) {
-        return true; // somebody else's by now
+        return true; // another sender's by now
     }
     if (to->evidence != 0 && !subm_evidence_add(c, s->book_id, s->id, to->evidence, s->epoch,
                                                 s->owner, nil, to->evidence_text, a, e)) {

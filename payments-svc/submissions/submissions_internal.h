@@ -1,4 +1,4 @@
-// Private to the room: a submission on its way through its sender, and what writes its rows.
+// Private to the room: a submission at its sender, and the functions that write its rows.
 #ifndef SUBMISSIONS_SUBMISSIONS_INTERNAL_H
 #define SUBMISSIONS_SUBMISSIONS_INTERNAL_H
 
@@ -12,7 +12,7 @@ enum {
     SUBM_REBUILDS_MAX = 3
 };
 
-// Codes of cases, by which a person's decision is judged; the first is a reason of submissions as well.
+// Codes of cases, by which a person's decision is judged. The first is also a reason of submissions.
 #define SUBM_TOO_OFTEN "REBUILT_TOO_OFTEN"
 #define SUBM_CONTRADICTS "BANK_CONTRADICTS"
 #define SUBM_MOVED "MOVED_AFTER_ALL"
@@ -33,7 +33,7 @@ typedef struct subm_claimed {
     int32_t generation;
     int64_t stale_us, created_us, now_us; // by the database's clock
     submission_evidence known;
-    int64_t epochs[64]; // of uploads begun and not taken back, the last of them
+    int64_t epochs[64]; // of uploads that were begun and not taken back; the last ones
     size_t n_epochs;
 } subm_claimed;
 
@@ -43,20 +43,20 @@ typedef struct subm_key {
     int64_t book_id;
     uuid id;
 } subm_key;
-// Submissions of a connection that are due and that nobody has; without sends only those that were begun. @arena
+// Due submissions of a connection without a sender. Without sends, only begun ones. @arena
 bool subm_due(db_pool *pool, int connection, bool sends, size_t max, subm_key **keys, size_t *n,
               arena *a, err *e) WARN_UNUSED;
-// False with *e clear when somebody else has it, or it is not due any more. One that was not
-// begun is only claimed while g lets it be sent, and none on another timeline than g knows (FAILED_PRECONDITION, TIMELINE). g may be NULL.
+// False with *e clear when another sender has it, or it is not due any more. A submission that was not begun is claimed only if g lets it
+// be sent. None is claimed on a timeline that g does not know (FAILED_PRECONDITION, TIMELINE). g may be NULL.
 bool subm_claim(db_pool *pool, guard *g, subm_key key, uuid owner, int64_t lease_ms,
                 subm_claimed *out, arena *a, err *e) WARN_UNUSED;
-// Renews the lease if it is still ours: the fence (promise FENCED). False when it is not, nobody can say, or the
-// guard lets nothing be sent. Writes down, in the same transaction, what begins: the upload, or the last step, which cannot be taken back.
-// folders: in which the upload lies, as its row of evidence keeps it.
+// Renews the lease if it is still ours: the fence (promise FENCED). False when it is not ours, when nobody can say, or when the guard lets
+// nothing be sent. In the same transaction writes down the step that begins: the upload, or the last step, which cannot be taken back.
+// folders: the upload's folders, kept in its row of evidence.
 bool subm_still_ours(db_pool *pool, guard *g, const subm_claimed *s, bool last_step,
                      const char *folders, int64_t lease_ms, arena *a);
 
-// A file of the connection that is open and was begun in other folders than these. *found is false when there is none.
+// An open file of the connection that was begun in other folders than these. *found is false when there is none.
 typedef struct subm_elsewhere {
     bool found;
     str name, folders;
@@ -64,41 +64,41 @@ typedef struct subm_elsewhere {
 bool subm_begun_elsewhere(db_pool *pool, int connection, const char *folders, subm_elsewhere *out,
                           arena *a, err *e) WARN_UNUSED;
 
-// What a change of the sender writes, in one transaction and only while the submission is still its own.
+// A sender's change, written in one transaction and only while the sender holds the submission.
 typedef struct subm_change {
     submission_state state;
     int32_t tries;
     const char *reason, *text;
     int64_t due_in_ms; // -1: never
     bool keep_lease;
-    int evidence; // a row of this kind; 0: none
+    int evidence; // kind of the row to add; 0: none
     const char *evidence_text;
     int event_kind;        // events of this kind for all items; 0: none
     const char *case_kind; // NULL: none
 } subm_change;
-// *ours is false, and nothing is written, when the submission is not the sender's any more.
+// *ours is false, and nothing is written, when the sender has lost the submission.
 bool subm_change_write(db_pool *pool, const subm_claimed *s, const subm_change *change, bool *ours,
                        arena *a, err *e) WARN_UNUSED;
-// A row of evidence alone. It is a fact whoever has the submission now, so it is not fenced.
+// Writes a row of evidence alone. Evidence is true whoever holds the submission, so it is not fenced.
 bool subm_evidence_write(db_pool *pool, const subm_claimed *s, int kind, const char *text, arena *a,
                          err *e) WARN_UNUSED;
 
-// What is known of uploads and of the whole: out->known but for items_heard, and out->epochs.
+// Reads the evidence about uploads and the whole: out->epochs, and out->known except items_heard.
 bool subm_evidence_read(db_conn *c, int64_t book_id, uuid id, subm_claimed *out, arena *a,
                         err *e) WARN_UNUSED;
-// Whether one that is PREPARED may still be withdrawn: nothing of it has left.
+// True when a PREPARED submission may still be withdrawn: no part of it has left.
 bool subm_may_withdraw(const submission_evidence *known);
-// Whether the bank has settled or returned one of its items, which is asked of each of them.
+// *heard: the bank has settled or returned one of its items. Looks at each item.
 bool subm_items_heard(db_conn *c, int64_t book_id, uuid id, bool *heard, arena *a,
                       err *e) WARN_UNUSED;
 bool subm_evidence_add(db_conn *c, int64_t book_id, uuid id, int kind, int64_t epoch, uuid owner,
                        uuid inbox_id, const char *text, arena *a, err *e) WARN_UNUSED;
 
-// "first: second" as long as a row of evidence takes it: out, and what was written of it.
+// "first: second" in out, cut to the length of a row of evidence. Returns the written part.
 enum { SUBM_DETAIL_MAX = 160 };
 str subm_detail(char out[SUBM_DETAIL_MAX + 1], str first, str second);
 
-// Gauges of what is open. *oldest_us by the database's clock; 0: none.
+// Gauges of open submissions. *oldest_us by the database's clock; 0: none.
 typedef struct subm_waiting {
     int64_t count[SUBMISSION_STATES_END];
     int64_t oldest_s;
@@ -116,31 +116,31 @@ typedef struct subm_said {
     rail_event_source source;
     uuid inbox_id;
     uuid but; // this payout is left out; nil: none
-    // Sorted by number; only (or all but) these items, when there are any. Only these: with their words, in the place of code and text.
+    // Only (or except) these items, sorted by number, if any. "Only" uses their own code and words.
     const submission_refusal *listed;
     size_t n_listed;
-    bool but_listed; // all but them
-    bool silent; // only items of which nothing was said that decides: see submission_items_silent
-    // Only items that count as never taken: those whose payouts have not been told that they were, or have been.
+    bool but_listed; // except the listed items
+    bool silent;     // only items without a deciding event: see submission_items_silent
+    // Only items that count as never taken: whose payouts were not told otherwise, or were.
     bool not_told, told;
 } subm_said;
-// One event for each item, in the caller's transaction. *n: how many.
+// Records one event per item, in the caller's transaction. *n: their number.
 bool subm_events_record(db_conn *c, int64_t book_id, uuid id, const subm_said *said, size_t *n,
                         arena *a, err *e) WARN_UNUSED;
 bool subm_case_open(db_conn *c, int64_t book_id, uuid id, const char *kind, str code, str text,
                     int64_t amount, const char *currency, int64_t now_us, arena *a,
                     err *e) WARN_UNUSED;
 
-// What was made anew of a submission's payouts, and has not begun to leave, becomes DISPUTED. Each of its payouts that counts as never
-// taken is told, and held, wherever it stands by now: what was sent anew may be paid twice. text is for people.
+// New submissions of this one's payouts that have not begun to leave become DISPUTED. Payouts of it that count as never taken are told, and
+// held, in any state: a payout that was sent anew may be paid twice. text is for people.
 bool subm_stop_rebuilt(db_conn *c, int64_t book_id, uuid id, str text, arena *a,
                        err *e) WARN_UNUSED;
 
-// A person has found out that the bank has not got the submission: its payouts that were told otherwise hear that this is not so.
+// A person has found that the bank does not have the submission: payouts that were told otherwise hear of this.
 bool subm_not_after_all(db_conn *c, int64_t book_id, uuid id, str text, arena *a,
                         err *e) WARN_UNUSED;
 
-// It is known where the submission is: what was opened because nobody knew, or because it could not be sent, is closed.
+// The submission's place is known now: closes cases that it was unknown, or could not be sent.
 bool subm_cases_close(db_conn *c, int64_t book_id, uuid id, int64_t now_us, arena *a,
                       err *e) WARN_UNUSED;
 

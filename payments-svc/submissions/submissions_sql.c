@@ -8,15 +8,15 @@
     "s.currency, s.size, s.sha256, s.generation, s.tries, s.state, s.reason, s.reason_text, "      \
     "s.created_at, s.changed_at, s.window_at, s.stale_at, s.due_at, s.sent_at"
 
-// Where a payout stands whose attempts are single calls. What a worker has in hand stands in its lease; few leases are there at a time.
+// The state of a payout whose attempts are single calls. The lease has the payouts that a worker holds; there are few leases at a time.
 #define CALL_COLUMNS                                                                               \
     "s.book_id, s.payout_id, s.rail, s.step, s.phase, coalesce(s.held_state, s.state), "           \
     "s.outlook, s.attempt, s.tries, s.log_seq, s.due_at, s.step_since, s.updated_at, s.reason, "   \
     "s.reason_text, s.hold, s.hold_text, p.merchant_id, p.amount, p.currency, p.intent_id, "
-// As the index saga_due has it.
+// The same expression as in the index saga_due.
 #define CALL_LANE "(CASE WHEN s.step <= 2 THEN s.lane ELSE 0::smallint END)"
 
-// What is paused (room connections) is not begun; what was begun is asked for all the same.
+// A paused submission (room connections) is not begun. A begun one is still asked for.
 #define NOT_PAUSED                                                                                 \
     "NOT (submission.state = 1 AND EXISTS (SELECT 1 FROM pause AS z WHERE z.merchant_id = '' "     \
     "AND z.book_id IN (0, submission.book_id) AND z.connection IN (0, submission.connection)))"
@@ -35,8 +35,8 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
         {"submission_directory_insert",
          "INSERT INTO submission_directory (book_id, submission_id, connection, home_book, name, "
          "cycle, number_first, number_last) VALUES (0, $1, $2, $3, $4, $5, $6, $7)"},
-    // Positions come back as they went in, so that the answer needs no search. LATERAL with LIMIT: always one look into the
-    // index for each, also under a plan that was cached when the table was empty.
+    // Positions come back with the rows, so that the answer needs no search. LATERAL with LIMIT: always one look into the index for each,
+    // also under a plan that was cached when the table was empty.
     [SUBM_SQL_PLACES] =
         {"submission_places",
          "SELECT k.n, i.submission_id, s.state, i.number "
@@ -62,15 +62,15 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
                            "SELECT kind, epoch, (extract(epoch FROM statement_timestamp() - at) "
                            "* 1000)::int8 FROM submission_upload "
                            "WHERE book_id = $1 AND submission_id = $2 ORDER BY seq"},
-    // What was said of each item is looked up by its key, here and below: a join would be planned while the tables are
-    // small, and then compares each with each.
+    // Here and below, each item's events are looked up by key. A join would be planned while the tables are small, and then compare all
+    // with all.
     [SUBM_SQL_HEARD] = {"submission_heard",
                         "SELECT count(*) FROM (SELECT 1 FROM submission_item AS i "
                         "CROSS JOIN LATERAL (SELECT 1 FROM rail_event WHERE book_id = $1 "
                         "AND payout_id = i.payout_id AND attempt = i.attempt AND kind IN (3, 4) "
                         "LIMIT 1) AS v "
                         "WHERE i.book_id = $1 AND i.submission_id = $2 LIMIT 1) AS heard"},
-    // The submission's row is locked, or its lease is held, so nobody else counts at the same time.
+    // The submission's row is locked, or its lease is held, so the count has no rival.
     [SUBM_SQL_EVIDENCE_ADD] =
         {"submission_evidence_add",
          "INSERT INTO submission_upload (book_id, submission_id, seq, kind, epoch, owner, "
@@ -81,7 +81,7 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
     [SUBM_SQL_ITEMS] = {"submission_items",
                         "SELECT payout_id, attempt, number, amount FROM submission_item "
                         "WHERE book_id = $1 AND submission_id = $2 ORDER BY number"},
-    // Nobody has said that it was refused, for whatever reason, has settled, was never taken, or came back whole.
+    // Items that have no event of refusal for any reason, of settlement, of "never taken", or of a whole return.
     [SUBM_SQL_ITEMS_SILENT] =
         {"submission_items_silent",
          "SELECT i.payout_id, i.attempt, i.number, i.amount FROM submission_item AS i "
@@ -90,7 +90,7 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "OR (kind = 4 AND amount IN (0, i.amount)) "
          "OR (kind = 1 AND code = '" SAGA_REFUSED_UNSURE "')) LIMIT 1) AS v ON true "
          "WHERE i.book_id = $1 AND i.submission_id = $2 AND v.said IS NULL ORDER BY i.number"},
-    // That count as never taken, and whose payouts do not know yet that the bank took them all the same ($3 false), or do ($3 true). Each
+    // Items that count as never taken. $3 false: their payouts do not know yet that the bank took them after all; $3 true: they do. Each
     // decision of a person takes one such message back.
     [SUBM_SQL_ITEMS_AFTER_ALL] =
         {"submission_items_after_all",
@@ -102,17 +102,17 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "AND attempt = i.attempt AND kind IN (1, 5)) AS v "
          "WHERE i.book_id = $1 AND i.submission_id = $2 AND v.never > 0 "
          "AND (v.taken > v.back) = $3::bool ORDER BY i.number"},
-    // What the bank has (3 SENT, 4 ACKED) and settles now. What is not known to be there waits until it is.
+    // Submissions at the bank (3 SENT, 4 ACKED) that settle now. One that is not known to be there waits.
     [SUBM_SQL_SETTLES] = {"submission_settles",
                           "SELECT book_id, submission_id FROM submission "
                           "WHERE settles_at <= statement_timestamp() AND state NOT IN (5, 7) "
                           "AND state IN (3, 4) ORDER BY settles_at LIMIT $1"},
-    // Locks the row: a word of the bank about the whole comes before or after.
+    // Locks the row, so that the bank's word about the whole comes before or after.
     [SUBM_SQL_SETTLED] = {"submission_settled",
                           "UPDATE submission SET settles_at = NULL WHERE book_id = $1 "
                           "AND submission_id = $2 AND settles_at IS NOT NULL "
                           "AND state IN (3, 4)"},
-    // Across books: what is open is little, and has an index of its own. $3: anything may be sent; else only what was begun.
+    // Across books: open submissions are few and have their own index. $3: anything may be sent; else only begun ones.
     [SUBM_SQL_DUE] = {"submission_due",
                       "SELECT book_id, submission_id FROM submission "
                       "WHERE connection = $1 AND due_at <= statement_timestamp() "
@@ -129,7 +129,7 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "AND ($5::bool OR submission.state <> 1) AND " NOT_PAUSED
          " RETURNING state, epoch, tries, name, items, total, currency, size, sha256, "
          "content_sealed, seal, generation, stale_at, created_at, statement_timestamp()"},
-    // Of the server of this session.
+    // The timeline of this session's server.
     [SUBM_SQL_TIMELINE] = {"submission_timeline",
                            "SELECT substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8)"},
     [SUBM_SQL_STILL_OURS] =
@@ -137,7 +137,7 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "UPDATE submission SET lease_ends_at = statement_timestamp() + $5 * interval '1 ms' "
          "WHERE book_id = $1 AND submission_id = $2 AND owner = $3 AND epoch = $4 "
          "AND state IN (1, 2, 6) AND lease_ends_at > statement_timestamp()"},
-    // By its sender, while the lease is held. $8: how long until it is due again; NULL for never. $9: give the lease back.
+    // The sender's write, while it holds the lease. $8: time until due again; NULL: never. $9: give the lease back.
     [SUBM_SQL_MOVE] =
         {"submission_move",
          "UPDATE submission SET state = $5, tries = $6, reason = $7, reason_text = $10, "
@@ -147,7 +147,7 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "END, changed_at = statement_timestamp() "
          "WHERE book_id = $1 AND submission_id = $2 AND owner = $3 AND epoch = $4 "
          "AND state IN (1, 2, 6)"},
-    // By whoever holds the row's lock: the bank has decided, or a person. Ends every lease.
+    // The write of the row lock's holder, after the bank's or a person's decision. Ends every lease.
     [SUBM_SQL_DECIDE] =
         {"submission_decide",
          "UPDATE submission SET state = $3, reason = $4, reason_text = $5, due_at = NULL, "
@@ -155,7 +155,7 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "sent_at = CASE WHEN $3 IN (3, 4) THEN coalesce(sent_at, statement_timestamp()) ELSE "
          "sent_at "
          "END, changed_at = statement_timestamp() WHERE book_id = $1 AND submission_id = $2"},
-    // What payouts of this one are in by now, and has not been sent.
+    // Later submissions of this one's payouts that have not been sent.
     [SUBM_SQL_REBUILT] =
         {"submission_rebuilt",
          "SELECT DISTINCT s.submission_id FROM submission_item AS i "
@@ -163,7 +163,7 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "AND j.attempt > i.attempt "
          "JOIN submission AS s ON s.book_id = $1 AND s.submission_id = j.submission_id "
          "AND s.state = 1 WHERE i.book_id = $1 AND i.submission_id = $2"},
-    // Whether a person has still to say of an earlier submission of its payouts whether the bank has it.
+    // An earlier submission of its payouts about which a person has not yet decided.
     [SUBM_SQL_EARLIER_OPEN] =
         {"submission_earlier_open",
          "SELECT 1 FROM (SELECT DISTINCT e.submission_id FROM submission_item AS i "
@@ -179,14 +179,15 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
                           "submission_id DESC LIMIT 16"},
     [SUBM_SQL_BY_ID] = {"submission_by_id", "SELECT home_book FROM submission_directory "
                                             "WHERE book_id = 0 AND submission_id = $1"},
-    // A submission has at most 100,000 numbers, so a range that holds one of these begins not far below it. In pages.
+    // A submission has at most 100,000 numbers, so a range with one of these begins not far below it. In pages.
     [SUBM_SQL_OLD_RANGES] = {"submission_old_ranges",
                              "SELECT home_book, submission_id, number_first, number_last, cycle "
                              "FROM submission_directory WHERE book_id = 0 AND connection = $1 "
                              "AND cycle = 0 AND number_first BETWEEN $2::int8 - 100000 AND $3 "
                              "AND number_last >= $2 AND (number_first, submission_id) > ($5, $6) "
                              "ORDER BY number_first, submission_id LIMIT $4"},
-    // For each run of numbers and each cycle: the range in which it begins (a few, should some overlap), and those that begin in it.
+    // For each run of numbers and each cycle: the ranges that contain its first number (a few, if some overlap), and the ranges that begin
+    // inside the run.
     [SUBM_SQL_RANGES] =
         {"submission_ranges",
          "SELECT DISTINCT r.home_book, r.submission_id, r.number_first, r.number_last, r.cycle "
@@ -199,7 +200,7 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "WHERE d.book_id = 0 AND d.connection = $1 AND d.cycle = c.cycle "
          "AND d.number_first > k.low AND d.number_first <= k.high ORDER BY d.number_first)) AS r "
          "WHERE r.number_last >= k.low"},
-    // LATERAL with LIMIT, as above: a plan that was made for few of them would compare each with each.
+    // LATERAL with LIMIT, as above: a plan that was made for few items would compare all with all.
     [SUBM_SQL_ITEMS_BY_NUMBER] =
         {"submission_items_by_number",
          "SELECT k.n, i.payout_id, i.attempt, i.amount "
@@ -207,7 +208,7 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "CROSS JOIN LATERAL (SELECT payout_id, attempt, amount FROM submission_item "
          "WHERE book_id = $1 AND submission_id = k.submission_id AND number = k.number LIMIT 1) "
          "AS i"},
-    // Of each submission those with numbers from one to another, in their order.
+    // For each submission: its items with numbers in a range, in order.
     [SUBM_SQL_ITEMS_BETWEEN] =
         {"submission_items_between",
          "SELECT k.n, i.number, i.payout_id, i.attempt, i.amount "
@@ -259,7 +260,7 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "UPDATE submission_day SET next_modifier = $4, window_at = $5, in_window = $6, "
          "cut_at = $7 WHERE book_id = 0 AND connection = $1 AND origin = $2 "
          "AND file_date = to_date($3, 'YYYYMMDD')"},
-    // For each book and state the newest, by index: the page is made of them.
+    // The newest of each book and state, by index: the page is made of these.
     [SUBM_SQL_LIST] =
         {"submission_list",
          "SELECT " ROW_COLUMNS " FROM unnest($1::int8[]) AS b(book_id) "
@@ -281,9 +282,8 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
     [SUBM_SQL_CONTENT] = {"submission_content",
                           "SELECT content_sealed, seal, sha256 FROM submission "
                           "WHERE book_id = $1 AND submission_id = $2"},
-    // Across books: gauges of what is open.
-    // Of all books, once at a start: open files (2 SENDING, 6 UNKNOWN) whose last upload was begun (kind 1) in other
-    // folders. Rows of older versions, and of a recovery, say something else there.
+    // Across books, once at a start: open files (2 SENDING, 6 UNKNOWN) whose last upload was begun (kind 1) in other folders. Rows of older
+    // versions, and of a recovery, have something else in this column.
     [SUBM_SQL_BEGUN_ELSEWHERE] =
         {"submission_begun_elsewhere",
          "SELECT s.name, u.detail FROM submission AS s CROSS JOIN LATERAL ("
@@ -295,15 +295,15 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
         {"submission_waiting",
          "SELECT state, count(*), min(created_at), statement_timestamp() FROM submission "
          "WHERE connection = $1 AND due_at IS NOT NULL GROUP BY state"},
-    // The database may have forgotten what was done with an open submission: it is taken from whoever has it, and asked for.
+    // The database may have forgotten the fate of an open submission: it is taken from its sender, and asked for.
     [SUBM_SQL_RECOVER] =
         {"submission_recover",
          "UPDATE submission SET state = 2, tries = 0, reason = 'RECOVERY', reason_text = '', "
          "due_at = statement_timestamp(), lease_ends_at = NULL, epoch = epoch + 1, "
          "changed_at = statement_timestamp() "
          "WHERE book_id = $1 AND connection = ANY($2::int2[]) AND state IN (1, 2, 6)"},
-    // Under epoch 0, which no upload has: a temporary file says nothing about what was forgotten. The last step counts twice where
-    // an upload is known, so that its temporary file does not speak for the others either.
+    // Uses epoch 0, which no upload has: a temporary file says nothing about forgotten uploads. If an upload is known, the last step counts
+    // twice, so that its temporary file does not speak for the others.
     [SUBM_SQL_RECOVER_EVIDENCE] =
         {"submission_recover_evidence",
          "INSERT INTO submission_upload (book_id, submission_id, seq, kind, epoch, detail, at) "
@@ -318,7 +318,7 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
     [SUBM_SQL_RECOVER_LEFT] = {"submission_recover_left",
                                "SELECT count(*) FROM submission WHERE book_id = $1 "
                                "AND connection = ANY($2::int2[]) AND state = 2"},
-    // The newest submission of a connection that is known.
+    // The newest known submission of a connection.
     [SUBM_SQL_NEWEST] = {"submission_newest",
                          "SELECT submission_id FROM submission_directory WHERE book_id = 0 "
                          "AND connection = $1 ORDER BY submission_id DESC LIMIT 1"},
@@ -330,7 +330,7 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
     [SUBM_SQL_LISTING_WANTED] = {"submission_listing_wanted",
                                  "SELECT since FROM recovery_listing WHERE book_id = 0 "
                                  "AND connection = $1 AND done_at IS NULL"},
-    // What was found counts until it is applied: kind 4 of the inbox is a file of ours.
+    // A file found counts until it is applied. Kind 4 of the inbox is a file of ours.
     [SUBM_SQL_LISTING_LEFT] =
         {"submission_listing_left",
          "SELECT (SELECT count(*) FROM recovery_listing WHERE book_id = 0 "
@@ -361,7 +361,7 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "window_at, in_window, cut_at) VALUES (0, $1, $2, to_date($3, 'YYYYMMDD'), $4, $5, 0, $5) "
          "ON CONFLICT (book_id, connection, origin, file_date) DO UPDATE SET "
          "next_modifier = greatest(submission_day.next_modifier, $4)"},
-    // Mostly there is none at all, and then the attempts are not looked at. A later attempt than the one that was met is a person's order.
+    // Mostly there are no entries at all, and then the attempts are not read. An attempt later than the one met is a person's order.
     [SUBM_SQL_FORGOTTEN_FIND] =
         {"submission_forgotten_find",
          "SELECT DISTINCT k.n FROM unnest($3::text[], $4::int4[]) WITH ORDINALITY AS "
@@ -375,7 +375,7 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "FROM unnest($3::text[], $4::int4[]) AS k (individual_id, attempt) "
          "WHERE f.book_id = $1 AND f.connection = $2 AND f.individual_id = ANY($3::text[]) "
          "AND f.individual_id = k.individual_id AND f.met_attempt IS NULL"},
-    // As domain/ids.h derives the individual id: the last 15 digits of the intent.
+    // Derives the individual id as domain/ids.h does: the last 15 digits of the intent.
     [SUBM_SQL_MEETS_FORGOTTEN] =
         {"submission_meets_forgotten",
          "SELECT EXISTS (SELECT 1 FROM forgotten_entry WHERE book_id = $1 AND connection = $3) "
@@ -391,9 +391,9 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          "AND l.rail = s.rail AND s.payout_id = ANY(l.payout_ids)) "
          "FROM saga AS s JOIN payout AS p ON p.book_id = $1 AND p.payout_id = s.payout_id "
          "WHERE s.book_id = $1 AND s.payout_id = $2 AND p.merchant_id = $3"},
-    // Across books: what stands at the steps of the rail. It is in one of three indexes, each of which is read from its beginning and only
-    // as far as asked for: what is due, what waits for its bank with no time set (4 AWAIT), and what is held. It is cut
-    // to the list before it is joined, or each index of each book would have its share joined for a list of one.
+    // Across books: payouts at the steps of the rail. Each is in one of three indexes: due, waiting for its bank without a time (4 AWAIT),
+    // or held. Each index is read from its beginning, up to the limit. The list is cut before the join, or each index of each book would
+    // have its share joined.
     [SUBM_SQL_CALLS_OPEN] =
         {"calls_open",
          "SELECT " CALL_COLUMNS "s.payout_id IN (SELECT unnest(payout_ids) FROM saga_lease "
@@ -420,8 +420,8 @@ static const db_stmt STATEMENTS[SUBM_SQL_COUNT] = {
          ") AS o JOIN saga AS s ON s.book_id = o.book_id AND s.payout_id = o.payout_id "
          "JOIN payout AS p ON p.book_id = o.book_id AND p.payout_id = o.payout_id "
          "ORDER BY o.since, o.payout_id"},
-    // What is known about the calls of payouts, up to a row of each one's log: the rows of the rail's steps (2 EXECUTE, 3 RESOLVE), what a
-    // worker is about to do, and what the bank said by itself (kinds 1 to 5; the others are orders).
+    // The evidence about payouts' calls, up to a row of each log: the rows of the rail's steps (2 EXECUTE, 3 RESOLVE), a worker's intent,
+    // and the bank's own words (kinds 1 to 5; higher kinds are orders).
     [SUBM_SQL_CALL_ROWS] =
         {"call_rows",
          "SELECT u.n, x.kind, x.step, x.what, x.attempt, x.seq, x.outlook, x.reason, x.detail, "

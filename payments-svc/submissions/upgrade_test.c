@@ -1,4 +1,4 @@
-// A database of the first version, with files in every state, is taken over: open ones end well, closed ones stay closed.
+// Takes over a database of the first version with files in every state: open files end well, closed files stay closed.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -39,7 +39,7 @@ static void migrate_first_version(const char *all) {
 
 enum { FILES = 10 };
 
-// What the first version knew about file n, whose one payout has the id n in book 1.
+// The first version's knowledge of file n. Its one payout has the id n in book 1.
 static const struct {
     const char *what;
     int step, phase, state; // of the saga
@@ -47,7 +47,7 @@ static const struct {
         outcome; // rows of the log beyond and within log_seq: 1 EXECUTE begun, outcome of EXECUTE
     int event;   // rail_event.kind
     int want;    // submission_state
-    int log_step, log_seq; // of the row of the log, where it is another one
+    int log_step, log_seq; // the log row's own, where they differ
 } CASES[FILES] = {
     {"waits for its first upload", 2, 0, 4, 0, 3, 0, SUBMISSION_PREPARED, 0, 0},
     {"was being uploaded by a worker that has a lease", 2, 0, 4, 1, 0, 0, SUBMISSION_SENDING, 0, 0},
@@ -113,7 +113,7 @@ static void test_upgrade__files_of_the_first_version__each_to_its_state(void **s
     for (int n = 0; n < FILES; n++) {
         insert_case(n);
     }
-    // Another book has used the same traces, and more of them.
+    // Another book has used the same trace numbers, and more.
     fixture_sql(
         "INSERT INTO ach_counter VALUES (1, 20, '2026-11-21', 8), (2, 700, '2026-11-21', 0)", NULL,
         0);
@@ -129,7 +129,7 @@ static void test_upgrade__files_of_the_first_version__each_to_its_state(void **s
                      submission_state_name((int)fixture_sql_i64(sql)));
         }
     }
-    // What is open is looked at, and nothing else; where nobody knows, an upload was begun.
+    // Only open submissions are due. Where the outcome is unknown, an upload was begun.
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM submission WHERE (state IN (1, 2)) <>"
                                      " (due_at IS NOT NULL)"),
                      0);
@@ -138,7 +138,7 @@ static void test_upgrade__files_of_the_first_version__each_to_its_state(void **s
                      FILES - 1);
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM submission_item"), FILES);
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM submission WHERE size = 72"), FILES);
-    // Numbers and file ids of the first version do not come again.
+    // Numbers and file ids of the first version are not given again.
     assert_int_equal(fixture_sql_i64("SELECT next_number FROM submission_number"), 700);
     assert_int_equal(fixture_sql_i64("SELECT next_modifier FROM submission_day"), FILES);
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM submission_directory WHERE home_book = 1"
