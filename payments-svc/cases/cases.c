@@ -11,7 +11,7 @@
 enum {
     TEXT_MAX = 1000,
     CODE_MAX = 64,
-    NOTES_OF_THE_SAME_MAX = 50, // then it is only counted
+    NOTES_OF_THE_SAME_MAX = 50, // further ones are only counted
 };
 
 bool cases_no_memory(err *e) {
@@ -82,7 +82,7 @@ typedef struct note_rows {
     size_t n;
 } note_rows;
 
-// Notes of the service's own.
+// Adds the service's own notes.
 static bool insert_notes(db_conn *c, int64_t book_id, const note_rows *r, str resolution,
                          int64_t now_us, arena *a, err *e) {
     if (r->n == 0) {
@@ -99,7 +99,7 @@ static bool insert_notes(db_conn *c, int64_t book_id, const note_rows *r, str re
     return db_exec(c, cases_sql(CASES_SQL_NOTES), p, a, NULL, NULL, e);
 }
 
-// A note for each case that was opened or seen again, unless it has too many of them already, or is told anew only.
+// Adds a note to each case that was opened or seen again, unless it has too many notes, or is only refreshed.
 static bool write_notes(db_conn *c, int64_t book_id, const db_rows *rows, const columns *k,
                         size_t n, bool again, int64_t now_us, arena *a, err *e) {
     const size_t n_rows = db_count(rows);

@@ -1,4 +1,4 @@
-// What a person does with a case: assign, comment, resolve. Each once for an idempotency key.
+// A person's changes of a case: assign, comment, resolve. Each happens once per idempotency key.
 #include "base/assert.h"
 #include "base/clock.h"
 #include "cases/cases.h"
@@ -12,7 +12,7 @@ static int16_t note_of(case_act act) {
                                      : CASE_NOTE_RESOLVED;
 }
 
-// Whether the key was used before, and for the same content.
+// *known: the key was used before. An error if it was used for other content.
 static bool find_key(db_conn *c, const case_change *x, arena *a, bool *known, err *e) {
     db_params *p = db_params_create(a);
     db_i64(p, x->book_id);
@@ -113,7 +113,7 @@ static bool write_case(db_conn *c, const case_change *x, arena *a, err *e) {
 bool cases_change(db_conn *c, const case_change *x, arena *a, case_changed *out, err *e) {
     *out = (case_changed){0};
     bool known = false;
-    // The lock first: of two calls with one key the second then finds what the first wrote.
+    // Locks first: of two calls with one key the second then finds the first one's row.
     if (!cases_read(c, true, x->book_id, x->case_id, a, &out->row, e) ||
         !find_key(c, x, a, &known, e)) {
         return false;
@@ -124,7 +124,7 @@ bool cases_change(db_conn *c, const case_change *x, arena *a, case_changed *out,
     if (!validate(x, &out->row, e)) {
         return false;
     }
-    // Resolved in the same way before, under another key: it stands as it was asked for.
+    // The case was resolved in the same way under another key: nothing more to do.
     if (x->act == CASE_ACT_RESOLVE && out->row.state != CASE_STATE_OPEN) {
         return true;
     }

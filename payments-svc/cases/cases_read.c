@@ -35,7 +35,7 @@ static void param_text(db_params *p, str s) {
     }
 }
 
-// The statement whose index fits: what is open is read by partial indexes, the rest within one book.
+// Chooses the statement by its index: partial indexes hold the open cases; other cases are read within one book.
 static const db_stmt *list_statement(const case_filter *f, db_params *p) {
     if (!f->in_book) {
         ASSERT(!f->resolved && f->subject_type.len == 0);

@@ -7,7 +7,7 @@
     "k.book_id, k.case_id, k.kind, k.subject_type, k.subject_id, k.merchant_id, k.code, k.text, "  \
     "k.amount, k.currency, k.state, k.owner, k.resolution, k.seen, k.opened_at, k.due_at, "        \
     "k.seen_at, k.resolved_at "
-// The filters that all lists share: $1 after, $2 limit, $3 states, $4 kind, $5 owner, $6 merchant.
+// The filters of all lists: $1 after, $2 limit, $3 states, $4 kind, $5 owner, $6 merchant.
 #define CASE_FILTERS                                                                               \
     "AND k.case_id > $1 AND k.state = ANY($3::int2[]) AND ($4::text IS NULL OR k.kind = "          \
     "$4::text) "                                                                                   \
@@ -16,8 +16,8 @@
 #define CASE_PAGE "ORDER BY k.case_id LIMIT $2"
 
 static const db_stmt STATEMENTS[CASES_SQL_COUNT] = {
-    // The same subject may stand in a list twice: it counts twice, and its last text is kept. The order keeps two lists from
-    // waiting for each other's rows.
+    // A list may have the same subject twice: it counts twice, and its last text is kept. The order keeps two lists from deadlocking on
+    // each other's rows.
     [CASES_SQL_OPEN] =
         {"cases_open",
          "INSERT INTO payment_case (book_id, case_id, kind, subject_type, subject_id, "
@@ -50,7 +50,7 @@ static const db_stmt STATEMENTS[CASES_SQL_COUNT] = {
                                         "AND subject_id = ANY($4::text[]) "
                                         "AND ($5::text IS NULL OR kind = $5::text) "
                                         "RETURNING case_id"},
-    // Of all books: reads the index of open cases only.
+    // All books: reads only the index of open cases.
     [CASES_SQL_LIST_ACROSS] = {"cases_list_across", "SELECT " CASE_COLUMNS "FROM payment_case k "
                                                     "WHERE k.state = 1 " CASE_FILTERS CASE_PAGE},
     [CASES_SQL_LIST_OPEN] = {"cases_list_open",

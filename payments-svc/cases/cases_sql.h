@@ -1,4 +1,4 @@
-// Every SQL string of the cases room, in one table, so that a test can read each of them.
+// Every SQL string of the cases room in one table, so that a test can read each.
 #ifndef CASES_CASES_SQL_H
 #define CASES_CASES_SQL_H
 

@@ -116,7 +116,7 @@ static void test_open__the_same_for_ever_does_not_grow_for_ever(void **state) {
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM case_note"), 50);
 }
 
-// What a bank writes must not fail the transaction that holds the payout.
+// No text of a bank may fail the transaction that holds the payout.
 static void test_open__takes_any_bytes_as_text(void **state) {
     (void)state;
     char longer[1500];
@@ -169,7 +169,7 @@ static bool list_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     return ok;
 }
 
-// How many; f->after becomes the last of them.
+// Returns the number listed; f->after becomes the last one.
 static size_t listed(case_filter *f) {
     err e = {0};
     if (!db_read(pool, fixture_deadline(5000), memory, list_in_tx, f, &e)) {
@@ -325,7 +325,7 @@ static void test_DEFINITE_ERRORS__a_repeat_is_the_same_and_another_is_refused(vo
     assert_int_equal(out.row.state, CASE_STATE_RESOLVED);
     e = changed(resolve("GIVE_BACK", "another letter", "k1"), &out);
     assert_string_equal(e.reason, "IDEMPOTENCY_KEY_REUSED");
-    e = changed(resolve("GIVE_BACK", "letter", "k2"), &out); // another person's, the same wish
+    e = changed(resolve("GIVE_BACK", "letter", "k2"), &out); // another person with the same wish
     assert_false(err_is_set(&e));
     assert_null(out.order);
     e = changed(resolve("MARK_PAID", "letter", "k3"), &out);
@@ -395,7 +395,7 @@ static void test_kinds__each_can_be_resolved_and_is_explained(void **state) {
     assert_true(case_order_at(CASE_MARK_PAID)->moves_money);
 }
 
-// docs/payments/cases.md has a row for each kind and each resolution, and none besides.
+// docs/payments/cases.md has a row for each kind and each resolution, and no other row.
 static void test_docs__say_what_the_table_says(void **state) {
     (void)state;
     static char page[1 << 16];
@@ -436,7 +436,7 @@ static void test_docs__say_what_the_table_says(void **state) {
     for (const char *at = page; (at = strstr(at, "\n| ")) != NULL; at++) {
         rows++;
     }
-    assert_int_equal(rows, n + CASE_N_RESOLUTIONS + 2); // and two heads
+    assert_int_equal(rows, n + CASE_N_RESOLUTIONS + 2); // and two header rows
 }
 
 int main(void) {

@@ -1,5 +1,5 @@
-// The kinds of cases, what may be done about each, and what a person should do: one table, from which the lists, the help
-// of payctl and docs/payments/cases.md are checked.
+// The kinds of cases, the allowed resolutions of each, and a person's next step: one table. A test checks the lists, the help of payctl and
+// docs/payments/cases.md against it.
 #ifndef CASES_KINDS_H
 #define CASES_KINDS_H
 
@@ -8,7 +8,7 @@
 
 #include "base/str.h"
 
-// How a case may end. X(NAME, kind of the order as an event of a person or 0, moves money, meaning)
+// The ways a case may end. X(NAME, kind of its event of a person or 0, moves money, meaning)
 #define CASE_RESOLUTIONS(X)                                                                        \
     X(RELEASE, 20, false, "let the payout go on from the step at which it was held")               \
     X(RETRY, 21, false,                                                                            \
@@ -31,7 +31,7 @@
 #define CASE_ORDERS_OF_A_HOLD                                                                      \
     (CASE_BIT(RELEASE) | CASE_BIT(RETRY) | CASE_BIT(SEND_AGAIN) | CASE_BIT(MARK_PAID) |            \
      CASE_BIT(GIVE_BACK) | CASE_BIT(WRITE_OFF) | CASE_BIT(CANCEL))
-// What waits for its bank is not dead.
+// A payout that waits for its bank is not dead, so it is not retried.
 #define CASE_ORDERS_OF_A_WAIT ((CASE_ORDERS_OF_A_HOLD & ~CASE_BIT(RETRY)) | CASE_NOTES_ONLY)
 #define CASE_NOTES_ONLY (CASE_BIT(DONE) | CASE_BIT(IGNORE))
 #define CASE_WHERE_IT_IS (CASE_BIT(BANK_HAS_IT) | CASE_BIT(BANK_HAS_IT_NOT) | CASE_NOTES_ONLY)
@@ -144,29 +144,29 @@ typedef enum case_resolution {
 typedef struct case_kind {
     const char *name;
     const char *subject_type;
-    int64_t due_us;   // how long a person has for it
+    int64_t due_us;   // the time a person has for it
     uint32_t allowed; // CASE_BIT of each resolution
     const char *meaning, *next_step;
 } case_kind;
 
 typedef struct case_order {
     const char *name;
-    int16_t event_kind; // of the person's event that it becomes; 0: only a note
+    int16_t event_kind; // kind of the resulting event of the person; 0: only a note
     bool moves_money;   // needs evidence
     const char *meaning;
 } case_order;
 
-// A kind that this version does not know has a general text and allows notes only: never NULL.
+// Never NULL: a kind unknown to this version has a general text and allows only notes.
 const case_kind *case_kind_of(str name);
-// NULL when there is no such resolution.
+// NULL when no resolution has this name.
 const case_order *case_order_of(str name);
 const char *case_order_names(void);
-// "PAYOUT_HELD, …": all that this version knows. Static.
+// "PAYOUT_HELD, …": all kinds of this version. Static.
 const char *case_kind_names(void);
 bool case_kind_is_known(str name); // "RELEASE, RETRY ...". Static.
 const case_order *case_order_at(case_resolution which);
 uint32_t case_order_bit(const case_order *o); // CASE_BIT of an order of the table
-// In the order of the table; NULL at its end.
+// The kinds in the order of the table; NULL at its end.
 const case_kind *case_kind_at(size_t index);
 
 #endif

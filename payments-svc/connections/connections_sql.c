@@ -16,7 +16,7 @@ static const db_stmt STATEMENTS[CONNECTIONS_SQL_COUNT] = {
     [CONNECTIONS_SQL_LOG] = {"connections_log",
                              "INSERT INTO pause_log (book_id, entry_id, connection, merchant_id, "
                              "kind, reason, actor, at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"},
-    // For each book the newest, by its own index; messages are of their payout's book, files of book 0.
+    // The newest word per book, by the book's own index. Messages belong to their payout's book, files to book 0.
     [CONNECTIONS_SQL_LAST_WORD] =
         {"connections_last_word",
          "SELECT max(f.received_at) FROM unnest($2::int8[]) AS b(book_id) CROSS JOIN LATERAL "
@@ -29,7 +29,7 @@ static const db_stmt STATEMENTS[CONNECTIONS_SQL_COUNT] = {
     [CONNECTIONS_SQL_MAKE] = {"connections_make",
                               "INSERT INTO connection (book_id, number, name, scheme, made_at) "
                               "VALUES (0, $1, $2, $3, $4) ON CONFLICT DO NOTHING"},
-    // By connection and step: how many stand there (at most $4 of each book are counted), and since when the oldest does.
+    // Per connection and step: the count (at most $4 of each book), and since when the oldest is there.
     [CONNECTIONS_SQL_QUEUE] =
         {"connections_queue",
          "SELECT d.rail, e.step, sum(f.n)::int8, min(f.since) FROM unnest($1::int8[]) AS "

@@ -1,4 +1,4 @@
-// Every SQL string of the connections room, in one table, so that a test can read each of them.
+// Every SQL string of the connections room in one table, so that a test can read each.
 #ifndef CONNECTIONS_CONNECTIONS_SQL_H
 #define CONNECTIONS_CONNECTIONS_SQL_H
 

@@ -1,4 +1,4 @@
-// The brake, and what stands at a connection, against a real PostgreSQL.
+// The brake, and the payouts at a connection, against a real PostgreSQL.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -93,8 +93,8 @@ static void test_pause__covers_what_agrees_with_all_of_it(void **state) {
     assert_true(str_eq_c(merchants[0], "shop"));
     assert_int_equal(pause_merchants(&s, 4, 1, merchants, 2), 2);
     assert_int_equal(pause_merchants(&s, 4, 2, merchants, 2), 1);
-    assert_int_equal(pause_merchants(&s, 4, 1, merchants, 0), 2); // says how many there are
-    assert_true(changed(0, 0, "", false));                        // everything
+    assert_int_equal(pause_merchants(&s, 4, 1, merchants, 0), 2); // returns their full number
+    assert_true(changed(0, 0, "", false));                        // pauses everything
     s = now();
     assert_true(pause_stops(&s, 1, 1));
 }
@@ -102,7 +102,7 @@ static void test_pause__covers_what_agrees_with_all_of_it(void **state) {
 static void test_EXPLAINED__who_paused_and_resumed_what(void **state) {
     (void)state;
     assert_true(changed(0, 1, "", false));
-    assert_false(changed(0, 1, "", false)); // stays as it is
+    assert_false(changed(0, 1, "", false)); // already so: no change
     assert_true(changed(0, 1, "", true));
     assert_false(changed(0, 1, "", true));
     assert_true(changed(0, 1, "", false));
@@ -114,7 +114,7 @@ static void test_EXPLAINED__who_paused_and_resumed_what(void **state) {
     assert_string_equal(log, "1 2 1");
 }
 
-// A set that is cut off would let payouts go that are paused.
+// A set that is cut off would let paused payouts go.
 static void test_pause__is_refused_before_there_are_too_many(void **state) {
     (void)state;
     fixture_sql("INSERT INTO pause SELECT 0, 1, 'm' || n, 'r', 'a', now() "

@@ -91,7 +91,7 @@ bool pause_set_one(db_conn *c, const pause_row *row, arena *a, bool *changed, er
     if (!pause_read(c, &all, a, e)) {
         return false;
     }
-    // A set that is cut off would hide a pause, so it is never filled.
+    // A full set might hide a pause, so it never fills.
     if (all.n >= PAUSE_ROWS_MAX - 1) {
         return err_set(e, ERR_RESOURCE_EXHAUSTED, "TOO_MANY_PAUSES",
                        "there are %zu pauses already: pause a book or a connection as a whole",

@@ -15,9 +15,9 @@ enum { TIMEOUT_MS = 10000, TRIES_MAX = 2 * CONNECTIONS_MAX, NAME_MAX_LEN = 64 };
 // --- Numbers ---------------------------------------------------------------------------------------------------------
 
 typedef struct numbering {
-    const connection_wanted *wanted; // the one at hand
+    const connection_wanted *wanted; // the current one
     int number;                      // 0: the table does not know it
-    int next;                        // the first number that nobody has
+    int next;                        // the first free number
 } numbering;
 
 static bool look(db_conn *c, arena *a, void *arg, err *e) {
@@ -46,7 +46,7 @@ static bool look(db_conn *c, arena *a, void *arg, err *e) {
     return true;
 }
 
-// Nothing is added when another instance has taken the number, or the name, meanwhile.
+// Adds nothing if another instance has taken the number or the name meanwhile.
 static bool add(db_conn *c, arena *a, void *arg, err *e) {
     const numbering *x = arg;
     db_params *p = db_params_create(a);
@@ -94,15 +94,15 @@ bool connections_number(db_pool *pool, const connection_wanted *wanted, size_t n
     return ok;
 }
 
-// --- What is known ---------------------------------------------------------------------------------------------------
+// --- Known connections -----------------------------------------------------------------------------------------------
 
 struct connections {
     const connection_scheme *schemes;
     size_t n_schemes;
-    pthread_mutex_t adding; // one adds at a time
+    pthread_mutex_t adding; // one thread adds at a time
     connection_info list[CONNECTIONS_MAX];
-    char names[CONNECTIONS_MAX][NAME_MAX_LEN]; // of those that are switched off
-    atomic_size_t n;                           // entries below it are complete and never change
+    char names[CONNECTIONS_MAX][NAME_MAX_LEN]; // of connections that are switched off
+    atomic_size_t n;                           // entries below n are complete and never change
 };
 
 connections *connections_create(const connection_scheme *schemes, size_t n) {
@@ -144,7 +144,7 @@ void connections_add(connections *k, const connection_info *info) {
     atomic_store_explicit(&k->n, n + 1, memory_order_release);
 }
 
-// A scheme that only a later version knows has no name here.
+// A scheme of a later version has no name here.
 static connection_info switched_off(const connections *k, int number, const char *name,
                                     int scheme) {
     connection_info off = {.id = number,

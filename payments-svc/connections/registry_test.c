@@ -1,4 +1,4 @@
-// Which connections there are, against a real PostgreSQL.
+// The registry of connections, against a real PostgreSQL.
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -51,11 +51,11 @@ static void test_numbers__are_given_once_and_for_ever(void **state) {
     const connection_wanted later[] = {{"new", ACH}, {"fast", INSTANT}, {"ach", ACH}};
     int numbers[4];
     number(all, 4, numbers);
-    assert_int_equal(numbers[0], 1); // as before there were names
+    assert_int_equal(numbers[0], 1); // as before names existed
     assert_int_equal(numbers[1], 2);
     assert_int_equal(numbers[2], 3);
     assert_int_equal(numbers[3], 4);
-    number(later, 3, numbers); // wells is switched off: its number is not given to another
+    number(later, 3, numbers); // wells is switched off, and keeps its number
     assert_int_equal(numbers[0], 5);
     assert_int_equal(numbers[1], 4);
     assert_int_equal(numbers[2], 1);
@@ -95,7 +95,7 @@ typedef struct instance {
     bool ok;
 } instance;
 
-// Each instance has the same names in another order.
+// Each instance has the names in another order.
 static void *start(void *arg) {
     static const char *const NAME[NAMES] = {"a", "b", "c", "d", "e"};
     instance *x = arg;
@@ -163,10 +163,10 @@ static void test_registry__knows_what_is_switched_off(void **state) {
     assert_false(connections_of(k, 1)->on);
     assert_string_equal(connections_of(k, 4)->scheme, "instant");
     assert_false(connections_of(k, 4)->in_files);
-    assert_string_equal(connections_of(k, 5)->name, "wire"); // of a later version
+    assert_string_equal(connections_of(k, 5)->name, "wire"); // a later version's scheme
     assert_string_equal(connections_of(k, 5)->scheme, "");
     fixture_sql("INSERT INTO connection VALUES (0, 6, 'late', 1, now())", NULL, 0);
-    assert_true(connections_load(k, pool, &e)); // another instance has been given one
+    assert_true(connections_load(k, pool, &e)); // another instance has a new connection
     assert_string_equal(connections_of(k, 6)->name, "late");
     assert_ptr_equal(connection_named(list, 6, STR("late")), connections_of(k, 6));
     connections_destroy(k);

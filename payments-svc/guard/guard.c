@@ -16,7 +16,7 @@
 enum {
     CLOCK_EVERY_MS = 5000,
     LOOK_MS = 500,       // while a recovery lasts
-    LOOK_MAX_MS = 10000, // between two looks when nothing changes
+    LOOK_MAX_MS = 10000, // the longest pause between two looks without changes
     LOOK_TIMEOUT_MS = 30000,
     ARENA_MAX = 4 * 1024 * 1024
 };
@@ -25,16 +25,16 @@ static const int64_t GAP_MAX_US = INT64_C(86400) * 1000000;
 struct guard {
     guard_options o;
     db_clock *clock;
-    arena *a; // of the start, then of the watching thread
+    arena *a; // for the start, then for the watching thread
     ticker *watch;
     guard_part parts[GUARD_PARTS_MAX];
     size_t n_parts;
     metric *stopped, *recovering, *left, *promises[3];
-    _Atomic uint32_t timeline; // that is known; 0: none is
-    _Atomic bool sends;     // the database is the one that it was, and nothing is left to compare
-    _Atomic bool may_claim; // as it was told last
-    bool complained;        // of what the database does not keep
-    pthread_mutex_t mutex;  // guards changed, arg and status; held while somebody is told
+    _Atomic uint32_t timeline; // the known timeline; 0: none
+    _Atomic bool sends;        // the database is the same as before, and nothing is left to compare
+    _Atomic bool may_claim;    // as last told
+    bool complained;           // complained about the database's durability
+    pthread_mutex_t mutex;     // guards changed, arg and status; held during a call of `changed`
     guard_status status;
     void (*changed)(void *arg, bool serves);
     void *arg;
@@ -65,7 +65,7 @@ static bool clocks_agree(const guard *g) {
 
 static void tell_clock(guard *g, bool may_claim) {
     pthread_mutex_lock(&g->mutex);
-    if (atomic_load(&g->may_claim) != may_claim) { // nobody was faster
+    if (atomic_load(&g->may_claim) != may_claim) { // no other thread was faster
         atomic_store(&g->may_claim, may_claim);
         metric_set(g->stopped, may_claim ? 0 : 1);
         if (may_claim) {
@@ -82,7 +82,7 @@ static void tell_clock(guard *g, bool may_claim) {
 
 bool guard_may_claim(guard *g) {
     if (atomic_load(&g->timeline) == 0) {
-        return false; // the database was not looked at yet
+        return false; // no look at the database yet
     }
     const bool may_claim = clocks_agree(g);
     if (may_claim != atomic_load(&g->may_claim)) {
@@ -122,7 +122,8 @@ bool guard_same_timeline(guard *g, str timeline) {
     return false;
 }
 
-// What the promises need of the database. A person must know when it is not so; a database on one machine is served all the same.
+// Checks what the promises need of the database. A person must know if something is missing; a database on one machine is served all the
+// same.
 static void judge_durability(guard *g, const guard_server *s) {
     const bool holds[] = {s->durable, s->synchronous, s->replicated};
     for (size_t i = 0; i < 3; i++) {
@@ -147,7 +148,7 @@ typedef struct look {
     guard *g;
     guard_server server;
     bool recovering; // the row says so
-    bool begun;      // by this look
+    bool begun;      // this look began it
     const char *why;
     guard_status status;
 } look;
@@ -198,7 +199,7 @@ static void copy_text(char *to, size_t size, str text) {
     to[len] = '\0';
 }
 
-// What the row says of the last recovery.
+// Reads the last recovery from the row.
 static bool read_status(look *l, db_conn *c, arena *a, err *e) {
     guard_status *s = &l->status;
     db_rows *rows = NULL;
@@ -218,7 +219,7 @@ static bool read_status(look *l, db_conn *c, arena *a, err *e) {
     return true;
 }
 
-// The database went back without a new timeline: it is not as far as it has told us that it was.
+// The database went back without a new timeline: its log is behind the position that it has told us.
 static bool went_back(const guard *g, const guard_server *s) {
     guard_server before;
     return g->o.state_file[0] != '\0' && guard_state_read(g->o.state_file, &before) &&
@@ -246,7 +247,7 @@ static bool look_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     } else if (!l->recovering && went_back(l->g, &l->server)) {
         l->why = "the database went back";
     }
-    if (l->why != NULL && l->g->n_parts > 0) { // else nobody is here yet who could compare
+    if (l->why != NULL && l->g->n_parts > 0) { // else no part is here yet that could compare
         l->recovering = true;
         if (!begin_recovery(l, c, a, e)) {
             return false;
@@ -262,7 +263,7 @@ typedef struct ending {
     int64_t left, lefts[GUARD_PARTS_MAX], ended;
 } ending;
 
-// The reason of a person who ends this recovery; "" when there is none, or it is meant for another one.
+// The reason with which a person ends this recovery; "" when there is none, or it names another recovery.
 static const char *forced(const guard *g, const char *id) {
     const char *text = g->o.force_end;
     const size_t len = strlen(id);
@@ -319,7 +320,7 @@ void guard_look(guard *g, guard_status *out) {
     pthread_mutex_unlock(&g->mutex);
 }
 
-// True: it is over.
+// True: the recovery is over.
 static bool try_to_end(guard *g, const char *id) {
     err e = {0};
     ending x = {.g = g, .id = id, .reason = forced(g, id)};
@@ -347,7 +348,7 @@ static bool try_to_end(guard *g, const char *id) {
     return true;
 }
 
-// True: something is under way, so look again soon.
+// True: work is under way, so look again soon.
 static bool look_once(guard *g) {
     err e = {0};
     look l = {.g = g};
@@ -355,7 +356,7 @@ static bool look_once(guard *g) {
                                 look_in_tx, &l, &e);
     arena_reset(g->a);
     if (!ok) {
-        log_err(LOG_DEBUG, "guard.not_looked", &e); // others say that the database is not there
+        log_err(LOG_DEBUG, "guard.not_looked", &e); // others report that the database is away
         return atomic_load(&g->timeline) == 0;
     }
     judge_durability(g, &l.server);

@@ -3,8 +3,8 @@
 #include "base/assert.h"
 
 static const db_stmt STATEMENTS[GUARD_SQL_COUNT] = {
-    // Of the server that answers: which cluster, which timeline, how far its log is, and whether it keeps what it has confirmed.
-    // The name of the log's file at this moment has the timeline: pg_control_checkpoint() tells it only after the next checkpoint.
+    // The answering server: its cluster, its timeline, its log position, and whether it keeps what it has confirmed. The name of the
+    // current log file has the timeline: pg_control_checkpoint() has it only after the next checkpoint.
     [GUARD_SQL_LOOK] =
         {"guard_look",
          "SELECT system_identifier, substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8), "
@@ -17,7 +17,7 @@ static const db_stmt STATEMENTS[GUARD_SQL_COUNT] = {
     [GUARD_SQL_FIRST] = {"guard_first",
                          "INSERT INTO timeline (book_id, system_id, timeline_id, seen_at) "
                          "VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING"},
-    // Several processes notice it at once: one of them begins.
+    // Several processes notice it at once: one of them begins the recovery.
     [GUARD_SQL_BEGIN] = {"guard_begin",
                          "UPDATE timeline SET system_id = $2, timeline_id = $3, seen_at = $4, "
                          "recovering_since = $4, why = $5, recovery_id = $6 WHERE book_id = $1 AND "

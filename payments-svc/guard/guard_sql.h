@@ -1,4 +1,4 @@
-// Every SQL string of the guard, in one table, so that a test can read each of them.
+// Every SQL string of the guard in one table, so that a test can read each.
 #ifndef GUARD_GUARD_SQL_H
 #define GUARD_GUARD_SQL_H
 

@@ -1,4 +1,4 @@
-// Which database it is: as its server says, and as a file beside the service remembers.
+// Identifies the database: by its server's words, and by a file beside the service.
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>

@@ -147,7 +147,7 @@ static bool put(archive_writer *w, const char *bytes, size_t n) {
 
 bool archive_add(archive_writer *w, const char *table, str json, err *e) {
     archive_rows *rows = rows_of(&w->info, str_of(table));
-    ASSERT(rows != NULL); // our own tables
+    ASSERT(rows != NULL); // the table is ours
     rows->n++;
     if (json.len > LINE_MAX_BYTES - BLOCK) {
         return err_set(e, ERR_OUT_OF_RANGE, "ARCHIVE", "a row of %s has %zu bytes", table,
@@ -214,7 +214,7 @@ static bool write_manifest(const archive_writer *w, const char *path, err *e) {
     return ok || failed(e, "cannot write", path);
 }
 
-// The manifest goes first: a file that has its name has its manifest.
+// The manifest goes first: a file with its final name has a manifest.
 static bool give_names(archive_writer *w, err *e) {
     char manifest[PATH_LEN + 32], named[PATH_LEN];
     (void)snprintf(named, sizeof named, "%s/%s", w->folder, w->info.file);
@@ -293,7 +293,7 @@ bool archive_read_manifest(const char *path, archive_info *out, err *e) {
     return ok || damaged(e, manifest, "there is no such manifest, or it cannot be read");
 }
 
-// Table and row of a line; false when it is not one that archive_add has written.
+// Splits a line into table and row. False when archive_add did not write it.
 static bool split_line(str line, str *table, str *json) {
     const size_t begin = sizeof LINE_BEGIN - 1, mid = sizeof LINE_ROW - 1;
     if (line.len < begin + mid + 2 || memcmp(line.ptr, LINE_BEGIN, begin) != 0 ||
@@ -317,7 +317,7 @@ typedef struct reading {
     size_t cap;
 } reading;
 
-// The next line, without its end. False at the end of the file, and when it is no line.
+// The next line, without its end. False at the end of the file, and for a broken line.
 static bool next_line(reading *r, str *line, bool *bad) {
     size_t n = 0;
     *bad = false;

@@ -1,4 +1,4 @@
-// The file of an archive: what was written is read back, and what was changed since is noticed.
+// The file of an archive: written rows are read back, and later changes are noticed.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -132,7 +132,7 @@ static void test_archive__what_is_dropped_leaves_nothing(void **state) {
     assert_int_equal(archive_count(w, "saga"), 1);
     assert_int_equal(archive_count(w, "payout"), 0);
     archive_drop(w);
-    path[0] = '\0'; // teardown finds an empty folder
+    path[0] = '\0'; // teardown expects an empty folder
 }
 
 int main(void) {

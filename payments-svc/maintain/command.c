@@ -156,7 +156,7 @@ static bool nothing(db_conn *c, arena *a, void *arg, err *e) {
     return true;
 }
 
-// Work may take hours, and waits for a database that is away; a conninfo that leads nowhere is told at once.
+// Work may take hours, and waits for a database that is away. A wrong conninfo is reported at once.
 static bool is_reached(db_pool *pool, err *e) {
     arena *a = arena_create(MAINTAIN_REACH_BYTES);
     const bool ok =

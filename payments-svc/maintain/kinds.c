@@ -1,4 +1,4 @@
-// What is archived, and in which order: what refers to something goes before it.
+// The kinds of archives, in their order: a row goes before the rows that it refers to.
 #include <stddef.h>
 
 #include "maintain/maintain_internal.h"

@@ -2,12 +2,11 @@
 
 #include "base/assert.h"
 
-// What all picks have: $1 book, $2 the time before which (as text: a time, or the least id of that time), $3 the last id before this
-// page (as text), $4 how many. They lock what they pick, so that nobody changes it between its archive and its removal.
+// The parameters of all picks: $1 book, $2 the limit of time (as text: a time, or the least id of this time), $3 the last id before this
+// page (as text), $4 how many. Picks lock their rows, so that nobody changes a row between its archive and its removal.
 #define PAGE " LIMIT $4 FOR UPDATE OF t"
 
-// A payout that is at its end and of which nothing waits: no event that was not taken up, no case, no submission. The kept sums have it in
-// the state that it has.
+// A payout at its end with nothing open: all events taken up, no case, no submission. The kept sums have it in its present state.
 #define ENDED                                                                                      \
     "FROM saga AS t JOIN payout AS p ON p.book_id = t.book_id AND p.payout_id = t.payout_id "      \
     "WHERE t.book_id = $1 AND t.payout_id > $3::text::uuid AND t.payout_id < $2::text::uuid "      \
@@ -25,7 +24,7 @@
 #define ROW "SELECT to_jsonb(t)::text FROM "
 #define IDS " = ANY($2::text[]::uuid[])"
 static const db_stmt STATEMENTS[MAINTAIN_SQL_COUNT] = {
-    // All is found by key, whatever the planner expects of a table.
+    // Finds all rows by key, whatever the planner expects of a table.
     [MAINTAIN_SQL_PLANS] = {"maintain_plans",
                             "SELECT set_config('plan_cache_mode', 'force_custom_plan', true), "
                             "set_config('enable_seqscan', 'off', true), "
@@ -41,7 +40,7 @@ static const db_stmt STATEMENTS[MAINTAIN_SQL_COUNT] = {
          "SELECT t.deposit_id::text FROM deposit AS t WHERE t.book_id = $1 "
          "AND t.deposit_id > $3::text::uuid AND t.created_at < $2::text::timestamptz "
          "AND t.state IN (2, 3, 5) ORDER BY t.deposit_id" PAGE},
-    // A key lives as long as what it made; that of a recipient as long as the payouts.
+    // A key lives as long as the object that it made; a recipient's key lives as long as the payouts.
     [MAINTAIN_SQL_PICK_KEYS] =
         {"maintain_pick_keys",
          "SELECT jsonb_build_array(t.merchant_id, t.operation, t.key)::text FROM idempotency AS t "
@@ -77,7 +76,7 @@ static const db_stmt STATEMENTS[MAINTAIN_SQL_COUNT] = {
         {"maintain_pick_pauses", "SELECT t.entry_id::text FROM pause_log AS t WHERE t.book_id = $1 "
                                  "AND t.entry_id > $3::text::uuid AND t.entry_id < $2::text::uuid "
                                  "ORDER BY t.entry_id" PAGE},
-    // From the beginning, in order: times never go back, so what is left has no gap. A row has up to a thousand entries.
+    // From the beginning, in order: times never go back, so the rest has no gap. A row has up to a thousand entries.
     [MAINTAIN_SQL_PICK_FEED] =
         {"maintain_pick_feed",
          "SELECT q.position::text FROM (SELECT t.position, t.at FROM feed AS t WHERE t.book_id = "
@@ -89,7 +88,7 @@ static const db_stmt STATEMENTS[MAINTAIN_SQL_COUNT] = {
                                                           "ANY($2::text[]::int8[])"},
     [MAINTAIN_SQL_DROP_FEED] = {"maintain_drop_feed", "DELETE FROM feed AS t WHERE t.book_id = $1 "
                                                       "AND t.position = ANY($2::text[]::int8[])"},
-    // At its end: INVALID, DONE or CANCELED. Its file is gone since then.
+    // An import at its end: INVALID, DONE or CANCELED. Its file was deleted then.
     [MAINTAIN_SQL_PICK_IMPORTS] =
         {"maintain_pick_imports",
          "SELECT t.import_id::text FROM payment_import AS t WHERE t.book_id = $1 "
@@ -199,7 +198,7 @@ static const db_stmt STATEMENTS[MAINTAIN_SQL_COUNT] = {
     [MAINTAIN_SQL_DROP_PAUSES] = {"maintain_drop_pauses",
                                   "DELETE FROM pause_log AS t "
                                   "WHERE t.book_id = $1 AND t.entry_id" IDS},
-    // What the bank account of a currency bears for them, so that the proof of a book still adds up (room recon).
+    // Keeps the amount that the currency's bank account bears for them, so that the proof of a book still adds up (room recon).
     [MAINTAIN_SQL_KEEP_PAID] =
         {"maintain_keep_paid",
          "INSERT INTO payout_archived (book_id, rail, currency, n, at_bank) "

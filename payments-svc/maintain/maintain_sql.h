@@ -1,4 +1,4 @@
-// Every SQL string of `maintain`, in one table, so that a test can read each of them. They run as the owner of the tables.
+// Every SQL string of `maintain` in one table, so that a test can read each. They run as the owner of the tables.
 #ifndef MAINTAIN_MAINTAIN_SQL_H
 #define MAINTAIN_MAINTAIN_SQL_H
 

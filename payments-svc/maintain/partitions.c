@@ -13,12 +13,12 @@
 #include "maintain/maintain_internal.h"
 
 enum {
-    MONTHS_AHEAD = 4, // of which there are partitions, this one not counted
+    MONTHS_AHEAD = 4, // so many later months have partitions
     SQL_MAX = 1200,
     TRIES_MAX = 60, // for a lock, each for up to LOCK_TIMEOUT
     PAUSE_MS = 250,
     MEMORY = 4 << 20,
-    PAST_MAX = 200, // partitions that one run looks at
+    PAST_MAX = 200, // partitions per run
     NAME_LEN = 64,
     S_PER_DAY = 86400
 };
@@ -38,23 +38,23 @@ typedef struct keeper {
     db_pool *pool;
     arena *a;
     const partitioned *t;
-    int year, month; // of the first partition that is made, month from 0; set by the caller
+    int year, month; // of the first partition to make, month from 0; set by the caller
     char from[UUID_TEXT_LEN + 1], to[UUID_TEXT_LEN + 1];
-    int64_t days;     // drop_empty: how old a partition must be
-    db_rows *past;    // and those that are
-    const char *name; // of the one that is looked at
+    int64_t days;     // drop_empty: the least age of a partition
+    db_rows *past;    // the partitions of this age
+    const char *name; // the current one
     bool dropped, beyond;
     err *e;
 } keeper;
 
 // --- Statements ------------------------------------------------------------------------------------------------------
 
-// A change of the schema has no parameters, and names that are ours: it is put together here.
+// Runs a change of the schema. Such a statement takes no parameters, so it is put together here, from our own names.
 static bool run(db_conn *c, arena *a, err *e, db_rows **rows, const char *fmt, ...)
     PRINTF_LIKE(5, 6);
 
 static bool run(db_conn *c, arena *a, err *e, db_rows **rows, const char *fmt, ...) {
-    static int number; // statements have names, and each of these is run once
+    static int number; // each statement runs once, under its own name
     char sql[SQL_MAX], name[40];
     va_list args;
     va_start(args, fmt);
@@ -65,7 +65,7 @@ static bool run(db_conn *c, arena *a, err *e, db_rows **rows, const char *fmt, .
     return db_exec(c, &(db_stmt){name, sql}, db_params_create(a), a, rows, NULL, e);
 }
 
-// A transaction that gives up a lock that it does not get soon, and is tried again: whoever waits for it has others wait behind it.
+// Runs a transaction that gives up a lock after a short wait, and is then repeated: while it waits, others queue behind it.
 static bool transact(keeper *k, db_tx_fn fn) {
     for (int i = 0; i < TRIES_MAX; i++) {
         err_clear(k->e);
@@ -88,7 +88,7 @@ static bool lock_soon(db_conn *c, arena *a, err *e) {
 
 // --- Months ----------------------------------------------------------------------------------------------------------
 
-// The least id of the month that is so many months behind (year, month).
+// The least id of the month that comes so many months after (year, month).
 static void month_id(int year, int month, char out[UUID_TEXT_LEN + 1]) {
     struct tm tm = {.tm_year = year - 1900 + month / 12, .tm_mon = month % 12, .tm_mday = 1};
     const uint64_t start_ms = (uint64_t)timegm(&tm) * 1000;
@@ -127,8 +127,7 @@ static void month_now(int *year, int *month) {
 
 // --- The first time --------------------------------------------------------------------------------------------------
 
-// What a run that was interrupted has left is made anew. Rows that come from now on are checked; those that are there are in the next
-// step, while everybody works on.
+// Repairs leftovers of an interrupted run. Checks new rows from now on; the next step checks existing rows while all others work on.
 static bool bound_tx(db_conn *c, arena *a, void *arg, err *e) {
     const keeper *k = arg;
     const char *t = k->t->name;
@@ -139,8 +138,8 @@ static bool bound_tx(db_conn *c, arena *a, void *arg, err *e) {
                k->to);
 }
 
-// An id that no time has made, or a clock that was far ahead: such a table stays as it is. Looked for first, so that nobody who writes
-// such a row is refused meanwhile.
+// A row whose id has no time, or came from a clock far ahead: such a table stays as it is. Checked first, so that no writer of such a row
+// is refused meanwhile.
 static bool beyond_tx(db_conn *c, arena *a, void *arg, err *e) {
     keeper *k = arg;
     db_rows *rows = NULL;
@@ -164,7 +163,7 @@ static bool unbound_tx(db_conn *c, arena *a, void *arg, err *e) {
                k->t->name);
 }
 
-// The check says what the partition's bounds say, so that nothing is read.
+// The check equals the partition's bounds, so PostgreSQL reads no rows.
 static bool convert_tx(db_conn *c, arena *a, void *arg, err *e) {
     const keeper *k = arg;
     const char *t = k->t->name;
@@ -202,7 +201,7 @@ static bool convert(keeper *k) {
         return false;
     }
     CRASH_POINT("partitions.bound");
-    if (!transact(k, validate_tx)) { // rows of a clock that was far ahead
+    if (!transact(k, validate_tx)) { // a clock far ahead has made rows
         err ignored = *k->e;
         (void)transact(k, unbound_tx);
         *k->e = ignored;
@@ -221,7 +220,7 @@ static bool convert(keeper *k) {
 typedef struct bounds {
     keeper *k;
     bool is_partitioned;
-    uuid upto; // the greatest bound that there is
+    uuid upto; // the greatest existing bound
 } bounds;
 
 static bool look_tx(db_conn *c, arena *a, void *arg, err *e) {
@@ -244,8 +243,8 @@ static bool look_tx(db_conn *c, arena *a, void *arg, err *e) {
                    b->k->t->name);
 }
 
-// Rows that came meanwhile lie in the default partition, and move. A new partition is made apart and attached, which lets others go on
-// with the table.
+// New rows lie in the default partition meanwhile, and move. A new partition is made apart and then attached, so that others can use the
+// table.
 static bool add_tx(db_conn *c, arena *a, void *arg, err *e) {
     const keeper *k = arg;
     const char *t = k->t->name;
@@ -287,7 +286,7 @@ static bool add_months(keeper *k, uuid upto) {
     return true;
 }
 
-// A default partition that is empty again is made so on the disk, too: its size is what the gauge looks at.
+// Shrinks an empty default partition on the disk: the gauge looks at its size.
 static bool tidy_tx(db_conn *c, arena *a, void *arg, err *e) {
     const keeper *k = arg;
     const char *t = k->t->name;
@@ -315,7 +314,7 @@ static bool keep_table(keeper *k) {
     return !b.is_partitioned || (add_months(k, b.upto) && transact(k, tidy_tx));
 }
 
-// --- What is empty and past ------------------------------------------------------------------------------------------
+// --- Empty partitions of the past -------------------------------------------------------------------------------------
 
 // Partitions that end before k->to, oldest first.
 static bool past_tx(db_conn *c, arena *a, void *arg, err *e) {
@@ -329,7 +328,7 @@ static bool past_tx(db_conn *c, arena *a, void *arg, err *e) {
         k->t->name, k->to);
 }
 
-// Under a lock that lets nobody write into it, since a payout of that time may still move.
+// Takes a lock against writers, since a payout of that time may still move.
 static bool drop_tx(db_conn *c, arena *a, void *arg, err *e) {
     keeper *k = arg;
     db_rows *rows = NULL;

@@ -1,4 +1,4 @@
-// Archived rows come back into tables of their own: what was removed from the services' tables never mixes with what is there.
+// Loads archived rows into separate tables: they never mix with the rows in the services' tables.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,14 +11,14 @@ enum { BATCH_MAX = 500, SQL_MAX = 600, BATCH_BYTES = 512 << 20 };
 typedef struct restoring {
     db_conn *c;
     arena *a;
-    char table[40]; // of the batch
+    char table[40]; // table of the current batch
     str rows[BATCH_MAX];
     size_t n;
-    bool made[64]; // tables that are there; by their place in known_tables
+    bool made[64]; // which tables exist, by their place in known_tables
     int64_t n_read, n_new;
 } restoring;
 
-// The place of a table among those that are archived, from 0; -1 for anything else.
+// The place of a table among the archived ones, from 0; -1 for any other table.
 static int place_of(str table) {
     int place = 0;
     for (size_t k = 0; k < MAINTAIN_N_KINDS; k++) {
@@ -31,7 +31,7 @@ static int place_of(str table) {
     return -1;
 }
 
-// %s in the text is the table's name, which is one of ours.
+// %s in the text becomes the table's name, which is ours.
 static bool run(restoring *r, const char *name, const char *text, const db_params *p, int64_t *n,
                 err *e) {
     char sql[SQL_MAX], statement[80];

@@ -1,4 +1,4 @@
-// One archive: pick and lock, write the file, read it back, remove the same rows, commit. What dies before the commit has removed nothing.
+// One archive: pick and lock, write the file, read it back, remove the same rows, commit. A crash before the commit removes nothing.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,12 +12,12 @@
 #include "store/books.h"
 
 enum {
-    PAGE_MAX = 1000,     // ids of one statement
-    ARCHIVE_MAX = 20000, // ids of one file, and of one transaction
+    PAGE_MAX = 1000,     // ids per statement
+    ARCHIVE_MAX = 20000, // ids per file and transaction
     PAGES_MAX = ARCHIVE_MAX / PAGE_MAX,
-    PAGE_BYTES = 512 << 20, // of the rows of one table and page: files of banks may be large
+    PAGE_BYTES = 512 << 20, // limit of one table's rows in a page: files of banks may be large
     IDS_BYTES = 16 << 20,
-    ID_MAX = 400, // of a key of a request, as JSON
+    ID_MAX = 400, // length of a request's key, as JSON
     US_PER_DAY_S = 86400
 };
 
@@ -32,16 +32,16 @@ typedef struct retention {
     db_pool *pool;
     const maintain_settings *s;
     bool dry;
-    int64_t counted; // dry: of the kind, in all books so far
-    arena *a;        // of one statement
-    arena *kept;     // of one archive
+    int64_t counted; // dry: of this kind, in all books so far
+    arena *a;        // for one statement
+    arena *kept;     // for one archive
     err *e;
 } retention;
 
 typedef struct piece {
     const maintain_kind *kind;
     int64_t book_id;
-    const char *before; // a time, or the least id of it
+    const char *before; // a time, or the least id of this time
     str after;          // the last id that was picked
     page pages[PAGES_MAX];
     size_t n_pages;
@@ -55,7 +55,7 @@ static db_params *of_page(const retention *r, int64_t book_id, const page *g) {
     return p;
 }
 
-// The next page of ids, which are locked. n = 0 when there is none.
+// Picks and locks the next page of ids. n = 0 at the end.
 static bool pick(retention *r, db_conn *c, piece *x, page *g) {
     db_rows *rows = NULL;
     arena_reset(r->a);
@@ -123,7 +123,7 @@ static int64_t rows_in(const archive_info *info, const char *table) {
     return 0;
 }
 
-// As many rows of each table as are in the file, or none at all.
+// Removes from each table as many rows as the file has, or fails.
 static bool remove_rows(retention *r, db_conn *c, const piece *x, const archive_info *info) {
     for (size_t g = 0; x->kind->pick == MAINTAIN_SQL_PICK_PAYOUTS && g < x->n_pages; g++) {
         arena_reset(r->a);
@@ -170,7 +170,7 @@ static bool note_archive(retention *r, db_conn *c, const piece *x, const archive
     return db_exec(c, maintain_sql(MAINTAIN_SQL_ARCHIVED), p, r->a, NULL, NULL, r->e);
 }
 
-// In a transaction. x->n_ids = 0 when there was nothing; then there is no file.
+// Makes one archive in a transaction. x->n_ids = 0: nothing was due, and no file is made.
 static bool archive_tx(retention *r, db_conn *c, piece *x, archive_info *info) {
     archive_writer *w = archive_begin(r->s->dir, info, r->e);
     if (w == NULL) {
@@ -226,7 +226,7 @@ static bool archive_book(retention *r, const maintain_kind *kind, int64_t book_i
     piece *x = calloc(1, sizeof *x);
     ASSERT(x != NULL);
     bool ok = true;
-    char after[ID_MAX]; // the ids of an archive go with it
+    char after[ID_MAX]; // a copy: the ids are freed with their archive
     (void)snprintf(after, sizeof after, "%s", kind->first);
     do {
         archive_info info = {.book_id = book_id, .archive_id = uuid_v7(clock_system())};
@@ -282,7 +282,7 @@ typedef struct all_books {
     size_t n;
 } all_books;
 
-// Those of merchants, those that banks named, and 0.
+// The books of merchants, the books that banks named, and book 0.
 static bool read_books(db_conn *c, arena *a, void *arg, err *e) {
     all_books *b = arg;
     int64_t *merchants = NULL, *heard = NULL;
@@ -313,7 +313,7 @@ static bool do_kind(retention *r, const maintain_kind *kind, const all_books *bo
     const int64_t before_us = now_us - days * US_PER_DAY_S * US_PER_S;
     char time_text[40], id_text[UUID_TEXT_LEN + 1];
     time_format_rfc3339(before_us, time_text, sizeof time_text);
-    uuid least = {{0}}; // ids are UUIDv7, which begin with their time
+    uuid least = {{0}}; // ids are UUIDv7, which begin with a time
     uint64_t ms = (uint64_t)(before_us / 1000);
     for (size_t i = 6; i > 0; i--) {
         least.b[i - 1] = (uint8_t)ms;

@@ -7,13 +7,13 @@
 
 enum { LOOKED_AT = 512 };
 
-// --- what kind of file it is -----------------------------------------------------------------------------------------------
+// --- the kind of file ------------------------------------------------------------------------------------------------------
 
 static bool begins_with(str bytes, const char *mark, size_t n) {
     return bytes.len >= n && memcmp(bytes.ptr, mark, n) == 0;
 }
 
-// Text of two bytes a letter: letters of the header line have a NUL before or behind each of them.
+// True for text of two bytes per letter: each letter of the header line has a NUL before or after it.
 static bool looks_like_utf16(str bytes) {
     size_t nul[2] = {0, 0};
     const size_t n = bytes.len < LOOKED_AT ? bytes.len : LOOKED_AT;
@@ -47,7 +47,7 @@ static bool check_line_ends(str bytes, err *e) {
     return true;
 }
 
-// A header line without a comma that has another separator.
+// Refuses a header line that has another separator and no comma.
 static bool check_separator(str bytes, err *e) {
     static const struct {
         char c;
@@ -71,13 +71,13 @@ typedef struct splitter {
     csv_file_on_record on_record;
     void *arg;
     err *e;
-    size_t line;                       // where the present record begins
+    size_t line;                       // line at which the current record begins
     size_t starts[CSV_FILE_CELLS_MAX]; // of each cell in text
     size_t lens[CSV_FILE_CELLS_MAX];
     size_t n_cells;
-    strbuf text;    // the cells of the present record, one behind the other
-    bool not_empty; // one of its cells has something in it
-    bool ended;     // the line that was fed last ended a record
+    strbuf text;    // the cells of the current record, one after another
+    bool not_empty; // some cell has content
+    bool ended;     // the last line ended a record
     bool failed;
 } splitter;
 
@@ -120,11 +120,11 @@ static void on_end(int terminator, void *arg) {
 }
 
 static int is_blank(unsigned char c) {
-    return c == ' '; // a tab stays in its cell, and is refused there as a control character
+    return c == ' '; // a tab stays in its cell, and is refused as a control character
 }
 
 static int is_line_end(unsigned char c) {
-    return c == '\n'; // a carriage return that ends no line stays in its cell, as a tab does
+    return c == '\n'; // a lone carriage return stays in its cell, like a tab
 }
 
 static bool out_of_place(const splitter *s) {
@@ -132,7 +132,7 @@ static bool out_of_place(const splitter *s) {
                    "line %zu: a quote is out of place, or not closed", s->line);
 }
 
-// Feeds the parser line by line, so that a record knows where it begins. A quoted cell may span lines.
+// Feeds the parser line by line, so that each record knows its line. A quoted cell may span lines.
 static bool split(struct csv_parser *parser, splitter *s, str bytes) {
     size_t line = 1, begun_at = 0;
     s->ended = true;
@@ -170,7 +170,7 @@ bool csv_file_each(str bytes, csv_file_on_record on_record, void *arg, err *e) {
     if (!check_encoding(bytes, e) || !check_line_ends(bytes, e) || !check_separator(bytes, e)) {
         return false;
     }
-    if (begins_with(bytes, "\xef\xbb\xbf", 3)) { // a byte order mark, as spreadsheets write it
+    if (begins_with(bytes, "\xef\xbb\xbf", 3)) { // a byte order mark of a spreadsheet
         bytes = (str){bytes.ptr + 3, bytes.len - 3};
     }
     const bool made =
@@ -187,14 +187,14 @@ bool csv_file_each(str bytes, csv_file_on_record on_record, void *arg, err *e) {
 
 // --- cells -----------------------------------------------------------------------------------------------------------------
 
-// How many bytes of valid UTF-8 the cell begins with.
+// The number of valid UTF-8 bytes at the cell's beginning.
 static size_t valid_utf8(str cell) {
     size_t at = 0;
     while (at < cell.len) {
         const unsigned char c = (unsigned char)cell.ptr[at];
         const size_t n = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
         if (c != 0 && (n > cell.len - at || !str_is_text(cell.ptr + at, n))) {
-            break; // NUL is UTF-8, too, and is found as a control character
+            break; // NUL is valid UTF-8; it is reported as a control character
         }
         at += n;
     }

@@ -36,11 +36,11 @@ static const char *const COLUMNS[COL_COUNT] = {
 };
 
 typedef struct reader {
-    arena *a; // of the texts
+    arena *a; // for the texts
     payout_file *file;
-    const csv_record *record;          // that is being read
-    int column_at[CSV_FILE_CELLS_MAX]; // which column each cell of a record is
-    size_t place[COL_COUNT];           // of each column in a record
+    const csv_record *record;          // the current record
+    int column_at[CSV_FILE_CELLS_MAX]; // the column of each cell
+    size_t place[COL_COUNT];           // the cell of each column
     bool has[COL_COUNT];               // the file has this column
     size_t n_columns;
     bool header_done;
@@ -103,7 +103,7 @@ static bool note_column(reader *r, size_t place, err *e) {
                                          (int)str_clip(name, SHOWN_MAX).len, name.ptr);
 }
 
-// Every column is known and named once, and none but the description and the connection is missing.
+// Every column is known and named once. Only the description and the connection may be missing.
 static bool read_header(reader *r, err *e) {
     if (r->record->n_cells > CSV_FILE_CELLS_MAX) {
         return err_set(e, ERR_INVALID_ARGUMENT, "COLUMN_UNKNOWN",
@@ -128,7 +128,7 @@ static bool read_header(reader *r, err *e) {
 
 // --- a row -----------------------------------------------------------------------------------------------------------------
 
-// Every cell is text, and there are as many as columns.
+// Every cell must be text, and their number must match the columns.
 static bool check_cells(const reader *r, err *e) {
     const csv_record *x = r->record;
     for (size_t i = 0; i < x->n_cells && i < CSV_FILE_CELLS_MAX; i++) {
@@ -144,7 +144,7 @@ static bool check_cells(const reader *r, err *e) {
                    "has %zu cells, and the header line has %zu columns", x->n_cells, r->n_columns);
 }
 
-// The cell of a column; "" where the file has no such column. @arena
+// The cell of a column; "" if the file lacks the column. @arena
 static const char *cell(const reader *r, int column) {
     if (!r->has[column] || r->record->cells[r->place[column]].len == 0) {
         return "";
@@ -153,7 +153,7 @@ static const char *cell(const reader *r, int column) {
     return arena_strndup(r->a, text.ptr, text.len);
 }
 
-// What a cell may say, and the number that stands for it (payments.v1).
+// An allowed text of a cell, and its number (payments.v1).
 typedef struct choice {
     const char *name;
     int value;
@@ -174,7 +174,7 @@ static void list_choices(const choice *choices, size_t n, char *out, size_t size
     }
 }
 
-// Capitals are taken, too.
+// Accepts capitals, too.
 static bool read_choice(const reader *r, int column, const choice *choices, size_t n, int *out,
                         err *e) {
     char names[128];
@@ -209,7 +209,7 @@ static bool read_amount(const reader *r, payout_row *row, err *e) {
     return true;
 }
 
-// Copies the record's texts. False when there is no room for them.
+// Copies the record's texts. False when they do not fit.
 static bool copy_texts(const reader *r, payout_row *row) {
     row->reference = cell(r, COL_REFERENCE);
     row->merchant_id = cell(r, COL_MERCHANT);
@@ -250,15 +250,15 @@ static bool is_first_with_reference(reader *r, const payout_row *row, err *e) {
            err_set(e, ERR_RESOURCE_EXHAUSTED, "FILE_TOO_LARGE", "too many rows");
 }
 
-// The key comes from the row's own reference, so it tells nothing of the account: whoever reads keys could try out account numbers
-// against one that came from them.
+// Derives the key from the row's own reference, so that it tells nothing of the account. With a key derived from the account, a reader of
+// keys could try account numbers against it.
 static void make_recipient_key(payout_row *row) {
     static const char KIND[] = "recipient of the payout";
     uint8_t digest[SHA256_DIGEST_LENGTH];
     strbuf all;
     strbuf_init(&all, 1024);
     strbuf_printf(&all, "%s %s %s", KIND, row->merchant_id, row->reference);
-    ASSERT(strbuf_ok(&all)); // every part was checked to be short
+    ASSERT(strbuf_ok(&all)); // each part is known to be short
     SHA256((const unsigned char *)all.ptr, all.len, digest);
     strbuf_deinit(&all);
     memcpy(row->recipient_key, "rcpt-", 5);
@@ -275,7 +275,7 @@ static payout_row *next_row(payout_file *f) {
     return &f->rows[f->n];
 }
 
-// False ends the file: *e says why.
+// Returning false ends the file, with the reason in *e.
 static bool take_row(reader *r, err *e) {
     payout_row *row = next_row(r->file);
     err why = {0};

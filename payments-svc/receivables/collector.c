@@ -1,4 +1,4 @@
-// Looks at the merchants that may owe, takes what they have, and ends what is repaid.
+// Looks at merchants that may owe, collects their money, and closes repaid debts.
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +15,7 @@
 
 enum {
     COLLECT_EACH_MS = 3000,
-    PAGE = 500, // rows of one look
+    PAGE = 500, // rows per look
     PAGES_MAX = 100,
     LOOK_TIMEOUT_MS = 15000,
     LOOK_ARENA_MAX = 16 << 20,
@@ -31,15 +31,15 @@ typedef struct debtor {
     int64_t book_id;
     str merchant_id, currency;
     int64_t noted;
-    int64_t seen; // what the row says is owed
-    int64_t owed; // what the ledger says
+    int64_t seen; // the amount owed by the row
+    int64_t owed; // the amount owed by the ledger
 } debtor;
 
 typedef struct look {
     const receivables *r;
     arena *a;
     int64_t deadline;
-    debtor after; // of the page before
+    debtor after; // the last one of the page before
     debtor *rows;
     size_t n;
 } look;
@@ -71,7 +71,7 @@ static bool read_page(db_conn *c, arena *a, void *arg, err *e) {
 
 // --- The ledger ------------------------------------------------------------------------------------------------------
 
-// Of one book, from rows[0] on: what is owed, and how much is there to repay it with.
+// For one book, from rows[0] on: reads the amounts owed, and the money that can repay them.
 static bool read_balances(const look *l, debtor *rows, size_t n, int64_t *there, err *e) {
     ledger_account *accounts = ARENA_ARRAY(l->a, ledger_account, 2 * n);
     int64_t sequence = 0;
@@ -95,7 +95,7 @@ static bool read_balances(const look *l, debtor *rows, size_t n, int64_t *there,
     return true;
 }
 
-// *any: something was sent. The transfers balance themselves: whatever has changed since the look, none moves too much.
+// *any: something was sent. The transfers balance themselves: even if balances changed since the look, none moves too much.
 static bool repay(const look *l, const debtor *rows, size_t n, const int64_t *there, bool *any,
                   err *e) {
     ledger_transfer *transfers = ARENA_ARRAY(l->a, ledger_transfer, n);
@@ -116,7 +116,7 @@ static bool repay(const look *l, const debtor *rows, size_t n, const int64_t *th
                                                   n_sent, results, l->deadline, l->a, e);
 }
 
-// --- What came of it -------------------------------------------------------------------------------------------------
+// --- The result ------------------------------------------------------------------------------------------------------
 
 typedef struct ending {
     const debtor *rows;
@@ -183,7 +183,7 @@ static bool has_news(const debtor *rows, size_t n) {
 
 // --- The look --------------------------------------------------------------------------------------------------------
 
-// Rows of one book. The rows were read before the ledger: what is noted after that is not ended.
+// Handles rows of one book. The rows were read before the ledger, so a debt that is noted later does not end here.
 static bool look_at(const look *l, debtor *rows, size_t n, err *e) {
     int64_t *there = ARENA_ARRAY(l->a, int64_t, n);
     ending x = {rows, n};

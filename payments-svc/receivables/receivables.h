@@ -1,5 +1,5 @@
-// What merchants owe, after a bank has paid or taken back more than they had: who is to be looked at, the case that a person sees, and
-// the collector that repays it from what comes in.
+// Merchants' debts, after a bank has paid or taken back more than they had: which merchants to look at, the case for a person, and the
+// collector that repays a debt from later income.
 #ifndef RECEIVABLES_RECEIVABLES_H
 #define RECEIVABLES_RECEIVABLES_H
 
@@ -8,19 +8,19 @@
 #include "db/db.h"
 #include "ledger/ledger_client.h"
 
-// Something that a merchant's balance may not have covered. Strings are borrowed.
+// An amount that a merchant's balance may not have covered. Strings are borrowed.
 typedef struct receivable_note {
     str merchant_id;
     char currency[4];
-    int64_t amount; // minor units of what was booked, of which all or a part is owed
-    str text;       // what happened, for people
+    int64_t amount; // minor units that were booked; all or a part is owed
+    str text;       // the cause, for people
 } receivable_note;
 
-// Writes it down, in the caller's transaction: the merchant is looked at until nothing is owed. Costs nothing when n is 0.
+// Writes the notes, in the caller's transaction: the merchant is looked at until the debt is repaid. Costs nothing when n is 0.
 bool receivables_note(db_conn *c, int64_t book_id, const receivable_note *notes, size_t n,
                       int64_t now_us, arena *a, err *e) WARN_UNUSED;
 
-// A transfer that repays what a merchant owes, as much as is there: to be sent by itself, or as the last of a chain. amount: at most.
+// A transfer that repays a merchant's debt as far as the money goes, up to amount. Send it alone, or as the last of a chain.
 ledger_transfer receivable_repayment(int64_t book_id, str merchant_id, str currency, uuid id,
                                      int64_t amount);
 
@@ -31,7 +31,7 @@ typedef struct receivables_options {
 } receivables_options;
 
 typedef struct receivables receivables;
-// Starts the collector. @borrows everything in the options until stop. NULL and *e when there is no thread.
+// Starts the collector. @borrows all options until stop. NULL and *e when no thread can be made.
 receivables *receivables_start(const receivables_options *o, err *e);
 void receivables_stop(receivables *r); // accepts NULL
 

@@ -1,4 +1,4 @@
-// What the files of this room share. Not for anybody else.
+// Shared by the files of this room only.
 #ifndef RECEIVABLES_RECEIVABLES_INTERNAL_H
 #define RECEIVABLES_RECEIVABLES_INTERNAL_H
 
@@ -7,7 +7,7 @@
 #define RECEIVABLE_KIND "MERCHANT_OWES"
 #define RECEIVABLE_SUBJECT "merchant"
 
-// What the case is about: a merchant and a currency. @arena; empty when there is no memory.
+// The subject of the case: a merchant and a currency. @arena; empty when out of memory.
 str receivable_subject(arena *a, str merchant_id, str currency);
 
 #endif

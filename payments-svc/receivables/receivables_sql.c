@@ -3,7 +3,7 @@
 #include "base/assert.h"
 
 static const db_stmt STATEMENTS[RECEIVABLES_SQL_COUNT] = {
-    // The order keeps two batches from waiting for each other's rows.
+    // The order keeps two batches from deadlocking on each other's rows.
     [RECEIVABLES_SQL_NOTE] =
         {"receivable_note",
          "INSERT INTO receivable (book_id, merchant_id, currency, noted, owed, since) "
@@ -11,7 +11,7 @@ static const db_stmt STATEMENTS[RECEIVABLES_SQL_COUNT] = {
          "FROM (SELECT DISTINCT t.merchant_id, t.currency FROM unnest($3::text[], $4::text[]) "
          "AS t(merchant_id, currency) ORDER BY t.merchant_id, t.currency) AS u "
          "ON CONFLICT (book_id, merchant_id, currency) DO UPDATE SET noted = receivable.noted + 1"},
-    // Of all books: there are few.
+    // All books: the rows are few.
     [RECEIVABLES_SQL_OPEN] = {"receivable_open",
                               "SELECT book_id, merchant_id, currency, noted, owed FROM receivable "
                               "WHERE (book_id, merchant_id, currency) > ($1, $2, $3) "
@@ -19,7 +19,7 @@ static const db_stmt STATEMENTS[RECEIVABLES_SQL_COUNT] = {
     [RECEIVABLES_SQL_SEEN] = {"receivable_seen",
                               "UPDATE receivable SET owed = $4 WHERE book_id = $1 AND "
                               "merchant_id = $2 AND currency = $3 AND noted = $5"},
-    // Not when more was noted since it was looked at.
+    // Ends a row, unless more was noted since the look.
     [RECEIVABLES_SQL_END] = {"receivable_end",
                              "DELETE FROM receivable WHERE book_id = $1 AND merchant_id = $2 "
                              "AND currency = $3 AND noted = $4"},

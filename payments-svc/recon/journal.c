@@ -41,7 +41,7 @@ static void add(recon_window *w, int64_t *sum, int64_t n) {
     }
 }
 
-// What one row of the journal does to one account: credits less debits, posted and reserved.
+// The effect of a journal row on one account: credits less debits, posted and reserved.
 typedef struct effect {
     int64_t posted, reserved;
 } effect;
@@ -61,7 +61,7 @@ static effect effect_on(const ledger_row *row, uuid account) {
 static void add_to_sum(recon_window *w, const ledger_row *row, int rail, const char *currency_code,
                        uuid account, effect x) {
     if (row->sequence > w->progress->sequence) {
-        return; // the accounts are compared as of then
+        return; // the accounts are compared as of the proof's sequence
     }
     struct recon_sum *sum = recon_sum_of(w->progress, rail, currency_code, account);
     if (sum == NULL) {
@@ -72,7 +72,7 @@ static void add_to_sum(recon_window *w, const ledger_row *row, int rail, const c
     add(w, &sum->reserved, x.reserved);
 }
 
-// By what the row is: the merchants that owe may be of any window, or have no payout at all.
+// Goes by the row's kind: merchants that owe may be in any window, or have no payout at all.
 static void add_owed(recon_window *w, const ledger_row *row) {
     const bool owes = row->code == TRANSFER_OWE || row->code == TRANSFER_DEPOSIT_BACK;
     if (owes || row->code == TRANSFER_REPAY) {
@@ -81,7 +81,7 @@ static void add_owed(recon_window *w, const ledger_row *row) {
     }
 }
 
-// What the row does to the book's accounts at banks, each of which has a sum of its own. They are few.
+// The row's effect on the book's accounts at banks. Each account has its own sum; there are few.
 static effect add_banks(recon_window *w, const ledger_row *row) {
     effect all = {0, 0};
     for (size_t i = 0; i < w->n_banks; i++) {

@@ -1,4 +1,4 @@
-// What the journal has of the payouts of one window, and of deposits. Private to this room.
+// The journal's figures for the payouts of one window, and for deposits. Private to this room.
 #ifndef RECON_JOURNAL_H
 #define RECON_JOURNAL_H
 
@@ -20,10 +20,10 @@ typedef struct recon_pair {
     uuid transit, fees;
 } recon_pair;
 
-// A payout of the window: what goes out, and which accounts it moves money between.
+// A payout of the window, and the accounts between which it moves money.
 typedef struct recon_row {
     recon_payout payout;
-    uint32_t merchant, pair; // places in the window's tables
+    uint32_t merchant, pair; // indexes into the window's tables
 } recon_row;
 
 typedef struct recon_window {
@@ -36,23 +36,22 @@ typedef struct recon_window {
     map *by_account; // a merchant's account → place in merchants + 1
     recon_pair pairs[RECON_ACCOUNTS_MAX];
     size_t n_pairs;
-    // All of the book that there are in the ledger, under whatever label: settings may have had others before.
+    // All bank accounts of the book in the ledger, under any label: earlier settings may have had other labels.
     ledger_account *banks;
     size_t n_banks;
-    int64_t read_to;          // the journal's last sequence that was added up
-    recon_progress *progress; // its sums take what is up to its sequence
-    bool first;               // of the proof: takes the deposits, too
+    int64_t read_to;          // the last sequence that was added
+    recon_progress *progress; // its sums include rows up to its sequence
+    bool first;               // first window of the proof: it includes the deposits
     bool overflow;            // a sum passed an int64
 } recon_window;
 
-// Adds a row of the journal to the figures of its payout, and to the sums.
+// Adds a row of the journal to its payout's figures, and to the sums.
 void recon_add_row(recon_window *w, const ledger_row *row);
-// The sum of a rail (or RECON_BANK with the account, RECON_RECEIVABLE) and currency; made when it is not there, NULL
-// when there are too many.
+// The sum of a rail (or RECON_BANK with the account, RECON_RECEIVABLE) and currency. Makes a missing sum; NULL when there are too many.
 struct recon_sum *recon_sum_of(recon_progress *p, int rail, const char *currency_code,
                                uuid account);
-// Payouts that are archived: accounts at banks bear so much for them, and their transit account nothing. It is added to the main account,
-// and marked there, since it is not known which accounts they were. False: too large.
+// Adds archived payouts: accounts at banks bear at_bank for them, their transit account nothing. The amount goes to the main account, and
+// is marked there, since the true accounts are not known. False: too large.
 bool recon_add_archived(recon_progress *p, int rail, const char *currency_code, uuid main_account,
                         int64_t at_bank) WARN_UNUSED;
 

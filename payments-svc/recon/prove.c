@@ -8,19 +8,19 @@
 #include "recon/recon_sql.h"
 
 enum {
-    PAGE = 10000,   // payouts of one statement
-    ROUNDS_MAX = 8, // how often a payout that moves while it is looked at is looked at again
+    PAGE = 10000,   // payouts per statement
+    ROUNDS_MAX = 8, // how often a moving payout is read again
     MERCHANTS_STEP = 64,
-    RECEIVABLES_MAX = 100000, // merchants and currencies of a book that have ever owed something
+    RECEIVABLES_MAX = 100000, // a book's debtors, by merchant and currency
     ARENA_MAX = 64 << 20
 };
 
 typedef struct prover {
     const recon_job *job;
-    arena *a; // of one statement, page or call
+    arena *a; // for one statement, page or call
     recon_window w;
-    uuid after; // the last payout that was loaded
-    bool more;  // there may be payouts behind it
+    uuid after; // the last loaded payout
+    bool more;  // there may be later payouts
     recon_difference *differences;
     size_t n_differences, differences_cap;
     err *e;
@@ -93,14 +93,14 @@ static bool place_of_pair(recon_window *w, int rail, const char *currency, uint3
                          .transit = account_transit(w->book_id, rail, str_of(currency)),
                          .fees = account_fees(w->book_id, str_of(currency))};
     memcpy(made->currency, currency, sizeof made->currency);
-    // The accounts of what any payout used are compared, whether anything has moved there or not.
+    // Compares the accounts that any payout used, even if nothing has moved there.
     const uuid none = {{0}};
     const uuid bank = account_bank(w->book_id, STR(BANK_ACCOUNT_MAIN), str_of(currency));
     return recon_sum_of(w->progress, rail, currency, none) != NULL &&
            recon_sum_of(w->progress, RECON_BANK, currency, bank) != NULL;
 }
 
-// SAGA_COLUMNS, from a column on.
+// Reads SAGA_COLUMNS, from a column on.
 static void take_saga(recon_payout *p, const db_rows *rows, size_t i, int column) {
     p->state = (saga_state)db_get_i16(rows, i, column + 1);
     p->saga = (recon_saga){.step = (saga_step)db_get_i16(rows, i, column),
@@ -114,7 +114,7 @@ static void take_saga(recon_payout *p, const db_rows *rows, size_t i, int column
     p->updated_us = db_get_time(rows, i, column + 7);
 }
 
-// The intent that the log has beyond the row: step, outlook, moving, from a column on.
+// Reads the log's intent beyond the row: step, outlook, moving, from a column on.
 static void take_intent(recon_payout *p, const db_rows *rows, size_t i, int column) {
     p->acts = !db_is_null(rows, i, column);
     p->acting = p->saga;
@@ -200,7 +200,7 @@ static bool on_row(void *arg, const ledger_row *row) {
     return !p->w.overflow && clock_mono_ms(clock_system()) < p->job->deadline_mono_ms;
 }
 
-// One that was made since the last reading is there, before its first row is.
+// Read before each reading of the journal: an account that is new since the last reading exists before its first row.
 static bool read_banks(prover *p) {
     ledger_account *list = NULL;
     size_t n = 0;
@@ -212,7 +212,7 @@ static bool read_banks(prover *p) {
     p->w.n_banks = n;
     for (size_t i = 0; i < n; i++) {
         p->w.banks[i] = list[i];
-        // Compared, whether a payout has used it or not.
+        // Compared even if no payout has used it.
         if (recon_sum_of(p->w.progress, RECON_BANK, list[i].currency, list[i].id) == NULL) {
             return too_large(p->e);
         }
@@ -220,7 +220,7 @@ static bool read_banks(prover *p) {
     return true;
 }
 
-// What was committed since the last reading.
+// Reads the rows committed since the last reading.
 static bool read_journal(prover *p) {
     if (!read_banks(p)) {
         return false;
@@ -260,10 +260,10 @@ static void note_difference(prover *p, const recon_row *r) {
 
 typedef struct suspects {
     prover *p;
-    uint32_t *places; // in the window's rows
+    uint32_t *places; // indexes into the window's rows
     size_t n;
-    size_t at, n_page; // of the page that is being read
-    bool *moved;       // one for each of the page
+    size_t at, n_page; // of the current page
+    bool *moved;       // for each payout of the page
 } suspects;
 
 static bool read_sagas(db_conn *c, arena *a, void *arg, err *e) {
@@ -294,7 +294,7 @@ static bool read_sagas(db_conn *c, arena *a, void *arg, err *e) {
     return true;
 }
 
-// Reads their sagas again. Who has not moved since it was read, before the journal was, is no suspect any more: it differs.
+// Reads the suspects' sagas again. A saga that has not moved since before the reading of the journal is no suspect any more: it differs.
 static bool sort_out(suspects *s) {
     prover *p = s->p;
     size_t kept = 0;
@@ -359,7 +359,7 @@ static bool judge(prover *p) {
 
 // --- Accounts --------------------------------------------------------------------------------------------------------
 
-// The accounts of what was archived are compared, too.
+// Compares the accounts of archived payouts, too.
 static bool add_archived(db_conn *c, arena *a, void *arg, err *e) {
     prover *p = arg;
     db_rows *rows = NULL;
@@ -368,7 +368,7 @@ static bool add_archived(db_conn *c, arena *a, void *arg, err *e) {
     if (!db_exec(c, recon_stmt(RECON_SQL_ARCHIVED), params, a, &rows, NULL, e)) {
         return false;
     }
-    p->w.progress->n_sums = 0; // of a try before
+    p->w.progress->n_sums = 0; // drops the sums of an earlier try
     for (size_t i = 0; i < db_count(rows); i++) {
         char code_text[4] = "";
         const str code = db_get_str(rows, i, 1);
@@ -390,7 +390,7 @@ static bool begin(prover *p) {
                                   &p->w.progress->sequence, soon(p->job), p->a, p->e));
 }
 
-// Nil for what merchants owe.
+// Nil for the sum of debts.
 static uuid account_of_sum(const prover *p, const struct recon_sum *sum) {
     const uuid none = {{0}};
     const str currency = str_of(sum->currency);
@@ -399,7 +399,7 @@ static uuid account_of_sum(const prover *p, const struct recon_sum *sum) {
                                          : account_transit(p->job->book_id, sum->rail, currency);
 }
 
-// What merchants owe: the accounts of the ledger, whoever they belong to, against the rows of its journal.
+// Compares the merchants' debts: all ledger accounts of receivables together, against the rows of the journal.
 static bool add_balance(prover *p, const ledger_account *x, recon_account *out, size_t *n) {
     for (size_t i = 0; i < *n; i++) {
         if (out[i].rail == RECON_RECEIVABLE && strcmp(out[i].currency, x->currency) == 0) {
@@ -455,7 +455,7 @@ static bool add_account(recon_account *to, const recon_account *x) {
            !__builtin_add_overflow(to->found_reserved, x->found_reserved, &to->found_reserved);
 }
 
-// Where payouts are archived, the accounts at banks of their currency are compared as one: the main one, which stands first.
+// With archived payouts, a currency's bank accounts are compared as one: the main account, which comes first.
 static bool join_banks(prover *p, recon_account *out, size_t *n) {
     const recon_progress *progress = p->w.progress;
     for (int64_t m = 0; m < progress->n_sums; m++) {
@@ -468,7 +468,7 @@ static bool join_banks(prover *p, recon_account *out, size_t *n) {
                 out[kept++] = out[i];
                 continue;
             }
-            // made when the proof began, so it stands before all others of its currency
+            // made at the beginning of the proof, so it comes before all others of its currency
             size_t to = 0;
             while (to < kept && !uuid_eq(out[to].account_id, progress->sums[m].account)) {
                 to++;

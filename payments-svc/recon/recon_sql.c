@@ -22,11 +22,11 @@ static const db_stmt STATEMENTS[RECON_SQL_COUNT] = {
          "FROM unnest($2::uuid[]) WITH ORDINALITY AS w(id, n) "
          "CROSS JOIN LATERAL (SELECT * FROM saga "
          "WHERE book_id = $1 AND payout_id = w.id LIMIT 1) AS s "
-         // A saga's row is written with the outcome: what is done right now stands in its log alone.
+         // A saga's row is written with the outcome: only its log has the step under way.
          "LEFT JOIN LATERAL (SELECT step, outlook, moving FROM step_log "
          "WHERE book_id = $1 AND payout_id = w.id AND seq > s.log_seq AND kind = 1 "
          "ORDER BY seq DESC LIMIT 1) AS i ON true"},
-    // Payouts that `maintain` has archived are not there to be added up; what the bank's account bears for them is.
+    // Payouts that `maintain` has archived cannot be added up; this is the amount that the bank's account bears for them.
     [RECON_SQL_ARCHIVED] = {"recon_archived",
                             "SELECT rail, currency, at_bank::int8 FROM payout_archived "
                             "WHERE book_id = $1"},

@@ -1,4 +1,4 @@
-// Every SQL string of this room, in one table, so that a test can hold each against what Citus cannot do.
+// Every SQL string of this room in one table, so that a test can check each for what Citus cannot do.
 #ifndef RECON_RECON_SQL_H
 #define RECON_RECON_SQL_H
 

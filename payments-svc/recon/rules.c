@@ -2,8 +2,8 @@
 
 enum { MAY_BE_MAX = 3 };
 
-// Nothing reserved; the merchant has paid this much, and the bank as much, but for what was written off. Who has paid anything bears the
-// fee.
+// Nothing is reserved. The merchant has paid this much, and the bank the same plus the amount written off. A merchant that has paid
+// anything bears the fee.
 static recon_figures paid(const recon_saga *s, int64_t by_merchant) {
     return (recon_figures){.from_merchant = by_merchant,
                            .at_bank = by_merchant + s->written_off,
@@ -17,12 +17,12 @@ static recon_figures set_aside(const recon_saga *s) {
     return f;
 }
 
-// What the merchant has paid, as the state says.
+// The merchant's payment, by the state.
 static int64_t by_state(const recon_saga *s) {
     return s->state == STATE_SETTLED ? s->amount - s->returned : 0;
 }
 
-// Before the step and behind it, when it moves so much out (or back, when it is negative) without a reservation.
+// The figures before and after a step that moves so much out without a reservation (back, if negative).
 static size_t moved(const recon_saga *s, int64_t out_of, recon_figures *out) {
     out[0] = out[1] = paid(s, by_state(s));
     out[1].at_bank += out_of;
@@ -41,7 +41,7 @@ static size_t when_done(const recon_saga *s, recon_figures *out) {
     }
 }
 
-// Where all of the money is in one place.
+// All places where the whole money may be.
 static size_t anywhere(const recon_saga *s, recon_figures *out) {
     out[0] = paid(s, 0);
     out[1] = set_aside(s);
@@ -73,7 +73,7 @@ static size_t right_ones(const recon_saga *s, recon_figures *out) {
     case STEP_DONE: n = when_done(s, out); break;
     default: break;
     }
-    return n > 0 ? n : anywhere(s, out); // what a later version wrote
+    return n > 0 ? n : anywhere(s, out); // a step of a later version
 }
 
 static size_t compare(const recon_figures *expected, const recon_figures *found,

@@ -30,7 +30,7 @@ static bool is_right(recon_saga s, recon_figures found) {
     return recon_judge(&s, &found, out) == 0;
 }
 
-// Which of the three places is right for a saga.
+// Asserts which of the three places are right for a saga.
 static void assert_places(saga_step step, saga_state state, bool nothing, bool reserved,
                           bool paid) {
     recon_deviation out[RECON_FIGURES];
@@ -138,7 +138,7 @@ static void test_fee__stands_where_the_money_of_the_merchant_stands(void **state
     assert_false(is_right(back, (recon_figures){.fee = 25}));
     const recon_saga free_of_it = {.step = STEP_DONE, .state = STATE_RETURNED, .fee = 25};
     assert_true(is_right(free_of_it, NOTHING));
-    // Suspense bears what came back: the merchant has paid, and its fee as well.
+    // Suspense bears the returned amount: the merchant has paid, and its fee too.
     const recon_saga off = {
         .step = STEP_DONE, .state = STATE_SETTLED, .written_off = -AMOUNT, .fee = 25};
     assert_true(is_right(off, (recon_figures){.from_merchant = AMOUNT, .fee = 25}));
@@ -147,7 +147,7 @@ static void test_fee__stands_where_the_money_of_the_merchant_stands(void **state
 static void test_several_are_right__the_nearest_is_expected(void **state) {
     (void)state;
     recon_deviation out[RECON_FIGURES];
-    // One cent too much was paid while it was being confirmed: not "should still be reserved".
+    // One cent too much was paid during CONFIRM: not "should still be reserved".
     assert_int_equal(judge(STEP_CONFIRM, STATE_SENT, moved(AMOUNT, -1, AMOUNT + 1), out), 2);
     assert_string_equal(out[1].figure, "AT_BANK");
     assert_int_equal(out[1].expected, AMOUNT);

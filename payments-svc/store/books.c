@@ -4,8 +4,8 @@
 
 #include "base/assert.h"
 
-// The least book beyond each of those that are known, before the next of them. With the known ones sorted, all that there are are found in
-// a few rounds. DISTINCT would read every row of the table.
+// For each known book, the least book between it and the next known one. With the known books sorted, a few rounds find all. DISTINCT would
+// read every row of the table.
 #define GAPS                                                                                       \
     "FROM unnest($1::int8[], $2::int8[]) AS g(after, before) "                                     \
     "CROSS JOIN LATERAL (SELECT book_id FROM "
@@ -14,7 +14,8 @@
 static const db_stmt STATEMENTS[BOOKS_OF_COUNT] = {
     [BOOKS_OF_MERCHANTS] = {"books_of_merchants",
                             "SELECT m.book_id " GAPS "merchant_book" IN_GAP "ORDER BY m.book_id"},
-    // Looked for anew by each list: so of the 63 numbers behind each as well those that are there, as books often have numbers in a row.
+    // Each list looks for these anew. So a round also tries the 63 numbers after each book found, since books often have consecutive
+    // numbers.
     [BOOKS_OF_INBOX] =
         {"books_of_inbox",
          "SELECT b.book_id " GAPS "inbox" IN_GAP "CROSS JOIN LATERAL generate_series(m.book_id, "
@@ -33,7 +34,7 @@ static int by_number(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-// One round: the least unknown book in each gap between the known ones, which are sorted.
+// One round: finds the least unknown book in each gap between the known books, which are sorted.
 static bool look_in_gaps(db_conn *c, books_of which, int64_t *books, size_t max, size_t *n,
                          int64_t *after, int64_t *before, arena *a, err *e) {
     size_t n_gaps = 0;

@@ -1,23 +1,23 @@
-// Which books there are, found by index: the cost is that of the books, whatever the number of their merchants or of a bank's messages.
+// Lists the books by index: the cost grows with the books, not with their merchants or a bank's messages.
 #ifndef STORE_BOOKS_H
 #define STORE_BOOKS_H
 
 #include "db/db.h"
 
-// Books that one list may have; further ones are left out.
+// Books in one list; more are left out.
 enum { BOOKS_MAX = 4096 };
 
 typedef enum books_of {
-    BOOKS_OF_MERCHANTS, // those that have a merchant
-    BOOKS_OF_INBOX,     // those that a bank named, also without a merchant (promise HEARD)
+    BOOKS_OF_MERCHANTS, // books with a merchant
+    BOOKS_OF_INBOX,     // books that a bank named, also without a merchant (promise HEARD)
     BOOKS_OF_COUNT
 } books_of;
 
-// Adds those that are not known yet, until there are `max`: *n are known at the beginning, in any order; sorted at the end. What is known
-// already costs nothing but a look that there is nothing between.
+// Adds unknown books, up to `max`. At first *n are known, in any order; the result is sorted. A known book costs only a look for others
+// beside it.
 bool books_more(db_conn *c, books_of which, int64_t *books, size_t max, size_t *n, arena *a,
                 err *e) WARN_UNUSED;
-// All of them, sorted. @arena
+// All books, sorted. @arena
 bool books_list(db_conn *c, books_of which, int64_t **books, size_t *n, arena *a,
                 err *e) WARN_UNUSED;
 const db_stmt *books_stmt(books_of which);

@@ -15,17 +15,17 @@
 enum { MERCHANTS_KEPT_MAX = 1000000, DEFAULTS_READ_MS = 1000 };
 static const int64_t DAY_US = (int64_t)24 * 3600 * 1000000;
 
-// m never changes once it is kept; defaults and read_ms are guarded by the store's lock.
+// A kept m never changes. The store's lock guards defaults and read_ms.
 typedef struct kept_merchant {
     merchant m;
     merchant_defaults defaults;
-    int64_t read_ms; // monotonic: defaults are as of then, or later
+    int64_t read_ms; // monotonic: defaults are at least this new
 } kept_merchant;
 
 struct merchant_store {
     db_pool *pool, *intake;
-    pthread_mutex_t lock; // guards known, and what changes in its values
-    map *known;           // derived id of the merchant id → kept_merchant, never removed
+    pthread_mutex_t lock; // guards known, and its values' changing fields
+    map *known;           // derived id of the merchant id → kept_merchant; never removed
 };
 
 static uuid key_of(str merchant_id) {
@@ -56,12 +56,12 @@ void merchant_store_destroy(merchant_store *s) {
 }
 
 static void copy_text(char *out, size_t out_len, str s) {
-    ASSERT(s.len < out_len); // the table's CHECKs are narrower than these fields
+    ASSERT(s.len < out_len); // the table's CHECKs are stricter than these fields
     memcpy(out, s.ptr, s.len);
     out[s.len] = '\0';
 }
 
-// "1:3,2:5". What a later version may have written there is left out.
+// Reads "1:3,2:5". Skips anything that a later version may have written.
 static void read_defaults(str text, merchant_defaults *out) {
     *out = (merchant_defaults){0};
     for (str left = text; left.len > 0;) {
@@ -113,7 +113,7 @@ static bool find_in_db(db_conn *c, arena *a, void *arg, err *e) {
     return true;
 }
 
-// What is kept of the merchant is as new as what was read. NULL when no more merchants are kept.
+// Keeps the merchant at least as new as it was read. NULL when no more merchants fit.
 static const merchant *keep(merchant_store *s, uuid key, const kept_merchant *read) {
     pthread_mutex_lock(&s->lock);
     kept_merchant *kept = map_get(s->known, key);
@@ -134,7 +134,7 @@ static const merchant *keep(merchant_store *s, uuid key, const kept_merchant *re
     return kept == NULL ? NULL : &kept->m;
 }
 
-// NULL with NOT_FOUND, or another error.
+// NULL with NOT_FOUND or another error.
 static const merchant *read_one(merchant_store *s, db_pool *pool, str merchant_id,
                                 int64_t deadline_mono_ms, merchant_defaults *defaults, err *e) {
     arena *a = arena_create((size_t)64 * 1024);
@@ -190,7 +190,7 @@ void merchant_defaults_known(merchant_store *s, const merchant *m, int64_t deadl
     err e = {0};
     pthread_mutex_lock(&s->lock);
     const kept_merchant *known = map_get(s->known, key_of(str_of(m->id)));
-    ASSERT(known != NULL); // m is of this store
+    ASSERT(known != NULL); // m belongs to this store
     const bool fresh = now - known->read_ms < MERCHANT_DEFAULTS_FRESH_MS;
     *out = known->defaults;
     pthread_mutex_unlock(&s->lock);
@@ -304,7 +304,7 @@ bool merchant_defaults_change(merchant_store *s, const merchant *m,
     return ok;
 }
 
-// --- new ones, and lists ---------------------------------------------------------------------------------------------
+// --- new merchants, and lists ----------------------------------------------------------------------------------------
 
 static bool insert_in_db(db_conn *c, arena *a, void *arg, err *e) {
     const write_args *w = arg;

@@ -15,8 +15,8 @@
 
 #define FEED_POSITION "coalesce((SELECT h.position FROM feed_head AS h WHERE h.book_id = $1), 0) "
 
-// Sagas of a book that are not at their end (6 SETTLED 7 FAILED 8 RETURNED 9 CANCELED), by three partial indexes that hold no others:
-// what is due stands in saga_due, what waits for its bank in saga_waiting, what waits for a person in saga_held.
+// A book's sagas that are not at their end (6 SETTLED 7 FAILED 8 RETURNED 9 CANCELED), by three partial indexes without finished ones:
+// saga_due for due sagas, saga_waiting for those that wait for the bank, saga_held for those that wait for a person.
 #define OPEN_SAGAS                                                                                 \
     "SELECT book_id, payout_id FROM saga WHERE book_id = $1 AND due_at IS NOT NULL "               \
     "AND state NOT IN (6, 7, 8, 9) "                                                               \
@@ -24,7 +24,7 @@
     "AND step <> 8 AND hold = '' "                                                                 \
     "UNION ALL SELECT book_id, payout_id FROM saga WHERE book_id = $1 AND due_at IS NULL "         \
     "AND hold <> ''"
-// What all lists of payouts have in common. Times of creation are a range of ids first; the margin of that is taken off here.
+// The common part of all lists of payouts. A range of creation times is first a range of ids; this removes its margin.
 #define PAYOUT_LIST_WHERE                                                                          \
     "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id < $3 AND p.payout_id >= $12 "     \
     "AND ($4::int2[] IS NULL OR s.state = ANY($4::int2[])) "                                       \
@@ -33,7 +33,7 @@
     "AND ($9::timestamptz IS NULL OR p.created_at >= $9::timestamptz) "                            \
     "AND ($10::timestamptz IS NULL OR p.created_at < $10::timestamptz) "
 #define PAYOUT_LIST_ORDER "ORDER BY p.payout_id DESC LIMIT $11"
-// How far the sums of the book go; all ids are greater when there are none.
+// The last id in the book's sums; without sums every id is greater.
 #define SUMS_UPTO                                                                                  \
     "coalesce((SELECT upto FROM payout_sum_upto WHERE book_id = $1), "                             \
     "'00000000-0000-0000-0000-000000000000') "
@@ -45,8 +45,8 @@
 #define RECIPIENT_COLUMNS                                                                          \
     "recipient_id, merchant_id, holder_type, currency, routing_code, account_last4, name_sealed, " \
     "created_at "
-// Read by from_row: keep the order. The last one is "1:3,2:5": for each rail that has one, the number of its default connection.
-// Changes are never removed, so the newest one of each rail is looked up by its key. The rails are those that a merchant_defaults holds.
+// Read by from_row: keep the order. The last column is "1:3,2:5": the number of each rail's default connection. Changes are never removed,
+// so the newest one of each rail is looked up by its key, for the rails that a merchant_defaults can hold.
 #define MERCHANT_COLUMNS "m.merchant_id, m.name, m.book_id, m.currencies, m.created_at, d.defaults "
 #define MERCHANT_TABLES                                                                            \
     "JOIN merchant m ON m.book_id = b.book_id AND m.merchant_id = b.merchant_id "                  \
@@ -78,7 +78,7 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
          "INSERT INTO merchant_connection (book_id, merchant_id, rail, change, connection, actor, "
          "changed_at) SELECT $1::bigint, $2::text, u.rail, 0, u.connection, $5::text, "
          "$6::timestamptz FROM unnest($3::int2[], $4::int2[]) AS u(rail, connection)"},
-    // Two that change the same rail at once take the same number, and one of them fails.
+    // Two changes of one rail at the same time take the same number, so one of them fails.
     [SQL_MERCHANT_CONNECTION_CHANGE] =
         {"merchant_connection_change",
          "INSERT INTO merchant_connection (book_id, merchant_id, rail, change, connection, actor, "
@@ -88,7 +88,7 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
          "change, connection FROM merchant_connection WHERE book_id = $1 AND merchant_id = $2 AND "
          "rail = u.rail ORDER BY change DESC LIMIT 1) AS l ON true "
          "WHERE coalesce(l.connection, 0) <> u.connection"},
-    // A rail that would be changed, and of which the change before so many others is younger than that.
+    // Rails to change whose change of so many changes ago is still recent.
     [SQL_MERCHANT_CONNECTION_MANY] =
         {"merchant_connection_many",
          "SELECT o.changed_at FROM unnest($3::int2[], $4::int2[]) AS u(rail, connection) "
@@ -101,8 +101,8 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
     [SQL_BOOK_HAS_MERCHANT] = {"book_has_merchant",
                                "SELECT book_id FROM merchant_book WHERE book_id BETWEEN $1 AND $1 "
                                "ORDER BY book_id LIMIT 1"},
-    // Lists are looked up key by key, whatever the planner believes of the tables: as a join, or by = ANY in a plan that is
-    // kept, a handful of keys may read all of the book.
+    // Looks up lists key by key, whatever the planner believes of the tables. A join, or = ANY in a cached plan, may read all of the book
+    // for a handful of keys.
     [SQL_IDEMPOTENCY_LOOKUP] =
         {"idempotency_lookup",
          "SELECT u.n, i.request_hash, i.response, i.made, i.format "
@@ -110,8 +110,8 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
          "CROSS JOIN LATERAL (SELECT request_hash, response, made, format FROM idempotency "
          "WHERE book_id = $1 AND merchant_id = u.merchant_id AND operation = $4 AND key = u.key "
          "LIMIT 1) AS i"},
-    // A payout is found by the intent that its key makes. One that was accepted before its row had the hash of the request has a row of
-    // idempotency beside it. Each is looked up by itself: the second only where the first has found nothing.
+    // A payout is found by the intent that its key makes. An older payout, whose row has no hash of the request, has a row of idempotency
+    // beside it. The second lookup runs only when the first has found nothing.
     [SQL_IDEMPOTENCY_LOOKUP_PAYOUT] =
         {"idempotency_lookup_payout",
          "SELECT u.n, i.request_hash, i.response, i.made, i.format "
@@ -141,7 +141,7 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
                             "SELECT " RECIPIENT_COLUMNS
                             "FROM recipient WHERE book_id = $1 AND merchant_id = $2 AND "
                             "recipient_id < $3 ORDER BY recipient_id DESC LIMIT $4"},
-    // Whose payouts these are.
+    // The merchants of these payouts.
     [SQL_PAYOUT_MERCHANTS] =
         {"payout_merchants",
          "SELECT found.payout_id, found.merchant_id FROM unnest($2::uuid[]) AS w(id) "
@@ -157,14 +157,14 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
          "SELECT found.* FROM unnest($3::uuid[]) AS w(id) "
          "CROSS JOIN LATERAL (SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
          "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id = w.id LIMIT 1) AS found"},
-    // Those that calls wait for, of any merchant of the book, and where they stand beside a hold.
+    // Payouts that calls wait for, of any merchant of the book, with their state behind a hold.
     [SQL_PAYOUT_AWAITED] =
         {"payout_awaited",
          "SELECT found.* FROM (SELECT DISTINCT unnest($2::uuid[])) AS w(id) "
          "CROSS JOIN LATERAL (SELECT " PAYOUT_COLUMNS
          ", s.step, coalesce(s.held_state, s.state), s.outlook, s.hold " PAYOUT_TABLES
          "WHERE p.book_id = $1 AND p.payout_id = w.id LIMIT 1) AS found"},
-    // The same page in as many ways as there are indexes that can find it: the API chooses by the filters that are given.
+    // The same page by each of the indexes that can find it: the API chooses by the given filters.
     [SQL_PAYOUT_LIST] =
         {"payout_list",
          "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES PAYOUT_LIST_WHERE
@@ -193,7 +193,7 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
          "AND s.ended_badly IS NOT NULL "
          "AND ($7::uuid IS NULL OR p.recipient_id = $7::uuid) "
          "AND ($8::text IS NULL OR p.external_reference = $8::text) " PAYOUT_LIST_ORDER},
-    // The kept sums, and what is not in them: those that are newer, and those that are kept apart, as they stand now. All at one moment.
+    // The kept sums, plus the present state of newer payouts and of payouts that are kept apart. All at one moment.
     [SQL_PAYOUT_SUMMARY] =
         {"payout_summary",
          "SELECT state, rail, currency, sum(n)::int8, sum(total)::text FROM ("
@@ -207,8 +207,8 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
          "UNION ALL SELECT a.counted_as, p.rail, p.currency, -1, -p.amount " APART_TABLES
              APART_WHERE "AND a.counted_as IS NOT NULL) AS t "
          "GROUP BY state, rail, currency HAVING sum(n) <> 0 ORDER BY state, rail, currency"},
-    // Of a merchant: those that are open, whatever their age, and those that are new, whatever their state.
-    // How payouts stand, and the last position of the feed at that moment: what the feed tells behind it is what comes after.
+    // A merchant's payouts: open ones of any age, and new ones in any state. Also the last position of the feed at the same moment: the
+    // feed after it tells all later changes.
     [SQL_PAYOUT_OPEN] =
         {"payout_open",
          "SELECT " PAYOUT_COLUMNS ", " FEED_POSITION "FROM (" OPEN_SAGAS ") AS o "
@@ -220,8 +220,8 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
          "SELECT found.*, " FEED_POSITION "FROM unnest($3::uuid[]) AS w(id) "
          "CROSS JOIN LATERAL (SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
          "WHERE p.book_id = $1 AND p.merchant_id = $2 AND p.payout_id = w.id LIMIT 1) AS found"},
-    // When there is more than fits, its end: that is what explains where the payout stands. That its submission has reached the bank is
-    // told by the submission's row, where nothing had to be weighed (saga_reach_bank).
+    // If there is more than fits, its end, which explains the payout's present state. When a submission reaches the bank and nothing has to
+    // be weighed (saga_reach_bank), only the submission's row tells it.
     [SQL_TIMELINE] =
         {"timeline",
          "SELECT * FROM ("

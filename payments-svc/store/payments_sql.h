@@ -1,4 +1,4 @@
-// Every SQL string of the request path, in one table, so that a test can hold each against what Citus cannot do.
+// Every SQL string of the request path in one table, so that a test can check each for what Citus cannot do.
 #ifndef STORE_PAYMENTS_SQL_H
 #define STORE_PAYMENTS_SQL_H
 
