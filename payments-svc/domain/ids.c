@@ -4,7 +4,7 @@
 
 #include "base/sha256.h"
 
-// Every derivation begins with a constant of its own, so that ids of different kinds can never meet.
+// Every derivation begins with its own constant, so that ids of different kinds never meet.
 static uuid derive(const char *kind, str a, str b, int64_t n) {
     char number[24];
     int len = snprintf(number, sizeof number, "%lld", (long long)n);
@@ -20,7 +20,7 @@ uuid account_merchant_receivable(int64_t book_id, str merchant_id, str currency)
     return derive("account.merchant.receivable", merchant_id, currency, book_id);
 }
 
-// The kind is the account's first name: another one would be another account, and existing ledgers would not go on.
+// The kind is the account's first name. A different kind is a different account, and existing ledgers could not continue.
 uuid account_transit(int64_t book_id, int rail, str currency) {
     char number[16];
     int len = snprintf(number, sizeof number, "%d", rail);

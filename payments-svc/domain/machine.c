@@ -9,14 +9,13 @@
 
 // --- The diagram -----------------------------------------------------------------------------------------------------
 
-enum { TO_HELD = STEP_COUNT }; // not a step: where it stands, and held
-enum { LEGS_MAX = 100 };       // numbers of ledger ids that one step may burn
+enum { TO_HELD = STEP_COUNT }; // not a step: held at the present step
+enum { LEGS_MAX = 100 };       // ledger ids that one step may burn
 
 #define EDGES(table) (table), sizeof(table) / sizeof((table)[0])
 
-// What follows from what we did: (step acted on, its outcome) → next step.
-// RULE: an unknown submission is resolved, never repeated as new and never voided (promise UNKNOWN-IS-A-STATE): there is no
-// edge UNKNOWN → EXECUTE or UNKNOWN → VOID.
+// The next step after our own action: (step acted on, its outcome) → next step. RULE: an unknown submission is resolved. It is never
+// repeated as new and never voided (promise UNKNOWN-IS-A-STATE): no edge leads from UNKNOWN to EXECUTE or VOID.
 static const fsm_edge OUTCOME_EDGES[] = {
     {STEP_RESERVE, OUT_DONE, STEP_EXECUTE},
     {STEP_RESERVE, OUT_REFUSED, STEP_DONE}, // FAILED
@@ -26,21 +25,20 @@ static const fsm_edge OUTCOME_EDGES[] = {
 
     {STEP_EXECUTE, OUT_ACCEPTED, STEP_AWAIT},
     {STEP_EXECUTE, OUT_SETTLED, STEP_CONFIRM},
-    {STEP_EXECUTE, OUT_REFUSED, STEP_VOID}, // RESOLVE when the attempt was unknown once
+    {STEP_EXECUTE, OUT_REFUSED, STEP_VOID}, // RESOLVE if the attempt was once unknown
     {STEP_EXECUTE, OUT_RETURNED, STEP_VOID},
     {STEP_EXECUTE, OUT_RETRY, STEP_EXECUTE}, // the same attempt
-    {STEP_EXECUTE, OUT_AGAIN,
-     STEP_EXECUTE}, // a new attempt; VOID when there were enough; RESOLVE as above
+    {STEP_EXECUTE, OUT_AGAIN, STEP_EXECUTE}, // a new attempt; VOID after too many; RESOLVE as above
     {STEP_EXECUTE, OUT_UNKNOWN, STEP_RESOLVE},
     {STEP_EXECUTE, OUT_HANDED_OVER, STEP_AWAIT},
-    {STEP_EXECUTE, OUT_BROKEN, TO_HELD}, // before RESOLVE: nobody knows
+    {STEP_EXECUTE, OUT_BROKEN, TO_HELD}, // before RESOLVE: the outcome is unknown
 
     {STEP_RESOLVE, OUT_ACCEPTED, STEP_AWAIT},
     {STEP_RESOLVE, OUT_SETTLED, STEP_CONFIRM},
     {STEP_RESOLVE, OUT_REFUSED, STEP_VOID},
     {STEP_RESOLVE, OUT_RETURNED, STEP_VOID},
     {STEP_RESOLVE, OUT_RETRY,
-     STEP_EXECUTE}, // the rail has not got it; HELD when it had accepted or refused it before
+     STEP_EXECUTE}, // the rail does not have it; HELD if the rail had accepted or refused it before
     {STEP_RESOLVE, OUT_AGAIN, STEP_EXECUTE},
     {STEP_RESOLVE, OUT_UNKNOWN, STEP_RESOLVE},
     {STEP_RESOLVE, OUT_HANDED_OVER, STEP_AWAIT},
@@ -51,7 +49,7 @@ static const fsm_edge OUTCOME_EDGES[] = {
     {STEP_CONFIRM, OUT_BURNED, STEP_CONFIRM},
     {STEP_CONFIRM, OUT_BROKEN, TO_HELD},
 
-    {STEP_VOID, OUT_DONE, STEP_DONE}, // FAILED or RETURNED: the outlook
+    {STEP_VOID, OUT_DONE, STEP_DONE}, // FAILED or RETURNED, by the outlook
     {STEP_VOID, OUT_RETRY, STEP_VOID},
     {STEP_VOID, OUT_BURNED, STEP_VOID},
     {STEP_VOID, OUT_BROKEN, TO_HELD},
@@ -61,15 +59,15 @@ static const fsm_edge OUTCOME_EDGES[] = {
     {STEP_CANCEL, OUT_BURNED, STEP_CANCEL},
     {STEP_CANCEL, OUT_BROKEN, TO_HELD},
 
-    {STEP_RETURN, OUT_DONE, STEP_DONE}, // RETURNED; SETTLED when a part of it stays
+    {STEP_RETURN, OUT_DONE, STEP_DONE}, // RETURNED; SETTLED if a part stays paid
     {STEP_RETURN, OUT_RETRY, STEP_RETURN},
     {STEP_RETURN, OUT_BURNED, STEP_RETURN},
     {STEP_RETURN, OUT_BROKEN, TO_HELD},
 };
 static const fsm OUTCOMES = {"saga.outcome", EDGES(OUTCOME_EDGES), NULL, NULL};
 
-// What to act on when a worker takes the saga: (step, the rail's word) → step. An EXECUTE whose worker died is a RESOLVE.
-// The ledger's own steps are not here: nothing that the rail says changes them while they run; it is weighed before and after.
+// The step to act on when a worker takes the saga: (step, the rail's word) → step. An EXECUTE whose worker died is a RESOLVE. The ledger's
+// own steps are not here: no word of the rail changes a running one; it is weighed before and after.
 static const fsm_edge CLAIM_EDGES[] = {
     {STEP_RESERVE, WORD_NONE, STEP_RESERVE},
     {STEP_RESERVE, WORD_ACCEPTED, TO_HELD}, // a word about an attempt that was never made
@@ -85,7 +83,7 @@ static const fsm_edge CLAIM_EDGES[] = {
     {STEP_EXECUTE, WORD_REFUSED, STEP_VOID},
     {STEP_EXECUTE, WORD_SETTLED, STEP_CONFIRM},
     {STEP_EXECUTE, WORD_RETURNED, STEP_VOID},
-    {STEP_EXECUTE, WORD_SETTLED_RETURNED, STEP_CONFIRM}, // then RETURN
+    {STEP_EXECUTE, WORD_SETTLED_RETURNED, STEP_CONFIRM}, // followed by RETURN
     {STEP_EXECUTE, WORD_CONTRADICTION, TO_HELD},
     {STEP_EXECUTE, WORD_NOT_TAKEN, STEP_EXECUTE}, // a new attempt
 
@@ -98,7 +96,7 @@ static const fsm_edge CLAIM_EDGES[] = {
     {STEP_RESOLVE, WORD_CONTRADICTION, TO_HELD},
     {STEP_RESOLVE, WORD_NOT_TAKEN, STEP_EXECUTE},
 
-    {STEP_AWAIT, WORD_NONE, STEP_RESOLVE}, // waited long enough; AWAIT when the policy says never
+    {STEP_AWAIT, WORD_NONE, STEP_RESOLVE}, // the wait is over; AWAIT if the policy waits for ever
     {STEP_AWAIT, WORD_ACCEPTED, STEP_RESOLVE},
     {STEP_AWAIT, WORD_REFUSED, STEP_VOID},
     {STEP_AWAIT, WORD_SETTLED, STEP_CONFIRM},
@@ -137,14 +135,14 @@ static int64_t await_at(const saga *s, const saga_policy *p, const clock_source 
     if (p->resolve_after_ms == 0) {
         return SAGA_NEVER;
     }
-    // The first time exactly as the policy says; then ever more patient.
+    // The first time exactly by the policy, then with growing patience.
     const int64_t more_ms =
         s->tries == 0 ? 0
                       : clock_backoff_ms(clock, p->backoff_base_ms, p->backoff_cap_ms, s->tries);
     return after_ms(clock, p->resolve_after_ms + more_ms);
 }
 
-// After "refused for now" the old attempt is superseded, though the next one has no number yet.
+// After "refused for now" the old attempt is superseded, though the next attempt has no number yet.
 bool saga_next_attempt_is_new(const saga *s) {
     return s->step == STEP_EXECUTE && s->phase == PHASE_READY && s->tries == 0;
 }
@@ -159,7 +157,7 @@ void saga_hold(saga *s, str code, str text) {
     copy_text(s->hold, sizeof s->hold, code.len > 0 ? code : STR("HELD"));
     copy_text(s->hold_text, sizeof s->hold_text, text);
     if (s->step == STEP_EXECUTE && s->phase == PHASE_ACTING) {
-        s->step = STEP_RESOLVE; // who releases it must not send it as if it had never been sent
+        s->step = STEP_RESOLVE; // a release must not send it as if it had never been sent
         s->doubt = DOUBT_UNKNOWN;
     }
     (void)saga_rest(s, SAGA_NEVER);
@@ -177,7 +175,7 @@ bool saga_writes_off(const saga *s) {
     return s->outlook != STATE_NONE && (s->step == STEP_CONFIRM || s->step == STEP_RETURN);
 }
 
-// The terminal state that a step of the ledger leads to.
+// The terminal state at the end of a ledger step.
 static saga_state goal_of(const saga *s) {
     switch (s->step) {
     case STEP_RESERVE: return STATE_FAILED; // only its refusal ends the saga
@@ -199,7 +197,7 @@ static saga_state goal_of(const saga *s) {
     return STATE_NONE;
 }
 
-// What saga.returned will be when the step has come to its end.
+// The value of saga.returned after the step.
 static int64_t goal_returned(const saga *s) {
     if (saga_writes_off(s)) {
         return s->returned;
@@ -222,7 +220,7 @@ static void begin(saga *s, saga_step step) {
         s->state = STATE_PROCESSING;
     }
     if (step != STEP_RESOLVE) {
-        s->absent_since_us = 0; // it is submitted once more, or what became of it is known
+        s->absent_since_us = 0; // it is submitted again, or its outcome is known
     }
     s->step = step;
     s->phase = PHASE_ACTING;
@@ -240,7 +238,7 @@ void saga_head_for_attempt(saga *s) {
     s->state = STATE_PROCESSING;
     s->doubt = DOUBT_NONE;
     s->absent_since_us = 0;
-    s->tries = 0; // so that the attempt is a new one
+    s->tries = 0; // so that the attempt counts as new
     s->judged_settled = s->judged_returned = 0;
     s->judged_refusals = s->judged_odd = 0;
 }
@@ -263,7 +261,7 @@ void saga_finish(saga *s, saga_state state, const saga_said *said, const clock_s
 
 // --- A claim ---------------------------------------------------------------------------------------------------------
 
-// Values that this version can follow. A later one may have written others.
+// Values that this version can follow. A later version may have written others.
 static bool is_known(const saga *s) {
     if (s->step < STEP_RESERVE || (int)s->step >= STEP_COUNT || s->phase < PHASE_READY ||
         s->phase > PHASE_ACTING || s->state < STATE_PENDING_APPROVAL || s->state >= STATE_HELD ||
@@ -312,8 +310,8 @@ static saga_step claim_done(saga *s, const saga_said *said, saga_note *note) {
     return saga_rest(s, SAGA_NEVER);
 }
 
-// CONFIRM, VOID, CANCEL and RETURN. Before the first try a contradiction stops them; once they may have happened they are completed
-// first, with the same ids, and judged after.
+// CONFIRM, VOID, CANCEL and RETURN. Before the first try a contradiction stops them. Once they may have happened they are first completed,
+// with the same ids, and judged after.
 static saga_step claim_ledger_step(saga *s, const saga_said *said, saga_note *note) {
     const saga_state goal = goal_of(s);
     if (s->phase == PHASE_READY && s->tries == 0 &&
@@ -326,9 +324,9 @@ static saga_step claim_ledger_step(saga *s, const saga_said *said, saga_note *no
     return s->step;
 }
 
-// EXECUTE, RESOLVE and AWAIT: where what was said leads. TO_HELD: nowhere without a person.
+// EXECUTE, RESOLVE and AWAIT: the step that the rail's word leads to. TO_HELD: only a person can go on.
 static int led_by(const saga *s, const saga_said *said) {
-    // Its worker died between the intent and the outcome: nobody knows whether the rail got it.
+    // Its worker died between intent and outcome: nobody knows whether the rail has it.
     const bool orphan = s->step == STEP_EXECUTE && s->phase == PHASE_ACTING;
     int to = TO_HELD;
     const bool drawn =
@@ -336,7 +334,7 @@ static int led_by(const saga *s, const saga_said *said) {
     return drawn ? to : TO_HELD;
 }
 
-// What was said decides about the attempt that would come next: it was made, and its number forgotten.
+// The word is about the next attempt: it was made, and its number forgotten.
 static void count_attempt(saga *s, int to) {
     if (saga_next_attempt_is_new(s) &&
         (to == STEP_CONFIRM || to == STEP_VOID || to == STEP_AWAIT)) {
@@ -350,12 +348,12 @@ static void head_by_word(saga *s, const saga_said *said) {
                        said->text);
 }
 
-// A contradiction of a payout that is held already: the first reason stays, and the new one stands beside it.
+// A contradiction of a held payout: the first reason stays, and the new one is added.
 static void say_so(saga *s, const saga_said *said, saga_note *note) {
     saga now = *s;
     saga_hold_contradiction(&now, s->state, said);
     if (strstr(s->hold_text, now.hold_text) != NULL) {
-        return; // it was said before
+        return; // already noted
     }
     if (strcmp(s->hold, now.hold) == 0 || s->hold_text[0] == '\0') {
         copy_text(s->hold_text, sizeof s->hold_text, str_of(now.hold_text));
@@ -367,8 +365,8 @@ static void say_so(saga *s, const saga_said *said, saga_note *note) {
     *note = hold_note(s);
 }
 
-// What was said is clear enough to go on though the payout is held: what the bank has done is posted, whatever a person wanted to
-// know. What is not clear is said, and stays held.
+// A held payout goes on if the rail's word is clear: a payment of the bank is posted, whatever question a person had. An unclear word is
+// noted, and the payout stays held.
 static saga_step claim_held(saga *s, const saga_said *said, const clock_source *clock,
                             saga_note *note) {
     const bool at_rail =
@@ -397,7 +395,7 @@ static saga_step claim_held(saga *s, const saga_said *said, const clock_source *
         s->state = STATE_SENT; // whatever else is odd
     }
     if (at_rail && said->word == WORD_NOT_TAKEN) {
-        saga_head_for_attempt(s); // held all the same
+        saga_head_for_attempt(s); // still held
     } else if (said->word == WORD_ACCEPTED && (s->step == STEP_AWAIT || to == STEP_AWAIT)) {
         count_attempt(s, to);
         s->step = STEP_AWAIT;
@@ -446,7 +444,7 @@ static saga_step claim_at_rail(saga *s, const saga_said *said, const saga_policy
     return s->step;
 }
 
-// No control is configured: whatever comes to the gate passes.
+// No control is configured: every payout passes the gate.
 static saga_step claim_gate(saga *s, const saga_said *said, saga_note *note) {
     if (said->word != WORD_NONE) { // about an attempt that was never made
         saga_hold_contradiction(s, s->state, said);
@@ -458,7 +456,7 @@ static saga_step claim_gate(saga *s, const saga_said *said, saga_note *note) {
     return s->step;
 }
 
-// An order that waited for what has come to its end is taken up by the next claim: where the saga rests now, none has to wait.
+// The next claim takes up an order that waited for the step's end: at the present step no order has to wait.
 static void mind_order(saga *s, const saga_said *said, const clock_source *clock) {
     if (s->due_at_us == SAGA_NEVER && said->order.order > s->orders) {
         s->due_at_us = clock_wall_us(clock);
@@ -520,7 +518,7 @@ void saga_take_over(saga *s, const saga_intent *intent, const saga_policy *p,
         const saga_said nothing = {.word = WORD_NONE};
         saga_note note;
         const saga_step acting = saga_on_claim(s, &nothing, p, clock, &note);
-        (void)acting; // that it acts, if it does, is in its phase
+        (void)acting; // its phase already says that it acts
     } else {
         const bool orphan = s->step == STEP_EXECUTE && s->phase == PHASE_ACTING;
         if (orphan && intent->step == STEP_RESOLVE && s->doubt == DOUBT_NONE) {
@@ -541,7 +539,7 @@ void saga_take_over(saga *s, const saga_intent *intent, const saga_policy *p,
 
 // --- An outcome ------------------------------------------------------------------------------------------------------
 
-// Enough submissions: the last refusal is kept for the person who asks why.
+// Too many attempts: the last refusal is kept for a person.
 static void exhausted(saga *s, const saga_answer *answer) {
     char text[SAGA_TEXT_MAX];
     const str code = str_clip(answer->code, 32), more = str_clip(answer->text, 80);
@@ -553,7 +551,7 @@ static void exhausted(saga *s, const saga_answer *answer) {
     saga_head_for_void(s, STATE_FAILED, STR("ATTEMPTS_EXHAUSTED"), str_of(text));
 }
 
-// When a try bore no fruit, the next one is later each time, and at a time of its own (full jitter).
+// After a fruitless try the next one comes later each time, with full jitter.
 static void come_back(saga *s, const saga_answer *answer, const saga_policy *p,
                       const clock_source *clock) {
     s->due_at_us = answer->retry_at_us != 0 && answer->outcome == OUT_RETRY
@@ -567,7 +565,7 @@ static void come_back(saga *s, const saga_answer *answer, const saga_policy *p,
     }
 }
 
-// Stands before the next step.
+// Moves to the next step.
 static void arrive(saga *s, saga_step from, saga_step to, const saga_answer *answer,
                    const saga_policy *p, const clock_source *clock) {
     const saga_outcome outcome = answer->outcome;
@@ -603,9 +601,9 @@ static void arrive(saga *s, saga_step from, saga_step to, const saga_answer *ans
     }
 }
 
-// The rail says that it has not got it, and that may be because it does not find yet what it was sent a moment ago, or because a worker
-// that was presumed dead is about to send it. The first such answer comes after the submission: so what holds for that long from then
-// on is true. Until then it is asked again.
+// The rail says that it does not have it. That may be too early: the rail may not find a fresh submission yet, or a worker that was
+// presumed dead may be about to send. The first such answer comes after the submission, so an answer that holds for this time is true.
+// Until then the rail is asked again.
 static bool may_be_late(saga *s, const saga_answer *answer, const saga_said *said,
                         const saga_policy *p, const clock_source *clock) {
     const int64_t wait_ms = saga_wants_cancel(said) && p->cancel_wait_ms > p->absence_ms
@@ -625,7 +623,7 @@ static bool may_be_late(saga *s, const saga_answer *answer, const saga_said *sai
     return true;
 }
 
-// The rail denies what it must have. True when that holds the payout.
+// The rail denies a submission that it must have. True when this holds the payout.
 static bool is_denial(saga *s, const saga_answer *answer) {
     if (s->step != STEP_RESOLVE || answer->outcome != OUT_RETRY) {
         return false;
@@ -644,7 +642,7 @@ static bool is_denial(saga *s, const saga_answer *answer) {
     return false;
 }
 
-// A step of the ledger has come to its end.
+// Ends a ledger step.
 static void end_ledger_step(saga *s, const saga_answer *answer, const saga_said *said,
                             const clock_source *clock) {
     const saga_state state = goal_of(s);
@@ -655,13 +653,13 @@ static void end_ledger_step(saga *s, const saga_answer *answer, const saga_said 
         s->written_off += s->step == STEP_CONFIRM ? s->moving : -s->moving;
     }
     if (s->step == STEP_RETURN || s->moving > 0) {
-        s->leg++; // the next movement has ids of its own
+        s->leg++; // the next movement has its own ids
     }
     s->returned = goal_returned(s);
     saga_finish(s, state, said, clock);
 }
 
-// Nothing has happened under this number of the ledger's ids, and never will.
+// Nothing was booked under this number of the ledger's ids, and never will be.
 static void next_leg(saga *s) {
     s->leg++;
     if (s->leg > LEGS_MAX) {
@@ -673,13 +671,13 @@ static void submission_came_out(saga *s, saga_step *to, const saga_answer *answe
                                 const saga_policy *p) {
     const bool refused = answer->outcome == OUT_REFUSED || answer->outcome == OUT_AGAIN;
     if (s->step == STEP_EXECUTE && refused && s->doubt != DOUBT_NONE) {
-        *to = STEP_RESOLVE; // it is the repeat that was refused: what of the first?
+        *to = STEP_RESOLVE; // the repeat was refused; the first is still unknown
         s->doubt = DOUBT_REFUSED;
         return;
     }
     if (answer->outcome == OUT_UNKNOWN && s->doubt == DOUBT_NONE) {
         s->doubt = DOUBT_UNKNOWN;
-    } else if (answer->outcome == OUT_AGAIN) { // what became of this attempt is known now
+    } else if (answer->outcome == OUT_AGAIN) { // the outcome of this attempt is known now
         s->doubt = DOUBT_NONE;
         s->absent_since_us = 0;
     }
@@ -692,7 +690,7 @@ static void submission_came_out(saga *s, saga_step *to, const saga_answer *answe
     }
 }
 
-// What was acted on has come out, and leads to a step.
+// The action has an outcome, and leads to a step.
 static void come_out(saga *s, saga_step to, const saga_answer *answer, const saga_said *said,
                      const saga_policy *p, const clock_source *clock) {
     const saga_step from = s->step;
@@ -712,7 +710,7 @@ static void come_out(saga *s, saga_step to, const saga_answer *answer, const sag
     }
     arrive(s, from, to, answer, p, clock);
     if (from == STEP_RESOLVE && answer->outcome == OUT_RETRY && saga_wants_cancel(said)) {
-        s->doubt = DOUBT_NONE; // the rail had not got it before the wait, and has not after it
+        s->doubt = DOUBT_NONE; // the rail did not have it before the wait, nor after it
         s->due_at_us = clock_wall_us(clock);
     }
     if (answer->outcome == OUT_BURNED) {

@@ -1,5 +1,4 @@
-// The saga of a payout as a pure function: (saga, what happened, time) → (new saga). No I/O; this file and machine.c read
-// like the state diagram.
+// The saga of a payout as a pure function: (saga, event, time) → (new saga). No I/O; this file and machine.c read like the state diagram.
 //
 //   GATE ─▶ RESERVE ──done──▶ EXECUTE ──accepted──▶ AWAIT ──settled──▶ CONFIRM ──done──▶ DONE (SETTLED) ◀─┬─▶ RETURN ──▶ DONE (RETURNED)
 //              │refused         │ unknown ▶ RESOLVE   │ refused/returned                       CONFIRM ◀──┘ paid again
@@ -7,11 +6,11 @@
 //           DONE (FAILED)       ├──────────────────▶ VOID ──done──▶ DONE (FAILED or RETURNED)
 //                               └─ canceled ▶ CANCEL ──done──▶ DONE (CANCELED)
 //
-// Three things move a saga: the outcome of what we did (saga_on_outcome), what a bank says by itself, and what a person orders,
-// both heard when the saga is claimed (saga_on_claim). What a bank says is judged by net amounts of the present attempt: settled
-// minus returned, against what the ledger has. What does not add up holds the payout: a hold stands beside the step, so that a
-// held saga remembers where it is, still hears its bank, and is moved on by an order. Values that a later version has written
-// hold the payout, they never abort. Nothing here blocks, allocates or fails; any thread.
+// Three things move a saga: the outcome of our own action (saga_on_outcome), the bank's own words, and a person's orders. Words and orders
+// are heard when the saga is claimed (saga_on_claim). The bank's words are judged by net amounts of the present attempt: settled minus
+// returned, against the ledger. Amounts that do not add up hold the payout. A hold stands beside the step: a held saga remembers its step,
+// still hears its bank, and is moved on by an order. Unknown values of a later version hold the payout; they never abort. No function
+// blocks, allocates or fails; any thread.
 #ifndef DOMAIN_MACHINE_H
 #define DOMAIN_MACHINE_H
 
@@ -55,7 +54,7 @@ enum { STEP_COUNT = 11 };
     X(CANCELED, 9)                                                                                 \
     X(HELD, 10) /* what the world sees while hold is not empty; never saga.state */
 
-// What happened to the step that was acted on; also stored as step_log.outcome.
+// The outcomes of a step; also stored as step_log.outcome.
 #define SAGA_OUTCOMES(X)                                                                           \
     X(NONE, 0)         /* an intent */                                                             \
     X(DONE, 1)         /* a step of the ledger: the ledger has it */                               \
@@ -74,8 +73,8 @@ enum { STEP_COUNT = 11 };
     X(NOT_ORDERED, 14) /* a person's order was not possible; the text says why */
 enum { OUT_COUNT = 15 };
 
-// What the rail has said by itself about the present attempt, all its messages taken together: neither their order nor
-// their number matters, only what kinds there are and how much they move.
+// The rail's own word about the present attempt: all its messages taken together. Their order and number do not matter, only their kinds
+// and amounts.
 #define SAGA_WORDS(X)                                                                              \
     X(NONE, 0)                                                                                     \
     X(ACCEPTED, 1)                                                                                 \
@@ -87,7 +86,7 @@ enum { OUT_COUNT = 15 };
     X(NOT_TAKEN, 7)        /* never taken and never will be: a new attempt may be made */
 enum { WORD_COUNT = 8 };
 
-// As rail_event.kind and rails/rail.h: 1 to 5 are said by a bank or a submission, 20 to 25 are orders of a person.
+// As rail_event.kind and rails/rail.h. 1 to 5 come from a bank or a submission; 20 to 25 are orders of a person.
 #define SAGA_EVENT_KINDS(X)                                                                        \
     X(ACCEPTED, 1)                                                                                 \
     X(REFUSED, 2)                                                                                  \
@@ -127,73 +126,74 @@ typedef struct saga_event {
     int32_t attempt;
     saga_event_kind kind;
     str code, text, reference;
-    int64_t amount; // minor units that moved; 0: not said, which means all of it
+    int64_t amount; // minor units that moved; 0: not said, so the whole amount
     bool foreign;   // its currency is not the payout's
-    int32_t order;  // number of an order among the payout's orders, from 1; 0 for anything else
+    int32_t order;  // an order's number among the payout's orders, from 1; else 0
 } saga_event;
 
-// The code of an order to RETRY by which a person says, with evidence, that the bank has not got an attempt of which nothing else proves
-// that: it may make the payout go out twice.
+// Code of an order to RETRY. With it a person says, with evidence, that the bank does not have an attempt. Nothing else proves this, so the
+// order may make the payout go out twice.
 #define SAGA_SEND_AGAIN "SEND_AGAIN"
 
-// The code of ACCEPTED about an attempt that counts as never taken: the bank speaks of its submission as taken all the same. Whoever
-// was in there must not go out once more before a person has looked.
+// Code of ACCEPTED about an attempt that counts as never taken: the bank speaks of its submission as taken. Payouts of this submission must
+// not go out again before a person has looked.
 #define SAGA_TAKEN_AFTER_ALL "TAKEN_AFTER_ALL"
 
-// The code of ACCEPTED about a payment that its bank refuses for a reason which it may also give for what it pays, such as a duplicate.
-// Whether it pays, a person must say, unless the bank says it: by amounts, by a refusal that holds, or because it has none of it.
+// Code of ACCEPTED about a payment that its bank refuses for a reason that it may also give for a paid one, such as a duplicate. A person
+// must say whether the bank pays it, unless the bank says so: by amounts, by a final refusal, or because it has none of it.
 #define SAGA_REFUSED_UNSURE "REFUSED_UNSURE"
 
-// Whether a message says that the rail has it, and nothing else.
+// True when a message says only that the rail has it.
 bool saga_is_plain_acceptance(int kind, str code);
 
-// The code of NOT_TAKEN by which SAGA_TAKEN_AFTER_ALL is taken back: a person has found out that the bank has not got the submission.
+// Code of NOT_TAKEN that takes SAGA_TAKEN_AFTER_ALL back: a person has found that the bank does not have the submission.
 #define SAGA_NOT_TAKEN_AFTER_ALL "NOT_TAKEN_AFTER_ALL"
 
-// The code of an order to CANCEL that was given when the database may have forgotten that the payout was sent: the rail is asked first,
-// even about a payout of which nothing is known to have happened, and about the attempt that would come next.
+// Code of an order to CANCEL that was given when the database may have forgotten that the payout was sent. The rail is asked first, even
+// about a payout without any known submission, and about the next attempt.
 #define SAGA_CANCEL_ASKED "CANCEL_ASKED"
 
 typedef struct saga_said {
     saga_word word;
-    str code, text;            // of the message that decides; borrowed from the events
-    str reference;             // the rail's, of the present attempt; empty when no message has one
-    int64_t settled, returned; // of the present attempt, as far as messages say
-    bool refused;              // among whatever else there is
+    str code, text;            // of the deciding message; borrowed from the events
+    str reference;             // the rail's, for the present attempt; empty if no message has one
+    int64_t settled, returned; // of the present attempt, by its messages
+    bool refused;              // a refusal is among the messages
     bool earlier;     // CONTRADICTION: an attempt before the present one may have been paid
-    bool never_taken; // what was handed over is in no submission any more, whatever else is said
-    bool left;        // the rail has spoken of the present attempt as one that it got
-    int32_t heard;    // how many messages there are, as saga.events counts them
-    // What an order judges: where one waits, of the attempt that is the present one once it was carried out.
-    int64_t all_settled, all_returned; // the two sums without what was judged
-    int64_t earlier_returned;          // came back of attempts before it, and is not in the sums
-    int32_t refusals, odd;             // of the attempt; and what cannot be
-    saga_event order;                  // the next order that was not taken up yet; number 0: none
-    bool overtaken; // behind it is one of who knows more than the rail has said, and it is possible
-    int32_t last_order; // number of the last order there is; 0: none is to be taken up
+    bool never_taken; // the handed-over attempt is in no submission any more, whatever else is said
+    bool left;        // the rail has spoken of the present attempt as received
+    int32_t heard;    // number of messages, as saga.events counts them
+    // Facts that an order judges: of the attempt that is the present one after the order.
+    int64_t all_settled, all_returned; // the two sums without the judged parts
+    int64_t earlier_returned;          // returned from earlier attempts; not in the sums
+    int32_t refusals, odd;             // of the attempt: refusals, and impossible messages
+    saga_event order;                  // the next order to take up; number 0: none
+    // a later, possible order comes from a person who knows more than the rail has said
+    bool overtaken;
+    int32_t last_order; // number of the last order; 0: none to take up
 } saga_said;
 
 typedef struct saga_policy {
     int32_t attempts_max; // submissions to the rail
     int64_t backoff_base_ms, backoff_cap_ms;
-    // how long AWAIT waits for the rail's word before it asks; 0: never (files)
+    // AWAIT asks the rail after this time without a word; 0: never (files)
     int64_t resolve_after_ms;
-    // How long after a submission the rail may still say that it has not got it; 0: what it says holds at once.
+    // How long after a submission the rail may wrongly say that it does not have it; 0: its word holds at once.
     int64_t absence_ms;
-    // How long a worker that was presumed dead may still have a submission under way: before an order to cancel frees the money of a
-    // doubtful attempt, the rail says that it has not got it at the beginning and at the end of this time. 0: once is enough.
+    // How long a worker that was presumed dead may still have a submission under way. Before an order to cancel frees the money of a
+    // doubtful attempt, the rail must say at the beginning and at the end of this time that it does not have it. 0: once is enough.
     int64_t cancel_wait_ms;
-    // How long what was never taken waits before a new attempt, so that others that are taken out of the same submission meanwhile do not
-    // take the next one apart.
+    // How long a payout that was never taken waits before a new attempt. Meanwhile others may be taken out of the old submission; without
+    // the wait they would break up the next one.
     int64_t rebuild_ms;
 } saga_policy;
 
 enum { SAGA_REASON_MAX = 64, SAGA_TEXT_MAX = 160 };
-#define SAGA_NEVER INT64_MIN // a due_at_us: not before a message of the rail arrives
+#define SAGA_NEVER INT64_MIN // a due_at_us: only a message of the rail makes it due
 
 typedef enum saga_doubt {
     DOUBT_NONE = 0,
-    // the present attempt was unknown once: a refusal of a repeat says nothing of the first
+    // the present attempt was once unknown: a refused repeat says nothing about the first submission
     DOUBT_UNKNOWN = 1,
     DOUBT_REFUSED = 2 // and then a repeat of it was refused
 } saga_doubt;
@@ -201,49 +201,50 @@ typedef enum saga_doubt {
 typedef struct saga {
     saga_step step;
     saga_phase phase;
-    saga_state state; // never HELD: see saga_public_state
-    // VOID, CANCEL: the state that it leads to; CONFIRM, RETURN: STATE_NONE, or the state that a write-off leaves
+    saga_state state; // never HELD: saga_public_state adds the hold
+    // VOID, CANCEL: the state at their end. CONFIRM, RETURN: STATE_NONE, or the state that a write-off leaves
     saga_state outlook;
-    int32_t attempt;   // submissions so far; the present one
-    int32_t tries;     // fruitless tries since there last was progress
+    int32_t attempt;   // number of the present attempt; so many submissions so far
+    int32_t tries;     // fruitless tries since the last progress
     int64_t due_at_us; // when to act next, or SAGA_NEVER
-    // why it is, or will be, FAILED, RETURNED or CANCELED: UPPER_SNAKE or the rail's code
+    // the reason for FAILED, RETURNED or CANCELED, now or later: UPPER_SNAKE or the rail's code
     char reason[SAGA_REASON_MAX];
-    // the same for people; of a step that is tried again, why the last try bore no fruit
+    // the same for people; for a repeated step, why the last try was fruitless
     char reason_text[SAGA_TEXT_MAX];
     char hold[SAGA_REASON_MAX];    // why a person must look; empty: not held
     char hold_text[SAGA_TEXT_MAX]; // the same for people
     saga_doubt doubt;
-    // RESOLVE: when the rail first said that it has not got it; 0: it has not
+    // RESOLVE: time at which the rail first said that it does not have it; 0: never
     int64_t absent_since_us;
-    int64_t amount;   // of the payout, minor units; known before anything that was said is judged
-    int64_t returned; // SETTLED: how much of it was moved back since
-    int64_t moving;   // CONFIRM without a reservation, RETURN: how much; 0: all of it
-    int64_t written_off; // by which the ledger's bank account follows the bank without the merchant
+    int64_t amount;   // of the payout, minor units; set before any word is judged
+    int64_t returned; // SETTLED: the amount moved back since
+    int64_t moving;   // amount of RETURN, or of CONFIRM without a reservation; 0: all
+    // amount by which the ledger's bank account follows the bank without the merchant
+    int64_t written_off;
     int32_t leg;         // number of the ledger's ids for the present step, from 1
-    int32_t reserve_leg; // the number that the reservation was made under
-    int32_t orders;      // number of the last order that was taken up
-    int32_t judged;      // so many messages were judged by a person: they hold it no more
-    // What was judged stays so. Of what the messages of the present attempt add up to: below 0, so much was not believed; above 0, so much
-    // was believed, told or not. Of what speaks against it: so many messages were judged.
+    int32_t reserve_leg; // the ids' number of the reservation
+    int32_t orders;      // number of the last order taken up
+    int32_t judged;      // a person has judged so many messages: they no longer hold it
+    // A judgement is permanent. Sums of the present attempt: below 0, so much was not believed; above 0, so much was believed, told or not.
+    // Adverse messages: so many were judged.
     int64_t judged_settled, judged_returned;
     int32_t judged_refusals, judged_odd;
 } saga;
 
-// What came of the step that was acted on. Strings are borrowed.
+// The outcome of a step. Strings are borrowed.
 typedef struct saga_answer {
     saga_outcome outcome;
     str code, text;
-    int64_t retry_at_us; // OUT_RETRY: not before this; 0: the backoff decides
+    int64_t retry_at_us; // OUT_RETRY: not earlier than this; 0: the backoff decides
 } saga_answer;
 
-// What a claim has to tell the log beside the intent. Strings are borrowed from the saga, from what was said, or static.
+// A claim's entry for the log, beside the intent. Strings are borrowed from the saga or the messages, or static.
 typedef struct saga_note {
-    saga_outcome outcome; // OUT_NONE: nothing
+    saga_outcome outcome; // OUT_NONE: no entry
     str code, text;
 } saga_note;
 
-// The intent that a worker has logged and not come back to.
+// A logged intent whose worker has not come back.
 typedef struct saga_intent {
     saga_step step;
     int32_t attempt;
@@ -254,48 +255,48 @@ typedef struct saga_intent {
 
 // --- Functions -------------------------------------------------------------------------------------------------------
 
-// Messages of kind SETTLED, RETURNED and REFUSED of one payout that are taken in; what a bank tells beyond that is for a person.
+// The most movements (SETTLED, RETURNED, REFUSED) of one payout that are taken in. A person handles further ones.
 enum { SAGA_MOVEMENTS_MAX = 256 };
 
-// Boils the messages down, in a time that grows as n does. heard: as many as saga.events counts. A message about an
-// attempt that was superseded counts only when it says that money was paid and stayed paid.
+// Boils the messages down, in time linear in n. heard: the value of saga.events. A message about a superseded attempt counts only when it
+// says that money was paid and stayed paid.
 saga_said saga_hear(const saga *s, const saga_event *events, size_t n, int32_t heard);
 
-// A worker has taken the saga: decides what to act on now, counting what was said and ordered. The answer is a step other than
-// AWAIT, DONE and GATE, and *s is then acting on it: write the intent before acting. STEP_NONE: nothing to act on; *s is where it
-// rests, perhaps held, with its due time. *note is for the log.
+// A worker has taken the saga: decides the step to act on now, with all messages and orders. Returns a step other than AWAIT, DONE and
+// GATE; *s is then acting on it: write the intent before acting. STEP_NONE: nothing to do; *s rests at its step, perhaps held, with its due
+// time. *note is for the log.
 saga_step saga_on_claim(saga *s, const saga_said *said, const saga_policy *p,
                         const clock_source *clock, saga_note *note) WARN_UNUSED;
 
-// The action has come out. False when the diagram has no such edge: *s is unchanged, and the caller must say OUT_BROKEN.
+// Applies the action's outcome. False when the diagram has no such edge: *s is unchanged, and the caller must say OUT_BROKEN.
 bool saga_on_outcome(saga *s, const saga_answer *answer, const saga_said *said,
                      const saga_policy *p, const clock_source *clock) WARN_UNUSED;
 
-// The worker that had the saga is gone. intent: what its log has beyond its row; NULL: nothing, as the try was a repeat that is not
-// logged. *s becomes what the claim had made of it: acting, and due.
+// The worker that had the saga is gone. intent: the log's intent beyond the row; NULL: none, since a repeat is not logged. *s becomes as
+// after the claim: acting, and due.
 void saga_take_over(saga *s, const saga_intent *intent, const saga_policy *p,
                     const clock_source *clock);
 
-// A person must look; the saga stays where it is.
+// Holds the saga for a person; its step stays.
 void saga_hold(saga *s, str code, str text);
 
-// Whether an order can be carried out as the saga stands. *why, static, says why not.
+// True when the order can be carried out now. *why, static, gives the reason if not.
 bool saga_takes_order(const saga *s, const saga_said *said, saga_event_kind order,
                       const char **why) WARN_UNUSED;
 
-// A movement against suspense, which leaves the merchant alone.
+// True for a movement against suspense, which does not touch the merchant.
 bool saga_writes_off(const saga *s);
 
-// Whether a try that is about to be made is told by the log: the first ones and every tenth are, as is any that was interrupted.
+// True when the log tells the coming try: the first few, every tenth, and any that was interrupted.
 bool saga_try_is_logged(const saga *before);
-// Whether what a claim acts on is what the tries counted: another step than before is new, and the log tells it.
+// True when a claim repeats the step that its tries counted. A claim of another step is new, and the log tells it.
 bool saga_is_repeat(const saga *before, saga_step acting);
-// Whether an outcome brought the saga on, so that the log tells it in any case.
+// True when an outcome brought the saga forward, so that the log always tells it.
 bool saga_is_progress(const saga *before, const saga *after, saga_outcome outcome);
 
 // True for SETTLED, FAILED, RETURNED and CANCELED.
 bool saga_state_is_final(saga_state state);
-// The state that the world sees: HELD while the saga is held.
+// The state shown outside: HELD during a hold.
 saga_state saga_public_state(const saga *s);
 
 // "RESERVE" …; "?" outside of the set. Static.

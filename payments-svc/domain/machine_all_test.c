@@ -21,7 +21,7 @@ static saga_state state_before(saga_step step) {
     return STATE_SENT;
 }
 
-// The edges of the picture at the head of machine.h, written down a second time.
+// The edges of the picture in machine.h, written a second time.
 static bool drawn(saga_step from, saga_outcome outcome) {
     switch (from) {
     case STEP_RESERVE:
@@ -49,7 +49,7 @@ static void check_states_after(const saga *before, const saga *s, saga_outcome o
         return;
     }
     if (s->state == STATE_FAILED || s->state == STATE_RETURNED || s->state == STATE_CANCELED) {
-        // Only with the money free or back.
+        // Only when the money is free or back.
         assert_true(step == STEP_VOID || step == STEP_RETURN || step == STEP_RESERVE ||
                     step == STEP_CANCEL);
         assert_true(outcome == OUT_DONE || step == STEP_RESERVE);
@@ -74,7 +74,7 @@ static void check_outcome(saga s, saga_outcome outcome, saga_word w) {
                      outcome == OUT_BROKEN ||
                          (outcome == OUT_RETRY && before.step == STEP_RESOLVE &&
                           (before.state == STATE_SENT || before.doubt == DOUBT_REFUSED)));
-    if (s.hold[0] != '\0') { // beside the step, which stays
+    if (s.hold[0] != '\0') { // beside the step, which does not change
         assert_held(&s, before.step == STEP_EXECUTE ? STEP_RESOLVE : before.step, s.hold);
         assert_int_equal(s.state, before.state);
         return;
@@ -93,7 +93,7 @@ static void check_outcome(saga s, saga_outcome outcome, saga_word w) {
         assert_true(s.step != STEP_EXECUTE || outcome == OUT_RETRY);
     }
     check_states_after(&before, &s, outcome);
-    if (outcome == OUT_HANDED_OVER) { // its submission's events move it, and nothing else
+    if (outcome == OUT_HANDED_OVER) { // only its submission's events move it
         assert_int_equal(s.step, STEP_AWAIT);
         assert_int_equal(s.state, before.state);
         assert_true(s.due_at_us == SAGA_NEVER);
@@ -125,7 +125,7 @@ static void test_all__outcomes__drawn_or_refused(void **state) {
         memcpy(s.reason, "R03", 4);
         check_outcomes_of(s);
     }
-    // Refused is only what was never sent for good: RESOLVE of what the rail has accepted.
+    // One refusal is final: RESOLVE of an attempt that the rail has accepted.
     saga s = at(STEP_RESOLVE, PHASE_ACTING, STATE_SENT, 1);
     check_outcomes_of(s);
 }
@@ -150,7 +150,7 @@ static void check_unknown_is_a_state(const saga *before, const saga *s, saga_ste
 }
 
 static void check_final(const saga *before, const saga *s, saga_step acting) {
-    // What has ended moves only where the bank's money did; a contradiction is a person's.
+    // An ended payout moves only where the bank's money moved; a contradiction is for a person.
     assert_int_equal(s->state, before->state);
     assert_true(acting == STEP_NONE || acting == STEP_RETURN || acting == STEP_CONFIRM);
     if (acting == STEP_RETURN) {
@@ -193,7 +193,7 @@ static void check_claim(saga s, const saga_event *events, size_t n) {
                                      ? STEP_RESOLVE
                                      : before.step);
     }
-    if (before.hold[0] != '\0' && s.hold[0] == '\0') { // only what is clear ends a hold
+    if (before.hold[0] != '\0' && s.hold[0] == '\0') { // only a clear word ends a hold
         assert_int_equal(note.outcome, OUT_RELEASED);
         assert_true(said.word != WORD_NONE && said.word != WORD_CONTRADICTION);
         assert_int_equal(acting, STEP_NONE);
@@ -204,7 +204,7 @@ static void check_claim(saga s, const saga_event *events, size_t n) {
     }
 }
 
-// Messages of the attempt before, the present one and the next; of all of it, of a part, and of none that is said.
+// Messages of the previous, the present and the next attempt: with the whole amount, a part, and no amount.
 enum { KINDS = 5, AMOUNTS = 2, ATTEMPTS = 3, PICKS = KINDS * AMOUNTS * ATTEMPTS + 1 };
 
 static saga_event picked(const saga *s, int pick) {
@@ -268,7 +268,7 @@ static void test_all__claims__with_every_run_of_messages(void **state) {
 
 // --- Orders ----------------------------------------------------------------------------------------------------------
 
-// At what steps an order can be possible at all.
+// The steps at which an order can be possible.
 static bool may_be_ordered(saga_step step, saga_event_kind kind) {
     switch ((int)kind) {
     case EVENT_RELEASE: return true;
@@ -287,13 +287,14 @@ static void check_order(saga s, saga_event_kind kind, const saga_event *events, 
     saga_event all[2];
     memcpy(all, events, n * sizeof events[0]);
     all[n] = ordered(kind, 3);
-    s.orders = 1; // the second was never written, or lost
+    s.orders = 1; // the second order was lost, or never written
     const saga before = s;
     const saga_said said = hear(&s, all, n + 1);
     assert_int_equal(said.order.order, 3);
     const saga_step acting = claim_events(&s, all, n + 1);
     assert_sane(&s);
-    if (acting != STEP_NONE) { // it waits for a reservation, or for what may be at the bank
+    // the order waits for a reservation, or for an attempt that may be at the bank
+    if (acting != STEP_NONE) {
         const bool asks = before.step == STEP_RESOLVE || before.phase == PHASE_ACTING;
         assert_true(kind == EVENT_CANCEL && before.hold[0] == '\0');
         assert_true(before.step == STEP_RESERVE || asks);
@@ -303,12 +304,12 @@ static void check_order(saga s, saga_event_kind kind, const saga_event *events, 
     const char *why = NULL;
     const bool possible = saga_takes_order(&before, &said, kind, &why);
     if (s.orders == 1) {
-        assert_true(kind == EVENT_CANCEL && (before.step == STEP_RESERVE || s.step == STEP_AWAIT ||
-                                             before.step == STEP_RESOLVE ||
-                                             before.phase == PHASE_ACTING)); // by what was said
+        assert_true(kind == EVENT_CANCEL &&
+                    (before.step == STEP_RESERVE || s.step == STEP_AWAIT ||
+                     before.step == STEP_RESOLVE || before.phase == PHASE_ACTING)); // by a message
         return;
     }
-    assert_int_equal(s.orders, 3); // taken up once, whatever came of it
+    assert_int_equal(s.orders, 3); // taken up once, whatever its result
     assert_int_equal(note.outcome, possible ? OUT_ORDERED : OUT_NOT_ORDERED);
     if (possible) {
         assert_true(may_be_ordered(before.step, kind));
@@ -319,7 +320,7 @@ static void check_order(saga s, saga_event_kind kind, const saga_event *events, 
         assert_int_equal(s.step, before.step);
         assert_string_equal(s.hold, before.hold);
     }
-    // Nobody at the bank is forgotten, and nothing that may be there is made anew.
+    // No attempt at the bank is forgotten, and no attempt that may be there is made again.
     if (kind == EVENT_CANCEL && possible) {
         assert_true(before.step != STEP_RESOLVE || said.word == WORD_NOT_TAKEN);
         assert_true(before.step != STEP_AWAIT || said.word == WORD_NOT_TAKEN);
@@ -369,7 +370,7 @@ static void test_all__orders__possible_or_refused_with_a_reason(void **state) {
     }
 }
 
-// Values that only a later version can have written: never an abort, always held, nothing overwritten.
+// Values of a later version: never an abort, always held, nothing overwritten.
 static void test_all__unknown_values__held(void **state) {
     (void)state;
     for (int i = 0; i < 6; i++) {
@@ -385,13 +386,13 @@ static void test_all__unknown_values__held(void **state) {
         assert_int_equal(s.step, before.step);
         assert_int_equal(s.state, before.state);
         assert_int_equal(claim(&s), STEP_NONE);
-        assert_int_equal(note.outcome, OUT_NONE); // said once
+        assert_int_equal(note.outcome, OUT_NONE); // told once
     }
 }
 
 // --- Taking over -----------------------------------------------------------------------------------------------------
 
-// What the machine makes of a row and of the intent beyond it is what the claim had made.
+// From the row and the intent beyond it, the machine must rebuild the saga of the claim.
 static void check_take_over(saga s, const saga_event *events, size_t n) {
     saga claimed = s;
     const saga_step acting = claim_events(&claimed, events, n);
@@ -451,7 +452,7 @@ static void test_log__first_tries_and_every_tenth(void **state) {
     }
     assert_int_equal(logged, 3 + 9);
     assert_true(saga_is_repeat(&s, STEP_EXECUTE));
-    assert_false(saga_is_repeat(&s, STEP_CONFIRM)); // the tries were of another step
+    assert_false(saga_is_repeat(&s, STEP_CONFIRM)); // the tries were for another step
     s.step = STEP_AWAIT;
     assert_true(saga_is_repeat(&s, STEP_RESOLVE));
     s.step = STEP_EXECUTE;

@@ -1,7 +1,7 @@
-// Orders to cancel what the bank may have: it is asked first, about the attempt that it may have, and the asking comes to an end.
+// Orders to cancel an attempt that the bank may have: the bank is first asked about this very attempt, and the asking ends.
 #include "domain/machine_test_kit.h"
 
-// Nobody knows what became of the first attempt; then the bank says that it was refused for now.
+// The first attempt's outcome is unknown; then the bank says "refused for now".
 static saga refused_for_now_after_unknown(void) {
     saga s = fresh();
     act(&s, STEP_RESERVE, OUT_DONE);
@@ -15,7 +15,7 @@ static void test_cancel__unknown_then_refused_for_now__canceled_at_once(void **s
     (void)state;
     saga s = refused_for_now_after_unknown();
     const saga_event order = ordered(EVENT_CANCEL, 1);
-    assert_int_equal(claim_events(&s, &order, 1), STEP_NONE); // the bank has said what became of it
+    assert_int_equal(claim_events(&s, &order, 1), STEP_NONE); // the bank has told the outcome
     assert_int_equal(note.outcome, OUT_ORDERED);
     assert_int_equal(claim_events(&s, &order, 1), STEP_CANCEL);
     assert_true(come_events(&s, OUT_DONE, &order, 1));
@@ -37,7 +37,7 @@ static void test_cancel__before_the_answer__refused_for_now__canceled(void **sta
     assert_int_equal(s.step, STEP_CANCEL);
 }
 
-// What is left of the doubt would turn the refusal of the next attempt into a question about it.
+// A leftover doubt would turn the next attempt's refusal into a question about the old attempt.
 static void test_refused_for_now__ends_the_doubt_about_its_attempt(void **state) {
     (void)state;
     const saga s = refused_for_now_after_unknown();
@@ -56,9 +56,9 @@ static void test_refused_for_now__ends_the_doubt_about_its_attempt(void **state)
     assert_int_equal(note.outcome, OUT_ORDERED);
 }
 
-// --- Orders that wait, and what they wait for ends ---------------------------------------------------------------------
+// --- Orders that wait, when their wait ends otherwise -------------------------------------------------------------------
 
-// What was asked for is handed over, and nothing but an event would wake it: the order is answered at once.
+// The outcome is "handed over", so only an event would wake the payout: the order is answered at once.
 static void test_cancel__waits_for_the_rail__handed_over__answered(void **state) {
     (void)state;
     const saga_outcome outcomes[] = {OUT_HANDED_OVER, OUT_ACCEPTED};
@@ -76,7 +76,7 @@ static void test_cancel__waits_for_the_rail__handed_over__answered(void **state)
     }
 }
 
-// It waits for a step that comes to a hold, or for the rail's word that does not add up.
+// The order waits while the step ends in a hold, or the rail's word does not add up.
 static void test_cancel__waits_and_the_payout_is_held__taken_up(void **state) {
     (void)state;
     const saga_event events[] = {ordered(EVENT_CANCEL, 1), event(7, EVENT_SETTLED)};
@@ -95,7 +95,7 @@ static void test_cancel__waits_and_the_payout_is_held__taken_up(void **state) {
     assert_int_equal(odd.orders, 1);
 }
 
-// The bank answers nothing of use: a person who knows more is not kept waiting for it by a cancel that came first.
+// The bank gives no useful answer: an earlier cancel must not delay a person who knows more.
 static void test_cancel__waits_without_an_end__gives_way_to_what_a_person_says(void **state) {
     (void)state;
     const saga_event_kind kinds[] = {EVENT_MARK_PAID, EVENT_GIVE_BACK};
@@ -120,7 +120,7 @@ static void test_cancel__waits_without_an_end__gives_way_to_what_a_person_says(v
     }
 }
 
-// What would come to nothing itself, or is not about what the rail has, leaves the cancel where it was: it is what a person still wants.
+// An order that would come to nothing, or is not about the rail's attempt, leaves the waiting cancel in place: a person still wants it.
 static void test_NO_LOSS_cancel__waits__what_is_not_possible_comes_behind_it(void **state) {
     (void)state;
     const saga_event_kind kinds[] = {EVENT_RELEASE, EVENT_WRITE_OFF, EVENT_RETRY};
@@ -133,17 +133,17 @@ static void test_NO_LOSS_cancel__waits__what_is_not_possible_comes_behind_it(voi
         assert_true(come_events(&s, OUT_UNKNOWN, events, 2));
         assert_int_equal(claim_events(&s, events, 2), STEP_RESOLVE);
         assert_int_equal(s.orders, 0);
-        assert_true(come_events(&s, OUT_RETRY, events, 2)); // the bank has not got it
+        assert_true(come_events(&s, OUT_RETRY, events, 2)); // the bank does not have it
         test_clock_advance(&CLOCK, POLICY.cancel_wait_ms * 1000);
         assert_int_equal(claim_events(&s, events, 2), STEP_RESOLVE);
-        assert_true(come_events(&s, OUT_RETRY, events, 2)); // and still has not
+        assert_true(come_events(&s, OUT_RETRY, events, 2)); // still not
         assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
         assert_int_equal(note.outcome, OUT_ORDERED);
         assert_int_equal(s.step, STEP_CANCEL);
     }
 }
 
-// What cannot be carried out makes nothing give way, and a cancel waits as the first one did.
+// An impossible order replaces nothing, and a second cancel waits like the first.
 static void test_cancel__waits__another_cancel_behind_it__still_waits(void **state) {
     (void)state;
     const saga_event events[] = {ordered(EVENT_CANCEL, 1), ordered(EVENT_CANCEL, 2)};
@@ -162,7 +162,7 @@ static saga_event ordered_after_a_restore(void) {
     return order;
 }
 
-// So many attempts were refused for now, as the bank has said once more since; the next one may be among what was forgotten.
+// All attempts were refused for now, as the bank has repeated since. The next attempt may be forgotten.
 static saga refused_for_now(int32_t attempts) {
     saga s = fresh();
     act(&s, STEP_RESERVE, OUT_DONE);
@@ -174,7 +174,7 @@ static saga refused_for_now(int32_t attempts) {
     return s;
 }
 
-// Twice, a time apart, the bank says that it has not got the attempt: then it is canceled.
+// The bank says twice, with time between, that it does not have the attempt: then it is canceled.
 static void assert_canceled_after_two_answers(saga *s, const saga_event *order) {
     assert_true(come_events(s, OUT_RETRY, order, 1));
     assert_int_equal(s->step, STEP_RESOLVE);
@@ -201,7 +201,7 @@ static void test_NO_DOUBLE_cancel__after_a_restore__the_next_attempt_is_asked_fo
     }
 }
 
-// It was sent again since, to a bank that could not be reached: that attempt has its number.
+// It was sent again to a bank that could not be reached: this attempt has its number.
 static void test_NO_DOUBLE_cancel__after_a_restore__attempt_that_will_be_repeated(void **state) {
     (void)state;
     const saga_event order = ordered_after_a_restore();
@@ -214,7 +214,7 @@ static void test_NO_DOUBLE_cancel__after_a_restore__attempt_that_will_be_repeate
     }
 }
 
-// Each answer leads to the question about the next attempt, until there were enough.
+// Each answer leads to the question about the next attempt, up to the limit.
 static void test_cancel__after_a_restore__all_were_refused_for_now__ends(void **state) {
     (void)state;
     const saga_event order = ordered_after_a_restore();
@@ -228,7 +228,7 @@ static void test_cancel__after_a_restore__all_were_refused_for_now__ends(void **
     assert_string_equal(s.reason, "ATTEMPTS_EXHAUSTED");
 }
 
-// That the bank has not got one attempt says nothing of the next one.
+// The absence of one attempt says nothing about the next.
 static void
 test_cancel__after_a_restore__absence_of_the_attempt_before__means_nothing(void **state) {
     (void)state;

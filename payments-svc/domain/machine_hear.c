@@ -1,4 +1,4 @@
-// What was said of a payout: messages become one word and two sums, and these are weighed against the ledger.
+// The messages about a payout become one word and two sums, which are weighed against the ledger.
 #include <stdio.h>
 
 #include "base/assert.h"
@@ -27,7 +27,7 @@ static int64_t larger(int64_t a, int64_t b) {
 // --- The messages of one attempt -------------------------------------------------------------------------------------
 
 enum {
-    // Movements that are weighed. Whoever writes them down stops earlier (SAGA_MOVEMENTS_MAX), each for himself.
+    // Movements that are weighed. Each writer of messages stops earlier, at SAGA_MOVEMENTS_MAX, by itself.
     WEIGHED_MAX = 2 * SAGA_MOVEMENTS_MAX,
     SLOTS_MAX = 2 * WEIGHED_MAX,
     SLOTS_FEW = 16 // enough for nearly every payout
@@ -38,30 +38,30 @@ _Static_assert((SLOTS_MAX & (SLOTS_MAX - 1)) == 0 && (SLOTS_FEW & (SLOTS_FEW - 1
 typedef struct tally {
     int32_t attempt; // 0: free
     bool heard[EVENT_NOT_TAKEN + 1];
-    bool settled_all, returned_all; // where no message says how much: all of it, however often
-    int64_t settled, returned;      // where messages do
+    bool settled_all, returned_all; // a message without an amount means all, however often
+    int64_t settled, returned;      // from messages with amounts
 } tally;
 
-// A bank tells of one payment as often as it likes, under whatever ids. An attempt settles once for each reference that the bank gives
-// it: of several messages about one, the largest counts.
+// A bank may tell of one payment many times, under any ids. An attempt settles once per reference of the bank: of several messages with one
+// reference, the largest counts.
 typedef struct settlement {
     int32_t attempt; // 0: free
     int64_t amount;
     str reference;
 } settlement;
 
-// One tally for each attempt of which money moved, made once: what a bank says may be long, so nothing is compared with everything.
+// One tally for each attempt whose money moved, made once. A bank may send many messages, so nothing is compared with all.
 typedef struct tallies {
     tally *of;
     settlement *settlements;
-    uint32_t mask; // there are mask + 1 of each, all of them free at first
+    uint32_t mask; // each table has mask + 1 slots, all free at first
 } tallies;
 
 static bool is_movement(saga_event_kind kind) {
     return kind == EVENT_SETTLED || kind == EVENT_RETURNED;
 }
 
-// The place of an attempt, or the free one where it would be: there are twice as many as there can be movements.
+// The slot of an attempt, or the free slot for it: there are twice as many slots as movements.
 static tally *tally_of(tallies *x, int32_t attempt) {
     uint32_t i = (uint32_t)attempt & x->mask;
     while (x->of[i].attempt != 0 && x->of[i].attempt != attempt) {
@@ -104,13 +104,13 @@ static int64_t returned_of(const tally *t, int64_t amount) {
     return larger(t->returned, t->returned_all ? amount : 0);
 }
 
-// What a person did not believe stays away, whatever comes to it; what the person believed before the bank has told it is no more when it
-// does.
+// An amount that a person did not believe stays out, whatever is added. An amount that a person believed before the bank told of it is not
+// added again when the bank tells.
 static int64_t with_judgement(int64_t sum, int64_t judged) {
     return judged > 0 ? larger(sum, judged) : larger(sum + judged, 0);
 }
 
-// refusals: whether there are such that nobody has judged.
+// refusals: some are not judged.
 static saga_word word_of(const tally *t, int64_t amount, int64_t settled, int64_t returned,
                          bool refusals) {
     const bool refused = refusals && t->heard[EVENT_REFUSED],
@@ -123,7 +123,7 @@ static saga_word word_of(const tally *t, int64_t amount, int64_t settled, int64_
                                                 : WORD_SETTLED;
     }
     if (returned > 0) {
-        // A part of it: so the rail had it, and will say that it has done it.
+        // A part came back: so the rail had it, and will say that it has paid it.
         return not_taken || returned > amount ? WORD_CONTRADICTION
                : returned == amount           ? WORD_RETURNED
                                               : WORD_ACCEPTED;
@@ -134,8 +134,8 @@ static saga_word word_of(const tally *t, int64_t amount, int64_t settled, int64_
                                       : WORD_NONE;
 }
 
-// Of an attempt that was superseded: whether money was paid and stayed paid, more came back than was paid, or any moved where the rail said
-// that it never had it: then its word is not worth anything, and the next attempt may be a second payment.
+// True when a superseded attempt moved money for good: it was paid and stayed paid, more came back than was paid, or money moved although
+// the rail said that it never had it. Then the rail's word is worth nothing, and the next attempt may be a second payment.
 static bool moved_for_good(const tally *t, int64_t amount) {
     const int64_t settled = settled_of(t, amount), returned = returned_of(t, amount);
     const bool dead = t->heard[EVENT_NOT_TAKEN] || t->heard[EVENT_REFUSED];
@@ -159,8 +159,8 @@ static void find_order(const saga *s, const saga_event *events, size_t n, saga_s
     }
 }
 
-// Of a cancel that waits for the rail: whether a person has said later what the rail was asked for, or what is to be done without it. What
-// would come to nothing, or leaves open what the rail has, takes the place of nothing.
+// True when a person's later order answers the rail's question of a waiting cancel, or goes on without the answer. An order that would come
+// to nothing, or leaves the question open, replaces nothing.
 static bool is_overtaken(const saga *s, const saga_event *events, size_t n, const saga_said *said) {
     if (said->order.kind != EVENT_CANCEL || s->step != STEP_RESOLVE) {
         return false;
@@ -180,14 +180,14 @@ static bool is_overtaken(const saga *s, const saga_event *events, size_t n, cons
     return false;
 }
 
-// What can be of no attempt of this payout, as far as this version knows.
+// True for a message that fits no attempt of this payout, as far as this version knows.
 static bool is_odd(const saga_event *event, int32_t present) {
     return !is_said(event->kind) || event->foreign || event->amount < 0 ||
            event->attempt > present || event->attempt < 1;
 }
 
-// That the present attempt was never taken stays true, whatever a person has made of the rest: without it, what was released would wait for
-// the word about a file that it is not in.
+// "Never taken" stays true for the present attempt, whatever a person has judged. Otherwise a released payout would wait for the word about
+// a file that it is not in.
 static bool was_never_taken(const saga *s, const saga_event *events, size_t n) {
     bool not_taken = false, other = false;
     for (size_t i = 0; i < n; i++) {
@@ -200,7 +200,7 @@ static bool was_never_taken(const saga *s, const saga_event *events, size_t n) {
     return s->step == STEP_AWAIT && s->state == STATE_PROCESSING && not_taken && !other;
 }
 
-// It is no longer on its way: the rail has it, or has said what became of it.
+// The attempt is no longer on its way: the rail has it, or has told its outcome.
 static bool has_left(const saga *s, const saga_event *events, size_t n) {
     for (size_t i = 0; i < n; i++) {
         if (events[i].attempt == s->attempt && (int)events[i].kind >= EVENT_ACCEPTED &&
@@ -236,21 +236,22 @@ static void fill_tallies(tallies *x, const saga_event *events, size_t n, int32_t
     tally_of(x, present)->attempt = present;
     for (size_t i = 0; i < n; i++) {
         tally *t = is_odd(&events[i], present) ? NULL : tally_of(x, events[i].attempt);
-        if (t != NULL && t->attempt != 0) { // of an attempt without a place nothing is asked
+        if (t != NULL && t->attempt != 0) { // an attempt without a slot is not asked about
             t->heard[events[i].kind] = true;
         }
     }
 }
 
-// Attempts before the present one, of which money moved all the same.
+// Attempts before the present one whose money moved.
 typedef struct earlier {
-    int64_t settled, returned; // of all of them
-    // What moved there is what a person has marked as paid, before the bank told of it: it counts as the present attempt's.
+    int64_t settled, returned; // of all these attempts
+    // A person has marked the payment as paid before the bank told of it: this movement is that payment, and counts for the present
+    // attempt.
     bool is_the_payment;
-    bool is_odd; // nobody has said what it means: so what moves anywhere is for a person
+    bool is_odd; // its meaning is unknown: a person decides about any movement
 } earlier;
 
-// saga.judged_settled above 0 says that one payment was made, whichever attempt it was: see judge() of the orders.
+// saga.judged_settled above 0 says that one payment was made, by any attempt: see judge() of the orders.
 static earlier find_earlier(const saga *s, const tallies *x, int32_t present) {
     earlier o = {0};
     int64_t settled = 0, returned = 0;
@@ -275,14 +276,15 @@ static earlier find_earlier(const saga *s, const tallies *x, int32_t present) {
     return o;
 }
 
-// What speaks against the present attempt, and whether that is new.
+// Messages that speak against the present attempt, and whether they are new.
 typedef struct oddities {
-    int32_t n, explained;      // n counts both
-    int32_t taken, taken_back; // files that were taken after all, and how often that was not true
+    int32_t n, explained; // n counts both
+    // files that were taken after all, and how many of these were taken back
+    int32_t taken, taken_back;
     const saga_event *last, *last_taken;
 } oddities;
 
-// One that is about an attempt before the present one. That this one was refused, or never taken, is why there is a later one.
+// A message about an earlier attempt. Its refusal, or "never taken", is the reason for the present attempt.
 static void look_at_earlier(const saga *s, const earlier *o, tallies *x, const saga_event *event,
                             oddities *odd) {
     if (is_movement(event->kind)) {
@@ -309,8 +311,8 @@ bool saga_is_plain_acceptance(int kind, str code) {
            !str_eq_c(code, SAGA_REFUSED_UNSURE);
 }
 
-// The rail refuses the present attempt, and that need not mean that it does not pay it. It does mean so, or the contrary, when the rail
-// says more: what settles by the time alone has no amount.
+// The rail refuses the present attempt, and may pay it all the same. Only a further word of the rail decides; a settlement by the timetable
+// has no amount and decides nothing.
 static void look_at_refusal(const tally *t, const saga_event *event, oddities *odd) {
     if (event->kind == EVENT_ACCEPTED && str_eq_c(event->code, SAGA_REFUSED_UNSURE)) {
         const bool is_clear = t->settled > 0 || t->returned > 0 || t->heard[EVENT_REFUSED] ||
@@ -321,7 +323,7 @@ static void look_at_refusal(const tally *t, const saga_event *event, oddities *o
     }
 }
 
-// What the messages about the present attempt say in words, and what cannot be.
+// The words of the messages about the present attempt, and the impossible ones.
 static void find_words(const saga *s, const saga_event *events, size_t n, int32_t present,
                        const earlier *o, tallies *x, saga_said *said, oddities *odd) {
     saga_event_kind decisive = EVENT_ACCEPTED;
@@ -340,7 +342,7 @@ static void find_words(const saga *s, const saga_event *events, size_t n, int32_
             continue;
         }
         if (o->is_odd && is_movement(event->kind)) {
-            odd->n++; // whose money it is depends on what the other one was
+            odd->n++; // the owner of this money depends on the other message
         }
         look_at_refusal(tally_of(x, present), event, odd);
         said->refusals += event->kind == EVENT_REFUSED || event->kind == EVENT_NOT_TAKEN ? 1 : 0;
@@ -355,7 +357,7 @@ static void find_words(const saga *s, const saga_event *events, size_t n, int32_
     odd->last = odd->taken > odd->taken_back ? odd->last_taken : odd->last;
 }
 
-// Of what was judged, as much as can be is what has found its explanation since.
+// As many judged messages as possible count as explained since.
 static bool is_new(const saga *s, const oddities *odd) {
     const int32_t judged = s->judged_odd - odd->explained;
     return odd->n - odd->explained > (judged > 0 ? judged : 0);
@@ -394,7 +396,7 @@ static void weigh_few(const saga *s, const saga_event *events, size_t n, int32_t
     weigh(s, events, n, present, &x, said);
 }
 
-// Its places are many pages, which are cleared at each call.
+// Its slots are many pages, which are cleared at each call.
 static void weigh_many(const saga *s, const saga_event *events, size_t n, int32_t present,
                        saga_said *said) {
     tally of[SLOTS_MAX] = {0};
@@ -410,15 +412,15 @@ static void weigh_all(const saga *s, const saga_event *events, size_t n, int32_t
         said->word = WORD_CONTRADICTION;
         said->code = STR("TOO_MANY_MOVEMENTS");
         said->text = STR("the bank tells of more movements than can be weighed");
-    } else if (2 * (n_movements + 1) <= SLOTS_FEW) { // and the present attempt
+    } else if (2 * (n_movements + 1) <= SLOTS_FEW) { // plus the present attempt
         weigh_few(s, events, n, present, said);
     } else {
         weigh_many(s, events, n, present, said);
     }
 }
 
-// What an order judges is counted of the attempt that stays, also when the next one has no number yet: whoever says what is to be believed
-// leads to no other attempt. It is counted, too, when an order before it has judged all of it.
+// An order judges the attempt that stays, even while the next has no number yet: a person who says what to believe leads to no other
+// attempt. This counts also when an earlier order has judged everything.
 static void count_for_order(const saga *s, const saga_event *events, size_t n, saga_said *said) {
     saga_said stays = {.word = WORD_NONE};
     weigh_all(s, events, n, s->attempt, &stays);
@@ -438,7 +440,7 @@ saga_said saga_hear(const saga *s, const saga_event *events, size_t n, int32_t h
     said.never_taken = was_never_taken(s, events, n);
     said.left = has_left(s, events, n);
     find_order(s, events, n, &said);
-    const bool judged = heard > 0 && s->judged >= heard; // a person has seen all of it
+    const bool judged = heard > 0 && s->judged >= heard; // a person has seen all messages
     if (judged) {
         said.word = said.never_taken ? WORD_NOT_TAKEN : WORD_NONE;
     } else {
@@ -467,7 +469,7 @@ saga_balance saga_balance_of(const saga *s, saga_state state, int64_t returned,
         (state == STATE_SETTLED && (said->word == WORD_REFUSED || said->word == WORD_NOT_TAKEN))) {
         return odd;
     }
-    // What the state says was heard once, perhaps as an answer, of which there is no message.
+    // The state tells of an earlier answer, for which there may be no message.
     const int64_t settled =
         state == STATE_SETTLED ? larger(said->settled, s->amount) : said->settled;
     const int64_t back =

@@ -1,12 +1,12 @@
-// What becomes of many messages: weighed as a simple rule would weigh them, and no more of them than is bearable.
+// Many messages are weighed as a simple rule would weigh them, up to a bearable number.
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "domain/machine_test_kit.h"
 
-// --- As a simple rule would ------------------------------------------------------------------------------------------
+// --- By a simple rule --------------------------------------------------------------------------------------------------
 
-// Net of one attempt: each reference settles once, with the largest amount that is told; returns add up.
+// Net of one attempt: each reference settles once, with its largest amount; returns add up.
 static void sum_simply(const saga_event *events, size_t n, int32_t attempt, int64_t *settled,
                        int64_t *returned) {
     *settled = *returned = 0;
@@ -71,12 +71,12 @@ static void test_hear__any_messages__as_a_simple_rule_weighs_them(void **state) 
             others++;
         }
     }
-    assert_true(contradictions > 1000 && others > 100); // both were met
+    assert_true(contradictions > 1000 && others > 100); // both kinds occurred
 }
 
 // --- A file that was taken after all ---------------------------------------------------------------------------------
 
-// It was rejected, and its payouts are to go out anew; then the bank speaks of one of its other entries as paid.
+// The file was rejected, and its payouts are to go out anew. Then the bank speaks of another entry of it as paid.
 static void test_NO_DOUBLE_file_of_the_attempt_before_was_taken__held(void **state) {
     (void)state;
     saga_event events[] = {event(1, EVENT_ACCEPTED), event(1, EVENT_NOT_TAKEN),
@@ -85,10 +85,10 @@ static void test_NO_DOUBLE_file_of_the_attempt_before_was_taken__held(void **sta
     events[2].text = STR("an entry of its file has settled");
     saga s = sent();
     assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
-    assert_int_equal(claim_events(&s, events, 3), STEP_NONE); // the next file is not for it
+    assert_int_equal(claim_events(&s, events, 3), STEP_NONE); // the next file does not get it
     assert_held(&s, STEP_EXECUTE, "RAIL_CONTRADICTION");
     assert_non_null(strstr(s.hold_text, "an entry of its file has settled"));
-    // While it was being put into the next file.
+    // The same while it is put into the next file.
     saga t = sent();
     assert_int_equal(claim_events(&t, events, 2), STEP_NONE);
     assert_int_equal(claim_events(&t, events, 2), STEP_EXECUTE);
@@ -97,7 +97,7 @@ static void test_NO_DOUBLE_file_of_the_attempt_before_was_taken__held(void **sta
     assert_held(&t, STEP_AWAIT, "RAIL_CONTRADICTION");
 }
 
-// --- What was judged ---------------------------------------------------------------------------------------------------
+// --- Judgements ---------------------------------------------------------------------------------------------------------
 
 static saga_event paid_under(str reference, int64_t amount) {
     saga_event e = moved(EVENT_SETTLED, amount);
@@ -105,7 +105,7 @@ static saga_event paid_under(str reference, int64_t amount) {
     return e;
 }
 
-// A person has looked at two settlements of one payout and left it as it is. What comes back afterwards is the merchant's.
+// A person has looked at two settlements of one payout and left both. A later return is the merchant's.
 static void test_NO_LOSS_return_after_a_judgement__weighed_alone(void **state) {
     (void)state;
     saga_event events[] = {paid_under(STR("pay_1"), AMOUNT), paid_under(STR("pay_2"), AMOUNT),
@@ -122,12 +122,12 @@ static void test_NO_LOSS_return_after_a_judgement__weighed_alone(void **state) {
     assert_int_equal(s.state, STATE_RETURNED);
     assert_int_equal(claim_events(&s, events, 4), STEP_NONE);
     assert_int_equal(s.hold[0], '\0');
-    // What speaks against it anew is heard as well.
+    // A new adverse message is heard as well.
     assert_int_equal(claim_events(&s, events, 5), STEP_NONE);
     assert_held(&s, STEP_DONE, "RAIL_CONTRADICTION");
 }
 
-// It was refused and settled; a person has found out that it was paid. Old words hold it no more, whatever else is said.
+// Refused and settled; a person has found that it was paid. Old words hold it no more, whatever else is said.
 static void test_judged__mark_paid__then_a_part_comes_back(void **state) {
     (void)state;
     saga_event events[] = {event(1, EVENT_REFUSED), moved(EVENT_SETTLED, AMOUNT),
@@ -146,7 +146,7 @@ static void test_judged__mark_paid__then_a_part_comes_back(void **state) {
     assert_int_equal(s.moving, 300);
 }
 
-// The money was given back, and then the bank says once more that it was paid: under a number that was judged that is nothing new.
+// The money was given back, and then the bank repeats that it was paid. Under a judged reference this is nothing new.
 static void test_judged__given_back__told_again_and_paid_again(void **state) {
     (void)state;
     saga_event events[] = {event(1, EVENT_REFUSED), paid_under(STR("pay_1"), AMOUNT),
@@ -161,13 +161,13 @@ static void test_judged__given_back__told_again_and_paid_again(void **state) {
     assert_int_equal(s.state, STATE_RETURNED);
     assert_int_equal(claim_events(&s, events, 4), STEP_NONE);
     assert_int_equal(s.hold[0], '\0');
-    // the merchant pays for what went out anew
+    // the merchant pays for the new payment
     assert_int_equal(claim_events(&s, events, 5), STEP_CONFIRM);
     assert_int_equal(s.moving, AMOUNT);
 }
 
-// A file counts as never taken, and its bank speaks of it as taken all the same, while the next attempt has no number yet: the order is
-// about the attempt that stays.
+// A file counts as never taken, and its bank speaks of it as taken, while the next attempt has no number yet. The order is about the
+// attempt that stays.
 static saga taken_after_all(const saga_event *events) {
     saga s = handed_over();
     assert_int_equal(claim_events(&s, events, 1), STEP_NONE);
@@ -191,9 +191,9 @@ static void test_judged__taken_after_all__marked_paid__settles_in_peace(void **s
     saga odd = s;
     assert_int_equal(claim_events(&s, events, 4), STEP_NONE); // the bank's report
     assert_int_equal(s.hold[0], '\0');
-    assert_int_equal(claim_events(&s, events, 5), STEP_RETURN); // it is the merchant's
+    assert_int_equal(claim_events(&s, events, 5), STEP_RETURN); // the money is the merchant's
     assert_int_equal(s.moving, AMOUNT);
-    // What cannot be is new: nothing like it was judged.
+    // An impossible message is new: no judged one was like it.
     events[3].foreign = true;
     assert_int_equal(claim_events(&odd, events, 4), STEP_NONE);
     assert_held(&odd, STEP_DONE, "RAIL_CONTRADICTION");
@@ -218,7 +218,7 @@ static void test_judged__taken_after_all__given_back_or_canceled__attempt_that_s
     }
 }
 
-// Two orders wait: the second finds everything judged, and judges it once more.
+// Two orders wait: the second finds everything judged, and judges it again.
 static void test_judged__by_the_second_of_two_orders__stays_so(void **state) {
     (void)state;
     const saga_event events[] = {event(1, EVENT_REFUSED), ordered(EVENT_RELEASE, 1),
@@ -252,7 +252,7 @@ static bool can_order(const saga *s, const saga_event *events, size_t n, saga_ev
     return saga_takes_order(s, &said, order, &why);
 }
 
-// That the time for it has come is no word of the bank: a person must say whether it pays what it refuses.
+// The timetable is no word of the bank: a person must say whether the bank pays the refused payment.
 static void
 test_UNKNOWN_IS_A_STATE_refused_for_an_unlisted_reason__not_settled_by_the_time(void **state) {
     (void)state;
@@ -265,7 +265,7 @@ test_UNKNOWN_IS_A_STATE_refused_for_an_unlisted_reason__not_settled_by_the_time(
         assert_true(can_order(&s, events, n, EVENT_MARK_PAID));
     }
     assert_true(can_order(&s, events, 2, EVENT_GIVE_BACK));
-    saga late = settled(); // by the time, and the bank refuses it after that
+    saga late = settled(); // by the timetable; later the bank refuses it
     const saga_event after[] = {event(1, EVENT_SETTLED), unsure()};
     assert_int_equal(claim_events(&late, after, 2), STEP_NONE);
     assert_held(&late, STEP_DONE, "RAIL_CONTRADICTION");
@@ -282,7 +282,7 @@ static void test_refused_for_an_unlisted_reason__the_bank_says_more__goes_on(voi
         {moved(EVENT_SETTLED, AMOUNT), STEP_CONFIRM, false},
         {moved(EVENT_RETURNED, AMOUNT), STEP_VOID, false},
         {event(1, EVENT_REFUSED), STEP_VOID, false},
-        {event(1, EVENT_NOT_TAKEN), STEP_EXECUTE, true}, // sent anew once a person has looked
+        {event(1, EVENT_NOT_TAKEN), STEP_EXECUTE, true}, // sent anew after a person has looked
     };
     for (size_t i = 0; i < sizeof CASES / sizeof CASES[0]; i++) {
         const saga_event events[] = {unsure(), CASES[i].more};
@@ -327,13 +327,13 @@ static saga_event second(saga_event_kind kind) {
     return e;
 }
 
-// Its first file was rejected, and it was sent in the next one.
+// Its first file was rejected, and it went out in the next one.
 static saga sent_anew(void) {
     saga s = at(STEP_AWAIT, PHASE_READY, STATE_SENT, 2);
     return s;
 }
 
-// Both files may be paid: what settles, in whatever order, is not booked before a person has looked.
+// Both files may be paid: no settlement, in any order, is booked before a person has looked.
 static void test_NO_DOUBLE_first_file_taken_when_the_next_was_sent__held(void **state) {
     (void)state;
     const saga_event both[] = {event(1, EVENT_NOT_TAKEN), after_all(), second(EVENT_SETTLED),
@@ -349,7 +349,7 @@ static void test_NO_DOUBLE_first_file_taken_when_the_next_was_sent__held(void **
         }
         assert_non_null(strstr(s.hold_text, "earlier attempt"));
     }
-    // It had settled already, and the bank says so of the first one later.
+    // It had settled already; later the bank tells the same of the first file.
     const saga_event late[] = {event(1, EVENT_NOT_TAKEN), second(EVENT_SETTLED), after_all()};
     saga s = sent_anew();
     assert_int_equal(claim_events(&s, late, 2), STEP_CONFIRM);
@@ -358,7 +358,7 @@ static void test_NO_DOUBLE_first_file_taken_when_the_next_was_sent__held(void **
     assert_held(&s, STEP_DONE, "RAIL_CONTRADICTION");
 }
 
-// The bank has not got the first file after all, as a person has found out: the next one goes on by itself.
+// A person has found that the bank does not have the first file: the next file goes on by itself.
 static void test_hear__not_taken_after_all__goes_on(void **state) {
     (void)state;
     saga_event events[] = {event(1, EVENT_NOT_TAKEN), after_all(), event(1, EVENT_NOT_TAKEN),
@@ -374,7 +374,7 @@ static void test_hear__not_taken_after_all__goes_on(void **state) {
     assert_int_equal(claim_events(&s, events, 4), STEP_CONFIRM);
     assert_true(come_events(&s, OUT_DONE, events, 4));
     assert_int_equal(s.state, STATE_SETTLED);
-    // The bank insists, which is new.
+    // The bank insists: this is new.
     assert_int_equal(claim_events(&s, events, 5), STEP_NONE);
     assert_held(&s, STEP_DONE, "RAIL_CONTRADICTION");
     events[3] = ordered(EVENT_RELEASE, 1);
@@ -383,7 +383,7 @@ static void test_hear__not_taken_after_all__goes_on(void **state) {
     assert_int_equal(again.hold[0], '\0');
 }
 
-// What was marked as paid has settled under the attempt before, which is what the person has said.
+// A payout was marked as paid, and its earlier attempt has settled: the payment that the person meant.
 static saga marked_paid_anew(saga_event *events, size_t before) {
     saga s = sent_anew();
     assert_int_equal(claim_events(&s, events, before - 1), STEP_NONE);
@@ -405,11 +405,11 @@ static void test_judged__marked_paid__settled_by_the_attempt_before(void **state
     assert_int_equal(claim_events(&s, events, 4), STEP_NONE);
     assert_int_equal(s.hold[0], '\0');
     saga twice = s, odd = s;
-    assert_int_equal(claim_events(&s, events, 5), STEP_RETURN); // it is the merchant's
+    assert_int_equal(claim_events(&s, events, 5), STEP_RETURN); // the money is the merchant's
     assert_int_equal(s.moving, AMOUNT);
     assert_true(come_events(&s, OUT_DONE, events, 5));
     assert_int_equal(s.state, STATE_RETURNED);
-    assert_int_equal(claim_events(&s, events, 6), STEP_NONE); // and the next file was paid, too
+    assert_int_equal(claim_events(&s, events, 6), STEP_NONE); // the next file was paid, too
     assert_held(&s, STEP_DONE, "RAIL_CONTRADICTION");
     events[4] = second(EVENT_SETTLED);
     assert_int_equal(claim_events(&twice, events, 5), STEP_NONE);
@@ -419,7 +419,7 @@ static void test_judged__marked_paid__settled_by_the_attempt_before(void **state
     assert_held(&odd, STEP_DONE, "RAIL_CONTRADICTION");
 }
 
-// Both have settled, a person has marked it as paid, and one of the two comes back: the merchant has paid for the other one.
+// Both have settled, a person has marked it as paid, and one of the two comes back: the merchant has paid for the other.
 static void test_judged__paid_twice__what_comes_back_is_held(void **state) {
     (void)state;
     for (int32_t attempt = 1; attempt <= 2; attempt++) {
@@ -435,7 +435,7 @@ static void test_judged__paid_twice__what_comes_back_is_held(void **state) {
     }
 }
 
-// That it had settled was an answer of the bank; a person has left it as it is. An earlier attempt that settles then is a second payment.
+// It was settled by an answer of the bank, and a person has left it so. A later settlement of an earlier attempt is a second payment.
 static void test_judged__settled_and_left__attempt_before_is_held(void **state) {
     (void)state;
     static const saga_event_kind ORDERS[] = {EVENT_RELEASE, EVENT_MARK_PAID};
@@ -472,7 +472,7 @@ static saga_event *very_many(int32_t attempt, char (*refs)[16]) {
     return events;
 }
 
-// Of an attempt before, each of them was compared with each: this took minutes.
+// With an earlier attempt each message was compared with each: this took minutes.
 static void test_hear__more_movements_than_are_weighed__held(void **state) {
     (void)state;
     char(*refs)[16] = calloc(VERY_MANY, sizeof *refs);
@@ -489,7 +489,7 @@ static void test_hear__more_movements_than_are_weighed__held(void **state) {
     free(refs);
 }
 
-// What may be taken in is weighed, all of it, and so is what two that count at once have taken in beyond it.
+// All movements up to the intake's limit are weighed, and so are those that two intakes at once have added beyond it.
 static void test_hear__as_many_as_are_taken_in__weighed(void **state) {
     (void)state;
     char(*refs)[16] = calloc(VERY_MANY, sizeof *refs);
@@ -497,14 +497,14 @@ static void test_hear__as_many_as_are_taken_in__weighed(void **state) {
     for (size_t n = SAGA_MOVEMENTS_MAX; n <= SAGA_MOVEMENTS_MAX + 64; n += 32) {
         const saga s = at(STEP_AWAIT, PHASE_READY, STATE_SENT, 1);
         const saga_said said = hear(&s, events, n);
-        assert_int_equal(said.settled, n / 2); // each reference is another payment
+        assert_int_equal(said.settled, n / 2); // each reference is a separate payment
         assert_int_equal(said.returned, n / 2);
     }
     free(events);
     free(refs);
 }
 
-// Messages that move no money are as many as there are submissions and orders: they are not in the way.
+// Messages without money are as many as submissions and orders: they do no harm.
 static void test_hear__very_many_that_move_nothing__heard(void **state) {
     (void)state;
     saga_event *events = very_many(1, NULL);
@@ -519,7 +519,7 @@ static void test_hear__very_many_that_move_nothing__heard(void **state) {
 
 // --- Held while its file leaves -----------------------------------------------------------------------------------------
 
-// Whoever was held before the file left is none the less at the bank: a person can say what became of it.
+// A payout that was held before its file left is at the bank all the same: a person can decide about it.
 static void test_NO_LOSS_held_while_its_file_leaves__can_be_given_back(void **state) {
     (void)state;
     const saga_event events[] = {event(1, EVENT_NOT_TAKEN), after_all(), event(2, EVENT_ACCEPTED),
@@ -530,7 +530,7 @@ static void test_NO_LOSS_held_while_its_file_leaves__can_be_given_back(void **st
     assert_int_equal(s.attempt, 2);
     assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
     assert_held(&s, STEP_AWAIT, "RAIL_CONTRADICTION");
-    assert_false(can_order(&s, events, 2, EVENT_GIVE_BACK)); // the file sends what is in it
+    assert_false(can_order(&s, events, 2, EVENT_GIVE_BACK)); // the file sends all its entries
     for (size_t n = 3; n <= 4; n++) {
         assert_int_equal(claim_events(&s, events, n), STEP_NONE);
         assert_held(&s, STEP_AWAIT, "RAIL_CONTRADICTION");

@@ -1,4 +1,4 @@
-// Money that moves more than once, holds and the ways out of them.
+// Money that moves more than once, holds, and the ways out of them.
 #include "domain/machine_test_kit.h"
 
 static saga_step claim_one(saga *s, saga_event e) {
@@ -23,7 +23,7 @@ static void test_net__partial_return_then_the_rest(void **state) {
     assert_true(come_events(&s, OUT_DONE, events, 2));
     assert_int_equal(s.state, STATE_SETTLED); // most of it is paid
     assert_int_equal(s.returned, 300);
-    assert_int_equal(s.leg, 2); // the next movement has ids of its own
+    assert_int_equal(s.leg, 2); // the next movement has its own ids
     assert_true(s.due_at_us == SAGA_NEVER);
     assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
     assert_int_equal(claim_events(&s, events, 3), STEP_RETURN);
@@ -33,7 +33,7 @@ static void test_net__partial_return_then_the_rest(void **state) {
     assert_int_equal(claim_events(&s, events, 3), STEP_NONE);
 }
 
-// A dishonoured return, or a credit that was applied again: the merchant had the money back, and the recipient has it, too.
+// A dishonoured return, or a credit that was applied again: merchant and recipient both have the money.
 static void test_net__paid_again_after_a_return__leaves_the_merchant_again(void **state) {
     (void)state;
     saga s = settled();
@@ -49,7 +49,7 @@ static void test_net__paid_again_after_a_return__leaves_the_merchant_again(void 
     assert_true(come_events(&s, OUT_DONE, events, 3));
     assert_int_equal(s.state, STATE_SETTLED);
     assert_int_equal(s.returned, 0);
-    // And a second return of it.
+    // It is returned a second time.
     assert_int_equal(claim_events(&s, events, 4), STEP_RETURN);
     assert_int_equal(s.moving, AMOUNT);
     assert_int_equal(s.leg, 3);
@@ -57,7 +57,7 @@ static void test_net__paid_again_after_a_return__leaves_the_merchant_again(void 
     assert_int_equal(s.state, STATE_RETURNED);
 }
 
-// A bank may tell of one payment as often as it likes. Told again after it came back, the payment has still gone out once only.
+// A bank may repeat its message about one payment. Even after a return, the payment has gone out only once.
 static void test_NO_DOUBLE_net__settlement_told_twice__is_one(void **state) {
     (void)state;
     const str refs[] = {STR("pay_1"), STR("")};
@@ -72,7 +72,7 @@ static void test_NO_DOUBLE_net__settlement_told_twice__is_one(void **state) {
         assert_int_equal(claim_events(&s, late, 3), STEP_NONE); // the merchant does not pay again
         assert_int_equal(s.state, STATE_RETURNED);
         assert_int_equal(s.hold[0], '\0');
-        // Told twice before it came back: the return is not swallowed.
+        // Told twice before the return: the return still counts.
         const saga_event early[] = {settlement, settlement, late[1]};
         saga t = settled();
         assert_int_equal(claim_events(&t, early, 2), STEP_NONE);
@@ -117,7 +117,7 @@ static void test_net__what_does_not_add_up__held(void **state) {
     assert_held(&t, STEP_AWAIT, "RAIL_CONTRADICTION");
 }
 
-// The second half of the settlement makes it whole: what was muddled is clear, and the hold ends by itself.
+// The second half makes the settlement whole: all is clear, and the hold ends by itself.
 static void test_net__in_two_parts__held_until_it_adds_up(void **state) {
     (void)state;
     saga s = sent();
@@ -129,7 +129,7 @@ static void test_net__in_two_parts__held_until_it_adds_up(void **state) {
     assert_int_equal(note.outcome, OUT_RELEASED);
     assert_int_equal(s.step, STEP_CONFIRM);
     assert_int_equal(claim_events(&s, events, 2), STEP_CONFIRM);
-    assert_int_equal(s.moving, 0); // the reservation, as it is
+    assert_int_equal(s.moving, 0); // the whole reservation
 }
 
 static void test_net__part_came_back_before_the_settlement__waits_for_it(void **state) {
@@ -160,7 +160,7 @@ static saga unknown_and_sent_again(void) {
     saga s = fresh();
     act(&s, STEP_RESERVE, OUT_DONE);
     act(&s, STEP_EXECUTE, OUT_UNKNOWN);
-    act(&s, STEP_RESOLVE, OUT_RETRY); // the bank's read model has not got it yet
+    act(&s, STEP_RESOLVE, OUT_RETRY); // the bank's read model does not have it yet
     assert_int_equal(claim(&s), STEP_EXECUTE);
     assert_int_equal(s.attempt, 1);
     return s;
@@ -180,7 +180,7 @@ static void test_refusal__after_unknown__counts_only_from_a_query(void **state) 
         assert_int_equal(claim(&refused), STEP_RESOLVE);
         assert_true(come(&refused, OUT_REFUSED, WORD_NONE));
         assert_int_equal(refused.step, STEP_VOID);
-        // It has neither: nobody can tell, and a person must.
+        // Neither is found: a person must decide.
         assert_int_equal(claim(&s), STEP_RESOLVE);
         assert_true(come(&s, OUT_RETRY, WORD_NONE));
         assert_held(&s, STEP_RESOLVE, "REFUSED_AFTER_UNKNOWN");
@@ -217,7 +217,7 @@ static void test_burned__the_next_number_is_tried(void **state) {
     act(&s, STEP_RESERVE, OUT_BURNED);
     assert_int_equal(s.leg, 2);
     act(&s, STEP_RESERVE, OUT_DONE);
-    assert_int_equal(s.reserve_leg, 2); // what CONFIRM and VOID release
+    assert_int_equal(s.reserve_leg, 2); // CONFIRM and VOID release this one
     act(&s, STEP_EXECUTE, OUT_SETTLED);
     act(&s, STEP_CONFIRM, OUT_BURNED);
     assert_int_equal(s.leg, 3);
@@ -255,8 +255,8 @@ static void refuse(saga *s, saga_event_kind kind) {
     assert_int_equal(s->state, before.state);
 }
 
-// The account was closed while the payout was SENT: CONFIRM is refused, and its id burned. Once the account is open again, what the
-// bank has paid is posted under the next number.
+// The account was closed while the payout was SENT: CONFIRM was refused, and its id burned. Once the account is open again, the bank's
+// payment is posted under the next number.
 static void test_release__after_a_burned_confirm__posts_what_the_bank_has_paid(void **state) {
     (void)state;
     saga s = sent();
@@ -277,11 +277,11 @@ static void test_held__before_it_was_sent__the_banks_word_counts(void **state) {
     saga s = fresh();
     act(&s, STEP_RESERVE, OUT_DONE);
     assert_int_equal(claim(&s), STEP_EXECUTE);
-    assert_true(come(&s, OUT_RETRY, WORD_NONE)); // its entry is in a file that was not sent
+    assert_true(come(&s, OUT_RETRY, WORD_NONE)); // its entry is in an unsent file
     saga_hold(&s, STR("RECIPIENT_UNREADABLE"), STR("the bank details cannot be read"));
     assert_held(&s, STEP_EXECUTE, "RECIPIENT_UNREADABLE");
     assert_int_equal(s.attempt, 1);
-    // The file goes out with its siblings, and the bank pays it.
+    // The file goes out with its other entries, and the bank pays it.
     assert_int_equal(claim_one(&s, moved(EVENT_SETTLED, AMOUNT)), STEP_NONE);
     assert_int_equal(note.outcome, OUT_RELEASED);
     assert_int_equal(claim_one(&s, moved(EVENT_SETTLED, AMOUNT)), STEP_CONFIRM);
@@ -293,7 +293,7 @@ static void test_retry__makes_a_new_attempt(void **state) {
     assert_int_equal(claim(&s), STEP_RESOLVE);
     assert_true(come(&s, OUT_RETRY, WORD_NONE));
     assert_held(&s, STEP_RESOLVE, "RAIL_LOST_PAYMENT");
-    refuse(&s, EVENT_RETRY); // the bank had it, and no query proves that it has it no more
+    refuse(&s, EVENT_RETRY); // the bank had it, and no query proves its absence
     saga_event again = ordered(EVENT_RETRY, s.orders + 1);
     again.code = STR(SAGA_SEND_AGAIN);
     assert_int_equal(claim_events(&s, &again, 1), STEP_NONE);
@@ -306,7 +306,7 @@ static void test_retry__makes_a_new_attempt(void **state) {
     refuse(&f, EVENT_RETRY);
 }
 
-// A new key is a new payment: it is made only when the one before is provably none.
+// A new key is a new payment: made only when the previous attempt is provably no payment.
 static void test_NO_DOUBLE_retry__attempt_that_the_bank_may_have__refused(void **state) {
     (void)state;
     saga waits = sent();
@@ -315,7 +315,7 @@ static void test_NO_DOUBLE_retry__attempt_that_the_bank_may_have__refused(void *
     act(&unknown, STEP_RESERVE, OUT_DONE);
     act(&unknown, STEP_EXECUTE, OUT_UNKNOWN);
     refuse(&unknown, EVENT_RETRY);
-    act(&unknown, STEP_RESOLVE, OUT_RETRY); // one query that does not show it proves nothing
+    act(&unknown, STEP_RESOLVE, OUT_RETRY); // one query without a result proves nothing
     saga_hold(&unknown, STR("RECIPIENT_UNREADABLE"), STR("the bank details cannot be read"));
     refuse(&unknown, EVENT_RETRY);
     saga never = fresh();
@@ -358,7 +358,7 @@ static void test_release__of_what_does_not_add_up__is_not_possible_before_the_en
     assert_int_equal(claim_events(&s, more, 5), STEP_RETURN); // new words are judged anew
 }
 
-// What a file went without is in no file, whatever else is said of it and whoever has judged that: released, it is sent anew.
+// An entry that was taken out of its file is in no file, whatever else is said or judged: released, it is sent anew.
 static void test_NO_LOSS_held_and_taken_out__released__goes_out_in_another_file(void **state) {
     (void)state;
     saga s = handed_over();
@@ -377,7 +377,7 @@ static void test_NO_LOSS_held_and_taken_out__released__goes_out_in_another_file(
     assert_int_equal(s.attempt, 1);
 }
 
-// Given back by a person while the rest does not add up: the file that it was in does not stand in the way.
+// A person gives the money back while messages contradict each other: the file that it was in does not prevent this.
 static void test_held_and_taken_out__may_be_given_back(void **state) {
     (void)state;
     saga s = handed_over();
@@ -396,7 +396,7 @@ static void test_mark_paid__waiting__posts_the_reservation(void **state) {
     give(&s, EVENT_MARK_PAID);
     act(&s, STEP_CONFIRM, OUT_DONE);
     assert_int_equal(s.state, STATE_SETTLED);
-    // The bank says so later, too; and then that it came back.
+    // Later the bank also tells the payment, and then its return.
     const saga_event events[] = {ordered(EVENT_MARK_PAID, 1), moved(EVENT_SETTLED, AMOUNT),
                                  moved(EVENT_RETURNED, AMOUNT)};
     assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
@@ -413,18 +413,19 @@ static void test_mark_paid__after_the_money_was_given_back__takes_it_again(void 
     assert_int_equal(s.state, STATE_FAILED);
     assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
     assert_int_equal(claim_events(&s, events, 2), STEP_CONFIRM);
-    assert_int_equal(s.moving, AMOUNT); // there is no reservation any more
+    assert_int_equal(s.moving, AMOUNT); // the reservation is gone
     saga poor = s;
     assert_true(come_events(&s, OUT_DONE, events, 2));
     assert_int_equal(s.state, STATE_SETTLED);
     assert_int_equal(s.returned, 0);
-    assert_true(come_events(&poor, OUT_BROKEN, events, 2)); // the merchant has spent it
+    assert_true(come_events(&poor, OUT_BROKEN, events, 2)); // the merchant has spent the money
     assert_held(&poor, STEP_CONFIRM, "AM04");
     assert_int_equal(poor.state, STATE_FAILED);
     const saga_event all[] = {events[0], events[1], ordered(EVENT_GIVE_BACK, 2)};
     assert_int_equal(claim_events(&poor, all, 3), STEP_NONE);
     assert_int_equal(note.outcome, OUT_ORDERED);
-    assert_int_equal(poor.step, STEP_DONE); // it stays given back, and what the bank has stays open
+    // it stays given back, and the bank's payment stays open
+    assert_int_equal(poor.step, STEP_DONE);
     assert_int_equal(poor.state, STATE_FAILED);
     assert_int_equal(claim_events(&poor, all, 3), STEP_NONE);
     assert_held(&poor, STEP_DONE, "RAIL_CONTRADICTION");
@@ -475,11 +476,11 @@ static void test_write_off__the_difference_goes_to_suspense__the_state_stays(voi
     assert_int_equal(s.written_off, AMOUNT);
     assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
     assert_int_equal(s.hold[0], '\0');
-    // It comes back after all: suspense has to be cleared, which is a person's business again.
+    // It comes back after all: suspense must be cleared, again by a person.
     assert_int_equal(claim_events(&s, events, 3), STEP_NONE);
     assert_held(&s, STEP_DONE, "RAIL_CONTRADICTION");
     saga t = sent();
-    refuse(&t, EVENT_WRITE_OFF); // only what has ended
+    refuse(&t, EVENT_WRITE_OFF); // only for an ended payout
 }
 
 static void test_cancel__until_it_is_at_the_bank(void **state) {
@@ -509,14 +510,14 @@ static void test_cancel__until_it_is_at_the_bank(void **state) {
     assert_int_equal(claim(&orphan), STEP_EXECUTE);
     const saga_event order = ordered(EVENT_CANCEL, 1);
     saga paid = orphan;
-    assert_int_equal(claim_events(&orphan, &order, 1), STEP_RESOLVE); // it is asked for first
+    assert_int_equal(claim_events(&orphan, &order, 1), STEP_RESOLVE); // the bank is asked first
     assert_true(come_events(&orphan, OUT_UNKNOWN, &order, 1));
-    assert_int_equal(claim_events(&orphan, &order, 1), STEP_RESOLVE); // nobody knows yet
+    assert_int_equal(claim_events(&orphan, &order, 1), STEP_RESOLVE); // still unknown
     assert_true(come_events(&orphan, OUT_RETRY, &order, 1));
     test_clock_advance(&CLOCK, POLICY.cancel_wait_ms * 1000);
     assert_int_equal(claim_events(&orphan, &order, 1), STEP_RESOLVE); // its worker may have woken
     assert_true(come_events(&orphan, OUT_RETRY, &order, 1));
-    assert_int_equal(claim_events(&orphan, &order, 1), STEP_NONE); // the bank has not got it
+    assert_int_equal(claim_events(&orphan, &order, 1), STEP_NONE); // the bank does not have it
     assert_int_equal(note.outcome, OUT_ORDERED);
     assert_int_equal(orphan.step, STEP_CANCEL);
 
@@ -527,7 +528,7 @@ static void test_cancel__until_it_is_at_the_bank(void **state) {
     assert_int_equal(paid.step, STEP_AWAIT);
 }
 
-// A worker that was presumed dead may still have the submission under way when the rail says that it has not got it.
+// A worker that was presumed dead may still have the submission under way when the rail says that it does not have it.
 static saga doubtful(void) {
     saga s = fresh();
     act(&s, STEP_RESERVE, OUT_DONE);
@@ -560,10 +561,10 @@ static void test_NO_DOUBLE_cancel__doubtful__asks_once_more_after_a_time(void **
     assert_int_equal(s.step, STEP_CANCEL);
     assert_int_equal(s.attempt, 1);
 
-    assert_true(come_events(&paid, OUT_SETTLED, &order, 1)); // it had woken
+    assert_true(come_events(&paid, OUT_SETTLED, &order, 1)); // the worker had woken
     assert_int_equal(paid.step, STEP_CONFIRM);
 
-    saga held = doubtful(); // nobody asks while it is held
+    saga held = doubtful(); // while held, nobody asks
     saga_hold(&held, STR("HELD"), STR("a person looks"));
     refuse(&held, EVENT_CANCEL);
 }
@@ -579,7 +580,7 @@ static void test_cancel__that_the_bank_has_accepted__refused(void **state) {
     assert_int_equal(s.step, STEP_EXECUTE);
 }
 
-// The database was restored: nothing is known to have happened, which proves nothing.
+// The database was restored: it knows of no submission, which proves nothing.
 static void test_NO_DOUBLE_cancel__after_a_restore__asks_by_key_first(void **state) {
     (void)state;
     saga_event order = ordered(EVENT_CANCEL, 1);
@@ -590,7 +591,7 @@ static void test_NO_DOUBLE_cancel__after_a_restore__asks_by_key_first(void **sta
         assert_int_equal(claim_events(&s, &order, 1), STEP_RESERVE);
         assert_true(come_events(&s, OUT_DONE, &order, 1));
         assert_int_equal(claim_events(&s, &order, 1), STEP_RESOLVE);
-        assert_int_equal(s.attempt, 1); // under the key that it would have got
+        assert_int_equal(s.attempt, 1); // under its own key
         saga paid = s;
         assert_true(come_events(&s, OUT_RETRY, &order, 1));
         test_clock_advance(&CLOCK, POLICY.cancel_wait_ms * 1000);
@@ -601,7 +602,7 @@ static void test_NO_DOUBLE_cancel__after_a_restore__asks_by_key_first(void **sta
         assert_true(come_events(&paid, OUT_SETTLED, &order, 1));
         assert_int_equal(paid.step, STEP_CONFIRM);
     }
-    saga tried = fresh(); // a client's repeat of what was forgotten, sent while the bank was down
+    saga tried = fresh(); // a client repeated a forgotten request while the bank was down
     act(&tried, STEP_RESERVE, OUT_DONE);
     act(&tried, STEP_EXECUTE, OUT_RETRY);
     assert_int_equal(claim_events(&tried, &order, 1), STEP_RESOLVE);
@@ -626,7 +627,7 @@ static void test_cancel__in_a_submission__once_it_was_taken_out(void **state) {
     assert_true(s.due_at_us == SAGA_NEVER);
 }
 
-// What shared a submission with one that was taken out waits a while, so that others can be taken out meanwhile.
+// A payout whose submission lost another item waits a while, so that more items can be taken out meanwhile.
 static void test_not_taken__waits_before_it_is_handed_over_again(void **state) {
     (void)state;
     saga s = handed_over();
@@ -637,7 +638,7 @@ static void test_not_taken__waits_before_it_is_handed_over_again(void **state) {
     assert_int_equal(saga_on_claim(&s, &said, &patient, &CLOCK.source, &note), STEP_NONE);
     assert_int_equal(s.step, STEP_EXECUTE);
     assert_int_equal(s.due_at_us, CLOCK.now_us + INT64_C(7000000));
-    // Meanwhile it is canceled at once: it is in nothing.
+    // Meanwhile an order cancels it at once: it is in no submission.
     const saga_event events[] = {out, ordered(EVENT_CANCEL, 1)};
     assert_int_equal(claim_events(&s, events, 2), STEP_NONE);
     assert_int_equal(s.step, STEP_CANCEL);
@@ -648,7 +649,7 @@ static void test_cancel__while_it_is_reserved__waits_for_the_reservation(void **
     saga s = fresh();
     const saga_event order = ordered(EVENT_CANCEL, 1);
     assert_int_equal(claim(&s), STEP_RESERVE);
-    assert_true(come(&s, OUT_RETRY, WORD_NONE)); // perhaps it was made
+    assert_true(come(&s, OUT_RETRY, WORD_NONE)); // the reservation may have been made
     assert_int_equal(claim_events(&s, &order, 1), STEP_RESERVE);
     assert_true(come_events(&s, OUT_DONE, &order, 1));
     assert_int_equal(claim_events(&s, &order, 1), STEP_NONE);
@@ -656,7 +657,7 @@ static void test_cancel__while_it_is_reserved__waits_for_the_reservation(void **
     assert_int_equal(claim_events(&s, &order, 1), STEP_CANCEL);
 }
 
-// A reservation that may be there is released, whoever gives the payout up.
+// A possible reservation is released, whichever order gives the payout up.
 static void test_held_at_reserve__given_up__the_reservation_is_released(void **state) {
     (void)state;
     const saga_event_kind orders[] = {EVENT_CANCEL, EVENT_GIVE_BACK};
@@ -673,7 +674,7 @@ static void test_held_at_reserve__given_up__the_reservation_is_released(void **s
         act(&s, to[i], OUT_DONE);
         assert_int_equal(s.state, ends[i]);
 
-        saga orphan = fresh(); // its worker is gone, and nobody knows what it did
+        saga orphan = fresh(); // its worker is gone, with unknown results
         saga_hold(&orphan, STR("LEASE_WITHOUT_INTENT"), STR("its worker is gone"));
         give(&orphan, orders[i]);
         assert_int_equal(orphan.step, to[i]);
@@ -682,7 +683,7 @@ static void test_held_at_reserve__given_up__the_reservation_is_released(void **s
     saga_hold(&released, STR("LEASE_WITHOUT_INTENT"), STR("its worker is gone"));
     give(&released, EVENT_RELEASE);
     const saga_event order = ordered(EVENT_CANCEL, 2);
-    assert_int_equal(claim_events(&released, &order, 1), STEP_RESERVE); // it waits
+    assert_int_equal(claim_events(&released, &order, 1), STEP_RESERVE); // the order waits
 }
 
 static void test_gate__no_control_is_configured__passes_at_once(void **state) {
@@ -700,14 +701,14 @@ static void test_hold__a_second_reason__stands_beside_the_first(void **state) {
     assert_held(&s, STEP_AWAIT, "FIRST");
     assert_non_null(strstr(s.hold_text, "the first reason"));
     assert_non_null(strstr(s.hold_text, "settled 1 "));
-    assert_int_equal(note.outcome, OUT_BROKEN); // said once
+    assert_int_equal(note.outcome, OUT_BROKEN); // told once
     assert_int_equal(claim_one(&s, moved(EVENT_SETTLED, 1)), STEP_NONE);
     assert_int_equal(note.outcome, OUT_NONE);
 }
 
 // --- What a database has forgotten ------------------------------------------------------------------------------------
 
-// The attempt that comes next was made before the restore: what the bank says of it moves the payout, and is counted as its own.
+// The next attempt was made before the restore: the bank's word about it moves the payout, and counts as its own.
 static saga refused_for_now(void) {
     saga s = fresh();
     act(&s, STEP_RESERVE, OUT_DONE);
@@ -731,7 +732,7 @@ static void test_forgotten_attempt__settled__is_the_present_one(void **state) {
         assert_true(come_events(&s, OUT_DONE, events, 1));
         assert_int_equal(claim_events(&s, events, 1), STEP_NONE);
         assert_int_equal(s.hold[0], '\0');
-        assert_int_equal(claim_events(&s, events, 2), STEP_RETURN); // it is the merchant's
+        assert_int_equal(claim_events(&s, events, 2), STEP_RETURN); // the money is the merchant's
         assert_true(come_events(&s, OUT_DONE, events, 2));
         assert_int_equal(s.state, STATE_RETURNED);
     }

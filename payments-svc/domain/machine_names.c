@@ -1,8 +1,8 @@
-// What the log tells of a saga, and the names of its values.
+// The log's rules about tries, and the names of a saga's values.
 #include "domain/machine_internal.h"
 
 enum {
-    LOGGED_FIRST = 3, // tries that the log tells one by one
+    LOGGED_FIRST = 3, // the log tells the first tries one by one
     LOGGED_EVERY = 10
 };
 

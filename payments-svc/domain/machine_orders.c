@@ -1,4 +1,4 @@
-// What people may order, and where it leads. An order moves the saga to a step; the next claim acts on it.
+// People's orders and their effects. An order moves the saga to a step; the next claim acts on it.
 #include <string.h>
 
 #include "base/fsm.h"
@@ -6,7 +6,7 @@
 
 #define EDGES(table) (table), sizeof(table) / sizeof((table)[0])
 
-// (step, order) → step. What is not here is not possible; the guards below say of the others when.
+// (step, order) → step. Missing pairs are impossible; the guards below restrict the others.
 static const fsm_edge ORDER_EDGES[] = {
     {STEP_GATE, EVENT_RELEASE, STEP_GATE},
     {STEP_RESERVE, EVENT_RELEASE, STEP_RESERVE},
@@ -31,22 +31,22 @@ static const fsm_edge ORDER_EDGES[] = {
     {STEP_CANCEL, EVENT_MARK_PAID, STEP_CONFIRM},
     {STEP_DONE, EVENT_MARK_PAID, STEP_CONFIRM}, // without a reservation; SETTLED stays
 
-    {STEP_RESERVE, EVENT_GIVE_BACK, STEP_VOID}, // it may have been reserved
+    {STEP_RESERVE, EVENT_GIVE_BACK, STEP_VOID}, // the reservation may exist
     {STEP_EXECUTE, EVENT_GIVE_BACK, STEP_VOID},
     {STEP_RESOLVE, EVENT_GIVE_BACK, STEP_VOID},
     {STEP_AWAIT, EVENT_GIVE_BACK, STEP_VOID},
-    {STEP_CONFIRM, EVENT_GIVE_BACK, STEP_VOID}, // one without a reservation is given up
+    {STEP_CONFIRM, EVENT_GIVE_BACK, STEP_VOID}, // without a reservation it is given up
     {STEP_VOID, EVENT_GIVE_BACK, STEP_VOID},
     {STEP_CANCEL, EVENT_GIVE_BACK, STEP_CANCEL},
     {STEP_RETURN, EVENT_GIVE_BACK, STEP_RETURN},
-    {STEP_DONE, EVENT_GIVE_BACK, STEP_RETURN}, // of what is SETTLED; the others stay
+    {STEP_DONE, EVENT_GIVE_BACK, STEP_RETURN}, // of a SETTLED payout; other states stay
 
-    {STEP_DONE, EVENT_WRITE_OFF, STEP_DONE}, // the difference to the bank goes to suspense
+    {STEP_DONE, EVENT_WRITE_OFF, STEP_DONE}, // the difference from the bank goes to suspense
 
     {STEP_GATE, EVENT_CANCEL, STEP_DONE},
-    {STEP_RESERVE, EVENT_CANCEL, STEP_CANCEL}, // DONE when certainly nothing was reserved
+    {STEP_RESERVE, EVENT_CANCEL, STEP_CANCEL}, // DONE if certainly nothing was reserved
     {STEP_EXECUTE, EVENT_CANCEL, STEP_CANCEL},
-    {STEP_RESOLVE, EVENT_CANCEL, STEP_CANCEL}, // only what was never taken
+    {STEP_RESOLVE, EVENT_CANCEL, STEP_CANCEL}, // only if never taken
     {STEP_AWAIT, EVENT_CANCEL, STEP_CANCEL},
 };
 static const fsm ORDERS = {"saga.order", EDGES(ORDER_EDGES), NULL, NULL};
@@ -55,14 +55,14 @@ static bool is_held(const saga *s) {
     return s->hold[0] != '\0';
 }
 
-// Certain that the ledger was never asked to reserve it. One that was held may have been acted on by a worker that is gone; who
-// releases it counts that as a try.
+// True when the ledger was certainly never asked for the reservation. A worker that is gone may have acted on a held saga; its release
+// counts that as a try.
 static bool is_untouched(const saga *s) {
     return s->step == STEP_RESERVE && s->phase == PHASE_READY && s->tries == 0 && !is_held(s);
 }
 
-// Nobody knows that the attempt which would come next was sent, and that proves nothing: the database was restored. That those before were
-// refused may be what the bank has only repeated. Once the rail was asked about it, absent_since_us says so.
+// True after a restore: the next attempt may have been sent, though nobody knows of it. Refusals of earlier attempts may be the bank's mere
+// repeats. Once the rail was asked about the next attempt, absent_since_us is set.
 static bool may_be_forgotten(const saga *s, const saga_said *said) {
     return s->absent_since_us == 0 && said->order.kind == EVENT_CANCEL &&
            str_eq_c(said->order.code, SAGA_CANCEL_ASKED);
@@ -90,15 +90,15 @@ bool saga_cancel_asks(const saga *s, const saga_said *said) {
     return saga_wants_cancel(said) && !is_held(s) && is_doubtful(s, said);
 }
 
-// Certain that nobody is, or may be, at the bank with the present attempt. Of one that was unknown that is certain only when the bank
-// has not got it at the beginning and at the end of a time: see saga_policy.cancel_wait_ms.
+// True when the present attempt is certainly not at the bank. For an attempt that was once unknown, the bank must deny it at the beginning
+// and at the end of a time: see saga_policy.cancel_wait_ms.
 static bool is_away_from_the_bank(const saga *s, const saga_said *said) {
     return said->word == WORD_NOT_TAKEN || (s->step == STEP_EXECUTE && s->phase == PHASE_READY &&
                                             s->doubt == DOUBT_NONE && said->word == WORD_NONE);
 }
 
-// Proof that the bank has not got the present attempt and never will: it says so, or nothing was ever sent. What was unknown once, or
-// waits for the bank's word, is no such proof, whoever has grown tired of waiting.
+// Proof that the bank does not have the present attempt and never will: it says so, or nothing was ever sent. An attempt that was once
+// unknown, or that waits for the bank's word, is no such proof, however long the wait.
 static bool is_dead(const saga *s, const saga_said *said) {
     return said->word == WORD_NOT_TAKEN ||
            (s->step == STEP_EXECUTE && s->phase == PHASE_READY && s->doubt == DOUBT_NONE);
@@ -116,18 +116,19 @@ static const char *guard_cancel(const saga *s, const saga_said *said) {
     return is_away_from_the_bank(s, said) ? NULL : "it is at the bank, or may be";
 }
 
-// What was given back is taken from the merchant once more.
+// True when returned money is taken from the merchant again.
 static bool takes_again(const saga *s) {
     return s->step == STEP_CONFIRM && s->moving > 0;
 }
 
-// The submission of a file rail sends what is in it, whatever becomes of the payout meanwhile. What has left is no more in there.
+// True while the attempt is in a submission of a file rail, which sends all its items, whatever becomes of the payout. An attempt that has
+// left is not in it any more.
 static bool is_in_a_submission(const saga *s, const saga_said *said) {
     return s->step == STEP_AWAIT && s->state == STATE_PROCESSING && said->word != WORD_NOT_TAKEN &&
            !said->never_taken && !said->left;
 }
 
-// What was said of it does not add up: neither sending it nor asking about it would make that better.
+// True when the messages contradict each other: neither sending nor asking would help.
 static bool is_muddled(const saga *s, const saga_said *said) {
     return said->word == WORD_CONTRADICTION &&
            (s->step == STEP_RESERVE || s->step == STEP_EXECUTE || s->step == STEP_RESOLVE ||
@@ -139,7 +140,7 @@ static bool was_paid(const saga_said *said) {
     return said->word == WORD_SETTLED || said->word == WORD_SETTLED_RETURNED;
 }
 
-// NULL: nothing speaks against it.
+// Returns the objection to an order; NULL: none.
 static const char *guard(const saga *s, const saga_said *said, saga_event_kind order) {
     switch (order) {
     case EVENT_RELEASE:
@@ -220,7 +221,7 @@ static void mark_paid(saga *s, const clock_source *clock) {
     stand_at(s, STEP_CONFIRM, clock);
 }
 
-// A reservation that may be there is under the number that was tried last: those before have failed.
+// A possible reservation is under the last number tried: earlier numbers have failed.
 static void leave_reserve(saga *s) {
     if (s->step == STEP_RESERVE) {
         s->reserve_leg = s->leg;
@@ -233,7 +234,7 @@ static void give_back(saga *s, saga_step to, str text, const clock_source *clock
     if (takes_again(s)) {
         s->moving = 0;
         s->outlook = STATE_NONE;
-        s->judged = 0; // what the bank has is still to be judged
+        s->judged = 0; // the bank's money is still to be judged
         stand_at(s, STEP_DONE, clock);
     } else if (s->step == STEP_DONE && s->state != STATE_SETTLED) {
         stand_at(s, STEP_DONE, clock);
@@ -273,8 +274,8 @@ static void cancel(saga *s, saga_step to, str text, const saga_said *said,
     stand_at(s, STEP_CANCEL, clock);
 }
 
-// What counts as settled and returned from here on, whatever the messages so far add up to: as the ledger has it when the order is
-// carried out. False: the order says nothing of that, or what it leads to is still to be weighed.
+// The sums that count as settled and returned from here on, whatever the messages add up to: as the ledger has them after the order. False:
+// the order decides nothing about them, or its step is still to be weighed.
 static bool believed(const saga *s, saga_event_kind order, int64_t *settled, int64_t *returned) {
     *settled = s->amount;
     *returned = 0;
@@ -311,8 +312,8 @@ static int64_t judgement(int64_t believed_sum, int64_t told) {
     return believed_sum > told ? believed_sum : believed_sum - told;
 }
 
-// A later message is weighed by what it adds, and not with what was judged. Above 0 the sum that settled is the mark of a person who says
-// that it was paid, whichever attempt that was. Where the payout's state has told that already, it would take another payment for that one.
+// Records the judgement, so that a later message counts only by what it adds. A judged_settled above 0 marks a person's "it was paid", by
+// any attempt. If the payout's state has told the payment already, no mark is set: another payment would be taken for it.
 static void judge(saga *s, const saga_said *said) {
     const bool marks = said->order.kind == EVENT_MARK_PAID && s->step != STEP_DONE &&
                        s->step != STEP_CONFIRM && s->step != STEP_RETURN;
@@ -331,7 +332,7 @@ static void judge(saga *s, const saga_said *said) {
 
 static void carry_out(saga *s, saga_step to, const saga_said *said, const clock_source *clock) {
     const str text = said->order.text;
-    saga_said seen = *said; // whoever gave the order has seen what was said
+    saga_said seen = *said; // the order's author has seen these messages
     seen.word = WORD_NONE;
     saga_unhold(s);
     judge(s, said);
@@ -346,7 +347,7 @@ static void carry_out(saga *s, saga_step to, const saga_said *said, const clock_
     case EVENT_CANCEL: cancel(s, to, text, &seen, clock); return;
     case EVENT_RELEASE:
         if (s->step == STEP_RESERVE && s->tries == 0) {
-            s->tries = 1; // it may have been reserved: see is_untouched
+            s->tries = 1; // the reservation may exist: see is_untouched
         }
         break;
     case EVENT_ACCEPTED:
@@ -358,8 +359,8 @@ static void carry_out(saga *s, saga_step to, const saga_said *said, const clock_
     stand_at(s, s->step, clock);
 }
 
-// A reservation that may have been made already is completed first, and what may be at the bank is asked for first; the order is for
-// what comes after.
+// True when the order must wait: a reservation that may exist is completed first, and an attempt that may be at the bank is asked for
+// first.
 static bool has_to_wait(const saga *s, const saga_said *said) {
     if (said->order.kind != EVENT_CANCEL || is_held(s)) {
         return false;
@@ -372,7 +373,7 @@ static bool has_to_wait(const saga *s, const saga_said *said) {
            (is_asked_for && !is_away_from_the_bank(s, said));
 }
 
-// The rail may not answer for ever: see saga_said.overtaken.
+// The rail may never answer: see saga_said.overtaken.
 static bool gives_way(const saga *s, const saga_said *said) {
     return s->step == STEP_RESOLVE && said->overtaken;
 }
@@ -394,7 +395,7 @@ bool saga_take_order(saga *s, const saga_said *said, const clock_source *clock, 
     } else {
         *note = (saga_note){OUT_NOT_ORDERED, name,
                             waits ? STR("another order came after it") : str_of(why)};
-        // An orphan stays one: what its worker has done is asked for first.
+        // An orphan stays one: the bank is first asked about its worker's action.
         s->due_at_us = clock_wall_us(clock);
     }
     return true;

@@ -1,4 +1,4 @@
-// The paths of a saga, its attempts and times, and what a rail says by itself.
+// The paths of a saga, its attempts and times, and a rail's own words.
 #include "domain/machine_test_kit.h"
 
 // --- Paths -----------------------------------------------------------------------------------------------------------
@@ -64,7 +64,7 @@ static void test_path__returned_after_settlement__moved_back(void **state) {
     assert_int_equal(s.state, STATE_RETURNED);
     assert_int_equal(s.step, STEP_DONE);
     assert_string_equal(s.reason, "R03");
-    assert_int_equal(claim_events(&s, events, 2), STEP_NONE); // and not once more
+    assert_int_equal(claim_events(&s, events, 2), STEP_NONE); // and not again
     assert_int_equal(s.state, STATE_RETURNED);
 }
 
@@ -118,7 +118,7 @@ static void test_unknown__is_asked__and_repeated_only_under_its_own_key(void **s
         assert_int_equal(s.state, STATE_PROCESSING);
         act(&s, STEP_RESOLVE, OUT_UNKNOWN);
     }
-    act(&s, STEP_RESOLVE, OUT_RETRY); // certainly not there
+    act(&s, STEP_RESOLVE, OUT_RETRY); // certainly absent
     assert_int_equal(claim(&s), STEP_EXECUTE);
     assert_int_equal(s.attempt, 1);
 }
@@ -145,7 +145,7 @@ static void test_orphan__worker_died_at_the_ledger__same_step_again(void **state
     }
 }
 
-// The largest of many draws: full jitter is uniform up to the ceiling.
+// The largest of many draws: full jitter is uniform up to its ceiling.
 static int64_t latest_wait_ms(int32_t tries, int64_t *least_ms) {
     int64_t most_ms = 0;
     *least_ms = INT64_MAX;
@@ -227,16 +227,16 @@ static void test_handed_over__never_taken__new_attempt(void **state) {
     assert_int_equal(s.step, STEP_EXECUTE);
     assert_int_equal(s.attempt, 1);
     assert_true(s.due_at_us == CLOCK.now_us);
-    // the word is of the attempt before
+    // the word is about the previous attempt
     assert_int_equal(claim_file(&s, EVENT_NOT_TAKEN), STEP_EXECUTE);
     assert_int_equal(s.attempt, 2);
-    // Money that moves for it all the same is a person's business.
+    // If money moves for it all the same, a person decides.
     assert_true(come(&s, OUT_HANDED_OVER, WORD_NONE));
     assert_int_equal(claim_file(&s, EVENT_SETTLED), STEP_NONE);
     assert_held(&s, STEP_AWAIT, "RAIL_CONTRADICTION");
 }
 
-// Promise NO-DOUBLE: the bank rejected a file and was heard to process it all the same, in whatever words.
+// Promise NO-DOUBLE: the bank rejected a file, and then processed it all the same, in whatever words.
 static void test_NO_DOUBLE_handed_over__moved_after_it_was_never_taken__held(void **state) {
     (void)state;
     const saga_event_kind moves[] = {EVENT_RETURNED, EVENT_SETTLED};
@@ -246,7 +246,7 @@ static void test_NO_DOUBLE_handed_over__moved_after_it_was_never_taken__held(voi
         assert_int_equal(claim_file(&s, EVENT_NOT_TAKEN), STEP_NONE);
         assert_int_equal(claim_file(&s, EVENT_NOT_TAKEN), STEP_EXECUTE);
         assert_true(come(&s, OUT_HANDED_OVER, WORD_NONE));
-        // Both together, too: it went out and came back, so the second time is no less wrong.
+        // The same with both messages: a payment that went out and came back is no less wrong.
         const saga_event events[] = {event(1, dead[i / 2]), event(1, moves[i % 2]),
                                      event(1, EVENT_RETURNED)};
         const saga_said said = hear(&s, events, 3);
@@ -295,7 +295,7 @@ static void test_hear__reason_is_of_the_message_that_decides(void **state) {
     const saga_said said = hear(&s, events, 2);
     assert_true(str_eq_c(said.code, "R01"));
     assert_true(str_eq_c(said.text, "no funds"));
-    assert_true(str_eq_c(said.reference, "pay_1")); // of any that has one
+    assert_true(str_eq_c(said.reference, "pay_1")); // of any message with one
 }
 
 static void test_hear__reference_of_a_superseded_attempt__is_not_taken(void **state) {
@@ -314,7 +314,7 @@ static void test_hear__superseded_attempt(void **state) {
     saga s = fresh();
     act(&s, STEP_RESERVE, OUT_DONE);
     act(&s, STEP_EXECUTE, OUT_AGAIN);
-    // Attempt 1 was refused for now; attempt 2 is not out yet. Its refusal arrives once more, late: known.
+    // Attempt 1 was refused for now; attempt 2 is not out yet. The refusal arrives again, late: it is known.
     const saga_event refused = event(1, EVENT_REFUSED), paid = event(1, EVENT_SETTLED);
     assert_int_equal(hear(&s, &refused, 1).word, WORD_NONE);
     assert_int_equal(hear(&s, &paid, 1).word, WORD_CONTRADICTION);
@@ -333,7 +333,7 @@ static void test_hear__attempt_that_was_never_made__held(void **state) {
     assert_held(&s, STEP_RESERVE, "RAIL_CONTRADICTION");
 }
 
-// As a later version may write it: no reader aborts, the payout is held.
+// A kind of a later version: no reader aborts, and the payout is held.
 static void test_hear__kind_that_is_not_known__held(void **state) {
     (void)state;
     static const int KINDS[] = {-1, 0, 6, 19, 26, 77, INT16_MAX};
@@ -400,7 +400,7 @@ static void test_word__settled_after_void__held(void **state) {
 
     saga during = s;
     assert_int_equal(claim(&during), STEP_VOID);
-    // it may be voided already: complete it
+    // the void may have happened: complete it
     assert_int_equal(claim_events(&during, &paid, 1), STEP_VOID);
     assert_true(come(&during, OUT_DONE, WORD_SETTLED));
     assert_int_equal(during.state, STATE_FAILED);
@@ -420,7 +420,7 @@ static void test_rail__denies_what_it_accepted__held(void **state) {
     assert_held(&s, STEP_RESOLVE, "RAIL_LOST_PAYMENT");
 }
 
-// A bank whose query lags behind what it accepts.
+// A bank whose query lags behind its intake.
 static bool absent(saga *s, const saga_policy *lag) {
     const saga_answer answer = {OUT_RETRY, STR("NOT_FOUND"), STR("it has not got it"), 0};
     const saga_said nothing = word(WORD_NONE);
@@ -444,8 +444,9 @@ static void test_UNKNOWN_IS_A_STATE_absence__proves_nothing_while_the_query_may_
         assert_true(absent(&s, &lag));
         assert_true(s.due_at_us >= first_us && s.due_at_us <= first_us + 3000000);
         CLOCK.now_us = first_us + 2999999;
-        assert_true(absent(&s, &lag));                  // however often it is asked
-        assert_true(s.due_at_us <= first_us + 3000000); // and again as soon as it proves something
+        assert_true(absent(&s, &lag)); // however often it is asked
+        // and again as soon as the answer proves something
+        assert_true(s.due_at_us <= first_us + 3000000);
         CLOCK.now_us = first_us + 3000000;
         assert_false(absent(&s, &lag));
         if (accepted) {
@@ -467,9 +468,9 @@ static void test_absence__is_counted_from_the_last_submission(void **state) {
     assert_true(absent(&s, &lag));
     CLOCK.now_us += 3000000;
     assert_false(absent(&s, &lag));
-    act(&s, STEP_EXECUTE, OUT_UNKNOWN); // the same attempt once more
+    act(&s, STEP_EXECUTE, OUT_UNKNOWN); // the same attempt again
     assert_true(absent(&s, &lag));
-    // It is found, and later not any more.
+    // It is found, and later missing.
     act(&s, STEP_RESOLVE, OUT_ACCEPTED);
     CLOCK.now_us += 3000000;
     assert_true(absent(&s, &lag));

@@ -150,7 +150,7 @@ void assert_sane(const saga *s) {
         assert_int_equal(s->phase, PHASE_READY);
         assert_true(saga_state_is_final(s->state));
         assert_int_equal(s->moving, 0);
-    } else if (saga_state_is_final(s->state)) { // money moves once more
+    } else if (saga_state_is_final(s->state)) { // money moves again
         assert_true(s->step == STEP_RETURN || s->step == STEP_CONFIRM);
     }
     if (s->step == STEP_VOID || s->step == STEP_CANCEL) {

@@ -1,12 +1,12 @@
 #include "domain/milestone.h"
 
-// It ends, or has ended, without being paid, and its money is given back.
+// The payout ends, or has ended, unpaid, and its money is given back.
 static bool gives_up(const saga *s) {
     return (s->step == STEP_DONE && (s->state == STATE_FAILED || s->state == STATE_CANCELED)) ||
            s->step == STEP_CANCEL || (s->step == STEP_VOID && s->outlook == STATE_FAILED);
 }
 
-// A reservation is tried under PROCESSING already, so the step says whether it was made.
+// PROCESSING begins before the reservation is made, so the step tells whether it is.
 static bool is_reserved(const saga *s) {
     return s->step == STEP_EXECUTE || s->step == STEP_RESOLVE || s->step == STEP_AWAIT ||
            s->step == STEP_CONFIRM || s->step == STEP_VOID || s->step == STEP_RETURN ||

@@ -1,4 +1,4 @@
-// How far a payout has come, for whoever waits for it.
+// A payout's progress, for callers that wait for it.
 #ifndef DOMAIN_MILESTONE_H
 #define DOMAIN_MILESTONE_H
 
@@ -15,12 +15,11 @@ typedef enum milestone {
 typedef enum milestone_answer {
     MILESTONE_AHEAD = 0, // not yet
     MILESTONE_REACHED = 1,
-    // as far as is known it will never be: its money is free again, or about to be
+    // as far as known it will never come: the money is free again, or soon will be
     MILESTONE_MISSED = 2
 } milestone_answer;
 
-// The saga as its row says, which a later version may have written: what is not known is ahead. Of the saga count step, state, outlook
-// and whether it is held.
+// Judges the saga by its row: step, state, outlook and hold. Unknown values of a later version count as ahead.
 milestone_answer milestone_judge(milestone wanted, const saga *s);
 
 #endif

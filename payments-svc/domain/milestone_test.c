@@ -1,4 +1,4 @@
-// How far a payout has come, over the whole life of a saga.
+// A payout's progress over the whole life of a saga.
 #include "domain/machine_test_kit.h"
 #include "domain/milestone.h"
 
@@ -16,7 +16,7 @@ static void test_milestone__paid__one_after_the_other(void **state) {
     assert_judged(&s, AHEAD, AHEAD, AHEAD);
     assert_int_equal(claim(&s), STEP_RESERVE);
     assert_int_equal(s.state, STATE_PROCESSING);
-    assert_judged(&s, AHEAD, AHEAD, AHEAD); // tried, and not known to be done
+    assert_judged(&s, AHEAD, AHEAD, AHEAD); // tried, with unknown result
     assert_true(come(&s, OUT_DONE, WORD_NONE));
     assert_judged(&s, REACHED, AHEAD, AHEAD);
     act(&s, STEP_EXECUTE, OUT_UNKNOWN);
@@ -64,7 +64,7 @@ static void test_milestone__returned__was_sent(void **state) {
     assert_judged(&s, REACHED, REACHED, REACHED);
 }
 
-// A hold stands beside the step: what was reached stays so, and the end is not there before a person has looked.
+// A hold stands beside the step: a reached milestone stays reached, and the end comes only after a person has looked.
 static void test_milestone__held__not_at_its_end(void **state) {
     (void)state;
     saga s = settled();

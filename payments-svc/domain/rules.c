@@ -8,7 +8,7 @@ typedef struct field_path {
     char text[64];
 } field_path;
 
-// By hand: every field of every payout comes through here, and a formatter costs more than its check.
+// Built by hand: every field of every payout passes here, and a formatter costs more than the check itself.
 static field_path path_of(const char *path, const char *name) {
     field_path f;
     const size_t room = sizeof f.text - 1;
@@ -141,7 +141,7 @@ bool rule_amount(int64_t amount_minor, const char *path, err *e) {
     return true;
 }
 
-// Whether this one is what a payout asks for.
+// True when the payout asks for this connection.
 static bool is_meant(const rule_rail *r, int rail, str connection, int preferred) {
     if (connection.len > 0) {
         return str_eq_c(connection, r->name);
@@ -283,15 +283,15 @@ bool rule_description(str s, const char *path, err *e) {
 
 // --- Fees ------------------------------------------------------------------------------------------------------------
 
-enum { FEE_MAX = 1000000000 }; // minor units: what is more is a slip of the pen
+enum { FEE_MAX = 1000000000 }; // minor units: a larger fee is a typing error
 
 typedef struct fee_line {
-    str merchant_id; // empty: all that have no line of their own
+    str merchant_id; // empty: all merchants without a line of their own
     const currency *ccy;
     int64_t amount;
 } fee_line;
 
-// The next word of the text, which blanks and the text's end limit; empty when there is none.
+// The next word of the text, ended by a blank or the text's end; empty when there is none.
 static str next_word(str *rest) {
     while (rest->len > 0 && rest->ptr[0] == ' ') {
         rest->ptr++;
@@ -306,7 +306,7 @@ static str next_word(str *rest) {
     return word;
 }
 
-// Takes what stands before the next comma.
+// Takes the text before the next comma.
 static bool read_fee_line(str *rest, fee_line *out) {
     str line = {rest->ptr, 0};
     err unused = {0};

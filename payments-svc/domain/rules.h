@@ -1,5 +1,5 @@
-// The rules that a request must meet before it is money: field by field, without I/O. Each function fills *e with
-// INVALID_ARGUMENT, the reason, and the field's path (`path` is what stands before the field's name, such as "payout.").
+// The rules for a request, field by field, without I/O. On a breach each function fills *e with INVALID_ARGUMENT, the reason, and the
+// field's path. `path` is the part before the field's name, such as "payout.".
 #ifndef DOMAIN_RULES_H
 #define DOMAIN_RULES_H
 
@@ -21,21 +21,21 @@ enum {
     RULE_CURRENCIES_MAX = 16
 };
 
-// What a connection can carry; filled from those that are switched on.
+// The limits of a connection, for each one that is switched on.
 typedef struct rule_rail {
     int id;          // its number
     int scheme;      // payments.v1.Rail
-    bool is_default; // of its scheme: carries what names no connection
+    bool is_default; // of its scheme: takes payouts that name no connection
     const char *name;
     const char *currencies; // comma-separated
     int64_t amount_max;
     const char *fees; // as rule_fees takes it; NULL or "": none
 } rule_rail;
 
-// Fees of a connection: "USD 0.25, INR 3.00, some-merchant USD 0.10", in currencies that it carries, comma-separated. The line of a
-// merchant stands above the line of all.
+// Checks the fees of a connection: "USD 0.25, INR 3.00, some-merchant USD 0.10", comma-separated, in its currencies. A merchant's own line
+// goes before the common one.
 bool rule_fees(const char *fees, const char *currencies);
-// Minor units that a payout of this merchant costs through the connection id; 0: nothing.
+// The fee of this merchant's payout through the connection id, in minor units; 0: none.
 int64_t rule_fee(const rule_rail *rails, size_t n_rails, int id, str merchant_id,
                  str currency_code);
 
@@ -49,12 +49,12 @@ bool rule_text(str s, size_t min, size_t max, const char *path, const char *name
 bool rule_uuid(str s, const char *path, const char *name, uuid *out, err *e) WARN_UNUSED;
 bool rule_currency(str s, const char *path, const currency **out, err *e) WARN_UNUSED;
 bool rule_amount(int64_t amount_minor, const char *path, err *e) WARN_UNUSED;
-// What carries a payout that names a rail (0: none), a connection (empty: none), or both: *id is its number. Both must agree, and it
-// must be switched on. preferred: the number of the connection that the merchant has for this rail, which carries what names only the
-// rail; 0: none, and the rail's own one does.
+// Finds the connection of a payout that names a rail (0: none), a connection (empty: none), or both: *id is its number. Both must agree,
+// and it must be switched on. preferred: the number of the merchant's connection for this rail, used when only the rail is named; 0: the
+// rail's own default.
 bool rule_connection(const rule_rail *rails, size_t n_rails, int rail, str connection,
                      int preferred, const char *path, int *id, err *e) WARN_UNUSED;
-// The connection id, which is one of these, carries the currency, and the amount is within its limit.
+// Checks that the connection id, one of these, carries the currency, and that the amount is within its limit.
 bool rule_rail_carries(const rule_rail *rails, size_t n_rails, int id, str currency_code,
                        int64_t amount_minor, const char *path, err *e) WARN_UNUSED;
 // ABA routing number with its check digit (USD), or IFSC (INR).

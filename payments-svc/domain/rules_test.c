@@ -89,7 +89,7 @@ static void test_fees__by_currency_and_merchant(void **state) {
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         assert_false(rule_fees(wrong[i], "INR,USD"));
     }
-    assert_false(rule_fees("INR 3.00", "USD")); // would be charged to nobody
+    assert_false(rule_fees("INR 3.00", "USD")); // nobody would pay this fee
     assert_false(rule_fees("USD 0.25, acme EUR 1.00", "INR,USD"));
 }
 
@@ -108,7 +108,7 @@ static void test_connection__is_named_or_its_rails_own(void **state) {
     } CASES[] = {
         {1, "", 3, NULL, NULL, 3},
         {1, "", 4, NULL, NULL, 4},
-        {2, "fast", 7, NULL, NULL, 2}, // what is named counts
+        {2, "fast", 7, NULL, NULL, 2}, // the named connection counts
         {1, "", 0, "CONNECTION_NOT_AVAILABLE", "rail", 55},
         {1, "", 0, "CONNECTION_NOT_AVAILABLE", "rail", 2}, // of another rail
         {1, "", 4, NULL, NULL, 0},
@@ -135,7 +135,7 @@ static void test_connection__is_named_or_its_rails_own(void **state) {
             refused(ok, &e, CASES[i].reason, CASES[i].field);
         }
     }
-    // The rail's own one is switched off: nothing else is taken in its place.
+    // The rail's own default is switched off: no other one takes its place.
     int id = 0;
     err e = {0};
     refused(rule_connection(some, 1, 1, STR(""), 0, "", &id, &e), &e, "RAIL_NOT_AVAILABLE", "rail");
@@ -201,14 +201,14 @@ static void test_ids__same_input_same_id__other_input_other_id(void **state) {
     assert_string_not_equal(a, b);
 }
 
-// What banks and ledgers were told stands there for ever: the same request must give the same intent in every version to come.
+// Banks and ledgers keep what they were told for ever: the same request must give the same intent in every later version.
 static void assert_uuid(uuid id, const char *text) {
     char found[UUID_TEXT_LEN + 1];
     uuid_format(id, found);
     assert_string_equal(found, text);
 }
 
-// Existing ledgers have them.
+// Existing ledgers have these accounts.
 static void test_accounts__are_those_that_were_given_out(void **state) {
     (void)state;
     const str usd = STR("USD");
