@@ -94,7 +94,7 @@ static bool create(importing *p, err *e) {
         }
     }
     return err_set(e, ERR_FAILED_PRECONDITION, "TOO_MANY_IMPORTS",
-                   "the file was imported %d times in vain", (int)KEYS_MAX);
+                   "%d imports of the file were canceled, or had faults", (int)KEYS_MAX);
 }
 
 static bool upload(importing *p, err *e) {

@@ -38,12 +38,11 @@ static const char OPTIONS_HELP[] =
 
 static const char EXIT_CODES_HELP[] =
     "JSON: one object, named as in the protos; amounts are minor units. `payctl COMMAND --help` "
-    "has "
+    "has\n"
     "its form.\n"
-    "  A command that was not carried out (exit codes 2 and 3) prints none, but for the bad lines "
-    "of "
-    "a file; one\n"
-    "  that was stopped half way prints what it had done.\n"
+    "  Exit codes 2 and 3: no JSON, except for the bad lines of a file. A command that was stopped "
+    "half\n"
+    "  way prints what it had done.\n"
     "\n"
     "Exit codes\n"
     "  0  all is well: every payout of the file is settled, every figure agrees\n"

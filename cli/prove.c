@@ -218,7 +218,7 @@ const cli_command COMMAND_PROVE = {
     .usage = "[BOOK]... [--merchant M]",
     .summary = "does each payout agree with the ledger's journal? Needs no bank",
     .help =
-        "  BOOK                  these books; else those of all merchants\n"
+        "  BOOK                  these books; without it, the books of all merchants\n"
         "  --merchant M          only this merchant's payouts; accounts are then not compared\n"
         "  Exit code 1: something differs. docs/payments/reconciliation.md says what the figures "
         "are.\n"

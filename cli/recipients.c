@@ -120,10 +120,10 @@ const cli_command COMMAND_RECIPIENTS = {
     .name = "recipients",
     .usage = "--merchant M [--limit N] | MERCHANT/ID...",
     .summary = "who is paid: name, bank and the end of the account number",
-    .help = "  --merchant M          those of this merchant, newest first\n"
+    .help = "  --merchant M          recipients of this merchant, newest first\n"
             "  --limit N             at most N, 50 if not given\n"
             "\n"
-            "  The ids are those that `payctl payout` and the answers to registrations name.\n"
+            "  `payctl payout` and the answers to registrations name the same ids.\n"
             "\n"
             "JSON\n"
             "  {recipients: [{...}], limit_reached}\n",

@@ -153,7 +153,8 @@ static void print_head(cli *c, const Payments__V1__Submission *s) {
         cli_print(stdout, "next look  %s, after %d tries\n", at(c, s->due_time), s->tries);
     }
     if (s->generation > 1 && call) {
-        cli_print(stdout, "attempt    %d: those before were refused, or given up by a person\n",
+        cli_print(stdout,
+                  "attempt    %d: the bank refused the earlier ones, or a person gave them up\n",
                   s->generation);
     } else if (s->generation > 1) {
         cli_print(stdout, "made anew  its payouts were in %d rejected submission(s) before\n",
@@ -291,14 +292,12 @@ const cli_command COMMAND_SUBMISSIONS = {
     .usage = "[--kind FILE|CALL] [--state S]... [--connection K]",
     .summary = "files to banks, newest first; or single calls that are not finished",
     .help =
-        "  --kind K              FILE (if not given), or CALL: instant payments on their way, "
-        "those "
-        "that wait\n"
-        "                        longest first, at most 1,000\n"
+        "  --kind K              FILE (if not given), or CALL: instant payments on their way,\n"
+        "                        the longest wait first, at most 1,000\n"
         "  --state S             only these: PREPARED, SENDING, SENT, ACKED, REJECTED, UNKNOWN, "
         "WITHDRAWN,\n"
         "                        DISPUTED\n"
-        "  --connection K        only those of this connection\n"
+        "  --connection K        only submissions of this connection\n"
         "\n"
         "JSON\n"
         "  {submissions: [{...}], limit_reached}\n",

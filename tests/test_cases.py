@@ -1,7 +1,6 @@
 """SEEN: what a person must look at is a case; the person's word is recorded, and the payout goes on."""
 
 import uuid
-from pathlib import Path
 
 import grpc
 import pytest
@@ -9,8 +8,10 @@ from support import rpc, stubs
 from support.paying import Payer, unique
 from support.payctl import DONE, SERVICE, USAGE, Payctl
 
+from run.layout import PROJECT
+
 OPEN, RESOLVED = 1, 2
-CASES_PAGE = Path(__file__).parents[1] / "docs" / "payments" / "cases.md"
+CASES_PAGE = PROJECT / "docs" / "payments" / "cases.md"
 
 
 class Cases:

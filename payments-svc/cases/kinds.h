@@ -21,7 +21,7 @@
     X(CANCEL, 25, false, "cancel the payout before it is sent")                                    \
     X(BANK_HAS_IT, 0, true, "the bank has the submission: its payouts wait for the bank's word")   \
     X(BANK_HAS_IT_NOT, 0, true,                                                                    \
-      "the bank has not got the submission: its payouts are sent anew in another one")             \
+      "the bank has not got the submission: its payouts are sent in another one")                  \
     X(DONE, 0, false,                                                                              \
       "it was dealt with elsewhere, the comment says how; a line of the inbox is dismissed")       \
     X(IGNORE, 0, false,                                                                            \

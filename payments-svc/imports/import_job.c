@@ -170,10 +170,11 @@ static bool read_file(job *j, err *why, err *e) {
     if (ok) {
         crypto_sha256(bytes, (size_t)j->row.size_bytes, sum);
         str_hex(sum, sizeof sum, hex);
-        ok = (j->row.sha256.ptr != NULL && str_eq_c(j->row.sha256, hex)) ||
-             err_set(why, ERR_INVALID_ARGUMENT, "SHA256_MISMATCH",
-                     "the bytes that have arrived are others than those of the file: import it "
-                     "again");
+        ok =
+            (j->row.sha256.ptr != NULL && str_eq_c(j->row.sha256, hex)) ||
+            err_set(
+                why, ERR_INVALID_ARGUMENT, "SHA256_MISMATCH",
+                "the bytes that have arrived are not the bytes of the file: import the file again");
         ok = ok &&
              payout_file_parse((str){bytes, (size_t)j->row.size_bytes}, j->s->a, &j->file, why);
     }

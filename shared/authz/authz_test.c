@@ -235,7 +235,7 @@ static const fault FAULTS[] = {
     {SHOP "merchants = acme\nmerchants = acme\n", ":3: merchants: \"acme\" stands there twice"},
     {SHOP "person = ada\n", ":1: person: \"ada\" has no entry of its own"},
     {SHOP "person = ada\nroles = payer\n[person ada]\n" WHOLE,
-     ":1: person: roles and merchants are those of the person's entry"},
+     ":1: person: the entry of the person says the roles and merchants"},
     {SHOP "roles = pay\x01"
           "er\n",
      ":2: this is not plain UTF-8 text"},

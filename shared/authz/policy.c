@@ -283,7 +283,7 @@ static bool end_section(reading *r) {
     if (x->of_person.len > 0) {
         x->all_merchants = true; // the person's count
         return given == GIVEN_PERSON ||
-               wrong(r, x->line, "person", "roles and merchants are those of the person's entry");
+               wrong(r, x->line, "person", "the entry of the person says the roles and merchants");
     }
     if ((given & GIVEN_ROLES) == 0) {
         return wrong(r, x->line, "roles", "not given");
