@@ -13,7 +13,9 @@ import pytest
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "tools")]
+# Tests lie in folders by subject; a test may use what another file offers, in whatever folder that is.
+SUBJECTS = sorted({str(path.parent) for path in HERE.glob("*/test_*.py") if path.parent.name != "support"})
+sys.path[:0] = [str(HERE), str(HERE.parent / "tools"), *SUBJECTS]
 
 from support import lanes  # noqa: E402
 

@@ -1,4 +1,4 @@
-// Prints random cases as JSON lines, for tests that play them to a real service (tests/test_ledger_model.py).
+// Prints random cases as JSON lines, for tests that play them to a real service (tests/ledger/test_ledger_model.py).
 // ledger_script SEED EVENTS
 #include <stdlib.h>
 

@@ -1,5 +1,5 @@
 // Prints every SQL string of ledger-svc as it was compiled, one a line, fields apart by tabs: "statement", its table, its name, the
-// text; and for what is written by COPY "copy", the table, how many columns, and which. For tests/test_sql_portability.py: what
+// text; and for what is written by COPY "copy", the table, how many columns, and which. For tests/operations/test_sql_portability.py: what
 // the preprocessor has put together is what PostgreSQL gets, and nothing of a table can be left out.
 #include <stdio.h>
 #include <string.h>

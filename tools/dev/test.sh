@@ -125,10 +125,10 @@ stage_integration() {
 # Options of pairs.py are passed on by the names that pytest knows them by.
 stage_crash() {
     local minutes="$INTEGRATION_MINUTES_MAX"
-    local -a files=(tests/test_crash_points.py tests/test_crash_rooms.py tests/test_crash_pairs.py)
+    local -a files=(tests/operations/test_crash_points.py tests/operations/test_crash_rooms.py tests/operations/test_crash_pairs.py)
     local -a options=("--crash-seed=$((RANDOM * 32768 + RANDOM))") # the last one that is given counts
     while [[ $# -gt 0 ]]; do
-        files=(tests/test_crash_pairs.py)
+        files=(tests/operations/test_crash_pairs.py)
         case "$1" in
             --full)
                 minutes="$CRASH_FULL_MINUTES_MAX"

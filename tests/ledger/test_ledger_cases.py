@@ -33,7 +33,7 @@ def test_the_tests_that_it_names_are_there():
 
 def test_every_numbered_test_is_of_a_case_that_the_table_gives_to_its_file():
     given = {(number, path) for numbers, held in rows() for number in numbers for path in re.findall(r"`([\w/-]+\.(?:c|py))`", held)}
-    for path in [*(PROJECT / "ledger-svc").rglob("*_test.c"), PROJECT / "tests" / "test_ledger_queries.py"]:
+    for path in [*(PROJECT / "ledger-svc").rglob("*_test.c"), PROJECT / "tests" / "ledger" / "test_ledger_queries.py"]:
         text = path.read_text(encoding="utf-8")
         for digits in re.findall(r"^(?:static void test_case|def test)_((?:\d\d_)+)", text, re.MULTILINE):
             for number in map(int, digits.strip("_").split("_")):
