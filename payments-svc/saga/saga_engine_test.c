@@ -15,7 +15,7 @@
 
 #include "base/log.h"
 #include "saga/orders.h"
-#include "saga/testing/saga_test_world.h"
+#include "testing/saga_test_world.h"
 
 static int setup(void **state) {
     log_init("saga-test", getenv("SAGA_BENCH") ? LOG_INFO : LOG_WARN);

@@ -9,8 +9,8 @@
 
 #include "domain/ids.h"
 #include "saga/engine.h"
-#include "saga/testing/saga_test_worker.h"
 #include "testing/fixture.h"
+#include "testing/saga_test_worker.h"
 
 // The n oldest payouts of lane 0 go to another one.
 static void move_oldest(int n, int lane) {

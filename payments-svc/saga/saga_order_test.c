@@ -10,7 +10,7 @@
 
 #include "ledger/accounts.h"
 #include "saga/orders.h"
-#include "saga/testing/saga_test_worker.h"
+#include "testing/saga_test_worker.h"
 
 static void say(uuid id, rail_event_kind kind, int64_t amount, const char *event_id) {
     const rail_event event = {.payout_id = id,

@@ -11,7 +11,7 @@
 
 #include "base/metrics.h"
 #include "saga/saga_sql.h"
-#include "saga/testing/saga_test_worker.h"
+#include "testing/saga_test_worker.h"
 
 // --- Claims and leases -----------------------------------------------------------------------------------------------
 

@@ -6,9 +6,9 @@
 #include <cmocka.h>
 
 #include "submissions/decide.h"
-#include "submissions/sender_test_world.h"
 #include "testing/fixture.h"
 #include "testing/rail_fixture.h"
+#include "testing/sender_test_world.h"
 
 static bool moved_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     return submission_moved(c, BOOK, *(const uuid *)arg, STR("it was settled"), a, e);

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "submissions/sender_test_world.h"
+#include "testing/sender_test_world.h"
 
 static submission_sender *sender_of(const char *folders) {
     upload_folders = folders;

@@ -9,8 +9,8 @@
 #include <cmocka.h>
 
 #include "submissions/recovery.h"
-#include "submissions/sender_test_world.h"
 #include "testing/fixture.h"
+#include "testing/sender_test_world.h"
 
 // --- Recovery ------------------------------------------------------------------------------------------------------------
 

@@ -9,9 +9,9 @@
 #include <cmocka.h>
 
 #include "submissions/decide.h"
-#include "submissions/sender_test_world.h"
 #include "testing/fixture.h"
 #include "testing/rail_fixture.h"
+#include "testing/sender_test_world.h"
 
 // --- Sending -------------------------------------------------------------------------------------------------------------
 

@@ -7,8 +7,8 @@
 #include <cmocka.h>
 
 #include "base/clock.h"
-#include "submissions/sender_test_world.h"
 #include "testing/fixture.h"
+#include "testing/sender_test_world.h"
 
 static bool is_sent_within(uuid id, int64_t ms) {
     const int64_t until_ms = fixture_deadline(ms);

@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
-#include "submissions/sender_test_world.h"
 #include "submissions/settle.h"
 #include "testing/fixture.h"
+#include "testing/sender_test_world.h"
 
 static bool settle_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     return submission_settle_due(c, 1, a, arg, e);

@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "rails/ach/ach_inbound_test_world.h"
+#include "testing/ach_inbound_test_world.h"
 #include "testing/fixture.h"
 
 static void put_reason(const char *name, const char *file, const char *status, const char *reason,

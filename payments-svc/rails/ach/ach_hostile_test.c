@@ -2,7 +2,7 @@
 #include <stdio.h>
 
 #include "domain/machine.h"
-#include "rails/ach/ach_inbound_test_world.h"
+#include "testing/ach_inbound_test_world.h"
 #include "testing/fixture.h"
 
 static void put_ack(const char *name, const char *status, const char *counts, const char *at) {

@@ -1,5 +1,5 @@
 // An outbox in which a bank leaves what nobody can take: the other files are taken, and a person is told.
-#include "rails/ach/ach_inbound_test_world.h"
+#include "testing/ach_inbound_test_world.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "rails/ach/ach_inbound_test_world.h"
+#include "testing/ach_inbound_test_world.h"
 #include "testing/fixture.h"
 
 static int64_t downloaded(void) {

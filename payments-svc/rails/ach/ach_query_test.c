@@ -1,5 +1,5 @@
 // What is answered about one payout: by where its entry is.
-#include "rails/ach/ach_inbound_test_world.h"
+#include "testing/ach_inbound_test_world.h"
 
 #include <stdio.h>
 

@@ -1,5 +1,5 @@
 // Banks whose answers and messages have another shape than most: nothing is held, and nothing lost, because of it.
-#include "rails/instant/instant_test_world.h"
+#include "testing/instant_test_world.h"
 
 // --- Members without a value -----------------------------------------------------------------------------------------
 

@@ -1,6 +1,6 @@
 // What the instant bank says, from its messages and answers to events, exceptions and cases: a real database.
 #include "domain/machine.h"
-#include "rails/instant/instant_test_world.h"
+#include "testing/instant_test_world.h"
 
 static void test_webhook__signed__recorded_once_with_its_attempt(void **state) {
     (void)state;

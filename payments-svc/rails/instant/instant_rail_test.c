@@ -4,7 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "rails/instant/instant_test_world.h"
+#include "testing/instant_test_world.h"
 
 // --- Submit ----------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-#include "saga/testing/saga_test_world.h"
+#include "testing/saga_test_world.h"
 
 #include <pthread.h>
 #include <stdarg.h>

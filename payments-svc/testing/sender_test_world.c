@@ -11,9 +11,9 @@
 #include <cmocka.h>
 
 #include "base/log.h"
-#include "submissions/sender_test_world.h"
 #include "testing/fixture.h"
 #include "testing/rail_fixture.h"
+#include "testing/sender_test_world.h"
 
 // --- An obedient guard, in place of the real one -------------------------------------------------------------------------
 

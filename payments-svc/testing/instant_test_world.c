@@ -1,4 +1,4 @@
-#include "rails/instant/instant_test_world.h"
+#include "testing/instant_test_world.h"
 
 #include <sys/stat.h>
 #include <sys/wait.h>

@@ -1,5 +1,5 @@
 // The world of the tests of what a bank's files do: a real database and a real sshd.
-#include "rails/ach/ach_inbound_test_world.h"
+#include "testing/ach_inbound_test_world.h"
 
 #include <inttypes.h>
 #include <stdio.h>

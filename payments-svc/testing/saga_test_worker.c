@@ -1,4 +1,4 @@
-#include "saga/testing/saga_test_worker.h"
+#include "testing/saga_test_worker.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

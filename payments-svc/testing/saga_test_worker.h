@@ -2,7 +2,7 @@
 #ifndef SAGA_TESTING_SAGA_TEST_WORKER_H
 #define SAGA_TESTING_SAGA_TEST_WORKER_H
 
-#include "saga/testing/saga_test_world.h"
+#include "testing/saga_test_world.h"
 
 extern arena *memory, *memory_2; // of the batches
 extern saga_keeper *keeper;
