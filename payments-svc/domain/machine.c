@@ -28,7 +28,8 @@ static const fsm_edge OUTCOME_EDGES[] = {
     {STEP_EXECUTE, OUT_REFUSED, STEP_VOID}, // RESOLVE if the attempt was once unknown
     {STEP_EXECUTE, OUT_RETURNED, STEP_VOID},
     {STEP_EXECUTE, OUT_RETRY, STEP_EXECUTE}, // the same attempt
-    {STEP_EXECUTE, OUT_AGAIN, STEP_EXECUTE}, // a new attempt; VOID after too many; RESOLVE as above
+    {STEP_EXECUTE, OUT_AGAIN,
+     STEP_EXECUTE}, // a new attempt; VOID after too many attempts; RESOLVE as above
     {STEP_EXECUTE, OUT_UNKNOWN, STEP_RESOLVE},
     {STEP_EXECUTE, OUT_HANDED_OVER, STEP_AWAIT},
     {STEP_EXECUTE, OUT_BROKEN, TO_HELD}, // before RESOLVE: the outcome is unknown

@@ -304,9 +304,9 @@ static void check_order(saga s, saga_event_kind kind, const saga_event *events, 
     const char *why = NULL;
     const bool possible = saga_takes_order(&before, &said, kind, &why);
     if (s.orders == 1) {
-        assert_true(kind == EVENT_CANCEL &&
-                    (before.step == STEP_RESERVE || s.step == STEP_AWAIT ||
-                     before.step == STEP_RESOLVE || before.phase == PHASE_ACTING)); // by a message
+        assert_true(kind == EVENT_CANCEL && (before.step == STEP_RESERVE || s.step == STEP_AWAIT ||
+                                             before.step == STEP_RESOLVE ||
+                                             before.phase == PHASE_ACTING)); // through a message
         return;
     }
     assert_int_equal(s.orders, 3); // taken up once, whatever its result

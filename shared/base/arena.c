@@ -12,7 +12,7 @@
 #include <sanitizer/asan_interface.h>
 #define POISON(ptr, len) ASAN_POISON_MEMORY_REGION((ptr), (len))
 #define UNPOISON(ptr, len) ASAN_UNPOISON_MEMORY_REGION((ptr), (len))
-// Between two allocations, so that the sanitizer sees an overrun inside of a block.
+// Lies between two allocations, so that the sanitizer sees an overrun inside of a block.
 enum { REDZONE = 16 };
 #else
 #define POISON(ptr, len) ((void)(ptr), (void)(len))
@@ -43,10 +43,10 @@ struct cleanup {
 
 struct arena {
     size_t byte_cap;
-    size_t used;       // rounded bytes handed out since the last reset, never above byte_cap
+    size_t used;       // rounded bytes given since the last reset, never above byte_cap
     size_t block_next; // capacity of the next ordinary block
     block *first;      // kept over resets
-    block *current;    // where small allocations go
+    block *current;    // takes small allocations
     block *large;      // one allocation each, and outgrown blocks after the first
     cleanup *cleanups; // newest first
 };
@@ -55,7 +55,7 @@ static size_t round_up(size_t n) {
     return (n + (ALIGNMENT - 1)) & ~(size_t)(ALIGNMENT - 1);
 }
 
-// Zeroed memory of the system is not touched until it is used, which large arrays may never be.
+// The system gives zeroed pages at their first use, so the unused part of a large array costs nothing.
 static block *block_create(size_t cap, bool zeroed) {
     const size_t size = sizeof(block) + cap;
     block *b = zeroed ? calloc(1, size) : malloc(size);
@@ -85,7 +85,7 @@ arena *arena_create(size_t byte_cap) {
 }
 
 void arena_reset(arena *a) {
-    // A cleanup is popped before it runs, so that one that defers another is safe.
+    // Pops a cleanup before it runs, so that a cleanup may defer another.
     while (a->cleanups != NULL) {
         cleanup *c = a->cleanups;
         a->cleanups = c->next;
@@ -122,13 +122,13 @@ static void push_large(arena *a, block *b) {
     a->large = b;
 }
 
-// A block that has room for `need` bytes, or NULL when the system has no memory.
+// A block with room for `need` bytes, or NULL when the system has no memory.
 static block *block_for(arena *a, size_t need) {
     block *b = a->current;
     if (b != NULL && b->cap - b->used >= need) {
         return b;
     }
-    // What would waste much of a block gets one of its own, and the current one goes on.
+    // An allocation that would waste much of a block gets its own block, and the current block continues.
     bool own = need > a->block_next / 4 && (a->first != NULL || need > a->block_next);
     b = block_create(own ? need : a->block_next, own);
     if (b == NULL) {
@@ -142,7 +142,7 @@ static block *block_for(arena *a, size_t need) {
         a->first = b;
     }
     if (a->current != NULL && a->current != a->first) {
-        push_large(a, a->current); // outgrown
+        push_large(a, a->current); // too small now
     }
     a->current = b;
     if (a->block_next < BLOCK_LARGEST) {
@@ -167,7 +167,7 @@ void *arena_alloc(arena *a, size_t size) {
     b->used += rounded + REDZONE;
     a->used += rounded;
     UNPOISON(ptr, size);
-    if (b == a->current) { // else it has a block of its own, which is zero
+    if (b == a->current) { // else the block is its own, and zeroed
         memset(ptr, 0, size);
     }
     return ptr;

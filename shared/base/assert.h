@@ -1,10 +1,10 @@
-// Assertions that stay on in production: for what must be true. A broken one prints where and aborts (crash-only).
+// Assertions of invariants; they stay on in production. A broken one prints its place and aborts (crash-only).
 #ifndef BASE_ASSERT_H
 #define BASE_ASSERT_H
 
 #include "base/err.h"
 
-// Says what is true. The condition has no effect: without the line the program does the same. The lint (assert-effect) holds to it.
+// States an invariant. The condition has no effect: without the line the program does the same. The lint (assert-effect) checks this.
 #define ASSERT(condition)                                                                          \
     do {                                                                                           \
         if (__builtin_expect(!(condition), 0)) {                                                   \
@@ -12,7 +12,7 @@
         }                                                                                          \
     } while (0)
 
-// Does what the expression says, which must succeed: for calls whose failure this program cannot outlive.
+// Evaluates an expression that must succeed: for calls whose failure the program cannot survive.
 #define MUST(success)                                                                              \
     do {                                                                                           \
         if (__builtin_expect(!(success), 0)) {                                                     \

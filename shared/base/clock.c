@@ -36,7 +36,7 @@ static int64_t system_mono_us(void *self) {
     return read_us(CLOCK_MONOTONIC);
 }
 
-// Of clock_system's wall time against the monotonic one; INT64_MIN: not anchored.
+// clock_system's wall time minus monotonic time; INT64_MIN: not anchored.
 static _Atomic int64_t anchor_us = INT64_MIN;
 
 void clock_anchor(int64_t offset_us) {
@@ -59,7 +59,7 @@ static void system_random(void *self, void *out, size_t len) {
     while (len > 0) {
         ssize_t n = getrandom(at, len, 0);
         if (n < 0) {
-            ASSERT(errno == EINTR); // nothing can go on safely without randomness
+            ASSERT(errno == EINTR); // without randomness no work is safe
             continue;
         }
         at += n;
@@ -169,7 +169,7 @@ void test_clock_advance(test_clock *t, int64_t us) {
 }
 
 // --- Civil time (proleptic Gregorian, UTC) ---------------------------------------------------------------------------
-// Eras of 400 years that begin on 1 March, so that the leap day is the last of its year.
+// Eras of 400 years that begin on 1 March, so that the leap day is the last day of its year.
 
 enum { DAYS_PER_ERA = 146097, DAYS_TO_1970 = 719468 };
 
@@ -198,7 +198,7 @@ int64_t time_from_civil(civil_date d) {
 }
 
 void time_format_rfc3339(int64_t wall_us, char *out, size_t out_len) {
-    // RFC 3339 has years 0000 to 9999; what lies outside is shown as the nearest time inside.
+    // RFC 3339 has years 0000 to 9999; a time outside is shown as the nearest time inside.
     const int64_t first = time_from_civil((civil_date){0, 1, 1});
     const int64_t last = time_from_civil((civil_date){10000, 1, 1}) - 1;
     wall_us = wall_us < first ? first : wall_us;

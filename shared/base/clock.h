@@ -14,19 +14,20 @@ typedef struct clock_source {
 } clock_source;
 
 const clock_source *clock_system(void);
-// The machine's own clock, which people and time services step. Differs from clock_system only where that one is anchored.
+// The machine's own clock, which people and time services step. It differs from an anchored clock_system.
 const clock_source *clock_machine(void);
-// From now on the wall time of clock_system, and so of the whole process, is its monotonic time plus offset_us: the clock of another
-// machine, that several processes have in common (db/db.h: db_clock). Steps of the machine's clock are not seen any more. Any thread.
+// From now on the wall time of clock_system, and so of the whole process, is monotonic time plus offset_us: the clock of another machine
+// that several processes share (db/db.h: db_clock). Steps of the machine's clock have no effect any more. Any thread.
 void clock_anchor(int64_t offset_us);
-// As if clock_anchor had never been called. For tests.
+// Undoes clock_anchor. For tests.
 void clock_anchor_lift(void);
 int64_t clock_wall_us(const clock_source *c);
 int64_t clock_mono_us(const clock_source *c);
 int64_t clock_mono_ms(const clock_source *c);
-// As clock_mono_ms, and goes on while the machine is suspended: for what ends whether or not this process is awake, such as a lease.
+// Like clock_mono_ms, but continues while the machine is suspended: for ends that do not depend on this process being awake, such as a
+// lease's.
 int64_t clock_boot_ms(const clock_source *c);
-// Sleeps on the machine's monotonic time, and sleeps on after a signal. For pauses that nothing ends; else base/cond.h.
+// Sleeps on the machine's monotonic time, also after a signal. For pauses that nothing interrupts; else use base/cond.h.
 void clock_pause_ms(int64_t ms);
 void clock_random(const clock_source *c, void *out, size_t len);
 uint64_t clock_random_below(const clock_source *c, uint64_t bound); // unbiased; bound > 0

@@ -4,9 +4,9 @@
 
 #include <stdint.h>
 
-// Test builds only (DISBURSE_CRASH_POINTS): how far the wall clock stands from the machine's, so that a test can step the clock
-// of a running service, back too. The first eight bytes of the file that DISBURSE_CLOCK_SHIFT_FILE names, in the machine's byte
-// order, microseconds; read anew each time. 0 without the variable. Any thread.
+// Test builds only (DISBURSE_CRASH_POINTS): the distance of the wall clock from the machine's, so that a test can step a running service's
+// clock, also back. The file named by DISBURSE_CLOCK_SHIFT_FILE has it in its first eight bytes: microseconds, in the machine's byte order,
+// read at each call. 0 without the variable. Any thread.
 int64_t clock_shift_us(void);
 
 #endif

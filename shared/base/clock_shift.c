@@ -16,7 +16,7 @@ static void shift_open(void) {
     if (path == NULL || path[0] == '\0') {
         return;
     }
-    // A file that cannot be read must not become a run with the machine's clock.
+    // An unreadable file must not lead to a run with the machine's clock.
     const int fd = open(path, O_RDONLY | O_CLOEXEC);
     ASSERT(fd >= 0);
     MUST(lseek(fd, 0, SEEK_END) >= (off_t)sizeof *shift);

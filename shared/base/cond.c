@@ -4,7 +4,7 @@
 
 #include "base/assert.h"
 
-// Longer than any machine runs, and far from where a time_t ends.
+// Longer than any machine runs, and far below the end of time_t.
 static const int64_t LAST_MS = INT64_C(1000) * 1000 * 1000 * 1000 * 1000;
 enum { MS_PER_S = 1000, NS_PER_MS = 1000000, NS_PER_S = 1000000000 };
 

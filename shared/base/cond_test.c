@@ -20,7 +20,7 @@ static int64_t now_ms(void) {
     return clock_mono_ms(clock_system());
 }
 
-// True when it was told, false when the time was over.
+// True after a signal, false when the time was over.
 static bool await(const struct timespec *until) {
     pthread_mutex_lock(&lock);
     while (!done && cond_wait_until(&moved, &lock, until)) {
@@ -72,7 +72,7 @@ static void test_cond__signalled__does_not_wait_for_the_end(void **state) {
     }
 }
 
-// A second is carried, and a part of one does not pass it.
+// Parts of a second carry over into seconds.
 static void test_cond__parts_of_a_second__are_carried(void **state) {
     (void)state;
     for (int64_t ms = 0; ms < 2500; ms += 7) {

@@ -141,7 +141,7 @@ typedef struct loading {
     config_table named; // with the rows of named sections, when there are any
 } loading;
 
-// Nothing is given yet: everything has its default.
+// Before loading: everything has its default.
 static void begin(loading *l) {
     const config_table *t = l->table;
     free(l->given);
@@ -153,7 +153,7 @@ static void begin(loading *l) {
         if (s->default_value != NULL) {
             err wrong = {0};
             bool valid = set_value(s, s->default_value, l->cwd, "default", l->settings, &wrong);
-            ASSERT(valid); // the table is ours
+            ASSERT(valid); // the table is our own
         }
     }
 }
@@ -174,7 +174,7 @@ static bool on_pair(void *arg, const char *where, const char *section, const cha
                     const char *value, err *e) {
     loading *l = arg;
     if (config_named_is_kind_key(l->table, section, key)) {
-        return true; // was read before
+        return true; // was read earlier
     }
     const config_setting *s = find(l->table, section, key);
     if (s == NULL) {
@@ -271,7 +271,7 @@ static bool begins_like_named(const config_table *t, const char *name) {
     return strncmp(name, head, len) == 0 && name[len] == '_';
 }
 
-// A variable that begins like one of ours, PREFIX_SECTION_, and is none: a slip that must not pass in silence.
+// True for a variable that begins like ours, PREFIX_SECTION_, and is unknown: a typing error that must not pass silently.
 static bool is_slip(const config_table *t, const char *name, size_t len) {
     bool section_known = t->named != NULL && begins_like_named(t, name);
     for (size_t i = 0; i < t->n_settings; i++) {
@@ -362,7 +362,7 @@ static bool read_all(int fd, char *buffer, size_t size, size_t *out_len) {
 
 bool config_read_secret(const char *path, size_t max, char **out, size_t *out_len, err *e) {
     ASSERT(max > 0 && max <= CONFIG_SECRET_MAX);
-    const size_t size = max + 3; // the secret, CR LF, and one byte that shows that it is too long
+    const size_t size = max + 3; // the secret, CR LF, and one byte that reveals a longer one
     bool ok = false;
     size_t len = 0;
     struct stat status;

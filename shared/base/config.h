@@ -1,5 +1,5 @@
-// Settings: one table a service, read from defaults, then a file (INI), then the environment. --print-config,
-// --help and the documentation come from the same table. A wrong or unknown setting refuses the start, by name.
+// Settings: one table per service, read from defaults, then a file (INI), then the environment. --print-config,
+// --help and the documentation come from the same table. A wrong or unknown setting refuses the start and is named.
 #ifndef BASE_CONFIG_H
 #define BASE_CONFIG_H
 
@@ -11,14 +11,14 @@
 
 typedef enum config_type {
     CONFIG_STRING, // const char *
-    CONFIG_PATH,   // const char *, relative paths are relative to the file that named them
+    CONFIG_PATH,   // const char *, relative to the file that named it
     CONFIG_INT,    // int64_t in [min, max]
     CONFIG_BOOL,   // bool: true/false
-    // const char *: path of a file that holds a secret; the path may be printed, the content never
+    // const char *: path of a file with a secret; the path may be printed, the content never
     CONFIG_SECRET_FILE
 } config_type;
 
-// One row. `offset` is of the field in the service's settings struct.
+// One row. `offset` is the field's place in the service's settings struct.
 typedef struct config_setting {
     const char *name; // "section.key"; environment: PREFIX_SECTION_KEY, upper case
     config_type type;
@@ -28,15 +28,15 @@ typedef struct config_setting {
     const char *help;          // one line
 } config_setting;
 
-// A section of the table that may come again under names, [connection.NAME], with the same keys.
+// A section of the table that a file may repeat under names, [connection.NAME], with the same keys.
 typedef struct config_kind {
     const char *name; // the section: "ach" for rows "ach.…"
-    size_t from;      // offset in the settings of what the section's rows fill
-    size_t to;        // offset of the same in an element
+    size_t from;      // offset in the settings of the section's first field
+    size_t to;        // the matching offset in an element
 } config_kind;
 
-// Sections with names of their own, in the file only. Each becomes an element of an array in the settings: its name, its kind, and the
-// values of its kind's keys, with the defaults of that section.
+// Named sections, in the file only. Each becomes an element of an array in the settings: its name, its kind, and its kind's values, with
+// the defaults of this section.
 typedef struct config_named {
     const char *section, *kind_key; // "connection", "scheme"
     const char *on_key;             // the key that is true in them by default: "enabled"
@@ -44,7 +44,7 @@ typedef struct config_named {
     const config_kind *kinds;
     size_t n_kinds;
     size_t offset, element_size, max; // the array
-    size_t count_offset;              // of a size_t in the settings: how many there are
+    size_t count_offset;              // of a size_t in the settings: their number
     size_t name_offset, kind_offset;  // of const char * in an element
 } config_named;
 
@@ -52,17 +52,17 @@ typedef struct config_table {
     const char *env_prefix; // "LEDGER" …
     const config_setting *settings;
     size_t n_settings;
-    const config_named *named; // NULL: there are none
+    const config_named *named; // NULL: no named sections
 } config_table;
 
-// Fills *settings (strings are owned by the process and live until it ends). file may be NULL.
+// Fills *settings. The process owns its strings until it ends. file may be NULL.
 bool config_load(const config_table *t, const char *file, void *settings, err *e) WARN_UNUSED;
-// INI with comments: a valid file that loads to the same settings.
+// Prints INI with comments: a valid file that loads to the same settings.
 void config_print(const config_table *t, const void *settings, FILE *out);
 void config_print_help(const config_table *t, FILE *out);     // for --help
 void config_print_markdown(const config_table *t, FILE *out); // for docs/
-// Reads a secret file: content without the trailing newline, 1 to max bytes. @owned: the caller wipes and
-// frees. A file that others may read, or its group may write, is refused: mode 0600 or 0640.
+// Reads a secret file: content without the trailing newline, 1 to max bytes. @owned: the caller wipes and frees it. A
+// file that others may read, or its group may write, is refused: mode 0600 or 0640.
 bool config_read_secret(const char *path, size_t max, char **out, size_t *out_len,
                         err *e) WARN_UNUSED;
 void config_wipe(char *secret, size_t len); // explicit_bzero and free; accepts NULL

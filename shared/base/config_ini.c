@@ -1,5 +1,5 @@
-// Settings files are read by inih. As Debian builds it, it cuts a line at 200 bytes and a value at " ;", and joins lines that
-// begin with a blank, all without a word; so each line passes a guard first, which refuses what would be misread.
+// inih reads settings files. Debian's build silently cuts a line at 200 bytes and a value at " ;", and joins lines that begin with a blank.
+// So a guard first refuses every line that inih would misread.
 #include <errno.h>
 #include <ini.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include "base/config_internal.h"
 #include "base/str.h"
 
-// What inih takes off the ends of a value: all that isspace takes, in the C locale.
+// The blanks that inih removes from a value: isspace in the C locale.
 static bool is_blank(char c) {
     return c == ' ' || (c >= '\t' && c <= '\r');
 }
@@ -26,7 +26,7 @@ static char *trim(char *text) {
     return text;
 }
 
-// Takes quotes and escapes away, in place. False when they do not end where the value ends.
+// Removes quotes and escapes, in place. False when the quotes do not end at the value's end.
 static bool unquote(char *value) {
     if (value[0] != '"') {
         return true;
@@ -54,7 +54,7 @@ typedef struct position {
     const char *file;                 // without its folder
     FILE *in;
     unsigned line;
-    bool failed; // *e is set: the rest of the file is not looked at
+    bool failed; // *e is set: the rest of the file is ignored
     err *e;
     config_on_pair on_pair;
     void *arg;
@@ -65,7 +65,7 @@ static bool fail(position *p, const char *what) {
     return err_set(p->e, ERR_INVALID_ARGUMENT, "CONFIG_SYNTAX", "%s: %s", p->where, what);
 }
 
-// A blank and a semicolon begin a comment for inih, wherever they stand.
+// For inih, a blank and a semicolon begin a comment anywhere.
 static bool has_inline_comment(const char *line) {
     for (const char *at = strchr(line, ';'); at != NULL; at = strchr(at + 1, ';')) {
         if (at > line && is_blank(at[-1])) {
@@ -75,7 +75,7 @@ static bool has_inline_comment(const char *line) {
     return false;
 }
 
-// What inih would misread is refused here.
+// Refuses a line that inih would misread.
 static bool guard(position *p, const char *line) {
     if (line[0] == '\0' || line[0] == ';' || line[0] == '#') {
         return true;
@@ -112,7 +112,7 @@ static char *next_line(char *out, int out_len, void *stream) {
     strbuf where;
     strbuf_init_fixed(&where, p->where, sizeof(p->where));
     strbuf_printf(&where, "%.100s:%u", p->file, p->line);
-    // The last NUL is the one of fgets; an earlier one came from the file and would hide what follows it.
+    // The last NUL is from fgets. An earlier NUL came from the file and would hide the text after it.
     const char *end = memrchr(line, '\0', sizeof(line));
     const bool whole = end > line && (end[-1] == '\n' || feof(p->in));
     if (!whole || end != line + strlen(line)) {

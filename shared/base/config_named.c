@@ -1,5 +1,5 @@
-// Sections with a name of their own, such as [connection.wells]: they are found in the file first, and each becomes rows of a larger
-// table, so that all else treats them like settings that were always there.
+// Named sections, such as [connection.wells]. They are first found in the file. Each then becomes rows of a larger table, so that all other
+// code treats them like fixed settings.
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +40,7 @@ const char *config_named_kind(const config_table *t, const void *settings, size_
     return text_at(element_of(t->named, settings, i), t->named->kind_offset);
 }
 
-// "wells" of "connection.wells"; NULL of any other section.
+// "wells" of "connection.wells"; NULL for any other section.
 static const char *name_in(const config_named *n, const char *section) {
     const size_t len = strlen(n->section);
     return strncmp(section, n->section, len) == 0 && section[len] == '.' ? section + len + 1 : NULL;
@@ -61,7 +61,7 @@ static bool is_name(const char *name) {
     return ok;
 }
 
-// --- Which there are -------------------------------------------------------------------------------------------------
+// --- Names and kinds -------------------------------------------------------------------------------------------------
 
 typedef struct finding {
     const config_table *t;
@@ -95,7 +95,7 @@ static bool bad_kind(const config_named *n, const char *where, const char *name,
                    value == NULL ? "" : value, value == NULL ? "" : "\"", kinds);
 }
 
-// The element of this name, which is added when it is new.
+// The element of this name; adds a new one.
 static bool find_element(const finding *f, const char *where, const char *name, char **out,
                          err *e) {
     const config_named *n = f->t->named;
@@ -193,7 +193,7 @@ static void add_rows(const config_table *t, const void *settings, size_t i, conf
         made->name = config_own(name);
         made->offset = n->offset + i * n->element_size + kind->to + (s->offset - kind->from);
         if (strcmp(key, n->on_key) == 0) {
-            made->default_value = "true"; // whoever writes the section wants it
+            made->default_value = "true"; // a written section is a wanted one
         }
     }
 }
@@ -216,7 +216,7 @@ bool config_named_table(const config_table *t, const void *settings, config_tabl
     return true;
 }
 
-// Names that differ in the file may be one in the environment: "a" and its "b_c", "a-b" and its "c".
+// Different names in the file may be the same in the environment: "a" with "b_c", and "a-b" with "c".
 bool config_named_check(const config_table *all, err *e) {
     for (size_t i = 0; i < all->n_settings; i++) {
         char one[CONFIG_NAME_MAX], other[CONFIG_NAME_MAX];

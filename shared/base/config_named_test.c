@@ -1,4 +1,4 @@
-// Sections with names of their own.
+// Named sections.
 #include <limits.h>
 
 #include "base/config.h"
@@ -111,7 +111,7 @@ static void test_named__have_the_keys_and_defaults_of_their_kind(void **state) {
     assert_string_equal(s.named[0].kind, "file");
     assert_string_equal(s.named[0].file.host, "second");
     assert_int_equal(s.named[0].file.port, 22);
-    assert_true(s.named[0].file.enabled); // whoever writes the section wants it
+    assert_true(s.named[0].file.enabled); // a written section is a wanted one
     assert_int_equal(s.named[0].file.key_file[0], '/');
     assert_string_equal(s.named[1].name, "fast-1");
     assert_string_equal(s.named[1].call.url, "https://x");
@@ -125,7 +125,7 @@ static void test_named__come_by_the_environment_too(void **state) {
     setenv("NAMEDTEST_LINK_FAST_1_URL", "https://y", 1);
     assert_true(load(TWO, &s, &e));
     assert_string_equal(s.named[1].call.url, "https://y");
-    assert_refused("[file]\nhost = x\n", "NAMEDTEST_LINK_FAST_1_URL"); // of no section
+    assert_refused("[file]\nhost = x\n", "NAMEDTEST_LINK_FAST_1_URL"); // belongs to no section
     unsetenv("NAMEDTEST_LINK_FAST_1_URL");
 }
 

@@ -52,7 +52,7 @@ static void print_value(const config_setting *s, const void *settings, FILE *out
     }
 }
 
-// A value that a line of a file cannot hold: it came by the environment, and is shown as a comment.
+// True for a value too long for a line of a file: it came from the environment, and is printed as a comment.
 static bool too_long_for_a_line(const config_setting *s, const void *settings) {
     enum { ROOM = 48 }; // the key, " = ", quotes and a few escapes
     return s->type != CONFIG_INT && s->type != CONFIG_BOOL &&
@@ -66,7 +66,7 @@ static bool is_new_section(const config_table *t, size_t row) {
            strncmp(s->name, (s - 1)->name, (size_t)len) != 0;
 }
 
-// The kind of a named section stands before all else in it.
+// In a named section its kind comes first.
 static void print_section(const config_table *t, const config_setting *s, const void *settings,
                           FILE *out) {
     fprintf(out, "[%.*s]\n", section_len(s), s->name);
@@ -92,7 +92,7 @@ static void print_rows(const config_table *t, const void *settings, FILE *out) {
         print_kind(s, out);
         fprintf(out, ")\n%s%s =", too_long_for_a_line(s, settings) ? "; by the environment: " : "",
                 key_of(s));
-        // An empty value leaves no blank at the end of its line.
+        // An empty value must not leave a blank at the line's end.
         if (s->type == CONFIG_INT || s->type == CONFIG_BOOL ||
             config_get_string(s, settings)[0] != '\0') {
             fputc(' ', out);

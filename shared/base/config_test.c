@@ -73,7 +73,7 @@ static void test_config__defaults_file_environment__the_later_wins(void **state)
     (void)state;
     settings s;
     err e = {0};
-    assert_true(!load("# comment\n", &s, &e)); // the required one is missing
+    assert_true(!load("# comment\n", &s, &e)); // the required setting is missing
     assert_string_equal(e.reason, "CONFIG_MISSING");
     assert_non_null(strstr(e.message, "TESTSVC_DB_CONNINFO"));
     assert_true(load("; comment\n\n[db]\n  conninfo = \"host=/x \\; no comment dbname=y\"  "
@@ -153,7 +153,7 @@ static void test_config__broken_files__refused_by_line(void **state) {
     assert_refused("[db]\nconninfo=x ; y\n", "CONFIG_SYNTAX", "test.ini:2: a comment has a line");
     settings s;
     err e = {0};
-    // A NUL must not hide the rest of its line, with and without a line end behind it.
+    // A NUL must not hide the rest of its line, with or without a line end behind it.
     static const char *const ENDS[] = {"", "\n", "\n[server]\nworkers=7\n"};
     for (size_t i = 0; i < N_OF(ENDS); i++) {
         FILE *file = fopen(path, "we");

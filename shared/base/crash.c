@@ -19,7 +19,7 @@ enum { POINTS_MAX = 1024, NAME_MAX_LEN = 128, HIT_MAX = 1000000, LINE_MAX_LEN = 
 
 typedef enum crash_action { ACTION_KILL, ACTION_STOP, ACTION_EXEC } crash_action;
 
-// Where, and what then.
+// A place, and the action there.
 typedef struct crash_plan {
     char at[NAME_MAX_LEN + 1]; // "" for none
     int64_t nth;
@@ -41,15 +41,15 @@ static size_t n_seen;
 static int64_t n_hits;           // of the plan in the environment
 static char line[LINE_MAX_LEN];  // of the plan file as it was last seen; "" when there was none
 static char words[LINE_MAX_LEN]; // the same, taken apart
-static crash_plan filed;         // what it says
-static int64_t n_filed;          // hits since then
+static crash_plan filed;         // its content
+static int64_t n_filed;          // hits since it was found
 
 static const char *env(const char *name) {
     const char *value = getenv(name); // read once, under pthread_once; nothing here calls setenv
     return value != NULL && value[0] != '\0' ? value : NULL;
 }
 
-// A plan that cannot be read must not become a run without a crash.
+// An unreadable plan must not lead to a run without a crash.
 static void parse_at(const char *at, crash_plan *p) {
     const char *colon = strchr(at, ':');
     const size_t len = colon == NULL ? strlen(at) : (size_t)(colon - at);
@@ -86,7 +86,7 @@ static void plan_read(void) {
 
 // --- The plan file -----------------------------------------------------------------------------------------------------
 
-// Looks at the file; another line begins to count anew. A file that is not there is no plan.
+// Looks at the file. A new line counts from zero; a missing file is no plan.
 static void plan_look(void) {
     char now[LINE_MAX_LEN];
     const int fd = open(plan.plan_path, O_RDONLY | O_CLOEXEC);
@@ -112,7 +112,7 @@ static void plan_look(void) {
     }
 }
 
-// True for exactly one of all who see it.
+// True for exactly one caller.
 static bool plan_take(void) {
     char done[LINE_MAX_LEN];
     const int n = snprintf(done, sizeof done, "%s.done", plan.plan_path);
@@ -143,7 +143,7 @@ static void record(const char *name) {
     close(fd);
 }
 
-// True for exactly one of all processes that share the DONE file.
+// True for exactly one of the processes that share the DONE file.
 static bool claim(void) {
     if (plan.done_path == NULL) {
         return true;
@@ -157,7 +157,7 @@ static bool claim(void) {
     return true;
 }
 
-// posix_spawn, not fork: gRPC's threads are running, and their locks would be copied in whatever state they are in.
+// posix_spawn, not fork: gRPC's threads run, and fork would copy their locks in any state.
 static void run_program(const char *program, const char *name) {
     posix_spawnattr_t attr;
     sigset_t none, defaults;
@@ -183,7 +183,7 @@ static void run_program(const char *program, const char *name) {
     log_warn("crash.program_ended", F_STR("point", name), F_INT("wait_status", status));
 }
 
-// raise, not kill: a signal to the process may be taken by another thread first, and this one would run on for a while.
+// raise, not kill: another thread may take a signal to the process first, while this thread runs on.
 static void act(const crash_plan *p, const char *name) {
     switch (p->action) {
     case ACTION_KILL: (void)raise(SIGKILL); break;

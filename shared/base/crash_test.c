@@ -1,4 +1,4 @@
-// Each case runs in a child, because the plan is read once in a process.
+// Each case runs in a child, because a process reads its plan once.
 #include "base/crash.h"
 
 #include <errno.h>
@@ -134,7 +134,7 @@ static void block_term_and_pass(void *arg) {
 static void test_crash_exec__program__runs_once_and_is_waited_for(void **state) {
     (void)state;
     char script[3 * PATH_MAX], action[PATH_MAX + 8];
-    // Written after a while, so that a crash point that does not wait is found out; and the signal mask must be clear.
+    // The file is written after a while, which reveals a crash point that does not wait. The signal mask must be clear.
     snprintf(script, sizeof(script),
              "#!/bin/sh\nsleep 0.2\necho \"$1\" $(grep SigBlk /proc/self/status | cut -f2) >>%s\n",
              output_path);
@@ -169,7 +169,7 @@ static void test_crash__plan_that_cannot_be_read__aborts(void **state) {
     assert_aborts(pass_points, NULL);
 }
 
-// Passes points, gets a plan meanwhile, and passes them again.
+// Passes points, then gets a plan, then passes them again.
 static void pass_and_plan(void *arg) {
     pass_points(NULL);
     test_write_file(plan_path, arg, 0600);
@@ -184,7 +184,7 @@ static void test_crash_plan_file__written_while_it_runs__counts_from_then(void *
     assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
     assert_int_equal(access(taken_path, F_OK), 0);
     assert_int_not_equal(access(plan_path, F_OK), 0);
-    // Taken once: the next process finds none.
+    // The plan is taken once: the next process finds none.
     assert_int_equal(test_in_child(pass_points, NULL), 0);
     assert_int_equal(test_in_child(pass_and_plan, "a:3 kill\n"), 0);
     assert_int_equal(access(plan_path, F_OK), 0);

@@ -6,7 +6,7 @@
 
 #include "base/str_internal.h"
 
-// Copies into a fixed field; what does not fit is cut, at a character's boundary.
+// Copies into a fixed field; cuts longer text at a character's boundary.
 static void field_copy(char *out, size_t out_len, const char *text) {
     size_t len = text == NULL ? 0 : strnlen(text, out_len - 1);
     if (len > 0) {
@@ -27,7 +27,7 @@ static void PRINTF_LIKE(3, 0)
     str_utf8_trim(out, len);
 }
 
-// Works in a fresh value, because the arguments may point into *e ("x: %s", e->message).
+// Builds a fresh value, because the arguments may point into *e ("x: %s", e->message).
 static void PRINTF_LIKE(6, 0) set(err *e, err_code code, const char *reason, const char *field,
                                   const char *site, const char *fmt, va_list args) {
     err fresh = {.code = code, .site = site};

@@ -1,5 +1,4 @@
-// The one error value of the house: a closed code, what a caller may do about it, and two texts, one for the caller and
-// one for the log only.
+// The error value of all rooms: a code of a closed set, flags for the caller, and two texts, one for the caller and one for the log only.
 #ifndef BASE_ERR_H
 #define BASE_ERR_H
 
@@ -36,7 +35,7 @@ typedef enum err_code {
 } err_code;
 
 enum {
-    ERR_RETRIABLE = 1u << 0,      // the same call with the same id may succeed
+    ERR_RETRIABLE = 1u << 0,      // the same call with the same id may succeed later
     ERR_COMMIT_UNKNOWN = 1u << 1, // the answer to COMMIT is lost: look the ids up, never guess
     ERR_CONNECTION_LOST = 1u << 2 // the connection is gone and must not go back into its pool
 };
@@ -58,10 +57,10 @@ typedef struct err {
 #define ERR_STR(x) ERR_STR2(x)
 #define ERR_SITE __FILE__ ":" ERR_STR(__LINE__)
 
-// Fills *e (all of it: flags 0, no detail) and returns false, so that a function can end with
-// `return err_set(…)`. e may be NULL.
+// Fills all of *e (flags 0, no detail) and returns false, so that a function can end with `return err_set(…)`. e may
+// be NULL.
 #define err_set(e, code, reason, ...) err_set_at((e), (code), (reason), ERR_SITE, __VA_ARGS__)
-// The same, naming the request field at fault.
+// The same, with the request's faulty field.
 #define err_set_field(e, code, reason, field, ...)                                                 \
     err_set_field_at((e), (code), (reason), (field), ERR_SITE, __VA_ARGS__)
 
@@ -69,11 +68,11 @@ bool err_set_at(err *e, err_code code, const char *reason, const char *site, con
     PRINTF_LIKE(5, 6);
 bool err_set_field_at(err *e, err_code code, const char *reason, const char *field,
                       const char *site, const char *fmt, ...) PRINTF_LIKE(6, 7);
-// The one error for an arena that is full: RESOURCE_EXHAUSTED, reason REQUEST_MEMORY, "<what> needs too much memory". Returns false.
+// The error for a full arena: RESOURCE_EXHAUSTED, reason REQUEST_MEMORY, "<what> needs too much memory". Returns false.
 #define err_no_memory(e, what) err_no_memory_at((e), (what), ERR_SITE)
 
 bool err_no_memory_at(err *e, const char *what, const char *site);
-// Adds the private detail (log only) to an error that is set. Returns false.
+// Adds the private detail (log only) to an error. Returns false.
 bool err_detail(err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 void err_clear(err *e);

@@ -12,7 +12,7 @@ static void test_err_set__all_fields__returns_false(void **state) {
     assert_string_equal(e.field, "amount");
     assert_string_equal(e.message, "want 1, got 0");
     assert_non_null(strstr(e.site, "err_test.c:"));
-    // Nothing of the error that stood there before is left.
+    // The earlier error leaves no trace.
     assert_int_equal(e.flags, 0);
     assert_string_equal(e.detail, "");
     assert_string_equal(e.sqlstate, "");

@@ -1,4 +1,4 @@
-// State machines as tables: the only moves that exist are the rows.
+// State machines as tables: only the moves in the rows exist.
 #ifndef BASE_FSM_H
 #define BASE_FSM_H
 

@@ -13,9 +13,9 @@
 
 enum {
     LINE_MAX_BYTES = 4096, // PIPE_BUF: a line goes into a pipe whole or not at all
-    TAIL_RESERVE = 32,     // room for what closes a line that was cut
+    TAIL_RESERVE = 32,     // room for the end of a line that was cut
     TEXT_MAX = 1024,       // bytes of one string value
-    STALL_WAIT_MS = 100    // how long the first line waits for a reader that does not read
+    STALL_WAIT_MS = 100    // how long the first line waits for a stalled reader
 };
 
 static const char *const LEVEL_NAMES[] = {"debug", "info", "warn", "error"};
@@ -23,10 +23,10 @@ static const char *const LEVEL_NAMES[] = {"debug", "info", "warn", "error"};
 static const char *log_service = "";
 static _Atomic int log_min_level = LOG_INFO;
 
-// Guards the two below, and the order of lines.
+// Guards the next two, and the order of lines.
 static pthread_mutex_t write_lock = PTHREAD_MUTEX_INITIALIZER;
-static bool stalled;      // the last line could not be written in time
-static int64_t n_dropped; // lines lost since then
+static bool stalled;      // the last line was not written in time
+static int64_t n_dropped; // lines lost since
 
 static _Thread_local log_context context;
 
@@ -59,7 +59,7 @@ void log_ctx_clear(void) {
 
 // --- One line --------------------------------------------------------------------------------------------------------
 
-// "base/log.c:12" of a path that may begin anywhere.
+// "base/log.c:12" of a path with any beginning.
 static const char *site_tail(const char *site) {
     const char *tail = site;
     const char *previous = site;
@@ -89,7 +89,7 @@ static void add_text(strbuf *line, const char *text) {
     strbuf_add_json(line, (str){cut, len + 3});
 }
 
-// One more member, or none at all: a member that does not fit is taken back. False then.
+// Adds one member, or takes it back if it does not fit. False then.
 static bool add_member(strbuf *line, const log_field *field) {
     size_t start = line->len;
     strbuf_add_char(line, ',');
@@ -161,7 +161,7 @@ static bool write_line(const strbuf *line, int wait_ms) {
     return n == (ssize_t)line->len;
 }
 
-// A reader that does not read must not stop the service: lines are dropped, and counted, until it reads again.
+// A stalled reader must not stop the service: lines are dropped, and counted, until it reads again.
 static void submit(const strbuf *line) {
     pthread_mutex_lock(&write_lock);
     if (n_dropped > 0) {
@@ -188,7 +188,7 @@ void log_write(log_level level, const char *event, const char *site, const log_f
     if ((int)level < atomic_load_explicit(&log_min_level, memory_order_relaxed)) {
         return;
     }
-    int saved_errno = errno; // a log line must not change what its caller is about to look at
+    int saved_errno = errno; // a log line must not change the errno that its caller examines next
     char memory[LINE_MAX_BYTES];
     strbuf line;
     strbuf_init_fixed(&line, memory, sizeof(memory));

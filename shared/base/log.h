@@ -1,4 +1,4 @@
-// JSON-line logs on stderr: one event name, typed fields, and the ids of the work at hand from a thread-local context.
+// Logs on stderr, one JSON object per line: an event name, typed fields, and ids from the thread's context.
 #ifndef BASE_LOG_H
 #define BASE_LOG_H
 
@@ -39,7 +39,7 @@ typedef struct log_field {
 
 // log_info("saga.claimed", F_INT("n", n), F_STR("book", b)); the event name is a dotted constant to grep for.
 #define LOG_FIELDS_END ((log_field){NULL, LOG_F_END, {.i = 0}})
-// It does not know __VA_OPT__.
+// clang-format does not know __VA_OPT__.
 // clang-format off
 #define LOG_AT(level, event, ...)                                                                  \
     log_write((level), (event), ERR_SITE, (log_field[]){__VA_ARGS__ __VA_OPT__(,) LOG_FIELDS_END})
@@ -51,8 +51,8 @@ typedef struct log_field {
 // An err with its private detail, sqlstate and site.
 void log_err(log_level level, const char *event, const err *e);
 
-// Lines that somebody outside can cause at will: some of a minute are written, and the next minute says how many were not. Static and
-// zero at first, one for each place; any thread.
+// A gate for lines that outsiders can cause at will: only some are written per minute, and the next minute tells how many were not. Static
+// and zero at first, one per place; any thread.
 enum { LOG_GATE_LINES = 20 };
 typedef struct log_gate {
     _Atomic int64_t minute, lines;

@@ -50,7 +50,7 @@ static char *read_lines(void) {
     return text;
 }
 
-// The only line that was written, parsed strictly.
+// The only written line, parsed strictly.
 static json_t *read_one(void) {
     char *line = read_lines();
     size_t len = strlen(line);
@@ -156,7 +156,7 @@ static void test_log__long_values__cut_but_valid(void **state) {
     assert_true(strlen(a) > 1000 && strlen(a) <= 1027);
     assert_string_equal(a + strlen(a) - 3, "\xe2\x80\xa6");
     json_decref(json);
-    // More than a line: whole members are left out, and the line says so.
+    // More than fits into a line: whole members are left out, and the line says so.
     memset(longest, 1, sizeof(longest) - 1);
     log_info("x", F_STR("a", "first"), F_STR("b", longest), F_INT("c", 3));
     json = read_one();
@@ -232,7 +232,7 @@ static void test_gate__at_somebody_s_will__some_of_a_minute_and_a_count(void **s
     assert_int_equal(json_integer_value(json_object_get(json, "lines")), 1000 - LOG_GATE_LINES);
     json_decref(json);
     assert_true(log_gate_pass(&g, "hostile", 120000));
-    assert_string_equal(read_lines(), ""); // nothing was left out
+    assert_string_equal(read_lines(), ""); // no member was left out
 }
 
 static void test_assert__broken__says_what_and_where(void **state) {

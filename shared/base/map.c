@@ -58,7 +58,7 @@ size_t map_count(const map *m) {
     return m->count;
 }
 
-// The slot of the key, or the free one where it would go.
+// The slot of the key, or the free slot for it.
 static size_t find(const slot *slots, size_t cap, uuid key) {
     size_t i = (size_t)uuid_hash(key) & (cap - 1);
     while (slots[i].taken && !uuid_eq(slots[i].key, key)) {
@@ -115,7 +115,7 @@ void *map_remove(map *m, uuid key) {
     void *value = m->slots[hole].value;
     for (size_t i = (hole + 1) & mask; m->slots[i].taken; i = (i + 1) & mask) {
         size_t home = (size_t)uuid_hash(m->slots[i].key) & mask;
-        // It may fill the hole only when its home is not between the hole and its place.
+        // An entry may fill the hole unless its home is between the hole and its place.
         if (((i - home) & mask) >= ((i - hole) & mask)) {
             m->slots[hole] = m->slots[i];
             hole = i;

@@ -9,14 +9,14 @@
 
 typedef struct map map;
 
-map *map_create(size_t expected, size_t max); // max: the most entries it will ever take
+map *map_create(size_t expected, size_t max); // max: limit of entries
 void map_destroy(map *m);
 void map_clear(map *m); // keeps the table
 size_t map_count(const map *m);
 void *map_get(const map *m, uuid key); // NULL when absent
 // False when full. Replaces an existing value.
 bool map_put(map *m, uuid key, void *value) WARN_UNUSED;
-void *map_remove(map *m, uuid key); // the value that was there, or NULL
+void *map_remove(map *m, uuid key); // returns the removed value, or NULL
 
 typedef struct map_iter {
     const map *m;

@@ -23,7 +23,7 @@ static void test_map__against_a_plain_array__same_answers(void **state) {
     test_clock_init(&t, 0, 11);
     for (int step = 0; step < STEPS; step++) {
         uint32_t k = (uint32_t)clock_random_below(&t.source, KEYS);
-        // Grows for a while, then shrinks, so that both ends are reached.
+        // Grows and shrinks in turn, so that both ends are reached.
         bool growing = step / 5000 % 2 == 0;
         bool put = clock_random_below(&t.source, 10) < (growing ? 8 : 2);
         if (put) {

@@ -12,7 +12,7 @@ enum { METRICS_MAX = 4096, US_PER_S = 1000000 };
 typedef enum metric_type { COUNTER, GAUGE, HISTOGRAM } metric_type;
 static const char *const TYPE_NAMES[] = {"counter", "gauge", "histogram"};
 
-// Upper bounds in microseconds, and as Prometheus shows them.
+// Upper bounds in microseconds, with their texts for Prometheus.
 static const struct {
     int64_t us;
     const char *le;
@@ -25,7 +25,7 @@ static const struct {
 enum { N_BUCKETS = sizeof(BUCKETS) / sizeof(BUCKETS[0]) };
 
 typedef struct histogram {
-    _Atomic int64_t counts[N_BUCKETS + 1]; // the last one: larger than every bound
+    _Atomic int64_t counts[N_BUCKETS + 1]; // the last one: above every bound
     _Atomic int64_t sum_us;
 } histogram;
 
@@ -35,13 +35,13 @@ struct metric {
     _Atomic int64_t value;
     histogram *histogram;       // HISTOGRAM only
     bool has_read;              // made by metric_gauge_fn
-    int64_t (*read)(void *arg); // NULL: taken out, not shown
+    int64_t (*read)(void *arg); // NULL: removed, not shown
     void *arg;
 };
 
 // Lock order: scrape_lock, then registry_lock.
 static pthread_mutex_t scrape_lock = PTHREAD_MUTEX_INITIALIZER;   // guards read and arg
-static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER; // guards the two below
+static pthread_mutex_t registry_lock = PTHREAD_MUTEX_INITIALIZER; // guards the next two
 static metric *registry[METRICS_MAX];                             // sorted by name and labels
 static size_t n_registered;
 
@@ -61,7 +61,7 @@ static bool is_name(const char *name) {
     return name[0] != '\0';
 }
 
-// name="value"[,…], values escaped as Prometheus wants them: one wrong label would make every scrape unreadable.
+// Accepts name="value"[,…], with values escaped for Prometheus: one wrong label would make every scrape unreadable.
 static bool is_labels(const char *at) {
     if (*at == '\0') {
         return true;

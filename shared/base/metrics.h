@@ -9,16 +9,14 @@
 
 typedef struct metric metric;
 
-// labels: rendered pairs without braces, such as grpc_method="Check",grpc_code="OK", or "" for none. The same
-// name and labels give the same metric. Thread-safe; takes a lock, so look metrics up once and keep the
-// pointer.
+// labels: rendered pairs without braces, such as grpc_method="Check",grpc_code="OK", or "" for none. The same name
+// and labels return the same metric. Thread-safe, with a lock: look metrics up once and keep the pointer.
 metric *metric_counter(const char *name, const char *labels, const char *help);
 metric *metric_gauge(const char *name, const char *labels, const char *help);
 // Latency in seconds with the buckets of reference dashboards, 100 us … 10 s.
 metric *metric_histogram(const char *name, const char *labels, const char *help);
-// A gauge read at scrape time. Given again, it replaces the reader; read NULL takes the gauge out, and returns
-// only when no scrape uses the old reader any more: do so before arg is freed. The reader must not call
-// metric_gauge_fn.
+// A gauge that is read at scrape time. A second call replaces the reader. read NULL removes the gauge, and returns
+// only when no scrape uses the old reader: do so before arg is freed. The reader must not call metric_gauge_fn.
 void metric_gauge_fn(const char *name, const char *labels, const char *help,
                      int64_t (*read)(void *), void *arg);
 

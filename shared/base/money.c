@@ -18,8 +18,8 @@ bool ck_mul_i64(int64_t a, int64_t b, int64_t *out) {
     return !__builtin_mul_overflow(a, b, out);
 }
 
-// ISO 4217 list one as of November 2026 (BGN went with the euro, ANG became XCG, ZWL became ZWG), sorted by
-// code. Without the metals, bond units and test codes: they have no minor unit, so nothing can be paid in them.
+// ISO 4217 list one as of November 2026 (BGN went with the euro, ANG became XCG, ZWL became ZWG), sorted by code.
+// Metals, bond units and test codes are missing: they have no minor unit, so no payment can use them.
 static const currency CURRENCIES[] = {
     {"AED", 2}, {"AFN", 2}, {"ALL", 2}, {"AMD", 2}, {"AOA", 2}, {"ARS", 2}, {"AUD", 2}, {"AWG", 2},
     {"AZN", 2}, {"BAM", 2}, {"BBD", 2}, {"BDT", 2}, {"BHD", 3}, {"BIF", 0}, {"BMD", 2}, {"BND", 2},
@@ -100,7 +100,7 @@ bool money_parse(str text, const currency *ccy, int64_t *minor) {
         }
     }
     if (n_whole == 0 || n_fraction == 0) {
-        return false; // nothing, or a point with nothing after it
+        return false; // no digits, or none after the point
     }
     int missing = ccy->exponent - (n_fraction < 0 ? 0 : n_fraction);
     if (!ck_mul_i64(value, (int64_t)power_of_ten(missing), &value)) {

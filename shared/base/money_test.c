@@ -35,7 +35,7 @@ static void test_currency_find__codes__active_only(void **state) {
     }
 }
 
-// The table must be sorted for the search: every code of the alphabet that is found must be found as itself.
+// The search needs a sorted table: tries all codes of the alphabet, and each one found must be itself.
 static void test_currency_find__whole_alphabet__finds_each_row(void **state) {
     (void)state;
     int n = 0;

@@ -14,9 +14,9 @@ void queue_destroy(queue *q); // must be empty
 bool queue_push(queue *q, void *item);
 // Waits; NULL when closed and empty.
 void *queue_pop(queue *q);
-// Waits for the first, then takes what is there, up to max items, without waiting. 0 when closed and empty.
+// Waits for the first item, then takes up to max items without waiting. 0 when closed and empty.
 size_t queue_pop_many(queue *q, void **items, size_t max);
-// No more pushes; pops drain what is left.
+// Forbids pushes; pops drain the rest.
 void queue_close(queue *q);
 size_t queue_count(queue *q);
 

@@ -8,7 +8,7 @@
 static pthread_once_t fetched = PTHREAD_ONCE_INIT;
 static EVP_MD *digest; // lives until the process ends
 
-// Looked up once: a fetch takes OpenSSL's locks, and longer than the hash of a short text.
+// Looked up once: a fetch takes OpenSSL's locks, and more time than the hash of a short text.
 static void fetch(void) {
     digest = EVP_MD_fetch(NULL, "SHA256", NULL);
     ASSERT(digest != NULL);

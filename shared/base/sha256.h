@@ -1,4 +1,4 @@
-// SHA-256, for what is derived from content.
+// SHA-256, for values that derive from content.
 #ifndef BASE_SHA256_H
 #define BASE_SHA256_H
 

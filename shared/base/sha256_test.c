@@ -8,7 +8,7 @@
 
 #include "base/sha256.h"
 
-// FIPS 180-2, appendix B, and the hash of nothing.
+// FIPS 180-2, appendix B, and the hash of the empty text.
 static void test_sha256__known_vectors__as_published(void **state) {
     (void)state;
     uint8_t out[SHA256_LEN];

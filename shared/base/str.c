@@ -89,7 +89,7 @@ bool str_is_text(const char *bytes, size_t len) {
     return true;
 }
 
-// Of a character of n bytes: U+0080 to U+009F, U+202A to U+202E, U+2066 to U+2069.
+// True for a character (n bytes) in U+0080 to U+009F, U+202A to U+202E, U+2066 to U+2069.
 static bool is_steering(const char *bytes, size_t n) {
     const unsigned char *c = (const unsigned char *)bytes;
     if (n == 1) {
@@ -137,7 +137,7 @@ bool str_to_i64(str s, int64_t min, int64_t max, int64_t *out) {
     if (i == s.len) {
         return false;
     }
-    int64_t value = 0; // built on the negative side, which is the larger one
+    int64_t value = 0; // built as a negative number, whose range is larger
     for (; i < s.len; i++) {
         if (s.ptr[i] < '0' || s.ptr[i] > '9' || __builtin_mul_overflow(value, 10, &value) ||
             __builtin_sub_overflow(value, s.ptr[i] - '0', &value)) {
@@ -258,7 +258,7 @@ bool str_unbase64(str s, uint8_t *out, size_t out_max, size_t *out_len) {
 // --- The builder -----------------------------------------------------------------------------------------------------
 
 enum { STRBUF_CAP_MIN = 64 };
-static char EMPTY[1] = ""; // what a builder without memory points to: never written
+static char EMPTY[1] = ""; // text of a builder without memory; never written
 
 void strbuf_init(strbuf *b, size_t max) {
     ASSERT(max < SIZE_MAX / 2);
@@ -286,7 +286,7 @@ void strbuf_clear(strbuf *b) {
     }
 }
 
-// Makes room for len more bytes and the NUL. False, and failed for good, when that would pass the maximum.
+// Makes room for len more bytes and the NUL. Beyond the maximum: false, and failed for good.
 static bool reserve(strbuf *b, size_t len) {
     if (b->failed || len > b->max - b->len) {
         b->failed = true;
@@ -333,7 +333,7 @@ void strbuf_printf(strbuf *b, const char *fmt, ...) {
     va_list args, again;
     va_start(args, fmt);
     va_copy(again, args);
-    // Most of the time there is room already.
+    // Mostly there is room already.
     const size_t room = b->failed || b->cap == 0 ? 0 : b->cap - b->len;
     const int n = vsnprintf(room == 0 ? NULL : b->ptr + b->len, room, fmt, args);
     if (n < 0) {
@@ -345,7 +345,7 @@ void strbuf_printf(strbuf *b, const char *fmt, ...) {
         b->len += (size_t)n;
     }
     if (b->failed && room > 0) {
-        b->ptr[b->len] = '\0'; // without what did not fit
+        b->ptr[b->len] = '\0'; // cuts off the part that did not fit
     }
     va_end(again);
     va_end(args);
@@ -364,7 +364,7 @@ static void add_json_escape(strbuf *b, char c) {
 
 void strbuf_add_json(strbuf *b, str s) {
     strbuf_add_char(b, '"');
-    size_t plain = 0; // start of what can be copied as it is
+    size_t plain = 0; // start of the text that can be copied unchanged
     size_t i = 0;
     while (i < s.len) {
         size_t n = str_utf8_len(s.ptr + i, s.len - i);

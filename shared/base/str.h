@@ -1,4 +1,4 @@
-// Length-carrying strings for everything that came from outside, and a bounded string builder.
+// Strings with a length, for everything from outside, and a bounded string builder.
 #ifndef BASE_STR_H
 #define BASE_STR_H
 
@@ -17,17 +17,17 @@ typedef struct str {
 str str_of(const char *c_string); // NULL gives the empty string
 bool str_eq(str a, str b);
 bool str_eq_c(str a, const char *c_string);
-// FNV-1a of the bytes, 32 bits, the same in every process. Whoever chooses the bytes can choose the hash.
+// FNV-1a of the bytes, 32 bits, the same in every process. An attacker who chooses the bytes chooses the hash.
 uint32_t str_hash(str s);
-// The first bytes of the text, at most len_max, and no character of UTF-8 cut at their end. Bytes that are no text are cut somewhere.
+// The first bytes of the text, at most len_max; never cuts a character of UTF-8. Bytes that are no text are cut anywhere.
 str str_clip(str text, size_t len_max);
 // Valid UTF-8 (RFC 3629: no surrogates, no overlong forms) without U+0000.
 bool str_is_text(const char *bytes, size_t len);
-// Text that cannot steer a terminal or stand otherwise than it reads: valid UTF-8 without control characters (C0, DEL, C1) and without
-// characters that turn the direction of writing.
+// True for text that cannot steer a terminal or show otherwise than it reads: valid UTF-8 without control characters (C0, DEL, C1) and
+// without characters that change the direction of writing.
 bool str_is_plain(const char *bytes, size_t len);
-// Makes it so in place: what does not belong there becomes one '?', but the characters of `keep` (line ends, tabs) stay. Returns
-// the new length, which is not larger.
+// Makes it plain in place: each wrong sequence becomes one '?', except the characters of `keep` (line ends, tabs). Returns the new length,
+// which is not larger.
 size_t str_make_plain(char *bytes, size_t len, const char *keep);
 // Whole decimal integer with optional '-', no blanks, in [min, max].
 bool str_to_i64(str s, int64_t min, int64_t max, int64_t *out) WARN_UNUSED;
@@ -46,7 +46,8 @@ typedef struct strbuf {
 } strbuf;
 
 void strbuf_init(strbuf *b, size_t max); // heap; no allocation until the first append
-// On the caller's memory, which bounds it (size counts the NUL) and must outlive it: for places that must not allocate.
+// A builder on the caller's memory. size, which counts the NUL, is the maximum; the memory must outlive the builder. For places that must
+// not allocate.
 void strbuf_init_fixed(strbuf *b, char *memory, size_t size);
 void strbuf_deinit(strbuf *b);
 void strbuf_clear(strbuf *b); // keeps the memory; forgets a failure

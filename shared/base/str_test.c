@@ -210,7 +210,7 @@ static void test_strbuf__appends__grow_up_to_the_maximum(void **state) {
     assert_true(strbuf_ok(&b));
     strbuf_printf(&b, "%101d", 1);
     assert_false(strbuf_ok(&b));
-    // It stays failed: what comes later is not appended after a gap.
+    // It stays failed: later text is not appended after a gap.
     strbuf_add_c(&b, "x");
     assert_int_equal(b.len, 0);
     strbuf_deinit(&b);

@@ -1,8 +1,8 @@
-// What the unit tests of base share.
+// Shared by the unit tests.
 #ifndef BASE_TEST_SUPPORT_H
 #define BASE_TEST_SUPPORT_H
 
-// cmocka wants these four before it.
+// cmocka needs these four before it.
 // clang-format off
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,7 +23,7 @@
 
 #define N_OF(array) (sizeof(array) / sizeof((array)[0]))
 
-// Runs fn(arg) in a child with its stderr thrown away. Returns the wait status.
+// Runs fn(arg) in a child without stderr. Returns the wait status.
 static inline int test_in_child(void (*fn)(void *arg), void *arg) {
     fflush(NULL);
     pid_t pid = fork();

@@ -10,7 +10,7 @@ struct ticker {
     int64_t pause_min_ms, pause_max_ms;
     int64_t pause_ms; // of the thread
     void (*fn)(void *arg);
-    bool (*lazy)(void *arg); // instead of fn
+    bool (*lazy)(void *arg); // used instead of fn
     void *arg;
     pthread_t thread;
     pthread_mutex_t lock; // guards stopping and woken; never held in fn
@@ -18,7 +18,7 @@ struct ticker {
     bool stopping, woken;
 };
 
-// True when it is time to end.
+// True when the thread must end.
 static bool pause_or_stop(ticker *t) {
     const struct timespec until = cond_after_ms(t->pause_ms);
     pthread_mutex_lock(&t->lock);

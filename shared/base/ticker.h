@@ -7,14 +7,14 @@
 
 typedef struct ticker ticker;
 
-// Calls fn(arg) at once, and then pause_ms (> 0) after each return. NULL when there is no thread for it.
+// Calls fn(arg) at once, and then pause_ms (> 0) after each return. NULL when no thread can be made.
 ticker *ticker_start(int64_t pause_ms, void (*fn)(void *arg), void *arg);
-// The same for work that comes from outside: fn says whether it found any. The pause is the least one after a call that did, and
-// grows by an eighth after each that did not, up to pause_max_ms: what is idle costs next to nothing.
+// The same for work that arrives from outside: fn says whether it found any. After a call with work the pause is the least. After each call
+// without work it grows by an eighth, up to pause_max_ms, so that an idle ticker costs next to nothing.
 ticker *ticker_start_lazy(int64_t pause_ms, int64_t pause_max_ms, bool (*fn)(void *arg), void *arg);
-// There may be work: the next call comes at once, and the pauses begin with the least again. Any thread.
+// There may be work: calls fn at once, and restarts with the least pause. Any thread.
 void ticker_wake(ticker *t);
-// Waits for the call under way, if there is one; then fn is not called any more. Accepts NULL.
+// Waits for a running call; afterwards fn is not called any more. Accepts NULL.
 void ticker_stop(ticker *t);
 
 #endif

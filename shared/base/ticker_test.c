@@ -62,7 +62,7 @@ static void test_ticker_lazy__nothing_found__the_pause_grows_to_its_end(void **s
     const int64_t start_ms = clock_mono_ms(clock_system());
     ticker *t = ticker_start_lazy(20, 40, find_work, &calls);
     await_calls(10);
-    // From the start: whoever looks in between may look late.
+    // Measured from the start: a check in between might come late.
     assert_true(clock_mono_ms(clock_system()) - start_ms >= 3 * 20 + 23 + 26 + 30 + 34 + 39 + 40);
     ticker_stop(t);
 }

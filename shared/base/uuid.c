@@ -7,13 +7,13 @@
 #include "base/assert.h"
 
 // --- Version 7 -------------------------------------------------------------------------------------------------------
-// RFC 9562, 6.2, method 1: the 12 bits of rand_a count within a millisecond, and start each millisecond at a
-// random value with the top bit clear. When they run out, or the clock stands or steps back, time is borrowed
-// from the future.
+// RFC 9562, 6.2, method 1: the 12 bits of rand_a count within a millisecond, and begin each millisecond at a random
+// value with the top bit clear. When they run out, or the clock stands or steps back, time is borrowed from the
+// future.
 
 enum { COUNTER_MAX = 0xfff, COUNTER_START_MASK = 0x7ff };
 
-static pthread_mutex_t v7_lock = PTHREAD_MUTEX_INITIALIZER; // guards the two below
+static pthread_mutex_t v7_lock = PTHREAD_MUTEX_INITIALIZER; // guards the next two
 static int64_t v7_last_ms;
 static unsigned v7_counter;
 

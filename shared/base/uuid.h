@@ -15,9 +15,9 @@ enum { UUID_TEXT_LEN = 36 };
 
 // Time-ordered, monotonic within the process. Thread-safe.
 uuid uuid_v7(const clock_source *c);
-// Forgets the last id, so that a simulation that starts again makes the same ids again. For tests only.
+// Forgets the last id, so that a restarted simulation makes the same ids again. For tests only.
 void test_uuid_v7_reset(void);
-// Version 8 id made of the SHA-256 of the parts, each part prefixed with its length; the same parts give the same id.
+// A version 8 id: the SHA-256 of the parts, each prefixed with its length. The same parts give the same id.
 uuid uuid_derive(const str *parts, size_t n_parts);
 bool uuid_is_nil(uuid id);
 bool uuid_is_max(uuid id);

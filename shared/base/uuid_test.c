@@ -17,7 +17,7 @@ static void test_uuid_v7__one_instant__ordered_with_version_and_variant(void **s
         ms = ms << 8 | last.b[i];
     }
     assert_int_equal(ms, INT64_C(1795254120123));
-    // More than the 4096 values of the counter: time is borrowed, order is kept.
+    // More ids than the counter's 4096 values: time is borrowed, and the order stays.
     for (int i = 0; i < 10000; i++) {
         uuid next = uuid_v7(&t.source);
         assert_true(uuid_cmp(last, next) < 0);
@@ -98,7 +98,7 @@ static void test_uuid_derive__parts__sha256_of_length_and_bytes(void **state) {
     (void)state;
     const str parts[] = {STR("saga"), STR("reserve"), STR("1")};
     assert_text(uuid_derive(parts, 3), "4298c005-3081-8e84-9fa1-085bcd6fdba0");
-    // The same bytes, split elsewhere, are another name.
+    // The same bytes with another split are another name.
     const str shifted[] = {STR("sag"), STR("areserve"), STR("1")};
     assert_text(uuid_derive(shifted, 3), "5a639a2f-3b83-8937-8331-16b8118c21a6");
     assert_text(uuid_derive(NULL, 0), "e3b0c442-98fc-8c14-9afb-f4c8996fb924");

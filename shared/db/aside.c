@@ -8,7 +8,7 @@ struct db_aside {
     db_rows *rows;
 };
 
-// What stands in a transaction must see that transaction, and a statement that is to end with the deadline must be told so first.
+// A statement of a transaction must run in it, and a statement that ends with the deadline needs its limit first.
 static bool may_run_aside(const db_conn *c, const db_params *p) {
     return c->read_only && !c->in_tx && !db_read_is_limited(c) &&
            (p == NULL || p->failed == ERR_OK);

@@ -1,4 +1,4 @@
-// Statements aside, against a real database: when there is one, and what happens to what it was to read when it fails.
+// Statements aside, against a real database: when one runs, and how its rows are read when it fails.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -36,7 +36,7 @@ static int teardown(void **state) {
     return 0;
 }
 
-// fn is run as a read is, with a deadline that is far away.
+// Runs fn as a read, with a distant deadline.
 static void in_read(db_tx_fn fn) {
     err e = {0};
     assert_true(db_read(pool, fixture_deadline(60000), mem, fn, NULL, &e));
@@ -60,7 +60,7 @@ static void expect_none(db_conn *c) {
     assert_true(pid_of(on(c, &PID)) != 0);
 }
 
-// What it waits for is given by the statement that is run meanwhile.
+// This statement waits for one that runs on the other connection.
 static bool both_at_once(db_conn *c, arena *a, void *arg, err *e) {
     (void)arg;
     (void)e;
@@ -85,7 +85,7 @@ static void test_start__one_is_idle__at_the_same_time(void **state) {
 static bool another_session(db_conn *c, arena *a, void *arg, err *e) {
     (void)arg;
     (void)e;
-    for (int i = 0; i < 3; i++) { // the first time it has to learn the statement
+    for (int i = 0; i < 3; i++) { // the first time it has to prepare the statement
         db_aside *x = db_aside_start(c, &PID, NULL, a);
         const int own = pid_of(on(c, &PID));
         const db_rows *r = db_aside_finish(x);
@@ -113,7 +113,7 @@ static void test_start__only_one_open__none(void **state) {
     (void)state;
     open_idle(1);
     in_read(none);
-    assert_int_equal(pool->n_open, 1); // none was made for it
+    assert_int_equal(pool->n_open, 1); // no connection was made for it
 }
 
 static void test_start__others_at_work__none(void **state) {

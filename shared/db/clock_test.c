@@ -16,7 +16,7 @@ static void test_offset__first_reading__the_middle(void **state) {
     assert_int_equal(db_clock_offset(0, false, 100, 300, 1200), 1000);
 }
 
-// What a reading allows is left alone, however slow it was; what it excludes moves as little as it must.
+// An offset that a reading allows does not move, however slow the reading was. An excluded offset moves as little as possible.
 static void test_offset__later_readings__move_only_as_far_as_they_must(void **state) {
     (void)state;
     assert_int_equal(db_clock_offset(1000, true, 1100, 9100, 9000), 1000);
@@ -27,7 +27,7 @@ static void test_offset__later_readings__move_only_as_far_as_they_must(void **st
 static void test_clock__database_there__the_process_has_its_time(void **state) {
     (void)state;
     db_pool *p = fixture_pool(fixture_conninfo(), 2, 20000);
-    clock_anchor(0); // a time that no clock says
+    clock_anchor(0); // a time that is no clock's
     assert_true(clock_wall_us(clock_system()) < clock_wall_us(clock_machine()) / 2);
     db_clock *c = db_clock_start(p, 60000);
     const int64_t gap_us = db_clock_gap_us(c); // here both clocks are the same machine's

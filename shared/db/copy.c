@@ -5,7 +5,7 @@
 
 static const char SIGNATURE[11] = "PGCOPY\n\377\r\n"; // with its NUL
 
-// Names are constants of our own code; this keeps it so.
+// Names are constants of our own code; this enforces it.
 static void check_identifiers(const char *s) {
     for (; *s != '\0'; s++) {
         ASSERT((*s >= 'a' && *s <= 'z') || (*s >= '0' && *s <= '9') || *s == '_' || *s == ',' ||
@@ -32,7 +32,7 @@ static void put(db_copy *w, const void *bytes, size_t len) {
         copy_fail(w, &e);
         return;
     }
-    // Out at once, so that memory stays at one block however slow the server is.
+    // Sends at once, so that memory stays at one block, however slow the server is.
     if (!db_wire_flush(c, until_ms, &e)) {
         copy_fail(w, &e);
     }
@@ -99,7 +99,7 @@ db_copy *db_copy_begin(db_conn *c, const char *table, const char *columns, int n
 }
 
 void db_copy_row(db_copy *w) {
-    ASSERT(w->active && w->column == w->n_columns); // the row before is complete
+    ASSERT(w->active && w->column == w->n_columns); // the previous row is complete
     uint8_t n[2];
     db_put16(n, (uint16_t)w->n_columns);
     append(w, n, sizeof n);
@@ -201,7 +201,7 @@ bool db_copy_end(db_copy *w, int64_t *n_rows, err *e) {
     } else {
         r = db_wire_result(c, db_wire_until(c), "copy", &server);
     }
-    // Our own failure came first and is the one to tell; the server only answers that we gave up.
+    // Our own failure came first and is reported; the server only confirms that we gave up.
     if (w->failed || r == NULL) {
         PQclear(r);
         if (e != NULL) {

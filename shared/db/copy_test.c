@@ -118,7 +118,7 @@ static void test_copy__duplicate_key__already_exists_and_connection_lives(void *
     db_copy *w = begin_all();
     put_row(w, 5);
     put_row(w, 5);
-    for (int64_t i = 100; i < 60000; i++) { // far more than is buffered anywhere, after the error
+    for (int64_t i = 100; i < 60000; i++) { // far more than any buffer holds, after the error
         put_row(w, i);
     }
     assert_false(db_copy_end(w, &n, &e));
@@ -194,7 +194,7 @@ static void test_copy__network_is_stuck__fails_while_writing(void **state) {
         db_copy_i64(w, i);
         db_copy_bytes(w, block, sizeof block);
     }
-    assert_true(w->failed); // and not piled up in memory until the end
+    assert_true(w->failed); // and did not pile up in memory until the end
     assert_false(db_copy_end(w, NULL, &e));
     assert_int_equal(e.code, ERR_UNAVAILABLE);
     db_rollback(c);

@@ -1,7 +1,7 @@
-// The database's clock, kept by the monotonic one: what all processes on a database have in common.
+// The database's clock, carried by the monotonic clock: the common time of all processes on a database.
 //
-// A reading says that the database's time lay between two moments of ours, so the difference is known to within the round
-// trip. The anchor moves only as far as a reading forces it to: slow answers do not make it waver.
+// A reading proves that the database's time lay between two moments of ours. So the difference is known to within the round trip. The
+// anchor moves only as far as a reading forces it to: slow answers do not make it waver.
 #include "db_internal.h"
 
 #include <stdatomic.h>
@@ -17,7 +17,7 @@ static const db_stmt READ_CLOCK = {"db_clock", "SELECT clock_timestamp()"};
 
 struct db_clock {
     db_pool *pool;
-    arena *a; // of the ticker, after the first reading
+    arena *a; // for the ticker, after the first reading
     ticker *ticker;
     _Atomic bool anchored;
     _Atomic int64_t offset_us;
@@ -66,7 +66,7 @@ static bool read_once(db_clock *c, err *e) {
 static void read_again(void *arg) {
     err e = {0};
     if (!read_once(arg, &e)) {
-        log_err(LOG_DEBUG, "db.clock_not_read", &e); // others say that the database is not there
+        log_err(LOG_DEBUG, "db.clock_not_read", &e); // others report that the database is away
     }
 }
 
@@ -79,7 +79,7 @@ db_clock *db_clock_start(db_pool *p, int64_t every_ms) {
     ASSERT(c != NULL);
     c->pool = p;
     c->a = arena_create(READ_BYTES_MAX);
-    read_again(c); // before anything takes the time
+    read_again(c); // before anyone uses the time
     c->ticker = ticker_start(every_ms, read_again, c);
     ASSERT(c->ticker != NULL);
     metric_gauge_fn("clock_ahead_of_database_seconds", "",

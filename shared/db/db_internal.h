@@ -1,4 +1,4 @@
-// What the files of this room share. Nobody else includes it.
+// Shared by the files of this room only.
 #ifndef DB_DB_INTERNAL_H
 #define DB_DB_INTERNAL_H
 
@@ -19,10 +19,10 @@ enum {
     DB_VALUE_MAX = 256 * 1024 * 1024, // bytes of one parameter
     DB_PREPARED_SLOTS = 512,          // per connection, a power of two
     DB_PREPARED_MAX = 384,
-    DB_NAME_LEN = 64, // NAMEDATALEN: longer names would be cut by the server
+    DB_NAME_LEN = 64, // NAMEDATALEN: the server cuts longer names
     DB_COPY_BUFFER_LEN = 64 * 1024,
     DB_CONNECT_TIMEOUT_MS = 5000,
-    DB_NETWORK_GRACE_MS = 1000, // how long the server's own time-out may take to reach us
+    DB_NETWORK_GRACE_MS = 1000, // time for the server's own time-out to reach us
     DB_ROLLBACK_TIMEOUT_MS = 2000,
     DB_LIFETIME_MS = 30 * 60 * 1000, // a connection is replaced after this, plus up to a quarter
     DB_RECONNECT_BASE_MS = 50,
@@ -41,8 +41,8 @@ struct db_params {
     const char *values[DB_PARAMS_MAX];
     int lengths[DB_PARAMS_MAX];
     int formats[DB_PARAMS_MAX];
-    uint8_t small[DB_PARAMS_MAX][16]; // values of fixed width stand here
-    err_code failed;                  // sticky: told when the statement is run
+    uint8_t small[DB_PARAMS_MAX][16]; // values of fixed width
+    err_code failed;                  // sticky: reported when the statement runs
     const char *failed_why;
 };
 
@@ -50,7 +50,7 @@ struct db_rows {
     PGresult *result; // NULL until the statement has run
 };
 
-// One statement that the server side of a connection knows.
+// A statement that the server side of a connection knows.
 typedef struct db_prepared {
     char name[DB_NAME_LEN]; // "" is a free slot
     uint64_t fingerprint;   // of the SQL text and the parameter types: one name, one meaning
@@ -75,7 +75,7 @@ struct db_conn {
     db_pool *pool;
     db_conn *next;       // in the pool's idle list
     uint64_t number;     // in the order of connecting
-    bool broken;         // must not go back into the pool
+    bool broken;         // must not return to the pool
     bool in_tx;          // between db_begin and its end
     bool read_only;      // inside db_read: a lost answer loses nothing
     int64_t deadline_ms; // of the transaction or the read; INT64_MAX: none
@@ -108,7 +108,7 @@ struct db_pool {
     int n_open; // idle, out, or being connected
     db_waiter *first, *last;
     int connect_failures; // in a row
-    bool probing;         // one thread tries while the others are told that it is down
+    bool probing;         // one thread tries, while the others hear that the database is down
     int64_t connect_not_before_ms;
     char connect_error[160];
     uint64_t n_connected; // so far
@@ -130,23 +130,23 @@ static inline void db_put64(uint8_t *out, uint64_t v) {
 
 // --- wire.c: one connection's socket, its answers and its errors. ----------------------------------------------------
 int64_t db_now_ms(void);
-// NULL and *e when no session stands by the deadline.
+// NULL and *e when there is no session by the deadline.
 db_conn *db_wire_connect(db_pool *p, int64_t deadline_ms, err *e);
 void db_wire_close(db_conn *c); // accepts NULL
-// True when the other side of an idle connection has not hung up. One system call.
+// False when the other side of an idle connection has hung up. One system call.
 bool db_wire_alive(db_conn *c);
-// How long an answer may take from now; the server's own time-outs fire before that.
+// The time limit of an answer from now; the server's own time-outs come earlier.
 int64_t db_wire_until(const db_conn *c);
 // False (and *e) when the connection is broken or its deadline has passed; nothing was sent.
 bool db_wire_ready(db_conn *c, err *e) WARN_UNUSED;
 // Flushes, and waits until PQgetResult would not block. Breaks the connection on overrun.
 bool db_wire_wait(db_conn *c, int64_t until_ms, err *e) WARN_UNUSED;
-// Flushes all that is buffered.
+// Sends all buffered bytes.
 bool db_wire_flush(db_conn *c, int64_t until_ms, err *e) WARN_UNUSED;
-// The one answer to what was sent: the first error, else the last result. NULL and *e on an error or a lost connection.
-// what names the statement in the log.
+// The one answer to a statement: the first error, else the last result. NULL and *e on an error or a lost connection. what names the
+// statement in the log.
 PGresult *db_wire_result(db_conn *c, int64_t until_ms, const char *what, err *e);
-// Simple protocol, text made by this room only.
+// Simple protocol; only for this room's own text.
 bool db_wire_command(db_conn *c, const char *sql, const char *expect_tag, int64_t until_ms,
                      err *e) WARN_UNUSED;
 bool db_wire_lost(db_conn *c, err *e, const char *what); // marks broken; fills *e; false
@@ -157,31 +157,31 @@ bool db_result_is_stale_plan(const PGresult *r);
 bool db_err_is_stale_plan(const err *e);
 
 // --- pool.c ----------------------------------------------------------------------------------------------------------
-// A connection that is open and idle, if nobody but the caller has one: then a processor is likely to be free as well. Else NULL.
+// An open and idle connection, if only the caller has one: then a processor is probably free as well. Else NULL.
 db_conn *db_pool_spare(db_pool *p);
 
 // --- exec.c ----------------------------------------------------------------------------------------------------------
 db_prepared *db_prepared_find(db_conn *c, const db_stmt *s, const db_params *p);
 void db_prepared_name(const db_prepared *d, char out[DB_NAME_LEN + 12]);
 void db_prepared_forget(db_prepared *d);
-// Makes the connection know the statement if it does not, and sends it. False (and *e): d->ready tells whether it may have left.
+// Prepares the statement if the connection does not know it, and sends it. False (and *e): d->ready tells whether it may have left.
 bool db_send_statement(db_conn *c, const db_stmt *s, const db_params *p, db_prepared *d,
                        int64_t until_ms, err *e) WARN_UNUSED;
 int db_send_prepare(db_conn *c, const db_stmt *s, const db_prepared *d, const db_params *p);
 int db_send_prepared(db_conn *c, const db_prepared *d, const db_params *p);
-// Made before the statement is sent, so that running out of memory never hides an effect. NULL and *e.
+// Made before the statement is sent, so that a lack of memory never hides an effect. NULL and *e.
 db_rows *db_rows_create(arena *a, err *e);
 int64_t db_result_affected(PGresult *r);
 
 // --- pipe.c ----------------------------------------------------------------------------------------------------------
-// The server is to be told how long the next statement may take: it is a read's, and the session's own limit is later.
+// True when the server must get a limit for the next statement: a read ends before the session's own limit.
 bool db_read_is_limited(const db_conn *c);
-// One statement of such a read, and before it, in the same round trip, its limit. rows is the caller's, and empty.
+// Runs one statement of such a read, after its limit in the same round trip. rows is the caller's, and empty.
 bool db_exec_limited(db_conn *c, const db_stmt *s, const db_params *params, db_rows *rows,
                      int64_t *n_affected, err *e) WARN_UNUSED;
 
-// The database's time minus ours (monotonic) after a reading that was asked for at sent_us and answered at answered_us, when the
-// difference was offset_us before, or not known.
+// The database's time minus our monotonic time, after a reading sent at sent_us and answered at answered_us. Before, the difference was
+// offset_us, or not known.
 int64_t db_clock_offset(int64_t offset_us, bool known, int64_t sent_us, int64_t answered_us,
                         int64_t database_us);
 

@@ -4,7 +4,7 @@
 #include <limits.h>
 #include <stdio.h>
 
-// --- What the server side knows --------------------------------------------------------------------------------------
+// --- The server side's knowledge -------------------------------------------------------------------------------------
 
 static uint64_t fnv(uint64_t h, const void *bytes, size_t len) {
     const uint8_t *at = bytes;
@@ -47,7 +47,7 @@ void db_prepared_name(const db_prepared *d, char out[DB_NAME_LEN + 12]) {
     }
 }
 
-// The stale plan stays where it is, under its old name, until the connection goes: DEALLOCATE could fail.
+// The stale plan keeps its old name until the connection ends: DEALLOCATE could fail.
 void db_prepared_forget(db_prepared *d) {
     d->ready = false;
     d->generation++;
@@ -127,7 +127,7 @@ static bool exec_plain(db_conn *c, const db_stmt *s, const db_params *p, db_rows
     PGresult *r = run_once(c, s, p, d, e);
     if (r == NULL && db_err_is_stale_plan(e)) {
         db_prepared_forget(d);
-        // Inside of a transaction it is too late for this try; db_transact runs it again.
+        // Inside of a transaction this try is lost; db_transact runs it again.
         if (PQtransactionStatus(c->pg) == PQTRANS_IDLE) {
             r = run_once(c, s, p, d, e);
         }
@@ -181,7 +181,7 @@ size_t db_count(const db_rows *r) {
     return (size_t)PQntuples(r->result);
 }
 
-// Of the getters that must tell a cell that is NULL from one that is not there.
+// For getters that must tell a NULL cell from a missing one.
 static void check_cell(const db_rows *r, size_t row, int col) {
     ASSERT(r->result != NULL && row < (size_t)PQntuples(r->result));
     ASSERT(col >= 0 && col < PQnfields(r->result));
@@ -192,7 +192,7 @@ bool db_is_null(const db_rows *r, size_t row, int col) {
     return PQgetisnull(r->result, (int)row, col) != 0;
 }
 
-// The bytes of a cell that is not NULL, of the type and of exactly len bytes. What is NULL or not there has the length 0.
+// The bytes of a cell that is not NULL, of this type and of exactly len bytes. A NULL or missing cell has length 0.
 static const uint8_t *cell(const db_rows *r, size_t row, int col, Oid type, size_t len) {
     ASSERT(len > 0 && row <= INT_MAX);
     ASSERT((size_t)PQgetlength(r->result, (int)row, col) == len);

@@ -221,7 +221,7 @@ static void test_timeout__server_side__deadline_exceeded(void **state) {
     assert_string_equal(e.sqlstate, "57014");
     assert_true(fixture_deadline(0) - start < 1000);
     static const db_stmt OK = {"after_sleep", "SELECT 1"};
-    assert_true(db_exec(c, &OK, NULL, mem, NULL, NULL, &e)); // the connection is good still
+    assert_true(db_exec(c, &OK, NULL, mem, NULL, NULL, &e)); // the connection is still good
     db_pool_checkin(quick, c);
     db_pool_destroy(quick);
 }
@@ -233,7 +233,7 @@ static void test_stale_plan__result_type_changed__prepared_again(void **state) {
     must_exec(&S, NULL);
     fixture_sql("ALTER TABLE stale_t ADD b int8", NULL, 0);
     must_exec(&S, NULL);
-    // In a transaction the try is lost, and the next one succeeds.
+    // Inside of a transaction the try is lost, and the next succeeds.
     fixture_sql("ALTER TABLE stale_t ADD c int8", NULL, 0);
     err e = {0};
     assert_true(db_begin(conn, fixture_deadline(5000), &e));
@@ -326,7 +326,7 @@ static void test_pipe__commit_of_failed_transaction__is_an_error(void **state) {
     err e = {0};
     assert_true(db_begin(conn, fixture_deadline(5000), &e));
     assert_false(db_exec(conn, &PIPE_SYNTAX, NULL, mem, NULL, NULL, &e));
-    assert_false(db_commit(conn, &e)); // the error was passed over
+    assert_false(db_commit(conn, &e)); // the error was ignored
     assert_int_equal(e.code, ERR_INTERNAL);
     assert_int_equal(e.flags & ERR_COMMIT_UNKNOWN, 0);
 }
@@ -379,7 +379,7 @@ static void test_pipe__backend_killed__unknown_and_broken(void **state) {
     assert_int_equal(e.code, ERR_UNAVAILABLE);
 }
 
-// Every statement was answered, and then the transaction that the pipeline is fails.
+// Every statement was answered; then the commit at the pipeline's end fails.
 static void test_pipe__refused_at_its_end__unknown_and_nothing_is_kept(void **state) {
     (void)state;
     static const db_stmt INSERT = {"pipe_late", "INSERT INTO pipe_late VALUES ($1)"};
@@ -391,7 +391,7 @@ static void test_pipe__refused_at_its_end__unknown_and_nothing_is_kept(void **st
     db_pipe_add(p, &INSERT, id_param(1));
     db_pipe_add(p, &INSERT, id_param(1));
     assert_false(db_pipe_run(p, &e));
-    // for its caller to look up, as with an answer that was lost
+    // the caller must look it up, as after a lost answer
     assert_true(e.flags & ERR_COMMIT_UNKNOWN);
     assert_true(conn->broken);
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM pipe_late"), 0);

@@ -1,6 +1,6 @@
-// Migrations: files in order, each in a transaction of its own, remembered with their hash. Any number of programs may do it at
-// once: each transaction begins with the lock of the latest version's row and with the row of its own, so a second one waits, sees
-// that it was overtaken, and looks again at what is applied.
+// Migrations: files in order, each in its own transaction, recorded with their hash. Any number of programs may run at once. Each
+// transaction first locks the latest version's row and inserts its own row. So a second program waits, sees that it was overtaken, and
+// looks again.
 #include "db_internal.h"
 
 #include <dirent.h>
@@ -38,7 +38,7 @@ typedef struct migrator {
 
 // --- Files -----------------------------------------------------------------------------------------------------------
 
-// "0001_name.sql" gives 1; 0 for anything else.
+// "0001_name.sql" gives 1; 0 for any other name.
 static int version_of(const char *name) {
     size_t len = strlen(name);
     int version = 0;
@@ -72,7 +72,7 @@ static bool list_files(migrator *m, err *e) {
     const struct dirent *entry;
     while (ok && m->n_files < MIGRATION_FILES_MAX && (entry = readdir(d)) != NULL) {
         size_t len = strlen(entry->d_name);
-        // schema.sql shows people what all of them make.
+        // schema.sql shows people the result of all migrations.
         if (len < 4 || strcmp(entry->d_name + len - 4, ".sql") != 0 ||
             strcmp(entry->d_name, "schema.sql") == 0) {
             continue;
@@ -127,7 +127,7 @@ static char *read_migration(const migrator *m, const migration *f, size_t *len, 
 
 // --- Database --------------------------------------------------------------------------------------------------------
 
-// Runs; NULL and *e on an error.
+// Checks a result; NULL and *e on an error.
 static PGresult *checked(migrator *m, PGresult *r, const char *what, err *e) {
     ExecStatusType status = PQresultStatus(r);
     if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
@@ -189,9 +189,9 @@ static bool run_file(migrator *m, const migration *f, const char *text, err *e) 
     return true;
 }
 
-// The first thing in a migration's transaction: from here on nobody else applies one, until this one is committed or gone.
-// *overtaken: somebody has applied one since `last` was. The fresh look after the lock is needed because whoever has waited for the
-// row of a version is given that row, and not the one that was added meanwhile.
+// The first step of a migration's transaction: from here on no other program applies one, until this one is committed or gone. *overtaken:
+// another program has applied one after `last`. The new look after the lock is needed because a waiter gets the locked row, and not a row
+// that was added meanwhile.
 static bool lock_versions(migrator *m, int last, bool *overtaken, err *e) {
     int64_t latest = 0;
     if (!command(m, LOCK_LATEST_SQL, e)) {
@@ -208,7 +208,7 @@ static bool lock_versions(migrator *m, int last, bool *overtaken, err *e) {
     return true;
 }
 
-// With no version yet there is no row to lock: the key of the first one is what makes the second program wait.
+// Before the first version there is no row to lock: the key of the first one makes a second program wait.
 static bool record(migrator *m, const migration *f, const char *text, size_t len, bool *overtaken,
                    err *e) {
     char version[16];
@@ -238,7 +238,7 @@ static bool run_in_transaction(migrator *m, const migration *f, int last, const 
            (*overtaken || run_file(m, f, text, e));
 }
 
-// last: the version before it. *overtaken: nothing was done, since another program has done something.
+// last: the version before. *overtaken: nothing was done, since another program was faster.
 static bool apply(migrator *m, const migration *f, int last, bool *overtaken, err *e) {
     int64_t start_ms = db_now_ms();
     size_t len = 0;
@@ -267,7 +267,7 @@ static bool apply(migrator *m, const migration *f, int last, bool *overtaken, er
     return ok;
 }
 
-// An applied file must still be what it was.
+// An applied file must be unchanged.
 static bool check_unchanged(migrator *m, const migration *f, err *e) {
     size_t len = 0;
     char version[16];
@@ -298,7 +298,7 @@ static bool check_unchanged(migrator *m, const migration *f, err *e) {
     return true;
 }
 
-// Fills *last with the highest applied version, 0 for none. Says of those beyond what it was that they are unchanged.
+// Fills *last with the highest applied version, 0 for none. Reports later ones than before as unchanged.
 static bool check_applied(migrator *m, int *last, err *e) {
     PGresult *r =
         checked(m, PQexec(m->pg, "SELECT version, name FROM schema_migration ORDER BY version"),
@@ -331,13 +331,13 @@ static bool check_applied(migrator *m, int *last, err *e) {
     return ok;
 }
 
-// Two programs that make it at once: the second one fails when the first has committed, and then finds it there.
+// If two programs make it at once, the second fails when the first commits, and then finds it.
 static bool make_table(migrator *m, err *e) {
     err why = {0};
     return command(m, TABLE_SQL, &why) || command(m, TABLE_SQL, e);
 }
 
-// Applies what is not applied, until there is nothing left or another program comes in between.
+// Applies the missing ones, until none is left or another program comes in between.
 static bool apply_rest(migrator *m, int *last, bool *overtaken, err *e) {
     for (size_t i = 0; i < m->n_files; i++) {
         if (m->files[i].version <= *last) {

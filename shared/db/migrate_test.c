@@ -163,7 +163,7 @@ static void test_migrate__four_at_once__applied_once(void **state) {
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM one"), 2);
 }
 
-// The first of all versions has no row before it to lock: its own is what the others wait for.
+// Before the first version there is no row to lock: the others wait for its own row.
 static void test_migrate__four_at_once_into_nothing__applied_once(void **state) {
     (void)state;
     pthread_t threads[4];
@@ -211,7 +211,7 @@ static void wait_for_waiting_migrator(void) {
     fail_msg("the migrator does not wait");
 }
 
-// The other program knows a version 4, and no version 3: whoever comes second must see that before it does anything.
+// The other program knows a version 4, and no version 3: the second one must see this before it does anything.
 static void test_migrate__overtaken_by_a_program_with_other_files__refused(void **state) {
     (void)state;
     pthread_t thread;

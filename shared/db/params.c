@@ -1,4 +1,4 @@
-// Parameters in PostgreSQL's binary format. A failure is sticky and is told when the statement is run.
+// Parameters in PostgreSQL's binary format. A failure is sticky and reported when the statement runs.
 #include "db_internal.h"
 
 db_params *db_params_create(arena *a) {
@@ -27,7 +27,7 @@ static void push(db_params *p, Oid type, const void *value, size_t len) {
     p->n++;
 }
 
-// Room for a value of fixed width inside of the builder.
+// Room for a value of fixed width in the builder.
 static uint8_t *small(db_params *p, Oid type, size_t len) {
     ASSERT(p->n < DB_PARAMS_MAX);
     uint8_t *at = p->small[p->n];
@@ -105,7 +105,7 @@ void db_time(db_params *p, int64_t wall_us) {
 
 enum { ARRAY_HEADER_LEN = 20, ARRAY_EMPTY_LEN = 12 };
 
-// Allocates room for n elements of value_bytes in all, writes the header, pushes. NULL when that failed or n is 0.
+// Allocates room for n elements of value_bytes in all, writes the header, pushes. NULL on failure, or when n is 0.
 static uint8_t *array_begin(db_params *p, Oid array, Oid element, size_t n, size_t value_bytes,
                             bool has_null) {
     size_t len = ARRAY_HEADER_LEN + 4 * n + value_bytes;

@@ -15,10 +15,10 @@ struct db_pipe {
     db_conn *c;
     arena *a;
     size_t n;
-    size_t failed; // n: none, or none in particular
+    size_t failed; // n: no particular statement
     bool begins, commits;
-    int64_t deadline_ms; // of the transaction that begins
-    // The caller's are 1 … n. Where a read is to end before its session's own limit, 0 tells the server so.
+    int64_t deadline_ms; // of the beginning transaction
+    // The caller's statements are 1 … n. Statement 0 sets the limit of a read that ends before its session's own limit.
     size_t first;
     pipe_item items[1 + DB_PIPE_MAX];
     db_rows limit_rows;
@@ -26,7 +26,7 @@ struct db_pipe {
     char limit_text[24];
 };
 
-// What the server will answer, in order: at most a Parse and an Execute for each statement.
+// The expected answers, in order: at most a Parse and an Execute per statement.
 typedef struct expected {
     size_t item;
     bool is_prepare;
@@ -63,11 +63,11 @@ void db_pipe_add_commit(db_pipe *p) {
     db_pipe_add(p, &COMMIT_STMT, NULL);
 }
 
-// Not SET LOCAL: it warns where no BEGIN came before, and takes no parameter. Local to the transaction that the segment is.
+// Not SET LOCAL: it warns without a BEGIN, and takes no parameter. Local to the transaction of the segment.
 static const db_stmt LIMIT_STMT = {"pipe_limit",
                                    "SELECT set_config('statement_timeout', $1, true)"};
 
-// What is nearly as long as the session's own limit is not worth a statement of its own.
+// A limit close to the session's own is not worth a statement.
 bool db_read_is_limited(const db_conn *c) {
     return c->read_only && !c->in_tx && c->deadline_ms != INT64_MAX &&
            c->deadline_ms - db_now_ms() < c->statement_timeout_ms / 10 * 9;
@@ -88,7 +88,7 @@ static void add_limit(db_pipe *p) {
     p->first = 0;
 }
 
-// All that can fail without the server, before anything is sent.
+// Does all that can fail without the server, before anything is sent.
 static bool prepare_run(db_pipe *p, err *e) {
     if (db_read_is_limited(p->c)) {
         add_limit(p);
@@ -143,7 +143,7 @@ static bool read_answer(db_pipe *p, expected want, int64_t until_ms, bool *refus
     pipe_item *it = &p->items[want.item];
     err lost = {0};
     if (!db_wire_wait(c, until_ms, &lost)) {
-        if (!*refused) { // else the server said why before it hung up
+        if (!*refused) { // else the server gave its reason before it hung up
             *e = lost;
         }
         return false;
@@ -180,7 +180,7 @@ static bool read_answer(db_pipe *p, expected want, int64_t until_ms, bool *refus
     return true;
 }
 
-// The mark at the end of the segment: after it the connection can be used again, whatever happened before.
+// Reads the mark at the end of the segment: after it the connection is usable again, whatever happened before.
 static bool read_sync(db_conn *c, int64_t until_ms, bool refused, err *e) {
     err lost = {0};
     if (!db_wire_wait(c, until_ms, &lost)) {
@@ -211,12 +211,12 @@ static void drop_rows(db_pipe *p) {
     }
 }
 
-// Outside of a transaction the segment is one by itself, and commits when its end is reached.
+// Outside of a transaction the segment is a transaction itself, and commits at its end.
 static bool may_commit(const db_pipe *p) {
     return p->commits || (!p->c->in_tx && !p->c->read_only);
 }
 
-// Of a failure: whether it leaves open what has become of the transaction.
+// After a failure: notes whether the outcome of the transaction is open.
 static void note_outcome(const db_pipe *p, bool alive, err *e) {
     if (may_commit(p) && (!alive || strcmp(e->sqlstate, "40003") == 0)) {
         e->flags |= ERR_COMMIT_UNKNOWN | ERR_CONNECTION_LOST;
@@ -240,7 +240,7 @@ static bool run_once(db_pipe *p, err *e) {
     }
     alive = alive && read_sync(c, until_ms, refused, e);
     if (!alive) {
-        c->broken = true; // stays in pipeline mode
+        c->broken = true; // it stays in pipeline mode
     }
     if (!alive || refused) {
         drop_rows(p);
@@ -252,13 +252,13 @@ static bool run_once(db_pipe *p, err *e) {
     return alive && !refused;
 }
 
-// A transaction in which a statement failed has not come to its COMMIT; so what is answered is that it was committed.
+// A transaction with a failed statement never reaches its COMMIT, so an answered COMMIT means that it committed.
 static bool end_transaction(db_pipe *p, bool ok, const err *e) {
     db_conn *c = p->c;
     if (ok) {
         ASSERT(strcmp(PQcmdStatus(p->items[p->n].rows->result), "COMMIT") == 0);
     } else if ((e->flags & ERR_COMMIT_UNKNOWN) == 0) {
-        return false; // still to be rolled back
+        return false; // still to roll back
     }
     c->in_tx = false;
     c->deadline_ms = INT64_MAX;

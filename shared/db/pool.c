@@ -15,7 +15,7 @@ static char *copy_string(const char *s) {
     return copy;
 }
 
-// The session settings that hold for each connection. What the conninfo itself has in `options` comes last and wins.
+// The session settings of each connection. The conninfo's own `options` come last and win.
 static char *build_options(const db_pool_options *o, const char *given) {
     int64_t idle_ms = o->statement_timeout_ms > 30000 ? o->statement_timeout_ms : 30000;
     strbuf b;
@@ -39,7 +39,7 @@ static char *build_options(const db_pool_options *o, const char *given) {
     return options;
 }
 
-// Whether session options weaken what a COMMIT promises: "off" and "local" confirm what a failover, or a crash, may lose.
+// True when session options weaken a COMMIT's promise: "off" and "local" confirm data that a crash or failover may lose.
 static bool weakens_commits(const char *options) {
     static const char NAME[] = "synchronous_commit";
     for (const char *at = strstr(options, NAME); at != NULL; at = strstr(at, NAME)) {
@@ -141,8 +141,8 @@ void db_pool_destroy(db_pool *p) {
     free(p);
 }
 
-// @locks held. The oldest goes out first, not the last that came back: its session has its plans, and has mapped the pages that
-// are read here, while one that is used now and then has to do both again in the middle of somebody's call.
+// @locks held. The oldest goes out first, not the last returned. An old session has its plans and has mapped the pages that are read here.
+// A session that is used now and then must do both again in the middle of a call.
 static void put_idle(db_pool *p, db_conn *c) {
     db_conn **at = &p->idle;
     while (*at != NULL && (*at)->number < c->number) {
@@ -153,7 +153,7 @@ static void put_idle(db_pool *p, db_conn *c) {
     p->n_idle++;
 }
 
-// @locks held. Gives the slot, with its connection or empty (c NULL), to the first who waits, else to nobody.
+// @locks held. Gives the slot, with its connection or empty (c NULL), to the first waiter, else to nobody.
 static void release_slot(db_pool *p, db_conn *c) {
     db_waiter *w = p->first;
     if (w != NULL) {
@@ -169,7 +169,7 @@ static void release_slot(db_pool *p, db_conn *c) {
     }
 }
 
-// @locks held. Stands in the line until granted or the deadline.
+// @locks held. Waits in line until granted or the deadline.
 static bool wait_in_line(db_pool *p, int64_t deadline_ms, db_conn **c) {
     db_waiter w = {.granted = false};
     cond_init(&w.wake);
@@ -250,7 +250,7 @@ static db_conn *connect_slot(db_pool *p, int64_t deadline_ms, err *e) {
     return c;
 }
 
-// @locks held. A connection that is idle and still has a server; the dead ones are closed on the way.
+// @locks held. An idle connection with a live server; closes dead ones on the way.
 static db_conn *take_idle(db_pool *p) {
     while (p->idle != NULL) {
         db_conn *c = p->idle;

@@ -64,7 +64,7 @@ static void test_checkout__exhausted__resource_exhausted_at_the_deadline(void **
     assert_null(db_pool_checkout(p, fixture_deadline(150), &e));
     assert_int_equal(e.code, ERR_RESOURCE_EXHAUSTED);
     assert_in_range(fixture_deadline(0) - start, 149, 1000);
-    assert_null(p->first); // nobody is left in the line
+    assert_null(p->first); // the line is empty
     db_pool_checkin(p, a);
     db_conn *c = db_pool_checkout(p, fixture_deadline(150), &e);
     assert_ptr_equal(c, a);
@@ -307,7 +307,7 @@ static void test_exec__network_is_stuck__unavailable_and_discarded(void **state)
     lossy_proxy_stop(x);
 }
 
-// Promises NO-LOSS and NO-DOUBLE: nobody turns them off in a connection string.
+// Promises NO-LOSS and NO-DOUBLE: no connection string may turn them off.
 static void test_pool_create__conninfo_weakens_commits__refused(void **state) {
     (void)state;
     static const char *const WEAK[] = {"options='-c synchronous_commit=off'",

@@ -1,4 +1,4 @@
-// Sessions whose client stands still in the middle of a statement, ended before they hold up everybody else.
+// Ends sessions whose client stands still in the middle of a statement, before they block all others.
 #include "db_internal.h"
 
 #include <stdlib.h>
@@ -8,14 +8,14 @@
 
 enum {
     LOOK_EACH_MS = 2000,
-    LOOK_EACH_MAX_MS = 6000, // as long as nobody stands still
-    LOOK_TIMEOUT_MS = 10000, // the pool's connections may all wait for what is to be ended here
+    LOOK_EACH_MAX_MS = 6000, // while no session stands still
+    LOOK_TIMEOUT_MS = 10000, // all connections of the pool may wait for the very sessions to end
     FOUND_BYTES_MAX = 256 * 1024
 };
 
-// A session reads or writes inside of a statement and waits for its client, since as long as a session may be idle in a transaction
-// (0: for ever). What it was about to do is rolled back, and its client is told that the connection is lost. The order of conditions
-// is the planner's: what ends a session stands in the list of the result, where it is done to those alone that meet all of them.
+// Finds sessions that have read from or written to their client inside of a statement for as long as a session may be idle in a transaction
+// (0: for ever). Their work is rolled back, and the client learns that the connection is lost. The planner orders the conditions, so the
+// ending stands in the result list: there it applies only to sessions that meet all conditions.
 static const db_stmt END_STALLED = {
     "db_end_stalled",
     "SELECT pid, pg_terminate_backend(pid) FROM pg_stat_activity "
@@ -53,7 +53,7 @@ struct db_watch {
     ticker *ticker;
 };
 
-// When it fails, there are others to say that the database is not there. True: it has ended some.
+// On a failure others report that the database is away. True: ended some session.
 static bool look(void *arg) {
     db_watch *w = arg;
     int64_t n = 0;

@@ -54,7 +54,7 @@ static int64_t end_stalled_now(void) {
     return n;
 }
 
-// Fails when nothing is ended within 20 s.
+// Fails when nothing ends within 20 s.
 static void await_ended(void) {
     const int64_t until_ms = fixture_deadline(20000);
     while (end_stalled_now() == 0) {
@@ -86,7 +86,7 @@ test_stalled__in_the_middle_of_copy__ended_after_the_time_and_its_lock_is_free(v
     assert_int_equal(end_stalled_now(), 0);
 }
 
-// A pipeline of which the end is missing.
+// A pipeline without its end.
 static void test_stalled__in_the_middle_of_a_pipeline__ended(void **s) {
     (void)s;
     db_conn *c = begin(others);
@@ -100,7 +100,7 @@ static void test_stalled__in_the_middle_of_a_pipeline__ended(void **s) {
     db_pool_checkin(others, c);
 }
 
-// Others who hold a lock for long are PostgreSQL's business, or nobody's: those that work, and those idle between statements.
+// Sessions that work, or are idle between statements, may hold a lock for long: PostgreSQL's own time-outs handle them.
 static void test_stalled__works_or_is_idle__left_alone(void **s) {
     (void)s;
     err e = {0};
@@ -108,7 +108,7 @@ static void test_stalled__works_or_is_idle__left_alone(void **s) {
     static const db_stmt SLEEP = {"stalled_sleep", "SELECT pg_sleep(0.6)::text"};
     db_conn *idle = begin(others), *waiting = begin(others), *working = begin(others);
     assert_true(db_exec(idle, &LOOK, NULL, mem, NULL, NULL, &e));
-    // waits for the one that is idle
+    // waits for the idle session
     assert_int_equal(PQsendQuery(waiting->pg, "LOCK TABLE stalled_t"), 1);
     assert_int_equal(PQflush(waiting->pg), 0);
     assert_true(db_exec(working, &SLEEP, NULL, mem, NULL, NULL, &e));

@@ -21,7 +21,7 @@ bool db_begin(db_conn *c, int64_t deadline_mono_ms, err *e) {
         (void)snprintf(sql, sizeof sql,
                        "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = %lld",
                        (long long)left_ms);
-        tag = "SET"; // of the last of the two
+        tag = "SET"; // answer to the second statement
     } else {
         (void)snprintf(sql, sizeof sql, "BEGIN ISOLATION LEVEL READ COMMITTED");
     }
@@ -34,7 +34,7 @@ bool db_begin(db_conn *c, int64_t deadline_mono_ms, err *e) {
     return true;
 }
 
-// A COMMIT that was refused did nothing, unless it was the server or the network that went away.
+// A refused COMMIT did nothing, unless the server or the network was lost.
 static bool commit_outcome_unknown(const err *e) {
     return (e->flags & ERR_CONNECTION_LOST) != 0 || strcmp(e->sqlstate, "40003") == 0;
 }
@@ -129,7 +129,7 @@ void db_rollback(db_conn *c) {
     }
 }
 
-// Only what the database itself undid or never saw: an error that fn made up is not ours to try again.
+// Only failures that the database itself undid or never saw: an error of fn's own is not retried.
 static bool may_try_again(const err *e) {
     if ((e->flags & ERR_COMMIT_UNKNOWN) != 0 || (e->flags & ERR_RETRIABLE) == 0) {
         return false;
@@ -140,7 +140,7 @@ static bool may_try_again(const err *e) {
            db_err_is_stale_plan(e);
 }
 
-// fn did not say what is wrong, or there was no fn yet.
+// fn gave no error, or had not run yet.
 static void require_error(err *e) {
     if (!err_is_set(e)) {
         (void)err_set(e, ERR_INTERNAL, "INTERNAL", "a database operation failed");

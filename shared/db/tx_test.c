@@ -1,4 +1,4 @@
-// Transactions against a real database, with what goes wrong around COMMIT.
+// Transactions against a real database, with faults around COMMIT.
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -51,7 +51,7 @@ static bool exec_id(db_conn *c, const db_stmt *s, arena *a, int64_t id, err *e) 
     return db_exec(c, s, p, a, NULL, NULL, e);
 }
 
-// What goes wrong in the first tries, and how often fn ran.
+// Faults of the first tries, and the number of runs of fn.
 typedef struct plan {
     const db_stmt *trouble;
     int n_troubles;
@@ -116,7 +116,7 @@ static void test_transact__serialization_failure__tried_again_until_the_deadline
     fixture_sql("TRUNCATE tx_t", NULL, 0);
     int64_t start = fixture_deadline(0);
     assert_false(db_transact(pool, fixture_deadline(300), mem, insert_with_trouble, &pl, &e));
-    // Whichever came last: the clash, or the deadline in the midst of one more try.
+    // Either came last: the clash, or the deadline during one more try.
     assert_true(e.code == ERR_ABORTED || e.code == ERR_DEADLINE_EXCEEDED);
     assert_true(fixture_deadline(0) - start < 1000);
     assert_true(pl.tries > 2);
@@ -133,7 +133,7 @@ static void test_transact__statement_too_slow__ends_at_the_deadline(void **state
     assert_in_range(fixture_deadline(0) - start, 150, 1000);
     assert_int_equal(rows_in_table(), 0);
     assert_int_equal(pool->n_idle, 1); // the server answered, so the connection is good
-    // The short limit was of that transaction only.
+    // The short limit applied to this transaction only.
     static const db_stmt NAP = {"tx_nap", "SELECT pg_sleep(0.4)"};
     db_conn *c = db_pool_checkout(pool, fixture_deadline(5000), &e);
     assert_true(db_exec(c, &NAP, NULL, mem, NULL, NULL, &e));
@@ -159,7 +159,7 @@ static void test_read__backend_killed__tried_again(void **state) {
     (void)state;
     err e = {0};
     plan pl = {.trouble = &KILL, .n_troubles = 1};
-    // A read that writes, so that the first try shows: the row is there, and the second try finds it.
+    // A read that writes, so that the first try leaves a row, and the second try finds it.
     assert_false(db_read(pool, fixture_deadline(5000), mem, insert_with_trouble, &pl, &e));
     assert_int_equal(pl.tries, 2);
     assert_int_equal(e.code, ERR_ALREADY_EXISTS);
@@ -193,7 +193,7 @@ static int64_t statements_under_way(void) {
                            "pid <> pg_backend_pid() AND backend_type = 'client backend'");
 }
 
-// Ends in time, says so, and the server has ended the statement, too: else this goes on until the socket is missed.
+// The read ends in time, says so, and the server has ended the statement, too: else it would run on unnoticed.
 static void expect_read_ends(db_tx_fn fn, void *arg) {
     err e = {0};
     const int64_t start = fixture_deadline(0);
@@ -203,17 +203,17 @@ static void expect_read_ends(db_tx_fn fn, void *arg) {
     assert_string_equal(e.sqlstate, "57014");
     assert_in_range(took_ms, 250, 1000);
     assert_int_equal(statements_under_way(), 0);
-    assert_int_equal(pool->n_idle, 1); // and the connection is as good as before
+    assert_int_equal(pool->n_idle, 1); // the connection is as good as before
 }
 
 static void test_read__too_slow__the_server_ends_it_at_the_deadline(void **state) {
     (void)state;
     expect_read_ends(read_slowly, NULL);
-    expect_read_ends(read_slowly, NULL); // its limit is prepared by now
+    expect_read_ends(read_slowly, NULL); // its limit is prepared now
     size_t failed = 99;
     expect_read_ends(read_slowly_in_a_pipe, &failed);
-    assert_int_equal(failed, 1); // counted as the caller does
-    // The limit was of those statements only.
+    assert_int_equal(failed, 1); // counted as the caller counts
+    // The limit applied to these statements only.
     static const db_stmt NAP = {"tx_nap", "SELECT pg_sleep(0.4)"};
     err e = {0};
     db_conn *c = db_pool_checkout(pool, fixture_deadline(5000), &e);
@@ -236,7 +236,7 @@ static void test_read__waits_for_a_locked_row__ends_at_the_deadline(void **state
     assert_true(db_read(pool, fixture_deadline(300), mem, read_locked_row, NULL, &e));
 }
 
-// --- What a transaction does last ------------------------------------------------------------------------------------
+// --- Last statements of a transaction --------------------------------------------------------------------------------
 
 static const db_stmt LAST_INSERT = {"tx_last", "INSERT INTO tx_t (id) SELECT $1 + count(*) FROM "
                                                "tx_t RETURNING id"};
@@ -267,7 +267,7 @@ static const db_last LAST = {add_last, done_last};
 static bool insert_with_last(db_conn *c, arena *a, void *arg, err *e) {
     ending *x = arg;
     x->tries++;
-    assert_null(db_last_arg(c, &LAST)); // that of an earlier try is gone with it
+    assert_null(db_last_arg(c, &LAST)); // the earlier try's is gone
     db_at_commit(c, &LAST, x, a);
     assert_ptr_equal(db_last_arg(c, &LAST), x);
     return exec_id(c, &INSERT, a, 1, e) &&
@@ -279,12 +279,12 @@ static void test_last__tried_again__runs_once_and_behind_all_else(void **state) 
     err e = {0};
     ending x = {0};
     assert_true(db_transact(pool, fixture_deadline(5000), mem, insert_with_last, &x, &e));
-    assert_int_equal(x.tries, 2); // the first one had nothing to commit
+    assert_int_equal(x.tries, 2); // the first try committed nothing
     assert_int_equal(x.adds, 1);
     assert_int_equal(x.dones, 1);
     assert_int_equal(x.got, 101);
     assert_int_equal(rows_in_table(), 2);
-    plan pl = {0}; // and is not of the next transaction
+    plan pl = {0}; // the next transaction does not have it
     fixture_sql("TRUNCATE tx_t", NULL, 0);
     assert_true(db_transact(pool, fixture_deadline(5000), mem, insert_with_trouble, &pl, &e));
     assert_int_equal(x.adds, 1);
@@ -432,7 +432,7 @@ static void test_transact__deadlock__both_succeed_in_the_end(void **state) {
         (void)pthread_join(x[i].thread, NULL);
     }
     assert_true(x[0].ok && x[1].ok);
-    // One of them was the victim, and may have been once more: it can be back before the other one has moved on.
+    // One was the victim, perhaps twice: it can be back before the other has moved on.
     assert_true(x[0].tries + x[1].tries >= 3);
     assert_int_equal(fixture_sql_i64("SELECT sum(n)::int8 FROM tx_t"), 4);
 }

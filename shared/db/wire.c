@@ -1,4 +1,4 @@
-// One connection: connecting, waiting with a limit, reading answers, and naming what went wrong.
+// One connection: connecting, waiting with a limit, reading answers, and mapping errors.
 #include "db_internal.h"
 
 #include <errno.h>
@@ -41,7 +41,7 @@ typedef struct sqlstate_rule {
     const char *message;
 } sqlstate_rule;
 
-// First match wins. Anything else is a fault of ours: INTERNAL.
+// First match wins. Any other state is a fault of ours: INTERNAL.
 static const sqlstate_rule RULES[] = {
     {"40001", ERR_ABORTED, ERR_RETRIABLE, "SERIALIZATION_FAILURE",
      "a concurrent change got in the way"},
@@ -141,7 +141,7 @@ bool db_wire_lost(db_conn *c, err *e, const char *what) {
 int64_t db_wire_until(const db_conn *c) {
     int64_t until_ms = db_now_ms() + c->statement_timeout_ms + DB_NETWORK_GRACE_MS;
     if (c->deadline_ms != INT64_MAX) {
-        // The server was told the deadline, so let it speak first: then its statement has ended, too.
+        // The server knows the deadline, so it may answer first: then its statement has ended, too.
         int64_t limit_ms = c->deadline_ms + DB_NETWORK_GRACE_MS;
         until_ms = limit_ms < until_ms ? limit_ms : until_ms;
     }
@@ -159,11 +159,11 @@ bool db_wire_ready(db_conn *c, err *e) {
     return true;
 }
 
-// One round of flush and poll. 1: all is flushed, 0: go on, -1: failed.
+// One round of flush and poll. 1: all is flushed, 0: continue, -1: failed.
 static int pump(db_conn *c, bool want_read, int64_t until_ms, err *e) {
     int pending = PQflush(c->pg);
     if (pending < 0) {
-        // A server that hung up may have said why: that text is still to be read.
+        // A server that hung up may have sent its reason: read it.
         (void)PQconsumeInput(c->pg);
         (void)db_wire_lost(c, e, "send");
         return -1;
@@ -209,7 +209,7 @@ PGresult *db_wire_result(db_conn *c, int64_t until_ms, const char *what, err *e)
     for (;;) {
         err lost = {0};
         if (!db_wire_wait(c, until_ms, &lost)) {
-            // If the server said why before it hung up, that is the error to tell.
+            // If the server gave a reason before it hung up, this is the error to report.
             if (!failed) {
                 *e = lost;
             }
@@ -286,7 +286,7 @@ static void on_notice(void *arg, const PGresult *r) {
 }
 
 static PGconn *connect_start(const db_pool *p) {
-    // Later keywords win: our defaults, then the settings' conninfo, then what is not for the settings to change.
+    // Later keywords win: our defaults, then the settings' conninfo, then keywords that settings may not change.
     const char *const keys[] = {"keepalives",       "keepalives_idle",  "keepalives_interval",
                                 "keepalives_count", "tcp_user_timeout", "connect_timeout",
                                 "gssencmode",       "dbname",           "application_name",
@@ -297,7 +297,7 @@ static PGconn *connect_start(const db_pool *p) {
     return PQconnectStartParams(keys, values, 1);
 }
 
-// PQconnectPoll with a limit: connect_timeout does not hold in this mode.
+// PQconnectPoll with a limit: connect_timeout has no effect in this mode.
 static bool connect_finish(PGconn *pg, int64_t until_ms) {
     PostgresPollingStatusType state = PGRES_POLLING_WRITING;
     while (state == PGRES_POLLING_READING || state == PGRES_POLLING_WRITING) {
@@ -351,7 +351,7 @@ bool db_wire_alive(db_conn *c) {
     if (PQstatus(c->pg) != CONNECTION_OK || poll(&p, 1, 0) < 0) {
         return false;
     }
-    // Nothing is expected on an idle connection but a notice, or the server's farewell.
+    // An idle connection expects only a notice, or the server's farewell.
     if (p.revents != 0 && PQconsumeInput(c->pg) == 0) {
         return false;
     }

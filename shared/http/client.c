@@ -1,4 +1,4 @@
-// The client: many exchanges at once on a curl multi handle, which keeps the connections from call to call.
+// The client: many exchanges at once on a curl multi handle, which keeps connections between calls.
 #include <curl/curl.h>
 #include <pthread.h>
 #include <signal.h>
@@ -20,7 +20,7 @@ enum {
     POLL_MS = 1000
 };
 
-// What one call works with: its own connections and handles. On the shelf between two calls.
+// The tools of one call: its own connections and handles. On the shelf between two calls.
 typedef struct lane {
     CURLM *multi;
     CURL **spare; // easy handles, for reuse
@@ -44,7 +44,7 @@ typedef struct transfer {
     struct curl_slist *headers;
     strbuf response;
     size_t sent;       // of the body
-    bool headers_done; // of the final answer: the empty line was seen
+    bool headers_done; // of the final answer: its empty line was seen
     char error[CURL_ERROR_SIZE];
 } transfer;
 
@@ -54,7 +54,7 @@ static pthread_once_t initialised = PTHREAD_ONCE_INIT;
 
 static void initialise(void) {
     MUST(curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK);
-    // With CURLOPT_NOSIGNAL a peer that hangs up must not kill the process.
+    // With CURLOPT_NOSIGNAL a peer that hangs up would otherwise kill the process.
     MUST(signal(SIGPIPE, SIG_IGN) != SIG_ERR);
 }
 
@@ -150,7 +150,7 @@ static size_t on_response(char *bytes, size_t size, size_t n, void *arg) {
     return strbuf_ok(&t->response) ? size * n : 0; // too large ends the transfer
 }
 
-// curl takes a connection that ends amid the headers for the end of an answer; we do not.
+// curl takes a connection that ends amid the headers as a complete answer; we do not.
 static size_t on_header(char *bytes, size_t size, size_t n, void *arg) {
     transfer *t = arg;
     size_t len = size * n;
@@ -160,8 +160,8 @@ static size_t on_header(char *bytes, size_t size, size_t n, void *arg) {
     return len;
 }
 
-// The body comes from here and not from POSTFIELDS, and there is no seek function: so curl cannot send it a second time
-// by itself when a kept connection turns out to be dead after the request was written.
+// The body comes from here and not from POSTFIELDS, and cannot be rewound. So curl cannot resend it by itself when a kept connection proves
+// dead after the request was written.
 static size_t on_body(char *out, size_t size, size_t n, void *arg) {
     transfer *t = arg;
     size_t len = t->x->body.len - t->sent;
@@ -173,7 +173,7 @@ static size_t on_body(char *out, size_t size, size_t n, void *arg) {
     return len;
 }
 
-// The last moment before the first byte is written, on a new connection or on a kept one.
+// Called last before the first byte is written, on a new or a kept connection.
 static int on_written_next(void *arg, char *to, char *from, int to_port, int from_port) {
     (void)to, (void)from, (void)to_port, (void)from_port;
     transfer *t = arg;
@@ -187,7 +187,7 @@ static bool refuse(http_exchange *x, const char *why) {
     return false;
 }
 
-// https, or http to this machine; no credentials in it.
+// https, or http to this machine; no credentials in the URL.
 static bool check_url(const http_client *c, http_exchange *x, const char **protocol) {
     char *scheme = NULL;
     char *host = NULL;
@@ -228,7 +228,7 @@ static bool build_headers(transfer *t) {
     add_header(t, "Expect:"); // no waiting for 100-continue
     for (size_t i = 0; t->x->headers != NULL && t->x->headers[i] != NULL; i++) {
         const char *line = t->x->headers[i];
-        // A line break would be a header, or a request, of somebody else's making.
+        // A line break would allow another header, or another request.
         if (i == HEADERS_MAX || strpbrk(line, "\r\n") != NULL || strchr(line, ':') == NULL) {
             return refuse(t->x, "a header is malformed");
         }
@@ -248,7 +248,7 @@ static void set_common(const http_client *c, CURL *easy, const char *protocol) {
     SET(CURLOPT_PROTOCOLS_STR, protocol);
     SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     SET(CURLOPT_FOLLOWLOCATION, 0L);
-    SET(CURLOPT_PROXY, ""); // the environment has no say
+    SET(CURLOPT_PROXY, ""); // ignores the environment
     SET(CURLOPT_USERAGENT, "disburse");
     SET(CURLOPT_CONNECTTIMEOUT_MS, c->connect_timeout_ms);
     SET(CURLOPT_TIMEOUT_MS, c->total_timeout_ms);
@@ -256,7 +256,7 @@ static void set_common(const http_client *c, CURL *easy, const char *protocol) {
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
-    // The system's authorities are no authorities here.
+    // The system's authorities are not trusted here.
     SET(CURLOPT_CAPATH, NULL);
     SET(CURLOPT_CAINFO, c->ca_file);
     SET(CURLOPT_CA_CACHE_TIMEOUT, (long)CA_CACHE_S);
@@ -284,7 +284,7 @@ static bool set_request(const http_client *c, transfer *t) {
         SET(CURLOPT_READFUNCTION, on_body);
         SET(CURLOPT_READDATA, t);
         SET(CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)x->body.len);
-        // Without a body there is nothing that curl would have to seek in before it sends again.
+        // Without a body curl needs no rewind before it resends, so the connection must be new.
         SET(CURLOPT_FRESH_CONNECT, x->body.len == 0 ? 1L : 0L);
     } else if (strcmp(x->method, "GET") == 0 && x->body.len == 0) {
         SET(CURLOPT_HTTPGET, 1L);
@@ -299,13 +299,13 @@ static bool set_request(const http_client *c, transfer *t) {
     return true;
 }
 
-// --- What came of it -------------------------------------------------------------------------------------------------
+// --- The result ------------------------------------------------------------------------------------------------------
 
-// True only when not a byte of the request can have reached the peer.
+// True only when no byte of the request can have reached the peer.
 static bool never_sent(CURL *easy, CURLcode rc) {
     long request_len = -1;
     curl_off_t pretransfer_us = -1;
-    // Both stay 0 until the connection and its handshake stand.
+    // Both stay 0 until the connection and its handshake are complete.
     MUST(curl_easy_getinfo(easy, CURLINFO_REQUEST_SIZE, &request_len) == CURLE_OK);
     MUST(curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &pretransfer_us) == CURLE_OK);
     if (request_len != 0 || pretransfer_us != 0) {
@@ -351,7 +351,7 @@ static void transfer_end(lane *l, transfer *t) {
     free(t);
 }
 
-// False when it ended before it began.
+// False when the exchange ended before it began.
 static bool transfer_start(http_client *c, lane *l, http_exchange *x) {
     transfer *t = calloc(1, sizeof(*t));
     ASSERT(t != NULL);
@@ -378,7 +378,7 @@ void http_client_run(http_client *c, http_exchange *x, size_t n, arena *a) {
     size_t next = 0;
     size_t running = 0;
     while (next < n || running > 0) {
-        // No more than there may be connections, so that nobody's time runs out in curl's own queue.
+        // At most as many as connections, so that no exchange's time runs out in curl's own queue.
         while (next < n && running < c->max_connections) {
             running += transfer_start(c, l, &x[next++]) ? 1 : 0;
         }

@@ -62,19 +62,19 @@ typedef struct http_exchange {
     const char *url;    // https only, unless the host is loopback and the scheme http was given
     const char *const *headers; // "Name: value", NULL-terminated, may be NULL
     str body;
-    // NULL: none. Looked at when the connection stands and nothing was written yet: at or after this time (clock_boot_ms of
-    // clock_system) the request is not written, and is NOT_SENT. Another thread may move it.
+    // NULL: no limit. Read when the connection is ready and nothing is written yet: at or after this time (clock_boot_ms of clock_system)
+    // the request is not written, and is NOT_SENT. Another thread may change it.
     const _Atomic int64_t *until_boot_ms;
     // out
     int status;   // 0: no answer
     str response; // @arena
-    // What is known when there is no answer. NOT_SENT: the request never left, a retry is safe. UNKNOWN: it may have
-    // reached the peer (UNKNOWN-IS-A-STATE).
+    // Set without an answer. NOT_SENT: the request never left, and a retry is safe. UNKNOWN: it may have reached the peer
+    // (UNKNOWN-IS-A-STATE).
     enum { HTTP_ANSWERED, HTTP_NOT_SENT, HTTP_UNKNOWN } outcome;
     bool too_late; // NOT_SENT, because of until_boot_ms
     char failure[160];
 } http_exchange;
-// Runs all of them concurrently and returns when the last has ended. Thread-safe: one multi handle a calling thread.
+// Runs all concurrently and returns when the last has ended. Thread-safe: each calling thread has its own multi handle.
 void http_client_run(http_client *c, http_exchange *x, size_t n, arena *a);
 
 #endif

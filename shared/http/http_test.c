@@ -24,7 +24,7 @@ static char folder[64];
 static char ca_file[96], cert_file[96], key_file[96], other_ca_file[96];
 static arena *mem;
 static atomic_int handled;    // calls of the handler
-static _Atomic int64_t right; // until when requests may be written; the handler of /last ends it
+static _Atomic int64_t right; // requests may be written until then; the handler of /last ends it
 
 static void nap_ms(int64_t ms) {
     struct timespec t = {.tv_sec = ms / 1000, .tv_nsec = ms % 1000 * 1000000};
@@ -186,12 +186,12 @@ static void assert_outcome(const http_exchange *x, int outcome) {
     assert_true(strlen(x->failure) > 0);
 }
 
-// What is not begun yet when the right to send ends is not written, on a kept connection as on a new one.
+// A request that has not begun when the right to send ends is not written, on a kept or a new connection.
 static void test_FENCED_client__right_ends__the_rest_is_not_written(void **state) {
     (void)state;
     enum { N = 5 };
     http_server *s = start(true, 2);
-    http_client *c = client_of(ca_file, 5000, 1, 1 << 20); // one after the other
+    http_client *c = client_of(ca_file, 5000, 1, 1 << 20); // one after another
     http_exchange x[N];
     for (int i = 0; i < N; i++) {
         x[i] = (http_exchange){.method = "POST",
@@ -280,7 +280,7 @@ static void many_over(const char *scheme) {
             assert_answer(&x[i], 200, "slow");
         }
     }
-    assert_true(now_ms() - start_ms < 10000); // one after the other would be 20 s
+    assert_true(now_ms() - start_ms < 10000); // one after another would take 20 s
     assert_int_equal(atomic_load(&handled), 2 * N);
     http_client_destroy(c);
     http_server_stop(s);
@@ -372,7 +372,7 @@ static void drop_over(const char *scheme) {
     assert_int_equal(atomic_load(&handled), 1);
     const str bodies[] = {STR("pay"), STR("")};
     for (int i = 0; i < 2; i++) {
-        // On a kept connection, curl would take the loss for a stale connection and send again.
+        // On a kept connection, curl would take the loss for a stale connection and resend.
         x = run_one(c, "POST", echo, STR("warm"));
         assert_answer(&x, 201, "POST|||warm");
         atomic_store(&handled, 0);
@@ -419,7 +419,7 @@ static void test_answer__larger_than_allowed__unknown(void **state) {
     x = run_one(c, "POST", url_of("http", http_server_port(s), "/large"), STR("p"));
     assert_int_equal(x.outcome, HTTP_ANSWERED);
     assert_int_equal(x.response.len, 1 << 20);
-    // Nor does it become an answer when there is no memory for it.
+    // Without memory for it, it does not become an answer either.
     arena *tiny = arena_create(16 << 10);
     x = (http_exchange){.method = "GET", .url = url_of("http", http_server_port(s), "/large")};
     http_client_run(c, &x, 1, tiny);
@@ -441,7 +441,7 @@ static void test_tls__other_authority__not_sent(void **state) {
     assert_outcome(&x, HTTP_NOT_SENT);
     http_client_destroy(c);
     assert_int_equal(atomic_load(&handled), 0);
-    // TLS spoken to a server that has none.
+    // Speaks TLS to a server without it.
     http_server *plain = start(false, 2);
     c = client_of(ca_file, 2000, 4, 1 << 20);
     x = run_one(c, "POST", url_of("https", http_server_port(plain), "/echo"), STR("p"));
@@ -464,7 +464,7 @@ static void test_connect__nobody_listens__not_sent(void **state) {
     http_client_destroy(c);
 }
 
-// A peer that takes connections; with a text it answers one of them and hangs up, without it never says a word.
+// A peer that takes connections. With a text it answers one and hangs up; without a text it stays silent.
 typedef struct rude {
     int listener, port;
     const char *text;
@@ -588,14 +588,14 @@ static void test_server__announced_body_too_large__413(void **state) {
     char *body = arena_alloc(mem, (1 << 20) + 1);
     http_exchange x = run_one(c, "POST", url_of("http", http_server_port(s), "/length"),
                               (str){body, (1 << 20) + 1});
-    // The server stops reading, so the client may see its answer or only the end of the connection.
+    // The server stops reading, so the client may see its answer, or only the end of the connection.
     assert_true(x.outcome == HTTP_UNKNOWN || (x.outcome == HTTP_ANSWERED && x.status == 413));
     assert_int_equal(atomic_load(&handled), 0);
     http_client_destroy(c);
     http_server_stop(s);
 }
 
-// Sends bytes as they are; what comes back until the peer hangs up.
+// Sends raw bytes; out gets the reply until the peer hangs up.
 static void raw_exchange(int port, const char *head, size_t n_chunks, char *out, size_t out_len) {
     static char chunk[0x10000 + 9];
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

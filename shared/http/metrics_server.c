@@ -16,7 +16,7 @@ static void handle(void *arg, const http_request *r, http_response *out) {
         strbuf text;
         strbuf_init(&text, METRICS_LEN_MAX);
         metrics_render(&text);
-        // Into the arena, because the answer is copied after this function has returned.
+        // Copies into the arena, because the answer is copied after this function returns.
         char *copy = strbuf_ok(&text) ? arena_strndup(r->arena, text.ptr, text.len) : NULL;
         if (copy == NULL) {
             out->status = 500;

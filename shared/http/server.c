@@ -68,7 +68,7 @@ str http_request_query(const http_request *r, const char *name) {
 // --- Answers ---------------------------------------------------------------------------------------------------------
 
 static struct MHD_Response *make_response(const char *content_type, str body) {
-    // libmicrohttpd does not write to a buffer that it copies.
+    // libmicrohttpd does not write to a buffer that it copies, so dropping const is safe.
     struct MHD_Response *r =
         MHD_create_response_from_buffer(body.len, (void *)body.ptr, MHD_RESPMEM_MUST_COPY);
     ASSERT(r != NULL);
@@ -131,7 +131,7 @@ static exchange *exchange_create(http_server *s, struct MHD_Connection *connecti
     return x;
 }
 
-// The request is complete: to the workers, unless there are too many of them already.
+// The request is complete: queues it for the workers, unless the queue is full.
 static enum MHD_Result hand_over(exchange *x) {
     http_server *s = x->server;
     (void)pthread_mutex_lock(&s->lock);
@@ -142,7 +142,7 @@ static enum MHD_Result hand_over(exchange *x) {
     if (!accepted) {
         return answer_now(x->connection, MHD_HTTP_SERVICE_UNAVAILABLE);
     }
-    // First suspended, then queued: a worker may be done before this returns.
+    // Suspends before queueing: a worker may be done before this returns.
     MHD_suspend_connection(x->connection);
     if (!queue_push(s->waiting, x)) {
         x->handled = true;
@@ -156,7 +156,7 @@ static enum MHD_Result hand_over(exchange *x) {
 static enum MHD_Result take_upload(exchange *x, const char *data, size_t *len) {
     size_t body_max = x->server->body_max;
     if (x->too_large || *len > body_max - x->body.len) {
-        // Read on for a while, so that the client sees the 413 and not a reset.
+        // Reads on for a while, so that the client sees the 413 and not a reset.
         x->too_large = true;
         x->discarded += *len;
         if (x->discarded > body_max + ARENA_EXTRA_LEN) {
@@ -178,7 +178,7 @@ static bool announced_too_large(exchange *x) {
            (!str_to_i64(announced, 0, INT64_MAX, &len) || (uint64_t)len > x->server->body_max);
 }
 
-// Called when the headers are there, for each part of the body, at its end, and again when a worker is done.
+// Called after the headers, for each part of the body, at its end, and again when a worker is done.
 static enum MHD_Result on_access(void *cls, struct MHD_Connection *connection, const char *url,
                                  const char *method, const char *version, const char *upload_data,
                                  size_t *upload_data_size, void **con_cls) {
@@ -357,7 +357,7 @@ http_server *http_server_start(const http_server_options *o, err *e) {
         MUST(pthread_create(&s->threads[i], NULL, worker, s) == 0);
     }
 out:
-    config_wipe(files.key, files.key_len); // GnuTLS has its own copy by now
+    config_wipe(files.key, files.key_len); // GnuTLS has its own copy now
     free(files.cert);
     return s;
 }
@@ -372,14 +372,14 @@ void http_server_stop(http_server *s) {
     }
     MHD_socket listener = MHD_quiesce_daemon(s->daemon);
     (void)pthread_mutex_lock(&s->lock);
-    s->stopping = true; // what comes on kept connections gets 503
+    s->stopping = true; // later requests on kept connections get 503
     (void)pthread_mutex_unlock(&s->lock);
-    // Handlers end in their own time.
+    // Running handlers may finish.
     queue_close(s->waiting);
     for (int i = 0; i < s->n_threads; i++) {
         MUST(pthread_join(s->threads[i], NULL) == 0);
     }
-    // Then their answers go out, as far as the clients read them.
+    // Then their answers go out, as far as clients read them.
     const struct timespec until = cond_after_ms(STOP_TIMEOUT_MS);
     (void)pthread_mutex_lock(&s->lock);
     while (s->in_flight > 0 && cond_wait_until(&s->idle, &s->lock, &until)) {

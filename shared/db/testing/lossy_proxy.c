@@ -17,7 +17,7 @@ enum { PAIRS_MAX = 32, CHUNK_LEN = 65536 };
 
 typedef struct pair {
     int client, server; // -1: free
-    bool swallow;       // the next answer of the server is lost, and the line with it
+    bool swallow;       // the server's next answer is lost, and then the connection
 } pair;
 
 struct lossy_proxy {
@@ -25,7 +25,7 @@ struct lossy_proxy {
     int listener;
     int stop_pipe[2];
     atomic_int mode;
-    const char *commits_with; // NULL: nothing but COMMIT
+    const char *commits_with; // NULL: only COMMIT commits
     pthread_t thread;
     pair pairs[PAIRS_MAX];
     char chunk[CHUNK_LEN];
@@ -76,12 +76,12 @@ static bool send_all(int fd, const char *bytes, size_t len) {
     return true;
 }
 
-// With its NUL: READ COMMITTED is something else.
+// Compares with the NUL: READ COMMITTED must not match.
 static bool holds(const char *bytes, size_t len, const char *text) {
     return memmem(bytes, len, text, strlen(text) + 1) != NULL;
 }
 
-// As a statement, or by the name under which a pipeline has prepared it.
+// As a statement, or by the name that a pipeline has prepared.
 static bool is_commit(const lossy_proxy *x, size_t len) {
     return holds(x->chunk, len, "COMMIT") || holds(x->chunk, len, "pipe_commit") ||
            (x->commits_with != NULL && holds(x->chunk, len, x->commits_with));

@@ -1,4 +1,4 @@
-// A proxy between a client and PostgreSQL's unix socket that loses what it is told to lose. For tests only.
+// A proxy between a client and PostgreSQL's unix socket that loses messages on demand. For tests only.
 #ifndef TESTING_LOSSY_PROXY_H
 #define TESTING_LOSSY_PROXY_H
 
@@ -14,10 +14,10 @@ typedef enum lossy_mode {
 
 // server_dir holds the server's socket; the proxy's own socket goes into a new temporary folder.
 lossy_proxy *lossy_proxy_start(const char *server_dir);
-// Without a COMMIT, too, what holds the prepared statement of this name commits: a pipeline that is a transaction by itself.
+// Bytes with this prepared statement's name also count as a commit: a pipeline that is its own transaction has no COMMIT.
 void lossy_proxy_commits_with(lossy_proxy *p, const char *statement);
 const char *lossy_proxy_dir(const lossy_proxy *p); // the "host" to connect to
-// The mode holds for the next event; DROP modes fall back to PASS once they have dropped.
+// The mode applies to the next event; a DROP mode becomes PASS after its drop.
 void lossy_proxy_set(lossy_proxy *p, lossy_mode mode);
 void lossy_proxy_stop(lossy_proxy *p);
 
