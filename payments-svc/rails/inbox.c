@@ -170,7 +170,7 @@ static bool record_row(db_conn *c, arena *a, void *arg, err *e) {
     return true;
 }
 
-// What makes it the same again. A bank may well send the same words twice and mean two things, but not under one id.
+// Makes the value that identifies a repeat. A bank may send the same words twice and mean two things, but not under one id.
 static bool make_once(recording *r, arena *a, err *e) {
     const inbox_raw *raw = r->raw;
     crypto_sha256(raw->bytes.ptr, raw->bytes.len, r->sha256);
@@ -200,7 +200,7 @@ bool inbox_record(inbox *box, const inbox_raw *raw, inbox_ref *out, err *e) {
     *out = (inbox_ref){0};
     bool ok = raw->bytes.len <= INBOX_BYTES_MAX ||
               err_set(e, ERR_INVALID_ARGUMENT, "TOO_LARGE", "more bytes than can be recorded");
-    // A lost answer to COMMIT is met by trying again: the same bytes are then a repeat.
+    // After a lost answer to COMMIT it tries again: the same bytes are then a repeat.
     ok = ok && make_once(&r, a, e) &&
          db_transact(box->pool, clock_mono_ms(box->clock) + INBOX_DB_TIMEOUT_MS, a, record_row, &r,
                      e);

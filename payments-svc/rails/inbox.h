@@ -1,8 +1,8 @@
-// The inbox: what banks say is recorded raw first, in a transaction of its own, and applied afterwards (promise HEARD).
+// The inbox: banks' words are first recorded raw, in a transaction of their own, and then applied (promise HEARD).
 //
-// A rail hands bytes over and says how they are read; the inbox keeps them, has them read, turns what is known and consistent
-// into events and the rest into exceptions with their bytes. Applying is idempotent: whatever was killed in the middle is
-// applied again from the start, and what is there already is not there twice.
+// A rail hands over bytes and a reader. The inbox keeps the bytes and has them read. Known and consistent lines become events; the rest
+// become exceptions with their bytes. Applying is idempotent: after a crash an item is applied again from the start, and existing rows are
+// not added twice.
 //
 // Thread-safe. Calls block.
 #ifndef RAILS_INBOX_H
@@ -16,22 +16,22 @@
 
 enum {
     INBOX_NAME_MAX = 300,
-    // Of one file: it is sealed as one value, and what its lines need fits into memory.
+    // of one file: it is sealed as one value, and the data of its lines fits into memory
     INBOX_BYTES_MAX = CRYPTO_VALUE_MAX,
     INBOX_SOURCES_MAX = 64,
-    // cases of their own that the lines of one file get; the rest share one
+    // separate cases for the lines of one file; the rest share one
     INBOX_LINE_CASES_MAX = 200,
-    // bytes of a line that are kept beside its exception; the whole is in the item
+    // bytes of a line kept with its exception; the item has the whole
     INBOX_RAW_MAX = 4096,
     // exceptions of one item, those that moved money first; the rest share one
     INBOX_ODD_MAX = 5000,
-    // cases of messages of one connection within an hour; the rest share one
+    // cases for messages of one connection within an hour; the rest share one
     INBOX_MESSAGE_CASES_MAX = 100,
-    INBOX_FILE_CASES_MAX = 1000, // the same of its files
-    INBOX_TRIES_MAX = 10         // failures of ours after which a person must look
+    INBOX_FILE_CASES_MAX = 1000, // the same for its files
+    INBOX_TRIES_MAX = 10         // our own failures until a person must look
 };
 
-// Of an exception: more movements and refusals of one payout than SAGA_MOVEMENTS_MAX. For people.
+// Reason of an exception: more movements and refusals of one payout than SAGA_MOVEMENTS_MAX. For people.
 #define INBOX_TOO_MANY_MOVEMENTS                                                                   \
     "the bank tells of more movements or refusals of this payout than are taken in: find out "     \
     "from its statement what became of the money"
@@ -46,11 +46,11 @@ typedef enum inbox_kind {
 typedef enum inbox_state {
     INBOX_RECORDED = 1, // waits to be applied
     INBOX_APPLIED = 2,  // each line is an event or an exception
-    INBOX_REFUSED = 3,  // means nothing as a whole; waits for a repair
+    INBOX_REFUSED = 3,  // meaningless as a whole; waits for a repair
     INBOX_DISMISSED = 4 // a person decided that it means nothing
 } inbox_state;
 
-// What a reader is given. Borrowed for the call.
+// A reader's input. Borrowed for the call.
 typedef struct inbox_item {
     int64_t book_id;
     uuid inbox_id;
@@ -59,34 +59,35 @@ typedef struct inbox_item {
     int32_t version;
     str name, bytes;
     int64_t said_us, received_us;
-    const void *asked; // what the reader's `ask` has left; NULL: nothing was asked
+    const void *asked; // result of the reader's `ask`; NULL: it did not ask
 } inbox_item;
 
-// A line that is known and consistent. event.inbox_id and inbox_line are filled by the inbox.
+// A known and consistent line. The inbox fills event.inbox_id and inbox_line.
 typedef struct inbox_event {
     int64_t book_id;
     int32_t line;
     str raw;
-    bool fresh; // nobody spoke of its payout before (filled in by the inbox)
+    bool fresh; // the first event of its payout (filled in by the inbox)
     rail_event event;
 } inbox_event;
 
-// A line that is not. Strings are @arena or static.
+// A line that is unknown or inconsistent. Strings are @arena or static.
 typedef struct inbox_odd {
-    int32_t line;       // 0: all of it
+    int32_t line;       // 0: the whole item
     const char *reason; // static, for programs
     const char *text;   // for people; no bank details
     const char *compared;
     str raw;
     int64_t about_book_id; // 0 when unknown
-    uuid payout_id;        // nil when none is near
-    int64_t amount;        // that moved
+    uuid payout_id;        // nil: no likely payout
+    int64_t amount;        // the amount that moved
     char currency[4];
-    const char *case_kind;    // of cases/kinds.h; NULL: none
-    const char *case_subject; // of a case that several items share; NULL: it is about the line
+    const char *case_kind; // of cases/kinds.h; NULL: none
+    // of a case that several items share; NULL: the case is about the line
+    const char *case_subject;
 } inbox_odd;
 
-// Something that was applied and that a person must look at nevertheless.
+// A line that was applied, and that a person must look at nevertheless.
 typedef struct inbox_remark {
     int64_t book_id;
     int32_t line;
@@ -95,33 +96,34 @@ typedef struct inbox_remark {
     char currency[4];
 } inbox_remark;
 
-// What a reader makes of an item.
+// A reader's result for an item.
 typedef struct inbox_said {
-    const char *about; // static: what it is
+    const char *about; // static: the kind of content
     int32_t lines;
-    const char *refused; // static reason when it means nothing as a whole; then nothing else counts
+    // static reason when it means nothing as a whole; then no other field counts
+    const char *refused;
     const char *refused_text; // for people
     inbox_event *events;
     size_t n_events;
     inbox_odd *odd;
     size_t n_odd;
-    size_t odd_max; // the room of odd: at least one more than the reader used, when it has `also`
+    size_t odd_max; // the room of odd: at least one more than the reader used, if it has `also`
     inbox_remark *remarks;
     size_t n_remarks;
-    void *own;         // of the reader, for `also`
+    void *own;         // the reader's own data, for `also`
     int64_t also_book; // of events that `also` records; 0: none
 } inbox_said;
 
-// How the bytes of a connection are read. read: looks into the database, and changes nothing; false when it cannot be said now.
-// also: runs in the transaction that ends the item, before its exceptions are written, and may add some; may be NULL; may be
-// called again with the same said when the transaction is repeated. Of a message or an answer it may add events, too.
+// Reads the bytes of a connection. read: looks into the database, and changes nothing; false when no result is possible now. also: runs in
+// the transaction that ends the item, before its exceptions are written, and may add some; for a message or an answer also events. It may
+// be NULL, and may be called again with the same said when the transaction repeats.
 typedef struct inbox_reader {
     int connection;
     bool (*read)(void *self, db_conn *c, const inbox_item *item, inbox_said *out, arena *a, err *e);
     bool (*also)(void *self, db_conn *c, const inbox_item *item, inbox_said *said, arena *a,
                  err *e);
-    // Asks the bank what only it knows, before `read` and outside of any transaction; only while what waits is applied, never on
-    // the thread that took a message in. *asked is @arena, and may stay NULL. False: not now. May be NULL.
+    // Asks the bank, before `read` and outside of any transaction. Only while waiting items are applied, never on the thread that received
+    // a message. *asked is @arena, and may stay NULL. False: not now. May be NULL.
     bool (*ask)(void *self, const inbox_item *item, const void **asked, arena *a, err *e);
     void *self;
 } inbox_reader;
@@ -130,13 +132,13 @@ typedef struct inbox inbox;
 
 // @borrows pool, keys and clock until destroy. Never fails. @owned
 inbox *inbox_create(db_pool *pool, crypto_keyring *keys, const clock_source *clock);
-void inbox_destroy(inbox *box); // accepts NULL; all readers are gone
-// Before the first item of this connection is applied. reader->self must outlive the box, or inbox_unlisten.
+void inbox_destroy(inbox *box); // accepts NULL; no reader may be in use
+// Call before the first item of this connection is applied. reader->self must outlive the box, or inbox_unlisten.
 void inbox_listen(inbox *box, const inbox_reader *reader);
 void inbox_unlisten(inbox *box, int connection);
-// wake is called after each commit of events, with their book, on the thread that applied. May be NULL.
+// wake is called after each commit of events, with their book, on the thread that applied them. May be NULL.
 void inbox_set_wake(inbox *box, rail_wake wake, void *arg);
-// Calls it: events of this book were committed by somebody else.
+// Calls wake: somebody else committed events of this book.
 void inbox_wake(inbox *box, int64_t book_id, int connection);
 
 typedef struct inbox_raw {
@@ -151,19 +153,19 @@ typedef struct inbox_raw {
 typedef struct inbox_ref {
     int64_t book_id;
     uuid inbox_id;
-    bool repeated; // the same came before
+    bool repeated; // the same item came before
     inbox_state state;
 } inbox_ref;
 
-// Records it, durably when it returns true. The same bytes of the same connection (of a message: with the same id) are a repeat.
+// Records it; true: durably. The same bytes of the same connection (for a message: with the same id) are a repeat.
 bool inbox_record(inbox *box, const inbox_raw *raw, inbox_ref *out, err *e) WARN_UNUSED;
-// Applies one item that waits; one that does not wait any more is left alone.
+// Applies one waiting item; leaves any other alone.
 bool inbox_apply(inbox *box, int64_t book_id, uuid inbox_id, err *e) WARN_UNUSED;
-// Applies what waits of a connection, oldest first; messages only when they have waited for some seconds, since their own thread is
-// at them otherwise. One that fails does not hold up the others; false when there was one, with the last failure.
+// Applies a connection's waiting items, oldest first. Messages only after some seconds, since otherwise their own thread applies them. A
+// failed item does not delay the others; false when there was one, with the last failure.
 bool inbox_apply_waiting(inbox *box, int connection, err *e) WARN_UNUSED;
 
-// Opens a case about something that could not be recorded at all.
+// Opens a case about bytes that could not be recorded.
 bool inbox_complain(inbox *box, const char *subject, const char *code, const char *text,
                     err *e) WARN_UNUSED;
 

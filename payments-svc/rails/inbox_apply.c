@@ -1,4 +1,4 @@
-// Applying: what was recorded becomes events and exceptions. inbox_apply is the whole story.
+// Applying: recorded bytes become events and exceptions. inbox_apply shows the whole course.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,23 +11,23 @@
 
 enum { TEXT_MAX = 1000, COMPARED_MAX = 2000, MESSAGE_REST_US = 10 * 1000 * 1000 };
 
-// One item on its way.
+// An item while it is applied.
 typedef struct applying {
     inbox *box;
-    arena *a; // of the item: lives through all transactions
+    arena *a; // for the item: lives through all transactions
     inbox_reader reader;
     inbox_item item;
     inbox_said said;
-    int32_t tries;   // that failed before this one
-    bool counted;    // this one is counted before it begins
-    bool waits;      // else there is nothing to do, or nothing is left to do
+    int32_t tries;   // earlier failed tries
+    bool counted;    // this try is counted before it begins
+    bool waits;      // false: there is nothing to do, now or any more
     bool again;      // it was applied before, and lines were set aside
-    bool raced;      // somebody said the same at the same time
+    bool raced;      // someone recorded the same at the same time
     bool may_ask;    // on a thread that nobody waits for
     size_t from, to; // events of this transaction
     int64_t now_us;
-    int32_t n_events; // applied, those that were there before included
-    size_t folded;    // exceptions that share the one of line 0
+    int32_t n_events; // applied events, existing ones included
+    size_t folded;    // exceptions folded into the one of line 0
 } applying;
 
 // --- Loading ---------------------------------------------------------------------------------------------------------
@@ -101,7 +101,7 @@ static bool read_item(db_conn *c, arena *a, void *arg, err *e) {
     return true;
 }
 
-// --- What is known already -------------------------------------------------------------------------------------------
+// --- Known events -----------------------------------------------------------------------------------------------------
 
 // Stable: events of one book stay in the order of their lines.
 static int by_book_and_line(const void *a, const void *b) {
@@ -117,7 +117,7 @@ static bool know(db_conn *c, arena *a, void *arg, err *e) {
     return inbox_know(c, &x->item, &x->said, &x->n_events, x->a, a, e);
 }
 
-// Room for each event to become an exception, and one for `also`.
+// Makes room for each event to become an exception, and one more for `also`.
 static bool make_room(applying *x, err *e) {
     inbox_said *s = &x->said;
     const size_t wanted = s->n_odd + s->n_events + 1;
@@ -157,7 +157,7 @@ static bool write_events(const applying *x, db_conn *c, arena *a, size_t from, s
                              c, x->said.events[from].book_id, events, to - from, a, e);
 }
 
-// Whether these bytes are still to be applied. Somebody else may have done so since they were read, and a person may have replaced them.
+// True while these bytes still wait. Since the read, another thread may have applied them, or a person may have replaced them.
 static bool still_waits(const applying *x, db_conn *c, arena *a, bool *waits, err *e) {
     db_params *p = db_params_create(a);
     db_rows *rows = NULL;
@@ -257,7 +257,7 @@ static void add_case(case_list *l, arena *a, int64_t book_id, int32_t line, cons
     l->books[l->n++] = book_id;
 }
 
-// A case for each line, so that their amounts can be added up; where there are very many, one for the rest.
+// One case per line, so that their amounts add up; beyond a limit, one for the rest.
 static void cases_of_lines(const applying *x, case_list *l, arena *a) {
     size_t rest = 0;
     int64_t rest_amount = 0;
@@ -299,8 +299,7 @@ static void cases_of_lines(const applying *x, case_list *l, arena *a) {
     }
 }
 
-// Each would be a case, at the bank's pace. The exceptions are all there, whatever becomes of cases; beyond the budget of an hour they
-// share one.
+// Each message could cost a case, at the bank's pace. Beyond an hour's budget they share one. All exceptions are kept in any case.
 static void share_case(const applying *x, case_list *l, arena *a) {
     const int64_t hour = x->now_us / (INT64_C(3600) * 1000000);
     const bool file = x->item.kind == INBOX_FILE || x->item.kind == INBOX_OURS;
@@ -341,7 +340,7 @@ static bool open_cases(const applying *x, db_conn *c, arena *a, err *e) {
         cases_of_lines(x, &l, a);
     }
     share_case(x, &l, a);
-    // Those of one book at once: the first that is left gives the book, the others of it go to the front.
+    // Opens the cases book by book: the first one left gives the book, and the others of this book move to the front.
     for (size_t done = 0; done < l.n;) {
         const int64_t book_id = l.books[done];
         size_t end = done;
@@ -399,7 +398,7 @@ static bool is_among(const db_rows *lines, int32_t line) {
     return false;
 }
 
-// What a person dismissed before stays so: it gets no new case.
+// A line that a person dismissed before stays dismissed, without a new case.
 static bool keep_dismissed(applying *x, db_conn *c, arena *a, err *e) {
     db_rows *lines = NULL;
     db_params *p = db_params_create(a);
@@ -417,7 +416,7 @@ static bool keep_dismissed(applying *x, db_conn *c, arena *a, err *e) {
     return true;
 }
 
-// What was set aside and is understood by now: closed, and its cases.
+// Closes lines that were set aside and are understood now, and their cases.
 static bool close_understood(const applying *x, db_conn *c, arena *a, err *e) {
     const str why = STR("it was understood when it was applied again");
     int32_t *odd = ARENA_ARRAY(a, int32_t, x->said.n_odd + 1);
@@ -440,11 +439,11 @@ static bool close_understood(const applying *x, db_conn *c, arena *a, err *e) {
                              e);
 }
 
-// The transaction that ends an item: its last events, its exceptions, their cases, and that it is applied. The row first: of two that apply
-// the same, one waits here, and finds that there is nothing left to do.
+// The transaction that ends an item: writes its last events, its exceptions and their cases, and marks it as applied. It locks the row
+// first: a second applier of the same item waits here, and finds nothing left to do.
 static bool finish(db_conn *c, arena *a, void *arg, err *e) {
     applying *x = arg;
-    const inbox_said before = x->said; // a repeated transaction begins with what was read
+    const inbox_said before = x->said; // a repeated transaction begins with the reader's result
     if (!still_waits(x, c, a, &x->waits, e) || !x->waits) {
         return !x->waits;
     }
@@ -476,7 +475,7 @@ static int64_t deadline_of(const inbox *box) {
     return clock_mono_ms(box->clock) + INBOX_DB_TIMEOUT_MS;
 }
 
-// Runs one transaction that writes events. Where somebody has said the same since it was looked up, it runs again, and looks.
+// Runs one transaction that writes events. If someone has recorded the same since the look, it runs again, and looks again.
 static bool write_in_tx(applying *x, db_tx_fn write, arena *scratch, err *e) {
     if (db_transact(x->box->pool, deadline_of(x->box), scratch, write, x, e)) {
         return true;
@@ -490,7 +489,7 @@ static bool write_in_tx(applying *x, db_tx_fn write, arena *scratch, err *e) {
     return db_transact(x->box->pool, deadline_of(x->box), scratch, write, x, e);
 }
 
-// The events of a file, each chunk in a transaction of its own; then the end.
+// Writes the events of a file, each chunk in its own transaction; then ends the item.
 static bool write_all(applying *x, arena *scratch, err *e) {
     const inbox_said *s = &x->said;
     x->from = x->to = 0;
@@ -501,7 +500,7 @@ static bool write_all(applying *x, arena *scratch, err *e) {
             x->to++;
         }
         if (x->to == s->n_events && x->item.kind != INBOX_FILE) {
-            break; // these go with the end: a message has one
+            break; // a message has one event, which is written with the end
         }
         if (!write_in_tx(x, write_chunk, scratch, e)) {
             return false;
@@ -572,7 +571,7 @@ static bool apply_loaded(applying *x, arena *scratch, err *e) {
 
 // --- Failures of ours ------------------------------------------------------------------------------------------------
 
-// Before the try: what kills the process cannot be noted afterwards, and would be tried first at each start.
+// Written before the try: a try that kills the process cannot be noted afterwards, and would come first at each start.
 static bool note_try(db_conn *c, arena *a, void *arg, err *e) {
     const applying *x = arg;
     db_params *p = db_params_create(a);
@@ -582,7 +581,7 @@ static bool note_try(db_conn *c, arena *a, void *arg, err *e) {
     return db_exec(c, &INBOX_SQL[INBOX_SQL_TRYING], p, a, NULL, NULL, e);
 }
 
-// The database was away, or the connection is off: that says nothing of the item.
+// The database was away, or the connection is off: this is not the item's fault.
 static bool is_innocent(const err *why) {
     return why->code == ERR_UNAVAILABLE || why->code == ERR_FAILED_PRECONDITION;
 }
@@ -617,7 +616,7 @@ static bool give_up(applying *x, const char *why, arena *scratch, err *e) {
     return db_transact(x->box->pool, deadline_of(x->box), scratch, finish, x, e);
 }
 
-// What fails again and again holds nobody up: after some tries it waits for a person.
+// An item that fails again and again delays no other: after some tries it waits for a person.
 static void give_up_later(applying *x, const err *why, arena *scratch) {
     err e = {0};
     failure f = {x, why};
@@ -638,13 +637,13 @@ static bool apply_tried(applying *x, arena *scratch, err *e) {
         return err_set(e, ERR_FAILED_PRECONDITION, "CONNECTION_OFF",
                        "the connection that this came from is switched off");
     }
-    if (x->tries >= INBOX_TRIES_MAX) { // and nobody could say why
+    if (x->tries >= INBOX_TRIES_MAX) { // and no error explained it
         return give_up(x, "The service ended each time while this was applied.", scratch, e);
     }
     return apply_loaded(x, scratch, e);
 }
 
-// waited: nobody waits for the thread, so the bank may be asked; and the try is written down before it begins, which costs a transaction.
+// waited: nobody waits for the thread, so the bank may be asked. The try is written down before it begins, which costs a transaction.
 static bool apply_one(inbox *box, int64_t book_id, uuid inbox_id, bool waited, err *e) {
     arena *a = arena_create(INBOX_SCRATCH_MAX), *scratch = arena_create(INBOX_SCRATCH_MAX);
     applying x = {.box = box,
@@ -676,8 +675,7 @@ static bool apply_one(inbox *box, int64_t book_id, uuid inbox_id, bool waited, e
     return ok;
 }
 
-// A try that its caller makes at once, of something that has just come or was ordered. What goes wrong with the process is counted when
-// it is tried again.
+// A first try, by the caller itself, of a new item or an order. A crash of the process is counted at the next try.
 bool inbox_apply(inbox *box, int64_t book_id, uuid inbox_id, err *e) {
     return apply_one(box, book_id, inbox_id, false, e);
 }
@@ -711,7 +709,7 @@ bool inbox_apply_waiting(inbox *box, int connection, err *e) {
             ok = false;
             *e = one;
             if (one.code == ERR_UNAVAILABLE) {
-                break; // then the rest would fail as well
+                break; // the rest would fail as well
             }
         }
     }

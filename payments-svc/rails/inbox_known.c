@@ -1,4 +1,4 @@
-// What is known already of the events of an item: which were there before, which repeat another one, and which are too many.
+// Compares an item's events with recorded ones: which are known, which repeat another, and which are too many.
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,7 +6,7 @@
 #include "domain/machine.h"
 #include "rails/inbox_internal.h"
 
-// The events of one item. keep: lives as long as what was said.
+// The events of one item. keep: memory that lives as long as the reader's result.
 typedef struct knowing {
     const inbox_item *item;
     inbox_said *said;
@@ -27,13 +27,13 @@ static void set_aside(knowing *x, const inbox_event *v, const char *reason, cons
     memcpy(o->currency, v->event.currency, sizeof o->currency);
 }
 
-// What is there that speaks against an event being a new one.
+// Recorded events that may make an event a repeat.
 typedef struct prior {
-    bool known, ours, same; // under its id; by this item; with its content
-    bool settled;           // its attempt, under the same reference of the bank
-    bool returned;          // something of its attempt
-    bool same_amount;       // of that, as much as it says
-    int64_t movements;      // of its payout, of all attempts, and refusals
+    bool known, ours, same; // an event has its id; it is this item's; it has the same content
+    bool settled;           // its attempt has settled under the same bank reference
+    bool returned;          // part of its attempt came back
+    bool same_amount;       // one of these returns has the same amount
+    int64_t movements;      // of its payout: movements and refusals of all attempts
 } prior;
 
 static prior prior_of(const knowing *x, const db_rows *rows, size_t row) {
@@ -53,8 +53,8 @@ static void set_aside_for_case(knowing *x, const inbox_event *v, const char *rea
     x->said->odd[x->said->n_odd - 1].case_kind = "INBOX_LINE";
 }
 
-// An event of a file that is another one's repeat. A delivery is not a movement: the same entry settles once, and an amount that comes
-// back a second time under another number may be the bank's resend. True when it does not count; a person sees what nobody can tell.
+// True for an event of a file that repeats another and does not count. A delivery is not a movement: an entry settles once, and an amount
+// that comes back again under another number may be a resend. A person decides if nobody else can.
 static bool is_repeat(knowing *x, const inbox_event *v, const prior *f) {
     const bool settles = v->event.kind == RAIL_EVENT_SETTLED && f->settled;
     if (x->item->kind != INBOX_FILE || f->ours) {
@@ -75,7 +75,7 @@ static bool is_repeat(knowing *x, const inbox_event *v, const prior *f) {
     return true;
 }
 
-// A movement or a refusal that would be a new one, and how many of its payout there are.
+// A new movement or refusal, with the number of its payout's movements.
 typedef struct newcomer {
     uuid payout_id;
     size_t at; // among the events
@@ -99,8 +99,8 @@ static void set_aside_beyond(knowing *x, const inbox_event *v, bool first) {
     }
 }
 
-// One payout takes so many movements and refusals in, and all beyond that share one case: each is read whenever the payout is, a part of
-// an amount may be as small as one cent, and a refusal costs the bank nothing. Of `newcomers`, which are events of [from, *to).
+// One payout takes in a limited number of movements and refusals; the rest share one case. Each is read whenever the payout is, a part may
+// be as small as one cent, and a refusal costs the bank nothing. `newcomers` are events of [from, *to).
 static bool limit_movements(knowing *x, newcomer *newcomers, size_t n, size_t from, size_t *to,
                             err *e) {
     inbox_said *s = x->said;
@@ -127,7 +127,7 @@ static bool limit_movements(knowing *x, newcomer *newcomers, size_t n, size_t fr
     return true;
 }
 
-// Of events that are there: those of this item were written before something was killed; those of another one say it twice.
+// Known events: this item's own were written before a crash; another item's say the same again.
 static bool sift(knowing *x, const prior *priors, size_t from, size_t to, err *e) {
     inbox_said *s = x->said;
     newcomer *newcomers = ARENA_ARRAY(x->keep, newcomer, to - from);
@@ -147,7 +147,7 @@ static bool sift(knowing *x, const prior *priors, size_t from, size_t to, err *e
         } else if (f.known) {
             (*x->before)++;
         } else {
-            if (v.event.kind != RAIL_EVENT_ACCEPTED) { // which comes from submissions, once
+            if (v.event.kind != RAIL_EVENT_ACCEPTED) { // submissions tell acceptance, once
                 newcomers[n++] = (newcomer){v.event.payout_id, kept, f.movements};
             }
             s->events[kept++] = v;
@@ -161,7 +161,7 @@ static bool sift(knowing *x, const prior *priors, size_t from, size_t to, err *e
     return true;
 }
 
-// The events whose payouts were spoken of before, as indexes into those of one book. *n: how many.
+// The events whose payouts have earlier events, as indexes into the events of one book. *n: their number.
 static bool find_spoken_of(const knowing *x, db_conn *c, size_t from, size_t to, size_t **at,
                            size_t *n, arena *a, err *e) {
     uuid *ids = ARENA_ARRAY(a, uuid, to - from);
@@ -186,7 +186,7 @@ static bool find_spoken_of(const knowing *x, db_conn *c, size_t from, size_t to,
     return true;
 }
 
-// What is known of n events of one book, the first of which is `from`.
+// Reads the recorded events for n events of one book; the first is `from`.
 static bool find_known(const knowing *x, db_conn *c, size_t from, const size_t *at, size_t n,
                        db_rows **rows, arena *a, err *e) {
     uuid *ids = ARENA_ARRAY(a, uuid, n);
@@ -218,9 +218,9 @@ static bool find_known(const knowing *x, db_conn *c, size_t from, const size_t *
     return db_exec(c, &INBOX_SQL[INBOX_SQL_KNOWN_EVENTS], p, a, rows, NULL, e);
 }
 
-// What speaks against each event of one book being a new one. NULL: out of memory, or the database.
+// Finds for each event of one book the recorded ones that may make it a repeat. NULL: out of memory, or the database.
 static prior *find_priors(const knowing *x, db_conn *c, size_t from, size_t to, arena *a, err *e) {
-    prior *priors = ARENA_ARRAY(a, prior, to - from); // all say that nothing does
+    prior *priors = ARENA_ARRAY(a, prior, to - from); // zeroed: no recorded events
     size_t *at = NULL, n = 0;
     db_rows *rows = NULL;
     if (priors == NULL) {
@@ -231,7 +231,7 @@ static prior *find_priors(const knowing *x, db_conn *c, size_t from, size_t to, 
         (n > 0 && !find_known(x, c, from, at, n, &rows, a, e))) {
         return NULL;
     }
-    ASSERT(n == 0 || db_count(rows) == n); // an aggregate of each
+    ASSERT(n == 0 || db_count(rows) == n); // one aggregate row each
     for (size_t i = from; i < to; i++) {
         x->said->events[i].fresh = x->said->events[i].event.kind != RAIL_EVENT_ACCEPTED;
     }
@@ -242,7 +242,7 @@ static prior *find_priors(const knowing *x, db_conn *c, size_t from, size_t to, 
     return priors;
 }
 
-// The books from the last to the first, so that taking events out does not move those that are still to be looked at.
+// Goes from the last book to the first, so that removing events does not move those still to check.
 bool inbox_know(db_conn *c, const inbox_item *item, inbox_said *s, int32_t *before, arena *keep,
                 arena *a, err *e) {
     knowing x = {.item = item, .said = s, .before = before, .keep = keep};

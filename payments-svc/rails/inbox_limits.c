@@ -1,4 +1,4 @@
-// What one item, and one connection in an hour, may cost in rows and cases, whatever a bank sends.
+// Limits an item's and a connection's hourly cost in rows and cases, whatever a bank sends.
 #include <string.h>
 
 #include "base/assert.h"

@@ -1,5 +1,5 @@
-// What is shown is what the parsers read at its own place and in its own form. Of everything else the digits are hidden, because an
-// account number may stand anywhere.
+// Shows the fields that the parsers read, at their own place and in their own form. Hides the digits of everything else, because an account
+// number may be anywhere.
 #include "rails/inbox_mask.h"
 
 #include <ctype.h>
@@ -11,13 +11,13 @@
 
 enum {
     SHOWN = 4,     // the last characters of an account
-    RUN_MIN = 5,   // digits that may be a part of an account number
-    RUN_LONG = 8,  // so many that the last of them may be shown
+    RUN_MIN = 5,   // so many digits may be part of an account number
+    RUN_LONG = 8,  // of so many digits the last may be shown
     DATE_LEN = 10, // 2026-11-30
     TIME_LEN = 8,
     ZONE_LEN = 6,
     BETWEEN_MAX = 3, // bytes between two groups of a number
-    FIELDS_MAX = 5,  // of a line of a report
+    FIELDS_MAX = 5,  // per line of a report
     AMOUNT_MAX = 10,
     FILE_NAME_MAX = 95,
     DEPTH_MAX = 16,
@@ -37,7 +37,7 @@ static bool all_digits(const char *s, size_t n) {
     return n > 0;
 }
 
-// All but the last characters that are not blank.
+// Hides all but the last characters that are not blank.
 static void hide(char *s, size_t n, size_t shown) {
     while (n > 0 && s[n - 1] == ' ') {
         n--;
@@ -55,14 +55,14 @@ static bool is_date(const char *s, size_t n) {
            (n == DATE_LEN || !is_digit(s[DATE_LEN]));
 }
 
-// A text, perhaps as it stands in a string of JSON: then an escape is one sign, whatever it is written with.
+// A text, perhaps inside a JSON string: then an escape is one sign, however it is written.
 typedef struct words {
     const char *s;
     size_t n;
     bool json;
 } words;
 
-// What four hexadecimal digits stand for; -1: they are none.
+// The value of four hexadecimal digits; -1: not hexadecimal.
 static int hex_value(const char *s) {
     int value = 0;
     for (size_t k = 0; k < 4; k++) {
@@ -73,8 +73,8 @@ static int hex_value(const char *s) {
     return value;
 }
 
-// The escape that begins here. *letter: it stands for one. Backslashes in a row may be an escape that was escaped, however often. Digits
-// are a part of it only where no digit follows: else they may be the begin of a number. 0: it is none.
+// The length of the escape that begins here; 0: none. *letter: it stands for a letter. Several backslashes may be an escape that was
+// escaped again. Digits belong to the escape only if no digit follows: otherwise they may begin a number.
 static size_t escape_len(const words *w, size_t at, bool *letter) {
     size_t i = at;
     *letter = false;
@@ -93,8 +93,8 @@ static size_t escape_len(const words *w, size_t at, bool *letter) {
     return slashes + 5;
 }
 
-// People write numbers in groups. Where the next one begins when at most a few signs that are neither letters nor digits stand
-// between; 0: not on this line.
+// People write numbers in groups. Returns where the next group begins, if at most a few signs other than letters and digits are between; 0:
+// not on this line.
 static size_t next_group(const words *w, size_t at) {
     const char *const s = w->s;
     size_t i = at;
@@ -121,7 +121,7 @@ static size_t count_digits(const char *s, size_t n) {
     return i;
 }
 
-// 1000.00, 12,500, 1,234,567.89. Returns its length; 0: it is none.
+// 1000.00, 12,500, 1,234,567.89. Returns its length; 0: no amount.
 static size_t amount_len(const char *s, size_t n) {
     const size_t whole = count_digits(s, n);
     size_t end = whole, groups = 0;
@@ -151,7 +151,7 @@ static size_t time_len(const char *s, size_t n) {
     return len + (zone ? ZONE_LEN : 0);
 }
 
-// The end of what can be no number of an account: a date, or amounts and times with nothing else in their groups. `at`: it can be one.
+// The end of groups that cannot be an account number: a date, or only amounts and times. `at`: the beginning of a possible one.
 static size_t harmless_end(const words *w, size_t at) {
     const char *const s = w->s;
     const size_t n = w->n;
@@ -169,7 +169,7 @@ static size_t harmless_end(const words *w, size_t at) {
     }
 }
 
-// Returns the end of the groups that begin here.
+// The end of the groups that begin here.
 static size_t run_end(const words *w, size_t at, size_t *digits) {
     *digits = 0;
     for (;;) {
@@ -217,11 +217,11 @@ void inbox_hide_digits(char *text, size_t len) {
 
 // --- Files of records ------------------------------------------------------------------------------------------------
 
-// A field by position, from 1. A record is shown by its fields when all that must be digits are.
+// A field by position, from 1. A record is shown by fields when all digit fields have only digits.
 typedef struct place {
     char type; // of the record
     size_t column, width;
-    bool digits; // else anything
+    bool digits; // false: any characters
 } place;
 
 static const place PLACES[] = {
@@ -241,7 +241,7 @@ static bool is_at_its_place(const place *f, const char *record, size_t n) {
     return begin + f->width <= n && (!f->digits || all_digits(record + begin, f->width));
 }
 
-// The names of banks in a file's header are numbers with blanks, and nothing else.
+// In a file's header the banks' names are numbers with blanks only.
 static bool is_header(const char *record) {
     for (size_t i = 3; i < 23; i++) {
         if (!is_digit(record[i]) && record[i] != ' ') {
@@ -266,7 +266,7 @@ static bool has_form(const char *record, size_t n) {
             memcmp(record + 1, "99", 2) == 0);
 }
 
-// One record, without the blanks behind it.
+// Masks one record without its trailing blanks.
 static void mask_record(char *record, size_t n) {
     bool shown[NACHA_LINE_LEN] = {false};
     if (n == 0 || !has_form(record, n)) {
@@ -369,7 +369,7 @@ static void mask_lines(char *bytes, size_t len) {
 
 // --- Messages --------------------------------------------------------------------------------------------------------
 
-// What the parsers read of an acknowledgement, a message or an answer, and what cannot be an account there.
+// Members that the parsers read in an acknowledgement, a message or an answer, and that cannot be an account.
 static const char *const MEMBERS[] = {
     "file", "status",     "at",        "entries", "total",    "id",
     "type", "timestamp",  "reference", "amount",  "currency", "returned_amount",
@@ -379,9 +379,9 @@ static const char *const MEMBERS[] = {
 typedef struct json {
     char *bytes;
     size_t len, at;
-    bool read[DEPTH_MAX]; // of each open object: the parsers read it
+    bool read[DEPTH_MAX]; // for each open object: the parsers read it
     size_t depth;
-    str key; // of the value that follows
+    str key; // of the coming value
 } json;
 
 static bool is_member(str key) {
@@ -408,7 +408,7 @@ static void open_object(json *j, char c) {
     j->key = (str){0};
 }
 
-// A digit may be written as an escape: then nothing of the text is shown.
+// A digit may be written as an escape: then none of the text is shown.
 static void hide_string(char *s, size_t n) {
     for (size_t i = 0; i + 5 <= n; i++) {
         if (memcmp(s + i, "\\u003", 5) == 0) {
@@ -419,7 +419,7 @@ static void hide_string(char *s, size_t n) {
     hide_digits(s, n, true);
 }
 
-// The string that begins at `at`: a key when a colon follows, else a value.
+// Masks the string that begins at `at`: a key if a colon follows, else a value.
 static void mask_string(json *j) {
     const size_t begin = j->at + 1;
     size_t end = begin;
@@ -448,7 +448,7 @@ static void mask_string(json *j) {
     j->at = next < j->len ? next : j->len;
 }
 
-// 1000, 1000.5 or 1000.50: as an amount may be written.
+// An amount as it may be written: 1000, 1000.5 or 1000.50.
 static bool is_number(const char *s, size_t n) {
     const size_t whole = count_digits(s, n);
     return whole == n ? n > 0
@@ -456,7 +456,7 @@ static bool is_number(const char *s, size_t n) {
                             all_digits(s + whole + 1, n - whole - 1);
 }
 
-// A number, a word, or whatever stands there, up to the next mark.
+// Masks a number, a word, or anything else, up to the next mark.
 static void mask_token(json *j) {
     size_t end = j->at;
     while (end < j->len && strchr("{}[],:\"\n", j->bytes[end]) == NULL) {
@@ -495,7 +495,7 @@ static void mask_json(char *bytes, size_t len) {
     }
 }
 
-// --- What it is ------------------------------------------------------------------------------------------------------
+// --- The kind of bytes ------------------------------------------------------------------------------------------------
 
 static void make_readable(char *bytes, size_t from, size_t len, bool text) {
     for (size_t i = from; i < len; i++) {
@@ -516,7 +516,7 @@ void inbox_mask(char *bytes, size_t len) {
     }
     const char c = first < len ? bytes[first] : '\0';
     const char after = first + 1 < len ? bytes[first + 1] : '\0';
-    // A line that was set aside begins with what it is: an entry, or a record of a report.
+    // A line that was set aside begins with its kind: an entry, or a record of a report.
     if (c == '{') {
         mask_json(bytes + first, len - first);
     } else if ((c == 'H' || c == 'D' || c == 'T') && after == ',') {

@@ -1,4 +1,4 @@
-// What is hidden before a person sees a bank's bytes.
+// The masking of a bank's bytes before a person sees them.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -78,7 +78,7 @@ static const char *hidden(const char *words) {
     return text;
 }
 
-// People write numbers in groups, and with whatever between them.
+// People write numbers in groups, with anything between.
 static void test_words__number_in_groups__hidden(void **state) {
     (void)state;
     static const char *const BETWEEN[] = {
@@ -123,7 +123,7 @@ static void test_words__amounts_dates_and_times__shown(void **state) {
     }
 }
 
-// What stands between two groups may be written as an escape, which has letters and digits of its own.
+// The signs between two groups may be written as an escape, which has its own letters and digits.
 static void test_message__number_in_groups_with_escapes__hidden(void **state) {
     (void)state;
     static const char *const BETWEEN[] = {
@@ -142,7 +142,8 @@ static void test_message__number_in_groups_with_escapes__hidden(void **state) {
     assert_string_equal(masked("{\"text\":\"12\\u002"), "{\"text\":\"**\\u***");
 }
 
-// A bank's text has backslashes that are no escapes: digits behind one are digits, and so may be those of an escape that others follow.
+// A bank's text may have backslashes that are no escapes: digits behind one are digits, and so may be those of an escape that more digits
+// follow.
 static void test_message__digits_in_what_looks_like_an_escape__hidden(void **state) {
     (void)state;
     static const char *const PAIRS[][2] = {
@@ -178,7 +179,7 @@ static void test_message__amounts_and_times_of_members__shown(void **state) {
     assert_string_equal(masked("{\"other\":123456.78}"), "{\"other\":****56.78}");
 }
 
-// What is called a code may be anything that is long.
+// A long value may be anything, also under the name "code".
 static void test_message__code_that_is_long__hidden(void **state) {
     (void)state;
     assert_string_equal(masked("{\"data\":{\"code\":\"acct 000123456789\"}}"),

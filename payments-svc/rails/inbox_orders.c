@@ -1,4 +1,4 @@
-// What a person does about the inbox.
+// A person's orders about the inbox.
 #include <inttypes.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -11,7 +11,7 @@
 #include "rails/inbox_desk.h"
 #include "rails/inbox_internal.h"
 
-// --- Cases of exceptions that are closed -----------------------------------------------------------------------------
+// --- Cases of closed exceptions ---------------------------------------------------------------------------------------
 
 typedef struct closing {
     int64_t book_id;
@@ -66,7 +66,7 @@ bool inbox_close_cases(db_conn *c, int64_t book_id, uuid inbox_id, const db_rows
         whole = whole || line == 0;
         list[n++] = (closing){db_get_i64(lines, i, 1), str_of(subject)};
     }
-    if (whole) { // the case of the item, and the one that many lines share
+    if (whole) { // the case of the item, and the case that many lines share
         list[n++] = (closing){book_id, str_of(id)};
         list[n++] = (closing){0, str_of(id)};
     }
@@ -81,9 +81,9 @@ bool inbox_close_cases(db_conn *c, int64_t book_id, uuid inbox_id, const db_rows
 typedef struct ordering {
     inbox *box;
     const inbox_order *order;
-    str bytes; // of a repair
+    str bytes; // for a repair
     bool replace_applied;
-    int32_t line; // of a dismissal
+    int32_t line; // for a dismissal
     uint8_t sha256[32];
     int64_t now_us;
 } ordering;
@@ -105,7 +105,7 @@ static bool run(ordering *x, db_tx_fn step, err *e) {
     return ok;
 }
 
-// What a person has decided is told, since it moves how money is understood.
+// Logs a person's decision, since it changes how money is understood.
 static void tell(const ordering *x, const char *what) {
     char id[UUID_TEXT_LEN + 1];
     char actor[300];
@@ -114,8 +114,8 @@ static void tell(const ordering *x, const char *what) {
     log_info("inbox.ordered", F_STR("id", id), F_STR("what", what), F_STR("actor", actor));
 }
 
-// An item of a few megabytes takes hundreds of them while it is applied, and its thread is one of those that serve all clients. One item is
-// applied for one person at a time.
+// An item of a few megabytes takes hundreds while it is applied, on a thread that serves all clients. One item is applied for one person at
+// a time.
 static bool take_place(inbox *box, uuid inbox_id, err *e) {
     uuid *place = NULL;
     bool same = false;
@@ -146,10 +146,10 @@ static void give_place_back(inbox *box, uuid inbox_id) {
     MUST(pthread_mutex_unlock(&box->lock) == 0);
 }
 
-// Does the step, and applies the item as it then stands.
+// Does the step, and then applies the item.
 static bool run_and_apply(ordering *x, db_tx_fn step, const char *what, err *not_applied, err *e) {
     const inbox_order *o = x->order;
-    if (uuid_is_nil(o->inbox_id)) { // as a place that is free has it
+    if (uuid_is_nil(o->inbox_id)) { // looks like a free place
         return err_set_field(e, ERR_NOT_FOUND, "INBOX_NOT_FOUND", "inbox_id",
                              "no item has this id");
     }
@@ -189,7 +189,7 @@ bool inbox_again(inbox *box, const inbox_order *o, err *not_applied, err *e) {
     return run_and_apply(&x, again, "applied again", not_applied, e);
 }
 
-// The bytes that count now are these already.
+// The item has these bytes already.
 static bool is_same(const ordering *x, db_conn *c, const inbox_row *row, arena *a, bool *same,
                     err *e) {
     inbox_version_row *versions = NULL;
@@ -273,7 +273,7 @@ bool inbox_repair(inbox *box, const inbox_order *o, str bytes, bool replace_appl
     return run_and_apply(&x, repair, "repaired", not_applied, e);
 }
 
-// Nothing was open on this line: was it dismissed before?
+// No open exception is on this line: was it dismissed before?
 static bool was_dismissed(const ordering *x, db_conn *c, arena *a, err *e) {
     db_params *p = name_item(x, a);
     db_rows *rows = NULL;
@@ -326,7 +326,7 @@ bool inbox_dismiss(inbox *box, const inbox_order *o, int32_t line, err *e) {
     return true;
 }
 
-// --- A case that is resolved -----------------------------------------------------------------------------------------
+// --- A resolved case --------------------------------------------------------------------------------------------------
 
 static bool read_subject(str subject, uuid *id, int64_t *line) {
     const char *colon = memchr(subject.ptr, ':', subject.len);
@@ -371,7 +371,7 @@ bool inbox_case_lock(db_conn *c, int64_t book_id, str subject, arena *a, err *e)
            (lock_in(c, 0, id, a, e) && (book_id == 0 || lock_in(c, book_id, id, a, e)));
 }
 
-// Files are in book 0, messages in the book that they are about.
+// Files are in book 0, messages in their own book.
 bool inbox_case_resolved(db_conn *c, int64_t book_id, str subject, str actor, str reason,
                          int64_t now_us, arena *a, err *e) {
     uuid id;

@@ -1,6 +1,6 @@
 #include "rails/inbox_sql.h"
 
-// What a person is shown of an item; keep the order, inbox_desk.c reads it by column.
+// An item's columns for people; keep the order, inbox_desk.c reads them by position.
 #define ROW                                                                                        \
     "b.book_id, b.inbox_id, b.connection, b.kind, b.name, b.size, b.sha256, b.said_at, "           \
     "b.received_at, b.state, b.version, b.about, b.lines, b.events, b.exceptions, b.reason, "      \
@@ -23,7 +23,7 @@ const db_stmt INBOX_SQL[INBOX_SQL_COUNT] = {
                         "UPDATE inbox SET seen = seen + 1, updated_at = $5"
                         " WHERE book_id = $1 AND connection = $2 AND kind = $3 AND once = $4"
                         " RETURNING inbox_id, state"},
-    // Across books: what waits is little, and its index has nothing else.
+    // Across books: waiting items are few, and have their own index.
     [INBOX_SQL_WAITING] =
         {"inbox_waiting",
          "SELECT book_id, inbox_id FROM inbox WHERE state = 1 AND connection = $1"
@@ -35,18 +35,18 @@ const db_stmt INBOX_SQL[INBOX_SQL_COUNT] = {
     [INBOX_SQL_LOAD_VERSION] = {"inbox_load_version",
                                 "SELECT content_sealed FROM inbox_version"
                                 " WHERE book_id = $1 AND inbox_id = $2 AND version = $3"},
-    // Held until the transaction ends: of two that apply the same bytes, one writes at a time.
+    // Locks until the transaction ends: of two appliers of the same bytes, one writes at a time.
     [INBOX_SQL_STILL_WAITS] = {"inbox_still_waits",
                                "SELECT 1 FROM inbox WHERE book_id = $1 AND inbox_id = $2"
                                " AND version = $3 AND state = 1 FOR UPDATE"},
-    // Which of the payouts were spoken of before. Most are spoken of once, and of those nothing more is asked.
+    // Which of the payouts have earlier events. Most have none, and need no further question.
     [INBOX_SQL_SPOKEN_OF] =
         {"inbox_spoken_of", "SELECT k.n FROM unnest($2::uuid[]) WITH ORDINALITY AS k (payout_id, n)"
                             " CROSS JOIN LATERAL (SELECT 1 FROM rail_event WHERE book_id = $1"
                             " AND payout_id = k.payout_id LIMIT 1) AS s ORDER BY k.n"},
-    // For each event a row, in their order: what is known under the same id, and of the movements (3 settled, 4 returned) of its
-    // payout. The row of the same id first, so that it is among the $8 that are looked at. LATERAL with LIMIT: always one look into the
-    // index for each, also under a plan that was cached when the table was empty.
+    // One row per event, in order: the known event of the same id, and the movements (3 settled, 4 returned) of its payout. The row of the
+    // same id comes first, so that it is among the $8 rows that are read. LATERAL with LIMIT: always one look into the index for each, also
+    // under a plan that was cached when the table was empty.
     [INBOX_SQL_KNOWN_EVENTS] =
         {"inbox_known_events",
          "SELECT v.known, v.inbox_id, v.same, v.settled, v.returned, v.same_amount, v.movements"
@@ -89,7 +89,7 @@ const db_stmt INBOX_SQL[INBOX_SQL_COUNT] = {
         {"inbox_tried",
          "UPDATE inbox SET tries = $6, reason = $3, reason_text = $4, updated_at = $5"
          " WHERE book_id = $1 AND inbox_id = $2 AND state = 1"},
-    // For each book, connection and state the newest, by index: the page is made of them.
+    // The newest of each book, connection and state, by index: the page is made of these.
     [INBOX_SQL_LIST] =
         {"inbox_list",
          "SELECT " ROW " FROM unnest($1::int8[]) AS k(book_id)"
@@ -111,7 +111,7 @@ const db_stmt INBOX_SQL[INBOX_SQL_COUNT] = {
          " AND (x.version, x.line) > ($3, $4) AND ($6 OR x.state = 1)"
          " AND ($7 = '' OR x.reason = $7) AND ($8::int8 = 0 OR x.about_book_id = $8)"
          " ORDER BY x.version, x.line LIMIT $5"},
-    // Across books: what is open is little, and its index has nothing else.
+    // Across books: open exceptions are few, and have their own index.
     [INBOX_SQL_EXCEPTIONS_OPEN] =
         {"inbox_exceptions_open",
          "SELECT " EXCEPTION " FROM inbox_exception x WHERE x.state = 1"
@@ -146,7 +146,7 @@ const db_stmt INBOX_SQL[INBOX_SQL_COUNT] = {
          "UPDATE inbox_exception SET state = 2, closed_by = $5, closed_reason = $6, closed_at = $7"
          " WHERE book_id = $1 AND inbox_id = $2 AND version = $3 AND line = $4 AND state = 1"
          " RETURNING line, about_book_id"},
-    // Of the book that the case is in ($7): an item that several books share has exceptions of each.
+    // Only of the case's book ($7): an item that several books share has exceptions of each.
     [INBOX_SQL_RESOLVED_LINE] =
         {"inbox_resolved_line",
          "UPDATE inbox_exception SET state = 2, closed_by = $4, closed_reason = $5, closed_at = $6"

@@ -1,4 +1,4 @@
-// What a person reads of the inbox and does about it: a real database, and a bank whose files are lines of words.
+// People's reads and orders of the inbox: a real database, and a bank whose files are lines of words.
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -23,14 +23,14 @@ static db_pool *pool;
 static crypto_keyring *keys;
 static inbox *box;
 static arena *mem;
-static bool understands;   // what was odd before
-static err fails;          // with which each try ends, if with any
-static int64_t tries_seen; // in the database while an item is read
+static bool understands;   // understands the odd lines
+static err fails;          // the error of each try, if any
+static int64_t tries_seen; // as the database has them during a read
 static int reads;
 static bool raw_is_all; // of an exception
 static void (*while_read)(void);
-static bool pays;        // each reading finds a settlement of its own
-static int others_calls; // of what else an item moves, such as a submission
+static bool pays;        // each reading finds a new settlement
+static int others_calls; // calls for other effects of an item, such as on a submission
 
 static void add_settlement(inbox_said *out, arena *a, int number) {
     out->events = ARENA_ARRAY(a, inbox_event, 1);
@@ -62,7 +62,7 @@ static bool move_others(void *self, db_conn *c, const inbox_item *item, inbox_sa
     return true;
 }
 
-// "bad": refused. Otherwise each line that is "odd" is one, and the others say something.
+// "bad" is refused. Otherwise each line "odd" is an exception, and the others are events.
 static bool read_words(void *self, db_conn *c, const inbox_item *item, inbox_said *out, arena *a,
                        err *e) {
     (void)self;
@@ -157,7 +157,7 @@ static void test_repair__refused__applied_and_the_old_bytes_stay(void **state) {
     assert_count("case_note WHERE text LIKE 'repaired by test for ann: the bank said so'", 1);
 }
 
-// What counts already is not replaced by a slip of the hand.
+// An applied item is not replaced by mistake.
 static void test_repair__applied__only_when_that_is_said(void **state) {
     (void)state;
     const inbox_ref ref = put("good\n");
@@ -168,7 +168,7 @@ static void test_repair__applied__only_when_that_is_said(void **state) {
     assert_string_equal(e.reason, "INBOX_APPLIED");
     assert_count("inbox WHERE state = 2 AND version = 1", 1);
     assert_count("inbox_version", 0);
-    for (int i = 0; i < 2; i++) { // the same bytes again change nothing, and nothing has to be said
+    for (int i = 0; i < 2; i++) { // the same bytes change nothing, and need no confirmation
         assert_true(inbox_repair(box, &o, STR("better\n"), i == 0, &not_applied, &e));
         assert_count("inbox WHERE state = 2 AND version = 2", 1);
     }
@@ -186,7 +186,7 @@ static void test_dismiss__line__closed_with_its_case_and_stays_so(void **state) 
                      1);
         assert_count("payment_case WHERE book_id = 7 AND state = 1", 1);
         assert_count("case_note WHERE text = 'dismissed by test for ann: the bank said so'", 1);
-        // Applied again it is odd again, and nobody is asked again.
+        // Applied again, the line is odd again, and nobody is asked again.
         assert_true(inbox_again(box, &o, &not_applied, &e));
         assert_int_equal(not_applied.code, ERR_OK);
     }
@@ -238,7 +238,7 @@ static void test_order__nothing_there_or_switched_off__told(void **state) {
     assert_string_equal(e.reason, "INBOX_NOT_FOUND");
 }
 
-static inbox_ref others[2]; // those that are ordered while another one is read
+static inbox_ref others[2]; // items ordered while another one is read
 static size_t n_ordered;
 static err refusal;
 
@@ -283,14 +283,14 @@ static void test_order__third_at_once__refused_and_nothing_changed(void **state)
     assert_true(refusal.retry_after_ms > 0);
     assert_count("inbox WHERE state = 2 AND version = 1", 3);
     o = order_of(others[1]);
-    for (int i = 0; i < 3; i++) { // each gives its place back
+    for (int i = 0; i < 3; i++) { // each frees its place
         assert_true(inbox_again(box, &o, &not_applied, &e));
     }
     assert_true(inbox_repair(box, &o, STR("good\n"), true, &not_applied, &e));
 }
 
 static inbox_ref the_one;
-static inbox *another; // of another instance
+static inbox *another; // of a second instance
 
 static void other_instance_applies(void) {
     err e = {0}, not_applied = {0};
@@ -303,7 +303,7 @@ static void other_instance_applies(void) {
     assert_count("inbox WHERE state = 2 AND version = 2", 1);
 }
 
-// What somebody else has applied meanwhile, and a person has replaced, is not written any more by whoever read it before.
+// Another instance has applied the item meanwhile, and a person has replaced it: the first reader writes nothing.
 static void test_apply__applied_meanwhile_by_another__writes_nothing(void **state) {
     (void)state;
     static const inbox_reader READER = {
@@ -323,7 +323,7 @@ static void test_apply__applied_meanwhile_by_another__writes_nothing(void **stat
     reads = others_calls = 0;
     while_read = other_instance_applies;
     assert_true(inbox_apply(box, 0, the_one.inbox_id, &e));
-    assert_int_equal(reads, 3); // its own, the other's, and that of the better bytes
+    assert_int_equal(reads, 3); // its own, the other's, and that of the new bytes
     assert_count("rail_event", 2);
     assert_count("rail_event WHERE event_id = 'read-1'", 0);
     assert_int_equal(others_calls, 2);
@@ -386,7 +386,7 @@ static void record(const char *words) {
     assert_true(inbox_record(box, &raw, &ref, &e));
 }
 
-// What kills the process, or takes all the time there is, cannot say so afterwards.
+// A try that kills the process, or never ends, cannot say so afterwards.
 static void test_apply__try__counted_before_it_begins(void **state) {
     (void)state;
     err e = {0};
@@ -423,7 +423,7 @@ static void test_apply__what_failed_before__does_not_go_first(void **state) {
     assert_true(inbox_apply_waiting(box, CONNECTION, &e));
     assert_int_equal(tries_seen, 2); // "bad" was read last
     assert_count("inbox WHERE state = 2 AND tries = 0", 1);
-    assert_count("inbox WHERE state = 3 AND tries = 1", 1); // this one did not fail
+    assert_count("inbox WHERE state = 3 AND tries = 1", 1); // this item did not fail
 }
 
 // --- Very many -------------------------------------------------------------------------------------------------------
@@ -483,7 +483,7 @@ static void test_apply__messages_at_the_banks_pace__share_a_case(void **state) {
         assert_true(inbox_apply(box, 0, ref.inbox_id, &e));
     }
     assert_count("inbox_exception", INBOX_MESSAGE_CASES_MAX + 20);
-    if (hour == hour_now()) { // else the budget began anew in between
+    if (hour == hour_now()) { // else a new budget began in between
         assert_count("payment_case", INBOX_MESSAGE_CASES_MAX + 1);
         assert_count("payment_case WHERE code = 'MANY_MESSAGES' AND seen = 20", 1);
     }
@@ -502,7 +502,7 @@ static void test_apply__files_at_the_banks_pace__share_a_case(void **state) {
         put(words);
     }
     assert_count("inbox_exception", 100 * FILES);
-    if (hour == hour_now()) { // else the budget began anew in between
+    if (hour == hour_now()) { // else a new budget began in between
         assert_count("payment_case", INBOX_FILE_CASES_MAX + 1);
         assert_count("payment_case WHERE code = 'MANY_FILES' AND seen = 2 AND book_id = 0", 1);
     }
@@ -591,7 +591,7 @@ static void test_list__pages_and_filters(void **state) {
     assert_true(str_eq_c(raw, "odd"));
 }
 
-// One message in each of forty books, and a second one in some: no merchant has to have the book.
+// One message in each of forty books, and a second one in some: a book needs no merchant.
 static void test_books__of_many_items__each_once(void **state) {
     (void)state;
     err e = {0};

@@ -5,7 +5,7 @@
 
 #define US_PER_S INT64_C(1000000)
 
-// The whole number in s[at, at+len), all digits.
+// The number in s[at, at+len); all must be digits.
 static bool part(str s, size_t at, size_t len, int64_t max, int64_t *out) {
     return at + len <= s.len && s.ptr[at] != '-' && str_to_i64((str){s.ptr + at, len}, 0, max, out);
 }
@@ -14,7 +14,7 @@ static bool is_at(str s, size_t at, char c) {
     return at < s.len && s.ptr[at] == c;
 }
 
-// "Z" or "+05:30", the rest of the text.
+// "Z" or "+05:30" at the end of the text.
 static bool offset(str s, size_t at, int64_t *seconds) {
     *seconds = 0;
     if (is_at(s, at, 'Z')) {

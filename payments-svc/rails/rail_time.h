@@ -1,4 +1,4 @@
-// Times as the banks write them.
+// Times in the banks' spelling.
 #ifndef RAILS_RAIL_TIME_H
 #define RAILS_RAIL_TIME_H
 

@@ -1,4 +1,4 @@
-// The banks' times: what is read, to the microsecond, and what is not a time.
+// The banks' times: valid ones to the microsecond, and invalid ones.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -56,13 +56,13 @@ static void test_parse__anything_else__is_no_time(void **state) {
         "2026-13-01T00:00:00Z",            //
         "2026-00-01T00:00:00Z",            //
         "2026-02-29T00:00:00Z",            // not a leap year
-        "2100-02-29T00:00:00Z",            // nor this one
+        "2100-02-29T00:00:00Z",            // not a leap year either
         "2026-04-31T00:00:00Z",            //
         "2026-11-00T00:00:00Z",            //
         "2026-11-21T24:00:00Z",            //
         "2026-11-21T09:60:00Z",            //
         "2026-11-21T09:41:61Z",            //
-        "2026-11-21T09:41:07.Z",           // a point, and nothing behind it
+        "2026-11-21T09:41:07.Z",           // a point without digits
         "2026-11-21T09:41:07.1234567890Z", // ten digits
         "2026-11-21T09:41:07,5Z",          //
         "2026-11-21T09:41:07ZZ",           //
@@ -90,13 +90,13 @@ static void test_parse__anything_else__is_no_time(void **state) {
     }
 }
 
-// The bytes need not end where the text does.
+// The text may end before its bytes do.
 static void test_parse__looks_at_no_byte_beyond(void **state) {
     (void)state;
     const char *whole = "2026-11-21T09:41:07.5Z";
     for (size_t len = 0; len < strlen(whole); len++) {
         int64_t us = 0;
-        char *copy = malloc(len > 0 ? len : 1); // so that the sanitizer sees it
+        char *copy = malloc(len > 0 ? len : 1); // so that the sanitizer sees an overrun
         memcpy(copy, whole, len);
         assert_false(rail_time_parse((str){copy, len}, &us));
         free(copy);

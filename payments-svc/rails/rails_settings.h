@@ -1,5 +1,4 @@
-// Settings of a connection, as main.c's table fills them ([ach], [instant] and each [connection.NAME]). Strings live as long as the
-// process.
+// Settings of a connection, filled by main.c's table ([ach], [instant] and each [connection.NAME]). Strings live as long as the process.
 #ifndef RAILS_RAILS_SETTINGS_H
 #define RAILS_RAILS_SETTINGS_H
 
@@ -8,18 +7,18 @@
 
 typedef struct ach_settings {
     bool enabled;
-    const char *bank_account; // label of the account that it pays from; NULL: the main one
+    const char *bank_account; // label of its account at the bank; NULL: the main account
     const char *fees;         // what payouts cost merchants (rule_fees); NULL or "": nothing
     const char *host;
     int64_t port;
     const char *user;
     const char *key_file; // our private key, without a passphrase
-    // the bank's public key, OpenSSH format: the only host key that is accepted
+    // the bank's public key, OpenSSH format: no other host key is accepted
     const char *host_key_file;
     const char *inbox_dir;  // we upload here
     const char *upload_dir; // where a file lies until it is whole; NULL or "": inbox_dir
-    const char *outbox_dir; // the bank writes here; done/ and bad/ below it are ours
-    // where the bank moves what it took from inbox_dir; NULL or "": "archive"
+    const char *outbox_dir; // the bank writes here; done/ and bad/ in it are ours
+    // the bank moves files from inbox_dir here; NULL or "": "archive"
     const char *archive_dir;
     const char *immediate_destination; // 9 digits, the bank's routing number
     const char *odfi_routing;          // 8 digits
@@ -29,23 +28,24 @@ typedef struct ach_settings {
     // 9 digits; the company id of book b is "1" and the 9 digits of base + b
     const char *company_id_base;
     int64_t gather_ms; // how long the saga engine waits for more entries of one file
-    // "08:15,14:30": times in New York at which files are cut; "": when gathered
+    // "08:15,14:30": times in New York for cutting files; "": when gathered
     const char *windows;
     const char *file_name; // pattern of {origin} {date} {modifier} {id} {hash}; NULL: the default
-    int64_t entries_max;   // of one file; also of one claim
-    int64_t lines_max;     // of one file, its padding included; 0: the default
-    bool direct_upload;    // nothing is renamed at the bank: an upload has its own name at once
-    bool archive_complete; // the bank shows for ever what it took, in archive_dir
-    int64_t list_lag_ms;   // for so long the bank may not list yet what it has taken
+    int64_t entries_max;   // per file; also per claim
+    int64_t lines_max;     // per file, its padding included; 0: the default
+    bool direct_upload;    // no renames at the bank: an upload has its final name at once
+    bool archive_complete; // the bank shows each taken file for ever, in archive_dir
+    int64_t list_lag_ms;   // the bank may list a taken file this late
     int64_t lease_ms, retry_base_ms, retry_cap_ms, sender_poll_ms,
-        case_after;     // of the sender; 0: the defaults
-    int64_t rebuild_ms; // payouts of a file that was taken apart wait so long for the next one
+        case_after;     // for the sender; 0: the defaults
+    int64_t rebuild_ms; // how long payouts of a file that was taken apart wait for the next one
     int64_t poll_ms;    // pause between two looks into outbox_dir
-    int64_t quiet_ms; // a file that does not add up must not change for so long before it is judged
-    int64_t returns_days; // a return that comes later than that is a case as well
-    // "a,b*": why the bank rejects files that it has not taken; NULL or "": nothing is rebuilt by itself
+    // a file that does not add up must stand still for so long before it is judged
+    int64_t quiet_ms;
+    int64_t returns_days; // a later return is a case as well
+    // "a,b*": the bank's reasons for rejecting files that it has not taken; NULL or "": nothing is rebuilt by itself
     const char *rebuild_reasons;
-    // the same of single entries that the bank refuses and has certainly not paid
+    // the same for single entries that the bank refuses and certainly does not pay
     const char *refusal_reasons;
     const char *settlement;  // how it is known: "report" or "timetable"; NULL or "": "report"
     int64_t settlement_days; // by the timetable: banking days after the effective date
@@ -62,11 +62,11 @@ typedef struct instant_settings {
     int64_t webhook_port; // 0: a free one
     int64_t connections;
     int64_t timeout_ms;
-    // pause between two looks for what was recorded and not applied, and for lost returns
+    // pause between two looks for unapplied items and lost returns
     int64_t sweep_ms;
-    int64_t ask_again_ms; // a payout that has settled is asked for again so long after it was made
-    int64_t returns_days; // … and so many days after; a return that comes later is a case as well
-    int64_t query_lag_ms; // the bank may for so long not find what it has accepted
+    int64_t ask_again_ms; // a settled payout is asked for again this long after its creation
+    int64_t returns_days; // … and this many days after; a later return is a case as well
+    int64_t query_lag_ms; // how long the bank may not find a payment that it has accepted
 } instant_settings;
 
 #endif

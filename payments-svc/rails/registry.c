@@ -52,7 +52,7 @@ bool rail_wanted_check(const rail_wanted *wanted, size_t n, err *e) {
     return true;
 }
 
-// "ach.host …" of a connection with a section of its own: "connection.wells.host …".
+// Names "ach.host …" of a connection with its own section: "connection.wells.host …".
 static void name_setting(const rail_wanted *w, char *text, size_t size) {
     char renamed[sizeof((err *)0)->message];
     const size_t len = strlen(w->scheme->name);

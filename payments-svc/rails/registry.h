@@ -1,5 +1,4 @@
-// The schemes that there are, and the connections that the settings ask for. The only file beside the rails that names a scheme is
-// registry.c: a new rail is one line in it.
+// All schemes, and the connections of the settings. Outside of the rails only registry.c names a scheme: a new rail is one line in it.
 #ifndef RAILS_REGISTRY_H
 #define RAILS_REGISTRY_H
 
@@ -7,19 +6,19 @@
 
 // All schemes, by id.
 const rail_scheme *const *rail_schemes(size_t *n);
-const rail_scheme *rail_scheme_named(const char *name); // NULL when there is none
+const rail_scheme *rail_scheme_named(const char *name); // NULL when no scheme has this name
 
-// A connection as the settings have it: [ach], or [connection.NAME].
+// A connection in the settings: [ach], or [connection.NAME].
 typedef struct rail_wanted {
     const rail_scheme *scheme;
     const char *name;
     bool enabled;
-    const void *settings; // of the scheme; outlives the rail
+    const void *settings; // the scheme's; outlives the rail
 } rail_wanted;
 
-// Whether they can stand beside each other: FAILED_PRECONDITION with the setting at fault.
+// Checks that all can work side by side: FAILED_PRECONDITION with the bad setting.
 bool rail_wanted_check(const rail_wanted *wanted, size_t n, err *e) WARN_UNUSED;
-// Opens one. A refusal names the setting as it stands in the file: ach.host, or connection.NAME.host. NULL with *e. @owned
+// Opens one. A refusal names the setting as in the file: ach.host, or connection.NAME.host. NULL with *e. @owned
 rail *rail_open(const rail_wanted *w, int number, const rail_host *host, err *e);
 
 #endif

@@ -1,5 +1,4 @@
-// A scheme: what the connections of one kind of movement have in common, and how one is made. Each rail has one (ach/, instant/), and
-// registry.c lists them.
+// A scheme: the common part of one kind of connection, and how one is made. Each rail has one (ach/, instant/), and registry.c lists them.
 #ifndef RAILS_SCHEME_H
 #define RAILS_SCHEME_H
 
@@ -10,12 +9,12 @@
 #include "rails/inbox.h"
 #include "rails/rail.h"
 
-// What every connection is given; outlives them.
+// The environment of every connection; outlives it.
 typedef struct rail_host {
     db_pool *pool;
     crypto_keyring *keys;
     const clock_source *clock;
-    inbox *box;                       // what banks say goes through it
+    inbox *box;                       // banks' words go through it
     guard *guard;                     // nothing is sent while it forbids it
     const char *cert_file, *key_file; // of listeners; NULL: without TLS
 } rail_host;

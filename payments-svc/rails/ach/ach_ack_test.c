@@ -1,4 +1,4 @@
-// What a bank says of whole files: acknowledgements, and rejections in words of its own.
+// A bank's words about whole files: acknowledgements, and rejections in its own words.
 #include <stdio.h>
 #include <string.h>
 
@@ -26,7 +26,7 @@ static void test_ack__accepted_rejected_or_odd__each_its_own(void **state) {
     put_ack("1900000003-20261121-A.ach.ack", FILE_3, "accepted", 3, 6000);
     look();
     assert_count("inbox WHERE state = 2 AND about = 'acknowledgement' AND exceptions = 0", 1);
-    assert_count("rail_event WHERE kind = 1", 0); // its payouts know since it was sent
+    assert_count("rail_event WHERE kind = 1", 0); // its payouts know this since it was sent
     assert_count("submission WHERE state = 4", 1);
     put_ack("a1", FILE_3, "accepted", 3, 6001);
     put_ack("a2", "1900000003-20261121-A.ach.duplicate-1", "rejected", 0, 0);
@@ -34,7 +34,7 @@ static void test_ack__accepted_rejected_or_odd__each_its_own(void **state) {
     assert_odd("OTHER_COUNT", 1);
     assert_odd("UNKNOWN_FILE", 1);
     assert_count("payment_case WHERE kind = 'INBOX_LINE'", 2);
-    // What the bank has accepted it cannot take back as a whole: a person must look, and nothing moves.
+    // The bank cannot take an accepted file back as a whole: a person must look, and nothing moves.
     put_ack("a3", FILE_3, "rejected", 0, 0);
     look();
     assert_count("rail_event WHERE kind <> 1", 0);
@@ -46,12 +46,12 @@ static void test_ack__accepted_rejected_or_odd__each_its_own(void **state) {
     assert_count("submission WHERE state = 5", 1);
 }
 
-// Single entries that the bank refuses fail with its words; the rest of the file goes on.
+// Entries that the bank refuses fail with its words; the rest of the file goes on.
 static void test_ack__refuses_single_entries__the_rest_goes_on(void **state) {
     (void)state;
     static const char *const COUNTS[] = {"\"entries\":3,\"total\":6000",
                                          "\"entries\":2,\"total\":4000"};
-    for (size_t i = 0; i < 2; i++) { // with the refused ones, or without them
+    for (size_t i = 0; i < 2; i++) { // counted with the refused entries, or without
         char ack[640], name[8];
         if (i > 0) {
             fixture_sql("UPDATE submission SET state = 3; DELETE FROM rail_event", NULL, 0);
@@ -77,7 +77,7 @@ static void test_ack__refuses_single_entries__the_rest_goes_on(void **state) {
     }
 }
 
-// What the bank calls a duplicate may be paid by what came first: a person must look, and its payout is held until then.
+// An earlier payment may be the original of a "duplicate": a person must look, and its payout is held until then.
 static void test_NO_DOUBLE_ack__refuses_for_another_reason__a_case_and_it_is_held(void **state) {
     (void)state;
     send_entries(3, 3);
@@ -96,7 +96,7 @@ static void test_NO_DOUBLE_ack__refuses_for_another_reason__a_case_and_it_is_hel
     assert_count("inbox_exception WHERE payout_id IS NOT NULL", 1);
 }
 
-// Promise HEARD: what the bank says of a file that it rejected is evidence that it processed it, whether it was paid or came back.
+// Promise HEARD: a word about a rejected file's entry proves that the bank processed the file, whether it was paid or came back.
 static void test_HEARD__moved_after_it_was_rejected__a_case_of_the_file(void **state) {
     (void)state;
     send_entries(3, 3);
@@ -127,7 +127,7 @@ static void test_reason__on_the_list__whole_or_its_beginning(void **state) {
 }
 
 // Promise NO-DOUBLE: the bank's picker took the file twice, and the copy is rejected first. Only reasons that the bank is known to give for
-// a file that it did not take are acted on by themselves; any other waits for a person, whatever it says.
+// a file that it did not take act by themselves. Any other reason waits for a person.
 static void
 test_NO_DOUBLE_rejected_for_a_reason_that_is_not_listed__waits_for_a_person(void **state) {
     (void)state;
@@ -161,7 +161,7 @@ static void put_refused(const char *name, const char *status, const char *reason
 #define REFUSED(n, reason)                                                                         \
     "{\"trace\":\"12104288000000" n "\",\"code\":\"\",\"reason\":\"" reason "\"}"
 
-// Entries that are named do not say why the whole was rejected, unless each of them does and the whole has no other reason.
+// Named entries do not explain the rejection of the whole, unless each has a listed reason and the whole has no other.
 static void test_NO_DOUBLE_rejected_with_entries_named__sure_only_when_all_of_it_is(void **state) {
     (void)state;
     static const struct {
@@ -193,7 +193,7 @@ static void test_NO_DOUBLE_rejected_with_entries_named__sure_only_when_all_of_it
     }
 }
 
-// A database takes no half of a character, and would not take the whole acknowledgement for it.
+// A database refuses half a character, and would refuse the whole acknowledgement with it.
 static void test_ack__refusal_longer_than_is_kept__cut_at_a_character(void **state) {
     (void)state;
     char refused[512], long_reason[292];
@@ -210,7 +210,7 @@ static void test_ack__refusal_longer_than_is_kept__cut_at_a_character(void **sta
     assert_count("rail_event WHERE kind = 2 AND octet_length(detail) = 299", 1);
 }
 
-// What a bank writes of an entry is kept in many places, and shown on terminals.
+// A bank's words about an entry are kept in many places, and shown on terminals.
 static void test_ack__refusal_names_an_account__hidden_where_it_is_kept(void **state) {
     (void)state;
     send_entries(3, 3);
@@ -229,7 +229,7 @@ static void test_ack__refusal_names_an_account__hidden_where_it_is_kept(void **s
                  1);
 }
 
-// A short element must not become a row that is larger than the whole text.
+// A short element must not become a row larger than the whole text.
 static void test_ack__refuses_many__its_bytes_are_kept_once(void **state) {
     (void)state;
     send_entries(3, 3);

@@ -1,4 +1,4 @@
-// Items → entries → files. Nothing here talks to anybody.
+// Items → entries → files. Makes no calls to the bank or the database.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,7 +50,7 @@ static nacha_credit credit_of(const rail_item *item) {
         .account = item->account_number,
         .amount_cents = item->amount,
         .name = item->recipient_name,
-        .description = STR("PAYOUT"), // until it is placed
+        .description = STR("PAYOUT"), // until its batch is known
     };
 }
 
@@ -120,8 +120,7 @@ static int compare_placed(const void *left, const void *right) {
     return order != 0 ? order : x->item < y->item ? -1 : x->item > y->item ? 1 : 0;
 }
 
-// Items in the order of the file, so that traces ascend through the whole of it: PPD before CCD, and what shares a batch
-// together.
+// Sorts the items into the order of the file, so that traces ascend through it: PPD before CCD, and the items of a batch together.
 static placed *sort_by_batch(const rail_item *items, const size_t *chosen, size_t n, arena *a) {
     placed *sorted = ARENA_ARRAY(a, placed, n);
     for (size_t i = 0; sorted != NULL && i < n; i++) {
@@ -135,14 +134,14 @@ static placed *sort_by_batch(const rail_item *items, const size_t *chosen, size_
     return sorted;
 }
 
-// Lines that a file with so many takes, with its header, its control and its padding.
+// The number of lines of such a file, with its header, control and padding.
 static size_t lines_of(size_t entries, size_t batches) {
     const size_t lines = 2 + entries + 2 * batches;
     return (lines + NACHA_BLOCKING - 1) / NACHA_BLOCKING * NACHA_BLOCKING;
 }
 
-// Spreads the items over files: a file is closed when it has entries_max entries, when one more would pass lines_max lines, or when
-// its total is full.
+// Spreads the items over files. A file is closed when it has entries_max entries, when one more would exceed lines_max lines, or when its
+// total is full.
 static bool plan(planner *p, const placed *sorted, size_t n, arena *a, err *e) {
     const size_t entries_max = (size_t)p->r->settings.entries_max;
     const size_t lines_max = (size_t)p->r->settings.lines_max;
@@ -226,7 +225,7 @@ bool ach_file_name(const char *pattern, const submission_numbers *numbers, ach_f
                          "ach.file_name makes names that are empty or too long");
 }
 
-// What stands for a part of the pattern: so many characters of a kind, in our case.
+// The value of a part of the pattern: so many characters of a kind, in our case.
 typedef struct name_part {
     const char *part;
     size_t len;
@@ -239,7 +238,7 @@ static const name_part NAME_PARTS[] = {{"{origin}", 10, "0123456789"},
                                        {"{id}", SUBMISSION_SHORT_ID_LEN, "0123456789abcdef"},
                                        {"{hash}", 16, "0123456789abcdef"}};
 
-// The bank's character as one of those, whatever its case; '\0': it is none.
+// The matching character in our case; '\0': it is none of these.
 static char in_our_case(char c, const char *characters) {
     for (const char *ours = characters; *ours != '\0'; ours++) {
         if (strncasecmp(&c, ours, 1) == 0) {

@@ -1,4 +1,4 @@
-// The bank's folders, as the sender of submissions uses them: is a file there, upload it, take an unfinished upload back.
+// The bank's folders, for the sender of submissions: look for a file, upload it, take an unfinished upload back.
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,7 +32,7 @@ static bool same_folder(const char *a, const char *b) {
 }
 
 bool ach_settings_fit(const ach_settings *s, err *e) {
-    // What the bank writes would be taken for what we write, and the other way round.
+    // If two folders were the same, the bank's files would be taken for ours, or ours for the bank's.
     const struct {
         const char *name, *dir;
     } ours[] = {{"ach.inbox_dir", s->inbox_dir},
@@ -58,8 +58,8 @@ bool ach_has_upload_folder(const ach_rail *r) {
     return !str_eq(without_slashes(r->settings.upload_dir), without_slashes(r->settings.inbox_dir));
 }
 
-// Derived, so that whoever takes over can remove it; of each upload its own, so that a sender that was stopped never renames what its
-// heir is writing.
+// Derived from name and epoch, so that the next sender can remove it. Each upload has its own name, so that a stopped sender never renames
+// the file that its successor is writing.
 static void temporary_path(const ach_rail *r, const char *name, int64_t epoch, char *out) {
     char suffix[TEMPORARY_SUFFIX];
     temporary_suffix(epoch, suffix);
@@ -72,15 +72,15 @@ static void log_failure(const char *event, const char *name, const err *e) {
 
 // --- Looking -----------------------------------------------------------------------------------------------------------
 
-// There are folders into which one may only write: their server refuses to say what is in them. That it shows nothing is then as good as
-// at a bank without an archive, where nothing is proven by it, and a name of our own belongs to no other file.
+// Some folders may only be written to: their server refuses to show anything. Then "not shown" proves nothing, as at a bank without an
+// archive, and a name of our own belongs to no other file.
 static bool may_be_silent(const ach_rail *r) {
     const char *pattern = r->settings.file_name;
     return !r->settings.archive_complete &&
            (strstr(pattern, "{id}") != NULL || strstr(pattern, "{hash}") != NULL);
 }
 
-// Compares what the bank has under the name with what we have.
+// Compares the bank's file of this name with ours.
 static submission_look compare(ach_rail *r, const char *path, const submission_file *f, arena *a) {
     uint8_t sha256[32];
     uint64_t size = 0;
@@ -98,7 +98,7 @@ static submission_look compare(ach_rail *r, const char *path, const submission_f
         return LOOK_OTHER;
     }
     if (!ach_sftp_read(r->out, path, (size_t)size, a, &bytes, &e)) {
-        // Moved meanwhile, or not ours to read.
+        // The file was moved meanwhile, or we may not read it.
         if (e.code == ERR_UNAVAILABLE || !ach_sftp_size(r->out, path, &exists, &size, &e)) {
             return LOOK_FAILED; // no answer is not "there is no such file"
         }
@@ -110,7 +110,7 @@ static submission_look compare(ach_rail *r, const char *path, const submission_f
     return same ? LOOK_THERE : LOOK_OTHER;
 }
 
-// A bank that takes whatever it sees may have taken an upload under its temporary name.
+// A bank that takes every file it sees may have taken an upload under its temporary name.
 static submission_look look_for_temporaries(ach_rail *r, const submission_file *f, arena *a) {
     for (size_t i = 0; i < f->n_epochs; i++) {
         char path[PATH_LEN_MAX], suffix[TEMPORARY_SUFFIX];
@@ -176,7 +176,7 @@ static bool find_witnesses(db_conn *c, arena *a, void *arg, err *e) {
 static void tell_that_archive_is_not_complete(ach_rail *r, const char *name) {
     char subject[320];
     err e = {0};
-    static log_gate gate; // each look finds it so, and the case says it once
+    static log_gate gate; // each look finds this, and the case says it once
     if (log_gate_pass(&gate, "ach.archive.not_complete", clock_mono_ms(r->clock))) {
         log_error("ach.archive.not_complete", F_STR("connection", r->base.name),
                   F_STR("file", name));
@@ -203,22 +203,22 @@ static bool shows(ach_rail *r, const char *dir, const witness *w, bool *shown, e
     return true;
 }
 
-// What one witness says. In this order, since the bank moves a file from the inbox to the archive. One that still lies
-// in the inbox says nothing of the archive: *open.
+// What one witness proves. In this order, since the bank moves a file from the inbox to the archive. A file that still lies in the inbox
+// says nothing of the archive: *open.
 static bool hear_witness(ach_rail *r, const witness *w, bool *shown, bool *open, err *e) {
     return shows(r, r->settings.inbox_dir, w, open, e) &&
            shows(r, r->settings.archive_dir, w, shown, e);
 }
 
-// RULE: a bank that gives files other names in its archive, or clears it, must not have us send again what it does not show. So what is
-// absent counts only where the archive shows a file that the bank certainly has. Without such a file nothing is proven: the first
-// files of a connection are those by which it is found out what its bank does to names.
+// RULE: a bank that renames files in its archive, or clears it, must not make us send again. So absence counts only if the archive shows a
+// file that the bank certainly has. Without such a file nothing is proven: the first files of a connection reveal what its bank does to
+// names.
 static submission_look absent(ach_rail *r, const submission_file *f, arena *a) {
     witnesses w = {.r = r, .a = a};
     bool shown = false, open = true;
     err e = {0};
     if (!r->settings.archive_complete || f->n_epochs == 0) {
-        return LOOK_ABSENT; // it proves nothing, or nothing has to be proven
+        return LOOK_ABSENT; // absence proves nothing here, or no proof is needed
     }
     if (!db_read(r->pool, clock_mono_ms(r->clock) + ACH_DB_TIMEOUT_MS, a, find_witnesses, &w, &e)) {
         log_failure("ach.archive.not_compared", f->name, &e);
@@ -235,7 +235,7 @@ static submission_look absent(ach_rail *r, const submission_file *f, arena *a) {
     return shown ? LOOK_ABSENT : LOOK_UNPROVEN;
 }
 
-// The bank moves a file from the inbox to the archive, so looking in this order cannot miss it.
+// The bank moves a file from the inbox to the archive, so this order cannot miss it.
 static submission_look look(void *self, const submission_file *f, arena *a) {
     ach_rail *r = self;
     const char *const dirs[] = {r->settings.inbox_dir, r->settings.archive_dir};
@@ -256,8 +256,8 @@ static submission_look look(void *self, const submission_file *f, arena *a) {
 
 // --- Uploading ---------------------------------------------------------------------------------------------------------
 
-// An upload has ended midway, and its file may be there. Where the bank takes files from, it may have taken that one, or may do so later:
-// only what could be removed was not taken. Elsewhere what cannot be removed now is swept later.
+// An upload has ended midway, and its file may be there. In a folder that the bank takes files from, the bank may have taken it, or may do
+// so later: only a file that we can remove was not taken. In another folder a file that cannot be removed now is swept later.
 static submission_sent drop(ach_rail *r, const char *path) {
     err e = {0};
     if (ach_sftp_remove(r->out, path, &e)) {
@@ -273,8 +273,8 @@ static submission_sent done(ach_rail *r, const submission_file *f) {
     return SENT_DONE;
 }
 
-// Under its own name, for a server that renames nothing: the first byte is the last step. What breaks off is neither repeated nor removed,
-// since the bank may have taken what was there.
+// Uploads under the final name, for a server without renames: the first byte is the last step. An upload that breaks off is neither
+// repeated nor removed, since the bank may have taken the part.
 static submission_sent upload_directly(ach_rail *r, const submission_file *f,
                                        submission_fence still_ours, void *arg) {
     char final_path[PATH_LEN_MAX];
@@ -295,8 +295,8 @@ static submission_sent upload_directly(ach_rail *r, const submission_file *f,
     return done(r, f);
 }
 
-// That an upload begins is written down when its file is there and still empty: whoever finds the one without the other knows that the
-// bank took what was there.
+// The beginning of an upload is written down when its file exists and is still empty. A later sender that finds the row without the file
+// knows that the bank took the file.
 typedef struct beginning {
     submission_fence still_ours;
     void *arg;
@@ -309,7 +309,7 @@ static bool begin(void *arg) {
     return !b->fenced;
 }
 
-// Until the rename has begun, the bank has not got the file, unless it takes what is not whole; after that, only looking tells.
+// Until the rename begins, the bank does not have the file, unless it takes unfinished files. After that, only a look tells.
 static submission_sent upload(void *self, const submission_file *f, submission_fence still_ours,
                               void *arg) {
     ach_rail *r = self;
@@ -325,7 +325,7 @@ static submission_sent upload(void *self, const submission_file *f, submission_f
     bool begun = false;
     if (!ach_sftp_write(r->out, temporary, f->content, begin, &b, &begun, &e)) {
         if (b.fenced) {
-            // the empty file stays: that it begins may be written down all the same
+            // the empty file stays: its beginning may be written down all the same
             return SENT_FENCED;
         }
         log_failure("ach.upload.not_sent", f->name, &e);
@@ -335,7 +335,7 @@ static submission_sent upload(void *self, const submission_file *f, submission_f
     }
     CRASH_POINT("ach.upload.written");
     if (!still_ours(arg, true)) {
-        // It stays: the last step may be written down, and then this file is the proof that it was not taken.
+        // The file stays: the last step may be written down, and then this file proves that it was not taken.
         return SENT_FENCED;
     }
     CRASH_POINT("ach.upload.fenced");
@@ -348,7 +348,7 @@ static submission_sent upload(void *self, const submission_file *f, submission_f
     return done(r, f);
 }
 
-// From the bank's sight, or out of its sender's way. *there: whether it lies under the other name.
+// Renames the file, out of the bank's sight or out of its sender's way. *there: it lies under the other name.
 static bool put_away(ach_rail *r, const char *path, const char *taken_path, bool *there, err *e) {
     bool exists = false;
     if (!ach_sftp_exists(r->out, path, &exists, e) ||
@@ -360,8 +360,8 @@ static bool put_away(ach_rail *r, const char *path, const char *taken_path, bool
     return true;
 }
 
-// What was begun, or taken back, where uploads lie in the inbox itself: by an older process, or one that still has other settings. The bank
-// may take whatever it sees there, so nothing of it stays.
+// Puts away uploads, begun or taken back, that lie in the inbox itself: an older process, or one with other settings, has left them. The
+// bank may take every file in the inbox, so none may stay.
 static bool put_away_from_inbox(ach_rail *r, const char *name, int64_t epoch, int64_t taken_epoch,
                                 const char *taken_path, bool *there, err *e) {
     const int64_t epochs[] = {epoch, taken_epoch};
@@ -376,9 +376,8 @@ static bool put_away_from_inbox(ach_rail *r, const char *name, int64_t epoch, in
     return true;
 }
 
-// An upload is taken back by a rename to a name that can never be an upload's, since epochs do not grow so far: its sender's rename
-// fails from then on, and whoever died before writing that down, or only thought that the submission was still his, leaves the proof
-// where it was. It is swept when it is old.
+// Takes an upload back by renaming it to a name that no upload can have, since epochs never grow so far. Its sender's rename fails from
+// then on. If the caller dies before it writes this down, or has lost the submission, the proof stays in place. An old proof is swept.
 static bool take_back_one(ach_rail *r, const submission_file *f, int64_t epoch, bool *was_there,
                           err *e) {
     enum { TAKEN = INT32_MIN };
@@ -399,7 +398,7 @@ static bool take_back_one(ach_rail *r, const submission_file *f, int64_t epoch, 
 static bool take_back(void *self, const submission_file *f, bool *was_there) {
     const ach_rail *r = self;
     *was_there = false;
-    // Where nothing is renamed there is nothing to take back, and nothing that could be.
+    // Without renames there is nothing to take back.
     for (size_t i = 0; !r->settings.direct_upload && i < f->n_epochs; i++) {
         err e = {0};
         if (!take_back_one(self, f, f->epochs[i], was_there, &e)) {
@@ -410,7 +409,7 @@ static bool take_back(void *self, const submission_file *f, bool *was_there) {
     return true;
 }
 
-// Of the folders in which an upload lies, as the evidence of uploads keeps them.
+// Names the folders of an upload for its row of evidence.
 static const char *name_folders(ach_rail *r) {
     const str upload = without_slashes(r->settings.upload_dir),
               inbox_dir = without_slashes(r->settings.inbox_dir);

@@ -1,4 +1,4 @@
-// In a recovery: files of ours that the bank has and the database does not know, and files of the bank that were put away and forgotten.
+// In a recovery: our files that the bank has and the database does not know, and the bank's files that were put away and forgotten.
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -11,9 +11,9 @@
 
 enum { PATH_LEN_MAX = 512, LIST_MAX = 200000, HEADER_LEN = 23 };
 
-// --- Whose it is -------------------------------------------------------------------------------------------------------
+// --- Owners ------------------------------------------------------------------------------------------------------------
 
-// The book of a file that we have made, by its header; 0: it is none of ours.
+// The book of a file that we have made, by its header; 0: not ours.
 static int64_t book_of_file(const ach_rail *r, str bytes) {
     // Record type, priority code, then two numbers of ten characters: the bank's, and ours.
     if (bytes.len < HEADER_LEN || memcmp(bytes.ptr, "101", 3) != 0) {
@@ -50,7 +50,7 @@ static bool record(const listing *l, const char *dir, const ach_sftp_file *file,
     const int len = snprintf(path, sizeof path, "%s/%s", dir, file->name);
     *ours = false;
     if (len < 0 || (size_t)len >= sizeof path || file->size > INBOX_BYTES_MAX) {
-        return true; // no name of ours is so long, and no file of ours so large
+        return true; // our names are shorter, and our files smaller
     }
     if (!ach_sftp_read(l->r->in, path, (size_t)file->size, a, &bytes, e)) {
         return false;
@@ -77,7 +77,7 @@ static bool is_unfinished(const char *name) {
     return len > 4 && strcmp(name + len - 4, ".tmp") == 0;
 }
 
-// Which of them are to be read: what is new enough, and of ours only names that are not known.
+// Chooses the names to read: new enough, and among our own files only unknown names.
 static bool choose(const listing *l, const ach_sftp_file *files, size_t n, inbox_kind kind,
                    bool *wanted, arena *a, err *e) {
     str *names = ARENA_ARRAY(a, str, n + 1);
@@ -146,7 +146,7 @@ static bool end_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     return submission_listing_done(c, x->r->base.id, x->r->base.name, x->shown, x->found, a, e);
 }
 
-// The bank's server is there, and does not let us look.
+// The bank's server answers, and refuses the listing.
 static bool is_refused(const err *e) {
     return strcmp(e->reason, "SFTP_REFUSED") == 0;
 }
@@ -170,7 +170,7 @@ static bool list_all(listing *l, submission_shown *shown, arena *a, err *e) {
         }
         *shown = SHOWN_NOTHING;
     }
-    // What the bank had said, and what was forgotten of it.
+    // Lists the bank's own files: some may be forgotten.
     err_clear(&why);
     if (!list_folder(l, done, INBOX_FILE, a, &why) && !is_refused(&why)) {
         *e = why;
@@ -179,14 +179,14 @@ static bool list_all(listing *l, submission_shown *shown, arena *a, err *e) {
     return true;
 }
 
-// Numbers that this process has taken: the database may have forgotten that, and give them to another one.
+// Drops numbers that this process has taken: the database may have forgotten this, and give them to another process.
 static void forget_numbers(ach_rail *r) {
     MUST(pthread_mutex_lock(&r->traces_lock) == 0);
     r->trace_next = r->trace_end = 0;
     MUST(pthread_mutex_unlock(&r->traces_lock) == 0);
 }
 
-// A bank may list late what it has: the listing that counts is one that comes so much later than the first.
+// A bank may list a file late: only a listing this long after the first one counts.
 static bool is_waiting(const ach_rail *r) {
     return r->listed_ms != 0 && clock_boot_ms(r->clock) - r->listed_ms < r->settings.list_lag_ms;
 }
@@ -236,10 +236,10 @@ typedef struct forgotten {
     size_t n;
     int64_t last_sequence, file_date;
     str origin;
-    int modifiers; // file ids of the day up to this one
+    int modifiers; // file ids of the day, up to this one
 } forgotten;
 
-// Its numbers, which must not be given again.
+// Notes its numbers, which must not be given again.
 static void note_numbers(forgotten *own, const nacha_file *f) {
     own->origin = str_of(f->immediate_origin);
     own->file_date = f->created.year * INT64_C(10000) + f->created.month * 100 + f->created.day;
@@ -272,7 +272,7 @@ bool ach_forgotten_read(const ach_rail *r, const inbox_item *item, inbox_said *o
     own->book_id = book_of_file(r, item->bytes);
     for (size_t i = 0; i < f->n_entries; i++) {
         int64_t number = 0;
-        // digits, as it was read
+        // digits, as the parser checked
         if (str_to_i64(str_of(f->entries[i].trace), 0, INT64_MAX, &number)) {
             own->entries[own->n++] = (submission_forgotten){str_of(f->entries[i].individual_id),
                                                             number, f->entries[i].amount_cents};

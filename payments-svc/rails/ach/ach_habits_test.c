@@ -1,4 +1,4 @@
-// Banks with other habits than most: how they list, write and time their files, and what else they say in a report.
+// Banks with unusual habits: how they list, write and time their files, and which other words their reports have.
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -17,7 +17,7 @@ static const char *path_of(const char *name) {
 
 // --- Listing ---------------------------------------------------------------------------------------------------------
 
-// Promise HEARD: a bank may deliver by links into a store of its own.
+// Promise HEARD: a bank may deliver links to a separate store.
 static void test_HEARD_outbox__link_to_a_file__taken(void **state) {
     (void)state;
     send_entries(3, 3);
@@ -37,7 +37,7 @@ static void test_HEARD_outbox__link_to_a_file__taken(void **state) {
     (void)unlink(path_of("outbox/done/returns.ach"));
 }
 
-// A program that shouts its names is not done either.
+// A name in capitals may also be unfinished.
 static void test_outbox__unfinished_in_capitals__waits(void **state) {
     (void)state;
     put_text("RETURNS.ACH.TMP", "");
@@ -49,7 +49,7 @@ static void test_outbox__unfinished_in_capitals__waits(void **state) {
 
 // --- Writing ---------------------------------------------------------------------------------------------------------
 
-// A name that is there at once, and its content later. What is put away is not looked at again, so nothing empty is.
+// The name comes first, and the content later. A file is never read again after it was put away, so an empty file is not put away.
 static void test_NO_LOSS_outbox__empty_and_then_written__taken(void **state) {
     (void)state;
     send_entries(3, 3);
@@ -67,7 +67,7 @@ static void test_NO_LOSS_outbox__empty_and_then_written__taken(void **state) {
 
 // --- Settlement reports ------------------------------------------------------------------------------------------------
 
-// A correction takes back what an earlier line said. A person must look at it; the others are settled.
+// A correction takes an earlier line back. A person must look at it; the other lines are settled.
 static void test_settlement__negative_line__the_others_count(void **state) {
     (void)state;
     send_entries(3, 3);
@@ -82,7 +82,7 @@ static void test_settlement__negative_line__the_others_count(void **state) {
     assert_count("rail_event", 1);
     assert_odd("NEGATIVE_AMOUNT", 1);
     assert_odd("UNKNOWN_STATUS", 1);
-    // Both name the payout that they are about, in its book.
+    // Both name their payout, in its book.
     assert_count("inbox_exception WHERE payout_id IS NOT NULL AND about_book_id = 3", 2);
     assert_count("payment_case WHERE kind = 'INBOX_LINE' AND book_id = 3", 2);
 }
@@ -98,13 +98,13 @@ static void put_ack_at(const char *name, const char *at, const char *more) {
     put_text(name, ack);
 }
 
-// The bank's clock is in New York, and says that it is in Greenwich. The name is of this file only, so the time says nothing against it.
+// The bank's clock shows New York's time and calls it Greenwich's. Only this file has the name, so the time is no objection.
 static void test_ack__time_of_another_zone__counts(void **state) {
     (void)state;
     send_entries(3, 3); // made at 09:00
     put_ack_at("a", "2026-11-21T04:00:30Z", "");
     look();
-    assert_odd("OLDER_THAN_FILE", 1); // another file may have had such a name
+    assert_odd("OLDER_THAN_FILE", 1); // another file may have had this name
     static const char *const OWN[] = {"substr(submission_id::text, 25, 12)",
                                       "substr(encode(sha256, 'hex'), 1, 16)"};
     for (size_t i = 0; i < sizeof OWN / sizeof OWN[0]; i++) {
@@ -138,7 +138,7 @@ static void test_ack__trace_as_a_number__as_the_text(void **state) {
     assert_count("rail_event WHERE kind = 2 AND code = 'R03'", 1);
 }
 
-// Named twice it is refused once, and what is left of the file counts it once.
+// An entry that is named twice is refused once, and the rest of the file counts it once.
 static void test_ack__entry_named_twice__refused_once(void **state) {
     (void)state;
     static const char TWICE[] = "\"refused\":[{\"trace\":\"121042880000002\",\"code\":\"R03\"},"
@@ -156,7 +156,7 @@ static void test_ack__entry_named_twice__refused_once(void **state) {
     assert_count("inbox_exception", 0);
 }
 
-// Promise NO-LOSS: of two reasons for one entry, one does not say that it is certainly not paid. What may be paid is not given back.
+// Promise NO-LOSS: with two reasons for one entry, one of them unlisted, the entry may be paid. Its money is not given back.
 static void test_NO_LOSS_ack__entry_refused_for_two_reasons__one_not_listed__waits(void **state) {
     (void)state;
     send_entries(3, 3);
@@ -173,7 +173,7 @@ static void test_NO_LOSS_ack__entry_refused_for_two_reasons__one_not_listed__wai
                  1); // which holds it
 }
 
-// A routing number that is not served any more: very many of one file are refused at once, and each by its name.
+// A routing number is closed: very many entries of one file are refused at once, each by its trace.
 static void test_ack__refuses_a_thousand__each_fails(void **state) {
     (void)state;
     enum { N = 1000 };
@@ -196,7 +196,7 @@ static void test_ack__refuses_a_thousand__each_fails(void **state) {
 
 // --- Names and times -----------------------------------------------------------------------------------------------------
 
-// As prepare names it with the default pattern.
+// The name that prepare makes by the default pattern.
 static void name_by_pattern(char name[80]) {
     fixture_sql("UPDATE submission SET state = 3, name = '1900000003-20261121-A-' ||"
                 " substr(submission_id::text, 25, 12) || '.ach'; UPDATE submission_directory d"
@@ -205,7 +205,7 @@ static void name_by_pattern(char name[80]) {
     fixture_sql("SELECT name FROM submission", name, 80);
 }
 
-// A mainframe knows capitals only, and some banks say in which folder it was.
+// A mainframe writes only capitals, and some banks name the folder too.
 static void test_HEARD_names__in_capitals_or_with_a_folder__are_ours(void **state) {
     (void)state;
     static const char *const BEFORE[] = {"", "/inbox/", "INBOX\\\\", " "};
@@ -239,13 +239,13 @@ static void test_HEARD_names__in_capitals_or_with_a_folder__are_ours(void **stat
         assert_count("rail_event WHERE kind = 3 AND amount = 1000", 1);
         assert_count("inbox_exception", 0);
     }
-    // What only looks like one is none.
+    // A name that only looks similar is not ours.
     put_ack_at("other", "2026-11-21T09:00:30Z", "");
     look();
     assert_odd("UNKNOWN_FILE", 1);
 }
 
-// Whoever keeps traces as numbers drops the zero that many of them begin with.
+// A bank that keeps traces as numbers drops their leading zero.
 static void test_HEARD_settlement__trace_without_its_zero__counts(void **state) {
     (void)state;
     ach_rail *r = ach->self;
@@ -264,7 +264,7 @@ static void test_HEARD_settlement__trace_without_its_zero__counts(void **state) 
     r->settings.odfi_routing = "12104288";
 }
 
-// What a conversion from a mainframe's code leaves of its line ends.
+// Line ends after a conversion from a mainframe's code.
 static void test_returns__line_ends_of_a_mainframe__read(void **state) {
     (void)state;
     static const char *const ENDS[] = {"\x85", "\x15", "\xc2\x85"};
@@ -281,7 +281,7 @@ static void test_returns__line_ends_of_a_mainframe__read(void **state) {
     }
 }
 
-// When it was, nobody needs to know to the second: what cannot be read as a time is as old as its arrival.
+// The exact time does not matter: an unreadable time becomes the time of arrival.
 static void test_HEARD_times__of_another_form__the_rest_counts(void **state) {
     (void)state;
     static const char *const TIMES[] = {"2026-11-22 09:00:01",  "22.11.2026 09:00", "1795254067",
@@ -304,7 +304,7 @@ static void test_HEARD_times__of_another_form__the_rest_counts(void **state) {
     }
 }
 
-// --- Showing what was sent ---------------------------------------------------------------------------------------------
+// --- Showing sent files --------------------------------------------------------------------------------------------------
 
 static bool always_ours(void *arg, bool last_step) {
     (void)arg, (void)last_step;
@@ -335,15 +335,15 @@ static void write_in(const char *folder, const char *name, const char *content) 
     assert_int_equal(fclose(out), 0);
 }
 
-// Promise NO-DOUBLE: the archive is said to be complete, but its files have other names there, or it is cleared. What the bank certainly
-// has is not shown, so that it does not show another one proves nothing.
+// Promise NO-DOUBLE: the archive counts as complete, but renames files or is cleared. It does not show a file that the bank certainly has,
+// so the absence of another file proves nothing.
 static void test_NO_DOUBLE_archive__does_not_show_what_the_bank_has__proves_nothing(void **state) {
     (void)state;
     ach_rail *r = ach->self;
     send_entries(3, 1);
     fixture_sql("UPDATE submission SET state = 4, size = 5, sent_at = '2026-11-21T09:00:00Z'", NULL,
                 0);
-    assert_int_equal(look_for("lost.ach"), LOOK_ABSENT); // nobody says that the archive is complete
+    assert_int_equal(look_for("lost.ach"), LOOK_ABSENT); // the archive is not declared complete
     r->settings.archive_complete = true;
     assert_int_equal(look_for("lost.ach"), LOOK_UNPROVEN);
     assert_count("payment_case WHERE code = 'ARCHIVE_NOT_COMPLETE' AND subject_id = 'ach/archive'",
@@ -354,7 +354,7 @@ static void test_NO_DOUBLE_archive__does_not_show_what_the_bank_has__proves_noth
     assert_int_equal(look_for("lost.ach"), LOOK_UNPROVEN);
     write_in("archive", FILE_3, "bytes");
     assert_int_equal(look_for("lost.ach"), LOOK_ABSENT);
-    // What it has taken a moment ago it may not show yet, so that it does not says nothing against its archive.
+    // The bank may list a file late, so a fresh file's absence is no argument against its archive.
     fixture_sql("UPDATE submission SET sent_at = '2026-11-24T08:59:59Z'", NULL, 0);
     fixture_sql("DELETE FROM payment_case", NULL, 0);
     r->settings.list_lag_ms = 60000;
@@ -364,20 +364,19 @@ static void test_NO_DOUBLE_archive__does_not_show_what_the_bank_has__proves_noth
     assert_count("payment_case", 0);
 }
 
-// Promise NO-DOUBLE: a file that the bank certainly has is what shows whether its archive keeps names. Before there is
-// one in the archive, what is absent there proves nothing: the first file of a connection may lie there under another
-// name.
+// Promise NO-DOUBLE: a file that the bank certainly has shows whether its archive keeps names. Before the archive has one, absence proves
+// nothing: a connection's first file may lie there under another name.
 static void test_NO_DOUBLE_archive__nothing_in_it_that_the_bank_has__proves_nothing(void **state) {
     (void)state;
     ach_rail *r = ach->self;
     r->settings.archive_complete = true;
-    assert_int_equal(look_for("lost.ach"), LOOK_UNPROVEN); // the first file of all
+    assert_int_equal(look_for("lost.ach"), LOOK_UNPROVEN); // the very first file
     send_entries(3, 1);
     fixture_sql("UPDATE submission SET state = 6, size = 5", NULL, 0);
-    assert_int_equal(look_for("lost.ach"), LOOK_UNPROVEN); // nobody knows of the other one either
+    assert_int_equal(look_for("lost.ach"), LOOK_UNPROVEN); // the other file's place is unknown, too
     fixture_sql("UPDATE submission SET state = 3, sent_at = '2026-11-21T09:00:00Z'", NULL, 0);
     write_in("inbox", FILE_3, "bytes");
-    assert_int_equal(look_for("lost.ach"), LOOK_UNPROVEN); // it says nothing of the archive
+    assert_int_equal(look_for("lost.ach"), LOOK_UNPROVEN); // it says nothing about the archive
     assert_count("payment_case", 0);
     // An older one, which the bank has put into its archive.
     send_entries(2, 1);
@@ -389,13 +388,13 @@ static void test_NO_DOUBLE_archive__nothing_in_it_that_the_bank_has__proves_noth
     assert_count("payment_case WHERE code = 'ARCHIVE_NOT_COMPLETE'", 1);
     write_in("archive", "1900000002-20261121-A.ach", "earlier");
     assert_int_equal(look_for("lost.ach"), LOOK_ABSENT);
-    // A bank that copies what it takes.
+    // A bank that copies the files that it takes.
     (void)unlink(path_of("archive/1900000002-20261121-A.ach"));
     write_in("archive", FILE_3, "bytes");
     assert_int_equal(look_for("lost.ach"), LOOK_ABSENT);
 }
 
-// A bank into whose folder one may only write: it says nothing of what lies there. A name of our own can be no other file's.
+// A folder that may only be written to: the bank shows nothing. A name of our own belongs to no other file.
 static void test_send__server_tells_nothing_of_files__sent(void **state) {
     (void)state;
     const submission_channel channel = ach_channel(ach->self);
@@ -407,17 +406,17 @@ static void test_send__server_tells_nothing_of_files__sent(void **state) {
     assert_int_equal(channel.send(channel.self, &f, always_ours, NULL), SENT_DONE);
     assert_true(is_there("inbox", "own-name.ach"));
     ach_rail *r = ach->self;
-    r->settings.archive_complete = true; // then its silence would prove that it has nothing
+    r->settings.archive_complete = true; // then silence would prove that the bank has nothing
     assert_int_equal(channel.look(channel.self, &f, a), LOOK_FAILED);
     r->settings.archive_complete = false;
-    r->settings.file_name = "{origin}-{date}-{modifier}.ach"; // may be another file's
+    r->settings.file_name = "{origin}-{date}-{modifier}.ach"; // the name may be another file's
     assert_int_equal(channel.look(channel.self, &f, a), LOOK_FAILED);
     sftp_server_refuse(server, "");
     (void)unlink(path_of("inbox/own-name.ach"));
     arena_destroy(a);
 }
 
-// A server that knows no rename. Whatever breaks off is not sent again by itself: the bank may have taken what was there, or it may go on.
+// A server without renames. An upload that breaks off is not repeated by itself: the bank may have taken the part, or the upload may go on.
 static void test_NO_DOUBLE_send__server_without_rename__directly_and_once(void **state) {
     (void)state;
     enum { SIZE = 300000 };
@@ -436,7 +435,8 @@ static void test_NO_DOUBLE_send__server_without_rename__directly_and_once(void *
                          .epochs = epochs,
                          .n_epochs = 1};
     sftp_server_refuse(server, "rename,posix-rename");
-    assert_int_equal(channel.send(channel.self, &f, always_ours, NULL), SENT_UNKNOWN); // as it is
+    // the settings still want a rename
+    assert_int_equal(channel.send(channel.self, &f, always_ours, NULL), SENT_UNKNOWN);
     r->settings.direct_upload = true;
     f.epoch = 8;
     assert_int_equal(channel.send(channel.self, &f, never_ours, NULL), SENT_FENCED);
@@ -449,7 +449,7 @@ static void test_NO_DOUBLE_send__server_without_rename__directly_and_once(void *
     sftp_server_cut_after(server, SIZE / 2);
     assert_int_equal(channel.send(channel.self, &f, always_ours, NULL), SENT_UNKNOWN);
     sftp_server_cut_after(server, -1);
-    assert_true(is_there("inbox", "direct.ach")); // a part of it, which stays
+    assert_true(is_there("inbox", "direct.ach")); // a part, which stays
     assert_int_equal(channel.look(channel.self, &f, a), LOOK_OTHER);
     sftp_server_refuse(server, "");
     (void)unlink(path_of("inbox/direct.ach"));
@@ -458,7 +458,7 @@ static void test_NO_DOUBLE_send__server_without_rename__directly_and_once(void *
 
 // --- Sweeping ----------------------------------------------------------------------------------------------------------
 
-// A server that gives no times: nobody knows how old an upload is.
+// A server without times: an upload's age is unknown.
 static void test_sweep__no_time_of_change__stays(void **state) {
     (void)state;
     send_entries(3, 1);

@@ -1,4 +1,4 @@
-// What a bank may say that cannot be, or could be said of more than one thing of ours: an exception that a person sees, never a movement.
+// Impossible or ambiguous words of a bank: they become an exception for a person, never a movement.
 #include <stdio.h>
 
 #include "domain/machine.h"
@@ -16,7 +16,7 @@ static void put_ack(const char *name, const char *status, const char *counts, co
 
 // --- Returns ---------------------------------------------------------------------------------------------------------
 
-// An amount may come back in parts. Each part is weighed whenever the payout is, so there is an end to them, and nothing is lost.
+// An amount may come back in parts. Each part is weighed with its payout every time, so their number is limited, and nothing is lost.
 static void test_returns__cent_by_cent__some_are_taken_in_and_the_rest_is_one_case(void **state) {
     (void)state;
     enum { PARTS = 1000 };
@@ -37,10 +37,10 @@ static void test_returns__cent_by_cent__some_are_taken_in_and_the_rest_is_one_ca
                  " AND about_book_id = 3",
                  PARTS - SAGA_MOVEMENTS_MAX);
     assert_count("payment_case", 1);
-    // And in further files.
+    // And in later files.
     e[0].amount = 3;
     e[0].own_trace = "231380109999999";
-    e[1] = return_of(1, "R03"); // another payout is not in its way
+    e[1] = return_of(1, "R03"); // another payout is not affected
     put_returns("r2", "1800000003", e, 2);
     look();
     assert_count("rail_event WHERE kind = 4", SAGA_MOVEMENTS_MAX + 1);
@@ -51,11 +51,11 @@ static void test_returns__cent_by_cent__some_are_taken_in_and_the_rest_is_one_ca
     assert_count("payment_case", 1);
 }
 
-// Traces come again. Where a bank leaves blank what tells two entries apart, nobody can say which one came back.
+// Traces repeat. If a bank leaves the distinguishing fields blank, nobody can tell which entry came back.
 static void test_returns__more_than_one_entry_agrees__exception_and_case(void **state) {
     (void)state;
     send_entries(3, 2);
-    send_entries(4, 2); // becomes a later file of the same book
+    send_entries(4, 2); // moves to a later file of the same book
     fixture_sql("UPDATE submission SET book_id = 3, cycle = 1, sender_company = '1800000003'"
                 " WHERE book_id = 4;"
                 "UPDATE submission_directory SET home_book = 3, cycle = 1 WHERE home_book = 4;"
@@ -69,7 +69,7 @@ static void test_returns__more_than_one_entry_agrees__exception_and_case(void **
     e[0].individual_id = "";
     put_returns("r", "1800000003", e, 2);
     look();
-    assert_count("rail_event WHERE kind = 4", 1); // its individual id says which
+    assert_count("rail_event WHERE kind = 4", 1); // its individual id tells
     assert_count("rail_event WHERE amount = 2000 AND payout_id::text LIKE '01930003-%'", 1);
     assert_odd("AMBIGUOUS", 1);
     assert_count("payment_case WHERE kind = 'INBOX_LINE' AND code = 'AMBIGUOUS' AND book_id = 3"
@@ -102,7 +102,7 @@ static void test_returns__of_a_file_that_has_not_left__exception_and_case(void *
     }
 }
 
-// The payout of this number in another file, which stands so.
+// Puts the payout of this number into another file in this state.
 static void put_in_next(int number, submission_state state) {
     char sql[900];
     snprintf(sql, sizeof sql,
@@ -120,8 +120,8 @@ static void put_in_next(int number, submission_state state) {
     fixture_sql(sql, NULL, 0);
 }
 
-// The bank processed what it had rejected. Whose payouts wait for the next file must not go into it, whose are in one that has not
-// left, or of which nobody knows that, must not go into a third, and whose are in one that was sent may be paid twice.
+// The bank processed a file that it had rejected. Payouts that wait for the next file must not go into it. Payouts in a file that has not
+// left, or may not have, must not go into a third. Payouts in a file that was sent may be paid twice.
 static void test_NO_DOUBLE_moved_after_it_was_rejected__all_are_told(void **state) {
     (void)state;
     send_entries(3, 4);
@@ -144,7 +144,7 @@ static void test_NO_DOUBLE_moved_after_it_was_rejected__all_are_told(void **stat
 
 // --- Settings that have changed ----------------------------------------------------------------------------------------
 
-// What was sent under other numbers comes back under these, for weeks.
+// Entries that were sent under earlier numbers come back under them, for weeks.
 static void test_NO_LOSS_returns__after_our_numbers_have_changed__matched_as_sent(void **state) {
     (void)state;
     send_entries(3, 3);
@@ -160,7 +160,7 @@ static void test_NO_LOSS_returns__after_our_numbers_have_changed__matched_as_sen
                   "D,021000020000002,2000,SETTLED,2026-11-22T09:00:01Z\nT,1,2000\n");
     look();
     assert_count("rail_event WHERE kind = 3 AND amount = 2000", 1);
-    // Today's numbers name nothing of that file.
+    // Today's numbers do not match this file.
     const bank_entry other = return_of(3, "R03");
     put_returns("r2", "1800000003", &other, 1);
     look();
@@ -211,7 +211,7 @@ static void test_report__account_number_instead_of_a_trace__hidden(void **state)
     assert_count("inbox_exception WHERE compared LIKE 'trace 121042880000001; %'", 1);
 }
 
-// The late rejection of yesterday's file, which had the same name.
+// The late rejection of yesterday's file of the same name.
 static void test_ack__older_than_the_file__exception_and_nothing_moves(void **state) {
     (void)state;
     static const char *const WORDS[] = {"rejected", "accepted"};
@@ -221,7 +221,7 @@ static void test_ack__older_than_the_file__exception_and_nothing_moves(void **st
     }
     assert_odd("OLDER_THAN_FILE", 2);
     fixture_sql("UPDATE submission SET created_at = '2026-11-24T09:00:01Z'", NULL, 0);
-    put_ack("later", "rejected", "", "2026-11-24T09:30:00Z"); // by a clock that is ahead
+    put_ack("later", "rejected", "", "2026-11-24T09:30:00Z"); // the bank's clock is ahead
     assert_odd("OLDER_THAN_FILE", 3);
     assert_count("submission WHERE state = 3", 1);
     assert_count("rail_event", 0);
@@ -238,7 +238,7 @@ static void test_ack__rejects_what_was_not_sent__exception_and_it_goes_on(void *
     assert_count("payment_case WHERE kind = 'INBOX_LINE' AND code = 'NOT_SENT'", 1);
 }
 
-// Names that a bank prescribes may come again after a restore.
+// A bank's prescribed names may come again after a restore.
 static void test_ack__of_a_name_that_two_files_have__exception_and_nothing_moves(void **state) {
     (void)state;
     send_entries(3, 3);

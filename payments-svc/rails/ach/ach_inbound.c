@@ -1,4 +1,4 @@
-// The bank's outbox: files are fetched once they stand still, recorded as they are, and put away; the inbox applies them.
+// The bank's outbox: files are fetched once they stand still, recorded unchanged, and put away; the inbox applies them.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,9 +22,9 @@ enum {
 
 typedef enum looked {
     LOOKED_TAKEN,
-    LOOKED_LEFT, // recorded, and still in its place
+    LOOKED_LEFT, // recorded, and still in the outbox
     LOOKED_WAIT,
-    LOOKED_UNREAD, // not fetched, which may be the file's doing, also where the line is lost
+    LOOKED_UNREAD, // not fetched, perhaps because of the file, also if the line is lost
     LOOKED_FAILED
 } looked;
 
@@ -36,8 +36,8 @@ static void path_of(const ach_rail *r, const char *folder, const char *name,
     ASSERT(n > 0 && n < PATH_LEN_MAX);
 }
 
-// Renames outbox/name into a folder of ours. When the name is taken there, into a new one: nothing is ever deleted. A file
-// that is no longer there was put away by another process.
+// Renames outbox/name into one of our folders; if the name is taken there, into a new folder: nothing is ever deleted. A missing file was
+// put away by another process.
 static bool put_away(ach_rail *r, const char *name, const char *folder, err *e) {
     char from[PATH_LEN_MAX], to[PATH_LEN_MAX], other[PATH_LEN_MAX + 16];
     bool exists = true;
@@ -57,7 +57,7 @@ static bool put_away(ach_rail *r, const char *name, const char *folder, err *e) 
     return ach_sftp_exists(r->in, from, &exists, e) && !exists;
 }
 
-// Not every bank lets us: then the file stays, and is not fetched again while it looks the same. Said once, until it works again.
+// Some banks forbid the move: then the file stays, and is not fetched again while it looks the same. Logged once, until a move succeeds.
 static looked try_to_put_away(ach_rail *r, const char *name, const char *folder, err *e) {
     const bool done = put_away(r, name, folder, e);
     if (!done && e->code == ERR_UNAVAILABLE) {
@@ -70,7 +70,7 @@ static looked try_to_put_away(ach_rail *r, const char *name, const char *folder,
     return done ? LOOKED_TAKEN : LOOKED_LEFT;
 }
 
-// What is so large that it cannot be recorded: kept at the bank, and a person is told.
+// A file too large to record stays at the bank, and a person is told.
 static bool quarantine(ach_rail *r, const char *name, err *e) {
     log_error("ach.inbound.bad_file", F_STR("file", name), F_STR("why", "is too large"));
     metric_add(r->inbound[INBOUND_BAD], 1);
@@ -84,11 +84,11 @@ static bool quarantine(ach_rail *r, const char *name, err *e) {
 
 // --- Standing still --------------------------------------------------------------------------------------------------
 
-// Whether a file was there in the last look, and looked as it does now.
+// A file's state in the last look: it was there, and looked the same.
 typedef struct standing {
     bool still;
-    int64_t since_ms;    // monotonic: since when, as far as we know
-    int64_t recorded_ms; // ach_seen, as the next four
+    int64_t since_ms;    // monotonic: unchanged since, as far as known
+    int64_t recorded_ms; // like the next four, as in ach_seen
     int64_t first_ms, retry_ms;
     int failures;
     bool told;
@@ -117,7 +117,7 @@ static standing standing_of(const ach_rail *r, const ach_sftp_file *file, int64_
     return now;
 }
 
-// Notes the files of this look, which are sorted by name, in the place of the last one's.
+// Replaces the last look's files by this look's, which are sorted by name.
 static void remember(ach_rail *r, const ach_sftp_file *files, size_t n, const standing *standings) {
     ach_seen *seen = calloc(n + 1, sizeof *seen);
     int64_t left = 0;
@@ -158,8 +158,8 @@ static bool fetch(ach_rail *r, const ach_sftp_file *file, str *content, arena *a
     return true;
 }
 
-// A file that is not whole may still be written by somebody who is slow: it is taken when it has not changed for quiet_ms. An empty one
-// says nothing yet, and what is written into it after it was put away nobody would read.
+// An unfinished file may have a slow writer: it is taken after quiet_ms without a change. An empty file is not taken: later content in a
+// file that was put away would never be read.
 static looked take(ach_rail *r, const ach_sftp_file *file, int64_t still_ms, arena *a, err *e) {
     const bool quiet = still_ms >= r->settings.quiet_ms;
     str content;
@@ -200,7 +200,7 @@ static bool ends_with(str s, const char *end) {
     return s.len >= len && strncasecmp(s.ptr + s.len - len, end, len) == 0;
 }
 
-// Names by which programs say that they are not done yet, in whatever case.
+// Names of unfinished files, in any case.
 static bool is_temporary(const char *name) {
     const str s = str_of(name);
     return s.len == 0 || s.ptr[0] == '.' || ends_with(s, ".tmp") || ends_with(s, ".part") ||
@@ -212,10 +212,10 @@ bool ach_inbound_name_ok(const char *name) {
     return len >= 1 && len <= ACH_INBOUND_NAME_MAX && strchr(name, '/') == NULL;
 }
 
-// What a look finds besides the files that may be taken.
+// A look's findings apart from the files to take.
 typedef struct outbox {
     int64_t unfinished, passed_over;
-    char odd[64]; // one of the names that cannot be taken, cut
+    char odd[64]; // one of the unusable names, cut
 } outbox;
 
 static bool is_wanted(void *arg, const char *name) {
@@ -236,7 +236,7 @@ static int compare_names(const void *a, const void *b) {
     return strcmp(((const ach_sftp_file *)a)->name, ((const ach_sftp_file *)b)->name);
 }
 
-// Where what was taken is put, if the bank lets us have folders there.
+// Makes the folders for taken files, if the bank allows it.
 static void make_folders(ach_rail *r) {
     static const char *const NAMES[] = {"done", "bad"};
     for (size_t i = 0; i < sizeof NAMES / sizeof NAMES[0]; i++) {
@@ -256,11 +256,11 @@ static bool complain(ach_rail *r, const char *name, const char *code, const char
     return inbox_complain(r->box, subject, code, text, &e);
 }
 
-// A file that fails is tried more and more rarely, so that it does not take the time of the others; a person is told.
+// A failed file is tried more and more rarely, so that it does not take the others' time; a person is told.
 static void postpone(ach_rail *r, const char *name, standing *s, const err *why) {
     const int doublings = s->failures < BACKOFF_DOUBLINGS_MAX ? s->failures : BACKOFF_DOUBLINGS_MAX;
     char text[400];
-    // Once is no habit: a line may be lost.
+    // A single failure may be a lost line.
     s->retry_ms =
         s->failures == 0 ? 0 : clock_mono_ms(r->clock) + ((int64_t)BACKOFF_MS << doublings);
     s->failures++;
@@ -272,14 +272,14 @@ static void postpone(ach_rail *r, const char *name, standing *s, const err *why)
     }
 }
 
-// What lies there for long without being taken, for whatever reason.
+// Tells a person of files that lie there for long without being taken, for any reason.
 static void tell_what_lies(ach_rail *r, const outbox *o, const ach_sftp_file *files, size_t n,
                            standing *standings, int64_t now_ms) {
     int64_t oldest_ms = now_ms;
     for (size_t i = 0; i < n; i++) {
         standing *s = &standings[i];
         if (s->recorded_ms != 0) {
-            continue; // it is ours, wherever it lies
+            continue; // a file of ours
         }
         oldest_ms = s->first_ms < oldest_ms ? s->first_ms : oldest_ms;
         if (now_ms - s->first_ms >= ACH_INBOUND_LIES_MS && !s->told) {
@@ -298,7 +298,7 @@ static void tell_what_lies(ach_rail *r, const outbox *o, const ach_sftp_file *fi
     metric_set(r->oldest_s, (now_ms - oldest_ms) / 1000);
 }
 
-// What one look may still take.
+// The rest of one look's limits.
 typedef struct budget {
     size_t files, bytes;
     int64_t until_ms;
@@ -313,7 +313,7 @@ static bool is_its_turn(const standing *s, int64_t now_ms) {
     return !known && now_ms >= s->retry_ms;
 }
 
-// One that fails holds up no other. False: the rest would fail as well.
+// Takes one file; its failure does not stop the others. False: the others would fail as well.
 static bool take_one(ach_rail *r, const ach_sftp_file *file, standing *s, int64_t now_ms, arena *a,
                      bool *ok, err *e) {
     err one = {0};
@@ -321,7 +321,7 @@ static bool take_one(ach_rail *r, const ach_sftp_file *file, standing *s, int64_
     if (l == LOOKED_LEFT) {
         s->recorded_ms = now_ms;
     } else if (l == LOOKED_TAKEN) {
-        s->first_ms = now_ms; // whatever is there under this name later is another file
+        s->first_ms = now_ms; // a later file of this name is a new one
     } else if (l == LOOKED_UNREAD || l == LOOKED_FAILED) {
         log_err(LOG_WARN, "ach.inbound.postponed", &one);
         *e = one;
@@ -342,8 +342,8 @@ static size_t first_after(const ach_sftp_file *files, size_t n, const char *name
     return i;
 }
 
-// Takes what stands still; what is new or has changed is looked at again next time. It goes on where the last look has ended, and comes
-// round once at most.
+// Takes files that stand still; new or changed files wait for the next look. Continues where the last look ended, and goes round at most
+// once.
 static bool take_all(ach_rail *r, const ach_sftp_file *files, size_t n, standing *standings,
                      int64_t now_ms, err *e) {
     arena *a = arena_create(ACH_SCRATCH_MAX);
@@ -373,7 +373,7 @@ static bool take_all(ach_rail *r, const ach_sftp_file *files, size_t n, standing
         left.bytes -= files[i].size < left.bytes ? files[i].size : left.bytes;
         memcpy(r->look_after, files[i].name, strlen(files[i].name) + 1);
     }
-    // Where all had their turn, the next look may as well begin with the first.
+    // If all had their turn, the next look may begin with the first.
     if (done == n) {
         r->look_after[0] = '\0';
     }
@@ -382,7 +382,7 @@ static bool take_all(ach_rail *r, const ach_sftp_file *files, size_t n, standing
     return ok;
 }
 
-// Lists the folder and takes what it can. False when not all of it was looked at.
+// Lists the folder and takes its files. False when it did not look at all of them.
 static bool look_through(ach_rail *r, arena *a, err *e) {
     const int64_t now_ms = clock_mono_ms(r->clock);
     ach_sftp_file *files = NULL;
@@ -399,7 +399,7 @@ static bool look_through(ach_rail *r, arena *a, err *e) {
         return err_no_memory(e, "a list of files");
     }
     const bool whole = n <= r->list_max;
-    n = whole ? n : r->list_max; // the server gives them in an order of its own
+    n = whole ? n : r->list_max; // the server's order is arbitrary
     qsort(files, n, sizeof *files, compare_names);
     for (size_t i = 0; i < n; i++) {
         standings[i] = standing_of(r, &files[i], now_ms);
@@ -416,7 +416,7 @@ bool ach_inbound_poll(ach_rail *r, err *e) {
     arena *a = arena_create(ACH_SCRATCH_MAX);
     err applying = {0};
     bool ok = look_through(r, a, e);
-    // What was recorded before and not applied, too: killed in between, or the database was away.
+    // Also applies earlier items: the process was killed in between, or the database was away.
     if (!inbox_apply_waiting(r->box, r->base.id, &applying) && ok) {
         *e = applying;
         ok = applying.code != ERR_UNAVAILABLE;
@@ -425,7 +425,7 @@ bool ach_inbound_poll(ach_rail *r, err *e) {
     return ok;
 }
 
-// --- Noting that it was looked ---------------------------------------------------------------------------------------
+// --- Noting a look ---------------------------------------------------------------------------------------------------
 
 static bool note_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     const ach_rail *r = arg;
@@ -435,7 +435,7 @@ static bool note_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     return db_exec(c, &ACH_SQL[ACH_SQL_LOOKED], p, a, NULL, NULL, e);
 }
 
-// Now and then: the deadline that watches it is far longer.
+// Writes only now and then: the deadline that watches it is far longer.
 static void note_look(ach_rail *r) {
     const int64_t now_ms = clock_mono_ms(r->clock);
     err e = {0};
@@ -493,7 +493,7 @@ static bool sweep_folder(ach_rail *r, const char *dir, arena *a, err *e) {
     bool ok = ach_sftp_list(r->in, dir, ACH_INBOUND_LIST_MAX, a, &files, &n, e);
     for (size_t i = 0; ok && i < n; i++) {
         char path[PATH_LEN_MAX];
-        // A server that gives no times does not say how old it is.
+        // Without a time from the server the file's age is unknown.
         if (files[i].modified_s <= 0 || files[i].modified_s >= old_s ||
             !is_our_upload(r, files[i].name, a)) {
             continue;
@@ -508,7 +508,7 @@ static bool sweep_folder(ach_rail *r, const char *dir, arena *a, err *e) {
     return ok;
 }
 
-// The inbox, too, in which uploads lay before another folder was named for them.
+// Also sweeps the inbox, which had the uploads before their own folder was set.
 bool ach_inbound_sweep(ach_rail *r, err *e) {
     arena *a = arena_create(ACH_SCRATCH_MAX);
     const bool ok = sweep_folder(r, r->settings.upload_dir, a, e) &&
@@ -529,7 +529,7 @@ bool ach_inbound_look(void *arg) {
     }
     if (ok && clock_mono_ms(r->clock) >= r->sweep_at_ms) {
         r->sweep_at_ms = clock_mono_ms(r->clock) + ACH_SWEEP_EVERY_MS;
-        if (!ach_inbound_sweep(r, &e)) { // nothing waits for it
+        if (!ach_inbound_sweep(r, &e)) { // no other work waits for it
             log_err(LOG_WARN, "ach.sweep_failed", &e);
             ach_trouble_is(r, ACH_TROUBLE_SENDING, "the folders of uploads cannot be listed", &e);
         }
@@ -539,12 +539,12 @@ bool ach_inbound_look(void *arg) {
     } else {
         ach_trouble_is(r, ACH_TROUBLE_HEARING, "the bank's folders cannot be looked through", &e);
     }
-    if (!ok && !r->inbound_down) { // once, not at every look
+    if (!ok && !r->inbound_down) { // once per outage
         log_err(LOG_WARN, "ach.inbound.down", &e);
     } else if (ok && r->inbound_down) {
         log_info("ach.inbound.up");
     }
     r->inbound_down = !ok;
-    // A recovery waits for what is found and applied here.
+    // A recovery waits for these files.
     return r->inbound_found || (r->guard != NULL && !guard_may_send(r->guard));
 }

@@ -1,4 +1,4 @@
-// What the bank's files do, from the outbox to events, exceptions and cases: a real database and a real sshd.
+// A bank's files, from the outbox to events, exceptions and cases: a real database and a real sshd.
 #include <dirent.h>
 #include <inttypes.h>
 #include <setjmp.h>
@@ -38,7 +38,7 @@ static void test_settlement__as_banks_have_it__events_once(void **state) {
     for (size_t i = 0; i < sizeof FORMS / sizeof FORMS[0]; i++) {
         rail_fixture_clear();
         send_entries(3, 3);
-        put_text("whatever the bank likes.txt", FORMS[i]); // the name says nothing
+        put_text("whatever the bank likes.txt", FORMS[i]); // the name does not matter
         look();
         assert_count("rail_event WHERE kind = 3 AND book_id = 3 AND currency = 'USD'"
                      " AND inbox_id IS NOT NULL AND inbox_line > 1",
@@ -66,7 +66,7 @@ static void put_report(const char *name, int number) {
     look();
 }
 
-// An entry settles once, whichever report says so, and however often.
+// An entry settles once, in whichever reports and however often.
 static void test_NO_DOUBLE_settlement__told_again_by_another_report__counts_once(void **state) {
     (void)state;
     send_entries(3, 1);
@@ -78,11 +78,11 @@ static void test_NO_DOUBLE_settlement__told_again_by_another_report__counts_once
     bank_entry e = return_of(1, "R03");
     e.own_trace = "231380100000009";
     put_returns("r1", "1800000003", &e, 1);
-    put_report("three", 3); // it may have gone out once more: a person asks the bank
+    put_report("three", 3); // it may have gone out again: a person asks the bank
     assert_count("rail_event", 2);
     assert_odd("SETTLED_AGAIN", 1);
     assert_count("payment_case WHERE code = 'SETTLED_AGAIN' AND book_id = 3 AND amount = 1000", 1);
-    e.own_trace = "231380100000077"; // the bank sends the return again, and counts anew
+    e.own_trace = "231380100000077"; // the bank resends the return under a new number
     put_returns("r2", "1800000003", &e, 1);
     look();
     assert_count("rail_event", 2);
@@ -90,8 +90,7 @@ static void test_NO_DOUBLE_settlement__told_again_by_another_report__counts_once
     assert_count("payment_case WHERE code = 'RETURNED_AGAIN' AND amount = 1000", 1);
 }
 
-// What the version before has recorded has another id, and is the same settlement.
-// Another instance says the same between the look and the write.
+// Another instance records the same settlement between the look and the write.
 static void test_NO_DOUBLE_settlement__said_at_the_same_moment__counts_once(void **state) {
     (void)state;
     send_entries(3, 1);
@@ -103,6 +102,7 @@ static void test_NO_DOUBLE_settlement__said_at_the_same_moment__counts_once(void
     assert_count("payment_case", 0);
 }
 
+// A row of the previous version has another id, and is the same settlement.
 static void test_settlement__known_from_the_version_before__counts_once(void **state) {
     (void)state;
     send_entries(3, 1);
@@ -122,8 +122,8 @@ static void test_settlement__odd_lines__the_others_count(void **state) {
              "D,121042880000002,2001,SETTLED,2026-11-22T09:00:01Z\n" // another amount
              "D,121042880000099,1,SETTLED,2026-11-22T09:00:01Z\n"    // never used
              "D,999999990000003,3000,SETTLED,2026-11-22T09:00:01Z\n" // of another bank
-             "D,121042880000004,4000,PAID,2026-11-22T09:00:01Z\n"    // another word
-             "D,121042880000005,5000,SETTLED,today\n"                // no time: it settled
+             "D,121042880000004,4000,PAID,2026-11-22T09:00:01Z\n"    // an unknown word
+             "D,121042880000005,5000,SETTLED,today\n"                // a bad time: it settled
              "D,1210428x0000000,1,SETTLED,2026-11-22T09:00:01Z\n"    // no trace
              "D,121042880000006,6000,SETTLED,2026-11-22T09:00:01Z\n"
              "D,121042880000006,6000,SETTLED,2026-11-22T09:00:01Z\n" // twice
@@ -165,7 +165,7 @@ static void test_settlement__of_another_file__exception(void **state) {
 
 // --- Returns ---------------------------------------------------------------------------------------------------------
 
-// Each form of file that cases of real banks have: applied, and nothing to complain of.
+// Each form of a return file in real banks' use is applied, without an exception.
 static void test_returns__as_banks_have_it__booked_by_amount(void **state) {
     (void)state;
     const bank_file FORMS[] = {
@@ -210,7 +210,7 @@ static void test_returns__as_banks_have_it__booked_by_amount(void **state) {
     }
 }
 
-// A trace alone names nothing.
+// A trace alone identifies nothing.
 static void test_returns__one_field_of_another_entry__exception_and_case(void **state) {
     (void)state;
     send_entries(3, 9);
@@ -218,14 +218,14 @@ static void test_returns__one_field_of_another_entry__exception_and_case(void **
     bank_entry e[] = {return_of(1, "R03"), return_of(2, "R03"), return_of(3, "R03"),
                       return_of(4, "R03"), return_of(5, "R03"), return_of(6, "R03"),
                       return_of(7, "R03"), return_of(8, "R03")};
-    e[0].amount = 1001;             // more than was sent
+    e[0].amount = 1001;             // more than the sent amount
     e[1].rdfi = "02100002";         // another bank
     e[2].individual_id = ids[4];    // another recipient
     e[3].account = "99999999";      // another account
     e[4].trace = "999999990000005"; // another ODFI
     e[5].amount = 0;
     e[6].account = "";                      // not given: nothing to compare
-    e[7].account = e[7].individual_id = ""; // anybody could guess the trace
+    e[7].account = e[7].individual_id = ""; // a trace is easy to guess
     put_returns("r", "1800000003", e, 8);
     look();
     assert_count("rail_event", 1);
@@ -240,7 +240,7 @@ static void test_returns__one_field_of_another_entry__exception_and_case(void **
     assert_count("payment_case WHERE code = 'OTHER_AMOUNT' AND amount = 1001", 1);
 }
 
-// One file for several companies of a customer: each line goes to the book of its company, whatever the traces.
+// One file for several companies of a customer: each line goes to its company's book, whatever the traces.
 static void test_returns__several_companies__each_to_its_book(void **state) {
     (void)state;
     send_entries(3, 2);
@@ -249,8 +249,8 @@ static void test_returns__several_companies__each_to_its_book(void **state) {
     const bank_batch batches[] = {
         {.company_id = "1800000004", .entries = &one, .n = 1},
         {.company_id = "1800000003", .entries = &one, .n = 1},
-        {.company_id = "1800000009", .entries = &one, .n = 1}, // has sent nothing
-        {.company_id = "9999999999", .entries = &one, .n = 1}, // is none of ours
+        {.company_id = "1800000009", .entries = &one, .n = 1}, // it has sent nothing
+        {.company_id = "9999999999", .entries = &one, .n = 1}, // not ours
     };
     const bank_file f = {.batches = batches, .n = 4};
     put_file("r", &f);
@@ -264,7 +264,7 @@ static void test_returns__several_companies__each_to_its_book(void **state) {
     assert_int_equal(atomic_load(&woken), 2);
 }
 
-// What is no return stands beside the returns and holds none of them up.
+// Other lines among the returns delay none of them.
 static void test_returns__beside_changes_disputes_and_strangers__booked(void **state) {
     (void)state;
     send_entries(3, 9);
@@ -301,7 +301,7 @@ static void test_returns__the_same_twice__counts_once(void **state) {
     send_entries(3, 3);
     bank_entry e[] = {return_of(1, "R03"), return_of(1, "R03"), return_of(2, "R02"),
                       return_of(3, "R02"), return_of(3, "R02"), return_of(3, "R02")};
-    e[3].amount = 1000; // parts of one amount, and one part too much
+    e[3].amount = 1000; // parts of one amount, and one part too many
     e[4].amount = 2000;
     e[5].amount = 500;
     put_returns("r1", "1800000003", e, 6);
@@ -395,7 +395,8 @@ static void test_file__empty_or_without_batches__nothing_to_complain_of(void **s
     put_text("settled.nothing", "H,1900000003-20261121-A.ach,1,2026-11-22T09:00:01Z\nT,0,0\n");
     look();
     assert_count("inbox WHERE state = 2 AND exceptions = 0 AND events = 0", 2);
-    assert_true(is_there("outbox", "empty") && is_there("outbox", "blank")); // may still be written
+    // the writer may not have finished
+    assert_true(is_there("outbox", "empty") && is_there("outbox", "blank"));
     for (size_t i = 0; i < r->n_seen; i++) {
         r->seen[i].since_ms -= ACH_EMPTY_STAYS_MS;
     }
@@ -405,7 +406,7 @@ static void test_file__empty_or_without_batches__nothing_to_complain_of(void **s
     assert_true(is_there("outbox/done", "empty") && is_there("outbox/done", "none"));
 }
 
-// A file is judged when it has the same size and time in two looks.
+// A file is judged after two looks with the same size and time.
 static void test_file__still_growing__is_left_alone(void **state) {
     (void)state;
     send_entries(3, 2);
@@ -427,7 +428,7 @@ static void test_file__still_growing__is_left_alone(void **state) {
     assert_count("inbox_exception", 0);
 }
 
-// Its writer may be slow: a half file that stands still is no file yet, and holds up no other.
+// A half file that stands still may have a slow writer: it is no file yet, and delays no other.
 static void test_file__half_and_quiet_for_a_while__waits(void **state) {
     (void)state;
     ach_rail_destroy(ach);
@@ -464,7 +465,7 @@ static void test_file__temporary_name__is_left_alone(void **state) {
     assert_count("inbox", 0);
 }
 
-// The first version has kept files by name; one that it had no time to put away is not told a second time.
+// The first version kept files by name. A file that it had no time to put away is not applied twice.
 static void test_file__applied_by_the_first_version__known(void **state) {
     (void)state;
     send_entries(3, 1);
@@ -480,7 +481,7 @@ static void test_file__applied_by_the_first_version__known(void **state) {
     look();
     assert_count("rail_event", 0);
     assert_count("inbox WHERE state = 2 AND about = 'applied before'", 1);
-    // The same name with another content is a file of its own.
+    // The same name with other content is a new file.
     put_text("1900000003-20261121-A.ach.settle.1",
              "H,1900000003-20261121-A.ach,2,2026-11-22T09:00:01Z\n"
              "D,121042880000001,1000,SETTLED,2026-11-22T09:00:01Z\nT,1,1000\n");
@@ -512,7 +513,7 @@ static void test_applying__fails_midway__nothing_then_all(void **state) {
     assert_count("inbox WHERE state = 2", 1);
 }
 
-// What cannot be applied does not hold up what can, and in the end a person sees it.
+// An item that cannot be applied delays no other, and in the end a person sees it.
 static void test_applying__fails_again_and_again__a_case(void **state) {
     (void)state;
     send_entries(3, 2);
@@ -522,7 +523,8 @@ static void test_applying__fails_again_and_again__a_case(void **state) {
     look();
     for (int i = 0; i < INBOX_TRIES_MAX; i++) {
         err failed = {0};
-        assert_true(ach_inbound_poll(ach->self, &failed)); // one item's failure is none of the bank
+        // the failure of one item is not the bank's
+        assert_true(ach_inbound_poll(ach->self, &failed));
     }
     assert_count("inbox WHERE state = 3 AND reason = 'NOT_APPLIED'", 1);
     assert_count("payment_case WHERE kind = 'INBOX_FILE' AND code = 'NOT_APPLIED'", 1);
@@ -533,7 +535,7 @@ static void test_applying__fails_again_and_again__a_case(void **state) {
     assert_count("rail_event WHERE kind = 3", 1);
 }
 
-// Killed between recording and applying: the next start applies it, and again does no harm.
+// Killed between recording and applying: the next start applies it; a repeat does no harm.
 static void test_recorded_and_not_applied__applied_at_the_next_look(void **state) {
     (void)state;
     send_entries(3, 2);
@@ -553,7 +555,7 @@ static void test_recorded_and_not_applied__applied_at_the_next_look(void **state
     assert_count("rail_event", 0);
     look_once();
     assert_count("rail_event", 2);
-    // As if the last transaction had been lost: events are there already, and are no doubles.
+    // As after a lost last transaction: the events exist already, and do not count as repeats.
     fixture_sql("UPDATE inbox SET state = 1", NULL, 0);
     look_once();
     assert_count("rail_event", 2);

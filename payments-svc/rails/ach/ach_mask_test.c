@@ -1,4 +1,4 @@
-// Whatever form of a file the parser takes, and whatever it refuses: no account number of it is shown to a person.
+// In any form of a file that the parser takes or refuses, no account number is shown to a person.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -51,7 +51,7 @@ static str both(const char *before, str file, const char *after) {
     return (str){all, begin + file.len + end};
 }
 
-// As it is shown; the mask gets bytes of exactly this length, so that the sanitizer sees each look beyond them.
+// The masked bytes. The mask gets bytes of exactly this length, so that the sanitizer sees each look beyond them.
 static const char *shown(str bytes) {
     char *exact = malloc(bytes.len);
     assert_non_null(exact);
@@ -101,7 +101,7 @@ static void test_returns__each_form_that_is_taken__account_hidden_and_trace_show
             assert_non_null(strstr(shown(bytes), TRACE));
             assert_non_null(strstr(shown(bytes), "********8899"));
             assert_non_null(strstr(shown(bytes), "ANN EXAMPLE"));
-            for (size_t n = 0; n < report.n; n++) { // the lines alone, as they are set aside
+            for (size_t n = 0; n < report.n; n++) { // the single lines, as they are set aside
                 assert_hidden(report.lines[n].raw);
                 assert_non_null(strstr(shown(report.lines[n].raw), TRACE));
             }
@@ -120,7 +120,7 @@ static void test_returns__not_as_they_should_be__account_hidden(void **state) {
     assert_hidden(both("\xff\xfe", file, ""));
     assert_hidden(both("\t", file, ""));
     assert_hidden(both("\xef\xbb\xbf\xef\xbb\xbf", file, ""));
-    for (size_t cut = 0; cut < file.len; cut += 7) { // its beginning is lost, or its end
+    for (size_t cut = 0; cut < file.len; cut += 7) { // the beginning or the end is lost
         assert_hidden((str){file.ptr + cut, file.len - cut});
         assert_hidden((str){file.ptr, cut});
     }

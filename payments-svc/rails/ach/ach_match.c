@@ -1,5 +1,5 @@
-// Which line is about which entry of ours. Everything that the bank gives is compared, not one number: traces come again, and
-// several companies count from 1. Pure.
+// Matches lines with entries of ours. Compares all fields that the bank gives, not one number: traces repeat, and several companies count
+// from 1. Pure.
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,14 +10,14 @@
 #include "rails/inbox_mask.h"
 
 enum { ID_LEN_MAX = 64, COMPARED_LEN_MAX = 600, TRACE_SHOWN_MAX = 40 };
-// The slot of a payout is anywhere in the table: it is asked for so many candidates before it is looked at.
+// The slot of a payout is anywhere in the table: it is prefetched so many candidates ahead.
 enum { AHEAD = 8 };
 #define US_PER_DAY (INT64_C(24) * 3600 * 1000000)
 
-// What a line that became an event is about, if it is the first of the file that speaks of it.
+// The payout of an accepted line, if the line is the file's first about it.
 typedef struct spoken {
     const ach_candidate *of;
-    int64_t amount; // sum of what came back
+    int64_t amount; // sum of returned amounts
 } spoken;
 
 typedef struct matcher {
@@ -25,8 +25,8 @@ typedef struct matcher {
     arena *a;
     inbox_said *out;
     char (*ids)[ID_LEN_MAX];
-    spoken *spoken; // of each line
-    // by payout and attempt: index + 1 of the first line that speaks of it; 0: free
+    spoken *spoken; // one for each line
+    // by payout and attempt: index + 1 of the first line about it; 0: free
     uint32_t *table;
     size_t mask;
     size_t remarks_max;
@@ -50,7 +50,7 @@ static bool has_prefix(str s, str prefix) {
     return s.len >= prefix.len && memcmp(s.ptr, prefix.ptr, prefix.len) == 0;
 }
 
-// Where the line and the candidate disagree; reason NULL when they do not. What a settlement report does not have is not compared.
+// The field in which line and candidate differ; reason NULL when they agree. Fields that a settlement report lacks are not compared.
 static difference differ(const ach_match *m, const ach_line *l, const ach_candidate *c) {
     if (m->settlement) {
         if (!str_eq(c->file, m->report->file)) {
@@ -64,7 +64,7 @@ static difference differ(const ach_match *m, const ach_line *l, const ach_candid
     if (!has_prefix(c->routing, l->rdfi)) {
         return (difference){"OTHER_BANK", "the receiving bank is not the entry's"};
     }
-    // Traces run on, so the next one is easily guessed, and a bank's number is known.
+    // Traces are consecutive, so the next one is easy to guess, and a bank's number is known.
     if (l->individual_id.len == 0 && l->account.len == 0) {
         return (difference){"NOT_NAMED", "neither the individual id nor the account is given"};
     }
@@ -80,8 +80,8 @@ static difference differ(const ach_match *m, const ach_line *l, const ach_candid
     return (difference){0};
 }
 
-// Field by field: the bank's, and ours where there is a candidate. No bank details but the last four characters of accounts.
-// What is no trace may be an account.
+// The bank's value of each field, and ours if there is a candidate. No bank details except the last four characters of accounts. A value
+// that is no trace may be an account.
 static void trace_text(str trace, char out[TRACE_SHOWN_MAX + 1]) {
     const int len = snprintf(out, TRACE_SHOWN_MAX + 1, "%.*s", shown(trace),
                              trace.ptr == NULL ? "" : trace.ptr);
@@ -141,7 +141,7 @@ static void set_aside(matcher *x, size_t i, const char *reason, const char *text
     memcpy(o->currency, "USD", sizeof o->currency);
 }
 
-// What the bank wants to have corrected. The account's last four characters are enough for people; the line has all of it.
+// The bank's wanted correction. The account's last four characters suffice for people; the line has it in full.
 static const char *change_text(const matcher *x, const ach_line *l) {
     const nacha_change c = nacha_corrected(l->code, l->info);
     const str account = last_four(c.account);
@@ -183,7 +183,7 @@ static void remark(matcher *x, const ach_line *l, const ach_candidate *c, const 
 
 static size_t slot_of(const matcher *x, const ach_candidate *c) {
     uint32_t hash;
-    memcpy(&hash, c->payout_id.b + 12, sizeof hash); // the random end of the id
+    memcpy(&hash, c->payout_id.b + 12, sizeof hash); // the id's random end
     return (hash + (uint32_t)c->attempt) & x->mask;
 }
 
@@ -200,7 +200,7 @@ static uint32_t *look_up(matcher *x, const ach_candidate *c) {
     }
 }
 
-// One event of a payout and attempt a file, except that parts of an amount may come back one by one.
+// True for the first event of a payout and attempt in this file, and for further parts of an amount.
 static bool counts(matcher *x, size_t i, const ach_candidate *c) {
     const ach_line *l = &x->m->report->lines[i];
     uint32_t *slot = look_up(x, c);
@@ -228,8 +228,8 @@ static size_t put(char *out, str s) {
     return s.len;
 }
 
-// The same word in another file has the same id: of a return the trace that its bank gave it. An entry settles once, whichever report
-// says so, and however often.
+// The same word in another file has the same id: for a return, the trace that its bank gave it. An entry settles once, in whichever reports
+// and however often.
 static str event_id(const matcher *x, size_t i, int32_t attempt) {
     const ach_line *l = &x->m->report->lines[i];
     char *out = x->ids[i];
@@ -252,7 +252,7 @@ static str event_id(const matcher *x, size_t i, int32_t attempt) {
     return (str){out, n};
 }
 
-// The money is in order; what the code stands for a person must find out.
+// The money is in order; a person must find the code's meaning.
 static const char *text_of_unknown_code(const matcher *x, const ach_line *l, bool late) {
     const char *text = arena_printf(x->a,
                                     "the bank gives the reason code %.*s, which is not known here; "
@@ -282,7 +282,7 @@ static void add_event(matcher *x, size_t i, const ach_candidate *c) {
         v->event.code = l->code;
         v->event.text = str_of(nacha_return_text(l->code));
         const bool late = l->at_us - c->sent_us > x->m->r->settings.returns_days * US_PER_DAY;
-        if (nacha_return_text_known(l->code) == NULL) { // one case a line
+        if (nacha_return_text_known(l->code) == NULL) { // one case per line
             remark(x, l, c, "UNKNOWN_CODE", text_of_unknown_code(x, l, late));
         } else if (late) {
             remark(x, l, c, "LATE_RETURN",
@@ -293,7 +293,7 @@ static void add_event(matcher *x, size_t i, const ach_candidate *c) {
 
 // --- Lines -----------------------------------------------------------------------------------------------------------
 
-// What can be said of a line before looking for its entry. NULL: nothing.
+// An objection to a line before its entry is sought. NULL: none.
 static const char *unfit(const matcher *x, size_t i, const char **text) {
     const ach_line *l = &x->m->report->lines[i];
     *text = l->fault_text;
@@ -311,14 +311,14 @@ static const char *unfit(const matcher *x, size_t i, const char **text) {
     return NULL;
 }
 
-// Why none of the candidates is meant, and the one that a person should look at.
+// The objection to all candidates, and the candidate that a person should look at.
 typedef struct choice {
     difference why;
     const ach_candidate *nearest;
 } choice;
 
-// The only one of n candidates that agrees with the line and that a bank can speak of; NULL: there is none, or more than one. In a recovery
-// nothing is PREPARED: what the database has forgotten counts as begun.
+// The only one of n candidates that agrees with the line and that a bank can speak of; NULL: none, or more than one. In a recovery nothing
+// counts as PREPARED: it may have been begun and forgotten.
 static const ach_candidate *choose(const matcher *x, const ach_line *l, const ach_candidate *c,
                                    size_t n, choice *of) {
     const ach_candidate *one = NULL, *unsent = NULL;
@@ -343,7 +343,7 @@ static const ach_candidate *choose(const matcher *x, const ach_line *l, const ac
     return agreeing == 1 ? one : NULL;
 }
 
-// The entry that a line of a settlement report names, whatever else is wrong with the line; NULL: none, or that is not certain.
+// The entry that a line of a settlement report certainly names, whatever else is wrong with the line; NULL: none.
 static const ach_candidate *named(const matcher *x, const ach_candidate *c, size_t n) {
     const ach_candidate *one = NULL;
     for (size_t k = 0; x->m->settlement && k < n; k++) {

@@ -1,4 +1,4 @@
-// An outbox in which a bank leaves what nobody can take: the other files are taken, and a person is told.
+// An outbox with files that cannot be taken: the other files are taken, and a person is told.
 #include "testing/ach_inbound_test_world.h"
 
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 #include "testing/fixture.h"
 
-// A report in which nothing has settled.
+// A report without settlements.
 static const char NOTHING[] = "H,none,1,2026-11-22T09:00:01Z\nT,0,0\n";
 
 static ach_seen *seen_of(const char *name) {
@@ -46,7 +46,7 @@ static void test_look__file_that_always_fails__rarer_and_told(void **state) {
         assert_count("payment_case", 0);
         s->retry_ms = INT64_MAX;
         assert_true(poll());
-        assert_int_equal(seen_of("a-poison")->failures, failures); // it is not time yet
+        assert_int_equal(seen_of("a-poison")->failures, failures); // too early for the next try
         seen_of("a-poison")->retry_ms = 0;
         assert_false(poll());
     }

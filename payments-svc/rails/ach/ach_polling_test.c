@@ -1,4 +1,4 @@
-// Looking into a bank's folder: whatever the bank refuses, its files are heard, and a look that failed is not taken for one.
+// Looks into a bank's folder: the files are heard, whatever the bank refuses, and a failed look does not count as one.
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -30,7 +30,7 @@ static void put_settlement(const char *name, int n) {
     put_text(name, report);
 }
 
-// Its time is another than the one that was seen.
+// Gives it a different time from the one that was seen.
 static void make_older(const char *name) {
     char path[64];
     (void)snprintf(path, sizeof path, "root/outbox/%s", name);
@@ -38,7 +38,7 @@ static void make_older(const char *name) {
     assert_int_equal(utimensat(AT_FDCWD, sftp_server_path(server, path), times, 0), 0);
 }
 
-// Many banks let their customers read and no more: what was heard stays in the folder, and is not fetched again and again.
+// Many banks let customers only read: heard files stay in the folder, and are not fetched again and again.
 static void test_HEARD__nothing_can_be_put_away__each_file_once(void **state) {
     (void)state;
     static const char *const REFUSED[] = {"mkdir", "rename", "mkdir,rename"};
@@ -59,7 +59,7 @@ static void test_HEARD__nothing_can_be_put_away__each_file_once(void **state) {
         look();
         assert_count("rail_event WHERE kind = 3", 2);
         assert_int_equal(downloaded() - before, 2);
-        put_settlement("s1", 3); // another content under a name that was heard
+        put_settlement("s1", 3); // new content under a known name
         make_older("s1");
         look();
         assert_count("rail_event WHERE kind = 3", 3);
@@ -67,7 +67,7 @@ static void test_HEARD__nothing_can_be_put_away__each_file_once(void **state) {
     }
 }
 
-// A folder of which only a part was listed was not looked through: newer files may be in the rest.
+// A partial listing is no look: newer files may be in the rest.
 static void test_HEARD__more_files_than_are_listed__is_no_look(void **state) {
     (void)state;
     ach_rail *r = ach->self;
@@ -78,12 +78,12 @@ static void test_HEARD__more_files_than_are_listed__is_no_look(void **state) {
     r->list_max = 2;
     poll_fails("TOO_MANY_FILES");
     poll_fails("TOO_MANY_FILES");
-    assert_count("rail_event WHERE kind = 3", 2); // what was listed is heard
-    look();                                       // it was put away, so the rest comes
+    assert_count("rail_event WHERE kind = 3", 2); // the listed files are heard
+    look();                                       // they were put away, so the rest comes
     assert_count("rail_event WHERE kind = 3", 3);
 }
 
-// One look takes so much and no more, and what it has taken is applied before the next one.
+// One look takes a limited amount, which is applied before the next look.
 static void test_HEARD__thousands_of_files__some_at_each_look(void **state) {
     (void)state;
     enum { MANY = 2300 };
@@ -98,7 +98,7 @@ static void test_HEARD__thousands_of_files__some_at_each_look(void **state) {
     r->look_ms = INT64_MAX / 2; // the machine may be busy
     const int64_t before = downloaded();
     look_once();
-    assert_int_equal(downloaded() - before, 0); // what is new must stand still first
+    assert_int_equal(downloaded() - before, 0); // new files must first stand still
     for (int64_t taken = 0; taken < MANY + 1; taken = downloaded() - before) {
         look_once();
         assert_in_range(downloaded() - before - taken, 1, ACH_LOOK_FILES_MAX);
@@ -138,7 +138,7 @@ static void test_HEARD__a_look_ends_by_files_bytes_and_time(void **state) {
     assert_count("rail_event WHERE kind = 3", 3);
 }
 
-// A bank that puts new files before the others all the time keeps none of them from its turn.
+// New files before it, however many, do not keep a file from its turn.
 static void test_HEARD__new_files_before_an_old_one__it_has_its_turn(void **state) {
     (void)state;
     ach_rail *r = ach->self;
@@ -157,7 +157,7 @@ static void test_HEARD__new_files_before_an_old_one__it_has_its_turn(void **stat
     assert_count("rail_event WHERE kind = 3", 1);
 }
 
-// When the folder was last looked through is in the database, so that a case can tell that it was not.
+// The database has the time of the last complete look, so that a case can tell when there was none.
 static void test_SEEN__each_look_is_noted__and_a_failure_is_not(void **state) {
     (void)state;
     ach_rail *r = ach->self;

@@ -1,4 +1,4 @@
-// What is answered about one payout: by where its entry is.
+// Queries about one payout: the answer follows from its submission.
 #include "testing/ach_inbound_test_world.h"
 
 #include <stdio.h>
@@ -8,7 +8,7 @@
 
 enum { BOOK = 3 };
 
-// Of the only entry, in a submission of this state.
+// Asks about the only entry, in a submission of this state.
 static rail_verdict asked(submission_state state) {
     char sql[80];
     arena *a = arena_create(1 << 16);
@@ -34,7 +34,7 @@ static void test_query__by_the_state_of_its_submission(void **state) {
     assert_int_equal(asked(SUBMISSION_DISPUTED), RAIL_HANDED_OVER);
 }
 
-// It waits for the next file: its word comes from nowhere, and whoever waits for it waits for ever.
+// It waits for the next file. No word about it can ever come.
 static void test_query__submission_that_never_was_taken__not_sent(void **state) {
     (void)state;
     send_entries(BOOK, 1);

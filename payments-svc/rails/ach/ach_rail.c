@@ -1,4 +1,4 @@
-// Payouts become entries of files here, inside the claiming transaction: each file is a submission, and its sender does the rest
+// Makes payouts into entries of files, inside the claiming transaction. Each file is a submission, and its sender does the rest
 // (submissions/sender.c over ach_channel.c).
 #include "rails/ach/ach_rail.h"
 
@@ -17,15 +17,15 @@
 #define CURRENCIES "USD"
 
 enum {
-    LEASE_MS = 60 * 1000, // three operations of the bank's server may take this long
+    LEASE_MS = 60 * 1000, // three operations at the bank's server may take this long
     RETRY_BASE_MS = 1000,
     RETRY_CAP_MS = 60 * 1000,
     SENDER_POLL_MS = 1000,
     CASE_AFTER = 8,
     RECOVERY_PAUSE_S = 5,
-    LINES_MAX = 10000, // a limit that banks name
+    LINES_MAX = 10000, // a limit that banks use
     TRACES_AT_ONCE = 10000,
-    // of the day in New York: when the Federal Reserve settles credits of the day
+    // New York time: the Federal Reserve then settles the day's credits
     SETTLED_MINUTE = 8 * 60 + 30,
     SETTLEMENT_DAYS_MAX = 60
 };
@@ -54,7 +54,7 @@ static void set_verdict(rail_item *item, rail_verdict verdict, const char *code,
     item->text = str_of(text);
 }
 
-// An item that no file can carry: refused, for good. True when it is one.
+// Refuses an item that no file can carry, for good. True when it is one.
 static bool refuse_unfit(rail_item *item, arena *a) {
     err e = {0};
     if (ach_item_check(item, &e)) {
@@ -86,15 +86,15 @@ typedef struct preparing {
     db_conn *c;
     int64_t book_id;
     rail_item *items;
-    size_t *chosen; // that need a file
+    size_t *chosen; // the items that need a file
     size_t n_chosen;
-    int32_t generation; // of the submissions to be made
+    int32_t generation; // of the new submissions
     submission_numbers numbers;
     ach_cut cut;
     arena *scratch;
 } preparing;
 
-// Payouts of rejected submissions, whose new ones say how often that was.
+// Payouts of rejected submissions: their new submissions count the rejections.
 static bool find_generation(preparing *p, err *e) {
     uuid *ids = ARENA_ARRAY(p->scratch, uuid, p->n_chosen);
     size_t n = 0;
@@ -113,8 +113,8 @@ static bool find_generation(preparing *p, err *e) {
     return true;
 }
 
-// Files are dated by the database's clock. A process whose own clock is a day off has no business making files: it would be as
-// wrong about everything else.
+// Files are dated by the database's clock. A process whose own clock is a day off must not make files: it is wrong about everything else,
+// too.
 static bool check_clock(preparing *p, err *e) {
     const int64_t gap_us = clock_wall_us(p->r->clock) - p->numbers.now_us;
     if (gap_us < CLOCK_GAP_MAX_US && gap_us > -CLOCK_GAP_MAX_US) {
@@ -126,8 +126,8 @@ static bool check_clock(preparing *p, err *e) {
                    "the process's clock is more than a day off the database's");
 }
 
-// Where nobody says that entries have settled: so many banking days after their effective date, at the hour at which the Federal Reserve
-// settles. By the process's clock, which the database's is compared with.
+// The settlement time without the bank's word: so many banking days after the effective date, at the hour of the Federal Reserve's
+// settlement. By the process's clock, which the database's is compared with.
 static int64_t settles_us(const preparing *p, int64_t effective) {
     const ach_settings *s = &p->r->settings;
     if (strcmp(s->settlement, "timetable") != 0) {
@@ -178,7 +178,7 @@ static bool store_file(preparing *p, const ach_file_plan *f, err *e) {
            submission_add(p->c, p->book_id, &made, p->scratch, e);
 }
 
-// A person must know before the numbers are used up.
+// Tells a person before the numbers are used up.
 static bool tell_low(preparing *p, int before, err *e) {
     const int left = NACHA_MODIFIERS - p->numbers.next_modifier;
     metric_set(p->r->ids_left, left);
@@ -194,7 +194,7 @@ static bool tell_low(preparing *p, int before, err *e) {
     return cases_open(p->c, p->book_id, &low, 1, p->numbers.now_us, p->scratch, e);
 }
 
-// Files, entries and numbers of the chosen items.
+// Makes files, entries and numbers for the chosen items.
 static bool make_files(preparing *p, ach_build *b, err *e) {
     const int before = p->numbers.next_modifier;
     if (!ach_build_files(p->r, p->book_id, p->items, p->chosen, p->n_chosen, &p->numbers, &p->cut,
@@ -209,8 +209,8 @@ static bool make_files(preparing *p, ach_build *b, err *e) {
     return submission_numbers_store(p->c, &p->numbers, p->scratch, e) && tell_low(p, before, e);
 }
 
-// Numbers in a row for all entries that can get a place. Of a block that this process has, so that the claims of different books do not
-// wait for each other.
+// Takes consecutive numbers for all entries that can get a place, from a block of this process, so that the claims of different books do
+// not wait for each other.
 static bool take_traces(preparing *p, err *e) {
     ach_rail *r = p->r;
     const int64_t room = (int64_t)p->cut.files * r->settings.entries_max;
@@ -230,8 +230,8 @@ static bool take_traces(preparing *p, err *e) {
     return ok;
 }
 
-// All that waits for a cut would be due at one moment, and so in no order. The older ones come a little before the younger ones: within
-// ten milliseconds, which is less than any gathering, for thirty days.
+// All payouts that wait for a cut would be due at one moment, and so in no order. This lets older ones come a little earlier: within ten
+// milliseconds, less than any gathering, for thirty days.
 static int64_t later_by_age(uuid payout_id, int64_t now_us) {
     enum { SPREAD_US = 10000, DAYS = 30 };
     int64_t made_ms = 0;
@@ -243,13 +243,13 @@ static int64_t later_by_age(uuid payout_id, int64_t now_us) {
     return (longest_ms - age) * SPREAD_US / longest_ms;
 }
 
-// What got no place comes back when the next file may be cut, and not before.
+// Items without a place come back when the next file may be cut, not before.
 static void wait_for_next_cut(preparing *p) {
     const ach_cuts cuts = {p->numbers.next_modifier, p->numbers.window_us, p->numbers.in_window,
                            p->numbers.cut_us};
     const ach_cut next = ach_timetable_cut(&p->r->timetable, &cuts, p->numbers.now_us);
-    // retry_at_us is a time of the process's clock, which may differ from the database's. A moment later, so that nobody comes back just
-    // before the time.
+    // retry_at_us is on the process's clock, which may differ from the database's. A moment later, so that no item comes back just before
+    // the time.
     const int64_t gap_us = clock_wall_us(p->r->clock) - p->numbers.now_us + US_PER_S;
     for (size_t i = 0; i < p->n_chosen; i++) {
         rail_item *item = &p->items[p->chosen[i]];
@@ -302,7 +302,7 @@ static bool cut_files(preparing *p, ach_build *b, arena *a, err *e) {
     return true;
 }
 
-// What the bank may have in a file that the database had forgotten is not put into another one.
+// A payout that the bank may have in a forgotten file is not put into another one.
 static bool meet_forgotten(preparing *p, arena *a, err *e) {
     const size_t n = p->n_chosen;
     str *ids = ARENA_ARRAY(p->scratch, str, n + 1);
@@ -334,7 +334,7 @@ static bool meet_forgotten(preparing *p, arena *a, err *e) {
     return true;
 }
 
-// In a recovery a file may be at the bank that the database has forgotten, with these very payouts in it.
+// In a recovery the bank may have a forgotten file with these very payouts.
 static bool wait_for_recovery(preparing *p) {
     if (p->r->guard == NULL || guard_may_send(p->r->guard)) {
         return false;
@@ -348,7 +348,7 @@ static bool wait_for_recovery(preparing *p) {
     return true;
 }
 
-// While the bank cannot be reached, files would only use up ids. With a timetable its window may be over when the bank is back, so they
+// While the bank cannot be reached, files would only use up ids. With a timetable its window may be over when the bank is back, so files
 // are cut all the same.
 static bool wait_for_bank(preparing *p) {
     if (p->r->timetable.n > 0 || submission_sender_down_since_us(p->r->sender) == 0) {
@@ -382,7 +382,7 @@ static bool ach_prepare(rail *base, db_conn *c, int64_t book_id, rail_item *item
         goto out;
     }
     for (size_t i = 0; i < n; i++) {
-        if (places[i].known) { // what became of its submission, events tell or will tell
+        if (places[i].known) { // the events of its submission tell the outcome, now or later
             set_reference(p.r, &items[i], places[i].number, a);
             set_verdict(&items[i], RAIL_HANDED_OVER, "", "");
         } else if (!refuse_unfit(&items[i], a)) {
@@ -400,7 +400,7 @@ out:
 
 // --- Submit and query ------------------------------------------------------------------------------------------------
 
-// Never called, since the rail hands over; what is not prepared is certainly not sent.
+// Never called, since the rail hands over. An item that was not prepared is certainly not sent.
 static void ach_submit(rail *base, int64_t book_id, rail_item *items, size_t n,
                        const _Atomic int64_t *until_boot_ms, arena *a) {
     (void)base;
@@ -426,7 +426,7 @@ static bool lookup_run(db_conn *c, arena *a, void *arg, err *e) {
                              : find_places(c, l->book_id, l->items, l->n, l->places, a, e);
 }
 
-// Whoever was in there is in no file: it waits for the next one.
+// An item of such a submission is in no file: it waits for the next one.
 static bool never_taken(submission_state state) {
     return state == SUBMISSION_REJECTED || state == SUBMISSION_WITHDRAWN;
 }
@@ -441,7 +441,7 @@ static bool ach_take_out(rail *r, db_conn *c, int64_t book_id, uuid payout_id, i
         !submission_places(c, book_id, &payout_id, &attempt, 1, &place, a, e)) {
         return false;
     }
-    // Rejected or withdrawn as a whole, it is out already.
+    // In a submission that was rejected or withdrawn it is out already.
     *taken = removal == REMOVAL_DONE || (place.known && never_taken(place.state));
     return true;
 }
@@ -454,7 +454,7 @@ static bool ach_may_have(rail *r, db_conn *c, int64_t book_id, uuid intent_id, i
     return submission_forgotten_find(c, book_id, r->id, &id, &attempt, 1, may, a, e);
 }
 
-// Of attempts of the first version that were being resolved: they are in submissions by now, which ask the bank themselves.
+// For attempts of the first version that were being resolved: now submissions have them, and ask the bank themselves.
 static void ach_query(rail *base, int64_t book_id, rail_item *items, size_t n, arena *a) {
     ach_rail *r = self_of(base);
     arena *scratch = arena_create(ACH_SCRATCH_MAX);
@@ -488,7 +488,7 @@ static bool bad_setting(err *e, const char *name, const char *why) {
     return err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", name, "%s %s", name, why);
 }
 
-// Names one file as an example, so that a wrong pattern is found at the start.
+// Names an example file, so that a wrong pattern is found at the start.
 static bool check_file_name(const ach_settings *s, err *e) {
     submission_numbers numbers = {.origin = "1999999999", .file_date = 20991231};
     ach_file_plan f = {.modifier = 'A', .id = {{0}}};
@@ -524,8 +524,8 @@ static void fill_defaults(ach_settings *s) {
     s->case_after = s->case_after == 0 ? CASE_AFTER : s->case_after;
 }
 
-// Without a rename nothing ever disables an upload that was stopped: it may go on at any time. So nothing but the bank's word or a person's
-// says that it did not arrive.
+// Without a rename nothing ever disables a stopped upload: it may go on at any time. So only the bank's word or a person's says that it did
+// not arrive.
 static bool check_direct(const ach_settings *s, err *e) {
     if (s->direct_upload && s->archive_complete) {
         return bad_setting(e, "ach.direct_upload",
@@ -635,7 +635,7 @@ static void ach_handed_over(rail *base) {
     submission_sender_look(self_of(base)->sender);
 }
 
-// The bank may answer soon to what it was given: its folder is looked at as often as if something had come.
+// The bank may answer soon after a delivery: its folder is looked at as often as after a new file.
 static void on_events(void *arg, int64_t book_id) {
     const ach_rail *r = arg;
     if (r->box != NULL) {
@@ -764,7 +764,7 @@ bool ach_rail_start_inbound(rail *base, err *e) {
     }
     r->inbound_ticker = ticker_start_lazy(
         r->settings.poll_ms, ACH_IDLE_FACTOR * r->settings.poll_ms, ach_inbound_look, r);
-    // The sender's thread wakes the ticker, so it is started last and ended first.
+    // The sender's thread wakes the ticker, so it starts last and ends first.
     return r->inbound_ticker == NULL
                ? err_set(e, ERR_RESOURCE_EXHAUSTED, "NO_THREAD", "the inbound thread cannot start")
                : submission_sender_start(r->sender, e);

@@ -159,7 +159,7 @@ static void test_create__direct_upload__proves_nothing_by_absence(void **state) 
 
 // --- Inbound ---------------------------------------------------------------------------------------------------------
 
-// r: swept; what lies in this folder of the bank.
+// Puts old and new files into this folder of the bank, and lets r sweep.
 static void sweep_in(rail *r, const char *folder) {
     static const struct {
         const char *name;
@@ -168,11 +168,11 @@ static void sweep_in(rail *r, const char *folder) {
     } CASES[] = {
         {"1900000003-20261121-A.ach.0123abcd.tmp", ACH_UPLOAD_OLD_S + 2, false},
         {"1900000003-20261121-A.ach.1123abcd.tmp", ACH_UPLOAD_OLD_S - 2,
-         true},                                                             // may be written yet
-        {"1900000003-20261121-A.ach", INT64_C(2) * ACH_UPLOAD_OLD_S, true}, // the bank's by now
+         true},                                                             // may still be written
+        {"1900000003-20261121-A.ach", INT64_C(2) * ACH_UPLOAD_OLD_S, true}, // already the bank's
         {"1900000003-20261121-A.ach.0123abcX.tmp", INT64_C(2) * ACH_UPLOAD_OLD_S, true},
         {"1900000003-20261121-B.ach.0123abcd.tmp", INT64_C(2) * ACH_UPLOAD_OLD_S,
-         true}, // of somebody else
+         true}, // somebody else's
         {"something.else.tmp", INT64_C(2) * ACH_UPLOAD_OLD_S, true},
     };
     enum { CASES_N = sizeof CASES / sizeof CASES[0] };
@@ -208,7 +208,7 @@ static rail *open_with_upload_folder(void) {
     return open_rail(&s);
 }
 
-// The folder was named while uploads lay in the inbox.
+// The folder was set while uploads lay in the inbox.
 static void test_sweep__upload_folder__both_are_swept(void **state) {
     (void)state;
     rail *r = open_with_upload_folder();
@@ -228,21 +228,21 @@ static bool take_back(rail *r, const char *name, int64_t epoch) {
     return was_there;
 }
 
-// A sender with other settings was stopped before its rename: it lies in the inbox, and it would rename it when it goes on.
+// A sender with other settings was stopped before its rename: its file lies in the inbox, and it would rename it when it wakes.
 static void test_NO_DOUBLE_take_back__upload_of_older_settings__found_in_the_inbox(void **state) {
     (void)state;
     rail *r = open_with_upload_folder();
     write_local("root/inbox/a.ach.00000001.tmp", "whole");
     write_local("root/inbox/b.ach.80000002.tmp", "taken back by a process of older settings");
     write_local("root/staging/c.ach.00000003.tmp", "whole");
-    for (int i = 0; i < 2; i++) { // whoever asks next finds the proof
+    for (int i = 0; i < 2; i++) { // the next one to ask finds the proof
         assert_true(take_back(r, "a.ach", 1));
         assert_true(take_back(r, "b.ach", 2));
         assert_true(take_back(r, "c.ach", 3));
         assert_false(take_back(r, "a.ach", 2));
     }
     assert_false(is_there("inbox", "a.ach.00000001.tmp"));
-    assert_false(is_there("inbox", "a.ach.80000001.tmp")); // the bank may take what it sees there
+    assert_false(is_there("inbox", "a.ach.80000001.tmp")); // the bank may take every file in it
     assert_false(is_there("inbox", "b.ach.80000002.tmp"));
     assert_false(is_there("staging", "c.ach.00000003.tmp"));
     ach_rail_destroy(r);

@@ -1,4 +1,4 @@
-// How the inbox reads a bank's file of this connection: what it is, which entries its lines may be about, and what follows.
+// The inbox's reader for the bank's files of this connection: their kind, the candidates of their lines, and the results.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "rails/ach/ach_internal.h"
 #include "rails/inbox_mask.h"
 
-// By so much a bank's clock may be behind ours.
+// A bank's clock may be this far behind ours.
 #define ACK_CLOCK_US (INT64_C(3600) * 1000000)
 
 int64_t ach_book_of(int64_t base, str id) {
@@ -39,8 +39,8 @@ static bool find_name(const ach_rail *r, db_conn *c, str name, submission_ref *r
     return true;
 }
 
-// The submission that has this name, and how many have it: a name that a bank prescribes may come again, and the newest one is told then.
-// Where none has it as the bank spells it, the one whose name it stands for; *name is then our own spelling.
+// The submission of this name, and how many have it. A bank's prescribed name may come again; then the newest is returned. If no submission
+// has the bank's spelling, the restored spelling is tried; *name is then our own spelling.
 static bool find_file(const ach_rail *r, db_conn *c, str *name, submission_ref *ref, size_t *found,
                       arena *a, err *e) {
     char restored[ACH_NAME_LEN_MAX];
@@ -72,7 +72,7 @@ typedef struct search {
     size_t n_found;
 } search;
 
-// Whether a line names the sender that a submission was sent by. Settings change, and what was sent before comes back for weeks.
+// True when the line names the submission's sender. Settings change, and earlier submissions come back for weeks.
 static bool is_sender(const search *s, size_t line, const submission_match *m) {
     const ach_line *l = &s->report->lines[line];
     const str bank = m->sender_bank.len > 0 ? m->sender_bank : str_of(s->r->settings.odfi_routing);
@@ -90,7 +90,7 @@ static int by_book(const void *a, const void *b) {
                                     : (x > y) - (x < y);
 }
 
-// What a match itself says. A settlement report has nothing else to be compared with.
+// The match's own fields. A settlement report needs no more for the comparison.
 static ach_candidate candidate_of(const submission_match *m) {
     ach_candidate c = {.book_id = m->book_id,
                        .payout_id = m->payout_id,
@@ -104,7 +104,7 @@ static ach_candidate candidate_of(const submission_match *m) {
     return c;
 }
 
-// What else a return is compared with, of the matches of one book. out: a candidate for each match of the whole list.
+// Further fields for the comparison with a return, for the matches of one book. out: a candidate for each match of the whole list.
 static bool compare_with(db_conn *c, const submission_match *all,
                          const submission_match *const *matches, size_t n, ach_candidate *out,
                          arena *a, err *e) {
@@ -133,7 +133,7 @@ static bool compare_with(db_conn *c, const submission_match *all,
     return true;
 }
 
-// Candidates of all matches, book by book: each costs a round trip.
+// Candidates of all matches, book by book: each book costs a round trip.
 static bool compare_all(db_conn *c, const submission_match *matches, size_t n, ach_candidate *out,
                         arena *a, err *e) {
     enum { BOOKS_MAX = 1000 };
@@ -181,7 +181,7 @@ static bool search_all(search *s, db_conn *c, arena *a, err *e) {
     if (!submission_find_numbers(c, s->r->base.id, sequences, n, &matches, &n_matches, a, e)) {
         return false;
     }
-    // One connection serves all books, and a trace may come again in a later cycle: of the line's own sender only.
+    // One connection serves all books, and a later cycle repeats traces: keeps only matches of the line's own sender.
     size_t kept = 0;
     for (size_t i = 0; i < n_matches; i++) {
         const size_t line = lines[matches[i].at];
@@ -201,7 +201,7 @@ static bool search_all(search *s, db_conn *c, arena *a, err *e) {
         return false;
     }
     for (size_t i = 0; i < kept; i++) {
-        if (s->found[i].book_id != 0) { // else its payout is not there any more
+        if (s->found[i].book_id != 0) { // else its payout is gone
             s->found[s->n_found] = s->found[i];
             s->found[s->n_found++].line = lines[matches[i].at];
         }
@@ -209,9 +209,9 @@ static bool search_all(search *s, db_conn *c, arena *a, err *e) {
     return true;
 }
 
-// --- What is done in the transaction that ends the item ---------------------------------------------------------------
+// --- Work in the transaction that ends the item -------------------------------------------------------------------------
 
-enum { MOVED_MAX = 100 }; // of one file; a file that speaks of more is a case for the first of them
+enum { MOVED_MAX = 100 }; // per file; a file with more is a case for the first ones
 
 typedef struct moved {
     int64_t book_id;
@@ -223,7 +223,7 @@ typedef struct own {
     bool is_ack;
     submission_ref ref;
     submission_ack_text said;
-    // Submissions that count as never taken, of which the file says that entries were settled or returned.
+    // Submissions that count as never taken, of which the file settles or returns entries.
     moved *moved;
     size_t n_moved;
 } own;
@@ -239,7 +239,7 @@ static void note_moved(own *o, const ach_candidate *c) {
     }
 }
 
-// Candidates and events are both in the order of the lines.
+// Candidates and events are both sorted by line.
 static bool find_moved(const search *s, inbox_said *out, arena *a, err *e) {
     own *o = ARENA_NEW(a, own);
     moved *all = ARENA_ARRAY(a, moved, MOVED_MAX);
@@ -318,13 +318,13 @@ static void odd_ack(const ach_ack *ack, const inbox_item *item, int64_t book_id,
                                          .case_kind = "INBOX_LINE"};
 }
 
-// What speaks against an acknowledgement being about this file; reason NULL: nothing.
+// An objection to applying an acknowledgement to this file; reason NULL: none.
 typedef struct objection {
     const char *reason, *text;
 } objection;
 
-// Whether no other file can have this name, as it carries the submission's id or the hash of the content. Then it is this file that the
-// bank speaks of, whatever its clock and its zone say of the time.
+// True when no other file can have this name, as it has the submission's id or the content's hash. Then the bank speaks of this file,
+// whatever its clock and zone say.
 static bool has_own_name(str name, const submission_ref *ref) {
     enum { HASH_LEN = 16 };
     char id[SUBMISSION_SHORT_ID_LEN + 1], hex[65];
@@ -334,7 +334,7 @@ static bool has_own_name(str name, const submission_ref *ref) {
            (ref->sha256.len == 32 && memmem(name.ptr, name.len, hex, HASH_LEN) != NULL);
 }
 
-// refused: the entries that the bank refuses: it may count them or not.
+// refused: the refused entries; the bank may count them or not.
 static objection object(const ach_ack *ack, const inbox_item *item, const submission_ref *ref,
                         size_t known, const ach_refused_sum *refused) {
     if (known == 0) {
@@ -353,15 +353,15 @@ static objection object(const ach_ack *ack, const inbox_item *item, const submis
         (!has_own_name(ack->file, ref) && ack->at_us < ref->created_us - ACK_CLOCK_US)) {
         return (objection){"OLDER_THAN_FILE", "the file was made after the bank has said this"};
     }
-    // That the bank has it although it was never sent may be true of what a database has forgotten, and then it must not go.
+    // Acceptance of an unsent file may be true after a restore: the file must then not go.
     if (!ack->accepted && ref->state == SUBMISSION_PREPARED) {
         return (objection){"NOT_SENT", "rejects a file that has not been sent yet"};
     }
     return (objection){0};
 }
 
-// n_refused: entries that are in the file and refused for a reason on the list. One that is not may be paid by what came first, and it
-// must not be sent anew because the bank names another one.
+// n_refused: entries of the file with a listed reason. An entry with another reason may be paid by an earlier file, and must not be sent
+// anew because the bank names a different one.
 static bool is_sure(const ach_rail *r, const ach_ack *ack, size_t n_refused,
                     const ach_refused_sum *named) {
     const bool listed = ach_is_listed(r->settings.rebuild_reasons, ack->reason);
@@ -393,7 +393,7 @@ static bool read_ack(const ach_rail *r, db_conn *c, const inbox_item *item, ach_
                         .reason = ach_words(ack->reason, a),
                         .at_us = ack->at_us,
                         .inbox_id = item->inbox_id}};
-    // An entry may have two reasons, and each may become a row. More than that are not even looked up.
+    // An entry may have two reasons, and each may become a row. More are not even looked up.
     const bool many = known == 1 && ack->n_refused > 2 * (size_t)ref.items;
     if (known == 1 && !many &&
         !ach_refused_read(r, c, item, ack, &ref, &o->said, &refused, out, a, e)) {
@@ -439,7 +439,7 @@ bool ach_read_also(void *self, db_conn *c, const inbox_item *item, inbox_said *s
 
 // --- What it is ------------------------------------------------------------------------------------------------------
 
-// Before the inbox, files were kept by name, and their lines had other ids.
+// Before the inbox existed, files were kept by name, and their lines had other ids.
 static bool applied_before(const ach_rail *r, db_conn *c, const inbox_item *item, bool *known,
                            arena *a, err *e) {
     const bool returns = item->name.len > 14 && memcmp(item->name.ptr, "ret-", 4) == 0;
@@ -448,7 +448,7 @@ static bool applied_before(const ach_rail *r, db_conn *c, const inbox_item *item
                                              : STR("");
     const int64_t book_id = ach_book_of(r->origin_base, digits);
     *known = false;
-    if (book_id == 0 || r->base.id != RAIL_ACH) { // there was one connection
+    if (book_id == 0 || r->base.id != RAIL_ACH) { // there was only one connection
         return true;
     }
     db_params *p = db_params_create(a);
@@ -467,7 +467,7 @@ static bool applied_before(const ach_rail *r, db_conn *c, const inbox_item *item
     return true;
 }
 
-// The file as a whole means nothing.
+// Refuses a file that means nothing as a whole.
 static bool refuse(inbox_said *out, const err *why, arena *a, err *e) {
     if (strcmp(why->reason, "BAD_FILE") != 0) {
         *e = *why;

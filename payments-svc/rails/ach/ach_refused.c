@@ -1,4 +1,4 @@
-// Entries that a bank refuses one by one in its acknowledgement of a file.
+// Single entries that a bank refuses in its acknowledgement of a file.
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -23,7 +23,7 @@ str ach_words(str text, arena *a) {
     return (str){copy, len};
 }
 
-// at: in the list; the text has no lines of its own.
+// at: index in the list; the text has no lines.
 static void set_aside(const ach_refusal *refusal, size_t at, const inbox_item *item,
                       const submission_ref *ref, const submission_match *found, inbox_said *out,
                       arena *a) {
@@ -38,7 +38,7 @@ static void set_aside(const ach_refusal *refusal, size_t at, const inbox_item *i
                     .text = found == NULL ? "refuses an entry that is not in the file"
                                           : "refuses an entry for a reason that is not on the list",
                     .compared = compared == NULL ? "" : compared,
-                    // Once: it is all of the item, and so the same of each.
+                    // Only once: it is the whole item, the same for each.
                     .raw = out->n_odd == 1 ? item->bytes : STR(""),
                     .about_book_id = ref->book_id,
                     .currency = "USD",
@@ -49,7 +49,7 @@ static void set_aside(const ach_refusal *refusal, size_t at, const inbox_item *i
     }
 }
 
-// Of each naming the entry of this file; NULL: there is none. A bank may name each entry of a large file, twice.
+// For each naming, its entry in this file; NULL: none. A bank may name each entry of a large file, twice.
 static const submission_match **find_in_file(const submission_match *all, size_t n_all, size_t n,
                                              const submission_ref *ref, arena *a) {
     const submission_match **found = ARENA_ARRAY(a, const submission_match *, n + 1); // all NULL
@@ -67,7 +67,7 @@ static bool is_listed(const ach_rail *r, const ach_refusal *refusal) {
            ach_is_listed(r->settings.refusal_reasons, refusal->reason);
 }
 
-// Code and reason in one text, of which a payout's own row keeps the beginning.
+// Code and reason in one text; a payout's own row keeps its beginning.
 static str both_words(const ach_refusal *refusal, arena *a) {
     const str code = ach_words(refusal->code, a), reason = ach_words(refusal->reason, a);
     const char *both =
@@ -76,7 +76,7 @@ static str both_words(const ach_refusal *refusal, arena *a) {
     return both == NULL ? reason : str_of(both);
 }
 
-// One naming of an entry.
+// One mention of an entry.
 typedef struct naming {
     int64_t number;
     size_t at;
@@ -100,8 +100,8 @@ typedef struct reading {
     arena *a;
 } reading;
 
-// The namings of one entry, sorted: it is refused once, for the first reason, and only when each of its reasons is listed. As with whole
-// files: what the bank calls a duplicate may be paid by what came first, so only reasons that it gives for nothing else are acted upon.
+// The mentions of one entry, sorted. It is refused once, for the first reason, and only if all its reasons are listed. As with whole files,
+// an earlier payment may be the original of a "duplicate". So only reasons that the bank gives for nothing else are acted upon.
 static void judge(const reading *x, const naming *of, size_t n) {
     const ach_refusal *doubtful = NULL;
     for (size_t i = 0; i < n; i++) {
@@ -165,7 +165,7 @@ bool ach_refused_read(const ach_rail *r, db_conn *c, const inbox_item *item, con
         judge(&x, namings + i, end - i);
         i = end;
     }
-    said->refused = x.refused; // sorted, as the namings are
+    said->refused = x.refused; // sorted, like the mentions
     said->unsure = x.unsure;
     return true;
 }

@@ -1,5 +1,5 @@
-// The bank's files, told apart by what stands in them: banks give them names of their own. Checks of counts and sums decide
-// about a file as a whole before its lines mean anything; a line that is odd is a fault of its own.
+// Tells the bank's files apart by their content: banks choose their own names. Checks of counts and sums decide about a file as a whole
+// before its lines mean anything. A bad line is a fault of its own.
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
@@ -61,7 +61,7 @@ bool ach_is_whole(str bytes, arena *a) {
 
 // --- Acknowledgement -------------------------------------------------------------------------------------------------
 
-// As many digits as a file's totals have.
+// At most as many digits as in a file's totals.
 static bool is_count(const json_t *value) {
     return json_is_integer(value) && json_integer_value(value) >= 0 &&
            json_integer_value(value) <= INT64_C(999999999999);
@@ -75,7 +75,7 @@ static bool copy_text(json_t *value, const char *name, str *out, arena *a) {
     return copy != NULL;
 }
 
-// A trace, which some write as a number. {0} when it is none.
+// A trace, which some banks write as a number. {0} when it is none.
 static str trace_of(const json_t *entry, char number[24]) {
     const json_t *value = json_object_get(entry, "trace");
     str trace = str_of(json_string_value(value));
@@ -86,7 +86,7 @@ static str trace_of(const json_t *entry, char number[24]) {
     return nacha_is_digits(trace, NACHA_TRACE_LEN) ? trace : (str){0};
 }
 
-// What could be an entry is judged one by one. What cannot be one is little text, and must not become a row for each.
+// Each possible entry is judged singly. An element that cannot be an entry is short, and must not become a row.
 static bool ack_refused(json_t *root, arena *a, ach_ack *out, err *e) {
     json_t *list = json_object_get(root, "refused");
     if (list != NULL && !json_is_array(list)) {
@@ -124,9 +124,9 @@ static bool ack_fields(json_t *root, arena *a, ach_ack *out, err *e) {
         return bad(e, 1, "'status' must be accepted or rejected");
     }
     if (at == NULL || !rail_time_parse(str_of(at), &out->at_us)) {
-        out->at_us = 0; // no money depends on it
+        out->at_us = 0; // no money depends on the time
     }
-    // A file that was refused may not have been understood, so its counts need not be there.
+    // A rejected file may not have been understood, so its counts may be missing.
     if (out->accepted && (!is_count(entries) || !is_count(total))) {
         return bad(e, 1, "'entries' and 'total' must be whole numbers of at most 12 digits");
     }
@@ -207,7 +207,7 @@ typedef struct csv {
     str bytes;
     size_t at;
     int line;
-    str text; // this line, without its end
+    str text; // the current line, without its end
     str field[CSV_FIELDS_MAX];
     size_t n;
 } csv;
@@ -225,7 +225,7 @@ static void split(csv *c) {
     }
 }
 
-// The next line that is not blank, split at its commas. False at the end of the file, and with *e when the line cannot be one.
+// Splits the next line that is not blank at its commas. False at the end of the file, and with *e for an impossible line.
 static bool csv_next(csv *c, err *e) {
     while (c->at < c->bytes.len) {
         const char *start = c->bytes.ptr + c->at;
@@ -265,8 +265,8 @@ static bool settlement_header(csv *c, ach_report *out, err *e) {
     return ok || bad(e, c->line, "must be the header: H,<file>,<number>,<time>");
 }
 
-// A trace begins with the number of our bank, and its zero is lost where traces are kept as numbers. No other number is
-// taken for one: it may be an account's.
+// A trace begins with our bank's number; its zero is lost where traces are kept as numbers. No other number is taken for a trace: it may be
+// an account's.
 static str whole_trace(str told, const char *bank, arena *a) {
     enum { BANK_LEN = 8 };
     char whole[NACHA_TRACE_LEN + 1] = "0";
@@ -285,7 +285,7 @@ static bool says_settled(str status) {
 
 static bool settlement_detail(const csv *c, const char *bank, arena *a, ach_line *out, err *e) {
     *out = (ach_line){.line = c->line, .raw = c->text, .saying = ACH_SAYS_SETTLED, .credit = true};
-    // Without an amount nothing can be added up, so that decides about the file.
+    // Without an amount no sum is possible, so this decides about the file.
     if (c->n < 3 || !str_eq_c(c->field[0], "D") ||
         !str_to_i64(c->field[2], -NACHA_ENTRY_CENTS_MAX, NACHA_ENTRY_CENTS_MAX, &out->amount)) {
         return bad(e, c->line,
@@ -303,7 +303,7 @@ static bool settlement_detail(const csv *c, const char *bank, arena *a, ach_line
         out->fault = "UNKNOWN_STATUS";
         out->fault_text = "the line says something else than SETTLED";
     } else if (!rail_time_parse(c->field[4], &out->at_us)) {
-        out->at_us = 0; // it settled all the same
+        out->at_us = 0; // it settled in spite of the bad time
     }
     return true;
 }

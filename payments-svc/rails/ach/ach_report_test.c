@@ -1,4 +1,4 @@
-// What a bank's file may cost before anybody knows what it says.
+// The possible cost of a bank's file before its meaning is known.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,7 +14,7 @@
 
 static char text[2 * ACH_ACK_BYTES_MAX];
 
-// An acknowledgement of exactly so many bytes, filled with arrays, of which each costs forty times its bytes.
+// An acknowledgement of exactly so many bytes, filled with arrays, each of which costs forty times its bytes.
 static str ack_of(size_t len) {
     size_t n = (size_t)snprintf(text, sizeof text, "%s,\"x\":[[]", SAYS);
     while (n + 5 <= len) {
@@ -39,7 +39,7 @@ static void test_ack__larger_than_any__refused_unread(void **state) {
     arena_destroy(a);
 }
 
-// What no file of ours can have is no count of it: sums over it would go beyond what a number holds.
+// A count that no file of ours can have is refused: sums over it would overflow.
 static void test_ack__counts_beyond_a_file__refused_or_none(void **state) {
     (void)state;
     static const char *const COUNTS[] = {"-1", "1000000000000", "9223372036854775807", "1.5"};
@@ -60,7 +60,7 @@ static void test_ack__counts_beyond_a_file__refused_or_none(void **state) {
     arena_destroy(a);
 }
 
-// Elements of no use are small, and each would become an exception.
+// Useless elements are small, and each would become an exception.
 static void test_ack__refuses_what_is_no_entry__refused(void **state) {
     (void)state;
     static const char *const ELEMENTS[] = {

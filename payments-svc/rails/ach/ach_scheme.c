@@ -1,4 +1,4 @@
-// How connections of ACH are made, and what no two of them may share.
+// How ACH connections are made, and which settings no two of them may share.
 #include <string.h>
 
 #include "rails/ach/ach_rail.h"

@@ -17,19 +17,19 @@
 
 enum {
     WRITE_CHUNK_LEN = 128 * 1024,
-    // With its frame still below the 34,000 bytes that each server must take; some end the session over a longer one.
+    // With its frame it stays below the 34,000 bytes that each server must take; some servers end the session over a longer one.
     WRITE_SMALL_LEN = 32 * 1024,
     READ_CHUNK_LEN = 32 * 1024,
-    // A file that goes on takes longer than one request, but not for ever: so many times the limit of a request. An upload must end within
-    // its sender's lease.
+    // A file may take longer than one request, but not for ever: so many times the limit of a request. An upload must end within its
+    // sender's lease.
     WRITE_LIMITS = 2,
     READ_LIMITS = 30
 };
 
-// What a listing says of a name.
+// The kind of a listed name.
 typedef enum kind_of_name {
     NAME_FILE,
-    NAME_UNSURE, // a link, or not enough is said: it must be asked for
+    NAME_UNSURE, // a link, or an incomplete listing: ask the server
     NAME_OTHER   // a folder, a device
 } kind_of_name;
 
@@ -39,11 +39,11 @@ struct ach_sftp {
     pthread_mutex_t lock; // guards session, sftp: held during each operation
     ssh_session session;  // NULL: not connected
     sftp_session sftp;
-    bool small_writes; // the server has refused a long one, or the line was lost with it
+    bool small_writes; // the server has refused a long write, or the line was lost with it
 
-    // libssh waits for an answer without a limit, so a watchdog ends the connection of an operation that takes too long.
+    // libssh waits for an answer without a limit, so a watchdog ends the connection of a slow operation.
     pthread_t watchdog;
-    pthread_mutex_t watch_lock; // guards what follows; taken after lock
+    pthread_mutex_t watch_lock; // guards the fields below; taken after lock
     pthread_cond_t watch_changed;
     int watch_fd; // -1: nothing to watch
     struct timespec watch_until;
@@ -85,7 +85,7 @@ static void watch_begin(ach_sftp *s, int fd) {
     pthread_mutex_unlock(&s->watch_lock);
 }
 
-// A request of a longer operation was answered: the next one has its own time, until all of it has taken too long.
+// A request of a longer operation was answered: the next one has its own time, up to the limit of the whole.
 static void watch_again(ach_sftp *s, int64_t begun_ms, int limits) {
     if (clock_mono_ms(clock_system()) - begun_ms >= (limits - 1) * s->options.timeout_ms) {
         return;
@@ -93,12 +93,12 @@ static void watch_again(ach_sftp *s, int64_t begun_ms, int limits) {
     const struct timespec until = cond_after_ms(s->options.timeout_ms);
     pthread_mutex_lock(&s->watch_lock);
     if (s->watch_fd >= 0) {
-        s->watch_until = until; // the watchdog wakes at the old one, and sees that it is not late
+        s->watch_until = until; // the watchdog wakes at the old time, and sees that it is not late
     }
     pthread_mutex_unlock(&s->watch_lock);
 }
 
-// True when the time limit passed meanwhile. Must come before the session, and so the descriptor, is given up.
+// True when the time limit has passed. Must come before the session, and so the descriptor, is given up.
 static bool watch_end(ach_sftp *s) {
     pthread_mutex_lock(&s->watch_lock);
     s->watch_fd = -1;
@@ -197,7 +197,7 @@ static bool connect_steps(ach_sftp *s, err *e) {
     return true;
 }
 
-// Locks and connects if need be. After true the caller must call op_end.
+// Locks, and connects if necessary. After true the caller must call op_end.
 static bool op_begin(ach_sftp *s, err *e) {
     pthread_mutex_lock(&s->lock);
     if (s->session != NULL && !ssh_is_connected(s->session)) {
@@ -222,9 +222,9 @@ static void op_end(ach_sftp *s) {
     pthread_mutex_unlock(&s->lock);
 }
 
-// Ends a failed operation. libssh keeps the status of an earlier answer when the connection breaks, so a status is believed
-// only when the server still answers after it; otherwise the session is given up, so no handle of it may be open any more.
-// Returns SSH_FX_OK when nothing is known.
+// Ends a failed operation. When the connection breaks, libssh keeps the status of an earlier answer. So a status is believed only if the
+// server still answers after it; otherwise the session is given up, so none of its handles may be open. Returns SSH_FX_OK when nothing is
+// known.
 static int settle_failure(ach_sftp *s, int status, const char *what, err *e) {
     fail_ssh(s, e, what);
     char *here = sftp_canonicalize_path(s->sftp, ".");
@@ -312,7 +312,7 @@ bool ach_sftp_size(ach_sftp *s, const char *path, bool *exists, uint64_t *size, 
     return known;
 }
 
-// Of a name in a listing: whether it is a file, and what the listing has not said of it. One operation.
+// For a listed name: asks whether it is a file, and for missing fields. One operation.
 static bool stat_one(ach_sftp *s, const char *path, ach_sftp_file *file, bool *is_file, err *e) {
     err why = {0};
     if (!op_begin(s, e)) {
@@ -338,8 +338,8 @@ static bool stat_one(ach_sftp *s, const char *path, ach_sftp_file *file, bool *i
     return known;
 }
 
-// Whether what was written is all there, as far as the server tells: some keep files in stores that know their size late, and some tell
-// nothing of what they were given. Each write was confirmed.
+// True when all written bytes are there, as far as the server tells. Some servers know sizes late, and some show nothing of an upload. Each
+// write was confirmed.
 static bool has_size(ach_sftp *s, const char *path, size_t len, err *e) {
     err ignored = {0};
     sftp_attributes at = sftp_stat(s->sftp, path);
@@ -402,7 +402,7 @@ bool ach_sftp_write(ach_sftp *s, const char *path, str content, ach_sftp_made ma
     return ok;
 }
 
-// An operation that answers with a status only.
+// An operation whose answer is only a status.
 static bool simple_op(ach_sftp *s, int (*run)(sftp_session, const char *, const char *),
                       const char *a, const char *b, int ignored_status, const char *what, err *e) {
     if (!op_begin(s, e)) {
@@ -441,12 +441,12 @@ bool ach_sftp_mkdir(ach_sftp *s, const char *path, err *e) {
     if (simple_op(s, run_mkdir, path, NULL, SSH_FX_FILE_ALREADY_EXISTS, "mkdir", e)) {
         return true;
     }
-    // OpenSSH says "failure" of a folder that is there.
+    // OpenSSH says "failure" for an existing folder.
     bool exists = false;
     return ach_sftp_exists(s, path, &exists, e) && exists;
 }
 
-// What a listing says that a name is. Not each server gives the kinds: then the line for people, as of ls, has it.
+// The kind of a name, by its listing. Some servers give no kind: then the line for people, like that of ls, has it.
 static kind_of_name kind_of(const struct sftp_attributes_struct *at) {
     const char *line = at->longname == NULL ? "" : at->longname;
     switch (at->type) {
@@ -465,8 +465,8 @@ static kind_of_name kind_of(const struct sftp_attributes_struct *at) {
     return (at->flags & SSH_FILEXFER_ATTR_SIZE) != 0 ? NAME_FILE : NAME_UNSURE;
 }
 
-// Looks behind the names of which a listing does not say enough: links, and what has no kind or size. One that leads nowhere or to
-// a folder is no file; of one that the server says nothing of we keep what was listed, and the read tells.
+// Asks about names with an incomplete listing: links, and names without kind or size. A link to nothing or to a folder is no file. If the
+// server says nothing, the listing stays, and the read will tell.
 static bool look_behind(ach_sftp *s, const char *dir, ach_sftp_file *files, const bool *unsure,
                         size_t *n, arena *a, err *e) {
     const size_t listed = *n;
@@ -513,7 +513,7 @@ static bool list_all(ach_sftp *s, const char *dir, const ach_sftp_filter *filter
         }
         sftp_attributes_free(attributes);
     }
-    // An end that the server did not announce is a lost connection, not an empty folder.
+    // An unannounced end is a lost connection, not an empty folder.
     bool whole = ok && (*n == max || sftp_dir_eof(handle));
     int status = sftp_get_error(s->sftp);
     sftp_closedir(handle);

@@ -50,7 +50,7 @@ static void test_write__then_list_read_rename_remove__as_told(void **state) {
     assert_true(ach_sftp_write(s, "inbox/a", (str){content, SIZE}, NULL, NULL, &begun, &e));
     assert_true(begun);
     assert_true(ach_sftp_exists(s, "inbox/a", &exists, &e) && exists);
-    // never over a file that is there
+    // never over an existing file
     assert_false(ach_sftp_write(s, "inbox/a", (str){content, 5}, NULL, NULL, &begun, &e));
     assert_false(begun);
     assert_int_equal(e.code, ERR_FAILED_PRECONDITION);
@@ -71,7 +71,7 @@ static void test_write__then_list_read_rename_remove__as_told(void **state) {
 
     assert_true(ach_sftp_rename(s, "inbox/a", "inbox/b", &e));
     assert_false(ach_sftp_rename(s, "inbox/a", "inbox/c", &e));
-    assert_true(ach_sftp_mkdir(s, "outbox/done", &e)); // is there
+    assert_true(ach_sftp_mkdir(s, "outbox/done", &e)); // it exists
     assert_true(ach_sftp_mkdir(s, "outbox/bad", &e));
     assert_true(ach_sftp_exists(s, "outbox/bad", &exists, &e) && exists);
     assert_true(ach_sftp_remove(s, "inbox/b", &e));
@@ -125,7 +125,7 @@ static void test_connection_lost__next_operation__connects_again(void **state) {
     err e = {0};
     bool exists;
     assert_true(ach_sftp_exists(s, "inbox", &exists, &e) && exists);
-    // An answer "no such file" comes before the loss: it must not be taken for the answer of the next question.
+    // An answer "no such file" comes before the loss: it must not count as the answer to the next question.
     assert_true(ach_sftp_exists(s, "inbox/none", &exists, &e) && !exists);
     sftp_server_cut_after(server, 0);
     assert_false(ach_sftp_exists(s, "inbox", &exists, &e));
@@ -158,7 +158,7 @@ static void test_server_silent__operation__ends_at_its_limit(void **state) {
     ach_sftp_destroy(s);
 }
 
-// Far away, each request takes its time, and a large file is many requests.
+// On a long line each request takes its time, and a large file needs many requests.
 static void test_read__many_slow_requests__each_has_its_own_time(void **state) {
     (void)state;
     enum { SIZE = 60 * 32 * 1024, LIMIT_MS = 1000, SLOW_MS = 30 };

@@ -75,7 +75,7 @@ static rail *open_rail(const ach_settings *s) {
         fail_msg("%s %s", e.message, e.detail);
     }
     set_database_clock(r);
-    self_of(r)->traces_at_once = 1; // as many as are needed
+    self_of(r)->traces_at_once = 1; // exactly as many as needed
     return r;
 }
 
@@ -143,7 +143,7 @@ static int item_state(const rail_item *item) {
     return (int)fixture_sql_i64(sql);
 }
 
-// "1900000003-20261120-A-", what a name begins with when the id is cut off.
+// "1900000003-20261120-A-": the name without the id.
 static bool is_named(const char *name, const char *begin) {
     return strncmp(name, begin, strlen(begin)) == 0 && strlen(name) == strlen(begin) + 16;
 }
@@ -195,7 +195,7 @@ static void test_prepare__items__handed_over_in_one_valid_file(void **state) {
     assert_string_equal(f->batches[0].company_name, "DISBURSE INC");
     assert_int_equal(f->batches[0].effective.day, 23); // Friday's file settles on Monday
     assert_string_equal(f->entries[0].name, "JORG MULLER");
-    for (size_t i = 0; i < N; i++) { // every reference is in the file, once, with the item's amount
+    for (size_t i = 0; i < N; i++) { // the file has every reference once, with the item's amount
         size_t found = 0;
         for (size_t k = 0; k < N; k++) {
             if (str_eq_c(items[i].reference, f->entries[k].trace)) {
@@ -208,7 +208,7 @@ static void test_prepare__items__handed_over_in_one_valid_file(void **state) {
         assert_int_equal(found, 1);
     }
     assert_int_equal(fixture_sql_i64("SELECT next_number FROM submission_number"), N + 1);
-    // Sealed: no account number in the clear.
+    // Sealed: no account number is readable.
     assert_int_equal(
         fixture_sql_i64("SELECT count(*) FROM submission"
                         " WHERE position('000123456789'::bytea IN content_sealed) > 0"),
@@ -246,7 +246,7 @@ static void *race(void *arg) {
     return NULL;
 }
 
-// Two instances that hold different entries of one prepared file, while the bank takes files out of its inbox at once.
+// Two instances hold different entries of one prepared file, while the bank takes files out of its inbox at once.
 static void test_NO_DOUBLE_two_instances__each_file_is_uploaded_once(void **state) {
     (void)state;
     enum { FILES = 12 };
@@ -255,7 +255,7 @@ static void test_NO_DOUBLE_two_instances__each_file_is_uploaded_once(void **stat
     rail_item *items = make_items(1, 2 * FILES);
     for (size_t i = 0; i < FILES; i++) {
         prepare_ok(racers[0].r, &items[2 * i], 2);
-        prepare_ok(racers[1].r, &items[2 * i + 1], 1); // it holds the second entry
+        prepare_ok(racers[1].r, &items[2 * i + 1], 1); // it has the second entry
     }
     pthread_t threads[2];
     for (size_t i = 0; i < 2; i++) {
@@ -278,7 +278,7 @@ static void test_send__same_file_is_at_the_bank__sent_without_upload(void **stat
     rail_item *items = make_items(1, 3);
     prepare_ok(ach, items, 3);
     send_due(ach);
-    // As if the database had forgotten all about the upload.
+    // As if the database had forgotten the upload.
     fixture_sql("TRUNCATE submission_upload, rail_event; UPDATE submission SET state = 1,"
                 " due_at = now(), epoch = 0",
                 NULL, 0);
@@ -288,7 +288,7 @@ static void test_send__same_file_is_at_the_bank__sent_without_upload(void **stat
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM rail_event WHERE kind = 1"), 3);
 }
 
-// Fault of the first version: "at the bank" went by name alone, so a payout that was in no file became SENT.
+// Fault of the first version: "at the bank" went by name alone, so a payout in no file became SENT.
 static void test_NO_LOSS_old_file_of_the_same_name__not_taken_for_ours(void **state) {
     (void)state;
     static const char *const FOLDERS[] = {"inbox", "archive"};
@@ -332,7 +332,7 @@ bool guard_same_timeline(guard *g, str timeline) {
     return timeline.len == 8;
 }
 
-// Of what the database has forgotten, these very payouts may be at the bank: no file is made until that was compared.
+// The bank may have forgotten files with these very payouts: no file is made until they are compared.
 static void test_NO_DOUBLE_recovery__no_file_is_cut(void **state) {
     (void)state;
     guard g = {false};
@@ -375,7 +375,7 @@ static void test_prepare__item_that_no_file_can_carry__refused_alone(void **stat
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM submission_item"), 1);
 }
 
-// One batch for each SEC and description, whatever the order in which the payouts came; each entry under its own.
+// One batch for each SEC and description, in whatever order the payouts came; each entry in its own batch.
 static void test_prepare__descriptions__a_batch_for_each(void **state) {
     (void)state;
     enum { N = 60 };
@@ -428,7 +428,7 @@ static void test_prepare__total_over_12_digits__several_files(void **state) {
                      2);
 }
 
-// 8,000 descriptions make 8,000 batches of three lines: no file passes the 10,000 lines that banks name.
+// 8,000 descriptions make 8,000 batches of three lines: no file exceeds the banks' limit of 10,000 lines.
 static void test_prepare__8000_descriptions__no_file_beyond_10000_lines(void **state) {
     (void)state;
     rail_item *items = make_items(1, 8000);
@@ -468,7 +468,7 @@ static void test_prepare__36_files_a_day__the_rest_waits_without_a_storm(void **
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM payment_case"
                                      " WHERE kind = 'CONNECTION_NUMBERS' AND state = 1"),
                      1);
-    // Whoever comes back when told to gets a file; the day never runs out before its end.
+    // An item that comes back on time gets a file; the day's ids last until its end.
     rail_item *next = &items[59];
     while (ach_day_of(next->retry_at_us) == 20261120) {
         test_clock_advance(&wall, next->retry_at_us - wall.now_us);
@@ -509,7 +509,7 @@ static void test_prepare__windows__files_are_cut_in_them_only(void **state) {
     ach_rail_destroy(r);
 }
 
-// What waits for one window comes back the oldest first, and all of it within a moment.
+// Payouts that wait for one window come back oldest first, all within a moment.
 static void test_prepare__waits_for_a_window__the_oldest_first(void **state) {
     (void)state;
     ach_settings s = settings_good();
@@ -530,7 +530,7 @@ static void test_prepare__waits_for_a_window__the_oldest_first(void **state) {
     ach_rail_destroy(r);
 }
 
-// After 9,999,999 entries the next cycle begins; a number then means two entries, the newer one first.
+// After 9,999,999 entries the next cycle begins. A number then means two entries, the newer first.
 static void test_prepare__traces_are_used_up__next_cycle(void **state) {
     (void)state;
     rail_item *items = make_items(1, 6);
@@ -558,7 +558,7 @@ static void test_prepare__two_books__one_sequence_of_traces(void **state) {
     assert_int_equal(fixture_sql_i64("SELECT count(DISTINCT origin) FROM submission_day"), 2);
 }
 
-// A clock that jumps does not date files, and what it wrote into a counter does not stop the days before.
+// A jumping clock does not date files, and its entry in a counter does not stop the days before.
 static void test_prepare__clock_jumps__refused_loudly_and_nothing_stays(void **state) {
     (void)state;
     rail_item *items = make_items(1, 3);
@@ -585,7 +585,7 @@ static void test_prepare__clock_jumps__refused_loudly_and_nothing_stays(void **s
 
 // --- Lines that are cut ------------------------------------------------------------------------------------------------
 
-// The line is cut after each of many numbers of bytes. Whatever happens, what is written down must not contradict the bank.
+// The line is cut after each of many numbers of bytes. The written state must never contradict the bank.
 static void test_send__line_cut_anywhere__state_is_true_and_it_arrives_once(void **state) {
     (void)state;
     enum { CUTS = 25 };
@@ -594,7 +594,7 @@ static void test_send__line_cut_anywhere__state_is_true_and_it_arrives_once(void
     prepare_ok(ach, items, 1);
     sftp_server_cut_after(server, -1);
     send_due(ach);
-    long whole = sftp_server_sent(server); // on a session that had to be made first
+    long whole = sftp_server_sent(server); // in a session that had to be made first
     assert_true(whole > 1500);
     for (uint32_t i = 1; i <= CUTS; i++) {
         prepare_ok(ach, &items[i], 1);
@@ -627,7 +627,7 @@ static const char *first_upload(const char *folder, const rail_item *item) {
                                                                    folder, item_file(item))));
 }
 
-// The line breaks while the file is written, and the bank takes whatever it sees in the inbox, and shows no archive.
+// The line breaks during the write. The bank takes every file it sees in the inbox, and shows no archive.
 static void test_NO_DOUBLE_taken_while_it_was_written__not_sent_again(void **state) {
     (void)state;
     rail_item *items = make_items(1, 40);
@@ -654,7 +654,7 @@ static void test_UNKNOWN_IS_A_STATE_answer_to_rename_lost__not_uploaded_again(vo
     (void)state;
     rail_item *items = make_items(1, 2);
     prepare_ok(ach, items, 1);
-    send_due(ach); // the session is open from here on
+    send_due(ach); // the session is open now
     prepare_ok(ach, &items[1], 1);
     sftp_server_lose_answer_after(server, 1L << 40);
     send_due(ach);
@@ -662,16 +662,16 @@ static void test_UNKNOWN_IS_A_STATE_answer_to_rename_lost__not_uploaded_again(vo
     assert_int_equal(item_state(&items[1]), SUBMISSION_SENT);
     rail_item *third = make_items(10, 1);
     prepare_ok(ach, third, 1);
-    sftp_server_lose_answer_after(server, whole - 8); // its last bytes are the request to rename
+    sftp_server_lose_answer_after(server, whole - 8); // the last bytes are the rename's request
     (void)submission_sender_run(self_of(ach)->sender);
     for (int i = 0; i < 250 && !sftp_server_has(server, "inbox", item_file(third)); i++) {
         rail_fixture_nap_ms(20);
     }
     assert_true(sftp_server_has(server, "inbox", item_file(third)));
-    // the line stayed dead: not even asking helped
+    // the line stayed dead: even asking failed
     assert_int_equal(item_state(third), SUBMISSION_SENDING);
     sftp_server_lose_answer_after(server, -1);
-    // The bank takes it, and keeps nothing that we can see.
+    // The bank takes it, and shows it nowhere.
     char path[256];
     snprintf(path, sizeof path, "root/inbox/%s", item_file(third));
     assert_int_equal(unlink(sftp_server_path(server, path)), 0);
@@ -685,7 +685,7 @@ static void test_UNKNOWN_IS_A_STATE_answer_to_rename_lost__not_uploaded_again(vo
                      1);
 }
 
-// A bank that takes whatever it sees in the inbox: what is not whole lies elsewhere.
+// The bank takes every file it sees in the inbox: unfinished files lie elsewhere.
 static void test_send__upload_folder__only_whole_files_come_into_the_inbox(void **state) {
     (void)state;
     ach_settings s = settings_good();
@@ -704,7 +704,7 @@ static void test_send__upload_folder__only_whole_files_come_into_the_inbox(void 
     ach_rail_destroy(r);
 }
 
-// The bank took it before it was renamed.
+// The bank took it before its rename.
 static void test_NO_DOUBLE_taken_under_its_temporary_name__sent(void **state) {
     (void)state;
     rail_item *item = make_items(1, 1);

@@ -27,7 +27,7 @@ int64_t ach_banking_day(int64_t yyyymmdd, int n) {
 
 int64_t ach_time_of(int64_t yyyymmdd, int minute) {
     const int64_t local_us = time_from_civil(date_of(yyyymmdd)) + minute * US_PER_MINUTE;
-    // New York is four or five hours behind UTC. At the change of clocks one of the two may not exist, or both do: the later is taken.
+    // New York is four or five hours behind UTC. At a change of clocks one of the two may not exist, or both do: then the later is taken.
     const int64_t standard_us = local_us + 300 * US_PER_MINUTE;
     const int64_t daylight_us = local_us + 240 * US_PER_MINUTE;
     return fed_local_us(standard_us) == local_us ? standard_us : daylight_us;
@@ -105,14 +105,14 @@ static ach_cut cut_at_window(const ach_timetable *t, const ach_cuts *cuts, int64
         cut.files = (size_t)(left - ACH_IDS_LOW);
         return cut;
     }
-    // What is left is divided evenly among the windows that are left, this one included.
+    // Divides the remaining ids evenly among the remaining windows, this one included.
     const int here = cuts->window_us == cut.window_us ? cuts->in_window : 0;
     const int share = (left + here + windows_left - 1) / windows_left;
     cut.files = at_least_zero(share - here < left ? share - here : left);
     return cut;
 }
 
-// Without windows: freely while there are many ids, and evenly until midnight when few are left.
+// Without windows: freely while many ids are left, and evenly until midnight when few are left.
 static ach_cut cut_when_gathered(const ach_cuts *cuts, int64_t now_us) {
     const int64_t day = ach_day_of(now_us);
     const int64_t midnight_us = ach_time_of(number_of(civil_add_days(date_of(day), 1)), 0);

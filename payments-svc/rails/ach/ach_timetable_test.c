@@ -1,4 +1,4 @@
-// When files are cut, and how many.
+// The times and numbers of files.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -81,7 +81,7 @@ static void test_windows__open_for_ten_minutes__else_the_next_one(void **state) 
     }
 }
 
-// However much waits at each window, every window of the day has a file left.
+// However many payouts wait at each window, every window of the day has a file left.
 static void test_windows__too_much_at_each__ids_last_to_the_last_window(void **state) {
     (void)state;
     const ach_timetable t = parsed("08:15,10:15,14:30,16:30");

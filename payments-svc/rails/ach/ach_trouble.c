@@ -1,4 +1,4 @@
-// What last went wrong with the bank of a connection, for people who look at it: kept until the same goes well.
+// The last trouble with a connection's bank, for people: kept until the same work succeeds.
 #include <stdio.h>
 #include <string.h>
 
@@ -18,7 +18,7 @@ void ach_trouble_is(ach_rail *r, ach_trouble_of of, const char *doing, const err
     int len = snprintf(text, sizeof text, "%s: %s%s%s", doing, e->message,
                        e->detail[0] != '\0' ? ": " : "", e->detail);
     len = len < RAIL_TROUBLE_MAX ? len : RAIL_TROUBLE_MAX;
-    for (int i = 0; i < len; i++) { // a server's own words: of them what is ASCII
+    for (int i = 0; i < len; i++) { // of a server's words only the ASCII part
         text[i] = (char)(text[i] >= 0x20 && text[i] <= 0x7e ? text[i] : '?');
     }
     MUST(pthread_mutex_lock(&r->trouble_lock) == 0);

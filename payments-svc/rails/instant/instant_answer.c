@@ -18,7 +18,7 @@ static bool bad(err *e, const char *member, const char *why) {
 
 // --- Parsing ---------------------------------------------------------------------------------------------------------
 
-// An optional string, cut at a character's start to what we keep.
+// An optional string, cut at a character's start to the length that we keep.
 static str text_of(json_t *object, const char *member, arena *a) {
     json_t *value = json_object_get(object, member);
     const str text =
@@ -26,12 +26,12 @@ static str text_of(json_t *object, const char *member, arena *a) {
     if (text.len == 0) {
         return (str){"", 0};
     }
-    // An escaped NUL would be no text for the database.
+    // An escaped NUL is no text for the database.
     char *copy = str_is_text(text.ptr, text.len) ? arena_strndup(a, text.ptr, text.len) : NULL;
     return copy == NULL ? (str){"", 0} : (str){copy, text.len};
 }
 
-// What a bank writes for people may name an account, and is kept in many places.
+// A bank's words for people may name an account, and are kept in many places.
 static str words_of(json_t *object, const char *member, arena *a) {
     const str words = text_of(object, member, a);
     char *copy = words.len == 0 ? NULL : arena_strndup(a, words.ptr, words.len);
@@ -69,7 +69,7 @@ static bool status_of(json_t *object, payment_status *out) {
     return false;
 }
 
-// A bank may write members that have nothing to say, too.
+// True for a member with a value: a bank may also write empty members.
 static bool is_told(const json_t *value) {
     return value != NULL && !json_is_null(value);
 }
@@ -104,7 +104,7 @@ static bool payment_of(json_t *object, arena *a, payment *out, err *e) {
     if (is_told(returned) && (!json_is_integer(returned) || json_integer_value(returned) < 0)) {
         return bad(e, "returned_amount", "must be a whole number, and not less than zero");
     }
-    // Zero is how a bank says that there is no such sum. One that came back without a sum is a contradiction, and not a return of all.
+    // A bank writes zero for "no such sum". "Returned" without a sum is a contradiction, and not a return of the whole.
     if (out->status == PAYMENT_RETURNED && is_told(returned) && json_integer_value(returned) == 0) {
         return bad(e, "returned_amount", "must not be zero where money came back");
     }
@@ -133,8 +133,8 @@ bool payment_parse(str json, arena *a, payment *out, err *e) {
     return ok;
 }
 
-// Whether anything in it has a name that stands for a payment or a sum, however deep. Of bytes, as a bank's own types have forms of their
-// own; what only looks like it is read by a person for nothing.
+// True when any member, however deep, has a name of a payment or a sum. Searches the bytes, as a bank's own types have their own forms; at
+// worst a person reads a harmless message.
 static bool speaks_of_money(str json) {
     static const char *const NAMES[] = {"\"payment_id\"", "\"reference\"", "\"key\"",
                                         "\"amount\"",     "\"currency\"",  "\"returned_amount\""};
@@ -146,7 +146,7 @@ static bool speaks_of_money(str json) {
     return false;
 }
 
-// Of a message whose type we do not know: which payment it names, as far as it does so in the way of the others.
+// For a message of an unknown type: reads the payment's name, as far as it has the usual form.
 static void name_payment(const char *type, str json, json_t *data, arena *a, payment *out) {
     json_t *key = json_object_get(data, "key"), *amount = json_object_get(data, "amount"),
            *currency = json_object_get(data, "currency");
@@ -198,7 +198,7 @@ bool webhook_parse(str json, arena *a, bool *known, payment *out, int64_t *at_us
         goto out;
     }
     if (timestamp == NULL || !rail_time_parse(str_of(timestamp), at_us)) {
-        *at_us = 0; // no money depends on it
+        *at_us = 0; // no money depends on the time
     }
     if (!payment_of(json_object_get(root, "data"), a, out, e)) {
         goto out;
@@ -311,7 +311,7 @@ static void from_invalid(const http_exchange *x, rail_item *item, arena *a) {
     json_t *root = load(x->response, &e);
     const char *error = json_string_value(json_object_get(root, "error"));
     if (error == NULL || strcmp(error, "invalid") != 0) {
-        // Not the bank's own refusal: perhaps something between us and it.
+        // Not the bank's own refusal: perhaps a gateway's.
         decide(item, RAIL_UNKNOWN, STR("BAD_ANSWER"),
                STR("the bank's answer cannot be understood"));
     } else {
@@ -346,7 +346,7 @@ void answer_to_submit(const http_exchange *x, rail_item *item, arena *a) {
         decide(item, RAIL_NOT_SENT, STR("RAIL_UNAUTHORIZED"), STR("the bank refused our API key"));
         break;
     case 409:
-        // The key is made of the intent and the attempt, whose body never changes: so this is a bug, here or there.
+        // Intent and attempt determine the key and the body, so this is a bug, here or there.
         log_error("instant.key_reused", F_STR("key", item->key));
         decide(item, RAIL_UNKNOWN, STR("KEY_REUSED"),
                STR("the bank knows this key with another payment"));
@@ -371,7 +371,7 @@ bool answer_says_not_found(const http_exchange *x) {
 }
 
 bool answer_names_payment(const http_exchange *x) {
-    // One that is malformed otherwise is about a payment all the same.
+    // An otherwise malformed object is still about a payment.
     json_t *root = json_loadb(x->response.ptr, x->response.len, 0, NULL);
     const bool yes = json_string_length(json_object_get(root, "key")) > 0;
     json_decref(root);

@@ -1,9 +1,9 @@
-// Banks whose answers and messages have another shape than most: nothing is held, and nothing lost, because of it.
+// Banks whose answers and messages have unusual shapes: nothing is held or lost for that.
 #include "testing/instant_test_world.h"
 
 // --- Members without a value -----------------------------------------------------------------------------------------
 
-// A bank may write each member of its form, also those that have nothing to say.
+// A bank may write every member, even without a value.
 static void test_answer__members_without_a_value__as_if_not_there(void **state) {
     (void)state;
     static const char *const empty = ",\"returned_amount\":0,\"retriable\":null,\"code\":null,"
@@ -21,7 +21,7 @@ static void test_answer__members_without_a_value__as_if_not_there(void **state) 
     assert_verdict(query_one(), RAIL_UNKNOWN, "BAD_ANSWER");
 }
 
-// Promise NO-LOSS: "returned", and "nothing came back". A bank that says both has said neither, and a person reads it.
+// Promise NO-LOSS: a bank that says "returned" and "nothing came back" has said neither. A person reads it.
 static void test_NO_LOSS_answer__returned_and_nothing_came_back__believed_by_nobody(void **state) {
     (void)state;
     static const char *const ZERO = ",\"returned_amount\":0";
@@ -44,9 +44,9 @@ static void test_NO_LOSS_answer__returned_and_nothing_came_back__believed_by_nob
     assert_int_equal(count_of("payment_case"), 1);
 }
 
-// --- Messages of types that are not ours -------------------------------------------------------------------------------
+// --- Messages of other types -------------------------------------------------------------------------------------------
 
-// Promise HEARD: whatever speaks of money is for a person to read. A bank has types of its own, and names a payment where it likes.
+// Promise HEARD: a person reads every message about money. A bank has its own types, and names a payment anywhere.
 static void test_HEARD_message__unknown_type_that_speaks_of_money__a_case(void **state) {
     (void)state;
     start_webhook();
@@ -73,7 +73,7 @@ static void test_HEARD_message__unknown_type_that_speaks_of_money__a_case(void *
         }
     }
     assert_int_equal(count_of("payment_case WHERE code = 'UNKNOWN_TYPE'"), 5);
-    // What says nothing of money is kept, and nobody is asked to read it.
+    // A message without money is kept, and nobody has to read it.
     static const char *const others[] = {"{\"type\":\"account.updated\",\"data\":{\"id\":\"a\"}}",
                                          "{\"type\":\"ping\"}", "{\"type\":\"ping\",\"data\":[]}"};
     for (size_t i = 0; i < sizeof others / sizeof others[0]; i++) {
@@ -84,7 +84,7 @@ static void test_HEARD_message__unknown_type_that_speaks_of_money__a_case(void *
     assert_int_equal(count_of("payment_case"), 5);
 }
 
-// The bank's clock writes as it likes. What moved is what counts, and it was told now.
+// The bank's time may have any form. The movement counts, and its message came now.
 static void test_HEARD_message__time_of_another_form__counts(void **state) {
     (void)state;
     start_webhook();
@@ -104,14 +104,14 @@ static void test_HEARD_message__time_of_another_form__counts(void **state) {
     assert_int_equal(count_of("inbox_exception"), 0);
 }
 
-// --- Answers that are none ---------------------------------------------------------------------------------------------
+// --- Answers without a payment -----------------------------------------------------------------------------------------
 
 static void sweep(bool expected) {
     err e = {0};
     assert_int_equal(instant_sweep(instant->self, &e), expected);
 }
 
-// A page of a gateway, or an error under a good status, says nothing of the payment: it is asked for again.
+// A gateway's page, or an error with a good status, says nothing about the payment: it is asked for again.
 static void test_NO_LOSS_sweep__good_status_and_no_payment__asked_again(void **state) {
     (void)state;
     static const char *const bodies[] = {"<html>We are down for maintenance.</html>", "",
@@ -127,7 +127,7 @@ static void test_NO_LOSS_sweep__good_status_and_no_payment__asked_again(void **s
                     " payout_id, 0, 2, now() - interval '1 s', 1 FROM payout;"
                     "DELETE FROM inbox_sweep; INSERT INTO inbox_sweep SELECT book_id, 2, n,"
                     " 'ffffffff-ffff-7fff-bfff-ffffffffffff', now() FROM payout,"
-                    " generate_series(0, 2) AS n", // the pages are through
+                    " generate_series(0, 2) AS n", // all pages are done
                     NULL, 0);
         script.body = bodies[i];
         sweep(true);

@@ -1,4 +1,4 @@
-// What the instant bank says, from its messages and answers to events, exceptions and cases: a real database.
+// The instant bank's messages and answers become events, exceptions and cases: a real database.
 #include "domain/machine.h"
 #include "testing/instant_test_world.h"
 
@@ -60,7 +60,7 @@ static const char *with_currency(const char *currency) {
     return arena_printf(mem, "%.*s%s%s", (int)(at - body), body, currency, at + 3);
 }
 
-// The bank's words are kept in many places, so an account number in them is not.
+// The bank's words are kept in many places; an account number in them is not.
 static void test_webhook__account_number_in_its_words__hidden(void **state) {
     (void)state;
     start_webhook();
@@ -74,7 +74,7 @@ static void test_webhook__account_number_in_its_words__hidden(void **state) {
                      1);
 }
 
-// Whatever a verified message says is kept, and the bank has done its part.
+// Every verified message is kept, and the bank has done its part.
 static void test_webhook__odd__recorded_raw_with_an_exception(void **state) {
     (void)state;
     start_webhook();
@@ -96,7 +96,8 @@ static void test_webhook__odd__recorded_raw_with_an_exception(void **state) {
         {hook_body("payment.returned", "returned", 1, 1001, NULL), "OTHER_AMOUNT"},
         {hook_body("payment.reversed", "reversed", 1, 1000, NULL), "UNKNOWN_TYPE"},
         {hook_body("Payment.Returned", "returned", 1, 1000, NULL), "UNKNOWN_TYPE"},
-        {hook_body("transfer.undone", "undone", 1, 1000, NULL), "UNKNOWN_TYPE"}, // names ours
+        // the intent is ours
+        {hook_body("transfer.undone", "undone", 1, 1000, NULL), "UNKNOWN_TYPE"},
         {"{\"type\":\"payment.failed\"}", "UNKNOWN_TYPE"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -109,7 +110,7 @@ static void test_webhook__odd__recorded_raw_with_an_exception(void **state) {
             fail_msg("case %zu", i);
         }
     }
-    assert_int_equal(count_of("inbox WHERE book_id = 8"), 0); // no merchant has it
+    assert_int_equal(count_of("inbox WHERE book_id = 8"), 0); // no merchant has this book
     assert_int_equal(events("true"), 0);
     assert_int_equal(count_of("payment_case WHERE kind = 'INBOX_FILE'"), 6);
     assert_int_equal(count_of("payment_case WHERE kind = 'INBOX_LINE'"), 10);
@@ -117,13 +118,13 @@ static void test_webhook__odd__recorded_raw_with_an_exception(void **state) {
     assert_int_equal(count_of("payment_case WHERE code = 'OTHER_AMOUNT' AND book_id = 7"), 3);
     assert_int_equal(
         count_of("inbox_exception WHERE compared LIKE '%amount 1001 INR, ours 1000 INR%'"), 2);
-    // Another content under an id that is known: what it says counts, whatever its id.
+    // New content under a known id: it counts, whatever its id.
     assert_int_equal(
         send_hook((hook){.body = hook_body("payment.settled", "settled", 1, 1000, NULL)}), 200);
     assert_int_equal(
         send_hook((hook){.body = hook_body("payment.refused", "refused", 1, 1000, NULL)}), 200);
     assert_int_equal(events("kind = 3"), 1);
-    assert_int_equal(events("kind = 2"), 1); // which holds the payout
+    assert_int_equal(events("kind = 2"), 1); // it holds the payout
 }
 
 static void apply_waiting(bool expected) {
@@ -142,7 +143,7 @@ static const char *answer_json(const char *status, const char *extra) {
                         key, status, BOOK, id, extra);
 }
 
-// Its id is that of the delivery, and says nothing of what moved.
+// The id belongs to the delivery, and says nothing about the movement.
 static void test_NO_DOUBLE_webhook__same_movement_delivered_again__counts_once(void **state) {
     (void)state;
     start_webhook();
@@ -152,7 +153,7 @@ static void test_NO_DOUBLE_webhook__same_movement_delivered_again__counts_once(v
     assert_int_equal(send_hook((hook){.id = "evt_2", .body = returned}), 200);
     assert_int_equal(send_hook((hook){.id = "evt_3", .body = returned}), 200);
     assert_int_equal(events("kind = 4 AND amount = 1000"), 1);
-    // A settlement that is told after a return: only the bank knows whether it has paid once more.
+    // A settlement is told after a return: only the bank knows whether it has paid again.
     assert_int_equal(send_hook((hook){.id = "evt_4", .body = settled}), 200);
     assert_int_equal(events("kind = 3"), 1);
     assert_int_equal(count_of("inbox WHERE state = 1"), 1);
@@ -178,24 +179,24 @@ static void test_webhook__settled_after_a_return__bank_shows_it_settled__a_case(
     script.status = 200;
     script.body = answer_json("settled", "");
     apply_waiting(true);
-    assert_int_equal(events("true"), 2); // a person says whether it was paid once more
+    assert_int_equal(events("true"), 2); // a person says whether it was paid again
     assert_int_equal(count_of("payment_case WHERE code = 'SETTLED_AGAIN' AND book_id = 7"), 1);
 }
 
-// Nobody can tell a second part from a second delivery: the bank says how much came back in all.
+// Nobody can tell a second part from a second delivery: the bank is asked for the total.
 static void test_webhook__further_return__the_total_is_asked_for(void **state) {
     (void)state;
     start_webhook();
     const char *part = hook_body("payment.returned", "returned", 1, 400, NULL);
     assert_int_equal(send_hook((hook){.id = "evt_1", .body = part}), 200);
-    assert_int_equal(send_hook((hook){.id = "evt_2", .body = part}), 200); // it again
+    assert_int_equal(send_hook((hook){.id = "evt_2", .body = part}), 200); // the same again
     script.drop = true;
     apply_waiting(false); // the bank is away
     assert_int_equal(count_of("inbox WHERE name = 'evt_2' AND state = 1"), 1);
     script.drop = false;
     script.status = 200;
     script.body = answer_json("settled", "");
-    apply_waiting(false); // its answer does not have the first one yet
+    apply_waiting(false); // the first return is missing in its answer
     script.body = answer_json("returned", ",\"returned_amount\":400");
     apply_waiting(true);
     assert_int_equal(events("kind = 4"), 1);
@@ -236,12 +237,12 @@ static void add_movements(int n) {
         NULL, 0);
 }
 
-// Each is weighed whenever the payout is, so a payout takes some in, and a person looks at the rest.
+// Each movement is weighed whenever the payout is, so a payout takes in only some, and a person looks at the rest.
 static void test_NO_LOSS_webhook__more_movements_than_are_taken_in__one_case(void **state) {
     (void)state;
     start_webhook();
     add_movements(SAGA_MOVEMENTS_MAX - 1);
-    for (int i = 0; i < 5; i++) { // payments that the bank made anew, each another movement
+    for (int i = 0; i < 5; i++) { // payments that the bank made anew, each a separate movement
         char *body = arena_strdup(mem, hook_body("payment.settled", "settled", 2, 1000, NULL));
         *(strstr(body, "pay_9") + 4) = (char)('0' + i);
         assert_int_equal(send_hook((hook){.id = arena_printf(mem, "msg_%d", i), .body = body}),
@@ -263,7 +264,7 @@ static void test_NO_LOSS_webhook__more_movements_than_are_taken_in__one_case(voi
                      1);
 }
 
-// So is each refusal, and the bank may give each an id of its own.
+// The same with refusals: the bank may give each its own id.
 static void test_webhook__refused_again_and_again__some_are_taken_in_and_one_case(void **state) {
     (void)state;
     start_webhook();
@@ -353,11 +354,11 @@ static void sweep_ok(void) {
     }
 }
 
-// The bank has given up telling of it: only our question finds out.
+// The bank has given up telling it: only our question finds the return.
 static void test_sweep__return_that_was_never_told__found_by_asking(void **state) {
     (void)state;
     settled_payout(1, 60);
-    settled_payout(2, 0); // too young to be asked for
+    settled_payout(2, 0); // too young for a question
     script.status = 200;
     script.body = returned_json(1, ",\"returned_amount\":400");
     sweep_ok();
@@ -365,7 +366,7 @@ static void test_sweep__return_that_was_never_told__found_by_asking(void **state
     assert_int_equal(events("kind = 4 AND amount = 400 AND attempt = 1 AND code = 'AC06'"), 1);
     assert_int_equal(count_of("inbox WHERE kind = 3 AND state = 2"), 1);
     sweep_ok();
-    assert_int_equal(atomic_load(&gets), 1); // each is asked once at each age
+    assert_int_equal(atomic_load(&gets), 1); // each is asked for once at each age
     fixture_sql("DELETE FROM inbox_sweep", NULL, 0);
     sweep_ok();
     assert_int_equal(atomic_load(&gets), 2);
@@ -377,28 +378,28 @@ static void test_sweep__return_that_was_never_told__found_by_asking(void **state
     assert_int_equal(events("kind = 4"), 2);
 }
 
-// One question that fails does not wait for the next age, which may come after the bank has forgotten.
+// A failed question does not wait for the next age, when the bank may have forgotten.
 static void test_sweep__no_answer_about_one__asked_again_soon(void **state) {
     (void)state;
     settled_payout(1, 60);
     script.status = 500;
     script.body = "{}";
     err e = {0};
-    assert_false(instant_sweep(instant->self, &e)); // nobody was answered: the page is tried again
+    assert_false(instant_sweep(instant->self, &e)); // no answer: the page is tried again
     assert_int_equal(count_of("inbox_sweep WHERE pass = 0"), 0);
     fixture_sql("INSERT INTO inbox_sweep_again SELECT book_id, payout_id, 0, 2, now() - interval "
                 "'1 s', 1 FROM payout",
                 NULL, 0);
     script.status = 200;
     script.body = answer_json("settled", "");
-    sweep_ok(); // the page is through, and so is the one that waited
+    sweep_ok(); // the page is done, and so is the waiting one
     assert_int_equal(count_of("inbox_sweep_again"), 0);
     fixture_sql("INSERT INTO inbox_sweep_again SELECT book_id, payout_id, 0, 2, now() - interval "
                 "'1 s', 1 FROM payout",
                 NULL, 0);
     script.status = 500;
     script.body = "{}";
-    sweep_ok(); // does not hold up the others
+    sweep_ok(); // does not delay the others
     assert_int_equal(count_of("inbox_sweep_again WHERE tries = 2 AND due_at BETWEEN now() +"
                               " interval '1 minute' AND now() + interval '3 minutes'"),
                      1);
@@ -410,14 +411,14 @@ static void test_sweep__no_answer_about_one__asked_again_soon(void **state) {
     assert_int_equal(count_of("inbox_sweep_again"), 0);
 }
 
-// A gateway says 404, too, while the bank behind it is away. Only the bank's own word ends the question.
+// A gateway also says 404 while its bank is away. Only the bank's own word ends the question.
 static void test_NO_LOSS_sweep__not_found_of_somebody_else__asked_again(void **state) {
     (void)state;
     settled_payout(1, 60);
     script.status = 404;
     script.body = "<html>no such page</html>";
     err e = {0};
-    assert_false(instant_sweep(instant->self, &e)); // nobody was answered: the page is tried again
+    assert_false(instant_sweep(instant->self, &e)); // no answer: the page is tried again
     assert_int_equal(count_of("inbox_sweep WHERE pass = 0"), 0);
     fixture_sql("INSERT INTO inbox_sweep_again SELECT book_id, payout_id, 0, 2, now() - interval "
                 "'1 s', 1 FROM payout",
@@ -425,7 +426,7 @@ static void test_NO_LOSS_sweep__not_found_of_somebody_else__asked_again(void **s
     const char *page = "INSERT INTO inbox_sweep SELECT book_id, 2, n, "
                        "'ffffffff-ffff-7fff-bfff-ffffffffffff', now() FROM payout, "
                        "generate_series(0, 2) AS n";
-    fixture_sql(page, NULL, 0); // the pages are through
+    fixture_sql(page, NULL, 0); // all pages are done
     script.body = "{\"error\":\"no such route\"}";
     sweep_ok();
     assert_int_equal(count_of("inbox_sweep_again WHERE tries = 2"), 1);
@@ -439,11 +440,11 @@ static int64_t late_s(void) {
     return metric_value(metric_gauge("instant_asked_late_seconds", "connection=\"instant\"", ""));
 }
 
-// After a pause or an outage of the bank many have a time of their own, more than a page of them.
+// After a pause or an outage many payouts have a time of their own, more than a page.
 static void test_NO_LOSS_sweep__more_than_a_page_of_own_time__all_in_one_look(void **state) {
     (void)state;
     settled_payout(1, 0);
-    // Of payouts that are gone, which needs no question.
+    // Payouts that are gone need no question.
     fixture_sql("INSERT INTO inbox_sweep_again SELECT 7, ('01930000-0000-7000-8000-' || "
                 "lpad(to_hex(n), 12, '0'))::uuid, 1, 2, now() - n * interval '1 s', 0 "
                 "FROM generate_series(1, 2500) AS n",
@@ -453,7 +454,7 @@ static void test_NO_LOSS_sweep__more_than_a_page_of_own_time__all_in_one_look(vo
     assert_int_equal(late_s(), 0);
 }
 
-// What the look has left over was not looked for: a person hears of that as of a bank that says nothing.
+// A look that leaves payouts over does not count for them: a person hears of it as of a silent bank.
 static void test_SEEN_sweep__far_behind__not_looked_since_then(void **state) {
     (void)state;
     instant_rail *r = instant->self;
@@ -475,10 +476,10 @@ static void test_SEEN_sweep__far_behind__not_looked_since_then(void **state) {
     }
 }
 
-// A look has an end, and what it leaves over is seen. A bank that answers nothing is not asked page after page.
+// A look has an end, and its rest is visible. A bank that answers nothing is not asked page after page.
 static void test_SEEN_sweep__what_a_look_leaves_over__how_late_it_is(void **state) {
     (void)state;
-    settled_payout(1, -600); // however long this takes, no page asks for it
+    settled_payout(1, -600); // no page asks for it, however long this takes
     const char *many = "INSERT INTO inbox_sweep_again SELECT 7, ('01930000-0000-7000-8000-' || "
                        "lpad(to_hex(n), 12, '0'))::uuid, 1, 2, now() - interval '1 hour', 0 "
                        "FROM generate_series(1, 20500) AS n";
@@ -499,7 +500,7 @@ static void test_SEEN_sweep__what_a_look_leaves_over__how_late_it_is(void **stat
     assert_int_equal(count_of("inbox_sweep_again WHERE pass = 1"), 19501);
 }
 
-// What was paused for long settles long after it was made, and its bank is asked when its own time has come.
+// A payout that was paused for long settles long after its creation, and is asked for at its own time.
 static void test_sweep__settled_late__age_counts_from_settlement(void **state) {
     (void)state;
     settled_payout(1, 60);
@@ -512,21 +513,21 @@ static void test_sweep__settled_late__age_counts_from_settlement(void **state) {
     fixture_sql("UPDATE saga SET step = 8, state = 6, step_since = now()", NULL, 0);
     again_is_due();
     sweep_ok();
-    assert_int_equal(atomic_load(&gets), 0); // it has only just settled
+    assert_int_equal(atomic_load(&gets), 0); // it has just settled
     assert_int_equal(count_of("inbox_sweep_again WHERE due_at > now()"), 1);
     fixture_sql("UPDATE saga SET step_since = now() - interval '1 hour'", NULL, 0);
     again_is_due();
     sweep_ok();
     assert_int_equal(events("kind = 4 AND amount = 400"), 1);
     assert_int_equal(count_of("inbox_sweep_again"), 0);
-    // One that came to another end is not asked for.
+    // A payout with another end is not asked for.
     fixture_sql("DELETE FROM inbox_sweep; UPDATE saga SET state = 7", NULL, 0);
     sweep_ok();
     assert_int_equal(atomic_load(&gets), 1);
     assert_int_equal(count_of("inbox_sweep_again"), 0);
 }
 
-// The message comes after all: it tells what is known already.
+// The message comes after all: its content is known.
 static void test_sweep__message_comes_later__counted_once(void **state) {
     (void)state;
     start_webhook();
@@ -546,7 +547,7 @@ static void test_sweep__message_comes_later__counted_once(void **state) {
     assert_int_equal(count_of("inbox WHERE kind = 2 AND state = 2 AND events = 0"), 1);
 }
 
-// The bank has told us 400 because we asked, and then tells of another 300.
+// The bank has told us 400 on our question, and then tells of another 300.
 static void test_sweep__message_of_another_part_comes_later__counted(void **state) {
     (void)state;
     start_webhook();
@@ -571,17 +572,17 @@ static void test_sweep__message_of_another_part_comes_later__counted(void **stat
     assert_int_equal(events("kind = 4"), 2);
 }
 
-// An answer that we do not expect is the bank's word, too.
+// An unexpected answer is the bank's word, too.
 static void test_sweep__answer_contradicts__heard(void **state) {
     (void)state;
     settled_payout(1, 60);
     script.status = 200;
     script.body = answer_json("refused", "");
     sweep_ok();
-    assert_int_equal(events("kind = 2 AND source = 1"), 1); // which holds it
+    assert_int_equal(events("kind = 2 AND source = 1"), 1); // it holds the payout
     fixture_sql("DELETE FROM inbox_sweep", NULL, 0);
     script.body = answer_json("settled", ",\"amount\":900");
-    sweep_ok(); // a member twice is no answer at all
+    sweep_ok(); // a repeated member makes it no answer
     assert_int_equal(count_of("inbox WHERE kind = 3 AND state = 3"), 1);
     fixture_sql("DELETE FROM inbox_sweep", NULL, 0);
     script.body = answer_json("accepted", "");
@@ -590,7 +591,7 @@ static void test_sweep__answer_contradicts__heard(void **state) {
     fixture_sql("DELETE FROM inbox_sweep", NULL, 0);
     script.body = answer_json("settled", "");
     sweep_ok();
-    assert_int_equal(count_of("inbox WHERE kind = 3"), 3); // this one we have known
+    assert_int_equal(count_of("inbox WHERE kind = 3"), 3); // this one was known
 }
 
 static void test_sweep__bank_is_away__asked_later(void **state) {

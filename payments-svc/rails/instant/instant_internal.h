@@ -1,4 +1,4 @@
-// What the files of the instant rail share. Nobody outside of this folder includes it.
+// Shared by the files of the instant rail only.
 #ifndef INSTANT_INSTANT_INTERNAL_H
 #define INSTANT_INSTANT_INTERNAL_H
 
@@ -31,20 +31,20 @@ typedef struct instant_rail {
     http_server *webhook;
     inbox *box; // NULL until instant_rail_use_inbox
     ticker *sweeper;
-    int64_t sweep_at_ms; // monotonic; of the sweeper
-    int64_t noted_ms;    // when a look was written down last
-    int64_t late_ms; // what the last look has left over waits for so long; 0: it left nothing over
-    bool silent;     // in the last look the bank was asked and said nothing of use
+    int64_t sweep_at_ms; // monotonic; for the sweeper
+    int64_t noted_ms;    // time of the last noted look
+    int64_t late_ms;     // age of the last look's oldest leftover; 0: none
+    bool silent;         // in the last look the bank gave no useful answer
     metric *asked_again, *asked_late, *hooks_ok, *hooks_refused, *hooks_failed;
 } instant_rail;
 
-// instant_answer.c: what the bank says, as data. Pure.
+// instant_answer.c: the bank's words, as data. Pure.
 typedef enum payment_status {
     PAYMENT_ACCEPTED = 1,
     PAYMENT_SETTLED,
     PAYMENT_REFUSED,
     PAYMENT_RETURNED,
-    // of a message: it speaks of a payment or of money, and is none of those above
+    // of a message: about a payment or money, and none of the above
     PAYMENT_OF_OTHER_TYPE
 } payment_status;
 
@@ -52,28 +52,27 @@ typedef struct payment {
     payment_status status;
     char key[65];
     int64_t amount;
-    int64_t returned; // of what came back, in the answer to a query; 0: not said
+    int64_t returned; // returned so far, in the answer to a query; 0: not said
     char currency[4];
     bool retriable;
     str payment_id, code, text, reference; // @arena
 } payment;
 
-// A payment object; unknown members are ignored. INVALID_ARGUMENT with the member at fault.
+// Parses a payment object; ignores unknown members. INVALID_ARGUMENT with the bad member.
 bool payment_parse(str json, arena *a, payment *out, err *e) WARN_UNUSED;
-// A webhook's body: {"type":"payment.…","timestamp":…,"data":{…}}. *at_us is 0 when it has no time that can be read.
-// *known is false for types that are none of ours; then nothing is wrong with it, and of its data only what names a
-// payment was read.
+// Parses a webhook's body: {"type":"payment.…","timestamp":…,"data":{…}}. *at_us is 0 without a readable time. *known is false for other
+// types: then there is no error, and only the payment's name was read.
 bool webhook_parse(str json, arena *a, bool *known, payment *out, int64_t *at_us,
                    err *e) WARN_UNUSED;
 // Fills the verdict (and code, text, reference) of an item from one exchange.
 void answer_to_submit(const http_exchange *x, rail_item *item, arena *a);
 void answer_to_query(const http_exchange *x, rail_item *item, arena *a);
-// Whether the bank itself says that it has no payment of this key. A 404 of a gateway in front of it says nothing of that.
+// True when the bank itself says that it has no payment of this key. A gateway's 404 does not say this.
 bool answer_says_not_found(const http_exchange *x);
-// Whether the body is about some payment at all, be it odd. An error page under a good status is not.
+// True when the body is about a payment, even an odd one. An error page with a good status is not.
 bool answer_names_payment(const http_exchange *x);
-// The body of POST /v1/payments. {0} when it does not fit into the arena. The same item always gives the same bytes, so
-// that a repeat under the same key is the same request.
+// The body of POST /v1/payments. {0} when it does not fit into the arena. The same item always gives the same bytes, so that a repeat under
+// the same key is the same request.
 str payment_request(int64_t book_id, const rail_item *item, arena *a);
 // "<book>/<intent uuid>"
 bool reference_parse(str reference, int64_t *book_id, uuid *intent_id) WARN_UNUSED;
@@ -104,15 +103,15 @@ bool instant_also(void *self, db_conn *c, const inbox_item *item, inbox_said *sa
                   err *e);
 bool instant_ask(void *self, const inbox_item *item, const void **out, arena *a, err *e);
 
-// instant_sweep.c: payouts that have settled are asked for again, since a bank tells of a return for some minutes only. Each
-// three times: after settings.ask_again_ms, after a day, and when its returns_days are over.
-void instant_sweep_look(void *arg); // what the ticker calls; arg is the instant_rail
-// Asks for the payment of one key, and records and applies what the bank answers. False when it has not answered; FAILED_PRECONDITION
-// then. said: @arena
+// instant_sweep.c: asks again for settled payouts, since a bank tells of a return for some minutes only. Each three times: after
+// settings.ask_again_ms, after a day, and when its returns_days are over.
+void instant_sweep_look(void *arg); // called by the ticker; arg is the instant_rail
+// Asks for the payment of one key, and records and applies the bank's answer. False without an answer, with FAILED_PRECONDITION. said:
+// @arena
 bool instant_ask_one(instant_rail *r, int64_t book_id, const char *key, payment *said, arena *a,
                      err *e) WARN_UNUSED;
-// One look: some pages of payouts for each book and time, and of those with a time of their own. False when the bank or
-// the database could not be reached.
+// One look: some pages of payouts for each book and age, and of payouts with a time of their own. False when the bank or the database could
+// not be reached.
 bool instant_sweep(instant_rail *r, err *e) WARN_UNUSED;
 
 // webhook.c

@@ -16,7 +16,7 @@ enum {
     CONNECT_TIMEOUT_MS = 2000,
     API_KEY_LEN_MAX = 512,
     WEBHOOK_SECRET_LEN_MAX = 512,
-    ITEMS_PER_CONNECTION = 4, // of one submit, so that a batch ends well inside of its lease
+    ITEMS_PER_CONNECTION = 4, // per submit, so that a batch ends well within its lease
 };
 #define CURRENCIES "INR,USD"
 #define AMOUNT_MAX INT64_C(1000000000) // 10 M in both currencies: the networks' own limit
@@ -144,7 +144,7 @@ static void make_metrics(instant_rail *r, const char *name) {
     r->hooks_failed = hooks(name, "failed");
 }
 
-// The header with the key. The key must fit into a header line, whatever stands in the file.
+// Makes the header with the key. The key must fit into a header line, whatever the file has.
 static bool read_api_key(instant_rail *r, err *e) {
     char *key = NULL;
     size_t len = 0;
@@ -176,7 +176,7 @@ static bool open_client(instant_rail *r, err *e) {
         return err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "instant.bank_account",
                              "instant.bank_account must have 1 to 32 of a-z, 0-9, - and _");
     }
-    // The client opens it with the first connection only, and would then be down.
+    // The client opens the file at its first connection, and would fail only then.
     if (s->ca_file != NULL && s->ca_file[0] != '\0' && access(s->ca_file, R_OK) != 0) {
         return err_set_field(e, ERR_FAILED_PRECONDITION, "BAD_SETTING", "instant.ca_file",
                              "instant.ca_file cannot be read: %.150s", s->ca_file);

@@ -1,5 +1,5 @@
-// The instant rail: one HTTPS request a payout, with our idempotency key; the outcome comes in the answer, by query, or by
-// a signed webhook.
+// The instant rail: one HTTPS request per payout, with our idempotency key. The outcome comes in the answer, by query, or by a signed
+// webhook.
 #ifndef INSTANT_INSTANT_RAIL_H
 #define INSTANT_INSTANT_RAIL_H
 
@@ -11,20 +11,19 @@
 
 extern const rail_scheme INSTANT_SCHEME;
 
-// One connection, of this number and name. Reads the API key and the webhook secret. All that is given must outlive the rail. NULL
-// with *e naming the setting at fault. @owned
+// One connection, of this number and name. Reads the API key and the webhook secret. All arguments must outlive the rail. NULL with *e
+// naming the bad setting. @owned
 rail *instant_rail_create(int number, const char *name, const instant_settings *settings,
                           db_pool *pool, const clock_source *clock, err *e);
-// What the bank says by itself goes through box, which must outlive the rail. Once, before the starts below.
+// The bank's own words go through box, which must outlive the rail. Once, before the starts below.
 void instant_rail_use_inbox(rail *r, inbox *box);
-// Starts the listener for POST /webhooks/instant on 127.0.0.1, with TLS when the files are given (both or none). At most
-// once.
+// Starts the listener for POST /webhooks/instant on 127.0.0.1, with TLS if the files are given (both or none). At most once.
 bool instant_rail_start_webhook(rail *r, const char *cert_file, const char *key_file,
                                 err *e) WARN_UNUSED;
-// Starts the thread that applies what was recorded and not applied, and asks again for what has settled. At most once.
+// Starts the thread that applies recorded items and asks again for settled payouts. At most once.
 bool instant_rail_start_sweep(rail *r, err *e) WARN_UNUSED;
 int instant_rail_webhook_port(const rail *r); // 0 before the start
-// Stops the listener after the requests at hand. Calls of the rail's functions must be over. Accepts NULL.
+// Stops the listener after the current requests. Calls of the rail's functions must be over. Accepts NULL.
 void instant_rail_destroy(rail *r);
 
 #endif

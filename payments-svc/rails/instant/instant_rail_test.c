@@ -24,7 +24,7 @@ static void test_submit__many__concurrent_and_each_its_own_answer(void **state) 
     assert_true(atomic_load(&concurrent_max) > 1);
 }
 
-// A worker that is stopped past its lease: what it has not written yet when it wakes is not sent.
+// A worker is stopped past its lease: after it wakes, it sends no request that was not yet written.
 static void test_FENCED_submit__lease_is_over__nothing_more_leaves(void **state) {
     (void)state;
     enum { N = 200 };
@@ -153,7 +153,7 @@ static void test_bank_down__submit_not_sent_query_unknown(void **state) {
     (void)state;
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof a;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); // bound, and nobody listens
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); // bound, without a listener
     assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
     rail *r = open_rail(arena_printf(mem, "https://localhost:%d", ntohs(a.sin_port)));

@@ -1,8 +1,8 @@
-// How the inbox reads what the instant bank sends: webhooks, and answers to questions that were asked again.
+// The inbox's reader for the instant bank: webhooks, and answers to repeated questions.
 //
-// A delivery is not a movement: the bank may tell of one payment under as many ids as it likes. So an event's id is made of what moved,
-// and what came back is counted by its total. The first message about a return is believed. With the next one nobody can tell a second
-// part from a second delivery, so the bank is asked for the total (promise NO-DOUBLE).
+// A delivery is not a movement: the bank may tell of one payment under any number of ids. So an event's id derives from the movement, and
+// returns count by their total. The first message about a return is believed. After it nobody can tell a second part from a second
+// delivery, so the bank is asked for the total (promise NO-DOUBLE).
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -23,9 +23,9 @@ typedef struct reading {
     payment payment;
     int64_t at_us, book_id;
     uuid intent_id;
-    bool known;   // its type is one of ours
-    bool pending; // what it means for the sum of returns is said by instant_also
-    // of the payout that it is about
+    bool known;   // the type is known
+    bool pending; // instant_also decides its part of the returned sum
+    // of its payout
     bool found;
     uuid payout_id;
     int64_t amount, created_us;
@@ -33,13 +33,13 @@ typedef struct reading {
     int32_t attempt;
 } reading;
 
-// What a question has brought.
+// The result of a question.
 typedef struct asked {
-    int64_t total; // that has come back
+    int64_t total; // the returned total
 } asked;
 
-// The attempt whose key this is; 0 when it is none of the payout's. Only we can have made the key, so the bank may speak of any
-// attempt, be it one that this database has forgotten.
+// The attempt of this key; 0: not the payout's. Only we can have made the key, so the bank may speak of any attempt, even one that this
+// database has forgotten.
 static int32_t find_attempt(uuid intent_id, const char *key) {
     char candidate[65];
     for (int32_t attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
@@ -120,11 +120,11 @@ static void add_event(reading *x, rail_event_kind kind, str event_id, int64_t am
     }
 }
 
-// What is known of this attempt.
+// The known movements of this attempt.
 typedef struct known {
-    int64_t returned;  // in all
-    int64_t limit;     // how much can come back: what was paid
-    int64_t movements; // messages of such, and of refusals, of all attempts
+    int64_t returned;  // in total
+    int64_t limit;     // the paid amount: no more can come back
+    int64_t movements; // movements and refusals of all attempts
 } known;
 
 static bool find_known(const reading *x, db_conn *c, known *out, err *e) {
@@ -143,7 +143,7 @@ static bool find_known(const reading *x, db_conn *c, known *out, err *e) {
     return true;
 }
 
-// The bank alone can say what this message means: it tells of a return and is not the first, or of a settlement after a return.
+// True when only the bank can explain this message: a second message about a return, or a settlement after a return.
 static bool must_ask(const reading *x, const known *k) {
     const payment_status s = x->payment.status;
     return x->item->kind == INBOX_MESSAGE && k->returned > 0 &&
@@ -154,8 +154,8 @@ static int64_t total_of(const payment *p) {
     return p->returned > 0 ? p->returned : p->status == PAYMENT_RETURNED ? p->amount : 0;
 }
 
-// The same word about the same payment has the same id, whatever it was delivered as. The bank's own id of the payment is part of it: a
-// payment that it makes anew under our key is another movement.
+// The same word about the same payment has the same id, in any delivery. The id includes the bank's payment id: a payment that the bank
+// makes anew under our key is a new movement.
 static bool movement_id(const reading *x, const char *word, str *out, err *e) {
     const str id = x->payment.payment_id;
     bool plain = id.len <= EVENT_ID_LEN_MAX - 40;
@@ -190,7 +190,7 @@ static bool judge(reading *x, err *e) {
         set_aside(x, "OTHER_CURRENCY", "the currency is not the payout's");
         return true;
     }
-    // Of a message about a return: what came back by it, which may be a part.
+    // A message about a return has the returned amount, which may be a part.
     const bool part = p->status == PAYMENT_RETURNED && x->item->kind == INBOX_MESSAGE;
     if (p->amount > x->amount || (p->amount != x->amount && !part) || p->returned > x->amount) {
         set_aside(x, "OTHER_AMOUNT", "the amount is not the payout's");
@@ -209,16 +209,16 @@ static bool judge(reading *x, err *e) {
     case PAYMENT_REFUSED:
         return movement_id(x, "refused", &id, e) && (add_event(x, RAIL_EVENT_REFUSED, id, 0), true);
     case PAYMENT_ACCEPTED:
-        if (x->item->kind != INBOX_MESSAGE) { // whoever asked has booked it as paid
+        if (x->item->kind != INBOX_MESSAGE) { // the asker has booked it as paid
             set_aside(x, "NOT_SETTLED", "the bank settled it, and now says that it is on its way");
         }
         return true;
-    case PAYMENT_OF_OTHER_TYPE: return true; // never judged here
+    case PAYMENT_OF_OTHER_TYPE: return true; // not judged here
     }
     return true;
 }
 
-// It goes into the key of the event.
+// The id goes into the key of the event.
 static bool is_event_id(str id) {
     for (size_t i = 0; i < id.len; i++) {
         if (id.ptr[i] <= 0x20 || id.ptr[i] >= 0x7f) {
@@ -249,7 +249,7 @@ static bool find_payment(reading *x, db_conn *c, err *e) {
            find_payout(x, c, e);
 }
 
-// A type that is none of ours. That it is about a payment, or about a payout of ours, is for a person to read.
+// A message of an unknown type. If it is about a payment, or a payout of ours, a person reads it.
 static void judge_unknown(reading *x) {
     if (x->found || x->payment.status == PAYMENT_OF_OTHER_TYPE) {
         set_aside(x, "UNKNOWN_TYPE", "a message about a payment, of a type that we do not know");
@@ -291,7 +291,7 @@ bool instant_read(void *self, db_conn *c, const inbox_item *item, inbox_said *ou
 
 // --- Returns ---------------------------------------------------------------------------------------------------------
 
-// A bank may tell of a return cent by cent.
+// A bank may tell of a return cent by cent, so their number is limited.
 static bool set_aside_beyond(reading *x, err *e) {
     char id[UUID_TEXT_LEN + 1];
     uuid_format(x->payout_id, id);
@@ -306,7 +306,7 @@ static bool add_return(reading *x, const known *k, int64_t total, int64_t amount
     if (k->movements >= SAGA_MOVEMENTS_MAX) {
         return set_aside_beyond(x, e);
     }
-    // grows with each
+    // a new id for each total
     const char *id = arena_printf(x->a, "returned:%" PRId32 ":%" PRId64, x->attempt, total);
     if (id == NULL) {
         return err_no_memory(e, "a message");
@@ -320,7 +320,7 @@ static bool add_return(reading *x, const known *k, int64_t total, int64_t amount
 
 static bool hear_answer(reading *x, const known *k, err *e) {
     const int64_t total = total_of(&x->payment);
-    x->out->n_odd = 0; // this transaction may be a repeated one
+    x->out->n_odd = 0; // this may be a repeated transaction
     if (total == 0 && k->returned > 0) {
         set_aside(x, "SETTLED_AGAIN",
                   "the bank told that it came back, and shows it as settled: look whether it was "
@@ -337,7 +337,7 @@ static bool hear_message(reading *x, const known *k, err *e) {
             return err_set(e, ERR_FAILED_PRECONDITION, "MUST_ASK",
                            "the bank must be asked for the total of what came back");
         }
-        // What it answered was applied before.
+        // The first return was applied before.
         return x->payment.status != PAYMENT_RETURNED || answer->total > 0 ||
                err_set(e, ERR_FAILED_PRECONDITION, "BANK_LAGS",
                        "the bank told of a return, and its answer does not show one yet");
@@ -346,7 +346,7 @@ static bool hear_message(reading *x, const known *k, err *e) {
            add_return(x, k, x->payment.amount, x->payment.amount, e);
 }
 
-// Under the lock of the payout's saga: of two that tell of a return at once, the second one sees what the first one has counted.
+// Under the lock of the payout's saga: of two messages about a return at once, the second sees the first one's count.
 bool instant_also(void *self, db_conn *c, const inbox_item *item, inbox_said *said, arena *a,
                   err *e) {
     reading *x = said->own;
@@ -388,7 +388,7 @@ bool instant_ask(void *self, const inbox_item *item, const void **out, arena *a,
     *x = (reading){.r = self, .item = item, .a = a};
     question q = {.x = x};
     if (item->kind != INBOX_MESSAGE || !parse(x, &why) || !x->known) {
-        return true; // instant_read says what is wrong with it
+        return true; // instant_read reports the fault
     }
     const int64_t deadline_ms = clock_mono_ms(x->r->clock) + INSTANT_DB_TIMEOUT_MS;
     if (!db_read(x->r->pool, deadline_ms, a, look, &q, e)) {

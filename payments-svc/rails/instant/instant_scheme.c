@@ -1,4 +1,4 @@
-// How connections of instant payments are made, and what no two of them may share.
+// How instant connections are made, and which settings no two of them may share.
 #include <string.h>
 
 #include "rails/instant/instant_rail.h"
@@ -17,7 +17,7 @@ static bool start(rail *r, const rail_host *host, err *e) {
            instant_rail_start_sweep(r, e);
 }
 
-// What it sends is sent by the engine, which ends before.
+// The engine does the sending, and ends earlier.
 static void stop(rail *r) {
     (void)r;
 }

@@ -4,8 +4,8 @@ const db_stmt INSTANT_SQL[INSTANT_SQL_COUNT] = {
     [INSTANT_SQL_FIND_PAYOUT] = {"instant_find_payout",
                                  "SELECT payout_id, amount, currency, rail, created_at FROM payout"
                                  " WHERE book_id = $1 AND intent_id = $2"},
-    // What is known of an attempt: returned in all, events of that of the first version, which say no amount and mean all, and settled. And
-    // how many movements and refusals of the payout there are.
+    // The known movements of an attempt: the returned total, events of the first version (no amount, meaning all), and settled. Also the
+    // number of the payout's movements and refusals.
     [INSTANT_SQL_MOVED] =
         {"instant_moved",
          "SELECT coalesce(sum(amount) FILTER (WHERE kind = 4 AND attempt = $3), 0)::int8,"
@@ -25,7 +25,7 @@ const db_stmt INSTANT_SQL[INSTANT_SQL_COUNT] = {
     [INSTANT_SQL_SWEEP_POSITION] = {"instant_sweep_position",
                                     "SELECT pass, upto FROM inbox_sweep"
                                     " WHERE book_id = $1 AND connection = $2"},
-    // Payouts between two times, by the time in their ids, whatever their rail: a page costs the same wherever it is.
+    // Payouts between two times, by the time in their ids, of any rail: a page costs the same anywhere.
     [INSTANT_SQL_SWEEP_PAGE] =
         {"instant_sweep_page",
          "SELECT p.payout_id, p.intent_id, p.amount, p.currency, p.rail, s.state, s.attempt,"
@@ -39,7 +39,7 @@ const db_stmt INSTANT_SQL[INSTANT_SQL_COUNT] = {
          "INSERT INTO inbox_sweep (book_id, connection, pass, upto, at) VALUES ($1, $5, $2, $3, $4)"
          " ON CONFLICT (book_id, connection, pass) DO UPDATE SET upto = EXCLUDED.upto,"
          " at = EXCLUDED.at WHERE inbox_sweep.upto < EXCLUDED.upto"},
-    // As a page, of those whose own time has come. One whose payout is not there any more is over, too.
+    // The same for payouts whose own time has come. A payout that is gone is over, too.
     [INSTANT_SQL_SWEEP_AGAIN] =
         {"instant_sweep_again",
          "SELECT g.payout_id, coalesce(p.intent_id, g.payout_id), coalesce(p.amount, 0),"

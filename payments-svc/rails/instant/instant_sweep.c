@@ -1,7 +1,7 @@
-// Payouts that have settled are asked for again: a bank tells of a return for some minutes only, and nobody may be there to hear
-// it. Each payout is asked for three times in its life, by pages in the order of their ids, which have the time in them; how far
-// each of the three has come stands in inbox_sweep. The ages count from settlement. Most payouts settle at once, and so are asked for by
-// their page; the others, and those of which the bank gave no answer, stand in inbox_sweep_again until their own time.
+// Asks again for settled payouts: a bank tells of a return for some minutes only, and nobody may hear it. Each payout is asked for three
+// times, by pages in the order of their ids, which begin with a time; inbox_sweep has the position of each of the three. Ages count from
+// settlement. Most payouts settle at once, and are asked for by their page. The others, and those without an answer, are in
+// inbox_sweep_again until their own time.
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -15,11 +15,11 @@
 
 enum {
     PASSES = 3,
-    PAGE = 1000,    // payouts of one statement, whatever their rail and state
-    PAGES_MAX = 20, // of one look, for each book and time, and for those with a time of their own
+    PAGE = 1000,    // payouts per statement, of any rail and state
+    PAGES_MAX = 20, // per look, for each book and age, and for payouts with their own time
     SWEEP_REST_MAX_MS = 60 * 1000,
     STEPS_OF_AN_AGE = 20,
-    // after the first question without an answer; then twice as long each time
+    // after the first question without an answer; doubles each time
     RETRY_MS = 60 * 1000,
     RETRY_DOUBLINGS_MAX = 6,
     NOTE_EVERY_MS = 30 * 1000,
@@ -32,21 +32,21 @@ typedef struct sweep {
     int64_t book_id, now_ms;
     int pass;
     int64_t age_ms;
-    int64_t next_book_id; // 0: none is left
+    int64_t next_book_id; // 0: no book is left
     db_rows *positions, *page;
     uuid from, to;
-    // Of the page: who is asked for at another time, and who not any more.
+    // Of the page: payouts to ask for at another time, and payouts that are over.
     struct later *later;
     size_t n_later;
     uuid *over;
     int16_t *over_pass;
     size_t n_over;
-    bool page_of_again;      // it comes from inbox_sweep_again
+    bool page_of_again;      // from inbox_sweep_again
     int64_t asked, answered; // of the whole look
-    int64_t late_ms;         // what was left over of it waits for so long
+    int64_t late_ms;         // age of the look's oldest leftover
 } sweep;
 
-// A payout that is asked for at a time of its own.
+// A payout with its own time for a question.
 typedef struct later {
     uuid payout_id;
     int16_t pass;
@@ -64,7 +64,7 @@ static int64_t age_of(const instant_rail *r, int pass) {
     return ages[pass] < last ? ages[pass] : last;
 }
 
-// Lower than each payout that was made at this time or later, and higher than all that were made before.
+// Lower than the id of each payout made at this time or later, and higher than all earlier ones.
 static uuid id_at(int64_t ms) {
     uuid id = {{0}};
     for (size_t i = 0; i < 6; i++) {
@@ -81,7 +81,7 @@ static int64_t time_of(uuid id) {
     return (int64_t)ms;
 }
 
-// The book after the one that was swept last; 0 when there is none.
+// The next book to sweep; 0: none.
 static bool find_book(db_conn *c, arena *a, void *arg, err *e) {
     sweep *s = arg;
     db_rows *rows = NULL;
@@ -155,7 +155,7 @@ static bool store_over(const sweep *s, db_conn *c, arena *a, err *e) {
     return s->n_over == 0 || db_exec(c, &INSTANT_SQL[INSTANT_SQL_SWEEP_OVER], p, a, NULL, NULL, e);
 }
 
-// What came of a page.
+// Stores the results of a page.
 static bool store_page(db_conn *c, arena *a, void *arg, err *e) {
     const sweep *s = arg;
     if (!store_later(s, c, a, e)) {
@@ -175,16 +175,15 @@ static bool store_page(db_conn *c, arena *a, void *arg, err *e) {
 
 // --- Asking ----------------------------------------------------------------------------------------------------------
 
-// What is asked of one payout, and what we know of it.
+// The question about one payout, and our knowledge of it.
 typedef struct question {
     char key[65];
     int64_t amount;
     str currency;
-    later place; // as it is when there is no answer
+    later place; // if there is no answer
 } question;
 
-// Recorded as the bank's answer, and read like everything else that it says. What is recorded and cannot be applied now is applied
-// later, like a message.
+// Records the bank's answer, which is read like its other words. An answer that cannot be applied now is applied later, like a message.
 static bool record(instant_rail *r, int64_t book_id, const char *key, str answer, arena *a,
                    err *e) {
     err why = {0};
@@ -205,7 +204,7 @@ static bool record(instant_rail *r, int64_t book_id, const char *key, str answer
     return true;
 }
 
-// Nothing but what is known already: settled, as we have it.
+// True when the answer is known: settled, as we have it.
 static bool is_as_known(const payment *p, const question *q) {
     return p->status == PAYMENT_SETTLED && p->returned == 0 && strcmp(p->key, q->key) == 0 &&
            p->amount == q->amount && str_eq_c(q->currency, p->currency);
@@ -269,8 +268,7 @@ static void is_over(sweep *s, const later *place) {
     s->over_pass[s->n_over++] = place->pass;
 }
 
-// *answered: whether the bank has said anything of use. One that it fails to answer does not hold up the others, and is asked for again
-// soon.
+// *answered: the bank has given a useful answer. A payout without an answer does not delay the others, and is asked for again soon.
 static bool ask(sweep *s, const question *questions, size_t n, bool *answered, arena *a, err *e) {
     static log_gate gate;
     http_exchange *x = ARENA_ARRAY(a, http_exchange, n + 1);
@@ -279,10 +277,10 @@ static bool ask(sweep *s, const question *questions, size_t n, bool *answered, a
     }
     s->asked += (int64_t)n;
     for (size_t i = 0; i < n; i++) {
-        // A page of a gateway, or an error under a good status, is no answer.
+        // A gateway's page, or an error with a good status, is no answer.
         const bool known =
             x[i].outcome == HTTP_ANSWERED && x[i].status == 200 && answer_names_payment(&x[i]);
-        // It has forgotten: nothing that a sweep could mend.
+        // The bank has forgotten it: no sweep can change this.
         const bool forgotten = answer_says_not_found(&x[i]);
         if (known && !hear(s, &x[i], &questions[i], a, e)) {
             return false;
@@ -302,7 +300,7 @@ static bool ask(sweep *s, const question *questions, size_t n, bool *answered, a
     return true;
 }
 
-// Whether a payout is asked for now. Of one that settled later than its id says, and of one that may still settle, another time is noted.
+// True when a payout is asked for now. For one that settled later than its id's time, or may still settle, notes another time.
 static bool is_due(sweep *s, size_t row, later *place) {
     const int state = db_get_i16(s->page, row, 5);
     const int64_t since_ms = db_get_time(s->page, row, 7) / 1000;
@@ -356,7 +354,7 @@ static bool ask_page(sweep *s, arena *a, err *e) {
 
 // --- One look --------------------------------------------------------------------------------------------------------
 
-// pages: an arena of its own, so that a pass may have many of them while the positions stay.
+// pages: a separate arena, so that a pass may have many pages while the positions stay.
 static bool sweep_pass(sweep *s, arena *pages, err *e) {
     s->age_ms = age_of(s->r, s->pass);
     s->from = id_at(s->now_ms - s->r->settings.returns_days * DAY_MS); // at the first time
@@ -389,7 +387,7 @@ static bool sweep_pass(sweep *s, arena *pages, err *e) {
     return true;
 }
 
-// Since when the first of those that are left over waits for its question.
+// The age of the oldest leftover question.
 static bool find_late(db_conn *c, arena *a, void *arg, err *e) {
     sweep *s = arg;
     db_rows *rows = NULL;
@@ -414,8 +412,8 @@ static bool again_page(sweep *s, arena *a, err *e) {
     return ok;
 }
 
-// Those whose own time has come, the oldest first. Each of a page is over or gets a later time, so no page comes twice. A bank that
-// answers nothing of a page is not asked for another one. What is before in the arena goes.
+// Payouts whose own time has come, oldest first. Each one on a page is over or gets a later time, so no page repeats. A bank that answers
+// nothing on a page is not asked for another. Resets the arena.
 static bool sweep_again(sweep *s, arena *a, err *e) {
     bool full = true, silent = false;
     for (int i = 0; full && !silent && i < PAGES_MAX; i++) {
@@ -453,7 +451,7 @@ bool instant_sweep(instant_rail *r, err *e) {
     return ok;
 }
 
-// --- Noting that it was looked ---------------------------------------------------------------------------------------
+// --- Noting a look ----------------------------------------------------------------------------------------------------
 
 static bool note_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     const instant_rail *r = arg;
@@ -463,8 +461,8 @@ static bool note_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     return db_exec(c, &INSTANT_SQL[INSTANT_SQL_LOOKED], p, a, NULL, NULL, e);
 }
 
-// Now and then: the deadline that watches it is far longer. What a look left over was not looked for: so a sweep that is behind for long
-// becomes the same case as a bank that says nothing.
+// Writes only now and then: the deadline that watches it is far longer. A look does not count for its leftovers: so a sweep that is behind
+// for long becomes the same case as a silent bank.
 static void note_look(instant_rail *r) {
     const int64_t now_ms = clock_mono_ms(r->clock);
     err e = {0};

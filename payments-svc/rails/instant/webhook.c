@@ -1,5 +1,5 @@
-// The bank's webhooks: verified, recorded raw, applied. Answered with 2xx as soon as they are recorded: then the bank has done its
-// part, whatever they say. What is not recorded the bank sends again.
+// The bank's webhooks: verified, recorded raw, applied. Answered with 2xx once recorded: then the bank has done its part, whatever they
+// say. The bank resends a message that was not recorded.
 #include <stdio.h>
 #include <string.h>
 
@@ -16,7 +16,7 @@ static void answer(http_response *out, int status, const char *body) {
     out->body = str_of(body);
 }
 
-// Everything that can be said without looking into it. False: answered.
+// All checks that need no look into the message. False: answered.
 static bool verify(const instant_rail *r, const http_request *request, http_response *response) {
     err e = {0};
     const int64_t now_s = clock_wall_us(r->clock) / 1000000;
@@ -44,7 +44,7 @@ static bool verify(const instant_rail *r, const http_request *request, http_resp
     return true;
 }
 
-// Its book, as far as its reference names one: then it lies with its payout.
+// The book that its reference names, if any: then it lies with its payout.
 static int64_t named_book(const http_request *request) {
     payment p = {0};
     bool known = false;
@@ -73,7 +73,7 @@ static bool has_book(db_conn *c, arena *a, void *arg, err *e) {
     return true;
 }
 
-// A bank may write any number. One that is no merchant's book would be a book of its own in the inbox, which all lists go through.
+// A bank may write any number. An unknown book would become a new book of the inbox, and all lists go through all books.
 static bool book_of(const instant_rail *r, const http_request *request, int64_t *book_id, err *e) {
     asking x = {.book_id = named_book(request)};
     if (x.book_id != 0 && !db_read(r->pool, clock_mono_ms(r->clock) + BOOK_TIMEOUT_MS,
@@ -84,7 +84,7 @@ static bool book_of(const instant_rail *r, const http_request *request, int64_t 
     return true;
 }
 
-// The bank sends it again.
+// The bank will resend it.
 static void unavailable(instant_rail *r, http_response *response, const err *e) {
     log_err(LOG_WARN, "webhook.not_recorded", e);
     metric_add(r->hooks_failed, 1);
@@ -115,7 +115,7 @@ static void take(instant_rail *r, const http_request *request, http_response *re
     CRASH_POINT("webhook.recorded");
     metric_add(r->hooks_ok, 1);
     answer(response, 200, "{}");
-    // What fails now is applied by the sweep's thread.
+    // If this fails, the sweep's thread applies it.
     if (ref.state == INBOX_RECORDED && !inbox_apply(r->box, ref.book_id, ref.inbox_id, &e)) {
         log_err(LOG_WARN, "webhook.not_applied", &e);
     }
