@@ -5,6 +5,7 @@
 typedef struct span {
     feed_ends ends;
     int64_t upto;
+    bool was_given; // there is an entry with the number
 } span;
 
 static bool read_span(db_conn *c, int64_t book_id, int64_t after, int64_t entries, span *s,
@@ -20,7 +21,8 @@ static bool read_span(db_conn *c, int64_t book_id, int64_t after, int64_t entrie
     *s = (span){.upto = after};
     if (db_count(rows) > 0) {
         *s = (span){{.head = db_get_i64(rows, 0, 0), .oldest = db_get_i64(rows, 0, 1)},
-                    db_get_i64(rows, 0, 2)};
+                    db_get_i64(rows, 0, 2),
+                    db_get_bool(rows, 0, 3)};
     }
     return true;
 }
@@ -39,11 +41,11 @@ static bool is_there(const span *s, int64_t after, err *e) {
                        "behind position %lld",
                        (long long)after, (long long)s->ends.oldest);
     }
-    return after <= s->ends.head ||
-           err_set(e, ERR_FAILED_PRECONDITION, "FEED_POSITION_AHEAD",
-                   "the feed ends at position %lld, before position %lld: was the database "
-                   "restored?",
-                   (long long)s->ends.head, (long long)after);
+    return after == s->ends.oldest || s->was_given ||
+           err_set(e, ERR_FAILED_PRECONDITION, "FEED_POSITION_UNKNOWN",
+                   "no entry has position %lld, and the feed ends at position %lld: the database "
+                   "has forgotten entries by a restore or a failover",
+                   (long long)after, (long long)s->ends.head);
 }
 
 static bool read_entries(db_conn *c, int64_t book_id, int64_t after, const feed_filter *filter,
@@ -87,9 +89,14 @@ static bool read_entries(db_conn *c, int64_t book_id, int64_t after, const feed_
 bool feed_read(db_conn *c, int64_t book_id, int64_t after, const feed_filter *filter,
                int64_t entries, feed_page *page, arena *a, err *e) {
     span s;
-    if (!read_span(c, book_id, after, entries, &s, a, e) || !is_there(&s, after, e)) {
+    if (!read_span(c, book_id, after, entries, &s, a, e)) {
         return false;
     }
+    after = after == 0 ? s.ends.oldest : after;
+    if (!is_there(&s, after, e)) {
+        return false;
+    }
+    s.upto = s.upto > after ? s.upto : after;
     *page = (feed_page){.upto = s.upto, .head = s.ends.head};
     return page->upto == after || read_entries(c, book_id, after, filter, page, a, e);
 }

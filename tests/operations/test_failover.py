@@ -3,8 +3,10 @@ Nobody is paid twice and nobody is lost (NO-DOUBLE, NO-LOSS), and nothing is sen
 
 import json
 
+import grpc
 import pytest
-from support import mix
+from support import mix, rpc
+from support.feed_record import Feed
 from support.metrics import metric
 from support.paying import INSTANT, SETTLED, Payer, assert_bank_agrees, assert_books_at_rest, assert_ledger_equals_bank
 from support.waiting import wait_until
@@ -112,12 +114,22 @@ def test_NO_DOUBLE_an_asynchronous_standby_has_forgotten_what_was_paid(new_world
     merchant.wait_for(known, {SETTLED})
     slow = merchant.request(10_000 + SLOW, INSTANT)  # at the bank at this moment
     payer.call("Payout", "CreatePayout", slow)
+    told = {row[0]: row for row in Feed(world).entries(book_id=merchant.book_id)}
 
     fail_over(world, primary, standby, restarted=restarted)
     payouts = pay_again(payer, merchant, early + waiting + forgotten + [slow])
     assert_recovered(world, "the database is on a new timeline")
     assert len(payouts) == 16
     judge(world, payer, merchant, payouts)
+    # TOLD: what was forgotten is no position any more, and no number means two things.
+    with pytest.raises(grpc.RpcError) as refused:
+        Feed(world).entries(max(told), book_id=merchant.book_id)
+    assert rpc.failure(refused.value).reason == "FEED_POSITION_UNKNOWN"
+    again = {row[0]: row for row in Feed(world).entries(book_id=merchant.book_id)}
+    both = again.keys() & told.keys()
+    assert both and {at: again[at] for at in both} == {at: told[at] for at in both} and min(again.keys() - both) == 2**40 + 1
+    after = Feed(world).entries(max(both), book_id=merchant.book_id)
+    assert after == [again[at] for at in sorted(again.keys() - both)]
 
 
 def test_NO_LOSS_a_synchronous_standby_has_everything(new_world):
