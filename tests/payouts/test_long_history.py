@@ -2,7 +2,6 @@
 EXPLAIN ANALYZE, with the plan that is kept for ever in a session (the generic one)."""
 
 import json
-import time
 
 import pytest
 from support.paying import INSTANT, SETTLED, Payer
@@ -85,9 +84,9 @@ def test_a_page_costs_what_it_shows(history, name, filters):
 def test_a_watch_begins_without_a_walk_through_the_history(history):
     payer, merchant = history
     assert touched(payer, "payout_open", str(merchant.book_id), f"'{merchant.id}'", "10000") <= TOUCHED_MAX
-    now = f"'{int(time.time() * 1000):012x}'"
-    floor = f"'{now[1:9]}-{now[9:13]}-7000-8000-000000000000'"
-    assert touched(payer, "payout_new", str(merchant.book_id), f"'{merchant.id}'", floor, "10000") <= TOUCHED_MAX
+    (head,) = payer.world.payments_rows(f"SELECT coalesce(max(position), 0) FROM feed_head WHERE book_id = {merchant.book_id}")[0]
+    assert touched(payer, "feed_span", str(merchant.book_id), head, "2000") <= TOUCHED_MAX
+    assert touched(payer, "feed_read", str(merchant.book_id), head, head, f"'{merchant.id}'", "NULL") <= TOUCHED_MAX
 
 
 def test_a_summary_does_not_count_the_history(history):

@@ -32,7 +32,10 @@ OTHERS = f"""SELECT s.payout_id, s.state, 'the feed says ' || coalesce(e.became:
 
 def differences(world) -> list[str]:
     """What is wrong with the feed. Each statement sees one moment, so the services may go on meanwhile."""
-    return [f"{what}: {' '.join(row)}" for what, sql in (("a gap", GAPS), ("a jump", JUMPS), ("another state", OTHERS))
+    jumps, others = JUMPS, OTHERS
+    if world.older_than_feed:
+        jumps, others = jumps.replace("became, 1, 0::smallint", "became"), others.replace("LEFT JOIN", "JOIN")
+    return [f"{what}: {' '.join(row)}" for what, sql in (("a gap", GAPS), ("a jump", jumps), ("another state", others))
             for row in world.payments_rows(f"SELECT * FROM ({sql}) AS x LIMIT 20")]
 
 

@@ -76,6 +76,7 @@ class World:
         self._channels: dict[tuple, grpc.Channel] = {}
         self._ports: dict[str, int] = {}
         self.people = People()
+        self.older_than_feed = False  # it has payouts from before the feed
         self.bank_of: dict[str, str] = {}  # connection -> the daemon that is its bank, where that is not bank-sim
         stubs.install(BUILD)
 
