@@ -47,9 +47,9 @@ typedef struct feed_page {
     int64_t head; // as it was read
 } feed_page;
 
-// What follows a position (0: all that is kept), a page at a time: about `entries` of them before the filter, at least one row of the table. A page at the
-// end of the feed is empty and has upto == after. In db_read. Errors: FAILED_PRECONDITION, FEED_POSITION_GONE: retention has removed
-// what follows; FEED_POSITION_UNKNOWN: no entry has this number: it was forgotten.
+// What follows a position (0: all that is kept), a page at a time: about `entries` of them before the filter, at least one row of the
+// table. A page at the end of the feed is empty and has upto == after. In db_read. Errors: FAILED_PRECONDITION, FEED_POSITION_GONE:
+// retention has removed what follows; FEED_POSITION_UNKNOWN: no entry has this number: it was forgotten.
 bool feed_read(db_conn *c, int64_t book_id, int64_t after, const feed_filter *filter,
                int64_t entries, feed_page *page, arena *a, err *e) WARN_UNUSED;
 
