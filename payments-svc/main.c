@@ -381,14 +381,9 @@ static bool start_service(program *p, err *e) {
     return p->service != NULL;
 }
 
-static bool tidy_service(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {
-    (void)c, (void)now_us, (void)a, (void)e;
-    payments_service_tidy(arg);
-    return true;
-}
-
+// All periodic work but what belongs to a connection or to the engine.
 static bool start_jobs(program *p, err *e) {
-    job table[DEADLINES_JOBS + 3];
+    job table[DEADLINES_JOBS + PAYMENTS_SERVICE_JOBS + 3];
     p->deadlines = deadlines_create(&p->settings.deadlines, p->connected.known);
     size_t n = deadlines_jobs(p->deadlines, table);
     table[n++] = sums_job(p->settings.sums_every_ms);
@@ -396,27 +391,20 @@ static bool start_jobs(program *p, err *e) {
                        .every_ms = p->settings.deadlines.every_ms,
                        .run = submission_settle_due,
                        .arg = p->guard};
-    table[n++] = (job){.name = "service.tidy",
-                       .every_ms = 60000,
-                       .each_instance = true,
-                       .run = tidy_service,
-                       .arg = p->service};
+    n += payments_service_jobs(p->service, table + n);
+    const receivables_options owed = {p->pool, p->ledger, p->settings.ledger_timeout_ms};
+    p->receivables = receivables_create(&owed);
+    table[n++] = receivables_collector(p->receivables);
     p->jobs = jobs_start(p->pool, clock_system(), table, n, e);
     return p->jobs != NULL;
-}
-
-static bool start_collector(program *p, err *e) {
-    const receivables_options o = {p->pool, p->ledger, p->settings.ledger_timeout_ms};
-    p->receivables = receivables_start(&o, e);
-    return p->receivables != NULL;
 }
 
 // In the reverse order of the start: the engine calls the rails, so it ends before them; their listeners then have nobody
 // to wake, and what they record is found by the next start.
 static void stop(void *self) {
     program *p = self;
-    receivables_stop(p->receivables);
     jobs_stop(p->jobs);
+    receivables_destroy(p->receivables);
     deadlines_destroy(p->deadlines);
     payments_service_destroy(p->service);
     pthread_rwlock_wrlock(&p->engine_lock);
@@ -459,7 +447,7 @@ static bool start(void *self, db_pool *pool, rpc_service *services, size_t servi
     // The banks are heard only when there is an engine to wake.
     if (p->keys == NULL || !start_ledger_client(p, e) || !start_rails(p, e) ||
         !start_engine(p, e) || !start_service(p, e) || !connected_start(&p->connected, e) ||
-        !start_jobs(p, e) || !start_collector(p, e)) {
+        !start_jobs(p, e)) {
         stop(p);
         return false;
     }

@@ -38,7 +38,7 @@ payments_service *payments_service_create(const payments_service_options *o, err
                                        .ledger_timeout_ms = o->ledger_timeout_ms,
                                        .amount_max = o->deposit_amount_max,
                                        .balance_max = o->deposit_balance_max};
-    s->deposits = s->intake == NULL ? NULL : deposits_create(&money_in, e);
+    s->deposits = s->intake == NULL ? NULL : deposits_create(&money_in);
     const imports_options files = {.pool = o->pool,
                                    .keys = o->keys,
                                    .intake = s->intake,
@@ -85,8 +85,17 @@ void payments_service_describe(payments_service *s, rpc_service out[PAYMENTS_SER
         (rpc_service){&payments__v1__feed_service__descriptor, FEED_METHODS, N_FEED_METHODS, s};
 }
 
-void payments_service_tidy(payments_service *s) {
-    (void)inbox_upload_tidy(s->repairs);
+static bool tidy(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {
+    (void)c, (void)now_us, (void)a, (void)e;
+    (void)inbox_upload_tidy(((payments_service *)arg)->repairs);
+    return true;
+}
+
+size_t payments_service_jobs(payments_service *s, job out[PAYMENTS_SERVICE_JOBS]) {
+    out[0] = deposits_sweep(s->deposits);
+    out[1] = (job){
+        .name = "service.tidy", .every_ms = 60000, .each_instance = true, .run = tidy, .arg = s};
+    return PAYMENTS_SERVICE_JOBS;
 }
 
 void payments_service_quiesce(payments_service *s) {

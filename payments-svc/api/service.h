@@ -10,12 +10,13 @@
 #include "db/db.h"
 #include "domain/rules.h"
 #include "guard/guard.h"
+#include "jobs/jobs.h"
 #include "ledger/accounts.h"
 #include "rails/inbox.h"
 #include "rpc/rpc.h"
 #include "saga/engine.h"
 
-enum { PAYMENTS_SERVICES = 11 };
+enum { PAYMENTS_SERVICES = 11, PAYMENTS_SERVICE_JOBS = 2 };
 
 // Of imports: see imports/imports.h.
 typedef struct payments_import_settings {
@@ -55,8 +56,9 @@ typedef struct payments_service_options {
 // @borrows everything in the options until destroy.
 payments_service *payments_service_create(const payments_service_options *o, err *e);
 void payments_service_describe(payments_service *s, rpc_service out[PAYMENTS_SERVICES]);
-// Lets go of what was begun and not finished; to be called every minute or so. Any thread.
-void payments_service_tidy(payments_service *s);
+// Its periodic work: the sweep of deposits, and letting go of what was begun and not finished. To be stopped before
+// destroy. Returns how many.
+size_t payments_service_jobs(payments_service *s, job out[PAYMENTS_SERVICE_JOBS]);
 // Before the server drains: calls that only wait are answered.
 void payments_service_quiesce(payments_service *s);
 // After the server has drained: no call is in flight.

@@ -8,7 +8,6 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
-#include "base/ticker.h"
 #include "cases/cases.h"
 #include "command/idempotency.h"
 #include "deposits/deposits_internal.h"
@@ -37,7 +36,6 @@ enum { SWEEP_LOOKS = 2 };
 
 struct deposits {
     deposits_options o;
-    ticker *sweep;
     sweep_place places[SWEEP_LOOKS]; // of the sweep's thread
 };
 
@@ -519,9 +517,10 @@ static void finish_one(const deposits *d, int64_t book_id, deposit *made, int64_
     }
 }
 
-// Deposits whose call ended before it knew, of whichever instance. Several may do it at once.
-static void sweep_once(void *arg) {
+// Several instances may do it at once.
+static bool sweep_once(void *arg) {
     deposits *d = arg;
+    bool ok = true;
     arena *a = arena_create(SWEEP_ARENA_MAX);
     bool (*const looks[SWEEP_LOOKS])(db_conn *, arena *, void *, err *) = {pending_tx,
                                                                            going_back_tx};
@@ -533,6 +532,7 @@ static void sweep_once(void *arg) {
         err e = {0};
         if (!db_read(d->o.pool, deadline, a, looks[k], &s, &e)) {
             log_err(LOG_WARN, "deposits.not_swept", &e);
+            ok = false;
         }
         for (; i < s.n && clock_mono_ms(clock_system()) < deadline; i++) {
             finish_one(d, s.found[i].book_id, &s.found[i].made, deadline, a);
@@ -543,24 +543,21 @@ static void sweep_once(void *arg) {
         }
     }
     arena_destroy(a);
+    return ok;
 }
 
-deposits *deposits_create(const deposits_options *o, err *e) {
+job deposits_sweep(deposits *d) {
+    return (job){
+        .name = "deposits.sweep", .every_ms = SWEEP_EACH_MS, .alone = sweep_once, .arg = d};
+}
+
+deposits *deposits_create(const deposits_options *o) {
     deposits *d = calloc(1, sizeof *d);
     ASSERT(d != NULL);
     d->o = *o;
-    d->sweep = ticker_start(SWEEP_EACH_MS, sweep_once, d);
-    if (d->sweep == NULL) {
-        free(d);
-        (void)err_set(e, ERR_INTERNAL, "THREAD_FAILED", "could not start the sweep of deposits");
-        return NULL;
-    }
     return d;
 }
 
 void deposits_destroy(deposits *d) {
-    if (d != NULL) {
-        ticker_stop(d->sweep);
-        free(d);
-    }
+    free(d);
 }

@@ -10,6 +10,7 @@
 #include "base/uuid.h"
 #include "crypto/crypto.h"
 #include "db/db.h"
+#include "jobs/jobs.h"
 #include "ledger/accounts.h"
 #include "store/merchant_store.h"
 
@@ -47,9 +48,11 @@ typedef struct deposits_options {
 } deposits_options;
 
 typedef struct deposits deposits;
-// Starts the sweep. @borrows everything in the options until destroy.
-deposits *deposits_create(const deposits_options *o, err *e);
+// @borrows everything in the options until destroy.
+deposits *deposits_create(const deposits_options *o);
 void deposits_destroy(deposits *d); // accepts NULL
+// Ends deposits whose call ended before it knew, of whichever instance. To be stopped before destroy.
+job deposits_sweep(deposits *d);
 
 // As its caller wrote it: nothing of it was checked but the merchant and that there is a key.
 typedef struct deposit_request {

@@ -345,7 +345,11 @@ void deadlines_destroy(deadlines *d) {
 }
 
 size_t deadlines_jobs(deadlines *d, job out[DEADLINES_JOBS]) {
-    out[0] = (job){"deadlines", d->settings.every_ms, false, run, d};
-    out[1] = (job){"gauges", d->settings.every_ms, true, gauges_read, d};
+    out[0] = (job){.name = "deadlines", .every_ms = d->settings.every_ms, .run = run, .arg = d};
+    out[1] = (job){.name = "gauges",
+                   .every_ms = d->settings.every_ms,
+                   .each_instance = true,
+                   .run = gauges_read,
+                   .arg = d};
     return DEADLINES_JOBS;
 }

@@ -15,6 +15,7 @@ typedef struct one_job {
     job what;
     int64_t next_mono_ms; // not looked at before
     metric *runs, *failures;
+    ticker *thread; // of a job that is alone
 } one_job;
 
 struct jobs {
@@ -110,7 +111,7 @@ static void run_due(void *arg) {
     jobs *j = arg;
     for (size_t i = 0; i < j->n; i++) {
         one_job *one = &j->table[i];
-        if (clock_mono_ms(j->clock) < one->next_mono_ms) {
+        if (one->what.alone != NULL || clock_mono_ms(j->clock) < one->next_mono_ms) {
             continue;
         }
         err e = {0};
@@ -125,6 +126,42 @@ static void run_due(void *arg) {
     }
 }
 
+static void run_alone(void *arg) {
+    const one_job *one = arg;
+    metric_add(one->what.alone(one->what.arg) ? one->runs : one->failures, 1);
+}
+
+static void add_job(jobs *j, const job *what) {
+    ASSERT(what->every_ms > 0 && (what->run == NULL) != (what->alone == NULL));
+    one_job *one = &j->table[j->n++];
+    strbuf label;
+    char text[96];
+    strbuf_init_fixed(&label, text, sizeof text);
+    strbuf_printf(&label, "job=\"%s\"", what->name);
+    ASSERT(strbuf_ok(&label));
+    one->what = *what;
+    one->runs = metric_counter("payments_job_runs_total", text, "periodic work that was done");
+    one->failures =
+        metric_counter("payments_job_failures_total", text, "periodic work that has failed");
+}
+
+// False: there is no thread for one of them.
+static bool start_threads(jobs *j) {
+    int64_t pause = PAUSE_MAX_MS;
+    bool ok = true;
+    for (size_t i = 0; ok && i < j->n; i++) {
+        one_job *one = &j->table[i];
+        if (one->what.alone != NULL) {
+            one->thread = ticker_start(one->what.every_ms, run_alone, one);
+            ok = one->thread != NULL;
+        } else {
+            pause = one->what.every_ms / 4 < pause ? one->what.every_ms / 4 : pause;
+        }
+    }
+    j->thread = ok ? ticker_start(pause < PAUSE_MIN_MS ? PAUSE_MIN_MS : pause, run_due, j) : NULL;
+    return j->thread != NULL;
+}
+
 jobs *jobs_start(db_pool *pool, const clock_source *clock, const job *table, size_t n, err *e) {
     ASSERT(n <= JOBS_MAX);
     jobs *j = calloc(1, sizeof *j);
@@ -132,24 +169,10 @@ jobs *jobs_start(db_pool *pool, const clock_source *clock, const job *table, siz
     j->pool = pool;
     j->clock = clock;
     j->a = arena_create(ARENA_BYTES);
-    int64_t pause = PAUSE_MAX_MS;
     for (size_t i = 0; i < n; i++) {
-        ASSERT(table[i].every_ms > 0);
-        one_job *one = &j->table[j->n++];
-        strbuf label;
-        char text[96];
-        strbuf_init_fixed(&label, text, sizeof text);
-        strbuf_printf(&label, "job=\"%s\"", table[i].name);
-        ASSERT(strbuf_ok(&label));
-        one->what = table[i];
-        one->runs = metric_counter("payments_job_runs_total", text, "periodic work that was done");
-        one->failures =
-            metric_counter("payments_job_failures_total", text, "periodic work that has failed");
-        pause = table[i].every_ms / 4 < pause ? table[i].every_ms / 4 : pause;
+        add_job(j, &table[i]);
     }
-    pause = pause < PAUSE_MIN_MS ? PAUSE_MIN_MS : pause;
-    j->thread = ticker_start(pause, run_due, j);
-    if (j->thread == NULL) {
+    if (!start_threads(j)) {
         jobs_stop(j);
         (void)err_set(e, ERR_RESOURCE_EXHAUSTED, "NO_THREAD", "there is no thread for the jobs");
         return NULL;
@@ -162,6 +185,9 @@ void jobs_stop(jobs *j) {
         return;
     }
     ticker_stop(j->thread);
+    for (size_t i = 0; i < j->n; i++) {
+        ticker_stop(j->table[i].thread);
+    }
     arena_destroy(j->a);
     free(j);
 }

@@ -1,4 +1,5 @@
-// Periodic work: one table of jobs (name, every, run), one runner, fenced so that two instances do not do the same twice.
+// Periodic work: one table of jobs (name, every, run), one runner, fenced so that two instances do not do the same twice. Work that
+// calls others, and so may wait, has a thread of its own.
 #ifndef JOBS_JOBS_H
 #define JOBS_JOBS_H
 
@@ -7,12 +8,16 @@
 
 typedef struct job {
     const char *name; // a dotted constant, 1 … 64 bytes
-    int64_t every_ms; // from the begin of one run to the begin of the next
+    // from the begin of one run to the begin of the next; of `alone` from the end of one
+    int64_t every_ms;
     // True: every instance does it for itself, such as gauges, which belong to a process. It must only read.
     // False: one instance at a time, within a transaction that holds the job's row: what it writes is written once, or not at all.
     bool each_instance;
     bool (*run)(db_conn *c, int64_t now_us, arena *a, void *arg, err *e);
     void *arg;
+    // Instead of run: in every instance, on a thread of its own, with connections that it takes itself. What it does must be safe
+    // in several instances at once. False: some of it failed; the function has logged what.
+    bool (*alone)(void *arg);
 } job;
 
 enum {
@@ -22,12 +27,14 @@ enum {
 
 typedef struct jobs jobs;
 
-// Starts the runner's thread. Copies the table; @borrows the pool and what the jobs' args point to until stop.
+// Starts the runner's thread, and one for each job that is alone. Copies the table; @borrows the pool and what the
+// jobs' args point to until stop.
 jobs *jobs_start(db_pool *pool, const clock_source *clock, const job *table, size_t n, err *e);
-// Waits for the run under way. Accepts NULL.
+// Waits for the runs under way. Accepts NULL.
 void jobs_stop(jobs *j);
 
-// One job, now, on the caller's thread, if it is due. *ran says whether it was this instance's turn. For tests and for jobs_start.
+// One job of the runner, now, on the caller's thread, if it is due. *ran says whether it was this instance's turn. For
+// tests and for jobs_start.
 bool jobs_run_one(db_pool *pool, const clock_source *clock, const job *which, arena *a, bool *ran,
                   err *e) WARN_UNUSED;
 

@@ -1,6 +1,7 @@
 // Periodic work against a real PostgreSQL: once for all instances; what waits too long is a case, and a gauge shows it.
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "jobs/deadlines.h"
@@ -91,9 +93,9 @@ static bool run_job(const job *which) {
 static void test_FENCED__of_two_instances_one_does_it(void **state) {
     (void)state;
     counting inner = {0};
-    const job other = {"test", 60000, false, count_run, &inner};
+    const job other = {.name = "test", .every_ms = 60000, .run = count_run, .arg = &inner};
     counting outer = {.inner = &other, .inner_ran = true};
-    const job first = {"test", 60000, false, count_run, &outer};
+    const job first = {.name = "test", .every_ms = 60000, .run = count_run, .arg = &outer};
     assert_true(run_job(&first));
     assert_false(outer.inner_ran); // while it runs
     assert_false(run_job(&other)); // and until it is due again
@@ -106,12 +108,64 @@ static void test_FENCED__of_two_instances_one_does_it(void **state) {
 static void test_run__a_failure_leaves_nothing_and_is_tried_again(void **state) {
     (void)state;
     counting x = {.fail = true};
-    const job failing = {"test", 60000, false, count_run, &x};
+    const job failing = {.name = "test", .every_ms = 60000, .run = count_run, .arg = &x};
     assert_false(run_job(&failing));
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM merchant_book WHERE book_id = 9"), 0);
     x.fail = false;
     assert_true(run_job(&failing));
     assert_int_equal(fixture_sql_i64("SELECT count(*) FROM merchant_book WHERE book_id = 9"), 1);
+}
+
+typedef struct sweeping {
+    atomic_int runs;
+    atomic_bool fail, waits, go_on;
+} sweeping;
+
+static bool sweep(void *arg) {
+    sweeping *s = arg;
+    atomic_fetch_add(&s->runs, 1);
+    while (atomic_load(&s->waits) && !atomic_load(&s->go_on)) {
+        clock_pause_ms(1);
+    }
+    return !atomic_load(&s->fail);
+}
+
+static void wait_for_runs(const metric *m, int64_t n) {
+    const int64_t end_ms = clock_mono_ms(clock_system()) + 60000;
+    while (metric_value(m) < n && clock_mono_ms(clock_system()) < end_ms) {
+        clock_pause_ms(1);
+    }
+    assert_true(metric_value(m) >= n);
+}
+
+static bool nothing(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {
+    (void)c, (void)now_us, (void)a, (void)arg, (void)e;
+    return true;
+}
+
+// What calls others may wait for them, and the other jobs go on.
+static void test_alone__has_a_thread_of_its_own(void **state) {
+    (void)state;
+    sweeping waiting = {.waits = true}, failing = {.fail = true};
+    const job table[] = {{.name = "t.waits", .every_ms = 20, .alone = sweep, .arg = &waiting},
+                         {.name = "t.fails", .every_ms = 20, .alone = sweep, .arg = &failing},
+                         {.name = "t.runs", .every_ms = 20, .each_instance = true, .run = nothing}};
+    const metric *runs = metric_counter("payments_job_runs_total", "job=\"t.runs\"", "");
+    const metric *waited = metric_counter("payments_job_runs_total", "job=\"t.waits\"", "");
+    const metric *failures = metric_counter("payments_job_failures_total", "job=\"t.fails\"", "");
+    err e = {0};
+    jobs *j = jobs_start(pool, clock_system(), table, 3, &e);
+    assert_non_null(j);
+    wait_for_runs(runs, 3);
+    wait_for_runs(failures, 3);
+    assert_int_equal(atomic_load(&waiting.runs), 1); // it waits, and holds nobody up
+    assert_int_equal(metric_value(waited), 0);
+    atomic_store(&waiting.go_on, true);
+    wait_for_runs(waited, 2);
+    jobs_stop(j);
+    const int after = atomic_load(&waiting.runs);
+    clock_pause_ms(60);
+    assert_int_equal(atomic_load(&waiting.runs), after);
 }
 
 // --- Deadlines -------------------------------------------------------------------------------------------------------------
@@ -436,6 +490,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_FENCED__of_two_instances_one_does_it, fresh),
         cmocka_unit_test_setup(test_run__a_failure_leaves_nothing_and_is_tried_again, fresh),
+        cmocka_unit_test_setup(test_alone__has_a_thread_of_its_own, fresh),
         cmocka_unit_test_setup(test_SEEN__sent_for_ever_becomes_a_case, fresh),
         cmocka_unit_test_setup(test_SEEN__what_is_planned_for_later_is_not_overdue_before, fresh),
         cmocka_unit_test_setup(test_SEEN__window_after_window_is_missed__overdue, fresh),

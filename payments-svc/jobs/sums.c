@@ -123,5 +123,5 @@ static bool run(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {
 }
 
 job sums_job(int64_t every_ms) {
-    return (job){"sums", every_ms, false, run, NULL};
+    return (job){.name = "sums", .every_ms = every_ms, .run = run};
 }

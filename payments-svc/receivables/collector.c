@@ -6,7 +6,6 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
-#include "base/ticker.h"
 #include "cases/cases.h"
 #include "domain/ids.h"
 #include "ledger/accounts.h"
@@ -23,7 +22,6 @@ enum {
 
 struct receivables {
     receivables_options o;
-    ticker *thread;
 };
 
 // A merchant that may owe, in one currency.
@@ -214,7 +212,7 @@ static bool look_at_page(look *l, err *e) {
     return ok;
 }
 
-static void collect(void *arg) {
+static bool collect(void *arg) {
     look l = {.r = arg,
               .a = arena_create(LOOK_ARENA_MAX),
               .deadline = clock_mono_ms(clock_system()) + LOOK_TIMEOUT_MS,
@@ -229,24 +227,21 @@ static void collect(void *arg) {
         log_err(LOG_WARN, "receivables.not_collected", &e);
     }
     arena_destroy(l.a);
+    return ok;
 }
 
-receivables *receivables_start(const receivables_options *o, err *e) {
+receivables *receivables_create(const receivables_options *o) {
     receivables *r = calloc(1, sizeof *r);
     ASSERT(r != NULL);
     r->o = *o;
-    r->thread = ticker_start(COLLECT_EACH_MS, collect, r);
-    if (r->thread == NULL) {
-        free(r);
-        (void)err_set(e, ERR_INTERNAL, "THREAD_FAILED", "there is no thread for the collector");
-        return NULL;
-    }
     return r;
 }
 
-void receivables_stop(receivables *r) {
-    if (r != NULL) {
-        ticker_stop(r->thread);
-        free(r);
-    }
+void receivables_destroy(receivables *r) {
+    free(r);
+}
+
+job receivables_collector(receivables *r) {
+    return (job){
+        .name = "receivables.collect", .every_ms = COLLECT_EACH_MS, .alone = collect, .arg = r};
 }

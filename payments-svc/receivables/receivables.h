@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "db/db.h"
+#include "jobs/jobs.h"
 #include "ledger/ledger_client.h"
 
 // An amount that a merchant's balance may not have covered. Strings are borrowed.
@@ -31,8 +32,10 @@ typedef struct receivables_options {
 } receivables_options;
 
 typedef struct receivables receivables;
-// Starts the collector. @borrows all options until stop. NULL and *e when no thread can be made.
-receivables *receivables_start(const receivables_options *o, err *e);
-void receivables_stop(receivables *r); // accepts NULL
+// @borrows everything in the options until destroy.
+receivables *receivables_create(const receivables_options *o);
+void receivables_destroy(receivables *r); // accepts NULL
+// The collector: repays what merchants owe from what has come in. To be stopped before destroy.
+job receivables_collector(receivables *r);
 
 #endif
