@@ -75,8 +75,9 @@ static void print_timeline(cli *c, const Payments__V1__GetPayoutTimelineResponse
     for (size_t i = 0; i < r->n_entries; i++) {
         const Payments__V1__TimelineEntry *x = r->entries[i];
         const char *detail = arena_printf(
-            c->arena, "%s%s%s%s%s%s%s%s%s%s", x->reason, x->reason[0] != '\0' ? " " : "", x->detail,
-            x->amount_minor > 0 ? " of " : "",
+            c->arena, "%s%s%s%s%s%s%s%s%s%s%s%s%s", x->control[0] != '\0' ? "control " : "",
+            x->control, x->control[0] != '\0' ? ": " : "", x->reason,
+            x->reason[0] != '\0' ? " " : "", x->detail, x->amount_minor > 0 ? " of " : "",
             x->amount_minor > 0 ? cli_money(c, x->amount_minor, r->payout->currency) : "",
             x->rail_reference[0] != '\0' ? " rail " : "", x->rail_reference,
             x->ledger_transfer_id[0] != '\0' ? " ledger " : "", x->ledger_transfer_id,

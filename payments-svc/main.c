@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "connected.h"
+#include "control/control.h"
 #include "crypto/crypto.h"
 #include "daemon/daemon.h"
 #include "domain/ids.h"
@@ -294,6 +295,7 @@ static saga_engine_options engine_options(program *p, rail **rails, size_t n) {
                    .backoff_base_ms = s->saga_backoff_base_ms,
                    .backoff_cap_ms = s->saga_backoff_cap_ms,
                    .resolve_after_ms = s->saga_resolve_after_ms},
+        .controls = controls_table(),
         .ledger_timeout_ms = s->ledger_timeout_ms,
     };
 }
@@ -375,6 +377,7 @@ static bool start_service(program *p, err *e) {
         .deposit_amount_max = p->settings.deposits_amount_max,
         .deposit_balance_max = p->settings.deposits_balance_max,
         .intake_threads = INTAKE_THREADS,
+        .controls = controls_table(),
         .imports = p->settings.imports,
     };
     p->service = payments_service_create(&o, e);

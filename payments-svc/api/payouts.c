@@ -11,6 +11,7 @@
 #include "submissions/submissions.h"
 
 enum {
+    KIND_OUTCOME = 2,
     KIND_EVENT = 3, // beside step_log.kind 1 and 2: a row of rail_event
     TIMELINE_MAX = 2000
 };
@@ -27,6 +28,7 @@ static const merchant *merchant_of(payments_service *s, rpc_call *call, const ch
 
 typedef struct payout_read {
     const connections *k;
+    controls controls;
     const merchant *m;
     uuid id;
     bool with_timeline;
@@ -53,7 +55,16 @@ static char *outcome_text(arena *a, int kind, int outcome) {
                                : name_or_number(a, saga_outcome_name(outcome), outcome);
 }
 
-static Payments__V1__TimelineEntry *timeline_entry(const db_rows *rows, size_t i, arena *a) {
+// The control that has refused or held the payout, by its reason: before money moves, only controls speak.
+static const char *control_name(controls t, int step, int kind, str reason) {
+    const control *by = kind == KIND_OUTCOME && (step == STEP_GATE || step == STEP_RESERVE)
+                            ? control_of_reason(t, reason)
+                            : NULL;
+    return by == NULL ? "" : by->name;
+}
+
+static Payments__V1__TimelineEntry *timeline_entry(controls known, const db_rows *rows, size_t i,
+                                                   arena *a) {
     static const char *const KINDS[] = {"", "INTENT", "OUTCOME", "EVENT"};
     Payments__V1__TimelineEntry *t = ARENA_NEW(a, Payments__V1__TimelineEntry);
     payments__v1__timeline_entry__init(t);
@@ -79,6 +90,7 @@ static Payments__V1__TimelineEntry *timeline_entry(const db_rows *rows, size_t i
     t->epoch = db_get_i64(rows, i, 11);
     t->actor = pb_text(a, db_get_str(rows, i, 12));
     t->amount_minor = db_get_i64(rows, i, 13);
+    t->control = pb_text(a, str_of(control_name(known, step, kind, db_get_str(rows, i, 6))));
     return t;
 }
 
@@ -158,7 +170,7 @@ static bool read_tx(db_conn *c, arena *a, void *arg, err *e) {
         return out_of_memory(e);
     }
     for (size_t i = 0; i < db_count(rows); i++) {
-        r->entries[r->n_entries++] = timeline_entry(rows, i, a);
+        r->entries[r->n_entries++] = timeline_entry(r->controls, rows, i, a);
     }
     return read_submission(c, a, r, e) && read_pause(c, a, r, e);
 }
@@ -169,6 +181,7 @@ static bool read_one(payments_service *s, rpc_call *call, const char *merchant_i
         return false;
     }
     r->k = s->o.connections;
+    r->controls = s->o.controls;
     r->m = merchant_of(s, call, merchant_id, e);
     return r->m != NULL &&
            db_read(s->o.pool, rpc_deadline_mono_ms(call), rpc_arena(call), read_tx, r, e);

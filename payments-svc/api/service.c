@@ -26,6 +26,7 @@ payments_service *payments_service_create(const payments_service_options *o, err
                                .keys = o->keys,
                                .rails = o->rails,
                                .n_rails = o->n_rails,
+                               .controls = o->controls,
                                .threads = o->intake_threads,
                                .accepted = on_accepted,
                                .accepted_arg = o->engine};

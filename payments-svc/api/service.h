@@ -6,6 +6,7 @@
 
 #include "awaits/awaits.h"
 #include "connections/registry.h"
+#include "control/control.h"
 #include "crypto/crypto.h"
 #include "db/db.h"
 #include "domain/rules.h"
@@ -50,6 +51,7 @@ typedef struct payments_service_options {
     int64_t recon_reader_wait_ms; // that a proof waits for its reader, all in all
     int64_t deposit_amount_max, deposit_balance_max; // minor units: see deposits/deposits.h
     int intake_threads;
+    controls controls; // asked about each new payout
     payments_import_settings imports;
 } payments_service_options;
 

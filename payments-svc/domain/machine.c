@@ -445,14 +445,30 @@ static saga_step claim_at_rail(saga *s, const saga_said *said, const saga_policy
     return s->step;
 }
 
-// No control is configured: every payout passes the gate.
-static saga_step claim_gate(saga *s, const saga_said *said, saga_note *note) {
+static saga_step claim_gate(saga *s, const saga_said *said, const clock_source *clock,
+                            saga_note *note) {
     if (said->word != WORD_NONE) { // about an attempt that was never made
         saga_hold_contradiction(s, s->state, said);
         *note = hold_note(s);
         return STEP_NONE;
     }
     s->tries = 0;
+    switch (said->gate.answer) {
+    case GATE_PASS: break;
+    case GATE_WAIT:
+        saga_set_reason(s, said->gate.code, said->gate.text);
+        return saga_rest(s, said->gate.until_us);
+    case GATE_HOLD:
+        saga_hold(s, said->gate.code, said->gate.text);
+        *note = hold_note(s);
+        return STEP_NONE;
+    case GATE_REFUSE:
+        saga_set_reason(s, said->gate.code, said->gate.text);
+        saga_finish(s, STATE_FAILED, said, clock);
+        *note = (saga_note){OUT_REFUSED, str_of(s->reason), str_of(s->reason_text)};
+        return STEP_NONE;
+    }
+    saga_set_reason(s, (str){0}, (str){0}); // why it waited
     begin(s, STEP_RESERVE);
     return s->step;
 }
@@ -475,7 +491,7 @@ static saga_step claim_step(saga *s, const saga_said *said, const saga_policy *p
     case STEP_VOID:
     case STEP_CANCEL:
     case STEP_RETURN: return claim_ledger_step(s, said, note);
-    case STEP_GATE: return claim_gate(s, said, note);
+    case STEP_GATE: return claim_gate(s, said, clock, note);
     case STEP_NONE:
     case STEP_RESERVE:
     case STEP_EXECUTE:

@@ -34,7 +34,7 @@
     X(VOID, 6)    /* release the reservation */                                                    \
     X(RETURN, 7)  /* money came back after CONFIRM: move it back */                                \
     X(DONE, 8)    /* nothing left to do by itself */                                               \
-    X(GATE, 9)    /* the controls that must pass first; none is configured: passes at once */      \
+    X(GATE, 9)    /* the controls that must pass first; what they say stands in saga_said.gate */  \
     X(CANCEL, 10) /* release the reservation, because a person wants it so */
 enum { STEP_COUNT = 11 };
 
@@ -153,6 +153,14 @@ bool saga_is_plain_acceptance(int kind, str code);
 // about a payout without any known submission, and about the next attempt.
 #define SAGA_CANCEL_ASKED "CANCEL_ASKED"
 
+// What the controls say of a payout at the GATE. Strings are borrowed.
+typedef enum saga_gate_answer { GATE_PASS = 0, GATE_WAIT, GATE_HOLD, GATE_REFUSE } saga_gate_answer;
+typedef struct saga_gate {
+    saga_gate_answer answer;
+    str code, text;
+    int64_t until_us; // WAIT
+} saga_gate;
+
 typedef struct saga_said {
     saga_word word;
     str code, text;            // of the deciding message; borrowed from the events
@@ -160,17 +168,17 @@ typedef struct saga_said {
     int64_t settled, returned; // of the present attempt, by its messages
     bool refused;              // a refusal is among the messages
     bool earlier;     // CONTRADICTION: an attempt before the present one may have been paid
-    bool never_taken; // the handed-over attempt is in no submission any more, whatever else is said
-    bool left;        // the rail has spoken of the present attempt as received
-    int32_t heard;    // number of messages, as saga.events counts them
-    // Facts that an order judges: of the attempt that is the present one after the order.
-    int64_t all_settled, all_returned; // the two sums without the judged parts
-    int64_t earlier_returned;          // returned from earlier attempts; not in the sums
-    int32_t refusals, odd;             // of the attempt: refusals, and impossible messages
-    saga_event order;                  // the next order to take up; number 0: none
-    // a later, possible order comes from a person who knows more than the rail has said
-    bool overtaken;
-    int32_t last_order; // number of the last order; 0: none to take up
+    bool never_taken; // what was handed over is in no submission any more, whatever else is said
+    bool left;        // the rail has spoken of the present attempt as one that it got
+    int32_t heard;    // how many messages there are, as saga.events counts them
+    // What an order judges: where one waits, of the attempt that is the present one once it was carried out.
+    int64_t all_settled, all_returned; // the two sums without what was judged
+    int64_t earlier_returned;          // came back of attempts before it, and is not in the sums
+    int32_t refusals, odd;             // of the attempt; and what cannot be
+    saga_event order;                  // the next order that was not taken up yet; number 0: none
+    bool overtaken; // behind it is one of who knows more than the rail has said, and it is possible
+    int32_t last_order; // number of the last order there is; 0: none is to be taken up
+    saga_gate gate;     // of a payout at the GATE; else PASS
 } saga_said;
 
 typedef struct saga_policy {

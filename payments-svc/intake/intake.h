@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/uuid.h"
+#include "control/control.h"
 #include "crypto/crypto.h"
 #include "db/db.h"
 #include "domain/rules.h"
@@ -66,6 +67,7 @@ typedef struct intake_options {
     const crypto_keyring *keys;
     const rule_rail *rails;
     size_t n_rails;
+    controls controls; // asked about each new payout, in order
     int threads;
     // After a commit that took payouts of this connection in.
     void (*accepted)(void *arg, int64_t book_id, int connection);

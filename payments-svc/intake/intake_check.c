@@ -1,4 +1,4 @@
-// Whether a request may become a payout: known keys before everything else, then fields, then recipients.
+// Whether a request may become a payout: known keys before everything else, then fields, then the controls.
 #include <stdio.h>
 #include <string.h>
 
@@ -152,63 +152,46 @@ static bool load_accepted(const intake_batch *b, db_conn *c, arena *a, err *e) {
     return ok;
 }
 
-static const err *recipient_fault(const intake_item *it, const db_rows *rows, size_t row,
-                                  arena *a) {
+static const err *control_fault(const intake_item *it, const control_verdict *v, arena *a) {
     err why = {0};
-    if (row == 0 || !str_eq(db_get_str(rows, row - 1, 1), it->idem.merchant_id)) {
-        (void)err_set_field(&why, ERR_NOT_FOUND, "RECIPIENT_NOT_FOUND",
-                            field_of(it, "recipient_id").text,
-                            "the merchant has no such recipient");
-    } else if (!str_eq_c(db_get_str(rows, row - 1, 2), it->wanted->currency)) {
-        (void)err_set_field(&why, ERR_FAILED_PRECONDITION, "CURRENCY_MISMATCH",
-                            field_of(it, "currency").text,
-                            "the recipient's account is not in this currency");
+    if (v->field != NULL) {
+        (void)err_set_field(&why, v->code, v->reason, field_of(it, v->field).text, "%s", v->text);
+    } else {
+        (void)err_set(&why, v->code, v->reason, "%s", v->text);
     }
-    return err_is_set(&why) ? err_keep(a, &why) : NULL;
-}
-
-// Recipients that come beside their payout have no row: only the currency can be compared.
-static const err *inline_recipient_fault(const intake_item *it, arena *a) {
-    err why = {0};
-    if (strcmp(it->wanted->recipient_currency, it->wanted->currency) == 0) {
-        return NULL;
-    }
-    (void)err_set_field(&why, ERR_FAILED_PRECONDITION, "CURRENCY_MISMATCH",
-                        field_of(it, "currency").text,
-                        "the recipient's account is not in this currency");
     return err_keep(a, &why);
 }
 
-static bool check_recipients(intake_batch *b, db_conn *c, arena *a, err *e) {
-    uuid *ids = ARENA_ARRAY(a, uuid, b->n);
-    db_rows *rows = NULL;
-    size_t n = 0;
-    if (ids == NULL) {
+// What waits or is held is taken in, and stands at the gate.
+static void take_verdict(intake_item *it, const control_verdict *v, bool gate, arena *a) {
+    it->to_gate = gate || (v != NULL && v->answer != CONTROL_REFUSE);
+    it->wait_until_us = v != NULL && v->answer == CONTROL_WAIT ? v->until_us : 0;
+    it->refused = v != NULL && v->answer == CONTROL_REFUSE ? control_fault(it, v, a) : NULL;
+}
+
+static bool ask_controls(intake_batch *b, db_conn *c, arena *a, err *e) {
+    control_payout *payouts = ARENA_ARRAY(a, control_payout, b->n_fresh);
+    const control_verdict **verdicts = ARENA_ARRAY(a, const control_verdict *, b->n_fresh);
+    if (payouts == NULL || verdicts == NULL) {
         return err_no_memory(e, "the request");
     }
     for (size_t i = 0; i < b->n_fresh; i++) {
-        if (b->fresh[i]->wanted->recipient_currency == NULL) {
-            ids[n++] = b->fresh[i]->recipient_id;
-        }
+        const intake_item *it = b->fresh[i];
+        payouts[i] = (control_payout){.merchant_id = it->idem.merchant_id,
+                                      .recipient_id = it->recipient_id,
+                                      .amount = it->wanted->amount,
+                                      .currency = it->wanted->currency,
+                                      .connection = it->rail,
+                                      .recipient_currency = it->wanted->recipient_currency};
     }
-    db_params *p = db_params_create(a);
-    db_i64(p, b->book_id);
-    db_uuid_array(p, ids, n);
-    if (n > 0 && !db_exec(c, payments_stmt(SQL_RECIPIENT_CHECK), p, a, &rows, NULL, e)) {
+    if (!controls_ask(b->o->controls, CONTROL_INTAKE, c, b->book_id, payouts, b->n_fresh, verdicts,
+                      a, e)) {
         return false;
     }
-    map *found = map_create(b->n_fresh, INTAKE_ITEMS_MAX); // recipient → row number + 1
-    for (size_t i = 0; rows != NULL && i < db_count(rows); i++) {
-        const bool put = map_put(found, db_get_uuid(rows, i, 0), (void *)(uintptr_t)(i + 1));
-        ASSERT(put); // each was asked for once
-    }
+    const bool gate = controls_any(b->o->controls, CONTROL_GATE);
     for (size_t i = 0; i < b->n_fresh; i++) {
-        intake_item *it = b->fresh[i];
-        const size_t row = (size_t)(uintptr_t)map_get(found, it->recipient_id);
-        it->refused = it->wanted->recipient_currency != NULL ? inline_recipient_fault(it, a)
-                                                             : recipient_fault(it, rows, row, a);
+        take_verdict(b->fresh[i], verdicts[i], gate, a);
     }
-    map_destroy(found);
     return true;
 }
 
@@ -238,7 +221,7 @@ bool intake_look(intake_batch *b, db_conn *c, arena *a, err *e) {
             b->fresh[b->n_fresh++] = it;
         }
     }
-    if (b->n_fresh > 0 && !check_recipients(b, c, a, e)) {
+    if (b->n_fresh > 0 && !ask_controls(b, c, a, e)) {
         return false;
     }
     drop_refused(b);

@@ -20,6 +20,8 @@ typedef struct intake_item {
     const err *invalid;
     // Decided in the transaction, each time anew:
     const err *refused;
+    bool to_gate;          // it begins at the gate, where controls are asked once more
+    int64_t wait_until_us; // not before; 0: at once
     uuid payout_id;
     int64_t created_us;
     payout_accepted before; // of a known key
@@ -42,7 +44,7 @@ typedef struct intake_batch {
 bool intake_item_prepare(const intake_options *o, const merchant *m, const payout_request *wanted,
                          intake_item *it, arena *a, err *e) WARN_UNUSED;
 // The lookups and checks that need the database, in their order: known keys first, and of the new ones those that were found
-// invalid are refused, then recipients. Leaves in fresh what may be written.
+// invalid are refused, then the controls. Leaves in fresh what may be written.
 bool intake_look(intake_batch *b, db_conn *c, arena *a, err *e) WARN_UNUSED;
 // What became of an item.
 void intake_item_outcome(const intake_item *it, payout_outcome *out, arena *a);

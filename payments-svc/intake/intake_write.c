@@ -73,9 +73,9 @@ static bool copy_sagas(const intake_batch *b, db_conn *c, int64_t now_us, err *e
         db_copy_i64(w, b->book_id);
         db_copy_uuid(w, b->fresh[i]->payout_id);
         db_copy_i16(w, (int16_t)b->fresh[i]->rail);
-        db_copy_i16(w, STEP_RESERVE);
+        db_copy_i16(w, b->fresh[i]->to_gate ? STEP_GATE : STEP_RESERVE);
         db_copy_i16(w, STATE_PENDING);
-        db_copy_time(w, now_us);
+        db_copy_time(w, b->fresh[i]->wait_until_us > now_us ? b->fresh[i]->wait_until_us : now_us);
         db_copy_time(w, b->fresh[i]->created_us); // updated_at, step_since
         db_copy_time(w, b->fresh[i]->created_us);
         db_copy_i16(w, merchant_lane(b->fresh[i]->idem.merchant_id));

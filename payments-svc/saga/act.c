@@ -147,14 +147,14 @@ static Ledger__V1__CreateTransferStatus blamed(const ledger_result *results, siz
     return results[0].status;
 }
 
-static saga_answer judge(const saga_item *item, const ledger_result *results) {
+static saga_answer judge(const saga_item *item, const ledger_result *results, arena *a) {
     const saga_answer done = {OUT_DONE, {"", 0}, {"", 0}, 0};
     if (item->acting == STEP_RETURN &&
         LEDGER_IS(results[0].status, EXISTS_WITH_DIFFERENT_DEBIT_ACCOUNT_ID)) {
         return done; // when the connection had another bank account
     }
     const Ledger__V1__CreateTransferStatus status = blamed(results, transfers_of(item));
-    return is_done(status) ? done : saga_judge_ledger(item, status);
+    return is_done(status) ? done : saga_judge_ledger(item, status, a);
 }
 
 // --- One CreateTransfers ---------------------------------------------------------------------------------------------
@@ -215,7 +215,7 @@ static void send_without_fee(saga_batch *b, const saga_tools *tools, ledger_run 
     }
     const ledger_result *at = run->results;
     for (size_t i = 0; i < run->n_again; i++) {
-        run->again[i]->answer = judge(run->again[i], at);
+        run->again[i]->answer = judge(run->again[i], at, b->a);
         at += transfers_of(run->again[i]);
     }
 }
@@ -237,7 +237,7 @@ static void take_results(saga_batch *b, const saga_tools *tools, ledger_run *run
     for (size_t i = 0; i < run->n_items; i++) {
         saga_item *item = run->items[i];
         const size_t legs = transfers_of(item);
-        item->answer = judge(item, at);
+        item->answer = judge(item, at, b->a);
         if (saga_owe_may(item, blamed(at, legs))) {
             note(b, run, &run->owing, &run->n_owing, item);
         } else if (saga_fee_is_missing(item, at, legs)) {

@@ -244,7 +244,7 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     }
     db_rows *said = NULL;
     if (!saga_store_events(b, c, &said, e) || !saga_plan_each_time(c, b->a, e) ||
-        !saga_intent_payouts(b, c, e) || !saga_store_hear(b, said, e)) {
+        !saga_intent_payouts(b, c, e) || !saga_store_hear(b, said, e) || !saga_gate_ask(b, c, e)) {
         return false;
     }
     decide(b);

@@ -539,6 +539,7 @@ static saga_result run_task(worker *w, const task *t) {
                              .keys = g->o.keys,
                              .clock = g->clock,
                              .policy = policy_for(g, g->rails[t->rail]),
+                             .controls = g->o.controls,
                              .rail = g->rails[t->rail],
                              .book_id = t->book->id,
                              .step = t->step,
@@ -729,7 +730,8 @@ static void mark_step(saga_engine *g, int64_t book_id, int rail_id, saga_step st
 }
 
 void saga_engine_wake(saga_engine *g, int64_t book_id, int rail_id) {
-    mark_step(g, book_id, rail_id, STEP_RESERVE);
+    mark_step(g, book_id, rail_id,
+              controls_any(g->o.controls, CONTROL_GATE) ? STEP_GATE : STEP_RESERVE);
 }
 
 void saga_engine_heard(saga_engine *g, int64_t book_id, int rail_id) {

@@ -8,6 +8,7 @@
 
 #include "awaits/awaits.h"
 #include "base/err.h"
+#include "control/control.h"
 #include "crypto/crypto.h"
 #include "db/db.h"
 #include "domain/machine.h"
@@ -43,6 +44,7 @@ typedef struct saga_engine_options {
     // resolve_after_ms is for rails that answer one by one; a rail of files is never asked. absence_ms and
     // cancel_wait_ms are each rail's own
     saga_policy policy;
+    controls controls; // asked at the gate
     int64_t ledger_timeout_ms;
 } saga_engine_options;
 

@@ -5,7 +5,7 @@
 #include "saga/saga_internal.h"
 
 // The kind of case that a hold is, which says who can help.
-static const char *kind_of(const saga *s) {
+static const char *kind_of(const saga *s, controls t) {
     static const struct {
         const char *hold, *kind;
     } KINDS[] = {{"RAIL_CONTRADICTION", "PAYOUT_CONTRADICTION"},
@@ -22,7 +22,8 @@ static const char *kind_of(const saga *s) {
             return KINDS[i].kind;
         }
     }
-    return "PAYOUT_HELD";
+    const control *by = control_of_reason(t, str_of(s->hold));
+    return by != NULL && by->case_kind != NULL ? by->case_kind : "PAYOUT_HELD";
 }
 
 // Whoever gave an order that was not possible has closed a case, perhaps: the payout is held all the same.
@@ -61,7 +62,7 @@ bool saga_cases_open(saga_batch *b, db_conn *c, bool acting, int64_t now_us, err
             continue;
         }
         uuid_format(item->payout_id, ids[n]);
-        cases[n] = (case_new){.kind = kind_of(&item->now),
+        cases[n] = (case_new){.kind = kind_of(&item->now, b->from.controls),
                               .subject_type = "payout",
                               .subject_id = str_of(ids[n]),
                               .merchant_id = item->merchant_id,

@@ -1,5 +1,6 @@
 // What the answers of the ledger and of a rail mean for the step that asked.
 #include "base/log.h"
+#include "control/funds/rules.h"
 #include "ledger/ledger_client.h"
 #include "saga/saga_internal.h"
 
@@ -19,30 +20,36 @@ static saga_answer broken(const saga_item *item, Ledger__V1__CreateTransferStatu
     return (saga_answer){OUT_BROKEN, STR("LEDGER_ANSWER_UNEXPECTED"), str_of(name), 0};
 }
 
-static saga_answer judge_reserve(const saga_item *item, Ledger__V1__CreateTransferStatus status) {
+// The control `funds` is asked with the ledger's answer, which is the only one that holds.
+static saga_answer judge_reserve(const saga_item *item, Ledger__V1__CreateTransferStatus status,
+                                 arena *a) {
     if (LEDGER_IS(status, EXISTS_WITH_DIFFERENT_FLAGS)) {
         return (saga_answer){OUT_BROKEN, STR("RESERVED_OTHERWISE"),
                              STR("it was reserved before with a fee that the payout has not: give "
                                  "it back"),
                              0};
     }
-    if (LEDGER_IS(status, EXCEEDS_CREDITS)) {
-        return (saga_answer){OUT_REFUSED, STR("INSUFFICIENT_FUNDS"),
-                             item->fee > 0
-                                 ? STR("the merchant's available balance is too low for the "
-                                       "amount and its fee")
-                                 : STR("the merchant's available balance is too low"),
-                             0};
+    const funds_facts facts = {LEDGER_IS(status, EXCEEDS_CREDITS)                ? FUNDS_TOO_LOW
+                               : LEDGER_IS(status, DEBIT_ACCOUNT_ALREADY_CLOSED) ? FUNDS_CLOSED
+                                                                                 : FUNDS_THERE,
+                               item->fee > 0};
+    control_verdict *v = arena_alloc(a, sizeof *v);
+    if (v == NULL) {
+        return (saga_answer){OUT_RETRY, STR("REQUEST_MEMORY"), {"", 0}, 0};
     }
-    if (LEDGER_IS(status, DEBIT_ACCOUNT_ALREADY_CLOSED)) {
-        return (saga_answer){OUT_REFUSED, STR("MERCHANT_ACCOUNT_CLOSED"),
-                             STR("the merchant's account is closed in the ledger"), 0};
+    *v = (control_verdict){.answer = CONTROL_PASS};
+    const control_payout payout = {
+        item->merchant_id, item->recipient_id, item->amount, item->currency, 0, NULL};
+    funds_rule(&payout, &facts, v);
+    if (v->answer == CONTROL_REFUSE) {
+        return (saga_answer){OUT_REFUSED, str_of(v->reason), str_of(v->text), 0};
     }
     return broken(item, status);
 }
 
 // Of the transfer that speaks for the step: the one of a pair that is to blame.
-saga_answer saga_judge_ledger(const saga_item *item, Ledger__V1__CreateTransferStatus status) {
+saga_answer saga_judge_ledger(const saga_item *item, Ledger__V1__CreateTransferStatus status,
+                              arena *a) {
     const saga_answer done = {OUT_DONE, {"", 0}, {"", 0}, 0};
     if (LEDGER_IS(status, ID_ALREADY_FAILED)) {
         // An earlier try under this id was refused, and its answer never reached us, or a person has ordered it again: nothing has
@@ -61,7 +68,7 @@ saga_answer saga_judge_ledger(const saga_item *item, Ledger__V1__CreateTransferS
         return done;
     }
     if (item->acting == STEP_RESERVE) {
-        return judge_reserve(item, status);
+        return judge_reserve(item, status, a);
     }
     if (LEDGER_IS(status, DEBIT_ACCOUNT_ALREADY_CLOSED) ||
         LEDGER_IS(status, CREDIT_ACCOUNT_ALREADY_CLOSED)) {

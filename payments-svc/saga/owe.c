@@ -83,9 +83,9 @@ static Ledger__V1__CreateTransferStatus blamed(const ledger_result *results, siz
     return results[0].status;
 }
 
-static void answer(saga_item *item, const ledger_result *results) {
+static void answer(saga_item *item, const ledger_result *results, arena *a) {
     if (!is_done(results)) {
-        item->answer = saga_judge_ledger(item, blamed(results, legs_of(item)));
+        item->answer = saga_judge_ledger(item, blamed(results, legs_of(item)), a);
         return;
     }
     item->owed = owed_of(item); // at the end of the step nothing says any more how much has moved
@@ -128,7 +128,7 @@ static bool send(saga_batch *b, const saga_tools *tools, saga_item *const *items
     }
     CRASH_POINT("saga.owe.sent");
     for (size_t i = 0; i < n; i++) {
-        answer(items[i], results);
+        answer(items[i], results, b->a);
         results += legs_of(items[i]);
     }
     return true;

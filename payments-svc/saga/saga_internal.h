@@ -11,6 +11,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/uuid.h"
+#include "control/control.h"
 #include "crypto/crypto.h"
 #include "db/db.h"
 #include "domain/machine.h"
@@ -66,6 +67,7 @@ typedef struct saga_claim {
     crypto_keyring *keys;
     const clock_source *clock;
     saga_policy policy;
+    controls controls;
     rail *rail;
     int64_t book_id;
     saga_step step;
@@ -217,6 +219,11 @@ typedef struct saga_stuck {
 bool saga_store_take_over(db_pool *pool, const int64_t *books, size_t n_books, saga_stuck *stuck,
                           int64_t *n, int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
 
+// --- the gate (gate.c) -----------------------------------------------------------------------------------------------
+
+// Inside the claiming transaction, once the items' payouts are read and what was said of them is heard: fills said.gate.
+bool saga_gate_ask(saga_batch *b, db_conn *c, err *e) WARN_UNUSED;
+
 // --- intents (intent.c): inside the claiming transaction -------------------------------------------------------------
 
 // Loads the payouts of all items, before anything is decided: what was said is judged by their amounts.
@@ -253,8 +260,9 @@ str saga_bank_account(const saga_batch *b);
 saga_answer saga_answer_of(const rail_item *item);
 // A text of the bank, as the database and people can take it.
 str saga_clean_text(str text);
-// What a transfer of the ledger that was refused means for the step.
-saga_answer saga_judge_ledger(const saga_item *item, Ledger__V1__CreateTransferStatus status);
+// What a transfer of the ledger that was refused means for the step. @arena
+saga_answer saga_judge_ledger(const saga_item *item, Ledger__V1__CreateTransferStatus status,
+                              arena *a);
 
 // --- acting (act.c) --------------------------------------------------------------------------------------------------
 

@@ -128,11 +128,6 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
          "(SELECT payout_id, intent_id, recipient_id, amount, currency, rail, external_reference, "
          "description, created_at, coalesce(fee, 0) FROM payout "
          "WHERE book_id = $1 AND payout_id = w.id LIMIT 1) AS p"},
-    [SQL_RECIPIENT_CHECK] = {"recipient_check",
-                             "SELECT r.* FROM (SELECT DISTINCT unnest($2::uuid[])) AS w(id) "
-                             "CROSS JOIN LATERAL (SELECT recipient_id, merchant_id, currency "
-                             "FROM recipient WHERE book_id = $1 AND recipient_id = w.id LIMIT 1) "
-                             "AS r"},
     [SQL_RECIPIENT_GET] =
         {"recipient_get",
          "SELECT " RECIPIENT_COLUMNS

@@ -138,5 +138,7 @@ def test_merchants_of_one_book_share_no_money(payer):
     broke = poor.pay(100)
     paid = rich.pay(100)
     assert poor.wait_for([broke.payout_id])[broke.payout_id].reason == "INSUFFICIENT_FUNDS"
+    assert [(entry.step, entry.outcome, entry.control) for entry in poor.timeline(broke.payout_id).entries if entry.control] == [
+        ("RESERVE", "REFUSED", "funds")]  # the timeline says which control it was
     assert rich.wait_for([paid.payout_id])[paid.payout_id].state == SETTLED
     assert rich.balance() == (49_900, 0, 49_900) and poor.balance() == (0, 0, 0)
