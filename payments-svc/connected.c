@@ -172,6 +172,7 @@ static void add_off(connected *k) {
                         .name = all[i].name,
                         .currencies = "",
                         .batch_max = BATCH,
+                        .in_files = all[i].in_files,
                         .off = true};
             k->rails[k->n + k->n_off++] = r;
         }

@@ -11,9 +11,6 @@
 #include "domain/ids.h"
 #include "ledger/ledger_client.h"
 
-enum { N_RAILS = 2 };
-static const int RAILS[N_RAILS] = {PAYMENTS__V1__RAIL__RAIL_ACH, PAYMENTS__V1__RAIL__RAIL_INSTANT};
-
 static int64_t ledger_deadline(const payments_service *s, const rpc_call *call) {
     const int64_t own = clock_mono_ms(clock_system()) + s->o.ledger_timeout_ms;
     const int64_t asked = rpc_deadline_mono_ms(call);
@@ -92,32 +89,24 @@ Payments__V1__Merchant *merchant_to_pb(const payments_service *s, const merchant
     return out;
 }
 
-// A rail that is switched off today may be switched on tomorrow, and then finds its account.
-static bool may_carry(const payments_service *s, int rail_id, str ccy) {
-    for (size_t i = 0; i < s->o.n_rails; i++) {
-        if (s->o.rails[i].id == rail_id) {
-            return list_has(s->o.rails[i].currencies, ccy);
-        }
-    }
-    return true;
-}
-
-// The book and every account that the merchant's money can touch today: a later one is made on its first use.
+// The book and the accounts that the merchant's money mostly touches, those of default connections among them: any other is made on its
+// first use.
 static bool make_ledger_accounts(const payments_service *s, const merchant *m, int64_t deadline,
                                  arena *a, err *e) {
-    ledger_account accounts[RULE_CURRENCIES_MAX * (3 + N_RAILS)];
+    ledger_account accounts[RULE_CURRENCIES_MAX * (3 + SAGA_RAILS_MAX)];
     const int64_t book = m->book_id;
     size_t n = 0;
     for (const char *at = m->currencies; *at != '\0';
          at += strcspn(at, ",") + (at[strcspn(at, ",")] == ',')) {
         const str ccy = {at, strcspn(at, ",")};
-        ASSERT(n + 3 + N_RAILS <= sizeof accounts / sizeof accounts[0]);
+        ASSERT(n + 3 + s->o.n_rails <= sizeof accounts / sizeof accounts[0]);
         accounts[n++] = account_of_merchant(book, str_of(m->id), ccy);
         accounts[n++] = account_of_bank(book, STR(BANK_ACCOUNT_MAIN), ccy);
         accounts[n++] = account_of_fees(book, ccy);
-        for (size_t i = 0; i < N_RAILS; i++) {
-            if (may_carry(s, RAILS[i], ccy)) {
-                accounts[n++] = account_of_transit(book, RAILS[i], ccy);
+        for (size_t i = 0; i < s->o.n_rails; i++) {
+            const rule_rail *r = &s->o.rails[i];
+            if (r->is_default && list_has(r->currencies, ccy)) {
+                accounts[n++] = account_of_transit(book, r->id, ccy);
             }
         }
     }

@@ -115,6 +115,7 @@ typedef struct rail rail;
 struct rail {
     int id;           // number of the connection; saga.rail
     int scheme;       // RAIL_ACH …
+    bool in_files;    // what it sends leaves in files: asking would not hurry their answer
     const char *name; // of the connection: "ach"
     // label of its account at the bank; NULL: the main account
     const char *bank_account;

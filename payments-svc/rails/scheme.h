@@ -3,6 +3,7 @@
 #define RAILS_SCHEME_H
 
 #include "base/clock.h"
+#include "base/config.h"
 #include "crypto/crypto.h"
 #include "db/db.h"
 #include "guard/guard.h"
@@ -24,6 +25,10 @@ typedef struct rail_scheme {
     const char *name; // also the section of its settings
     bool in_files;    // its payouts leave in submissions
     bool notes_looks; // it writes connection.looked_at when what its bank says was looked for
+    // Its settings: rows "<name>.…" with offsets in a struct of settings_size bytes, which begins with `bool enabled`. open and clash get
+    // that struct.
+    const config_setting *settings;
+    size_t n_settings, settings_size;
     // One connection. Nothing is sent or heard before start. NULL with *e naming the setting at fault. @owned
     rail *(*open)(int number, const char *name, const void *settings, const rail_host *host,
                   err *e);

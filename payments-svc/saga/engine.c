@@ -521,7 +521,7 @@ typedef struct worker {
 
 static saga_policy policy_for(const saga_engine *g, const rail *r) {
     saga_policy policy = g->o.policy;
-    if (r->hands_over || r->scheme == RAIL_ACH) {
+    if (r->hands_over || r->in_files) {
         // files: the bank's word comes when it comes, and asking would not hurry it
         policy.resolve_after_ms = 0;
     }

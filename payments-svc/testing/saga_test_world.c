@@ -245,6 +245,7 @@ rail *world_rail(int id, int64_t gather_ms) {
     rail *r = &rails[id];
     *r = (rail){.id = id,
                 .scheme = id,
+                .in_files = id == RAIL_ACH,
                 .name = id == RAIL_ACH ? "ach" : "instant",
                 .currencies = "USD",
                 .amount_max = INT64_MAX,

@@ -703,6 +703,7 @@ rail *ach_rail_create(int number, const char *name, const ach_settings *settings
     r->base = (rail){
         .id = number,
         .scheme = RAIL_ACH,
+        .in_files = true,
         .name = name,
         .bank_account = settings->bank_account,
         .fees = settings->fees,

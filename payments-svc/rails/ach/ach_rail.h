@@ -6,9 +6,9 @@
 #include "crypto/crypto.h"
 #include "db/db.h"
 #include "guard/guard.h"
+#include "rails/ach/ach_settings.h"
 #include "rails/inbox.h"
 #include "rails/rail.h"
-#include "rails/rails_settings.h"
 #include "rails/scheme.h"
 
 extern const rail_scheme ACH_SCHEME;

@@ -5,8 +5,8 @@
 
 #include "base/clock.h"
 #include "rails/inbox.h"
+#include "rails/instant/instant_settings.h"
 #include "rails/rail.h"
-#include "rails/rails_settings.h"
 #include "rails/scheme.h"
 
 extern const rail_scheme INSTANT_SCHEME;

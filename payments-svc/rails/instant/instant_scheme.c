@@ -36,6 +36,9 @@ static const char *clash(const void *settings, const void *other) {
 const rail_scheme INSTANT_SCHEME = {
     .id = RAIL_INSTANT,
     .name = "instant",
+    .settings = INSTANT_SETTINGS,
+    .n_settings = INSTANT_SETTINGS_ROWS,
+    .settings_size = sizeof(instant_settings),
     .notes_looks = true,
     .open = open_one,
     .start = start,

@@ -1,9 +1,8 @@
-// Settings of a connection, filled by main.c's table ([ach], [instant] and each [connection.NAME]). Strings live as long as the process.
-#ifndef RAILS_RAILS_SETTINGS_H
-#define RAILS_RAILS_SETTINGS_H
+// Settings of a connection of ACH: [ach], and each [connection.NAME] of this scheme. Strings live as long as the process.
+#ifndef ACH_ACH_SETTINGS_H
+#define ACH_ACH_SETTINGS_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "base/config.h"
 
 typedef struct ach_settings {
     bool enabled;
@@ -51,22 +50,7 @@ typedef struct ach_settings {
     int64_t settlement_days; // by the timetable: banking days after the effective date
 } ach_settings;
 
-typedef struct instant_settings {
-    bool enabled;
-    const char *bank_account; // as above
-    const char *fees;         // as above
-    const char *url;          // "https://localhost:8443", without a slash at the end
-    const char *ca_file;
-    const char *api_key_file;
-    const char *webhook_secret_file;
-    int64_t webhook_port; // 0: a free one
-    int64_t connections;
-    int64_t timeout_ms;
-    // pause between two looks for unapplied items and lost returns
-    int64_t sweep_ms;
-    int64_t ask_again_ms; // a settled payout is asked for again this long after its creation
-    int64_t returns_days; // … and this many days after; a later return is a case as well
-    int64_t query_lag_ms; // how long the bank may not find a payment that it has accepted
-} instant_settings;
+enum { ACH_SETTINGS_ROWS = 38 };
+extern const config_setting ACH_SETTINGS[ACH_SETTINGS_ROWS];
 
 #endif
