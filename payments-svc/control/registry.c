@@ -1,10 +1,19 @@
-// The controls of payments-svc, in the order in which they are asked. A new control is a folder and a line here.
-#include "control/funds/funds.h"
-#include "control/recipient/recipient.h"
+// The controls of the program, in the order in which they are asked. A new control is a folder and a line of controls.def; a test build
+// has a list of its own.
+#include "control/control.h"
+
+#ifndef CONTROLS_LIST
+#define CONTROLS_LIST "control/controls.def"
+#endif
+
+#define CONTROL(name) extern const control name;
+#include CONTROLS_LIST
+#undef CONTROL
 
 static const control *const TABLE[] = {
-    &CONTROL_RECIPIENT,
-    &CONTROL_FUNDS,
+#define CONTROL(name) &name,
+#include CONTROLS_LIST
+#undef CONTROL
 };
 
 controls controls_table(void) {

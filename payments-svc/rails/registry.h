@@ -1,4 +1,5 @@
-// All schemes, and the connections of the settings. Outside of the rails only registry.c names a scheme: a new rail is one line in it.
+// The schemes that there are, and the connections that the settings ask for. Only schemes.def names a scheme
+// beside the rails: a new rail is one line in it.
 #ifndef RAILS_REGISTRY_H
 #define RAILS_REGISTRY_H
 
