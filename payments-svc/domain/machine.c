@@ -110,19 +110,6 @@ static const fsm CLAIMS = {"saga.claim", EDGES(CLAIM_EDGES), NULL, NULL};
 
 // --- Small parts -----------------------------------------------------------------------------------------------------
 
-static void copy_text(char *to, size_t size, str from) {
-    const str text = str_clip(from, size - 1);
-    if (text.len > 0) {
-        memcpy(to, text.ptr, text.len);
-    }
-    to[text.len] = '\0';
-}
-
-void saga_set_reason(saga *s, str code, str text) {
-    copy_text(s->reason, sizeof s->reason, code);
-    copy_text(s->reason_text, sizeof s->reason_text, text);
-}
-
 static int64_t after_ms(const clock_source *clock, int64_t ms) {
     return clock_wall_us(clock) + ms * 1000;
 }
@@ -141,31 +128,6 @@ static int64_t await_at(const saga *s, const saga_policy *p, const clock_source 
         s->tries == 0 ? 0
                       : clock_backoff_ms(clock, p->backoff_base_ms, p->backoff_cap_ms, s->tries);
     return after_ms(clock, p->resolve_after_ms + more_ms);
-}
-
-// After "refused for now" the old attempt is superseded, though the next attempt has no number yet.
-bool saga_next_attempt_is_new(const saga *s) {
-    return s->step == STEP_EXECUTE && s->phase == PHASE_READY && s->tries == 0;
-}
-
-saga_step saga_rest(saga *s, int64_t due_at_us) {
-    s->phase = PHASE_READY;
-    s->due_at_us = due_at_us;
-    return STEP_NONE;
-}
-
-void saga_hold(saga *s, str code, str text) {
-    copy_text(s->hold, sizeof s->hold, code.len > 0 ? code : STR("HELD"));
-    copy_text(s->hold_text, sizeof s->hold_text, text);
-    if (s->step == STEP_EXECUTE && s->phase == PHASE_ACTING) {
-        s->step = STEP_RESOLVE; // a release must not send it as if it had never been sent
-        s->doubt = DOUBT_UNKNOWN;
-    }
-    (void)saga_rest(s, SAGA_NEVER);
-}
-
-void saga_unhold(saga *s) {
-    s->hold[0] = s->hold_text[0] = '\0';
 }
 
 static int64_t returned_after(const saga *s) {
@@ -225,39 +187,6 @@ static void begin(saga *s, saga_step step) {
     }
     s->step = step;
     s->phase = PHASE_ACTING;
-}
-
-void saga_head_for_void(saga *s, saga_state outlook, str code, str text) {
-    ASSERT(outlook == STATE_FAILED || outlook == STATE_RETURNED);
-    s->outlook = outlook;
-    s->moving = 0;
-    saga_set_reason(s, code.len > 0 ? code : str_of(saga_state_name((int)outlook)), text);
-}
-
-void saga_head_for_attempt(saga *s) {
-    s->step = STEP_EXECUTE;
-    s->state = STATE_PROCESSING;
-    s->doubt = DOUBT_NONE;
-    s->absent_since_us = 0;
-    s->tries = 0; // so that the attempt counts as new
-    s->judged_settled = s->judged_returned = 0;
-    s->judged_refusals = s->judged_odd = 0;
-}
-
-void saga_finish(saga *s, saga_state state, const saga_said *said, const clock_source *clock) {
-    s->step = STEP_DONE;
-    s->phase = PHASE_READY;
-    s->state = state;
-    s->outlook = STATE_NONE;
-    s->moving = 0;
-    s->tries = 0;
-    s->doubt = DOUBT_NONE;
-    const bool even = saga_balance_of(s, state, s->returned, said).tilt == TILT_EVEN;
-    const bool ordered = said->order.order > s->orders;
-    s->due_at_us = even && !ordered ? SAGA_NEVER : clock_wall_us(clock);
-    if (state == STATE_SETTLED && s->returned == 0) {
-        saga_set_reason(s, (str){0}, (str){0});
-    }
 }
 
 // --- A claim ---------------------------------------------------------------------------------------------------------
@@ -357,11 +286,11 @@ static void say_so(saga *s, const saga_said *said, saga_note *note) {
         return; // already noted
     }
     if (strcmp(s->hold, now.hold) == 0 || s->hold_text[0] == '\0') {
-        copy_text(s->hold_text, sizeof s->hold_text, str_of(now.hold_text));
+        saga_copy_text(s->hold_text, sizeof s->hold_text, str_of(now.hold_text));
     } else {
         char text[2 * SAGA_TEXT_MAX + 2];
         (void)snprintf(text, sizeof text, "%s; %s", s->hold_text, now.hold_text);
-        copy_text(s->hold_text, sizeof s->hold_text, str_of(text));
+        saga_copy_text(s->hold_text, sizeof s->hold_text, str_of(text));
     }
     *note = hold_note(s);
 }

@@ -28,7 +28,8 @@ int64_t saga_difference(const saga *s, const saga_said *said);
 bool saga_next_attempt_is_new(const saga *s);
 
 void saga_set_reason(saga *s, str code, str text);
-// Holds the payout, in its present or coming state, because of the rail's word.
+void saga_copy_text(char *to, size_t size, str from); // cut to whole characters
+// Holds because of what the rail said of a payout that is, or is about to be, in a state.
 void saga_hold_contradiction(saga *s, saga_state state, const saga_said *said);
 void saga_unhold(saga *s);
 // Remembers the outlook and the reason of the coming release of the reservation.

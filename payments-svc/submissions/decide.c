@@ -25,16 +25,6 @@ static bool read_it(db_conn *c, submissions_sql_id how, int64_t book_id, uuid id
     return true;
 }
 
-str subm_detail(char out[SUBM_DETAIL_MAX + 1], str first, str second) {
-    int n = snprintf(out, SUBM_DETAIL_MAX + 1, "%.*s: %.*s", (int)first.len, first.ptr,
-                     (int)second.len, second.ptr);
-    n = n > SUBM_DETAIL_MAX ? SUBM_DETAIL_MAX : n;
-    while (n > 0 && !str_is_text(out, (size_t)n)) {
-        out[--n] = '\0'; // never inside of a character
-    }
-    return (str){out, n > 0 ? (size_t)n : 0};
-}
-
 static bool write_it(db_conn *c, int64_t book_id, uuid id, const submission_decision *d,
                      bool accepted, arena *a, err *e) {
     const uuid nil = {{0}};

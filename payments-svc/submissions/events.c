@@ -102,3 +102,13 @@ bool subm_cases_close(db_conn *c, int64_t book_id, uuid id, int64_t now_us, aren
     }
     return true;
 }
+
+str subm_detail(char out[SUBM_DETAIL_MAX + 1], str first, str second) {
+    int n = snprintf(out, SUBM_DETAIL_MAX + 1, "%.*s: %.*s", (int)first.len, first.ptr,
+                     (int)second.len, second.ptr);
+    n = n > SUBM_DETAIL_MAX ? SUBM_DETAIL_MAX : n;
+    while (n > 0 && !str_is_text(out, (size_t)n)) {
+        out[--n] = '\0'; // not in the middle of a character
+    }
+    return (str){out, n > 0 ? (size_t)n : 0};
+}

@@ -413,3 +413,13 @@ bool ach_match_lines(const ach_match *m, arena *a, inbox_said *out, err *e) {
     out->lines = (int32_t)n;
     return true;
 }
+
+int64_t ach_book_of(int64_t base, str id) {
+    int64_t number = 0;
+    if (id.len != 10 || id.ptr[0] != '1' || !nacha_is_digits(id, 10) ||
+        !str_to_i64((str){id.ptr + 1, 9}, 0, 999999999, &number)) {
+        return 0;
+    }
+    const int64_t book_id = number - base;
+    return book_id >= 1 && book_id <= ACH_BOOK_MAX ? book_id : 0;
+}

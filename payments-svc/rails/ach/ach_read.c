@@ -11,16 +11,6 @@
 // A bank's clock may be this far behind ours.
 #define ACK_CLOCK_US (INT64_C(3600) * 1000000)
 
-int64_t ach_book_of(int64_t base, str id) {
-    int64_t number = 0;
-    if (id.len != 10 || id.ptr[0] != '1' || !nacha_is_digits(id, 10) ||
-        !str_to_i64((str){id.ptr + 1, 9}, 0, 999999999, &number)) {
-        return 0;
-    }
-    const int64_t book_id = number - base;
-    return book_id >= 1 && book_id <= ACH_BOOK_MAX ? book_id : 0;
-}
-
 static bool find_name(const ach_rail *r, db_conn *c, str name, submission_ref *ref, size_t *found,
                       arena *a, err *e) {
     submission_ref *refs = NULL;
