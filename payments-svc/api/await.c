@@ -12,7 +12,7 @@ enum {
     WAIT_MAX_MS = 30000,
     // The answer is made so long before the deadline of the call, or a quarter of it before when that is less.
     MARGIN_MS = 250,
-    COLUMN_STEP = 18, // behind those that payout_from_row reads
+    COLUMN_STEP = PAYOUT_VIEW_COLUMNS,
     COLUMN_STATE,
     COLUMN_OUTLOOK,
     COLUMN_HOLD
@@ -40,7 +40,8 @@ static void judge(const connections *k, awaiting *x, const db_rows *rows, size_t
     s.hold[0] = db_get_str(rows, i, COLUMN_HOLD).len > 0 ? '!' : '\0';
     x->said = milestone_judge(x->until, &s);
     x->wait.over = x->said != MILESTONE_AHEAD;
-    x->wait.answer = payout_from_row(k, rows, i, a);
+    const payout_view row = payout_view_read(rows, i);
+    x->wait.answer = payout_from_row(k, &row, a);
 }
 
 typedef struct look {

@@ -17,19 +17,16 @@ typedef struct canceling {
 } canceling;
 
 static bool read_payout(db_conn *c, canceling *x, arena *a, err *e) {
-    db_rows *rows = NULL;
-    db_params *p = db_params_create(a);
-    db_i64(p, x->m->book_id);
-    db_uuid(p, x->order.payout_id);
-    db_text(p, str_of(x->m->id));
-    if (!db_exec(c, payments_stmt(SQL_PAYOUT_GET), p, a, &rows, NULL, e)) {
+    payout_view row;
+    bool found = false;
+    if (!payout_find(c, x->m->book_id, x->order.payout_id, str_of(x->m->id), &row, &found, a, e)) {
         return false;
     }
-    if (db_count(rows) == 0) {
+    if (!found) {
         return err_set_field(e, ERR_NOT_FOUND, "PAYOUT_NOT_FOUND", "payout_id",
                              "the merchant has no such payout");
     }
-    x->payout = payout_from_row(x->k, rows, 0, a);
+    x->payout = payout_from_row(x->k, &row, a);
     return true;
 }
 

@@ -222,23 +222,20 @@ static bool take_out(db_conn *c, int64_t book_id, const rail_event *order, int32
 // this is recorded before the order; 0: none. HOW_LOOK: only finds out what would be done.
 static bool make_way(db_conn *c, how h, int64_t book_id, const rail_event *order,
                      int32_t *never_taken, arena *a, err *e) {
-    db_rows *rows = NULL;
-    db_params *p = db_params_create(a);
-    bool gone = false;
+    payout_place place;
+    bool found = false, gone = false;
     *never_taken = 0;
     if (order->kind != RAIL_EVENT_RETRY && order->kind != RAIL_EVENT_GIVE_BACK &&
         order->kind != RAIL_EVENT_MARK_PAID && order->kind != RAIL_EVENT_CANCEL) {
         return true;
     }
-    db_i64(p, book_id);
-    db_uuid(p, order->payout_id);
-    if (!db_exec(c, payments_stmt(SQL_PAYOUT_ATTEMPT), p, a, &rows, NULL, e)) {
+    if (!payout_place_of(c, book_id, order->payout_id, &place, &found, a, e)) {
         return false;
     }
-    if (db_count(rows) == 0 || db_get_i16(rows, 0, 0) != STEP_AWAIT) {
+    if (!found || place.step != STEP_AWAIT) {
         return true;
     }
-    const int32_t attempt = db_get_i32(rows, 0, 1);
+    const int32_t attempt = place.attempt;
     if (!(h == HOW_LOOK ? submission_way_look(c, book_id, order->payout_id, attempt, &gone, a, e)
                         : take_out(c, book_id, order, attempt, &gone, a, e))) {
         return false;
@@ -374,15 +371,12 @@ static bool read_payout(db_conn *c, const case_row *k, arena *a, case_reading *x
     if (!str_eq_c(k->subject_type, "payout") || !uuid_parse(k->subject_id, &id)) {
         return true;
     }
-    db_rows *rows = NULL;
-    db_params *p = db_params_create(a);
-    db_i64(p, k->book_id);
-    db_uuid(p, id);
-    db_text(p, k->merchant_id);
-    if (!db_exec(c, payments_stmt(SQL_PAYOUT_GET), p, a, &rows, NULL, e)) {
+    payout_view row;
+    bool found = false;
+    if (!payout_find(c, k->book_id, id, k->merchant_id, &row, &found, a, e)) {
         return false;
     }
-    x->answer.payout = db_count(rows) == 0 ? NULL : payout_from_row(x->known, rows, 0, a);
+    x->answer.payout = found ? payout_from_row(x->known, &row, a) : NULL;
     return true;
 }
 

@@ -374,18 +374,16 @@ static bool tell_merchants(db_conn *c, const exception_listing *l, const inbox_e
                 ids[n++] = rows[k].payout_id;
             }
         }
-        db_rows *found = NULL;
-        db_params *p = db_params_create(a);
-        db_i64(p, book);
-        db_uuid_array(p, ids, n);
-        if (n > 0 && !db_exec(c, payments_stmt(SQL_PAYOUT_MERCHANTS), p, a, &found, NULL, e)) {
+        payout_owner *found = NULL;
+        size_t n_found = 0;
+        if (!payouts_owners(c, book, ids, n, &found, &n_found, a, e)) {
             return false;
         }
-        for (size_t f = 0; n > 0 && f < db_count(found); f++) {
+        for (size_t f = 0; f < n_found; f++) {
             for (size_t k = i; k < l->n; k++) {
                 if (rows[k].about_book_id == book &&
-                    uuid_eq(rows[k].payout_id, db_get_uuid(found, f, 0))) {
-                    l->out[k]->merchant_id = pb_text(l->kept, db_get_str(found, f, 1));
+                    uuid_eq(rows[k].payout_id, found[f].payout_id)) {
+                    l->out[k]->merchant_id = pb_text(l->kept, found[f].merchant_id);
                 }
             }
         }

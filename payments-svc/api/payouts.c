@@ -7,14 +7,9 @@
 #include "base/clock.h"
 #include "connections/pause.h"
 #include "domain/machine.h"
-#include "store/payments_sql.h"
 #include "submissions/submissions.h"
 
-enum {
-    KIND_OUTCOME = 2,
-    KIND_EVENT = 3, // beside step_log.kind 1 and 2: a row of rail_event
-    TIMELINE_MAX = 2000
-};
+enum { TIMELINE_MAX = 2000 };
 
 static const merchant *merchant_of(payments_service *s, rpc_call *call, const char *merchant_id,
                                    err *e) {
@@ -48,7 +43,7 @@ static char *name_or_number(arena *a, const char *name, int number) {
 
 // Outcomes of steps, and kinds of rail events (rails/rail.h), stand in the same column.
 static char *outcome_text(arena *a, int kind, int outcome) {
-    if (kind == KIND_EVENT) {
+    if (kind == PAYOUT_ENTRY_EVENT) {
         return name_or_number(a, saga_event_name(outcome), outcome);
     }
     return outcome == OUT_NONE ? pb_text(a, STR(""))
@@ -57,40 +52,40 @@ static char *outcome_text(arena *a, int kind, int outcome) {
 
 // The control that has refused or held the payout, by its reason: before money moves, only controls speak.
 static const char *control_name(controls t, int step, int kind, str reason) {
-    const control *by = kind == KIND_OUTCOME && (step == STEP_GATE || step == STEP_RESERVE)
+    const control *by = kind == PAYOUT_ENTRY_OUTCOME && (step == STEP_GATE || step == STEP_RESERVE)
                             ? control_of_reason(t, reason)
                             : NULL;
     return by == NULL ? "" : by->name;
 }
 
-static Payments__V1__TimelineEntry *timeline_entry(controls known, const db_rows *rows, size_t i,
+static Payments__V1__TimelineEntry *timeline_entry(controls known, const payout_entry *x,
                                                    arena *a) {
     static const char *const KINDS[] = {"", "INTENT", "OUTCOME", "EVENT"};
     Payments__V1__TimelineEntry *t = ARENA_NEW(a, Payments__V1__TimelineEntry);
     payments__v1__timeline_entry__init(t);
-    const int kind = db_get_i16(rows, i, 3);
-    const int step = db_get_i16(rows, i, 2), outcome = db_get_i16(rows, i, 4);
-    t->time = pb_time(a, db_get_time(rows, i, 0));
-    t->sequence = db_get_i32(rows, i, 1);
-    const bool ordered = outcome >= EVENT_RELEASE && outcome <= EVENT_CANCEL;
-    t->step = kind == KIND_EVENT ? pb_text(a, ordered ? STR("ORDER") : STR("RAIL"))
-                                 : name_or_number(a, saga_step_name(step), step);
-    t->kind = name_or_number(a, kind >= 1 && kind <= KIND_EVENT ? KINDS[kind] : "?", kind);
-    t->outcome = outcome_text(a, kind, outcome);
-    t->attempt = db_get_i32(rows, i, 5);
-    t->reason = pb_text(a, db_get_str(rows, i, 6));
-    t->detail = pb_text(a, db_get_str(rows, i, 7));
-    t->rail_reference = pb_text(a, db_get_str(rows, i, 8));
-    if (!db_is_null(rows, i, 9)) {
-        t->ledger_transfer_id = uuid_text(a, db_get_uuid(rows, i, 9));
+    const bool event = x->kind == PAYOUT_ENTRY_EVENT;
+    const bool ordered = x->outcome >= EVENT_RELEASE && x->outcome <= EVENT_CANCEL;
+    const bool named = x->kind >= PAYOUT_ENTRY_INTENT && x->kind <= PAYOUT_ENTRY_EVENT;
+    t->time = pb_time(a, x->at_us);
+    t->sequence = x->sequence;
+    t->step = event ? pb_text(a, ordered ? STR("ORDER") : STR("RAIL"))
+                    : name_or_number(a, saga_step_name(x->step), x->step);
+    t->kind = name_or_number(a, named ? KINDS[x->kind] : "?", x->kind);
+    t->outcome = outcome_text(a, x->kind, x->outcome);
+    t->attempt = x->attempt;
+    t->reason = pb_text(a, x->reason);
+    t->detail = pb_text(a, x->detail);
+    t->rail_reference = pb_text(a, x->rail_reference);
+    if (!uuid_is_nil(x->transfer)) {
+        t->ledger_transfer_id = uuid_text(a, x->transfer);
     }
-    if (!db_is_null(rows, i, 10)) {
-        t->worker = uuid_text(a, db_get_uuid(rows, i, 10));
+    if (!uuid_is_nil(x->worker)) {
+        t->worker = uuid_text(a, x->worker);
     }
-    t->epoch = db_get_i64(rows, i, 11);
-    t->actor = pb_text(a, db_get_str(rows, i, 12));
-    t->amount_minor = db_get_i64(rows, i, 13);
-    t->control = pb_text(a, str_of(control_name(known, step, kind, db_get_str(rows, i, 6))));
+    t->epoch = x->epoch;
+    t->actor = pb_text(a, x->actor);
+    t->amount_minor = x->amount;
+    t->control = pb_text(a, str_of(control_name(known, x->step, x->kind, x->reason)));
     return t;
 }
 
@@ -112,23 +107,21 @@ static bool read_submission(db_conn *c, arena *a, payout_read *r, err *e) {
 // What waits to be reserved or sent waits for a pause of its merchant, too; a submission is stopped as a whole.
 static bool read_pause(db_conn *c, arena *a, payout_read *r, err *e) {
     pause_set set;
-    db_rows *rows = NULL;
-    db_params *p = db_params_create(a);
+    payout_place place;
+    bool found = false;
     r->pause = NULL;
     if (payout_is_terminal(r->payout->state) ||
         r->payout->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_HELD) {
         return true;
     }
-    db_i64(p, r->m->book_id);
-    db_uuid(p, r->id);
     if (!pause_read(c, &set, a, e) ||
-        (set.n > 0 && !db_exec(c, payments_stmt(SQL_PAYOUT_ATTEMPT), p, a, &rows, NULL, e))) {
+        (set.n > 0 && !payout_place_of(c, r->m->book_id, r->id, &place, &found, a, e))) {
         return false;
     }
-    if (set.n == 0 || db_count(rows) == 0) {
+    if (!found) {
         return true;
     }
-    const int step = db_get_i16(rows, 0, 0);
+    const int step = place.step;
     const bool to_begin = step == STEP_GATE || step == STEP_RESERVE || step == STEP_EXECUTE;
     if (to_begin || (step == STEP_AWAIT && r->prepared)) {
         const pause_row *row =
@@ -138,41 +131,36 @@ static bool read_pause(db_conn *c, arena *a, payout_read *r, err *e) {
     return true;
 }
 
-static bool read_tx(db_conn *c, arena *a, void *arg, err *e) {
-    payout_read *r = arg;
-    db_rows *rows = NULL;
-    db_params *p = db_params_create(a);
-    db_i64(p, r->m->book_id);
-    db_uuid(p, r->id);
-    db_text(p, str_of(r->m->id));
-    if (!db_exec(c, payments_stmt(SQL_PAYOUT_GET), p, a, &rows, NULL, e)) {
+static bool read_timeline(db_conn *c, arena *a, payout_read *r, err *e) {
+    payout_entry *entries = NULL;
+    if (!payout_timeline(c, r->m->book_id, r->id, TIMELINE_MAX, &entries, &r->n_entries, a, e)) {
         return false;
     }
-    if (db_count(rows) == 0) {
-        return err_set_field(e, ERR_NOT_FOUND, "PAYOUT_NOT_FOUND", "payout_id",
-                             "the merchant has no such payout");
-    }
-    r->payout = payout_from_row(r->k, rows, 0, a);
-    r->connection = db_get_i16(rows, 0, 5);
-    if (!r->with_timeline) {
-        return true;
-    }
-    p = db_params_create(a);
-    db_i64(p, r->m->book_id);
-    db_uuid(p, r->id);
-    db_i64(p, TIMELINE_MAX);
-    if (!db_exec(c, payments_stmt(SQL_TIMELINE), p, a, &rows, NULL, e)) {
-        return false;
-    }
-    r->n_entries = 0;
-    r->entries = ARENA_ARRAY(a, Payments__V1__TimelineEntry *, db_count(rows) + 1);
+    r->entries = ARENA_ARRAY(a, Payments__V1__TimelineEntry *, r->n_entries + 1);
     if (r->entries == NULL) {
         return out_of_memory(e);
     }
-    for (size_t i = 0; i < db_count(rows); i++) {
-        r->entries[r->n_entries++] = timeline_entry(r->controls, rows, i, a);
+    for (size_t i = 0; i < r->n_entries; i++) {
+        r->entries[i] = timeline_entry(r->controls, &entries[i], a);
     }
-    return read_submission(c, a, r, e) && read_pause(c, a, r, e);
+    return true;
+}
+
+static bool read_tx(db_conn *c, arena *a, void *arg, err *e) {
+    payout_read *r = arg;
+    payout_view row;
+    bool found = false;
+    if (!payout_find(c, r->m->book_id, r->id, str_of(r->m->id), &row, &found, a, e)) {
+        return false;
+    }
+    if (!found) {
+        return err_set_field(e, ERR_NOT_FOUND, "PAYOUT_NOT_FOUND", "payout_id",
+                             "the merchant has no such payout");
+    }
+    r->payout = payout_from_row(r->k, &row, a);
+    r->connection = row.connection;
+    return !r->with_timeline ||
+           (read_timeline(c, a, r, e) && read_submission(c, a, r, e) && read_pause(c, a, r, e));
 }
 
 static bool read_one(payments_service *s, rpc_call *call, const char *merchant_id,
@@ -237,96 +225,40 @@ typedef struct payout_list {
     size_t n;
 } payout_list;
 
-static void param_text_or_null(db_params *p, const char *text) {
-    if (text[0] == '\0') {
-        db_null(p, OID_TEXT);
-    } else {
-        db_text(p, str_of(text));
-    }
-}
-
-static void param_time_or_null(db_params *p, const Google__Protobuf__Timestamp *given, int64_t us) {
-    if (given == NULL) {
-        db_null(p, OID_TIMESTAMPTZ);
-    } else {
-        db_time(p, us);
-    }
-}
-
-static db_params *list_params(const payout_list *l, arena *a) {
+static payout_filter list_filter(const payout_list *l) {
     const Payments__V1__ListPayoutsRequest *r = l->r;
-    db_params *p = db_params_create(a);
-    db_i64(p, l->m->book_id);
-    db_text(p, str_of(l->m->id));
-    db_uuid(p, l->before);
-    if (r->n_states == 0) {
-        db_null(p, OID_INT2_ARRAY);
-    } else {
-        db_i16_array(p, l->states, r->n_states);
-    }
-    if (l->n_connections == 0) {
-        db_null(p, OID_INT2_ARRAY);
-    } else {
-        db_i16_array(p, l->connections, l->n_connections);
-    }
-    param_text_or_null(p, r->currency);
-    if (r->recipient_id[0] == '\0') {
-        db_null(p, OID_UUID);
-    } else {
-        db_uuid(p, l->recipient);
-    }
-    param_text_or_null(p, r->external_reference);
-    param_time_or_null(p, r->create_time_from, l->from_us);
-    param_time_or_null(p, r->create_time_to, l->to_us);
-    db_i64(p, l->size + 1);
-    db_uuid(p, l->from);
-    return p;
-}
-
-// Whether all states that are asked for are among these. False when none is asked for, which means all.
-static bool states_are_among(const payout_list *l, const int16_t *wanted, size_t n) {
-    bool all = l->r->n_states > 0;
-    for (size_t i = 0; i < l->r->n_states; i++) {
-        bool found = false;
-        for (size_t k = 0; k < n; k++) {
-            found = found || l->states[i] == wanted[k];
-        }
-        all = all && found;
-    }
-    return all;
-}
-
-// By the filter that leaves the fewest: its index finds them without a walk through all of the merchant's payouts.
-static payments_sql list_statement(const payout_list *l) {
-    static const int16_t OPEN[] = {1, 2, STATE_PENDING, STATE_PROCESSING, STATE_SENT, STATE_HELD};
-    static const int16_t ENDED_BADLY[] = {STATE_FAILED, STATE_RETURNED, STATE_CANCELED};
-    if (l->r->external_reference[0] != '\0') {
-        return SQL_PAYOUT_LIST_REFERENCE;
-    }
-    if (l->r->recipient_id[0] != '\0') {
-        return SQL_PAYOUT_LIST_RECIPIENT;
-    }
-    if (states_are_among(l, OPEN, sizeof OPEN / sizeof OPEN[0])) {
-        return SQL_PAYOUT_LIST_OPEN;
-    }
-    return states_are_among(l, ENDED_BADLY, sizeof ENDED_BADLY / sizeof ENDED_BADLY[0])
-               ? SQL_PAYOUT_LIST_ENDED_BADLY
-               : SQL_PAYOUT_LIST;
+    return (payout_filter){.book_id = l->m->book_id,
+                           .merchant_id = str_of(l->m->id),
+                           .before = l->before,
+                           .from = l->from,
+                           .states = l->states,
+                           .n_states = r->n_states,
+                           .connections = l->connections,
+                           .n_connections = l->n_connections,
+                           .currency = str_of(r->currency),
+                           .external_reference = str_of(r->external_reference),
+                           .of_recipient = r->recipient_id[0] != '\0',
+                           .recipient = l->recipient,
+                           .has_from = r->create_time_from != NULL,
+                           .has_to = r->create_time_to != NULL,
+                           .from_us = l->from_us,
+                           .to_us = l->to_us,
+                           .limit = l->size + 1};
 }
 
 static bool list_tx(db_conn *c, arena *a, void *arg, err *e) {
     payout_list *l = arg;
-    db_rows *rows = NULL;
-    if (!db_exec(c, payments_stmt(list_statement(l)), list_params(l, a), a, &rows, NULL, e)) {
+    payout_view *rows = NULL;
+    const payout_filter filter = list_filter(l);
+    if (!payouts_list(c, &filter, &rows, &l->n, a, e)) {
         return false;
     }
-    l->n = db_count(rows);
     l->out = ARENA_ARRAY(a, Payments__V1__Payout *, l->n + 1);
     if (l->out == NULL) {
         return out_of_memory(e);
     }
     for (size_t i = 0; i < l->n; i++) {
-        l->out[i] = payout_from_row(l->k, rows, i, a);
+        l->out[i] = payout_from_row(l->k, &rows[i], a);
     }
     return true;
 }
@@ -429,26 +361,23 @@ typedef struct payout_summary {
 
 static bool summary_tx(db_conn *c, arena *a, void *arg, err *e) {
     payout_summary *x = arg;
-    db_rows *rows = NULL;
-    db_params *p = db_params_create(a);
-    db_i64(p, x->m->book_id);
-    db_text(p, str_of(x->m->id));
-    if (!db_exec(c, payments_stmt(SQL_PAYOUT_SUMMARY), p, a, &rows, NULL, e)) {
+    payout_sum *sums = NULL;
+    size_t n = 0;
+    if (!payouts_sums(c, x->m->book_id, str_of(x->m->id), &sums, &n, a, e)) {
         return false;
     }
-    x->answer.n_lines = 0;
-    // states x connections x currencies: few
-    x->answer.lines = arena_must(a, (db_count(rows) + 1) * sizeof *x->answer.lines);
-    for (size_t i = 0; i < db_count(rows); i++) {
+    x->answer.lines = arena_must(a, (n + 1) * sizeof *x->answer.lines);
+    x->answer.n_lines = n;
+    for (size_t i = 0; i < n; i++) {
         Payments__V1__PayoutSummaryLine *line = ARENA_NEW(a, Payments__V1__PayoutSummaryLine);
         payments__v1__payout_summary_line__init(line);
-        line->state = (Payments__V1__PayoutState)db_get_i16(rows, i, 0);
-        line->rail = pb_rail(x->k, db_get_i16(rows, i, 1));
-        line->connection = pb_connection(x->k, db_get_i16(rows, i, 1), a);
-        line->currency = pb_text(a, db_get_str(rows, i, 2));
-        line->count = db_get_i64(rows, i, 3);
-        line->sum_minor = pb_text(a, db_get_str(rows, i, 4));
-        x->answer.lines[x->answer.n_lines++] = line;
+        line->state = (Payments__V1__PayoutState)sums[i].state;
+        line->rail = pb_rail(x->k, sums[i].connection);
+        line->connection = pb_connection(x->k, sums[i].connection, a);
+        line->currency = pb_text(a, sums[i].currency);
+        line->count = sums[i].count;
+        line->sum_minor = pb_text(a, sums[i].sum);
+        x->answer.lines[i] = line;
     }
     return true;
 }

@@ -4,7 +4,7 @@
 #include "api/service_internal.h"
 #include "base/assert.h"
 #include "crypto/crypto.h"
-#include "store/payments_sql.h"
+#include "store/books.h"
 
 enum { US_PER_S = 1000000, PAGE_HASH_LEN = 8, PAGE_POSITION_MAX = 64 };
 
@@ -180,36 +180,35 @@ bool pb_connections_of(const connections *k, Payments__V1__Rail scheme, const ch
     return true;
 }
 
-Payments__V1__Payout *payout_from_row(const connections *k, const db_rows *rows, size_t i,
-                                      arena *a) {
+Payments__V1__Payout *payout_from_row(const connections *k, const payout_view *row, arena *a) {
     Payments__V1__Payout *p = ARENA_NEW(a, Payments__V1__Payout);
     payments__v1__payout__init(p);
-    p->payout_id = uuid_text(a, db_get_uuid(rows, i, 0));
-    p->merchant_id = pb_text(a, db_get_str(rows, i, 1));
-    p->recipient_id = uuid_text(a, db_get_uuid(rows, i, 2));
-    p->amount_minor = db_get_i64(rows, i, 3);
-    p->currency = pb_text(a, db_get_str(rows, i, 4));
-    p->rail = pb_rail(k, db_get_i16(rows, i, 5));
-    p->connection = pb_connection(k, db_get_i16(rows, i, 5), a);
-    p->state = (Payments__V1__PayoutState)db_get_i16(rows, i, 6);
+    p->payout_id = uuid_text(a, row->payout_id);
+    p->merchant_id = pb_text(a, row->merchant_id);
+    p->recipient_id = uuid_text(a, row->recipient_id);
+    p->amount_minor = row->amount;
+    p->currency = pb_text(a, row->currency);
+    p->rail = pb_rail(k, row->connection);
+    p->connection = pb_connection(k, row->connection, a);
+    p->state = (Payments__V1__PayoutState)row->state;
     // Of a payout on its way the saga already knows why it will end; that is not said before it has ended so.
     const bool ended_badly = p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_FAILED ||
                              p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_RETURNED ||
                              p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_CANCELED ||
                              p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_HELD;
-    p->reason = pb_text(a, ended_badly ? db_get_str(rows, i, 7) : STR(""));
-    p->reason_text = pb_text(a, ended_badly ? db_get_str(rows, i, 8) : STR(""));
-    p->external_reference = pb_text(a, db_get_str(rows, i, 9));
-    p->description = pb_text(a, db_get_str(rows, i, 10));
-    p->attempts = db_get_i32(rows, i, 11);
-    p->rail_reference = pb_text(a, db_get_str(rows, i, 12));
-    p->create_time = pb_time(a, db_get_time(rows, i, 13));
-    p->update_time = pb_time(a, db_get_time(rows, i, 14));
-    p->intent_id = uuid_text(a, db_get_uuid(rows, i, 15));
-    p->fee_minor = db_get_i64(rows, i, 16);
+    p->reason = pb_text(a, ended_badly ? row->reason : STR(""));
+    p->reason_text = pb_text(a, ended_badly ? row->reason_text : STR(""));
+    p->external_reference = pb_text(a, row->external_reference);
+    p->description = pb_text(a, row->description);
+    p->attempts = row->attempts;
+    p->rail_reference = pb_text(a, row->rail_reference);
+    p->create_time = pb_time(a, row->created_us);
+    p->update_time = pb_time(a, row->updated_us);
+    p->intent_id = uuid_text(a, row->intent_id);
+    p->fee_minor = row->fee;
     const bool settled = p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_SETTLED ||
                          p->state == PAYMENTS__V1__PAYOUT_STATE__PAYOUT_STATE_HELD;
-    p->returned_minor = settled ? db_get_i64(rows, i, 17) : 0;
+    p->returned_minor = settled ? row->returned : 0;
     return p;
 }
 
@@ -260,15 +259,13 @@ bool pb_book_exists(const payments_service *s, db_conn *c, int64_t book_id, cons
     if (book_id <= s->o.books_count) {
         return true;
     }
-    db_rows *rows = NULL;
-    db_params *p = db_params_create(a);
-    db_i64(p, book_id);
-    if (!db_exec(c, payments_stmt(SQL_BOOK_HAS_MERCHANT), p, a, &rows, NULL, e)) {
+    bool has = false;
+    if (!book_has_merchant(c, book_id, &has, a, e)) {
         return false;
     }
-    return db_count(rows) > 0 || err_set_field(e, ERR_NOT_FOUND, "BOOK_NOT_FOUND", field,
-                                               "there is no book %lld: books are 1 to %lld",
-                                               (long long)book_id, (long long)s->o.books_count);
+    return has || err_set_field(e, ERR_NOT_FOUND, "BOOK_NOT_FOUND", field,
+                                "there is no book %lld: books are 1 to %lld", (long long)book_id,
+                                (long long)s->o.books_count);
 }
 
 bool page_size_of(int32_t asked, int64_t *size, err *e) {

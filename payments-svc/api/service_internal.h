@@ -16,6 +16,7 @@
 #include "payments/v1/payout_service.pb-c.h"
 #include "payments/v1/recipient_service.pb-c.h"
 #include "payments/v1/submission_service.pb-c.h"
+#include "payouts/payouts.h"
 #include "store/merchant_store.h"
 
 enum { BULK_MAX = 10000, PAGE_DEFAULT = 100, PAGE_MAX = 1000, WATCH_MAX = 10000 };
@@ -148,9 +149,8 @@ bool pb_book_exists(const payments_service *s, db_conn *c, int64_t book_id, cons
 struct pause_row;
 Payments__V1__Pause *pb_pause(const connections *k, const struct pause_row *row, arena *a);
 
-// The payout of a row of PAYOUT_COLUMNS (store/payments_sql.c). @arena
-Payments__V1__Payout *payout_from_row(const connections *k, const db_rows *rows, size_t i,
-                                      arena *a);
+// @arena
+Payments__V1__Payout *payout_from_row(const connections *k, const payout_view *row, arena *a);
 bool payout_is_terminal(Payments__V1__PayoutState s);
 uuid payout_lowest_id(int64_t wall_ms); // of those that are made at a time: UUIDv7 begins with it
 

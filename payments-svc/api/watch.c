@@ -12,8 +12,8 @@ enum {
     WATCH_READ_TIMEOUT_MS = 5000,
     WATCH_ROUND_MAX = 64u << 20,
     WATCH_MESSAGE_MAX = 500,
-    WATCH_OPEN_MAX = 1000000, // payouts that are not at their end, and are waited for
-    COLUMN_POSITION = 18      // behind those that payout_from_row reads
+    WATCH_OPEN_MAX = 1000000,             // payouts that are not at their end, and are waited for
+    COLUMN_POSITION = PAYOUT_VIEW_COLUMNS // behind those of the payout
 };
 
 typedef struct watch {
@@ -115,6 +115,11 @@ static bool read_rows(const watch *w, db_conn *c, arena *a, db_rows **rows, err 
                    NULL, e);
 }
 
+static Payments__V1__Payout *payout_of(const watch *w, const db_rows *rows, size_t i, arena *a) {
+    const payout_view row = payout_view_read(rows, i);
+    return payout_from_row(w->s->o.connections, &row, a);
+}
+
 // The rows and the position of the feed are of one moment. Where there are no rows, a position from before is as good: what has
 // begun meanwhile is told by the feed.
 static bool stand_tx(db_conn *c, arena *a, void *arg, err *e) {
@@ -133,7 +138,7 @@ static bool stand_tx(db_conn *c, arena *a, void *arg, err *e) {
     }
     map_clear(w->open);
     for (size_t i = 0; i < w->n_payouts; i++) {
-        w->payouts[i] = payout_from_row(w->s->o.connections, rows, i, a);
+        w->payouts[i] = payout_of(w, rows, i, a);
         note_state(w, db_get_uuid(rows, i, 0), w->payouts[i]->state);
     }
     return true;
@@ -207,8 +212,7 @@ static bool take_page(watch *w, feed_page *page, const db_rows *rows, arena *a, 
     size_t n = 0;
     w->payouts = ARENA_ARRAY(a, Payments__V1__Payout *, page->n + 1);
     for (size_t i = 0; i < db_count(rows); i++) {
-        MUST(map_put(by_id, db_get_uuid(rows, i, 0),
-                     payout_from_row(w->s->o.connections, rows, i, a)));
+        MUST(map_put(by_id, db_get_uuid(rows, i, 0), payout_of(w, rows, i, a)));
     }
     for (size_t i = 0; w->payouts != NULL && i < page->n; i++) {
         const feed_change *change = &page->changes[i];

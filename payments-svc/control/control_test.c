@@ -36,7 +36,7 @@ static control_verdict recipient_says(const char *owner, const char *held, const
     return v;
 }
 
-static void test_recipient(void **state) {
+static void test_recipient__not_theirs_or_in_another_currency__refused(void **state) {
     (void)state;
     assert_int_equal(recipient_says("m", "USD", NULL).answer, CONTROL_PASS);
     assert_int_equal(recipient_says(NULL, "", "USD").answer, CONTROL_PASS);
@@ -53,7 +53,7 @@ static void test_recipient(void **state) {
     assert_string_equal(beside.reason, RECIPIENT_CURRENCY);
 }
 
-static void test_funds(void **state) {
+static void test_funds__the_ledger_says_no__refused(void **state) {
     (void)state;
     const control_payout p = {.merchant_id = STR("m"), .currency = "USD", .amount = 1};
     const struct {
@@ -144,8 +144,8 @@ static void test_ask__the_first_that_does_not_pass_decides(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table__a_reason_says_which_control),
-        cmocka_unit_test(test_recipient),
-        cmocka_unit_test(test_funds),
+        cmocka_unit_test(test_recipient__not_theirs_or_in_another_currency__refused),
+        cmocka_unit_test(test_funds__the_ledger_says_no__refused),
         cmocka_unit_test(test_ask__the_first_that_does_not_pass_decides),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

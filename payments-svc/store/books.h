@@ -20,6 +20,8 @@ bool books_more(db_conn *c, books_of which, int64_t *books, size_t max, size_t *
 // All books, sorted. @arena
 bool books_list(db_conn *c, books_of which, int64_t **books, size_t *n, arena *a,
                 err *e) WARN_UNUSED;
+// Whether a book has a merchant.
+bool book_has_merchant(db_conn *c, int64_t book_id, bool *has, arena *a, err *e) WARN_UNUSED;
 const db_stmt *books_stmt(books_of which);
 
 #endif
