@@ -89,24 +89,38 @@ Payments__V1__Merchant *merchant_to_pb(const payments_service *s, const merchant
     return out;
 }
 
-// The book and the accounts that the merchant's money mostly touches, those of default connections among them: any other is made on its
-// first use.
+// The connection that has its rail's own name: most payouts go through it.
+static bool is_of_its_rail(const connection_info *k) {
+    return strcmp(k->name, k->scheme) == 0;
+}
+
+// A connection that is switched off today may be switched on tomorrow, and then finds its account.
+static bool may_carry(const connection_info *k, str ccy) {
+    return !k->on || list_has(k->currencies, ccy);
+}
+
+// The book and the accounts that the merchant's money mostly touches: any other is made on its first use.
 static bool make_ledger_accounts(const payments_service *s, const merchant *m, int64_t deadline,
                                  arena *a, err *e) {
-    ledger_account accounts[RULE_CURRENCIES_MAX * (3 + SAGA_RAILS_MAX)];
+    enum { OF_CURRENCY = 3 + CONNECTIONS_MAX, MAX = RULE_CURRENCIES_MAX * OF_CURRENCY };
+    ledger_account *accounts = ARENA_ARRAY(a, ledger_account, MAX);
+    size_t n_known = 0;
+    const connection_info *known = connections_all(s->o.connections, &n_known);
+    if (accounts == NULL) {
+        return out_of_memory(e);
+    }
     const int64_t book = m->book_id;
     size_t n = 0;
     for (const char *at = m->currencies; *at != '\0';
          at += strcspn(at, ",") + (at[strcspn(at, ",")] == ',')) {
         const str ccy = {at, strcspn(at, ",")};
-        ASSERT(n + 3 + s->o.n_rails <= sizeof accounts / sizeof accounts[0]);
+        ASSERT(n + OF_CURRENCY <= MAX);
         accounts[n++] = account_of_merchant(book, str_of(m->id), ccy);
         accounts[n++] = account_of_bank(book, STR(BANK_ACCOUNT_MAIN), ccy);
         accounts[n++] = account_of_fees(book, ccy);
-        for (size_t i = 0; i < s->o.n_rails; i++) {
-            const rule_rail *r = &s->o.rails[i];
-            if (r->is_default && list_has(r->currencies, ccy)) {
-                accounts[n++] = account_of_transit(book, r->id, ccy);
+        for (size_t i = 0; i < n_known; i++) {
+            if (is_of_its_rail(&known[i]) && may_carry(&known[i], ccy)) {
+                accounts[n++] = account_of_transit(book, known[i].id, ccy);
             }
         }
     }
