@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "saga/testing/saga_test_worker.h"
+#include "testing/saga_test_worker.h"
 
 enum { PASSES = 100, WAITS = 200, HELD = 300, REFUSED = 400 };
 static int64_t asked;
