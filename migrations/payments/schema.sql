@@ -78,11 +78,9 @@ ALTER TABLE ONLY public.feed ALTER COLUMN payout_ids SET STORAGE EXTERNAL;
 
 CREATE TABLE public.feed_head (
     book_id bigint NOT NULL,
-    "position" bigint NOT NULL,
-    at timestamp with time zone NOT NULL,
+    begun_at timestamp with time zone NOT NULL,
     CONSTRAINT feed_head_book_id_check CHECK ((book_id > 0))
-)
-WITH (fillfactor='10', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='1000');
+);
 
 CREATE TABLE public.forgotten_entry (
     book_id bigint NOT NULL,
@@ -941,9 +939,7 @@ GRANT SELECT,INSERT ON TABLE public.feed TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.feed_head TO payments_service;
 
-GRANT UPDATE("position") ON TABLE public.feed_head TO payments_service;
-
-GRANT UPDATE(at) ON TABLE public.feed_head TO payments_service;
+GRANT UPDATE(begun_at) ON TABLE public.feed_head TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.forgotten_entry TO payments_service;
 

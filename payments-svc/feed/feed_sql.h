@@ -5,7 +5,8 @@
 #include "db/db.h"
 
 typedef enum feed_sql_id {
-    FEED_SQL_HEAD,
+    FEED_SQL_BEGIN,
+    FEED_SQL_LOCK,
     FEED_SQL_ADD,
     FEED_SQL_SPAN,
     FEED_SQL_READ,

@@ -10,7 +10,8 @@
 enum {
     ROW_MAX = 1000,    // entries of one row, so that a reader can stop between them
     ROWS_OF_BOOK = 40, // rows of one transaction and book: beyond, they are longer
-    REASON_MAX = 200   // bytes
+    REASON_MAX = 200,  // bytes
+    LOCKING = 2        // statements before the rows of a book
 };
 
 typedef struct piece {
@@ -74,15 +75,16 @@ static size_t row_of(const feed_book *b) {
 }
 
 static size_t statements_of(const feed_book *b) {
-    return 1 + (b->n + row_of(b) - 1) / row_of(b);
+    return LOCKING + (b->n + row_of(b) - 1) / row_of(b);
 }
 
-static void add_head(const feed_book *b, db_pipe *p, arena *a) {
-    db_params *head = db_params_create(a);
-    db_i64(head, b->book_id);
-    db_i64(head, (int64_t)b->n);
-    db_time(head, clock_wall_us(clock_system()));
-    db_pipe_add(p, feed_sql(FEED_SQL_HEAD), head);
+static void add_lock(const feed_book *b, int64_t now_us, db_pipe *p, arena *a) {
+    db_params *begin = db_params_create(a), *lock = db_params_create(a);
+    db_i64(begin, b->book_id);
+    db_time(begin, now_us);
+    db_i64(lock, b->book_id);
+    db_pipe_add(p, feed_sql(FEED_SQL_BEGIN), begin);
+    db_pipe_add(p, feed_sql(FEED_SQL_LOCK), lock);
 }
 
 static bool has_reason(const columns *k, size_t from, size_t n) {
@@ -94,12 +96,12 @@ static bool has_reason(const columns *k, size_t from, size_t n) {
     return false;
 }
 
-static void add_row(const feed_book *b, const columns *k, size_t from, size_t n, db_pipe *p,
-                    arena *a) {
+static void add_row(const feed_book *b, const columns *k, size_t from, size_t n, int64_t now_us,
+                    db_pipe *p, arena *a) {
     db_params *row = db_params_create(a);
     db_i64(row, b->book_id);
-    db_i64(row, (int64_t)(b->n - from - n));
     db_i32(row, (int32_t)n);
+    db_time(row, now_us);
     db_uuid_array(row, k->ids + from, n);
     db_i16_array(row, k->from + from, n);
     db_i16_array(row, k->to + from, n);
@@ -113,6 +115,7 @@ static void add_row(const feed_book *b, const columns *k, size_t from, size_t n,
 
 static bool write_all(void *arg, db_pipe *p, err *e) {
     const feed_tx *tx = arg;
+    const int64_t now_us = clock_wall_us(clock_system());
     size_t n_statements = 0;
     for (const feed_book *b = tx->books; b != NULL; b = b->next) {
         n_statements += statements_of(b);
@@ -125,10 +128,10 @@ static bool write_all(void *arg, db_pipe *p, err *e) {
         if (!columns_of(b, &k, tx->a)) {
             return no_memory(e);
         }
-        add_head(b, p, tx->a);
+        add_lock(b, now_us, p, tx->a);
         for (size_t from = 0; from < b->n; from += row_of(b)) {
             const size_t left = b->n - from;
-            add_row(b, &k, from, left < row_of(b) ? left : row_of(b), p, tx->a);
+            add_row(b, &k, from, left < row_of(b) ? left : row_of(b), now_us, p, tx->a);
         }
     }
     CRASH_POINT("feed.adding");
@@ -137,11 +140,11 @@ static bool write_all(void *arg, db_pipe *p, err *e) {
 
 static void told(void *arg, db_pipe *p) {
     const feed_tx *tx = arg;
-    size_t at = 0; // of a book's head among the statements
+    size_t at = 0; // behind a book's last row, among the statements
     CRASH_POINT("feed.committed");
     for (const feed_book *b = tx->books; b != NULL; b = b->next) {
-        feed_tell(b->book_id, db_get_i64(db_pipe_rows(p, at), 0, 0));
         at += statements_of(b);
+        feed_tell(b->book_id, db_get_i64(db_pipe_rows(p, at - 1), 0, 0));
     }
 }
 

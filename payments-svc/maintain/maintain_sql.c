@@ -76,13 +76,15 @@ static const db_stmt STATEMENTS[MAINTAIN_SQL_COUNT] = {
         {"maintain_pick_pauses", "SELECT t.entry_id::text FROM pause_log AS t WHERE t.book_id = $1 "
                                  "AND t.entry_id > $3::text::uuid AND t.entry_id < $2::text::uuid "
                                  "ORDER BY t.entry_id" PAGE},
-    // From the beginning, in order: times never go back, so the rest has no gap. A row has up to a thousand entries.
+    // From the beginning, in order: times never go back, so the rest has no gap. A row has up to a thousand entries. The last row stays: it
+    // says where the feed ends.
     [MAINTAIN_SQL_PICK_FEED] =
         {"maintain_pick_feed",
          "SELECT q.position::text FROM (SELECT t.position, t.at FROM feed AS t WHERE t.book_id = "
          "$1 "
          "AND t.position > $3::text::int8 ORDER BY t.position LIMIT least($4, 100) FOR UPDATE OF t"
-         ") AS q WHERE q.at < $2::text::timestamptz ORDER BY q.position"},
+         ") AS q WHERE q.at < $2::text::timestamptz AND EXISTS (SELECT 1 FROM feed AS f "
+         "WHERE f.book_id = $1 AND f.position > q.position) ORDER BY q.position"},
     [MAINTAIN_SQL_READ_FEED] = {"maintain_read_feed", ROW "feed AS t WHERE t.book_id = $1 "
                                                           "AND t.position = "
                                                           "ANY($2::text[]::int8[])"},

@@ -13,7 +13,9 @@
 #define PAYOUT_TABLES                                                                              \
     "FROM payout p JOIN saga s ON s.book_id = p.book_id AND s.payout_id = p.payout_id "
 
-#define FEED_POSITION "coalesce((SELECT h.position FROM feed_head AS h WHERE h.book_id = $1), 0) "
+#define FEED_POSITION                                                                              \
+    "coalesce((SELECT f.position FROM feed AS f WHERE f.book_id = $1 "                             \
+    "ORDER BY f.position DESC LIMIT 1), 0) "
 
 // A book's sagas that are not at their end (6 SETTLED 7 FAILED 8 RETURNED 9 CANCELED), by three partial indexes without finished ones:
 // saga_due for due sagas, saga_waiting for those that wait for the bank, saga_held for those that wait for a person.

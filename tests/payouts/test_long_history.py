@@ -84,7 +84,7 @@ def test_a_page_costs_what_it_shows(history, name, filters):
 def test_a_watch_begins_without_a_walk_through_the_history(history):
     payer, merchant = history
     assert touched(payer, "payout_open", str(merchant.book_id), f"'{merchant.id}'", "10000") <= TOUCHED_MAX
-    (head,) = payer.world.payments_rows(f"SELECT coalesce(max(position), 0) FROM feed_head WHERE book_id = {merchant.book_id}")[0]
+    (head,) = payer.world.payments_rows(f"SELECT coalesce(max(position), 0) FROM feed WHERE book_id = {merchant.book_id}")[0]
     assert touched(payer, "feed_span", str(merchant.book_id), head, "2000") <= TOUCHED_MAX
     assert touched(payer, "feed_read", str(merchant.book_id), head, head, f"'{merchant.id}'", "NULL") <= TOUCHED_MAX
 
