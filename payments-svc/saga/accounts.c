@@ -1,4 +1,4 @@
-// The ledger accounts that a batch moves money between.
+// The ledger accounts between which a batch moves money.
 #include "domain/ids.h"
 #include "saga/saga_internal.h"
 

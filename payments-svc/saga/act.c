@@ -1,5 +1,5 @@
-// The actions of a batch: its ledger steps as few CreateTransfers as possible, its submissions and questions as one call of
-// the rail each.
+// The actions of a batch: its ledger steps in as few CreateTransfers as possible, its submissions and its queries in one call of the rail
+// each.
 #include <string.h>
 
 #include "base/assert.h"
@@ -22,7 +22,7 @@ static bool acts_on_ledger(const saga_item *item) {
     return item->acting != STEP_NONE && (SAGA_STEP_BIT(item->acting) & LEDGER_STEPS) != 0;
 }
 
-enum { LEGS_MAX = 3 }; // of one step
+enum { LEGS_MAX = 3 }; // per step
 
 static size_t transfers_of(const saga_item *item) {
     const bool pair = item->acting == STEP_CONFIRM || item->acting == STEP_RETURN;
@@ -43,7 +43,7 @@ static ledger_transfer leg(const saga_item *item, uuid id, uuid debit, uuid cred
     return t;
 }
 
-// Posts or voids the reservation: everything but the payout's intent is taken from it.
+// Posts or voids the reservation; all fields except the intent come from the reservation.
 static ledger_transfer release(const saga_item *item, int64_t amount, uint32_t flags) {
     return (ledger_transfer){
         .id = item->transfer,
@@ -53,7 +53,7 @@ static ledger_transfer release(const saga_item *item, int64_t amount, uint32_t f
         .flags = flags};
 }
 
-// The book's own accounts of one currency. A batch has few currencies, mostly one: they are derived when it changes.
+// The book's own accounts of one currency. A batch has few currencies, mostly one: the accounts are derived when it changes.
 typedef struct book_accounts {
     char currency[4];
     uuid transit, bank, suspense, fees;
@@ -70,8 +70,7 @@ static void accounts_for(const saga_batch *b, const saga_item *item, book_accoun
     }
 }
 
-// Money leaves: the reservation is posted; or, where there is none any more, it is taken from the merchant once more, or from
-// suspense when it was written off.
+// Money leaves: the reservation is posted. Without one, the amount is taken from the merchant again, or from suspense after a write-off.
 static void build_confirm(const saga_item *item, const book_accounts *accounts,
                           ledger_transfer *out) {
     const uint32_t linked = LEDGER_FLAG(LINKED);
@@ -136,8 +135,8 @@ static bool is_done(Ledger__V1__CreateTransferStatus status) {
     return LEDGER_IS(status, CREATED) || LEDGER_IS(status, EXISTS);
 }
 
-// In a broken chain the innocent ones say LINKED_EVENT_FAILED: another one is to blame. A chain that is there already ends its
-// repetition at the first: all of it was committed together.
+// In a broken chain LINKED_EVENT_FAILED means that another transfer is to blame. A chain that exists stops at its first transfer: all of it
+// was committed together.
 static Ledger__V1__CreateTransferStatus blamed(const ledger_result *results, size_t n) {
     for (size_t i = 0; i < n; i++) {
         if (!is_done(results[i].status) && !LEDGER_IS(results[i].status, LINKED_EVENT_FAILED)) {
@@ -151,7 +150,7 @@ static saga_answer judge(const saga_item *item, const ledger_result *results, ar
     const saga_answer done = {OUT_DONE, {"", 0}, {"", 0}, 0};
     if (item->acting == STEP_RETURN &&
         LEDGER_IS(results[0].status, EXISTS_WITH_DIFFERENT_DEBIT_ACCOUNT_ID)) {
-        return done; // when the connection had another bank account
+        return done; // made when the connection had another bank account
     }
     const Ledger__V1__CreateTransferStatus status = blamed(results, transfers_of(item));
     return is_done(status) ? done : saga_judge_ledger(item, status, a);
@@ -164,14 +163,14 @@ typedef struct ledger_run {
     ledger_result *results;
     saga_item **items;
     size_t n_transfers, n_items;
-    saga_item **owing; // of those that were sent; NULL: none so far, which is nearly always
+    saga_item **owing; // of the transfers sent; NULL: none so far, which is nearly always
     size_t n_owing;
-    saga_item **again; // as above, to be sent once more, without a fee
+    saga_item **again; // like owing: to send again without a fee
     size_t n_again;
     book_accounts accounts;
 } ledger_run;
 
-// The whole call failed: whatever it did, doing it again with the same ids is safe.
+// The whole call failed. Whatever it did, a repeat with the same ids is safe.
 static void retry_all(const saga_batch *b, saga_item *const *items, size_t n, const err *e) {
     static saga_complaint complaint;
     if (saga_may_complain(&complaint)) {
@@ -196,8 +195,8 @@ static void note(const saga_batch *b, const ledger_run *run, saga_item ***list, 
     }
 }
 
-// RULE: a chain without the fee is sent only where the ledger has none of it reserved, so of both one happens at most. Where this answer is
-// lost, the next try finds what there is.
+// RULE: a chain without the fee is sent only if the ledger has no fee reserved, so at most one of the two happens. If this answer is lost,
+// the next try finds the result.
 static void send_without_fee(saga_batch *b, const saga_tools *tools, ledger_run *run) {
     size_t n = 0;
     for (size_t i = 0; i < run->n_again; i++) {
@@ -220,7 +219,7 @@ static void send_without_fee(saga_batch *b, const saga_tools *tools, ledger_run 
     }
 }
 
-// Whether a fee is there the ledger says: mostly there is none, and nothing happens.
+// Only the ledger knows whether a fee is reserved: mostly there is none, and nothing happens.
 static void free_what_is_left(saga_batch *b, const saga_tools *tools, saga_item *item) {
     ledger_transfer t = saga_fee_leg(item, (uuid){{0}});
     ledger_result result;
@@ -261,7 +260,7 @@ static void send(saga_batch *b, const saga_tools *tools, ledger_run *run) {
     for (size_t i = 0; i < run->n_items; i++) {
         steps |= SAGA_STEP_BIT(run->items[i]->acting);
     }
-    (void)steps; // only crash points look at it
+    (void)steps; // only crash points use it
     err e = {0};
     saga_crash_at(b, AT_PREPARED, steps);
     const int64_t deadline = clock_mono_ms(b->from.clock) + tools->ledger_timeout_ms;
@@ -277,7 +276,7 @@ static void send(saga_batch *b, const saga_tools *tools, ledger_run *run) {
     run->n_items = run->n_transfers = run->n_owing = run->n_again = 0;
 }
 
-// The account for what is written off is made when something is, which is seldom.
+// Makes the account for write-offs at the first write-off; they are rare.
 static bool make_suspense(saga_batch *b, const saga_tools *tools, const saga_item *item,
                           const book_accounts *accounts) {
     static saga_complaint complaint;
@@ -311,8 +310,8 @@ static bool ensure(saga_batch *b, const saga_tools *tools, const ledger_account 
     return false;
 }
 
-// A transfer must find the accounts of its connection: one that misses them burns its id. The merchant's own account is made with the
-// first deposit, without which there is nothing to reserve.
+// A transfer must find its connection's accounts: a missing account burns its id. The merchant's own account is made with the first
+// deposit; without a deposit there is nothing to reserve.
 static bool make_accounts(saga_batch *b, const saga_tools *tools, const saga_item *item) {
     const str currency = str_of(item->currency);
     const ledger_account accounts[] = {
@@ -321,7 +320,7 @@ static bool make_accounts(saga_batch *b, const saga_tools *tools, const saga_ite
     return ensure(b, tools, accounts, sizeof accounts / sizeof accounts[0]);
 }
 
-// The same for the account of fees, where there is a fee.
+// The same for the account of fees, if there is a fee.
 static bool make_fees(saga_batch *b, const saga_tools *tools, const saga_item *item) {
     const ledger_account fees = account_of_fees(b->from.book_id, str_of(item->currency));
     return ensure(b, tools, &fees, 1);
@@ -359,7 +358,7 @@ static void act_on_ledger(saga_batch *b, const saga_tools *tools) {
         }
         const bool other_currency = strcmp(run.accounts.currency, item->currency) != 0;
         if (other_currency && !make_accounts(b, tools, item)) {
-            // every answer from here on still says RETRY: the ledger is not asked again for each
+            // later answers still say RETRY: the ledger is not asked again for each
             break;
         }
         accounts_for(b, item, &run.accounts);
@@ -389,8 +388,7 @@ static void take_verdicts(saga_batch *b, saga_step step) {
     }
 }
 
-// A worker that was stopped past its lease must not act on a rail: another one is resolving what it left, and then all of the
-// batch is lost.
+// A worker that was stopped past its lease must not use a rail: another worker is resolving its batch, which is then lost as a whole.
 static bool lease_is_over(const saga_batch *b) {
     return clock_boot_ms(b->from.clock) >= atomic_load(&b->until_boot_ms);
 }

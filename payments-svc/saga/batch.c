@@ -60,7 +60,7 @@ void saga_batch_metrics_init(void) {
 
 // --- Small parts -----------------------------------------------------------------------------------------------------
 
-enum { REFUSALS_MAX = 5 }; // of the write of an outcome, before its batch is given up
+enum { REFUSALS_MAX = 5 }; // of the outcome's write, until the batch is given up
 
 static size_t count_acting(const saga_batch *b) {
     size_t n = 0;
@@ -70,7 +70,7 @@ static size_t count_acting(const saga_batch *b) {
     return n;
 }
 
-// --- What came of it -------------------------------------------------------------------------------------------------
+// --- Results ------------------------------------------------------------------------------------------------------------
 
 static void decide(saga_batch *b, saga_item *item) {
     const saga_policy *policy = &b->from.policy;
@@ -99,13 +99,13 @@ static void decide_all(saga_batch *b) {
     }
 }
 
-// What the database says of the statement, not of the moment: trying again would only keep the lease for ever.
+// True when the database refuses the statement itself: another try would only keep the lease for ever.
 static bool is_refusal(const err *e) {
     return (e->flags & (ERR_RETRIABLE | ERR_COMMIT_UNKNOWN | ERR_CONNECTION_LOST)) == 0;
 }
 
-// Tries until it is written or the lease is over: what the ledger or the rail has said is worth a second try. False: nobody
-// has written it; whoever claims next repeats the step, or asks the rail. *uncertain: a COMMIT may have happened unseen.
+// Tries until the outcome is written or the lease is over: the ledger's or the rail's answer is worth a second try. False: not written; the
+// next claim repeats the step, or asks the rail. *uncertain: a COMMIT may have happened unseen.
 static bool write_outcomes(saga_batch *b, bool *uncertain) {
     static saga_complaint complaint;
     *uncertain = false;
@@ -128,7 +128,7 @@ static bool write_outcomes(saga_batch *b, bool *uncertain) {
     }
 }
 
-// A line for each payout, at level debug only: they come in thousands. It leads from the payout to the batch's trace.
+// One line per payout, at level debug only: there are thousands. It links the payout to the batch's trace.
 static void report_item(const saga_item *item) {
     uuid_format(item->payout_id, log_ctx()->payout_id);
     log_debug("saga.moved", F_STR("step", saga_step_name((int)saga_logged_step(item))),
@@ -146,8 +146,8 @@ static void report_item(const saga_item *item) {
     log_ctx()->payout_id[0] = '\0';
 }
 
-// Where the sagas that were written stand now. One that waits for the rail may have heard of it while it was leased; what the claim itself
-// has brought there was not.
+// Counts the written sagas by their present step. A saga that waits for the rail may have heard its word while it was leased, unless the
+// claim itself has brought it there.
 static void count_next(const saga_batch *b, saga_result *r) {
     const int64_t now_us = clock_wall_us(b->from.clock);
     for (size_t i = 0; i < b->n; i++) {
@@ -160,7 +160,7 @@ static void count_next(const saga_batch *b, saga_result *r) {
     }
 }
 
-// Whether the rail answers at all, for the circuit breaker: not sent for want of an answer, or nobody knows.
+// Counts the rail's answers for the circuit breaker: without an answer an item is not sent, or unknown.
 static void count_answers(const saga_batch *b, saga_result *r) {
     for (size_t i = 0; i < b->n; i++) {
         const saga_item *item = &b->items[i];
@@ -212,7 +212,7 @@ static size_t report(const saga_batch *b, bool uncertain, int64_t started_us) {
     return n_moved;
 }
 
-// What the batch has written, for those who wait for it. Where nobody does, it costs nothing.
+// Tells waiting calls of the written states. Costs nothing when no call waits.
 static void tell_awaits(const saga_batch *b) {
     if (!awaits_any(b->from.awaits)) {
         return;
@@ -231,7 +231,7 @@ static void tell_awaits(const saga_batch *b) {
     }
 }
 
-// What the claim has handed over is for the rail's sender, who need not look for it.
+// Tells the rail's sender of handed-over items, so that it need not look for them.
 static void tell_rail(const saga_batch *b) {
     rail *r = b->from.rail;
     bool any = false;
@@ -250,7 +250,7 @@ static void act(saga_batch *b, const saga_tools *tools, saga_keeper *keeper, boo
     saga_steps_act(b, tools);
     decide_all(b);
     if (!write_outcomes(b, uncertain)) {
-        b->lost = true; // whoever takes the lease away goes on from the intents
+        b->lost = true; // the next owner goes on from the intents
     } else if (b->written) {
         CRASH_POINT("saga.outcome.committed");
         saga_crash_at(b, AT_COMMITTED, SAGA_ALL_STEPS);
@@ -258,7 +258,7 @@ static void act(saga_batch *b, const saga_tools *tools, saga_keeper *keeper, boo
     saga_lease_end(keeper, lease);
 }
 
-// A trace of the batch's own, which its calls of the ledger carry: what both services log of it can be joined.
+// Begins the batch's own trace. Its calls of the ledger carry it, so that both services' logs can be joined.
 static void begin_trace(void) {
     uint8_t bytes[24];
     clock_random(clock_system(), bytes, sizeof bytes);
@@ -296,11 +296,11 @@ saga_result saga_batch_run(saga_batch *b, const saga_tools *tools, saga_keeper *
     tell_awaits(b);
     result.n_moved = report(b, uncertain, started_us);
     count_next(b, &result);
-    if (!b->lost) { // what somebody else has, was perhaps not even tried
+    if (!b->lost) { // a batch of another owner was perhaps not even tried
         count_answers(b, &result);
     }
 out:
-    saga_intent_wipe(b); // a claim that failed may have decrypted already
+    saga_intent_wipe(b); // a failed claim may have decrypted already
     log_ctx_clear();
     return result;
 }

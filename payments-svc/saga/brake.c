@@ -1,9 +1,9 @@
-// The brake in a claim: nothing that is paused begins to move money. Read in the claiming transaction, after the slot's lock, so that a
-// claim that begins after a pause was committed sees it.
+// The brake in a claim: no paused payout begins to move money. Read in the claiming transaction, after the slot's lock: so a claim that
+// begins after a pause was committed sees it.
 #include "connections/pause.h"
 #include "saga/saga_internal.h"
 
-// What a bank says, and what must be given back, goes on.
+// Steps for a bank's word, and steps that give money back, go on.
 static bool begins_to_move_money(saga_step step) {
     return step == STEP_RESERVE || step == STEP_EXECUTE;
 }

@@ -8,7 +8,7 @@ saga_breaker_says saga_breaker_ask(saga_breaker *b, int64_t now_mono_ms, int64_t
         b->probing = true;
         return BREAKER_PROBE;
     }
-    // While it is being probed, whoever probes tells when it has found out.
+    // A running probe tells its result, which ends the wait.
     *until_mono_ms = b->probing ? INT64_MAX : b->until_mono_ms;
     return BREAKER_WAIT;
 }
@@ -40,7 +40,7 @@ void saga_breaker_tell(saga_breaker *b, const uuid *fruitless, size_t n_fruitles
         }
     }
     const bool down = b->n_tried == SAGA_BREAKER_TRIES;
-    // A batch that was under way when it opened tells nothing new; a probe without an answer does.
+    // A batch that was under way when the breaker opened tells nothing new. A probe without an answer does.
     if (down && (!b->open || probed)) {
         b->open = true;
         b->until_mono_ms =

@@ -59,7 +59,7 @@ static void test_breaker__any_answer_closes_it(void **state) {
     saga_breaker b = {0};
     int64_t until = 0;
     tell(&b, 1, 4, 0);
-    tell(&b, 9, 1, 1); // one of two was answered
+    tell(&b, 9, 1, 1); // one of two got an answer
     tell(&b, 5, 4, 0);
     assert_int_equal(saga_breaker_ask(&b, now_ms(), &until), BREAKER_GO);
     tell(&b, 5, 5, 0);
@@ -95,7 +95,7 @@ static void test_breaker__one_probe_at_a_time_and_ever_later(void **state) {
     assert_int_equal(saga_breaker_ask(&b, now_ms(), &until), BREAKER_GO);
 }
 
-// Batches that were sent before it opened come back one after the other.
+// Batches that were sent before it opened come back one after another.
 static void test_breaker__what_was_under_way_does_not_make_it_wait_longer(void **state) {
     (void)state;
     saga_breaker b = {0};

@@ -1,4 +1,4 @@
-// The claim of a batch: what is due, what each saga does next, and the intents, in one transaction. Everything in bulk.
+// The claim of a batch in one transaction: due sagas, each saga's next step, and the intents. Everything in bulk.
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 #include "saga/saga_internal.h"
 #include "saga/saga_sql.h"
 
-// --- Reading what is due ---------------------------------------------------------------------------------------------
+// --- Reading due sagas -------------------------------------------------------------------------------------------------
 
 static int by_payout(const void *a, const void *b) {
     return uuid_cmp(((const saga_item *)a)->payout_id, ((const saga_item *)b)->payout_id);
@@ -22,17 +22,17 @@ static bool lock_slot(saga_batch *b, db_conn *c, err *e) {
     return db_exec(c, saga_sql(SAGA_SQL_LOCK_SLOT), p, b->a, NULL, NULL, e);
 }
 
-// --- Lanes: what is due and nobody has -------------------------------------------------------------------------------
+// --- Lanes: due sagas without an owner -------------------------------------------------------------------------------
 
 typedef struct lane {
-    const db_rows *rows; // the last answer about it
+    const db_rows *rows; // the lane's last answer
     size_t first, n;
-    int64_t asked; // how many it could give at most
+    int64_t asked; // limit of its last question
 } lane;
 
 typedef struct lanes {
     lane of[MERCHANT_LANES];
-    int16_t n; // 1 where the step has none
+    int16_t n; // 1 if the step has no lanes
 } lanes;
 
 static bool has_more(const lane *l) {
@@ -47,7 +47,7 @@ static int64_t count_rows(const lanes *k) {
     return n;
 }
 
-// Asks those lanes anew that may have more, for `each` items.
+// Asks lanes that may have more again, for `each` items.
 static bool ask_lanes(saga_batch *b, db_conn *c, int64_t now_us, lanes *k, int64_t each, err *e) {
     int16_t numbers[MERCHANT_LANES];
     size_t n = 0;
@@ -73,7 +73,7 @@ static bool ask_lanes(saga_batch *b, db_conn *c, int64_t now_us, lanes *k, int64
     if (!db_exec(c, saga_sql(SAGA_SQL_DUE), p, b->a, &rows, NULL, e)) {
         return false;
     }
-    for (size_t i = 0; i < db_count(rows); i++) { // those of one lane come together
+    for (size_t i = 0; i < db_count(rows); i++) { // rows of one lane are adjacent
         lane *l = &k->of[db_get_i16(rows, i, SAGA_N_COLUMNS)];
         l->first = l->n == 0 ? i : l->first;
         l->rows = rows;
@@ -86,14 +86,14 @@ static bool ask_lanes(saga_batch *b, db_conn *c, int64_t now_us, lanes *k, int64
 
 enum { LANES_EXPECTED_MIN = 4 }; // so that a wrong guess reads at most four times the limit
 
-// How many of n lanes the first question reckons with. Each is asked for its share of as many.
+// How many of n lanes the first question expects to be filled. Each is asked for its share of these.
 static int64_t lanes_expected(const saga_claim *from, int64_t n) {
     const int64_t last = from->n_lanes > LANES_EXPECTED_MIN ? from->n_lanes : LANES_EXPECTED_MIN;
     return from->n_lanes == 0 || last > n ? n : last;
 }
 
-// Each lane gives its share; what the others leave goes to those that have more. Under the slot's lock nobody else takes any, so
-// asking a lane again gives the same and what follows it. Mostly as many lanes have something as had last time, and one question does.
+// Each lane gives its share; lanes with more items fill up the rest. Under the slot's lock nobody else takes any, so a repeated question
+// gives the same items and the next ones. Mostly as many lanes are filled as last time, and one question suffices.
 static bool ask_fairly(saga_batch *b, db_conn *c, int64_t now_us, lanes *k, err *e) {
     const int64_t limit = (int64_t)b->from.limit;
     const int64_t expected = lanes_expected(&b->from, k->n);
@@ -115,7 +115,7 @@ static bool ask_fairly(saga_batch *b, db_conn *c, int64_t now_us, lanes *k, err 
     return true;
 }
 
-// What is due and nobody has.
+// Reads due sagas without an owner.
 static bool read_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     lanes k = {.n = saga_step_lanes(b->from.step)};
     if (!ask_fairly(b, c, now_us, &k, e)) {
@@ -132,13 +132,13 @@ static bool read_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     for (int16_t i = 0; i < k.n; i++) {
         b->n_lanes += k.of[i].n > 0 ? 1 : 0;
     }
-    // One of each lane in turn, so that the limit cuts all of them alike.
+    // Takes one of each lane in turn, so that the limit cuts all lanes alike.
     for (size_t nth = 0; b->n < found && b->n < b->from.limit; nth++) {
         for (int16_t i = 0; i < k.n && b->n < b->from.limit; i++) {
             const lane *l = &k.of[i];
             if (nth < l->n) {
                 saga_row_read(l->rows, l->first + nth, &b->items[b->n]);
-                b->items[b->n++].epoch++; // of this claim
+                b->items[b->n++].epoch++; // the epoch of this claim
             }
         }
     }
@@ -148,7 +148,7 @@ static bool read_due(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
 
 // --- Claim -----------------------------------------------------------------------------------------------------------
 
-// An item whose row in the log the claim writes: an intent, the outcome of a hand-over, or a note.
+// True for an item with a log row from the claim: an intent, the outcome of a hand-over, or a note.
 static bool claim_logs(const saga_item *item) {
     return item->note.outcome != OUT_NONE ||
            ((item->acting != STEP_NONE || item->handed) && !item->quiet);
@@ -161,7 +161,7 @@ static void decide(saga_batch *b) {
             saga_on_claim(&item->now, &item->said, &b->from.policy, b->from.clock, &item->note);
         item->quiet = !saga_try_is_logged(&item->was) && saga_is_repeat(&item->was, item->acting);
         if (item->now.attempt != item->was.attempt) {
-            item->reference = (str){"", 0}; // of the attempt before
+            item->reference = (str){"", 0}; // of the previous attempt
         }
     }
 }
@@ -205,7 +205,7 @@ static bool write_intents(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     return db_copy_end(w, NULL, e);
 }
 
-// Sagas that act are leased, and their rows stay as they are; those that only move are written at once.
+// Sagas that act are leased, and their rows stay unchanged. Sagas that only move are written at once.
 static bool write_claim(saga_batch *b, db_conn *c, int64_t now_us, err *e) {
     for (size_t i = 0; i < b->n; i++) {
         b->items[i].log_seq += claim_logs(&b->items[i]) ? 1 : 0;
@@ -231,7 +231,7 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     b->n_lanes = 0;
     b->rail_items = NULL;
     const int64_t now_us = clock_wall_us(b->from.clock);
-    // The two clocks are read one after the other, this one first: the lease that we believe in is never the longer one.
+    // Reads this clock before the database's, so that our own limit is never later than the lease's end.
     atomic_store(&b->until_boot_ms, clock_boot_ms(b->from.clock) + b->from.lease_ms);
     CRASH_POINT("saga.claim.begin");
     bool stopped = false;
@@ -248,7 +248,7 @@ static bool claim_in_tx(db_conn *c, arena *a, void *arg, err *e) {
         return false;
     }
     decide(b);
-    // The submission's row comes before those of its payouts, here as everywhere.
+    // As everywhere, the submission's row is locked before the sagas of its payouts.
     return saga_intent_load(b, c, e) && saga_withdraw_held(b, c, now_us, e) &&
            write_claim(b, c, now_us, e);
 }

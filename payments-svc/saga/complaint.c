@@ -1,4 +1,4 @@
-// What is logged at most once a second.
+// Errors that are logged at most once a second.
 #include "base/clock.h"
 #include "base/log.h"
 #include "saga/saga_internal.h"

@@ -1,16 +1,14 @@
-// The threads of the engine, and the board that says where there is work.
+// The threads of the engine, and the board that shows where work is.
 //
-// The board has a slot for each (book, rail, step). A slot is marked when the database was asked what is due (a scan), when the
-// API says that payouts have arrived, when a batch has moved sagas to its step, or when a batch was full, so that there
-// is more. A free worker takes the next marked slot, round robin; when there is none, one of them scans, and the others
-// wait. One worker has a slot at a time, so that what arrives meanwhile is gathered into the next batch, unless there
-// is more than one batch of it.
+// The board has a slot for each (book, rail, step). Four events mark a slot: a scan of due sagas in the database, new payouts from the API,
+// sagas that a batch has moved to its step, and a full batch, since there is more. A free worker takes the next marked slot, round robin.
+// When no slot is marked, one worker scans, and the others wait. One worker has a slot at a time, so that new items gather into the next
+// batch, unless there is more than one batch.
 //
-// A rail that does not gather answers each payout by itself, and may take its time. There, up to half of the workers may be
-// in further batches of a slot, so that a merchant whose payment hangs at the bank does not hold up the book's others; the
-// rest stays for all other work. That work hardly waits, so half of the workers are enough for it: more of them would only take the
-// processors from those who hand payouts in. A worker that has been at it for HANGS_AFTER_MS waits after all, as for a lock in one book,
-// and others may take its place.
+// A rail that does not gather answers each payout by itself, and may take its time. So up to half of the workers may be in further batches
+// of such a slot: a merchant whose payment hangs at the bank does not delay the book's others. The rest of the workers stay for all other
+// work. Other work hardly waits, so half of the workers are enough for it: more would only take the processors from incoming payouts. A
+// worker that works for HANGS_AFTER_MS waits after all, as for a lock in one book, and others may take its place.
 #include "saga/engine.h"
 
 #include <pthread.h>
@@ -30,22 +28,22 @@ enum {
     CLAIM_BACKOFF_CAP_MS = 5000,
     SCAN_TIMEOUT_MS = 5000,
     HANGS_AFTER_MS = 500,
-    MUCH = 100,       // of one lane; what is beyond is seen when a batch is full
+    MUCH = 100,       // per lane; more shows when a batch is full
     SCAN_SHARE = 100, // a look takes at most a hundredth of the time
-    QUIET_SHARE = 4,  // gathering ends when nothing has come for a quarter of its time
+    QUIET_SHARE = 4,  // gathering ends after a quarter of its time without new items
     ENGINE_ARENA_MAX = 16 * 1024 * 1024,
     US_PER_MS = 1000
 };
 
 typedef struct slot {
-    bool marked;           // there is, or may be, something due
-    bool more;             // more than one batch of it
+    bool marked;           // something is due, or may be
+    bool more;             // more than one batch is due
     int busy;              // workers that have it
-    int failures;          // claims that failed in a row
-    int64_t not_before_us; // gathering at the longest, or backing off (wall time)
-    int64_t quiet_us;      // gathering: when nothing will have come for long enough to stop it
-    int64_t gathered;      // how many are known to wait, of those that are gathered
-    int n_lanes;           // that the last claim found something in; 0: not known
+    int failures;          // failed claims in a row
+    int64_t not_before_us; // the longest gathering, or the backoff (wall time)
+    int64_t quiet_us;      // gathering: it ends early if nothing comes until then
+    int64_t gathered;      // gathering: known number of waiting items
+    int n_lanes;           // lanes in which the last claim found items; 0: not known
 } slot;
 
 typedef struct book {
@@ -57,9 +55,9 @@ typedef struct task {
     book *book;
     size_t rail;
     saga_step step;
-    bool probe;  // of a connection that was down: one payout only
-    int n_lanes; // that the slot's last claim found something in
-    int place;   // in at_work; NO_PLACE where it may wait for a rail
+    bool probe;  // the connection was down: one payout only
+    int n_lanes; // lanes in which the slot's last claim found items
+    int place;   // in at_work; NO_PLACE for work that may wait for a rail
 } task;
 
 struct saga_engine {
@@ -70,26 +68,26 @@ struct saga_engine {
     metric *due[STEP_COUNT];
     ticker *take_over;
     arena *take_over_arena;
-    saga_stuck stuck; // of the take-over's ticker
+    saga_stuck stuck; // for the take-over's ticker
     arena *a;         // the books
     pthread_t threads[SAGA_WORKERS_MAX];
     int n_threads;
     rail *rails[SAGA_RAILS_MAX];
 
     pthread_mutex_t mutex;  // guards all below; never held across SQL or a call
-    pthread_cond_t changed; // for the one that waits for a time
-    pthread_cond_t others;  // for all others that wait
+    pthread_cond_t changed; // for the worker that waits for a time
+    pthread_cond_t others;  // for all other waiting workers
     bool stopping, scanning, scan_wanted;
-    bool sends; // as the guard said when work was looked for
-    // one worker waits for the time of the next scan or task; the others wait to be woken
+    bool sends; // the guard's answer at the last look for work
+    // one worker waits for the next scan or task; the others wait to be woken
     bool waiting;
-    int64_t pause_ms;                  // between two scans: grows while nothing is found
+    int64_t pause_ms;                  // between two scans; grows while nothing is found
     int64_t next_scan_ms, books_at_ms; // monotonic
     book *books[SAGA_BOOKS_MAX];
     size_t n_books;
-    size_t cursor;               // where the round robin goes on
-    int at_rail[SAGA_RAILS_MAX]; // workers that submit to a rail, or ask it, and wait for it
-    // Since when a worker does anything else (monotonic); 0: nobody has this place.
+    size_t cursor;               // the round robin's next slot
+    int at_rail[SAGA_RAILS_MAX]; // workers that submit to a rail, or query it, and wait
+    // Since when a worker does any other work (monotonic); 0: the place is free.
     int64_t at_work_ms[SAGA_WORKERS_MAX];
     saga_breaker breakers[SAGA_RAILS_MAX];
     int64_t down_since_us[SAGA_RAILS_MAX]; // 0: it answers
@@ -98,7 +96,7 @@ struct saga_engine {
 
 // --- Waking workers (all with the mutex held) --------------------------------------------------------------------------
 
-// There may be work: for the one that waits for a time, or else for another one. Whoever takes work up calls it, too.
+// There may be work: wakes the worker that waits for a time, or else another one. Also called by each worker that takes work.
 static void wake_one(saga_engine *g) {
     pthread_cond_signal(g->waiting ? &g->changed : &g->others);
 }
@@ -152,8 +150,8 @@ static bool acts_at_rail(saga_step step) {
     return step == STEP_EXECUTE || step == STEP_RESOLVE;
 }
 
-// Of a connection that is switched off, what was ordered of a payout still frees its money. What moves money at the
-// bank's account waits: which account it is, the settings of the connection say.
+// On a connection that is switched off, orders still free a payout's money. Steps that move money at the bank's account wait: only the
+// connection's settings name the account.
 static bool may_run(const saga_engine *g, size_t rail_index, saga_step step) {
     return !g->rails[rail_index]->off || step == STEP_VOID || step == STEP_CANCEL;
 }
@@ -166,7 +164,7 @@ static int half_of_workers(const saga_engine *g) {
     return (g->o.workers + 1) / 2;
 }
 
-// Workers at work that do not hang.
+// Workers at other work that do not hang.
 static int at_work(const saga_engine *g) {
     const int64_t now_ms = clock_mono_ms(g->clock);
     int n = 0;
@@ -208,7 +206,7 @@ static void end(saga_engine *g, slot *s, const task *t) {
     }
 }
 
-// May one more worker take this slot? may_work: also where it does not wait for a rail.
+// May one more worker take this slot? may_work: also for work that does not wait for a rail.
 static bool has_room(const saga_engine *g, const slot *s, size_t rail_index, saga_step step,
                      bool may_work) {
     if (!waits_for_rail(g, rail_index, step) && !may_work) {
@@ -221,7 +219,7 @@ static bool has_room(const saga_engine *g, const slot *s, size_t rail_index, sag
                                                : s->more;
 }
 
-// A connection that is down is left alone. Rails that hand over have a sender that does so by itself.
+// A connection that is down is left alone. Rails that hand over have a sender with its own breaker.
 static bool may_try(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
     if (!acts_at_rail(t->step) || g->rails[t->rail]->hands_over) {
         return true;
@@ -237,7 +235,7 @@ static bool may_try(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
     return says != BREAKER_WAIT;
 }
 
-// What a batch has found out about its connection. The breaker must hear of each that it let go.
+// Tells the breaker a batch's findings. The breaker must hear of each batch that it let go.
 static void tell_breaker(saga_engine *g, const task *t, const saga_result *r) {
     if (!acts_at_rail(t->step) || g->rails[t->rail]->hands_over) {
         return;
@@ -260,8 +258,8 @@ static bool gathers(const saga_engine *g, size_t rail_index, saga_step step) {
     return step == STEP_EXECUTE && g->rails[rail_index]->gather_ms > 0;
 }
 
-// When a slot may be taken. What gathers waits for more of it, and hardly longer than more of it comes: payouts that are being reserved
-// at this moment come next, so it waits for those, too.
+// The time at which a slot may be taken. A gathering slot waits for more items, but hardly longer than more come. Payouts that are being
+// reserved at this moment come next, so it waits for them, too.
 static int64_t ready_us(const saga_engine *g, const book *home, size_t rail_index, saga_step step) {
     const slot *s = &home->slots[rail_index][step];
     const slot *before = &home->slots[rail_index][STEP_RESERVE];
@@ -272,7 +270,7 @@ static int64_t ready_us(const saga_engine *g, const book *home, size_t rail_inde
                : s->quiet_us;
 }
 
-// Takes the next slot that has work. *wake_us is lowered to when the next one becomes ready.
+// Takes the next slot with work. *wake_us is lowered to the time at which the next one becomes ready.
 static bool pick(saga_engine *g, task *t, int64_t now_us, int64_t *wake_us) {
     const size_t per_book = g->o.n_rails * STEP_COUNT;
     const size_t total = g->n_books * per_book;
@@ -312,7 +310,7 @@ static int64_t quiet_from(const saga_engine *g, size_t rail_index, int64_t now_u
     return now_us + g->rails[rail_index]->gather_ms * US_PER_MS / QUIET_SHARE;
 }
 
-// n more have come to a step, and are due.
+// n more sagas have arrived at a step, and are due.
 static void arrived(saga_engine *g, book *home, size_t rail_index, saga_step step, size_t n,
                     int64_t now_us) {
     slot *s = &home->slots[rail_index][step];
@@ -353,7 +351,7 @@ static void put_back(saga_engine *g, const task *t, const saga_result *r) {
     s->failures = 0;
     if (gathers(g, t->rail, t->step)) {
         s->more = false;
-        g->scan_wanted |= full; // whether there is enough to cut another file, a scan must say
+        g->scan_wanted |= full; // only a scan can tell whether enough is left for another file
     } else {
         s->more = full;
         s->marked |= full;
@@ -380,7 +378,7 @@ static void mark(saga_engine *g, const saga_due *due, size_t rail_index, int64_t
     if (s->failures > 0) {
         return; // backing off
     }
-    s->more |= due->count > limit; // not all are counted; what put_back has found out stays
+    s->more |= due->count > limit; // not all are counted; a finding of put_back stays
     // A file is cut when it is full, or when its oldest payout has waited long enough.
     s->gathered = due->count > s->gathered ? due->count : s->gathered;
     const bool gather = gathers(g, rail_index, due->step) && s->gathered < limit;
@@ -422,7 +420,7 @@ static void take_scan(saga_engine *g, const scan *s) {
     }
     for (size_t i = 0; i < s->found.n; i++) {
         const saga_due *due = &s->found.due[i];
-        // of those that were asked for
+        // one of the steps asked for
         ASSERT(due->step >= STEP_RESERVE && (int)due->step < STEP_COUNT);
         counts[due->step] += due->count;
         for (size_t r = 0; r < g->o.n_rails; r++) {
@@ -436,9 +434,9 @@ static void take_scan(saga_engine *g, const scan *s) {
     }
 }
 
-// When to look again: soon while there is work, ever later while there is none, and in time for what will be due. A look costs the more,
-// the more is due: SCAN_SHARE keeps it a small part of what the work itself takes. One that took long because the database was away does
-// not put off the next one for longer than idle_poll_ms.
+// Plans the next scan: soon while there is work, ever later without, and in time for the next due saga. A scan costs more the more is due:
+// SCAN_SHARE keeps it small beside the work itself. A scan that took long because the database was away delays the next by idle_poll_ms at
+// most.
 static void plan_scan(saga_engine *g, const saga_scan *found, int64_t now_us, int64_t took_ms) {
     const int64_t more_ms = g->pause_ms + g->pause_ms / 4 + 1;
     g->pause_ms = found == NULL || found->n > 0 ? g->o.poll_ms
@@ -482,7 +480,7 @@ static void run_scan(saga_engine *g, arena *a) {
     wake_all(g);
 }
 
-// Leases that are over. It may have to wait for locks of whoever had them, so it is no part of a scan. True: there were any.
+// Takes over leases that are over. It may wait for locks of their owners, so it is not part of a scan. True: there were some.
 static bool take_over(void *arg) {
     static saga_complaint complaint;
     saga_engine *g = arg;
@@ -522,7 +520,7 @@ typedef struct worker {
 static saga_policy policy_for(const saga_engine *g, const rail *r) {
     saga_policy policy = g->o.policy;
     if (r->hands_over || r->in_files) {
-        // files: the bank's word comes when it comes, and asking would not hurry it
+        // files: the bank's word comes in its own time, and a query would not hurry it
         policy.resolve_after_ms = 0;
     }
     policy.absence_ms = r->query_lag_ms;
@@ -555,7 +553,7 @@ static saga_result run_task(worker *w, const task *t) {
     return result;
 }
 
-// One worker waits for a time, the others for it: nobody needs more than one to wake up for nothing.
+// One worker waits for a time, the others for this worker: so only one wakes up in vain.
 static void wait_until(saga_engine *g, int64_t wake_us) {
     if (g->waiting) {
         (void)pthread_cond_wait(&g->others, &g->mutex);
@@ -582,7 +580,7 @@ static void work(worker *w) {
             g->next_scan_ms = clock_mono_ms(g->clock) + g->o.poll_ms;
             wait_until(g, wake_us);
         } else if (pick(g, &t, clock_wall_us(g->clock), &wake_us)) {
-            wake_one(g); // there may be work for another one, and somebody must wait for the time
+            wake_one(g); // another worker may have work, and some worker must wait for the time
             pthread_mutex_unlock(&g->mutex);
             const saga_result result = run_task(w, &t);
             pthread_mutex_lock(&g->mutex);
@@ -634,7 +632,7 @@ bool saga_engine_check(const saga_engine_options *o, err *e) {
     }
     for (size_t i = 0; wrong == NULL && i < o->n_rails; i++) {
         wrong = o->rails[i]->batch_max < 1 ? "a rail takes no items" : NULL;
-        // What is under way when its lease has ended must not be so for long.
+        // A call must not be under way for long after its lease has ended.
         if (wrong == NULL && o->rails[i]->call_ms > o->lease_ms / 2) {
             return err_set(e, ERR_INVALID_ARGUMENT, "SETTING",
                            "timeout_ms of the connection %s is %lld, and must be at most half of "
@@ -646,7 +644,7 @@ bool saga_engine_check(const saga_engine_options *o, err *e) {
     return wrong == NULL || err_set(e, ERR_INVALID_ARGUMENT, "SETTING", "%s", wrong);
 }
 
-// A lease that is over is found within a tenth of its time.
+// A lease that is over is found within a tenth of its length.
 static int64_t take_over_pause_ms(const saga_engine_options *o) {
     const int64_t tenth_ms = o->lease_ms / 10;
     return tenth_ms < o->poll_ms        ? o->poll_ms
@@ -737,12 +735,12 @@ void saga_engine_wake(saga_engine *g, int64_t book_id, int rail_id) {
 void saga_engine_heard(saga_engine *g, int64_t book_id, int rail_id) {
     awaits_heard(g->o.awaits, book_id);
     pthread_mutex_lock(&g->mutex);
-    // for those that stand elsewhere
+    // for payouts at other steps
     const int64_t soon_ms = clock_mono_ms(g->clock) + g->o.poll_ms;
     g->pause_ms = g->o.poll_ms;
     g->next_scan_ms = soon_ms < g->next_scan_ms ? soon_ms : g->next_scan_ms;
     pthread_mutex_unlock(&g->mutex);
-    mark_step(g, book_id, rail_id, STEP_AWAIT); // where nearly all of them are
+    mark_step(g, book_id, rail_id, STEP_AWAIT); // nearly all payouts are here
 }
 
 int64_t saga_engine_down_since_us(saga_engine *g, int rail_id) {

@@ -1,5 +1,5 @@
-// The saga engine: worker threads that lease due sagas in bulk, act on them, and write what came of it. Several engines, in
-// several processes, may share one database.
+// The saga engine: worker threads that lease due sagas in bulk, act on them, and write the outcomes. Several engines, in several processes,
+// may share one database.
 #ifndef SAGA_ENGINE_H
 #define SAGA_ENGINE_H
 
@@ -24,22 +24,22 @@ enum { SAGA_WORKERS_MAX = 64, SAGA_BATCH_MAX = 8000, SAGA_RAILS_MAX = 16, SAGA_B
 enum { SAGA_ANY_RAIL = 0 }; // connections are numbered from 1
 
 typedef struct saga_engine_options {
-    db_pool *pool; // of the workers: one connection each
-    // Of the keeper of leases (one connection), and of the looks at what is due and what is over (two), so that no worker and no reader
-    // of the API can starve them. NULL: pool, which needs two more then. The sessions of the looks have SAGA_LOOK_SESSION.
+    db_pool *pool; // for the workers: one connection each
+    // Pools for the keeper of leases (one connection), and for looks at due sagas and ended leases (two), so that no worker and no reader
+    // of the API can starve them. NULL: pool, which then needs two more. The looks' sessions have SAGA_LOOK_SESSION.
     db_pool *keeper_pool, *look_pool;
-    awaits *awaits; // told what was written; NULL: nobody waits
-    guard *guard;   // asked before each claim; NULL: all may be claimed
+    awaits *awaits; // hears of written states; NULL: no call waits
+    guard *guard;   // asked before each claim; NULL: every claim is allowed
     rpc_client *ledger;
-    ledger_accounts *accounts; // made on first use; NULL: all are there
+    ledger_accounts *accounts; // made on first use; NULL: all exist
     crypto_keyring *keys;
     rail *const *rails;
     size_t n_rails;
     int workers;
-    int batch_max;    // sagas of one batch, at most SAGA_BATCH_MAX
-    int64_t lease_ms; // a worker that is silent for so long has lost its batch
-    // How often the database is asked what is due, when nobody calls saga_engine_wake: from poll_ms while there is work, to
-    // idle_poll_ms when there was none for long. What is known to become due is asked for in time.
+    int batch_max;    // sagas per batch, at most SAGA_BATCH_MAX
+    int64_t lease_ms; // a worker that is silent for so long loses its batch
+    // Interval of asking the database for due sagas, without saga_engine_wake: poll_ms while there is work, growing to idle_poll_ms
+    // without. A known due time is asked for in time.
     int64_t poll_ms, idle_poll_ms;
     // resolve_after_ms is for rails that answer one by one; a rail of files is never asked. absence_ms and
     // cancel_wait_ms are each rail's own
@@ -53,23 +53,22 @@ typedef struct saga_engine_options {
     "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off "        \
     "-c enable_hashjoin=off -c enable_mergejoin=off -c jit=off"
 
-// Whether the settings among the options fit each other and the rails: what the start refuses of them. pool, ledger and keys do not
-// count.
+// Checks that the settings in the options fit each other and the rails, as the start does. Ignores pool, ledger and keys.
 bool saga_engine_check(const saga_engine_options *o, err *e) WARN_UNUSED;
-// Starts the worker threads. Books are found from merchant_book. @borrows everything in the options until stop.
-// NULL and *e on bad options.
+// Starts the worker threads. Finds books in merchant_book. @borrows everything in the options until stop. NULL and *e
+// on bad options.
 saga_engine *saga_engine_start(const saga_engine_options *o, err *e);
-// New payouts of a book are due, all of this connection; SAGA_ANY_RAIL: of whichever. Cheap; any thread; between start and stop.
+// New payouts of a book are due, all of this connection; SAGA_ANY_RAIL: of any. Cheap; any thread; between start and stop.
 void saga_engine_wake(saga_engine *g, int64_t book_id, int rail_id);
-// A bank has spoken of payouts of a book, nearly all of this connection. The same.
+// A bank has spoken of payouts of a book, nearly all of this connection. Otherwise the same.
 void saga_engine_heard(saga_engine *g, int64_t book_id, int rail_id);
-// Something may have become due in any book, as when a pause was lifted. The same.
+// Payouts may have become due in any book, as after a pause. Otherwise the same.
 void saga_engine_look(saga_engine *g);
-// Since when the bank of a connection does not answer and is left alone; 0: it answers, as far as is known. The same.
+// Since when the bank of a connection does not answer and is left alone; 0: it answers, as far as is known. Otherwise the same.
 int64_t saga_engine_down_since_us(saga_engine *g, int rail_id);
-// The rail of that number, if it is switched on; otherwise NULL. Any thread.
+// The rail of this number if it is switched on, else NULL. Any thread.
 rail *saga_engine_rail(const saga_engine *g, int id);
-// Takes no more batches, finishes those under way and so gives their leases back, joins the threads, and frees. Accepts NULL.
+// Takes no more batches, finishes the running ones and so gives their leases back, joins the threads, and frees. Accepts NULL.
 void saga_engine_stop(saga_engine *g);
 
 #endif

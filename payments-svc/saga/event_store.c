@@ -1,4 +1,4 @@
-// What is said of payouts: rail_events_record, which the rails, the submissions and the people's orders come through.
+// Messages about payouts: rail_events_record, used by the rails, the submissions and the people's orders.
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,7 +8,7 @@
 #include "saga/saga_internal.h"
 #include "saga/saga_sql.h"
 
-// --- What the rail has said ------------------------------------------------------------------------------------------
+// --- Reading messages --------------------------------------------------------------------------------------------------
 
 bool saga_store_events(saga_batch *b, db_conn *c, db_rows **rows, err *e) {
     uuid *ids = ARENA_ARRAY(b->a, uuid, b->n);
@@ -63,7 +63,7 @@ bool saga_store_hear_also(saga_batch *b, const db_rows *rows, const saga_event *
         item->said = saga_hear(&item->was, events + first, row - first + n_also,
                                item->events + (int32_t)n_also);
         if (item->reference.len == 0 && item->said.reference.len > 0) {
-            item->reference = item->said.reference; // the answer with it may never have come
+            item->reference = item->said.reference; // the answer with it may be lost
         }
     }
     ASSERT(row == n_rows);
@@ -76,7 +76,7 @@ bool saga_store_hear(saga_batch *b, const db_rows *rows, err *e) {
 
 // --- Recording -------------------------------------------------------------------------------------------------------
 
-// All writers of messages and of sagas meet in one order: by payout, and the messages of one payout by their ids.
+// All writers of messages and of sagas use one order: by payout, and one payout's messages by their ids.
 static int by_payout_and_id(const void *a, const void *b) {
     const rail_event *x = *(const rail_event *const *)a, *y = *(const rail_event *const *)b;
     const int order = uuid_cmp(x->payout_id, y->payout_id);
@@ -93,15 +93,15 @@ static int compare_uuids(const void *a, const void *b) {
     return uuid_cmp(*(const uuid *)a, *(const uuid *)b);
 }
 
-// The payouts that were spoken of, each once, and how many new messages there are about it.
+// The payouts with new messages, without repeats, and the number of messages of each.
 typedef struct event_counts {
     uuid *ids; // sorted
     int32_t *n;
-    int32_t *reached; // of them, what a submission says
+    int32_t *reached; // of these, the submissions' messages
     size_t n_ids;
 } event_counts;
 
-// How many of the new messages say "accepted", or how many say something else. ids: of the payouts of all n messages, sorted.
+// Counts the new messages that say "accepted", or all others. ids: the payouts of all n messages, sorted.
 static bool count_new(event_counts *k, const db_rows *new_rows, bool accepted, const uuid *ids,
                       size_t n, arena *a, err *e) {
     int32_t *numbers = ARENA_ARRAY(a, int32_t, 2 * n); // all 0
@@ -119,7 +119,7 @@ static bool count_new(event_counts *k, const db_rows *new_rows, bool accepted, c
     for (size_t i = 0; i < db_count(new_rows); i++) {
         const uuid id = db_get_uuid(new_rows, i, 0);
         const uuid *at = bsearch(&id, k->ids, k->n_ids, sizeof ids[0], compare_uuids);
-        ASSERT(at != NULL); // it came back as it went
+        ASSERT(at != NULL); // the statement returns its input's ids
         if (saga_is_plain_acceptance(db_get_i16(new_rows, i, 1), db_get_str(new_rows, i, 3)) ==
             accepted) {
             const size_t of = (size_t)(at - k->ids);
@@ -139,7 +139,7 @@ static bool count_new(event_counts *k, const db_rows *new_rows, bool accepted, c
     return true;
 }
 
-// Tells the sagas of the messages that were new.
+// Tells the sagas of the new messages.
 static bool tell_sagas(db_conn *c, int64_t book_id, bool accepted, const event_counts *k,
                        int64_t *n_told, arena *a, err *e) {
     *n_told = 0;
@@ -179,7 +179,7 @@ static bool tell_new(db_conn *c, int64_t book_id, const db_rows *new_rows, const
            tell_sagas(c, book_id, true, &accepted, &n_sent, a, e);
 }
 
-// An absent text is "", never NULL: the columns do not take it.
+// A missing text is "", never NULL: the columns are NOT NULL.
 static str text_or_empty(str text) {
     return text.ptr == NULL ? (str){"", 0} : text;
 }
@@ -201,7 +201,7 @@ static bool cannot_be(err *e) {
                    "a message of a kind, attempt or amount that cannot be");
 }
 
-// The columns of rail_event, but for the book, in the order of the statement.
+// The columns of rail_event except the book, in the order of the statement.
 typedef struct event_columns {
     uuid *payout_id, *inbox_id;
     str *event_id, *code, *text, *reference, *currency, *actor;
@@ -288,7 +288,7 @@ static bool of_payouts(db_conn *c, int64_t book_id, saga_sql_id sql, const uuid 
     return db_exec(c, saga_sql(sql), p, a, rows, NULL, e);
 }
 
-// The number of the last order that a payout was given; 0 when there was none.
+// The number of a payout's last order; 0: none.
 static int32_t last_order(const db_rows *rows, uuid payout_id) {
     for (size_t i = 0; i < db_count(rows); i++) { // orders come one by one
         if (uuid_eq(db_get_uuid(rows, i, 0), payout_id)) {
@@ -298,8 +298,8 @@ static int32_t last_order(const db_rows *rows, uuid payout_id) {
     return 0;
 }
 
-// Numbers the orders among n messages, each payout's from its last one on, under the lock of its saga: so an order is taken up once,
-// whatever the clocks of those who give orders say. *numbers stays NULL when there is none, which is nearly always.
+// Numbers the orders among n messages from each payout's last one on, under the lock of its saga. So an order is taken up once, whatever
+// the clocks of its authors say. *numbers stays NULL when there is none, which is nearly always.
 static bool number_orders(db_conn *c, int64_t book_id, const rail_event *const *events, size_t n,
                           const int32_t **numbers, arena *a, err *e) {
     uuid *ids = NULL;
@@ -325,7 +325,7 @@ static bool number_orders(db_conn *c, int64_t book_id, const rail_event *const *
         !of_payouts(c, book_id, SAGA_SQL_COUNT_ORDERS, ids, n_ids, &rows, a, e)) {
         return false;
     }
-    size_t before = n; // the order before, among the messages
+    size_t before = n; // the previous order among the messages
     for (size_t i = 0; i < n; i++) {
         if (is_order(events[i]->kind)) {
             const bool same =
@@ -338,15 +338,15 @@ static bool number_orders(db_conn *c, int64_t book_id, const rail_event *const *
     return true;
 }
 
-// --- What reached its bank -------------------------------------------------------------------------------------------
+// --- Submissions at their bank -------------------------------------------------------------------------------------------
 
 static bool is_reached(const rail_event *event) {
     return saga_is_plain_acceptance((int)event->kind, event->code) &&
            event->source == RAIL_SOURCE_SUBMISSION;
 }
 
-// Moves those of n messages' payouts to SENT that have reached their bank and have nothing else to be weighed. rows: which ones; NULL
-// when no message says so. The messages come sorted by payout.
+// Moves payouts to SENT if a message says that they have reached their bank, and nothing else has to be weighed. rows: these payouts; NULL
+// when no message says so. The messages are sorted by payout.
 static bool reach_bank(db_conn *c, int64_t book_id, const rail_event *const *events, size_t n,
                        db_rows **rows, arena *a, err *e) {
     uuid *ids = ARENA_ARRAY(a, uuid, n);
@@ -396,8 +396,7 @@ static bool tell_sent(db_conn *c, int64_t book_id, const reached *moved, size_t 
     return feed_add(c, book_id, entries, n, a, e);
 }
 
-// Takes the messages out that nothing more has to be recorded of: the row of the submission says the same for all of its payouts.
-// *n: how many are left of *events.
+// Removes the messages that need no record: the row of the submission says the same for all of its payouts. *n: the number left in *events.
 static bool without_reached(db_conn *c, int64_t book_id, const rail_event *const **events,
                             size_t *n, arena *a, err *e) {
     db_rows *rows = NULL;
@@ -498,7 +497,7 @@ bool rail_events_record(db_conn *c, int64_t book_id, const rail_event *events, s
     return true;
 }
 
-// --- What nobody has said before -------------------------------------------------------------------------------------
+// --- Payouts without earlier messages ------------------------------------------------------------------------------------
 
 #define EVENT_COLUMNS                                                                              \
     "book_id, payout_id, event_id, attempt, kind, code, detail, rail_reference, at, amount, "      \
@@ -540,7 +539,7 @@ static bool copy_events(db_conn *c, int64_t book_id, const rail_event *const *ev
     return db_copy_end(w, NULL, e);
 }
 
-// The payouts of n messages, which are sorted by them, and how many there are of each.
+// Counts the messages of each payout; the n messages are sorted by payout.
 static bool count_all(event_counts *k, const rail_event *const *events, size_t n, arena *a,
                       err *e) {
     *k = (event_counts){.ids = ARENA_ARRAY(a, uuid, n), .n = ARENA_ARRAY(a, int32_t, n)};

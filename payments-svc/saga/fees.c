@@ -1,7 +1,7 @@
-// What a payout costs its merchant: the last leg of the chains that take the payout's amount from the merchant, and give it back.
+// The merchant's fee for a payout: the last leg of the chains that take the payout's amount from the merchant, and give it back.
 //
-// RULE: the merchant bears the fee as long as any of the amount that it has paid is not back, so a chain moves it exactly when the
-// merchant's part becomes, or is no longer, zero. What suspense bears moves no fee.
+// RULE: the merchant bears the fee while any part of its payment is not back. So a chain moves the fee exactly when the merchant's part
+// becomes zero, or stops being zero. An amount that suspense bears moves no fee.
 #include <string.h>
 
 #include "domain/ids.h"
@@ -40,8 +40,8 @@ bool saga_fee_moves(const saga_item *item) {
     return false;
 }
 
-// An instance that knew no fee, or another one, has reserved: an older one, or one of before the database was restored. The chain that was
-// made without the fee has other flags, and a chain with it finds nothing to post or to void.
+// An instance with no fee, or another fee, has made the reservation: an older version, or before a restore. The chain without the fee has
+// other flags, and a chain with the fee finds nothing to post or void.
 bool saga_fee_is_missing(const saga_item *item, const ledger_result *results, size_t n) {
     if (!saga_fee_moves(item)) {
         return false;
@@ -63,7 +63,7 @@ static ledger_transfer of_intent(const saga_item *item, const char *leg) {
                              .user_data_128 = item->intent_id};
 }
 
-// Posts or voids what was reserved beside the reservation.
+// Posts or voids the fee that was reserved beside the reservation.
 static ledger_transfer release(const saga_item *item, const char *leg, int64_t amount,
                                uint32_t flags) {
     ledger_transfer t = of_intent(item, leg);

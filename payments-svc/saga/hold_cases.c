@@ -1,10 +1,10 @@
-// A payout that is held is a person's business: a case is opened in the transaction that holds it (promise SEEN).
+// A held payout is for a person: the transaction that holds it opens a case (promise SEEN).
 #include <string.h>
 
 #include "cases/cases.h"
 #include "saga/saga_internal.h"
 
-// The kind of case that a hold is, which says who can help.
+// The kind of a hold's case, by who can help.
 static const char *kind_of(const saga *s, controls t) {
     static const struct {
         const char *hold, *kind;
@@ -26,7 +26,7 @@ static const char *kind_of(const saga *s, controls t) {
     return by != NULL && by->case_kind != NULL ? by->case_kind : "PAYOUT_HELD";
 }
 
-// Whoever gave an order that was not possible has closed a case, perhaps: the payout is held all the same.
+// The author of an impossible order may have closed a case: the payout is still held.
 static bool is_news(const saga_item *item) {
     return item->now.hold[0] != '\0' &&
            (item->note.outcome == OUT_NOT_ORDERED || strcmp(item->now.hold, item->was.hold) != 0 ||

@@ -1,4 +1,4 @@
-// What the acting sagas of a batch need before they act, loaded inside the claiming transaction.
+// Loads the data of a batch's acting sagas, inside the claiming transaction.
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,11 +13,11 @@ static int compare_id(const void *key, const void *item) {
 
 static saga_item *find_item(const saga_batch *b, uuid payout_id) {
     saga_item *item = bsearch(&payout_id, b->items, b->n, sizeof b->items[0], compare_id);
-    ASSERT(item != NULL); // the statement asked for these only
+    ASSERT(item != NULL); // the statement asked only for these
     return item;
 }
 
-// Runs a statement of (book, ids of the items that act on one of the steps). *rows is NULL when there are none.
+// Runs a statement of (book, ids of the items that act on one of the steps). *rows is NULL without such items.
 static bool fetch_for(saga_batch *b, db_conn *c, saga_sql_id sql, unsigned step_mask,
                       db_rows **rows, err *e) {
     uuid *ids = ARENA_ARRAY(b->a, uuid, b->n);
@@ -108,7 +108,7 @@ saga_legs saga_legs_of(const saga *s) {
     return (saga_legs){NULL, NULL};
 }
 
-// Ids are derived once, for the log and for the ledger.
+// Derives the ids once, for the log and for the ledger.
 static void name_transfers(saga_batch *b) {
     for (size_t i = 0; i < b->n; i++) {
         saga_item *item = &b->items[i];
@@ -139,7 +139,7 @@ static void fill_rail_item(saga_item *item, rail_item *r) {
     item->rail = r;
 }
 
-// EXECUTE first, then RESOLVE, so that each is one run for the rail.
+// EXECUTE first, then RESOLVE, so that each is one run of items for the rail.
 static bool make_rail_items(saga_batch *b, err *e) {
     b->rail_items = ARENA_ARRAY(b->a, rail_item, b->n);
     if (b->rail_items == NULL) {
@@ -171,7 +171,7 @@ static bool open_value(saga_batch *b, const saga_item *item, const char *what, s
     return crypto_open(b->from.keys, strbuf_str(&text), sealed, b->secrets, plain, e);
 }
 
-// Not sent and not to be sent by itself: a person must look at the recipient, or at the keys. The others of the batch go on.
+// Not sent, now or later by itself: a person must look at the recipient, or at the keys. The batch's others go on.
 static void hold_item(saga_item *item, str code, str text) {
     item->now = item->was; // the attempt was not made
     saga_hold(&item->now, code, text);
@@ -195,7 +195,7 @@ static bool read_recipient(saga_batch *b, const db_rows *rows, size_t row, err *
     }
     if (why.code != ERR_DATA_LOSS) {
         if (e != NULL) {
-            *e = why; // no memory, for example: not the recipient's fault
+            *e = why; // for example no memory: not the recipient's fault
         }
         return false;
     }
@@ -229,7 +229,7 @@ static bool load_recipients(saga_batch *b, db_conn *c, err *e) {
     return true;
 }
 
-// Those that became HELD leave the run.
+// Removes items that became HELD from the run.
 static void drop_held(saga_batch *b) {
     size_t n = 0;
     for (size_t i = 0; i < b->n; i++) {
@@ -253,7 +253,7 @@ static void drop_held(saga_batch *b) {
     b->n_execute = n;
 }
 
-// The entries are in submissions, which have a sender of their own: nothing is left to act on, so nothing is leased.
+// The entries are in submissions with their own sender: no action is left, so nothing is leased.
 static void hand_over(saga_batch *b) {
     saga_intent_wipe(b);
     for (size_t i = 0; i < b->n; i++) {
@@ -274,7 +274,7 @@ static void hand_over(saga_batch *b) {
         item->handed = true;
         item->rail = NULL;
     }
-    b->rail_items += b->n_execute; // those of RESOLVE
+    b->rail_items += b->n_execute; // skips to the items of RESOLVE
     b->n_execute = 0;
 }
 

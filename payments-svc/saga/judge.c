@@ -1,4 +1,4 @@
-// What the answers of the ledger and of a rail mean for the step that asked.
+// The meaning of the ledger's and the rail's answers for the step.
 #include "base/log.h"
 #include "control/funds/rules.h"
 #include "ledger/ledger_client.h"
@@ -47,13 +47,13 @@ static saga_answer judge_reserve(const saga_item *item, Ledger__V1__CreateTransf
     return broken(item, status);
 }
 
-// Of the transfer that speaks for the step: the one of a pair that is to blame.
+// Judges the transfer that decides the step: of a pair, the one to blame.
 saga_answer saga_judge_ledger(const saga_item *item, Ledger__V1__CreateTransferStatus status,
                               arena *a) {
     const saga_answer done = {OUT_DONE, {"", 0}, {"", 0}, 0};
     if (LEDGER_IS(status, ID_ALREADY_FAILED)) {
-        // An earlier try under this id was refused, and its answer never reached us, or a person has ordered it again: nothing has
-        // happened under it, nor will. The next number is tried, and what stands against it is said then.
+        // An earlier try under this id was refused, and its answer was lost, or a person has ordered the step again. Nothing was or will be
+        // booked under this id. The next number is tried, and gets the reason.
         return (saga_answer){OUT_BURNED, STR("LEDGER_ID_BURNED"),
                              STR("an earlier try under this id was refused"), 0};
     }
@@ -61,9 +61,9 @@ saga_answer saga_judge_ledger(const saga_item *item, Ledger__V1__CreateTransferS
     if ((frees && LEDGER_IS(status, PENDING_TRANSFER_ALREADY_VOIDED)) ||
         (item->acting == STEP_CONFIRM && item->now.moving == 0 &&
          LEDGER_IS(status, PENDING_TRANSFER_ALREADY_POSTED))) {
-        return done; // under another number
+        return done; // booked under another number
     }
-    // Given up while it stood at RESERVE, before any attempt: then the reservation was never made, or its id has failed.
+    // Given up at RESERVE, before any attempt: the reservation was never made, or its id has failed.
     if (frees && item->now.attempt == 0 && LEDGER_IS(status, PENDING_TRANSFER_NOT_FOUND)) {
         return done;
     }
@@ -84,7 +84,7 @@ saga_answer saga_judge_ledger(const saga_item *item, Ledger__V1__CreateTransferS
 
 // --- The rail's verdicts --------------------------------------------------------------------------------------------
 
-// What came from outside, as the database and people can take it: valid text, bounded.
+// A text from outside, safe for the database and for people: valid and bounded.
 static str clean(str text, size_t len_max) {
     if (text.len == 0) {
         return (str){"", 0};
@@ -105,7 +105,7 @@ static saga_outcome outcome_of(rail_verdict verdict) {
     case RAIL_HANDED_OVER: return OUT_HANDED_OVER;
     case RAIL_HELD: return OUT_BROKEN;
     }
-    return OUT_UNKNOWN; // the rail has said nothing: never guess
+    return OUT_UNKNOWN; // the rail gave no verdict: never guess
 }
 
 str saga_clean_text(str text) {

@@ -1,5 +1,5 @@
-// Keeps the leases of batches that take long. A process that is stopped (SIGSTOP, a dead machine) stops this thread too, so
-// its leases run out as they must.
+// Renews the leases of long batches. A process that is stopped (SIGSTOP, a dead machine) stops this thread too, so its leases run out as
+// they must.
 #include <pthread.h>
 #include <stdlib.h>
 
@@ -11,7 +11,7 @@ enum { LEASES_MAX = SAGA_LEASES_MAX };
 
 struct saga_lease {
     bool used, renewing;
-    bool gone; // of the keeper's thread alone
+    bool gone; // only for the keeper's thread
     saga_batch *batch;
     saga_renewal renewal;
 };
@@ -25,7 +25,7 @@ struct saga_keeper {
     pthread_mutex_t mutex; // guards stopping and leases[].{used,renewing}; never held across SQL
     pthread_cond_t changed;
     bool stopping;
-    bool sleeping; // there was no lease for a while: it waits to be woken
+    bool sleeping; // no lease for a while: it waits to be woken
     saga_lease leases[LEASES_MAX];
 };
 
@@ -45,12 +45,12 @@ static void renew(saga_keeper *k, saga_lease *l) {
     if (kept) {
         atomic_store(&l->batch->until_boot_ms, from_ms + k->lease_ms);
     } else if (!l->gone) {
-        l->gone = true; // taken away: the batch sends nothing more, whatever it is about to do
+        l->gone = true; // taken away: the batch sends nothing more
         atomic_store(&l->batch->until_boot_ms, 0);
     }
 }
 
-// More than a third of the lease is gone.
+// True when more than a third of the lease is gone.
 static bool wants_renewal(const saga_keeper *k, const saga_lease *l) {
     const int64_t left_ms = atomic_load(&l->batch->until_boot_ms) - clock_boot_ms(k->clock);
     return left_ms < k->lease_ms * 2 / 3;
@@ -85,7 +85,7 @@ static bool has_leases(const saga_keeper *k) {
     return false;
 }
 
-// With the mutex held. While there are leases, the keeper looks at them by itself.
+// With the mutex held. While there are leases, the keeper wakes by itself.
 static void wake(saga_keeper *k) {
     if (k->sleeping) {
         k->sleeping = false;
@@ -154,7 +154,7 @@ saga_lease *saga_lease_begin(saga_keeper *k, saga_batch *b) {
     }
     wake(k);
     pthread_mutex_unlock(&k->mutex);
-    ASSERT(found != NULL); // one for each worker
+    ASSERT(found != NULL); // each worker has one
     return found;
 }
 

@@ -1,5 +1,5 @@
-// Leases in the database: one row for a batch that a worker has. What the log of a saga has beyond its row is being done under
-// such a lease; when the lease is over, its intents are all that is known, and become the row (takeover.c).
+// Leases in the database: one row for a worker's batch. A saga's log rows beyond its own row are being done under a lease. After the
+// lease's end only its intents are known, and become the row (takeover.c).
 #include "base/assert.h"
 #include "saga/saga_internal.h"
 #include "saga/saga_sql.h"

@@ -1,4 +1,4 @@
-// The order to cancel: looked at with the machine's own eyes, under the lock of the slot from which payouts are sent.
+// Orders of a person, judged by the machine under the lock of the slot from which payouts are sent.
 #include "saga/orders.h"
 
 #include <string.h>
@@ -12,11 +12,11 @@ typedef struct standing {
     saga_item item;
     int rail_id;
     bool leased; // a worker has it
-    // number of the last order to cancel that was accepted, whatever has become of it; 0: none
+    // number of the last accepted order to cancel, whatever its result; 0: none
     int32_t canceling;
 } standing;
 
-// Clients repeat for so long what a database has forgotten; such a payout was made after the restore, and may have been sent before it.
+// Clients repeat forgotten requests for so long. Such a payout was made after the restore, and may have been sent before it.
 enum { REPEATS_DAYS = 7 };
 enum { RECOVERY_RETRY_MS = 5000 };
 
@@ -89,7 +89,7 @@ static bool read_row(db_conn *c, int64_t book_id, uuid payout_id, standing *s, a
     return true;
 }
 
-// Where the payout stands, with what was said of it.
+// The payout's state, with its messages.
 static bool look_with(db_conn *c, int64_t book_id, uuid payout_id, const saga_event *also,
                       standing *s, arena *a, err *e) {
     *s = (standing){0};
@@ -107,20 +107,20 @@ static bool look(db_conn *c, int64_t book_id, uuid payout_id, standing *s, arena
     return look_with(c, book_id, payout_id, NULL, s, a, e);
 }
 
-// --- Carrying them out -----------------------------------------------------------------------------------------------
+// --- Carrying orders out ---------------------------------------------------------------------------------------------
 
 enum { ORDERS_AT_ONCE = 4 };
 
-// Workers may have no claim of it, for hours or days: what is paused does not begin, a bank that does not answer is
-// left alone, and a connection that is switched off has none.
+// Workers may not claim the payout for hours or days: a paused payout does not begin, a silent bank is left alone, and a connection that is
+// off has no claims.
 static bool may_be_stopped(const saga_engine *g, const standing *s) {
     const saga_step step = s->item.was.step;
     return step == STEP_GATE || step == STEP_RESERVE || step == STEP_EXECUTE ||
            step == STEP_RESOLVE || (g != NULL && saga_engine_rail(g, s->rail_id) == NULL);
 }
 
-// No worker claims it until the transaction ends, unless it moves before the lock is there: to a step that is not in *held. What is to be
-// canceled is stopped from being sent wherever it stands. EXECUTE comes first, so that two such orders cannot wait for each other.
+// Keeps workers from claiming the payout until the transaction ends, unless it moves before the lock is there, to a step that is not in
+// *held. A cancel locks the sending steps wherever the payout stands. EXECUTE comes first, so that two such orders cannot deadlock.
 static bool lock_standing(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id,
                           bool cancels, saga_slots *held, arena *a, err *e) {
     standing s = {0};
@@ -139,7 +139,7 @@ static bool lock_standing(const saga_engine *g, db_conn *c, int64_t book_id, uui
     return lock_slot(c, book_id, s.rail_id, at, a, e);
 }
 
-// The submission that it waits in, and the sagas of all that are in it, when it can be taken out of it; else its own saga.
+// Locks the submission that it waits in, and the sagas of all its items, if it can be taken out; else its own saga.
 static bool lock_with_siblings(db_conn *c, int64_t book_id, uuid payout_id, arena *a, err *e) {
     standing s = {0};
     uuid *payouts = NULL;
@@ -168,7 +168,7 @@ static bool take_one(db_conn *c, int64_t book_id, standing *s, bool *taken, aren
     return saga_store_take_order(&b, c, taken, e);
 }
 
-// *refused: why the last order that was given has come to nothing; empty: it has not, as far as is known.
+// *refused: why the last order came to nothing; empty: as far as known it did not.
 static bool take_orders(const saga_engine *g, db_conn *c, int64_t book_id, uuid payout_id,
                         const saga_slots *held, str *refused, arena *a, err *e) {
     *refused = STR("");
@@ -178,7 +178,7 @@ static bool take_orders(const saga_engine *g, db_conn *c, int64_t book_id, uuid 
         if (!read_row(c, book_id, payout_id, &s, a, e)) {
             return false;
         }
-        // A claim locks no row: without the slot's lock, a worker may have it at any moment. There it goes on by itself.
+        // A claim locks no row: without the slot's lock, a worker may take the payout at any moment, and then carries the order out.
         if (s.leased || !held->has[s.item.was.step] || !may_be_stopped(g, &s)) {
             return true;
         }
@@ -215,7 +215,7 @@ static bool record(db_conn *c, const saga_cancellation *x, const rail_event *eve
     return rail_events_record(c, x->book_id, event, 1, a, e);
 }
 
-// Of a rail that cannot be asked about one payout: what was found of it when its bank's folders were listed.
+// True for a rail that cannot be asked about one payout: its bank's folders were listed instead.
 static bool is_looked_up(const saga_engine *g, const standing *s) {
     const rail *r = g != NULL ? saga_engine_rail(g, s->rail_id) : NULL;
     return r != NULL && r->may_have != NULL;
@@ -242,8 +242,8 @@ static bool give(const saga_engine *g, db_conn *c, const saga_cancellation *x, c
            (refused.len == 0 || not_cancelable_as(refused, e));
 }
 
-// Out of a submission that has not left: that attempt will never be taken. Of a connection that is switched off no rail
-// is there to do it, and the rows of its submissions say as much.
+// Takes it out of a submission that has not left: this attempt will never be taken. A connection that is off has no rail for this; the rows
+// of its submissions say the same.
 static bool take_out(saga_engine *g, db_conn *c, const saga_cancellation *x, const standing *s,
                      arena *a, err *e) {
     rail *r = saga_engine_rail(g, s->rail_id);
@@ -300,7 +300,7 @@ static bool is_in_a_submission(const standing *s) {
            s->item.said.word == WORD_NONE;
 }
 
-// Gives the order when it is possible now.
+// Gives the order if it is possible now.
 static bool try_to_give(saga_engine *g, db_conn *c, const saga_cancellation *x, standing *s,
                         const saga_slots *held, arena *a, err *e) {
     const char *why = NULL;
@@ -324,7 +324,7 @@ static bool try_to_give(saga_engine *g, db_conn *c, const saga_cancellation *x, 
 bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *a, err *e) {
     standing s = {0};
     saga_slots held;
-    // What is claimed to be sent is claimed under this lock, and what was claimed before is seen behind it.
+    // Claims for sending take this lock, and earlier claims are visible under it.
     if (!saga_orders_lock(g, c, x->book_id, x->payout_id, RAIL_EVENT_CANCEL, &held, a, e) ||
         !look(c, x->book_id, x->payout_id, &s, a, e)) {
         return false;
@@ -336,7 +336,7 @@ bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *
     if (try_to_give(g, c, x, &s, &held, a, e)) {
         return true;
     }
-    // Who asks again is answered as before, unless the order that came to nothing then is possible now.
+    // A repeated order gets the earlier answer, unless the order came to nothing then and is possible now.
     const bool before = s.canceling > 0 && strcmp(e->reason, "PAYOUT_NOT_CANCELABLE") == 0;
     if (before) {
         err_clear(e);
@@ -356,9 +356,9 @@ bool saga_cancel_code(saga_engine *g, guard *known, db_conn *c, int64_t book_id,
     return true;
 }
 
-// The machine takes such an order up later: after the orders before it, after the worker that has the payout, or, of a cancel, after the
-// rail has said what it has. What it then makes of the order is not known yet. A cancel that waits for the rail gives
-// way to what is possible now, and to nothing else.
+// True when the machine will take the order up later: after earlier orders, after the worker that has the payout, or, for a cancel, after
+// the rail's answer. Its result is not known yet. A cancel that waits for the rail gives way to an order that is possible now, and to no
+// other.
 static bool is_for_later(const standing *s, saga_event_kind kind) {
     const saga *now = &s->item.was;
     const bool is_asked_for =

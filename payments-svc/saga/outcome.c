@@ -1,4 +1,4 @@
-// The outcome of a batch: its lease ends, and its rows, its log and its cases are written, all or none.
+// The outcome of a batch: ends its lease and writes its rows, its log and its cases, all or none.
 #include "base/crash.h"
 #include "saga/saga_internal.h"
 

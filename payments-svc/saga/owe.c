@@ -1,5 +1,5 @@
-// What a merchant cannot pay: the bank has paid again what was given back, and the merchant's balance does not cover it. Then the
-// account of what the merchant owes bears it, in one chain with the bank's leg, and what there is repays it at once.
+// A debt: the bank has paid returned money again, and the merchant's balance does not cover it. The merchant's debt account bears it, in
+// one chain with the bank's leg. The rest of the balance repays it at once.
 #include <string.h>
 
 #include "base/crash.h"
@@ -22,12 +22,12 @@ static size_t legs_of(const saga_item *item) {
     return saga_fee_moves(item) ? LEGS_MAX : LEGS_MAX - 1;
 }
 
-// What the merchant is to bear: the fee as well, when none of the amount was with the bank.
+// The merchant's part: includes the fee when no part of the amount was with the bank.
 static int64_t owed_of(const saga_item *item) {
     return item->now.moving + (saga_fee_moves(item) ? item->fee : 0);
 }
 
-// RULE: it is sent only after the chain of the same number has failed for ever, so of both one happens at most (promise NO-DOUBLE).
+// RULE: sent only after the chain of the same number has failed for ever, so at most one of the two happens (promise NO-DOUBLE).
 static void build(const saga_batch *b, saga_item *item, ledger_transfer *out) {
     const size_t last = legs_of(item) - 1;
     const uint32_t linked = LEDGER__V1__TRANSFER_FLAG__TRANSFER_FLAG_LINKED;
@@ -66,7 +66,7 @@ static void build(const saga_batch *b, saga_item *item, ledger_transfer *out) {
     }
 }
 
-// Of a broken chain only one transfer is to blame. A chain that is there already ends its repetition at the first.
+// In a broken chain only one transfer is to blame. A chain that exists stops at its first transfer.
 static bool is_done(const ledger_result *results) {
     return LEDGER_IS(results[0].status, CREATED) ||
            (LEDGER_IS(results[0].status, EXISTS) &&
@@ -88,7 +88,7 @@ static void answer(saga_item *item, const ledger_result *results, arena *a) {
         item->answer = saga_judge_ledger(item, blamed(results, legs_of(item)), a);
         return;
     }
-    item->owed = owed_of(item); // at the end of the step nothing says any more how much has moved
+    item->owed = owed_of(item); // after the step nothing tells the amount any more
     item->answer = (saga_answer){
         OUT_DONE, STR("MERCHANT_OWES"),
         STR("the merchant's balance did not cover what the bank has paid; the merchant owes it"),
@@ -143,7 +143,7 @@ void saga_owe(saga_batch *b, const saga_tools *tools, saga_item *const *items, s
         if (!ok && saga_may_complain(&complaint)) {
             log_err(LOG_WARN, "saga.ledger_failed", &e);
         }
-        for (size_t i = 0; !ok && i < some; i++) { // with the same ids it may be repeated
+        for (size_t i = 0; !ok && i < some; i++) { // a repeat with the same ids is safe
             items[at + i]->answer = (saga_answer){OUT_RETRY, STR("LEDGER_UNAVAILABLE"), {"", 0}, 0};
         }
         at += some;

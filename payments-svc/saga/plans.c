@@ -1,4 +1,4 @@
-// How the database is to plan the statements of a transaction that joins a batch with its rows.
+// Planner settings for a transaction that joins a batch with its rows.
 #include "saga/saga_internal.h"
 #include "saga/saga_sql.h"
 
@@ -6,7 +6,7 @@ bool saga_plan_each_time(db_conn *c, arena *a, err *e) {
     return db_exec(c, saga_sql(SAGA_SQL_PLAN_EACH_TIME), NULL, a, NULL, NULL, e);
 }
 
-// Until the end of the transaction, so it comes right before the last statements.
+// Lasts until the end of the transaction, so it comes right before the last statements.
 bool saga_join_by_key(db_conn *c, arena *a, err *e) {
     return db_exec(c, saga_sql(SAGA_SQL_JOIN_BY_KEY), NULL, a, NULL, NULL, e);
 }

@@ -9,11 +9,11 @@ enum { BOOKS_TIMEOUT_MS = 10000 };
 typedef struct where {
     int64_t *books;
     size_t n_books;
-    int16_t rails[SAGA_RAILS_MAX]; // that send by themselves
+    int16_t rails[SAGA_RAILS_MAX]; // rails that send by themselves
     size_t n_rails;
 } where;
 
-// What is handed over belongs to its submission, which asks the bank.
+// A handed-over payout belongs to its submission, which asks the bank.
 static bool look_where(const saga_recovery *r, where *w, arena *a, err *e) {
     *w = (where){.books = ARENA_ARRAY(a, int64_t, SAGA_BOOKS_MAX)};
     if (w->books == NULL) {
@@ -59,7 +59,7 @@ static bool begin(void *arg, db_conn *c, arena *a, err *e) {
     return true;
 }
 
-// A lease that was over meanwhile has left orphans before EXECUTE, which is not claimed now: they are asked for, too.
+// Leases that ended meanwhile have left orphans before EXECUTE, which is not claimed now: they are asked for, too.
 static bool left(void *arg, db_conn *c, arena *a, int64_t *n, err *e) {
     where w;
     *n = 0;

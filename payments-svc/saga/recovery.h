@@ -1,5 +1,5 @@
-// What sagas have to do with a recovery (guard/guard.h): each that a bank may know more of than the database does is resolved by its key
-// before anything is sent.
+// The sagas' part of a recovery (guard/guard.h): each saga of which a bank may know more than the database is resolved by its key before
+// anything is sent.
 #ifndef SAGA_RECOVERY_H
 #define SAGA_RECOVERY_H
 

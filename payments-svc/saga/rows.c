@@ -9,14 +9,13 @@
 // --- Reading ---------------------------------------------------------------------------------------------------------
 
 static void copy_column(char *to, size_t size, str from) {
-    // the table holds what this program wrote
+    // the table holds only this program's own texts
     const size_t len = from.len < size - 1 ? from.len : size - 1;
     memcpy(to, from.ptr, len);
     to[len] = '\0';
 }
 
-// In the order of SAGA_COLUMNS (saga_sql.c).
-// What nearly no saga has is NULL in its row.
+// Reads columns in the order of SAGA_COLUMNS (saga_sql.c). A column that nearly no saga uses is NULL.
 static int64_t rare_i64(const db_rows *rows, size_t row, int col) {
     return db_is_null(rows, row, col) ? 0 : db_get_i64(rows, row, col);
 }
@@ -61,14 +60,14 @@ void saga_row_read(const db_rows *rows, size_t row, saga_item *item) {
 
 // --- Writing ---------------------------------------------------------------------------------------------------------
 
-// What most rows of a batch have in common is sent once, as a shape, and picked by its number (see saga_sql.c).
+// Columns that most rows of a batch share are sent once, as a shape, and chosen by its number (see saga_sql.c).
 enum { SHAPE_NUMBERS = 23, SHAPE_TEXTS = 4 };
 typedef struct shape {
     int64_t numbers[SHAPE_NUMBERS];
     str texts[SHAPE_TEXTS];
 } shape;
 
-// Shapes that are looked at before a new one is made.
+// Shapes to compare before a new one is made.
 enum { SHAPES_TRIED = 8 };
 
 static shape shape_of(const saga_item *item) {
@@ -109,7 +108,7 @@ static bool same_shape(const shape *a, const shape *b) {
     return same;
 }
 
-// The number of the item's shape, from 1; it is made when it is not among the last ones.
+// The number of the item's shape, from 1; makes a new one if it is not among the last ones.
 static size_t find_shape(shape *shapes, size_t *n, const saga_item *item) {
     const shape wanted = shape_of(item);
     const size_t oldest = *n > SHAPES_TRIED ? *n - SHAPES_TRIED : 0;
@@ -148,7 +147,7 @@ static bool shape_params(db_params *p, const shape *shapes, size_t n, arena *a) 
     return true;
 }
 
-// The columns that are an item's own.
+// The columns with a value of each item's own.
 typedef struct own_columns {
     uuid *payout_id;
     int64_t *epoch, *due_at;
@@ -180,7 +179,7 @@ static bool is_end(saga_state state) {
            state == STATE_CANCELED;
 }
 
-// Payouts that leave a state which was their end, which few do, are told to the sums of payouts (room jobs, sums.c).
+// Tells the sums of payouts (room jobs, sums.c) of payouts that leave a final state; few do.
 static bool set_apart(db_conn *c, int64_t book_id, const saga_item *const *items, size_t n,
                       arena *a, err *e) {
     size_t n_left = 0;
@@ -211,7 +210,7 @@ static bool set_apart(db_conn *c, int64_t book_id, const saga_item *const *items
     return db_exec(c, saga_sql(SAGA_SQL_SET_APART), p, a, NULL, NULL, e);
 }
 
-// Why a payout is in a state that somebody may ask about.
+// The reason for a state that somebody may ask about.
 static str reason_of(const saga *s) {
     return s->hold[0] != '\0'                              ? str_of(s->hold)
            : is_end(s->state) && s->state != STATE_SETTLED ? str_of(s->reason)

@@ -42,7 +42,7 @@ static void nap(int64_t ms) {
 
 static saga_engine *start_with(rail *r, int64_t poll_ms, int64_t lease_ms, int workers,
                                int batch_max) {
-    static char ledger; // the fake ledger never looks at it
+    static char ledger; // the fake ledger ignores it
     saga_engine_options o = {.pool = world_pool(),
                              .ledger = (rpc_client *)&ledger,
                              .keys = world_keys(),
@@ -103,7 +103,7 @@ static void test_engine__all_the_way__settled(void **state) {
 static void test_engine__sync_settlement__settled_without_events(void **state) {
     (void)state;
     world.submit_verdict = RAIL_SETTLED;
-    saga_engine *g = start(world_rail(RAIL_INSTANT, 0), 60000, 5000); // never polls: only woken
+    saga_engine *g = start(world_rail(RAIL_INSTANT, 0), 60000, 5000); // never polls: must be woken
     nap(100);
     world_payouts(RAIL_INSTANT, 1, 100, NULL);
     saga_engine_wake(g, WORLD_BOOK, SAGA_ANY_RAIL);
@@ -145,12 +145,12 @@ static void test_engine__nothing_comes_any_more__gathering_ends(void **state) {
     saga_engine *g = start(world_rail(RAIL_ACH, 10000), 10, 5000);
     world_payouts(RAIL_ACH, 10, 100, NULL);
     saga_engine_wake(g, WORLD_BOOK, SAGA_ANY_RAIL);
-    assert_true(reach(STATE_SENT, 10, 7500)); // a quarter is enough, the whole would be too late
+    assert_true(reach(STATE_SENT, 10, 7500)); // a quarter is enough; the whole would be too late
     assert_int_equal(world_look().submits, 1);
     saga_engine_stop(g);
 }
 
-// A bank that takes payments and answers when the test says so.
+// A bank that takes payments and answers on the test's command.
 static struct {
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -191,7 +191,7 @@ static void one_more(saga_engine *g) {
     saga_engine_wake(g, WORLD_BOOK, SAGA_ANY_RAIL);
 }
 
-// Payouts that come later are submitted all the same, until half of the workers wait; the rest goes on with the ledger.
+// Later payouts are also submitted, until half of the workers wait; the rest goes on with the ledger.
 static void test_engine__bank_hangs__half_of_the_workers_wait_for_it(void **state) {
     (void)state;
     rail *r = world_rail(RAIL_INSTANT, 0);
@@ -233,7 +233,7 @@ static void test_engine__ledger_down_for_a_while__nothing_is_dropped(void **stat
     assert_int_equal(world_look().twice, 0);
 }
 
-// Work that waits for nobody: more workers at it would only take the processors from those who hand payouts in.
+// Work without waits: more workers would only take the processors from incoming payouts.
 static void test_engine__much_work__half_of_the_workers_do_it(void **state) {
     (void)state;
     world.ledger_takes_ms = 20;
@@ -250,14 +250,14 @@ static void *lock_sagas(void *arg) {
     return NULL;
 }
 
-// A look that took long, as while the database was away, does not put off the next one.
+// A slow look, as while the database was away, does not delay the next one.
 static void test_engine__a_slow_look__the_next_one_comes_soon(void **state) {
     (void)state;
     pthread_t thread;
     saga_engine *g = start(world_rail(RAIL_INSTANT, 0), 10, 5000);
     assert_int_equal(pthread_create(&thread, NULL, lock_sagas, NULL), 0);
     assert_int_equal(pthread_join(thread, NULL), 0);
-    world_payouts(RAIL_INSTANT, 1, 100, NULL); // nobody wakes the engine
+    world_payouts(RAIL_INSTANT, 1, 100, NULL); // the engine is not woken
     assert_true(reach(STATE_SENT, 1, 10000));
     saga_engine_stop(g);
 }
@@ -319,7 +319,7 @@ static void test_engine__rail_speaks_while_it_is_asked__nothing_is_missed(void *
         world_count("SELECT deadlocks FROM pg_stat_database WHERE datname = 'postgres'"), 0);
 }
 
-// What is under way at the bank when its lease ends must not be so for long.
+// A call at the bank must not be under way for long after its lease has ended.
 static void test_options__timeout_near_the_lease__refused(void **state) {
     (void)state;
     static char ledger;
@@ -355,7 +355,7 @@ static void test_options__wrong__refused_by_name(void **state) {
     assert_int_equal(e.code, ERR_INVALID_ARGUMENT);
 }
 
-// Not part of the suite: SAGA_BENCH=20000 prints how long the engine itself takes.
+// Not part of the suite: SAGA_BENCH=20000 prints the engine's own time.
 static void bench(size_t n) {
     world_payouts(RAIL_ACH, n, 100, NULL);
     const int64_t from_ms = fixture_deadline(0);
@@ -405,13 +405,13 @@ static bool nothing_forgotten(rail *r, db_conn *c, int64_t book_id, uuid intent_
     return true;
 }
 
-// What the bank may have was looked up in its folders, under the lock of the order: there is nobody to ask about one payout.
+// The bank's folders were listed, under the lock of the order: no query about one payout is possible.
 static void test_cancel__after_a_restore__rail_of_files__nobody_is_asked(void **state) {
     (void)state;
     err e = {0};
     arena *a = arena_create(1 << 20);
     world.hands_over = true;
-    world.prepare_verdict = RAIL_NOT_SENT; // it waits for its file
+    world.prepare_verdict = RAIL_NOT_SENT; // waits for its file
     rail *r = world_rail(RAIL_ACH, 0);
     r->may_have = nothing_forgotten;
     saga_engine *g = start(r, 20, 5000);

@@ -1,4 +1,4 @@
-// What is said of payouts, against a real PostgreSQL: recorded once, counted, and heard by the saga.
+// Messages about payouts, against a real PostgreSQL: recorded once, counted, and heard by the saga.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -25,7 +25,7 @@ static void test_event__once_only_and_due_at_once(void **state) {
     assert_int_equal(
         world_count("SELECT count(*) FROM saga WHERE due_at IS NULL AND events_seen = 1"), 1);
     assert_int_equal(world_paid_out(), 100);
-    world_event(id, 1, RAIL_EVENT_SETTLED, "c"); // said twice by the rail
+    world_event(id, 1, RAIL_EVENT_SETTLED, "c"); // the rail says it twice
     assert_int_equal(run(STEP_DONE).n_moved, 1);
     assert_int_equal(run(STEP_DONE).n_found, 0);
     assert_int_equal(world_paid_out(), 100);
@@ -35,12 +35,12 @@ static void test_event__once_only_and_due_at_once(void **state) {
     assert_int_equal(world_paid_out(), 0);
     assert_int_equal(world_available(), 1000000);
     assert_int_equal(world_count("SELECT count(*) FROM saga WHERE reason = 'R03'"), 1);
-    // The sums of payouts may have it as settled, which it was once; nothing else has left an end.
+    // The sums of payouts may have counted it as settled; no other payout has left a final state.
     assert_int_equal(world_count("SELECT count(*) FROM payout_apart WHERE counted_as = 6"), 1);
     assert_int_equal(world_count("SELECT count(*) FROM payout_apart"), 1);
 }
 
-// The answer to the submission was lost; the settlement's message names the payment.
+// The answer to the submission was lost; the settlement's message has the reference.
 static void test_event__reference_only_in_the_message__is_taken(void **state) {
     (void)state;
     uuid id;
@@ -85,7 +85,7 @@ static bool add(db_conn *c, arena *a, void *arg, err *e) {
     return rail_events_add(c, WORLD_BOOK, arg, 3, a, e);
 }
 
-// What nobody has said before is added at once; where somebody has, nothing of it is.
+// The first message about a payout is added at once; if there was an earlier one, nothing is added.
 static void test_event__added__counted_or_refused_whole(void **state) {
     (void)state;
     uuid ids[2];
@@ -93,7 +93,7 @@ static void test_event__added__counted_or_refused_whole(void **state) {
     (void)run(STEP_RESERVE);
     (void)run(STEP_EXECUTE);
     rail_event events[3];
-    for (int i = 0; i < 3; i++) { // as a file has them: in no order, and parts of one payout apart
+    for (int i = 0; i < 3; i++) { // as in a file: unordered, with parts of one payout apart
         events[i] = (rail_event){.payout_id = ids[i % 2],
                                  .attempt = 1,
                                  .kind = RAIL_EVENT_RETURNED,
@@ -230,7 +230,7 @@ static void test_event__that_cannot_be__is_refused(void **state) {
     assert_int_equal(world_count("SELECT count(*) FROM rail_event"), 0);
 }
 
-// As a later version of this service, which runs beside this one, would write it.
+// As a later version, running beside this one, would write it.
 static void test_event__of_an_unknown_kind__holds_the_payout(void **state) {
     (void)state;
     (void)sent_payout();
@@ -270,7 +270,7 @@ static void test_handed_over__by_the_claim__without_a_lease_or_a_submit(void **s
     assert_int_equal(run(STEP_AWAIT).n_found, 0);
 }
 
-// As the submission says it of all that is in it.
+// A submission's message about all its items.
 static void reached(uuid payout, int32_t attempt) {
     const rail_event event = {.payout_id = payout,
                               .attempt = attempt,
@@ -286,8 +286,9 @@ static void test_handed_over__accepted__sent_and_settled(void **state) {
     (void)state;
     const uuid id = handed_over();
     reached(id, 1);
-    assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 1);               // without a claim
-    assert_int_equal(world_count("SELECT count(*) FROM rail_event"), 0); // the submission says it
+    assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 1); // without a claim
+    // the submission's row says it
+    assert_int_equal(world_count("SELECT count(*) FROM rail_event"), 0);
     assert_int_equal(run(STEP_AWAIT).n_found, 0);
     assert_int_equal(world_look().queries, 0); // the submission asks, not the payout
     world_event(id, 1, RAIL_EVENT_SETTLED, "b");
@@ -296,7 +297,7 @@ static void test_handed_over__accepted__sent_and_settled(void **state) {
     assert_int_equal(world_paid_out(), 100);
 }
 
-// What the statement makes of a plain saga is what the machine makes of it.
+// The statement makes the same of a plain saga as the machine.
 static void test_handed_over__accepted__as_the_machine_has_it(void **state) {
     (void)state;
     static const char ROW[] = "SELECT (to_jsonb(s) - 'epoch' - 'updated_at' - 'events' - "
@@ -306,7 +307,7 @@ static void test_handed_over__accepted__as_the_machine_has_it(void **state) {
     reached(id, 1);
     fixture_sql(ROW, by_statement, sizeof by_statement);
     assert_non_null(strstr(by_statement, "\"state\": 5"));
-    // judged 0 says what NULL says, but not to the statement
+    // judged 0 means the same as NULL, but not to the statement
     fixture_sql("UPDATE saga SET state = 4, judged = 0", NULL, 0);
     reached(id, 1);
     assert_int_equal(world_count("SELECT count(*) FROM rail_event"), 1);
@@ -315,7 +316,7 @@ static void test_handed_over__accepted__as_the_machine_has_it(void **state) {
     assert_string_equal(by_statement, by_machine);
 }
 
-// What is not plain is due, and the machine weighs it: something unheard, or a word about another attempt.
+// A saga that is not plain becomes due, and the machine weighs it: with an unheard message, or a word about another attempt.
 static void test_handed_over__accepted_and_more__the_machine_hears_it(void **state) {
     (void)state;
     const uuid id = handed_over();
@@ -336,7 +337,7 @@ static void test_handed_over__an_earlier_attempt_accepted__not_sent(void **state
     assert_int_equal(in_state(STEP_AWAIT, STATE_PROCESSING), 1);
 }
 
-// A word of the bank about one payout is a message, which the machine hears.
+// The bank's word about one payout is a message for the machine.
 static void test_handed_over__accepted_by_the_bank__heard(void **state) {
     (void)state;
     const uuid id = handed_over();
@@ -346,7 +347,7 @@ static void test_handed_over__accepted_by_the_bank__heard(void **state) {
     assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 1);
 }
 
-// Said of two attempts at once, as no submission says it: the word about the other one is not lost.
+// About two attempts at once, as no submission does: the word about the other one is not lost.
 static void test_handed_over__two_attempts_accepted__both_are_kept(void **state) {
     (void)state;
     const uuid id = handed_over();
@@ -366,7 +367,7 @@ static void test_handed_over__two_attempts_accepted__both_are_kept(void **state)
     assert_int_equal(world_count("SELECT count(*) FROM rail_event"), 1);
 }
 
-// Its file is at the bank whatever a person still has to look at.
+// Its file is at the bank, whatever a person still has to decide.
 static void test_handed_over__accepted_while_held__sent_when_released(void **state) {
     (void)state;
     const uuid id = handed_over();
@@ -378,7 +379,7 @@ static void test_handed_over__accepted_while_held__sent_when_released(void **sta
                      1);
 }
 
-// A word about a payout that does not add up holds it; the file that its entry lies in goes without it.
+// A contradictory word holds the payout; the file with its entry goes without it.
 static void test_handed_over__held_before_it_left__taken_out(void **state) {
     (void)state;
     const uuid id = handed_over();
@@ -389,7 +390,7 @@ static void test_handed_over__held_before_it_left__taken_out(void **state) {
     assert_int_equal(world_count("SELECT count(*) FROM rail_event WHERE kind = 5 AND attempt = 1 "
                                  "AND source = 4"),
                      1);
-    (void)run(STEP_AWAIT); // hears that, and is held all the same
+    (void)run(STEP_AWAIT); // hears it, and stays held
     assert_int_equal(world_count("SELECT count(*) FROM saga WHERE hold = 'RAIL_CONTRADICTION'"), 1);
     assert_int_equal(world_count("SELECT count(*) FROM rail_event WHERE kind = 5"), 1);
 }
@@ -408,7 +409,7 @@ static void test_handed_over__accepted_at_execute__counts_of_a_submission(void *
     (void)state;
     const uuid id = handed_over();
     fixture_sql("UPDATE saga SET step = 2, tries = 1", NULL, 0);
-    world_event(id, 1, RAIL_EVENT_ACCEPTED, "a"); // a bank's own word is an answer's, too
+    world_event(id, 1, RAIL_EVENT_ACCEPTED, "a"); // a bank's own word, like an answer
     assert_int_equal(world_count("SELECT events FROM saga"), 0);
     reached(id, 1);
     assert_int_equal(world_count("SELECT events FROM saga"), 1);
@@ -416,7 +417,7 @@ static void test_handed_over__accepted_at_execute__counts_of_a_submission(void *
     assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 1);
 }
 
-// Its first file was rejected and was taken after all, which is heard wherever the payout stands by now.
+// Its first file was rejected and then taken after all: this is heard at any step.
 static void test_NO_DOUBLE_first_file_taken_after_all__heard_at_any_step(void **state) {
     (void)state;
     const uuid id = handed_over();
@@ -439,7 +440,7 @@ static void test_NO_DOUBLE_first_file_taken_after_all__heard_at_any_step(void **
     assert_int_equal(world_count("SELECT count(*) FROM payment_case WHERE kind = "
                                  "'PAYOUT_CONTRADICTION' AND strpos(text, 'earlier attempt') > 0"),
                      1);
-    world_event(id, 2, RAIL_EVENT_SETTLED, "b"); // which is not booked as if nothing had happened
+    world_event(id, 2, RAIL_EVENT_SETTLED, "b"); // it is not booked as usual
     assert_int_equal(run(STEP_AWAIT).n_moved, 1);
     assert_int_equal(in_state(STEP_AWAIT, STATE_HELD), 1);
     assert_int_equal(world_paid_out(), 0);
@@ -479,7 +480,7 @@ static void test_handed_over__no_room_or_refused_by_the_rail(void **state) {
     assert_int_equal(in_state(STEP_EXECUTE, STATE_PROCESSING), 1);
     assert_int_equal(
         world_count("SELECT count(*) FROM saga WHERE due_at > now() + interval '59 min'"), 1);
-    // It misses that time, too, and is planned for another: for when it was planned first is kept while it stands at the step.
+    // It misses this time, too, and is planned again: the first planned time is kept while it stays at the step.
     fixture_sql("UPDATE saga SET due_at = now()", NULL, 0);
     world.retry_at_us += INT64_C(24 * 3600) * 1000000;
     assert_int_equal(run(STEP_EXECUTE).n_moved, 1);

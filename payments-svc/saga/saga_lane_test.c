@@ -1,4 +1,4 @@
-// Fair shares of a claim, and what a look costs, against a real PostgreSQL.
+// Fair shares of a claim, and the cost of a look, against a real PostgreSQL.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -12,7 +12,7 @@
 #include "testing/fixture.h"
 #include "testing/saga_test_worker.h"
 
-// The n oldest payouts of lane 0 go to another one.
+// Moves the n oldest payouts of lane 0 to another lane.
 static void move_oldest(int n, int lane) {
     char sql[300];
     (void)snprintf(sql, sizeof sql,
@@ -43,7 +43,7 @@ static void test_lanes__many_of_one_before_the_first_of_another__both_are_claime
     b.from.limit = 20;
     assert_int_equal(claim(&b), 20);
     assert_int_equal(claimed_of(&b, 5), 2);
-    assert_int_equal(claimed_of(&b, 3), 18); // what the other left
+    assert_int_equal(claimed_of(&b, 3), 18); // the other lane's rest
     finish_all(&b, OUT_DONE);
     assert_int_equal(written(&b), 20);
     saga_batch execute = batch(STEP_EXECUTE, 1, 5000);
@@ -96,7 +96,7 @@ static void test_lane__of_a_merchant__the_same_everywhere_and_spread(void **stat
 
 // --- Looks -----------------------------------------------------------------------------------------------------------
 
-// Sessions as the engine's looks have them.
+// Sessions like those of the engine's looks.
 static db_pool *look_pool(void) {
     static db_pool *pool;
     char conninfo[512];
@@ -135,10 +135,10 @@ static void test_scan__counts_over_lanes_without_what_is_leased(void **state) {
     assert_int_equal(look(100).due[0].count, 18);
     saga_batch rest = batch(STEP_RESERVE, 2, 5000);
     assert_int_equal(claim(&rest), 18);
-    assert_int_equal(look(100).n, 0); // all of it is somebody's
+    assert_int_equal(look(100).n, 0); // all have owners
 }
 
-// Whatever order the database joins in: one line a book, rail and step, and what is leased is taken off once.
+// In any join order: one line per book, rail and step, and leased payouts are subtracted once.
 static void test_scan__two_rails__each_step_is_told_once(void **state) {
     (void)state;
     world_payouts(RAIL_INSTANT, 30, 1, NULL);

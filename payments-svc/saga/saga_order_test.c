@@ -25,7 +25,7 @@ static void say(uuid id, rail_event_kind kind, int64_t amount, const char *event
     assert_true(world_events(&event, 1, &e));
 }
 
-// Of another payment of the bank's for the same payout: it has a reference of its own.
+// A message about another payment of the bank for the same payout, with its own reference.
 static void say_once_more(uuid id, rail_event_kind kind, int64_t amount, const char *event_id) {
     const rail_event event = {.payout_id = id,
                               .attempt = 1,
@@ -46,7 +46,7 @@ static void give(uuid id, rail_event_kind kind, const char *event_id) {
                               .text = STR("as ordered"),
                               .source = RAIL_SOURCE_PERSON,
                               .actor = STR("ada"),
-                              .at_us = 1}; // whatever the clock of the one who orders says
+                              .at_us = 1}; // whatever the author's clock says
     err e = {0};
     assert_true(world_events(&order, 1, &e));
 }
@@ -74,7 +74,7 @@ static void test_return__by_the_events_amount__each_part_with_ids_of_its_own(voi
     assert_int_equal(in_state(STEP_DONE, STATE_RETURNED), 1);
     assert_int_equal(world_paid_out(), 0);
     assert_int_equal(world_available(), 1000000);
-    // paid once more: it leaves the merchant again
+    // paid again: it leaves the merchant again
     say_once_more(id, RAIL_EVENT_SETTLED, 100, "again");
     assert_int_equal(run(STEP_DONE).n_moved, 1);
     assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
@@ -86,7 +86,7 @@ static void test_return__by_the_events_amount__each_part_with_ids_of_its_own(voi
         3);
 }
 
-// What the merchant cannot pay is owed, and the case says how much from the beginning.
+// An amount beyond the merchant's balance is a debt, and the case tells it from the beginning.
 static void test_paid_again__beyond_the_balance__the_case_says_how_much(void **state) {
     (void)state;
     const uuid id = settled_payout();
@@ -103,7 +103,7 @@ static void test_paid_again__beyond_the_balance__the_case_says_how_much(void **s
         world_count("SELECT sum(amount) FROM payment_case WHERE kind = 'MERCHANT_OWES'"), 100);
 }
 
-// The worker dies between the ledger's answer and its own row, and more comes back meanwhile: the first part is repeated as it was.
+// The worker dies between the ledger's answer and its own row, and more comes back meanwhile: the first part is repeated unchanged.
 static void test_return__whose_worker_died__is_repeated_as_it_was(void **state) {
     (void)state;
     const uuid id = settled_payout();
@@ -149,7 +149,7 @@ static void test_closed__held_at_its_step__released_under_the_next_number(void *
     assert_int_equal(world_paid_out(), 100);
 }
 
-// Two settlements were told of one payout, and a person left it as it is. What comes back afterwards is the merchant's.
+// Two settlements of one payout were told, and a person left it so. A later return is the merchant's.
 static void test_NO_LOSS_return_after_a_judgement__goes_back(void **state) {
     (void)state;
     const uuid id = settled_payout();
@@ -215,9 +215,9 @@ static void test_log__tries_in_vain__the_first_and_every_tenth(void **state) {
         assert_int_equal(run_soon(STEP_EXECUTE).n_moved, 1);
     }
     assert_int_equal(world_count("SELECT tries FROM saga"), 40);
-    // Three, and the eleventh, the twenty-first and the thirty-first: each an intent and an outcome.
+    // Three, and the eleventh, twenty-first and thirty-first: an intent and an outcome each.
     assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE step = 2"), 12);
-    // A worker that dies in a try that the log does not tell: asked for, as always.
+    // A worker dies in a try that is not in the log: the rail is asked, as always.
     saga_batch b = batch(STEP_EXECUTE, 1, 5000);
     fixture_sql("UPDATE saga SET tries = 45, due_at = now()", NULL, 0);
     assert_int_equal(claim(&b), 1);
@@ -229,18 +229,18 @@ static void test_log__tries_in_vain__the_first_and_every_tenth(void **state) {
     assert_int_equal(run(STEP_EXECUTE).n_moved, 1);
     assert_int_equal(run(STEP_CONFIRM).n_moved, 1);
     assert_int_equal(in_state(STEP_DONE, STATE_SETTLED), 1);
-    // Each row of the log has its number, without a gap.
+    // The log's rows have consecutive numbers.
     assert_int_equal(world_count("SELECT max(seq) - count(*) FROM step_log"), 0);
 }
 
-// Held at RESERVE, whose worker is gone: the reservation may have been made, or not.
+// Held at RESERVE, with its worker gone: the reservation may exist or not.
 static void test_held_at_reserve__given_up__no_reservation_stays(void **state) {
     (void)state;
     uuid ids[2];
     world_payouts(RAIL_INSTANT, 1, 100, &ids[0]);
     world.ledger_failures = 1;
     world.ledger_lost_answer = true;
-    assert_int_equal(run(STEP_RESERVE).n_moved, 1); // made, and its answer was lost
+    assert_int_equal(run(STEP_RESERVE).n_moved, 1); // made, with a lost answer
     assert_int_equal(world_available(), 999900);
     world_payouts(RAIL_INSTANT, 1, 50, &ids[1]); // never made
     fixture_sql("UPDATE saga SET tries = 0, hold = 'LEASE_WITHOUT_INTENT', held_state = state, "
@@ -257,7 +257,7 @@ static void test_held_at_reserve__given_up__no_reservation_stays(void **state) {
     assert_int_equal(world_available(), 1000000);
 }
 
-static bool restored; // the database may have forgotten what was sent
+static bool restored; // the database may have forgotten sent payouts
 
 static bool cancel_in_tx(db_conn *c, arena *a, void *arg, err *e) {
     const saga_cancellation x = {.book_id = WORLD_BOOK,
@@ -274,7 +274,7 @@ static bool cancels(uuid id) {
     return db_transact(world_pool(), fixture_deadline(5000), memory_2, cancel_in_tx, &id, &e);
 }
 
-// A pause, a bank that does not answer or a connection that is off may keep workers from it for days: none has to come by.
+// In a pause, with a silent bank or a connection that is off, no worker may come for days: the order needs none.
 static void test_cancel__no_worker_comes_by__the_order_is_carried_out(void **state) {
     (void)state;
     uuid early, reserved;
@@ -286,12 +286,12 @@ static void test_cancel__no_worker_comes_by__the_order_is_carried_out(void **sta
     assert_true(cancels(reserved));
     assert_int_equal(in_state(STEP_CANCEL, STATE_PROCESSING), 1);
     assert_int_equal(world_count("SELECT count(*) FROM step_log WHERE outcome = 13"), 2);
-    assert_int_equal(run(STEP_CANCEL).n_moved, 1); // nothing of it is paused
+    assert_int_equal(run(STEP_CANCEL).n_moved, 1); // this step is not paused
     assert_int_equal(in_state(STEP_DONE, STATE_CANCELED), 2);
     assert_int_equal(world_available(), 1000000);
 }
 
-// Who asks again does not hear that it is impossible, though the bank was faster than the order.
+// A repeated order does not get "impossible", though the bank was faster than the order.
 static void test_cancel__accepted_before__is_answered_as_before(void **state) {
     (void)state;
     const uuid id = sent_payout();
@@ -303,7 +303,7 @@ static void test_cancel__accepted_before__is_answered_as_before(void **state) {
     assert_int_equal(world_count("SELECT count(*) FROM rail_event WHERE kind = 25"), 1);
 }
 
-// The first order came to nothing, since the bank had it then; now it waits to be sent anew, and must not be.
+// The first order came to nothing, since the bank had it then. Now it waits to be sent anew, and must not be.
 static void test_cancel__came_to_nothing_before__is_given_again(void **state) {
     (void)state;
     const uuid id = sent_payout();
@@ -313,16 +313,16 @@ static void test_cancel__came_to_nothing_before__is_given_again(void **state) {
     fixture_sql("UPDATE saga SET due_at = now() - interval '1 hour'", NULL, 0);
     world.query_verdict = RAIL_REFUSED_RETRY;
     assert_int_equal(run(STEP_AWAIT).n_moved, 1);
-    assert_int_equal(in_state(STEP_EXECUTE, STATE_SENT), 1); // the second attempt is to come
+    assert_int_equal(in_state(STEP_EXECUTE, STATE_SENT), 1); // the second attempt is next
     assert_true(cancels(id));
-    assert_true(cancels(id)); // it is the same order
+    assert_true(cancels(id)); // the same order
     assert_int_equal(world_count("SELECT count(*) FROM rail_event WHERE kind = 25"), 2);
     assert_int_equal(run(STEP_CANCEL).n_moved, 1);
     assert_int_equal(in_state(STEP_DONE, STATE_CANCELED), 1);
     assert_int_equal(world_look().submits, 1);
 }
 
-// Nothing was done yet, as far as the restored database knows; and yet the bank has paid it.
+// The restored database knows of no action; yet the bank has paid it.
 static void test_NO_DOUBLE_cancel__after_a_restore__the_bank_is_asked_first(void **state) {
     (void)state;
     uuid id;
@@ -344,7 +344,7 @@ static void test_NO_DOUBLE_cancel__after_a_restore__the_bank_is_asked_first(void
 
 // --- An order that meets a worker -------------------------------------------------------------------------------------
 
-static int64_t free_slots; // seen from outside while the order's transaction is still open
+static int64_t free_slots; // seen from outside during the order's transaction
 
 // As ResolveCase gives it.
 static bool cancel_by_a_case(db_conn *c, arena *a, void *arg, err *e) {
@@ -385,7 +385,7 @@ static bool order_by_a_case(db_conn *c, arena *a, void *arg, err *e) {
            saga_orders_take(NULL, c, WORLD_BOOK, order->payout_id, &held, a, e);
 }
 
-// The bank is silent, and a cancel waits for it. Who says what is not possible hears so, and the cancel goes on waiting.
+// The bank is silent, and a cancel waits for it. An impossible order is refused, and the cancel goes on waiting.
 static void test_cancel__waits__what_is_not_possible_behind_it_is_refused(void **state) {
     (void)state;
     const rail_event_kind kinds[] = {RAIL_EVENT_RELEASE, RAIL_EVENT_WRITE_OFF};
@@ -412,7 +412,7 @@ static void test_cancel__waits__what_is_not_possible_behind_it_is_refused(void *
     assert_int_equal(world_count("SELECT count(*) FROM rail_event WHERE kind >= 20"), 1);
 }
 
-// A worker has RESOLVE's slot, and what it hears moves the payout to EXECUTE while the order waits for that slot.
+// A worker has RESOLVE's slot and moves the payout to EXECUTE while the order waits for this slot.
 static bool move_meanwhile(db_conn *c, arena *a, void *arg, err *e) {
     pthread_t *thread = ((void **)arg)[0];
     static const db_stmt MOVE = {"test_move",
@@ -448,7 +448,7 @@ static void test_NO_LOSS_cancel__moves_while_the_order_waits__no_worker_sends_it
     assert_int_equal(free_slots, 0);
 }
 
-// A ledger that is down is asked once for a batch, not once for each of its payouts.
+// A ledger that is down is asked once per batch, not once per payout.
 static void test_reserve__no_transit_account__the_ledger_is_asked_once(void **state) {
     (void)state;
     ledger_accounts *accounts = ledger_accounts_create(NULL);
@@ -463,7 +463,7 @@ static void test_reserve__no_transit_account__the_ledger_is_asked_once(void **st
     assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 1 AND tries = 1"), 5);
 }
 
-// The tries were of another step: what is done now is new, and the log tells it.
+// The tries were for another step: the present step is new, and the log tells it.
 static void test_log__a_step_of_the_ledger_after_many_tries(void **state) {
     (void)state;
     const uuid id = sent_payout();
@@ -477,7 +477,7 @@ static void test_log__a_step_of_the_ledger_after_many_tries(void **state) {
     saga_batch b = batch(STEP_DONE, 1, 5000);
     assert_int_equal(claim(&b), 1);
     end_leases();
-    take_over(); // by the intent, which has the amount and the reason
+    take_over(); // from the intent, which has the amount and the reason
     assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 7 AND phase = 1 AND "
                                  "reason = 'R03' AND hold = ''"),
                      1);
@@ -530,7 +530,7 @@ static void test_step_since__is_when_the_step_was_entered(void **state) {
         1);
 }
 
-// The machine's tables and the database's CHECKs are the same: every number that has a name is taken, and no other.
+// The machine's tables equal the database's CHECKs: exactly the named numbers are allowed.
 static void test_numbers__of_the_machine_are_those_of_the_schema(void **state) {
     (void)state;
     (void)sent_payout();
@@ -555,7 +555,7 @@ static void test_numbers__of_the_machine_are_those_of_the_schema(void **state) {
         assert_string_not_equal(saga_outcome_name(outcome), "?");
     }
     assert_string_equal(saga_outcome_name(OUT_COUNT), "?");
-    // And the rails' names of what is said are the machine's.
+    // The rails' and the machine's names of messages agree.
     assert_int_equal(RAIL_EVENT_ACCEPTED, EVENT_ACCEPTED);
     assert_int_equal(RAIL_EVENT_NOT_TAKEN, EVENT_NOT_TAKEN);
     assert_int_equal(RAIL_EVENT_RELEASE, EVENT_RELEASE);

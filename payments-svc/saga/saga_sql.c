@@ -3,7 +3,7 @@
 #include "base/assert.h"
 #include "domain/machine.h"
 
-// A saga as saga_row_read takes it. What is seldom needed is NULL in the row, which costs it nothing.
+// A saga for saga_row_read. A rarely used column is NULL in the row, which costs nothing.
 #define SAGA_COLUMNS                                                                               \
     "s.payout_id, s.step, s.phase, coalesce(s.held_state, s.state), s.outlook, s.attempt, "        \
     "s.tries, s.log_seq, s.events, s.epoch, s.due_at, s.reason, s.reason_text, "                   \
@@ -11,16 +11,15 @@
     "s.leg, s.reserve_leg, s.orders, s.judged, s.absent_since, s.judged_settled, "                 \
     "s.judged_returned, s.judged_refusals, s.judged_odd "
 
-// The first and the last payout of a batch, which mostly came one after the other, stand beside the list of all of them: without those,
-// the planner would read a book from end to end while it believes that the table is small.
+// A batch's first and last payout stand beside the list of all. Its payouts mostly came one after another. Without the two, the planner
+// would read a book from end to end while it believes the table small.
 
-// One UPDATE for a whole batch. What the rail said since the batch was claimed makes a row due at once. The caller's arrays are
-// sorted by payout_id, as are those of saga_record_events, so that two writers of the same rows meet in one order.
-// What most rows of a batch have in common is sent once, as a shape, and joined by its number: an array that is unnested costs
-// a copy of each of its values, and this statement is the most of what a payout costs.
-// The epoch grows by one with each claim: a row that has another one is not the row that was claimed.
-// For when a step was planned first stays as long as the step does: one that is planned anew each time is late all the same.
-// A submission that goes in vain from EXECUTE to RESOLVE and back is at one step for whoever looks at deadlines.
+// One UPDATE for a whole batch. A message of the rail since the claim makes a row due at once. The caller's arrays are sorted by payout_id,
+// as in saga_record_events, so that two writers of the same rows meet in one order. Columns that most rows share are sent once, as a shape,
+// and joined by its number: unnesting an array copies each value, and this statement is most of a payout's cost. The epoch grows by one
+// with each claim: a row with another epoch is not the claimed row. A step's first planned time stays while the step does: a step that is
+// planned again and again is still late. For a look at deadlines, a submission that goes from EXECUTE to RESOLVE and back in vain stays at
+// one step.
 #define WRITE_SAGAS                                                                                \
     "UPDATE saga AS s SET step = h.step, phase = h.phase, state = h.state, "                       \
     "held_state = nullif(h.held_state, 0), outlook = h.outlook, attempt = h.attempt, "             \
@@ -55,11 +54,11 @@
     "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) AND s.payout_id BETWEEN $36 AND $37 "  \
     "AND s.payout_id = u.payout_id AND s.epoch = u.epoch - 1"
 
-// As the index saga_due has it: the steps before the bank's word have lanes.
+// As in the index saga_due: the steps before the bank's word have lanes.
 #define LANE_OF_S "(CASE WHEN s.step <= 2 THEN s.lane ELSE 0::smallint END)"
 
-// A saga that waits for its bank with nothing unheard, nothing judged and nothing held. Written so that the index saga_waiting does not
-// offer itself: it would lead to all that wait.
+// A saga that waits for its bank, with nothing unheard, judged or held. Written so that the index saga_waiting cannot match: it would lead
+// to all waiting sagas.
 #define PLAIN                                                                                      \
     "s.step = 4 AND s.phase = 0 AND s.state = 4 AND length(s.hold) = 0 AND s.due_at IS NULL "      \
     "AND s.judged IS NULL AND s.events = s.events_seen "
@@ -69,27 +68,26 @@ _Static_assert(STEP_EXECUTE == 2 && STEP_RESOLVE == 3, "saga_write: a step that 
 _Static_assert(STEP_AWAIT == 4 && STATE_PROCESSING == 4, "saga_reach_bank: handed over");
 _Static_assert(EVENT_RELEASE == 20 && EVENT_CANCEL == 25, "saga_count_orders: orders of a person");
 
-// What is off costs so much that its plan would be compiled, so that is off, too.
+// A method that is off costs so much that the plan would be compiled, so JIT is off, too.
 #define ONLY_BY_INDEX                                                                              \
     "set_config('enable_bitmapscan', 'off', true), set_config('enable_seqscan', 'off', true), "    \
     "set_config('jit', 'off', true)"
 
 static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
-    // A plan made while the tables were small would be kept, and reads them from end to end for each item of a batch when
-    // they are not small any more. Planning costs a millisecond; a batch is thousands of rows.
+    // A plan from when the tables were small would be kept, and would read large tables from end to end for each item of a batch. Planning
+    // costs a millisecond; a batch is thousands of rows.
     [SAGA_SQL_PLAN_EACH_TIME] = {"saga_plan_each_time",
                                  "SELECT set_config('plan_cache_mode', 'force_custom_plan', true), "
                                  "set_config('enable_bitmapscan', 'on', true), "
                                  "set_config('enable_seqscan', 'on', true)"},
-    // For the writes that join the rows of a batch with what is to be written to them. The planner may expect few of them, and
-    // so would compare each with each, or read the whole book: found by key and joined by a hash, they cost the same whatever
-    // it expects, and are locked in the order of their keys.
+    // For writes that join a batch's rows with their new values. The planner may expect few rows, and would compare all with all, or read
+    // the whole book. Found by key and joined by a hash, they cost the same whatever it expects, and are locked in key order.
     [SAGA_SQL_JOIN_BY_KEY] = {"saga_join_by_key",
                               "SELECT set_config('plan_cache_mode', 'force_custom_plan', true), "
                               "set_config('enable_nestloop', 'off', true), " ONLY_BY_INDEX},
-    // For each book, rail and step: how many are due (of each lane counted up to a limit), since when the oldest, when the next one will
-    // be, and how many are leased, which stay due. Lanes are looked at where there is anything. Planned once, on connections whose settings
-    // leave only the index (SAGA_LOOK_SESSION): planning it costs more than running it.
+    // For each book, rail and step: the number of due sagas (per lane up to a limit), the time of the oldest, the time of the next, and the
+    // number of leased ones, which stay due. Looks only at lanes with sagas. Planned once, in sessions whose settings leave only the index
+    // (SAGA_LOOK_SESSION): planning costs more than running.
     [SAGA_SQL_SCAN] =
         {"saga_scan",
          "SELECT b.book_id, r.rail, t.step, d.n, d.oldest, d.due_at, coalesce(l.n, 0) "
@@ -110,13 +108,13 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "AND s.rail = r.rail AND s.step = t.step AND " LANE_OF_S " = g.lane::int2 "
          "AND s.due_at > $5 ORDER BY s.due_at LIMIT 1) AS f ON true) AS d "
          "WHERE d.n > 0 OR d.due_at IS NOT NULL"},
-    // Waits for the claim before. The next statement sees what that one has leased.
+    // Waits for the previous claim. The next statement sees its leases.
     [SAGA_SQL_LOCK_SLOT] = {"saga_lock_slot",
                             "INSERT INTO saga_slot (book_id, rail, step, claims) "
                             "VALUES ($1, $2, $3, 1) ON CONFLICT (book_id, rail, step) "
                             "DO UPDATE SET claims = saga_slot.claims + 1"},
-    // So many of each lane, the oldest first. The merchant of each is looked up: an EXISTS may be answered by a list of all payouts of the
-    // merchants that are paused.
+    // So many of each lane, oldest first. Each one's merchant is looked up: an EXISTS might be answered by a list of all payouts of paused
+    // merchants.
     [SAGA_SQL_DUE] =
         {"saga_due",
          "SELECT q.* FROM unnest($5::int2[]) AS t(lane) CROSS JOIN LATERAL ("
@@ -128,8 +126,8 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "AND ($7::text[] IS NULL OR (SELECT p.merchant_id FROM payout AS p WHERE p.book_id = $1 "
          "AND p.payout_id = s.payout_id) <> ALL($7::text[])) "
          "ORDER BY s.due_at LIMIT $6) AS q"},
-    // OFFSET keeps the look-up of each payout to itself, which goes into the one month that the payout is in. To plan
-    // an ANY of thousands of ids over all months costs as much as to look them up.
+    // OFFSET keeps each payout's look-up separate, so it reads only the payout's own month. Planning an ANY of thousands of ids over all
+    // months costs as much as the look-ups.
     [SAGA_SQL_EVENTS] =
         {"saga_events",
          "SELECT k.payout_id, v.attempt, v.kind, v.code, v.detail, v.rail_reference, v.amount, "
@@ -151,11 +149,11 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "JOIN recipient AS r ON r.book_id = p.book_id AND r.recipient_id = p.recipient_id "
          "JOIN merchant AS m ON m.book_id = p.book_id AND m.merchant_id = p.merchant_id "
          "WHERE p.book_id = $1 AND p.payout_id = ANY($2::uuid[])"},
-    // Of sagas that only move, under the slot's lock; and of those that acted, in the transaction that has ended their lease, and so
-    // was still its owner.
+    // For sagas that only move, under the slot's lock; and for sagas that acted, in the transaction that has ended their lease as its
+    // owner.
     [SAGA_SQL_WRITE] = {"saga_write", WRITE_SAGAS},
-    // The sums of payouts may have these in the state that they leave. The first of such states counts. A row that is
-    // there is locked, since the sums may be about to take it in.
+    // The sums of payouts may have counted these in the state that they leave. The first such state counts. An existing row is locked,
+    // since the sums may be about to take it in.
     [SAGA_SQL_SET_APART] =
         {"saga_set_apart",
          "INSERT INTO payout_apart (book_id, merchant_id, payout_id, counted_as) "
@@ -164,8 +162,8 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "ON p.book_id = $1 AND p.payout_id = ANY($2::uuid[]) AND p.payout_id = u.payout_id "
          "ORDER BY p.payout_id ON CONFLICT (book_id, merchant_id, payout_id) "
          "DO UPDATE SET counted_as = payout_apart.counted_as"},
-    // Promise FENCED: the end of a lease is set and compared by the database's clock alone, by that of the statement: a claim may
-    // have waited for its slot since its transaction began.
+    // Promise FENCED: only the database's clock sets and judges the end of a lease. It is the statement's clock: a claim may have waited
+    // for its slot since its transaction began.
     [SAGA_SQL_LEASE] = {"saga_lease",
                         "INSERT INTO saga_lease (book_id, lease_id, rail, step, owner, ends_at, n, "
                         "payout_ids) VALUES ($1, $2, $3, $4, $5, "
@@ -183,12 +181,12 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "SELECT l.book_id, l.lease_id FROM unnest($1::int8[]) AS b(book_id) "
          "JOIN saga_lease AS l ON l.book_id = b.book_id AND l.ends_at <= statement_timestamp() "
          "AND l.lease_id <> ALL($2) ORDER BY l.ends_at, l.lease_id LIMIT $3"},
-    // One that is locked is being renewed or given back at this moment, or by a process that stands still in the middle of it: the
-    // other leases do not wait for that.
+    // A locked lease is being renewed or given back, or its process stands still in the middle of that: the other leases do not wait for
+    // it.
     [SAGA_SQL_LOCK_EXPIRED] = {"saga_lock_expired",
                                "SELECT n FROM saga_lease WHERE book_id = $1 AND lease_id = $2 "
                                "AND ends_at <= statement_timestamp() FOR UPDATE SKIP LOCKED"},
-    // The sagas of a lease, and what the worker was about to do, as their intents say. A repeat in vain has none of its own.
+    // The sagas of a lease, with the worker's intents. A fruitless repeat has no intent.
     [SAGA_SQL_LEASED] =
         {"saga_leased",
          "SELECT " SAGA_COLUMNS ", i.step, i.attempt, i.outlook, coalesce(i.moving, 0), "
@@ -201,22 +199,21 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "WHERE l.book_id = $1 AND l.lease_id = $2 ORDER BY s.payout_id"},
     [SAGA_SQL_DROP_LEASE] = {"saga_drop_lease",
                              "DELETE FROM saga_lease WHERE book_id = $1 AND lease_id = $2"},
-    // Payouts of a lease that have no saga.
+    // A lease's payouts without a saga.
     [SAGA_SQL_ORPHANS] =
         {"saga_orphans",
          "SELECT u.payout_id FROM saga_lease AS l CROSS JOIN LATERAL unnest(l.payout_ids) "
          "AS u(payout_id) WHERE l.book_id = $1 AND l.lease_id = $2 AND NOT EXISTS ("
          "SELECT 1 FROM saga AS s WHERE s.book_id = $1 AND s.payout_id = u.payout_id)"},
-    // Which timeline the database is on: a claim is the last moment at which a database that has forgotten can be told from the one that it
-    // was. And for the statements that look up each row by its key: their plan does not depend on how many there are, and is kept.
+    // The database's timeline: a claim is the last moment to tell a database that has forgotten. Also settings for statements that look
+    // rows up by key: their plan does not depend on the number of rows, and is kept.
     [SAGA_SQL_CLAIM_BEGIN] =
         {"saga_claim_begin",
          "SELECT substr(pg_walfile_name(pg_current_wal_insert_lsn()), 1, 8), "
          "set_config('plan_cache_mode', 'force_generic_plan', true), " ONLY_BY_INDEX},
-    // The database may have forgotten: whatever stands before or behind a submission of its own is asked for by its key (3 RESOLVE), under
-    // the attempt that would come next (of step 2 EXECUTE) or was the last, and of which it is not known (doubt 1)
-    // whether it was made. What is held stays. What is leased is left to its worker, or to whoever takes the lease
-    // away.
+    // The database may have forgotten: every saga before or after its own submission is asked for by its key (3 RESOLVE), under the next
+    // attempt (at step 2 EXECUTE) or the last one, which may have been made (doubt 1). Held sagas stay. Leased sagas are left to their
+    // worker, or to the take-over of the lease.
     [SAGA_SQL_RECOVER] =
         {"saga_recover",
          "UPDATE saga SET step = 3, phase = 0, tries = 0, due_at = $3, updated_at = $3, "
@@ -239,8 +236,8 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "AND step = 3 AND due_at IS NOT NULL AND payout_id NOT IN (SELECT unnest(payout_ids) "
          "FROM saga_lease WHERE book_id = $1)) + (SELECT coalesce(sum(n), 0) FROM saga_lease "
          "WHERE book_id = $1 AND rail = ANY($2::int2[]) AND step IN (2, 3, 4))"},
-    // Only new messages count: those that come back from here. Plain statements, one after the other: an INSERT inside of a CTE
-    // is not for every database.
+    // Only new messages count: those that this statement returns. Plain statements, one after another: not every database allows an INSERT
+    // inside of a CTE.
     [SAGA_SQL_RECORD_EVENTS] =
         {"saga_record_events",
          "INSERT INTO rail_event (book_id, payout_id, event_id, attempt, kind, code, detail, "
@@ -255,7 +252,7 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "AS u(payout_id, event_id, attempt, kind, code, detail, rail_reference, at, amount, "
          "currency, inbox_id, inbox_line, source, actor, order_number) "
          "ON CONFLICT DO NOTHING RETURNING payout_id, kind, source, code"},
-    // Where one payout stands: its row, whether a worker has it, and the last order to cancel it (kind 25).
+    // One payout's state: its row, whether a worker has it, and its last order to cancel (kind 25).
     [SAGA_SQL_STANDING] =
         {"saga_standing",
          "SELECT " SAGA_COLUMNS ", s.rail, EXISTS (SELECT 1 FROM saga_lease AS l WHERE l.book_id = "
@@ -263,7 +260,7 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
          "coalesce((SELECT max(e.order_number) FROM rail_event AS e WHERE e.book_id = s.book_id "
          "AND e.payout_id = s.payout_id AND e.kind = 25), 0) "
          "FROM saga AS s WHERE s.book_id = $1 AND s.payout_id = $2"},
-    // Orders of one payout are numbered one after the other, whoever gives them. The next statement sees those before.
+    // Orders of one payout are numbered one after another, whoever gives them. The next statement sees the earlier ones.
     [SAGA_SQL_LOCK_ORDERED] = {"saga_lock_ordered",
                                "SELECT payout_id FROM saga WHERE book_id = $1 AND payout_id = "
                                "ANY($2::uuid[]) ORDER BY payout_id FOR UPDATE"},
@@ -271,16 +268,16 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
         {"saga_count_orders",
          "SELECT payout_id, max(order_number) FROM rail_event WHERE book_id = $1 AND payout_id = "
          "ANY($2::uuid[]) AND kind BETWEEN 20 AND 25 GROUP BY payout_id ORDER BY payout_id"},
-    // A saga that is leased stays with its worker; it is due again when the outcome is written.
+    // A leased saga stays with its worker; the outcome makes it due again.
     [SAGA_SQL_COUNT_EVENTS] = {"saga_count_events",
                                "UPDATE saga AS s SET events = s.events + u.n, due_at = $2 "
                                "FROM unnest($3::uuid[], $4::int4[]) AS u(payout_id, n) "
                                "WHERE s.book_id = $1 AND s.payout_id = ANY($3::uuid[]) "
                                "AND s.payout_id BETWEEN $5 AND $6 "
                                "AND s.payout_id = u.payout_id"},
-    // "Accepted" moves what was handed over and waits (step 4 AWAIT) without being SENT (state 4 PROCESSING): its submission has reached
-    // the bank. Where the machine has nothing to weigh, the submission's own row says so, and the saga is SENT (5) here and now, which
-    // touches no index; a test holds this against the machine. Those that it was done for come back from here.
+    // "Accepted" moves a handed-over payout that waits (step 4 AWAIT, state 4 PROCESSING) to SENT (5): its submission has reached the bank.
+    // If the machine has nothing to weigh, the submission's own row is the record, and the saga is SENT here and now, which touches no
+    // index; a test compares this with the machine. Returns the moved payouts.
     [SAGA_SQL_REACH_BANK] = {"saga_reach_bank",
                              "UPDATE saga AS s SET state = 5, updated_at = $2 "
                              "FROM unnest($3::uuid[], $4::int4[]) AS u(payout_id, attempt) "
@@ -288,8 +285,8 @@ static const db_stmt STATEMENTS[SAGA_SQL_COUNT] = {
                              "AND s.payout_id BETWEEN $5 AND $6 AND s.payout_id = u.payout_id "
                              "AND s.attempt = u.attempt AND " PLAIN
                              "RETURNING s.payout_id, s.attempt"},
-    // Else it is a message like any other, and the machine hears it, also while the saga is held. What a submission says ($8) moves as well
-    // what is about to be handed over once more (step 2 EXECUTE): the claim may have read what was said before this was.
+    // Otherwise it is a usual message, and the machine hears it, even while the saga is held. A submission's message ($8) also makes a
+    // payout due that is about to be handed over again (step 2 EXECUTE): the claim may have read the messages earlier.
     [SAGA_SQL_COUNT_ACCEPTED] =
         {"saga_count_accepted",
          "UPDATE saga AS s SET "

@@ -1,4 +1,4 @@
-// Every SQL string of the saga room, in one table, so that a test can prepare each of them.
+// Every SQL string of the saga room in one table, so that a test can prepare each.
 #ifndef SAGA_SAGA_SQL_H
 #define SAGA_SAGA_SQL_H
 

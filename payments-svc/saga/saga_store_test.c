@@ -29,7 +29,7 @@ static void test_claim__writes_intents_and_one_lease(void **state) {
         world_count("SELECT count(*) FROM step_log WHERE seq = 1 AND step = 1 AND kind = 1 AND "
                     "outcome = 0 AND transfer_id IS NOT NULL AND epoch = 1"),
         3);
-    // The sagas themselves are written when the outcome is known.
+    // The sagas' rows are written with the outcome.
     assert_int_equal(world_count("SELECT count(*) FROM saga WHERE log_seq = 0 AND epoch = 0"), 3);
     saga_batch other = batch(STEP_RESERVE, 2, 5000);
     assert_int_equal(claim(&other), 0); // leased
@@ -68,7 +68,7 @@ static void test_outcome__gives_the_lease_back_and_logs(void **state) {
                      3);
 }
 
-// The batch's rows share their columns by shape: more shapes than are looked at, in no order, each payout with its own.
+// The batch's rows share columns by shape: more shapes than are compared, unordered, each payout with its own.
 static void test_outcome__every_row_gets_its_own(void **state) {
     (void)state;
     world_payouts(RAIL_INSTANT, 60, 100, NULL);
@@ -118,11 +118,11 @@ static void test_fenced__who_lost_the_lease_writes_nothing(void **state) {
     finish_all(&heir, OUT_DONE);
     assert_int_equal(written(&heir), 2);
     assert_int_equal(in_state(STEP_EXECUTE, STATE_PROCESSING), 2);
-    assert_int_equal(in_state(STEP_RESERVE, STATE_PROCESSING), 1); // nobody has it now
+    assert_int_equal(in_state(STEP_RESERVE, STATE_PROCESSING), 1); // it has no owner now
     assert_int_equal(run(STEP_RESERVE).n_moved, 1);
 }
 
-// Rows that the take-over of this lease would find.
+// The rows that the take-over of this lease would find.
 static size_t lockable(uuid lease_id) {
     err e = {0};
     db_rows *rows = NULL;
@@ -138,7 +138,7 @@ static size_t lockable(uuid lease_id) {
     return db_count(rows);
 }
 
-// Promise FENCED: between finding that a lease is over and taking it, its owner may have renewed it.
+// Promise FENCED: between the look and the take-over of an ended lease, its owner may have renewed it.
 static void test_take_over__a_lease_was_renewed_meanwhile__it_stays(void **state) {
     (void)state;
     world_payouts(RAIL_INSTANT, 2, 100, NULL);
@@ -158,7 +158,7 @@ static void test_take_over__a_lease_was_renewed_meanwhile__it_stays(void **state
     assert_int_equal(lockable(b.lease_id), 0);
 }
 
-// A process that stands still in the middle of giving a lease back holds up nothing but that lease.
+// A process stands still while it gives a lease back: only this lease waits.
 static void test_take_over__a_lease_is_locked__the_others_are_taken(void **state) {
     (void)state;
     static const db_stmt LOCK_OLDEST = {
@@ -184,7 +184,7 @@ static void test_take_over__a_lease_is_locked__the_others_are_taken(void **state
     assert_int_equal(world_count("SELECT count(*) FROM saga WHERE phase = 1"), 5);
 }
 
-// As after the restore of a part: what was being done is not in the log, or there is no saga. A person must look; all others go on.
+// As after a partial restore: the log lacks the intent, or the saga is missing. A person must look; all others go on.
 static void test_take_over__a_lease_without_intents__held_with_a_case(void **state) {
     (void)state;
     world_payouts(RAIL_INSTANT, 6, 100, NULL);
@@ -208,7 +208,7 @@ static void test_take_over__a_lease_without_intents__held_with_a_case(void **sta
                      2);
 }
 
-// It may have been sent: whoever lets it go on asks the bank, under the attempt that it would have had.
+// It may have been sent: when it goes on, the bank is first asked, under its coming attempt.
 static void test_take_over__execute_without_intents__held_before_resolve(void **state) {
     (void)state;
     world_payouts(RAIL_INSTANT, 1, 100, NULL);
@@ -224,7 +224,7 @@ static void test_take_over__execute_without_intents__held_before_resolve(void **
         1);
 }
 
-// What the database refuses to have taken away holds up nobody: it is the oldest, and the others go on. It is not tried each time.
+// The database refuses the take-over of the oldest lease: the others go on, and it is not tried each time.
 static void test_take_over__a_lease_is_refused__the_others_are_taken(void **state) {
     (void)state;
     char out[64];
@@ -252,7 +252,7 @@ static void test_take_over__a_lease_is_refused__the_others_are_taken(void **stat
     fixture_sql("ALTER TABLE saga DROP CONSTRAINT odd", out, sizeof out);
 }
 
-// The clock of the worker's machine says nothing about the lease: the database sets its end, and judges it.
+// The worker machine's clock does not matter to the lease: the database sets and judges its end.
 static void test_lease__a_workers_clock_is_wrong__its_end_is_the_databases(void **state) {
     (void)state;
     static const int64_t HOUR_US = INT64_C(3600) * 1000000;
@@ -269,7 +269,7 @@ static void test_lease__a_workers_clock_is_wrong__its_end_is_the_databases(void 
     assert_int_equal(world_count("SELECT count(*) FROM saga_lease"), 1);
 }
 
-// Whoever is late, but was not missed, may still write.
+// A late worker that was not replaced may still write.
 static void test_lease__over_and_not_taken_away__outcome_counts(void **state) {
     (void)state;
     world_payouts(RAIL_INSTANT, 2, 100, NULL);
@@ -298,7 +298,7 @@ static void test_fenced__same_owner_stale_lease(void **state) {
     assert_int_equal(written(&second), 1);
 }
 
-// A row that is not as it was claimed is never written over, whoever changed it.
+// A row that is not as claimed is never overwritten, whoever changed it.
 static void test_fenced__foreign_epoch__nothing_is_written(void **state) {
     (void)state;
     world_payouts(RAIL_INSTANT, 2, 100, NULL);
@@ -316,7 +316,7 @@ static void test_fenced__foreign_epoch__nothing_is_written(void **state) {
     assert_int_equal(world_count("SELECT count(*) FROM saga_lease"), 1);
 }
 
-// What a dead worker was about to do is in its intents, and nowhere else: each kind of step, taken over.
+// Only its intents tell a dead worker's plan: each kind of step, taken over.
 static void test_take_over__the_sagas_become_what_their_intents_say(void **state) {
     (void)state;
     uuid id[3];
@@ -374,7 +374,7 @@ static void test_outcome__written_twice__second_writes_nothing(void **state) {
     assert_int_equal(claim(&b), 2);
     finish_all(&b, OUT_DONE);
     assert_int_equal(written(&b), 2);
-    assert_int_equal(written(&b), 0); // as after a COMMIT whose answer was lost
+    assert_int_equal(written(&b), 0); // as after a lost answer to COMMIT
     assert_int_equal(world_count("SELECT count(*) FROM step_log"), 4);
 }
 
@@ -412,7 +412,7 @@ static void test_keeper__long_submission_keeps_its_lease(void **state) {
     assert_int_equal(world_look().queries, 0);
 }
 
-// It used to be tried for ever, under a lease that was renewed for ever.
+// Such a write was once tried for ever, under a lease renewed for ever.
 static void test_outcome__refused_by_the_database__given_up(void **state) {
     (void)state;
     char out[64];
@@ -425,7 +425,7 @@ static void test_outcome__refused_by_the_database__given_up(void **state) {
     assert_int_equal(r.n_moved, 0);
     assert_int_equal(in_state(STEP_EXECUTE, STATE_PROCESSING), 1);
     world.query_verdict = RAIL_ACCEPTED;
-    (void)run_soon(STEP_EXECUTE); // whoever comes next asks the rail
+    (void)run_soon(STEP_EXECUTE); // the next worker asks the rail
     assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 1);
     assert_int_equal(world_look().submits, 1);
 }
@@ -444,7 +444,7 @@ static void test_lease__over_before_the_rail__nothing_is_sent(void **state) {
     assert_true(b.lost);
     assert_int_equal(written(&b), 0);
     world.query_verdict = RAIL_NOT_SENT;
-    (void)run_soon(STEP_EXECUTE); // the heir asks first
+    (void)run_soon(STEP_EXECUTE); // the next owner asks first
     assert_int_equal(world_look().queries, 1);
     assert_int_equal(world_look().submits, 0);
     assert_int_equal(run_soon(STEP_EXECUTE).n_moved, 1);
@@ -471,7 +471,7 @@ static void test_batch__refusal_whose_answer_was_lost__failed(void **state) {
     world.ledger_lost_answer = true;
     assert_int_equal(run(STEP_RESERVE).n_moved, 1);
     assert_int_equal(in_state(STEP_RESERVE, STATE_PROCESSING), 1);
-    // The id has failed for ever, and the answer that said why is lost: the next number is told it again.
+    // The id has failed for ever, and the answer with the reason is lost: the next number gets it again.
     assert_int_equal(run_soon(STEP_RESERVE).n_moved, 1);
     assert_int_equal(world_count("SELECT count(*) FROM saga WHERE step = 1 AND leg = 2"), 1);
     assert_int_equal(run_soon(STEP_RESERVE).n_moved, 1);
@@ -516,7 +516,7 @@ static void test_batch__worker_died_after_sending__asks_and_does_not_send_again(
     saga_batch b = batch(STEP_EXECUTE, 1, 5000);
     assert_int_equal(claim(&b), 1);
     const saga_tools tools = {NULL, NULL, 1000};
-    saga_steps_act(&b, &tools); // and dies
+    saga_steps_act(&b, &tools); // then it dies
     assert_int_equal(world_look().submitted, 1);
     end_leases();
     world.query_verdict = RAIL_UNKNOWN;
@@ -576,7 +576,7 @@ static void test_batch__unreadable_recipient__held_and_the_others_go_on(void **s
                 "UPDATE payout SET recipient_id = '11111111-1111-4111-8111-111111111111' "
                 "WHERE payout_id = (SELECT min(payout_id::text)::uuid FROM payout)",
                 NULL, 0);
-    // its bank details belong to another row: the AAD does not fit
+    // its bank details belong to another row: the AAD differs
     assert_int_equal(run(STEP_EXECUTE).n_moved, 3);
     assert_int_equal(in_state(STEP_AWAIT, STATE_SENT), 2);
     assert_int_equal(world_count("SELECT count(*) FROM saga WHERE state = 10 AND attempt = 0 AND "

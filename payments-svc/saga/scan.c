@@ -1,4 +1,4 @@
-// What there is to do, asked of all books at once.
+// Due work of all books at once.
 #include "base/assert.h"
 #include "domain/ids.h"
 #include "saga/saga_internal.h"
@@ -42,7 +42,7 @@ static void take_row(saga_scan *s, const db_rows *rows, size_t i) {
         s->next_us = next_us < s->next_us ? next_us : s->next_us;
     }
     const int64_t leased = db_get_i64(rows, i, 6), count = db_get_i64(rows, i, 3) - leased;
-    if (count > 0) { // what is leased is somebody's already
+    if (count > 0) { // leased ones have an owner
         s->due[s->n++] =
             (saga_due){db_get_i64(rows, i, 0), db_get_i16(rows, i, 1),
                        (saga_step)db_get_i16(rows, i, 2), count, db_get_time(rows, i, 4)};

@@ -1,4 +1,4 @@
-// The step log: one row an intent, an outcome or a note (promise APPEND-ONLY).
+// The step log: one row per intent, outcome or note (promise APPEND-ONLY).
 #include "saga/saga_internal.h"
 
 #define STEP_LOG_COLUMNS                                                                           \

@@ -1,6 +1,5 @@
-// Taking leases away that are over: the oldest first, each in a transaction of its own. A payout whose intent is not in its log is held for
-// a person, with a case. A lease that the database refuses to have taken away is remembered and tried again ever more rarely, so that it
-// holds up nobody behind it.
+// Takes ended leases over: oldest first, each in its own transaction. A payout whose intent is missing in its log is held for a person,
+// with a case. A lease whose take-over the database refuses is remembered and tried ever more rarely, so that it delays no other.
 #include <string.h>
 
 #include "base/assert.h"
@@ -11,14 +10,14 @@
 #include "saga/saga_sql.h"
 
 enum {
-    EXPIRED_MAX = 100, // leases taken away at a time; the next look finds the others
+    EXPIRED_MAX = 100, // leases per call; the next look finds the rest
     ONE_LEASE_MS = 2000,
     STUCK_BACKOFF_BASE_MS = 1000,
     STUCK_BACKOFF_CAP_MS = 300000,
-    NAMED_MAX = 20 // payouts of one lease that are named in the log
+    NAMED_MAX = 20 // payouts of one lease named in the log
 };
 
-// --- Those that could not be taken away ------------------------------------------------------------------------------
+// --- Failed take-overs -----------------------------------------------------------------------------------------------
 
 static saga_stuck_lease *find_stuck(saga_stuck *s, uuid lease_id) {
     for (size_t i = 0; i < s->n; i++) {
@@ -39,7 +38,7 @@ static void forget_stuck(saga_stuck *s, uuid lease_id) {
 static void remember_stuck(saga_stuck *s, uuid lease_id, int64_t now_ms) {
     saga_stuck_lease *l = find_stuck(s, lease_id);
     if (l == NULL) {
-        if (s->n == SAGA_STUCK_MAX) { // the one that comes next is tried a little too soon
+        if (s->n == SAGA_STUCK_MAX) { // the next one is retried a little too soon
             size_t soonest = 0;
             for (size_t i = 1; i < s->n; i++) {
                 soonest =
@@ -56,7 +55,7 @@ static void remember_stuck(saga_stuck *s, uuid lease_id, int64_t now_ms) {
     l->failures += l->failures < 30 ? 1 : 0;
 }
 
-// --- What is over ----------------------------------------------------------------------------------------------------
+// --- Ended leases ------------------------------------------------------------------------------------------------------
 
 typedef struct expired {
     const int64_t *books;
@@ -90,11 +89,11 @@ typedef struct takeover {
     int32_t n; // sagas brought up to their logs; 0: it was renewed, given back, or taken by another
 } takeover;
 
-// What a claim that has no policy to follow needs to know: it only finds out which step it was.
+// A policy for a claim that only finds out the step.
 static const saga_policy TAKEN_OVER = {
     .attempts_max = 1, .backoff_base_ms = 1, .backoff_cap_ms = 1, .resolve_after_ms = 1};
 
-// The machine makes of the row and the intent what the claim had made. False: the intent that must be there is not.
+// From the row and the intent the machine rebuilds the claim's saga. False: a required intent is missing.
 static bool bring_up(const db_rows *rows, size_t row, saga_item *item) {
     const size_t k = SAGA_N_COLUMNS; // the first column of the intent
     saga_row_read(rows, row, item);
@@ -117,7 +116,7 @@ static bool bring_up(const db_rows *rows, size_t row, saga_item *item) {
     return true;
 }
 
-// Nobody knows what was being done about it. Where it may have been sent, whoever lets it go on asks the bank first.
+// The action under way is unknown. If it may have been sent, the bank is first asked when the saga goes on.
 static void hold_orphan(saga_item *item) {
     const int64_t amount = item->now.amount;
     saga *s = &item->now;
@@ -139,7 +138,7 @@ typedef struct orphans {
     size_t n;
 } orphans;
 
-// The payouts of a lease that have no saga at all.
+// The lease's payouts without a saga.
 static bool add_missing(db_conn *c, const takeover *t, orphans *o, size_t max, arena *a, err *e) {
     db_rows *rows = NULL;
     if (!db_exec(c, saga_sql(SAGA_SQL_ORPHANS), saga_lease_params(a, t->book_id, t->lease_id), a,
@@ -152,7 +151,7 @@ static bool add_missing(db_conn *c, const takeover *t, orphans *o, size_t max, a
     return true;
 }
 
-// A person must look at them (promise SEEN).
+// Opens cases for a person (promise SEEN).
 static bool tell_orphans(db_conn *c, const takeover *t, const orphans *o, arena *a, err *e) {
     case_new *cases = ARENA_ARRAY(a, case_new, o->n + 1);
     char(*ids)[UUID_TEXT_LEN + 1] = arena_calloc(a, o->n + 1, sizeof *ids);
@@ -232,7 +231,7 @@ static void tell_stuck(const takeover *t, const err *why) {
     log_error("saga.lease_stuck", F_INT("book", t->book_id), F_STR("lease", lease));
 }
 
-// The database is away: nothing is known about the lease.
+// The database is away: the lease's state is unknown.
 static bool is_of_the_database(const err *e) {
     return e->code == ERR_UNAVAILABLE || e->code == ERR_RESOURCE_EXHAUSTED ||
            (e->flags & (ERR_CONNECTION_LOST | ERR_COMMIT_UNKNOWN)) != 0;

@@ -1,7 +1,7 @@
-// A payout that comes to be held while its entry lies in a file that has not left: the file goes without it.
+// A payout becomes held while its entry is in a file that has not left: the file goes without it.
 #include "saga/saga_internal.h"
 
-// Handed over and not yet at the bank, as far as we have heard; and held by this claim.
+// True for a payout that this claim holds, and that was handed over and, as far as we know, is not at the bank yet.
 static bool is_held_before_it_left(const saga_item *item) {
     return item->was.hold[0] == '\0' && item->now.hold[0] != '\0' && item->now.step == STEP_AWAIT &&
            item->now.state == STATE_PROCESSING;
