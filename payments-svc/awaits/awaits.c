@@ -15,9 +15,9 @@
 enum {
     FIRST_PAUSE_MS = 100, // from the first look to the second; then it doubles
     LAST_PAUSE_MS = 1000,
-    GONE_MS = 200,       // how often those whose caller is gone are taken out
-    LOOK_SHARE = 20,     // looks that nobody has asked for take at most a twentieth of the time
-    QUIET_MAX_MS = 2000, // but for this long at most there is none
+    GONE_MS = 200,       // interval of removing waits whose caller is gone
+    LOOK_SHARE = 20,     // looks without a request take at most a twentieth of the time
+    QUIET_MAX_MS = 2000, // but they pause for at most this long
     LOOK_TIMEOUT_MS = 2000,
     RETRY_MS = 1000,
     COMPLAIN_EVERY_MS = 1000,
@@ -25,19 +25,19 @@ enum {
 };
 
 typedef struct awaits_client {
-    char *name; // NULL: the place is free
+    char *name; // NULL: free
     size_t n;
 } awaits_client;
 
 struct awaits {
     size_t max, client_max;
     awaits_calls calls;
-    arena *a; // of a look
+    arena *a; // for one look
     payout_await *picked[AWAITS_LOOK_MAX];
     int64_t complained_ms;
     metric *looks, *told, *refused, *waiting_gauge;
 
-    atomic_size_t waiting; // how many there are, for those who have not got the mutex
+    atomic_size_t waiting; // number of waits, readable without the mutex
 
     pthread_mutex_t mutex; // guards all below; never held across a look or an answer
     pthread_cond_t changed;
@@ -47,8 +47,8 @@ struct awaits {
     size_t n;
     map *by_payout; // the first wait of each payout
     awaits_client *clients;
-    size_t cursor;          // where the next search begins, so that each book has its turn
-    int64_t quiet_until_ms; // no look before that nobody has asked for
+    size_t cursor;          // the next search begins here, so that each book has its turn
+    int64_t quiet_until_ms; // no look without a request before this time
 };
 
 // --- The list (all with the mutex held) ------------------------------------------------------------------------------
@@ -82,7 +82,7 @@ static void put_in(awaits *w, awaits_client *c, payout_await *one) {
     one->pause_ms = FIRST_PAUSE_MS;
     one->next_look_ms = clock_mono_ms(clock_system());
     one->same = map_get(w->by_payout, one->payout_id);
-    MUST(map_put(w->by_payout, one->payout_id, one)); // the map holds as many as there may be
+    MUST(map_put(w->by_payout, one->payout_id, one)); // the map has room for all
     one->place = w->n;
     w->all[w->n++] = one;
     atomic_store(&w->waiting, w->n);
@@ -115,7 +115,7 @@ static void take_out(awaits *w, payout_await *one) {
     metric_set(w->waiting_gauge, (int64_t)w->n);
 }
 
-// --- What is to be looked at (with the mutex held) ---------------------------------------------------------------------
+// --- Choosing waits (with the mutex held) --------------------------------------------------------------------------------
 
 static bool must_look(const awaits *w, const payout_await *one, int64_t now_ms) {
     return one->told || now_ms >= one->end_mono_ms || w->calls.gone(one->owner);
@@ -125,8 +125,8 @@ static bool is_due(const awaits *w, const payout_await *one, int64_t now_ms) {
     return now_ms >= one->next_look_ms && now_ms >= w->quiet_until_ms;
 }
 
-// Of the first book that has one, those that are to be looked at now. *by_time: some of them only because it is time, and then others
-// whose time comes soon come along, so that there is one look of them all.
+// Picks the due waits of the first book that has one. *by_time: some are due only by time. Then others whose time comes soon are added, so
+// that one look serves all.
 static size_t pick(awaits *w, int64_t now_ms, int64_t *book_id, bool *by_time) {
     size_t n = 0, first = 0;
     bool found = false;
@@ -147,7 +147,7 @@ static size_t pick(awaits *w, int64_t now_ms, int64_t *book_id, bool *by_time) {
         payout_await *one = w->all[i];
         const bool soon = *by_time && now_ms + one->pause_ms / 2 >= one->next_look_ms;
         if (one->book_id == *book_id && (soon || must_look(w, one, now_ms))) {
-            one->told = false; // whatever is told from now on asks for another look
+            one->told = false; // anything told from now on asks for another look
             one->over = false;
             one->answer = NULL;
             w->picked[n++] = one;
@@ -185,13 +185,13 @@ static bool look(awaits *w, int64_t book_id, size_t n, err *e) {
     return false;
 }
 
-// Takes those that come to their end out of the list, and leaves them at the beginning of picked. With the mutex held.
+// Removes ended waits from the list, and leaves them at the beginning of picked. With the mutex held.
 static size_t take_ended(awaits *w, size_t n, bool seen, int64_t asked_ms) {
     const int64_t now_ms = clock_mono_ms(clock_system());
     size_t n_ended = 0;
     for (size_t i = 0; i < n; i++) {
         payout_await *one = w->picked[i];
-        // What ends while it is looked at was not looked at in its last moment; the next look is that.
+        // A wait that ends during the look was not looked at in its last moment; the next look does that.
         if ((seen && one->over) || asked_ms >= one->end_mono_ms || w->calls.gone(one->owner)) {
             take_out(w, one);
             w->picked[n_ended++] = one;
@@ -211,7 +211,7 @@ static void look_at(awaits *w, int64_t book_id, size_t n, bool by_time, int64_t 
     const int64_t after_ms = clock_mono_ms(clock_system());
     pthread_mutex_lock(&w->mutex);
     if (by_time) {
-        // A look that failed or was slow once puts the next one off by little: what it did not find must be found in time.
+        // A failed or slow look delays the next one only a little: payouts that it missed must be found in time.
         const int64_t quiet_ms = seen ? (LOOK_SHARE - 1) * (after_ms - now_ms) : 0;
         w->quiet_until_ms = after_ms + (quiet_ms < QUIET_MAX_MS ? quiet_ms : QUIET_MAX_MS);
     }

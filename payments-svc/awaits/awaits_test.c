@@ -1,4 +1,4 @@
-// Waits for payouts, with a table of the test's own instead of a database.
+// Waits for payouts, with the test's own table instead of a database.
 #include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,21 +16,21 @@
 
 enum { PAYOUTS = 8, MAX = 6, CLIENT_MAX = 4, LONG_MS = 20000, SOON_MS = 50 };
 
-// The database: which payouts are where they are waited for.
+// The database: the payouts that have reached the awaited state.
 static struct {
     pthread_mutex_t mutex;
     pthread_cond_t changed;
     bool there[PAYOUTS];
     bool away; // no look succeeds
     size_t n_looks, n_looked;
-    void (*in_look)(void); // after what is seen was read, and before the look is over
+    void (*in_look)(void); // called after the read, before the look ends
 } world = {.mutex = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 typedef struct caller {
     payout_await wait;
     atomic_bool gone;
     bool answered, over;
-    err_code code; // of the answer
+    err_code code; // the answer's
 } caller;
 
 static awaits *w;
@@ -112,7 +112,7 @@ static void must_add(int i, int of_payout, int64_t ms) {
     assert_true(add(i, i < CLIENT_MAX ? "a" : "b", of_payout, ms, &e));
 }
 
-// Until the condition of the caller holds; the test's own time limit is the end.
+// Waits until the caller's condition holds; only the test's own time limit ends it.
 #define WAIT_FOR(condition)                                                                        \
     do {                                                                                           \
         pthread_mutex_lock(&world.mutex);                                                          \
@@ -157,7 +157,7 @@ static void test_await__told__answered_long_before_the_end(void **state) {
     assert_true(clock_mono_ms(clock_system()) - from_ms < LONG_MS);
 }
 
-// What moves after a look has read it, and is told before that look is over, is looked at again.
+// A payout that moves and is told after the look's read, but before its end, is looked at again.
 static void move_and_tell_in_look(void) {
     move_to(3);
     tell(3);
@@ -225,7 +225,7 @@ static void test_await__too_many__refused_with_a_time(void **state) {
     assert_string_equal(e.reason, "TOO_MANY_AWAITS");
     assert_true(e.retry_after_ms > 0);
     for (int i = CLIENT_MAX; i < MAX; i++) {
-        assert_true(add(i, "b", 1, LONG_MS, &e)); // another client has its own
+        assert_true(add(i, "b", 1, LONG_MS, &e)); // another client has its own limit
     }
     assert_false(add(MAX, "c", 1, LONG_MS, &e));
     assert_int_equal(e.code, ERR_RESOURCE_EXHAUSTED);

@@ -10,7 +10,7 @@
 static const char PURPOSE[] = "idempotency.request";
 enum { CONTENT_PARTS = 3 };
 
-// What is hashed: the operation and the length of the merchant's id say where each part ends.
+// The hashed parts: the operation and the length of the merchant's id mark where each part ends.
 typedef struct hashed {
     uint8_t head[2];
     str parts[CONTENT_PARTS];
@@ -47,7 +47,7 @@ void idem_plain_hash(idem_operation op, str merchant_id, str content,
 
 bool idem_hash_matches(const crypto_keyring *keys, idem_operation op, const idem_entry *entry,
                        str kept, bool *same, err *e) {
-    if (kept.len == IDEM_PLAIN_HASH_LEN) { // the later ones are longer
+    if (kept.len == IDEM_PLAIN_HASH_LEN) { // later versions are longer
         uint8_t plain[IDEM_PLAIN_HASH_LEN];
         idem_plain_hash(op, entry->merchant_id, entry->content, plain);
         *same = memcmp(plain, kept.ptr, sizeof plain) == 0;

@@ -1,4 +1,4 @@
-// What a key stands for, without the database: the hash of a request, and what the errors around a key mean.
+// A key's content without the database: the hash of a request, and the meaning of errors about a key.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -40,7 +40,7 @@ static bool matches(const crypto_keyring *keys, idem_operation op, str merchant,
     return same;
 }
 
-// Of kept, which is of (IDEM_PAYOUT, "m1", "abc").
+// kept is of (IDEM_PAYOUT, "m1", "abc").
 static void expect_only_its_own(const crypto_keyring *keys, str kept) {
     assert_true(matches(keys, IDEM_PAYOUT, STR("m1"), STR("abc"), kept));
     assert_false(matches(keys, IDEM_RECIPIENT, STR("m1"), STR("abc"), kept));
@@ -49,12 +49,12 @@ static void expect_only_its_own(const crypto_keyring *keys, str kept) {
     assert_false(matches(keys, IDEM_PAYOUT, STR("m1"), STR("abd"), kept));
     assert_false(matches(keys, IDEM_PAYOUT, STR("m1"), STR("ab"), kept));
     assert_false(matches(keys, IDEM_PAYOUT, STR("m1"), STR(""), kept));
-    // Where one ends and the other begins.
+    // The boundary between two parts counts.
     assert_false(matches(keys, IDEM_PAYOUT, STR("m1a"), STR("bc"), kept));
     assert_false(matches(keys, IDEM_PAYOUT, STR("m"), STR("1abc"), kept));
 }
 
-// Rows of the first version have a hash without a key. It is kept for ever: so it must be computed as it was.
+// The first version's rows have a hash without a key, kept for ever: its computation must never change.
 static void test_plain_hash__of_the_first_version__still_known(void **state) {
     (void)state;
     crypto_keyring *keys = ring_of(KEY_A);
@@ -74,7 +74,7 @@ static void test_hash__has_a_key__everything_counts(void **state) {
     idem_entry entry = entry_of(STR("m1"), STR("abc")), other = entry;
     idem_hash(a, IDEM_PAYOUT, &entry);
     idem_hash(b, IDEM_PAYOUT, &other);
-    assert_int_equal(entry.hash.len, 2 + 1 + 32); // never taken for one of the first version
+    assert_int_equal(entry.hash.len, 2 + 1 + 32); // never mistaken for the first version's
     assert_memory_not_equal(entry.hash.bytes + 3, other.hash.bytes + 3, 32);
     const str kept = {(const char *)entry.hash.bytes, entry.hash.len};
     expect_only_its_own(a, kept);
@@ -83,7 +83,7 @@ static void test_hash__has_a_key__everything_counts(void **state) {
     err e = {0};
     assert_false(idem_hash_matches(b, IDEM_PAYOUT, &entry, kept, &same, &e));
     assert_false(same);
-    assert_false(err_is_definite(e.code)); // the request may well have been accepted
+    assert_false(err_is_definite(e.code)); // the request may have been accepted
     crypto_keyring_destroy(a);
     crypto_keyring_destroy(b);
     crypto_keyring_destroy(both);
@@ -111,7 +111,7 @@ static void test_look_again__a_lost_race_or_a_lost_answer(void **state) {
     assert_true(idem_should_look_again(&e));
     e = exists("payout_intent");
     assert_true(idem_should_look_again(&e));
-    e = exists("payout_pkey"); // not a key of a caller's
+    e = exists("payout_pkey"); // not a caller's key
     assert_false(idem_should_look_again(&e));
     e = (err){0};
     (void)err_set(&e, ERR_UNAVAILABLE, "DATABASE_UNAVAILABLE", "gone");
@@ -124,13 +124,14 @@ static void test_DEFINITE_ERRORS__a_race_lost_for_good_says_ask_again(void **sta
     (void)state;
     err e = exists("idempotency_pkey");
     assert_false(idem_give_up(&e));
-    assert_int_equal(e.code, ERR_ABORTED); // ALREADY_EXISTS would say that nothing ever came of it
+    // ALREADY_EXISTS would say that the request never had a result
+    assert_int_equal(e.code, ERR_ABORTED);
     assert_string_equal(e.reason, "KEY_RACE");
     assert_false(err_is_definite(e.code));
     e = (err){0};
     (void)err_set(&e, ERR_FAILED_PRECONDITION, "CURRENCY_NOT_HELD", "no");
     assert_false(idem_give_up(&e));
-    assert_string_equal(e.reason, "CURRENCY_NOT_HELD"); // others stay as they are
+    assert_string_equal(e.reason, "CURRENCY_NOT_HELD"); // other errors stay
 }
 
 int main(void) {

@@ -19,15 +19,15 @@
 enum {
     RACES_MAX = 8,
     SWEEP_EACH_MS = 5000,
-    SWEEP_MAX = 500,          // deposits of one sweep
-    SWEEP_AFTER_US = 2000000, // a younger one is likely being worked at by its own call
+    SWEEP_MAX = 500,          // deposits per sweep
+    SWEEP_AFTER_US = 2000000, // a younger deposit's own call is probably still at work
     SWEEP_TIMEOUT_MS = 15000,
     SWEEP_ARENA_MAX = 16 << 20,
-    COLUMN_BOOK = 13, // behind a deposit's own
+    COLUMN_BOOK = 13, // after a deposit's own columns
     OWED_UNKNOWN = -1
 };
 
-// Where a look of the sweep goes on: 500 that cannot be ended must not keep the others from their turn. Zero: from the first.
+// Where the next look of the sweep continues: 500 stuck deposits must not keep others from their turn. Zero: from the first.
 typedef struct sweep_place {
     int64_t book_id;
     uuid id;
@@ -36,7 +36,7 @@ enum { SWEEP_LOOKS = 2 };
 
 struct deposits {
     deposits_options o;
-    sweep_place places[SWEEP_LOOKS]; // of the sweep's thread
+    sweep_place places[SWEEP_LOOKS]; // for the sweep's thread
 };
 
 int64_t deposits_ledger_deadline(const deposits_options *o, int64_t asked_ms) {
@@ -69,8 +69,8 @@ typedef struct crediting {
     const deposit_request *r;
     idem_entry entry;
     deposit made;
-    const err *refused; // of a new request: it is not written
-    int64_t owed;       // by the merchant, minor units; OWED_UNKNOWN when it was not asked
+    const err *refused; // fault of a new request: it is not written
+    int64_t owed;       // the merchant's debt, minor units; OWED_UNKNOWN when not looked up
 } crediting;
 
 bool deposits_read_one(db_conn *c, int64_t book_id, str merchant_id, uuid id, arena *a,
@@ -162,8 +162,8 @@ static bool validate_fields(const crediting *x, err *e) {
                          max);
 }
 
-// So that no merchant's money comes near what an account can hold, and blocks the deposits of the others of its book. Deposits that
-// are made at the same moment may pass the limit by their own amounts.
+// Keeps a merchant's money far below an account's limit, where it would block the other deposits of its book. Deposits made at the same
+// moment may exceed the limit by their own amounts.
 static bool validate_balance(crediting *x, const ledger_account *available, int64_t deadline,
                              arena *a, err *e) {
     ledger_account accounts[] = {
@@ -203,13 +203,13 @@ typedef struct decision {
     deposit_state state;
     str reason;
     int64_t at_us;
-    const deposit *unheard; // nobody waits for the answer; NULL: its call does
+    const deposit *unheard; // no call waits for its answer; NULL: its call does
 } decision;
 
 #define IS(result, name)                                                                           \
     ((result).status == LEDGER__V1__CREATE_TRANSFER_STATUS__CREATE_TRANSFER_STATUS_##name)
 
-// repays: in one chain with what the merchant owes; of the two forms one happens at most, as both have the deposit's id.
+// repays: in one chain with the repayment of the merchant's debt. At most one of the two forms happens, as both have the deposit's id.
 static bool send_deposit(const deposits *d, int64_t book_id, const deposit *made, bool repays,
                          int64_t deadline, arena *a, ledger_result *out, err *e) {
     ledger_result results[2] = {{0}};
@@ -246,7 +246,7 @@ static bool look_up_owed(const deposits *d, int64_t book_id, const deposit *made
     return ok;
 }
 
-// False: the ledger could not be asked, and nothing is known.
+// False: the ledger could not be asked, and the result is unknown.
 static bool ask_ledger(const deposits *d, int64_t book_id, const deposit *made, int64_t owed,
                        int64_t deadline, arena *a, decision *out, err *e) {
     ledger_result result = {0};
@@ -257,7 +257,7 @@ static bool ask_ledger(const deposits *d, int64_t book_id, const deposit *made, 
     if (!send_deposit(d, book_id, made, repays, deadline, a, &result, e)) {
         return false;
     }
-    // It is there in the other form; or what repays is to blame, which must not keep the money away.
+    // It exists in the other form; or the repayment is to blame, which must not keep the money away.
     if (IS(result, EXISTS_WITH_DIFFERENT_FLAGS) || (repays && IS(result, LINKED_EVENT_FAILED))) {
         repays = !repays;
         if (!send_deposit(d, book_id, made, repays, deadline, a, &result, e)) {
@@ -280,7 +280,7 @@ static bool ask_ledger(const deposits *d, int64_t book_id, const deposit *made, 
     return true;
 }
 
-// The answer that a client got is the end of it. Of what the sweep finds refused a person is told.
+// A client's answer ends a refused deposit. For one that the sweep finds, a person is told.
 static bool open_case(db_conn *c, const decision *x, arena *a, err *e) {
     const deposit *made = x->unheard;
     char id[UUID_TEXT_LEN + 1];
@@ -309,7 +309,7 @@ static bool decide_tx(db_conn *c, arena *a, void *arg, err *e) {
            (n == 0 || x->unheard == NULL || x->state != DEPOSIT_REFUSED || open_case(c, x, a, e));
 }
 
-// From PENDING on. All of it may be repeated by whomever: the ledger's id is the deposit's. heard: somebody waits for what comes of it.
+// Finishes a deposit from PENDING on. A repeat by anyone is safe: the ledger's id is the deposit's. heard: a caller waits for the result.
 static bool finish(const deposits *d, int64_t book_id, deposit *made, int64_t owed, bool heard,
                    int64_t deadline_mono_ms, arena *a, err *e) {
     decision x;
@@ -331,7 +331,7 @@ static bool finish(const deposits *d, int64_t book_id, deposit *made, int64_t ow
 
 // --- Calls -----------------------------------------------------------------------------------------------------------
 
-// Look the key up; when it is new, write the intent. A race is settled by looking again.
+// Looks the key up; for a new one writes the intent. A race is settled by another look.
 static bool intend(crediting *x, int64_t deadline_mono_ms, arena *a, err *e) {
     if (!db_read(x->d->o.pool, deadline_mono_ms, a, look_up_tx, x, e)) {
         return false;
@@ -525,7 +525,7 @@ static bool sweep_once(void *arg) {
     bool (*const looks[SWEEP_LOOKS])(db_conn *, arena *, void *, err *) = {pending_tx,
                                                                            going_back_tx};
     for (size_t k = 0; k < SWEEP_LOOKS; k++) {
-        // each has its own
+        // its own for each
         const int64_t deadline = clock_mono_ms(clock_system()) + SWEEP_TIMEOUT_MS;
         sweep s = {.after = d->places[k]};
         size_t i = 0;
@@ -538,7 +538,7 @@ static bool sweep_once(void *arg) {
             finish_one(d, s.found[i].book_id, &s.found[i].made, deadline, a);
             d->places[k] = (sweep_place){s.found[i].book_id, s.found[i].made.id};
         }
-        if (i == s.n && s.n < SWEEP_MAX) { // each had its turn: the next look begins anew
+        if (i == s.n && s.n < SWEEP_MAX) { // each had its turn: the next look begins again
             d->places[k] = (sweep_place){0};
         }
     }

@@ -20,11 +20,11 @@ static const db_stmt STATEMENTS[DEPOSITS_SQL_COUNT] = {
          "SELECT " DEPOSIT_COLUMNS "FROM deposit WHERE book_id = $1 AND merchant_id = $2 "
          "AND (created_at, deposit_id) < ($3, $4) AND ($5::int2 = 0 OR state = $5::int2) "
          "ORDER BY created_at DESC, deposit_id DESC LIMIT $6"},
-    // Only once: who comes second has read what the first has written.
+    // Decides only once: a second caller then reads the first one's result.
     [DEPOSITS_SQL_DECIDE] = {"deposit_decide",
                              "UPDATE deposit SET state = $3, reason = $4, decided_at = $5 "
                              "WHERE book_id = $1 AND deposit_id = $2 AND state = 1"},
-    // Of all books: the partial index holds those that are not decided, which are few.
+    // All books: the partial index holds only undecided deposits, which are few.
     [DEPOSITS_SQL_PENDING] = {"deposit_pending",
                               "SELECT " DEPOSIT_COLUMNS ", book_id FROM deposit WHERE state = 1 "
                               "AND created_at < $1 AND (book_id, deposit_id) > ($3, $4) "
@@ -33,11 +33,11 @@ static const db_stmt STATEMENTS[DEPOSITS_SQL_COUNT] = {
         {"deposit_intend_back",
          "UPDATE deposit SET state = 4, back_number = back_number + 1, back_reason = $3 "
          "WHERE book_id = $1 AND deposit_id = $2 AND state = 2"},
-    // Only of the try that was made.
+    // Only for the try that was made.
     [DEPOSITS_SQL_DECIDE_BACK] = {"deposit_decide_back",
                                   "UPDATE deposit SET state = $4, back_at = $5 WHERE book_id = $1 "
                                   "AND deposit_id = $2 AND state = 4 AND back_number = $3"},
-    // Of all books: the partial index holds those that are on their way back, which are few.
+    // All books: the partial index holds only deposits on their way back, which are few.
     [DEPOSITS_SQL_GOING_BACK] = {"deposit_going_back",
                                  "SELECT " DEPOSIT_COLUMNS ", book_id FROM deposit WHERE state = 4 "
                                  "AND (book_id, deposit_id) > ($2, $3) "

@@ -1,4 +1,4 @@
-// Every SQL string of the deposits room, in one table, so that a test can read each of them.
+// Every SQL string of the deposits room in one table, so that a test can read each.
 #ifndef DEPOSITS_DEPOSITS_SQL_H
 #define DEPOSITS_DEPOSITS_SQL_H
 

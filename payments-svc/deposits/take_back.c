@@ -1,5 +1,5 @@
-// A deposit that its bank took back: an intent, the ledger's chain, and what came of it. The bank has the money whatever a merchant's
-// balance says, so what the balance does not cover is owed.
+// The recall of a deposit by its bank: an intent, the ledger's chain, and the result. The bank has the money whatever the merchant's
+// balance, so the part beyond the balance is a debt.
 #include <string.h>
 
 #include "base/clock.h"
@@ -27,7 +27,7 @@ static bool make_accounts(const deposits_options *o, int64_t book_id, const depo
                                   sizeof accounts / sizeof accounts[0], deadline, a, e);
 }
 
-// All of it is owed, and what the merchant has repays it at once.
+// The whole amount becomes a debt, and the merchant's balance repays it at once.
 static bool send(const deposits_options *o, int64_t book_id, const deposit *x, int64_t deadline,
                  arena *a, ledger_result results[LEGS], err *e) {
     ledger_transfer t[LEGS] = {
@@ -44,7 +44,7 @@ static bool send(const deposits_options *o, int64_t book_id, const deposit *x, i
     return ledger_create_transfers(o->ledger, book_id, t, LEGS, results, deadline, a, e);
 }
 
-// What is owed when it is done: whoever has paid meanwhile owes nothing.
+// The debt after the recall: a merchant that has paid meanwhile owes nothing.
 static bool look_up_owed(const deposits_options *o, int64_t book_id, const deposit *x,
                          int64_t deadline, arena *a, int64_t *owed, err *e) {
     ledger_account account = account_of_receivable(book_id, x->merchant_id, x->currency);

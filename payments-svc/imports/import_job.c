@@ -1,5 +1,5 @@
-// The job of an import: one at a time in each process, under a lease by the database's clock. Whatever it does may be done once more: rows
-// are handed in under their own keys, and what is written is written by whoever has the lease.
+// The job of an import: one at a time in each process, under a lease by the database's clock. A repeat of any part is safe: rows are handed
+// in under their own keys, and only the lease's owner writes.
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,9 +13,9 @@
 #include "imports/imports_internal.h"
 
 enum {
-    JOB_ARENA_EXTRA = 128 << 20, // beside the file and its texts
+    JOB_ARENA_EXTRA = 128 << 20, // besides the file and its texts
     BATCH_ARENA_MAX = 64 << 20,
-    PARTS_READ = 16, // of one statement
+    PARTS_READ = 16, // per statement
     DB_MS = 15000,
     IDLE_LOOK_MAX_MS = 60000,
     IDLE_AT_ONCE = 20,
@@ -31,7 +31,7 @@ typedef struct job {
     const merchant *m;
     import_row row; // strings in s->a
     payout_file file;
-    bool lost; // another instance has it, or it was canceled: nothing more is written
+    bool lost; // another instance has it, or it was canceled: write no more
 } job;
 
 static int64_t soon(void) {
@@ -56,7 +56,7 @@ static void job_log(log_level level, const char *what, const job *j, const err *
            F_INT("rows", j->row.rows), F_INT("handed", j->row.handed));
 }
 
-// --- Taking one up ---------------------------------------------------------------------------------------------------
+// --- Claiming an import ------------------------------------------------------------------------------------------------
 
 typedef struct claiming {
     job *j;
@@ -85,7 +85,7 @@ static bool claim_tx(db_conn *c, arena *a, void *arg, err *e) {
     return true;
 }
 
-// *found: j has the lease of an import that waits. Others take some as well, so each is tried.
+// Claims a waiting import. *found: j has its lease. Other instances claim some as well, so each is tried.
 static bool claim(imports *s, job *j, bool *found, err *e) {
     db_rows *rows = NULL;
     *found = false;
@@ -147,7 +147,7 @@ static bool parts_tx(db_conn *c, arena *a, void *arg, err *e) {
     return true;
 }
 
-// The file's bytes, all of them. @owned by the caller, who wipes them
+// Loads the whole file. @owned by the caller, who wipes it
 static bool load_file(job *j, char **bytes, err *e) {
     loading x = {.j = j, .bytes = malloc((size_t)j->row.size_bytes), .more = true};
     bool ok = x.bytes != NULL || err_no_memory(e, "the file");
@@ -161,7 +161,7 @@ static bool load_file(job *j, char **bytes, err *e) {
     return ok;
 }
 
-// False, with no error in *e but *why: what is wrong with the file as a whole.
+// False: *e, or without an error *why, the fault of the whole file.
 static bool read_file(job *j, err *why, err *e) {
     char *bytes = NULL;
     uint8_t sum[32];
@@ -209,7 +209,7 @@ static void complain(payout_file *f, size_t line, const err *refused) {
     payout_file_complain(f, line, &why);
 }
 
-// Rows of other merchants are not this import's.
+// Refuses rows of other merchants.
 static void check_merchants(job *j) {
     size_t kept = 0;
     for (size_t i = 0; i < j->file.n; i++) {
@@ -248,7 +248,7 @@ static bool check_rows(job *j, err *e) {
     return ok;
 }
 
-// Cells are shown in few texts, and one that stands in the wrong column may hold an account number.
+// Cells are shown in few texts, and a cell in the wrong column may hold an account number.
 static void hide_digits(char *text) {
     for (size_t at = 0; text[at] != '\0';) {
         const size_t n = strspn(text + at, "0123456789");
@@ -336,7 +336,7 @@ typedef struct recording {
     const payout_row *rows;
     const import_outcome *out;
     size_t n;
-    bool only_accepted; // of a batch that was only looked at
+    bool only_accepted; // of a batch that was only looked up
     bool ends;          // the import ends with this batch, at the latest
     import_state end;
 } recording;
@@ -412,8 +412,7 @@ static bool record_tx(db_conn *c, arena *a, void *arg, err *e) {
     return !x->ends || import_move(c, j->book_id, j->row.id, x->end, (str){0}, STR(""), a, e);
 }
 
-// It was canceled, and whoever worked on it is gone: some of the rows that were under way may have been taken in. They are looked for,
-// and none is handed in.
+// If it was canceled and its worker is gone, some of the rows under way may have been taken in: they are looked up, and none is handed in.
 static bool pay_batch(job *j, const payout_row *rows, size_t n, bool last, bool *ended, err *e) {
     import_outcome out[IMPORT_BATCH];
     const bool stopped = j->row.stop;
@@ -459,7 +458,7 @@ static bool pay(job *j, err *e) {
     return ok;
 }
 
-// --- Imports that nobody goes on with --------------------------------------------------------------------------------
+// --- Abandoned imports -------------------------------------------------------------------------------------------------
 
 typedef struct idle_look {
     int64_t since_us;
@@ -497,16 +496,16 @@ static void cancel_idle(imports *s) {
 
 // --- A tick ----------------------------------------------------------------------------------------------------------
 
-// The lease ends in so many milliseconds: whoever looks then takes the import up.
+// Shortens the lease to so many milliseconds: the next look then takes the import up.
 static void let_go(job *j, int64_t ms) {
     lease_left x = {j, ms};
     err e = {0};
     if (!db_transact(j->s->o.pool, soon(), j->s->batch, renew_tx, &x, &e)) {
-        log_err(LOG_WARN, "import.not_let_go", &e); // then it ends by itself
+        log_err(LOG_WARN, "import.not_let_go", &e); // the lease ends by itself
     }
 }
 
-// What fails is taken up again: by then the database, or the key ring, may be there again. One that a stop has interrupted another
+// A failed import is taken up again: by then the database or the key ring may be back. After a stop another instance takes it up at once.
 // instance takes up at once.
 static void work_on(job *j) {
     err e = {0};

@@ -1,4 +1,4 @@
-// Rows of a file become requests of the intake, in batches: first their recipients, then their payouts.
+// Makes rows of a file into requests of the intake, in batches: first their recipients, then their payouts.
 #include <string.h>
 
 #include "base/assert.h"
@@ -9,7 +9,7 @@
 
 // --- Requests --------------------------------------------------------------------------------------------------------
 
-// One batch on its way. Rows whose recipient was refused are in no request.
+// A batch under way. A row with a refused recipient has no request.
 typedef struct batch {
     imports *s;
     const merchant *m;
@@ -19,7 +19,7 @@ typedef struct batch {
     const err **faults;
     const char **ids;
     payout_request *requests;
-    size_t *row_of; // of each request
+    size_t *row_of; // the row of each request
     size_t n_requests;
     arena *a;
 } batch;
@@ -65,7 +65,7 @@ static bool make_requests(batch *b, int64_t deadline, err *e) {
     return true;
 }
 
-// --- What came of them -----------------------------------------------------------------------------------------------
+// --- Results ------------------------------------------------------------------------------------------------------------
 
 static bool take_outcome(batch *b, size_t i, const payout_outcome *x, err *e) {
     import_outcome *out = &b->out[b->row_of[i]];
@@ -76,7 +76,7 @@ static bool take_outcome(batch *b, size_t i, const payout_outcome *x, err *e) {
         }
         *kept = *x->refused;
         out->refused = kept;
-        // A refusal that is not for good says nothing of the row.
+        // A temporary refusal says nothing about the row.
         return err_is_definite(kept->code) || (*e = *kept, false);
     }
     out->payout_id = x->accepted.payout_id;
@@ -108,7 +108,7 @@ bool import_rows_check(imports *s, const merchant *m, const payout_row *rows, si
 
 // --- Handing in ------------------------------------------------------------------------------------------------------
 
-// The job waits for the intake's thread.
+// Lets the job wait for the intake's thread.
 typedef struct waiting {
     batch *b;
     pthread_mutex_t mutex;

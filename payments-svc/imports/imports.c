@@ -1,4 +1,4 @@
-// What callers do with imports: one short transaction each, under the lock of the import's row.
+// Callers' operations on imports: one short transaction each, under the lock of the import's row.
 #include "imports/imports.h"
 
 #include <inttypes.h>
@@ -80,7 +80,7 @@ bool import_move(db_conn *c, int64_t book_id, uuid id, import_state to, str sha2
                              NULL, NULL, e));
 }
 
-// --- Making one ------------------------------------------------------------------------------------------------------
+// --- Creating -------------------------------------------------------------------------------------------------------
 
 typedef struct creating {
     imports *s;
@@ -151,7 +151,7 @@ bool import_create(imports *s, const merchant *m, const import_new *n, import_ro
     for (int i = 0; again && i < RACES_MAX; i++) {
         err_clear(e);
         ok = db_transact(s->o.pool, deadline_mono_ms, a, create_tx, &x, e);
-        // Another one has taken the place, or the key, or the answer to the commit was lost.
+        // Another import has taken the place or the key, or the answer to the commit was lost.
         again = !ok && ((e->code == ERR_ALREADY_EXISTS && e->constraint[0] != '\0') ||
                         (e->flags & ERR_COMMIT_UNKNOWN) != 0);
     }
@@ -162,7 +162,7 @@ bool import_create(imports *s, const merchant *m, const import_new *n, import_ro
     return ok;
 }
 
-// --- What happens under the lock of its row --------------------------------------------------------------------------
+// --- Changes under the row's lock ------------------------------------------------------------------------------------
 
 typedef struct change {
     imports *s;
@@ -201,7 +201,7 @@ static bool upload(change *x, db_conn *c, arena *a, err *e) {
     const int64_t end = x->offset + (int64_t)x->bytes.len;
     const import_row *r = x->out;
     if (end <= r->received) {
-        return true; // a repeat; the sum at the end of the upload is of the bytes that are there
+        return true; // a repeat; the sum at the end of the upload covers the stored bytes
     }
     if (r->state != IMPORT_UPLOADING) {
         return wrong_state("IMPORT_NOT_UPLOADING", "the upload of this import is over", e);
@@ -299,7 +299,7 @@ static bool cancel(change *x, db_conn *c, arena *a, err *e) {
     case IMPORT_UPLOADING:
     case IMPORT_VALIDATING:
     case IMPORT_VALID: return to_state(x, c, IMPORT_CANCELED, a, e);
-    case IMPORT_RUNNING: { // whoever works on it knows what was handed in, and ends it
+    case IMPORT_RUNNING: { // its worker knows which rows were handed in, and ends it
         db_params *p = of_import(x->m->book_id, x->id, a);
         db_time(p, clock_wall_us(clock_system()));
         return db_exec(c, imports_sql(IMPORTS_SQL_STOP), p, a, NULL, NULL, e);
@@ -316,7 +316,7 @@ bool import_cancel(imports *s, const merchant *m, uuid id, import_row *out,
     return make_change(&x, deadline_mono_ms, a, e);
 }
 
-// Whoever went on with it meanwhile, or started it, keeps it.
+// An import that was continued or started meanwhile stays.
 static bool cancel_idle(change *x, db_conn *c, arena *a, err *e) {
     const import_row *r = x->out;
     const bool waits = r->state == IMPORT_UPLOADING || r->state == IMPORT_VALID;
@@ -338,7 +338,7 @@ typedef struct reading {
     uuid id;
     int64_t after, limit;
     bool refused_only;
-    imports_sql_id sql; // of what the import has, or IMPORTS_SQL_LIST
+    imports_sql_id sql; // a list of one import's rows, or IMPORTS_SQL_LIST
     import_row *one;
     db_rows *rows;
 } reading;

@@ -10,45 +10,45 @@
 #include "imports/imports_sql.h"
 
 enum {
-    IMPORT_BATCH = 1000, // rows of one call of the intake
+    IMPORT_BATCH = 1000, // rows per call of the intake
     IMPORT_CALL_MS = 20000
 };
 
 struct imports {
     imports_options o;
     uuid owner; // of this instance's leases
-    arena *a;   // of the job: a file and its rows
+    arena *a;   // for the job: a file and its rows
     arena *batch;
     ticker *ticker;
     atomic_bool stopping;
-    int64_t looked_idle_ms; // when idle imports were looked for
+    int64_t looked_idle_ms; // time of the last look for idle imports
 };
 
-// The row of IMPORT_COLUMNS. @arena (the rows')
+// Reads a row of IMPORT_COLUMNS. @arena (the rows')
 void import_read(const db_rows *rows, size_t i, import_row *out);
-// Where the sealed part of a file belongs. @arena
+// The place of a sealed part. @arena
 str import_part_aad(int64_t book_id, uuid id, int64_t at_byte, arena *a);
-// Moves the import, whose row the transaction has locked. What comes to its end loses its file.
+// Moves the import, whose row the transaction has locked. An import at its end loses its file.
 bool import_move(db_conn *c, int64_t book_id, uuid id, import_state to, str sha256, str started_by,
                  arena *a, err *e) WARN_UNUSED;
-// Cancels the import if nobody has done anything about it since, and it waits for somebody.
+// Cancels an import that waits for someone, unless it was touched since.
 bool import_cancel_idle(imports *s, const merchant *m, uuid id, int64_t idle_since_us,
                         int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
-// A tick of the job: takes one import up and works on it, as far as it comes. True: there was one.
+// A tick of the job: takes one import up and works on it, as far as possible. True: there was one.
 bool import_work(void *arg);
 
 // --- import_rows.c: rows of a file, in batches ----------------------------------------------------------------------------
 
-// What became of a row.
+// The result of a row.
 typedef struct import_outcome {
-    const err *refused; // in the words of the API; NULL: not
-    uuid payout_id;     // of one that was accepted; nil where it was only checked
+    const err *refused; // in the words of the API; NULL: not refused
+    uuid payout_id;     // of an accepted row; nil if it was only checked
 } import_outcome;
 
-// What would become of n rows. accepted before: payout_id is not nil.
+// The results that n rows would have. Accepted earlier: payout_id is not nil.
 bool import_rows_check(imports *s, const merchant *m, const payout_row *rows, size_t n,
                        import_outcome *out, arena *a, err *e) WARN_UNUSED;
-// Hands n rows in. False: nothing is known of any, and the same call again is right.
+// Hands n rows in. False: no result for any; repeat the same call.
 bool import_rows_pay(imports *s, const merchant *m, const payout_row *rows, size_t n,
                      import_outcome *out, arena *a, err *e) WARN_UNUSED;
 

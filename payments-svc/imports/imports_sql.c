@@ -10,8 +10,8 @@
 
 // States: 1 UPLOADING 2 VALIDATING 3 VALID 4 INVALID 5 RUNNING 6 DONE 7 CANCELED.
 static const db_stmt STATEMENTS[IMPORTS_SQL_COUNT] = {
-    // Takes the lowest place that is free among the merchant's open imports; none: no row. Two that come at once take the same place, and
-    // one of them fails.
+    // Takes the lowest free place among the merchant's open imports; none free: no row. Two inserts at once take the same place, and one of
+    // them fails.
     [IMPORTS_SQL_INSERT] =
         {"import_insert",
          "INSERT INTO payment_import (book_id, import_id, merchant_id, key, file_name, size_bytes, "
@@ -47,7 +47,7 @@ static const db_stmt STATEMENTS[IMPORTS_SQL_COUNT] = {
                            "AND import_id = $2 AND at_byte >= $3 ORDER BY at_byte LIMIT $4"},
     [IMPORTS_SQL_DROP_PARTS] = {"import_drop_parts",
                                 "DELETE FROM import_part WHERE book_id = $1 AND import_id = $2"},
-    // Under the row's lock. What leaves the open ones gives its place back.
+    // Under the row's lock. An import that ends frees its place.
     [IMPORTS_SQL_MOVE] =
         {"import_move",
          "UPDATE payment_import SET state = $3, updated_at = $4, sha256 = coalesce($5, sha256), "
@@ -65,13 +65,13 @@ static const db_stmt STATEMENTS[IMPORTS_SQL_COUNT] = {
          "SELECT line, reference, payout_id, field, reason, detail FROM import_result "
          "WHERE book_id = $1 AND import_id = $2 AND line > $3 "
          "AND (NOT $5::bool OR payout_id IS NULL) ORDER BY line LIMIT $4"},
-    // Of all books: the partial index holds those that are worked on, which are few. The oldest first.
+    // All books: the partial index holds only imports under way, which are few. Oldest first.
     [IMPORTS_SQL_WAITING] =
         {"import_waiting",
          "SELECT book_id, import_id, merchant_id FROM payment_import WHERE state IN (2, 5) "
          "AND (lease_ends_at IS NULL OR lease_ends_at <= statement_timestamp()) "
          "ORDER BY import_id LIMIT $1"},
-    // Promise FENCED: set and compared by the clock of the database alone.
+    // Promise FENCED: only the database's clock sets and compares it.
     [IMPORTS_SQL_CLAIM] = {"import_claim",
                            "UPDATE payment_import SET owner = $3, "
                            "lease_ends_at = statement_timestamp() + $4 * interval '1 ms' "
@@ -83,7 +83,7 @@ static const db_stmt STATEMENTS[IMPORTS_SQL_COUNT] = {
                            "lease_ends_at = statement_timestamp() + $4 * interval '1 ms' "
                            "WHERE book_id = $1 AND import_id = $2 AND owner = $3 "
                            "AND state IN (2, 5)"},
-    // Promise FENCED: no row when another instance has it, or it was canceled.
+    // Promise FENCED: no row if another instance has it, or it was canceled.
     [IMPORTS_SQL_JUDGED] =
         {"import_judged", "UPDATE payment_import SET state = $4, row_count = $5, fault_count = $6, "
                           "updated_at = $7, owner = NULL, lease_ends_at = NULL, "
@@ -95,7 +95,7 @@ static const db_stmt STATEMENTS[IMPORTS_SQL_COUNT] = {
          "updated_at = $8, lease_ends_at = statement_timestamp() + $9 * interval '1 ms' "
          "WHERE book_id = $1 AND import_id = $2 AND owner = $3 AND state = 5 AND handed = $4 "
          "RETURNING stop"},
-    // Open, and nobody has done anything about it for long. Of all books: open imports are few.
+    // Open, and untouched for long. All books: open imports are few.
     [IMPORTS_SQL_IDLE] =
         {"import_idle", "SELECT book_id, import_id, merchant_id FROM payment_import "
                         "WHERE slot IS NOT NULL AND state IN (1, 3) AND updated_at < $1 LIMIT $2"},

@@ -1,4 +1,4 @@
-// Every SQL string of the imports room, in one table, so that a test can read each of them.
+// Every SQL string of the imports room in one table, so that a test can read each.
 #ifndef IMPORTS_IMPORTS_SQL_H
 #define IMPORTS_IMPORTS_SQL_H
 

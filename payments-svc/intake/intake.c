@@ -15,11 +15,11 @@
 
 enum {
     INTAKE_QUEUE_MAX = 4096,       // submissions
-    INTAKE_JOBS_MAX = 512,         // submissions of one gathering
-    INTAKE_ARENA_MAX = 256u << 20, // bytes of one gathering
+    INTAKE_JOBS_MAX = 512,         // submissions per gathering
+    INTAKE_ARENA_MAX = 256u << 20, // bytes per gathering
     INTAKE_TX_TIMEOUT_MS = 15000,
     INTAKE_TRIES_MAX = 8,
-    INTAKE_FEW = 32, // as many payouts of one submission as do not make others wait
+    INTAKE_FEW = 32, // a submission with so few payouts delays no other
     INTAKE_THREADS_MAX = 16
 };
 
@@ -36,8 +36,8 @@ typedef struct intake_thread {
     arena *arena;
 } intake_thread;
 
-// Of each kind as many threads as the options say: first those of submissions with few payouts, then those of submissions with many.
-// Whoever pays one payout waits for others like it, not for the thousand of somebody else.
+// The options set the number of threads of each kind: first for submissions with few payouts, then for submissions with many. A single
+// payout waits for others like it, not for somebody's thousand.
 struct intake {
     intake_options o;
     intake_thread *threads;
@@ -58,7 +58,7 @@ static bool prepare(const intake *in, intake_job *job, err *e) {
 
 // --- The transaction -------------------------------------------------------------------------------------------------
 
-// Runs again as a whole when it must: everything that it decides is decided anew.
+// May run again as a whole: each run decides everything anew.
 static bool take_in(db_conn *c, arena *a, void *arg, err *e) {
     intake_batch *b = arg;
     return intake_look(b, c, a, e) && (b->n_fresh == 0 || intake_write(b, c, a, e));
@@ -94,7 +94,7 @@ static void answer(const intake *in, intake_job *job, const err *failed, arena *
         return;
     }
     payout_outcome *outcomes = ARENA_ARRAY(a, payout_outcome, s->n);
-    ASSERT(outcomes != NULL); // far below the arena's cap by INTAKE_REQUEST_MAX
+    ASSERT(outcomes != NULL); // INTAKE_REQUEST_MAX keeps this far below the arena's cap
     for (size_t i = 0; i < s->n; i++) {
         intake_item_outcome(&job->items[i], &outcomes[i], a);
         count(in, &job->items[i], &outcomes[i]);
@@ -104,7 +104,7 @@ static void answer(const intake *in, intake_job *job, const err *failed, arena *
 
 // --- Gathering -------------------------------------------------------------------------------------------------------
 
-// Adds the items to the batch. The first valid item with a key stands for the later ones with the same key.
+// Adds the items to the batch. The first valid item with a key decides for later ones with the same key.
 static void batch_add(intake_batch *b, map *keys, intake_item *items, size_t n) {
     for (size_t i = 0; i < n; i++) {
         intake_item *it = &items[i];
@@ -114,7 +114,8 @@ static void batch_add(intake_batch *b, map *keys, intake_item *items, size_t n) 
         }
         b->items[b->n++] = it;
         if (it->invalid == NULL) {
-            it->same_key = map_get(keys, it->idem.intent); // which stands for merchant and key
+            // the intent is unique for merchant and key
+            it->same_key = map_get(keys, it->idem.intent);
             if (it->same_key == NULL) {
                 const bool put = map_put(keys, it->idem.intent, it);
                 ASSERT(put);
@@ -130,7 +131,7 @@ static bool batch_begin(const intake *in, intake_batch *b, int64_t book_id, size
     return b->items != NULL && b->fresh != NULL;
 }
 
-// Says for each connection that payouts were taken in for it. Items of one mostly come together, so few are said twice.
+// Tells each connection of its new payouts. Items of one connection are mostly adjacent, so few are told twice.
 static void tell_accepted(const intake *in, const intake_batch *b) {
     for (size_t i = 0; i < b->n_fresh; i++) {
         if (i == 0 || b->fresh[i]->rail != b->fresh[i - 1]->rail) {
@@ -139,7 +140,7 @@ static void tell_accepted(const intake *in, const intake_batch *b) {
     }
 }
 
-// Commits the jobs of one book, from the first unanswered job's on, as many as fit one transaction.
+// Commits the jobs of one book, from the first unanswered one on, as many as fit one transaction.
 static void run_book(intake_thread *t, intake_job **jobs, size_t n, size_t first) {
     const intake *in = t->owner;
     arena *a = t->arena;
@@ -147,7 +148,7 @@ static void run_book(intake_thread *t, intake_job **jobs, size_t n, size_t first
     intake_job *mine[INTAKE_JOBS_MAX];
     intake_batch b;
     size_t n_mine = 0, n_items = 0;
-    int64_t latest_ms = 0; // deadline of the one that waits longest
+    int64_t latest_ms = 0; // the latest deadline of its jobs
     err e = {0};
     for (size_t i = first; i < n; i++) {
         intake_job *job = jobs[i];
@@ -174,14 +175,14 @@ static void run_book(intake_thread *t, intake_job **jobs, size_t n, size_t first
     } else if (in->o.accepted != NULL) {
         tell_accepted(in, &b);
     }
-    // From the last: done may free a submission's memory, and later items point to earlier ones with the same key.
+    // Goes from the last: done may free a submission's memory, and later items point to earlier ones with the same key.
     for (size_t i = n_mine; i-- > 0;) {
         answer(in, mine[i], ok ? NULL : &e, a);
     }
     CRASH_POINT("intake.replied");
 }
 
-// Of a submission whose time was up before anything was begun nothing is written, and its owner hears so.
+// Refuses a submission whose time was up before its transaction began: nothing is written, and its owner hears so.
 static void refuse_late(const intake *in, intake_job *job, arena *a) {
     if (job->from.deadline_mono_ms <= clock_mono_ms(clock_system())) {
         err e = {0};
@@ -263,7 +264,7 @@ bool intake_submit(intake *in, const intake_submission *s, err *e) {
     intake_job *job = calloc(1, sizeof *job);
     ASSERT(job != NULL);
     for (size_t i = 0; i < s->n; i++) {
-        // of a recipient that is not registered: intake_check only
+        // for an unregistered recipient: intake_check only
         ASSERT(s->requests[i].recipient_currency == NULL);
     }
     job->from = *s;

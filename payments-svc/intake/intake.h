@@ -1,9 +1,9 @@
-// The way in: payouts are gathered while the previous transaction is under way, and committed together, one transaction a book.
+// The way in: payouts are gathered during the previous transaction, and committed together, one transaction per book.
 //
-// Requests are spread over a few threads by book and size, so that a book has one writer here for its single payouts and one for its
-// many, and different books do not wait for each other. Two writers of one key meet in the database, as two processes do. Nothing
-// waits for a timer: a single request is committed at once. Plain C: whoever has a payout to hand in (a call of the
-// API, a file, a queue) fills payout_request and hears of it by a callback.
+// Requests are spread over a few threads by book and size. So a book has one writer here for its single payouts and one for large
+// submissions, and different books do not wait for each other. Two writers of one key meet in the database, as two processes do. No request
+// waits for a timer: a single request is committed at once. Plain C: a caller with a payout (a call of the API, a file, a queue) fills
+// payout_request and gets a callback.
 #ifndef INTAKE_INTAKE_H
 #define INTAKE_INTAKE_H
 
@@ -16,39 +16,39 @@
 #include "domain/rules.h"
 #include "store/merchant_store.h"
 
-enum { INTAKE_REQUEST_MAX = 10000 }; // payouts of one submission
+enum { INTAKE_REQUEST_MAX = 10000 }; // payouts per submission
 
-// One payout to take in, as its caller wrote it: nothing of it was checked. Strings live until done was called.
+// One payout to take in, as its caller wrote it, unchecked. Strings live until done was called.
 typedef struct payout_request {
-    str key;     // idempotency key
-    str content; // the whole request as bytes, key included: the same request is the same bytes
+    str key;          // idempotency key
+    str content;      // the request's bytes, key included: equal requests have equal bytes
     str recipient_id; // UUID
     int64_t amount;   // minor units
     const char *currency;
     int rail;       // payments.v1.Rail; 0: the connection's
     str connection; // by name; empty: the rail's
-    int preferred;  // number of the connection that the merchant has for this rail; 0: none
+    int preferred;  // number of the merchant's connection for this rail; 0: none
     str external_reference, description;
-    // where it stands in what the caller sent; begins the names of fields: "payouts[3]."
+    // its place in the caller's request; begins the names of fields: "payouts[3]."
     const char *path;
-    // A fault that its reader found, such as a field that this version does not know. Refuses it, unless its key is known. NULL: none.
+    // A fault that its reader found, such as an unknown field. Refuses it, unless its key is known. NULL: none.
     const err *fault;
-    // Only for intake_check: the currency of a recipient that is not registered yet and comes beside. NULL: recipient_id counts.
+    // Only for intake_check: the currency of an unregistered recipient that comes with the payout. NULL: use recipient_id.
     const char *recipient_currency;
 } payout_request;
 
-// A payout as it was accepted, now or before: what the first answer was, and each later one is, made of.
+// An accepted payout, old or new: every answer about it, first or later, is made of these fields.
 typedef struct payout_accepted {
-    uuid payout_id; // nil where it was only checked
+    uuid payout_id; // nil if it was only checked
     uuid intent_id, recipient_id;
     int64_t amount;
     str currency;
     int rail; // number of the connection
     str external_reference, description;
-    int64_t created_us; // 0 where it was only checked
-    int64_t fee;        // minor units that the merchant pays beside; 0: none
-    bool replayed;      // accepted before, under the same key
-    str kept_answer; // .ptr not NULL: these bytes were answered first, and are all that is filled
+    int64_t created_us; // 0 if it was only checked
+    int64_t fee;        // minor units that the merchant pays besides; 0: none
+    bool replayed;      // accepted earlier under the same key
+    str kept_answer; // .ptr not NULL: the kept bytes of the first answer, and the only filled field
 } payout_accepted;
 
 typedef struct payout_outcome {
@@ -56,20 +56,20 @@ typedef struct payout_outcome {
     payout_accepted accepted;
 } payout_outcome;
 
-// Called once for each submission, on an intake thread. failed: nothing is known of any of them, see its code; else outcomes has
-// one for each request, in order. All of it lives as long as the call.
+// Called once per submission, on an intake thread. failed: no result for any request, see its code. Else outcomes has one per request, in
+// order. All arguments live as long as the call.
 typedef void (*intake_done)(void *owner, const payout_outcome *outcomes, size_t n,
                             const err *failed, arena *a);
 
 typedef struct intake_options {
-    db_pool *pool;      // of the transactions that take payouts in
-    db_pool *read_pool; // of intake_check, so that it never holds those up
+    db_pool *pool;      // for transactions that take payouts in
+    db_pool *read_pool; // for intake_check, so that it never delays those
     const crypto_keyring *keys;
     const rule_rail *rails;
     size_t n_rails;
     controls controls; // asked about each new payout, in order
     int threads;
-    // After a commit that took payouts of this connection in.
+    // Called after a commit with payouts of this connection.
     void (*accepted)(void *arg, int64_t book_id, int connection);
     void *accepted_arg;
 } intake_options;
@@ -77,7 +77,7 @@ typedef struct intake_options {
 typedef struct intake intake;
 // @borrows everything in the options until destroy.
 intake *intake_create(const intake_options *o, err *e);
-// Every submission has been answered when this returns.
+// Returns after every submission was answered.
 void intake_destroy(intake *in);
 
 typedef struct intake_submission {
@@ -85,15 +85,15 @@ typedef struct intake_submission {
     const payout_request *requests; // 1 … INTAKE_REQUEST_MAX
     size_t n;
     int64_t deadline_mono_ms;
-    arena *a; // for what is kept of the requests until done; the caller's, alive until then
+    arena *a; // memory for the requests until done; the caller's, alive until then
     intake_done done;
     void *owner;
 } intake_submission;
 
-// done will be called. False (and it will not be) when the queue is full or the requests take too much memory.
+// Takes a submission in; done will be called. False (done will not be called) when the queue is full or the requests need too much memory.
 bool intake_submit(intake *in, const intake_submission *s, err *e) WARN_UNUSED;
 
-// What intake_submit would answer, without writing anything: the same checks in the same order. Blocks. Outcomes live in a.
+// The answer that intake_submit would give, without a write: the same checks in the same order. Blocks. Outcomes live in a.
 bool intake_check(intake *in, const merchant *m, const payout_request *requests, size_t n,
                   payout_outcome *outcomes, int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
 

@@ -106,7 +106,7 @@ static void read_accepted(const db_rows *rows, size_t row, payout_accepted *p) {
                            .replayed = true};
 }
 
-// The payouts of known keys whose answer is not kept whole: it is made of them.
+// Loads the payouts of known keys whose answer is rebuilt.
 static bool load_accepted(const intake_batch *b, db_conn *c, arena *a, err *e) {
     uuid *ids = ARENA_ARRAY(a, uuid, b->n);
     size_t n = 0;
@@ -134,7 +134,7 @@ static bool load_accepted(const intake_batch *b, db_conn *c, arena *a, err *e) {
     map *found = map_create(n, INTAKE_ITEMS_MAX); // payout → row number + 1
     for (size_t i = 0; i < db_count(rows); i++) {
         const bool put = map_put(found, db_get_uuid(rows, i, 0), (void *)(uintptr_t)(i + 1));
-        ASSERT(put); // each was asked for once
+        ASSERT(put); // each id was asked for once
     }
     bool ok = true;
     for (size_t i = 0; ok && i < b->n; i++) {
@@ -195,7 +195,7 @@ static bool ask_controls(intake_batch *b, db_conn *c, arena *a, err *e) {
     return true;
 }
 
-// Leaves in fresh only what is not refused.
+// Removes refused items from fresh.
 static void drop_refused(intake_batch *b) {
     size_t kept = 0;
     for (size_t i = 0; i < b->n_fresh; i++) {
@@ -216,7 +216,7 @@ bool intake_look(intake_batch *b, db_conn *c, arena *a, err *e) {
     }
     for (size_t i = 0; i < b->n; i++) {
         intake_item *it = b->items[i];
-        it->refused = it->invalid; // counts for a new key only
+        it->refused = it->invalid; // only for a new key
         if (!it->idem.known && it->invalid == NULL && it->same_key == NULL) {
             b->fresh[b->n_fresh++] = it;
         }
@@ -228,7 +228,7 @@ bool intake_look(intake_batch *b, db_conn *c, arena *a, err *e) {
     return true;
 }
 
-// --- What became of an item ------------------------------------------------------------------------------------------
+// --- An item's outcome ------------------------------------------------------------------------------------------------
 
 bool intake_item_is_replay(const intake_item *it) {
     return it->same_key != NULL || it->idem.known;
@@ -254,7 +254,7 @@ static const err *conflict(const intake_item *it, arena *a) {
     return err_keep(a, &why);
 }
 
-// Of an item whose key is new. first: the item of the gathering that stands for the key.
+// The refusal of an item with a new key. first: the gathering's item that decides for the key.
 static const err *new_item_refusal(const intake_item *it, const intake_item *first, arena *a) {
     const bool same = str_eq(it->idem.content, first->idem.content);
     if (it->invalid != NULL) {

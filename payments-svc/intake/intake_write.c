@@ -7,7 +7,7 @@
 #include "feed/feed.h"
 #include "intake/intake_internal.h"
 
-// When a payout was created is what its id says, to the millisecond: so a range of times is a range of ids.
+// A payout's creation time is in its id, to the millisecond: so a range of times is a range of ids.
 static int64_t created_us_of(uuid v7) {
     uint64_t ms = 0;
     for (size_t i = 0; i < 6; i++) {
@@ -16,7 +16,7 @@ static int64_t created_us_of(uuid v7) {
     return (int64_t)ms * 1000;
 }
 
-// Without a fee, which is the rule, its column is not sent.
+// Mostly there is no fee, and its column is not sent.
 static bool some_have_a_fee(const intake_batch *b) {
     for (size_t i = 0; i < b->n_fresh; i++) {
         if (b->fresh[i]->fee > 0) {

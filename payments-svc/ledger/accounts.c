@@ -15,7 +15,7 @@ enum { KNOWN_MAX = 1000000 };
 struct ledger_accounts {
     rpc_client *ledger;
     pthread_mutex_t lock; // guards known
-    map *known;           // ids of accounts, and of books as book_key derives them
+    map *known;           // ids of accounts, and of books by book_key
 };
 
 static ledger_account account(uuid id, uint32_t code, uint32_t flags, str currency) {
@@ -31,7 +31,7 @@ ledger_account account_of_merchant(int64_t book_id, str merchant_id, str currenc
                    LEDGER__V1__ACCOUNT_FLAG__ACCOUNT_FLAG_DEBITS_MUST_NOT_EXCEED_CREDITS, currency);
 }
 
-// It never holds more than what is owed: whatever repays it is limited by that.
+// It never goes below zero: every repayment is limited by the debt.
 ledger_account account_of_receivable(int64_t book_id, str merchant_id, str currency) {
     return account(account_merchant_receivable(book_id, merchant_id, currency),
                    ACCOUNT_MERCHANT_RECEIVABLE,
@@ -84,7 +84,7 @@ static bool is_known(ledger_accounts *x, uuid id) {
     return known;
 }
 
-// What is forgotten when there are too many is only asked for once more.
+// A forgotten account only costs another question.
 static void remember(ledger_accounts *x, uuid id) {
     pthread_mutex_lock(&x->lock);
     if (map_get(x->known, id) == NULL && !map_put(x->known, id, x)) {

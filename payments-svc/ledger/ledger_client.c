@@ -8,12 +8,12 @@
 
 // --- Small parts -----------------------------------------------------------------------------------------------------
 
-// The ledger answered, but not what was asked: a bug on one of the two sides, never something to go on from.
+// The ledger's answer does not fit the question: a bug on one of the two sides, so the caller must not continue.
 static bool nonsense(err *e, const char *what) {
     return err_set(e, ERR_INTERNAL, "LEDGER_ANSWER", "the ledger's answer is not usable: %s", what);
 }
 
-// "" for the nil id. All ids of a batch share one allocation each, because a batch has ten thousands of them.
+// "" for the nil id. All ids of a batch share one allocation, because a batch has tens of thousands.
 static char *id_text(arena *a, uuid id, bool *ok) {
     if (uuid_is_nil(id)) {
         return (char *)protobuf_c_empty_string;
@@ -172,8 +172,8 @@ static char **id_list(arena *a, const ledger_account *accounts, size_t n) {
     return ok ? ids : NULL;
 }
 
-// Answers leave unknown ids out and name a repeated id once, in the order of the request: so each answer belongs to the
-// next account that has its id.
+// Answers omit unknown ids and name a repeated id once, in the order of the request: so each answer belongs to the next account with its
+// id.
 static ledger_account *next_with_id(ledger_account *accounts, size_t n, size_t *from,
                                     const char *id) {
     uuid wanted;
@@ -212,7 +212,7 @@ static bool fill_balances(const Ledger__V1__LookupAccountsResponse *answer,
     return true;
 }
 
-// With a proof the balances come from CheckAccounts as well, so that what is shown and what is proven are one reading.
+// With a proof the balances also come from CheckAccounts, so that the shown and the proven values are one reading.
 static bool prove_balances(rpc_client *c, int64_t book_id, char **ids, ledger_account *accounts,
                            size_t n, bool all, int64_t *sequence, int64_t deadline_mono_ms,
                            arena *a, err *e) {

@@ -1,5 +1,5 @@
-// payments-svc's view of ledger-svc: plain C values over rpc_client. Blocking, thread-safe. Every write is idempotent by
-// its ids, so any error that is retriable may be repeated as it is.
+// payments-svc's view of ledger-svc: plain C values over rpc_client. Blocking, thread-safe. Every write is idempotent by its ids, so a
+// retriable error may be repeated unchanged.
 #ifndef LEDGER_LEDGER_CLIENT_H
 #define LEDGER_LEDGER_CLIENT_H
 
@@ -48,7 +48,7 @@ bool ledger_create_transfers(rpc_client *c, int64_t book_id, const ledger_transf
 bool ledger_lookup_accounts(rpc_client *c, int64_t book_id, ledger_account *accounts, size_t n,
                             bool prove, int64_t *sequence, int64_t deadline_mono_ms, arena *a,
                             err *e) WARN_UNUSED;
-// The same, where some of the accounts may not have been made yet: those keep the balances that they came with.
+// The same, if some of the accounts may not exist yet: these keep the caller's balances.
 bool ledger_lookup_accounts_if_any(rpc_client *c, int64_t book_id, ledger_account *accounts,
                                    size_t n, bool prove, int64_t *sequence,
                                    int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;

@@ -1,5 +1,4 @@
-// What goes over the wire and how its answers are read, with a ledger of the test's own: it stands in for rpc_client_call at
-// link time.
+// The wire format, and the reading of answers, with the test's own ledger: it stands in for rpc_client_call at link time.
 #include "ledger/ledger_client.h"
 
 #include <setjmp.h>
@@ -15,7 +14,7 @@
 #define A_STATUS(name) LEDGER__V1__CREATE_ACCOUNT_STATUS__CREATE_ACCOUNT_STATUS_##name
 
 static arena *memory;
-static ProtobufCMessage *answers[2]; // of the next calls; NULL fails
+static ProtobufCMessage *answers[2]; // to the next calls; NULL fails
 static int n_calls;
 static char paths[2][64];
 static ProtobufCMessage *requests[2]; // as they arrive
@@ -25,7 +24,7 @@ bool rpc_client_call(rpc_client *c, const char *path, const ProtobufCMessage *re
                      arena *a, ProtobufCMessage **response, err *e) {
     (void)c;
     (void)deadline_mono_ms;
-    // Over the wire and back: what is not valid to pack is found here.
+    // Packs and unpacks: this finds a value that cannot be packed.
     const size_t len = protobuf_c_message_get_packed_size(request);
     uint8_t *bytes = arena_alloc(a, len + 1);
     assert_int_equal(protobuf_c_message_pack(request, bytes), len);

@@ -22,21 +22,21 @@ typedef struct ledger_row {
     char currency[4];
 } ledger_row;
 
-// False stops the reading, without an error.
+// Returning false stops the reading, without an error.
 typedef bool (*ledger_on_row)(void *arg, const ledger_row *row);
-// All rows from a sequence on, in order, up to the end as it is when it is reached.
+// All rows from a sequence on, in order, up to the journal's end at that time.
 bool ledger_read_journal(rpc_client *c, int64_t book_id, int64_t from_sequence,
                          int64_t deadline_mono_ms, ledger_on_row on_row, void *arg,
                          err *e) WARN_UNUSED;
 
-// Balances of accounts[i].id as of a sequence, 0 for now; of an account that the ledger does not know they are 0. *sequence: as of
-// which. n ≤ LEDGER_BALANCES_MAX.
+// Balances of accounts[i].id as of a sequence, 0 for now; 0 for an account that the ledger does not know. *sequence: the sequence used. n ≤
+// LEDGER_BALANCES_MAX.
 enum { LEDGER_BALANCES_MAX = 1000 };
 bool ledger_balances_as_of(rpc_client *c, int64_t book_id, ledger_account *accounts, size_t n,
                            int64_t as_of_sequence, int64_t *sequence, int64_t deadline_mono_ms,
                            arena *a, err *e) WARN_UNUSED;
 
-// All accounts of a code: ids and currencies, in the order in which they were made. More than n_max is RESOURCE_EXHAUSTED. @arena
+// All accounts of a code: ids and currencies, in the order of creation. More than n_max is RESOURCE_EXHAUSTED. @arena
 bool ledger_list_accounts(rpc_client *c, int64_t book_id, uint32_t code, size_t n_max,
                           ledger_account **out, size_t *n, int64_t deadline_mono_ms, arena *a,
                           err *e) WARN_UNUSED;
