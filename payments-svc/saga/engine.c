@@ -79,8 +79,9 @@ struct saga_engine {
     pthread_cond_t others;  // for all other waiting workers
     bool stopping, scanning, scan_wanted;
     bool sends; // the guard's answer at the last look for work
-    // one worker waits for the next scan or task; the others wait to be woken
+    // one worker waits for the next scan or task (monotonic); the others wait to be woken
     bool waiting;
+    int64_t waits_until_ms;
     int64_t pause_ms;                  // between two scans; grows while nothing is found
     int64_t next_scan_ms, books_at_ms; // monotonic
     book *books[SAGA_BOOKS_MAX];
@@ -262,12 +263,11 @@ static bool gathers(const saga_engine *g, size_t rail_index, saga_step step) {
 // reserved at this moment come next, so it waits for them, too.
 static int64_t ready_us(const saga_engine *g, const book *home, size_t rail_index, saga_step step) {
     const slot *s = &home->slots[rail_index][step];
-    const slot *before = &home->slots[rail_index][STEP_RESERVE];
-    const bool comes = before->marked || before->busy > 0;
-    return !gathers(g, rail_index, step) || s->failures > 0 || comes ||
-                   s->quiet_us > s->not_before_us
-               ? s->not_before_us
-               : s->quiet_us;
+    const slot *gate = &home->slots[rail_index][STEP_GATE];
+    const slot *reserve = &home->slots[rail_index][STEP_RESERVE];
+    const bool comes = gate->marked || gate->busy > 0 || reserve->marked || reserve->busy > 0;
+    const bool quiet = gathers(g, rail_index, step) && s->failures == 0 && !comes;
+    return quiet && s->quiet_us < s->not_before_us ? s->quiet_us : s->not_before_us;
 }
 
 // Takes the next slot with work. *wake_us is lowered to the time at which the next one becomes ready.
@@ -555,16 +555,21 @@ static saga_result run_task(worker *w, const task *t) {
 
 // One worker waits for a time, the others for this worker: so only one wakes up in vain.
 static void wait_until(saga_engine *g, int64_t wake_us) {
+    const int64_t now_ms = clock_mono_ms(g->clock);
+    const int64_t poll_left_ms = g->next_scan_ms - now_ms;
+    const int64_t task_left_ms = (wake_us - clock_wall_us(g->clock)) / US_PER_MS + 1;
+    int64_t ms = poll_left_ms < task_left_ms ? poll_left_ms : task_left_ms;
+    ms = ms < 1 ? 1 : ms;
+    if (g->waiting && now_ms + ms < g->waits_until_ms) {
+        pthread_cond_signal(&g->changed); // it went to wait before this was known
+    }
     if (g->waiting) {
         (void)pthread_cond_wait(&g->others, &g->mutex);
         return;
     }
-    const int64_t poll_left_ms = g->next_scan_ms - clock_mono_ms(g->clock);
-    const int64_t task_left_ms = (wake_us - clock_wall_us(g->clock)) / US_PER_MS + 1;
-    int64_t ms = poll_left_ms < task_left_ms ? poll_left_ms : task_left_ms;
-    ms = ms < 1 ? 1 : ms;
     const struct timespec until = cond_after_ms(ms);
     g->waiting = true;
+    g->waits_until_ms = now_ms + ms;
     (void)cond_wait_until(&g->changed, &g->mutex, &until);
     g->waiting = false;
 }

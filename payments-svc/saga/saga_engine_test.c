@@ -128,7 +128,7 @@ static void test_engine__heard__settled_without_a_poll(void **state) {
 
 static void test_engine__gathers_one_file(void **state) {
     (void)state;
-    saga_engine *g = start(world_rail(RAIL_ACH, 600), 10, 5000);
+    saga_engine *g = start(world_rail(RAIL_ACH, 4000), 10, 5000);
     for (int i = 0; i < 8; i++) {
         world_payouts(RAIL_ACH, 10, 100, NULL);
         saga_engine_wake(g, WORLD_BOOK, SAGA_ANY_RAIL);

@@ -13,20 +13,22 @@ struct ticker {
     bool (*lazy)(void *arg); // used instead of fn
     void *arg;
     pthread_t thread;
-    pthread_mutex_t lock; // guards stopping and woken; never held in fn
+    pthread_mutex_t lock; // guards stopping, woken and hurried; never held in fn
     pthread_cond_t changed;
-    bool stopping, woken;
+    bool stopping, woken, hurried;
 };
 
 // True when the thread must end.
 static bool pause_or_stop(ticker *t) {
-    const struct timespec until = cond_after_ms(t->pause_ms);
+    const struct timespec soon = cond_after_ms(t->pause_min_ms);
+    const struct timespec late = cond_after_ms(t->pause_ms);
     pthread_mutex_lock(&t->lock);
-    while (!t->stopping && !t->woken && cond_wait_until(&t->changed, &t->lock, &until)) {
+    while (!t->stopping && !t->woken &&
+           cond_wait_until(&t->changed, &t->lock, t->hurried ? &soon : &late)) {
     }
     const bool stop = t->stopping;
-    t->pause_ms = t->woken ? t->pause_min_ms : t->pause_ms;
-    t->woken = false;
+    t->pause_ms = t->woken || t->hurried ? t->pause_min_ms : t->pause_ms;
+    t->woken = t->hurried = false;
     pthread_mutex_unlock(&t->lock);
     return stop;
 }
@@ -81,6 +83,13 @@ ticker *ticker_start_lazy(int64_t pause_ms, int64_t pause_max_ms, bool (*fn)(voi
 void ticker_wake(ticker *t) {
     pthread_mutex_lock(&t->lock);
     t->woken = true;
+    pthread_cond_signal(&t->changed);
+    pthread_mutex_unlock(&t->lock);
+}
+
+void ticker_hurry(ticker *t) {
+    pthread_mutex_lock(&t->lock);
+    t->hurried = true;
     pthread_cond_signal(&t->changed);
     pthread_mutex_unlock(&t->lock);
 }

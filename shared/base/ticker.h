@@ -14,6 +14,9 @@ ticker *ticker_start(int64_t pause_ms, void (*fn)(void *arg), void *arg);
 ticker *ticker_start_lazy(int64_t pause_ms, int64_t pause_max_ms, bool (*fn)(void *arg), void *arg);
 // There may be work: calls fn at once, and restarts with the least pause. Any thread.
 void ticker_wake(ticker *t);
+// Work may come soon: restarts with the least pause, which the present pause becomes, too. fn is never called before that pause is over.
+// Any thread.
+void ticker_hurry(ticker *t);
 // Waits for a running call; afterwards fn is not called any more. Accepts NULL.
 void ticker_stop(ticker *t);
 

@@ -67,6 +67,19 @@ static void test_ticker_lazy__nothing_found__the_pause_grows_to_its_end(void **s
     ticker_stop(t);
 }
 
+static void test_ticker_hurry__again_and_again__never_before_the_least_pause(void **state) {
+    (void)state;
+    atomic_store(&calls, 0);
+    const int64_t start_ms = clock_mono_ms(clock_system());
+    ticker *t = ticker_start_lazy(50, INT64_C(24) * 3600 * 1000, find_work, &calls);
+    while (atomic_load(&calls) < 8) {
+        ticker_hurry(t);
+        sched_yield();
+    }
+    assert_true(clock_mono_ms(clock_system()) - start_ms >= 7 * 50);
+    ticker_stop(t);
+}
+
 static void test_ticker_wake__in_a_long_pause__called_at_once(void **state) {
     (void)state;
     atomic_store(&calls, 0);
@@ -111,6 +124,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ticker__started__called_at_once_and_again_until_stopped),
         cmocka_unit_test(test_ticker_lazy__nothing_found__the_pause_grows_to_its_end),
+        cmocka_unit_test(test_ticker_hurry__again_and_again__never_before_the_least_pause),
         cmocka_unit_test(test_ticker_wake__in_a_long_pause__called_at_once),
         cmocka_unit_test(test_ticker_stop__in_a_long_pause__at_once),
         cmocka_unit_test(test_ticker_stop__in_a_call__waits_for_it),

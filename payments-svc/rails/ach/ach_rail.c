@@ -642,7 +642,7 @@ static void on_events(void *arg, int64_t book_id) {
         inbox_wake(r->box, book_id, r->base.id);
     }
     if (r->inbound_ticker != NULL) {
-        ticker_wake(r->inbound_ticker);
+        ticker_hurry(r->inbound_ticker);
     }
 }
 
