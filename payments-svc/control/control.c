@@ -42,6 +42,11 @@ static bool ask_one(const control *k, const asking *q, db_conn *c, int64_t book_
     for (size_t i = 0; i < q->n; i++) {
         control_verdict v = {.answer = CONTROL_PASS};
         k->rule(&q->payouts[i], q->facts[i], &v);
+        // Only the gate holds payouts back. A control that is not asked there would let them pass unseen.
+        if ((v.answer == CONTROL_WAIT || v.answer == CONTROL_HOLD) && !k->at_gate) {
+            return err_set(e, ERR_INTERNAL, "CONTROL", "the control %s holds back without a gate",
+                           k->name);
+        }
         if (v.answer != CONTROL_PASS && !keep(&v, &verdicts[q->index[i]], a, e)) {
             return false;
         }

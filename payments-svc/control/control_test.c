@@ -141,12 +141,29 @@ static void test_ask__the_first_that_does_not_pass_decides(void **state) {
     arena_destroy(a);
 }
 
+static const control GATELESS = {
+    .name = "gateless", .reasons = {"LARGE"}, .load = load_square, .rule = waits_from_16};
+
+static void test_ask__it_waits_and_is_not_asked_at_the_gate__fails(void **state) {
+    (void)state;
+    const control *const table[] = {&GATELESS};
+    arena *a = arena_create(1 << 20);
+    const control_verdict *v[1];
+    const control_payout large = {.amount = 4}, small = {.amount = 3};
+    err e = {0};
+    assert_true(controls_ask((controls){table, 1}, CONTROL_INTAKE, NULL, 1, &small, 1, v, a, &e));
+    assert_false(controls_ask((controls){table, 1}, CONTROL_INTAKE, NULL, 1, &large, 1, v, a, &e));
+    assert_int_equal(e.code, ERR_INTERNAL);
+    arena_destroy(a);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_table__a_reason_says_which_control),
         cmocka_unit_test(test_recipient__not_theirs_or_in_another_currency__refused),
         cmocka_unit_test(test_funds__the_ledger_says_no__refused),
         cmocka_unit_test(test_ask__the_first_that_does_not_pass_decides),
+        cmocka_unit_test(test_ask__it_waits_and_is_not_asked_at_the_gate__fails),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

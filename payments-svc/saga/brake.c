@@ -3,9 +3,9 @@
 #include "connections/pause.h"
 #include "saga/saga_internal.h"
 
-// Steps for a bank's word, and steps that give money back, go on.
+// Steps for a bank's word, and steps that give money back, go on. A payout that passes the gate is reserved by the same claim.
 static bool begins_to_move_money(saga_step step) {
-    return step == STEP_RESERVE || step == STEP_EXECUTE;
+    return step == STEP_GATE || step == STEP_RESERVE || step == STEP_EXECUTE;
 }
 
 bool saga_brake(saga_batch *b, db_conn *c, bool *stopped, err *e) {

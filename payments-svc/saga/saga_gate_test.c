@@ -116,11 +116,25 @@ static void test_gate__no_control_is_asked_there__passes(void **state) {
     assert_int_equal(b.items[0].acting, STEP_RESERVE);
 }
 
+static void test_gate__its_merchant_is_paused__not_reserved(void **state) {
+    (void)state;
+    world_payouts(RAIL_INSTANT, 1, PASSES, NULL);
+    set("UPDATE saga SET step = 9");
+    set("INSERT INTO pause SELECT book_id, rail, '', 'why', 'ada', now() FROM saga");
+    saga_batch b = at_gate(1);
+    assert_int_equal(claim(&b), 0);
+    set("DELETE FROM pause");
+    b = at_gate(2);
+    assert_int_equal(claim(&b), 1);
+    assert_int_equal(b.items[0].acting, STEP_RESERVE);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_gate__each_becomes_what_its_control_says, fresh),
         cmocka_unit_test_setup(test_gate__asked_again__what_has_changed_passes, fresh),
         cmocka_unit_test_setup(test_gate__no_control_is_asked_there__passes, fresh),
+        cmocka_unit_test_setup(test_gate__its_merchant_is_paused__not_reserved, fresh),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
