@@ -163,7 +163,7 @@ def test_a_merchant_with_many_changes_is_read_as_one_with_few(filled, name, give
 @pytest.mark.parametrize("name, given", [("feed_span", "1, {after}, 2000"), ("feed_read", "1, {after}, {head}, NULL, NULL"),
                                          ("feed_read", "1, {after}, {head}, 'm-1', '{{3}}'"), ("feed_heads", "'{{1}}'")])
 def test_TOLD_a_look_at_the_feed_reads_what_is_new(filled, name, given):
-    """Whatever the feed and the tables hold: here sixty thousand rows before it."""
+    """And the first row, the last one, and that of the position, whatever the tables hold: here sixty thousand rows before it."""
     (sql,) = [text for of, text in payments_statements() if of == name]
     head = int(filled.payments_rows("SELECT max(position) FROM feed WHERE book_id = 1")[0][0])
     new = 50
@@ -171,7 +171,7 @@ def test_TOLD_a_look_at_the_feed_reads_what_is_new(filled, name, given):
     rows = filled.payments_rows(f"SET plan_cache_mode = force_generic_plan; PREPARE f AS {sql}; EXPLAIN (ANALYZE, FORMAT JSON) "
                                 f"EXECUTE f({asked}); DEALLOCATE f")
     plan = json.loads("\n".join("|".join(row) for row in rows))[0]["Plan"]
-    assert head > 60_000 and rows_read(plan, "feed") <= new + 2 and rows_read(plan, "payout") <= new
+    assert head > 60_000 and rows_read(plan, "feed") <= new + 3 and rows_read(plan, "payout") <= new
 
 
 def test_the_check_can_fail(filled):
