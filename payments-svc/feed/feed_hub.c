@@ -12,7 +12,7 @@
 #include "feed/feed_sql.h"
 
 enum {
-    BOOKS_MAX = 1024, // that are followed, or written by this process; others are not told of
+    BOOKS_MAX = 1024, // that are followed at a time
     BOOKS_WITH_A_GAUGE = 64,
     FIRST_PAUSE_MS = 100, // between two looks while other processes write; then it doubles
     LAST_PAUSE_MS = 500,
@@ -22,10 +22,16 @@ enum {
 
 typedef struct followed {
     int64_t book_id;
-    int64_t head; // as far as is known
-    size_t n_readers;
-    metric *gauge; // NULL: there are too many books
+    int64_t head;     // as far as is known
+    // How often somebody told it, and how often until the last look began.
+    uint64_t n_heard, n_heard_before;
+    size_t n_readers; // 0: the place is free
 } followed;
+
+typedef struct book_gauge {
+    int64_t book_id, head;
+    metric *of;
+} book_gauge;
 
 struct feed_reader {
     feed_hub *hub;
@@ -42,6 +48,8 @@ struct feed_hub {
     pthread_cond_t joined; // there is a reader more, or it is the end
     followed books[BOOKS_MAX];
     size_t n_books;
+    book_gauge gauges[BOOKS_WITH_A_GAUGE];
+    size_t n_gauges;
     feed_reader *readers;
     bool closing;
 };
@@ -52,38 +60,78 @@ static feed_hub *the_hub;
 
 // --- Books (with the lock held) --------------------------------------------------------------------------------------
 
+// NULL: nobody follows it.
 static followed *find_book(feed_hub *h, int64_t book_id) {
     for (size_t i = 0; i < h->n_books; i++) {
-        if (h->books[i].book_id == book_id) {
+        if (h->books[i].book_id == book_id && h->books[i].n_readers > 0) {
             return &h->books[i];
         }
     }
-    if (h->n_books == BOOKS_MAX) {
-        return NULL;
+    return NULL;
+}
+
+// Its place, or a free one. NULL: there is none.
+static followed *follow_book(feed_hub *h, int64_t book_id) {
+    followed *b = find_book(h, book_id);
+    for (size_t i = 0; b == NULL && i < h->n_books; i++) {
+        if (h->books[i].n_readers == 0) {
+            b = &h->books[i];
+        }
     }
-    followed *b = &h->books[h->n_books++];
-    *b = (followed){.book_id = book_id};
-    if (h->n_books <= BOOKS_WITH_A_GAUGE) {
-        char labels[40];
-        (void)snprintf(labels, sizeof labels, "book=\"%lld\"", (long long)book_id);
-        b->gauge =
-            metric_gauge("feed_head", labels,
-                         "The last position of a book's feed, as far as this process knows.");
+    if (b == NULL && h->n_books < BOOKS_MAX) {
+        b = &h->books[h->n_books++];
+        b->n_readers = 0;
+    }
+    if (b != NULL && b->n_readers == 0) {
+        *b = (followed){.book_id = book_id};
     }
     return b;
 }
 
-static void note_head(feed_hub *h, followed *b, int64_t head) {
-    if (head <= b->head) {
-        return;
+static book_gauge *gauge_of(feed_hub *h, int64_t book_id) {
+    size_t i = 0;
+    while (i < h->n_gauges && h->gauges[i].book_id != book_id) {
+        i++;
     }
+    if (i == BOOKS_WITH_A_GAUGE) {
+        return NULL;
+    }
+    if (i == h->n_gauges) {
+        char labels[40];
+        (void)snprintf(labels, sizeof labels, "book=\"%lld\"", (long long)book_id);
+        h->gauges[h->n_gauges++] = (book_gauge){
+            .book_id = book_id,
+            .of = metric_gauge("feed_head", labels,
+                         "The last position of a book's feed, as far as this process knows.")};
+    }
+    return &h->gauges[i];
+}
+
+static void show_head(feed_hub *h, int64_t book_id, int64_t head) {
+    book_gauge *g = gauge_of(h, book_id);
+    if (g != NULL) {
+        g->head = head;
+        metric_set(g->of, head);
+    }
+}
+
+static void set_head(feed_hub *h, followed *b, int64_t head) {
     b->head = head;
-    if (b->gauge != NULL) {
-        metric_set(b->gauge, head);
+    show_head(h, b->book_id, head);
+    pthread_cond_broadcast(&h->grown);
+}
+
+static void note_head(feed_hub *h, followed *b, int64_t head) {
+    b->n_heard++;
+    if (head > b->head) {
+        set_head(h, b, head);
     }
-    if (b->n_readers > 0) {
-        pthread_cond_broadcast(&h->grown);
-    }
+}
+
+// Commits are told in any order.
+static bool is_new_head(feed_hub *h, int64_t book_id, int64_t head) {
+    const book_gauge *g = gauge_of(h, book_id);
+    return g != NULL && head > g->head;
 }
 
 void feed_tell(int64_t book_id, int64_t head) {
@@ -94,6 +142,8 @@ void feed_tell(int64_t book_id, int64_t head) {
         followed *b = find_book(h, book_id);
         if (b != NULL) {
             note_head(h, b, head);
+        } else if (is_new_head(h, book_id, head)) {
+            show_head(h, book_id, head);
         }
         pthread_mutex_unlock(&h->lock);
     }
@@ -147,13 +197,15 @@ static bool read_heads(db_conn *c, arena *a, void *arg, err *e) {
     return db_exec(c, feed_sql(FEED_SQL_HEADS), p, a, &x->rows, NULL, e);
 }
 
-// True when a head has moved that this process had not heard of. Entered and left with the lock held.
+// True when a head has moved that this process had not heard of. What nobody has told meanwhile is as it was read: after a failover a head
+// may be before the one that was known. Entered and left with the lock held.
 static bool look(feed_hub *h, heads *x, arena *a) {
     bool moved = false;
     err e = {0};
     x->n = 0;
     for (size_t i = 0; i < h->n_books; i++) {
         if (h->books[i].n_readers > 0) {
+            h->books[i].n_heard_before = h->books[i].n_heard;
             x->books[x->n++] = h->books[i].book_id;
         }
     }
@@ -165,7 +217,9 @@ static bool look(feed_hub *h, heads *x, arena *a) {
         followed *b = find_book(h, db_get_i64(x->rows, i, 0));
         const int64_t head = db_get_i64(x->rows, i, 1);
         moved = moved || (b != NULL && head > b->head);
-        if (b != NULL) {
+        if (b != NULL && b->n_heard == b->n_heard_before) {
+            set_head(h, b, head);
+        } else if (b != NULL) {
             note_head(h, b, head);
         }
     }
@@ -245,7 +299,7 @@ feed_reader *feed_reader_join(feed_hub *h, int64_t book_id, err *e) {
     feed_reader *r = calloc(1, sizeof *r);
     ASSERT(r != NULL);
     pthread_mutex_lock(&h->lock);
-    *r = (feed_reader){.hub = h, .of = find_book(h, book_id), .next = h->readers};
+    *r = (feed_reader){.hub = h, .of = follow_book(h, book_id), .next = h->readers};
     if (r->of != NULL) {
         r->of->n_readers++;
         h->readers = r;

@@ -57,9 +57,10 @@ static const db_stmt STATEMENTS[FEED_SQL_COUNT] = {
          "AND ($5::int2[] IS NULL OR u.became = ANY($5::int2[])) "
          "ORDER BY f.position, u.nth"},
     [FEED_SQL_HEADS] = {"feed_heads",
-                        "SELECT b.book_id, l.position FROM unnest($1::int8[]) AS b(book_id) "
-                        "CROSS JOIN LATERAL (SELECT f.position FROM feed AS f "
-                        "WHERE f.book_id = b.book_id ORDER BY f.position DESC LIMIT 1) AS l"},
+                        "SELECT b.book_id, coalesce(l.position, 0) FROM unnest($1::int8[]) AS "
+                        "b(book_id) LEFT JOIN LATERAL (SELECT f.position FROM feed AS f "
+                        "WHERE f.book_id = b.book_id ORDER BY f.position DESC LIMIT 1) AS l "
+                        "ON true"},
 };
 
 const db_stmt *feed_sql(feed_sql_id id) {

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "feed/feed.h"
 #include "testing/fixture.h"
@@ -400,6 +401,44 @@ static void test_hub__a_head_moves__its_readers_wake(void **state) {
     commit(of, 1); // nobody is told
 }
 
+static void test_hub__a_head_goes_back__nobody_is_woken_for_nothing(void **state) {
+    (void)state;
+    err e = {0};
+    fill_six();
+    feed_hub *h = feed_hub_start(pool, &e);
+    feed_reader *r = feed_reader_join(h, BOOK, &e);
+    feed_reader_note(r, 0, 6);
+    fixture_sql("DELETE FROM feed WHERE position > 4", NULL, 0);
+    feed_reader_note(r, 4, 4);
+    // Each look takes what it has read. A reader waits for another head from then on.
+    const int64_t until = fixture_deadline(5000);
+    while (feed_reader_wait(r, 1) && clock_mono_ms(clock_system()) < until) {
+        clock_pause_ms(1);
+    }
+    assert_false(feed_reader_wait(r, 1));
+    const feed_entry more[] = {{.payout_id = id_of(7), .to = 3}};
+    const change of = {BOOK, more, 1};
+    commit(&of, 1);
+    assert_true(feed_reader_wait(r, 0));
+    feed_reader_leave(r);
+    feed_hub_stop(h);
+}
+
+static void test_hub__books_that_are_written_or_left__take_no_place(void **state) {
+    (void)state;
+    err e = {0};
+    feed_hub *h = feed_hub_start(pool, &e);
+    for (int64_t b = 1000; b < 1000 + 1024; b++) {
+        feed_tell(b, 1);
+        feed_reader_leave(feed_reader_join(h, b, &e));
+    }
+    feed_reader *r = feed_reader_join(h, BOOK, &e);
+    assert_non_null(r);
+    assert_false(err_is_set(&e));
+    feed_reader_leave(r);
+    feed_hub_stop(h);
+}
+
 #define T(f) cmocka_unit_test_setup(f, fresh)
 
 int main(void) {
@@ -418,6 +457,8 @@ int main(void) {
         T(test_TOLD_read__gone_or_not_there__refused),
         T(test_TOLD_read__behind_what_was_forgotten__refused),
         T(test_hub__a_head_moves__its_readers_wake),
+        T(test_hub__a_head_goes_back__nobody_is_woken_for_nothing),
+        T(test_hub__books_that_are_written_or_left__take_no_place),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
