@@ -8,6 +8,9 @@
     "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c enable_bitmapscan=off "        \
     "-c jit=off"
 
+// Streams find what they read by key, also where a plan was made and kept while the tables were small.
+#define STREAM_SESSION "-c enable_seqscan=off -c enable_bitmapscan=off -c jit=off"
+
 enum { KEEPER_SIZE = 2, LOOK_SIZE = 6 };
 
 static bool open_pool(db_pool **pool, const daemon_common *c, const char *name, int64_t size,
@@ -30,7 +33,7 @@ bool pools_open(pools *p, const daemon_common *c, const pools_sizes *sizes, err 
                     open_pool(&p->keeper, c, "keeper", KEEPER_SIZE, NULL, e) &&
                     open_pool(&p->look, c, "look", LOOK_SIZE, SAGA_LOOK_SESSION, e) &&
                     open_pool(&p->intake, c, "intake", sizes->intake, BY_KEY_SESSION, e) &&
-                    open_pool(&p->streams, c, "streams", sizes->streams, NULL, e) &&
+                    open_pool(&p->streams, c, "streams", sizes->streams, STREAM_SESSION, e) &&
                     open_pool(&p->inbound, c, "inbound", sizes->inbound, NULL, e);
     if (!ok) {
         pools_close(p);

@@ -34,12 +34,17 @@ bool feed_look(db_conn *c, int64_t book_id, feed_ends *ends, arena *a, err *e) {
     return ok;
 }
 
+static bool is_kept(int64_t oldest, int64_t after, err *e) {
+    return after >= oldest ||
+           err_set(e, ERR_FAILED_PRECONDITION, "FEED_POSITION_GONE",
+                   "what follows position %lld is not kept any more: the feed can be read "
+                   "behind position %lld",
+                   (long long)after, (long long)oldest);
+}
+
 static bool is_there(const span *s, int64_t after, err *e) {
-    if (after < s->ends.oldest) {
-        return err_set(e, ERR_FAILED_PRECONDITION, "FEED_POSITION_GONE",
-                       "what follows position %lld is not kept any more: the feed can be read "
-                       "behind position %lld",
-                       (long long)after, (long long)s->ends.oldest);
+    if (!is_kept(s->ends.oldest, after, e)) {
+        return false;
     }
     return after == s->ends.oldest || s->was_given ||
            err_set(e, ERR_FAILED_PRECONDITION, "FEED_POSITION_UNKNOWN",
@@ -68,11 +73,17 @@ static bool read_entries(db_conn *c, int64_t book_id, int64_t after, const feed_
     if (!db_exec(c, feed_sql(FEED_SQL_READ), p, a, &rows, NULL, e)) {
         return false;
     }
+    // Retention may have come between the two statements. A feed without a row is one that was emptied.
+    const int64_t oldest = db_count(rows) == 0 ? page->head : db_get_i64(rows, 0, 7);
+    if (!is_kept(oldest, after, e)) {
+        return false;
+    }
     page->changes = ARENA_ARRAY(a, feed_change, db_count(rows) + 1);
     if (page->changes == NULL) {
         return err_no_memory(e, "a page of the feed");
     }
-    for (size_t i = 0; i < db_count(rows); i++) {
+    const bool none = db_count(rows) == 1 && db_is_null(rows, 0, 0);
+    for (size_t i = 0; !none && i < db_count(rows); i++) {
         page->changes[page->n++] = (feed_change){.position = db_get_i64(rows, i, 0),
                                                  .at_us = db_get_time(rows, i, 1),
                                                  .entry = {.payout_id = db_get_uuid(rows, i, 2),
@@ -84,8 +95,8 @@ static bool read_entries(db_conn *c, int64_t book_id, int64_t after, const feed_
     return true;
 }
 
-// What is there stays as it is, so that the two statements need not see the same moment. Only retention comes between them: then the
-// positions of what is found begin too late, which the next look says.
+// What is there stays as it is, so that the two statements need not see the same moment. Only retention may come between them: the second
+// one says so.
 bool feed_read(db_conn *c, int64_t book_id, int64_t after, const feed_filter *filter,
                int64_t entries, feed_page *page, arena *a, err *e) {
     span s;

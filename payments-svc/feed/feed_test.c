@@ -267,6 +267,16 @@ static void must_read(reading *x) {
     }
 }
 
+typedef struct beside {
+    pthread_t thread;
+    reading x;
+    bool ok;
+    err e;
+} beside;
+
+static const db_stmt LOCK_PAYOUTS = {"test_lock", "LOCK TABLE payout IN ACCESS EXCLUSIVE MODE"},
+                     DROP_FIRST = {"test_drop", "DELETE FROM feed WHERE position <= 4"};
+
 // Rows of one, three and two entries, in three transactions.
 static void fill_six(void) {
     const feed_entry e[] = {{.payout_id = id_of(1), .to = 3},
@@ -349,6 +359,38 @@ static void test_TOLD_read__gone_or_not_there__refused(void **state) {
     x.after = 6;
     must_read(&x);
     assert_int_equal(x.page.n, 0);
+}
+
+static void *read_beside(void *arg) {
+    beside *b = arg;
+    arena *a = arena_create((size_t)8 << 20);
+    b->ok = db_read(pool, fixture_deadline(20000), a, read_in_db, &b->x, &b->e);
+    arena_destroy(a);
+    return NULL;
+}
+
+// The second statement of the page waits for the lock, the first one does not need it.
+static void test_TOLD_read__retention_between_its_statements__refused(void **state) {
+    (void)state;
+    fill_six();
+    beside b = {.x = {.after = 0, .entries = 100}};
+    err e = {0};
+    db_pool *owner = fixture_pool(fixture_conninfo(), 1, 20000);
+    db_conn *c = db_pool_checkout(owner, fixture_deadline(5000), &e);
+    assert_true(db_begin(c, fixture_deadline(20000), &e));
+    assert_true(db_exec(c, &LOCK_PAYOUTS, NULL, memory, NULL, NULL, &e));
+    assert_int_equal(pthread_create(&b.thread, NULL, read_beside, &b), 0);
+    while (fixture_sql_i64("SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = "
+                           "'payout'::regclass") == 0) {
+        clock_pause_ms(1);
+    }
+    assert_true(db_exec(c, &DROP_FIRST, NULL, memory, NULL, NULL, &e));
+    assert_true(db_commit(c, &e));
+    db_pool_checkin(owner, c);
+    db_pool_destroy(owner);
+    (void)pthread_join(b.thread, NULL);
+    assert_false(b.ok);
+    assert_string_equal(b.e.reason, "FEED_POSITION_GONE");
 }
 
 static void test_TOLD_read__behind_what_was_forgotten__refused(void **state) {
@@ -455,6 +497,7 @@ int main(void) {
         T(test_read__filtered__positions_stay),
         T(test_read__nothing_was_written__nothing_is_there),
         T(test_TOLD_read__gone_or_not_there__refused),
+        T(test_TOLD_read__retention_between_its_statements__refused),
         T(test_TOLD_read__behind_what_was_forgotten__refused),
         T(test_hub__a_head_moves__its_readers_wake),
         T(test_hub__a_head_goes_back__nobody_is_woken_for_nothing),
