@@ -16,7 +16,8 @@ GROWING = {"payout", "saga", "step_log", "rail_event", "idempotency", "recipient
 BY_KEY = ("enable_nestloop", "enable_bitmapscan", "enable_seqscan")
 WRITES_BY_KEY = {"saga_write", "saga_set_apart", "saga_count_events", "saga_count_accepted", "saga_reach_bank"}
 
-LOOKS_BY_KEY = {"feed_add", "saga_due", "saga_events", "idempotency_lookup", "idempotency_lookup_payout", "recipient_check", "payout_accepted"}
+LOOKS_BY_KEY = {"feed_add", "feed_span", "feed_read", "feed_heads",
+                "saga_due", "saga_events", "idempotency_lookup", "idempotency_lookup_payout", "recipient_check", "payout_accepted"}
 
 # Types that the service gives with a parameter, where they cannot be told from the text.
 TYPES = {"submission_move": "(int8, uuid, uuid, int8, int2)", "submission_decide": "(int8, uuid, int2)"}
@@ -120,7 +121,8 @@ def indexes(plan):
                                           ("saga_reach_bank", {"saga_pkey"}), ("idempotency_lookup", {"idempotency_pkey"}),
                                           ("idempotency_lookup_payout", {"payout_intent", "idempotency_pkey"}),
                                           ("recipient_check", {"recipient_pkey"}), ("payout_accepted", {"payout_pkey"}),
-                                          ("feed_add", {"feed_pkey", "feed_head_pkey"})])
+                                          ("feed_add", {"feed_pkey", "feed_head_pkey"}), ("feed_span", {"feed_pkey"}),
+                                          ("feed_read", {"feed_pkey", "payout_pkey"}), ("feed_heads", {"feed_pkey"})])
 def test_a_plan_that_is_kept_looks_up_by_key_also_when_it_is_made_on_empty_tables(servers, name, wanted):
     world = servers.world()
     try:
