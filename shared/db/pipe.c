@@ -59,6 +59,7 @@ void db_pipe_add_begin(db_pipe *p, int64_t deadline_mono_ms) {
 
 void db_pipe_add_commit(db_pipe *p) {
     ASSERT(p->c->in_tx || p->begins);
+    ASSERT(p->c->last == NULL); // db_commit writes that first
     p->commits = true;
     db_pipe_add(p, &COMMIT_STMT, NULL);
 }

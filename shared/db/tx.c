@@ -113,6 +113,7 @@ bool db_commit(db_conn *c, err *e) {
 
 void db_rollback(db_conn *c) {
     c->in_tx = false;
+    c->last = NULL;
     c->deadline_ms = INT64_MAX;
     if (c->broken || PQstatus(c->pg) != CONNECTION_OK ||
         PQpipelineStatus(c->pg) != PQ_PIPELINE_OFF || (c->copy != NULL && c->copy->active)) {
