@@ -22,7 +22,7 @@ enum {
 
 typedef struct followed {
     int64_t book_id;
-    int64_t head;     // as far as is known
+    int64_t head; // as far as is known
     // How often somebody told it, and how often until the last look began.
     uint64_t n_heard, n_heard_before;
     size_t n_readers; // 0: the place is free
@@ -99,10 +99,11 @@ static book_gauge *gauge_of(feed_hub *h, int64_t book_id) {
     if (i == h->n_gauges) {
         char labels[40];
         (void)snprintf(labels, sizeof labels, "book=\"%lld\"", (long long)book_id);
-        h->gauges[h->n_gauges++] = (book_gauge){
-            .book_id = book_id,
-            .of = metric_gauge("feed_head", labels,
-                         "The last position of a book's feed, as far as this process knows.")};
+        h->gauges[h->n_gauges++] =
+            (book_gauge){.book_id = book_id,
+                         .of = metric_gauge(
+                             "feed_head", labels,
+                             "The last position of a book's feed, as far as this process knows.")};
     }
     return &h->gauges[i];
 }

@@ -43,20 +43,20 @@ static const db_stmt STATEMENTS[FEED_SQL_COUNT] = {
          "false) FROM (" LAST_ROW ") AS l"},
     // The entries of a page, in order, of one merchant ($4) and to some states ($5) when they are given. Each with the position that the
     // feed began behind at that moment; one row without an entry says that for an empty page. OFFSET keeps each look-up to itself, by key.
-    [FEED_SQL_READ] =
-        {"feed_read",
-         "SELECT f.position - f.n + u.nth, f.at, u.payout_id, u.was, u.became, "
-         "coalesce(u.reason, ''), coalesce(p.merchant_id, ''), o.oldest FROM "
-         "(SELECT f.position - f.n AS oldest FROM feed AS f WHERE f.book_id = $1 "
-         "ORDER BY f.position LIMIT 1) AS o LEFT JOIN (feed AS f CROSS JOIN LATERAL unnest(f.payout_ids, f.from_states, f.to_states, f.reasons) "
-         "WITH ORDINALITY AS u(payout_id, was, became, reason, nth) "
-         "LEFT JOIN LATERAL (SELECT merchant_id FROM payout WHERE book_id = $1 "
-         "AND payout_id = u.payout_id OFFSET 0) AS p ON true) "
-         "ON f.book_id = $1 AND f.position > $2 AND f.position <= $3 "
-         "AND f.position - f.n + u.nth > $2 "
-         "AND ($4::text IS NULL OR p.merchant_id = $4::text) "
-         "AND ($5::int2[] IS NULL OR u.became = ANY($5::int2[])) "
-         "ORDER BY f.position, u.nth"},
+    [FEED_SQL_READ] = {"feed_read",
+                       "SELECT f.position - f.n + u.nth, f.at, u.payout_id, u.was, u.became, "
+                       "coalesce(u.reason, ''), coalesce(p.merchant_id, ''), o.oldest FROM "
+                       "(SELECT f.position - f.n AS oldest FROM feed AS f WHERE f.book_id = $1 "
+                       "ORDER BY f.position LIMIT 1) AS o LEFT JOIN (feed AS f CROSS JOIN LATERAL "
+                       "unnest(f.payout_ids, f.from_states, f.to_states, f.reasons) "
+                       "WITH ORDINALITY AS u(payout_id, was, became, reason, nth) "
+                       "LEFT JOIN LATERAL (SELECT merchant_id FROM payout WHERE book_id = $1 "
+                       "AND payout_id = u.payout_id OFFSET 0) AS p ON true) "
+                       "ON f.book_id = $1 AND f.position > $2 AND f.position <= $3 "
+                       "AND f.position - f.n + u.nth > $2 "
+                       "AND ($4::text IS NULL OR p.merchant_id = $4::text) "
+                       "AND ($5::int2[] IS NULL OR u.became = ANY($5::int2[])) "
+                       "ORDER BY f.position, u.nth"},
     [FEED_SQL_HEADS] = {"feed_heads",
                         "SELECT b.book_id, coalesce(l.position, 0) FROM unnest($1::int8[]) AS "
                         "b(book_id) LEFT JOIN LATERAL (SELECT f.position FROM feed AS f "
