@@ -30,7 +30,8 @@ enum {
     HANGS_AFTER_MS = 500,
     MUCH = 100,       // per lane; more shows when a batch is full
     SCAN_SHARE = 100, // a look takes at most a hundredth of the time
-    QUIET_SHARE = 4,  // gathering ends after a quarter of its time without new items
+    BULK_SHARE = 8,   // an eighth of a batch is a bulk
+    QUIET_SHARE = 4,  // gathering of a bulk ends after a quarter of its time without new items
     ENGINE_ARENA_MAX = 16 * 1024 * 1024,
     US_PER_MS = 1000
 };
@@ -259,14 +260,14 @@ static bool gathers(const saga_engine *g, size_t rail_index, saga_step step) {
     return step == STEP_EXECUTE && g->rails[rail_index]->gather_ms > 0;
 }
 
-// The time at which a slot may be taken. A gathering slot waits for more items, but hardly longer than more come. Payouts that are being
-// reserved at this moment come next, so it waits for them, too.
+// The time at which a slot may be taken. A gathering slot that has a bulk waits for more items, but hardly longer than more come: payouts
+// at the gate and at the reservation come next. A few payouts wait for the whole time: a bank takes few files a day.
 static int64_t ready_us(const saga_engine *g, const book *home, size_t rail_index, saga_step step) {
-    const slot *s = &home->slots[rail_index][step];
-    const slot *gate = &home->slots[rail_index][STEP_GATE];
-    const slot *reserve = &home->slots[rail_index][STEP_RESERVE];
-    const bool comes = gate->marked || gate->busy > 0 || reserve->marked || reserve->busy > 0;
-    const bool quiet = gathers(g, rail_index, step) && s->failures == 0 && !comes;
+    const slot *all = home->slots[rail_index], *s = &all[step];
+    const bool comes = all[STEP_GATE].marked || all[STEP_GATE].busy > 0 ||
+                       all[STEP_RESERVE].marked || all[STEP_RESERVE].busy > 0;
+    const bool quiet = gathers(g, rail_index, step) && s->failures == 0 && !comes &&
+                       s->gathered * BULK_SHARE >= (int64_t)limit_of(g, rail_index, step);
     return quiet && s->quiet_us < s->not_before_us ? s->quiet_us : s->not_before_us;
 }
 

@@ -128,7 +128,7 @@ static void test_engine__heard__settled_without_a_poll(void **state) {
 
 static void test_engine__gathers_one_file(void **state) {
     (void)state;
-    saga_engine *g = start(world_rail(RAIL_ACH, 4000), 10, 5000);
+    saga_engine *g = start(world_rail(RAIL_ACH, 600), 10, 5000);
     for (int i = 0; i < 8; i++) {
         world_payouts(RAIL_ACH, 10, 100, NULL);
         saga_engine_wake(g, WORLD_BOOK, SAGA_ANY_RAIL);
@@ -140,13 +140,25 @@ static void test_engine__gathers_one_file(void **state) {
     saga_engine_stop(g);
 }
 
-static void test_engine__nothing_comes_any_more__gathering_ends(void **state) {
+// Of 80 that a batch takes, ten are a bulk, and five are not.
+static void test_engine__nothing_follows_a_bulk__gathering_ends(void **state) {
     (void)state;
-    saga_engine *g = start(world_rail(RAIL_ACH, 10000), 10, 5000);
+    saga_engine *g = start_with(world_rail(RAIL_ACH, 10000), 10, 5000, 3, 80);
     world_payouts(RAIL_ACH, 10, 100, NULL);
     saga_engine_wake(g, WORLD_BOOK, SAGA_ANY_RAIL);
-    assert_true(reach(STATE_SENT, 10, 7500)); // a quarter is enough; the whole would be too late
+    assert_true(reach(STATE_SENT, 10, 7500)); // a quarter is enough, the whole would be too late
     assert_int_equal(world_look().submits, 1);
+    saga_engine_stop(g);
+}
+
+static void test_engine__few_payouts__gathered_for_the_whole_time(void **state) {
+    (void)state;
+    saga_engine *g = start_with(world_rail(RAIL_ACH, 1500), 10, 5000, 3, 80);
+    const int64_t begun_ms = fixture_deadline(0);
+    world_payouts(RAIL_ACH, 5, 100, NULL);
+    saga_engine_wake(g, WORLD_BOOK, SAGA_ANY_RAIL);
+    assert_true(reach(STATE_SENT, 5, 20000));
+    assert_true(fixture_deadline(0) - begun_ms >= 1500);
     saga_engine_stop(g);
 }
 
@@ -438,7 +450,8 @@ int main(void) {
         cmocka_unit_test_setup(test_engine__sync_settlement__settled_without_events, fresh),
         cmocka_unit_test_setup(test_engine__heard__settled_without_a_poll, fresh),
         cmocka_unit_test_setup(test_engine__gathers_one_file, fresh),
-        cmocka_unit_test_setup(test_engine__nothing_comes_any_more__gathering_ends, fresh),
+        cmocka_unit_test_setup(test_engine__nothing_follows_a_bulk__gathering_ends, fresh),
+        cmocka_unit_test_setup(test_engine__few_payouts__gathered_for_the_whole_time, fresh),
         cmocka_unit_test_setup(test_engine__bank_hangs__half_of_the_workers_wait_for_it, fresh),
         cmocka_unit_test_setup(test_engine__ledger_down_for_a_while__nothing_is_dropped, fresh),
         cmocka_unit_test_setup(test_engine__much_work__half_of_the_workers_do_it, fresh),

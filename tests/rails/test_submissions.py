@@ -56,7 +56,7 @@ def paid_once(payer, merchant, ids):
 def test_several_that_are_canceled_out_of_one_file_cost_one_file_id(new_world, rebuild_ms, tmp_path):
     """The bank is away, so the file lies there: the payouts that are not canceled go out in one more, when the bank is back. Neither they nor
     new ones use up file ids meanwhile, and the connection is seen to be down."""
-    world = new_world({"payments-svc": {**FAST, "ach.gather_ms": 1200, "ach.rebuild_ms": rebuild_ms}})
+    world = new_world({"payments-svc": {**FAST, "ach.gather_ms": 300, "ach.rebuild_ms": rebuild_ms}})
     payer, connections = Payer(world), Connections(world)
     merchant = payer.merchant(deposit=100_000)
     merchant.recipient()
