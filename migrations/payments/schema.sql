@@ -14,6 +14,28 @@ CREATE TABLE public.archive (
     CONSTRAINT archive_sha256_check CHECK ((octet_length(sha256) = 32))
 );
 
+CREATE TABLE public.audit (
+    book_id bigint NOT NULL,
+    audit_id uuid NOT NULL,
+    at timestamp with time zone NOT NULL,
+    method text NOT NULL,
+    program text NOT NULL,
+    person text NOT NULL,
+    stated boolean NOT NULL,
+    request_id text NOT NULL,
+    trace_id uuid,
+    merchant_id text NOT NULL,
+    subject_type text NOT NULL,
+    subject_id text NOT NULL,
+    last_id text NOT NULL,
+    subjects integer NOT NULL,
+    what text NOT NULL,
+    CONSTRAINT audit_book_id_check CHECK ((book_id >= 0)),
+    CONSTRAINT audit_method_check CHECK ((method <> ''::text)),
+    CONSTRAINT audit_program_check CHECK ((program <> ''::text)),
+    CONSTRAINT audit_subjects_check CHECK ((subjects > 0))
+);
+
 CREATE TABLE public.case_note (
     book_id bigint NOT NULL,
     case_id uuid NOT NULL,
@@ -57,6 +79,12 @@ CREATE TABLE public.deposit (
     back_number integer DEFAULT 0 NOT NULL,
     back_reason text DEFAULT ''::text NOT NULL,
     back_at timestamp with time zone,
+    actor text,
+    request_id text,
+    trace_id uuid,
+    back_actor text,
+    back_request_id text,
+    back_trace_id uuid,
     CONSTRAINT deposit_amount_check CHECK ((amount > 0)),
     CONSTRAINT deposit_currency_check CHECK ((octet_length(currency) = 3)),
     CONSTRAINT deposit_state_check CHECK (((state >= 1) AND (state <= 5)))
@@ -247,6 +275,9 @@ CREATE TABLE public.merchant (
     name text NOT NULL,
     currencies text NOT NULL,
     created_at timestamp with time zone NOT NULL,
+    actor text,
+    request_id text,
+    trace_id uuid,
     CONSTRAINT merchant_book_id_check CHECK ((book_id > 0)),
     CONSTRAINT merchant_name_check CHECK (((octet_length(name) >= 1) AND (octet_length(name) <= 200)))
 );
@@ -348,6 +379,8 @@ CREATE TABLE public.payment_import (
     updated_at timestamp with time zone NOT NULL,
     owner uuid,
     lease_ends_at timestamp with time zone,
+    started_request_id text,
+    started_trace_id uuid,
     CONSTRAINT payment_import_book_id_check CHECK ((book_id > 0)),
     CONSTRAINT payment_import_size_bytes_check CHECK ((size_bytes > 0)),
     CONSTRAINT payment_import_state_check CHECK (((state >= 1) AND (state <= 7)))
@@ -367,6 +400,9 @@ CREATE TABLE public.payout (
     intent_id uuid NOT NULL,
     fee bigint,
     request_hash bytea,
+    actor text,
+    request_id text,
+    trace_id uuid,
     CONSTRAINT payout_amount_check CHECK ((amount > 0)),
     CONSTRAINT payout_currency_check CHECK ((octet_length(currency) = 3))
 )
@@ -450,6 +486,9 @@ CREATE TABLE public.recipient (
     name_sealed bytea NOT NULL,
     account_sealed bytea NOT NULL,
     created_at timestamp with time zone NOT NULL,
+    actor text,
+    request_id text,
+    trace_id uuid,
     CONSTRAINT recipient_account_type_check CHECK ((account_type = ANY (ARRAY[1, 2]))),
     CONSTRAINT recipient_holder_type_check CHECK ((holder_type = ANY (ARRAY[1, 2])))
 );
@@ -686,6 +725,9 @@ CREATE TABLE public.timeline (
 ALTER TABLE ONLY public.archive
     ADD CONSTRAINT archive_pkey PRIMARY KEY (book_id, archive_id);
 
+ALTER TABLE ONLY public.audit
+    ADD CONSTRAINT audit_pkey PRIMARY KEY (book_id, audit_id);
+
 ALTER TABLE ONLY public.case_note
     ADD CONSTRAINT case_note_pkey PRIMARY KEY (book_id, case_id, note_id);
 
@@ -833,13 +875,21 @@ ALTER TABLE ONLY public.submission_upload
 ALTER TABLE ONLY public.timeline
     ADD CONSTRAINT timeline_pkey PRIMARY KEY (book_id);
 
+CREATE INDEX audit_merchant ON public.audit USING btree (book_id, merchant_id, audit_id);
+
+CREATE INDEX audit_person ON public.audit USING btree (book_id, person, audit_id) WHERE (person <> ''::text);
+
+CREATE INDEX audit_request ON public.audit USING btree (book_id, request_id, audit_id);
+
+CREATE INDEX audit_subject ON public.audit USING btree (book_id, subject_id, audit_id) WHERE (last_id = ''::text);
+
 CREATE UNIQUE INDEX case_note_request ON public.case_note USING btree (book_id, case_id, request_key) WHERE (request_key <> ''::text);
 
 CREATE UNIQUE INDEX connection_by_name ON public.connection USING btree (book_id, name);
 
 CREATE INDEX deposit_going_back ON public.deposit USING btree (book_id, deposit_id) WHERE (state = 4);
 
-CREATE INDEX deposit_merchant ON public.deposit USING btree (book_id, merchant_id, created_at, deposit_id);
+CREATE INDEX deposit_merchant ON public.deposit USING btree (book_id, merchant_id, created_at, deposit_id) WHERE (merchant_id IS NOT NULL);
 
 CREATE INDEX deposit_open ON public.deposit USING btree (book_id, deposit_id) WHERE (state = 1);
 
@@ -877,15 +927,15 @@ CREATE UNIQUE INDEX payment_import_slot ON public.payment_import USING btree (bo
 
 CREATE INDEX payment_import_work ON public.payment_import USING btree (book_id, import_id) WHERE (state = ANY (ARRAY[2, 5]));
 
-CREATE UNIQUE INDEX payout_intent ON public.payout USING btree (book_id, intent_id);
+CREATE UNIQUE INDEX payout_intent ON public.payout USING btree (book_id, intent_id) WHERE (intent_id IS NOT NULL);
 
-CREATE INDEX payout_merchant ON public.payout USING btree (book_id, merchant_id, payout_id);
+CREATE INDEX payout_merchant ON public.payout USING btree (book_id, merchant_id, payout_id) WHERE (merchant_id IS NOT NULL);
 
-CREATE INDEX payout_recipient ON public.payout USING btree (book_id, recipient_id, payout_id);
+CREATE INDEX payout_recipient ON public.payout USING btree (book_id, recipient_id, payout_id) WHERE (recipient_id IS NOT NULL);
 
 CREATE INDEX payout_reference ON public.payout USING btree (book_id, merchant_id, external_reference, payout_id) WHERE (external_reference <> ''::text);
 
-CREATE INDEX recipient_merchant ON public.recipient USING btree (book_id, merchant_id, recipient_id);
+CREATE INDEX recipient_merchant ON public.recipient USING btree (book_id, merchant_id, recipient_id) WHERE (merchant_id IS NOT NULL);
 
 CREATE INDEX saga_due ON public.saga USING btree (book_id, rail, step, (
 CASE
@@ -915,6 +965,8 @@ GRANT USAGE ON SCHEMA public TO payments_service;
 
 GRANT SELECT ON TABLE public.archive TO payments_service;
 
+GRANT SELECT,INSERT ON TABLE public.audit TO payments_service;
+
 GRANT SELECT,INSERT ON TABLE public.case_note TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.connection TO payments_service;
@@ -934,6 +986,12 @@ GRANT UPDATE(back_number) ON TABLE public.deposit TO payments_service;
 GRANT UPDATE(back_reason) ON TABLE public.deposit TO payments_service;
 
 GRANT UPDATE(back_at) ON TABLE public.deposit TO payments_service;
+
+GRANT UPDATE(back_actor) ON TABLE public.deposit TO payments_service;
+
+GRANT UPDATE(back_request_id) ON TABLE public.deposit TO payments_service;
+
+GRANT UPDATE(back_trace_id) ON TABLE public.deposit TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.feed TO payments_service;
 
@@ -1072,6 +1130,10 @@ GRANT UPDATE(updated_at) ON TABLE public.payment_import TO payments_service;
 GRANT UPDATE(owner) ON TABLE public.payment_import TO payments_service;
 
 GRANT UPDATE(lease_ends_at) ON TABLE public.payment_import TO payments_service;
+
+GRANT UPDATE(started_request_id) ON TABLE public.payment_import TO payments_service;
+
+GRANT UPDATE(started_trace_id) ON TABLE public.payment_import TO payments_service;
 
 GRANT SELECT,INSERT ON TABLE public.payout TO payments_service;
 

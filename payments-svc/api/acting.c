@@ -8,6 +8,7 @@ bool pb_actor(const rpc_call *call, const char *stated, size_t min, actor_info *
     *out = rpc_actor(call);
     if (out->person.len == 0) {
         out->person = str_of(stated);
+        out->stated = stated[0] != '\0';
         return rule_text(out->person, min, PERSON_MAX, "", "person", e);
     }
     // Nobody signs with the name of somebody else.
@@ -17,13 +18,10 @@ bool pb_actor(const rpc_call *call, const char *stated, size_t min, actor_info *
                          (int)out->person.len, out->person.ptr);
 }
 
-bool pb_actor_text(rpc_call *call, const char *stated, size_t min, str *out, err *e) {
-    actor_info who;
-    if (!pb_actor(call, stated, min, &who, e)) {
-        return false;
-    }
-    *out = str_of(actor_text(&who, rpc_arena(call)));
-    return out->len > 0 || out_of_memory(e);
+bool pb_actor_text(rpc_call *call, const actor_info *who, str *out, err *e) {
+    const char *text = actor_text(who, rpc_arena(call));
+    *out = text == NULL ? (str){0} : str_of(text);
+    return text != NULL || out_of_memory(e);
 }
 
 static void tell_roles(const authz_who *w, Payments__V1__WhoAmIResponse *out, arena *a) {

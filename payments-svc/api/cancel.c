@@ -2,6 +2,7 @@
 #include "api/service_internal.h"
 #include "base/clock.h"
 #include "base/crash.h"
+#include "command/audit.h"
 #include "saga/orders.h"
 #include "store/payments_sql.h"
 
@@ -13,6 +14,8 @@ typedef struct canceling {
     guard *guard;
     const merchant *m;
     saga_cancellation order;
+    actor_info by;
+    bool given;                   // by this call
     Payments__V1__Payout *payout; // afterwards
 } canceling;
 
@@ -31,10 +34,16 @@ static bool read_payout(db_conn *c, canceling *x, arena *a, err *e) {
 }
 
 // The payout is the merchant's before anything is said of it.
+static bool audit(db_conn *c, const canceling *x, arena *a, err *e) {
+    return !x->given || audit_write_id(c, x->m->book_id, &x->by, str_of(x->m->id), "payout",
+                                       x->order.payout_id, x->order.reason, x->order.now_us, a, e);
+}
+
 static bool cancel_tx(db_conn *c, arena *a, void *arg, err *e) {
     canceling *x = arg;
     return read_payout(c, x, a, e) && saga_cancel_look(x->guard, c, &x->order, a, e) &&
-           saga_cancel(x->engine, c, &x->order, a, e) && read_payout(c, x, a, e);
+           saga_cancel(x->engine, c, &x->order, a, e) && audit(c, x, a, e) &&
+           read_payout(c, x, a, e);
 }
 
 static bool fill(payments_service *s, rpc_call *call, const Payments__V1__CancelPayoutRequest *r,
@@ -42,9 +51,11 @@ static bool fill(payments_service *s, rpc_call *call, const Payments__V1__Cancel
     if (!pb_is_known(&r->base, "", e) ||
         !rule_uuid(str_of(r->payout_id), "", "payout_id", &x->order.payout_id, e) ||
         !rule_text(str_of(r->reason), 0, REASON_MAX, "", "reason", e) ||
-        !pb_actor_text(call, r->person, 0, &x->order.actor, e)) {
+        !pb_actor(call, r->person, 0, &x->by, e) ||
+        !pb_actor_text(call, &x->by, &x->order.actor, e)) {
         return false;
     }
+    x->order.given = &x->given;
     x->m = merchant_find(s->merchants, str_of(r->merchant_id), rpc_deadline_mono_ms(call), e);
     if (x->m == NULL) {
         return false;

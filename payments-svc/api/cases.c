@@ -8,6 +8,7 @@
 #include "base/crash.h"
 #include "base/log.h"
 #include "cases/cases.h"
+#include "command/audit.h"
 #include "domain/machine.h"
 #include "payments/v1/case_service.pb-c.h"
 #include "rails/inbox_desk.h"
@@ -185,12 +186,13 @@ typedef struct case_changing {
     payments_service *s;
     case_change change;
     case_changed changed;
+    actor_info by;
     saga_slots held; // for the order, locked before the case
 } case_changing;
 
 static bool actor_of(const case_change *in, arena *a, str *actor, err *e) {
-    *actor = str_of(arena_printf(a, "%.*s for %.*s", (int)in->program.len, in->program.ptr,
-                                 (int)in->person.len, in->person.ptr));
+    const actor_info by = {.program = in->program, .person = in->person, .stated = in->stated};
+    *actor = str_of(actor_text(&by, a));
     return actor->len > 0 || out_of_memory(e);
 }
 
@@ -557,6 +559,15 @@ static bool lock_ahead(db_conn *c, case_changing *x, arena *a, err *e) {
                                   (rail_event_kind)order->event_kind, &x->held, a, e);
 }
 
+static bool audit_change(db_conn *c, const case_changing *x, arena *a, err *e) {
+    const case_change *in = &x->change;
+    const str what = in->act == CASE_ACT_ASSIGN    ? in->text
+                     : in->act == CASE_ACT_RESOLVE ? in->resolution
+                                                   : STR("");
+    return audit_write_id(c, in->book_id, &x->by, x->changed.row.merchant_id, "case", in->case_id,
+                          what, in->now_us, a, e);
+}
+
 static bool change_tx(db_conn *c, arena *a, void *arg, err *e) {
     case_changing *x = arg;
     x->held = (saga_slots){.has = {false}};
@@ -564,7 +575,8 @@ static bool change_tx(db_conn *c, arena *a, void *arg, err *e) {
         return false;
     }
     CRASH_POINT("case.noted");
-    return x->changed.order == NULL || follow(c, x, a, e);
+    return (x->changed.order == NULL || follow(c, x, a, e)) &&
+           (!x->changed.written || audit_change(c, x, a, e));
 }
 
 // The case as it stands afterwards; NULL when the call has failed, and was answered.
@@ -572,13 +584,13 @@ static Payments__V1__Case *change(payments_service *s, rpc_call *call,
                                   const ProtobufCMessage *request, case_change what,
                                   const char *case_id, const char *person, const char *key) {
     case_changing x = {.s = s, .change = what};
-    actor_info who;
     err e = {0}, wrong = {0};
     // A key that is known is answered whatever is wrong with the request now.
-    const bool fine = pb_actor(call, person, 1, &who, &wrong) && pb_is_known(request, "", &wrong);
+    const bool fine = pb_actor(call, person, 1, &x.by, &wrong) && pb_is_known(request, "", &wrong);
     x.change.refusal = fine ? NULL : &wrong;
-    x.change.program = who.program;
-    x.change.person = who.person;
+    x.change.program = x.by.program;
+    x.change.person = x.by.person;
+    x.change.stated = x.by.stated;
     x.change.key = str_of(key);
     x.change.now_us = clock_wall_us(clock_system());
     if (!case_name(what.book_id, case_id, &x.change.case_id, &e) ||

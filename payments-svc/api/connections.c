@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/crash.h"
+#include "command/audit.h"
 #include "connections/connections.h"
 #include "connections/pause.h"
 #include "domain/ids.h"
@@ -132,8 +133,24 @@ static void handle_list_connections(rpc_call *call, void *service,
 typedef struct braking {
     const payments_service *s;
     pause_row row;
+    actor_info by;
     bool lift, changed;
 } braking;
+
+// The subject is what was braked: a connection by its number, a merchant, a book, or all.
+static bool audit_brake(db_conn *c, const braking *x, arena *a, err *e) {
+    const pause_scope *s = &x->row.scope;
+    const char *id = s->connection != 0 ? pb_connection(x->s->o.connections, s->connection, a)
+                     : s->book_id != 0  ? arena_printf(a, "%lld", (long long)s->book_id)
+                                        : "all";
+    const bool is_merchant = s->connection == 0 && s->merchant_id.len > 0;
+    const char *type = s->connection != 0 ? "connection" : s->book_id != 0 ? "book" : "service";
+    return id == NULL ? out_of_memory(e)
+                      : audit_write_one(c, s->book_id, &x->by, s->merchant_id,
+                                        is_merchant ? "merchant" : type,
+                                        is_merchant ? s->merchant_id : str_of(id), x->row.reason,
+                                        x->row.since_us, a, e);
+}
 
 static bool brake_tx(db_conn *c, arena *a, void *arg, err *e) {
     braking *x = arg;
@@ -141,9 +158,10 @@ static bool brake_tx(db_conn *c, arena *a, void *arg, err *e) {
     if (!x->lift && !pb_book_exists(x->s, c, x->row.scope.book_id, "book_id", a, e)) {
         return false;
     }
-    return x->lift ? pause_lift(c, &x->row.scope, x->row.reason, x->row.actor, x->row.since_us, a,
-                                &x->changed, e)
-                   : pause_set_one(c, &x->row, a, &x->changed, e);
+    const bool ok = x->lift ? pause_lift(c, &x->row.scope, x->row.reason, x->row.actor,
+                                         x->row.since_us, a, &x->changed, e)
+                            : pause_set_one(c, &x->row, a, &x->changed, e);
+    return ok && (!x->changed || audit_brake(c, x, a, e));
 }
 
 // A pause of a merchant in another book than its own would stop nothing.
@@ -176,7 +194,8 @@ static bool brake(payments_service *s, rpc_call *call, braking *x,
     }
     if (!pb_is_known(&r->base, "", e) ||
         !rule_text(x->row.reason, 1, PAUSE_REASON_MAX, "", "reason", e) ||
-        !pb_actor_text(call, r->person, 1, &x->row.actor, e)) {
+        !pb_actor(call, r->person, 1, &x->by, e) ||
+        !pb_actor_text(call, &x->by, &x->row.actor, e)) {
         return false;
     }
     if (r->connection[0] != '\0') {

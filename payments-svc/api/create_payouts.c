@@ -11,6 +11,7 @@ typedef struct create_call {
     const connections *k;
     const merchant *merchant;
     bool single;
+    actor_info by;
 } create_call;
 
 // --- The answer ------------------------------------------------------------------------------------------------------
@@ -257,7 +258,7 @@ static bool create(payments_service *s, rpc_call *call, const create_args *x, er
     if (c == NULL) {
         return out_of_memory(e);
     }
-    *c = (create_call){call, s->o.connections, m, x->single};
+    *c = (create_call){call, s->o.connections, m, x->single, rpc_actor(call)};
     if (!read_all(x->payouts, x->n, x->single, &defaults, whole, requests, a, e)) {
         return false;
     }
@@ -265,6 +266,7 @@ static bool create(payments_service *s, rpc_call *call, const create_args *x, er
         return check_only(s, c, requests, x->n, e);
     }
     const intake_submission submission = {.merchant = m,
+                                          .by = &c->by,
                                           .requests = requests,
                                           .n = x->n,
                                           .deadline_mono_ms = rpc_deadline_mono_ms(call),
@@ -391,7 +393,8 @@ static bool validate(payments_service *s, rpc_call *call,
     for (size_t i = 0; i < v->n; i++) {
         wanted[i] = r->items[i]->recipient;
     }
-    const recipients_asked beside = {v->m, wanted, v->n, v->recipient_faults, v->recipient_ids};
+    const recipients_asked beside = {
+        v->m, NULL, wanted, v->n, v->recipient_faults, v->recipient_ids};
     return recipients_look(s, &beside, deadline, a, e) && read_items(r, v, a, e) &&
            intake_check(s->intake, v->m, v->requests, v->n, v->outcomes, deadline, a, e);
 }

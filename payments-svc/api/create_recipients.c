@@ -8,8 +8,10 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/map.h"
+#include "command/audit.h"
 #include "command/idempotency.h"
 #include "formats/nacha/nacha_text.h"
+#include "store/written_by.h"
 
 // The memory of the transaction is not the call's: a try that is repeated takes its memory once more.
 enum { RACES_MAX = 8, RECIPIENTS_ARENA_MAX = 256u << 20 };
@@ -30,6 +32,7 @@ typedef struct new_recipient {
 typedef struct recipient_batch {
     payments_service *s;
     const merchant *m;
+    const actor_info *by; // NULL where they are only looked at
     new_recipient *items;
     idem_entry **entries; // of the items that can be looked up
     size_t n, n_entries;
@@ -161,7 +164,7 @@ static bool prepare_new(const recipient_batch *b, new_recipient *it, int64_t now
     return it->answer.ptr != NULL && seal_answer(b, it, a, e);
 }
 
-static void copy_recipient(db_copy *w, const recipient_batch *b, const new_recipient *it,
+static void copy_recipient(db_copy *w, const recipient_batch *b, const new_recipient *it, str actor,
                            int64_t now_us) {
     const Payments__V1__BankAccount *account = it->wanted->bank_account;
     db_copy_row(w);
@@ -176,6 +179,7 @@ static void copy_recipient(db_copy *w, const recipient_batch *b, const new_recip
     db_copy_bytes(w, it->name_sealed.ptr, it->name_sealed.len);
     db_copy_bytes(w, it->account_sealed.ptr, it->account_sealed.len);
     db_copy_time(w, now_us);
+    written_by_copy(w, b->by, actor);
 }
 
 // New, valid, and the first of its key: to be written.
@@ -186,6 +190,45 @@ static bool is_fresh(const new_recipient *it) {
 static bool look_up(const recipient_batch *b, db_conn *c, arena *a, err *e) {
     return idem_lookup(c, b->s->o.keys, b->m->book_id, IDEM_RECIPIENT, b->entries, b->n_entries, a,
                        e);
+}
+
+static bool copy_fresh(db_conn *c, const recipient_batch *b, int64_t now_us, arena *a, err *e) {
+    const char *actor = actor_text(b->by, a);
+    if (actor == NULL) {
+        return out_of_memory(e);
+    }
+    db_copy *w = db_copy_begin(
+        c, "recipient",
+        "book_id, recipient_id, merchant_id, holder_type, account_type, currency, routing_code, "
+        "account_last4, name_sealed, account_sealed, created_at, actor, request_id, trace_id",
+        14, e);
+    if (w == NULL) {
+        return false;
+    }
+    for (size_t i = 0; i < b->n; i++) {
+        if (is_fresh(&b->items[i])) {
+            copy_recipient(w, b, &b->items[i], str_of(actor), now_us);
+        }
+    }
+    return db_copy_end(w, NULL, e);
+}
+
+// Their ids ascend, as they are made in this order.
+static bool audit_fresh(db_conn *c, const recipient_batch *b, size_t n_fresh, int64_t now_us,
+                        arena *a, err *e) {
+    char first[UUID_TEXT_LEN + 1] = "", last[UUID_TEXT_LEN + 1] = "";
+    for (size_t i = 0; i < b->n; i++) {
+        if (is_fresh(&b->items[i])) {
+            uuid_format(b->items[i].id, first[0] == '\0' ? first : last);
+        }
+    }
+    const audit_entry entry = {.by = b->by,
+                               .merchant_id = str_of(b->m->id),
+                               .subject = "recipients",
+                               .subject_id = str_of(first),
+                               .last_id = str_of(last[0] == '\0' ? first : last),
+                               .n = (int32_t)n_fresh};
+    return audit_write(c, b->m->book_id, &entry, 1, now_us, a, e);
 }
 
 static bool recipients_tx(db_conn *c, arena *a, void *arg, err *e) {
@@ -211,20 +254,7 @@ static bool recipients_tx(db_conn *c, arena *a, void *arg, err *e) {
     if (n_fresh == 0) {
         return true;
     }
-    db_copy *w = db_copy_begin(
-        c, "recipient",
-        "book_id, recipient_id, merchant_id, holder_type, account_type, currency, routing_code, "
-        "account_last4, name_sealed, account_sealed, created_at",
-        11, e);
-    if (w == NULL) {
-        return false;
-    }
-    for (size_t i = 0; i < b->n; i++) {
-        if (is_fresh(&b->items[i])) {
-            copy_recipient(w, b, &b->items[i], now_us);
-        }
-    }
-    return db_copy_end(w, NULL, e) &&
+    return copy_fresh(c, b, now_us, a, e) && audit_fresh(c, b, n_fresh, now_us, a, e) &&
            idem_insert(c, b->m->book_id, IDEM_RECIPIENT, fresh, n_fresh, now_us, e);
 }
 
@@ -365,6 +395,8 @@ static bool recipients_run(recipient_batch *b, rpc_call *call, const create_args
         return false;
     }
     b->m = merchant_find(b->s->merchants, str_of(x->merchant_id), deadline, e);
+    const actor_info by = rpc_actor(call);
+    b->by = &by;
     const err *whole = pb_is_known_here(x->request, "", &fault) ? NULL : &fault;
     if (b->m == NULL || !batch_fill(b, x->recipients, &x->shape, whole, rpc_arena(call), e)) {
         return false;
@@ -465,7 +497,8 @@ static bool id_of(str packed, const char **id, arena *a, err *e) {
 static bool recipients_do(payments_service *s, const recipients_asked *x, bool enter,
                           int64_t deadline, arena *a, err *e) {
     static const path_shape shape = {"items", "recipient."};
-    recipient_batch b = {.s = s, .m = x->m, .n = x->n, .work = arena_create(RECIPIENTS_ARENA_MAX)};
+    recipient_batch b = {
+        .s = s, .m = x->m, .by = x->by, .n = x->n, .work = arena_create(RECIPIENTS_ARENA_MAX)};
     bool ok = batch_fill(&b, x->wanted, &shape, NULL, a, e);
     if (ok && b.n_entries > 0) {
         ok = enter ? recipients_commit(&b, deadline, e)

@@ -36,7 +36,9 @@ void handle_create_deposit(rpc_call *call, void *service, const ProtobufCMessage
     arena *a = rpc_arena(call);
     deposit_answer out;
     err e = {0}, fault = {0};
-    deposit_request wanted = {.key = str_of(r->idempotency_key),
+    const actor_info by = rpc_actor(call);
+    deposit_request wanted = {.by = &by,
+                              .key = str_of(r->idempotency_key),
                               .content = pb_pack(a, request, &e),
                               .amount = r->amount_minor,
                               .currency = str_of(r->currency),
@@ -100,12 +102,13 @@ void handle_take_back_deposit(rpc_call *call, void *service, const ProtobufCMess
     uuid id = {{0}};
     err e = {0};
     const str reason = str_of(r->reason);
+    const actor_info by = rpc_actor(call);
     const bool readable = pb_is_known(request, "", &e) &&
                           rule_uuid(str_of(r->deposit_id), "", "deposit_id", &id, &e) &&
                           rule_text(reason, 1, RULE_NAME_MAX, "", "reason", &e);
     const merchant *m = readable ? merchant_of(s, call, r->merchant_id, &e) : NULL;
-    if (m != NULL &&
-        deposits_take_back(s->deposits, m, id, reason, rpc_deadline_mono_ms(call), a, &found, &e)) {
+    if (m != NULL && deposits_take_back(s->deposits, m, id, reason, &by, rpc_deadline_mono_ms(call),
+                                        a, &found, &e)) {
         answer.deposit = deposit_to_pb(&found, a);
         rpc_reply(call, &answer.base);
     } else {

@@ -30,15 +30,15 @@ static bool check(void *arg, const merchant *m, const payout_row *rows, size_t n
                   const err **faults, const char **ids, int64_t deadline_mono_ms, arena *a,
                   err *e) {
     Payments__V1__NewRecipient **wanted = recipients_of(rows, n, a);
-    const recipients_asked x = {m, wanted, n, faults, ids};
+    const recipients_asked x = {m, NULL, wanted, n, faults, ids};
     return wanted != NULL ? recipients_look(arg, &x, deadline_mono_ms, a, e) : out_of_memory(e);
 }
 
-static bool enter(void *arg, const merchant *m, const payout_row *rows, size_t n,
-                  const err **faults, const char **ids, int64_t deadline_mono_ms, arena *a,
-                  err *e) {
+static bool enter(void *arg, const merchant *m, const actor_info *by, const payout_row *rows,
+                  size_t n, const err **faults, const char **ids, int64_t deadline_mono_ms,
+                  arena *a, err *e) {
     Payments__V1__NewRecipient **wanted = recipients_of(rows, n, a);
-    const recipients_asked x = {m, wanted, n, faults, ids};
+    const recipients_asked x = {m, by, wanted, n, faults, ids};
     return wanted != NULL ? recipients_enter(arg, &x, deadline_mono_ms, a, e) : out_of_memory(e);
 }
 

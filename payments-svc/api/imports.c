@@ -58,13 +58,14 @@ static void handle_create(rpc_call *call, void *service, const ProtobufCMessage 
     payments_service *s = service;
     const Payments__V1__CreateImportRequest *r = (const Payments__V1__CreateImportRequest *)request;
     Payments__V1__CreateImportResponse answer = PAYMENTS__V1__CREATE_IMPORT_RESPONSE__INIT;
-    import_new n = {.key = str_of(r->idempotency_key),
+    const actor_info by = rpc_actor(call);
+    import_new n = {.by = &by,
+                    .key = str_of(r->idempotency_key),
                     .file_name = str_of(r->file_name),
                     .size_bytes = r->size_bytes};
     asked x = {0};
     err e = {0};
-    if (!pb_actor_text(call, "", 0, &n.actor, &e) ||
-        !find_merchant(s, call, request, r->merchant_id, &x, &e) ||
+    if (!find_merchant(s, call, request, r->merchant_id, &x, &e) ||
         !import_create(s->imports, x.m, &n, &x.row, x.deadline, x.a, &e)) {
         rpc_fail(call, &e);
         return;
@@ -78,10 +79,11 @@ static void handle_upload(rpc_call *call, void *service, const ProtobufCMessage 
     const Payments__V1__UploadImportRequest *r = (const Payments__V1__UploadImportRequest *)request;
     Payments__V1__UploadImportResponse answer = PAYMENTS__V1__UPLOAD_IMPORT_RESPONSE__INIT;
     const str bytes = {(const char *)r->data.data, r->data.len};
+    const actor_info by = rpc_actor(call);
     asked x = {0};
     err e = {0};
     if (!find_import(s, call, request, r->merchant_id, r->import_id, &x, &e) ||
-        !import_upload(s->imports, x.m, x.id, r->offset, bytes, &x.row, x.deadline, x.a, &e)) {
+        !import_upload(s->imports, x.m, x.id, &by, r->offset, bytes, &x.row, x.deadline, x.a, &e)) {
         rpc_fail(call, &e);
         return;
     }
@@ -94,10 +96,11 @@ static void handle_finish(rpc_call *call, void *service, const ProtobufCMessage 
     const Payments__V1__FinishImportRequest *r = (const Payments__V1__FinishImportRequest *)request;
     Payments__V1__FinishImportResponse answer = PAYMENTS__V1__FINISH_IMPORT_RESPONSE__INIT;
     const str sum = str_of(r->sha256);
+    const actor_info by = rpc_actor(call);
     asked x = {0};
     err e = {0};
     if (!find_import(s, call, request, r->merchant_id, r->import_id, &x, &e) ||
-        !import_finish(s->imports, x.m, x.id, sum, &x.row, x.deadline, x.a, &e)) {
+        !import_finish(s->imports, x.m, x.id, &by, sum, &x.row, x.deadline, x.a, &e)) {
         rpc_fail(call, &e);
         return;
     }
@@ -111,10 +114,10 @@ static void handle_start(rpc_call *call, void *service, const ProtobufCMessage *
     Payments__V1__StartImportResponse answer = PAYMENTS__V1__START_IMPORT_RESPONSE__INIT;
     asked x = {0};
     err e = {0};
-    str actor;
-    if (!pb_actor_text(call, r->person, 0, &actor, &e) ||
+    actor_info by;
+    if (!pb_actor(call, r->person, 0, &by, &e) ||
         !find_import(s, call, request, r->merchant_id, r->import_id, &x, &e) ||
-        !import_begin(s->imports, x.m, x.id, actor, &x.row, x.deadline, x.a, &e)) {
+        !import_begin(s->imports, x.m, x.id, &by, &x.row, x.deadline, x.a, &e)) {
         rpc_fail(call, &e);
         return;
     }
@@ -126,10 +129,11 @@ static void handle_cancel(rpc_call *call, void *service, const ProtobufCMessage 
     payments_service *s = service;
     const Payments__V1__CancelImportRequest *r = (const Payments__V1__CancelImportRequest *)request;
     Payments__V1__CancelImportResponse answer = PAYMENTS__V1__CANCEL_IMPORT_RESPONSE__INIT;
+    const actor_info by = rpc_actor(call);
     asked x = {0};
     err e = {0};
     if (!find_import(s, call, request, r->merchant_id, r->import_id, &x, &e) ||
-        !import_cancel(s->imports, x.m, x.id, &x.row, x.deadline, x.a, &e)) {
+        !import_cancel(s->imports, x.m, x.id, &by, &x.row, x.deadline, x.a, &e)) {
         rpc_fail(call, &e);
         return;
     }

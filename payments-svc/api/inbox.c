@@ -487,13 +487,14 @@ static void handle_exceptions(rpc_call *call, void *service, const ProtobufCMess
 
 // Who orders it, checked; a field that is not known refuses the order.
 static bool order_of(rpc_call *call, const ProtobufCMessage *request, int64_t book_id,
-                     const char *id, const char *person, const char *reason, inbox_order *out,
-                     err *e) {
+                     const char *id, const char *person, const char *reason, actor_info *by,
+                     inbox_order *out, err *e) {
     if (!pb_is_known(request, "", e) || !item_name(book_id, id, &out->inbox_id, e) ||
-        !pb_actor_text(call, person, 1, &out->actor, e) ||
+        !pb_actor(call, person, 1, by, e) || !pb_actor_text(call, by, &out->actor, e) ||
         (reason != NULL && !rule_text(str_of(reason), 1, INBOX_REASON_MAX, "", "reason", e))) {
         return false;
     }
+    out->by = by;
     out->book_id = book_id;
     out->reason = str_of(reason == NULL ? "" : reason);
     return true;
@@ -521,8 +522,9 @@ static void handle_apply(rpc_call *call, void *service, const ProtobufCMessage *
     const Payments__V1__ApplyInboxRequest *r = (const Payments__V1__ApplyInboxRequest *)request;
     Payments__V1__ApplyInboxResponse answer = PAYMENTS__V1__APPLY_INBOX_RESPONSE__INIT;
     inbox_order o = {0};
+    actor_info by;
     err e = {0}, not_applied = {0};
-    if (!order_of(call, request, r->book_id, r->inbox_id, r->person, NULL, &o, &e) ||
+    if (!order_of(call, request, r->book_id, r->inbox_id, r->person, NULL, &by, &o, &e) ||
         !inbox_again(s->o.inbox, &o, &not_applied, &e)) {
         rpc_fail(call, &e);
         return;
@@ -540,8 +542,9 @@ static void handle_dismiss(rpc_call *call, void *service, const ProtobufCMessage
         (const Payments__V1__DismissExceptionRequest *)request;
     Payments__V1__DismissExceptionResponse answer = PAYMENTS__V1__DISMISS_EXCEPTION_RESPONSE__INIT;
     inbox_order o = {0};
+    actor_info by;
     err e = {0};
-    if (!order_of(call, request, r->book_id, r->inbox_id, r->person, r->reason, &o, &e) ||
+    if (!order_of(call, request, r->book_id, r->inbox_id, r->person, r->reason, &by, &o, &e) ||
         !inbox_dismiss(s->o.inbox, &o, r->line, &e)) {
         rpc_fail(call, &e);
         return;
@@ -605,9 +608,10 @@ static void handle_repair(rpc_call *call, void *service, const ProtobufCMessage 
     const bool parts = r->total_bytes > 0;
     str whole = {0};
     inbox_order o = {0};
+    actor_info by;
     err e = {0}, not_applied = {0};
     if (!check_part(r, &e) ||
-        !order_of(call, request, r->book_id, r->inbox_id, r->person, r->reason, &o, &e) ||
+        !order_of(call, request, r->book_id, r->inbox_id, r->person, r->reason, &by, &o, &e) ||
         (parts && !gather(s, call, r, &o, &whole, &e))) {
         rpc_fail(call, &e);
         return;

@@ -81,9 +81,9 @@ static bool is_scheme(const payments_service *s, int id) {
 
 static bool changes_of(const payments_service *s, rpc_call *call,
                        const Payments__V1__UpdateMerchantRequest *r, merchant_defaults *out,
-                       str *by, err *e) {
+                       actor_info *by, err *e) {
     if (!rule_merchant_id(str_of(r->merchant_id), "merchant_id", e) ||
-        !pb_actor_text(call, r->person, 1, by, e) ||
+        !pb_actor(call, r->person, 1, by, e) ||
         !defaults_read(s, r->default_connections, r->n_default_connections, out, e)) {
         return false;
     }
@@ -110,7 +110,7 @@ void handle_update_merchant(rpc_call *call, void *service, const ProtobufCMessag
     arena *a = rpc_arena(call);
     const int64_t deadline = rpc_deadline_mono_ms(call);
     const merchant *m = NULL;
-    str by = {0};
+    actor_info by;
     merchant_defaults d;
     err e = {0};
     bool ok = pb_is_known(request, "", &e) && changes_of(s, call, r, &d, &by, &e);
@@ -118,8 +118,8 @@ void handle_update_merchant(rpc_call *call, void *service, const ProtobufCMessag
         m = merchant_find(s->merchants, str_of(r->merchant_id), deadline, &e);
     }
     ok = m != NULL &&
-         merchant_defaults_change(s->merchants, m, &d, by, clock_wall_us(clock_system()), deadline,
-                                  &e) &&
+         merchant_defaults_change(s->merchants, m, &d, &by, merchant_audited,
+                                  clock_wall_us(clock_system()), deadline, &e) &&
          merchant_defaults_find(s->merchants, m, deadline, &d, &e);
     if (!ok) {
         rpc_fail(call, &e);

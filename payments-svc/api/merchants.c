@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/crash.h"
+#include "command/audit.h"
 #include "domain/ids.h"
 #include "ledger/ledger_client.h"
 
@@ -149,6 +150,12 @@ static int64_t book_of_new_merchant(const payments_service *s, str merchant_id) 
     return 1 + (int64_t)(n % (uint64_t)s->o.books_count);
 }
 
+bool merchant_audited(db_conn *c, const merchant *m, const actor_info *by, int64_t now_us, arena *a,
+                      err *e) {
+    const str id = str_of(m->id);
+    return audit_write_one(c, m->book_id, by, id, "merchant", id, STR(""), now_us, a, e);
+}
+
 // Finds the merchant, or makes it: ledger first, so that a merchant that can be seen can be paid from.
 static const merchant *find_or_create(payments_service *s, const rpc_call *call,
                                       const Payments__V1__CreateMerchantRequest *r,
@@ -163,8 +170,8 @@ static const merchant *find_or_create(payments_service *s, const rpc_call *call,
         bool ok = new_merchant_validate(s, r, &first, e) &&
                   make_ledger_accounts(s, wanted, ledger_deadline(s, call), a, e);
         CRASH_POINT("merchant.ledger.done");
-        ok = ok && (merchant_insert(s->merchants, wanted, &first, str_of(actor_text(&who, a)),
-                                    deadline, a, e) ||
+        ok = ok && (merchant_insert(s->merchants, wanted, &first, &who, merchant_audited, deadline,
+                                    a, e) ||
                     e->code == ERR_ALREADY_EXISTS || (e->flags & ERR_COMMIT_UNKNOWN) != 0);
         if (ok) { // ours, or that of a faster instance: what the table says
             err_clear(e);

@@ -80,6 +80,7 @@ void handle_bulk_create_recipients(rpc_call *call, void *service, const Protobuf
 // refuse it, or where there is none; ids[i] is that of one which is registered under its key, else NULL. @arena
 typedef struct recipients_asked {
     const merchant *m;
+    const actor_info *by; // who registers them; NULL where they are only looked at
     Payments__V1__NewRecipient *const *wanted;
     size_t n;
     const err **faults;
@@ -106,6 +107,9 @@ bool defaults_read(const payments_service *s, char *const *names, size_t n, merc
 // Whether the names are just these connections, switched on or not.
 bool defaults_are(const payments_service *s, const merchant_defaults *d, char *const *names,
                   size_t n, arena *a);
+// A merchant_written: the audit's row.
+bool merchant_audited(db_conn *c, const merchant *m, const actor_info *by, int64_t now_us, arena *a,
+                      err *e) WARN_UNUSED;
 void handle_update_merchant(rpc_call *call, void *service, const ProtobufCMessage *request);
 
 // --- who acts (acting.c) -----------------------------------------------------------------------------------------------
@@ -113,8 +117,8 @@ void handle_update_merchant(rpc_call *call, void *service, const ProtobufCMessag
 // of text (0 or 1). INVALID_ARGUMENT; PERMISSION_DENIED, PERSON_DIFFERS, when a known person states another one.
 bool pb_actor(const rpc_call *call, const char *stated, size_t min, actor_info *out,
               err *e) WARN_UNUSED;
-// The same as "PROGRAM for PERSON". @arena of the call
-bool pb_actor_text(rpc_call *call, const char *stated, size_t min, str *out, err *e) WARN_UNUSED;
+// actor_text of who. @arena of the call. RESOURCE_EXHAUSTED when it is full.
+bool pb_actor_text(rpc_call *call, const actor_info *who, str *out, err *e) WARN_UNUSED;
 
 // --- small helpers (pb.c) ----------------------------------------------------------------------------------------------
 Google__Protobuf__Timestamp *pb_time(arena *a, int64_t wall_us);

@@ -81,6 +81,7 @@ typedef struct case_change {
     int64_t book_id;
     uuid case_id;
     str program, person; // identity of the program, and the person it acts for
+    bool stated;         // the program stated the person's name, and nobody has proved it
     str text;            // the new owner, or the comment
     str resolution, evidence;
     // another fault of the request, or NULL; a known key gets its answer all the same
@@ -91,6 +92,7 @@ typedef struct case_change {
 
 typedef struct case_changed {
     case_row row;            // after the change
+    bool written;            // by this very call; otherwise it is a repeat
     const case_order *order; // set when this very call has recorded a resolution; otherwise NULL
 } case_changed;
 

@@ -131,6 +131,7 @@ bool cases_change(db_conn *c, const case_change *x, arena *a, case_changed *out,
     if (!write_note(c, x, a, e) || !write_case(c, x, a, e)) {
         return false;
     }
+    out->written = true;
     if (x->act == CASE_ACT_RESOLVE) {
         out->order = case_order_of(x->resolution);
         out->row.state = CASE_STATE_RESOLVED;

@@ -9,12 +9,14 @@
 #include "base/crash.h"
 #include "base/log.h"
 #include "cases/cases.h"
+#include "command/audit.h"
 #include "command/idempotency.h"
 #include "deposits/deposits_internal.h"
 #include "deposits/deposits_sql.h"
 #include "domain/ids.h"
 #include "domain/rules.h"
 #include "receivables/receivables.h"
+#include "store/written_by.h"
 
 enum {
     RACES_MAX = 8,
@@ -134,7 +136,10 @@ static bool intend_tx(db_conn *c, arena *a, void *arg, err *e) {
     db_text(p, x->made.currency);
     db_text(p, x->made.reference);
     db_time(p, now_us);
+    written_by_params(p, x->r->by, a);
     return db_exec(c, deposits_sql(DEPOSITS_SQL_INSERT), p, a, NULL, NULL, e) &&
+           audit_write_id(c, x->m->book_id, x->r->by, one->merchant_id, "deposit", x->made.id,
+                          STR(""), now_us, a, e) &&
            idem_insert(c, x->m->book_id, IDEM_DEPOSIT, &one, 1, now_us, e);
 }
 
@@ -415,9 +420,9 @@ bool deposits_get(deposits *d, const merchant *m, uuid id, int64_t deadline_mono
     return db_read(d->o.pool, deadline_mono_ms, a, get_tx, &r, e);
 }
 
-bool deposits_take_back(deposits *d, const merchant *m, uuid id, str reason,
+bool deposits_take_back(deposits *d, const merchant *m, uuid id, str reason, const actor_info *by,
                         int64_t deadline_mono_ms, arena *a, deposit *out, err *e) {
-    return deposits_take_back_from(&d->o, m, id, reason, deadline_mono_ms, a, out, e);
+    return deposits_take_back_from(&d->o, m, id, reason, by, deadline_mono_ms, a, out, e);
 }
 
 static bool read_rows(const db_rows *rows, arena *a, deposit **out, size_t *n, err *e) {

@@ -5,6 +5,7 @@
 #ifndef DEPOSITS_DEPOSITS_H
 #define DEPOSITS_DEPOSITS_H
 
+#include "authz/actor.h"
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/uuid.h"
@@ -56,6 +57,7 @@ job deposits_sweep(deposits *d);
 
 // The caller's request. Only the merchant and the presence of a key are checked.
 typedef struct deposit_request {
+    const actor_info *by; // who credits it
     str key;
     str content; // the request's bytes: equal requests have equal bytes
     int64_t amount;
@@ -79,7 +81,7 @@ bool deposits_get(deposits *d, const merchant *m, uuid id, int64_t deadline_mono
 
 // Records its bank's recall, or finds it recorded. FAILED_PRECONDITION when it was never credited, or the ledger refuses: then nothing has
 // changed. NOT_FOUND as above. @arena
-bool deposits_take_back(deposits *d, const merchant *m, uuid id, str reason,
+bool deposits_take_back(deposits *d, const merchant *m, uuid id, str reason, const actor_info *by,
                         int64_t deadline_mono_ms, arena *a, deposit *out, err *e) WARN_UNUSED;
 
 typedef struct deposits_query {

@@ -20,7 +20,8 @@ bool deposits_read_list(const db_rows *rows, arena *a, deposit_of_book **out, si
 
 // Like deposits_take_back, without the room's thread.
 bool deposits_take_back_from(const deposits_options *o, const merchant *m, uuid id, str reason,
-                             int64_t deadline_mono_ms, arena *a, deposit *out, err *e) WARN_UNUSED;
+                             const actor_info *by, int64_t deadline_mono_ms, arena *a, deposit *out,
+                             err *e) WARN_UNUSED;
 // Finishes a recall from TAKING_BACK on; *x becomes its new state. A repeat by anyone is safe.
 bool deposits_finish_back(const deposits_options *o, int64_t book_id, deposit *x,
                           int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;

@@ -10,8 +10,9 @@
 static const db_stmt STATEMENTS[DEPOSITS_SQL_COUNT] = {
     [DEPOSITS_SQL_INSERT] = {"deposit_insert",
                              "INSERT INTO deposit (book_id, deposit_id, merchant_id, key, amount, "
-                             "currency, reference, state, reason, created_at) "
-                             "VALUES ($1, $2, $3, $4, $5, $6, $7, 1, '', $8)"},
+                             "currency, reference, state, reason, created_at, actor, "
+                             "request_id, trace_id) "
+                             "VALUES ($1, $2, $3, $4, $5, $6, $7, 1, '', $8, $9, $10, $11)"},
     [DEPOSITS_SQL_GET] = {"deposit_get", "SELECT " DEPOSIT_COLUMNS "FROM deposit "
                                          "WHERE book_id = $1 AND deposit_id = $2 AND "
                                          "merchant_id = $3"},
@@ -31,7 +32,8 @@ static const db_stmt STATEMENTS[DEPOSITS_SQL_COUNT] = {
                               "ORDER BY book_id, deposit_id LIMIT $2"},
     [DEPOSITS_SQL_INTEND_BACK] =
         {"deposit_intend_back",
-         "UPDATE deposit SET state = 4, back_number = back_number + 1, back_reason = $3 "
+         "UPDATE deposit SET state = 4, back_number = back_number + 1, back_reason = $3, "
+         "back_actor = $4, back_request_id = $5, back_trace_id = $6 "
          "WHERE book_id = $1 AND deposit_id = $2 AND state = 2"},
     // Only for the try that was made.
     [DEPOSITS_SQL_DECIDE_BACK] = {"deposit_decide_back",

@@ -5,10 +5,12 @@
 #include "base/clock.h"
 #include "base/crash.h"
 #include "base/log.h"
+#include "command/audit.h"
 #include "deposits/deposits_internal.h"
 #include "deposits/deposits_sql.h"
 #include "domain/ids.h"
 #include "receivables/receivables.h"
+#include "store/written_by.h"
 
 enum { OWED = 0, REPAID = 1, LEGS = 2 };
 
@@ -64,6 +66,7 @@ typedef struct taking {
     str merchant_id;
     uuid id;
     str reason;
+    const actor_info *by;
     deposit *x;
     int64_t owed;
 } taking;
@@ -143,7 +146,11 @@ static bool intend_tx(db_conn *c, arena *a, void *arg, err *e) {
     db_i64(p, t->book_id);
     db_uuid(p, t->id);
     db_text(p, t->reason);
-    return db_exec(c, deposits_sql(DEPOSITS_SQL_INTEND_BACK), p, a, NULL, NULL, e) &&
+    written_by_params(p, t->by, a);
+    int64_t n = 0;
+    return db_exec(c, deposits_sql(DEPOSITS_SQL_INTEND_BACK), p, a, NULL, &n, e) &&
+           (n == 0 || audit_write_id(c, t->book_id, t->by, t->merchant_id, "deposit", t->id,
+                                     STR(""), clock_wall_us(clock_system()), a, e)) &&
            read_tx(c, a, arg, e);
 }
 
@@ -153,9 +160,14 @@ static bool not_credited(err *e) {
 }
 
 bool deposits_take_back_from(const deposits_options *o, const merchant *m, uuid id, str reason,
-                             int64_t deadline_mono_ms, arena *a, deposit *out, err *e) {
-    taking t = {
-        .book_id = m->book_id, .merchant_id = str_of(m->id), .id = id, .reason = reason, .x = out};
+                             const actor_info *by, int64_t deadline_mono_ms, arena *a, deposit *out,
+                             err *e) {
+    taking t = {.book_id = m->book_id,
+                .merchant_id = str_of(m->id),
+                .id = id,
+                .reason = reason,
+                .by = by,
+                .x = out};
     if (!db_transact(o->pool, deadline_mono_ms, a, intend_tx, &t, e)) {
         return false;
     }

@@ -29,7 +29,8 @@ typedef struct job {
     imports *s;
     int64_t book_id;
     const merchant *m;
-    import_row row; // strings in s->a
+    import_row row;                           // strings in s->a
+    char started_trace[2 * sizeof(uuid) + 1]; // of row; empty: none
     payout_file file;
     bool lost; // another instance has it, or it was canceled: write no more
 } job;
@@ -81,6 +82,9 @@ static bool claim_tx(db_conn *c, arena *a, void *arg, err *e) {
     x->found = db_count(rows) > 0;
     if (x->found) {
         import_read(rows, 0, &x->j->row);
+        if (!uuid_is_nil(x->j->row.started_trace)) {
+            str_hex(x->j->row.started_trace.b, sizeof(uuid), x->j->started_trace);
+        }
     }
     return true;
 }
@@ -409,12 +413,24 @@ static bool record_tx(db_conn *c, arena *a, void *arg, err *e) {
         return false;
     }
     CRASH_POINT("import.results.copied");
-    return !x->ends || import_move(c, j->book_id, j->row.id, x->end, (str){0}, STR(""), a, e);
+    return !x->ends || import_move(c, j->book_id, j->row.id, x->end, (str){0}, NULL, a, e);
+}
+
+// The job pays for who started the import. Those that were started before migration 0031 name no request.
+static actor_info payer_of(const job *j) {
+    actor_info by = import_job_actor();
+    if (j->row.started_by.len > 0) {
+        actor_read(j->row.started_by, &by);
+    }
+    by.request_id = j->row.started_request_id.ptr == NULL ? STR("") : j->row.started_request_id;
+    by.trace_id = str_of(j->started_trace);
+    return by;
 }
 
 // If it was canceled and its worker is gone, some of the rows under way may have been taken in: they are looked up, and none is handed in.
 static bool pay_batch(job *j, const payout_row *rows, size_t n, bool last, bool *ended, err *e) {
     import_outcome out[IMPORT_BATCH];
+    const actor_info by = payer_of(j);
     const bool stopped = j->row.stop;
     recording x = {.j = j,
                    .rows = rows,
@@ -424,7 +440,7 @@ static bool pay_batch(job *j, const payout_row *rows, size_t n, bool last, bool 
                    .ends = last || stopped,
                    .end = stopped ? IMPORT_CANCELED : IMPORT_DONE};
     const bool known = stopped ? import_rows_check(j->s, j->m, rows, n, out, j->s->batch, e)
-                               : import_rows_pay(j->s, j->m, rows, n, out, j->s->batch, e);
+                               : import_rows_pay(j->s, j->m, &by, rows, n, out, j->s->batch, e);
     if (!known || !db_transact(j->s->o.pool, soon(), j->s->batch, record_tx, &x, e)) {
         return false;
     }

@@ -13,6 +13,7 @@
 typedef struct batch {
     imports *s;
     const merchant *m;
+    const actor_info *by; // NULL where they are only checked
     const payout_row *rows;
     size_t n;
     import_outcome *out;
@@ -139,6 +140,7 @@ static bool submit(batch *b, int64_t deadline, err *e) {
     MUST(pthread_mutex_init(&w.mutex, NULL) == 0);
     cond_init(&w.changed);
     const intake_submission submission = {.merchant = b->m,
+                                          .by = b->by,
                                           .requests = b->requests,
                                           .n = b->n_requests,
                                           .deadline_mono_ms = deadline,
@@ -162,12 +164,12 @@ static bool submit(batch *b, int64_t deadline, err *e) {
     return ok;
 }
 
-bool import_rows_pay(imports *s, const merchant *m, const payout_row *rows, size_t n,
-                     import_outcome *out, arena *a, err *e) {
-    batch b = {.s = s, .m = m, .rows = rows, .n = n, .out = out, .a = a};
+bool import_rows_pay(imports *s, const merchant *m, const actor_info *by, const payout_row *rows,
+                     size_t n, import_outcome *out, arena *a, err *e) {
+    batch b = {.s = s, .m = m, .by = by, .rows = rows, .n = n, .out = out, .a = a};
     const int64_t deadline = clock_mono_ms(clock_system()) + IMPORT_CALL_MS;
     if (!batch_begin(&b, e) ||
-        !s->o.calls.enter(s->o.calls.arg, m, rows, n, b.faults, b.ids, deadline, a, e)) {
+        !s->o.calls.enter(s->o.calls.arg, m, by, rows, n, b.faults, b.ids, deadline, a, e)) {
         return false;
     }
     CRASH_POINT("import.recipients.entered");

@@ -6,8 +6,10 @@
 
 #include "base/clock.h"
 #include "base/crash.h"
+#include "command/audit.h"
 #include "domain/rules.h"
 #include "imports/imports_internal.h"
+#include "store/written_by.h"
 
 enum { RACES_MAX = 8, SHA256_LEN = 64 };
 
@@ -31,7 +33,9 @@ void import_read(const db_rows *rows, size_t i, import_row *out) {
                         .started_by = db_get_str(rows, i, 14),
                         .created_us = db_get_time(rows, i, 15),
                         .updated_us = db_get_time(rows, i, 16),
-                        .sha256 = db_get_str(rows, i, 17)};
+                        .sha256 = db_get_str(rows, i, 17),
+                        .started_request_id = db_get_str(rows, i, 18),
+                        .started_trace = db_get_uuid_or_nil(rows, i, 19)};
 }
 
 str import_part_aad(int64_t book_id, uuid id, int64_t at_byte, arena *a) {
@@ -40,6 +44,14 @@ str import_part_aad(int64_t book_id, uuid id, int64_t at_byte, arena *a) {
     const char *aad =
         arena_printf(a, "import|part|%" PRId64 "|%s|%" PRId64, book_id, text, at_byte);
     return aad == NULL ? (str){0} : str_of(aad);
+}
+
+actor_info import_job_actor(void) {
+    return (actor_info){.program = STR("payments-svc"),
+                        .person = STR(""),
+                        .request_id = STR(""),
+                        .trace_id = STR(""),
+                        .method = STR("job/imports")};
 }
 
 static db_params *of_import(int64_t book_id, uuid id, arena *a) {
@@ -63,8 +75,8 @@ static bool read_one(db_conn *c, imports_sql_id sql, const db_params *p, import_
     return true;
 }
 
-bool import_move(db_conn *c, int64_t book_id, uuid id, import_state to, str sha256, str started_by,
-                 arena *a, err *e) {
+bool import_move(db_conn *c, int64_t book_id, uuid id, import_state to, str sha256,
+                 const actor_info *started_by, arena *a, err *e) {
     db_params *p = of_import(book_id, id, a);
     db_i16(p, (int16_t)to);
     db_time(p, clock_wall_us(clock_system()));
@@ -73,7 +85,13 @@ bool import_move(db_conn *c, int64_t book_id, uuid id, import_state to, str sha2
     } else {
         db_text(p, sha256);
     }
-    db_text(p, started_by);
+    if (started_by == NULL) {
+        db_text(p, STR(""));
+        db_null(p, OID_TEXT);
+        db_null(p, OID_UUID);
+    } else {
+        written_by_params(p, started_by, a);
+    }
     const bool ends = to == IMPORT_INVALID || to == IMPORT_DONE || to == IMPORT_CANCELED;
     return db_exec(c, imports_sql(IMPORTS_SQL_MOVE), p, a, NULL, NULL, e) &&
            (!ends || db_exec(c, imports_sql(IMPORTS_SQL_DROP_PARTS), of_import(book_id, id, a), a,
@@ -115,13 +133,19 @@ static bool create_tx(db_conn *c, arena *a, void *arg, err *e) {
     if (!find_by_key(c, x, &found, a, e) || found) {
         return found && !err_is_set(e);
     }
-    db_params *p = of_import(x->m->book_id, uuid_v7(clock_system()), a);
+    const char *actor = actor_text(x->n->by, a);
+    if (actor == NULL) {
+        return err_no_memory(e, "the import");
+    }
+    const int64_t now_us = clock_wall_us(clock_system());
+    const uuid id = uuid_v7(clock_system());
+    db_params *p = of_import(x->m->book_id, id, a);
     db_text(p, str_of(x->m->id));
     db_text(p, x->n->key);
     db_text(p, x->n->file_name);
     db_i64(p, x->n->size_bytes);
-    db_text(p, x->n->actor);
-    db_time(p, clock_wall_us(clock_system()));
+    db_text(p, str_of(actor));
+    db_time(p, now_us);
     db_i32(p, (int32_t)x->s->o.open_max);
     if (!db_exec(c, imports_sql(IMPORTS_SQL_INSERT), p, a, NULL, &n, e)) {
         return false;
@@ -132,7 +156,9 @@ static bool create_tx(db_conn *c, arena *a, void *arg, err *e) {
                        " open imports: start, finish or cancel one of them",
                        x->s->o.open_max);
     }
-    return find_by_key(c, x, &found, a, e) &&
+    return audit_write_id(c, x->m->book_id, x->n->by, str_of(x->m->id), "import", id, STR(""),
+                          now_us, a, e) &&
+           find_by_key(c, x, &found, a, e) &&
            (found || err_set(e, ERR_INTERNAL, "IMPORT_LOST", "a new import is not there"));
 }
 
@@ -168,8 +194,9 @@ typedef struct change {
     imports *s;
     const merchant *m;
     uuid id;
+    const actor_info *by;
     import_row *out;
-    str sha256, actor, bytes, sealed;
+    str sha256, bytes, sealed;
     int64_t offset, idle_since_us;
     bool (*make)(struct change *x, db_conn *c, arena *a, err *e);
 } change;
@@ -186,9 +213,16 @@ static bool make_change(change *x, int64_t deadline_mono_ms, arena *a, err *e) {
     return db_transact(x->s->o.pool, deadline_mono_ms, a, change_tx, x, e);
 }
 
+// What was changed is in the audit.
+static bool note(const change *x, db_conn *c, arena *a, err *e) {
+    return audit_write_id(c, x->m->book_id, x->by, str_of(x->m->id), "import", x->id, STR(""),
+                          clock_wall_us(clock_system()), a, e);
+}
+
 static bool to_state(change *x, db_conn *c, import_state to, arena *a, err *e) {
-    const str actor = x->actor.ptr == NULL ? STR("") : x->actor;
-    return import_move(c, x->m->book_id, x->id, to, x->sha256, actor, a, e);
+    return import_move(c, x->m->book_id, x->id, to, x->sha256, to == IMPORT_RUNNING ? x->by : NULL,
+                       a, e) &&
+           note(x, c, a, e);
 }
 
 static bool wrong_state(const char *reason, const char *text, err *e) {
@@ -222,13 +256,19 @@ static bool upload(change *x, db_conn *c, arena *a, err *e) {
     db_i64(sum, end);
     db_time(sum, clock_wall_us(clock_system()));
     return db_exec(c, imports_sql(IMPORTS_SQL_ADD_PART), part, a, NULL, NULL, e) &&
-           db_exec(c, imports_sql(IMPORTS_SQL_RECEIVED), sum, a, NULL, NULL, e);
+           db_exec(c, imports_sql(IMPORTS_SQL_RECEIVED), sum, a, NULL, NULL, e) && note(x, c, a, e);
 }
 
-bool import_upload(imports *s, const merchant *m, uuid id, int64_t offset, str bytes,
-                   import_row *out, int64_t deadline_mono_ms, arena *a, err *e) {
-    change x = {
-        .s = s, .m = m, .id = id, .out = out, .offset = offset, .bytes = bytes, .make = upload};
+bool import_upload(imports *s, const merchant *m, uuid id, const actor_info *by, int64_t offset,
+                   str bytes, import_row *out, int64_t deadline_mono_ms, arena *a, err *e) {
+    change x = {.s = s,
+                .m = m,
+                .id = id,
+                .by = by,
+                .out = out,
+                .offset = offset,
+                .bytes = bytes,
+                .make = upload};
     if (offset < 0 || offset > s->o.bytes_max || bytes.len < 1 || bytes.len > IMPORT_PART_MAX) {
         return err_set_field(e, ERR_INVALID_ARGUMENT, "PART_SIZE_INVALID", "data",
                              "a part has 1 to %d bytes within the file", (int)IMPORT_PART_MAX);
@@ -257,9 +297,9 @@ static bool finish(change *x, db_conn *c, arena *a, err *e) {
     return to_state(x, c, IMPORT_VALIDATING, a, e);
 }
 
-bool import_finish(imports *s, const merchant *m, uuid id, str sha256, import_row *out,
-                   int64_t deadline_mono_ms, arena *a, err *e) {
-    change x = {.s = s, .m = m, .id = id, .out = out, .sha256 = sha256, .make = finish};
+bool import_finish(imports *s, const merchant *m, uuid id, const actor_info *by, str sha256,
+                   import_row *out, int64_t deadline_mono_ms, arena *a, err *e) {
+    change x = {.s = s, .m = m, .id = id, .by = by, .out = out, .sha256 = sha256, .make = finish};
     if (sha256.len != SHA256_LEN || strspn(sha256.ptr, "0123456789abcdef") != SHA256_LEN) {
         return err_set_field(e, ERR_INVALID_ARGUMENT, "SHA256_INVALID", "sha256",
                              "a SHA-256 has %d hexadecimal digits in lower case", (int)SHA256_LEN);
@@ -285,12 +325,18 @@ static bool begin(change *x, db_conn *c, arena *a, err *e) {
                        e);
 }
 
-bool import_begin(imports *s, const merchant *m, uuid id, str actor, import_row *out,
+bool import_begin(imports *s, const merchant *m, uuid id, const actor_info *by, import_row *out,
                   int64_t deadline_mono_ms, arena *a, err *e) {
-    change x = {.s = s, .m = m, .id = id, .out = out, .actor = actor, .make = begin};
+    change x = {.s = s, .m = m, .id = id, .by = by, .out = out, .make = begin};
     const bool ok = make_change(&x, deadline_mono_ms, a, e);
     ticker_wake(s->ticker);
     return ok;
+}
+
+static bool stop(const change *x, db_conn *c, arena *a, err *e) {
+    db_params *p = of_import(x->m->book_id, x->id, a);
+    db_time(p, clock_wall_us(clock_system()));
+    return db_exec(c, imports_sql(IMPORTS_SQL_STOP), p, a, NULL, NULL, e) && note(x, c, a, e);
 }
 
 static bool cancel(change *x, db_conn *c, arena *a, err *e) {
@@ -299,20 +345,17 @@ static bool cancel(change *x, db_conn *c, arena *a, err *e) {
     case IMPORT_UPLOADING:
     case IMPORT_VALIDATING:
     case IMPORT_VALID: return to_state(x, c, IMPORT_CANCELED, a, e);
-    case IMPORT_RUNNING: { // its worker knows which rows were handed in, and ends it
-        db_params *p = of_import(x->m->book_id, x->id, a);
-        db_time(p, clock_wall_us(clock_system()));
-        return db_exec(c, imports_sql(IMPORTS_SQL_STOP), p, a, NULL, NULL, e);
-    }
+    case IMPORT_RUNNING: // whoever works on it knows what was handed in, and ends it
+        return x->out->stop || stop(x, c, a, e);
     case IMPORT_INVALID:
     case IMPORT_DONE: break;
     }
     return wrong_state("IMPORT_ENDED", "the import is at its end", e);
 }
 
-bool import_cancel(imports *s, const merchant *m, uuid id, import_row *out,
+bool import_cancel(imports *s, const merchant *m, uuid id, const actor_info *by, import_row *out,
                    int64_t deadline_mono_ms, arena *a, err *e) {
-    change x = {.s = s, .m = m, .id = id, .out = out, .make = cancel};
+    change x = {.s = s, .m = m, .id = id, .by = by, .out = out, .make = cancel};
     return make_change(&x, deadline_mono_ms, a, e);
 }
 
@@ -326,8 +369,14 @@ static bool cancel_idle(change *x, db_conn *c, arena *a, err *e) {
 bool import_cancel_idle(imports *s, const merchant *m, uuid id, int64_t idle_since_us,
                         int64_t deadline_mono_ms, arena *a, err *e) {
     import_row out;
-    change x = {
-        .s = s, .m = m, .id = id, .out = &out, .idle_since_us = idle_since_us, .make = cancel_idle};
+    const actor_info job = import_job_actor();
+    change x = {.s = s,
+                .m = m,
+                .id = id,
+                .by = &job,
+                .out = &out,
+                .idle_since_us = idle_since_us,
+                .make = cancel_idle};
     return make_change(&x, deadline_mono_ms, a, e);
 }
 

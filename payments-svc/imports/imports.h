@@ -3,6 +3,7 @@
 #ifndef IMPORTS_IMPORTS_H
 #define IMPORTS_IMPORTS_H
 
+#include "authz/actor.h"
 #include "crypto/crypto.h"
 #include "db/db.h"
 #include "intake/intake.h"
@@ -37,8 +38,9 @@ typedef struct import_calls {
     bool (*check)(void *arg, const merchant *m, const payout_row *rows, size_t n,
                   const err **faults, const char **ids, int64_t deadline_mono_ms, arena *a, err *e);
     // Registers the recipients, each once.
-    bool (*enter)(void *arg, const merchant *m, const payout_row *rows, size_t n,
-                  const err **faults, const char **ids, int64_t deadline_mono_ms, arena *a, err *e);
+    bool (*enter)(void *arg, const merchant *m, const actor_info *by, const payout_row *rows,
+                  size_t n, const err **faults, const char **ids, int64_t deadline_mono_ms,
+                  arena *a, err *e);
     // The bytes of a row's request: equal to a call's for the same payout. .ptr NULL and *e on failure.
     str (*content)(void *arg, const payout_row *row, const char *recipient_id, arena *a, err *e);
     // The payout of an answer that was kept whole (payout_accepted.kept_answer).
@@ -66,7 +68,9 @@ void imports_stop(imports *s);
 typedef struct import_row {
     uuid id;
     str merchant_id, key, file_name, actor, started_by;
-    str sha256; // of the file; .ptr NULL: not told yet
+    str started_request_id; // of the call that started it; empty: none, or it is not known
+    uuid started_trace;     // of the same; nil as above
+    str sha256;             // of the file; .ptr NULL: not said yet
     int64_t size_bytes, received;
     import_state state; // a later version may have other states
     int32_t rows, faults, handed, accepted, refused;
@@ -75,7 +79,8 @@ typedef struct import_row {
 } import_row;
 
 typedef struct import_new {
-    str key, file_name, actor;
+    const actor_info *by;
+    str key, file_name;
     int64_t size_bytes;
 } import_new;
 
@@ -85,17 +90,18 @@ bool import_create(imports *s, const merchant *m, const import_new *n, import_ro
                    int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
 // Adds bytes at an offset, which must be the end of the upload so far; an earlier offset is a repeat. Otherwise FAILED_PRECONDITION
 // UPLOAD_OFFSET; after the upload IMPORT_NOT_UPLOADING; INVALID_ARGUMENT for a part of another size.
-bool import_upload(imports *s, const merchant *m, uuid id, int64_t offset, str bytes,
-                   import_row *out, int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
+bool import_upload(imports *s, const merchant *m, uuid id, const actor_info *by, int64_t offset,
+                   str bytes, import_row *out, int64_t deadline_mono_ms, arena *a,
+                   err *e) WARN_UNUSED;
 // Ends the upload: the file is checked. sha256: 64 hexadecimal digits, NUL-terminated. A repeat succeeds. FAILED_PRECONDITION
 // UPLOAD_INCOMPLETE.
-bool import_finish(imports *s, const merchant *m, uuid id, str sha256, import_row *out,
-                   int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
+bool import_finish(imports *s, const merchant *m, uuid id, const actor_info *by, str sha256,
+                   import_row *out, int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
 // Hands the rows of a valid file in. A repeat succeeds. FAILED_PRECONDITION IMPORT_NOT_VALID.
-bool import_begin(imports *s, const merchant *m, uuid id, str actor, import_row *out,
+bool import_begin(imports *s, const merchant *m, uuid id, const actor_info *by, import_row *out,
                   int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
 // Stops handing rows in; the current batch is finished. A repeat succeeds. FAILED_PRECONDITION IMPORT_ENDED.
-bool import_cancel(imports *s, const merchant *m, uuid id, import_row *out,
+bool import_cancel(imports *s, const merchant *m, uuid id, const actor_info *by, import_row *out,
                    int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
 // NOT_FOUND IMPORT_NOT_FOUND.
 bool import_get(imports *s, const merchant *m, uuid id, import_row *out, int64_t deadline_mono_ms,

@@ -28,9 +28,11 @@ struct imports {
 void import_read(const db_rows *rows, size_t i, import_row *out);
 // The place of a sealed part. @arena
 str import_part_aad(int64_t book_id, uuid id, int64_t at_byte, arena *a);
-// Moves the import, whose row the transaction has locked. An import at its end loses its file.
-bool import_move(db_conn *c, int64_t book_id, uuid id, import_state to, str sha256, str started_by,
-                 arena *a, err *e) WARN_UNUSED;
+// What the job does by itself, for nobody.
+actor_info import_job_actor(void);
+// Moves the import, whose row the transaction has locked. An import at its end loses its file. started_by: NULL except at its start.
+bool import_move(db_conn *c, int64_t book_id, uuid id, import_state to, str sha256,
+                 const actor_info *started_by, arena *a, err *e) WARN_UNUSED;
 // Cancels an import that waits for someone, unless it was touched since.
 bool import_cancel_idle(imports *s, const merchant *m, uuid id, int64_t idle_since_us,
                         int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
@@ -49,7 +51,7 @@ typedef struct import_outcome {
 bool import_rows_check(imports *s, const merchant *m, const payout_row *rows, size_t n,
                        import_outcome *out, arena *a, err *e) WARN_UNUSED;
 // Hands n rows in. False: no result for any; repeat the same call.
-bool import_rows_pay(imports *s, const merchant *m, const payout_row *rows, size_t n,
-                     import_outcome *out, arena *a, err *e) WARN_UNUSED;
+bool import_rows_pay(imports *s, const merchant *m, const actor_info *by, const payout_row *rows,
+                     size_t n, import_outcome *out, arena *a, err *e) WARN_UNUSED;
 
 #endif

@@ -6,7 +6,7 @@
 #define IMPORT_COLUMNS                                                                             \
     "import_id, merchant_id, key, file_name, size_bytes, state, received, row_count, "             \
     "fault_count, handed, accepted, refused, stop, actor, started_by, created_at, updated_at, "    \
-    "sha256 "
+    "sha256, started_request_id, started_trace_id "
 
 // States: 1 UPLOADING 2 VALIDATING 3 VALID 4 INVALID 5 RUNNING 6 DONE 7 CANCELED.
 static const db_stmt STATEMENTS[IMPORTS_SQL_COUNT] = {
@@ -51,7 +51,9 @@ static const db_stmt STATEMENTS[IMPORTS_SQL_COUNT] = {
     [IMPORTS_SQL_MOVE] =
         {"import_move",
          "UPDATE payment_import SET state = $3, updated_at = $4, sha256 = coalesce($5, sha256), "
-         "started_by = CASE WHEN $6 = '' THEN started_by ELSE $6 END, owner = NULL, "
+         "started_by = CASE WHEN $6 = '' THEN started_by ELSE $6 END, "
+         "started_request_id = coalesce($7, started_request_id), "
+         "started_trace_id = coalesce($8, started_trace_id), owner = NULL, "
          "lease_ends_at = NULL, slot = CASE WHEN $3 IN (4, 6, 7) THEN NULL ELSE slot END "
          "WHERE book_id = $1 AND import_id = $2"},
     [IMPORTS_SQL_STOP] = {"import_stop", "UPDATE payment_import SET stop = true, updated_at = $3 "

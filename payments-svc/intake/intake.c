@@ -25,6 +25,7 @@ enum {
 
 typedef struct intake_job {
     intake_submission from;
+    intake_by by;
     intake_item *items;
     bool answered;
 } intake_job;
@@ -49,9 +50,12 @@ static bool prepare(const intake *in, intake_job *job, err *e) {
     const intake_submission *s = &job->from;
     ASSERT(s->n > 0 && s->n <= INTAKE_REQUEST_MAX);
     job->items = ARENA_ARRAY(s->a, intake_item, s->n);
-    bool ok = job->items != NULL || err_no_memory(e, "the request");
+    const char *actor = s->by == NULL ? "" : actor_text(s->by, s->a);
+    bool ok = (job->items != NULL && actor != NULL) || err_no_memory(e, "the request");
+    job->by = (intake_by){s->by, ok ? str_of(actor) : STR("")};
     for (size_t i = 0; ok && i < s->n; i++) {
         ok = intake_item_prepare(&in->o, s->merchant, &s->requests[i], &job->items[i], s->a, e);
+        job->items[i].by = &job->by;
     }
     return ok;
 }

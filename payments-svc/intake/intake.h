@@ -7,6 +7,7 @@
 #ifndef INTAKE_INTAKE_H
 #define INTAKE_INTAKE_H
 
+#include "authz/actor.h"
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/uuid.h"
@@ -82,6 +83,7 @@ void intake_destroy(intake *in);
 
 typedef struct intake_submission {
     const merchant *merchant;
+    const actor_info *by;           // who hands them in; its strings live until done was called
     const payout_request *requests; // 1 … INTAKE_REQUEST_MAX
     size_t n;
     int64_t deadline_mono_ms;

@@ -7,7 +7,14 @@
 
 enum { INTAKE_ITEMS_MAX = 20000 }; // payouts per transaction
 
+// Whose submission an item is of: what its row and the audit say.
+typedef struct intake_by {
+    const actor_info *who; // NULL where nothing is written
+    str actor;             // actor_text of who
+} intake_by;
+
 typedef struct intake_item {
+    const intake_by *by; // one for all items of a submission
     const payout_request *wanted;
     idem_entry idem;
     int rail;          // number of the connection; 0 for an invalid item

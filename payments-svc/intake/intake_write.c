@@ -2,10 +2,12 @@
 #include "base/assert.h"
 #include "base/clock.h"
 #include "base/crash.h"
+#include "command/audit.h"
 #include "domain/ids.h"
 #include "domain/machine.h"
 #include "feed/feed.h"
 #include "intake/intake_internal.h"
+#include "store/written_by.h"
 
 // A payout's creation time is in its id, to the millisecond: so a range of times is a range of ids.
 static int64_t created_us_of(uuid v7) {
@@ -28,12 +30,13 @@ static bool some_have_a_fee(const intake_batch *b) {
 
 #define PAYOUT_COLUMNS                                                                             \
     "book_id, payout_id, intent_id, merchant_id, recipient_id, amount, currency, rail, "           \
-    "external_reference, description, created_at, request_hash"
+    "external_reference, description, created_at, request_hash, "                                  \
+    "actor, request_id, trace_id"
 
 static bool copy_payouts(const intake_batch *b, db_conn *c, err *e) {
     const bool fees = some_have_a_fee(b);
-    db_copy *w = fees ? db_copy_begin(c, "payout", PAYOUT_COLUMNS ", fee", 13, e)
-                      : db_copy_begin(c, "payout", PAYOUT_COLUMNS, 12, e);
+    db_copy *w = fees ? db_copy_begin(c, "payout", PAYOUT_COLUMNS ", fee", 16, e)
+                      : db_copy_begin(c, "payout", PAYOUT_COLUMNS, 15, e);
     if (w == NULL) {
         return false;
     }
@@ -52,6 +55,7 @@ static bool copy_payouts(const intake_batch *b, db_conn *c, err *e) {
         db_copy_text(w, it->wanted->description);
         db_copy_time(w, it->created_us);
         db_copy_bytes(w, it->idem.hash.bytes, it->idem.hash.len);
+        written_by_copy(w, it->by->who, it->by->actor);
         if (fees && it->fee > 0) {
             db_copy_i64(w, it->fee);
         } else if (fees) {
@@ -94,6 +98,35 @@ static bool tell_feed(const intake_batch *b, db_conn *c, arena *a, err *e) {
     return feed_add(c, b->book_id, entries, b->n_fresh, a, e);
 }
 
+// Items of one submission stand behind each other, and their ids ascend.
+static bool audit_fresh(const intake_batch *b, db_conn *c, int64_t now_us, arena *a, err *e) {
+    audit_entry *entries = ARENA_ARRAY(a, audit_entry, b->n_fresh);
+    size_t n = 0;
+    if (entries == NULL) {
+        return err_no_memory(e, "the request");
+    }
+    for (size_t i = 0; i < b->n_fresh;) {
+        const intake_item *first = b->fresh[i];
+        size_t end = i + 1;
+        while (end < b->n_fresh && b->fresh[end]->by == first->by) {
+            end++;
+        }
+        const char *from = uuid_text(a, first->payout_id);
+        const char *to = uuid_text(a, b->fresh[end - 1]->payout_id);
+        if (from == NULL || to == NULL) {
+            return err_no_memory(e, "the request");
+        }
+        entries[n++] = (audit_entry){.by = first->by->who,
+                                     .merchant_id = first->idem.merchant_id,
+                                     .subject = "payouts",
+                                     .subject_id = str_of(from),
+                                     .last_id = str_of(to),
+                                     .n = (int32_t)(end - i)};
+        i = end;
+    }
+    return audit_write(c, b->book_id, entries, n, now_us, a, e);
+}
+
 bool intake_write(intake_batch *b, db_conn *c, arena *a, err *e) {
     const int64_t now_us = clock_wall_us(clock_system());
     for (size_t i = 0; i < b->n_fresh; i++) {
@@ -101,7 +134,8 @@ bool intake_write(intake_batch *b, db_conn *c, arena *a, err *e) {
         it->payout_id = uuid_v7(clock_system());
         it->created_us = created_us_of(it->payout_id);
     }
-    if (!copy_payouts(b, c, e) || !copy_sagas(b, c, now_us, e) || !tell_feed(b, c, a, e)) {
+    if (!copy_payouts(b, c, e) || !copy_sagas(b, c, now_us, e) ||
+        !audit_fresh(b, c, now_us, a, e) || !tell_feed(b, c, a, e)) {
         return false;
     }
     CRASH_POINT("intake.copied");

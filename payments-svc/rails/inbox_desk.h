@@ -4,6 +4,7 @@
 #ifndef RAILS_INBOX_DESK_H
 #define RAILS_INBOX_DESK_H
 
+#include "authz/actor.h"
 #include "rails/inbox.h"
 
 enum {
@@ -98,8 +99,9 @@ bool inbox_line_open(crypto_keyring *keys, const inbox_exception_row *x, str *by
 typedef struct inbox_order {
     int64_t book_id;
     uuid inbox_id;
-    str actor;  // program and person
-    str reason; // 1 … INBOX_REASON_MAX bytes
+    const actor_info *by; // for the audit; NULL: nothing is written there
+    str actor;            // program and person
+    str reason;           // 1 … INBOX_REASON_MAX bytes
 } inbox_order;
 
 // Each is durable when it returns true. NOT_FOUND (INBOX_NOT_FOUND) when the item does not exist. *not_applied tells why it could not be

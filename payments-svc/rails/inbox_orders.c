@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/crash.h"
 #include "base/log.h"
+#include "command/audit.h"
 #include "rails/inbox_desk.h"
 #include "rails/inbox_internal.h"
 
@@ -172,6 +173,12 @@ static str why_of(const ordering *x, const char *what, arena *a) {
     return why == NULL ? o->reason : str_of(why);
 }
 
+static bool audit(const ordering *x, db_conn *c, arena *a, err *e) {
+    const inbox_order *o = x->order;
+    return o->by == NULL || audit_write_id(c, o->book_id, o->by, STR(""), "inbox", o->inbox_id,
+                                           o->reason, x->now_us, a, e);
+}
+
 static bool again(db_conn *c, arena *a, void *arg, err *e) {
     const ordering *x = arg;
     inbox_row row;
@@ -180,7 +187,7 @@ static bool again(db_conn *c, arena *a, void *arg, err *e) {
     }
     db_params *p = name_item(x, a);
     db_time(p, x->now_us);
-    return db_exec(c, &INBOX_SQL[INBOX_SQL_AGAIN], p, a, NULL, NULL, e);
+    return db_exec(c, &INBOX_SQL[INBOX_SQL_AGAIN], p, a, NULL, NULL, e) && audit(x, c, a, e);
 }
 
 bool inbox_again(inbox *box, const inbox_order *o, err *not_applied, err *e) {
@@ -259,7 +266,8 @@ static bool repair(db_conn *c, arena *a, void *arg, err *e) {
            db_exec(c, &INBOX_SQL[INBOX_SQL_REPAIRED], p, a, NULL, NULL, e) &&
            db_exec(c, &INBOX_SQL[INBOX_SQL_REPLACED], q, a, &lines, NULL, e) &&
            inbox_close_cases(c, o->book_id, o->inbox_id, lines, true, why_of(x, "repaired", a),
-                             x->now_us, a, e);
+                             x->now_us, a, e) &&
+           audit(x, c, a, e);
 }
 
 bool inbox_repair(inbox *box, const inbox_order *o, str bytes, bool replace_applied,
@@ -314,7 +322,8 @@ static bool dismiss(db_conn *c, arena *a, void *arg, err *e) {
     db_time(q, x->now_us);
     return (x->line != 0 || db_exec(c, &INBOX_SQL[INBOX_SQL_DISMISS], q, a, NULL, NULL, e)) &&
            inbox_close_cases(c, o->book_id, o->inbox_id, lines, false, why_of(x, "dismissed", a),
-                             x->now_us, a, e);
+                             x->now_us, a, e) &&
+           audit(x, c, a, e);
 }
 
 bool inbox_dismiss(inbox *box, const inbox_order *o, int32_t line, err *e) {

@@ -122,7 +122,8 @@ static inbox_ref put(const char *words) {
 }
 
 static inbox_order order_of(inbox_ref ref) {
-    return (inbox_order){0, ref.inbox_id, STR("test for ann"), STR("the bank said so")};
+    return (inbox_order){
+        .inbox_id = ref.inbox_id, .actor = STR("test for ann"), .reason = STR("the bank said so")};
 }
 
 static void assert_count(const char *table_and_condition, int64_t n) {

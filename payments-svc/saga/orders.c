@@ -324,6 +324,9 @@ static bool try_to_give(saga_engine *g, db_conn *c, const saga_cancellation *x, 
 bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *a, err *e) {
     standing s = {0};
     saga_slots held;
+    if (x->given != NULL) {
+        *x->given = false;
+    }
     // Claims for sending take this lock, and earlier claims are visible under it.
     if (!saga_orders_lock(g, c, x->book_id, x->payout_id, RAIL_EVENT_CANCEL, &held, a, e) ||
         !look(c, x->book_id, x->payout_id, &s, a, e)) {
@@ -334,6 +337,9 @@ bool saga_cancel(saga_engine *g, db_conn *c, const saga_cancellation *x, arena *
         return true;
     }
     if (try_to_give(g, c, x, &s, &held, a, e)) {
+        if (x->given != NULL) {
+            *x->given = true;
+        }
         return true;
     }
     // A repeated order gets the earlier answer, unless the order came to nothing then and is possible now.

@@ -14,6 +14,8 @@ typedef struct saga_cancellation {
     // The database was restored, and may not know that the payout was sent: its bank is asked first. recovering: the banks' state is not
     // known yet.
     bool may_be_forgotten, recovering;
+    // Set to whether an order was given now, and not only found to be given before. NULL: nobody asks.
+    bool *given;
 } saga_cancellation;
 
 // Fills may_be_forgotten and recovering, in the order's transaction.

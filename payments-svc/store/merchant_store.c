@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/map.h"
 #include "store/payments_sql.h"
+#include "store/written_by.h"
 
 enum { MERCHANTS_KEPT_MAX = 1000000, DEFAULTS_READ_MS = 1000 };
 static const int64_t DAY_US = (int64_t)24 * 3600 * 1000000;
@@ -242,7 +243,8 @@ bool merchant_defaults_first(merchant_store *s, const merchant *m, int64_t deadl
 typedef struct write_args {
     const merchant *m;
     const merchant_defaults *defaults;
-    str actor;
+    const actor_info *by;
+    merchant_written also;
     int64_t at_us;
 } write_args;
 
@@ -258,12 +260,23 @@ static void name_defaults(db_params *p, const write_args *w) {
     db_i16_array(p, connections, w->defaults->n);
 }
 
-static bool write_defaults(db_conn *c, arena *a, payments_sql which, const write_args *w, err *e) {
+// *n: how many rails have another one now.
+static bool write_defaults(db_conn *c, arena *a, payments_sql which, const write_args *w,
+                           int64_t *n, err *e) {
+    const char *actor = actor_text(w->by, a);
     db_params *p = db_params_create(a);
+    *n = 0;
+    if (actor == NULL) {
+        return err_no_memory(e, "the merchant");
+    }
     name_defaults(p, w);
-    db_text(p, w->actor);
+    db_text(p, str_of(actor));
     db_time(p, w->at_us);
-    return w->defaults->n == 0 || db_exec(c, payments_stmt(which), p, a, NULL, NULL, e);
+    return w->defaults->n == 0 || db_exec(c, payments_stmt(which), p, a, NULL, n, e);
+}
+
+static bool write_also(db_conn *c, const write_args *w, arena *a, err *e) {
+    return w->also == NULL || w->also(c, w->m, w->by, w->at_us, a, e);
 }
 
 static bool change_in_db(db_conn *c, arena *a, void *arg, err *e) {
@@ -285,14 +298,17 @@ static bool change_in_db(db_conn *c, arena *a, void *arg, err *e) {
         e->retry_after_ms = (int32_t)(wait_us < DAY_US ? wait_us / 1000 + 1 : DAY_US / 1000);
         return false;
     }
-    return write_defaults(c, a, SQL_MERCHANT_CONNECTION_CHANGE, arg, e);
+    int64_t n = 0;
+    return write_defaults(c, a, SQL_MERCHANT_CONNECTION_CHANGE, arg, &n, e) &&
+           (n == 0 || write_also(c, w, a, e));
 }
 
 bool merchant_defaults_change(merchant_store *s, const merchant *m,
-                              const merchant_defaults *changes, str actor, int64_t now_us,
-                              int64_t deadline_mono_ms, err *e) {
+                              const merchant_defaults *changes, const actor_info *by,
+                              merchant_written also, int64_t now_us, int64_t deadline_mono_ms,
+                              err *e) {
     arena *a = arena_create((size_t)64 * 1024);
-    write_args args = {m, changes, actor, now_us};
+    write_args args = {m, changes, by, also, now_us};
     bool ok = db_transact(s->pool, deadline_mono_ms, a, change_in_db, &args, e);
     CRASH_POINT("merchant.changed");
     if (!ok && e->code == ERR_ALREADY_EXISTS) {
@@ -318,14 +334,17 @@ static bool insert_in_db(db_conn *c, arena *a, void *arg, err *e) {
     db_text(row, str_of(m->name));
     db_text(row, str_of(m->currencies));
     db_time(row, m->created_us);
+    written_by_params(row, w->by, a);
+    int64_t n = 0;
     return db_exec(c, payments_stmt(SQL_MERCHANT_BOOK_INSERT), book, a, NULL, NULL, e) &&
            db_exec(c, payments_stmt(SQL_MERCHANT_INSERT), row, a, NULL, NULL, e) &&
-           write_defaults(c, a, SQL_MERCHANT_CONNECTION_INSERT, w, e);
+           write_defaults(c, a, SQL_MERCHANT_CONNECTION_INSERT, w, &n, e) && write_also(c, w, a, e);
 }
 
 bool merchant_insert(merchant_store *s, const merchant *m, const merchant_defaults *first,
-                     str actor, int64_t deadline_mono_ms, arena *a, err *e) {
-    write_args args = {m, first, actor, m->created_us};
+                     const actor_info *by, merchant_written also, int64_t deadline_mono_ms,
+                     arena *a, err *e) {
+    write_args args = {m, first, by, also, m->created_us};
     const bool ok = db_transact(s->pool, deadline_mono_ms, a, insert_in_db, &args, e);
     CRASH_POINT("merchant.kept");
     return ok;

@@ -3,6 +3,7 @@
 #ifndef STORE_MERCHANT_STORE_H
 #define STORE_MERCHANT_STORE_H
 
+#include "authz/actor.h"
 #include "db/db.h"
 
 typedef struct merchant {
@@ -35,6 +36,10 @@ typedef struct merchant_listed {
     merchant_defaults defaults;
 } merchant_listed;
 
+// Called in the transaction that wrote the merchant, before its end: what else is to be written with it.
+typedef bool (*merchant_written)(db_conn *c, const merchant *m, const actor_info *by,
+                                 int64_t now_us, arena *a, err *e);
+
 typedef struct merchant_store merchant_store;
 
 // intake: the pool for incoming payouts; pool: for all else, so that mere readers never delay payouts. @borrows both.
@@ -44,7 +49,8 @@ void merchant_store_destroy(merchant_store *s);
 const merchant *merchant_find(merchant_store *s, str merchant_id, int64_t deadline_mono_ms, err *e);
 // Inserts a merchant with its first default connections. ALREADY_EXISTS when the id is taken (another instance was faster).
 bool merchant_insert(merchant_store *s, const merchant *m, const merchant_defaults *first,
-                     str actor, int64_t deadline_mono_ms, arena *a, err *e) WARN_UNUSED;
+                     const actor_info *by, merchant_written also, int64_t deadline_mono_ms,
+                     arena *a, err *e) WARN_UNUSED;
 // The merchants after `after`, ordered by id. @arena
 bool merchant_list(merchant_store *s, str after, int64_t limit, int64_t deadline_mono_ms, arena *a,
                    merchant_listed **out, size_t *n, err *e) WARN_UNUSED;
@@ -62,8 +68,9 @@ bool merchant_defaults_first(merchant_store *s, const merchant *m, int64_t deadl
 // Rails that `changes` does not name stay unchanged; a change to the present value writes nothing. ABORTED, reason MERCHANT_CHANGED, when
 // another call was faster. RESOURCE_EXHAUSTED, reason TOO_MANY_CHANGES, when a rail has had MERCHANT_CHANGES_MAX within a day.
 bool merchant_defaults_change(merchant_store *s, const merchant *m,
-                              const merchant_defaults *changes, str actor, int64_t now_us,
-                              int64_t deadline_mono_ms, err *e) WARN_UNUSED;
+                              const merchant_defaults *changes, const actor_info *by,
+                              merchant_written also, int64_t now_us, int64_t deadline_mono_ms,
+                              err *e) WARN_UNUSED;
 // The rail's connection number; 0: no default.
 int merchant_default_of(const merchant_defaults *d, int rail);
 

@@ -70,7 +70,8 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
          "INSERT INTO merchant_book (merchant_id, book_id) VALUES ($1, $2)"},
     [SQL_MERCHANT_INSERT] = {"merchant_insert",
                              "INSERT INTO merchant (book_id, merchant_id, name, currencies, "
-                             "created_at) VALUES ($1, $2, $3, $4, $5)"},
+                             "created_at, actor, request_id, trace_id) "
+                             "VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"},
     [SQL_MERCHANT_CONNECTION_FIRST] =
         {"merchant_connection_first",
          "SELECT string_agg(rail || ':' || connection, ',' ORDER BY rail) FROM merchant_connection "

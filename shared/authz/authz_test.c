@@ -348,13 +348,50 @@ static void test_actor__text__names_the_program_and_the_person(void **state) {
     arena *a = arena_create(1024);
     actor_info who = {.program = STR("spiffe://d/edge"), .person = STR("ada")};
     assert_string_equal(actor_text(&who, a), "spiffe://d/edge for ada");
+    who.stated = true;
+    assert_string_equal(actor_text(&who, a), "spiffe://d/edge says for ada");
     who.person = STR("");
     assert_string_equal(actor_text(&who, a), "spiffe://d/edge");
     arena_destroy(a);
 }
 
+static void test_actor__read__is_what_was_written(void **state) {
+    (void)state;
+    arena *a = arena_create(4096);
+    const actor_info written[] = {{.program = STR("spiffe://d/edge")},
+                                  {.program = STR("spiffe://d/edge"), .person = STR("ada")},
+                                  {.program = STR("insecure"), .person = STR("ada for bob")},
+                                  {.program = STR("p"), .person = STR("bob"), .stated = true}};
+    for (size_t i = 0; i < sizeof written / sizeof written[0]; i++) {
+        actor_info read = {0};
+        actor_read(str_of(actor_text(&written[i], a)), &read);
+        assert_true(str_eq(read.program, written[i].program));
+        assert_true(str_eq(read.person, written[i].person));
+        assert_int_equal(read.stated, written[i].stated);
+    }
+    actor_info nobody = {0};
+    actor_read(STR(""), &nobody);
+    assert_int_equal(nobody.program.len, 0);
+    arena_destroy(a);
+}
+
+static void test_actor__trace__is_sixteen_bytes_or_nil(void **state) {
+    (void)state;
+    actor_info who = {.trace_id = STR("000102030405060708090a0b0c0d0e0f")};
+    const uuid trace = actor_trace(&who);
+    for (uint8_t i = 0; i < sizeof trace.b; i++) {
+        assert_int_equal(trace.b[i], i);
+    }
+    who.trace_id = STR("000102030405060708090a0b0c0d0e0x");
+    assert_true(uuid_is_nil(actor_trace(&who)));
+    who.trace_id = STR("");
+    assert_true(uuid_is_nil(actor_trace(&who)));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_actor__read__is_what_was_written),
+        cmocka_unit_test(test_actor__trace__is_sixteen_bytes_or_nil),
         cmocka_unit_test(test_identify__a_program__has_its_own_roles_and_merchants),
         cmocka_unit_test(test_identify__nobody__is_not_known),
         cmocka_unit_test(test_identify__a_certificate_of_a_person__has_what_the_person_has),

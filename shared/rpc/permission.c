@@ -184,5 +184,6 @@ actor_info rpc_actor(const rpc_call *c) {
     return (actor_info){.program = str_of(c->identity),
                         .person = str_of(authz_who_person(&c->who)),
                         .request_id = str_of(c->request_id),
-                        .trace_id = str_of(c->trace_id)};
+                        .trace_id = str_of(c->trace_id),
+                        .method = str_of(c->method->path + 1)};
 }

@@ -156,7 +156,7 @@ LEDGER_APPEND_ONLY = ["book", "transfer", "posting", "transfer_metadata", "accou
                       "tree_head"]
 PAYMENTS_APPEND_ONLY = ["merchant_book", "merchant", "idempotency", "recipient", "payout", "step_log", "rail_event",
                         "inbound_file", "submission_item", "submission_upload", "submission_directory", "inbox_version", "case_note", "pause_log", "merchant_connection",
-                        "archive", "feed", "payout_archived", "import_fault", "import_result"]
+                        "archive", "audit", "feed", "payout_archived", "import_fault", "import_result"]
 LEDGER_MUTABLE = {"account": ["book_id", "account_id", "code", "flags", "currency", "user_data_128", "timestamp_us",
                               "lowest_balance", "effective_us", "external_reference", "metadata"],
                   "book_head": ["book_id"]}

@@ -68,7 +68,7 @@ def test_orders_are_recorded_with_program_and_person(acting, pb):
             ("ada", (), "", f"{DOMAIN}/ada for ada@example.com"),
             ("ada", (), "ada@example.com", f"{DOMAIN}/ada for ada@example.com"),
             ("portal", ADA, "", f"{DOMAIN}/portal for ada@example.com"),
-            ("test", (), "grace", f"{DOMAIN}/test for grace")]:
+            ("test", (), "grace", f"{DOMAIN}/test says for grace")]:
         merchant = payer.merchant().id
         order = pb.PauseConnectionRequest(merchant_id=merchant, reason="a test", person=stated)
         assert connections(acting, identity).PauseConnection(order, timeout=10, metadata=metadata).changed

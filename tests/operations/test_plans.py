@@ -10,7 +10,7 @@ from test_sql_portability import payments_statements
 FINISHED = 200_000
 GROWING = {"payout", "saga", "step_log", "rail_event", "idempotency", "recipient", "deposit", "submission", "submission_item",
            "submission_upload", "submission_directory", "inbox", "inbox_version", "inbox_exception", "payment_case", "case_note",
-           "merchant", "merchant_book", "pause_log", "payout_sum", "archive", "feed"}
+           "merchant", "merchant_book", "pause_log", "payout_sum", "archive", "audit", "feed"}
 # Settings that a transaction makes before its statement (saga_join_by_key, saga_claim_begin, maintain_plans), or a session has
 # (SAGA_LOOK_SESSION).
 BY_KEY = ("enable_nestloop", "enable_bitmapscan", "enable_seqscan")
@@ -61,6 +61,8 @@ INSERT INTO payment_case SELECT book, id, 'PAYOUT_OVERDUE', 'payout', other::tex
     at FROM made WHERE n % 4 = 0;
 INSERT INTO case_note SELECT book, id, id, 1, 'p', '', '', '', '', '', at FROM made WHERE n % 4 = 0;
 INSERT INTO pause_log SELECT book, id, 1, '', 1, '', '', at FROM made WHERE n % 8 = 0;
+INSERT INTO audit SELECT book, id, at, 'm/' || n % 9, 'p', CASE WHEN n % 9 = 0 THEN 'ada' ELSE '' END, false, 'r' || n, NULL, 'm-' || n % 5000,
+    'payouts', id::text, CASE WHEN n % 4 = 0 THEN '' ELSE id::text END, 1, '' FROM made;
 INSERT INTO payout_sum SELECT book, 'm-' || n, 1, 'USD', 6, 1, 1 FROM made WHERE n <= 5000;
 INSERT INTO archive SELECT book, id, 'payouts', 'f', 1, sha256(n::text::bytea), at, at FROM made WHERE n % 8 = 0;
 INSERT INTO feed SELECT book, row_number() OVER (PARTITION BY book ORDER BY n), 1, at, ARRAY[id], ARRAY[0], ARRAY[3] FROM made;

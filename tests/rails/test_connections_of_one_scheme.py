@@ -235,7 +235,7 @@ def test_NO_DOUBLE_a_merchant_has_default_connections_and_repeats_stay_where_the
     BankRecord(payer.world, payer.bank).check()
     rows = payer.world.payments_rows("SELECT d.rail, d.change, coalesce(c.name, ''), right(d.actor, 12) FROM merchant_connection d LEFT JOIN connection c"
                                      f" ON c.number = d.connection WHERE d.merchant_id = '{merchant.id}' ORDER BY d.rail, d.change")
-    assert rows == [["1", "1", "wells", "test for ada"], ["1", "2", "", "test for ada"], ["2", "1", "fast", "test for ada"]]
+    assert rows == [["1", "1", "wells", "says for ada"], ["1", "2", "", "says for ada"], ["2", "1", "fast", "says for ada"]]
 
 
 def test_DEFINITE_ERRORS_default_connections_that_cannot_be(payer):

@@ -1,0 +1,188 @@
+"""EXPLAINED, TENANT: each call that writes leaves one row in the audit, and its name in the rows that it wrote."""
+
+import hashlib
+import uuid
+
+import pytest
+from support import permissions, stubs
+from support.paying import INSTANT, Payer, unique
+from support.waiting import wait_until
+from test_cases import Cases
+from test_imports import FINISHED, VALID, Importer, rows_of, table
+
+from run.certs import DOMAIN
+
+# What neither changes anything nor may be called by an auditor.
+ONLY_LOOKS = {"PayoutService.ValidatePayouts"}
+# A repeat is a second order to do it again.
+NEVER_A_REPEAT = {"InboxService.ApplyInbox"}
+PROGRAM = f"{DOMAIN}/test"
+COLUMNS = ("method", "program", "person", "stated", "merchant_id", "subject_type", "subject_id", "last_id", "subjects", "what")
+
+
+def changing():
+    """Auditors may read all, so what they may not call changes something."""
+    table_, found = permissions.table(), permissions.methods()
+    return {name for name, row in table_.items() if found[name][0] == "payments-svc" and "auditor" not in row.roles} - ONLY_LOOKS
+
+
+def audited(world, request_id):
+    rows = world.payments_rows(f"SELECT {', '.join(COLUMNS)} FROM audit WHERE request_id = '{request_id}' ORDER BY audit_id")
+    found = [dict(zip(COLUMNS, row, strict=True)) for row in rows]
+    return [row for row in found if not row["method"].startswith("job/")]  # what an import pays names the request that started it
+
+
+class Caller:
+    """Calls each method twice, and looks at what the audit has of each call."""
+
+    def __init__(self, world):
+        self.world, self.payer, self.requests, self.called, self.wrong = world, Payer(world), {}, [], []
+
+    def __call__(self, name, subject, /, *, what="", **fields):
+        """subject: what the audit must name, as "type id", where {} is anything."""
+        service, declared = permissions.methods()[name]
+        request = declared.input_type._concrete_class(**fields)
+        first, again = unique("request"), unique("request")
+        answer = None
+        for request_id in (first, again):
+            packed = permissions.call(self.world.channel(service), declared, request.SerializeToString(), timeout=30,
+                                      metadata=(("x-request-id", request_id),))
+            answer = answer or declared.output_type._concrete_class.FromString(packed)
+        self.world.people.hear(name.partition(".")[2], request, answer)
+        self.called.append(name)
+        self.requests[name] = first
+        person = "ada" if "person" in declared.input_type.fields_by_name else ""
+        rows = audited(self.world, first)
+        expected = {"method": f"payments.v1.{name.replace('.', '/')}", "program": PROGRAM, "person": person,
+                    "stated": "t" if person else "f", "what": what}
+        if len(rows) != 1 or not expected.items() <= rows[0].items():
+            self.wrong.append(f"{name}: {rows}, not one with {expected}")
+        elif subject.replace("{}", rows[0]["subject_id"]) != f"{rows[0]['subject_type']} {rows[0]['subject_id']}":
+            self.wrong.append(f"{name}: {rows} is not about {subject}")
+        repeats = audited(self.world, again)
+        if len(repeats) != (1 if name in NEVER_A_REPEAT else 0):
+            self.wrong.append(f"{name}: a repeat left {repeats}")
+        return answer
+
+
+def refused_file(world):
+    """An item of the inbox as a file that could not be read."""
+    inbox_id = str(uuid.uuid4())
+    world.payments_rows(f"INSERT INTO inbox VALUES (0, '{inbox_id}', 1, 1, '{unique('file')}', 1, sha256('{inbox_id}'), sha256('{inbox_id}'), '', "
+                        "now(), now(), 3, 1, '', 0, 0, 1, 'FILE_UNREADABLE', 'not a file', 1, 1, now())")
+    return inbox_id
+
+
+def call_all(call):
+    world, payer, person = call.world, call.payer, {"person": "ada"}
+    merchant = unique("m")
+    of = {"merchant_id": merchant}
+    call("MerchantService.CreateMerchant", f"merchant {merchant}", name="Test Merchant", currencies=["USD"], **of)
+    call("MerchantService.UpdateMerchant", f"merchant {merchant}", default_connections=["instant"], **of, **person)
+    deposit = call("MerchantService.CreateDeposit", "deposit {}", idempotency_key="d", amount_minor=900_000, currency="USD", **of)
+    made = payer.merchant()
+    made.id = merchant
+    first, second = made.new_recipient(), [made.new_recipient(), made.new_recipient()]
+    to = call("RecipientService.CreateRecipient", "recipients {}", recipient=first, **of).recipient.recipient_id
+    call("RecipientService.BulkCreateRecipients", "recipients {}", recipients=second, **of)
+    call("ConnectionService.PauseConnection", f"merchant {merchant}", what="a test", reason="a test", **of, **person)
+
+    def payout(key):
+        return payer.pb.NewPayout(idempotency_key=key, recipient_id=to, amount_minor=100, currency="USD", rail=INSTANT)
+
+    one = call("PayoutService.CreatePayout", "payouts {}", payout=payout("one"), **of).payout
+    many = call("PayoutService.BulkCreatePayouts", "payouts {}", payouts=[payout("two"), payout("three"), payout("one")], **of)
+    call("PayoutService.CancelPayout", f"payout {one.payout_id}", what="a test", payout_id=one.payout_id, reason="a test", **of, **person)
+    call("ConnectionService.ResumeConnection", f"merchant {merchant}", what="a test", reason="a test", **of, **person)
+    made.wait_for([result.payout.payout_id for result in many.results[:2]])
+    call("MerchantService.TakeBackDeposit", f"deposit {deposit.transfer_id}", deposit_id=deposit.transfer_id, reason="a test", **of)
+    call_cases(call)
+    call_inbox(call, refused_file(world))
+    call_imports(call, payer.merchant(deposit=10_000))
+    return merchant
+
+
+def call_cases(call):
+    case = Cases(call.world).insert()
+    of = {"book_id": case.book_id, "case_id": case.case_id, "person": "ada"}
+    subject = f"case {case.case_id}"
+    call("CaseService.AssignCase", subject, what="bob", owner="bob", idempotency_key="a", **of)
+    call("CaseService.CommentCase", subject, comment="a test", idempotency_key="c", **of)
+    call("CaseService.ResolveCase", subject, what="DONE", resolution="DONE", comment="a test", idempotency_key="r", **of)
+
+
+def call_inbox(call, inbox_id):
+    of = {"inbox_id": inbox_id, "person": "ada"}
+    call("InboxService.RepairInbox", f"inbox {inbox_id}", what="a test", content=b"still not a file", reason="a test", **of)
+    call("InboxService.ApplyInbox", f"inbox {inbox_id}", **of)
+    call("InboxService.DismissException", f"inbox {inbox_id}", what="a test", reason="a test", line=0, **of)
+
+
+def call_imports(call, merchant):
+    importer, content = Importer(merchant), table(rows_of(merchant, 3))
+    merchant.payer.world.people.read(content.decode())
+    of = {"merchant_id": merchant.id}
+    key = unique("import")
+    made = getattr(call("ImportService.CreateImport", "import {}", idempotency_key=key, file_name="f.csv", size_bytes=len(content), **of), "import")
+    of["import_id"], subject = made.import_id, f"import {made.import_id}"
+    call("ImportService.UploadImport", subject, data=content, **of)
+    call("ImportService.FinishImport", subject, sha256=hashlib.sha256(content).hexdigest(), **of)
+    importer.wait_for(made.import_id, VALID)
+    call("ImportService.StartImport", subject, person="ada", **of)
+    importer.wait_for(made.import_id, FINISHED)
+    other = importer.create(content)
+    call("ImportService.CancelImport", f"import {other.import_id}", merchant_id=merchant.id, import_id=other.import_id)
+    call.importer = importer
+
+
+@pytest.fixture(scope="module")
+def called(world):
+    call = Caller(world)
+    call.merchant = call_all(call)
+    return call
+
+
+def test_TENANT_every_changing_method_leaves_one_row_and_a_repeat_none(called):
+    """A new method that changes something and is not called here, or writes no row, is red."""
+    assert set(called.called) == changing()
+    assert not called.wrong, "\n".join(called.wrong)
+
+
+@pytest.mark.parametrize("table_, method, prefix", [
+    ("payout", "PayoutService.CreatePayout", ""), ("payout", "PayoutService.BulkCreatePayouts", ""),
+    ("recipient", "RecipientService.CreateRecipient", ""), ("recipient", "RecipientService.BulkCreateRecipients", ""),
+    ("deposit", "MerchantService.CreateDeposit", ""), ("deposit", "MerchantService.TakeBackDeposit", "back_"),
+    ("merchant", "MerchantService.CreateMerchant", "")])
+def test_EXPLAINED_a_row_names_who_wrote_it(called, table_, method, prefix):
+    (audit,) = audited(called.world, called.requests[method])
+    rows = called.world.payments_rows(f"SELECT {prefix}actor, {prefix}trace_id IS NOT NULL FROM {table_} "
+                                      f"WHERE {prefix}request_id = '{called.requests[method]}'")
+    assert rows == [[PROGRAM, "t"]] * int(audit["subjects"])
+
+
+def test_EXPLAINED_a_run_of_payouts_is_found_by_its_request(called):
+    request_id = called.requests["PayoutService.BulkCreatePayouts"]
+    (audit,) = audited(called.world, request_id)
+    ids = [row[0] for row in called.world.payments_rows(f"SELECT payout_id FROM payout WHERE request_id = '{request_id}' ORDER BY 1")]
+    assert [ids[0], ids[-1], str(len(ids))] == [audit["subject_id"], audit["last_id"], audit["subjects"]] and len(ids) == 2
+
+
+def test_EXPLAINED_the_job_pays_for_who_started_the_import(called):
+    merchant = called.importer.merchant
+    request_id = called.requests["ImportService.StartImport"]
+    rows = called.world.payments_rows("SELECT method, program, person, subject_type, subjects FROM audit WHERE method = 'job/imports' "
+                                      f"AND request_id = '{request_id}' AND merchant_id = '{merchant.id}' ORDER BY audit_id")
+    assert rows == [["job/imports", PROGRAM, "ada", kind, "3"] for kind in ("recipients", "payouts")]
+    rows = called.world.payments_rows(f"SELECT actor, request_id FROM payout WHERE merchant_id = '{merchant.id}'")
+    assert rows == [[f"{PROGRAM} says for ada", request_id]] * 3
+
+
+def test_a_refused_call_leaves_nothing(world):
+    merchant, request_id = Payer(world).merchant(), unique("request")
+    messages, _ = stubs.modules("payments/v1/payout_service")
+    stub = world.stub("payments/v1/payout_service", "PayoutService", "payments-svc")
+    wanted = merchant.new_payout(1, currency="INR", recipient_id=merchant.recipient())
+    answer = stub.BulkCreatePayouts(messages.BulkCreatePayoutsRequest(merchant_id=merchant.id, payouts=[wanted]), timeout=30,
+                                    metadata=(("x-request-id", request_id),))
+    assert answer.results[0].error.reason and audited(world, request_id) == []
+    assert wait_until(lambda: merchant.payouts() == [], "no payout")
