@@ -64,6 +64,7 @@ static const config_setting OWN[] = {
     ROW("retention.inbox_days", CONFIG_INT, retention.inbox_days, "2557", 180, 36500, "how long files and messages of banks are kept that are applied or dismissed, with their exceptions"),
     ROW("retention.imports_days", CONFIG_INT, retention.imports_days, "2557", 180, 36500, "how long imports are kept that are at their end, with the results of their rows; their files are gone at once"),
     ROW("retention.feed_days", CONFIG_INT, retention.feed_days, "90", 7, 180, "how long the changes in the feeds of books are kept: a reader that was away for longer begins anew"),
+    ROW("retention.audit_days", CONFIG_INT, retention.audit_days, "2557", 180, 36500, "how long the audit of who wrote what is kept"),
     ROW("retention.cases_days", CONFIG_INT, retention.cases_days, "2557", 180, 36500, "how long cases are kept after they are resolved, and the history of pauses"),
 };
 // clang-format on

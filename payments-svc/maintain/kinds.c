@@ -88,5 +88,12 @@ const maintain_kind MAINTAIN_KINDS[] = {
      NIL,
      DAYS(cases_days),
      {{"pause_log", MAINTAIN_SQL_READ_PAUSES, MAINTAIN_SQL_DROP_PAUSES}}},
+    {"audit",
+     "who wrote what",
+     MAINTAIN_SQL_PICK_AUDIT,
+     false,
+     NIL,
+     DAYS(audit_days),
+     {{"audit", MAINTAIN_SQL_READ_AUDIT, MAINTAIN_SQL_DROP_AUDIT}}},
 };
 const size_t MAINTAIN_N_KINDS = sizeof MAINTAIN_KINDS / sizeof MAINTAIN_KINDS[0];

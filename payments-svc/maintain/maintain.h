@@ -11,7 +11,7 @@
 typedef struct maintain_settings {
     const char *dir; // folder of the files
     int64_t payouts_days, step_log_days, deposits_days, submissions_days, inbox_days, cases_days,
-        imports_days, feed_days;
+        imports_days, feed_days, audit_days;
 } maintain_settings;
 
 extern const char MAINTAIN_HELP[];

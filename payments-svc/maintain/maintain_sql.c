@@ -90,6 +90,14 @@ static const db_stmt STATEMENTS[MAINTAIN_SQL_COUNT] = {
                                                           "ANY($2::text[]::int8[])"},
     [MAINTAIN_SQL_DROP_FEED] = {"maintain_drop_feed", "DELETE FROM feed AS t WHERE t.book_id = $1 "
                                                       "AND t.position = ANY($2::text[]::int8[])"},
+    [MAINTAIN_SQL_PICK_AUDIT] = {"maintain_pick_audit",
+                                 "SELECT t.audit_id::text FROM audit AS t WHERE t.book_id = $1 "
+                                 "AND t.audit_id > $3::text::uuid AND t.audit_id < $2::text::uuid "
+                                 "ORDER BY t.audit_id" PAGE},
+    [MAINTAIN_SQL_READ_AUDIT] = {"maintain_read_audit", ROW "audit AS t WHERE t.book_id = $1 "
+                                                            "AND t.audit_id" IDS},
+    [MAINTAIN_SQL_DROP_AUDIT] = {"maintain_drop_audit",
+                                 "DELETE FROM audit AS t WHERE t.book_id = $1 AND t.audit_id" IDS},
     // An import at its end: INVALID, DONE or CANCELED. Its file was deleted then.
     [MAINTAIN_SQL_PICK_IMPORTS] =
         {"maintain_pick_imports",

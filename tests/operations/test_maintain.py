@@ -18,11 +18,12 @@ from support.waiting import wait_until
 AGE_DAYS = 3000
 TABLES = ("payout", "saga", "step_log", "rail_event", "submission_item", "idempotency", "deposit", "submission", "submission_upload",
           "submission_directory", "inbox", "inbox_version", "inbox_exception", "payment_case", "case_note", "pause_log",
-          "payment_import", "import_result", "import_fault")
+          "payment_import", "import_result", "import_fault", "audit")
 # Ids that begin with a time, and times, of everything that is archived.
 IDS = {"payout_id": ("payout", "saga", "step_log", "rail_event", "submission_item"), "made": ("idempotency",),
        "submission_id": ("submission", "submission_item", "submission_upload", "submission_directory"),
        "import_id": ("payment_import", "import_result", "import_fault"),
+       "audit_id": ("audit",),
        "inbox_id": ("inbox", "inbox_version", "inbox_exception", "rail_event")}
 TIMES = {"created_at": ("payout", "deposit", "idempotency", "submission"), "received_at": ("inbox",)}
 
@@ -145,7 +146,7 @@ def test_EXPLAINED_what_is_archived_comes_back_as_it_was(old):
     assert {json.loads(row)["payout_id"] for row in left["payout"]} == set(young)
     assert [json.loads(row)["file_name"] for row in left["payment_import"]] == [OPEN_IMPORT]
     assert (len(left["import_result"]), len(restored["import_result"]), len(restored["import_fault"])) == (1, 2, 2)
-    for table in ("payout", "saga", "step_log", "rail_event", "submission_item", "submission", "submission_upload",
+    for table in ("payout", "saga", "step_log", "audit", "rail_event", "submission_item", "submission", "submission_upload",
                   "submission_directory", "inbox", "deposit", "idempotency"):
         assert restored[table], table
     assert not left["submission"] and not left["deposit"]
