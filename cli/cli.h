@@ -40,6 +40,7 @@ typedef struct cli_command {
     int (*run)(cli *c, int argc, char **argv); // argv[0] is the name; returns the exit code
 } cli_command;
 
+extern const cli_command COMMAND_AUDIT;                                             // audit.c
 extern const cli_command COMMAND_AWAIT;                                             // await.c
 extern const cli_command COMMAND_BALANCE;                                           // balance.c
 extern const cli_command COMMAND_CANCEL;                                            // cancel.c

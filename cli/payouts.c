@@ -114,6 +114,10 @@ static int cmd_payout(cli *c, int argc, char **argv) {
         const Payments__V1__GetPayoutTimelineResponse *r =
             (const Payments__V1__GetPayoutTimelineResponse *)answer;
         print_payout(c, r->payout);
+        if (r->created_by != NULL) {
+            cli_print(stdout, "by         %s\n", r->created_by->actor);
+            cli_print(stdout, "request    %s\n", r->created_by->request_id);
+        }
         if (r->pause != NULL) {
             cli_print(stdout, "waits      %s\n", cli_pause_text(c, r->pause));
         }

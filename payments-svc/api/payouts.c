@@ -29,6 +29,7 @@ typedef struct payout_read {
     bool with_timeline;
     int connection; // number
     Payments__V1__Payout *payout;
+    Payments__V1__WrittenBy *created_by;
     Payments__V1__TimelineEntry **entries;
     size_t n_entries;
     char *submission_id; // of the present attempt; empty when it is in none
@@ -131,6 +132,19 @@ static bool read_pause(db_conn *c, arena *a, payout_read *r, err *e) {
     return true;
 }
 
+// NULL: it is older than that.
+static Payments__V1__WrittenBy *written_by(const payout_view *x, arena *a) {
+    if (x->actor.ptr == NULL) {
+        return NULL;
+    }
+    Payments__V1__WrittenBy *by = ARENA_NEW(a, Payments__V1__WrittenBy);
+    payments__v1__written_by__init(by);
+    by->actor = pb_text(a, x->actor);
+    by->request_id = pb_text(a, x->request_id);
+    by->trace_id = pb_trace(a, x->trace);
+    return by;
+}
+
 static bool read_timeline(db_conn *c, arena *a, payout_read *r, err *e) {
     payout_entry *entries = NULL;
     if (!payout_timeline(c, r->m->book_id, r->id, TIMELINE_MAX, &entries, &r->n_entries, a, e)) {
@@ -158,6 +172,7 @@ static bool read_tx(db_conn *c, arena *a, void *arg, err *e) {
                              "the merchant has no such payout");
     }
     r->payout = payout_from_row(r->k, &row, a);
+    r->created_by = written_by(&row, a);
     r->connection = row.connection;
     return !r->with_timeline ||
            (read_timeline(c, a, r, e) && read_submission(c, a, r, e) && read_pause(c, a, r, e));
@@ -185,6 +200,7 @@ static void handle_get_payout(rpc_call *call, void *service, const ProtobufCMess
         return;
     }
     answer.payout = read.payout;
+    answer.created_by = read.created_by;
     rpc_reply(call, &answer.base);
 }
 
@@ -204,6 +220,7 @@ static void handle_get_timeline(rpc_call *call, void *service, const ProtobufCMe
     answer.n_entries = read.n_entries;
     answer.submission_id = read.submission_id;
     answer.pause = read.pause;
+    answer.created_by = read.created_by;
     rpc_reply(call, &answer.base);
 }
 

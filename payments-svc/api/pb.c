@@ -212,6 +212,15 @@ Payments__V1__Payout *payout_from_row(const connections *k, const payout_view *r
     return p;
 }
 
+char *pb_trace(arena *a, uuid trace) {
+    char *text = arena_must(a, 2 * sizeof trace.b + 1);
+    text[0] = '\0';
+    if (!uuid_is_nil(trace)) {
+        str_hex(trace.b, sizeof trace.b, text);
+    }
+    return text;
+}
+
 uuid payout_lowest_id(int64_t wall_ms) {
     uuid id = {{0}};
     for (int i = 0; i < 6; i++) {

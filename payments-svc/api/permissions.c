@@ -24,6 +24,7 @@ enum {
 #define INBOX "payments.v1.InboxService/"
 #define IMPORTS "payments.v1.ImportService/"
 #define FEED "payments.v1.FeedService/"
+#define AUDIT "payments.v1.AuditService/"
 #define IDENTITY "payments.v1.IdentityService/"
 
 // clang-format off
@@ -92,6 +93,8 @@ const authz_permission PAYMENTS_PERMISSIONS[] = {
 
     {FEED "Read", LOOKS_AT_PAYOUTS, AUTHZ_ON_MERCHANT_OR_ALL},
     {FEED "GetFeed", LOOKS_AT_PAYOUTS, AUTHZ_ON_MERCHANT_OR_ALL},
+
+    {AUDIT "ListAudit", LOOKS_AT_BANKS, AUTHZ_ON_MERCHANT_OR_ALL},
 
     {IDENTITY "WhoAmI", EVERYBODY, AUTHZ_ON_NOTHING},
 };

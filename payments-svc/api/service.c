@@ -4,6 +4,7 @@
 
 #include "api/service_internal.h"
 #include "base/assert.h"
+#include "payments/v1/audit_service.pb-c.h"
 #include "payments/v1/feed_service.pb-c.h"
 #include "payments/v1/identity_service.pb-c.h"
 #include "payments/v1/import_service.pb-c.h"
@@ -84,6 +85,8 @@ void payments_service_describe(payments_service *s, rpc_service out[PAYMENTS_SER
                            N_IMPORT_METHODS, s};
     out[10] =
         (rpc_service){&payments__v1__feed_service__descriptor, FEED_METHODS, N_FEED_METHODS, s};
+    out[11] =
+        (rpc_service){&payments__v1__audit_service__descriptor, AUDIT_METHODS, N_AUDIT_METHODS, s};
 }
 
 static bool tidy(db_conn *c, int64_t now_us, arena *a, void *arg, err *e) {

@@ -1,6 +1,6 @@
 // The public services of payments-svc: MerchantService, RecipientService, PayoutService, CaseService,
 // ReconciliationService, ConnectionService, SubmissionService, InboxService,
-// IdentityService, ImportService.
+// IdentityService, ImportService, AuditService.
 #ifndef API_SERVICE_H
 #define API_SERVICE_H
 
@@ -17,7 +17,7 @@
 #include "rpc/rpc.h"
 #include "saga/engine.h"
 
-enum { PAYMENTS_SERVICES = 11, PAYMENTS_SERVICE_JOBS = 2 };
+enum { PAYMENTS_SERVICES = 12, PAYMENTS_SERVICE_JOBS = 2 };
 
 // Of imports: see imports/imports.h.
 typedef struct payments_import_settings {

@@ -49,6 +49,8 @@ extern const rpc_method SUBMISSION_METHODS[];
 extern const size_t N_SUBMISSION_METHODS;
 extern const rpc_method IDENTITY_METHODS[];
 extern const size_t N_IDENTITY_METHODS;
+extern const rpc_method AUDIT_METHODS[];
+extern const size_t N_AUDIT_METHODS;
 extern const rpc_method INBOX_METHODS[];
 extern const size_t N_INBOX_METHODS;
 extern const rpc_method FEED_METHODS[];
@@ -127,6 +129,7 @@ bool pb_time_us(const Google__Protobuf__Timestamp *t, const char *field, int64_t
                 err *e) WARN_UNUSED;
 ProtobufCAllocator pb_allocator(arena *a); // for unpack; nothing is freed before the arena is
 str pb_pack(arena *a, const ProtobufCMessage *m, err *e); // .ptr NULL on failure
+char *pb_trace(arena *a, uuid trace);                     // 32 hexadecimal digits; empty for nil
 char *pb_text(arena *a, str s);                 // NUL-terminated copy; asserts on a full arena
 const err *pb_keep_err(arena *a, const err *e); // a copy in the arena
 // A write request with a field that this version does not know must not be taken as if it were without it. False with

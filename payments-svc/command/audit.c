@@ -69,3 +69,88 @@ bool audit_write_id(db_conn *c, int64_t book_id, const actor_info *by, str merch
     uuid_format(id, text);
     return audit_write_one(c, book_id, by, merchant_id, subject, str_of(text), what, now_us, a, e);
 }
+
+// --- Reading ---------------------------------------------------------------------------------------------------------
+
+// Ids begin with the time at which they were made, which is this close to that of their row.
+enum { MARGIN_US = 60000000 };
+
+static uuid lowest_id(int64_t at_us) {
+    const uint64_t ms = at_us <= 0 ? 0 : (uint64_t)at_us / 1000;
+    uuid id = {{0}};
+    for (int i = 0; i < 6; i++) {
+        id.b[i] = (uint8_t)(ms >> (40 - 8 * i));
+    }
+    return id;
+}
+
+static void text_or_null(db_params *p, str s) {
+    if (s.len == 0) {
+        db_null(p, OID_TEXT);
+    } else {
+        db_text(p, s);
+    }
+}
+
+// The same page by the index that finds the fewest.
+static audit_sql_id list_statement(const audit_filter *f) {
+    return f->request_id.len > 0    ? AUDIT_SQL_LIST_REQUEST
+           : f->subject_id.len > 0  ? AUDIT_SQL_LIST_SUBJECT
+           : f->person.len > 0      ? AUDIT_SQL_LIST_PERSON
+           : f->merchant_id.len > 0 ? AUDIT_SQL_LIST_MERCHANT
+                                    : AUDIT_SQL_LIST;
+}
+
+static db_params *list_params(const audit_filter *f, arena *a) {
+    const int64_t after_us = f->to_us > INT64_MAX - MARGIN_US ? INT64_MAX : f->to_us + MARGIN_US;
+    const uuid end = lowest_id(after_us);
+    db_params *p = db_params_create(a);
+    db_i64_array(p, f->books, f->n_books);
+    db_uuid(p, after_us < INT64_MAX && uuid_cmp(end, f->before) < 0 ? end : f->before);
+    db_uuid(p, lowest_id(f->from_us - MARGIN_US));
+    db_time(p, f->from_us);
+    db_time(p, f->to_us);
+    text_or_null(p, f->merchant_id);
+    text_or_null(p, f->program);
+    text_or_null(p, f->person);
+    text_or_null(p, f->method);
+    text_or_null(p, f->subject_id);
+    text_or_null(p, f->request_id);
+    db_uuid(p, f->subject);
+    db_i64(p, (int64_t)f->limit);
+    return p;
+}
+
+static audit_row row_read(const db_rows *rows, size_t i) {
+    return (audit_row){.book_id = db_get_i64(rows, i, 0),
+                       .id = db_get_uuid(rows, i, 1),
+                       .at_us = db_get_time(rows, i, 2),
+                       .method = db_get_str(rows, i, 3),
+                       .program = db_get_str(rows, i, 4),
+                       .person = db_get_str(rows, i, 5),
+                       .stated = db_get_bool(rows, i, 6),
+                       .request_id = db_get_str(rows, i, 7),
+                       .trace = db_get_uuid_or_nil(rows, i, 8),
+                       .merchant_id = db_get_str(rows, i, 9),
+                       .subject = db_get_str(rows, i, 10),
+                       .subject_id = db_get_str(rows, i, 11),
+                       .last_id = db_get_str(rows, i, 12),
+                       .n = db_get_i32(rows, i, 13),
+                       .what = db_get_str(rows, i, 14)};
+}
+
+bool audit_list(db_conn *c, const audit_filter *f, audit_row **rows, size_t *n, arena *a, err *e) {
+    db_rows *found = NULL;
+    if (!db_exec(c, audit_sql(list_statement(f)), list_params(f, a), a, &found, NULL, e)) {
+        return false;
+    }
+    *n = db_count(found);
+    *rows = ARENA_ARRAY(a, audit_row, *n + 1);
+    if (*rows == NULL) {
+        return err_no_memory(e, "the answer");
+    }
+    for (size_t i = 0; i < *n; i++) {
+        (*rows)[i] = row_read(found, i);
+    }
+    return true;
+}

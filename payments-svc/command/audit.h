@@ -32,4 +32,29 @@ bool audit_write_id(db_conn *c, int64_t book_id, const actor_info *by, str merch
                     const char *subject, uuid id, str what, int64_t now_us, arena *a,
                     err *e) WARN_UNUSED;
 
+// --- Reading -------------------------------------------------------------------------------------------------------------
+
+typedef struct audit_row {
+    int64_t book_id, at_us;
+    uuid id, trace; // trace: nil when there is none
+    str method, program, person, request_id, merchant_id, subject, subject_id, last_id, what;
+    bool stated;
+    int32_t n;
+} audit_row;
+
+// All that are given must match; empty: any.
+typedef struct audit_filter {
+    const int64_t *books; // where to look
+    size_t n_books;
+    str merchant_id, program, person, method, subject_id, request_id;
+    uuid subject;           // subject_id, when it is a UUID; else nil
+    int64_t from_us, to_us; // written at from or later, and before to
+    uuid before;            // older ones than this; the highest id for the first page
+    size_t limit;
+} audit_filter;
+
+// Newest first. Within a transaction or db_read. @arena
+bool audit_list(db_conn *c, const audit_filter *f, audit_row **rows, size_t *n, arena *a,
+                err *e) WARN_UNUSED;
+
 #endif

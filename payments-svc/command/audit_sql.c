@@ -2,6 +2,30 @@
 
 #include "base/assert.h"
 
+// Read by row_read: keep the order.
+#define ROW                                                                                        \
+    "book_id, audit_id, at, method, program, person, stated, request_id, trace_id, merchant_id, "  \
+    "subject_type, subject_id, last_id, subjects, what "
+
+// One page, newest first, in as many ways as there are indexes that can find it: book by book, at most a page of each. $1 books, $2 and $3
+// the range of ids, $4 and $5 that of times, $6 to $11 the filters, $12 the subject as a UUID, $13 how many.
+#define OF_BOOK "WHERE x.book_id = k.book_id AND x.audit_id < $2::uuid AND x.audit_id >= $3::uuid "
+#define FILTERS                                                                                    \
+    "AND x.at >= $4::timestamptz AND x.at < $5::timestamptz "                                      \
+    "AND ($6::text IS NULL OR x.merchant_id = $6::text) "                                          \
+    "AND ($7::text IS NULL OR x.program = $7::text) "                                              \
+    "AND ($8::text IS NULL OR x.person = $8::text) "                                               \
+    "AND ($9::text IS NULL OR x.method = $9::text) "
+#define OF_REQUEST "AND ($11::text IS NULL OR x.request_id = $11::text) "
+// A run has those from its first to its last that name its request.
+#define OF_SUBJECT                                                                                 \
+    "AND ($10::text IS NULL OR (x.last_id = '' AND x.subject_id = $10::text) OR (x.last_id <> '' " \
+    "AND $12::uuid::text COLLATE \"C\" BETWEEN x.subject_id AND x.last_id)) "
+#define NEWEST "ORDER BY x.audit_id DESC LIMIT $13"
+#define BOOKS "FROM unnest($1::int8[]) AS k(book_id) CROSS JOIN LATERAL ("
+#define BEGIN "SELECT b.* " BOOKS "SELECT " ROW "FROM audit AS x " OF_BOOK
+#define END FILTERS OF_SUBJECT OF_REQUEST NEWEST ") AS b ORDER BY b.audit_id DESC LIMIT $13"
+
 static const db_stmt STATEMENTS[AUDIT_SQL_COUNT] = {
     [AUDIT_SQL_INSERT] =
         {"audit_insert",
@@ -13,6 +37,23 @@ static const db_stmt STATEMENTS[AUDIT_SQL_COUNT] = {
          "$9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], "
          "$15::text[]) AS u(id, stated, n, method, program, person, trace, request, merchant, "
          "type, subject, last, what)"},
+    [AUDIT_SQL_LIST] = {"audit_list", BEGIN END},
+    [AUDIT_SQL_LIST_MERCHANT] = {"audit_list_merchant", BEGIN "AND x.merchant_id = $6::text " END},
+    [AUDIT_SQL_LIST_PERSON] = {"audit_list_person",
+                               BEGIN "AND x.person = $8::text AND x.person <> '' " END},
+    [AUDIT_SQL_LIST_REQUEST] = {"audit_list_request", BEGIN "AND x.request_id = $11::text " END},
+    // What names it, and the run that made it.
+    [AUDIT_SQL_LIST_SUBJECT] =
+        {"audit_list_subject",
+         "SELECT b.* " BOOKS "SELECT * FROM (SELECT " ROW "FROM audit AS x " OF_BOOK
+         "AND x.subject_id = $10::text AND x.last_id = '' " FILTERS OF_REQUEST NEWEST
+         ") AS named UNION ALL SELECT * FROM (SELECT x.* FROM ("
+         "SELECT request_id FROM payout WHERE book_id = k.book_id AND payout_id = $12::uuid "
+         "UNION ALL SELECT request_id FROM recipient WHERE book_id = k.book_id "
+         "AND recipient_id = $12::uuid) AS r CROSS JOIN LATERAL (SELECT " ROW
+         "FROM audit AS x " OF_BOOK "AND x.request_id = r.request_id AND x.last_id <> '' "
+         "AND $12::uuid::text COLLATE \"C\" BETWEEN x.subject_id AND x.last_id " FILTERS OF_REQUEST
+             NEWEST ") AS x " NEWEST ") AS made) AS b ORDER BY b.audit_id DESC LIMIT $13"},
 };
 
 const db_stmt *audit_sql(audit_sql_id id) {

@@ -4,7 +4,15 @@
 
 #include "db/db.h"
 
-typedef enum audit_sql_id { AUDIT_SQL_INSERT, AUDIT_SQL_COUNT } audit_sql_id;
+typedef enum audit_sql_id {
+    AUDIT_SQL_INSERT,
+    AUDIT_SQL_LIST,
+    AUDIT_SQL_LIST_MERCHANT,
+    AUDIT_SQL_LIST_PERSON,
+    AUDIT_SQL_LIST_REQUEST,
+    AUDIT_SQL_LIST_SUBJECT,
+    AUDIT_SQL_COUNT
+} audit_sql_id;
 
 const db_stmt *audit_sql(audit_sql_id id);
 

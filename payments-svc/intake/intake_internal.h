@@ -58,7 +58,7 @@ bool intake_item_is_replay(const intake_item *it);
 
 // --- writing (intake_write.c) ----------------------------------------------------------------------------------------
 
-// Writes the rows of fresh, and their entries in the feed.
+// Writes the rows of fresh, one row of the audit for each submission that they are of, and their entries in the feed.
 bool intake_write(intake_batch *b, db_conn *c, arena *a, err *e) WARN_UNUSED;
 
 #endif

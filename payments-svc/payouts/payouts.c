@@ -40,6 +40,9 @@ bool payout_find(db_conn *c, int64_t book_id, uuid payout_id, str merchant_id, p
     *found = db_count(rows) > 0;
     if (*found) {
         *out = payout_view_read(rows, 0);
+        out->actor = db_get_str(rows, 0, PAYOUT_VIEW_COLUMNS);
+        out->request_id = db_get_str(rows, 0, PAYOUT_VIEW_COLUMNS + 1);
+        out->trace = db_get_uuid_or_nil(rows, 0, PAYOUT_VIEW_COLUMNS + 2);
     }
     return true;
 }

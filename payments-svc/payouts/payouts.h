@@ -18,6 +18,9 @@ typedef struct payout_view {
     int64_t created_us, updated_us;
     int64_t fee;      // minor units beside the amount; 0: none
     int64_t returned; // minor units that came back
+    // Who created it: filled by payout_find. actor: .ptr NULL when it is not known.
+    str actor, request_id;
+    uuid trace; // nil: none
 } payout_view;
 
 // A row of a statement that begins with the columns of a payout (store/payments_sql.c); what it adds comes behind them.

@@ -146,7 +146,8 @@ static const db_stmt STATEMENTS[SQL_COUNT] = {
          "CROSS JOIN LATERAL (SELECT payout_id, merchant_id FROM payout "
          "WHERE book_id = $1 AND payout_id = w.id LIMIT 1) AS found"},
     [SQL_PAYOUT_GET] = {"payout_get",
-                        "SELECT " PAYOUT_COLUMNS PAYOUT_TABLES
+                        "SELECT " PAYOUT_COLUMNS
+                        ", p.actor, p.request_id, p.trace_id " PAYOUT_TABLES
                         "WHERE p.book_id = $1 AND p.payout_id = $2 AND p.merchant_id = $3"},
     [SQL_PAYOUT_ATTEMPT] = {"payout_attempt", "SELECT step, attempt FROM saga "
                                               "WHERE book_id = $1 AND payout_id = $2"},

@@ -19,7 +19,7 @@ PASSED_ON = ("payer", "maker", "operator", "auditor")  # by the gateway of these
 ANSWERS = {
     **dict.fromkeys(("MerchantService.GetMerchant", "MerchantService.ListDeposits", "MerchantService.GetBalance",
                      "RecipientService.ListRecipients", "PayoutService.ListPayouts", "PayoutService.SummarizePayouts",
-                     "CaseService.ListCases", "ImportService.ListImports"), {OWN: OK, FOREIGN: OK, UNKNOWN: NOT_FOUND}),
+                     "CaseService.ListCases", "ImportService.ListImports", "AuditService.ListAudit"), {OWN: OK, FOREIGN: OK, UNKNOWN: NOT_FOUND}),
     **dict.fromkeys(("MerchantService.ListMerchants", "ConnectionService.ListConnections", "ConnectionService.GetCapabilities",
                      "ConnectionService.GetRecovery", "InboxService.ListInbox",
                      "InboxService.ListExceptions", "IdentityService.WhoAmI"), dict.fromkeys((OWN, FOREIGN, UNKNOWN), OK)),

@@ -3,8 +3,11 @@
 import hashlib
 import uuid
 
+import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from support import permissions, stubs
+from support.payctl import DONE, USAGE, Payctl
 from support.paying import INSTANT, Payer, unique
 from support.waiting import wait_until
 from test_cases import Cases
@@ -186,3 +189,111 @@ def test_a_refused_call_leaves_nothing(world):
                                     metadata=(("x-request-id", request_id),))
     assert answer.results[0].error.reason and audited(world, request_id) == []
     assert wait_until(lambda: merchant.payouts() == [], "no payout")
+
+
+# --- AuditService, payctl --------------------------------------------------------------------------------------------------
+
+
+class Auditor:
+    def __init__(self, world, identity="test"):
+        self.messages, _ = stubs.modules("payments/v1/audit_service")
+        self.stub = world.stub("payments/v1/audit_service", "AuditService", "payments-svc", identity)
+
+    def page(self, **fields):
+        return self.stub.ListAudit(self.messages.ListAuditRequest(**fields), timeout=30)
+
+    def all(self, **fields):
+        found, token = [], ""
+        while True:
+            page = self.page(page_token=token, **fields)
+            found += page.entries
+            token = page.next_page_token
+            if not token:
+                return found
+
+    def ids(self, **fields):
+        return [entry.entry_id for entry in self.all(**fields)]
+
+
+@pytest.fixture(scope="module")
+def auditor(called):
+    return Auditor(called.world)
+
+
+def kept(called, where):
+    return [row[0] for row in called.world.payments_rows(f"SELECT audit_id FROM audit WHERE {where} ORDER BY audit_id DESC")]
+
+
+def test_an_entry_says_who_what_when_and_on_what(called, auditor):
+    (entry,) = auditor.all(request_id=called.requests["PayoutService.BulkCreatePayouts"])
+    row = called.world.payments_rows(f"SELECT book_id, floor(extract(epoch FROM at))::bigint, replace(trace_id::text, '-', ''), subject_id, last_id "
+                                     f"FROM audit WHERE audit_id = '{entry.entry_id}'")[0]
+    assert [str(entry.book_id), str(entry.time.seconds), entry.trace_id, entry.subject_id, entry.last_subject_id] == row
+    assert (entry.method, entry.program, entry.person, entry.person_stated) == ("payments.v1.PayoutService/BulkCreatePayouts", PROGRAM, "", False)
+    assert (entry.merchant_id, entry.subject_type, entry.subject_count) == (called.merchant, "payouts", 2)
+    (entry,) = auditor.all(request_id=called.requests["PayoutService.CancelPayout"])
+    assert (entry.person, entry.person_stated, entry.what, entry.last_subject_id) == ("ada", True, "a test", "")
+
+
+@pytest.mark.parametrize("fields, where", [
+    ({}, "true"),
+    ({"program": PROGRAM}, f"program = '{PROGRAM}'"),
+    ({"person": "ada"}, "person = 'ada'"),
+    ({"person": "ada", "method": "job/imports"}, "person = 'ada' AND method = 'job/imports'"),
+    ({"method": "payments.v1.PayoutService/CancelPayout"}, "method = 'payments.v1.PayoutService/CancelPayout'"),
+    ({"merchant_id": "{merchant}"}, "merchant_id = '{merchant}'"),
+    ({"merchant_id": "{merchant}", "person": "ada"}, "merchant_id = '{merchant}' AND person = 'ada'"),
+    ({"request_id": "{request}"}, "request_id = '{request}'"),
+    ({"request_id": "{request}", "person": "bob"}, "false")])
+def test_filters_are_met_all_at_once_newest_first_page_by_page(called, auditor, fields, where):
+    names = {"merchant": called.merchant, "request": called.requests["ImportService.StartImport"]}
+    fields = {key: value.format(**names) for key, value in fields.items()}
+    wanted = kept(called, where.format(**names))
+    assert auditor.ids(**fields) == wanted and (wanted or where == "false")
+    assert auditor.ids(page_size=2, **fields) == wanted
+
+
+def test_a_payout_is_found_by_its_id_with_the_run_that_made_it(called, auditor):
+    one = auditor.all(request_id=called.requests["PayoutService.CreatePayout"])[0].subject_id
+    methods = [entry.method.partition("/")[2] for entry in auditor.all(subject_id=one)]
+    assert methods == ["CancelPayout", "CreatePayout"]
+    request_id = called.requests["PayoutService.BulkCreatePayouts"]
+    for payout_id, in called.world.payments_rows(f"SELECT payout_id FROM payout WHERE request_id = '{request_id}'"):
+        for text in (payout_id, payout_id.upper()):
+            assert [entry.request_id for entry in auditor.all(subject_id=text, merchant_id=called.merchant)] == [request_id]
+    assert auditor.all(subject_id=str(uuid.uuid4())) == [] == auditor.all(subject_id="no-such-thing")
+
+
+def test_times_bound_it(called, auditor):
+    (entry,) = auditor.all(request_id=called.requests["MerchantService.CreateDeposit"])
+    after = Timestamp(seconds=entry.time.seconds, nanos=entry.time.nanos + 1000)
+    if after.nanos >= 10**9:
+        after.seconds, after.nanos = after.seconds + 1, after.nanos - 10**9
+    of = {"request_id": entry.request_id}
+    assert auditor.ids(from_time=entry.time, to_time=after, **of) == [entry.entry_id]
+    assert auditor.ids(to_time=entry.time, **of) == [] == auditor.ids(from_time=after, **of)
+
+
+def test_a_token_belongs_to_its_filters(called, auditor):
+    token = auditor.page(page_size=1).next_page_token
+    with pytest.raises(grpc.RpcError) as refused:
+        auditor.page(page_size=1, page_token=token, person="ada")
+    assert refused.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+
+
+def test_payctl_tells_who_created_a_payout_and_what_a_request_wrote(called, tmp_path):
+    payctl, request_id = Payctl(called.world, tmp_path), called.requests["PayoutService.CreatePayout"]
+    code, out, err = payctl.json("audit", "--request", request_id)
+    assert code == DONE and len(out["entries"]) == 1 and out["limit_reached"] is False, err
+    payout_id = out["entries"][0]["subject_id"]
+    code, shown, err = payctl.json("payout", f"{called.merchant}/{payout_id}")
+    assert code == DONE, err
+    assert shown["created_by"] == {"actor": PROGRAM, "request_id": request_id, "trace_id": out["entries"][0]["trace_id"]}
+    code, text, _ = payctl.run("payout", f"{called.merchant}/{payout_id}")
+    assert code == DONE and f"by         {PROGRAM}\nrequest    {request_id}\n" in text
+    code, text, _ = payctl.run("audit", "--merchant", called.merchant, "--person", "ada", "--limit", "1")
+    assert code == DONE and "1 entries; there are more" in text and f"{PROGRAM} says for ada" in text, text
+    for wrong in (("--from", "yesterday"), ("--limit", "0"), ("--to", "2026-12-01T08:30"), ("x",)):
+        assert payctl.run("audit", *wrong)[0] == USAGE, wrong
+    code, text, _ = payctl.run("audit", "--to", "2020-01-01")
+    assert code == DONE and "0 entries\n" in text
