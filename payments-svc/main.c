@@ -38,6 +38,7 @@ typedef struct program {
     saga_recovery sagas; // what they compare in a recovery
     submission_recovery submissions;
     crypto_keyring *keys;
+    authz_current *policy; // of the daemon
     rpc_client *ledger;
     ledger_accounts *accounts;
     connected connected;
@@ -183,6 +184,7 @@ static bool start_ledger_client(program *p, err *e) {
         .target = s->ledger_target,
         .tls = {s->common.ca_file, s->common.cert_file, s->common.key_file, s->common.insecure},
         .tls_server_name = s->common.insecure ? NULL : s->ledger_server_name,
+        .tls_server_identity = s->ledger_server_identity,
         .message_max = LEDGER_MESSAGE_MAX,
         .retries_max = LEDGER_RETRIES_MAX,
     };
@@ -237,6 +239,7 @@ static bool start_service(program *p, err *e) {
         .intake_threads = INTAKE_THREADS,
         .controls = controls_table(),
         .imports = p->settings.imports,
+        .policy = p->policy,
     };
     p->service = payments_service_create(&o, e);
     return p->service != NULL;
@@ -371,6 +374,7 @@ int main(int argc, char **argv) {
         .quiesce = quiesce,
         .stop = stop,
         .error_domain = "payments.disburse",
+        .policy = &p.policy,
         .permissions = PAYMENTS_PERMISSIONS,
         .n_permissions = N_PAYMENTS_PERMISSIONS,
         .command = {"maintain", "archive what is finished and kept no longer, and remove it",

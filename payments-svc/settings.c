@@ -20,6 +20,7 @@ static const config_setting OWN[] = {
     ROW("recovery.force_end", CONFIG_STRING, recovery_force_end, "", 0, 0, "the id of a recovery (payctl recovery), a blank, and the reason of a person who ends it although payouts were not compared with their bank; ends no other recovery"),
     ROW("ledger.target", CONFIG_STRING, ledger_target, NULL, 0, 0, "address of ledger-svc, host:port"),
     ROW("ledger.server_name", CONFIG_STRING, ledger_server_name, "localhost", 0, 0, "name to expect in the ledger's certificate"),
+    ROW("ledger.server_identity", CONFIG_STRING, ledger_server_identity, "", 0, 0, "the one URI that the ledger's certificate must have, spiffe://...; empty: any certificate of the authority for that name will do"),
     ROW("ledger.timeout_ms", CONFIG_INT, ledger_timeout_ms, "10000", 10, 600000, "how long one call of the ledger may take"),
     ROW("keys.file", CONFIG_SECRET_FILE, keys_file, NULL, 0, 0, "data keys: lines of key id and 64 hex digits; the last one encrypts"),
     ROW("books.count", CONFIG_INT, books_count, "4", 1, 1000, "ledger books that new merchants are spread over"),

@@ -32,7 +32,7 @@ typedef struct named_connection {
 
 typedef struct payments_settings {
     daemon_common common;
-    const char *ledger_target, *ledger_server_name;
+    const char *ledger_target, *ledger_server_name, *ledger_server_identity;
     int64_t ledger_timeout_ms;
     const char *keys_file;
     int64_t books_count;

@@ -9,6 +9,11 @@ bool pb_actor(const rpc_call *call, const char *stated, size_t min, actor_info *
     if (out->person.len == 0) {
         out->person = str_of(stated);
         out->stated = stated[0] != '\0';
+        if (authz_knows_person(rpc_policy(call), out->person)) {
+            return err_set_field(e, ERR_PERMISSION_DENIED, "PERSON_DIFFERS", "person",
+                                 "this person is known, and gives orders under a certificate of "
+                                 "their own or through a gateway");
+        }
         return rule_text(out->person, min, PERSON_MAX, "", "person", e);
     }
     // Nobody signs with the name of somebody else.

@@ -115,6 +115,10 @@ static void answer(payout_await *wait, const err *failed) {
                             "the merchant has no such payout");
         failed = &e;
     }
+    // A right that was lost while the call waited is lost. This thread alone asks.
+    if (!rpc_still_allowed(x->call, &e)) {
+        failed = &e;
+    }
     if (failed != NULL) {
         count(PAYMENTS__V1__AWAIT_OUTCOME__AWAIT_OUTCOME_UNSPECIFIED);
         rpc_fail(x->call, failed);
@@ -131,7 +135,8 @@ static void answer(payout_await *wait, const err *failed) {
 
 static bool gone(void *owner) {
     const awaiting *x = owner;
-    return rpc_cancelled(x->call);
+    err e = {0};
+    return rpc_cancelled(x->call) || !rpc_still_allowed(x->call, &e);
 }
 
 void await_start(payments_service *s) {

@@ -129,11 +129,16 @@ static bool filter_book(payments_service *s, const rpc_call *call,
     }
     f->in_book = r->n_book_ids == 1;
     f->book_id = f->in_book ? r->book_ids[0] : 0;
-    if (!f->in_book && f->merchant_id.len > 0) {
+    if (f->merchant_id.len > 0) {
         const merchant *m =
             merchant_find(s->merchants, f->merchant_id, rpc_deadline_mono_ms(call), e);
         if (m == NULL) {
             return false;
+        }
+        // Whoever may ask for one merchant learns nothing of other books.
+        if (f->in_book && f->book_id != m->book_id) {
+            return err_set_field(e, ERR_INVALID_ARGUMENT, "BOOK_OF_ANOTHER_MERCHANT", "book_ids",
+                                 "the merchant is in book %lld", (long long)m->book_id);
         }
         f->in_book = true;
         f->book_id = m->book_id;

@@ -308,12 +308,14 @@ static void handle_get_recovery(rpc_call *call, void *service, const ProtobufCMe
     guard_look(s->o.guard, &now);
     answer.under_way = now.recovering;
     answer.recovery_id = now.id;
-    answer.why = now.why;
-    answer.ended_by = now.ended_by;
+    // The words of people, and totals of all merchants.
+    const bool all = authz_who_has_all(rpc_caller(call));
+    answer.why = all ? now.why : (char *)protobuf_c_empty_string;
+    answer.ended_by = all ? now.ended_by : (char *)protobuf_c_empty_string;
     answer.since_time = now.recovering ? pb_time(a, now.since_us) : NULL;
     answer.ended_time = now.recovering || now.ended_us == 0 ? NULL : pb_time(a, now.ended_us);
     answer.parts = arena_must(a, GUARD_PARTS_MAX * sizeof *answer.parts);
-    for (size_t i = 0; i < now.n_parts; i++) {
+    for (size_t i = 0; all && i < now.n_parts; i++) {
         Payments__V1__RecoveryPart *part = ARENA_NEW(a, Payments__V1__RecoveryPart);
         payments__v1__recovery_part__init(part);
         part->name = pb_text(a, str_of(now.parts[i].name));

@@ -1,5 +1,7 @@
 // What the rows of an import need of the API's own knowledge: recipients, and the bytes that a request would have had. A row is the same
 // request whichever way it comes, so a file that was paid by calls may be imported, and the other way round.
+#include <string.h>
+
 #include "api/service_internal.h"
 #include "base/assert.h"
 
@@ -66,7 +68,33 @@ static bool kept_id(void *arg, str answer, uuid *id, arena *a, err *e) {
            err_set(e, ERR_DATA_LOSS, "ANSWER_UNREADABLE", "the first answer cannot be read");
 }
 
+static const authz_permission *to_start(void) {
+    for (size_t i = 0; i < N_PAYMENTS_PERMISSIONS; i++) {
+        if (strcmp(PAYMENTS_PERMISSIONS[i].method, "payments.v1.ImportService/StartImport") == 0) {
+            return &PAYMENTS_PERMISSIONS[i];
+        }
+    }
+    return NULL;
+}
+
+static bool may(void *arg, const merchant *m, str started_by) {
+    const payments_service *s = arg;
+    const authz_permission *row = to_start();
+    authz_policy *now = authz_current_hold(s->o.policy, NULL);
+    authz_who who;
+    ASSERT(row != NULL);
+    const bool ok = authz_recall(now, started_by, &who) == AUTHZ_ALLOWED &&
+                    authz_may_call(&who, row) == AUTHZ_ALLOWED &&
+                    authz_may_touch(&who, row, str_of(m->id)) == AUTHZ_ALLOWED;
+    authz_policy_release(now);
+    return ok;
+}
+
 import_calls import_calls_of(payments_service *s) {
-    return (import_calls){
-        .arg = s, .check = check, .enter = enter, .content = content, .kept_id = kept_id};
+    return (import_calls){.arg = s,
+                          .check = check,
+                          .enter = enter,
+                          .content = content,
+                          .kept_id = kept_id,
+                          .may = may};
 }

@@ -63,6 +63,10 @@ static bool join_currencies(char **codes, size_t n, char *out, size_t out_len, e
 static bool new_merchant_validate(const payments_service *s,
                                   const Payments__V1__CreateMerchantRequest *r,
                                   merchant_defaults *first, err *e) {
+    if (strcmp(r->merchant_id, AUTHZ_ALL_MERCHANTS) == 0) {
+        return err_set_field(e, ERR_INVALID_ARGUMENT, "MERCHANT_ID_RESERVED", "merchant_id",
+                             "%s stands for all merchants in the policy", AUTHZ_ALL_MERCHANTS);
+    }
     for (size_t i = 0; i < r->n_currencies; i++) {
         if (!currency_is_carried(s, str_of(r->currencies[i]))) {
             return err_set_field(e, ERR_INVALID_ARGUMENT, "CURRENCY_NOT_SUPPORTED", "currencies",

@@ -221,6 +221,9 @@ static void handle_get_timeline(rpc_call *call, void *service, const ProtobufCMe
     answer.submission_id = read.submission_id;
     answer.pause = read.pause;
     answer.created_by = read.created_by;
+    if (answer.pause != NULL && !authz_who_has_all(rpc_caller(call))) {
+        answer.pause->reason = answer.pause->actor = (char *)protobuf_c_empty_string;
+    }
     rpc_reply(call, &answer.base);
 }
 

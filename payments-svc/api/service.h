@@ -53,6 +53,7 @@ typedef struct payments_service_options {
     int intake_threads;
     controls controls; // asked about each new payout
     payments_import_settings imports;
+    authz_current *policy; // of whoever started an import
 } payments_service_options;
 
 // @borrows everything in the options until destroy.

@@ -32,7 +32,8 @@ typedef struct job {
     import_row row;                           // strings in s->a
     char started_trace[2 * sizeof(uuid) + 1]; // of row; empty: none
     payout_file file;
-    bool lost; // another instance has it, or it was canceled: write no more
+    bool right_lost; // who started it may do so no longer
+    bool lost;       // another instance has it, or it was canceled: write no more
 } job;
 
 static int64_t soon(void) {
@@ -413,6 +414,9 @@ static bool record_tx(db_conn *c, arena *a, void *arg, err *e) {
         return false;
     }
     CRASH_POINT("import.results.copied");
+    if (x->ends && j->right_lost && !write_faults(j, c, e)) {
+        return false;
+    }
     return !x->ends || import_move(c, j->book_id, j->row.id, x->end, (str){0}, NULL, a, e);
 }
 
@@ -425,6 +429,21 @@ static actor_info payer_of(const job *j) {
     by.request_id = j->row.started_request_id.ptr == NULL ? STR("") : j->row.started_request_id;
     by.trace_id = str_of(j->started_trace);
     return by;
+}
+
+// Whoever lost the right to start an import pays nothing more by it. What was handed in stays.
+static void ask_right(job *j) {
+    err why = {0};
+    if (j->row.stop || j->s->o.calls.may(j->s->o.calls.arg, j->m, j->row.started_by)) {
+        return;
+    }
+    (void)err_set(&why, ERR_PERMISSION_DENIED, "RIGHT_WITHDRAWN",
+                  "whoever started the import may no longer do so: the rows without a result were "
+                  "not handed in");
+    payout_file_complain(&j->file, 0, &why);
+    j->right_lost = true;
+    j->row.stop = true;
+    job_log(LOG_WARN, "right_lost", j, NULL);
 }
 
 // If it was canceled and its worker is gone, some of the rows under way may have been taken in: they are looked up, and none is handed in.
@@ -468,6 +487,7 @@ static bool pay(job *j, err *e) {
         if (atomic_load(&j->s->stopping)) {
             return err_set(e, ERR_UNAVAILABLE, "SHUTTING_DOWN", "the service is stopping");
         }
+        ask_right(j);
         ok = pay_batch(j, &j->file.rows[at], n, n == left, &ended, e);
         arena_reset(j->s->batch);
     }

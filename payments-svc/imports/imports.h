@@ -45,6 +45,8 @@ typedef struct import_calls {
     str (*content)(void *arg, const payout_row *row, const char *recipient_id, arena *a, err *e);
     // The payout of an answer that was kept whole (payout_accepted.kept_answer).
     bool (*kept_id)(void *arg, str answer, uuid *id, arena *a, err *e);
+    // Whether who started it (import_row.started_by) may start one of the merchant at this moment: asked before each batch.
+    bool (*may)(void *arg, const merchant *m, str started_by);
 } import_calls;
 
 typedef struct imports_options {

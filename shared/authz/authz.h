@@ -55,6 +55,7 @@ enum {
     AUTHZ_MERCHANT_MAX = 64,
     AUTHZ_VERSION_LEN = 12
 };
+#define AUTHZ_ALL_MERCHANTS "all" // instead of ids, in the file
 // Stands for all callers of a server without certificates.
 #define AUTHZ_INSECURE "insecure"
 
@@ -125,6 +126,11 @@ typedef struct authz_who {
 // On anything but AUTHZ_ALLOWED *out is empty. p NULL: nobody is known.
 authz_verdict authz_identify(const authz_policy *p, str identity, const authz_claim *claim,
                              authz_who *out);
+// Who wrote down an actor_text, as p knows them today: the program, and the person when it has a certificate of that person's or is a
+// gateway. What a program said of itself (a name that nobody had proved) counts for nothing.
+authz_verdict authz_recall(const authz_policy *p, str actor, authz_who *out);
+// Whether the policy knows somebody by this name. p NULL: no.
+bool authz_knows_person(const authz_policy *p, str name);
 const char *authz_who_program(const authz_who *w); // the identity
 const char *authz_who_person(const authz_who *w);  // "" when there is none
 bool authz_who_has_all(const authz_who *w);        // all merchants

@@ -1,4 +1,6 @@
 // The decision: pure functions over a policy that does not change.
+#include <string.h>
+
 #include "authz/authz_internal.h"
 #include "base/assert.h"
 
@@ -71,6 +73,38 @@ authz_verdict authz_identify(const authz_policy *p, str identity, const authz_cl
     const authz_verdict v = identify(p, identity, claim, out);
     if (v != AUTHZ_ALLOWED) {
         *out = (authz_who){0};
+    }
+    return v;
+}
+
+bool authz_knows_person(const authz_policy *p, str name) {
+    return p != NULL && policy_entry(p, LOOKUP_PERSONS, name) != NULL;
+}
+
+// An identity has no blanks, so the first " for " ends it.
+static str program_of(str actor, str *person) {
+    const str between = STR(" for ");
+    const char *at = memmem(actor.ptr, actor.len, between.ptr, between.len);
+    *person = (str){0};
+    if (at == NULL) {
+        return actor;
+    }
+    const size_t len = (size_t)(at - actor.ptr);
+    *person = (str){at + between.len, actor.len - len - between.len};
+    return (str){actor.ptr, len};
+}
+
+authz_verdict authz_recall(const authz_policy *p, str actor, authz_who *out) {
+    str person;
+    const str program = program_of(actor, &person);
+    const authz_entry *entry = p == NULL ? NULL : policy_entry(p, LOOKUP_IDENTITIES, program);
+    const bool gateway = entry != NULL && entry->is_gateway;
+    const authz_claim claim = {.person = gateway ? person : (str){0}};
+    const authz_verdict v = authz_identify(p, program, &claim, out);
+    // The certificate may be another person's by now.
+    if (v == AUTHZ_ALLOWED && entry->person != NULL && !str_eq(entry->person->name, person)) {
+        *out = (authz_who){0};
+        return AUTHZ_PERSON_UNKNOWN;
     }
     return v;
 }

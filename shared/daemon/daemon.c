@@ -162,6 +162,7 @@ static bool start_server(running *r, err *e) {
         .queue_max = (int)c->queue_max,
         .in_flight_max = (int)c->in_flight_max,
         .streams_max = (int)c->streams_max,
+        .client_streams_max = (int)c->client_streams_max,
         .message_max = (size_t)c->message_max,
         .arena_max = (size_t)c->arena_max,
         .deadline_max_ms = c->deadline_max_ms,
@@ -223,6 +224,9 @@ static bool start(running *r, err *e) {
     }
     if (!policy_start(&r->policy, p->common->policy_file, e)) {
         return false;
+    }
+    if (p->policy != NULL) {
+        *p->policy = r->policy.current;
     }
     rpc_init();
     r->rpc_ready = true;

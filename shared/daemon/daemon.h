@@ -18,8 +18,8 @@ typedef struct daemon_common {
     const char *listen, *ready_file, *ca_file, *cert_file, *key_file, *policy_file,
         *descriptor_file;
     bool insecure;
-    int64_t workers, queue_max, in_flight_max, streams_max, message_max, arena_max, deadline_max_ms,
-        drain_grace_ms;
+    int64_t workers, queue_max, in_flight_max, streams_max, client_streams_max, message_max,
+        arena_max, deadline_max_ms, drain_grace_ms;
     const char *db_conninfo;
     int64_t db_pool_size, db_statement_timeout_ms;
     const char *migrate_conninfo, *migrate_dir; // only read by `migrate`
@@ -54,6 +54,8 @@ typedef struct daemon_common {
                    "calls received and not yet answered"),                                         \
         DAEMON_ROW(T, "server.streams_max", CONFIG_INT, streams_max, "64", 1, 1024,                \
                    "live server streams"),                                                         \
+        DAEMON_ROW(T, "server.client_streams_max", CONFIG_INT, client_streams_max, "48", 1, 1024,  \
+                   "how many of them may be of one client"),                                       \
         DAEMON_ROW(T, "server.message_max", CONFIG_INT, message_max, "4194304", 1024, 67108864,    \
                    "bytes of one request message"),                                                \
         DAEMON_ROW(T, "server.arena_max", CONFIG_INT, arena_max, "33554432", 65536, 1073741824,    \
@@ -110,6 +112,8 @@ typedef struct daemon_program {
     // After the drain: everything else. Never called while a call is in flight.
     void (*stop)(void *self);
     const char *error_domain;
+    // Filled before start with the policy in force, which outlives stop. May be NULL.
+    authz_current **policy;
     // One row for each method of the services. @static
     const authz_permission *permissions;
     size_t n_permissions;

@@ -353,12 +353,8 @@ void rpc_reply_packed(rpc_call *c, const void *bytes, size_t len) {
 static void log_failure(const rpc_call *c, const err *e) {
     bool ours = e->code == ERR_INTERNAL || e->code == ERR_UNKNOWN || e->code == ERR_DATA_LOSS;
     bool load = e->code == ERR_UNAVAILABLE || e->code == ERR_RESOURCE_EXHAUSTED;
-    bool door = e->code == ERR_UNAUTHENTICATED; // PERMISSION_DENIED has a line of its own
-    static log_gate strangers;
-    if (door && !log_gate_pass(&strangers, "rpc.failed", mono_ms())) {
-        return;
-    }
-    log_level level = ours ? LOG_ERROR : load || door ? LOG_INFO : LOG_DEBUG;
+    // PERMISSION_DENIED and UNAUTHENTICATED have lines of their own: permission.c.
+    log_level level = ours ? LOG_ERROR : load ? LOG_INFO : LOG_DEBUG;
     const log_context saved = enter_context(c);
     log_err(level, "rpc.failed", e);
     *log_ctx() = saved;

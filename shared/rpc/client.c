@@ -79,14 +79,15 @@ static void copy_options(rpc_client_options *to, const rpc_client_options *from)
     *to = *from;
     to->target = copy_of(from->target);
     to->tls_server_name = copy_of(from->tls_server_name);
+    to->tls_server_identity = copy_of(from->tls_server_identity);
     to->tls.ca_file = copy_of(from->tls.ca_file);
     to->tls.cert_file = copy_of(from->tls.cert_file);
     to->tls.key_file = copy_of(from->tls.key_file);
 }
 
 static void free_options(const rpc_client_options *o) {
-    const char *const texts[] = {o->target, o->tls_server_name, o->tls.ca_file, o->tls.cert_file,
-                                 o->tls.key_file};
+    const char *const texts[] = {o->target,      o->tls_server_name, o->tls_server_identity,
+                                 o->tls.ca_file, o->tls.cert_file,   o->tls.key_file};
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         free((char *)(uintptr_t)texts[i]);
     }
@@ -100,7 +101,7 @@ rpc_client *rpc_client_create(const rpc_client_options *o, err *e) {
                 "a limit of the client is out of range");
         return NULL;
     }
-    grpc_channel_credentials *creds = tls_channel_credentials(&o->tls, e);
+    grpc_channel_credentials *creds = tls_channel_credentials(&o->tls, o->tls_server_identity, e);
     if (creds == NULL) {
         return NULL;
     }
@@ -134,7 +135,8 @@ bool rpc_client_tls_changed(rpc_client *c, err *e) {
     if (!rpc_tls_check(&c->options.tls, e)) {
         return false; // core takes a key of another certificate, and then never connects
     }
-    grpc_channel_credentials *creds = tls_channel_credentials(&c->options.tls, e);
+    grpc_channel_credentials *creds =
+        tls_channel_credentials(&c->options.tls, c->options.tls_server_identity, e);
     if (creds == NULL) {
         return false;
     }

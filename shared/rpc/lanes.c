@@ -2,6 +2,7 @@
 // after which to ask again. Health checks and reflection have lanes of their own: a server under load is busy, not dead.
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "rpc/rpc_internal.h"
@@ -58,9 +59,12 @@ static void *stream_lane_main(void *arg) {
     return NULL;
 }
 
-bool stream_lane_start(stream_lane *l, int max, err *e) {
+bool stream_lane_start(stream_lane *l, int max, int client_max, err *e) {
     (void)e;
     l->max = max;
+    l->client_max = client_max;
+    l->calls = calloc((size_t)max, sizeof(l->calls[0]));
+    ASSERT(l->calls != NULL);
     // Ended streams give their place back a moment before their thread is free, hence twice.
     l->waiting = queue_create((size_t)max * 2);
     l->threads = calloc((size_t)max, sizeof(l->threads[0]));
@@ -80,6 +84,7 @@ void stream_lane_stop(stream_lane *l) {
     }
     queue_destroy(l->waiting);
     free(l->threads);
+    free(l->calls);
     pthread_mutex_destroy(&l->lock);
 }
 
@@ -93,13 +98,35 @@ static stream_lane *stream_lane_of(const rpc_call *c) {
     return c->method->system ? &c->server->system_streams : &c->server->streams;
 }
 
+// With the lane's lock held. So that nobody takes the places of all.
+static bool has_enough(const stream_lane *l, const rpc_call *c) {
+    int n = 0;
+    for (int i = 0; i < l->live; i++) {
+        n += strcmp(l->calls[i]->identity, c->identity) == 0 ? 1 : 0;
+    }
+    return n >= l->client_max;
+}
+
+static void leave_stream_lane(stream_lane *l, const rpc_call *c) {
+    pthread_mutex_lock(&l->lock);
+    for (int i = 0; i < l->live; i++) {
+        if (l->calls[i] == c) {
+            l->calls[i] = l->calls[--l->live];
+        }
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
 // Takes a place and makes sure that there are as many threads as live streams.
 static bool stream_enter(rpc_call *c, err *e) {
     stream_lane *l = stream_lane_of(c);
-    bool ok = true;
+    bool ok = true, enough = false;
     pthread_mutex_lock(&l->lock);
     if (l->live == l->max) {
         ok = false;
+    } else if (has_enough(l, c)) {
+        ok = false;
+        enough = true;
     } else if (l->n_threads <= l->live && l->n_threads < l->max) {
         ok = pthread_create(&l->threads[l->n_threads], NULL, stream_lane_main, l) == 0;
         if (ok) {
@@ -107,10 +134,12 @@ static bool stream_enter(rpc_call *c, err *e) {
             l->n_threads++;
         }
     }
-    l->live += ok ? 1 : 0;
+    if (ok) {
+        l->calls[l->live++] = c;
+    }
     pthread_mutex_unlock(&l->lock);
     c->counted = ok;
-    return ok || overloaded(e, "streams");
+    return ok || overloaded(e, enough ? "streams of this client" : "streams");
 }
 
 static bool unary_enter(rpc_call *c, err *e) {
@@ -168,10 +197,7 @@ void admission_leave(rpc_call *c) {
     }
     c->counted = false;
     if (call_is_stream(c)) {
-        stream_lane *l = stream_lane_of(c);
-        pthread_mutex_lock(&l->lock);
-        l->live--;
-        pthread_mutex_unlock(&l->lock);
+        leave_stream_lane(stream_lane_of(c), c);
     } else {
         atomic_fetch_sub(&c->server->in_flight, 1);
         metric_add(c->server->in_flight_gauge, -1);

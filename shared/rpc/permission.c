@@ -1,4 +1,5 @@
 // Whether a call may go on: who calls, and what the policy and the service's table say about it. Nothing is decided anywhere else.
+#include <grpc/support/alloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -62,6 +63,8 @@ void permissions_metrics(rpc_server *s) {
         s->decisions[v] = metric_counter("authz_decisions_total", labels,
                                          "Calls that were let in, or refused, by the reason");
     }
+    s->unnamed = metric_counter("authz_decisions_total", "decision=\"IDENTITY_INVALID\"",
+                                "Calls that were let in, or refused, by the reason");
 }
 
 // --- One call ----------------------------------------------------------------------------------------------------------
@@ -88,12 +91,38 @@ static bool refused(const rpc_call *c, authz_verdict v, err *e) {
     return authz_refuse(v, e);
 }
 
-static bool check_identity(rpc_call *c, err *e) {
-    if (!c->server->options.tls.insecure) {
-        return identity_read(c, e);
+// It has no name by which it could be told from others, but an address.
+static bool unnamed(const rpc_call *c, const err *e) {
+    static log_gate gate;
+    metric_add(c->server->unnamed, 1);
+    if (log_gate_pass(&gate, "authz.unnamed", mono_ms())) {
+        char *peer = grpc_call_get_peer(c->core);
+        log_info("authz.unnamed", F_STR("reason", e->reason), F_STR("peer", peer),
+                 F_STR("method", c->method->path), F_STR("request_id", c->request_id));
+        gpr_free(peer);
     }
-    (void)snprintf(c->identity, sizeof(c->identity), "%s", AUTHZ_INSECURE);
-    return true;
+    return false;
+}
+
+static bool check_identity(rpc_call *c, err *e) {
+    err why = {0};
+    if (c->server->options.tls.insecure) {
+        (void)snprintf(c->identity, sizeof(c->identity), "%s", AUTHZ_INSECURE);
+        return true;
+    }
+    if (identity_read(c, &why)) {
+        return true;
+    }
+    *e = why;
+    return unnamed(c, &why);
+}
+
+// Of a claim that was not understood: whether it is from one who may make any. Only a gateway is told what is wrong with it.
+static authz_verdict may_claim(const rpc_call *c, const authz_policy *p) {
+    const authz_claim some = {.person = STR("?")};
+    authz_who who;
+    const authz_verdict v = authz_identify(p, str_of(c->identity), &some, &who);
+    return v == AUTHZ_IDENTITY_UNKNOWN || v == AUTHZ_NOT_A_GATEWAY ? v : AUTHZ_ALLOWED;
 }
 
 // Two states of the policy are never mixed in one decision.
@@ -113,16 +142,16 @@ bool caller_check(rpc_call *c, err *e) {
     if (c->method->open) {
         return true; // health: whoever has a certificate of our authority
     }
-    if (!c->claim_ok) {
-        return err_set(e, ERR_INVALID_ARGUMENT, "ACTING_INVALID",
-                       "%s must name one person, and %s roles of it, once each", RPC_PERSON_KEY,
-                       RPC_ROLES_KEY);
-    }
     if (s->options.policy != NULL) {
         c->policy = authz_current_hold(s->options.policy, &c->policy_generation);
     }
-    const authz_verdict v = decide(c, c->policy, &c->who);
-    return v == AUTHZ_ALLOWED || refused(c, v, e);
+    const authz_verdict v = c->claim_ok ? decide(c, c->policy, &c->who) : may_claim(c, c->policy);
+    if (v != AUTHZ_ALLOWED) {
+        return refused(c, v, e);
+    }
+    return c->claim_ok || err_set(e, ERR_INVALID_ARGUMENT, "ACTING_INVALID",
+                                  "%s must name one person, and %s roles of it, once each",
+                                  RPC_PERSON_KEY, RPC_ROLES_KEY);
 }
 
 static str merchant_of(const method_state *m, const ProtobufCMessage *request) {
@@ -163,9 +192,15 @@ bool caller_still_allowed(rpc_call *c) {
     }
     authz_policy_release(now);
     if (v != AUTHZ_ALLOWED) {
+        err e = {0};
         c->withdrawn = v;
+        (void)refused(c, v, &e);
     }
     return v == AUTHZ_ALLOWED;
+}
+
+bool rpc_still_allowed(rpc_call *c, err *e) {
+    return caller_still_allowed(c) || authz_refuse(c->withdrawn, e);
 }
 
 void rpc_server_policy_changed(rpc_server *s) {

@@ -3,10 +3,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "base/log.h"
 #include "fixture.h"
+#include "grpc/health/v1/health.pb-c.h"
 #include "raw_client.h"
 
 static fixture f;
@@ -146,6 +149,56 @@ static void test_call__decisions__are_counted(void **state) {
     assert_int_equal(metric_value(foreign), before[1] + 1);
 }
 
+static int64_t refused_for(const char *reason) {
+    char labels[64];
+    snprintf(labels, sizeof(labels), "decision=\"%s\"", reason);
+    return metric_value(metric_counter("authz_decisions_total", labels, ""));
+}
+
+// What the certificate says is no name: nobody may try that unseen.
+static void test_call__certificate_without_one_name__is_counted(void **state) {
+    (void)state;
+    const int64_t before = refused_for("IDENTITY_INVALID");
+    expect(call_as("two-uris", ECHO_PATH("Echo"), "acme", NULL, NULL), ERR_UNAUTHENTICATED,
+           "IDENTITY_INVALID");
+    expect(call_as("no-uri", ECHO_PATH("Echo"), "acme", NULL, NULL), ERR_UNAUTHENTICATED,
+           "IDENTITY_INVALID");
+    assert_int_equal(refused_for("IDENTITY_INVALID"), before + 2);
+}
+
+// Lines of the log that were written while fn ran, as they are. @return how many bytes.
+static size_t log_of(void (*fn)(void), char *out, size_t size) {
+    FILE *lines = tmpfile();
+    assert_non_null(lines);
+    fflush(stderr);
+    const int kept = dup(STDERR_FILENO);
+    assert_true(kept >= 0 && dup2(fileno(lines), STDERR_FILENO) >= 0);
+    log_set_level(LOG_INFO);
+    fn();
+    log_set_level(LOG_ERROR);
+    assert_true(dup2(kept, STDERR_FILENO) >= 0);
+    close(kept);
+    rewind(lines);
+    const size_t n = fread(out, 1, size - 1, lines);
+    out[n] = '\0';
+    fclose(lines);
+    return n;
+}
+
+static void call_without_a_name(void) {
+    expect(call_as("two-uris", ECHO_PATH("Echo"), "acme", NULL, NULL), ERR_UNAUTHENTICATED,
+           "IDENTITY_INVALID");
+}
+
+static void test_call__certificate_without_one_name__log_names_peer_and_method(void **state) {
+    (void)state;
+    char lines[8192];
+    (void)log_of(call_without_a_name, lines, sizeof(lines));
+    assert_non_null(strstr(lines, "IDENTITY_INVALID"));
+    assert_non_null(strstr(lines, "127.0.0.1"));
+    assert_non_null(strstr(lines, "EchoService/Echo"));
+}
+
 // --- Acting for a person -----------------------------------------------------------------------------------------------
 
 static void test_gateway__a_person__is_who_is_decided_on(void **state) {
@@ -174,6 +227,18 @@ static void test_gateway__metadata_of_anyone_else__is_refused(void **state) {
     denied(call_as("client", ECHO_PATH("Echo"), "acme", NULL, "payer"), "ACTING_NOT_ALLOWED");
     denied(call_as("client", ECHO_PATH("Late"), "acme", "test", "payer"), "ACTING_NOT_ALLOWED");
     denied(call_as("stranger", ECHO_PATH("Echo"), "acme", "ada", NULL), "IDENTITY_NOT_ALLOWED");
+}
+
+// What is not understood is told to a gateway only. To others it would be a way to try names without being seen.
+static void
+test_metadata__not_understood_and_not_of_a_gateway__is_refused_and_counted(void **state) {
+    (void)state;
+    const int64_t strangers = refused_for("IDENTITY_NOT_ALLOWED");
+    const int64_t others = refused_for("ACTING_NOT_ALLOWED");
+    denied(call_as("stranger", ECHO_PATH("Echo"), "acme", NULL, "x"), "IDENTITY_NOT_ALLOWED");
+    denied(call_as("client", ECHO_PATH("Echo"), "acme", NULL, "x"), "ACTING_NOT_ALLOWED");
+    assert_int_equal(refused_for("IDENTITY_NOT_ALLOWED"), strangers + 1);
+    assert_int_equal(refused_for("ACTING_NOT_ALLOWED"), others + 1);
 }
 
 static void test_gateway__metadata_that_is_not_understood__is_refused(void **state) {
@@ -226,12 +291,15 @@ typedef struct under_way {
     pthread_t thread;
     const char *path;
     rpc_client *client;
+    atomic_int heard; // messages
     bool ok;
     err e;
 } under_way;
 
-static bool ignore_message(void *arg, const ProtobufCMessage *m) {
-    (void)arg, (void)m;
+static bool count_message(void *arg, const ProtobufCMessage *m) {
+    under_way *u = arg;
+    (void)m;
+    atomic_fetch_add(&u->heard, 1);
     return true;
 }
 
@@ -245,7 +313,7 @@ static void *run_call(void *arg) {
         request.merchant_id = (char *)(uintptr_t) "acme";
         u->ok = rpc_client_stream(u->client, u->path, &request.base,
                                   &rpc__testing__count_response__descriptor, deadline_ms,
-                                  ignore_message, NULL, &u->e);
+                                  count_message, u, &u->e);
     } else {
         Rpc__Testing__EchoRequest request = RPC__TESTING__ECHO_REQUEST__INIT;
         request.merchant_id = (char *)(uintptr_t) "acme";
@@ -258,9 +326,16 @@ static void *run_call(void *arg) {
     return NULL;
 }
 
+static void begin_with(const fixture *on, under_way *u, void *(*run)(void *), const char *path,
+                       const char *cert) {
+    memset(u, 0, sizeof(*u));
+    u->path = path;
+    u->client = fixture_client(on, cert, "ca", 0);
+    assert_int_equal(pthread_create(&u->thread, NULL, run, u), 0);
+}
+
 static void begin(under_way *u, const char *path, const char *cert) {
-    *u = (under_way){.path = path, .client = fixture_client(&f, cert, "ca", 0)};
-    assert_int_equal(pthread_create(&u->thread, NULL, run_call, u), 0);
+    begin_with(&f, u, run_call, path, cert);
 }
 
 static void end(under_way *u) {
@@ -272,6 +347,7 @@ static void test_new_policy__calls_under_way__end_well_and_streams_hear_of_it(vo
     (void)state;
     const int streams = atomic_load(&f.echo.streams_followed);
     under_way stream, other_stream, call;
+    const int64_t refused = refused_for("IDENTITY_NOT_ALLOWED");
     begin(&stream, ECHO_PATH("Follow"), "limited");
     begin(&other_stream, ECHO_PATH("Follow"), "client");
     assert_true(fixture_wait_for(&f.echo.streams_followed, streams + 2, 5000));
@@ -283,6 +359,7 @@ static void test_new_policy__calls_under_way__end_well_and_streams_hear_of_it(vo
     assert_false(stream.ok);
     assert_int_equal(stream.e.code, ERR_PERMISSION_DENIED);
     assert_string_equal(stream.e.reason, "IDENTITY_NOT_ALLOWED");
+    assert_int_equal(refused_for("IDENTITY_NOT_ALLOWED"), refused + 1);
     end(&call);
     assert_true(call.ok);
     // Whom the new policy allows as well goes on, until a third one says otherwise.
@@ -291,6 +368,92 @@ static void test_new_policy__calls_under_way__end_well_and_streams_hear_of_it(vo
     end(&other_stream);
     assert_int_equal(other_stream.e.code, ERR_PERMISSION_DENIED);
     assert_string_equal(other_stream.e.reason, "MERCHANT_NOT_ALLOWED");
+}
+
+// The echo service asks twice after it was told to stop, as a careless handler may.
+static void test_new_policy__stream_that_asks_again__is_told_the_same(void **state) {
+    (void)state;
+    const int streams = atomic_load(&f.echo.streams_followed);
+    const int told = atomic_load(&f.echo.told_again);
+    under_way stream;
+    begin(&stream, ECHO_PATH("Follow"), "limited");
+    assert_true(fixture_wait_for(&f.echo.streams_followed, streams + 1, 5000));
+    fixture_set_policy(FIXTURE_TEST_ENTRY);
+    rpc_server_policy_changed(f.server);
+    end(&stream);
+    assert_int_equal(stream.e.code, ERR_PERMISSION_DENIED);
+    assert_true(fixture_wait_for(&f.echo.told_again, told + 1, 5000));
+    assert_int_equal(atomic_load(&f.echo.went_on), 0);
+}
+
+static void test_call_under_way__right_withdrawn__can_ask(void **state) {
+    (void)state;
+    under_way call;
+    atomic_store(&f.echo.held, true);
+    begin(&call, ECHO_PATH("Late"), "limited");
+    assert_true(fixture_wait_for(&f.echo.running, 1, 5000));
+    fixture_set_policy(FIXTURE_TEST_ENTRY);
+    atomic_store(&f.echo.held, false);
+    end(&call);
+    assert_false(call.ok);
+    assert_int_equal(call.e.code, ERR_PERMISSION_DENIED);
+    assert_string_equal(call.e.reason, "IDENTITY_NOT_ALLOWED");
+}
+
+// --- Streams of one caller ---------------------------------------------------------------------------------------------
+
+static void *watch_health(void *arg) {
+    under_way *u = arg;
+    Grpc__Health__V1__HealthCheckRequest request = GRPC__HEALTH__V1__HEALTH_CHECK_REQUEST__INIT;
+    u->ok = rpc_client_stream(u->client, "/grpc.health.v1.Health/Watch", &request.base,
+                              &grpc__health__v1__health_check_response__descriptor,
+                              fixture_now_ms() + 20000, count_message, u, &u->e);
+    return NULL;
+}
+
+static void test_health__watches_of_one_caller__leave_room_for_others(void **state) {
+    (void)state;
+    enum { N = 8 };
+    rpc_server_options o = fixture_options();
+    fixture alone;
+    fixture_start(&alone, &o);
+    under_way many[N], more, other;
+    for (int i = 0; i < N; i++) {
+        begin_with(&alone, &many[i], watch_health, "", "stranger");
+        assert_true(fixture_wait_for(&many[i].heard, 1, 5000));
+    }
+    begin_with(&alone, &more, watch_health, "", "stranger");
+    end(&more);
+    assert_int_equal(more.e.code, ERR_RESOURCE_EXHAUSTED);
+    begin_with(&alone, &other, watch_health, "", "client");
+    assert_true(fixture_wait_for(&other.heard, 1, 5000));
+    fixture_stop(&alone, 1000);
+    for (int i = 0; i < N; i++) {
+        end(&many[i]);
+    }
+    end(&other);
+}
+
+static void test_streams__of_one_caller__leave_room_for_others(void **state) {
+    (void)state;
+    rpc_server_options o = fixture_options();
+    o.client_streams_max = 2;
+    fixture alone;
+    fixture_start(&alone, &o);
+    under_way many[3], other;
+    for (int i = 0; i < 2; i++) {
+        begin_with(&alone, &many[i], run_call, ECHO_PATH("Follow"), "client");
+        assert_true(fixture_wait_for(&alone.echo.streams_followed, i + 1, 5000));
+    }
+    begin_with(&alone, &many[2], run_call, ECHO_PATH("Follow"), "client");
+    end(&many[2]);
+    assert_int_equal(many[2].e.code, ERR_RESOURCE_EXHAUSTED);
+    begin_with(&alone, &other, run_call, ECHO_PATH("Follow"), "limited");
+    assert_true(fixture_wait_for(&alone.echo.streams_followed, 3, 5000));
+    fixture_stop(&alone, 1000);
+    end(&many[0]);
+    end(&many[1]);
+    end(&other);
 }
 
 static void test_no_policy__nobody_may_call(void **state) {
@@ -317,6 +480,13 @@ int main(void) {
         TEST(test_call__another_merchant__is_refused_before_the_handler),
         TEST(test_call__reflection__takes_who_is_in_the_policy),
         TEST(test_call__decisions__are_counted),
+        TEST(test_call__certificate_without_one_name__is_counted),
+        TEST(test_call__certificate_without_one_name__log_names_peer_and_method),
+        TEST(test_metadata__not_understood_and_not_of_a_gateway__is_refused_and_counted),
+        TEST(test_new_policy__stream_that_asks_again__is_told_the_same),
+        TEST(test_call_under_way__right_withdrawn__can_ask),
+        TEST(test_health__watches_of_one_caller__leave_room_for_others),
+        TEST(test_streams__of_one_caller__leave_room_for_others),
         TEST(test_gateway__a_person__is_who_is_decided_on),
         TEST(test_gateway__metadata_of_anyone_else__is_refused),
         TEST(test_gateway__metadata_that_is_not_understood__is_refused),

@@ -67,6 +67,7 @@ typedef struct rpc_server_options {
     int queue_max;     // calls waiting for a worker; beyond it RESOURCE_EXHAUSTED with RetryInfo
     int in_flight_max; // calls received and not yet answered; the same
     int streams_max;
+    int client_streams_max;      // of them, how many one caller may have; 0: all
     size_t message_max;          // bytes of one request (4 MiB); MESSAGE_TOO_LARGE beyond
     size_t arena_max;            // bytes of one request's arena
     int64_t deadline_max_ms;     // a call without a deadline, or with a longer one, gets this one
@@ -113,6 +114,9 @@ const char *rpc_request_id(const rpc_call *c);
 // Client gone, deadline passed, or server draining (a stream at once, a unary call when the grace is over): ask before the
 // work begins and before a write to the database.
 bool rpc_cancelled(const rpc_call *c);
+// Whether the policy of this moment lets the call in as well: for a call that has waited. False with PERMISSION_DENIED: answer with it.
+// One thread at a time asks for a call.
+bool rpc_still_allowed(rpc_call *c, err *e) WARN_UNUSED;
 
 void rpc_reply(rpc_call *c, const ProtobufCMessage *response); // packs before it returns
 // The same with bytes that are packed already (byte-identical replay). Copies.
@@ -133,6 +137,8 @@ typedef struct rpc_client_options {
     const char *target; // "127.0.0.1:7001"
     rpc_tls tls;
     const char *tls_server_name; // expected in the server's certificate; NULL: the target's host
+    // The one URI that it must name, spiffe://…; NULL or empty: any certificate of the authority that fits the name will do.
+    const char *tls_server_identity;
     size_t message_max;
     int retries_max; // retries on UNAVAILABLE only, exponential with full jitter
 } rpc_client_options;

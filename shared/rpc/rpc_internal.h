@@ -32,6 +32,7 @@ enum {
     RPC_REQUEST_ID_MAX = 64,
     RPC_SYSTEM_QUEUE_MAX = 256,  // health checks that may wait: they must not queue behind business
     RPC_SYSTEM_STREAMS_MAX = 32, // health watches and reflection streams
+    RPC_SYSTEM_STREAMS_OF_ONE = 8,  // of them, of one identity: any certificate may watch
     RPC_WRITE_STALL_MS = 60 * 1000, // a reader that takes nothing for so long is cut off
     RPC_READ_IDLE_MS = 60 * 1000,   // the same for a bidirectional stream that asks nothing
     RPC_DRAIN_FLUSH_MS = 1000,      // for forced answers to reach the wire
@@ -73,10 +74,11 @@ typedef struct lane {
 
 // Threads that grow with the number of live streams and stay: one stream, one thread.
 typedef struct stream_lane {
-    pthread_mutex_t lock; // guards live, n_threads
+    pthread_mutex_t lock; // guards live, calls, n_threads
     queue *waiting;
     pthread_t *threads;
-    int n_threads, live, max;
+    int n_threads, live, max, client_max; // client_max: of one identity
+    rpc_call **calls;                     // the live ones
     bool ready;
 } stream_lane;
 
@@ -95,6 +97,7 @@ struct rpc_server {
     char *domain;
     struct tls_files *tls;
     metric *decisions[AUTHZ_VERDICT_COUNT];
+    metric *unnamed; // calls whose certificate has not one name
     lane workers, system;
     stream_lane streams, system_streams;
     atomic_int in_flight;  // received and not answered
@@ -150,7 +153,7 @@ struct rpc_call {
     uint64_t policy_generation;
     authz_who who;
     str merchant;            // that the request names; in the arena
-    authz_verdict withdrawn; // why a stream may not go on
+    authz_verdict withdrawn; // why a stream, or a call that waits, may not go on
     char trace_id[33], span_id[17], request_id[RPC_REQUEST_ID_MAX];
     arena *memory;
 
@@ -203,13 +206,13 @@ bool permissions_bind(rpc_server *s, const rpc_server_options *o, err *e) WARN_U
 void permissions_metrics(rpc_server *s);
 bool caller_check(rpc_call *c, err *e) WARN_UNUSED; // before the request is looked at
 bool object_check(rpc_call *c, const ProtobufCMessage *request, err *e) WARN_UNUSED;
-// Of a stream, on its own thread: looks again when there is a new policy. False: told why in `withdrawn`.
+// Of a stream, on its own thread, or of a call that waits: looks again when there is a new policy. False: `withdrawn` says why.
 bool caller_still_allowed(rpc_call *c) WARN_UNUSED;
 
 // lanes.c
 bool lane_start(lane *l, const char *name, int n_threads, int queue_max, err *e) WARN_UNUSED;
 void lane_stop(lane *l); // after the last call: joins
-bool stream_lane_start(stream_lane *l, int max, err *e) WARN_UNUSED;
+bool stream_lane_start(stream_lane *l, int max, int client_max, err *e) WARN_UNUSED;
 void stream_lane_stop(stream_lane *l);
 // Puts the call where a thread will run it. False with RESOURCE_EXHAUSTED: the caller answers with *e.
 bool admit(rpc_call *c, err *e) WARN_UNUSED;

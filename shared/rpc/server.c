@@ -28,9 +28,10 @@ static bool is_loopback(const char *listen) {
 
 static bool check_options(const rpc_server_options *o, err *e) {
     bool numbers = o->workers >= 1 && o->workers <= 256 && o->queue_max >= 1 &&
-                   o->in_flight_max >= 1 && o->streams_max >= 1 && o->message_max >= 1024 &&
-                   o->message_max <= INT32_MAX - RPC_MESSAGE_SLACK && o->arena_max >= 4096 &&
-                   o->deadline_max_ms >= RPC_DEADLINE_MIN_MS && o->n_services <= SERVICES_MAX;
+                   o->in_flight_max >= 1 && o->streams_max >= 1 && o->client_streams_max >= 0 &&
+                   o->message_max >= 1024 && o->message_max <= INT32_MAX - RPC_MESSAGE_SLACK &&
+                   o->arena_max >= 4096 && o->deadline_max_ms >= RPC_DEADLINE_MIN_MS &&
+                   o->n_services <= SERVICES_MAX;
     if (!numbers || o->listen == NULL) {
         return err_set(e, ERR_INVALID_ARGUMENT, "SERVER_OPTIONS_INVALID",
                        "a limit of the server is out of range");
@@ -315,6 +316,10 @@ static void server_free(rpc_server *s) {
     free(s);
 }
 
+static int client_streams_max(const rpc_server_options *o) {
+    return o->client_streams_max > 0 ? o->client_streams_max : o->streams_max;
+}
+
 rpc_server *rpc_server_start(const rpc_server_options *o, err *e) {
     if (!check_options(o, e)) {
         return NULL;
@@ -322,8 +327,9 @@ rpc_server *rpc_server_start(const rpc_server_options *o, err *e) {
     rpc_server *s = server_create(o);
     if (!add_methods(s, o, e) || !lane_start(&s->workers, "worker", o->workers, o->queue_max, e) ||
         !lane_start(&s->system, "system", 1, RPC_SYSTEM_QUEUE_MAX, e) ||
-        !stream_lane_start(&s->streams, o->streams_max, e) ||
-        !stream_lane_start(&s->system_streams, RPC_SYSTEM_STREAMS_MAX, e)) {
+        !stream_lane_start(&s->streams, o->streams_max, client_streams_max(o), e) ||
+        !stream_lane_start(&s->system_streams, RPC_SYSTEM_STREAMS_MAX, RPC_SYSTEM_STREAMS_OF_ONE,
+                           e)) {
         goto fail;
     }
     s->core = create_core(o);

@@ -2,15 +2,19 @@
 
 #include <grpc/grpc.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/clock.h"
 #include "base/config.h"
 #include "base/log.h"
+#include "base/str.h"
 
 enum { PEM_MAX = 256 * 1024 };
 
@@ -125,7 +129,11 @@ on_handshake(void *arg, grpc_ssl_server_certificate_config **config) {
         return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_UNCHANGED;
     }
     if (!read_config(f, config, &e)) {
-        log_err(LOG_ERROR, "rpc.tls.refused", &e);
+        static log_gate gate;
+        atomic_store(&f->wanted, true); // the next handshake tries once more
+        if (log_gate_pass(&gate, "rpc.tls.refused", clock_mono_ms(clock_system()))) {
+            log_err(LOG_ERROR, "rpc.tls.refused", &e);
+        }
         return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_FAIL;
     }
     return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
@@ -153,7 +161,43 @@ grpc_server_credentials *tls_server_credentials(tls_files *f, err *e) {
     return creds;
 }
 
-grpc_channel_credentials *tls_channel_credentials(const rpc_tls *tls, err *e) {
+// --- The server's name -------------------------------------------------------------------------------------------------
+
+static bool names_only(X509 *cert, str identity) {
+    GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+    int n = 0, fit = 0;
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+        if (name->type == GEN_URI) {
+            const ASN1_IA5STRING *uri = name->d.uniformResourceIdentifier;
+            const str text = {(const char *)ASN1_STRING_get0_data(uri),
+                              (size_t)ASN1_STRING_length(uri)};
+            n++;
+            fit += str_eq(text, identity) ? 1 : 0;
+        }
+    }
+    GENERAL_NAMES_free(names);
+    return n == 1 && fit == 1;
+}
+
+// By core, after it has found that the certificate is of the authority and for the host. 0: it will do.
+static int check_server(const char *host, const char *peer_pem, void *identity) {
+    BIO *in = BIO_new_mem_buf(peer_pem, -1);
+    ASSERT(in != NULL);
+    X509 *cert = PEM_read_bio_X509(in, NULL, NULL, NULL);
+    const bool ok = cert != NULL && names_only(cert, str_of(identity));
+    X509_free(cert);
+    BIO_free(in);
+    ERR_clear_error();
+    static log_gate gate;
+    if (!ok && log_gate_pass(&gate, "rpc.server_is_another", clock_mono_ms(clock_system()))) {
+        log_error("rpc.server_is_another", F_STR("host", host), F_STR("expected", identity));
+    }
+    return ok ? 0 : 1;
+}
+
+grpc_channel_credentials *tls_channel_credentials(const rpc_tls *tls, const char *server_identity,
+                                                  err *e) {
     if (tls->insecure) {
         return grpc_insecure_credentials_create();
     }
@@ -163,7 +207,14 @@ grpc_channel_credentials *tls_channel_credentials(const rpc_tls *tls, err *e) {
         goto out;
     }
     grpc_ssl_pem_key_cert_pair pair = {.private_key = p.key.text, .cert_chain = p.cert.text};
-    creds = grpc_ssl_credentials_create_ex(p.ca.text, &pair, NULL, NULL);
+    const bool named = server_identity != NULL && server_identity[0] != '\0';
+    grpc_ssl_verify_peer_options verify = {.verify_peer_callback = check_server,
+                                           .verify_peer_destruct = free};
+    if (named) {
+        verify.verify_peer_callback_userdata = strdup(server_identity); // core frees it
+        ASSERT(verify.verify_peer_callback_userdata != NULL);
+    }
+    creds = grpc_ssl_credentials_create_ex(p.ca.text, &pair, named ? &verify : NULL, NULL);
     if (creds == NULL) {
         err_set(e, ERR_FAILED_PRECONDITION, "TLS_INVALID",
                 "the client's certificate or key is not usable");

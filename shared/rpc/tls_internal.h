@@ -14,6 +14,8 @@ void tls_files_read_again(tls_files *f); // @thread any
 
 // NULL with *e. The private key's buffer is wiped before they return. @owned: grpc_*_credentials_release.
 grpc_server_credentials *tls_server_credentials(tls_files *f, err *e);
-grpc_channel_credentials *tls_channel_credentials(const rpc_tls *tls, err *e);
+// server_identity: the one URI that the server's certificate must have; NULL or empty: any.
+grpc_channel_credentials *tls_channel_credentials(const rpc_tls *tls, const char *server_identity,
+                                                  err *e);
 
 #endif

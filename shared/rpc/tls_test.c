@@ -91,6 +91,44 @@ static void test_server__another_authority__counts_for_new_connections(void **st
     rpc_server_tls_changed(f.server);
     assert_true(fresh_call(&f, "foreign"));
     assert_false(fresh_call(&f, "client"));
+    // What could not be read once is read again with the next connection, although nobody says so once more.
+    put(fixture_pem("ca"), authority);
+    assert_true(fresh_call(&f, "client"));
+    assert_false(fresh_call(&f, "foreign"));
+    fixture_stop(&f, 1000);
+}
+
+// Whoever has a certificate of the authority must not stand for a server.
+static void test_client__server_of_another_name__is_not_called(void **state) {
+    (void)state;
+    static const struct {
+        const char *identity;
+        bool ok;
+    } CASES[] = {{"spiffe://disburse/server", true},
+                 {"spiffe://disburse/serve", false},
+                 {"spiffe://disburse/other", false},
+                 {"", true}};
+    rpc_server_options o = fixture_options();
+    fixture f;
+    fixture_start(&f, &o);
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        const rpc_client_options options = {
+            .target = f.target,
+            .tls = {fixture_pem("ca"), fixture_pem("client"), fixture_key("client"), false},
+            .tls_server_name = "localhost",
+            .tls_server_identity = CASES[i].identity,
+            .message_max = 65536};
+        char identity[128];
+        err e = {0};
+        rpc_client *c = rpc_client_create(&options, &e);
+        assert_non_null(c);
+        for (int again = 0; again < 2; again++) {
+            assert_int_equal(call(c, identity, sizeof(identity), &e), CASES[i].ok);
+            assert_true(CASES[i].ok || e.code == ERR_UNAVAILABLE);
+            assert_true(rpc_client_tls_changed(c, &e));
+        }
+        rpc_client_destroy(c);
+    }
     fixture_stop(&f, 1000);
 }
 
@@ -165,6 +203,7 @@ static void test_expiry__is_that_of_the_certificate(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_server__another_authority__counts_for_new_connections),
+        cmocka_unit_test(test_client__server_of_another_name__is_not_called),
         cmocka_unit_test(test_client__another_certificate__calls_under_way_end_well),
         cmocka_unit_test(test_expiry__is_that_of_the_certificate),
     };

@@ -8,6 +8,7 @@ import pytest
 from support import rpc, stubs
 from support.paying import Payer
 from support.payctl import DONE, SERVICE, Payctl
+from support.waiting import wait_until
 from support.world import BUILD, SANITIZER_ENV
 
 from run import RunError
@@ -84,6 +85,78 @@ def test_nobody_signs_with_another_name(acting, pb, identity, metadata):
     refusal = rpc.refused(connections(acting, identity).PauseConnection, order, metadata=metadata)
     assert (refusal.code, refusal.reason) == (grpc.StatusCode.PERMISSION_DENIED, "PERSON_DIFFERS")
     assert merchant not in pauses(acting, pb)
+
+
+def test_a_program_does_not_sign_for_a_person_who_is_known(acting, pb):
+    merchant = Payer(acting).merchant().id
+    order = pb.PauseConnectionRequest(merchant_id=merchant, reason="a test", person="ada@example.com")
+    refusal = rpc.refused(connections(acting, "test").PauseConnection, order)
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.PERMISSION_DENIED, "PERSON_DIFFERS")
+    assert merchant not in pauses(acting, pb)
+
+
+SHOP = entry("identity", f"{DOMAIN}/shop", roles="payer", merchants="{}")
+
+
+@pytest.fixture
+def shop(acting):
+    """A merchant whose program may see it alone."""
+    acting.stack.authority.ensure_leaf("shop")
+    merchant = Payer(acting).merchant(deposit=100_000)
+    acting.set_policy(POLICY + SHOP.format(merchant.id))
+    yield merchant
+    acting.set_policy(POLICY)
+
+
+def test_a_payer_sees_no_names_and_words_of_operators(acting, shop, pb):
+    paused = {"merchant_id": shop.id, "reason": "the words of a person", "person": "grace"}
+    connections(acting, "test").PauseConnection(pb.PauseConnectionRequest(**paused), timeout=10)
+    payout_id = shop.pay(1_000).payout_id
+    messages, _ = stubs.modules("payments/v1/payout_service")
+    request = messages.GetPayoutTimelineRequest(merchant_id=shop.id, payout_id=payout_id)
+    seen = {who: acting.stub("payments/v1/payout_service", "PayoutService", "payments-svc", who).GetPayoutTimeline(request, timeout=10)
+            for who in ("test", "shop")}
+    connections(acting, "test").ResumeConnection(pb.ResumeConnectionRequest(**paused), timeout=10)
+    assert (seen["test"].pause.reason, seen["test"].pause.actor) == ("the words of a person", f"{DOMAIN}/test for grace")
+    assert seen["shop"].HasField("pause") and seen["shop"].pause.merchant_id == shop.id
+    assert (seen["shop"].pause.reason, seen["shop"].pause.actor) == ("", "")
+
+
+def test_a_wait_ends_when_the_right_is_lost(acting, shop, pb):
+    paused = {"merchant_id": shop.id, "reason": "a test", "person": "test"}
+    connections(acting, "test").PauseConnection(pb.PauseConnectionRequest(**paused), timeout=10)
+    payout_id = shop.pay(1_000).payout_id
+    messages, _ = stubs.modules("payments/v1/payout_service")
+    request = messages.AwaitPayoutRequest(merchant_id=shop.id, payout_id=payout_id, until=messages.PAYOUT_MILESTONE_FINAL, timeout_ms=25_000)
+    waits = {who: acting.stub("payments/v1/payout_service", "PayoutService", "payments-svc", who).AwaitPayout.future(request, timeout=30)
+             for who in ("shop", "test")}
+    wait_until(lambda: acting.metric("payments-svc", "payout_awaits") == len(waits), "both wait")
+    acting.set_policy(POLICY)
+    try:
+        failed = rpc.failure(waits["shop"].exception(timeout=10))
+        assert (failed.code, failed.reason) == (grpc.StatusCode.PERMISSION_DENIED, "IDENTITY_NOT_ALLOWED")
+        assert not waits["test"].done()  # whom the policy still knows waits on
+    finally:
+        connections(acting, "test").ResumeConnection(pb.ResumeConnectionRequest(**paused), timeout=10)
+    assert waits["test"].result(timeout=30).payout.payout_id == payout_id
+
+
+def test_all_is_no_merchant(acting):
+    messages, _ = stubs.modules("payments/v1/merchant_service")
+    stub = acting.stub("payments/v1/merchant_service", "MerchantService", "payments-svc")
+    refusal = rpc.refused(stub.CreateMerchant, messages.CreateMerchantRequest(merchant_id="all", name="All", currencies=["USD"]))
+    assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MERCHANT_ID_RESERVED")
+
+
+def test_cases_of_a_merchant_tell_nothing_of_other_books(acting):
+    messages, _ = stubs.modules("payments/v1/case_service")
+    stub = acting.stub("payments/v1/case_service", "CaseService", "payments-svc")
+    merchant = Payer(acting).merchant()
+    book = merchant.book_id
+    for other in (book % 4 + 1, 999):
+        refusal = rpc.refused(stub.ListCases, messages.ListCasesRequest(merchant_id=merchant.id, book_ids=[other]))
+        assert (refusal.code, refusal.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "BOOK_OF_ANOTHER_MERCHANT")
+    stub.ListCases(messages.ListCasesRequest(merchant_id=merchant.id, book_ids=[book]), timeout=10)
 
 
 def test_a_cancel_names_the_person_in_the_timeline(acting, pb):

@@ -14,6 +14,9 @@ from support.payctl import COLUMNS, DONE, REFUSED, SERVICE, USAGE, Payctl, row
 from support.paying import FAILED, SETTLED, Payer, assert_bank_agrees, unique
 from support.waiting import wait_until
 
+from run.certs import DOMAIN
+from run.config import entry
+
 PROTO = "payments/v1/import_service"
 UPLOADING, VALIDATING, VALID, INVALID, RUNNING, FINISHED, CANCELED = range(1, 8)
 OTHER = "payments-svc.2"
@@ -410,6 +413,34 @@ def test_NO_DOUBLE_killed_and_gone_on_by_another_instance(pair, tmp_path, point,
     assert_no_file_is_kept(world, made.import_id)
     world.daemon(OTHER).kill()
     restart(world)
+
+
+def test_an_import_ends_when_whoever_started_it_loses_the_right(pair, tmp_path):
+    world = pair
+    world.stack.authority.ensure_leaf("shop")
+    merchant = Payer(world).merchant(deposit=10_000_000)
+    world.set_policy(entry("identity", f"{DOMAIN}/shop", roles="payer", merchants=merchant.id))
+    world.payments.kill()
+    plan = Plan(tmp_path, "import.results.written", nth=1)
+    world.payments.start(env=plan.env)
+    importer = Importer(merchant)
+    rows = rows_of(merchant, LARGE)
+    content = table([{**line, "amount": "1.00"} for line in rows])
+    made = importer.create(content)
+    importer.upload(made.import_id, content)
+    importer.wait_for(made.import_id, VALID)
+    merchant.payer = Payer(world, identity="shop")
+    start(importer, made.import_id, plan)
+    wait_until(plan.hit, "the instance dies after the first rows")
+    world.stack.more_policy = ""
+    world.stack.write_policy()
+    world.payments.start()
+    merchant.payer = Payer(world)
+    ended = importer.wait_for(made.import_id, CANCELED)
+    assert 0 < ended.handed_count < LARGE and ended.started_by == f"{DOMAIN}/shop"
+    assert world.payments_rows(f"SELECT count(*) FROM payout WHERE merchant_id = '{merchant.id}'") == [[str(ended.accepted_count)]]
+    assert importer.faults(made.import_id) == [(0, "", "RIGHT_WITHDRAWN")]
+    assert_no_file_is_kept(world, made.import_id)
 
 
 def importer_state(world, import_id):

@@ -44,16 +44,19 @@ static void echo(rpc_call *c, void *self, const ProtobufCMessage *m) {
 static void *late_main(void *arg) {
     echo_service *s = arg;
     for (late_item *item; (item = queue_pop(s->late)) != NULL;) {
-        while (now_ms() < item->due_ms) {
+        while (now_ms() < item->due_ms || atomic_load(&s->held)) {
             pause_ms(2);
         }
         rpc_call *c = item->call;
+        err e = {0};
         Rpc__Testing__EchoResponse response = RPC__TESTING__ECHO_RESPONSE__INIT;
         response.text = (char[]){"late"};
         // Half of them with bytes that are packed already.
         uint8_t packed[64];
         size_t len = rpc__testing__echo_response__pack(&response, packed);
-        if (item->due_ms % 2 == 0) {
+        if (!rpc_still_allowed(c, &e)) {
+            rpc_fail(c, &e);
+        } else if (item->due_ms % 2 == 0) {
             rpc_reply(c, &response.base);
         } else {
             rpc_reply_packed(c, packed, len);
@@ -149,6 +152,7 @@ static void follow(rpc_call *c, void *self, const ProtobufCMessage *m) {
     while (ok) {
         ok = rpc_stream_wait(c, 10000);
     }
+    atomic_fetch_add(rpc_stream_wait(c, 0) ? &s->went_on : &s->told_again, 1);
     atomic_fetch_add(&s->saw_cancel, 1);
     rpc_stream_end(c);
 }

@@ -12,6 +12,9 @@ typedef struct echo_service {
     atomic_int running;          // handlers at work
     atomic_int saw_cancel;       // Slow and Follow calls that noticed
     atomic_int streams_followed; // Follow calls that sent their message
+    atomic_bool held;            // Late calls are not answered while it is set
+    atomic_int told_again;       // Follow calls that asked once more after they were told to stop
+    atomic_int went_on;          // and were told another thing
     atomic_int count_sent;       // messages that Count has handed to flow control
     queue *late;
     pthread_t late_thread;
